@@ -1,0 +1,177 @@
+//! What the message properties say was done to a body, and undoing it.
+//!
+//! | property | values that are read |
+//! |---|---|
+//! | header `compression` | `application/x-gzip`, `application/gzip`, `gzip`, `zlib` |
+//! | `content_encoding` | absent, `utf-8`, `us-ascii`, `binary` (as is); `latin-1`, `iso-8859-1` (converted) |
+//! | `content_type` | anything: it is never a reason to refuse |
+//!
+//! oslo.messaging rejects a body whose content type is not `application/json`, even when it is the JSON of a
+//! notification. What can be read is read here, so that nothing is lost for a label.
+
+use std::borrow::Cow;
+use std::io::Read;
+
+use flate2::read::{MultiGzDecoder, ZlibDecoder};
+
+use crate::DecodeError;
+use crate::error::excerpt;
+
+/// The largest body that decompression may give, in bytes (64 MiB). A message of a few kB could otherwise
+/// fill the memory.
+pub const MAX_PLAIN_BODY: usize = 64 * 1024 * 1024;
+
+/// What a message's properties and headers say about its body.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ContentInfo<'a> {
+    /// The property `content_type`. Not looked at, see the module's documentation.
+    pub content_type: Option<&'a str>,
+    /// The property `content_encoding`: the character set of the decompressed body.
+    pub content_encoding: Option<&'a str>,
+    /// The header `compression`, set by kombu.
+    pub compression: Option<&'a str>,
+}
+
+/// The body as UTF-8 (not yet checked) without compression. Borrows unless there was something to undo.
+///
+/// # Errors
+///
+/// An unknown compression or encoding, compressed data that is damaged, cut off, or larger than
+/// [`MAX_PLAIN_BODY`].
+pub fn plain_body<'a>(raw: &'a [u8], info: &ContentInfo<'_>) -> Result<Cow<'a, [u8]>, DecodeError> {
+    let plain = match info.compression {
+        None | Some("") => Cow::Borrowed(raw),
+        Some(name) => Cow::Owned(decompress(raw, name)?),
+    };
+    match Charset::named(info.content_encoding.unwrap_or_default())? {
+        Charset::Utf8 => Ok(plain),
+        Charset::Latin1 if plain.is_ascii() => Ok(plain),
+        Charset::Latin1 => {
+            Ok(Cow::Owned(plain.iter().copied().map(char::from).collect::<String>().into_bytes()))
+        }
+    }
+}
+
+fn decompress(raw: &[u8], name: &str) -> Result<Vec<u8>, DecodeError> {
+    match name.to_ascii_lowercase().as_str() {
+        // What kombu calls application/x-gzip is zlib data (RFC 1950). Real gzip is told by its magic number.
+        "application/x-gzip" | "application/gzip" | "gzip" | "zlib" => {
+            if raw.starts_with(&[0x1f, 0x8b]) {
+                read_up_to(MultiGzDecoder::new(raw), MAX_PLAIN_BODY)
+            } else {
+                read_up_to(ZlibDecoder::new(raw), MAX_PLAIN_BODY)
+            }
+        }
+        _ => Err(DecodeError::UnsupportedCompression { name: excerpt(name) }),
+    }
+}
+
+fn read_up_to(reader: impl Read, limit: usize) -> Result<Vec<u8>, DecodeError> {
+    let mut plain = Vec::new();
+    // One byte more than allowed tells "exactly the limit" from "more".
+    let longest = u64::try_from(limit).unwrap_or(u64::MAX).saturating_add(1);
+    reader.take(longest).read_to_end(&mut plain).map_err(|_| DecodeError::DamagedCompression)?;
+    if plain.len() > limit { Err(DecodeError::TooLarge { limit }) } else { Ok(plain) }
+}
+
+enum Charset {
+    Utf8,
+    Latin1,
+}
+
+impl Charset {
+    const UTF_8: [&str; 6] = ["", "utf-8", "utf8", "us-ascii", "ascii", "binary"];
+    const LATIN_1: [&str; 5] = ["latin-1", "latin1", "iso-8859-1", "iso8859-1", "iso_8859-1"];
+
+    fn named(name: &str) -> Result<Self, DecodeError> {
+        let is_one_of = |names: &[&str]| names.iter().any(|known| known.eq_ignore_ascii_case(name));
+        if is_one_of(&Self::UTF_8) {
+            Ok(Self::Utf8)
+        } else if is_one_of(&Self::LATIN_1) {
+            Ok(Self::Latin1)
+        } else {
+            Err(DecodeError::UnsupportedEncoding { name: excerpt(name) })
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write as _;
+
+    use flate2::Compression;
+    use flate2::write::{GzEncoder, ZlibEncoder};
+
+    use super::*;
+
+    fn zlib(plain: &[u8]) -> Vec<u8> {
+        let mut encoder = ZlibEncoder::new(Vec::new(), Compression::fast());
+        encoder.write_all(plain).unwrap();
+        encoder.finish().unwrap()
+    }
+
+    fn info<'a>(content_encoding: Option<&'a str>, compression: Option<&'a str>) -> ContentInfo<'a> {
+        ContentInfo { content_type: Some("text/plain"), content_encoding, compression }
+    }
+
+    #[test]
+    fn an_ordinary_body_is_borrowed() {
+        for encoding in [None, Some("utf-8"), Some("UTF8"), Some("us-ascii"), Some("binary"), Some("")] {
+            let body = plain_body("é".as_bytes(), &info(encoding, None)).unwrap();
+            assert!(matches!(body, Cow::Borrowed(bytes) if bytes == "é".as_bytes()), "{encoding:?}");
+        }
+        assert!(matches!(plain_body(b"{}", &info(Some("latin-1"), Some(""))), Ok(Cow::Borrowed(b"{}"))));
+    }
+
+    #[test]
+    fn latin_1_becomes_utf_8() {
+        for encoding in ["latin-1", "latin1", "ISO-8859-1", "iso_8859-1"] {
+            assert_eq!(&*plain_body(b"\xe9\xff", &info(Some(encoding), None)).unwrap(), "éÿ".as_bytes());
+        }
+    }
+
+    #[test]
+    fn compression_is_undone_before_the_encoding() {
+        for name in ["application/x-gzip", "gzip", "ZLIB"] {
+            let body = plain_body(&zlib(b"\xe9"), &info(Some("latin-1"), Some(name))).unwrap().into_owned();
+            assert_eq!(body, "é".as_bytes(), "{name}");
+        }
+        let mut gzip = GzEncoder::new(Vec::new(), Compression::fast());
+        gzip.write_all(b"{}").unwrap();
+        assert_eq!(
+            &*plain_body(&gzip.finish().unwrap(), &info(None, Some("application/gzip"))).unwrap(),
+            b"{}"
+        );
+    }
+
+    #[test]
+    fn what_cannot_be_undone_is_named() {
+        let check = |raw: &[u8], encoding, compression, message: &str| {
+            assert_eq!(plain_body(raw, &info(encoding, compression)).unwrap_err().to_string(), message);
+        };
+        let damaged = "the compressed body is damaged or cut off";
+        check(b"x", None, Some("application/x-bz2"), "unsupported compression \"application/x-bz2\"");
+        check(
+            b"x",
+            None,
+            Some("0123456789012345678901234"),
+            "unsupported compression \"012345678901234567890123…\"",
+        );
+        check(b"x", Some("utf-16"), None, "unsupported content encoding \"utf-16\"");
+        check(b"{}", None, Some("gzip"), damaged);
+        check(b"", None, Some("gzip"), damaged);
+        let whole = zlib(&[b'a'; 1000]);
+        check(&whole[..whole.len() - 5], None, Some("gzip"), damaged);
+    }
+
+    #[test]
+    fn a_bomb_stops_at_the_limit() {
+        let check = |size: usize| read_up_to(ZlibDecoder::new(&*zlib(&vec![0; size])), 1000).map(|b| b.len());
+        assert_eq!(check(1000), Ok(1000));
+        assert_eq!(check(1001), Err(DecodeError::TooLarge { limit: 1000 }));
+
+        let bomb = zlib(&vec![0; MAX_PLAIN_BODY + 1]);
+        let refused = plain_body(&bomb, &info(None, Some("gzip"))).unwrap_err();
+        assert_eq!(refused, DecodeError::TooLarge { limit: MAX_PLAIN_BODY });
+    }
+}

@@ -1,0 +1,194 @@
+//! The two framings of a notification, and the head that is read without reading the rest.
+//!
+//! Bare (driver `messaging`): the body is the notification, a JSON object. Enveloped (driver `messagingv2`):
+//! the body is `{"oslo.version": "2.0", "oslo.message": "<JSON text of the notification>"}`.
+//!
+//! Most messages are not wanted by anybody, and three fields tell: `event_type`, `publisher_id` and
+//! `priority`. oslo.messaging writes them before the payload, so [`read_head`] normally stops there, without
+//! looking at the payload (see `fast`). Any other order of keys, and anything unusual, takes the slow way: a
+//! whole parse with the same result.
+//!
+//! What stops early cannot see what follows: a repeated key, a damaged payload or a cut-off end are
+//! noticed by [`Notification::decode`](crate::Notification::decode) only.
+
+mod fast;
+
+use std::borrow::Cow;
+use std::fmt;
+
+use serde::Deserialize;
+use serde::de::{IgnoredAny, MapAccess, Visitor};
+use serde_json::Value;
+
+use crate::error::excerpt;
+use crate::python_json::parse_as;
+use crate::{DecodeError, JsonKind, Part, Priority};
+
+/// What most messages are decided by.
+///
+/// A field is None when it is missing or null; `event_type` and `publisher_id` also when they are no text.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Head<'a> {
+    /// What happened, such as `port.delete.end`.
+    pub event_type: Option<Cow<'a, str>>,
+    /// Who says so, such as `network.node1.example.com`.
+    pub publisher_id: Option<Cow<'a, str>>,
+    /// The priority the body claims; it may differ from the routing key's.
+    pub priority: Option<Priority>,
+}
+
+impl Head<'_> {
+    /// The same head, borrowing nothing.
+    pub fn into_owned(self) -> Head<'static> {
+        let own = |text: Cow<'_, str>| Cow::Owned(text.into_owned());
+        Head {
+            event_type: self.event_type.map(own),
+            publisher_id: self.publisher_id.map(own),
+            priority: self.priority,
+        }
+    }
+}
+
+/// Reads the head of a plain body, in either framing.
+///
+/// # Errors
+///
+/// A body that is no JSON object, an envelope that is incomplete or not of version `2.0`, a message in it
+/// that is no JSON object, a priority that is neither text nor null.
+pub fn read_head(body: &[u8]) -> Result<Head<'_>, DecodeError> {
+    match fast::read_head(body) {
+        Some(head) => Ok(head),
+        None => slow_head(body),
+    }
+}
+
+fn slow_head(body: &[u8]) -> Result<Head<'_>, DecodeError> {
+    let text = json_text(body)?;
+    let keys: HeadKeys = parse_as(text).map_err(|error| not_json(text, Part::Body, &error))?;
+    let Some(message) = framed(keys.version.as_ref(), keys.message.as_ref())? else {
+        return keys.into_head();
+    };
+    let keys: HeadKeys = parse_as(message).map_err(|error| not_json(message, Part::Message, &error))?;
+    keys.into_head()
+}
+
+/// The body as text, if it may be JSON at all.
+pub(crate) fn json_text(body: &[u8]) -> Result<&str, DecodeError> {
+    if body.is_empty() {
+        return Err(DecodeError::Empty);
+    }
+    if body.starts_with(b"\xef\xbb\xbf") {
+        return Err(DecodeError::ByteOrderMark);
+    }
+    std::str::from_utf8(body).map_err(|error| DecodeError::NotUtf8 { offset: error.valid_up_to() })
+}
+
+/// The text in the envelope, or None for a bare notification.
+pub(crate) fn framed<'a>(
+    version: Option<&Value>,
+    message: Option<&'a Value>,
+) -> Result<Option<&'a str>, DecodeError> {
+    let (version, message) = match (version, message) {
+        (None, None) => return Ok(None),
+        (None, Some(_)) => return Err(DecodeError::NoVersion),
+        (Some(_), None) => return Err(DecodeError::NoMessage),
+        (Some(version), Some(message)) => (version, message),
+    };
+    match version.as_str() {
+        Some("2.0") => {}
+        Some(other) => return Err(DecodeError::UnsupportedVersion { version: excerpt(other) }),
+        None => return Err(DecodeError::VersionNotText { found: JsonKind::of(version) }),
+    }
+    match message.as_str() {
+        Some(text) => Ok(Some(text)),
+        None => Err(DecodeError::MessageNotText { found: JsonKind::of(message) }),
+    }
+}
+
+/// The meaning of the value under `priority`.
+pub(crate) fn priority(value: Option<&Value>) -> Result<Option<Priority>, DecodeError> {
+    match value {
+        None | Some(Value::Null) => Ok(None),
+        Some(Value::String(text)) => Ok(Some(Priority::parse(text))),
+        Some(other @ (Value::Bool(_) | Value::Number(_) | Value::Array(_) | Value::Object(_))) => {
+            Err(DecodeError::PriorityNotText { found: JsonKind::of(other) })
+        }
+    }
+}
+
+/// The error for a text that is not JSON, or not the object it should be.
+pub(crate) fn not_json(text: &str, part: Part, error: &serde_json::Error) -> DecodeError {
+    if error.is_data() {
+        // The text is JSON so far as it was read, but no object: its first character tells what it is.
+        let found = match text.trim_start().bytes().next() {
+            Some(b'{') => JsonKind::Object,
+            Some(b'[') => JsonKind::Array,
+            Some(b'"') => JsonKind::Text,
+            Some(b't' | b'f') => JsonKind::Bool,
+            Some(b'n' | b'N' | b'I') => JsonKind::Null,
+            Some(_) | None => JsonKind::Number,
+        };
+        return DecodeError::NotAnObject { part, found };
+    }
+    DecodeError::NotJson { part, reason: error.to_string() }
+}
+
+/// The keys the slow way keeps of an object, either framing's. The last of a repeated key counts.
+#[derive(Default)]
+struct HeadKeys {
+    version: Option<Value>,
+    message: Option<Value>,
+    event_type: Option<Value>,
+    publisher_id: Option<Value>,
+    priority: Option<Value>,
+}
+
+impl HeadKeys {
+    fn into_head(self) -> Result<Head<'static>, DecodeError> {
+        let text = |value: Option<Value>| match value {
+            Some(Value::String(text)) => Some(Cow::Owned(text)),
+            Some(Value::Null | Value::Bool(_) | Value::Number(_) | Value::Array(_) | Value::Object(_))
+            | None => None,
+        };
+        Ok(Head {
+            priority: priority(self.priority.as_ref())?,
+            event_type: text(self.event_type),
+            publisher_id: text(self.publisher_id),
+        })
+    }
+}
+
+impl<'de> Deserialize<'de> for HeadKeys {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_map(HeadKeysVisitor)
+    }
+}
+
+struct HeadKeysVisitor;
+
+impl<'de> Visitor<'de> for HeadKeysVisitor {
+    type Value = HeadKeys;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an object")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<HeadKeys, A::Error> {
+        let mut keys = HeadKeys::default();
+        while let Some(key) = map.next_key::<Cow<'de, str>>()? {
+            let place = match &*key {
+                "oslo.version" => &mut keys.version,
+                "oslo.message" => &mut keys.message,
+                "event_type" => &mut keys.event_type,
+                "publisher_id" => &mut keys.publisher_id,
+                "priority" => &mut keys.priority,
+                _ => {
+                    map.next_value::<IgnoredAny>()?;
+                    continue;
+                }
+            };
+            *place = Some(map.next_value()?);
+        }
+        Ok(keys)
+    }
+}

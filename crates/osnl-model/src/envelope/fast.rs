@@ -1,0 +1,246 @@
+//! The fast way to a head: a scanner that stops at the payload.
+//!
+//! It understands what oslo.messaging writes, and answers None to anything else, be it unusual or wrong: the
+//! slow way then decides. It never allocates but for a value that has escapes.
+//!
+//! Inside an envelope the notification is JSON text inside a JSON string, so each of its quotes is written
+//! `\"` and each of its backslashes `\\`; other escapes of the outer string are left to the slow way. The
+//! scanner reads through that layer ([`Layer::Enveloped`]) as it goes.
+
+use std::borrow::Cow;
+
+use super::Head;
+use crate::Priority;
+
+/// The head, if it can be had without the payload.
+pub(super) fn read_head(body: &[u8]) -> Option<Head<'_>> {
+    let mut scanner = Scanner { rest: body, layer: Layer::Bare };
+    scanner.byte(b'{')?;
+    let mut key = scanner.plain_text()?;
+    if key == b"oslo.version" {
+        scanner.byte(b':')?;
+        if scanner.plain_text()? != b"2.0" {
+            return None;
+        }
+        scanner.byte(b',')?;
+        if scanner.plain_text()? != b"oslo.message" {
+            return None;
+        }
+        scanner.byte(b':')?;
+        scanner.byte(b'"')?;
+        scanner.layer = Layer::Enveloped;
+        scanner.byte(b'{')?;
+        key = scanner.plain_text()?;
+    }
+    scanner.head(key)
+}
+
+#[derive(Clone, Copy)]
+enum Layer {
+    /// The bytes are the JSON text.
+    Bare,
+    /// The bytes are the JSON text within a JSON string.
+    Enveloped,
+}
+
+struct Scanner<'a> {
+    rest: &'a [u8],
+    layer: Layer,
+}
+
+impl<'a> Scanner<'a> {
+    /// Reads members, the first of which has this key, until all three fields are known.
+    fn head(&mut self, first_key: &'a [u8]) -> Option<Head<'a>> {
+        let mut key = first_key;
+        let (mut event_type, mut publisher_id, mut priority) = (None, None, None);
+        loop {
+            self.byte(b':')?;
+            match key {
+                b"event_type" => event_type = Some(self.text_or_null()?),
+                b"publisher_id" => publisher_id = Some(self.text_or_null()?),
+                b"priority" => priority = Some(self.text_or_null()?),
+                // Whatever else stands before the payload is short and plain (message_id), or unusual.
+                _ if key.starts_with(b"oslo.") => return None,
+                _ => {
+                    self.plain_text()?;
+                }
+            }
+            if let (Some(_), Some(_), Some(_)) = (&event_type, &publisher_id, &priority) {
+                return Some(Head {
+                    event_type: event_type?,
+                    publisher_id: publisher_id?,
+                    priority: priority?.map(|text| Priority::parse(&text)),
+                });
+            }
+            self.byte(b',')?;
+            key = self.plain_text()?;
+        }
+    }
+
+    fn text_or_null(&mut self) -> Option<Option<Cow<'a, str>>> {
+        self.blanks();
+        if let Some(rest) = self.rest.strip_prefix(b"null") {
+            self.rest = rest;
+            return Some(None);
+        }
+        self.text().map(Some)
+    }
+
+    /// One byte of JSON's own, after any blanks.
+    fn byte(&mut self, expected: u8) -> Option<()> {
+        self.blanks();
+        self.take(expected)
+    }
+
+    /// A text without escapes.
+    fn plain_text(&mut self) -> Option<&'a [u8]> {
+        self.blanks();
+        self.quote()?;
+        let text = self.up_to_backslash_or_quote()?;
+        self.quote()?;
+        Some(text)
+    }
+
+    /// A text, borrowed if it has no escapes.
+    fn text(&mut self) -> Option<Cow<'a, str>> {
+        self.blanks();
+        self.quote()?;
+        let text = std::str::from_utf8(self.up_to_backslash_or_quote()?).ok()?;
+        if self.quote().is_some() {
+            return Some(Cow::Borrowed(text));
+        }
+        // The text as JSON has it, with quotes and escapes, once the outer layer is taken away.
+        let mut literal = String::from("\"");
+        literal.push_str(text);
+        loop {
+            literal.push('\\');
+            self.backslash()?;
+            match self.rest.first()? {
+                b'"' | b'\\' => literal.push(char::from(self.quote_or_backslash()?)),
+                _ => {} // the letter of the escape: read with what follows
+            }
+            literal.push_str(std::str::from_utf8(self.up_to_backslash_or_quote()?).ok()?);
+            if self.quote().is_some() {
+                literal.push('"');
+                return serde_json::from_str(&literal).ok().map(Cow::Owned);
+            }
+        }
+    }
+
+    fn up_to_backslash_or_quote(&mut self) -> Option<&'a [u8]> {
+        // Control characters may not stand in a text.
+        let end = self.rest.iter().position(|&byte| matches!(byte, b'"' | b'\\' | 0..=0x1f))?;
+        let (text, rest) = self.rest.split_at(end);
+        self.rest = rest;
+        Some(text)
+    }
+
+    /// A quote of the notification's JSON. Consumes nothing if there is none.
+    fn quote(&mut self) -> Option<()> {
+        self.rest = match self.layer {
+            Layer::Bare => self.rest.strip_prefix(b"\"")?,
+            Layer::Enveloped => self.rest.strip_prefix(b"\\\"")?,
+        };
+        Some(())
+    }
+
+    /// A backslash of the notification's JSON. Consumes nothing if there is none.
+    fn backslash(&mut self) -> Option<()> {
+        self.rest = match self.layer {
+            Layer::Bare => self.rest.strip_prefix(b"\\")?,
+            Layer::Enveloped => self.rest.strip_prefix(b"\\\\")?,
+        };
+        Some(())
+    }
+
+    fn quote_or_backslash(&mut self) -> Option<u8> {
+        if self.quote().is_some() {
+            return Some(b'"');
+        }
+        self.backslash().map(|()| b'\\')
+    }
+
+    fn take(&mut self, expected: u8) -> Option<()> {
+        self.rest = self.rest.strip_prefix(&[expected])?;
+        Some(())
+    }
+
+    fn blanks(&mut self) {
+        while let [b' ' | b'\t' | b'\n' | b'\r', rest @ ..] = self.rest {
+            self.rest = rest;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn enveloped(message: &str) -> String {
+        format!(r#"{{"oslo.version": "2.0", "oslo.message": {}}}"#, serde_json::Value::from(message))
+    }
+
+    #[test]
+    fn the_head_is_read_up_to_the_payload() {
+        let check = |message: &str, event_type, publisher_id, priority: Option<&str>| {
+            let expected = Head {
+                event_type: Some(Cow::Borrowed(event_type)),
+                publisher_id: Some(Cow::Borrowed(publisher_id)),
+                priority: priority.map(Priority::parse),
+            };
+            assert_eq!(read_head(message.as_bytes()).as_ref(), Some(&expected), "{message}");
+            assert_eq!(read_head(enveloped(message).as_bytes()), Some(expected), "{message}");
+        };
+        check(r#"{"event_type":"e","publisher_id":"p","priority":"INFO""#, "e", "p", Some("info"));
+        check(
+            r#"{ "priority" : null , "event_type" : "é" , "publisher_id" : "" , "payload": {"#,
+            "é",
+            "",
+            None,
+        );
+        check(
+            r#"{"message_id": "m", "publisher_id": "a\"b\\c\/d\n\u4eee\ud83d\ude00", "event_type": "\\", "priority": "x""#,
+            "\\",
+            "a\"b\\c/d\n仮😀",
+            Some("x"),
+        );
+    }
+
+    #[test]
+    fn plain_values_are_borrowed() {
+        let body = enveloped(r#"{"event_type": "e", "publisher_id": "p\n", "priority": "INFO"}"#);
+        let head = read_head(body.as_bytes()).unwrap();
+        assert!(matches!(head.event_type, Some(Cow::Borrowed("e"))));
+        assert!(matches!(head.publisher_id, Some(Cow::Owned(_))));
+    }
+
+    #[test]
+    fn the_unusual_is_left_to_the_slow_way() {
+        let head = r#""event_type":"e","publisher_id":"p","priority":"INFO""#;
+        for body in [
+            "",
+            "{",
+            "[]",
+            r#"{"event_type":"e","publisher_id":"p","payload":"x"}"#,
+            r#"{"payload":{},"event_type":"e","publisher_id":"p","priority":"INFO"}"#,
+            r#"{"event_type":7,"publisher_id":"p","priority":"INFO"}"#,
+            r#"{"event_type":"e","publisher_id":"p","priority":3}"#,
+            r#"{"event_type":"\ud800","publisher_id":"p","priority":"INFO"}"#,
+            r#"{"event_type":"\x","publisher_id":"p","priority":"INFO"}"#,
+            r#"{"event_ty\u0070e":"e","publisher_id":"p","priority":"INFO"}"#,
+            "{\"event_type\":\"a\nb\",\"publisher_id\":\"p\",\"priority\":\"INFO\"}",
+            r#"{"oslo.version":"3.0","oslo.message":"{}"}"#,
+            r#"{"oslo.message":"{}","oslo.version":"2.0"}"#,
+            r#"{"oslo.version":"2.0","oslo.message":{"#,
+            &format!(r#"{{"oslo.message":"x",{head}}}"#),
+            &format!("\u{feff}{{{head}}}"),
+            &enveloped(&format!("{{{head}}}")).replace("\\\"e\\\"", "\\u0022e\\\""),
+        ] {
+            assert_eq!(read_head(body.as_bytes()), None, "{body}");
+        }
+        assert_eq!(
+            read_head(b"{\"event_type\":\"\xff\",\"publisher_id\":\"p\",\"priority\":\"INFO\"}"),
+            None
+        );
+    }
+}

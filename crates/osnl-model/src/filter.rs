@@ -1,0 +1,184 @@
+//! Which notifications are wanted, in the terms of oslo.messaging's `NotificationFilter`.
+//!
+//! Every given condition must hold: `publisher_id` and `event_type` (one pattern each), and the named
+//! top-level keys of context, metadata (`message_id` and `timestamp`) and payload. A key that is absent, or
+//! whose value is no text, is a mismatch: also where oslo raises an exception and redelivers the message
+//! without end (payloads that are no object).
+//!
+//! Patterns mean what they mean to Python's `re.match`, see [`Pattern`].
+
+mod pattern;
+mod python_regex;
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use serde_json::{Map, Value};
+use thiserror::Error;
+
+use crate::redact::is_secret_key;
+use crate::{Head, JsonKind, Notification};
+
+pub use pattern::{Pattern, PatternError};
+
+/// Conditions on a notification, all of which must hold. The default has none and matches everything.
+#[derive(Clone, Debug, Default)]
+pub struct NotificationFilter {
+    /// What `publisher_id` must match.
+    pub publisher_id: Option<Pattern>,
+    /// What `event_type` must match.
+    pub event_type: Option<Pattern>,
+    /// What values of the context must match, by key (without the prefix `_context_`).
+    pub context: BTreeMap<String, Pattern>,
+    /// What `message_id` and `timestamp` must match; no other key ever matches.
+    pub metadata: BTreeMap<String, Pattern>,
+    /// What values of the payload must match, by top-level key.
+    pub payload: BTreeMap<String, Pattern>,
+}
+
+impl NotificationFilter {
+    /// Whether a message with this head can match. What is None never matches a pattern.
+    pub fn wants(&self, head: &Head<'_>) -> bool {
+        let holds = |pattern: &Option<Pattern>, value: Option<&str>| match pattern {
+            Some(pattern) => value.is_some_and(|value| pattern.is_match(value)),
+            None => true,
+        };
+        holds(&self.publisher_id, head.publisher_id.as_deref())
+            && holds(&self.event_type, head.event_type.as_deref())
+    }
+
+    /// Whether the notification matches.
+    ///
+    /// # Errors
+    ///
+    /// The first condition that does not hold, in the order of the fields and, within one, of the keys.
+    pub fn matches(&self, n: &Notification) -> Result<(), Mismatch> {
+        if let Some(pattern) = &self.publisher_id {
+            hold(pattern, field(n.publisher_id.as_deref()), || Predicate::PublisherId)?;
+        }
+        if let Some(pattern) = &self.event_type {
+            hold(pattern, field(n.event_type.as_deref()), || Predicate::EventType)?;
+        }
+        for (key, pattern) in &self.context {
+            hold(pattern, member(&n.context, key), || Predicate::Context(key.clone()))?;
+        }
+        for (key, pattern) in &self.metadata {
+            let value = match key.as_str() {
+                "message_id" => n.message_id.as_deref(),
+                "timestamp" => n.timestamp.as_deref(),
+                _ => None,
+            };
+            hold(pattern, field(value), || Predicate::Metadata(key.clone()))?;
+        }
+        for (key, pattern) in &self.payload {
+            let value = match &n.payload {
+                Value::Object(object) => member(object, key),
+                other => Err(Saw::NoKeys(JsonKind::of(other))),
+            };
+            hold(pattern, value, || Predicate::Payload(key.clone()))?;
+        }
+        Ok(())
+    }
+}
+
+/// A text, or what is there instead.
+type Looked<'a> = Result<&'a str, Saw>;
+
+fn field(text: Option<&str>) -> Looked<'_> {
+    text.ok_or(Saw::Absent)
+}
+
+fn member<'a>(object: &'a Map<String, Value>, key: &str) -> Looked<'a> {
+    match object.get(key) {
+        None => Err(Saw::Absent),
+        Some(Value::String(text)) => Ok(text),
+        Some(other) => Err(Saw::NotText(JsonKind::of(other))),
+    }
+}
+
+fn hold(pattern: &Pattern, value: Looked<'_>, predicate: impl FnOnce() -> Predicate) -> Result<(), Mismatch> {
+    let saw = match value {
+        Ok(text) if pattern.is_match(text) => return Ok(()),
+        Ok(text) => Saw::Text(text.to_owned()),
+        Err(instead) => instead,
+    };
+    let predicate = predicate();
+    Err(Mismatch { pattern: pattern.as_str().to_owned(), saw: saw.shown_for(&predicate), predicate })
+}
+
+/// The first condition of a filter that did not hold.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+#[error("{predicate} is {saw}, which does not match \"{pattern}\"")]
+pub struct Mismatch {
+    /// Which condition.
+    pub predicate: Predicate,
+    /// The condition's pattern.
+    pub pattern: String,
+    /// The value it saw.
+    pub saw: Saw,
+}
+
+/// The place a condition looks at.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Predicate {
+    /// `publisher_id`
+    PublisherId,
+    /// `event_type`
+    EventType,
+    /// A key of the context.
+    Context(String),
+    /// A key of the metadata.
+    Metadata(String),
+    /// A key of the payload.
+    Payload(String),
+}
+
+impl fmt::Display for Predicate {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::PublisherId => f.write_str("publisher_id"),
+            Self::EventType => f.write_str("event_type"),
+            Self::Context(key) => write!(f, "context.{key}"),
+            Self::Metadata(key) => write!(f, "metadata.{key}"),
+            Self::Payload(key) => write!(f, "payload.{key}"),
+        }
+    }
+}
+
+/// What a condition found. The text under a key that looks secret is `***`.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Saw {
+    /// Nothing: the key is missing, or the field is None.
+    Absent,
+    /// A value that is no text.
+    NotText(JsonKind),
+    /// No keys at all, since the payload is no object.
+    NoKeys(JsonKind),
+    /// A text.
+    Text(String),
+}
+
+impl Saw {
+    /// Hides a text if its place may hold a secret.
+    fn shown_for(self, predicate: &Predicate) -> Self {
+        let secret = match predicate {
+            Predicate::Context(key) | Predicate::Payload(key) => is_secret_key(key),
+            Predicate::PublisherId | Predicate::EventType | Predicate::Metadata(_) => false,
+        };
+        match self {
+            Self::Text(_) if secret => Self::Text("***".to_owned()),
+            shown @ (Self::Text(_) | Self::Absent | Self::NotText(_) | Self::NoKeys(_)) => shown,
+        }
+    }
+}
+
+impl fmt::Display for Saw {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Absent => f.write_str("absent"),
+            Self::NotText(kind) => kind.fmt(f),
+            Self::NoKeys(kind) => write!(f, "absent (the payload is {kind})"),
+            Self::Text(text) => write!(f, "\"{text}\""),
+        }
+    }
+}

@@ -1,0 +1,190 @@
+//! A regular expression with the meaning of Python's `re.match`.
+
+use std::fmt;
+
+use super::python_regex::{Dialect, translate};
+
+/// How many times fancy-regex may go back in one match (patterns with look-around or back-references only).
+/// A text that needs more counts as not matching: a filter must never hold up the stream.
+const BACKTRACK_LIMIT: usize = 100_000;
+
+/// A regular expression as Python's `re` writes them, matched like `re.match`: from the beginning of the
+/// text, not necessarily to its end, case-sensitive unless the pattern says otherwise.
+///
+/// Matching takes time linear in the text, except for patterns with look-around, back-references, atomic
+/// groups or possessive quantifiers, which are tried for a bounded time.
+///
+/// Known differences: `\b` and `\B` count combining marks as word characters, and `\B` matches the empty text
+/// (as it does since Python 3.14); `(?i)` folds by Unicode's simple rules, under `(?a)` too; look-behind may
+/// have any width; `\N{...}` and a repeated look-around are refused.
+#[derive(Clone)]
+pub struct Pattern {
+    text: String,
+    engine: Engine,
+}
+
+#[derive(Clone)]
+enum Engine {
+    Linear(regex::Regex),
+    Backtracking(Box<fancy_regex::Regex>),
+}
+
+/// A pattern that is none.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PatternError {
+    /// The pattern as it was written.
+    pub pattern: String,
+    /// Where in it, in characters from 0, as Python counts. None if it is the pattern as a whole.
+    pub position: Option<usize>,
+    /// What is wrong.
+    pub message: String,
+}
+
+impl Pattern {
+    /// Compiles a pattern.
+    ///
+    /// # Errors
+    ///
+    /// What Python refuses, and patterns that would compile to something too large.
+    pub fn new(pattern: &str) -> Result<Self, PatternError> {
+        let error = |position, message| PatternError { pattern: pattern.to_owned(), position, message };
+        let translated =
+            translate(pattern).map_err(|refused| error(Some(refused.position), refused.message))?;
+        let anchored = format!(r"\A(?:{})", translated.regex);
+        let engine = match translated.dialect {
+            Dialect::Linear => Engine::Linear(
+                regex::Regex::new(&anchored).map_err(|refused| error(None, reason(&refused.to_string())))?,
+            ),
+            Dialect::Backtracking => Engine::Backtracking(Box::new(
+                fancy_regex::RegexBuilder::new(&anchored)
+                    .backtrack_limit(BACKTRACK_LIMIT)
+                    .build()
+                    .map_err(|refused| error(None, reason(&refused.to_string())))?,
+            )),
+        };
+        Ok(Self { text: pattern.to_owned(), engine })
+    }
+
+    /// Whether the text begins with a match.
+    pub fn is_match(&self, text: &str) -> bool {
+        match &self.engine {
+            Engine::Linear(regex) => regex.is_match(text),
+            Engine::Backtracking(regex) => regex.is_match(text).unwrap_or(false),
+        }
+    }
+
+    /// The pattern as it was written.
+    pub fn as_str(&self) -> &str {
+        &self.text
+    }
+}
+
+/// An engine's error without the places and excerpts of the translated pattern, which nobody wrote.
+fn reason(error: &str) -> String {
+    let last = error.lines().last().unwrap_or_default();
+    let last = last.strip_prefix("error: ").unwrap_or(last);
+    let last = match last.split_once("at position ") {
+        Some((_, rest)) => rest.trim_start_matches(|c: char| c.is_ascii_digit() || matches!(c, ':' | ' ')),
+        None => last,
+    };
+    last.trim_end_matches('.').to_lowercase()
+}
+
+impl fmt::Debug for Pattern {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Pattern({:?})", self.text)
+    }
+}
+
+impl PartialEq for Pattern {
+    fn eq(&self, other: &Self) -> bool {
+        self.text == other.text
+    }
+}
+
+impl Eq for Pattern {}
+
+impl fmt::Display for Pattern {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.text)
+    }
+}
+
+impl fmt::Display for PatternError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "invalid regular expression \"{}\": {}", self.pattern, self.message)?;
+        match self.position {
+            Some(position) => write!(f, " (at position {position})"),
+            None => Ok(()),
+        }
+    }
+}
+
+impl std::error::Error for PatternError {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_engine_is_linear_unless_the_pattern_forbids() {
+        let check = |pattern: &str, linear: bool| {
+            let compiled = Pattern::new(pattern).unwrap();
+            assert_eq!(matches!(compiled.engine, Engine::Linear(_)), linear, "{pattern}");
+        };
+        check(r"^port\.delete\.end$", true);
+        check(r"^(port\.(create|delete)\.end$|network$)", true);
+        check(r"(?P<service>nova)-\w+:", true);
+        check("a$$|b$", true);
+        check(r"a$\n", false);
+        check(r"(?:a$|b)c", false);
+        check(r"(?!x)", false);
+        check(r"(.)\1", false);
+        check(r"a++", false);
+    }
+
+    #[test]
+    fn going_back_too_often_is_no_match() {
+        let catastrophic = Pattern::new(r"(?=.*)(a|aa)+\1$").unwrap();
+        assert!(catastrophic.is_match("aaa"));
+        assert!(!catastrophic.is_match(&("a".repeat(60) + "b")));
+    }
+
+    #[test]
+    fn errors_show_the_pattern_and_the_place() {
+        let check = |pattern: &str, message: &str| {
+            assert_eq!(Pattern::new(pattern).unwrap_err().to_string(), message);
+        };
+        check("^port(", "invalid regular expression \"^port(\": unclosed group (at position 5)");
+        check("é**", "invalid regular expression \"é**\": multiple repeat (at position 2)");
+        check(r"\q", "invalid regular expression \"\\q\": bad escape \\q (at position 0)");
+        check(
+            r"\N{BULLET}",
+            "invalid regular expression \"\\N{BULLET}\": named characters (\\N) are not supported (at position 0)",
+        );
+        check(
+            "(?=a)*",
+            "invalid regular expression \"(?=a)*\": a look-around cannot be repeated (at position 5)",
+        );
+        let deep = "(".repeat(100_000);
+        assert!(Pattern::new(&deep).unwrap_err().message.contains("nested too deeply"));
+        let large = Pattern::new(r"(?:\w{1000}){1000}").unwrap_err();
+        assert_eq!(
+            (large.position, large.message.as_str()),
+            (None, "compiled regex exceeds size limit of 10485760 bytes")
+        );
+        check(
+            "(?:$){2}(?=)",
+            "invalid regular expression \"(?:$){2}(?=)\": target of repeat operator is invalid",
+        );
+        assert_eq!(Pattern::new("a{5000000000}").unwrap_err().position, Some(1));
+    }
+
+    #[test]
+    fn a_pattern_shows_as_it_was_written() {
+        let pattern = Pattern::new(r"^port\.$").unwrap();
+        assert_eq!((pattern.as_str(), pattern.to_string()), (r"^port\.$", r"^port\.$".to_owned()));
+        assert_eq!(pattern, Pattern::new(r"^port\.$").unwrap());
+        assert_eq!(format!("{pattern:?}"), r#"Pattern("^port\\.$")"#);
+    }
+}

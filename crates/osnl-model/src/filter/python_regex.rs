@@ -1,0 +1,258 @@
+//! Python's regular expressions, written for the `regex` and `fancy-regex` crates.
+//!
+//! The two languages look alike and differ in detail, so every element is read as Python 3.11 reads it and
+//! written anew: literals escaped, classes as code points, flags resolved into what they mean.
+//!
+//! | Python | written as |
+//! |---|---|
+//! | `$` | `(?:\n?\z)`: the end, or before a final newline |
+//! | `\Z`, `^` | `\z`, `\A` |
+//! | `\w`, `\d`, `\s` | `[\p{L}\p{N}_]`, `\p{Nd}`, white space with U+001C to U+001F; ASCII under `(?a)` |
+//! | `[` `&&` `--` `~~` in a class, `]` first in one, `{` where it is no quantifier, `\<` | literals |
+//! | `(?P<n>..)`, `(..)` | `(?:..)`; only whether there is a match matters |
+//! | `{,n}` | `{0,n}` |
+//!
+//! Look-around, references to groups, conditionals, atomic groups and possessive quantifiers exist in the
+//! backtracking dialect only. So does an exact `$`: `(?:\n?\z)` consumes the newline, which shows when
+//! anything follows the `$` that could match there, such as `$\s`.
+
+mod class;
+mod escape;
+mod group;
+
+/// A pattern in the other crates' language, not yet anchored.
+pub(super) struct Translated {
+    pub(super) regex: String,
+    pub(super) dialect: Dialect,
+}
+
+/// Which engine understands it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Dialect {
+    /// `regex`: linear time.
+    Linear,
+    /// `fancy-regex`.
+    Backtracking,
+}
+
+/// Why Python would not compile a pattern, in Python's words, and where (in characters from 0).
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Refused {
+    pub(super) position: usize,
+    pub(super) message: String,
+}
+
+pub(super) fn translate(pattern: &str) -> Result<Translated, Refused> {
+    let linear = Translator::new(pattern, Dialect::Linear).run()?;
+    if linear.needs_backtracking {
+        let exact = Translator::new(pattern, Dialect::Backtracking).run()?;
+        return Ok(Translated { regex: exact.out, dialect: Dialect::Backtracking });
+    }
+    Ok(Translated { regex: linear.out, dialect: Dialect::Linear })
+}
+
+type Step = Result<(), Refused>;
+
+/// Deeper nesting is refused: the engines behind recurse.
+const MAX_DEPTH: usize = 50;
+
+struct Translator {
+    pattern: Vec<char>,
+    at: usize,
+    dialect: Dialect,
+    out: String,
+    needs_backtracking: bool,
+    flags: Flags,
+    last: Last,
+    /// Whether the current alternative ends with a `$`.
+    after_dollar: bool,
+    /// The groups that are open, outermost first.
+    open: Vec<group::Open>,
+    /// All capturing groups so far; a group's number is its index plus one.
+    captures: Vec<group::Capture>,
+}
+
+#[derive(Clone, Copy, Default)]
+struct Flags {
+    ignore_case: bool,
+    multi_line: bool,
+    dot_all: bool,
+    verbose: bool,
+    ascii: bool,
+}
+
+/// What stands before the current position, for judging a quantifier.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Last {
+    Nothing,
+    /// `^`, `$`, `\b` and such: not to be repeated.
+    Anchor,
+    LookAround,
+    Item,
+    Repeated,
+}
+
+impl Translator {
+    fn new(pattern: &str, dialect: Dialect) -> Self {
+        Self {
+            pattern: pattern.chars().collect(),
+            at: 0,
+            dialect,
+            out: String::new(),
+            needs_backtracking: false,
+            flags: Flags::default(),
+            last: Last::Nothing,
+            after_dollar: false,
+            open: Vec::new(),
+            captures: Vec::new(),
+        }
+    }
+
+    fn run(mut self) -> Result<Self, Refused> {
+        while let Some(c) = self.next() {
+            let start = self.at - 1;
+            match c {
+                _ if self.flags.verbose && matches!(c, ' ' | '\t'..='\r') => {}
+                '#' if self.flags.verbose => while self.next().is_some_and(|c| c != '\n') {},
+                '\\' => self.escape(start)?,
+                '[' => self.class(start)?,
+                '(' => self.open_group(start)?,
+                ')' => self.close_group(start)?,
+                '|' => self.alternative(start)?,
+                '*' => self.repeat(start, "*")?,
+                '+' => self.repeat(start, "+")?,
+                '?' => self.repeat(start, "?")?,
+                '{' => self.brace(start)?,
+                '.' if self.flags.dot_all => self.item("(?s:.)"),
+                '.' => self.item("."),
+                '^' if self.flags.multi_line => self.anchor("(?m:^)"),
+                '^' => self.anchor(r"\A"),
+                '$' => self.dollar(),
+                literal => self.literal(literal),
+            }
+        }
+        if let Some(open) = self.open.last() {
+            return Err(refused(open.start, "unclosed group"));
+        }
+        if self.flags.ignore_case {
+            // A global (?i): it stands at the beginning, so it governs all.
+            self.out = format!("(?i:{})", self.out);
+        }
+        Ok(self)
+    }
+
+    fn peek(&self) -> Option<char> {
+        self.pattern.get(self.at).copied()
+    }
+
+    fn next(&mut self) -> Option<char> {
+        let c = self.peek()?;
+        self.at += 1;
+        Some(c)
+    }
+
+    fn next_if(&mut self, expected: char) -> bool {
+        let found = self.peek() == Some(expected);
+        self.at += usize::from(found);
+        found
+    }
+
+    /// Writes something that consumes text, or may.
+    fn item(&mut self, regex: &str) {
+        self.follow(Last::Item);
+        self.out.push_str(regex);
+    }
+
+    fn anchor(&mut self, regex: &str) {
+        self.follow(Last::Anchor);
+        self.out.push_str(regex);
+    }
+
+    fn literal(&mut self, c: char) {
+        self.item(&regex_syntax::escape(c.encode_utf8(&mut [0; 4])));
+    }
+
+    fn dollar(&mut self) {
+        if self.flags.multi_line {
+            return self.anchor("(?m:$)");
+        }
+        // Not `follow`: after a `$` there is nothing a second one could see differently.
+        self.last = Last::Anchor;
+        self.after_dollar = true;
+        self.out.push_str(match self.dialect {
+            Dialect::Linear => r"(?:\n?\z)",
+            Dialect::Backtracking => r"(?=\n?\z)",
+        });
+    }
+
+    fn follow(&mut self, last: Last) {
+        self.needs_backtracking |= self.after_dollar;
+        self.last = last;
+    }
+
+    fn alternative(&mut self, start: usize) -> Step {
+        if let Some(open) = self.open.last_mut() {
+            open.count_alternative(start)?;
+            open.some_end_with_dollar |= self.after_dollar;
+        }
+        self.after_dollar = false;
+        self.last = Last::Nothing;
+        self.out.push('|');
+        Ok(())
+    }
+
+    /// A `{`: `{m}`, `{m,}`, `{,n}`, `{m,n}` repeat, everything else is literal.
+    fn brace(&mut self, start: usize) -> Step {
+        let after_brace = self.at;
+        let least = self.digits();
+        let most = if self.next_if(',') { self.digits() } else { least.clone() };
+        let comma_or_digits = self.at > after_brace;
+        if !comma_or_digits || !self.next_if('}') {
+            self.at = after_brace;
+            self.literal('{');
+            return Ok(());
+        }
+        let number = |digits: &str| {
+            digits.parse::<u32>().map_err(|_| refused(start, "the repetition number is too large"))
+        };
+        let low = if least.is_empty() { 0 } else { number(&least)? };
+        let high = if most.is_empty() { String::new() } else { number(&most)?.to_string() };
+        if !most.is_empty() && number(&most)? < low {
+            return Err(refused(after_brace, "min repeat greater than max repeat"));
+        }
+        self.repeat(start, &format!("{{{low},{high}}}"))
+    }
+
+    fn digits(&mut self) -> String {
+        let mut digits = String::new();
+        while let Some(digit) = self.peek().filter(char::is_ascii_digit) {
+            digits.push(digit);
+            self.at += 1;
+        }
+        digits
+    }
+
+    fn repeat(&mut self, start: usize, quantifier: &str) -> Step {
+        match self.last {
+            Last::Item => {}
+            Last::Nothing | Last::Anchor => return Err(refused(start, "nothing to repeat")),
+            // Python repeats them, which never changes anything; fancy-regex does not.
+            Last::LookAround => return Err(refused(start, "a look-around cannot be repeated")),
+            Last::Repeated => return Err(refused(start, "multiple repeat")),
+        }
+        // A repeated group is followed by itself.
+        self.follow(Last::Repeated);
+        self.out.push_str(quantifier);
+        if self.next_if('?') {
+            self.out.push('?');
+        } else if self.next_if('+') {
+            self.needs_backtracking = true;
+            self.out.push('+');
+        }
+        Ok(())
+    }
+}
+
+fn refused(position: usize, message: impl Into<String>) -> Refused {
+    Refused { position, message: message.into() }
+}

@@ -1,0 +1,153 @@
+//! What follows a backslash.
+
+use super::{Dialect, Last, Refused, Step, Translator, refused};
+
+/// `\d`, `\w`, `\s` and their opposites.
+#[derive(Clone, Copy)]
+pub(super) struct Category {
+    /// What belongs to it, for use inside a class.
+    pub(super) members: &'static str,
+    /// Whether it is the opposite that is meant.
+    pub(super) negated: bool,
+}
+
+impl Category {
+    /// As a class of its own, which may stand inside another.
+    pub(super) fn as_class(self) -> String {
+        format!("[{}{}]", if self.negated { "^" } else { "" }, self.members)
+    }
+}
+
+/// What an escape means wherever it stands.
+pub(super) enum Meaning {
+    Char(char),
+    Category(Category),
+}
+
+impl Translator {
+    /// An escape outside a class; the backslash at `start` has been read.
+    pub(super) fn escape(&mut self, start: usize) -> Step {
+        let Some(c) = self.peek() else {
+            return Err(refused(start, "bad escape (end of pattern)"));
+        };
+        let anchor = match (c, self.flags.ascii, self.dialect) {
+            ('A', _, _) => r"\A",
+            ('Z', _, _) => r"\z",
+            ('b', true, Dialect::Linear) => r"(?-u:\b)",
+            ('B', true, Dialect::Linear) => r"(?-u:\B)",
+            ('b', _, _) => r"\b",
+            ('B', _, _) => r"\B",
+            ('1'..='9', _, _) => return self.digit_escape(start),
+            _ => {
+                match self.common_escape(start)? {
+                    Meaning::Char(c) => self.literal(c),
+                    Meaning::Category(category) => self.item(&category.as_class()),
+                }
+                return Ok(());
+            }
+        };
+        self.at += 1;
+        self.anchor(anchor);
+        Ok(())
+    }
+
+    /// An escape that means the same inside and outside a class.
+    pub(super) fn common_escape(&mut self, start: usize) -> Result<Meaning, Refused> {
+        let Some(c) = self.next() else {
+            return Err(refused(start, "bad escape (end of pattern)"));
+        };
+        let literal = match c {
+            'a' => '\x07',
+            'f' => '\x0c',
+            'n' => '\n',
+            'r' => '\r',
+            't' => '\t',
+            'v' => '\x0b',
+            'd' | 'D' | 's' | 'S' | 'w' | 'W' => return Ok(Meaning::Category(self.category(c))),
+            'x' => self.hex(start, 2)?,
+            'u' => self.hex(start, 4)?,
+            'U' => self.hex(start, 8)?,
+            '0' => self.octal(start, 0, 2)?,
+            'N' => return Err(refused(start, "named characters (\\N) are not supported")),
+            _ if c.is_ascii_alphanumeric() => return Err(refused(start, format!("bad escape \\{c}"))),
+            other => other,
+        };
+        Ok(Meaning::Char(literal))
+    }
+
+    /// `\1` to `\99` refer to groups, three octal digits are a character.
+    fn digit_escape(&mut self, start: usize) -> Step {
+        let digits: Vec<u32> = self.pattern[self.at..].iter().take(3).map_while(|c| c.to_digit(10)).collect();
+        if let [a @ 0..=7, b @ 0..=7, c @ 0..=7] = digits[..] {
+            self.at += 3;
+            let c = octal_char(start, a * 64 + b * 8 + c)?;
+            self.literal(c);
+            return Ok(());
+        }
+        let used = digits.len().min(2);
+        let number = digits[..used].iter().fold(0, |number, digit| number * 10 + digit);
+        self.at += used;
+        self.reference(usize::try_from(number).unwrap_or(usize::MAX), start + 1)
+    }
+
+    /// A reference to a group by number. Errors are placed where Python places them: `position` is that of
+    /// the number for a group that does not exist, and one before it for one that is open.
+    pub(super) fn reference(&mut self, number: usize, position: usize) -> Step {
+        let Some(capture) = number.checked_sub(1).and_then(|index| self.captures.get(index)) else {
+            return Err(refused(position, format!("invalid group reference {number}")));
+        };
+        if capture.open {
+            return Err(refused(position - 1, "cannot refer to an open group"));
+        }
+        self.needs_backtracking = true;
+        self.follow(Last::Item);
+        // In parentheses, lest a digit that follows be read as part of the number.
+        self.out.push_str(&format!("(?:\\{number})"));
+        Ok(())
+    }
+
+    fn category(&self, letter: char) -> Category {
+        let members = match (letter.to_ascii_lowercase(), self.flags.ascii) {
+            ('d', true) => "0-9",
+            ('d', false) => r"\p{Nd}",
+            ('s', true) => r"\t-\r\x20",
+            // Python counts the four separators of ASCII among the white space, Unicode does not.
+            ('s', false) => r"\s\x1c-\x1f",
+            (_, true) => "0-9A-Za-z_",
+            (_, false) => r"\p{L}\p{N}_",
+        };
+        Category { members, negated: letter.is_ascii_uppercase() }
+    }
+
+    fn hex(&mut self, start: usize, length: usize) -> Result<char, Refused> {
+        let digits: String =
+            self.pattern[self.at..].iter().take(length).take_while(|c| c.is_ascii_hexdigit()).collect();
+        let written: String =
+            self.pattern[start..self.at].iter().chain(&digits.chars().collect::<Vec<_>>()).collect();
+        if digits.len() < length {
+            return Err(refused(start, format!("incomplete escape {written}")));
+        }
+        self.at += length;
+        u32::from_str_radix(&digits, 16)
+            .ok()
+            .and_then(char::from_u32)
+            .ok_or_else(|| refused(start, format!("bad escape {written}: no such character")))
+    }
+
+    /// A character by its octal number, of which the first digits may have been read.
+    pub(super) fn octal(&mut self, start: usize, read: u32, more: usize) -> Result<char, Refused> {
+        let mut number = read;
+        for _ in 0..more {
+            let Some(digit) = self.peek().and_then(|c| c.to_digit(8)) else { break };
+            number = number * 8 + digit;
+            self.at += 1;
+        }
+        octal_char(start, number)
+    }
+}
+
+fn octal_char(start: usize, number: u32) -> Result<char, Refused> {
+    u8::try_from(number)
+        .map(char::from)
+        .map_err(|_| refused(start, format!("octal escape value \\{number:o} outside of range 0-0o377")))
+}

@@ -1,0 +1,266 @@
+//! Groups and what is written like one: `(...)` and all of `(?...)`.
+
+use super::{Dialect, Flags, Last, MAX_DEPTH, Refused, Step, Translator, refused};
+
+/// A group that is open.
+pub(super) struct Open {
+    pub(super) start: usize,
+    kind: Kind,
+    /// The flags outside, which hold again after the group.
+    outer_flags: Flags,
+    outer_after_dollar: bool,
+    /// Whether an alternative so far ended with a `$`.
+    pub(super) some_end_with_dollar: bool,
+    alternatives: usize,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    Plain,
+    /// The index into the captures.
+    Capture(usize),
+    Conditional,
+    LookAround,
+}
+
+/// A capturing group.
+pub(super) struct Capture {
+    name: Option<String>,
+    pub(super) open: bool,
+}
+
+impl Open {
+    pub(super) fn count_alternative(&mut self, position: usize) -> Step {
+        self.alternatives += 1;
+        if self.kind == Kind::Conditional && self.alternatives > 2 {
+            return Err(refused(position, "conditional backref with more than two branches"));
+        }
+        Ok(())
+    }
+}
+
+impl Translator {
+    /// Whatever begins with the parenthesis at `start`, which has been read.
+    pub(super) fn open_group(&mut self, start: usize) -> Step {
+        if self.open.len() >= MAX_DEPTH {
+            return Err(refused(start, "groups are nested too deeply"));
+        }
+        if !self.next_if('?') {
+            return self.capture(start, None);
+        }
+        let Some(c) = self.next() else {
+            return Err(refused(self.at, "unexpected end of pattern"));
+        };
+        match c {
+            'P' => self.python_group(start),
+            ':' => self.enter(start, Kind::Plain, "(?:"),
+            '>' => self.backtracking_group(start, Kind::Plain, "(?>"),
+            '=' => self.backtracking_group(start, Kind::LookAround, "(?="),
+            '!' => self.backtracking_group(start, Kind::LookAround, "(?!"),
+            '<' => match self.next() {
+                Some('=') => self.backtracking_group(start, Kind::LookAround, "(?<="),
+                Some('!') => self.backtracking_group(start, Kind::LookAround, "(?<!"),
+                Some(other) => Err(refused(start + 1, format!("unknown extension ?<{other}"))),
+                None => Err(refused(self.at, "unexpected end of pattern")),
+            },
+            '#' => self.comment(start),
+            '(' => self.conditional(start),
+            '-' | 'a' | 'i' | 'L' | 'm' | 's' | 'u' | 'x' => {
+                self.at -= 1;
+                self.flag_group(start)
+            }
+            other => Err(refused(start + 1, format!("unknown extension ?{other}"))),
+        }
+    }
+
+    pub(super) fn close_group(&mut self, start: usize) -> Step {
+        let Some(open) = self.open.pop() else {
+            return Err(refused(start, "unbalanced parenthesis"));
+        };
+        if let Kind::Capture(index) = open.kind {
+            self.captures[index].open = false;
+        }
+        // The outer text before the group was followed by it when it was entered.
+        self.after_dollar |= open.some_end_with_dollar | open.outer_after_dollar;
+        self.flags = open.outer_flags;
+        self.last = if open.kind == Kind::LookAround { Last::LookAround } else { Last::Item };
+        self.out.push(')');
+        Ok(())
+    }
+
+    fn enter(&mut self, start: usize, kind: Kind, regex: &str) -> Step {
+        self.follow(Last::Nothing);
+        self.out.push_str(regex);
+        self.open.push(Open {
+            start,
+            kind,
+            outer_flags: self.flags,
+            outer_after_dollar: self.after_dollar,
+            some_end_with_dollar: false,
+            alternatives: 1,
+        });
+        self.after_dollar = false;
+        Ok(())
+    }
+
+    fn backtracking_group(&mut self, start: usize, kind: Kind, regex: &str) -> Step {
+        self.needs_backtracking = true;
+        self.enter(start, kind, regex)
+    }
+
+    fn capture(&mut self, start: usize, name: Option<String>) -> Step {
+        self.captures.push(Capture { name, open: true });
+        // The linear dialect has no use for what a group captured.
+        let regex = match self.dialect {
+            Dialect::Linear => "(?:",
+            Dialect::Backtracking => "(",
+        };
+        self.enter(start, Kind::Capture(self.captures.len() - 1), regex)
+    }
+
+    /// `(?P<name>` and `(?P=name)`.
+    fn python_group(&mut self, start: usize) -> Step {
+        match self.next() {
+            Some('<') => {
+                let position = self.at;
+                let name = self.group_name('>')?;
+                if let Some(index) = self.capture_named(&name) {
+                    let message = format!(
+                        "redefinition of group name '{name}' as group {}; was group {}",
+                        self.captures.len() + 1,
+                        index + 1
+                    );
+                    return Err(refused(position, message));
+                }
+                self.capture(start, Some(name))
+            }
+            Some('=') => {
+                let position = self.at;
+                let name = self.group_name(')')?;
+                let Some(index) = self.capture_named(&name) else {
+                    return Err(refused(position, format!("unknown group name '{name}'")));
+                };
+                self.reference(index + 1, position + 1)
+            }
+            Some(other) => Err(refused(start + 1, format!("unknown extension ?P{other}"))),
+            None => Err(refused(self.at, "unexpected end of pattern")),
+        }
+    }
+
+    fn capture_named(&self, name: &str) -> Option<usize> {
+        self.captures.iter().position(|capture| capture.name.as_deref() == Some(name))
+    }
+
+    fn group_name(&mut self, end: char) -> Result<String, Refused> {
+        let position = self.at;
+        let name = self.text_up_to(end)?;
+        let is_start = |c: char| c == '_' || c.is_alphabetic();
+        if name.starts_with(is_start) && name.chars().all(|c| is_start(c) || c.is_numeric()) {
+            Ok(name)
+        } else {
+            Err(refused(position, format!("bad character in group name '{name}'")))
+        }
+    }
+
+    /// The text before `end`, which is read too.
+    fn text_up_to(&mut self, end: char) -> Result<String, Refused> {
+        let position = self.at;
+        let mut text = String::new();
+        loop {
+            match self.next() {
+                Some(c) if c == end && text.is_empty() => {
+                    return Err(refused(position, "missing group name"));
+                }
+                Some(c) if c == end => return Ok(text),
+                Some(c) => text.push(c),
+                None if text.is_empty() => return Err(refused(position, "missing group name")),
+                None => return Err(refused(position, format!("missing {end}, unterminated name"))),
+            }
+        }
+    }
+
+    fn comment(&mut self, start: usize) -> Step {
+        while let Some(c) = self.next() {
+            if c == ')' {
+                return Ok(());
+            }
+        }
+        Err(refused(start, "missing ), unterminated comment"))
+    }
+
+    /// `(?(1)yes|no)`, `(?(name)yes|no)`.
+    fn conditional(&mut self, start: usize) -> Step {
+        let position = self.at;
+        let name = self.text_up_to(')')?;
+        let number = if name.chars().all(|c| c.is_ascii_digit()) {
+            name.parse().unwrap_or(usize::MAX)
+        } else {
+            self.capture_named(&name)
+                .map(|index| index + 1)
+                .ok_or_else(|| refused(position, format!("unknown group name '{name}'")))?
+        };
+        if number == 0 {
+            return Err(refused(position, "bad group number"));
+        }
+        if number > self.captures.len() {
+            return Err(refused(position, format!("invalid group reference {number}")));
+        }
+        self.backtracking_group(start, Kind::Conditional, &format!("(?({number})"))
+    }
+
+    /// `(?flags)`, at the beginning of the pattern only, and `(?flags-flags:`.
+    fn flag_group(&mut self, start: usize) -> Step {
+        let mut flags = self.flags;
+        let mut on = true;
+        let mut any = false;
+        loop {
+            let position = self.at;
+            let Some(c) = self.next() else {
+                let missing = if on { "missing -, : or )" } else { "missing :" };
+                return Err(refused(position, if any { missing } else { "missing flag" }));
+            };
+            match c {
+                'i' => flags.ignore_case = on,
+                'm' => flags.multi_line = on,
+                's' => flags.dot_all = on,
+                'x' => flags.verbose = on,
+                'a' if on => flags.ascii = true,
+                'u' if on => flags.ascii = false,
+                'a' | 'u' | 'L' if !on => {
+                    return Err(refused(self.at, "bad inline flags: cannot turn off flags 'a', 'u' and 'L'"));
+                }
+                'L' => {
+                    return Err(refused(self.at, "bad inline flags: cannot use 'L' flag with a str pattern"));
+                }
+                '-' if on => {
+                    on = false;
+                    any = false;
+                    continue;
+                }
+                ':' if any => {
+                    let regex = match (self.flags.ignore_case, flags.ignore_case) {
+                        (false, true) => "(?i:",
+                        (true, false) => "(?-i:",
+                        (true, true) | (false, false) => "(?:",
+                    };
+                    self.enter(start, Kind::Plain, regex)?;
+                    self.flags = flags;
+                    return Ok(());
+                }
+                ')' if any && on => return self.global_flags(start, flags),
+                ':' | ')' => return Err(refused(position, "missing flag")),
+                _ if c.is_alphabetic() => return Err(refused(position, "unknown flag")),
+                _ => return Err(refused(position, if any { "missing -, : or )" } else { "missing flag" })),
+            }
+            any = true;
+        }
+    }
+
+    fn global_flags(&mut self, start: usize, flags: Flags) -> Step {
+        if !self.out.is_empty() || !self.open.is_empty() {
+            return Err(refused(start, "global flags not at the start of the expression"));
+        }
+        self.flags = flags;
+        Ok(())
+    }
+}

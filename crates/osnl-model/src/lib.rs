@@ -1,0 +1,63 @@
+//! The words and bytes of oslo.messaging notifications.
+//!
+//! Pure: no sockets, no clock, no logging, no runtime. Bytes go in, values or named errors come out, so
+//! everything here is tested on recorded messages (`fixtures/wire`).
+//!
+//! The way of a message through this crate:
+//!
+//! 1. [`plain_body`] undoes what the message's properties say was done to the body;
+//! 2. [`read_head`] reads the three fields most messages are decided by, without reading the payload;
+//! 3. [`NotificationFilter::wants`] says from the head whether anybody could want the message;
+//! 4. [`Notification::decode`] reads the rest of those that are wanted, and
+//!    [`NotificationFilter::matches`] decides.
+//!
+//! ```
+//! use osnl_model::{ContentInfo, Notification, NotificationFilter, Pattern, plain_body, read_head, resource_key};
+//!
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let raw = br#"{"event_type": "port.delete.end", "priority": "INFO", "payload": {"port_id": "7B2F"}}"#;
+//! let filter = NotificationFilter {
+//!     event_type: Some(Pattern::new(r"^port\.delete\.end$")?),
+//!     ..NotificationFilter::default()
+//! };
+//! let body = plain_body(raw, &ContentInfo::default())?;
+//! if filter.wants(&read_head(&body)?) {
+//!     let notification = Notification::decode(&body)?;
+//!     filter.matches(&notification)?;
+//!     assert_eq!(resource_key(&notification).as_deref(), Some("7b2f"));
+//! }
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! [`Target`], [`Priority`] and [`TransportUrl`] are the words in which one says where to listen;
+//! [`resource_key`] and [`BodyDigest`] are what order and recognise messages; [`mask_secrets`] makes them
+//! fit to be shown.
+
+mod priority;
+mod target;
+mod transport_url;
+
+mod body;
+mod envelope;
+mod error;
+mod notification;
+mod python_json;
+
+mod digest;
+mod filter;
+mod redact;
+mod resource;
+
+pub use body::{ContentInfo, MAX_PLAIN_BODY, plain_body};
+pub use digest::BodyDigest;
+pub use envelope::{Head, read_head};
+pub use error::{DecodeError, JsonKind, Part};
+pub use filter::{Mismatch, NotificationFilter, Pattern, PatternError, Predicate, Saw};
+pub use notification::Notification;
+pub use priority::Priority;
+pub use python_json::parse_python_json;
+pub use redact::{is_secret_key, mask_secrets};
+pub use resource::resource_key;
+pub use target::Target;
+pub use transport_url::{Secret, TransportHost, TransportUrl, TransportUrlError};

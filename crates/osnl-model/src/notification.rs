@@ -1,0 +1,232 @@
+//! A notification read as a whole.
+
+use std::borrow::Cow;
+use std::fmt;
+
+use serde_json::{Map, Value};
+
+use crate::envelope::{framed, json_text, not_json, priority};
+use crate::python_json::parse_python_json;
+use crate::redact::mask_secrets;
+use crate::{DecodeError, Head, JsonKind, Part};
+
+/// A notification.
+///
+/// Every field may be missing in what other programs send, so none is required: a text field is None when it
+/// is missing, null or no text. Debug output has the secrets of payload and context masked.
+#[derive(Clone, Default, PartialEq)]
+pub struct Notification {
+    /// What happened, such as `port.delete.end`.
+    pub event_type: Option<String>,
+    /// Who says so, such as `network.node1.example.com`.
+    pub publisher_id: Option<String>,
+    /// The priority the body claims; it may differ from the routing key's.
+    pub priority: Option<crate::Priority>,
+    /// A UUID, the same in all copies of one notification.
+    pub message_id: Option<String>,
+    /// `2026-11-20 06:36:22.662155`: UTC without saying so, and without the fraction when that is zero.
+    pub timestamp: Option<String>,
+    /// 32 hex digits, different in each copy sent. Absent over Kafka.
+    pub unique_id: Option<String>,
+    /// The request context: each `_context_<key>` under `<key>`. (Kafka's messages have one object
+    /// `_context` instead, which is read as well.)
+    pub context: Map<String, Value>,
+    /// The payload: any JSON, null when missing.
+    pub payload: Value,
+}
+
+impl Notification {
+    /// Reads a plain body, in either framing (see [`read_head`](crate::read_head)).
+    ///
+    /// Of a repeated key the last counts. Python's `NaN` and infinities are read as null.
+    ///
+    /// # Errors
+    ///
+    /// A body that is no JSON object, an envelope that is incomplete or not of version `2.0`, a message in it
+    /// that is no JSON object, nesting of more than 128 levels, a priority that is neither text nor null.
+    pub fn decode(body: &[u8]) -> Result<Self, DecodeError> {
+        let outer = parse_object(json_text(body)?, Part::Body)?;
+        match framed(outer.get("oslo.version"), outer.get("oslo.message"))? {
+            Some(message) => Self::from_object(parse_object(message, Part::Message)?),
+            None => Self::from_object(outer),
+        }
+    }
+
+    /// The fields that decide about most messages.
+    pub fn head(&self) -> Head<'_> {
+        Head {
+            event_type: self.event_type.as_deref().map(Cow::Borrowed),
+            publisher_id: self.publisher_id.as_deref().map(Cow::Borrowed),
+            priority: self.priority.clone(),
+        }
+    }
+
+    fn from_object(object: Map<String, Value>) -> Result<Self, DecodeError> {
+        let mut read = Self { priority: priority(object.get("priority"))?, ..Self::default() };
+        let mut whole_context = None;
+        for (key, value) in object {
+            match key.as_str() {
+                "event_type" => read.event_type = text(value),
+                "publisher_id" => read.publisher_id = text(value),
+                "message_id" => read.message_id = text(value),
+                "timestamp" => read.timestamp = text(value),
+                "_unique_id" => read.unique_id = text(value),
+                "payload" => read.payload = value,
+                "_context" => whole_context = Some(value),
+                other => {
+                    if let Some(key) = other.strip_prefix("_context_") {
+                        read.context.insert(key.to_owned(), value);
+                    }
+                }
+            }
+        }
+        if let Some(Value::Object(context)) = whole_context {
+            for (key, value) in context {
+                read.context.entry(key).or_insert(value);
+            }
+        }
+        Ok(read)
+    }
+}
+
+impl fmt::Debug for Notification {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Notification")
+            .field("event_type", &self.event_type)
+            .field("publisher_id", &self.publisher_id)
+            .field("priority", &self.priority)
+            .field("message_id", &self.message_id)
+            .field("timestamp", &self.timestamp)
+            .field("unique_id", &self.unique_id)
+            .field("context", &mask_secrets(&Value::Object(self.context.clone())))
+            .field("payload", &mask_secrets(&self.payload))
+            .finish()
+    }
+}
+
+fn parse_object(text: &str, part: Part) -> Result<Map<String, Value>, DecodeError> {
+    match parse_python_json(text).map_err(|error| not_json(text, part, &error))? {
+        Value::Object(object) => Ok(object),
+        other => Err(DecodeError::NotAnObject { part, found: JsonKind::of(&other) }),
+    }
+}
+
+fn text(value: Value) -> Option<String> {
+    match value {
+        Value::String(text) => Some(text),
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::Array(_) | Value::Object(_) => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::Priority;
+
+    fn both_framings(message: &str) -> [String; 2] {
+        [message.to_owned(), json!({"oslo.version": "2.0", "oslo.message": message}).to_string()]
+    }
+
+    #[test]
+    fn all_fields_are_read_in_both_framings() {
+        let message = r#"{"message_id": "m", "publisher_id": "p", "event_type": "e", "priority": "WARN",
+            "payload": [NaN, 1, 2], "timestamp": "t", "_unique_id": "u", "_context_user": "x", "_context_": 7,
+            "_context_auth_token": null, "other": 1, "payload": {"a": "b"}}"#;
+        for body in both_framings(message) {
+            let read = Notification::decode(body.as_bytes()).unwrap();
+            let expected = Notification {
+                event_type: Some("e".into()),
+                publisher_id: Some("p".into()),
+                priority: Some(Priority::Warn),
+                message_id: Some("m".into()),
+                timestamp: Some("t".into()),
+                unique_id: Some("u".into()),
+                context: Map::from_iter([
+                    ("user".to_owned(), json!("x")),
+                    (String::new(), json!(7)),
+                    ("auth_token".to_owned(), json!(null)),
+                ]),
+                payload: json!({"a": "b"}),
+            };
+            assert_eq!(read, expected);
+        }
+    }
+
+    #[test]
+    fn what_is_missing_or_of_another_type_is_none() {
+        for message in [
+            "{}",
+            r#"{"event_type": 1, "publisher_id": [], "priority": null, "message_id": {}, "timestamp": true}"#,
+        ] {
+            for body in both_framings(message) {
+                assert_eq!(Notification::decode(body.as_bytes()).unwrap(), Notification::default());
+            }
+        }
+    }
+
+    #[test]
+    fn a_context_in_one_object_is_read_too() {
+        let read = Notification::decode(br#"{"_context_b": 3, "_context": {"a": 1, "b": 2}}"#).unwrap();
+        assert_eq!(Value::Object(read.context), json!({"a": 1, "b": 3}));
+        assert!(Notification::decode(br#"{"_context": "x"}"#).unwrap().context.is_empty());
+    }
+
+    #[test]
+    fn errors_say_what_and_where() {
+        let check = |body: &[u8], message: &str| {
+            assert_eq!(Notification::decode(body).unwrap_err().to_string(), message);
+            assert_eq!(crate::read_head(body).unwrap_err().to_string(), message, "read_head");
+        };
+        check(b"", "the body is empty");
+        check(b"\xef\xbb\xbf{}", "the body begins with a byte order mark");
+        check(b"{\"a\": \"\xff\"}", "the body is not UTF-8: invalid byte at offset 7");
+        check(b"{\"a\":\n x}", "the body is not readable JSON: expected value at line 2 column 2");
+        check(b" []", "the body is an array, not an object");
+        check(b"\"secret\"", "the body is a text, not an object");
+        check(b"-12", "the body is a number, not an object");
+        check(b"true", "the body is a boolean, not an object");
+        check(b"null", "the body is null, not an object");
+        check(b"NaN", "the body is null, not an object");
+        check(br#"{"priority": 3}"#, "priority is a number, not a text");
+        check(br#"{"priority": ["INFO"]}"#, "priority is an array, not a text");
+        check(br#"{"oslo.version": "2.0"}"#, "there is an oslo.version but no oslo.message");
+        check(br#"{"oslo.message": "{}"}"#, "there is an oslo.message but no oslo.version");
+        check(br#"{"oslo.version": 2.0, "oslo.message": "{}"}"#, "oslo.version is a number, not a text");
+        check(br#"{"oslo.version": "2.0", "oslo.message": {}}"#, "oslo.message is an object, not a text");
+        for version in ["", "2", "2.1", "02.0"] {
+            check(
+                format!(r#"{{"oslo.version": "{version}", "oslo.message": "{{}}"}}"#).as_bytes(),
+                &format!("unsupported oslo.version {version:?}: only \"2.0\" is known"),
+            );
+        }
+        check(
+            br#"{"oslo.version": "2.0", "oslo.message": "{\"a\": secret}"}"#,
+            "the text of oslo.message is not readable JSON: expected value at line 1 column 7",
+        );
+        check(
+            br#"{"oslo.version": "2.0", "oslo.message": "[]"}"#,
+            "the text of oslo.message is an array, not an object",
+        );
+    }
+
+    #[test]
+    fn nesting_too_deep_is_an_error() {
+        let deep = format!(r#"{{"payload": {}{}}}"#, "[".repeat(3000), "]".repeat(3000));
+        for body in both_framings(&deep) {
+            let error = Notification::decode(body.as_bytes()).unwrap_err();
+            assert!(
+                matches!(&error, DecodeError::NotJson { reason, .. } if reason.contains("recursion")),
+                "{error}"
+            );
+        }
+    }
+
+    #[test]
+    fn debug_shows_no_secrets() {
+        let body = br#"{"_context_auth_token": "S3CRET", "payload": {"x": [{"adminPass": "S3CRET"}]}}"#;
+        let shown = format!("{:?}", Notification::decode(body).unwrap());
+        assert!(!shown.contains("S3CRET") && shown.contains("***"), "{shown}");
+    }
+}

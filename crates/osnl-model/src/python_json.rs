@@ -1,0 +1,165 @@
+//! JSON as Python writes it.
+//!
+//! Python's `json` writes and reads two things that JSON proper does not have: the bare words `NaN`,
+//! `Infinity` and `-Infinity`, and escapes of lone surrogates (`"\ud800"`, from file names that are not
+//! UTF-8). A body with one of them is read here as if it said `null` and `\ufffd`: neither a JSON number nor
+//! a Rust string can hold the original, and the message is worth more than the value.
+
+use serde::Deserialize;
+use serde_json::Value;
+
+/// Reads JSON, with the allowances of the module's documentation; `NaN` and both infinities are null.
+///
+/// # Errors
+///
+/// What `serde_json` says, with line and column; nesting deeper than 128 levels is one of the reasons.
+pub fn parse_python_json(text: &str) -> Result<Value, serde_json::Error> {
+    match serde_json::from_str(text) {
+        Ok(value) => Ok(value),
+        Err(error) => with_repaired(text, error, |repaired| serde_json::from_str(repaired)),
+    }
+}
+
+/// As [`parse_python_json`], into a type of the caller's that need not borrow from the text.
+pub(crate) fn parse_as<T: for<'de> Deserialize<'de>>(text: &str) -> Result<T, serde_json::Error> {
+    match serde_json::from_str(text) {
+        Ok(value) => Ok(value),
+        Err(error) => with_repaired(text, error, |repaired| serde_json::from_str(repaired)),
+    }
+}
+
+fn with_repaired<T>(
+    text: &str,
+    error: serde_json::Error,
+    parse: impl FnOnce(&str) -> Result<T, serde_json::Error>,
+) -> Result<T, serde_json::Error> {
+    match repair(text) {
+        // The error of the repaired text is the one that matters, though its column may be off by the
+        // difference in length of what was replaced before it.
+        Some(repaired) => parse(&repaired),
+        None => Err(error),
+    }
+}
+
+/// The text with Python's additions replaced, or None if it has none.
+fn repair(text: &str) -> Option<String> {
+    let mut repaired = String::new();
+    let mut copied = 0; // everything of `text` before this offset is in `repaired`
+    let mut at = 0;
+    let mut replace = |from: usize, length: usize, by: &str| {
+        repaired.push_str(&text[copied..from]);
+        repaired.push_str(by);
+        copied = from + length;
+    };
+    let mut in_string = false;
+    while let Some(&byte) = text.as_bytes().get(at) {
+        let rest = &text.as_bytes()[at..];
+        at += match (in_string, byte) {
+            (_, b'"') => {
+                in_string = !in_string;
+                1
+            }
+            (true, b'\\') => match surrogates(rest) {
+                Surrogates::None => 2,
+                Surrogates::Pair => 12,
+                Surrogates::Lone => {
+                    replace(at, 6, "\\ufffd");
+                    6
+                }
+            },
+            (false, b'N' | b'I' | b'-') => match bare_word(rest) {
+                Some(length) => {
+                    replace(at, length, "null");
+                    length
+                }
+                None => 1,
+            },
+            (true | false, _) => 1,
+        };
+    }
+    if copied == 0 {
+        return None;
+    }
+    repaired.push_str(&text[copied..]);
+    Some(repaired)
+}
+
+fn bare_word(rest: &[u8]) -> Option<usize> {
+    ["NaN", "Infinity", "-Infinity"]
+        .iter()
+        .find(|word| rest.starts_with(word.as_bytes()))
+        .map(|word| word.len())
+}
+
+enum Surrogates {
+    None,
+    Pair,
+    Lone,
+}
+
+/// What the escape at the beginning of `rest` is.
+fn surrogates(rest: &[u8]) -> Surrogates {
+    match (escaped_unit(rest), rest.get(6..).and_then(escaped_unit)) {
+        (Some(0xd800..=0xdbff), Some(0xdc00..=0xdfff)) => Surrogates::Pair,
+        (Some(0xd800..=0xdfff), _) => Surrogates::Lone,
+        (Some(_) | None, _) => Surrogates::None,
+    }
+}
+
+/// The code unit of a `\uXXXX`.
+fn escaped_unit(rest: &[u8]) -> Option<u16> {
+    let digits = rest.strip_prefix(b"\\u")?.get(..4)?;
+    // from_str_radix would take a sign.
+    if !digits.iter().all(u8::is_ascii_hexdigit) {
+        return None;
+    }
+    u16::from_str_radix(std::str::from_utf8(digits).ok()?, 16).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn what_python_adds_to_json_is_read() {
+        let check =
+            |text: &str, expected: Value| assert_eq!(parse_python_json(text).unwrap(), expected, "{text}");
+        check(
+            r#"{"a":NaN,"b":-Infinity,"c":[Infinity],"d":-1}"#,
+            json!({"a":null,"b":null,"c":[null],"d":-1}),
+        );
+        check("NaN", json!(null));
+        check(r#"["NaN", "-Infinity", NaN, "\"NaN"]"#, json!(["NaN", "-Infinity", null, "\"NaN"]));
+        check(r#"["\\", NaN, "\\\"", NaN]"#, json!(["\\", null, "\\\"", null]));
+        check(
+            r#"["\ud800", "\udc00x", "\ud83d\ude00", "\\ud800"]"#,
+            json!(["\u{fffd}", "\u{fffd}x", "😀", "\\ud800"]),
+        );
+        check(r#"["\ud800\ud83d\ude00é"]"#, json!(["\u{fffd}😀é"]));
+        check(r#"["é", NaN, "é"]"#, json!(["é", null, "é"]));
+    }
+
+    #[test]
+    fn what_is_not_json_stays_an_error() {
+        for text in [
+            "",
+            "nan",
+            "NaNN",
+            "-NaN",
+            "[NaN",
+            "+Infinity",
+            "--Infinity",
+            "\"\\",
+            "\"\\u",
+            "\"\\ud8",
+            "N",
+            "\"\\ud800",
+        ] {
+            parse_python_json(text).unwrap_err();
+        }
+        let deep = "[".repeat(3000) + &"]".repeat(3000);
+        assert!(parse_python_json(&deep).unwrap_err().to_string().contains("recursion limit"));
+    }
+}

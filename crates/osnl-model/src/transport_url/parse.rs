@@ -1,0 +1,99 @@
+//! Text -> transport URL.
+
+use percent_encoding::percent_decode_str;
+
+use super::{Secret, TransportHost, TransportUrl, TransportUrlError};
+
+type Result<T> = std::result::Result<T, TransportUrlError>;
+
+pub(super) fn transport_url(url: &str) -> Result<TransportUrl> {
+    let url = if url.is_empty() { "rabbit://" } else { url };
+    let (driver, rest) = url.split_once("://").ok_or(TransportUrlError::Scheme)?;
+    if !is_scheme(driver) {
+        return Err(TransportUrlError::Scheme);
+    }
+    // The delimiters end each part wherever they stand; inside a part they have to be escaped.
+    let (rest, _fragment) = rest.split_once('#').unwrap_or((rest, ""));
+    let (rest, query) = rest.split_once('?').unwrap_or((rest, ""));
+    let (authority, path) = rest.split_once('/').unwrap_or((rest, ""));
+    Ok(TransportUrl {
+        driver: driver.to_ascii_lowercase(),
+        hosts: hosts(authority)?,
+        virtual_host: Some(decoded(path, "virtual host")?).filter(|name| !matches!(name.as_str(), "" | "/")),
+        query: query.split('&').filter(|pair| !pair.is_empty()).map(query_pair).collect::<Result<_>>()?,
+    })
+}
+
+fn is_scheme(text: &str) -> bool {
+    text.starts_with(|first: char| first.is_ascii_alphabetic())
+        && text.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '+' | '-' | '.'))
+}
+
+fn hosts(authority: &str) -> Result<Vec<TransportHost>> {
+    let mut hosts = Vec::new();
+    for (index, text) in authority.split(',').enumerate() {
+        hosts.push(host(text, index + 1)?);
+    }
+    if let [only] = &mut *hosts {
+        if only.hostname.is_empty() {
+            only.hostname.push_str("localhost");
+        }
+    } else {
+        hosts.retain(|host| !host.hostname.is_empty());
+    }
+    if hosts.is_empty() {
+        hosts.push(host("localhost", 1)?);
+    }
+    Ok(hosts)
+}
+
+fn host(text: &str, number: usize) -> Result<TransportHost> {
+    let (user_info, address) = text.rsplit_once('@').unwrap_or(("", text));
+    let (username, password) = user_info.split_once(':').unwrap_or((user_info, ""));
+    let (hostname, port) = host_and_port(address, number)?;
+    if hostname.contains(|c: char| c.is_whitespace() || c.is_control() || matches!(c, '[' | ']')) {
+        return Err(TransportUrlError::Host { number });
+    }
+    Ok(TransportHost {
+        hostname: hostname.to_owned(),
+        port: port.map(|port| port_number(port, number)).transpose()?,
+        username: Some(decoded(username, "user")?).filter(|text| !text.is_empty()),
+        password: Some(decoded(password, "password")?).filter(|text| !text.is_empty()).map(Secret::new),
+    })
+}
+
+fn host_and_port(address: &str, number: usize) -> Result<(&str, Option<&str>)> {
+    let Some(bracketed) = address.strip_prefix('[') else {
+        return Ok(match address.split_once(':') {
+            Some((hostname, port)) => (hostname, Some(port)),
+            None => (address, None),
+        });
+    };
+    let (hostname, rest) = bracketed.split_once(']').ok_or(TransportUrlError::Host { number })?;
+    match (rest, rest.strip_prefix(':')) {
+        ("", _) => Ok((hostname, None)),
+        (_, Some(port)) => Ok((hostname, Some(port))),
+        (_, None) => Err(TransportUrlError::Host { number }),
+    }
+}
+
+fn port_number(text: &str, number: usize) -> Result<u16> {
+    // `parse` alone would take a leading plus.
+    if !text.bytes().all(|byte| byte.is_ascii_digit()) {
+        return Err(TransportUrlError::Port { number });
+    }
+    text.parse().map_err(|_| TransportUrlError::Port { number })
+}
+
+fn query_pair(pair: &str) -> Result<(String, String)> {
+    // Here, as in any query, a plus is a blank.
+    let (key, value) = pair.split_once('=').unwrap_or((pair, ""));
+    Ok((decoded(&key.replace('+', " "), "query")?, decoded(&value.replace('+', " "), "query")?))
+}
+
+fn decoded(text: &str, part: &'static str) -> Result<String> {
+    match percent_decode_str(text).decode_utf8() {
+        Ok(decoded) => Ok(decoded.into_owned()),
+        Err(_) => Err(TransportUrlError::PercentEscape { part }),
+    }
+}
