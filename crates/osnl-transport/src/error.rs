@@ -1,0 +1,103 @@
+//! What can go wrong between us and a broker, each with its answer to *try again?*.
+
+/// A failed attempt to listen, or the end of a subscription.
+#[derive(Clone, Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum TransportError {
+    /// The URL names a driver that this build does not have.
+    #[error("unknown transport \"{driver}\"; known: rabbit, kombu")]
+    UnknownDriver {
+        /// As written in the URL.
+        driver: String,
+    },
+    /// The URL asks for something that this build cannot do; going on without it would be worse.
+    #[error("transport_url: {option} is not supported yet: {reason}")]
+    Unsupported {
+        /// The option of the URL's query.
+        option: String,
+        /// What would happen without it, and what to do.
+        reason: &'static str,
+    },
+    /// No host could be reached: refused, unresolved, unreachable, timed out.
+    #[error("{host}: {reason}")]
+    Connect {
+        /// `host:port` of the last host tried.
+        host: String,
+        /// The operating system's words, or the resolver's.
+        reason: String,
+    },
+    /// The broker refused user name or password.
+    #[error("{host}: login refused for user \"{user}\": {reason}")]
+    LoginRefused {
+        /// `host:port`.
+        host: String,
+        /// The user name that was refused.
+        user: String,
+        /// The broker's words.
+        reason: String,
+    },
+    /// The broker does not let this user open this virtual host, or has none of that name.
+    #[error("{host}: virtual host \"{virtual_host}\" refused: {reason}")]
+    VirtualHostRefused {
+        /// `host:port`.
+        host: String,
+        /// As asked for.
+        virtual_host: String,
+        /// The broker's words.
+        reason: String,
+    },
+    /// Exchange or queue could not be declared, bound or consumed.
+    #[error("{what}: {reason}")]
+    Refused {
+        /// The operation and its object: `declare queue "k2hr3_osnl"`.
+        what: String,
+        /// The broker's words.
+        reason: String,
+    },
+    /// The connection or its channel ended after it was open.
+    #[error("connection lost: {reason}")]
+    Lost {
+        /// The broker's or the operating system's words.
+        reason: String,
+    },
+    /// The broker ended the consumer, as it does when the queue is deleted.
+    #[error("consumer of queue \"{queue}\" cancelled by the broker (was the queue deleted?)")]
+    Cancelled {
+        /// The queue consumed.
+        queue: String,
+    },
+}
+
+impl TransportError {
+    /// Whether another attempt can succeed without anybody changing our configuration.
+    ///
+    /// A refused login can (the password is being rotated, the broker is importing its users), so it
+    /// counts as recoverable; whether it ends the program at the start is the caller's choice, see
+    /// [`TransportError::is_refused_access`].
+    #[must_use]
+    pub fn is_recoverable(&self) -> bool {
+        match self {
+            Self::UnknownDriver { .. } | Self::Unsupported { .. } => false,
+            Self::Connect { .. }
+            | Self::LoginRefused { .. }
+            | Self::VirtualHostRefused { .. }
+            | Self::Refused { .. }
+            | Self::Lost { .. }
+            | Self::Cancelled { .. } => true,
+        }
+    }
+
+    /// Whether the broker was reached and said no to who we are or where we want to go.
+    /// Attempts after this deserve a longer pause than after a refused connection.
+    #[must_use]
+    pub fn is_refused_access(&self) -> bool {
+        match self {
+            Self::LoginRefused { .. } | Self::VirtualHostRefused { .. } | Self::Refused { .. } => true,
+            Self::UnknownDriver { .. }
+            | Self::Unsupported { .. }
+            | Self::Connect { .. }
+            | Self::Lost { .. }
+            | Self::Cancelled { .. } => false,
+        }
+    }
+}

@@ -1,0 +1,370 @@
+//! The in-process broker: oslo.messaging's `fake` driver, with queues that behave as RabbitMQ's do.
+//!
+//! Topic exchanges, named queues, bindings with `*` and `#`, prefetch, redelivery of what was not
+//! settled. It serves `demo` and most tests; nothing in it survives the process.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use bytes::Bytes;
+use osnl_model::{Priority, Target};
+use tokio::sync::Notify;
+
+use crate::message::{Batch, Epoch, IncomingMessage, Properties};
+use crate::settle::{Settlement, Window};
+use crate::topology::{Binding, Declare, ListenOptions, Subscription, bindings};
+use crate::{BoxFuture, Consumer, Transport, TransportError};
+
+/// A broker that lives as long as its last handle. Clones share it.
+#[derive(Clone, Debug, Default)]
+pub struct MemoryBroker {
+    shared: Arc<Shared>,
+}
+
+#[derive(Debug, Default)]
+struct Shared {
+    state: Mutex<State>,
+    /// Something was published, given back, settled, or the broker's state changed.
+    changed: Notify,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    exchanges: BTreeSet<String>,
+    bindings: Vec<Binding>,
+    queues: BTreeMap<String, Queue>,
+    down: bool,
+    /// Counts what ended all connections: a consumer of an older one has lost its connection.
+    generation: u64,
+}
+
+#[derive(Debug, Default)]
+struct Queue {
+    ready: VecDeque<Stored>,
+    consumers: u32,
+}
+
+#[derive(Clone, Debug)]
+struct Stored {
+    /// Position in the queue; what is given back returns to it.
+    position: u64,
+    exchange: String,
+    routing_key: String,
+    body: Bytes,
+    properties: Properties,
+    redelivered: bool,
+}
+
+impl MemoryBroker {
+    /// A broker without exchanges or queues.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// A transport that connects to this broker.
+    #[must_use]
+    pub fn transport(&self) -> MemoryTransport {
+        MemoryTransport { broker: self.clone() }
+    }
+
+    /// Publishes to a topic exchange as oslo.messaging's notifier does, which also declares it.
+    /// Without a matching binding the message is gone, as with any topic exchange.
+    /// Returns how many queues took it.
+    pub fn publish(&self, target: &Target, priority: &Priority, body: impl Into<Bytes>) -> usize {
+        let exchange = target.exchange.clone().unwrap_or_else(|| crate::topology::DEFAULT_EXCHANGE.into());
+        self.publish_raw(&exchange, &target.routing_key(priority), body.into(), Properties::default())
+    }
+
+    /// Publishes any bytes with any properties.
+    pub fn publish_raw(
+        &self,
+        exchange: &str,
+        routing_key: &str,
+        body: Bytes,
+        properties: Properties,
+    ) -> usize {
+        let mut state = self.lock();
+        state.exchanges.insert(exchange.to_owned());
+        let queues: BTreeSet<String> = state
+            .bindings
+            .iter()
+            .filter(|b| b.exchange == exchange && key_matches(&b.routing_key, routing_key))
+            .map(|b| b.queue.clone())
+            .collect();
+        static POSITION: std::sync::atomic::AtomicU64 = std::sync::atomic::AtomicU64::new(0);
+        for queue in &queues {
+            state.queues.entry(queue.clone()).or_default().ready.push_back(Stored {
+                position: POSITION.fetch_add(1, std::sync::atomic::Ordering::Relaxed),
+                exchange: exchange.to_owned(),
+                routing_key: routing_key.to_owned(),
+                body: body.clone(),
+                properties: properties.clone(),
+                redelivered: false,
+            });
+        }
+        drop(state);
+        self.shared.changed.notify_waiters();
+        queues.len()
+    }
+
+    /// Messages that wait in a queue, those handed to a consumer not counted.
+    #[must_use]
+    pub fn ready(&self, queue: &str) -> usize {
+        self.lock().queues.get(queue).map_or(0, |q| q.ready.len())
+    }
+
+    /// Ends every connection, as a broker's restart does; queues and what they hold stay.
+    pub fn disconnect_all(&self) {
+        self.lock().generation += 1;
+        self.shared.changed.notify_waiters();
+    }
+
+    /// While down, every attempt to listen is refused; going down ends every connection.
+    pub fn set_down(&self, down: bool) {
+        let mut state = self.lock();
+        state.down = down;
+        state.generation += u64::from(down);
+        drop(state);
+        self.shared.changed.notify_waiters();
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.shared.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Connects to a [`MemoryBroker`].
+#[derive(Clone, Debug)]
+pub struct MemoryTransport {
+    broker: MemoryBroker,
+}
+
+impl Transport for MemoryTransport {
+    fn listen<'a>(
+        &'a self,
+        to: &'a [(Target, Priority)],
+        options: &'a ListenOptions,
+    ) -> BoxFuture<'a, Result<Box<dyn Consumer>, TransportError>> {
+        Box::pin(async move { self.open(to, options).map(|c| Box::new(c) as Box<dyn Consumer>) })
+    }
+
+    fn location(&self) -> String {
+        "the in-process broker".to_owned()
+    }
+}
+
+impl MemoryTransport {
+    fn open(
+        &self,
+        to: &[(Target, Priority)],
+        options: &ListenOptions,
+    ) -> Result<MemoryConsumer, TransportError> {
+        let mut state = self.broker.lock();
+        if state.down {
+            return Err(TransportError::Connect {
+                host: "memory".into(),
+                reason: "the broker is down".into(),
+            });
+        }
+        let bindings = bindings(to, options.pool.as_deref());
+        let mut created = false;
+        for binding in &bindings {
+            if !state.exchanges.contains(&binding.exchange) {
+                if options.declare == Declare::Passive {
+                    return Err(TransportError::Refused {
+                        what: format!("exchange \"{}\"", binding.exchange),
+                        reason: "not there".into(),
+                    });
+                }
+                state.exchanges.insert(binding.exchange.clone());
+            }
+            created |= !state.queues.contains_key(&binding.queue);
+            state.queues.entry(binding.queue.clone()).or_default();
+            if !state.bindings.contains(binding) {
+                state.bindings.push(binding.clone());
+            }
+        }
+        let mut subscription = Subscription {
+            epoch: Epoch::next(),
+            host: "memory".into(),
+            bindings,
+            waiting: 0,
+            other_consumers: 0,
+            created,
+            durable: Some(true),
+            remarks: Vec::new(),
+        };
+        let queues: Vec<Arc<str>> = subscription.queues().into_iter().map(Arc::from).collect();
+        for queue in &queues {
+            let queue = state.queues.entry(queue.to_string()).or_default();
+            subscription.waiting += u32::try_from(queue.ready.len()).unwrap_or(u32::MAX);
+            subscription.other_consumers += queue.consumers;
+            queue.consumers += 1;
+        }
+        Ok(MemoryConsumer {
+            broker: self.broker.clone(),
+            generation: state.generation,
+            subscription,
+            queues,
+            prefetch: usize::from(options.prefetch),
+            last_tag: 0,
+            unsettled: HashMap::new(),
+            quiet: false,
+        })
+    }
+}
+
+struct MemoryConsumer {
+    broker: MemoryBroker,
+    generation: u64,
+    subscription: Subscription,
+    queues: Vec<Arc<str>>,
+    prefetch: usize,
+    last_tag: u64,
+    unsettled: HashMap<u64, (Arc<str>, Stored)>,
+    quiet: bool,
+}
+
+impl MemoryConsumer {
+    /// Moves what is ready into the batch; `false` when nothing was.
+    fn take(&mut self, out: &mut Batch) -> Result<bool, TransportError> {
+        let mut state = self.broker.lock();
+        if state.generation != self.generation {
+            return Err(TransportError::Lost { reason: "the broker closed the connection".into() });
+        }
+        let before = out.len();
+        while !self.quiet && out.room() > 0 && (self.prefetch == 0 || self.unsettled.len() < self.prefetch) {
+            let Some((queue, stored)) = self.queues.iter().find_map(|name| {
+                let stored = state.queues.get_mut(&**name)?.ready.pop_front()?;
+                Some((name.clone(), stored))
+            }) else {
+                break;
+            };
+            self.last_tag += 1;
+            out.push(IncomingMessage {
+                epoch: self.subscription.epoch,
+                tag: self.last_tag,
+                body: stored.body.clone(),
+                queue: queue.clone(),
+                exchange: stored.exchange.clone(),
+                routing_key: stored.routing_key.clone(),
+                redelivered: stored.redelivered,
+                properties: stored.properties.clone(),
+            });
+            self.unsettled.insert(self.last_tag, (queue, stored));
+        }
+        Ok(out.len() > before)
+    }
+
+    fn give_back(state: &mut State, queue: &str, mut stored: Stored) {
+        stored.redelivered = true;
+        let ready = &mut state.queues.entry(queue.to_owned()).or_default().ready;
+        let at = ready.partition_point(|other| other.position < stored.position);
+        ready.insert(at, stored);
+    }
+}
+
+impl Consumer for MemoryConsumer {
+    fn subscription(&self) -> &Subscription {
+        &self.subscription
+    }
+
+    fn poll<'a>(&'a mut self, out: &'a mut Batch) -> BoxFuture<'a, Result<(), TransportError>> {
+        Box::pin(async move {
+            let broker = self.broker.clone();
+            loop {
+                // Armed before looking, so that what is published in between is not missed.
+                let changed = broker.shared.changed.notified();
+                if self.take(out)? {
+                    return Ok(());
+                }
+                changed.await;
+            }
+        })
+    }
+
+    fn flush<'a>(&'a mut self, window: &'a mut Window) -> BoxFuture<'a, Result<(), TransportError>> {
+        Box::pin(async move {
+            let mut state = self.broker.lock();
+            if state.generation != self.generation {
+                return Err(TransportError::Lost { reason: "the broker closed the connection".into() });
+            }
+            for settlement in window.settlements() {
+                match settlement {
+                    Settlement::AcknowledgeThrough(last) => self.unsettled.retain(|tag, _| *tag > last),
+                    Settlement::Acknowledge(tag) => drop(self.unsettled.remove(&tag)),
+                    Settlement::Requeue(tag) => {
+                        if let Some((queue, stored)) = self.unsettled.remove(&tag) {
+                            Self::give_back(&mut state, &queue, stored);
+                        }
+                    }
+                }
+            }
+            drop(state);
+            self.broker.shared.changed.notify_waiters();
+            Ok(())
+        })
+    }
+
+    fn quiesce(&mut self) -> BoxFuture<'_, Result<(), TransportError>> {
+        self.quiet = true;
+        Box::pin(std::future::ready(Ok(())))
+    }
+
+    fn close(self: Box<Self>) -> BoxFuture<'static, ()> {
+        Box::pin(async move { drop(self) })
+    }
+}
+
+impl Drop for MemoryConsumer {
+    fn drop(&mut self) {
+        let mut state = self.broker.lock();
+        for queue in &self.queues {
+            if let Some(queue) = state.queues.get_mut(&**queue) {
+                queue.consumers -= 1;
+            }
+        }
+        for (_, (queue, stored)) in self.unsettled.drain() {
+            Self::give_back(&mut state, &queue, stored);
+        }
+        drop(state);
+        self.broker.shared.changed.notify_waiters();
+    }
+}
+
+/// AMQP's topic match: words between dots, `*` one word, `#` any number of them.
+fn key_matches(pattern: &str, key: &str) -> bool {
+    fn words(pattern: &[&str], key: &[&str]) -> bool {
+        match pattern.split_first() {
+            None => key.is_empty(),
+            Some((&"#", rest)) => (0..=key.len()).any(|n| words(rest, &key[n..])),
+            Some((&word, rest)) => {
+                key.split_first().is_some_and(|(k, key)| (word == "*" || word == *k) && words(rest, key))
+            }
+        }
+    }
+    words(&pattern.split('.').collect::<Vec<_>>(), &key.split('.').collect::<Vec<_>>())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::key_matches;
+
+    #[test]
+    fn keys_match_as_in_amqp() {
+        for (pattern, key, expected) in [
+            ("notifications.info", "notifications.info", true),
+            ("notifications.info", "notifications.error", false),
+            ("notifications.*", "notifications.error", true),
+            ("notifications.*", "notifications", false),
+            ("#", "", true),
+            ("#", "a.b.c", true),
+            ("a.#.c", "a.c", true),
+            ("a.#.c", "a.b.b.c", true),
+            ("a.#.c", "a.b", false),
+        ] {
+            assert_eq!(key_matches(pattern, key), expected, "{pattern} {key}");
+        }
+    }
+}

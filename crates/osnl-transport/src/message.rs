@@ -1,0 +1,119 @@
+//! A message as it came from the broker, and the batch in which it is handed over.
+
+use std::borrow::Cow;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use bytes::Bytes;
+use osnl_model::ContentInfo;
+
+/// One connection's lifetime. Two connections never have the same epoch within a process, so a
+/// delivery tag of a dead connection cannot be mistaken for one of the living.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Epoch(u64);
+
+impl Epoch {
+    pub(crate) fn next() -> Self {
+        static LAST: AtomicU64 = AtomicU64::new(0);
+        Self(LAST.fetch_add(1, Ordering::Relaxed) + 1)
+    }
+}
+
+/// The properties that tell how to read a body. oslo.messaging always sends the same two
+/// (`application/json`, `utf-8`), so these are not copied per message.
+#[derive(Clone, Debug, Default)]
+pub struct Properties {
+    /// `content_type`, if the publisher gave one.
+    pub content_type: Option<Cow<'static, str>>,
+    /// `content_encoding`, if the publisher gave one.
+    pub content_encoding: Option<Cow<'static, str>>,
+    /// Kombu's header `compression`, if the body is compressed.
+    pub compression: Option<String>,
+}
+
+impl Properties {
+    /// The same, as the envelope reader takes it.
+    #[must_use]
+    pub fn content_info(&self) -> ContentInfo<'_> {
+        ContentInfo {
+            content_type: self.content_type.as_deref(),
+            content_encoding: self.content_encoding.as_deref(),
+            compression: self.compression.as_deref(),
+        }
+    }
+}
+
+/// A message that the broker has handed to us and waits to hear about.
+///
+/// Not `Clone`: it is settled by giving it to the [`Window`](crate::Window) of its own connection,
+/// once. Dropped without that, the broker keeps it as unacknowledged and delivers it again when the
+/// connection ends.
+#[derive(Debug)]
+pub struct IncomingMessage {
+    pub(crate) epoch: Epoch,
+    pub(crate) tag: u64,
+    /// The bytes as they came, compressed or not.
+    pub body: Bytes,
+    /// The queue it was taken from.
+    pub queue: Arc<str>,
+    /// The exchange it was published to.
+    pub exchange: String,
+    /// The routing key it was published with: `<topic>.<priority>`.
+    pub routing_key: String,
+    /// Whether the broker has delivered it before, to us or to somebody else.
+    pub redelivered: bool,
+    /// How to read the body.
+    pub properties: Properties,
+}
+
+/// What one [`poll`](crate::Consumer::poll) brought, in the broker's order.
+#[derive(Debug)]
+pub struct Batch {
+    messages: Vec<IncomingMessage>,
+    limit: usize,
+}
+
+impl Batch {
+    /// An empty batch that takes up to `limit` messages.
+    #[must_use]
+    pub fn with_limit(limit: usize) -> Self {
+        Self { messages: Vec::with_capacity(limit.min(256)), limit }
+    }
+
+    /// How many more messages fit.
+    #[must_use]
+    pub fn room(&self) -> usize {
+        self.limit - self.messages.len()
+    }
+
+    /// Changes how many messages fit; what is already there stays.
+    pub fn set_limit(&mut self, limit: usize) {
+        self.limit = limit.max(self.messages.len());
+    }
+
+    /// Whether nothing was brought.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.messages.is_empty()
+    }
+
+    /// How many messages it holds.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.messages.len()
+    }
+
+    /// The messages, oldest first.
+    pub fn iter(&self) -> impl Iterator<Item = &IncomingMessage> {
+        self.messages.iter()
+    }
+
+    /// Takes the messages out, oldest first; the buffer is kept for the next poll.
+    pub fn drain(&mut self) -> impl Iterator<Item = IncomingMessage> + '_ {
+        self.messages.drain(..)
+    }
+
+    pub(crate) fn push(&mut self, message: IncomingMessage) {
+        self.messages.push(message);
+    }
+}

@@ -1,0 +1,77 @@
+//! From the client library's errors to ours.
+
+use lapin::ErrorKind;
+
+use crate::TransportError;
+
+const ACCESS_REFUSED: u16 = 403;
+const NOT_ALLOWED: u16 = 530;
+const INTERNAL_ERROR: u16 = 541;
+pub(super) const NOT_FOUND: u16 = 404;
+pub(super) const PRECONDITION_FAILED: u16 = 406;
+
+/// A refused operation: the library's error and what was tried.
+#[derive(Debug)]
+pub(super) struct Failure {
+    pub(super) what: String,
+    pub(super) error: lapin::Error,
+}
+
+impl From<Failure> for TransportError {
+    fn from(failure: Failure) -> Self {
+        if reply_code(&failure.error).is_some() {
+            refused(&failure.what, &failure)
+        } else {
+            lost(&failure.error)
+        }
+    }
+}
+
+/// The AMQP reply code, if the broker answered at all.
+pub(super) fn reply_code(error: &lapin::Error) -> Option<u16> {
+    match error.kind() {
+        ErrorKind::ProtocolError(error) => Some(error.get_id()),
+        _ => None,
+    }
+}
+
+/// The broker's words, else the operating system's.
+pub(super) fn reason(error: &lapin::Error) -> String {
+    match error.kind() {
+        ErrorKind::ProtocolError(error) => format!("{} {}", error.get_id(), error.get_message()),
+        ErrorKind::IOError(error) => error.to_string(),
+        _ => error.to_string(),
+    }
+}
+
+pub(super) fn refused(what: &str, failure: &Failure) -> TransportError {
+    TransportError::Refused { what: what.to_owned(), reason: reason(&failure.error) }
+}
+
+pub(super) fn lost(error: &lapin::Error) -> TransportError {
+    TransportError::Lost { reason: reason(error) }
+}
+
+/// RabbitMQ 4.3 and later close the connection with 541 over a queue that is neither durable nor exclusive.
+pub(super) fn refuses_transient_queues(failure: &Failure) -> bool {
+    reply_code(&failure.error) == Some(INTERNAL_ERROR)
+        && failure.what.starts_with("declare queue")
+        && reason(&failure.error).contains("transient_nonexcl_queues")
+}
+
+/// What an attempt to connect failed of. 403 is the login, 530 the virtual host (as RabbitMQ uses them).
+pub(super) fn connect_failure(
+    error: &lapin::Error,
+    host: &str,
+    user: &str,
+    virtual_host: &str,
+) -> TransportError {
+    let (host, reason) = (host.to_owned(), reason(error));
+    match reply_code(error) {
+        Some(ACCESS_REFUSED) => TransportError::LoginRefused { host, user: user.to_owned(), reason },
+        Some(NOT_ALLOWED) => {
+            TransportError::VirtualHostRefused { host, virtual_host: virtual_host.to_owned(), reason }
+        }
+        Some(_) | None => TransportError::Connect { host, reason },
+    }
+}

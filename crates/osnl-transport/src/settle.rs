@@ -1,0 +1,242 @@
+//! The window of unsettled deliveries: pure bookkeeping, nothing is sent from here.
+//!
+//! Settling is synchronous. The listener gives a message back to the window of its connection;
+//! after each batch the consumer asks for the [`Settlement`]s that are due:
+//!
+//! - the finished prefix becomes **one** acknowledgement with `multiple`,
+//! - finished islands behind a message that still waits are acknowledged singly, so that a parked
+//!   message at the front does not withhold the rest,
+//! - a message that goes back to the broker is rejected singly, before the prefix that covers it.
+//!
+//! Tags are those of one channel: they only grow.
+
+use std::collections::VecDeque;
+
+use crate::message::{Batch, Epoch, IncomingMessage};
+
+/// What the consumer has to tell the broker.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Settlement {
+    /// Everything up to and including this tag that is not yet settled.
+    AcknowledgeThrough(u64),
+    /// This tag alone.
+    Acknowledge(u64),
+    /// Give this one back: it will be delivered again, to us or to another consumer.
+    Requeue(u64),
+}
+
+/// The message came over a connection that is gone; the broker has taken it back already.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the message belongs to an earlier connection")]
+pub struct Stale;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Slot {
+    Open,
+    Acknowledged,
+    Requeued,
+}
+
+/// The unsettled deliveries of one connection: gathers what is settled, and says what to send.
+#[derive(Debug)]
+pub struct Window {
+    epoch: Epoch,
+    /// In order of their tags; what the broker has been told is gone from here, so this never holds
+    /// more than the prefetch limit, however long one message stays open.
+    slots: VecDeque<(u64, Slot)>,
+    due: usize,
+}
+
+impl Window {
+    /// The empty window of a new connection.
+    #[must_use]
+    pub fn new(epoch: Epoch) -> Self {
+        Self { epoch, slots: VecDeque::new(), due: 0 }
+    }
+
+    /// Takes note of what a poll of this connection brought.
+    pub fn admit(&mut self, batch: &Batch) {
+        self.slots.extend(batch.iter().filter(|m| m.epoch == self.epoch).map(|m| (m.tag, Slot::Open)));
+    }
+
+    /// Everything the message asked for is safe: the broker may forget it.
+    ///
+    /// # Errors
+    /// [`Stale`] if it came over another connection; then there is nothing to settle.
+    pub fn acknowledge(&mut self, message: IncomingMessage) -> Result<(), Stale> {
+        self.mark(message, Slot::Acknowledged)
+    }
+
+    /// The broker shall keep it and deliver it again.
+    ///
+    /// # Errors
+    /// [`Stale`] if it came over another connection; then it has gone back already.
+    pub fn requeue(&mut self, message: IncomingMessage) -> Result<(), Stale> {
+        self.mark(message, Slot::Requeued)
+    }
+
+    /// How many settlements wait to be sent.
+    #[must_use]
+    pub fn due(&self) -> usize {
+        self.due
+    }
+
+    /// How many messages the broker waits to hear about, the due ones included.
+    #[must_use]
+    pub fn unsettled(&self) -> usize {
+        self.slots.len()
+    }
+
+    /// The settlements that are due, in the order in which they must be sent. They count as sent.
+    pub fn settlements(&mut self) -> Vec<Settlement> {
+        let mut out = Vec::new();
+        if self.due == 0 {
+            return out;
+        }
+        // Requeues first: a `multiple` acknowledgement would swallow one that it covers.
+        out.extend(self.tags(Slot::Requeued).map(Settlement::Requeue));
+        self.slots.retain(|(_, slot)| *slot != Slot::Requeued);
+
+        let prefix = self.slots.iter().take_while(|(_, slot)| *slot == Slot::Acknowledged).count();
+        out.extend(
+            self.slots.drain(..prefix).next_back().map(|(tag, _)| Settlement::AcknowledgeThrough(tag)),
+        );
+
+        out.extend(self.tags(Slot::Acknowledged).map(Settlement::Acknowledge));
+        self.slots.retain(|(_, slot)| *slot == Slot::Open);
+        self.due = 0;
+        out
+    }
+
+    fn tags(&self, wanted: Slot) -> impl Iterator<Item = u64> + '_ {
+        self.slots.iter().filter(move |(_, slot)| *slot == wanted).map(|(tag, _)| *tag)
+    }
+
+    fn mark(&mut self, message: IncomingMessage, slot: Slot) -> Result<(), Stale> {
+        if message.epoch != self.epoch {
+            return Err(Stale);
+        }
+        let index = self.slots.binary_search_by_key(&message.tag, |(tag, _)| *tag).map_err(|_| Stale)?;
+        self.slots[index].1 = slot;
+        self.due += 1;
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::Settlement::{Acknowledge, AcknowledgeThrough, Requeue};
+    use super::*;
+    use crate::message::Properties;
+
+    fn message(epoch: Epoch, tag: u64) -> IncomingMessage {
+        IncomingMessage {
+            epoch,
+            tag,
+            body: bytes::Bytes::new(),
+            queue: "q".into(),
+            exchange: String::new(),
+            routing_key: String::new(),
+            redelivered: false,
+            properties: Properties::default(),
+        }
+    }
+
+    fn window_of(epoch: Epoch, tags: u64) -> Window {
+        let mut window = Window::new(epoch);
+        let mut batch = Batch::with_limit(64);
+        (1..=tags).for_each(|tag| batch.push(message(epoch, tag)));
+        window.admit(&batch);
+        window
+    }
+
+    /// `a3` acknowledges tag 3, `r3` requeues it, `|` asks for the settlements.
+    fn check(script: &str, expected: &[&[Settlement]]) {
+        let epoch = Epoch::next();
+        let mut window = window_of(epoch, 4);
+        let mut seen = Vec::new();
+        for word in script.split_whitespace() {
+            let (verb, tag) = word.split_at(1);
+            match verb {
+                "a" => window.acknowledge(message(epoch, tag.parse().unwrap())).unwrap(),
+                "r" => window.requeue(message(epoch, tag.parse().unwrap())).unwrap(),
+                _ => seen.push(window.settlements()),
+            }
+        }
+        assert_eq!(seen, expected, "{script}");
+    }
+
+    #[test]
+    fn coalesces_the_prefix_and_acknowledges_islands() {
+        check("|", &[&[]]);
+        check("a1 a2 a3 |", &[&[AcknowledgeThrough(3)]]);
+        check("a3 a2 a1 | |", &[&[AcknowledgeThrough(3)], &[]]);
+        check("a2 a3 |", &[&[Acknowledge(2), Acknowledge(3)]]);
+        check("a2 a3 | a1 |", &[&[Acknowledge(2), Acknowledge(3)], &[AcknowledgeThrough(1)]]);
+        check("a1 a3 | a2 a4 |", &[&[AcknowledgeThrough(1), Acknowledge(3)], &[AcknowledgeThrough(4)]]);
+        check("a1 r2 a3 |", &[&[Requeue(2), AcknowledgeThrough(3)]]);
+        check("r1 |", &[&[Requeue(1)]]);
+        check("a1 r2 | a3 |", &[&[Requeue(2), AcknowledgeThrough(1)], &[AcknowledgeThrough(3)]]);
+        check("a2 r3 | a1 |", &[&[Requeue(3), Acknowledge(2)], &[AcknowledgeThrough(1)]]);
+    }
+
+    #[test]
+    fn a_tag_of_another_connection_is_not_settled() {
+        let mut window = window_of(Epoch::next(), 4);
+        assert_eq!(window.acknowledge(message(Epoch::next(), 1)), Err(Stale));
+        assert_eq!(window.settlements(), []);
+    }
+
+    proptest! {
+        /// A broker that applies the settlements ends with each message settled once, as it was marked.
+        #[test]
+        fn every_message_is_settled_once_and_as_marked(
+            order in Just((1..=40u64).collect::<Vec<_>>()).prop_shuffle(),
+            requeued in proptest::collection::hash_set(1..=40u64, 0..10),
+            flush_every in 1..7usize,
+        ) {
+            let epoch = Epoch::next();
+            let mut window = window_of(epoch, 40);
+            let mut unsettled: std::collections::BTreeSet<u64> = (1..=40).collect();
+            let mut acknowledged = std::collections::HashSet::new();
+            let mut given_back = std::collections::HashSet::new();
+            for (n, tag) in order.iter().enumerate() {
+                if requeued.contains(tag) {
+                    window.requeue(message(epoch, *tag)).unwrap();
+                } else {
+                    window.acknowledge(message(epoch, *tag)).unwrap();
+                }
+                if n % flush_every != 0 && n + 1 != order.len() {
+                    continue;
+                }
+                for settlement in window.settlements() {
+                    match settlement {
+                        AcknowledgeThrough(last) => {
+                            // The broker closes the channel over an unknown tag.
+                            prop_assert!(unsettled.contains(&last));
+                            let covered: Vec<_> = unsettled.range(..=last).copied().collect();
+                            for tag in covered {
+                                unsettled.remove(&tag);
+                                acknowledged.insert(tag);
+                            }
+                        }
+                        Acknowledge(tag) => {
+                            prop_assert!(unsettled.remove(&tag));
+                            acknowledged.insert(tag);
+                        }
+                        Requeue(tag) => {
+                            prop_assert!(unsettled.remove(&tag));
+                            given_back.insert(tag);
+                        }
+                    }
+                }
+                prop_assert!(acknowledged.iter().all(|tag| order[..=n].contains(tag)), "acknowledged too early");
+            }
+            prop_assert!(unsettled.is_empty());
+            prop_assert_eq!(window.unsettled(), 0);
+            prop_assert_eq!(given_back, requeued);
+        }
+    }
+}
