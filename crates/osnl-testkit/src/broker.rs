@@ -1,0 +1,56 @@
+//! RabbitMQ nodes of our own: private name, cookie, ports and folders; loopback only.
+//!
+//! - [`Broker`] is one node that belongs to one test, which may kill it: four to five seconds to start.
+//! - [`SharedBroker`] is the node that `cargo xtask test` started for all tests; each takes a fresh
+//!   [`Vhost`] from it (some milliseconds), so that tests run side by side.
+
+mod node;
+mod running;
+mod vhost;
+
+pub use running::Broker;
+pub use vhost::{Binding, Exchange, Queue, Vhost};
+
+use std::path::Path;
+use std::sync::{Arc, OnceLock};
+
+use node::Node;
+
+/// The node that `cargo xtask test` runs for all tests. It is not to be stopped: see [`Broker`] for that.
+#[derive(Debug)]
+pub struct SharedBroker {
+    node: Arc<Node>,
+}
+
+impl Broker {
+    /// The node that all tests share.
+    ///
+    /// # Panics
+    /// When the tests were not started by `cargo xtask test`.
+    #[must_use]
+    pub fn shared() -> &'static SharedBroker {
+        static SHARED: OnceLock<SharedBroker> = OnceLock::new();
+        SHARED.get_or_init(|| {
+            let folder = std::env::var_os(crate::BROKER_VARIABLE)
+                .unwrap_or_else(|| panic!("no test broker: run the tests with \"cargo xtask test\""));
+            SharedBroker { node: Arc::new(Node::load(Path::new(&folder))) }
+        })
+    }
+}
+
+impl SharedBroker {
+    /// A new, empty virtual host whose name begins with `name`; it is deleted when dropped.
+    ///
+    /// # Panics
+    /// When the node does not answer.
+    #[must_use]
+    pub fn vhost(&self, name: &str) -> Vhost {
+        Vhost::create(&self.node, name)
+    }
+
+    /// The AMQP port on 127.0.0.1.
+    #[must_use]
+    pub fn port(&self) -> u16 {
+        self.node.amqp
+    }
+}

@@ -1,0 +1,205 @@
+//! A node's identity, the environment that its programs need, and asking it things.
+//!
+//! Asking goes by `erl_call`, which comes with Erlang: a question costs 2 to 10 ms, where each call of
+//! rabbitmqctl boots an Erlang machine of its own.
+
+use std::fmt::Write as _;
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use serde_json::{Value, json};
+
+use crate::{SCRIPTS, hex, ports};
+
+/// Everything one must know to run or to reach a node. Written to `node.json` in its folder.
+#[derive(Debug)]
+pub(super) struct Node {
+    pub(super) folder: PathBuf,
+    pub(super) name: String,
+    pub(super) cookie: String,
+    pub(super) amqp: u16,
+    pub(super) dist: u16,
+    pub(super) epmd: u16,
+}
+
+impl Node {
+    /// A new identity with free ports; makes the folders and files that the node expects.
+    pub(super) fn create(folder: &Path) -> Self {
+        let [amqp, dist, epmd] = ports::three();
+        let node = Self {
+            folder: folder.to_owned(),
+            name: format!("osnl-{:016x}@localhost", ports::random()),
+            cookie: format!("OSNL{:016X}{:016X}", ports::random(), ports::random()),
+            amqp,
+            dist,
+            epmd,
+        };
+        for name in ["home", "data", "log"] {
+            std::fs::create_dir_all(folder.join(name)).unwrap();
+        }
+        node.write_cookie();
+        // The ports alone would be enough in the environment; a file is read by every version alike.
+        let settings = format!(
+            "listeners.tcp.1 = 127.0.0.1:{amqp}\nnum_acceptors.tcp = 2\n\
+             disk_free_limit.absolute = 50MB\nlog.console = false\n"
+        );
+        std::fs::write(folder.join("rabbitmq.conf"), settings).unwrap();
+        std::fs::write(folder.join("plugins"), "[].\n").unwrap();
+        let identity = json!({
+            "name": node.name, "cookie": node.cookie, "amqp": amqp, "dist": dist, "epmd": epmd,
+        });
+        std::fs::write(folder.join("node.json"), identity.to_string()).unwrap();
+        node
+    }
+
+    /// The identity of the node that lives in `folder`.
+    pub(super) fn load(folder: &Path) -> Self {
+        let path = folder.join("node.json");
+        let text = std::fs::read_to_string(&path)
+            .unwrap_or_else(|error| panic!("no test broker in {}: {error}", path.display()));
+        let identity: Value = serde_json::from_str(&text).unwrap();
+        let text =
+            |key: &str| identity[key].as_str().unwrap_or_else(|| panic!("no {key} in node.json")).to_owned();
+        let port = |key: &str| u16::try_from(identity[key].as_u64().unwrap_or_default()).unwrap();
+        Self {
+            folder: folder.to_owned(),
+            name: text("name"),
+            cookie: text("cookie"),
+            amqp: port("amqp"),
+            dist: port("dist"),
+            epmd: port("epmd"),
+        }
+    }
+
+    /// Erlang refuses a cookie that others may read.
+    fn write_cookie(&self) {
+        use std::os::unix::fs::OpenOptionsExt as _;
+        let path = self.folder.join("home").join(".erlang.cookie");
+        if !path.exists() {
+            let mut file =
+                std::fs::OpenOptions::new().write(true).create_new(true).mode(0o400).open(path).unwrap();
+            file.write_all(self.cookie.as_bytes()).unwrap();
+        }
+    }
+
+    /// One of RabbitMQ's scripts, in an environment that knows this node and nothing of the system's.
+    pub(super) fn script(&self, name: &str) -> Command {
+        let path = Path::new(SCRIPTS).join(name);
+        assert!(path.exists(), "no {}: run \"cargo xtask setup\"", path.display());
+        let mut command = Command::new(path);
+        self.environment(&mut command);
+        command
+    }
+
+    /// Sets what belongs to this node and removes what may come from outside.
+    pub(super) fn environment(&self, command: &mut Command) {
+        for (key, _) in std::env::vars_os() {
+            let key = key.to_string_lossy().into_owned();
+            if key.starts_with("RABBITMQ_") || key.starts_with("ERL_") || key == "NOTIFY_SOCKET" {
+                command.env_remove(key);
+            }
+        }
+        let loopback = "-kernel inet_dist_use_interface {127,0,0,1}";
+        command
+            .current_dir(&self.folder)
+            .env("HOME", self.folder.join("home"))
+            .env("LC_ALL", "C.UTF-8")
+            .env("ERL_EPMD_PORT", self.epmd.to_string())
+            .env("ERL_EPMD_ADDRESS", "127.0.0.1")
+            .env("ERL_CRASH_DUMP_BYTES", "0")
+            .env("RABBITMQ_NODENAME", &self.name)
+            .env("RABBITMQ_DIST_PORT", self.dist.to_string())
+            .env("RABBITMQ_MNESIA_BASE", self.folder.join("data"))
+            .env("RABBITMQ_LOG_BASE", self.folder.join("log"))
+            .env("RABBITMQ_PID_FILE", self.folder.join("pid"))
+            .env("RABBITMQ_CONF_ENV_FILE", self.folder.join("no-such-file"))
+            .env("RABBITMQ_CONFIG_FILE", self.folder.join("rabbitmq"))
+            .env("RABBITMQ_ADVANCED_CONFIG_FILE", self.folder.join("no-such-file"))
+            .env("RABBITMQ_ENABLED_PLUGINS_FILE", self.folder.join("plugins"))
+            .env("RABBITMQ_CTL_ERL_ARGS", format!("{loopback} +S 1:1"))
+            .env("RABBITMQ_CTL_DIST_PORT_MIN", "10240")
+            .env("RABBITMQ_CTL_DIST_PORT_MAX", "11999");
+        // A node for tests: one scheduler that does not spin, small tables. The shell is replaced by the
+        // node (ALLOW_INPUT), so that the child we hold is the node itself.
+        command
+            .env("RABBITMQ_ALLOW_INPUT", "1")
+            .env("RABBITMQ_SERVER_START_ARGS", "-noinput")
+            .env("RABBITMQ_SERVER_ERL_ARGS", "+P 65536 +t 1048576 +stbt u +zdbbl 32000")
+            .env(
+                "RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS",
+                format!("{loopback} +S 1:1 +sbwt none +sbwtdcpu none +sbwtdio none"),
+            );
+    }
+
+    /// Runs rabbitmqctl and gives its standard output.
+    ///
+    /// # Panics
+    /// When it fails.
+    #[track_caller]
+    pub(super) fn ctl(&self, args: &[&str]) -> String {
+        let output = self.script("rabbitmqctl").arg("-q").args(args).stdin(Stdio::null()).output().unwrap();
+        let stdout = String::from_utf8_lossy(&output.stdout).into_owned();
+        let stderr = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "rabbitmqctl {} failed: {stdout}{stderr}", args.join(" "));
+        stdout
+    }
+
+    /// Evaluates an Erlang expression whose value is iodata, in the node, and gives the bytes as text.
+    ///
+    /// # Errors
+    /// What Erlang raised, or what kept `erl_call` from asking.
+    pub(super) fn eval(&self, expression: &str) -> Result<String, String> {
+        // In hex, because the tools print strings and binaries in ways that differ between versions.
+        let program = format!(
+            "Reply = try iolist_to_binary([$o, begin {expression} end]) \
+             catch Class:Reason -> iolist_to_binary([$e, io_lib:format(\"~p: ~p\", [Class, Reason])]) end, \
+             lists:flatten([io_lib:format(\"~2.16.0b\", [Byte]) || <<Byte>> <= Reply]).\n"
+        );
+        let mut command = Command::new("erl_call");
+        self.environment(&mut command);
+        let address = format!("127.0.0.1:{}", self.dist);
+        command.args(["-address", &address, "-c", &self.cookie, "-timeout", "60", "-r", "-e"]);
+        let mut child = command
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .map_err(|error| format!("cannot run erl_call, which comes with Erlang: {error}"))?;
+        let sent = child.stdin.take().unwrap().write_all(program.as_bytes());
+        let output = child.wait_with_output().map_err(|error| error.to_string())?;
+        let printed = String::from_utf8_lossy(&output.stdout).into_owned();
+        let digits = printed.strip_prefix("{ok, \"").and_then(|rest| rest.split('"').next());
+        let Some(digits) = digits.filter(|_| sent.is_ok()) else {
+            return Err(format!("erl_call: {printed}{}", String::from_utf8_lossy(&output.stderr)));
+        };
+        let reply = String::from_utf8_lossy(&hex::decode(digits)).into_owned();
+        match reply.split_at_checked(1) {
+            Some(("o", value)) => Ok(value.to_owned()),
+            Some((_, raised)) => Err(raised.to_owned()),
+            None => Err("an empty reply".to_owned()),
+        }
+    }
+
+    /// As [`Node::eval`], for an expression that `rabbit_json` can encode.
+    ///
+    /// # Panics
+    /// When the node does not answer or raises.
+    #[track_caller]
+    pub(super) fn ask(&self, expression: &str) -> Value {
+        let reply = self.eval(&format!("rabbit_json:encode({expression})"));
+        let text = reply.unwrap_or_else(|error| panic!("the test broker refuses {expression}: {error}"));
+        serde_json::from_str(&text).unwrap()
+    }
+}
+
+/// Text as an Erlang binary, byte by byte: nothing in it can end the expression.
+pub(super) fn binary(text: &str) -> String {
+    let mut out = String::from("<<");
+    for (at, byte) in text.bytes().enumerate() {
+        let comma = if at == 0 { "" } else { "," };
+        write!(out, "{comma}{byte}").unwrap();
+    }
+    out.push_str(">>");
+    out
+}

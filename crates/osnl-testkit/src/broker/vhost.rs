@@ -1,0 +1,252 @@
+//! A virtual host: where a test lives on a broker, and what it may ask about its queues.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use serde_json::Value;
+
+use super::node::{Node, binary};
+
+/// A virtual host. One made by [`SharedBroker::vhost`](super::SharedBroker::vhost) is deleted when dropped, with
+/// its queues; connections to it are closed by the broker then.
+#[derive(Debug)]
+pub struct Vhost {
+    node: Arc<Node>,
+    name: String,
+    owned: bool,
+}
+
+/// A queue as the broker sees it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Queue {
+    /// Its name.
+    pub name: String,
+    /// Whether it outlives a restart of the broker.
+    pub durable: bool,
+    /// Whether it goes with its last consumer.
+    pub auto_delete: bool,
+    /// The arguments of its declaration, as a JSON object.
+    pub arguments: Value,
+    /// Messages that wait.
+    pub ready: u64,
+    /// Messages delivered and not yet settled.
+    pub unacked: u64,
+    /// Consumers.
+    pub consumers: u64,
+}
+
+/// An exchange that somebody declared.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Exchange {
+    /// Its name.
+    pub name: String,
+    /// `topic`, `direct`, …
+    pub kind: String,
+    /// Whether it outlives a restart of the broker.
+    pub durable: bool,
+    /// Whether it goes with its last binding.
+    pub auto_delete: bool,
+    /// The arguments of its declaration, as a JSON object.
+    pub arguments: Value,
+}
+
+/// A binding of a queue to an exchange that somebody declared.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Binding {
+    /// The exchange.
+    pub exchange: String,
+    /// The queue.
+    pub queue: String,
+    /// The routing key.
+    pub routing_key: String,
+}
+
+impl Vhost {
+    pub(super) fn root(node: &Arc<Node>) -> Self {
+        Self { node: Arc::clone(node), name: "/".to_owned(), owned: false }
+    }
+
+    pub(super) fn create(node: &Arc<Node>, name: &str) -> Self {
+        static COUNT: AtomicU32 = AtomicU32::new(0);
+        let word: String = name.chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '-' }).collect();
+        let number = COUNT.fetch_add(1, Ordering::Relaxed);
+        let name = format!("{word}-{}-{number}", std::process::id());
+        let vhost = Self { node: Arc::clone(node), name, owned: true };
+        vhost.ask(
+            "begin \
+             ok = rabbit_vhost:add(V, <<\"osnl\">>), \
+             rabbit_vhost:await_running_on_all_nodes(V, 30000), \
+             All = <<\".*\">>, \
+             ok = rabbit_auth_backend_internal:set_permissions(<<\"guest\">>, V, All, All, All, <<\"osnl\">>), \
+             true end",
+        );
+        vhost
+    }
+
+    /// Its name, fit for a URL as it is; `/` for the default one.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// `rabbit://guest:guest@127.0.0.1:PORT/NAME`
+    #[must_use]
+    pub fn url(&self) -> String {
+        format!("rabbit://guest:guest@127.0.0.1:{}/{}", self.node.amqp, self.name.trim_start_matches('/'))
+    }
+
+    /// Runs rabbitmqctl with this virtual host (`-p`) and gives its standard output.
+    ///
+    /// # Panics
+    /// When it fails.
+    #[track_caller]
+    pub fn ctl(&self, args: &[&str]) -> String {
+        let (command, rest) = args.split_first().unwrap_or((&"help", &[]));
+        let mut line = vec![*command, "-p", &self.name];
+        line.extend(rest);
+        self.node.ctl(&line)
+    }
+
+    /// Messages that wait and messages delivered but not settled; `None` if there is no such queue.
+    #[must_use]
+    #[track_caller]
+    pub fn queue_depth(&self, queue: &str) -> Option<(u64, u64)> {
+        let found = self.list_queues().into_iter().find(|candidate| candidate.name == queue)?;
+        Some((found.ready, found.unacked))
+    }
+
+    /// All queues, by name.
+    #[must_use]
+    #[track_caller]
+    pub fn list_queues(&self) -> Vec<Queue> {
+        let rows = self.ask(
+            "[#{name => element(4, proplists:get_value(name, I)), \
+                durable => proplists:get_value(durable, I), \
+                auto_delete => proplists:get_value(auto_delete, I), \
+                arguments => rabbit_misc:amqp_table(proplists:get_value(arguments, I)), \
+                ready => proplists:get_value(messages_ready, I, 0), \
+                unacked => proplists:get_value(messages_unacknowledged, I, 0), \
+                consumers => proplists:get_value(consumers, I, 0)} \
+              || I <- rabbit_amqqueue:info_all(V, [name, durable, auto_delete, arguments, \
+                                                   messages_ready, messages_unacknowledged, consumers])]",
+        );
+        let mut queues: Vec<Queue> = rows
+            .as_array()
+            .into_iter()
+            .flatten()
+            .map(|row| Queue {
+                name: text(row, "name"),
+                durable: row["durable"] == true,
+                auto_delete: row["auto_delete"] == true,
+                arguments: row["arguments"].clone(),
+                ready: row["ready"].as_u64().unwrap_or_default(),
+                unacked: row["unacked"].as_u64().unwrap_or_default(),
+                consumers: row["consumers"].as_u64().unwrap_or_default(),
+            })
+            .collect();
+        queues.sort_by(|a, b| a.name.cmp(&b.name));
+        queues
+    }
+
+    /// All exchanges but the broker's own (`""` and `amq.*`), by name.
+    #[must_use]
+    #[track_caller]
+    pub fn list_exchanges(&self) -> Vec<Exchange> {
+        let rows = self.ask(
+            "[#{name => element(4, proplists:get_value(name, I)), \
+                kind => proplists:get_value(type, I), \
+                durable => proplists:get_value(durable, I), \
+                auto_delete => proplists:get_value(auto_delete, I), \
+                arguments => rabbit_misc:amqp_table(proplists:get_value(arguments, I))} \
+              || I <- rabbit_exchange:info_all(V, [name, type, durable, auto_delete, arguments])]",
+        );
+        let mut exchanges: Vec<Exchange> = rows
+            .as_array()
+            .into_iter()
+            .flatten()
+            .map(|row| Exchange {
+                name: text(row, "name"),
+                kind: text(row, "kind"),
+                durable: row["durable"] == true,
+                auto_delete: row["auto_delete"] == true,
+                arguments: row["arguments"].clone(),
+            })
+            .filter(|exchange| !exchange.name.is_empty() && !exchange.name.starts_with("amq."))
+            .collect();
+        exchanges.sort_by(|a, b| a.name.cmp(&b.name));
+        exchanges
+    }
+
+    /// All bindings but those that every queue has to the default exchange, sorted.
+    #[must_use]
+    #[track_caller]
+    pub fn list_bindings(&self) -> Vec<Binding> {
+        let rows = self.ask(
+            "[#{exchange => element(4, element(2, B)), routing_key => element(3, B), \
+                queue => element(4, element(4, B))} || B <- rabbit_binding:list(V)]",
+        );
+        let mut bindings: Vec<Binding> = rows
+            .as_array()
+            .into_iter()
+            .flatten()
+            .map(|row| Binding {
+                exchange: text(row, "exchange"),
+                queue: text(row, "queue"),
+                routing_key: text(row, "routing_key"),
+            })
+            .filter(|binding| !binding.exchange.is_empty())
+            .collect();
+        bindings.sort();
+        bindings
+    }
+
+    /// How many connections are open to this virtual host.
+    #[must_use]
+    #[track_caller]
+    pub fn connections(&self) -> u64 {
+        self.ask(&format!("length([P || {CONNECTIONS_HERE}])")).as_u64().unwrap_or_default()
+    }
+
+    /// Closes all connections to this virtual host, as an operator does: 320 CONNECTION_FORCED with `reason`.
+    #[track_caller]
+    pub fn close_all_connections(&self, reason: &str) {
+        let reason = binary(reason);
+        self.ask(&format!(
+            "begin [rabbit_networking:close_connection(P, binary_to_list({reason})) || {CONNECTIONS_HERE}], true end"
+        ));
+    }
+
+    /// Deletes a queue with whatever it holds; its consumers get a `basic.cancel`. No queue, no effect.
+    #[track_caller]
+    pub fn delete_queue(&self, queue: &str) {
+        let queue = binary(queue);
+        self.ask(&format!(
+            "case rabbit_amqqueue:lookup(rabbit_misc:r(V, queue, {queue})) of \
+             {{ok, Q}} -> rabbit_amqqueue:delete(Q, false, false, <<\"osnl\">>), true; _ -> false end"
+        ));
+    }
+
+    /// Asks the node with `V` bound to this virtual host's name.
+    #[track_caller]
+    fn ask(&self, expression: &str) -> Value {
+        self.node.ask(&format!("begin V = {}, {expression} end", binary(&self.name)))
+    }
+}
+
+impl Drop for Vhost {
+    fn drop(&mut self) {
+        if self.owned {
+            // A broker that is gone has no virtual hosts left to delete.
+            let _ =
+                self.node.eval(&format!("rabbit_vhost:delete({}, <<\"osnl\">>), <<>>", binary(&self.name)));
+        }
+    }
+}
+
+/// Erlang generators: `P` runs over the connections to `V`. One may close while it is asked.
+const CONNECTIONS_HERE: &str = "P <- rabbit_networking:connections(), \
+     (catch proplists:get_value(vhost, rabbit_networking:connection_info(P, [vhost]))) =:= V";
+
+fn text(row: &Value, key: &str) -> String {
+    row[key].as_str().unwrap_or_default().to_owned()
+}

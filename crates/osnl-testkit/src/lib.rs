@@ -1,0 +1,46 @@
+//! Real parts for osnl's tests: nothing here imitates what can be had.
+//!
+//! | part | what it is |
+//! | --- | --- |
+//! | [`Broker`], [`SharedBroker`], [`Vhost`] | RabbitMQ nodes of our own, and virtual hosts on one that all tests share |
+//! | [`Publisher`], [`Upstream`] | the real oslo.messaging as a peer, the real k2hr3-osnl as the reference |
+//! | [`Sink`] | an HTTP target that records byte for byte and fails as told |
+//! | [`fixture`] | the recorded notifications and requests in `fixtures/` |
+//! | [`wait_until`] | waiting for what happens elsewhere, with a deadline that says what was missing |
+//!
+//! Blocking calls and threads: a test that runs on an async runtime calls from its own blocking thread, or
+//! simply blocks. An error is a panic that says what is missing, because here nothing could go on without.
+//!
+//! The tests that need the broker or the Python peer run under `cargo xtask test`, which names them in the
+//! environment ([`BROKER_VARIABLE`], [`PYTHON_VARIABLE`]). Without it they fail; they are not skipped.
+#![expect(
+    clippy::unwrap_used,
+    reason = "dev-only: a lock is poisoned only by a panic that has failed the test already"
+)]
+
+mod broker;
+pub mod fixture;
+mod hex;
+mod peer;
+mod ports;
+mod process;
+mod sink;
+mod wait;
+
+pub use broker::{Binding, Broker, Exchange, Queue, SharedBroker, Vhost};
+pub use peer::{Delivered, Notice, Options, Prepared, Publisher, Raw, Upstream};
+pub use process::Guard;
+pub use sink::{Reply, Request, Sink};
+pub use wait::wait_until;
+
+/// Where Debian's package keeps RabbitMQ's own scripts; those in `/usr/sbin` change the user first.
+pub const SCRIPTS: &str = "/usr/lib/rabbitmq/bin";
+
+/// The pinned Python packages, in pip's requirements format.
+pub const REQUIREMENTS: &str = include_str!("../python/requirements.txt");
+
+/// Environment variable: the folder of the node that all tests share, as [`Broker::folder`] gives it.
+pub const BROKER_VARIABLE: &str = "OSNL_TEST_BROKER";
+
+/// Environment variable: the folder of the Python environment that `cargo xtask setup` made.
+pub const PYTHON_VARIABLE: &str = "OSNL_TEST_PYTHON";

@@ -1,0 +1,29 @@
+//! The other side of the wire: the real oslo.messaging as a publisher, the real k2hr3-osnl as the reference.
+//!
+//! Both come from the Python environment that `cargo xtask setup` makes and run as children that end with us.
+
+mod publisher;
+mod upstream;
+
+pub use publisher::{Delivered, Notice, Options, Prepared, Publisher, Raw};
+pub use upstream::Upstream;
+
+use std::path::PathBuf;
+use std::process::Command;
+
+/// A program of the Python environment, with nothing in its environment that would reach into it.
+fn python_program(name: &str) -> Command {
+    let folder = std::env::var_os(crate::PYTHON_VARIABLE)
+        .unwrap_or_else(|| panic!("no Python environment: run the tests with \"cargo xtask test\""));
+    let mut command = Command::new(PathBuf::from(folder).join("bin").join(name));
+    for (key, _) in std::env::vars_os() {
+        let text = key.to_string_lossy().to_ascii_lowercase();
+        // oslo.config reads OS_<GROUP>__<OPTION>; urllib reads *_proxy; the rest would change the interpreter.
+        if text.starts_with("os_") || text.ends_with("_proxy") || text.starts_with("python") {
+            command.env_remove(&key);
+        }
+    }
+    // oslo.service warns about eventlet at every import, several lines each.
+    command.env("PYTHONUNBUFFERED", "1").env("PYTHONWARNINGS", "ignore");
+    command
+}

@@ -1,0 +1,262 @@
+//! oslo.messaging's Notifier, and raw AMQP, behind a pipe of JSON lines (`python/peer.py`).
+
+use std::io::{BufRead as _, BufReader, Write as _};
+use std::process::{ChildStdin, ChildStdout, Stdio};
+
+use serde_json::{Value, json};
+
+use crate::hex;
+use crate::process::{Group, Guard};
+
+const SCRIPT: &str = include_str!("../../python/peer.py");
+
+/// How the publisher declares what it publishes to.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Options {
+    /// `amqp_durable_queues`: exchanges and queues of the Notifier are durable.
+    pub durable: bool,
+}
+
+/// A notification for the real Notifier; the defaults are those of Neutron's deleted port.
+#[derive(Debug, Clone)]
+pub struct Notice {
+    /// `control_exchange`.
+    pub exchange: String,
+    /// The topic; the routing key is topic, dot, priority.
+    pub topic: String,
+    /// `messaging` (bare) or `messagingv2` (in the 2.0 envelope).
+    pub driver: String,
+    /// `service.host`.
+    pub publisher_id: String,
+    /// What happened.
+    pub event_type: String,
+    /// One of `audit debug info warn error critical sample`.
+    pub priority: String,
+    /// Any JSON.
+    pub payload: Value,
+    /// What `RequestContext.from_dict` takes; `None` for an empty context.
+    pub context: Option<Value>,
+}
+
+impl Default for Notice {
+    fn default() -> Self {
+        Self {
+            exchange: "neutron".to_owned(),
+            topic: "notifications".to_owned(),
+            driver: "messagingv2".to_owned(),
+            publisher_id: "network.node1.example.com".to_owned(),
+            event_type: "port.delete.end".to_owned(),
+            priority: "info".to_owned(),
+            payload: json!({}),
+            context: None,
+        }
+    }
+}
+
+/// Bytes to publish as they are.
+#[derive(Debug, Clone)]
+pub struct Raw {
+    /// The exchange; empty for the default one, which routes to the queue named by the routing key.
+    pub exchange: String,
+    /// The routing key.
+    pub routing_key: String,
+    /// The body.
+    pub body: Vec<u8>,
+    /// AMQP basic properties by their names, as a JSON object; only those given are sent.
+    pub properties: Value,
+    /// The headers table, as a JSON object.
+    pub headers: Value,
+    /// Declare the topic exchange first.
+    pub declare: bool,
+    /// Whether that exchange is durable.
+    pub durable: bool,
+}
+
+impl Default for Raw {
+    fn default() -> Self {
+        Self {
+            exchange: "neutron".to_owned(),
+            routing_key: "notifications.info".to_owned(),
+            body: Vec::new(),
+            properties: json!({
+                "content_type": "application/json", "content_encoding": "utf-8", "delivery_mode": 2, "priority": 0,
+            }),
+            headers: json!({}),
+            declare: false,
+            durable: false,
+        }
+    }
+}
+
+/// What an operator prepared on the broker: a topic exchange, a queue, bindings.
+#[derive(Debug, Clone)]
+pub struct Prepared {
+    /// The exchange; empty to declare none.
+    pub exchange: String,
+    /// The queue; empty to declare none.
+    pub queue: String,
+    /// The routing keys that bind one to the other.
+    pub routing_keys: Vec<String>,
+    /// Whether both outlive a restart of the broker.
+    pub durable: bool,
+    /// Whether both go with their last user.
+    pub auto_delete: bool,
+    /// Arguments of the queue, as a JSON object.
+    pub arguments: Value,
+}
+
+impl Default for Prepared {
+    fn default() -> Self {
+        Self {
+            exchange: "neutron".to_owned(),
+            queue: String::new(),
+            routing_keys: vec!["notifications.info".to_owned()],
+            durable: true,
+            auto_delete: false,
+            arguments: json!({}),
+        }
+    }
+}
+
+/// A message taken off a queue.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Delivered {
+    /// The exchange it was published to.
+    pub exchange: String,
+    /// The routing key it was published with.
+    pub routing_key: String,
+    /// Whether it was delivered before.
+    pub redelivered: bool,
+    /// The basic properties that were set, as a JSON object, without the headers.
+    pub properties: Value,
+    /// The headers table, as a JSON object.
+    pub headers: Value,
+    /// The body.
+    pub body: Vec<u8>,
+}
+
+/// A long-lived Python process with the real oslo.messaging. Ends when dropped.
+#[derive(Debug)]
+pub struct Publisher {
+    requests: ChildStdin,
+    replies: BufReader<ChildStdout>,
+    _process: Group,
+    _guard: Guard,
+}
+
+impl Publisher {
+    /// Starts the process; it connects to the broker at `url` (`rabbit://…`) with the first request.
+    ///
+    /// # Panics
+    /// When the tests were not started by `cargo xtask test`.
+    #[must_use]
+    pub fn start(url: &str, options: Options) -> Self {
+        let mut command = super::python_program("python");
+        command.args(["-c", SCRIPT, url, if options.durable { "true" } else { "false" }]);
+        let mut process = Group::spawn(command.stdin(Stdio::piped()).stdout(Stdio::piped()));
+        let guard = Guard::over(&[process.id()], None);
+        let requests = process.child().stdin.take().unwrap();
+        let replies = BufReader::new(process.child().stdout.take().unwrap());
+        Self { requests, replies, _process: process, _guard: guard }
+    }
+
+    /// Publishes by the real Notifier; returns when the broker has confirmed.
+    ///
+    /// # Panics
+    /// When it could not be published.
+    #[track_caller]
+    pub fn notify(&mut self, notice: &Notice) {
+        self.notify_all(std::slice::from_ref(notice));
+    }
+
+    /// Publishes in this order; returns when the broker has confirmed all.
+    ///
+    /// # Panics
+    /// When one could not be published.
+    #[track_caller]
+    pub fn notify_all(&mut self, notices: &[Notice]) {
+        // Some at a time, so that neither pipe fills up while nobody reads it.
+        for some in notices.chunks(100) {
+            for notice in some {
+                self.send(&json!({
+                    "op": "notify", "exchange": notice.exchange, "topic": notice.topic, "driver": notice.driver,
+                    "publisher_id": notice.publisher_id, "event_type": notice.event_type,
+                    "priority": notice.priority, "payload": notice.payload, "context": notice.context,
+                }));
+            }
+            for _ in some {
+                self.receive().unwrap_or_else(|error| panic!("not published: {error}"));
+            }
+        }
+    }
+
+    /// Publishes bytes as they are; returns when the broker has confirmed.
+    ///
+    /// # Panics
+    /// When it could not be published.
+    #[track_caller]
+    pub fn raw(&mut self, raw: &Raw) {
+        self.send(&json!({
+            "op": "raw", "exchange": raw.exchange, "routing_key": raw.routing_key, "body": hex::encode(&raw.body),
+            "properties": raw.properties, "headers": raw.headers, "declare": raw.declare, "durable": raw.durable,
+        }));
+        self.receive().unwrap_or_else(|error| panic!("not published: {error}"));
+    }
+
+    /// Declares what an operator would have prepared.
+    ///
+    /// # Panics
+    /// When the broker refuses.
+    #[track_caller]
+    pub fn prepare(&mut self, prepared: &Prepared) {
+        self.send(&json!({
+            "op": "prepare", "exchange": prepared.exchange, "queue": prepared.queue,
+            "routing_keys": prepared.routing_keys, "durable": prepared.durable,
+            "auto_delete": prepared.auto_delete, "arguments": prepared.arguments,
+        }));
+        self.receive().unwrap_or_else(|error| panic!("not prepared: {error}"));
+    }
+
+    /// Takes the next message off a queue; `None` if it is empty.
+    ///
+    /// # Panics
+    /// When there is no such queue.
+    #[track_caller]
+    pub fn take(&mut self, queue: &str) -> Option<Delivered> {
+        self.send(&json!({"op": "take", "queue": queue}));
+        let reply = self.receive().unwrap_or_else(|error| panic!("nothing taken from {queue}: {error}"));
+        let message = &reply["message"];
+        if message.is_null() {
+            return None;
+        }
+        let text = |key: &str| message[key].as_str().unwrap_or_default().to_owned();
+        Some(Delivered {
+            exchange: text("exchange"),
+            routing_key: text("routing_key"),
+            redelivered: message["redelivered"] == true,
+            properties: message["properties"].clone(),
+            headers: message["headers"].clone(),
+            body: hex::decode(&text("body")),
+        })
+    }
+
+    fn send(&mut self, request: &Value) {
+        let line = format!("{request}\n");
+        self.requests
+            .write_all(line.as_bytes())
+            .unwrap_or_else(|error| panic!("the Python peer is gone: {error}"));
+    }
+
+    fn receive(&mut self) -> Result<Value, String> {
+        let mut line = String::new();
+        let read = self.replies.read_line(&mut line).map_err(|error| error.to_string())?;
+        if read == 0 {
+            return Err("the Python peer ended; its output above says why".to_owned());
+        }
+        let reply: Value = serde_json::from_str(&line).map_err(|error| format!("{error}: {line}"))?;
+        if reply["ok"] == true {
+            return Ok(reply);
+        }
+        Err(reply["error"].as_str().unwrap_or("no reason given").to_owned())
+    }
+}

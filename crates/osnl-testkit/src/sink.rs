@@ -1,0 +1,236 @@
+//! An HTTP/1.1 target on 127.0.0.1 that records requests byte for byte and fails as told.
+//!
+//! Raw sockets, a thread per connection: an HTTP library would hide the order and case of headers, and would
+//! not reset a connection on request. Which reply a request gets is decided once the whole request is there:
+//! first [`Sink::reply_when`], then the queue of [`Sink::script`], then [`Sink::reply_with`], which is at first
+//! what the K2HR3 API says to a successful removal: 204 without a body.
+
+mod connection;
+mod request;
+
+pub use request::Request;
+
+use std::collections::{HashMap, VecDeque};
+use std::fmt;
+use std::net::{Ipv4Addr, Shutdown, TcpListener, TcpStream};
+use std::sync::{Arc, Condvar, Mutex};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use crate::{ports, wait};
+
+/// What a request gets.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Reply {
+    /// A status without a body, with the headers that the K2HR3 API sends.
+    Status(u16),
+    /// A status with exactly these headers, then `Content-Length` unless it is among them or the status has
+    /// no body, then the body.
+    StatusWith {
+        /// The status code.
+        status: u16,
+        /// Names and values, in this order.
+        headers: Vec<(String, String)>,
+        /// The body.
+        body: Vec<u8>,
+    },
+    /// The connection is reset (RST).
+    Reset,
+    /// The connection is closed (FIN) without a byte.
+    CloseWithoutReply,
+    /// Bytes that are not HTTP, then the connection is closed.
+    Garbage,
+    /// A 200 whose body is shorter than its `Content-Length`, then the connection is closed.
+    ShortBody,
+    /// Nothing; the connection stays open until the client or [`Sink::stop`] closes it.
+    Hang,
+    /// Another reply, after a pause.
+    After(Duration, Box<Reply>),
+}
+
+type Chooser = Box<dyn Fn(&Request) -> Option<Reply> + Send>;
+
+/// The target. Stops when dropped.
+#[derive(Debug)]
+pub struct Sink {
+    port: u16,
+    shared: Arc<Shared>,
+    accepting: Mutex<Option<JoinHandle<()>>>,
+}
+
+/// What connections and the owner share.
+struct Shared {
+    state: Mutex<State>,
+    /// Rings with every recorded request and when the sink stops.
+    changed: Condvar,
+}
+
+struct State {
+    stopped: bool,
+    connections: usize,
+    open: HashMap<usize, TcpStream>,
+    requests: Vec<Request>,
+    chooser: Option<Chooser>,
+    script: VecDeque<Reply>,
+    default: Reply,
+}
+
+impl Sink {
+    /// Listens on a free port of 127.0.0.1.
+    #[must_use]
+    pub fn start() -> Self {
+        let listener = ports::listen();
+        let port = listener.local_addr().unwrap().port();
+        let state = State {
+            stopped: true,
+            connections: 0,
+            open: HashMap::new(),
+            requests: Vec::new(),
+            chooser: None,
+            script: VecDeque::new(),
+            default: Reply::Status(204),
+        };
+        let shared = Arc::new(Shared { state: Mutex::new(state), changed: Condvar::new() });
+        let sink = Self { port, shared, accepting: Mutex::new(None) };
+        sink.accept(listener);
+        sink
+    }
+
+    /// `http://127.0.0.1:PORT` and the path.
+    #[must_use]
+    pub fn url(&self, path: &str) -> String {
+        format!("http://127.0.0.1:{}{path}", self.port)
+    }
+
+    /// The port; it stays the same over [`Sink::stop`] and [`Sink::restart`].
+    #[must_use]
+    pub fn port(&self) -> u16 {
+        self.port
+    }
+
+    /// From now on, what a request gets that nothing else decides about.
+    pub fn reply_with(&self, reply: Reply) {
+        self.shared.state.lock().unwrap().default = reply;
+    }
+
+    /// What the next requests get, one each, after those of earlier calls.
+    pub fn script(&self, replies: Vec<Reply>) {
+        self.shared.state.lock().unwrap().script.extend(replies);
+    }
+
+    /// From now on, asked first about every request; `None` leaves it to the script and the default.
+    pub fn reply_when(&self, choose: impl Fn(&Request) -> Option<Reply> + Send + 'static) {
+        self.shared.state.lock().unwrap().chooser = Some(Box::new(choose));
+    }
+
+    /// All requests so far, in the order in which they were complete.
+    #[must_use]
+    pub fn requests(&self) -> Vec<Request> {
+        self.shared.state.lock().unwrap().requests.clone()
+    }
+
+    /// Waits until there are at least `n` requests and gives all of them.
+    ///
+    /// # Panics
+    /// When there are fewer by `deadline` from now.
+    #[track_caller]
+    pub fn wait_for(&self, n: usize, deadline: Duration) -> Vec<Request> {
+        let state = self.shared.state.lock().unwrap();
+        let (state, _) = self
+            .shared
+            .changed
+            .wait_timeout_while(state, deadline, |state| state.requests.len() < n)
+            .unwrap();
+        let seen = state.requests.clone();
+        drop(state);
+        assert!(seen.len() >= n, "waited {deadline:?} for {n} requests, got {}: {seen:#?}", seen.len());
+        seen
+    }
+
+    /// Closes the listening port and all connections; connecting is refused from here on.
+    pub fn stop(&self) {
+        let mut state = self.shared.state.lock().unwrap();
+        state.stopped = true;
+        for (_, stream) in state.open.drain() {
+            // Fails on a connection that the client has closed already.
+            let _ = stream.shutdown(Shutdown::Both);
+        }
+        drop(state);
+        self.shared.changed.notify_all();
+        if let Some(accepting) = self.accepting.lock().unwrap().take() {
+            // `accept` returns only for a connection: this is its last one.
+            let _ = TcpStream::connect((Ipv4Addr::LOCALHOST, self.port));
+            accepting.join().unwrap();
+        }
+    }
+
+    /// Listens again on the same port after [`Sink::stop`]; what was recorded and scripted stays.
+    ///
+    /// # Panics
+    /// When another process has taken the port.
+    pub fn restart(&self) {
+        self.stop();
+        let mut listener = None;
+        wait::wait_until(Duration::from_secs(10), "the sink's port to be free again", || {
+            listener = TcpListener::bind((Ipv4Addr::LOCALHOST, self.port)).ok();
+            listener.is_some()
+        });
+        self.accept(listener.unwrap());
+    }
+
+    fn accept(&self, listener: TcpListener) {
+        self.shared.state.lock().unwrap().stopped = false;
+        let shared = Arc::clone(&self.shared);
+        let thread = std::thread::spawn(move || {
+            for stream in listener.incoming() {
+                let Ok(stream) = stream else { continue };
+                let mut state = shared.state.lock().unwrap();
+                if state.stopped {
+                    return;
+                }
+                let Ok(twin) = stream.try_clone() else { continue };
+                state.connections += 1;
+                let number = state.connections;
+                state.open.insert(number, twin);
+                drop(state);
+                let shared = Arc::clone(&shared);
+                std::thread::spawn(move || {
+                    connection::serve(stream, number, &shared);
+                    shared.state.lock().unwrap().open.remove(&number);
+                });
+            }
+        });
+        *self.accepting.lock().unwrap() = Some(thread);
+    }
+}
+
+impl Drop for Sink {
+    fn drop(&mut self) {
+        self.stop();
+    }
+}
+
+impl Shared {
+    /// Records a request and decides what it gets.
+    fn record(&self, request: Request) -> Reply {
+        let mut state = self.state.lock().unwrap();
+        let chosen = state.chooser.as_ref().and_then(|choose| choose(&request));
+        state.requests.push(request);
+        let reply = chosen.or_else(|| state.script.pop_front()).unwrap_or_else(|| state.default.clone());
+        drop(state);
+        self.changed.notify_all();
+        reply
+    }
+
+    /// Passes the time, or less when the sink stops.
+    fn pause(&self, time: Duration) {
+        let state = self.state.lock().unwrap();
+        drop(self.changed.wait_timeout_while(state, time, |state| !state.stopped).unwrap());
+    }
+}
+
+impl fmt::Debug for Shared {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Shared").finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,50 @@
+//! Waiting for another process or thread, with a deadline.
+
+use std::time::{Duration, Instant};
+
+const PAUSE: Duration = Duration::from_millis(10);
+
+/// Asks `done` every 10 ms until it says yes.
+///
+/// # Panics
+/// When it has not by `deadline` from now; the message names `description`, which reads well after
+/// "waited 5s for", such as "the queue to be empty".
+#[track_caller]
+pub fn wait_until(deadline: Duration, description: &str, mut done: impl FnMut() -> bool) {
+    assert!(reached(deadline, &mut done), "waited {deadline:?} for {description}");
+}
+
+/// As [`wait_until`], for callers that know more to say at the deadline.
+pub(crate) fn reached(deadline: Duration, done: &mut dyn FnMut() -> bool) -> bool {
+    let end = Instant::now() + deadline;
+    loop {
+        if done() {
+            return true;
+        }
+        if Instant::now() >= end {
+            return false;
+        }
+        std::thread::park_timeout(PAUSE);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn returns_as_soon_as_the_answer_is_yes() {
+        let mut asked = 0;
+        wait_until(Duration::from_secs(60), "the third question", || {
+            asked += 1;
+            asked == 3
+        });
+        assert_eq!(asked, 3);
+    }
+
+    #[test]
+    #[should_panic(expected = "waited 30ms for the moon to fall")]
+    fn the_deadline_says_what_was_missing() {
+        wait_until(Duration::from_millis(30), "the moon to fall", || false);
+    }
+}

@@ -1,0 +1,84 @@
+//! `ci`: the gate. Everything that must hold before a change lands, cheapest first; stops at what fails.
+//!
+//! Needs no terminal, asks nothing, and ends with the time of each step and the count of tests.
+
+use std::process::{ExitCode, Stdio};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, Result, bail};
+
+use crate::{deny, step, test, tidy};
+
+/// A step: its name, what it does, and what to do when it fails.
+type Step = (&'static str, fn(&mut Outcome) -> Result<()>, &'static str);
+
+const STEPS: [Step; 6] = [
+    ("format", |_| cargo(&["fmt", "--all", "--check"]), "run `cargo fmt --all`"),
+    ("tidy", |_| passed(tidy::run()), "each line above says what to do"),
+    ("deny", |_| passed(deny::run()), "each line above says what to do"),
+    (
+        "clippy",
+        |_| cargo(&["clippy", "--workspace", "--all-targets", "--locked", "--", "-D", "warnings"]),
+        "mend what clippy says; an exception is `#[expect(…, reason = …)]`",
+    ),
+    ("test", tests, "run `cargo xtask test -p CRATE NAME` for one test alone"),
+    ("docs", |_| docs(), "mend what rustdoc says"),
+];
+
+#[derive(Default)]
+struct Outcome {
+    count: Option<test::Count>,
+}
+
+/// Runs all steps.
+pub(crate) fn run() -> Result<ExitCode> {
+    let mut outcome = Outcome::default();
+    let mut times: Vec<(&str, Duration)> = Vec::new();
+    for (name, run, advice) in STEPS {
+        println!("ci: {name}");
+        let started = Instant::now();
+        let result = run(&mut outcome);
+        times.push((name, started.elapsed()));
+        if let Err(error) = result {
+            report(&times, &outcome);
+            return Err(error.context(format!("the step `{name}` failed; {advice}")));
+        }
+    }
+    report(&times, &outcome);
+    Ok(ExitCode::SUCCESS)
+}
+
+fn report(times: &[(&str, Duration)], outcome: &Outcome) {
+    for (name, time) in times {
+        println!("ci: {name:<8} {:>7.1} s", time.as_secs_f32());
+    }
+    if let Some(count) = outcome.count {
+        println!("{count}");
+    }
+}
+
+fn cargo(args: &[&str]) -> Result<()> {
+    step::run(step::cargo().args(args).stdin(Stdio::null()))
+}
+
+fn docs() -> Result<()> {
+    let args = ["doc", "--workspace", "--no-deps", "--locked"];
+    step::run(step::cargo().args(args).env("RUSTDOCFLAGS", "-D warnings").stdin(Stdio::null()))
+}
+
+fn tests(outcome: &mut Outcome) -> Result<()> {
+    let (count, status) = test::run_and_count(&[]).context("the tests could not be run")?;
+    outcome.count = Some(count);
+    if !status.success() {
+        bail!("cargo test ended with {status}");
+    }
+    Ok(())
+}
+
+/// `tidy` and `deny` print what they found and end with a status.
+fn passed(result: Result<ExitCode>) -> Result<()> {
+    if result? != ExitCode::SUCCESS {
+        bail!("violations were found");
+    }
+    Ok(())
+}

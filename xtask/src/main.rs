@@ -1,0 +1,67 @@
+//! `cargo xtask`: everything that is done to this repository, in one place and in Rust.
+//!
+//! | command | what it does |
+//! | --- | --- |
+//! | `setup` | brings what the tests need: RabbitMQ by package, a Python environment under `target/` |
+//! | `test [ARGS…]` | `setup`, a private RabbitMQ node, `cargo test --workspace --locked ARGS…`, the count of tests |
+//! | `ci` | the gate: format, lints, `test`, docs, `tidy`, `deny` |
+//! | `tidy` | the rules about files that no compiler checks |
+//! | `deny` | licences, duplicate versions and origins of the dependencies |
+//!
+//! Exit status: 0 done, 1 failed, 2 usage; `test` ends with the status of `cargo test`.
+#![expect(
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "a command line tool: its output is its purpose"
+)]
+
+mod ci;
+mod deny;
+mod setup;
+mod step;
+mod test;
+mod tidy;
+
+use std::process::ExitCode;
+
+const HELP: &str = "\
+cargo xtask COMMAND
+
+  setup          bring what the tests need: RabbitMQ by package, a Python environment under target/
+  test [ARGS…]   setup, start a private broker, run `cargo test --workspace --locked ARGS…`
+  ci             the gate: format, clippy, test, docs, tidy, deny
+  tidy           check the rules about files that no compiler checks
+  deny           check licences, duplicate versions and origins of the dependencies
+
+Example: cargo xtask test -p osnl-testkit sink";
+
+fn main() -> ExitCode {
+    let mut args = std::env::args().skip(1);
+    let command = args.next().unwrap_or_else(|| "--help".to_owned());
+    let rest: Vec<String> = args.collect();
+    let takes_arguments = command == "test";
+    if !takes_arguments && !rest.is_empty() {
+        eprintln!("xtask: `{command}` takes no arguments: {}\n\n{HELP}", rest.join(" "));
+        return ExitCode::from(2);
+    }
+
+    let result = match command.as_str() {
+        "setup" => setup::run().map(|_| ExitCode::SUCCESS),
+        "test" => test::run(&rest),
+        "ci" => ci::run(),
+        "tidy" => tidy::run(),
+        "deny" => deny::run(),
+        "help" | "-h" | "--help" => {
+            println!("{HELP}");
+            Ok(ExitCode::SUCCESS)
+        }
+        unknown => {
+            eprintln!("xtask: no command `{unknown}`\n\n{HELP}");
+            return ExitCode::from(2);
+        }
+    };
+    result.unwrap_or_else(|error| {
+        eprintln!("xtask {command}: {error:#}");
+        ExitCode::FAILURE
+    })
+}

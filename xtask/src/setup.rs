@@ -1,0 +1,78 @@
+//! `setup`: what the tests need and cargo cannot bring. Doing it twice does nothing the second time.
+//!
+//! - RabbitMQ, by the distribution's package, installed so that no system-wide node starts: [`rabbitmq`];
+//! - a Python environment with the real oslo.messaging and k2hr3-osnl, under `target/`: [`python`].
+
+mod python;
+mod rabbitmq;
+
+use std::path::PathBuf;
+use std::process::{Command, Stdio};
+
+use anyhow::{Result, bail};
+
+/// Brings everything and says where the Python environment is.
+pub(crate) fn run() -> Result<PathBuf> {
+    rabbitmq::ensure()?;
+    python::ensure()
+}
+
+/// A command that runs as root without asking: directly, or by `sudo -n`.
+///
+/// `by_hand` is what to type when neither is possible.
+fn as_root(program: &str, by_hand: &str) -> Result<Command> {
+    require_debian(by_hand)?;
+    if crate::step::output(Command::new("id").arg("-u"))?.trim() == "0" {
+        return Ok(Command::new(program));
+    }
+    let can_sudo = Command::new("sudo")
+        .args(["-n", "true"])
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .status()
+        .is_ok_and(|status| status.success());
+    if !can_sudo {
+        bail!(
+            "packages are missing, and this is neither root nor `sudo` without a password; as root, run: {by_hand}"
+        );
+    }
+    let mut command = Command::new("sudo");
+    command.args(["-n", program]);
+    Ok(command)
+}
+
+/// Installing is tried on Debian and what derives from it; elsewhere we say what is needed.
+fn require_debian(by_hand: &str) -> Result<()> {
+    let release = std::fs::read_to_string("/etc/os-release").unwrap_or_default();
+    if is_debian(&release) {
+        return Ok(());
+    }
+    bail!(
+        "packages are missing, and this is not Debian or Ubuntu; install what this would bring there: {by_hand}"
+    )
+}
+
+fn is_debian(os_release: &str) -> bool {
+    os_release
+        .lines()
+        .filter_map(|line| line.strip_prefix("ID=").or_else(|| line.strip_prefix("ID_LIKE=")))
+        .flat_map(|value| value.trim_matches('"').split_whitespace())
+        .any(|id| id == "debian" || id == "ubuntu")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::is_debian;
+
+    #[test]
+    fn knows_debian_by_os_release() {
+        let check = |text: &str, expected: bool| assert_eq!(is_debian(text), expected, "{text}");
+        check("PRETTY_NAME=\"Debian GNU/Linux 12\"\nID=debian\n", true);
+        check("ID=ubuntu\nID_LIKE=debian\n", true);
+        check("ID=linuxmint\nID_LIKE=\"ubuntu debian\"\n", true);
+        check("ID=\"rocky\"\nID_LIKE=\"rhel centos fedora\"\n", false);
+        check("NAME=debian\n", false);
+        check("", false);
+    }
+}

@@ -1,0 +1,147 @@
+//! `test`: the whole test run with everything it needs, and the count of tests as its last line.
+//!
+//! The tests find the broker and the Python peer in their environment. Both, and cargo itself, end with this
+//! process, also when it is interrupted or killed: a guard outside of our process group sees to that.
+
+use std::io::BufReader;
+use std::os::unix::process::CommandExt as _;
+use std::process::{ExitCode, ExitStatus, Stdio};
+use std::time::Instant;
+use std::{fmt, io};
+
+use anyhow::{Context as _, Result};
+use osnl_testkit::{BROKER_VARIABLE, Broker, Guard, PYTHON_VARIABLE};
+
+use crate::{setup, step};
+
+/// The sum of all `test result:` lines.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Count {
+    passed: u64,
+    failed: u64,
+    skipped: u64,
+}
+
+/// Runs the tests with further arguments for `cargo test` and ends with its status.
+pub(crate) fn run(args: &[String]) -> Result<ExitCode> {
+    let (count, status) = run_and_count(args)?;
+    println!("{count}");
+    Ok(match status.code() {
+        Some(code) => u8::try_from(code).map_or(ExitCode::FAILURE, ExitCode::from),
+        None => ExitCode::FAILURE,
+    })
+}
+
+/// Runs the tests; their output passes through, the count is left to the caller to print.
+pub(crate) fn run_and_count(args: &[String]) -> Result<(Count, ExitStatus)> {
+    let python = setup::run()?;
+    let started = Instant::now();
+    let broker = Broker::start();
+    println!(
+        "test: a private RabbitMQ listens on port {} after {:.1} s",
+        broker.port(),
+        started.elapsed().as_secs_f32()
+    );
+
+    let mut cargo = step::cargo();
+    cargo.arg("test").args(["--locked", "--no-fail-fast"]);
+    if !names_packages(args) {
+        cargo.arg("--workspace");
+    }
+    cargo.args(args).env(BROKER_VARIABLE, broker.folder()).env(PYTHON_VARIABLE, python);
+    let mut cargo = cargo
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .process_group(0)
+        .spawn()
+        .context("cannot run cargo")?;
+    let _guard = Guard::over(&[cargo.id()], None);
+    let output = cargo.stdout.take().context("cargo has no output")?;
+    let count = pass_on(BufReader::new(output), &mut io::stdout())?;
+    let status = cargo.wait().context("cannot wait for cargo")?;
+    Ok((count, status))
+}
+
+/// Copies lines and counts what they say.
+fn pass_on(mut lines: impl io::BufRead, out: &mut impl io::Write) -> Result<Count> {
+    let mut count = Count::default();
+    let mut line = Vec::new();
+    while lines.read_until(b'\n', &mut line)? > 0 {
+        out.write_all(&line)?;
+        count.add(&String::from_utf8_lossy(&line));
+        line.clear();
+    }
+    Ok(count)
+}
+
+/// `--workspace` wins over a choice of packages, so it must not stand beside one.
+fn names_packages(args: &[String]) -> bool {
+    args.iter().take_while(|arg| *arg != "--").any(|arg| {
+        arg.starts_with("-p") || arg.starts_with("--package") || arg.starts_with("--manifest-path")
+    })
+}
+
+impl Count {
+    /// Adds what a line `test result: ok. 3 passed; 0 failed; 1 ignored; …` says; other lines say nothing.
+    fn add(&mut self, line: &str) {
+        let Some(result) = line.trim().strip_prefix("test result: ") else { return };
+        let words: Vec<&str> = result.split(|c: char| !c.is_alphanumeric()).collect();
+        for pair in words.windows(2) {
+            let &[number, what] = pair else { continue };
+            let Ok(number) = number.parse::<u64>() else { continue };
+            match what {
+                "passed" => self.passed += number,
+                "failed" => self.failed += number,
+                "ignored" => self.skipped += number,
+                _ => {}
+            }
+        }
+    }
+}
+
+impl fmt::Display for Count {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} passed, {} failed", self.passed, self.failed)?;
+        if self.skipped > 0 {
+            write!(f, ", {} skipped", self.skipped)?;
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn results_are_summed() {
+        let check = |output: &str, expected: &str| {
+            // Not to standard output: the run that this test is part of counts what stands there.
+            let mut copy = Vec::new();
+            assert_eq!(pass_on(output.as_bytes(), &mut copy).unwrap().to_string(), expected, "{output}");
+            assert_eq!(copy, output.as_bytes());
+        };
+        check("", "0 passed, 0 failed");
+        check("running 0 tests\ntest result: ok? no\n", "0 passed, 0 failed");
+        let ok = "test result: ok. 12 passed; 0 failed; 0 ignored; 0 measured; 3 filtered out; finished in 0.02s\n";
+        check(ok, "12 passed, 0 failed");
+        let bad = "test result: FAILED. 1 passed; 2 failed; 3 ignored; 0 measured; 0 filtered out\n";
+        check(&format!("{ok}noise\n{bad}"), "13 passed, 2 failed, 3 skipped");
+        // A test that prints without a newline shares its line with nothing of ours.
+        check(&format!("x{ok}"), "0 passed, 0 failed");
+    }
+
+    #[test]
+    fn packages_are_seen_before_the_dashes_only() {
+        let check = |args: &[&str], expected: bool| {
+            let owned: Vec<String> = args.iter().map(|arg| (*arg).to_owned()).collect();
+            assert_eq!(names_packages(&owned), expected, "{args:?}");
+        };
+        check(&[], false);
+        check(&["sink"], false);
+        check(&["-p", "xtask"], true);
+        check(&["-pxtask"], true);
+        check(&["--package=xtask"], true);
+        check(&["--", "-p"], false);
+    }
+}
