@@ -1,0 +1,92 @@
+//! What is done about a notification. An action *reports what happened*; what that means, another
+//! attempt or a dead letter, is decided by the retry policy (see [`crate::delivery`]). Actions never
+//! sleep, never retry and never count; the delivery loop gives each attempt its deadline.
+
+mod http;
+pub mod k2hr3;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use osnl_model::Notification;
+use osnl_transport::BoxFuture;
+
+use crate::received::Received;
+
+/// One notification for one action.
+#[derive(Clone, Debug)]
+pub struct Event {
+    /// The message as it came.
+    pub received: Arc<Received>,
+    /// The same, read.
+    pub notification: Arc<Notification>,
+    /// The rule that fired.
+    pub rule: Arc<str>,
+}
+
+/// A call on the outside world.
+pub trait Action: Send + Sync {
+    /// Makes one attempt for each event and answers one verdict each, in their order.
+    fn run<'a>(&'a self, events: &'a [Event]) -> BoxFuture<'a, Vec<Result<Done, ActionError>>>;
+
+    /// What it talks to, for people: no secret.
+    fn target(&self) -> String;
+}
+
+/// An attempt that needs no other.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Done {
+    /// The effect is there; what was done, for the log.
+    Delivered(String),
+    /// The event asks for nothing; why, for the log.
+    NothingToDo(String),
+}
+
+/// A failed attempt.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{class}: {reason}")]
+pub struct ActionError {
+    /// What kind of failure.
+    pub class: ErrorClass,
+    /// What happened, in the words of whoever said so. No secret.
+    pub reason: String,
+    /// How long the target asked us to wait.
+    pub retry_after: Option<Duration>,
+}
+
+impl ActionError {
+    /// A failure of this kind.
+    pub fn new(class: ErrorClass, reason: impl Into<String>) -> Self {
+        Self { class, reason: reason.into(), retry_after: None }
+    }
+}
+
+/// The kinds of failure that a retry policy tells apart.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum ErrorClass {
+    /// Refused, unresolved, unreachable.
+    Connect,
+    /// The TLS handshake or the certificate failed.
+    Tls,
+    /// No answer in time. Whether the effect is there is unknown.
+    Timeout,
+    /// The connection ended, or what came was no whole answer. Whether the effect is there is unknown.
+    Reset,
+    /// An answer with this HTTP status, none of 2xx.
+    Status(u16),
+    /// The event cannot be turned into a request; no attempt will change that.
+    Content,
+}
+
+impl std::fmt::Display for ErrorClass {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Connect => f.write_str("cannot connect"),
+            Self::Tls => f.write_str("TLS failed"),
+            Self::Timeout => f.write_str("no answer in time"),
+            Self::Reset => f.write_str("no whole answer"),
+            Self::Status(status) => write!(f, "status {status}"),
+            Self::Content => f.write_str("unusable notification"),
+        }
+    }
+}

@@ -1,0 +1,96 @@
+//! The action `k2hr3`: on the deletion of a port or an instance, `DELETE` its host from K2HR3.
+//!
+//! What is sent is what k2hr3_osnl 1.0.8 sends, byte for byte but for `User-Agent` and `Connection`
+//! (recorded in `fixtures/k2hr3/requests.json`): [`parameters`](HostParameters::of) turns a payload
+//! into parameters, [`target`](HostParameters::request_target) turns those into the request target;
+//! both are pure. K2HR3 answers 204 for whatever it has nothing to do for, so repeating is safe.
+
+mod parameters;
+
+use bytes::Bytes;
+use http_body_util::Empty;
+use hyper::header::{ACCEPT_ENCODING, HOST, USER_AGENT};
+use hyper::{Method, Request};
+use osnl_transport::BoxFuture;
+
+pub use self::parameters::{HostParameters, Unusable};
+use super::http::HttpClient;
+use super::{Action, ActionError, Done, ErrorClass, Event};
+use crate::k2hr3::{ApiUrl, Scheme};
+
+/// See the [module](self).
+#[derive(Debug)]
+pub struct K2hr3 {
+    client: HttpClient,
+    api_url: ApiUrl,
+}
+
+impl K2hr3 {
+    /// An action on the role API at this URL.
+    ///
+    /// # Errors
+    /// The URL is `https` and the system's certificates cannot be read.
+    pub fn new(api_url: ApiUrl) -> std::io::Result<Self> {
+        Ok(Self { client: HttpClient::for_scheme(api_url.scheme())?, api_url })
+    }
+
+    async fn delete(&self, event: &Event) -> Result<Done, ActionError> {
+        let parameters = match HostParameters::of(&event.notification.payload) {
+            Ok(parameters) => parameters,
+            Err(Unusable::NothingToDo(why)) => return Ok(Done::NothingToDo(why)),
+            Err(Unusable::Unreadable(why)) => return Err(ActionError::new(ErrorClass::Content, why)),
+        };
+        if parameters.addresses.is_empty() {
+            // As k2hr3_osnl asks it; right for an instance, and what a port without addresses gets too.
+            tracing::debug!(
+                cuk = parameters.cuk,
+                "no addresses: every address of this instance is asked for"
+            );
+        }
+        let status = self.client.send(self.request(&parameters)?).await.map_err(|mut error| {
+            if error.class == ErrorClass::Status(400) {
+                error.reason.push_str(
+                    "; is the address of this host registered in K2HR3's delhost role, and its storage up?",
+                );
+            }
+            error
+        })?;
+        Ok(Done::Delivered(format!("DELETE {} {parameters}: {}", self.api_url, status.as_u16())))
+    }
+
+    fn request(&self, parameters: &HostParameters) -> Result<Request<Empty<Bytes>>, ActionError> {
+        let scheme = match self.api_url.scheme() {
+            Scheme::Http => "http",
+            Scheme::Https => "https",
+        };
+        let uri = format!(
+            "{scheme}://{}{}",
+            self.api_url.authority(),
+            parameters.request_target(self.api_url.path_and_query())
+        );
+        Request::builder()
+            .method(Method::DELETE)
+            .uri(uri)
+            .header(ACCEPT_ENCODING, "identity")
+            .header(HOST, self.api_url.authority())
+            .header(USER_AGENT, concat!("osnl/", env!("CARGO_PKG_VERSION")))
+            .body(Empty::new())
+            .map_err(|error| ActionError::new(ErrorClass::Content, format!("no valid request: {error}")))
+    }
+}
+
+impl Action for K2hr3 {
+    fn run<'a>(&'a self, events: &'a [Event]) -> BoxFuture<'a, Vec<Result<Done, ActionError>>> {
+        Box::pin(async move {
+            let mut verdicts = Vec::with_capacity(events.len());
+            for event in events {
+                verdicts.push(self.delete(event).await);
+            }
+            verdicts
+        })
+    }
+
+    fn target(&self) -> String {
+        format!("K2HR3 at {}", self.api_url)
+    }
+}

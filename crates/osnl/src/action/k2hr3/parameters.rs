@@ -1,0 +1,210 @@
+//! From a payload to the parameters of the `DELETE`, as k2hr3_osnl's `_payload_to_params` does it.
+//!
+//! | kind | cuk (K2HR3's host key) | addresses |
+//! | --- | --- | --- |
+//! | neutron | `port.device_id`, or `device_id` in the manual's flat form | `port.fixed_ips[].ip_address` |
+//! | nova versioned | `nova_object.data.uuid` | none: every address of the instance |
+//! | nova legacy | `instance_id` | none |
+//!
+//! All three are tried in this order and a later one overwrites the cuk. The cuk must be a UUID in the
+//! lax sense of Python's `uuid.UUID` and is sent as it was written; an address must pass `inet_pton`.
+
+use std::fmt::{self, Display};
+use std::net::IpAddr;
+
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+use serde_json::Value;
+
+/// What Python's `urllib.parse.quote` leaves as it is, beside letters and digits.
+const QUOTED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'_').remove(b'.').remove(b'-').remove(b'~').remove(b'/');
+
+/// What K2HR3 is asked to forget.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HostParameters {
+    /// The instance, as the notification spells it.
+    pub cuk: String,
+    /// Its addresses in the notification's order; none means all.
+    pub addresses: Vec<String>,
+}
+
+/// Why a payload makes no request.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Unusable {
+    /// It is about no instance: a DHCP port, an unbound port.
+    NothingToDo(String),
+    /// It should be about an instance and cannot be read as such.
+    Unreadable(String),
+}
+
+impl HostParameters {
+    /// Reads a payload.
+    ///
+    /// # Errors
+    /// [`Unusable`] says whether that is as it should be.
+    pub fn of(payload: &Value) -> Result<Self, Unusable> {
+        let unreadable = |why: &str| Unusable::Unreadable(why.to_owned());
+        let Some(payload) = payload.as_object() else {
+            return Err(unreadable("the payload is not an object"));
+        };
+        let port = match payload.get("port") {
+            Some(Value::Object(port)) => Some(port),
+            Some(_) => return Err(unreadable("payload.port is not an object")),
+            // The manual's example has the port's fields right in the payload.
+            None => payload.contains_key("device_id").then_some(payload),
+        };
+        let versioned = match payload.get("nova_object.data") {
+            Some(Value::Object(data)) => Some(data),
+            Some(_) => return Err(unreadable("payload[\"nova_object.data\"] is not an object")),
+            None => None,
+        };
+
+        let addresses = match port.and_then(|port| port.get("fixed_ips")) {
+            Some(fixed_ips) => addresses(fixed_ips)?,
+            None => Vec::new(),
+        };
+        let candidates = [
+            port.and_then(|port| port.get("device_id")),
+            versioned.and_then(|data| data.get("uuid")),
+            payload.get("instance_id"),
+        ];
+        let cuk = candidates.into_iter().flatten().rfind(|cuk| !is_empty(cuk));
+        let owner = port.and_then(|port| port.get("device_owner")).and_then(Value::as_str);
+        match cuk {
+            Some(Value::String(cuk)) if is_uuid(cuk) => Ok(Self { cuk: cuk.clone(), addresses }),
+            Some(cuk) => Err(match (cuk, owner) {
+                (Value::String(id), Some(owner)) if !owner.starts_with("compute:") => Unusable::NothingToDo(
+                    format!("the port belongs to \"{owner}\" ({id}), not to an instance"),
+                ),
+                (cuk, _) => Unusable::Unreadable(format!("the instance id {cuk} is not a UUID")),
+            }),
+            None if port.is_some() && owner.is_some_and(|owner| !owner.starts_with("compute:")) => {
+                Err(Unusable::NothingToDo("the port belongs to no instance".to_owned()))
+            }
+            None => Err(unreadable("there is no instance id in the payload")),
+        }
+    }
+
+    /// The request target: path, then `extra`, `cuk` and `host` in this order.
+    #[must_use]
+    pub fn request_target(&self, path_and_query: &str) -> String {
+        let separator = if path_and_query.contains('?') { '&' } else { '?' };
+        let cuk = utf8_percent_encode(&self.cuk, QUOTED);
+        let mut target = format!("{path_and_query}{separator}extra=openstack-auto-v1&cuk={cuk}");
+        if !self.addresses.is_empty() {
+            // Python's json.dumps: a blank after each comma.
+            let list = format!("[\"{}\"]", self.addresses.join("\", \""));
+            target.push_str("&host=");
+            target.extend(utf8_percent_encode(&list, QUOTED));
+        }
+        target
+    }
+}
+
+impl Display for HostParameters {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "cuk={}", self.cuk)?;
+        if self.addresses.is_empty() {
+            f.write_str(" host=all")
+        } else {
+            write!(f, " host={}", self.addresses.join(","))
+        }
+    }
+}
+
+/// What Python takes for false: it is skipped, not refused.
+fn is_empty(value: &Value) -> bool {
+    match value {
+        Value::Null => true,
+        Value::Bool(value) => !value,
+        Value::Number(number) => number.as_f64() == Some(0.0),
+        Value::String(text) => text.is_empty(),
+        Value::Array(items) => items.is_empty(),
+        Value::Object(fields) => fields.is_empty(),
+    }
+}
+
+fn addresses(fixed_ips: &Value) -> Result<Vec<String>, Unusable> {
+    if is_empty(fixed_ips) {
+        return Ok(Vec::new());
+    }
+    let Some(fixed_ips) = fixed_ips.as_array() else {
+        return Err(Unusable::Unreadable("port.fixed_ips is not a list".to_owned()));
+    };
+    let mut addresses = Vec::new();
+    for entry in fixed_ips {
+        let Some(entry) = entry.as_object() else {
+            return Err(Unusable::Unreadable("an entry of port.fixed_ips is not an object".to_owned()));
+        };
+        match entry.get("ip_address") {
+            None => {}
+            Some(value) if is_empty(value) => {}
+            Some(Value::String(text)) if text.parse::<IpAddr>().is_ok() => addresses.push(text.clone()),
+            Some(other) => {
+                return Err(Unusable::Unreadable(format!("{other} in port.fixed_ips is not an IP address")));
+            }
+        }
+    }
+    Ok(addresses)
+}
+
+/// `uuid.UUID(text)`: `urn:`, `uuid:`, braces and dashes wherever they stand are dropped, 32 hex digits remain.
+fn is_uuid(text: &str) -> bool {
+    let text = text.replace("urn:", "").replace("uuid:", "");
+    let digits = text.trim_matches(['{', '}']).replace('-', "");
+    digits.len() == 32 && digits.bytes().all(|b| b.is_ascii_hexdigit())
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    const ID: &str = "12345678-1234-5678-1234-567812345678";
+
+    fn check(payload: Value, expected: &str) {
+        let seen = match HostParameters::of(&payload) {
+            Ok(parameters) => parameters.to_string(),
+            Err(Unusable::NothingToDo(why)) => format!("nothing to do: {why}"),
+            Err(Unusable::Unreadable(why)) => format!("unreadable: {why}"),
+        };
+        assert_eq!(seen, expected, "{payload}");
+    }
+
+    #[test]
+    fn the_manual_s_flat_form_gives_what_the_wrapped_form_gives() {
+        let port = json!({"device_id": ID, "fixed_ips": [{"ip_address": "10.0.0.1"}, {"ip_address": "2001:db8::6"}]});
+        let expected = format!("cuk={ID} host=10.0.0.1,2001:db8::6");
+        check(port.clone(), &expected);
+        check(json!({"port": port}), &expected);
+    }
+
+    #[test]
+    fn ports_of_no_instance_are_nothing_to_do_and_broken_ones_are_said() {
+        for (device_id, owner, expected) in [
+            (
+                "reserved_dhcp_port",
+                "network:dhcp",
+                "nothing to do: the port belongs to \"network:dhcp\" (reserved_dhcp_port), not to an instance",
+            ),
+            ("", "", "nothing to do: the port belongs to no instance"),
+            ("", "network:floatingip", "nothing to do: the port belongs to no instance"),
+            ("", "compute:nova", "unreadable: there is no instance id in the payload"),
+            ("i-0000002a", "compute:nova", "unreadable: the instance id \"i-0000002a\" is not a UUID"),
+        ] {
+            check(json!({"port": {"device_id": device_id, "device_owner": owner}}), expected);
+        }
+        check(json!({"port_id": "x"}), "unreadable: there is no instance id in the payload");
+        check(json!(null), "unreadable: the payload is not an object");
+        check(json!([]), "unreadable: the payload is not an object");
+        check(json!({"port": "x"}), "unreadable: payload.port is not an object");
+        check(
+            json!({"port": {"device_id": ID, "fixed_ips": ["10.0.0.1"]}}),
+            "unreadable: an entry of port.fixed_ips is not an object",
+        );
+        check(
+            json!({"port": {"device_id": ID, "fixed_ips": [{"ip_address": "10.0.0.1/24"}]}}),
+            "unreadable: \"10.0.0.1/24\" in port.fixed_ips is not an IP address",
+        );
+    }
+}

@@ -1,0 +1,129 @@
+//! Our reading of small files against oslo.config's, as recorded in `fixtures/config`.
+
+use std::collections::BTreeMap;
+
+use serde_json::{Value as Json, json};
+
+use super::settings::normalized;
+use super::{Ini, Kind, OptionDef, Origin, Schema, Settings, Value};
+
+const NOTIFICATIONS: &str = "oslo_messaging_notifications";
+const LEVELS: Kind = Kind::Choice(&["debug", "info", "warn", "error", "notset"]);
+const LIBS_LEVELS: Kind = Kind::Choice(&["debug", "info", "warn", "error"]);
+
+/// The options as k2hr3_osnl registers them and the recording did, without our additions.
+static SCHEMA: Schema = Schema {
+    options: &[
+        option("DEFAULT", "debug_level", LEVELS, Some("info")),
+        option("DEFAULT", "log_file", Kind::Text, Some("sys.stderr")),
+        option("DEFAULT", "libs_debug_level", LIBS_LEVELS, Some("warn")),
+        option(NOTIFICATIONS, "event_type", Kind::Text, Some(r"^port\.delete\.end$")),
+        option(NOTIFICATIONS, "publisher_id", Kind::Text, Some("^network.*$")),
+        option(NOTIFICATIONS, "context", Kind::Dict, None),
+        option(NOTIFICATIONS, "metadata", Kind::Dict, None),
+        option(NOTIFICATIONS, "payload", Kind::Dict, None),
+        option(NOTIFICATIONS, "transport_url", Kind::Text, Some("rabbit://guest:guest@127.0.0.1:5672/")),
+        option(NOTIFICATIONS, "topic", Kind::Text, Some("notifications")),
+        option(NOTIFICATIONS, "exchange", Kind::Text, Some("neutron")),
+        option(NOTIFICATIONS, "executor", Kind::Text, Some("threading")),
+        option(NOTIFICATIONS, "pool", Kind::Text, Some("k2hr3_osnl")),
+        option(NOTIFICATIONS, "allow_requeue", Kind::Bool, Some("true")),
+        option("k2hr3", "api_url", Kind::Text, Some("https//localhost/v1/role")),
+        option("k2hr3", "timeout_seconds", Kind::Integer, Some("30")),
+        option("k2hr3", "max_retries", Kind::Integer, Some("5")),
+        option("k2hr3", "retry_interval_seconds", Kind::Integer, Some("60")),
+        option("k2hr3", "allow_self_signed_cert", Kind::Bool, Some("false")),
+        option("k2hr3", "requeue_on_error", Kind::Bool, Some("false")),
+    ],
+    unapplied: &[],
+};
+
+const fn option(
+    group: &'static str,
+    name: &'static str,
+    kind: Kind,
+    default: Option<&'static str>,
+) -> OptionDef {
+    OptionDef { group, name, kind, default, secret: false }
+}
+
+fn cases() -> Vec<Json> {
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../fixtures/config/ini-differential.json");
+    serde_json::from_str(&std::fs::read_to_string(path).unwrap()).unwrap()
+}
+
+#[test]
+fn files_read_as_oslo_reads_them() {
+    let cases = cases();
+    assert!(cases.len() > 400, "only {} cases", cases.len());
+    for case in &cases {
+        let text = case["text"].as_str().unwrap();
+        let (ini, errors) = Ini::parse("f", text);
+        if let Some(refused) = case.get("refused") {
+            let first = errors.first().unwrap_or_else(|| panic!("oslo refuses {text:?}: {refused}"));
+            check_refusal(text, refused, first.0.line.unwrap(), &first.0.problem);
+            continue;
+        }
+        assert_eq!(errors, [], "oslo accepts {text:?}");
+        let mut sections: BTreeMap<String, BTreeMap<&str, Vec<&str>>> = BTreeMap::new();
+        for section in &ini.sections {
+            let keys = sections.entry(normalized(&section.name)).or_default();
+            for entry in &section.entries {
+                keys.entry(&entry.key).or_default().push(&entry.value);
+            }
+        }
+        assert_eq!(json!(sections), case["sections"], "{text:?}");
+        check_values(text, &ini, case["values"].as_object().unwrap());
+    }
+}
+
+fn check_refusal(text: &str, refused: &Json, line: u32, problem: &str) {
+    let theirs = refused["line"].as_u64().unwrap();
+    let line = u64::from(line);
+    if text.starts_with('\u{feff}') {
+        // oslo takes the mark for the beginning of a key.
+        assert_eq!((line, problem), (1, "the file begins with a byte order mark"), "{text:?}");
+        return;
+    }
+    let expected = match refused["message"].as_str().unwrap() {
+        "Section must be started before assignment" => {
+            // oslo notices when the value has ended, we name the line of the key.
+            assert!(line <= theirs, "{text:?}");
+            assert_eq!(problem, "the option stands before the first section", "{text:?}");
+            return;
+        }
+        "No ':' or '=' found in assignment" => "the line has neither `=` nor `:`",
+        "Key cannot be empty" => "there is no name before the `=` or `:`",
+        "Unexpected continuation line" => {
+            "the line begins with a blank, but there is no value above it to continue"
+        }
+        "Invalid section (must end with ])" => "the section has no `]` at the end of its line",
+        "Empty section name" => "the section has no name",
+        other => panic!("a refusal nobody has thought of: {other}"),
+    };
+    // `[` alone lacks both its end and a name; oslo says the former.
+    assert_eq!((line, problem), (theirs, expected), "{text:?}");
+}
+
+fn check_values(text: &str, ini: &Ini, values: &serde_json::Map<String, Json>) {
+    let mut settings = Settings::new(&SCHEMA);
+    settings.apply(ini);
+    for (name, expected) in values {
+        let (group, option) = name.split_once('.').unwrap();
+        assert_ne!(settings.origin(group, option), Origin::Default, "{name} of {text:?}");
+        let ours = match settings.read(group, option) {
+            Ok(reading) => match reading.value {
+                None => Json::Null,
+                Some(Value::Text(text)) => json!(text),
+                Some(Value::Bool(value)) => json!(value),
+                Some(Value::Integer(number)) => json!(number),
+                Some(Value::Dict(pairs)) => json!(pairs.into_iter().collect::<BTreeMap<_, _>>()),
+            },
+            Err(error) => {
+                assert!(expected.get("raises").is_some(), "{name} of {text:?}: {error}, oslo: {expected}");
+                continue;
+            }
+        };
+        assert_eq!(&ours, expected, "{name} of {text:?}");
+    }
+}

@@ -1,0 +1,172 @@
+//! What is said about a configuration: one line per finding, pointing at its place.
+
+use std::fmt;
+
+/// One thing to say about a configuration.
+///
+/// Displayed as `FILE:LINE: [group] option: problem; allowed; did you mean suggestion`, leaving out the
+/// parts that are not known. No part repeats a secret: whoever makes one passes values through
+/// [`shown`] and leaves those of secret options out.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Finding {
+    /// The file as it was named to us.
+    pub file: String,
+    /// The line, counted from 1; `None` when no line is at fault (an option that is not set).
+    pub line: Option<u32>,
+    /// The section, in the schema's spelling if it is a known one.
+    pub group: Option<String>,
+    /// The option.
+    pub option: Option<String>,
+    /// What is wrong.
+    pub problem: String,
+    /// What would be right, or what to do.
+    pub allowed: Option<String>,
+    /// The known name nearest to a misspelt one.
+    pub suggestion: Option<String>,
+}
+
+impl Finding {
+    /// A finding about a line as such.
+    pub fn at(file: &str, line: u32, problem: impl Into<String>) -> Self {
+        Self {
+            file: file.to_owned(),
+            line: Some(line),
+            group: None,
+            option: None,
+            problem: problem.into(),
+            allowed: None,
+            suggestion: None,
+        }
+    }
+
+    /// The same, with what would be right.
+    #[must_use]
+    pub fn allowed(mut self, allowed: impl Into<String>) -> Self {
+        self.allowed = Some(allowed.into());
+        self
+    }
+
+    /// The same, about this section.
+    #[must_use]
+    pub fn group(mut self, group: &str) -> Self {
+        self.group = Some(one_line(group));
+        self
+    }
+
+    /// The same, about this option.
+    #[must_use]
+    pub fn option(mut self, option: &str) -> Self {
+        self.option = Some(one_line(option));
+        self
+    }
+}
+
+impl fmt::Display for Finding {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.file)?;
+        if let Some(line) = self.line {
+            write!(f, ":{line}")?;
+        }
+        f.write_str(": ")?;
+        match (&self.group, &self.option) {
+            (Some(group), Some(option)) => write!(f, "[{group}] {option}: ")?,
+            (Some(group), None) => write!(f, "[{group}]: ")?,
+            (None, Some(option)) => write!(f, "{option}: ")?,
+            (None, None) => {}
+        }
+        f.write_str(&self.problem)?;
+        if let Some(allowed) = &self.allowed {
+            write!(f, "; {allowed}")?;
+        }
+        if let Some(suggestion) = &self.suggestion {
+            write!(f, "; did you mean {suggestion}?")?;
+        }
+        Ok(())
+    }
+}
+
+/// Something that keeps a configuration from being used.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct ConfigError(pub Finding);
+
+/// Something that is accepted and that the operator should know.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Warning(pub Finding);
+
+impl fmt::Display for Warning {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+/// Every error of a configuration, in the order of lines; displayed one per line.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ConfigErrors(pub Vec<ConfigError>);
+
+impl fmt::Display for ConfigErrors {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (number, error) in self.0.iter().enumerate() {
+            if number > 0 {
+                f.write_str("\n")?;
+            }
+            error.fmt(f)?;
+        }
+        Ok(())
+    }
+}
+
+impl std::error::Error for ConfigErrors {}
+
+/// A value as a message may repeat it: quoted, control characters escaped, cut after 60 characters.
+///
+/// A value that looks as if it held a login is not repeated, whichever option it stands in: a URL that
+/// was put behind the wrong name is still a URL with a password.
+pub fn shown(value: &str) -> String {
+    if value.contains("://") || value.contains('@') {
+        return "the value (not shown, it looks like a URL)".to_owned();
+    }
+    let mut chars = value.chars();
+    let head: String = chars.by_ref().take(60).collect();
+    let rest = if chars.next().is_some() { "…" } else { "" };
+    format!("\"{}{rest}\"", head.escape_debug())
+}
+
+/// A name from a file, fit for one line of a log; not repeated if it looks like part of a URL.
+fn one_line(name: &str) -> String {
+    if name.contains("://") || name.contains('@') {
+        return "…".to_owned();
+    }
+    let head: String = name.chars().take(60).collect();
+    head.escape_debug().to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_finding_is_one_line_with_the_parts_that_are_known() {
+        let bare = Finding::at("a.conf", 3, "no `=` in this line");
+        assert_eq!(bare.to_string(), "a.conf:3: no `=` in this line");
+        let group = bare.clone().group("k2hr3").allowed("write one");
+        assert_eq!(group.to_string(), "a.conf:3: [k2hr3]: no `=` in this line; write one");
+        let mut full = group.option("api\nurl");
+        full.suggestion = Some("api_url".to_owned());
+        full.line = None;
+        assert_eq!(
+            full.to_string(),
+            "a.conf: [k2hr3] api\\nurl: no `=` in this line; write one; did you mean api_url?"
+        );
+    }
+
+    #[test]
+    fn shown_values_are_escaped_cut_and_never_urls() {
+        let check = |value: &str, expected: &str| assert_eq!(shown(value), expected);
+        check("soon", "\"soon\"");
+        check("a\n\"b\"\u{1b}", "\"a\\n\\\"b\\\"\\u{1b}\"");
+        check(&"x".repeat(61), &format!("\"{}…\"", "x".repeat(60)));
+        check("rabbit://u:secret@h", "the value (not shown, it looks like a URL)");
+        check("u:secret@h", "the value (not shown, it looks like a URL)");
+    }
+}

@@ -1,0 +1,270 @@
+//! The file syntax of oslo.config.
+//!
+//! - `key = value` or `key: value`: the first of `=` and `:` separates. Blanks around both are dropped,
+//!   then one pair of the same quotes (`"` or `'`) around the value.
+//! - A line whose first character is a blank or a tab continues the value above it, joined with a
+//!   newline. A blank line or a comment ends the value. Quotes are stripped from the first line only.
+//! - `#` and `;` start a comment in column 1 and nowhere else.
+//! - `[name]` starts a section and stands alone on its line; a section that occurs again goes on.
+//! - A key may occur several times; all values are kept.
+//! - Lines end with LF, CRLF or CR. A byte order mark is refused.
+//!
+//! No message repeats a line of the file: any of them may hold a password.
+
+use super::error::{ConfigError, Finding};
+
+/// A file as it was written: what is in which section at which line.
+#[derive(Clone, Debug, Default)]
+pub struct Ini {
+    /// The file as it was named to us.
+    pub file: String,
+    /// Every section heading in the order of lines, repeated ones too.
+    pub sections: Vec<Section>,
+}
+
+/// One `[heading]` and what stands below it.
+#[derive(Clone, Debug)]
+pub struct Section {
+    /// The name between the brackets, unchanged.
+    pub name: String,
+    /// The line of the heading, counted from 1.
+    pub line: u32,
+    /// The entries in the order of lines.
+    pub entries: Vec<Entry>,
+}
+
+/// One `key = value`. Its Debug form hides the value, which may be a secret.
+#[derive(Clone)]
+pub struct Entry {
+    /// The key, without the blanks around it.
+    pub key: String,
+    /// The value as read: no substitution, no type.
+    pub value: String,
+    /// The line of the key, counted from 1.
+    pub line: u32,
+}
+
+impl std::fmt::Debug for Entry {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Entry").field("key", &self.key).field("line", &self.line).finish_non_exhaustive()
+    }
+}
+
+impl Ini {
+    /// Reads `text`; `file` is only a name for messages.
+    ///
+    /// Returns what could be read and every syntax error, in the order of lines. With any error the
+    /// file must not be used; the readable part is there so that its values can be checked too.
+    pub fn parse(file: &str, text: &str) -> (Self, Vec<ConfigError>) {
+        let mut parser =
+            Parser { ini: Self { file: file.to_owned(), ..Self::default() }, ..Parser::default() };
+        let text = match text.strip_prefix('\u{feff}') {
+            Some(rest) => {
+                parser.line = 1;
+                parser.refuse("the file begins with a byte order mark", "save it as UTF-8 without one");
+                parser.line = 0;
+                rest
+            }
+            None => text,
+        };
+        for line in text.replace("\r\n", "\n").split(['\n', '\r']) {
+            parser.line = parser.line.saturating_add(1);
+            parser.take(line.trim_end_matches(is_space));
+        }
+        (parser.ini, parser.errors)
+    }
+}
+
+#[derive(Default)]
+struct Parser {
+    ini: Ini,
+    errors: Vec<ConfigError>,
+    line: u32,
+    place: Place,
+    open: Open,
+}
+
+/// Where an assignment goes.
+#[derive(Default)]
+enum Place {
+    /// No section has begun.
+    #[default]
+    Before,
+    /// The last heading was refused: what follows is read for its errors and dropped.
+    Refused,
+    /// The last section of the file.
+    Section,
+}
+
+/// What a continuation line belongs to.
+#[derive(Default)]
+enum Open {
+    #[default]
+    Nothing,
+    /// The last entry of the last section.
+    Entry,
+    /// A line that was refused, or dropped with its section.
+    Dropped,
+}
+
+impl Parser {
+    /// Takes one line without its trailing white space.
+    fn take(&mut self, line: &str) {
+        if line.is_empty() {
+            self.open = Open::Nothing;
+        } else if line.starts_with([' ', '\t']) {
+            self.continuation(line.trim_start_matches(is_space));
+        } else if line.starts_with('[') {
+            self.open = Open::Nothing;
+            self.heading(line);
+        } else if line.starts_with(['#', ';']) {
+            self.open = Open::Nothing;
+        } else {
+            self.assignment(line);
+        }
+    }
+
+    fn continuation(&mut self, line: &str) {
+        match self.open {
+            Open::Dropped => {}
+            Open::Nothing => self.refuse(
+                "the line begins with a blank, but there is no value above it to continue",
+                "start it in column 1 (a blank line or a comment ends a value)",
+            ),
+            Open::Entry => {
+                let section = self.ini.sections.last_mut();
+                if let Some(entry) = section.and_then(|section| section.entries.last_mut()) {
+                    entry.value.push('\n');
+                    entry.value.push_str(line);
+                }
+            }
+        }
+    }
+
+    fn heading(&mut self, line: &str) {
+        let name = line.strip_prefix('[').and_then(|rest| rest.strip_suffix(']'));
+        match name {
+            None => {
+                self.place = Place::Refused;
+                self.refuse(
+                    "the section has no `]` at the end of its line",
+                    "write `[name]` and nothing behind it",
+                );
+            }
+            Some("") => {
+                self.place = Place::Refused;
+                self.refuse("the section has no name", "write `[name]`");
+            }
+            Some(name) => {
+                self.place = Place::Section;
+                let section = Section { name: name.to_owned(), line: self.line, entries: Vec::new() };
+                self.ini.sections.push(section);
+            }
+        }
+    }
+
+    fn assignment(&mut self, line: &str) {
+        self.open = Open::Dropped;
+        let Some((key, value)) = line.split_once(['=', ':']) else {
+            self.refuse(
+                "the line has neither `=` nor `:`",
+                "write `name = value`; a comment starts with # in column 1, a continued value with a blank",
+            );
+            return;
+        };
+        let key = key.trim_matches(is_space);
+        if key.is_empty() {
+            self.refuse("there is no name before the `=` or `:`", "write `name = value`");
+            return;
+        }
+        match self.place {
+            Place::Refused => {}
+            Place::Before => self.refuse(
+                "the option stands before the first section",
+                "write the line `[name]` of its section above it",
+            ),
+            Place::Section => {
+                let value = unquoted(value.trim_matches(is_space)).to_owned();
+                if let Some(section) = self.ini.sections.last_mut() {
+                    section.entries.push(Entry { key: key.to_owned(), value, line: self.line });
+                    self.open = Open::Entry;
+                }
+            }
+        }
+    }
+
+    fn refuse(&mut self, problem: &str, allowed: &str) {
+        self.errors.push(ConfigError(Finding::at(&self.ini.file, self.line, problem).allowed(allowed)));
+    }
+}
+
+/// Without one pair of matching quotes. A lone quote counts as such a pair, as in oslo.
+fn unquoted(value: &str) -> &str {
+    for quote in ['"', '\''] {
+        if let Some(rest) = value.strip_prefix(quote) {
+            return if rest.is_empty() { "" } else { rest.strip_suffix(quote).unwrap_or(value) };
+        }
+    }
+    value
+}
+
+/// White space as Python's `str.strip` sees it: Unicode's, and the four separators of ASCII.
+pub(super) fn is_space(c: char) -> bool {
+    c.is_whitespace() || matches!(c, '\x1c'..='\x1f')
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_syntax_error_is_collected_with_its_line() {
+        let check = |text: &str, expected: &[&str]| {
+            let (_, errors) = Ini::parse("f", text);
+            let errors: Vec<String> = errors.iter().map(ToString::to_string).collect();
+            assert_eq!(errors, expected, "{text:?}");
+        };
+        check("[a]\nk = v\n", &[]);
+        let before =
+            "the option stands before the first section; write the line `[name]` of its section above it";
+        let neither = "the line has neither `=` nor `:`; write `name = value`; a comment starts with # in column 1, a continued value with a blank";
+        check("k = v\n", &[&format!("f:1: {before}")]);
+        check("k = v\n[k2hr3]\nnonsense\n", &[&format!("f:1: {before}"), &format!("f:3: {neither}")]);
+        check(
+            "[a\nk = v\n  more\n[]\n= v\n[b]\n\n  more\n",
+            &[
+                "f:1: the section has no `]` at the end of its line; write `[name]` and nothing behind it",
+                "f:4: the section has no name; write `[name]`",
+                "f:5: there is no name before the `=` or `:`; write `name = value`",
+                "f:8: the line begins with a blank, but there is no value above it to continue; start it in column 1 (a blank line or a comment ends a value)",
+            ],
+        );
+        check(
+            "\u{feff}[a]\r\nnonsense\r\n  and its continuation\r\n",
+            &[
+                "f:1: the file begins with a byte order mark; save it as UTF-8 without one",
+                &format!("f:2: {neither}"),
+            ],
+        );
+    }
+
+    #[test]
+    fn entries_keep_the_line_of_their_key() {
+        let (ini, errors) = Ini::parse("f", "[a]\n\nk = 1\n  2\n\r\nk: 3\r[A]\nl=\n");
+        assert_eq!(errors, []);
+        let seen: Vec<(&str, u32, &str, &str, u32)> = ini
+            .sections
+            .iter()
+            .flat_map(|s| {
+                s.entries.iter().map(|e| (s.name.as_str(), s.line, e.key.as_str(), e.value.as_str(), e.line))
+            })
+            .collect();
+        assert_eq!(seen, [("a", 1, "k", "1\n2", 3), ("a", 1, "k", "3", 6), ("A", 7, "l", "", 8)]);
+    }
+
+    #[test]
+    fn debug_hides_values() {
+        let (ini, _) = Ini::parse("f", "[a]\ntransport_url = rabbit://u:secret@h/\n");
+        assert!(!format!("{ini:?}").contains("secret"));
+    }
+}

@@ -1,0 +1,66 @@
+//! The known name nearest to a misspelt one.
+
+/// The candidate with the fewest edits from `name`, if they are few: one for short names, two from six
+/// characters on, three from twelve. `-` counts as `_` and case is not looked at, because those are not
+/// accepted and look the same to the eye. Of equally near ones the first wins.
+pub fn nearest<'a>(name: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+    let name = plain(name);
+    let limit = match name.len() {
+        0..=5 => 1,
+        6..=11 => 2,
+        _ => 3,
+    };
+    candidates
+        .into_iter()
+        // Far longer names cannot be near, and a hostile file must not cost quadratic time.
+        .filter(|candidate| candidate.chars().count().abs_diff(name.len()) <= limit)
+        .map(|candidate| (edits(&name, &plain(candidate)), candidate))
+        .filter(|(edits, _)| *edits <= limit)
+        .min_by_key(|(edits, _)| *edits)
+        .map(|(_, candidate)| candidate)
+}
+
+fn plain(name: &str) -> Vec<char> {
+    name.chars().map(|c| if c == '-' { '_' } else { c.to_ascii_lowercase() }).collect()
+}
+
+/// Insertions, deletions, replacements and swaps of neighbours (optimal string alignment).
+fn edits(a: &[char], b: &[char]) -> usize {
+    let mut before: Vec<usize> = Vec::new();
+    let mut last: Vec<usize> = (0..=b.len()).collect();
+    for i in 1..=a.len() {
+        let mut row = vec![i];
+        for j in 1..=b.len() {
+            let replaced = last[j - 1] + usize::from(a[i - 1] != b[j - 1]);
+            let mut best = replaced.min(last[j] + 1).min(row[j - 1] + 1);
+            if i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1] {
+                best = best.min(before[j - 2] + 1);
+            }
+            row.push(best);
+        }
+        before = std::mem::replace(&mut last, row);
+    }
+    last[b.len()]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn small_slips_find_their_name() {
+        let known = ["topic", "exchange", "transport_url", "debug_level", "log_file", "api_url"];
+        let check = |name: &str, expected: Option<&str>| assert_eq!(nearest(name, known), expected, "{name}");
+        check("topics", Some("topic"));
+        check("tpoic", Some("topic"));
+        check("exhcagne", Some("exchange"));
+        check("transport-url", Some("transport_url"));
+        check("TRANSPORT_URL", Some("transport_url"));
+        check("trnsport_ur", Some("transport_url"));
+        check("api-url", Some("api_url"));
+        check("log_dir", None);
+        check("log_level", None);
+        check("colour", None);
+        check("", None);
+    }
+}

@@ -1,0 +1,183 @@
+//! From text to a typed value, as oslo.config's types read it, and `$name` substitution.
+
+use super::error::shown;
+use super::ini::is_space;
+use super::settings::Kind;
+
+/// A typed value. Its Debug form is for tests: a text may be a secret.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Value {
+    /// Text, or one word of a choice.
+    Text(String),
+    /// A switch.
+    Bool(bool),
+    /// A whole number.
+    Integer(i64),
+    /// `k:v,k2:v2`, in the order written.
+    Dict(Vec<(String, String)>),
+}
+
+/// Why a value cannot be used; the option's place is added by whoever knows it.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{problem}; {allowed}")]
+pub struct ValueError {
+    /// What is wrong.
+    pub problem: String,
+    /// What would be right.
+    pub allowed: String,
+}
+
+impl ValueError {
+    pub(super) fn new(problem: impl Into<String>, allowed: impl Into<String>) -> Self {
+        Self { problem: problem.into(), allowed: allowed.into() }
+    }
+}
+
+impl Value {
+    /// Reads `text` as `kind`. `secret`: the text is not repeated in an error.
+    ///
+    /// `Ok(None)` stands for an integer of blanks only, which oslo takes for "none".
+    ///
+    /// # Errors
+    /// The text is not of that kind, or an integer does not fit 64 bits.
+    pub fn read(kind: Kind, text: &str, secret: bool) -> Result<Option<Self>, ValueError> {
+        let echo = || if secret { "the value (not shown)".to_owned() } else { shown(text) };
+        let refuse = |what: &str, allowed: String| {
+            // The commonest slip: what looks like a comment is part of the value.
+            let comment = if text.contains(['#', ';']) { "; a comment needs a line of its own" } else { "" };
+            Err(ValueError::new(format!("{} {what}", echo()), format!("{allowed}{comment}")))
+        };
+        match kind {
+            Kind::Text => Ok(Some(Self::Text(text.to_owned()))),
+            Kind::Choice(words) if words.contains(&text) => Ok(Some(Self::Text(text.to_owned()))),
+            Kind::Choice(words) => {
+                refuse("is not one of the known words", format!("allowed: {}", words.join(", ")))
+            }
+            Kind::Bool => match boolean(text) {
+                Some(value) => Ok(Some(Self::Bool(value))),
+                None => refuse(
+                    "is not a boolean",
+                    "allowed: true, yes, on, 1, false, no, off, 0, in any case".to_owned(),
+                ),
+            },
+            Kind::Integer if text.chars().all(is_space) => Ok(None),
+            Kind::Integer => match integer(text) {
+                Some(value) => Ok(Some(Self::Integer(value))),
+                None => refuse(
+                    "is not a whole number",
+                    "allowed: digits, with a sign before them if need be".to_owned(),
+                ),
+            },
+            Kind::Dict => match dict(text) {
+                Ok(pairs) => Ok(Some(Self::Dict(pairs))),
+                Err(problem) => refuse(problem, "allowed: name:value,name:value".to_owned()),
+            },
+        }
+    }
+
+    /// The value as another one that names it with `$` gets it: what Python's `str` makes of it.
+    pub(super) fn substituted(&self) -> Option<String> {
+        match self {
+            Self::Text(text) => Some(text.clone()),
+            Self::Bool(true) => Some("True".to_owned()),
+            Self::Bool(false) => Some("False".to_owned()),
+            Self::Integer(number) => Some(number.to_string()),
+            Self::Dict(_) => None,
+        }
+    }
+}
+
+fn boolean(text: &str) -> Option<bool> {
+    match text.to_lowercase().as_str() {
+        "true" | "yes" | "on" | "1" => Some(true),
+        "false" | "no" | "off" | "0" => Some(false),
+        _ => None,
+    }
+}
+
+/// What Python's `int(text)` takes, as far as it is written in ASCII digits and fits.
+fn integer(text: &str) -> Option<i64> {
+    let text = text.trim_matches(is_space);
+    let (sign, digits) = match text.strip_prefix('-') {
+        Some(digits) => ("-", digits),
+        None => ("", text.strip_prefix('+').unwrap_or(text)),
+    };
+    // Underscores stand singly between digits, so every piece between two of them holds some.
+    if !digits.split('_').all(|piece| !piece.is_empty() && piece.bytes().all(|b| b.is_ascii_digit())) {
+        return None;
+    }
+    format!("{sign}{}", digits.replace('_', "")).parse().ok()
+}
+
+/// oslo's rule for commas: a piece without `:` goes on with the next one, so a name may hold a comma and
+/// a value may not.
+fn dict(text: &str) -> Result<Vec<(String, String)>, &'static str> {
+    let text = text.trim_matches(is_space);
+    let mut pairs: Vec<(String, String)> = Vec::new();
+    if text.is_empty() {
+        return Ok(pairs);
+    }
+    let mut pieces = text.split(',');
+    while let Some(piece) = pieces.next() {
+        let mut pair = piece.to_owned();
+        while !pair.contains(':') {
+            let next = pieces.next().ok_or("has a part without `:` (a comma always begins a new part)")?;
+            pair.push(',');
+            pair.push_str(next);
+        }
+        let (name, value) = pair.split_once(':').unwrap_or((&pair, ""));
+        let (name, value) = (name.trim_matches(is_space), value.trim_matches(is_space));
+        if name.is_empty() {
+            return Err("has a part without a name before its `:`");
+        }
+        if pairs.iter().any(|(other, _)| other == name) {
+            return Err("has the same name twice");
+        }
+        pairs.push((name.to_owned(), value.to_owned()));
+    }
+    Ok(pairs)
+}
+
+/// Replaces `$name`, `${name}` and `${group.name}` by what `lookup` gives for the name; `$$` and `\$`
+/// stand for a dollar sign; a `$` before anything else stays.
+///
+/// A name begins with a letter of ASCII or `_` and goes on with those, digits and dots.
+///
+/// # Errors
+/// The first error of `lookup`.
+pub fn substitute<E>(text: &str, mut lookup: impl FnMut(&str) -> Result<String, E>) -> Result<String, E> {
+    let text = text.replace("\\$", "$$");
+    let mut out = String::with_capacity(text.len());
+    let mut rest = text.as_str();
+    while let Some(at) = rest.find('$') {
+        out.push_str(&rest[..at]);
+        rest = &rest[at + 1..];
+        let braced = rest.strip_prefix('{').map(leading_name).filter(|name| {
+            // `${name}`: one byte for the brace before the name.
+            !name.is_empty() && rest[1 + name.len()..].starts_with('}')
+        });
+        let named = leading_name(rest);
+        if let Some(after) = rest.strip_prefix('$') {
+            out.push('$');
+            rest = after;
+        } else if !named.is_empty() {
+            out.push_str(&lookup(named)?);
+            rest = &rest[named.len()..];
+        } else if let Some(name) = braced {
+            out.push_str(&lookup(name)?);
+            rest = &rest[name.len() + 2..];
+        } else {
+            out.push('$');
+        }
+    }
+    out.push_str(rest);
+    Ok(out)
+}
+
+fn leading_name(text: &str) -> &str {
+    if !text.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_') {
+        return "";
+    }
+    let end = text.find(|c: char| !(c.is_ascii_alphanumeric() || c == '_' || c == '.'));
+    &text[..end.unwrap_or(text.len())]
+}

@@ -1,0 +1,234 @@
+//! The delivery loop: one per action, and the only place that owns attempts, pauses and deadlines.
+//!
+//! It claims deliveries from the journal (heads of their resource key only, so order is the
+//! journal's), attempts up to `concurrency` of them at once, and gives each outcome back. A key that
+//! fails waits by itself; a target that is down is *held*: the breaker stops all attempts, probes, and
+//! then lets them go at a growing pace, oldest first. What failed how, and what follows, is decided in
+//! [`policy`](RetryPolicy), [`breaker`](BreakerState) and `schedule`, which are pure.
+
+mod breaker;
+mod policy;
+mod schedule;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::StreamExt;
+use futures_util::stream::FuturesUnordered;
+use osnl_transport::BoxFuture;
+use tokio::sync::watch;
+use tokio::time::{Instant, sleep_until, timeout};
+
+pub use self::breaker::BreakerState;
+pub use self::policy::{Decision, RetryPolicy};
+pub use self::schedule::WhenExhausted;
+use self::schedule::{Schedule, Step};
+use crate::action::{Action, ActionError, Done, ErrorClass, Event};
+use crate::journal::{DeliveryId, Journal, Outcome};
+use crate::metrics::Counters;
+use crate::shutdown::Shutdown;
+
+/// How often the journal is asked for what has waited too long.
+const SWEEP: Duration = Duration::from_secs(10);
+
+/// How one action is delivered.
+#[derive(Clone, Copy, Debug)]
+pub struct DeliverySettings {
+    /// Attempts under way at once, each for another key.
+    pub concurrency: usize,
+    /// How long one attempt may take in all.
+    pub timeout: Duration,
+    /// What a failure means.
+    pub policy: RetryPolicy,
+    /// What ends a delivery whose attempts are used up.
+    pub when_exhausted: WhenExhausted,
+}
+
+/// The loop of one action. See the [module](self).
+pub struct DeliveryLoop {
+    name: Arc<str>,
+    action: Arc<dyn Action>,
+    journal: Arc<dyn Journal>,
+    settings: DeliverySettings,
+    counters: Arc<Counters>,
+    schedule: Schedule,
+    state: watch::Sender<BreakerState>,
+}
+
+type Attempt = (DeliveryId, Event, Result<Done, ActionError>);
+
+impl DeliveryLoop {
+    /// A loop for the deliveries that name this action.
+    #[must_use]
+    pub fn new(
+        name: impl Into<Arc<str>>,
+        action: Arc<dyn Action>,
+        journal: Arc<dyn Journal>,
+        settings: DeliverySettings,
+        counters: Arc<Counters>,
+    ) -> Self {
+        Self {
+            name: name.into(),
+            action,
+            journal,
+            settings,
+            counters,
+            schedule: Schedule::new(settings.policy, settings.when_exhausted, settings.concurrency),
+            state: watch::Sender::new(BreakerState::Closed),
+        }
+    }
+
+    /// The target's breaker, as it changes.
+    #[must_use]
+    pub fn state(&self) -> watch::Receiver<BreakerState> {
+        self.state.subscribe()
+    }
+
+    /// Delivers until told to drain; then the attempts under way are finished, and no other begins.
+    pub async fn run(mut self, shutdown: Shutdown) {
+        let mut attempts = FuturesUnordered::new();
+        let mut sweep = Instant::now() + SWEEP;
+        // Waiting deliveries are claimed too, so the bound is well above the concurrency: a key that
+        // waits must not keep another from being claimed.
+        let claim_at_most = self.settings.concurrency.max(16) * 64;
+        loop {
+            let draining = shutdown.drain.is_cancelled();
+            if !draining {
+                self.begin_attempts(&mut attempts);
+            } else if self.schedule.under_way() == 0 {
+                break;
+            }
+            self.state.send_if_modified(|state| {
+                let changed = *state != self.schedule.breaker();
+                *state = self.schedule.breaker();
+                changed
+            });
+            let room = claim_at_most.saturating_sub(self.schedule.claimed());
+            let wake = self.schedule.wake_at().map_or(sweep, |at| at.min(sweep));
+            tokio::select! {
+                biased;
+                () = shutdown.abort.cancelled() => break,
+                () = shutdown.drain.cancelled(), if !draining => {}
+                Some((id, event, result)) = attempts.next() => self.attempted(id, &event, result),
+                claimed = self.journal.claim(&self.name, room), if !draining && room > 0 => {
+                    claimed.into_iter().for_each(|claimed| self.schedule.add(claimed));
+                }
+                () = sleep_until(wake), if !draining => {
+                    if Instant::now() >= sweep {
+                        sweep = Instant::now() + SWEEP;
+                        self.return_overdue();
+                    }
+                }
+            }
+            self.return_what_cannot_wait();
+        }
+        let unfinished = self.schedule.claimed();
+        if unfinished > 0 {
+            tracing::info!(action.name = &*self.name, deliveries = unfinished, "unfinished at the end");
+        }
+    }
+
+    fn begin_attempts(&mut self, attempts: &mut FuturesUnordered<BoxFuture<'static, Attempt>>) {
+        while let Some(item) = self.schedule.next(Instant::now()) {
+            self.counters.attempts.increment();
+            attempts.push(attempt(
+                self.action.clone(),
+                item.claimed.id,
+                item.claimed.event.clone(),
+                self.settings.timeout,
+            ));
+        }
+    }
+
+    fn attempted(&mut self, id: DeliveryId, event: &Event, result: Result<Done, ActionError>) {
+        let message = event.notification.message_id.as_deref().unwrap_or("-");
+        let resource = osnl_model::resource_key(&event.notification);
+        let resource = resource.as_deref().unwrap_or("-");
+        let action = &*self.name;
+        let failure = match &result {
+            Ok(Done::Delivered(what)) => {
+                tracing::info!(action.name = action, message.id = message, "delivered {what}");
+                None
+            }
+            Ok(Done::NothingToDo(why)) => {
+                tracing::info!(action.name = action, message.id = message, "nothing to do: {why}");
+                None
+            }
+            Err(error) => {
+                self.counters.failures.increment();
+                Some(error.to_string())
+            }
+        };
+        for step in self.schedule.report(id, result, Instant::now()) {
+            let error = failure.as_deref().unwrap_or_default();
+            match step {
+                Step::End(id, outcome) => {
+                    if let Outcome::Dead(reason) = &outcome {
+                        tracing::error!(
+                            action.name = action,
+                            message.id = message,
+                            resource.id = resource,
+                            "given up, dead letter: {reason}"
+                        );
+                    }
+                    self.journal.outcome(id, outcome);
+                }
+                Step::Attempted(id, attempts) => self.journal.attempted(id, attempts),
+                Step::Waits(pause) => tracing::warn!(
+                    action.name = action,
+                    message.id = message,
+                    resource.id = resource,
+                    "{error}; next attempt in {:.1} s",
+                    pause.as_secs_f64()
+                ),
+                Step::Held => tracing::debug!(action.name = action, message.id = message, "{error}; held"),
+                Step::Opened(pause) => tracing::warn!(
+                    action.name = action,
+                    message.id = message,
+                    "{} is held: {error}; nothing is lost, next try in {:.1} s",
+                    self.action.target(),
+                    pause.as_secs_f64()
+                ),
+                Step::Closed => {
+                    tracing::info!(action.name = action, "{} answers again", self.action.target())
+                }
+            }
+        }
+    }
+
+    fn return_overdue(&mut self) {
+        for id in self.journal.overdue(&self.name) {
+            if self.schedule.release(id) {
+                self.journal.outcome(id, Outcome::Returned);
+            }
+        }
+    }
+
+    fn return_what_cannot_wait(&mut self) {
+        let now = Instant::now();
+        let mut returned = self.schedule.returning(now);
+        if let Some(most) = self.journal.max_waiting() {
+            returned.extend(self.schedule.shed(most, now));
+        }
+        for id in returned {
+            self.journal.outcome(id, Outcome::Returned);
+        }
+    }
+}
+
+fn attempt(
+    action: Arc<dyn Action>,
+    id: DeliveryId,
+    event: Event,
+    limit: Duration,
+) -> BoxFuture<'static, Attempt> {
+    Box::pin(async move {
+        let result = match timeout(limit, action.run(std::slice::from_ref(&event))).await {
+            Ok(mut verdicts) => verdicts
+                .pop()
+                .unwrap_or_else(|| Err(ActionError::new(ErrorClass::Reset, "the action gave no verdict"))),
+            Err(_) => Err(ActionError::new(ErrorClass::Timeout, format!("after {limit:?}"))),
+        };
+        (id, event, result)
+    })
+}

@@ -1,0 +1,272 @@
+//! Which delivery is attempted when: pure, the time is passed in.
+//!
+//! A claimed delivery is in exactly one place: *ready* (in order of arrival), *waiting* until its own
+//! moment, or *under way*. The breaker says how many may be under way; the policy says what a failure
+//! means.
+
+use std::collections::{BTreeSet, HashMap};
+use std::num::NonZeroU32;
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use super::breaker::{Breaker, BreakerState, Change};
+use super::policy::{Decision, RetryPolicy};
+use crate::action::{ActionError, Done, ErrorClass};
+use crate::journal::{Claimed, DeliveryId, Outcome};
+
+/// A retry further away than this may go back to the broker when too many wait.
+const FAR: Duration = Duration::from_secs(60);
+
+/// What ends a delivery whose attempts are used up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum WhenExhausted {
+    /// A dead letter.
+    DeadLetter,
+    /// Back to the broker, after one more pause: oslo.messaging's requeue, without its hot loop.
+    Return,
+}
+
+/// A claimed delivery and what has happened to it.
+#[derive(Clone, Debug)]
+pub(super) struct Item {
+    pub(super) claimed: Claimed,
+    /// Attempts on answers used up.
+    attempts: u32,
+    /// Attempts in a row that were held: they cost none.
+    holds: u32,
+    /// Nothing more to try: when its pause is over it goes back to the broker.
+    exhausted: bool,
+}
+
+/// What the loop has to do after a report.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Step {
+    /// Tell the journal: this delivery has ended.
+    End(DeliveryId, Outcome),
+    /// Tell the journal: attempts used up so far.
+    Attempted(DeliveryId, u32),
+    /// The delivery waits for this long; for the log.
+    Waits(Duration),
+    /// The delivery waits for the target; for the log.
+    Held,
+    /// The breaker opened, and for how long; for the log.
+    Opened(Duration),
+    /// The breaker closed; for the log.
+    Closed,
+}
+
+pub(super) struct Schedule {
+    policy: RetryPolicy,
+    when_exhausted: WhenExhausted,
+    breaker: Breaker,
+    ready: BTreeSet<DeliveryId>,
+    waiting: BTreeSet<(Instant, DeliveryId)>,
+    under_way: BTreeSet<DeliveryId>,
+    /// Exhausted, and their last pause is over.
+    leaving: Vec<DeliveryId>,
+    items: HashMap<DeliveryId, Item>,
+    last_probe: Option<DeliveryId>,
+}
+
+impl Schedule {
+    pub(super) fn new(policy: RetryPolicy, when_exhausted: WhenExhausted, concurrency: usize) -> Self {
+        Self {
+            policy,
+            when_exhausted,
+            breaker: Breaker::new(concurrency),
+            ready: BTreeSet::new(),
+            waiting: BTreeSet::new(),
+            under_way: BTreeSet::new(),
+            leaving: Vec::new(),
+            items: HashMap::new(),
+            last_probe: None,
+        }
+    }
+
+    pub(super) fn breaker(&self) -> BreakerState {
+        self.breaker.state()
+    }
+
+    pub(super) fn claimed(&self) -> usize {
+        self.items.len()
+    }
+
+    pub(super) fn under_way(&self) -> usize {
+        self.under_way.len()
+    }
+
+    pub(super) fn add(&mut self, claimed: Claimed) {
+        let id = claimed.id;
+        let item = Item { attempts: claimed.attempts, claimed, holds: 0, exhausted: false };
+        self.items.insert(id, item);
+        self.ready.insert(id);
+    }
+
+    /// The next delivery to attempt now, if any; it counts as under way.
+    pub(super) fn next(&mut self, now: Instant) -> Option<&Item> {
+        self.ripen(now);
+        if self.breaker.allowance(now, self.under_way.len()) == 0 {
+            return None;
+        }
+        let id = match self.breaker.state() {
+            BreakerState::Closed => self.ready.first().copied(),
+            BreakerState::Open { .. } | BreakerState::Probing => self.probe(),
+        }?;
+        self.take_out(id);
+        self.under_way.insert(id);
+        self.breaker.begin();
+        self.items.get(&id)
+    }
+
+    /// When something becomes due without any report; `None` while nothing waits.
+    pub(super) fn wake_at(&self) -> Option<Instant> {
+        let retry = self.waiting.first().map(|(due, _)| *due);
+        let probe = match self.breaker.state() {
+            // Without anything to send, or with an attempt still out, a report is what wakes us.
+            BreakerState::Open { until } if !self.ready.is_empty() && self.under_way.is_empty() => {
+                Some(until)
+            }
+            BreakerState::Open { .. } | BreakerState::Closed | BreakerState::Probing => None,
+        };
+        [retry, probe].into_iter().flatten().min()
+    }
+
+    /// Deliveries whose last pause is over and that go back to the broker.
+    pub(super) fn returning(&mut self, now: Instant) -> Vec<DeliveryId> {
+        self.ripen(now);
+        let leaving = std::mem::take(&mut self.leaving);
+        leaving.iter().for_each(|id| self.forget(*id));
+        leaving
+    }
+
+    /// Too many wait: those furthest from their next attempt, oldest first, go back to the broker.
+    pub(super) fn shed(&mut self, most: usize, now: Instant) -> Vec<DeliveryId> {
+        let excess = self.waiting.len().saturating_sub(most);
+        let mut far: Vec<_> =
+            self.waiting.iter().filter(|(due, _)| *due > now + FAR).map(|(_, id)| *id).collect();
+        far.sort_unstable();
+        far.truncate(excess);
+        far.iter().for_each(|id| self.forget(*id));
+        far
+    }
+
+    /// Lets go of a delivery unless an attempt is under way.
+    pub(super) fn release(&mut self, id: DeliveryId) -> bool {
+        let idle = self.items.contains_key(&id) && !self.under_way.contains(&id);
+        if idle {
+            self.forget(id);
+        }
+        idle
+    }
+
+    /// The attempt ended.
+    pub(super) fn report(
+        &mut self,
+        id: DeliveryId,
+        result: Result<Done, ActionError>,
+        now: Instant,
+    ) -> Vec<Step> {
+        self.under_way.remove(&id);
+        let Some(item) = self.items.get_mut(&id) else { return Vec::new() };
+        let mut steps = Vec::new();
+        let error = match result {
+            Ok(done) => {
+                let outcome = match done {
+                    Done::Delivered(_) => {
+                        if self.breaker.success() == Change::Closed {
+                            steps.push(Step::Closed);
+                        }
+                        Outcome::Delivered
+                    }
+                    Done::NothingToDo(_) => {
+                        self.breaker.neutral(now);
+                        Outcome::NothingToDo
+                    }
+                };
+                self.forget(id);
+                steps.push(Step::End(id, outcome));
+                return steps;
+            }
+            Err(error) => error,
+        };
+
+        let key = item.claimed.key.clone().unwrap_or_else(|| format!("#{}", id.0));
+        let change = self.breaker.failure(&key, &error, &self.policy, now);
+        let attempt = NonZeroU32::MIN.saturating_add(item.attempts);
+        match (self.breaker.state(), self.policy.decide(attempt, &error)) {
+            // The target's state, not the event's: no attempt is burnt and nothing ages.
+            (BreakerState::Open { until }, _) if error.class != ErrorClass::Content => {
+                self.ready.insert(id);
+                steps.push(if change == Change::Opened { Step::Opened(until - now) } else { Step::Held });
+            }
+            (_, Decision::Hold) => {
+                item.holds = item.holds.saturating_add(1);
+                let pause = self.policy.pause(item.holds).max(error.retry_after.unwrap_or_default());
+                self.waiting.insert((now + pause, id));
+                steps.push(Step::Waits(pause));
+            }
+            (_, Decision::RetryAfter(pause)) => {
+                item.holds = 0;
+                item.attempts = attempt.get();
+                self.waiting.insert((now + pause, id));
+                steps.push(Step::Attempted(id, attempt.get()));
+                steps.push(Step::Waits(pause));
+            }
+            (_, Decision::GiveUp) => match self.when_exhausted {
+                WhenExhausted::Return if error.class != ErrorClass::Content => {
+                    let pause = self.policy.pause(attempt.get());
+                    item.exhausted = true;
+                    self.waiting.insert((now + pause, id));
+                    steps.push(Step::Attempted(id, attempt.get()));
+                    steps.push(Step::Waits(pause));
+                }
+                WhenExhausted::Return | WhenExhausted::DeadLetter => {
+                    self.forget(id);
+                    let reason = format!("{error} (attempt {attempt})");
+                    steps.push(Step::End(id, Outcome::Dead(reason)));
+                }
+            },
+        }
+        if change == Change::Closed {
+            steps.push(Step::Closed);
+        }
+        steps
+    }
+
+    fn ripen(&mut self, now: Instant) {
+        while let Some((due, id)) = self.waiting.first().copied()
+            && due <= now
+        {
+            self.waiting.pop_first();
+            if self.items.get(&id).is_some_and(|item| item.exhausted) {
+                self.leaving.push(id);
+            } else {
+                self.ready.insert(id);
+            }
+        }
+    }
+
+    /// Another delivery than the last one that probed, so that one poisonous event cannot keep the
+    /// target closed: the next younger that is ready, else the oldest.
+    fn probe(&mut self) -> Option<DeliveryId> {
+        let younger = self.last_probe.and_then(|last| self.ready.range(DeliveryId(last.0 + 1)..).next());
+        let id = younger.or(self.ready.first()).copied();
+        self.last_probe = id;
+        id
+    }
+
+    fn take_out(&mut self, id: DeliveryId) {
+        self.ready.remove(&id);
+        self.waiting.retain(|(_, other)| *other != id);
+        self.leaving.retain(|other| *other != id);
+    }
+
+    fn forget(&mut self, id: DeliveryId) {
+        self.take_out(id);
+        self.items.remove(&id);
+    }
+}
+
+#[cfg(test)]
+mod tests;

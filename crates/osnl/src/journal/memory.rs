@@ -1,0 +1,488 @@
+//! `memory://`: nothing outlives the process, so a message is acknowledged after its last outcome
+//! and the broker keeps what is unfinished.
+//!
+//! Because the message is still the broker's, it may come again while its entry is open (the
+//! connection broke, or somebody took a consumer away). A redelivered message whose entry is open
+//! *adopts* that entry: a new receipt, no new event. One whose entry has just ended is acknowledged
+//! without a second event. What was given back is remembered with its attempts, so that a message
+//! that goes round does not begin anew each time.
+//!
+//! Dead letters are written to the log as one JSON line each, so that they outlive the process.
+
+use std::collections::{BTreeSet, HashMap, VecDeque};
+use std::hash::Hash;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use osnl_model::{BodyDigest, Notification, mask_secrets};
+use osnl_transport::BoxFuture;
+use serde_json::json;
+use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, oneshot};
+use tokio::time::Instant;
+
+use super::{Claimed, DeliveryId, Entry, Journal, Outcome, Permit, Receipt, Settle};
+use crate::action::Event;
+use crate::metrics::Counters;
+use crate::received::Received;
+
+/// The bounds of a [`MemoryJournal`].
+#[derive(Clone, Copy, Debug)]
+pub struct MemoryLimits {
+    /// Entries that may be open at once; at the bound nothing is read from the broker. Twice the window
+    /// by default, so that what a lost connection brings back can be read while its entries are open.
+    pub entries: usize,
+    /// Deliveries that may wait for a retry before far ones are returned to the broker.
+    pub waiting: usize,
+    /// How long a message may stay unsettled: half the broker's consumer time-out (30 min) by default.
+    pub unsettled: Duration,
+    /// Bodies kept of dead letters and unreadable messages; the oldest leave first.
+    pub dead: usize,
+}
+
+impl MemoryLimits {
+    /// The limits for one window of `prefetch` unsettled messages.
+    #[must_use]
+    pub fn for_prefetch(prefetch: u16) -> Self {
+        let prefetch = usize::from(prefetch.max(2));
+        Self {
+            entries: prefetch * 2,
+            waiting: prefetch / 2,
+            unsettled: Duration::from_secs(15 * 60),
+            dead: 1000,
+        }
+    }
+}
+
+/// See the [module](self).
+#[derive(Debug)]
+pub struct MemoryJournal {
+    limits: MemoryLimits,
+    places: Arc<Semaphore>,
+    state: Mutex<State>,
+    claimable: Notify,
+    counters: Arc<Counters>,
+}
+
+/// One message, however often it is delivered.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+struct Identity {
+    queue: Arc<str>,
+    /// `_unique_id`, else the message id; without either the digest alone decides.
+    id: Option<String>,
+    digest: BodyDigest,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    last: u64,
+    entries: HashMap<u64, Open>,
+    deliveries: HashMap<DeliveryId, Pending>,
+    actions: HashMap<Arc<str>, Lanes>,
+    identities: HashMap<Identity, u64>,
+    finished: Recent<Identity, ()>,
+    returned: Recent<Identity, u32>,
+    dead: VecDeque<DeadLetter>,
+    closed: bool,
+}
+
+/// An entry with outcomes outstanding.
+#[derive(Debug)]
+struct Open {
+    received: Arc<Received>,
+    notification: Arc<Notification>,
+    identity: Identity,
+    outstanding: usize,
+    returned: bool,
+    receipt: Option<oneshot::Sender<Settle>>,
+    unsettled_since: Instant,
+    _place: Option<OwnedSemaphorePermit>,
+}
+
+#[derive(Debug)]
+struct Pending {
+    entry: u64,
+    rule: Arc<str>,
+    action: Arc<str>,
+    lane: Lane,
+    attempts: u32,
+    claimed: bool,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+enum Lane {
+    Key(String),
+    Alone(DeliveryId),
+}
+
+/// The deliveries of one action.
+#[derive(Debug, Default)]
+struct Lanes {
+    by_key: HashMap<Lane, VecDeque<DeliveryId>>,
+    /// Heads of their lane that nobody has claimed.
+    claimable: BTreeSet<DeliveryId>,
+}
+
+/// A message given up, with its bytes.
+#[derive(Clone, Debug)]
+pub struct DeadLetter {
+    /// The message as it came.
+    pub received: Arc<Received>,
+    /// Why it was given up.
+    pub reason: String,
+}
+
+impl MemoryJournal {
+    /// An empty journal.
+    #[must_use]
+    pub fn new(limits: MemoryLimits, counters: Arc<Counters>) -> Self {
+        Self {
+            limits,
+            places: Arc::new(Semaphore::new(limits.entries)),
+            state: Mutex::default(),
+            claimable: Notify::new(),
+            counters,
+        }
+    }
+
+    /// The latest dead letters, oldest first.
+    #[must_use]
+    pub fn dead_letters(&self) -> Vec<DeadLetter> {
+        self.lock().dead.iter().cloned().collect()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn bury(&self, state: &mut State, received: Arc<Received>, reason: String) {
+        if state.dead.len() >= self.limits.dead {
+            state.dead.pop_front();
+        }
+        state.dead.push_back(DeadLetter { received, reason });
+    }
+}
+
+impl Journal for MemoryJournal {
+    fn reserve(&self, at_most: usize) -> BoxFuture<'_, Permit> {
+        Box::pin(async move {
+            // Never closed, so acquiring cannot fail; an empty permit would only stop the intake.
+            let Ok(mut places) = self.places.clone().acquire_owned().await else {
+                return Permit::default();
+            };
+            while places.num_permits() < at_most {
+                match self.places.clone().try_acquire_owned() {
+                    Ok(another) => places.merge(another),
+                    Err(_) => break,
+                }
+            }
+            Permit::new(places)
+        })
+    }
+
+    fn append(&self, permit: &mut Permit, entry: Entry) -> Receipt {
+        let identity = Identity::of(&entry.received, &entry.notification);
+        let mut state = self.lock();
+        let (sender, receipt) = Receipt::open();
+        let mut attempts = 0;
+        if entry.received.origin.redelivered {
+            if let Some(open) =
+                state.identities.get(&identity).copied().and_then(|id| state.entries.get_mut(&id))
+            {
+                self.counters.adopted.increment();
+                open.receipt = Some(sender);
+                open.unsettled_since = Instant::now();
+                return receipt;
+            }
+            if state.finished.get(&identity).is_some() {
+                self.counters.adopted.increment();
+                return Receipt::complete(Settle::Acknowledge);
+            }
+            attempts = state.returned.take(&identity).unwrap_or(0);
+        }
+
+        let entry_id = state.next();
+        for new in &entry.deliveries {
+            let id = DeliveryId(state.next());
+            let lane = new.key.clone().map_or(Lane::Alone(id), Lane::Key);
+            let lanes = state.actions.entry(new.action.clone()).or_default();
+            let waiting = lanes.by_key.entry(lane.clone()).or_default();
+            waiting.push_back(id);
+            if waiting.len() == 1 {
+                lanes.claimable.insert(id);
+            }
+            let (rule, action) = (new.rule.clone(), new.action.clone());
+            state
+                .deliveries
+                .insert(id, Pending { entry: entry_id, rule, action, lane, attempts, claimed: false });
+        }
+        state.identities.insert(identity.clone(), entry_id);
+        state.entries.insert(
+            entry_id,
+            Open {
+                received: entry.received,
+                notification: entry.notification,
+                identity,
+                outstanding: entry.deliveries.len(),
+                returned: false,
+                receipt: Some(sender),
+                unsettled_since: Instant::now(),
+                _place: permit.take_one(),
+            },
+        );
+        if state.closed {
+            state.drop_receipts();
+        }
+        drop(state);
+        self.claimable.notify_waiters();
+        receipt
+    }
+
+    fn set_aside(&self, received: Received, reason: String) -> Receipt {
+        self.counters.unreadable.increment();
+        let digest = received.digest();
+        tracing::error!(
+            queue.name = &*received.origin.queue,
+            message.digest = %digest,
+            message.bytes = received.body.len(),
+            message.redelivered = received.origin.redelivered,
+            reason = reason,
+            "message cannot be read; set aside",
+        );
+        self.bury(&mut self.lock(), Arc::new(received), reason);
+        Receipt::complete(Settle::Acknowledge)
+    }
+
+    fn claim<'a>(&'a self, action: &'a str, at_most: usize) -> BoxFuture<'a, Vec<Claimed>> {
+        Box::pin(async move {
+            loop {
+                // Armed before looking, so that what is appended in between is not missed.
+                let claimable = self.claimable.notified();
+                let claimed = self.lock().claim(action, at_most);
+                if !claimed.is_empty() {
+                    return claimed;
+                }
+                claimable.await;
+            }
+        })
+    }
+
+    fn attempted(&self, delivery: DeliveryId, attempts: u32) {
+        if let Some(pending) = self.lock().deliveries.get_mut(&delivery) {
+            pending.attempts = attempts;
+        }
+    }
+
+    fn outcome(&self, delivery: DeliveryId, outcome: Outcome) {
+        let mut state = self.lock();
+        let state = &mut *state;
+        let Some(pending) = state.remove(delivery) else { return };
+        match &outcome {
+            Outcome::Delivered => self.counters.delivered.increment(),
+            Outcome::NothingToDo => self.counters.nothing_to_do.increment(),
+            Outcome::Dead(reason) => {
+                self.counters.dead.increment();
+                if let Some(open) = state.entries.get(&pending.entry) {
+                    log_dead_letter(open, &pending, reason);
+                    let received = open.received.clone();
+                    self.bury(state, received, reason.clone());
+                }
+            }
+            Outcome::Returned => {
+                self.counters.returned.increment();
+                // Whoever is behind it in its key must not overtake it on the way round.
+                let lanes = state.actions.entry(pending.action.clone()).or_default();
+                let followers: Vec<_> =
+                    lanes.by_key.get(&pending.lane).into_iter().flatten().copied().collect();
+                for follower in followers {
+                    if let Some(pending) = state.remove(follower) {
+                        self.counters.returned.increment();
+                        state.finish(&pending, true);
+                    }
+                }
+            }
+        }
+        state.finish(&pending, outcome == Outcome::Returned);
+        self.claimable.notify_waiters();
+    }
+
+    fn overdue(&self, action: &str) -> Vec<DeliveryId> {
+        let state = self.lock();
+        let now = Instant::now();
+        let overdue = |entry: &Open| now.duration_since(entry.unsettled_since) >= self.limits.unsettled;
+        let Some(lanes) = state.actions.get(action) else { return Vec::new() };
+        // A follower that is overdue goes back with its head.
+        lanes
+            .by_key
+            .values()
+            .filter(|lane| {
+                lane.iter().any(|id| {
+                    let entry = state.deliveries.get(id).and_then(|p| state.entries.get(&p.entry));
+                    entry.is_some_and(overdue)
+                })
+            })
+            .filter_map(|lane| lane.front().copied())
+            .filter(|id| state.deliveries.get(id).is_some_and(|p| p.claimed))
+            .collect()
+    }
+
+    fn max_waiting(&self) -> Option<usize> {
+        Some(self.limits.waiting)
+    }
+
+    fn close(&self) {
+        let mut state = self.lock();
+        state.closed = true;
+        state.drop_receipts();
+    }
+}
+
+impl State {
+    fn next(&mut self) -> u64 {
+        self.last += 1;
+        self.last
+    }
+
+    fn claim(&mut self, action: &str, at_most: usize) -> Vec<Claimed> {
+        let Some(lanes) = self.actions.get_mut(action) else { return Vec::new() };
+        let mut claimed = Vec::new();
+        while claimed.len() < at_most {
+            let Some(id) = lanes.claimable.pop_first() else { break };
+            let Some(pending) = self.deliveries.get_mut(&id) else { continue };
+            let Some(open) = self.entries.get(&pending.entry) else { continue };
+            pending.claimed = true;
+            claimed.push(Claimed {
+                id,
+                key: match &pending.lane {
+                    Lane::Key(key) => Some(key.clone()),
+                    Lane::Alone(_) => None,
+                },
+                event: Event {
+                    received: open.received.clone(),
+                    notification: open.notification.clone(),
+                    rule: pending.rule.clone(),
+                },
+                attempts: pending.attempts,
+            });
+        }
+        claimed
+    }
+
+    /// Takes a delivery out of its lane; the next of its key becomes claimable.
+    fn remove(&mut self, id: DeliveryId) -> Option<Pending> {
+        let pending = self.deliveries.remove(&id)?;
+        if let Some(lanes) = self.actions.get_mut(&pending.action) {
+            lanes.claimable.remove(&id);
+            if let Some(lane) = lanes.by_key.get_mut(&pending.lane) {
+                lane.retain(|other| *other != id);
+                match lane.front() {
+                    Some(next) => {
+                        lanes.claimable.insert(*next);
+                    }
+                    None => {
+                        lanes.by_key.remove(&pending.lane);
+                    }
+                }
+            }
+        }
+        Some(pending)
+    }
+
+    /// One outcome less to wait for; with the last one the receipt completes.
+    fn finish(&mut self, pending: &Pending, returned: bool) {
+        let Some(open) = self.entries.get_mut(&pending.entry) else { return };
+        open.outstanding -= 1;
+        open.returned |= returned;
+        if returned {
+            self.returned.insert(open.identity.clone(), pending.attempts);
+        }
+        if open.outstanding > 0 {
+            return;
+        }
+        let Some(mut open) = self.entries.remove(&pending.entry) else { return };
+        self.identities.remove(&open.identity);
+        let settle = if open.returned { Settle::Requeue } else { Settle::Acknowledge };
+        if settle == Settle::Acknowledge {
+            self.finished.insert(open.identity, ());
+        }
+        if let Some(receipt) = open.receipt.take() {
+            // Nobody waits any more: the connection is gone, and the message comes again.
+            let _ = receipt.send(settle);
+        }
+    }
+
+    fn drop_receipts(&mut self) {
+        for open in self.entries.values_mut() {
+            open.receipt = None;
+        }
+    }
+}
+
+impl Identity {
+    fn of(received: &Received, notification: &Notification) -> Self {
+        Self {
+            queue: received.origin.queue.clone(),
+            id: notification.unique_id.clone().or_else(|| notification.message_id.clone()),
+            digest: received.digest(),
+        }
+    }
+}
+
+/// The latest things, a bounded number of them.
+#[derive(Debug)]
+struct Recent<K, V> {
+    values: HashMap<K, V>,
+    order: VecDeque<K>,
+}
+
+impl<K, V> Default for Recent<K, V> {
+    fn default() -> Self {
+        Self { values: HashMap::new(), order: VecDeque::new() }
+    }
+}
+
+impl<K: Clone + Eq + Hash, V> Recent<K, V> {
+    /// More than any window holds, so that what a lost connection brings back is recognised.
+    const KEPT: usize = 8192;
+
+    fn insert(&mut self, key: K, value: V) {
+        if self.values.insert(key.clone(), value).is_none() {
+            self.order.push_back(key);
+        }
+        if self.order.len() > Self::KEPT
+            && let Some(oldest) = self.order.pop_front()
+        {
+            self.values.remove(&oldest);
+        }
+    }
+
+    fn get(&self, key: &K) -> Option<&V> {
+        self.values.get(key)
+    }
+
+    fn take(&mut self, key: &K) -> Option<V> {
+        self.values.remove(key)
+    }
+}
+
+fn log_dead_letter(open: &Open, pending: &Pending, reason: &str) {
+    let (notification, origin) = (&open.notification, &open.received.origin);
+    let line = json!({
+        "dead_letter": {
+            "rule": &*pending.rule,
+            "action": &*pending.action,
+            "reason": reason,
+            "queue": &*origin.queue,
+            "exchange": origin.exchange,
+            "routing_key": origin.routing_key,
+            "message_id": notification.message_id,
+            "event_type": notification.event_type,
+            "publisher_id": notification.publisher_id,
+            "timestamp": notification.timestamp,
+            "payload": mask_secrets(&notification.payload),
+        }
+    });
+    tracing::error!("{line}");
+}
+
+#[cfg(test)]
+mod tests;

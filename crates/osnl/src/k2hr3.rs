@@ -1,0 +1,19 @@
+//! What runs under the name k2hr3_osnl, unchanged for whoever configured it.
+//!
+//! [k2hr3_osnl](https://github.com/yahoojapan/k2hr3_osnl) is the Python daemon that deletes an instance
+//! from the roles of K2HR3 when OpenStack says that the instance, or its port, is gone. A file written for
+//! its last version, 1.0.8, runs here with the same meaning, option for option. Where that meaning was a
+//! defect (a default URL without its colon, documented words that were refused, values checked only when
+//! the first message was already lost) this module does what the manual says, and says so: as a
+//! [`Warning`](crate::config::Warning) if the file relied on it, in the documentation of the field
+//! otherwise.
+//!
+//! [`Conf`] is the configuration, whole and checked; [`Conf::from_path`] is its `K2hr3Conf(path)`.
+
+mod conf;
+mod meaning;
+
+pub use conf::{
+    ApiUrl, ApiUrlError, ApiUrlPart, Conf, ConfError, Executor, K2hr3Options, Level, Loaded, LogFile,
+    NotificationOptions, Scheme,
+};

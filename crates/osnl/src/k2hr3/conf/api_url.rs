@@ -1,0 +1,306 @@
+//! `api_url`: where DELETE is sent, kept byte for byte.
+//!
+//! The request line of k2hr3_osnl repeats the path as it stands in the file (`/v1/r%6fle`, a trailing
+//! slash), so this is no normalising URL type: it takes the text apart and keeps the pieces.
+
+use std::fmt;
+use std::net::Ipv6Addr;
+
+use hyper::http::uri::{Authority, PathAndQuery};
+
+/// `http` or `https`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Scheme {
+    /// Without TLS; port 80 unless given.
+    Http,
+    /// With TLS; port 443 unless given.
+    Https,
+}
+
+/// An absolute http or https URL without user information and fragment.
+///
+/// Display gives it as written, but for the scheme, which is in lower case, and for a missing path, which
+/// becomes `/`.
+#[derive(Clone, PartialEq, Eq)]
+pub struct ApiUrl {
+    scheme: Scheme,
+    authority: String,
+    host: String,
+    port: Option<u16>,
+    path_and_query: String,
+}
+
+/// The part of a URL that an error is about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ApiUrlPart {
+    /// What stands before `://`.
+    Scheme,
+    /// A login before the host.
+    UserInformation,
+    /// The name or address.
+    Host,
+    /// The number behind the host.
+    Port,
+    /// From the first `/` on.
+    Path,
+    /// From the first `?` on.
+    Query,
+    /// From the first `#` on.
+    Fragment,
+}
+
+/// Why a text is no [`ApiUrl`]. Names the part and repeats nothing: a wrong URL may hold a login.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{problem}; {allowed}")]
+pub struct ApiUrlError {
+    /// Which part is wrong.
+    pub part: ApiUrlPart,
+    /// What is wrong.
+    pub problem: &'static str,
+    /// What would be right.
+    pub allowed: &'static str,
+}
+
+impl ApiUrl {
+    /// Takes a URL apart.
+    ///
+    /// # Errors
+    /// The first part that is wrong, from left to right.
+    pub fn parse(text: &str) -> Result<Self, ApiUrlError> {
+        let (scheme, rest) = match text.split_once("://") {
+            Some((scheme, rest)) if scheme.eq_ignore_ascii_case("http") => (Scheme::Http, rest),
+            Some((scheme, rest)) if scheme.eq_ignore_ascii_case("https") => (Scheme::Https, rest),
+            Some(_) | None => {
+                return refuse(
+                    ApiUrlPart::Scheme,
+                    "the scheme must be http or https",
+                    "begin with http:// or https://",
+                );
+            }
+        };
+        let (authority, tail) = rest.split_at(rest.find(['/', '?', '#']).unwrap_or(rest.len()));
+        if authority.contains('@') {
+            return refuse(
+                ApiUrlPart::UserInformation,
+                "user information is not allowed",
+                "leave out what stands before the @ of the host",
+            );
+        }
+        let (host, authority, port) = split_authority(authority)?;
+        if tail.contains('#') {
+            return refuse(
+                ApiUrlPart::Fragment,
+                "a fragment is not allowed",
+                "leave out the # and what follows",
+            );
+        }
+        let slash = if tail.starts_with('/') { "" } else { "/" };
+        let path_and_query = format!("{slash}{tail}");
+        // hyper's own judgement: what it takes as it stands goes over the wire as it stands.
+        if PathAndQuery::try_from(path_and_query.as_str()).is_err()
+            || !path_and_query.bytes().all(|b| b.is_ascii_graphic())
+        {
+            let bad = path_and_query.find(|c: char| !c.is_ascii_graphic()).unwrap_or(0);
+            let query = path_and_query.find('?').is_some_and(|query| query < bad);
+            return refuse(
+                if query { ApiUrlPart::Query } else { ApiUrlPart::Path },
+                if query {
+                    "the query holds a character that no URL may"
+                } else {
+                    "the path holds a character that no URL may"
+                },
+                "write blanks, control and non-ASCII characters percent-encoded (a blank is %20)",
+            );
+        }
+        Ok(Self { scheme, authority, host, port, path_and_query })
+    }
+
+    /// `http` or `https`.
+    pub fn scheme(&self) -> Scheme {
+        self.scheme
+    }
+
+    /// The name or address to connect to, an IPv6 address without its brackets.
+    pub fn host(&self) -> &str {
+        &self.host
+    }
+
+    /// The port to connect to: as written, else 80 or 443.
+    pub fn port(&self) -> u16 {
+        self.port.unwrap_or(match self.scheme {
+            Scheme::Http => 80,
+            Scheme::Https => 443,
+        })
+    }
+
+    /// Host and port as written, for the `Host` header: the port only if the file gives it, an IPv6 address
+    /// in brackets.
+    pub fn authority(&self) -> &str {
+        &self.authority
+    }
+
+    /// Path and query as written; begins with `/`.
+    pub fn path_and_query(&self) -> &str {
+        &self.path_and_query
+    }
+
+    /// Whether there is a query already, so that further parameters are joined with `&`.
+    pub fn has_query(&self) -> bool {
+        self.path_and_query.contains('?')
+    }
+}
+
+impl fmt::Display for ApiUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let scheme = match self.scheme {
+            Scheme::Http => "http",
+            Scheme::Https => "https",
+        };
+        write!(f, "{scheme}://{}{}", self.authority, self.path_and_query)
+    }
+}
+
+impl fmt::Debug for ApiUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "ApiUrl({self})")
+    }
+}
+
+/// Host without brackets, authority for the `Host` header, port if written.
+fn split_authority(text: &str) -> Result<(String, String, Option<u16>), ApiUrlError> {
+    let (written, port) = match text.rfind(':') {
+        // A colon inside the brackets of an IPv6 address separates no port.
+        Some(colon) if !text[colon..].contains(']') => (&text[..colon], Some(&text[colon + 1..])),
+        Some(_) | None => (text, None),
+    };
+    if written.is_empty() {
+        return refuse(ApiUrlPart::Host, "the host is missing", "write its name or address behind ://");
+    }
+    let (host, good) = match written.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')) {
+        Some(address) => (address, address.parse::<Ipv6Addr>().is_ok()),
+        None => {
+            (written, written.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'.' | b'_')))
+        }
+    };
+    if !good || Authority::try_from(written).is_err() {
+        return refuse(
+            ApiUrlPart::Host,
+            "the host is neither a name nor an address",
+            "a name has letters, digits, dots and dashes; an IPv6 address stands in brackets, without a zone",
+        );
+    }
+    // `host:` is `host`, for Python's client as for RFC 3986.
+    let Some(port) = port.filter(|port| !port.is_empty()) else {
+        return Ok((host.to_owned(), written.to_owned(), None));
+    };
+    match port.parse::<u16>() {
+        Ok(number) if number > 0 && port.bytes().all(|b| b.is_ascii_digit()) => {
+            Ok((host.to_owned(), text.to_owned(), Some(number)))
+        }
+        Ok(_) | Err(_) => {
+            refuse(ApiUrlPart::Port, "the port is no port number", "write a number from 1 to 65535")
+        }
+    }
+}
+
+fn refuse<T>(part: ApiUrlPart, problem: &'static str, allowed: &'static str) -> Result<T, ApiUrlError> {
+    Err(ApiUrlError { part, problem, allowed })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_pieces_are_kept_as_written() {
+        let check = |text: &str, host: &str, port: u16, authority: &str, path: &str| {
+            let url = ApiUrl::parse(text).expect(text);
+            let pieces = (url.host(), url.port(), url.authority(), url.path_and_query());
+            assert_eq!(pieces, (host, port, authority, path), "{text}");
+        };
+        check("https://localhost/v1/role", "localhost", 443, "localhost", "/v1/role");
+        check("http://127.0.0.1:18080/v1/role", "127.0.0.1", 18080, "127.0.0.1:18080", "/v1/role");
+        check("http://k2hr3-api.example.com/", "k2hr3-api.example.com", 80, "k2hr3-api.example.com", "/");
+        check("http://K2HR3_api", "K2HR3_api", 80, "K2HR3_api", "/");
+        check("HTTPS://h:443/", "h", 443, "h:443", "/");
+        check("http://h:080/", "h", 80, "h:080", "/");
+        check("http://h:/x", "h", 80, "h", "/x");
+        check("http://[::1]/v1", "::1", 80, "[::1]", "/v1");
+        check("https://[2001:DB8::1]:8443", "2001:DB8::1", 8443, "[2001:DB8::1]:8443", "/");
+        check("http://h/v1/r%6fle/", "h", 80, "h", "/v1/r%6fle/");
+        check("http://h//v1/./../role//", "h", 80, "h", "//v1/./../role//");
+        check("http://h/a%2Fb%zz", "h", 80, "h", "/a%2Fb%zz");
+        check("http://h/a@b:c", "h", 80, "h", "/a@b:c");
+        check("http://h/v1?a=b", "h", 80, "h", "/v1?a=b");
+        check("http://h?a=b?c", "h", 80, "h", "/?a=b?c");
+    }
+
+    #[test]
+    fn every_wrong_part_is_named() {
+        let check = |text: &str, part: ApiUrlPart| {
+            assert_eq!(ApiUrl::parse(text).map_err(|e| e.part), Err(part), "{text:?}");
+        };
+        for text in
+            ["", "https//localhost/v1/role", "localhost", "ftp://h/", "://h/", " http://h/", "http:/h"]
+        {
+            check(text, ApiUrlPart::Scheme);
+        }
+        for text in [
+            "http://",
+            "http:///v1",
+            "http://:80/",
+            "http://?a",
+            "http://#",
+            "http://h h/",
+            "http://h\u{e9}/",
+            "http://[::1/",
+            "http://::1/",
+            "http://[::1%25eth0]/",
+            "http://[h]/",
+            "http://h]/",
+            "http://a:1:2/",
+            "http://[::1]x:2/",
+            "http://h\\p/",
+            "http://h%41/",
+        ] {
+            check(text, ApiUrlPart::Host);
+        }
+        for text in [
+            "http://h:0/",
+            "http://h:65536/",
+            "http://h:+80/",
+            "http://h:-1/",
+            "http://h:8o/",
+            "http://h: 80/",
+        ] {
+            check(text, ApiUrlPart::Port);
+        }
+        for text in ["http://u:p@h/", "http://@h/", "http://u@h"] {
+            check(text, ApiUrlPart::UserInformation);
+        }
+        for text in ["http://h/#", "http://h/a?b#c", "http://h#x"] {
+            check(text, ApiUrlPart::Fragment);
+        }
+        for text in [
+            "http://h/a b",
+            "http://h/a\nb",
+            "http://h/a\u{7f}",
+            "http://h/\u{e9}",
+            "http://h/a\tb",
+            "http://h/<",
+        ] {
+            check(text, ApiUrlPart::Path);
+        }
+        for text in ["http://h/?a b", "http://h/?\u{e9}"] {
+            check(text, ApiUrlPart::Query);
+        }
+    }
+
+    #[test]
+    fn display_gives_back_what_was_written() {
+        for text in ["https://localhost/v1/role", "http://[::1]:80/r%6fle/?a=b"] {
+            assert_eq!(ApiUrl::parse(text).expect(text).to_string(), text);
+        }
+        assert_eq!(ApiUrl::parse("HTTP://h").expect("a URL").to_string(), "http://h/");
+    }
+}

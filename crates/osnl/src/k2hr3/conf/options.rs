@@ -1,0 +1,158 @@
+//! The options of a `k2hr3_osnl.conf`, grouped as in the file.
+//!
+//! Names are those of the file, so that `conf.k2hr3.api_url` is what it was in Python. "k2hr3_osnl" in
+//! the documentation of a field is version 1.0.8.
+
+use std::path::PathBuf;
+
+use osnl_model::{Pattern, TransportUrl};
+
+use super::api_url::ApiUrl;
+
+/// A checked `k2hr3_osnl.conf`. The fields of `[DEFAULT]` stand here, the other groups have their own.
+/// Printing it (Debug) shows no password.
+#[derive(Clone, Debug)]
+pub struct Conf {
+    /// How much this program logs. Default: info (the manual says warning).
+    ///
+    /// In the file: debug, info, warn, error, notset, in lower case, and `warning`, which the manual calls
+    /// the default and k2hr3_osnl refused. `critical` is a word of the command line only.
+    pub debug_level: Level,
+    /// Where the log goes. Default: `sys.stderr`.
+    pub log_file: LogFile,
+    /// How much the libraries log. Default: warn.
+    ///
+    /// In the file: debug, info, warn, error and, other than in k2hr3_osnl, `warning` (without it the sample
+    /// in the manual does not start).
+    pub libs_debug_level: Level,
+    /// `[oslo_messaging_notifications]`: what is listened to.
+    pub oslo_messaging_notifications: NotificationOptions,
+    /// `[k2hr3]`: what is called.
+    pub k2hr3: K2hr3Options,
+}
+
+/// `[oslo_messaging_notifications]`: which messages of which broker.
+#[derive(Clone, Debug)]
+pub struct NotificationOptions {
+    /// Only messages whose event type matches from its start. Default: `^port\.delete\.end$`.
+    pub event_type: Pattern,
+    /// Only messages whose publisher matches from its start. Default: `^network.*$`.
+    pub publisher_id: Pattern,
+    /// Top-level keys of the context that must be texts and match. Default: none.
+    pub context: Vec<(String, Pattern)>,
+    /// The same for the metadata (`message_id`, `timestamp`). Default: none.
+    pub metadata: Vec<(String, Pattern)>,
+    /// The same for the payload. Default: none.
+    pub payload: Vec<(String, Pattern)>,
+    /// The broker. Default: `rabbit://guest:guest@127.0.0.1:5672/`.
+    ///
+    /// Drivers: rabbit, and kombu as another name of it. `kafka` is refused for now. k2hr3_osnl failed when
+    /// a password held `%2F`; this does not.
+    pub transport_url: TransportUrl,
+    /// The topic, one name; the queue is bound with `<topic>.info`. Default: notifications.
+    pub topic: String,
+    /// The topic exchange. Default: neutron.
+    pub exchange: String,
+    /// Accepted and without effect. Default: threading.
+    pub executor: Executor,
+    /// The name of the queue, shared by all daemons that use it. Default: `k2hr3_osnl`.
+    pub pool: String,
+    /// Whether a message may go back to the queue. Default: true. With false, the result "requeue"
+    /// acknowledges the message.
+    pub allow_requeue: bool,
+}
+
+/// `[k2hr3]`: how the role API is called.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct K2hr3Options {
+    /// The URL that DELETE is sent to. Default: `https://localhost/v1/role`.
+    ///
+    /// k2hr3_osnl's own default lacked the colon, so a file without this option lost every message; it
+    /// looked at the URL when a message arrived, cut host names at a dash and refused IPv6. Here a bad URL is
+    /// refused at the load, and those hosts work.
+    pub api_url: ApiUrl,
+    /// Seconds, at least 1, for each operation on the connection rather than for the whole call.
+    /// Default: 30.
+    pub timeout_seconds: u32,
+    /// How often a call is repeated after the first one. Default: 5.
+    ///
+    /// The manual calls it `retries` (default 3), which k2hr3_osnl ignored; here both names count, and
+    /// `max_retries` wins. A negative number acts as 0.
+    pub max_retries: u32,
+    /// Seconds before each repetition. Default: 60.
+    pub retry_interval_seconds: u32,
+    /// Whether the server's certificate *and its name* go unchecked. Default: false.
+    pub allow_self_signed_cert: bool,
+    /// Whether a message whose call failed goes back to the queue. Default: false.
+    pub requeue_on_error: bool,
+}
+
+/// How much is logged.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Level {
+    /// Everything.
+    Debug,
+    /// What happens.
+    Info,
+    /// What may need attention.
+    Warn,
+    /// What failed.
+    Error,
+    /// No level of its own: the one above counts, which is warn.
+    Notset,
+}
+
+impl Level {
+    /// The level a word of the file stands for.
+    pub(super) fn from_word(word: &str) -> Option<Self> {
+        match word {
+            "debug" => Some(Self::Debug),
+            "info" => Some(Self::Info),
+            "warn" | "warning" => Some(Self::Warn),
+            "error" => Some(Self::Error),
+            "notset" => Some(Self::Notset),
+            _ => None,
+        }
+    }
+
+    /// The level that the argument of `-d` or `-l` stands for: debug, info, warn, error, and critical, which
+    /// acts as warn as it did in k2hr3_osnl.
+    pub fn from_flag(word: &str) -> Option<Self> {
+        match word {
+            "debug" => Some(Self::Debug),
+            "info" => Some(Self::Info),
+            "warn" | "critical" => Some(Self::Warn),
+            "error" => Some(Self::Error),
+            _ => None,
+        }
+    }
+
+    /// The word as k2hr3_osnl writes it in a file.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Debug => "debug",
+            Self::Info => "info",
+            Self::Warn => "warn",
+            Self::Error => "error",
+            Self::Notset => "notset",
+        }
+    }
+}
+
+/// Where the log goes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum LogFile {
+    /// The word `sys.stderr`.
+    Stderr,
+    /// Anything else is a path; `sys.stdout` too is a file of that name.
+    Path(PathBuf),
+}
+
+/// The words that k2hr3_osnl started with. Neither has an effect here.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Executor {
+    /// `threading`
+    Threading,
+    /// `eventlet`
+    Eventlet,
+}

@@ -1,0 +1,21 @@
+//! The recorded files of k2hr3_osnl, every message's exact text, and that no password is in any.
+
+mod messages;
+mod recorded;
+mod redaction;
+
+use super::{Conf, ConfError, Loaded};
+
+fn load(text: &str) -> Result<Loaded, ConfError> {
+    Conf::from_text("k.conf", text)
+}
+
+/// A file of which everything but these lines is well.
+fn with(group: &str, lines: &str) -> String {
+    let url = if group == "k2hr3" { "" } else { "[k2hr3]\napi_url = http://h/\n" };
+    format!("[{group}]\n{lines}\n{url}")
+}
+
+fn warnings(loaded: &Loaded) -> Vec<String> {
+    loaded.warnings.iter().map(ToString::to_string).collect()
+}

@@ -1,0 +1,158 @@
+//! The files that k2hr3_osnl 1.0.8 was run with, and what its configuration object said.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use osnl_model::{Pattern, TransportUrl};
+use serde_json::{Value as Json, json};
+
+use super::super::*;
+
+fn folder() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fixtures/k2hr3/conf")
+}
+
+/// What we do on purpose other than k2hr3_osnl: the option and our value for it.
+fn ours(file: &str) -> Vec<(&'static str, &'static str, Json)> {
+    match file {
+        // The documented default has its colon.
+        "08-empty.conf" => vec![("k2hr3", "api_url", json!("https://localhost/v1/role"))],
+        // The documented word is accepted, the documented option counts.
+        "06-all-options-documented.conf" => {
+            vec![("DEFAULT", "libs_debug_level", json!("warn")), ("k2hr3", "max_retries", json!(3))]
+        }
+        "10-bad-debug-level.conf" => vec![("DEFAULT", "debug_level", json!("warn"))],
+        "09-unknown-keys.conf" => vec![("k2hr3", "max_retries", json!(1))],
+        // A negative number acts as 0.
+        "15-syntax-corners.conf" => vec![("k2hr3", "max_retries", json!(0))],
+        _ => vec![],
+    }
+}
+
+#[test]
+fn recorded_files_mean_what_they_meant() {
+    let expected = fs::read_to_string(folder().join("expected.json")).unwrap();
+    let expected: Json = serde_json::from_str(&expected).unwrap();
+    let files = expected["files"].as_object().unwrap();
+    let found = fs::read_dir(folder()).unwrap().filter(|entry| {
+        entry.as_ref().unwrap().path().extension().is_some_and(|extension| extension == "conf")
+    });
+    assert_eq!(found.count(), files.len());
+    for (file, recorded) in files {
+        let loaded = Conf::from_path(&folder().join(file));
+        if let Some(lines) = refused(file) {
+            let error = loaded.err().unwrap_or_else(|| panic!("{file} must be refused"));
+            let found: Vec<_> = error.errors().iter().map(|error| error.0.line.unwrap()).collect();
+            assert_eq!(found, lines, "{file}: {error}");
+            continue;
+        }
+        let conf = loaded.unwrap_or_else(|error| panic!("{file}: {error}")).conf;
+        let mut values = recorded["library"]["values"].clone();
+        for (group, option, value) in ours(file) {
+            assert_ne!(values[group][option], value, "{file}: {option} is no difference");
+            values[group][option] = value;
+        }
+        let url = values["oslo_messaging_notifications"]["transport_url"].take();
+        let url = TransportUrl::parse(url.as_str().unwrap()).unwrap();
+        assert_eq!(format!("{:?}", conf.oslo_messaging_notifications.transport_url), format!("{url:?}"));
+        assert_eq!(as_recorded(&conf), values, "{file}");
+    }
+}
+
+/// The lines that are wrong in the files we refuse.
+fn refused(file: &str) -> Option<&'static [u32]> {
+    match file {
+        // Accepted by k2hr3_osnl if Kafka's client is installed; not supported here yet.
+        "04-kafka-requeue-default.conf" => Some(&[3]),
+        "11-bad-types.conf" => Some(&[3, 7, 8]),
+        "12-bad-no-section.conf" => Some(&[1, 3]),
+        // Accepted by k2hr3_osnl, and then no message gets through.
+        "13-bad-api-url.conf" => Some(&[6]),
+        "14-bad-transport.conf" => Some(&[2]),
+        _ => None,
+    }
+}
+
+fn as_recorded(conf: &Conf) -> Json {
+    let on = &conf.oslo_messaging_notifications;
+    let dict = |pairs: &[(String, Pattern)]| match pairs {
+        [] => Json::Null,
+        pairs => json!(pairs.iter().map(|(k, v)| (k.as_str(), v.as_str())).collect::<BTreeMap<_, _>>()),
+    };
+    json!({
+        "DEFAULT": {
+            "debug_level": conf.debug_level.as_str(),
+            "log_file": match &conf.log_file {
+                LogFile::Stderr => Path::new("sys.stderr"),
+                LogFile::Path(path) => path,
+            },
+            "libs_debug_level": conf.libs_debug_level.as_str(),
+        },
+        "oslo_messaging_notifications": {
+            "event_type": on.event_type.as_str(),
+            "publisher_id": on.publisher_id.as_str(),
+            "context": dict(&on.context),
+            "metadata": dict(&on.metadata),
+            "payload": dict(&on.payload),
+            "transport_url": null,
+            "topic": on.topic,
+            "exchange": on.exchange,
+            "executor": match on.executor {
+                Executor::Threading => "threading",
+                Executor::Eventlet => "eventlet",
+            },
+            "pool": on.pool,
+            "allow_requeue": on.allow_requeue,
+        },
+        "k2hr3": {
+            "api_url": conf.k2hr3.api_url.to_string(),
+            "timeout_seconds": conf.k2hr3.timeout_seconds,
+            "max_retries": conf.k2hr3.max_retries,
+            "retry_interval_seconds": conf.k2hr3.retry_interval_seconds,
+            "allow_self_signed_cert": conf.k2hr3.allow_self_signed_cert,
+            "requeue_on_error": conf.k2hr3.requeue_on_error,
+        },
+    })
+}
+
+#[test]
+fn warnings_of_the_recorded_files() {
+    let check = |file: &str, expected: &[&str]| {
+        let text = fs::read_to_string(folder().join(file)).unwrap();
+        let loaded = Conf::from_text(file, &text).unwrap_or_else(|error| panic!("{error}"));
+        let found: Vec<String> = loaded.warnings.iter().map(ToString::to_string).collect();
+        assert_eq!(found, expected, "{file}");
+    };
+    for file in ["01-minimal-neutron", "02-nova-versioned", "03-nova-legacy", "05-several-hosts-vhost"] {
+        check(&format!("{file}.conf"), &[]);
+    }
+    for file in ["06-all-options-documented", "07-all-options-registered", "10-bad-debug-level"] {
+        check(&format!("{file}.conf"), &[]);
+    }
+    check(
+        "08-empty.conf",
+        &[
+            "08-empty.conf: [k2hr3] api_url: not set, https://localhost/v1/role is used; write the URL of your role API (k2hr3_osnl's default lacked a colon and failed for every message)",
+        ],
+    );
+    check(
+        "09-unknown-keys.conf",
+        &[
+            "09-unknown-keys.conf:3: [DEFAULT] debug: unknown option, ignored",
+            "09-unknown-keys.conf:4: [DEFAULT] log_dir: unknown option, ignored",
+            "09-unknown-keys.conf:5: [DEFAULT] log_level: unknown option, ignored",
+            "09-unknown-keys.conf:6: [DEFAULT] colour: unknown option, ignored",
+            "09-unknown-keys.conf:10: [oslo_messaging_notifications] driver: unknown option, ignored",
+            "09-unknown-keys.conf:12: [oslo_messaging_rabbit]: driver options are not applied yet, nor did k2hr3_osnl apply them; the driver's defaults are in effect",
+            "09-unknown-keys.conf:19: [k2hr3] api-url: unknown option, ignored; did you mean api_url?",
+            "09-unknown-keys.conf:21: [elsewhere]: unknown section, ignored",
+        ],
+    );
+    check(
+        "15-syntax-corners.conf",
+        &[
+            "15-syntax-corners.conf:8: [oslo_messaging_notifications] exchange: the name has blanks around it or line ends in it, and is used like that; put it behind the `=`, on one line",
+            "15-syntax-corners.conf:15: [k2hr3] max_retries: a negative number acts as 0; write 0 to make each call once",
+        ],
+    );
+}

@@ -1,0 +1,29 @@
+//! The OpenStack Notification Listener as a library.
+//!
+//! The way of one notification goes through these modules in this order, one way only:
+//!
+//! ```text
+//! transport ─► listener ─► endpoint (rule engine) ─► journal ─► delivery ─► action
+//!                 ▲                                     │
+//!                 └───────── receipt: settle ◄──────────┘
+//! ```
+//!
+//! - [`listener`] owns connecting and settling; [`received`] is a message with its origin.
+//! - [`endpoint`] and [`rule`] decide what a message asks for.
+//! - [`journal`] keeps it until it is done; its receipt tells the listener when to acknowledge.
+//! - [`delivery`] owns attempts, pauses, order per resource, and holds a target that is down.
+//! - [`action`] is one attempt at the outside world.
+//! - [`k2hr3`] is what the replacement of k2hr3_osnl needs; [`config`] reads oslo.config's dialect.
+
+pub mod action;
+pub mod config;
+pub mod daemon;
+pub mod delivery;
+pub mod endpoint;
+pub mod journal;
+pub mod k2hr3;
+pub mod listener;
+pub mod metrics;
+pub mod received;
+pub mod rule;
+pub mod shutdown;

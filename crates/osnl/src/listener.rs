@@ -1,0 +1,315 @@
+//! The listener's loop, the only place that owns connecting: connect, poll, dispatch, settle, back off.
+//!
+//! ```text
+//! Connecting { attempt } ──► Listening ──► Draining ──► Stopped
+//!        ▲                      │
+//!        └──── connection lost ─┘
+//! ```
+//!
+//! Of each message the head is read first. What nobody wants is acknowledged at once, with neither a
+//! task nor an allocation of its own. What is wanted goes to the [`Endpoint`], and is settled when its
+//! receipt completes; up to `prefetch` receipts are open at once, and the window coalesces the
+//! acknowledgements. No message is acknowledged on an error path.
+
+mod backoff;
+mod state;
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use futures_util::stream::FuturesUnordered;
+use futures_util::{FutureExt, StreamExt};
+use osnl_model::{Priority, Target};
+use osnl_transport::{
+    Batch, BoxFuture, Consumer, IncomingMessage, ListenOptions, Subscription, Transport, TransportError,
+    Window,
+};
+use tokio::sync::watch;
+
+use self::backoff::Backoff;
+pub use self::state::ListenerState;
+use crate::endpoint::Endpoint;
+use crate::journal::{Receipt, Settle};
+use crate::metrics::Counters;
+use crate::received::{Received, with_head};
+use crate::shutdown::Shutdown;
+
+/// What to listen to, and how.
+pub struct ListenerConfig {
+    /// The listener's name in the configuration.
+    pub name: Arc<str>,
+    /// Exchanges, topics and priorities.
+    pub targets: Vec<(Target, Priority)>,
+    /// Pool, prefetch, declarations.
+    pub options: ListenOptions,
+    /// Whether a refused login or virtual host at the very start ends the program, as it does with
+    /// oslo.messaging, instead of being tried again.
+    pub refused_access_is_fatal: bool,
+}
+
+/// One subscription, kept up. See the [module](self).
+pub struct Listener {
+    config: ListenerConfig,
+    transport: Arc<dyn Transport>,
+    endpoint: Arc<dyn Endpoint>,
+    counters: Arc<Counters>,
+    state: watch::Sender<ListenerState>,
+}
+
+/// A message handed over, until its receipt completes.
+type Open = BoxFuture<'static, (IncomingMessage, Settle)>;
+
+impl Listener {
+    /// A listener that has not begun.
+    #[must_use]
+    pub fn new(
+        config: ListenerConfig,
+        transport: Arc<dyn Transport>,
+        endpoint: Arc<dyn Endpoint>,
+        counters: Arc<Counters>,
+    ) -> Self {
+        Self {
+            config,
+            transport,
+            endpoint,
+            counters,
+            state: watch::Sender::new(ListenerState::Connecting { attempt: 0 }),
+        }
+    }
+
+    /// What it is doing, as it changes.
+    #[must_use]
+    pub fn state(&self) -> watch::Receiver<ListenerState> {
+        self.state.subscribe()
+    }
+
+    /// Listens until told to drain; then takes nothing new and settles what is open.
+    ///
+    /// # Errors
+    /// Access was refused at the start and [`ListenerConfig::refused_access_is_fatal`] is set, or the
+    /// error is one that no further attempt can mend.
+    pub async fn run(self, shutdown: Shutdown) -> Result<(), TransportError> {
+        let mut lost_at = None;
+        let result = loop {
+            let consumer = match self.connect(&shutdown, lost_at.is_none()).await {
+                Ok(Some(consumer)) => consumer,
+                Ok(None) => break Ok(()),
+                Err(error) => break Err(error),
+            };
+            self.announce(consumer.subscription(), lost_at);
+            self.state.send_replace(ListenerState::Listening);
+            let mut session = Session::new(&self, consumer);
+            match session.run(&shutdown).await {
+                Ok(()) => {
+                    session.consumer.close().await;
+                    break Ok(());
+                }
+                Err(error) => {
+                    lost_at = Some(Instant::now());
+                    tracing::warn!(
+                        listener.name = &*self.config.name,
+                        unsettled = session.window.unsettled(),
+                        "{error}; connecting again, the broker delivers what is unsettled again"
+                    );
+                }
+            }
+        };
+        self.state.send_replace(ListenerState::Stopped);
+        result
+    }
+
+    /// Tries until it is connected; `None` when told to stop.
+    async fn connect(
+        &self,
+        shutdown: &Shutdown,
+        first: bool,
+    ) -> Result<Option<Box<dyn Consumer>>, TransportError> {
+        let mut backoff = Backoff::new();
+        for attempt in 1.. {
+            self.state.send_replace(ListenerState::Connecting { attempt });
+            let listen = self.transport.listen(&self.config.targets, &self.config.options);
+            let error = tokio::select! {
+                biased;
+                () = shutdown.drain.cancelled() => return Ok(None),
+                result = listen => match result {
+                    Ok(consumer) => {
+                        if !first {
+                            self.counters.reconnects.increment();
+                        }
+                        return Ok(Some(consumer));
+                    }
+                    Err(error) => error,
+                },
+            };
+            let fatal =
+                first && attempt == 1 && self.config.refused_access_is_fatal && error.is_refused_access();
+            if fatal || !error.is_recoverable() {
+                return Err(error);
+            }
+            let pause = backoff.after(&error);
+            tracing::warn!(
+                listener.name = &*self.config.name,
+                attempt,
+                "{error}; trying again in {:.1} s",
+                pause.as_secs_f64()
+            );
+            tokio::select! {
+                biased;
+                () = shutdown.drain.cancelled() => return Ok(None),
+                () = tokio::time::sleep(pause) => {}
+            }
+        }
+        Ok(None)
+    }
+
+    /// Says what was found, and what a broker that was away has lost.
+    fn announce(&self, found: &Subscription, lost_at: Option<Instant>) {
+        let listener = &*self.config.name;
+        let queues = found.queues().join(", ");
+        for binding in &found.bindings {
+            tracing::debug!(
+                listener.name = listener,
+                "queue {} bound to exchange {} with key {}",
+                binding.queue,
+                binding.exchange,
+                binding.routing_key
+            );
+        }
+        tracing::info!(
+            listener.name = listener,
+            queue.name = queues,
+            queue.waiting = found.waiting,
+            "listening at {}",
+            found.host
+        );
+        for remark in &found.remarks {
+            tracing::info!(listener.name = listener, "{remark}");
+        }
+        if found.other_consumers > 0 {
+            tracing::warn!(
+                listener.name = listener,
+                queue.name = queues,
+                "{} other consumer(s) on this queue take a share of its messages; a pool of its own gets all of them",
+                found.other_consumers
+            );
+        }
+        match lost_at {
+            Some(lost_at) if found.created => tracing::warn!(
+                listener.name = listener,
+                queue.name = queues,
+                "the queue was gone and has been made anew: what waited in it, and what was published in the {:.1} s \
+                 since the connection was lost, is lost; a queue and an exchange that are declared durable keep it",
+                lost_at.elapsed().as_secs_f64()
+            ),
+            Some(lost_at) => tracing::info!(
+                listener.name = listener,
+                "back after {:.1} s; the queue kept its messages",
+                lost_at.elapsed().as_secs_f64()
+            ),
+            None if found.durable == Some(false) => tracing::warn!(
+                listener.name = listener,
+                queue.name = queues,
+                "the queue is transient, as k2hr3_osnl declares it: a restart of the broker loses what waits in it; \
+                 a queue of this name that is declared durable beforehand is used as it is"
+            ),
+            None => {}
+        }
+    }
+}
+
+/// One connection's life.
+struct Session<'a> {
+    listener: &'a Listener,
+    consumer: Box<dyn Consumer>,
+    window: Window,
+    open: FuturesUnordered<Open>,
+    batch: Batch,
+}
+
+impl<'a> Session<'a> {
+    fn new(listener: &'a Listener, consumer: Box<dyn Consumer>) -> Self {
+        let window = Window::new(consumer.subscription().epoch);
+        let prefetch = usize::from(listener.config.options.prefetch);
+        Self { listener, consumer, window, open: FuturesUnordered::new(), batch: Batch::with_limit(prefetch) }
+    }
+
+    /// Until drained, or the connection is lost.
+    async fn run(&mut self, shutdown: &Shutdown) -> Result<(), TransportError> {
+        let prefetch = usize::from(self.listener.config.options.prefetch);
+        let mut draining = false;
+        while !(draining && self.open.is_empty()) {
+            let room = prefetch.saturating_sub(self.open.len());
+            let (endpoint, consumer, batch) = (&self.listener.endpoint, &mut self.consumer, &mut self.batch);
+            let poll = async {
+                batch.set_limit(endpoint.reserve(room).await);
+                consumer.poll(batch).await
+            };
+            tokio::select! {
+                biased;
+                () = shutdown.abort.cancelled() => break,
+                () = shutdown.drain.cancelled(), if !draining => {
+                    draining = true;
+                    self.listener.state.send_replace(ListenerState::Draining);
+                    self.consumer.quiesce().await?;
+                }
+                Some((message, settle)) = self.open.next() => {
+                    self.settle(message, settle);
+                    while let Some(Some((message, settle))) = self.open.next().now_or_never() {
+                        self.settle(message, settle);
+                    }
+                }
+                polled = poll, if !draining && room > 0 => {
+                    self.dispatch();
+                    polled?;
+                }
+            }
+            self.flush().await?;
+        }
+        self.flush().await
+    }
+
+    async fn flush(&mut self) -> Result<(), TransportError> {
+        if self.window.due() > 0 {
+            self.consumer.flush(&mut self.window).await?;
+        }
+        Ok(())
+    }
+
+    fn dispatch(&mut self) {
+        let Listener { config, endpoint, counters, .. } = self.listener;
+        self.window.admit(&self.batch);
+        counters.received.add(self.batch.len() as u64);
+        let mut unmatched = 0;
+        for message in self.batch.drain() {
+            let receipt = match with_head(&message, |head| endpoint.wants(head)) {
+                Ok(false) => {
+                    unmatched += 1;
+                    // Cannot be stale: it came over the connection whose window this is.
+                    let _ = self.window.acknowledge(message);
+                    continue;
+                }
+                Ok(true) => endpoint.notify(Received::of(&message, &config.name)),
+                Err(error) => endpoint.unreadable(Received::of(&message, &config.name), error.to_string()),
+            };
+            self.open.push(open(message, receipt));
+        }
+        counters.unmatched.add(unmatched);
+    }
+
+    fn settle(&mut self, message: IncomingMessage, settle: Settle) {
+        let stale = match settle {
+            Settle::Acknowledge => self.window.acknowledge(message),
+            Settle::Requeue => self.window.requeue(message),
+            // Dropped: it stays unsettled and goes back with the connection.
+            Settle::Leave => Ok(()),
+        };
+        debug_assert!(stale.is_ok(), "a session's messages are those of its window");
+    }
+}
+
+fn open(message: IncomingMessage, receipt: Receipt) -> Open {
+    Box::pin(async move {
+        let settle = receipt.await;
+        (message, settle)
+    })
+}

@@ -1,0 +1,55 @@
+//! How long to wait between two attempts to connect.
+
+use std::time::Duration;
+
+use osnl_transport::TransportError;
+
+/// A broker that is away is tried about once a second, so that the first message comes within a
+/// second of its return; one that refuses us is tried less and less often, up to every 30 s.
+#[derive(Debug)]
+pub(super) struct Backoff {
+    refusals: u32,
+}
+
+const ROUND: Duration = Duration::from_secs(1);
+const LONGEST: Duration = Duration::from_secs(30);
+
+impl Backoff {
+    pub(super) fn new() -> Self {
+        Self { refusals: 0 }
+    }
+
+    /// The pause after this failure; up to a fifth is taken off at random, so that many daemons do
+    /// not knock at the same instant.
+    pub(super) fn after(&mut self, error: &TransportError) -> Duration {
+        let pause = if error.is_refused_access() {
+            self.refusals = self.refusals.saturating_add(1);
+            ROUND.saturating_mul(2u32.saturating_pow(self.refusals - 1)).min(LONGEST)
+        } else {
+            self.refusals = 0;
+            ROUND
+        };
+        pause.mul_f64(1.0 - 0.2 * fastrand::f64())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_refused_connection_is_tried_each_second_and_a_refused_login_ever_less_often() {
+        let refused =
+            TransportError::LoginRefused { host: "h".into(), user: "u".into(), reason: "403".into() };
+        let away = TransportError::Connect { host: "h".into(), reason: "refused".into() };
+        let mut backoff = Backoff::new();
+        let mut check = |error: &TransportError, longest: f64| {
+            let pause = backoff.after(error).as_secs_f64();
+            assert!((longest * 0.8..=longest).contains(&pause), "{pause} against {longest}");
+        };
+        (0..10).for_each(|_| check(&away, 1.0));
+        [1.0, 2.0, 4.0, 8.0, 16.0, 30.0, 30.0].into_iter().for_each(|longest| check(&refused, longest));
+        check(&away, 1.0);
+        check(&refused, 1.0);
+    }
+}

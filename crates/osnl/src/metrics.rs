@@ -1,0 +1,70 @@
+//! What happened so far, counted. Read by the summary at the end and, later, by `/metrics`.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+
+macro_rules! counters {
+    ($($(#[$doc:meta])* $name:ident,)*) => {
+        /// The process's counters; each only grows.
+        #[derive(Debug, Default)]
+        pub struct Counters {
+            $($(#[$doc])* pub $name: Counter,)*
+        }
+
+        impl Counters {
+            /// Every counter with its name, in reading order.
+            #[must_use]
+            pub fn snapshot(&self) -> Vec<(&'static str, u64)> {
+                vec![$((stringify!($name), self.$name.get()),)*]
+            }
+        }
+    };
+}
+
+counters! {
+    /// Messages taken from the broker, redeliveries included.
+    received,
+    /// Messages that no rule wanted.
+    unmatched,
+    /// Messages that a rule wanted.
+    matched,
+    /// Messages whose body could not be read; set aside.
+    unreadable,
+    /// Redelivered messages that were still in work or just finished: no second event.
+    adopted,
+    /// Attempts begun.
+    attempts,
+    /// Attempts that failed.
+    failures,
+    /// Deliveries whose effect is done.
+    delivered,
+    /// Deliveries for which there was nothing to do.
+    nothing_to_do,
+    /// Deliveries given up: dead letters.
+    dead,
+    /// Messages given back to the broker.
+    returned,
+    /// Connections opened after the first.
+    reconnects,
+}
+
+/// One number that grows.
+#[derive(Debug, Default)]
+pub struct Counter(AtomicU64);
+
+impl Counter {
+    /// One more.
+    pub fn increment(&self) {
+        self.add(1);
+    }
+
+    /// `n` more.
+    pub fn add(&self, n: u64) {
+        self.0.fetch_add(n, Ordering::Relaxed);
+    }
+
+    /// The number so far.
+    #[must_use]
+    pub fn get(&self) -> u64 {
+        self.0.load(Ordering::Relaxed)
+    }
+}

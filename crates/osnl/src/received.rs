@@ -1,0 +1,82 @@
+//! A message that has arrived: its bytes, and where they came from.
+
+use std::borrow::Cow;
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use bytes::Bytes;
+use osnl_model::{BodyDigest, DecodeError, Head, Notification, plain_body, read_head};
+use osnl_transport::{IncomingMessage, Properties};
+
+/// Where a message came from.
+#[derive(Clone, Debug)]
+pub struct Origin {
+    /// The listener's name in the configuration.
+    pub listener: Arc<str>,
+    /// The queue it was taken from.
+    pub queue: Arc<str>,
+    /// The exchange it was published to.
+    pub exchange: String,
+    /// `<topic>.<priority>`.
+    pub routing_key: String,
+    /// Whether the broker had delivered it before.
+    pub redelivered: bool,
+    /// When it reached us.
+    pub received: SystemTime,
+}
+
+/// A message as it arrived. Everything later works from these bytes.
+#[derive(Clone, Debug)]
+pub struct Received {
+    /// The body, compressed or not.
+    pub body: Bytes,
+    /// How to read the body.
+    pub properties: Properties,
+    /// Where it came from.
+    pub origin: Origin,
+}
+
+impl Received {
+    /// Takes note of a message without taking it from its window.
+    #[must_use]
+    pub fn of(message: &IncomingMessage, listener: &Arc<str>) -> Self {
+        Self {
+            body: message.body.clone(),
+            properties: message.properties.clone(),
+            origin: Origin {
+                listener: listener.clone(),
+                queue: message.queue.clone(),
+                exchange: message.exchange.clone(),
+                routing_key: message.routing_key.clone(),
+                redelivered: message.redelivered,
+                received: SystemTime::now(),
+            },
+        }
+    }
+
+    /// Reads all of it.
+    ///
+    /// # Errors
+    /// The body is compressed or encoded in a way that is not known, or is no notification.
+    pub fn decode(&self) -> Result<Notification, DecodeError> {
+        Notification::decode(&plain_body(&self.body, &self.properties.content_info())?)
+    }
+
+    /// The digest of the bytes as they came.
+    #[must_use]
+    pub fn digest(&self) -> BodyDigest {
+        BodyDigest::of(&self.body)
+    }
+}
+
+/// The head of a message, read without building anything of the payload; `with` gets it.
+///
+/// # Errors
+/// As [`Received::decode`], as far as the head is concerned.
+pub(crate) fn with_head<T>(
+    message: &IncomingMessage,
+    with: impl FnOnce(&Head<'_>) -> T,
+) -> Result<T, DecodeError> {
+    let plain: Cow<'_, [u8]> = plain_body(&message.body, &message.properties.content_info())?;
+    Ok(with(&read_head(&plain)?))
+}

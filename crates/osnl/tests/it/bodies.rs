@@ -1,0 +1,87 @@
+//! Every recorded message, readable or not, goes through the daemon and is settled.
+
+use std::sync::Arc;
+
+use base64::Engine as _;
+use osnl_model::parse_python_json;
+use osnl_testkit::{Sink, fixture};
+use osnl_transport::Properties;
+use serde_json::Value;
+
+use crate::harness::{QUEUE, Running, bound_broker, conf, instance, port_deleted, publish, publish_raw};
+
+/// Cases of `fixtures/wire` that cannot be read, by number; all others can.
+const UNREADABLE: [&str; 21] = [
+    "35", "36", "37", "38", "39", "40", "41", "43", "44", "45", "46", "47", "48", "49", "50", "51", "52",
+    "56", "57", "61", "63",
+];
+/// Wanted by its head, but its payload is nested deeper than anything real: unreadable too.
+const TOO_DEEP: &str = "64";
+
+fn properties(case: &Value) -> Properties {
+    let text = |value: &Value| value.as_str().map(|text| text.to_owned().into());
+    Properties {
+        content_type: text(&case["properties"]["content_type"]),
+        content_encoding: text(&case["properties"]["content_encoding"]),
+        compression: case["headers"]["compression"].as_str().map(str::to_owned),
+    }
+}
+
+/// The recorded messages by file name, in order.
+pub(crate) fn wire_cases() -> Vec<(String, Value)> {
+    let mut names: Vec<String> = std::fs::read_dir(fixture::path("wire"))
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+        .filter(|name| name.ends_with(".json"))
+        .collect();
+    names.sort();
+    // The recording of Python's NaN holds one itself.
+    let read = |name: &String| parse_python_json(&fixture::text(&format!("wire/{name}"))).unwrap();
+    names
+        .into_iter()
+        .map(|name| {
+            let case = read(&name);
+            (name, case)
+        })
+        .collect()
+}
+
+/// The bytes as they sat in the queue.
+pub(crate) fn body(case: &Value) -> Vec<u8> {
+    match case["body_text"].as_str() {
+        Some(text) => text.as_bytes().to_vec(),
+        None => base64::prelude::BASE64_STANDARD.decode(case["body_base64"].as_str().unwrap()).unwrap(),
+    }
+}
+
+#[test]
+fn every_recorded_body_is_settled_and_what_cannot_be_read_is_set_aside_once() {
+    let sink = Sink::start();
+    let conf = conf(&sink.url("/v1/role"), "");
+    let broker = bound_broker(&conf);
+    let daemon = Running::start(&conf, Arc::new(broker.transport()));
+    let cases = wire_cases();
+    assert!(cases.len() >= 65);
+    for (name, case) in &cases {
+        let before = daemon.counters.snapshot();
+        publish_raw(&broker, &body(case), properties(case));
+        // A message that comes after it has passed: the first has not stopped the line.
+        publish(&broker, &port_deleted(&instance(1), "10.0.0.1"));
+        let count = |name: &str, in_: &[(&str, u64)]| in_.iter().find(|(n, _)| *n == name).unwrap().1;
+        daemon.wait_until(name, |c| c.received.get() == count("received", &before) + 2);
+        daemon.wait_until(name, |c| {
+            c.unreadable.get() + c.unmatched.get() + c.delivered.get() + c.dead.get()
+                == ["unreadable", "unmatched", "delivered", "dead"]
+                    .iter()
+                    .map(|n| count(n, &before))
+                    .sum::<u64>()
+                    + 2
+        });
+        let unreadable = daemon.counters.unreadable.get() - count("unreadable", &before);
+        let number = name.split('-').next().unwrap();
+        let expected = UNREADABLE.contains(&number) || number == TOO_DEEP;
+        assert_eq!(unreadable, u64::from(expected), "{name}");
+    }
+    daemon.stop().unwrap();
+    assert_eq!(broker.ready(QUEUE), 0);
+}

@@ -1,0 +1,133 @@
+//! A daemon that runs on its own thread while the test looks on.
+
+use std::sync::Arc;
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use osnl::daemon::Ended;
+use osnl::delivery::DeliverySettings;
+use osnl::k2hr3::Conf;
+use osnl::metrics::Counters;
+use osnl::shutdown::Shutdown;
+use osnl_model::{Priority, Target};
+use osnl_testkit::wait_until;
+use osnl_transport::{MemoryBroker, Properties, Transport, TransportError};
+use serde_json::{Value, json};
+
+/// Longer than anything here takes, shorter than anybody waits.
+pub(crate) const SOON: Duration = Duration::from_secs(20);
+pub(crate) const QUEUE: &str = "k2hr3_osnl";
+
+/// A configuration whose retries do not keep a test waiting.
+pub(crate) fn conf(api_url: &str, more: &str) -> Conf {
+    let text = format!("[k2hr3]\napi_url = {api_url}\n{more}");
+    Conf::from_text("test.conf", &text).unwrap().conf
+}
+
+/// The file's settings with pauses of hundredths of a second.
+pub(crate) fn quick(conf: &Conf) -> DeliverySettings {
+    let mut settings = conf.delivery();
+    settings.policy.initial = Duration::from_millis(20);
+    settings.policy.max = Duration::from_millis(100);
+    settings
+}
+
+pub(crate) struct Running {
+    pub(crate) shutdown: Shutdown,
+    pub(crate) counters: Arc<Counters>,
+    thread: Option<JoinHandle<Result<Ended, TransportError>>>,
+}
+
+impl Running {
+    pub(crate) fn start(conf: &Conf, transport: Arc<dyn Transport>) -> Self {
+        Self::start_with(conf, quick(conf), Duration::from_secs(10), transport)
+    }
+
+    pub(crate) fn start_with(
+        conf: &Conf,
+        settings: DeliverySettings,
+        drain_deadline: Duration,
+        transport: Arc<dyn Transport>,
+    ) -> Self {
+        let counters = Arc::new(Counters::default());
+        let daemon = conf.daemon_with(transport, &counters, settings).unwrap();
+        let shutdown = Shutdown::new();
+        let told = shutdown.clone();
+        let thread = std::thread::spawn(move || {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+            runtime.block_on(daemon.run(&told, drain_deadline))
+        });
+        Self { shutdown, counters, thread: Some(thread) }
+    }
+
+    pub(crate) fn wait_until(&self, what: &str, mut done: impl FnMut(&Counters) -> bool) {
+        wait_until(SOON, what, || done(&self.counters));
+    }
+
+    /// Drains, and answers how it ended.
+    pub(crate) fn stop(mut self) -> Result<Ended, TransportError> {
+        self.shutdown.drain.cancel();
+        self.join()
+    }
+
+    /// Waits for it to end by itself.
+    pub(crate) fn join(&mut self) -> Result<Ended, TransportError> {
+        self.thread.take().unwrap().join().unwrap()
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.shutdown.drain.cancel();
+        self.shutdown.abort.cancel();
+        if let Some(thread) = self.thread.take() {
+            // A test that has failed already need not hear of this.
+            let _ = thread.join();
+        }
+    }
+}
+
+/// An instance's uuid that tells its number.
+pub(crate) fn instance(n: usize) -> String {
+    format!("12345678-1234-5678-1234-{n:012}")
+}
+
+/// neutron's `port.delete.end` for an instance's port with this address.
+pub(crate) fn port_deleted(instance: &str, address: &str) -> Value {
+    json!({"port": {"device_id": instance, "device_owner": "compute:nova", "fixed_ips": [{"ip_address": address}]}})
+}
+
+/// A body as the driver `messagingv2` frames it; each has an id of its own.
+pub(crate) fn framed(publisher_id: &str, event_type: &str, payload: &Value) -> String {
+    static LAST: std::sync::atomic::AtomicU64 = std::sync::atomic::AtomicU64::new(0);
+    let id = LAST.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+    // serde_json sorts keys, so this also takes the reading of heads off its fast path.
+    let inner = json!({
+        "message_id": format!("m{id}"), "publisher_id": publisher_id, "event_type": event_type,
+        "priority": "INFO", "payload": payload, "timestamp": "2026-11-20 06:36:22.662155",
+        "_unique_id": format!("u{id}"),
+    });
+    json!({"oslo.version": "2.0", "oslo.message": inner.to_string()}).to_string()
+}
+
+/// Publishes into the broker that a daemon listens to; the queue must be there.
+pub(crate) fn publish(broker: &MemoryBroker, payload: &Value) {
+    let body = framed("network.node1", "port.delete.end", payload);
+    let taken = broker.publish(&Target::new("neutron", "notifications"), &Priority::Info, body);
+    assert_eq!(taken, 1, "a queue is bound");
+}
+
+/// Publishes any bytes as they are.
+pub(crate) fn publish_raw(broker: &MemoryBroker, body: &[u8], properties: Properties) {
+    broker.publish_raw("neutron", "notifications.info", body.to_vec().into(), properties);
+}
+
+/// A broker with the queue declared and bound already, so that nothing published early is gone.
+pub(crate) fn bound_broker(conf: &Conf) -> MemoryBroker {
+    let broker = MemoryBroker::new();
+    let listener = conf.listener();
+    let transport = broker.transport();
+    let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+    drop(runtime.block_on(transport.listen(&listener.targets, &listener.options)).unwrap());
+    broker
+}

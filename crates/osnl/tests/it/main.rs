@@ -1,0 +1,8 @@
+//! The library against real parts: a real HTTP target, and a real RabbitMQ with the real oslo.messaging.
+#![expect(clippy::unwrap_used, reason = "in a test a panic is the report")]
+
+mod bodies;
+mod harness;
+mod memory;
+mod rabbit;
+mod vectors;

@@ -1,0 +1,309 @@
+//! The whole daemon on the in-process broker, against a target that fails in every way.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use osnl::daemon::Ended;
+use osnl_testkit::{Reply, Sink, wait_until};
+use serde_json::json;
+
+use crate::harness::{QUEUE, Running, SOON, bound_broker, conf, instance, port_deleted, publish, quick};
+
+/// The requests' instances, in order.
+fn asked_for(sink: &Sink) -> Vec<String> {
+    let cuk = |target: &str| target.split("cuk=").nth(1).unwrap().split('&').next().unwrap().to_owned();
+    sink.requests().iter().map(|request| cuk(&request.target)).collect()
+}
+
+/// One message survives this failure of the target; the retry that succeeds is a success.
+fn survives(failures: Vec<Reply>, more: &str, attempts: usize) {
+    let sink = Sink::start();
+    sink.script(failures.clone());
+    let conf = conf(&sink.url("/v1/role"), more);
+    let broker = bound_broker(&conf);
+    let daemon = Running::start(&conf, Arc::new(broker.transport()));
+    publish(&broker, &port_deleted(&instance(1), "10.0.0.1"));
+    daemon.wait_until("delivered", |c| c.delivered.get() == 1);
+    assert_eq!(sink.requests().len(), attempts, "{failures:?}");
+    assert_eq!(daemon.stop().unwrap(), Ended::Drained);
+    // Acknowledged: nothing went back.
+    assert_eq!(broker.ready(QUEUE), 0);
+}
+
+#[test]
+fn a_target_that_fails_and_comes_back_gets_its_request() {
+    survives(vec![], "", 1);
+    survives(vec![Reply::Status(500), Reply::Status(503)], "", 3);
+    survives(vec![Reply::Status(429)], "", 2);
+    survives(vec![Reply::Status(400), Reply::Status(403)], "", 3);
+    survives(vec![Reply::Reset], "", 2);
+    survives(vec![Reply::CloseWithoutReply, Reply::CloseWithoutReply], "", 3);
+    survives(vec![Reply::Garbage], "", 2);
+    survives(vec![Reply::ShortBody], "", 2);
+    survives(vec![Reply::Hang], "timeout_seconds = 1\n", 2);
+}
+
+#[test]
+fn a_refused_connection_is_held_until_the_target_is_there() {
+    let sink = Sink::start();
+    let conf = conf(&sink.url("/v1/role"), "");
+    sink.stop();
+    let broker = bound_broker(&conf);
+    let daemon = Running::start(&conf, Arc::new(broker.transport()));
+    for n in 0..20 {
+        publish(&broker, &port_deleted(&instance(n), "10.0.0.1"));
+    }
+    daemon.wait_until("some attempts have failed", |c| c.failures.get() >= 5);
+    assert_eq!(daemon.counters.dead.get(), 0);
+    assert_eq!(daemon.counters.delivered.get(), 0);
+    sink.restart();
+    daemon.wait_until("all are delivered", |c| c.delivered.get() == 20);
+    assert_eq!(sink.requests().len(), 20);
+    daemon.stop().unwrap();
+    assert_eq!(broker.ready(QUEUE), 0);
+}
+
+#[test]
+fn retry_after_is_obeyed() {
+    let sink = Sink::start();
+    sink.script(vec![Reply::StatusWith {
+        status: 503,
+        headers: vec![
+            ("Retry-After".to_owned(), "1".to_owned()),
+            ("Content-Length".to_owned(), "0".to_owned()),
+        ],
+        body: Vec::new(),
+    }]);
+    let conf = conf(&sink.url("/v1/role"), "");
+    let broker = bound_broker(&conf);
+    let daemon = Running::start(&conf, Arc::new(broker.transport()));
+    publish(&broker, &port_deleted(&instance(1), "10.0.0.1"));
+    daemon.wait_until("delivered", |c| c.delivered.get() == 1);
+    let requests = sink.requests();
+    assert!(requests[1].at.duration_since(requests[0].at) >= Duration::from_secs(1));
+    daemon.stop().unwrap();
+}
+
+#[test]
+fn a_failing_instance_keeps_its_order_and_holds_up_no_other() {
+    let sink = Sink::start();
+    let broken = instance(0);
+    let reply = broken.clone();
+    sink.reply_when(move |request| request.target.contains(&reply).then_some(Reply::Status(500)));
+    let conf = conf(&sink.url("/v1/role"), "");
+    let broker = bound_broker(&conf);
+    let daemon = Running::start(&conf, Arc::new(broker.transport()));
+    publish(&broker, &port_deleted(&broken, "10.0.0.1"));
+    publish(&broker, &port_deleted(&broken, "10.0.0.2"));
+    sink.wait_for(1, SOON);
+    for n in 1..=30 {
+        publish(&broker, &port_deleted(&instance(n), "10.0.0.1"));
+    }
+    daemon.wait_until("the others are delivered", |c| c.delivered.get() == 30);
+    // The second message of the broken one has not been tried before its first.
+    assert!(sink.requests().iter().all(|request| !request.target.contains("10.0.0.2")));
+    sink.reply_when(|_| None);
+    daemon.wait_until("the broken one too", |c| c.delivered.get() == 32);
+    let last: Vec<String> = sink.requests().iter().rev().take(2).map(|r| r.target.clone()).collect();
+    assert!(last[1].contains("10.0.0.1") && last[0].contains("10.0.0.2"), "{last:?}");
+    daemon.stop().unwrap();
+    assert_eq!(broker.ready(QUEUE), 0);
+}
+
+#[test]
+fn messages_of_one_instance_are_delivered_in_order_and_others_beside_them() {
+    let sink = Sink::start();
+    let conf = conf(&sink.url("/v1/role"), "");
+    let broker = bound_broker(&conf);
+    let daemon = Running::start(&conf, Arc::new(broker.transport()));
+    for n in 0..200 {
+        publish(&broker, &port_deleted(&instance(n % 7), &format!("10.0.0.{n}")));
+    }
+    daemon.wait_until("all are delivered", |c| c.delivered.get() == 200);
+    for key in 0..7 {
+        let addresses: Vec<u32> = sink
+            .requests()
+            .iter()
+            .filter(|request| request.target.contains(&instance(key)))
+            .map(|request| {
+                request.target.split("10.0.0.").nth(1).unwrap().split('%').next().unwrap().parse().unwrap()
+            })
+            .collect();
+        assert!(addresses.is_sorted(), "{addresses:?}");
+    }
+    daemon.stop().unwrap();
+}
+
+#[test]
+fn refusals_are_bounded_by_max_retries_and_end_as_a_dead_letter() {
+    let sink = Sink::start();
+    sink.reply_with(Reply::Status(400));
+    let conf = conf(&sink.url("/v1/role"), "max_retries = 2\n");
+    let broker = bound_broker(&conf);
+    let daemon = Running::start(&conf, Arc::new(broker.transport()));
+    publish(&broker, &port_deleted(&instance(1), "10.0.0.1"));
+    daemon.wait_until("given up", |c| c.dead.get() == 1);
+    assert_eq!(sink.requests().len(), 3);
+    daemon.stop().unwrap();
+    assert_eq!(broker.ready(QUEUE), 0);
+}
+
+#[test]
+fn requeue_on_error_gives_back_to_the_broker_and_never_in_a_hot_loop() {
+    let sink = Sink::start();
+    sink.reply_with(Reply::Status(403));
+    let conf = conf(&sink.url("/v1/role"), "max_retries = 1\nrequeue_on_error = True\n");
+    let broker = bound_broker(&conf);
+    let mut settings = quick(&conf);
+    settings.policy.initial = Duration::from_millis(100);
+    settings.policy.max = Duration::from_millis(400);
+    settings.policy.jitter = 0.0;
+    let daemon = Running::start_with(&conf, settings, SOON, Arc::new(broker.transport()));
+    publish(&broker, &port_deleted(&instance(1), "10.0.0.1"));
+    daemon.wait_until("it went round", |c| c.returned.get() >= 3);
+    let requests = sink.requests();
+    // Two attempts, then one more for each round, none sooner than the pause before it.
+    for pair in requests.windows(2) {
+        assert!(pair[1].at.duration_since(pair[0].at) >= Duration::from_millis(100));
+    }
+    assert_eq!(daemon.counters.dead.get(), 0);
+    daemon.stop().unwrap();
+    assert_eq!(broker.ready(QUEUE), 1);
+}
+
+#[test]
+fn the_same_refusal_for_five_instances_holds_the_target_and_burns_nothing_more() {
+    let sink = Sink::start();
+    sink.reply_with(Reply::Status(403));
+    let conf = conf(&sink.url("/v1/role"), "max_retries = 3\n");
+    let broker = bound_broker(&conf);
+    let daemon = Running::start(&conf, Arc::new(broker.transport()));
+    for n in 0..40 {
+        publish(&broker, &port_deleted(&instance(n), "10.0.0.1"));
+    }
+    // With sixteen at once and then single probes: far fewer than 40 x 4.
+    daemon.wait_until("probes go on", |c| c.attempts.get() >= 25);
+    assert_eq!(daemon.counters.dead.get(), 0);
+    sink.reply_with(Reply::Status(204));
+    daemon.wait_until("all are delivered", |c| c.delivered.get() == 40);
+    daemon.stop().unwrap();
+    assert_eq!(broker.ready(QUEUE), 0);
+}
+
+#[test]
+fn a_message_is_acknowledged_only_after_its_outcome() {
+    let sink = Sink::start();
+    sink.reply_with(Reply::Hang);
+    let conf = conf(&sink.url("/v1/role"), "");
+    let broker = bound_broker(&conf);
+    let daemon = Running::start(&conf, Arc::new(broker.transport()));
+    publish(&broker, &port_deleted(&instance(1), "10.0.0.1"));
+    publish(&broker, &json!({"port": {"device_id": "reserved_dhcp_port", "device_owner": "network:dhcp"}}));
+    sink.wait_for(1, SOON);
+    daemon.wait_until("the other is done", |c| c.nothing_to_do.get() == 1);
+    // The connection goes: what was not acknowledged is there again, the other is not.
+    broker.set_down(true);
+    wait_until(SOON, "the message is back in its queue", || broker.ready(QUEUE) == 1);
+    drop(daemon);
+    assert_eq!(broker.ready(QUEUE), 1);
+}
+
+#[test]
+fn a_lost_connection_makes_no_second_request_for_what_is_in_work_or_done() {
+    let sink = Sink::start();
+    sink.reply_with(Reply::Status(500));
+    let conf = conf(&sink.url("/v1/role"), "");
+    let broker = bound_broker(&conf);
+    let daemon = Running::start(&conf, Arc::new(broker.transport()));
+    for n in 0..10 {
+        publish(&broker, &port_deleted(&instance(n), "10.0.0.1"));
+    }
+    daemon.wait_until("they are in work", |c| c.matched.get() == 10 && c.failures.get() > 0);
+    for round in 1..=3 {
+        broker.disconnect_all();
+        daemon.wait_until("all ten are adopted", |c| c.adopted.get() == round * 10);
+    }
+    sink.reply_with(Reply::Status(204));
+    daemon.wait_until("all are delivered", |c| c.delivered.get() == 10);
+    assert_eq!(daemon.counters.reconnects.get(), 3);
+    assert_eq!(daemon.stop().unwrap(), Ended::Drained);
+    assert_eq!(broker.ready(QUEUE), 0);
+    let mut last_ten: Vec<String> = asked_for(&sink).into_iter().rev().take(10).collect();
+    last_ten.sort();
+    assert_eq!(last_ten, (0..10).map(instance).collect::<Vec<_>>(), "each delivered once");
+}
+
+#[test]
+fn draining_finishes_what_is_under_way_and_gives_back_the_rest() {
+    let sink = Sink::start();
+    let conf = conf(&sink.url("/v1/role"), "");
+    let broker = bound_broker(&conf);
+    sink.reply_with(Reply::Status(500));
+    let daemon = Running::start(&conf, Arc::new(broker.transport()));
+    for n in 0..5 {
+        publish(&broker, &port_deleted(&instance(n), "10.0.0.1"));
+    }
+    daemon.wait_until("they wait", |c| c.failures.get() >= 2);
+    assert_eq!(daemon.stop().unwrap(), Ended::Drained);
+    assert_eq!(broker.ready(QUEUE), 5);
+}
+
+#[test]
+fn a_drain_that_takes_too_long_ends_and_gives_back() {
+    let sink = Sink::start();
+    sink.reply_with(Reply::Hang);
+    let conf = conf(&sink.url("/v1/role"), "");
+    let broker = bound_broker(&conf);
+    let daemon =
+        Running::start_with(&conf, quick(&conf), Duration::from_millis(300), Arc::new(broker.transport()));
+    publish(&broker, &port_deleted(&instance(1), "10.0.0.1"));
+    sink.wait_for(1, SOON);
+    assert_eq!(daemon.stop().unwrap(), Ended::DeadlinePassed);
+    assert_eq!(broker.ready(QUEUE), 1);
+}
+
+#[test]
+fn an_abort_ends_at_once_and_gives_back() {
+    let sink = Sink::start();
+    sink.reply_with(Reply::Hang);
+    let conf = conf(&sink.url("/v1/role"), "");
+    let broker = bound_broker(&conf);
+    let daemon = Running::start(&conf, Arc::new(broker.transport()));
+    publish(&broker, &port_deleted(&instance(1), "10.0.0.1"));
+    sink.wait_for(1, SOON);
+    daemon.shutdown.drain.cancel();
+    daemon.shutdown.abort.cancel();
+    assert_eq!(daemon.stop().unwrap(), Ended::Aborted);
+    assert_eq!(broker.ready(QUEUE), 1);
+}
+
+#[test]
+fn a_broker_that_is_away_at_the_start_is_waited_for() {
+    let sink = Sink::start();
+    let conf = conf(&sink.url("/v1/role"), "");
+    let broker = bound_broker(&conf);
+    broker.set_down(true);
+    let daemon = Running::start(&conf, Arc::new(broker.transport()));
+    publish(&broker, &port_deleted(&instance(1), "10.0.0.1"));
+    broker.set_down(false);
+    daemon.wait_until("delivered", |c| c.delivered.get() == 1);
+    daemon.stop().unwrap();
+}
+
+#[test]
+fn the_same_instance_deleted_by_three_services_is_three_requests_in_order() {
+    let sink = Sink::start();
+    let conf = conf(
+        &sink.url("/v1/role"),
+        "[oslo_messaging_notifications]\nevent_type = ^.*$\npublisher_id = ^.*$\n",
+    );
+    let broker = bound_broker(&conf);
+    let daemon = Running::start(&conf, Arc::new(broker.transport()));
+    publish(&broker, &port_deleted(&instance(1), "10.0.0.1"));
+    publish(&broker, &json!({"nova_object.data": {"uuid": instance(1)}}));
+    publish(&broker, &json!({"instance_id": instance(1)}));
+    let requests = sink.wait_for(3, SOON);
+    assert!(requests[0].target.ends_with("%5D"));
+    assert!(requests[1].target.ends_with(&instance(1)));
+    daemon.stop().unwrap();
+}

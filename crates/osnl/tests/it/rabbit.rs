@@ -1,0 +1,348 @@
+//! The whole daemon on a real RabbitMQ, fed by the real oslo.messaging.
+
+use std::sync::Arc;
+
+use osnl::daemon::Ended;
+use osnl::k2hr3::Conf;
+use osnl_model::TransportUrl;
+use osnl_testkit::{
+    Binding, Broker, Exchange, Notice, Options, Prepared, Publisher, Queue, Raw, Reply, Sink, Upstream,
+    Vhost, fixture, wait_until,
+};
+use osnl_transport::{Transport, TransportError, transport};
+use serde_json::Value;
+
+use crate::bodies::{body, wire_cases};
+use crate::harness::{QUEUE, Running, SOON, conf, instance, port_deleted};
+use crate::vectors::assert_as_recorded;
+
+fn rabbit(url: &str) -> Arc<dyn Transport> {
+    transport(&TransportUrl::parse(url).unwrap()).unwrap().into()
+}
+
+/// A daemon that listens: its queue is there.
+fn listening(conf: &Conf, vhost: &Vhost) -> Running {
+    let daemon = Running::start(conf, rabbit(&vhost.url()));
+    let queue = &conf.oslo_messaging_notifications.pool;
+    wait_until(SOON, "the daemon consumes", || {
+        vhost.list_queues().iter().any(|q| q.name == *queue && q.consumers == 1)
+    });
+    daemon
+}
+
+fn settled(vhost: &Vhost) {
+    wait_until(SOON, "everything is acknowledged", || vhost.queue_depth(QUEUE) == Some((0, 0)));
+}
+
+fn notice(payload: Value) -> Notice {
+    Notice { payload, ..Notice::default() }
+}
+
+fn ports(range: std::ops::Range<usize>) -> Vec<Notice> {
+    range.map(|n| notice(port_deleted(&instance(n), "10.0.0.1"))).collect()
+}
+
+/// How often each of the instances was asked for.
+fn effects(sink: &Sink, instances: std::ops::Range<usize>) -> Vec<usize> {
+    let requests = sink.requests();
+    instances.map(|n| requests.iter().filter(|r| r.target.contains(&instance(n))).count()).collect()
+}
+
+#[test]
+fn the_three_kinds_in_both_framings_give_the_recorded_requests() {
+    let recorded = fixture::json("k2hr3/requests.json");
+    let vector =
+        |id: &str| recorded["vectors"].as_array().unwrap().iter().find(|v| v["id"] == id).unwrap().clone();
+    // As in the manual's three configuration files.
+    let kinds = [
+        ("neutron-v4-v6", "", "neutron", "notifications"),
+        (
+            "nova-versioned",
+            "event_type = ^instance\\.delete\\.end$\npublisher_id = ^nova-compute:.*$\n\
+             topic = versioned_notifications\nexchange = nova\n",
+            "nova",
+            "versioned_notifications",
+        ),
+        (
+            "nova-legacy",
+            "event_type = ^compute\\.instance\\.delete\\.end$\npublisher_id = ^compute.*$\nexchange = nova\n",
+            "nova",
+            "notifications",
+        ),
+    ];
+    for (id, options, exchange, topic) in kinds {
+        let vhost = Broker::shared().vhost(id);
+        let sink = Sink::start();
+        let conf = conf(&sink.url("/v1/role"), &format!("[oslo_messaging_notifications]\n{options}"));
+        let daemon = listening(&conf, &vhost);
+        let vector = vector(id);
+        let mut publisher = Publisher::start(&vhost.url(), Options::default());
+        for (n, driver) in ["messaging", "messagingv2"].into_iter().enumerate() {
+            let mut notice = Notice {
+                exchange: exchange.to_owned(),
+                topic: topic.to_owned(),
+                driver: driver.to_owned(),
+                publisher_id: vector["publisher_id"].as_str().unwrap().to_owned(),
+                event_type: vector["event_type"].as_str().unwrap().to_owned(),
+                payload: vector["payload"].clone(),
+                ..Notice::default()
+            };
+            publisher.notify(&notice);
+            // Of another priority, type or publisher: none of ours.
+            notice.priority = "warn".to_owned();
+            publisher.notify(&notice);
+            notice.priority = "info".to_owned();
+            publisher.notify(&Notice { event_type: "x.delete.start".to_owned(), ..notice.clone() });
+            publisher.notify(&Notice { publisher_id: "someone.else".to_owned(), ..notice });
+            let made = sink.wait_for(n + 1, SOON);
+            assert_as_recorded(&made[n], &vector["requests"][0], sink.port());
+        }
+        daemon.wait_until("the others have passed", |c| c.unmatched.get() == 4);
+        settled(&vhost);
+        assert_eq!(sink.requests().len(), 2, "{id}");
+        assert_eq!(daemon.stop().unwrap(), Ended::Drained);
+    }
+}
+
+#[test]
+fn the_manual_s_flat_neutron_form_gives_what_the_wrapped_form_gives() {
+    let vhost = Broker::shared().vhost("flat");
+    let sink = Sink::start();
+    let daemon = listening(&conf(&sink.url("/v1/role"), ""), &vhost);
+    let wrapped = port_deleted(&instance(1), "172.16.0.1");
+    let mut publisher = Publisher::start(&vhost.url(), Options::default());
+    publisher.notify_all(&[notice(wrapped.clone()), notice(wrapped["port"].clone())]);
+    let requests = sink.wait_for(2, SOON);
+    assert_eq!(requests[0].target, requests[1].target);
+    daemon.stop().unwrap();
+}
+
+/// Exchanges, queues and bindings without the ones every virtual host has, and without consumers.
+fn topology(vhost: &Vhost) -> (Vec<Exchange>, Vec<Queue>, Vec<Binding>) {
+    let exchanges =
+        vhost.list_exchanges().into_iter().filter(|e| !e.name.is_empty() && !e.name.starts_with("amq."));
+    let queues = vhost.list_queues().into_iter().map(|queue| Queue { consumers: 0, ..queue });
+    (exchanges.collect(), queues.collect(), vhost.list_bindings())
+}
+
+#[test]
+fn what_is_declared_is_what_k2hr3_osnl_declares() {
+    let (theirs, ours) = (Broker::shared().vhost("theirs"), Broker::shared().vhost("ours"));
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("k2hr3_osnl.conf");
+    let text = format!(
+        "[oslo_messaging_notifications]\ntransport_url = {}\n[k2hr3]\napi_url = http://127.0.0.1:9/\n",
+        theirs.url()
+    );
+    std::fs::write(&file, text).unwrap();
+    let upstream = Upstream::start(&file);
+    wait_until(SOON, "the real k2hr3_osnl consumes", || {
+        theirs.list_queues().iter().any(|q| q.consumers == 1)
+    });
+    let daemon = listening(&conf("http://127.0.0.1:9/", ""), &ours);
+    assert_eq!(topology(&ours), topology(&theirs));
+    assert_eq!(topology(&ours).1.len(), 1);
+    drop(upstream);
+    daemon.stop().unwrap();
+}
+
+#[test]
+fn durable_objects_that_an_operator_prepared_are_used_as_they_are() {
+    let vhost = Broker::shared().vhost("prepared");
+    let sink = Sink::start();
+    let mut publisher = Publisher::start(&vhost.url(), Options { durable: true });
+    publisher.prepare(&Prepared { queue: QUEUE.to_owned(), ..Prepared::default() });
+    let before = topology(&vhost);
+    let daemon = listening(&conf(&sink.url("/v1/role"), ""), &vhost);
+    publisher.notify_all(&ports(0..3));
+    sink.wait_for(3, SOON);
+    settled(&vhost);
+    let after = topology(&vhost);
+    assert_eq!(after.0, before.0);
+    assert!(after.1.iter().any(|queue| queue.name == QUEUE && queue.durable));
+    daemon.stop().unwrap();
+}
+
+#[test]
+fn a_connection_closed_by_an_administrator_loses_and_repeats_nothing() {
+    let vhost = Broker::shared().vhost("closed");
+    let sink = Sink::start();
+    sink.reply_with(Reply::Status(500));
+    let daemon = listening(&conf(&sink.url("/v1/role"), ""), &vhost);
+    Publisher::start(&vhost.url(), Options::default()).notify_all(&ports(0..20));
+    daemon.wait_until("they are in work", |c| c.matched.get() == 20);
+    for round in 1..=3 {
+        vhost.close_all_connections("test");
+        daemon.wait_until("it is back and has adopted all", |c| c.adopted.get() == round * 20);
+    }
+    let tried = sink.requests().len();
+    sink.reply_with(Reply::Status(204));
+    daemon.wait_until("all are delivered", |c| c.delivered.get() == 20);
+    settled(&vhost);
+    daemon.stop().unwrap();
+    let delivered: usize = sink.requests().len() - tried;
+    assert!((20..=40).contains(&delivered), "20 successes and at most what was under way, not {delivered}");
+    assert!(effects(&sink, 0..20).iter().all(|n| *n >= 1));
+}
+
+#[test]
+fn a_deleted_queue_is_declared_and_consumed_again() {
+    let vhost = Broker::shared().vhost("deleted");
+    let sink = Sink::start();
+    let daemon = listening(&conf(&sink.url("/v1/role"), ""), &vhost);
+    vhost.delete_queue(QUEUE);
+    wait_until(SOON, "the queue is back", || {
+        vhost.list_queues().iter().any(|q| q.name == QUEUE && q.consumers == 1)
+    });
+    Publisher::start(&vhost.url(), Options::default()).notify_all(&ports(0..2));
+    sink.wait_for(2, SOON);
+    settled(&vhost);
+    daemon.stop().unwrap();
+}
+
+#[test]
+fn a_broker_absent_at_the_start_killed_and_restarted_loses_nothing_of_a_durable_queue() {
+    let broker = Broker::start();
+    let vhost = broker.root();
+    let sink = Sink::start();
+    let conf = conf(&sink.url("/v1/role"), "");
+    let mut publisher = Publisher::start(&vhost.url(), Options { durable: true });
+    publisher.prepare(&Prepared { queue: QUEUE.to_owned(), ..Prepared::default() });
+    publisher.notify_all(&ports(0..10));
+    broker.kill9();
+
+    let daemon = Running::start(&conf, rabbit(&vhost.url()));
+    broker.start_again();
+    daemon.wait_until("what waited is delivered", |c| c.delivered.get() == 10);
+
+    // Killed while the target is down and messages are in work.
+    sink.reply_with(Reply::Status(503));
+    let mut publisher = Publisher::start(&vhost.url(), Options { durable: true });
+    publisher.notify_all(&ports(10..40));
+    daemon.wait_until("they are in work", |c| c.matched.get() >= 40);
+    broker.kill9();
+    broker.start_again();
+    sink.reply_with(Reply::Status(204));
+    wait_until(SOON, "the queue is empty", || vhost.queue_depth(QUEUE) == Some((0, 0)));
+    daemon.wait_until("all are delivered", |c| c.delivered.get() >= 40);
+    assert!(effects(&sink, 0..40).iter().all(|n| *n >= 1));
+
+    // Closing in good order, with nothing in work.
+    broker.shutdown();
+    broker.start_again();
+    Publisher::start(&vhost.url(), Options { durable: true }).notify_all(&ports(40..45));
+    daemon.wait_until("what came after", |c| c.delivered.get() >= 45);
+    assert_eq!(daemon.stop().unwrap(), Ended::Drained);
+    assert!(effects(&sink, 40..45).iter().all(|n| *n == 1));
+}
+
+#[test]
+fn every_recorded_body_is_settled_on_a_real_broker_too() {
+    let vhost = Broker::shared().vhost("bodies");
+    let sink = Sink::start();
+    let daemon = listening(&conf(&sink.url("/v1/role"), ""), &vhost);
+    let mut publisher = Publisher::start(&vhost.url(), Options::default());
+    let cases = wire_cases();
+    for (_, case) in &cases {
+        publisher.raw(&Raw {
+            body: body(case),
+            properties: case["properties"].clone(),
+            headers: case["headers"].clone(),
+            ..Raw::default()
+        });
+    }
+    daemon.wait_until("all are received", |c| c.received.get() == cases.len() as u64);
+    settled(&vhost);
+    // 21 that cannot be read at all, and one whose payload is nested too deep.
+    assert_eq!(daemon.counters.unreadable.get(), 22);
+    assert_eq!(daemon.stop().unwrap(), Ended::Drained);
+}
+
+#[test]
+fn draining_gives_unfinished_messages_back_and_the_next_start_takes_them() {
+    let vhost = Broker::shared().vhost("drain");
+    let sink = Sink::start();
+    sink.stop();
+    let conf = conf(&sink.url("/v1/role"), "");
+    let daemon = listening(&conf, &vhost);
+    Publisher::start(&vhost.url(), Options::default()).notify_all(&ports(0..300));
+    daemon.wait_until("the window is full", |c| c.matched.get() == 200);
+    // The broker keeps what is beyond the window.
+    assert_eq!(vhost.queue_depth(QUEUE), Some((100, 200)));
+    assert_eq!(daemon.stop().unwrap(), Ended::Drained);
+    assert_eq!(vhost.queue_depth(QUEUE), Some((300, 0)));
+    sink.restart();
+    let daemon = listening(&conf, &vhost);
+    daemon.wait_until("all are delivered", |c| c.delivered.get() == 300);
+    settled(&vhost);
+    daemon.stop().unwrap();
+    assert!(effects(&sink, 0..300).iter().all(|n| *n == 1));
+}
+
+#[test]
+fn the_next_host_is_tried_when_one_is_away() {
+    let vhost = Broker::shared().vhost("hosts");
+    let sink = Sink::start();
+    let away = Sink::start();
+    away.stop();
+    let url = vhost.url().replace("@127", &format!("@127.0.0.1:{},guest:guest@127", away.port()));
+    let daemon = Running::start(&conf(&sink.url("/v1/role"), ""), rabbit(&url));
+    wait_until(SOON, "the daemon consumes", || vhost.list_queues().iter().any(|q| q.consumers == 1));
+    daemon.stop().unwrap();
+}
+
+#[test]
+fn a_refused_login_or_virtual_host_ends_the_start_with_its_name_and_no_password() {
+    let vhost = Broker::shared().vhost("refused");
+    let conf = conf("http://127.0.0.1:9/", "");
+    let mut login = Running::start(&conf, rabbit(&vhost.url().replace(":guest@", ":wrong-one@")));
+    let error = login.join().unwrap_err();
+    assert!(matches!(&error, TransportError::LoginRefused { user, .. } if user == "guest"), "{error}");
+    assert!(!format!("{error} {error:?}").contains("wrong-one"));
+
+    let mut nowhere = Running::start(&conf, rabbit(&vhost.url().replace(vhost.name(), "no-such-host")));
+    let error = nowhere.join().unwrap_err();
+    assert!(
+        matches!(&error, TransportError::VirtualHostRefused { virtual_host, .. } if virtual_host == "no-such-host"),
+        "{error}"
+    );
+}
+
+#[test]
+fn the_target_hangs_resets_and_refuses_and_every_message_still_has_its_effect() {
+    let vhost = Broker::shared().vhost("target");
+    let sink = Sink::start();
+    let daemon = listening(&conf(&sink.url("/v1/role"), "timeout_seconds = 1\n"), &vhost);
+    let mut publisher = Publisher::start(&vhost.url(), Options::default());
+    let failures =
+        [Reply::Hang, Reply::Reset, Reply::Status(500), Reply::CloseWithoutReply, Reply::Status(503)];
+    for (round, failure) in failures.into_iter().enumerate() {
+        sink.reply_with(failure);
+        publisher.notify_all(&ports(round * 10..round * 10 + 10));
+        let tried = sink.requests().len();
+        sink.wait_for(tried + 2, SOON);
+        sink.reply_with(Reply::Status(204));
+        daemon.wait_until("this round is delivered", |c| c.delivered.get() == 10 * (round as u64 + 1));
+    }
+    settled(&vhost);
+    assert_eq!(daemon.counters.dead.get(), 0);
+    daemon.stop().unwrap();
+    assert!(effects(&sink, 0..50).iter().all(|n| *n >= 1));
+}
+
+#[test]
+fn other_priorities_do_not_reach_the_queue() {
+    let vhost = Broker::shared().vhost("priorities");
+    let sink = Sink::start();
+    let daemon = listening(&conf(&sink.url("/v1/role"), ""), &vhost);
+    let mut publisher = Publisher::start(&vhost.url(), Options::default());
+    for priority in ["audit", "debug", "warn", "error", "critical", "sample", "info"] {
+        let payload = port_deleted(&instance(1), "10.0.0.1");
+        publisher.notify(&Notice { priority: priority.to_owned(), payload, ..Notice::default() });
+    }
+    sink.wait_for(1, SOON);
+    settled(&vhost);
+    assert_eq!(daemon.counters.received.get(), 1);
+    assert_eq!(sink.requests().len(), 1);
+    daemon.stop().unwrap();
+}
