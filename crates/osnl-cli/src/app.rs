@@ -1,0 +1,111 @@
+//! Running a daemon as a process: signals in, exit status out.
+
+use std::time::Duration;
+
+use osnl::daemon::{Daemon, Ended};
+use osnl::metrics::Counters;
+use osnl::shutdown::Shutdown;
+use osnl_transport::TransportError;
+use tokio::signal::unix::{Signal, SignalKind, signal};
+
+use crate::exit::Exit;
+
+/// How long a drain may take. One attempt may last `timeout_seconds`, 30 unless set.
+pub(crate) const DRAIN_DEADLINE: Duration = Duration::from_secs(30);
+
+/// The runtime of every command: one thread. The AMQP client has its own I/O thread, and handing each
+/// delivery to a second worker would double the price of a message.
+pub(crate) fn block_on<T>(future: impl Future<Output = T>) -> std::io::Result<T> {
+    Ok(tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(future))
+}
+
+/// Runs until SIGTERM or SIGINT; a second one aborts.
+///
+/// # Errors
+/// A listener could not go on.
+pub(crate) async fn run(daemon: Daemon, counters: &Counters) -> Result<Exit, TransportError> {
+    let shutdown = Shutdown::new();
+    let daemon = daemon.run(&shutdown, DRAIN_DEADLINE);
+    tokio::pin!(daemon);
+    let mut signals = Signals::new();
+    let mut received = 0;
+    let ended = loop {
+        tokio::select! {
+            ended = &mut daemon => break ended,
+            name = signals.next() => {
+                received += 1;
+                if received == 1 {
+                    tracing::info!("Stopping ({name}): what is in work is finished, at most {} s", DRAIN_DEADLINE.as_secs());
+                    shutdown.drain.cancel();
+                } else {
+                    tracing::warn!("{name} again: what is in work is dropped, the broker delivers it again");
+                    shutdown.abort.cancel();
+                }
+            }
+        }
+    }?;
+    log_summary(counters);
+    Ok(match ended {
+        Ended::Drained => Exit::Done,
+        Ended::DeadlinePassed => {
+            tracing::error!(
+                "the drain took longer than {} s; the broker delivers the rest again",
+                DRAIN_DEADLINE.as_secs()
+            );
+            Exit::Failed
+        }
+        Ended::Aborted => Exit::Interrupted,
+    })
+}
+
+fn log_summary(counters: &Counters) {
+    let counts: Vec<String> = counters
+        .snapshot()
+        .into_iter()
+        .filter(|(_, count)| *count > 0)
+        .map(|(name, count)| format!("{name}={count}"))
+        .collect();
+    tracing::info!(
+        "Stopped: {}",
+        if counts.is_empty() { "nothing was received".to_owned() } else { counts.join(" ") }
+    );
+}
+
+/// SIGINT and SIGTERM. SIGHUP is taken and ignored until there is something to reload: it must not end
+/// a daemon.
+struct Signals {
+    interrupt: Option<Signal>,
+    terminate: Option<Signal>,
+    hangup: Option<Signal>,
+}
+
+impl Signals {
+    fn new() -> Self {
+        let listen =
+            |kind| signal(kind).inspect_err(|error| tracing::warn!(%error, "a signal cannot be caught")).ok();
+        Self {
+            interrupt: listen(SignalKind::interrupt()),
+            terminate: listen(SignalKind::terminate()),
+            hangup: listen(SignalKind::hangup()),
+        }
+    }
+
+    async fn next(&mut self) -> &'static str {
+        loop {
+            tokio::select! {
+                () = caught(&mut self.interrupt) => return "SIGINT",
+                () = caught(&mut self.terminate) => return "SIGTERM",
+                () = caught(&mut self.hangup) => tracing::info!("SIGHUP: nothing to reload"),
+            }
+        }
+    }
+}
+
+async fn caught(signal: &mut Option<Signal>) {
+    match signal {
+        Some(signal) => {
+            signal.recv().await;
+        }
+        None => std::future::pending().await,
+    }
+}

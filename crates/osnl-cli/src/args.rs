@@ -1,0 +1,141 @@
+//! What was typed: the program's own subcommands, and the flags of the programs it stands in for.
+
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+/// What to do.
+#[derive(Debug)]
+pub(crate) enum Invocation {
+    K2hr3Osnl(K2hr3OsnlArgs),
+    Demo(DemoArgs),
+}
+
+#[derive(Debug, Parser)]
+#[command(
+    name = "osnl",
+    version,
+    about = "OpenStack Notification Listener: what your cloud announces reaches who must hear it",
+    after_help = "Examples:\n  osnl demo\n  osnl k2hr3-osnl -c /etc/k2hr3/k2hr3-osnl.conf\n\n\
+                  Called as k2hr3_osnl or k2hr3-osnl (a link is enough) it is that program.",
+    disable_help_subcommand = true
+)]
+struct Osnl {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Delete gone hosts from K2HR3: takes k2hr3_osnl's flags and its configuration file
+    #[command(name = "k2hr3-osnl", alias = "k2hr3_osnl")]
+    K2hr3Osnl(K2hr3OsnlArgs),
+    /// Show the way of recorded notifications, all on this machine
+    Demo(DemoArgs),
+}
+
+#[derive(Debug, Parser)]
+#[command(name = "k2hr3-osnl")]
+struct K2hr3Osnl {
+    #[command(flatten)]
+    args: K2hr3OsnlArgs,
+}
+
+/// The flags of k2hr3_osnl 1.0.8.
+#[derive(Debug, Args)]
+#[command(
+    about = "Listens to OpenStack notifications and deletes the hosts that are gone from K2HR3",
+    after_help = "Example:\n  k2hr3-osnl -c /etc/k2hr3/k2hr3-osnl.conf -d debug",
+    infer_long_args = true,
+    disable_version_flag = true
+)]
+pub(crate) struct K2hr3OsnlArgs {
+    /// Configuration file [default: /etc/k2hr3/k2hr3_osnl.conf, else /etc/k2hr3/k2hr3-osnl.conf]
+    #[arg(short = 'c', long, value_name = "FILE")]
+    pub(crate) config_file: Option<PathBuf>,
+    /// Level of this program's log lines [default: debug_level of the file]
+    #[arg(short = 'd', value_name = "LEVEL")]
+    pub(crate) debug_level: Option<LevelFlag>,
+    /// Level of the libraries' log lines [default: libs_debug_level of the file]
+    #[arg(short = 'l', value_name = "LEVEL")]
+    pub(crate) libs_debug_level: Option<LevelFlag>,
+    /// Log file instead of stderr [default: log_file of the file]
+    #[arg(short = 'f', value_name = "FILE", value_parser = clap::builder::NonEmptyStringValueParser::new())]
+    pub(crate) log_file: Option<String>,
+    /// Print the version and exit
+    #[arg(short = 'v')]
+    pub(crate) version: bool,
+}
+
+/// A level on the command line.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum LevelFlag {
+    Debug,
+    Info,
+    Warn,
+    Error,
+    /// Acts as warn.
+    Critical,
+}
+
+/// The flags of `osnl demo`.
+#[derive(Debug, Args)]
+#[command(after_help = "Example:\n  osnl demo --fail 0")]
+pub(crate) struct DemoArgs {
+    /// Every how many requests the stand-in for K2HR3 fails once; 0 for never
+    #[arg(long, default_value_t = 3, value_name = "N")]
+    pub(crate) fail: u32,
+}
+
+/// Reads the command line; help, version and usage errors end the program here (0 and 2).
+pub(crate) fn parse(arguments: impl IntoIterator<Item = OsString>) -> Invocation {
+    let arguments: Vec<OsString> = arguments.into_iter().collect();
+    let called_as = arguments.first().map(Path::new).and_then(Path::file_stem).and_then(|name| name.to_str());
+    if matches!(called_as, Some("k2hr3_osnl" | "k2hr3-osnl")) {
+        return Invocation::K2hr3Osnl(K2hr3Osnl::parse_from(arguments).args);
+    }
+    match Osnl::parse_from(arguments).command {
+        Command::K2hr3Osnl(args) => Invocation::K2hr3Osnl(args),
+        Command::Demo(args) => Invocation::Demo(args),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_definitions_hold_together() {
+        Osnl::command().debug_assert();
+        K2hr3Osnl::command().debug_assert();
+    }
+
+    #[test]
+    fn the_legacy_flags_are_read_in_every_form_and_under_every_name() {
+        let forms: [&[&str]; 8] = [
+            &["k2hr3_osnl", "-c", "F"],
+            &["/usr/bin/k2hr3-osnl", "-cF"],
+            &["k2hr3-osnl", "--config-file", "F"],
+            &["k2hr3-osnl", "--config-file=F"],
+            &["k2hr3-osnl", "--config", "F"],
+            &["k2hr3-osnl", "--c", "F"],
+            &["osnl", "k2hr3-osnl", "-c", "F"],
+            &["osnl", "k2hr3_osnl", "--conf=F"],
+        ];
+        for form in forms {
+            let Invocation::K2hr3Osnl(args) = parse(form.iter().map(OsString::from)) else {
+                panic!("{form:?} is another command")
+            };
+            assert_eq!(args.config_file.as_deref(), Some(Path::new("F")), "{form:?}");
+        }
+        let all = ["k2hr3-osnl", "-ddebug", "-l", "critical", "-f", "log", "-v"];
+        let Invocation::K2hr3Osnl(args) = parse(all.map(OsString::from)) else { panic!("another command") };
+        assert_eq!(args.debug_level, Some(LevelFlag::Debug));
+        assert_eq!(args.libs_debug_level, Some(LevelFlag::Critical));
+        assert_eq!(args.log_file.as_deref(), Some("log"));
+        assert!(args.version);
+    }
+}

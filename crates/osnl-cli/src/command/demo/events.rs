@@ -1,0 +1,114 @@
+//! The library's log events, as lines of the story.
+//!
+//! | from | told |
+//! | --- | --- |
+//! | the listener | its bindings (debug), and anything that goes wrong |
+//! | the rule engine | why a wanted message did not fire a rule (debug) |
+//! | the journal | what cannot be read; dead letters |
+//! | the delivery loop | each outcome, each pause before another attempt, each hold |
+
+use std::fmt;
+use std::sync::Arc;
+
+use tracing::field::{Field, Visit};
+use tracing::{Event, Level, Subscriber};
+use tracing_subscriber::filter::{LevelFilter, Targets};
+use tracing_subscriber::layer::{Context, Layer, SubscriberExt};
+use tracing_subscriber::util::SubscriberInitExt;
+
+use super::story::{Story, Tone};
+
+/// Begins to tell the events.
+pub(super) fn start(story: &Arc<Story>) {
+    let ours = Targets::new().with_target("osnl", LevelFilter::DEBUG);
+    // Fails only where another log was started before: there is none in this program.
+    let _ = tracing_subscriber::registry().with(ours).with(Events { story: story.clone() }).try_init();
+}
+
+struct Events {
+    story: Arc<Story>,
+}
+
+impl<S: Subscriber> Layer<S> for Events {
+    fn on_event(&self, event: &Event<'_>, _: Context<'_, S>) {
+        let mut fields = Fields::default();
+        event.record(&mut fields);
+        let level = *event.metadata().level();
+        let number = fields
+            .message_id
+            .as_deref()
+            .and_then(|id| self.story.by_message_id(id))
+            .or_else(|| fields.digest.as_deref().and_then(|digest| self.story.by_digest(digest)));
+        let label = match (event.metadata().target(), level) {
+            ("osnl::listener", Level::DEBUG) => "listens",
+            // `listening at memory` says nothing to anybody here.
+            ("osnl::listener", Level::INFO) => return,
+            ("osnl::endpoint", Level::DEBUG) => "no match",
+            ("osnl::journal::memory", Level::ERROR) if fields.reason.is_some() => "unreadable",
+            ("osnl::delivery", Level::INFO) if number.is_some() => "done",
+            ("osnl::delivery", Level::WARN) => "retry",
+            ("osnl::delivery", Level::DEBUG) => "held",
+            (_, Level::DEBUG | Level::TRACE) => return,
+            (_, Level::INFO) => "note",
+            (_, Level::WARN) => "warning",
+            (_, Level::ERROR) => "error",
+        };
+        let tone = match level {
+            Level::ERROR => Tone::Bad,
+            Level::WARN => Tone::Strong,
+            Level::INFO => Tone::Good,
+            Level::DEBUG | Level::TRACE => Tone::Plain,
+        };
+        self.story.line(number, label, tone, &fields.sentence());
+        if let Some(number) = number {
+            self.story.note_look(number);
+        }
+    }
+}
+
+/// Of an event's fields those that the story needs.
+#[derive(Default)]
+struct Fields {
+    message: String,
+    message_id: Option<String>,
+    digest: Option<String>,
+    reason: Option<String>,
+    /// The listener or the rule that speaks.
+    speaker: Option<String>,
+}
+
+impl Fields {
+    fn sentence(&self) -> String {
+        let mut sentence = match &self.speaker {
+            Some(speaker) => format!("{speaker}: {}", self.message),
+            None => self.message.clone(),
+        };
+        for (name, value) in [("", &self.reason), ("digest ", &self.digest)] {
+            if let Some(value) = value {
+                sentence += &format!("; {name}{value}");
+            }
+        }
+        sentence
+    }
+
+    fn take(&mut self, field: &Field, value: String) {
+        match field.name() {
+            "message" => self.message = value,
+            "message.id" => self.message_id = Some(value),
+            "message.digest" => self.digest = Some(value),
+            "reason" => self.reason = Some(value),
+            "listener.name" | "rule.name" => self.speaker = Some(value),
+            _ => {}
+        }
+    }
+}
+
+impl Visit for Fields {
+    fn record_str(&mut self, field: &Field, value: &str) {
+        self.take(field, value.to_owned());
+    }
+
+    fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
+        self.take(field, format!("{value:?}"));
+    }
+}

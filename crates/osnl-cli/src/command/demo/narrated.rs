@@ -1,0 +1,90 @@
+//! An endpoint that tells what the rule engine does with each message, and when it may be acknowledged.
+
+use std::sync::Arc;
+
+use osnl::endpoint::{Endpoint, RuleEngine};
+use osnl::journal::{Receipt, Settle};
+use osnl::received::Received;
+use osnl::rule::Rule;
+use osnl_model::{Head, Notification};
+use osnl_transport::BoxFuture;
+use tokio_util::task::TaskTracker;
+
+use super::story::{Story, Tone};
+
+/// The rule engine of one listener, which has one rule, and the story that is told of it.
+pub(super) struct Narrated {
+    engine: RuleEngine,
+    /// The engine's rule, to ask it for its reasons.
+    rule: Rule,
+    story: Arc<Story>,
+    tasks: TaskTracker,
+}
+
+impl Narrated {
+    pub(super) fn new(engine: RuleEngine, rule: Rule, story: Arc<Story>, tasks: TaskTracker) -> Self {
+        Self { engine, rule, story, tasks }
+    }
+
+    /// Passes a receipt on, and tells how it ends.
+    fn follow(&self, number: Option<usize>, receipt: Receipt) -> Receipt {
+        let Some(number) = number else { return receipt };
+        let (complete, passed_on) = Receipt::open();
+        let story = self.story.clone();
+        self.tasks.spawn(async move {
+            let settle = receipt.await;
+            match settle {
+                Settle::Acknowledge => story.acknowledge(number),
+                Settle::Requeue => {
+                    story.line(Some(number), "settled", Tone::Bad, "given back: the broker delivers it again")
+                }
+                Settle::Leave => story.line(
+                    Some(number),
+                    "unsettled",
+                    Tone::Bad,
+                    "it goes back to the broker with the connection",
+                ),
+            }
+            // The listener may have gone; the broker then takes the message back by itself.
+            let _ = complete.send(settle);
+        });
+        passed_on
+    }
+}
+
+impl Endpoint for Narrated {
+    fn reserve(&self, at_most: usize) -> BoxFuture<'_, usize> {
+        self.engine.reserve(at_most)
+    }
+
+    fn wants(&self, head: &Head<'_>) -> bool {
+        let wants = self.engine.wants(head);
+        if !wants && let Err(mismatch) = self.rule.fires(&only_head(head)) {
+            self.story.unmatched(&format!("rule {}: {mismatch}", self.rule.name));
+        }
+        wants
+    }
+
+    fn notify(&self, received: Received) -> Receipt {
+        let number = self.story.taken(&received);
+        if received.decode().is_ok_and(|notification| self.rule.fires(&notification).is_ok()) {
+            self.story.line(number, "match", Tone::Good, &format!("rule {}", self.rule.name));
+        }
+        self.follow(number, self.engine.notify(received))
+    }
+
+    fn unreadable(&self, received: Received, reason: String) -> Receipt {
+        let number = self.story.taken(&received);
+        self.follow(number, self.engine.unreadable(received, reason))
+    }
+}
+
+/// What the rule can be asked about when only the head was read: a head that is not wanted fails there.
+fn only_head(head: &Head<'_>) -> Notification {
+    Notification {
+        event_type: head.event_type.as_deref().map(str::to_owned),
+        publisher_id: head.publisher_id.as_deref().map(str::to_owned),
+        priority: head.priority.clone(),
+        ..Notification::default()
+    }
+}

@@ -1,0 +1,115 @@
+//! `k2hr3_osnl`: that program's configuration file and flags, its requests, without its losses.
+
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use anyhow::Context as _;
+use osnl::config::Warning;
+use osnl::k2hr3::{Conf, Level, LogFile};
+use osnl::metrics::Counters;
+use osnl_transport::{Transport, transport};
+use tracing::level_filters::LevelFilter;
+
+use crate::app;
+use crate::args::{K2hr3OsnlArgs, LevelFlag};
+use crate::exit::Exit;
+use crate::logging::{self, Destination};
+
+/// The manual's name, and the one that the RPM installs.
+const DEFAULT_PATHS: [&str; 2] = ["/etc/k2hr3/k2hr3_osnl.conf", "/etc/k2hr3/k2hr3-osnl.conf"];
+/// The version of k2hr3_osnl that this replaces.
+const REPLACES: &str = "1.0.8";
+
+#[expect(
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "the version, and errors before the log is set up"
+)]
+pub(crate) fn run(args: &K2hr3OsnlArgs) -> Exit {
+    if args.version {
+        println!("k2hr3-osnl {REPLACES} (osnl {})", env!("CARGO_PKG_VERSION"));
+        return Exit::Done;
+    }
+    match start(args) {
+        Ok(exit) => exit,
+        Err(error) => {
+            // Several configuration errors are several lines.
+            for line in format!("{error:#}").lines() {
+                eprintln!("k2hr3-osnl: error: {line}");
+            }
+            Exit::Failed
+        }
+    }
+}
+
+fn start(args: &K2hr3OsnlArgs) -> anyhow::Result<Exit> {
+    let path = args.config_file.clone().unwrap_or_else(default_path);
+    let loaded = Conf::from_path(&path)?;
+    start_logging(args, &loaded.conf)?;
+    loaded.warnings.iter().for_each(warn);
+    warn_of_what_comes_later(&loaded.conf);
+
+    let url = &loaded.conf.oslo_messaging_notifications.transport_url;
+    let transport: Arc<dyn Transport> = transport(url)?.into();
+    let counters = Arc::new(Counters::default());
+    tracing::info!("Starting with {}: {}", path.display(), transport.location());
+    let daemon = loaded
+        .conf
+        .daemon(transport, &counters)
+        .context("the system's certificates cannot be used; is the package ca-certificates installed?")?;
+    Ok(app::block_on(app::run(daemon, &counters))??)
+}
+
+fn default_path() -> PathBuf {
+    let [manual, packaged] = DEFAULT_PATHS.map(Path::new);
+    if !manual.exists() && packaged.exists() { packaged.into() } else { manual.into() }
+}
+
+fn start_logging(args: &K2hr3OsnlArgs, conf: &Conf) -> anyhow::Result<()> {
+    let destination = match (&args.log_file, &conf.log_file) {
+        (Some(path), _) => Destination::File(path.into()),
+        (None, LogFile::Path(path)) => Destination::File(path.clone()),
+        (None, LogFile::Stderr) => Destination::Stderr,
+    };
+    let ours = args.debug_level.map_or(filter(conf.debug_level), LevelFlag::filter);
+    let libraries = args.libs_debug_level.map_or(filter(conf.libs_debug_level), LevelFlag::filter);
+    logging::start(&destination, ours, libraries).map_err(|error: io::Error| {
+        anyhow::anyhow!("log file: {error}; name another one with log_file or -f, or let this user write it")
+    })
+}
+
+fn filter(level: Level) -> LevelFilter {
+    match level {
+        Level::Debug => LevelFilter::DEBUG,
+        Level::Info => LevelFilter::INFO,
+        // Python's NOTSET inherits the root logger's level, which is WARNING.
+        Level::Warn | Level::Notset => LevelFilter::WARN,
+        Level::Error => LevelFilter::ERROR,
+    }
+}
+
+impl LevelFlag {
+    fn filter(self) -> LevelFilter {
+        match self {
+            Self::Debug => LevelFilter::DEBUG,
+            Self::Info => LevelFilter::INFO,
+            // As upstream has it.
+            Self::Warn | Self::Critical => LevelFilter::WARN,
+            Self::Error => LevelFilter::ERROR,
+        }
+    }
+}
+
+fn warn(warning: &Warning) {
+    tracing::warn!("{warning}");
+}
+
+/// Options that are read and checked, and do not act yet.
+fn warn_of_what_comes_later(conf: &Conf) {
+    if conf.k2hr3.allow_self_signed_cert {
+        tracing::warn!(
+            "allow_self_signed_cert is not applied yet: certificates are checked against the system's"
+        );
+    }
+}

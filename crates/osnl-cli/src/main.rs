@@ -1,0 +1,17 @@
+//! The `osnl` command. Under the names `k2hr3_osnl` and `k2hr3-osnl` it takes that program's flags.
+
+mod app;
+mod args;
+mod command;
+mod exit;
+mod logging;
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    match args::parse(std::env::args_os()) {
+        args::Invocation::K2hr3Osnl(flags) => command::k2hr3_osnl::run(&flags),
+        args::Invocation::Demo(flags) => command::demo::run(&flags),
+    }
+    .into()
+}
