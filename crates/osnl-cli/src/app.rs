@@ -15,19 +15,27 @@ pub(crate) const DRAIN_DEADLINE: Duration = Duration::from_secs(30);
 
 /// The runtime of every command: one thread. The AMQP client has its own I/O thread, and handing each
 /// delivery to a second worker would double the price of a message.
+///
+/// Its end does not wait for a name that is being looked up: that may take as long as the resolver likes.
 pub(crate) fn block_on<T>(future: impl Future<Output = T>) -> std::io::Result<T> {
-    Ok(tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(future))
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let output = runtime.block_on(future);
+    runtime.shutdown_background();
+    Ok(output)
 }
 
 /// Runs until SIGTERM or SIGINT; a second one aborts.
 ///
 /// # Errors
 /// A listener could not go on.
-pub(crate) async fn run(daemon: Daemon, counters: &Counters) -> Result<Exit, TransportError> {
+pub(crate) async fn run(
+    daemon: Daemon,
+    mut signals: Signals,
+    counters: &Counters,
+) -> Result<Exit, TransportError> {
     let shutdown = Shutdown::new();
     let daemon = daemon.run(&shutdown, DRAIN_DEADLINE);
     tokio::pin!(daemon);
-    let mut signals = Signals::new();
     let mut received = 0;
     let ended = loop {
         tokio::select! {
@@ -73,14 +81,15 @@ fn log_summary(counters: &Counters) {
 
 /// SIGINT and SIGTERM. SIGHUP is taken and ignored until there is something to reload: it must not end
 /// a daemon.
-struct Signals {
+pub(crate) struct Signals {
     interrupt: Option<Signal>,
     terminate: Option<Signal>,
     hangup: Option<Signal>,
 }
 
 impl Signals {
-    fn new() -> Self {
+    /// Catches them from here on, within a runtime; what comes before [`run`] is kept for it.
+    pub(crate) fn catch() -> Self {
         let listen =
             |kind| signal(kind).inspect_err(|error| tracing::warn!(%error, "a signal cannot be caught")).ok();
         Self {
@@ -107,5 +116,28 @@ async fn caught(signal: &mut Option<Signal>) {
             signal.recv().await;
         }
         None => std::future::pending().await,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc;
+    use std::time::Duration;
+
+    use super::*;
+
+    #[test]
+    fn the_end_does_not_wait_for_what_blocks() {
+        let (release, wait) = mpsc::channel::<()>();
+        block_on(async {
+            let (begun, begins) = tokio::sync::oneshot::channel();
+            drop(tokio::task::spawn_blocking(move || {
+                begun.send(()).unwrap();
+                wait.recv_timeout(Duration::from_secs(20))
+            }));
+            begins.await.unwrap();
+        })
+        .unwrap();
+        assert!(release.send(()).is_ok(), "it has ended before this line");
     }
 }

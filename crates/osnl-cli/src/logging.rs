@@ -26,6 +26,15 @@ pub(crate) enum Destination {
     File(PathBuf),
 }
 
+impl fmt::Display for Destination {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Stderr => f.write_str("standard error"),
+            Self::File(path) => write!(f, "log file {}", path.display()),
+        }
+    }
+}
+
 /// Starts logging; called once.
 ///
 /// # Errors
@@ -33,6 +42,7 @@ pub(crate) enum Destination {
 pub(crate) fn start(destination: &Destination, ours: LevelFilter, libraries: LevelFilter) -> io::Result<()> {
     let levels = Targets::new()
         .with_default(libraries)
+        .with_target("lapin", amqp_client(libraries))
         .with_targets(["osnl", "osnl_transport", "osnl_model"].map(|target| (target, ours)));
     let registry = tracing_subscriber::registry().with(levels);
     let layer = tracing_subscriber::fmt::layer().event_format(Line);
@@ -44,6 +54,12 @@ pub(crate) fn start(destination: &Destination, ours: LevelFilter, libraries: Lev
         }
     }
     Ok(())
+}
+
+/// What is asked of the AMQP client. Its failures come back to us and are logged where they are handled; it
+/// also calls it an error that a queue is not there yet, which every first start asks for.
+fn amqp_client(libraries: LevelFilter) -> LevelFilter {
+    if libraries >= LevelFilter::INFO { libraries } else { LevelFilter::OFF }
 }
 
 /// One event on one line.

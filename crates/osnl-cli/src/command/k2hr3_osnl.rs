@@ -8,10 +8,10 @@ use anyhow::Context as _;
 use osnl::config::Warning;
 use osnl::k2hr3::{Conf, Level, LogFile};
 use osnl::metrics::Counters;
-use osnl_transport::{Transport, transport};
+use osnl_transport::{Transport, TransportError, transport};
 use tracing::level_filters::LevelFilter;
 
-use crate::app;
+use crate::app::{self, Signals};
 use crate::args::{K2hr3OsnlArgs, LevelFlag};
 use crate::exit::Exit;
 use crate::logging::{self, Destination};
@@ -53,12 +53,23 @@ fn start(args: &K2hr3OsnlArgs) -> anyhow::Result<Exit> {
     let url = &loaded.conf.oslo_messaging_notifications.transport_url;
     let transport: Arc<dyn Transport> = transport(url)?.into();
     let counters = Arc::new(Counters::default());
-    tracing::info!("Starting with {}: {}", path.display(), transport.location());
-    let daemon = loaded
-        .conf
-        .daemon(transport, &counters)
-        .context("the system's certificates cannot be used; is the package ca-certificates installed?")?;
-    Ok(app::block_on(app::run(daemon, &counters))??)
+    app::block_on(async {
+        // Before anybody can read that we start: who does may stop us.
+        let signals = Signals::catch();
+        tracing::info!("Starting with {}: {}", path.display(), transport.location());
+        let daemon = loaded
+            .conf
+            .daemon(transport, &counters)
+            .context("the system's certificates cannot be used; is the package ca-certificates installed?")?;
+        app::run(daemon, signals, &counters).await.map_err(|error| explained(error, &path))
+    })?
+}
+
+/// A refusal, with where to mend it.
+fn explained(error: TransportError, path: &Path) -> anyhow::Error {
+    let refused = error.is_refused_access();
+    let error = anyhow::Error::from(error);
+    if refused { error.context(format!("{}: refused by the broker", path.display())) } else { error }
 }
 
 fn default_path() -> PathBuf {
@@ -75,7 +86,9 @@ fn start_logging(args: &K2hr3OsnlArgs, conf: &Conf) -> anyhow::Result<()> {
     let ours = args.debug_level.map_or(filter(conf.debug_level), LevelFlag::filter);
     let libraries = args.libs_debug_level.map_or(filter(conf.libs_debug_level), LevelFlag::filter);
     logging::start(&destination, ours, libraries).map_err(|error: io::Error| {
-        anyhow::anyhow!("log file: {error}; name another one with log_file or -f, or let this user write it")
+        anyhow::anyhow!(
+            "{destination}: {error}; name another one with log_file or -f, or let this user write it"
+        )
     })
 }
 

@@ -1,3 +1,14 @@
 //! The binary as its users run it.
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
+mod command_line;
 mod demo;
+mod gap;
+mod harness;
+mod logs;
+mod names;
+mod options;
+mod recorded_files;
+mod refused;
+mod side_by_side;
+mod signals;

@@ -7,6 +7,7 @@ use std::fmt::Write as _;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use serde_json::{Value, json};
 
@@ -159,7 +160,11 @@ impl Node {
         let mut command = Command::new("erl_call");
         self.environment(&mut command);
         let address = format!("127.0.0.1:{}", self.dist);
-        command.args(["-address", &address, "-c", &self.cookie, "-timeout", "60", "-r", "-e"]);
+        // A name of its own for each question: the one that `-r` makes up is the clock's second, and the
+        // node turns away the second of two that ask at once under one name.
+        static ASKED: AtomicU64 = AtomicU64::new(0);
+        let asker = format!("osnl{}x{}", std::process::id(), ASKED.fetch_add(1, Ordering::Relaxed));
+        command.args(["-address", &address, "-c", &self.cookie, "-timeout", "60", "-h", &asker, "-e"]);
         let mut child = command
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())

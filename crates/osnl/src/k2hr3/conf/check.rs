@@ -1,6 +1,7 @@
 //! From settings to [`Conf`]: every option once, in the order of the manual, collecting all that is wrong.
 
 use osnl_model::{Pattern, PatternError, TransportUrl};
+use osnl_transport::{TransportError, transport};
 
 use super::api_url::ApiUrl;
 use super::options::{Conf, Executor, K2hr3Options, Level, LogFile, NotificationOptions};
@@ -182,7 +183,13 @@ impl Checker<'_> {
         }
         let known = format!("known: {}", KNOWN.join(", "));
         match url.driver() {
-            driver if KNOWN.contains(&driver) => Some(url),
+            driver if KNOWN.contains(&driver) => match transport(&url) {
+                Ok(_) => Some(url),
+                Err(TransportError::Unsupported { option, reason }) => {
+                    self.refuse(NOTIFICATIONS, OPTION, &format!("{option} is not supported yet"), reason)
+                }
+                Err(error) => self.refuse(NOTIFICATIONS, OPTION, &error.to_string(), FORM),
+            },
             driver @ ("amqp" | "amqps" | "pyamqp") => {
                 let problem = format!("unknown transport \"{driver}\"");
                 self.refuse(NOTIFICATIONS, OPTION, &problem, "write rabbit://")

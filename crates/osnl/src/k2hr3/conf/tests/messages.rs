@@ -93,6 +93,11 @@ fn every_wrong_value_says_what_is_allowed() {
     check(ON, "transport_url = amqp://h/", "transport_url: unknown transport \"amqp\"; write rabbit://");
     check(
         ON,
+        "transport_url = rabbit://u:p@h/?ssl=1",
+        "transport_url: ssl=1 is not supported yet; the login would travel in plain text; leave it out only where the broker listens without TLS",
+    );
+    check(
+        ON,
         "pool = $transport_url",
         "pool: $transport_url names a secret, which only a secret option may repeat; write $$ where a dollar sign is meant",
     );

@@ -1,0 +1,235 @@
+//! The binary as a child process: started, told by signals, ended by its own id whatever happens.
+
+use std::io::{BufRead as _, BufReader, Read};
+use std::os::unix::process::CommandExt as _;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::{Arc, Mutex};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use osnl_testkit::{Guard, Notice, Sink, Vhost, wait_until};
+use serde_json::{Value, json};
+use tempfile::TempDir;
+
+/// Longer than anything here takes, shorter than anybody waits.
+pub(crate) const SOON: Duration = Duration::from_secs(30);
+/// What an operator calls at once. A drain that waits for its deadline takes longer.
+pub(crate) const PROMPTLY: Duration = Duration::from_secs(10);
+pub(crate) const QUEUE: &str = "k2hr3_osnl";
+
+/// A folder to run in: file names in messages are as short as they were given.
+pub(crate) struct Place(TempDir);
+
+impl Place {
+    pub(crate) fn new() -> Self {
+        Self(tempfile::tempdir().unwrap())
+    }
+
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
+        self.0.path().join(name)
+    }
+
+    pub(crate) fn write(&self, name: &str, content: impl AsRef<[u8]>) {
+        std::fs::write(self.path(name), content).unwrap();
+    }
+
+    pub(crate) fn read(&self, name: &str) -> String {
+        std::fs::read_to_string(self.path(name)).unwrap_or_default()
+    }
+
+    /// Starts `osnl k2hr3-osnl` with these arguments.
+    pub(crate) fn osnl(&self, args: &[&str]) -> Osnl {
+        let args: Vec<&str> = ["k2hr3-osnl"].iter().chain(args).copied().collect();
+        self.run(Path::new(env!("CARGO_BIN_EXE_osnl")), &args)
+    }
+
+    pub(crate) fn run(&self, program: &Path, args: &[&str]) -> Osnl {
+        let mut command = Command::new(program);
+        // Neither a proxy nor a log filter of whoever runs the tests may reach into it.
+        for name in ["http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY", "RUST_LOG", "RUST_BACKTRACE"] {
+            command.env_remove(name);
+        }
+        Osnl::start(command.args(args).current_dir(self.0.path()))
+    }
+
+    /// Writes `name.conf` and starts on it.
+    pub(crate) fn daemon(&self, name: &str, text: &str) -> Osnl {
+        let file = format!("{name}.conf");
+        self.write(&file, text);
+        self.osnl(&["-c", &file])
+    }
+}
+
+/// A file with these URLs; sections may come again in `more`.
+pub(crate) fn conf(transport_url: &str, api_url: &str, more: &str) -> String {
+    format!(
+        "[oslo_messaging_notifications]\ntransport_url = {transport_url}\n[k2hr3]\napi_url = {api_url}\n{more}\n"
+    )
+}
+
+/// A running osnl; killed when dropped.
+pub(crate) struct Osnl {
+    child: Child,
+    stdout: Stream,
+    stderr: Stream,
+    _guard: Guard,
+}
+
+impl Osnl {
+    fn start(command: &mut Command) -> Self {
+        let mut child = command
+            .process_group(0)
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let guard = Guard::over(&[child.id()], None);
+        let stdout = Stream::read(child.stdout.take().unwrap());
+        let stderr = Stream::read(child.stderr.take().unwrap());
+        Self { child, stdout, stderr, _guard: guard }
+    }
+
+    pub(crate) fn stdout(&self) -> String {
+        self.stdout.text()
+    }
+
+    pub(crate) fn stderr(&self) -> String {
+        self.stderr.text()
+    }
+
+    #[track_caller]
+    pub(crate) fn wait_for(&self, text: &str) {
+        let found = || self.stderr().contains(text);
+        let end = Instant::now() + SOON;
+        while !found() {
+            assert!(Instant::now() < end, "no {text:?} in\n{}", self.stderr());
+            std::thread::park_timeout(Duration::from_millis(5));
+        }
+    }
+
+    /// Waits until it says that it consumes; for levels that let it say so.
+    #[track_caller]
+    pub(crate) fn listening(self) -> Self {
+        self.wait_for("listening at");
+        self
+    }
+
+    /// Sends a signal by its name without `SIG`.
+    pub(crate) fn signal(&self, name: &str) {
+        // The standard library has no signals, and this workspace no unsafe code.
+        let script = ["-c", "kill -s \"$1\" -- \"$2\"", "sh", name, &self.child.id().to_string()];
+        assert!(Command::new("sh").args(script).status().unwrap().success(), "cannot send {name}");
+    }
+
+    pub(crate) fn is_running(&mut self) -> bool {
+        self.child.try_wait().unwrap().is_none()
+    }
+
+    /// Waits for its end; what it wrote is complete then.
+    #[track_caller]
+    pub(crate) fn wait(&mut self, deadline: Duration) -> ExitStatus {
+        let end = Instant::now() + deadline;
+        while self.is_running() {
+            assert!(Instant::now() < end, "not ended after {deadline:?}:\n{}", self.stderr());
+            std::thread::park_timeout(Duration::from_millis(5));
+        }
+        self.stdout.finish();
+        self.stderr.finish();
+        self.child.wait().unwrap()
+    }
+
+    /// Waits for its end and gives status and standard error.
+    #[track_caller]
+    pub(crate) fn refused(&mut self) -> (Option<i32>, String) {
+        let status = self.wait(PROMPTLY);
+        (status.code(), self.stderr())
+    }
+
+    /// SIGTERM, and it ends well.
+    #[track_caller]
+    pub(crate) fn stop(mut self) -> String {
+        self.signal("TERM");
+        let status = self.wait(PROMPTLY);
+        assert_eq!(status.code(), Some(0), "{}", self.stderr());
+        self.stderr()
+    }
+}
+
+impl Drop for Osnl {
+    fn drop(&mut self) {
+        // By the child's own id; it has not been reaped, so the id is still its own.
+        if self.is_running() {
+            let _ = self.child.kill();
+        }
+        let _ = self.child.wait();
+    }
+}
+
+/// What a child writes, gathered while it runs.
+struct Stream {
+    text: Arc<Mutex<String>>,
+    reader: Option<JoinHandle<()>>,
+}
+
+impl Stream {
+    fn read(pipe: impl Read + Send + 'static) -> Self {
+        let text = Arc::new(Mutex::new(String::new()));
+        let gathered = Arc::clone(&text);
+        let reader = std::thread::spawn(move || {
+            let mut pipe = BufReader::new(pipe);
+            let mut line = Vec::new();
+            while pipe.read_until(b'\n', &mut line).unwrap_or(0) > 0 {
+                gathered.lock().unwrap().push_str(&String::from_utf8_lossy(&line));
+                line.clear();
+            }
+        });
+        Self { text, reader: Some(reader) }
+    }
+
+    fn text(&self) -> String {
+        self.text.lock().unwrap().clone()
+    }
+
+    fn finish(&mut self) {
+        if let Some(reader) = self.reader.take() {
+            reader.join().unwrap();
+        }
+    }
+}
+
+/// A port of 127.0.0.1 where nobody listens.
+pub(crate) fn closed_port() -> u16 {
+    let sink = Sink::start();
+    sink.stop();
+    sink.port()
+}
+
+/// An instance's uuid that tells its number.
+pub(crate) fn instance(n: usize) -> String {
+    format!("12345678-1234-5678-1234-{n:012}")
+}
+
+/// neutron's `port.delete.end` for a port of instance `n`.
+pub(crate) fn port_deleted(n: usize) -> Value {
+    json!({"port": {"device_id": instance(n), "fixed_ips": [{"ip_address": "10.0.0.1"}]}})
+}
+
+pub(crate) fn notices(numbers: std::ops::Range<usize>) -> Vec<Notice> {
+    numbers.map(|n| Notice { payload: port_deleted(n), ..Notice::default() }).collect()
+}
+
+/// Waits until nothing waits in a queue and nothing is unsettled.
+#[track_caller]
+pub(crate) fn settled(vhost: &Vhost, queue: &str) {
+    depth(vhost, queue, (0, 0));
+}
+
+/// Waits for this many messages ready and unsettled.
+#[track_caller]
+pub(crate) fn depth(vhost: &Vhost, queue: &str, expected: (u64, u64)) {
+    wait_until(SOON, &format!("queue {queue} to hold {expected:?}"), || {
+        vhost.queue_depth(queue) == Some(expected)
+    });
+}

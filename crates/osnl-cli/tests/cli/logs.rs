@@ -1,0 +1,85 @@
+//! Where the log goes and how much of it: `debug_level`, `log_file`, `-d`, `-l`, `-f`.
+
+use osnl_testkit::{Broker, wait_until};
+
+use crate::harness::{PROMPTLY, Place, SOON, closed_port, conf};
+
+/// The levels that occur in a log, and whether libraries speak.
+fn levels(log: &str) -> (Vec<&'static str>, bool) {
+    let words = |line: &str| line.split(' ').skip(2).take(2).map(str::to_owned).collect::<Vec<_>>();
+    let heads: Vec<Vec<String>> = log.lines().map(words).collect();
+    let found = ["DEBUG", "INFO", "WARNING", "ERROR"];
+    let found = found.into_iter().filter(|level| heads.iter().any(|head| head[0] == *level)).collect();
+    (found, heads.iter().any(|head| !head[1].starts_with("osnl")))
+}
+
+#[test]
+fn levels_come_from_the_file_and_the_flag_wins() {
+    // The log of a daemon that listens for a moment.
+    let check = |file: &str, flags: &[&str], expected: &[&str], libraries: bool| {
+        let vhost = Broker::shared().vhost("levels");
+        let place = Place::new();
+        place.write("k.conf", conf(&vhost.url(), "http://127.0.0.1:9/", &format!("[DEFAULT]\n{file}")));
+        let osnl = place.osnl(&[&["-c", "k.conf"], flags].concat());
+        let expected = (expected.to_vec(), libraries);
+        wait_until(SOON, "a consumer", || vhost.list_queues().iter().any(|queue| queue.consumers == 1));
+        wait_until(SOON, &format!("{expected:?} of {file} {flags:?}"), || levels(&osnl.stderr()) == expected);
+        let log = osnl.stop();
+        assert_eq!(levels(&log), expected, "{file} {flags:?}\n{log}");
+    };
+    check("", &[], &["INFO", "WARNING"], false);
+    check("debug_level = debug", &[], &["DEBUG", "INFO", "WARNING"], false);
+    check("debug_level = warn", &[], &["WARNING"], false);
+    check("debug_level = warning", &[], &["WARNING"], false);
+    check("debug_level = notset", &[], &["WARNING"], false);
+    check("debug_level = error", &[], &[], false);
+    check("debug_level = error", &["-d", "debug"], &["DEBUG", "INFO", "WARNING"], false);
+    check("debug_level = debug", &["-d", "critical"], &["WARNING"], false);
+    check("debug_level = error", &["-l", "debug"], &["DEBUG", "ERROR"], true);
+    check("debug_level = error\nlibs_debug_level = debug", &[], &["DEBUG", "ERROR"], true);
+    check("debug_level = error\nlibs_debug_level = debug", &["-l", "error"], &[], false);
+}
+
+#[test]
+fn the_log_goes_to_the_file_that_is_named_and_the_flag_wins() {
+    let check = |file: &str, flags: &[&str], expected: Option<&str>| {
+        let place = Place::new();
+        let url = format!("rabbit://guest:guest@127.0.0.1:{}/", closed_port());
+        place.write("k.conf", conf(&url, "http://127.0.0.1:9/", &format!("[DEFAULT]\n{file}")));
+        let mut osnl = place.osnl(&[&["-c", "k.conf"], flags].concat());
+        let log = || expected.map_or_else(|| osnl.stderr(), |name| place.read(name));
+        wait_until(SOON, "the log", || log().contains("trying again"));
+        osnl.signal("TERM");
+        assert_eq!(osnl.wait(PROMPTLY).code(), Some(0));
+        let log = expected.map_or_else(|| osnl.stderr(), |name| place.read(name));
+        assert!(log.contains("Starting") && log.contains("Stopping"), "{file} {flags:?}\n{log}");
+        let mut files: Vec<String> = std::fs::read_dir(place.path("."))
+            .unwrap()
+            .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+            .filter(|name| name != "k.conf")
+            .collect();
+        files.sort();
+        assert_eq!(files, expected.into_iter().collect::<Vec<_>>(), "{file} {flags:?}");
+        assert_eq!(osnl.stderr().is_empty(), expected.is_some(), "{file} {flags:?}");
+    };
+    check("", &[], None);
+    check("log_file = sys.stderr", &[], None);
+    check("log_file = osnl.log", &[], Some("osnl.log"));
+    check("", &["-f", "flag.log"], Some("flag.log"));
+    check("log_file = osnl.log", &["-f", "flag.log"], Some("flag.log"));
+    // As upstream: the word is one of the file's, on the command line it is a name.
+    check("log_file = osnl.log", &["-f", "sys.stderr"], Some("sys.stderr"));
+}
+
+#[test]
+fn a_log_file_is_continued() {
+    let place = Place::new();
+    place.write("osnl.log", "from before\n");
+    let url = format!("rabbit://guest:guest@127.0.0.1:{}/", closed_port());
+    place.write("k.conf", conf(&url, "http://127.0.0.1:9/", "[DEFAULT]\nlog_file = osnl.log"));
+    let mut osnl = place.osnl(&["-c", "k.conf"]);
+    wait_until(SOON, "the log", || place.read("osnl.log").contains("trying again"));
+    osnl.signal("TERM");
+    assert_eq!(osnl.wait(PROMPTLY).code(), Some(0));
+    assert!(place.read("osnl.log").starts_with("from before\n2"));
+}

@@ -1,0 +1,98 @@
+//! The names it is called by; under each it is the program of that name, and ends well when told to.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use osnl_testkit::{Broker, Options, Publisher, Sink};
+
+use crate::harness::{PROMPTLY, Place, QUEUE, SOON, conf, instance, notices, settled};
+
+const OSNL: &str = env!("CARGO_BIN_EXE_osnl");
+
+#[test]
+fn under_every_name_a_deleted_port_is_a_request_and_a_signal_the_end() {
+    let vhost = Broker::shared().vhost("names");
+    let sink = Sink::start();
+    let place = Place::new();
+    place.write("k2hr3_osnl.conf", conf(&vhost.url(), &sink.url("/v1/role"), ""));
+    let link = |name: &str| {
+        let link = place.path(name);
+        std::os::unix::fs::symlink(OSNL, &link).unwrap();
+        link
+    };
+    // By `cp`: were the copy written here, a child forked meanwhile might hold it open, and it could not run.
+    std::fs::create_dir(place.path("bin")).unwrap();
+    let copy = place.path("bin/k2hr3_osnl");
+    assert!(Command::new("cp").args([Path::new(OSNL), &copy]).status().unwrap().success());
+    let programs: [(PathBuf, &[&str]); 5] = [
+        (OSNL.into(), &["k2hr3-osnl", "-c", "k2hr3_osnl.conf"]),
+        (OSNL.into(), &["k2hr3_osnl", "--config-file=k2hr3_osnl.conf"]),
+        (link("k2hr3_osnl"), &["-c", "k2hr3_osnl.conf"]),
+        (link("k2hr3-osnl"), &["-ck2hr3_osnl.conf"]),
+        (copy, &["--config", "k2hr3_osnl.conf"]),
+    ];
+
+    let mut publisher = Publisher::start(&vhost.url(), Options::default());
+    let mut count = 0;
+    for (program, args) in &programs {
+        for signal in ["TERM", "INT"] {
+            let mut osnl = place.run(program, args).listening();
+            publisher.notify_all(&notices(count..count + 1));
+            count += 1;
+            let made = sink.wait_for(count, SOON);
+            let cuk = instance(count - 1);
+            let expected = format!("/v1/role?extra=openstack-auto-v1&cuk={cuk}&host=%5B%2210.0.0.1%22%5D");
+            assert_eq!((&*made[count - 1].method, &*made[count - 1].target), ("DELETE", &*expected));
+            settled(&vhost, QUEUE);
+            osnl.signal(signal);
+            let status = osnl.wait(PROMPTLY);
+            assert_eq!(status.code(), Some(0), "{program:?} {signal}\n{}", osnl.stderr());
+            assert_eq!(osnl.stdout(), "", "{program:?}");
+            check_log(&osnl.stderr());
+        }
+    }
+    assert_eq!(sink.requests().len(), count);
+}
+
+/// The lines that upstream's log readers look for, each in upstream's shape.
+#[track_caller]
+fn check_log(log: &str) {
+    for line in log.lines() {
+        assert!(has_shape(line), "{line}\n{log}");
+    }
+    let info = |word: &str| log.lines().any(|line| line[24..].starts_with("INFO ") && line.contains(word));
+    assert!(info(" Starting"), "{log}");
+    assert!(info(" Stopping"), "{log}");
+}
+
+/// `YYYY-MM-DD HH:MM:SS,mmm LEVEL name:line message`
+fn has_shape(line: &str) -> bool {
+    let time = "0000-00-00 00:00:00,000 ";
+    let Some((head, rest)) = line.split_at_checked(time.len()) else { return false };
+    let timed = head.bytes().zip(time.bytes()).all(|(found, wanted)| match wanted {
+        b'0' => found.is_ascii_digit(),
+        _ => found == wanted,
+    });
+    let mut words = rest.splitn(3, ' ');
+    let mut word = || words.next().unwrap_or_default();
+    let (level, place, message) = (word(), word(), word());
+    let (name, number) = place.rsplit_once(':').unwrap_or_default();
+    timed
+        && ["DEBUG", "INFO", "WARNING", "ERROR"].contains(&level)
+        && !name.is_empty()
+        && number.parse::<u32>().is_ok()
+        && !message.is_empty()
+}
+
+#[test]
+fn the_shape_of_a_line_is_told_from_others() {
+    let check = |line: &str, expected: bool| assert_eq!(has_shape(line), expected, "{line}");
+    check("2026-11-20 06:41:49,007 INFO k2hr3_osnl:237 Starting", true);
+    check("2026-11-20 06:41:49,007 WARNING osnl.listener:1 a b=c", true);
+    check("2026-11-20 06:41:49.007 INFO k2hr3_osnl:237 Starting", false);
+    check("2026-11-20T06:41:49,007 INFO k2hr3_osnl:237 Starting", false);
+    check("2026-11-20 06:41:49,007 WARN k2hr3_osnl:237 Starting", false);
+    check("2026-11-20 06:41:49,007 INFO k2hr3_osnl Starting", false);
+    check("2026-11-20 06:41:49,007 INFO k2hr3_osnl:237", false);
+    check("connection refused", false);
+}

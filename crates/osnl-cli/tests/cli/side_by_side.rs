@@ -1,0 +1,99 @@
+//! The real k2hr3_osnl and this one on the same broker, each with a queue and a target of its own: the same
+//! messages give the same requests.
+
+use std::collections::BTreeMap;
+
+use osnl_testkit::{Broker, Notice, Options, Publisher, Request, Sink, Upstream, fixture};
+use serde_json::Value;
+
+use crate::harness::{Place, SOON, conf, instance, settled};
+
+/// Where upstream makes no request and this does, on purpose: the manual shows this form.
+const FLAT: &str = "neutron-flat-payload";
+
+/// The requests of each instance, in order; without the program's name and that connections are kept.
+fn by_cuk(sink: &Sink) -> BTreeMap<String, Vec<String>> {
+    let mut made: BTreeMap<String, Vec<String>> = BTreeMap::new();
+    for Request { method, target, version, headers, body, .. } in sink.requests() {
+        let cuk = target.split("cuk=").nth(1).unwrap().split('&').next().unwrap();
+        let mut text = format!("{method} {target} {version}\n");
+        for (name, value) in headers.iter().filter(|(name, _)| name != "User-Agent" && name != "Connection") {
+            text += &format!("{name}: {}\n", value.replace(&sink.port().to_string(), "PORT"));
+        }
+        text += &String::from_utf8_lossy(&body);
+        made.entry(cuk.to_owned()).or_default().push(text);
+    }
+    made
+}
+
+#[test]
+fn the_same_messages_give_the_same_requests() {
+    let vhost = Broker::shared().vhost("side-by-side");
+    let (theirs, ours) = (Sink::start(), Sink::start());
+    let place = Place::new();
+    let filter =
+        "[oslo_messaging_notifications]\nevent_type = ^.*delete\\.end$\npublisher_id = ^.*$\npool = ";
+    place.write("theirs.conf", conf(&vhost.url(), &theirs.url("/v1/role"), &format!("{filter}theirs")));
+    let upstream = Upstream::start(&place.path("theirs.conf"));
+    let text = conf(&vhost.url(), &ours.url("/v1/role"), &format!("{filter}ours"));
+    let osnl = place.daemon("ours", &text).listening();
+    osnl_testkit::wait_until(SOON, "the real k2hr3_osnl consumes", || {
+        vhost.list_queues().iter().any(|queue| queue.name == "theirs" && queue.consumers == 1)
+    });
+
+    let mut publisher = Publisher::start(&vhost.url(), Options::default());
+    let recorded = fixture::json("k2hr3/requests.json");
+    let vectors = recorded["vectors"].as_array().unwrap();
+    let (mut published, mut requests, mut flat) = (0, 0, 0);
+    for (n, vector) in vectors.iter().enumerate() {
+        let makes = vector["requests"].as_array().unwrap().len();
+        // What asks for something comes in both framings, what does not in one or the other.
+        let is_flat = vector["id"] == FLAT;
+        let drivers = match n % 2 {
+            _ if makes > 0 || is_flat => &["messaging", "messagingv2"][..],
+            0 => &["messagingv2"],
+            _ => &["messaging"],
+        };
+        for driver in drivers {
+            publisher.notify(&notice(vector, driver));
+            published += 1;
+            requests += makes;
+            flat += usize::from(is_flat);
+            // One after the other: upstream works on 64 at once and keeps no order.
+            theirs.wait_for(requests, SOON);
+            ours.wait_for(requests + flat, SOON);
+        }
+    }
+    assert!(published > 40 && requests > 40 && flat > 0, "{published}, {requests}, {flat}");
+    settled(&vhost, "theirs");
+    settled(&vhost, "ours");
+    let log = osnl.stop();
+    assert!(log.contains(&format!("received={published} ")), "{log}");
+    drop(upstream);
+
+    let (theirs, mut ours) = (by_cuk(&theirs), by_cuk(&ours));
+    let of_flat = ours.remove(&instance(99)).unwrap();
+    assert_eq!(of_flat.len(), flat);
+    let target = format!("/v1/role?extra=openstack-auto-v1&cuk={}&host=%5B%2210.0.0.1%22%5D", instance(99));
+    assert!(of_flat.iter().all(|request| request.starts_with(&format!("DELETE {target} HTTP/1.1\n"))));
+    assert!(ours.keys().eq(theirs.keys()), "{:?}\n{:?}", ours.keys(), theirs.keys());
+    for (cuk, theirs) in &theirs {
+        assert_eq!(&ours[cuk], theirs, "{cuk}");
+    }
+}
+
+fn notice(vector: &Value, driver: &str) -> Notice {
+    let text = |key: &str| vector[key].as_str().unwrap().to_owned();
+    let mut payload = vector["payload"].clone();
+    if vector["id"] == FLAT {
+        // An instance of its own, so that its requests can be told apart.
+        payload["device_id"] = instance(99).into();
+    }
+    Notice {
+        driver: driver.to_owned(),
+        publisher_id: text("publisher_id"),
+        event_type: text("event_type"),
+        payload,
+        ..Notice::default()
+    }
+}

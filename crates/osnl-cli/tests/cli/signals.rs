@@ -1,0 +1,120 @@
+//! Signals: the first drains, the second aborts, SIGHUP is no end; what is unfinished goes back to the broker.
+
+use std::net::TcpListener;
+use std::time::Duration;
+
+use osnl_testkit::{Broker, Options, Publisher, Reply, Sink};
+
+use crate::harness::{PROMPTLY, Place, QUEUE, SOON, closed_port, conf, depth, notices, settled};
+
+#[test]
+fn a_second_signal_aborts_and_the_message_is_back_in_the_queue() {
+    let vhost = Broker::shared().vhost("second-signal");
+    let sink = Sink::start();
+    sink.reply_with(Reply::Hang);
+    let place = Place::new();
+    let mut publisher = Publisher::start(&vhost.url(), Options::default());
+    for (n, (first, second)) in [("TERM", "INT"), ("INT", "INT"), ("TERM", "TERM")].into_iter().enumerate() {
+        let text = conf(&vhost.url(), &sink.url("/v1/role"), "");
+        let mut osnl = place.daemon("k", &text).listening();
+        if n == 0 {
+            publisher.notify_all(&notices(0..1));
+        }
+        sink.wait_for(n + 1, SOON);
+        osnl.signal(first);
+        osnl.wait_for("Stopping");
+        // The attempt under way may yet be answered, so it does not end by itself.
+        assert!(osnl.is_running());
+        assert_eq!(vhost.queue_depth(QUEUE), Some((0, 1)));
+        osnl.signal(second);
+        assert_eq!(osnl.wait(PROMPTLY).code(), Some(130), "{}", osnl.stderr());
+        depth(&vhost, QUEUE, (1, 0));
+    }
+}
+
+#[test]
+fn a_drain_waits_for_the_answer_that_is_under_way() {
+    let vhost = Broker::shared().vhost("drain-waits");
+    let sink = Sink::start();
+    // One attempt ends with an answer after the signal, the other with its time-out.
+    sink.script(vec![Reply::After(Duration::from_secs(1), Reply::Status(204).into()), Reply::Hang]);
+    let place = Place::new();
+    let text = conf(&vhost.url(), &sink.url("/v1/role"), "timeout_seconds = 2\n");
+    let osnl = place.daemon("k", &text).listening();
+    Publisher::start(&vhost.url(), Options::default()).notify_all(&notices(0..2));
+    sink.wait_for(2, SOON);
+    let log = osnl.stop();
+    assert!(log.contains("delivered DELETE"), "{log}");
+    assert!(log.contains("after 2s"), "{log}");
+    assert_eq!(sink.requests().len(), 2, "a drain begins nothing new");
+    depth(&vhost, QUEUE, (1, 0));
+}
+
+#[test]
+fn sighup_does_not_end_it() {
+    let vhost = Broker::shared().vhost("sighup");
+    let sink = Sink::start();
+    let place = Place::new();
+    let text = conf(&vhost.url(), &sink.url("/v1/role"), "");
+    let mut osnl = place.daemon("k", &text).listening();
+    osnl.signal("HUP");
+    osnl.wait_for("SIGHUP");
+    osnl.signal("HUP");
+    Publisher::start(&vhost.url(), Options::default()).notify_all(&notices(0..1));
+    sink.wait_for(1, SOON);
+    settled(&vhost, QUEUE);
+    assert!(osnl.is_running());
+    osnl.stop();
+}
+
+#[test]
+fn it_ends_promptly_while_no_broker_answers() {
+    let mut held = Vec::new();
+    let silent = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port_of = |listener: &TcpListener| listener.local_addr().unwrap().port();
+    // Nobody there; somebody who says nothing, while the connection is being opened; as soon as it says that
+    // it starts, which with https is before the certificates are read.
+    for (port, seen) in
+        [(closed_port(), "trying again"), (port_of(&silent), "Starting"), (closed_port(), "Starting")]
+    {
+        for signal in ["TERM", "INT"] {
+            let place = Place::new();
+            let url = format!("rabbit://guest:hunter2@127.0.0.1:{port}/");
+            let mut osnl = place.daemon("k", &conf(&url, "https://127.0.0.1:9/", ""));
+            osnl.wait_for(seen);
+            if port == port_of(&silent) {
+                held.push(silent.accept().unwrap());
+            }
+            osnl.signal(signal);
+            let status = osnl.wait(PROMPTLY);
+            assert_eq!(status.code(), Some(0), "{status} after {seen}\n{}", osnl.stderr());
+            assert!(osnl.stderr().contains("Stopping"), "{}", osnl.stderr());
+            assert!(!osnl.stderr().contains("hunter2"), "{}", osnl.stderr());
+        }
+    }
+}
+
+#[test]
+fn what_is_held_for_a_target_that_is_down_goes_back_to_the_queue() {
+    let vhost = Broker::shared().vhost("held");
+    let sink = Sink::start();
+    sink.stop();
+    let place = Place::new();
+    let text = conf(&vhost.url(), &sink.url("/v1/role"), "");
+    let osnl = place.daemon("k", &text).listening();
+    Publisher::start(&vhost.url(), Options::default()).notify_all(&notices(0..30));
+    osnl.wait_for("is held");
+    depth(&vhost, QUEUE, (0, 30));
+    osnl.stop();
+    depth(&vhost, QUEUE, (30, 0));
+
+    sink.restart();
+    let osnl = place.daemon("k", &text);
+    sink.wait_for(30, SOON);
+    settled(&vhost, QUEUE);
+    osnl.stop();
+    let mut targets: Vec<String> = sink.requests().into_iter().map(|request| request.target).collect();
+    targets.sort();
+    targets.dedup();
+    assert_eq!((targets.len(), sink.requests().len()), (30, 30));
+}
