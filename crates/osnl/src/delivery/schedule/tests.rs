@@ -95,6 +95,15 @@ fn one_key_that_makes_the_target_stumble_waits_by_itself_and_never_ends() {
 }
 
 #[test]
+fn a_single_key_that_is_asked_to_wait_longer_waits_longer() {
+    let mut script = Script::new(1, WhenExhausted::DeadLetter);
+    script.begun();
+    let error =
+        ActionError { retry_after: Some(9 * SECOND), ..ActionError::new(ErrorClass::Status(500), "x") };
+    assert_eq!(script.schedule.report(DeliveryId(1), Err(error), script.now), [Step::Waits(9 * SECOND)]);
+}
+
+#[test]
 fn a_refusal_is_tried_again_and_then_a_dead_letter() {
     let mut script = Script::new(1, WhenExhausted::DeadLetter);
     let refused = ErrorClass::Status(400);
