@@ -1,16 +1,13 @@
 //! The loop on a paused clock, with an action that does as told.
 
 use std::sync::Mutex;
-use std::time::SystemTime;
 
-use bytes::Bytes;
 use osnl_model::Notification;
-use osnl_transport::Properties;
 
 use super::*;
 use crate::journal::memory::{MemoryJournal, MemoryLimits};
 use crate::journal::{Entry, NewDelivery, Receipt, Settle};
-use crate::received::{Origin, Received};
+use crate::received::Received;
 
 /// Fails with this as long as it is told so, and counts.
 struct Told {
@@ -66,16 +63,8 @@ impl Rig {
     }
 
     async fn append(&self, key: &str) -> Receipt {
-        let origin = Origin {
-            listener: "l".into(),
-            queue: "q".into(),
-            exchange: String::new(),
-            routing_key: String::new(),
-            redelivered: false,
-            received: SystemTime::UNIX_EPOCH,
-        };
         let entry = Entry {
-            received: Arc::new(Received { body: Bytes::new(), properties: Properties::default(), origin }),
+            received: Arc::new(Received::sample("", false)),
             notification: Arc::new(Notification {
                 message_id: Some(key.to_owned()),
                 ..Notification::default()

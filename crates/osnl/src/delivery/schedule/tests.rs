@@ -2,29 +2,18 @@
 
 use std::sync::Arc;
 
-use bytes::Bytes;
 use osnl_model::Notification;
-use osnl_transport::Properties;
 
 use super::*;
 use crate::action::Event;
-use crate::received::{Origin, Received};
+use crate::received::Received;
 
 fn claimed(id: u64, key: &str) -> Claimed {
-    let origin = Origin {
-        listener: "l".into(),
-        queue: "q".into(),
-        exchange: String::new(),
-        routing_key: String::new(),
-        redelivered: false,
-        received: std::time::SystemTime::UNIX_EPOCH,
-    };
-    let received = Received { body: Bytes::new(), properties: Properties::default(), origin };
     Claimed {
         id: DeliveryId(id),
         key: Some(key.to_owned()),
         event: Event {
-            received: Arc::new(received),
+            received: Arc::new(Received::sample("", false)),
             notification: Arc::new(Notification::default()),
             rule: "r".into(),
         },
