@@ -54,8 +54,18 @@ pub trait Transport: Send + Sync {
         options: &'a ListenOptions,
     ) -> BoxFuture<'a, Result<Box<dyn Consumer>, TransportError>>;
 
+    /// What it can do.
+    fn features(&self) -> Features;
+
     /// Where this transport connects to, for people: hosts and virtual host, no secret.
     fn location(&self) -> String;
+}
+
+/// What a transport can do, asked when a daemon is built.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Features {
+    /// A message can go back to its queue and be delivered again.
+    pub requeue: bool,
 }
 
 /// One open subscription. Dropping it closes the connection; what is unsettled is delivered again.

@@ -13,7 +13,7 @@ use tokio::sync::Notify;
 use crate::message::{Batch, Epoch, IncomingMessage, Properties};
 use crate::settle::{Settlement, Window};
 use crate::topology::{Binding, Declare, ListenOptions, Subscription, bindings};
-use crate::{BoxFuture, Consumer, Transport, TransportError};
+use crate::{BoxFuture, Consumer, Features, Transport, TransportError};
 
 /// A broker that lives as long as its last handle. Clones share it.
 #[derive(Clone, Debug, Default)]
@@ -147,6 +147,10 @@ impl Transport for MemoryTransport {
         options: &'a ListenOptions,
     ) -> BoxFuture<'a, Result<Box<dyn Consumer>, TransportError>> {
         Box::pin(async move { self.open(to, options).map(|c| Box::new(c) as Box<dyn Consumer>) })
+    }
+
+    fn features(&self) -> Features {
+        Features { requeue: true }
     }
 
     fn location(&self) -> String {

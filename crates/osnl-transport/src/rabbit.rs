@@ -21,7 +21,7 @@ use self::consumer::RabbitConsumer;
 use self::failure::{connect_failure, refused};
 use crate::message::Epoch;
 use crate::topology::{ListenOptions, Subscription, bindings};
-use crate::{BoxFuture, Consumer, Transport, TransportError};
+use crate::{BoxFuture, Consumer, Features, Transport, TransportError};
 
 /// How long one host may take to accept, log in and open the virtual host.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
@@ -131,6 +131,10 @@ impl Transport for RabbitTransport {
         options: &'a ListenOptions,
     ) -> BoxFuture<'a, Result<Box<dyn Consumer>, TransportError>> {
         Box::pin(async move { self.open(to, options).await.map(|c| Box::new(c) as Box<dyn Consumer>) })
+    }
+
+    fn features(&self) -> Features {
+        Features { requeue: true }
     }
 
     fn location(&self) -> String {

@@ -31,6 +31,9 @@ use crate::shutdown::Shutdown;
 /// How often the journal is asked for what has waited too long.
 const SWEEP: Duration = Duration::from_secs(10);
 
+/// How often the log repeats that a target is held.
+const REMIND: Duration = Duration::from_secs(60);
+
 /// How one action is delivered.
 #[derive(Clone, Copy, Debug)]
 pub struct DeliverySettings {
@@ -53,6 +56,8 @@ pub struct DeliveryLoop {
     counters: Arc<Counters>,
     schedule: Schedule,
     state: watch::Sender<BreakerState>,
+    /// Since when the target is held, and when the log said so last.
+    held: Option<(Instant, Instant)>,
 }
 
 type Attempt = (DeliveryId, Event, Result<Done, ActionError>);
@@ -75,6 +80,7 @@ impl DeliveryLoop {
             counters,
             schedule: Schedule::new(settings.policy, settings.when_exhausted, settings.concurrency),
             state: watch::Sender::new(BreakerState::Closed),
+            held: None,
         }
     }
 
@@ -117,6 +123,7 @@ impl DeliveryLoop {
                     if Instant::now() >= sweep {
                         sweep = Instant::now() + SWEEP;
                         self.return_overdue();
+                        self.remind();
                     }
                 }
             }
@@ -196,6 +203,26 @@ impl DeliveryLoop {
         }
     }
 
+    /// Whoever is on call reads the last lines first.
+    fn remind(&mut self) {
+        let now = Instant::now();
+        if self.schedule.breaker() == BreakerState::Closed {
+            self.held = None;
+            return;
+        }
+        let (since, said) = *self.held.get_or_insert((now, now));
+        if now - said >= REMIND {
+            self.held = Some((since, now));
+            tracing::warn!(
+                action.name = &*self.name,
+                deliveries = self.schedule.claimed(),
+                "{} is still held, for {} s now; nothing is lost",
+                self.action.target(),
+                (now - since).as_secs()
+            );
+        }
+    }
+
     fn return_overdue(&mut self) {
         for id in self.journal.overdue(&self.name) {
             if self.schedule.release(id) {
@@ -232,3 +259,6 @@ fn attempt(
         (id, event, result)
     })
 }
+
+#[cfg(test)]
+mod tests;

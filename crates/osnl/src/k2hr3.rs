@@ -9,11 +9,37 @@
 //! otherwise.
 //!
 //! [`Conf`] is the configuration, whole and checked; [`Conf::from_path`] is its `K2hr3Conf(path)`.
+//!
+//! # The library
+#![doc = include_str!("../../../docs/k2hr3-library.md")]
 
 mod conf;
+mod endpoint;
+mod listen;
 mod meaning;
 
 pub use conf::{
     ApiUrl, ApiUrlError, ApiUrlPart, Conf, ConfError, Executor, K2hr3Options, Level, Loaded, LogFile,
     NotificationOptions, Scheme,
 };
+pub use endpoint::{NotificationEndpoint, NotificationEndpointError, NotificationResult};
+pub use listen::{listen, listen_on};
+
+pub use crate::action::k2hr3::{HostParameters, Unusable};
+
+/// The version of k2hr3_osnl whose place this takes; the version of osnl is the crate's.
+#[must_use]
+pub fn version() -> &'static str {
+    "1.0.8"
+}
+
+/// Any error of this module: the counterpart of `K2hr3Error`, which the other two derive from.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// `K2hr3ConfError`
+    #[error(transparent)]
+    Conf(#[from] ConfError),
+    /// `K2hr3NotificationEndpointError`
+    #[error(transparent)]
+    NotificationEndpoint(#[from] NotificationEndpointError),
+}

@@ -15,7 +15,7 @@ mod backoff;
 mod state;
 
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use futures_util::stream::FuturesUnordered;
 use futures_util::{FutureExt, StreamExt};
@@ -125,6 +125,7 @@ impl Listener {
         first: bool,
     ) -> Result<Option<Box<dyn Consumer>>, TransportError> {
         let mut backoff = Backoff::new();
+        let mut said = None;
         for attempt in 1.. {
             self.state.send_replace(ListenerState::Connecting { attempt });
             let listen = self.transport.listen(&self.config.targets, &self.config.options);
@@ -147,12 +148,7 @@ impl Listener {
                 return Err(error);
             }
             let pause = backoff.after(&error);
-            tracing::warn!(
-                listener.name = &*self.config.name,
-                attempt,
-                "{error}; trying again in {:.1} s",
-                pause.as_secs_f64()
-            );
+            self.say_failed(attempt, &error, pause, &mut said);
             tokio::select! {
                 biased;
                 () = shutdown.drain.cancelled() => return Ok(None),
@@ -160,6 +156,21 @@ impl Listener {
             }
         }
         Ok(None)
+    }
+
+    /// A broker may be away for a night: the first attempts are told each, then one a minute.
+    fn say_failed(&self, attempt: u32, error: &TransportError, pause: Duration, said: &mut Option<Instant>) {
+        const EACH: u32 = 3;
+        const REMIND: Duration = Duration::from_secs(60);
+        let name = &*self.config.name;
+        if attempt <= EACH || said.is_none_or(|said| said.elapsed() >= REMIND) {
+            *said = Some(Instant::now());
+            let then = if attempt == EACH { ", and on; told once a minute" } else { "" };
+            let seconds = pause.as_secs_f64();
+            tracing::warn!(listener.name = name, attempt, "{error}; trying again in {seconds:.1} s{then}");
+        } else {
+            tracing::debug!(listener.name = name, attempt, "{error}");
+        }
     }
 
     /// Says what was found, and what a broker that was away has lost.

@@ -80,3 +80,19 @@ pub(crate) fn with_head<T>(
     let plain: Cow<'_, [u8]> = plain_body(&message.body, &message.properties.content_info())?;
     Ok(with(&read_head(&plain)?))
 }
+
+#[cfg(test)]
+impl Received {
+    /// A message with this body, from nowhere in particular.
+    pub(crate) fn sample(body: impl Into<Bytes>, redelivered: bool) -> Self {
+        let origin = Origin {
+            listener: "l".into(),
+            queue: "q".into(),
+            exchange: "neutron".into(),
+            routing_key: "notifications.info".into(),
+            redelivered,
+            received: SystemTime::UNIX_EPOCH,
+        };
+        Self { body: body.into(), properties: Properties::default(), origin }
+    }
+}

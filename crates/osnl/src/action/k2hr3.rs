@@ -7,22 +7,30 @@
 
 mod parameters;
 
+use std::fmt;
+use std::sync::Arc;
+
 use bytes::Bytes;
 use http_body_util::Empty;
 use hyper::header::{ACCEPT_ENCODING, HOST, USER_AGENT};
 use hyper::{Method, Request};
 use osnl_transport::BoxFuture;
+use serde_json::Value;
 
 pub use self::parameters::{HostParameters, Unusable};
 use super::http::HttpClient;
 use super::{Action, ActionError, Done, ErrorClass, Event};
 use crate::k2hr3::{ApiUrl, Scheme};
 
+/// How a payload is read; the counterpart of k2hr3_osnl's `_payload_to_params`.
+type PayloadToParameters = dyn Fn(&Value) -> Result<HostParameters, Unusable> + Send + Sync;
+
 /// See the [module](self).
-#[derive(Debug)]
+#[derive(Clone)]
 pub struct K2hr3 {
     client: HttpClient,
     api_url: ApiUrl,
+    parameters: Arc<PayloadToParameters>,
 }
 
 impl K2hr3 {
@@ -31,11 +39,25 @@ impl K2hr3 {
     /// # Errors
     /// The URL is `https` and the system's certificates cannot be read.
     pub fn new(api_url: ApiUrl) -> std::io::Result<Self> {
-        Ok(Self { client: HttpClient::for_scheme(api_url.scheme())?, api_url })
+        Ok(Self {
+            client: HttpClient::for_scheme(api_url.scheme())?,
+            api_url,
+            parameters: Arc::new(HostParameters::of),
+        })
+    }
+
+    /// Reads payloads in another way than [`HostParameters::of`].
+    #[must_use]
+    pub fn with_parameters(
+        mut self,
+        parameters: impl Fn(&Value) -> Result<HostParameters, Unusable> + Send + Sync + 'static,
+    ) -> Self {
+        self.parameters = Arc::new(parameters);
+        self
     }
 
     async fn delete(&self, event: &Event) -> Result<Done, ActionError> {
-        let parameters = match HostParameters::of(&event.notification.payload) {
+        let parameters = match (self.parameters)(&event.notification.payload) {
             Ok(parameters) => parameters,
             Err(Unusable::NothingToDo(why)) => return Ok(Done::NothingToDo(why)),
             Err(Unusable::Unreadable(why)) => return Err(ActionError::new(ErrorClass::Content, why)),
@@ -76,6 +98,12 @@ impl K2hr3 {
             .header(USER_AGENT, concat!("osnl/", env!("CARGO_PKG_VERSION")))
             .body(Empty::new())
             .map_err(|error| ActionError::new(ErrorClass::Content, format!("no valid request: {error}")))
+    }
+}
+
+impl fmt::Debug for K2hr3 {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("K2hr3").field("api_url", &self.api_url.to_string()).finish_non_exhaustive()
     }
 }
 

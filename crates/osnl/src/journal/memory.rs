@@ -9,17 +9,21 @@
 //!
 //! Dead letters are written to the log as one JSON line each, so that they outlive the process.
 
+mod dead;
+mod recent;
+
 use std::collections::{BTreeSet, HashMap, VecDeque};
-use std::hash::Hash;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use osnl_model::{BodyDigest, Notification, mask_secrets};
+use osnl_model::{BodyDigest, Notification};
 use osnl_transport::BoxFuture;
-use serde_json::json;
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, oneshot};
 use tokio::time::Instant;
 
+pub use self::dead::DeadLetter;
+use self::dead::log_dead_letter;
+use self::recent::Recent;
 use super::{Claimed, DeliveryId, Entry, Journal, Outcome, Permit, Receipt, Settle};
 use crate::action::Event;
 use crate::metrics::Counters;
@@ -120,15 +124,6 @@ struct Lanes {
     by_key: HashMap<Lane, VecDeque<DeliveryId>>,
     /// Heads of their lane that nobody has claimed.
     claimable: BTreeSet<DeliveryId>,
-}
-
-/// A message given up, with its bytes.
-#[derive(Clone, Debug)]
-pub struct DeadLetter {
-    /// The message as it came.
-    pub received: Arc<Received>,
-    /// Why it was given up.
-    pub reason: String,
 }
 
 impl MemoryJournal {
@@ -282,7 +277,13 @@ impl Journal for MemoryJournal {
             Outcome::Dead(reason) => {
                 self.counters.dead.increment();
                 if let Some(open) = state.entries.get(&pending.entry) {
-                    log_dead_letter(open, &pending, reason);
+                    log_dead_letter(
+                        &pending.rule,
+                        &pending.action,
+                        &open.received.origin,
+                        &open.notification,
+                        reason,
+                    );
                     let received = open.received.clone();
                     self.bury(state, received, reason.clone());
                 }
@@ -425,63 +426,6 @@ impl Identity {
             digest: received.digest(),
         }
     }
-}
-
-/// The latest things, a bounded number of them.
-#[derive(Debug)]
-struct Recent<K, V> {
-    values: HashMap<K, V>,
-    order: VecDeque<K>,
-}
-
-impl<K, V> Default for Recent<K, V> {
-    fn default() -> Self {
-        Self { values: HashMap::new(), order: VecDeque::new() }
-    }
-}
-
-impl<K: Clone + Eq + Hash, V> Recent<K, V> {
-    /// More than any window holds, so that what a lost connection brings back is recognised.
-    const KEPT: usize = 8192;
-
-    fn insert(&mut self, key: K, value: V) {
-        if self.values.insert(key.clone(), value).is_none() {
-            self.order.push_back(key);
-        }
-        if self.order.len() > Self::KEPT
-            && let Some(oldest) = self.order.pop_front()
-        {
-            self.values.remove(&oldest);
-        }
-    }
-
-    fn get(&self, key: &K) -> Option<&V> {
-        self.values.get(key)
-    }
-
-    fn take(&mut self, key: &K) -> Option<V> {
-        self.values.remove(key)
-    }
-}
-
-fn log_dead_letter(open: &Open, pending: &Pending, reason: &str) {
-    let (notification, origin) = (&open.notification, &open.received.origin);
-    let line = json!({
-        "dead_letter": {
-            "rule": &*pending.rule,
-            "action": &*pending.action,
-            "reason": reason,
-            "queue": &*origin.queue,
-            "exchange": origin.exchange,
-            "routing_key": origin.routing_key,
-            "message_id": notification.message_id,
-            "event_type": notification.event_type,
-            "publisher_id": notification.publisher_id,
-            "timestamp": notification.timestamp,
-            "payload": mask_secrets(&notification.payload),
-        }
-    });
-    tracing::error!("{line}");
 }
 
 #[cfg(test)]

@@ -88,10 +88,18 @@ impl Conf {
         }
     }
 
-    /// All of it, listening by `transport`; `memory://` is the journal, as k2hr3_osnl kept no state.
+    /// The call of K2HR3.
     ///
     /// # Errors
     /// `api_url` is `https` and the system's certificates cannot be read.
+    pub fn action(&self) -> std::io::Result<K2hr3> {
+        K2hr3::new(self.k2hr3.api_url.clone())
+    }
+
+    /// All of it, listening by `transport`; `memory://` is the journal, as k2hr3_osnl kept no state.
+    ///
+    /// # Errors
+    /// As [`Conf::action`].
     pub fn daemon(&self, transport: Arc<dyn Transport>, counters: &Arc<Counters>) -> std::io::Result<Daemon> {
         self.daemon_with(transport, counters, self.delivery())
     }
@@ -99,18 +107,45 @@ impl Conf {
     /// The same with other delivery settings than the file's.
     ///
     /// # Errors
-    /// As [`Conf::daemon`].
+    /// As [`Conf::action`].
     pub fn daemon_with(
         &self,
         transport: Arc<dyn Transport>,
         counters: &Arc<Counters>,
         delivery: DeliverySettings,
     ) -> std::io::Result<Daemon> {
-        let action: Arc<dyn Action> = Arc::new(K2hr3::new(self.k2hr3.api_url.clone())?);
-        let journal = Arc::new(MemoryJournal::new(MemoryLimits::for_prefetch(PREFETCH), counters.clone()));
-        let engine = Arc::new(RuleEngine::new(vec![self.rule()], journal.clone(), counters.clone()));
-        let listener = Listener::new(self.listener(), transport, engine, counters.clone());
-        let delivery = DeliveryLoop::new(NAME, action, journal.clone(), delivery, counters.clone());
-        Ok(Daemon { listeners: vec![listener], deliveries: vec![delivery], journal })
+        let part = Part { rule: self.rule(), action: Arc::new(self.action()?), delivery };
+        Ok(assemble(self.listener(), vec![part], transport, counters))
     }
+}
+
+/// One endpoint's share of a daemon.
+pub(super) struct Part {
+    pub(super) rule: Rule,
+    pub(super) action: Arc<dyn Action>,
+    pub(super) delivery: DeliverySettings,
+}
+
+/// One listener, and a rule with an action for each part. Several parts are told apart by a number.
+pub(super) fn assemble(
+    listener: ListenerConfig,
+    parts: Vec<Part>,
+    transport: Arc<dyn Transport>,
+    counters: &Arc<Counters>,
+) -> Daemon {
+    let limits = MemoryLimits::for_prefetch(listener.options.prefetch);
+    let journal = Arc::new(MemoryJournal::new(limits, counters.clone()));
+    let several = parts.len() > 1;
+    let mut rules = Vec::new();
+    let mut deliveries = Vec::new();
+    for (number, Part { mut rule, action, delivery }) in (1..).zip(parts) {
+        let name: Arc<str> = if several { format!("{NAME}.{number}").into() } else { NAME.into() };
+        rule.name = name.clone();
+        rule.actions = vec![name.clone()];
+        rules.push(rule);
+        deliveries.push(DeliveryLoop::new(name, action, journal.clone(), delivery, counters.clone()));
+    }
+    let engine = Arc::new(RuleEngine::new(rules, journal.clone(), counters.clone()));
+    let listener = Listener::new(listener, transport, engine, counters.clone());
+    Daemon { listeners: vec![listener], deliveries, journal }
 }

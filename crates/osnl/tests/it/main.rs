@@ -2,7 +2,9 @@
 #![expect(clippy::unwrap_used, reason = "in a test a panic is the report")]
 
 mod bodies;
+mod defects;
 mod harness;
+mod library;
 mod memory;
 mod rabbit;
 mod vectors;

@@ -7,7 +7,11 @@ use osnl::daemon::Ended;
 use osnl_testkit::{Reply, Sink, wait_until};
 use serde_json::json;
 
-use crate::harness::{QUEUE, Running, SOON, bound_broker, conf, instance, port_deleted, publish, quick};
+use osnl_transport::Properties;
+
+use crate::harness::{
+    QUEUE, Running, SOON, bound_broker, conf, framed, instance, port_deleted, publish, publish_raw, quick,
+};
 
 /// The requests' instances, in order.
 fn asked_for(sink: &Sink) -> Vec<String> {
@@ -288,6 +292,21 @@ fn a_broker_that_is_away_at_the_start_is_waited_for() {
     broker.set_down(false);
     daemon.wait_until("delivered", |c| c.delivered.get() == 1);
     daemon.stop().unwrap();
+}
+
+#[test]
+fn the_priority_in_the_body_decides_whatever_the_routing_key_says() {
+    let sink = Sink::start();
+    let conf = conf(&sink.url("/v1/role"), "");
+    let broker = bound_broker(&conf);
+    let daemon = Running::start(&conf, Arc::new(broker.transport()));
+    let info = framed("network.x", "port.delete.end", &port_deleted(&instance(1), "10.0.0.1"));
+    for body in [info.replace("INFO", "WARN"), info.replace("INFO", "info"), info] {
+        publish_raw(&broker, body.as_bytes(), Properties::default());
+    }
+    daemon.wait_until("all have passed", |c| c.unmatched.get() == 1 && c.delivered.get() == 2);
+    daemon.stop().unwrap();
+    assert_eq!(sink.requests().len(), 2);
 }
 
 #[test]

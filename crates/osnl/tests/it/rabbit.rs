@@ -280,6 +280,22 @@ fn draining_gives_unfinished_messages_back_and_the_next_start_takes_them() {
 }
 
 #[test]
+fn while_draining_nothing_new_is_taken_from_the_broker() {
+    let vhost = Broker::shared().vhost("quiesce");
+    let sink = Sink::start();
+    sink.reply_with(Reply::Hang);
+    let daemon = listening(&conf(&sink.url("/v1/role"), ""), &vhost);
+    let mut publisher = Publisher::start(&vhost.url(), Options::default());
+    publisher.notify_all(&ports(0..1));
+    sink.wait_for(1, SOON);
+    daemon.shutdown.drain.cancel();
+    wait_until(SOON, "the consumer is cancelled", || vhost.list_queues().iter().all(|q| q.consumers == 0));
+    publisher.notify_all(&ports(1..2));
+    assert_eq!(vhost.queue_depth(QUEUE), Some((1, 1)));
+    drop(daemon);
+}
+
+#[test]
 fn the_next_host_is_tried_when_one_is_away() {
     let vhost = Broker::shared().vhost("hosts");
     let sink = Sink::start();

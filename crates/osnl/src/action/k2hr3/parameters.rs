@@ -6,6 +6,9 @@
 //! | nova versioned | `nova_object.data.uuid` | none: every address of the instance |
 //! | nova legacy | `instance_id` | none |
 //!
+//! A port of the network itself (`device_owner` is `network:…`: DHCP, router) is about no instance: nothing
+//! to do. k2hr3_osnl refused the former and asked K2HR3 to forget a router, which it has never heard of.
+//!
 //! All three are tried in this order and a later one overwrites the cuk. The cuk must be a UUID in the
 //! lax sense of Python's `uuid.UUID` and is sent as it was written; an address must pass `inet_pton`.
 
@@ -69,6 +72,13 @@ impl HostParameters {
         ];
         let cuk = candidates.into_iter().flatten().rfind(|cuk| !is_empty(cuk));
         let owner = port.and_then(|port| port.get("device_owner")).and_then(Value::as_str);
+        if let (Some(owner), Some(cuk), None, None) =
+            (owner.filter(|owner| owner.starts_with("network:")), cuk, versioned, payload.get("instance_id"))
+        {
+            return Err(Unusable::NothingToDo(format!(
+                "the port belongs to \"{owner}\" ({cuk}), not to an instance"
+            )));
+        }
         match cuk {
             Some(Value::String(cuk)) if is_uuid(cuk) => Ok(Self { cuk: cuk.clone(), addresses }),
             Some(cuk) => Err(match (cuk, owner) {
@@ -185,7 +195,12 @@ mod tests {
             (
                 "reserved_dhcp_port",
                 "network:dhcp",
-                "nothing to do: the port belongs to \"network:dhcp\" (reserved_dhcp_port), not to an instance",
+                "nothing to do: the port belongs to \"network:dhcp\" (\"reserved_dhcp_port\"), not to an instance",
+            ),
+            (
+                ID,
+                "network:router_interface",
+                "nothing to do: the port belongs to \"network:router_interface\" (\"12345678-1234-5678-1234-567812345678\"), not to an instance",
             ),
             ("", "", "nothing to do: the port belongs to no instance"),
             ("", "network:floatingip", "nothing to do: the port belongs to no instance"),

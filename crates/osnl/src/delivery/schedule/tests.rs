@@ -2,29 +2,18 @@
 
 use std::sync::Arc;
 
-use bytes::Bytes;
 use osnl_model::Notification;
-use osnl_transport::Properties;
 
 use super::*;
 use crate::action::Event;
-use crate::received::{Origin, Received};
+use crate::received::Received;
 
 fn claimed(id: u64, key: &str) -> Claimed {
-    let origin = Origin {
-        listener: "l".into(),
-        queue: "q".into(),
-        exchange: String::new(),
-        routing_key: String::new(),
-        redelivered: false,
-        received: std::time::SystemTime::UNIX_EPOCH,
-    };
-    let received = Received { body: Bytes::new(), properties: Properties::default(), origin };
     Claimed {
         id: DeliveryId(id),
         key: Some(key.to_owned()),
         event: Event {
-            received: Arc::new(received),
+            received: Arc::new(Received::sample("", false)),
             notification: Arc::new(Notification::default()),
             rule: "r".into(),
         },
@@ -92,6 +81,15 @@ fn one_key_that_makes_the_target_stumble_waits_by_itself_and_never_ends() {
         script.ok(100 + u64::from(pause));
         script.pass(pause.into());
     }
+}
+
+#[test]
+fn a_single_key_that_is_asked_to_wait_longer_waits_longer() {
+    let mut script = Script::new(1, WhenExhausted::DeadLetter);
+    script.begun();
+    let error =
+        ActionError { retry_after: Some(9 * SECOND), ..ActionError::new(ErrorClass::Status(500), "x") };
+    assert_eq!(script.schedule.report(DeliveryId(1), Err(error), script.now), [Step::Waits(9 * SECOND)]);
 }
 
 #[test]

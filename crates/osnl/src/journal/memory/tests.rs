@@ -1,14 +1,9 @@
 //! The journal's promises, each by a short story.
 
-use std::time::SystemTime;
-
-use bytes::Bytes;
 use futures_util::FutureExt;
-use osnl_transport::Properties;
 
 use super::*;
 use crate::journal::NewDelivery;
-use crate::received::Origin;
 
 fn journal() -> MemoryJournal {
     MemoryJournal::new(MemoryLimits::for_prefetch(4), Arc::default())
@@ -16,18 +11,10 @@ fn journal() -> MemoryJournal {
 
 /// A message named `id` about the resource `key`.
 fn entry(id: &str, key: &str, redelivered: bool) -> Entry {
-    let origin = Origin {
-        listener: "l".into(),
-        queue: "q".into(),
-        exchange: "neutron".into(),
-        routing_key: "notifications.info".into(),
-        redelivered,
-        received: SystemTime::UNIX_EPOCH,
-    };
-    let body = Bytes::from(format!("{id} {key}"));
+    let received = Received::sample(format!("{id} {key}"), redelivered);
     let notification = Notification { unique_id: Some(id.to_owned()), ..Notification::default() };
     Entry {
-        received: Arc::new(Received { body, properties: Properties::default(), origin }),
+        received: Arc::new(received),
         notification: Arc::new(notification),
         deliveries: vec![NewDelivery { rule: "r".into(), action: "a".into(), key: Some(key.to_owned()) }],
     }

@@ -71,15 +71,17 @@ pub struct K2hr3Options {
     /// looked at the URL when a message arrived, cut host names at a dash and refused IPv6. Here a bad URL is
     /// refused at the load, and those hosts work.
     pub api_url: ApiUrl,
-    /// Seconds, at least 1, for each operation on the connection rather than for the whole call.
-    /// Default: 30.
+    /// Seconds, at least 1, for one call in all: connecting, asking, the whole answer. Default: 30.
+    ///
+    /// k2hr3_osnl gave each operation on the connection that long.
     pub timeout_seconds: u32,
-    /// How often a call is repeated after the first one. Default: 5.
+    /// How often a call that K2HR3 *refuses* is repeated after the first one. Default: 5. Without an
+    /// answer, or with a 5xx, it is repeated until there is one.
     ///
     /// The manual calls it `retries` (default 3), which k2hr3_osnl ignored; here both names count, and
     /// `max_retries` wins. A negative number acts as 0.
     pub max_retries: u32,
-    /// Seconds before each repetition. Default: 60.
+    /// The longest pause before a repetition, in seconds; the first is one second. Default: 60.
     pub retry_interval_seconds: u32,
     /// Whether the server's certificate *and its name* go unchecked. Default: false.
     pub allow_self_signed_cert: bool,

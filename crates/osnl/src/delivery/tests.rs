@@ -1,0 +1,123 @@
+//! The loop on a paused clock, with an action that does as told.
+
+use std::sync::Mutex;
+
+use osnl_model::Notification;
+
+use super::*;
+use crate::journal::memory::{MemoryJournal, MemoryLimits};
+use crate::journal::{Entry, NewDelivery, Receipt, Settle};
+use crate::received::Received;
+
+/// Fails with this as long as it is told so, and counts.
+struct Told {
+    failure: Mutex<Option<ErrorClass>>,
+    attempts: Mutex<u32>,
+}
+
+impl Action for Told {
+    fn run<'a>(&'a self, events: &'a [Event]) -> BoxFuture<'a, Vec<Result<Done, ActionError>>> {
+        *self.attempts.lock().unwrap() += 1;
+        let failure = *self.failure.lock().unwrap();
+        let verdict = || match failure {
+            Some(class) => Err(ActionError::new(class, "told so")),
+            None => Ok(Done::Delivered("told so".to_owned())),
+        };
+        let verdicts = events.iter().map(|_| verdict()).collect();
+        Box::pin(async move { verdicts })
+    }
+
+    fn target(&self) -> String {
+        "the test".to_owned()
+    }
+}
+
+struct Rig {
+    journal: Arc<MemoryJournal>,
+    action: Arc<Told>,
+    shutdown: Shutdown,
+    task: tokio::task::JoinSet<()>,
+}
+
+impl Rig {
+    fn start(failure: Option<ErrorClass>, initial: Duration) -> Self {
+        let counters = Arc::new(Counters::default());
+        let journal = Arc::new(MemoryJournal::new(MemoryLimits::for_prefetch(10), counters.clone()));
+        let action = Arc::new(Told { failure: Mutex::new(failure), attempts: Mutex::new(0) });
+        let settings = DeliverySettings {
+            concurrency: 4,
+            timeout: Duration::from_secs(30),
+            policy: RetryPolicy {
+                max_attempts: std::num::NonZeroU32::new(1000).unwrap(),
+                initial,
+                max: Duration::from_secs(3600),
+                jitter: 0.0,
+            },
+            when_exhausted: WhenExhausted::DeadLetter,
+        };
+        let looped = DeliveryLoop::new("a", action.clone(), journal.clone(), settings, counters);
+        let shutdown = Shutdown::new();
+        let mut task = tokio::task::JoinSet::new();
+        task.spawn(looped.run(shutdown.clone()));
+        Self { journal, action, shutdown, task }
+    }
+
+    async fn append(&self, key: &str) -> Receipt {
+        let entry = Entry {
+            received: Arc::new(Received::sample("", false)),
+            notification: Arc::new(Notification {
+                message_id: Some(key.to_owned()),
+                ..Notification::default()
+            }),
+            deliveries: vec![NewDelivery { rule: "r".into(), action: "a".into(), key: Some(key.to_owned()) }],
+        };
+        let mut permit = self.journal.reserve(1).await;
+        self.journal.append(&mut permit, entry)
+    }
+
+    async fn stop(mut self) {
+        self.shutdown.drain.cancel();
+        while self.task.join_next().await.is_some() {}
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_held_goes_back_before_the_broker_loses_patience() {
+    let rig = Rig::start(Some(ErrorClass::Connect), Duration::from_secs(1));
+    let began = Instant::now();
+    assert_eq!(rig.append("k").await.await, Settle::Requeue);
+    let minutes = began.elapsed().as_secs_f64() / 60.0;
+    // Half of RabbitMQ's 30 minutes, and at most a sweep later.
+    assert!((15.0..15.5).contains(&minutes), "after {minutes} min");
+    // Held, it was tried some thirty times, not once a millisecond.
+    assert!(*rig.action.attempts.lock().unwrap() < 60);
+    rig.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_target_that_is_back_is_found_within_half_a_minute_however_long_it_was_away() {
+    let rig = Rig::start(Some(ErrorClass::Connect), Duration::from_secs(1));
+    let receipt = rig.append("k").await;
+    tokio::time::sleep(Duration::from_secs(600)).await;
+    *rig.action.failure.lock().unwrap() = None;
+    let back = Instant::now();
+    assert_eq!(receipt.await, Settle::Acknowledge);
+    assert!(back.elapsed() <= Duration::from_secs(30), "{:?}", back.elapsed());
+    rig.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn far_retries_beyond_half_the_window_go_back_and_the_others_stay() {
+    // 409 is a refusal that says nothing of the target, so each key waits by itself, two minutes at first.
+    let rig = Rig::start(Some(ErrorClass::Status(409)), Duration::from_secs(120));
+    let mut receipts = Vec::new();
+    for n in 0..8 {
+        receipts.push(rig.append(&n.to_string()).await);
+    }
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    // Five of ten may wait; the oldest three went back.
+    let settled: Vec<bool> =
+        receipts.iter_mut().map(|r| futures_util::FutureExt::now_or_never(r).is_some()).collect();
+    assert_eq!(settled, [true, true, true, false, false, false, false, false]);
+    rig.stop().await;
+}

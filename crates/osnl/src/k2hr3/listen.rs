@@ -1,0 +1,96 @@
+//! `k2hr3_osnl.listen(endpoints)`: the program's main job as a library call.
+
+use std::future::Future;
+use std::sync::Arc;
+use std::time::Duration;
+
+use osnl_transport::{Transport, transport};
+use tokio::signal::ctrl_c;
+
+use super::NotificationEndpoint;
+use super::meaning::{Part, assemble};
+use crate::metrics::Counters;
+use crate::shutdown::Shutdown;
+
+/// How long the end may take once it was asked for.
+const DRAIN_DEADLINE: Duration = Duration::from_secs(30);
+
+/// Listens until Ctrl-C and hands each message to every endpoint whose filter it passes; blocks.
+///
+/// As in Python the broker, topic, exchange and pool are those of the *last* endpoint; each keeps its own
+/// filter, target and retry options. The log says why when it answers 1.
+///
+/// | answer | when |
+/// | --- | --- |
+/// | 0 | ended by Ctrl-C |
+/// | 1 | no endpoint at all; the last one's `transport_url` cannot be used; `allow_requeue` with a transport that cannot requeue; the listener failed (a refused login, say) |
+///
+/// # Panics
+/// When called from inside an asynchronous runtime: use [`listen_on`] there.
+#[must_use]
+pub fn listen(endpoints: Vec<NotificationEndpoint>) -> i32 {
+    let Some(last) = endpoints.last() else {
+        tracing::error!("invalid endpoints, none given");
+        return 1;
+    };
+    let transport: Arc<dyn Transport> =
+        match transport(&last.conf().oslo_messaging_notifications.transport_url) {
+            Ok(transport) => transport.into(),
+            Err(error) => {
+                tracing::error!("found an invalid endpoint, {error}");
+                return 1;
+            }
+        };
+    match tokio::runtime::Builder::new_current_thread().enable_all().build() {
+        Ok(runtime) => runtime.block_on(listen_on(transport, endpoints, async {
+            // A process that cannot catch Ctrl-C is ended by it.
+            let _ = ctrl_c().await;
+        })),
+        Err(error) => {
+            tracing::error!("listener error, {error}");
+            1
+        }
+    }
+}
+
+/// The same on any transport, until `stop` is ready.
+pub async fn listen_on(
+    transport: Arc<dyn Transport>,
+    endpoints: Vec<NotificationEndpoint>,
+    stop: impl Future<Output = ()>,
+) -> i32 {
+    let Some(last) = endpoints.last() else {
+        tracing::error!("invalid endpoints, none given");
+        return 1;
+    };
+    if last.conf().oslo_messaging_notifications.allow_requeue && !transport.features().requeue {
+        tracing::error!("allow_requeue is not supported by driver");
+        return 1;
+    }
+    let shutdown = Shutdown::new();
+    let listener = last.conf().listener();
+    let parts = endpoints.iter().map(|endpoint| Part {
+        rule: endpoint.conf().rule(),
+        action: endpoint.action(),
+        delivery: endpoint.conf().delivery(),
+    });
+    let daemon = assemble(listener, parts.collect(), transport, &Arc::new(Counters::default()));
+    let daemon = daemon.run(&shutdown, DRAIN_DEADLINE);
+    tokio::pin!(daemon);
+    tracing::info!("Starting");
+    let ended = tokio::select! {
+        ended = &mut daemon => ended,
+        () = stop => {
+            tracing::info!("Stopping");
+            shutdown.drain.cancel();
+            daemon.await
+        }
+    };
+    match ended {
+        Ok(_) => 0,
+        Err(error) => {
+            tracing::error!("listener error, {error}");
+            1
+        }
+    }
+}
