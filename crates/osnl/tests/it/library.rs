@@ -7,7 +7,7 @@ use osnl::k2hr3::{
     Conf, Error, HostParameters, NotificationEndpoint, NotificationResult, Unusable, listen, listen_on,
     version,
 };
-use osnl_model::{Priority, Target};
+use osnl_model::{Priority, Target, TransportUrl};
 use osnl_testkit::{Broker, Reply, Sink, fixture};
 use osnl_transport::{BoxFuture, Consumer, Features, ListenOptions, Transport, TransportError, transport};
 use serde_json::{Map, Value, json};
@@ -167,8 +167,11 @@ impl Transport for NoRequeue {
 fn listen_answers_1_for_no_endpoint_a_wrong_one_and_a_transport_that_cannot_requeue() {
     assert_eq!(listen(Vec::new()), 1);
     let sink = Sink::start();
-    let tls = "[oslo_messaging_notifications]\ntransport_url = rabbit://127.0.0.1:9/?ssl=1\n";
-    assert_eq!(listen(vec![endpoint(&sink, tls)]), 1);
+    // A file cannot name an unknown transport, a program can.
+    let mut wrong = conf(&sink.url("/v1/role"), "");
+    wrong.oslo_messaging_notifications.transport_url =
+        TransportUrl::parse("carrierpigeon://127.0.0.1:9/").unwrap();
+    assert_eq!(listen(vec![NotificationEndpoint::new(wrong).unwrap()]), 1);
     assert_eq!(
         listen_until(Arc::new(NoRequeue) as Arc<dyn Transport>, vec![endpoint(&sink, "")], || ()).0,
         1
