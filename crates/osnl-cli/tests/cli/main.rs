@@ -1,3 +1,6 @@
 //! The binary as its users run it.
 
+mod daemon;
 mod demo;
+mod logging;
+mod systemd;

@@ -9,6 +9,7 @@ use osnl_model::{NotificationFilter, Priority, Target};
 use osnl_transport::{Declare, ListenOptions, Transport};
 
 use super::Conf;
+use super::wire_log::WireLog;
 use crate::action::Action;
 use crate::action::k2hr3::K2hr3;
 use crate::daemon::Daemon;
@@ -110,7 +111,8 @@ impl Conf {
         let journal = Arc::new(MemoryJournal::new(MemoryLimits::for_prefetch(PREFETCH), counters.clone()));
         let engine = Arc::new(RuleEngine::new(vec![self.rule()], journal.clone(), counters.clone()));
         let listener = Listener::new(self.listener(), transport, engine, counters.clone());
-        let delivery = DeliveryLoop::new(NAME, action, journal.clone(), delivery, counters.clone());
+        let told = Arc::new(WireLog::new(journal.clone()));
+        let delivery = DeliveryLoop::new(NAME, action, told, delivery, counters.clone());
         Ok(Daemon { listeners: vec![listener], deliveries: vec![delivery], journal })
     }
 }
