@@ -1,4 +1,7 @@
-//! Running a daemon as a process: signals in, exit status out.
+//! Running a daemon as a process: signals in, exit status out; systemd is told what it does.
+
+mod notify;
+mod status;
 
 use std::time::Duration;
 
@@ -8,7 +11,10 @@ use osnl::shutdown::Shutdown;
 use osnl_transport::TransportError;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
+use self::notify::Notifier;
+use self::status::Status;
 use crate::exit::Exit;
+use crate::logging;
 
 /// How long a drain may take. One attempt may last `timeout_seconds`, 30 unless set.
 pub(crate) const DRAIN_DEADLINE: Duration = Duration::from_secs(30);
@@ -24,7 +30,7 @@ pub(crate) fn block_on<T>(future: impl Future<Output = T>) -> std::io::Result<T>
     Ok(output)
 }
 
-/// Runs until SIGTERM or SIGINT; a second one aborts.
+/// Runs until SIGTERM or SIGINT; a second one aborts. SIGHUP opens the log file again.
 ///
 /// # Errors
 /// A listener could not go on.
@@ -34,24 +40,40 @@ pub(crate) async fn run(
     counters: &Counters,
 ) -> Result<Exit, TransportError> {
     let shutdown = Shutdown::new();
+    let systemd = Notifier::from_environment();
+    let status = Status::of(&daemon).tell(&systemd);
     let daemon = daemon.run(&shutdown, DRAIN_DEADLINE);
-    tokio::pin!(daemon);
+    tokio::pin!(daemon, status);
     let mut received = 0;
     let ended = loop {
         tokio::select! {
+            // The loops run before systemd hears of it.
+            biased;
             ended = &mut daemon => break ended,
-            name = signals.next() => {
+            caught = signals.next() => {
+                let name = match caught {
+                    Caught::Hangup => {
+                        logging::reopen();
+                        continue;
+                    }
+                    Caught::End(name) => name,
+                };
                 received += 1;
                 if received == 1 {
-                    tracing::info!("Stopping ({name}): what is in work is finished, at most {} s", DRAIN_DEADLINE.as_secs());
+                    tracing::info!("Stopping");
+                    tracing::info!("{name}: what is in work is finished, at most {} s", DRAIN_DEADLINE.as_secs());
+                    systemd.send(&format!("STOPPING=1\nSTATUS={}", status::STOPPING));
                     shutdown.drain.cancel();
                 } else {
                     tracing::warn!("{name} again: what is in work is dropped, the broker delivers it again");
                     shutdown.abort.cancel();
                 }
             }
+            () = &mut status => {}
         }
-    }?;
+    };
+    systemd.send("STOPPING=1");
+    let ended = ended?;
     log_summary(counters);
     Ok(match ended {
         Ended::Drained => Exit::Done,
@@ -79,8 +101,15 @@ fn log_summary(counters: &Counters) {
     );
 }
 
-/// SIGINT and SIGTERM. SIGHUP is taken and ignored until there is something to reload: it must not end
-/// a daemon.
+/// A signal that means something here.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Caught {
+    /// SIGINT or SIGTERM, by name.
+    End(&'static str),
+    Hangup,
+}
+
+/// SIGINT, SIGTERM and SIGHUP.
 pub(crate) struct Signals {
     interrupt: Option<Signal>,
     terminate: Option<Signal>,
@@ -99,13 +128,11 @@ impl Signals {
         }
     }
 
-    async fn next(&mut self) -> &'static str {
-        loop {
-            tokio::select! {
-                () = caught(&mut self.interrupt) => return "SIGINT",
-                () = caught(&mut self.terminate) => return "SIGTERM",
-                () = caught(&mut self.hangup) => tracing::info!("SIGHUP: nothing to reload"),
-            }
+    async fn next(&mut self) -> Caught {
+        tokio::select! {
+            () = caught(&mut self.interrupt) => Caught::End("SIGINT"),
+            () = caught(&mut self.terminate) => Caught::End("SIGTERM"),
+            () = caught(&mut self.hangup) => Caught::Hangup,
         }
     }
 }

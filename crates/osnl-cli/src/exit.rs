@@ -9,7 +9,7 @@ pub(crate) enum Exit {
     Done,
     /// Failed: a refused configuration or login (under the legacy names), or the drain deadline passed.
     Failed,
-    /// A second signal cut the drain short.
+    /// A second SIGTERM or SIGINT cut the drain short; for `demo`, the first Ctrl-C.
     Interrupted,
 }
 

@@ -1,22 +1,38 @@
 //! Log lines in the order of k2hr3_osnl's: time, level, name, message; then the fields.
 //!
 //! `2026-11-20 06:41:49,007 INFO osnl.listener:57 listening at mq1:5672 queue.name=k2hr3_osnl`
+//!
+//! | whose lines | with stderr as the destination | with a log file |
+//! | --- | --- | --- |
+//! | ours | stderr | the file; stderr while the file cannot be written |
+//! | the libraries' | stderr | stderr |
+//!
+//! Where stderr is the journal of systemd each of its lines begins with the journal's priority (`<6>`).
+//! Nothing here ends or stops the program: a lost log file is said once and tried again every second, and
+//! lines that nobody takes from stderr are dropped when a megabyte of them waits.
 
-use std::fmt::{self, Write as _};
-use std::fs::OpenOptions;
+mod background;
+mod file;
+mod line;
+
+use std::fmt;
+use std::fs::File;
 use std::io;
+use std::os::fd::AsFd as _;
+use std::os::unix::fs::MetadataExt as _;
 use std::path::PathBuf;
-use std::sync::Mutex;
+use std::sync::{Mutex, OnceLock, PoisonError};
+use std::time::Duration;
 
-use tracing::field::{Field, Visit};
+use jiff::Zoned;
 use tracing::level_filters::LevelFilter;
 use tracing::{Event, Level, Subscriber};
 use tracing_subscriber::filter::Targets;
-use tracing_subscriber::fmt::format::Writer;
-use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields};
-use tracing_subscriber::layer::SubscriberExt;
-use tracing_subscriber::registry::LookupSpan;
+use tracing_subscriber::layer::{Context, Layer, SubscriberExt};
 use tracing_subscriber::util::SubscriberInitExt;
+
+use self::background::Background;
+use self::file::{LogFile, Rotation};
 
 /// Where log lines go.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -35,24 +51,47 @@ impl fmt::Display for Destination {
     }
 }
 
+/// What [`start`] is told.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Settings {
+    pub(crate) destination: Destination,
+    /// Level of our own lines.
+    pub(crate) ours: LevelFilter,
+    /// Level of the libraries' lines.
+    pub(crate) libraries: LevelFilter,
+    /// As k2hr3_osnl: its name for what the process itself says, and a log file that rotates at midnight.
+    pub(crate) as_k2hr3_osnl: bool,
+}
+
+/// Targets that begin so are our own; `k2hr3_osnl` are the lines kept for its users.
+const OURS: [&str; 4] = ["osnl", "osnl_transport", "osnl_model", "k2hr3_osnl"];
+
+/// At the end of the program what waits for stderr has this long to get there.
+const LAST_WORDS: Duration = Duration::from_secs(1);
+
+static OUTPUT: OnceLock<Output> = OnceLock::new();
+
 /// Starts logging; called once.
 ///
 /// # Errors
 /// The log file cannot be opened.
-pub(crate) fn start(destination: &Destination, ours: LevelFilter, libraries: LevelFilter) -> io::Result<()> {
-    let levels = Targets::new()
-        .with_default(libraries)
-        .with_target("lapin", amqp_client(libraries))
-        .with_targets(["osnl", "osnl_transport", "osnl_model"].map(|target| (target, ours)));
-    let registry = tracing_subscriber::registry().with(levels);
-    let layer = tracing_subscriber::fmt::layer().event_format(Line);
-    match destination {
-        Destination::Stderr => registry.with(layer.with_writer(io::stderr)).init(),
+pub(crate) fn start(settings: &Settings) -> io::Result<()> {
+    let file = match &settings.destination {
+        Destination::Stderr => None,
         Destination::File(path) => {
-            let file = OpenOptions::new().create(true).append(true).open(path)?;
-            registry.with(layer.with_writer(Mutex::new(file))).init();
+            let rotation =
+                if settings.as_k2hr3_osnl { Rotation::AtMidnight { keep: 31 } } else { Rotation::None };
+            Some(Mutex::new(LogFile::open(path, rotation, &Zoned::now())?))
         }
-    }
+    };
+    let stderr = Background::start(io::stderr())?;
+    let output = OUTPUT.get_or_init(|| Output { stderr, file, priorities: stderr_is_the_journal() });
+    let levels = Targets::new()
+        .with_default(settings.libraries)
+        .with_target("lapin", amqp_client(settings.libraries))
+        .with_targets(OURS.map(|target| (target, settings.ours)));
+    let lines = Lines { output, as_k2hr3_osnl: settings.as_k2hr3_osnl };
+    tracing_subscriber::registry().with(levels).with(lines).init();
     Ok(())
 }
 
@@ -62,73 +101,104 @@ fn amqp_client(libraries: LevelFilter) -> LevelFilter {
     if libraries >= LevelFilter::INFO { libraries } else { LevelFilter::OFF }
 }
 
-/// One event on one line.
-struct Line;
+/// Opens the log file again, for whoever has moved it; says so in the log.
+pub(crate) fn reopen() {
+    let Some(file) = OUTPUT.get().and_then(|output| output.file.as_ref()) else {
+        tracing::info!("SIGHUP: the log goes to stderr, there is no file to open again");
+        return;
+    };
+    file.lock().unwrap_or_else(PoisonError::into_inner).reopen(&Zoned::now());
+    tracing::info!("SIGHUP: the log file is opened again");
+}
 
-impl<S, N> FormatEvent<S, N> for Line
-where
-    S: Subscriber + for<'a> LookupSpan<'a>,
-    N: for<'a> FormatFields<'a> + 'static,
-{
-    fn format_event(
-        &self,
-        _: &FmtContext<'_, S, N>,
-        mut writer: Writer<'_>,
-        event: &Event<'_>,
-    ) -> fmt::Result {
-        let now = jiff::Zoned::now();
-        let level = match *event.metadata().level() {
-            Level::ERROR => "ERROR",
-            Level::WARN => "WARNING",
-            Level::INFO => "INFO",
-            Level::DEBUG => "DEBUG",
-            Level::TRACE => "TRACE",
+/// Waits, at most a second, until everything said so far has left the program.
+pub(crate) fn flush() {
+    if let Some(output) = OUTPUT.get() {
+        output.stderr.flush(LAST_WORDS);
+    }
+}
+
+/// systemd tells by device and inode which stream is the journal; a redirected stderr is another.
+fn stderr_is_the_journal() -> bool {
+    let Ok(stream) = std::env::var("JOURNAL_STREAM") else { return false };
+    let Ok(stderr) = io::stderr().as_fd().try_clone_to_owned().map(File::from) else { return false };
+    stderr.metadata().is_ok_and(|is| stream == format!("{}:{}", is.dev(), is.ino()))
+}
+
+struct Output {
+    stderr: Background,
+    file: Option<Mutex<LogFile>>,
+    /// Lines on stderr begin with the journal's priorities.
+    priorities: bool,
+}
+
+impl Output {
+    fn ours(&self, now: &Zoned, level: Level, line: &str) {
+        let Some(file) = &self.file else { return self.stderr(level, line) };
+        let written = file.lock().unwrap_or_else(PoisonError::into_inner).write(now, line);
+        if let Some(remark) = &written.remark {
+            self.stderr(Level::ERROR, &format!("{remark}\n"));
+        }
+        if !written.written {
+            self.stderr(level, line);
+        }
+    }
+
+    fn stderr(&self, level: Level, line: &str) {
+        if !self.priorities {
+            return self.stderr.push(line);
+        }
+        let priority = match level {
+            Level::ERROR => 3,
+            Level::WARN => 4,
+            Level::INFO => 6,
+            Level::DEBUG | Level::TRACE => 7,
         };
-        let name = event.metadata().target().replace("::", ".");
-        let line = event.metadata().line().unwrap_or(0);
-        let time = now.strftime("%Y-%m-%d %H:%M:%S");
-        let millisecond = now.subsec_nanosecond() / 1_000_000;
-        write!(writer, "{time},{millisecond:03} {level} {name}:{line} ")?;
-        let mut text = Text::default();
-        event.record(&mut text);
-        writeln!(writer, "{}{}", one_line(&text.message), one_line(&text.fields))
+        self.stderr.push(&format!("<{priority}>{line}"));
     }
 }
 
-/// A log line is one line, whatever a broker or a target says.
-fn one_line(text: &str) -> String {
-    text.replace('\r', "\\r").replace('\n', "\\n")
+/// What `tracing` hands its events to.
+struct Lines {
+    output: &'static Output,
+    as_k2hr3_osnl: bool,
 }
 
-/// The message apart from the fields, which may come before it.
-#[derive(Default)]
-struct Text {
-    message: String,
-    fields: String,
-}
-
-impl Visit for Text {
-    fn record_str(&mut self, field: &Field, value: &str) {
-        let plain = !value.is_empty() && !value.contains([' ', '"', '=']);
-        if plain && field.name() != "message" {
-            self.push(field, format_args!("{value}"));
+impl<S: Subscriber> Layer<S> for Lines {
+    fn on_event(&self, event: &Event<'_>, _: Context<'_, S>) {
+        let now = Zoned::now();
+        let (level, target) = (*event.metadata().level(), event.metadata().target());
+        let line = line::of(event, &now, self.as_k2hr3_osnl);
+        if OURS.iter().any(|ours| is_or_is_within(target, ours)) {
+            self.output.ours(&now, level, &line);
         } else {
-            self.record_debug(field, &value);
-        }
-    }
-
-    fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
-        if field.name() == "message" {
-            // Writing to a String cannot fail.
-            let _ = write!(self.message, "{value:?}");
-        } else {
-            self.push(field, format_args!("{value:?}"));
+            self.output.stderr(level, &line);
         }
     }
 }
 
-impl Text {
-    fn push(&mut self, field: &Field, value: fmt::Arguments<'_>) {
-        let _ = write!(self.fields, " {}={value}", field.name());
+fn is_or_is_within(target: &str, of: &str) -> bool {
+    target
+        .strip_prefix(of)
+        .is_some_and(|rest| rest.is_empty() || rest.starts_with("::") || rest.starts_with('.'))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn our_lines_are_told_from_the_libraries() {
+        for (target, expected) in [
+            ("osnl", true),
+            ("osnl::delivery", true),
+            ("osnl_transport::rabbit", true),
+            ("k2hr3_osnl.endpoint", true),
+            ("osnlx", false),
+            ("lapin::channel", false),
+            ("hyper_util::client", false),
+        ] {
+            assert_eq!(OURS.iter().any(|ours| is_or_is_within(target, ours)), expected, "{target}");
+        }
     }
 }

@@ -90,6 +90,12 @@ impl DeliveryLoop {
         self.state.subscribe()
     }
 
+    /// What the action talks to, for people: no secret.
+    #[must_use]
+    pub fn target(&self) -> String {
+        self.action.target()
+    }
+
     /// Delivers until told to drain; then the attempts under way are finished, and no other begins.
     pub async fn run(mut self, shutdown: Shutdown) {
         let mut attempts = FuturesUnordered::new();

@@ -17,6 +17,7 @@ mod conf;
 mod endpoint;
 mod listen;
 mod meaning;
+mod wire_log;
 
 pub use conf::{
     ApiUrl, ApiUrlError, ApiUrlPart, Conf, ConfError, Executor, K2hr3Options, Level, Loaded, LogFile,

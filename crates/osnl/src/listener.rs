@@ -83,6 +83,12 @@ impl Listener {
         self.state.subscribe()
     }
 
+    /// Where its broker is, for people: no secret.
+    #[must_use]
+    pub fn location(&self) -> String {
+        self.transport.location()
+    }
+
     /// Listens until told to drain; then takes nothing new and settles what is open.
     ///
     /// # Errors

@@ -1,6 +1,6 @@
 //! `k2hr3_osnl`: that program's configuration file and flags, its requests, without its losses.
 
-use std::io;
+use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -21,22 +21,21 @@ const DEFAULT_PATHS: [&str; 2] = ["/etc/k2hr3/k2hr3_osnl.conf", "/etc/k2hr3/k2hr
 /// The version of k2hr3_osnl that this replaces.
 const REPLACES: &str = "1.0.8";
 
-#[expect(
-    clippy::print_stdout,
-    clippy::print_stderr,
-    reason = "the version, and errors before the log is set up"
-)]
+#[expect(clippy::print_stdout, reason = "the version")]
 pub(crate) fn run(args: &K2hr3OsnlArgs) -> Exit {
     if args.version {
         println!("k2hr3-osnl {REPLACES} (osnl {})", env!("CARGO_PKG_VERSION"));
         return Exit::Done;
     }
-    match start(args) {
+    let ended = start(args);
+    logging::flush();
+    match ended {
         Ok(exit) => exit,
         Err(error) => {
             // Several configuration errors are several lines.
             for line in format!("{error:#}").lines() {
-                eprintln!("k2hr3-osnl: error: {line}");
+                // The exit status says it too, to whoever has closed stderr.
+                let _ = writeln!(io::stderr(), "k2hr3-osnl: error: {line}");
             }
             Exit::Failed
         }
@@ -56,7 +55,12 @@ fn start(args: &K2hr3OsnlArgs) -> anyhow::Result<Exit> {
     app::block_on(async {
         // Before anybody can read that we start: who does may stop us.
         let signals = Signals::catch();
-        tracing::info!("Starting with {}: {}", path.display(), transport.location());
+        tracing::info!(
+            "osnl {} with {}: {}",
+            env!("CARGO_PKG_VERSION"),
+            path.display(),
+            transport.location()
+        );
         let daemon = loaded
             .conf
             .daemon(transport, &counters)
@@ -85,9 +89,11 @@ fn start_logging(args: &K2hr3OsnlArgs, conf: &Conf) -> anyhow::Result<()> {
     };
     let ours = args.debug_level.map_or(filter(conf.debug_level), LevelFlag::filter);
     let libraries = args.libs_debug_level.map_or(filter(conf.libs_debug_level), LevelFlag::filter);
-    logging::start(&destination, ours, libraries).map_err(|error: io::Error| {
+    let settings = logging::Settings { destination, ours, libraries, as_k2hr3_osnl: true };
+    logging::start(&settings).map_err(|error: io::Error| {
         anyhow::anyhow!(
-            "{destination}: {error}; name another one with log_file or -f, or let this user write it"
+            "{}: {error}; name another one with log_file or -f, or let this user write it",
+            settings.destination
         )
     })
 }

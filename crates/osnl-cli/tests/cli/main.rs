@@ -2,9 +2,11 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 mod command_line;
+mod daemon;
 mod demo;
 mod gap;
 mod harness;
+mod logging;
 mod logs;
 mod names;
 mod options;
@@ -12,3 +14,4 @@ mod recorded_files;
 mod refused;
 mod side_by_side;
 mod signals;
+mod systemd;

@@ -75,7 +75,7 @@ fn it_ends_promptly_while_no_broker_answers() {
     // Nobody there; somebody who says nothing, while the connection is being opened; as soon as it says that
     // it starts, which with https is before the certificates are read.
     for (port, seen) in
-        [(closed_port(), "trying again"), (port_of(&silent), "Starting"), (closed_port(), "Starting")]
+        [(closed_port(), "trying again"), (port_of(&silent), " with k.conf"), (closed_port(), " with k.conf")]
     {
         for signal in ["TERM", "INT"] {
             let place = Place::new();

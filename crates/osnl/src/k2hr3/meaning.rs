@@ -9,6 +9,7 @@ use osnl_model::{NotificationFilter, Priority, Target};
 use osnl_transport::{Declare, ListenOptions, Transport};
 
 use super::Conf;
+use super::wire_log::WireLog;
 use crate::action::Action;
 use crate::action::k2hr3::K2hr3;
 use crate::daemon::Daemon;
@@ -143,7 +144,8 @@ pub(super) fn assemble(
         rule.name = name.clone();
         rule.actions = vec![name.clone()];
         rules.push(rule);
-        deliveries.push(DeliveryLoop::new(name, action, journal.clone(), delivery, counters.clone()));
+        let told = Arc::new(WireLog::new(journal.clone()));
+        deliveries.push(DeliveryLoop::new(name, action, told, delivery, counters.clone()));
     }
     let engine = Arc::new(RuleEngine::new(rules, journal.clone(), counters.clone()));
     let listener = Listener::new(listener, transport, engine, counters.clone());

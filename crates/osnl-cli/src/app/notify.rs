@@ -1,0 +1,71 @@
+//! systemd's notification protocol (`sd_notify(3)`, `sd_watchdog_enabled(3)`): datagrams of `NAME=value` lines to
+//! the socket that `NOTIFY_SOCKET` names. A unit of another type than `notify` sets no such variable, and nothing
+//! is sent.
+
+use std::os::linux::net::SocketAddrExt as _;
+use std::os::unix::ffi::OsStrExt as _;
+use std::os::unix::net::{SocketAddr, UnixDatagram};
+use std::time::Duration;
+
+/// Whom to tell. What cannot be told is dropped: a manager that does not listen must not stop the daemon.
+#[derive(Debug)]
+pub(super) struct Notifier {
+    socket: Option<(UnixDatagram, SocketAddr)>,
+    /// How often to say that we are alive: half of what the manager waits.
+    pub(super) watchdog: Option<Duration>,
+}
+
+impl Notifier {
+    pub(super) fn from_environment() -> Self {
+        let socket = std::env::var_os("NOTIFY_SOCKET").and_then(|name| {
+            let address = match name.as_bytes() {
+                [b'@', name @ ..] => SocketAddr::from_abstract_name(name),
+                _ => SocketAddr::from_pathname(&name),
+            };
+            let socket = UnixDatagram::unbound().ok()?;
+            socket.set_nonblocking(true).ok()?;
+            Some((socket, address.ok()?))
+        });
+        let variable = |name| std::env::var(name).ok();
+        Self {
+            socket,
+            watchdog: watchdog(variable("WATCHDOG_USEC"), variable("WATCHDOG_PID"), std::process::id()),
+        }
+    }
+
+    /// Sends one or more lines.
+    pub(super) fn send(&self, lines: &str) {
+        if let Some((socket, address)) = &self.socket {
+            let _ = socket.send_to_addr(lines.as_bytes(), address);
+        }
+    }
+}
+
+fn watchdog(usec: Option<String>, pid: Option<String>, own: u32) -> Option<Duration> {
+    if pid.is_some_and(|pid| pid.parse() != Ok(own)) {
+        return None;
+    }
+    let within = Duration::from_micros(usec?.parse().ok()?);
+    (!within.is_zero()).then_some(within / 2)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_watchdog_is_answered_at_half_of_its_time_by_whom_it_is_for() {
+        for (usec, pid, expected) in [
+            (None, None, None),
+            (Some("20000000"), None, Some(10_000)),
+            (Some("20000000"), Some("7"), Some(10_000)),
+            (Some("20000000"), Some("8"), None),
+            (Some("20000000"), Some("x"), None),
+            (Some("0"), None, None),
+            (Some("x"), None, None),
+        ] {
+            let found = watchdog(usec.map(str::to_owned), pid.map(str::to_owned), 7);
+            assert_eq!(found, expected.map(Duration::from_millis), "{usec:?} {pid:?}");
+        }
+    }
+}

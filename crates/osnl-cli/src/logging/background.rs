@@ -1,0 +1,170 @@
+//! Lines for a stream whose reader may be slow, or gone: written by a thread of their own, so that nobody who
+//! logs waits. What cannot be written is dropped; how much is said as soon as something can be.
+
+use std::io::{self, ErrorKind, Write};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+/// Bytes that may wait for the reader.
+const MOST: usize = 1024 * 1024;
+
+/// A reader that shares a descriptor with somebody may have made it non-blocking.
+const FULL: Duration = Duration::from_millis(10);
+
+/// The queue, and the thread that empties it. The thread ends with the program.
+pub(super) struct Background {
+    shared: Arc<Shared>,
+}
+
+#[derive(Default)]
+struct Shared {
+    queue: Mutex<Queue>,
+    changed: Condvar,
+}
+
+#[derive(Default)]
+struct Queue {
+    waiting: Vec<u8>,
+    dropped: u64,
+    /// The thread has something in its hands.
+    writing: bool,
+}
+
+impl Background {
+    /// Starts the thread that writes to `stream`.
+    ///
+    /// # Errors
+    /// No thread can be started.
+    pub(super) fn start(stream: impl Write + Send + 'static) -> io::Result<Self> {
+        let shared = Arc::new(Shared::default());
+        let theirs = shared.clone();
+        std::thread::Builder::new().name("log".to_owned()).spawn(move || theirs.write_all_to(stream))?;
+        Ok(Self { shared })
+    }
+
+    /// Hands over a line; never waits for the stream.
+    pub(super) fn push(&self, line: &str) {
+        let mut queue = self.shared.lock();
+        // Once something was dropped, everything is until the thread has said so: one gap, in its place.
+        if queue.dropped > 0 || queue.waiting.len() + line.len() > MOST {
+            queue.dropped += 1;
+            return;
+        }
+        queue.waiting.extend_from_slice(line.as_bytes());
+        drop(queue);
+        self.shared.changed.notify_all();
+    }
+
+    /// Waits until everything is written or dropped, at most so long.
+    pub(super) fn flush(&self, at_most: Duration) {
+        let queue = self.shared.lock();
+        let busy = |queue: &mut Queue| queue.writing || !queue.waiting.is_empty();
+        let waited = self.shared.changed.wait_timeout_while(queue, at_most, busy);
+        drop(waited.unwrap_or_else(PoisonError::into_inner));
+    }
+}
+
+impl Shared {
+    fn lock(&self) -> MutexGuard<'_, Queue> {
+        self.queue.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn write_all_to(&self, mut stream: impl Write) {
+        loop {
+            let mut queue = self.lock();
+            queue.writing = false;
+            self.changed.notify_all();
+            while queue.waiting.is_empty() {
+                queue = self.changed.wait(queue).unwrap_or_else(PoisonError::into_inner);
+            }
+            queue.writing = true;
+            let mut lines = std::mem::take(&mut queue.waiting);
+            let dropped = std::mem::take(&mut queue.dropped);
+            drop(queue);
+            if dropped > 0 {
+                let gap = format!("{dropped} log lines were dropped here: nobody took them from stderr\n");
+                lines.extend_from_slice(gap.as_bytes());
+            }
+            write(&mut stream, &lines);
+        }
+    }
+}
+
+/// Whoever closed stderr does not want the lines: an error is the end of them, and of nothing else.
+fn write(stream: &mut impl Write, mut bytes: &[u8]) {
+    while !bytes.is_empty() {
+        match stream.write(bytes) {
+            Ok(0) => return,
+            Ok(written) => bytes = bytes.get(written..).unwrap_or_default(),
+            Err(error) => match error.kind() {
+                ErrorKind::Interrupted => {}
+                ErrorKind::WouldBlock => std::thread::park_timeout(FULL),
+                _ => return,
+            },
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Read as _;
+    use std::os::unix::net::UnixStream;
+
+    use super::*;
+
+    const LONG: Duration = Duration::from_secs(20);
+
+    #[test]
+    fn lines_arrive_in_order() {
+        let (ours, mut theirs) = UnixStream::pair().unwrap();
+        let background = Background::start(ours).unwrap();
+        ["a\n", "b\n", "c\n"].iter().for_each(|line| background.push(line));
+        background.flush(LONG);
+        let mut text = [0; 6];
+        theirs.read_exact(&mut text).unwrap();
+        assert_eq!(&text, b"a\nb\nc\n");
+    }
+
+    #[test]
+    fn a_reader_that_does_not_read_stops_nobody_and_hears_what_it_missed() {
+        let (ours, mut theirs) = UnixStream::pair().unwrap();
+        let background = Background::start(ours).unwrap();
+        let line = format!("{}\n", "x".repeat(1023));
+        let pushed = 4 * MOST / line.len();
+        // Comes back at all only because nothing waits for the reader.
+        (0..pushed).for_each(|_| background.push(&line));
+        background.flush(Duration::from_millis(1));
+
+        theirs.set_read_timeout(Some(LONG)).unwrap();
+        let mut text = String::new();
+        // Lines, and the sum of the gaps; a gap is a line too.
+        let heard = |text: &str| {
+            let gap = |line: &str| {
+                line.strip_suffix(" log lines were dropped here: nobody took them from stderr")?.parse().ok()
+            };
+            let gaps: Vec<usize> = text.lines().filter_map(gap).collect();
+            (text.matches('\n').count() - gaps.len(), gaps.iter().sum::<usize>())
+        };
+        while heard(&text).0 + heard(&text).1 < pushed {
+            let mut bytes = [0; 65536];
+            let read = theirs.read(&mut bytes).unwrap();
+            text += std::str::from_utf8(&bytes[..read]).unwrap();
+        }
+        let (lines, dropped) = heard(&text);
+        assert!(dropped > 0 && lines > 0);
+        assert_eq!(lines + dropped, pushed);
+        assert!(text.len() < 3 * MOST, "bounded");
+    }
+
+    #[test]
+    fn a_closed_stream_ends_nothing() {
+        let (ours, theirs) = UnixStream::pair().unwrap();
+        drop(theirs);
+        let background = Background::start(ours).unwrap();
+        for _ in 0..3 {
+            background.push("to nobody\n");
+            background.flush(LONG);
+            assert!(background.shared.lock().waiting.is_empty(), "dropped, and the thread still runs");
+        }
+    }
+}

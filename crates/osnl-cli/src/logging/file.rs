@@ -1,0 +1,242 @@
+//! The log file: appended to, rotated at local midnight, found again when somebody moved it.
+//!
+//! As Python's `TimedRotatingFileHandler(when="midnight", backupCount=31)`: the first line of a new day moves
+//! the file to `<name>.<YYYY-MM-DD>`, the day of its lines; a file that is there at the start is of the day of
+//! its last change. Dated files beyond the number kept are deleted, oldest first. In three things it is more
+//! careful: only a regular file is moved (`/dev/null` stays), a dated file that exists is not overwritten, and
+//! a file that cannot be moved is written on.
+//!
+//! The path is looked at once a second at most, when a line is written: if another file is there, or none,
+//! it is opened anew. The time is passed in.
+
+use std::fs::{self, File, Metadata, OpenOptions};
+use std::io::{self, Write as _};
+use std::os::unix::fs::MetadataExt as _;
+use std::path::{Path, PathBuf};
+
+use jiff::civil::Date;
+use jiff::{SignedDuration, Timestamp, Zoned};
+
+const LOOK_AGAIN: SignedDuration = SignedDuration::from_secs(1);
+
+/// When the file is moved away.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Rotation {
+    /// By others, if at all.
+    None,
+    /// With the first line of a day.
+    AtMidnight {
+        /// How many dated files are kept beside the current one.
+        keep: usize,
+    },
+}
+
+/// What became of a line.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Written {
+    /// Whether it is in the file.
+    pub(super) written: bool,
+    /// What somebody should know about the file, once.
+    pub(super) remark: Option<String>,
+}
+
+/// See the [module](self).
+#[derive(Debug)]
+pub(super) struct LogFile {
+    path: PathBuf,
+    rotation: Rotation,
+    open: Option<Open>,
+    looked_at: Timestamp,
+    /// It has been said that the file cannot be written.
+    failing: bool,
+    /// The last line was cut off by an error.
+    torn: bool,
+}
+
+#[derive(Debug)]
+struct Open {
+    file: File,
+    is: (u64, u64),
+    /// The day of its lines; none if it is no regular file.
+    day: Option<Date>,
+}
+
+impl LogFile {
+    /// Opens or creates it.
+    ///
+    /// # Errors
+    /// It cannot be opened for appending.
+    pub(super) fn open(path: &Path, rotation: Rotation, now: &Zoned) -> io::Result<Self> {
+        let path = std::path::absolute(path)?;
+        let open = Some(Open::at(&path, now)?);
+        Ok(Self { path, rotation, open, looked_at: now.timestamp(), failing: false, torn: false })
+    }
+
+    /// Appends a line, which ends with a newline.
+    pub(super) fn write(&mut self, now: &Zoned, line: &str) -> Written {
+        let mut remark = None;
+        let result = self.follow(now, &mut remark).and_then(|()| self.append(line));
+        match result {
+            Ok(()) => {
+                if std::mem::take(&mut self.failing) {
+                    remark = Some(format!("log file {}: written again", self.path.display()));
+                }
+                Written { written: true, remark }
+            }
+            Err(error) => {
+                if !std::mem::replace(&mut self.failing, true) {
+                    let path = self.path.display();
+                    remark = Some(format!(
+                        "log file {path}: {error}; its lines come here until it can be written"
+                    ));
+                }
+                Written { written: false, remark }
+            }
+        }
+    }
+
+    /// Closes it and opens what is there now; if that fails the next line says so.
+    pub(super) fn reopen(&mut self, now: &Zoned) {
+        self.looked_at = now.timestamp();
+        self.open = Open::at(&self.path, now).ok();
+    }
+
+    /// The right file for a line of this moment.
+    fn follow(&mut self, now: &Zoned, remark: &mut Option<String>) -> io::Result<()> {
+        let since = now.timestamp().duration_since(self.looked_at);
+        // A clock that was set back must not keep us from looking.
+        if self.rotates_at(now).is_some() || since >= LOOK_AGAIN || since.is_negative() {
+            self.looked_at = now.timestamp();
+            let there = fs::metadata(&self.path).ok().map(|there| identity(&there));
+            if there.is_none() || there != self.open.as_ref().map(|open| open.is) {
+                self.open_anew(now)?;
+            }
+        }
+        // Somebody else may have rotated it: then a new file was opened just now.
+        let (Some(day), Rotation::AtMidnight { keep }) = (self.rotates_at(now), self.rotation) else {
+            return Ok(());
+        };
+        match self.move_away(day) {
+            Ok(true) => {
+                self.open_anew(now)?;
+                self.prune(keep);
+            }
+            // It goes on in this file; the next attempt is at the next midnight.
+            Ok(false) => self.stay(now),
+            Err(error) => {
+                self.stay(now);
+                let path = self.path.display();
+                *remark = Some(format!(
+                    "log file {path}: cannot be rotated ({error}); its folder must be writable"
+                ));
+            }
+        }
+        Ok(())
+    }
+
+    fn open_anew(&mut self, now: &Zoned) -> io::Result<()> {
+        self.open = None;
+        self.torn = false;
+        self.open = Some(Open::at(&self.path, now)?);
+        Ok(())
+    }
+
+    /// The day that has ended, if one has.
+    fn rotates_at(&self, now: &Zoned) -> Option<Date> {
+        match self.rotation {
+            Rotation::None => None,
+            Rotation::AtMidnight { .. } => self.open.as_ref()?.day.filter(|day| now.date() > *day),
+        }
+    }
+
+    fn move_away(&self, day: Date) -> io::Result<bool> {
+        let mut dated = self.path.clone().into_os_string();
+        dated.push(format!(".{day}"));
+        if fs::symlink_metadata(&dated).is_ok() {
+            return Ok(false);
+        }
+        fs::rename(&self.path, dated)?;
+        Ok(true)
+    }
+
+    fn stay(&mut self, now: &Zoned) {
+        if let Some(open) = &mut self.open {
+            open.day = Some(now.date());
+        }
+    }
+
+    /// Deletes the oldest dated files; what cannot be deleted is tried again at the next midnight.
+    fn prune(&self, keep: usize) {
+        let (Some(folder), Some(name)) =
+            (self.path.parent(), self.path.file_name().and_then(|name| name.to_str()))
+        else {
+            return;
+        };
+        let Ok(entries) = fs::read_dir(folder) else { return };
+        let mut dated: Vec<String> = entries
+            .filter_map(|entry| entry.ok()?.file_name().into_string().ok())
+            .filter(|other| {
+                other.strip_prefix(name).and_then(|rest| rest.strip_prefix('.')).is_some_and(is_dated)
+            })
+            .collect();
+        dated.sort_unstable();
+        dated.truncate(dated.len().saturating_sub(keep));
+        for old in dated {
+            let _ = fs::remove_file(folder.join(old));
+        }
+    }
+
+    fn append(&mut self, line: &str) -> io::Result<()> {
+        let Some(open) = &mut self.open else { return Err(io::Error::other("not open")) };
+        if self.torn {
+            open.file.write_all(b"\n")?;
+            self.torn = false;
+        }
+        let mut rest = line.as_bytes();
+        while !rest.is_empty() {
+            match open.file.write(rest) {
+                Ok(written) if written > 0 => rest = rest.get(written..).unwrap_or_default(),
+                Ok(_) => return Err(io::ErrorKind::WriteZero.into()),
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => {
+                    self.torn = rest.len() < line.len();
+                    return Err(error);
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Open {
+    fn at(path: &Path, now: &Zoned) -> io::Result<Self> {
+        let file = OpenOptions::new().create(true).append(true).open(path)?;
+        let is = file.metadata()?;
+        let today = now.date();
+        let changed = is.modified().ok().and_then(|at| Timestamp::try_from(at).ok());
+        let day = match changed {
+            Some(at) if is.len() > 0 => at.to_zoned(now.time_zone().clone()).date().min(today),
+            Some(_) | None => today,
+        };
+        Ok(Self { is: identity(&is), day: is.is_file().then_some(day), file })
+    }
+}
+
+fn identity(metadata: &Metadata) -> (u64, u64) {
+    (metadata.dev(), metadata.ino())
+}
+
+/// `YYYY-MM-DD`, and perhaps one extension of those who compress.
+fn is_dated(suffix: &str) -> bool {
+    let (date, extension) = suffix.split_once('.').map_or((suffix, None), |(date, more)| (date, Some(more)));
+    let digits = |text: &str, count| text.len() == count && text.bytes().all(|byte| byte.is_ascii_digit());
+    let is_date = match date.split('-').collect::<Vec<_>>()[..] {
+        [year, month, day] => digits(year, 4) && digits(month, 2) && digits(day, 2),
+        _ => false,
+    };
+    let word = |text: &str| !text.is_empty() && text.chars().all(|c| c.is_alphanumeric() || c == '_');
+    is_date && extension.is_none_or(word)
+}
+
+#[cfg(test)]
+mod tests;

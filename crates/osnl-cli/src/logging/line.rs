@@ -1,0 +1,128 @@
+//! One event on one line, `<time> <LEVEL> <logger>:<line> <message> <field>=<value>…`; the time is passed in.
+
+use std::fmt::{self, Write as _};
+
+use jiff::Zoned;
+use tracing::field::{Field, Visit};
+use tracing::{Event, Level};
+
+/// The module that speaks for the process: `Starting`, `Stopping`.
+const PROCESS: &str = "osnl::app";
+
+/// The line, with its end. Under the legacy names the process speaks as `k2hr3_osnl`, as it did.
+pub(super) fn of(event: &Event<'_>, now: &Zoned, as_k2hr3_osnl: bool) -> String {
+    let level = match *event.metadata().level() {
+        Level::ERROR => "ERROR",
+        Level::WARN => "WARNING",
+        Level::INFO => "INFO",
+        Level::DEBUG => "DEBUG",
+        Level::TRACE => "TRACE",
+    };
+    let name = match event.metadata().target() {
+        PROCESS if as_k2hr3_osnl => "k2hr3_osnl".to_owned(),
+        target => target.replace("::", "."),
+    };
+    let at = event.metadata().line().unwrap_or(0);
+    let mut text = Text::default();
+    event.record(&mut text);
+    let (message, fields) = (one_line(&text.message), one_line(&text.fields));
+    format!("{} {level} {name}:{at} {message}{fields}\n", Stamp(now))
+}
+
+/// Python's `asctime`: local time, a comma before the milliseconds.
+struct Stamp<'a>(&'a Zoned);
+
+impl fmt::Display for Stamp<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let millisecond = self.0.subsec_nanosecond() / 1_000_000;
+        write!(f, "{},{millisecond:03}", self.0.strftime("%Y-%m-%d %H:%M:%S"))
+    }
+}
+
+/// A log line is one line, whatever a broker or a target says.
+fn one_line(text: &str) -> String {
+    text.replace('\r', "\\r").replace('\n', "\\n")
+}
+
+/// The message apart from the fields, which may come before it.
+#[derive(Default)]
+struct Text {
+    message: String,
+    fields: String,
+}
+
+impl Visit for Text {
+    fn record_str(&mut self, field: &Field, value: &str) {
+        let plain = !value.is_empty() && !value.contains([' ', '"', '=']);
+        if plain && field.name() != "message" {
+            self.push(field, format_args!("{value}"));
+        } else {
+            self.record_debug(field, &value);
+        }
+    }
+
+    fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
+        if field.name() == "message" {
+            // Writing to a String cannot fail.
+            let _ = write!(self.message, "{value:?}");
+        } else {
+            self.push(field, format_args!("{value:?}"));
+        }
+    }
+}
+
+impl Text {
+    fn push(&mut self, field: &Field, value: fmt::Arguments<'_>) {
+        let _ = write!(self.fields, " {}={value}", field.name());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::{Arc, Mutex};
+
+    use tracing_subscriber::layer::{Context, Layer, SubscriberExt};
+
+    use super::*;
+
+    /// Formats every event at one moment.
+    struct Keep(Arc<Mutex<String>>);
+
+    impl<S: tracing::Subscriber> Layer<S> for Keep {
+        fn on_event(&self, event: &Event<'_>, _: Context<'_, S>) {
+            let now = "2026-11-20T06:41:49.0079+09:00[+09:00]".parse().unwrap();
+            *self.0.lock().unwrap() += &of(event, &now, true);
+        }
+    }
+
+    #[test]
+    fn lines_have_upstream_s_order_names_and_levels() {
+        let text = Arc::new(Mutex::new(String::new()));
+        let subscriber = tracing_subscriber::registry().with(Keep(text.clone()));
+        tracing::subscriber::with_default(subscriber, || {
+            let (name, attempt) = ("a b", 2);
+            tracing::info!(target: "osnl::app", "Starting");
+            tracing::warn!(target: "osnl::listener", { queue.name = name, attempt }, "two\nlines\r");
+            tracing::error!(target: "k2hr3_osnl.endpoint", "no sent. {} error x", 1);
+            tracing::debug!(target: "osnl::x", id = name.trim_end_matches(" b"), "{{}}");
+        });
+        let text = text.lock().unwrap().clone();
+        // Where in this file the events stand is of no interest.
+        let lines: Vec<String> = text
+            .lines()
+            .map(|line| {
+                let (before, after) = line.split_at(line.rfind(':').unwrap() + 1);
+                format!("{before}N{}", after.trim_start_matches(|c: char| c.is_ascii_digit()))
+            })
+            .collect();
+        assert_eq!(
+            lines,
+            [
+                "2026-11-20 06:41:49,007 INFO k2hr3_osnl:N Starting",
+                "2026-11-20 06:41:49,007 WARNING osnl.listener:N two\\nlines\\r queue.name=\"a b\" attempt=2",
+                "2026-11-20 06:41:49,007 ERROR k2hr3_osnl.endpoint:N no sent. 1 error x",
+                "2026-11-20 06:41:49,007 DEBUG osnl.x:N {} id=a",
+            ]
+        );
+    }
+}

@@ -1,0 +1,207 @@
+//! The units, the one that k2hr3_osnl's users have and ours; and what systemd is told.
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
+use std::fs::{self, Permissions};
+use std::os::linux::net::SocketAddrExt as _;
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
+use std::os::unix::net::{SocketAddr, UnixDatagram};
+use std::os::unix::process::CommandExt as _;
+use std::process::Command;
+
+use osnl_testkit::{Notice, Options, Publisher, Sink};
+use serde_json::json;
+
+use crate::daemon::{Case, Daemon, SOON, Way};
+
+const OURS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../packaging/systemd/k2hr3_osnl.service");
+const THEIRS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../fixtures/k2hr3/systemd/k2hr3_osnl.service");
+const PROGRAM: &str = "/usr/bin/k2hr3_osnl";
+const CONF: &str = "/etc/k2hr3/k2hr3_osnl.conf";
+/// The user `nobody` of every Linux.
+const NOBODY: u32 = 65534;
+
+/// A unit's settings: section, name and value of each line.
+fn settings(unit: &str) -> Vec<(String, String, String)> {
+    let text = fs::read_to_string(unit).unwrap();
+    let mut section = String::new();
+    let mut settings = Vec::new();
+    for line in text.lines().filter(|line| !line.is_empty() && !line.starts_with(['#', ';'])) {
+        if let Some(name) = line.strip_prefix('[').and_then(|line| line.strip_suffix(']')) {
+            assert!(["Unit", "Service", "Install"].contains(&name), "{line}");
+            name.clone_into(&mut section);
+        } else {
+            let (name, value) = line.split_once('=').unwrap_or_else(|| panic!("no setting: {line}"));
+            assert!(!section.is_empty(), "before any section: {line}");
+            assert!(!line.ends_with('\\') && value.trim() == value, "{line}");
+            settings.push((section.clone(), name.to_owned(), value.to_owned()));
+        }
+    }
+    settings
+}
+
+#[track_caller]
+fn setting(unit: &str, section: &str, name: &str) -> String {
+    let found: Vec<_> = settings(unit).into_iter().filter(|(s, n, _)| s == section && n == name).collect();
+    assert_eq!(found.len(), 1, "{name} in [{section}]");
+    found[0].2.clone()
+}
+
+#[test]
+fn our_unit_is_compatible_ready_in_time_and_patient_at_the_end() {
+    let service = |name| setting(OURS, "Service", name);
+    assert_eq!(service("ExecStart"), setting(THEIRS, "Service", "ExecStart"));
+    assert_eq!(service("Type"), "notify");
+    assert_eq!(service("Restart"), "on-failure");
+    assert!(
+        service("TimeoutStopSec").parse::<u64>().unwrap() > 30,
+        "the drain's deadline and what follows it"
+    );
+    assert_eq!(setting(OURS, "Unit", "After"), "network-online.target");
+    assert_eq!(setting(OURS, "Unit", "Wants"), "network-online.target");
+    assert_eq!(setting(OURS, "Install", "WantedBy"), "multi-user.target");
+    for name in ["NoNewPrivileges", "PrivateTmp", "DynamicUser", "ProtectHome"] {
+        assert_eq!(service(name), "yes", "{name}");
+    }
+    assert_eq!(service("ProtectSystem"), "strict");
+    assert_eq!(service("CapabilityBoundingSet"), "");
+    let families = service("RestrictAddressFamilies");
+    for family in ["AF_INET", "AF_INET6", "AF_UNIX"] {
+        assert!(families.split(' ').any(|allowed| allowed == family), "{family}: broker, K2HR3, systemd");
+    }
+}
+
+/// systemd's own verdict where there is systemd; elsewhere the test above is the only one.
+#[test]
+#[expect(clippy::print_stdout, reason = "which of the two was tested")]
+fn systemd_accepts_our_unit() {
+    let folder = tempfile::tempdir().unwrap();
+    let unit = folder.path().join("k2hr3_osnl.service");
+    let verify = |text: &str| {
+        // It looks for the program.
+        fs::write(&unit, text.replace(PROGRAM, env!("CARGO_BIN_EXE_osnl"))).unwrap();
+        Command::new("systemd-analyze").args(["verify", "--man=no"]).arg(&unit).output()
+    };
+    let text = fs::read_to_string(OURS).unwrap();
+    match verify(&text) {
+        Ok(output) => {
+            let said = String::from_utf8_lossy(&output.stderr);
+            assert!(output.status.success(), "{said}");
+            assert!(!said.contains("k2hr3_osnl.service"), "{said}");
+            let wrong = verify(&text.replace("ProtectClock", "ProtectClok")).unwrap();
+            assert!(String::from_utf8_lossy(&wrong.stderr).contains("ProtectClok"), "it finds what is wrong");
+            println!("verified by systemd-analyze");
+        }
+        Err(error) => {
+            assert_eq!(error.kind(), std::io::ErrorKind::NotFound, "{error}");
+            assert!(settings(OURS).len() > 20);
+            println!("systemd-analyze is not installed: parsed only");
+        }
+    }
+}
+
+#[test]
+#[expect(clippy::print_stdout, reason = "which of the two was tested")]
+fn the_manual_s_own_unit_works_but_for_the_path() {
+    let way = Way::closed("manual-unit");
+    way.open();
+    let case = Case::new(&way.url(), "http://127.0.0.1:9/v1/role", "");
+    // Another user must find the program; the folder of the build may be private.
+    fs::set_permissions(case.folder.path(), Permissions::from_mode(0o755)).unwrap();
+    let program = case.path("k2hr3_osnl");
+    fs::copy(env!("CARGO_BIN_EXE_osnl"), &program).unwrap();
+
+    let exec = setting(THEIRS, "Service", "ExecStart");
+    let mut words = exec.split(' ');
+    assert_eq!(words.next(), Some(PROGRAM));
+    let mut command = Command::new(&program);
+    command.args(words.map(|word| if word == CONF { case.path("conf") } else { word.into() }));
+    command.env_clear().current_dir("/").stderr(fs::File::create(case.path("stderr")).unwrap());
+    let environment = setting(THEIRS, "Service", "Environment");
+    let (name, value) = environment.split_once('=').unwrap();
+    command.env(name, value);
+    assert_eq!(setting(THEIRS, "Service", "User"), "nobody");
+    let root = fs::metadata(case.folder.path()).unwrap().uid() == 0;
+    if root {
+        command.uid(NOBODY).gid(NOBODY);
+    }
+    println!("runs as {}", if root { "nobody" } else { "oneself: only root can become nobody" });
+
+    let mut daemon = Daemon::start(&mut command);
+    case.wait_for("stderr", " Starting\n");
+    let id = daemon.child().id();
+    assert_eq!(fs::metadata(format!("/proc/{id}")).unwrap().uid() == NOBODY, root);
+    daemon.stop();
+    assert!(case.read("stderr").contains(" Stopping\n"));
+}
+
+/// systemd's side of the socket.
+struct Manager(UnixDatagram);
+
+impl Manager {
+    #[track_caller]
+    fn next(&self) -> String {
+        let mut bytes = [0; 4096];
+        let read = self.0.recv(&mut bytes).expect("systemd is told");
+        String::from_utf8(bytes[..read].to_vec()).unwrap()
+    }
+
+    /// The next that is no sign of life.
+    #[track_caller]
+    fn news(&self) -> String {
+        std::iter::repeat_with(|| self.next()).find(|told| told != "WATCHDOG=1").unwrap()
+    }
+}
+
+#[test]
+fn systemd_is_told_what_is_waited_for() {
+    let way = Way::closed("notify");
+    let sink = Sink::start();
+    sink.stop();
+    let case = Case::new(&way.url(), &format!("{}\nretry_interval_seconds = 1", sink.url("/v1/role")), "");
+    let path = case.path("notify");
+    let manager = Manager(UnixDatagram::bind(&path).unwrap());
+    manager.0.set_read_timeout(Some(SOON)).unwrap();
+    let daemon = Daemon::start(case.command().env("NOTIFY_SOCKET", &path).env("WATCHDOG_USEC", "200000"));
+
+    let broker = format!("rabbit at {} (virtual host {})", way.address(), way.vhost.name());
+    assert_eq!(manager.news(), format!("READY=1\nSTATUS=waiting for {broker}"));
+    way.wait_for_tries(1);
+    assert!(!case.read("stderr").contains(" Starting\n"), "not connected");
+    way.open();
+    assert_eq!(manager.news(), format!("STATUS=listening to {broker}"));
+    case.wait_for("stderr", " Starting\n");
+
+    let port = json!({
+        "device_id": "12345678-1234-5678-1234-567812345678", "device_owner": "compute:nova",
+        "fixed_ips": [{"ip_address": "10.0.0.1"}],
+    });
+    let notice = Notice { payload: json!({"port": port}), ..Notice::default() };
+    Publisher::start(&way.vhost.url(), Options::default()).notify(&notice);
+    let target = format!("K2HR3 at {}", sink.url("/v1/role"));
+    assert_eq!(manager.news(), format!("STATUS=listening to {broker}; {target} is held"));
+    sink.restart();
+    assert_eq!(manager.news(), format!("STATUS=listening to {broker}"));
+    assert_eq!((manager.next(), manager.next()), ("WATCHDOG=1".into(), "WATCHDOG=1".into()));
+
+    daemon.stop();
+    assert_eq!(manager.news(), "STOPPING=1\nSTATUS=stopping: what is in work is finished");
+}
+
+#[test]
+fn an_abstract_socket_is_told_and_a_dead_one_hurts_nobody() {
+    let way = Way::closed("notify-abstract");
+    let name = format!("osnl-test-{}", way.vhost.name());
+    let manager = Manager(UnixDatagram::bind_addr(&SocketAddr::from_abstract_name(&name).unwrap()).unwrap());
+    manager.0.set_read_timeout(Some(SOON)).unwrap();
+    for (socket, heard) in
+        [(format!("@{name}"), true), ("/nonexistent/notify".to_owned(), false), (String::new(), false)]
+    {
+        let case = Case::new(&way.url(), "http://127.0.0.1:9/v1/role", "");
+        let daemon = Daemon::start(case.command().env("NOTIFY_SOCKET", &socket));
+        case.wait_for("stderr", "trying again");
+        if heard {
+            assert!(manager.news().starts_with("READY=1\n"), "{socket}");
+        }
+        daemon.stop();
+    }
+}
