@@ -3,6 +3,9 @@
 
 mod bodies;
 mod harness;
+mod http;
 mod memory;
+mod proxy;
 mod rabbit;
+mod tls;
 mod vectors;
