@@ -4,7 +4,8 @@
 //! | --- | --- |
 //! | [`Broker`], [`SharedBroker`], [`Vhost`] | RabbitMQ nodes of our own, and virtual hosts on one that all tests share |
 //! | [`Publisher`], [`Upstream`] | the real oslo.messaging as a peer, the real k2hr3-osnl as the reference |
-//! | [`Sink`] | an HTTP target that records byte for byte and fails as told |
+//! | [`Sink`] | an HTTP target, or proxy, that records byte for byte and fails as told |
+//! | [`TlsSink`], [`OldServer`], [`Authority`] | the same behind TLS, a server of TLS 1.1, certificates good and bad |
 //! | [`fixture`] | the recorded notifications and requests in `fixtures/` |
 //! | [`wait_until`] | waiting for what happens elsewhere, with a deadline that says what was missing |
 //!
@@ -22,15 +23,18 @@ mod broker;
 pub mod fixture;
 mod hex;
 mod peer;
+mod pipe;
 mod ports;
 mod process;
 mod sink;
+mod tls;
 mod wait;
 
 pub use broker::{Binding, Broker, Exchange, Queue, SharedBroker, Vhost};
 pub use peer::{Delivered, Notice, Options, Prepared, Publisher, Raw, Upstream};
 pub use process::Guard;
 pub use sink::{Reply, Request, Sink};
+pub use tls::{Authority, Certificate, Handshake, Identity, OldServer, Protocols, TlsSink};
 pub use wait::wait_until;
 
 /// Where Debian's package keeps RabbitMQ's own scripts; those in `/usr/sbin` change the user first.

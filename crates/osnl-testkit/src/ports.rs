@@ -5,7 +5,7 @@
 
 use std::collections::hash_map::RandomState;
 use std::hash::{BuildHasher as _, Hasher as _};
-use std::net::{Ipv4Addr, TcpListener};
+use std::net::{IpAddr, Ipv4Addr, TcpListener};
 
 const FIRST: u16 = 12_000;
 const LAST: u16 = 32_000;
@@ -21,14 +21,22 @@ pub(crate) fn random() -> u64 {
 /// # Panics
 /// When two hundred random ports are all taken.
 pub(crate) fn listen() -> TcpListener {
+    listen_at(Ipv4Addr::LOCALHOST.into())
+}
+
+/// Listens on a free port of an address of this machine.
+///
+/// # Panics
+/// When two hundred random ports are all taken, or the machine has no such address.
+pub(crate) fn listen_at(address: IpAddr) -> TcpListener {
     let width = u64::from(LAST - FIRST);
     for _ in 0..TRIES {
         let port = FIRST + u16::try_from(random() % width).unwrap();
-        if let Ok(listener) = TcpListener::bind((Ipv4Addr::LOCALHOST, port)) {
+        if let Ok(listener) = TcpListener::bind((address, port)) {
             return listener;
         }
     }
-    panic!("no free port between {FIRST} and {LAST} on 127.0.0.1");
+    panic!("no free port between {FIRST} and {LAST} on {address}");
 }
 
 /// Three different ports that are free at this moment; another process may take one before they are used.

@@ -1,4 +1,4 @@
-//! An HTTP/1.1 target on 127.0.0.1 that records requests byte for byte and fails as told.
+//! An HTTP/1.1 target on loopback that records requests byte for byte and fails as told.
 //!
 //! Raw sockets, a thread per connection: an HTTP library would hide the order and case of headers, and would
 //! not reset a connection on request. Which reply a request gets is decided once the whole request is there:
@@ -12,7 +12,7 @@ pub use request::Request;
 
 use std::collections::{HashMap, VecDeque};
 use std::fmt;
-use std::net::{Ipv4Addr, Shutdown, TcpListener, TcpStream};
+use std::net::{IpAddr, Ipv4Addr, Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::sync::{Arc, Condvar, Mutex};
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -44,6 +44,8 @@ pub enum Reply {
     ShortBody,
     /// Nothing; the connection stays open until the client or [`Sink::stop`] closes it.
     Hang,
+    /// A 200, then bytes are passed between the client and this `host:port`: what a proxy does on CONNECT.
+    Tunnel(String),
     /// Another reply, after a pause.
     After(Duration, Box<Reply>),
 }
@@ -53,7 +55,7 @@ type Chooser = Box<dyn Fn(&Request) -> Option<Reply> + Send>;
 /// The target. Stops when dropped.
 #[derive(Debug)]
 pub struct Sink {
-    port: u16,
+    address: SocketAddr,
     shared: Arc<Shared>,
     accepting: Mutex<Option<JoinHandle<()>>>,
 }
@@ -79,8 +81,17 @@ impl Sink {
     /// Listens on a free port of 127.0.0.1.
     #[must_use]
     pub fn start() -> Self {
-        let listener = ports::listen();
-        let port = listener.local_addr().unwrap().port();
+        Self::start_at(Ipv4Addr::LOCALHOST.into())
+    }
+
+    /// Listens on a free port of another address of this machine, such as `::1`.
+    ///
+    /// # Panics
+    /// When the machine has no such address.
+    #[must_use]
+    pub fn start_at(address: IpAddr) -> Self {
+        let listener = ports::listen_at(address);
+        let address = listener.local_addr().unwrap();
         let state = State {
             stopped: true,
             connections: 0,
@@ -91,21 +102,21 @@ impl Sink {
             default: Reply::Status(204),
         };
         let shared = Arc::new(Shared { state: Mutex::new(state), changed: Condvar::new() });
-        let sink = Self { port, shared, accepting: Mutex::new(None) };
+        let sink = Self { address, shared, accepting: Mutex::new(None) };
         sink.accept(listener);
         sink
     }
 
-    /// `http://127.0.0.1:PORT` and the path.
+    /// `http://127.0.0.1:PORT`, or `http://[::1]:PORT`, and the path.
     #[must_use]
     pub fn url(&self, path: &str) -> String {
-        format!("http://127.0.0.1:{}{path}", self.port)
+        format!("http://{}{path}", self.address)
     }
 
     /// The port; it stays the same over [`Sink::stop`] and [`Sink::restart`].
     #[must_use]
     pub fn port(&self) -> u16 {
-        self.port
+        self.address.port()
     }
 
     /// From now on, what a request gets that nothing else decides about.
@@ -159,7 +170,7 @@ impl Sink {
         self.shared.changed.notify_all();
         if let Some(accepting) = self.accepting.lock().unwrap().take() {
             // `accept` returns only for a connection: this is its last one.
-            let _ = TcpStream::connect((Ipv4Addr::LOCALHOST, self.port));
+            let _ = TcpStream::connect(self.address);
             accepting.join().unwrap();
         }
     }
@@ -172,7 +183,7 @@ impl Sink {
         self.stop();
         let mut listener = None;
         wait::wait_until(Duration::from_secs(10), "the sink's port to be free again", || {
-            listener = TcpListener::bind((Ipv4Addr::LOCALHOST, self.port)).ok();
+            listener = TcpListener::bind(self.address).ok();
             listener.is_some()
         });
         self.accept(listener.unwrap());

@@ -22,6 +22,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context as _;
+use osnl::action::http::HttpOptions;
 use osnl::action::k2hr3::K2hr3;
 use osnl::daemon::{Daemon, Ended};
 use osnl::delivery::{DeliveryLoop, DeliverySettings, RetryPolicy};
@@ -210,7 +211,7 @@ impl Parts<'_> {
             })
             .collect();
         let settings = confs.first().map(|(_, conf)| hurried(conf.delivery())).context("no configuration")?;
-        let action = Arc::new(K2hr3::new(ApiUrl::parse(k2hr3.url())?)?);
+        let action = Arc::new(K2hr3::new(ApiUrl::parse(k2hr3.url())?, &HttpOptions::default())?);
         let delivery = DeliveryLoop::new(ACTION, action, journal.clone(), settings, self.counters.clone());
         let listening = listeners.iter().map(Listener::state).collect();
         Ok(Assembled { daemon: Daemon { listeners, deliveries: vec![delivery], journal }, listening, queues })

@@ -4,7 +4,6 @@ use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use anyhow::Context as _;
 use osnl::config::Warning;
 use osnl::k2hr3::{Conf, Level, LogFile};
 use osnl::metrics::Counters;
@@ -47,7 +46,6 @@ fn start(args: &K2hr3OsnlArgs) -> anyhow::Result<Exit> {
     let loaded = Conf::from_path(&path)?;
     start_logging(args, &loaded.conf)?;
     loaded.warnings.iter().for_each(warn);
-    warn_of_what_comes_later(&loaded.conf);
 
     let url = &loaded.conf.oslo_messaging_notifications.transport_url;
     let transport: Arc<dyn Transport> = transport(url)?.into();
@@ -61,10 +59,8 @@ fn start(args: &K2hr3OsnlArgs) -> anyhow::Result<Exit> {
             path.display(),
             transport.location()
         );
-        let daemon = loaded
-            .conf
-            .daemon(transport, &counters)
-            .context("the system's certificates cannot be used; is the package ca-certificates installed?")?;
+        let http = loaded.conf.http_options(std::env::vars_os());
+        let daemon = loaded.conf.daemon(transport, &counters, &http)?;
         app::run(daemon, signals, &counters).await.map_err(|error| explained(error, &path))
     })?
 }
@@ -122,13 +118,4 @@ impl LevelFlag {
 
 fn warn(warning: &Warning) {
     tracing::warn!("{warning}");
-}
-
-/// Options that are read and checked, and do not act yet.
-fn warn_of_what_comes_later(conf: &Conf) {
-    if conf.k2hr3.allow_self_signed_cert {
-        tracing::warn!(
-            "allow_self_signed_cert is not applied yet: certificates are checked against the system's"
-        );
-    }
 }

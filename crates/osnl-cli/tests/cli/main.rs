@@ -15,3 +15,4 @@ mod refused;
 mod side_by_side;
 mod signals;
 mod systemd;
+mod tls;

@@ -4,6 +4,7 @@ use std::io::{self, Read as _, Write as _};
 use std::net::{Shutdown, TcpStream};
 
 use super::{Reply, Request, Shared};
+use crate::pipe::pipe;
 
 /// What the K2HR3 API sends with every reply, besides the length of a body.
 const USUAL_HEADERS: &str = "X-Powered-By: Express\r\nDate: Fri, 20 Nov 2026 06:00:00 GMT\r\n";
@@ -106,6 +107,12 @@ fn answer(stream: &mut TcpStream, reply: &Reply, bodiless: bool) -> io::Result<b
             // Ends when the client closes, or when `Sink::stop` shuts the socket down.
             let mut rest = [0_u8; 1024];
             while stream.read(&mut rest)? > 0 {}
+            Ok(false)
+        }
+        Reply::Tunnel(target) => {
+            let target = TcpStream::connect(target)?;
+            stream.write_all(b"HTTP/1.1 200 Connection established\r\n\r\n")?;
+            pipe(stream, &target)?;
             Ok(false)
         }
         Reply::CloseWithoutReply | Reply::Reset | Reply::After(..) => Ok(false),

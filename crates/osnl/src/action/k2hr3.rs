@@ -18,7 +18,7 @@ use osnl_transport::BoxFuture;
 use serde_json::Value;
 
 pub use self::parameters::{HostParameters, Unusable};
-use super::http::HttpClient;
+use super::http::{HttpClient, HttpError, HttpOptions};
 use super::{Action, ActionError, Done, ErrorClass, Event};
 use crate::k2hr3::{ApiUrl, Scheme};
 
@@ -34,13 +34,14 @@ pub struct K2hr3 {
 }
 
 impl K2hr3 {
-    /// An action on the role API at this URL.
+    /// An action on the role API at this URL. Warns in the log if nothing is to be verified.
     ///
     /// # Errors
-    /// The URL is `https` and the system's certificates cannot be read.
-    pub fn new(api_url: ApiUrl) -> std::io::Result<Self> {
+    /// The URL is `https` and there are no CA certificates where they should be, or the proxy for it cannot be
+    /// used.
+    pub fn new(api_url: ApiUrl, options: &HttpOptions) -> Result<Self, HttpError> {
         Ok(Self {
-            client: HttpClient::for_scheme(api_url.scheme())?,
+            client: HttpClient::new(options, &api_url)?,
             api_url,
             parameters: Arc::new(HostParameters::of),
         })

@@ -54,14 +54,14 @@ pub struct NotificationEndpoint {
 }
 
 impl NotificationEndpoint {
-    /// An endpoint that calls the configuration's `api_url`. Nothing is connected yet.
+    /// An endpoint that calls the configuration's `api_url`, by the proxies and with the CA certificates that
+    /// the environment names. Nothing is connected yet.
     ///
     /// # Errors
-    /// `api_url` is `https` and the certificates to check it against cannot be read.
+    /// `api_url` is `https` and the certificates to check it against cannot be read, or its proxy cannot be used.
     pub fn new(conf: Conf) -> Result<Self, NotificationEndpointError> {
-        let action = conf.action().map_err(|error| NotificationEndpointError {
-            api_url: conf.k2hr3.api_url.to_string(),
-            reason: error.to_string(),
+        let action = conf.action(&conf.http_options(std::env::vars_os())).map_err(|error| {
+            NotificationEndpointError { api_url: conf.k2hr3.api_url.to_string(), reason: error.to_string() }
         })?;
         Ok(Self { conf, action: Arc::new(action) })
     }

@@ -1,6 +1,7 @@
 //! What a `k2hr3_osnl.conf` means: one listener, one rule, one action.
 
 use std::collections::BTreeSet;
+use std::ffi::OsString;
 use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,6 +12,7 @@ use osnl_transport::{Declare, ListenOptions, Transport};
 use super::Conf;
 use super::wire_log::WireLog;
 use crate::action::Action;
+use crate::action::http::{HttpError, HttpOptions, Verification};
 use crate::action::k2hr3::K2hr3;
 use crate::daemon::Daemon;
 use crate::delivery::{DeliveryLoop, DeliverySettings, RetryPolicy, WhenExhausted};
@@ -89,20 +91,38 @@ impl Conf {
         }
     }
 
+    /// How K2HR3 is reached: by the proxies and with the CA certificates that these variables of the
+    /// environment name ([`HttpOptions::from_environment`]); with `allow_self_signed_cert`, whoever answers is
+    /// believed.
+    #[must_use]
+    pub fn http_options(&self, environment: impl IntoIterator<Item = (OsString, OsString)>) -> HttpOptions {
+        let mut options = HttpOptions::from_environment(environment);
+        if self.k2hr3.allow_self_signed_cert {
+            options.verification = Verification::None;
+        }
+        options
+    }
+
     /// The call of K2HR3.
     ///
     /// # Errors
-    /// `api_url` is `https` and the system's certificates cannot be read.
-    pub fn action(&self) -> std::io::Result<K2hr3> {
-        K2hr3::new(self.k2hr3.api_url.clone())
+    /// `api_url` is `https` and there are no CA certificates where they should be, or the proxy for it cannot
+    /// be used.
+    pub fn action(&self, http: &HttpOptions) -> Result<K2hr3, HttpError> {
+        K2hr3::new(self.k2hr3.api_url.clone(), http)
     }
 
     /// All of it, listening by `transport`; `memory://` is the journal, as k2hr3_osnl kept no state.
     ///
     /// # Errors
     /// As [`Conf::action`].
-    pub fn daemon(&self, transport: Arc<dyn Transport>, counters: &Arc<Counters>) -> std::io::Result<Daemon> {
-        self.daemon_with(transport, counters, self.delivery())
+    pub fn daemon(
+        &self,
+        transport: Arc<dyn Transport>,
+        counters: &Arc<Counters>,
+        http: &HttpOptions,
+    ) -> Result<Daemon, HttpError> {
+        self.daemon_with(transport, counters, http, self.delivery())
     }
 
     /// The same with other delivery settings than the file's.
@@ -113,9 +133,10 @@ impl Conf {
         &self,
         transport: Arc<dyn Transport>,
         counters: &Arc<Counters>,
+        http: &HttpOptions,
         delivery: DeliverySettings,
-    ) -> std::io::Result<Daemon> {
-        let part = Part { rule: self.rule(), action: Arc::new(self.action()?), delivery };
+    ) -> Result<Daemon, HttpError> {
+        let part = Part { rule: self.rule(), action: Arc::new(self.action(http)?), delivery };
         Ok(assemble(self.listener(), vec![part], transport, counters))
     }
 }

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
+use osnl::action::http::HttpOptions;
 use osnl::daemon::Ended;
 use osnl::delivery::DeliverySettings;
 use osnl::k2hr3::Conf;
@@ -49,8 +50,19 @@ impl Running {
         drain_deadline: Duration,
         transport: Arc<dyn Transport>,
     ) -> Self {
+        Self::start_through(conf, &HttpOptions::default(), settings, drain_deadline, transport)
+    }
+
+    /// The same by proxies, or with certificates, of one's choice.
+    pub(crate) fn start_through(
+        conf: &Conf,
+        http: &HttpOptions,
+        settings: DeliverySettings,
+        drain_deadline: Duration,
+        transport: Arc<dyn Transport>,
+    ) -> Self {
         let counters = Arc::new(Counters::default());
-        let daemon = conf.daemon_with(transport, &counters, settings).unwrap();
+        let daemon = conf.daemon_with(transport, &counters, http, settings).unwrap();
         let shutdown = Shutdown::new();
         let told = shutdown.clone();
         let thread = std::thread::spawn(move || {

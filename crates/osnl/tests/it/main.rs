@@ -4,7 +4,10 @@
 mod bodies;
 mod defects;
 mod harness;
+mod http;
 mod library;
 mod memory;
+mod proxy;
 mod rabbit;
+mod tls;
 mod vectors;

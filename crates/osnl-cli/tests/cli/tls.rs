@@ -1,0 +1,98 @@
+//! `osnl k2hr3-osnl` and what its environment says of certificates and proxies.
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
+use std::io::{BufRead as _, BufReader};
+use std::path::PathBuf;
+use std::process::{Command, Stdio};
+
+use tempfile::TempDir;
+
+/// A configuration whose broker is not there: osnl starts, and waits for it.
+fn configuration(api_url: &str, more: &str) -> (TempDir, PathBuf) {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("k2hr3_osnl.conf");
+    let text = format!(
+        "[oslo_messaging_notifications]\ntransport_url = rabbit://u:p@127.0.0.1:1/\n\
+         [k2hr3]\napi_url = {api_url}\n{more}"
+    );
+    std::fs::write(&path, text).unwrap();
+    (folder, path)
+}
+
+fn command(configuration: &PathBuf, environment: &[(&str, &str)]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_osnl"));
+    command.arg("k2hr3-osnl").arg("-c").arg(configuration).stdin(Stdio::null()).stderr(Stdio::piped());
+    for (name, _) in std::env::vars_os() {
+        let text = name.to_string_lossy().to_lowercase();
+        if text.ends_with("_proxy") || text.starts_with("ssl_cert_") {
+            command.env_remove(&name);
+        }
+    }
+    command.envs(environment.iter().copied());
+    command
+}
+
+/// The log until the broker is missed; then osnl is stopped, which must go well.
+fn log_at_start(command: &mut Command) -> String {
+    let mut child = command.spawn().unwrap();
+    let mut log = String::new();
+    let mut stderr = BufReader::new(child.stderr.take().unwrap());
+    while !log.contains("127.0.0.1:1: Connection refused") && stderr.read_line(&mut log).unwrap() > 0 {}
+    let id = child.id().to_string();
+    Command::new("sh").args(["-c", "kill -s TERM \"$1\"", "sh", &id]).status().unwrap();
+    assert_eq!(child.wait().unwrap().code(), Some(0), "{log}");
+    log
+}
+
+#[test]
+fn allow_self_signed_cert_is_warned_of_at_each_start() {
+    let allowed = "allow_self_signed_cert = True\n";
+    let check = |api_url: &str, more: &str, warned: bool| {
+        let (_folder, path) = configuration(api_url, more);
+        let log = log_at_start(&mut command(&path, &[]));
+        let expected = "allow_self_signed_cert: neither the certificate of \
+            localhost:8443 nor the name in it is checked; whoever answers there is believed";
+        let line = log.lines().find(|line| line.contains(expected));
+        assert_eq!(line.is_some_and(|line| line.contains(" WARNING ")), warned, "{api_url} {more}\n{log}");
+    };
+    for _ in 0..2 {
+        check("https://localhost:8443/v1/role", allowed, true);
+    }
+    check("https://localhost:8443/v1/role", "", false);
+    check("http://localhost:8443/v1/role", allowed, false);
+}
+
+#[test]
+fn a_proxy_is_told_at_the_start_without_its_login() {
+    let (_folder, path) = configuration("http://k2hr3.example/v1/role", "");
+    let variable = ("http_proxy", "http://user:secret@proxy.example:3128");
+    let log = log_at_start(&mut command(&path, &[variable]));
+    assert!(log.contains("Requests to k2hr3.example go through the proxy proxy.example:3128"), "{log}");
+    assert!(!log.contains("secret"), "{log}");
+}
+
+#[test]
+fn what_the_environment_has_wrong_is_one_line_and_status_1() {
+    let check = |api_url: &str, variable: (&str, &str), expected: &str| {
+        let (_folder, path) = configuration(api_url, "");
+        let output = command(&path, &[variable]).output().unwrap();
+        let text = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(1), "{text}");
+        assert_eq!(text.lines().last().unwrap(), format!("k2hr3-osnl: error: {expected}"), "{text}");
+        assert!(!text.contains("secret"), "{text}");
+    };
+    let (https, http) = ("https://localhost/v1/role", "http://localhost/v1/role");
+    check(
+        https,
+        ("SSL_CERT_FILE", "/nonexistent/ca.pem"),
+        "CA certificates in /nonexistent/ca.pem: No such file or directory (os error 2); name a PEM file in \
+         SSL_CERT_FILE or a folder of such files in SSL_CERT_DIR, or set neither and install the package \
+         ca-certificates",
+    );
+    check(
+        http,
+        ("http_proxy", "https://user:secret@proxy.example"),
+        "http_proxy of the environment: a proxy that is spoken to with TLS (https://) cannot be used; write it as \
+         http://HOST:PORT or http://USER:PASSWORD@HOST:PORT",
+    );
+}

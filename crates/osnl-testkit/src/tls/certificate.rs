@@ -1,0 +1,203 @@
+//! Certificates, made by `openssl` in a folder of their own.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use rustls::pki_types::pem::PemObject as _;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use tempfile::TempDir;
+
+/// For `openssl ca`: everything it insists on.
+const CONFIGURATION: &str = "[req]
+distinguished_name = dn
+[dn]
+[ca]
+default_ca = test
+[test]
+database = index.txt
+new_certs_dir = .
+rand_serial = yes
+unique_subject = no
+default_md = sha256
+policy = any
+[any]
+commonName = optional
+";
+
+/// From and until, as `openssl ca` has them.
+type Dates = (&'static str, &'static str);
+
+const TODAY: Dates = ("20200101000000Z", "21200101000000Z");
+const PAST: Dates = ("20240101000000Z", "20240201000000Z");
+const FUTURE: Dates = ("21240101000000Z", "21250101000000Z");
+
+const LOOPBACK: &str = "DNS:localhost,IP:127.0.0.1,IP:::1";
+
+/// What is asked of `openssl`.
+struct Wanted<'a> {
+    common_name: &'a str,
+    /// The `subjectAltName`; empty for none.
+    names: &'a str,
+    dates: Dates,
+    /// Signed with its own key and marked as a CA's.
+    own_key: bool,
+}
+
+impl Default for Wanted<'_> {
+    fn default() -> Self {
+        Self { common_name: "osnl test", names: "", dates: TODAY, own_key: false }
+    }
+}
+
+/// What a certificate says about its server.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Identity {
+    /// Valid today for these names, as `DNS:localhost,IP:127.0.0.1`.
+    For(&'static str),
+    /// Without a `subjectAltName`; this is the CN.
+    CommonName(&'static str),
+    /// The same, signed with its own key: `openssl req -x509 -subj /CN=…`.
+    SelfSignedCommonName(&'static str),
+    /// For `localhost`, until the first of February 2024.
+    Expired,
+    /// For `localhost`, from the first of January 2124 on.
+    NotYet,
+    /// For `localhost`, `127.0.0.1` and `::1`, signed with its own key and marked as a CA's: what
+    /// `openssl req -x509` makes.
+    SelfSigned,
+    /// The same, expired.
+    SelfSignedExpired,
+}
+
+impl Identity {
+    /// All names and addresses of loopback.
+    pub const LOOPBACK: Self = Self::For(LOOPBACK);
+}
+
+/// A CA. Its files go when it is dropped.
+#[derive(Debug)]
+pub struct Authority {
+    folder: TempDir,
+}
+
+/// A certificate and its key.
+#[derive(Debug, Clone)]
+pub struct Certificate {
+    file: PathBuf,
+    key: PathBuf,
+}
+
+impl Authority {
+    /// A new CA that nobody trusts yet.
+    ///
+    /// # Panics
+    /// When there is no `openssl`; `cargo xtask setup` brings it with RabbitMQ.
+    #[must_use]
+    #[expect(clippy::new_without_default, reason = "making one runs a program and writes files")]
+    pub fn new() -> Self {
+        Self::named(&format!("{:x}", crate::ports::random()))
+    }
+
+    /// A new CA of this name; two of the same name differ in their keys.
+    ///
+    /// # Panics
+    /// As [`Authority::new`].
+    #[must_use]
+    pub fn named(name: &str) -> Self {
+        let authority = Self { folder: tempfile::tempdir().unwrap() };
+        std::fs::write(authority.path("openssl.cnf"), CONFIGURATION).unwrap();
+        std::fs::write(authority.path("index.txt"), "").unwrap();
+        authority.sign("ca", &Wanted { common_name: name, own_key: true, ..Wanted::default() });
+        authority
+    }
+
+    /// The CA's certificate.
+    #[must_use]
+    pub fn file(&self) -> PathBuf {
+        self.path("ca.pem")
+    }
+
+    /// Makes a certificate.
+    #[must_use]
+    pub fn issue(&self, identity: &Identity) -> Certificate {
+        let wanted = match *identity {
+            Identity::For(names) => Wanted { names, ..Wanted::default() },
+            Identity::CommonName(common_name) => Wanted { common_name, ..Wanted::default() },
+            Identity::SelfSignedCommonName(common_name) => {
+                Wanted { common_name, own_key: true, ..Wanted::default() }
+            }
+            Identity::Expired => Wanted { names: "DNS:localhost", dates: PAST, ..Wanted::default() },
+            Identity::NotYet => Wanted { names: "DNS:localhost", dates: FUTURE, ..Wanted::default() },
+            Identity::SelfSigned => Wanted { names: LOOPBACK, own_key: true, ..Wanted::default() },
+            Identity::SelfSignedExpired => {
+                Wanted { names: LOOPBACK, own_key: true, dates: PAST, ..Wanted::default() }
+            }
+        };
+        self.sign(&format!("{:x}", crate::ports::random()), &wanted)
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    /// Makes `FILE.pem` and `FILE.key`.
+    fn sign(&self, file: &str, wanted: &Wanted<'_>) -> Certificate {
+        let own = wanted.own_key;
+        let mut extensions =
+            format!("basicConstraints = critical,CA:{}\n", if own { "TRUE" } else { "FALSE" });
+        if !wanted.names.is_empty() {
+            extensions.push_str(&format!("subjectAltName = {}\n", wanted.names));
+        }
+        std::fs::write(self.path("extensions"), extensions).unwrap();
+        let (key, request, pem) = (format!("{file}.key"), format!("{file}.csr"), format!("{file}.pem"));
+        let subject = format!("/CN={}", wanted.common_name);
+        let curve = "ec_paramgen_curve:prime256v1";
+        let mut arguments =
+            vec!["req", "-new", "-newkey", "ec", "-pkeyopt", curve, "-nodes", "-subj", &subject];
+        arguments.extend(["-keyout", &key, "-out", &request]);
+        openssl(self.folder.path(), &arguments);
+        let (from, until) = wanted.dates;
+        let mut arguments = vec!["ca", "-batch", "-notext", "-startdate", from, "-enddate", until];
+        arguments.extend(["-extfile", "extensions", "-in", &request, "-out", &pem]);
+        arguments.extend(if own {
+            vec!["-selfsign", "-keyfile", &key]
+        } else {
+            vec!["-cert", "ca.pem", "-keyfile", "ca.key"]
+        });
+        openssl(self.folder.path(), &arguments);
+        Certificate { file: self.path(&pem), key: self.path(&key) }
+    }
+}
+
+impl Certificate {
+    /// The certificate, as a PEM file.
+    #[must_use]
+    pub fn file(&self) -> &Path {
+        &self.file
+    }
+
+    /// Its key, as a PEM file.
+    pub(super) fn key_file(&self) -> &Path {
+        &self.key
+    }
+
+    pub(super) fn der(&self) -> CertificateDer<'static> {
+        CertificateDer::from_pem_file(&self.file).unwrap()
+    }
+
+    pub(super) fn key(&self) -> PrivateKeyDer<'static> {
+        PrivateKeyDer::from_pem_file(&self.key).unwrap()
+    }
+}
+
+fn openssl(folder: &Path, arguments: &[&str]) {
+    let output = Command::new("openssl")
+        .args(arguments)
+        .args(["-config", "openssl.cnf"])
+        .current_dir(folder)
+        .stdin(Stdio::null())
+        .output()
+        .unwrap_or_else(|error| panic!("cannot run openssl, which RabbitMQ's package brings: {error}"));
+    let text = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "openssl {arguments:?}: {text}");
+}

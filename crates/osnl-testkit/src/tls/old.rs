@@ -1,0 +1,45 @@
+//! A server of yesterday's TLS.
+
+use std::io::{BufRead as _, BufReader};
+use std::process::{Command, Stdio};
+
+use super::Certificate;
+use crate::process::{Group, Guard};
+
+/// `openssl s_server` with TLS 1.1 only. Ends when dropped.
+#[derive(Debug)]
+pub struct OldServer {
+    port: u16,
+    _process: Group,
+    _guard: Guard,
+}
+
+impl OldServer {
+    /// Listens on a free port of 127.0.0.1.
+    ///
+    /// # Panics
+    /// When this machine's OpenSSL has no TLS 1.1 any more.
+    #[must_use]
+    pub fn start(certificate: &Certificate) -> Self {
+        let mut command = Command::new("openssl");
+        command.args(["s_server", "-tls1_1", "-cipher", "ALL:@SECLEVEL=0", "-accept", "127.0.0.1:0"]);
+        command.arg("-cert").arg(certificate.file()).arg("-key").arg(certificate.key_file());
+        // A pipe that nobody writes to: at the end of its input it ends too.
+        let mut process =
+            Group::spawn(command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null()));
+        let guard = Guard::over(&[process.id()], None);
+        let mut lines = BufReader::new(process.child().stdout.take().unwrap()).lines();
+        let port = lines
+            .find_map(|line| line.ok()?.strip_prefix("ACCEPT 127.0.0.1:")?.parse().ok())
+            .unwrap_or_else(|| panic!("openssl s_server does not listen"));
+        // It goes on telling what happens, and would stop when nobody reads.
+        std::thread::spawn(move || lines.for_each(drop));
+        Self { port, _process: process, _guard: guard }
+    }
+
+    /// The port.
+    #[must_use]
+    pub fn port(&self) -> u16 {
+        self.port
+    }
+}

@@ -1,0 +1,115 @@
+//! One TLS connection: handshake, then bytes to and from the sink behind.
+
+use std::io::{self, Read as _, Write as _};
+use std::net::{Ipv4Addr, Shutdown, TcpStream};
+use std::sync::{Arc, Mutex};
+
+use rustls::version::{TLS12, TLS13};
+use rustls::{ServerConfig, ServerConnection};
+
+use super::{Certificate, Handshake, Protocols};
+use crate::Sink;
+
+pub(super) fn config(certificate: &Certificate, protocols: Protocols) -> ServerConfig {
+    let versions = match protocols {
+        Protocols::Tls12And13 => vec![&TLS12, &TLS13],
+        Protocols::Tls12 => vec![&TLS12],
+        Protocols::Tls13 => vec![&TLS13],
+    };
+    ServerConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
+        .with_protocol_versions(&versions)
+        .unwrap()
+        .with_no_client_auth()
+        .with_single_cert(vec![certificate.der()], certificate.key())
+        .unwrap()
+}
+
+/// The handshake; a connection if it went well and the client does not end it at once.
+pub(super) fn handshake(
+    stream: &TcpStream,
+    config: Arc<ServerConfig>,
+) -> (Handshake, Option<ServerConnection>) {
+    let mut connection = ServerConnection::new(config).unwrap();
+    let mut tcp = stream;
+    let mut done = Ok(());
+    while connection.is_handshaking() && done.is_ok() {
+        done = connection.complete_io(&mut tcp).map(|_| ());
+    }
+    let name = connection.server_name().map(str::to_owned);
+    match done {
+        Ok(()) => {
+            let version = connection.protocol_version().map(|version| format!("{version:?}"));
+            (Handshake { name, version: version.ok_or_else(String::new) }, Some(connection))
+        }
+        Err(error) => (Handshake { name, version: Err(error.to_string()) }, None),
+    }
+}
+
+/// Passes on what the client sends, and the sink's replies, until either ends.
+pub(super) fn forward(stream: &TcpStream, connection: ServerConnection, sink: &Sink) {
+    let Ok(behind) = TcpStream::connect((Ipv4Addr::LOCALHOST, sink.port())) else { return };
+    let connection = Mutex::new(connection);
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            // Either side may go at any time.
+            let _ = replies(stream, &behind, &connection);
+            let _ = stream.shutdown(Shutdown::Both);
+        });
+        let _ = requests(stream, &behind, &connection);
+        let _ = behind.shutdown(Shutdown::Both);
+    });
+}
+
+fn requests(mut stream: &TcpStream, mut behind: &TcpStream, tls: &Mutex<ServerConnection>) -> io::Result<()> {
+    let mut plain = Vec::new();
+    let mut buffer = [0_u8; 16 * 1024];
+    loop {
+        // What came with the handshake is there already, so first take, then wait for more.
+        let mut connection = tls.lock().unwrap();
+        match connection.reader().read_to_end(&mut plain) {
+            Ok(_) => return Ok(()),
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+            Err(error) => return Err(error),
+        }
+        drop(connection);
+        behind.write_all(&std::mem::take(&mut plain))?;
+
+        // Without the lock: replies must get through meanwhile.
+        let read = stream.read(&mut buffer)?;
+        let mut bytes = &buffer[..read];
+        let mut connection = tls.lock().unwrap();
+        loop {
+            connection.read_tls(&mut bytes)?;
+            connection.process_new_packets().map_err(io::Error::other)?;
+            connection.reader().read_to_end(&mut plain).ok();
+            if bytes.is_empty() {
+                break;
+            }
+        }
+        while connection.wants_write() {
+            connection.write_tls(&mut stream)?;
+        }
+        drop(connection);
+        if read == 0 {
+            return Ok(());
+        }
+    }
+}
+
+fn replies(mut stream: &TcpStream, mut behind: &TcpStream, tls: &Mutex<ServerConnection>) -> io::Result<()> {
+    let mut buffer = [0_u8; 16 * 1024];
+    loop {
+        let read = behind.read(&mut buffer)?;
+        let mut connection = tls.lock().unwrap();
+        if read == 0 {
+            connection.send_close_notify();
+        }
+        connection.writer().write_all(&buffer[..read])?;
+        while connection.wants_write() {
+            connection.write_tls(&mut stream)?;
+        }
+        if read == 0 {
+            return Ok(());
+        }
+    }
+}

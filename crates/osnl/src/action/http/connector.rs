@@ -1,0 +1,197 @@
+//! How a connection is made: TCP to the target or to a proxy, for https a tunnel through that proxy (CONNECT),
+//! then TLS with the target.
+
+use std::io;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use hyper::Uri;
+use hyper::rt::{Read, ReadBufCursor, Write};
+use hyper_util::client::legacy::connect::{Connected, Connection, HttpConnector};
+use hyper_util::rt::TokioIo;
+use osnl_transport::BoxFuture;
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
+use tokio::net::TcpStream;
+use tokio_rustls::TlsConnector;
+use tower_service::Service;
+
+use super::proxy::Proxy;
+use super::tls::Tls;
+
+/// What a proxy says with 407.
+pub(super) const LOGIN_WANTED: &str =
+    "the proxy wants a login: write it into http_proxy or https_proxy, as http://USER:PASSWORD@HOST:PORT";
+/// A longer answer to CONNECT is none.
+const MAX_TUNNEL_REPLY: usize = 8 * 1024;
+
+/// Makes connections to one target.
+#[derive(Clone, Debug)]
+pub(super) struct Connector {
+    tcp: HttpConnector,
+    proxy: Option<Arc<Proxy>>,
+    tls: Option<Tls>,
+}
+
+/// Why there is no connection. No secret.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum ConnectError {
+    #[error("{0}")]
+    Tcp(#[source] Box<dyn std::error::Error + Send + Sync>),
+    #[error("the proxy {proxy} cannot be reached")]
+    NoProxy { proxy: String, source: Box<dyn std::error::Error + Send + Sync> },
+    #[error("the proxy {proxy} makes no way to {target}: {reason}")]
+    NoTunnel { proxy: String, target: String, reason: String },
+    #[error("{error}")]
+    Tls { host: String, error: io::Error },
+}
+
+impl Connector {
+    pub(super) fn new(proxy: Option<Proxy>, tls: Option<Tls>) -> Self {
+        let mut tcp = HttpConnector::new();
+        tcp.enforce_http(false);
+        Self { tcp, proxy: proxy.map(Arc::new), tls }
+    }
+}
+
+impl Service<Uri> for Connector {
+    type Response = Stream;
+    type Error = ConnectError;
+    type Future = BoxFuture<'static, Result<Stream, ConnectError>>;
+
+    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), ConnectError>> {
+        self.tcp.poll_ready(context).map_err(|error| ConnectError::Tcp(error.into()))
+    }
+
+    fn call(&mut self, target: Uri) -> Self::Future {
+        let proxy = self.proxy.clone();
+        let tls = self.tls.clone();
+        let connecting =
+            self.tcp.call(proxy.as_ref().map_or_else(|| target.clone(), |proxy| proxy.uri().clone()));
+        Box::pin(async move {
+            let connected = connecting.await.map(TokioIo::into_inner);
+            let mut tcp = connected.map_err(|error| match &proxy {
+                Some(proxy) => ConnectError::NoProxy { proxy: proxy.to_string(), source: error.into() },
+                None => ConnectError::Tcp(error.into()),
+            })?;
+            let Some(tls) = tls else { return Ok(Stream::new(tcp, proxy.is_some())) };
+            if let Some(proxy) = &proxy {
+                tunnel(&mut tcp, proxy, &target).await?;
+            }
+            let connecting = TlsConnector::from(tls.config).connect(tls.name.clone(), tcp);
+            let host = || tls.name.to_str().into_owned();
+            let stream = connecting.await.map_err(|error| ConnectError::Tls { host: host(), error })?;
+            Ok(Stream::new(stream, false))
+        })
+    }
+}
+
+/// Asks a proxy to pass bytes on to the target.
+async fn tunnel(tcp: &mut TcpStream, proxy: &Proxy, target: &Uri) -> Result<(), ConnectError> {
+    let host = target.host().unwrap_or_default();
+    let target = format!("{host}:{}", target.port_u16().unwrap_or(443));
+    let refused =
+        |reason: String| ConnectError::NoTunnel { proxy: proxy.to_string(), target: target.clone(), reason };
+    let mut request = format!("CONNECT {target} HTTP/1.1\r\nHost: {target}\r\n").into_bytes();
+    if let Some(login) = proxy.authorization() {
+        request.extend_from_slice(b"Proxy-Authorization: ");
+        request.extend_from_slice(login.as_bytes());
+        request.extend_from_slice(b"\r\n");
+    }
+    request.extend_from_slice(b"\r\n");
+    tcp.write_all(&request).await.map_err(|error| refused(error.to_string()))?;
+
+    // Byte by byte: what follows the empty line is TLS already. Once per connection, so the price is small.
+    let mut reply = Vec::new();
+    while !reply.ends_with(b"\r\n\r\n") {
+        match tcp.read_u8().await {
+            Ok(byte) if reply.len() < MAX_TUNNEL_REPLY => reply.push(byte),
+            Ok(_) => return Err(refused("its answer to CONNECT has no end".to_owned())),
+            Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => {
+                return Err(refused("it closed the connection instead of answering CONNECT".to_owned()));
+            }
+            Err(error) => return Err(refused(error.to_string())),
+        }
+    }
+    match status(&reply) {
+        Some((200..300, _)) => Ok(()),
+        Some((407, _)) => Err(refused(LOGIN_WANTED.to_owned())),
+        Some((code, words)) => Err(refused(format!("it answers {code} {words}").trim_end().to_owned())),
+        None => Err(refused("what it answers is not HTTP".to_owned())),
+    }
+}
+
+/// Code and words of `HTTP/1.1 403 Forbidden`.
+fn status(reply: &[u8]) -> Option<(u16, String)> {
+    let line = String::from_utf8_lossy(reply.split(|byte| *byte == b'\r').next()?).into_owned();
+    let rest = line.strip_prefix("HTTP/1.")?.split_once(' ')?.1;
+    let (code, words) = rest.split_once(' ').unwrap_or((rest, ""));
+    Some((code.parse().ok()?, words.chars().filter(|c| !c.is_control()).take(120).collect()))
+}
+
+/// A connection, with or without TLS.
+pub(super) struct Stream {
+    io: TokioIo<Box<dyn Io>>,
+    /// The other side is a proxy that wants whole URLs.
+    to_proxy: bool,
+}
+
+trait Io: AsyncRead + AsyncWrite + Send + Unpin {}
+
+impl<T: AsyncRead + AsyncWrite + Send + Unpin> Io for T {}
+
+impl Stream {
+    fn new(io: impl Io + 'static, to_proxy: bool) -> Self {
+        Self { io: TokioIo::new(Box::new(io)), to_proxy }
+    }
+
+    fn io(&mut self) -> Pin<&mut TokioIo<Box<dyn Io>>> {
+        Pin::new(&mut self.io)
+    }
+}
+
+impl Connection for Stream {
+    fn connected(&self) -> Connected {
+        Connected::new().proxy(self.to_proxy)
+    }
+}
+
+impl Read for Stream {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffer: ReadBufCursor<'_>,
+    ) -> Poll<io::Result<()>> {
+        self.io().poll_read(context, buffer)
+    }
+}
+
+impl Write for Stream {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        self.io().poll_write(context, bytes)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.io().poll_flush(context)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.io().poll_shutdown(context)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.io.is_write_vectored()
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        bytes: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        self.io().poll_write_vectored(context, bytes)
+    }
+}

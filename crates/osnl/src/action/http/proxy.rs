@@ -1,0 +1,227 @@
+//! Whether requests go by a proxy, decided as Python's urllib decides it for k2hr3_osnl.
+//!
+//! - `http_proxy` and `https_proxy`, each for targets of its scheme; in lower case they win over upper case,
+//!   and empty in lower case they undo upper case. With `REQUEST_METHOD` in the environment, `HTTP_PROXY`
+//!   does not count. `all_proxy` never does.
+//! - `no_proxy` is `*` alone, or a list of names, addresses and `name:port`, separated by commas: a target is
+//!   exempt if its host, or host and port, is in it or ends with a dot and an entry. No patterns, no networks.
+//! - Without a port, a proxy is at 80 for http targets and at 443 for https ones. Its own scheme may be
+//!   missing. `https_proxy=https://…` is spoken to without TLS, as urllib does; `http_proxy=https://…`, which
+//!   urllib would speak TLS with, is refused.
+//! - User and password, if both are there, become `Proxy-Authorization: Basic`.
+//!
+//! `fixtures/k2hr3/proxies.json` has what urllib decides about some 350 cases.
+
+use std::ffi::OsString;
+use std::fmt;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use hyper::Uri;
+use hyper::header::HeaderValue;
+use percent_encoding::percent_decode_str;
+
+use crate::k2hr3::{ApiUrl, Scheme};
+
+/// The proxies of an environment, not yet looked at: one that no target needs may be wrong. Prints no login.
+#[derive(Clone, Default, PartialEq, Eq)]
+pub struct Proxies {
+    http: Option<String>,
+    https: Option<String>,
+    no_proxy: Option<String>,
+}
+
+/// A proxy that cannot be used. Repeats nothing of its URL, which may hold a password.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "{variable} of the environment: {problem}; write it as http://HOST:PORT or http://USER:PASSWORD@HOST:PORT"
+)]
+pub struct ProxyError {
+    /// `http_proxy` or `https_proxy`.
+    pub variable: &'static str,
+    /// What is wrong.
+    pub problem: &'static str,
+}
+
+impl Proxies {
+    /// The `*_proxy` variables of an environment, in its order.
+    pub fn from_environment<'a>(variables: impl IntoIterator<Item = &'a (OsString, OsString)>) -> Self {
+        let variables: Vec<(&str, &str)> = variables
+            .into_iter()
+            .filter_map(|(name, value)| Some((name.to_str()?, value.to_str()?)))
+            .collect();
+        let mut proxies = Self::default();
+        for (name, value) in &variables {
+            if let Some(place) = proxies.place(&name.to_lowercase()).filter(|_| !value.is_empty()) {
+                *place = Some((*value).to_owned());
+            }
+        }
+        if variables.iter().any(|(name, _)| *name == "REQUEST_METHOD") {
+            proxies.http = None;
+        }
+        for (name, value) in variables.iter().filter(|(name, _)| name.ends_with("_proxy")) {
+            if let Some(place) = proxies.place(&name.to_lowercase()) {
+                *place = (!value.is_empty()).then(|| (*value).to_owned());
+            }
+        }
+        proxies
+    }
+
+    fn place(&mut self, name: &str) -> Option<&mut Option<String>> {
+        match name {
+            "http_proxy" => Some(&mut self.http),
+            "https_proxy" => Some(&mut self.https),
+            "no_proxy" => Some(&mut self.no_proxy),
+            _ => None,
+        }
+    }
+
+    /// The proxy for this host and port.
+    ///
+    /// # Errors
+    /// There is one, and it cannot be used.
+    pub(super) fn toward(&self, scheme: Scheme, authority: &str) -> Result<Option<Proxy>, ProxyError> {
+        let url = match scheme {
+            Scheme::Http => &self.http,
+            Scheme::Https => &self.https,
+        };
+        match url {
+            Some(url) if !self.exempts(authority) => Proxy::parse(scheme, url).map(Some),
+            Some(_) | None => Ok(None),
+        }
+    }
+
+    fn exempts(&self, authority: &str) -> bool {
+        let Some(list) = &self.no_proxy else { return false };
+        let whole = authority.to_lowercase();
+        let host = match whole.rsplit_once(':') {
+            Some((host, port)) if !port.is_empty() && port.bytes().all(|b| b.is_ascii_digit()) => host,
+            Some(_) | None => &whole,
+        };
+        // k2hr3_osnl had no IPv6 targets; whoever writes `::1` here means `[::1]`.
+        let address = host.strip_prefix('[').and_then(|host| host.strip_suffix(']'));
+        list == "*"
+            || list.split(',').map(|name| name.trim().trim_start_matches('.').to_lowercase()).any(|name| {
+                let covers =
+                    |host: &str| host == name || host.strip_suffix(&name).is_some_and(|h| h.ends_with('.'));
+                !name.is_empty() && (covers(host) || covers(&whole) || address.is_some_and(covers))
+            })
+    }
+}
+
+impl fmt::Debug for Proxies {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let hidden = |url: &Option<String>| url.as_ref().map(|_| "set");
+        f.debug_struct("Proxies")
+            .field("http", &hidden(&self.http))
+            .field("https", &hidden(&self.https))
+            .field("no_proxy", &self.no_proxy)
+            .finish()
+    }
+}
+
+/// A proxy to go through. Prints its host and port only.
+#[derive(Clone, PartialEq, Eq)]
+pub(super) struct Proxy {
+    uri: Uri,
+    authorization: Option<HeaderValue>,
+}
+
+impl Proxy {
+    /// Takes a proxy's URL apart for targets of a scheme.
+    fn parse(target: Scheme, url: &str) -> Result<Self, ProxyError> {
+        let (variable, default_port) = match target {
+            Scheme::Http => ("http_proxy", 80),
+            Scheme::Https => ("https_proxy", 443),
+        };
+        let refuse = |problem: &'static str| ProxyError { variable, problem };
+        let (scheme, authority) = split_url(url).ok_or_else(|| refuse("the proxy's host is missing"))?;
+        match (scheme.as_deref(), target) {
+            (None | Some("http"), Scheme::Http | Scheme::Https) | (Some("https"), Scheme::Https) => {}
+            (Some("https"), Scheme::Http) => {
+                return Err(refuse("a proxy that is spoken to with TLS (https://) cannot be used"));
+            }
+            (Some(_), Scheme::Http | Scheme::Https) => {
+                return Err(refuse("only http:// proxies can be used"));
+            }
+        }
+        let (login, host) = match authority.rsplit_once('@') {
+            Some((login, host)) => (login.split_once(':'), host),
+            None => (None, authority),
+        };
+        let host = percent_decode_str(host).decode_utf8_lossy();
+        let address = ApiUrl::parse(&format!("http://{host}/"))
+            .ok()
+            .filter(|address| address.path_and_query() == "/" && !host.contains(['/', '?']))
+            .ok_or_else(|| {
+                refuse("what stands for host and port is neither a name nor an address with a port")
+            })?;
+        let bare = match address.host() {
+            v6 if v6.contains(':') => format!("[{v6}]"),
+            name => name.to_owned(),
+        };
+        let port = if address.authority() == bare { default_port } else { address.port() };
+        let uri =
+            format!("http://{bare}:{port}/").parse().map_err(|_| refuse("the proxy's host is no name"))?;
+        Ok(Self { uri, authorization: login.and_then(|(user, password)| basic(user, password)) })
+    }
+
+    /// Where it listens; without a login.
+    pub(super) fn uri(&self) -> &Uri {
+        &self.uri
+    }
+
+    /// The value of `Proxy-Authorization`, marked as sensitive.
+    pub(super) fn authorization(&self) -> Option<&HeaderValue> {
+        self.authorization.as_ref()
+    }
+}
+
+impl fmt::Display for Proxy {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.uri.authority() {
+            Some(authority) => authority.fmt(f),
+            None => Ok(()),
+        }
+    }
+}
+
+impl fmt::Debug for Proxy {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Proxy({self})")
+    }
+}
+
+/// Scheme, in lower case, and authority; `None` for `scheme:/path`.
+fn split_url(url: &str) -> Option<(Option<String>, &str)> {
+    let (scheme, rest) = match url.find([':', '/']) {
+        Some(at) if at > 0 && url[at..].starts_with(':') => (Some(url[..at].to_lowercase()), &url[at + 1..]),
+        Some(_) | None => (None, url),
+    };
+    if !rest.starts_with('/') {
+        return Some((None, url));
+    }
+    let rest = rest.strip_prefix("//")?;
+    // A slash in the password ends nothing.
+    let from = rest.find('@').unwrap_or(0);
+    let end = rest[from..].find('/').map_or(rest.len(), |end| from + end);
+    Some((scheme, &rest[..end]))
+}
+
+/// As urllib, nothing for an empty user or password.
+fn basic(user: &str, password: &str) -> Option<HeaderValue> {
+    if user.is_empty() || password.is_empty() {
+        return None;
+    }
+    let plain = format!(
+        "{}:{}",
+        percent_decode_str(user).decode_utf8_lossy(),
+        percent_decode_str(password).decode_utf8_lossy()
+    );
+    let mut value = HeaderValue::try_from(format!("Basic {}", STANDARD.encode(plain))).ok()?;
+    value.set_sensitive(true);
+    Some(value)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,127 @@
+//! One action, one attempt at a time: what a target does, and what the attempt says of it.
+
+use std::io::{Read as _, Write as _};
+use std::net::{Ipv4Addr, Ipv6Addr, Shutdown, TcpListener};
+use std::sync::{Arc, mpsc};
+use std::time::SystemTime;
+
+use osnl::action::http::{HttpError, HttpOptions};
+use osnl::action::k2hr3::K2hr3;
+use osnl::action::{Action, ActionError, Done, ErrorClass, Event};
+use osnl::k2hr3::ApiUrl;
+use osnl::received::{Origin, Received};
+use osnl_testkit::{Reply, Sink};
+use osnl_transport::Properties;
+use tokio::runtime::Runtime;
+
+use crate::harness::{SOON, framed, instance, port_deleted};
+
+/// A K2HR3 action and the runtime that its connections live in.
+#[derive(Debug)]
+pub(crate) struct Attempts {
+    runtime: Runtime,
+    action: K2hr3,
+}
+
+impl Attempts {
+    pub(crate) fn at(api_url: &str, options: &HttpOptions) -> Result<Self, HttpError> {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        Ok(Self { runtime, action: K2hr3::new(ApiUrl::parse(api_url).unwrap(), options)? })
+    }
+
+    /// The deletion of a port of instance 1 at 10.0.0.1.
+    pub(crate) fn make(&self) -> Result<Done, ActionError> {
+        let body = framed("network.node1", "port.delete.end", &port_deleted(&instance(1), "10.0.0.1"));
+        let origin = Origin {
+            listener: "test".into(),
+            queue: "test".into(),
+            exchange: "neutron".to_owned(),
+            routing_key: "notifications.info".to_owned(),
+            redelivered: false,
+            received: SystemTime::now(),
+        };
+        let received = Received { body: body.into(), properties: Properties::default(), origin };
+        let notification = Arc::new(received.decode().unwrap());
+        let events = [Event { received: Arc::new(received), notification, rule: "test".into() }];
+        let attempt = async { tokio::time::timeout(SOON, self.action.run(&events)).await.unwrap() };
+        self.runtime.block_on(attempt).remove(0)
+    }
+
+    /// Lets connections notice what happens to them until `done` returns.
+    fn idle<T: Send + 'static>(&self, done: impl FnOnce() -> T + Send + 'static) -> T {
+        self.runtime.block_on(async { tokio::task::spawn_blocking(done).await.unwrap() })
+    }
+}
+
+/// Environment variables as the command line hands them over.
+pub(crate) fn environment(variables: &[(&str, &str)]) -> HttpOptions {
+    HttpOptions::from_environment(variables.iter().map(|(name, value)| (name.into(), value.into())))
+}
+
+#[test]
+fn ipv6_targets_are_reached() {
+    let sink = Sink::start_at(Ipv6Addr::LOCALHOST.into());
+    Attempts::at(&sink.url("/v1/role"), &HttpOptions::default()).unwrap().make().unwrap();
+    let request = &sink.requests()[0];
+    assert_eq!(request.header("host").unwrap(), format!("[::1]:{}", sink.port()));
+    assert!(request.target.starts_with("/v1/role?"), "{}", request.target);
+}
+
+/// K2HR3's server, Node.js, closes idle connections after five seconds.
+#[test]
+fn idle_connections_that_the_server_closed_fail_no_request() {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+    let url = format!("http://{}/v1/role", listener.local_addr().unwrap());
+    let (ended, closed) = mpsc::channel();
+    std::thread::spawn(move || {
+        for stream in listener.incoming() {
+            let mut stream = stream.unwrap();
+            let mut request = [0; 4096];
+            assert!(stream.read(&mut request).unwrap() > 0);
+            stream.write_all(b"HTTP/1.1 204 No Content\r\n\r\n").unwrap();
+            // No `Connection: close`: the client keeps it, and learns of the end only now.
+            stream.shutdown(Shutdown::Write).unwrap();
+            assert_eq!(stream.read(&mut request).unwrap(), 0);
+            ended.send(()).unwrap();
+        }
+    });
+    let attempts = Attempts::at(&url, &HttpOptions::default()).unwrap();
+    let mut closed = closed;
+    for _ in 0..3 {
+        attempts.make().unwrap();
+        closed = attempts.idle(move || {
+            closed.recv_timeout(SOON).unwrap();
+            closed
+        });
+    }
+}
+
+#[test]
+fn connections_are_kept() {
+    let sink = Sink::start();
+    let attempts = Attempts::at(&sink.url("/v1/role"), &HttpOptions::default()).unwrap();
+    for _ in 0..3 {
+        attempts.make().unwrap();
+    }
+    assert!(sink.requests().iter().all(|request| request.connection == 1));
+}
+
+#[test]
+fn what_is_no_answer_is_told_apart() {
+    let sink = Sink::start();
+    let attempts = Attempts::at(&sink.url("/v1/role"), &HttpOptions::default()).unwrap();
+    let check = |reply: Reply, class: ErrorClass| {
+        sink.script(vec![reply.clone()]);
+        assert_eq!(attempts.make().unwrap_err().class, class, "{reply:?}");
+    };
+    check(Reply::Reset, ErrorClass::Reset);
+    check(Reply::CloseWithoutReply, ErrorClass::Reset);
+    check(Reply::Garbage, ErrorClass::Reset);
+    check(Reply::ShortBody, ErrorClass::Reset);
+    check(Reply::Status(503), ErrorClass::Status(503));
+    // A proxy's word; here there is none, so it is the target's.
+    check(Reply::Status(407), ErrorClass::Status(407));
+    sink.stop();
+    let attempts = Attempts::at(&sink.url("/v1/role"), &HttpOptions::default()).unwrap();
+    assert_eq!(attempts.make().unwrap_err().class, ErrorClass::Connect);
+}

@@ -1,0 +1,218 @@
+//! Real TLS handshakes: whom osnl believes, and what it says of whom it does not.
+
+use std::io::{Read as _, Write as _};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, TcpListener};
+use std::path::PathBuf;
+
+use osnl::action::ErrorClass;
+use osnl::action::http::{HttpOptions, Verification};
+use osnl_testkit::{Authority, Certificate, Identity, OldServer, Protocols, TlsSink};
+
+use crate::http::{Attempts, environment};
+
+fn verifying(verification: Verification) -> HttpOptions {
+    HttpOptions { verification, ..HttpOptions::default() }
+}
+
+fn trusting(file: impl Into<PathBuf>) -> HttpOptions {
+    verifying(Verification::Ca(vec![file.into()]))
+}
+
+fn reached(url: &str, options: &HttpOptions) {
+    let attempt = Attempts::at(url, options).unwrap().make();
+    assert!(attempt.is_ok(), "{url}: {attempt:?}");
+}
+
+fn refused(url: &str, options: &HttpOptions) -> String {
+    let error = Attempts::at(url, options).unwrap().make().unwrap_err();
+    assert_eq!(error.class, ErrorClass::Tls, "{url}: {error}");
+    error.reason
+}
+
+#[test]
+fn a_target_with_a_certificate_of_an_own_ca_is_reached() {
+    let authority = Authority::new();
+    let certificate = authority.issue(&Identity::LOOPBACK);
+    let check = |at: IpAddr, host: &str, protocols: Protocols, name: Option<&str>, version: &str| {
+        let target = TlsSink::start_at(at, &certificate, protocols);
+        let options = trusting(authority.file());
+        let attempts = Attempts::at(&target.url(host, "/v1/role"), &options).unwrap();
+        attempts.make().unwrap();
+        attempts.make().unwrap();
+        let handshakes = target.handshakes();
+        let [handshake] = &handshakes[..] else { panic!("one connection is kept: {handshakes:?}") };
+        // SNI is for names only.
+        assert_eq!(handshake.name.as_deref(), name, "{host}");
+        assert_eq!(handshake.version.as_deref(), Ok(version), "{host}");
+        let requests = target.sink().requests();
+        assert_eq!(requests.len(), 2);
+        assert_eq!(requests[0].header("host").unwrap(), format!("{host}:{}", target.port()));
+        assert!(requests[0].target.starts_with("/v1/role?"), "{}", requests[0].target);
+    };
+    let v4 = Ipv4Addr::LOCALHOST.into();
+    check(v4, "localhost", Protocols::Tls12And13, Some("localhost"), "TLSv1_3");
+    check(v4, "localhost", Protocols::Tls12, Some("localhost"), "TLSv1_2");
+    check(v4, "127.0.0.1", Protocols::Tls13, None, "TLSv1_3");
+    check(Ipv6Addr::LOCALHOST.into(), "[::1]", Protocols::Tls12And13, None, "TLSv1_3");
+}
+
+#[test]
+fn certificates_are_refused_with_the_reason() {
+    let authority = Authority::new();
+    let other = Authority::new();
+    let check = |certificate: &Certificate, host: &str, options: &HttpOptions, expected: &str| {
+        let target = TlsSink::start(certificate, Protocols::Tls12And13);
+        assert_eq!(refused(&target.url(host, "/v1/role"), options), expected);
+        assert_eq!(target.sink().requests().len(), 0, "{expected}: nothing is sent");
+        // What the same target gets from somebody who wants no verification.
+        reached(&target.url(host, "/v1/role"), &verifying(Verification::None));
+        assert_eq!(target.sink().requests().len(), 1, "{expected}");
+    };
+    let ours = trusting(authority.file());
+    let unknown = "certificate is self-signed or of an unknown issuer: put the CA's certificate into \
+        SSL_CERT_FILE, the system's store, or set allow_self_signed_cert";
+    let issue = |identity: Identity| authority.issue(&identity);
+
+    let expired = "certificate expired on 2024-02-01T00:00:00Z";
+    check(&issue(Identity::Expired), "localhost", &ours, expired);
+    let early = "certificate is not valid before 2124-01-01T00:00:00Z; is the clock of this machine right?";
+    check(&issue(Identity::NotYet), "localhost", &ours, early);
+    let names = issue(Identity::For("DNS:k2hr3.example.com,DNS:*.k2hr3.example,IP:10.0.0.1"));
+    let named = "certificate is for k2hr3.example.com, *.k2hr3.example, 10.0.0.1, not";
+    check(&names, "localhost", &ours, &format!("{named} localhost"));
+    check(&names, "127.0.0.1", &ours, &format!("{named} 127.0.0.1"));
+    let nameless = "certificate is for no name at all, not";
+    let belong = "they belong into its subjectAltName";
+    let common = issue(Identity::CommonName("k2hr3.example"));
+    check(&common, "localhost", &ours, &format!("{nameless} localhost; {belong}"));
+    let common = issue(Identity::CommonName("127.0.0.1"));
+    check(&common, "127.0.0.1", &ours, &format!("{nameless} 127.0.0.1; {belong}"));
+    check(&other.issue(&Identity::CommonName("localhost")), "localhost", &ours, unknown);
+    check(&other.issue(&Identity::LOOPBACK), "localhost", &ours, unknown);
+    check(&issue(Identity::LOOPBACK), "localhost", &HttpOptions::default(), unknown);
+    let own = issue(Identity::SelfSigned);
+    check(&own, "localhost", &ours, unknown);
+    check(&own, "localhost", &HttpOptions::default(), unknown);
+    // Trusted itself, and still not for every name and for ever.
+    let past = issue(Identity::SelfSignedExpired);
+    check(&past, "localhost", &trusting(past.file()), expired);
+    let renewed = [Authority::named("renewed"), Authority::named("renewed")];
+    let reason = "certificate is not signed by the CA of that name that is trusted here; if the CA was renewed, put \
+        its new certificate into SSL_CERT_FILE or the system's store";
+    check(&renewed[0].issue(&Identity::LOOPBACK), "localhost", &trusting(renewed[1].file()), reason);
+}
+
+/// `openssl req -x509`, and that file into `SSL_CERT_FILE`: the way many private K2HR3 are set up.
+#[test]
+fn certificates_that_openssl_takes_are_taken() {
+    let authority = Authority::new();
+    for identity in [Identity::SelfSigned, Identity::SelfSignedCommonName("localhost")] {
+        let own = authority.issue(&identity);
+        let target = TlsSink::start(&own, Protocols::Tls12And13);
+        reached(&target.url("localhost", "/"), &trusting(own.file()));
+        let twin = authority.issue(&identity);
+        let reason = refused(&target.url("localhost", "/"), &trusting(twin.file()));
+        assert!(reason.starts_with("certificate is self-signed or of an unknown issuer"), "{reason}");
+    }
+    let named = authority.issue(&Identity::CommonName("LocalHost"));
+    let target = TlsSink::start(&named, Protocols::Tls12And13);
+    reached(&target.url("localhost", "/"), &trusting(authority.file()));
+}
+
+#[test]
+fn ssl_cert_file_and_ssl_cert_dir_name_the_ca() {
+    let (authority, other) = (Authority::new(), Authority::new());
+    let target = TlsSink::start(&authority.issue(&Identity::LOOPBACK), Protocols::Tls12And13);
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::copy(authority.file(), folder.path().join("ours.pem")).unwrap();
+    std::fs::write(folder.path().join("README"), "no certificate").unwrap();
+    let empty = tempfile::tempdir().unwrap();
+    let text = |path: PathBuf| path.to_str().unwrap().to_owned();
+    let (file, other) = (text(authority.file()), text(other.file()));
+    let (folder, empty) = (text(folder.path().into()), text(empty.path().into()));
+    let both = format!("{empty}:{folder}");
+    for variables in [
+        &[("SSL_CERT_FILE", file.as_str())][..],
+        &[("SSL_CERT_DIR", &folder)],
+        &[("SSL_CERT_DIR", &both)],
+        &[("SSL_CERT_DIR", &folder), ("SSL_CERT_FILE", &other)],
+        &[("SSL_CERT_DIR", &empty), ("SSL_CERT_FILE", &file)],
+    ] {
+        reached(&target.url("localhost", "/"), &environment(variables));
+    }
+    refused(&target.url("localhost", "/"), &environment(&[("SSL_CERT_FILE", &other)]));
+}
+
+#[test]
+fn ca_certificates_that_are_none_are_an_error_at_the_start() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name);
+    std::fs::write(path("text"), "no certificate").unwrap();
+    let broken = "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n";
+    std::fs::write(path("broken"), broken).unwrap();
+    std::fs::create_dir(path("empty")).unwrap();
+    let check = |name: &str, expected: &str| {
+        let error = Attempts::at("https://localhost/", &trusting(path(name))).unwrap_err().to_string();
+        let start = format!("CA certificates in {}: {expected}; ", path(name).display());
+        assert!(error.starts_with(&start), "{error}\nnot {start}");
+        assert!(error.contains("SSL_CERT_FILE") && error.contains("ca-certificates"), "{error}");
+        // They are of no use to a target without TLS.
+        assert!(Attempts::at("http://localhost/", &trusting(path(name))).is_ok(), "{name}");
+    };
+    check("missing", "No such file or directory (os error 2)");
+    check("text", "the file holds no certificate in PEM form");
+    check("broken", "there is none");
+    check("empty", "there is none");
+}
+
+#[test]
+fn old_protocols_are_refused_with_the_reason() {
+    let old = "the server offers no TLS 1.2 or newer";
+    let check = |port: u16, expected: &str| {
+        let reason = refused(&format!("https://127.0.0.1:{port}/"), &verifying(Verification::None));
+        assert_eq!(reason, expected);
+    };
+    let authority = Authority::new();
+    check(OldServer::start(&authority.issue(&Identity::LOOPBACK)).port(), old);
+    // As servers answer that are too old to know how versions are told today: TLS 1.1 it shall be.
+    let mut hello = vec![0x16, 3, 2, 0, 42, 2, 0, 0, 38, 3, 2];
+    hello.extend([7; 32]);
+    hello.extend([0, 0xc0, 0x13, 0]);
+    check(answering(&hello), old);
+    check(answering(&[0x15, 3, 1, 0, 2, 2, 70]), old);
+}
+
+#[test]
+fn what_speaks_no_tls_is_refused_with_the_reason() {
+    let check = |answer: &[u8], expected: &str| {
+        let url = format!("https://127.0.0.1:{}/", answering(answer));
+        assert_eq!(refused(&url, &verifying(Verification::None)), expected);
+    };
+    let plain =
+        "what the server sends is not TLS; is this the port of plain HTTP (http:// instead of https://)?";
+    check(b"HTTP/1.1 400 Bad Request\r\nConnection: close\r\n\r\n", plain);
+    let ended =
+        "the server ended the connection in the middle of the TLS handshake; does it speak TLS on this port?";
+    check(b"", ended);
+    check(
+        &[0x15, 3, 3, 0, 2, 2, 40],
+        "the server finds no cipher suite or kind of key that both sides can use",
+    );
+    check(&[0x15, 3, 3, 0, 2, 2, 80], "the server refuses the TLS handshake: InternalError");
+}
+
+/// A port that answers the first bytes of every client with these, and closes.
+fn answering(bytes: &[u8]) -> u16 {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let bytes = bytes.to_vec();
+    std::thread::spawn(move || {
+        for stream in listener.incoming() {
+            let Ok(mut stream) = stream else { continue };
+            // All of the client's hello, so that closing is no reset.
+            let _ = stream.read(&mut [0; 16 * 1024]);
+            let _ = stream.write_all(&bytes);
+        }
+    });
+    port
+}
