@@ -1,5 +1,4 @@
 //! The binary as a daemon: a configuration in a folder of its own, and a broker that can be away.
-#![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 use std::fs::{self, File};
 use std::io;

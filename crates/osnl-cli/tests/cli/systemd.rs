@@ -1,5 +1,4 @@
 //! The units, the one that k2hr3_osnl's users have and ours; and what systemd is told.
-#![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 use std::fs::{self, Permissions};
 use std::os::linux::net::SocketAddrExt as _;

@@ -157,6 +157,7 @@ pub(super) fn assemble(
 ) -> Daemon {
     let limits = MemoryLimits::for_prefetch(listener.options.prefetch);
     let journal = Arc::new(MemoryJournal::new(limits, counters.clone()));
+    let told = Arc::new(WireLog::new(journal.clone()));
     let several = parts.len() > 1;
     let mut rules = Vec::new();
     let mut deliveries = Vec::new();
@@ -165,8 +166,7 @@ pub(super) fn assemble(
         rule.name = name.clone();
         rule.actions = vec![name.clone()];
         rules.push(rule);
-        let told = Arc::new(WireLog::new(journal.clone()));
-        deliveries.push(DeliveryLoop::new(name, action, told, delivery, counters.clone()));
+        deliveries.push(DeliveryLoop::new(name, action, told.clone(), delivery, counters.clone()));
     }
     let engine = Arc::new(RuleEngine::new(rules, journal.clone(), counters.clone()));
     let listener = Listener::new(listener, transport, engine, counters.clone());
