@@ -7,6 +7,7 @@
 //! | `ci` | the gate: format, lints, `test`, docs, `tidy`, `deny` |
 //! | `tidy` | the rules about files that no compiler checks |
 //! | `deny` | licences, duplicate versions and origins of the dependencies |
+//! | `demo-picture` | records `osnl demo` into `docs/demo.svg` |
 //!
 //! Exit status: 0 done, 1 failed, 2 usage; `test` ends with the status of `cargo test`.
 #![expect(
@@ -16,6 +17,7 @@
 )]
 
 mod ci;
+mod demo_picture;
 mod deny;
 mod setup;
 mod step;
@@ -32,6 +34,7 @@ cargo xtask COMMAND
   ci             the gate: format, clippy, test, docs, tidy, deny
   tidy           check the rules about files that no compiler checks
   deny           check licences, duplicate versions and origins of the dependencies
+  demo-picture   record `osnl demo` into docs/demo.svg
 
 Example: cargo xtask test -p osnl-testkit sink";
 
@@ -51,6 +54,7 @@ fn main() -> ExitCode {
         "ci" => ci::run(),
         "tidy" => tidy::run(),
         "deny" => deny::run(),
+        "demo-picture" => demo_picture::run(),
         "help" | "-h" | "--help" => {
             println!("{HELP}");
             Ok(ExitCode::SUCCESS)

@@ -4,6 +4,9 @@ use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use osnl_model::Secret;
+
+use crate::command::demo::ScreenSize;
 
 /// What to do.
 #[derive(Debug)]
@@ -81,11 +84,51 @@ pub(crate) enum LevelFlag {
 
 /// The flags of `osnl demo`.
 #[derive(Debug, Args)]
-#[command(after_help = "Example:\n  osnl demo --fail 0")]
+#[command(after_help = "Examples:\n  osnl demo\n  osnl demo --count 1000 --rate 200 --fail 2\n  \
+                        osnl demo --format json | tail -n 1\n  \
+                        osnl demo --transport-url rabbit://guest:guest@127.0.0.1:5672/")]
 pub(crate) struct DemoArgs {
+    /// How many events there are
+    #[arg(long, default_value_t = 60, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    pub(crate) count: u32,
+    /// Events a second [default: on a terminal, all within five seconds; else each after the one before]
+    #[arg(long, value_name = "N", value_parser = rate)]
+    pub(crate) rate: Option<f64>,
     /// Every how many requests the stand-in for K2HR3 fails once; 0 for never
     #[arg(long, default_value_t = 3, value_name = "N")]
     pub(crate) fail: u32,
+    /// What the events and the failures are drawn from: the same number, the same run
+    #[arg(long, default_value_t = 4, value_name = "N")]
+    pub(crate) seed: u64,
+    /// What is printed: text is a live screen on a terminal, else lines; json is an object a line, the
+    /// last one {"summary": ...}
+    #[arg(long, value_enum, default_value_t = DemoFormat::Text, value_name = "FORMAT")]
+    pub(crate) format: DemoFormat,
+    /// Go through a real broker instead of the one inside; names begin with osnl-demo- there and are
+    /// removed at the end
+    #[arg(long, value_name = "URL", value_parser = secret)]
+    pub(crate) transport_url: Option<Secret>,
+    /// A live screen of this size, whatever stdout is: for pictures
+    #[arg(long, value_name = "COLUMNSxLINES", hide = true)]
+    pub(crate) screen: Option<ScreenSize>,
+}
+
+/// What `osnl demo` prints.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum DemoFormat {
+    Text,
+    Json,
+}
+
+fn rate(text: &str) -> Result<f64, String> {
+    let rate = text.parse().ok().filter(|rate: &f64| (0.01..=1_000_000.0).contains(rate));
+    rate.ok_or_else(|| "a number from 0.01 to 1000000".to_owned())
+}
+
+/// Never fails: clap would print what was typed.
+#[expect(clippy::unnecessary_wraps, reason = "what clap calls")]
+fn secret(text: &str) -> Result<Secret, String> {
+    Ok(Secret::new(text))
 }
 
 /// Reads the command line; help, version and usage errors end the program here (0 and 2).

@@ -1,8 +1,10 @@
-//! `osnl demo`: recorded notifications through the real parts, told line by line.
+//! `osnl demo`: the life of a small cloud through the real parts, told as it happens.
 //!
 //! Real are the listeners, the rules, the journal, the delivery loop with its retries, and the action
-//! `k2hr3` with its HTTP client. Stood in for are the broker, by the in-process one, and K2HR3, by a server
-//! on 127.0.0.1. Three voices tell what happens, each from where it is known:
+//! `k2hr3` with its HTTP client; with `--transport-url` the broker too. Stood in for are the services, by
+//! recorded notifications with other names in them (`cloud.rs`), K2HR3, by a server on 127.0.0.1
+//! (`stand_in.rs`), and else the broker, by the in-process one. Three voices tell what happens, each from
+//! where it is known:
 //!
 //! | file | tells |
 //! | --- | --- |
@@ -10,262 +12,298 @@
 //! | `stand_in.rs` | each request, and what K2HR3 would answer |
 //! | `events.rs` | the library's own log events: bindings, retries, outcomes, what cannot be read |
 //!
-//! Exit status: 0 when everything ended as it must, 1 when not, 130 after Ctrl-C.
+//! On a terminal it is a live screen (`screen.rs`), else lines (`voice.rs`). With the same `--seed`, `--count`
+//! and `--fail` the events and the failures are the same; where no rate is asked for and stdout is no
+//! terminal, each event waits for the one before, and the lines too are the same but for port and times.
+//!
+//! Exit status: 0 when everything ended as it must, 1 when not, 130 after a signal.
 
+mod board;
+mod broker;
+mod cloud;
 mod events;
 mod narrated;
+mod parts;
+mod play;
 mod recording;
+mod screen;
 mod stand_in;
 mod story;
+mod summary;
+mod voice;
 
+use std::collections::BTreeMap;
+use std::io::IsTerminal as _;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
-use osnl::action::http::HttpOptions;
-use osnl::action::k2hr3::K2hr3;
-use osnl::daemon::{Daemon, Ended};
-use osnl::delivery::{DeliveryLoop, DeliverySettings, RetryPolicy};
-use osnl::endpoint::RuleEngine;
-use osnl::journal::memory::{MemoryJournal, MemoryLimits};
-use osnl::k2hr3::{ApiUrl, Conf};
-use osnl::listener::{Listener, ListenerConfig, ListenerState};
+use osnl::daemon::Ended;
+use osnl::delivery::BreakerState;
+use osnl::listener::ListenerState;
 use osnl::metrics::Counters;
-use osnl::rule::Rule;
 use osnl::shutdown::Shutdown;
-use osnl_transport::{MemoryBroker, Properties};
-use tokio::sync::watch;
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use self::narrated::Narrated;
+use self::broker::Broker;
+use self::cloud::Cloud;
+use self::parts::{Assembled, Parts};
+use self::play::{Pace, Play};
 use self::recording::Recording;
-use self::stand_in::StandIn;
-use self::story::{Story, Tone};
+use self::screen::{Picture, Screen};
+use self::stand_in::{Host, StandIn};
+use self::story::Story;
+use self::summary::{End, Figures, Summary};
+use self::voice::{Tone, Voice};
 use crate::app;
-use crate::args::DemoArgs;
+use crate::args::{DemoArgs, DemoFormat};
 use crate::exit::Exit;
 
-/// Three configuration files of k2hr3_osnl, one for each kind of message it knows: the name that the demo
-/// gives to its rule, and its text. Each has a queue of its own; sharing one, they would share its messages.
-const CONFS: [(&str, &str); 3] = [
-    ("port-deleted", "[oslo_messaging_notifications]\npool = osnl-demo\n"),
-    (
-        "instance-deleted",
-        "[oslo_messaging_notifications]\npool = osnl-demo-nova\nexchange = nova\n\
-         publisher_id = ^compute\\..*$\nevent_type = ^compute\\.instance\\.delete\\.end$\n",
-    ),
-    (
-        "instance-deleted-versioned",
-        "[oslo_messaging_notifications]\npool = osnl-demo-nova-versioned\nexchange = nova\n\
-         topic = versioned_notifications\npublisher_id = ^nova-(compute|api):.*$\n\
-         event_type = ^instance\\.delete\\.end$\n",
-    ),
-];
-const ACTION: &str = "k2hr3";
-/// A message that gets no verdict within this time, because its target is held, stops the next no longer.
-const PATIENCE: Duration = Duration::from_secs(2);
-/// Pauses are seconds and minutes in earnest; nobody wants to wait for them here.
-const RETRY: (Duration, Duration) = (Duration::from_millis(500), Duration::from_secs(1));
+/// How long everything takes on a terminal, without `--rate`.
+const SHOW: Duration = Duration::from_secs(5);
+/// Nothing moves for so long: something is wrong.
 const DEADLINE: Duration = Duration::from_secs(20);
+/// The seed of the failures: another than that of the events, so that both are as if thrown for themselves.
+const FAULTS: u64 = 0x6661_756c_7473;
+
+/// The size of a live screen, as it can be typed.
+pub(crate) type ScreenSize = screen::Size;
 
 /// Runs the demo.
 #[expect(clippy::print_stderr, reason = "what keeps the demo from starting; there is no log")]
 pub(crate) fn run(args: &DemoArgs) -> Exit {
-    let told = app::block_on(tell(args)).map_err(anyhow::Error::from).and_then(|told| told);
+    let told = app::block_on(Box::pin(tell(args))).map_err(anyhow::Error::from).and_then(|told| told);
     told.unwrap_or_else(|error| {
         eprintln!("osnl demo: error: {error:#}");
         Exit::Failed
     })
 }
 
-/// How the telling ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum End {
-    EverythingSettled,
-    Interrupted,
-    /// Something is unsettled after [`DEADLINE`], or a listener failed.
-    Stuck,
-}
-
 async fn tell(args: &DemoArgs) -> anyhow::Result<Exit> {
-    let recording = Recording::built_in()?;
-    let story = Arc::new(Story::to_stdout());
-    events::start(&story);
-    // Its tasks end with the runtime; those that follow a receipt end before their listener does.
-    let tasks = TaskTracker::new();
-    let k2hr3 = StandIn::start(&recording.hosts, args.fail, &story, &tasks).await?;
-    introduce(&story, &k2hr3, args.fail, recording.messages.len());
-
-    let broker = MemoryBroker::new();
-    let counters = Arc::new(Counters::default());
-    let parts = Parts { broker: &broker, story: &story, tasks: &tasks, counters: &counters };
-    let Assembled { daemon, mut listening, queues } = parts.assemble(&k2hr3)?;
-
-    let shutdown = Shutdown::new();
-    let telling = async {
-        let everything = async {
-            for state in &mut listening {
-                // Fails when the listener has ended, which drains everything.
-                let _ = state.wait_for(|state| *state == ListenerState::Listening).await;
+    let terminal = std::io::stdout().is_terminal();
+    let no_colour = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
+    let colour = (terminal || args.screen.is_some()) && !no_colour;
+    let (screen, voice) = match args.format {
+        DemoFormat::Json => (None, Voice::Json { since: Instant::now() }),
+        DemoFormat::Text => match Screen::on_stdout(args.screen, colour) {
+            Some(screen) => {
+                let voice = screen.voice();
+                (Some(screen), voice)
             }
-            story.heading("The notifications");
-            publish(&recording, &broker, &story).await;
-            story.all_settled().await;
-        };
-        let end = tokio::select! {
-            () = everything => End::EverythingSettled,
-            Ok(()) = tokio::signal::ctrl_c() => End::Interrupted,
-            () = shutdown.drain.cancelled() => End::Stuck,
-            () = tokio::time::sleep(DEADLINE) => End::Stuck,
-        };
-        shutdown.drain.cancel();
-        end
+            None => (None, Voice::Plain { colour }),
+        },
     };
-    let (ended, end) = tokio::join!(daemon.run(&shutdown, DEADLINE), telling);
-    let in_order =
-        ended.context("a listener could not go on")? == Ended::Drained && end == End::EverythingSettled;
+    let pace = match args.rate {
+        Some(rate) => Pace::PerSecond(rate),
+        None if terminal || screen.is_some() => Pace::PerSecond(f64::from(args.count) / SHOW.as_secs_f64()),
+        None => Pace::InStep,
+    };
 
-    let waiting: usize = queues.iter().map(|queue| broker.ready(queue)).sum();
-    summarize(&story, &counters, &k2hr3, waiting);
-    let as_expected = in_order
-        && waiting == 0
-        && counters.dead.get() == 0
-        && counters.matched.get() == counters.delivered.get() + counters.nothing_to_do.get()
-        && counters.received.get() == story.published_to_us()
-        && k2hr3.hosts().keys().eq(recording.remaining());
-    Ok(match end {
-        End::Interrupted => {
-            story.ending(Tone::Bad, "Interrupted; what was unfinished went back to the broker.");
-            Exit::Interrupted
+    let cloud = Cloud::new(args.seed, Recording::built_in()?);
+    let url = args.transport_url.as_ref().map(|url| url.expose());
+    let broker = Broker::open(url, &cloud.exchanges()).await?;
+    let story = Arc::new(Story::new(voice));
+    events::start(&story);
+    let (played, queues) = match Demo::new(args, cloud, &broker, story.clone()).await {
+        Ok(demo) => {
+            let queues = demo.assembled.queues.clone();
+            (demo.run(args, pace, screen.as_ref()).await, queues)
         }
-        End::EverythingSettled | End::Stuck if as_expected => {
-            story.ending(
-                Tone::Good,
-                "Everything ended as it must: every deletion reached K2HR3, nothing was lost.",
-            );
-            Exit::Done
-        }
-        End::EverythingSettled | End::Stuck => {
-            story.ending(Tone::Bad, "Not everything ended as it must; please report this output.");
-            Exit::Failed
-        }
+        Err(error) => (Err(error), Vec::new()),
+    };
+    // Whatever happened: nothing is left on a real broker.
+    let waiting = broker.close(&queues).await;
+    let mut summary = played?;
+    summary.waiting = waiting?;
+    summary.ok &= summary.waiting == 0;
+    if screen.is_some() {
+        story.go_on_with(Voice::Plain { colour });
+    }
+    story.summary(&summary);
+    Ok(match summary.end {
+        End::Interrupted => Exit::Interrupted,
+        End::EverythingSettled | End::Stuck if summary.ok => Exit::Done,
+        End::EverythingSettled | End::Stuck => Exit::Failed,
     })
 }
 
-/// Hands one message after the other to the broker, each when the one before was looked at.
-async fn publish(recording: &Recording, broker: &MemoryBroker, story: &Arc<Story>) {
-    for message in &recording.messages {
-        let number = story.publish(message);
-        let properties = Properties {
-            content_type: Some("application/json".into()),
-            content_encoding: Some("utf-8".into()),
-            compression: None,
+/// Everything, before the first event.
+struct Demo<'a> {
+    broker: &'a Broker,
+    cloud: Cloud,
+    story: Arc<Story>,
+    k2hr3: StandIn,
+    counters: Arc<Counters>,
+    assembled: Assembled,
+}
+
+impl<'a> Demo<'a> {
+    async fn new(
+        args: &DemoArgs,
+        cloud: Cloud,
+        broker: &'a Broker,
+        story: Arc<Story>,
+    ) -> anyhow::Result<Self> {
+        // Its tasks end with the runtime; those that follow a receipt end before their listener does.
+        let tasks = TaskTracker::new();
+        let hosts = cloud.servers().iter().map(|server| {
+            (server.cuk.clone(), Host { name: server.name.clone(), addresses: server.addresses() })
+        });
+        let fails = (args.fail, args.seed ^ FAULTS);
+        let k2hr3 = StandIn::start(hosts.collect(), fails, &story, &tasks).await?;
+        introduce(&story, &k2hr3, broker, args);
+        let counters = Arc::new(Counters::default());
+        let parts = Parts { broker, story: &story, tasks: &tasks, counters: &counters };
+        let assembled = parts.assemble(k2hr3.url())?;
+        Ok(Self { broker, cloud, story, k2hr3, counters, assembled })
+    }
+
+    /// Runs it to its end; what still waits in queues is not known yet.
+    async fn run(self, args: &DemoArgs, pace: Pace, screen: Option<&Screen>) -> anyhow::Result<Summary> {
+        let Self { broker, cloud, story, k2hr3, counters, assembled } = self;
+        let Assembled { daemon, mut listening, breaker, routes, queues: _ } = assembled;
+        let expected = k2hr3.hosts().into_iter().map(|(cuk, host)| (cuk, host.addresses)).collect();
+        let (story, k2hr3) = (&*story, &k2hr3);
+        let mut play = Play { cloud, broker, routes: &routes, k2hr3, story, expected };
+
+        let shutdown = Shutdown::new();
+        let mut begin = Instant::now();
+        let (mut interrupted, over) = (Stop::new()?, CancellationToken::new());
+        let telling = async {
+            let everything = async {
+                for state in &mut listening {
+                    // Fails when the listener has ended, which drains everything.
+                    let _ = state.wait_for(|state| *state == ListenerState::Listening).await;
+                }
+                story.heading("The notifications");
+                begin = Instant::now();
+                play.publish(args.count, pace).await?;
+                story.all_settled().await;
+                anyhow::Ok(())
+            };
+            let end = tokio::select! {
+                played = everything => played.map(|()| End::EverythingSettled),
+                () = interrupted.next() => Ok(End::Interrupted),
+                () = shutdown.drain.cancelled() => Ok(End::Stuck),
+                () = story.stalled(DEADLINE) => Ok(End::Stuck),
+            };
+            let took = begin.elapsed();
+            shutdown.drain.cancel();
+            tokio::select! {
+                // Again, before the drain is over.
+                () = interrupted.next() => shutdown.abort.cancel(),
+                () = over.cancelled() => {}
+            }
+            end.map(|end| (end, took))
         };
-        let body = message.body.clone().into();
-        if broker.publish_raw(&message.exchange, &message.routing_key, body, properties) == 0 {
-            story.unrouted(number);
-        } else if tokio::time::timeout(PATIENCE, story.looked_at(number)).await.is_err() {
-            story.line(Some(number), "waits", Tone::Dim, "the next one does not");
+        let draining = async {
+            let ended = daemon.run(&shutdown, DEADLINE).await;
+            over.cancel();
+            ended
+        };
+        let since = Instant::now();
+        let picture = || Picture {
+            seed: args.seed,
+            events: args.count.into(),
+            elapsed: since.elapsed(),
+            broker: match broker {
+                Broker::InProcess(_) => "broker",
+                Broker::Real(_) => "RabbitMQ",
+            },
+            figures: figures(story, &counters),
+            failing: k2hr3.failing(),
+            held: *breaker.borrow() != BreakerState::Closed,
+            hosts: k2hr3.hosts(),
+            gone: k2hr3.gone(),
+        };
+        let running = Box::pin(async { tokio::join!(draining, telling) });
+        let (ended, end) = match screen {
+            Some(screen) => screen.show(picture, running).await,
+            None => running.await,
+        };
+        let (end, took) = end?;
+        let drained = ended.context("a listener could not go on")? == Ended::Drained;
+
+        let figures = figures(story, &counters);
+        let left: BTreeMap<String, Vec<String>> =
+            k2hr3.hosts().into_iter().map(|(cuk, host)| (cuk, host.addresses)).collect();
+        Ok(Summary {
+            end,
+            ok: drained && end == End::EverythingSettled && figures.add_up() && left == play.expected,
+            seed: args.seed,
+            took,
+            figures,
+            waiting: 0,
+            before: k2hr3.at_first(),
+            registered: k2hr3.registered(),
+            after: k2hr3.size(),
+        })
+    }
+}
+
+/// The signals that end the demo. SIGHUP is one: the terminal has gone.
+struct Stop([Signal; 3]);
+
+impl Stop {
+    fn new() -> std::io::Result<Self> {
+        let [interrupt, terminate, hangup] =
+            [SignalKind::interrupt(), SignalKind::terminate(), SignalKind::hangup()].map(signal);
+        Ok(Self([interrupt?, terminate?, hangup?]))
+    }
+
+    async fn next(&mut self) {
+        let [interrupt, terminate, hangup] = &mut self.0;
+        tokio::select! {
+            _ = interrupt.recv() => {}
+            _ = terminate.recv() => {}
+            _ = hangup.recv() => {}
         }
     }
 }
 
-/// What the daemon of the demo is made of.
-struct Parts<'a> {
-    broker: &'a MemoryBroker,
-    story: &'a Arc<Story>,
-    tasks: &'a TaskTracker,
-    counters: &'a Arc<Counters>,
-}
-
-struct Assembled {
-    daemon: Daemon,
-    listening: Vec<watch::Receiver<ListenerState>>,
-    queues: Vec<String>,
-}
-
-impl Parts<'_> {
-    /// As [`Conf::daemon`], for three files at once: one journal and one delivery loop, so that what nova and
-    /// what neutron says about an instance reaches K2HR3 in order.
-    fn assemble(&self, k2hr3: &StandIn) -> anyhow::Result<Assembled> {
-        let confs: Vec<(&str, Conf)> = CONFS
-            .iter()
-            .map(|(name, text)| Ok((*name, Conf::from_text(name, text)?.conf)))
-            .collect::<anyhow::Result<_>>()?;
-        let listeners: Vec<ListenerConfig> = confs
-            .iter()
-            .map(|(name, conf)| ListenerConfig { name: (*name).into(), ..conf.listener() })
-            .collect();
-        let prefetch = listeners.iter().map(|listener| listener.options.prefetch).sum();
-        let journal =
-            Arc::new(MemoryJournal::new(MemoryLimits::for_prefetch(prefetch), self.counters.clone()));
-        let queues = listeners.iter().filter_map(|listener| listener.options.pool.clone()).collect();
-        let listeners: Vec<Listener> = confs
-            .iter()
-            .zip(listeners)
-            .map(|((name, conf), listener)| {
-                let rule = Rule { name: (*name).into(), actions: vec![ACTION.into()], ..conf.rule() };
-                let engine = RuleEngine::new(vec![rule.clone()], journal.clone(), self.counters.clone());
-                let endpoint = Arc::new(Narrated::new(engine, rule, self.story.clone(), self.tasks.clone()));
-                Listener::new(listener, Arc::new(self.broker.transport()), endpoint, self.counters.clone())
-            })
-            .collect();
-        let settings = confs.first().map(|(_, conf)| hurried(conf.delivery())).context("no configuration")?;
-        let action = Arc::new(K2hr3::new(ApiUrl::parse(k2hr3.url())?, &HttpOptions::default())?);
-        let delivery = DeliveryLoop::new(ACTION, action, journal.clone(), settings, self.counters.clone());
-        let listening = listeners.iter().map(Listener::state).collect();
-        Ok(Assembled { daemon: Daemon { listeners, deliveries: vec![delivery], journal }, listening, queues })
+fn figures(story: &Story, counters: &Counters) -> Figures {
+    let (published, elsewhere, acknowledged) = story.counts();
+    Figures {
+        published,
+        elsewhere,
+        received: counters.received.get(),
+        unmatched: counters.unmatched.get(),
+        matched: counters.matched.get(),
+        unreadable: counters.unreadable.get(),
+        attempts: counters.attempts.get(),
+        failed: counters.failures.get(),
+        delivered: counters.delivered.get(),
+        nothing_to_do: counters.nothing_to_do.get(),
+        dead: counters.dead.get(),
+        acknowledged,
     }
 }
 
-fn hurried(settings: DeliverySettings) -> DeliverySettings {
-    let (initial, max) = RETRY;
-    DeliverySettings { policy: RetryPolicy { initial, max, jitter: 0.0, ..settings.policy }, ..settings }
-}
-
-fn introduce(story: &Story, k2hr3: &StandIn, fail: u32, messages: usize) {
+fn introduce(story: &Story, k2hr3: &StandIn, broker: &Broker, args: &DemoArgs) {
     story.text(&format!(
-        "{messages} recorded notifications of OpenStack go through the real parts of osnl; the hosts they report as\n\
-         deleted must leave the roles of K2HR3. Broker and K2HR3 are stand-ins inside this process."
+        "{} notifications of a small cloud go through the real parts of osnl; the hosts they report as deleted\n\
+         must leave the roles of K2HR3. The cloud speaks in recorded notifications, K2HR3 is a stand-in, the\n\
+         broker is {}.",
+        args.count,
+        broker.describe()
     ));
     story.heading("K2HR3 (a stand-in)");
     story.line(None, "listens", Tone::Plain, &format!("at {}", k2hr3.url()));
-    for (cuk, addresses) in k2hr3.hosts() {
-        story.line(None, "holds", Tone::Plain, &format!("{cuk} at {}", addresses.join(", ")));
-    }
-    match fail {
-        0 => story.line(None, "fails", Tone::Plain, "never"),
-        1 => story.line(None, "fails", Tone::Plain, "every request once, with 503"),
-        n => story.line(
-            None,
-            "fails",
-            Tone::Plain,
-            &format!("request {n}, {}, ... once, with 503", n.saturating_mul(2)),
-        ),
-    }
+    let mut hosts: Vec<String> = k2hr3
+        .hosts()
+        .iter()
+        .map(|(cuk, host)| format!("{} ({cuk}) at {}", host.name, host.addresses.join(", ")))
+        .collect();
+    hosts.sort();
+    hosts.iter().for_each(|host| story.line(None, "holds", Tone::Plain, host));
+    const HOW: &str = "once: with 503, without an answer, or too late";
+    let fails = match args.fail {
+        0 => "never".to_owned(),
+        1 => format!("every request, {HOW}"),
+        n => format!("request {n}, {}, ... each {HOW}", n.saturating_mul(2)),
+    };
+    story.line(None, "fails", Tone::Plain, &fails);
     story.heading("The listeners, as three k2hr3_osnl.conf would have them");
-}
-
-fn summarize(story: &Story, counters: &Counters, k2hr3: &StandIn, waiting: usize) {
-    story.heading("Summary");
-    let count = |n: u64, what: &str| story.text(&format!("{n:>4}  {what}"));
-    count(story.published(), "notifications published");
-    count(counters.received.get(), "received by osnl; the others reached no queue of ours");
-    count(counters.unmatched.get(), "matched no rule");
-    count(counters.matched.get(), "matched a rule");
-    count(counters.unreadable.get(), "unreadable, set aside");
-    count(counters.attempts.get(), "attempts");
-    count(counters.failures.get(), "of these failed");
-    count(counters.delivered.get(), "delivered to K2HR3");
-    count(counters.nothing_to_do.get(), "asked for nothing");
-    count(counters.dead.get(), "dead letters");
-    count(story.acknowledged(), "acknowledged to the broker");
-    count(waiting as u64, "still in a queue");
-    let (hosts_before, addresses_before) = k2hr3.at_first();
-    let hosts = k2hr3.hosts();
-    let addresses: usize = hosts.values().map(Vec::len).sum();
-    story.text(&format!(
-        "K2HR3 held {hosts_before} hosts with {addresses_before} addresses before, {} with {addresses} after.",
-        hosts.len()
-    ));
 }

@@ -2,18 +2,27 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 use std::collections::BTreeMap;
+use std::io::{BufRead as _, BufReader, Read as _};
 use std::process::{Command, Output, Stdio};
 
-fn demo(args: &[&str]) -> Output {
+use osnl_testkit::Broker;
+use serde_json::Value;
+
+fn demo(args: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_osnl"));
     // A proxy for everything must not get to see requests to this machine.
-    command.env("http_proxy", "http://127.0.0.1:9").env("RUST_LOG", "trace");
-    command.arg("demo").args(args).stdin(Stdio::null()).output().unwrap()
+    command.env("http_proxy", "http://127.0.0.1:9").env("RUST_LOG", "trace").env_remove("NO_COLOR");
+    command.arg("demo").args(args).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    command
+}
+
+fn output(args: &[&str]) -> Output {
+    demo(args).output().unwrap()
 }
 
 /// The lines, after checking that it ended well.
 fn lines(args: &[&str]) -> Vec<String> {
-    let output = demo(args);
+    let output = output(args);
     let text = String::from_utf8(output.stdout).unwrap();
     assert_eq!(output.status.code(), Some(0), "{args:?}\n{text}");
     assert_eq!(String::from_utf8_lossy(&output.stderr), "", "{args:?}");
@@ -22,10 +31,22 @@ fn lines(args: &[&str]) -> Vec<String> {
 }
 
 /// What is told about one message: the labels of its lines, in order.
-fn labels(lines: &[String], number: usize) -> Vec<&str> {
+fn labels(lines: &[String], number: &str) -> Vec<String> {
     let prefix = format!("#{number} ");
     let about = lines.iter().filter_map(|line| line.trim_start().strip_prefix(&prefix));
-    about.map(|rest| rest.trim_start().split("  ").next().unwrap().trim()).collect()
+    about
+        .map(|rest| {
+            let rest = rest.trim_start();
+            let rest = if rest.starts_with("unreadable") { "unreadable" } else { rest };
+            rest.split("  ").next().unwrap().trim().to_owned()
+        })
+        .collect()
+}
+
+/// The numbers of the messages whose lines say this.
+fn numbers<'a>(lines: &'a [String], text: &str) -> Vec<&'a str> {
+    let lines = lines.iter().filter(|line| line.contains(text));
+    lines.map(|line| line.trim_start().trim_start_matches('#').split(' ').next().unwrap()).collect()
 }
 
 /// The counts of the summary by their text.
@@ -36,94 +57,201 @@ fn summary(lines: &[String]) -> BTreeMap<&str, u64> {
 }
 
 #[track_caller]
-fn check(args: &[&str], attempts: u64, failed: u64) {
+fn check(args: &[&str], fails: impl Fn(u64, u64) -> bool) {
     let lines = lines(args);
-    let summary = summary(&lines);
-    let expected = BTreeMap::from([
-        ("notifications published", 13),
-        ("received by osnl; the others reached no queue of ours", 10),
-        ("matched no rule", 4),
-        ("matched a rule", 5),
-        ("unreadable, set aside", 1),
-        ("attempts", attempts),
-        ("of these failed", failed),
-        ("delivered to K2HR3", 4),
-        ("asked for nothing", 1),
-        ("dead letters", 0),
-        ("acknowledged to the broker", 10),
-        ("still in a queue", 0),
-    ]);
-    assert_eq!(summary, expected, "{args:?}\n{}", lines.join("\n"));
-    let retries = lines.iter().filter(|line| line.contains(" retry ")).count();
-    assert_eq!(retries as u64, failed, "{args:?}\n{}", lines.join("\n"));
-    let last: Vec<&String> = lines.iter().rev().take(2).collect();
-    assert_eq!(last[1], "K2HR3 held 4 hosts with 6 addresses before, 1 with 1 after.");
-    assert!(last[0].contains("nothing was lost"), "{}", last[0]);
+    let count = summary(&lines);
+    let text = lines.join("\n");
+    let told =
+        |label: &str| lines.iter().filter(|line| line.contains(&format!("  {label:<10} "))).count() as u64;
+    for (what, label) in [
+        ("notifications published", "published"),
+        ("acknowledged to the broker", "settled"),
+        ("matched a rule", "match"),
+        ("matched no rule", "no match"),
+        ("unreadable, set aside", "unreadable"),
+    ] {
+        assert_eq!(count[what], told(label), "{what}\n{text}");
+    }
+    assert_eq!(
+        count["received by osnl; the others reached no queue of ours"],
+        count["acknowledged to the broker"]
+    );
+    assert_eq!(count["matched a rule"], count["delivered to K2HR3"] + count["asked for nothing"], "{text}");
+    let asked = count["attempts"] - count["asked for nothing"];
+    assert_eq!(asked, told("request"), "{text}");
+    assert_eq!(asked, count["delivered to K2HR3"] + count["of these failed"], "{text}");
+    assert_eq!((count["dead letters"], count["still in a queue"]), (0, 0), "{text}");
+    assert!(fails(asked, count["of these failed"]), "{args:?}\n{text}");
+    assert!(lines.last().unwrap().contains("nothing was lost"), "{text}");
 }
 
 #[test]
 fn everything_is_delivered_however_often_k2hr3_fails() {
-    check(&[], 6, 1);
-    check(&["--fail", "0"], 5, 0);
-    check(&["--fail", "2"], 7, 2);
-    check(&["--fail", "1"], 9, 4);
+    check(&["--fail", "0"], |requests, failed| requests > 5 && failed == 0);
+    check(&["--fail", "1", "--count", "25"], |requests, failed| requests == 2 * failed);
+    check(&["--fail", "4", "--seed", "12"], |requests, failed| failed > 0 && failed <= requests / 4);
+    check(&["--count", "1", "--rate", "5"], |_, _| true);
+    check(&["--count", "2000", "--rate", "20000", "--fail", "0"], |requests, _| requests > 100);
+}
+
+#[test]
+fn the_same_seed_tells_the_same_and_another_seed_another() {
+    let told = |args: &[&str]| -> Vec<String> {
+        let lines = lines(args);
+        lines.iter().filter(|line| !line.starts_with("In ")).map(|line| without_port(line)).collect()
+    };
+    let first = told(&[]);
+    assert_eq!(first, told(&[]));
+    assert_ne!(first, told(&["--seed", "11"]));
 }
 
 #[test]
 fn the_way_of_each_kind_of_message_is_told() {
     let lines = lines(&[]);
-    let delivered = ["published", "is", "match", "request", "answer", "done", "settled"];
-    for (number, expected) in [
-        (1, &["published", "is", "unrouted"][..]),
-        (2, &["published", "is", "no match", "settled"]),
-        (6, &delivered),
-        (7, &["published", "is", "match", "done", "settled"]),
-        (8, &delivered),
+    let text = lines.join("\n");
+    for (said, expected) in [
+        ("is         keystone: somebody", "published is unrouted"),
+        ("published  port.create.end", "published is no_match settled"),
+        ("nothing to do: the port belongs to no instance", "published is match done settled"),
+        ("a body that cannot be read", "published is unreadable settled"),
+        ("answer     503 ", "published is match request answer retry request answer done settled"),
         (
-            9,
-            &[
-                "published",
-                "is",
-                "match",
-                "request",
-                "answer",
-                "retry",
-                "request",
-                "answer",
-                "done",
-                "settled",
-            ],
+            "answer     no answer, the connection",
+            "published is match request answer retry request answer done settled",
         ),
         (
-            10,
-            &[
-                "published",
-                "is",
-                "unreadable message cannot be read; set aside; priority is a number, not a text; digest 3e54327247e55ff7",
-                "settled",
-            ],
+            "answer     no answer in time",
+            "published is match request answer retry request answer done settled",
         ),
-        (13, &delivered),
     ] {
-        assert_eq!(labels(&lines, number), expected, "#{number}\n{}", lines.join("\n"));
+        let numbers = numbers(&lines, said);
+        assert!(!numbers.is_empty(), "{said}\n{text}");
+        for number in numbers {
+            let labels: Vec<String> =
+                labels(&lines, number).iter().map(|label| label.replace(' ', "_")).collect();
+            assert_eq!(labels.join(" "), expected, "#{number}\n{text}");
+        }
     }
-    let position = |text: &str| {
-        lines
-            .iter()
-            .position(|line| line.contains(text))
-            .unwrap_or_else(|| panic!("{text}\n{}", lines.join("\n")))
-    };
-    position(r#"event_type is "port.create.end", which does not match "^port\.delete\.end$""#);
-    position("&cuk=33333333-aaaa-4bbb-8ccc-000000000001&host=%5B%2210.0.0.200%22%5D");
-    assert!(lines.iter().any(|line| line == "  #6  answer     204 No Content: forgets 10.0.0.200"));
-    assert!(lines.iter().any(|line| line == " #13  answer     204 No Content: forgets 10.0.0.201"));
-    position("204 No Content: forgets 10.0.0.32, 2001:db8::32");
+    for said in [
+        r#"event_type is "port.create.end", which does not match "^port\.delete\.end$""#,
+        "&host=%5B%2210.0.0.",
+        "204 No Content: forgets 10.0.0.",
+        "rule instance-deleted\n",
+        "rule instance-deleted-versioned\n",
+        "  registers  ",
+    ] {
+        assert!(text.contains(said), "{said}\n{text}");
+    }
+    let late = numbers(&lines, "no answer in time: forgets")[0];
+    let again = format!("{:>4}  answer     204 No Content: nothing to forget", format!("#{late}"));
+    assert!(lines.contains(&again), "what was done is not done twice: {again}\n{text}");
+    let retried = numbers(&lines, "  retry ")[0];
+    let position = |text: &str| lines.iter().position(|line| line.contains(text)).unwrap();
+    let next = retried.parse::<u32>().unwrap() + 1;
     assert!(
-        position("#9  retry") < position("#13  published")
-            && position("#13  settled") < position("#9  settled"),
-        "a retry waits by itself:\n{}",
-        lines.join("\n")
+        position(&format!("#{next}  published")) < position(&format!("#{retried}  settled")),
+        "a retry waits by itself\n{text}"
     );
+}
+
+/// The last line, which is all that a script looks at.
+fn json_summary(text: &str) -> Value {
+    let objects: Vec<Value> = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let (last, events) = objects.split_last().unwrap();
+    for event in events {
+        assert!(event["at"].is_f64() && event["what"].is_string() && event["text"].is_string(), "{event}");
+    }
+    let published = events.iter().filter(|event| event["what"] == "published").count();
+    assert_eq!(last["summary"]["published"], published, "{text}");
+    last["summary"].clone()
+}
+
+#[test]
+fn json_ends_with_one_summary() {
+    let output = output(&["--format", "json", "--count", "40"]);
+    assert_eq!(output.status.code(), Some(0));
+    let summary = json_summary(&String::from_utf8(output.stdout).unwrap());
+    assert_eq!(
+        (&summary["ok"], &summary["ended"], &summary["seed"]),
+        (&true.into(), &"settled".into(), &4.into())
+    );
+    let number = |name: &str| summary[name].as_u64().unwrap();
+    assert_eq!(
+        number("received"),
+        number("unmatched") + number("matched") + number("unreadable"),
+        "{summary}"
+    );
+    assert!(summary["per_second"]["published"].as_f64().unwrap() > 0.0, "{summary}");
+    assert!(number("failed") > 0 && number("dead") == 0 && number("waiting") == 0, "{summary}");
+}
+
+#[test]
+fn wrong_use_is_said_and_no_password_with_it() {
+    for (args, status, said) in [
+        (&["--count", "0"][..], 2, "--count"),
+        (&["--rate", "0"], 2, "a number from 0.01"),
+        (&["--rate", "fast"], 2, "a number from 0.01"),
+        (&["--format", "xml"], 2, "json"),
+        (&["--screen", "10x10"], 2, "at least 72x18"),
+        (&["--transport-url", "kafka://u:topsecret@127.0.0.1:1/"], 1, "kafka"),
+        (&["--transport-url", "topsecret"], 1, "--transport-url"),
+        (&["--transport-url", "rabbit://u:topsecret@127.0.0.1:1/"], 1, "127.0.0.1:1"),
+    ] {
+        let output = output(args);
+        let stderr = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(status), "{args:?}\n{stderr}");
+        assert!(stderr.contains(said) && !stderr.contains("topsecret"), "{args:?}\n{stderr}");
+        assert!(output.stdout.is_empty(), "{args:?}");
+    }
+}
+
+#[test]
+fn a_screen_is_drawn_and_given_back_at_every_end() {
+    const ENTER: &str = "\x1b[?1049h\x1b[?25l";
+    const LEAVE: &str = "\x1b[?25h\x1b[?1049l";
+    let screen = ["--screen", "100x30", "--rate", "400", "--fail", "0"];
+    let told = output(&screen);
+    assert_eq!(told.status.code(), Some(0));
+    let told = String::from_utf8(told.stdout).unwrap();
+    let (pictures, after) = told.strip_prefix(ENTER).unwrap().split_once(LEAVE).unwrap();
+    let last = pictures.rsplit("\x1b[H").next().unwrap();
+    for said in ["60 events", "K2HR3, a stand-in,", "what happens"] {
+        assert!(last.contains(said), "{said}\n{last}");
+    }
+    assert!(last.split("\r\n").count() == 30, "{last}");
+    assert!(after.contains("60  notifications published") && after.contains("nothing was lost"), "{after}");
+
+    for signal in ["INT", "TERM", "HUP"] {
+        let mut child = demo(&["--screen", "100x30", "--rate", "1"]).spawn().unwrap();
+        let mut stdout = BufReader::new(child.stdout.take().unwrap());
+        // The first picture is complete with the first line that only the end of one has.
+        let mut told = Vec::new();
+        while !told.ends_with(b"\x1b[J") {
+            assert_ne!(stdout.read_until(b'J', &mut told).unwrap(), 0, "it ended by itself");
+        }
+        let kill = Command::new("kill").args([format!("-{signal}"), child.id().to_string()]).status();
+        assert!(kill.unwrap().success());
+        stdout.read_to_end(&mut told).unwrap();
+        let told = String::from_utf8(told).unwrap();
+        assert_eq!(child.wait().unwrap().code(), Some(130), "{signal}");
+        let (_, after) = told.split_once(LEAVE).unwrap_or_else(|| panic!("{signal}: {told}"));
+        assert!(!after.contains(ENTER) && after.contains("Interrupted"), "{signal}: {after}");
+    }
+}
+
+#[test]
+fn a_real_broker_carries_it_and_is_left_as_it_was() {
+    let vhost = Broker::shared().vhost("demo");
+    let before = vhost.list_exchanges().len();
+    let output =
+        output(&["--transport-url", &vhost.url(), "--format", "json", "--rate", "500", "--count", "80"]);
+    let stderr = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(0), "{stderr}");
+    let summary = json_summary(&String::from_utf8(output.stdout).unwrap());
+    assert_eq!((&summary["ok"], &summary["published"]), (&true.into(), &80.into()), "{summary}");
+    assert!(summary["delivered"].as_u64().unwrap() > 5, "{summary}");
+    assert!(vhost.list_queues().is_empty(), "{:?}", vhost.list_queues());
+    assert_eq!(vhost.list_exchanges().len(), before, "{:?}", vhost.list_exchanges());
 }
 
 #[test]

@@ -16,7 +16,8 @@ use tracing_subscriber::filter::{LevelFilter, Targets};
 use tracing_subscriber::layer::{Context, Layer, SubscriberExt};
 use tracing_subscriber::util::SubscriberInitExt;
 
-use super::story::{Story, Tone};
+use super::story::Story;
+use super::voice::Tone;
 
 /// Begins to tell the events.
 pub(super) fn start(story: &Arc<Story>) {

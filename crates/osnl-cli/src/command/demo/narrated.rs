@@ -10,9 +10,10 @@ use osnl_model::{Head, Notification};
 use osnl_transport::BoxFuture;
 use tokio_util::task::TaskTracker;
 
-use super::story::{Story, Tone};
+use super::story::Story;
+use super::voice::Tone;
 
-/// The rule engine of one listener, which has one rule, and the story that is told of it.
+/// The rule engine of one listener, which has one rule of its own name, and the story that is told of it.
 pub(super) struct Narrated {
     engine: RuleEngine,
     /// The engine's rule, to ask it for its reasons.
@@ -59,8 +60,12 @@ impl Endpoint for Narrated {
 
     fn wants(&self, head: &Head<'_>) -> bool {
         let wants = self.engine.wants(head);
-        if !wants && let Err(mismatch) = self.rule.fires(&only_head(head)) {
-            self.story.unmatched(&format!("rule {}: {mismatch}", self.rule.name));
+        let number = self.story.arrived(&self.rule.name);
+        if !wants
+            && let Some(number) = number
+            && let Err(mismatch) = self.rule.fires(&only_head(head))
+        {
+            self.story.unmatched(number, &format!("rule {}: {mismatch}", self.rule.name));
         }
         wants
     }

@@ -1,32 +1,37 @@
-//! What the demo plays: `fixtures/demo/notifications.json`, built into the binary.
+//! What the demo's cloud says, as real services said it: `fixtures/demo/notifications.json`, built in.
 //!
-//! All bodies but one are as real services sent them; one is made by hand and cannot be read. The hosts are
-//! what K2HR3 would hold about these instances.
+//! Each template is a recorded body with the names of things in it (`stands_for`): filling it puts other
+//! names in their places and leaves every other byte as it was. One is made by hand and cannot be read.
+
+use std::collections::BTreeMap;
 
 use anyhow::Context as _;
 use serde_json::Value;
 
 const TEXT: &str = include_str!("../../../../../fixtures/demo/notifications.json");
 
-/// The recording.
+/// What takes the place of what was recorded: by the key in `stands_for`.
+pub(super) type Names = BTreeMap<&'static str, String>;
+
+/// The templates by name.
 #[derive(Debug)]
 pub(super) struct Recording {
-    pub(super) hosts: Vec<Host>,
-    pub(super) messages: Vec<Message>,
+    templates: BTreeMap<String, Template>,
 }
 
-/// A host in the roles of K2HR3.
 #[derive(Debug)]
-pub(super) struct Host {
-    /// The instance.
-    pub(super) cuk: String,
-    pub(super) addresses: Vec<String>,
-    /// Whether it is there still when all is over.
-    pub(super) remains: bool,
+struct Template {
+    exchange: String,
+    routing_key: String,
+    /// What it is, for people; `{server}` stands for the server's name.
+    note: String,
+    /// Key, and the text that was recorded.
+    stands_for: Vec<(String, String)>,
+    body: String,
 }
 
-/// One message as it was published.
-#[derive(Debug)]
+/// One message, ready to be published.
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Message {
     pub(super) exchange: String,
     pub(super) routing_key: String,
@@ -42,45 +47,56 @@ impl Recording {
     /// It has another shape; a test sees to it that it has not.
     pub(super) fn built_in() -> anyhow::Result<Self> {
         let whole: Value = serde_json::from_str(TEXT).context("the recording is no JSON")?;
-        Ok(Self {
-            hosts: list(&whole, "hosts")?.iter().map(Host::read).collect::<anyhow::Result<_>>()?,
-            messages: list(&whole, "messages")?.iter().map(Message::read).collect::<anyhow::Result<_>>()?,
-        })
+        let templates = whole["templates"].as_array().context("the recording lacks templates")?;
+        let templates = templates.iter().map(|value| Ok((text(value, "name")?, Template::read(value)?)));
+        Ok(Self { templates: templates.collect::<anyhow::Result<_>>()? })
     }
 
-    /// The instances that must be left at the end, in the order of their names.
-    pub(super) fn remaining(&self) -> impl Iterator<Item = &String> {
-        let mut remaining: Vec<&String> =
-            self.hosts.iter().filter(|host| host.remains).map(|host| &host.cuk).collect();
-        remaining.sort();
-        remaining.into_iter()
+    /// The template of this name with these names in it.
+    ///
+    /// # Errors
+    /// There is no such template, or it needs a name that is not given.
+    pub(super) fn fill(&self, template: &str, names: &Names) -> anyhow::Result<Message> {
+        let found =
+            self.templates.get(template).with_context(|| format!("the recording lacks {template}"))?;
+        let mut body = found.body.clone();
+        for (key, recorded) in &found.stands_for {
+            let name = names.get(key.as_str()).with_context(|| format!("{template} needs {key}"))?;
+            body = body.replace(recorded.as_str(), name);
+        }
+        let note = match names.get("server") {
+            Some(server) => found.note.replace("{server}", server),
+            None => found.note.clone(),
+        };
+        Ok(Message { exchange: found.exchange.clone(), routing_key: found.routing_key.clone(), body, note })
+    }
+
+    /// The exchanges that the services publish to, without repeats.
+    pub(super) fn exchanges(&self) -> Vec<&str> {
+        let mut exchanges: Vec<&str> =
+            self.templates.values().map(|template| template.exchange.as_str()).collect();
+        exchanges.sort_unstable();
+        exchanges.dedup();
+        exchanges
     }
 }
 
-impl Host {
+impl Template {
     fn read(value: &Value) -> anyhow::Result<Self> {
-        let addresses =
-            list(value, "addresses")?.iter().filter_map(Value::as_str).map(str::to_owned).collect();
-        let remains = value["remains"].as_bool().context("the recording lacks remains")?;
-        Ok(Self { cuk: text(value, "cuk")?, addresses, remains })
-    }
-}
-
-impl Message {
-    fn read(value: &Value) -> anyhow::Result<Self> {
+        let stands_for = value["stands_for"].as_object().context("the recording lacks stands_for")?;
+        let stands_for = stands_for
+            .iter()
+            .map(|(key, recorded)| Ok((key.clone(), recorded.as_str().context("no text")?.to_owned())));
         Ok(Self {
             exchange: text(value, "exchange")?,
             routing_key: text(value, "routing_key")?,
-            body: text(value, "body_text")?,
             note: text(value, "note")?,
+            stands_for: stands_for.collect::<anyhow::Result<_>>()?,
+            body: text(value, "body_text")?,
         })
     }
 }
 
 fn text(value: &Value, key: &str) -> anyhow::Result<String> {
     value[key].as_str().map(str::to_owned).with_context(|| format!("the recording lacks {key}"))
-}
-
-fn list<'a>(value: &'a Value, key: &str) -> anyhow::Result<&'a [Value]> {
-    value[key].as_array().map(Vec::as_slice).with_context(|| format!("the recording lacks {key}"))
 }

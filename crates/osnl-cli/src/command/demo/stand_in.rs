@@ -7,10 +7,15 @@
 //! | no `cuk` | 400 |
 //! | anything else | 404 |
 //!
+//! Every Nth request fails once, in one of three ways that a seed chooses (`roles.rs`). Hosts register
+//! themselves here without HTTP: the demo is about their end.
+//!
 //! It speaks just enough HTTP/1.1 for requests without a body, on 127.0.0.1 only.
 
-use std::collections::{BTreeMap, HashSet};
+mod roles;
+
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use anyhow::Context as _;
 use percent_encoding::percent_decode_str;
@@ -18,35 +23,28 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 use tokio_util::task::TaskTracker;
 
-use super::recording::Host;
-use super::story::{Story, Tone};
+use self::roles::{Fault, Roles};
+pub(super) use self::roles::{Host, Hosts};
+use super::story::Story;
+use super::voice::Tone;
 
 const PATH: &str = "/v1/role";
 /// Longer heads end the connection.
 const MAX_HEAD: usize = 16 * 1024;
-
-/// Addresses by instance.
-type Hosts = BTreeMap<String, Vec<String>>;
+/// How long a late answer is kept back: longer than the demo's delivery waits for any.
+const LATE: Duration = Duration::from_secs(10);
 
 /// A server that answers as long as the runtime lives.
 pub(super) struct StandIn {
     url: String,
     at_first: (usize, usize),
-    role: Arc<Role>,
+    server: Arc<Server>,
 }
 
-struct Role {
+struct Server {
     story: Arc<Story>,
-    /// Every how many requests one fails; 0 for never.
     fail: u32,
-    state: Mutex<State>,
-}
-
-struct State {
-    hosts: Hosts,
-    requests: u32,
-    /// Request targets that have failed: none fails twice.
-    failed: HashSet<String>,
+    roles: Mutex<Roles>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -54,34 +52,33 @@ enum Answer {
     NoContent,
     BadRequest,
     NotFound,
-    Unavailable,
+    Fails(Fault),
 }
 
 impl StandIn {
-    /// Listens on a free port of 127.0.0.1.
+    /// Listens on a free port of 127.0.0.1. Every `fail`th request fails once, 0 for none; how, `seed` says.
     ///
     /// # Errors
-    /// There is none.
+    /// There is no free port.
     pub(super) async fn start(
-        hosts: &[Host],
-        fail: u32,
+        hosts: Hosts,
+        (fail, seed): (u32, u64),
         story: &Arc<Story>,
         tasks: &TaskTracker,
     ) -> anyhow::Result<Self> {
         let listener = TcpListener::bind(("127.0.0.1", 0)).await.context("no free port on 127.0.0.1")?;
         let url = format!("http://{}{PATH}", listener.local_addr()?);
-        let hosts: Hosts = hosts.iter().map(|host| (host.cuk.clone(), host.addresses.clone())).collect();
-        let at_first = (hosts.len(), hosts.values().map(Vec::len).sum());
-        let state = Mutex::new(State { hosts, requests: 0, failed: HashSet::new() });
-        let role = Arc::new(Role { story: story.clone(), fail, state });
-        let (server, connections) = (role.clone(), tasks.clone());
+        let roles = Roles::new(hosts, fail, seed);
+        let at_first = roles.size();
+        let server = Arc::new(Server { story: story.clone(), fail, roles: Mutex::new(roles) });
+        let (serving, connections) = (server.clone(), tasks.clone());
         tasks.spawn(async move {
             while let Ok((stream, _)) = listener.accept().await {
-                let role = server.clone();
-                connections.spawn(async move { role.serve(stream).await });
+                let server = serving.clone();
+                connections.spawn(async move { server.serve(stream).await });
             }
         });
-        Ok(Self { url, at_first, role })
+        Ok(Self { url, at_first, server })
     }
 
     /// What is written as `api_url`.
@@ -94,13 +91,44 @@ impl StandIn {
         self.at_first
     }
 
-    /// What it holds now.
+    /// How many hosts and addresses there are.
+    pub(super) fn size(&self) -> (usize, usize) {
+        self.server.roles().size()
+    }
+
+    /// What it holds now, by `cuk`.
     pub(super) fn hosts(&self) -> Hosts {
-        self.role.lock().hosts.clone()
+        self.server.roles().hosts().clone()
+    }
+
+    /// Names of hosts that are gone, the last one last.
+    pub(super) fn gone(&self) -> Vec<String> {
+        self.server.roles().gone().to_vec()
+    }
+
+    /// Hosts that registered themselves.
+    pub(super) fn registered(&self) -> usize {
+        self.server.roles().registered()
+    }
+
+    /// A host registers itself, or another address of it.
+    pub(super) fn register(&self, cuk: &str, name: &str, addresses: &[String]) {
+        self.server.story.line(
+            None,
+            "registers",
+            Tone::Plain,
+            &format!("{name} with K2HR3, at {}", addresses.join(", ")),
+        );
+        self.server.roles().register(cuk, name, addresses);
+    }
+
+    /// What its last answer was, if that was a failure.
+    pub(super) fn failing(&self) -> Option<&'static str> {
+        self.server.roles().failing().map(Fault::text)
     }
 }
 
-impl Role {
+impl Server {
     /// Answers one request after the other, until the client closes or does not speak HTTP.
     async fn serve(&self, mut stream: TcpStream) {
         let mut buffer = Vec::new();
@@ -116,6 +144,18 @@ impl Role {
             let mut words = head.lines().next().unwrap_or_default().split(' ');
             let (Some(method), Some(target)) = (words.next(), words.next()) else { return };
             let answer = self.answer(method, target);
+            match answer {
+                Answer::Fails(Fault::Reset) => return,
+                Answer::Fails(Fault::Late) => {
+                    // The client gives up and closes; nobody reads what would come after that.
+                    let _ = tokio::time::timeout(LATE, stream.read_buf(&mut buffer)).await;
+                    return;
+                }
+                Answer::NoContent
+                | Answer::BadRequest
+                | Answer::NotFound
+                | Answer::Fails(Fault::Unavailable) => {}
+            }
             if stream.write_all(answer.bytes()).await.is_err() {
                 return;
             }
@@ -131,51 +171,35 @@ impl Role {
         let cuk = parameter("cuk").unwrap_or_default();
         let number = self.story.under_way(&cuk);
         self.story.line(number, "request", Tone::Plain, &format!("{method} {target}"));
+        let forget = || {
+            let forgotten = self.roles().forget(&cuk, parameter("host").as_deref());
+            if forgotten.is_empty() {
+                "nothing to forget".to_owned()
+            } else {
+                format!("forgets {}", forgotten.join(", "))
+            }
+        };
         let (answer, effect) = if (method, path) != ("DELETE", PATH) {
             (Answer::NotFound, "no such route".to_owned())
         } else if cuk.is_empty() {
             (Answer::BadRequest, "no cuk".to_owned())
-        } else if self.lock().fails(target, self.fail) {
-            (Answer::Unavailable, format!("made to fail, once (--fail {})", self.fail))
         } else {
-            let forgotten = self.lock().forget(&cuk, parameter("host").as_deref());
-            let effect = if forgotten.is_empty() {
-                "nothing to forget".to_owned()
-            } else {
-                format!("forgets {}", forgotten.join(", "))
-            };
-            (Answer::NoContent, effect)
+            let fault = self.roles().fault(target);
+            match fault {
+                None => (Answer::NoContent, forget()),
+                // Done, and nobody hears of it: the next attempt will find nothing to forget.
+                Some(Fault::Late) => (Answer::Fails(Fault::Late), forget()),
+                Some(fault @ (Fault::Unavailable | Fault::Reset)) => {
+                    (Answer::Fails(fault), format!("made to fail, once (--fail {})", self.fail))
+                }
+            }
         };
         self.story.line(number, "answer", Tone::Plain, &format!("{}: {effect}", answer.status()));
         answer
     }
 
-    fn lock(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl State {
-    /// Counts a request; whether it is one of those that fail.
-    fn fails(&mut self, target: &str, every: u32) -> bool {
-        self.requests += 1;
-        every > 0 && self.requests.is_multiple_of(every) && self.failed.insert(target.to_owned())
-    }
-
-    /// Forgets addresses of a host: those of the JSON list `host`, without it all. Gives them.
-    fn forget(&mut self, cuk: &str, host: Option<&str>) -> Vec<String> {
-        let Some(addresses) = self.hosts.get_mut(cuk) else { return Vec::new() };
-        let asked: Option<Vec<String>> =
-            host.map(|host| serde_json::from_str(host).unwrap_or_else(|_| vec![host.to_owned()]));
-        let (forgotten, kept): (Vec<String>, Vec<String>) = addresses
-            .drain(..)
-            .partition(|address| asked.as_ref().is_none_or(|asked| asked.contains(address)));
-        if kept.is_empty() {
-            self.hosts.remove(cuk);
-        } else {
-            *addresses = kept;
-        }
-        forgotten
+    fn roles(&self) -> MutexGuard<'_, Roles> {
+        self.roles.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -185,7 +209,7 @@ impl Answer {
             Self::NoContent => "204 No Content",
             Self::BadRequest => "400 Bad Request",
             Self::NotFound => "404 Not Found",
-            Self::Unavailable => "503 Service Unavailable",
+            Self::Fails(fault) => fault.text(),
         }
     }
 
@@ -195,7 +219,10 @@ impl Answer {
             Self::NoContent => b"HTTP/1.1 204 No Content\r\n\r\n",
             Self::BadRequest => b"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n",
             Self::NotFound => b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n",
-            Self::Unavailable => b"HTTP/1.1 503 Service Unavailable\r\nContent-Length: 0\r\n\r\n",
+            Self::Fails(Fault::Unavailable) => {
+                b"HTTP/1.1 503 Service Unavailable\r\nContent-Length: 0\r\n\r\n"
+            }
+            Self::Fails(Fault::Reset | Fault::Late) => b"",
         }
     }
 }

@@ -1,30 +1,22 @@
-//! The lines of the demo, and which message each of them is about.
+//! What happens, as lines, and which message each of them is about.
 //!
-//! Everything runs on one thread and prints as it happens, so the lines are in the order of the events.
+//! Everything runs on one thread and is told as it happens, so the lines are in the order of the events.
 
 use std::collections::{BTreeSet, HashMap, VecDeque};
-use std::io::{IsTerminal as _, Write as _};
 use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use osnl::received::Received;
 use osnl_model::{BodyDigest, Head, Notification, read_head, resource_key};
 use tokio::sync::Notify;
 
 use super::recording::Message;
-
-/// How a line is coloured on a terminal.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Tone {
-    Plain,
-    Dim,
-    Good,
-    Bad,
-    Strong,
-}
+use super::summary::Summary;
+use super::voice::{Line, Tone, Voice};
 
 /// See the [module](self).
 pub(super) struct Story {
-    colour: bool,
+    voice: Mutex<Voice>,
     state: Mutex<State>,
     changed: Notify,
 }
@@ -35,73 +27,69 @@ struct State {
     last: usize,
     by_digest: HashMap<String, usize>,
     by_message_id: HashMap<String, usize>,
+    /// Of the messages that are not settled, what they are found by: digest and id.
+    keys: HashMap<usize, (String, Option<String>)>,
+    /// Per listener, the messages that its queue took and that it has not read, in the broker's order.
+    arriving: HashMap<String, VecDeque<usize>>,
     /// Per resource, the messages that wait for their delivery, the one under way first.
     lanes: HashMap<String, VecDeque<usize>>,
     looked_at: BTreeSet<usize>,
     unsettled: BTreeSet<usize>,
     unrouted: u64,
     acknowledged: u64,
+    /// Grows with each line about a message.
+    progress: u64,
 }
 
 impl Story {
-    /// A story told on stdout: in colour when it is a terminal and `NO_COLOR` is not set.
-    pub(super) fn to_stdout() -> Self {
-        let no_colour = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
-        Self {
-            colour: std::io::stdout().is_terminal() && !no_colour,
-            state: Mutex::default(),
-            changed: Notify::new(),
-        }
+    /// A story told by this voice.
+    pub(super) fn new(voice: Voice) -> Self {
+        Self { voice: Mutex::new(voice), state: Mutex::default(), changed: Notify::new() }
+    }
+
+    /// Goes on with another voice.
+    pub(super) fn go_on_with(&self, voice: Voice) {
+        *self.voice() = voice;
     }
 
     /// A line about a message, or about none.
     pub(super) fn line(&self, number: Option<usize>, label: &str, tone: Tone, text: &str) {
-        let number = number.map(|number| format!("#{number}")).unwrap_or_default();
-        self.print(tone, &format!("{number:>4}  {label:<11}{}", text.replace(['\r', '\n'], " ")));
+        self.tell(&Line { number, label, tone, text, event_type: None });
     }
 
-    /// Indented prose.
+    /// Prose.
     pub(super) fn text(&self, text: &str) {
-        self.print(Tone::Plain, text);
+        self.voice().text(text);
     }
 
     /// What follows, in a few words.
     pub(super) fn heading(&self, text: &str) {
-        self.print(Tone::Plain, "");
-        self.print(Tone::Strong, text);
+        self.voice().heading(text);
     }
 
-    /// The last line.
-    pub(super) fn ending(&self, tone: Tone, text: &str) {
-        self.print(tone, text);
+    /// The end of it.
+    pub(super) fn summary(&self, summary: &Summary) {
+        self.voice().summary(summary);
     }
 
-    fn print(&self, tone: Tone, text: &str) {
-        let code = match tone {
-            Tone::Plain => "",
-            Tone::Dim => "2",
-            Tone::Good => "32",
-            Tone::Bad => "31",
-            Tone::Strong => "1",
-        };
-        // A reader that has gone, such as `head`, does not end the demo.
-        let _ = if self.colour && !code.is_empty() {
-            writeln!(std::io::stdout(), "\x1b[{code}m{text}\x1b[0m")
-        } else {
-            writeln!(std::io::stdout(), "{text}")
-        };
-    }
-
-    /// A message goes to the broker; gives its number.
-    pub(super) fn publish(&self, message: &Message) -> usize {
+    /// A message goes to the broker, whose queue for this listener takes it; gives its number.
+    pub(super) fn publish(&self, message: &Message, listener: Option<&str>) -> usize {
         let head = read_head(message.body.as_bytes()).map(Head::into_owned).unwrap_or_default();
         let mut state = self.lock();
         state.last += 1;
         let number = state.last;
-        state.unsettled.insert(number);
-        state.by_digest.insert(BodyDigest::of(message.body.as_bytes()).to_string(), number);
-        if let Ok(Notification { message_id: Some(id), .. }) = Notification::decode(message.body.as_bytes()) {
-            state.by_message_id.insert(id, number);
+        if let Some(listener) = listener {
+            state.unsettled.insert(number);
+            state.arriving.entry(listener.to_owned()).or_default().push_back(number);
+            let digest = BodyDigest::of(message.body.as_bytes()).to_string();
+            let id = Notification::decode(message.body.as_bytes()).ok().and_then(|read| read.message_id);
+            state.by_digest.insert(digest.clone(), number);
+            if let Some(id) = &id {
+                state.by_message_id.insert(id.clone(), number);
+            }
+            state.keys.insert(number, (digest, id));
+        } else {
+            state.unrouted += 1;
         }
         drop(state);
         let what = match (&head.event_type, &head.publisher_id) {
@@ -110,32 +98,28 @@ impl Story {
             (None, _) => "a body that cannot be read".to_owned(),
         };
         let Message { exchange, routing_key, note, .. } = message;
-        self.line(
-            Some(number),
-            "published",
-            Tone::Strong,
-            &format!("{what}, to exchange {exchange}, key {routing_key}"),
-        );
+        self.tell(&Line {
+            number: Some(number),
+            label: "published",
+            tone: Tone::Strong,
+            text: &format!("{what}, to exchange {exchange}, key {routing_key}"),
+            event_type: head.event_type.as_deref(),
+        });
         self.line(Some(number), "is", Tone::Dim, note);
+        if listener.is_none() {
+            let why = "no queue of ours is bound to that: it never reaches osnl";
+            self.line(Some(number), "unrouted", Tone::Dim, why);
+        }
         number
     }
 
-    /// No queue took the message.
-    pub(super) fn unrouted(&self, number: usize) {
-        self.line(
-            Some(number),
-            "unrouted",
-            Tone::Dim,
-            "no queue of ours is bound to that: it never reaches osnl",
-        );
-        let mut state = self.lock();
-        state.unrouted += 1;
-        state.unsettled.remove(&number);
+    /// A listener reads the head of the next message of its queue.
+    pub(super) fn arrived(&self, listener: &str) -> Option<usize> {
+        self.lock().arriving.get_mut(listener)?.pop_front()
     }
 
-    /// No rule wants the message that was published last; the listener acknowledges such a message at once.
-    pub(super) fn unmatched(&self, why: &str) {
-        let number = self.lock().last;
+    /// No rule wants a message; the listener acknowledges such a message at once.
+    pub(super) fn unmatched(&self, number: usize, why: &str) {
         self.line(Some(number), "no match", Tone::Dim, why);
         self.note_look(number);
         self.acknowledge(number);
@@ -144,8 +128,16 @@ impl Story {
     /// A message is taken; its deliveries queue up behind those about the same resource.
     pub(super) fn taken(&self, received: &Received) -> Option<usize> {
         let number = self.by_digest(&received.digest().to_string())?;
-        if let Some(key) = received.decode().ok().and_then(|notification| resource_key(&notification)) {
-            self.lock().lanes.entry(key).or_default().push_back(number);
+        let key = received.decode().ok().and_then(|notification| resource_key(&notification));
+        let mut state = self.lock();
+        // A message whose head cannot be read does not come through `arrived`.
+        state.arriving.values_mut().for_each(|numbers| numbers.retain(|other| *other != number));
+        if let Some(key) = key {
+            let lane = state.lanes.entry(key).or_default();
+            // A message that the broker delivers again is in its lane already.
+            if !lane.contains(&number) {
+                lane.push_back(number);
+            }
         }
         Some(number)
     }
@@ -162,7 +154,15 @@ impl Story {
         let mut state = self.lock();
         state.acknowledged += 1;
         state.unsettled.remove(&number);
-        state.lanes.values_mut().for_each(|lane| lane.retain(|other| *other != number));
+        state.looked_at.remove(&number);
+        if let Some((digest, id)) = state.keys.remove(&number) {
+            state.by_digest.remove(&digest);
+            id.map(|id| state.by_message_id.remove(&id));
+        }
+        state.lanes.retain(|_, lane| {
+            lane.retain(|other| *other != number);
+            !lane.is_empty()
+        });
         drop(state);
         self.changed.notify_waiters();
     }
@@ -184,7 +184,7 @@ impl Story {
 
     /// Waits until something was decided about the message.
     pub(super) async fn looked_at(&self, number: usize) {
-        self.until(|state| state.looked_at.contains(&number)).await;
+        self.until(|state| state.looked_at.contains(&number) || !state.unsettled.contains(&number)).await;
     }
 
     /// Waits until every message that reached us is settled.
@@ -192,20 +192,34 @@ impl Story {
         self.until(|state| state.unsettled.is_empty()).await;
     }
 
-    /// Messages published so far.
-    pub(super) fn published(&self) -> u64 {
-        self.lock().last as u64
+    /// Waits until something is unsettled and nothing was told about any message for so long.
+    pub(super) async fn stalled(&self, limit: Duration) {
+        loop {
+            let before = self.lock().progress;
+            tokio::time::sleep(limit).await;
+            let state = self.lock();
+            if state.progress == before && !state.unsettled.is_empty() {
+                return;
+            }
+        }
     }
 
-    /// Of these, the ones that a queue of ours took.
-    pub(super) fn published_to_us(&self) -> u64 {
+    /// The oldest message that is not settled.
+    pub(super) fn oldest_unsettled(&self) -> Option<usize> {
+        self.lock().unsettled.first().copied()
+    }
+
+    /// Messages so far: published, of these those that reached no queue of ours, acknowledged.
+    pub(super) fn counts(&self) -> (u64, u64, u64) {
         let state = self.lock();
-        state.last as u64 - state.unrouted
+        (state.last as u64, state.unrouted, state.acknowledged)
     }
 
-    /// Messages acknowledged so far.
-    pub(super) fn acknowledged(&self) -> u64 {
-        self.lock().acknowledged
+    fn tell(&self, line: &Line<'_>) {
+        if line.number.is_some() {
+            self.lock().progress += 1;
+        }
+        self.voice().line(line);
     }
 
     async fn until(&self, holds: impl Fn(&State) -> bool) {
@@ -217,6 +231,10 @@ impl Story {
             }
             changed.await;
         }
+    }
+
+    fn voice(&self) -> MutexGuard<'_, Voice> {
+        self.voice.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {

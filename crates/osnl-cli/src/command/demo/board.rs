@@ -1,0 +1,178 @@
+//! What the screen shows of the messages: the last of them, each with where it has got to and why.
+
+use std::collections::VecDeque;
+
+use super::voice::{Line, Tone};
+
+/// More rows than any screen has lines.
+const KEPT: usize = 200;
+
+/// See the [module](self). The last row is the latest.
+#[derive(Debug, Default)]
+pub(super) struct Board {
+    rows: VecDeque<Row>,
+}
+
+/// One message, or a remark about none.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Row {
+    pub(super) number: Option<usize>,
+    pub(super) event_type: String,
+    /// Where it has got to, in a word or two.
+    pub(super) verdict: &'static str,
+    pub(super) tone: Tone,
+    pub(super) why: String,
+    /// The broker has forgotten it.
+    pub(super) settled: bool,
+}
+
+impl Board {
+    /// The rows, the latest last.
+    pub(super) fn rows(&self) -> impl DoubleEndedIterator<Item = &Row> + ExactSizeIterator {
+        self.rows.iter()
+    }
+
+    pub(super) fn line(&mut self, line: &Line<'_>) {
+        if line.label == "published" {
+            self.push(Row {
+                number: line.number,
+                event_type: line.event_type.unwrap_or("(unreadable)").to_owned(),
+                verdict: "",
+                tone: Tone::Plain,
+                why: String::new(),
+                settled: false,
+            });
+            return;
+        }
+        let Some(number) = line.number else {
+            if let Some((verdict, tone)) = remark(line.label) {
+                let why = line.text.to_owned();
+                let event_type = String::new();
+                self.push(Row { number: None, event_type, verdict, tone, why, settled: false });
+            }
+            return;
+        };
+        let Some(row) = self.rows.iter_mut().rev().find(|row| row.number == Some(number)) else { return };
+        if line.label == "settled" {
+            row.settled = true;
+        } else if line.label == "answer" {
+            row.why = line.text.to_owned();
+        } else if let Some((verdict, tone)) = verdict(line.label) {
+            row.verdict = verdict;
+            row.tone = tone;
+            if let Some(why) = brief(line.label, line.text) {
+                row.why = why.to_owned();
+            }
+        }
+    }
+
+    fn push(&mut self, row: Row) {
+        self.rows.push_back(row);
+        if self.rows.len() > KEPT {
+            self.rows.pop_front();
+        }
+    }
+}
+
+/// What a line says about where its message has got to.
+fn verdict(label: &str) -> Option<(&'static str, Tone)> {
+    Some(match label {
+        "is" => ("", Tone::Dim),
+        "unrouted" => ("not for us", Tone::Dim),
+        "no match" => ("no match", Tone::Dim),
+        "match" => ("match", Tone::Strong),
+        "request" => ("request", Tone::Strong),
+        "retry" => ("tries again", Tone::Bad),
+        "held" | "waits" => ("held", Tone::Bad),
+        "done" => ("done", Tone::Good),
+        "unreadable" => ("set aside", Tone::Bad),
+        "unsettled" => ("goes back", Tone::Bad),
+        _ => return None,
+    })
+}
+
+/// Of a text what a row has room for; None when what it says already is better.
+fn brief<'a>(label: &str, text: &'a str) -> Option<&'a str> {
+    match label {
+        // What it is says more than that nobody listens to it.
+        "unrouted" => None,
+        // The answer says it in fewer words than the log.
+        "done" if text.starts_with("delivered ") => None,
+        // The event type stands beside it.
+        "no match" => Some(text.split_once(", which ").map_or(text, |(_, reason)| reason)),
+        "unreadable" => Some(text.split_once("set aside; ").map_or(text, |(_, reason)| reason)),
+        _ => Some(text),
+    }
+}
+
+/// What is worth a row though it is about no message.
+fn remark(label: &str) -> Option<(&'static str, Tone)> {
+    Some(match label {
+        "registers" => ("registers", Tone::Plain),
+        "warning" => ("warning", Tone::Bad),
+        "error" => ("error", Tone::Bad),
+        _ => return None,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn row(lines: &[(&str, &str)]) -> (&'static str, String, bool) {
+        let mut board = Board::default();
+        for (label, text) in lines {
+            let event_type = Some("port.delete.end");
+            board.line(&Line { number: Some(1), label, tone: Tone::Plain, text, event_type });
+        }
+        let row = board.rows().next().unwrap();
+        assert_eq!(row.event_type, "port.delete.end");
+        (row.verdict, row.why.clone(), row.settled)
+    }
+
+    #[test]
+    fn a_row_shows_where_its_message_has_got_to() {
+        let mut lines = vec![("published", "p")];
+        for (line, expected) in [
+            (("is", "a port goes"), ("", "a port goes", false)),
+            (("match", "rule x"), ("match", "rule x", false)),
+            (("request", "DELETE /"), ("request", "DELETE /", false)),
+            (("answer", "503"), ("request", "503", false)),
+            (("retry", "503; again"), ("tries again", "503; again", false)),
+            (("answer", "204: forgets x"), ("tries again", "204: forgets x", false)),
+            (("done", "delivered DELETE"), ("done", "204: forgets x", false)),
+            (("settled", "acknowledged"), ("done", "204: forgets x", true)),
+        ] {
+            lines.push(line);
+            let (verdict, why, settled) = row(&lines);
+            assert_eq!((verdict, why.as_str(), settled), expected, "{line:?}");
+        }
+    }
+
+    #[test]
+    fn a_row_says_what_there_is_room_for() {
+        for (line, expected) in [
+            (("unrouted", "no queue"), "a login"),
+            (
+                ("no match", r#"rule x: event_type is "a", which does not match "^b$""#),
+                r#"does not match "^b$""#,
+            ),
+            (("no match", "rule x: no payload"), "rule x: no payload"),
+            (("unreadable", "message cannot be read; set aside; no JSON"), "no JSON"),
+            (("done", "nothing to do: no instance"), "nothing to do: no instance"),
+        ] {
+            assert_eq!(row(&[("published", ""), ("is", "a login"), line]).1, expected, "{line:?}");
+        }
+    }
+
+    #[test]
+    fn the_board_is_bounded() {
+        let mut board = Board::default();
+        for number in 0..KEPT + 5 {
+            let number = Some(number);
+            board.line(&Line { number, label: "published", tone: Tone::Plain, text: "", event_type: None });
+        }
+        assert_eq!(board.rows().len(), KEPT);
+        assert_eq!(board.rows().next_back().unwrap().number, Some(KEPT + 4));
+    }
+}

@@ -1,0 +1,136 @@
+//! A RabbitMQ, as the services of a cloud see it: exchanges and publishing. Listening is `osnl-transport`'s.
+//!
+//! Every name begins with `osnl-demo-`, the id of this process and a random number, so neither a real cloud's
+//! exchanges nor another demo's are touched; at the end what has such a name is deleted. A demo that is
+//! killed leaves its three queues and its exchanges.
+
+use std::time::Duration;
+
+use anyhow::{Context as _, anyhow, bail};
+use lapin::options::{
+    BasicPublishOptions, ConfirmSelectOptions, ExchangeDeclareOptions, ExchangeDeleteOptions,
+    QueueDeleteOptions,
+};
+use lapin::types::FieldTable;
+use lapin::uri::{AMQPAuthority, AMQPQueryString, AMQPScheme, AMQPUri, AMQPUserInfo};
+use lapin::{BasicProperties, Channel, Connection, ConnectionProperties, ExchangeKind};
+use osnl_model::TransportUrl;
+use osnl_transport::Transport;
+
+use crate::command::demo::recording::Message;
+
+/// How long a host may take to accept and log in, and to answer whatever it is asked.
+const PATIENCE: Duration = Duration::from_secs(10);
+const DEFAULT_PORT: u16 = 5672;
+
+/// See the [module](self).
+pub(in super::super) struct RealBroker {
+    url: TransportUrl,
+    prefix: String,
+    exchanges: Vec<String>,
+    channel: Channel,
+    /// Open as long as its channel is used.
+    connection: Connection,
+}
+
+impl RealBroker {
+    /// Connects to the first host that answers, and declares the exchanges.
+    ///
+    /// # Errors
+    /// See [`Broker::open`](super::Broker::open).
+    pub(super) async fn open(url: &TransportUrl, exchanges: &[&str]) -> anyhow::Result<Self> {
+        // Refuses what it cannot do, such as another driver, before anything is connected.
+        osnl_transport::transport(url)?;
+        let connection = connect(url).await?;
+        let channel = connection.create_channel().await?;
+        channel.confirm_select(ConfirmSelectOptions::default()).await?;
+        let prefix = format!("osnl-demo-{}-{:04x}-", std::process::id(), fastrand::u16(..));
+        let exchanges: Vec<String> = exchanges.iter().map(|exchange| format!("{prefix}{exchange}")).collect();
+        for exchange in &exchanges {
+            let options = ExchangeDeclareOptions::default();
+            let name = exchange.as_str().into();
+            channel.exchange_declare(name, ExchangeKind::Topic, options, FieldTable::default()).await?;
+        }
+        Ok(Self { url: url.clone(), prefix, exchanges, channel, connection })
+    }
+
+    pub(super) fn transport(&self) -> anyhow::Result<Box<dyn Transport>> {
+        Ok(osnl_transport::transport(&self.url)?)
+    }
+
+    pub(super) fn name(&self, plain: &str) -> String {
+        format!("{}{plain}", self.prefix)
+    }
+
+    pub(super) fn location(&self) -> String {
+        self.transport().map(|transport| transport.location()).unwrap_or_default()
+    }
+
+    /// Publishes as oslo.messaging does, and waits until the broker has it.
+    pub(super) async fn publish(&self, message: &Message) -> anyhow::Result<()> {
+        let properties = BasicProperties::default()
+            .with_content_type("application/json".into())
+            .with_content_encoding("utf-8".into())
+            .with_delivery_mode(2)
+            .with_priority(0);
+        let published = async {
+            let (exchange, key) = (message.exchange.as_str().into(), message.routing_key.as_str().into());
+            let options = BasicPublishOptions::default();
+            self.channel
+                .basic_publish(exchange, key, options, message.body.as_bytes(), properties)
+                .await?
+                .await
+        };
+        let confirmation = tokio::time::timeout(PATIENCE, published).await.context("no answer in time")??;
+        if confirmation.is_nack() {
+            bail!("it was refused");
+        }
+        Ok(())
+    }
+
+    /// Deletes the queues and the exchanges; gives how many messages were still in the queues.
+    pub(super) async fn close(self, queues: &[String]) -> anyhow::Result<u64> {
+        let deleted = async {
+            let mut waiting = 0;
+            for queue in queues {
+                let name = queue.as_str().into();
+                waiting += self.channel.queue_delete(name, QueueDeleteOptions::default()).await?;
+            }
+            for exchange in &self.exchanges {
+                let name = exchange.as_str().into();
+                self.channel.exchange_delete(name, ExchangeDeleteOptions::default()).await?;
+            }
+            // All is done; a connection that cannot be closed goes with the process.
+            let _ = self.connection.close(200, "the demo is over".into()).await;
+            Ok::<u32, lapin::Error>(waiting)
+        };
+        let waiting = tokio::time::timeout(PATIENCE, deleted).await.context("no answer in time")??;
+        Ok(waiting.into())
+    }
+}
+
+async fn connect(url: &TransportUrl) -> anyhow::Result<Connection> {
+    let mut last = anyhow!("it names no host");
+    for host in url.hosts() {
+        let (username, password) = host.credentials();
+        let uri = AMQPUri {
+            scheme: AMQPScheme::AMQP,
+            authority: AMQPAuthority {
+                userinfo: AMQPUserInfo { username: username.to_owned(), password: password.to_owned() },
+                host: host.hostname.clone(),
+                port: host.port_or(DEFAULT_PORT),
+            },
+            vhost: url.virtual_host().to_owned(),
+            query: AMQPQueryString::default(),
+        };
+        let properties = ConnectionProperties::default()
+            .with_connection_name(format!("osnl-demo:{}", std::process::id()).into());
+        let address = format!("{}:{}", host.hostname, host.port_or(DEFAULT_PORT));
+        last = match tokio::time::timeout(PATIENCE, Connection::connect_uri(uri, properties)).await {
+            Ok(Ok(connection)) => return Ok(connection),
+            Ok(Err(error)) => anyhow!("cannot connect to the broker at {address}: {error}"),
+            Err(_) => anyhow!("no answer from the broker at {address} within {} s", PATIENCE.as_secs()),
+        };
+    }
+    Err(last)
+}

@@ -1,0 +1,348 @@
+//! A small cloud's life: servers and ports come and go, and much happens that K2HR3 need not know.
+//!
+//! The cloud is a deck of little scenes, shuffled by a seed: the same seed gives the same events for ever. Two
+//! or three scenes play at once, so their events mix as they do on a real broker. A server tells of its end in
+//! one of nova's two formats, as its compute node was set up; a booting server registers itself with K2HR3,
+//! which is what K2HR3's user data script does in it.
+//!
+//! | scene | events |
+//! | --- | --- |
+//! | a server boots | `port.create.end`, a change of state, `instance.create.end` or the legacy one |
+//! | a second port | `port.create.end` |
+//! | a server goes | its ports' `port.delete.start` and `.end` (versioned only), then its own end |
+//! | background | logins, images, volumes, states, bills, reboots; a port that belongs to no server |
+//! | mishap | a server that could not be made; a body that cannot be read |
+
+use std::collections::VecDeque;
+
+use fastrand::Rng;
+
+use super::recording::{Message, Names, Recording};
+
+/// How many servers there are when the demo begins.
+const AT_FIRST: usize = 4;
+/// Scenes that play at once.
+const AT_ONCE: usize = 3;
+/// More servers are not booted, fewer are not deleted.
+const MOST: usize = 7;
+const FEWEST: usize = 3;
+const KINDS: [&str; 4] = ["web", "db", "api", "worker"];
+
+/// See the [module](self).
+pub(super) struct Cloud {
+    recording: Recording,
+    rng: Rng,
+    /// The servers that no scene is about.
+    idle: Vec<Server>,
+    scenes: Vec<Scene>,
+    /// Servers so far; also their numbers.
+    made: usize,
+    /// Ports so far; each has an address of its own.
+    ports: u32,
+    events: u64,
+}
+
+/// A server as nova and K2HR3 know it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Server {
+    pub(super) name: String,
+    /// Its id; K2HR3 calls it `cuk`.
+    pub(super) cuk: String,
+    ports: Vec<Port>,
+    /// Whether its compute node speaks nova's legacy format.
+    legacy: bool,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Port {
+    id: String,
+    address: String,
+    mac: String,
+}
+
+/// What an event means to the roles of K2HR3.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Effect {
+    None,
+    /// The server has registered itself, now with these addresses too.
+    Registers {
+        server: String,
+        cuk: String,
+        addresses: Vec<String>,
+    },
+    /// These addresses must be gone when everything has ended.
+    Forgets {
+        cuk: String,
+        addresses: Vec<String>,
+    },
+}
+
+/// Something that takes some events.
+struct Scene {
+    steps: VecDeque<(&'static str, Names, Effect)>,
+    /// Who is idle again afterwards.
+    then: Option<Server>,
+}
+
+impl Cloud {
+    /// A cloud with a few servers.
+    pub(super) fn new(seed: u64, recording: Recording) -> Self {
+        let rng = Rng::with_seed(seed);
+        let mut cloud =
+            Self { recording, rng, idle: Vec::new(), scenes: Vec::new(), made: 0, ports: 0, events: 0 };
+        for _ in 0..AT_FIRST {
+            let mut server = cloud.server();
+            // Each format and a second port from the beginning, whatever the seed.
+            server.legacy = cloud.made.is_multiple_of(2);
+            if cloud.made == 1 {
+                let port = cloud.port();
+                server.ports.push(port);
+            }
+            cloud.idle.push(server);
+        }
+        cloud
+    }
+
+    /// The servers that no scene is about; before the first event, all.
+    pub(super) fn servers(&self) -> &[Server] {
+        &self.idle
+    }
+
+    /// The exchanges that the services publish to.
+    pub(super) fn exchanges(&self) -> Vec<&str> {
+        self.recording.exchanges()
+    }
+
+    /// The next event.
+    ///
+    /// # Errors
+    /// The recording lacks something; a test sees to it that it does not.
+    pub(super) fn next(&mut self) -> anyhow::Result<(Message, Effect)> {
+        loop {
+            // One always; more as it comes.
+            if self.scenes.is_empty() || self.scenes.len() < AT_ONCE && self.rng.u8(..3) == 0 {
+                let scene = self.scene();
+                self.scenes.push(scene);
+            }
+            let which = self.rng.usize(..self.scenes.len());
+            if let Some((template, mut names, effect)) = self.scenes[which].steps.pop_front() {
+                self.events += 1;
+                names.insert("message", uuid(&mut self.rng));
+                names.insert("unique", uuid(&mut self.rng).replace('-', ""));
+                return Ok((self.recording.fill(template, &names)?, effect));
+            }
+            let over = self.scenes.swap_remove(which);
+            self.idle.extend(over.then);
+        }
+    }
+
+    fn scene(&mut self) -> Scene {
+        let servers = self.idle.len() + self.scenes.iter().filter(|scene| scene.then.is_some()).count();
+        match self.rng.u8(..20) {
+            0..5 if servers > FEWEST => self.goes(),
+            5..9 if servers < MOST => self.boots(),
+            9..11 => self.second_port(),
+            11 => Scene::of("free-port-deleted", self.port().names()),
+            // Not before the rest has been seen.
+            12 if self.events > 8 && self.rng.bool() => Scene::of("unreadable", Names::new()),
+            13 => Scene::of("server-failed", Names::new()),
+            14 | 15 => self.about_a_server(),
+            _ => self.elsewhere(),
+        }
+    }
+
+    fn boots(&mut self) -> Scene {
+        let server = self.server();
+        let mut steps = VecDeque::from([
+            ("port-created", server.names(0), Effect::None),
+            ("server-updated", server.names(0), Effect::None),
+        ]);
+        let running = if server.legacy { "server-created-legacy" } else { "server-created" };
+        steps.push_back((running, server.names(0), server.registers()));
+        Scene { steps, then: Some(server) }
+    }
+
+    fn goes(&mut self) -> Scene {
+        let Some(server) = self.take() else { return self.elsewhere() };
+        let mut steps = VecDeque::new();
+        if server.legacy {
+            steps.push_back(("server-updated", server.names(0), Effect::None));
+            steps.push_back(("server-deleted-legacy", server.names(0), server.forgets(&server.ports)));
+        } else {
+            for (number, port) in server.ports.iter().enumerate() {
+                steps.push_back(("port-goes", server.names(number), Effect::None));
+                let forgets = server.forgets(std::slice::from_ref(port));
+                steps.push_back(("port-deleted", server.names(number), forgets));
+            }
+            steps.push_back(("server-deleted", server.names(0), server.forgets(&server.ports)));
+        }
+        Scene { steps, then: None }
+    }
+
+    fn second_port(&mut self) -> Scene {
+        let Some(mut server) = self.take() else { return self.elsewhere() };
+        if server.ports.len() > 1 {
+            self.idle.push(server);
+            return self.elsewhere();
+        }
+        let port = self.port();
+        server.ports.push(port);
+        let steps = VecDeque::from([("port-created", server.names(1), server.registers())]);
+        Scene { steps, then: Some(server) }
+    }
+
+    fn about_a_server(&mut self) -> Scene {
+        let Some(server) = self.take() else { return self.elsewhere() };
+        let event =
+            ["port-updated", "server-updated", "server-exists", "server-rebooted"][self.rng.usize(..4)];
+        Scene { steps: VecDeque::from([(event, server.names(0), Effect::None)]), then: Some(server) }
+    }
+
+    /// What happens at services whose notifications nobody here listens to.
+    fn elsewhere(&mut self) -> Scene {
+        const EVENTS: [&str; 8] = [
+            "login",
+            "login",
+            "login-failed",
+            "user-deleted",
+            "image-uploaded",
+            "image-deleted",
+            "volume-created",
+            "volume-deleted",
+        ];
+        Scene::of(EVENTS[self.rng.usize(..EVENTS.len())], Names::new())
+    }
+
+    fn take(&mut self) -> Option<Server> {
+        (!self.idle.is_empty()).then(|| self.idle.swap_remove(self.rng.usize(..self.idle.len())))
+    }
+
+    fn server(&mut self) -> Server {
+        self.made += 1;
+        let name = format!("{}-{}", KINDS[self.rng.usize(..KINDS.len())], self.made);
+        let cuk = uuid(&mut self.rng);
+        Server { name, cuk, ports: vec![self.port()], legacy: self.rng.bool() }
+    }
+
+    fn port(&mut self) -> Port {
+        self.ports += 1;
+        let [_, third, second, last] = self.ports.saturating_add(10).to_be_bytes();
+        Port {
+            id: uuid(&mut self.rng),
+            address: format!("10.{third}.{second}.{last}"),
+            mac: format!("fa:16:3e:{third:02x}:{second:02x}:{last:02x}"),
+        }
+    }
+}
+
+impl Server {
+    /// Where it can be reached.
+    pub(super) fn addresses(&self) -> Vec<String> {
+        self.ports.iter().map(|port| port.address.clone()).collect()
+    }
+
+    fn names(&self, port: usize) -> Names {
+        let mut names = self.ports.get(port).map(Port::names).unwrap_or_default();
+        names.insert("server", self.name.clone());
+        names.insert("cuk", self.cuk.clone());
+        names
+    }
+
+    fn registers(&self) -> Effect {
+        Effect::Registers { server: self.name.clone(), cuk: self.cuk.clone(), addresses: self.addresses() }
+    }
+
+    fn forgets(&self, ports: &[Port]) -> Effect {
+        let addresses = ports.iter().map(|port| port.address.clone()).collect();
+        Effect::Forgets { cuk: self.cuk.clone(), addresses }
+    }
+}
+
+impl Port {
+    fn names(&self) -> Names {
+        Names::from([
+            ("port", self.id.clone()),
+            ("address", self.address.clone()),
+            ("address6", format!("2001:db8::{}", self.address.replace('.', ":"))),
+            ("mac", self.mac.clone()),
+        ])
+    }
+}
+
+impl Scene {
+    /// A scene of one event that is about nobody's roles.
+    fn of(event: &'static str, names: Names) -> Self {
+        Self { steps: VecDeque::from([(event, names, Effect::None)]), then: None }
+    }
+}
+
+fn uuid(rng: &mut Rng) -> String {
+    let (a, b) = (rng.u64(..), rng.u64(..));
+    format!(
+        "{:08x}-{:04x}-4{:03x}-{:04x}-{:012x}",
+        a >> 32,
+        (a >> 16) & 0xffff,
+        a & 0xfff,
+        0x8000 | (b >> 48) & 0x3fff,
+        b & 0xffff_ffff_ffff
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use osnl_model::{Notification, read_head};
+
+    use super::*;
+
+    fn life(seed: u64, events: usize) -> Vec<(Message, Effect)> {
+        let mut cloud = Cloud::new(seed, Recording::built_in().unwrap());
+        (0..events).map(|_| cloud.next().unwrap()).collect()
+    }
+
+    #[test]
+    fn a_seed_gives_the_same_life_for_ever_and_another_seed_another() {
+        assert_eq!(life(7, 300), life(7, 300));
+        assert_ne!(life(7, 300), life(8, 300));
+        assert_eq!(life(7, 100), life(7, 300)[..100]);
+    }
+
+    #[test]
+    fn most_events_are_nobody_s_business_and_every_kind_comes() {
+        for seed in 0..20 {
+            let life = life(seed, 400);
+            let forgets = life.iter().filter(|(_, effect)| matches!(effect, Effect::Forgets { .. })).count();
+            assert!((40..130).contains(&forgets), "seed {seed}: {forgets}");
+            let unreadable = life.iter().filter(|(message, _)| read_head(message.body.as_bytes()).is_err());
+            assert!((1..40).contains(&unreadable.count()), "seed {seed}");
+            for event in [
+                "\"port.delete.end",
+                "\"instance.delete.end",
+                "\"compute.instance.delete.end",
+                "identity.authenticate",
+            ] {
+                let event = event.replace('"', "\\\"");
+                assert!(
+                    life.iter().any(|(message, _)| message.body.contains(&event)),
+                    "seed {seed}: {event}"
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn each_message_is_one_of_its_own_about_its_server() {
+        let mut ids = std::collections::BTreeSet::new();
+        for (message, effect) in life(3, 400) {
+            let Ok(notification) = Notification::decode(message.body.as_bytes()) else { continue };
+            assert!(ids.insert(notification.message_id), "twice: {}", message.body);
+            if let Effect::Registers { cuk, addresses, .. } = &effect {
+                assert!(message.body.contains(cuk), "{}", message.body);
+                assert!(message.body.contains(addresses.last().unwrap()), "{}", message.body);
+            }
+            if let Effect::Forgets { cuk, .. } = &effect {
+                assert!(message.body.contains(cuk), "{}", message.body);
+            }
+            assert!(!message.note.contains('{'), "{}", message.note);
+        }
+    }
+}

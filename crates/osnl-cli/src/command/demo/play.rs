@@ -1,0 +1,94 @@
+//! Event after event to the broker: at a rate, or each when the one before was looked at.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use tokio::time::{Instant, sleep_until, timeout};
+
+use super::broker::Broker;
+use super::cloud::{Cloud, Effect};
+use super::parts::Routes;
+use super::stand_in::StandIn;
+use super::story::Story;
+use super::voice::Tone;
+
+/// A message that gets no verdict within this time, because its target is held, stops the next no longer.
+const PATIENCE: Duration = Duration::from_secs(5);
+/// In step, this many events come after a message that waits for another attempt; then its turn is waited for.
+/// They take some milliseconds, far less than its pause, so every run tells the same.
+const AHEAD: usize = 4;
+
+/// How fast the events come.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) enum Pace {
+    /// Each when the one before was looked at.
+    InStep,
+    /// So many a second, whatever becomes of them.
+    PerSecond(f64),
+}
+
+/// What plays, and before whom.
+pub(super) struct Play<'a> {
+    pub(super) cloud: Cloud,
+    pub(super) broker: &'a Broker,
+    pub(super) routes: &'a Routes,
+    pub(super) k2hr3: &'a StandIn,
+    pub(super) story: &'a Story,
+    /// The addresses that K2HR3 must have at the end, by `cuk`.
+    pub(super) expected: BTreeMap<String, Vec<String>>,
+}
+
+impl Play<'_> {
+    /// Publishes so many events.
+    ///
+    /// # Errors
+    /// The broker does not take one.
+    pub(super) async fn publish(&mut self, events: u32, pace: Pace) -> anyhow::Result<()> {
+        let begin = Instant::now();
+        for event in 0..events {
+            match pace {
+                Pace::InStep => {}
+                Pace::PerSecond(rate) => {
+                    sleep_until(begin + Duration::from_secs_f64(f64::from(event) / rate)).await;
+                }
+            }
+            let (mut message, effect) = self.cloud.next()?;
+            message.exchange = self.broker.name(&message.exchange);
+            let number = self.story.publish(&message, self.routes.listener(&message));
+            self.take_effect(effect);
+            self.broker.publish(&message).await?;
+            match pace {
+                Pace::InStep => self.in_step(number).await,
+                Pace::PerSecond(_) => {}
+            }
+        }
+        Ok(())
+    }
+
+    async fn in_step(&self, number: usize) {
+        if timeout(PATIENCE, self.story.looked_at(number)).await.is_err() {
+            self.story.line(Some(number), "waits", Tone::Dim, "the next one does not");
+        }
+        if self.story.oldest_unsettled().is_some_and(|oldest| oldest + AHEAD <= number) {
+            self.story.all_settled().await;
+        }
+    }
+
+    fn take_effect(&mut self, effect: Effect) {
+        match effect {
+            Effect::None => {}
+            Effect::Registers { server, cuk, addresses } => {
+                self.k2hr3.register(&cuk, &server, &addresses);
+                self.expected.insert(cuk, addresses);
+            }
+            Effect::Forgets { cuk, addresses } => {
+                if let Some(known) = self.expected.get_mut(&cuk) {
+                    known.retain(|address| !addresses.contains(address));
+                    if known.is_empty() {
+                        self.expected.remove(&cuk);
+                    }
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,118 @@
+//! How the story is told: lines for people, lines for programs, or a screen that moves.
+//!
+//! | voice | when | what |
+//! | --- | --- | --- |
+//! | plain | stdout is no terminal, or one that cannot be drawn on | a line for each thing that happens |
+//! | JSON | `--format json` | the same, an object a line: `at` (seconds), `message` (its number), `what`, `text`; the last line is `{"summary": {…}}` |
+//! | board | stdout is a terminal | nothing is printed: the [`Board`] is kept for `screen.rs` |
+
+use std::io::Write as _;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Instant;
+
+use serde_json::json;
+
+use super::board::Board;
+use super::summary::Summary;
+
+/// How a text is coloured on a terminal.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Tone {
+    Plain,
+    Dim,
+    Good,
+    Bad,
+    Strong,
+}
+
+/// Something that happened.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Line<'a> {
+    /// The message it is about, if it is about one.
+    pub(super) number: Option<usize>,
+    /// What happened, in a word or two.
+    pub(super) label: &'a str,
+    pub(super) tone: Tone,
+    pub(super) text: &'a str,
+    /// Of a message that is published: its event type.
+    pub(super) event_type: Option<&'a str>,
+}
+
+/// See the [module](self).
+pub(super) enum Voice {
+    Plain { colour: bool },
+    Json { since: Instant },
+    Board(Arc<Mutex<Board>>),
+}
+
+impl Tone {
+    /// The text as a terminal shows it in this tone.
+    pub(super) fn paint(self, text: &str) -> String {
+        match self {
+            Self::Plain => text.to_owned(),
+            Self::Dim => format!("\x1b[2m{text}\x1b[0m"),
+            Self::Good => format!("\x1b[32m{text}\x1b[0m"),
+            Self::Bad => format!("\x1b[31m{text}\x1b[0m"),
+            Self::Strong => format!("\x1b[1m{text}\x1b[0m"),
+        }
+    }
+}
+
+impl Voice {
+    pub(super) fn line(&self, line: &Line<'_>) {
+        let text = line.text.replace(['\r', '\n'], " ");
+        match self {
+            Self::Plain { .. } => {
+                let number = line.number.map(|number| format!("#{number}")).unwrap_or_default();
+                self.print(line.tone, &format!("{number:>4}  {:<11}{text}", line.label));
+            }
+            Self::Json { since } => {
+                let at = (since.elapsed().as_secs_f64() * 1000.0).round() / 1000.0;
+                let mut object = json!({"at": at, "what": line.label, "text": text});
+                if let Some(number) = line.number {
+                    object["message"] = number.into();
+                }
+                write(&object.to_string());
+            }
+            Self::Board(board) => board.lock().unwrap_or_else(PoisonError::into_inner).line(line),
+        }
+    }
+
+    /// What follows, in a few words. Programs need no headings.
+    pub(super) fn heading(&self, text: &str) {
+        self.print(Tone::Plain, "");
+        self.print(Tone::Strong, text);
+    }
+
+    /// Prose.
+    pub(super) fn text(&self, text: &str) {
+        self.print(Tone::Plain, text);
+    }
+
+    /// The end.
+    pub(super) fn summary(&self, summary: &Summary) {
+        match self {
+            Self::Plain { .. } => {
+                self.heading("Summary");
+                summary.lines().iter().for_each(|line| self.text(line));
+                let (tone, text) = summary.verdict();
+                self.print(tone, text);
+            }
+            Self::Json { .. } => write(&json!({"summary": summary.json()}).to_string()),
+            Self::Board(_) => {}
+        }
+    }
+
+    fn print(&self, tone: Tone, text: &str) {
+        match self {
+            Self::Plain { colour: true } => write(&tone.paint(text)),
+            Self::Plain { colour: false } => write(text),
+            Self::Json { .. } | Self::Board(_) => {}
+        }
+    }
+}
+
+fn write(line: &str) {
+    // A reader that has gone, such as `head`, does not end the demo.
+    let _ = writeln!(std::io::stdout(), "{line}");
+}
