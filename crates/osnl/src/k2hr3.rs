@@ -12,8 +12,11 @@
 
 mod conf;
 mod meaning;
+mod shown;
+
+pub use shown::NotNative;
 
 pub use conf::{
-    ApiUrl, ApiUrlError, ApiUrlPart, Conf, ConfError, Executor, K2hr3Options, Level, Loaded, LogFile,
-    NotificationOptions, Scheme,
+    ApiUrl, ApiUrlError, ApiUrlPart, Conf, ConfError, Executor, HiddenInputs, K2hr3Options, Level, Loaded,
+    LogFile, NotificationOptions, Scheme,
 };

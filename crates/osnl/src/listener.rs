@@ -147,12 +147,17 @@ impl Listener {
                 return Err(error);
             }
             let pause = backoff.after(&error);
-            tracing::warn!(
-                listener.name = &*self.config.name,
-                attempt,
-                "{error}; trying again in {:.1} s",
-                pause.as_secs_f64()
-            );
+            // An exchange may be waited for over days, a look a second.
+            let missing = matches!(error, TransportError::NoExchange { .. });
+            if !missing || attempt == 1 {
+                tracing::warn!(
+                    listener.name = &*self.config.name,
+                    attempt,
+                    "{error}; trying again in {:.1} s{}",
+                    pause.as_secs_f64(),
+                    if missing { " and about each second from then on" } else { "" }
+                );
+            }
             tokio::select! {
                 biased;
                 () = shutdown.drain.cancelled() => return Ok(None),
@@ -185,7 +190,15 @@ impl Listener {
         for remark in &found.remarks {
             tracing::info!(listener.name = listener, "{remark}");
         }
-        if found.other_consumers > 0 {
+        if found.other_consumers > 0 && self.config.options.queue.single_active_consumer {
+            tracing::info!(
+                listener.name = listener,
+                queue.name = queues,
+                "{} other consumer(s) on this queue: of a queue made by osnl one gets the messages, the others wait \
+                 to take its place",
+                found.other_consumers
+            );
+        } else if found.other_consumers > 0 {
             tracing::warn!(
                 listener.name = listener,
                 queue.name = queues,

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use anyhow::Context as _;
 use osnl::config::Warning;
-use osnl::k2hr3::{Conf, Level, LogFile};
+use osnl::k2hr3::{Conf, HiddenInputs, Level, LogFile};
 use osnl::metrics::Counters;
 use osnl_transport::{Transport, transport};
 use tracing::level_filters::LevelFilter;
@@ -45,7 +45,9 @@ pub(crate) fn run(args: &K2hr3OsnlArgs) -> Exit {
 
 fn start(args: &K2hr3OsnlArgs) -> anyhow::Result<Exit> {
     let path = args.config_file.clone().unwrap_or_else(default_path);
-    let loaded = Conf::from_path(&path)?;
+    let inputs =
+        HiddenInputs::of(&args.program, std::env::home_dir().as_deref(), std::env::vars_os().collect());
+    let loaded = Conf::load(&path, &inputs)?;
     start_logging(args, &loaded.conf)?;
     loaded.warnings.iter().for_each(warn);
     warn_of_what_comes_later(&loaded.conf);
@@ -53,7 +55,11 @@ fn start(args: &K2hr3OsnlArgs) -> anyhow::Result<Exit> {
     let url = &loaded.conf.oslo_messaging_notifications.transport_url;
     let transport: Arc<dyn Transport> = transport(url)?.into();
     let counters = Arc::new(Counters::default());
-    tracing::info!("Starting with {}: {}", path.display(), transport.location());
+    let file = path.display().to_string();
+    let mut sources = loaded.inputs();
+    sources.retain(|source| *source != file);
+    sources.insert(0, file);
+    tracing::info!("Starting with {}: {}", sources.join(", "), transport.location());
     let daemon = loaded
         .conf
         .daemon(transport, &counters)
@@ -79,7 +85,7 @@ fn start_logging(args: &K2hr3OsnlArgs, conf: &Conf) -> anyhow::Result<()> {
     })
 }
 
-fn filter(level: Level) -> LevelFilter {
+pub(super) fn filter(level: Level) -> LevelFilter {
     match level {
         Level::Debug => LevelFilter::DEBUG,
         Level::Info => LevelFilter::INFO,

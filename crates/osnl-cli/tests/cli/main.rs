@@ -1,3 +1,4 @@
 //! The binary as its users run it.
 
+mod config;
 mod demo;

@@ -5,6 +5,7 @@
 //! into parameters, [`target`](HostParameters::request_target) turns those into the request target;
 //! both are pure. K2HR3 answers 204 for whatever it has nothing to do for, so repeating is safe.
 
+mod no_addresses;
 mod parameters;
 
 use bytes::Bytes;
@@ -13,6 +14,7 @@ use hyper::header::{ACCEPT_ENCODING, HOST, USER_AGENT};
 use hyper::{Method, Request};
 use osnl_transport::BoxFuture;
 
+pub use self::no_addresses::{ForNoAddresses, NoAddresses};
 pub use self::parameters::{HostParameters, Unusable};
 use super::http::HttpClient;
 use super::{Action, ActionError, Done, ErrorClass, Event};

@@ -6,11 +6,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use osnl_model::{NotificationFilter, Priority, Target};
-use osnl_transport::{Declare, ListenOptions, Transport};
+use osnl_transport::{Declare, ListenOptions, QueueKind, Transport};
 
 use super::Conf;
 use crate::action::Action;
-use crate::action::k2hr3::K2hr3;
+use crate::action::k2hr3::{ForNoAddresses, K2hr3, NoAddresses};
 use crate::daemon::Daemon;
 use crate::delivery::{DeliveryLoop, DeliverySettings, RetryPolicy, WhenExhausted};
 use crate::endpoint::RuleEngine;
@@ -20,10 +20,10 @@ use crate::metrics::Counters;
 use crate::rule::Rule;
 
 /// The one name of the listener, the rule and the action.
-const NAME: &str = "k2hr3_osnl";
+pub(super) const NAME: &str = "k2hr3_osnl";
 
 /// Unsettled messages that the broker may hand us. k2hr3_osnl set no limit and could fill its memory.
-const PREFETCH: u16 = 200;
+pub(super) const PREFETCH: u16 = 200;
 
 /// Calls of K2HR3 under way at once, each for another instance. k2hr3_osnl had up to 64.
 const CONCURRENCY: usize = 16;
@@ -41,6 +41,7 @@ impl Conf {
                 pool: Some(options.pool.clone()),
                 prefetch: PREFETCH,
                 declare: Declare::Create,
+                queue: QueueKind::OSLO,
             },
             refused_access_is_fatal: true,
         }
@@ -106,7 +107,8 @@ impl Conf {
         counters: &Arc<Counters>,
         delivery: DeliverySettings,
     ) -> std::io::Result<Daemon> {
-        let action: Arc<dyn Action> = Arc::new(K2hr3::new(self.k2hr3.api_url.clone())?);
+        let action = K2hr3::new(self.k2hr3.api_url.clone())?;
+        let action: Arc<dyn Action> = Arc::new(ForNoAddresses::new(action, NoAddresses::All));
         let journal = Arc::new(MemoryJournal::new(MemoryLimits::for_prefetch(PREFETCH), counters.clone()));
         let engine = Arc::new(RuleEngine::new(vec![self.rule()], journal.clone(), counters.clone()));
         let listener = Listener::new(self.listener(), transport, engine, counters.clone());

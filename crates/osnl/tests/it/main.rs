@@ -4,5 +4,6 @@
 mod bodies;
 mod harness;
 mod memory;
+mod native;
 mod rabbit;
 mod vectors;
