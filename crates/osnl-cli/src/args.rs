@@ -13,6 +13,9 @@ use crate::command::demo::ScreenSize;
 pub(crate) enum Invocation {
     K2hr3Osnl(K2hr3OsnlArgs),
     Demo(DemoArgs),
+    Run(RunArgs),
+    Check(CheckArgs),
+    ConfigShow(ConfigShowArgs),
 }
 
 #[derive(Debug, Parser)]
@@ -36,6 +39,19 @@ enum Command {
     K2hr3Osnl(K2hr3OsnlArgs),
     /// Show the way of recorded notifications, all on this machine
     Demo(DemoArgs),
+    /// Run what a configuration says: listeners, rules, actions
+    Run(RunArgs),
+    /// Read, check and explain a configuration; contacts nobody
+    Check(CheckArgs),
+    /// Print configurations
+    #[command(subcommand)]
+    Config(ConfigCommand),
+}
+
+#[derive(Debug, Subcommand)]
+enum ConfigCommand {
+    /// Print what counts, with where each value came from, as a file that means the same
+    Show(ConfigShowArgs),
 }
 
 #[derive(Debug, Parser)]
@@ -69,6 +85,9 @@ pub(crate) struct K2hr3OsnlArgs {
     /// Print the version and exit
     #[arg(short = 'v')]
     pub(crate) version: bool,
+    /// The name it was called by, which names its folder `conf.d`.
+    #[arg(skip = "k2hr3-osnl")]
+    pub(crate) program: String,
 }
 
 /// A level on the command line.
@@ -80,6 +99,56 @@ pub(crate) enum LevelFlag {
     Error,
     /// Acts as warn.
     Critical,
+}
+
+/// Where a native configuration is read from.
+#[derive(Debug, Args)]
+pub(crate) struct SourceArgs {
+    /// Configuration file; several: later ones win [default: /etc/osnl/osnl.conf]
+    #[arg(short = 'c', long, value_name = "FILE")]
+    pub(crate) config_file: Vec<PathBuf>,
+    /// Folder whose *.conf are read by name after the files
+    #[arg(long, value_name = "DIR")]
+    pub(crate) config_dir: Vec<PathBuf>,
+}
+
+/// The flags of `osnl run`.
+#[derive(Debug, Args)]
+#[command(after_help = "Variables OS_<SECTION>__<OPTION> count above files, these flags above both.\n\n\
+                  Example:\n  osnl run --config-file /etc/osnl/osnl.conf")]
+pub(crate) struct RunArgs {
+    #[command(flatten)]
+    pub(crate) sources: SourceArgs,
+    /// Log everything, as debug = true does
+    #[arg(long)]
+    pub(crate) debug: bool,
+    /// Log file instead of stderr
+    #[arg(long, value_name = "FILE")]
+    pub(crate) log_file: Option<String>,
+}
+
+/// What `osnl check` looks at.
+#[derive(Debug, Args)]
+#[command(after_help = "Ends with 0, or with 78 if the configuration cannot be used.\n\n\
+                  Example:\n  osnl check --config-file /etc/osnl/osnl.conf")]
+pub(crate) struct CheckArgs {
+    #[command(flatten)]
+    pub(crate) sources: SourceArgs,
+    /// A k2hr3_osnl.conf instead, with the environment and ~/k2hr3-osnl.conf.d as k2hr3-osnl reads them
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["config_file", "config_dir"])]
+    pub(crate) k2hr3_osnl: Option<PathBuf>,
+}
+
+/// What `osnl config show` prints.
+#[derive(Debug, Args)]
+#[command(after_help = "Example, from k2hr3_osnl's form to osnl's:\n  \
+                  osnl config show --show-secrets --k2hr3-osnl /etc/k2hr3/k2hr3-osnl.conf > osnl.conf")]
+pub(crate) struct ConfigShowArgs {
+    #[command(flatten)]
+    pub(crate) of: CheckArgs,
+    /// Print passwords too; without it they are ***
+    #[arg(long)]
+    pub(crate) show_secrets: bool,
 }
 
 /// The flags of `osnl demo`.
@@ -135,12 +204,16 @@ fn secret(text: &str) -> Result<Secret, String> {
 pub(crate) fn parse(arguments: impl IntoIterator<Item = OsString>) -> Invocation {
     let arguments: Vec<OsString> = arguments.into_iter().collect();
     let called_as = arguments.first().map(Path::new).and_then(Path::file_stem).and_then(|name| name.to_str());
-    if matches!(called_as, Some("k2hr3_osnl" | "k2hr3-osnl")) {
-        return Invocation::K2hr3Osnl(K2hr3Osnl::parse_from(arguments).args);
+    if let Some(program @ ("k2hr3_osnl" | "k2hr3-osnl")) = called_as {
+        let program = program.to_owned();
+        return Invocation::K2hr3Osnl(K2hr3OsnlArgs { program, ..K2hr3Osnl::parse_from(arguments).args });
     }
     match Osnl::parse_from(arguments).command {
         Command::K2hr3Osnl(args) => Invocation::K2hr3Osnl(args),
         Command::Demo(args) => Invocation::Demo(args),
+        Command::Run(args) => Invocation::Run(args),
+        Command::Check(args) => Invocation::Check(args),
+        Command::Config(ConfigCommand::Show(args)) => Invocation::ConfigShow(args),
     }
 }
 
@@ -173,6 +246,7 @@ mod tests {
                 panic!("{form:?} is another command")
             };
             assert_eq!(args.config_file.as_deref(), Some(Path::new("F")), "{form:?}");
+            assert_eq!(args.program, if form[0] == "k2hr3_osnl" { form[0] } else { "k2hr3-osnl" });
         }
         let all = ["k2hr3-osnl", "-ddebug", "-l", "critical", "-f", "log", "-v"];
         let Invocation::K2hr3Osnl(args) = parse(all.map(OsString::from)) else { panic!("another command") };

@@ -1,4 +1,8 @@
 //! The subcommands, one a file.
 
+pub(crate) mod check;
+pub(crate) mod config;
 pub(crate) mod demo;
 pub(crate) mod k2hr3_osnl;
+pub(crate) mod run;
+mod sources;

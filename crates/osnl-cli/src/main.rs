@@ -12,6 +12,9 @@ fn main() -> ExitCode {
     match args::parse(std::env::args_os()) {
         args::Invocation::K2hr3Osnl(flags) => command::k2hr3_osnl::run(&flags),
         args::Invocation::Demo(flags) => command::demo::run(&flags),
+        args::Invocation::Run(flags) => command::run::run(&flags),
+        args::Invocation::Check(flags) => command::check::run(&flags),
+        args::Invocation::ConfigShow(flags) => command::config::show(&flags),
     }
     .into()
 }

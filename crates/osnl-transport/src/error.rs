@@ -46,6 +46,15 @@ pub enum TransportError {
         /// The broker's words.
         reason: String,
     },
+    /// The exchange is not there, and it is not ours to make ([`Declare::Passive`](crate::Declare::Passive)).
+    #[error(
+        "exchange \"{exchange}\" is not there yet; its service makes it when it first publishes, and what is \
+         published before we are bound to it stands only in the service's own queues"
+    )]
+    NoExchange {
+        /// Its name.
+        exchange: String,
+    },
     /// Exchange or queue could not be declared, bound or consumed.
     #[error("{what}: {reason}")]
     Refused {
@@ -81,6 +90,7 @@ impl TransportError {
             Self::Connect { .. }
             | Self::LoginRefused { .. }
             | Self::VirtualHostRefused { .. }
+            | Self::NoExchange { .. }
             | Self::Refused { .. }
             | Self::Lost { .. }
             | Self::Cancelled { .. } => true,
@@ -96,6 +106,8 @@ impl TransportError {
             Self::UnknownDriver { .. }
             | Self::Unsupported { .. }
             | Self::Connect { .. }
+            // Nobody refused anything: it comes when its service starts, and then every second counts.
+            | Self::NoExchange { .. }
             | Self::Lost { .. }
             | Self::Cancelled { .. } => false,
         }

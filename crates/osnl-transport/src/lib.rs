@@ -36,7 +36,7 @@ pub use memory::{MemoryBroker, MemoryTransport};
 pub use message::{Batch, Epoch, IncomingMessage, Properties};
 pub use rabbit::RabbitTransport;
 pub use settle::{Settlement, Stale, Window};
-pub use topology::{Binding, Declare, ListenOptions, Subscription};
+pub use topology::{Binding, Declare, ListenOptions, QueueKind, Subscription};
 
 /// A boxed future that can cross threads, written out where a trait is used as `dyn`.
 pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;

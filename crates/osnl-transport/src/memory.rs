@@ -176,10 +176,7 @@ impl MemoryTransport {
         for binding in &bindings {
             if !state.exchanges.contains(&binding.exchange) {
                 if options.declare == Declare::Passive {
-                    return Err(TransportError::Refused {
-                        what: format!("exchange \"{}\"", binding.exchange),
-                        reason: "not there".into(),
-                    });
+                    return Err(TransportError::NoExchange { exchange: binding.exchange.clone() });
                 }
                 state.exchanges.insert(binding.exchange.clone());
             }

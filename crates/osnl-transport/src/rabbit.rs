@@ -18,9 +18,10 @@ use lapin::{Connection, ConnectionProperties};
 use osnl_model::{Priority, Target, TransportHost, TransportUrl};
 
 use self::consumer::RabbitConsumer;
+use self::declare::DeclareError;
 use self::failure::{connect_failure, refused};
 use crate::message::Epoch;
-use crate::topology::{ListenOptions, Subscription, bindings};
+use crate::topology::{ListenOptions, QueueKind, Subscription, bindings};
 use crate::{BoxFuture, Consumer, Features, Transport, TransportError};
 
 /// How long one host may take to accept, log in and open the virtual host.
@@ -96,10 +97,11 @@ impl RabbitTransport {
     ) -> Result<RabbitConsumer, TransportError> {
         let bindings = bindings(to, options.pool.as_deref());
         let (connection, host) = self.connect().await?;
-        let durable = self.durable_queues.load(Ordering::Relaxed);
-        let declared = match declare::declare(&connection, &bindings, options, durable).await {
+        let forced = self.durable_queues.load(Ordering::Relaxed);
+        let queue = QueueKind { durable: options.queue.durable || forced, ..options.queue };
+        let declared = match declare::declare(&connection, &bindings, options.declare, queue).await {
             Ok(declared) => declared,
-            Err(error) if failure::refuses_transient_queues(&error) => {
+            Err(DeclareError::Failed(error)) if failure::refuses_transient_queues(&error) => {
                 self.durable_queues.store(true, Ordering::Relaxed);
                 return Err(refused("declare a transient queue", &error));
             }
@@ -115,7 +117,7 @@ impl RabbitTransport {
             durable: declared.durable,
             remarks: declared.remarks,
         };
-        if durable && subscription.created {
+        if forced && !options.queue.durable && subscription.created {
             subscription
                 .remarks
                 .push("the broker refuses transient shared queues: ours was declared durable".to_owned());

@@ -30,6 +30,25 @@ pub struct ListenOptions {
     pub prefetch: u16,
     /// What to do about an exchange that is not there.
     pub declare: Declare,
+    /// How our queue is made if it is not there. One that is there is used as it is.
+    pub queue: QueueKind,
+}
+
+/// What a queue of ours is made as: never exclusive, never deleted by itself, without expiry or limit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct QueueKind {
+    /// It outlives a restart of the broker.
+    pub durable: bool,
+    /// Of several consumers one gets the messages and the others wait to take its place, so that order
+    /// survives a second daemon on the same queue.
+    pub single_active_consumer: bool,
+}
+
+impl QueueKind {
+    /// As oslo.messaging makes it: gone with the broker's restart, shared by whoever consumes it.
+    pub const OSLO: Self = Self { durable: false, single_active_consumer: false };
+    /// As osnl makes its own.
+    pub const DURABLE: Self = Self { durable: true, single_active_consumer: true };
 }
 
 /// One binding of one queue.

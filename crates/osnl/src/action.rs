@@ -2,6 +2,7 @@
 //! attempt or a dead letter, is decided by the retry policy (see [`crate::delivery`]). Actions never
 //! sleep, never retry and never count; the delivery loop gives each attempt its deadline.
 
+pub mod dump;
 pub mod http;
 pub mod k2hr3;
 

@@ -1,30 +1,37 @@
 //! Reading configuration in the dialect of oslo.config, with a place for everything it says.
 //!
-//! Three steps, each pure (text in, values out; no file is opened here):
+//! Three steps, each pure (text in, values out):
 //!
 //! 1. [`Ini`] splits a file into sections and entries and keeps the line of each. It collects every
 //!    syntax error instead of stopping at the first.
 //! 2. [`Settings`] lays such files over the defaults of a [`Schema`]; the later layer wins and every
-//!    value knows its [`Origin`]. Names that the schema lacks become [`Warning`]s.
+//!    value knows its [`Origin`]. The [`Environment`] is one more layer, handed in as a value. Names that the schema lacks become [`Warning`]s.
 //! 3. [`Settings::read`] substitutes `$name` and gives a typed [`Value`], or a [`ValueError`] that says
 //!    what is allowed.
 //!
 //! What is wrong is said in one line, `FILE:LINE: [group] option: what is wrong; what is allowed; did
 //! you mean …`, and never repeats a secret: see [`Finding`].
 //!
+//! [`read_text`] and [`files_of`] are what opens files, for those who have paths.
+//!
 //! The corner cases are those of oslo.config 10.7.0, recorded in `fixtures/config/ini-differential.json`.
 
+mod environment;
 mod error;
 mod ini;
 mod settings;
+mod source;
 mod suggest;
+pub(crate) mod typed;
 mod value;
 
 #[cfg(test)]
 mod differential;
 
+pub use environment::{Environment, variable_name};
 pub use error::{ConfigError, ConfigErrors, Finding, Warning, shown};
 pub use ini::{Entry, Ini, Section};
 pub use settings::{Kind, OptionDef, Origin, Reading, Schema, Settings, UnappliedGroup};
+pub use source::{ReadError, files_of, read_text};
 pub use suggest::nearest;
 pub use value::{Value, ValueError, substitute};

@@ -17,11 +17,14 @@ mod conf;
 mod endpoint;
 mod listen;
 mod meaning;
+mod shown;
 mod wire_log;
 
+pub use shown::NotNative;
+
 pub use conf::{
-    ApiUrl, ApiUrlError, ApiUrlPart, Conf, ConfError, Executor, K2hr3Options, Level, Loaded, LogFile,
-    NotificationOptions, Scheme,
+    ApiUrl, ApiUrlError, ApiUrlPart, Conf, ConfError, Executor, HiddenInputs, K2hr3Options, Level, Loaded,
+    LogFile, NotificationOptions, Scheme,
 };
 pub use endpoint::{NotificationEndpoint, NotificationEndpointError, NotificationResult};
 pub use listen::{listen, listen_on};

@@ -202,7 +202,15 @@ impl Listener {
         for remark in &found.remarks {
             tracing::info!(listener.name = listener, "{remark}");
         }
-        if found.other_consumers > 0 {
+        if found.other_consumers > 0 && self.config.options.queue.single_active_consumer {
+            tracing::info!(
+                listener.name = listener,
+                queue.name = queues,
+                "{} other consumer(s) on this queue: of a queue made by osnl one gets the messages, the others wait \
+                 to take its place",
+                found.other_consumers
+            );
+        } else if found.other_consumers > 0 {
             tracing::warn!(
                 listener.name = listener,
                 queue.name = queues,

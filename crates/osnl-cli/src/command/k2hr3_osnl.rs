@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use osnl::config::Warning;
-use osnl::k2hr3::{Conf, Level, LogFile};
+use osnl::k2hr3::{Conf, HiddenInputs, Level, LogFile};
 use osnl::metrics::Counters;
 use osnl_transport::{Transport, TransportError, transport};
 use tracing::level_filters::LevelFilter;
@@ -43,7 +43,9 @@ pub(crate) fn run(args: &K2hr3OsnlArgs) -> Exit {
 
 fn start(args: &K2hr3OsnlArgs) -> anyhow::Result<Exit> {
     let path = args.config_file.clone().unwrap_or_else(default_path);
-    let loaded = Conf::from_path(&path)?;
+    let inputs =
+        HiddenInputs::of(&args.program, std::env::home_dir().as_deref(), std::env::vars_os().collect());
+    let loaded = Conf::load(&path, &inputs)?;
     start_logging(args, &loaded.conf)?;
     loaded.warnings.iter().for_each(warn);
 
@@ -53,12 +55,12 @@ fn start(args: &K2hr3OsnlArgs) -> anyhow::Result<Exit> {
     app::block_on(async {
         // Before anybody can read that we start: who does may stop us.
         let signals = Signals::catch();
-        tracing::info!(
-            "osnl {} with {}: {}",
-            env!("CARGO_PKG_VERSION"),
-            path.display(),
-            transport.location()
-        );
+        let file = path.display().to_string();
+        let mut sources = loaded.inputs();
+        sources.retain(|source| *source != file);
+        sources.insert(0, file);
+        let version = env!("CARGO_PKG_VERSION");
+        tracing::info!("osnl {version} with {}: {}", sources.join(", "), transport.location());
         let http = loaded.conf.http_options(std::env::vars_os());
         let daemon = loaded.conf.daemon(transport, &counters, &http)?;
         app::run(daemon, signals, &counters).await.map_err(|error| explained(error, &path))
@@ -94,7 +96,7 @@ fn start_logging(args: &K2hr3OsnlArgs, conf: &Conf) -> anyhow::Result<()> {
     })
 }
 
-fn filter(level: Level) -> LevelFilter {
+pub(super) fn filter(level: Level) -> LevelFilter {
     match level {
         Level::Debug => LevelFilter::DEBUG,
         Level::Info => LevelFilter::INFO,

@@ -1,18 +1,43 @@
-//! Exchanges, queues and bindings, declared as oslo.messaging declares them: a topic exchange and a
-//! queue, both transient (`durable=false`), not deleted by themselves, without arguments.
+//! Exchanges, queues and bindings. An exchange is declared as oslo.messaging declares it (topic, transient,
+//! not deleted by itself, without arguments) and only if we are told to; a queue as [`QueueKind`] says.
 //!
 //! Everything is looked at passively first. What is there is used as it is: an exchange is never
-//! declared again, and of a queue we only learn whether it is durable, by asking for a transient one
+//! declared again, and of a queue we only learn whether it is durable, by asking for ours
 //! and reading the refusal. oslo.messaging, in contrast, declares actively and ends over a mismatch.
 
 use std::collections::BTreeSet;
 
 use lapin::options::{ExchangeDeclareOptions, QueueBindOptions, QueueDeclareOptions};
-use lapin::types::FieldTable;
+use lapin::types::{AMQPValue, FieldTable};
 use lapin::{Channel, Connection, ExchangeKind, Queue};
 
 use super::failure::{Failure, NOT_FOUND, PRECONDITION_FAILED, reason, reply_code};
-use crate::topology::{Binding, Declare, ListenOptions};
+use crate::TransportError;
+use crate::topology::{Binding, Declare, QueueKind};
+
+/// Why a subscription could not be declared.
+#[derive(Debug)]
+pub(super) enum DeclareError {
+    /// The exchange is left to its service, and is not there.
+    NoExchange(String),
+    /// The broker refused an operation, or the connection ended.
+    Failed(Failure),
+}
+
+impl From<Failure> for DeclareError {
+    fn from(failure: Failure) -> Self {
+        Self::Failed(failure)
+    }
+}
+
+impl From<DeclareError> for TransportError {
+    fn from(error: DeclareError) -> Self {
+        match error {
+            DeclareError::NoExchange(exchange) => Self::NoExchange { exchange },
+            DeclareError::Failed(failure) => failure.into(),
+        }
+    }
+}
 
 /// What was found and made.
 #[derive(Debug, Default)]
@@ -27,18 +52,18 @@ pub(super) struct Declared {
 pub(super) async fn declare(
     connection: &Connection,
     bindings: &[Binding],
-    options: &ListenOptions,
-    durable_queues: bool,
-) -> Result<Declared, Failure> {
+    declare: Declare,
+    kind: QueueKind,
+) -> Result<Declared, DeclareError> {
     let mut declarer = Declarer { connection, channel: None };
     let mut declared = Declared::default();
     let exchanges: BTreeSet<&str> = bindings.iter().map(|b| b.exchange.as_str()).collect();
     for exchange in exchanges {
-        declarer.exchange(exchange, options.declare).await?;
+        declarer.exchange(exchange, declare).await?;
     }
     let queues: BTreeSet<&str> = bindings.iter().map(|b| b.queue.as_str()).collect();
     for queue in queues {
-        declarer.queue(queue, durable_queues, &mut declared).await?;
+        declarer.queue(queue, kind, &mut declared).await?;
     }
     for binding in bindings {
         declarer.bind(binding).await?;
@@ -54,41 +79,41 @@ struct Declarer<'a> {
 }
 
 impl Declarer<'_> {
-    async fn exchange(&mut self, name: &str, declare: Declare) -> Result<(), Failure> {
+    async fn exchange(&mut self, name: &str, declare: Declare) -> Result<(), DeclareError> {
         let what = format!("declare exchange \"{name}\"");
         let passive = ExchangeDeclareOptions { passive: true, ..Default::default() };
         match self.exchange_declare(name, passive, &what).await {
             Ok(()) => Ok(()),
             Err(failure) if reply_code(&failure.error) == Some(NOT_FOUND) => {
-                if declare == Declare::Passive {
-                    return Err(failure);
+                match declare {
+                    Declare::Passive => return Err(DeclareError::NoExchange(name.to_owned())),
+                    Declare::Create => {}
                 }
                 match self.exchange_declare(name, ExchangeDeclareOptions::default(), &what).await {
                     // Somebody was quicker, with other arguments: theirs is used.
                     Err(failure) if reply_code(&failure.error) == Some(PRECONDITION_FAILED) => Ok(()),
-                    other => other,
+                    other => Ok(other?),
                 }
             }
-            Err(failure) => Err(failure),
+            Err(failure) => Err(failure.into()),
         }
     }
 
-    async fn queue(&mut self, name: &str, durable: bool, declared: &mut Declared) -> Result<(), Failure> {
+    async fn queue(&mut self, name: &str, kind: QueueKind, declared: &mut Declared) -> Result<(), Failure> {
         let what = format!("declare queue \"{name}\"");
         let passive = QueueDeclareOptions { passive: true, ..Default::default() };
-        let ours = QueueDeclareOptions { durable, ..Default::default() };
-        let is_durable = match self.queue_declare(name, passive, &what).await {
+        let is_durable = match self.queue_declare(name, passive, FieldTable::default(), &what).await {
             Ok(queue) => {
                 declared.waiting += queue.message_count();
                 declared.other_consumers += queue.consumer_count();
-                match self.queue_declare(name, ours, &what).await {
-                    Ok(_) => Some(durable),
+                match self.make_queue(name, kind, &what).await {
+                    Ok(_) => Some(kind.durable),
                     Err(failure) if reply_code(&failure.error) == Some(PRECONDITION_FAILED) => {
                         let refusal = reason(&failure.error);
                         declared
                             .remarks
                             .push(format!("queue \"{name}\" exists with other arguments than ours and is used as it is ({refusal})"));
-                        durability_by_refusal(&refusal)
+                        durability_by_refusal(&refusal, kind.durable)
                     }
                     // A broker that forbids transient queues says so before it compares.
                     Err(failure) if super::failure::refuses_transient_queues(&failure) => {
@@ -99,9 +124,9 @@ impl Declarer<'_> {
                 }
             }
             Err(failure) if reply_code(&failure.error) == Some(NOT_FOUND) => {
-                self.queue_declare(name, ours, &what).await?;
+                self.make_queue(name, kind, &what).await?;
                 declared.created = true;
-                Some(durable)
+                Some(kind.durable)
             }
             Err(failure) => return Err(failure),
         };
@@ -110,6 +135,15 @@ impl Declarer<'_> {
             (_, other) => other,
         };
         Ok(())
+    }
+
+    async fn make_queue(&mut self, name: &str, kind: QueueKind, what: &str) -> Result<Queue, Failure> {
+        let options = QueueDeclareOptions { durable: kind.durable, ..Default::default() };
+        let mut arguments = FieldTable::default();
+        if kind.single_active_consumer {
+            arguments.insert("x-single-active-consumer".into(), AMQPValue::Boolean(true));
+        }
+        self.queue_declare(name, options, arguments, what).await
     }
 
     async fn bind(&mut self, binding: &Binding) -> Result<(), Failure> {
@@ -148,11 +182,12 @@ impl Declarer<'_> {
         &mut self,
         name: &str,
         options: QueueDeclareOptions,
+        arguments: FieldTable,
         what: &str,
     ) -> Result<Queue, Failure> {
         let channel = self.channel().await?;
         channel
-            .queue_declare(name.into(), options, FieldTable::default())
+            .queue_declare(name.into(), options, arguments)
             .await
             .map_err(|error| self.closed_by(what, error))
     }
@@ -184,7 +219,12 @@ impl Declarer<'_> {
 }
 
 /// `inequivalent arg 'durable' for queue 'q' in vhost '/': received 'false' but current is 'true'`
-fn durability_by_refusal(refusal: &str) -> Option<bool> {
+///
+/// Arguments (`x-…`) are compared after durability, so one that differs means that `ours` was the same.
+fn durability_by_refusal(refusal: &str, ours: bool) -> Option<bool> {
+    if refusal.contains("arg 'x-") {
+        return Some(ours);
+    }
     if !refusal.contains("arg 'durable'") {
         return None;
     }
@@ -210,9 +250,13 @@ mod tests {
                 "406 PRECONDITION_FAILED - inequivalent arg 'auto_delete' for queue 'q' in vhost '/': received 'false' but current is 'true'",
                 None,
             ),
+            (
+                "406 PRECONDITION_FAILED - inequivalent arg 'x-single-active-consumer' for queue 'q' in vhost '/': received 'true' but current is none",
+                Some(true),
+            ),
             ("405 RESOURCE_LOCKED - cannot obtain exclusive access", None),
         ] {
-            assert_eq!(durability_by_refusal(text), expected, "{text}");
+            assert_eq!(durability_by_refusal(text, true), expected, "{text}");
         }
     }
 }

@@ -5,6 +5,7 @@
 //! into parameters, [`target`](HostParameters::request_target) turns those into the request target;
 //! both are pure. K2HR3 answers 204 for whatever it has nothing to do for, so repeating is safe.
 
+mod no_addresses;
 mod parameters;
 
 use std::fmt;
@@ -17,6 +18,7 @@ use hyper::{Method, Request};
 use osnl_transport::BoxFuture;
 use serde_json::Value;
 
+pub use self::no_addresses::{ForNoAddresses, NoAddresses};
 pub use self::parameters::{HostParameters, Unusable};
 use super::http::{HttpClient, HttpError, HttpOptions};
 use super::{Action, ActionError, Done, ErrorClass, Event};

@@ -2,14 +2,17 @@
 
 use std::fmt;
 
+use super::settings::Origin;
+
 /// One thing to say about a configuration.
 ///
-/// Displayed as `FILE:LINE: [group] option: problem; allowed; did you mean suggestion`, leaving out the
+/// Displayed as `FILE:LINE: [group] option: problem; allowed; did you mean suggestion`, with
+/// `environment NAME` in place of file and line for a value from there, leaving out the
 /// parts that are not known. No part repeats a secret: whoever makes one passes values through
 /// [`shown`] and leaves those of secret options out.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Finding {
-    /// The file as it was named to us.
+    /// The file as it was named to us; `environment NAME` for a variable.
     pub file: String,
     /// The line, counted from 1; `None` when no line is at fault (an option that is not set).
     pub line: Option<u32>,
@@ -37,6 +40,28 @@ impl Finding {
             allowed: None,
             suggestion: None,
         }
+    }
+
+    /// A finding about a file, or another source, as a whole.
+    pub fn of(source: &str, problem: impl Into<String>) -> Self {
+        Self { line: None, ..Self::at(source, 0, problem) }
+    }
+
+    /// The same finding at the place that a value comes from; a default stays where it was.
+    #[must_use]
+    pub fn from_origin(mut self, origin: &Origin) -> Self {
+        match origin {
+            Origin::Default => {}
+            Origin::File { path, line } => {
+                self.file.clone_from(path);
+                self.line = Some(*line);
+            }
+            Origin::Environment { .. } | Origin::CommandLine { .. } => {
+                self.file = origin.to_string();
+                self.line = None;
+            }
+        }
+        self
     }
 
     /// The same, with what would be right.

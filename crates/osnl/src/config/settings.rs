@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use super::environment::{Environment, variable_name};
 use super::error::{Finding, Warning};
 use super::ini::{Ini, Section};
 use super::suggest::nearest;
@@ -68,6 +69,28 @@ pub enum Origin {
         /// The line of the key, counted from 1.
         line: u32,
     },
+    /// A variable of the environment.
+    Environment {
+        /// Its name, `OS_<GROUP>__<OPTION>`.
+        variable: String,
+    },
+    /// An argument of the command line.
+    CommandLine {
+        /// The flag, such as `--debug`.
+        flag: &'static str,
+    },
+}
+
+impl fmt::Display for Origin {
+    /// `FILE:LINE`, `environment NAME`, `command line --FLAG` or `default`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Default => f.write_str("default"),
+            Self::File { path, line } => write!(f, "{path}:{line}"),
+            Self::Environment { variable } => write!(f, "environment {variable}"),
+            Self::CommandLine { flag } => write!(f, "command line {flag}"),
+        }
+    }
 }
 
 /// What an option reads as. Its Debug form hides a secret value.
@@ -91,11 +114,19 @@ impl fmt::Debug for Reading {
     }
 }
 
-/// The values of a schema's options, layer over layer.
+/// The values of a schema's options, layer over layer. Its Debug form shows origins, no value.
+#[derive(Clone)]
 pub struct Settings {
     schema: &'static Schema,
     /// In the order they were set: the last one for an option counts.
     set: Vec<(&'static OptionDef, String, Origin)>,
+}
+
+impl fmt::Debug for Settings {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let origins = self.set.iter().map(|(option, _, origin)| ((option.group, option.name), origin));
+        f.debug_map().entries(origins).finish()
+    }
 }
 
 impl Settings {
@@ -138,6 +169,40 @@ impl Settings {
             }
         }
         warnings
+    }
+
+    /// Lays the environment over what is set so far, as oslo.config does: the value counts as it stands
+    /// there, quotes and blanks included, and an empty one is one. Variables that are spelt like an option of
+    /// one of the schema's groups and name none get a warning each.
+    pub fn apply_environment(&mut self, environment: &Environment) -> Vec<Warning> {
+        let mut warnings = Vec::new();
+        for (variable, text) in environment.iter() {
+            let Some((group, name)) = self.schema.spelt(variable) else { continue };
+            match self
+                .schema
+                .options
+                .iter()
+                .find(|option| variable_name(option.group, option.name) == variable)
+            {
+                Some(option) => {
+                    let origin = Origin::Environment { variable: variable.to_owned() };
+                    self.set.push((option, text.to_owned(), origin));
+                }
+                None => {
+                    let mut finding =
+                        Finding::of(&format!("environment {variable}"), "unknown option, ignored")
+                            .group(group);
+                    finding.suggestion = self.schema.suggestion(group, name);
+                    warnings.push(Warning(finding));
+                }
+            }
+        }
+        warnings
+    }
+
+    /// Where everything that was set came from, in the order it was set in.
+    pub(crate) fn origins(&self) -> impl Iterator<Item = &Origin> {
+        self.set.iter().map(|(_, _, origin)| origin)
     }
 
     /// Where the text of an option comes from.
@@ -220,6 +285,14 @@ impl Settings {
 impl Schema {
     fn find(&'static self, group: &str, name: &str) -> Option<&'static OptionDef> {
         self.options.iter().find(|option| option.group == group && option.name == name)
+    }
+
+    /// The group that a variable is spelt for, and what stands behind it.
+    fn spelt<'a>(&self, variable: &'a str) -> Option<(&'static str, &'a str)> {
+        self.options.iter().find_map(|option| {
+            let prefix = variable_name(option.group, "");
+            variable.strip_prefix(&prefix).map(|name| (option.group, name))
+        })
     }
 
     fn has_group(&self, group: &str) -> bool {

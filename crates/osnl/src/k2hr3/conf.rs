@@ -7,17 +7,20 @@
 
 mod api_url;
 mod check;
+mod inputs;
 mod options;
 mod schema;
 
-use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
 pub use api_url::{ApiUrl, ApiUrlError, ApiUrlPart, Scheme};
+pub use inputs::HiddenInputs;
 pub use options::{Conf, Executor, K2hr3Options, Level, LogFile, NotificationOptions};
 
-use crate::config::{ConfigError, ConfigErrors, Finding, Ini, Settings, Warning};
+use crate::config::{
+    ConfigError, ConfigErrors, Environment, Finding, Ini, Origin, ReadError, Settings, Warning, read_text,
+};
 
 /// A configuration that can be used, and what its writer should know about it.
 #[derive(Clone, Debug)]
@@ -26,6 +29,34 @@ pub struct Loaded {
     pub conf: Conf,
     /// In the order they were found: unknown names first, then option by option.
     pub warnings: Vec<Warning>,
+    /// What was set where.
+    settings: Settings,
+}
+
+impl Loaded {
+    /// Where the value of an option comes from; group and option as in the file.
+    #[must_use]
+    pub fn origin(&self, group: &str, option: &str) -> Origin {
+        self.settings.origin(group, option)
+    }
+
+    /// The files and variables that set something, each once, weakest first.
+    #[must_use]
+    pub fn inputs(&self) -> Vec<String> {
+        let mut inputs: Vec<String> = Vec::new();
+        for origin in self.settings.origins() {
+            let input = match origin {
+                Origin::File { path, .. } => path.clone(),
+                Origin::Default | Origin::Environment { .. } | Origin::CommandLine { .. } => {
+                    origin.to_string()
+                }
+            };
+            if !inputs.contains(&input) {
+                inputs.push(input);
+            }
+        }
+        inputs
+    }
 }
 
 /// Why a file gives no configuration. The texts up to the semicolon are those of `K2hr3ConfError`.
@@ -75,25 +106,22 @@ impl Conf {
     /// # Errors
     /// The path is no readable regular file, or [`Conf::from_text`] refuses its text.
     pub fn from_path(path: &Path) -> Result<Loaded, ConfError> {
-        let unreadable = |error: io::Error| match error.kind() {
-            io::ErrorKind::NotFound => ConfError::Missing { path: path.to_owned() },
-            _ => ConfError::Unreadable { path: path.to_owned(), error },
-        };
-        if !fs::metadata(path).map_err(unreadable)?.is_file() {
-            return Err(ConfError::NotRegular { path: path.to_owned() });
+        Self::load(path, &HiddenInputs::none())
+    }
+
+    /// The same with the inputs that k2hr3_osnl, by oslo.config, has beside its file. From the weakest
+    /// layer to the strongest: defaults, the files of the `conf.d` folder by name, the file, the environment.
+    ///
+    /// # Errors
+    /// As [`Conf::from_path`], for the file or one of the folder's.
+    pub fn load(path: &Path, inputs: &HiddenInputs) -> Result<Loaded, ConfError> {
+        let mut files = inputs.files()?;
+        files.push(path.to_owned());
+        let mut layers = Vec::new();
+        for file in &files {
+            layers.push((file.display().to_string(), read(file)?));
         }
-        let bytes = fs::read(path).map_err(unreadable)?;
-        let name = path.display().to_string();
-        match std::str::from_utf8(&bytes) {
-            Ok(text) => Self::from_text(&name, text),
-            Err(error) => {
-                let line = bytes[..error.valid_up_to()].iter().filter(|byte| **byte == b'\n').count() + 1;
-                let finding =
-                    Finding::at(&name, u32::try_from(line).unwrap_or(u32::MAX), "the line is not UTF-8")
-                        .allowed("save the file as UTF-8");
-                Err(ConfError::Syntax(ConfigErrors(vec![ConfigError(finding)])))
-            }
-        }
+        Self::from_layers(&layers, &inputs.environment)
     }
 
     /// Checks `text`, the content of a file that messages call `file_name`. Nothing is read or opened,
@@ -102,21 +130,46 @@ impl Conf {
     /// # Errors
     /// The text does not follow the syntax, or values are wrong: every such place, in the order of lines.
     pub fn from_text(file_name: &str, text: &str) -> Result<Loaded, ConfError> {
-        let (ini, syntax) = Ini::parse(file_name, text);
+        Self::from_layers(&[(file_name.to_owned(), text.to_owned())], &Environment::default())
+    }
+
+    /// Names and texts of files, later ones over earlier ones, and the environment over them all.
+    /// What no line is to blame for is said of the last file.
+    fn from_layers(files: &[(String, String)], environment: &Environment) -> Result<Loaded, ConfError> {
         let mut settings = Settings::new(&schema::SCHEMA);
-        let mut warnings = settings.apply(&ini);
-        let (conf, values, more) = check::check(file_name, &settings);
+        let (mut errors, mut warnings) = (Vec::new(), Vec::new());
+        for (name, text) in files {
+            let (ini, syntax) = Ini::parse(name, text);
+            errors.extend(syntax);
+            warnings.extend(settings.apply(&ini));
+        }
+        warnings.extend(settings.apply_environment(environment));
+        let last = files.last().map_or("", |(name, _)| name.as_str());
+        let (conf, values, more) = check::check(last, &settings);
         warnings.extend(more);
-        let is_syntax = !syntax.is_empty();
-        let mut errors = syntax;
+        let is_syntax = !errors.is_empty();
         errors.extend(values);
-        errors.sort_by_key(|error| error.0.line);
+        let place = |error: &ConfigError| files.iter().position(|(name, _)| *name == error.0.file);
+        errors.sort_by_key(|error| (place(error).unwrap_or(usize::MAX), error.0.line));
         match conf {
-            Some(conf) if errors.is_empty() => Ok(Loaded { conf, warnings }),
+            Some(conf) if errors.is_empty() => Ok(Loaded { conf, warnings, settings }),
             Some(_) | None if is_syntax => Err(ConfError::Syntax(ConfigErrors(errors))),
             Some(_) | None => Err(ConfError::Values(ConfigErrors(errors))),
         }
     }
+}
+
+fn read(path: &Path) -> Result<String, ConfError> {
+    read_text(path).map_err(|error| match error {
+        ReadError::Missing => ConfError::Missing { path: path.to_owned() },
+        ReadError::NotRegular => ConfError::NotRegular { path: path.to_owned() },
+        ReadError::Unreadable(error) => ConfError::Unreadable { path: path.to_owned(), error },
+        ReadError::NotUtf8(line) => {
+            let finding = Finding::at(&path.display().to_string(), line, "the line is not UTF-8")
+                .allowed("save the file as UTF-8");
+            ConfError::Syntax(ConfigErrors(vec![ConfigError(finding)]))
+        }
+    })
 }
 
 #[cfg(test)]

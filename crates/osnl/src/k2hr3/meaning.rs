@@ -7,13 +7,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use osnl_model::{NotificationFilter, Priority, Target};
-use osnl_transport::{Declare, ListenOptions, Transport};
+use osnl_transport::{Declare, ListenOptions, QueueKind, Transport};
 
 use super::Conf;
 use super::wire_log::WireLog;
 use crate::action::Action;
 use crate::action::http::{HttpError, HttpOptions, Verification};
-use crate::action::k2hr3::K2hr3;
+use crate::action::k2hr3::{ForNoAddresses, K2hr3, NoAddresses};
 use crate::daemon::Daemon;
 use crate::delivery::{DeliveryLoop, DeliverySettings, RetryPolicy, WhenExhausted};
 use crate::endpoint::RuleEngine;
@@ -23,10 +23,10 @@ use crate::metrics::Counters;
 use crate::rule::Rule;
 
 /// The one name of the listener, the rule and the action.
-const NAME: &str = "k2hr3_osnl";
+pub(super) const NAME: &str = "k2hr3_osnl";
 
 /// Unsettled messages that the broker may hand us. k2hr3_osnl set no limit and could fill its memory.
-const PREFETCH: u16 = 200;
+pub(super) const PREFETCH: u16 = 200;
 
 /// Calls of K2HR3 under way at once, each for another instance. k2hr3_osnl had up to 64.
 const CONCURRENCY: usize = 16;
@@ -44,6 +44,7 @@ impl Conf {
                 pool: Some(options.pool.clone()),
                 prefetch: PREFETCH,
                 declare: Declare::Create,
+                queue: QueueKind::OSLO,
             },
             refused_access_is_fatal: true,
         }
@@ -136,7 +137,11 @@ impl Conf {
         http: &HttpOptions,
         delivery: DeliverySettings,
     ) -> Result<Daemon, HttpError> {
-        let part = Part { rule: self.rule(), action: Arc::new(self.action(http)?), delivery };
+        let part = Part {
+            rule: self.rule(),
+            action: Arc::new(ForNoAddresses::new(self.action(http)?, NoAddresses::All)),
+            delivery,
+        };
         Ok(assemble(self.listener(), vec![part], transport, counters))
     }
 }

@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use osnl_transport::TransportError;
 
-/// A broker that is away is tried about once a second, so that the first message comes within a
-/// second of its return; one that refuses us is tried less and less often, up to every 30 s.
+/// A broker that is away, or an exchange that is not there yet, is looked for about once a second, so
+/// that the first message comes within a second of its return; one that refuses us is tried less and less often, up to every 30 s.
 #[derive(Debug)]
 pub(super) struct Backoff {
     refusals: u32,
@@ -51,5 +51,8 @@ mod tests {
         [1.0, 2.0, 4.0, 8.0, 16.0, 30.0, 30.0].into_iter().for_each(|longest| check(&refused, longest));
         check(&away, 1.0);
         check(&refused, 1.0);
+        // A service that starts late is found within a second, however long it takes.
+        let missing = TransportError::NoExchange { exchange: "neutron".into() };
+        (0..10).for_each(|_| check(&missing, 1.0));
     }
 }

@@ -5,7 +5,7 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use osnl::action::http::HttpOptions;
-use osnl::daemon::Ended;
+use osnl::daemon::{Daemon, Ended};
 use osnl::delivery::DeliverySettings;
 use osnl::k2hr3::Conf;
 use osnl::metrics::Counters;
@@ -63,6 +63,10 @@ impl Running {
     ) -> Self {
         let counters = Arc::new(Counters::default());
         let daemon = conf.daemon_with(transport, &counters, http, settings).unwrap();
+        Self::start_daemon(daemon, counters, drain_deadline)
+    }
+
+    pub(crate) fn start_daemon(daemon: Daemon, counters: Arc<Counters>, drain_deadline: Duration) -> Self {
         let shutdown = Shutdown::new();
         let told = shutdown.clone();
         let thread = std::thread::spawn(move || {

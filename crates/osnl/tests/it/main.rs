@@ -7,6 +7,7 @@ mod harness;
 mod http;
 mod library;
 mod memory;
+mod native;
 mod proxy;
 mod rabbit;
 mod tls;

@@ -38,7 +38,7 @@ fn notice(payload: Value) -> Notice {
     Notice { payload, ..Notice::default() }
 }
 
-fn ports(range: std::ops::Range<usize>) -> Vec<Notice> {
+pub(crate) fn ports(range: std::ops::Range<usize>) -> Vec<Notice> {
     range.map(|n| notice(port_deleted(&instance(n), "10.0.0.1"))).collect()
 }
 

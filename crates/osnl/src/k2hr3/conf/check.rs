@@ -1,12 +1,11 @@
 //! From settings to [`Conf`]: every option once, in the order of the manual, collecting all that is wrong.
 
 use osnl_model::{Pattern, PatternError, TransportUrl};
-use osnl_transport::{TransportError, transport};
 
 use super::api_url::ApiUrl;
 use super::options::{Conf, Executor, K2hr3Options, Level, LogFile, NotificationOptions};
 use super::schema::{DEFAULT, DEFAULT_API_URL, K2HR3, NOTIFICATIONS};
-use crate::config::{ConfigError, Finding, Origin, Reading, Settings, Value, Warning, nearest, shown};
+use crate::config::{ConfigError, Finding, Origin, Reading, Settings, Value, Warning, shown, typed};
 
 /// AMQP's limit for names, in bytes.
 const LONGEST_NAME: usize = 255;
@@ -149,59 +148,23 @@ impl Checker<'_> {
         all.then_some(patterns)
     }
 
-    /// Not `PatternError`'s own Display: that repeats the pattern, and a secret may have got into it.
     fn bad_pattern<T>(&mut self, option: &str, of: &str, error: &PatternError) -> Option<T> {
-        let place =
-            error.position.map(|position| format!(" at character {}", position + 1)).unwrap_or_default();
-        let message = error.message.split_whitespace().collect::<Vec<_>>().join(" ");
-        let problem = format!("bad regular expression{of}{place}: {message}");
-        self.refuse(NOTIFICATIONS, option, &problem, "the syntax is that of Python's re")
+        self.refused(NOTIFICATIONS, option, typed::bad_pattern(of, error))
     }
 
     fn transport_url(&mut self) -> Option<TransportUrl> {
         const OPTION: &str = "transport_url";
-        const FORM: &str = "write rabbit://user:password@host:port/vhost";
-        const KNOWN: [&str; 2] = ["rabbit", "kombu"];
         let text = self.text(NOTIFICATIONS, OPTION)?;
-        let url = match TransportUrl::parse(&text) {
-            Ok(url) => url,
-            Err(error) => {
-                return self.refuse(NOTIFICATIONS, OPTION, &format!("bad transport URL: {error}"), FORM);
-            }
-        };
-        if at_behind_host(&text) {
-            return self.refuse(
-                NOTIFICATIONS,
-                OPTION,
-                "bad transport URL: an @ stands behind the hosts",
-                "in a password write / as %2F, ? as %3F and # as %23; elsewhere write @ as %40",
-            );
-        }
-        if text.is_empty() {
-            let allowed = "name the broker or remove the line";
-            self.warn(NOTIFICATIONS, OPTION, "is blank, which means guest at rabbit://localhost", allowed);
-        }
-        let known = format!("known: {}", KNOWN.join(", "));
-        match url.driver() {
-            driver if KNOWN.contains(&driver) => match transport(&url) {
-                Ok(_) => Some(url),
-                Err(TransportError::Unsupported { option, reason }) => {
-                    self.refuse(NOTIFICATIONS, OPTION, &format!("{option} is not supported yet"), reason)
+        match typed::transport_url(&text) {
+            Ok(url) => {
+                if text.is_empty() {
+                    let allowed = "name the broker or remove the line";
+                    let problem = "is blank, which means guest at rabbit://localhost";
+                    self.warn(NOTIFICATIONS, OPTION, problem, allowed);
                 }
-                Err(error) => self.refuse(NOTIFICATIONS, OPTION, &error.to_string(), FORM),
-            },
-            driver @ ("amqp" | "amqps" | "pyamqp") => {
-                let problem = format!("unknown transport \"{driver}\"");
-                self.refuse(NOTIFICATIONS, OPTION, &problem, "write rabbit://")
+                Some(url)
             }
-            "kafka" => self.refuse(NOTIFICATIONS, OPTION, "transport \"kafka\" is not supported yet", &known),
-            driver => {
-                let mut finding =
-                    self.finding(NOTIFICATIONS, OPTION, &format!("unknown transport {}", shown(driver)));
-                finding.suggestion = nearest(driver, KNOWN).map(|driver| format!("{driver}://"));
-                self.errors.push(ConfigError(finding.allowed(known)));
-                None
-            }
+            Err(refusal) => self.refused(NOTIFICATIONS, OPTION, refusal),
         }
     }
 
@@ -266,17 +229,19 @@ impl Checker<'_> {
         let max_retries = self.integer(K2HR3, "max_retries", 5);
         let (option, count) = match self.settings.origin(K2HR3, "retries") {
             Origin::Default => ("max_retries", max_retries?),
-            Origin::File { .. } => {
+            Origin::File { .. } | Origin::Environment { .. } | Origin::CommandLine { .. } => {
                 // Read even when it does not count: a wrong value is reported either way.
                 let retries = self.integer(K2HR3, "retries", 5);
                 match self.settings.origin(K2HR3, "max_retries") {
                     Origin::Default => ("retries", retries?),
-                    Origin::File { .. } => {
+                    origin @ (Origin::File { .. }
+                    | Origin::Environment { .. }
+                    | Origin::CommandLine { .. }) => {
                         self.warn(
                             K2HR3,
                             "retries",
-                            "ignored, because max_retries is set too",
-                            "remove this line",
+                            &format!("ignored, because max_retries is set too ({origin})"),
+                            "leave one of them out",
                         );
                         retries?;
                         ("max_retries", max_retries?)
@@ -358,26 +323,21 @@ impl Checker<'_> {
         None
     }
 
+    fn refused<T>(&mut self, group: &str, option: &str, refusal: typed::Refusal) -> Option<T> {
+        let mut finding = self.finding(group, option, &refusal.problem).allowed(refusal.allowed);
+        finding.suggestion = refusal.suggestion;
+        self.errors.push(ConfigError(finding));
+        None
+    }
+
     fn warn(&mut self, group: &str, option: &str, problem: &str, allowed: &str) {
         self.warnings.push(Warning(self.finding(group, option, problem).allowed(allowed)));
     }
 
     fn finding(&self, group: &str, option: &str, problem: &str) -> Finding {
-        let mut finding = Finding::at(self.file, 0, problem).group(group).option(option);
-        match self.settings.origin(group, option) {
-            Origin::Default => finding.line = None,
-            Origin::File { path, line } => {
-                finding.file = path;
-                finding.line = Some(line);
-            }
-        }
-        finding
+        Finding::of(self.file, problem)
+            .group(group)
+            .option(option)
+            .from_origin(&self.settings.origin(group, option))
     }
-}
-
-/// Whether an `@` follows the end of the hosts. Such a URL reads as one with a strange virtual host, but what
-/// it means is a password with a bare `/`, and the password would be printed as the virtual host.
-fn at_behind_host(url: &str) -> bool {
-    let hosts = url.split_once("://").map_or(url, |(_, rest)| rest);
-    hosts.find(['/', '?', '#']).is_some_and(|end| hosts[end..].contains('@'))
 }

@@ -1,8 +1,10 @@
-//! The recorded files of k2hr3_osnl, every message's exact text, and that no password is in any.
+//! The recorded files of k2hr3_osnl and their native form, every message's exact text, and that no password is in any.
 
+mod layers;
 mod messages;
 mod recorded;
 mod redaction;
+mod shown;
 
 use super::{Conf, ConfError, Loaded};
 

@@ -1,5 +1,7 @@
 //! The exact text of every error and warning.
 
+use std::fs;
+
 use super::super::*;
 use super::{load, warnings, with};
 use crate::config::Kind;
@@ -267,7 +269,7 @@ fn every_warning() {
     let check = |lines: &str, expected: &[&str]| check("k2hr3", &format!("{URL}{lines}"), expected);
     check(
         "max_retries = 1\nretries = 2",
-        &["4: [k2hr3] retries: ignored, because max_retries is set too; remove this line"],
+        &["4: [k2hr3] retries: ignored, because max_retries is set too (k.conf:3); leave one of them out"],
     );
     check(
         "retries = -2",

@@ -1,6 +1,7 @@
 //! The files that k2hr3_osnl 1.0.8 was run with, and what its configuration object said.
 
 use std::collections::BTreeMap;
+use std::fs;
 use std::path::{Path, PathBuf};
 
 use osnl_model::{Pattern, TransportUrl};
@@ -8,8 +9,15 @@ use serde_json::{Value as Json, json};
 
 use super::super::*;
 
-fn folder() -> PathBuf {
+pub(super) fn folder() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fixtures/k2hr3/conf")
+}
+
+/// The names of the files that are not refused.
+pub(super) fn accepted() -> Vec<String> {
+    let files = crate::config::files_of(&folder()).unwrap();
+    let names = files.iter().map(|file| file.file_name().unwrap().to_str().unwrap().to_owned());
+    names.filter(|name| refused(name).is_none()).collect()
 }
 
 /// What we do on purpose other than k2hr3_osnl: the option and our value for it.

@@ -1,0 +1,46 @@
+//! `osnl check`: reads, checks and explains a configuration without contacting anybody.
+
+use osnl::config::Warning;
+use osnl::native::{self, Native, Sources};
+
+use super::sources::{self, Looked};
+use crate::args::CheckArgs;
+use crate::exit::Exit;
+
+#[expect(clippy::print_stdout, reason = "what it is for")]
+pub(crate) fn run(args: &CheckArgs) -> Exit {
+    let (native, warnings) = match sources::look(args).and_then(meaning) {
+        Ok(found) => found,
+        Err(errors) => {
+            sources::complain(&errors);
+            return Exit::Config;
+        }
+    };
+    for warning in &warnings {
+        println!("warning: {warning}");
+    }
+    print!("{}", native.explain());
+    println!(
+        "The configuration can be used{}.",
+        match warnings.len() {
+            0 => String::new(),
+            1 => "; there is 1 warning".to_owned(),
+            n => format!("; there are {n} warnings"),
+        }
+    );
+    Exit::Done
+}
+
+/// A `k2hr3_osnl.conf` is explained as what it means in the native form.
+fn meaning(looked: Looked) -> Result<(Native, Vec<Warning>), String> {
+    match looked {
+        Looked::Native(loaded) => Ok((loaded.conf, loaded.warnings)),
+        Looked::K2hr3Osnl(loaded) => {
+            let document = loaded.document().map_err(|error| error.to_string())?;
+            let texts = [("k2hr3_osnl.conf".to_owned(), document.text(true))];
+            let native =
+                native::load_texts(&texts, &Sources::default()).map_err(|errors| errors.to_string())?;
+            Ok((native.conf, loaded.warnings))
+        }
+    }
+}

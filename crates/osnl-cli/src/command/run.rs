@@ -1,0 +1,78 @@
+//! `osnl run`: the daemon of a native configuration.
+
+use std::io;
+use std::sync::Arc;
+
+use osnl::action::http::HttpOptions;
+use osnl::k2hr3::LogFile;
+use osnl::metrics::Counters;
+use osnl::native::{self, BuildError, Loaded};
+
+use super::k2hr3_osnl::filter;
+use super::sources;
+use crate::app::{self, Signals};
+use crate::args::RunArgs;
+use crate::exit::Exit;
+use crate::logging::{self, Destination, Settings};
+
+pub(crate) fn run(args: &RunArgs) -> Exit {
+    let mut sources = sources::of(&args.sources);
+    if args.debug {
+        sources.flags.push(("debug", "true".to_owned(), "--debug"));
+    }
+    if let Some(path) = &args.log_file {
+        sources.flags.push(("log_file", path.clone(), "--log-file"));
+    }
+    let ended = match native::load(&sources) {
+        Ok(loaded) => start(&loaded).unwrap_or_else(|error| {
+            sources::complain(&format!("{error:#}"));
+            Exit::Failed
+        }),
+        Err(errors) => {
+            sources::complain(&errors.to_string());
+            Exit::Config
+        }
+    };
+    logging::flush();
+    ended
+}
+
+fn start(loaded: &Loaded) -> anyhow::Result<Exit> {
+    let conf = &loaded.conf;
+    let destination = match &conf.log_file {
+        LogFile::Path(path) => Destination::File(path.clone()),
+        LogFile::Stderr => Destination::Stderr,
+    };
+    let (ours, libraries) = (filter(conf.log_level), filter(conf.libs_log_level));
+    let settings = Settings { destination, ours, libraries, as_k2hr3_osnl: false };
+    logging::start(&settings).map_err(|error: io::Error| {
+        anyhow::anyhow!(
+            "{}: {error}; name another one with log_file, or let this user write it",
+            settings.destination
+        )
+    })?;
+    for warning in &loaded.warnings {
+        tracing::warn!("{warning}");
+    }
+    let counters = Arc::new(Counters::default());
+    app::block_on(async {
+        // Before anybody can read that we are there: who does may stop us.
+        let signals = Signals::catch();
+        let daemon = match conf.daemon(&HttpOptions::from_environment(std::env::vars_os()), &counters) {
+            Ok(daemon) => daemon,
+            Err(error @ (BuildError::Transport { .. } | BuildError::Http { .. })) => {
+                sources::complain(&error.to_string());
+                return Ok(Exit::Config);
+            }
+            Err(error @ BuildError::File { .. }) => return Err(error.into()),
+        };
+        tracing::info!(
+            "osnl {} with {} listeners, {} rules, {} actions",
+            env!("CARGO_PKG_VERSION"),
+            daemon.listeners.len(),
+            conf.rules.len(),
+            conf.actions.len()
+        );
+        Ok(app::run(daemon, signals, &counters).await?)
+    })?
+}

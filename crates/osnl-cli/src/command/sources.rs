@@ -1,0 +1,63 @@
+//! From flags to a configuration: native files, or a `k2hr3_osnl.conf` in their place.
+
+use std::path::{Path, PathBuf};
+
+use osnl::config::{ConfigErrors, Warning};
+use osnl::k2hr3::{Conf, HiddenInputs};
+use osnl::native::{self, Sources};
+
+use crate::args::{CheckArgs, SourceArgs};
+
+/// Read where no file and no folder is named.
+const DEFAULT_PATH: &str = "/etc/osnl/osnl.conf";
+
+/// What `check` and `config show` look at.
+pub(super) enum Looked {
+    Native(native::Loaded),
+    K2hr3Osnl(Box<osnl::k2hr3::Loaded>),
+}
+
+pub(super) fn of(args: &SourceArgs) -> Sources {
+    let mut files = args.config_file.clone();
+    if files.is_empty() && args.config_dir.is_empty() {
+        files.push(PathBuf::from(DEFAULT_PATH));
+    }
+    Sources {
+        files,
+        folders: args.config_dir.clone(),
+        environment: std::env::vars_os().collect(),
+        flags: Vec::new(),
+    }
+}
+
+/// Reads and checks; the error is one line for each thing that is wrong.
+pub(super) fn look(args: &CheckArgs) -> Result<Looked, String> {
+    match &args.k2hr3_osnl {
+        Some(path) => legacy(path).map(|loaded| Looked::K2hr3Osnl(Box::new(loaded))),
+        None => native::load(&of(&args.sources))
+            .map(Looked::Native)
+            .map_err(|errors: ConfigErrors| errors.to_string()),
+    }
+}
+
+fn legacy(path: &Path) -> Result<osnl::k2hr3::Loaded, String> {
+    let home = std::env::home_dir();
+    let inputs = HiddenInputs::of("k2hr3-osnl", home.as_deref(), std::env::vars_os().collect());
+    Conf::load(path, &inputs).map_err(|error| error.to_string())
+}
+
+/// Warnings on stderr, so that stdout is the configuration alone.
+#[expect(clippy::print_stderr, reason = "warnings go there")]
+pub(super) fn warn(warnings: &[Warning]) {
+    for warning in warnings {
+        eprintln!("osnl: warning: {warning}");
+    }
+}
+
+/// Each line of an error on stderr.
+#[expect(clippy::print_stderr, reason = "errors go there")]
+pub(super) fn complain(errors: &str) {
+    for line in errors.lines() {
+        eprintln!("osnl: error: {line}");
+    }
+}

@@ -1,0 +1,259 @@
+//! `osnl check`, `osnl config show` and `osnl run`: what they print, how they end, and that what is shown runs
+//! as what it was made from.
+#![expect(clippy::unwrap_used, reason = "in a test a panic is the report")]
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Output, Stdio};
+use std::time::Duration;
+
+use osnl_testkit::{
+    Binding, Broker, Exchange, Notice, Options, Publisher, Queue, Sink, Vhost, fixture, wait_until,
+};
+use tempfile::TempDir;
+
+const SOON: Duration = Duration::from_secs(20);
+
+/// The binary in an empty home, without this machine's variables.
+fn osnl(home: &TempDir) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_osnl"));
+    command.env_clear().env("HOME", home.path()).current_dir(home.path()).stdin(Stdio::null());
+    command
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8(bytes.to_vec()).unwrap()
+}
+
+#[track_caller]
+fn check(output: &Output, status: i32, stdout: &str, stderr: &str) {
+    assert_eq!(text(&output.stderr), stderr);
+    assert_eq!(text(&output.stdout), stdout);
+    assert_eq!(output.status.code(), Some(status));
+}
+
+fn examples() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../examples")
+}
+
+#[test]
+fn check_explains_what_would_be_done() {
+    let home = tempfile::tempdir().unwrap();
+    let example = examples().join("k2hr3.conf");
+    let output = osnl(&home).arg("check").arg("--config-file").arg(&example).output().unwrap();
+    let expected = "\
+listener neutron
+  broker     mq1.example.com:5672, mq2.example.com:5672, virtual host /
+  exchange   neutron, looked for about once a second until its service has made it
+  keys       notifications.{info}
+  queue      osnl, if it has to be made: durable, one active consumer
+  unsettled  at most 200 messages
+rule forget-deleted-ports
+  listeners  neutron
+  if         event_type matches ^port\\.delete\\.end$
+  if         publisher_id matches ^network.*$
+  then       roles, record
+action roles
+  does       DELETE https://k2hr3.example.com/v1/role, on the deletion of a port or an instance
+  attempts   at most 6 if K2HR3 refuses, then a dead letter; without end if it does not answer
+  time       30 s for each, pauses from 1 s up to 300 s
+  no address nothing is done, if a deleted port has none
+action record
+  does       writes each event to forgotten-ports.jsonl, a JSON line each
+The configuration can be used.
+";
+    check(&output, 0, expected, "");
+    // A check leaves nothing behind.
+    assert_eq!(fs::read_dir(home.path()).unwrap().count(), 0);
+}
+
+#[test]
+fn a_wrong_configuration_ends_with_78_and_a_line_for_each_error() {
+    let home = tempfile::tempdir().unwrap();
+    fs::write(
+        home.path().join("wrong.conf"),
+        "[listener:a]\ntransport_url = rabbit://u:hunter2@h/\nexchange = nova\ncolour = blue\n\
+         [rule:r]\nactions = role\n[action:roles]\ndriver = k2hr3\napi_url = http://h/\n",
+    )
+    .unwrap();
+    let errors = "\
+osnl: error: wrong.conf:4: [listener:a] colour: unknown option
+osnl: error: wrong.conf:6: [rule:r] actions: there is no [action:role]; there are: roles; did you mean roles?
+";
+    for command in [&["run"][..], &["check"], &["config", "show"]] {
+        let output = osnl(&home).args(command).args(["-c", "wrong.conf"]).output().unwrap();
+        check(&output, 78, "", errors);
+        let output = osnl(&home).args(command).args(["-c", "none.conf"]).output().unwrap();
+        check(&output, 78, "", "osnl: error: none.conf: there is no such file\n");
+    }
+    let output = osnl(&home).args(["check", "--k2hr3-osnl", "none.conf"]).output().unwrap();
+    let missing =
+        "osnl: error: path must exist, not none.conf; create the file or name another one with -c\n";
+    check(&output, 78, "", missing);
+    let output = osnl(&home).args(["k2hr3-osnl", "-c", "none.conf"]).output().unwrap();
+    assert_eq!(output.status.code(), Some(1), "the legacy names keep upstream's status");
+}
+
+#[test]
+fn show_tells_layers_apart_and_hides_passwords() {
+    let home = tempfile::tempdir().unwrap();
+    let write = |name: &str, text: &str| {
+        let path = home.path().join(name);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, text).unwrap();
+    };
+    write(
+        "k.conf",
+        "[oslo_messaging_notifications]\ntransport_url = rabbit://u:hunter2@h/\n[k2hr3]\napi_url = http://h/\nx = y\n",
+    );
+    write("k2hr3-osnl.conf.d/a.conf", "[k2hr3]\ntimeout_seconds = 7\napi_url = http://other/\n");
+    let show = |more: &[&str]| {
+        let mut command = osnl(&home);
+        command.args(["config", "show", "--k2hr3-osnl", "k.conf"]).args(more);
+        command.env("OS_K2HR3__MAX_RETRIES", "1").output().unwrap()
+    };
+    let output = show(&[]);
+    assert_eq!(text(&output.stderr), "osnl: warning: k.conf:5: [k2hr3] x: unknown option, ignored\n");
+    let shown = text(&output.stdout);
+    let place = home.path().display();
+    for lines in [
+        "# Passwords are hidden as ***".to_owned(),
+        "# k.conf:2, [oslo_messaging_notifications] transport_url\ntransport_url = rabbit://u:***@h/\n"
+            .to_owned(),
+        "# k.conf:4, [k2hr3] api_url\napi_url = http://h/\n".to_owned(),
+        format!("# {place}/k2hr3-osnl.conf.d/a.conf:2, [k2hr3] timeout_seconds\ntimeout = 7s\n"),
+        "# environment OS_K2HR3__MAX_RETRIES, [k2hr3] max_retries, and the first attempt\nmax_attempts = 2\n"
+            .to_owned(),
+    ] {
+        assert!(shown.contains(&lines), "{lines}\n{shown}");
+    }
+    let open = text(&show(&["--show-secrets"]).stdout);
+    assert!(open.contains("rabbit://u:hunter2@h/") && !open.contains("***"), "{open}");
+    // Native files are shown too, and what is shown is shown again as it is.
+    write("native.conf", &open);
+    let again = osnl(&home).args(["config", "show", "--show-secrets", "-c", "native.conf"]).output().unwrap();
+    let values = |text: &str| -> Vec<String> {
+        text.lines().filter(|line| !line.starts_with('#')).map(str::to_owned).collect()
+    };
+    let again = values(&text(&again.stdout));
+    assert!(values(&open).iter().all(|line| again.contains(line)), "{again:?}");
+}
+
+/// Killed when dropped.
+struct Running(Child);
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        // One that has ended already is what a failed test reports anyway.
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+type Topology = (Vec<Exchange>, Vec<Queue>, Vec<Binding>);
+
+fn topology(vhost: &Vhost) -> Topology {
+    let exchanges =
+        vhost.list_exchanges().into_iter().filter(|e| !e.name.is_empty() && !e.name.starts_with("amq."));
+    (exchanges.collect(), vhost.list_queues(), vhost.list_bindings())
+}
+
+/// Runs until every kind of message has passed; answers what was declared and asked for.
+fn observe(
+    mut command: Command,
+    vhost: &Vhost,
+    sink: &Sink,
+    exchange: &str,
+    topic: &str,
+) -> (Topology, Vec<String>) {
+    let daemon = Running(command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap());
+    let consumed = || vhost.list_queues().into_iter().find(|queue| queue.consumers == 1);
+    wait_until(SOON, "the queue is consumed", || consumed().is_some());
+    let declared = topology(vhost);
+    let queue = declared.1[0].name.clone();
+    let mut publisher = Publisher::start(&vhost.url(), Options::default());
+    let recorded = fixture::json("k2hr3/requests.json");
+    let ids = ["neutron-v4-v6", "neutron-fixed-ips-empty", "nova-versioned", "nova-legacy"];
+    let vectors = recorded["vectors"].as_array().unwrap();
+    let chosen = vectors.iter().filter(|v| ids.iter().any(|id| v["id"] == *id));
+    let notices: Vec<Notice> = chosen
+        .map(|vector| Notice {
+            exchange: exchange.to_owned(),
+            topic: topic.to_owned(),
+            publisher_id: vector["publisher_id"].as_str().unwrap().to_owned(),
+            event_type: vector["event_type"].as_str().unwrap().to_owned(),
+            payload: vector["payload"].clone(),
+            ..Notice::default()
+        })
+        .collect();
+    assert_eq!(notices.len(), ids.len());
+    publisher.notify_all(&notices);
+    wait_until(SOON, "everything is settled", || vhost.queue_depth(&queue) == Some((0, 0)));
+    drop(daemon);
+    // Of several requests under way the order is nobody's promise.
+    let mut targets: Vec<String> = sink.requests().into_iter().map(|request| request.target).collect();
+    targets.sort();
+    (declared, targets)
+}
+
+#[test]
+fn what_is_shown_declares_and_requests_what_the_legacy_file_does() {
+    let folder = fixture::path("k2hr3/conf/expected.json");
+    let folder = folder.parent().unwrap();
+    for (file, exchange, topic, requests) in [
+        ("01-minimal-neutron.conf", "neutron", "notifications", 2),
+        ("02-nova-versioned.conf", "nova", "versioned_notifications", 1),
+        ("03-nova-legacy.conf", "nova", "notifications", 1),
+        ("05-several-hosts-vhost.conf", "neutron", "notifications", 2),
+        // RabbitMQ drops line ends from names.
+        ("15-syntax-corners.conf", "neutron", "notifications_b", 2),
+    ] {
+        let home = tempfile::tempdir().unwrap();
+        let file = folder.join(file);
+        let (old, new) = (Broker::shared().vhost("legacy"), Broker::shared().vhost("shown"));
+        let (old_sink, new_sink) = (Sink::start(), Sink::start());
+        // What the recorded files name is not here; the environment is above them.
+        let with = |mut command: Command, vhost: &Vhost, sink: &Sink| {
+            command.env("OS_OSLO_MESSAGING_NOTIFICATIONS__TRANSPORT_URL", vhost.url());
+            command.env("OS_K2HR3__API_URL", sink.url("/v1/role"));
+            command
+        };
+        let mut legacy = with(osnl(&home), &old, &old_sink);
+        legacy.args(["k2hr3-osnl", "-c"]).arg(&file);
+        let mut show = with(osnl(&home), &new, &new_sink);
+        let shown =
+            show.args(["config", "show", "--show-secrets", "--k2hr3-osnl"]).arg(&file).output().unwrap();
+        let native = home.path().join("native.conf");
+        fs::write(&native, &shown.stdout).unwrap();
+        let mut run = osnl(&home);
+        run.args(["run", "--config-file"]).arg(&native);
+        let (declared, targets) = observe(legacy, &old, &old_sink, exchange, topic);
+        assert_eq!(
+            observe(run, &new, &new_sink, exchange, topic),
+            (declared, targets.clone()),
+            "{}",
+            file.display()
+        );
+        assert_eq!(targets.len(), requests, "{}: {targets:?}", file.display());
+    }
+}
+
+#[test]
+fn run_stays_up_where_the_login_is_refused() {
+    let home = tempfile::tempdir().unwrap();
+    let log = home.path().join("osnl.log");
+    let port = Broker::shared().port();
+    let text = fs::read_to_string(examples().join("k2hr3.conf")).unwrap();
+    let hosts = "rabbit://osnl:secret@mq1.example.com:5672,osnl:secret@mq2.example.com:5672/";
+    assert!(text.contains(hosts));
+    let text = text.replace(hosts, &format!("rabbit://nobody:hunter2@127.0.0.1:{port}/"));
+    fs::write(home.path().join("a.conf"), text.replace("https://k2hr3.example.com", "http://127.0.0.1:9"))
+        .unwrap();
+    let mut command = osnl(&home);
+    command.args(["run", "-c", "a.conf", "--log-file"]).arg(&log);
+    let mut daemon = Running(command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap());
+    let said = || fs::read_to_string(&log).unwrap_or_default();
+    wait_until(SOON, "a second attempt", || said().matches("login refused").count() >= 2);
+    assert!(daemon.0.try_wait().unwrap().is_none(), "{}", said());
+    assert!(!said().contains("hunter2"), "{}", said());
+}

@@ -1,0 +1,85 @@
+//! The action `dump`: each event is written down as one line of JSON, to stdout or at the end of a file.
+//!
+//! Secrets in context and payload are masked. A line that cannot be written counts as a target that is down:
+//! it is tried again without end. Writing blocks the one thread that osnl runs on, for as long as the operating
+//! system takes: a pipe that nobody reads stops everything, as it should.
+
+use std::fs::OpenOptions;
+use std::io::{self, Write};
+use std::path::Path;
+use std::sync::{Mutex, PoisonError};
+
+use osnl_model::mask_secrets;
+use osnl_transport::BoxFuture;
+use serde_json::{Value, json};
+
+use super::{Action, ActionError, Done, ErrorClass, Event};
+
+/// See the [module](self).
+pub struct Dump {
+    out: Mutex<Box<dyn Write + Send>>,
+    target: String,
+}
+
+impl Dump {
+    /// Writes to stdout.
+    #[must_use]
+    pub fn to_stdout() -> Self {
+        Self::to(Box::new(io::stdout()), "stdout")
+    }
+
+    /// Appends to a file, which is made if it is not there.
+    ///
+    /// # Errors
+    /// It cannot be opened.
+    pub fn to_file(path: &Path) -> io::Result<Self> {
+        let file = OpenOptions::new().create(true).append(true).open(path)?;
+        Ok(Self::to(Box::new(file), &path.display().to_string()))
+    }
+
+    fn to(out: Box<dyn Write + Send>, target: &str) -> Self {
+        Self { out: Mutex::new(out), target: target.to_owned() }
+    }
+
+    fn write(&self, event: &Event) -> io::Result<()> {
+        let mut text = line(event).to_string();
+        text.push('\n');
+        let mut out = self.out.lock().unwrap_or_else(PoisonError::into_inner);
+        // One call for a whole line, so that several writers do not mix within it.
+        out.write_all(text.as_bytes())?;
+        out.flush()
+    }
+}
+
+impl Action for Dump {
+    fn run<'a>(&'a self, events: &'a [Event]) -> BoxFuture<'a, Vec<Result<Done, ActionError>>> {
+        let write = |event| match self.write(event) {
+            Ok(()) => Ok(Done::Delivered(format!("written to {}", self.target))),
+            Err(error) => Err(ActionError::new(ErrorClass::Connect, format!("{}: {error}", self.target))),
+        };
+        Box::pin(std::future::ready(events.iter().map(write).collect()))
+    }
+
+    fn target(&self) -> String {
+        self.target.clone()
+    }
+}
+
+fn line(event: &Event) -> Value {
+    let (notification, origin) = (&event.notification, &event.received.origin);
+    json!({
+        "rule": &*event.rule,
+        "listener": &*origin.listener,
+        "queue": &*origin.queue,
+        "exchange": origin.exchange,
+        "routing_key": origin.routing_key,
+        "redelivered": origin.redelivered,
+        "message_id": notification.message_id,
+        "timestamp": notification.timestamp,
+        "priority": notification.priority.as_ref().map(|priority| priority.as_str()),
+        "event_type": notification.event_type,
+        "publisher_id": notification.publisher_id,
+        "context": mask_secrets(&Value::Object(notification.context.clone())),
+        "payload": mask_secrets(&notification.payload),
+    })
+}

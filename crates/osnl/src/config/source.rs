@@ -1,0 +1,70 @@
+//! Files as sources: what may be read, and which files a folder holds.
+
+use std::path::{Path, PathBuf};
+use std::{fs, io};
+
+/// Why a file gives no text.
+#[derive(Debug)]
+pub enum ReadError {
+    /// There is nothing at that path.
+    Missing,
+    /// A directory, a device, a pipe.
+    NotRegular,
+    /// The operating system does not let us read it.
+    Unreadable(io::Error),
+    /// This line is not UTF-8.
+    NotUtf8(u32),
+}
+
+/// The text of a regular file, or of what a symbolic link to one leads to.
+///
+/// # Errors
+/// See [`ReadError`].
+pub fn read_text(path: &Path) -> Result<String, ReadError> {
+    let unreadable = |error: io::Error| match error.kind() {
+        io::ErrorKind::NotFound => ReadError::Missing,
+        _ => ReadError::Unreadable(error),
+    };
+    if !fs::metadata(path).map_err(unreadable)?.is_file() {
+        return Err(ReadError::NotRegular);
+    }
+    String::from_utf8(fs::read(path).map_err(unreadable)?).map_err(|error| {
+        let valid = &error.as_bytes()[..error.utf8_error().valid_up_to()];
+        let line = valid.iter().filter(|byte| **byte == b'\n').count() + 1;
+        ReadError::NotUtf8(u32::try_from(line).unwrap_or(u32::MAX))
+    })
+}
+
+/// `*.conf` of a folder, sorted by name, hidden ones left out, as oslo.config reads a `--config-dir`.
+///
+/// # Errors
+/// The folder cannot be read.
+pub fn files_of(folder: &Path) -> io::Result<Vec<PathBuf>> {
+    let mut files: Vec<PathBuf> = Vec::new();
+    for entry in fs::read_dir(folder)? {
+        let name = entry?.file_name();
+        let listed = name.to_str().is_some_and(|name| name.ends_with(".conf") && !name.starts_with('.'));
+        if listed {
+            files.push(folder.join(name));
+        }
+    }
+    files.sort();
+    Ok(files)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_folder_gives_its_conf_files_sorted_by_bytes() {
+        let folder = tempfile::tempdir().unwrap();
+        for name in ["9.conf", "10.conf", "Z.conf", "a.conf", ".h.conf", "a.conf~", "b.txt"] {
+            fs::write(folder.path().join(name), "").unwrap();
+        }
+        let files = files_of(folder.path()).unwrap();
+        let names: Vec<&str> = files.iter().map(|f| f.file_name().unwrap().to_str().unwrap()).collect();
+        assert_eq!(names, ["10.conf", "9.conf", "Z.conf", "a.conf"]);
+        assert!(files_of(&folder.path().join("a.conf")).is_err());
+    }
+}

@@ -1,0 +1,67 @@
+//! Values that several dialects have, and what is said when they are wrong.
+
+use osnl_model::{PatternError, TransportUrl};
+use osnl_transport::{TransportError, transport};
+
+use super::error::shown;
+use super::suggest::nearest;
+
+/// What is wrong with a value; its place is added by whoever knows it. Repeats no secret.
+#[derive(Debug)]
+pub(crate) struct Refusal {
+    pub(crate) problem: String,
+    pub(crate) allowed: String,
+    pub(crate) suggestion: Option<String>,
+}
+
+impl Refusal {
+    pub(crate) fn new(problem: impl Into<String>, allowed: impl Into<String>) -> Self {
+        Self { problem: problem.into(), allowed: allowed.into(), suggestion: None }
+    }
+}
+
+/// A transport URL with a driver that this build has.
+pub(crate) fn transport_url(text: &str) -> Result<TransportUrl, Refusal> {
+    const FORM: &str = "write rabbit://user:password@host:port/vhost";
+    const KNOWN: [&str; 2] = osnl_transport::DRIVERS;
+    let url = TransportUrl::parse(text)
+        .map_err(|error| Refusal::new(format!("bad transport URL: {error}"), FORM))?;
+    if at_behind_host(text) {
+        return Err(Refusal::new(
+            "bad transport URL: an @ stands behind the hosts",
+            "in a password write / as %2F, ? as %3F and # as %23; elsewhere write @ as %40",
+        ));
+    }
+    let known = format!("known: {}", KNOWN.join(", "));
+    match url.driver() {
+        driver if KNOWN.contains(&driver) => match transport(&url) {
+            Ok(_) => Ok(url),
+            Err(TransportError::Unsupported { option, reason }) => {
+                Err(Refusal::new(format!("{option} is not supported yet"), reason))
+            }
+            Err(error) => Err(Refusal::new(error.to_string(), FORM)),
+        },
+        driver @ ("amqp" | "amqps" | "pyamqp") => {
+            Err(Refusal::new(format!("unknown transport \"{driver}\""), "write rabbit://"))
+        }
+        "kafka" => Err(Refusal::new("transport \"kafka\" is not supported yet", known)),
+        driver => Err(Refusal {
+            suggestion: nearest(driver, KNOWN).map(|driver| format!("{driver}://")),
+            ..Refusal::new(format!("unknown transport {}", shown(driver)), known)
+        }),
+    }
+}
+
+/// Not `PatternError`'s own Display: that repeats the pattern, and a secret may have got into it.
+pub(crate) fn bad_pattern(of: &str, error: &PatternError) -> Refusal {
+    let place = error.position.map(|position| format!(" at character {}", position + 1)).unwrap_or_default();
+    let message = error.message.split_whitespace().collect::<Vec<_>>().join(" ");
+    Refusal::new(format!("bad regular expression{of}{place}: {message}"), "the syntax is that of Python's re")
+}
+
+/// Whether an `@` follows the end of the hosts. Such a URL reads as one with a strange virtual host, but what
+/// it means is a password with a bare `/`, and the password would be printed as the virtual host.
+fn at_behind_host(url: &str) -> bool {
+    let hosts = url.split_once("://").map_or(url, |(_, rest)| rest);
+    hosts.find(['/', '?', '#']).is_some_and(|end| hosts[end..].contains('@'))
+}

@@ -1,0 +1,181 @@
+//! The hidden inputs, as measured with k2hr3_osnl 1.0.8 and oslo.config 10.7.0.
+
+use std::fs;
+use std::path::Path;
+
+use super::super::*;
+use super::warnings;
+use crate::config::Environment;
+
+/// A home folder with these files in it, and `k.conf`, loaded by a program of that name.
+fn load_in_home(
+    program: &str,
+    files: &[(&str, &str)],
+    main: &str,
+    variables: &[(&str, &str)],
+) -> (String, Result<Loaded, ConfError>) {
+    let home = tempfile::tempdir().unwrap();
+    for (file, text) in files {
+        let path = home.path().join(file);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, text).unwrap();
+    }
+    let file = home.path().join("k.conf");
+    fs::write(&file, main).unwrap();
+    let environment: Environment = variables.iter().copied().collect();
+    let mut inputs = HiddenInputs::of(program, Some(home.path()), environment);
+    // The machine's own /etc is no part of a test.
+    inputs.folders.retain(|folder| folder.starts_with(home.path()));
+    (home.path().display().to_string(), Conf::load(&file, &inputs))
+}
+
+#[test]
+fn the_file_fills_over_the_folder_and_the_environment_over_both() {
+    let check =
+        |program: &str, files: &[(&str, &str)], main: &str, variables: &[(&str, &str)], expected: &str| {
+            let main = format!("[k2hr3]\napi_url = http://h/\n[oslo_messaging_notifications]\n{main}\n");
+            let (_, loaded) = load_in_home(program, files, &main, variables);
+            let conf = loaded.unwrap_or_else(|error| panic!("{error}")).conf;
+            assert_eq!(
+                conf.oslo_messaging_notifications.topic, expected,
+                "{program} {files:?} {main} {variables:?}"
+            );
+        };
+    let topic = |topic: &'static str| format!("[oslo_messaging_notifications]\ntopic = {topic}\n");
+    let (dir, other) = (topic("dir"), topic("other"));
+    let dash = "k2hr3-osnl.conf.d/a.conf";
+    let underscore = "k2hr3_osnl.conf.d/a.conf";
+    let variable = "OS_OSLO_MESSAGING_NOTIFICATIONS__TOPIC";
+    check("k2hr3-osnl", &[], "", &[], "notifications");
+    check("k2hr3-osnl", &[(dash, &dir)], "", &[], "dir");
+    check("k2hr3-osnl", &[(dash, &dir)], "topic = main", &[], "main");
+    check("k2hr3-osnl", &[(dash, &dir)], "topic = main", &[(variable, "env")], "env");
+    // The folder is named after the program.
+    check("k2hr3_osnl", &[(dash, &dir), (underscore, &other)], "", &[], "other");
+    check("k2hr3-osnl.py", &[(dash, &dir), (underscore, &other)], "", &[], "dir");
+    check("k2hr3_osnl", &[(dash, &dir)], "", &[], "notifications");
+    // Sorted; neither hidden files nor others.
+    let sorted = [("k2hr3-osnl.conf.d/9.conf", &*dir), ("k2hr3-osnl.conf.d/10.conf", &*other)];
+    check("k2hr3-osnl", &sorted, "", &[], "dir");
+    let not = [
+        ("k2hr3-osnl.conf.d/.a.conf", &*dir),
+        ("k2hr3-osnl.conf.d/a.txt", &*dir),
+        ("k2hr3-osnl.conf", &*dir),
+    ];
+    check("k2hr3-osnl", &not, "", &[], "notifications");
+    // No project's name: these are not looked at.
+    let project = [(".k2hr3-osnl/k2hr3-osnl.conf.d/a.conf", &*dir), ("k2hr3.conf.d/a.conf", &*dir)];
+    check("k2hr3-osnl", &project, "", &[], "notifications");
+    // A file of that name is passed over.
+    check("k2hr3-osnl", &[("k2hr3-osnl.conf.d", "nonsense")], "", &[], "notifications");
+    // Names are capitals; values count as they stand, and `$` works in them.
+    check("k2hr3-osnl", &[], "", &[("OS_oslo_messaging_notifications__topic", "env")], "notifications");
+    check("k2hr3-osnl", &[], "", &[(variable, "\"env\" ")], "\"env\" ");
+    check("k2hr3-osnl", &[], "pool = p", &[(variable, "t_$pool")], "t_p");
+    check("k2hr3-osnl", &[], "topic = t_$pool", &[("OS_OSLO_MESSAGING_NOTIFICATIONS__POOL", "env")], "t_env");
+}
+
+#[test]
+fn only_the_first_folder_that_exists_is_read() {
+    let place = tempfile::tempdir().unwrap();
+    let file = place.path().join("k.conf");
+    fs::write(&file, "[k2hr3]\napi_url = http://h/\n").unwrap();
+    let folder = |name: &str, text: &str| {
+        let folder = place.path().join(name);
+        fs::create_dir(&folder).unwrap();
+        fs::write(folder.join("a.conf"), text).unwrap();
+        folder
+    };
+    let home = folder("home", "[k2hr3]\ntimeout_seconds = 7\n");
+    let etc = folder("etc", "[k2hr3]\ntimeout_seconds = 8\nmax_retries = 9\n");
+    let inputs = HiddenInputs { folders: vec![place.path().join("none"), home, etc], ..HiddenInputs::none() };
+    let conf = Conf::load(&file, &inputs).unwrap().conf;
+    assert_eq!((conf.k2hr3.timeout_seconds, conf.k2hr3.max_retries), (7, 5));
+    let named = HiddenInputs::of("k2hr3-osnl", Some(Path::new("/h")), Environment::default());
+    assert_eq!(named.folders, [Path::new("/h/k2hr3-osnl.conf.d"), Path::new("/etc/k2hr3-osnl.conf.d")]);
+}
+
+#[test]
+fn errors_and_warnings_name_the_layer() {
+    let main = "[k2hr3]\napi_url = http://h/\nretries = 3\n";
+    let check = |file: &str, variables: &[(&str, &str)], expected: &[&str]| {
+        let (home, loaded) =
+            load_in_home("k2hr3-osnl", &[("k2hr3-osnl.conf.d/a.conf", file)], main, variables);
+        let said: Vec<String> = match loaded {
+            Ok(loaded) => warnings(&loaded),
+            Err(error) => error.to_string().lines().map(str::to_owned).collect(),
+        };
+        let said: Vec<String> = said.iter().map(|line| line.replace(&home, "~")).collect();
+        assert_eq!(said, expected, "{file} {variables:?}");
+    };
+    check("", &[], &[]);
+    check(
+        "[k2hr3]\nmax_retries = 1\n",
+        &[],
+        &[
+            "~/k.conf:3: [k2hr3] retries: ignored, because max_retries is set too (~/k2hr3-osnl.conf.d/a.conf:2); leave one of them out",
+        ],
+    );
+    check(
+        "",
+        &[("OS_K2HR3__MAX_RETRIES", "1")],
+        &[
+            "~/k.conf:3: [k2hr3] retries: ignored, because max_retries is set too (environment OS_K2HR3__MAX_RETRIES); leave one of them out",
+        ],
+    );
+    check(
+        "[k2hr3]\ntimeout_seconds = soon\n",
+        &[
+            ("OS_DEFAULT__DEBUG_LEVEL", "loud"),
+            ("OS_OSLO_MESSAGING_NOTIFICATIONS__TRANSPORT_URL", "rabbit://u:hunter2@h:x/"),
+        ],
+        &[
+            "~/k2hr3-osnl.conf.d/a.conf:2: [k2hr3] timeout_seconds: \"soon\" is not a whole number; allowed: digits, with a sign before them if need be",
+            "environment OS_DEFAULT__DEBUG_LEVEL: [DEFAULT] debug_level: \"loud\" is not one of the known words; allowed: debug, info, warn, warning, error, notset",
+            "environment OS_OSLO_MESSAGING_NOTIFICATIONS__TRANSPORT_URL: [oslo_messaging_notifications] transport_url: bad transport URL: invalid port of host 1: not a number up to 65535 (in a password, write / as %2F, @ as %40, ? as %3F, # as %23 and a comma as %2C); write rabbit://user:password@host:port/vhost",
+        ],
+    );
+    check(
+        "",
+        &[("OS_K2HR3__API_ULR", "x"), ("OS_AUTH_URL", "x")],
+        &["environment OS_K2HR3__API_ULR: [k2hr3]: unknown option, ignored; did you mean api_url?"],
+    );
+    check(
+        "nonsense\n",
+        &[],
+        &[
+            "parse error, ~/k2hr3-osnl.conf.d/a.conf:1: the line has neither `=` nor `:`; write `name = value`; a comment starts with # in column 1, a continued value with a blank",
+        ],
+    );
+}
+
+#[test]
+fn both_names_of_the_retries_in_any_layer() {
+    let check = |file: &str, main: &str, variables: &[(&str, &str)], expected: u32| {
+        let main = format!("[k2hr3]\napi_url = http://h/\n{main}\n");
+        let file = format!("[k2hr3]\n{file}\n");
+        let (_, loaded) =
+            load_in_home("k2hr3-osnl", &[("k2hr3-osnl.conf.d/a.conf", &file)], &main, variables);
+        assert_eq!(loaded.unwrap().conf.k2hr3.max_retries, expected, "{file} {main} {variables:?}");
+    };
+    check("retries = 1", "retries = 2", &[], 2);
+    check("retries = 1", "", &[], 1);
+    check("max_retries = 1", "retries = 2", &[], 1);
+    check("retries = 1", "max_retries = 2", &[], 2);
+    check("max_retries = 1", "", &[("OS_K2HR3__RETRIES", "3")], 1);
+    check("", "retries = 2", &[("OS_K2HR3__RETRIES", "3")], 3);
+    check("", "max_retries = 2", &[("OS_K2HR3__MAX_RETRIES", "4")], 4);
+}
+
+#[test]
+fn what_set_something_is_listed() {
+    let (home, loaded) = load_in_home(
+        "k2hr3-osnl",
+        &[("k2hr3-osnl.conf.d/a.conf", "[k2hr3]\ntimeout_seconds = 1\nmax_retries = 1\n")],
+        "[k2hr3]\napi_url = http://h/\n",
+        &[("OS_K2HR3__MAX_RETRIES", "2"), ("PATH", "/bin")],
+    );
+    let inputs: Vec<String> =
+        loaded.unwrap().inputs().iter().map(|input| input.replace(&home, "~")).collect();
+    assert_eq!(inputs, ["~/k2hr3-osnl.conf.d/a.conf", "~/k.conf", "environment OS_K2HR3__MAX_RETRIES"]);
+}

@@ -1,0 +1,149 @@
+//! A `k2hr3_osnl.conf` in the native form: the way to migrate.
+
+use super::conf::{Conf, Level, Loaded, LogFile};
+use super::meaning::NAME;
+use crate::config::Origin;
+use crate::native::{self, DocEntry, DocSection, Document, Driver, Native};
+
+/// The file means something that the native form cannot say, such as a comma in a topic's name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{what} cannot be written in the native form; rename what has commas or line ends in its name")]
+pub struct NotNative {
+    what: &'static str,
+}
+
+impl Loaded {
+    /// The same listener, rule and action in osnl's own form, each value with where it came from.
+    ///
+    /// Run, it declares the same exchange and queue and makes the same requests. What differs: a refused login
+    /// does not end `osnl run`.
+    ///
+    /// # Errors
+    /// There are values that it cannot express.
+    pub fn document(&self) -> Result<Document, NotNative> {
+        let document = Document { sections: self.sections() };
+        let texts = [("shown".to_owned(), document.text(true))];
+        let native = native::load_texts(&texts, &native::Sources::default())
+            .map_err(|_| NotNative { what: "a value" })?
+            .conf;
+        match difference(&self.conf, &native) {
+            None => Ok(document),
+            Some(what) => Err(NotNative { what }),
+        }
+    }
+
+    fn sections(&self) -> Vec<DocSection> {
+        const FIXED: &str = "as k2hr3_osnl does it";
+        const ON: &str = "oslo_messaging_notifications";
+        let Conf { debug_level, log_file, libs_debug_level, oslo_messaging_notifications: on, k2hr3 } =
+            &self.conf;
+        let from = |group: &str, option: &str| match self.origin(group, option) {
+            Origin::Default => format!("default of [{group}] {option}"),
+            origin => format!("{origin}, [{group}] {option}"),
+        };
+        let mut log = vec![
+            entry("log_level", level(*debug_level), from("DEFAULT", "debug_level")),
+            entry("libs_log_level", level(*libs_debug_level), from("DEFAULT", "libs_debug_level")),
+        ];
+        if let LogFile::Path(path) = log_file {
+            log.push(entry("log_file", path.display().to_string(), from("DEFAULT", "log_file")));
+        }
+        let listener = vec![
+            entry("transport_url", on.transport_url.to_string_with_secrets(), from(ON, "transport_url")),
+            entry("exchange", &*on.exchange, from(ON, "exchange")),
+            entry("topics", &*on.topic, from(ON, "topic")),
+            entry("priorities", "info", FIXED),
+            entry("pool", &*on.pool, from(ON, "pool")),
+            entry("declare", "create", FIXED),
+            entry("durable", "false", FIXED),
+            entry("single_active_consumer", "false", FIXED),
+            entry("prefetch", super::meaning::PREFETCH.to_string(), "osnl's own; k2hr3_osnl has no limit"),
+        ];
+        let mut rule = vec![
+            entry("listeners", NAME, FIXED),
+            entry("priorities", "info", FIXED),
+            entry("event_type", on.event_type.as_str(), from(ON, "event_type")),
+            entry("publisher_id", on.publisher_id.as_str(), from(ON, "publisher_id")),
+        ];
+        for (group, patterns) in
+            [("context", &on.context), ("metadata", &on.metadata), ("payload", &on.payload)]
+        {
+            let keyed =
+                patterns.iter().map(|(key, p)| entry(&format!("{group}.{key}"), p.as_str(), from(ON, group)));
+            rule.extend(keyed);
+        }
+        rule.push(entry("actions", NAME, FIXED));
+        let requeue = k2hr3.requeue_on_error && on.allow_requeue;
+        let requeue_from = format!("{}; {}", from("k2hr3", "requeue_on_error"), from(ON, "allow_requeue"));
+        let retries = match self.origin("k2hr3", "max_retries") {
+            Origin::Default if self.origin("k2hr3", "retries") != Origin::Default => "retries",
+            _ => "max_retries",
+        };
+        let attempts = format!("{}, and the first attempt", from("k2hr3", retries));
+        let action = vec![
+            entry("driver", "k2hr3", FIXED),
+            entry("api_url", k2hr3.api_url.to_string(), from("k2hr3", "api_url")),
+            entry("timeout", format!("{}s", k2hr3.timeout_seconds), from("k2hr3", "timeout_seconds")),
+            entry("max_attempts", k2hr3.max_retries.saturating_add(1).to_string(), attempts),
+            entry(
+                "retry_interval",
+                format!("{}s", k2hr3.retry_interval_seconds),
+                from("k2hr3", "retry_interval_seconds"),
+            ),
+            entry("when_exhausted", if requeue { "return" } else { "dead_letter" }, requeue_from),
+            entry("no_addresses", "all", "as k2hr3_osnl does it; skip is the safe choice"),
+            entry(
+                "verify",
+                (!k2hr3.allow_self_signed_cert).to_string(),
+                from("k2hr3", "allow_self_signed_cert"),
+            ),
+        ];
+        vec![
+            section("DEFAULT", log),
+            section(&format!("listener:{NAME}"), listener),
+            section(&format!("rule:{NAME}"), rule),
+            section(&format!("action:{NAME}"), action),
+        ]
+    }
+}
+
+/// What the two mean differently.
+fn difference(conf: &Conf, native: &Native) -> Option<&'static str> {
+    let ([listener], [rule], [action]) = (&native.listeners[..], &native.rules[..], &native.actions[..])
+    else {
+        return Some("the file");
+    };
+    let (old, new) = (conf.listener(), listener.config());
+    let said =
+        |listener: &crate::listener::ListenerConfig| format!("{:?}{:?}", listener.targets, listener.options);
+    let Driver::K2hr3(k2hr3) = &action.driver else { return Some("the action") };
+    if said(&old) != said(&new) || listener.transport_url != conf.oslo_messaging_notifications.transport_url {
+        Some("what is listened to")
+    } else if format!("{:?}", conf.rule()) != format!("{:?}", rule.rule) {
+        Some("a pattern")
+    } else if format!("{:?}", conf.delivery()) != format!("{:?}", action.delivery())
+        || k2hr3.api_url != conf.k2hr3.api_url
+        || k2hr3.verify == conf.k2hr3.allow_self_signed_cert
+    {
+        Some("an option of [k2hr3]")
+    } else {
+        None
+    }
+}
+
+fn section(heading: &str, entries: Vec<DocEntry>) -> DocSection {
+    DocSection { heading: heading.to_owned(), entries }
+}
+
+fn entry(option: &str, text: impl Into<String>, from: impl Into<String>) -> DocEntry {
+    DocEntry { option: option.to_owned(), text: text.into(), from: from.into() }
+}
+
+fn level(level: Level) -> &'static str {
+    match level {
+        Level::Debug => "debug",
+        Level::Info => "info",
+        Level::Warn | Level::Notset => "warn",
+        Level::Error => "error",
+    }
+}

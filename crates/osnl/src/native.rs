@@ -1,0 +1,237 @@
+//! osnl's own configuration: listeners, rules and actions by name.
+//!
+//! ```text
+//! [DEFAULT]          debug, log_level, libs_log_level, log_file
+//! [journal]          connection
+//! [listener:NAME]    transport_url, exchange, topics, priorities, pool, declare, durable, ...
+//! [rule:NAME]        listeners, event_type, publisher_id, context.KEY, metadata.KEY, payload.KEY, actions, ...
+//! [action:NAME]      driver = k2hr3: api_url, timeout, ...; driver = dump: path
+//! ```
+//!
+//! The syntax is [`crate::config`]'s. From the weakest layer to the strongest: defaults, files in the order
+//! named, `OS_<GROUP>__<OPTION>` of the environment, the command line. Other than in a `k2hr3_osnl.conf` a name
+//! that means nothing is an error. All errors come at once; a half-right configuration gives nothing.
+//!
+//! [`load`] reads, checks and types; [`Native::daemon`] builds what runs; [`Loaded::document`] is the same
+//! configuration as text again, with where each value came from. `docs/configuration.md` explains each option.
+
+mod build;
+mod check;
+mod document;
+mod duration;
+mod explain;
+mod layers;
+mod schema;
+mod section;
+#[cfg(test)]
+mod tests;
+
+use std::num::NonZeroU32;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use osnl_model::{Priority, TransportUrl};
+use osnl_transport::{Declare, QueueKind};
+
+pub use self::build::{BuildError, Transports};
+pub use self::document::{DocEntry, DocSection, Document};
+use self::layers::Layers;
+use crate::action::k2hr3::NoAddresses;
+use crate::config::{
+    ConfigError, ConfigErrors, Environment, Finding, Ini, ReadError, Warning, files_of, read_text,
+};
+use crate::delivery::WhenExhausted;
+use crate::k2hr3::{ApiUrl, Level, LogFile};
+use crate::rule::Rule;
+
+/// A checked native configuration. Printing it (Debug) shows no password.
+#[derive(Clone, Debug)]
+pub struct Native {
+    /// How much of our own is logged.
+    pub log_level: Level,
+    /// How much of the libraries' is.
+    pub libs_log_level: Level,
+    /// Where to.
+    pub log_file: LogFile,
+    /// In the order of the files; never empty.
+    pub listeners: Vec<ListenerConf>,
+    /// In the order of the files; never empty.
+    pub rules: Vec<RuleConf>,
+    /// In the order of the files; never empty.
+    pub actions: Vec<ActionConf>,
+}
+
+/// `[listener:NAME]`: one subscription with a queue of its own.
+#[derive(Clone, Debug)]
+pub struct ListenerConf {
+    /// The section's name.
+    pub name: Arc<str>,
+    /// The broker.
+    pub transport_url: TransportUrl,
+    /// The topic exchange of the service.
+    pub exchange: String,
+    /// Each is bound with each priority.
+    pub topics: Vec<String>,
+    /// The priorities bound.
+    pub priorities: Vec<Priority>,
+    /// The queue's name.
+    pub pool: String,
+    /// What to do about an exchange that is not there.
+    pub declare: Declare,
+    /// How the queue is made.
+    pub queue: QueueKind,
+    /// Unsettled messages that the broker may hand us.
+    pub prefetch: u16,
+}
+
+/// `[rule:NAME]`.
+#[derive(Clone, Debug)]
+pub struct RuleConf {
+    /// What it looks for and fires.
+    pub rule: Rule,
+    /// The listeners whose messages it sees.
+    pub listeners: Vec<Arc<str>>,
+    /// A rule that is not is checked and never fires.
+    pub enabled: bool,
+}
+
+/// `[action:NAME]`.
+#[derive(Clone, Debug)]
+pub struct ActionConf {
+    /// The section's name.
+    pub name: Arc<str>,
+    /// What it does.
+    pub driver: Driver,
+}
+
+/// What an action does.
+#[derive(Clone, Debug)]
+pub enum Driver {
+    /// Deletes hosts that are gone from K2HR3.
+    K2hr3(K2hr3Conf),
+    /// Writes events down.
+    Dump(DumpConf),
+}
+
+/// `driver = k2hr3`.
+#[derive(Clone, Debug)]
+pub struct K2hr3Conf {
+    /// Where DELETE is sent.
+    pub api_url: ApiUrl,
+    /// For one request in all.
+    pub timeout: Duration,
+    /// Requests that K2HR3 may refuse (400, 403 and the like) before it is given up.
+    pub max_attempts: NonZeroU32,
+    /// The longest pause between two attempts; the first is one second.
+    pub retry_interval: Duration,
+    /// What becomes of an event that is given up.
+    pub when_exhausted: WhenExhausted,
+    /// What a deleted port without addresses asks for.
+    pub no_addresses: NoAddresses,
+    /// Whether certificate and name are checked.
+    pub verify: bool,
+    /// Certificates to trust instead of the system's.
+    pub ca_file: Option<PathBuf>,
+}
+
+/// `driver = dump`.
+#[derive(Clone, Debug)]
+pub struct DumpConf {
+    /// The file that is appended to; `None` is stdout.
+    pub path: Option<PathBuf>,
+}
+
+/// What a configuration is read from.
+#[derive(Clone, Debug, Default)]
+pub struct Sources {
+    /// Files, later ones over earlier ones.
+    pub files: Vec<PathBuf>,
+    /// Folders whose `*.conf` follow them, sorted by name.
+    pub folders: Vec<PathBuf>,
+    /// Over the files.
+    pub environment: Environment,
+    /// Options of `[DEFAULT]` given on the command line, over everything: option, value, flag.
+    pub flags: Vec<(&'static str, String, &'static str)>,
+}
+
+/// A configuration that can be used, and what its writer should know about it.
+#[derive(Clone)]
+pub struct Loaded {
+    /// The checked values.
+    pub conf: Native,
+    /// In the order they were found.
+    pub warnings: Vec<Warning>,
+    layers: Layers,
+}
+
+impl std::fmt::Debug for Loaded {
+    /// Without the texts as they were written, which may be secrets.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Self { conf, warnings, layers: _ } = self;
+        f.debug_struct("Loaded").field("conf", conf).field("warnings", warnings).finish_non_exhaustive()
+    }
+}
+
+/// Reads and checks.
+///
+/// # Errors
+/// Everything that is wrong, in the order of files and lines; no value is used if one is wrong.
+pub fn load(sources: &Sources) -> Result<Loaded, ConfigErrors> {
+    let mut errors = Vec::new();
+    let mut refuse = |source: String, problem: String| {
+        errors.push(ConfigError(Finding::of(&source, problem)));
+    };
+    let mut files = sources.files.clone();
+    for folder in &sources.folders {
+        match files_of(folder) {
+            Ok(more) => files.extend(more),
+            Err(error) => refuse(folder.display().to_string(), format!("the folder cannot be read: {error}")),
+        }
+    }
+    let mut texts = Vec::new();
+    for file in &files {
+        let name = file.display().to_string();
+        match read_text(file) {
+            Ok(text) => texts.push((name, text)),
+            Err(ReadError::Missing) => refuse(name, "there is no such file".to_owned()),
+            Err(ReadError::NotRegular) => refuse(name, "is not a regular file".to_owned()),
+            Err(ReadError::Unreadable(error)) => refuse(name, format!("cannot be read: {error}")),
+            Err(ReadError::NotUtf8(line)) => {
+                refuse(format!("{name}:{line}"), "the line is not UTF-8".to_owned())
+            }
+        }
+    }
+    if errors.is_empty() { load_texts(&texts, sources) } else { Err(ConfigErrors(errors)) }
+}
+
+/// The same for texts that are read already: names and contents, later ones over earlier ones. Of `sources`
+/// environment and flags count.
+///
+/// # Errors
+/// As [`load`].
+pub fn load_texts(texts: &[(String, String)], sources: &Sources) -> Result<Loaded, ConfigErrors> {
+    let mut layers = Layers::new();
+    let (mut errors, mut warnings) = (Vec::new(), Vec::new());
+    for (name, text) in texts {
+        let (ini, syntax) = Ini::parse(name, text);
+        errors.extend(syntax);
+        errors.extend(layers.apply(&ini));
+    }
+    let (more_errors, more) = layers.apply_environment(&sources.environment);
+    errors.extend(more_errors);
+    warnings.extend(more);
+    for (option, value, flag) in &sources.flags {
+        layers.set_flag(option, value, flag);
+    }
+    let last = texts.last().map_or("configuration", |(name, _)| name.as_str());
+    let checked = check::check(last, &layers);
+    errors.extend(checked.errors);
+    warnings.extend(checked.warnings);
+    let place = |error: &ConfigError| texts.iter().position(|(name, _)| *name == error.0.file);
+    errors.sort_by_key(|error| (place(error).unwrap_or(usize::MAX), error.0.line.unwrap_or(u32::MAX)));
+    match checked.conf {
+        Some(conf) if errors.is_empty() => Ok(Loaded { conf, warnings, layers }),
+        Some(_) | None => Err(ConfigErrors(errors)),
+    }
+}

@@ -1,0 +1,199 @@
+//! From a checked configuration to what runs.
+
+use std::collections::HashMap;
+use std::io;
+use std::num::NonZeroU32;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use osnl_model::{Target, TransportUrl};
+use osnl_transport::{ListenOptions, Transport, TransportError, transport};
+
+use super::{ActionConf, Driver, K2hr3Conf, ListenerConf, Native};
+use crate::action::Action;
+use crate::action::dump::Dump;
+use crate::action::http::{HttpError, HttpOptions, Verification};
+use crate::action::k2hr3::{ForNoAddresses, K2hr3};
+use crate::daemon::Daemon;
+use crate::delivery::{DeliveryLoop, DeliverySettings, RetryPolicy, WhenExhausted};
+use crate::endpoint::RuleEngine;
+use crate::journal::memory::{MemoryJournal, MemoryLimits};
+use crate::listener::{Listener, ListenerConfig};
+use crate::metrics::Counters;
+use crate::rule::Rule;
+
+/// Calls of K2HR3 under way at once, each for another instance.
+const CONCURRENCY: usize = 16;
+
+/// Makes the transport of a URL; tests have one that stays inside the process.
+pub type Transports<'a> = &'a dyn Fn(&TransportUrl) -> Result<Arc<dyn Transport>, TransportError>;
+
+/// Why a configuration that is right cannot run here.
+#[derive(Debug, thiserror::Error)]
+pub enum BuildError {
+    /// A listener's transport.
+    #[error("[listener:{listener}] {error}")]
+    Transport {
+        /// The section's name.
+        listener: Arc<str>,
+        /// What is wrong with it.
+        error: TransportError,
+    },
+    /// The certificates or the proxy of an action.
+    #[error("[action:{action}] {error}")]
+    Http {
+        /// The section's name.
+        action: Arc<str>,
+        /// What is wrong, and what to do.
+        error: HttpError,
+    },
+    /// The file of an action.
+    #[error("[action:{action}] path: {}: {error}; name another one, or let this user write it", .path.display())]
+    File {
+        /// The section's name.
+        action: Arc<str>,
+        /// As configured.
+        path: PathBuf,
+        /// The operating system's reason.
+        error: io::Error,
+    },
+}
+
+impl Native {
+    /// All of it, calling out as `http` says where an action has no option of its own. Nothing is connected;
+    /// the files of `dump` are opened.
+    ///
+    /// A listener that no enabled rule looks at is left out: it would acknowledge what nobody has seen.
+    ///
+    /// # Errors
+    /// See [`BuildError`].
+    pub fn daemon(&self, http: &HttpOptions, counters: &Arc<Counters>) -> Result<Daemon, BuildError> {
+        self.daemon_with(&|url| Ok(transport(url)?.into()), http, counters)
+    }
+
+    /// The same with other transports.
+    ///
+    /// # Errors
+    /// As [`Native::daemon`].
+    pub fn daemon_with(
+        &self,
+        transports: Transports<'_>,
+        http: &HttpOptions,
+        counters: &Arc<Counters>,
+    ) -> Result<Daemon, BuildError> {
+        let heard: Vec<(&ListenerConf, Vec<Rule>)> = self
+            .listeners
+            .iter()
+            .map(|listener| (listener, self.rules_of(listener)))
+            .filter(|(_, rules)| !rules.is_empty())
+            .collect();
+        let prefetch = heard.iter().fold(0_u16, |sum, (listener, _)| sum.saturating_add(listener.prefetch));
+        let journal = Arc::new(MemoryJournal::new(MemoryLimits::for_prefetch(prefetch), counters.clone()));
+        let mut made: HashMap<String, Arc<dyn Transport>> = HashMap::new();
+        let mut listeners = Vec::new();
+        for (conf, rules) in heard {
+            let url = conf.transport_url.to_string_with_secrets();
+            let transport = match made.get(&url) {
+                Some(transport) => transport.clone(),
+                None => {
+                    let error = |error| BuildError::Transport { listener: conf.name.clone(), error };
+                    let transport = transports(&conf.transport_url).map_err(error)?;
+                    made.insert(url, transport.clone());
+                    transport
+                }
+            };
+            let engine = Arc::new(RuleEngine::new(rules, journal.clone(), counters.clone()));
+            listeners.push(Listener::new(conf.config(), transport, engine, counters.clone()));
+        }
+        let mut deliveries = Vec::new();
+        for conf in &self.actions {
+            let action = conf.action(http)?;
+            let settings = conf.delivery();
+            deliveries.push(DeliveryLoop::new(
+                conf.name.clone(),
+                action,
+                journal.clone(),
+                settings,
+                counters.clone(),
+            ));
+        }
+        Ok(Daemon { listeners, deliveries, journal })
+    }
+
+    /// The enabled rules that look at a listener's messages.
+    pub(super) fn rules_of(&self, listener: &ListenerConf) -> Vec<Rule> {
+        let rules = self.rules.iter().filter(|r| r.enabled && r.listeners.contains(&listener.name));
+        rules.map(|rule| rule.rule.clone()).collect()
+    }
+}
+
+impl ListenerConf {
+    /// As the listener takes it. A refused login does not end the program: the broker may be importing its users.
+    #[must_use]
+    pub fn config(&self) -> ListenerConfig {
+        let keys = self.topics.iter().flat_map(|topic| self.priorities.iter().map(move |p| (topic, p)));
+        ListenerConfig {
+            name: self.name.clone(),
+            targets: keys.map(|(topic, p)| (Target::new(&self.exchange, topic), p.clone())).collect(),
+            options: ListenOptions {
+                pool: Some(self.pool.clone()),
+                prefetch: self.prefetch,
+                declare: self.declare,
+                queue: self.queue,
+            },
+            refused_access_is_fatal: false,
+        }
+    }
+}
+
+impl ActionConf {
+    /// How it is delivered.
+    #[must_use]
+    pub fn delivery(&self) -> DeliverySettings {
+        let (concurrency, timeout, max_attempts, max, when_exhausted) = match &self.driver {
+            Driver::K2hr3(k) => (CONCURRENCY, k.timeout, k.max_attempts, k.retry_interval, k.when_exhausted),
+            // One line after the other; a file that cannot be written is tried without end.
+            Driver::Dump(_) => {
+                let minute = Duration::from_secs(60);
+                (1, minute, NonZeroU32::MIN, minute, WhenExhausted::DeadLetter)
+            }
+        };
+        DeliverySettings {
+            concurrency,
+            timeout,
+            policy: RetryPolicy { max_attempts, initial: Duration::from_secs(1), max, jitter: 0.2 },
+            when_exhausted,
+        }
+    }
+
+    fn action(&self, http: &HttpOptions) -> Result<Arc<dyn Action>, BuildError> {
+        match &self.driver {
+            Driver::K2hr3(conf) => {
+                conf.action(http).map_err(|error| BuildError::Http { action: self.name.clone(), error })
+            }
+            Driver::Dump(conf) => match &conf.path {
+                None => Ok(Arc::new(Dump::to_stdout())),
+                Some(path) => match Dump::to_file(path) {
+                    Ok(dump) => Ok(Arc::new(dump)),
+                    Err(error) => {
+                        Err(BuildError::File { action: self.name.clone(), path: path.clone(), error })
+                    }
+                },
+            },
+        }
+    }
+}
+
+impl K2hr3Conf {
+    fn action(&self, http: &HttpOptions) -> Result<Arc<dyn Action>, HttpError> {
+        let mut http = http.clone();
+        if !self.verify {
+            http.verification = Verification::None;
+        } else if let Some(path) = &self.ca_file {
+            http.verification = Verification::Ca(vec![path.clone()]);
+        }
+        let action = K2hr3::new(self.api_url.clone(), &http)?;
+        Ok(Arc::new(ForNoAddresses::new(action, self.no_addresses)))
+    }
+}

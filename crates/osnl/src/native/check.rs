@@ -1,0 +1,356 @@
+//! From layers to [`Native`]: every section once, in the order of the files, then what they are to each other.
+
+use std::collections::BTreeMap;
+use std::num::NonZeroU32;
+use std::sync::Arc;
+use std::time::Duration;
+
+use osnl_model::{NotificationFilter, Pattern, TransportUrl};
+use osnl_transport::{Declare, QueueKind, TransportError, transport};
+
+use super::layers::{Layers, RawSection};
+use super::schema::{ACTION, DEFAULT, DRIVERS, JOURNAL, LISTENER, RULE};
+use super::section::{Findings, LONGEST_NAME, Reader};
+use super::{ActionConf, Driver, DumpConf, K2hr3Conf, ListenerConf, Native, RuleConf};
+use crate::action::k2hr3::NoAddresses;
+use crate::config::{ConfigError, Finding, Warning, nearest, typed};
+use crate::delivery::WhenExhausted;
+use crate::k2hr3::{ApiUrl, Level, LogFile};
+use crate::rule::Rule;
+
+/// The routing key is the topic, a dot and the priority, of which `critical` is the longest.
+const LONGEST_TOPIC: usize = LONGEST_NAME - ".critical".len();
+
+const LEVELS: [(&str, Level); 4] =
+    [("debug", Level::Debug), ("info", Level::Info), ("warn", Level::Warn), ("error", Level::Error)];
+
+/// `conf` is `None` with at least one error.
+pub(super) struct Checked {
+    pub(super) conf: Option<Native>,
+    pub(super) errors: Vec<ConfigError>,
+    pub(super) warnings: Vec<Warning>,
+}
+
+pub(super) fn check(file: &str, layers: &Layers) -> Checked {
+    let mut checker = Checker { file, layers, findings: Findings::default() };
+    let conf = checker.native();
+    Checked { conf, errors: checker.findings.errors, warnings: checker.findings.warnings }
+}
+
+struct Checker<'a> {
+    file: &'a str,
+    layers: &'a Layers,
+    findings: Findings,
+}
+
+impl<'a> Checker<'a> {
+    fn native(&mut self) -> Option<Native> {
+        // Each of these reports what is wrong with its own sections; only then does a None end it.
+        let log = self.unnamed(DEFAULT).and_then(|section| log(&mut self.reader(section)));
+        let journal = self.unnamed(JOURNAL).and_then(|section| journal(&mut self.reader(section)));
+        let listeners = self.each(LISTENER, listener);
+        let actions = self.each(ACTION, action);
+        let (known_listeners, known_actions) = (self.names(LISTENER), self.names(ACTION));
+        let rules = self.each(RULE, |reader| rule(reader, &known_listeners, &known_actions));
+        if let (Some(listeners), Some(rules)) = (&listeners, &rules) {
+            self.one_queue_each(listeners);
+            self.used(listeners, rules, &known_actions);
+        }
+        let ((log_level, libs_log_level, log_file), ()) = (log?, journal?);
+        Some(Native {
+            log_level,
+            libs_log_level,
+            log_file,
+            listeners: listeners?,
+            rules: rules?,
+            actions: actions?,
+        })
+    }
+
+    /// Every section of a kind; `None` if there is none or one is wrong.
+    fn each<T>(&mut self, kind: &str, read: impl Fn(&mut Reader<'_>) -> Option<T>) -> Option<Vec<T>> {
+        let layers = self.layers;
+        let sections: Vec<&RawSection> = layers.sections.iter().filter(|s| s.def.kind == kind).collect();
+        if sections.is_empty() {
+            let finding = Finding::of(self.file, format!("there is no [{kind}:NAME]")).allowed("write one");
+            self.findings.errors.push(ConfigError(finding));
+            return None;
+        }
+        let read: Vec<Option<T>> = sections.into_iter().map(|s| read(&mut self.reader(s))).collect();
+        read.into_iter().collect()
+    }
+
+    /// Two listeners on one queue would get each other's messages.
+    fn one_queue_each(&mut self, listeners: &[ListenerConf]) {
+        let place = |url: &TransportUrl| {
+            let mut hosts: Vec<_> =
+                url.hosts().iter().map(|h| (h.hostname.clone(), h.port_or(5672))).collect();
+            hosts.sort();
+            (hosts, url.virtual_host().to_owned())
+        };
+        for (n, listener) in listeners.iter().enumerate() {
+            let shared = listeners[..n].iter().find(|other| {
+                other.pool == listener.pool && place(&other.transport_url) == place(&listener.transport_url)
+            });
+            if let (Some(other), Some(section)) = (shared, self.named(LISTENER, &listener.name)) {
+                let problem = format!("[listener:{}] uses this queue of this broker already", other.name);
+                self.reader(section).refuse::<()>("pool", &problem, "give each listener a pool of its own");
+            }
+        }
+    }
+
+    /// What nothing uses is likely a slip.
+    fn used(&mut self, listeners: &[ListenerConf], rules: &[RuleConf], actions: &[&str]) {
+        let enabled = || rules.iter().filter(|rule| rule.enabled);
+        for listener in listeners {
+            let idle = !enabled().any(|rule| rule.listeners.contains(&listener.name));
+            if let (true, Some(section)) = (idle, self.named(LISTENER, &listener.name)) {
+                let problem = "no enabled rule looks at its messages, so it is not started";
+                self.reader(section).warn("", problem, "name it in the listeners of a rule");
+            }
+        }
+        for name in actions {
+            let idle = !enabled().any(|rule| rule.rule.actions.iter().any(|action| **action == **name));
+            if let (true, Some(section)) = (idle, self.named(ACTION, name)) {
+                self.reader(section).warn("", "no enabled rule fires it", "name it in the actions of a rule");
+            }
+        }
+    }
+
+    fn reader<'b>(&'b mut self, section: &'b RawSection) -> Reader<'b> {
+        Reader { file: self.file, layers: self.layers, section, findings: &mut self.findings }
+    }
+
+    fn unnamed(&self, kind: &str) -> Option<&'a RawSection> {
+        self.layers.sections.iter().find(|section| section.def.kind == kind)
+    }
+
+    fn named(&self, kind: &str, name: &str) -> Option<&'a RawSection> {
+        self.layers.sections.iter().find(|section| section.def.kind == kind && section.name == name)
+    }
+
+    fn names(&self, kind: &str) -> Vec<&'a str> {
+        let sections = self.layers.sections.iter().filter(|section| section.def.kind == kind);
+        sections.map(|section| section.name.as_str()).collect()
+    }
+}
+
+fn log(reader: &mut Reader<'_>) -> Option<(Level, Level, LogFile)> {
+    let debug = reader.boolean("debug");
+    let level = reader.word("log_level", &LEVELS);
+    let libraries = reader.word("libs_log_level", &LEVELS);
+    let file = match reader.is_set("log_file").then(|| reader.text("log_file")) {
+        None => Some(LogFile::Stderr),
+        Some(Some(path)) if path.is_empty() => {
+            reader.refuse("log_file", "is empty", "write a path, or remove the line to log to stderr")
+        }
+        Some(path) => path.map(|path| LogFile::Path(path.into())),
+    };
+    let level = if debug? { Level::Debug } else { level? };
+    Some((level, libraries?, file?))
+}
+
+fn journal(reader: &mut Reader<'_>) -> Option<()> {
+    match reader.text("connection")?.as_str() {
+        "memory://" => Some(()),
+        url if url.starts_with("sqlite:") => reader.refuse(
+            "connection",
+            "sqlite:// is not supported yet",
+            "write memory:// or remove the line: a message is then acknowledged after its last outcome",
+        ),
+        _ => {
+            reader.refuse("connection", "is no journal that osnl knows", "write memory:// or remove the line")
+        }
+    }
+}
+
+fn listener(reader: &mut Reader<'_>) -> Option<ListenerConf> {
+    let url = transport_url(reader);
+    let exchange = match reader.is_set("exchange") {
+        true => reader.broker_name("exchange", LONGEST_NAME),
+        false => reader.required("exchange", "write the service's, such as neutron, nova or openstack"),
+    };
+    let topics = reader.list("topics").and_then(|topics| {
+        let good: Vec<bool> = topics.iter().map(|t| reader.check_name("topics", t, LONGEST_TOPIC)).collect();
+        good.into_iter().all(|good| good).then_some(topics)
+    });
+    let priorities = reader.priorities("priorities");
+    let pool = reader.broker_name("pool", LONGEST_NAME);
+    let declare = reader.word("declare", &[("passive", Declare::Passive), ("create", Declare::Create)]);
+    let durable = reader.boolean("durable");
+    let single_active_consumer = reader.boolean("single_active_consumer");
+    let prefetch = reader.number("prefetch", 1, u16::MAX.into());
+    Some(ListenerConf {
+        name: reader.section.name.as_str().into(),
+        transport_url: url?,
+        exchange: exchange?,
+        topics: topics?,
+        priorities: priorities?,
+        pool: pool?,
+        declare: declare?,
+        queue: QueueKind { durable: durable?, single_active_consumer: single_active_consumer? },
+        prefetch: u16::try_from(prefetch?).ok()?,
+    })
+}
+
+fn transport_url(reader: &mut Reader<'_>) -> Option<TransportUrl> {
+    const OPTION: &str = "transport_url";
+    let text = reader.required(OPTION, "write rabbit://user:password@host:port/vhost")?;
+    match typed::transport_url(&text) {
+        Ok(url) => {
+            if text.contains(":***@") {
+                let problem = "the password is ***, as osnl config show hides it";
+                reader.warn(OPTION, problem, "write the password, or use --show-secrets");
+            }
+            match transport(&url) {
+                Ok(_) => Some(url),
+                Err(TransportError::Unsupported { option, reason }) => {
+                    reader.refuse(OPTION, &format!("{option} is not supported yet"), reason)
+                }
+                Err(error) => reader.refuse(OPTION, &error.to_string(), "write another URL"),
+            }
+        }
+        Err(refusal) => reader.refused(OPTION, refusal),
+    }
+}
+
+fn rule(reader: &mut Reader<'_>, listeners: &[&str], actions: &[&str]) -> Option<RuleConf> {
+    let enabled = reader.boolean("enabled");
+    let heard = match reader.is_set("listeners") {
+        true => reader.references("listeners", LISTENER, listeners),
+        false => Some(listeners.iter().map(|name| (*name).to_owned()).collect()),
+    };
+    let priorities = match reader.is_set("priorities") {
+        true => reader.priorities("priorities").map(|found| Some(found.into_iter().collect())),
+        false => Some(None),
+    };
+    let event_type = reader.pattern("event_type");
+    let publisher_id = reader.pattern("publisher_id");
+    let context = patterns(reader, "context.");
+    let metadata = patterns(reader, "metadata.");
+    let payload = patterns(reader, "payload.");
+    let fired = match reader.is_set("actions") {
+        true => reader.references("actions", ACTION, actions),
+        false => {
+            reader.required("actions", "name the sections [action:NAME] that it fires").map(|_| Vec::new())
+        }
+    };
+    Some(RuleConf {
+        enabled: enabled?,
+        listeners: heard?.iter().map(|name| Arc::from(name.as_str())).collect(),
+        rule: Rule {
+            name: reader.section.name.as_str().into(),
+            priorities: priorities?,
+            filter: NotificationFilter {
+                publisher_id: publisher_id.ok()?,
+                event_type: event_type.ok()?,
+                context: context?,
+                metadata: metadata?,
+                payload: payload?,
+            },
+            actions: fired?.iter().map(|name| Arc::from(name.as_str())).collect(),
+        },
+    })
+}
+
+/// The options that begin with `prefix`, by their keys.
+fn patterns(reader: &mut Reader<'_>, prefix: &str) -> Option<BTreeMap<String, Pattern>> {
+    let mut found = BTreeMap::new();
+    let mut all = true;
+    for entry in &reader.section.entries {
+        let Some(key) = entry.option.strip_prefix(prefix) else { continue };
+        if prefix == "metadata." && !["message_id", "timestamp"].contains(&key) {
+            let problem = "no message has this key in its metadata, so the rule never fires";
+            reader.warn(&entry.option, problem, "known: message_id, timestamp");
+        }
+        if key.contains('.') && !key.starts_with("nova_object.") {
+            let problem = "is looked for as one key at the top, dots included";
+            reader.warn(&entry.option, problem, "keys inside of values are not looked at yet");
+        }
+        match reader.pattern(&entry.option) {
+            Ok(Some(pattern)) => {
+                found.insert(key.to_owned(), pattern);
+            }
+            Ok(None) => {}
+            Err(()) => all = false,
+        }
+    }
+    all.then_some(found)
+}
+
+fn action(reader: &mut Reader<'_>) -> Option<ActionConf> {
+    let words = DRIVERS.map(|driver| (driver, driver));
+    let driver = match reader.is_set("driver") {
+        true => reader.word("driver", &words),
+        false => reader.required("driver", &format!("allowed: {}", DRIVERS.join(", "))).and(None),
+    }?;
+    let mut foreign = false;
+    for option in reader.section.def.options.iter().filter(|o| o.driver.is_some_and(|d| d != driver)) {
+        if reader.is_set(option.name) {
+            foreign = true;
+            let problem = format!("is no option of the driver {driver}");
+            let own = reader.section.def.options.iter().filter(|o| o.driver == Some(driver)).map(|o| o.name);
+            let suggestion = nearest(option.name, own).map(str::to_owned);
+            let has = option.driver.unwrap_or_default();
+            let refusal = typed::Refusal::new(problem, format!("{has} has it"));
+            reader.refused::<()>(option.name, typed::Refusal { suggestion, ..refusal });
+        }
+    }
+    let conf = match driver {
+        "k2hr3" => k2hr3(reader).map(Driver::K2hr3),
+        _ => dump(reader).map(Driver::Dump),
+    };
+    if foreign {
+        return None;
+    }
+    Some(ActionConf { name: reader.section.name.as_str().into(), driver: conf? })
+}
+
+fn k2hr3(reader: &mut Reader<'_>) -> Option<K2hr3Conf> {
+    let api_url = reader.required("api_url", "write the URL of your role API, https://host/v1/role");
+    let api_url = api_url.and_then(|text| {
+        ApiUrl::parse(&text).map_or_else(|e| reader.refuse("api_url", e.problem, e.allowed), Some)
+    });
+    let timeout = reader.duration("timeout", Duration::from_millis(1));
+    let max_attempts = reader.number("max_attempts", 1, u32::MAX);
+    let retry_interval = reader.duration("retry_interval", Duration::ZERO);
+    let exhausted = [("dead_letter", WhenExhausted::DeadLetter), ("return", WhenExhausted::Return)];
+    let when_exhausted = reader.word("when_exhausted", &exhausted);
+    let no_addresses = reader.word("no_addresses", &[("skip", NoAddresses::Skip), ("all", NoAddresses::All)]);
+    let verify = reader.boolean("verify");
+    let ca_file = match reader.is_set("ca_file").then(|| reader.text("ca_file")) {
+        None => Some(None),
+        Some(Some(path)) if path.is_empty() => {
+            reader.refuse("ca_file", "is empty", "write the path of a PEM file, or remove the line")
+        }
+        Some(path) => path.map(|path| Some(path.into())),
+    };
+    if no_addresses == Some(NoAddresses::All) {
+        let problem = "a deleted port without addresses asks K2HR3 to forget every address of its instance";
+        reader.warn("no_addresses", problem, "skip is the safe choice");
+    }
+    Some(K2hr3Conf {
+        api_url: api_url?,
+        timeout: timeout?,
+        max_attempts: NonZeroU32::new(max_attempts?)?,
+        retry_interval: retry_interval?,
+        when_exhausted: when_exhausted?,
+        no_addresses: no_addresses?,
+        verify: verify?,
+        ca_file: ca_file?,
+    })
+}
+
+fn dump(reader: &mut Reader<'_>) -> Option<DumpConf> {
+    if !reader.is_set("path") {
+        return Some(DumpConf { path: None });
+    }
+    match reader.text("path")? {
+        path if path.is_empty() => reader.refuse(
+            "path",
+            "is empty",
+            "write the path of a file, or remove the line to write to stdout",
+        ),
+        path => Some(DumpConf { path: Some(path.into()) }),
+    }
+}

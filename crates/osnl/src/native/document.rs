@@ -1,0 +1,178 @@
+//! A configuration as text: what `osnl config show` prints, and reads back as the same configuration.
+
+use osnl_model::TransportUrl;
+
+use super::Loaded;
+use super::layers::{Layers, RawSection};
+use super::schema::SECTIONS;
+use crate::config::{Origin, substitute};
+
+/// Sections with their values, each with where it came from. Its Debug form is for tests: values may be secrets.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Document {
+    /// In the order they are printed in.
+    pub sections: Vec<DocSection>,
+}
+
+/// One section.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DocSection {
+    /// Between the brackets.
+    pub heading: String,
+    /// In the order they are printed in.
+    pub entries: Vec<DocEntry>,
+}
+
+/// One option.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DocEntry {
+    /// Its name.
+    pub option: String,
+    /// Its value, `$name` replaced.
+    pub text: String,
+    /// Where it came from, for the comment above it.
+    pub from: String,
+}
+
+impl Loaded {
+    /// Every value that counts, defaults included.
+    #[must_use]
+    pub fn document(&self) -> Document {
+        let sections = self.layers.sections.iter().map(|section| document_section(&self.layers, section));
+        Document { sections: sections.collect() }
+    }
+}
+
+fn document_section(layers: &Layers, section: &RawSection) -> DocSection {
+    let driver = section.entry("driver").map(|entry| entry.text.as_str());
+    let fixed = section.def.options.iter();
+    let fixed = fixed.filter(|option| option.driver.is_none_or(|d| Some(d) == driver)).map(|o| o.name);
+    let keyed = section.entries.iter().map(|entry| entry.option.as_str());
+    let keyed = keyed.filter(|option| section.def.option(option).is_none());
+    let entries = fixed.chain(keyed).filter_map(|option| {
+        let origin = section.entry(option).map_or(Origin::Default, |entry| entry.origin.clone());
+        // What cannot be replaced has not passed the check.
+        let text = layers.resolve(section, option).ok().flatten()?;
+        Some(DocEntry { option: option.to_owned(), text, from: origin.to_string() })
+    });
+    DocSection { heading: section.heading(), entries: entries.collect() }
+}
+
+impl Document {
+    /// The text. Without `secrets`, passwords of transport URLs are `***`, and the first line says so.
+    #[must_use]
+    pub fn text(&self, secrets: bool) -> String {
+        let mut out = String::new();
+        let mut hidden = false;
+        for section in &self.sections {
+            if !out.is_empty() {
+                out.push('\n');
+            }
+            out.push_str(&format!("[{}]\n", section.heading));
+            for entry in &section.entries {
+                out.push_str(&format!("# {}\n", one_line(&entry.from)));
+                let is_secret = !secrets && is_secret(&section.heading, &entry.option);
+                let text = if is_secret { without_password(&entry.text) } else { entry.text.clone() };
+                hidden |= text != entry.text;
+                out.push_str(&written(&entry.option, &text));
+            }
+        }
+        if hidden {
+            out.insert_str(
+                0,
+                "# Passwords are hidden as ***: osnl config show --show-secrets prints them.\n\n",
+            );
+        }
+        out
+    }
+
+    /// Whether the text reads back as these values. It may not where a value came from the environment:
+    /// there it can have blanks and line ends that no file can hold.
+    #[must_use]
+    pub fn reads_back(&self) -> bool {
+        let texts = [("shown".to_owned(), self.text(true))];
+        super::load_texts(&texts, &super::Sources::default()).is_ok_and(|loaded| {
+            let again = loaded.document();
+            let text = |document: &Self, heading: &str, option: &str| {
+                let section = document.sections.iter().find(|section| section.heading == heading)?;
+                let entry = section.entries.iter().find(|entry| entry.option == option)?;
+                Some(entry.text.clone())
+            };
+            self.sections.iter().all(|section| {
+                section
+                    .entries
+                    .iter()
+                    .all(|entry| text(&again, &section.heading, &entry.option).as_ref() == Some(&entry.text))
+            })
+        })
+    }
+}
+
+fn is_secret(heading: &str, option: &str) -> bool {
+    let kind = heading.split(':').next().unwrap_or_default();
+    let def = SECTIONS.iter().find(|def| def.kind == kind).and_then(|def| def.option(option));
+    def.is_some_and(|def| def.secret)
+}
+
+/// The only secrets so far are transport URLs.
+fn without_password(url: &str) -> String {
+    TransportUrl::parse(url).map_or_else(|_| "***".to_owned(), |url| url.to_string())
+}
+
+/// A comment is one line, whatever a file is called.
+fn one_line(text: &str) -> String {
+    text.chars().map(|c| if c.is_control() { '?' } else { c }).collect()
+}
+
+/// `option = value` such that it reads back as it is.
+fn written(option: &str, value: &str) -> String {
+    let replaced = substitute(value, |_| Err::<String, ()>(()));
+    let value = if replaced.as_deref() == Ok(value) { value.to_owned() } else { value.replace('$', "$$") };
+    let mut lines = value.split('\n');
+    let first = lines.next().unwrap_or_default();
+    let quoted =
+        first.trim() != first || ['"', '\''].iter().any(|q| first.starts_with(*q) && first.ends_with(*q));
+    let mut out = match (quoted, first.is_empty()) {
+        (true, _) => format!("{option} = \"{first}\"\n"),
+        (false, true) => format!("{option} =\n"),
+        (false, false) => format!("{option} = {first}\n"),
+    };
+    for line in lines {
+        out.push_str(&format!("  {line}\n"));
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Ini;
+
+    #[test]
+    fn what_is_written_reads_back() {
+        for value in [
+            "",
+            "plain",
+            "^port\\.delete\\.end$",
+            "a $name",
+            "${x}",
+            "$$",
+            "100$",
+            " a ",
+            "\"q\"",
+            "'",
+            "\"",
+            "\nneutron",
+            "a\nb",
+            "a # b",
+            "a = b: c",
+        ] {
+            let text = format!("[s]\n{}", written("o", value));
+            let (ini, errors) = Ini::parse("f", &text);
+            assert_eq!(errors, [], "{text}");
+            let read = &ini.sections[0].entries[0].value;
+            let read = substitute(read, |name| Err::<String, _>(name.to_owned()));
+            assert_eq!(read.as_deref(), Ok(value), "{text}");
+        }
+    }
+}

@@ -1,0 +1,257 @@
+//! Files, environment and command line laid over one another, before anything is typed.
+
+use crate::config::{
+    ConfigError, Environment, Finding, Ini, Origin, Section, Warning, nearest, substitute, variable_name,
+};
+
+use super::schema::{DEFAULT, SECTIONS, SectionDef};
+
+/// Sections in the order they first appear in; those without a name are always there.
+#[derive(Clone)]
+pub(super) struct Layers {
+    pub(super) sections: Vec<RawSection>,
+}
+
+/// One section, whatever files it stands in.
+#[derive(Clone)]
+pub(super) struct RawSection {
+    pub(super) def: &'static SectionDef,
+    /// What follows the colon; empty for a section without a name.
+    pub(super) name: String,
+    /// Its first heading.
+    pub(super) place: Origin,
+    pub(super) entries: Vec<RawEntry>,
+}
+
+/// The value that counts for one option.
+#[derive(Clone)]
+pub(super) struct RawEntry {
+    pub(super) option: String,
+    pub(super) text: String,
+    pub(super) origin: Origin,
+}
+
+impl RawSection {
+    /// As it is written between the brackets.
+    pub(super) fn heading(&self) -> String {
+        if self.def.named { format!("{}:{}", self.def.kind, self.name) } else { self.def.kind.to_owned() }
+    }
+
+    pub(super) fn entry(&self, option: &str) -> Option<&RawEntry> {
+        self.entries.iter().find(|entry| entry.option == option)
+    }
+
+    fn set(&mut self, option: &str, text: &str, origin: Origin) {
+        let entry = RawEntry { option: option.to_owned(), text: text.to_owned(), origin };
+        match self.entries.iter_mut().find(|entry| entry.option == option) {
+            Some(old) => *old = entry,
+            None => self.entries.push(entry),
+        }
+    }
+}
+
+impl Layers {
+    pub(super) fn new() -> Self {
+        let unnamed = SECTIONS.iter().filter(|def| !def.named);
+        let section =
+            |def| RawSection { def, name: String::new(), place: Origin::Default, entries: Vec::new() };
+        Self { sections: unnamed.map(section).collect() }
+    }
+
+    /// Lays a file over what is there. Names that mean nothing are errors.
+    pub(super) fn apply(&mut self, ini: &Ini) -> Vec<ConfigError> {
+        let mut errors = Vec::new();
+        for section in &ini.sections {
+            let Some(into) = self.section(ini, section, &mut errors) else { continue };
+            for entry in &section.entries {
+                if into.def.knows(&entry.key) {
+                    let origin = Origin::File { path: ini.file.clone(), line: entry.line };
+                    into.set(&entry.key, &entry.value, origin);
+                } else {
+                    let finding = Finding::at(&ini.file, entry.line, "unknown option");
+                    let mut finding = finding.group(&into.heading()).option(&entry.key);
+                    finding.suggestion = suggestion(into.def, &entry.key);
+                    errors.push(ConfigError(finding));
+                }
+            }
+        }
+        errors
+    }
+
+    fn section(
+        &mut self,
+        ini: &Ini,
+        section: &Section,
+        errors: &mut Vec<ConfigError>,
+    ) -> Option<&mut RawSection> {
+        let (kind, name) = match section.name.split_once(':') {
+            Some((kind, name)) => (kind.trim(), Some(name.trim())),
+            None => (section.name.as_str(), None),
+        };
+        let mut refuse = |problem: &str, allowed: String, suggestion: Option<String>| {
+            let finding = Finding::at(&ini.file, section.line, problem).group(&section.name);
+            let finding = if allowed.is_empty() { finding } else { finding.allowed(allowed) };
+            errors.push(ConfigError(Finding { suggestion, ..finding }));
+        };
+        let Some(def) = SECTIONS.iter().find(|def| def.kind == kind) else {
+            if ["k2hr3", "oslo_messaging_notifications"].contains(&kind.to_lowercase().as_str()) {
+                let mend = "osnl config show --k2hr3-osnl FILE turns such a file into this form";
+                refuse("is a section of k2hr3_osnl.conf", mend.to_owned(), None);
+                return None;
+            }
+            let forms: Vec<String> = SECTIONS.iter().map(SectionDef::form).collect();
+            let near = nearest(kind, SECTIONS.iter().map(|def| def.kind));
+            let suggestion = near.map(|near| match name {
+                Some(name) => format!("[{near}:{name}]"),
+                None => format!("[{near}]"),
+            });
+            refuse("unknown section", format!("known: {}", forms.join(", ")), suggestion);
+            return None;
+        };
+        match name {
+            None if def.named => {
+                refuse("needs a name", format!("write {}", def.form()), None);
+                return None;
+            }
+            Some(_) if !def.named => {
+                refuse("takes no name", format!("write {}", def.form()), None);
+                return None;
+            }
+            Some(name) if !is_name(name) => {
+                refuse("has no usable name", "letters, digits, -, _ and . make a name".to_owned(), None);
+                return None;
+            }
+            Some(_) | None => {}
+        }
+        let name = name.unwrap_or_default();
+        let at =
+            self.sections.iter().position(|s| s.def.kind == kind && s.name == name).unwrap_or_else(|| {
+                let place = Origin::File { path: ini.file.clone(), line: section.line };
+                self.sections.push(RawSection { def, name: name.to_owned(), place, entries: Vec::new() });
+                self.sections.len() - 1
+            });
+        Some(&mut self.sections[at])
+    }
+
+    /// Lays the environment over the files. A variable can set any option of a section that is in a file;
+    /// of options with a key, those that a file sets.
+    pub(super) fn apply_environment(
+        &mut self,
+        environment: &Environment,
+    ) -> (Vec<ConfigError>, Vec<Warning>) {
+        let (mut errors, mut warnings) = (Vec::new(), Vec::new());
+        for (variable, text) in environment.iter() {
+            let spelt = |section: &RawSection| variable.starts_with(&variable_name(&section.heading(), ""));
+            let sections: Vec<usize> =
+                (0..self.sections.len()).filter(|i| spelt(&self.sections[*i])).collect();
+            let source = format!("environment {variable}");
+            match sections[..] {
+                [] => {}
+                [only] => {
+                    let section = &mut self.sections[only];
+                    let heading = section.heading();
+                    let fixed = section.def.options.iter().map(|option| option.name.to_owned());
+                    let keyed = section.entries.iter().map(|entry| entry.option.clone());
+                    let option = fixed.chain(keyed).find(|o| variable_name(&heading, o) == *variable);
+                    match option {
+                        Some(option) => {
+                            let origin = Origin::Environment { variable: variable.to_owned() };
+                            section.set(&option, text, origin);
+                        }
+                        None => {
+                            let mut finding = Finding::of(&source, "unknown option, ignored").group(&heading);
+                            let option = variable.rsplit_once("__").map_or("", |(_, option)| option);
+                            finding.suggestion = suggestion(section.def, option);
+                            warnings.push(Warning(finding));
+                        }
+                    }
+                }
+                [first, second, ..] => {
+                    let [a, b] = [first, second].map(|i| self.sections[i].heading());
+                    let problem = format!("[{a}] and [{b}] are spelt alike in the environment");
+                    let finding = Finding::of(&source, problem).allowed("rename one of them");
+                    errors.push(ConfigError(finding));
+                }
+            }
+        }
+        (errors, warnings)
+    }
+
+    /// Sets an option of `[DEFAULT]` from the command line, above everything.
+    pub(super) fn set_flag(&mut self, option: &str, text: &str, flag: &'static str) {
+        let default = self.sections.iter_mut().find(|section| section.def.kind == DEFAULT);
+        if let Some(section) = default {
+            section.set(option, text, Origin::CommandLine { flag });
+        }
+    }
+
+    /// The text of an option, its default if nothing sets it, with each `$name` replaced.
+    ///
+    /// `$name` is an option of the same section, else of `[DEFAULT]`; `${group.name}` one of a section without a name.
+    pub(super) fn resolve(&self, section: &RawSection, option: &str) -> Result<Option<String>, Substitution> {
+        self.resolve_along(section, option, &mut Vec::new())
+    }
+
+    fn resolve_along(
+        &self,
+        section: &RawSection,
+        option: &str,
+        path: &mut Vec<(String, String)>,
+    ) -> Result<Option<String>, Substitution> {
+        let def = section.def.option(option);
+        let default = def.and_then(|def| def.default);
+        let Some(text) = section.entry(option).map(|entry| entry.text.as_str()).or(default) else {
+            return Ok(None);
+        };
+        let step = (section.heading(), option.to_owned());
+        if path.contains(&step) {
+            return Err(Substitution::Circle);
+        }
+        path.push(step);
+        let secret = def.is_some_and(|def| def.secret);
+        let replaced = substitute(text, |name| {
+            let (group, wanted) = match name.split_once('.') {
+                Some((group, wanted)) => (group, wanted),
+                None if section.def.option(name).is_some() => ("", name),
+                None => (DEFAULT, name),
+            };
+            let from = match group {
+                "" => Some(section),
+                group => self.sections.iter().find(|s| !s.def.named && s.def.kind == group),
+            };
+            let found = from.and_then(|from| Some((from, from.def.option(wanted)?)));
+            let Some((from, def)) = found else {
+                return Err(Substitution::Unknown((!secret).then(|| name.to_owned())));
+            };
+            if def.secret && !secret {
+                return Err(Substitution::Secret(name.to_owned()));
+            }
+            Ok(self.resolve_along(from, wanted, path)?.unwrap_or_default())
+        });
+        path.pop();
+        replaced.map(Some)
+    }
+}
+
+/// Why `$name` cannot be replaced.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum Substitution {
+    /// The name, unless it may be part of a password.
+    #[error("{} names no known option", .0.as_ref().map_or("$…".to_owned(), |name| format!("${name}")))]
+    Unknown(Option<String>),
+    #[error("${0} names a secret, which only a secret option may repeat")]
+    Secret(String),
+    #[error("a $name in it leads back to the option itself")]
+    Circle,
+}
+
+fn is_name(name: &str) -> bool {
+    !name.is_empty() && name.chars().all(|c| c.is_alphanumeric() || matches!(c, '-' | '_' | '.'))
+}
+
+/// The nearest name of the same section, else the section that has it.
+fn suggestion(def: &SectionDef, name: &str) -> Option<String> {
+    let own = def.options.iter().map(|option| option.name);
+    let elsewhere = || SECTIONS.iter().find(|def| def.option(name).is_some());
+    nearest(name, own).map(str::to_owned).or_else(|| elsewhere().map(|def| format!("{} {name}", def.form())))
+}

@@ -1,0 +1,123 @@
+//! Every section and option of the native form, with its default: what `docs/configuration.md` explains.
+
+/// One kind of section: `[DEFAULT]`, or `[kind:NAME]`.
+#[derive(Debug)]
+pub(super) struct SectionDef {
+    /// What stands before the colon.
+    pub(super) kind: &'static str,
+    /// Whether a name follows.
+    pub(super) named: bool,
+    pub(super) options: &'static [OptionDef],
+    /// Prefixes of options that end in a key of the user's: `payload.KEY`.
+    pub(super) keyed: &'static [&'static str],
+}
+
+/// One option.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct OptionDef {
+    pub(super) name: &'static str,
+    /// The text that counts when nothing sets it.
+    pub(super) default: Option<&'static str>,
+    /// No message repeats its value.
+    pub(super) secret: bool,
+    /// The one driver that has it; `None` is all.
+    pub(super) driver: Option<&'static str>,
+}
+
+pub(super) const DEFAULT: &str = "DEFAULT";
+pub(super) const JOURNAL: &str = "journal";
+pub(super) const LISTENER: &str = "listener";
+pub(super) const RULE: &str = "rule";
+pub(super) const ACTION: &str = "action";
+
+pub(super) const DRIVERS: [&str; 2] = ["k2hr3", "dump"];
+
+pub(super) static SECTIONS: [SectionDef; 5] = [
+    SectionDef {
+        kind: DEFAULT,
+        named: false,
+        options: &[
+            option("debug", Some("false")),
+            option("log_level", Some("info")),
+            option("libs_log_level", Some("warn")),
+            option("log_file", None),
+        ],
+        keyed: &[],
+    },
+    SectionDef {
+        kind: JOURNAL,
+        named: false,
+        options: &[option("connection", Some("memory://"))],
+        keyed: &[],
+    },
+    SectionDef {
+        kind: LISTENER,
+        named: true,
+        options: &[
+            OptionDef { secret: true, ..option("transport_url", None) },
+            option("exchange", None),
+            option("topics", Some("notifications")),
+            option("priorities", Some("audit, debug, info, warn, error, critical, sample")),
+            option("pool", Some("osnl")),
+            option("declare", Some("passive")),
+            option("durable", Some("true")),
+            option("single_active_consumer", Some("true")),
+            option("prefetch", Some("200")),
+        ],
+        keyed: &[],
+    },
+    SectionDef {
+        kind: RULE,
+        named: true,
+        options: &[
+            option("enabled", Some("true")),
+            option("listeners", None),
+            option("priorities", None),
+            option("event_type", None),
+            option("publisher_id", None),
+            option("actions", None),
+        ],
+        keyed: &["context.", "metadata.", "payload."],
+    },
+    SectionDef {
+        kind: ACTION,
+        named: true,
+        options: &[
+            option("driver", None),
+            k2hr3("api_url", None),
+            k2hr3("timeout", Some("30s")),
+            k2hr3("max_attempts", Some("6")),
+            k2hr3("retry_interval", Some("60s")),
+            k2hr3("when_exhausted", Some("dead_letter")),
+            k2hr3("no_addresses", Some("skip")),
+            k2hr3("verify", Some("true")),
+            k2hr3("ca_file", None),
+            OptionDef { driver: Some("dump"), ..option("path", None) },
+        ],
+        keyed: &[],
+    },
+];
+
+impl SectionDef {
+    pub(super) fn option(&self, name: &str) -> Option<&'static OptionDef> {
+        self.options.iter().find(|option| option.name == name)
+    }
+
+    /// Whether it is an option, or a prefix of one with a key behind it.
+    pub(super) fn knows(&self, name: &str) -> bool {
+        self.option(name).is_some() || self.keyed.iter().any(|p| name.len() > p.len() && name.starts_with(p))
+    }
+
+    /// `[DEFAULT]`, `[listener:NAME]`.
+    pub(super) fn form(&self) -> String {
+        if self.named { format!("[{}:NAME]", self.kind) } else { format!("[{}]", self.kind) }
+    }
+}
+
+const fn option(name: &'static str, default: Option<&'static str>) -> OptionDef {
+    OptionDef { name, default, secret: false, driver: None }
+}
+
+const fn k2hr3(name: &'static str, default: Option<&'static str>) -> OptionDef {
+    OptionDef { driver: Some("k2hr3"), ..option(name, default) }
+}

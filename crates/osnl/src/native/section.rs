@@ -1,0 +1,226 @@
+//! Reading one section's options, each to its type, collecting what is wrong.
+
+use std::time::Duration;
+
+use osnl_model::{Pattern, Priority};
+
+use super::duration;
+use super::layers::{Layers, RawSection};
+use crate::config::{ConfigError, Finding, Kind, Value, Warning, nearest, shown, typed};
+
+/// AMQP's limit for names, in bytes.
+pub(super) const LONGEST_NAME: usize = 255;
+
+/// What was said so far.
+#[derive(Default)]
+pub(super) struct Findings {
+    pub(super) errors: Vec<ConfigError>,
+    pub(super) warnings: Vec<Warning>,
+}
+
+/// One section. Whatever returns `None` for a value that is set has said why.
+pub(super) struct Reader<'a> {
+    /// What is said of no line is said of this file.
+    pub(super) file: &'a str,
+    pub(super) layers: &'a Layers,
+    pub(super) section: &'a RawSection,
+    pub(super) findings: &'a mut Findings,
+}
+
+impl Reader<'_> {
+    /// The text, or `None` if nothing sets it.
+    pub(super) fn text(&mut self, option: &str) -> Option<String> {
+        match self.layers.resolve(self.section, option) {
+            Ok(text) => {
+                if text.as_ref().is_some_and(|text| text.contains(" # ")) {
+                    let problem = "the # and what follows belong to the value";
+                    self.warn(option, problem, "a comment needs a line of its own");
+                }
+                text
+            }
+            Err(error) => self.refuse(option, &error.to_string(), "write $$ where a dollar sign is meant"),
+        }
+    }
+
+    /// The text of an option that must be set.
+    pub(super) fn required(&mut self, option: &str, allowed: &str) -> Option<String> {
+        if self.is_set(option) {
+            return self.text(option);
+        }
+        self.refuse(option, "is not set", allowed)
+    }
+
+    pub(super) fn is_set(&self, option: &str) -> bool {
+        self.section.entry(option).is_some()
+    }
+
+    /// A name that becomes an exchange or a queue.
+    pub(super) fn broker_name(&mut self, option: &str, longest: usize) -> Option<String> {
+        let text = self.text(option)?;
+        self.check_name(option, &text, longest).then_some(text)
+    }
+
+    pub(super) fn check_name(&mut self, option: &str, text: &str, longest: usize) -> bool {
+        if text.is_empty() {
+            self.refuse::<()>(option, "is empty", "write a name");
+        } else if text.len() > longest {
+            self.refuse::<()>(option, "is too long for the broker", &format!("at most {longest} bytes"));
+        } else {
+            if text.contains(char::is_control) || text.trim() != text {
+                let problem = "the name has blanks around it or line ends in it, and is used like that";
+                self.warn(option, problem, "put it behind the `=`, on one line");
+            }
+            return true;
+        }
+        false
+    }
+
+    pub(super) fn boolean(&mut self, option: &str) -> Option<bool> {
+        let text = self.text(option)?;
+        match Value::read(Kind::Bool, &text, false) {
+            Ok(Some(Value::Bool(value))) => Some(value),
+            Ok(_) => None,
+            Err(error) => self.refuse(option, &error.problem, &error.allowed),
+        }
+    }
+
+    pub(super) fn number(&mut self, option: &str, least: u32, most: u32) -> Option<u32> {
+        let text = self.text(option)?;
+        match text.trim().parse::<u32>() {
+            Ok(number) if (least..=most).contains(&number) => Some(number),
+            Ok(number) => self.refuse(
+                option,
+                &format!("{number} is out of range"),
+                &format!("allowed: {least} to {most}"),
+            ),
+            Err(_) => {
+                let problem = format!("{} is not a whole number", shown(&text));
+                self.refuse(option, &problem, &format!("allowed: {least} to {most}"))
+            }
+        }
+    }
+
+    pub(super) fn duration(&mut self, option: &str, least: Duration) -> Option<Duration> {
+        /// 24 days, the longest that a 31-bit count of milliseconds holds; nobody means more.
+        const MOST: Duration = Duration::from_secs(2_147_483);
+        let text = self.text(option)?;
+        match duration::parse(&text) {
+            Some(duration) if (least..=MOST).contains(&duration) => Some(duration),
+            Some(_) => {
+                let allowed = format!("allowed: {} ms to {} s", least.as_millis(), MOST.as_secs());
+                self.refuse(option, &format!("{} is out of range", shown(&text)), &allowed)
+            }
+            None => {
+                let problem = format!("{} is not a duration", shown(&text));
+                self.refuse(option, &problem, "write 30, 30s, 500ms, 5m, 24h or 7d")
+            }
+        }
+    }
+
+    /// One of these words, by its place among them.
+    pub(super) fn word<T: Clone>(&mut self, option: &str, words: &[(&str, T)]) -> Option<T> {
+        let text = self.text(option)?;
+        if let Some((_, value)) = words.iter().find(|(word, _)| *word == text) {
+            return Some(value.clone());
+        }
+        let names: Vec<&str> = words.iter().map(|(word, _)| *word).collect();
+        let problem = format!("{} is not one of the known words", shown(&text));
+        let refusal = typed::Refusal {
+            suggestion: nearest(&text, names.iter().copied()).map(str::to_owned),
+            ..typed::Refusal::new(problem, format!("allowed: {}", names.join(", ")))
+        };
+        self.refused(option, refusal)
+    }
+
+    /// Names separated by commas, at least one, none twice.
+    pub(super) fn list(&mut self, option: &str) -> Option<Vec<String>> {
+        let text = self.text(option)?;
+        let items: Vec<String> =
+            text.split(',').map(|item| item.trim_matches([' ', '\t']).to_owned()).collect();
+        if items.iter().any(String::is_empty) {
+            return self.refuse(option, "has an empty item", "write names with commas between them");
+        }
+        for (n, item) in items.iter().enumerate() {
+            if items[..n].contains(item) {
+                return self.refuse(option, &format!("names {} twice", shown(item)), "name it once");
+            }
+        }
+        Some(items)
+    }
+
+    pub(super) fn priorities(&mut self, option: &str) -> Option<Vec<Priority>> {
+        let mut priorities = Vec::new();
+        for item in self.list(option)? {
+            match Priority::parse(&item) {
+                Priority::Other(_) => {
+                    let names: Vec<&str> = Priority::ALL.iter().map(Priority::as_str).collect();
+                    let problem = format!("{} is no priority", shown(&item));
+                    let suggestion = nearest(&item, names.iter().copied()).map(str::to_owned);
+                    let refusal = typed::Refusal::new(problem, format!("allowed: {}", names.join(", ")));
+                    return self.refused(option, typed::Refusal { suggestion, ..refusal });
+                }
+                known => priorities.push(known),
+            }
+        }
+        Some(priorities)
+    }
+
+    /// `Ok(None)` if nothing sets it.
+    pub(super) fn pattern(&mut self, option: &str) -> Result<Option<Pattern>, ()> {
+        if !self.is_set(option) {
+            return Ok(None);
+        }
+        let text = self.text(option).ok_or(())?;
+        match Pattern::new(&text) {
+            Ok(pattern) => Ok(Some(pattern)),
+            Err(error) => self.refused(option, typed::bad_pattern("", &error)).ok_or(()),
+        }
+    }
+
+    /// Names that must be among `known`, the sections of that kind.
+    pub(super) fn references(&mut self, option: &str, kind: &str, known: &[&str]) -> Option<Vec<String>> {
+        let names = self.list(option)?;
+        let mut all = true;
+        for name in &names {
+            if known.contains(&name.as_str()) {
+                continue;
+            }
+            all = false;
+            let there = match known {
+                [] => format!("there is no [{kind}:NAME]"),
+                known => format!("there are: {}", known.join(", ")),
+            };
+            let suggestion = nearest(name, known.iter().copied()).map(str::to_owned);
+            let refusal = typed::Refusal::new(format!("there is no [{kind}:{}]", one_name(name)), there);
+            self.refused::<()>(option, typed::Refusal { suggestion, ..refusal });
+        }
+        all.then_some(names)
+    }
+
+    pub(super) fn refuse<T>(&mut self, option: &str, problem: &str, allowed: &str) -> Option<T> {
+        self.refused(option, typed::Refusal::new(problem, allowed))
+    }
+
+    pub(super) fn refused<T>(&mut self, option: &str, refusal: typed::Refusal) -> Option<T> {
+        let mut finding = self.finding(option, &refusal.problem).allowed(refusal.allowed);
+        finding.suggestion = refusal.suggestion;
+        self.findings.errors.push(ConfigError(finding));
+        None
+    }
+
+    pub(super) fn warn(&mut self, option: &str, problem: &str, allowed: &str) {
+        self.findings.warnings.push(Warning(self.finding(option, problem).allowed(allowed)));
+    }
+
+    /// At the option's own line, else at its section's heading.
+    fn finding(&self, option: &str, problem: &str) -> Finding {
+        let place = self.section.entry(option).map_or(&self.section.place, |entry| &entry.origin);
+        let finding = Finding::of(self.file, problem).group(&self.section.heading()).from_origin(place);
+        if option.is_empty() { finding } else { finding.option(option) }
+    }
+}
+
+/// A name as a message may repeat it.
+fn one_name(name: &str) -> String {
+    shown(name).trim_matches('"').to_owned()
+}

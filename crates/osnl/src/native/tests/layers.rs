@@ -1,0 +1,157 @@
+//! What wins over what, and that each value knows where it comes from.
+
+use std::fs;
+use std::path::Path;
+
+use super::super::{Driver, Sources, load as load_files};
+use super::{WHOLE, errors, load, load_layers, warnings};
+use crate::k2hr3::{Level, LogFile};
+
+/// `option` of `[heading]` in the document, and where it came from.
+fn shown(loaded: &super::Loaded, heading: &str, option: &str) -> Option<(String, String)> {
+    let document = loaded.document();
+    let section = document.sections.into_iter().find(|section| section.heading == heading)?;
+    let entry = section.entries.into_iter().find(|entry| entry.option == option)?;
+    Some((entry.text, entry.from))
+}
+
+#[test]
+fn later_files_win_the_environment_is_above_them_and_flags_above_all() {
+    let second = "[action:roles]\ntimeout = 5s\n[listener:neutron]\nexchange = nova\n";
+    let check = |variables: &[(&str, &str)], option: (&str, &str), expected: (&str, &str)| {
+        let loaded = load_layers(&[WHOLE, second], variables).unwrap();
+        let found = shown(&loaded, option.0, option.1).expect("shown");
+        assert_eq!((found.0.as_str(), found.1.as_str()), expected, "{option:?}");
+    };
+    check(&[], ("listener:neutron", "exchange"), ("nova", "b.conf:4"));
+    check(&[], ("listener:neutron", "pool"), ("osnl", "default"));
+    check(&[], ("action:roles", "timeout"), ("5s", "b.conf:2"));
+    let variable = "OS_ACTION_ROLES__TIMEOUT";
+    check(&[(variable, "7s")], ("action:roles", "timeout"), ("7s", &format!("environment {variable}")));
+    let pattern = "OS_RULE_GONE__EVENT_TYPE";
+    check(&[(pattern, "^x$")], ("rule:gone", "event_type"), ("^x$", &format!("environment {pattern}")));
+
+    let sources = Sources {
+        environment: [("OS_DEFAULT__LOG_FILE", "from-environment")].into_iter().collect(),
+        flags: vec![("debug", "true".to_owned(), "--debug"), ("log_file", "x.log".to_owned(), "--log-file")],
+        ..Sources::default()
+    };
+    let texts = [("a.conf".to_owned(), format!("[DEFAULT]\ndebug = no\nlog_level = error\n{WHOLE}"))];
+    let loaded = super::load_texts(&texts, &sources).unwrap();
+    assert_eq!(loaded.conf.log_level, Level::Debug);
+    assert_eq!(loaded.conf.log_file, LogFile::Path("x.log".into()));
+    assert_eq!(
+        shown(&loaded, "DEFAULT", "log_file"),
+        Some(("x.log".to_owned(), "command line --log-file".to_owned()))
+    );
+}
+
+#[test]
+fn the_environment_reaches_keyed_options_that_a_file_sets_and_says_what_it_cannot_place() {
+    let text = format!("{WHOLE}[rule:gone]\npayload.state = ^a$\n");
+    let loaded = load_layers(&[&text], &[("OS_RULE_GONE__PAYLOAD_STATE", "^b$")]).unwrap();
+    assert_eq!(loaded.conf.rules[0].rule.filter.payload["state"].as_str(), "^b$");
+
+    let stray = [("OS_ACTION_ROLES__TIMEUOT", "1"), ("OS_ACTION_OTHER__TIMEOUT", "1"), ("OS_AUTH_URL", "x")];
+    let loaded = load_layers(&[WHOLE], &stray).unwrap();
+    assert_eq!(
+        warnings(&loaded),
+        [
+            "environment OS_ACTION_ROLES__TIMEUOT: [action:roles]: unknown option, ignored; did you mean timeout?"
+        ]
+    );
+    assert_eq!(
+        errors(load_layers(&[WHOLE], &[("OS_ACTION_ROLES__TIMEOUT", "soon")])),
+        ["environment OS_ACTION_ROLES__TIMEOUT: [action:roles] timeout: \"soon\" is not a duration; \
+             write 30, 30s, 500ms, 5m, 24h or 7d"]
+    );
+    let alike = format!("{WHOLE}[action:a-b]\ndriver = dump\n[action:a.b]\ndriver = dump\n");
+    assert_eq!(
+        errors(load_layers(&[&alike], &[("OS_ACTION_A_B__PATH", "x")])),
+        [
+            "environment OS_ACTION_A_B__PATH: [action:a-b] and [action:a.b] are spelt alike in the environment; \
+             rename one of them"
+        ]
+    );
+}
+
+#[test]
+fn a_name_stands_for_an_option_of_the_section_or_of_default() {
+    let check = |lines: &str, expected: &str| {
+        let text = format!("[DEFAULT]\nlog_file = base\n{WHOLE}[action:record]\n{lines}\n");
+        let loaded = load(&text).unwrap_or_else(|errors| panic!("{errors}"));
+        let Driver::Dump(dump) = &loaded.conf.actions[1].driver else { panic!("another driver") };
+        assert_eq!(dump.path.as_deref(), Some(Path::new(expected)), "{lines}");
+    };
+    check("path = ${log_file}.jsonl", "base.jsonl");
+    check("path = ${DEFAULT.log_file}-2", "base-2");
+    check("path = ${driver}.jsonl", "dump.jsonl");
+    check("path = ${journal.connection}", "memory://");
+    check("path = 5$$", "5$");
+}
+
+#[test]
+fn folders_come_after_files_sorted_and_every_unreadable_one_is_said() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = |name: &str| folder.path().join(name);
+    fs::create_dir(at("d")).unwrap();
+    fs::write(at("main.conf"), WHOLE).unwrap();
+    fs::write(at("d/10.conf"), "[listener:neutron]\npool = ten\n").unwrap();
+    fs::write(at("d/9.conf"), "[listener:neutron]\npool = nine\n").unwrap();
+    let sources = Sources { files: vec![at("main.conf")], folders: vec![at("d")], ..Sources::default() };
+    assert_eq!(load_files(&sources).unwrap().conf.listeners[0].pool, "nine");
+
+    fs::write(at("latin.conf"), b"[DEFAULT]\n\xe9\n").unwrap();
+    let sources = Sources {
+        files: vec![at("missing.conf"), at("d"), at("latin.conf")],
+        folders: vec![at("none")],
+        ..Sources::default()
+    };
+    let place = folder.path().display();
+    let errors = errors(load_files(&sources));
+    let expected = [
+        format!("{place}/none: the folder cannot be read: "),
+        format!("{place}/missing.conf: there is no such file"),
+        format!("{place}/d: is not a regular file"),
+        format!("{place}/latin.conf:2: the line is not UTF-8"),
+    ];
+    assert_eq!(errors.len(), expected.len(), "{errors:?}");
+    for (error, expected) in errors.iter().zip(expected) {
+        assert!(error.starts_with(&expected), "{error}");
+    }
+}
+
+#[test]
+fn what_is_shown_reads_back_as_the_same() {
+    let text = format!("[DEFAULT]\nlog_file = 'a $$b'\n{WHOLE}[rule:gone]\npayload.x = ^$$(a|b)$\n");
+    let loaded = load(&text).unwrap();
+    let document = loaded.document();
+    assert!(document.reads_back(), "{}", document.text(true));
+    let again = load(&document.text(true)).unwrap();
+    assert_eq!(format!("{:?}", again.conf), format!("{:?}", loaded.conf));
+    assert!(document.text(true).contains("hunter2"));
+    let hidden = document.text(false);
+    assert!(!hidden.contains("hunter2"), "{hidden}");
+    let again = load(&hidden).unwrap();
+    assert_eq!(
+        warnings(&again),
+        ["a.conf:19: [listener:neutron] transport_url: the password is ***, as osnl config show hides it; \
+             write the password, or use --show-secrets"]
+    );
+    // A value that no file can hold.
+    let odd = load_layers(&[WHOLE], &[("OS_ACTION_RECORD__PATH", "a\n\nb")]).unwrap();
+    assert!(!odd.document().reads_back());
+}
+
+#[test]
+fn the_examples_load_without_a_warning() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../examples");
+    let mut count = 0;
+    for file in crate::config::files_of(&folder).unwrap() {
+        let sources = Sources { files: vec![file.clone()], ..Sources::default() };
+        let loaded = load_files(&sources).unwrap_or_else(|errors| panic!("{errors}"));
+        assert_eq!(warnings(&loaded), [""; 0], "{}", file.display());
+        count += 1;
+    }
+    assert!(count > 0);
+}

@@ -1,0 +1,283 @@
+//! Golden texts.
+
+use super::{WHOLE, errors, load, warnings};
+
+/// `WHOLE` with `lines` appended to a section; their first line is number 14.
+fn with(section: &str, lines: &str) -> String {
+    format!("{WHOLE}[{section}]\n{lines}\n")
+}
+
+#[track_caller]
+fn check(section: &str, lines: &str, expected: &str) {
+    assert_eq!(errors(load(&with(section, lines))), [format!("a.conf:14: [{section}] {expected}")]);
+}
+
+#[test]
+fn the_whole_is_well() {
+    let loaded = load(WHOLE).unwrap();
+    assert_eq!(warnings(&loaded), [""; 0]);
+}
+
+#[test]
+fn unknown_names_are_errors_with_the_nearest() {
+    check("action:roles", "api-url = http://h/", "api-url: unknown option; did you mean api_url?");
+    check("rule:gone", "pool = x", "pool: unknown option; did you mean [listener:NAME] pool?");
+    check("rule:gone", "payload. = x", "payload.: unknown option");
+    check("DEFAULT", "colour = blue", "colour: unknown option");
+    check("action:record", "timeout = 3s", "timeout: is no option of the driver dump; k2hr3 has it");
+    let known = "known: [DEFAULT], [journal], [listener:NAME], [rule:NAME], [action:NAME]";
+    let check = |heading: &str, expected: &str| {
+        assert_eq!(
+            errors(load(&format!("{WHOLE}[{heading}]\nx = y\n"))),
+            [format!("a.conf:13: [{heading}]: {expected}")]
+        );
+    };
+    check("listner:x", &format!("unknown section; {known}; did you mean [listener:x]?"));
+    check("Journal", &format!("unknown section; {known}; did you mean [journal]?"));
+    check("elsewhere", &format!("unknown section; {known}"));
+    check("rule", "needs a name; write [rule:NAME]");
+    check("rule:", "has no usable name; letters, digits, -, _ and . make a name");
+    check("rule:a b", "has no usable name; letters, digits, -, _ and . make a name");
+    check("journal:x", "takes no name; write [journal]");
+    check(
+        "K2hr3",
+        "is a section of k2hr3_osnl.conf; osnl config show --k2hr3-osnl FILE turns such a file into this form",
+    );
+}
+
+#[test]
+fn every_wrong_value_says_what_is_allowed() {
+    let boolean = "is not a boolean; allowed: true, yes, on, 1, false, no, off, 0, in any case";
+    check("DEFAULT", "debug = maybe", &format!("debug: \"maybe\" {boolean}"));
+    check(
+        "DEFAULT",
+        "log_level = warning",
+        "log_level: \"warning\" is not one of the known words; allowed: debug, info, warn, error",
+    );
+    check("DEFAULT", "log_file =", "log_file: is empty; write a path, or remove the line to log to stderr");
+    check(
+        "journal",
+        "connection = sqlite:///x.db",
+        "connection: sqlite:// is not supported yet; write memory:// or remove the line: a message is then \
+         acknowledged after its last outcome",
+    );
+    check(
+        "journal",
+        "connection = memory",
+        "connection: is no journal that osnl knows; write memory:// or remove the line",
+    );
+    let listener = "listener:neutron";
+    check(
+        listener,
+        "transport_url = amqp://u:hunter2@h/",
+        "transport_url: unknown transport \"amqp\"; write rabbit://",
+    );
+    check(
+        listener,
+        "transport_url = rabbit://u:hunter2@h/?ssl=1",
+        "transport_url: ssl=1 is not supported yet; the login would travel in plain text; leave it out only \
+         where the broker listens without TLS",
+    );
+    check(listener, "exchange =", "exchange: is empty; write a name");
+    check(listener, "topics = a,,b", "topics: has an empty item; write names with commas between them");
+    check(listener, "topics = a, b, a", "topics: names \"a\" twice; name it once");
+    check(
+        listener,
+        &format!("topics = {}", "x".repeat(247)),
+        "topics: is too long for the broker; at most 246 bytes",
+    );
+    check(
+        listener,
+        "priorities = info, warning",
+        "priorities: \"warning\" is no priority; allowed: audit, debug, info, warn, error, critical, sample",
+    );
+    check(
+        listener,
+        "priorities = inof",
+        "priorities: \"inof\" is no priority; allowed: audit, debug, info, warn, error, critical, sample; \
+         did you mean info?",
+    );
+    check(
+        listener,
+        "declare = pasive",
+        "declare: \"pasive\" is not one of the known words; allowed: passive, create; did you mean passive?",
+    );
+    check(listener, "durable =", &format!("durable: \"\" {boolean}"));
+    check(listener, "prefetch = 0", "prefetch: 0 is out of range; allowed: 1 to 65535");
+    check(listener, "prefetch = many", "prefetch: \"many\" is not a whole number; allowed: 1 to 65535");
+    let rule = "rule:gone";
+    check(
+        rule,
+        "event_type = (",
+        "event_type: bad regular expression at character 1: unclosed group; the syntax is that of Python's re",
+    );
+    check(
+        rule,
+        "payload.state = [",
+        "payload.state: bad regular expression at character 1: unterminated character set; the syntax is that of \
+         Python's re",
+    );
+    check(
+        rule,
+        "listeners = neutrn",
+        "listeners: there is no [listener:neutrn]; there are: neutron; did you mean neutron?",
+    );
+    check(rule, "actions = mail", "actions: there is no [action:mail]; there are: roles, record");
+    check(
+        rule,
+        "event_type = $nothing",
+        "event_type: $nothing names no known option; write $$ where a dollar sign is meant",
+    );
+    let action = "action:roles";
+    check(
+        action,
+        "driver = k2hr",
+        "driver: \"k2hr\" is not one of the known words; allowed: k2hr3, dump; did you mean k2hr3?",
+    );
+    check(
+        action,
+        "api_url = k2hr3/v1",
+        "api_url: the scheme must be http or https; begin with http:// or https://",
+    );
+    check(
+        action,
+        "timeout = soon",
+        "timeout: \"soon\" is not a duration; write 30, 30s, 500ms, 5m, 24h or 7d",
+    );
+    check(action, "timeout = 0", "timeout: \"0\" is out of range; allowed: 1 ms to 2147483 s");
+    check(action, "max_attempts = 0", "max_attempts: 0 is out of range; allowed: 1 to 4294967295");
+    check(
+        action,
+        "when_exhausted = requeue",
+        "when_exhausted: \"requeue\" is not one of the known words; allowed: dead_letter, return",
+    );
+    check(
+        action,
+        "no_addresses = none",
+        "no_addresses: \"none\" is not one of the known words; allowed: skip, all",
+    );
+    check(action, "ca_file =", "ca_file: is empty; write the path of a PEM file, or remove the line");
+    check(
+        "action:record",
+        "path =",
+        "path: is empty; write the path of a file, or remove the line to write to stdout",
+    );
+    check(
+        "action:record",
+        "path = $path",
+        "path: a $name in it leads back to the option itself; write $$ where a dollar sign is meant",
+    );
+}
+
+#[test]
+fn all_errors_come_at_once_in_the_order_of_lines() {
+    let text = "\
+nonsense
+[listener:a]
+[listener:b]
+transport_url = rabbit://u:hunter2@h/
+exchange = nova
+colour = blue
+[rule:r]
+listeners = cells
+[action:x]
+driver = k2hr3
+timeout = 1 year
+";
+    assert_eq!(
+        errors(load(text)),
+        [
+            "a.conf:1: the line has neither `=` nor `:`; write `name = value`; a comment starts with # in column 1, \
+             a continued value with a blank",
+            "a.conf:2: [listener:a] transport_url: is not set; write rabbit://user:password@host:port/vhost",
+            "a.conf:2: [listener:a] exchange: is not set; write the service's, such as neutron, nova or openstack",
+            "a.conf:6: [listener:b] colour: unknown option",
+            "a.conf:7: [rule:r] actions: is not set; name the sections [action:NAME] that it fires",
+            "a.conf:8: [rule:r] listeners: there is no [listener:cells]; there are: a, b",
+            "a.conf:9: [action:x] api_url: is not set; write the URL of your role API, https://host/v1/role",
+            "a.conf:11: [action:x] timeout: \"1 year\" is not a duration; write 30, 30s, 500ms, 5m, 24h or 7d",
+        ]
+    );
+    assert_eq!(
+        errors(load("[DEFAULT]\n")),
+        ["listener", "action", "rule"].map(|kind| format!("a.conf: there is no [{kind}:NAME]; write one"))
+    );
+    assert_eq!(
+        errors(load(&format!("{WHOLE}[action:x]\n"))),
+        ["a.conf:13: [action:x] driver: is not set; allowed: k2hr3, dump"]
+    );
+    let shared = "[listener:n]\ntransport_url = rabbit://other@mq:5672/\nexchange = nova\n";
+    assert_eq!(
+        errors(load(&format!("{WHOLE}{shared}"))),
+        ["a.conf:13: [listener:n] pool: [listener:neutron] uses this queue of this broker already; \
+          give each listener a pool of its own"]
+    );
+}
+
+#[test]
+fn every_warning() {
+    let check = |lines: &str, expected: &[&str]| {
+        let loaded = load(&format!("{WHOLE}{lines}\n")).unwrap_or_else(|errors| panic!("{lines}: {errors}"));
+        let expected: Vec<String> = expected.iter().map(|warning| format!("a.conf:{warning}")).collect();
+        assert_eq!(warnings(&loaded), expected, "{lines}");
+    };
+    check(
+        "[action:roles]\nno_addresses = all",
+        &[
+            "14: [action:roles] no_addresses: a deleted port without addresses asks K2HR3 to forget every address \
+           of its instance; skip is the safe choice",
+        ],
+    );
+    check(
+        "[action:idle]\ndriver = dump",
+        &["13: [action:idle]: no enabled rule fires it; name it in the actions of a rule"],
+    );
+    check(
+        "[rule:gone]\nenabled = false",
+        &[
+            "1: [listener:neutron]: no enabled rule looks at its messages, so it is not started; name it in the listeners of a rule",
+            "8: [action:roles]: no enabled rule fires it; name it in the actions of a rule",
+            "11: [action:record]: no enabled rule fires it; name it in the actions of a rule",
+        ],
+    );
+    check(
+        "[rule:gone]\nmetadata.id = x\npayload.port.id = x\npayload.nova_object.name = x",
+        &[
+            "14: [rule:gone] metadata.id: no message has this key in its metadata, so the rule never fires; known: message_id, timestamp",
+            "15: [rule:gone] payload.port.id: is looked for as one key at the top, dots included; keys inside of values are not looked at yet",
+        ],
+    );
+    check(
+        "[listener:neutron]\nexchange =\n  neutron\npool = a # b",
+        &[
+            "14: [listener:neutron] exchange: the name has blanks around it or line ends in it, and is used like that; put it behind the `=`, on one line",
+            "16: [listener:neutron] pool: the # and what follows belong to the value; a comment needs a line of its own",
+        ],
+    );
+}
+
+#[test]
+fn no_output_holds_the_password() {
+    for lines in [
+        "[listener:neutron]\ntransport_url = rabbit://u:hunter2@h:port/",
+        "[listener:neutron]\ntransport_url = rabbit://u:hunter2/x@h/",
+        "[listener:neutron]\ntransport_url = pigeon://u:hunter2@h/",
+        "[listener:neutron]\ntransport_url = rabbit://u:p$hunter2@h/",
+        "[listener:neutron]\npool = $transport_url",
+        "[rule:gone]\nlisteners = rabbit://u:hunter2@h/",
+        "[rule:gone]\nevent_type = (rabbit://u:hunter2@h/",
+        "[rule:gone]\ntransport_url = rabbit://u:hunter2@h/",
+        "[rabbit://u:hunter2@h]\nx = y",
+        "rabbit://u:hunter2@h = x",
+        "[action:roles]\napi_url = http://u:hunter2@h/",
+        "[action:roles]\ntimeout = u:hunter2@h",
+        "[journal]\nconnection = mysql://u:hunter2@h/",
+        "[action:roles]\ntimeout = 5s",
+    ] {
+        let said = match load(&format!("{WHOLE}{lines}\n")) {
+            Ok(loaded) => format!("{loaded:?} {:?} {}", warnings(&loaded), loaded.conf.explain()),
+            Err(errors) => format!("{errors} {errors:?}"),
+        };
+        assert!(!said.contains("hunter2"), "{lines}\n{said}");
+    }
+}

@@ -1,0 +1,199 @@
+//! `osnl run`'s own form, from the text of a file to effects.
+
+use std::fs;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use osnl::action::http::HttpOptions;
+use osnl::daemon::Ended;
+use osnl::metrics::Counters;
+use osnl::native::{Native, Sources, load_texts};
+use osnl_model::{Priority, Target};
+use osnl_testkit::{Authority, Broker, Identity, Options, Protocols, Publisher, Sink, TlsSink, wait_until};
+use osnl_transport::MemoryBroker;
+use serde_json::{Value, json};
+
+use crate::harness::{Running, SOON, framed, instance, port_deleted};
+use crate::rabbit::ports;
+
+fn native(text: &str) -> Native {
+    let texts = [("test.conf".to_owned(), text.to_owned())];
+    load_texts(&texts, &Sources::default()).unwrap_or_else(|errors| panic!("{errors}")).conf
+}
+
+/// A listener on `neutron`, a rule and the actions `roles` and `record`, and more of each.
+fn text(transport_url: &str, api_url: &str, record: &Path, more: &str) -> String {
+    format!(
+        "[listener:neutron]\ntransport_url = {transport_url}\nexchange = neutron\n\
+         [rule:ports]\nlisteners = neutron\nevent_type = ^port\\.delete\\.end$\nactions = roles, record\n\
+         [action:roles]\ndriver = k2hr3\napi_url = {api_url}\n\
+         [action:record]\ndriver = dump\npath = {}\n{more}",
+        record.display()
+    )
+}
+
+fn start(conf: &Native, broker: &MemoryBroker) -> Running {
+    let counters = Arc::new(Counters::default());
+    let daemon =
+        conf.daemon_with(&|_| Ok(Arc::new(broker.transport())), &HttpOptions::default(), &counters).unwrap();
+    Running::start_daemon(daemon, counters, Duration::from_secs(10))
+}
+
+fn publish(
+    broker: &MemoryBroker,
+    exchange: &str,
+    priority: &Priority,
+    event_type: &str,
+    payload: &Value,
+) -> usize {
+    let body = framed("network.node1", event_type, payload);
+    broker.publish(&Target::new(exchange, "notifications"), priority, body)
+}
+
+fn lines(file: &Path) -> Vec<Value> {
+    fs::read_to_string(file).unwrap().lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+}
+
+#[test]
+fn each_listener_has_its_rules_and_one_event_may_fire_several_actions() {
+    let folder = tempfile::tempdir().unwrap();
+    let (ports, all) = (folder.path().join("ports.jsonl"), folder.path().join("all.jsonl"));
+    let sink = Sink::start();
+    let more = format!(
+        "[listener:nova]\ntransport_url = rabbit://mq/\nexchange = nova\npool = nova\ndeclare = create\n\
+         priorities = info, error\n[listener:neutron]\ndeclare = create\n\
+         [rule:everything]\nlisteners = nova\nactions = all\n\
+         [rule:off]\nenabled = no\nactions = all\n\
+         [action:all]\ndriver = dump\npath = {}\n",
+        all.display()
+    );
+    let conf = native(&text("rabbit://mq/", &sink.url("/v1/role"), &ports, &more));
+    let broker = MemoryBroker::new();
+    let daemon = start(&conf, &broker);
+    let payload = port_deleted(&instance(1), "10.0.0.1");
+    wait_until(SOON, "both are bound", || {
+        ["neutron", "nova"].iter().all(|x| publish(&broker, x, &Priority::Info, "x.y", &payload) == 1)
+    });
+    publish(&broker, "neutron", &Priority::Info, "port.delete.end", &payload);
+    // Seven priorities are bound unless said, so what counts is the rule.
+    publish(&broker, "neutron", &Priority::Warn, "port.delete.end", &payload);
+    publish(&broker, "nova", &Priority::Error, "port.delete.end", &json!({"admin_password": "hunter2"}));
+    assert_eq!(publish(&broker, "nova", &Priority::Warn, "x.y", &payload), 0);
+    daemon.wait_until("all are delivered", |c| c.delivered.get() >= 6);
+    assert_eq!(daemon.stop().unwrap(), Ended::Drained);
+
+    assert_eq!(sink.requests().len(), 2);
+    let written = lines(&ports);
+    assert_eq!(written.len(), 2);
+    assert_eq!(written[0]["rule"], "ports");
+    assert_eq!(written[0]["listener"], "neutron");
+    assert_eq!(written[0]["routing_key"], "notifications.info");
+    assert_eq!(written[0]["payload"], payload);
+    let written = lines(&all);
+    assert!(written.iter().all(|line| line["exchange"] == "nova"), "{written:?}");
+    assert_eq!(written.last().unwrap()["payload"], json!({"admin_password": "***"}));
+}
+
+#[test]
+fn a_port_without_addresses_is_a_choice() {
+    for (choice, requests) in [("skip", 2), ("all", 3)] {
+        let folder = tempfile::tempdir().unwrap();
+        let sink = Sink::start();
+        let more = format!("no_addresses = {choice}\n[listener:neutron]\ndeclare = create\n");
+        let more = format!("[action:roles]\n{more}[rule:ports]\nevent_type = \n");
+        let conf = native(&text("rabbit://mq/", &sink.url("/v1/role"), &folder.path().join("x"), &more));
+        let broker = MemoryBroker::new();
+        let daemon = start(&conf, &broker);
+        let port =
+            json!({"port": {"device_id": instance(1), "device_owner": "compute:nova", "fixed_ips": []}});
+        wait_until(SOON, "bound", || publish(&broker, "neutron", &Priority::Info, "a", &port) == 1);
+        publish(&broker, "neutron", &Priority::Info, "a", &port_deleted(&instance(2), "10.0.0.1"));
+        // An instance never names addresses: all of them are meant.
+        publish(&broker, "neutron", &Priority::Info, "a", &json!({"instance_id": instance(3)}));
+        daemon.wait_until("all are done", |c| c.delivered.get() + c.nothing_to_do.get() == 6);
+        daemon.stop().unwrap();
+        let targets: Vec<String> = sink.requests().into_iter().map(|r| r.target).collect();
+        assert_eq!(targets.len(), requests, "{choice}: {targets:?}");
+        assert!(targets.iter().any(|t| t.contains(&instance(3)) && !t.contains("host=")), "{targets:?}");
+    }
+}
+
+#[test]
+fn an_exchange_that_comes_late_is_found_within_seconds() {
+    let folder = tempfile::tempdir().unwrap();
+    let sink = Sink::start();
+    let conf = native(&text("rabbit://mq/", &sink.url("/v1/role"), &folder.path().join("x"), ""));
+    let broker = MemoryBroker::new();
+    let daemon = start(&conf, &broker);
+    let payload = port_deleted(&instance(1), "10.0.0.1");
+    // The first publication makes the exchange; what it says is in no queue of ours.
+    assert_eq!(publish(&broker, "neutron", &Priority::Info, "port.delete.end", &payload), 0);
+    wait_until(SOON, "bound", || {
+        publish(&broker, "neutron", &Priority::Info, "port.delete.end", &payload) == 1
+    });
+    sink.wait_for(1, SOON);
+    daemon.stop().unwrap();
+}
+
+#[test]
+fn a_native_queue_is_durable_with_one_active_consumer() {
+    let vhost = Broker::shared().vhost("native");
+    let folder = tempfile::tempdir().unwrap();
+    let sink = Sink::start();
+    let conf = native(&text(&vhost.url(), &sink.url("/v1/role"), &folder.path().join("x"), ""));
+    let run = || {
+        let counters = Arc::new(Counters::default());
+        Running::start_daemon(
+            conf.daemon(&HttpOptions::default(), &counters).unwrap(),
+            counters,
+            Duration::from_secs(10),
+        )
+    };
+    let daemon = run();
+    // Nothing is declared before the service's own exchange is there.
+    let mut publisher = Publisher::start(&vhost.url(), Options::default());
+    assert_eq!(vhost.list_queues(), []);
+    publisher.notify_all(&ports(0..1));
+    let queue = || vhost.list_queues().into_iter().find(|q| q.name == "osnl");
+    wait_until(SOON, "the queue is consumed", || queue().is_some_and(|q| q.consumers == 1));
+    let made = queue().unwrap();
+    assert!(made.durable && !made.auto_delete);
+    assert!(made.arguments.to_string().contains("x-single-active-consumer"), "{}", made.arguments);
+    assert_eq!(vhost.list_bindings().iter().filter(|b| b.queue == "osnl").count(), 7);
+    // The second waits in line: it is the same queue, declared alike.
+    let second = run();
+    wait_until(SOON, "both consume", || queue().is_some_and(|q| q.consumers == 2));
+    publisher.notify_all(&ports(1..3));
+    sink.wait_for(2, SOON);
+    daemon.stop().unwrap();
+    publisher.notify_all(&ports(3..4));
+    sink.wait_for(3, SOON);
+    second.stop().unwrap();
+}
+
+#[test]
+fn verify_and_ca_file_say_whom_an_https_target_must_be() {
+    let authority = Authority::new();
+    let certificate = authority.issue(&Identity::LOOPBACK);
+    let check = |option: &str, delivered: bool| {
+        let folder = tempfile::tempdir().unwrap();
+        let target = TlsSink::start(&certificate, Protocols::Tls12And13);
+        let api_url = target.url("localhost", "/v1/role");
+        let more = format!("[listener:neutron]\ndeclare = create\n[action:roles]\n{option}\n");
+        let conf = native(&text("rabbit://mq/", &api_url, &folder.path().join("record"), &more));
+        let broker = MemoryBroker::new();
+        let daemon = start(&conf, &broker);
+        let payload = port_deleted(&instance(1), "10.0.0.1");
+        wait_until(SOON, "it is bound", || {
+            publish(&broker, "neutron", &Priority::Info, "port.delete.end", &payload) == 1
+        });
+        daemon.wait_until("an attempt", |c| c.failures.get() > 0 || c.delivered.get() == 2);
+        assert_eq!(daemon.counters.failures.get() == 0, delivered, "{option}");
+        assert_eq!(target.sink().requests().len(), usize::from(delivered), "{option}");
+        drop(daemon);
+    };
+    check("", false);
+    check("verify = false", true);
+    check(&format!("ca_file = {}", authority.file().display()), true);
+}
