@@ -15,8 +15,8 @@ use crate::args::{K2hr3OsnlArgs, LevelFlag};
 use crate::exit::Exit;
 use crate::logging::{self, Destination};
 
-/// The manual's name, and the one that the RPM installs.
-const DEFAULT_PATHS: [&str; 2] = ["/etc/k2hr3/k2hr3_osnl.conf", "/etc/k2hr3/k2hr3-osnl.conf"];
+/// The manual's name, and the one that the RPM installs; from the root.
+const DEFAULT_PATHS: [&str; 2] = ["etc/k2hr3/k2hr3_osnl.conf", "etc/k2hr3/k2hr3-osnl.conf"];
 /// The version of k2hr3_osnl that this replaces.
 const REPLACES: &str = "1.0.8";
 
@@ -42,7 +42,7 @@ pub(crate) fn run(args: &K2hr3OsnlArgs) -> Exit {
 }
 
 fn start(args: &K2hr3OsnlArgs) -> anyhow::Result<Exit> {
-    let path = args.config_file.clone().unwrap_or_else(default_path);
+    let path = args.config_file.clone().unwrap_or_else(|| default_path(Path::new("/")));
     let inputs =
         HiddenInputs::of(&args.program, std::env::home_dir().as_deref(), std::env::vars_os().collect());
     let loaded = Conf::load(&path, &inputs)?;
@@ -74,9 +74,10 @@ fn explained(error: TransportError, path: &Path) -> anyhow::Error {
     if refused { error.context(format!("{}: refused by the broker", path.display())) } else { error }
 }
 
-fn default_path() -> PathBuf {
-    let [manual, packaged] = DEFAULT_PATHS.map(Path::new);
-    if !manual.exists() && packaged.exists() { packaged.into() } else { manual.into() }
+/// The file without `-c`. k2hr3_osnl looked for the manual's name only, which its own package does not install.
+fn default_path(root: &Path) -> PathBuf {
+    let [manual, packaged] = DEFAULT_PATHS.map(|path| root.join(path));
+    if !manual.exists() && packaged.exists() { packaged } else { manual }
 }
 
 fn start_logging(args: &K2hr3OsnlArgs, conf: &Conf) -> anyhow::Result<()> {
@@ -120,4 +121,22 @@ impl LevelFlag {
 
 fn warn(warning: &Warning) {
     tracing::warn!("{warning}");
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn without_a_flag_the_file_that_the_package_installs_is_found_too() {
+        let root = tempfile::tempdir().unwrap();
+        let folder = root.path().join("etc/k2hr3");
+        std::fs::create_dir_all(&folder).unwrap();
+        let (manual, packaged) = (folder.join("k2hr3_osnl.conf"), folder.join("k2hr3-osnl.conf"));
+        assert_eq!(default_path(root.path()), manual);
+        std::fs::write(&packaged, "").unwrap();
+        assert_eq!(default_path(root.path()), packaged);
+        std::fs::write(&manual, "").unwrap();
+        assert_eq!(default_path(root.path()), manual);
+    }
 }

@@ -1,8 +1,9 @@
 //! Where the log goes and how much of it: `debug_level`, `log_file`, `-d`, `-l`, `-f`.
 
-use osnl_testkit::{Broker, wait_until};
+use osnl_testkit::{Broker, Notice, Options, Publisher, Sink, wait_until};
+use serde_json::json;
 
-use crate::harness::{PROMPTLY, Place, SOON, closed_port, conf};
+use crate::harness::{PROMPTLY, Place, SOON, closed_port, conf, port_deleted};
 
 /// The levels that occur in a log, and whether libraries speak.
 fn levels(log: &str) -> (Vec<&'static str>, bool) {
@@ -87,4 +88,26 @@ fn a_log_file_is_continued() {
     osnl.signal("TERM");
     assert_eq!(osnl.wait(PROMPTLY).code(), Some(0));
     assert!(place.read("osnl.log").starts_with("from before\n2"));
+}
+
+/// k2hr3_osnl writes the whole payload and all headers at this level.
+#[test]
+fn nothing_secret_is_in_a_log_of_everything() {
+    let vhost = Broker::shared().vhost("secrets");
+    let sink = Sink::start();
+    let place = Place::new();
+    place.write("k.conf", conf(&vhost.url(), &sink.url("/v1/role"), ""));
+    let osnl = place.osnl(&["-c", "k.conf", "-d", "debug", "-l", "debug"]).listening();
+    let mut payload = port_deleted(1);
+    payload["port"]["binding:profile"] = json!({"admin_pass": "hunter2", "token": "hunter3"});
+    let context = Some(json!({"user_id": "u", "auth_token": "hunter4"}));
+    let mut publisher = Publisher::start(&vhost.url(), Options::default());
+    publisher.notify(&Notice { payload: payload.clone(), context: context.clone(), ..Notice::default() });
+    publisher.notify(&Notice { event_type: "x".to_owned(), payload, context, ..Notice::default() });
+    sink.wait_for(1, SOON);
+    let log = osnl.stop();
+    assert!(log.contains("DEBUG"), "{log}");
+    for secret in ["guest:guest", "hunter"] {
+        assert!(!log.contains(secret), "{secret} in\n{log}");
+    }
 }
