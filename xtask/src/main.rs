@@ -7,6 +7,7 @@
 //! | `ci` | the gate: format, lints, `test`, docs, `tidy`, `deny` |
 //! | `tidy` | the rules about files that no compiler checks |
 //! | `deny` | licences, duplicate versions and origins of the dependencies |
+//! | `bench [--quick] [a b c d]` | what a message costs, as a table: see docs/benchmarks.md |
 //!
 //! Exit status: 0 done, 1 failed, 2 usage; `test` ends with the status of `cargo test`.
 #![expect(
@@ -15,6 +16,7 @@
     reason = "a command line tool: its output is its purpose"
 )]
 
+mod bench;
 mod ci;
 mod deny;
 mod setup;
@@ -32,6 +34,7 @@ cargo xtask COMMAND
   ci             the gate: format, clippy, test, docs, tidy, deny
   tidy           check the rules about files that no compiler checks
   deny           check licences, duplicate versions and origins of the dependencies
+  bench [a b …]  measure what a message costs; --quick for a short run (docs/benchmarks.md)
 
 Example: cargo xtask test -p osnl-testkit sink";
 
@@ -39,7 +42,7 @@ fn main() -> ExitCode {
     let mut args = std::env::args().skip(1);
     let command = args.next().unwrap_or_else(|| "--help".to_owned());
     let rest: Vec<String> = args.collect();
-    let takes_arguments = command == "test";
+    let takes_arguments = command == "test" || command == "bench";
     if !takes_arguments && !rest.is_empty() {
         eprintln!("xtask: `{command}` takes no arguments: {}\n\n{HELP}", rest.join(" "));
         return ExitCode::from(2);
@@ -51,6 +54,7 @@ fn main() -> ExitCode {
         "ci" => ci::run(),
         "tidy" => tidy::run(),
         "deny" => deny::run(),
+        "bench" => bench::run(&rest),
         "help" | "-h" | "--help" => {
             println!("{HELP}");
             Ok(ExitCode::SUCCESS)
