@@ -8,6 +8,7 @@
 //! | `tidy` | the rules about files that no compiler checks |
 //! | `deny` | licences, duplicate versions and origins of the dependencies |
 //! | `demo-picture` | records `osnl demo` into `docs/demo.svg` |
+//! | `bench [--quick] [a b c d]` | what a message costs, as a table: see docs/benchmarks.md |
 //!
 //! Exit status: 0 done, 1 failed, 2 usage; `test` ends with the status of `cargo test`.
 #![expect(
@@ -16,6 +17,7 @@
     reason = "a command line tool: its output is its purpose"
 )]
 
+mod bench;
 mod ci;
 mod demo_picture;
 mod deny;
@@ -35,6 +37,7 @@ cargo xtask COMMAND
   tidy           check the rules about files that no compiler checks
   deny           check licences, duplicate versions and origins of the dependencies
   demo-picture   record `osnl demo` into docs/demo.svg
+  bench [a b …]  measure what a message costs; --quick for a short run (docs/benchmarks.md)
 
 Example: cargo xtask test -p osnl-testkit sink";
 
@@ -42,7 +45,7 @@ fn main() -> ExitCode {
     let mut args = std::env::args().skip(1);
     let command = args.next().unwrap_or_else(|| "--help".to_owned());
     let rest: Vec<String> = args.collect();
-    let takes_arguments = command == "test";
+    let takes_arguments = command == "test" || command == "bench";
     if !takes_arguments && !rest.is_empty() {
         eprintln!("xtask: `{command}` takes no arguments: {}\n\n{HELP}", rest.join(" "));
         return ExitCode::from(2);
@@ -55,6 +58,7 @@ fn main() -> ExitCode {
         "tidy" => tidy::run(),
         "deny" => deny::run(),
         "demo-picture" => demo_picture::run(),
+        "bench" => bench::run(&rest),
         "help" | "-h" | "--help" => {
             println!("{HELP}");
             Ok(ExitCode::SUCCESS)

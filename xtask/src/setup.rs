@@ -17,6 +17,16 @@ pub(crate) fn run() -> Result<PathBuf> {
     python::ensure()
 }
 
+/// Brings RabbitMQ only.
+pub(crate) fn rabbitmq() -> Result<()> {
+    rabbitmq::ensure()
+}
+
+/// Where the Python environment is, if an earlier run has made it.
+pub(crate) fn python_if_there() -> Option<PathBuf> {
+    python::existing()
+}
+
 /// A command that runs as root without asking: directly, or by `sudo -n`.
 ///
 /// `by_hand` is what to type when neither is possible.

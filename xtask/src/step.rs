@@ -20,8 +20,17 @@ pub(crate) fn target_dir() -> PathBuf {
 }
 
 /// The cargo that runs us, in the workspace's folder.
+///
+/// What cargo told this program about its own package stays here: the build scripts of some crates look at
+/// these variables, so that `cargo build` and `cargo xtask` in turn would build those crates each time.
 pub(crate) fn cargo() -> Command {
     let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    for (name, _) in std::env::vars_os() {
+        if ["CARGO_PKG_", "CARGO_MANIFEST_"].iter().any(|of_ours| name.to_string_lossy().starts_with(of_ours))
+        {
+            command.env_remove(name);
+        }
+    }
     command.current_dir(root());
     command
 }

@@ -6,16 +6,16 @@
 //!        └──── connection lost ─┘
 //! ```
 //!
-//! Of each message the head is read first. What nobody wants is acknowledged at once, with neither a
-//! task nor an allocation of its own. What is wanted goes to the [`Endpoint`], and is settled when its
-//! receipt completes; up to `prefetch` receipts are open at once, and the window coalesces the
-//! acknowledgements. No message is acknowledged on an error path.
+//! Of each message the head is read first. What nobody wants is acknowledged, with neither a task nor an
+//! allocation of its own, a quarter of the window or some milliseconds' worth at a time. What is wanted goes
+//! to the [`Endpoint`], and is settled as soon as its receipt completes; up to `prefetch` receipts are open at
+//! once, and the window coalesces the acknowledgements. No message is acknowledged on an error path.
 
 mod backoff;
 mod state;
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use futures_util::stream::FuturesUnordered;
 use futures_util::{FutureExt, StreamExt};
@@ -25,6 +25,7 @@ use osnl_transport::{
     Window,
 };
 use tokio::sync::watch;
+use tokio::time::Instant;
 
 use self::backoff::Backoff;
 pub use self::state::ListenerState;
@@ -33,6 +34,10 @@ use crate::journal::{Receipt, Settle};
 use crate::metrics::Counters;
 use crate::received::{Received, with_head};
 use crate::shutdown::Shutdown;
+
+/// How long a message that nobody wants may wait for others to be acknowledged with: an acknowledgement costs as
+/// much as several messages. What had an outcome does not wait.
+const LINGER: Duration = Duration::from_millis(5);
 
 /// What to listen to, and how.
 pub struct ListenerConfig {
@@ -249,13 +254,16 @@ struct Session<'a> {
     window: Window,
     open: FuturesUnordered<Open>,
     batch: Batch,
+    /// When the broker is told at the latest of what is settled; `None` while nothing is.
+    flush_at: Option<Instant>,
 }
 
 impl<'a> Session<'a> {
     fn new(listener: &'a Listener, consumer: Box<dyn Consumer>) -> Self {
         let window = Window::new(consumer.subscription().epoch);
         let prefetch = usize::from(listener.config.options.prefetch);
-        Self { listener, consumer, window, open: FuturesUnordered::new(), batch: Batch::with_limit(prefetch) }
+        let batch = Batch::with_limit(prefetch);
+        Self { listener, consumer, window, open: FuturesUnordered::new(), batch, flush_at: None }
     }
 
     /// Until drained, or the connection is lost.
@@ -264,6 +272,7 @@ impl<'a> Session<'a> {
         let mut draining = false;
         while !(draining && self.open.is_empty()) {
             let room = prefetch.saturating_sub(self.open.len());
+            let flush_at = self.flush_at;
             let (endpoint, consumer, batch) = (&self.listener.endpoint, &mut self.consumer, &mut self.batch);
             let poll = async {
                 batch.set_limit(endpoint.reserve(room).await);
@@ -282,18 +291,32 @@ impl<'a> Session<'a> {
                     while let Some(Some((message, settle))) = self.open.next().now_or_never() {
                         self.settle(message, settle);
                     }
+                    self.flush().await?;
                 }
                 polled = poll, if !draining && room > 0 => {
                     self.dispatch();
                     polled?;
                 }
+                () = sleep_until(flush_at), if flush_at.is_some() => {}
             }
-            self.flush().await?;
+            self.flush_if_due(prefetch / 4).await?;
         }
         self.flush().await
     }
 
+    /// Tells the broker what is settled once that is `many`, or the first of it has waited for [`LINGER`].
+    async fn flush_if_due(&mut self, many: usize) -> Result<(), TransportError> {
+        let due = self.window.due();
+        if due == 0 {
+            return Ok(());
+        }
+        let now = Instant::now();
+        let flush_at = *self.flush_at.get_or_insert(now + LINGER);
+        if due >= many || now >= flush_at { self.flush().await } else { Ok(()) }
+    }
+
     async fn flush(&mut self) -> Result<(), TransportError> {
+        self.flush_at = None;
         if self.window.due() > 0 {
             self.consumer.flush(&mut self.window).await?;
         }
@@ -329,6 +352,14 @@ impl<'a> Session<'a> {
             Settle::Leave => Ok(()),
         };
         debug_assert!(stale.is_ok(), "a session's messages are those of its window");
+    }
+}
+
+/// `None` is never.
+async fn sleep_until(at: Option<Instant>) {
+    match at {
+        Some(at) => tokio::time::sleep_until(at).await,
+        None => std::future::pending().await,
     }
 }
 

@@ -12,6 +12,8 @@ use osnl_testkit::REQUIREMENTS;
 
 use crate::step;
 
+/// Written last.
+const STAMP: &str = "requirements.stamp";
 const BY_HAND: &str = "apt-get install --no-install-recommends python3 python3-venv";
 
 /// Makes sure that the environment is there and gives its folder.
@@ -19,8 +21,8 @@ pub(super) fn ensure() -> Result<PathBuf> {
     if !has_venv() {
         install_venv()?;
     }
-    let folder = step::target_dir().join("testenv").join("python");
-    let stamp = folder.join("requirements.stamp");
+    let folder = folder();
+    let stamp = folder.join(STAMP);
     let version = step::output(Command::new("python3").arg("--version"))?;
     let wanted = format!("{version}{REQUIREMENTS}");
     if std::fs::read_to_string(&stamp).is_ok_and(|found| found == wanted) {
@@ -44,6 +46,16 @@ pub(super) fn ensure() -> Result<PathBuf> {
     .context("the Python packages could not be installed; pip's own configuration says from where")?;
     write(&stamp, &wanted)?;
     Ok(folder)
+}
+
+/// Its folder, if it is there and complete, in whatever versions.
+pub(super) fn existing() -> Option<PathBuf> {
+    let folder = folder();
+    folder.join(STAMP).exists().then_some(folder)
+}
+
+fn folder() -> PathBuf {
+    step::target_dir().join("testenv").join("python")
 }
 
 /// Whether this machine can make environments: Debian ships `ensurepip` apart from the interpreter.

@@ -1,0 +1,112 @@
+//! The messages: notifications as neutron and oslo.messaging wrote them, byte for byte, but with ids of their
+//! own and, where they match nothing, with a description that makes them 4 kB.
+//!
+//! The number of a message is in its instance id, where the [sink](crate::sink) finds it again.
+
+use anyhow::{Context as _, Result};
+use serde_json::Value;
+
+const RECORDED: &str = include_str!("../../../fixtures/demo/notifications.json");
+
+/// What a message that nobody wants weighs, in bytes.
+const SIZE: usize = 4096;
+
+/// The number in an instance id, if it is one of ours: the last twelve digits.
+pub(crate) fn number_of(instance: &[u8]) -> Option<u64> {
+    let digits = std::str::from_utf8(instance.get(24..36)?).ok()?;
+    u64::from_str_radix(digits, 16).ok()
+}
+
+/// Makes messages.
+pub(crate) struct Messages {
+    deleted: String,
+    created: String,
+}
+
+impl Messages {
+    /// Takes the recorded notifications as templates.
+    pub(crate) fn new() -> Result<Self> {
+        let recorded: Value = serde_json::from_str(RECORDED).context("the recorded notifications")?;
+        let find = |event_type: &str| {
+            let messages = recorded["messages"].as_array().into_iter().flatten();
+            messages
+                .filter_map(|message| message["body_text"].as_str())
+                .find(|body| {
+                    body.contains(&escaped("event_type", event_type)) && body.contains("compute:nova")
+                })
+                .with_context(|| format!("no recorded {event_type} of an instance"))
+        };
+        let created = find("port.create.end")?;
+        let description = "x".repeat(SIZE.saturating_sub(created.len()));
+        let created = created.replacen(&escaped("description", ""), &escaped("description", &description), 1);
+        Ok(Self { deleted: find("port.delete.end")?.to_owned(), created })
+    }
+
+    /// The deletion of a port of instance `n`, which matches.
+    pub(crate) fn matching(&self, n: u64) -> Vec<u8> {
+        numbered(&self.deleted, n)
+    }
+
+    /// The creation of a port, 4 kB, which matches nothing.
+    pub(crate) fn other(&self, n: u64) -> Vec<u8> {
+        numbered(&self.created, n)
+    }
+}
+
+/// A member of the notification, which is JSON text within a JSON string.
+fn escaped(key: &str, value: &str) -> String {
+    format!(r#"\"{key}\": \"{value}\""#)
+}
+
+/// The same with the number in each id.
+fn numbered(template: &str, n: u64) -> Vec<u8> {
+    let mut body = template.as_bytes().to_vec();
+    for (key, prefix) in [
+        ("message_id", "10000000-0000-4000-8000-"),
+        ("device_id", "00000000-0000-4000-8000-"),
+        ("_unique_id", "20000000000040008000"),
+    ] {
+        let start = format!(r#"\"{key}\": \""#);
+        if let Some(at) = template.find(&start) {
+            let id = format!("{prefix}{n:012x}");
+            body[at + start.len()..][..id.len()].copy_from_slice(id.as_bytes());
+        }
+    }
+    body
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn inner(body: &[u8]) -> Value {
+        let body: Value = serde_json::from_slice(body).unwrap();
+        assert_eq!(body["oslo.version"], "2.0");
+        serde_json::from_str(body["oslo.message"].as_str().unwrap()).unwrap()
+    }
+
+    #[test]
+    fn messages_have_their_number_their_size_and_ids_of_their_own() {
+        let messages = Messages::new().unwrap();
+        for n in [0, 1, 59_999, 0xffff_ffff] {
+            let (deleted, created) = (messages.matching(n), messages.other(n));
+            assert_eq!(created.len(), SIZE);
+            let (deleted, created) = (inner(&deleted), inner(&created));
+            let device = deleted["payload"]["port"]["device_id"].as_str().unwrap();
+            assert_eq!(number_of(device.as_bytes()), Some(n));
+            assert_eq!(deleted["event_type"], "port.delete.end");
+            assert_eq!(created["event_type"], "port.create.end");
+        }
+        for id in ["message_id", "_unique_id"] {
+            assert_ne!(inner(&messages.other(1))[id], inner(&messages.other(2))[id]);
+            assert_ne!(inner(&messages.matching(1))[id], inner(&messages.matching(2))[id]);
+        }
+    }
+
+    #[test]
+    fn what_is_no_instance_id_of_ours_has_no_number() {
+        assert_eq!(number_of(b"00000000-0000-4000-8000-00000000000a&host="), Some(10));
+        assert_eq!(number_of(b"00000000-0000-4000-8000-"), None);
+        assert_eq!(number_of(b"00000000-0000-4000-8000-not-a-number"), None);
+    }
+}

@@ -1,0 +1,63 @@
+//! Publishing: as fast as it goes, or at a pace.
+
+use std::fmt::Write as _;
+use std::time::Duration;
+
+use anyhow::{Result, ensure};
+use lapin::options::{BasicPublishOptions, ConfirmSelectOptions};
+use lapin::{BasicProperties, Channel};
+use tokio::time::MissedTickBehavior;
+
+use crate::messages::Messages;
+use crate::{now, queue};
+
+/// Publishes `count` messages; numbers `EVERY-1`, `2*EVERY-1`, … match. With a `count` that `every` divides, the
+/// last one matches: its request says that everything before it was read.
+pub(crate) async fn fill(url: &str, count: u64, every: u64) -> Result<()> {
+    let (connection, channel) = queue::open(url).await?;
+    // Confirmed, so that all of it is in the queue when this ends.
+    channel.confirm_select(ConfirmSelectOptions::default()).await?;
+    let messages = Messages::new()?;
+    for n in 0..count {
+        let body = if (n + 1) % every == 0 { messages.matching(n) } else { messages.other(n) };
+        publish(&channel, &body).await?;
+    }
+    let refused = channel.wait_for_confirms().await?;
+    ensure!(refused.is_empty(), "the broker refused {} messages", refused.len());
+    connection.close(200, "done".into()).await?;
+    Ok(())
+}
+
+/// Publishes `count` matching messages at `rate` per second, and prints when each was published.
+///
+/// Numbers begin with 1: `fill` has used 0, and oslo.messaging drops a message whose `_unique_id` it has just seen.
+pub(crate) async fn pace(url: &str, rate: u64, count: u64) -> Result<()> {
+    let (connection, channel) = queue::open(url).await?;
+    let messages = Messages::new()?;
+    let bodies: Vec<Vec<u8>> = (1..=count).map(|n| messages.matching(n)).collect();
+    let mut times = String::new();
+    let mut tick = tokio::time::interval(Duration::from_secs(1) / u32::try_from(rate)?);
+    tick.set_missed_tick_behavior(MissedTickBehavior::Burst);
+    for (n, body) in (1..).zip(&bodies) {
+        tick.tick().await;
+        write!(times, "{n}:{} ", now())?;
+        publish(&channel, body).await?;
+    }
+    connection.close(200, "done".into()).await?;
+    println!("{times}");
+    Ok(())
+}
+
+async fn publish(channel: &Channel, body: &[u8]) -> Result<()> {
+    let properties = BasicProperties::default()
+        .with_content_type("application/json".into())
+        .with_content_encoding("utf-8".into())
+        .with_delivery_mode(2)
+        .with_priority(0);
+    let (exchange, key) = (queue::EXCHANGE.into(), queue::ROUTING_KEY.into());
+    let confirmation =
+        channel.basic_publish(exchange, key, BasicPublishOptions::default(), body, properties).await?;
+    // `fill` awaits those of all messages at once.
+    drop(confirmation);
+    Ok(())
+}

@@ -1,0 +1,30 @@
+//! The queue that everything here publishes to and consumes: declared as oslo.messaging declares k2hr3_osnl's,
+//! transient, so that osnl and k2hr3_osnl both take it as it is.
+
+use anyhow::{Context as _, Result};
+use lapin::options::{ExchangeDeclareOptions, QueueBindOptions, QueueDeclareOptions};
+use lapin::types::FieldTable;
+use lapin::{Channel, Connection, ConnectionProperties, ExchangeKind};
+
+/// The pool's queue.
+pub(crate) const QUEUE: &str = "k2hr3_osnl";
+/// Where neutron publishes.
+pub(crate) const EXCHANGE: &str = "neutron";
+/// `<topic>.<priority>`
+pub(crate) const ROUTING_KEY: &str = "notifications.info";
+
+/// Connects to a URL `rabbit://…` and opens a channel with the queue declared and bound.
+pub(crate) async fn open(url: &str) -> Result<(Connection, Channel)> {
+    let url = url.replacen("rabbit://", "amqp://", 1);
+    let connection = Connection::connect(&url, ConnectionProperties::default()).await.context("connect")?;
+    let channel = connection.create_channel().await?;
+    let none = FieldTable::default;
+    channel
+        .exchange_declare(EXCHANGE.into(), ExchangeKind::Topic, ExchangeDeclareOptions::default(), none())
+        .await?;
+    channel.queue_declare(QUEUE.into(), QueueDeclareOptions::default(), none()).await?;
+    channel
+        .queue_bind(QUEUE.into(), EXCHANGE.into(), ROUTING_KEY.into(), QueueBindOptions::default(), none())
+        .await?;
+    Ok((connection, channel))
+}

@@ -1,0 +1,136 @@
+//! A target that costs little: HTTP/1.1 with keep-alive, a thread per connection, 204 to everything.
+//!
+//! Its port is the first line it prints. Then it answers, a line each:
+//!
+//! | question | answer |
+//! | --- | --- |
+//! | `reset` | `ok`; everything seen is forgotten |
+//! | `wait COUNT SECONDS` | `SEEN FIRST LAST` when it has seen `COUNT` requests, or the time is up |
+//! | `times` | `NUMBER:TIME …`: when the request about each message was there |
+
+use std::fmt::Write as _;
+use std::io::{BufRead as _, Read as _, Write as _};
+use std::net::{Ipv4Addr, TcpListener, TcpStream};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use anyhow::{Context as _, Result, bail};
+
+use crate::{messages, now};
+
+#[derive(Default)]
+struct Seen {
+    state: Mutex<State>,
+    enough: Condvar,
+}
+
+#[derive(Default)]
+struct State {
+    /// Message and time of arrival, in the order of arrival.
+    requests: Vec<(u64, u128)>,
+    /// How many requests somebody waits for.
+    wanted: usize,
+}
+
+/// Serves until standard input ends.
+pub(crate) fn run() -> Result<()> {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
+    println!("{}", listener.local_addr()?.port());
+    let seen = Arc::new(Seen::default());
+    let recorder = Arc::clone(&seen);
+    std::thread::spawn(move || {
+        for stream in listener.incoming().map_while(Result::ok) {
+            let seen = Arc::clone(&recorder);
+            // A client that goes away ends its connection, and nothing else.
+            std::thread::spawn(move || serve(stream, &seen));
+        }
+    });
+    for line in std::io::stdin().lock().lines() {
+        println!("{}", answer(&line?, &seen)?);
+    }
+    Ok(())
+}
+
+fn answer(question: &str, seen: &Seen) -> Result<String> {
+    let words: Vec<&str> = question.split_whitespace().collect();
+    let mut state = seen.lock();
+    Ok(match words[..] {
+        ["reset"] => {
+            state.requests.clear();
+            "ok".to_owned()
+        }
+        ["wait", count, seconds] => {
+            state.wanted = count.parse().context("count")?;
+            let limit = Duration::from_secs(seconds.parse().context("seconds")?);
+            let waiting = |state: &mut State| state.requests.len() < state.wanted;
+            let (state, _) =
+                seen.enough.wait_timeout_while(state, limit, waiting).unwrap_or_else(PoisonError::into_inner);
+            let time = |request: Option<&(u64, u128)>| request.map_or(0, |(_, time)| *time);
+            let requests = &state.requests;
+            format!("{} {} {}", requests.len(), time(requests.first()), time(requests.last()))
+        }
+        ["times"] => state.requests.iter().fold(String::new(), |mut line, (n, time)| {
+            // Writing to a String cannot fail.
+            let _ = write!(line, "{n}:{time} ");
+            line
+        }),
+        _ => bail!("no question: {question}"),
+    })
+}
+
+impl Seen {
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn record(&self, head: &[u8]) {
+        let number = find(head, b"cuk=").and_then(|at| messages::number_of(&head[at + 4..]));
+        let mut state = self.lock();
+        state.requests.push((number.unwrap_or(u64::MAX), now()));
+        if state.requests.len() == state.wanted {
+            self.enough.notify_all();
+        }
+    }
+}
+
+fn serve(mut stream: TcpStream, seen: &Seen) -> std::io::Result<()> {
+    stream.set_nodelay(true)?;
+    let mut buffer = Vec::new();
+    loop {
+        let head = loop {
+            if let Some(end) = find(&buffer, b"\r\n\r\n") {
+                break end + 4;
+            }
+            let mut more = [0; 4096];
+            let read = stream.read(&mut more)?;
+            if read == 0 {
+                return Ok(());
+            }
+            buffer.extend_from_slice(&more[..read]);
+        };
+        seen.record(&buffer[..head]);
+        let text = String::from_utf8_lossy(&buffer[..head]).to_ascii_lowercase();
+        let close = text.contains("\r\nconnection: close\r\n");
+        let length = text
+            .split_once("\r\ncontent-length:")
+            .and_then(|(_, rest)| rest.split("\r\n").next()?.trim().parse().ok())
+            .unwrap_or(0);
+        while buffer.len() < head + length {
+            let mut more = [0; 4096];
+            let read = stream.read(&mut more)?;
+            if read == 0 {
+                return Ok(());
+            }
+            buffer.extend_from_slice(&more[..read]);
+        }
+        buffer.drain(..head + length);
+        stream.write_all(b"HTTP/1.1 204 No Content\r\n\r\n")?;
+        if close {
+            return Ok(());
+        }
+    }
+}
+
+fn find(haystack: &[u8], needle: &[u8]) -> Option<usize> {
+    haystack.windows(needle.len()).position(|window| window == needle)
+}

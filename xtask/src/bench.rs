@@ -1,0 +1,146 @@
+//! `bench`: what a message costs, beside a consumer that does nothing but acknowledge and beside k2hr3_osnl.
+//!
+//! | section | what is measured |
+//! | --- | --- |
+//! | `a` | a queue of 4 kB messages of which one in a hundred matches: messages per second, CPU, peak memory |
+//! | `b` | a queue of which all match, against a fast target: requests per second, CPU, peak memory |
+//! | `c` | from exec to the first request |
+//! | `d` | from publishing to the request, at a pace |
+//!
+//! Everything runs on a private RabbitMQ node, with release builds; rounds alternate between the programs, each
+//! on a virtual host of its own. k2hr3_osnl takes part where `cargo xtask setup` or `test` has installed it, and
+//! with `--against PATH` another build of osnl, to see what a change is worth. The figures are Markdown;
+//! docs/benchmarks.md says what they mean.
+
+mod process;
+mod sections;
+mod sink;
+mod stage;
+mod table;
+
+use std::path::PathBuf;
+use std::process::{Command, ExitCode, Stdio};
+
+use anyhow::{Context as _, Result, bail};
+
+use self::sections::Effort;
+use self::stage::Stage;
+use crate::step;
+
+/// What a section runs; it prints its own table.
+type Section = fn(&Stage, Effort) -> Result<()>;
+
+const SECTIONS: [(&str, Section); 4] = [
+    ("a", sections::one_percent),
+    ("b", sections::all_match),
+    ("c", sections::start),
+    ("d", sections::latency),
+];
+
+/// What was asked for.
+#[derive(Debug)]
+struct Wanted {
+    effort: Effort,
+    /// Another build of osnl.
+    other: Option<PathBuf>,
+    /// None is all.
+    sections: Vec<String>,
+}
+
+/// Runs the sections that `args` name, or all.
+pub(crate) fn run(args: &[String]) -> Result<ExitCode> {
+    let Wanted { effort, other, sections } = match Wanted::parse(args) {
+        Ok(wanted) => wanted,
+        Err(error) => {
+            eprintln!("xtask bench: {error:#}");
+            return Ok(ExitCode::from(2));
+        }
+    };
+    crate::setup::rabbitmq()?;
+    let build = ["build", "--release", "--locked", "-p", "osnl-cli", "-p", "osnl-bench"];
+    step::run(step::cargo().args(build).stdin(Stdio::null()))?;
+    let stage = Stage::new(other)?;
+    let command = [&["cargo xtask bench".to_owned()], args].concat().join(" ");
+    println!("\n`{command}`: {}\n", machine(&stage)?);
+    for (name, section) in SECTIONS {
+        if sections.is_empty() || sections.iter().any(|wanted| wanted == name) {
+            section(&stage, effort).with_context(|| format!("section {name}"))?;
+        }
+    }
+    println!("Load of the machine at the end (1, 5, 15 minutes): {}", load());
+    Ok(ExitCode::SUCCESS)
+}
+
+impl Wanted {
+    fn parse(args: &[String]) -> Result<Self> {
+        let mut wanted = Self { effort: Effort::FULL, other: None, sections: Vec::new() };
+        let mut args = args.iter();
+        while let Some(arg) = args.next() {
+            match arg.as_str() {
+                "--quick" => wanted.effort = Effort::QUICK,
+                "--against" => {
+                    let path = args.next().context("--against needs the path of another osnl")?;
+                    // The programs run in folders of their own.
+                    let path = std::fs::canonicalize(path).with_context(|| format!("--against {path}"))?;
+                    wanted.other = Some(path);
+                }
+                name if SECTIONS.iter().any(|(section, _)| *section == name) => {
+                    wanted.sections.push(name.to_owned());
+                }
+                other => {
+                    bail!(
+                        "\"{other}\" is neither an option (--quick, --against PATH) nor a section (a, b, c, d)"
+                    )
+                }
+            }
+        }
+        Ok(wanted)
+    }
+}
+
+/// What the figures depend on.
+fn machine(stage: &Stage) -> Result<String> {
+    let date = step::output(Command::new("date").args(["-u", "+%Y-%m-%d"]))?;
+    let kernel = step::output(Command::new("uname").arg("-sr"))?;
+    let cores = std::thread::available_parallelism()?;
+    let cpus = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
+    let cpu = cpus.lines().find_map(|line| line.strip_prefix("model name")).unwrap_or("");
+    Ok(format!(
+        "{}, {cores} cores{}, {}, RabbitMQ {}, load before {}",
+        date.trim(),
+        cpu.split_once(':').map(|(_, name)| format!(" ({})", name.trim())).unwrap_or_default(),
+        kernel.trim(),
+        stage.broker_version(),
+        load()
+    ))
+}
+
+fn load() -> String {
+    let load = std::fs::read_to_string("/proc/loadavg").unwrap_or_default();
+    load.split_whitespace().take(3).collect::<Vec<_>>().join(" ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sections_and_options_are_told_from_mistakes() {
+        let check = |line: &str, expected: Result<&[&str], &str>| {
+            let args: Vec<String> = line.split_whitespace().map(str::to_owned).collect();
+            match (Wanted::parse(&args), expected) {
+                (Ok(wanted), Ok(sections)) => assert_eq!(wanted.sections, sections, "{line}"),
+                (Err(error), Err(reason)) => assert!(format!("{error:#}").contains(reason), "{error:#}"),
+                (found, _) => panic!("{line}: {found:?}"),
+            }
+        };
+        check("", Ok(&[]));
+        check("--quick", Ok(&[]));
+        check("c --quick a", Ok(&["c", "a"]));
+        check("--against . d", Ok(&["d"]));
+        check("--against", Err("path of another osnl"));
+        check("--against no/such/file", Err("--against no/such/file"));
+        check("e", Err("\"e\" is neither"));
+        check("--fast", Err("\"--fast\" is neither"));
+    }
+}

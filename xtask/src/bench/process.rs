@@ -1,0 +1,88 @@
+//! A program under measurement: what it has used so far, as the kernel counts it.
+
+use std::io::{BufRead as _, BufReader, Write as _};
+use std::os::unix::process::CommandExt as _;
+use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
+use std::time::{Duration, SystemTime};
+
+use anyhow::{Context as _, Result};
+use osnl_testkit::Guard;
+
+/// The kernel counts CPU time in hundredths of a second towards programs, whatever its own clock.
+const TICK: Duration = Duration::from_millis(10);
+
+/// A running program; killed when dropped, and when we are.
+pub(super) struct Process {
+    name: String,
+    /// Nanoseconds since the epoch of Unix, right before it was started.
+    pub(super) started: u128,
+    child: Child,
+    stdin: Option<ChildStdin>,
+    stdout: Option<BufReader<ChildStdout>>,
+    _guard: Guard,
+}
+
+impl Process {
+    pub(super) fn start(command: &mut Command) -> Result<Self> {
+        let name = command.get_program().to_string_lossy().into_owned();
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).process_group(0);
+        let started = now();
+        let mut child = command.spawn().with_context(|| format!("cannot start {name}"))?;
+        let guard = Guard::over(&[child.id()], None);
+        let (stdin, stdout) = (child.stdin.take(), child.stdout.take().map(BufReader::new));
+        Ok(Self { name, started, child, stdin, stdout, _guard: guard })
+    }
+
+    /// The next line it writes.
+    pub(super) fn line(&mut self) -> Result<String> {
+        let mut line = String::new();
+        if let Some(stdout) = &mut self.stdout {
+            stdout.read_line(&mut line)?;
+        }
+        let line = line.trim();
+        anyhow::ensure!(!line.is_empty(), "{} ended without an answer", self.name);
+        Ok(line.to_owned())
+    }
+
+    /// Gives it a line to read.
+    pub(super) fn tell(&mut self, line: &str) -> Result<()> {
+        let stdin = self.stdin.as_mut().context("no input")?;
+        writeln!(stdin, "{line}").with_context(|| format!("{} reads no more", self.name))
+    }
+
+    /// CPU time of all its threads so far, in user and kernel mode, in steps of 10 ms.
+    pub(super) fn cpu(&self) -> Result<Duration> {
+        let stat = self.proc("stat")?;
+        // The name of the program stands in parentheses and may hold anything.
+        let fields: Vec<&str> = stat.rsplit_once(')').context("stat")?.1.split_whitespace().collect();
+        let ticks = |at: usize| fields.get(at).and_then(|field| field.parse::<u32>().ok()).context("stat");
+        // utime and stime are the 14th and 15th field; the list begins with the third.
+        Ok(TICK * (ticks(11)? + ticks(12)?))
+    }
+
+    /// The most memory it has had resident, in MiB.
+    pub(super) fn peak_memory(&self) -> Result<f64> {
+        let status = self.proc("status")?;
+        let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).context("status")?;
+        let kibibytes: f64 = line.trim().trim_end_matches(" kB").parse()?;
+        Ok(kibibytes / 1024.0)
+    }
+
+    fn proc(&self, file: &str) -> Result<String> {
+        let path = format!("/proc/{}/{file}", self.child.id());
+        std::fs::read_to_string(path).with_context(|| format!("{} is gone", self.name))
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        // Killed, not asked to stop: it is done with what it had to do.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// Nanoseconds since the epoch of Unix.
+pub(super) fn now() -> u128 {
+    SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).map_or(0, |since| since.as_nanos())
+}

@@ -1,0 +1,76 @@
+//! The fast target, as `osnl-bench sink` speaks of it.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use anyhow::{Context as _, Result, bail, ensure};
+
+use super::process::Process;
+
+pub(super) struct Sink {
+    process: Process,
+    port: u16,
+}
+
+/// When the first and the last of some messages were there, in nanoseconds since the epoch of Unix.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Span {
+    pub(super) first: u128,
+    pub(super) last: u128,
+}
+
+impl Span {
+    pub(super) fn seconds(self) -> f64 {
+        Duration::from_nanos(u64::try_from(self.last - self.first).unwrap_or(u64::MAX)).as_secs_f64()
+    }
+
+    /// Two times, as `osnl-bench` prints them.
+    pub(super) fn parse(line: &str) -> Result<Self> {
+        let times: Vec<u128> = line.split_whitespace().filter_map(|word| word.parse().ok()).collect();
+        match times[..] {
+            [first, last] if first <= last => Ok(Self { first, last }),
+            _ => bail!("no two times: {line}"),
+        }
+    }
+}
+
+impl Sink {
+    pub(super) fn new(mut process: Process) -> Result<Self> {
+        let port = process.line()?.parse().context("the port of the sink")?;
+        Ok(Self { process, port })
+    }
+
+    pub(super) fn port(&self) -> u16 {
+        self.port
+    }
+
+    pub(super) fn reset(&mut self) -> Result<()> {
+        self.process.tell("reset")?;
+        ensure!(self.process.line()? == "ok", "the sink did not forget");
+        Ok(())
+    }
+
+    /// Waits for `count` requests since the last reset.
+    pub(super) fn wait(&mut self, count: u64, seconds: u64) -> Result<Span> {
+        self.process.tell(&format!("wait {count} {seconds}"))?;
+        let line = self.process.line()?;
+        let (seen, times) = line.split_once(' ').context("the answer of the sink")?;
+        ensure!(seen.parse::<u64>()? >= count, "{seen} of {count} requests within {seconds} s");
+        Span::parse(times)
+    }
+
+    /// When the request about each message was there.
+    pub(super) fn times(&mut self) -> Result<BTreeMap<u64, u128>> {
+        self.process.tell("times")?;
+        times(&self.process.line()?)
+    }
+}
+
+/// `NUMBER:TIME …`
+pub(super) fn times(line: &str) -> Result<BTreeMap<u64, u128>> {
+    let pair = |word: &str| {
+        let (number, time) = word.split_once(':')?;
+        Some((number.parse().ok()?, time.parse().ok()?))
+    };
+    line.split_whitespace().map(|word| pair(word).with_context(|| format!("no time: {word}"))).collect()
+}
