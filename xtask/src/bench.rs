@@ -56,7 +56,7 @@ pub(crate) fn run(args: &[String]) -> Result<ExitCode> {
             return Ok(ExitCode::from(2));
         }
     };
-    crate::setup::rabbitmq()?;
+    crate::setup::broker_only()?;
     let build = ["build", "--release", "--locked", "-p", "osnl-cli", "-p", "osnl-bench"];
     step::run(step::cargo().args(build).stdin(Stdio::null()))?;
     let stage = Stage::new(other)?;

@@ -18,7 +18,7 @@ pub(crate) fn run() -> Result<PathBuf> {
 }
 
 /// Brings RabbitMQ only.
-pub(crate) fn rabbitmq() -> Result<()> {
+pub(crate) fn broker_only() -> Result<()> {
     rabbitmq::ensure()
 }
 
