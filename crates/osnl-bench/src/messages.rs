@@ -6,7 +6,7 @@
 use anyhow::{Context as _, Result};
 use serde_json::Value;
 
-const RECORDED: &str = include_str!("../../../fixtures/demo/notifications.json");
+const RECORDED: &str = include_str!("../../../fixtures/bench/notifications.json");
 
 /// What a message that nobody wants weighs, in bytes.
 const SIZE: usize = 4096;
