@@ -48,6 +48,14 @@ fn start(args: &K2hr3OsnlArgs) -> anyhow::Result<Exit> {
     let loaded = Conf::load(&path, &inputs)?;
     start_logging(args, &loaded.conf)?;
     loaded.warnings.iter().for_each(warn);
+    let differences = loaded.manual_differences();
+    if !differences.is_empty() {
+        tracing::warn!(
+            "k2hr3_osnl's manual and program differ, and {} leaves open which counts; here counts: {}",
+            path.display(),
+            differences.join("; ")
+        );
+    }
 
     let url = &loaded.conf.oslo_messaging_notifications.transport_url;
     let transport: Arc<dyn Transport> = transport(url)?.into();
