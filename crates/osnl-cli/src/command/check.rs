@@ -32,15 +32,25 @@ pub(crate) fn run(args: &CheckArgs) -> Exit {
 }
 
 /// A `k2hr3_osnl.conf` is explained as what it means in the native form.
-fn meaning(looked: Looked) -> Result<(Native, Vec<Warning>), String> {
+fn meaning(looked: Looked) -> Result<(Native, Vec<String>), String> {
     match looked {
-        Looked::Native(loaded) => Ok((loaded.conf, loaded.warnings)),
+        Looked::Native(loaded) => Ok((loaded.conf, said(&loaded.warnings))),
         Looked::K2hr3Osnl(loaded) => {
             let document = loaded.document().map_err(|error| error.to_string())?;
             let texts = [("k2hr3_osnl.conf".to_owned(), document.text(true))];
             let native =
                 native::load_texts(&texts, &Sources::default()).map_err(|errors| errors.to_string())?;
-            Ok((native.conf, loaded.warnings))
+            let mut warnings = said(&loaded.warnings);
+            let differences = loaded.manual_differences().into_iter();
+            warnings.extend(
+                differences
+                    .map(|what| format!("manual and program of k2hr3_osnl differ; here counts {what}")),
+            );
+            Ok((native.conf, warnings))
         }
     }
+}
+
+fn said(warnings: &[Warning]) -> Vec<String> {
+    warnings.iter().map(ToString::to_string).collect()
 }
