@@ -3,7 +3,7 @@
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
 use osnl_model::Secret;
 
 use crate::command::demo::ScreenSize;
@@ -16,6 +16,8 @@ pub(crate) enum Invocation {
     Run(RunArgs),
     Check(CheckArgs),
     ConfigShow(ConfigShowArgs),
+    Man(ManArgs),
+    Completions(CompletionsArgs),
 }
 
 #[derive(Debug, Parser)]
@@ -46,6 +48,10 @@ enum Command {
     /// Print configurations
     #[command(subcommand)]
     Config(ConfigCommand),
+    /// Print a manual page
+    Man(ManArgs),
+    /// Print a shell's completions
+    Completions(CompletionsArgs),
 }
 
 #[derive(Debug, Subcommand)]
@@ -88,6 +94,41 @@ pub(crate) struct K2hr3OsnlArgs {
     /// The name it was called by, which names its folder `conf.d`.
     #[arg(skip = "k2hr3-osnl")]
     pub(crate) program: String,
+}
+
+/// The flags of `osnl man`.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:\n  osnl man | man -l -\n  osnl man k2hr3-osnl > k2hr3-osnl.1")]
+pub(crate) struct ManArgs {
+    /// Which page
+    #[arg(value_enum, default_value_t = ManPage::Osnl)]
+    pub(crate) page: ManPage,
+}
+
+/// A manual page.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum ManPage {
+    Osnl,
+    #[value(name = "k2hr3-osnl")]
+    K2hr3Osnl,
+}
+
+impl ManPage {
+    /// The command that the page is about.
+    pub(crate) fn command(self) -> clap::Command {
+        match self {
+            Self::Osnl => Osnl::command(),
+            Self::K2hr3Osnl => K2hr3Osnl::command(),
+        }
+    }
+}
+
+/// The flags of `osnl completions`.
+#[derive(Debug, Args)]
+#[command(after_help = "Example:\n  osnl completions bash > /etc/bash_completion.d/osnl")]
+pub(crate) struct CompletionsArgs {
+    /// Which shell
+    pub(crate) shell: clap_complete::Shell,
 }
 
 /// A level on the command line.
@@ -214,13 +255,13 @@ pub(crate) fn parse(arguments: impl IntoIterator<Item = OsString>) -> Invocation
         Command::Run(args) => Invocation::Run(args),
         Command::Check(args) => Invocation::Check(args),
         Command::Config(ConfigCommand::Show(args)) => Invocation::ConfigShow(args),
+        Command::Man(args) => Invocation::Man(args),
+        Command::Completions(args) => Invocation::Completions(args),
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use clap::CommandFactory;
-
     use super::*;
 
     #[test]

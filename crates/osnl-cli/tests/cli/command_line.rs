@@ -67,3 +67,24 @@ fn a_usage_error_is_2_and_says_what_and_where_to_look() {
     check(&["nonsense"], &["unrecognized subcommand 'nonsense'", "Usage: osnl", "--help"]);
     check(&[], &["Usage: osnl <COMMAND>", "Examples:"]);
 }
+
+#[test]
+fn manual_pages_and_completions_come_from_the_flags() {
+    let stdout = |args: &[&str]| {
+        let (code, stdout, stderr) = run(args);
+        assert_eq!((code, stderr.as_str()), (Some(0), ""), "{args:?}");
+        stdout
+    };
+    let page = stdout(&["man"]);
+    for part in [".TH osnl 1", "config", "demo", ".SH EXIT STATUS", ".SH SIGNALS"] {
+        assert!(page.contains(part), "{part} in\n{page}");
+    }
+    let page = stdout(&["man", "k2hr3-osnl"]);
+    for part in [".TH k2hr3-osnl 1", "config\\-file", "/etc/k2hr3/k2hr3_osnl.conf", ".SH ENVIRONMENT"] {
+        assert!(page.contains(part), "{part} in\n{page}");
+    }
+    for shell in ["bash", "zsh", "fish"] {
+        let script = stdout(&["completions", shell]);
+        assert!(script.contains("k2hr3-osnl") && script.contains("config-file"), "{shell}\n{script}");
+    }
+}

@@ -1,0 +1,63 @@
+//! `osnl man` and `osnl completions`: what packages ship, made from the definitions of the flags.
+
+use std::io::{self, Write};
+
+use crate::args::{CompletionsArgs, ManArgs, ManPage};
+use crate::exit::Exit;
+
+/// Behind what the flags say, in the language of manual pages.
+const OSNL: &str = r"
+.SH EXIT STATUS
+0 done, or drained after a signal; 1 failed; 2 wrong use of the command line; 78 wrong configuration;
+130 a second signal cut the drain short.
+.SH SIGNALS
+SIGTERM, SIGINT: nothing new is taken, attempts under way are finished within 30 s, the broker delivers the rest again.
+A second one aborts. SIGHUP: the log file is opened again.
+.SH FILES
+/etc/osnl/osnl.conf: the configuration of \fBosnl run\fR, \fBcheck\fR and \fBconfig show\fR.
+.SH ENVIRONMENT
+OS_<SECTION>__<OPTION> counts above files; http_proxy, https_proxy, no_proxy, SSL_CERT_FILE, SSL_CERT_DIR as elsewhere.
+";
+
+const K2HR3_OSNL: &str = r"
+.SH EXIT STATUS
+0 help, version, or drained after a signal; 1 wrong configuration, refused login, or the drain took longer than 30 s;
+2 wrong use of the command line; 130 a second signal cut the drain short.
+.SH SIGNALS
+SIGTERM, SIGINT: nothing new is taken, attempts under way are finished within 30 s, the broker delivers the rest again.
+A second one aborts. SIGHUP: the log file is opened again.
+.SH FILES
+/etc/k2hr3/k2hr3_osnl.conf, else /etc/k2hr3/k2hr3-osnl.conf: the configuration.
+.PP
+~/k2hr3-osnl.conf.d/*.conf, else /etc/k2hr3-osnl.conf.d/*.conf: read before it, so that it counts above them.
+.SH ENVIRONMENT
+OS_<GROUP>__<OPTION> counts above files; http_proxy, https_proxy, no_proxy, SSL_CERT_FILE, SSL_CERT_DIR as elsewhere.
+.SH SEE ALSO
+\fBosnl check --k2hr3-osnl FILE\fR explains a configuration, \fBosnl config show --k2hr3-osnl FILE\fR turns it into
+osnl's own form.
+";
+
+pub(crate) fn man(args: &ManArgs) -> Exit {
+    let rest = match args.page {
+        ManPage::Osnl => OSNL,
+        ManPage::K2hr3Osnl => K2HR3_OSNL,
+    };
+    let mut page = Vec::new();
+    let rendered = clap_mangen::Man::new(args.page.command()).render(&mut page);
+    print(rendered.map(|()| [&page[..], rest.trim_start().as_bytes()].concat()))
+}
+
+pub(crate) fn completions(args: &CompletionsArgs) -> Exit {
+    let mut script = Vec::new();
+    clap_complete::generate(args.shell, &mut ManPage::Osnl.command(), "osnl", &mut script);
+    print(Ok(script))
+}
+
+/// A reader that has seen enough, such as `head`, is no failure.
+fn print(text: io::Result<Vec<u8>>) -> Exit {
+    match text.and_then(|text| io::stdout().write_all(&text)) {
+        Ok(()) => Exit::Done,
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Exit::Done,
+        Err(_) => Exit::Failed,
+    }
+}
