@@ -3,6 +3,7 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
+use futures_util::FutureExt;
 use osnl_model::{Head, resource_key};
 use osnl_transport::BoxFuture;
 
@@ -54,10 +55,15 @@ impl Endpoint for RuleEngine {
     fn reserve(&self, at_most: usize) -> BoxFuture<'_, usize> {
         Box::pin(async move {
             let have = self.with_permit(|permit| permit.places());
-            if have > 0 {
-                return have.min(at_most);
-            }
-            let more = self.journal.reserve(at_most).await;
+            let more = self.journal.reserve(at_most.saturating_sub(have));
+            let more = if have == 0 {
+                more.await
+            } else if have < at_most {
+                // What is there without waiting, so that the last few places do not make small batches.
+                more.now_or_never().unwrap_or_default()
+            } else {
+                Permit::default()
+            };
             self.with_permit(|permit| {
                 permit.merge(more);
                 permit.places().min(at_most)
@@ -104,5 +110,39 @@ impl Endpoint for RuleEngine {
 
     fn unreadable(&self, received: Received, reason: String) -> Receipt {
         self.journal.set_aside(received, reason)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::journal::memory::{MemoryJournal, MemoryLimits};
+    use crate::journal::{Journal, Outcome};
+
+    #[test]
+    fn places_are_filled_up_before_the_last_is_used() {
+        let counters = Arc::new(Counters::default());
+        let journal = Arc::new(MemoryJournal::new(MemoryLimits::for_prefetch(4), counters.clone()));
+        let rule = Rule {
+            name: "r".into(),
+            priorities: None,
+            filter: Default::default(),
+            actions: vec!["a".into()],
+        };
+        let engine = RuleEngine::new(vec![rule], journal.clone(), counters);
+        assert_eq!(engine.reserve(4).now_or_never(), Some(4));
+        let body = |n: u32| format!("{{\"event_type\": \"x\", \"message_id\": \"{n}\", \"payload\": {{}}}}");
+        let notify = |n: u32| engine.notify(Received::sample(body(n), false));
+        let mut receipts: Vec<_> = (0..3).map(notify).collect();
+        // One is left of four, and three are taken of the four that are free.
+        assert_eq!(engine.reserve(4).now_or_never(), Some(4));
+        receipts.extend((3..7).map(notify));
+        // Eight places, seven entries: the last is given, without waiting for more.
+        assert_eq!(engine.reserve(4).now_or_never(), Some(1));
+        for claimed in journal.claim("a", 7).now_or_never().unwrap() {
+            journal.outcome(claimed.id, Outcome::Delivered);
+        }
+        assert_eq!(engine.reserve(4).now_or_never(), Some(4));
+        drop(receipts);
     }
 }
