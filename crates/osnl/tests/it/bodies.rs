@@ -1,14 +1,12 @@
 //! Every recorded message, readable or not, goes through the daemon and is settled.
 
-use std::sync::Arc;
-
 use base64::Engine as _;
 use osnl_model::parse_python_json;
 use osnl_testkit::{Sink, fixture};
 use osnl_transport::Properties;
 use serde_json::Value;
 
-use crate::harness::{QUEUE, Running, bound_broker, conf, instance, port_deleted, publish, publish_raw};
+use crate::harness::{QUEUE, daemon_for, instance, port_deleted, publish, publish_raw};
 
 /// Cases of `fixtures/wire` that cannot be read, by number; all others can.
 const UNREADABLE: [&str; 21] = [
@@ -57,9 +55,7 @@ pub(crate) fn body(case: &Value) -> Vec<u8> {
 #[test]
 fn every_recorded_body_is_settled_and_what_cannot_be_read_is_set_aside_once() {
     let sink = Sink::start();
-    let conf = conf(&sink.url("/v1/role"), "");
-    let broker = bound_broker(&conf);
-    let daemon = Running::start(&conf, Arc::new(broker.transport()));
+    let (broker, daemon) = daemon_for(&sink, "");
     let cases = wire_cases();
     assert!(cases.len() >= 65);
     for (name, case) in &cases {

@@ -2,14 +2,13 @@
 //! need the program (signals, exit codes, tracebacks, the default path) are in the tests of `osnl-cli`;
 //! those of TLS, names and IPv6 are in `tls` and `proxy`.
 
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use osnl::k2hr3::{ApiUrl, Conf};
 use osnl_testkit::{Reply, Sink};
 use serde_json::json;
 
-use crate::harness::{QUEUE, Running, SOON, bound_broker, conf, instance, port_deleted, publish};
+use crate::harness::{QUEUE, SOON, daemon_for, instance, port_deleted, publish};
 
 fn load(text: &str) -> Result<osnl::k2hr3::Loaded, String> {
     Conf::from_text("k2hr3_osnl.conf", text).map_err(|error| error.to_string())
@@ -60,9 +59,7 @@ fn a_driver_section_that_has_no_effect_is_warned_of() {
 fn a_retry_that_succeeds_is_a_success() {
     let sink = Sink::start();
     sink.script(vec![Reply::Hang]);
-    let conf = conf(&sink.url("/v1/role"), "timeout_seconds = 1\nrequeue_on_error = True\n");
-    let broker = bound_broker(&conf);
-    let daemon = Running::start(&conf, Arc::new(broker.transport()));
+    let (broker, daemon) = daemon_for(&sink, "timeout_seconds = 1\nrequeue_on_error = True\n");
     publish(&broker, &port_deleted(&instance(1), "10.0.0.1"));
     daemon.wait_until("delivered", |c| c.delivered.get() == 1);
     assert_eq!(daemon.counters.returned.get(), 0);
@@ -75,9 +72,7 @@ fn a_pause_of_one_message_blocks_no_other() {
     let sink = Sink::start();
     let stalled = instance(0);
     sink.reply_when(move |request| request.target.contains(&stalled).then_some(Reply::Hang));
-    let conf = conf(&sink.url("/v1/role"), "timeout_seconds = 30\n");
-    let broker = bound_broker(&conf);
-    let daemon = Running::start(&conf, Arc::new(broker.transport()));
+    let (broker, daemon) = daemon_for(&sink, "timeout_seconds = 30\n");
     publish(&broker, &port_deleted(&instance(0), "10.0.0.1"));
     sink.wait_for(1, SOON);
     let began = Instant::now();
@@ -92,9 +87,7 @@ fn a_reply_that_breaks_off_is_tried_again_instead_of_dropped() {
     for failure in [Reply::CloseWithoutReply, Reply::Garbage, Reply::ShortBody, Reply::Reset] {
         let sink = Sink::start();
         sink.script(vec![failure]);
-        let conf = conf(&sink.url("/v1/role"), "");
-        let broker = bound_broker(&conf);
-        let daemon = Running::start(&conf, Arc::new(broker.transport()));
+        let (broker, daemon) = daemon_for(&sink, "");
         publish(&broker, &port_deleted(&instance(1), "10.0.0.1"));
         daemon.wait_until("delivered", |c| c.delivered.get() == 1);
         daemon.stop().unwrap();
@@ -104,9 +97,7 @@ fn a_reply_that_breaks_off_is_tried_again_instead_of_dropped() {
 #[test]
 fn a_message_that_can_never_succeed_is_not_requeued() {
     let sink = Sink::start();
-    let conf = conf(&sink.url("/v1/role"), "requeue_on_error = True\n");
-    let broker = bound_broker(&conf);
-    let daemon = Running::start(&conf, Arc::new(broker.transport()));
+    let (broker, daemon) = daemon_for(&sink, "requeue_on_error = True\n");
     publish(&broker, &json!({"port": {"device_id": "reserved_dhcp_port", "device_owner": "network:dhcp"}}));
     publish(
         &broker,

@@ -11,7 +11,7 @@ use osnl::k2hr3::Conf;
 use osnl::metrics::Counters;
 use osnl::shutdown::Shutdown;
 use osnl_model::{Priority, Target};
-use osnl_testkit::wait_until;
+use osnl_testkit::{Sink, wait_until};
 use osnl_transport::{MemoryBroker, Properties, Transport, TransportError};
 use serde_json::{Value, json};
 
@@ -101,6 +101,14 @@ impl Drop for Running {
             let _ = thread.join();
         }
     }
+}
+
+/// A daemon on a broker of its own that calls this target; `more` are further lines of its configuration.
+pub(crate) fn daemon_for(sink: &Sink, more: &str) -> (MemoryBroker, Running) {
+    let conf = conf(&sink.url("/v1/role"), more);
+    let broker = bound_broker(&conf);
+    let daemon = Running::start(&conf, Arc::new(broker.transport()));
+    (broker, daemon)
 }
 
 /// An instance's uuid that tells its number.

@@ -10,7 +10,8 @@ use serde_json::json;
 use osnl_transport::Properties;
 
 use crate::harness::{
-    QUEUE, Running, SOON, bound_broker, conf, framed, instance, port_deleted, publish, publish_raw, quick,
+    QUEUE, Running, SOON, bound_broker, conf, daemon_for, framed, instance, port_deleted, publish,
+    publish_raw, quick,
 };
 
 /// The requests' instances, in order.
@@ -78,9 +79,7 @@ fn retry_after_is_obeyed() {
         ],
         body: Vec::new(),
     }]);
-    let conf = conf(&sink.url("/v1/role"), "");
-    let broker = bound_broker(&conf);
-    let daemon = Running::start(&conf, Arc::new(broker.transport()));
+    let (broker, daemon) = daemon_for(&sink, "");
     publish(&broker, &port_deleted(&instance(1), "10.0.0.1"));
     daemon.wait_until("delivered", |c| c.delivered.get() == 1);
     let requests = sink.requests();
@@ -94,9 +93,7 @@ fn a_failing_instance_keeps_its_order_and_holds_up_no_other() {
     let broken = instance(0);
     let reply = broken.clone();
     sink.reply_when(move |request| request.target.contains(&reply).then_some(Reply::Status(500)));
-    let conf = conf(&sink.url("/v1/role"), "");
-    let broker = bound_broker(&conf);
-    let daemon = Running::start(&conf, Arc::new(broker.transport()));
+    let (broker, daemon) = daemon_for(&sink, "");
     publish(&broker, &port_deleted(&broken, "10.0.0.1"));
     publish(&broker, &port_deleted(&broken, "10.0.0.2"));
     sink.wait_for(1, SOON);
@@ -117,9 +114,7 @@ fn a_failing_instance_keeps_its_order_and_holds_up_no_other() {
 #[test]
 fn messages_of_one_instance_are_delivered_in_order_and_others_beside_them() {
     let sink = Sink::start();
-    let conf = conf(&sink.url("/v1/role"), "");
-    let broker = bound_broker(&conf);
-    let daemon = Running::start(&conf, Arc::new(broker.transport()));
+    let (broker, daemon) = daemon_for(&sink, "");
     for n in 0..200 {
         publish(&broker, &port_deleted(&instance(n % 7), &format!("10.0.0.{n}")));
     }
@@ -142,9 +137,7 @@ fn messages_of_one_instance_are_delivered_in_order_and_others_beside_them() {
 fn refusals_are_bounded_by_max_retries_and_end_as_a_dead_letter() {
     let sink = Sink::start();
     sink.reply_with(Reply::Status(400));
-    let conf = conf(&sink.url("/v1/role"), "max_retries = 2\n");
-    let broker = bound_broker(&conf);
-    let daemon = Running::start(&conf, Arc::new(broker.transport()));
+    let (broker, daemon) = daemon_for(&sink, "max_retries = 2\n");
     publish(&broker, &port_deleted(&instance(1), "10.0.0.1"));
     daemon.wait_until("given up", |c| c.dead.get() == 1);
     assert_eq!(sink.requests().len(), 3);
@@ -179,9 +172,7 @@ fn requeue_on_error_gives_back_to_the_broker_and_never_in_a_hot_loop() {
 fn the_same_refusal_for_five_instances_holds_the_target_and_burns_nothing_more() {
     let sink = Sink::start();
     sink.reply_with(Reply::Status(403));
-    let conf = conf(&sink.url("/v1/role"), "max_retries = 3\n");
-    let broker = bound_broker(&conf);
-    let daemon = Running::start(&conf, Arc::new(broker.transport()));
+    let (broker, daemon) = daemon_for(&sink, "max_retries = 3\n");
     for n in 0..40 {
         publish(&broker, &port_deleted(&instance(n), "10.0.0.1"));
     }
@@ -198,9 +189,7 @@ fn the_same_refusal_for_five_instances_holds_the_target_and_burns_nothing_more()
 fn a_message_is_acknowledged_only_after_its_outcome() {
     let sink = Sink::start();
     sink.reply_with(Reply::Hang);
-    let conf = conf(&sink.url("/v1/role"), "");
-    let broker = bound_broker(&conf);
-    let daemon = Running::start(&conf, Arc::new(broker.transport()));
+    let (broker, daemon) = daemon_for(&sink, "");
     publish(&broker, &port_deleted(&instance(1), "10.0.0.1"));
     publish(&broker, &json!({"port": {"device_id": "reserved_dhcp_port", "device_owner": "network:dhcp"}}));
     sink.wait_for(1, SOON);
@@ -216,9 +205,7 @@ fn a_message_is_acknowledged_only_after_its_outcome() {
 fn a_lost_connection_makes_no_second_request_for_what_is_in_work_or_done() {
     let sink = Sink::start();
     sink.reply_with(Reply::Status(500));
-    let conf = conf(&sink.url("/v1/role"), "");
-    let broker = bound_broker(&conf);
-    let daemon = Running::start(&conf, Arc::new(broker.transport()));
+    let (broker, daemon) = daemon_for(&sink, "");
     for n in 0..10 {
         publish(&broker, &port_deleted(&instance(n), "10.0.0.1"));
     }
@@ -270,9 +257,7 @@ fn a_drain_that_takes_too_long_ends_and_gives_back() {
 fn an_abort_ends_at_once_and_gives_back() {
     let sink = Sink::start();
     sink.reply_with(Reply::Hang);
-    let conf = conf(&sink.url("/v1/role"), "");
-    let broker = bound_broker(&conf);
-    let daemon = Running::start(&conf, Arc::new(broker.transport()));
+    let (broker, daemon) = daemon_for(&sink, "");
     publish(&broker, &port_deleted(&instance(1), "10.0.0.1"));
     sink.wait_for(1, SOON);
     daemon.shutdown.drain.cancel();
@@ -297,9 +282,7 @@ fn a_broker_that_is_away_at_the_start_is_waited_for() {
 #[test]
 fn the_priority_in_the_body_decides_whatever_the_routing_key_says() {
     let sink = Sink::start();
-    let conf = conf(&sink.url("/v1/role"), "");
-    let broker = bound_broker(&conf);
-    let daemon = Running::start(&conf, Arc::new(broker.transport()));
+    let (broker, daemon) = daemon_for(&sink, "");
     let info = framed("network.x", "port.delete.end", &port_deleted(&instance(1), "10.0.0.1"));
     for body in [info.replace("INFO", "WARN"), info.replace("INFO", "info"), info] {
         publish_raw(&broker, body.as_bytes(), Properties::default());
@@ -312,12 +295,8 @@ fn the_priority_in_the_body_decides_whatever_the_routing_key_says() {
 #[test]
 fn the_same_instance_deleted_by_three_services_is_three_requests_in_order() {
     let sink = Sink::start();
-    let conf = conf(
-        &sink.url("/v1/role"),
-        "[oslo_messaging_notifications]\nevent_type = ^.*$\npublisher_id = ^.*$\n",
-    );
-    let broker = bound_broker(&conf);
-    let daemon = Running::start(&conf, Arc::new(broker.transport()));
+    let (broker, daemon) =
+        daemon_for(&sink, "[oslo_messaging_notifications]\nevent_type = ^.*$\npublisher_id = ^.*$\n");
     publish(&broker, &port_deleted(&instance(1), "10.0.0.1"));
     publish(&broker, &json!({"nova_object.data": {"uuid": instance(1)}}));
     publish(&broker, &json!({"instance_id": instance(1)}));
