@@ -2,7 +2,7 @@
 //!
 //! - a licence that can be fulfilled with those that `deny.toml` allows;
 //! - one version of a crate, unless `deny.toml` says why there are two;
-//! - from crates.io: no git repositories, no other registries, no folders outside of the workspace.
+//! - from cargo's own registry: no git repositories, no other registries, no folders outside of the workspace.
 
 mod list;
 mod spdx;
@@ -17,7 +17,7 @@ use serde_json::Value;
 use crate::step;
 
 const LIST: &str = "deny.toml";
-const CRATES_IO: &str = "registry+https://github.com/rust-lang/crates.io-index";
+const REGISTRY: &str = "registry+https://github.com/rust-lang/crates.io-index";
 
 /// A package as far as the rules ask.
 #[derive(Debug, Clone)]
@@ -79,9 +79,9 @@ fn check(packages: &[Package], list: &List) -> Vec<String> {
     for package in packages {
         let Package { name, version, licence, source, ours } = package;
         versions.entry(name).or_default().insert(version);
-        if !ours && source.as_deref() != Some(CRATES_IO) {
+        if !ours && source.as_deref() != Some(REGISTRY) {
             let source = source.as_deref().unwrap_or("a folder outside of the workspace");
-            found.push(format!("{name} {version}: comes from {source}; depend on a release on crates.io"));
+            found.push(format!("{name} {version}: comes from {source}; depend on a release in cargo's own registry"));
         }
         let fulfilled = match licence {
             None => Err("no licence expression".to_owned()),
@@ -134,8 +134,8 @@ mod tests {
     fn each_rule_finds_its_violation() {
         let list = List::parse("[licences]\nMIT = \"\"\n[duplicates]\nsyn = \"two\"\n").unwrap();
         let syn = [
-            package("syn", "2.0.0", Some("MIT"), Some(CRATES_IO)),
-            package("syn", "3.0.0", Some("MIT"), Some(CRATES_IO)),
+            package("syn", "2.0.0", Some("MIT"), Some(REGISTRY)),
+            package("syn", "3.0.0", Some("MIT"), Some(REGISTRY)),
         ];
         let check = |more: &[Package], expected: &[&str]| {
             let found = check(&[&syn[..], more].concat(), &list);
@@ -147,10 +147,10 @@ mod tests {
         check(&[], &[]);
         check(&[package("ours", "0.1.0", Some("MIT"), None)], &[]);
         check(
-            &[package("a", "1.0.0", Some("GPL-3.0-only"), Some(CRATES_IO))],
+            &[package("a", "1.0.0", Some("GPL-3.0-only"), Some(REGISTRY))],
             &["a 1.0.0: licence GPL-3.0-only"],
         );
-        check(&[package("a", "1.0.0", None, Some(CRATES_IO))], &["a 1.0.0: no licence"]);
+        check(&[package("a", "1.0.0", None, Some(REGISTRY))], &["a 1.0.0: no licence"]);
         check(&[package("a", "1.0.0", Some("MIT"), Some("git+https://example.com/a"))], &["comes from git+"]);
         check(
             &[package("a", "1.0.0", Some("MIT"), Some("registry+https://example.com"))],
@@ -159,8 +159,8 @@ mod tests {
         let outside = Package { ours: false, ..package("a", "1.0.0", Some("MIT"), None) };
         check(&[outside], &["a folder outside"]);
         let twice = [
-            package("a", "1.0.0", Some("MIT"), Some(CRATES_IO)),
-            package("a", "2.0.0", Some("MIT"), Some(CRATES_IO)),
+            package("a", "1.0.0", Some("MIT"), Some(REGISTRY)),
+            package("a", "2.0.0", Some("MIT"), Some(REGISTRY)),
         ];
         check(&twice, &["a: versions 1.0.0 and 2.0.0"]);
     }
