@@ -81,7 +81,9 @@ fn check(packages: &[Package], list: &List) -> Vec<String> {
         versions.entry(name).or_default().insert(version);
         if !ours && source.as_deref() != Some(REGISTRY) {
             let source = source.as_deref().unwrap_or("a folder outside of the workspace");
-            found.push(format!("{name} {version}: comes from {source}; depend on a release in cargo's own registry"));
+            found.push(format!(
+                "{name} {version}: comes from {source}; depend on a release in cargo's own registry"
+            ));
         }
         let fulfilled = match licence {
             None => Err("no licence expression".to_owned()),

@@ -19,7 +19,7 @@ use osnl_model::{Priority, Target, TransportHost, TransportUrl};
 
 use self::consumer::RabbitConsumer;
 use self::declare::DeclareError;
-use self::failure::{connect_failure, refused};
+use self::failure::{connect_failure, lost};
 use crate::message::Epoch;
 use crate::topology::{ListenOptions, QueueKind, Subscription, bindings};
 use crate::{BoxFuture, Consumer, Features, Transport, TransportError};
@@ -102,8 +102,10 @@ impl RabbitTransport {
         let declared = match declare::declare(&connection, &bindings, options.declare, queue).await {
             Ok(declared) => declared,
             Err(DeclareError::Failed(error)) if failure::refuses_transient_queues(&error) => {
+                // The broker has closed the connection over it. The next attempt asks for a durable one, so this
+                // is no refusal that anybody has to mend, nor one that may end the start.
                 self.durable_queues.store(true, Ordering::Relaxed);
-                return Err(refused("declare a transient queue", &error));
+                return Err(lost(&error.error));
             }
             Err(error) => return Err(error.into()),
         };

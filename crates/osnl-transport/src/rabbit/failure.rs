@@ -75,3 +75,47 @@ pub(super) fn connect_failure(
         Some(_) | None => TransportError::Connect { host, reason },
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use lapin::protocol::{AMQPError, AMQPErrorKind, AMQPHardError, AMQPSoftError};
+
+    use super::*;
+
+    fn closed(kind: AMQPErrorKind, text: &str) -> lapin::Error {
+        ErrorKind::ProtocolError(AMQPError::new(kind, text.into())).into()
+    }
+
+    #[test]
+    fn a_refused_login_a_refused_virtual_host_and_a_refused_connection_are_told_apart() {
+        let check = |error: lapin::Error, expected: &str| {
+            let failure = connect_failure(&error, "mq1:5672", "osnl", "/v");
+            assert_eq!(failure.to_string(), expected);
+            assert!(failure.is_recoverable());
+            failure.is_refused_access()
+        };
+        let refused = closed(AMQPErrorKind::Soft(AMQPSoftError::ACCESSREFUSED), "ACCESS_REFUSED - wrong");
+        assert!(check(refused, "mq1:5672: login refused for user \"osnl\": 403 ACCESS_REFUSED - wrong"));
+        let nowhere =
+            closed(AMQPErrorKind::Hard(AMQPHardError::NOTALLOWED), "NOT_ALLOWED - vhost /v not found");
+        let expected = "mq1:5672: virtual host \"/v\" refused: 530 NOT_ALLOWED - vhost /v not found";
+        assert!(check(nowhere, expected));
+        let away = std::io::Error::new(std::io::ErrorKind::ConnectionRefused, "Connection refused");
+        assert!(!check(away.into(), "mq1:5672: Connection refused"));
+        let closing = closed(AMQPErrorKind::Hard(AMQPHardError::CONNECTIONFORCED), "CONNECTION_FORCED - bye");
+        assert!(!check(closing, "mq1:5672: 320 CONNECTION_FORCED - bye"));
+    }
+
+    /// As RabbitMQ 4.3 words it.
+    #[test]
+    fn only_the_refusal_of_a_transient_queue_asks_for_a_durable_one() {
+        let deprecated = "INTERNAL_ERROR - Feature `transient_nonexcl_queues` is deprecated.";
+        let check = |what: &str, text: &str| {
+            let error = closed(AMQPErrorKind::Hard(AMQPHardError::INTERNALERROR), text);
+            refuses_transient_queues(&Failure { what: what.to_owned(), error })
+        };
+        assert!(check("declare queue \"q\"", deprecated));
+        assert!(!check("declare exchange \"x\"", deprecated));
+        assert!(!check("declare queue \"q\"", "INTERNAL_ERROR"));
+    }
+}
