@@ -34,8 +34,15 @@ struct State {
     bindings: Vec<Binding>,
     queues: BTreeMap<String, Queue>,
     down: bool,
-    /// Counts what ended all connections: a consumer of an older one has lost its connection.
-    generation: u64,
+    connections: HashMap<Epoch, Connection>,
+}
+
+/// An open connection: a consumer of these queues.
+#[derive(Debug)]
+struct Connection {
+    queues: Vec<Arc<str>>,
+    /// What it has been sent and not settled, by delivery tag.
+    unsettled: BTreeMap<u64, (Arc<str>, Stored)>,
 }
 
 #[derive(Debug, Default)]
@@ -116,7 +123,7 @@ impl MemoryBroker {
 
     /// Ends every connection, as a broker's restart does; queues and what they hold stay.
     pub fn disconnect_all(&self) {
-        self.lock().generation += 1;
+        self.lock().end_all_connections();
         self.shared.changed.notify_waiters();
     }
 
@@ -124,13 +131,42 @@ impl MemoryBroker {
     pub fn set_down(&self, down: bool) {
         let mut state = self.lock();
         state.down = down;
-        state.generation += u64::from(down);
+        if down {
+            state.end_all_connections();
+        }
         drop(state);
         self.shared.changed.notify_waiters();
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
         self.shared.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl State {
+    fn end_all_connections(&mut self) {
+        let connections: Vec<Epoch> = self.connections.keys().copied().collect();
+        connections.into_iter().for_each(|connection| self.end(connection));
+    }
+
+    /// What was not settled is ready again.
+    fn end(&mut self, connection: Epoch) {
+        let Some(Connection { queues, unsettled }) = self.connections.remove(&connection) else { return };
+        for queue in &queues {
+            if let Some(queue) = self.queues.get_mut(&**queue) {
+                queue.consumers -= 1;
+            }
+        }
+        for (queue, stored) in unsettled.into_values() {
+            self.give_back(&queue, stored);
+        }
+    }
+
+    fn give_back(&mut self, queue: &str, mut stored: Stored) {
+        stored.redelivered = true;
+        let ready = &mut self.queues.entry(queue.to_owned()).or_default().ready;
+        let at = ready.partition_point(|other| other.position < stored.position);
+        ready.insert(at, stored);
     }
 }
 
@@ -203,14 +239,12 @@ impl MemoryTransport {
             subscription.other_consumers += queue.consumers;
             queue.consumers += 1;
         }
+        state.connections.insert(subscription.epoch, Connection { queues, unsettled: BTreeMap::new() });
         Ok(MemoryConsumer {
             broker: self.broker.clone(),
-            generation: state.generation,
             subscription,
-            queues,
             prefetch: usize::from(options.prefetch),
             last_tag: 0,
-            unsettled: HashMap::new(),
             quiet: false,
         })
     }
@@ -218,12 +252,9 @@ impl MemoryTransport {
 
 struct MemoryConsumer {
     broker: MemoryBroker,
-    generation: u64,
     subscription: Subscription,
-    queues: Vec<Arc<str>>,
     prefetch: usize,
     last_tag: u64,
-    unsettled: HashMap<u64, (Arc<str>, Stored)>,
     quiet: bool,
 }
 
@@ -231,13 +262,13 @@ impl MemoryConsumer {
     /// Moves what is ready into the batch; `false` when nothing was.
     fn take(&mut self, out: &mut Batch) -> Result<bool, TransportError> {
         let mut state = self.broker.lock();
-        if state.generation != self.generation {
-            return Err(TransportError::Lost { reason: "the broker closed the connection".into() });
-        }
+        let State { connections, queues, .. } = &mut *state;
+        let connection = connections.get_mut(&self.subscription.epoch).ok_or_else(lost)?;
         let before = out.len();
-        while !self.quiet && out.room() > 0 && (self.prefetch == 0 || self.unsettled.len() < self.prefetch) {
-            let Some((queue, stored)) = self.queues.iter().find_map(|name| {
-                let stored = state.queues.get_mut(&**name)?.ready.pop_front()?;
+        let may_take = |unsettled: usize| self.prefetch == 0 || unsettled < self.prefetch;
+        while !self.quiet && out.room() > 0 && may_take(connection.unsettled.len()) {
+            let Some((queue, stored)) = connection.queues.iter().find_map(|name| {
+                let stored = queues.get_mut(&**name)?.ready.pop_front()?;
                 Some((name.clone(), stored))
             }) else {
                 break;
@@ -253,17 +284,14 @@ impl MemoryConsumer {
                 redelivered: stored.redelivered,
                 properties: stored.properties.clone(),
             });
-            self.unsettled.insert(self.last_tag, (queue, stored));
+            connection.unsettled.insert(self.last_tag, (queue, stored));
         }
         Ok(out.len() > before)
     }
+}
 
-    fn give_back(state: &mut State, queue: &str, mut stored: Stored) {
-        stored.redelivered = true;
-        let ready = &mut state.queues.entry(queue.to_owned()).or_default().ready;
-        let at = ready.partition_point(|other| other.position < stored.position);
-        ready.insert(at, stored);
-    }
+fn lost() -> TransportError {
+    TransportError::Lost { reason: "the broker closed the connection".into() }
 }
 
 impl Consumer for MemoryConsumer {
@@ -288,19 +316,19 @@ impl Consumer for MemoryConsumer {
     fn flush<'a>(&'a mut self, window: &'a mut Window) -> BoxFuture<'a, Result<(), TransportError>> {
         Box::pin(async move {
             let mut state = self.broker.lock();
-            if state.generation != self.generation {
-                return Err(TransportError::Lost { reason: "the broker closed the connection".into() });
-            }
+            let mut given_back = Vec::new();
+            let connection = state.connections.get_mut(&self.subscription.epoch).ok_or_else(lost)?;
             for settlement in window.settlements() {
                 match settlement {
-                    Settlement::AcknowledgeThrough(last) => self.unsettled.retain(|tag, _| *tag > last),
-                    Settlement::Acknowledge(tag) => drop(self.unsettled.remove(&tag)),
-                    Settlement::Requeue(tag) => {
-                        if let Some((queue, stored)) = self.unsettled.remove(&tag) {
-                            Self::give_back(&mut state, &queue, stored);
-                        }
+                    Settlement::AcknowledgeThrough(last) => {
+                        connection.unsettled = connection.unsettled.split_off(&(last + 1));
                     }
+                    Settlement::Acknowledge(tag) => drop(connection.unsettled.remove(&tag)),
+                    Settlement::Requeue(tag) => given_back.extend(connection.unsettled.remove(&tag)),
                 }
+            }
+            for (queue, stored) in given_back {
+                state.give_back(&queue, stored);
             }
             drop(state);
             self.broker.shared.changed.notify_waiters();
@@ -321,14 +349,7 @@ impl Consumer for MemoryConsumer {
 impl Drop for MemoryConsumer {
     fn drop(&mut self) {
         let mut state = self.broker.lock();
-        for queue in &self.queues {
-            if let Some(queue) = state.queues.get_mut(&**queue) {
-                queue.consumers -= 1;
-            }
-        }
-        for (_, (queue, stored)) in self.unsettled.drain() {
-            Self::give_back(&mut state, &queue, stored);
-        }
+        state.end(self.subscription.epoch);
         drop(state);
         self.broker.shared.changed.notify_waiters();
     }

@@ -1,5 +1,6 @@
-//! The RabbitMQ transport against brokers that cannot be had here.
+//! What every transport promises, and RabbitMQ against a broker that cannot be had here.
 #![expect(clippy::unwrap_used, reason = "in a test a panic is the report")]
 
+mod conformance;
 mod refuses_transient_queues;
 mod scripted;
