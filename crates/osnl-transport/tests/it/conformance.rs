@@ -237,6 +237,9 @@ async fn a_quiet_consumer_is_sent_nothing_and_can_still_settle<R: Rig>(mut rig: 
     let messages = session.take(2).await;
     within(session.consumer.quiesce()).await.unwrap();
     rig.publish(2..5);
+    let poll = session.consumer.poll(&mut session.batch);
+    let _ = tokio::time::timeout(Duration::from_millis(20), poll).await;
+    assert!(session.batch.is_empty());
     for message in messages {
         session.window.acknowledge(message).unwrap();
     }
