@@ -5,7 +5,6 @@
 //! into parameters, [`target`](HostParameters::request_target) turns those into the request target;
 //! both are pure. K2HR3 answers 204 for whatever it has nothing to do for, so repeating is safe.
 
-mod no_addresses;
 mod parameters;
 
 use std::fmt;
@@ -18,7 +17,6 @@ use hyper::{Method, Request};
 use osnl_transport::BoxFuture;
 use serde_json::Value;
 
-pub use self::no_addresses::{ForNoAddresses, NoAddresses};
 pub use self::parameters::{HostParameters, Unusable};
 use super::http::{HttpClient, HttpError, HttpOptions};
 use super::{Action, ActionError, Done, ErrorClass, Event};
@@ -27,16 +25,28 @@ use crate::k2hr3::{ApiUrl, Scheme};
 /// How a payload is read; the counterpart of k2hr3_osnl's `_payload_to_params`.
 type PayloadToParameters = dyn Fn(&Value) -> Result<HostParameters, Unusable> + Send + Sync;
 
+/// What a deleted port without addresses asks for: K2HR3 takes a request without addresses for *all* of the
+/// instance. Deletions of instances are not affected: they never name addresses, and mean all of them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NoAddresses {
+    /// Nothing: the instance may have other ports.
+    Skip,
+    /// That every address of the instance is forgotten, as k2hr3_osnl does it. Each such event is warned of.
+    All,
+}
+
 /// See the [module](self).
 #[derive(Clone)]
 pub struct K2hr3 {
     client: HttpClient,
     api_url: ApiUrl,
     parameters: Arc<PayloadToParameters>,
+    no_addresses: NoAddresses,
 }
 
 impl K2hr3 {
-    /// An action on the role API at this URL. Warns in the log if nothing is to be verified.
+    /// An action on the role API at this URL, with k2hr3_osnl's [`NoAddresses::All`]. Warns in the log if nothing
+    /// is to be verified.
     ///
     /// # Errors
     /// The URL is `https` and there are no CA certificates where they should be, or the proxy for it cannot be
@@ -46,6 +56,7 @@ impl K2hr3 {
             client: HttpClient::new(options, &api_url)?,
             api_url,
             parameters: Arc::new(HostParameters::of),
+            no_addresses: NoAddresses::All,
         })
     }
 
@@ -59,18 +70,30 @@ impl K2hr3 {
         self
     }
 
+    /// Makes this choice for deleted ports that have no addresses.
+    #[must_use]
+    pub fn with_no_addresses(mut self, choice: NoAddresses) -> Self {
+        self.no_addresses = choice;
+        self
+    }
+
     async fn delete(&self, event: &Event) -> Result<Done, ActionError> {
         let parameters = match (self.parameters)(&event.notification.payload) {
             Ok(parameters) => parameters,
             Err(Unusable::NothingToDo(why)) => return Ok(Done::NothingToDo(why)),
             Err(Unusable::Unreadable(why)) => return Err(ActionError::new(ErrorClass::Content, why)),
         };
-        if parameters.addresses.is_empty() {
-            // As k2hr3_osnl asks it; right for an instance, and what a port without addresses gets too.
-            tracing::debug!(
-                cuk = parameters.cuk,
-                "no addresses: every address of this instance is asked for"
-            );
+        if parameters.addresses.is_empty() && is_about_a_port(&event.notification.payload) {
+            match self.no_addresses {
+                NoAddresses::Skip => {
+                    let why = "the port has no addresses (no_addresses = skip)".to_owned();
+                    return Ok(Done::NothingToDo(why));
+                }
+                NoAddresses::All => tracing::warn!(
+                    "the deleted port has no addresses: K2HR3 is asked to forget every address of instance {}",
+                    parameters.cuk
+                ),
+            }
         }
         let status = self.client.send(self.request(&parameters)?).await.map_err(|mut error| {
             if error.class == ErrorClass::Status(400) {
@@ -102,6 +125,10 @@ impl K2hr3 {
             .body(Empty::new())
             .map_err(|error| ActionError::new(ErrorClass::Content, format!("no valid request: {error}")))
     }
+}
+
+fn is_about_a_port(payload: &Value) -> bool {
+    payload.get("port").is_some() || payload.get("device_id").is_some()
 }
 
 impl fmt::Debug for K2hr3 {

@@ -13,7 +13,7 @@ use super::Conf;
 use super::wire_log::WireLog;
 use crate::action::Action;
 use crate::action::http::{HttpError, HttpOptions, Verification};
-use crate::action::k2hr3::{ForNoAddresses, K2hr3, NoAddresses};
+use crate::action::k2hr3::K2hr3;
 use crate::daemon::Daemon;
 use crate::delivery::{DeliveryLoop, DeliverySettings, RetryPolicy, WhenExhausted};
 use crate::endpoint::RuleEngine;
@@ -137,11 +137,7 @@ impl Conf {
         http: &HttpOptions,
         delivery: DeliverySettings,
     ) -> Result<Daemon, HttpError> {
-        let part = Part {
-            rule: self.rule(),
-            action: Arc::new(ForNoAddresses::new(self.action(http)?, NoAddresses::All)),
-            delivery,
-        };
+        let part = Part { rule: self.rule(), action: Arc::new(self.action(http)?), delivery };
         Ok(assemble(self.listener(), vec![part], transport, counters))
     }
 }

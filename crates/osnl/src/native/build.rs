@@ -14,7 +14,7 @@ use super::{ActionConf, Driver, K2hr3Conf, ListenerConf, Native};
 use crate::action::Action;
 use crate::action::dump::Dump;
 use crate::action::http::{HttpError, HttpOptions, Verification};
-use crate::action::k2hr3::{ForNoAddresses, K2hr3};
+use crate::action::k2hr3::K2hr3;
 use crate::daemon::Daemon;
 use crate::delivery::{DeliveryLoop, DeliverySettings, RetryPolicy, WhenExhausted};
 use crate::endpoint::RuleEngine;
@@ -194,6 +194,6 @@ impl K2hr3Conf {
             http.verification = Verification::Ca(vec![path.clone()]);
         }
         let action = K2hr3::new(self.api_url.clone(), &http)?;
-        Ok(Arc::new(ForNoAddresses::new(action, self.no_addresses)))
+        Ok(Arc::new(action.with_no_addresses(self.no_addresses)))
     }
 }
