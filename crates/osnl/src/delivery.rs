@@ -155,8 +155,6 @@ impl DeliveryLoop {
 
     fn attempted(&mut self, id: DeliveryId, event: &Event, result: Result<Done, ActionError>) {
         let message = event.notification.message_id.as_deref().unwrap_or("-");
-        let resource = osnl_model::resource_key(&event.notification);
-        let resource = resource.as_deref().unwrap_or("-");
         let action = &*self.name;
         let failure = match &result {
             Ok(Done::Delivered(what)) => {
@@ -169,11 +167,13 @@ impl DeliveryLoop {
             }
             Err(error) => {
                 self.counters.failures.increment();
-                Some(error.to_string())
+                let resource = self.schedule.key(id).unwrap_or("-").to_owned();
+                Some((error.to_string(), resource))
             }
         };
         for step in self.schedule.report(id, result, Instant::now()) {
-            let error = failure.as_deref().unwrap_or_default();
+            let (error, resource) =
+                failure.as_ref().map_or(("", "-"), |(error, resource)| (error.as_str(), resource.as_str()));
             match step {
                 Step::End(id, outcome) => {
                     if let Outcome::Dead(reason) = &outcome {

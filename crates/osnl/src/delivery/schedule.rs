@@ -92,6 +92,11 @@ impl Schedule {
         self.items.len()
     }
 
+    /// The resource key of a delivery.
+    pub(super) fn key(&self, id: DeliveryId) -> Option<&str> {
+        self.items.get(&id)?.claimed.key.as_deref()
+    }
+
     pub(super) fn under_way(&self) -> usize {
         self.under_way.len()
     }
