@@ -39,12 +39,18 @@ pub struct NotificationFilter {
 impl NotificationFilter {
     /// Whether a message with this head can match. What is None never matches a pattern.
     pub fn wants(&self, head: &Head<'_>) -> bool {
-        let holds = |pattern: &Option<Pattern>, value: Option<&str>| match pattern {
-            Some(pattern) => value.is_some_and(|value| pattern.is_match(value)),
-            None => true,
-        };
-        holds(&self.publisher_id, head.publisher_id.as_deref())
-            && holds(&self.event_type, head.event_type.as_deref())
+        self.wants_publisher(head.publisher_id.as_deref())
+            && self.wants_event_type(head.event_type.as_deref())
+    }
+
+    /// Whether a message of this publisher can match.
+    pub fn wants_publisher(&self, publisher_id: Option<&str>) -> bool {
+        holds(self.publisher_id.as_ref(), publisher_id)
+    }
+
+    /// Whether a message of this event type can match.
+    pub fn wants_event_type(&self, event_type: Option<&str>) -> bool {
+        holds(self.event_type.as_ref(), event_type)
     }
 
     /// Whether the notification matches.
@@ -79,6 +85,10 @@ impl NotificationFilter {
         }
         Ok(())
     }
+}
+
+fn holds(pattern: Option<&Pattern>, value: Option<&str>) -> bool {
+    pattern.is_none_or(|pattern| value.is_some_and(|value| pattern.is_match(value)))
 }
 
 /// A text, or what is there instead.

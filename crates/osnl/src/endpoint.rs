@@ -10,7 +10,7 @@ use osnl_transport::BoxFuture;
 use crate::journal::{Entry, Journal, NewDelivery, Permit, Receipt, Settle};
 use crate::metrics::Counters;
 use crate::received::Received;
-use crate::rule::Rule;
+use crate::rule::{Rule, RuleSet};
 
 /// Takes the messages of one listener.
 pub trait Endpoint: Send + Sync {
@@ -32,7 +32,7 @@ pub trait Endpoint: Send + Sync {
 
 /// The rule engine: wants what any rule's head predicates want, and appends what fires to the journal.
 pub struct RuleEngine {
-    rules: Vec<Rule>,
+    rules: RuleSet,
     journal: Arc<dyn Journal>,
     counters: Arc<Counters>,
     /// Places reserved for what is about to be read.
@@ -43,7 +43,7 @@ impl RuleEngine {
     /// An engine for one listener.
     #[must_use]
     pub fn new(rules: Vec<Rule>, journal: Arc<dyn Journal>, counters: Arc<Counters>) -> Self {
-        Self { rules, journal, counters, permit: Mutex::default() }
+        Self { rules: RuleSet::new(rules), journal, counters, permit: Mutex::default() }
     }
 
     fn with_permit<T>(&self, with: impl FnOnce(&mut Permit) -> T) -> T {
@@ -72,7 +72,7 @@ impl Endpoint for RuleEngine {
     }
 
     fn wants(&self, head: &Head<'_>) -> bool {
-        self.rules.iter().any(|rule| rule.wants(head))
+        self.rules.wants(head)
     }
 
     fn notify(&self, received: Received) -> Receipt {
@@ -84,7 +84,8 @@ impl Endpoint for RuleEngine {
         let key = resource_key(&notification);
         let deliveries: Vec<NewDelivery> = self
             .rules
-            .iter()
+            .standing(&notification.head())
+            .into_iter()
             .filter(|rule| match rule.fires(&notification) {
                 Ok(()) => true,
                 Err(mismatch) => {

@@ -1,9 +1,13 @@
 //! Which notifications fire which actions. Everything of a rule is decided before the append.
 
+mod set;
+
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use osnl_model::{Head, Mismatch, Notification, NotificationFilter, Priority};
+
+pub use self::set::RuleSet;
 
 /// A condition and the actions it fires.
 #[derive(Clone, Debug)]
