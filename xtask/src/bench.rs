@@ -6,6 +6,10 @@
 //! | `b` | a queue of which all match, against a fast target: requests per second, CPU, peak memory |
 //! | `c` | from exec to the first request |
 //! | `d` | from publishing to the request, at a pace |
+//! | `sizes` | 4 kB and 15 kB: what a message costs beyond what the client library takes for it |
+//! | `rules` | a thousand rules against one |
+//! | `waiting` | peak memory with a million messages waiting |
+//! | `return` | from the broker's return to the first request |
 //!
 //! Everything runs on a private RabbitMQ node, with release builds; rounds alternate between the programs, each
 //! on a virtual host of its own. k2hr3_osnl takes part where `cargo xtask setup` or `test` has installed it, and
@@ -13,6 +17,7 @@
 //! docs/benchmarks.md says what they mean.
 
 mod process;
+mod scale;
 mod sections;
 mod sink;
 mod stage;
@@ -30,11 +35,15 @@ use crate::step;
 /// What a section runs; it prints its own table.
 type Section = fn(&Stage, Effort) -> Result<()>;
 
-const SECTIONS: [(&str, Section); 4] = [
+const SECTIONS: [(&str, Section); 8] = [
     ("a", sections::one_percent),
     ("b", sections::all_match),
     ("c", sections::start),
     ("d", sections::latency),
+    ("sizes", scale::sizes),
+    ("rules", scale::rules),
+    ("waiting", scale::waiting),
+    ("return", scale::comes_back),
 ];
 
 /// What was asked for.
@@ -89,7 +98,8 @@ impl Wanted {
                 }
                 other => {
                     bail!(
-                        "\"{other}\" is neither an option (--quick, --against PATH) nor a section (a, b, c, d)"
+                        "\"{other}\" is neither an option (--quick, --against PATH) nor a section ({})",
+                        SECTIONS.map(|(name, _)| name).join(", ")
                     )
                 }
             }

@@ -3,7 +3,7 @@
 //! | command | what it does | what it prints |
 //! | --- | --- | --- |
 //! | `raw URL COUNT` | consumes and acknowledges, nothing else: the price of the client library | `FIRST LAST` when it has seen `COUNT` |
-//! | `fill URL COUNT EVERY` | publishes as fast as it can; each `EVERY`th message matches | nothing |
+//! | `fill URL COUNT EVERY SIZE` | publishes as fast as it can; each `EVERY`th message matches, the others have `SIZE` bytes | nothing |
 //! | `pace URL RATE COUNT` | publishes matching messages at `RATE` per second | `NUMBER:TIME …` |
 //! | `sink` | an HTTP target that answers 204 | its port; then answers on standard input, see [`sink`] |
 //!
@@ -25,10 +25,14 @@ fn main() -> Result<()> {
     let words: Vec<&str> = args.iter().map(String::as_str).collect();
     match words[..] {
         ["raw", url, count] => block_on(raw::run(url, number(count)?)),
-        ["fill", url, count, every] => block_on(publish::fill(url, number(count)?, number(every)?)),
+        ["fill", url, count, every, size] => {
+            block_on(publish::fill(url, number(count)?, number(every)?, number(size)?))
+        }
         ["pace", url, rate, count] => block_on(publish::pace(url, number(rate)?, number(count)?)),
         ["sink"] => sink::run(),
-        _ => bail!("usage: osnl-bench raw URL COUNT | fill URL COUNT EVERY | pace URL RATE COUNT | sink"),
+        _ => {
+            bail!("usage: osnl-bench raw URL COUNT | fill URL COUNT EVERY SIZE | pace URL RATE COUNT | sink")
+        }
     }
 }
 

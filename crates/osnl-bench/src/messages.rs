@@ -1,5 +1,5 @@
 //! The messages: notifications as neutron and oslo.messaging wrote them, byte for byte, but with ids of their
-//! own and, where they match nothing, with a description that makes them 4 kB.
+//! own and, where they match nothing, with a description that makes them as large as is asked for.
 //!
 //! The number of a message is in its instance id, where the [sink](crate::sink) finds it again.
 
@@ -8,8 +8,8 @@ use serde_json::Value;
 
 const RECORDED: &str = include_str!("../../../fixtures/bench/notifications.json");
 
-/// What a message that nobody wants weighs, in bytes.
-const SIZE: usize = 4096;
+/// What a message that nobody wants weighs in bytes, if nothing else is asked for.
+pub(crate) const SIZE: usize = 4096;
 
 /// The number in an instance id, if it is one of ours: the last twelve digits.
 pub(crate) fn number_of(instance: &[u8]) -> Option<u64> {
@@ -24,8 +24,9 @@ pub(crate) struct Messages {
 }
 
 impl Messages {
-    /// Takes the recorded notifications as templates.
-    pub(crate) fn new() -> Result<Self> {
+    /// Takes the recorded notifications as templates. What matches nothing gets `size` bytes, or what was
+    /// recorded if that is more.
+    pub(crate) fn new(size: usize) -> Result<Self> {
         let recorded: Value = serde_json::from_str(RECORDED).context("the recorded notifications")?;
         let find = |event_type: &str| {
             let messages = recorded["messages"].as_array().into_iter().flatten();
@@ -37,7 +38,7 @@ impl Messages {
                 .with_context(|| format!("no recorded {event_type} of an instance"))
         };
         let created = find("port.create.end")?;
-        let description = "x".repeat(SIZE.saturating_sub(created.len()));
+        let description = "x".repeat(size.saturating_sub(created.len()));
         let created = created.replacen(&escaped("description", ""), &escaped("description", &description), 1);
         Ok(Self { deleted: find("port.delete.end")?.to_owned(), created })
     }
@@ -47,7 +48,7 @@ impl Messages {
         numbered(&self.deleted, n)
     }
 
-    /// The creation of a port, 4 kB, which matches nothing.
+    /// The creation of a port, which matches nothing.
     pub(crate) fn other(&self, n: u64) -> Vec<u8> {
         numbered(&self.created, n)
     }
@@ -87,7 +88,7 @@ mod tests {
 
     #[test]
     fn messages_have_their_number_their_size_and_ids_of_their_own() {
-        let messages = Messages::new().unwrap();
+        let messages = Messages::new(SIZE).unwrap();
         for n in [0, 1, 59_999, 0xffff_ffff] {
             let (deleted, created) = (messages.matching(n), messages.other(n));
             assert_eq!(created.len(), SIZE);

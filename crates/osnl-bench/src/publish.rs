@@ -8,22 +8,27 @@ use lapin::options::{BasicPublishOptions, ConfirmSelectOptions};
 use lapin::{BasicProperties, Channel};
 use tokio::time::MissedTickBehavior;
 
-use crate::messages::Messages;
+use crate::messages::{Messages, SIZE};
 use crate::{now, queue};
 
+/// Confirms awaited at once: what a million would keep of themselves is memory.
+const UNCONFIRMED: u64 = 10_000;
+
 /// Publishes `count` messages; numbers `EVERY-1`, `2*EVERY-1`, … match. With a `count` that `every` divides, the
-/// last one matches: its request says that everything before it was read.
-pub(crate) async fn fill(url: &str, count: u64, every: u64) -> Result<()> {
+/// last one matches: its request says that everything before it was read. Those that match nothing have `size` bytes.
+pub(crate) async fn fill(url: &str, count: u64, every: u64, size: u64) -> Result<()> {
     let (connection, channel) = queue::open(url).await?;
     // Confirmed, so that all of it is in the queue when this ends.
     channel.confirm_select(ConfirmSelectOptions::default()).await?;
-    let messages = Messages::new()?;
+    let messages = Messages::new(usize::try_from(size)?)?;
     for n in 0..count {
         let body = if (n + 1) % every == 0 { messages.matching(n) } else { messages.other(n) };
         publish(&channel, &body).await?;
+        if (n + 1) % UNCONFIRMED == 0 || n + 1 == count {
+            let refused = channel.wait_for_confirms().await?;
+            ensure!(refused.is_empty(), "the broker refused {} messages", refused.len());
+        }
     }
-    let refused = channel.wait_for_confirms().await?;
-    ensure!(refused.is_empty(), "the broker refused {} messages", refused.len());
     connection.close(200, "done".into()).await?;
     Ok(())
 }
@@ -33,7 +38,7 @@ pub(crate) async fn fill(url: &str, count: u64, every: u64) -> Result<()> {
 /// Numbers begin with 1: `fill` has used 0, and oslo.messaging drops a message whose `_unique_id` it has just seen.
 pub(crate) async fn pace(url: &str, rate: u64, count: u64) -> Result<()> {
     let (connection, channel) = queue::open(url).await?;
-    let messages = Messages::new()?;
+    let messages = Messages::new(SIZE)?;
     let bodies: Vec<Vec<u8>> = (1..=count).map(|n| messages.matching(n)).collect();
     let mut times = String::new();
     let mut tick = tokio::time::interval(Duration::from_secs(1) / u32::try_from(rate)?);

@@ -8,19 +8,23 @@ use super::table::{Figures, Table, median, quantile};
 
 /// The programs of one round, in this order.
 const PROGRAMS: [Program; 4] = [Program::Raw, Program::Osnl, Program::Other, Program::Upstream];
+/// What a message that nobody wants weighs in bytes, unless a section says otherwise.
+pub(super) const SIZE: u64 = 4096;
 /// k2hr3_osnl gets one in so many of the messages, and this many of the rounds: it takes its time.
 const UPSTREAM_SHARE: u64 = 6;
 const UPSTREAM_ROUNDS: usize = 1;
 /// How long a run may take, in seconds; k2hr3_osnl needs about ten for its longest.
-const SECONDS: u64 = 60;
+pub(super) const SECONDS: u64 = 60;
 
 /// How much is run.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Effort {
-    rounds: usize,
+    pub(super) rounds: usize,
     starts: usize,
     /// Messages of a round of `a`.
-    mostly_unmatched: u64,
+    pub(super) mostly_unmatched: u64,
+    /// Messages that wait in `waiting`.
+    pub(super) waiting: u64,
     /// Messages of a round of `b`.
     matching: u64,
     /// Length of a run of `d`, in seconds.
@@ -28,73 +32,121 @@ pub(super) struct Effort {
 }
 
 impl Effort {
-    pub(super) const FULL: Self =
-        Self { rounds: 5, starts: 11, mostly_unmatched: 60_000, matching: 24_000, paced: 10 };
+    pub(super) const FULL: Self = Self {
+        rounds: 5,
+        starts: 11,
+        mostly_unmatched: 60_000,
+        waiting: 1_000_000,
+        matching: 24_000,
+        paced: 10,
+    };
     pub(super) const QUICK: Self =
-        Self { rounds: 3, starts: 5, mostly_unmatched: 18_000, matching: 6_000, paced: 3 };
+        Self { rounds: 3, starts: 5, mostly_unmatched: 18_000, waiting: 100_000, matching: 6_000, paced: 3 };
 }
 
 /// One in a hundred matches; the rest is 4 kB that nobody wants.
 pub(super) fn one_percent(stage: &Stage, effort: Effort) -> Result<()> {
     let title = "(a) one message in a hundred matches, the others are 4 kB";
-    drain(stage, title, &PROGRAMS, effort.rounds, effort.mostly_unmatched, 100)
+    let programs = [Program::Raw, Program::C, Program::Osnl, Program::Other, Program::Upstream];
+    drain(stage, title, &programs, effort.rounds, Load::one_percent(effort))?.print();
+    Ok(())
 }
 
 /// All match.
 pub(super) fn all_match(stage: &Stage, effort: Effort) -> Result<()> {
-    drain(stage, "(b) every message matches", &PROGRAMS[1..], effort.rounds, effort.matching, 1)
+    let load = Load { count: effort.matching, every: 1, size: SIZE };
+    drain(stage, "(b) every message matches", &PROGRAMS[1..], effort.rounds, load)?.print();
+    Ok(())
+}
+
+/// What a queue is filled with.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Load {
+    /// Messages.
+    pub(super) count: u64,
+    /// One of so many matches.
+    pub(super) every: u64,
+    /// Bytes of those that do not.
+    pub(super) size: u64,
+}
+
+impl Load {
+    pub(super) fn one_percent(effort: Effort) -> Self {
+        Self { count: effort.mostly_unmatched, every: 100, size: SIZE }
+    }
+}
+
+/// The figures of each program, and their title.
+pub(super) struct Drained {
+    title: String,
+    pub(super) figures: Vec<(Program, Figures)>,
 }
 
 /// Alternating rounds, each program against a queue that has been filled before.
-fn drain(
+pub(super) fn drain(
     stage: &Stage,
     title: &str,
     programs: &[Program],
     rounds: usize,
-    count: u64,
-    every: u64,
-) -> Result<()> {
+    load: Load,
+) -> Result<Drained> {
     let mut figures: Vec<(Program, Figures)> = Vec::new();
     for round in 0..rounds {
         for program in stage.cast(programs) {
-            let count = match program {
-                Program::Raw | Program::Osnl | Program::Other => count,
-                Program::Upstream if round < UPSTREAM_ROUNDS => count / UPSTREAM_SHARE,
+            let load = match program {
+                Program::Raw | Program::C | Program::Osnl | Program::Other | Program::Rules(_) => load,
+                Program::Upstream if round < UPSTREAM_ROUNDS => {
+                    Load { count: load.count / UPSTREAM_SHARE, ..load }
+                }
                 Program::Upstream => continue,
             };
-            let figure = drain_once(stage, program, count, every).with_context(|| program.to_string())?;
+            let figure = drain_once(stage, program, load).with_context(|| program.to_string())?;
             match figures.iter_mut().find(|(of, _)| *of == program) {
                 Some((_, figures)) => figures.add(figure),
                 None => figures.push((program, Figures::of(figure))),
             }
         }
     }
-    let mut table = Table::new(title, &["", "messages", "msg/s", "CPU µs/msg", "ratio of CPU", "peak MiB"]);
-    let reference = figures.first().map_or(1.0, |(_, figures)| median(&figures.cpu));
-    for (program, figures) in &figures {
-        let ratio = format!("{:.2}", median(&figures.cpu) / reference);
-        table.row(&[
-            program.to_string(),
-            format!("{} x {}", figures.cpu.len(), figures.messages),
-            spread(&figures.rate, 0),
-            spread(&figures.cpu, 1),
-            ratio,
-            spread(&figures.memory, 1),
-        ]);
+    Ok(Drained { title: title.to_owned(), figures })
+}
+
+impl Drained {
+    /// The middle of a program's CPU time per message, in microseconds.
+    pub(super) fn cpu(&self, of: Program) -> Option<f64> {
+        self.figures.iter().find(|(program, _)| *program == of).map(|(_, figures)| median(&figures.cpu))
     }
-    table.print();
-    Ok(())
+
+    /// Ratios are to the first program.
+    pub(super) fn print(&self) {
+        let columns = ["", "messages", "msg/s", "ratio", "CPU µs/msg", "ratio of CPU", "peak MiB"];
+        let mut table = Table::new(&self.title, &columns);
+        let first = self.figures.first();
+        let (rate, cpu) = first.map_or((1.0, 1.0), |(_, f)| (median(&f.rate), median(&f.cpu)));
+        for (program, figures) in &self.figures {
+            table.row(&[
+                program.to_string(),
+                format!("{} x {}", figures.cpu.len(), figures.messages),
+                spread(&figures.rate, 0),
+                format!("{:.2}", median(&figures.rate) / rate),
+                spread(&figures.cpu, 1),
+                format!("{:.2}", median(&figures.cpu) / cpu),
+                spread(&figures.memory, 1),
+            ]);
+        }
+        table.print();
+    }
 }
 
 /// One run. CPU time is all of the process's, its start included.
-fn drain_once(stage: &Stage, program: Program, count: u64, every: u64) -> Result<super::table::Figure> {
+fn drain_once(stage: &Stage, program: Program, load: Load) -> Result<super::table::Figure> {
+    let Load { count, every, size } = load;
     let queue = stage.queue()?;
-    queue.fill(count, every)?;
+    queue.fill(count, every, size)?;
     let mut process = queue.consume(program, count)?;
     // The last message matches, so the last request comes when all of them have been read.
     let (span, of) = match program {
-        Program::Raw => (Span::parse(&process.line()?)?, count),
-        Program::Osnl | Program::Other | Program::Upstream => {
+        Program::Raw | Program::C => (Span::parse(&process.line()?)?, count),
+        Program::Osnl | Program::Other | Program::Rules(_) | Program::Upstream => {
             let requests = count / every;
             (stage.sink().wait(requests, SECONDS)?, count - every)
         }
@@ -117,17 +169,19 @@ pub(super) fn start(stage: &Stage, effort: Effort) -> Result<()> {
     );
     for program in stage.cast(&PROGRAMS) {
         let starts = match program {
-            Program::Raw | Program::Osnl | Program::Other => effort.starts,
+            Program::Raw | Program::C | Program::Osnl | Program::Other | Program::Rules(_) => effort.starts,
             Program::Upstream => effort.starts.div_ceil(3),
         };
         let mut found = Vec::new();
         for _ in 0..starts {
             let queue = stage.queue()?;
-            queue.fill(1, 1)?;
+            queue.fill(1, 1, SIZE)?;
             let mut process = queue.consume(program, 1)?;
             let span = match program {
-                Program::Raw => Span::parse(&process.line()?)?,
-                Program::Osnl | Program::Other | Program::Upstream => stage.sink().wait(1, SECONDS)?,
+                Program::Raw | Program::C => Span::parse(&process.line()?)?,
+                Program::Osnl | Program::Other | Program::Rules(_) | Program::Upstream => {
+                    stage.sink().wait(1, SECONDS)?
+                }
             };
             found.push(Span { first: process.started, last: span.first }.seconds() * 1e3);
         }
@@ -146,7 +200,7 @@ pub(super) fn latency(stage: &Stage, effort: Effort) -> Result<()> {
             let count = rate * effort.paced;
             let queue = stage.queue()?;
             // The first request, which connects, is not counted.
-            queue.fill(1, 1)?;
+            queue.fill(1, 1, SIZE)?;
             let process = queue.consume(program, 1)?;
             stage.sink().wait(1, SECONDS)?;
             queue.wait_for_consumer();
@@ -180,7 +234,7 @@ pub(super) fn latency(stage: &Stage, effort: Effort) -> Result<()> {
 }
 
 /// `median (min–max)`, or the one value.
-fn spread(values: &[f64], digits: usize) -> String {
+pub(super) fn spread(values: &[f64], digits: usize) -> String {
     let [least, middle, most] = [0.0, 0.5, 1.0].map(|share| quantile(values, share));
     if values.len() == 1 {
         return format!("{middle:.digits$}");

@@ -21,22 +21,29 @@ const SOON: Duration = Duration::from_secs(60);
 pub(super) enum Program {
     /// Acknowledges and does nothing else.
     Raw,
+    /// The same with the C library.
+    C,
     /// Ours.
     Osnl,
     /// Another build of ours, to compare with.
     Other,
+    /// Ours in its own form, with so many rules of which the last one is what the others have.
+    Rules(usize),
     /// What ours replaces.
     Upstream,
 }
 
 impl fmt::Display for Program {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Raw => "raw consumer (lapin, acknowledges only)",
-            Self::Osnl => "osnl",
-            Self::Other => "osnl, the other build",
-            Self::Upstream => "k2hr3_osnl 1.0.8",
-        })
+        match self {
+            Self::Raw => f.write_str("raw consumer (lapin, acknowledges only)"),
+            Self::C => f.write_str("raw consumer (C, librabbitmq)"),
+            Self::Osnl => f.write_str("osnl"),
+            Self::Other => f.write_str("osnl, the other build"),
+            Self::Rules(1) => f.write_str("osnl run, 1 rule"),
+            Self::Rules(rules) => write!(f, "osnl run, {rules} rules"),
+            Self::Upstream => f.write_str("k2hr3_osnl 1.0.8"),
+        }
     }
 }
 
@@ -46,6 +53,8 @@ pub(super) struct Stage {
     sink: RefCell<Sink>,
     other: Option<PathBuf>,
     upstream: Option<PathBuf>,
+    /// The consumer in C.
+    c: Option<PathBuf>,
 }
 
 /// One virtual host with its queue.
@@ -63,7 +72,13 @@ impl Stage {
         if upstream.is_none() {
             println!("bench: without k2hr3_osnl, which `cargo xtask setup` would install");
         }
-        Ok(Self { broker: Broker::start(), sink: RefCell::new(sink), other, upstream })
+        let c = c_consumer()?;
+        Ok(Self { broker: Broker::start(), sink: RefCell::new(sink), other, upstream, c })
+    }
+
+    /// The broker, to be stopped and started.
+    pub(super) fn broker(&self) -> &Broker {
+        &self.broker
     }
 
     pub(super) fn broker_version(&self) -> String {
@@ -73,7 +88,8 @@ impl Stage {
     /// Those of the programs that are there.
     pub(super) fn cast(&self, programs: &[Program]) -> Vec<Program> {
         let is_there = |program: &Program| match program {
-            Program::Raw | Program::Osnl => true,
+            Program::Raw | Program::Osnl | Program::Rules(_) => true,
+            Program::C => self.c.is_some(),
             Program::Other => self.other.is_some(),
             Program::Upstream => self.upstream.is_some(),
         };
@@ -103,9 +119,10 @@ impl Stage {
 }
 
 impl Queue<'_> {
-    /// Publishes `count` messages, of which each `every`th matches, and waits until they are in the queue.
-    pub(super) fn fill(&self, count: u64, every: u64) -> Result<()> {
-        let numbers = [count.to_string(), every.to_string()];
+    /// Publishes `count` messages, of which each `every`th matches and the others have `size` bytes, and waits
+    /// until they are in the queue.
+    pub(super) fn fill(&self, count: u64, every: u64, size: u64) -> Result<()> {
+        let numbers = [count, every, size].map(|number| number.to_string());
         step::run(built("osnl-bench").args(["fill", &self.vhost.url()]).args(numbers))
     }
 
@@ -121,6 +138,19 @@ impl Queue<'_> {
             Program::Raw => {
                 let mut command = built("osnl-bench");
                 command.args(["raw", &self.vhost.url(), &count.to_string()]);
+                command
+            }
+            Program::C => {
+                let mut command = Command::new(self.stage.c.as_ref().context("no consumer in C")?);
+                let port = self.stage.broker.port().to_string();
+                command.args([&port, self.vhost.name(), QUEUE, &count.to_string()]);
+                command
+            }
+            Program::Rules(rules) => {
+                let file = self.folder.join("osnl.conf");
+                std::fs::write(&file, self.native(rules))?;
+                let mut command = built("osnl");
+                command.arg("run").arg("-c").arg(file);
                 command
             }
             Program::Osnl => self.configured(built("osnl"), &["k2hr3-osnl"]),
@@ -142,6 +172,29 @@ impl Queue<'_> {
         command
     }
 
+    /// The same meaning as `k2hr3_osnl.conf` in osnl's own form. All rules but the last look for events that
+    /// do not come, half of them for publishers too.
+    fn native(&self, rules: usize) -> String {
+        let url = self.vhost.url();
+        let port = self.stage.sink().port();
+        let mut text = format!(
+            "[DEFAULT]\nlog_file = {}\n[journal]\nconnection = memory://\n\
+             [listener:neutron]\ntransport_url = {url}\nexchange = neutron\npriorities = info\n\
+             pool = {QUEUE}\ndeclare = create\ndurable = false\nsingle_active_consumer = false\n\
+             [action:roles]\ndriver = k2hr3\napi_url = http://127.0.0.1:{port}/v1/role\n",
+            self.folder.join("log").display(),
+        );
+        for n in 1..rules {
+            text += &format!(
+                "[rule:r{n}]\nevent_type = ^compute\\.instance\\.step{n}\\.(start|end)$\nactions = roles\n"
+            );
+            if n % 2 == 0 {
+                text += "publisher_id = ^compute\\..*$\n";
+            }
+        }
+        text + "[rule:deleted]\nevent_type = ^port\\.delete\\.end$\npublisher_id = ^network.*$\nactions = roles\n"
+    }
+
     /// Waits until nothing is left in the queue, nor unacknowledged.
     pub(super) fn wait_for_end(&self) {
         wait_until(SOON, "the queue to be empty", || self.vhost.queue_depth(QUEUE) == Some((0, 0)));
@@ -153,6 +206,20 @@ impl Queue<'_> {
             || self.vhost.list_queues().iter().any(|queue| queue.name == QUEUE && queue.consumers > 0);
         wait_until(SOON, "a consumer", consumed);
     }
+}
+
+/// Builds the consumer in C where a compiler and librabbitmq's headers are there: it only shows what another
+/// client library costs.
+fn c_consumer() -> Result<Option<PathBuf>> {
+    let source = step::root().join("crates/osnl-bench/c/consume.c");
+    let program = step::target_dir().join("release").join("osnl-bench-c");
+    let mut cc = Command::new("cc");
+    cc.args(["-O2", "-o"]).arg(&program).arg(source).arg("-lrabbitmq").stderr(Stdio::null());
+    let built = cc.status().is_ok_and(|status| status.success());
+    if !built {
+        println!("bench: without the consumer in C, which needs cc and the package librabbitmq-dev");
+    }
+    Ok(built.then_some(program))
 }
 
 fn built(name: &str) -> Command {
