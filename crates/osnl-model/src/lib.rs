@@ -31,7 +31,7 @@
 //! ```
 //!
 //! [`Target`], [`Priority`] and [`TransportUrl`] are the words in which one says where to listen;
-//! [`resource_key`] and [`BodyDigest`] are what order and recognise messages; [`mask_secrets`] makes them
+//! [`resources`] reads what a notification is about, whatever its form; [`resource_key`] and [`BodyDigest`] are what order and recognise messages; [`mask_secrets`] makes them
 //! fit to be shown.
 
 mod priority;
@@ -48,6 +48,7 @@ mod digest;
 mod filter;
 mod redact;
 mod resource;
+mod timestamp;
 
 pub use body::{ContentInfo, MAX_PLAIN_BODY, plain_body};
 pub use digest::BodyDigest;
@@ -58,6 +59,7 @@ pub use notification::Notification;
 pub use priority::Priority;
 pub use python_json::parse_python_json;
 pub use redact::{is_secret_key, mask_secrets};
-pub use resource::resource_key;
+pub use resource::{Address, AddressKind, Resource, resource_key, resource_keys, resources};
 pub use target::Target;
+pub use timestamp::{Timestamp, TimestampError};
 pub use transport_url::{Secret, TransportHost, TransportUrl, TransportUrlError};

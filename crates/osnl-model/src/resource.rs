@@ -1,66 +1,129 @@
-//! Which resource a notification is about: notifications of one resource are handled in order.
+//! What a notification is about: one view over legacy, versioned and CADF payloads of all services.
 //!
-//! Read today: neutron's ports and nova's instances, in both of nova's formats. The other services follow
-//! with the typed view of their payloads; until then their notifications have no key here.
+//! [`resources`] reads id, kind, project, user, name, host, state, addresses and times, wherever the service
+//! has them; the same event in nova's legacy and versioned forms gives the same view. Nothing is computed that
+//! the message does not say: what is absent is `None`, and a date or an address that cannot be read is absent
+//! while the rest is there.
+//!
+//! [`resource_keys`] says by what the notifications of one resource are kept in order.
+//!
+//! Which form a message has is read from its payload, not from its event type: two forms of one event may
+//! share a type (`aggregate.create.start`).
+//!
+//! | payload | read by |
+//! |---|---|
+//! | `<namespace>_object.name` and `.data` | [`versioned`]: nova, ironic, masakari, and whoever else has objects |
+//! | `typeURI` | [`cadf`]: keystone, magnum, the audit middleware |
+//! | neutron's wrapper (`port`, `ports`, `port_id`) | [`neutron`] |
+//! | everything else | [`flat`], by event type: nova's legacy form, glance, cinder, manila, designate, heat, octavia |
 
-use serde_json::Value;
+mod cadf;
+mod fields;
+mod flat;
+mod neutron;
+mod shape;
+mod versioned;
 
-use crate::Notification;
+use std::borrow::Cow;
+use std::net::IpAddr;
 
-/// The id, in lower case, by which notifications of one resource are ordered; None if none is known.
-///
-/// | kind | where |
-/// |---|---|
-/// | neutron port | `payload.port.device_id` (the instance the port belongs to), else `payload.device_id`, else the port's id: `payload.port.id`, `payload.port_id` |
-/// | nova, versioned | `payload["nova_object.data"].uuid` |
-/// | nova, legacy | `payload.instance_id` |
-///
-/// If several are present the last one in this order counts, as in k2hr3_osnl. Empty texts count as absent:
-/// an unbound port has the `device_id` `""`.
-pub fn resource_key(n: &Notification) -> Option<String> {
-    let payload = &n.payload;
-    let legacy = || text(payload, "instance_id");
-    let versioned = || text(payload.get("nova_object.data")?, "uuid");
-    legacy().or_else(versioned).or_else(|| port(payload)).map(str::to_lowercase)
+use serde::Serialize;
+
+use crate::{Notification, Timestamp};
+
+/// One resource, as far as a notification tells.
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+pub struct Resource<'a> {
+    /// What it is: `port`, `instance`, `node`, `project`, `image`, `volume` …, the same in all forms.
+    pub kind: Cow<'a, str>,
+    /// Its id: mostly a UUID; the number of an aggregate, the name of a key pair.
+    pub id: Option<Cow<'a, str>>,
+    /// What orders its notifications, if that is not its own id: the instance of a port, the node of an
+    /// ironic port.
+    #[serde(skip)]
+    order: Option<&'a str>,
+    /// The project it belongs to.
+    pub project: Option<&'a str>,
+    /// The user it belongs to; who acted is in the context.
+    pub user: Option<&'a str>,
+    /// Its name.
+    pub name: Option<&'a str>,
+    /// Where it runs: a compute host, a backend.
+    pub host: Option<&'a str>,
+    /// Its state, in its service's words.
+    pub state: Option<&'a str>,
+    /// Its addresses; `None` where the message does not say, empty where it says that there are none.
+    pub addresses: Option<Vec<Address>>,
+    /// When it was made.
+    pub created_at: Option<Timestamp>,
+    /// When it was changed last.
+    pub updated_at: Option<Timestamp>,
+    /// When an instance or a volume began to work.
+    pub launched_at: Option<Timestamp>,
+    /// When it was deleted, or terminated.
+    pub deleted_at: Option<Timestamp>,
 }
 
-fn port(payload: &Value) -> Option<&str> {
-    let port = payload.get("port").unwrap_or(&Value::Null);
-    text(port, "device_id")
-        // The manual of k2hr3_osnl shows the port without its wrapper.
-        .or_else(|| text(payload, "device_id"))
-        .or_else(|| text(port, "id"))
-        .or_else(|| text(payload, "port_id"))
+/// An IP address of a resource.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
+pub struct Address {
+    /// IPv4 or IPv6.
+    pub address: IpAddr,
+    /// Fixed, or floating.
+    pub kind: AddressKind,
 }
 
-fn text<'a>(object: &'a Value, key: &str) -> Option<&'a str> {
-    object.get(key)?.as_str().filter(|text| !text.is_empty())
+/// How an address came to its resource.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum AddressKind {
+    /// Of one of its ports.
+    Fixed,
+    /// Mapped to one of those.
+    Floating,
 }
 
-#[cfg(test)]
-mod tests {
-    use serde_json::json;
-
-    use super::*;
-
-    #[test]
-    fn keys_are_where_each_service_has_them() {
-        let check = |payload: Value, expected: Option<&str>| {
-            let notification = Notification { payload: payload.clone(), ..Notification::default() };
-            assert_eq!(resource_key(&notification).as_deref(), expected, "{payload}");
-        };
-        check(json!({"port": {"id": "p", "device_id": "D-1"}, "port_id": "p"}), Some("d-1"));
-        check(json!({"port": {"id": "P", "device_id": ""}, "port_id": "q"}), Some("p"));
-        check(json!({"port": {"id": "p", "device_id": null}}), Some("p"));
-        check(json!({"device_id": "flat", "port_id": "p"}), Some("flat"));
-        check(json!({"port_id": "P"}), Some("p"));
-        check(json!({"nova_object.data": {"uuid": "U"}, "port_id": "p"}), Some("u"));
-        check(json!({"nova_object.data": {"uuid": "u"}, "instance_id": "I"}), Some("i"));
-        check(json!({"nova_object.data": {"uuid": "u"}, "instance_id": ""}), Some("u"));
-        check(json!({"instance_id": 7}), None);
-        check(json!({"ports": [{"id": "p"}]}), None);
-        check(json!({"port": [], "nova_object.data": "x"}), None);
-        check(json!("port_id"), None);
-        check(json!(null), None);
+impl Resource<'_> {
+    /// What the notifications of this resource are ordered by, in lower case; `None` if the message does not
+    /// say. An instance and its ports have one key, and so have an ironic node and its ports.
+    #[must_use]
+    pub fn key(&self) -> Option<String> {
+        self.order.or(self.id.as_deref()).map(str::to_lowercase)
     }
+}
+
+/// The resources a notification is about: one, of a bulk request several, none if it cannot be told.
+#[must_use]
+pub fn resources(n: &Notification) -> Vec<Resource<'_>> {
+    let payload = &n.payload;
+    let event_type = n.event_type.as_deref().unwrap_or_default();
+    if let Some(resource) = versioned::read(payload) {
+        return vec![resource];
+    }
+    if let Some(resource) = cadf::read(event_type, payload) {
+        return vec![resource];
+    }
+    if let Some(resource) = flat::read(event_type, payload) {
+        return vec![resource];
+    }
+    neutron::read(event_type, payload)
+}
+
+/// The keys by which the notifications of their resources are kept in order, without repeats; none if none is
+/// known.
+#[must_use]
+pub fn resource_keys(n: &Notification) -> Vec<String> {
+    let mut keys = Vec::new();
+    for key in resources(n).iter().filter_map(Resource::key) {
+        if !keys.contains(&key) {
+            keys.push(key);
+        }
+    }
+    keys
+}
+
+/// The first of the [`resource_keys`].
+#[must_use]
+pub fn resource_key(n: &Notification) -> Option<String> {
+    resource_keys(n).into_iter().next()
 }

@@ -1,0 +1,123 @@
+//! Payloads that are the object itself: nova's legacy form, glance, cinder, manila, designate, heat, octavia
+//! and keystone's basic form. The event type says which.
+
+use serde_json::Value;
+
+use super::fields::{address, data, first_id, items, text};
+use super::shape::Shape;
+use super::{Address, AddressKind, Resource};
+
+/// Event types by their beginning; the first that fits counts. A beginning ends at a dot.
+const EVENTS: [(&str, Shape); 38] = [
+    ("compute.instance", INSTANCE),
+    ("compute_task", Shape::of("instance").id(&["instance_id"])),
+    ("compute.metrics", Shape::of("host").id(&["host"]).name(&["nodename"])),
+    ("compute.libvirt", Shape::of("host").id(&["ip"])),
+    ("scheduler.select_destinations", Shape::of("instance").id(&["instance_id"])),
+    ("scheduler.run_instance", Shape::of("instance").id(&["instance_id"])),
+    ("scheduler.create_volume", Shape::of("volume").id(&["volume_id"])),
+    ("scheduler.create_share", Shape::of("share").id(&["share_id"])),
+    ("aggregate", Shape::of("aggregate").id(&["aggregate_id"]).host(&["host_name"])),
+    ("servergroup", Shape::of("server_group").id(&["server_group_id"])),
+    ("keypair", Shape::of("keypair").id(&["key_name", "name"]).name(&["key_name", "name"])),
+    ("image.member", Shape::of("image").id(&["image_id"])),
+    ("image.send", Shape::of("image").id(&["image_id"]).project(&["owner_id"])),
+    ("image", Shape::of("image").project(&["owner"])),
+    ("task", Shape::of("task").project(&["owner"])),
+    ("metadef_namespace", Shape::of("metadef_namespace").id(&["namespace"]).project(&["owner"])),
+    ("metadef_object", METADEF),
+    ("metadef_property", METADEF),
+    ("metadef_tag", METADEF),
+    ("metadef_resource_type", METADEF),
+    ("volume.usage", Shape::of("volume").id(&["volume_id"])),
+    ("volume", Shape::of("volume").id(&["volume_id"])),
+    ("snapshot", Shape::of("snapshot").id(&["snapshot_id"])),
+    ("backup", Shape::of("backup").id(&["backup_id"])),
+    ("group_snapshot", Shape::of("group_snapshot").id(&["group_snapshot_id"])),
+    ("group_type", Shape::of("group_type")),
+    ("group", Shape::of("group").id(&["group_id"])),
+    ("volume_type_extra_specs", Shape::of("volume_type").id(&["type_id"])),
+    ("volume_type", Shape::of("volume_type")),
+    ("qos_specs", Shape::of("qos_specs").id(&["id", "name"])),
+    ("share_type_extra_specs", Shape::of("share_type").id(&["type_id"])),
+    ("share_type", Shape::of("share_type")),
+    ("share", Shape::of("share").id(&["share_id"])),
+    ("dns.domain", Shape::of("zone").id(&["id"])),
+    ("dns", Shape::of("").id(&["id"])),
+    // `user_id` is the user's name there.
+    (
+        "orchestration.stack",
+        Shape::of("stack").id(&["stack_identity"]).user(&["user_identity"]).name(&["stack_name"]),
+    ),
+    ("octavia.loadbalancer", Shape::of("loadbalancer").id(&["loadbalancer_id"])),
+    ("identity", Shape::of("").id(&["resource_info"])),
+];
+
+const INSTANCE: Shape = Shape::of("instance").id(&["instance_id"]).project(&["tenant_id"]).state(&["state"]);
+const METADEF: Shape = Shape::of("").id(&["namespace"]);
+
+pub(super) fn read<'a>(event_type: &'a str, payload: &'a Value) -> Option<Resource<'a>> {
+    if let Some(resource) = raised(payload) {
+        return Some(resource);
+    }
+    // Legacy instances are told by their id too, whatever the event is called.
+    let known = EVENTS.iter().find(|(begins, _)| {
+        event_type.strip_prefix(begins).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
+    });
+    let shape = match known {
+        Some((_, shape)) => *shape,
+        None if text(payload, "instance_id").is_some() => INSTANCE,
+        None => return None,
+    };
+    let object = wrapped(shape.kind, payload);
+    let mut resource = shape.read(object);
+    if resource.kind.is_empty() {
+        // `dns.recordset.create`, `identity.OS-TRUST:trust.created`, `metadef_tag.create`
+        let mut words = event_type.split('.');
+        let first = words.next().unwrap_or_default();
+        let second = words.next().unwrap_or_default();
+        let word = if first.starts_with("metadef") { first } else { second };
+        resource.kind = word.rsplit(':').next().unwrap_or(word).into();
+    }
+    if resource.id.is_none() {
+        resource.id = request_spec(payload);
+    }
+    resource.addresses = addresses(payload);
+    Some(resource)
+}
+
+/// `{volume_types: {…}}`, `{share_types: {…}}`: one object under a plural.
+fn wrapped<'a>(kind: &str, payload: &'a Value) -> &'a Value {
+    payload.get(format!("{kind}s")).filter(|inner| inner.is_object()).unwrap_or(payload)
+}
+
+/// A method of nova that raised: `{exception: "…", args: {instance: {…}}}`, under the method's name.
+fn raised(payload: &Value) -> Option<Resource<'_>> {
+    text(payload, "exception").filter(|_| payload.get("instance_id").is_none())?;
+    let instance = payload.get("args")?.get("instance")?;
+    Some(Shape::of("instance").id(&["uuid"]).state(&["vm_state"]).read(instance))
+}
+
+fn request_spec(payload: &Value) -> Option<std::borrow::Cow<'_, str>> {
+    let spec = data(payload.get("request_spec")?);
+    first_id(spec, &["instance_uuid", "volume_id"])
+        .or_else(|| first_id(spec.get("instance_properties")?, &["uuid"]))
+}
+
+/// Nova's: `[{address, floating_ips: [{address}]}]`; octavia's virtual address and further ones.
+fn addresses(payload: &Value) -> Option<Vec<Address>> {
+    if text(payload, "vip_address").is_some() {
+        let further = items(payload, "additional_vips").unwrap_or_default();
+        let first = address(payload, "vip_address", AddressKind::Fixed);
+        let further = further.iter().filter_map(|vip| address(vip, "ip_address", AddressKind::Fixed));
+        return Some(first.into_iter().chain(further).collect());
+    }
+    let list = items(payload, "fixed_ips")?;
+    let mut found = Vec::new();
+    for fixed in list {
+        found.extend(address(fixed, "address", AddressKind::Fixed));
+        let floating = items(fixed, "floating_ips").unwrap_or_default();
+        found.extend(floating.iter().filter_map(|ip| address(ip, "address", AddressKind::Floating)));
+    }
+    Some(found)
+}

@@ -1,0 +1,91 @@
+//! Neutron: `{port: {…}}`, of a bulk request `{ports: […]}`, of a deletion about to begin `{port_id: …}`, of a
+//! change about to begin `{port: {what changes}, id: …}`; the word is the first of the event type.
+
+use serde_json::Value;
+
+use super::fields::{address, items, text};
+use super::shape::Shape;
+use super::{Address, AddressKind, Resource};
+
+const PORT: Shape = object("port").host(&["binding:host_id"]);
+const FLOATING_IP: Shape = object("floatingip").name(&["floating_ip_address"]);
+
+const fn object(kind: &'static str) -> Shape {
+    Shape::of(kind).id(&["id"])
+}
+
+pub(super) fn read<'a>(event_type: &'a str, payload: &'a Value) -> Vec<Resource<'a>> {
+    let kind = event_type.split('.').next().unwrap_or_default();
+    if kind == "tag" {
+        return tagged(payload).into_iter().collect();
+    }
+    // `router.interface.create`
+    if let Some(interface) = payload.get("router_interface") {
+        return vec![Resource { kind: "router".into(), ..object("router").read(interface) }];
+    }
+    // What the wrapper says, if the event type says nothing: k2hr3_osnl's manual shows such payloads.
+    let kind = if kind.is_empty() || payload.get(kind).is_none() && payload.get("port").is_some() {
+        "port"
+    } else {
+        kind
+    };
+    if let Some(bulk) = items(payload, &plural(kind)) {
+        return bulk.iter().map(|one| wrapped(kind, one, payload)).collect();
+    }
+    let resource = match payload.get(kind) {
+        Some(one) => wrapped(kind, one, payload),
+        None => wrapped(kind, payload, payload),
+    };
+    if resource.key().is_some() { vec![resource] } else { Vec::new() }
+}
+
+fn wrapped<'a>(kind: &'a str, one: &'a Value, payload: &'a Value) -> Resource<'a> {
+    let mut resource = match kind {
+        "port" => port(one, payload),
+        "floatingip" => floating_ip(one),
+        _ => Resource { kind: kind.into(), ..object("").read(one) },
+    };
+    if resource.id.is_none() {
+        let id = text(payload, &format!("{kind}_id")).or_else(|| text(payload, "id"));
+        resource.id = id.map(Into::into);
+    }
+    resource
+}
+
+fn port<'a>(port: &'a Value, payload: &'a Value) -> Resource<'a> {
+    let addresses = items(port, "fixed_ips").map(|list| {
+        list.iter().filter_map(|ip| address(ip, "ip_address", AddressKind::Fixed)).collect::<Vec<Address>>()
+    });
+    // The manual of k2hr3_osnl shows the port without its wrapper.
+    let order = text(port, "device_id").or_else(|| text(payload, "device_id"));
+    Resource { addresses, order, ..PORT.read(port) }
+}
+
+fn floating_ip(ip: &Value) -> Resource<'_> {
+    let details = ip.get("port_details").unwrap_or(&Value::Null);
+    let floating = address(ip, "floating_ip_address", AddressKind::Floating);
+    Resource {
+        addresses: floating.map(|address| vec![address]),
+        order: text(details, "device_id"),
+        ..FLOATING_IP.read(ip)
+    }
+}
+
+/// `{obj_resource: "ports", obj_resource_id: …, tags: […]}`
+fn tagged(payload: &Value) -> Option<Resource<'_>> {
+    let kind = text(payload, "obj_resource")?;
+    let kind = kind.strip_suffix('s').unwrap_or(kind);
+    Some(Resource {
+        kind: kind.into(),
+        id: Some(text(payload, "obj_resource_id")?.into()),
+        ..Resource::default()
+    })
+}
+
+/// Neutron's own plurals: `policies`, `port_forwardings`, `security_group_rules`.
+fn plural(kind: &str) -> String {
+    match kind.strip_suffix('y') {
+        Some(stem) => format!("{stem}ies"),
+        None => format!("{kind}s"),
+    }
+}

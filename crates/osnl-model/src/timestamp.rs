@@ -1,0 +1,90 @@
+//! Points in time, in every spelling that services use.
+//!
+//! | spelling | who |
+//! |---|---|
+//! | `2026-11-20 06:36:22.662155`, the fraction left out when it is zero | oslo.messaging's own, nova's audit periods |
+//! | `2026-11-20T06:36:22.662155` | nova legacy (`launched_at`), designate, cinder |
+//! | `2026-11-20T06:36:22Z` | neutron, glance, nova and ironic, versioned |
+//! | `2026-11-20 06:36:22+00:00`, `2026-11-20T06:36:22.5+00:00` | nova legacy (`created_at`), cinder |
+//! | `2026-11-20T06:36:22.662155+0000` | CADF |
+//!
+//! Without a zone it is UTC: no service sends local time.
+
+use std::fmt;
+
+use jiff::civil::DateTime;
+use serde::{Serialize, Serializer};
+use thiserror::Error;
+
+/// A point in time, to the microsecond. Printed as `2026-11-20T06:36:22.662155Z`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Timestamp(jiff::Timestamp);
+
+/// The text is no date in any spelling of OpenStack's.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+#[error("\"{0}\" is no date and time, such as 2026-11-20T06:36:22Z or 2026-11-20 06:36:22.662155")]
+pub struct TimestampError(String);
+
+impl Timestamp {
+    /// Reads a date and time.
+    ///
+    /// # Errors
+    /// [`TimestampError`] if it has another form, or there is no such date.
+    pub fn parse(text: &str) -> Result<Self, TimestampError> {
+        let zoned = || text.parse::<jiff::Timestamp>().ok();
+        let bare = || {
+            // A date alone is read by jiff, but is no point in time.
+            let read: DateTime = text.parse().ok().filter(|_| text.len() > "2026-11-20".len())?;
+            Some(read.to_zoned(jiff::tz::TimeZone::UTC).ok()?.timestamp())
+        };
+        zoned().or_else(bare).map(Self).ok_or_else(|| TimestampError(crate::error::excerpt(text)))
+    }
+
+    /// Microseconds since the epoch of Unix.
+    #[must_use]
+    pub fn as_microseconds(self) -> i64 {
+        self.0.as_microsecond()
+    }
+}
+
+impl fmt::Display for Timestamp {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+impl Serialize for Timestamp {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_spelling_is_the_same_time() {
+        let check = |text: &str, expected: Option<&str>| {
+            assert_eq!(Timestamp::parse(text).ok().map(|t| t.to_string()).as_deref(), expected, "{text}");
+        };
+        for text in [
+            "2026-11-20 06:36:22",
+            "2026-11-20T06:36:22",
+            "2026-11-20T06:36:22Z",
+            "2026-11-20 06:36:22+00:00",
+            "2026-11-20T06:36:22+0000",
+            "2026-11-20T06:36:22.000000+00:00",
+            "2026-11-20T08:36:22+02:00",
+        ] {
+            check(text, Some("2026-11-20T06:36:22Z"));
+        }
+        check("2026-11-20 06:36:22.662155", Some("2026-11-20T06:36:22.662155Z"));
+        check("2026-11-20T06:36:22.662155+0000", Some("2026-11-20T06:36:22.662155Z"));
+        for text in
+            ["", "2026-11-20", "06:36:22", "2026-02-30 00:00:00", "yesterday", "None", "2026-11-20T06:36:22+"]
+        {
+            check(text, None);
+        }
+    }
+}
