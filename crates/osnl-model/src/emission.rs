@@ -67,6 +67,16 @@ impl Emission {
         }
     }
 
+    /// Reads an object's entries, in their order: a context, for instance.
+    ///
+    /// # Errors
+    ///
+    /// The text is no JSON object.
+    pub fn read_object(text: &str) -> Result<Vec<(String, Box<RawValue>)>, DecodeError> {
+        let pairs: Pairs = parse_as(text).map_err(|error| not_json(text, Part::Body, &error))?;
+        Ok(pairs.0)
+    }
+
     /// The body.
     ///
     /// # Errors

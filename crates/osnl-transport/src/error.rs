@@ -173,9 +173,7 @@ impl TransportError {
     pub(crate) fn no_exchange_to_publish_to(exchange: &str) -> Self {
         Self::Refused {
             what: format!("publish to exchange \"{exchange}\""),
-            reason:
-                "it is not there, and declare = passive leaves it to its service; declare = create makes it"
-                    .to_owned(),
+            reason: "it is not there, and we were not told to make it (declare = create)".to_owned(),
         }
     }
 }

@@ -63,7 +63,7 @@ pub trait Transport: Send + Sync {
     ///
     /// Any number of sends may be in flight at the same time, on one connection of their own; beyond a thousand they
     /// wait for one another. Those that were begun one after the other are published in this order, as long as
-    /// neither is `mandatory` and the connection holds. A broker that blocks publishers (memory or disk alarm)
+    /// the connection holds. Of `mandatory` ones, one at a time is in flight. A broker that blocks publishers (memory or disk alarm)
     /// makes a send wait, which is logged once; it has no time limit. A send that is given up may have reached the broker.
     ///
     /// # Errors

@@ -24,13 +24,15 @@
 //!
 //! Unlike oslo.messaging's, a context is sent whatever it was made from (a plain dict is dropped there), and an
 //! emission that failed says so instead of only logging it. As there, `auth_token` leaves as null.
+//!
+#![doc = include_str!("../../../docs/notifier.md")]
 
 mod builder;
 mod context;
 mod counters;
 mod driver;
 mod error;
-mod identity;
+pub mod fresh;
 mod job;
 mod worker;
 
@@ -161,8 +163,8 @@ impl Notifier {
         if shared.closed.load(Ordering::Relaxed) {
             return Err(NotifyError::Closed);
         }
-        emission.message_id.get_or_insert_with(identity::message_id);
-        emission.timestamp.get_or_insert_with(identity::timestamp);
+        emission.message_id.get_or_insert_with(fresh::message_id);
+        emission.timestamp.get_or_insert_with(fresh::timestamp);
         let priority = emission.priority.get_or_insert(Priority::Info).clone();
         shared.counters.emitted.increment();
         let mut prepared = Vec::new();
@@ -172,7 +174,7 @@ impl Notifier {
                 Some(framing) => {
                     for target in &shared.targets {
                         let mut copy = emission.clone();
-                        copy.unique_id.get_or_insert_with(identity::unique_id);
+                        copy.unique_id.get_or_insert_with(fresh::unique_id);
                         let body = copy.body(framing).map_err(NotifyError::Payload)?;
                         prepared.push((target.clone(), shared.outgoing(body)));
                     }

@@ -18,6 +18,7 @@ use lapin::BasicProperties;
 use lapin::types::{AMQPValue, FieldTable};
 use osnl_model::{Priority, Target};
 use tokio::sync::{Mutex, Semaphore};
+use tokio::time::timeout;
 
 use self::link::Link;
 use super::RabbitTransport;
@@ -34,14 +35,15 @@ const PERSISTENT: u8 = 2;
 /// See the [module](self).
 #[derive(Debug)]
 pub(super) struct Publisher {
-    link: Mutex<State>,
+    /// Held until a message is with the client library, so that messages keep the order in which sends were begun.
+    turn: Mutex<State>,
     /// Attempts to connect that have ended. Who has waited while one failed shares its failure instead of knocking again.
     attempts: AtomicU64,
     room: Semaphore,
 }
 
 #[derive(Debug, Default)]
-struct State {
+pub(super) struct State {
     link: Option<Arc<Link>>,
     /// Why the last attempt failed.
     failure: Option<TransportError>,
@@ -49,7 +51,7 @@ struct State {
 
 impl Default for Publisher {
     fn default() -> Self {
-        Self { link: Mutex::default(), attempts: AtomicU64::new(0), room: Semaphore::new(IN_FLIGHT) }
+        Self { turn: Mutex::default(), attempts: AtomicU64::new(0), room: Semaphore::new(IN_FLIGHT) }
     }
 }
 
@@ -62,26 +64,32 @@ impl Publisher {
         priority: &Priority,
         message: Outgoing,
     ) -> Result<(), TransportError> {
+        let seen = self.attempts.load(Ordering::Relaxed);
+        let (exchange, routing_key) = topology::route(to, priority);
+        let mut turn = self.turn.lock().await;
         // It is never closed.
         let _place = self.room.acquire().await.ok();
-        let (exchange, routing_key) = topology::route(to, priority);
-        let link = self.link(transport).await?;
+        let link = self.link(&mut turn, seen, transport).await?;
         link.prepare(&exchange, &routing_key, message.route, &transport.durable_queues).await?;
-        link.publish(exchange, routing_key, &message).await
+        link.publish(exchange, routing_key, &message, turn).await
     }
 
     /// Closes the connection in good order, if there is one.
     pub(super) async fn close(&self) {
-        let link = self.link.lock().await.link.take();
-        if let Some(link) = link {
+        // Somebody may wait for a broker that takes nothing.
+        let Ok(mut state) = timeout(link::CLOSE_TIMEOUT, self.turn.lock()).await else { return };
+        if let Some(link) = state.link.take() {
             link.close().await;
         }
     }
 
-    /// The open connection, or a new one.
-    async fn link(&self, transport: &RabbitTransport) -> Result<Arc<Link>, TransportError> {
-        let seen = self.attempts.load(Ordering::Relaxed);
-        let mut state = self.link.lock().await;
+    /// The open connection, or a new one. `seen` is how many attempts had ended when the send was begun.
+    async fn link(
+        &self,
+        state: &mut State,
+        seen: u64,
+        transport: &RabbitTransport,
+    ) -> Result<Arc<Link>, TransportError> {
         if let Some(link) = state.link.as_ref().filter(|link| link.is_open()) {
             return Ok(link.clone());
         }

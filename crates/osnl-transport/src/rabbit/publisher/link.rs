@@ -12,15 +12,16 @@ use std::time::Duration;
 use futures_util::{FutureExt as _, Stream, StreamExt as _};
 use lapin::options::{BasicPublishOptions, ConfirmSelectOptions};
 use lapin::{Channel, Confirmation, Connection, Event};
+use tokio::sync::MutexGuard;
 
 use super::super::failure::{Failure, NOT_FOUND, PRECONDITION_FAILED, lost, reason, reply_code};
-use super::{properties, route};
+use super::{State, properties, route};
 use crate::TransportError;
 use crate::outgoing::{Outgoing, Route};
 
 /// A send that takes longer looks whether the broker blocks publishers.
 const LONG: Duration = Duration::from_secs(1);
-const CLOSE_TIMEOUT: Duration = Duration::from_secs(3);
+pub(super) const CLOSE_TIMEOUT: Duration = Duration::from_secs(3);
 /// Routes remembered as prepared; beyond them all are looked at again.
 const MAX_ROUTES: usize = 4096;
 const ACCESS_REFUSED: u16 = 403;
@@ -36,9 +37,7 @@ pub(super) struct Link {
     /// For what is; taken out while a message is open on it, so that a send that is given up leaves none behind
     /// whose return the next could take for its own.
     mandatory: tokio::sync::Mutex<Option<Channel>>,
-    /// The client library counts a message and queues its frames in two steps that must not interleave.
-    turn: Mutex<()>,
-    prepared: tokio::sync::Mutex<HashSet<(String, String)>>,
+    prepared: Mutex<HashSet<(String, String)>>,
     waiting: AtomicUsize,
     blocked: AtomicBool,
     events: Mutex<Events>,
@@ -53,8 +52,7 @@ impl Link {
             host,
             pipelined,
             mandatory: tokio::sync::Mutex::default(),
-            turn: Mutex::default(),
-            prepared: tokio::sync::Mutex::default(),
+            prepared: Mutex::default(),
             waiting: AtomicUsize::new(0),
             blocked: AtomicBool::new(false),
         })
@@ -73,12 +71,13 @@ impl Link {
         route: Route,
         force_durable: &AtomicBool,
     ) -> Result<(), TransportError> {
-        let mut prepared = self.prepared.lock().await;
         let key = (exchange.to_owned(), routing_key.to_owned());
-        if prepared.contains(&key) {
+        let routes = || self.prepared.lock().unwrap_or_else(PoisonError::into_inner);
+        if routes().contains(&key) {
             return Ok(());
         }
         self.patiently(route::prepare(&self.connection, exchange, routing_key, route, force_durable)).await?;
+        let mut prepared = routes();
         if prepared.len() >= MAX_ROUTES {
             prepared.clear();
         }
@@ -86,12 +85,13 @@ impl Link {
         Ok(())
     }
 
-    /// Publishes and waits for the confirm.
+    /// Publishes, passes the turn on, and waits for the confirm.
     pub(super) async fn publish(
         &self,
         exchange: String,
         routing_key: String,
         message: &Outgoing,
+        turn: MutexGuard<'_, State>,
     ) -> Result<(), TransportError> {
         let confirmed = if message.mandatory {
             let mut slot = self.mandatory.lock().await;
@@ -100,11 +100,11 @@ impl Link {
                 Some(channel) => channel,
                 None => confirming_channel(&self.connection).await?,
             };
-            let confirmed = self.publish_on(&channel, &exchange, &routing_key, message).await;
+            let confirmed = self.publish_on(&channel, &exchange, &routing_key, message, turn).await;
             *slot = Some(channel);
             confirmed
         } else {
-            self.publish_on(&self.pipelined, &exchange, &routing_key, message).await
+            self.publish_on(&self.pipelined, &exchange, &routing_key, message, turn).await
         };
         match confirmed {
             Ok(Confirmation::Ack(None)) => Ok(()),
@@ -125,6 +125,7 @@ impl Link {
         exchange: &str,
         routing_key: &str,
         message: &Outgoing,
+        turn: MutexGuard<'_, State>,
     ) -> Result<Confirmation, lapin::Error> {
         let options = BasicPublishOptions { mandatory: message.mandatory, ..Default::default() };
         let properties = properties(&message.properties);
@@ -136,11 +137,11 @@ impl Link {
                 &message.body,
                 properties
             ));
-            let begun = poll_fn(|context| {
-                let _turn = self.turn.lock().unwrap_or_else(PoisonError::into_inner);
-                Poll::Ready(publishing.as_mut().poll(context))
-            });
-            let confirm = match begun.await {
+            // The first poll hands the message over. The client library counts it and queues its frames in two steps
+            // that must not interleave with another's.
+            let begun = poll_fn(|context| Poll::Ready(publishing.as_mut().poll(context))).await;
+            drop(turn);
+            let confirm = match begun {
                 Poll::Ready(confirm) => confirm?,
                 Poll::Pending => publishing.await?,
             };

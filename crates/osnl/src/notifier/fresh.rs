@@ -1,4 +1,4 @@
-//! What tells one notification from another: as oslo.messaging and oslo.utils make it.
+//! Ids and times for a new notification, as oslo.messaging and oslo.utils make them.
 
 use std::hash::{BuildHasher as _, Hasher as _, RandomState};
 
@@ -6,19 +6,22 @@ use jiff::Timestamp;
 use jiff::tz::TimeZone;
 
 /// A UUID of version 4 as text.
-pub(super) fn message_id() -> String {
+#[must_use]
+pub fn message_id() -> String {
     let bits = (random_bits() & !(0xf << 76) & !(0b11 << 62)) | (0x4 << 76) | (0b10 << 62);
     let hex = format!("{bits:032x}");
     format!("{}-{}-{}-{}-{}", &hex[..8], &hex[8..12], &hex[12..16], &hex[16..20], &hex[20..])
 }
 
 /// A UUID of version 4 as 32 hex digits.
-pub(super) fn unique_id() -> String {
+#[must_use]
+pub fn unique_id() -> String {
     message_id().replace('-', "")
 }
 
 /// Now, as Python writes it.
-pub(super) fn timestamp() -> String {
+#[must_use]
+pub fn timestamp() -> String {
     python_utc(Timestamp::now())
 }
 
