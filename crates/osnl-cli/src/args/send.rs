@@ -9,6 +9,7 @@ use super::{SourceArgs, rate, secret};
 
 /// The flags of `osnl send`.
 #[derive(Debug, Args)]
+#[command(group = ArgGroup::new("what").args(["file", "event_type"]).required(true).multiple(true))]
 #[command(
     after_help = "Ends with 0 when the broker has confirmed everything, 1 when it refused something, 69 when it \
                   cannot be reached.\n\n\
