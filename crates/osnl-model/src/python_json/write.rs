@@ -54,20 +54,24 @@ impl Formatter for Python {
     }
 }
 
+fn is_plain(byte: u8) -> bool {
+    matches!(byte, b' '..=b'~')
+}
+
 /// Text that needs no backslash but may have more than printable ASCII.
-fn fragment<W: ?Sized + Write>(out: &mut W, text: &str) -> io::Result<()> {
-    let mut plain = 0;
-    for (at, char) in text.char_indices() {
-        if matches!(char, ' '..='~') {
-            continue;
+fn fragment<W: ?Sized + Write>(out: &mut W, mut text: &str) -> io::Result<()> {
+    while let Some(at) = text.bytes().position(|byte| !is_plain(byte)) {
+        let (plain, rest) = text.split_at(at);
+        out.write_all(plain.as_bytes())?;
+        let mut chars = rest.chars();
+        for char in chars.by_ref().take(1) {
+            for unit in char.encode_utf16(&mut [0; 2]) {
+                write!(out, "\\u{unit:04x}")?;
+            }
         }
-        out.write_all(&text.as_bytes()[plain..at])?;
-        for unit in char.encode_utf16(&mut [0; 2]) {
-            write!(out, "\\u{unit:04x}")?;
-        }
-        plain = at + char.len_utf8();
+        text = chars.as_str();
     }
-    out.write_all(&text.as_bytes()[plain..])
+    out.write_all(text.as_bytes())
 }
 
 /// A whole string, quotes included.
@@ -98,24 +102,31 @@ fn restyle<W: ?Sized + Write>(out: &mut W, raw: &str) -> io::Result<()> {
     let bytes = raw.as_bytes();
     let mut at = 0;
     while let Some(&byte) = bytes.get(at) {
+        let end = match byte {
+            b'"' => string_end(bytes, at),
+            b',' | b':' | b' ' | b'\n' | b'\r' | b'\t' => at + 1,
+            // Numbers, literals, brackets.
+            _ => bytes[at..]
+                .iter()
+                .position(|byte| matches!(byte, b'"' | b',' | b':' | b' ' | b'\n' | b'\r' | b'\t'))
+                .map_or(bytes.len(), |length| at + length),
+        };
+        let token = &raw[at..end];
         match byte {
-            b'"' => {
-                let end = string_end(bytes, at);
-                let token = &raw[at..end];
-                // What cannot be a Rust string (a lone surrogate) stays as it is written.
-                match serde_json::from_str::<String>(token) {
-                    Ok(text) => string(out, &text)?,
-                    Err(_) => fragment(out, token)?,
-                }
-                at = end;
-                continue;
+            b'"' if token.bytes().all(|byte| is_plain(byte) && byte != b'\\') => {
+                out.write_all(token.as_bytes())?;
             }
+            // What cannot be a Rust string (a lone surrogate) stays as it is written.
+            b'"' => match serde_json::from_str::<String>(token) {
+                Ok(text) => string(out, &text)?,
+                Err(_) => fragment(out, token)?,
+            },
             b',' => out.write_all(b", ")?,
             b':' => out.write_all(b": ")?,
             b' ' | b'\n' | b'\r' | b'\t' => {}
-            other => out.write_all(&[other])?,
+            _ => out.write_all(token.as_bytes())?,
         }
-        at += 1;
+        at = end;
     }
     Ok(())
 }
