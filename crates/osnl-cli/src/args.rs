@@ -1,5 +1,7 @@
 //! What was typed: the program's own subcommands, and the flags of the programs it stands in for.
 
+mod send;
+
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
@@ -8,6 +10,8 @@ use osnl_model::Secret;
 
 use crate::command::demo::ScreenSize;
 
+pub(crate) use self::send::{SendArgs, SendDriver, SendFormat};
+
 /// What to do.
 #[derive(Debug)]
 pub(crate) enum Invocation {
@@ -15,6 +19,7 @@ pub(crate) enum Invocation {
     Demo(DemoArgs),
     Run(RunArgs),
     Check(CheckArgs),
+    Send(Box<SendArgs>),
     ConfigShow(ConfigShowArgs),
     Man(ManArgs),
     Completions(CompletionsArgs),
@@ -45,6 +50,8 @@ enum Command {
     Run(RunArgs),
     /// Read, check and explain a configuration; contacts nobody
     Check(CheckArgs),
+    /// Publish notifications, each confirmed by the broker
+    Send(Box<SendArgs>),
     /// Print configurations
     #[command(subcommand)]
     Config(ConfigCommand),
@@ -254,6 +261,7 @@ pub(crate) fn parse(arguments: impl IntoIterator<Item = OsString>) -> Invocation
         Command::Demo(args) => Invocation::Demo(args),
         Command::Run(args) => Invocation::Run(args),
         Command::Check(args) => Invocation::Check(args),
+        Command::Send(args) => Invocation::Send(args),
         Command::Config(ConfigCommand::Show(args)) => Invocation::ConfigShow(args),
         Command::Man(args) => Invocation::Man(args),
         Command::Completions(args) => Invocation::Completions(args),

@@ -6,4 +6,5 @@ pub(crate) mod demo;
 pub(crate) mod k2hr3_osnl;
 pub(crate) mod man;
 pub(crate) mod run;
+pub(crate) mod send;
 mod sources;

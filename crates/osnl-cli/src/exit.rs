@@ -9,9 +9,13 @@ pub(crate) enum Exit {
     Done,
     /// Failed: a refused configuration or login (under the legacy names), or the drain deadline passed.
     Failed,
+    /// A wrong command line that clap could not see: its own 2.
+    Usage,
+    /// The broker cannot be reached, or lets nobody in; EX_UNAVAILABLE of sysexits.h.
+    Unavailable,
     /// A wrong configuration; EX_CONFIG of sysexits.h. The legacy names fail with 1 instead.
     Config,
-    /// A second SIGTERM or SIGINT cut the drain short; for `demo`, the first Ctrl-C.
+    /// A second SIGTERM or SIGINT cut the drain short; for `demo` and `send`, the first Ctrl-C.
     Interrupted,
 }
 
@@ -20,6 +24,8 @@ impl From<Exit> for ExitCode {
         match exit {
             Exit::Done => Self::SUCCESS,
             Exit::Failed => Self::FAILURE,
+            Exit::Usage => Self::from(2),
+            Exit::Unavailable => Self::from(69),
             Exit::Config => Self::from(78),
             Exit::Interrupted => Self::from(130),
         }

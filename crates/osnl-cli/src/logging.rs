@@ -89,6 +89,8 @@ pub(crate) fn start(settings: &Settings) -> io::Result<()> {
     let levels = Targets::new()
         .with_default(settings.libraries)
         .with_target("lapin", amqp_client(settings.libraries))
+        // It would log a returned message with its whole body.
+        .with_target("lapin::returned_messages", LevelFilter::OFF)
         .with_targets(OURS.map(|target| (target, settings.ours)));
     let lines = Lines { output, as_k2hr3_osnl: settings.as_k2hr3_osnl };
     tracing_subscriber::registry().with(levels).with(lines).init();

@@ -39,6 +39,8 @@ mod target;
 mod transport_url;
 
 mod body;
+mod compress;
+mod emission;
 mod envelope;
 mod error;
 mod notification;
@@ -51,13 +53,15 @@ mod resource;
 mod timestamp;
 
 pub use body::{ContentInfo, MAX_PLAIN_BODY, plain_body};
+pub use compress::Compression;
 pub use digest::BodyDigest;
+pub use emission::{Emission, Framing};
 pub use envelope::{Head, read_head};
 pub use error::{DecodeError, JsonKind, Part};
 pub use filter::{Mismatch, NotificationFilter, Pattern, PatternError, Predicate, Saw};
 pub use notification::Notification;
 pub use priority::Priority;
-pub use python_json::parse_python_json;
+pub use python_json::{parse_python_json, to_python_json};
 pub use redact::{is_secret_key, mask_secrets};
 pub use resource::{Address, AddressKind, Resource, resource_key, resource_keys, resources};
 pub use target::Target;

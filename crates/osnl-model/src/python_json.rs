@@ -5,8 +5,12 @@
 //! UTF-8). A body with one of them is read here as if it said `null` and `\ufffd`: neither a JSON number nor
 //! a Rust string can hold the original, and the message is worth more than the value.
 
+mod write;
+
 use serde::Deserialize;
 use serde_json::Value;
+
+pub use write::to_python_json;
 
 /// Reads JSON, with the allowances of the module's documentation; `NaN` and both infinities are null.
 ///

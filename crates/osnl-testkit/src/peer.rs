@@ -1,10 +1,12 @@
-//! The other side of the wire: the real oslo.messaging as a publisher, the real k2hr3-osnl as the reference.
+//! The other side of the wire: the real oslo.messaging as a publisher and as a listener, the real k2hr3-osnl as the reference.
 //!
 //! Both come from the Python environment that `cargo xtask setup` makes and run as children that end with us.
 
+mod listener;
 mod publisher;
 mod upstream;
 
+pub use listener::OsloListener;
 pub use publisher::{Delivered, Notice, Options, Prepared, Publisher, Raw};
 pub use upstream::Upstream;
 

@@ -1,6 +1,6 @@
 //! What can go wrong between us and a broker, each with its answer to *try again?*.
 
-/// A failed attempt to listen, or the end of a subscription.
+/// A failed attempt to listen or to send, or the end of a subscription.
 #[derive(Clone, Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum TransportError {
@@ -75,6 +75,34 @@ pub enum TransportError {
         /// The queue consumed.
         queue: String,
     },
+    /// A message that had to reach a queue reached none; the broker has it no more.
+    #[error("no queue is bound to exchange \"{exchange}\" with key \"{routing_key}\": the message came back")]
+    Unroutable {
+        /// Published to.
+        exchange: String,
+        /// Published with.
+        routing_key: String,
+    },
+    /// The broker has refused to keep a message, as a full queue with `overflow = reject-publish` does.
+    #[error("the broker does not take the message for exchange \"{exchange}\" with key \"{routing_key}\"")]
+    NotTaken {
+        /// Published to.
+        exchange: String,
+        /// Published with.
+        routing_key: String,
+    },
+    /// The broker takes no message of this size, ever.
+    #[error("the message is too large for the broker: {reason}")]
+    TooLarge {
+        /// The broker's words.
+        reason: String,
+    },
+    /// This transport only listens.
+    #[error("{location}: this transport publishes nothing")]
+    OnlyListens {
+        /// As [`Transport::location`](crate::Transport::location).
+        location: String,
+    },
 }
 
 impl TransportError {
@@ -86,8 +114,13 @@ impl TransportError {
     #[must_use]
     pub fn is_recoverable(&self) -> bool {
         match self {
-            Self::UnknownDriver { .. } | Self::Unsupported { .. } => false,
-            Self::Connect { .. }
+            Self::UnknownDriver { .. }
+            | Self::Unsupported { .. }
+            | Self::Unroutable { .. }
+            | Self::TooLarge { .. }
+            | Self::OnlyListens { .. } => false,
+            Self::NotTaken { .. }
+            | Self::Connect { .. }
             | Self::LoginRefused { .. }
             | Self::VirtualHostRefused { .. }
             | Self::NoExchange { .. }
@@ -109,7 +142,38 @@ impl TransportError {
             // Nobody refused anything: it comes when its service starts, and then every second counts.
             | Self::NoExchange { .. }
             | Self::Lost { .. }
-            | Self::Cancelled { .. } => false,
+            | Self::Cancelled { .. }
+            | Self::Unroutable { .. }
+            | Self::NotTaken { .. }
+            | Self::TooLarge { .. }
+            | Self::OnlyListens { .. } => false,
+        }
+    }
+
+    /// Whether nothing at all can be sent or read before this is mended: no host lets us in. Otherwise another
+    /// message, or another exchange, may fare better.
+    #[must_use]
+    pub fn is_unreachable(&self) -> bool {
+        match self {
+            Self::Connect { .. } | Self::LoginRefused { .. } | Self::VirtualHostRefused { .. } => true,
+            Self::UnknownDriver { .. }
+            | Self::Unsupported { .. }
+            | Self::NoExchange { .. }
+            | Self::Refused { .. }
+            | Self::Lost { .. }
+            | Self::Cancelled { .. }
+            | Self::Unroutable { .. }
+            | Self::NotTaken { .. }
+            | Self::TooLarge { .. }
+            | Self::OnlyListens { .. } => false,
+        }
+    }
+
+    /// What a publisher is told who leaves the exchange to its service.
+    pub(crate) fn no_exchange_to_publish_to(exchange: &str) -> Self {
+        Self::Refused {
+            what: format!("publish to exchange \"{exchange}\""),
+            reason: "it is not there, and we were not told to make it (declare = create)".to_owned(),
         }
     }
 }

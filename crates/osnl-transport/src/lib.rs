@@ -15,6 +15,8 @@
 //! | [`Consumer::quiesce`] | no further delivery; what is unsettled may still be settled |
 //! | dropped, or the connection lost | whatever is not settled is delivered again, marked `redelivered` |
 //!
+//! [`Transport::send`] publishes; it says itself what it promises.
+//!
 //! A broken connection ends the consumer with a recoverable error; the client library's own recovery
 //! is off, so that a delivery tag of one connection can never be used on the next
 //! (each [`IncomingMessage`] belongs to its connection's [`Epoch`]).
@@ -22,6 +24,7 @@
 mod error;
 mod memory;
 mod message;
+mod outgoing;
 mod rabbit;
 mod settle;
 mod topology;
@@ -34,6 +37,7 @@ use osnl_model::{Priority, Target, TransportUrl};
 pub use error::TransportError;
 pub use memory::{MemoryBroker, MemoryTransport};
 pub use message::{Batch, Epoch, IncomingMessage, Properties};
+pub use outgoing::{Outgoing, Route};
 pub use rabbit::RabbitTransport;
 pub use settle::{Settlement, Stale, Window};
 pub use topology::{Binding, Declare, ListenOptions, QueueKind, Subscription};
@@ -41,7 +45,7 @@ pub use topology::{Binding, Declare, ListenOptions, QueueKind, Subscription};
 /// A boxed future that can cross threads, written out where a trait is used as `dyn`.
 pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 
-/// A broker that can be listened to.
+/// A broker that can be listened to, and published to.
 pub trait Transport: Send + Sync {
     /// Makes one attempt to connect, declare and consume. Where the broker has several hosts, one
     /// attempt is one round over all of them.
@@ -53,6 +57,32 @@ pub trait Transport: Send + Sync {
         to: &'a [(Target, Priority)],
         options: &'a ListenOptions,
     ) -> BoxFuture<'a, Result<Box<dyn Consumer>, TransportError>>;
+
+    /// Publishes a message and waits until the broker has confirmed that it keeps it (or, unless the message
+    /// is `mandatory`, that no queue wants it). One attempt; a connection that was lost is opened again by the next.
+    ///
+    /// Any number of sends may be in flight at the same time, on one connection of their own; beyond a thousand they
+    /// wait for one another. Those that were begun one after the other are published in this order, as long as
+    /// the connection holds. Of `mandatory` ones, one at a time is in flight. A broker that blocks publishers (memory or disk alarm)
+    /// makes a send wait, which is logged once; it has no time limit. A send that is given up may have reached the broker.
+    ///
+    /// # Errors
+    /// See [`TransportError`]. After any of them the message may have reached the broker all the same, unless it is
+    /// [`Unroutable`](TransportError::Unroutable) or [`TooLarge`](TransportError::TooLarge).
+    fn send<'a>(
+        &'a self,
+        to: &'a Target,
+        priority: &'a Priority,
+        message: Outgoing,
+    ) -> BoxFuture<'a, Result<(), TransportError>> {
+        let _ = (to, priority, message);
+        Box::pin(async { Err(TransportError::OnlyListens { location: self.location() }) })
+    }
+
+    /// Closes in good order what [`Transport::send`] has opened; a later send opens it again.
+    fn close(&self) -> BoxFuture<'_, ()> {
+        Box::pin(std::future::ready(()))
+    }
 
     /// What it can do.
     fn features(&self) -> Features;
@@ -66,6 +96,8 @@ pub trait Transport: Send + Sync {
 pub struct Features {
     /// A message can go back to its queue and be delivered again.
     pub requeue: bool,
+    /// Messages can be published, each confirmed by the broker.
+    pub send: bool,
 }
 
 /// One open subscription. Dropping it closes the connection; what is unsettled is delivered again.

@@ -3,6 +3,8 @@
 //! Topic exchanges, named queues, bindings with `*` and `#`, prefetch, redelivery of what was not
 //! settled. It serves `demo` and most tests; nothing in it survives the process.
 
+mod send;
+
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -11,6 +13,7 @@ use osnl_model::{Priority, Target};
 use tokio::sync::Notify;
 
 use crate::message::{Batch, Epoch, IncomingMessage, Properties};
+use crate::outgoing::Outgoing;
 use crate::settle::{Settlement, Window};
 use crate::topology::{Binding, Declare, ListenOptions, Subscription, bindings};
 use crate::{BoxFuture, Consumer, Features, Transport, TransportError};
@@ -185,8 +188,17 @@ impl Transport for MemoryTransport {
         Box::pin(async move { self.open(to, options).map(|c| Box::new(c) as Box<dyn Consumer>) })
     }
 
+    fn send<'a>(
+        &'a self,
+        to: &'a Target,
+        priority: &'a Priority,
+        message: Outgoing,
+    ) -> BoxFuture<'a, Result<(), TransportError>> {
+        Box::pin(async move { send::send(&self.broker, to, priority, message) })
+    }
+
     fn features(&self) -> Features {
-        Features { requeue: true }
+        Features { requeue: true, send: true }
     }
 
     fn location(&self) -> String {

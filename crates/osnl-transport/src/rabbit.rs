@@ -1,6 +1,7 @@
 //! RabbitMQ over AMQP 0-9-1, by the client library `lapin`.
 //!
-//! One subscription is one connection with one channel and one consumer. The library's own recovery
+//! One subscription is one connection with one channel and one consumer; what is published goes through one
+//! connection of its own (see `publisher`). The library's own recovery
 //! stays off: a broken connection ends the consumer, and the listener's loop connects anew.
 //!
 //! What is declared is what oslo.messaging declares (see [`declare`]); what is already there is never
@@ -9,6 +10,7 @@
 mod consumer;
 mod declare;
 mod failure;
+mod publisher;
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -20,7 +22,9 @@ use osnl_model::{Priority, Target, TransportHost, TransportUrl};
 use self::consumer::RabbitConsumer;
 use self::declare::DeclareError;
 use self::failure::{connect_failure, lost};
+use self::publisher::Publisher;
 use crate::message::Epoch;
+use crate::outgoing::Outgoing;
 use crate::topology::{ListenOptions, QueueKind, Subscription, bindings};
 use crate::{BoxFuture, Consumer, Features, Transport, TransportError};
 
@@ -34,13 +38,14 @@ pub struct RabbitTransport {
     url: TransportUrl,
     /// The broker has refused a transient shared queue (RabbitMQ 4.3 does by default): declare durable ones.
     durable_queues: AtomicBool,
+    publisher: Publisher,
 }
 
 impl RabbitTransport {
     /// A transport for the URL's hosts; nothing is connected yet.
     #[must_use]
     pub fn new(url: TransportUrl) -> Self {
-        Self { url, durable_queues: AtomicBool::new(false) }
+        Self { url, durable_queues: AtomicBool::new(false), publisher: Publisher::default() }
     }
 
     /// One round over all hosts, beginning anywhere: the first that lets us in.
@@ -137,8 +142,21 @@ impl Transport for RabbitTransport {
         Box::pin(async move { self.open(to, options).await.map(|c| Box::new(c) as Box<dyn Consumer>) })
     }
 
+    fn send<'a>(
+        &'a self,
+        to: &'a Target,
+        priority: &'a Priority,
+        message: Outgoing,
+    ) -> BoxFuture<'a, Result<(), TransportError>> {
+        Box::pin(self.publisher.send(self, to, priority, message))
+    }
+
+    fn close(&self) -> BoxFuture<'_, ()> {
+        Box::pin(self.publisher.close())
+    }
+
     fn features(&self) -> Features {
-        Features { requeue: true }
+        Features { requeue: true, send: true }
     }
 
     fn location(&self) -> String {

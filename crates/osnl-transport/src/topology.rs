@@ -97,6 +97,12 @@ impl Subscription {
     }
 }
 
+/// Exchange and routing key of what is published.
+pub(crate) fn route(to: &Target, priority: &Priority) -> (String, String) {
+    let exchange = to.exchange.clone().unwrap_or_else(|| DEFAULT_EXCHANGE.to_owned());
+    (exchange, to.routing_key(priority))
+}
+
 /// The bindings that listening to `to` needs.
 pub(crate) fn bindings(to: &[(Target, Priority)], pool: Option<&str>) -> Vec<Binding> {
     to.iter()

@@ -13,6 +13,7 @@
 //! - [`journal`] keeps it until it is done; its receipt tells the listener when to acknowledge.
 //! - [`delivery`] owns attempts, pauses, order per resource, and holds a target that is down.
 //! - [`action`] is one attempt at the outside world.
+//! - [`notifier`] is the emitting side.
 //! - [`native`] is osnl's own configuration.
 //! - [`k2hr3`] is what the replacement of k2hr3_osnl needs; [`config`] reads oslo.config's dialect.
 
@@ -26,6 +27,7 @@ pub mod k2hr3;
 pub mod listener;
 pub mod metrics;
 pub mod native;
+pub mod notifier;
 pub mod received;
 pub mod rule;
 pub mod shutdown;

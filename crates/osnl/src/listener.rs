@@ -11,7 +11,7 @@
 //! to the [`Endpoint`], and is settled as soon as its receipt completes; up to `prefetch` receipts are open at
 //! once, and the window coalesces the acknowledgements. No message is acknowledged on an error path.
 
-mod backoff;
+pub(crate) mod backoff;
 mod state;
 
 use std::sync::Arc;

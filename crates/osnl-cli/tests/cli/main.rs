@@ -13,6 +13,7 @@ mod names;
 mod options;
 mod recorded_files;
 mod refused;
+mod send;
 mod side_by_side;
 mod signals;
 mod systemd;

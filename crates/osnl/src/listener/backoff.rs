@@ -7,7 +7,7 @@ use osnl_transport::TransportError;
 /// A broker that is away, or an exchange that is not there yet, is looked for about once a second, so
 /// that the first message comes within a second of its return; one that refuses us is tried less and less often, up to every 30 s.
 #[derive(Debug)]
-pub(super) struct Backoff {
+pub(crate) struct Backoff {
     refusals: u32,
 }
 
@@ -15,13 +15,13 @@ const ROUND: Duration = Duration::from_secs(1);
 const LONGEST: Duration = Duration::from_secs(30);
 
 impl Backoff {
-    pub(super) fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self { refusals: 0 }
     }
 
     /// The pause after this failure; up to a fifth is taken off at random, so that many daemons do
     /// not knock at the same instant.
-    pub(super) fn after(&mut self, error: &TransportError) -> Duration {
+    pub(crate) fn after(&mut self, error: &TransportError) -> Duration {
         let pause = if error.is_refused_access() {
             self.refusals = self.refusals.saturating_add(1);
             ROUND.saturating_mul(2u32.saturating_pow(self.refusals - 1)).min(LONGEST)

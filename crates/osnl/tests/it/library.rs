@@ -155,7 +155,7 @@ impl Transport for NoRequeue {
     }
 
     fn features(&self) -> Features {
-        Features { requeue: false }
+        Features { requeue: false, send: false }
     }
 
     fn location(&self) -> String {

@@ -1,0 +1,108 @@
+//! What was typed behind `osnl send`.
+
+use std::path::PathBuf;
+
+use clap::{ArgGroup, Args, ValueEnum};
+use osnl_model::{Priority, Secret};
+
+use super::{SourceArgs, rate, secret};
+
+/// The flags of `osnl send`.
+#[derive(Debug, Args)]
+#[command(group = ArgGroup::new("what").args(["file", "event_type"]).required(true).multiple(true))]
+#[command(
+    after_help = "Ends with 0 when the broker has confirmed everything, 1 when it refused something, 69 when it \
+                  cannot be reached.\n\n\
+                  Examples:\n  \
+                  osnl send --transport-url rabbit://guest:guest@127.0.0.1:5672/ --exchange neutron \\\n    \
+                  --event-type port.delete.end --payload '{\"port_id\": \"7b2f\"}'\n  \
+                  osnl send -c /etc/osnl/osnl.conf --listener neutron recorded.jsonl"
+)]
+pub(crate) struct SendArgs {
+    /// Notifications as JSON, one or many: plain, as bodies, or recorded; - is stdin
+    #[arg(value_name = "FILE")]
+    pub(crate) file: Option<PathBuf>,
+    /// What happened; this and the next four count above FILE
+    #[arg(long, value_name = "NAME", help_heading = "Notification")]
+    pub(crate) event_type: Option<String>,
+    /// Who says so, service.host [default: osnl.HOST]
+    #[arg(long, value_name = "ID", help_heading = "Notification")]
+    pub(crate) publisher_id: Option<String>,
+    /// Any JSON [default: {}]
+    #[arg(long, value_name = "JSON", value_parser = json, help_heading = "Notification")]
+    pub(crate) payload: Option<Json>,
+    /// A JSON object; its auth_token is sent as null
+    #[arg(long, value_name = "JSON", value_parser = json, help_heading = "Notification")]
+    pub(crate) context: Option<Json>,
+    /// audit, debug, info, warn, error, critical or sample [default: info]
+    #[arg(long, value_name = "NAME", value_parser = priority, help_heading = "Notification")]
+    pub(crate) priority: Option<Priority>,
+    /// Keep FILE's ids and times instead of giving new ones
+    #[arg(long, requires = "file", help_heading = "Notification")]
+    pub(crate) keep_ids: bool,
+    /// Send everything this often
+    #[arg(long, default_value_t = 1, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=10_000_000))]
+    pub(crate) count: u32,
+    /// Notifications a second [default: as fast as the broker confirms]
+    #[arg(long, value_name = "N", value_parser = rate)]
+    pub(crate) rate: Option<f64>,
+    /// text, or json: an object for each message and a last one {"summary": ...}
+    #[arg(long, value_enum, default_value_t = SendFormat::Text, hide_possible_values = true, value_name = "FORMAT")]
+    pub(crate) format: SendFormat,
+    /// rabbit://user:password@host:port/vhost, or file:///path of a file with it
+    #[arg(long, value_name = "URL", value_parser = secret, conflicts_with_all = ["config_file", "config_dir", "listener"], help_heading = "Broker")]
+    pub(crate) transport_url: Option<Secret>,
+    /// Whose broker, exchange and topics, if the configuration has several
+    #[arg(long, value_name = "NAME", help_heading = "Broker")]
+    pub(crate) listener: Option<String>,
+    /// Exchange [default: FILE's, the listener's, else openstack]
+    #[arg(long, value_name = "NAME", help_heading = "Broker")]
+    pub(crate) exchange: Option<String>,
+    /// Topic; several: a copy each [default: FILE's, the listener's, else notifications]
+    #[arg(long, value_name = "NAME", help_heading = "Broker")]
+    pub(crate) topic: Vec<String>,
+    /// The framing: messaging, or messagingv2 [default: FILE's, else messagingv2]
+    #[arg(long, value_enum, value_name = "NAME", hide_possible_values = true, help_heading = "Broker")]
+    pub(crate) driver: Option<SendDriver>,
+    /// Make what is missing as services do: exchange, queue TOPIC.PRIORITY, binding
+    #[arg(long, help_heading = "Broker")]
+    pub(crate) declare: bool,
+    /// A message that no queue takes is a failure, not only a warning
+    #[arg(long, help_heading = "Broker")]
+    pub(crate) mandatory: bool,
+    #[command(flatten, next_help_heading = "Broker")]
+    pub(crate) sources: SourceArgs,
+}
+
+/// JSON text that was read without complaint.
+#[derive(Clone, Debug)]
+pub(crate) struct Json(pub(crate) String);
+
+/// The framing, by oslo.messaging's names.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum SendDriver {
+    Messaging,
+    #[value(name = "messagingv2")]
+    MessagingV2,
+}
+
+/// What `osnl send` prints.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum SendFormat {
+    Text,
+    Json,
+}
+
+fn json(text: &str) -> Result<Json, String> {
+    match serde_json::from_str::<serde::de::IgnoredAny>(text) {
+        Ok(_) => Ok(Json(text.to_owned())),
+        Err(error) => Err(format!("no JSON: {error}")),
+    }
+}
+
+fn priority(text: &str) -> Result<Priority, String> {
+    match Priority::parse(text) {
+        Priority::Other(_) => Err("one of audit, debug, info, warn, error, critical, sample".to_owned()),
+        known => Ok(known),
+    }
+}

@@ -1,0 +1,179 @@
+//! `osnl send`: publishes notifications as a service does, each confirmed by the broker.
+//!
+//! Nothing is declared unless `--declare` asks for it, and every message is published as `mandatory`, so that one
+//! that no queue takes is told: it would be gone without a trace. Messages go out in the order they were given in.
+//!
+//! | ends with | when |
+//! | --- | --- |
+//! | 0 | the broker has confirmed everything |
+//! | 1 | it refused something, or no queue took a message and `--mandatory` was given; the input cannot be read |
+//! | 2 | the command line is wrong |
+//! | 69 | the broker cannot be reached, lets us not in, or went away |
+//! | 78 | the configuration cannot be used |
+//! | 130 | Ctrl-C: what was on its way is still waited for |
+
+mod destination;
+mod input;
+mod report;
+
+use std::time::{Duration, Instant};
+
+use anyhow::Context as _;
+use futures_util::StreamExt as _;
+use futures_util::stream::FuturesUnordered;
+use osnl::notifier::fresh;
+use osnl_model::{Emission, Target};
+use osnl_transport::{Declare, Outgoing, Route};
+use serde_json::value::RawValue;
+
+use self::destination::Destination;
+use self::input::{Content, Entry};
+use self::report::{Report, Sent};
+use crate::app;
+use crate::args::SendArgs;
+use crate::command::sources::complain;
+use crate::exit::Exit;
+
+/// Messages that may wait for their confirm at the same time.
+const IN_FLIGHT: usize = 256;
+
+pub(crate) fn run(args: &SendArgs) -> Exit {
+    let destination = match destination::find(args) {
+        Ok(destination) => destination,
+        Err((exit, error)) => {
+            complain(&format!("{error:#}"));
+            return exit;
+        }
+    };
+    let entries = match input::read(args) {
+        Ok(entries) => entries,
+        Err(error) => {
+            complain(&format!("{error:#}"));
+            return Exit::Failed;
+        }
+    };
+    let sent = app::block_on(Box::pin(send(args, &destination, &entries)));
+    sent.map_err(anyhow::Error::from).and_then(|exit| exit).unwrap_or_else(|error| {
+        complain(&format!("{error:#}"));
+        Exit::Failed
+    })
+}
+
+async fn send(args: &SendArgs, destination: &Destination, entries: &[Entry]) -> anyhow::Result<Exit> {
+    let plan: Vec<(&Entry, Vec<Target>)> =
+        entries.iter().map(|entry| (entry, targets(entry, args, destination))).collect();
+    let copies: usize = plan.iter().map(|(_, targets)| targets.len()).sum();
+    let total = copies as u64 * u64::from(args.count);
+    let transport = &destination.transport;
+    let mut report = Report::new(args, transport.location(), total);
+    let mut on_the_way = FuturesUnordered::new();
+    let mut interrupt = std::pin::pin!(tokio::signal::ctrl_c());
+    let mut interrupted = false;
+    let begun = Instant::now();
+
+    let all = (0..args.count).flat_map(|_| plan.iter());
+    'sending: for (n, (entry, targets)) in all.enumerate() {
+        let pause = args.rate.map(|rate| Duration::from_secs_f64(n as f64 / rate));
+        let mut due = std::pin::pin!(tokio::time::sleep_until((begun + pause.unwrap_or_default()).into()));
+        let mut waits = pause.is_some();
+        while waits || on_the_way.len() + targets.len() > IN_FLIGHT.max(targets.len()) {
+            tokio::select! {
+                biased;
+                _ = &mut interrupt => {
+                    interrupted = true;
+                    break 'sending;
+                }
+                Some((sent, answer)) = on_the_way.next(), if !on_the_way.is_empty() => {
+                    if !report.answered(&sent, answer) {
+                        break 'sending;
+                    }
+                }
+                () = &mut due, if waits => waits = false,
+            }
+        }
+        for (target, (sent, message)) in targets.iter().zip(messages(entry, targets, args, destination)?) {
+            on_the_way.push(async move { (sent, transport.send(target, &entry.priority, message).await) });
+        }
+    }
+    while !on_the_way.is_empty() {
+        tokio::select! {
+            Some((sent, answer)) = on_the_way.next() => {
+                report.answered(&sent, answer);
+            }
+            _ = &mut interrupt, if !interrupted => interrupted = true,
+        }
+    }
+    let took = begun.elapsed();
+    transport.close().await;
+    report.finish(took);
+    Ok(if interrupted {
+        Exit::Interrupted
+    } else if report.is_unavailable() {
+        Exit::Unavailable
+    } else if report.has_failed() {
+        Exit::Failed
+    } else {
+        Exit::Done
+    })
+}
+
+/// Flags over what was recorded over the configuration.
+fn targets(entry: &Entry, args: &SendArgs, destination: &Destination) -> Vec<Target> {
+    let exchange =
+        args.exchange.as_ref().or(entry.exchange.as_ref()).unwrap_or(&destination.exchange).clone();
+    let recorded: Vec<String> = entry.topic.iter().cloned().collect();
+    let topics = [&args.topic, &recorded, &destination.topics].into_iter().find(|topics| !topics.is_empty());
+    topics.into_iter().flatten().map(|topic| Target::new(exchange.clone(), topic.clone())).collect()
+}
+
+/// A copy for each target: the same notification, each with an id of its own.
+fn messages(
+    entry: &Entry,
+    targets: &[Target],
+    args: &SendArgs,
+    destination: &Destination,
+) -> anyhow::Result<Vec<(Sent, Outgoing)>> {
+    let route =
+        Route { declare: if args.declare { Declare::Create } else { Declare::Passive }, durable: false };
+    let about = |target: &Target, emission: Option<&Emission>| Sent {
+        exchange: target.exchange.clone().unwrap_or_default(),
+        routing_key: target.routing_key(&entry.priority),
+        event_type: emission.and_then(|emission| emission.event_type.clone()),
+        message_id: emission.and_then(|emission| emission.message_id.clone()),
+    };
+    let with = |message: Outgoing| Outgoing { route, mandatory: true, ..message };
+    match &entry.content {
+        Content::Bytes(message) => {
+            let copies = targets.iter().map(|target| (about(target, None), with(message.clone())));
+            Ok(copies.collect())
+        }
+        Content::Notification(emission, framing) => {
+            let whole = completed(emission);
+            let copy = |target: &Target| {
+                let mut copy = whole.clone();
+                copy.unique_id.get_or_insert_with(fresh::unique_id);
+                let body = copy.body(*framing).context("the notification cannot be written")?;
+                Ok((about(target, Some(&whole)), with(compressed(body, destination))))
+            };
+            targets.iter().map(copy).collect()
+        }
+    }
+}
+
+/// With fresh ids where it has none, and without a token.
+fn completed(emission: &Emission) -> Emission {
+    let mut emission = emission.clone();
+    emission.message_id.get_or_insert_with(fresh::message_id);
+    emission.timestamp.get_or_insert_with(fresh::timestamp);
+    for (_, value) in emission.context.iter_mut().filter(|(key, _)| key == "auth_token") {
+        *value = RawValue::NULL.to_owned();
+    }
+    emission
+}
+
+fn compressed(body: String, destination: &Destination) -> Outgoing {
+    let Some(compression) = destination.compression else { return Outgoing::json(body) };
+    let mut message = Outgoing::json(compression.compress(body.as_bytes()));
+    message.properties.compression = Some(compression.header().to_owned());
+    message
+}

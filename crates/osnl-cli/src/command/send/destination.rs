@@ -1,0 +1,82 @@
+//! Which broker is meant, and what it is told where neither flags nor recordings say it.
+
+use std::sync::Arc;
+
+use anyhow::{Context as _, anyhow};
+use osnl::native::{self, ListenerConf};
+use osnl_model::{Compression, TransportUrl};
+use osnl_transport::{Transport, transport};
+
+use crate::args::SendArgs;
+use crate::command::sources;
+use crate::exit::Exit;
+
+/// Where messages go.
+pub(super) struct Destination {
+    pub(super) transport: Arc<dyn Transport>,
+    pub(super) exchange: String,
+    pub(super) topics: Vec<String>,
+    pub(super) compression: Option<Compression>,
+}
+
+/// A destination that cannot be used: what to print, and how to end.
+pub(super) type Refused = (Exit, anyhow::Error);
+
+/// From `--transport-url`, else from the configuration's listener.
+///
+/// # Errors
+/// The URL or the configuration cannot be used, or does not say which listener is meant.
+pub(super) fn find(args: &SendArgs) -> Result<Destination, Refused> {
+    let (url, exchange, topics) = match &args.transport_url {
+        Some(url) => {
+            let url = from_flag(url.expose()).map_err(|error| (Exit::Usage, error))?;
+            (url, "openstack".to_owned(), vec!["notifications".to_owned()])
+        }
+        None => {
+            let listener = from_configuration(args)?;
+            (listener.transport_url, listener.exchange, listener.topics)
+        }
+    };
+    let compression = compression(&url).map_err(|error| (Exit::Usage, error))?;
+    let transport = transport(&url).context("--transport-url").map_err(|error| (Exit::Usage, error))?;
+    Ok(Destination { transport: transport.into(), exchange, topics, compression })
+}
+
+fn from_flag(text: &str) -> anyhow::Result<TransportUrl> {
+    let text = match text.strip_prefix("file://") {
+        None => text.to_owned(),
+        Some(path) => std::fs::read_to_string(path).with_context(|| format!("--transport-url: {path}"))?,
+    };
+    TransportUrl::parse(text.trim()).context("--transport-url")
+}
+
+fn from_configuration(args: &SendArgs) -> Result<ListenerConf, Refused> {
+    let loaded = native::load(&sources::of(&args.sources)).map_err(|errors| {
+        let hint = if args.sources.config_file.is_empty() && args.sources.config_dir.is_empty() {
+            "\nthe broker is named by --transport-url, or by a configuration with --config-file"
+        } else {
+            ""
+        };
+        (Exit::Config, anyhow!("{errors}{hint}"))
+    })?;
+    let mut listeners = loaded.conf.listeners;
+    let names = listeners.iter().map(|listener| &*listener.name).collect::<Vec<_>>().join(", ");
+    match &args.listener {
+        Some(name) => listeners.into_iter().find(|listener| *listener.name == **name).ok_or_else(|| {
+            (Exit::Usage, anyhow!("--listener: there is no [listener:{name}]; there are: {names}"))
+        }),
+        None => match (listeners.pop(), listeners.is_empty()) {
+            (Some(only), true) => Ok(only),
+            _ => Err((Exit::Usage, anyhow!("which listener is meant? --listener with one of: {names}"))),
+        },
+    }
+}
+
+/// oslo.messaging's `kombu_compression` of the URL.
+fn compression(url: &TransportUrl) -> anyhow::Result<Option<Compression>> {
+    let Some((_, name)) = url.query().iter().find(|(option, _)| option == "kombu_compression") else {
+        return Ok(None);
+    };
+    let known = Compression::parse(name);
+    known.map(Some).ok_or_else(|| anyhow!("kombu_compression: this program compresses with gzip only"))
+}

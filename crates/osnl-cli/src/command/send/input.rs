@@ -1,0 +1,197 @@
+//! What is to be sent: from flags, or from the JSON documents of a file. All of it is read and checked before
+//! anything is sent.
+//!
+//! | a document with | is |
+//! | --- | --- |
+//! | `body_text` or `body_base64` | a recording: a body with its exchange, routing key and properties |
+//! | `oslo.message` | a body in the envelope 2.0 |
+//! | anything else | a notification; `context` may be one object instead of `_context_<key>` |
+
+use std::io::Read as _;
+use std::path::Path;
+
+use anyhow::{Context as _, anyhow, bail};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use osnl_model::{Emission, Framing, Priority, plain_body};
+use osnl_transport::{Outgoing, Properties};
+use serde_json::value::RawValue;
+use serde_json::{Map, Value};
+
+use crate::args::{SendArgs, SendDriver};
+
+/// One notification, or bytes that are none.
+#[derive(Debug)]
+pub(super) struct Entry {
+    pub(super) content: Content,
+    /// Where a recording was published to.
+    pub(super) exchange: Option<String>,
+    pub(super) topic: Option<String>,
+    pub(super) priority: Priority,
+}
+
+#[derive(Debug)]
+pub(super) enum Content {
+    Notification(Box<Emission>, Framing),
+    /// What cannot be read, kept as it was recorded.
+    Bytes(Outgoing),
+}
+
+/// What the flags and the file say, in the file's order.
+///
+/// # Errors
+/// The file cannot be read, or a document in it is none of the three.
+pub(super) fn read(args: &SendArgs) -> anyhow::Result<Vec<Entry>> {
+    let Some(path) = &args.file else { return Ok(vec![from_flags(args)?]) };
+    let name = if path == Path::new("-") { "stdin".to_owned() } else { path.display().to_string() };
+    let text = text(path).with_context(|| name.clone())?;
+    let mut documents = serde_json::Deserializer::from_str(&text).into_iter::<Box<RawValue>>();
+    let mut entries = Vec::new();
+    while let Some(document) = documents.next() {
+        let document = document.map_err(|error| anyhow!("{name}: no JSON: {error}"))?;
+        let start = documents.byte_offset() - document.get().len();
+        let line = 1 + text[..start].matches('\n').count();
+        entries.push(entry(document.get(), args).with_context(|| format!("{name}:{line}"))?);
+    }
+    if entries.is_empty() {
+        bail!("{name}: there is nothing in it to send");
+    }
+    Ok(entries)
+}
+
+fn text(path: &Path) -> anyhow::Result<String> {
+    if path != Path::new("-") {
+        return Ok(std::fs::read_to_string(path)?);
+    }
+    let mut text = String::new();
+    std::io::stdin().read_to_string(&mut text)?;
+    Ok(text)
+}
+
+fn entry(document: &str, args: &SendArgs) -> anyhow::Result<Entry> {
+    // A recording's own fields have neither order nor numbers to keep.
+    let fields = osnl_model::parse_python_json(document).ok();
+    if let Some(Value::Object(fields)) = &fields
+        && (fields.contains_key("body_text") || fields.contains_key("body_base64"))
+    {
+        return recording(fields, args);
+    }
+    let emission = Emission::read(document.as_bytes())?;
+    notification(emission, framing_of(fields.as_ref()).unwrap_or(Framing::Envelope), None, args)
+}
+
+fn recording(fields: &Map<String, Value>, args: &SendArgs) -> anyhow::Result<Entry> {
+    let text = |key: &str| fields.get(key).and_then(Value::as_str).map(str::to_owned);
+    let property = |key: &str| fields.get("properties")?.get(key)?.as_str().map(str::to_owned);
+    let properties = Properties {
+        content_type: property("content_type").map(Into::into),
+        content_encoding: property("content_encoding").map(Into::into),
+        compression: fields
+            .get("headers")
+            .and_then(|headers| headers.get("compression")?.as_str())
+            .map(str::to_owned),
+    };
+    let body = match (text("body_text"), text("body_base64")) {
+        (Some(body), _) => body.into_bytes(),
+        (None, Some(encoded)) => STANDARD.decode(encoded).context("body_base64")?,
+        (None, None) => bail!("body_text, or body_base64, is no text"),
+    };
+    let key = text("routing_key").unwrap_or_default();
+    let (topic, key_priority) = match key.rsplit_once('.') {
+        Some((topic, priority)) => (Some(topic.to_owned()), Some(Priority::parse(priority))),
+        None => (None, None),
+    };
+    let plain = plain_body(&body, &properties.content_info());
+    let read = plain.and_then(|plain| {
+        let framing = framing_of(serde_json::from_slice(&plain).ok().as_ref());
+        Emission::read(&plain).map(|emission| (emission, framing.unwrap_or(Framing::Bare)))
+    });
+    let mut entry = match read {
+        Ok((emission, framing)) => notification(emission, framing, key_priority, args)?,
+        Err(error) if !args.keep_ids => {
+            return Err(anyhow!(error).context("the body cannot be read; --keep-ids sends it as it is"));
+        }
+        Err(_) => Entry {
+            content: Content::Bytes(Outgoing { properties, ..Outgoing::json(body) }),
+            exchange: None,
+            topic: None,
+            priority: args.priority.clone().or(key_priority).unwrap_or(Priority::Info),
+        },
+    };
+    (entry.exchange, entry.topic) = (text("exchange"), topic);
+    Ok(entry)
+}
+
+/// `None` for what has no envelope.
+fn framing_of(document: Option<&Value>) -> Option<Framing> {
+    document?.get("oslo.message").map(|_| Framing::Envelope)
+}
+
+fn from_flags(args: &SendArgs) -> anyhow::Result<Entry> {
+    let mut emission = Emission::read(b"{}")?;
+    emission.payload = RawValue::from_string("{}".to_owned())?;
+    notification(emission, Framing::Envelope, None, args)
+}
+
+/// With the flags over it, and without the ids it had unless they are to be kept.
+fn notification(
+    mut emission: Emission,
+    framing: Framing,
+    key_priority: Option<Priority>,
+    args: &SendArgs,
+) -> anyhow::Result<Entry> {
+    const KNOWN: &str = "message_id, publisher_id, event_type, priority, payload, timestamp, context";
+    for (key, value) in std::mem::take(&mut emission.extra) {
+        match key.as_str() {
+            "context" => emission.context.extend(object(value.get()).context("context")?),
+            other if args.keep_ids => emission.extra.push((other.to_owned(), value)),
+            other => bail!("no notification has a field \"{other}\"; known are {KNOWN}"),
+        }
+    }
+    if !args.keep_ids {
+        (emission.message_id, emission.unique_id, emission.timestamp) = (None, None, None);
+    }
+    if let Some(event_type) = &args.event_type {
+        emission.event_type = Some(event_type.clone());
+    }
+    if let Some(publisher_id) = &args.publisher_id {
+        emission.publisher_id = Some(publisher_id.clone());
+    } else if args.file.is_none() {
+        emission.publisher_id = Some(format!("osnl.{}", host()));
+    }
+    if let Some(payload) = &args.payload {
+        emission.payload = RawValue::from_string(payload.0.clone())?;
+    }
+    if let Some(context) = &args.context {
+        emission.context = object(&context.0).context("--context")?;
+    }
+    let priority = args.priority.clone().or_else(|| emission.priority.clone()).or(key_priority);
+    // A body without priority is sent as such with its ids kept: oslo.messaging's readers pass it over.
+    if !args.keep_ids || args.priority.is_some() {
+        emission.priority = Some(priority.clone().unwrap_or(Priority::Info));
+    }
+    let framing = match args.driver {
+        Some(SendDriver::Messaging) => Framing::Bare,
+        Some(SendDriver::MessagingV2) => Framing::Envelope,
+        None => framing,
+    };
+    Ok(Entry {
+        content: Content::Notification(Box::new(emission), framing),
+        exchange: None,
+        topic: None,
+        priority: priority.unwrap_or(Priority::Info),
+    })
+}
+
+/// The entries of a context, in their order: by way of the keys that a body has.
+fn object(text: &str) -> anyhow::Result<Vec<(String, Box<RawValue>)>> {
+    Ok(Emission::read_object(text)?)
+}
+
+fn host() -> String {
+    std::fs::read_to_string("/proc/sys/kernel/hostname")
+        .ok()
+        .map(|name| name.trim().to_owned())
+        .filter(|name| !name.is_empty())
+        .unwrap_or_else(|| "localhost".to_owned())
+}

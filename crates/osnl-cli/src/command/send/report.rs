@@ -1,0 +1,149 @@
+//! What `osnl send` says: a line for each message while there are few, and a summary.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use osnl_transport::TransportError;
+use serde_json::json;
+
+use crate::args::{SendArgs, SendFormat};
+
+/// So many messages have a line each in the text form; of more, only what went wrong.
+const FEW: u64 = 20;
+
+/// One message on its way, as it is talked about.
+#[derive(Clone, Debug)]
+pub(super) struct Sent {
+    pub(super) exchange: String,
+    pub(super) routing_key: String,
+    pub(super) event_type: Option<String>,
+    pub(super) message_id: Option<String>,
+}
+
+#[derive(Debug)]
+pub(super) struct Report {
+    format: SendFormat,
+    /// An unrouted message is a failure.
+    mandatory: bool,
+    /// What is missing is made.
+    declares: bool,
+    location: String,
+    total: u64,
+    confirmed: u64,
+    /// By exchange and key: how many messages no queue took.
+    unrouted: BTreeMap<(String, String), u64>,
+    refused: u64,
+    /// Reasons already said.
+    said: BTreeMap<String, u64>,
+    /// Why the broker cannot be reached any more.
+    unavailable: Option<String>,
+}
+
+impl Report {
+    pub(super) fn new(args: &SendArgs, location: String, total: u64) -> Self {
+        Self {
+            format: args.format,
+            mandatory: args.mandatory,
+            declares: args.declare,
+            location,
+            total,
+            confirmed: 0,
+            unrouted: BTreeMap::new(),
+            refused: 0,
+            said: BTreeMap::new(),
+            unavailable: None,
+        }
+    }
+
+    /// Takes note of one answer; `false` if nothing more needs to be tried.
+    pub(super) fn answered(&mut self, sent: &Sent, answer: Result<(), TransportError>) -> bool {
+        let outcome = match &answer {
+            Ok(()) => {
+                self.confirmed += 1;
+                "confirmed"
+            }
+            Err(TransportError::Unroutable { exchange, routing_key }) => {
+                *self.unrouted.entry((exchange.clone(), routing_key.clone())).or_default() += 1;
+                "unrouted"
+            }
+            Err(error) if error.is_unreachable() || matches!(error, TransportError::Lost { .. }) => {
+                self.unavailable = Some(error.to_string());
+                "not confirmed"
+            }
+            Err(error) => {
+                self.refused += 1;
+                *self.said.entry(error.to_string()).or_default() += 1;
+                "refused"
+            }
+        };
+        self.line(sent, outcome, answer.err());
+        self.unavailable.is_none()
+    }
+
+    #[expect(clippy::print_stdout, reason = "what it is for")]
+    fn line(&self, sent: &Sent, outcome: &str, error: Option<TransportError>) {
+        let Sent { exchange, routing_key, event_type, message_id } = sent;
+        match self.format {
+            SendFormat::Json => println!(
+                "{}",
+                json!({"outcome": outcome, "exchange": exchange, "routing_key": routing_key,
+                    "event_type": event_type, "message_id": message_id,
+                    "reason": error.map(|error| error.to_string())})
+            ),
+            SendFormat::Text if self.total <= FEW => {
+                let id = message_id.as_ref().map(|id| format!(" {id}")).unwrap_or_default();
+                let event_type = event_type.as_deref().unwrap_or("(no event type)");
+                println!("{outcome}: {event_type}{id} to exchange \"{exchange}\", key {routing_key}");
+            }
+            SendFormat::Text => {}
+        }
+    }
+
+    /// Says what was done and what was not.
+    #[expect(clippy::print_stdout, clippy::print_stderr, reason = "what it is for")]
+    pub(super) fn finish(&self, took: Duration) {
+        let Self { location, total, confirmed, refused, .. } = self;
+        let unrouted: u64 = self.unrouted.values().sum();
+        match self.format {
+            SendFormat::Json => println!(
+                "{}",
+                json!({"summary": {"messages": total, "confirmed": confirmed, "unrouted": unrouted,
+                    "refused": refused, "not_confirmed": total - confirmed - unrouted - refused,
+                    "seconds": took.as_secs_f64(), "broker": location}})
+            ),
+            SendFormat::Text => {
+                let messages = if *total == 1 { "message" } else { "messages" };
+                println!(
+                    "{confirmed} of {total} {messages} kept by {location}, confirmed in {:.3} s",
+                    took.as_secs_f64()
+                );
+            }
+        }
+        let kind = if self.mandatory { "error" } else { "warning" };
+        for ((exchange, key), count) in &self.unrouted {
+            eprintln!(
+                "osnl: {kind}: no queue took {count} of them: none is bound to exchange \"{exchange}\" with key \
+                 {key}; bind one, or make what a service would with --declare"
+            );
+        }
+        for (reason, count) in &self.said {
+            eprintln!("osnl: error: {reason} ({count} of them)");
+        }
+        if !self.said.is_empty() && !self.declares {
+            eprintln!("osnl: --declare makes an exchange and a queue that are missing, as a service does");
+        }
+        if let Some(reason) = &self.unavailable {
+            eprintln!("osnl: error: {location} cannot be reached: {reason}");
+        }
+    }
+
+    /// Whether the broker went away.
+    pub(super) fn is_unavailable(&self) -> bool {
+        self.unavailable.is_some()
+    }
+
+    /// Whether something did not get where it should.
+    pub(super) fn has_failed(&self) -> bool {
+        self.refused > 0 || (self.mandatory && !self.unrouted.is_empty())
+    }
+}

@@ -1,0 +1,297 @@
+//! `osnl send` against a real broker, read by the real oslo.messaging.
+
+use std::path::Path;
+
+use osnl_testkit::{Broker, Options, OsloListener, Prepared, Publisher, Vhost, fixture};
+use serde_json::{Value, json};
+
+use crate::harness::{PROMPTLY, Place, SOON, closed_port};
+
+const OSNL: &str = env!("CARGO_BIN_EXE_osnl");
+
+/// A folder and a broker with the exchange `neutron`, whose `notifications.info` goes to the queue `q`.
+struct Scene {
+    place: Place,
+    vhost: Vhost,
+    peer: Publisher,
+}
+
+impl Scene {
+    fn new() -> Self {
+        let vhost = Broker::shared().vhost("send");
+        let mut peer = Publisher::start(&vhost.url(), Options::default());
+        peer.prepare(&Prepared { queue: "q".to_owned(), ..Prepared::default() });
+        Self { place: Place::new(), vhost, peer }
+    }
+
+    /// `osnl send` to this broker: status, standard output, standard error.
+    fn send(&self, args: &[&str]) -> (Option<i32>, String, String) {
+        let url = self.vhost.url();
+        run(&self.place, &[&["send", "--transport-url", &url], args].concat())
+    }
+
+    /// The bodies in the queue `q`, with their routing keys.
+    fn taken(&mut self) -> Vec<(String, Value)> {
+        let mut bodies = Vec::new();
+        while let Some(message) = self.peer.take("q") {
+            bodies.push((message.routing_key, osnl_model::parse_python_json(&text(message.body)).unwrap()));
+        }
+        bodies
+    }
+}
+
+fn run(place: &Place, args: &[&str]) -> (Option<i32>, String, String) {
+    let mut osnl = place.run(Path::new(OSNL), args);
+    let code = osnl.wait(PROMPTLY).code();
+    (code, osnl.stdout(), osnl.stderr())
+}
+
+fn text(bytes: Vec<u8>) -> String {
+    String::from_utf8(bytes).unwrap()
+}
+
+/// What changes from run to run is named: ids, times, the place of the broker.
+fn shown(text: &str, scene: &Scene) -> String {
+    let vhost = scene.vhost.url();
+    let vhost = vhost.rsplit('/').next().unwrap_or_default();
+    let port = Broker::shared().port();
+    let mut words: Vec<String> = Vec::new();
+    for word in text.replace(&format!("127.0.0.1:{port} (virtual host {vhost})"), "BROKER").split(' ') {
+        let is_id = word.len() == 36 && word.chars().filter(|c| *c == '-').count() == 4;
+        let is_time = word.contains('.') && word.parse::<f64>().is_ok();
+        words.push(if is_id {
+            "ID".into()
+        } else if is_time {
+            "TIME".into()
+        } else {
+            word.into()
+        });
+    }
+    words.join(" ")
+}
+
+#[test]
+fn flags_make_a_notification_that_oslo_s_listener_reads() {
+    let scene = Scene::new();
+    let listener = OsloListener::start(&scene.vhost.url(), &[("x", "a"), ("x", "b")], None, false);
+    let (code, stdout, stderr) = scene.send(&[
+        "--exchange",
+        "x",
+        "--topic",
+        "a",
+        "--topic",
+        "b",
+        "--event-type",
+        "port.delete.end",
+        "--publisher-id",
+        "network.é",
+        "--priority",
+        "error",
+        "--payload",
+        r#"{"z": 12345678901234567890123, "a": "😀"}"#,
+        "--context",
+        r#"{"user": "u", "auth_token": "S3CRET"}"#,
+        "--driver",
+        "messaging",
+        "--mandatory",
+    ]);
+    assert_eq!((code, stderr.as_str()), (Some(0), ""));
+    assert_eq!(
+        shown(&stdout, &scene),
+        "confirmed: port.delete.end ID to exchange \"x\", key a.error\n\
+         confirmed: port.delete.end ID to exchange \"x\", key b.error\n\
+         2 of 2 messages kept by rabbit at BROKER, confirmed in TIME s\n"
+    );
+    let received = listener.wait_for(2, SOON);
+    for copy in &received {
+        assert_eq!((&copy["priority"], &copy["publisher_id"]), (&json!("error"), &json!("network.é")));
+        assert_eq!(copy["event_type"], "port.delete.end");
+        assert_eq!(copy["payload_json"], "{\"z\": 12345678901234567890123, \"a\": \"\\ud83d\\ude00\"}");
+        assert_eq!((&copy["ctxt"]["user"], &copy["ctxt"]["auth_token"]), (&json!("u"), &Value::Null));
+    }
+    assert_eq!(received[0]["metadata"], received[1]["metadata"]);
+}
+
+#[test]
+fn a_file_of_any_form_is_sent_in_its_order_with_fresh_ids_or_its_own() {
+    let mut scene = Scene::new();
+    let recording = fixture::json("wire/03-v2-priority-info.json");
+    let plain = r#"{"event_type": "e1", "priority": "INFO", "payload": {"n": 1}, "message_id": "m", "context": {"user": "u"}}"#;
+    let lines = format!("{plain}\n\n{}\n{}\n", recording, recording["body_text"].as_str().unwrap());
+    scene.place.write("all.jsonl", &lines);
+    let recorded = recording["body_text"].as_str().unwrap().to_owned();
+    let inner =
+        |body: &Value| -> Value { serde_json::from_str(body["oslo.message"].as_str().unwrap()).unwrap() };
+
+    let args = ["all.jsonl", "--exchange", "neutron", "--count", "3", "--format", "json"];
+    let (code, stdout, stderr) = scene.send(&args);
+    assert_eq!((code, stderr.as_str()), (Some(0), ""));
+    let lines: Vec<Value> = stdout.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    assert_eq!(lines.len(), 10);
+    let summary = &lines[9]["summary"];
+    assert_eq!((&summary["confirmed"], &summary["messages"]), (&json!(9), &json!(9)));
+    assert!(lines[..9].iter().all(|line| line["outcome"] == "confirmed"), "{stdout}");
+    let bodies: Vec<Value> = scene.taken().iter().map(|(_, body)| inner(body)).collect();
+    let events: Vec<&str> = bodies.iter().map(|body| body["event_type"].as_str().unwrap()).collect();
+    assert_eq!(events, ["e1", "port.delete.end", "port.delete.end"].repeat(3));
+    assert_eq!(bodies[0]["_context_user"], "u");
+    assert_eq!(bodies[1]["payload"], inner(&serde_json::from_str(&recorded).unwrap())["payload"]);
+    for key in ["message_id", "_unique_id"] {
+        let ids: std::collections::BTreeSet<_> =
+            bodies.iter().map(|body| body[key].as_str().unwrap()).collect();
+        assert_eq!(ids.len(), 9, "{key}");
+    }
+
+    scene.place.write("one.json", serde_json::to_string_pretty(&recording).unwrap());
+    let (code, ..) = scene.send(&["one.json", "--keep-ids"]);
+    assert_eq!(code, Some(0));
+    assert_eq!(text(scene.peer.take("q").unwrap().body), recorded);
+
+    // A body that nobody can read goes out only as it is.
+    let unreadable = fixture::path("wire/36-hand-not-json.json");
+    let unreadable = unreadable.to_str().unwrap();
+    let (code, _, stderr) = scene.send(&[unreadable]);
+    assert_eq!(code, Some(1));
+    assert!(stderr.contains("--keep-ids sends it as it is"), "{stderr}");
+    assert_eq!(scene.send(&[unreadable, "--keep-ids"]).0, Some(0));
+    let recorded = fixture::json("wire/36-hand-not-json.json");
+    assert_eq!(text(scene.peer.take("q").unwrap().body), recorded["body_text"].as_str().unwrap());
+}
+
+#[test]
+fn what_no_queue_takes_is_said_and_fails_if_asked_for() {
+    let scene = Scene::new();
+    let args = ["--exchange", "neutron", "--event-type", "e", "--priority", "warn"];
+    let (code, stdout, stderr) = scene.send(&args);
+    assert_eq!(code, Some(0));
+    assert_eq!(
+        shown(&stdout, &scene),
+        "unrouted: e ID to exchange \"neutron\", key notifications.warn\n\
+         0 of 1 message kept by rabbit at BROKER, confirmed in TIME s\n"
+    );
+    assert_eq!(
+        stderr,
+        "osnl: warning: no queue took 1 of them: none is bound to exchange \"neutron\" with key \
+         notifications.warn; bind one, or make what a service would with --declare\n"
+    );
+    let (code, _, stderr) = scene.send(&[&args[..], &["--mandatory", "--count", "3"]].concat());
+    assert_eq!(code, Some(1));
+    assert!(stderr.starts_with("osnl: error: no queue took 3 of them"), "{stderr}");
+    // Nothing was made, until it is asked for.
+    assert_eq!(scene.vhost.list_queues().len(), 1);
+    assert_eq!(scene.send(&[&args[..], &["--mandatory", "--declare"]].concat()).0, Some(0));
+    assert_eq!(scene.vhost.queue_depth("notifications.warn"), Some((1, 0)));
+
+    let (code, _, stderr) = scene.send(&["--exchange", "nova", "--event-type", "e"]);
+    assert_eq!(code, Some(1));
+    assert_eq!(
+        stderr,
+        "osnl: error: publish to exchange \"nova\": it is not there, and we were not told to make it (declare = \
+         create) (1 of them)\nosnl: --declare makes an exchange and a queue that are missing, as a service does\n"
+    );
+}
+
+#[test]
+fn a_broker_that_is_away_or_refuses_us_is_69_and_no_password_is_shown() {
+    let scene = Scene::new();
+    let away = format!("rabbit://u:S3CRET@127.0.0.1:{}/", closed_port());
+    let refused = scene.vhost.url().replace(":guest@", ":S3CRET@");
+    for (url, expected) in [(&away, "Connection refused"), (&refused, "login refused for user \"guest\"")] {
+        let args = ["send", "--transport-url", url, "--event-type", "e", "--count", "5"];
+        let (code, stdout, stderr) = run(&scene.place, &args);
+        assert_eq!(code, Some(69), "{stderr}");
+        assert!(stderr.contains("cannot be reached") && stderr.contains(expected), "{stderr}");
+        assert!(stdout.contains("0 of 5 messages"), "{stdout}");
+        assert!(!format!("{stdout}{stderr}").contains("S3CRET"));
+    }
+}
+
+#[test]
+fn the_configuration_s_listener_says_where_and_a_file_may_hold_the_url() {
+    let mut scene = Scene::new();
+    let listener = |name: &str| {
+        format!(
+            "[listener:{name}]\ntransport_url = {}\nexchange = neutron\npool = {name}\n",
+            scene.vhost.url()
+        )
+    };
+    let rest = "[rule:r]\nevent_type = ^e$\nactions = d\n[action:d]\ndriver = dump\n";
+    scene.place.write("one.conf", format!("{}{rest}", listener("a")));
+    scene.place.write("two.conf", format!("{}{}{rest}", listener("a"), listener("b")));
+    scene.place.write("url", format!("{}\n", scene.vhost.url()));
+    let check = |args: &[&str], code: i32, expected: &str| {
+        let (found, stdout, stderr) = run(&scene.place, &[&["send", "--event-type", "e"], args].concat());
+        assert_eq!(found, Some(code), "{args:?}: {stdout}{stderr}");
+        assert!(format!("{stdout}{stderr}").contains(expected), "{args:?}: {stdout}{stderr}");
+    };
+    check(&["-c", "one.conf"], 0, "exchange \"neutron\", key notifications.info");
+    check(&["-c", "two.conf", "--listener", "b"], 0, "1 of 1 message");
+    check(&["-c", "two.conf"], 2, "which listener is meant? --listener with one of: a, b");
+    check(&["-c", "two.conf", "--listener", "c"], 2, "there is no [listener:c]; there are: a, b");
+    check(&["-c", "none.conf"], 78, "none.conf");
+    let file = format!("file://{}", scene.place.path("url").display());
+    check(&["--transport-url", &file, "--exchange", "neutron"], 0, "1 of 1 message");
+    check(&["--transport-url", "kafka://h:S3CRET@h/"], 2, "unknown transport \"kafka\"");
+    check(&["--transport-url", "rabbit://u:p@h:S3CRET/"], 2, "invalid port of host 1");
+    assert_eq!(scene.taken().len(), 3);
+}
+
+#[test]
+fn a_rate_is_kept_and_what_cannot_be_read_is_said_before_anything_is_sent() {
+    let mut scene = Scene::new();
+    let begun = std::time::Instant::now();
+    let args = ["--exchange", "neutron", "--event-type", "e", "--count", "6", "--rate", "10"];
+    assert_eq!(scene.send(&args).0, Some(0));
+    assert!(begun.elapsed().as_secs_f64() >= 0.5, "{:?}", begun.elapsed());
+    assert_eq!(scene.taken().len(), 6);
+
+    let good = r#"{"event_type": "e"}"#;
+    for (content, expected) in [
+        (
+            format!("{good}\n{{\"event_typ\": \"e\"}}"),
+            "f:2: no notification has a field \"event_typ\"; known are",
+        ),
+        (format!("{good}\nx"), "f: no JSON: expected value at line 2 column 1"),
+        (format!("{good}\n\n  []"), "f:3: the body is an array, not an object"),
+        (" ".to_owned(), "f: there is nothing in it to send"),
+        (r#"{"context": 1}"#.to_owned(), "f:1: context: the body is a number, not an object"),
+    ] {
+        scene.place.write("f", &content);
+        let (code, _, stderr) = scene.send(&["f", "--exchange", "neutron"]);
+        assert_eq!(code, Some(1), "{content}");
+        assert!(stderr.contains(expected), "{content}: {stderr}");
+    }
+    assert_eq!(scene.taken(), []);
+    let (code, _, stderr) = scene.send(&["nowhere", "--exchange", "neutron"]);
+    assert_eq!((code, stderr.contains("nowhere: No such file")), (Some(1), true), "{stderr}");
+}
+
+#[test]
+fn help_fits_and_a_wrong_command_line_is_2() {
+    let place = Place::new();
+    let (code, help, _) = run(&place, &["send", "--help"]);
+    assert_eq!(code, Some(0));
+    for part in [
+        "Usage: osnl send [OPTIONS] <FILE|--event-type <NAME>>",
+        "Examples:",
+        "--keep-ids",
+        "--mandatory",
+        "69",
+    ] {
+        assert!(help.contains(part), "{part} in\n{help}");
+    }
+    let (_, short, _) = run(&place, &["send", "-h"]);
+    assert!(short.lines().count() <= 40 && short.lines().all(|line| line.len() <= 115), "{short}");
+    for (args, expected) in [
+        (&["send"][..], "<FILE|--event-type <NAME>>"),
+        (&["send", "--event-type", "e", "--payload", "{"], "no JSON: EOF"),
+        (&["send", "--event-type", "e", "--priority", "loud"], "one of audit, debug, info"),
+        (&["send", "--event-type", "e", "--keep-ids"], "FILE"),
+        (&["send", "f", "--transport-url", "rabbit://", "-c", "x"], "cannot be used with"),
+        (&["send", "f", "--count", "0"], "0 is not in 1..=10000000"),
+    ] {
+        let (code, stdout, stderr) = run(&place, args);
+        assert_eq!((code, stdout.as_str()), (Some(2), ""), "{args:?}");
+        assert!(stderr.contains(expected), "{args:?}: {stderr}");
+    }
+}

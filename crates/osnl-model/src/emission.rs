@@ -1,0 +1,187 @@
+//! A notification on its way out, as oslo.messaging's Notifier writes it.
+//!
+//! Payload and context are JSON text, not trees: keys keep their order and numbers their digits, whatever
+//! their size. Everything else of the text becomes Python's style (see [`to_python_json`]), so the body of
+//! what oslo.messaging has written comes out byte for byte as it was.
+
+use std::fmt;
+
+use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
+use serde::ser::{Serialize, SerializeMap, Serializer};
+use serde_json::Value;
+use serde_json::value::RawValue;
+
+use crate::envelope::{framed, json_text, not_json, priority};
+use crate::python_json::{parse_as, parse_python_json, to_python_json};
+use crate::redact::mask_secrets;
+use crate::{DecodeError, Part, Priority};
+
+/// How a notification stands in the body.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Framing {
+    /// Driver `messaging`: the body is the notification.
+    Bare,
+    /// Driver `messagingv2`: `{"oslo.version": "2.0", "oslo.message": "<its JSON text>"}`.
+    Envelope,
+}
+
+/// A notification to be sent. Debug output has the secrets of payload and context masked.
+#[derive(Clone)]
+pub struct Emission {
+    /// A UUID, the same for all topics; written as null when it is `None`, as the others are.
+    pub message_id: Option<String>,
+    /// `service.host`.
+    pub publisher_id: Option<String>,
+    /// Such as `port.delete.end`.
+    pub event_type: Option<String>,
+    /// Written in capitals.
+    pub priority: Option<Priority>,
+    /// Any JSON.
+    pub payload: Box<RawValue>,
+    /// `2026-11-20 06:36:22.662155`, UTC.
+    pub timestamp: Option<String>,
+    /// 32 hex digits, different for each topic. Left out when it is `None`.
+    pub unique_id: Option<String>,
+    /// The request context, each under `_context_<key>`.
+    pub context: Vec<(String, Box<RawValue>)>,
+    /// Keys that oslo.messaging does not know, written last.
+    pub extra: Vec<(String, Box<RawValue>)>,
+}
+
+impl Emission {
+    /// Reads a plain body in either framing, keeping whatever it says. Python's NaN and infinities become null.
+    ///
+    /// # Errors
+    ///
+    /// As [`Notification::decode`](crate::Notification::decode), and a text field that is neither text nor null.
+    pub fn read(body: &[u8]) -> Result<Self, DecodeError> {
+        let text = json_text(body)?;
+        let outer: Pairs = parse_as(text).map_err(|error| not_json(text, Part::Body, &error))?;
+        let (version, message) = (outer.value("oslo.version")?, outer.value("oslo.message")?);
+        match framed(version.as_ref(), message.as_ref())? {
+            Some(inner) => {
+                let pairs = parse_as(inner).map_err(|error| not_json(inner, Part::Message, &error))?;
+                Self::of(pairs)
+            }
+            None => Self::of(outer),
+        }
+    }
+
+    /// Reads an object's entries, in their order: a context, for instance.
+    ///
+    /// # Errors
+    ///
+    /// The text is no JSON object.
+    pub fn read_object(text: &str) -> Result<Vec<(String, Box<RawValue>)>, DecodeError> {
+        let pairs: Pairs = parse_as(text).map_err(|error| not_json(text, Part::Body, &error))?;
+        Ok(pairs.0)
+    }
+
+    /// The body.
+    ///
+    /// # Errors
+    ///
+    /// None that a value made by safe means has; what `serde_json` says.
+    pub fn body(&self, framing: Framing) -> Result<String, serde_json::Error> {
+        let inner = to_python_json(self)?;
+        match framing {
+            Framing::Bare => Ok(inner),
+            Framing::Envelope => {
+                Ok(format!("{{\"oslo.version\": \"2.0\", \"oslo.message\": {}}}", to_python_json(&inner)?))
+            }
+        }
+    }
+
+    fn of(pairs: Pairs) -> Result<Self, DecodeError> {
+        let text = |key: &str| Ok(pairs.value(key)?.and_then(|value| value.as_str().map(str::to_owned)));
+        let mut read = Self {
+            message_id: text("message_id")?,
+            publisher_id: text("publisher_id")?,
+            event_type: text("event_type")?,
+            priority: priority(pairs.value("priority")?.as_ref())?,
+            payload: RawValue::NULL.to_owned(),
+            timestamp: text("timestamp")?,
+            unique_id: text("_unique_id")?,
+            context: Vec::new(),
+            extra: Vec::new(),
+        };
+        for (key, value) in pairs.0 {
+            match key.as_str() {
+                "message_id" | "publisher_id" | "event_type" | "priority" | "timestamp" | "_unique_id" => {}
+                "payload" => read.payload = value,
+                other => match other.strip_prefix("_context_") {
+                    Some(key) => read.context.push((key.to_owned(), value)),
+                    None => read.extra.push((key, value)),
+                },
+            }
+        }
+        Ok(read)
+    }
+}
+
+impl Serialize for Emission {
+    /// In oslo.messaging's order.
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut map = serializer.serialize_map(None)?;
+        map.serialize_entry("message_id", &self.message_id)?;
+        map.serialize_entry("publisher_id", &self.publisher_id)?;
+        map.serialize_entry("event_type", &self.event_type)?;
+        map.serialize_entry("priority", &self.priority.as_ref().map(|p| p.as_str().to_uppercase()))?;
+        map.serialize_entry("payload", &self.payload)?;
+        map.serialize_entry("timestamp", &self.timestamp)?;
+        if let Some(id) = &self.unique_id {
+            map.serialize_entry("_unique_id", id)?;
+        }
+        for (key, value) in &self.context {
+            map.serialize_entry(&format!("_context_{key}"), value)?;
+        }
+        for (key, value) in &self.extra {
+            map.serialize_entry(key, value)?;
+        }
+        map.end()
+    }
+}
+
+impl fmt::Debug for Emission {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // By way of the whole, so that what is masked in a notification is masked here.
+        let whole = to_python_json(self).ok().and_then(|text| parse_python_json(&text).ok());
+        f.debug_tuple("Emission").field(&mask_secrets(&whole.unwrap_or_default())).finish()
+    }
+}
+
+/// The keys of an object in their order; of a repeated one the last counts, in the first's place.
+struct Pairs(Vec<(String, Box<RawValue>)>);
+
+impl Pairs {
+    fn value(&self, key: &str) -> Result<Option<Value>, DecodeError> {
+        let Some((_, raw)) = self.0.iter().find(|(name, _)| name == key) else { return Ok(None) };
+        let text = raw.get();
+        parse_python_json(text).map(Some).map_err(|error| not_json(text, Part::Body, &error))
+    }
+}
+
+impl<'de> Deserialize<'de> for Pairs {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Collect;
+        impl<'de> Visitor<'de> for Collect {
+            type Value = Pairs;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an object")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Pairs, A::Error> {
+                let mut pairs: Vec<(String, Box<RawValue>)> = Vec::new();
+                while let Some((key, value)) = map.next_entry::<String, Box<RawValue>>()? {
+                    match pairs.iter_mut().find(|(name, _)| *name == key) {
+                        Some(before) => before.1 = value,
+                        None => pairs.push((key, value)),
+                    }
+                }
+                Ok(Pairs(pairs))
+            }
+        }
+        deserializer.deserialize_map(Collect)
+    }
+}

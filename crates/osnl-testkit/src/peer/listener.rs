@@ -1,0 +1,85 @@
+//! oslo.messaging's own notification listener, behind a pipe of JSON lines (`python/listener.py`).
+
+use std::io::{BufRead as _, BufReader};
+use std::process::{ChildStdin, Stdio};
+use std::sync::{Arc, Mutex};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+use crate::process::{Group, Guard};
+use crate::wait::reached;
+
+const SCRIPT: &str = include_str!("../../python/listener.py");
+/// Python, its imports and the declarations.
+const START: Duration = Duration::from_secs(60);
+
+/// A running listener with a method for each of the seven priorities. Ends when dropped.
+#[derive(Debug)]
+pub struct OsloListener {
+    received: Arc<Mutex<Vec<Value>>>,
+    _input: ChildStdin,
+    reader: Option<JoinHandle<()>>,
+    process: Group,
+    _guard: Guard,
+}
+
+impl OsloListener {
+    /// Listens at `url` (`rabbit://…`) to these pairs of exchange and topic, with a pool or on the Notifier's own
+    /// queues; returns when it consumes. `durable`: `amqp_durable_queues`.
+    ///
+    /// # Panics
+    /// When it does not start, or the tests were not started by `cargo xtask test`.
+    #[must_use]
+    pub fn start(url: &str, targets: &[(&str, &str)], pool: Option<&str>, durable: bool) -> Self {
+        let options = json!({"targets": targets, "pool": pool, "durable": durable});
+        let mut command = super::python_program("python");
+        command.args(["-c", SCRIPT, url, &options.to_string()]);
+        let mut process = Group::spawn(command.stdin(Stdio::piped()).stdout(Stdio::piped()));
+        let guard = Guard::over(&[process.id()], None);
+        let input = process.child().stdin.take().unwrap();
+        let lines = BufReader::new(process.child().stdout.take().unwrap()).lines();
+        let received = Arc::new(Mutex::new(Vec::new()));
+        let gathered = Arc::clone(&received);
+        let reader = std::thread::spawn(move || {
+            for line in lines.map_while(Result::ok) {
+                gathered.lock().unwrap().push(serde_json::from_str(&line).unwrap());
+            }
+        });
+        let listener = Self { received, _input: input, reader: Some(reader), process, _guard: guard };
+        let ready = reached(START, &mut || !listener.received.lock().unwrap().is_empty());
+        assert!(ready, "oslo.messaging's listener does not start; its output above says why");
+        listener.received.lock().unwrap().remove(0);
+        listener
+    }
+
+    /// What its methods were called with so far: `priority`, `ctxt`, `publisher_id`, `event_type`, `payload`,
+    /// `metadata`; `payload_json` is the payload as Python's own text, to the digit. It calls them on many threads: in no particular order.
+    #[must_use]
+    pub fn received(&self) -> Vec<Value> {
+        self.received.lock().unwrap().clone()
+    }
+
+    /// Waits until it has received this many.
+    ///
+    /// # Panics
+    /// When it has not by `deadline` from now.
+    #[track_caller]
+    pub fn wait_for(&self, count: usize, deadline: Duration) -> Vec<Value> {
+        let enough = reached(deadline, &mut || self.received.lock().unwrap().len() >= count);
+        let received = self.received();
+        assert!(enough, "waited {deadline:?} for {count} notifications, there are {}", received.len());
+        received
+    }
+}
+
+impl Drop for OsloListener {
+    fn drop(&mut self) {
+        self.process.kill();
+        if let Some(reader) = self.reader.take() {
+            // Its pipe is closed; a line it could not read has panicked already.
+            let _ = reader.join();
+        }
+    }
+}

@@ -1,0 +1,55 @@
+//! A message on its way to the broker.
+
+use bytes::Bytes;
+
+use crate::message::Properties;
+use crate::topology::Declare;
+
+/// What [`Transport::send`](crate::Transport::send) publishes, and how. Cheap to clone: copies share the bytes.
+#[derive(Clone, Debug)]
+pub struct Outgoing {
+    /// The bytes to send, compressed if `properties` say so.
+    pub body: Bytes,
+    /// Told to whoever reads it.
+    pub properties: Properties,
+    /// What is made where it is missing.
+    pub route: Route,
+    /// Whether a message that no queue takes is an error; otherwise the broker drops it and confirms.
+    pub mandatory: bool,
+}
+
+impl Outgoing {
+    /// JSON as oslo.messaging's Notifier sends it; what is missing is made as the Notifier makes it.
+    #[must_use]
+    pub fn json(body: impl Into<Bytes>) -> Self {
+        Self {
+            body: body.into(),
+            properties: Properties {
+                content_type: Some("application/json".into()),
+                content_encoding: Some("utf-8".into()),
+                compression: None,
+            },
+            route: Route::OSLO,
+            mandatory: false,
+        }
+    }
+}
+
+/// What stands between publisher and reader. What is there already is used as it is: neither declared with
+/// other arguments nor altered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Route {
+    /// [`Create`](Declare::Create): the exchange, a queue named as the routing key, and the binding between
+    /// them, as oslo.messaging's Notifier does, so that nothing is lost while nobody listens yet. Such a queue fills
+    /// up when nobody ever does. [`Passive`](Declare::Passive): nothing; an exchange that is missing is an error.
+    pub declare: Declare,
+    /// Whether exchange and queue outlive a restart of the broker (`amqp_durable_queues`), if they are made here.
+    pub durable: bool,
+}
+
+impl Route {
+    /// oslo.messaging's defaults: made, transient.
+    pub const OSLO: Self = Self { declare: Declare::Create, durable: false };
+    /// Everything is left to others.
+    pub const PASSIVE: Self = Self { declare: Declare::Passive, durable: false };
+}

@@ -1,0 +1,129 @@
+//! Publishing with confirms.
+//!
+//! One connection of its own, opened by the first send and kept; the first send after its loss opens the next.
+//! On it two channels with `confirm.select`: one on which any number of messages wait for their confirms at the same
+//! time, and one for what is `mandatory`, a message at a time: the broker confirms several messages with
+//! one answer, and only a channel with a single open one tells whose `basic.return` it was.
+//!
+//! What goes out looks as oslo.messaging's does: persistent, priority 0, an empty table of headers (or kombu's
+//! `compression`), content type and encoding as given.
+
+mod link;
+mod route;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use lapin::BasicProperties;
+use lapin::types::{AMQPValue, FieldTable};
+use osnl_model::{Priority, Target};
+use tokio::sync::{Mutex, Semaphore};
+use tokio::time::timeout;
+
+use self::link::Link;
+use super::RabbitTransport;
+use crate::TransportError;
+use crate::message::Properties;
+use crate::outgoing::Outgoing;
+use crate::topology;
+
+/// Sends that may wait for their confirms at the same time.
+const IN_FLIGHT: usize = 1000;
+/// oslo.messaging sends everything as persistent.
+const PERSISTENT: u8 = 2;
+
+/// See the [module](self).
+#[derive(Debug)]
+pub(super) struct Publisher {
+    /// Held until a message is with the client library, so that messages keep the order in which sends were begun.
+    turn: Mutex<State>,
+    /// Attempts to connect that have ended. Who has waited while one failed shares its failure instead of knocking again.
+    attempts: AtomicU64,
+    room: Semaphore,
+}
+
+#[derive(Debug, Default)]
+pub(super) struct State {
+    link: Option<Arc<Link>>,
+    /// Why the last attempt failed.
+    failure: Option<TransportError>,
+}
+
+impl Default for Publisher {
+    fn default() -> Self {
+        Self { turn: Mutex::default(), attempts: AtomicU64::new(0), room: Semaphore::new(IN_FLIGHT) }
+    }
+}
+
+impl Publisher {
+    /// See [`Transport::send`](crate::Transport::send).
+    pub(super) async fn send(
+        &self,
+        transport: &RabbitTransport,
+        to: &Target,
+        priority: &Priority,
+        message: Outgoing,
+    ) -> Result<(), TransportError> {
+        let seen = self.attempts.load(Ordering::Relaxed);
+        let (exchange, routing_key) = topology::route(to, priority);
+        let mut turn = self.turn.lock().await;
+        // It is never closed.
+        let _place = self.room.acquire().await.ok();
+        let link = self.link(&mut turn, seen, transport).await?;
+        link.prepare(&exchange, &routing_key, message.route, &transport.durable_queues).await?;
+        link.publish(exchange, routing_key, &message, turn).await
+    }
+
+    /// Closes the connection in good order, if there is one.
+    pub(super) async fn close(&self) {
+        // Somebody may wait for a broker that takes nothing.
+        let Ok(mut state) = timeout(link::CLOSE_TIMEOUT, self.turn.lock()).await else { return };
+        if let Some(link) = state.link.take() {
+            link.close().await;
+        }
+    }
+
+    /// The open connection, or a new one. `seen` is how many attempts had ended when the send was begun.
+    async fn link(
+        &self,
+        state: &mut State,
+        seen: u64,
+        transport: &RabbitTransport,
+    ) -> Result<Arc<Link>, TransportError> {
+        if let Some(link) = state.link.as_ref().filter(|link| link.is_open()) {
+            return Ok(link.clone());
+        }
+        if self.attempts.load(Ordering::Relaxed) != seen
+            && let Some(failure) = &state.failure
+        {
+            return Err(failure.clone());
+        }
+        state.link = None;
+        let opened = match transport.connect().await {
+            Ok((connection, host)) => Link::open(connection, host).await,
+            Err(error) => Err(error),
+        };
+        self.attempts.fetch_add(1, Ordering::Relaxed);
+        state.failure = opened.as_ref().err().cloned();
+        let link = Arc::new(opened?);
+        state.link = Some(link.clone());
+        Ok(link)
+    }
+}
+
+/// As kombu sets them.
+fn properties(from: &Properties) -> BasicProperties {
+    let mut headers = FieldTable::default();
+    if let Some(compression) = &from.compression {
+        headers.insert("compression".into(), AMQPValue::LongString(compression.as_str().into()));
+    }
+    let mut properties =
+        BasicProperties::default().with_delivery_mode(PERSISTENT).with_priority(0).with_headers(headers);
+    if let Some(content_type) = &from.content_type {
+        properties = properties.with_content_type(content_type.as_ref().into());
+    }
+    if let Some(encoding) = &from.content_encoding {
+        properties = properties.with_content_encoding(encoding.as_ref().into());
+    }
+    properties
+}

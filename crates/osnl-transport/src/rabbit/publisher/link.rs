@@ -1,0 +1,275 @@
+//! One open connection for publishing, and what a lost or refused message on it means.
+
+use std::collections::HashSet;
+use std::fmt;
+use std::future::{Future, poll_fn};
+use std::pin::{Pin, pin};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Mutex, PoisonError};
+use std::task::Poll;
+use std::time::Duration;
+
+use futures_util::{FutureExt as _, Stream, StreamExt as _};
+use lapin::options::{BasicPublishOptions, ConfirmSelectOptions};
+use lapin::{Channel, Confirmation, Connection, Event};
+use tokio::sync::MutexGuard;
+
+use super::super::failure::{Failure, NOT_FOUND, PRECONDITION_FAILED, lost, reason, reply_code};
+use super::{State, properties, route};
+use crate::TransportError;
+use crate::outgoing::{Outgoing, Route};
+
+/// A send that takes longer looks whether the broker blocks publishers.
+const LONG: Duration = Duration::from_secs(1);
+pub(super) const CLOSE_TIMEOUT: Duration = Duration::from_secs(3);
+/// Routes remembered as prepared; beyond them all are looked at again.
+const MAX_ROUTES: usize = 4096;
+const ACCESS_REFUSED: u16 = 403;
+
+type Events = Pin<Box<dyn Stream<Item = Event> + Send>>;
+
+/// See the [module](self).
+pub(super) struct Link {
+    connection: Connection,
+    host: String,
+    /// For what is not mandatory.
+    pipelined: Channel,
+    /// For what is; taken out while a message is open on it, so that a send that is given up leaves none behind
+    /// whose return the next could take for its own.
+    mandatory: tokio::sync::Mutex<Option<Channel>>,
+    prepared: Mutex<HashSet<(String, String)>>,
+    waiting: AtomicUsize,
+    blocked: AtomicBool,
+    events: Mutex<Events>,
+}
+
+impl Link {
+    pub(super) async fn open(connection: Connection, host: String) -> Result<Self, TransportError> {
+        let pipelined = confirming_channel(&connection).await?;
+        Ok(Self {
+            events: Mutex::new(Box::pin(connection.events_listener())),
+            connection,
+            host,
+            pipelined,
+            mandatory: tokio::sync::Mutex::default(),
+            prepared: Mutex::default(),
+            waiting: AtomicUsize::new(0),
+            blocked: AtomicBool::new(false),
+        })
+    }
+
+    /// Whether a message can be published on it. An error of the channel ends the link too.
+    pub(super) fn is_open(&self) -> bool {
+        self.connection.status().connected() && self.pipelined.status().connected()
+    }
+
+    /// Makes, or looks for, what the message goes through; once for each exchange and key.
+    pub(super) async fn prepare(
+        &self,
+        exchange: &str,
+        routing_key: &str,
+        route: Route,
+        force_durable: &AtomicBool,
+    ) -> Result<(), TransportError> {
+        let key = (exchange.to_owned(), routing_key.to_owned());
+        let routes = || self.prepared.lock().unwrap_or_else(PoisonError::into_inner);
+        if routes().contains(&key) {
+            return Ok(());
+        }
+        self.patiently(route::prepare(&self.connection, exchange, routing_key, route, force_durable)).await?;
+        let mut prepared = routes();
+        if prepared.len() >= MAX_ROUTES {
+            prepared.clear();
+        }
+        prepared.insert(key);
+        Ok(())
+    }
+
+    /// Publishes, passes the turn on, and waits for the confirm.
+    pub(super) async fn publish(
+        &self,
+        exchange: String,
+        routing_key: String,
+        message: &Outgoing,
+        turn: MutexGuard<'_, State>,
+    ) -> Result<(), TransportError> {
+        let confirmed = if message.mandatory {
+            let mut slot = self.mandatory.lock().await;
+            let open = slot.take().filter(|channel| channel.status().connected());
+            let channel = match open {
+                Some(channel) => channel,
+                None => confirming_channel(&self.connection).await?,
+            };
+            let confirmed = self.publish_on(&channel, &exchange, &routing_key, message, turn).await;
+            *slot = Some(channel);
+            confirmed
+        } else {
+            self.publish_on(&self.pipelined, &exchange, &routing_key, message, turn).await
+        };
+        match confirmed {
+            Ok(Confirmation::Ack(None)) => Ok(()),
+            Ok(Confirmation::Ack(Some(_)) | Confirmation::Nack(Some(_))) => {
+                Err(TransportError::Unroutable { exchange, routing_key })
+            }
+            Ok(Confirmation::Nack(None)) => Err(TransportError::NotTaken { exchange, routing_key }),
+            Ok(Confirmation::NotRequested) => {
+                Err(TransportError::Lost { reason: "the channel confirms nothing".to_owned() })
+            }
+            Err(error) => Err(failed(&error, &exchange, message.body.len())),
+        }
+    }
+
+    async fn publish_on(
+        &self,
+        channel: &Channel,
+        exchange: &str,
+        routing_key: &str,
+        message: &Outgoing,
+        turn: MutexGuard<'_, State>,
+    ) -> Result<Confirmation, lapin::Error> {
+        let options = BasicPublishOptions { mandatory: message.mandatory, ..Default::default() };
+        let properties = properties(&message.properties);
+        self.patiently(async {
+            let mut publishing = pin!(channel.basic_publish(
+                exchange.into(),
+                routing_key.into(),
+                options,
+                &message.body,
+                properties
+            ));
+            // The first poll hands the message over. The client library counts it and queues its frames in two steps
+            // that must not interleave with another's.
+            let begun = poll_fn(|context| Poll::Ready(publishing.as_mut().poll(context))).await;
+            drop(turn);
+            let confirm = match begun {
+                Poll::Ready(confirm) => confirm?,
+                Poll::Pending => publishing.await?,
+            };
+            confirm.await
+        })
+        .await
+    }
+
+    pub(super) async fn close(&self) {
+        let orderly = async {
+            self.pipelined.close(200, "bye".into()).await?;
+            self.connection.close(200, "bye".into()).await
+        };
+        match tokio::time::timeout(CLOSE_TIMEOUT, orderly).await {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => tracing::debug!(%error, "connection did not close in order"),
+            Err(_) => tracing::debug!("connection did not close within {} s", CLOSE_TIMEOUT.as_secs()),
+        }
+    }
+
+    /// Waits however long it takes, and says once why it does if the broker has told.
+    async fn patiently<T>(&self, future: impl Future<Output = T>) -> T {
+        self.waiting.fetch_add(1, Ordering::Relaxed);
+        let _waiting = Waiting(&self.waiting);
+        let mut future = pin!(future);
+        loop {
+            if let Ok(output) = tokio::time::timeout(LONG, future.as_mut()).await {
+                if self.blocked.load(Ordering::Relaxed) {
+                    self.hear();
+                }
+                return output;
+            }
+            self.hear();
+        }
+    }
+
+    /// Tells what the broker has said about taking messages.
+    fn hear(&self) {
+        let mut events = self.events.lock().unwrap_or_else(PoisonError::into_inner);
+        while let Some(Some(event)) = events.next().now_or_never() {
+            match event {
+                Event::ConnectionBlocked(reason) => {
+                    self.blocked.store(true, Ordering::Relaxed);
+                    tracing::warn!(
+                        "the broker at {} takes no messages for now ({reason}); {} wait until it does",
+                        self.host,
+                        self.waiting.load(Ordering::Relaxed)
+                    );
+                }
+                Event::ConnectionUnblocked => {
+                    self.blocked.store(false, Ordering::Relaxed);
+                    tracing::info!("the broker at {} takes messages again", self.host);
+                }
+                // The client library's own; what ends the connection ends the sends too.
+                _ => {}
+            }
+        }
+    }
+}
+
+impl fmt::Debug for Link {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Link").field("host", &self.host).finish_non_exhaustive()
+    }
+}
+
+/// One that waits, also if it is given up.
+struct Waiting<'a>(&'a AtomicUsize);
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+async fn confirming_channel(connection: &Connection) -> Result<Channel, TransportError> {
+    let channel = connection.create_channel().await.map_err(|error| lost(&error))?;
+    channel
+        .confirm_select(ConfirmSelectOptions::default())
+        .await
+        .map_err(|error| Failure { what: "ask for publisher confirms".to_owned(), error })?;
+    Ok(channel)
+}
+
+/// What the end of the channel means for one of the messages that were open on it: one of them was the cause,
+/// and the broker's words tell which.
+fn failed(error: &lapin::Error, exchange: &str, length: usize) -> TransportError {
+    let text = reason(error);
+    let names_ours = text.contains(&format!("exchange '{exchange}'"));
+    match reply_code(error) {
+        Some(NOT_FOUND | ACCESS_REFUSED) if names_ours => {
+            TransportError::Refused { what: format!("publish to exchange \"{exchange}\""), reason: text }
+        }
+        Some(PRECONDITION_FAILED) if text.contains(&format!("message size {length} ")) => {
+            TransportError::TooLarge { reason: text }
+        }
+        Some(_) | None => lost(error),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use lapin::ErrorKind;
+    use lapin::protocol::{AMQPError, AMQPErrorKind, AMQPSoftError};
+
+    use super::*;
+
+    /// In RabbitMQ's words.
+    #[test]
+    fn only_the_message_that_was_the_cause_is_refused() {
+        let check = |kind: AMQPSoftError, text: &str| {
+            let error =
+                ErrorKind::ProtocolError(AMQPError::new(AMQPErrorKind::Soft(kind), text.into())).into();
+            failed(&error, "neutron", 100)
+        };
+        let missing = |exchange: &str| {
+            check(AMQPSoftError::NOTFOUND, &format!("NOT_FOUND - no exchange '{exchange}' in vhost '/'"))
+        };
+        assert!(matches!(missing("neutron"), TransportError::Refused { .. }));
+        assert!(matches!(missing("nova"), TransportError::Lost { .. }));
+        let refused = "ACCESS_REFUSED - access to exchange 'neutron' in vhost '/' refused for user 'u'";
+        assert!(matches!(check(AMQPSoftError::ACCESSREFUSED, refused), TransportError::Refused { .. }));
+        let large = |length: usize| {
+            let text =
+                format!("PRECONDITION_FAILED - message size {length} is larger than configured max size 50");
+            check(AMQPSoftError::PRECONDITIONFAILED, &text)
+        };
+        assert!(matches!(large(100), TransportError::TooLarge { .. }) && !large(100).is_recoverable());
+        assert!(matches!(large(1000), TransportError::Lost { .. }));
+    }
+}

@@ -1,0 +1,128 @@
+//! What a message goes through: looked for first, made only where it is missing.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use lapin::options::{ExchangeDeclareOptions, QueueBindOptions, QueueDeclareOptions};
+use lapin::types::FieldTable;
+use lapin::{Channel, Connection, ExchangeKind};
+
+use super::super::failure::{
+    Failure, NOT_FOUND, PRECONDITION_FAILED, lost, refuses_transient_queues, reply_code,
+};
+use crate::TransportError;
+use crate::outgoing::Route;
+use crate::topology::Declare;
+
+/// As [`Route`] says. The default exchange is always there, and routes to the queue named as the key.
+pub(super) async fn prepare(
+    connection: &Connection,
+    exchange: &str,
+    routing_key: &str,
+    route: Route,
+    force_durable: &AtomicBool,
+) -> Result<(), TransportError> {
+    let durable = route.durable || force_durable.load(Ordering::Relaxed);
+    let mut steps = Steps { connection, channel: None };
+    if !exchange.is_empty() && !steps.exchange(exchange, None).await? {
+        match route.declare {
+            Declare::Passive => return Err(TransportError::no_exchange_to_publish_to(exchange)),
+            Declare::Create => steps.exchange(exchange, Some(durable)).await?,
+        };
+    }
+    match route.declare {
+        Declare::Passive => {}
+        Declare::Create => {
+            if !steps.queue(routing_key, None).await? {
+                match steps.queue(routing_key, Some(durable)).await {
+                    Err(failure) if refuses_transient_queues(&failure) => {
+                        // The broker has closed the connection over it; the next attempt asks for a durable one.
+                        force_durable.store(true, Ordering::Relaxed);
+                        return Err(lost(&failure.error));
+                    }
+                    made => made?,
+                };
+            }
+            if !exchange.is_empty() {
+                steps.bind(routing_key, exchange).await?;
+            }
+        }
+    }
+    steps.close().await;
+    Ok(())
+}
+
+/// A refused step closes its channel, so each asks for an open one.
+struct Steps<'a> {
+    connection: &'a Connection,
+    channel: Option<Channel>,
+}
+
+impl Steps<'_> {
+    /// Looks for the exchange, or makes it; `false` if it is not there.
+    async fn exchange(&mut self, name: &str, durable: Option<bool>) -> Result<bool, Failure> {
+        let options = ExchangeDeclareOptions {
+            passive: durable.is_none(),
+            durable: durable.unwrap_or_default(),
+            ..Default::default()
+        };
+        let channel = self.channel().await?;
+        let declared =
+            channel.exchange_declare(name.into(), ExchangeKind::Topic, options, FieldTable::default()).await;
+        self.found(declared.map(drop), format!("declare exchange \"{name}\""))
+    }
+
+    /// Looks for the queue, or makes it; `false` if it is not there.
+    async fn queue(&mut self, name: &str, durable: Option<bool>) -> Result<bool, Failure> {
+        let options = QueueDeclareOptions {
+            passive: durable.is_none(),
+            durable: durable.unwrap_or_default(),
+            ..Default::default()
+        };
+        let channel = self.channel().await?;
+        let declared = channel.queue_declare(name.into(), options, FieldTable::default()).await;
+        self.found(declared.map(drop), format!("declare queue \"{name}\""))
+    }
+
+    async fn bind(&mut self, queue: &str, exchange: &str) -> Result<(), Failure> {
+        let channel = self.channel().await?;
+        let options = QueueBindOptions::default();
+        channel
+            .queue_bind(queue.into(), exchange.into(), queue.into(), options, FieldTable::default())
+            .await
+            .map_err(|error| Failure {
+                what: format!("bind queue \"{queue}\" to exchange \"{exchange}\" with key \"{queue}\""),
+                error,
+            })
+    }
+
+    fn found(&mut self, answer: Result<(), lapin::Error>, what: String) -> Result<bool, Failure> {
+        let Err(error) = answer else { return Ok(true) };
+        self.channel = None;
+        match reply_code(&error) {
+            Some(NOT_FOUND) => Ok(false),
+            // Somebody was quicker, with other arguments: theirs is used.
+            Some(PRECONDITION_FAILED) => Ok(true),
+            Some(_) | None => Err(Failure { what, error }),
+        }
+    }
+
+    async fn channel(&mut self) -> Result<Channel, Failure> {
+        if let Some(channel) = &self.channel {
+            return Ok(channel.clone());
+        }
+        let channel = self
+            .connection
+            .create_channel()
+            .await
+            .map_err(|error| Failure { what: "open a channel".to_owned(), error })?;
+        self.channel = Some(channel.clone());
+        Ok(channel)
+    }
+
+    async fn close(self) {
+        if let Some(channel) = self.channel {
+            // A channel that cannot be closed goes with its connection.
+            let _ = channel.close(200, "declared".into()).await;
+        }
+    }
+}

@@ -1,0 +1,146 @@
+//! What `Transport::send` promises, on the in-process broker and on a real RabbitMQ.
+
+use std::time::Duration;
+
+use futures_util::future::join_all;
+use osnl_model::{Priority, Target, TransportUrl};
+use osnl_testkit::{Broker, Vhost};
+use osnl_transport::{
+    Batch, Declare, IncomingMessage, ListenOptions, MemoryBroker, Outgoing, Properties, QueueKind, Route,
+    Transport, TransportError, transport,
+};
+
+const SOON: Duration = Duration::from_secs(20);
+
+/// Both transports, and what keeps the second's virtual host.
+fn transports() -> (Vec<Box<dyn Transport>>, Vhost) {
+    let vhost = tokio::task::block_in_place(|| Broker::shared().vhost("sending"));
+    let rabbit = transport(&TransportUrl::parse(&vhost.url()).unwrap()).unwrap();
+    (vec![Box::new(MemoryBroker::new().transport()), rabbit], vhost)
+}
+
+fn target() -> Target {
+    Target::new("neutron", "notifications")
+}
+
+fn outgoing(number: usize) -> Outgoing {
+    Outgoing::json(number.to_string().into_bytes())
+}
+
+/// Takes this many from the queue that the notifier makes.
+async fn taken(transport: &dyn Transport, priority: Priority, count: usize) -> Vec<IncomingMessage> {
+    let options =
+        ListenOptions { pool: None, prefetch: 0, declare: Declare::Passive, queue: QueueKind::OSLO };
+    let to = [(target(), priority)];
+    let mut consumer = transport.listen(&to, &options).await.unwrap();
+    let mut batch = Batch::with_limit(count);
+    while batch.len() < count {
+        tokio::time::timeout(SOON, consumer.poll(&mut batch)).await.expect("all messages").unwrap();
+    }
+    batch.drain().collect()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_sent_is_read_in_order_however_many_are_in_flight() {
+    let (transports, _vhost) = transports();
+    for transport in transports {
+        assert!(transport.features().send);
+        let (target, priority) = (target(), Priority::Info);
+        // Three times what may be in flight.
+        let sent = join_all((0..3000).map(|n| transport.send(&target, &priority, outgoing(n)))).await;
+        sent.into_iter().collect::<Result<(), _>>().unwrap();
+        let messages = taken(&*transport, priority.clone(), 3000).await;
+        let numbers: Vec<usize> =
+            messages.iter().map(|m| std::str::from_utf8(&m.body).unwrap().parse().unwrap()).collect();
+        assert!(numbers.is_sorted(), "{}: {:?}", transport.location(), &numbers[..100]);
+        assert_eq!((numbers[0], numbers[2999]), (0, 2999));
+        let first = &messages[0];
+        assert_eq!((first.exchange.as_str(), first.routing_key.as_str()), ("neutron", "notifications.info"));
+        assert_eq!(first.properties.content_type.as_deref(), Some("application/json"));
+        assert_eq!(first.properties.content_encoding.as_deref(), Some("utf-8"));
+        transport.close().await;
+        // What was closed is opened again.
+        transport.send(&target, &priority, outgoing(0)).await.unwrap();
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn properties_go_along() {
+    let (transports, _vhost) = transports();
+    for transport in transports {
+        let properties = Properties {
+            content_type: None,
+            content_encoding: Some("latin-1".into()),
+            compression: Some("application/x-gzip".to_owned()),
+        };
+        let message = Outgoing { properties, ..outgoing(1) };
+        transport.send(&target(), &Priority::Audit, message).await.unwrap();
+        let read = taken(&*transport, Priority::Audit, 1).await.remove(0).properties;
+        assert_eq!((read.content_type, read.content_encoding.as_deref()), (None, Some("latin-1")));
+        assert_eq!(read.compression.as_deref(), Some("application/x-gzip"));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn nothing_is_made_unless_asked_for_and_what_no_queue_takes_is_told_if_asked_for() {
+    let (transports, vhost) = transports();
+    for transport in transports {
+        let (target, priority) = (target(), Priority::Info);
+        let passive = || Outgoing { route: Route::PASSIVE, ..outgoing(1) };
+        let error = transport.send(&target, &priority, passive()).await.unwrap_err();
+        assert!(matches!(&error, TransportError::Refused { .. }) && error.is_recoverable(), "{error}");
+        assert!(error.to_string().starts_with("publish to exchange \"neutron\": it is not there"), "{error}");
+        // Another priority's queue makes the exchange.
+        transport.send(&target, &Priority::Error, outgoing(1)).await.unwrap();
+        transport.send(&target, &priority, passive()).await.unwrap();
+        let mandatory = Outgoing { mandatory: true, ..passive() };
+        let error = transport.send(&target, &priority, mandatory.clone()).await.unwrap_err();
+        let TransportError::Unroutable { exchange, routing_key } = &error else { panic!("{error:?}") };
+        assert_eq!((exchange.as_str(), routing_key.as_str()), ("neutron", "notifications.info"));
+        assert!(!error.is_recoverable());
+        transport.send(&target, &Priority::Error, mandatory).await.unwrap();
+    }
+    let queues = tokio::task::block_in_place(|| vhost.list_queues());
+    assert_eq!(queues.iter().map(|queue| queue.name.as_str()).collect::<Vec<_>>(), ["notifications.error"]);
+}
+
+/// A send that is given up must not leave its return behind for the next to find.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_mandatory_send_that_was_given_up_does_not_fail_the_next() {
+    let (transports, _vhost) = transports();
+    for transport in transports {
+        let target = target();
+        transport.send(&target, &Priority::Error, outgoing(1)).await.unwrap();
+        let mandatory = Outgoing { mandatory: true, route: Route::PASSIVE, ..outgoing(1) };
+        for _ in 0..50 {
+            let unbound = transport.send(&target, &Priority::Info, mandatory.clone());
+            let _ = tokio::time::timeout(Duration::from_micros(300), unbound).await;
+            transport.send(&target, &Priority::Error, mandatory.clone()).await.unwrap();
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_transport_that_only_listens_says_so() {
+    struct Deaf;
+    impl Transport for Deaf {
+        fn listen<'a>(
+            &'a self,
+            _: &'a [(Target, Priority)],
+            _: &'a ListenOptions,
+        ) -> osnl_transport::BoxFuture<'a, Result<Box<dyn osnl_transport::Consumer>, TransportError>>
+        {
+            Box::pin(async { Err(TransportError::Lost { reason: "-".into() }) })
+        }
+
+        fn features(&self) -> osnl_transport::Features {
+            osnl_transport::Features { requeue: false, send: false }
+        }
+
+        fn location(&self) -> String {
+            "a file".to_owned()
+        }
+    }
+    let error = Deaf.send(&target(), &Priority::Info, outgoing(1)).await.unwrap_err();
+    assert_eq!(error.to_string(), "a file: this transport publishes nothing");
+}

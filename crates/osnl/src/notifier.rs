@@ -1,0 +1,328 @@
+//! The emitting side: oslo.messaging's Notifier, with the same words, bytes and routing.
+//!
+//! ```
+#![doc = include_str!("../examples/notify.rs")]
+//! ```
+//!
+//! The seven methods build the notification, hand it to every driver, and put what goes to the broker into a
+//! bounded buffer. A task of the notifier's own empties it: many messages wait for their confirms at the same time,
+//! and while the broker is away one of them is tried about once a second.
+//!
+//! | question | answer |
+//! | --- | --- |
+//! | when is an emission done? | [`Confirm::Awaited`]: when the broker has confirmed every copy, at most after the time given; [`Confirm::Background`]: when it is in the buffer |
+//! | the buffer is full? | [`OnFull::Wait`] for a place, at most as long as given, or [`OnFull::Error`] at once |
+//! | the broker is away, or blocks? | an emission waits no longer than these two times together; what is in the buffer goes on being tried |
+//! | how often is it tried? | [`Retry`], as oslo's `retry`: without end, or n times more |
+//! | what is never tried again? | what no queue took although it was `mandatory`, what is too large for the broker |
+//! | what if it cannot be sent? | one log line for each message, a number in [`Counters`], the error of whoever awaits it, and of the next [`Notifier::flush`] |
+//! | duplicates? | a connection that is lost before the confirm: the message is sent again with the same ids |
+//! | order? | as emitted, for each notifier, as long as nothing has to be sent again |
+//!
+//! The end of the process: [`Notifier::close`] waits for what is in the buffer and says what is left. A notifier that is
+//! dropped gives up what it still has, a log line each.
+//!
+//! Unlike oslo.messaging's, a context is sent whatever it was made from (a plain dict is dropped there), and an
+//! emission that failed says so instead of only logging it. As there, `auth_token` leaves as null.
+//!
+#![doc = include_str!("../../../docs/notifier.md")]
+
+mod builder;
+mod context;
+mod counters;
+mod driver;
+mod error;
+pub mod fresh;
+mod job;
+mod worker;
+
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use futures_util::future::join_all;
+use osnl_model::{Compression, Emission, Priority, Target, to_python_json};
+use osnl_transport::{Outgoing, Route};
+use serde::Serialize;
+use serde_json::value::RawValue;
+use tokio::sync::{Semaphore, mpsc, oneshot};
+use tokio::task::JoinSet;
+use tokio::time::timeout;
+
+pub use builder::{Confirm, NotifierBuilder, OnFull, Retry};
+pub use context::{Context, RequestContext};
+pub use counters::Counters;
+pub use driver::{Driver, Recorded, Recorder};
+pub use error::{BuildError, NotifyError, Unsent};
+
+use self::job::{Job, Label, Outcome};
+use self::worker::Order;
+
+/// See the [module](self). Clones, and what [`prepare`](Self::prepare) gives, share buffer and counters.
+#[derive(Clone)]
+pub struct Notifier {
+    shared: Arc<Shared>,
+    publisher_id: Arc<str>,
+    retry: Retry,
+}
+
+struct Shared {
+    drivers: Vec<Driver>,
+    targets: Vec<Arc<Target>>,
+    confirm: Confirm,
+    on_full: OnFull,
+    route: Route,
+    mandatory: bool,
+    compression: Option<Compression>,
+    /// A place for each message that is not settled yet.
+    places: Arc<Semaphore>,
+    capacity: usize,
+    sequence: AtomicU64,
+    orders: mpsc::UnboundedSender<Order>,
+    counters: Arc<Counters>,
+    /// How many losses [`Notifier::flush`] has told already.
+    told: AtomicU64,
+    closed: AtomicBool,
+    worker: Mutex<JoinSet<()>>,
+}
+
+macro_rules! methods {
+    ($($(#[$doc:meta])* $name:ident => $priority:ident,)*) => {
+        impl Notifier {
+            $($(#[$doc])*
+            ///
+            /// Nothing happens until the future is awaited. `payload` is any JSON that is not too deep for
+            /// Python; keys go out in the order in which the value serializes them.
+            ///
+            /// # Errors
+            /// See [`NotifyError`].
+            pub fn $name<P: Serialize + ?Sized>(
+                &self,
+                context: &Context,
+                event_type: &str,
+                payload: &P,
+            ) -> impl Future<Output = Result<(), NotifyError>> + Send {
+                self.emit(Priority::$priority, context, event_type, payload)
+            })*
+        }
+    };
+}
+
+methods! {
+    /// Emits with priority `audit`.
+    audit => Audit,
+    /// Emits with priority `debug`.
+    debug => Debug,
+    /// Emits with priority `info`.
+    info => Info,
+    /// Emits with priority `warn`.
+    warn => Warn,
+    /// Emits with priority `error`.
+    error => Error,
+    /// Emits with priority `critical`.
+    critical => Critical,
+    /// Emits with priority `sample`: measurements, as Ceilometer's.
+    sample => Sample,
+}
+
+impl Notifier {
+    /// A builder for a notifier that says it is `publisher_id`: `service.host`, such as `compute.node1`.
+    pub fn builder(publisher_id: impl Into<Arc<str>>) -> NotifierBuilder {
+        NotifierBuilder::new(publisher_id.into())
+    }
+
+    /// The same notifier for another publisher, with other retries, or both.
+    #[must_use]
+    pub fn prepare(&self, publisher_id: Option<&str>, retry: Option<Retry>) -> Self {
+        Self {
+            shared: self.shared.clone(),
+            publisher_id: publisher_id.map_or_else(|| self.publisher_id.clone(), Arc::from),
+            retry: retry.unwrap_or(self.retry),
+        }
+    }
+
+    /// Whether an emission goes anywhere: `false` if there is no driver but `noop`.
+    #[must_use]
+    pub fn is_enabled(&self) -> bool {
+        self.shared.drivers.iter().any(|driver| !matches!(driver, Driver::Noop))
+    }
+
+    /// What happened so far.
+    #[must_use]
+    pub fn counters(&self) -> &Counters {
+        &self.shared.counters
+    }
+
+    /// Emits a notification that is complete: its ids and its time are kept where it has them. A given `unique_id` is
+    /// the same for all topics.
+    ///
+    /// # Errors
+    /// See [`NotifyError`].
+    pub async fn send(&self, mut emission: Emission) -> Result<(), NotifyError> {
+        let shared = &self.shared;
+        if shared.closed.load(Ordering::Relaxed) {
+            return Err(NotifyError::Closed);
+        }
+        emission.message_id.get_or_insert_with(fresh::message_id);
+        emission.timestamp.get_or_insert_with(fresh::timestamp);
+        let priority = emission.priority.get_or_insert(Priority::Info).clone();
+        shared.counters.emitted.increment();
+        let mut prepared = Vec::new();
+        for driver in &shared.drivers {
+            match driver.framing() {
+                None => driver.record(&emission),
+                Some(framing) => {
+                    for target in &shared.targets {
+                        let mut copy = emission.clone();
+                        copy.unique_id.get_or_insert_with(fresh::unique_id);
+                        let body = copy.body(framing).map_err(NotifyError::Payload)?;
+                        prepared.push((target.clone(), shared.outgoing(body)));
+                    }
+                }
+            }
+        }
+        if prepared.is_empty() {
+            return Ok(());
+        }
+        let mut places = shared.places(prepared.len()).await?;
+        let label = Arc::new(Label::of(&emission));
+        let mut outcomes = Vec::new();
+        for (target, message) in prepared {
+            let (reply, outcome) = oneshot::channel();
+            outcomes.push(outcome);
+            let job = Job {
+                sequence: shared.sequence.fetch_add(1, Ordering::Relaxed),
+                target,
+                priority: priority.clone(),
+                message,
+                retry: self.retry,
+                failures: 0,
+                label: label.clone(),
+                counters: shared.counters.clone(),
+                reply: Some(reply),
+                place: places.split(1),
+            };
+            // The worker lives as long as this; a job it cannot take says so itself.
+            let _ = shared.orders.send(Order::Send(Box::new(job)));
+        }
+        match shared.confirm {
+            Confirm::Background => Ok(()),
+            Confirm::Awaited(at_most) => confirmed(outcomes, at_most).await,
+        }
+    }
+
+    /// Waits, at most `within`, until everything emitted before is settled.
+    ///
+    /// # Errors
+    /// Something still waits, or was given up since the last flush.
+    pub async fn flush(&self, within: Duration) -> Result<(), Unsent> {
+        let (reply, flushed) = oneshot::channel();
+        let shared = &self.shared;
+        let upto = shared.sequence.load(Ordering::Relaxed);
+        let _ = shared.orders.send(Order::Flush { upto, reply });
+        let done = matches!(timeout(within, flushed).await, Ok(Ok(())));
+        let waiting = if done { 0 } else { shared.capacity - shared.places.available_permits() };
+        let lost = shared.counters.lost.get();
+        let told = shared.told.swap(lost, Ordering::Relaxed);
+        if waiting == 0 && lost == told {
+            return Ok(());
+        }
+        Err(Unsent { waiting, lost: lost - told, reason: shared.counters.last_failure() })
+    }
+
+    /// Takes nothing more, waits as [`flush`](Self::flush) does, then gives up what is left, a log line each.
+    /// The transport stays open: it is its owner's (see [`Transport::close`](osnl_transport::Transport::close)).
+    ///
+    /// # Errors
+    /// As [`flush`](Self::flush).
+    pub async fn close(&self, within: Duration) -> Result<(), Unsent> {
+        self.shared.closed.store(true, Ordering::Relaxed);
+        let flushed = self.flush(within).await;
+        self.shared.places.close();
+        let _ = self.shared.orders.send(Order::Stop);
+        let mut worker =
+            std::mem::take(&mut *self.shared.worker.lock().unwrap_or_else(PoisonError::into_inner));
+        while worker.join_next().await.is_some() {}
+        flushed
+    }
+
+    fn emit<P: Serialize + ?Sized>(
+        &self,
+        priority: Priority,
+        context: &Context,
+        event_type: &str,
+        payload: &P,
+    ) -> impl Future<Output = Result<(), NotifyError>> + Send + use<'_, P> {
+        let payload = to_python_json(payload).and_then(RawValue::from_string);
+        let emission = payload.map(|payload| Emission {
+            message_id: None,
+            publisher_id: Some(self.publisher_id.to_string()),
+            event_type: Some(event_type.to_owned()),
+            priority: Some(priority),
+            payload,
+            timestamp: None,
+            unique_id: None,
+            context: context.redacted(),
+            extra: Vec::new(),
+        });
+        async move { self.send(emission.map_err(NotifyError::Payload)?).await }
+    }
+}
+
+impl Shared {
+    fn outgoing(&self, body: String) -> Outgoing {
+        let mut message = match self.compression {
+            None => Outgoing::json(body),
+            Some(compression) => {
+                let mut message = Outgoing::json(compression.compress(body.as_bytes()));
+                message.properties.compression = Some(compression.header().to_owned());
+                message
+            }
+        };
+        message.route = self.route;
+        message.mandatory = self.mandatory;
+        message
+    }
+
+    /// Places for all copies of one notification, or none.
+    async fn places(&self, count: usize) -> Result<tokio::sync::OwnedSemaphorePermit, NotifyError> {
+        // The builder has seen to it that they fit.
+        let count = u32::try_from(count).unwrap_or(u32::MAX);
+        let places = match self.on_full {
+            OnFull::Error => self.places.clone().try_acquire_many_owned(count).ok(),
+            OnFull::Wait(at_most) => {
+                let places = self.places.clone().acquire_many_owned(count);
+                timeout(at_most, places).await.ok().and_then(Result::ok)
+            }
+        };
+        places.ok_or_else(|| {
+            if self.closed.load(Ordering::Relaxed) {
+                return NotifyError::Closed;
+            }
+            self.counters.refused.increment();
+            NotifyError::Full { capacity: self.capacity }
+        })
+    }
+}
+
+/// The first failure of all copies.
+async fn confirmed(outcomes: Vec<oneshot::Receiver<Outcome>>, at_most: Duration) -> Result<(), NotifyError> {
+    match timeout(at_most, join_all(outcomes)).await {
+        // A job always answers; were it not so, nothing is known of it.
+        Ok(outcomes) => {
+            outcomes.into_iter().try_for_each(|outcome| outcome.unwrap_or(Err(NotifyError::Closed)))
+        }
+        Err(_) => Err(NotifyError::NotYet { after: at_most }),
+    }
+}
+
+impl std::fmt::Debug for Notifier {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Notifier")
+            .field("publisher_id", &self.publisher_id)
+            .field("retry", &self.retry)
+            .field("drivers", &self.shared.drivers)
+            .field("targets", &self.shared.targets)
+            .finish_non_exhaustive()
+    }
+}

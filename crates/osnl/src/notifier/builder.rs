@@ -1,0 +1,208 @@
+//! What a notifier is built from.
+
+use std::sync::atomic::{AtomicBool, AtomicU64};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use osnl_model::{Compression, Target};
+use osnl_transport::{Route, Transport};
+use tokio::runtime::Handle;
+use tokio::sync::{Semaphore, mpsc};
+use tokio::task::JoinSet;
+
+use super::{BuildError, Counters, Driver, Notifier, Shared, worker};
+
+/// When an emission is done.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Confirm {
+    /// When the broker has confirmed it, or it was given up; after this time an error says that it is still being
+    /// tried.
+    Awaited(Duration),
+    /// When it is in the buffer. [`Notifier::flush`] tells what became of it.
+    Background,
+}
+
+/// What an emission does that finds the buffer full.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OnFull {
+    /// Waits for a place, at most this long; then as `Error`.
+    Wait(Duration),
+    /// Fails at once.
+    Error,
+}
+
+/// oslo.messaging's `retry`: how often a message that could not be sent is sent again.
+///
+/// While the broker is away, all messages in the buffer share one attempt about each second.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Retry {
+    /// Without end: `-1`.
+    Forever,
+    /// This often; `0`: one attempt and no more.
+    Times(u32),
+}
+
+impl Retry {
+    /// From the number in a configuration: negative is without end.
+    #[must_use]
+    pub fn from_oslo(retry: i64) -> Self {
+        u32::try_from(retry)
+            .map_or(if retry < 0 { Self::Forever } else { Self::Times(u32::MAX) }, Self::Times)
+    }
+
+    /// Whether another attempt follows this many failed ones.
+    pub(super) fn allows(self, failures: u32) -> bool {
+        match self {
+            Self::Forever => true,
+            Self::Times(times) => failures <= times,
+        }
+    }
+}
+
+/// Collects what a [`Notifier`] is made of; every choice but the driver has a default.
+#[must_use]
+pub struct NotifierBuilder {
+    publisher_id: Arc<str>,
+    transport: Option<Arc<dyn Transport>>,
+    exchange: Option<String>,
+    topics: Vec<String>,
+    drivers: Vec<Driver>,
+    retry: Retry,
+    confirm: Confirm,
+    on_full: OnFull,
+    buffer: usize,
+    route: Route,
+    mandatory: bool,
+    compression: Option<Compression>,
+}
+
+impl NotifierBuilder {
+    pub(super) fn new(publisher_id: Arc<str>) -> Self {
+        Self {
+            publisher_id,
+            transport: None,
+            exchange: None,
+            topics: vec!["notifications".to_owned()],
+            drivers: Vec::new(),
+            retry: Retry::Forever,
+            confirm: Confirm::Awaited(Duration::from_secs(60)),
+            on_full: OnFull::Wait(Duration::from_secs(10)),
+            buffer: 1000,
+            route: Route::OSLO,
+            mandatory: false,
+            compression: None,
+        }
+    }
+
+    /// Where `messaging` and `messagingv2` send to.
+    pub fn transport(mut self, transport: Arc<dyn Transport>) -> Self {
+        self.transport = Some(transport);
+        self
+    }
+
+    /// The topic exchange, oslo's `control_exchange`; `openstack` by default.
+    pub fn exchange(mut self, exchange: impl Into<String>) -> Self {
+        self.exchange = Some(exchange.into());
+        self
+    }
+
+    /// The topics, each of which gets a copy; `notifications` by default.
+    pub fn topics<T: Into<String>>(mut self, topics: impl IntoIterator<Item = T>) -> Self {
+        self.topics = topics.into_iter().map(Into::into).collect();
+        self
+    }
+
+    /// One more driver. Without any, emissions go nowhere, as in oslo.messaging.
+    pub fn driver(mut self, driver: Driver) -> Self {
+        self.drivers.push(driver);
+        self
+    }
+
+    /// How often to send again; without end by default.
+    pub fn retry(mut self, retry: Retry) -> Self {
+        self.retry = retry;
+        self
+    }
+
+    /// When an emission is done; by default when it is confirmed, at most a minute.
+    pub fn confirm(mut self, confirm: Confirm) -> Self {
+        self.confirm = confirm;
+        self
+    }
+
+    /// What to do with the buffer full; by default to wait ten seconds.
+    pub fn on_full(mut self, on_full: OnFull) -> Self {
+        self.on_full = on_full;
+        self
+    }
+
+    /// How many messages may be unconfirmed; 1000 by default.
+    pub fn buffer(mut self, messages: usize) -> Self {
+        self.buffer = messages;
+        self
+    }
+
+    /// What is made on the broker where it is missing; by default what oslo's Notifier makes.
+    pub fn route(mut self, route: Route) -> Self {
+        self.route = route;
+        self
+    }
+
+    /// Whether a message that no queue takes is an error. Such messages are sent one at a time.
+    pub fn mandatory(mut self, mandatory: bool) -> Self {
+        self.mandatory = mandatory;
+        self
+    }
+
+    /// oslo's `kombu_compression`; none by default.
+    pub fn compression(mut self, compression: Option<Compression>) -> Self {
+        self.compression = compression;
+        self
+    }
+
+    /// Builds it. With a messaging driver its task runs on the runtime this is called in.
+    ///
+    /// # Errors
+    /// See [`BuildError`].
+    pub fn build(self) -> Result<Notifier, BuildError> {
+        let senders = self.drivers.iter().filter(|driver| driver.framing().is_some()).count();
+        let needed = senders * self.topics.len();
+        let capacity = self.buffer.min(Semaphore::MAX_PERMITS);
+        if needed > capacity {
+            return Err(BuildError::SmallBuffer { capacity, needed });
+        }
+        let counters = Arc::new(Counters::default());
+        let (orders, inbox) = mpsc::unbounded_channel();
+        let mut worker = JoinSet::new();
+        if senders > 0 {
+            if self.topics.is_empty() {
+                return Err(BuildError::NoTopic);
+            }
+            let transport = self.transport.ok_or(BuildError::NoTransport)?;
+            if !transport.features().send {
+                return Err(BuildError::OnlyListens { location: transport.location() });
+            }
+            let handle = Handle::try_current().map_err(|_| BuildError::NoRuntime)?;
+            worker.spawn_on(worker::run(transport, inbox), &handle);
+        }
+        let target = |topic| Arc::new(Target { exchange: self.exchange.clone(), topic });
+        let shared = Shared {
+            targets: self.topics.into_iter().map(target).collect(),
+            drivers: self.drivers,
+            confirm: self.confirm,
+            on_full: self.on_full,
+            route: self.route,
+            mandatory: self.mandatory,
+            compression: self.compression,
+            places: Arc::new(Semaphore::new(capacity)),
+            capacity,
+            sequence: AtomicU64::new(0),
+            orders,
+            counters,
+            told: AtomicU64::new(0),
+            closed: AtomicBool::new(false),
+            worker: Mutex::new(worker),
+        };
+        Ok(Notifier { shared: Arc::new(shared), publisher_id: self.publisher_id, retry: self.retry })
+    }
+}

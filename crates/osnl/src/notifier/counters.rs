@@ -1,0 +1,32 @@
+//! What a notifier did, counted.
+
+use std::sync::{Mutex, PoisonError};
+
+use crate::metrics::Counter;
+
+/// Each number only grows.
+#[derive(Debug, Default)]
+pub struct Counters {
+    /// Notifications that the methods were called for.
+    pub emitted: Counter,
+    /// Messages that the broker has confirmed: one for each topic and messaging driver.
+    pub confirmed: Counter,
+    /// Attempts that failed and are made again.
+    pub retried: Counter,
+    /// Messages given up. Each has a log line.
+    pub lost: Counter,
+    /// Notifications refused because the buffer was full. Whoever emitted them was told.
+    pub refused: Counter,
+    failure: Mutex<Option<String>>,
+}
+
+impl Counters {
+    /// Why the last attempt failed that did.
+    pub(super) fn last_failure(&self) -> Option<String> {
+        self.failure.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    pub(super) fn failed(&self, reason: String) {
+        *self.failure.lock().unwrap_or_else(PoisonError::into_inner) = Some(reason);
+    }
+}

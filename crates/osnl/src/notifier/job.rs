@@ -1,0 +1,86 @@
+//! One message between emission and confirm. It answers exactly once, whatever becomes of it.
+
+use std::sync::Arc;
+
+use osnl_model::{Emission, Priority, Target};
+use osnl_transport::{Outgoing, TransportError};
+use tokio::sync::{OwnedSemaphorePermit, oneshot};
+
+use super::builder::Retry;
+use super::{Counters, NotifyError};
+
+pub(super) type Outcome = Result<(), NotifyError>;
+
+/// What a log line says of a notification.
+#[derive(Debug)]
+pub(super) struct Label {
+    message_id: String,
+    event_type: String,
+}
+
+impl Label {
+    pub(super) fn of(emission: &Emission) -> Self {
+        Self {
+            message_id: emission.message_id.clone().unwrap_or_default(),
+            event_type: emission.event_type.clone().unwrap_or_default(),
+        }
+    }
+}
+
+/// Dropped without an answer it is lost, and says so.
+pub(super) struct Job {
+    /// Its place in the order of emission.
+    pub(super) sequence: u64,
+    pub(super) target: Arc<Target>,
+    pub(super) priority: Priority,
+    pub(super) message: Outgoing,
+    pub(super) retry: Retry,
+    /// Attempts that failed, those shared with others included.
+    pub(super) failures: u32,
+    pub(super) label: Arc<Label>,
+    pub(super) counters: Arc<Counters>,
+    /// `None` once it has answered.
+    pub(super) reply: Option<oneshot::Sender<Outcome>>,
+    /// Its place in the buffer.
+    pub(super) place: Option<OwnedSemaphorePermit>,
+}
+
+impl Job {
+    pub(super) fn confirmed(mut self: Box<Self>) {
+        self.counters.confirmed.increment();
+        self.answer(Ok(()));
+    }
+
+    pub(super) fn lost(mut self: Box<Self>, source: TransportError) {
+        self.tell(&source.to_string());
+        let attempts = self.failures;
+        self.answer(Err(NotifyError::Lost { attempts, source }));
+    }
+
+    fn tell(&self, reason: &str) {
+        self.counters.lost.increment();
+        self.counters.failed(reason.to_owned());
+        tracing::error!(
+            message.id = %self.label.message_id,
+            event.type = %self.label.event_type,
+            attempts = self.failures,
+            "a notification for {} is lost: {reason}",
+            self.target.routing_key(&self.priority),
+        );
+    }
+
+    fn answer(&mut self, outcome: Outcome) {
+        // Whoever emitted it may not wait any more.
+        let _ = self.reply.take().map(|reply| reply.send(outcome));
+        self.place = None;
+    }
+}
+
+impl Drop for Job {
+    fn drop(&mut self) {
+        if self.reply.is_some() {
+            self.tell("the notifier has ended before the broker took it");
+            self.answer(Err(NotifyError::Closed));
+        }
+    }
+}

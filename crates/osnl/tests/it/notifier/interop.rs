@@ -1,0 +1,238 @@
+//! What we emit is what oslo.messaging's listener is called with, field for field; and what its Notifier emits
+//! looks on the broker as what ours does.
+
+use std::sync::Arc;
+
+use osnl::notifier::{Context, Driver, RequestContext};
+use osnl_model::{Compression, Emission, Priority, to_python_json};
+use osnl_testkit::{Broker, Notice, Options, OsloListener, Prepared, Publisher, fixture};
+use osnl_transport::Route;
+use serde_json::value::RawValue;
+use serde_json::{Value, json};
+
+use super::{LONG, builder, rabbit, runtime};
+
+/// Payloads whose every part must survive; `big` is beyond what JSON readers in Rust hold.
+const PAYLOADS: [&str; 6] = [
+    r#"{"z": {"y": [1, 2.5, -0.0, 1e+300, true, null, {}], "x": ""}, "a": [[], [[1]]]}"#,
+    r#"{"name": "仮想マシン é😀 \"quote\\ / \u2028 \u0001 \u007f", "ключ": "значение"}"#,
+    r#"{"big": 123456789012345678901234567890, "small": -9223372036854775809, "exact": 0.1}"#,
+    r#"["a", 1]"#,
+    r#""text""#,
+    "null",
+];
+
+fn raw(text: &str) -> Box<RawValue> {
+    RawValue::from_string(text.to_owned()).unwrap()
+}
+
+fn context() -> Context {
+    let context = RequestContext {
+        user_id: Some("u".repeat(32)),
+        project_id: Some("projekt-é".to_owned()),
+        is_admin: true,
+        roles: vec!["admin".to_owned(), "member".to_owned()],
+        request_id: Some("req-1".to_owned()),
+        ..RequestContext::default()
+    };
+    Context::from(context)
+        .with("nested", &raw(r#"{"b": [1, {"c": "😀"}], "a": 12345678901234567890123}"#))
+        .and_then(|context| context.with("auth_token", "S3CRET"))
+        .unwrap()
+}
+
+#[test]
+fn oslo_s_listener_receives_what_was_emitted_in_every_priority_framing_and_topic() {
+    let vhost = Broker::shared().vhost("notifier");
+    let topics = [("nova", "notifications"), ("nova", "versioned_notifications")];
+    let listener = OsloListener::start(&vhost.url(), &topics, None, false);
+    let pool = OsloListener::start(&vhost.url(), &topics[..1], Some("pool"), false);
+    let variants = [
+        (Driver::Messaging, None),
+        (Driver::MessagingV2, None),
+        (Driver::MessagingV2, Some(Compression::Gzip)),
+    ];
+    let mut expected = Vec::new();
+    runtime().block_on(async {
+        let transport = rabbit(&vhost.url());
+        for (driver, compression) in variants {
+            let notifier = builder(transport.clone(), driver)
+                .topics(["notifications", "versioned_notifications"])
+                .compression(compression)
+                .mandatory(true)
+                .build()
+                .unwrap();
+            for (n, payload) in PAYLOADS.iter().enumerate() {
+                let priority = &Priority::ALL[(n + expected.len()) % 7];
+                let event = format!("e.{}.{n}", expected.len());
+                let payload = raw(payload);
+                let context = context();
+                let emitted = match priority {
+                    Priority::Audit => notifier.audit(&context, &event, &payload).await,
+                    Priority::Debug => notifier.debug(&context, &event, &payload).await,
+                    Priority::Info => notifier.info(&context, &event, &payload).await,
+                    Priority::Warn => notifier.warn(&context, &event, &payload).await,
+                    Priority::Error => notifier.error(&context, &event, &payload).await,
+                    Priority::Critical => notifier.critical(&context, &event, &payload).await,
+                    Priority::Sample | Priority::Other(_) => {
+                        notifier.sample(&context, &event, &payload).await
+                    }
+                };
+                emitted.unwrap();
+                expected.push((priority.as_str(), event, payload));
+            }
+            notifier.close(LONG).await.unwrap();
+        }
+        transport.close().await;
+    });
+    let priorities: std::collections::BTreeSet<_> = expected.iter().map(|(priority, ..)| *priority).collect();
+    assert_eq!(priorities.len(), 7);
+    let received = listener.wait_for(expected.len() * 2, LONG);
+    let pooled = pool.wait_for(expected.len(), LONG);
+    assert_eq!((received.len(), pooled.len()), (expected.len() * 2, expected.len()));
+    for (priority, event, payload) in &expected {
+        let of =
+            |all: &[Value]| all.iter().filter(|r| r["event_type"] == **event).cloned().collect::<Vec<_>>();
+        let copies = of(&received);
+        assert_eq!((copies.len(), of(&pooled).len()), (2, 1), "{event}");
+        for copy in copies.iter().chain(&of(&pooled)) {
+            assert_eq!(copy["priority"], *priority);
+            assert_eq!(copy["publisher_id"], "compute.node1");
+            // To the digit and in the same order of keys, which a comparison of values would not see.
+            assert_eq!(copy["payload_json"], to_python_json(payload).unwrap(), "{event}");
+            // The same notification on all topics.
+            assert_eq!(copy["metadata"], copies[0]["metadata"]);
+            assert_eq!(copy["metadata"]["message_id"].as_str().unwrap().len(), 36);
+            let context = &copy["ctxt"];
+            assert_eq!(context["auth_token"], Value::Null);
+            assert_eq!(context["user_identity"], format!("{} projekt-é - - -", "u".repeat(32)));
+            assert_eq!(context["roles"], json!(["admin", "member"]));
+            assert_eq!(context["nested"]["b"][1]["c"], "😀");
+            // Seventeen of oslo.context, ours, and the one that the listener adds.
+            assert_eq!(context.as_object().unwrap().len(), 19, "{context}");
+        }
+    }
+}
+
+#[test]
+fn a_recorded_notification_leaves_as_it_was_recorded() {
+    let vhost = Broker::shared().vhost("notifier");
+    let mut peer = Publisher::start(&vhost.url(), Options::default());
+    for (case, driver) in [
+        ("wire/09-v2-request-context.json", Driver::MessagingV2),
+        ("wire/10-v1-request-context.json", Driver::Messaging),
+        ("wire/13-v2-unicode.json", Driver::MessagingV2),
+        ("wire/15-v2-big-100kB.json", Driver::MessagingV2),
+    ] {
+        let recorded = fixture::json(case);
+        let body = recorded["body_text"].as_str().unwrap();
+        let exchange = recorded["exchange"].as_str().unwrap();
+        let emission = Emission::read(body.as_bytes()).unwrap();
+        runtime().block_on(async {
+            let notifier = builder(rabbit(&vhost.url()), driver).exchange(exchange).build().unwrap();
+            notifier.send(emission).await.unwrap();
+            notifier.close(LONG).await.unwrap();
+        });
+        let taken = peer.take(recorded["routing_key"].as_str().unwrap()).unwrap();
+        assert_eq!(String::from_utf8(taken.body).unwrap(), body, "{case}");
+        assert_eq!(taken.properties, recorded["properties"], "{case}");
+        assert_eq!(taken.headers, recorded["headers"], "{case}");
+        assert_eq!(json!([taken.exchange, taken.routing_key]), json!([exchange, recorded["routing_key"]]));
+    }
+}
+
+#[test]
+fn what_oslo_s_notifier_makes_on_the_broker_ours_makes_too() {
+    let ours = Broker::shared().vhost("notifier");
+    let theirs = Broker::shared().vhost("notifier");
+    for durable in [false, true] {
+        let topic = format!("t{durable}");
+        let exchange = format!("x{durable}");
+        let mut peer = Publisher::start(&theirs.url(), Options { durable });
+        peer.notify(&Notice { exchange: exchange.clone(), topic: topic.clone(), ..Notice::default() });
+        runtime().block_on(async {
+            let route = Route { durable, ..Route::OSLO };
+            let notifier = builder(rabbit(&ours.url()), Driver::MessagingV2);
+            let notifier = notifier.exchange(exchange).topics([topic]).route(route).build().unwrap();
+            notifier.info(&Context::new(), "e", &()).await.unwrap();
+            notifier.close(LONG).await.unwrap();
+        });
+    }
+    assert_eq!(ours.list_exchanges(), theirs.list_exchanges());
+    assert_eq!(ours.list_bindings(), theirs.list_bindings());
+    assert_eq!(ours.list_queues(), theirs.list_queues());
+}
+
+#[test]
+fn what_is_there_is_used_as_it_is() {
+    let vhost = Broker::shared().vhost("notifier");
+    let mut peer = Publisher::start(&vhost.url(), Options::default());
+    // Durable, with an expiry: neither is what we would make.
+    peer.prepare(&Prepared {
+        exchange: "nova".to_owned(),
+        queue: "notifications.info".to_owned(),
+        arguments: json!({"x-expires": 600_000}),
+        ..Prepared::default()
+    });
+    let before = (vhost.list_exchanges(), vhost.list_bindings());
+    runtime().block_on(async {
+        let notifier = builder(rabbit(&vhost.url()), Driver::MessagingV2).build().unwrap();
+        notifier.info(&Context::new(), "e", &()).await.unwrap();
+        notifier.close(LONG).await.unwrap();
+    });
+    assert_eq!((vhost.list_exchanges(), vhost.list_bindings()), before);
+    assert!(peer.take("notifications.info").is_some());
+}
+
+/// The other way round: oslo's Notifier, our listener on the same queues. The daemon's tests do it with rules.
+#[test]
+fn our_consumer_reads_what_oslo_s_notifier_sends_in_every_priority() {
+    use osnl_transport::{Batch, Declare, ListenOptions, QueueKind, Window};
+    let vhost = Broker::shared().vhost("notifier");
+    let mut peer = Publisher::start(&vhost.url(), Options::default());
+    let notices: Vec<Notice> = Priority::ALL
+        .iter()
+        .flat_map(|priority| ["messaging", "messagingv2"].map(|driver| (priority, driver)))
+        .map(|(priority, driver)| Notice {
+            driver: driver.to_owned(),
+            priority: priority.to_string(),
+            payload: json!({"名": "é😀", "n": [1, {}]}),
+            context: Some(json!({"user": "u", "auth_token": "S3CRET"})),
+            ..Notice::default()
+        })
+        .collect();
+    runtime().block_on(async {
+        let transport = rabbit(&vhost.url());
+        let to: Vec<_> = Priority::ALL
+            .map(|priority| (osnl_model::Target::new("neutron", "notifications"), priority))
+            .to_vec();
+        let options = ListenOptions {
+            pool: Some("pool".to_owned()),
+            prefetch: 100,
+            declare: Declare::Create,
+            queue: QueueKind::OSLO,
+        };
+        let mut consumer = transport.listen(&to, &options).await.unwrap();
+        peer.notify_all(&notices);
+        let mut window = Window::new(consumer.subscription().epoch);
+        let mut batch = Batch::with_limit(100);
+        let mut seen = Vec::new();
+        while seen.len() < notices.len() {
+            consumer.poll(&mut batch).await.unwrap();
+            window.admit(&batch);
+            for message in batch.drain() {
+                let received = osnl::received::Received::of(&message, &Arc::from("l"));
+                let read = received.decode().unwrap();
+                assert_eq!(message.routing_key, format!("notifications.{}", read.priority.clone().unwrap()));
+                assert_eq!(read.payload, notices[0].payload);
+                assert_eq!((&read.context["user"], &read.context["auth_token"]), (&json!("u"), &Value::Null));
+                seen.push(read.priority.unwrap());
+                window.acknowledge(message).unwrap();
+            }
+            consumer.flush(&mut window).await.unwrap();
+        }
+        let sent: Vec<_> = notices.iter().map(|notice| Priority::parse(&notice.priority)).collect();
+        assert_eq!(seen, sent);
+        consumer.close().await;
+    });
+}
