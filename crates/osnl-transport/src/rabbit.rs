@@ -1,14 +1,17 @@
 //! RabbitMQ over AMQP 0-9-1, by the client library `lapin`.
 //!
-//! One subscription is one connection with one channel and one consumer. The library's own recovery
+//! One subscription is one connection, with a channel and a consumer for each queue. The library's own recovery
 //! stays off: a broken connection ends the consumer, and the listener's loop connects anew.
 //!
 //! What is declared is what oslo.messaging declares (see [`declare`]); what is already there is never
 //! declared with other arguments, nor altered.
 
+mod arguments;
 mod consumer;
 mod declare;
 mod failure;
+mod properties;
+mod refusal;
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -20,8 +23,7 @@ use osnl_model::{Priority, Target, TransportHost, TransportUrl};
 use self::consumer::RabbitConsumer;
 use self::declare::DeclareError;
 use self::failure::{connect_failure, lost};
-use crate::message::Epoch;
-use crate::topology::{ListenOptions, QueueKind, Subscription, bindings};
+use crate::topology::{ListenOptions, QueueKind, Subscription, plan};
 use crate::{BoxFuture, Consumer, Features, Transport, TransportError};
 
 /// How long one host may take to accept, log in and open the virtual host.
@@ -95,12 +97,12 @@ impl RabbitTransport {
         to: &[(Target, Priority)],
         options: &ListenOptions,
     ) -> Result<RabbitConsumer, TransportError> {
-        let bindings = bindings(to, options.pool.as_deref());
+        let plan = plan(to, options)?;
         let (connection, host) = self.connect().await?;
         let forced = self.durable_queues.load(Ordering::Relaxed);
-        let queue = QueueKind { durable: options.queue.durable || forced, ..options.queue };
-        let declared = match declare::declare(&connection, &bindings, options.declare, queue).await {
-            Ok(declared) => declared,
+        let queue = QueueKind { durable: options.queue.durable || forced, ..options.queue.clone() };
+        let open = match declare::declare(&connection, &plan, options.declare, &queue).await {
+            Ok(open) => open,
             Err(DeclareError::Failed(error)) if failure::refuses_transient_queues(&error) => {
                 // The broker has closed the connection over it. The next attempt asks for a durable one, so this
                 // is no refusal that anybody has to mend, nor one that may end the start.
@@ -109,22 +111,12 @@ impl RabbitTransport {
             }
             Err(error) => return Err(error.into()),
         };
-        let mut subscription = Subscription {
-            epoch: Epoch::next(),
-            host,
-            bindings,
-            waiting: declared.waiting,
-            other_consumers: declared.other_consumers,
-            created: declared.created,
-            durable: declared.durable,
-            remarks: declared.remarks,
-        };
-        if forced && !options.queue.durable && subscription.created {
-            subscription
-                .remarks
-                .push("the broker refuses transient shared queues: ours was declared durable".to_owned());
+        let mut remarks = Vec::new();
+        if forced && !options.queue.durable && open.iter().any(|queue| queue.created) {
+            remarks.push("the broker refuses transient shared queues: ours was declared durable".to_owned());
         }
-        RabbitConsumer::start(connection, subscription, options.prefetch).await
+        let subscription = Subscription::new(host, plan.bindings, open, remarks);
+        RabbitConsumer::start(connection, subscription, plan.share, &queue).await
     }
 }
 

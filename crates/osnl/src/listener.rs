@@ -11,6 +11,7 @@
 //! to the [`Endpoint`], and is settled as soon as its receipt completes; up to `prefetch` receipts are open at
 //! once, and the window coalesces the acknowledgements. No message is acknowledged on an error path.
 
+mod announce;
 mod backoff;
 mod state;
 
@@ -21,8 +22,7 @@ use futures_util::stream::FuturesUnordered;
 use futures_util::{FutureExt, StreamExt};
 use osnl_model::{Priority, Target};
 use osnl_transport::{
-    Batch, BoxFuture, Consumer, IncomingMessage, ListenOptions, Subscription, Transport, TransportError,
-    Window,
+    Batch, BoxFuture, Consumer, IncomingMessage, ListenOptions, Transport, TransportError, Window,
 };
 use tokio::sync::watch;
 use tokio::time::Instant;
@@ -59,6 +59,13 @@ pub struct Listener {
     endpoint: Arc<dyn Endpoint>,
     counters: Arc<Counters>,
     state: watch::Sender<ListenerState>,
+}
+
+/// What was last told of failed attempts.
+struct Said {
+    at: Instant,
+    /// What was not there.
+    missing: Option<String>,
 }
 
 /// A message handed over, until its receipt completes.
@@ -107,7 +114,8 @@ impl Listener {
                 Ok(None) => break Ok(()),
                 Err(error) => break Err(error),
             };
-            self.announce(consumer.subscription(), lost_at);
+            let away = lost_at.map(|lost_at: Instant| lost_at.elapsed());
+            announce::announce(&self.config.name, &self.config.options, consumer.subscription(), away);
             self.state.send_replace(ListenerState::Listening);
             let mut session = Session::new(&self, consumer);
             match session.run(&shutdown).await {
@@ -169,80 +177,29 @@ impl Listener {
         Ok(None)
     }
 
-    /// A broker may be away for a night: the first attempts are told each, then one a minute.
-    fn say_failed(&self, attempt: u32, error: &TransportError, pause: Duration, said: &mut Option<Instant>) {
+    /// A broker may be away for a night: the first attempts are told each, then one a minute. An exchange or a queue
+    /// that is not there yet is told once.
+    fn say_failed(&self, attempt: u32, error: &TransportError, pause: Duration, said: &mut Option<Said>) {
         const EACH: u32 = 3;
         const REMIND: Duration = Duration::from_secs(60);
         let name = &*self.config.name;
-        if attempt <= EACH || said.is_none_or(|said| said.elapsed() >= REMIND) {
-            *said = Some(Instant::now());
+        let missing = error.is_missing().then(|| error.to_string());
+        if missing.is_some() {
+            if said.as_ref().is_some_and(|said| said.missing == missing) {
+                tracing::debug!(listener.name = name, attempt, "{error}");
+            } else {
+                *said = Some(Said { at: Instant::now(), missing });
+                tracing::warn!(listener.name = name, attempt, "{error}; it is looked for each second");
+            }
+            return;
+        }
+        if attempt <= EACH || said.as_ref().is_none_or(|said| said.at.elapsed() >= REMIND) {
+            *said = Some(Said { at: Instant::now(), missing });
             let then = if attempt == EACH { ", and on; told once a minute" } else { "" };
             let seconds = pause.as_secs_f64();
             tracing::warn!(listener.name = name, attempt, "{error}; trying again in {seconds:.1} s{then}");
         } else {
             tracing::debug!(listener.name = name, attempt, "{error}");
-        }
-    }
-
-    /// Says what was found, and what a broker that was away has lost.
-    fn announce(&self, found: &Subscription, lost_at: Option<Instant>) {
-        let listener = &*self.config.name;
-        let queues = found.queues().join(", ");
-        for binding in &found.bindings {
-            tracing::debug!(
-                listener.name = listener,
-                "queue {} bound to exchange {} with key {}",
-                binding.queue,
-                binding.exchange,
-                binding.routing_key
-            );
-        }
-        tracing::info!(
-            listener.name = listener,
-            queue.name = queues,
-            queue.waiting = found.waiting,
-            "listening at {}",
-            found.host
-        );
-        for remark in &found.remarks {
-            tracing::info!(listener.name = listener, "{remark}");
-        }
-        if found.other_consumers > 0 && self.config.options.queue.single_active_consumer {
-            tracing::info!(
-                listener.name = listener,
-                queue.name = queues,
-                "{} other consumer(s) on this queue: of a queue made by osnl one gets the messages, the others wait \
-                 to take its place",
-                found.other_consumers
-            );
-        } else if found.other_consumers > 0 {
-            tracing::warn!(
-                listener.name = listener,
-                queue.name = queues,
-                "{} other consumer(s) on this queue take a share of its messages; a pool of its own gets all of them",
-                found.other_consumers
-            );
-        }
-        match lost_at {
-            Some(lost_at) if found.created => tracing::warn!(
-                listener.name = listener,
-                queue.name = queues,
-                "the queue was gone and has been made anew: what waited in it, and what was published in the {:.1} s \
-                 since the connection was lost, is lost; a queue and an exchange that are declared durable keep it",
-                lost_at.elapsed().as_secs_f64()
-            ),
-            Some(lost_at) => tracing::info!(
-                listener.name = listener,
-                "back after {:.1} s; the queue kept its messages",
-                lost_at.elapsed().as_secs_f64()
-            ),
-            None if found.durable == Some(false) => tracing::warn!(
-                listener.name = listener,
-                queue.name = queues,
-                "the queue is transient, as k2hr3_osnl declares it: a restart of the broker loses what waits in it; \
-                 a queue of this name that is declared durable beforehand is used as it is"
-            ),
-            None => {}
         }
     }
 }

@@ -129,18 +129,33 @@ impl Native {
 }
 
 impl ListenerConf {
+    /// The queues it consumes.
+    #[must_use]
+    pub fn queues(&self) -> Vec<String> {
+        match &self.pool {
+            Some(pool) => vec![pool.clone()],
+            None => {
+                let topics = self.topics.iter();
+                topics.flat_map(|topic| self.priorities.iter().map(move |p| format!("{topic}.{p}"))).collect()
+            }
+        }
+    }
+
     /// As the listener takes it. A refused login does not end the program: the broker may be importing its users.
     #[must_use]
     pub fn config(&self) -> ListenerConfig {
-        let keys = self.topics.iter().flat_map(|topic| self.priorities.iter().map(move |p| (topic, p)));
+        let targets =
+            self.exchanges.iter().flat_map(|x| self.topics.iter().map(move |topic| Target::new(x, topic)));
+        let targets =
+            targets.flat_map(|target| self.priorities.iter().map(move |p| (target.clone(), p.clone())));
         ListenerConfig {
             name: self.name.clone(),
-            targets: keys.map(|(topic, p)| (Target::new(&self.exchange, topic), p.clone())).collect(),
+            targets: targets.collect(),
             options: ListenOptions {
-                pool: Some(self.pool.clone()),
+                pool: self.pool.clone(),
                 prefetch: self.prefetch,
                 declare: self.declare,
-                queue: self.queue,
+                queue: self.queue.clone(),
             },
             refused_access_is_fatal: false,
         }
