@@ -13,7 +13,9 @@
 
 mod announce;
 mod backoff;
+mod positions;
 mod state;
+mod stream;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -28,7 +30,9 @@ use tokio::sync::watch;
 use tokio::time::Instant;
 
 use self::backoff::Backoff;
+pub use self::positions::PositionStore;
 pub use self::state::ListenerState;
+use self::stream::Streams;
 use crate::endpoint::Endpoint;
 use crate::journal::{Receipt, Settle};
 use crate::metrics::Counters;
@@ -59,6 +63,7 @@ pub struct Listener {
     endpoint: Arc<dyn Endpoint>,
     counters: Arc<Counters>,
     state: watch::Sender<ListenerState>,
+    positions: Option<PositionStore>,
 }
 
 /// What was last told of failed attempts.
@@ -86,7 +91,16 @@ impl Listener {
             endpoint,
             counters,
             state: watch::Sender::new(ListenerState::Connecting { attempt: 0 }),
+            positions: None,
         }
+    }
+
+    /// Keeps how far streams were read there; without, a restart begins at
+    /// [`stream_offset`](osnl_transport::QueueKind::stream_offset) again.
+    #[must_use]
+    pub fn with_positions(mut self, positions: PositionStore) -> Self {
+        self.positions = Some(positions);
+        self
     }
 
     /// What it is doing, as it changes.
@@ -108,8 +122,9 @@ impl Listener {
     /// error is one that no further attempt can mend.
     pub async fn run(self, shutdown: Shutdown) -> Result<(), TransportError> {
         let mut lost_at = None;
+        let mut streams = Streams::new(&self.config.options, self.positions.clone());
         let result = loop {
-            let consumer = match self.connect(&shutdown, lost_at.is_none()).await {
+            let consumer = match self.connect(&shutdown, lost_at.is_none(), streams.as_ref()).await {
                 Ok(Some(consumer)) => consumer,
                 Ok(None) => break Ok(()),
                 Err(error) => break Err(error),
@@ -117,7 +132,7 @@ impl Listener {
             let away = lost_at.map(|lost_at: Instant| lost_at.elapsed());
             announce::announce(&self.config.name, &self.config.options, consumer.subscription(), away);
             self.state.send_replace(ListenerState::Listening);
-            let mut session = Session::new(&self, consumer);
+            let mut session = Session::new(&self, consumer, streams.as_mut());
             match session.run(&shutdown).await {
                 Ok(()) => {
                     session.consumer.close().await;
@@ -133,6 +148,9 @@ impl Listener {
                 }
             }
         };
+        if let Some(streams) = &mut streams {
+            streams.write(&self.config.name, true).await;
+        }
         self.state.send_replace(ListenerState::Stopped);
         result
     }
@@ -142,12 +160,15 @@ impl Listener {
         &self,
         shutdown: &Shutdown,
         first: bool,
+        streams: Option<&Streams>,
     ) -> Result<Option<Box<dyn Consumer>>, TransportError> {
         let mut backoff = Backoff::new();
         let mut said = None;
+        let options = streams.map(|streams| streams.options(&self.config.options));
+        let options = options.as_ref().unwrap_or(&self.config.options);
         for attempt in 1.. {
             self.state.send_replace(ListenerState::Connecting { attempt });
-            let listen = self.transport.listen(&self.config.targets, &self.config.options);
+            let listen = self.transport.listen(&self.config.targets, options);
             let error = tokio::select! {
                 biased;
                 () = shutdown.drain.cancelled() => return Ok(None),
@@ -213,14 +234,25 @@ struct Session<'a> {
     batch: Batch,
     /// When the broker is told at the latest of what is settled; `None` while nothing is.
     flush_at: Option<Instant>,
+    /// `None` where queues are read.
+    streams: Option<&'a mut Streams>,
 }
 
 impl<'a> Session<'a> {
-    fn new(listener: &'a Listener, consumer: Box<dyn Consumer>) -> Self {
+    fn new(
+        listener: &'a Listener,
+        consumer: Box<dyn Consumer>,
+        mut streams: Option<&'a mut Streams>,
+    ) -> Self {
+        if let Some(streams) = &mut streams {
+            let found = consumer.subscription();
+            let created = |name: &str| found.open.iter().any(|queue| *queue.name == *name && queue.created);
+            streams.opened(&listener.config.options, &found.queues(), created);
+        }
         let window = Window::new(consumer.subscription().epoch);
         let prefetch = usize::from(listener.config.options.prefetch);
         let batch = Batch::with_limit(prefetch);
-        Self { listener, consumer, window, open: FuturesUnordered::new(), batch, flush_at: None }
+        Self { listener, consumer, window, open: FuturesUnordered::new(), batch, flush_at: None, streams }
     }
 
     /// Until drained, or the connection is lost.
@@ -228,8 +260,11 @@ impl<'a> Session<'a> {
         let prefetch = usize::from(self.listener.config.options.prefetch);
         let mut draining = false;
         while !(draining && self.open.is_empty()) {
-            let room = prefetch.saturating_sub(self.open.len());
-            let flush_at = self.flush_at;
+            let held = self.streams.as_ref().map_or(0, |streams| streams.held());
+            let room = prefetch.saturating_sub(self.open.len() + held);
+            let again = self.streams.as_ref().is_some_and(|streams| streams.is_due());
+            let wake_at = self.streams.as_ref().and_then(|streams| streams.wake_at());
+            let wake_at = self.flush_at.into_iter().chain(wake_at).min();
             let (endpoint, consumer, batch) = (&self.listener.endpoint, &mut self.consumer, &mut self.batch);
             let poll = async {
                 batch.set_limit(endpoint.reserve(room).await);
@@ -250,13 +285,18 @@ impl<'a> Session<'a> {
                     }
                     self.flush().await?;
                 }
+                // Before what is new, which may never end.
+                places = endpoint.reserve(held), if again && !draining => self.hand_out_again(places),
                 polled = poll, if !draining && room > 0 => {
                     self.dispatch();
                     polled?;
                 }
-                () = sleep_until(flush_at), if flush_at.is_some() => {}
+                () = sleep_until(wake_at), if wake_at.is_some() => {}
             }
             self.flush_if_due(prefetch / 4).await?;
+            if let Some(streams) = &mut self.streams {
+                streams.write(&self.listener.config.name, false).await;
+            }
         }
         self.flush().await
     }
@@ -285,10 +325,19 @@ impl<'a> Session<'a> {
         self.window.admit(&self.batch);
         counters.received.add(self.batch.len() as u64);
         let mut unmatched = 0;
-        for message in self.batch.drain() {
+        for mut message in self.batch.drain() {
+            if let Some(streams) = &mut self.streams
+                && streams.admit(&mut message)
+            {
+                let _ = self.window.acknowledge(message);
+                continue;
+            }
             let receipt = match with_head(&message, |head| endpoint.wants(head)) {
                 Ok(false) => {
                     unmatched += 1;
+                    if let Some(streams) = &mut self.streams {
+                        streams.done(&message);
+                    }
                     // Cannot be stale: it came over the connection whose window this is.
                     let _ = self.window.acknowledge(message);
                     continue;
@@ -301,12 +350,31 @@ impl<'a> Session<'a> {
         counters.unmatched.add(unmatched);
     }
 
+    /// What a stream does not take back, for which there are so many places.
+    fn hand_out_again(&mut self, places: usize) {
+        let Listener { config, endpoint, .. } = self.listener;
+        for message in self.streams.iter_mut().flat_map(|streams| streams.again(places)) {
+            // It was wanted when it came, and could be read.
+            let receipt = endpoint.notify(Received::of(&message, &config.name));
+            self.open.push(open(message, receipt));
+        }
+    }
+
     fn settle(&mut self, message: IncomingMessage, settle: Settle) {
-        let stale = match settle {
-            Settle::Acknowledge => self.window.acknowledge(message),
-            Settle::Requeue => self.window.requeue(message),
+        let stale = match (settle, &mut self.streams) {
+            (Settle::Acknowledge, Some(streams)) => {
+                streams.done(&message);
+                self.window.acknowledge(message)
+            }
+            (Settle::Acknowledge, None) => self.window.acknowledge(message),
+            // Nothing can go back to a stream: it is handed out again from here.
+            (Settle::Requeue, Some(streams)) => {
+                streams.hold(message);
+                Ok(())
+            }
+            (Settle::Requeue, None) => self.window.requeue(message),
             // Dropped: it stays unsettled and goes back with the connection.
-            Settle::Leave => Ok(()),
+            (Settle::Leave, _) => Ok(()),
         };
         debug_assert!(stale.is_ok(), "a session's messages are those of its window");
     }

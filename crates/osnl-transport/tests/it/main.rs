@@ -4,3 +4,6 @@
 mod conformance;
 mod refuses_transient_queues;
 mod scripted;
+mod session;
+mod stream;
+mod topology;

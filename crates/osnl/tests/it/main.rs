@@ -10,5 +10,6 @@ mod memory;
 mod native;
 mod proxy;
 mod rabbit;
+mod stream;
 mod tls;
 mod vectors;
