@@ -12,6 +12,7 @@ mod declare;
 mod failure;
 mod properties;
 mod refusal;
+mod stream;
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -23,7 +24,7 @@ use osnl_model::{Priority, Target, TransportHost, TransportUrl};
 use self::consumer::RabbitConsumer;
 use self::declare::DeclareError;
 use self::failure::{connect_failure, lost};
-use crate::topology::{ListenOptions, QueueKind, Subscription, plan};
+use crate::topology::{ListenOptions, QueueKind, QueueType, Resume, Subscription, plan};
 use crate::{BoxFuture, Consumer, Features, Transport, TransportError};
 
 /// How long one host may take to accept, log in and open the virtual host.
@@ -101,7 +102,7 @@ impl RabbitTransport {
         let (connection, host) = self.connect().await?;
         let forced = self.durable_queues.load(Ordering::Relaxed);
         let queue = QueueKind { durable: options.queue.durable || forced, ..options.queue.clone() };
-        let open = match declare::declare(&connection, &plan, options.declare, &queue).await {
+        let mut open = match declare::declare(&connection, &plan, options.declare, &queue).await {
             Ok(open) => open,
             Err(DeclareError::Failed(error)) if failure::refuses_transient_queues(&error) => {
                 // The broker has closed the connection over it. The next attempt asks for a durable one, so this
@@ -114,6 +115,17 @@ impl RabbitTransport {
         let mut remarks = Vec::new();
         if forced && !options.queue.durable && open.iter().any(|queue| queue.created) {
             remarks.push("the broker refuses transient shared queues: ours was declared durable".to_owned());
+        }
+        for queue in open.iter_mut().filter(|queue| queue.queue_type == Some(QueueType::Stream)) {
+            let Some(Resume::At(position)) = options.queue.resume.get(&*queue.name) else { continue };
+            if !queue.created && stream::is_another(&connection, &queue.name, *position).await? {
+                queue.created = true;
+                remarks.push(format!(
+                    "stream \"{}\" is not the one that was read before, which had {position} messages or more: this \
+                     one is read from its beginning",
+                    queue.name
+                ));
+            }
         }
         let subscription = Subscription::new(host, plan.bindings, open, remarks);
         RabbitConsumer::start(connection, subscription, plan.share, &queue).await

@@ -62,11 +62,12 @@ pub struct OpenQueue {
     pub name: Arc<str>,
     /// `None` where that could not be seen: of a queue that is only read, no more than whether it is a stream.
     pub queue_type: Option<QueueType>,
-    /// Messages that waited at the start; of a stream, all that it keeps.
+    /// Messages that waited at the start, as far as the broker tells: of a stream it does not.
     pub waiting: u32,
     /// Other consumers: they take a share of the messages.
     pub other_consumers: u32,
-    /// Whether it had to be made: it was not there before.
+    /// Whether it had to be made: it was not there before. Also of a stream that somebody has made anew since it was
+    /// read.
     pub created: bool,
     /// Whether it outlives a restart of the broker; `None` where that could not be seen.
     pub durable: Option<bool>,
@@ -105,11 +106,11 @@ impl Subscription {
         open: Vec<OpenQueue>,
         remarks: Vec<String>,
     ) -> Self {
-        let durable = open.iter().fold(Some(true), |all, queue| match (all, queue.durable) {
-            (Some(false), _) | (_, Some(false)) => Some(false),
-            (None, _) | (_, None) => None,
-            (Some(true), Some(true)) => Some(true),
-        });
+        let durable = if open.iter().any(|queue| queue.durable == Some(false)) {
+            Some(false)
+        } else {
+            open.iter().all(|queue| queue.durable.is_some()).then_some(true)
+        };
         Self {
             epoch: Epoch::next(),
             host,

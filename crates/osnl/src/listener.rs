@@ -286,7 +286,9 @@ impl<'a> Session<'a> {
                     self.flush().await?;
                 }
                 // Before what is new, which may never end.
-                places = endpoint.reserve(held), if again && !draining => self.hand_out_again(places),
+                places = async { endpoint.reserve(held).await }, if again && !draining => {
+                    self.hand_out_again(places);
+                }
                 polled = poll, if !draining && room > 0 => {
                     self.dispatch();
                     polled?;

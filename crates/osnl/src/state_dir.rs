@@ -43,14 +43,14 @@ mod tests {
             let variable = |name: &str| variables.iter().find(|(n, _)| *n == name).map(|(_, v)| v.into());
             assert_eq!(of(is_root, variable).as_deref(), expected.map(Path::new), "{is_root} {variables:?}");
         };
-        let home = ("HOME", "/home/u");
+        let home = ("HOME", "/root-of-u");
         check(true, &[("STATE_DIRECTORY", "/var/lib/osnl"), home], Some("/var/lib/osnl"));
         check(false, &[("STATE_DIRECTORY", "/var/lib/a:/var/lib/b"), home], Some("/var/lib/a"));
         check(true, &[home, ("XDG_STATE_HOME", "/state")], Some("/var/lib/osnl"));
         check(true, &[("STATE_DIRECTORY", "")], Some("/var/lib/osnl"));
         check(false, &[home, ("XDG_STATE_HOME", "/state")], Some("/state/osnl"));
-        check(false, &[home, ("XDG_STATE_HOME", "relative")], Some("/home/u/.local/state/osnl"));
-        check(false, &[home], Some("/home/u/.local/state/osnl"));
+        check(false, &[home, ("XDG_STATE_HOME", "relative")], Some("/root-of-u/.local/state/osnl"));
+        check(false, &[home], Some("/root-of-u/.local/state/osnl"));
         check(false, &[], None);
     }
 }

@@ -34,10 +34,7 @@ pub(super) fn consumer_table(queue: &OpenQueue, kind: &QueueKind) -> FieldTable 
         let offset = match (queue.created, kind.resume.get(&*queue.name)) {
             // It is another stream than the one that was read before, and all of it is new.
             (true, _) => word("first"),
-            (false, Some(Resume::At(offset))) => match i64::try_from(*offset) {
-                Ok(offset) => AMQPValue::LongLongInt(offset),
-                Err(_) => word("first"),
-            },
+            (false, Some(Resume::At(offset))) => absolute(*offset),
             (false, Some(Resume::Since(seconds))) => AMQPValue::Timestamp(*seconds),
             (false, None) => match kind.stream_offset {
                 StreamOffset::First => word("first"),
@@ -51,10 +48,21 @@ pub(super) fn consumer_table(queue: &OpenQueue, kind: &QueueKind) -> FieldTable 
     table
 }
 
-/// What only a stream's consumer may ask for; harmless there, refused elsewhere.
-pub(super) fn stream_probe() -> FieldTable {
+fn absolute(offset: u64) -> AMQPValue {
+    AMQPValue::LongLongInt(i64::try_from(offset).unwrap_or(i64::MAX))
+}
+
+/// To read from one offset on.
+pub(super) fn offset_table(offset: u64) -> FieldTable {
     let mut table = FieldTable::default();
-    table.insert(STREAM_OFFSET.into(), AMQPValue::LongString("next".into()));
+    table.insert(STREAM_OFFSET.into(), absolute(offset));
+    table
+}
+
+/// What only a stream's consumer may ask for, `next` or `last`; harmless there, refused elsewhere.
+pub(super) fn stream_probe(from: &str) -> FieldTable {
+    let mut table = FieldTable::default();
+    table.insert(STREAM_OFFSET.into(), AMQPValue::LongString(from.into()));
     table
 }
 

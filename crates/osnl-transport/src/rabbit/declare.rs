@@ -190,7 +190,8 @@ impl Declarer<'_> {
         let mut failed = |error| self.closed_by(&what, error);
         channel.basic_qos(1, BasicQosOptions::default()).await.map_err(&mut failed)?;
         let options = BasicConsumeOptions::default();
-        match channel.basic_consume(name.into(), ShortString::default(), options, stream_probe()).await {
+        match channel.basic_consume(name.into(), ShortString::default(), options, stream_probe("next")).await
+        {
             Ok(consumer) => {
                 channel.basic_cancel(consumer.tag(), BasicCancelOptions::default()).await.map_err(failed)?;
                 // With whatever came in between still unsettled on it.

@@ -104,7 +104,8 @@ pub enum Resume {
     Since(u64),
 }
 
-/// How a queue is made if it is not there, and how it is read. See the [module](self) for what goes with what.
+/// How a queue is made if it is not there, and how it is read. What its type does not allow is told by
+/// [`QueueKind::refusal`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct QueueKind {
     /// Classic, quorum or stream.

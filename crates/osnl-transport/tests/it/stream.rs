@@ -123,3 +123,27 @@ async fn two_readers_of_a_stream_have_all_of_it_each() {
         assert_eq!(offsets(&session.read(12).await), (0..12).collect::<Vec<_>>());
     }
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stream_that_was_made_anew_is_read_from_its_beginning() {
+    let (vhost, mut publisher) = stream("anew");
+    publish(&mut publisher, 0..5);
+    for (position, anew) in [(0, false), (3, false), (5, false), (6, true), (1000, true)] {
+        let mut session = open(&vhost, &reading(StreamOffset::Next, Some(Resume::At(position)))).await;
+        let found = session.consumer.subscription();
+        assert_eq!((found.created, found.remarks.len()), (anew, usize::from(anew)), "{position}");
+        if position != 5 {
+            let first = if anew { 0 } else { position };
+            let seen = session.read(1).await;
+            assert_eq!(seen[0].offset, Some(first), "{position}");
+        }
+        session.close().await;
+    }
+    // As empty as it was made.
+    vhost.delete_queue(STREAM);
+    let arguments = json!({"x-queue-type": "stream"});
+    publisher.prepare(&Prepared { queue: STREAM.into(), arguments, ..Prepared::default() });
+    let mut session = open(&vhost, &reading(StreamOffset::Next, Some(Resume::At(5)))).await;
+    publish(&mut publisher, 0..1);
+    assert_eq!(offsets(&session.read(1).await), [0]);
+}

@@ -165,6 +165,11 @@ fn queue(reader: &mut Reader<'_>, own: bool) -> Option<QueueKind> {
         let problem = "a service that declares its queue otherwise is refused once ours is there";
         reader.warn(option, problem, "set a pool, or the same at the service");
     }
+    let refuses = Some(Argument::Text("reject-publish".to_owned()));
+    if declared.as_ref().and_then(|declared| declared.get("x-overflow")) == refuses.as_ref() {
+        let problem = "when the queue is full, a service that waits for confirms fails to publish";
+        reader.warn("arguments", problem, "drop-head, the broker's default, leaves services alone");
+    }
     let queue = QueueKind {
         queue_type: queue_type?,
         durable: durable?,

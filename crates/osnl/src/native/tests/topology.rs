@@ -202,6 +202,11 @@ fn what_is_likely_a_slip_is_warned_of() {
          x-max-length?",
     );
     check(
+        "arguments = x-overflow=reject-publish",
+        "arguments: when the queue is full, a service that waits for confirms fails to publish; drop-head, the \
+         broker's default, leaves services alone",
+    );
+    check(
         "arguments = x-max-length=5\npool =",
         "arguments: a service that declares its queue otherwise is refused once ours is there; set a pool, or the same \
          at the service",
