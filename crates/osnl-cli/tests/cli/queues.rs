@@ -58,8 +58,8 @@ fn killed_while_it_reads_a_stream_it_repeats_and_never_loses() {
     for round in 0..3 {
         // Killed with some of them done and others in work.
         sink.reply_with(Reply::Status(204));
-        let osnl = start();
         let tried = sink.requests().len();
+        let osnl = start();
         sink.wait_for(tried + 1, SOON);
         sink.reply_with(Reply::Hang);
         let n = 30 + round * 10;

@@ -1,6 +1,7 @@
 //! A daemon that reads a stream: it goes on where it was, over restarts, kills and lost connections.
 
 use std::collections::BTreeMap;
+use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,7 +10,7 @@ use osnl::action::http::HttpOptions;
 use osnl::daemon::Ended;
 use osnl::metrics::Counters;
 use osnl::native::{BuildError, Sources, load_texts};
-use osnl_testkit::{Broker, Options, Prepared, Publisher, Reply, Sink, Vhost, wait_until};
+use osnl_testkit::{Broker, Notice, Options, Prepared, Publisher, Reply, Sink, Vhost, wait_until};
 use serde_json::json;
 
 use crate::harness::{Running, SOON, instance};
@@ -28,7 +29,7 @@ fn stream(name: &str) -> (Vhost, Publisher) {
 fn text(vhost: &Vhost, sink: &Sink, state_dir: &Path, more: &str) -> String {
     format!(
         "[DEFAULT]\nstate_dir = {}\n[listener:audit]\ntransport_url = {}\nqueue = {STREAM}\nqueue_type = stream\n\
-         stream_offset = first\nprefetch = 20\n[rule:r]\nactions = roles\n\
+         stream_offset = first\nprefetch = 20\n[rule:r]\nevent_type = ^port\\.delete\\.end$\nactions = roles\n\
          [action:roles]\ndriver = k2hr3\napi_url = {}\nretry_interval = 0\n{more}",
         state_dir.display(),
         vhost.url(),
@@ -90,6 +91,11 @@ fn what_kill_9_leaves_repeats_and_never_loses() {
     sink.reply_with(Reply::Hang);
     publisher.notify_all(&ports(15..30));
     daemon.wait_until("they are in work", |c| c.matched.get() == 30);
+    // What comes behind them is done at once, as nobody wants it, and the file is written once more.
+    let file = || std::fs::metadata(folder.path().join("streams/audit.json")).unwrap().ino();
+    let before = file();
+    publisher.notify(&Notice { event_type: "port.create.end".to_owned(), ..Notice::default() });
+    wait_until(SOON, "the position is written again", || file() != before);
     // What is on the disk now is what would be there after a kill.
     std::fs::create_dir_all(copy.path().join("streams")).unwrap();
     std::fs::copy(folder.path().join("streams/audit.json"), copy.path().join("streams/audit.json")).unwrap();
