@@ -12,4 +12,5 @@ mod proxy;
 mod rabbit;
 mod stream;
 mod tls;
+mod topology;
 mod vectors;
