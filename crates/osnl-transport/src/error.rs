@@ -55,6 +55,20 @@ pub enum TransportError {
         /// Its name.
         exchange: String,
     },
+    /// The queue is not there, and it is not ours to make ([`Declare::Nothing`](crate::Declare::Nothing)).
+    #[error(
+        "queue \"{queue}\" is not there, and nothing is declared here: make it, or look for a slip in its name"
+    )]
+    NoQueue {
+        /// Its name.
+        queue: String,
+    },
+    /// What was asked for cannot be, whatever the broker says.
+    #[error("{problem}")]
+    Options {
+        /// The option, and why.
+        problem: String,
+    },
     /// Exchange or queue could not be declared, bound or consumed.
     #[error("{what}: {reason}")]
     Refused {
@@ -116,6 +130,7 @@ impl TransportError {
         match self {
             Self::UnknownDriver { .. }
             | Self::Unsupported { .. }
+            | Self::Options { .. }
             | Self::Unroutable { .. }
             | Self::TooLarge { .. }
             | Self::OnlyListens { .. } => false,
@@ -124,6 +139,7 @@ impl TransportError {
             | Self::LoginRefused { .. }
             | Self::VirtualHostRefused { .. }
             | Self::NoExchange { .. }
+            | Self::NoQueue { .. }
             | Self::Refused { .. }
             | Self::Lost { .. }
             | Self::Cancelled { .. } => true,
@@ -138,9 +154,11 @@ impl TransportError {
             Self::LoginRefused { .. } | Self::VirtualHostRefused { .. } | Self::Refused { .. } => true,
             Self::UnknownDriver { .. }
             | Self::Unsupported { .. }
+            | Self::Options { .. }
             | Self::Connect { .. }
             // Nobody refused anything: it comes when its service starts, and then every second counts.
             | Self::NoExchange { .. }
+            | Self::NoQueue { .. }
             | Self::Lost { .. }
             | Self::Cancelled { .. }
             | Self::Unroutable { .. }
@@ -158,7 +176,9 @@ impl TransportError {
             Self::Connect { .. } | Self::LoginRefused { .. } | Self::VirtualHostRefused { .. } => true,
             Self::UnknownDriver { .. }
             | Self::Unsupported { .. }
+            | Self::Options { .. }
             | Self::NoExchange { .. }
+            | Self::NoQueue { .. }
             | Self::Refused { .. }
             | Self::Lost { .. }
             | Self::Cancelled { .. }
@@ -175,5 +195,12 @@ impl TransportError {
             what: format!("publish to exchange \"{exchange}\""),
             reason: "it is not there, and we were not told to make it (declare = create)".to_owned(),
         }
+    }
+
+    /// Whether everything is well but for an exchange or a queue that somebody else makes: it is looked for until
+    /// it is there.
+    #[must_use]
+    pub fn is_missing(&self) -> bool {
+        matches!(self, Self::NoExchange { .. } | Self::NoQueue { .. })
     }
 }

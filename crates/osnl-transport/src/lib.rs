@@ -10,7 +10,7 @@
 //! | step | promise |
 //! | --- | --- |
 //! | [`Transport::listen`] | one attempt: connected, declared and consuming, or an error that says whether another attempt makes sense |
-//! | [`Consumer::poll`] | waits for one message, then takes what is ready without waiting, at most [`Batch::room`]; cancel-safe: what it has taken stays in the batch |
+//! | [`Consumer::poll`] | waits for one message, then takes what is ready without waiting, at most [`Batch::room`]; of several queues one message each in turn, so that a full one keeps none waiting; within a queue in its order; cancel-safe: what it has taken stays in the batch |
 //! | [`Consumer::flush`] | sends what the [`Window`] says is settled: one `multiple` acknowledgement for the finished prefix, single ones for finished islands |
 //! | [`Consumer::quiesce`] | no further delivery; what is unsettled may still be settled |
 //! | dropped, or the connection lost | whatever is not settled is delivered again, marked `redelivered` |
@@ -19,7 +19,11 @@
 //!
 //! A broken connection ends the consumer with a recoverable error; the client library's own recovery
 //! is off, so that a delivery tag of one connection can never be used on the next
-//! (each [`IncomingMessage`] belongs to its connection's [`Epoch`]).
+//! (each [`IncomingMessage`] belongs to its connection's [`Epoch`], and within it to the channel of its queue).
+//!
+//! **A stream takes nothing back.** What is requeued there ends the consumer with a recoverable error instead of
+//! being dropped: the next one reads from where [`QueueKind::resume`] says. Whoever wants to go on holds the
+//! message and hands it out again ([`IncomingMessage::stream_offset`] tells one).
 
 mod error;
 mod memory;
@@ -40,7 +44,10 @@ pub use message::{Batch, Epoch, IncomingMessage, Properties};
 pub use outgoing::{Outgoing, Route};
 pub use rabbit::RabbitTransport;
 pub use settle::{Settlement, Stale, Window};
-pub use topology::{Binding, Declare, ListenOptions, QueueKind, Subscription};
+pub use topology::{
+    Argument, Arguments, Binding, Declare, KNOWN_ARGUMENTS, ListenOptions, OpenQueue, QueueKind, QueueType,
+    Resume, StreamOffset, Subscription,
+};
 
 /// A boxed future that can cross threads, written out where a trait is used as `dyn`.
 pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
@@ -94,7 +101,7 @@ pub trait Transport: Send + Sync {
 /// What a transport can do, asked when a daemon is built.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Features {
-    /// A message can go back to its queue and be delivered again.
+    /// A message can go back to its queue and be delivered again; never to a stream, whatever this says.
     pub requeue: bool,
     /// Messages can be published, each confirmed by the broker.
     pub send: bool,

@@ -1,7 +1,8 @@
 //! The in-process broker: oslo.messaging's `fake` driver, with queues that behave as RabbitMQ's do.
 //!
 //! Topic exchanges, named queues, bindings with `*` and `#`, prefetch, redelivery of what was not
-//! settled. It serves `demo` and most tests; nothing in it survives the process.
+//! settled, one channel for each queue of a connection. There are no streams. It serves `demo` and most tests;
+//! nothing in it survives the process.
 
 mod send;
 
@@ -15,7 +16,7 @@ use tokio::sync::Notify;
 use crate::message::{Batch, Epoch, IncomingMessage, Properties};
 use crate::outgoing::Outgoing;
 use crate::settle::{Settlement, Window};
-use crate::topology::{Binding, Declare, ListenOptions, Subscription, bindings};
+use crate::topology::{Binding, Declare, ListenOptions, OpenQueue, QueueType, Subscription, plan};
 use crate::{BoxFuture, Consumer, Features, Transport, TransportError};
 
 /// A broker that lives as long as its last handle. Clones share it.
@@ -40,12 +41,18 @@ struct State {
     connections: HashMap<Epoch, Connection>,
 }
 
-/// An open connection: a consumer of these queues.
+/// An open connection: a channel for each queue that it consumes.
 #[derive(Debug)]
 struct Connection {
-    queues: Vec<Arc<str>>,
+    channels: Vec<Channel>,
+}
+
+#[derive(Debug)]
+struct Channel {
+    queue: Arc<str>,
+    last_tag: u64,
     /// What it has been sent and not settled, by delivery tag.
-    unsettled: BTreeMap<u64, (Arc<str>, Stored)>,
+    unsettled: BTreeMap<u64, Stored>,
 }
 
 #[derive(Debug, Default)]
@@ -154,14 +161,14 @@ impl State {
 
     /// What was not settled is ready again.
     fn end(&mut self, connection: Epoch) {
-        let Some(Connection { queues, unsettled }) = self.connections.remove(&connection) else { return };
-        for queue in &queues {
-            if let Some(queue) = self.queues.get_mut(&**queue) {
+        let Some(Connection { channels }) = self.connections.remove(&connection) else { return };
+        for Channel { queue, unsettled, .. } in channels {
+            if let Some(queue) = self.queues.get_mut(&*queue) {
                 queue.consumers -= 1;
             }
-        }
-        for (queue, stored) in unsettled.into_values() {
-            self.give_back(&queue, stored);
+            for stored in unsettled.into_values() {
+                self.give_back(&queue, stored);
+            }
         }
     }
 
@@ -219,44 +226,55 @@ impl MemoryTransport {
                 reason: "the broker is down".into(),
             });
         }
-        let bindings = bindings(to, options.pool.as_deref());
-        let mut created = false;
-        for binding in &bindings {
-            if !state.exchanges.contains(&binding.exchange) {
-                if options.declare == Declare::Passive {
-                    return Err(TransportError::NoExchange { exchange: binding.exchange.clone() });
-                }
-                state.exchanges.insert(binding.exchange.clone());
+        let plan = plan(to, options)?;
+        if options.queue.queue_type == QueueType::Stream {
+            return Err(TransportError::Options {
+                problem: "queue_type: the in-process broker has no streams".to_owned(),
+            });
+        }
+        for exchange in plan.bindings.iter().map(|b| &b.exchange) {
+            if !state.exchanges.contains(exchange) {
+                match options.declare {
+                    Declare::Passive | Declare::Nothing => {
+                        return Err(TransportError::NoExchange { exchange: exchange.clone() });
+                    }
+                    Declare::Create => state.exchanges.insert(exchange.clone()),
+                };
             }
-            created |= !state.queues.contains_key(&binding.queue);
-            state.queues.entry(binding.queue.clone()).or_default();
+        }
+        let mut open = Vec::new();
+        for name in &plan.queues {
+            let created = !state.queues.contains_key(name);
+            if created && options.declare == Declare::Nothing {
+                return Err(TransportError::NoQueue { queue: name.clone() });
+            }
+            let queue = state.queues.entry(name.clone()).or_default();
+            open.push(OpenQueue {
+                name: name.as_str().into(),
+                queue_type: Some(QueueType::Classic),
+                waiting: u32::try_from(queue.ready.len()).unwrap_or(u32::MAX),
+                other_consumers: queue.consumers,
+                created,
+                durable: Some(true),
+                differs: None,
+            });
+            queue.consumers += 1;
+        }
+        for binding in &plan.bindings {
             if !state.bindings.contains(binding) {
                 state.bindings.push(binding.clone());
             }
         }
-        let mut subscription = Subscription {
-            epoch: Epoch::next(),
-            host: "memory".into(),
-            bindings,
-            waiting: 0,
-            other_consumers: 0,
-            created,
-            durable: Some(true),
-            remarks: Vec::new(),
-        };
-        let queues: Vec<Arc<str>> = subscription.queues().into_iter().map(Arc::from).collect();
-        for queue in &queues {
-            let queue = state.queues.entry(queue.to_string()).or_default();
-            subscription.waiting += u32::try_from(queue.ready.len()).unwrap_or(u32::MAX);
-            subscription.other_consumers += queue.consumers;
-            queue.consumers += 1;
-        }
-        state.connections.insert(subscription.epoch, Connection { queues, unsettled: BTreeMap::new() });
+        let channel =
+            |open: &OpenQueue| Channel { queue: open.name.clone(), last_tag: 0, unsettled: BTreeMap::new() };
+        let channels = open.iter().map(channel).collect();
+        let subscription = Subscription::new("memory".into(), plan.bindings, open, Vec::new());
+        state.connections.insert(subscription.epoch, Connection { channels });
         Ok(MemoryConsumer {
             broker: self.broker.clone(),
             subscription,
-            prefetch: usize::from(options.prefetch),
-            last_tag: 0,
+            share: usize::from(plan.share),
+            next: 0,
             quiet: false,
         })
     }
@@ -265,8 +283,10 @@ impl MemoryTransport {
 struct MemoryConsumer {
     broker: MemoryBroker,
     subscription: Subscription,
-    prefetch: usize,
-    last_tag: u64,
+    /// Unsettled messages of each queue; 0 is no limit.
+    share: usize,
+    /// Whose turn it is.
+    next: usize,
     quiet: bool,
 }
 
@@ -277,26 +297,32 @@ impl MemoryConsumer {
         let State { connections, queues, .. } = &mut *state;
         let connection = connections.get_mut(&self.subscription.epoch).ok_or_else(lost)?;
         let before = out.len();
-        let may_take = |unsettled: usize| self.prefetch == 0 || unsettled < self.prefetch;
-        while !self.quiet && out.room() > 0 && may_take(connection.unsettled.len()) {
-            let Some((queue, stored)) = connection.queues.iter().find_map(|name| {
-                let stored = queues.get_mut(&**name)?.ready.pop_front()?;
-                Some((name.clone(), stored))
-            }) else {
-                break;
+        let mut dry = 0;
+        while !self.quiet && out.room() > 0 && dry < connection.channels.len() {
+            let at = self.next % connection.channels.len();
+            self.next = at + 1;
+            let channel = &mut connection.channels[at];
+            let may_take = self.share == 0 || channel.unsettled.len() < self.share;
+            let ready = queues.get_mut(&*channel.queue).filter(|_| may_take);
+            let Some(stored) = ready.and_then(|queue| queue.ready.pop_front()) else {
+                dry += 1;
+                continue;
             };
-            self.last_tag += 1;
+            dry = 0;
+            channel.last_tag += 1;
             out.push(IncomingMessage {
                 epoch: self.subscription.epoch,
-                tag: self.last_tag,
+                channel: u16::try_from(at).unwrap_or(u16::MAX),
+                tag: channel.last_tag,
                 body: stored.body.clone(),
-                queue: queue.clone(),
+                queue: channel.queue.clone(),
                 exchange: stored.exchange.clone(),
                 routing_key: stored.routing_key.clone(),
                 redelivered: stored.redelivered,
+                stream_offset: None,
                 properties: stored.properties.clone(),
             });
-            connection.unsettled.insert(self.last_tag, (queue, stored));
+            channel.unsettled.insert(channel.last_tag, stored);
         }
         Ok(out.len() > before)
     }
@@ -330,13 +356,16 @@ impl Consumer for MemoryConsumer {
             let mut state = self.broker.lock();
             let mut given_back = Vec::new();
             let connection = state.connections.get_mut(&self.subscription.epoch).ok_or_else(lost)?;
-            for settlement in window.settlements() {
-                match settlement {
-                    Settlement::AcknowledgeThrough(last) => {
-                        connection.unsettled = connection.unsettled.split_off(&(last + 1));
+            for (at, channel) in (0..).zip(&mut connection.channels) {
+                let unsettled = &mut channel.unsettled;
+                for settlement in window.settlements(at) {
+                    match settlement {
+                        Settlement::AcknowledgeThrough(last) => *unsettled = unsettled.split_off(&(last + 1)),
+                        Settlement::Acknowledge(tag) => drop(unsettled.remove(&tag)),
+                        Settlement::Requeue(tag) => {
+                            given_back.extend(unsettled.remove(&tag).map(|m| (channel.queue.clone(), m)));
+                        }
                     }
-                    Settlement::Acknowledge(tag) => drop(connection.unsettled.remove(&tag)),
-                    Settlement::Requeue(tag) => given_back.extend(connection.unsettled.remove(&tag)),
                 }
             }
             for (queue, stored) in given_back {

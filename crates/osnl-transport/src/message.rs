@@ -51,6 +51,8 @@ impl Properties {
 #[derive(Debug)]
 pub struct IncomingMessage {
     pub(crate) epoch: Epoch,
+    /// The place of its queue among those of its subscription: each has a channel, whose tags count for it alone.
+    pub(crate) channel: u16,
     pub(crate) tag: u64,
     /// The bytes as they came, compressed or not.
     pub body: Bytes,
@@ -62,6 +64,8 @@ pub struct IncomingMessage {
     pub routing_key: String,
     /// Whether the broker has delivered it before, to us or to somebody else.
     pub redelivered: bool,
+    /// Its place in the stream it was read from; `None` from a queue.
+    pub stream_offset: Option<u64>,
     /// How to read the body.
     pub properties: Properties,
 }

@@ -41,7 +41,8 @@ impl Outgoing {
 pub struct Route {
     /// [`Create`](Declare::Create): the exchange, a queue named as the routing key, and the binding between
     /// them, as oslo.messaging's Notifier does, so that nothing is lost while nobody listens yet. Such a queue fills
-    /// up when nobody ever does. [`Passive`](Declare::Passive): nothing; an exchange that is missing is an error.
+    /// up when nobody ever does. [`Passive`](Declare::Passive) and
+    /// [`Nothing`](Declare::Nothing): nothing; an exchange that is missing is an error.
     pub declare: Declare,
     /// Whether exchange and queue outlive a restart of the broker (`amqp_durable_queues`), if they are made here.
     pub durable: bool,

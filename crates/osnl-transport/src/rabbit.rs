@@ -1,16 +1,20 @@
 //! RabbitMQ over AMQP 0-9-1, by the client library `lapin`.
 //!
-//! One subscription is one connection with one channel and one consumer; what is published goes through one
-//! connection of its own (see `publisher`). The library's own recovery
+//! One subscription is one connection, with a channel and a consumer for each queue; what is published goes
+//! through one connection of its own (see `publisher`). The library's own recovery
 //! stays off: a broken connection ends the consumer, and the listener's loop connects anew.
 //!
 //! What is declared is what oslo.messaging declares (see [`declare`]); what is already there is never
 //! declared with other arguments, nor altered.
 
+mod arguments;
 mod consumer;
 mod declare;
 mod failure;
+mod properties;
 mod publisher;
+mod refusal;
+mod stream;
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -23,9 +27,8 @@ use self::consumer::RabbitConsumer;
 use self::declare::DeclareError;
 use self::failure::{connect_failure, lost};
 use self::publisher::Publisher;
-use crate::message::Epoch;
 use crate::outgoing::Outgoing;
-use crate::topology::{ListenOptions, QueueKind, Subscription, bindings};
+use crate::topology::{ListenOptions, QueueKind, QueueType, Resume, Subscription, plan};
 use crate::{BoxFuture, Consumer, Features, Transport, TransportError};
 
 /// How long one host may take to accept, log in and open the virtual host.
@@ -100,12 +103,12 @@ impl RabbitTransport {
         to: &[(Target, Priority)],
         options: &ListenOptions,
     ) -> Result<RabbitConsumer, TransportError> {
-        let bindings = bindings(to, options.pool.as_deref());
+        let plan = plan(to, options)?;
         let (connection, host) = self.connect().await?;
         let forced = self.durable_queues.load(Ordering::Relaxed);
-        let queue = QueueKind { durable: options.queue.durable || forced, ..options.queue };
-        let declared = match declare::declare(&connection, &bindings, options.declare, queue).await {
-            Ok(declared) => declared,
+        let queue = QueueKind { durable: options.queue.durable || forced, ..options.queue.clone() };
+        let mut open = match declare::declare(&connection, &plan, options.declare, &queue).await {
+            Ok(open) => open,
             Err(DeclareError::Failed(error)) if failure::refuses_transient_queues(&error) => {
                 // The broker has closed the connection over it. The next attempt asks for a durable one, so this
                 // is no refusal that anybody has to mend, nor one that may end the start.
@@ -114,22 +117,23 @@ impl RabbitTransport {
             }
             Err(error) => return Err(error.into()),
         };
-        let mut subscription = Subscription {
-            epoch: Epoch::next(),
-            host,
-            bindings,
-            waiting: declared.waiting,
-            other_consumers: declared.other_consumers,
-            created: declared.created,
-            durable: declared.durable,
-            remarks: declared.remarks,
-        };
-        if forced && !options.queue.durable && subscription.created {
-            subscription
-                .remarks
-                .push("the broker refuses transient shared queues: ours was declared durable".to_owned());
+        let mut remarks = Vec::new();
+        if forced && !options.queue.durable && open.iter().any(|queue| queue.created) {
+            remarks.push("the broker refuses transient shared queues: ours was declared durable".to_owned());
         }
-        RabbitConsumer::start(connection, subscription, options.prefetch).await
+        for queue in open.iter_mut().filter(|queue| queue.queue_type == Some(QueueType::Stream)) {
+            let Some(Resume::At(position)) = options.queue.resume.get(&*queue.name) else { continue };
+            if !queue.created && stream::is_another(&connection, &queue.name, *position).await? {
+                queue.created = true;
+                remarks.push(format!(
+                    "stream \"{}\" is not the one that was read before, which had {position} messages or more: this \
+                     one is read from its beginning",
+                    queue.name
+                ));
+            }
+        }
+        let subscription = Subscription::new(host, plan.bindings, open, remarks);
+        RabbitConsumer::start(connection, subscription, plan.share, &queue).await
     }
 }
 

@@ -8,7 +8,8 @@
 //!   message at the front does not withhold the rest,
 //! - a message that goes back to the broker is rejected singly, before the prefix that covers it.
 //!
-//! Tags are those of one channel: they only grow.
+//! Each queue has a channel of its own, and tags count within it: they only grow. A `multiple` acknowledgement
+//! covers one channel, so it cannot cover what another queue has sent and nobody has seen.
 
 use std::collections::VecDeque;
 
@@ -41,6 +42,13 @@ enum Slot {
 #[derive(Debug)]
 pub struct Window {
     epoch: Epoch,
+    /// By channel; they come with their first message.
+    channels: Vec<Channel>,
+    due: usize,
+}
+
+#[derive(Debug, Default)]
+struct Channel {
     /// In order of their tags; what the broker has been told is gone from here, so this never holds
     /// more than the prefetch limit, however long one message stays open.
     slots: VecDeque<(u64, Slot)>,
@@ -51,12 +59,18 @@ impl Window {
     /// The empty window of a new connection.
     #[must_use]
     pub fn new(epoch: Epoch) -> Self {
-        Self { epoch, slots: VecDeque::new(), due: 0 }
+        Self { epoch, channels: Vec::new(), due: 0 }
     }
 
     /// Takes note of what a poll of this connection brought.
     pub fn admit(&mut self, batch: &Batch) {
-        self.slots.extend(batch.iter().filter(|m| m.epoch == self.epoch).map(|m| (m.tag, Slot::Open)));
+        for message in batch.iter().filter(|m| m.epoch == self.epoch) {
+            let at = usize::from(message.channel);
+            if self.channels.len() <= at {
+                self.channels.resize_with(at + 1, Channel::default);
+            }
+            self.channels[at].slots.push_back((message.tag, Slot::Open));
+        }
     }
 
     /// Everything the message asked for is safe: the broker may forget it.
@@ -84,11 +98,31 @@ impl Window {
     /// How many messages the broker waits to hear about, the due ones included.
     #[must_use]
     pub fn unsettled(&self) -> usize {
-        self.slots.len()
+        self.channels.iter().map(|channel| channel.slots.len()).sum()
     }
 
-    /// The settlements that are due, in the order in which they must be sent. They count as sent.
-    pub fn settlements(&mut self) -> Vec<Settlement> {
+    /// The settlements of one channel that are due, in the order in which they must be sent. They count as sent.
+    pub fn settlements(&mut self, channel: u16) -> Vec<Settlement> {
+        let Some(channel) = self.channels.get_mut(usize::from(channel)) else { return Vec::new() };
+        self.due -= channel.due;
+        channel.settlements()
+    }
+
+    fn mark(&mut self, message: IncomingMessage, slot: Slot) -> Result<(), Stale> {
+        if message.epoch != self.epoch {
+            return Err(Stale);
+        }
+        let channel = self.channels.get_mut(usize::from(message.channel)).ok_or(Stale)?;
+        let index = channel.slots.binary_search_by_key(&message.tag, |(tag, _)| *tag).map_err(|_| Stale)?;
+        channel.slots[index].1 = slot;
+        channel.due += 1;
+        self.due += 1;
+        Ok(())
+    }
+}
+
+impl Channel {
+    fn settlements(&mut self) -> Vec<Settlement> {
         let mut out = Vec::new();
         if self.due == 0 {
             return out;
@@ -111,16 +145,6 @@ impl Window {
     fn tags(&self, wanted: Slot) -> impl Iterator<Item = u64> + '_ {
         self.slots.iter().filter(move |(_, slot)| *slot == wanted).map(|(tag, _)| *tag)
     }
-
-    fn mark(&mut self, message: IncomingMessage, slot: Slot) -> Result<(), Stale> {
-        if message.epoch != self.epoch {
-            return Err(Stale);
-        }
-        let index = self.slots.binary_search_by_key(&message.tag, |(tag, _)| *tag).map_err(|_| Stale)?;
-        self.slots[index].1 = slot;
-        self.due += 1;
-        Ok(())
-    }
 }
 
 #[cfg(test)]
@@ -132,14 +156,20 @@ mod tests {
     use crate::message::Properties;
 
     fn message(epoch: Epoch, tag: u64) -> IncomingMessage {
+        on_channel(epoch, 0, tag)
+    }
+
+    fn on_channel(epoch: Epoch, channel: u16, tag: u64) -> IncomingMessage {
         IncomingMessage {
             epoch,
+            channel,
             tag,
             body: bytes::Bytes::new(),
             queue: "q".into(),
             exchange: String::new(),
             routing_key: String::new(),
             redelivered: false,
+            stream_offset: None,
             properties: Properties::default(),
         }
     }
@@ -162,7 +192,7 @@ mod tests {
             match verb {
                 "a" => window.acknowledge(message(epoch, tag.parse().unwrap())).unwrap(),
                 "r" => window.requeue(message(epoch, tag.parse().unwrap())).unwrap(),
-                _ => seen.push(window.settlements()),
+                _ => seen.push(window.settlements(0)),
             }
         }
         assert_eq!(seen, expected, "{script}");
@@ -186,7 +216,30 @@ mod tests {
     fn a_tag_of_another_connection_is_not_settled() {
         let mut window = window_of(Epoch::next(), 4);
         assert_eq!(window.acknowledge(message(Epoch::next(), 1)), Err(Stale));
-        assert_eq!(window.settlements(), []);
+        assert_eq!(window.settlements(0), []);
+    }
+
+    #[test]
+    fn a_prefix_is_that_of_its_own_channel() {
+        let epoch = Epoch::next();
+        let mut window = Window::new(epoch);
+        let mut batch = Batch::with_limit(8);
+        for (channel, tag) in [(0, 1), (2, 1), (0, 2), (2, 2)] {
+            batch.push(on_channel(epoch, channel, tag));
+        }
+        window.admit(&batch);
+        // Both have a tag 2; the first channel's tag 1 stays open.
+        window.acknowledge(on_channel(epoch, 0, 2)).unwrap();
+        window.acknowledge(on_channel(epoch, 2, 1)).unwrap();
+        window.acknowledge(on_channel(epoch, 2, 2)).unwrap();
+        assert_eq!((window.due(), window.unsettled()), (3, 4));
+        assert_eq!(window.settlements(0), [Acknowledge(2)]);
+        assert_eq!(window.settlements(1), []);
+        assert_eq!(window.settlements(2), [AcknowledgeThrough(2)]);
+        assert_eq!((window.due(), window.unsettled()), (0, 1));
+        // What was never seen on a channel cannot be settled there.
+        assert_eq!(window.acknowledge(on_channel(epoch, 1, 1)), Err(Stale));
+        assert_eq!(window.acknowledge(on_channel(epoch, 7, 1)), Err(Stale));
     }
 
     proptest! {
@@ -211,7 +264,7 @@ mod tests {
                 if n % flush_every != 0 && n + 1 != order.len() {
                     continue;
                 }
-                for settlement in window.settlements() {
+                for settlement in window.settlements(0) {
                     match settlement {
                         AcknowledgeThrough(last) => {
                             // The broker closes the channel over an unknown tag.

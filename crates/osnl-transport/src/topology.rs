@@ -3,22 +3,32 @@
 //! As oslo.messaging's listener does it (`oslo_messaging/_drivers/amqpdriver.py`, `listen_for_notifications`):
 //! with a pool, one queue of that name with one binding per target and priority; without,
 //! a queue per target and priority, named as its routing key, which is the very queue that the
-//! service's notifier declares and other listeners share.
+//! service's notifier declares and other listeners share. Or one queue that somebody has prepared, of which
+//! nothing is declared ([`Declare::Nothing`]).
+
+mod queue;
+
+use std::sync::Arc;
 
 use osnl_model::{Priority, Target};
 
+pub use self::queue::{Argument, Arguments, KNOWN_ARGUMENTS, QueueKind, QueueType, Resume, StreamOffset};
+use crate::TransportError;
 use crate::message::Epoch;
 
 /// oslo.messaging's `control_exchange` when neither target nor service names one.
 pub(crate) const DEFAULT_EXCHANGE: &str = "openstack";
 
-/// How a missing exchange is treated.
+/// How much of what is missing is made.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Declare {
-    /// Made as oslo.messaging makes it: topic, transient, not deleted by itself.
+    /// A missing exchange is made as oslo.messaging makes it: topic, transient, not deleted by itself.
     Create,
-    /// Left to its service; listening fails until it is there.
+    /// A missing exchange is left to its service; listening fails until it is there.
     Passive,
+    /// Nothing at all is declared or bound: the queue named by [`ListenOptions::pool`] is read as it is, and
+    /// listening fails until it is there. Targets count for nothing.
+    Nothing,
 }
 
 /// How to listen.
@@ -26,29 +36,12 @@ pub enum Declare {
 pub struct ListenOptions {
     /// The queue's name, shared by all listeners with the same pool. `None`: the service's own queues.
     pub pool: Option<String>,
-    /// How many unsettled messages the broker may hand us.
+    /// How many unsettled messages the broker may hand us, over all queues: each has an equal share.
     pub prefetch: u16,
     /// What to do about an exchange that is not there.
     pub declare: Declare,
-    /// How our queue is made if it is not there. One that is there is used as it is.
+    /// How our queue is made if it is not there, and how it is read. One that is there is used as it is.
     pub queue: QueueKind,
-}
-
-/// What a queue of ours is made as: never exclusive, never deleted by itself, without expiry or limit.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct QueueKind {
-    /// It outlives a restart of the broker.
-    pub durable: bool,
-    /// Of several consumers one gets the messages and the others wait to take its place, so that order
-    /// survives a second daemon on the same queue.
-    pub single_active_consumer: bool,
-}
-
-impl QueueKind {
-    /// As oslo.messaging makes it: gone with the broker's restart, shared by whoever consumes it.
-    pub const OSLO: Self = Self { durable: false, single_active_consumer: false };
-    /// As osnl makes its own.
-    pub const DURABLE: Self = Self { durable: true, single_active_consumer: true };
 }
 
 /// One binding of one queue.
@@ -62,6 +55,27 @@ pub struct Binding {
     pub routing_key: String,
 }
 
+/// One queue of a subscription.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OpenQueue {
+    /// Its name.
+    pub name: Arc<str>,
+    /// `None` where that could not be seen: of a queue that is only read, no more than whether it is a stream.
+    pub queue_type: Option<QueueType>,
+    /// Messages that waited at the start, as far as the broker tells: of a stream it does not.
+    pub waiting: u32,
+    /// Other consumers: they take a share of the messages.
+    pub other_consumers: u32,
+    /// Whether it had to be made: it was not there before. Also of a stream that somebody has made anew since it was
+    /// read.
+    pub created: bool,
+    /// Whether it outlives a restart of the broker; `None` where that could not be seen.
+    pub durable: Option<bool>,
+    /// It was there with other arguments than ours and is used as it is: the first that differs, what was asked for
+    /// and what is.
+    pub differs: Option<String>,
+}
+
 /// What was found and made when a subscription opened.
 #[derive(Clone, Debug)]
 pub struct Subscription {
@@ -71,6 +85,8 @@ pub struct Subscription {
     pub host: String,
     /// What is bound where.
     pub bindings: Vec<Binding>,
+    /// The queues consumed, each once, in the order of the targets.
+    pub open: Vec<OpenQueue>,
     /// Messages that waited in the queues at the start.
     pub waiting: u32,
     /// Other consumers on the same queues: they take a share of the messages.
@@ -84,16 +100,34 @@ pub struct Subscription {
 }
 
 impl Subscription {
-    /// The queues consumed, without repeats.
+    pub(crate) fn new(
+        host: String,
+        bindings: Vec<Binding>,
+        open: Vec<OpenQueue>,
+        remarks: Vec<String>,
+    ) -> Self {
+        let durable = if open.iter().any(|queue| queue.durable == Some(false)) {
+            Some(false)
+        } else {
+            open.iter().all(|queue| queue.durable.is_some()).then_some(true)
+        };
+        Self {
+            epoch: Epoch::next(),
+            host,
+            bindings,
+            waiting: open.iter().fold(0, |sum, queue| sum.saturating_add(queue.waiting)),
+            other_consumers: open.iter().map(|queue| queue.other_consumers).sum(),
+            created: open.iter().any(|queue| queue.created),
+            durable,
+            open,
+            remarks,
+        }
+    }
+
+    /// The names of the queues consumed, without repeats.
     #[must_use]
     pub fn queues(&self) -> Vec<&str> {
-        let mut queues: Vec<&str> = Vec::new();
-        for binding in &self.bindings {
-            if !queues.contains(&binding.queue.as_str()) {
-                queues.push(&binding.queue);
-            }
-        }
-        queues
+        self.open.iter().map(|queue| &*queue.name).collect()
     }
 }
 
@@ -103,26 +137,80 @@ pub(crate) fn route(to: &Target, priority: &Priority) -> (String, String) {
     (exchange, to.routing_key(priority))
 }
 
-/// The bindings that listening to `to` needs.
-pub(crate) fn bindings(to: &[(Target, Priority)], pool: Option<&str>) -> Vec<Binding> {
-    to.iter()
-        .map(|(target, priority)| {
-            let routing_key = target.routing_key(priority);
-            Binding {
-                queue: pool.map_or_else(|| routing_key.clone(), str::to_owned),
-                exchange: target.exchange.clone().unwrap_or_else(|| DEFAULT_EXCHANGE.to_owned()),
-                routing_key,
+/// What is to be bound and consumed.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Plan {
+    /// Without repeats.
+    pub(crate) bindings: Vec<Binding>,
+    /// Without repeats, in the order of the targets.
+    pub(crate) queues: Vec<String>,
+    /// How many unsettled messages each queue may hand us; 0 is no limit.
+    pub(crate) share: u16,
+}
+
+/// What listening to `to` needs.
+///
+/// # Errors
+/// [`TransportError::Options`]: no attempt can succeed with these.
+pub(crate) fn plan(to: &[(Target, Priority)], options: &ListenOptions) -> Result<Plan, TransportError> {
+    let refuse = |problem: String| Err(TransportError::Options { problem });
+    let mut bindings: Vec<Binding> = Vec::new();
+    match options.declare {
+        Declare::Nothing => {}
+        Declare::Create | Declare::Passive => {
+            for binding in wanted(to, options.pool.as_deref()) {
+                if !bindings.contains(&binding) {
+                    bindings.push(binding);
+                }
             }
-        })
-        .collect()
+            if let Some((option, why)) = options.queue.refusal() {
+                return refuse(format!("{option}: {why}"));
+            }
+        }
+    }
+    let mut queues: Vec<String> = match options.declare {
+        Declare::Nothing => options.pool.iter().cloned().collect(),
+        Declare::Create | Declare::Passive => Vec::new(),
+    };
+    for binding in &bindings {
+        if !queues.contains(&binding.queue) {
+            queues.push(binding.queue.clone());
+        }
+    }
+    let prefetch = options.prefetch;
+    let Some(count) = u16::try_from(queues.len()).ok().filter(|count| *count > 0) else {
+        return refuse("there is no queue to consume: name a target, or a queue that is there".to_owned());
+    };
+    if prefetch > 0 && prefetch < count {
+        return refuse(format!("prefetch: {prefetch} is less than the {count} queues to be consumed"));
+    }
+    if prefetch == 0 && options.queue.queue_type == QueueType::Stream {
+        return refuse("prefetch: a stream is not read without a limit".to_owned());
+    }
+    Ok(Plan { bindings, queues, share: prefetch / count })
+}
+
+fn wanted(to: &[(Target, Priority)], pool: Option<&str>) -> impl Iterator<Item = Binding> {
+    to.iter().map(move |(target, priority)| {
+        let routing_key = target.routing_key(priority);
+        Binding {
+            queue: pool.map_or_else(|| routing_key.clone(), str::to_owned),
+            exchange: target.exchange.clone().unwrap_or_else(|| DEFAULT_EXCHANGE.to_owned()),
+            routing_key,
+        }
+    })
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    fn options(pool: Option<&str>, prefetch: u16, declare: Declare) -> ListenOptions {
+        ListenOptions { pool: pool.map(str::to_owned), prefetch, declare, queue: QueueKind::OSLO }
+    }
+
     fn check(to: &[(Target, Priority)], pool: Option<&str>, expected: &[(&str, &str, &str)]) {
-        let seen = bindings(to, pool);
+        let seen = plan(to, &options(pool, 0, Declare::Create)).unwrap().bindings;
         let seen: Vec<_> =
             seen.iter().map(|b| (b.queue.as_str(), b.exchange.as_str(), b.routing_key.as_str())).collect();
         assert_eq!(seen, expected);
@@ -146,5 +234,38 @@ mod tests {
             ],
         );
         check(&[(anywhere, Priority::Warn)], Some("p"), &[("p", "openstack", "notifications.warn")]);
+    }
+
+    #[test]
+    fn a_queue_is_consumed_once_and_has_its_share_of_the_prefetch() {
+        let to: Vec<(Target, Priority)> = ["neutron", "nova", "neutron"]
+            .iter()
+            .flat_map(|x| [Priority::Info, Priority::Error].map(|p| (Target::new(*x, "notifications"), p)))
+            .collect();
+        let check = |options: &ListenOptions, expected: Result<(usize, &[&str], u16), &str>| {
+            let seen = plan(&to, options);
+            let seen = seen.as_ref().map(|p| {
+                let queues: Vec<&str> = p.queues.iter().map(String::as_str).collect();
+                (p.bindings.len(), queues, p.share)
+            });
+            let expected = expected.map(|(bindings, queues, share)| (bindings, queues.to_vec(), share));
+            assert_eq!(seen.map_err(ToString::to_string), expected.map_err(str::to_owned));
+        };
+        let own: &[&str] = &["notifications.info", "notifications.error"];
+        check(&options(None, 201, Declare::Create), Ok((4, own, 100)));
+        check(&options(None, 0, Declare::Passive), Ok((4, own, 0)));
+        check(&options(Some("p"), 201, Declare::Create), Ok((4, &["p"], 201)));
+        check(&options(Some("theirs"), 9, Declare::Nothing), Ok((0, &["theirs"], 9)));
+        check(
+            &options(None, 1, Declare::Create),
+            Err("prefetch: 1 is less than the 2 queues to be consumed"),
+        );
+        let none = "there is no queue to consume: name a target, or a queue that is there";
+        check(&options(None, 9, Declare::Nothing), Err(none));
+        let mut stream = options(Some("p"), 0, Declare::Create);
+        stream.queue = QueueKind { queue_type: QueueType::Stream, durable: true, ..QueueKind::OSLO };
+        check(&stream, Err("prefetch: a stream is not read without a limit"));
+        stream.queue.durable = false;
+        check(&stream, Err("durable: a stream queue always outlives the broker's restart"));
     }
 }

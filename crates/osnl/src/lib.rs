@@ -31,3 +31,4 @@ pub mod notifier;
 pub mod received;
 pub mod rule;
 pub mod shutdown;
+pub mod state_dir;

@@ -11,8 +11,11 @@
 //! to the [`Endpoint`], and is settled as soon as its receipt completes; up to `prefetch` receipts are open at
 //! once, and the window coalesces the acknowledgements. No message is acknowledged on an error path.
 
+mod announce;
 pub(crate) mod backoff;
+mod positions;
 mod state;
+mod stream;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -21,14 +24,15 @@ use futures_util::stream::FuturesUnordered;
 use futures_util::{FutureExt, StreamExt};
 use osnl_model::{Priority, Target};
 use osnl_transport::{
-    Batch, BoxFuture, Consumer, IncomingMessage, ListenOptions, Subscription, Transport, TransportError,
-    Window,
+    Batch, BoxFuture, Consumer, IncomingMessage, ListenOptions, Transport, TransportError, Window,
 };
 use tokio::sync::watch;
 use tokio::time::Instant;
 
 use self::backoff::Backoff;
+pub use self::positions::PositionStore;
 pub use self::state::ListenerState;
+use self::stream::Streams;
 use crate::endpoint::Endpoint;
 use crate::journal::{Receipt, Settle};
 use crate::metrics::Counters;
@@ -59,6 +63,14 @@ pub struct Listener {
     endpoint: Arc<dyn Endpoint>,
     counters: Arc<Counters>,
     state: watch::Sender<ListenerState>,
+    positions: Option<PositionStore>,
+}
+
+/// What was last told of failed attempts.
+struct Said {
+    at: Instant,
+    /// What was not there.
+    missing: Option<String>,
 }
 
 /// A message handed over, until its receipt completes.
@@ -79,7 +91,16 @@ impl Listener {
             endpoint,
             counters,
             state: watch::Sender::new(ListenerState::Connecting { attempt: 0 }),
+            positions: None,
         }
+    }
+
+    /// Keeps how far streams were read there; without, a restart begins at
+    /// [`stream_offset`](osnl_transport::QueueKind::stream_offset) again.
+    #[must_use]
+    pub fn with_positions(mut self, positions: PositionStore) -> Self {
+        self.positions = Some(positions);
+        self
     }
 
     /// What it is doing, as it changes.
@@ -101,15 +122,17 @@ impl Listener {
     /// error is one that no further attempt can mend.
     pub async fn run(self, shutdown: Shutdown) -> Result<(), TransportError> {
         let mut lost_at = None;
+        let mut streams = Streams::new(&self.config.options, self.positions.clone());
         let result = loop {
-            let consumer = match self.connect(&shutdown, lost_at.is_none()).await {
+            let consumer = match self.connect(&shutdown, lost_at.is_none(), streams.as_ref()).await {
                 Ok(Some(consumer)) => consumer,
                 Ok(None) => break Ok(()),
                 Err(error) => break Err(error),
             };
-            self.announce(consumer.subscription(), lost_at);
+            let away = lost_at.map(|lost_at: Instant| lost_at.elapsed());
+            announce::announce(&self.config.name, &self.config.options, consumer.subscription(), away);
             self.state.send_replace(ListenerState::Listening);
-            let mut session = Session::new(&self, consumer);
+            let mut session = Session::new(&self, consumer, streams.as_mut());
             match session.run(&shutdown).await {
                 Ok(()) => {
                     session.consumer.close().await;
@@ -125,6 +148,9 @@ impl Listener {
                 }
             }
         };
+        if let Some(streams) = &mut streams {
+            streams.write(&self.config.name, true).await;
+        }
         self.state.send_replace(ListenerState::Stopped);
         result
     }
@@ -134,12 +160,15 @@ impl Listener {
         &self,
         shutdown: &Shutdown,
         first: bool,
+        streams: Option<&Streams>,
     ) -> Result<Option<Box<dyn Consumer>>, TransportError> {
         let mut backoff = Backoff::new();
         let mut said = None;
+        let options = streams.map(|streams| streams.options(&self.config.options));
+        let options = options.as_ref().unwrap_or(&self.config.options);
         for attempt in 1.. {
             self.state.send_replace(ListenerState::Connecting { attempt });
-            let listen = self.transport.listen(&self.config.targets, &self.config.options);
+            let listen = self.transport.listen(&self.config.targets, options);
             let error = tokio::select! {
                 biased;
                 () = shutdown.drain.cancelled() => return Ok(None),
@@ -169,80 +198,29 @@ impl Listener {
         Ok(None)
     }
 
-    /// A broker may be away for a night: the first attempts are told each, then one a minute.
-    fn say_failed(&self, attempt: u32, error: &TransportError, pause: Duration, said: &mut Option<Instant>) {
+    /// A broker may be away for a night: the first attempts are told each, then one a minute. An exchange or a queue
+    /// that is not there yet is told once.
+    fn say_failed(&self, attempt: u32, error: &TransportError, pause: Duration, said: &mut Option<Said>) {
         const EACH: u32 = 3;
         const REMIND: Duration = Duration::from_secs(60);
         let name = &*self.config.name;
-        if attempt <= EACH || said.is_none_or(|said| said.elapsed() >= REMIND) {
-            *said = Some(Instant::now());
+        let missing = error.is_missing().then(|| error.to_string());
+        if missing.is_some() {
+            if said.as_ref().is_some_and(|said| said.missing == missing) {
+                tracing::debug!(listener.name = name, attempt, "{error}");
+            } else {
+                *said = Some(Said { at: Instant::now(), missing });
+                tracing::warn!(listener.name = name, attempt, "{error}; it is looked for each second");
+            }
+            return;
+        }
+        if attempt <= EACH || said.as_ref().is_none_or(|said| said.at.elapsed() >= REMIND) {
+            *said = Some(Said { at: Instant::now(), missing });
             let then = if attempt == EACH { ", and on; told once a minute" } else { "" };
             let seconds = pause.as_secs_f64();
             tracing::warn!(listener.name = name, attempt, "{error}; trying again in {seconds:.1} s{then}");
         } else {
             tracing::debug!(listener.name = name, attempt, "{error}");
-        }
-    }
-
-    /// Says what was found, and what a broker that was away has lost.
-    fn announce(&self, found: &Subscription, lost_at: Option<Instant>) {
-        let listener = &*self.config.name;
-        let queues = found.queues().join(", ");
-        for binding in &found.bindings {
-            tracing::debug!(
-                listener.name = listener,
-                "queue {} bound to exchange {} with key {}",
-                binding.queue,
-                binding.exchange,
-                binding.routing_key
-            );
-        }
-        tracing::info!(
-            listener.name = listener,
-            queue.name = queues,
-            queue.waiting = found.waiting,
-            "listening at {}",
-            found.host
-        );
-        for remark in &found.remarks {
-            tracing::info!(listener.name = listener, "{remark}");
-        }
-        if found.other_consumers > 0 && self.config.options.queue.single_active_consumer {
-            tracing::info!(
-                listener.name = listener,
-                queue.name = queues,
-                "{} other consumer(s) on this queue: of a queue made by osnl one gets the messages, the others wait \
-                 to take its place",
-                found.other_consumers
-            );
-        } else if found.other_consumers > 0 {
-            tracing::warn!(
-                listener.name = listener,
-                queue.name = queues,
-                "{} other consumer(s) on this queue take a share of its messages; a pool of its own gets all of them",
-                found.other_consumers
-            );
-        }
-        match lost_at {
-            Some(lost_at) if found.created => tracing::warn!(
-                listener.name = listener,
-                queue.name = queues,
-                "the queue was gone and has been made anew: what waited in it, and what was published in the {:.1} s \
-                 since the connection was lost, is lost; a queue and an exchange that are declared durable keep it",
-                lost_at.elapsed().as_secs_f64()
-            ),
-            Some(lost_at) => tracing::info!(
-                listener.name = listener,
-                "back after {:.1} s; the queue kept its messages",
-                lost_at.elapsed().as_secs_f64()
-            ),
-            None if found.durable == Some(false) => tracing::warn!(
-                listener.name = listener,
-                queue.name = queues,
-                "the queue is transient, as k2hr3_osnl declares it: a restart of the broker loses what waits in it; \
-                 a queue of this name that is declared durable beforehand is used as it is"
-            ),
-            None => {}
         }
     }
 }
@@ -256,14 +234,25 @@ struct Session<'a> {
     batch: Batch,
     /// When the broker is told at the latest of what is settled; `None` while nothing is.
     flush_at: Option<Instant>,
+    /// `None` where queues are read.
+    streams: Option<&'a mut Streams>,
 }
 
 impl<'a> Session<'a> {
-    fn new(listener: &'a Listener, consumer: Box<dyn Consumer>) -> Self {
+    fn new(
+        listener: &'a Listener,
+        consumer: Box<dyn Consumer>,
+        mut streams: Option<&'a mut Streams>,
+    ) -> Self {
+        if let Some(streams) = &mut streams {
+            let found = consumer.subscription();
+            let created = |name: &str| found.open.iter().any(|queue| *queue.name == *name && queue.created);
+            streams.opened(&listener.config.options, &found.queues(), created);
+        }
         let window = Window::new(consumer.subscription().epoch);
         let prefetch = usize::from(listener.config.options.prefetch);
         let batch = Batch::with_limit(prefetch);
-        Self { listener, consumer, window, open: FuturesUnordered::new(), batch, flush_at: None }
+        Self { listener, consumer, window, open: FuturesUnordered::new(), batch, flush_at: None, streams }
     }
 
     /// Until drained, or the connection is lost.
@@ -271,8 +260,11 @@ impl<'a> Session<'a> {
         let prefetch = usize::from(self.listener.config.options.prefetch);
         let mut draining = false;
         while !(draining && self.open.is_empty()) {
-            let room = prefetch.saturating_sub(self.open.len());
-            let flush_at = self.flush_at;
+            let held = self.streams.as_ref().map_or(0, |streams| streams.held());
+            let room = prefetch.saturating_sub(self.open.len() + held);
+            let again = self.streams.as_ref().is_some_and(|streams| streams.is_due());
+            let wake_at = self.streams.as_ref().and_then(|streams| streams.wake_at());
+            let wake_at = self.flush_at.into_iter().chain(wake_at).min();
             let (endpoint, consumer, batch) = (&self.listener.endpoint, &mut self.consumer, &mut self.batch);
             let poll = async {
                 batch.set_limit(endpoint.reserve(room).await);
@@ -293,13 +285,20 @@ impl<'a> Session<'a> {
                     }
                     self.flush().await?;
                 }
+                // Before what is new, which may never end.
+                places = async { endpoint.reserve(held).await }, if again && !draining => {
+                    self.hand_out_again(places);
+                }
                 polled = poll, if !draining && room > 0 => {
                     self.dispatch();
                     polled?;
                 }
-                () = sleep_until(flush_at), if flush_at.is_some() => {}
+                () = sleep_until(wake_at), if wake_at.is_some() => {}
             }
             self.flush_if_due(prefetch / 4).await?;
+            if let Some(streams) = &mut self.streams {
+                streams.write(&self.listener.config.name, false).await;
+            }
         }
         self.flush().await
     }
@@ -328,10 +327,19 @@ impl<'a> Session<'a> {
         self.window.admit(&self.batch);
         counters.received.add(self.batch.len() as u64);
         let mut unmatched = 0;
-        for message in self.batch.drain() {
+        for mut message in self.batch.drain() {
+            if let Some(streams) = &mut self.streams
+                && streams.admit(&mut message)
+            {
+                let _ = self.window.acknowledge(message);
+                continue;
+            }
             let receipt = match with_head(&message, |head| endpoint.wants(head)) {
                 Ok(false) => {
                     unmatched += 1;
+                    if let Some(streams) = &mut self.streams {
+                        streams.done(&message);
+                    }
                     // Cannot be stale: it came over the connection whose window this is.
                     let _ = self.window.acknowledge(message);
                     continue;
@@ -344,12 +352,31 @@ impl<'a> Session<'a> {
         counters.unmatched.add(unmatched);
     }
 
+    /// What a stream does not take back, for which there are so many places.
+    fn hand_out_again(&mut self, places: usize) {
+        let Listener { config, endpoint, .. } = self.listener;
+        for message in self.streams.iter_mut().flat_map(|streams| streams.again(places)) {
+            // It was wanted when it came, and could be read.
+            let receipt = endpoint.notify(Received::of(&message, &config.name));
+            self.open.push(open(message, receipt));
+        }
+    }
+
     fn settle(&mut self, message: IncomingMessage, settle: Settle) {
-        let stale = match settle {
-            Settle::Acknowledge => self.window.acknowledge(message),
-            Settle::Requeue => self.window.requeue(message),
+        let stale = match (settle, &mut self.streams) {
+            (Settle::Acknowledge, Some(streams)) => {
+                streams.done(&message);
+                self.window.acknowledge(message)
+            }
+            (Settle::Acknowledge, None) => self.window.acknowledge(message),
+            // Nothing can go back to a stream: it is handed out again from here.
+            (Settle::Requeue, Some(streams)) => {
+                streams.hold(message);
+                Ok(())
+            }
+            (Settle::Requeue, None) => self.window.requeue(message),
             // Dropped: it stays unsettled and goes back with the connection.
-            Settle::Leave => Ok(()),
+            (Settle::Leave, _) => Ok(()),
         };
         debug_assert!(stale.is_ok(), "a session's messages are those of its window");
     }

@@ -1,9 +1,9 @@
 //! osnl's own configuration: listeners, rules and actions by name.
 //!
 //! ```text
-//! [DEFAULT]          debug, log_level, libs_log_level, log_file
+//! [DEFAULT]          debug, log_level, libs_log_level, log_file, state_dir
 //! [journal]          connection
-//! [listener:NAME]    transport_url, exchange, topics, priorities, pool, declare, durable, ...
+//! [listener:NAME]    transport_url, exchange, topics, priorities, pool, queue, declare, queue_type, ...
 //! [rule:NAME]        listeners, event_type, publisher_id, context.KEY, metadata.KEY, payload.KEY, actions, ...
 //! [action:NAME]      driver = k2hr3: api_url, timeout, ...; driver = dump: path
 //! ```
@@ -25,6 +25,7 @@ mod schema;
 mod section;
 #[cfg(test)]
 mod tests;
+mod topology;
 
 use std::num::NonZeroU32;
 use std::path::PathBuf;
@@ -54,6 +55,8 @@ pub struct Native {
     pub libs_log_level: Level,
     /// Where to.
     pub log_file: LogFile,
+    /// Where state is kept; `None` is [`crate::state_dir::default`].
+    pub state_dir: Option<PathBuf>,
     /// In the order of the files; never empty.
     pub listeners: Vec<ListenerConf>,
     /// In the order of the files; never empty.
@@ -62,24 +65,24 @@ pub struct Native {
     pub actions: Vec<ActionConf>,
 }
 
-/// `[listener:NAME]`: one subscription with a queue of its own.
+/// `[listener:NAME]`: one subscription on one connection.
 #[derive(Clone, Debug)]
 pub struct ListenerConf {
     /// The section's name.
     pub name: Arc<str>,
     /// The broker.
     pub transport_url: TransportUrl,
-    /// The topic exchange of the service.
-    pub exchange: String,
-    /// Each is bound with each priority.
+    /// The topic exchanges of the services; none where a queue is read as it is.
+    pub exchanges: Vec<String>,
+    /// Each is bound to each exchange with each priority.
     pub topics: Vec<String>,
     /// The priorities bound.
     pub priorities: Vec<Priority>,
-    /// The queue's name.
-    pub pool: String,
-    /// What to do about an exchange that is not there.
+    /// The queue's name; `None` are the services' own queues, one for each topic and priority.
+    pub pool: Option<String>,
+    /// What to do about an exchange that is not there; with [`Declare::Nothing`], `pool` is a queue that is there.
     pub declare: Declare,
-    /// How the queue is made.
+    /// How the queue is made and read.
     pub queue: QueueKind,
     /// Unsettled messages that the broker may hand us.
     pub prefetch: u16,

@@ -64,7 +64,9 @@ fn start(loaded: &Loaded) -> anyhow::Result<Exit> {
                 sources::complain(&error.to_string());
                 return Ok(Exit::Config);
             }
-            Err(error @ BuildError::File { .. }) => return Err(error.into()),
+            Err(
+                error @ (BuildError::File { .. } | BuildError::NoState { .. } | BuildError::State { .. }),
+            ) => return Err(error.into()),
         };
         tracing::info!(
             "osnl {} with {} listeners, {} rules, {} actions",

@@ -11,6 +11,7 @@ mod logging;
 mod logs;
 mod names;
 mod options;
+mod queues;
 mod recorded_files;
 mod refused;
 mod send;

@@ -5,7 +5,7 @@ use osnl_model::{Priority, Target};
 use super::MemoryBroker;
 use crate::TransportError;
 use crate::outgoing::Outgoing;
-use crate::topology::{Declare, bindings};
+use crate::topology::{Binding, Declare, route};
 
 pub(super) fn send(
     broker: &MemoryBroker,
@@ -17,25 +17,27 @@ pub(super) fn send(
     if state.down {
         return Err(TransportError::Connect { host: "memory".into(), reason: "the broker is down".into() });
     }
-    // Of one target and priority there is one binding.
-    for binding in bindings(&[(to.clone(), priority.clone())], None) {
-        match message.route.declare {
-            Declare::Create => {
-                state.exchanges.insert(binding.exchange.clone());
-                state.queues.entry(binding.queue.clone()).or_default();
-                if !state.bindings.contains(&binding) {
-                    state.bindings.push(binding.clone());
-                }
+    let (exchange, routing_key) = route(to, priority);
+    match message.route.declare {
+        Declare::Create => {
+            let binding = Binding {
+                queue: routing_key.clone(),
+                exchange: exchange.clone(),
+                routing_key: routing_key.clone(),
+            };
+            state.exchanges.insert(exchange.clone());
+            state.queues.entry(routing_key.clone()).or_default();
+            if !state.bindings.contains(&binding) {
+                state.bindings.push(binding);
             }
-            Declare::Passive => {
-                if !state.exchanges.contains(&binding.exchange) {
-                    return Err(TransportError::no_exchange_to_publish_to(&binding.exchange));
-                }
+        }
+        Declare::Passive | Declare::Nothing => {
+            if !state.exchanges.contains(&exchange) {
+                return Err(TransportError::no_exchange_to_publish_to(&exchange));
             }
         }
     }
     drop(state);
-    let (exchange, routing_key) = crate::topology::route(to, priority);
     let taken = broker.publish_raw(&exchange, &routing_key, message.body, message.properties);
     if taken == 0 && message.mandatory {
         return Err(TransportError::Unroutable { exchange, routing_key });

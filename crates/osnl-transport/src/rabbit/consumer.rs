@@ -1,23 +1,28 @@
 //! The open subscription: deliveries in, settlements out.
+//!
+//! Each queue has a channel and a consumer of its own on the one connection. They are polled in turn from one place,
+//! without a task for any of them.
 
-use std::borrow::Cow;
 use std::sync::Arc;
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
-use futures_util::future::try_join_all;
-use futures_util::{FutureExt, StreamExt};
+use futures_util::StreamExt;
+use futures_util::future::{poll_fn, try_join_all};
 use lapin::message::Delivery;
 use lapin::options::{
     BasicAckOptions, BasicCancelOptions, BasicConsumeOptions, BasicQosOptions, BasicRejectOptions,
 };
-use lapin::types::{AMQPValue, FieldTable, ShortString};
-use lapin::{BasicProperties, Channel, Connection};
+use lapin::types::ShortString;
+use lapin::{Channel, Connection};
 
+use super::arguments::{consumer_table, stream_offset};
 use super::failure::{Failure, lost};
-use crate::message::{Batch, IncomingMessage, Properties};
+use super::properties::properties;
+use crate::message::{Batch, IncomingMessage};
 use crate::settle::{Settlement, Window};
-use crate::topology::Subscription;
+use crate::topology::{QueueKind, QueueType, Subscription};
 use crate::{BoxFuture, Consumer, TransportError};
 
 /// How long an orderly close may take before the connection is just dropped.
@@ -25,66 +30,132 @@ const CLOSE_TIMEOUT: Duration = Duration::from_secs(3);
 
 pub(super) struct RabbitConsumer {
     connection: Connection,
-    channel: Channel,
-    deliveries: lapin::Consumer,
+    queues: Vec<QueueConsumer>,
+    /// Whose turn it is to be polled.
+    next: usize,
+    /// How many polls there were.
+    polls: u64,
     subscription: Subscription,
-    queue: Arc<str>,
     /// Found behind messages that had to be handed over first.
     ended: Option<TransportError>,
 }
 
+/// One queue's channel and what comes over it.
+struct QueueConsumer {
+    channel: Channel,
+    deliveries: lapin::Consumer,
+    name: Arc<str>,
+    is_stream: bool,
+    /// The last poll in which it had nothing; its waker is in place then.
+    dry_in: u64,
+}
+
 impl RabbitConsumer {
+    /// Begins to consume; of each queue at most `share` messages are unsettled.
     pub(super) async fn start(
         connection: Connection,
         subscription: Subscription,
-        prefetch: u16,
+        share: u16,
+        kind: &QueueKind,
     ) -> Result<Self, TransportError> {
-        // One queue per channel: a `multiple` acknowledgement must not cover what another queue's
-        // consumer has been sent and we have not seen.
-        let queues = subscription.queues();
-        let [queue] = queues[..] else {
-            return Err(TransportError::Refused {
-                what: "listen".to_owned(),
-                reason: format!("one queue per listener is supported, not {}: set a pool", queues.len()),
+        let mut queues = Vec::with_capacity(subscription.open.len());
+        for queue in &subscription.open {
+            let failed = |what: String| move |error| TransportError::from(Failure { what, error });
+            let channel = connection.create_channel().await.map_err(failed("open a channel".into()))?;
+            channel
+                .basic_qos(share, BasicQosOptions::default())
+                .await
+                .map_err(failed(format!("set prefetch {share}")))?;
+            let deliveries = channel
+                .basic_consume(
+                    ShortString::from(&*queue.name),
+                    ShortString::default(),
+                    BasicConsumeOptions::default(),
+                    consumer_table(queue, kind),
+                )
+                .await
+                .map_err(failed(format!("consume queue \"{}\"", queue.name)))?;
+            let is_stream = queue.queue_type == Some(QueueType::Stream);
+            queues.push(QueueConsumer {
+                channel,
+                deliveries,
+                name: queue.name.clone(),
+                is_stream,
+                dry_in: 0,
             });
-        };
-        let queue: Arc<str> = queue.into();
-        let failed = |what: String| move |error| TransportError::from(Failure { what, error });
-        let channel = connection.create_channel().await.map_err(failed("open a channel".into()))?;
-        channel
-            .basic_qos(prefetch, BasicQosOptions::default())
-            .await
-            .map_err(failed(format!("set prefetch {prefetch}")))?;
-        let deliveries = channel
-            .basic_consume(
-                ShortString::from(&*queue),
-                ShortString::default(),
-                BasicConsumeOptions::default(),
-                FieldTable::default(),
-            )
-            .await
-            .map_err(failed(format!("consume queue \"{queue}\"")))?;
-        Ok(Self { connection, channel, deliveries, subscription, queue, ended: None })
+        }
+        Ok(Self { connection, queues, next: 0, polls: 0, subscription, ended: None })
     }
 
-    fn message(&self, delivery: Delivery) -> IncomingMessage {
+    /// One message of each queue in turn, so that a full queue keeps none waiting.
+    fn take_ready(&mut self, context: &mut Context<'_>, out: &mut Batch) -> Poll<()> {
+        self.polls += 1;
+        let mut dry = 0;
+        while out.room() > 0 && dry < self.queues.len() {
+            let at = self.next;
+            self.next = if at + 1 == self.queues.len() { 0 } else { at + 1 };
+            let queue = &mut self.queues[at];
+            if queue.dry_in == self.polls {
+                continue;
+            }
+            match queue.deliveries.poll_next_unpin(context) {
+                Poll::Ready(Some(Ok(delivery))) => out.push(self.message(at, delivery)),
+                Poll::Ready(Some(Err(error))) => return self.end(lost(&error)),
+                Poll::Ready(None) => {
+                    let queue = queue.name.to_string();
+                    return self.end(TransportError::Cancelled { queue });
+                }
+                Poll::Pending => {
+                    queue.dry_in = self.polls;
+                    dry += 1;
+                }
+            }
+        }
+        if out.is_empty() && out.room() > 0 { Poll::Pending } else { Poll::Ready(()) }
+    }
+
+    fn end(&mut self, error: TransportError) -> Poll<()> {
+        self.ended = Some(error);
+        Poll::Ready(())
+    }
+
+    fn message(&self, at: usize, delivery: Delivery) -> IncomingMessage {
+        let queue = &self.queues[at];
         IncomingMessage {
             epoch: self.subscription.epoch,
+            channel: u16::try_from(at).unwrap_or(u16::MAX),
             tag: delivery.delivery_tag,
             body: Bytes::from(delivery.data),
-            queue: self.queue.clone(),
+            queue: queue.name.clone(),
             exchange: delivery.exchange.to_string(),
             routing_key: delivery.routing_key.to_string(),
             redelivered: delivery.redelivered,
+            stream_offset: if queue.is_stream { stream_offset(&delivery.properties) } else { None },
             properties: properties(&delivery.properties),
         }
     }
+}
 
-    fn end(&self, item: Option<lapin::Error>) -> TransportError {
-        match item {
-            Some(error) => lost(&error),
-            None => TransportError::Cancelled { queue: self.queue.to_string() },
+impl QueueConsumer {
+    /// Three groups, each written before the next begins: the order matters (see `settle`).
+    /// Within a group the frames are queued together instead of one per turn of the I/O thread.
+    async fn settle(&self, settlements: &[Settlement]) -> Result<(), TransportError> {
+        let requeues = settlements.iter().filter_map(|s| match s {
+            Settlement::Requeue(tag) => Some(self.requeue(*tag)),
+            Settlement::Acknowledge(_) | Settlement::AcknowledgeThrough(_) => None,
+        });
+        try_join_all(requeues).await?;
+        for settlement in settlements {
+            if let Settlement::AcknowledgeThrough(tag) = settlement {
+                self.acknowledge(*tag, true).await?;
+            }
         }
+        let islands = settlements.iter().filter_map(|s| match s {
+            Settlement::Acknowledge(tag) => Some(self.acknowledge(*tag, false)),
+            Settlement::Requeue(_) | Settlement::AcknowledgeThrough(_) => None,
+        });
+        try_join_all(islands).await?;
+        Ok(())
     }
 
     async fn acknowledge(&self, tag: u64, multiple: bool) -> Result<(), TransportError> {
@@ -92,8 +163,18 @@ impl RabbitConsumer {
     }
 
     async fn requeue(&self, tag: u64) -> Result<(), TransportError> {
+        if self.is_stream {
+            // The broker would take a reject for an acknowledgement.
+            let reason = format!("the stream \"{}\" takes nothing back and has to be read again", self.name);
+            return Err(TransportError::Lost { reason });
+        }
         let options = BasicRejectOptions { requeue: true };
         self.channel.basic_reject(tag, options).await.map_err(|error| lost(&error))
+    }
+
+    async fn cancel(&self) -> Result<(), TransportError> {
+        let tag = self.deliveries.tag();
+        self.channel.basic_cancel(tag, BasicCancelOptions::default()).await.map_err(|error| lost(&error))
     }
 }
 
@@ -104,70 +185,35 @@ impl Consumer for RabbitConsumer {
 
     fn poll<'a>(&'a mut self, out: &'a mut Batch) -> BoxFuture<'a, Result<(), TransportError>> {
         Box::pin(async move {
-            if let Some(error) = self.ended.take() {
-                return Err(error);
+            if self.ended.is_none() {
+                poll_fn(|context| self.take_ready(context, out)).await;
             }
-            let mut next = self.deliveries.next().await;
-            loop {
-                match next {
-                    Some(Ok(delivery)) => out.push(self.message(delivery)),
-                    Some(Err(error)) => self.ended = Some(self.end(Some(error))),
-                    None => self.ended = Some(self.end(None)),
-                }
-                if self.ended.is_some() || out.room() == 0 {
-                    break;
-                }
-                match self.deliveries.next().now_or_never() {
-                    Some(ready) => next = ready,
-                    None => break,
-                }
-            }
-            match self.ended.take() {
-                Some(error) if out.is_empty() => Err(error),
-                later => {
-                    self.ended = later;
-                    Ok(())
-                }
-            }
+            // What came before the end is handed over first.
+            if out.is_empty() { self.ended.take().map_or(Ok(()), Err) } else { Ok(()) }
         })
     }
 
     fn flush<'a>(&'a mut self, window: &'a mut Window) -> BoxFuture<'a, Result<(), TransportError>> {
         Box::pin(async move {
-            let settlements = window.settlements();
-            // Three groups, each written before the next begins: the order matters (see `settle`).
-            // Within a group the frames are queued together instead of one per turn of the I/O thread.
-            let requeues = settlements.iter().filter_map(|s| match s {
-                Settlement::Requeue(tag) => Some(self.requeue(*tag)),
-                Settlement::Acknowledge(_) | Settlement::AcknowledgeThrough(_) => None,
-            });
-            try_join_all(requeues).await?;
-            for settlement in &settlements {
-                if let Settlement::AcknowledgeThrough(tag) = settlement {
-                    self.acknowledge(*tag, true).await?;
+            for (at, queue) in (0..).zip(&self.queues) {
+                let settlements = window.settlements(at);
+                if !settlements.is_empty() {
+                    queue.settle(&settlements).await?;
                 }
             }
-            let islands = settlements.iter().filter_map(|s| match s {
-                Settlement::Acknowledge(tag) => Some(self.acknowledge(*tag, false)),
-                Settlement::Requeue(_) | Settlement::AcknowledgeThrough(_) => None,
-            });
-            try_join_all(islands).await?;
             Ok(())
         })
     }
 
     fn quiesce(&mut self) -> BoxFuture<'_, Result<(), TransportError>> {
-        Box::pin(async move {
-            let tag = self.deliveries.tag();
-            self.channel.basic_cancel(tag, BasicCancelOptions::default()).await.map_err(|error| lost(&error))
-        })
+        Box::pin(async move { try_join_all(self.queues.iter().map(QueueConsumer::cancel)).await.map(|_| ()) })
     }
 
     fn close(self: Box<Self>) -> BoxFuture<'static, ()> {
         Box::pin(async move {
             let orderly = async {
-                // Close-ok of the channel comes after every settlement sent on it was handled.
-                self.channel.close(200, "bye".into()).await?;
+                // Close-ok of a channel comes after every settlement sent on it was handled.
+                try_join_all(self.queues.iter().map(|queue| queue.channel.close(200, "bye".into()))).await?;
                 self.connection.close(200, "bye".into()).await
             };
             match tokio::time::timeout(CLOSE_TIMEOUT, orderly).await {
@@ -176,28 +222,5 @@ impl Consumer for RabbitConsumer {
                 Err(_) => tracing::debug!("connection did not close within {} s", CLOSE_TIMEOUT.as_secs()),
             }
         })
-    }
-}
-
-/// What oslo.messaging always sends is not copied per message.
-fn properties(from: &BasicProperties) -> Properties {
-    fn known(text: Option<&ShortString>, usual: &'static str) -> Option<Cow<'static, str>> {
-        text.map(
-            |text| {
-                if text.as_str() == usual { Cow::Borrowed(usual) } else { Cow::Owned(text.to_string()) }
-            },
-        )
-    }
-    let compression = from.headers().as_ref().and_then(|headers| {
-        headers.inner().get("compression").and_then(|value| match value {
-            AMQPValue::LongString(text) => Some(String::from_utf8_lossy(text.as_bytes()).into_owned()),
-            AMQPValue::ShortString(text) => Some(text.to_string()),
-            _ => None,
-        })
-    });
-    Properties {
-        content_type: known(from.content_type().as_ref(), "application/json"),
-        content_encoding: known(from.content_encoding().as_ref(), "utf-8"),
-        compression,
     }
 }

@@ -2,24 +2,34 @@
 //! not deleted by itself, without arguments) and only if we are told to; a queue as [`QueueKind`] says.
 //!
 //! Everything is looked at passively first. What is there is used as it is: an exchange is never
-//! declared again, and of a queue we only learn whether it is durable, by asking for ours
-//! and reading the refusal. oslo.messaging, in contrast, declares actively and ends over a mismatch.
+//! declared again, and of a queue we only learn whether it is what we would have made, by asking for ours
+//! and reading the refusal ([`refusal`](super::refusal)). oslo.messaging, in contrast, declares actively and ends
+//! over a mismatch. A queue that is not ours to make ([`Declare::Nothing`]) is never declared otherwise than passively.
 
 use std::collections::BTreeSet;
 
-use lapin::options::{ExchangeDeclareOptions, QueueBindOptions, QueueDeclareOptions};
-use lapin::types::{AMQPValue, FieldTable};
+use lapin::options::{
+    BasicCancelOptions, BasicConsumeOptions, BasicQosOptions, ExchangeDeclareOptions, QueueBindOptions,
+    QueueDeclareOptions,
+};
+use lapin::types::{FieldTable, ShortString};
 use lapin::{Channel, Connection, ExchangeKind, Queue};
 
+use super::arguments::{stream_probe, table};
 use super::failure::{Failure, NOT_FOUND, PRECONDITION_FAILED, reason, reply_code};
+use super::refusal::Difference;
 use crate::TransportError;
-use crate::topology::{Binding, Declare, QueueKind};
+use crate::topology::{Binding, Declare, OpenQueue, Plan, QueueKind, QueueType};
 
 /// Why a subscription could not be declared.
 #[derive(Debug)]
 pub(super) enum DeclareError {
     /// The exchange is left to its service, and is not there.
     NoExchange(String),
+    /// The queue is not ours to make, and is not there.
+    NoQueue(String),
+    /// It is a stream and should not be, or the other way round.
+    OtherType { queue: String, is_stream: bool },
     /// The broker refused an operation, or the connection ended.
     Failed(Failure),
 }
@@ -34,42 +44,42 @@ impl From<DeclareError> for TransportError {
     fn from(error: DeclareError) -> Self {
         match error {
             DeclareError::NoExchange(exchange) => Self::NoExchange { exchange },
+            DeclareError::NoQueue(queue) => Self::NoQueue { queue },
+            DeclareError::OtherType { queue, is_stream } => Self::Refused {
+                what: format!("consume queue \"{queue}\""),
+                reason: if is_stream {
+                    "it is a stream, which is read and settled differently: set queue_type = stream"
+                        .to_owned()
+                } else {
+                    "it is no stream: remove queue_type = stream".to_owned()
+                },
+            },
             DeclareError::Failed(failure) => failure.into(),
         }
     }
 }
 
-/// What was found and made.
-#[derive(Debug, Default)]
-pub(super) struct Declared {
-    pub(super) waiting: u32,
-    pub(super) other_consumers: u32,
-    pub(super) created: bool,
-    pub(super) durable: Option<bool>,
-    pub(super) remarks: Vec<String>,
-}
-
+/// Looks for what the plan names, makes what may be made, and answers the queues in the plan's order.
 pub(super) async fn declare(
     connection: &Connection,
-    bindings: &[Binding],
+    plan: &Plan,
     declare: Declare,
-    kind: QueueKind,
-) -> Result<Declared, DeclareError> {
+    kind: &QueueKind,
+) -> Result<Vec<OpenQueue>, DeclareError> {
     let mut declarer = Declarer { connection, channel: None };
-    let mut declared = Declared::default();
-    let exchanges: BTreeSet<&str> = bindings.iter().map(|b| b.exchange.as_str()).collect();
+    let exchanges: BTreeSet<&str> = plan.bindings.iter().map(|b| b.exchange.as_str()).collect();
     for exchange in exchanges {
         declarer.exchange(exchange, declare).await?;
     }
-    let queues: BTreeSet<&str> = bindings.iter().map(|b| b.queue.as_str()).collect();
-    for queue in queues {
-        declarer.queue(queue, kind, &mut declared).await?;
+    let mut open = Vec::with_capacity(plan.queues.len());
+    for queue in &plan.queues {
+        open.push(declarer.queue(queue, declare, kind).await?);
     }
-    for binding in bindings {
+    for binding in &plan.bindings {
         declarer.bind(binding).await?;
     }
     declarer.close().await;
-    Ok(declared)
+    Ok(open)
 }
 
 /// A refused declaration closes its channel, so each step asks for an open one.
@@ -86,7 +96,9 @@ impl Declarer<'_> {
             Ok(()) => Ok(()),
             Err(failure) if reply_code(&failure.error) == Some(NOT_FOUND) => {
                 match declare {
-                    Declare::Passive => return Err(DeclareError::NoExchange(name.to_owned())),
+                    Declare::Passive | Declare::Nothing => {
+                        return Err(DeclareError::NoExchange(name.to_owned()));
+                    }
                     Declare::Create => {}
                 }
                 match self.exchange_declare(name, ExchangeDeclareOptions::default(), &what).await {
@@ -99,51 +111,100 @@ impl Declarer<'_> {
         }
     }
 
-    async fn queue(&mut self, name: &str, kind: QueueKind, declared: &mut Declared) -> Result<(), Failure> {
+    async fn queue(
+        &mut self,
+        name: &str,
+        declare: Declare,
+        kind: &QueueKind,
+    ) -> Result<OpenQueue, DeclareError> {
         let what = format!("declare queue \"{name}\"");
         let passive = QueueDeclareOptions { passive: true, ..Default::default() };
-        let is_durable = match self.queue_declare(name, passive, FieldTable::default(), &what).await {
-            Ok(queue) => {
-                declared.waiting += queue.message_count();
-                declared.other_consumers += queue.consumer_count();
-                match self.make_queue(name, kind, &what).await {
-                    Ok(_) => Some(kind.durable),
-                    Err(failure) if reply_code(&failure.error) == Some(PRECONDITION_FAILED) => {
-                        let refusal = reason(&failure.error);
-                        declared
-                            .remarks
-                            .push(format!("queue \"{name}\" exists with other arguments than ours and is used as it is ({refusal})"));
-                        durability_by_refusal(&refusal, kind.durable)
-                    }
-                    // A broker that forbids transient queues says so before it compares.
-                    Err(failure) if super::failure::refuses_transient_queues(&failure) => {
-                        return Err(failure);
-                    }
-                    // Not permitted to declare: reading it may still be.
-                    Err(_) => None,
-                }
+        let mut open = OpenQueue {
+            name: name.into(),
+            queue_type: Some(kind.queue_type),
+            waiting: 0,
+            other_consumers: 0,
+            created: false,
+            durable: Some(kind.durable),
+            differs: None,
+        };
+        match self.queue_declare(name, passive, FieldTable::default(), &what).await {
+            Ok(found) => {
+                open.waiting = found.message_count();
+                open.other_consumers = found.consumer_count();
             }
             Err(failure) if reply_code(&failure.error) == Some(NOT_FOUND) => {
+                match declare {
+                    Declare::Nothing => return Err(DeclareError::NoQueue(name.to_owned())),
+                    Declare::Create | Declare::Passive => {}
+                }
                 self.make_queue(name, kind, &what).await?;
-                declared.created = true;
-                Some(kind.durable)
+                open.created = true;
+                return Ok(open);
             }
-            Err(failure) => return Err(failure),
+            Err(failure) => return Err(failure.into()),
+        }
+        let refused = match declare {
+            Declare::Nothing => None,
+            Declare::Create | Declare::Passive => match self.make_queue(name, kind, &what).await {
+                Ok(_) => return Ok(open),
+                Err(failure) => Some(failure),
+            },
         };
-        declared.durable = match (declared.durable, is_durable) {
-            (Some(false), _) | (_, Some(false)) => Some(false),
-            (_, other) => other,
-        };
-        Ok(())
+        // From here on we have not made it, nor would we have made it like that.
+        (open.queue_type, open.durable) = (None, None);
+        match refused {
+            None => {}
+            Some(failure) if reply_code(&failure.error) == Some(PRECONDITION_FAILED) => {
+                let refusal = reason(&failure.error);
+                let difference = Difference::read(&refusal);
+                open.durable = difference.durable(kind.durable);
+                open.differs = Some(difference.to_string());
+            }
+            // A broker that forbids transient queues says so before it compares.
+            Some(failure) if super::failure::refuses_transient_queues(&failure) => return Err(failure.into()),
+            // Not permitted to declare: reading it may still be.
+            Some(_) => {}
+        }
+        let is_stream = self.is_stream(name).await?;
+        if is_stream != (kind.queue_type == QueueType::Stream) {
+            return Err(DeclareError::OtherType { queue: name.to_owned(), is_stream });
+        }
+        if is_stream {
+            (open.queue_type, open.durable) = (Some(QueueType::Stream), Some(true));
+        }
+        Ok(open)
     }
 
-    async fn make_queue(&mut self, name: &str, kind: QueueKind, what: &str) -> Result<Queue, Failure> {
-        let options = QueueDeclareOptions { durable: kind.durable, ..Default::default() };
-        let mut arguments = FieldTable::default();
-        if kind.single_active_consumer {
-            arguments.insert("x-single-active-consumer".into(), AMQPValue::Boolean(true));
+    async fn make_queue(&mut self, name: &str, kind: &QueueKind, what: &str) -> Result<Queue, Failure> {
+        let (durable, auto_delete) = (kind.durable, kind.auto_delete);
+        let options = QueueDeclareOptions { durable, auto_delete, ..Default::default() };
+        self.queue_declare(name, options, table(&kind.declared_arguments()), what).await
+    }
+
+    /// Whether a queue that is there is a stream, by beginning to consume it as only a stream can be consumed. From a
+    /// stream nothing is taken by that, and any other queue refuses it.
+    async fn is_stream(&mut self, name: &str) -> Result<bool, Failure> {
+        let channel = self.channel().await?;
+        let what = format!("look at queue \"{name}\"");
+        let mut failed = |error| self.closed_by(&what, error);
+        channel.basic_qos(1, BasicQosOptions::default()).await.map_err(&mut failed)?;
+        let options = BasicConsumeOptions::default();
+        match channel.basic_consume(name.into(), ShortString::default(), options, stream_probe("next")).await
+        {
+            Ok(consumer) => {
+                channel.basic_cancel(consumer.tag(), BasicCancelOptions::default()).await.map_err(failed)?;
+                // With whatever came in between still unsettled on it.
+                self.channel = None;
+                let _ = channel.close(200, "seen".into()).await;
+                Ok(true)
+            }
+            Err(error) => {
+                let failure = failed(error);
+                // An exclusive queue, or one that we may not read: consuming it will say so.
+                if reply_code(&failure.error).is_some() { Ok(false) } else { Err(failure) }
+            }
         }
-        self.queue_declare(name, options, arguments, what).await
     }
 
     async fn bind(&mut self, binding: &Binding) -> Result<(), Failure> {
@@ -214,49 +275,6 @@ impl Declarer<'_> {
         if let Some(channel) = self.channel {
             // A channel that cannot be closed goes with its connection.
             let _ = channel.close(200, "declared".into()).await;
-        }
-    }
-}
-
-/// `inequivalent arg 'durable' for queue 'q' in vhost '/': received 'false' but current is 'true'`
-///
-/// Arguments (`x-…`) are compared after durability, so one that differs means that `ours` was the same.
-fn durability_by_refusal(refusal: &str, ours: bool) -> Option<bool> {
-    if refusal.contains("arg 'x-") {
-        return Some(ours);
-    }
-    if !refusal.contains("arg 'durable'") {
-        return None;
-    }
-    refusal.rsplit_once("current is '").map(|(_, current)| current.starts_with("true"))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::durability_by_refusal;
-
-    #[test]
-    fn durability_is_read_from_the_refusal() {
-        for (text, expected) in [
-            (
-                "406 PRECONDITION_FAILED - inequivalent arg 'durable' for queue 'q' in vhost '/': received 'false' but current is 'true'",
-                Some(true),
-            ),
-            (
-                "406 PRECONDITION_FAILED - inequivalent arg 'durable' for queue 'q' in vhost '/': received 'true' but current is 'false'",
-                Some(false),
-            ),
-            (
-                "406 PRECONDITION_FAILED - inequivalent arg 'auto_delete' for queue 'q' in vhost '/': received 'false' but current is 'true'",
-                None,
-            ),
-            (
-                "406 PRECONDITION_FAILED - inequivalent arg 'x-single-active-consumer' for queue 'q' in vhost '/': received 'true' but current is none",
-                Some(true),
-            ),
-            ("405 RESOURCE_LOCKED - cannot obtain exclusive access", None),
-        ] {
-            assert_eq!(durability_by_refusal(text, true), expected, "{text}");
         }
     }
 }

@@ -5,3 +5,6 @@ mod conformance;
 mod refuses_transient_queues;
 mod scripted;
 mod sending;
+mod session;
+mod stream;
+mod topology;

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use osnl_model::{Target, TransportUrl};
-use osnl_transport::{ListenOptions, Transport, TransportError, transport};
+use osnl_transport::{ListenOptions, QueueType, Transport, TransportError, transport};
 
 use super::{ActionConf, Driver, K2hr3Conf, ListenerConf, Native};
 use crate::action::Action;
@@ -19,7 +19,7 @@ use crate::daemon::Daemon;
 use crate::delivery::{DeliveryLoop, DeliverySettings, RetryPolicy, WhenExhausted};
 use crate::endpoint::RuleEngine;
 use crate::journal::memory::{MemoryJournal, MemoryLimits};
-use crate::listener::{Listener, ListenerConfig};
+use crate::listener::{Listener, ListenerConfig, PositionStore};
 use crate::metrics::Counters;
 use crate::rule::Rule;
 
@@ -47,6 +47,27 @@ pub enum BuildError {
         action: Arc<str>,
         /// What is wrong, and what to do.
         error: HttpError,
+    },
+    /// Nothing names a folder for what has to outlive the process.
+    #[error(
+        "[listener:{listener}] a stream needs a folder for how far it was read; set state_dir in [DEFAULT]"
+    )]
+    NoState {
+        /// The section's name.
+        listener: Arc<str>,
+    },
+    /// The folder for what has to outlive the process.
+    #[error(
+        "[listener:{listener}] {}: {error}; name another folder with state_dir in [DEFAULT], or let this user write it",
+        .path.display()
+    )]
+    State {
+        /// The section's name.
+        listener: Arc<str>,
+        /// The state directory.
+        path: PathBuf,
+        /// The operating system's reason.
+        error: io::Error,
     },
     /// The file of an action.
     #[error("[action:{action}] path: {}: {error}; name another one, or let this user write it", .path.display())]
@@ -104,7 +125,11 @@ impl Native {
                 }
             };
             let engine = Arc::new(RuleEngine::new(rules, journal.clone(), counters.clone()));
-            listeners.push(Listener::new(conf.config(), transport, engine, counters.clone()));
+            let mut listener = Listener::new(conf.config(), transport, engine, counters.clone());
+            if conf.queue.queue_type == QueueType::Stream {
+                listener = listener.with_positions(self.positions(&conf.name)?);
+            }
+            listeners.push(listener);
         }
         let mut deliveries = Vec::new();
         for conf in &self.actions {
@@ -121,6 +146,17 @@ impl Native {
         Ok(Daemon { listeners, deliveries, journal })
     }
 
+    /// Where a listener keeps how far it has read its streams.
+    fn positions(&self, listener: &Arc<str>) -> Result<PositionStore, BuildError> {
+        let folder = self.state_dir.clone().or_else(crate::state_dir::default);
+        let Some(path) = folder else { return Err(BuildError::NoState { listener: listener.clone() }) };
+        PositionStore::open(&path, listener).map_err(|error| BuildError::State {
+            listener: listener.clone(),
+            path,
+            error,
+        })
+    }
+
     /// The enabled rules that look at a listener's messages.
     pub(super) fn rules_of(&self, listener: &ListenerConf) -> Vec<Rule> {
         let rules = self.rules.iter().filter(|r| r.enabled && r.listeners.contains(&listener.name));
@@ -129,18 +165,33 @@ impl Native {
 }
 
 impl ListenerConf {
+    /// The queues it consumes.
+    #[must_use]
+    pub fn queues(&self) -> Vec<String> {
+        match &self.pool {
+            Some(pool) => vec![pool.clone()],
+            None => {
+                let topics = self.topics.iter();
+                topics.flat_map(|topic| self.priorities.iter().map(move |p| format!("{topic}.{p}"))).collect()
+            }
+        }
+    }
+
     /// As the listener takes it. A refused login does not end the program: the broker may be importing its users.
     #[must_use]
     pub fn config(&self) -> ListenerConfig {
-        let keys = self.topics.iter().flat_map(|topic| self.priorities.iter().map(move |p| (topic, p)));
+        let targets =
+            self.exchanges.iter().flat_map(|x| self.topics.iter().map(move |topic| Target::new(x, topic)));
+        let targets =
+            targets.flat_map(|target| self.priorities.iter().map(move |p| (target.clone(), p.clone())));
         ListenerConfig {
             name: self.name.clone(),
-            targets: keys.map(|(topic, p)| (Target::new(&self.exchange, topic), p.clone())).collect(),
+            targets: targets.collect(),
             options: ListenOptions {
-                pool: Some(self.pool.clone()),
+                pool: self.pool.clone(),
                 prefetch: self.prefetch,
                 declare: self.declare,
-                queue: self.queue,
+                queue: self.queue.clone(),
             },
             refused_access_is_fatal: false,
         }

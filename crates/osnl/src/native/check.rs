@@ -2,24 +2,22 @@
 
 use std::collections::BTreeMap;
 use std::num::NonZeroU32;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 use osnl_model::{NotificationFilter, Pattern, TransportUrl};
-use osnl_transport::{Declare, QueueKind};
+use osnl_transport::QueueType;
 
 use super::layers::{Layers, RawSection};
 use super::schema::{ACTION, DEFAULT, DRIVERS, JOURNAL, LISTENER, RULE};
-use super::section::{Findings, LONGEST_NAME, Reader};
-use super::{ActionConf, Driver, DumpConf, K2hr3Conf, ListenerConf, Native, RuleConf};
+use super::section::{Findings, Reader};
+use super::{ActionConf, Driver, DumpConf, K2hr3Conf, ListenerConf, Native, RuleConf, topology};
 use crate::action::k2hr3::NoAddresses;
 use crate::config::{ConfigError, Finding, Warning, nearest, typed};
 use crate::delivery::WhenExhausted;
 use crate::k2hr3::{ApiUrl, Level, LogFile};
 use crate::rule::Rule;
-
-/// The routing key is the topic, a dot and the priority, of which `critical` is the longest.
-const LONGEST_TOPIC: usize = LONGEST_NAME - ".critical".len();
 
 const LEVELS: [(&str, Level); 4] =
     [("debug", Level::Debug), ("info", Level::Info), ("warn", Level::Warn), ("error", Level::Error)];
@@ -47,6 +45,7 @@ impl<'a> Checker<'a> {
     fn native(&mut self) -> Option<Native> {
         // Each of these reports what is wrong with its own sections; only then does a None end it.
         let log = self.unnamed(DEFAULT).and_then(|section| log(&mut self.reader(section)));
+        let state_dir = self.unnamed(DEFAULT).and_then(|section| state_dir(&mut self.reader(section)));
         let journal = self.unnamed(JOURNAL).and_then(|section| journal(&mut self.reader(section)));
         let listeners = self.each(LISTENER, listener);
         let actions = self.each(ACTION, action);
@@ -61,6 +60,7 @@ impl<'a> Checker<'a> {
             log_level,
             libs_log_level,
             log_file,
+            state_dir: state_dir?,
             listeners: listeners?,
             rules: rules?,
             actions: actions?,
@@ -89,12 +89,17 @@ impl<'a> Checker<'a> {
             (hosts, url.virtual_host().to_owned())
         };
         for (n, listener) in listeners.iter().enumerate() {
+            let queues = listener.queues();
             let shared = listeners[..n].iter().find(|other| {
-                other.pool == listener.pool && place(&other.transport_url) == place(&listener.transport_url)
+                // Two readers of a stream have a copy each.
+                (listener.queue.queue_type, other.queue.queue_type) != (QueueType::Stream, QueueType::Stream)
+                    && other.queues().iter().any(|queue| queues.contains(queue))
+                    && place(&other.transport_url) == place(&listener.transport_url)
             });
             if let (Some(other), Some(section)) = (shared, self.named(LISTENER, &listener.name)) {
                 let problem = format!("[listener:{}] uses this queue of this broker already", other.name);
-                self.reader(section).refuse::<()>("pool", &problem, "give each listener a pool of its own");
+                let option = if section.entry("queue").is_some() { "queue" } else { "pool" };
+                self.reader(section).refuse::<()>(option, &problem, "give each listener a pool of its own");
             }
         }
     }
@@ -150,6 +155,20 @@ fn log(reader: &mut Reader<'_>) -> Option<(Level, Level, LogFile)> {
     Some((level, libraries?, file?))
 }
 
+fn state_dir(reader: &mut Reader<'_>) -> Option<Option<PathBuf>> {
+    if !reader.is_set("state_dir") {
+        return Some(None);
+    }
+    match reader.text("state_dir")? {
+        path if path.starts_with('/') => Some(Some(path.into())),
+        _ => reader.refuse(
+            "state_dir",
+            "is no absolute path",
+            "write one that begins with /, or remove the line",
+        ),
+    }
+}
+
 fn journal(reader: &mut Reader<'_>) -> Option<()> {
     match reader.text("connection")?.as_str() {
         "memory://" => Some(()),
@@ -166,30 +185,25 @@ fn journal(reader: &mut Reader<'_>) -> Option<()> {
 
 fn listener(reader: &mut Reader<'_>) -> Option<ListenerConf> {
     let url = transport_url(reader);
-    let exchange = match reader.is_set("exchange") {
-        true => reader.broker_name("exchange", LONGEST_NAME),
-        false => reader.required("exchange", "write the service's, such as neutron, nova or openstack"),
-    };
-    let topics = reader.list("topics").and_then(|topics| {
-        let good: Vec<bool> = topics.iter().map(|t| reader.check_name("topics", t, LONGEST_TOPIC)).collect();
-        good.into_iter().all(|good| good).then_some(topics)
-    });
-    let priorities = reader.priorities("priorities");
-    let pool = reader.broker_name("pool", LONGEST_NAME);
-    let declare = reader.word("declare", &[("passive", Declare::Passive), ("create", Declare::Create)]);
-    let durable = reader.boolean("durable");
-    let single_active_consumer = reader.boolean("single_active_consumer");
+    let topology = topology::read(reader);
     let prefetch = reader.number("prefetch", 1, u16::MAX.into());
+    let topology = topology?;
+    let prefetch = u16::try_from(prefetch?).ok()?;
+    let queues = topology.topics.len() * topology.priorities.len();
+    if topology.pool.is_none() && queues > usize::from(prefetch) {
+        let problem = format!("{prefetch} is less than the {queues} queues that share it");
+        return reader.refuse("prefetch", &problem, "each needs at least one; or set a pool");
+    }
     Some(ListenerConf {
         name: reader.section.name.as_str().into(),
         transport_url: url?,
-        exchange: exchange?,
-        topics: topics?,
-        priorities: priorities?,
-        pool: pool?,
-        declare: declare?,
-        queue: QueueKind { durable: durable?, single_active_consumer: single_active_consumer? },
-        prefetch: u16::try_from(prefetch?).ok()?,
+        exchanges: topology.exchanges,
+        topics: topology.topics,
+        priorities: topology.priorities,
+        pool: topology.pool,
+        declare: topology.declare,
+        queue: topology.queue,
+        prefetch,
     })
 }
 

@@ -2,9 +2,9 @@
 
 use osnl_model::TransportUrl;
 
-use super::Loaded;
 use super::layers::{Layers, RawSection};
 use super::schema::SECTIONS;
+use super::{Loaded, topology};
 use crate::config::{Origin, substitute};
 
 /// Sections with their values, each with where it came from. Its Debug form is for tests: values may be secrets.
@@ -50,6 +50,9 @@ fn document_section(layers: &Layers, section: &RawSection) -> DocSection {
     let keyed = section.entries.iter().map(|entry| entry.option.as_str());
     let keyed = keyed.filter(|option| section.def.option(option).is_none());
     let entries = fixed.chain(keyed).filter_map(|option| {
+        if section.entry(option).is_none() && !topology::counts(section, option) {
+            return None;
+        }
         let origin = section.entry(option).map_or(Origin::Default, |entry| entry.origin.clone());
         // What cannot be replaced has not passed the check.
         let text = layers.resolve(section, option).ok().flatten()?;

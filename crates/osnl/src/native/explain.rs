@@ -1,7 +1,7 @@
 //! What a configuration would do, in sentences: the output of `osnl check`.
 
 use osnl_model::TransportUrl;
-use osnl_transport::Declare;
+use osnl_transport::{Arguments, Declare, QueueKind, QueueType, StreamOffset};
 
 use super::{ActionConf, Driver, ListenerConf, Native, RuleConf};
 use crate::action::k2hr3::NoAddresses;
@@ -40,22 +40,87 @@ fn line(out: &mut String, depth: usize, text: &str) {
 fn listener(out: &mut String, conf: &ListenerConf) {
     line(out, 1, &format!("broker     {}", place(&conf.transport_url)));
     let exchange = match conf.declare {
-        Declare::Passive => "looked for about once a second until its service has made it",
-        Declare::Create => "made if it is not there",
+        Declare::Passive => Some("looked for about once a second until its service has made it"),
+        Declare::Create => Some("made if it is not there"),
+        Declare::Nothing => None,
     };
-    line(out, 1, &format!("exchange   {}, {exchange}", conf.exchange));
+    if let Some(exchange) = exchange {
+        for name in &conf.exchanges {
+            line(out, 1, &format!("exchange   {name}, {exchange}"));
+        }
+    }
     let priorities: Vec<&str> = conf.priorities.iter().map(|priority| priority.as_str()).collect();
     for topic in &conf.topics {
         line(out, 1, &format!("keys       {topic}.{{{}}}", priorities.join(",")));
     }
-    let kind = match (conf.queue.durable, conf.queue.single_active_consumer) {
-        (true, true) => "durable, one active consumer",
-        (true, false) => "durable",
-        (false, true) => "transient: a restart of the broker loses what waits in it; one active consumer",
-        (false, false) => "transient: a restart of the broker loses what waits in it",
-    };
-    line(out, 1, &format!("queue      {}, if it has to be made: {kind}", conf.pool));
+    queues(out, conf);
     line(out, 1, &format!("unsettled  at most {} messages", conf.prefetch));
+}
+
+fn queues(out: &mut String, conf: &ListenerConf) {
+    let kind = &conf.queue;
+    match (conf.declare, &conf.pool) {
+        (Declare::Nothing, pool) => {
+            let pool = pool.as_deref().unwrap_or_default();
+            line(
+                out,
+                1,
+                &format!("queue      {pool}, looked for about once a second; nothing is declared or bound"),
+            );
+        }
+        (Declare::Passive | Declare::Create, Some(pool)) => {
+            line(out, 1, &format!("queue      {pool}, if it has to be made: {}", made(kind)));
+        }
+        (Declare::Passive | Declare::Create, None) => {
+            let what = "the services' own, one for each key; each message goes to one of its readers";
+            line(out, 1, &format!("queues     {what}"));
+            line(out, 1, &format!("queues     if they have to be made: {}", made(kind)));
+        }
+    }
+    if kind.queue_type == QueueType::Stream {
+        let from = match kind.stream_offset {
+            StreamOffset::First => "its first message".to_owned(),
+            StreamOffset::Last => "its last messages".to_owned(),
+            StreamOffset::Next => "what is published from then on".to_owned(),
+            StreamOffset::Timestamp(seconds) => {
+                let time = i64::try_from(seconds)
+                    .ok()
+                    .and_then(|seconds| jiff::Timestamp::from_second(seconds).ok());
+                time.map_or_else(|| seconds.to_string(), |time| time.to_string())
+            }
+        };
+        line(out, 1, &format!("stream     read from {from}; later from where it was left"));
+    }
+    let list = |arguments: &Arguments| {
+        let list: Vec<String> = arguments.iter().map(|(name, value)| format!("{name}={value}")).collect();
+        list.join(", ")
+    };
+    for (word, arguments) in [("arguments ", &kind.arguments), ("consumer  ", &kind.consumer_arguments)] {
+        if !arguments.is_empty() {
+            line(out, 1, &format!("{word} {}", list(arguments)));
+        }
+    }
+}
+
+/// What a queue is made as.
+fn made(kind: &QueueKind) -> String {
+    let mut words = match kind.queue_type {
+        QueueType::Classic if kind.durable => "durable".to_owned(),
+        QueueType::Classic => "transient: a restart of the broker loses what waits in it".to_owned(),
+        QueueType::Quorum => "quorum".to_owned(),
+        QueueType::Stream => "stream".to_owned(),
+    };
+    if kind.single_active_consumer {
+        let between = if kind.durable { "," } else { ";" };
+        words.push_str(&format!("{between} one active consumer"));
+    }
+    if let Some(limit) = kind.delivery_limit {
+        words.push_str(&format!(", delivered at most {limit} times again"));
+    }
+    if kind.auto_delete {
+        words.push_str(", gone with its last consumer");
+    }
+    words
 }
 
 fn place(url: &TransportUrl) -> String {

@@ -2,6 +2,7 @@
 
 mod layers;
 mod messages;
+mod topology;
 
 use super::{Loaded, Sources, load_texts};
 use crate::config::{ConfigErrors, Environment};

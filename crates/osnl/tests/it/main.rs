@@ -11,5 +11,7 @@ mod native;
 mod notifier;
 mod proxy;
 mod rabbit;
+mod stream;
 mod tls;
+mod topology;
 mod vectors;

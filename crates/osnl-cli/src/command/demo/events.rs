@@ -41,9 +41,9 @@ impl<S: Subscriber> Layer<S> for Events {
             .and_then(|id| self.story.by_message_id(id))
             .or_else(|| fields.digest.as_deref().and_then(|digest| self.story.by_digest(digest)));
         let label = match (event.metadata().target(), level) {
-            ("osnl::listener", Level::DEBUG) => "listens",
+            ("osnl::listener" | "osnl::listener::announce", Level::DEBUG) => "listens",
             // `listening at memory` says nothing to anybody here.
-            ("osnl::listener", Level::INFO) => return,
+            ("osnl::listener" | "osnl::listener::announce", Level::INFO) => return,
             ("osnl::endpoint", Level::DEBUG) => "no match",
             ("osnl::journal::memory", Level::ERROR) if fields.reason.is_some() => "unreadable",
             ("osnl::delivery", Level::INFO) if number.is_some() => "done",

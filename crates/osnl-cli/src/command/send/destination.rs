@@ -34,7 +34,8 @@ pub(super) fn find(args: &SendArgs) -> Result<Destination, Refused> {
         }
         None => {
             let listener = from_configuration(args)?;
-            (listener.transport_url, listener.exchange, listener.topics)
+            let exchange = one_exchange(args, &listener)?;
+            (listener.transport_url, exchange, listener.topics)
         }
     };
     let compression = compression(&url).map_err(|error| (Exit::Usage, error))?;
@@ -69,6 +70,22 @@ fn from_configuration(args: &SendArgs) -> Result<ListenerConf, Refused> {
             (Some(only), true) => Ok(only),
             _ => Err((Exit::Usage, anyhow!("which listener is meant? --listener with one of: {names}"))),
         },
+    }
+}
+
+/// That of the listener, where it has one; `--exchange` says it where it has several, or reads a queue only.
+fn one_exchange(args: &SendArgs, listener: &ListenerConf) -> Result<String, Refused> {
+    match (&args.exchange, &listener.exchanges[..]) {
+        (Some(named), _) => Ok(named.clone()),
+        (None, [only]) => Ok(only.clone()),
+        (None, several) => {
+            let there = if several.is_empty() { "no exchange".to_owned() } else { several.join(", ") };
+            let name = &listener.name;
+            Err((
+                Exit::Usage,
+                anyhow!("which exchange is meant? [listener:{name}] has {there}; say it by --exchange"),
+            ))
+        }
     }
 }
 

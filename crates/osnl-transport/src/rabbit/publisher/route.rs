@@ -25,12 +25,14 @@ pub(super) async fn prepare(
     let mut steps = Steps { connection, channel: None };
     if !exchange.is_empty() && !steps.exchange(exchange, None).await? {
         match route.declare {
-            Declare::Passive => return Err(TransportError::no_exchange_to_publish_to(exchange)),
+            Declare::Passive | Declare::Nothing => {
+                return Err(TransportError::no_exchange_to_publish_to(exchange));
+            }
             Declare::Create => steps.exchange(exchange, Some(durable)).await?,
         };
     }
     match route.declare {
-        Declare::Passive => {}
+        Declare::Passive | Declare::Nothing => {}
         Declare::Create => {
             if !steps.queue(routing_key, None).await? {
                 match steps.queue(routing_key, Some(durable)).await {

@@ -99,7 +99,7 @@ fn folders_come_after_files_sorted_and_every_unreadable_one_is_said() {
     fs::write(at("d/10.conf"), "[listener:neutron]\npool = ten\n").unwrap();
     fs::write(at("d/9.conf"), "[listener:neutron]\npool = nine\n").unwrap();
     let sources = Sources { files: vec![at("main.conf")], folders: vec![at("d")], ..Sources::default() };
-    assert_eq!(load_files(&sources).unwrap().conf.listeners[0].pool, "nine");
+    assert_eq!(load_files(&sources).unwrap().conf.listeners[0].pool.as_deref(), Some("nine"));
 
     fs::write(at("latin.conf"), b"[DEFAULT]\n\xe9\n").unwrap();
     let sources = Sources {

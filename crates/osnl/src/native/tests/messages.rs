@@ -190,7 +190,7 @@ timeout = 1 year
             "a.conf:1: the line has neither `=` nor `:`; write `name = value`; a comment starts with # in column 1, \
              a continued value with a blank",
             "a.conf:2: [listener:a] transport_url: is not set; write rabbit://user:password@host:port/vhost",
-            "a.conf:2: [listener:a] exchange: is not set; write the service's, such as neutron, nova or openstack",
+            "a.conf:2: [listener:a] exchange: is not set; write the service's, such as neutron, nova or openstack; or a queue",
             "a.conf:6: [listener:b] colour: unknown option",
             "a.conf:7: [rule:r] actions: is not set; name the sections [action:NAME] that it fires",
             "a.conf:8: [rule:r] listeners: there is no [listener:cells]; there are: a, b",

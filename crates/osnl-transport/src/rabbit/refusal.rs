@@ -1,0 +1,108 @@
+//! What a broker says when a queue is there with other arguments than those asked for.
+//!
+//! `inequivalent arg 'durable' for queue 'q' in vhost '/': received 'false' but current is 'true'`
+//! `inequivalent arg 'x-max-length' for queue 'q' in vhost '/': received the value '5' of type 'signedint' but current is none`
+//!
+//! RabbitMQ names the first that differs: `durable`, then `auto_delete`, then arguments.
+
+use std::fmt;
+
+/// The difference that a refusal names, or its whole text.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Difference<'a> {
+    Named { argument: &'a str, asked: &'a str, found: &'a str },
+    Other(&'a str),
+}
+
+impl<'a> Difference<'a> {
+    pub(super) fn read(refusal: &'a str) -> Self {
+        let named = || {
+            let (_, rest) = refusal.split_once("arg '")?;
+            let (argument, rest) = rest.split_once('\'')?;
+            let (before, found) = rest.rsplit_once(" but current is ")?;
+            let (_, asked) = before.rsplit_once("received ")?;
+            Some(Self::Named { argument, asked: value(asked), found: value(found) })
+        };
+        named().unwrap_or(Self::Other(refusal))
+    }
+
+    /// Whether the queue is durable, if `ours` was asked for: what comes after durability in the broker's order says
+    /// that ours was right.
+    pub(super) fn durable(&self, ours: bool) -> Option<bool> {
+        match self {
+            Self::Named { argument: "durable", found, .. } => Some(*found == "true"),
+            Self::Named { argument, .. } if argument.starts_with("x-") => Some(ours),
+            Self::Named { .. } | Self::Other(_) => None,
+        }
+    }
+}
+
+/// `'true'`, `none` or `the value '5' of type 'signedint'`, without what surrounds the value.
+fn value(text: &str) -> &str {
+    let text = text.strip_prefix("the value ").unwrap_or(text);
+    let text = text.split_once("' of type").map_or(text, |(value, _)| value);
+    text.trim_matches('\'')
+}
+
+impl fmt::Display for Difference<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Named { argument, asked, found } => {
+                write!(f, "{argument}: asked for {asked}, but it has {found}")
+            }
+            Self::Other(text) => text.fmt(f),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Difference;
+
+    #[test]
+    fn the_argument_that_differs_is_named_and_durability_read_from_it() {
+        let begin = "406 PRECONDITION_FAILED - inequivalent arg";
+        let check = |text: &str, said: &str, durable: Option<bool>| {
+            let difference = Difference::read(text);
+            assert_eq!(
+                (difference.to_string().as_str(), difference.durable(true)),
+                (said, durable),
+                "{text}"
+            );
+        };
+        check(
+            &format!("{begin} 'durable' for queue 'q' in vhost '/': received 'false' but current is 'true'"),
+            "durable: asked for false, but it has true",
+            Some(true),
+        );
+        check(
+            &format!("{begin} 'durable' for queue 'q' in vhost '/': received 'true' but current is 'false'"),
+            "durable: asked for true, but it has false",
+            Some(false),
+        );
+        check(
+            &format!(
+                "{begin} 'auto_delete' for queue 'q' in vhost '/': received 'false' but current is 'true'"
+            ),
+            "auto_delete: asked for false, but it has true",
+            None,
+        );
+        check(
+            &format!(
+                "{begin} 'x-single-active-consumer' for queue 'q' in vhost '/': received 'true' but current is none"
+            ),
+            "x-single-active-consumer: asked for true, but it has none",
+            Some(true),
+        );
+        check(
+            &format!(
+                "{begin} 'x-max-length' for queue 'a but current is b' in vhost '/': received the value '5' of type \
+                 'signedint' but current is the value '9' of type 'signedint'"
+            ),
+            "x-max-length: asked for 5, but it has 9",
+            Some(true),
+        );
+        let locked = "405 RESOURCE_LOCKED - cannot obtain exclusive access";
+        check(locked, locked, None);
+    }
+}

@@ -1,0 +1,394 @@
+//! How a queue of ours is made, and how it is read: pure.
+//!
+//! | | classic | quorum | stream |
+//! | --- | --- | --- | --- |
+//! | outlives the broker's restart | `durable` | always | always |
+//! | `auto_delete` | yes | no | no |
+//! | `single_active_consumer` | yes | yes | no: every reader has all of it |
+//! | `delivery_limit`, `max_in_memory_*` | no | yes | no |
+//! | `ha_policy` | yes | no | no |
+//! | `stream_offset`, `resume` | | | yes |
+//!
+//! No queue of ours is ever exclusive. What a kind does not allow is refused before the broker is asked:
+//! [`QueueKind::refusal`].
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+/// Arguments of a declaration or of a consumer, by name.
+pub type Arguments = BTreeMap<String, Argument>;
+
+/// The value of an argument.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Argument {
+    /// Sent as `I` where 32 bits hold it and as `l` beyond, as oslo.messaging's client sends numbers.
+    Integer(i64),
+    /// `true` or `false`.
+    Boolean(bool),
+    /// UTF-8.
+    Text(String),
+}
+
+impl Argument {
+    /// As people write it: whole numbers and `true`/`false` are what they look like, anything else is text;
+    /// in double quotes everything is.
+    #[must_use]
+    pub fn parse(text: &str) -> Self {
+        let quoted = text.strip_prefix('"').and_then(|text| text.strip_suffix('"'));
+        match (quoted, text.parse::<i64>(), text.parse::<bool>()) {
+            (Some(quoted), _, _) => Self::Text(quoted.to_owned()),
+            (None, Ok(number), _) => Self::Integer(number),
+            (None, Err(_), Ok(boolean)) => Self::Boolean(boolean),
+            (None, Err(_), Err(_)) => Self::Text(text.to_owned()),
+        }
+    }
+}
+
+impl fmt::Display for Argument {
+    /// So that [`Argument::parse`] reads it back.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Integer(number) => number.fmt(f),
+            Self::Boolean(boolean) => boolean.fmt(f),
+            Self::Text(text) if Self::parse(text) == *self => text.fmt(f),
+            Self::Text(text) => write!(f, "\"{text}\""),
+        }
+    }
+}
+
+/// What RabbitMQ calls `x-queue-type`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum QueueType {
+    /// One node, or mirrored; what oslo.messaging makes unless told otherwise.
+    #[default]
+    Classic,
+    /// Replicated; survives the loss of a minority of its nodes.
+    Quorum,
+    /// A log that readers do not take from. Nothing can go back to it.
+    Stream,
+}
+
+impl QueueType {
+    /// As in `x-queue-type`.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Classic => "classic",
+            Self::Quorum => "quorum",
+            Self::Stream => "stream",
+        }
+    }
+}
+
+/// Where reading a stream begins when nothing is known of an earlier reading.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum StreamOffset {
+    /// With the oldest message that is kept.
+    First,
+    /// With the last chunk that was written: some of the newest messages.
+    Last,
+    /// With what is published from now on.
+    #[default]
+    Next,
+    /// With the chunk that was written at this time, in seconds since 1970 UTC, or the next one. It may hold
+    /// some older messages.
+    Timestamp(u64),
+}
+
+/// Where a reading of a stream goes on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Resume {
+    /// With this offset.
+    At(u64),
+    /// With the chunk of this time, in seconds since 1970 UTC: the stream was read, but nothing has come yet.
+    Since(u64),
+}
+
+/// How a queue is made if it is not there, and how it is read. What its type does not allow is told by
+/// [`QueueKind::refusal`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct QueueKind {
+    /// Classic, quorum or stream.
+    pub queue_type: QueueType,
+    /// It outlives a restart of the broker.
+    pub durable: bool,
+    /// It goes with its last consumer.
+    pub auto_delete: bool,
+    /// Of several consumers one gets the messages and the others wait to take its place, so that order
+    /// survives a second daemon on the same queue.
+    pub single_active_consumer: bool,
+    /// `x-delivery-limit`: how often a message may come back before the broker drops or dead-letters it.
+    pub delivery_limit: Option<u32>,
+    /// `x-max-in-memory-length`, in messages.
+    pub max_in_memory_length: Option<u32>,
+    /// `x-max-in-memory-bytes`.
+    pub max_in_memory_bytes: Option<u32>,
+    /// `x-ha-policy`, which RabbitMQ has not heeded since 3.0; oslo.messaging sends `all` with `rabbit_ha_queues`.
+    pub ha_policy: Option<String>,
+    /// Further arguments of the declaration; those that have a field here are not among them.
+    pub arguments: Arguments,
+    /// Arguments of the consumer, `x-stream-offset` excepted.
+    pub consumer_arguments: Arguments,
+    /// Where reading a stream begins, unless `resume` knows its name.
+    pub stream_offset: StreamOffset,
+    /// Where reading goes on, by the stream's name. A stream that had to be made is read from its beginning.
+    pub resume: BTreeMap<String, Resume>,
+}
+
+impl QueueKind {
+    /// As oslo.messaging makes it: gone with the broker's restart, shared by whoever consumes it.
+    pub const OSLO: Self = Self::classic(false, false);
+    /// As osnl makes its own.
+    pub const DURABLE: Self = Self::classic(true, true);
+
+    const fn classic(durable: bool, single_active_consumer: bool) -> Self {
+        Self {
+            queue_type: QueueType::Classic,
+            durable,
+            auto_delete: false,
+            single_active_consumer,
+            delivery_limit: None,
+            max_in_memory_length: None,
+            max_in_memory_bytes: None,
+            ha_policy: None,
+            arguments: BTreeMap::new(),
+            consumer_arguments: BTreeMap::new(),
+            stream_offset: StreamOffset::Next,
+            resume: BTreeMap::new(),
+        }
+    }
+
+    /// The declaration's arguments, all of them. Those that oslo.messaging sends are named as it names them; a
+    /// classic queue says nothing of its type.
+    #[must_use]
+    pub fn declared_arguments(&self) -> Arguments {
+        let mut all = self.arguments.clone();
+        let mut set = |name: &str, value: Option<Argument>| {
+            all.extend(value.map(|value| (name.to_owned(), value)));
+        };
+        let number = |number: Option<u32>| number.map(|number| Argument::Integer(number.into()));
+        let typed = self.queue_type != QueueType::Classic;
+        set("x-queue-type", typed.then(|| Argument::Text(self.queue_type.as_str().to_owned())));
+        set("x-single-active-consumer", self.single_active_consumer.then_some(Argument::Boolean(true)));
+        set("x-delivery-limit", number(self.delivery_limit));
+        set("x-max-in-memory-length", number(self.max_in_memory_length));
+        set("x-max-in-memory-bytes", number(self.max_in_memory_bytes));
+        set("x-ha-policy", self.ha_policy.clone().map(Argument::Text));
+        all
+    }
+
+    /// The first thing that its type does not allow: the option as the configuration calls it, and why.
+    #[must_use]
+    pub fn refusal(&self) -> Option<(&'static str, String)> {
+        let queue_type = self.queue_type.as_str();
+        let replicated = self.queue_type != QueueType::Classic;
+        let refuse = |option, what: &str| Some((option, format!("a {queue_type} queue {what}")));
+        if replicated && !self.durable {
+            return refuse("durable", "always outlives the broker's restart");
+        }
+        if replicated && self.auto_delete {
+            return refuse("auto_delete", "does not go with its last consumer");
+        }
+        if replicated && self.ha_policy.is_some() {
+            return refuse("ha_policy", "is replicated by itself");
+        }
+        if self.queue_type == QueueType::Stream && self.single_active_consumer {
+            return refuse("single_active_consumer", "gives every reader all of its messages");
+        }
+        let quorum_only = [
+            self.delivery_limit.map(|_| "x-delivery-limit"),
+            self.max_in_memory_length.map(|_| "x-max-in-memory-length"),
+            self.max_in_memory_bytes.map(|_| "x-max-in-memory-bytes"),
+        ];
+        let named = quorum_only.into_iter().flatten().chain(self.arguments.keys().map(String::as_str));
+        for name in named {
+            if unknown_arguments(self.queue_type).contains(&name) {
+                return refuse("arguments", &format!("does not know {name}"));
+            }
+        }
+        if let Some((name, field)) = OWN_FIELD.iter().find(|(name, _)| self.arguments.contains_key(*name)) {
+            return Some(("arguments", format!("{name} has an option of its own, {field}")));
+        }
+        if self.consumer_arguments.contains_key("x-stream-offset") {
+            let why = "x-stream-offset has an option of its own, stream_offset";
+            return Some(("consumer_arguments", why.to_owned()));
+        }
+        None
+    }
+}
+
+/// Arguments that are a field of [`QueueKind`] and an option of the configuration.
+const OWN_FIELD: [(&str, &str); 2] =
+    [("x-queue-type", "queue_type"), ("x-single-active-consumer", "single_active_consumer")];
+
+/// Arguments of queues and consumers that RabbitMQ's manual names. Of one it does not know a broker says nothing.
+pub const KNOWN_ARGUMENTS: [&str; 28] = [
+    "x-cancel-on-ha-failover",
+    "x-consumer-timeout",
+    "x-credit",
+    "x-dead-letter-exchange",
+    "x-dead-letter-routing-key",
+    "x-dead-letter-strategy",
+    "x-delivery-limit",
+    "x-expires",
+    "x-ha-policy",
+    "x-initial-cluster-size",
+    "x-max-age",
+    "x-max-in-memory-bytes",
+    "x-max-in-memory-length",
+    "x-max-length",
+    "x-max-length-bytes",
+    "x-max-priority",
+    "x-message-ttl",
+    "x-overflow",
+    "x-priority",
+    "x-queue-leader-locator",
+    "x-queue-master-locator",
+    "x-queue-mode",
+    "x-queue-type",
+    "x-queue-version",
+    "x-quorum-initial-group-size",
+    "x-single-active-consumer",
+    "x-stream-max-segment-size-bytes",
+    "x-stream-offset",
+];
+
+/// Known arguments that a type refuses or passes over in silence (RabbitMQ 3.10, `capabilities/0` of
+/// `rabbit_classic_queue`, `rabbit_quorum_queue` and `rabbit_stream_queue`). Arguments that are not known here go
+/// to the broker: it may know them.
+fn unknown_arguments(queue_type: QueueType) -> &'static [&'static str] {
+    match queue_type {
+        QueueType::Classic => &[
+            "x-delivery-limit",
+            "x-max-in-memory-length",
+            "x-max-in-memory-bytes",
+            "x-dead-letter-strategy",
+            "x-quorum-initial-group-size",
+            "x-max-age",
+            "x-stream-max-segment-size-bytes",
+            "x-initial-cluster-size",
+        ],
+        QueueType::Quorum => &[
+            "x-max-priority",
+            "x-queue-mode",
+            "x-queue-version",
+            "x-max-age",
+            "x-stream-max-segment-size-bytes",
+            "x-initial-cluster-size",
+        ],
+        QueueType::Stream => &[
+            "x-expires",
+            "x-message-ttl",
+            "x-max-length",
+            "x-max-priority",
+            "x-overflow",
+            "x-queue-mode",
+            "x-queue-version",
+            "x-delivery-limit",
+            "x-max-in-memory-length",
+            "x-max-in-memory-bytes",
+            "x-dead-letter-exchange",
+            "x-dead-letter-routing-key",
+            "x-dead-letter-strategy",
+            "x-quorum-initial-group-size",
+        ],
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn kind(queue_type: QueueType, arguments: &[(&str, &str)]) -> QueueKind {
+        let arguments = arguments.iter().map(|(k, v)| ((*k).to_owned(), Argument::parse(v))).collect();
+        QueueKind { queue_type, durable: true, arguments, ..QueueKind::OSLO }
+    }
+
+    #[test]
+    fn arguments_are_what_they_look_like_and_read_back() {
+        for (text, expected) in [
+            ("1000", Argument::Integer(1000)),
+            ("-1", Argument::Integer(-1)),
+            ("5000000000", Argument::Integer(5_000_000_000)),
+            ("true", Argument::Boolean(true)),
+            ("False", Argument::Text("False".into())),
+            ("reject-publish", Argument::Text("reject-publish".into())),
+            ("\"1000\"", Argument::Text("1000".into())),
+            ("\"\"\"\"", Argument::Text("\"\"".into())),
+            ("", Argument::Text(String::new())),
+        ] {
+            let read = Argument::parse(text);
+            assert_eq!(read, expected, "{text}");
+            assert_eq!(Argument::parse(&read.to_string()), expected, "{read}");
+        }
+    }
+
+    #[test]
+    fn what_is_declared_is_named_as_oslo_names_it() {
+        let check = |kind: &QueueKind, expected: &str| {
+            let seen: Vec<String> =
+                kind.declared_arguments().iter().map(|(name, value)| format!("{name}={value}")).collect();
+            assert_eq!(seen.join(" "), expected);
+        };
+        check(&QueueKind::OSLO, "");
+        check(&QueueKind::DURABLE, "x-single-active-consumer=true");
+        check(&QueueKind { ha_policy: Some("all".into()), ..QueueKind::OSLO }, "x-ha-policy=all");
+        let quorum = QueueKind {
+            delivery_limit: Some(5),
+            max_in_memory_length: Some(10),
+            max_in_memory_bytes: Some(1000),
+            ..kind(QueueType::Quorum, &[("x-max-length", "9")])
+        };
+        check(
+            &quorum,
+            "x-delivery-limit=5 x-max-in-memory-bytes=1000 x-max-in-memory-length=10 x-max-length=9 \
+             x-queue-type=quorum",
+        );
+    }
+
+    #[test]
+    fn what_a_type_does_not_allow_is_refused_before_the_broker_does() {
+        use QueueType::{Classic, Quorum, Stream};
+        let check = |kind: QueueKind, expected: Option<&str>| {
+            assert_eq!(kind.refusal().map(|(option, why)| format!("{option}: {why}")).as_deref(), expected);
+        };
+        for queue_type in [Classic, Quorum, Stream] {
+            check(kind(queue_type, &[("x-max-length-bytes", "1"), ("x-of-tomorrow", "1")]), None);
+        }
+        check(QueueKind::OSLO, None);
+        check(QueueKind { single_active_consumer: true, ..kind(Quorum, &[("x-delivery-limit", "3")]) }, None);
+        check(
+            QueueKind { durable: false, ..kind(Quorum, &[]) },
+            Some("durable: a quorum queue always outlives the broker's restart"),
+        );
+        check(
+            QueueKind { auto_delete: true, ..kind(Stream, &[]) },
+            Some("auto_delete: a stream queue does not go with its last consumer"),
+        );
+        check(
+            QueueKind { single_active_consumer: true, ..kind(Stream, &[]) },
+            Some("single_active_consumer: a stream queue gives every reader all of its messages"),
+        );
+        check(
+            QueueKind { ha_policy: Some("all".into()), ..kind(Quorum, &[]) },
+            Some("ha_policy: a quorum queue is replicated by itself"),
+        );
+        check(
+            QueueKind { delivery_limit: Some(1), ..kind(Classic, &[]) },
+            Some("arguments: a classic queue does not know x-delivery-limit"),
+        );
+        check(
+            kind(Stream, &[("x-message-ttl", "1")]),
+            Some("arguments: a stream queue does not know x-message-ttl"),
+        );
+        check(
+            kind(Classic, &[("x-queue-type", "quorum")]),
+            Some("arguments: x-queue-type has an option of its own, queue_type"),
+        );
+        let consumer_arguments = BTreeMap::from([("x-stream-offset".to_owned(), Argument::Integer(1))]);
+        check(
+            QueueKind { consumer_arguments, ..kind(Stream, &[]) },
+            Some("consumer_arguments: x-stream-offset has an option of its own, stream_offset"),
+        );
+    }
+}

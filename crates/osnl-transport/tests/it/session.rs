@@ -1,0 +1,109 @@
+//! One subscription as the listener uses it, for tests of what it reads.
+
+use std::future::Future;
+use std::time::Duration;
+
+use osnl_model::{Priority, Target, TransportUrl};
+use osnl_testkit::Vhost;
+use osnl_transport::{
+    Batch, Consumer, Declare, IncomingMessage, ListenOptions, QueueKind, Transport, TransportError, Window,
+    transport,
+};
+
+/// Longer than anything here takes.
+pub(crate) const SOON: Duration = Duration::from_secs(20);
+
+pub(crate) struct Session {
+    pub(crate) consumer: Box<dyn Consumer>,
+    pub(crate) window: Window,
+    pub(crate) batch: Batch,
+}
+
+impl Session {
+    pub(crate) async fn open(
+        transport: &dyn Transport,
+        to: &[(Target, Priority)],
+        options: &ListenOptions,
+    ) -> Result<Self, TransportError> {
+        let consumer = within(transport.listen(to, options)).await?;
+        let window = Window::new(consumer.subscription().epoch);
+        Ok(Self { consumer, window, batch: Batch::with_limit(usize::from(options.prefetch)) })
+    }
+
+    /// Takes what is ready, at least one message.
+    pub(crate) async fn poll(&mut self) -> Result<Vec<IncomingMessage>, TransportError> {
+        within(self.consumer.poll(&mut self.batch)).await?;
+        self.window.admit(&self.batch);
+        Ok(self.batch.drain().collect())
+    }
+
+    /// Takes this many, acknowledging as they come.
+    pub(crate) async fn read(&mut self, count: usize) -> Vec<Seen> {
+        let mut seen = Vec::new();
+        while seen.len() < count {
+            for message in self.poll().await.unwrap() {
+                seen.push(Seen::of(&message));
+                self.window.acknowledge(message).unwrap();
+            }
+            self.flush().await.unwrap();
+        }
+        seen
+    }
+
+    pub(crate) async fn flush(&mut self) -> Result<(), TransportError> {
+        within(self.consumer.flush(&mut self.window)).await
+    }
+
+    pub(crate) async fn close(self) {
+        within(self.consumer.close()).await;
+    }
+}
+
+/// What a message was.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Seen {
+    pub(crate) queue: String,
+    pub(crate) exchange: String,
+    pub(crate) key: String,
+    pub(crate) body: String,
+    pub(crate) offset: Option<u64>,
+}
+
+impl Seen {
+    pub(crate) fn of(message: &IncomingMessage) -> Self {
+        Self {
+            queue: message.queue.to_string(),
+            exchange: message.exchange.clone(),
+            key: message.routing_key.clone(),
+            body: String::from_utf8_lossy(&message.body).into_owned(),
+            offset: message.stream_offset,
+        }
+    }
+}
+
+pub(crate) fn bodies(seen: &[Seen]) -> Vec<&str> {
+    seen.iter().map(|seen| seen.body.as_str()).collect()
+}
+
+pub(crate) async fn within<T>(future: impl Future<Output = T>) -> T {
+    tokio::time::timeout(SOON, future).await.expect("it takes too long")
+}
+
+pub(crate) fn rabbit(vhost: &Vhost) -> Box<dyn Transport> {
+    transport(&TransportUrl::parse(&vhost.url()).unwrap()).unwrap()
+}
+
+/// `notifications` of these exchanges with these priorities.
+pub(crate) fn targets(exchanges: &[&str], priorities: &[Priority]) -> Vec<(Target, Priority)> {
+    let of = |x: &&str| Target::new(*x, "notifications");
+    exchanges.iter().flat_map(|x| priorities.iter().map(move |p| (of(x), p.clone()))).collect()
+}
+
+pub(crate) fn options(
+    pool: Option<&str>,
+    prefetch: u16,
+    declare: Declare,
+    queue: QueueKind,
+) -> ListenOptions {
+    ListenOptions { pool: pool.map(str::to_owned), prefetch, declare, queue }
+}

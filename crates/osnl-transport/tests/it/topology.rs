@@ -1,0 +1,423 @@
+//! Several queues on one connection, a queue that is only read, kinds of queues, and that nothing of a service's is
+//! altered.
+
+use osnl_model::{Priority, Target};
+use osnl_testkit::{
+    Binding, Broker, Exchange, Notice, Options, Prepared, Publisher, Queue, Raw, Vhost, wait_until,
+};
+use osnl_transport::{
+    Argument, Declare, MemoryBroker, Properties, QueueKind, QueueType, Transport, TransportError,
+};
+use serde_json::json;
+
+use crate::session::{SOON, Seen, Session, bodies, options, rabbit, targets};
+
+const TWO: [Priority; 2] = [Priority::Info, Priority::Error];
+
+/// A broker that can be published to; both kinds of it.
+enum Rig {
+    Memory(MemoryBroker),
+    Rabbit(Vhost, Publisher),
+}
+
+impl Rig {
+    fn both(name: &str) -> [Self; 2] {
+        let vhost = Broker::shared().vhost(name);
+        let publisher = Publisher::start(&vhost.url(), Options::default());
+        [Self::Memory(MemoryBroker::new()), Self::Rabbit(vhost, publisher)]
+    }
+
+    fn transport(&self) -> Box<dyn Transport> {
+        match self {
+            Self::Memory(broker) => Box::new(broker.transport()),
+            Self::Rabbit(vhost, _) => rabbit(vhost),
+        }
+    }
+
+    fn publish(&mut self, exchange: &str, key: &str, body: &str) {
+        let body = body.as_bytes().to_vec();
+        match self {
+            Self::Memory(broker) => {
+                broker.publish_raw(exchange, key, body.into(), Properties::default());
+            }
+            Self::Rabbit(_, publisher) => {
+                let (exchange, routing_key) = (exchange.to_owned(), key.to_owned());
+                publisher.raw(&Raw { exchange, routing_key, body, ..Raw::default() });
+            }
+        }
+    }
+
+    fn ready_becomes(&self, queue: &str, expected: u64) {
+        wait_until(SOON, &format!("{queue} has {expected} ready"), || match self {
+            Self::Memory(broker) => broker.ready(queue) as u64 == expected,
+            Self::Rabbit(vhost, _) => vhost.queue_depth(queue).is_some_and(|(ready, _)| ready == expected),
+        });
+    }
+}
+
+/// Everything that somebody declared, without what changes by itself.
+fn topology(vhost: &Vhost) -> (Vec<Exchange>, Vec<Queue>, Vec<Binding>) {
+    let still = |queue: Queue| Queue { ready: 0, unacked: 0, consumers: 0, ..queue };
+    let queues = vhost.list_queues().into_iter().map(still);
+    (vhost.list_exchanges(), queues.collect(), vhost.list_bindings())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn three_exchanges_two_topics_seven_priorities_share_one_connection() {
+    let exchanges = ["neutron", "nova", "cinder"];
+    let topics = ["notifications", "versioned_notifications"];
+    let mut to = Vec::new();
+    for (exchange, topic) in exchanges.iter().flat_map(|x| topics.map(|t| (*x, t))) {
+        to.extend(Priority::ALL.iter().map(|p| (Target::new(exchange, topic), p.clone())));
+    }
+    for (pool, queues) in [(None, 14), (Some("osnl"), 1)] {
+        let vhost = Broker::shared().vhost("many");
+        let options = options(pool, 200, Declare::Create, QueueKind::OSLO);
+        let mut session = Session::open(&*rabbit(&vhost), &to, &options).await.unwrap();
+        wait_until(SOON, "the broker counts it", || vhost.connections() == 1);
+        let found = session.consumer.subscription();
+        assert_eq!((found.open.len(), found.bindings.len(), found.created), (queues, 42, true));
+        assert_eq!((vhost.list_queues().len(), vhost.list_bindings().len()), (queues, 42));
+        assert!(vhost.list_queues().iter().all(|queue| queue.consumers == 1));
+
+        let mut publisher = Publisher::start(&vhost.url(), Options::default());
+        let mut sent = Vec::new();
+        for (target, priority) in &to {
+            let exchange = target.exchange.clone().unwrap();
+            let key = target.routing_key(priority);
+            let body = format!("{exchange} {key}").into_bytes();
+            publisher.raw(&Raw {
+                exchange: exchange.clone(),
+                routing_key: key.clone(),
+                body,
+                ..Raw::default()
+            });
+            sent.push((pool.map_or(key.clone(), str::to_owned), format!("{exchange} {key}")));
+        }
+        let mut seen: Vec<_> = session.read(42).await.into_iter().map(|s| (s.queue, s.body)).collect();
+        sent.sort();
+        seen.sort();
+        assert_eq!(seen, sent);
+        session.close().await;
+        wait_until(SOON, "all is settled", || {
+            vhost.list_queues().iter().all(|queue| (queue.ready, queue.unacked) == (0, 0))
+        });
+    }
+}
+
+/// Two queues of oslo's own, with so many messages in each.
+async fn two_queues(rig: &mut Rig, prefetch: u16, infos: u32, errors: u32) -> Session {
+    let options = options(None, prefetch, Declare::Create, QueueKind::OSLO);
+    let to = targets(&["neutron"], &TWO);
+    let transport = rig.transport();
+    Session::open(&*transport, &to, &options).await.unwrap().close().await;
+    (0..infos).for_each(|n| rig.publish("neutron", "notifications.info", &format!("info {n}")));
+    (0..errors).for_each(|n| rig.publish("neutron", "notifications.error", &format!("error {n}")));
+    let session = Session::open(&*transport, &to, &options).await.unwrap();
+    let waiting: Vec<u32> = session.consumer.subscription().open.iter().map(|queue| queue.waiting).collect();
+    assert_eq!(waiting, [infos, errors]);
+    session
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_full_queue_keeps_no_other_waiting_and_each_keeps_its_order() {
+    for mut rig in Rig::both("fair") {
+        let mut session = two_queues(&mut rig, 40, 100, 2).await;
+        // What the broker has sent, twenty of one and two of the other, is handed over in turn.
+        session.batch.set_limit(1);
+        if let Rig::Rabbit(..) = &rig {
+            rig.ready_becomes("notifications.error", 0);
+        }
+        let seen = session.read(102).await;
+        let of = |queue: &str| -> Vec<&str> {
+            seen.iter().filter(|s| s.queue == queue).map(|s| s.body.as_str()).collect()
+        };
+        let numbered = |word: &str, n: u32| (0..n).map(|n| format!("{word} {n}")).collect::<Vec<_>>();
+        assert_eq!(of("notifications.info"), numbered("info", 100));
+        assert_eq!(of("notifications.error"), numbered("error", 2));
+        let last_error = seen.iter().rposition(|s| s.queue == "notifications.error").unwrap();
+        assert!(last_error < 15, "the errors waited for {last_error} others");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_acknowledgement_covers_no_message_of_another_queue() {
+    for mut rig in Rig::both("covers") {
+        let mut session = two_queues(&mut rig, 20, 5, 5).await;
+        // All ten are on their way; of one queue three are seen, of the other none.
+        let mut infos = Vec::new();
+        session.batch.set_limit(1);
+        while infos.len() < 3 {
+            for message in session.poll().await.unwrap() {
+                // Seen and left open.
+                if &*message.queue == "notifications.info" {
+                    infos.push(message);
+                }
+            }
+        }
+        for message in infos {
+            session.window.acknowledge(message).unwrap();
+        }
+        session.flush().await.unwrap();
+        session.close().await;
+        rig.ready_becomes("notifications.info", 2);
+        rig.ready_becomes("notifications.error", 5);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_prefetch_bounds_all_queues_together() {
+    for mut rig in Rig::both("bounded") {
+        let mut session = two_queues(&mut rig, 10, 20, 20).await;
+        let mut held = Vec::new();
+        while held.len() < 10 {
+            held.extend(session.poll().await.unwrap());
+        }
+        rig.ready_becomes("notifications.info", 15);
+        rig.ready_becomes("notifications.error", 15);
+        if let Rig::Rabbit(vhost, _) = &rig {
+            let unacknowledged: u64 = vhost.list_queues().iter().map(|queue| queue.unacked).sum();
+            assert_eq!(unacknowledged, 10);
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_tag_of_an_earlier_connection_is_settled_on_no_channel() {
+    for mut rig in Rig::both("earlier") {
+        let mut first = two_queues(&mut rig, 20, 2, 2).await;
+        let mut old = Vec::new();
+        while old.len() < 4 {
+            old.extend(first.poll().await.unwrap());
+        }
+        first.close().await;
+        let options = options(None, 20, Declare::Create, QueueKind::OSLO);
+        let to = targets(&["neutron"], &TWO);
+        let mut next = Session::open(&*rig.transport(), &to, &options).await.unwrap();
+        let mut new = Vec::new();
+        while new.len() < 4 {
+            new.extend(next.poll().await.unwrap());
+        }
+        assert!(new.iter().all(|message| message.redelivered));
+        for message in old {
+            assert!(next.window.acknowledge(message).is_err());
+        }
+        next.flush().await.unwrap();
+        next.close().await;
+        rig.ready_becomes("notifications.info", 2);
+        rig.ready_becomes("notifications.error", 2);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_wildcard_in_a_topic_binds_what_it_means() {
+    for mut rig in Rig::both("wildcard") {
+        let to: Vec<_> = ["*", "#.deep"].map(|t| (Target::new("neutron", t), Priority::Info)).to_vec();
+        let options = options(Some("p"), 10, Declare::Create, QueueKind::OSLO);
+        let mut session = Session::open(&*rig.transport(), &to, &options).await.unwrap();
+        for key in ["a.info", "a.error", "a.b.info", "a.b.deep.info", "deep.info", "b.info"] {
+            rig.publish("neutron", key, key);
+        }
+        assert_eq!(bodies(&session.read(4).await), ["a.info", "a.b.deep.info", "deep.info", "b.info"]);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_queue_that_is_only_read_is_looked_for_and_left_as_it_is() {
+    for mut rig in Rig::both("existing") {
+        let options = options(Some("theirs"), 10, Declare::Nothing, QueueKind::OSLO);
+        let refused = Session::open(&*rig.transport(), &[], &options).await.err().unwrap();
+        assert!(matches!(&refused, TransportError::NoQueue { queue } if queue == "theirs"), "{refused}");
+        assert!(refused.is_recoverable() && refused.is_missing() && !refused.is_refused_access());
+        let before = match &mut rig {
+            Rig::Memory(_) => {
+                let made = crate::session::options(Some("theirs"), 10, Declare::Create, QueueKind::OSLO);
+                let to = targets(&["neutron"], &[Priority::Info]);
+                Session::open(&*rig.transport(), &to, &made).await.unwrap().close().await;
+                None
+            }
+            Rig::Rabbit(vhost, publisher) => {
+                assert_eq!(vhost.list_queues(), []);
+                let arguments = json!({"x-max-length": 77, "x-queue-mode": "lazy"});
+                publisher.prepare(&Prepared { queue: "theirs".into(), arguments, ..Prepared::default() });
+                Some(topology(vhost))
+            }
+        };
+        let mut session = Session::open(&*rig.transport(), &[], &options).await.unwrap();
+        let found = session.consumer.subscription();
+        assert_eq!((found.queues(), &found.bindings[..], found.created), (vec!["theirs"], &[][..], false));
+        assert_eq!(found.open[0].differs, None);
+        rig.publish("neutron", "notifications.info", "x");
+        assert_eq!(bodies(&session.read(1).await), ["x"]);
+        session.close().await;
+        if let Rig::Rabbit(vhost, _) = &rig {
+            assert_eq!(Some(topology(vhost)), before);
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_existing_queue_of_ours_is_used_as_it_is_and_what_differs_is_named() {
+    let vhost = Broker::shared().vhost("differs");
+    let mut publisher = Publisher::start(&vhost.url(), Options::default());
+    let arguments = json!({"x-max-length": 5});
+    publisher.prepare(&Prepared { queue: "osnl".into(), arguments, ..Prepared::default() });
+    let before = topology(&vhost);
+    let wanted = |name: &str, argument: Argument| QueueKind {
+        durable: true,
+        arguments: [(name.to_owned(), argument)].into(),
+        ..QueueKind::OSLO
+    };
+    let max_length = |n| wanted("x-max-length", Argument::Integer(n));
+    let quorum = QueueKind { queue_type: QueueType::Quorum, ..max_length(5) };
+    for (kind, differs, durable) in [
+        (max_length(5), None, Some(true)),
+        (max_length(9), Some("x-max-length: asked for 9, but it has 5"), Some(true)),
+        (QueueKind::OSLO, Some("durable: asked for false, but it has true"), Some(true)),
+        (
+            QueueKind { auto_delete: true, ..max_length(5) },
+            Some("auto_delete: asked for true, but it has false"),
+            None,
+        ),
+        (quorum, Some("x-queue-type: asked for quorum, but it has none"), Some(true)),
+    ] {
+        let options = options(Some("osnl"), 10, Declare::Passive, kind);
+        let to = targets(&["neutron"], &[Priority::Info]);
+        let mut session = Session::open(&*rabbit(&vhost), &to, &options).await.unwrap();
+        let open = &session.consumer.subscription().open[0];
+        assert_eq!((open.differs.as_deref(), open.durable), (differs, durable));
+        publisher.raw(&Raw { body: b"x".to_vec(), ..Raw::default() });
+        assert_eq!(bodies(&session.read(1).await), ["x"]);
+        session.close().await;
+        assert_eq!(topology(&vhost), before);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn each_kind_is_declared_with_the_arguments_that_mean_it() {
+    let arguments = [
+        ("x-max-length".to_owned(), Argument::Integer(1000)),
+        ("x-max-length-bytes".to_owned(), Argument::Integer(5_000_000_000)),
+        ("x-overflow".to_owned(), Argument::Text("reject-publish".to_owned())),
+    ];
+    let plain = QueueKind { durable: true, arguments: arguments.into(), ..QueueKind::OSLO };
+    let limited = json!({
+        "x-max-length": 1000, "x-max-length-bytes": 5_000_000_000_u64, "x-overflow": "reject-publish",
+    });
+    let quorum = QueueKind {
+        queue_type: QueueType::Quorum,
+        durable: true,
+        single_active_consumer: true,
+        delivery_limit: Some(5),
+        max_in_memory_length: Some(10),
+        max_in_memory_bytes: Some(1000),
+        ..QueueKind::OSLO
+    };
+    let vhost = Broker::shared().vhost("kinds");
+    for (name, kind, durable, auto_delete, expected) in [
+        ("classic", plain.clone(), true, false, limited),
+        ("leaving", QueueKind { auto_delete: true, ..QueueKind::OSLO }, false, true, json!({})),
+        (
+            "mirrored",
+            QueueKind { ha_policy: Some("all".into()), ..QueueKind::OSLO },
+            false,
+            false,
+            json!({"x-ha-policy": "all"}),
+        ),
+        (
+            "quorum",
+            quorum,
+            true,
+            false,
+            json!({
+                "x-queue-type": "quorum", "x-single-active-consumer": true, "x-delivery-limit": 5,
+                "x-max-in-memory-length": 10, "x-max-in-memory-bytes": 1000,
+            }),
+        ),
+        (
+            "stream",
+            QueueKind { queue_type: QueueType::Stream, durable: true, ..QueueKind::OSLO },
+            true,
+            false,
+            json!({"x-queue-type": "stream"}),
+        ),
+    ] {
+        let options = options(Some(name), 10, Declare::Create, kind);
+        let to = targets(&["neutron"], &[Priority::Info]);
+        let transport = rabbit(&vhost);
+        let session = Session::open(&*transport, &to, &options).await.unwrap();
+        let made = vhost.list_queues().into_iter().find(|queue| queue.name == name).unwrap();
+        assert_eq!((made.durable, made.auto_delete), (durable, auto_delete), "{name}");
+        assert_eq!(made.arguments, expected, "{name}");
+        // Declared alike it is found again, and nothing differs.
+        let again = Session::open(&*transport, &to, &options).await.unwrap();
+        let open = &again.consumer.subscription().open[0];
+        assert_eq!((open.created, &open.differs, open.durable), (false, &None, Some(durable)), "{name}");
+        assert_eq!(open.queue_type, Some(options.queue.queue_type));
+        session.close().await;
+        again.close().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nothing_of_a_service_is_altered() {
+    for durable in [false, true] {
+        let vhost = Broker::shared().vhost("service");
+        // The real Notifier declares its exchange and its queue notifications.info.
+        let mut publisher = Publisher::start(&vhost.url(), Options { durable });
+        publisher.notify(&Notice::default());
+        let before = topology(&vhost);
+        assert_eq!((before.0.len(), before.1.len(), before.2.len()), (1, 1, 1));
+        assert_eq!((before.0[0].durable, before.1[0].durable), (durable, durable));
+        let to = targets(&["neutron"], &[Priority::Info]);
+        for declare in [Declare::Create, Declare::Passive] {
+            let durables = QueueKind { durable: true, ..QueueKind::OSLO };
+            for kind in [QueueKind::OSLO, QueueKind::DURABLE, durables] {
+                let session = Session::open(&*rabbit(&vhost), &to, &options(None, 10, declare, kind)).await;
+                session.unwrap().close().await;
+                assert_eq!(topology(&vhost), before);
+            }
+        }
+        // A pool of ours adds a queue and its binding, and that is all.
+        let kind = QueueKind::DURABLE;
+        let mut session =
+            Session::open(&*rabbit(&vhost), &to, &options(Some("osnl"), 10, Declare::Create, kind))
+                .await
+                .unwrap();
+        let (exchanges, queues, bindings) = topology(&vhost);
+        assert_eq!(exchanges, before.0);
+        assert_eq!(queues.into_iter().filter(|queue| queue.name != "osnl").collect::<Vec<_>>(), before.1);
+        assert_eq!(bindings.into_iter().filter(|b| b.queue != "osnl").collect::<Vec<_>>(), before.2);
+        // And the service goes on as before.
+        publisher.notify(&Notice::default());
+        assert_eq!(session.read(1).await.len(), 1);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stream_is_not_taken_for_a_queue_nor_a_queue_for_a_stream() {
+    let vhost = Broker::shared().vhost("types");
+    let mut publisher = Publisher::start(&vhost.url(), Options::default());
+    for (queue, arguments) in [("log", json!({"x-queue-type": "stream"})), ("queue", json!({}))] {
+        publisher.prepare(&Prepared { queue: queue.into(), arguments, ..Prepared::default() });
+    }
+    publisher.raw(&Raw { body: b"x".to_vec(), ..Raw::default() });
+    let before = topology(&vhost);
+    let stream = QueueKind { queue_type: QueueType::Stream, durable: true, ..QueueKind::OSLO };
+    let to = targets(&["neutron"], &[Priority::Info]);
+    for (queue, kind, word) in
+        [("log", QueueKind::DURABLE, "it is a stream"), ("queue", stream, "it is no stream")]
+    {
+        for declare in [Declare::Passive, Declare::Nothing] {
+            let options = options(Some(queue), 10, declare, kind.clone());
+            let error = Session::open(&*rabbit(&vhost), &to, &options).await.err().unwrap().to_string();
+            assert!(error.contains(word) && error.contains(queue), "{error}");
+        }
+    }
+    assert_eq!(topology(&vhost), before);
+    assert_eq!(vhost.queue_depth("queue"), Some((1, 0)));
+    let options = options(Some("queue"), 10, Declare::Nothing, QueueKind::OSLO);
+    let mut session = Session::open(&*rabbit(&vhost), &[], &options).await.unwrap();
+    let seen: Vec<Seen> = session.read(1).await;
+    assert_eq!(seen[0].offset, None);
+}

@@ -1,0 +1,129 @@
+//! The file that keeps how far a listener has read its streams: `<state_dir>/streams/<listener>.json`.
+//!
+//! ```json
+//! {"format":1,"streams":{"audit":{"offset":4711},"quiet":{"since":1790000000}}}
+//! ```
+//!
+//! It is replaced as a whole, by a new file that is on the disk before it takes the old one's name.
+
+use std::collections::BTreeMap;
+use std::fs::{self, DirBuilder, File, OpenOptions};
+use std::io::{self, Write as _};
+use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
+use std::path::{Path, PathBuf};
+
+use osnl_transport::Resume;
+use serde_json::{Value, json};
+
+const FORMAT: u64 = 1;
+
+/// Where a listener's positions are kept, and what was there at the start.
+#[derive(Clone, Debug)]
+pub struct PositionStore {
+    path: PathBuf,
+    before: BTreeMap<String, Resume>,
+}
+
+impl PositionStore {
+    /// The file of a listener in a state directory, which is made if it is not there (0700).
+    ///
+    /// # Errors
+    /// The folder cannot be made or written, or the file is there and cannot be read. What cannot be read is not
+    /// passed over: reading would begin anywhere.
+    pub fn open(state_dir: &Path, listener: &str) -> io::Result<Self> {
+        let folder = state_dir.join("streams");
+        DirBuilder::new().recursive(true).mode(0o700).create(&folder)?;
+        let path = folder.join(format!("{listener}.json"));
+        let before = match fs::read(&path) {
+            Ok(text) => read(&text).ok_or_else(|| {
+                let problem =
+                    "it does not say how far the streams were read; remove it to begin at stream_offset";
+                io::Error::new(io::ErrorKind::InvalidData, format!("{}: {problem}", path.display()))
+            })?,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => BTreeMap::new(),
+            Err(error) => return Err(error),
+        };
+        let store = Self { path, before };
+        // Whether it can be written is better known now.
+        store.write(&store.before)?;
+        Ok(store)
+    }
+
+    /// What the file said when it was opened.
+    pub(super) fn read_before(&self) -> &BTreeMap<String, Resume> {
+        &self.before
+    }
+
+    pub(super) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Replaces what the file says.
+    pub(super) fn write(&self, positions: &BTreeMap<String, Resume>) -> io::Result<()> {
+        let new = self.path.with_extension("json.new");
+        let mut file = OpenOptions::new().create(true).write(true).truncate(true).mode(0o600).open(&new)?;
+        file.write_all(text(positions).as_bytes())?;
+        file.sync_all()?;
+        fs::rename(&new, &self.path)?;
+        match self.path.parent() {
+            Some(folder) => File::open(folder)?.sync_all(),
+            None => Ok(()),
+        }
+    }
+}
+
+fn text(positions: &BTreeMap<String, Resume>) -> String {
+    let position = |resume: &Resume| match resume {
+        Resume::At(offset) => json!({"offset": offset}),
+        Resume::Since(seconds) => json!({"since": seconds}),
+    };
+    let streams: serde_json::Map<String, Value> =
+        positions.iter().map(|(queue, resume)| (queue.clone(), position(resume))).collect();
+    format!("{}\n", json!({"format": FORMAT, "streams": streams}))
+}
+
+fn read(text: &[u8]) -> Option<BTreeMap<String, Resume>> {
+    let found: Value = serde_json::from_slice(text).ok()?;
+    (found["format"] == FORMAT).then_some(())?;
+    let position = |(queue, position): (&String, &Value)| {
+        let at = position["offset"].as_u64().map(Resume::At);
+        Some((queue.clone(), at.or_else(|| position["since"].as_u64().map(Resume::Since))?))
+    };
+    found["streams"].as_object()?.iter().map(position).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_written_is_read_by_the_next_and_nobody_else() {
+        use std::os::unix::fs::PermissionsExt as _;
+        let folder = tempfile::tempdir().unwrap();
+        let state_dir = folder.path().join("new/state");
+        let store = PositionStore::open(&state_dir, "audit").unwrap();
+        assert_eq!(store.read_before(), &BTreeMap::new());
+        let positions = BTreeMap::from([
+            ("a \"b\"".to_owned(), Resume::At(u64::MAX)),
+            ("q".to_owned(), Resume::Since(5)),
+        ]);
+        store.write(&positions).unwrap();
+        assert_eq!(PositionStore::open(&state_dir, "audit").unwrap().read_before(), &positions);
+        assert_eq!(PositionStore::open(&state_dir, "other").unwrap().read_before(), &BTreeMap::new());
+        let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
+        assert_eq!((mode(store.path()), mode(&state_dir.join("streams"))), (0o600, 0o700));
+    }
+
+    #[test]
+    fn what_cannot_be_understood_is_not_passed_over() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = PositionStore::open(folder.path(), "l").unwrap().path;
+        for text in
+            ["", "{", "{\"format\":2,\"streams\":{}}", "{\"format\":1,\"streams\":{\"q\":{\"at\":1}}}", "[]"]
+        {
+            fs::write(&path, text).unwrap();
+            let error = PositionStore::open(folder.path(), "l").unwrap_err().to_string();
+            assert!(error.contains("l.json") && error.contains("remove it"), "{text}: {error}");
+        }
+    }
+}

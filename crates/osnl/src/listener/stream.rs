@@ -1,0 +1,266 @@
+//! Reading streams: how far each was read, in order, and what the broker would not take back.
+//!
+//! A stream gives everybody everything and forgets nothing when it is acknowledged, so the reader has to know where
+//! it was. The *position* of a stream is its first offset whose message has not had all that it asked for; it moves
+//! in order only. It is kept in memory over lost connections, and by a [`PositionStore`] over restarts: written at
+//! most once a second and at the end, so after `kill -9` the last second is read again, and nothing is left out.
+//!
+//! What an endpoint wants to give back is *held* here for a while and handed out again, oldest first.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use osnl_transport::{IncomingMessage, ListenOptions, QueueType, Resume, StreamOffset};
+use tokio::time::Instant;
+
+use super::positions::PositionStore;
+
+/// How often a position is written at most.
+const WRITE_EVERY: Duration = Duration::from_secs(1);
+/// How long what went back is held.
+const HOLD: Duration = Duration::from_secs(1);
+/// How much the broker's clock may be behind ours.
+const CLOCKS: u64 = 5;
+
+/// The streams of one listener.
+pub(super) struct Streams {
+    store: Option<PositionStore>,
+    /// Where to begin, as far as known from before.
+    resume: BTreeMap<String, Resume>,
+    read: BTreeMap<String, LowWater>,
+    /// When what has changed is to be written.
+    write_at: Option<Instant>,
+    /// Whether the last attempt to write was in vain, and said.
+    unwritten: bool,
+    held: Vec<IncomingMessage>,
+    again_at: Option<Instant>,
+}
+
+impl Streams {
+    /// `None` for a listener that reads queues.
+    pub(super) fn new(options: &ListenOptions, store: Option<PositionStore>) -> Option<Self> {
+        (options.queue.queue_type == QueueType::Stream).then(|| Self {
+            resume: store.as_ref().map(|store| store.read_before().clone()).unwrap_or_default(),
+            store,
+            read: BTreeMap::new(),
+            write_at: None,
+            unwritten: false,
+            held: Vec::new(),
+            again_at: None,
+        })
+    }
+
+    /// The options with where to go on.
+    pub(super) fn options(&self, options: &ListenOptions) -> ListenOptions {
+        let mut options = options.clone();
+        options.queue.resume = self.positions();
+        options
+    }
+
+    /// A connection has begun, and with it its messages. What was held comes again by itself.
+    pub(super) fn opened(
+        &mut self,
+        options: &ListenOptions,
+        queues: &[&str],
+        created: impl Fn(&str) -> bool,
+    ) {
+        self.held.clear();
+        self.again_at = None;
+        for low_water in self.read.values_mut() {
+            low_water.forget_open();
+        }
+        for queue in queues {
+            if created(queue) {
+                // Whatever was known was of another stream.
+                self.read.remove(*queue);
+                self.resume.insert((*queue).to_owned(), Resume::At(0));
+                self.changed();
+            } else if !self.resume.contains_key(*queue)
+                && matches!(options.queue.stream_offset, StreamOffset::Next | StreamOffset::Last)
+            {
+                // Until the first message comes, a reconnect must not begin later than this one.
+                let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
+                self.resume.insert((*queue).to_owned(), Resume::Since(now.saturating_sub(CLOCKS)));
+                self.changed();
+            }
+        }
+    }
+
+    /// Takes note of a message; one that was read before in this process is marked as redelivered. Answers whether
+    /// all that it asked for is safe already.
+    pub(super) fn admit(&mut self, message: &mut IncomingMessage) -> bool {
+        let Some(offset) = message.stream_offset else { return false };
+        let low_water = match self.read.get_mut(&*message.queue) {
+            Some(low_water) => low_water,
+            None => self.read.entry(message.queue.to_string()).or_default(),
+        };
+        message.redelivered |= low_water.admit(offset);
+        let is_done = low_water.done_before.remove(&offset);
+        if is_done {
+            self.done(message);
+        }
+        is_done
+    }
+
+    /// All that a message asked for is safe.
+    pub(super) fn done(&mut self, message: &IncomingMessage) {
+        if let (Some(offset), Some(low_water)) = (message.stream_offset, self.read.get_mut(&*message.queue)) {
+            low_water.done(offset);
+            self.changed();
+        }
+    }
+
+    fn changed(&mut self) {
+        self.write_at.get_or_insert_with(|| Instant::now() + WRITE_EVERY);
+    }
+
+    /// Keeps what would have gone back to a queue.
+    pub(super) fn hold(&mut self, message: IncomingMessage) {
+        self.held.push(message);
+        self.again_at.get_or_insert_with(|| Instant::now() + HOLD);
+    }
+
+    pub(super) fn held(&self) -> usize {
+        self.held.len()
+    }
+
+    /// Whether what is held is to be handed out again.
+    pub(super) fn is_due(&self) -> bool {
+        self.again_at.is_some_and(|at| at <= Instant::now())
+    }
+
+    /// The oldest that are held, at most so many.
+    pub(super) fn again(&mut self, at_most: usize) -> Vec<IncomingMessage> {
+        self.held.sort_by(|a, b| (&a.queue, a.stream_offset).cmp(&(&b.queue, b.stream_offset)));
+        let mut again: Vec<_> = self.held.drain(..at_most.min(self.held.len())).collect();
+        again.iter_mut().for_each(|message| message.redelivered = true);
+        if self.held.is_empty() {
+            self.again_at = None;
+        }
+        again
+    }
+
+    /// When there is something to do; what is due already is not waited for.
+    pub(super) fn wake_at(&self) -> Option<Instant> {
+        let again = self.again_at.filter(|at| *at > Instant::now());
+        self.write_at.into_iter().chain(again).min()
+    }
+
+    fn positions(&self) -> BTreeMap<String, Resume> {
+        let mut positions = self.resume.clone();
+        for (queue, low_water) in &self.read {
+            positions.extend(low_water.position().map(|offset| (queue.clone(), Resume::At(offset))));
+        }
+        positions
+    }
+
+    /// Writes what has changed, if it is time or `now`. A failure is said once and tried again.
+    pub(super) async fn write(&mut self, listener: &str, now: bool) {
+        let Some(at) = self.write_at.filter(|at| now || *at <= Instant::now()) else { return };
+        self.write_at = None;
+        let Some(store) = self.store.clone() else { return };
+        let positions = self.positions();
+        let path = store.path().display().to_string();
+        let written = tokio::task::spawn_blocking(move || store.write(&positions)).await;
+        match written.map_err(std::io::Error::other).flatten() {
+            Ok(()) if self.unwritten => {
+                self.unwritten = false;
+                tracing::info!(listener.name = listener, "{path}: the position is written again");
+            }
+            Ok(()) => {}
+            Err(error) => {
+                self.write_at = Some(at + WRITE_EVERY).max(Some(Instant::now() + WRITE_EVERY));
+                if !self.unwritten {
+                    self.unwritten = true;
+                    tracing::warn!(
+                        listener.name = listener,
+                        "{path}: {error}: how far the stream was read cannot be kept; a restart reads again what \
+                         came since the last time it could"
+                    );
+                }
+            }
+        }
+    }
+}
+
+/// How far one stream was read, in order. Pure.
+#[derive(Debug, Default)]
+struct LowWater {
+    /// Handed out and not yet passed, in order, and whether done.
+    open: VecDeque<(u64, bool)>,
+    /// The offset behind the highest that was ever handed out.
+    end: Option<u64>,
+    /// What was the position when the connection was lost.
+    left_at: Option<u64>,
+    /// What was done behind it then; it comes again all the same.
+    done_before: BTreeSet<u64>,
+}
+
+impl LowWater {
+    /// Answers whether it was handed out before.
+    fn admit(&mut self, offset: u64) -> bool {
+        self.left_at = None;
+        self.open.push_back((offset, false));
+        let before = self.end.is_some_and(|end| offset < end);
+        self.end = self.end.max(Some(offset + 1));
+        before
+    }
+
+    fn done(&mut self, offset: u64) {
+        if let Ok(at) = self.open.binary_search_by_key(&offset, |(offset, _)| *offset) {
+            self.open[at].1 = true;
+        }
+        while self.open.len() > 1 && self.open.front().is_some_and(|(_, done)| *done) {
+            self.open.pop_front();
+        }
+    }
+
+    /// The first offset that is not done, or that comes next.
+    fn position(&self) -> Option<u64> {
+        match self.open.front() {
+            Some((offset, true)) => Some(offset + 1),
+            Some((offset, false)) => Some(*offset),
+            None => self.left_at,
+        }
+    }
+
+    /// The connection is gone: everything from the position on is handed out again.
+    fn forget_open(&mut self) {
+        self.left_at = self.position();
+        let done = self.open.drain(..).filter(|(_, done)| *done).map(|(offset, _)| offset);
+        self.done_before.extend(done.filter(|offset| Some(*offset) >= self.left_at));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_position_moves_in_order_only() {
+        // `+5` hands out offset 5, `*5` says that it was handed out before, `-5` is done, `!` loses the
+        // connection, `~5` expects 5 to be known as done, `=5` expects the position, `=?` none.
+        let check = |script: &str| {
+            let mut low_water = LowWater::default();
+            for word in script.split_whitespace() {
+                let (verb, number) = word.split_at(1);
+                let number: Option<u64> = number.parse().ok();
+                match verb {
+                    "+" => assert!(!low_water.admit(number.unwrap()), "{script}: {word}"),
+                    "*" => assert!(low_water.admit(number.unwrap()), "{script}: {word}"),
+                    "-" => low_water.done(number.unwrap()),
+                    "!" => low_water.forget_open(),
+                    "~" => assert!(low_water.done_before.contains(&number.unwrap()), "{script}: {word}"),
+                    _ => assert_eq!(low_water.position(), number, "{script}: {word}"),
+                }
+            }
+        };
+        check("=? +7 =7 -7 =8");
+        check("+7 +8 +9 -8 -9 =7 -7 =10");
+        check("+7 -7 +9 =8 -9 =10");
+        check("+1 +2 -1 =2 ! =2 *2 =2 -2 =3 +3 =3");
+        check("+1 +2 +3 -1 -3 ! ~3 =2 ! =2 *2 *3 -2 =3 -3 =4");
+        check("+1 -1 ! =2 +2 -2 =3");
+        check("! =?");
+    }
+}

@@ -1,0 +1,261 @@
+//! What a `[listener:NAME]` binds and consumes: exchanges × topics × priorities into a pool or into the queues of the
+//! services, or `queue = NAME` alone.
+
+use std::collections::BTreeMap;
+
+use jiff::Timestamp;
+use osnl_model::Priority;
+use osnl_transport::{Argument, Arguments, Declare, KNOWN_ARGUMENTS, QueueKind, QueueType, StreamOffset};
+
+use super::layers::RawSection;
+use super::schema::LISTENER;
+use super::section::{LONGEST_NAME, Reader};
+use crate::config::{nearest, shown};
+
+/// The routing key is the topic, a dot and the priority, of which `critical` is the longest.
+const LONGEST_TOPIC: usize = LONGEST_NAME - ".critical".len();
+
+/// What counts for nothing beside `queue = NAME`.
+const DECLARING: [&str; 10] = [
+    "exchange",
+    "topics",
+    "priorities",
+    "pool",
+    "declare",
+    "durable",
+    "auto_delete",
+    "single_active_consumer",
+    "arguments",
+    "delivery_limit",
+];
+
+pub(super) struct Topology {
+    pub(super) exchanges: Vec<String>,
+    pub(super) topics: Vec<String>,
+    pub(super) priorities: Vec<Priority>,
+    pub(super) pool: Option<String>,
+    pub(super) declare: Declare,
+    pub(super) queue: QueueKind,
+}
+
+/// Whether an option's default means something as the section stands.
+pub(super) fn counts(section: &RawSection, option: &str) -> bool {
+    if section.def.kind != LISTENER {
+        return true;
+    }
+    let text = |option: &str| section.entry(option).map(|entry| entry.text.trim());
+    let is_stream = text("queue_type") == Some("stream");
+    let is_pool = text("pool") != Some("");
+    match option {
+        option if text("queue").is_some() && DECLARING.contains(&option) => false,
+        "single_active_consumer" => is_pool && !is_stream,
+        "durable" => is_pool,
+        "stream_offset" => is_stream,
+        _ => true,
+    }
+}
+
+pub(super) fn read(reader: &mut Reader<'_>) -> Option<Topology> {
+    if reader.is_set("queue") {
+        return existing(reader);
+    }
+    let exchanges = exchanges(reader);
+    let topics = reader.list("topics").and_then(|topics| {
+        let good: Vec<bool> = topics.iter().map(|t| reader.check_name("topics", t, LONGEST_TOPIC)).collect();
+        good.into_iter().all(|good| good).then_some(topics)
+    });
+    let priorities = reader.priorities("priorities");
+    let pool = match reader.text("pool") {
+        Some(text) if text.trim().is_empty() => Some(None),
+        text => text.filter(|text| reader.check_name("pool", text, LONGEST_NAME)).map(Some),
+    };
+    let declare = reader.word("declare", &[("passive", Declare::Passive), ("create", Declare::Create)]);
+    let own = pool == Some(None);
+    let queue = queue(reader, own);
+    if own && topics.iter().flatten().any(|topic| topic.split('.').any(|word| word == "*" || word == "#")) {
+        let problem = "a wildcard binds a pool; without one the queue would bear this name";
+        return reader.refuse("topics", problem, "set a pool, or name the topics");
+    }
+    let (topics, priorities) = (topics?, priorities?);
+    Some(Topology {
+        exchanges: exchanges?,
+        topics,
+        priorities,
+        pool: pool?,
+        declare: declare?,
+        queue: queue?,
+    })
+}
+
+/// `queue = NAME` alone.
+fn existing(reader: &mut Reader<'_>) -> Option<Topology> {
+    let mut alone = true;
+    for option in DECLARING {
+        if reader.is_set(option) {
+            alone = false;
+            let problem = "means nothing beside queue, which is read as it is: nothing is declared or bound";
+            reader.refuse::<()>(option, problem, "remove one of the two");
+        }
+    }
+    let name = reader.broker_name("queue", LONGEST_NAME);
+    let queue_type = queue_type(reader);
+    let consumer_arguments = arguments(reader, "consumer_arguments");
+    let stream_offset = stream_offset(reader, queue_type);
+    let queue = QueueKind {
+        queue_type: queue_type?,
+        consumer_arguments: consumer_arguments?,
+        stream_offset: stream_offset?,
+        ..QueueKind::OSLO
+    };
+    checked(reader, &queue, &["consumer_arguments"])?;
+    alone.then_some(())?;
+    Some(Topology {
+        exchanges: Vec::new(),
+        topics: Vec::new(),
+        priorities: Vec::new(),
+        pool: Some(name?),
+        declare: Declare::Nothing,
+        queue,
+    })
+}
+
+fn exchanges(reader: &mut Reader<'_>) -> Option<Vec<String>> {
+    let text =
+        reader.required("exchange", "write the service's, such as neutron, nova or openstack; or a queue")?;
+    if text.is_empty() {
+        return reader.refuse("exchange", "is empty", "write a name");
+    }
+    // One name is taken as it stands, blanks and all.
+    let exchanges = if text.contains(',') { reader.list("exchange")? } else { vec![text] };
+    let good: Vec<bool> = exchanges.iter().map(|x| reader.check_name("exchange", x, LONGEST_NAME)).collect();
+    good.into_iter().all(|good| good).then_some(exchanges)
+}
+
+fn queue_type(reader: &mut Reader<'_>) -> Option<QueueType> {
+    let types = [QueueType::Classic, QueueType::Quorum, QueueType::Stream];
+    reader.word("queue_type", &types.map(|queue_type| (queue_type.as_str(), queue_type)))
+}
+
+/// `own`: the queues are those that the services declare, so ours must not differ unless we are told so.
+fn queue(reader: &mut Reader<'_>, own: bool) -> Option<QueueKind> {
+    let queue_type = queue_type(reader);
+    let replicated = queue_type.is_some_and(|queue_type| queue_type != QueueType::Classic);
+    let durable = match reader.is_set("durable") {
+        false if own => Some(replicated),
+        false | true => reader.boolean("durable"),
+    };
+    let auto_delete = reader.boolean("auto_delete");
+    let single_active_consumer = match reader.is_set("single_active_consumer") {
+        false if own || queue_type == Some(QueueType::Stream) => Some(false),
+        false | true => reader.boolean("single_active_consumer"),
+    };
+    let delivery_limit = match reader.is_set("delivery_limit") {
+        false => Some(None),
+        true => reader.number("delivery_limit", 0, u32::MAX >> 1).map(Some),
+    };
+    let declared = arguments(reader, "arguments");
+    let consumer_arguments = arguments(reader, "consumer_arguments");
+    let stream_offset = stream_offset(reader, queue_type);
+    if own && single_active_consumer == Some(true) {
+        let problem = "services declare their queues without it, and would be refused";
+        return reader.refuse("single_active_consumer", problem, "remove it, or set a pool");
+    }
+    if own && (reader.is_set("arguments") || auto_delete == Some(true)) {
+        let option = if reader.is_set("arguments") { "arguments" } else { "auto_delete" };
+        let problem = "a service that declares its queue otherwise is refused once ours is there";
+        reader.warn(option, problem, "set a pool, or the same at the service");
+    }
+    let refuses = Some(Argument::Text("reject-publish".to_owned()));
+    if declared.as_ref().and_then(|declared| declared.get("x-overflow")) == refuses.as_ref() {
+        let problem = "when the queue is full, a service that waits for confirms fails to publish";
+        reader.warn("arguments", problem, "drop-head, the broker's default, leaves services alone");
+    }
+    let queue = QueueKind {
+        queue_type: queue_type?,
+        durable: durable?,
+        auto_delete: auto_delete?,
+        single_active_consumer: single_active_consumer?,
+        delivery_limit: delivery_limit?,
+        arguments: declared?,
+        consumer_arguments: consumer_arguments?,
+        stream_offset: stream_offset?,
+        ..QueueKind::OSLO
+    };
+    checked(reader, &queue, &[])?;
+    Some(queue)
+}
+
+/// What the type does not allow; `only` these options, or all.
+fn checked(reader: &mut Reader<'_>, queue: &QueueKind, only: &[&str]) -> Option<()> {
+    match queue.refusal() {
+        Some((option, why)) if only.is_empty() || only.contains(&option) => {
+            reader.refuse(option, &why, "remove it, or choose another queue_type")
+        }
+        Some(_) | None => Some(()),
+    }
+}
+
+fn stream_offset(reader: &mut Reader<'_>, queue_type: Option<QueueType>) -> Option<StreamOffset> {
+    const OPTION: &str = "stream_offset";
+    if reader.is_set(OPTION) && queue_type.is_some_and(|queue_type| queue_type != QueueType::Stream) {
+        return reader.refuse(OPTION, "only a stream has offsets", "remove it, or set queue_type = stream");
+    }
+    let text = reader.text(OPTION)?;
+    let time = || {
+        let seconds = text.parse::<i64>().ok().or_else(|| Some(text.parse::<Timestamp>().ok()?.as_second()));
+        seconds.and_then(|seconds| u64::try_from(seconds).ok())
+    };
+    match text.as_str() {
+        "first" => Some(StreamOffset::First),
+        "last" => Some(StreamOffset::Last),
+        "next" => Some(StreamOffset::Next),
+        _ => match time() {
+            Some(seconds) => Some(StreamOffset::Timestamp(seconds)),
+            None => {
+                let problem = format!("{} is no place in a stream", shown(&text));
+                let allowed = "allowed: first, last, next, or a time such as 2026-11-20T06:00:00Z";
+                reader.refuse(OPTION, &problem, allowed)
+            }
+        },
+    }
+}
+
+/// `x-max-length=1000, x-overflow=reject-publish`; nothing is no argument.
+fn arguments(reader: &mut Reader<'_>, option: &str) -> Option<Arguments> {
+    if !reader.is_set(option) {
+        return Some(BTreeMap::new());
+    }
+    let text = reader.text(option)?;
+    let mut arguments = BTreeMap::new();
+    for item in unquoted_commas(&text).into_iter().map(str::trim).filter(|item| !item.is_empty()) {
+        let allowed = "write name=value with commas between them; in double quotes a value is text";
+        let Some((name, value)) = item.split_once('=').map(|(name, value)| (name.trim(), value.trim()))
+        else {
+            return reader.refuse(option, &format!("{} has no value", shown(item)), allowed);
+        };
+        if name.is_empty() || name.len() > LONGEST_NAME {
+            return reader.refuse(option, &format!("{} has no usable name", shown(item)), allowed);
+        }
+        if !KNOWN_ARGUMENTS.contains(&name)
+            && let Some(near) = nearest(name, KNOWN_ARGUMENTS)
+        {
+            let problem =
+                format!("{} is no argument that osnl knows, and goes to the broker as it is", shown(name));
+            reader.warn(option, &problem, &format!("did you mean {near}?"));
+        }
+        if arguments.insert(name.to_owned(), Argument::parse(value)).is_some() {
+            return reader.refuse(option, &format!("names {} twice", shown(name)), "name it once");
+        }
+    }
+    Some(arguments)
+}
+
+/// Splits at commas that stand in no double quotes.
+fn unquoted_commas(text: &str) -> Vec<&str> {
+    let mut quoted = false;
+    text.split(|c| {
+        quoted ^= c == '"';
+        c == ',' && !quoted
+    })
+    .collect()
+}

@@ -1,0 +1,180 @@
+//! A daemon that reads a stream: it goes on where it was, over restarts, kills and lost connections.
+
+use std::collections::BTreeMap;
+use std::os::unix::fs::MetadataExt;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use osnl::action::http::HttpOptions;
+use osnl::daemon::Ended;
+use osnl::metrics::Counters;
+use osnl::native::{BuildError, Sources, load_texts};
+use osnl_testkit::{Broker, Notice, Options, Prepared, Publisher, Reply, Sink, Vhost, wait_until};
+use serde_json::json;
+
+use crate::harness::{Running, SOON, instance};
+use crate::rabbit::ports;
+
+const STREAM: &str = "log";
+
+fn stream(name: &str) -> (Vhost, Publisher) {
+    let vhost = Broker::shared().vhost(name);
+    let mut publisher = Publisher::start(&vhost.url(), Options { durable: true });
+    let arguments = json!({"x-queue-type": "stream"});
+    publisher.prepare(&Prepared { queue: STREAM.into(), arguments, ..Prepared::default() });
+    (vhost, publisher)
+}
+
+fn text(vhost: &Vhost, sink: &Sink, state_dir: &Path, more: &str) -> String {
+    format!(
+        "[DEFAULT]\nstate_dir = {}\n[listener:audit]\ntransport_url = {}\nqueue = {STREAM}\nqueue_type = stream\n\
+         stream_offset = first\nprefetch = 20\n[rule:r]\nevent_type = ^port\\.delete\\.end$\nactions = roles\n\
+         [action:roles]\ndriver = k2hr3\napi_url = {}\nretry_interval = 0\n{more}",
+        state_dir.display(),
+        vhost.url(),
+        sink.url("/v1/role"),
+    )
+}
+
+fn run(text: &str) -> Running {
+    let texts = [("test.conf".to_owned(), text.to_owned())];
+    let conf = load_texts(&texts, &Sources::default()).unwrap_or_else(|errors| panic!("{errors}")).conf;
+    let counters = Arc::new(Counters::default());
+    let daemon = conf.daemon(&HttpOptions::default(), &counters).unwrap();
+    Running::start_daemon(daemon, counters, Duration::from_secs(10))
+}
+
+/// How often each instance was asked for, by its number.
+fn effects(sink: &Sink, count: usize) -> Vec<usize> {
+    let requests = sink.requests();
+    (0..count).map(|n| requests.iter().filter(|r| r.target.contains(&instance(n))).count()).collect()
+}
+
+fn position(state_dir: &Path) -> Option<u64> {
+    let text = std::fs::read_to_string(state_dir.join("streams/audit.json")).ok()?;
+    let found: serde_json::Value = serde_json::from_str(&text).unwrap();
+    found["streams"][STREAM]["offset"].as_u64()
+}
+
+#[test]
+fn a_restart_goes_on_where_it_was_left_and_repeats_nothing() {
+    let (vhost, mut publisher) = stream("resumed");
+    let (folder, sink) = (tempfile::tempdir().unwrap(), Sink::start());
+    let text = text(&vhost, &sink, folder.path(), "");
+    publisher.notify_all(&ports(0..50));
+    let daemon = run(&text);
+    daemon.wait_until("all are delivered", |c| c.delivered.get() == 50);
+    assert_eq!(daemon.stop().unwrap(), Ended::Drained);
+    assert_eq!(position(folder.path()), Some(50));
+    publisher.notify_all(&ports(50..60));
+    let daemon = run(&text);
+    daemon.wait_until("what is new is delivered", |c| c.delivered.get() == 10);
+    daemon.stop().unwrap();
+    assert_eq!(effects(&sink, 60), [1; 60]);
+    // Without a position it begins where it is told to.
+    std::fs::remove_file(folder.path().join("streams/audit.json")).unwrap();
+    let daemon = run(&text);
+    daemon.wait_until("all are delivered again", |c| c.delivered.get() == 60);
+    daemon.stop().unwrap();
+}
+
+#[test]
+fn what_kill_9_leaves_repeats_and_never_loses() {
+    let (vhost, mut publisher) = stream("killed");
+    let (folder, copy) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let sink = Sink::start();
+    publisher.notify_all(&ports(0..15));
+    let daemon = run(&text(&vhost, &sink, folder.path(), ""));
+    wait_until(SOON, "the position is written while it runs", || position(folder.path()) == Some(15));
+    // The next are taken, and none of them is done.
+    sink.reply_with(Reply::Hang);
+    publisher.notify_all(&ports(15..30));
+    daemon.wait_until("they are in work", |c| c.matched.get() == 30);
+    // What comes behind them is done at once, as nobody wants it, and the file is written once more.
+    let file = || std::fs::metadata(folder.path().join("streams/audit.json")).unwrap().ino();
+    let before = file();
+    publisher.notify(&Notice { event_type: "port.create.end".to_owned(), ..Notice::default() });
+    wait_until(SOON, "the position is written again", || file() != before);
+    // What is on the disk now is what would be there after a kill.
+    std::fs::create_dir_all(copy.path().join("streams")).unwrap();
+    std::fs::copy(folder.path().join("streams/audit.json"), copy.path().join("streams/audit.json")).unwrap();
+    assert_eq!(position(copy.path()), Some(15));
+    drop(daemon);
+    assert_eq!(position(folder.path()), Some(15), "nothing that was in work counts as done");
+    let after = Sink::start();
+    let daemon = run(&text(&vhost, &after, copy.path(), ""));
+    daemon.wait_until("they are delivered", |c| c.delivered.get() == 15);
+    daemon.stop().unwrap();
+    assert_eq!(effects(&after, 30), [[0; 15], [1; 15]].concat());
+}
+
+#[test]
+fn what_goes_back_is_held_in_the_process_and_delivered_in_the_end() {
+    let (vhost, mut publisher) = stream("held");
+    let (folder, sink) = (tempfile::tempdir().unwrap(), Sink::start());
+    sink.reply_with(Reply::Status(409));
+    publisher.notify_all(&ports(0..3));
+    let more = "max_attempts = 1\nwhen_exhausted = return\n";
+    let daemon = run(&text(&vhost, &sink, folder.path(), more));
+    wait_until(SOON, "each was tried twice", || effects(&sink, 3).iter().all(|n| *n >= 2));
+    assert_eq!(daemon.counters.received.get(), 3, "the broker sent each once");
+    sink.reply_with(Reply::Status(204));
+    daemon.wait_until("all are delivered", |c| c.delivered.get() == 3);
+    publisher.notify_all(&ports(3..4));
+    daemon.wait_until("the next is delivered", |c| c.delivered.get() == 4);
+    assert_eq!((daemon.counters.dead.get(), daemon.counters.reconnects.get()), (0, 0));
+    daemon.stop().unwrap();
+    assert_eq!(position(folder.path()), Some(4));
+}
+
+#[test]
+fn a_lost_connection_reads_on_and_repeats_nothing_that_was_done() {
+    let (vhost, mut publisher) = stream("lost");
+    let (folder, sink) = (tempfile::tempdir().unwrap(), Sink::start());
+    let daemon = run(&text(&vhost, &sink, folder.path(), ""));
+    for round in 1..=3 {
+        publisher.notify_all(&ports(round * 10 - 10..round * 10));
+        daemon.wait_until("this round is delivered", |c| c.delivered.get() == 10 * round as u64);
+        vhost.close_all_connections("test");
+        daemon.wait_until("it is back", |c| c.reconnects.get() == round as u64);
+        publisher = Publisher::start(&vhost.url(), Options { durable: true });
+    }
+    daemon.stop().unwrap();
+    assert_eq!(effects(&sink, 30), [1; 30]);
+}
+
+#[test]
+fn reading_what_is_next_misses_nothing_that_comes_while_it_is_away() {
+    let (vhost, mut publisher) = stream("next");
+    let (folder, sink) = (tempfile::tempdir().unwrap(), Sink::start());
+    let text = text(&vhost, &sink, folder.path(), "[listener:audit]\nstream_offset = next\n");
+    let daemon = run(&text);
+    let consumed = || vhost.list_queues().iter().any(|q| q.name == STREAM && q.consumers == 1);
+    wait_until(SOON, "it consumes", consumed);
+    daemon.stop().unwrap();
+    // Nothing has come yet, so there is no offset to go on from.
+    publisher.notify_all(&ports(0..5));
+    let daemon = run(&text);
+    daemon.wait_until("all are delivered", |c| c.delivered.get() == 5);
+    daemon.stop().unwrap();
+}
+
+#[test]
+fn a_folder_that_cannot_be_written_is_said_before_anything_is_read() {
+    let (vhost, _publisher) = stream("folder");
+    let (folder, sink) = (tempfile::tempdir().unwrap(), Sink::start());
+    let file = folder.path().join("file");
+    std::fs::write(&file, "").unwrap();
+    let texts = [("test.conf".to_owned(), text(&vhost, &sink, &file, ""))];
+    let conf = load_texts(&texts, &Sources::default()).unwrap().conf;
+    let error = conf.daemon(&HttpOptions::default(), &Arc::new(Counters::default())).err().unwrap();
+    assert!(matches!(error, BuildError::State { .. }), "{error}");
+    let text = error.to_string();
+    for part in ["[listener:audit]", &file.display().to_string(), "state_dir"] {
+        assert!(text.contains(part), "{part}: {text}");
+    }
+    let unused: BTreeMap<String, u64> =
+        vhost.list_queues().into_iter().map(|q| (q.name, q.consumers)).collect();
+    assert_eq!(unused, BTreeMap::from([(STREAM.to_owned(), 0)]));
+}
