@@ -19,7 +19,7 @@ use thiserror::Error;
 use crate::redact::is_secret_key;
 use crate::{Head, JsonKind, Notification};
 
-pub use pattern::{Pattern, PatternError};
+pub use pattern::{Pattern, PatternError, StepLimit};
 
 /// Conditions on a notification, all of which must hold. The default has none and matches everything.
 #[derive(Clone, Debug, Default)]
@@ -39,12 +39,22 @@ pub struct NotificationFilter {
 impl NotificationFilter {
     /// Whether a message with this head can match. What is None never matches a pattern.
     pub fn wants(&self, head: &Head<'_>) -> bool {
-        let holds = |pattern: &Option<Pattern>, value: Option<&str>| match pattern {
-            Some(pattern) => value.is_some_and(|value| pattern.is_match(value)),
-            None => true,
+        self.holds_for(head).unwrap_or(false)
+    }
+
+    /// The same, saying when a pattern had to be given up.
+    ///
+    /// # Errors
+    ///
+    /// A pattern needed more steps than it may: the message is not wanted.
+    pub fn holds_for(&self, head: &Head<'_>) -> Result<bool, StepLimit> {
+        let holds = |pattern: &Option<Pattern>, value: Option<&str>| match (pattern, value) {
+            (Some(pattern), Some(value)) => pattern.matches(value),
+            (Some(_), None) => Ok(false),
+            (None, _) => Ok(true),
         };
-        holds(&self.publisher_id, head.publisher_id.as_deref())
-            && holds(&self.event_type, head.event_type.as_deref())
+        Ok(holds(&self.publisher_id, head.publisher_id.as_deref())?
+            && holds(&self.event_type, head.event_type.as_deref())?)
     }
 
     /// Whether the notification matches.
@@ -97,9 +107,10 @@ fn member<'a>(object: &'a Map<String, Value>, key: &str) -> Looked<'a> {
 }
 
 fn hold(pattern: &Pattern, value: Looked<'_>, predicate: impl FnOnce() -> Predicate) -> Result<(), Mismatch> {
-    let saw = match value {
-        Ok(text) if pattern.is_match(text) => return Ok(()),
-        Ok(text) => Saw::Text(text.to_owned()),
+    let saw = match value.map(|text| (text, pattern.matches(text))) {
+        Ok((_, Ok(true))) => return Ok(()),
+        Ok((text, Ok(false))) => Saw::Text(text.to_owned()),
+        Ok((text, Err(StepLimit { .. }))) => Saw::StepLimit { length: text.len() },
         Err(instead) => instead,
     };
     let predicate = predicate();
@@ -156,6 +167,11 @@ pub enum Saw {
     NoKeys(JsonKind),
     /// A text.
     Text(String),
+    /// A text that the pattern could not be tried on within its limit of steps.
+    StepLimit {
+        /// Its length in bytes.
+        length: usize,
+    },
 }
 
 impl Saw {
@@ -167,7 +183,11 @@ impl Saw {
         };
         match self {
             Self::Text(_) if secret => Self::Text("***".to_owned()),
-            shown @ (Self::Text(_) | Self::Absent | Self::NotText(_) | Self::NoKeys(_)) => shown,
+            shown @ (Self::Text(_)
+            | Self::Absent
+            | Self::NotText(_)
+            | Self::NoKeys(_)
+            | Self::StepLimit { .. }) => shown,
         }
     }
 }
@@ -179,6 +199,9 @@ impl fmt::Display for Saw {
             Self::NotText(kind) => kind.fmt(f),
             Self::NoKeys(kind) => write!(f, "absent (the payload is {kind})"),
             Self::Text(text) => write!(f, "\"{text}\""),
+            Self::StepLimit { length } => {
+                write!(f, "a text of {length} bytes, given up after too many steps")
+            }
         }
     }
 }

@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use thiserror::Error;
+
 use super::python_regex::{Dialect, translate};
 
 /// How many times fancy-regex may go back in one match (patterns with look-around or back-references only).
@@ -40,6 +42,14 @@ pub struct PatternError {
     pub message: String,
 }
 
+/// A text could not be tried within the limit of steps. It counts as no match.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+#[error("given up after too many steps of the pattern \"{pattern}\"")]
+pub struct StepLimit {
+    /// The pattern as it was written.
+    pub pattern: String,
+}
+
 impl Pattern {
     /// Compiles a pattern.
     ///
@@ -65,11 +75,24 @@ impl Pattern {
         Ok(Self { text: pattern.to_owned(), engine })
     }
 
-    /// Whether the text begins with a match.
+    /// Whether the text begins with a match. A text that needs too many steps does not, see
+    /// [`matches`](Self::matches).
     pub fn is_match(&self, text: &str) -> bool {
+        self.matches(text).unwrap_or(false)
+    }
+
+    /// Whether the text begins with a match.
+    ///
+    /// # Errors
+    ///
+    /// The pattern goes back, and the text would take more steps than it may: it counts as no match, and
+    /// whoever asked should say so.
+    pub fn matches(&self, text: &str) -> Result<bool, StepLimit> {
         match &self.engine {
-            Engine::Linear(regex) => regex.is_match(text),
-            Engine::Backtracking(regex) => regex.is_match(text).unwrap_or(false),
+            Engine::Linear(regex) => Ok(regex.is_match(text)),
+            Engine::Backtracking(regex) => {
+                regex.is_match(text).map_err(|_| StepLimit { pattern: self.text.clone() })
+            }
         }
     }
 

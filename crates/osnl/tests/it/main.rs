@@ -8,6 +8,7 @@ mod http;
 mod library;
 mod memory;
 mod native;
+mod notification_listener;
 mod proxy;
 mod rabbit;
 mod tls;
