@@ -3,9 +3,11 @@
 //! Both come from the Python environment that `cargo xtask setup` makes and run as children that end with us.
 
 mod publisher;
+mod script;
 mod upstream;
 
 pub use publisher::{Delivered, Notice, Options, Prepared, Publisher, Raw};
+pub use script::python;
 pub use upstream::Upstream;
 
 use std::path::PathBuf;

@@ -4,7 +4,7 @@ use std::fmt;
 
 use thiserror::Error;
 
-use super::python_regex::{Dialect, translate};
+use super::python_regex::{Dialect, Translated, translate};
 
 /// How many times fancy-regex may go back in one match (patterns with look-around or back-references only).
 /// A text that needs more counts as not matching: a filter must never hold up the stream.
@@ -14,11 +14,10 @@ const BACKTRACK_LIMIT: usize = 100_000;
 /// text, not necessarily to its end, case-sensitive unless the pattern says otherwise.
 ///
 /// Matching takes time linear in the text, except for patterns with look-around, back-references, atomic
-/// groups or possessive quantifiers, which are tried for a bounded time.
+/// groups or possessive quantifiers, and for `\b` on texts that are not ASCII, which are tried for a bounded
+/// number of steps.
 ///
-/// Known differences: `\b` and `\B` count combining marks as word characters, and `\B` matches the empty text
-/// (as it does since Python 3.14); `(?i)` folds by Unicode's simple rules, under `(?a)` too; look-behind may
-/// have any width; `\N{...}` and a repeated look-around are refused.
+/// The few things that Python takes and that are refused here are a table in the manual, `docs/patterns.md`.
 #[derive(Clone)]
 pub struct Pattern {
     text: String,
@@ -29,6 +28,8 @@ pub struct Pattern {
 enum Engine {
     Linear(regex::Regex),
     Backtracking(Box<fancy_regex::Regex>),
+    /// The first for texts that are ASCII and not empty.
+    Boundary(regex::Regex, Box<fancy_regex::Regex>),
 }
 
 /// A pattern that is none.
@@ -59,18 +60,23 @@ impl Pattern {
     pub fn new(pattern: &str) -> Result<Self, PatternError> {
         let error = |position, message| PatternError { pattern: pattern.to_owned(), position, message };
         let translated =
-            translate(pattern).map_err(|refused| error(Some(refused.position), refused.message))?;
-        let anchored = format!(r"\A(?:{})", translated.regex);
-        let engine = match translated.dialect {
-            Dialect::Linear => Engine::Linear(
-                regex::Regex::new(&anchored).map_err(|refused| error(None, reason(&refused.to_string())))?,
-            ),
-            Dialect::Backtracking => Engine::Backtracking(Box::new(
-                fancy_regex::RegexBuilder::new(&anchored)
-                    .backtrack_limit(BACKTRACK_LIMIT)
-                    .build()
-                    .map_err(|refused| error(None, reason(&refused.to_string())))?,
-            )),
+            translate(pattern).map_err(|refused| error(refused.position, refused.message))?;
+        let linear = |regex: &str| {
+            let built = regex::Regex::new(&format!(r"\A(?:{regex})"));
+            built.map_err(|refused| error(None, reason(&refused.to_string())))
+        };
+        let backtracking = |regex: &str| {
+            let built = fancy_regex::RegexBuilder::new(&format!(r"\A(?:{regex})"))
+                .backtrack_limit(BACKTRACK_LIMIT)
+                .build();
+            built.map(Box::new).map_err(|refused| error(None, reason(&refused.to_string())))
+        };
+        let engine = match translated {
+            Translated::One(Dialect::Linear, regex) => Engine::Linear(linear(&regex)?),
+            Translated::One(Dialect::Backtracking, regex) => Engine::Backtracking(backtracking(&regex)?),
+            Translated::Two { linear_for_ascii, exact } => {
+                Engine::Boundary(linear(&linear_for_ascii)?, backtracking(&exact)?)
+            }
         };
         Ok(Self { text: pattern.to_owned(), engine })
     }
@@ -90,7 +96,8 @@ impl Pattern {
     pub fn matches(&self, text: &str) -> Result<bool, StepLimit> {
         match &self.engine {
             Engine::Linear(regex) => Ok(regex.is_match(text)),
-            Engine::Backtracking(regex) => {
+            Engine::Boundary(regex, _) if text.is_ascii() && !text.is_empty() => Ok(regex.is_match(text)),
+            Engine::Boundary(_, regex) | Engine::Backtracking(regex) => {
                 regex.is_match(text).map_err(|_| StepLimit { pattern: self.text.clone() })
             }
         }
@@ -187,7 +194,7 @@ mod tests {
         );
         check(
             "(?=a)*",
-            "invalid regular expression \"(?=a)*\": a look-around cannot be repeated (at position 5)",
+            "invalid regular expression \"(?=a)*\": a repeated look-around is not supported (at position 5)",
         );
         let deep = "(".repeat(100_000);
         assert!(Pattern::new(&deep).unwrap_err().message.contains("nested too deeply"));

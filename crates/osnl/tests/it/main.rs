@@ -10,6 +10,7 @@ mod memory;
 mod native;
 mod notification_listener;
 mod proxy;
+mod python_re;
 mod rabbit;
 mod tls;
 mod vectors;
