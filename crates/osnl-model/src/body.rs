@@ -193,7 +193,8 @@ mod tests {
         assert_eq!(refused, DecodeError::TooLarge { limit: MAX_PLAIN_BODY });
 
         // bzip2 packs far denser: hundreds of bytes are megabytes.
-        let check = |size: usize| read_up_to(MultiBzDecoder::new(&*bz2(&vec![0; size])), 1000).map(|b| b.len());
+        let check =
+            |size: usize| read_up_to(MultiBzDecoder::new(&*bz2(&vec![0; size])), 1000).map(|b| b.len());
         assert_eq!(check(1000), Ok(1000));
         assert_eq!(check(1001), Err(DecodeError::TooLarge { limit: 1000 }));
         let bomb = bz2(&vec![0; 4_000_000]).repeat(MAX_PLAIN_BODY / 4_000_000 + 1);

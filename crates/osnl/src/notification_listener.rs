@@ -209,9 +209,8 @@ impl RunningListener {
     pub async fn listening(&self) {
         let mut state = self.state.clone();
         // An error: it has ended.
-        let _ = state
-            .wait_for(|state| matches!(state, ListenerState::Listening | ListenerState::Stopped))
-            .await;
+        let _ =
+            state.wait_for(|state| matches!(state, ListenerState::Listening | ListenerState::Stopped)).await;
     }
 
     /// What it is doing.

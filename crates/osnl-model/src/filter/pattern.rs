@@ -59,8 +59,7 @@ impl Pattern {
     /// What Python refuses, and patterns that would compile to something too large.
     pub fn new(pattern: &str) -> Result<Self, PatternError> {
         let error = |position, message| PatternError { pattern: pattern.to_owned(), position, message };
-        let translated =
-            translate(pattern).map_err(|refused| error(refused.position, refused.message))?;
+        let translated = translate(pattern).map_err(|refused| error(refused.position, refused.message))?;
         let linear = |regex: &str| {
             let built = regex::Regex::new(&format!(r"\A(?:{regex})"));
             built.map_err(|refused| error(None, reason(&refused.to_string())))

@@ -193,8 +193,7 @@ impl Builder {
 
     /// Ends with these signals too, which may be shared with other parts of the program; it never gives them.
     pub fn shutdown(mut self, shutdown: &Shutdown) -> Self {
-        self.shutdown =
-            Shutdown { drain: shutdown.drain.child_token(), abort: shutdown.abort.child_token() };
+        self.shutdown = Shutdown { drain: shutdown.drain.child_token(), abort: shutdown.abort.child_token() };
         self
     }
 
@@ -250,12 +249,8 @@ impl Builder {
             tasks: TaskTracker::new(),
             said: Mutex::default(),
         });
-        let config = ListenerConfig {
-            name: self.name,
-            targets,
-            options: self.options,
-            refused_access_is_fatal: true,
-        };
+        let config =
+            ListenerConfig { name: self.name, targets, options: self.options, refused_access_is_fatal: true };
         let intake = Arc::new(Dispatcher(dispatch.clone()));
         let listener = Listener::new(config, transport, intake, self.counters);
         Ok(NotificationListener { listener, dispatch })

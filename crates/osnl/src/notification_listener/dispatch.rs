@@ -262,7 +262,12 @@ impl Dispatch {
                 let reason = format!("no endpoint could handle it in {attempt} attempt(s)");
                 return self.set_aside(received.raw().clone(), reason);
             };
-            tracing::info!(message.id = id, attempt, "requeued; it comes again in {:.1} s", pause.as_secs_f64());
+            tracing::info!(
+                message.id = id,
+                attempt,
+                "requeued; it comes again in {:.1} s",
+                pause.as_secs_f64()
+            );
             tokio::select! {
                 biased;
                 () = drain.cancelled() => {

@@ -3,9 +3,11 @@
 
 mod bodies;
 mod defects;
+mod examples;
 mod harness;
 mod http;
 mod library;
+mod malformed;
 mod memory;
 mod native;
 mod notification_listener;

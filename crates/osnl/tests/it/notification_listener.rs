@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use osnl::notification_listener::{
-    BoxFuture, BuildError, Builder, Endpoint, Ended, Handler, Head, MemoryBroker, NotificationFilter,
+    BoxFuture, BuildError, Builder, Ended, Endpoint, Handler, Head, MemoryBroker, NotificationFilter,
     NotificationListener, NotificationResult, Order, Pattern, Priority, Received, RequeuePolicy,
     RunningListener, Shutdown, Target, TransportUrl,
 };
@@ -31,7 +31,10 @@ fn quick() -> RequeuePolicy {
 }
 
 fn on(broker: &MemoryBroker) -> Builder {
-    NotificationListener::on(Arc::new(broker.transport())).target(neutron()).pool(POOL).requeue_policy(quick())
+    NotificationListener::on(Arc::new(broker.transport()))
+        .target(neutron())
+        .pool(POOL)
+        .requeue_policy(quick())
 }
 
 async fn started(builder: Builder) -> RunningListener {
@@ -455,7 +458,10 @@ fn what_cannot_work_is_an_error_when_it_is_built() {
     check(on(&broker).endpoint(nobody()).prefetch(0), "prefetch is 0: at least 1");
     check(on(&broker).endpoint(nobody()).concurrency(0), "concurrency is 0: at least 1");
     check(
-        NotificationListener::on(Arc::new(NoRequeue)).target(neutron()).endpoint(nobody()).allow_requeue(true),
+        NotificationListener::on(Arc::new(NoRequeue))
+            .target(neutron())
+            .endpoint(nobody())
+            .allow_requeue(true),
         "allow_requeue is not supported by nowhere: leave it out, or use another transport",
     );
     let patient = RequeuePolicy { attempts: NonZeroU32::new(100).unwrap(), ..RequeuePolicy::default() };

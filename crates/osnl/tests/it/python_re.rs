@@ -233,11 +233,56 @@ const BY_HAND: &[&str] = &[
 ];
 
 const TEXTS: [&str; 50] = [
-    "", "\n", "port", "port\n", "port\n\n", "port\nnet", "port.delete.end", "port.delete.start", "PORT.DELETE.END",
-    "network.node1.example.com", "nova-compute:host", "compute.instance.exists", "compute.instance.delete.end",
-    "compute.instance.exists.extra", "a", "aa", "aaa", "ab", "aab", "abab", "abba", "b", "i", "I", "İ", "ı", "k", "\u{212a}",
-    "ſ", "s", "ß", "ẞ", "σ", "ς", "µ", "été", "ÉTÉ", "e\u{301}", "\u{301}", "ͅ", "٣", "²", "仮想", "😀", "a😀", "_", " \t", "\u{1c}",
-    "Ⓐ", "STRASSE",
+    "",
+    "\n",
+    "port",
+    "port\n",
+    "port\n\n",
+    "port\nnet",
+    "port.delete.end",
+    "port.delete.start",
+    "PORT.DELETE.END",
+    "network.node1.example.com",
+    "nova-compute:host",
+    "compute.instance.exists",
+    "compute.instance.delete.end",
+    "compute.instance.exists.extra",
+    "a",
+    "aa",
+    "aaa",
+    "ab",
+    "aab",
+    "abab",
+    "abba",
+    "b",
+    "i",
+    "I",
+    "İ",
+    "ı",
+    "k",
+    "\u{212a}",
+    "ſ",
+    "s",
+    "ß",
+    "ẞ",
+    "σ",
+    "ς",
+    "µ",
+    "été",
+    "ÉTÉ",
+    "e\u{301}",
+    "\u{301}",
+    "ͅ",
+    "٣",
+    "²",
+    "仮想",
+    "😀",
+    "a😀",
+    "_",
+    " \t",
+    "\u{1c}",
+    "Ⓐ",
+    "STRASSE",
 ];
 
 const SCRIPT: &str = r#"
@@ -270,13 +315,13 @@ impl Numbers {
 
     fn pattern(&mut self, depth: usize) -> String {
         const ATOMS: &[&str] = &[
-            "a", "b", "port", r"\.", ".", r"\w", r"\W", r"\d", r"\s", r"\S", "[a-z]", "[^a-z]", r"[\w.]", "[iİ]", "é", "😀",
-            r"\b", r"\B", "^", "$", r"\Z", "i", "s", "net", r"\n", "delete", "(?:)",
+            "a", "b", "port", r"\.", ".", r"\w", r"\W", r"\d", r"\s", r"\S", "[a-z]", "[^a-z]", r"[\w.]",
+            "[iİ]", "é", "😀", r"\b", r"\B", "^", "$", r"\Z", "i", "s", "net", r"\n", "delete", "(?:)",
         ];
-        const QUANTIFIERS: &[&str] = &["", "", "", "", "*", "+", "?", "*?", "+?", "{2}", "{0,2}", "{1,}", "*+"];
-        const GROUPS: &[&str] = &[
-            "(", "(?:", "(?=", "(?!", "(?<=", "(?<!", "(?>", "(?i:", "(?a:", "(?s:", "(?m:", "(?-i:",
-        ];
+        const QUANTIFIERS: &[&str] =
+            &["", "", "", "", "*", "+", "?", "*?", "+?", "{2}", "{0,2}", "{1,}", "*+"];
+        const GROUPS: &[&str] =
+            &["(", "(?:", "(?=", "(?!", "(?<=", "(?<!", "(?>", "(?i:", "(?a:", "(?s:", "(?m:", "(?-i:"];
         let mut pattern = String::new();
         for _ in 0..=self.below(4) {
             if depth > 0 && self.below(3) == 0 {

@@ -77,5 +77,8 @@ impl Translator {
 
 /// By number, so that no character can mean anything but itself.
 pub(super) fn ranges(ranges: &[(char, char)]) -> String {
-    ranges.iter().map(|&(low, high)| format!("\\x{{{:x}}}-\\x{{{:x}}}", u32::from(low), u32::from(high))).collect()
+    ranges
+        .iter()
+        .map(|&(low, high)| format!("\\x{{{:x}}}-\\x{{{:x}}}", u32::from(low), u32::from(high)))
+        .collect()
 }

@@ -48,7 +48,9 @@ impl Translator {
             _ => {
                 match self.common_escape(start)? {
                     Meaning::Char(c) => self.literal(c),
-                    Meaning::Range(low, high) => self.item(&format!("[{}]", super::class::ranges(&[(low, high)]))),
+                    Meaning::Range(low, high) => {
+                        self.item(&format!("[{}]", super::class::ranges(&[(low, high)])))
+                    }
                     Meaning::Category(category) => self.item(&category.as_class()),
                 }
                 return Ok(());

@@ -30,10 +30,7 @@ impl Add for Width {
     type Output = Self;
 
     fn add(self, other: Self) -> Self {
-        Self {
-            least: self.least.saturating_add(other.least),
-            most: self.most.saturating_add(other.most),
-        }
+        Self { least: self.least.saturating_add(other.least), most: self.most.saturating_add(other.most) }
     }
 }
 
@@ -41,9 +38,6 @@ impl Mul for Width {
     type Output = Self;
 
     fn mul(self, other: Self) -> Self {
-        Self {
-            least: self.least.saturating_mul(other.least),
-            most: self.most.saturating_mul(other.most),
-        }
+        Self { least: self.least.saturating_mul(other.least), most: self.most.saturating_mul(other.most) }
     }
 }
