@@ -36,6 +36,17 @@ fn publish(url: &str, compressions: &[Option<&str>]) {
     let _ = python(PUBLISH, &serde_json::json!({"url": url, "compressions": compressions}).to_string());
 }
 
+/// An example as cargo has built it: `cargo test` does, unless it is told to build this test alone.
+fn example(name: &str) -> Command {
+    let tests = std::env::current_exe().unwrap();
+    let path = tests.parent().unwrap().parent().unwrap().join("examples").join(name);
+    assert!(
+        path.exists(),
+        "no example {name}: run `cargo build -p osnl --examples`, or the tests without --test"
+    );
+    Command::new(path)
+}
+
 /// As lines of the example, sorted.
 fn expected(compressions: &[Option<&str>]) -> Vec<String> {
     let mut lines = Vec::new();
@@ -53,8 +64,7 @@ fn expected(compressions: &[Option<&str>]) -> Vec<String> {
 #[test]
 fn the_example_listens_to_the_real_publisher() {
     let vhost = Broker::shared().vhost("example");
-    let mut listen = Command::new(env!("CARGO"));
-    listen.args(["run", "--quiet", "--locked", "-p", "osnl", "--example", "listen", "--"]);
+    let mut listen = example("listen");
     listen.args([&vhost.url(), "neutron", "notifications", "example", "14"]);
     let mut child = listen.stdout(Stdio::piped()).spawn().unwrap();
     let _guard = Guard::over(&[child.id()], None);
@@ -70,10 +80,7 @@ fn the_example_listens_to_the_real_publisher() {
 
 #[test]
 fn the_example_of_filters_does_what_it_says() {
-    let output = Command::new(env!("CARGO"))
-        .args(["run", "--quiet", "--locked", "-p", "osnl", "--example", "filter"])
-        .output()
-        .unwrap();
+    let output = example("filter").output().unwrap();
     let expected = "seen Some(\"port.delete.end\")\nrequeue\nforget \"p1\"\nseen Some(\"port.delete.end\")\n";
     assert_eq!(String::from_utf8_lossy(&output.stdout), expected);
     assert!(output.status.success());
