@@ -37,7 +37,8 @@
 //! 4. All handled: it is acknowledged, now and not before.
 //! 5. Requeue, or a panic, with [`allow_requeue`](Builder::allow_requeue): the message stays unacknowledged, waits
 //!    ([`RequeuePolicy`]), and all its endpoints are asked again. After the last attempt it is set aside.
-//!    When the listener stops in the meantime, the broker gets it back. Without `allow_requeue` it is acknowledged, with a warning.
+//!    When the listener stops in the meantime, the broker gets it back. Without `allow_requeue` it is
+//!    acknowledged, with a warning.
 //!
 //! | | oslo.messaging | here |
 //! | --- | --- | --- |
@@ -51,14 +52,15 @@
 //!
 //! # Set aside
 //!
-//! Kept with its bytes ([`RunningListener::set_aside`], the last thousand), told to [`on_set_aside`](Builder::on_set_aside), said once
-//! in the log (queue, reason, digest; never the content), then acknowledged. What each kind of malformed body comes to is a
-//! table in the manual, `docs/malformed.md`.
+//! Kept with its bytes ([`RunningListener::set_aside`], the last thousand), told to
+//! [`on_set_aside`](Builder::on_set_aside), said once in the log (queue, reason, digest; never the content), then
+//! acknowledged. What each kind of malformed body comes to is a table in the manual, `docs/malformed.md`.
 //!
 //! # Order and concurrency
 //!
-//! Up to [`concurrency`](Builder::concurrency) messages are with endpoints at a time. Messages about the same resource are handled in
-//! the order of their arrival; one that waits to come again holds those behind it, and no others. [`Order::PerQueue`] holds all.
+//! Up to [`concurrency`](Builder::concurrency) messages are with endpoints at a time. Messages about the same
+//! resource are handled in the order of their arrival; one that waits to come again holds those behind it, and no
+//! others. With [`Order::PerQueue`] it holds all.
 //!
 //! # Trying it without a broker
 //!
@@ -153,7 +155,8 @@ impl NotificationListener {
     /// Listens until its [`Shutdown`](Builder::shutdown) says to drain, in the caller's task; drop it to end at once.
     ///
     /// # Errors
-    /// The login or the virtual host was refused at the start, or the broker refused what no further attempt can mend. A broker that is
+    /// The login or the virtual host was refused at the start, or the broker refused what no further attempt can
+    /// mend. A broker that is
     /// away is waited for.
     pub async fn run(self) -> Result<Ended, TransportError> {
         let Self { listener, dispatch } = self;
@@ -179,7 +182,8 @@ pub struct RunningListener {
 }
 
 impl RunningListener {
-    /// Takes nothing new and lets the calls under way finish; what waits, for its turn or to come again, goes back to the broker.
+    /// Takes nothing new and lets the calls under way finish; what waits, for its turn or to come again, goes back
+    /// to the broker.
     pub fn stop(&self) {
         self.dispatch.shutdown.drain.cancel();
     }

@@ -10,12 +10,16 @@ use super::python_regex::{Dialect, Translated, translate};
 /// A text that needs more counts as not matching: a filter must never hold up the stream.
 const BACKTRACK_LIMIT: usize = 100_000;
 
+/// The longest text that the engine which goes back is given, in bytes: a look-ahead at each place costs the square
+/// of the length without going back once.
+const LONGEST_BACKTRACKED: usize = 32 * 1024;
+
 /// A regular expression as Python's `re` writes them, matched like `re.match`: from the beginning of the
 /// text, not necessarily to its end, case-sensitive unless the pattern says otherwise.
 ///
 /// Matching takes time linear in the text, except for patterns with look-around, back-references, atomic
 /// groups or possessive quantifiers, and for `\b` on texts that are not ASCII, which are tried for a bounded
-/// number of steps.
+/// number of steps on texts of at most 32 KiB.
 ///
 /// The few things that Python takes and that are refused here are a table in the manual, `docs/patterns.md`.
 #[derive(Clone)]
@@ -96,6 +100,9 @@ impl Pattern {
         match &self.engine {
             Engine::Linear(regex) => Ok(regex.is_match(text)),
             Engine::Boundary(regex, _) if text.is_ascii() && !text.is_empty() => Ok(regex.is_match(text)),
+            Engine::Boundary(..) | Engine::Backtracking(_) if text.len() > LONGEST_BACKTRACKED => {
+                Err(StepLimit { pattern: self.text.clone() })
+            }
             Engine::Boundary(_, regex) | Engine::Backtracking(regex) => {
                 regex.is_match(text).map_err(|_| StepLimit { pattern: self.text.clone() })
             }
@@ -177,6 +184,20 @@ mod tests {
         let catastrophic = Pattern::new(r"(?=.*)(a|aa)+\1$").unwrap();
         assert!(catastrophic.is_match("aaa"));
         assert!(!catastrophic.is_match(&("a".repeat(60) + "b")));
+    }
+
+    #[test]
+    fn the_longest_text_for_an_engine_that_goes_back_is_bounded() {
+        let check = |pattern: &str, text: &str, expected: Option<bool>| {
+            let matches = Pattern::new(pattern).unwrap().matches(text);
+            assert_eq!(matches.ok(), expected, "{pattern} on {} bytes", text.len());
+        };
+        let longest = "a".repeat(LONGEST_BACKTRACKED);
+        check("^(?!b).*$", &longest, Some(true));
+        check("^(?!b).*$", &format!("{longest}a"), None);
+        check(r"\ba", &format!("{longest}a"), Some(true));
+        check(r"\ba", &format!("{longest}é"), None);
+        check("a*$", &format!("{longest}é"), Some(false));
     }
 
     #[test]

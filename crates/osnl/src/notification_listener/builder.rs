@@ -55,7 +55,11 @@ pub enum BuildError {
         location: String,
     },
     /// Messages would stay unacknowledged for longer than brokers allow.
-    #[error("a message that is requeued {attempts} times would wait for more than {}s, and the broker would end the connection over it: fewer attempts, or shorter pauses", .longest.as_secs())]
+    #[error(
+        "a message that is requeued {attempts} times would wait for more than {}s, and the broker would end the \
+         connection over it: fewer attempts, or shorter pauses",
+        .longest.as_secs()
+    )]
     StaysTooLong {
         /// The policy's attempts.
         attempts: NonZeroU32,
@@ -140,13 +144,15 @@ impl Builder {
         self
     }
 
-    /// Whether a missing exchange is made, as oslo.messaging makes it ([`Declare::Create`], the default), or waited for.
+    /// Whether a missing exchange is made, as oslo.messaging makes it ([`Declare::Create`], the default), or
+    /// waited for.
     pub fn declare(mut self, declare: Declare) -> Self {
         self.options.declare = declare;
         self
     }
 
-    /// How the queue is made if it is not there; as oslo.messaging makes it unless given, so that a Python listener may share
+    /// How the queue is made if it is not there; as oslo.messaging makes it unless given, so that a Python
+    /// listener may share
     /// the pool. One that is there is used as it is.
     pub fn queue(mut self, queue: QueueKind) -> Self {
         self.options.queue = queue;
@@ -165,7 +171,8 @@ impl Builder {
         self
     }
 
-    /// Whether [`NotificationResult::Requeue`](super::NotificationResult::Requeue) has a meaning. Without it such a message is acknowledged, with a
+    /// Whether [`NotificationResult::Requeue`](super::NotificationResult::Requeue) has a meaning. Without it such
+    /// a message is acknowledged, with a
     /// warning, as oslo.messaging does.
     pub fn allow_requeue(mut self, allow_requeue: bool) -> Self {
         self.allow_requeue = allow_requeue;
