@@ -77,6 +77,17 @@ fn event_type(received: &Received) -> &str {
     received.notification().event_type.as_deref().unwrap()
 }
 
+/// Waits for a condition, for as long as anything here may take.
+async fn until(reached: impl Fn() -> bool) {
+    for _ in 0..60_000 {
+        if reached() {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+    panic!("not within a minute");
+}
+
 async fn idle(broker: &MemoryBroker, running: RunningListener) {
     running.stop();
     assert_eq!(running.wait().await.unwrap(), Ended::Drained);
@@ -178,9 +189,7 @@ async fn an_endpoint_that_panics_or_fails_requeues_and_the_listener_goes_on() {
         let broker = MemoryBroker::new();
         let running = started(on(&broker).allow_requeue(true).endpoint(Panics(AtomicUsize::new(0)))).await;
         publish(&broker, event_type, &json!({}));
-        while running.counters().delivered.get() == 0 {
-            tokio::time::sleep(Duration::from_millis(10)).await;
-        }
+        until(|| running.counters().delivered.get() != 0).await;
         assert_eq!(running.counters().attempts.get(), attempts, "{event_type}");
         idle(&broker, running).await;
     }
@@ -192,9 +201,7 @@ async fn an_endpoint_that_panics_or_fails_requeues_and_the_listener_goes_on() {
     });
     let running = started(on(&broker).allow_requeue(true).endpoint(fails_once)).await;
     publish(&broker, "x", &json!({}));
-    while running.counters().delivered.get() == 0 {
-        tokio::time::sleep(Duration::from_millis(10)).await;
-    }
+    until(|| running.counters().delivered.get() != 0).await;
     assert_eq!((running.counters().attempts.get(), running.counters().failures.get()), (2, 1));
     idle(&broker, running).await;
 }
@@ -235,9 +242,7 @@ async fn the_priority_of_the_body_decides_in_any_case_of_letters() {
         let before = running.counters().received.get();
         // Always by the same routing key.
         broker.publish(&neutron(), &Priority::Info, body("x", &priority, &json!({})));
-        while running.counters().received.get() == before {
-            tokio::time::sleep(Duration::from_millis(1)).await;
-        }
+        until(|| running.counters().received.get() != before).await;
         tokio::time::sleep(Duration::from_millis(10)).await;
         let mut got = Vec::new();
         while let Ok(name) = seen.try_recv() {
@@ -266,9 +271,7 @@ async fn what_the_endpoints_want_is_what_is_bound() {
                 assert_eq!(taken == 1, bound.contains(&name), "{exchange} {key}");
             }
         }
-        while running.counters().received.get() < 2 * bound.len() as u64 {
-            tokio::time::sleep(Duration::from_millis(1)).await;
-        }
+        until(|| running.counters().received.get() >= 2 * bound.len() as u64).await;
         idle(&broker, running).await;
     };
     check(vec![vec![Priority::Info], vec![Priority::Info, Priority::Error]], &["info", "error"]).await;
@@ -326,21 +329,15 @@ async fn what_a_lost_connection_brings_back_finds_its_first_copy() {
         publish(&broker, "x", &json!({ "n": n }));
     }
     for lost in 1..=3 {
-        while running.counters().received.get() < lost * 5 {
-            tokio::time::sleep(Duration::from_millis(10)).await;
-        }
+        until(|| running.counters().received.get() >= lost * 5).await;
         broker.disconnect_all();
     }
-    while running.counters().received.get() < 20 {
-        tokio::time::sleep(Duration::from_millis(10)).await;
-    }
+    until(|| running.counters().received.get() >= 20).await;
     assert_eq!((running.counters().matched.get(), running.counters().adopted.get()), (5, 15));
     for n in 5..50 {
         publish(&broker, "x", &json!({ "n": n }));
     }
-    while running.counters().received.get() < 21 {
-        tokio::time::sleep(Duration::from_millis(10)).await;
-    }
+    until(|| running.counters().received.get() >= 21).await;
     assert_eq!(broker.ready(POOL), 44, "no more than the prefetch is here");
     for _ in 0..1000 {
         go.notify_waiters();
@@ -394,9 +391,7 @@ async fn a_call_that_does_not_end_is_given_up_at_the_deadline() {
     let broker = MemoryBroker::new();
     let running = started(on(&broker).endpoint(Handler::new(|_| std::future::pending::<()>()))).await;
     publish(&broker, "x", &json!({}));
-    while running.counters().attempts.get() == 0 {
-        tokio::time::sleep(Duration::from_millis(1)).await;
-    }
+    until(|| running.counters().attempts.get() != 0).await;
     assert_eq!(running.stop_within(Duration::from_secs(5)).await.unwrap(), Ended::DeadlinePassed);
     assert_eq!(broker.ready(POOL), 1, "unsettled, so it goes back");
 }
@@ -409,9 +404,7 @@ async fn a_message_nobody_kept_stays_with_the_broker() {
     )
     .await;
     broker.publish_raw("neutron", "notifications.info", "not json".into(), Properties::default());
-    while running.counters().unreadable.get() == 0 {
-        tokio::time::sleep(Duration::from_millis(1)).await;
-    }
+    until(|| running.counters().unreadable.get() != 0).await;
     running.stop();
     running.wait().await.unwrap();
     assert_eq!(broker.ready(POOL), 1);
