@@ -2,7 +2,7 @@
 //!
 //! | property | values that are read |
 //! |---|---|
-//! | header `compression` | `application/x-gzip`, `application/gzip`, `gzip`, `zlib` |
+//! | header `compression` | `application/x-gzip`, `application/gzip`, `gzip`, `zlib`; `application/x-bz2`, `bzip2`, `bz2` |
 //! | `content_encoding` | absent, `utf-8`, `us-ascii`, `binary` (as is); `latin-1`, `iso-8859-1` (converted) |
 //! | `content_type` | anything: it is never a reason to refuse |
 //!
@@ -12,6 +12,7 @@
 use std::borrow::Cow;
 use std::io::Read;
 
+use bzip2::read::MultiBzDecoder;
 use flate2::read::{MultiGzDecoder, ZlibDecoder};
 
 use crate::DecodeError;
@@ -62,6 +63,7 @@ fn decompress(raw: &[u8], name: &str) -> Result<Vec<u8>, DecodeError> {
                 read_up_to(ZlibDecoder::new(raw), MAX_PLAIN_BODY)
             }
         }
+        "application/x-bz2" | "bzip2" | "bz2" => read_up_to(MultiBzDecoder::new(raw), MAX_PLAIN_BODY),
         _ => Err(DecodeError::UnsupportedCompression { name: excerpt(name) }),
     }
 }
@@ -99,6 +101,7 @@ impl Charset {
 mod tests {
     use std::io::Write as _;
 
+    use bzip2::write::BzEncoder;
     use flate2::Compression;
     use flate2::write::{GzEncoder, ZlibEncoder};
 
@@ -106,6 +109,12 @@ mod tests {
 
     fn zlib(plain: &[u8]) -> Vec<u8> {
         let mut encoder = ZlibEncoder::new(Vec::new(), Compression::fast());
+        encoder.write_all(plain).unwrap();
+        encoder.finish().unwrap()
+    }
+
+    fn bz2(plain: &[u8]) -> Vec<u8> {
+        let mut encoder = BzEncoder::new(Vec::new(), bzip2::Compression::fast());
         encoder.write_all(plain).unwrap();
         encoder.finish().unwrap()
     }
@@ -136,6 +145,11 @@ mod tests {
             let body = plain_body(&zlib(b"\xe9"), &info(Some("latin-1"), Some(name))).unwrap().into_owned();
             assert_eq!(body, "é".as_bytes(), "{name}");
         }
+        for name in ["application/x-bz2", "BZIP2", "bz2"] {
+            let two_streams = [bz2(b"\xe9"), bz2(b"a")].concat();
+            let body = plain_body(&two_streams, &info(Some("latin-1"), Some(name))).unwrap().into_owned();
+            assert_eq!(body, "éa".as_bytes(), "{name}");
+        }
         let mut gzip = GzEncoder::new(Vec::new(), Compression::fast());
         gzip.write_all(b"{}").unwrap();
         assert_eq!(
@@ -150,7 +164,7 @@ mod tests {
             assert_eq!(plain_body(raw, &info(encoding, compression)).unwrap_err().to_string(), message);
         };
         let damaged = "the compressed body is damaged or cut off";
-        check(b"x", None, Some("application/x-bz2"), "unsupported compression \"application/x-bz2\"");
+        check(b"x", None, Some("application/x-lzma"), "unsupported compression \"application/x-lzma\"");
         check(
             b"x",
             None,
@@ -162,6 +176,10 @@ mod tests {
         check(b"", None, Some("gzip"), damaged);
         let whole = zlib(&[b'a'; 1000]);
         check(&whole[..whole.len() - 5], None, Some("gzip"), damaged);
+        let whole = bz2(&[b'a'; 1000]);
+        check(&whole[..whole.len() - 5], None, Some("application/x-bz2"), damaged);
+        check(b"{}", None, Some("application/x-bz2"), damaged);
+        check(b"", None, Some("application/x-bz2"), damaged);
     }
 
     #[test]
@@ -172,6 +190,16 @@ mod tests {
 
         let bomb = zlib(&vec![0; MAX_PLAIN_BODY + 1]);
         let refused = plain_body(&bomb, &info(None, Some("gzip"))).unwrap_err();
+        assert_eq!(refused, DecodeError::TooLarge { limit: MAX_PLAIN_BODY });
+
+        // bzip2 packs far denser: hundreds of bytes are megabytes.
+        let check =
+            |size: usize| read_up_to(MultiBzDecoder::new(&*bz2(&vec![0; size])), 1000).map(|b| b.len());
+        assert_eq!(check(1000), Ok(1000));
+        assert_eq!(check(1001), Err(DecodeError::TooLarge { limit: 1000 }));
+        let bomb = bz2(&vec![0; 4_000_000]).repeat(MAX_PLAIN_BODY / 4_000_000 + 1);
+        assert!(bomb.len() < 10_000, "{}", bomb.len());
+        let refused = plain_body(&bomb, &info(None, Some("application/x-bz2"))).unwrap_err();
         assert_eq!(refused, DecodeError::TooLarge { limit: MAX_PLAIN_BODY });
     }
 }

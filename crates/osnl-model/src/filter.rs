@@ -19,7 +19,7 @@ use thiserror::Error;
 use crate::redact::is_secret_key;
 use crate::{Head, JsonKind, Notification};
 
-pub use pattern::{Pattern, PatternError};
+pub use pattern::{Pattern, PatternError, StepLimit};
 
 /// Conditions on a notification, all of which must hold. The default has none and matches everything.
 #[derive(Clone, Debug, Default)]
@@ -39,17 +39,34 @@ pub struct NotificationFilter {
 impl NotificationFilter {
     /// Whether a message with this head can match. What is None never matches a pattern.
     pub fn wants(&self, head: &Head<'_>) -> bool {
-        self.wants_publisher(head.publisher_id.as_deref())
-            && self.wants_event_type(head.event_type.as_deref())
+        self.holds_for(head).unwrap_or(false)
+    }
+
+    /// The same, saying when a pattern had to be given up.
+    ///
+    /// # Errors
+    ///
+    /// A pattern needed more steps than it may: the message is not wanted.
+    pub fn holds_for(&self, head: &Head<'_>) -> Result<bool, StepLimit> {
+        Ok(self.holds_for_publisher(head.publisher_id.as_deref())?
+            && self.holds_for_event_type(head.event_type.as_deref())?)
     }
 
     /// Whether a message of this publisher can match.
-    pub fn wants_publisher(&self, publisher_id: Option<&str>) -> bool {
+    ///
+    /// # Errors
+    ///
+    /// As [`holds_for`](Self::holds_for).
+    pub fn holds_for_publisher(&self, publisher_id: Option<&str>) -> Result<bool, StepLimit> {
         holds(self.publisher_id.as_ref(), publisher_id)
     }
 
     /// Whether a message of this event type can match.
-    pub fn wants_event_type(&self, event_type: Option<&str>) -> bool {
+    ///
+    /// # Errors
+    ///
+    /// As [`holds_for`](Self::holds_for).
+    pub fn holds_for_event_type(&self, event_type: Option<&str>) -> Result<bool, StepLimit> {
         holds(self.event_type.as_ref(), event_type)
     }
 
@@ -87,8 +104,12 @@ impl NotificationFilter {
     }
 }
 
-fn holds(pattern: Option<&Pattern>, value: Option<&str>) -> bool {
-    pattern.is_none_or(|pattern| value.is_some_and(|value| pattern.is_match(value)))
+fn holds(pattern: Option<&Pattern>, value: Option<&str>) -> Result<bool, StepLimit> {
+    match (pattern, value) {
+        (Some(pattern), Some(value)) => pattern.matches(value),
+        (Some(_), None) => Ok(false),
+        (None, _) => Ok(true),
+    }
 }
 
 /// A text, or what is there instead.
@@ -107,9 +128,10 @@ fn member<'a>(object: &'a Map<String, Value>, key: &str) -> Looked<'a> {
 }
 
 fn hold(pattern: &Pattern, value: Looked<'_>, predicate: impl FnOnce() -> Predicate) -> Result<(), Mismatch> {
-    let saw = match value {
-        Ok(text) if pattern.is_match(text) => return Ok(()),
-        Ok(text) => Saw::Text(text.to_owned()),
+    let saw = match value.map(|text| (text, pattern.matches(text))) {
+        Ok((_, Ok(true))) => return Ok(()),
+        Ok((text, Ok(false))) => Saw::Text(text.to_owned()),
+        Ok((text, Err(StepLimit { .. }))) => Saw::StepLimit { length: text.len() },
         Err(instead) => instead,
     };
     let predicate = predicate();
@@ -166,6 +188,11 @@ pub enum Saw {
     NoKeys(JsonKind),
     /// A text.
     Text(String),
+    /// A text that the pattern could not be tried on within its limit of steps.
+    StepLimit {
+        /// Its length in bytes.
+        length: usize,
+    },
 }
 
 impl Saw {
@@ -177,7 +204,11 @@ impl Saw {
         };
         match self {
             Self::Text(_) if secret => Self::Text("***".to_owned()),
-            shown @ (Self::Text(_) | Self::Absent | Self::NotText(_) | Self::NoKeys(_)) => shown,
+            shown @ (Self::Text(_)
+            | Self::Absent
+            | Self::NotText(_)
+            | Self::NoKeys(_)
+            | Self::StepLimit { .. }) => shown,
         }
     }
 }
@@ -189,6 +220,9 @@ impl fmt::Display for Saw {
             Self::NotText(kind) => kind.fmt(f),
             Self::NoKeys(kind) => write!(f, "absent (the payload is {kind})"),
             Self::Text(text) => write!(f, "\"{text}\""),
+            Self::StepLimit { length } => {
+                write!(f, "a text of {length} bytes, given up after too many steps")
+            }
         }
     }
 }

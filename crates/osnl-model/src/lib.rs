@@ -58,7 +58,7 @@ pub use digest::BodyDigest;
 pub use emission::{Emission, Framing};
 pub use envelope::{Head, read_head};
 pub use error::{DecodeError, JsonKind, Part};
-pub use filter::{Mismatch, NotificationFilter, Pattern, PatternError, Predicate, Saw};
+pub use filter::{Mismatch, NotificationFilter, Pattern, PatternError, Predicate, Saw, StepLimit};
 pub use notification::Notification;
 pub use priority::Priority;
 pub use python_json::{parse_python_json, to_python_json};

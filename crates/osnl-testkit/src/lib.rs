@@ -31,7 +31,7 @@ mod tls;
 mod wait;
 
 pub use broker::{Binding, Broker, Exchange, Queue, SharedBroker, Vhost};
-pub use peer::{Delivered, Notice, Options, OsloListener, Prepared, Publisher, Raw, Upstream};
+pub use peer::{Delivered, Notice, Options, OsloListener, Prepared, Publisher, Raw, Upstream, python};
 pub use process::Guard;
 pub use sink::{Reply, Request, Sink};
 pub use tls::{Authority, Certificate, Handshake, Identity, OldServer, Protocols, TlsSink};

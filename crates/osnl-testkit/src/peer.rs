@@ -4,10 +4,12 @@
 
 mod listener;
 mod publisher;
+mod script;
 mod upstream;
 
 pub use listener::OsloListener;
 pub use publisher::{Delivered, Notice, Options, Prepared, Publisher, Raw};
+pub use script::python;
 pub use upstream::Upstream;
 
 use std::path::PathBuf;

@@ -26,10 +26,11 @@ pub use conf::{
     ApiUrl, ApiUrlError, ApiUrlPart, Conf, ConfError, Executor, HiddenInputs, K2hr3Options, Level, Loaded,
     LogFile, NotificationOptions, Scheme,
 };
-pub use endpoint::{NotificationEndpoint, NotificationEndpointError, NotificationResult};
+pub use endpoint::{NotificationEndpoint, NotificationEndpointError};
 pub use listen::{listen, listen_on};
 
 pub use crate::action::k2hr3::{HostParameters, Unusable};
+pub use crate::notification_listener::NotificationResult;
 
 /// The version of k2hr3_osnl whose place this takes; the version of osnl is the crate's.
 #[must_use]

@@ -3,30 +3,35 @@
 //! The way of one notification goes through these modules in this order, one way only:
 //!
 //! ```text
-//! transport ─► listener ─► endpoint (rule engine) ─► journal ─► delivery ─► action
-//!                 ▲                                     │
-//!                 └───────── receipt: settle ◄──────────┘
+//! transport ─► listener ─► intake (rule engine) ─► journal ─► delivery ─► action
+//!                 ▲                                   │
+//!                 └───────── receipt: settle ◄────────┘
 //! ```
 //!
 //! - [`listener`] owns connecting and settling; [`received`] is a message with its origin.
-//! - [`endpoint`] and [`rule`] decide what a message asks for.
+//! - [`intake`] and [`rule`] decide what a message asks for.
 //! - [`journal`] keeps it until it is done; its receipt tells the listener when to acknowledge.
 //! - [`delivery`] owns attempts, pauses, order per resource, and holds a target that is down.
 //! - [`action`] is one attempt at the outside world.
+//! - [`notification_listener`] is where programs begin that listen for themselves: oslo.messaging's words.
 //! - [`notifier`] is the emitting side.
 //! - [`native`] is osnl's own configuration.
 //! - [`k2hr3`] is what the replacement of k2hr3_osnl needs; [`config`] reads oslo.config's dialect.
+
+pub use notification_listener::{Endpoint, NotificationListener, NotificationResult};
+pub use osnl_model::{NotificationFilter, Pattern, Priority, Target, TransportUrl};
 
 pub mod action;
 pub mod config;
 pub mod daemon;
 pub mod delivery;
-pub mod endpoint;
+pub mod intake;
 pub mod journal;
 pub mod k2hr3;
 pub mod listener;
 pub mod metrics;
 pub mod native;
+pub mod notification_listener;
 pub mod notifier;
 pub mod received;
 pub mod rule;

@@ -8,7 +8,7 @@
 //!
 //! Of each message the head is read first. What nobody wants is acknowledged, with neither a task nor an
 //! allocation of its own, a quarter of the window or some milliseconds' worth at a time. What is wanted goes
-//! to the [`Endpoint`], and is settled as soon as its receipt completes; up to `prefetch` receipts are open at
+//! to the [`Intake`], and is settled as soon as its receipt completes; up to `prefetch` receipts are open at
 //! once, and the window coalesces the acknowledgements. No message is acknowledged on an error path.
 
 mod announce;
@@ -33,7 +33,7 @@ use self::backoff::Backoff;
 pub use self::positions::PositionStore;
 pub use self::state::ListenerState;
 use self::stream::Streams;
-use crate::endpoint::Endpoint;
+use crate::intake::Intake;
 use crate::journal::{Receipt, Settle};
 use crate::metrics::Counters;
 use crate::received::{Received, with_head};
@@ -60,7 +60,7 @@ pub struct ListenerConfig {
 pub struct Listener {
     config: ListenerConfig,
     transport: Arc<dyn Transport>,
-    endpoint: Arc<dyn Endpoint>,
+    endpoint: Arc<dyn Intake>,
     counters: Arc<Counters>,
     state: watch::Sender<ListenerState>,
     positions: Option<PositionStore>,
@@ -82,7 +82,7 @@ impl Listener {
     pub fn new(
         config: ListenerConfig,
         transport: Arc<dyn Transport>,
-        endpoint: Arc<dyn Endpoint>,
+        endpoint: Arc<dyn Intake>,
         counters: Arc<Counters>,
     ) -> Self {
         Self {

@@ -43,6 +43,8 @@ counters! {
     dead,
     /// Messages given back to the broker.
     returned,
+    /// Texts that a pattern could not be tried on within its limit of steps; they count as no match.
+    step_limits,
     /// Connections opened after the first.
     reconnects,
 }

@@ -1,13 +1,15 @@
 //! Which notifications fire which actions. Everything of a rule is decided before the append.
 
 mod set;
+mod step_limits;
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use osnl_model::{Head, Mismatch, Notification, NotificationFilter, Priority};
+use osnl_model::{Head, Mismatch, Notification, NotificationFilter, Priority, StepLimit};
 
 pub use self::set::RuleSet;
+pub(crate) use self::step_limits::StepLimits;
 
 /// A condition and the actions it fires.
 #[derive(Clone, Debug)]
@@ -26,7 +28,15 @@ impl Rule {
     /// Whether the head lets this rule fire; the rest is not read for a rule that says no.
     #[must_use]
     pub fn wants(&self, head: &Head<'_>) -> bool {
-        self.wants_priority(head.priority.as_ref()) && self.filter.wants(head)
+        self.holds_for(head).unwrap_or(false)
+    }
+
+    /// The same, saying when a pattern had to be given up.
+    ///
+    /// # Errors
+    /// A pattern needed more steps than it may: the rule does not want the message.
+    pub fn holds_for(&self, head: &Head<'_>) -> Result<bool, StepLimit> {
+        Ok(self.wants_priority(head.priority.as_ref()) && self.filter.holds_for(head)?)
     }
 
     /// Whether the rule fires.

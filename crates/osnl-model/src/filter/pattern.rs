@@ -2,21 +2,26 @@
 
 use std::fmt;
 
-use super::python_regex::{Dialect, translate};
+use thiserror::Error;
+
+use super::python_regex::{Dialect, Translated, translate};
 
 /// How many times fancy-regex may go back in one match (patterns with look-around or back-references only).
 /// A text that needs more counts as not matching: a filter must never hold up the stream.
 const BACKTRACK_LIMIT: usize = 100_000;
 
+/// The longest text that the engine which goes back is given, in bytes: a look-ahead at each place costs the square
+/// of the length without going back once.
+const LONGEST_BACKTRACKED: usize = 32 * 1024;
+
 /// A regular expression as Python's `re` writes them, matched like `re.match`: from the beginning of the
 /// text, not necessarily to its end, case-sensitive unless the pattern says otherwise.
 ///
 /// Matching takes time linear in the text, except for patterns with look-around, back-references, atomic
-/// groups or possessive quantifiers, which are tried for a bounded time.
+/// groups or possessive quantifiers, and for `\b` on texts that are not ASCII, which are tried for a bounded
+/// number of steps on texts of at most 32 KiB.
 ///
-/// Known differences: `\b` and `\B` count combining marks as word characters, and `\B` matches the empty text
-/// (as it does since Python 3.14); `(?i)` folds by Unicode's simple rules, under `(?a)` too; look-behind may
-/// have any width; `\N{...}` and a repeated look-around are refused.
+/// The few things that Python takes and that are refused here are a table in the manual, `docs/patterns.md`.
 #[derive(Clone)]
 pub struct Pattern {
     text: String,
@@ -27,6 +32,8 @@ pub struct Pattern {
 enum Engine {
     Linear(regex::Regex),
     Backtracking(Box<fancy_regex::Regex>),
+    /// The first for texts that are ASCII and not empty.
+    Boundary(regex::Regex, Box<fancy_regex::Regex>),
 }
 
 /// A pattern that is none.
@@ -40,6 +47,14 @@ pub struct PatternError {
     pub message: String,
 }
 
+/// A text could not be tried within the limit of steps. It counts as no match.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+#[error("given up after too many steps of the pattern \"{pattern}\"")]
+pub struct StepLimit {
+    /// The pattern as it was written.
+    pub pattern: String,
+}
+
 impl Pattern {
     /// Compiles a pattern.
     ///
@@ -48,28 +63,49 @@ impl Pattern {
     /// What Python refuses, and patterns that would compile to something too large.
     pub fn new(pattern: &str) -> Result<Self, PatternError> {
         let error = |position, message| PatternError { pattern: pattern.to_owned(), position, message };
-        let translated =
-            translate(pattern).map_err(|refused| error(Some(refused.position), refused.message))?;
-        let anchored = format!(r"\A(?:{})", translated.regex);
-        let engine = match translated.dialect {
-            Dialect::Linear => Engine::Linear(
-                regex::Regex::new(&anchored).map_err(|refused| error(None, reason(&refused.to_string())))?,
-            ),
-            Dialect::Backtracking => Engine::Backtracking(Box::new(
-                fancy_regex::RegexBuilder::new(&anchored)
-                    .backtrack_limit(BACKTRACK_LIMIT)
-                    .build()
-                    .map_err(|refused| error(None, reason(&refused.to_string())))?,
-            )),
+        let translated = translate(pattern).map_err(|refused| error(refused.position, refused.message))?;
+        let linear = |regex: &str| {
+            let built = regex::Regex::new(&format!(r"\A(?:{regex})"));
+            built.map_err(|refused| error(None, reason(&refused.to_string())))
+        };
+        let backtracking = |regex: &str| {
+            let built = fancy_regex::RegexBuilder::new(&format!(r"\A(?:{regex})"))
+                .backtrack_limit(BACKTRACK_LIMIT)
+                .build();
+            built.map(Box::new).map_err(|refused| error(None, reason(&refused.to_string())))
+        };
+        let engine = match translated {
+            Translated::One(Dialect::Linear, regex) => Engine::Linear(linear(&regex)?),
+            Translated::One(Dialect::Backtracking, regex) => Engine::Backtracking(backtracking(&regex)?),
+            Translated::Two { linear_for_ascii, exact } => {
+                Engine::Boundary(linear(&linear_for_ascii)?, backtracking(&exact)?)
+            }
         };
         Ok(Self { text: pattern.to_owned(), engine })
     }
 
-    /// Whether the text begins with a match.
+    /// Whether the text begins with a match. A text that needs too many steps does not, see
+    /// [`matches`](Self::matches).
     pub fn is_match(&self, text: &str) -> bool {
+        self.matches(text).unwrap_or(false)
+    }
+
+    /// Whether the text begins with a match.
+    ///
+    /// # Errors
+    ///
+    /// The pattern goes back, and the text would take more steps than it may: it counts as no match, and
+    /// whoever asked should say so.
+    pub fn matches(&self, text: &str) -> Result<bool, StepLimit> {
         match &self.engine {
-            Engine::Linear(regex) => regex.is_match(text),
-            Engine::Backtracking(regex) => regex.is_match(text).unwrap_or(false),
+            Engine::Linear(regex) => Ok(regex.is_match(text)),
+            Engine::Boundary(regex, _) if text.is_ascii() && !text.is_empty() => Ok(regex.is_match(text)),
+            Engine::Boundary(..) | Engine::Backtracking(_) if text.len() > LONGEST_BACKTRACKED => {
+                Err(StepLimit { pattern: self.text.clone() })
+            }
+            Engine::Boundary(_, regex) | Engine::Backtracking(regex) => {
+                regex.is_match(text).map_err(|_| StepLimit { pattern: self.text.clone() })
+            }
         }
     }
 
@@ -151,6 +187,20 @@ mod tests {
     }
 
     #[test]
+    fn the_longest_text_for_an_engine_that_goes_back_is_bounded() {
+        let check = |pattern: &str, text: &str, expected: Option<bool>| {
+            let matches = Pattern::new(pattern).unwrap().matches(text);
+            assert_eq!(matches.ok(), expected, "{pattern} on {} bytes", text.len());
+        };
+        let longest = "a".repeat(LONGEST_BACKTRACKED);
+        check("^(?!b).*$", &longest, Some(true));
+        check("^(?!b).*$", &format!("{longest}a"), None);
+        check(r"\ba", &format!("{longest}a"), Some(true));
+        check(r"\ba", &format!("{longest}é"), None);
+        check("a*$", &format!("{longest}é"), Some(false));
+    }
+
+    #[test]
     fn errors_show_the_pattern_and_the_place() {
         let check = |pattern: &str, message: &str| {
             assert_eq!(Pattern::new(pattern).unwrap_err().to_string(), message);
@@ -164,7 +214,7 @@ mod tests {
         );
         check(
             "(?=a)*",
-            "invalid regular expression \"(?=a)*\": a look-around cannot be repeated (at position 5)",
+            "invalid regular expression \"(?=a)*\": a repeated look-around is not supported (at position 5)",
         );
         let deep = "(".repeat(100_000);
         assert!(Pattern::new(&deep).unwrap_err().message.contains("nested too deeply"));

@@ -7,6 +7,8 @@
 //! |---|---|
 //! | `$` | `(?:\n?\z)`: the end, or before a final newline |
 //! | `\Z`, `^` | `\z`, `\A` |
+//! | `\b`, `\B` | look-around over `\w`; where the text is ASCII the linear dialect's own |
+//! | `(?i)` | classes of what Python's folding makes equal; no flag |
 //! | `\w`, `\d`, `\s` | `[\p{L}\p{N}_]`, `\p{Nd}`, white space with U+001C to U+001F; ASCII under `(?a)` |
 //! | `[` `&&` `--` `~~` in a class, `]` first in one, `{` where it is no quantifier, `\<` | literals |
 //! | `(?P<n>..)`, `(..)` | `(?:..)`; only whether there is a match matters |
@@ -14,16 +16,23 @@
 //!
 //! Look-around, references to groups, conditionals, atomic groups and possessive quantifiers exist in the
 //! backtracking dialect only. So does an exact `$`: `(?:\n?\z)` consumes the newline, which shows when
-//! anything follows the `$` that could match there, such as `$\s`.
+//! anything follows the `$` that could match there, such as `$\s`. The linear `\b` is exact for ASCII texts only: a
+//! pattern that has one is written in both dialects.
 
 mod class;
 mod escape;
+mod fold;
 mod group;
+mod width;
+
+use width::Width;
 
 /// A pattern in the other crates' language, not yet anchored.
-pub(super) struct Translated {
-    pub(super) regex: String,
-    pub(super) dialect: Dialect,
+pub(super) enum Translated {
+    /// For any text.
+    One(Dialect, String),
+    /// One for texts that are ASCII and not empty, one for all others.
+    Two { linear_for_ascii: String, exact: String },
 }
 
 /// Which engine understands it.
@@ -38,17 +47,21 @@ pub(super) enum Dialect {
 /// Why Python would not compile a pattern, in Python's words, and where (in characters from 0).
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Refused {
-    pub(super) position: usize,
+    pub(super) position: Option<usize>,
     pub(super) message: String,
 }
 
 pub(super) fn translate(pattern: &str) -> Result<Translated, Refused> {
     let linear = Translator::new(pattern, Dialect::Linear).run()?;
-    if linear.needs_backtracking {
-        let exact = Translator::new(pattern, Dialect::Backtracking).run()?;
-        return Ok(Translated { regex: exact.out, dialect: Dialect::Backtracking });
+    if !linear.needs_backtracking && !linear.has_boundary {
+        return Ok(Translated::One(Dialect::Linear, linear.out));
     }
-    Ok(Translated { regex: linear.out, dialect: Dialect::Linear })
+    let exact = Translator::new(pattern, Dialect::Backtracking).run()?.out;
+    Ok(if linear.needs_backtracking {
+        Translated::One(Dialect::Backtracking, exact)
+    } else {
+        Translated::Two { linear_for_ascii: linear.out, exact }
+    })
 }
 
 type Step = Result<(), Refused>;
@@ -62,8 +75,18 @@ struct Translator {
     dialect: Dialect,
     out: String,
     needs_backtracking: bool,
+    /// Whether there is a `\b` or `\B`.
+    has_boundary: bool,
+    /// Whether a look-behind has no fixed width, which Python says after everything else.
+    loose_look_behind: bool,
     flags: Flags,
     last: Last,
+    /// How many characters the current alternative takes, and how many of them stand before the last item.
+    width: Width,
+    before_last: Width,
+    last_width: Width,
+    /// How many groups there were before the outermost look-behind that is open.
+    groups_before_look_behind: Option<usize>,
     /// Whether the current alternative ends with a `$`.
     after_dollar: bool,
     /// The groups that are open, outermost first.
@@ -100,6 +123,12 @@ impl Translator {
             dialect,
             out: String::new(),
             needs_backtracking: false,
+            has_boundary: false,
+            loose_look_behind: false,
+            width: Width::ZERO,
+            before_last: Width::ZERO,
+            last_width: Width::ZERO,
+            groups_before_look_behind: None,
             flags: Flags::default(),
             last: Last::Nothing,
             after_dollar: false,
@@ -119,9 +148,9 @@ impl Translator {
                 '(' => self.open_group(start)?,
                 ')' => self.close_group(start)?,
                 '|' => self.alternative(start)?,
-                '*' => self.repeat(start, "*")?,
-                '+' => self.repeat(start, "+")?,
-                '?' => self.repeat(start, "?")?,
+                '*' => self.repeat(start, "*", Width::new(0, u64::MAX))?,
+                '+' => self.repeat(start, "+", Width::new(1, u64::MAX))?,
+                '?' => self.repeat(start, "?", Width::new(0, 1))?,
                 '{' => self.brace(start)?,
                 '.' if self.flags.dot_all => self.item("(?s:.)"),
                 '.' => self.item("."),
@@ -134,9 +163,9 @@ impl Translator {
         if let Some(open) = self.open.last() {
             return Err(refused(open.start, "unclosed group"));
         }
-        if self.flags.ignore_case {
-            // A global (?i): it stands at the beginning, so it governs all.
-            self.out = format!("(?i:{})", self.out);
+        if self.loose_look_behind {
+            let message = "look-behind requires fixed-width pattern".to_owned();
+            return Err(Refused { position: None, message });
         }
         Ok(self)
     }
@@ -157,10 +186,17 @@ impl Translator {
         found
     }
 
-    /// Writes something that consumes text, or may.
+    /// Writes something that takes one character.
     fn item(&mut self, regex: &str) {
         self.follow(Last::Item);
         self.out.push_str(regex);
+        self.add_width(Width::new(1, 1));
+    }
+
+    fn add_width(&mut self, width: Width) {
+        self.before_last = self.width;
+        self.last_width = width;
+        self.width = self.width + width;
     }
 
     fn anchor(&mut self, regex: &str) {
@@ -169,7 +205,10 @@ impl Translator {
     }
 
     fn literal(&mut self, c: char) {
-        self.item(&regex_syntax::escape(c.encode_utf8(&mut [0; 4])));
+        match fold::folded(&[(c, c)], self.flags)[..] {
+            [(low, high)] if low == high => self.item(&regex_syntax::escape(c.encode_utf8(&mut [0; 4]))),
+            ref ranges => self.item(&format!("[{}]", class::ranges(ranges))),
+        }
     }
 
     fn dollar(&mut self) {
@@ -192,11 +231,12 @@ impl Translator {
 
     fn alternative(&mut self, start: usize) -> Step {
         if let Some(open) = self.open.last_mut() {
-            open.count_alternative(start)?;
+            open.count_alternative(start, self.width)?;
             open.some_end_with_dollar |= self.after_dollar;
         }
         self.after_dollar = false;
         self.last = Last::Nothing;
+        self.width = Width::ZERO;
         self.out.push('|');
         Ok(())
     }
@@ -220,7 +260,8 @@ impl Translator {
         if !most.is_empty() && number(&most)? < low {
             return Err(refused(after_brace, "min repeat greater than max repeat"));
         }
-        self.repeat(start, &format!("{{{low},{high}}}"))
+        let most = high.parse().unwrap_or(u64::MAX);
+        self.repeat(start, &format!("{{{low},{high}}}"), Width::new(low.into(), most))
     }
 
     fn digits(&mut self) -> String {
@@ -232,16 +273,17 @@ impl Translator {
         digits
     }
 
-    fn repeat(&mut self, start: usize, quantifier: &str) -> Step {
+    fn repeat(&mut self, start: usize, quantifier: &str, times: Width) -> Step {
         match self.last {
             Last::Item => {}
             Last::Nothing | Last::Anchor => return Err(refused(start, "nothing to repeat")),
             // Python repeats them, which never changes anything; fancy-regex does not.
-            Last::LookAround => return Err(refused(start, "a look-around cannot be repeated")),
+            Last::LookAround => return Err(refused(start, "a repeated look-around is not supported")),
             Last::Repeated => return Err(refused(start, "multiple repeat")),
         }
         // A repeated group is followed by itself.
         self.follow(Last::Repeated);
+        self.width = self.before_last + self.last_width * times;
         self.out.push_str(quantifier);
         if self.next_if('?') {
             self.out.push('?');
@@ -254,5 +296,5 @@ impl Translator {
 }
 
 fn refused(position: usize, message: impl Into<String>) -> Refused {
-    Refused { position, message: message.into() }
+    Refused { position: Some(position), message: message.into() }
 }

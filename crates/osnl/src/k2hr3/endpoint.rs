@@ -13,26 +13,8 @@ use super::Conf;
 use crate::action::k2hr3::{HostParameters, K2hr3, Unusable};
 use crate::action::{Action, ActionError, Done, ErrorClass, Event};
 use crate::delivery::Decision;
+use crate::notification_listener::NotificationResult;
 use crate::received::{Origin, Received};
-
-/// What becomes of a message, as oslo.messaging's `NotificationResult` has it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum NotificationResult {
-    /// Done with; the message is acknowledged.
-    Handled,
-    /// It goes back to the queue.
-    Requeue,
-}
-
-impl fmt::Display for NotificationResult {
-    /// oslo.messaging's words: `handled`, `requeue`.
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Handled => "handled",
-            Self::Requeue => "requeue",
-        })
-    }
-}
 
 /// Why a configuration makes no endpoint; `K2hr3NotificationEndpointError`.
 #[derive(Debug, thiserror::Error)]

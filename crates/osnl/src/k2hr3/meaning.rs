@@ -16,7 +16,7 @@ use crate::action::http::{HttpError, HttpOptions, Verification};
 use crate::action::k2hr3::K2hr3;
 use crate::daemon::Daemon;
 use crate::delivery::{DeliveryLoop, DeliverySettings, RetryPolicy, WhenExhausted};
-use crate::endpoint::RuleEngine;
+use crate::intake::RuleEngine;
 use crate::journal::memory::{MemoryJournal, MemoryLimits};
 use crate::listener::{Listener, ListenerConfig};
 use crate::metrics::Counters;

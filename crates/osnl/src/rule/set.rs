@@ -6,20 +6,21 @@
 //! Texts that a pattern has never seen are matched by each rule, once; what is remembered is bounded.
 
 use std::collections::HashMap;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use osnl_model::{Head, Priority};
 
-use super::Rule;
+use super::{Rule, StepLimits};
+use crate::metrics::Counters;
 
 /// Texts remembered of one kind. Beyond it, all are forgotten: more than any cloud has means that
 /// somebody puts ids into them, and then nothing is worth remembering.
 const REMEMBERED: usize = 4096;
 
 /// Rules, in their order. See the [module](self).
-#[derive(Debug)]
 pub struct RuleSet {
     rules: Vec<Rule>,
+    step_limits: StepLimits,
     memo: Mutex<Memo>,
 }
 
@@ -41,10 +42,10 @@ struct Remembered {
 type Members = Box<[u64]>;
 
 impl RuleSet {
-    /// These rules, in this order.
+    /// These rules, in this order. Patterns that have to be given up are counted.
     #[must_use]
-    pub fn new(rules: Vec<Rule>) -> Self {
-        Self { rules, memo: Mutex::default() }
+    pub fn new(rules: Vec<Rule>, counters: Arc<Counters>) -> Self {
+        Self { rules, step_limits: StepLimits::new(counters), memo: Mutex::default() }
     }
 
     /// The rules, in their order.
@@ -56,15 +57,19 @@ impl RuleSet {
     /// Whether any rule can fire on a message with this head.
     #[must_use]
     pub fn wants(&self, head: &Head<'_>) -> bool {
-        self.memo().standing(&self.rules, head).any(|word| word != 0)
+        self.memo().standing(&self.rules, &self.step_limits, head).any(|word| word != 0)
     }
 
     /// The rules that can fire on a message with this head, in their order.
     #[must_use]
     pub fn standing(&self, head: &Head<'_>) -> Vec<&Rule> {
-        let words: Vec<u64> = self.memo().standing(&self.rules, head).collect();
+        let words: Vec<u64> = self.memo().standing(&self.rules, &self.step_limits, head).collect();
         let stands = |at: usize| words.get(at / 64).is_some_and(|word| word >> (at % 64) & 1 == 1);
         self.rules.iter().enumerate().filter(|(at, _)| stands(*at)).map(|(_, rule)| rule).collect()
+    }
+
+    pub(crate) fn step_limits(&self) -> &StepLimits {
+        &self.step_limits
     }
 
     fn memo(&self) -> MutexGuard<'_, Memo> {
@@ -74,13 +79,18 @@ impl RuleSet {
 
 impl Memo {
     /// The intersection, 64 rules a word.
-    fn standing<'a>(&'a mut self, rules: &[Rule], head: &Head<'_>) -> impl Iterator<Item = u64> + use<'a> {
-        let event_types = self
-            .event_types
-            .of(head.event_type.as_deref(), rules, |rule, text| rule.filter.wants_event_type(text));
-        let publishers = self
-            .publishers
-            .of(head.publisher_id.as_deref(), rules, |rule, text| rule.filter.wants_publisher(text));
+    fn standing<'a>(
+        &'a mut self,
+        rules: &[Rule],
+        limits: &StepLimits,
+        head: &Head<'_>,
+    ) -> impl Iterator<Item = u64> + use<'a> {
+        let event_types = self.event_types.of(head.event_type.as_deref(), rules, |rule, text| {
+            limits.or_no(rule.filter.holds_for_event_type(text))
+        });
+        let publishers = self.publishers.of(head.publisher_id.as_deref(), rules, |rule, text| {
+            limits.or_no(rule.filter.holds_for_publisher(text))
+        });
         if self.priorities.len() >= REMEMBERED && !self.priorities.contains_key(&head.priority) {
             self.priorities.clear();
         }

@@ -16,7 +16,7 @@ const UNREADABLE: [&str; 21] = [
 /// Wanted by its head, but its payload is nested deeper than anything real: unreadable too.
 const TOO_DEEP: &str = "64";
 
-fn properties(case: &Value) -> Properties {
+pub(crate) fn properties(case: &Value) -> Properties {
     let text = |value: &Value| value.as_str().map(|text| text.to_owned().into());
     Properties {
         content_type: text(&case["properties"]["content_type"]),

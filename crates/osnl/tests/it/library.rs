@@ -143,7 +143,7 @@ fn listen_hands_each_message_to_every_endpoint_that_wants_it() {
 }
 
 /// A transport as kafka is one: what was read is read.
-struct NoRequeue;
+pub(crate) struct NoRequeue;
 
 impl Transport for NoRequeue {
     fn listen<'a>(

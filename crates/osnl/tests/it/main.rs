@@ -3,13 +3,17 @@
 
 mod bodies;
 mod defects;
+mod examples;
 mod harness;
 mod http;
 mod library;
+mod malformed;
 mod memory;
 mod native;
+mod notification_listener;
 mod notifier;
 mod proxy;
+mod python_re;
 mod rabbit;
 mod stream;
 mod tls;

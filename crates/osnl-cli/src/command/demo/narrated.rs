@@ -1,8 +1,8 @@
-//! An endpoint that tells what the rule engine does with each message, and when it may be acknowledged.
+//! An intake that tells what the rule engine does with each message, and when it may be acknowledged.
 
 use std::sync::Arc;
 
-use osnl::endpoint::{Endpoint, RuleEngine};
+use osnl::intake::{Intake, RuleEngine};
 use osnl::journal::{Receipt, Settle};
 use osnl::received::Received;
 use osnl::rule::Rule;
@@ -53,7 +53,7 @@ impl Narrated {
     }
 }
 
-impl Endpoint for Narrated {
+impl Intake for Narrated {
     fn reserve(&self, at_most: usize) -> BoxFuture<'_, usize> {
         self.engine.reserve(at_most)
     }

@@ -8,7 +8,7 @@ use osnl::action::http::HttpOptions;
 use osnl::action::k2hr3::K2hr3;
 use osnl::daemon::Daemon;
 use osnl::delivery::{BreakerState, DeliveryLoop, DeliverySettings, RetryPolicy};
-use osnl::endpoint::RuleEngine;
+use osnl::intake::RuleEngine;
 use osnl::journal::memory::{MemoryJournal, MemoryLimits};
 use osnl::k2hr3::{ApiUrl, Conf};
 use osnl::listener::{Listener, ListenerConfig, ListenerState};

@@ -1,16 +1,20 @@
 //! Character classes: `[...]`.
 
 use super::escape::{Category, Meaning};
-use super::{Refused, Step, Translator, refused};
+use super::{Refused, Step, Translator, fold, refused};
 
 impl Translator {
     /// A class; the bracket at `start` has been read.
     pub(super) fn class(&mut self, start: usize) -> Step {
         let unterminated = || refused(start, "unterminated character set");
-        let mut class = String::from("[");
-        if self.next_if('^') {
-            class.push('^');
-        }
+        let negated = self.next_if('^');
+        let (mut characters, mut categories) = (Vec::new(), String::new());
+        let mut push = |member: &Meaning| match member {
+            Meaning::Char(c) => characters.push((*c, *c)),
+            Meaning::Range(low, high) => characters.push((*low, *high)),
+            Meaning::Category(Category { members, negated: false }) => categories.push_str(members),
+            Meaning::Category(opposite) => categories.push_str(&opposite.as_class()),
+        };
         let first = self.at;
         loop {
             let member_start = self.at;
@@ -20,12 +24,12 @@ impl Translator {
             }
             let low = self.class_member(start)?;
             if !self.next_if('-') {
-                push_member(&mut class, &low);
+                push(&low);
                 continue;
             }
             if self.next_if(']') {
-                push_member(&mut class, &low);
-                push_char(&mut class, '-');
+                push(&low);
+                push(&Meaning::Char('-'));
                 break;
             }
             if self.peek().is_none() {
@@ -33,19 +37,19 @@ impl Translator {
             }
             let high = self.class_member(start)?;
             match (low, high) {
-                (Meaning::Char(low), Meaning::Char(high)) if low <= high => {
-                    push_char(&mut class, low);
-                    class.push('-');
-                    push_char(&mut class, high);
-                }
-                (Meaning::Char(_) | Meaning::Category(_), Meaning::Char(_) | Meaning::Category(_)) => {
+                (Meaning::Char(low), Meaning::Char(high)) if low <= high => push(&Meaning::Range(low, high)),
+                (
+                    Meaning::Char(_) | Meaning::Range(..) | Meaning::Category(_),
+                    Meaning::Char(_) | Meaning::Range(..) | Meaning::Category(_),
+                ) => {
                     let written: String = self.pattern[member_start..self.at].iter().collect();
                     return Err(refused(member_start, format!("bad character range {written}")));
                 }
             }
         }
-        class.push(']');
-        self.item(&class);
+        let characters = ranges(&fold::folded(&characters, self.flags));
+        let not = if negated { "^" } else { "" };
+        self.item(&format!("[{not}{characters}{categories}]"));
         Ok(())
     }
 
@@ -71,15 +75,10 @@ impl Translator {
     }
 }
 
-fn push_member(class: &mut String, member: &Meaning) {
-    match member {
-        Meaning::Char(c) => push_char(class, *c),
-        Meaning::Category(Category { members, negated: false }) => class.push_str(members),
-        Meaning::Category(opposite) => class.push_str(&opposite.as_class()),
-    }
-}
-
 /// By number, so that no character can mean anything but itself.
-fn push_char(class: &mut String, c: char) {
-    class.push_str(&format!("\\x{{{:x}}}", u32::from(c)));
+pub(super) fn ranges(ranges: &[(char, char)]) -> String {
+    ranges
+        .iter()
+        .map(|&(low, high)| format!("\\x{{{:x}}}-\\x{{{:x}}}", u32::from(low), u32::from(high)))
+        .collect()
 }

@@ -21,6 +21,8 @@ impl Category {
 /// What an escape means wherever it stands.
 pub(super) enum Meaning {
     Char(char),
+    /// In a class only.
+    Range(char, char),
     Category(Category),
 }
 
@@ -30,24 +32,33 @@ impl Translator {
         let Some(c) = self.peek() else {
             return Err(refused(start, "bad escape (end of pattern)"));
         };
-        let anchor = match (c, self.flags.ascii, self.dialect) {
-            ('A', _, _) => r"\A",
-            ('Z', _, _) => r"\z",
-            ('b', true, Dialect::Linear) => r"(?-u:\b)",
-            ('B', true, Dialect::Linear) => r"(?-u:\B)",
-            ('b', _, _) => r"\b",
-            ('B', _, _) => r"\B",
-            ('1'..='9', _, _) => return self.digit_escape(start),
+        let word = self.category('w').as_class();
+        let anchor = match (c, self.dialect) {
+            ('A', _) => r"\A".to_owned(),
+            ('Z', _) => r"\z".to_owned(),
+            // For texts that are ASCII and not empty.
+            ('b', Dialect::Linear) => r"(?-u:\b)".to_owned(),
+            ('B', Dialect::Linear) => r"(?-u:\B)".to_owned(),
+            ('b', Dialect::Backtracking) => format!("(?:(?<={word})(?!{word})|(?<!{word})(?={word}))"),
+            // Until Python 3.14 there is none in an empty text.
+            ('B', Dialect::Backtracking) => {
+                format!(r"(?:(?!\A\z)(?:(?<={word})(?={word})|(?<!{word})(?!{word})))")
+            }
+            ('1'..='9', _) => return self.digit_escape(start),
             _ => {
                 match self.common_escape(start)? {
                     Meaning::Char(c) => self.literal(c),
+                    Meaning::Range(low, high) => {
+                        self.item(&format!("[{}]", super::class::ranges(&[(low, high)])))
+                    }
                     Meaning::Category(category) => self.item(&category.as_class()),
                 }
                 return Ok(());
             }
         };
         self.at += 1;
-        self.anchor(anchor);
+        self.has_boundary |= matches!(c, 'b' | 'B');
+        self.anchor(&anchor);
         Ok(())
     }
 
@@ -99,10 +110,24 @@ impl Translator {
         if capture.open {
             return Err(refused(position - 1, "cannot refer to an open group"));
         }
+        self.check_look_behind(number, position)?;
+        if self.flags.ignore_case {
+            return Err(refused(position, "a group reference that ignores case is not supported"));
+        }
+        let width = self.captures[number - 1].width;
         self.needs_backtracking = true;
         self.follow(Last::Item);
         // In parentheses, lest a digit that follows be read as part of the number.
         self.out.push_str(&format!("(?:\\{number})"));
+        self.add_width(width);
+        Ok(())
+    }
+
+    /// A look-behind may refer to groups before it only.
+    pub(super) fn check_look_behind(&self, number: usize, position: usize) -> Step {
+        if self.groups_before_look_behind.is_some_and(|before| number > before) {
+            return Err(refused(position, "cannot refer to group defined in the same lookbehind subpattern"));
+        }
         Ok(())
     }
 

@@ -1,5 +1,6 @@
 //! Groups and what is written like one: `(...)` and all of `(?...)`.
 
+use super::width::Width;
 use super::{Dialect, Flags, Last, MAX_DEPTH, Refused, Step, Translator, refused};
 
 /// A group that is open.
@@ -12,6 +13,10 @@ pub(super) struct Open {
     /// Whether an alternative so far ended with a `$`.
     pub(super) some_end_with_dollar: bool,
     alternatives: usize,
+    /// The widths of the alternatives so far.
+    width: Option<Width>,
+    outer_width: Width,
+    outer_groups_before_look_behind: Option<usize>,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -20,22 +25,38 @@ enum Kind {
     /// The index into the captures.
     Capture(usize),
     Conditional,
-    LookAround,
+    LookAhead,
+    LookBehind,
 }
 
 /// A capturing group.
 pub(super) struct Capture {
     name: Option<String>,
     pub(super) open: bool,
+    pub(super) width: Width,
 }
 
 impl Open {
-    pub(super) fn count_alternative(&mut self, position: usize) -> Step {
+    pub(super) fn count_alternative(&mut self, position: usize, width: Width) -> Step {
+        self.add_alternative(width);
         self.alternatives += 1;
         if self.kind == Kind::Conditional && self.alternatives > 2 {
             return Err(refused(position, "conditional backref with more than two branches"));
         }
         Ok(())
+    }
+
+    fn add_alternative(&mut self, width: Width) {
+        self.width = Some(self.width.map_or(width, |so_far| so_far.or(width)));
+    }
+
+    /// How many characters the whole group takes, the last alternative being this wide.
+    fn whole_width(&mut self, last: Width) -> Width {
+        self.add_alternative(last);
+        if self.kind == Kind::Conditional && self.alternatives == 1 {
+            self.add_alternative(Width::ZERO);
+        }
+        self.width.unwrap_or(last)
     }
 }
 
@@ -55,11 +76,11 @@ impl Translator {
             'P' => self.python_group(start),
             ':' => self.enter(start, Kind::Plain, "(?:"),
             '>' => self.backtracking_group(start, Kind::Plain, "(?>"),
-            '=' => self.backtracking_group(start, Kind::LookAround, "(?="),
-            '!' => self.backtracking_group(start, Kind::LookAround, "(?!"),
+            '=' => self.backtracking_group(start, Kind::LookAhead, "(?="),
+            '!' => self.backtracking_group(start, Kind::LookAhead, "(?!"),
             '<' => match self.next() {
-                Some('=') => self.backtracking_group(start, Kind::LookAround, "(?<="),
-                Some('!') => self.backtracking_group(start, Kind::LookAround, "(?<!"),
+                Some('=') => self.look_behind(start, "(?<="),
+                Some('!') => self.look_behind(start, "(?<!"),
                 Some(other) => Err(refused(start + 1, format!("unknown extension ?<{other}"))),
                 None => Err(refused(self.at, "unexpected end of pattern")),
             },
@@ -74,16 +95,23 @@ impl Translator {
     }
 
     pub(super) fn close_group(&mut self, start: usize) -> Step {
-        let Some(open) = self.open.pop() else {
+        let Some(mut open) = self.open.pop() else {
             return Err(refused(start, "unbalanced parenthesis"));
         };
+        let width = open.whole_width(self.width);
         if let Kind::Capture(index) = open.kind {
             self.captures[index].open = false;
+            self.captures[index].width = width;
         }
+        self.loose_look_behind |= open.kind == Kind::LookBehind && !width.is_fixed();
+        self.groups_before_look_behind = open.outer_groups_before_look_behind;
+        let looks = matches!(open.kind, Kind::LookAhead | Kind::LookBehind);
+        self.width = open.outer_width;
+        self.add_width(if looks { Width::ZERO } else { width });
         // The outer text before the group was followed by it when it was entered.
         self.after_dollar |= open.some_end_with_dollar | open.outer_after_dollar;
         self.flags = open.outer_flags;
-        self.last = if open.kind == Kind::LookAround { Last::LookAround } else { Last::Item };
+        self.last = if looks { Last::LookAround } else { Last::Item };
         self.out.push(')');
         Ok(())
     }
@@ -98,7 +126,11 @@ impl Translator {
             outer_after_dollar: self.after_dollar,
             some_end_with_dollar: false,
             alternatives: 1,
+            width: None,
+            outer_width: self.width,
+            outer_groups_before_look_behind: self.groups_before_look_behind,
         });
+        self.width = Width::ZERO;
         self.after_dollar = false;
         Ok(())
     }
@@ -108,8 +140,14 @@ impl Translator {
         self.enter(start, kind, regex)
     }
 
+    fn look_behind(&mut self, start: usize, regex: &str) -> Step {
+        self.backtracking_group(start, Kind::LookBehind, regex)?;
+        self.groups_before_look_behind.get_or_insert(self.captures.len());
+        Ok(())
+    }
+
     fn capture(&mut self, start: usize, name: Option<String>) -> Step {
-        self.captures.push(Capture { name, open: true });
+        self.captures.push(Capture { name, open: true, width: Width::ZERO });
         // The linear dialect has no use for what a group captured.
         let regex = match self.dialect {
             Dialect::Linear => "(?:",
@@ -205,6 +243,7 @@ impl Translator {
         if number > self.captures.len() {
             return Err(refused(position, format!("invalid group reference {number}")));
         }
+        self.check_look_behind(number, position)?;
         self.backtracking_group(start, Kind::Conditional, &format!("(?({number})"))
     }
 
@@ -238,12 +277,7 @@ impl Translator {
                     continue;
                 }
                 ':' if any => {
-                    let regex = match (self.flags.ignore_case, flags.ignore_case) {
-                        (false, true) => "(?i:",
-                        (true, false) => "(?-i:",
-                        (true, true) | (false, false) => "(?:",
-                    };
-                    self.enter(start, Kind::Plain, regex)?;
+                    self.enter(start, Kind::Plain, "(?:")?;
                     self.flags = flags;
                     return Ok(());
                 }

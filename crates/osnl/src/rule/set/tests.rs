@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use osnl_model::{Head, NotificationFilter, Pattern, Priority};
 
@@ -33,7 +34,7 @@ fn head<'a>(event_type: Option<&'a str>, publisher_id: Option<&'a str>, priority
 
 /// Every combination, twice: the second time it is remembered.
 fn check(rules: Vec<Rule>) {
-    let set = RuleSet::new(rules);
+    let set = RuleSet::new(rules, Arc::default());
     let texts = [None, Some(""), Some("port.delete.end"), Some("port.create.end"), Some("network.h1")];
     let priorities = [None, Some("INFO"), Some("error"), Some("shout")];
     for _ in 0..2 {
@@ -74,7 +75,7 @@ fn more_rules_than_a_word_has_bits_keep_their_order() {
 
 #[test]
 fn what_is_remembered_is_bounded() {
-    let set = RuleSet::new(vec![rule(0, Some(r"e\.1"), Some("p"), &["info"])]);
+    let set = RuleSet::new(vec![rule(0, Some(r"e\.1"), Some("p"), &["info"])], Arc::default());
     for n in 0..3 * REMEMBERED {
         let (event_type, publisher) = (format!("e.{n}"), format!("p.{n}"));
         let wanted = set.wants(&head(Some(&event_type), Some(&publisher), Some("info")));

@@ -1,5 +1,5 @@
-//! Where the listener hands messages over: oslo.messaging's endpoint, and the rule engine as the one
-//! that the daemon uses.
+//! Where the listener hands messages over, and the rule engine as the one intake
+//! that the daemon uses. What library users write is an [endpoint](crate::notification_listener::Endpoint).
 
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -10,10 +10,10 @@ use osnl_transport::BoxFuture;
 use crate::journal::{Entry, Journal, NewDelivery, Permit, Receipt, Settle};
 use crate::metrics::Counters;
 use crate::received::Received;
-use crate::rule::{Rule, RuleSet};
+use crate::rule::{Rule, RuleMismatch, RuleSet};
 
 /// Takes the messages of one listener.
-pub trait Endpoint: Send + Sync {
+pub trait Intake: Send + Sync {
     /// Waits until a message could be kept; answers how many, at most `at_most`, may be read from
     /// the broker. Nothing is read that could not be kept.
     fn reserve(&self, at_most: usize) -> BoxFuture<'_, usize> {
@@ -43,7 +43,7 @@ impl RuleEngine {
     /// An engine for one listener.
     #[must_use]
     pub fn new(rules: Vec<Rule>, journal: Arc<dyn Journal>, counters: Arc<Counters>) -> Self {
-        Self { rules: RuleSet::new(rules), journal, counters, permit: Mutex::default() }
+        Self { rules: RuleSet::new(rules, counters.clone()), journal, counters, permit: Mutex::default() }
     }
 
     fn with_permit<T>(&self, with: impl FnOnce(&mut Permit) -> T) -> T {
@@ -51,7 +51,7 @@ impl RuleEngine {
     }
 }
 
-impl Endpoint for RuleEngine {
+impl Intake for RuleEngine {
     fn reserve(&self, at_most: usize) -> BoxFuture<'_, usize> {
         Box::pin(async move {
             let have = self.with_permit(|permit| permit.places());
@@ -89,6 +89,9 @@ impl Endpoint for RuleEngine {
             .filter(|rule| match rule.fires(&notification) {
                 Ok(()) => true,
                 Err(mismatch) => {
+                    if let RuleMismatch::Filter(mismatch) = &mismatch {
+                        self.rules.step_limits().look_at(mismatch);
+                    }
                     tracing::debug!(rule.name = &*rule.name, "did not fire: {mismatch}");
                     false
                 }

@@ -1,0 +1,24 @@
+//! A few lines of Python, run once.
+
+use std::io::Write as _;
+use std::process::Stdio;
+
+/// Runs a script with this standard input, and gives its standard output.
+///
+/// # Panics
+/// When it fails, or when the tests were not started by `cargo xtask test`.
+#[must_use]
+#[track_caller]
+pub fn python(script: &str, input: &str) -> String {
+    let mut command = super::python_program("python");
+    command.args(["-X", "utf8", "-c", script]).stdin(Stdio::piped()).stdout(Stdio::piped());
+    let mut child = command.spawn().unwrap_or_else(|error| panic!("Python does not start: {error}"));
+    let mut stdin = child.stdin.take().unwrap();
+    let input = input.to_owned();
+    // In a thread of its own: neither pipe may fill up while nobody reads it.
+    let writer = std::thread::spawn(move || stdin.write_all(input.as_bytes()));
+    let output = child.wait_with_output().unwrap();
+    assert!(output.status.success(), "the script failed: {}", output.status);
+    writer.join().unwrap().unwrap_or_else(|error| panic!("the script did not read its input: {error}"));
+    String::from_utf8(output.stdout).unwrap()
+}

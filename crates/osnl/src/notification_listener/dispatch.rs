@@ -1,0 +1,346 @@
+//! Between the listener and the endpoints: who gets a message, in which order, and how it ends.
+//!
+//! Each message belongs to a *lane*. The messages of a lane are handled one after the other, those of different
+//! lanes beside each other; a message that waits to come again holds its lane.
+
+use std::collections::hash_map::{DefaultHasher, Entry};
+use std::collections::{BTreeSet, HashMap, VecDeque};
+use std::hash::{Hash as _, Hasher as _};
+use std::panic::AssertUnwindSafe;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use futures_util::FutureExt as _;
+use osnl_model::{Head, Notification, Priority, resource_key};
+use osnl_transport::BoxFuture;
+use tokio::sync::{Notify, Semaphore, oneshot};
+use tokio_util::task::TaskTracker;
+
+use super::set_aside::{Keeper, Shelf};
+use super::{Endpoint, NotificationResult, Order, Received, RequeuePolicy, SetAside};
+use crate::intake::Intake;
+use crate::journal::{Receipt, Settle};
+use crate::metrics::Counters;
+use crate::received::Received as Raw;
+use crate::rule::StepLimits;
+use crate::shutdown::Shutdown;
+
+/// Priorities that no endpoint has are said by name, up to this many names.
+const NAMES_SAID: usize = 16;
+
+/// Everything that one listener's messages meet.
+pub(super) struct Dispatch {
+    pub(super) endpoints: Vec<Box<dyn Endpoint>>,
+    pub(super) order: Order,
+    /// `None`: a message that is to come again is acknowledged instead, as with oslo.messaging.
+    pub(super) requeue: Option<RequeuePolicy>,
+    /// How many messages may be here.
+    pub(super) places: usize,
+    /// How many calls may be under way.
+    pub(super) calls: Semaphore,
+    pub(super) shutdown: Shutdown,
+    pub(super) counters: Arc<Counters>,
+    pub(super) step_limits: StepLimits,
+    pub(super) shelf: Shelf,
+    pub(super) keeper: Option<Keeper>,
+    pub(super) lanes: Mutex<Lanes>,
+    /// A place became free.
+    pub(super) freed: Notify,
+    pub(super) tasks: TaskTracker,
+    pub(super) said: Mutex<BTreeSet<String>>,
+}
+
+#[derive(Default)]
+pub(super) struct Lanes {
+    lanes: HashMap<Lane, VecDeque<Job>>,
+    jobs: usize,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+enum Lane {
+    Queue(Arc<str>),
+    Resource(String),
+    /// A message about no resource we know: by its bytes, so that its redelivery finds it.
+    Bytes(u64),
+}
+
+struct Job {
+    received: Arc<Received>,
+    /// The endpoints that want it, by index.
+    endpoints: Arc<[usize]>,
+    /// One for each time the broker has delivered it.
+    receipts: Vec<oneshot::Sender<Settle>>,
+}
+
+/// The intake of a listener.
+pub(super) struct Dispatcher(pub(super) Arc<Dispatch>);
+
+impl Intake for Dispatcher {
+    fn reserve(&self, at_most: usize) -> BoxFuture<'_, usize> {
+        Box::pin(async move {
+            loop {
+                // Armed before looking, so that a place that becomes free in between is not missed.
+                let freed = self.0.freed.notified();
+                let free = self.0.places.saturating_sub(self.0.lanes().jobs);
+                if free > 0 {
+                    return free.min(at_most);
+                }
+                freed.await;
+            }
+        })
+    }
+
+    fn wants(&self, head: &Head<'_>) -> bool {
+        let wanted = (0..self.0.endpoints.len()).any(|index| self.0.wants(index, head));
+        if !wanted {
+            self.0.say_unknown_priority(head.priority.as_ref());
+        }
+        wanted
+    }
+
+    fn notify(&self, received: Raw) -> Receipt {
+        match received.decode() {
+            Ok(notification) => Dispatch::take(&self.0, notification, received),
+            // Wanted by its head, but the rest cannot be read.
+            Err(error) => self.unreadable(received, error.to_string()),
+        }
+    }
+
+    fn unreadable(&self, received: Raw, reason: String) -> Receipt {
+        self.0.counters.unreadable.increment();
+        Receipt::complete(self.0.set_aside(received, reason))
+    }
+}
+
+impl Dispatch {
+    fn lanes(&self) -> MutexGuard<'_, Lanes> {
+        self.lanes.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Whether an endpoint wants what has this head.
+    fn wants(&self, index: usize, head: &Head<'_>) -> bool {
+        let endpoint = &self.endpoints[index];
+        let asked = std::panic::catch_unwind(AssertUnwindSafe(|| {
+            head.priority.as_ref().is_some_and(|priority| endpoint.priorities().contains(priority))
+                && endpoint.filter().is_none_or(|filter| self.step_limits.or_no(filter.holds_for(head)))
+                && endpoint.wants(head)
+        }));
+        asked.unwrap_or_else(|_| {
+            // Nothing is lost over a question: the endpoint gets it.
+            tracing::error!("an endpoint panicked when it was asked what it wants; that counts as yes");
+            true
+        })
+    }
+
+    fn wants_whole(&self, index: usize, notification: &Notification) -> bool {
+        self.wants(index, &notification.head())
+            && self.endpoints[index].filter().is_none_or(|filter| match filter.matches(notification) {
+                Ok(()) => true,
+                Err(mismatch) => {
+                    self.step_limits.look_at(&mismatch);
+                    tracing::debug!("not wanted: {mismatch}");
+                    false
+                }
+            })
+    }
+
+    /// Puts a notification into its lane, and begins the lane if it is the first.
+    fn take(this: &Arc<Self>, notification: Notification, raw: Raw) -> Receipt {
+        let endpoints: Arc<[usize]> =
+            (0..this.endpoints.len()).filter(|&index| this.wants_whole(index, &notification)).collect();
+        if endpoints.is_empty() {
+            this.counters.unmatched.increment();
+            return Receipt::complete(Settle::Acknowledge);
+        }
+        let lane = this.lane(&notification, &raw);
+        let (complete, receipt) = Receipt::open();
+        let mut lanes = this.lanes();
+        let Lanes { lanes: by_key, jobs } = &mut *lanes;
+        let entry = by_key.entry(lane.clone());
+        let is_first = matches!(entry, Entry::Vacant(_));
+        let line = entry.or_default();
+        let copy = |job: &&mut Job| {
+            job.received.origin().queue == raw.origin.queue && job.received.body() == &raw.body
+        };
+        if raw.origin.redelivered
+            && let Some(job) = line.iter_mut().find(copy)
+        {
+            // It came over a connection that is lost since; what is under way answers for both.
+            this.counters.adopted.increment();
+            job.receipts.push(complete);
+            return receipt;
+        }
+        this.counters.matched.increment();
+        let received = Arc::new(Received::new(notification, raw));
+        line.push_back(Job { received, endpoints, receipts: vec![complete] });
+        *jobs += 1;
+        drop(lanes);
+        if is_first {
+            this.tasks.spawn(this.clone().run_lane(lane));
+        }
+        receipt
+    }
+
+    fn lane(&self, notification: &Notification, raw: &Raw) -> Lane {
+        match self.order {
+            Order::PerQueue => Lane::Queue(raw.origin.queue.clone()),
+            Order::PerResource => resource_key(notification).map_or_else(
+                || {
+                    let mut hasher = DefaultHasher::new();
+                    raw.body.hash(&mut hasher);
+                    Lane::Bytes(hasher.finish())
+                },
+                Lane::Resource,
+            ),
+        }
+    }
+
+    /// Until the lane is empty.
+    async fn run_lane(self: Arc<Self>, lane: Lane) {
+        while let Some((received, endpoints)) = self.front(&lane) {
+            let settle = tokio::select! {
+                biased;
+                () = self.shutdown.abort.cancelled() => Settle::Leave,
+                settle = self.handle(&received, &endpoints) => settle,
+            };
+            self.finish(&lane, settle);
+        }
+    }
+
+    /// The lane's oldest job; an empty lane ends in the same moment.
+    fn front(&self, lane: &Lane) -> Option<(Arc<Received>, Arc<[usize]>)> {
+        let mut lanes = self.lanes();
+        let front = lanes.lanes.get(lane).and_then(VecDeque::front);
+        let front = front.map(|job| (job.received.clone(), job.endpoints.clone()));
+        if front.is_none() {
+            lanes.lanes.remove(lane);
+        }
+        front
+    }
+
+    fn finish(&self, lane: &Lane, settle: Settle) {
+        let mut lanes = self.lanes();
+        let job = lanes.lanes.get_mut(lane).and_then(VecDeque::pop_front);
+        lanes.jobs -= usize::from(job.is_some());
+        drop(lanes);
+        for receipt in job.into_iter().flat_map(|job| job.receipts) {
+            // The session that waited for it may have ended: the broker has taken the message back.
+            let _ = receipt.send(settle);
+        }
+        self.freed.notify_one();
+    }
+
+    /// Asks until it is handled, or given up.
+    async fn handle(&self, received: &Received, endpoints: &[usize]) -> Settle {
+        let Shutdown { drain, .. } = &self.shutdown;
+        let mut attempt = 1;
+        loop {
+            let Ok(call) = self.calls.acquire().await else { return Settle::Leave };
+            if drain.is_cancelled() {
+                // Not begun: it goes back with the connection, in its order.
+                return Settle::Leave;
+            }
+            self.counters.attempts.increment();
+            let result = self.ask(received, endpoints).await;
+            drop(call);
+            match result {
+                NotificationResult::Handled => {
+                    self.counters.delivered.increment();
+                    return Settle::Acknowledge;
+                }
+                NotificationResult::Requeue => self.counters.failures.increment(),
+            }
+            let id = received.notification().message_id.as_deref().unwrap_or("-");
+            let Some(policy) = self.requeue else {
+                tracing::warn!(
+                    message.id = id,
+                    "an endpoint asked for a message to be requeued, which needs allow_requeue; acknowledged"
+                );
+                return Settle::Acknowledge;
+            };
+            let Some(pause) = policy.pause(attempt) else {
+                self.counters.dead.increment();
+                let reason = format!("no endpoint could handle it in {attempt} attempt(s)");
+                return self.set_aside(received.raw().clone(), reason);
+            };
+            tracing::info!(
+                message.id = id,
+                attempt,
+                "requeued; it comes again in {:.1} s",
+                pause.as_secs_f64()
+            );
+            tokio::select! {
+                biased;
+                () = drain.cancelled() => {
+                    self.counters.returned.increment();
+                    return Settle::Requeue;
+                }
+                () = tokio::time::sleep(pause) => {}
+            }
+            attempt += 1;
+        }
+    }
+
+    /// One after the other, up to the first that says no. A panic is a no.
+    async fn ask(&self, received: &Received, endpoints: &[usize]) -> NotificationResult {
+        for &index in endpoints {
+            let endpoint = &self.endpoints[index];
+            // The call itself may panic before there is a future.
+            let call = async { endpoint.notify(received).await };
+            match AssertUnwindSafe(call).catch_unwind().await {
+                Ok(NotificationResult::Handled) => {}
+                Ok(NotificationResult::Requeue) => return NotificationResult::Requeue,
+                Err(_) => {
+                    tracing::error!(
+                        message.id = received.notification().message_id.as_deref().unwrap_or("-"),
+                        "endpoint {index} panicked; the message is requeued"
+                    );
+                    return NotificationResult::Requeue;
+                }
+            }
+        }
+        NotificationResult::Handled
+    }
+
+    /// Keeps a message with its bytes and says so; answers how it is to be settled.
+    fn set_aside(&self, received: Raw, reason: String) -> Settle {
+        tracing::error!(
+            queue.name = &*received.origin.queue,
+            message.digest = %received.digest(),
+            message.bytes = received.body.len(),
+            message.redelivered = received.origin.redelivered,
+            reason,
+            "message set aside",
+        );
+        let message = SetAside { received, reason };
+        if let Some(keeper) = &self.keeper
+            && std::panic::catch_unwind(AssertUnwindSafe(|| keeper(&message))).is_err()
+        {
+            tracing::error!("on_set_aside panicked; the message stays with the broker");
+            return Settle::Leave;
+        }
+        self.shelf.put(message);
+        Settle::Acknowledge
+    }
+
+    /// oslo.messaging warns of each; here once for each name.
+    fn say_unknown_priority(&self, priority: Option<&Priority>) {
+        let name = match priority {
+            None => "none",
+            Some(Priority::Other(name)) => name,
+            Some(
+                Priority::Audit
+                | Priority::Debug
+                | Priority::Info
+                | Priority::Warn
+                | Priority::Error
+                | Priority::Critical
+                | Priority::Sample,
+            ) => return,
+        };
+        let mut said = self.said.lock().unwrap_or_else(PoisonError::into_inner);
+        if said.len() < NAMES_SAID && !said.contains(name) {
+            said.insert(name.to_owned());
+            tracing::warn!("unknown priority {name:?}: no endpoint has it; acknowledged. Said once");
+        }
+    }
+}

@@ -1,0 +1,115 @@
+//! An endpoint made of a closure.
+
+use std::fmt::Display;
+use std::future::Future;
+
+use osnl_model::{NotificationFilter, Priority};
+use osnl_transport::BoxFuture;
+
+use super::{Endpoint, NotificationResult, Received};
+
+type Call = Box<dyn Fn(Received) -> BoxFuture<'static, NotificationResult> + Send + Sync>;
+
+/// An [`Endpoint`] made of a closure, with the priorities and the filter it is given.
+///
+/// The closure answers a [`NotificationResult`], nothing (handled), or a `Result`: an error is logged and
+/// requeues, as an exception does with oslo.messaging.
+///
+/// ```
+/// use osnl::notification_listener::{Handler, NotificationFilter, Pattern, Priority};
+///
+/// let handler = Handler::new(|received| async move {
+///     let payload = &received.notification().payload;
+///     let id = payload["port"]["id"].as_str().ok_or("a port without id")?;
+///     println!("deleted: {id}");
+///     Ok::<_, &str>(())
+/// })
+/// .priorities([Priority::Info])
+/// .filter(NotificationFilter {
+///     event_type: Some(Pattern::new(r"^port\.delete\.end$")?),
+///     ..NotificationFilter::default()
+/// });
+/// # Ok::<(), osnl_model::PatternError>(())
+/// ```
+pub struct Handler {
+    call: Call,
+    priorities: Vec<Priority>,
+    filter: Option<NotificationFilter>,
+}
+
+impl Handler {
+    /// Calls `handle` for notifications of all seven priorities.
+    pub fn new<F, A>(handle: F) -> Self
+    where
+        F: Fn(Received) -> A + Send + Sync + 'static,
+        A: Future + Send + 'static,
+        A::Output: Answer,
+    {
+        Self {
+            call: Box::new(move |received| {
+                let answer = handle(received);
+                Box::pin(async move { answer.await.into_result() })
+            }),
+            priorities: Priority::ALL.to_vec(),
+            filter: None,
+        }
+    }
+
+    /// Only these priorities.
+    #[must_use]
+    pub fn priorities(mut self, priorities: impl IntoIterator<Item = Priority>) -> Self {
+        self.priorities = priorities.into_iter().collect();
+        self
+    }
+
+    /// Only what matches.
+    #[must_use]
+    pub fn filter(mut self, filter: NotificationFilter) -> Self {
+        self.filter = Some(filter);
+        self
+    }
+}
+
+impl Endpoint for Handler {
+    fn priorities(&self) -> &[Priority] {
+        &self.priorities
+    }
+
+    fn filter(&self) -> Option<&NotificationFilter> {
+        self.filter.as_ref()
+    }
+
+    fn notify<'a>(&'a self, received: &'a Received) -> BoxFuture<'a, NotificationResult> {
+        (self.call)(received.clone())
+    }
+}
+
+/// What a [`Handler`]'s closure may answer.
+pub trait Answer {
+    /// The answer in oslo.messaging's words.
+    fn into_result(self) -> NotificationResult;
+}
+
+impl Answer for NotificationResult {
+    fn into_result(self) -> NotificationResult {
+        self
+    }
+}
+
+impl Answer for () {
+    fn into_result(self) -> NotificationResult {
+        NotificationResult::Handled
+    }
+}
+
+impl<T: Answer, E: Display> Answer for Result<T, E> {
+    fn into_result(self) -> NotificationResult {
+        match self {
+            Ok(answer) => answer.into_result(),
+            Err(error) => {
+                tracing::warn!("the endpoint failed: {error}");
+                NotificationResult::Requeue
+            }
+        }
+    }
+}

@@ -1,0 +1,75 @@
+//! How long a requeued message waits, and how often it comes again.
+
+use std::num::NonZeroU32;
+use std::time::Duration;
+
+/// Half of RabbitMQ's consumer time-out (30 minutes): a message that is unacknowledged for longer would cost
+/// the connection.
+pub(super) const LONGEST_STAY: Duration = Duration::from_secs(15 * 60);
+
+/// When a message comes again whose endpoint answered
+/// [`Requeue`](super::NotificationResult::Requeue), and when it is given up.
+///
+/// oslo.messaging gives such a message back at once and gets it back at once, without end. Here it waits: the
+/// first time for `first`, then twice as long each time, up to `longest`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RequeuePolicy {
+    /// The first pause.
+    pub first: Duration,
+    /// The longest pause.
+    pub longest: Duration,
+    /// Calls in all, the first one included. After the last the message is set aside.
+    pub attempts: NonZeroU32,
+}
+
+impl Default for RequeuePolicy {
+    /// Ten calls within about five minutes.
+    fn default() -> Self {
+        const TEN: NonZeroU32 = NonZeroU32::new(10).unwrap();
+        Self { first: Duration::from_secs(1), longest: Duration::from_secs(60), attempts: TEN }
+    }
+}
+
+impl RequeuePolicy {
+    /// The pause after this attempt (1 is the first); `None` if it was the last.
+    #[must_use]
+    pub fn pause(&self, attempt: u32) -> Option<Duration> {
+        let doubled = 2u32.saturating_pow(attempt.saturating_sub(1).min(30));
+        (attempt < self.attempts.get())
+            .then(|| self.first.saturating_mul(doubled).min(self.longest.max(self.first)))
+    }
+
+    /// All pauses together: how long a message may stay unacknowledged, its calls not counted.
+    pub(super) fn stay(&self) -> Duration {
+        let mut stay = Duration::ZERO;
+        let mut attempt = 1;
+        while let Some(pause) = self.pause(attempt) {
+            stay = stay.saturating_add(pause);
+            if stay > LONGEST_STAY || pause.is_zero() {
+                break;
+            }
+            attempt += 1;
+        }
+        stay
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pauses_double_up_to_the_longest_and_end() {
+        let policy = RequeuePolicy {
+            first: Duration::from_secs(1),
+            longest: Duration::from_secs(5),
+            attempts: NonZeroU32::new(6).unwrap(),
+        };
+        let pauses: Vec<_> = (1..=7).map(|attempt| policy.pause(attempt).map(|p| p.as_secs())).collect();
+        assert_eq!(pauses, [Some(1), Some(2), Some(4), Some(5), Some(5), None, None]);
+        assert_eq!(policy.stay(), Duration::from_secs(17));
+        assert!(RequeuePolicy::default().stay() < LONGEST_STAY);
+        let endless = RequeuePolicy { attempts: NonZeroU32::MAX, ..policy };
+        assert!(endless.stay() > LONGEST_STAY);
+    }
+}

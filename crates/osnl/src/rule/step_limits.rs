@@ -1,0 +1,47 @@
+//! Patterns that had to be given up: counted each time, said once for each pattern.
+
+use std::collections::BTreeSet;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use osnl_model::{Mismatch, Saw, StepLimit};
+
+use crate::metrics::Counters;
+
+/// What one listener has said already. As many entries at most as it has patterns.
+pub(crate) struct StepLimits {
+    counters: Arc<Counters>,
+    said: Mutex<BTreeSet<String>>,
+}
+
+impl StepLimits {
+    pub(crate) fn new(counters: Arc<Counters>) -> Self {
+        Self { counters, said: Mutex::default() }
+    }
+
+    /// The answer, or no if there is none.
+    pub(crate) fn or_no(&self, answer: Result<bool, StepLimit>) -> bool {
+        answer.unwrap_or_else(|limit| {
+            self.reached(&limit.pattern);
+            false
+        })
+    }
+
+    /// Takes note if that is why a filter did not match.
+    pub(crate) fn look_at(&self, mismatch: &Mismatch) {
+        match mismatch.saw {
+            Saw::StepLimit { .. } => self.reached(&mismatch.pattern),
+            Saw::Absent | Saw::NotText(_) | Saw::NoKeys(_) | Saw::Text(_) => {}
+        }
+    }
+
+    fn reached(&self, pattern: &str) {
+        self.counters.step_limits.increment();
+        let mut said = self.said.lock().unwrap_or_else(PoisonError::into_inner);
+        if said.insert(pattern.to_owned()) {
+            tracing::warn!(
+                "the pattern \"{pattern}\" was given up after too many steps; such a text counts as no match. \
+                 Patterns without nested repetition and look-around need no limit. Said once; counted as step_limits"
+            );
+        }
+    }
+}

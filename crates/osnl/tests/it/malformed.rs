@@ -1,0 +1,244 @@
+//! Each malformed body through the library's listener: what becomes of it, one test each. The table of
+//! `docs/malformed.md` is these rows.
+
+use std::fmt;
+use std::sync::Arc;
+
+use osnl::notification_listener::{
+    Handler, MemoryBroker, NotificationFilter, NotificationListener, Pattern, Target,
+};
+use osnl_testkit::fixture;
+use osnl_transport::Properties;
+use serde_json::json;
+
+use crate::bodies;
+
+/// What becomes of a message.
+#[derive(Debug, PartialEq)]
+enum Ours {
+    Notified,
+    Acknowledged,
+    SetAside(&'static str),
+}
+
+impl fmt::Display for Ours {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Notified => f.write_str("notified, acknowledged"),
+            Self::Acknowledged => f.write_str("acknowledged, nobody is notified"),
+            Self::SetAside(reason) => write!(f, "set aside: {reason}"),
+        }
+    }
+}
+
+type Body = (Vec<u8>, Properties);
+
+macro_rules! rows {
+    ($($name:ident: $body:literal, $oslo:literal, $input:expr => $ours:expr;)*) => {
+        $(
+            #[tokio::test(start_paused = true)]
+            async fn $name() {
+                use Ours::*;
+                check($input, $ours).await;
+            }
+        )*
+
+        fn rows() -> Vec<String> {
+            use Ours::*;
+            vec![$(format!("| {} | {} | {} |", $body, $oslo, $ours),)*]
+        }
+    };
+}
+
+rows! {
+    not_matched: "fine, but no filter matches", "acknowledged, silently", plain(&message("other", "INFO")) => Acknowledged;
+    fine_bare: "fine, bare (`messaging`)", "callback, acknowledged", plain(&message("x", "INFO")) => Notified;
+    fine_enveloped: "fine, in the envelope (`messagingv2`)", "callback, acknowledged", plain(&v2(&message("x", "INFO"))) => Notified;
+    not_json: "not JSON", "dropped", plain("not json") => SetAside("the body is not readable JSON: expected ident at line 1 column 2");
+    empty_inner: "empty text under `oslo.message`", "dropped", plain(&v2("")) => SetAside("the text of oslo.message is not readable JSON: EOF while parsing a value at line 1 column 0");
+    inner_not_json: "text under `oslo.message` is not JSON", "dropped", plain(&v2("nope")) => SetAside("the text of oslo.message is not readable JSON: expected ident at line 1 column 2");
+    inner_array: "text under `oslo.message` is an array", "dropped", plain(&v2("[]")) => SetAside("the text of oslo.message is an array, not an object");
+    invalid_utf8: "invalid UTF-8", "dropped", (b"{\"event_type\": \"\xff\"}".to_vec(), json_properties()) => SetAside("the body is not UTF-8: invalid byte at offset 16");
+    byte_order_mark: "begins with a byte order mark", "dropped", plain(&format!("\u{feff}{}", message("x", "INFO"))) => SetAside("the body begins with a byte order mark");
+    too_deep: "nested deeper than 128 levels (oslo: about 1000)", "dropped", plain(&with("payload", &format!("{}{}", "[".repeat(3000), "]".repeat(3000)))) => SetAside("the body is not readable JSON: recursion limit exceeded at line 1 column 218");
+    array: "JSON array", "dropped", plain("[]") => SetAside("the body is an array, not an object");
+    text: "JSON text", "dropped", plain("\"x\"") => SetAside("the body is a text, not an object");
+    number: "JSON number", "dropped", plain("7") => SetAside("the body is a number, not an object");
+    null: "JSON null", "dropped", plain("null") => SetAside("the body is null, not an object");
+    empty_object: "`{}`", "acknowledged, warning", plain("{}") => Acknowledged;
+    no_priority: "no `priority`", "acknowledged, warning", plain(&without("priority")) => Acknowledged;
+    unknown_priority: "a priority nobody has", "acknowledged, warning", plain(&message("x", "NOTICE")) => Acknowledged;
+    zero_length: "no bytes at all", "taken as `{}`: acknowledged, warning", plain("") => SetAside("the body is empty");
+    priority_null: "`priority` is null", "given back and redelivered at once, without end", plain(&with("priority", "null")) => Acknowledged;
+    priority_number: "`priority` is a number", "given back and redelivered at once, without end", plain(&with("priority", "3")) => SetAside("priority is a number, not a text");
+    priority_elsewhere: "priority differs from the routing key", "the one in the body decides", plain(&message("x", "ERROR")) => Notified;
+    no_event_type: "`event_type` missing, with a filter on it", "no match: acknowledged", plain(&without("event_type")) => Acknowledged;
+    event_type_null: "`event_type` is null, with a filter on it", "no match: acknowledged", plain(&with("event_type", "null")) => Acknowledged;
+    publisher_id_missing: "`publisher_id` missing, without a filter on it", "callback, acknowledged", plain(&without("publisher_id")) => Notified;
+    publisher_id_null: "`publisher_id` is null, without a filter on it", "callback, acknowledged", plain(&with("publisher_id", "null")) => Notified;
+    no_payload: "`payload` missing", "callback with None, acknowledged", plain(&without("payload")) => Notified;
+    no_payload_filtered: "`payload` missing, with a filter on it", "given back and redelivered at once, without end", filtered(&without("payload")) => Acknowledged;
+    payload_number_filtered: "`payload` is a number, with a filter on it", "given back and redelivered at once, without end", filtered(&with("payload", "7")) => Acknowledged;
+    payload_list_filtered: "`payload` is a list that holds the filter's key", "given back and redelivered at once, without end", filtered(&with("payload", "[\"key\"]")) => Acknowledged;
+    payload_text_filtered: "`payload` is a text that holds the filter's key", "given back and redelivered at once, without end", filtered(&with("payload", "\"a key\"")) => Acknowledged;
+    payload_other_filtered: "`payload` is a list or text without the filter's key", "no match: acknowledged", filtered(&with("payload", "[]")) => Acknowledged;
+    no_unique_id: "`_unique_id` missing", "callback, no check for duplicates", plain(&without("_unique_id")) => Notified;
+    same_unique_id: "`_unique_id` of one of the last 16 acknowledged", "neither acknowledged nor given back: stays with the connection", plain(&message("x", "INFO")) => Notified;
+    version_1_0: "`oslo.version` \"1.0\"", "dropped", plain(&v2(&message("x", "INFO")).replace("2.0", "1.0")) => SetAside("unsupported oslo.version \"1.0\": only \"2.0\" is known");
+    version_2_1: "`oslo.version` \"2.1\"", "dropped", plain(&v2(&message("x", "INFO")).replace("2.0", "2.1")) => SetAside("unsupported oslo.version \"2.1\": only \"2.0\" is known");
+    version_3_0: "`oslo.version` \"3.0\"", "dropped", plain(&v2(&message("x", "INFO")).replace("2.0", "3.0")) => SetAside("unsupported oslo.version \"3.0\": only \"2.0\" is known");
+    version_2: "`oslo.version` \"2\"", "dropped", plain(&v2(&message("x", "INFO")).replace("2.0", "2")) => SetAside("unsupported oslo.version \"2\": only \"2.0\" is known");
+    version_empty: "`oslo.version` is empty", "dropped", plain(&v2(&message("x", "INFO")).replace("2.0", "")) => SetAside("unsupported oslo.version \"\": only \"2.0\" is known");
+    version_number: "`oslo.version` is a number", "dropped", plain(&v2(&message("x", "INFO")).replace("\"2.0\"", "2.0")) => SetAside("oslo.version is a number, not a text");
+    version_alone: "`oslo.version` without `oslo.message`", "taken as bare: acknowledged, warning", plain("{\"oslo.version\": \"2.0\"}") => SetAside("there is an oslo.version but no oslo.message");
+    message_alone: "`oslo.message` without `oslo.version`", "taken as bare: acknowledged, warning", plain("{\"oslo.message\": \"{}\"}") => SetAside("there is an oslo.message but no oslo.version");
+    message_object: "`oslo.message` is an object", "dropped", plain("{\"oslo.version\": \"2.0\", \"oslo.message\": {}}") => SetAside("oslo.message is an object, not a text");
+    duplicate_keys: "a key twice", "the last one counts", plain(&with("payload", "{\"key\": 1, \"key\": \"v\"}")) => Notified;
+    duplicate_head: "`event_type` twice, and only the last is wanted", "the last one counts: callback", plain(&message("other", "INFO").replace("\"_unique_id\"", "\"event_type\": \"x\", \"_unique_id\"")) => Acknowledged;
+    nan: "`NaN`, `Infinity`", "read, callback", plain(&with("payload", "[NaN, Infinity, -Infinity]")) => Notified;
+    content_type_absent: "content type absent", "dropped, even if it is JSON", labelled(None) => Notified;
+    content_type_text: "content type `text/plain`", "dropped, even if it is JSON", labelled(Some("text/plain")) => Notified;
+    content_type_binary: "content type `application/octet-stream`", "dropped, even if it is JSON", labelled(Some("application/octet-stream")) => Notified;
+    content_type_unknown: "content type unknown", "dropped, even if it is JSON", labelled(Some("application/x-nonsense")) => Notified;
+    pickle: "pickle, labelled so", "dropped", recorded("56-hand-content-type-pickle") => SetAside("the body is not UTF-8: invalid byte at offset 0");
+    yaml: "YAML, labelled so", "dropped", recorded("57-hand-content-type-yaml") => SetAside("the body is not readable JSON: expected value at line 1 column 1");
+    encoding_absent: "content encoding absent", "callback, acknowledged", recorded("59-hand-content-encoding-absent") => Notified;
+    encoding_latin_1: "content encoding `latin-1`", "callback, acknowledged", recorded("60-hand-content-encoding-latin-1") => Notified;
+    encoding_unknown: "content encoding unknown", "dropped", encoded("klingon") => SetAside("unsupported content encoding \"klingon\"");
+    compressed_zlib: "compressed, `application/x-gzip` (which is zlib)", "callback, acknowledged", compressed("application/x-gzip", ZLIB) => Notified;
+    compressed_bz2: "compressed, `application/x-bz2`", "callback, acknowledged", compressed("application/x-bz2", BZ2) => Notified;
+    compressed_unknown: "compressed in a way that is not known", "dropped", compressed("application/x-lzma", BZ2) => SetAside("unsupported compression \"application/x-lzma\"");
+    compressed_damaged: "compressed and damaged", "dropped", compressed("application/x-bz2", &BZ2[..BZ2.len() - 8]) => SetAside("the compressed body is damaged or cut off");
+    compressed_bomb: "a decompression bomb (more than 64 MiB)", "decompressed", compressed("application/x-bz2", &BZ2_OF_8_MB.repeat(9)) => SetAside("the compressed body is larger than 67108864 bytes when decompressed");
+}
+
+const BZ2: &str = "425a6839314159265359903f1e430000191f805004001001218000a625d56a2000545068d1a0c80d089ea9a69ea68fd4468db544e6c19f316b3a12ac988263dce0274d7bc45350f5545bec48fb035f177245385090903f1e43";
+const ZLIB: &str = "789cab564a2d4bcd2b892fa92c4855b25250aa50d251502a28cacc2fca2ca9040978fab9f983c5122b73f213538042d5b5b500e28c113e";
+/// Eight million zeros.
+const BZ2_OF_8_MB: &str =
+    "425a6839314159265359257e87e6003d464040c00000400008200030cc09aa69a8a921b522a4878bb9229c284812bf43f300";
+
+/// Every row's message comes twice; each time the same must become of it.
+async fn check((body, properties): Body, ours: Ours) {
+    let filtered = properties.compression.as_deref() == Some("");
+    let broker = MemoryBroker::new();
+    let target = Target::new("neutron", "notifications");
+    let filter = NotificationFilter {
+        event_type: Some(Pattern::new(r"^(x|port\.delete\.end|[a-z.]+\.end)$").unwrap()),
+        payload: filtered.then(|| ("key".to_owned(), Pattern::new("").unwrap())).into_iter().collect(),
+        ..NotificationFilter::default()
+    };
+    let running = NotificationListener::on(Arc::new(broker.transport()))
+        .target(target)
+        .pool("pool")
+        .allow_requeue(true)
+        .endpoint(Handler::new(|_| async {}).filter(filter))
+        .build()
+        .unwrap()
+        .start();
+    running.listening().await;
+    for _ in 0..2 {
+        broker.publish_raw("neutron", "notifications.info", body.clone().into(), properties.clone());
+    }
+    let counters = running.counters();
+    let settled = || counters.delivered.get() + counters.unmatched.get() + counters.unreadable.get();
+    while settled() < 2 {
+        tokio::time::sleep(std::time::Duration::from_millis(1)).await;
+    }
+    let became = match (counters.delivered.get(), counters.unmatched.get(), counters.unreadable.get()) {
+        (2, 0, 0) => "notified, acknowledged".to_owned(),
+        (0, 2, 0) => "acknowledged, nobody is notified".to_owned(),
+        (0, 0, 2) => {
+            let aside = running.set_aside();
+            assert!(aside.iter().all(|message| message.received.body == body), "with its bytes");
+            format!("set aside: {}", aside[0].reason)
+        }
+        other => format!("{other:?}"),
+    };
+    assert_eq!(became, ours.to_string());
+    running.stop();
+    running.wait().await.unwrap();
+    assert_eq!(broker.ready("pool"), 0, "acknowledged");
+}
+
+fn json_properties() -> Properties {
+    Properties {
+        content_type: Some("application/json".into()),
+        content_encoding: Some("utf-8".into()),
+        compression: None,
+    }
+}
+
+fn plain(body: &str) -> Body {
+    (body.as_bytes().to_vec(), json_properties())
+}
+
+/// An empty name of a compression is none; here it stands for a filter on the payload's key.
+fn filtered(body: &str) -> Body {
+    (body.as_bytes().to_vec(), Properties { compression: Some(String::new()), ..json_properties() })
+}
+
+fn labelled(content_type: Option<&'static str>) -> Body {
+    let content_type = content_type.map(Into::into);
+    (message("x", "INFO").into_bytes(), Properties { content_type, ..json_properties() })
+}
+
+fn encoded(content_encoding: &'static str) -> Body {
+    (
+        message("x", "INFO").into_bytes(),
+        Properties { content_encoding: Some(content_encoding.into()), ..json_properties() },
+    )
+}
+
+fn compressed(name: &str, hex: &str) -> Body {
+    let bytes = hex.as_bytes().chunks(2).map(|pair| std::str::from_utf8(pair).unwrap());
+    let bytes = bytes.map(|pair| u8::from_str_radix(pair, 16).unwrap()).collect();
+    (bytes, Properties { compression: Some(name.to_owned()), ..json_properties() })
+}
+
+fn recorded(name: &str) -> Body {
+    let case = fixture::json(&format!("wire/{name}.json"));
+    (bodies::body(&case), bodies::properties(&case))
+}
+
+/// In oslo's own order of keys.
+fn message(event_type: &str, priority: &str) -> String {
+    format!(
+        r#"{{"message_id": "m", "publisher_id": "p", "event_type": "{event_type}", "priority": "{priority}", "payload": {{"key": "v"}}, "timestamp": "t", "_unique_id": "u"}}"#
+    )
+}
+
+fn v2(message: &str) -> String {
+    // By hand, so that the version stands first, as oslo writes it.
+    format!(r#"{{"oslo.version": "2.0", "oslo.message": {}}}"#, json!(message))
+}
+
+fn with(key: &str, value: &str) -> String {
+    let (before, rest) = field(key);
+    let after = &rest[rest.find(", \"").unwrap()..];
+    format!("{before}\"{key}\": {value}{after}")
+}
+
+fn without(key: &str) -> String {
+    let (before, rest) = field(key);
+    let after = rest.find(", \"").map_or("}", |at| &rest[at + 2..]);
+    let before = if after == "}" { before.trim_end_matches(", ") } else { &before };
+    format!("{before}{after}")
+}
+
+/// The message before a field, and from it on.
+fn field(key: &str) -> (String, String) {
+    let whole = message("x", "INFO");
+    let (before, rest) = whole.split_at(whole.find(&format!("\"{key}\"")).unwrap());
+    (before.to_owned(), rest.to_owned())
+}
+
+#[test]
+fn the_manual_has_these_rows_and_no_other() {
+    let manual = fixture::path("../docs/malformed.md");
+    let manual = std::fs::read_to_string(manual).unwrap();
+    let mut written: Vec<&str> = manual.lines().filter(|line| line.starts_with("| ")).collect();
+    assert!(written.len() > 2, "a table with a heading");
+    written.drain(..2);
+    assert_eq!(written.join("\n"), rows().join("\n"));
+}
