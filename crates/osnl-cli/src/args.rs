@@ -7,6 +7,7 @@ use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
 use osnl_model::Secret;
 
 use crate::command::demo::ScreenSize;
+use crate::command::tap::TapArgs;
 
 /// What to do.
 #[derive(Debug)]
@@ -15,6 +16,7 @@ pub(crate) enum Invocation {
     Demo(DemoArgs),
     Run(RunArgs),
     Check(CheckArgs),
+    Tap(Box<TapArgs>),
     ConfigShow(ConfigShowArgs),
     Man(ManArgs),
     Completions(CompletionsArgs),
@@ -45,6 +47,8 @@ enum Command {
     Run(RunArgs),
     /// Read, check and explain a configuration; contacts nobody
     Check(CheckArgs),
+    /// Look on at what passes on a broker; takes nothing from anybody
+    Tap(Box<TapArgs>),
     /// Print configurations
     #[command(subcommand)]
     Config(ConfigCommand),
@@ -254,6 +258,7 @@ pub(crate) fn parse(arguments: impl IntoIterator<Item = OsString>) -> Invocation
         Command::Demo(args) => Invocation::Demo(args),
         Command::Run(args) => Invocation::Run(args),
         Command::Check(args) => Invocation::Check(args),
+        Command::Tap(args) => Invocation::Tap(args),
         Command::Config(ConfigCommand::Show(args)) => Invocation::ConfigShow(args),
         Command::Man(args) => Invocation::Man(args),
         Command::Completions(args) => Invocation::Completions(args),

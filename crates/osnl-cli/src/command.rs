@@ -7,3 +7,4 @@ pub(crate) mod k2hr3_osnl;
 pub(crate) mod man;
 pub(crate) mod run;
 mod sources;
+pub(crate) mod tap;

@@ -9,6 +9,8 @@ pub(crate) enum Exit {
     Done,
     /// Failed: a refused configuration or login (under the legacy names), or the drain deadline passed.
     Failed,
+    /// The broker is not there or lets us not in; EX_UNAVAILABLE of sysexits.h.
+    Unavailable,
     /// A wrong configuration; EX_CONFIG of sysexits.h. The legacy names fail with 1 instead.
     Config,
     /// A second SIGTERM or SIGINT cut the drain short; for `demo`, the first Ctrl-C.
@@ -20,6 +22,7 @@ impl From<Exit> for ExitCode {
         match exit {
             Exit::Done => Self::SUCCESS,
             Exit::Failed => Self::FAILURE,
+            Exit::Unavailable => Self::from(69),
             Exit::Config => Self::from(78),
             Exit::Interrupted => Self::from(130),
         }

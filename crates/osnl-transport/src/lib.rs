@@ -24,6 +24,7 @@ mod memory;
 mod message;
 mod rabbit;
 mod settle;
+mod tap;
 mod topology;
 
 use std::future::Future;
@@ -36,6 +37,7 @@ pub use memory::{MemoryBroker, MemoryTransport};
 pub use message::{Batch, Epoch, IncomingMessage, Properties};
 pub use rabbit::RabbitTransport;
 pub use settle::{Settlement, Stale, Window};
+pub use tap::{Tap, TapBinding, TapMessage, TapOptions, TapProperties, Tapped};
 pub use topology::{Binding, Declare, ListenOptions, QueueKind, Subscription};
 
 /// A boxed future that can cross threads, written out where a trait is used as `dyn`.
@@ -53,6 +55,17 @@ pub trait Transport: Send + Sync {
         to: &'a [(Target, Priority)],
         options: &'a ListenOptions,
     ) -> BoxFuture<'a, Result<Box<dyn Consumer>, TransportError>>;
+
+    /// Makes one attempt to connect and look on, with a queue that takes nothing from anybody.
+    ///
+    /// # Errors
+    /// As [`Transport::listen`]. A transport on which nobody can look on refuses.
+    fn tap<'a>(&'a self, _options: &'a TapOptions) -> BoxFuture<'a, Result<Box<dyn Tap>, TransportError>> {
+        Box::pin(std::future::ready(Err(TransportError::Refused {
+            what: "look on".to_owned(),
+            reason: format!("{} can only be listened to", self.location()),
+        })))
+    }
 
     /// What it can do.
     fn features(&self) -> Features;

@@ -9,6 +9,7 @@
 mod consumer;
 mod declare;
 mod failure;
+mod tap;
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -20,9 +21,10 @@ use osnl_model::{Priority, Target, TransportHost, TransportUrl};
 use self::consumer::RabbitConsumer;
 use self::declare::DeclareError;
 use self::failure::{connect_failure, lost};
+use self::tap::RabbitTap;
 use crate::message::Epoch;
 use crate::topology::{ListenOptions, QueueKind, Subscription, bindings};
-use crate::{BoxFuture, Consumer, Features, Transport, TransportError};
+use crate::{BoxFuture, Consumer, Features, Tap, TapOptions, Transport, TransportError};
 
 /// How long one host may take to accept, log in and open the virtual host.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
@@ -135,6 +137,14 @@ impl Transport for RabbitTransport {
         options: &'a ListenOptions,
     ) -> BoxFuture<'a, Result<Box<dyn Consumer>, TransportError>> {
         Box::pin(async move { self.open(to, options).await.map(|c| Box::new(c) as Box<dyn Consumer>) })
+    }
+
+    fn tap<'a>(&'a self, options: &'a TapOptions) -> BoxFuture<'a, Result<Box<dyn Tap>, TransportError>> {
+        Box::pin(async move {
+            let (connection, host) = self.connect().await?;
+            let tap = RabbitTap::open(connection, host, &self.url, options).await?;
+            Ok(Box::new(tap) as Box<dyn Tap>)
+        })
     }
 
     fn features(&self) -> Features {

@@ -16,4 +16,5 @@ mod refused;
 mod side_by_side;
 mod signals;
 mod systemd;
+mod tap;
 mod tls;

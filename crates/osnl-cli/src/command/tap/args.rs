@@ -1,0 +1,103 @@
+//! The flags of `osnl tap`.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::{Args, ValueEnum};
+use osnl_model::{Pattern, Secret};
+
+use crate::args::SourceArgs;
+
+/// The flags of `osnl tap`.
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Ends with 0 when something was shown, 1 when nothing was, 69 when the broker let nobody in.\n\n\
+    Examples:\n  osnl tap rabbit://openstack:secret@mq1:5672/\n  \
+    osnl tap amqp://guest:guest@localhost:5672// --exchange nova --priority info --body\n  \
+    osnl tap --event-type '^port\\.' --format json --for 5m --save ports.jsonl file:///run/osnl/url\n  \
+    osnl tap --config-file osnl.conf --listener neutron --count 1"
+)]
+pub(crate) struct TapArgs {
+    /// The broker, as rabbit:// or amqp:// URL, or file:///PATH of a file with it [default: rabbit://]
+    #[arg(value_name = "URL", value_parser = secret, conflicts_with_all = ["transport_url", "listener"])]
+    pub(crate) url: Option<Secret>,
+    /// The same
+    #[arg(long, value_name = "URL", value_parser = secret, conflicts_with = "listener")]
+    pub(crate) transport_url: Option<Secret>,
+    /// Broker, exchange, topics and priorities of this listener of a configuration
+    #[arg(long, value_name = "NAME")]
+    pub(crate) listener: Option<String>,
+    #[command(flatten)]
+    pub(crate) sources: SourceArgs,
+
+    /// Exchange to look at; several, also by comma [default: those of the known services]
+    #[arg(short = 'e', long, value_name = "NAME", value_delimiter = ',')]
+    pub(crate) exchange: Vec<String>,
+    /// Topic; several [default: notifications and the two of versioned notifications]
+    #[arg(short = 't', long, value_name = "NAME", value_delimiter = ',')]
+    pub(crate) topic: Vec<String>,
+    /// Priority; several [default: all, unknown ones too]
+    #[arg(short = 'p', long, value_name = "NAME", value_delimiter = ',')]
+    pub(crate) priority: Vec<String>,
+    /// Routing key to bind as it is, such as '#'; instead of topics if there is no --topic
+    #[arg(long, value_name = "KEY")]
+    pub(crate) key: Vec<String>,
+
+    /// Only events of a type that this pattern matches, as Python's re.match; several: any of them
+    #[arg(long, value_name = "PATTERN", value_parser = pattern)]
+    pub(crate) event_type: Vec<Pattern>,
+    /// Only events of a publisher that this pattern matches; several: any of them
+    #[arg(long, value_name = "PATTERN", value_parser = pattern)]
+    pub(crate) publisher: Vec<Pattern>,
+    /// Only events of this project, by id or name; several: any of them
+    #[arg(long, value_name = "PROJECT")]
+    pub(crate) project: Vec<String>,
+    /// Only events about this resource, by id or name; several: any of them
+    #[arg(long, value_name = "RESOURCE")]
+    pub(crate) resource: Vec<String>,
+
+    /// What is printed for each event: a line, or a JSON object on a line
+    #[arg(long, value_enum, default_value_t = TapFormat::Text, value_name = "FORMAT")]
+    pub(crate) format: TapFormat,
+    /// With each line also context and payload, secrets masked
+    #[arg(long, conflicts_with = "raw")]
+    pub(crate) body: bool,
+    /// With each event also its body as received: passwords and tokens are shown
+    #[arg(long)]
+    pub(crate) raw: bool,
+    /// Also append each event to a file, as received, passwords and tokens included; made with mode 0600
+    #[arg(long, value_name = "FILE")]
+    pub(crate) save: Option<PathBuf>,
+    /// End after so many events
+    #[arg(short = 'n', long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    pub(crate) count: Option<u64>,
+    /// End after this time, such as 30s or 5m
+    #[arg(long = "for", value_name = "TIME", value_parser = duration)]
+    pub(crate) duration: Option<Duration>,
+
+    /// How many messages may wait for us at the broker; beyond, the oldest are dropped and counted
+    #[arg(long, value_name = "N", default_value_t = 10_000, value_parser = clap::value_parser!(u32).range(1..))]
+    pub(crate) queue_limit: u32,
+}
+
+/// What `osnl tap` prints.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum TapFormat {
+    Text,
+    Json,
+}
+
+fn pattern(text: &str) -> Result<Pattern, String> {
+    Pattern::new(text).map_err(|error| error.to_string())
+}
+
+fn duration(text: &str) -> Result<Duration, String> {
+    let duration = osnl::native::parse_duration(text).filter(|duration| !duration.is_zero());
+    duration.ok_or_else(|| "a number with a unit: 500ms, 30s, 5m, 24h, 7d".to_owned())
+}
+
+/// Never fails: clap would print what was typed.
+#[expect(clippy::unnecessary_wraps, reason = "what clap calls")]
+fn secret(text: &str) -> Result<Secret, String> {
+    Ok(Secret::new(text))
+}
