@@ -20,6 +20,8 @@ mod plan;
 mod resource;
 mod save;
 mod session;
+#[cfg(test)]
+mod tests;
 mod url;
 mod writer;
 

@@ -4,3 +4,4 @@
 mod conformance;
 mod refuses_transient_queues;
 mod scripted;
+mod tap;

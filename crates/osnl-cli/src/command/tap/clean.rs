@@ -122,7 +122,7 @@ pub(super) fn mask_unreadable(body: &str) -> String {
         let behind = after[close + 1..].trim_start();
         let value = behind.strip_prefix(':').map(str::trim_start);
         rest = &after[close..];
-        let Some(value) = value.filter(|_| is_secret_key(key)) else {
+        let Some(value) = value.filter(|_| is_secret_key(key) || key == "key") else {
             // The closing quote may open the next text: nobody knows in what cannot be read.
             masked.push_str(&after[..close]);
             continue;
@@ -144,8 +144,7 @@ fn value_end(value: &str) -> (&str, usize) {
     let quoted = value.trim_start_matches('\\');
     let escapes = value.len() - quoted.len();
     if !quoted.starts_with('"') {
-        let end = value.find([',', '}', ']']).unwrap_or(value.len());
-        return ("", end);
+        return ("", unquoted_end(value));
     }
     let start = escapes + 1;
     let mut backslashes = 0;
@@ -157,6 +156,20 @@ fn value_end(value: &str) -> (&str, usize) {
         }
     }
     (&value[..start], value.len())
+}
+
+/// Where a number, a word, an object or a list ends, brackets in texts counted as if they were none.
+fn unquoted_end(value: &str) -> usize {
+    let mut depth = 0usize;
+    for (at, byte) in value.bytes().enumerate() {
+        match byte {
+            b'{' | b'[' => depth += 1,
+            b'}' | b']' if depth > 0 => depth -= 1,
+            b',' | b'}' | b']' if depth == 0 => return at,
+            _ => {}
+        }
+    }
+    value.len()
 }
 
 #[cfg(test)]
@@ -198,6 +211,8 @@ mod tests {
         check(r#"{"password": "a\"b", "x"#, r#"{"password": "***", "x"#);
         check(r#"{"password":"cut off"#, r#"{"password":"***"#);
         check(r#"{"secret": 77, "b": 1"#, r#"{"secret": ***, "b": 1"#);
+        check(r#"{"key": "S3C", "key_name": "k""#, r#"{"key": "***", "key_name": "k""#);
+        check(r#"{"token": {"a": ["S3C", "S3C"], "b": "S3C"}, "c": 1"#, r#"{"token": ***, "c": 1"#);
         check("no quotes", "no quotes");
         check(r#"{"a": "token"}"#, r#"{"a": "token"}"#);
     }
