@@ -17,4 +17,5 @@ mod side_by_side;
 mod signals;
 mod systemd;
 mod tap;
+mod tap_usage;
 mod tls;

@@ -18,7 +18,7 @@ use crate::args::SourceArgs;
     osnl tap --config-file osnl.conf --listener neutron --count 1"
 )]
 pub(crate) struct TapArgs {
-    /// The broker, as rabbit:// or amqp:// URL, or file:///PATH of a file with it [default: rabbit://]
+    /// The broker: rabbit://, amqp://, or file:///PATH of a file with the URL [default: rabbit://]
     #[arg(value_name = "URL", value_parser = secret, conflicts_with_all = ["transport_url", "listener"])]
     pub(crate) url: Option<Secret>,
     /// The same
@@ -30,42 +30,42 @@ pub(crate) struct TapArgs {
     #[command(flatten)]
     pub(crate) sources: SourceArgs,
 
-    /// Exchange to look at; several, also by comma [default: those of the known services]
+    /// Exchanges, repeated or by comma [default: those of the known services]
     #[arg(short = 'e', long, value_name = "NAME", value_delimiter = ',')]
     pub(crate) exchange: Vec<String>,
-    /// Topic; several [default: notifications and the two of versioned notifications]
+    /// Topics [default: notifications, versioned_notifications, and ironic's]
     #[arg(short = 't', long, value_name = "NAME", value_delimiter = ',')]
     pub(crate) topic: Vec<String>,
-    /// Priority; several [default: all, unknown ones too]
+    /// Priorities [default: all, unknown ones too]
     #[arg(short = 'p', long, value_name = "NAME", value_delimiter = ',')]
     pub(crate) priority: Vec<String>,
-    /// Routing key to bind as it is, such as '#'; instead of topics if there is no --topic
+    /// Routing keys to bind as they are, such as '#', instead of the default topics
     #[arg(long, value_name = "KEY")]
     pub(crate) key: Vec<String>,
 
-    /// Only events of a type that this pattern matches, as Python's re.match; several: any of them
+    /// Only types that match, as Python's re.match; repeated: any of them
     #[arg(long, value_name = "PATTERN", value_parser = pattern)]
     pub(crate) event_type: Vec<Pattern>,
-    /// Only events of a publisher that this pattern matches; several: any of them
+    /// Only publishers that match, in the same way
     #[arg(long, value_name = "PATTERN", value_parser = pattern)]
     pub(crate) publisher: Vec<Pattern>,
-    /// Only events of this project, by id or name; several: any of them
+    /// Only events of this project, by id or name
     #[arg(long, value_name = "PROJECT")]
     pub(crate) project: Vec<String>,
-    /// Only events about this resource, by id or name; several: any of them
+    /// Only events about this resource, by id or name
     #[arg(long, value_name = "RESOURCE")]
     pub(crate) resource: Vec<String>,
 
-    /// What is printed for each event: a line, or a JSON object on a line
-    #[arg(long, value_enum, default_value_t = TapFormat::Text, value_name = "FORMAT")]
+    /// A line for each event, or a JSON object on a line
+    #[arg(long, value_enum, default_value_t = TapFormat::Text, value_name = "text|json", hide_possible_values = true)]
     pub(crate) format: TapFormat,
-    /// With each line also context and payload, secrets masked
+    /// Also context and payload, secrets masked
     #[arg(long, conflicts_with = "raw")]
     pub(crate) body: bool,
-    /// With each event also its body as received: passwords and tokens are shown
+    /// Also bodies as received: passwords and tokens are shown
     #[arg(long)]
     pub(crate) raw: bool,
-    /// Also append each event to a file, as received, passwords and tokens included; made with mode 0600
+    /// Also append the events to a file, as received, secrets included; mode 0600
     #[arg(long, value_name = "FILE")]
     pub(crate) save: Option<PathBuf>,
     /// End after so many events
@@ -75,7 +75,7 @@ pub(crate) struct TapArgs {
     #[arg(long = "for", value_name = "TIME", value_parser = duration)]
     pub(crate) duration: Option<Duration>,
 
-    /// How many messages may wait for us at the broker; beyond, the oldest are dropped and counted
+    /// Messages that may wait; older ones are dropped, and counted
     #[arg(long, value_name = "N", default_value_t = 10_000, value_parser = clap::value_parser!(u32).range(1..))]
     pub(crate) queue_limit: u32,
 }
