@@ -37,7 +37,7 @@ pub use memory::{MemoryBroker, MemoryTransport};
 pub use message::{Batch, Epoch, IncomingMessage, Properties};
 pub use rabbit::RabbitTransport;
 pub use settle::{Settlement, Stale, Window};
-pub use tap::{Tap, TapBinding, TapMessage, TapOptions, TapProperties, Tapped};
+pub use tap::{ExchangeFound, Tap, TapBinding, TapMessage, TapOptions, TapProperties, Tapped};
 pub use topology::{Binding, Declare, ListenOptions, QueueKind, Subscription};
 
 /// A boxed future that can cross threads, written out where a trait is used as `dyn`.

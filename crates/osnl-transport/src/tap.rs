@@ -67,6 +67,15 @@ pub struct Tapped {
     pub counts_dropped: bool,
 }
 
+/// What an exchange turned out to be, as far as the broker told.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ExchangeFound {
+    /// `topic`, `fanout`, ...; oslo.messaging's are `topic`.
+    pub kind: Option<String>,
+    /// Whether it outlives a restart of the broker.
+    pub durable: Option<bool>,
+}
+
 /// A message seen by a tap. Its body and headers are as they came: nothing is masked.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct TapMessage {
@@ -127,6 +136,12 @@ pub trait Tap: Send {
     /// # Errors
     /// [`TransportError::Refused`]: this user may not; the tap goes on. Anything else as [`Tap::poll`].
     fn look_for<'a>(&'a mut self, exchange: &'a str) -> BoxFuture<'a, Result<bool, TransportError>>;
+
+    /// Asks what an exchange is that is there. It is never made nor altered by that.
+    ///
+    /// # Errors
+    /// As [`Tap::poll`].
+    fn describe<'a>(&'a mut self, exchange: &'a str) -> BoxFuture<'a, Result<ExchangeFound, TransportError>>;
 
     /// How many messages were dropped since the last call because too many waited or for too long. `None` where
     /// the broker does not let us count.

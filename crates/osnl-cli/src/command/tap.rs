@@ -12,11 +12,13 @@
 //! 69 if the broker let nobody in, 78 for a configuration that cannot be used, 130 after a second signal.
 
 mod args;
+mod check;
 mod clean;
 mod event;
 mod json;
 mod line;
 mod plan;
+mod rates;
 mod resource;
 mod save;
 mod session;
@@ -32,7 +34,7 @@ use tracing::level_filters::LevelFilter;
 
 pub(crate) use self::args::TapArgs;
 use self::plan::Plan;
-use self::session::Course;
+use self::session::{Clock, Course};
 use self::writer::Written;
 use crate::app::{self, Caught, Signals};
 use crate::exit::Exit;
@@ -75,15 +77,27 @@ async fn tap(args: &TapArgs, plan: Plan) -> Exit {
             return Exit::Config;
         }
     };
+    if args.check {
+        let until = (args.duration.unwrap_or(check::USUAL), args.count);
+        let looked = check::look(&*transport, &options, &writer.wanted, until, end_signal(&mut signals));
+        return match looked.await {
+            Ok(checked) => checked.report(args.format),
+            Err(error) => {
+                say(&format!("error: {error}"));
+                Exit::Unavailable
+            }
+        };
+    }
     let began = Instant::now();
     let (sender, batches) = mpsc::channel(BATCHES);
+    let clock = if writer.rates.is_some() { Clock::Told } else { Clock::Untold };
     let mut writing = tokio::task::spawn_blocking(move || {
         let mut stdout = std::io::stdout().lock();
         writer.run(batches, &mut stdout)
     });
     let mut course = Course::default();
     let refused = {
-        let session = session::run(&*transport, &options, chosen, &sender, &mut course);
+        let session = session::run(&*transport, &options, (chosen, clock), &sender, &mut course);
         tokio::select! {
             ended = session => ended.err(),
             () = end_signal(&mut signals) => None,

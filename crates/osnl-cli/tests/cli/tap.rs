@@ -353,3 +353,55 @@ fn a_reader_that_has_seen_enough_ends_it_well() {
     assert_eq!(head.wait(PROMPTLY).code(), Some(0), "{}", head.stderr());
     assert_eq!(ids(&head.stdout()), expected(1..4));
 }
+
+#[test]
+fn a_check_goes_through_the_steps_and_says_what_is_likely_wrong() {
+    let mut rig = Rig::with_nova("tap-check");
+    rig.publisher.prepare(&Prepared { exchange: "neutron".to_owned(), ..Prepared::default() });
+    let before = rig.vhost.list_exchanges();
+    let mut tap =
+        rig.tap(&["--check", "-e", "nova,neutron,glance", "--topic", "notifications", "--for", "1s"]);
+    assert_eq!(tap.wait(PROMPTLY).code(), Some(1), "{}", tap.stderr());
+    let text = tap.stdout();
+    for line in [
+        "virtual host \"tap-check-",
+        ", user guest\n",
+        "queue      declared, exclusive, bounded; what the bound drops is counted\n",
+        "exchange   nova: topic, transient; bound with notifications.*\n",
+        "exchange   neutron: topic, durable; bound with notifications.*\n",
+        "exchange   glance: not there in this virtual host;",
+        "messages   none in 1 s; likely, in this order:\n           1. nothing is sent: driver in ",
+        "           5. nothing happened:",
+    ] {
+        assert!(text.contains(line), "{line} in\n{text}");
+    }
+    assert_eq!(rig.vhost.list_exchanges(), before);
+
+    let mut tap = rig.tap(&["--check", "-e", "nova", "--format", "json", "--for", "30s", "--count", "2"]);
+    wait_until(SOON, "the check to be bound", || {
+        rig.vhost.list_bindings().iter().any(|binding| binding.queue.starts_with("amq.gen-"))
+    });
+    // It asks what the exchange is before it looks at messages; they wait in its queue.
+    rig.publisher.notify_all(&events(1..3));
+    assert_eq!(tap.wait(PROMPTLY).code(), Some(0), "{}", tap.stderr());
+    let checked: Value = serde_json::from_str(&tap.stdout()).unwrap();
+    assert_eq!(
+        checked["exchanges"],
+        json!([{"name": "nova", "state": "bound", "type": "topic", "durable": false}])
+    );
+    let seen =
+        json!([{"exchange": "nova", "routing_key": "notifications.info", "format": "legacy", "count": 2}]);
+    assert_eq!((&checked["seen"], &checked["messages"]), (&seen, &json!(2)));
+}
+
+#[test]
+fn rates_are_told_each_second_though_nothing_comes() {
+    let mut rig = Rig::with_nova("tap-rates");
+    let mut tap = rig.listening(&["-e", "nova", "--rates"]);
+    rig.publisher.notify_all(&events(1..11));
+    wait_until(SOON, "a table", || tap.stdout().contains("/s compute.instance.delete.end\n"));
+    wait_until(SOON, "a second without events", || tap.stdout().contains(" 0.0/s in all\n"));
+    tap.signal("INT");
+    assert_eq!(tap.wait(PROMPTLY).code(), Some(0), "{}", tap.stderr());
+    assert!(tap.stdout().contains("/s in all, from the beginning\n"), "{}", tap.stdout());
+}

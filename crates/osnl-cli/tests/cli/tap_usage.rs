@@ -49,6 +49,7 @@ fn wrong_usage_is_2_and_a_configuration_that_cannot_be_used_78() {
     check(&["--count", "0"], 2, "0 is not in 1..");
     check(&["--event-type", "port("], 2, "unclosed group (at position 4)");
     check(&["--body", "--raw"], 2, "cannot be used with");
+    check(&["--rates", "--check"], 2, "cannot be used with");
     check(&["rabbit://a", "--transport-url", "rabbit://b"], 2, "cannot be used with");
     check(&["--listener", "a", "rabbit://u:S3CRET@b"], 2, "cannot be used with");
     check(&["guest:S3CRET@localhost"], 78, "osnl tap: error: the transport URL: invalid scheme");

@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 
 use super::{MemoryBroker, State, key_matches, lost};
 use crate::message::Epoch;
-use crate::tap::{Tap, TapBinding, TapMessage, TapOptions, Tapped, exchanges};
+use crate::tap::{ExchangeFound, Tap, TapBinding, TapMessage, TapOptions, Tapped, exchanges};
 use crate::{BoxFuture, TransportError};
 
 /// The queue of one tap; the tap holds its key.
@@ -133,6 +133,14 @@ impl Tap for MemoryTap {
                 Some(there)
             })
         })
+    }
+
+    fn describe<'a>(&'a mut self, exchange: &'a str) -> BoxFuture<'a, Result<ExchangeFound, TransportError>> {
+        let described = self.with_queue(|state, _| {
+            let there = state.exchanges.contains(exchange);
+            Some(ExchangeFound { kind: there.then(|| "topic".to_owned()), durable: there.then_some(false) })
+        });
+        Box::pin(std::future::ready(described))
     }
 
     fn dropped(&mut self) -> BoxFuture<'_, Result<Option<u64>, TransportError>> {

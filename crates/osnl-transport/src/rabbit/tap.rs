@@ -9,6 +9,7 @@
 //! A user who may not write to the default exchange gets the tap without the count.
 
 mod message;
+mod probe;
 
 use futures_util::{FutureExt, StreamExt};
 use lapin::options::{
@@ -21,7 +22,7 @@ use osnl_model::TransportUrl;
 
 use super::consumer::CLOSE_TIMEOUT;
 use super::failure::{ACCESS_REFUSED, Failure, NOT_FOUND, lost, reason, reply_code};
-use crate::tap::{Tap, TapMessage, TapOptions, Tapped, exchanges};
+use crate::tap::{ExchangeFound, Tap, TapMessage, TapOptions, Tapped, exchanges};
 use crate::{BoxFuture, TransportError};
 
 /// How many dropped messages can be counted between two calls.
@@ -161,6 +162,10 @@ impl Tap for RabbitTap {
             let queue = ShortString::from(self.tapped.queue.as_str());
             self.side.bind(&queue, exchange, &self.options).await
         })
+    }
+
+    fn describe<'a>(&'a mut self, exchange: &'a str) -> BoxFuture<'a, Result<ExchangeFound, TransportError>> {
+        Box::pin(probe::describe(&mut self.side, exchange))
     }
 
     fn dropped(&mut self) -> BoxFuture<'_, Result<Option<u64>, TransportError>> {

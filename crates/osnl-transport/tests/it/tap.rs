@@ -4,7 +4,7 @@ use std::future::Future;
 use std::time::{Duration, Instant};
 
 use osnl_model::TransportUrl;
-use osnl_testkit::{Broker, Options, Publisher, Raw, Vhost};
+use osnl_testkit::{Broker, Options, Prepared, Publisher, Raw, Vhost};
 use osnl_transport::{
     MemoryBroker, Properties, Tap, TapBinding, TapMessage, TapOptions, Transport, TransportError, transport,
 };
@@ -182,6 +182,29 @@ async fn a_lost_connection_ends_a_tap_with_an_error_that_can_be_recovered_from()
         assert!(error.is_recoverable() && !error.is_refused_access(), "{error}");
         assert!(matches!(error, TransportError::Lost { .. }), "{error:?}");
     }
+}
+
+#[tokio::test]
+async fn what_an_exchange_is_can_be_asked_without_making_one() {
+    let mut rabbit = Rabbit::new("tap-asks");
+    for durable in [false, true] {
+        let exchange = format!("topic-{durable}");
+        rabbit.publisher.prepare(&Prepared { exchange, durable, ..Prepared::default() });
+    }
+    let before = rabbit.vhost.list_exchanges();
+    let mut tap = rabbit.transport().tap(&options(&[])).await.unwrap();
+    for (exchange, kind, durable) in [
+        ("topic-false", Some("topic"), Some(false)),
+        ("topic-true", Some("topic"), Some(true)),
+        ("amq.fanout", Some("fanout"), Some(true)),
+        ("amq.topic", Some("topic"), Some(true)),
+        ("not-there", None, None),
+    ] {
+        let found = tap.describe(exchange).await.unwrap();
+        assert_eq!((found.kind.as_deref(), found.durable), (kind, durable), "{exchange}");
+    }
+    assert_eq!(rabbit.vhost.list_exchanges(), before);
+    tap.close().await;
 }
 
 #[tokio::test]

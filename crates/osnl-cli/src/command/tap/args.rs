@@ -75,6 +75,12 @@ pub(crate) struct TapArgs {
     #[arg(long = "for", value_name = "TIME", value_parser = duration)]
     pub(crate) duration: Option<Duration>,
 
+    /// Instead of events, events per second by type, each second
+    #[arg(long, conflicts_with_all = ["body", "raw"])]
+    pub(crate) rates: bool,
+    /// Instead, check login, exchanges, bindings, and what comes within --for [10s]
+    #[arg(long, conflicts_with_all = ["body", "raw", "save", "rates"])]
+    pub(crate) check: bool,
     /// Messages that may wait; older ones are dropped, and counted
     #[arg(long, value_name = "N", default_value_t = 10_000, value_parser = clap::value_parser!(u32).range(1..))]
     pub(crate) queue_limit: u32,

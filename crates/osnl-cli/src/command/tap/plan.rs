@@ -9,6 +9,7 @@ use osnl_transport::{TapBinding, TapOptions};
 
 use super::args::TapArgs;
 use super::event::Wanted;
+use super::rates::Rates;
 use super::save::Save;
 use super::url;
 use super::writer::{Body, Writer};
@@ -123,6 +124,7 @@ impl Plan {
                     (false, false) => Body::Hidden,
                 },
                 colour,
+                rates: args.rates.then(|| Rates::new(args.format)),
                 save: args.save.as_deref().map(Save::open).transpose()?,
                 count: args.count,
             },

@@ -17,6 +17,13 @@ use super::writer::Seen;
 const BATCH: usize = 256;
 const ROUND: Duration = Duration::from_secs(1);
 
+/// Whether the writer is told the time each second, though nothing comes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Clock {
+    Told,
+    Untold,
+}
+
 /// What befell the connection.
 #[derive(Debug, Default)]
 pub(super) struct Course {
@@ -33,7 +40,7 @@ pub(super) struct Course {
 pub(super) async fn run(
     transport: &dyn Transport,
     options: &TapOptions,
-    chosen: bool,
+    (chosen, clock): (bool, Clock),
     sender: &Sender<Seen>,
     course: &mut Course,
 ) -> Result<(), TransportError> {
@@ -43,7 +50,7 @@ pub(super) async fn run(
             Ok(tap) => {
                 failures = 0;
                 listening(&*tap, course, chosen);
-                let mut session = Session { tap, options, chosen, turn: 0, full: false };
+                let mut session = Session { tap, options, chosen, clock, turn: 0, full: false };
                 match session.run(sender, course).await {
                     Ok(()) => {
                         session.count_dropped(course).await;
@@ -123,6 +130,7 @@ struct Session<'a> {
     tap: Box<dyn Tap>,
     options: &'a TapOptions,
     chosen: bool,
+    clock: Clock,
     /// Whose turn it is of the missing exchanges that nobody named.
     turn: usize,
     /// The queue's limit dropped something in the last second.
@@ -144,6 +152,11 @@ impl Session<'_> {
                     self.tap.acknowledge().await?;
                     self.look(&mut missing).await?;
                     self.report_dropped(course).await?;
+                    match self.clock {
+                        // A writer that is behind learns the time with what it has before it.
+                        Clock::Told => drop(sender.try_send(Seen { messages: Vec::new(), at: Timestamp::now() })),
+                        Clock::Untold => {}
+                    }
                 }
                 place = sender.reserve(), if !messages.is_empty() => {
                     let Ok(place) = place else { return Ok(()) };

@@ -75,7 +75,7 @@ fn message(body: impl Into<Vec<u8>>) -> TapMessage {
 }
 
 fn writer(format: TapFormat, body: Body) -> Writer {
-    Writer { wanted: Wanted::default(), format, body, colour: false, save: None, count: None }
+    Writer { wanted: Wanted::default(), format, body, colour: false, rates: None, save: None, count: None }
 }
 
 fn write(writer: Writer, messages: &[TapMessage]) -> (String, Written) {

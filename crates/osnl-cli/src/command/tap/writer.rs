@@ -12,10 +12,11 @@ use tokio::sync::mpsc::{Receiver, error::TryRecvError};
 
 use super::args::TapFormat;
 use super::event::{Event, Unreadable, Wanted};
+use super::rates::Rates;
 use super::save::Save;
 use super::{clean, json, line};
 
-/// Messages that came together.
+/// Messages that came together; none, where only the time is told.
 pub(super) struct Seen {
     pub(super) messages: Vec<TapMessage>,
     pub(super) at: Timestamp,
@@ -27,6 +28,8 @@ pub(super) struct Writer {
     pub(super) format: TapFormat,
     pub(super) body: Body,
     pub(super) colour: bool,
+    /// Instead of the events.
+    pub(super) rates: Option<Rates>,
     pub(super) save: Option<Save>,
     pub(super) count: Option<u64>,
 }
@@ -83,14 +86,14 @@ impl Writer {
         loop {
             let batch = match batches.try_recv() {
                 Ok(batch) => batch,
-                Err(TryRecvError::Disconnected) => return emit(&mut buffer, out),
+                Err(TryRecvError::Disconnected) => return self.end(&mut buffer, out),
                 Err(TryRecvError::Empty) => {
                     emit(&mut buffer, out)?;
                     out.flush().map_err(Failed::Output)?;
                     self.save.as_mut().map_or(Ok(()), Save::flush).map_err(Failed::Save)?;
                     match batches.blocking_recv() {
                         Some(batch) => batch,
-                        None => return Ok(()),
+                        None => return self.end(&mut buffer, out),
                     }
                 }
             };
@@ -99,7 +102,10 @@ impl Writer {
                 let Some(read) = self.wanted.read(message) else { continue };
                 written.shown += 1;
                 written.unreadable += u64::from(read.is_err());
-                self.show(&mut buffer, message, &read, batch.at);
+                match &mut self.rates {
+                    Some(rates) => rates.count(&read),
+                    None => self.show(&mut buffer, message, &read, batch.at),
+                }
                 if let Some(save) = &mut self.save {
                     save.write(&json::saved(message, batch.at)).map_err(Failed::Save)?;
                 }
@@ -107,10 +113,20 @@ impl Writer {
                     emit(&mut buffer, out)?;
                 }
                 if self.count == Some(written.shown) {
-                    return emit(&mut buffer, out);
+                    return self.end(&mut buffer, out);
                 }
             }
+            if let Some(rates) = &mut self.rates {
+                rates.tick(&mut buffer, batch.at);
+            }
         }
+    }
+
+    fn end(&self, buffer: &mut String, out: &mut dyn Write) -> Result<(), Failed> {
+        if let Some(rates) = &self.rates {
+            rates.end(buffer, Timestamp::now());
+        }
+        emit(buffer, out)
     }
 
     fn show(&self, out: &mut String, message: &TapMessage, read: &Result<Event, Unreadable>, at: Timestamp) {
