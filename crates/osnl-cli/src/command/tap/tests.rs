@@ -174,7 +174,7 @@ fn no_secret_of_any_recording_is_in_any_form_of_the_output() {
                 Some(Ok(mut inner @ Value::Object(_))) => {
                     plant(&mut inner, &mut secrets);
                     inner["_context_auth_token"] = json!("gAAAAAB-S3CRET");
-                    inner["note"] = json!("amqp://nova:gAAAAAB-S3CRET@mq:5672//");
+                    inner["_context_note"] = json!("amqp://nova:gAAAAAB-S3CRET@mq:5672//");
                     outer.insert("oslo.message".into(), json!(inner.to_string()));
                     changed = Value::Object(outer).to_string().into_bytes();
                 }
