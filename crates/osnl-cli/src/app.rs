@@ -103,7 +103,7 @@ fn log_summary(counters: &Counters) {
 
 /// A signal that means something here.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Caught {
+pub(crate) enum Caught {
     /// SIGINT or SIGTERM, by name.
     End(&'static str),
     Hangup,
@@ -128,7 +128,8 @@ impl Signals {
         }
     }
 
-    async fn next(&mut self) -> Caught {
+    /// Waits for the next one.
+    pub(crate) async fn next(&mut self) -> Caught {
         tokio::select! {
             () = caught(&mut self.interrupt) => Caught::End("SIGINT"),
             () = caught(&mut self.terminate) => Caught::End("SIGTERM"),

@@ -9,6 +9,7 @@ use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
 use osnl_model::Secret;
 
 use crate::command::demo::ScreenSize;
+use crate::command::tap::TapArgs;
 
 pub(crate) use self::send::{SendArgs, SendDriver, SendFormat};
 
@@ -20,6 +21,7 @@ pub(crate) enum Invocation {
     Run(RunArgs),
     Check(CheckArgs),
     Send(Box<SendArgs>),
+    Tap(Box<TapArgs>),
     ConfigShow(ConfigShowArgs),
     Man(ManArgs),
     Completions(CompletionsArgs),
@@ -52,6 +54,8 @@ enum Command {
     Check(CheckArgs),
     /// Publish notifications, each confirmed by the broker
     Send(Box<SendArgs>),
+    /// Look on at what passes on a broker; takes nothing from anybody
+    Tap(Box<TapArgs>),
     /// Print configurations
     #[command(subcommand)]
     Config(ConfigCommand),
@@ -262,6 +266,7 @@ pub(crate) fn parse(arguments: impl IntoIterator<Item = OsString>) -> Invocation
         Command::Run(args) => Invocation::Run(args),
         Command::Check(args) => Invocation::Check(args),
         Command::Send(args) => Invocation::Send(args),
+        Command::Tap(args) => Invocation::Tap(args),
         Command::Config(ConfigCommand::Show(args)) => Invocation::ConfigShow(args),
         Command::Man(args) => Invocation::Man(args),
         Command::Completions(args) => Invocation::Completions(args),

@@ -8,3 +8,4 @@ pub(crate) mod man;
 pub(crate) mod run;
 pub(crate) mod send;
 mod sources;
+pub(crate) mod tap;

@@ -31,6 +31,7 @@ mod message;
 mod outgoing;
 mod rabbit;
 mod settle;
+mod tap;
 mod topology;
 
 use std::future::Future;
@@ -44,6 +45,7 @@ pub use message::{Batch, Epoch, IncomingMessage, Properties};
 pub use outgoing::{Outgoing, Route};
 pub use rabbit::RabbitTransport;
 pub use settle::{Settlement, Stale, Window};
+pub use tap::{ExchangeFound, Tap, TapBinding, TapMessage, TapOptions, TapProperties, Tapped};
 pub use topology::{
     Argument, Arguments, Binding, Declare, KNOWN_ARGUMENTS, ListenOptions, OpenQueue, QueueKind, QueueType,
     Resume, StreamOffset, Subscription,
@@ -89,6 +91,17 @@ pub trait Transport: Send + Sync {
     /// Closes in good order what [`Transport::send`] has opened; a later send opens it again.
     fn close(&self) -> BoxFuture<'_, ()> {
         Box::pin(std::future::ready(()))
+    }
+
+    /// Makes one attempt to connect and look on, with a queue that takes nothing from anybody.
+    ///
+    /// # Errors
+    /// As [`Transport::listen`]. A transport on which nobody can look on refuses.
+    fn tap<'a>(&'a self, _options: &'a TapOptions) -> BoxFuture<'a, Result<Box<dyn Tap>, TransportError>> {
+        Box::pin(std::future::ready(Err(TransportError::Refused {
+            what: "look on".to_owned(),
+            reason: format!("{} can only be listened to", self.location()),
+        })))
     }
 
     /// What it can do.

@@ -6,6 +6,8 @@
 
 mod send;
 
+mod tap;
+
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -13,11 +15,14 @@ use bytes::Bytes;
 use osnl_model::{Priority, Target};
 use tokio::sync::Notify;
 
+use self::tap::{MemoryTap, TapQueue};
 use crate::message::{Batch, Epoch, IncomingMessage, Properties};
 use crate::outgoing::Outgoing;
 use crate::settle::{Settlement, Window};
 use crate::topology::{Binding, Declare, ListenOptions, OpenQueue, QueueType, Subscription, plan};
-use crate::{BoxFuture, Consumer, Features, Transport, TransportError};
+use crate::{
+    BoxFuture, Consumer, Features, Tap, TapMessage, TapOptions, TapProperties, Transport, TransportError,
+};
 
 /// A broker that lives as long as its last handle. Clones share it.
 #[derive(Clone, Debug, Default)]
@@ -39,6 +44,7 @@ struct State {
     queues: BTreeMap<String, Queue>,
     down: bool,
     connections: HashMap<Epoch, Connection>,
+    taps: HashMap<Epoch, TapQueue>,
 }
 
 /// An open connection: a channel for each queue that it consumes.
@@ -120,9 +126,19 @@ impl MemoryBroker {
                 redelivered: false,
             });
         }
+        let mut taken = queues.len();
+        for tap in state.taps.values_mut().filter(|tap| tap.wants(exchange, routing_key)) {
+            taken += 1;
+            tap.push(TapMessage {
+                exchange: exchange.to_owned(),
+                routing_key: routing_key.to_owned(),
+                body: body.clone(),
+                properties: tap_properties(&properties),
+            });
+        }
         drop(state);
         self.shared.changed.notify_waiters();
-        queues.len()
+        taken
     }
 
     /// Messages that wait in a queue, those handed to a consumer not counted.
@@ -155,6 +171,7 @@ impl MemoryBroker {
 
 impl State {
     fn end_all_connections(&mut self) {
+        self.taps.clear();
         let connections: Vec<Epoch> = self.connections.keys().copied().collect();
         connections.into_iter().for_each(|connection| self.end(connection));
     }
@@ -202,6 +219,12 @@ impl Transport for MemoryTransport {
         message: Outgoing,
     ) -> BoxFuture<'a, Result<(), TransportError>> {
         Box::pin(async move { send::send(&self.broker, to, priority, message) })
+    }
+
+    fn tap<'a>(&'a self, options: &'a TapOptions) -> BoxFuture<'a, Result<Box<dyn Tap>, TransportError>> {
+        Box::pin(
+            async move { MemoryTap::open(&self.broker, options).map(|tap| Box::new(tap) as Box<dyn Tap>) },
+        )
     }
 
     fn features(&self) -> Features {
@@ -325,6 +348,16 @@ impl MemoryConsumer {
             channel.unsettled.insert(channel.last_tag, stored);
         }
         Ok(out.len() > before)
+    }
+}
+
+fn tap_properties(from: &Properties) -> TapProperties {
+    let headers = from.compression.iter().map(|name| ("compression".to_owned(), name.as_str().into()));
+    TapProperties {
+        content_type: from.content_type.as_deref().map(str::to_owned),
+        content_encoding: from.content_encoding.as_deref().map(str::to_owned),
+        headers: headers.collect(),
+        ..TapProperties::default()
     }
 }
 

@@ -15,6 +15,7 @@ mod properties;
 mod publisher;
 mod refusal;
 mod stream;
+mod tap;
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -27,9 +28,10 @@ use self::consumer::RabbitConsumer;
 use self::declare::DeclareError;
 use self::failure::{connect_failure, lost};
 use self::publisher::Publisher;
+use self::tap::RabbitTap;
 use crate::outgoing::Outgoing;
 use crate::topology::{ListenOptions, QueueKind, QueueType, Resume, Subscription, plan};
-use crate::{BoxFuture, Consumer, Features, Transport, TransportError};
+use crate::{BoxFuture, Consumer, Features, Tap, TapOptions, Transport, TransportError};
 
 /// How long one host may take to accept, log in and open the virtual host.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
@@ -157,6 +159,14 @@ impl Transport for RabbitTransport {
 
     fn close(&self) -> BoxFuture<'_, ()> {
         Box::pin(self.publisher.close())
+    }
+
+    fn tap<'a>(&'a self, options: &'a TapOptions) -> BoxFuture<'a, Result<Box<dyn Tap>, TransportError>> {
+        Box::pin(async move {
+            let (connection, host) = self.connect().await?;
+            let tap = RabbitTap::open(connection, host, &self.url, options).await?;
+            Ok(Box::new(tap) as Box<dyn Tap>)
+        })
     }
 
     fn features(&self) -> Features {

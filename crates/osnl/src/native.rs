@@ -37,6 +37,7 @@ use osnl_transport::{Declare, QueueKind};
 
 pub use self::build::{BuildError, Transports};
 pub use self::document::{DocEntry, DocSection, Document};
+pub use self::duration::parse as parse_duration;
 use self::layers::Layers;
 use crate::action::k2hr3::NoAddresses;
 use crate::config::{

@@ -18,4 +18,6 @@ mod send;
 mod side_by_side;
 mod signals;
 mod systemd;
+mod tap;
+mod tap_usage;
 mod tls;

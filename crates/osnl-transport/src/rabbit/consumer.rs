@@ -26,7 +26,7 @@ use crate::topology::{QueueKind, QueueType, Subscription};
 use crate::{BoxFuture, Consumer, TransportError};
 
 /// How long an orderly close may take before the connection is just dropped.
-const CLOSE_TIMEOUT: Duration = Duration::from_secs(3);
+pub(super) const CLOSE_TIMEOUT: Duration = Duration::from_secs(3);
 
 pub(super) struct RabbitConsumer {
     connection: Connection,

@@ -4,7 +4,7 @@ use lapin::ErrorKind;
 
 use crate::TransportError;
 
-const ACCESS_REFUSED: u16 = 403;
+pub(super) const ACCESS_REFUSED: u16 = 403;
 const NOT_ALLOWED: u16 = 530;
 const INTERNAL_ERROR: u16 = 541;
 pub(super) const NOT_FOUND: u16 = 404;

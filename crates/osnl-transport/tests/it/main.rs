@@ -7,4 +7,5 @@ mod scripted;
 mod sending;
 mod session;
 mod stream;
+mod tap;
 mod topology;

@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-/// A whole number with a unit; without one, seconds.
-pub(super) fn parse(text: &str) -> Option<Duration> {
+/// A whole number with a unit (`ms`, `s`, `m`, `h`, `d`); without one, seconds.
+pub fn parse(text: &str) -> Option<Duration> {
     let text = text.trim();
     let end = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
     let (digits, unit) = text.split_at(end);

@@ -1,0 +1,175 @@
+//! `osnl tap`: looks on at what passes on a broker, from a queue of its own that vanishes with it.
+//!
+//! It takes no message from anybody, declares no exchange, and binds only its own queue. Events go to standard
+//! output, everything that is said about them to standard error.
+//!
+//! ```text
+//! session.rs ──batches──► writer.rs (a thread): event.rs reads and chooses ──► line.rs or json.rs ──► stdout
+//!   one tap after another                        resource.rs: what it is about  └► save.rs: as received
+//! ```
+//!
+//! Ends with 0 if something was shown, 1 if nothing was or output or file could not be written, 2 for wrong usage,
+//! 69 if the broker let nobody in, 78 for a configuration that cannot be used, 130 after a second signal.
+
+mod args;
+mod check;
+mod clean;
+mod event;
+mod json;
+mod line;
+mod plan;
+mod rates;
+mod resource;
+mod save;
+mod session;
+#[cfg(test)]
+mod tests;
+mod url;
+mod writer;
+
+use std::time::{Duration, Instant};
+
+use tokio::sync::mpsc;
+use tracing::level_filters::LevelFilter;
+
+pub(crate) use self::args::TapArgs;
+use self::plan::Plan;
+use self::session::{Clock, Course};
+use self::writer::Written;
+use crate::app::{self, Caught, Signals};
+use crate::exit::Exit;
+use crate::logging::{self, Destination, Settings};
+
+/// Batches between the broker and the writer: enough to keep both busy.
+const BATCHES: usize = 8;
+
+/// Runs the tap.
+pub(crate) fn run(args: &TapArgs) -> Exit {
+    let settings = Settings {
+        destination: Destination::Stderr,
+        ours: LevelFilter::WARN,
+        // What befalls the connection is said by `session`, once.
+        libraries: LevelFilter::OFF,
+        as_k2hr3_osnl: false,
+    };
+    let started = logging::start(&settings).map_err(anyhow::Error::from);
+    let ended = match started.and_then(|()| Plan::of(args)) {
+        Ok(plan) => app::block_on(Box::pin(tap(args, plan))).unwrap_or_else(|error| {
+            say(&format!("error: {error}"));
+            Exit::Failed
+        }),
+        Err(error) => {
+            say(&format!("error: {error:#}"));
+            Exit::Config
+        }
+    };
+    logging::flush();
+    ended
+}
+
+async fn tap(args: &TapArgs, plan: Plan) -> Exit {
+    let mut signals = Signals::catch();
+    let Plan { url, options, chosen, writer } = plan;
+    let transport = match osnl_transport::transport(&url) {
+        Ok(transport) => transport,
+        Err(error) => {
+            say(&format!("error: {error}"));
+            return Exit::Config;
+        }
+    };
+    if args.check {
+        let until = (args.duration.unwrap_or(check::USUAL), args.count);
+        let looked = check::look(&*transport, &options, &writer.wanted, until, end_signal(&mut signals));
+        return match looked.await {
+            Ok(checked) => checked.report(args.format),
+            Err(error) => {
+                say(&format!("error: {error}"));
+                Exit::Unavailable
+            }
+        };
+    }
+    let began = Instant::now();
+    let (sender, batches) = mpsc::channel(BATCHES);
+    let clock = if writer.rates.is_some() { Clock::Told } else { Clock::Untold };
+    let mut writing = tokio::task::spawn_blocking(move || {
+        let mut stdout = std::io::stdout().lock();
+        writer.run(batches, &mut stdout)
+    });
+    let mut course = Course::default();
+    let refused = {
+        let session = session::run(&*transport, &options, (chosen, clock), &sender, &mut course);
+        tokio::select! {
+            ended = session => ended.err(),
+            () = end_signal(&mut signals) => None,
+            () = after(args.duration) => None,
+        }
+    };
+    // What was taken is still written; a reader that takes nothing ends that only by a second signal.
+    drop(sender);
+    let written = tokio::select! {
+        written = &mut writing => written.unwrap_or_else(|error| {
+            Written { failure: Some(error.to_string()), ..Written::default() }
+        }),
+        () = end_signal(&mut signals) => return Exit::Interrupted,
+    };
+    summary(&course, &written, began.elapsed());
+    if let Some(error) = refused {
+        say(&format!("error: {error}"));
+        return Exit::Unavailable;
+    }
+    match &written.failure {
+        Some(failure) => {
+            say(&format!("error: {failure}"));
+            Exit::Failed
+        }
+        None if !course.opened => Exit::Unavailable,
+        None if written.shown > 0 => Exit::Done,
+        None => Exit::Failed,
+    }
+}
+
+fn summary(course: &Course, written: &Written, took: Duration) {
+    if !course.opened {
+        return;
+    }
+    let mut parts = vec![format!("{} shown", count(written.shown, "event"))];
+    if written.seen > written.shown {
+        parts.push(format!("{} seen", written.seen));
+    }
+    if written.unreadable > 0 {
+        parts.push(format!("{} could not be read", written.unreadable));
+    }
+    if course.dropped > 0 {
+        parts.push(format!("{} dropped by the queue's limit", course.dropped));
+    }
+    if course.gaps > 0 {
+        let gaps = count(u64::from(course.gaps), "gap");
+        parts.push(format!("{gaps} of {:.1} s in all", course.gone.as_secs_f64()));
+    }
+    say(&format!("{} in {:.1} s", parts.join(", "), took.as_secs_f64()));
+}
+
+fn count(n: u64, what: &str) -> String {
+    if n == 1 { format!("1 {what}") } else { format!("{n} {what}s") }
+}
+
+async fn end_signal(signals: &mut Signals) {
+    match signals.next().await {
+        // The terminal has gone.
+        Caught::Hangup => {}
+        Caught::End(_) => {}
+    }
+}
+
+async fn after(duration: Option<Duration>) {
+    match duration {
+        Some(duration) => tokio::time::sleep(duration).await,
+        None => std::future::pending().await,
+    }
+}
+
+/// A line about the events, which are on standard output.
+#[expect(clippy::print_stderr, reason = "where everything goes that is no event")]
+fn say(text: &str) {
+    eprintln!("osnl tap: {}", clean::text(text));
+}

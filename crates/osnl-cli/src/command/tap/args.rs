@@ -1,0 +1,109 @@
+//! The flags of `osnl tap`.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::{Args, ValueEnum};
+use osnl_model::{Pattern, Secret};
+
+use crate::args::SourceArgs;
+
+/// The flags of `osnl tap`.
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Ends with 0 when something was shown, 1 when nothing was, 69 when the broker let nobody in.\n\n\
+    Examples:\n  osnl tap rabbit://openstack:secret@mq1:5672/\n  \
+    osnl tap amqp://guest:guest@localhost:5672// --exchange nova --priority info --body\n  \
+    osnl tap --event-type '^port\\.' --format json --for 5m --save ports.jsonl file:///run/osnl/url\n  \
+    osnl tap --config-file osnl.conf --listener neutron --count 1"
+)]
+pub(crate) struct TapArgs {
+    /// The broker: rabbit://, amqp://, or file:///PATH of a file with the URL [default: rabbit://]
+    #[arg(value_name = "URL", value_parser = secret, conflicts_with_all = ["transport_url", "listener"])]
+    pub(crate) url: Option<Secret>,
+    /// The same
+    #[arg(long, value_name = "URL", value_parser = secret, conflicts_with = "listener")]
+    pub(crate) transport_url: Option<Secret>,
+    /// Broker, exchange, topics and priorities of this listener of a configuration
+    #[arg(long, value_name = "NAME")]
+    pub(crate) listener: Option<String>,
+    #[command(flatten)]
+    pub(crate) sources: SourceArgs,
+
+    /// Exchanges, repeated or by comma [default: those of the known services]
+    #[arg(short = 'e', long, value_name = "NAME", value_delimiter = ',')]
+    pub(crate) exchange: Vec<String>,
+    /// Topics [default: notifications, versioned_notifications, and ironic's]
+    #[arg(short = 't', long, value_name = "NAME", value_delimiter = ',')]
+    pub(crate) topic: Vec<String>,
+    /// Priorities [default: all, unknown ones too]
+    #[arg(short = 'p', long, value_name = "NAME", value_delimiter = ',')]
+    pub(crate) priority: Vec<String>,
+    /// Routing keys to bind as they are, such as '#', instead of the default topics
+    #[arg(long, value_name = "KEY")]
+    pub(crate) key: Vec<String>,
+
+    /// Only types that match, as Python's re.match; repeated: any of them
+    #[arg(long, value_name = "PATTERN", value_parser = pattern)]
+    pub(crate) event_type: Vec<Pattern>,
+    /// Only publishers that match, in the same way
+    #[arg(long, value_name = "PATTERN", value_parser = pattern)]
+    pub(crate) publisher: Vec<Pattern>,
+    /// Only events of this project, by id or name
+    #[arg(long, value_name = "PROJECT")]
+    pub(crate) project: Vec<String>,
+    /// Only events about this resource, by id or name
+    #[arg(long, value_name = "RESOURCE")]
+    pub(crate) resource: Vec<String>,
+
+    /// A line for each event, or a JSON object on a line
+    #[arg(long, value_enum, default_value_t = TapFormat::Text, value_name = "text|json", hide_possible_values = true)]
+    pub(crate) format: TapFormat,
+    /// Also context and payload, secrets masked
+    #[arg(long, conflicts_with = "raw")]
+    pub(crate) body: bool,
+    /// Also bodies as received: passwords and tokens are shown
+    #[arg(long)]
+    pub(crate) raw: bool,
+    /// Also append the events to a file, as received, secrets included; mode 0600
+    #[arg(long, value_name = "FILE")]
+    pub(crate) save: Option<PathBuf>,
+    /// End after so many events
+    #[arg(short = 'n', long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    pub(crate) count: Option<u64>,
+    /// End after this time, such as 30s or 5m
+    #[arg(long = "for", value_name = "TIME", value_parser = duration)]
+    pub(crate) duration: Option<Duration>,
+
+    /// Instead of events, events per second by type, each second
+    #[arg(long, conflicts_with_all = ["body", "raw"])]
+    pub(crate) rates: bool,
+    /// Instead, check login, exchanges, bindings, and what comes within --for [10s]
+    #[arg(long, conflicts_with_all = ["body", "raw", "save", "rates"])]
+    pub(crate) check: bool,
+    /// Messages that may wait; older ones are dropped, and counted
+    #[arg(long, value_name = "N", default_value_t = 10_000, value_parser = clap::value_parser!(u32).range(1..))]
+    pub(crate) queue_limit: u32,
+}
+
+/// What `osnl tap` prints.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum TapFormat {
+    Text,
+    Json,
+}
+
+fn pattern(text: &str) -> Result<Pattern, String> {
+    Pattern::new(text).map_err(|error| error.to_string())
+}
+
+fn duration(text: &str) -> Result<Duration, String> {
+    let duration = osnl::native::parse_duration(text).filter(|duration| !duration.is_zero());
+    duration.ok_or_else(|| "a number with a unit: 500ms, 30s, 5m, 24h, 7d".to_owned())
+}
+
+/// Never fails: clap would print what was typed.
+#[expect(clippy::unnecessary_wraps, reason = "what clap calls")]
+fn secret(text: &str) -> Result<Secret, String> {
+    Ok(Secret::new(text))
+}

@@ -1,0 +1,216 @@
+//! `osnl tap --check`: the troubleshooting of a subscriber, without rabbitmqctl.
+//!
+//! In this order: connected, and as whom; a queue declared; each exchange, what it is, and whether it could be bound;
+//! what came within `--for` (10 s unless set) or up to `--count`; if nothing did, what is likely the cause.
+//! Ends with 0 if something came, 1 if nothing did, 69 if the broker let nobody in.
+
+use std::collections::BTreeMap;
+use std::io::{self, Write as _};
+use std::time::Duration;
+
+use osnl_transport::{ExchangeFound, Tap, TapOptions, Transport, TransportError};
+use serde_json::{Value, json};
+
+use super::args::TapFormat;
+use super::clean;
+use super::event::Wanted;
+use crate::exit::Exit;
+
+/// How long messages are waited for.
+pub(super) const USUAL: Duration = Duration::from_secs(10);
+
+/// From the most frequent cause to the least.
+const LIKELY: [&str; 5] = [
+    "nothing is sent: driver in [oslo_messaging_notifications] is empty by default; set messagingv2 in each service and restart it",
+    "another topic or form: see topics there, and notification_format of [notifications] in nova.conf; try --key '#'",
+    "another exchange: see control_exchange in [DEFAULT] of each service; name it with --exchange",
+    "another virtual host: compare with transport_url of the services",
+    "nothing happened: create or delete something, such as a server",
+];
+
+/// What was found, step by step.
+#[derive(Debug, Default)]
+pub(super) struct Checked {
+    host: String,
+    virtual_host: String,
+    user: String,
+    counts_dropped: bool,
+    /// Name, and what became of it.
+    exchanges: Vec<(String, State)>,
+    keys: Vec<String>,
+    seconds: u64,
+    /// By exchange, routing key and form.
+    seen: BTreeMap<(String, String, String), u64>,
+    dropped: u64,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum State {
+    Bound(ExchangeFound),
+    Missing,
+    Refused(String),
+}
+
+/// Goes through the steps until the time is over, `count` have come, or `stop` says so.
+pub(super) async fn look(
+    transport: &dyn Transport,
+    options: &TapOptions,
+    wanted: &Wanted,
+    (time, count): (Duration, Option<u64>),
+    stop: impl Future<Output = ()>,
+) -> Result<Checked, TransportError> {
+    let mut tap = transport.tap(options).await?;
+    let mut checked = Checked::of(&mut *tap, options).await?;
+    checked.seconds = time.as_secs();
+    let watching = async {
+        let mut messages = Vec::new();
+        let mut total = 0;
+        loop {
+            tap.poll(&mut messages, 256).await?;
+            tap.acknowledge().await?;
+            for message in messages.drain(..) {
+                let Some(read) = wanted.read(&message) else { continue };
+                let form = match read {
+                    Ok(event) => event.about.form.label(),
+                    Err(why) => format!("unreadable: {}", why.reason),
+                };
+                *checked.seen.entry((message.exchange, message.routing_key, form)).or_default() += 1;
+                total += 1;
+                if count == Some(total) {
+                    return Ok::<(), TransportError>(());
+                }
+            }
+        }
+    };
+    tokio::select! {
+        ended = watching => ended?,
+        () = tokio::time::sleep(time) => {}
+        () = stop => {}
+    }
+    checked.dropped = tap.dropped().await.ok().flatten().unwrap_or(0);
+    tap.close().await;
+    Ok(checked)
+}
+
+impl Checked {
+    async fn of(tap: &mut dyn Tap, options: &TapOptions) -> Result<Self, TransportError> {
+        let found = tap.tapped().clone();
+        let mut exchanges = Vec::new();
+        for name in found.bound {
+            let what = tap.describe(&name).await?;
+            exchanges.push((name, State::Bound(what)));
+        }
+        exchanges.extend(found.missing.into_iter().map(|name| (name, State::Missing)));
+        exchanges.extend(found.refused.into_iter().map(|(name, reason)| (name, State::Refused(reason))));
+        let mut keys: Vec<String> = Vec::new();
+        for binding in &options.bindings {
+            if !keys.contains(&binding.routing_key) {
+                keys.push(binding.routing_key.clone());
+            }
+        }
+        Ok(Self {
+            host: found.host,
+            virtual_host: found.virtual_host,
+            user: found.user,
+            counts_dropped: found.counts_dropped,
+            exchanges,
+            keys,
+            ..Self::default()
+        })
+    }
+
+    /// Prints it; the status says whether anything came.
+    pub(super) fn report(&self, format: TapFormat) -> Exit {
+        let text = match format {
+            TapFormat::Text => self.text(),
+            TapFormat::Json => clean::json(format!("{}\n", self.json())),
+        };
+        match io::stdout().write_all(text.as_bytes()) {
+            Ok(()) => {}
+            Err(error) if error.kind() == io::ErrorKind::BrokenPipe => {}
+            Err(_) => return Exit::Failed,
+        }
+        if self.seen.is_empty() { Exit::Failed } else { Exit::Done }
+    }
+
+    fn text(&self) -> String {
+        let keys = self.keys.join(", ");
+        let mut lines = vec![
+            (
+                "connected",
+                format!("{}, virtual host \"{}\", user {}", self.host, self.virtual_host, self.user),
+            ),
+            (
+                "queue",
+                format!(
+                    "declared, exclusive, bounded; {}",
+                    match self.counts_dropped {
+                        true => "what the bound drops is counted",
+                        false => "what the bound drops is not counted: no write permission for amq.default",
+                    }
+                ),
+            ),
+        ];
+        for (name, state) in &self.exchanges {
+            lines.push((
+                "exchange",
+                match state {
+                    State::Bound(what) => format!("{name}: {}; bound with {keys}", described(what)),
+                    State::Missing => format!(
+                        "{name}: not there in this virtual host; its service makes it when it first publishes"
+                    ),
+                    State::Refused(reason) => format!("{name}: {reason}; read permission is needed"),
+                },
+            ));
+        }
+        let total: u64 = self.seen.values().sum();
+        if total == 0 {
+            lines.push(("messages", format!("none in {} s; likely, in this order:", self.seconds)));
+            lines.extend(LIKELY.iter().enumerate().map(|(n, cause)| ("", format!("{}. {cause}", n + 1))));
+        } else {
+            lines.push(("messages", format!("{total} seen, {} dropped by the queue's limit", self.dropped)));
+            for ((exchange, key, form), count) in &self.seen {
+                lines.push(("", format!("{count} {exchange} {key} {form}")));
+            }
+        }
+        lines.iter().map(|(what, text)| format!("{what:<10} {}\n", clean::text(text))).collect()
+    }
+
+    fn json(&self) -> Value {
+        let exchanges = self.exchanges.iter().map(|(name, state)| match state {
+            State::Bound(what) => {
+                json!({"name": name, "state": "bound", "type": what.kind, "durable": what.durable})
+            }
+            State::Missing => json!({"name": name, "state": "missing"}),
+            State::Refused(reason) => json!({"name": name, "state": "refused", "reason": reason}),
+        });
+        let seen = self.seen.iter().map(|((exchange, key, form), count)| {
+            json!({"exchange": exchange, "routing_key": key, "format": form, "count": count})
+        });
+        json!({
+            "host": self.host,
+            "virtual_host": self.virtual_host,
+            "user": self.user,
+            "counts_dropped": self.counts_dropped,
+            "exchanges": exchanges.collect::<Vec<_>>(),
+            "routing_keys": self.keys,
+            "messages": self.seen.values().sum::<u64>(),
+            "dropped": self.dropped,
+            "seen": seen.collect::<Vec<_>>(),
+            "likely_causes": if self.seen.is_empty() { json!(LIKELY) } else { json!([]) },
+        })
+    }
+}
+
+fn described(what: &ExchangeFound) -> String {
+    let durable = match what.durable {
+        Some(true) => "durable",
+        Some(false) => "transient",
+        None => "durability unknown (no configure permission)",
+    };
+    match what.kind.as_deref() {
+        Some("topic") => format!("topic, {durable}"),
+        Some(other) => format!("{other}, not topic: oslo.messaging would refuse it; {durable}"),
+        None => durable.to_owned(),
+    }
+}

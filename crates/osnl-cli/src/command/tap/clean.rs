@@ -1,0 +1,219 @@
+//! What keeps a message from acting on the terminal it is shown on, or from showing a secret.
+
+use std::borrow::Cow;
+use std::fmt::Write as _;
+
+use osnl_model::is_secret_key;
+use serde_json::Value;
+
+/// Whether a character could move the cursor, change what stands before it, or order text otherwise.
+fn is_dangerous(c: char) -> bool {
+    c.is_control()
+        || matches!(c, '\u{61c}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}')
+}
+
+/// A text on one line, each dangerous character as `\n`, `\x1b` or `\u{202e}`.
+pub(super) fn text(text: &str) -> Cow<'_, str> {
+    if text.bytes().all(|byte| (b' '..0x7f).contains(&byte)) || !text.chars().any(is_dangerous) {
+        return Cow::Borrowed(text);
+    }
+    let mut cleaned = String::with_capacity(text.len() + 8);
+    for c in text.chars() {
+        match c {
+            '\n' => cleaned.push_str("\\n"),
+            '\r' => cleaned.push_str("\\r"),
+            '\t' => cleaned.push_str("\\t"),
+            c if c.is_ascii() && is_dangerous(c) => {
+                // Writing to a String cannot fail.
+                let _ = write!(cleaned, "\\x{:02x}", u32::from(c));
+            }
+            c if is_dangerous(c) => cleaned.extend(c.escape_unicode()),
+            c => cleaned.push(c),
+        }
+    }
+    Cow::Owned(cleaned)
+}
+
+/// Written JSON in which what JSON lets pass is escaped as JSON has it.
+pub(super) fn json(written: String) -> String {
+    let breaks_lines = |c: char| c != '\n' && is_dangerous(c);
+    if written.is_ascii() && !written.contains('\x7f') || !written.contains(breaks_lines) {
+        return written;
+    }
+    let mut cleaned = String::with_capacity(written.len() + 8);
+    for c in written.chars() {
+        if breaks_lines(c) {
+            // All of them are within the first plane.
+            let _ = write!(cleaned, "\\u{:04x}", u32::from(c));
+        } else {
+            cleaned.push(c);
+        }
+    }
+    cleaned
+}
+
+/// Bytes as text, what is no UTF-8 as `\xff`.
+pub(super) fn bytes(bytes: &[u8]) -> String {
+    let mut shown = String::with_capacity(bytes.len());
+    for chunk in bytes.utf8_chunks() {
+        shown.push_str(&text(chunk.valid()));
+        for byte in chunk.invalid() {
+            let _ = write!(shown, "\\x{byte:02x}");
+        }
+    }
+    shown
+}
+
+/// Hides the passwords of URLs in all texts of a value.
+pub(super) fn mask_urls(value: &mut Value) {
+    match value {
+        Value::String(text) => {
+            if let Cow::Owned(masked) = without_url_passwords(text) {
+                *text = masked;
+            }
+        }
+        Value::Array(items) => items.iter_mut().for_each(mask_urls),
+        Value::Object(object) => object.values_mut().for_each(mask_urls),
+        Value::Null | Value::Bool(_) | Value::Number(_) => {}
+    }
+}
+
+/// `scheme://user:password@` with `***` for the password.
+fn without_url_passwords(text: &str) -> Cow<'_, str> {
+    if !text.contains("://") || !text.contains('@') {
+        return Cow::Borrowed(text);
+    }
+    let mut masked = String::with_capacity(text.len());
+    let mut rest = text;
+    while let Some(at) = rest.find("://") {
+        let (before, after) = rest.split_at(at + 3);
+        masked.push_str(before);
+        let end =
+            after.find(|c: char| c.is_whitespace() || matches!(c, '/' | '"' | '\'')).unwrap_or(after.len());
+        let (authority, tail) = after.split_at(end);
+        for (index, host) in authority.split(',').enumerate() {
+            if index > 0 {
+                masked.push(',');
+            }
+            match host.rsplit_once('@').and_then(|(info, host)| Some((info.split_once(':')?.0, host))) {
+                Some((user, host)) => masked.extend([user, ":***@", host]),
+                None => masked.push_str(host),
+            }
+        }
+        rest = tail;
+    }
+    masked.push_str(rest);
+    Cow::Owned(masked)
+}
+
+/// A body that is no readable JSON, the texts behind keys that look secret as `***`: as well as it can be done
+/// without understanding it. Quotes may be escaped any number of times, as in an envelope.
+pub(super) fn mask_unreadable(body: &str) -> String {
+    let mut masked = String::with_capacity(body.len());
+    let mut rest = body;
+    while let Some(open) = rest.find('"') {
+        let (before, after) = rest.split_at(open + 1);
+        masked.push_str(before);
+        let Some(close) = after.find('"') else {
+            rest = after;
+            break;
+        };
+        let key = after[..close].trim_end_matches('\\');
+        let behind = after[close + 1..].trim_start();
+        let value = behind.strip_prefix(':').map(str::trim_start);
+        rest = &after[close..];
+        let Some(value) = value.filter(|_| is_secret_key(key) || key == "key") else {
+            // The closing quote may open the next text: nobody knows in what cannot be read.
+            masked.push_str(&after[..close]);
+            continue;
+        };
+        let colon = rest.len() - value.len();
+        masked.push_str(&after[..close]);
+        masked.push_str(&rest[..colon]);
+        let (opened, ends) = value_end(value);
+        masked.push_str(opened);
+        masked.push_str("***");
+        rest = &value[ends..];
+    }
+    masked.push_str(rest);
+    without_url_passwords(&masked).into_owned()
+}
+
+/// What opens a value (its quote with its backslashes), and where its content ends.
+fn value_end(value: &str) -> (&str, usize) {
+    let quoted = value.trim_start_matches('\\');
+    let escapes = value.len() - quoted.len();
+    if !quoted.starts_with('"') {
+        return ("", unquoted_end(value));
+    }
+    let start = escapes + 1;
+    let mut backslashes = 0;
+    for (at, byte) in value.bytes().enumerate().skip(start) {
+        match byte {
+            b'\\' => backslashes += 1,
+            b'"' if backslashes <= escapes => return (&value[..start], at - backslashes),
+            _ => backslashes = 0,
+        }
+    }
+    (&value[..start], value.len())
+}
+
+/// Where a number, a word, an object or a list ends, brackets in texts counted as if they were none.
+fn unquoted_end(value: &str) -> usize {
+    let mut depth = 0usize;
+    for (at, byte) in value.bytes().enumerate() {
+        match byte {
+            b'{' | b'[' => depth += 1,
+            b'}' | b']' if depth > 0 => depth -= 1,
+            b',' | b'}' | b']' if depth == 0 => return at,
+            _ => {}
+        }
+    }
+    value.len()
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn nothing_reaches_the_terminal_as_a_command() {
+        let check = |from: &str, expected: &str| assert_eq!(text(from), expected);
+        check("port.delete.end", "port.delete.end");
+        check("仮想 é", "仮想 é");
+        check("a\x1b[2Jb\r\n\t\x07\x7f", "a\\x1b[2Jb\\r\\n\\t\\x07\\x7f");
+        check("\u{9b}31m\u{202e}\u{feff}", "\\u{9b}31m\\u{202e}\\u{feff}");
+        assert_eq!(bytes(b"\xff\x1b]0;x\x07ok"), "\\xff\\x1b]0;x\\x07ok");
+        let object = json!({"a\u{9b}": "\x1b\x7f\u{202e}é"});
+        let written = json(object.to_string());
+        assert_eq!(written, r#"{"a\u009b":"\u001b\u007f\u202eé"}"#);
+        assert_eq!(serde_json::from_str::<Value>(&written).unwrap(), object);
+    }
+
+    #[test]
+    fn passwords_of_urls_are_hidden() {
+        let mut value =
+            json!({"a": ["see mysql://u:S3C:RET@h/db, rabbit://a:S3C@h1,b:RET@h2/ ok", "x@y", "http://h/@"]});
+        mask_urls(&mut value);
+        assert_eq!(
+            value,
+            json!({"a": ["see mysql://u:***@h/db, rabbit://a:***@h1,b:***@h2/ ok", "x@y", "http://h/@"]})
+        );
+    }
+
+    #[test]
+    fn secrets_in_what_cannot_be_read_are_hidden() {
+        let check = |from: &str, expected: &str| assert_eq!(mask_unreadable(from), expected);
+        check(r#"{"_context_auth_token": "S3C", "a": 1"#, r#"{"_context_auth_token": "***", "a": 1"#);
+        check(r#"{"m": "{\"adminPass\": \"S\\\"3C\", \"b\""#, r#"{"m": "{\"adminPass\": \"***\", \"b\""#);
+        check(r#"{"password": "a\"b", "x"#, r#"{"password": "***", "x"#);
+        check(r#"{"password":"cut off"#, r#"{"password":"***"#);
+        check(r#"{"secret": 77, "b": 1"#, r#"{"secret": ***, "b": 1"#);
+        check(r#"{"key": "S3C", "key_name": "k""#, r#"{"key": "***", "key_name": "k""#);
+        check(r#"{"token": {"a": ["S3C", "S3C"], "b": "S3C"}, "c": 1"#, r#"{"token": ***, "c": 1"#);
+        check("no quotes", "no quotes");
+        check(r#"{"a": "token"}"#, r#"{"a": "token"}"#);
+    }
+}

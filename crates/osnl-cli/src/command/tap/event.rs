@@ -1,0 +1,144 @@
+//! A message as it was seen: read, or with the reason why it cannot be.
+
+use std::borrow::Cow;
+
+use jiff::Timestamp;
+use osnl_model::{ContentInfo, DecodeError, Notification, Pattern, mask_secrets, plain_body, read_head};
+use osnl_transport::TapMessage;
+use serde_json::Value;
+
+use super::clean;
+use super::resource::{About, about};
+
+/// Which events are shown. Several of one kind: any of them; several kinds: all of them.
+#[derive(Debug, Default)]
+pub(super) struct Wanted {
+    pub(super) event_type: Vec<Pattern>,
+    pub(super) publisher: Vec<Pattern>,
+    pub(super) project: Vec<String>,
+    pub(super) resource: Vec<String>,
+}
+
+/// A notification that was read.
+#[derive(Debug)]
+pub(super) struct Event {
+    pub(super) notification: Notification,
+    pub(super) about: About,
+}
+
+/// A body that cannot be read.
+#[derive(Debug)]
+pub(super) struct Unreadable {
+    pub(super) reason: DecodeError,
+    /// The body, decompressed where that could be done, escaped; secrets hidden as well as it goes.
+    pub(super) body: String,
+}
+
+/// How much of a body that cannot be read is shown, in bytes.
+const SHOWN: usize = 16 * 1024;
+
+impl Wanted {
+    fn everything(&self) -> bool {
+        let Self { event_type, publisher, project, resource } = self;
+        event_type.is_empty() && publisher.is_empty() && project.is_empty() && resource.is_empty()
+    }
+
+    /// Reads a message if it is wanted: `None` if not. What cannot be read is shown unless something is looked for.
+    pub(super) fn read(&self, message: &TapMessage) -> Option<Result<Event, Unreadable>> {
+        let body = match plain(message) {
+            Ok(body) => body,
+            Err(reason) => return self.unreadable(reason, &message.body),
+        };
+        if !self.event_type.is_empty() || !self.publisher.is_empty() {
+            match read_head(&body) {
+                Ok(head) => {
+                    let any = |patterns: &[Pattern], text: Option<&str>| {
+                        patterns.is_empty()
+                            || text.is_some_and(|text| patterns.iter().any(|p| p.is_match(text)))
+                    };
+                    if !any(&self.event_type, head.event_type.as_deref())
+                        || !any(&self.publisher, head.publisher_id.as_deref())
+                    {
+                        return None;
+                    }
+                }
+                Err(reason) => return self.unreadable(reason, &body),
+            }
+        }
+        match Notification::decode(&body) {
+            Ok(notification) => {
+                let about = about(&notification);
+                self.concerns(&about).then_some(Ok(Event { notification, about }))
+            }
+            Err(reason) => self.unreadable(reason, &body),
+        }
+    }
+
+    fn unreadable(&self, reason: DecodeError, body: &[u8]) -> Option<Result<Event, Unreadable>> {
+        self.everything().then(|| {
+            let left = body.len().saturating_sub(SHOWN);
+            // Hidden before it is cut and escaped: a secret must not show because its end is missing.
+            let mut body = mask_bytes(body);
+            if left > 0 {
+                let end = (0..=SHOWN).rev().find(|&at| body.is_char_boundary(at)).unwrap_or(0);
+                body.truncate(end.min(body.len()));
+                body.push_str(&format!("... and {left} bytes more"));
+            }
+            Err(Unreadable { reason, body })
+        })
+    }
+
+    fn concerns(&self, about: &About) -> bool {
+        let is = |text: &Option<String>, wanted: &String| {
+            text.as_ref().is_some_and(|text| text.eq_ignore_ascii_case(wanted))
+        };
+        let project = |wanted| is(&about.project, wanted) || is(&about.project_name, wanted);
+        let resource = |wanted: &String| {
+            is(&about.name, wanted) || about.ids.iter().any(|id| id.eq_ignore_ascii_case(wanted))
+        };
+        (self.project.is_empty() || self.project.iter().any(project))
+            && (self.resource.is_empty() || self.resource.iter().any(resource))
+    }
+}
+
+/// The body without compression.
+fn plain(message: &TapMessage) -> Result<Cow<'_, [u8]>, DecodeError> {
+    let properties = &message.properties;
+    let info = ContentInfo {
+        content_type: properties.content_type.as_deref(),
+        content_encoding: properties.content_encoding.as_deref(),
+        compression: properties.headers.get("compression").and_then(Value::as_str),
+    };
+    plain_body(&message.body, &info)
+}
+
+fn mask_bytes(body: &[u8]) -> String {
+    let mut shown = String::with_capacity(body.len());
+    for chunk in body.utf8_chunks() {
+        shown.push_str(chunk.valid());
+        for byte in chunk.invalid() {
+            shown.push_str(&format!("\\x{byte:02x}"));
+        }
+    }
+    clean::text(&clean::mask_unreadable(&shown)).into_owned()
+}
+
+impl Event {
+    /// The publisher's time, else the one at which we saw it.
+    pub(super) fn time(&self, received: Timestamp) -> String {
+        match &self.notification.timestamp {
+            Some(time) => time.replacen(' ', "T", 1),
+            None => format!("{received:.6}").trim_end_matches('Z').to_owned(),
+        }
+    }
+
+    /// Context and payload, without secrets.
+    pub(super) fn masked(&self) -> (Value, Value) {
+        let mask = |value: &Value| {
+            let mut masked = mask_secrets(value);
+            clean::mask_urls(&mut masked);
+            masked
+        };
+        (mask(&Value::Object(self.notification.context.clone())), mask(&self.notification.payload))
+    }
+}

@@ -1,0 +1,139 @@
+//! `--rates`: how many events of each type a second, once a second, and the sums at the end.
+
+use std::collections::BTreeMap;
+
+use jiff::Timestamp;
+use serde_json::{Map, Value, json};
+
+use super::args::TapFormat;
+use super::clean;
+use super::event::{Event, Unreadable};
+
+/// Counts by event type.
+#[derive(Debug)]
+pub(super) struct Rates {
+    format: TapFormat,
+    began: Option<Timestamp>,
+    told: Option<Timestamp>,
+    counts: BTreeMap<String, u64>,
+    sums: BTreeMap<String, u64>,
+}
+
+/// More types than any cloud has; beyond, they are counted as one.
+const MOST_TYPES: usize = 10_000;
+const SECOND: f64 = 1.0;
+
+impl Rates {
+    pub(super) fn new(format: TapFormat) -> Self {
+        let (counts, sums) = (BTreeMap::new(), BTreeMap::new());
+        Self { format, began: None, told: None, counts, sums }
+    }
+
+    pub(super) fn count(&mut self, read: &Result<Event, Unreadable>) {
+        let name = match read {
+            Ok(event) => event.notification.event_type.as_deref().unwrap_or("(no event type)"),
+            Err(_) => "(unreadable)",
+        };
+        let name =
+            if self.sums.len() >= MOST_TYPES && !self.sums.contains_key(name) { "(others)" } else { name };
+        for counts in [&mut self.counts, &mut self.sums] {
+            *counts.entry(name.to_owned()).or_default() += 1;
+        }
+    }
+
+    /// Called with each batch, and once a second: appends the table when its second is over.
+    pub(super) fn tick(&mut self, out: &mut String, at: Timestamp) {
+        self.began.get_or_insert(at);
+        let told = *self.told.get_or_insert(at);
+        let seconds = at.duration_since(told).as_secs_f64();
+        if seconds >= SECOND {
+            table(out, self.format, at, "per_second", seconds, &self.counts);
+            self.counts.clear();
+            self.told = Some(at);
+        }
+    }
+
+    /// The sums, as rates over the whole time.
+    pub(super) fn end(&self, out: &mut String, at: Timestamp) {
+        let Some(began) = self.began else { return };
+        let seconds = at.duration_since(began).as_secs_f64().max(SECOND);
+        table(out, self.format, at, "per_second_in_all", seconds, &self.sums);
+    }
+}
+
+fn table(
+    out: &mut String,
+    format: TapFormat,
+    at: Timestamp,
+    what: &str,
+    seconds: f64,
+    counts: &BTreeMap<String, u64>,
+) {
+    // Counts are far below 2^52.
+    #[expect(clippy::cast_precision_loss, reason = "a rate is shown with one digit")]
+    let rate = |count: u64| (count as f64 / seconds * 10.0).round() / 10.0;
+    let total: u64 = counts.values().sum();
+    let mut sorted: Vec<(&String, u64)> = counts.iter().map(|(name, count)| (name, *count)).collect();
+    sorted.sort_by_key(|(_, count)| std::cmp::Reverse(*count));
+    match format {
+        TapFormat::Text => {
+            let label = if what == "per_second" { "in all" } else { "in all, from the beginning" };
+            out.push_str(&format!("{at:.0} {:>9.1}/s {label}\n", rate(total)));
+            for (name, count) in sorted {
+                out.push_str(&format!("{:20} {:>9.1}/s {}\n", "", rate(count), clean::text(name)));
+            }
+        }
+        TapFormat::Json => {
+            let types: Map<String, Value> =
+                sorted.into_iter().map(|(name, count)| (name.clone(), json!(rate(count)))).collect();
+            let at = format!("{at:.6}");
+            let object =
+                json!({"at": at, "seconds": seconds, "events": total, what: rate(total), "types": types});
+            out.push_str(&clean::json(format!("{object}\n")));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use jiff::SignedDuration;
+
+    use super::*;
+    use crate::command::tap::resource::about;
+
+    fn event(kind: &str) -> Result<Event, Unreadable> {
+        let notification = osnl_model::Notification { event_type: Some(kind.into()), ..Default::default() };
+        let about = about(&notification);
+        Ok(Event { notification, about })
+    }
+
+    #[test]
+    fn each_second_has_its_table_and_the_end_the_sums() {
+        let check = |format, expected: &str| {
+            let mut rates = Rates::new(format);
+            let mut out = String::new();
+            let at = |ms| Timestamp::UNIX_EPOCH + SignedDuration::from_millis(ms);
+            rates.tick(&mut out, at(0));
+            (0..3).for_each(|_| rates.count(&event("b")));
+            rates.count(&event("a\x1b"));
+            rates.tick(&mut out, at(999));
+            assert_eq!(out, "");
+            rates.tick(&mut out, at(2000));
+            rates.tick(&mut out, at(3000));
+            rates.end(&mut out, at(4000));
+            assert_eq!(out, expected);
+        };
+        check(
+            TapFormat::Text,
+            "1970-01-01T00:00:02Z       2.0/s in all\n                           1.5/s b\n                           0.5/s a\\x1b\n\
+             1970-01-01T00:00:03Z       0.0/s in all\n\
+             1970-01-01T00:00:04Z       1.0/s in all, from the beginning\n                           0.8/s b\n                           0.3/s a\\x1b\n",
+        );
+        check(
+            TapFormat::Json,
+            "{\"at\":\"1970-01-01T00:00:02.000000Z\",\"events\":4,\"per_second\":2.0,\"seconds\":2.0,\"types\":{\"a\\u001b\":0.5,\"b\":1.5}}\n\
+             {\"at\":\"1970-01-01T00:00:03.000000Z\",\"events\":0,\"per_second\":0.0,\"seconds\":1.0,\"types\":{}}\n\
+             {\"at\":\"1970-01-01T00:00:04.000000Z\",\"events\":4,\"per_second_in_all\":1.0,\"seconds\":4.0,\"types\":{\"a\\u001b\":0.3,\"b\":0.8}}\n",
+        );
+    }
+}

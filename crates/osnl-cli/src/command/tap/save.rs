@@ -1,0 +1,48 @@
+//! The file of `--save`: as received, so nobody but its owner may read it.
+
+use std::fs::{File, OpenOptions};
+use std::io::{self, BufWriter, Write as _};
+use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context as _, bail};
+
+/// An open file of saved events, appended to.
+pub(super) struct Save {
+    path: PathBuf,
+    file: BufWriter<File>,
+}
+
+impl Save {
+    /// Makes the file with mode 0600, or goes on with one that others cannot read.
+    ///
+    /// # Errors
+    /// It cannot be opened, or others may read it.
+    pub(super) fn open(path: &Path) -> anyhow::Result<Self> {
+        let shown = path.display();
+        let opened = OpenOptions::new().append(true).create(true).mode(0o600).open(path);
+        let file = opened.with_context(|| format!("--save {shown}"))?;
+        let mode = file.metadata().with_context(|| format!("--save {shown}"))?.mode();
+        if mode & 0o077 != 0 && file.metadata().is_ok_and(|metadata| metadata.is_file()) {
+            bail!(
+                "--save {shown}: others may read it (mode {:04o}), and passwords and tokens are saved with the events; \
+                 chmod 600 it, or name a new file",
+                mode & 0o7777
+            );
+        }
+        Ok(Self { path: path.to_owned(), file: BufWriter::with_capacity(64 * 1024, file) })
+    }
+
+    pub(super) fn write(&mut self, line: &str) -> io::Result<()> {
+        self.file.write_all(line.as_bytes())?;
+        self.file.write_all(b"\n")
+    }
+
+    pub(super) fn flush(&mut self) -> io::Result<()> {
+        self.file.flush()
+    }
+
+    pub(super) fn path(&self) -> &Path {
+        &self.path
+    }
+}

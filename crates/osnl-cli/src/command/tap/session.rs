@@ -1,0 +1,222 @@
+//! The connection's side: one tap after another, what is missing looked for, what was dropped counted.
+//!
+//! A broker that is away is tried after one second, then ever less often up to every ten; one that refuses us up
+//! to every thirty. Only a refusal before the first tap was open ends the run.
+
+use std::time::{Duration, Instant};
+
+use jiff::Timestamp;
+use osnl_transport::{Tap, TapOptions, Transport, TransportError};
+use tokio::sync::mpsc::Sender;
+use tokio::time::MissedTickBehavior;
+
+use super::say;
+use super::writer::Seen;
+
+/// Messages that are handed over together at most.
+const BATCH: usize = 256;
+const ROUND: Duration = Duration::from_secs(1);
+
+/// Whether the writer is told the time each second, though nothing comes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Clock {
+    Told,
+    Untold,
+}
+
+/// What befell the connection.
+#[derive(Debug, Default)]
+pub(super) struct Course {
+    /// A tap was open at least once.
+    pub(super) opened: bool,
+    pub(super) dropped: u64,
+    /// How often the connection was lost, and for how long in all.
+    pub(super) gaps: u32,
+    pub(super) gone: Duration,
+    lost_at: Option<Instant>,
+}
+
+/// Taps until it is dropped, nobody takes what is seen, or the broker refuses us at the start.
+pub(super) async fn run(
+    transport: &dyn Transport,
+    options: &TapOptions,
+    (chosen, clock): (bool, Clock),
+    sender: &Sender<Seen>,
+    course: &mut Course,
+) -> Result<(), TransportError> {
+    let mut failures = 0u32;
+    loop {
+        match transport.tap(options).await {
+            Ok(tap) => {
+                failures = 0;
+                listening(&*tap, course, chosen);
+                let mut session = Session { tap, options, chosen, clock, turn: 0, full: false };
+                match session.run(sender, course).await {
+                    Ok(()) => {
+                        session.count_dropped(course).await;
+                        session.tap.close().await;
+                        return Ok(());
+                    }
+                    Err(error) => {
+                        course.lost_at = Some(Instant::now());
+                        say(&format!("{error}; connecting again"));
+                    }
+                }
+            }
+            Err(error) => {
+                if !course.opened && (error.is_refused_access() || !error.is_recoverable()) {
+                    return Err(error);
+                }
+                let longest = if error.is_refused_access() { 30 } else { 10 };
+                let pause = ROUND.saturating_mul(2u32.saturating_pow(failures)).min(ROUND * longest);
+                failures = failures.saturating_add(1);
+                let what = if error.is_refused_access() { "refused" } else { "cannot connect" };
+                say(&format!("{what}: {error}; next attempt in {} s", pause.as_secs()));
+                tokio::select! {
+                    () = sender.closed() => return Ok(()),
+                    () = tokio::time::sleep(pause) => {}
+                }
+            }
+        }
+    }
+}
+
+/// What was found, said once for each connection.
+fn listening(tap: &dyn Tap, course: &mut Course, chosen: bool) {
+    let found = tap.tapped();
+    let (host, vhost) = (&found.host, &found.virtual_host);
+    match course.lost_at.take() {
+        None => say(&format!(
+            "listening at {host}, virtual host \"{vhost}\", exchanges: {}",
+            list(&found.bound, "none yet")
+        )),
+        Some(at) => {
+            let gone = at.elapsed();
+            course.gaps += 1;
+            course.gone += gone;
+            say(&format!(
+                "listening again at {host} after {:.1} s; what was published meanwhile was not seen",
+                gone.as_secs_f64()
+            ));
+        }
+    }
+    if !course.opened && chosen {
+        say(
+            "these are the exchanges of the services known to osnl; others may exist: name them with --exchange",
+        );
+    }
+    if !found.missing.is_empty() && (!course.opened || !chosen) {
+        say(&format!(
+            "not there yet in virtual host \"{vhost}\": {}; a service makes its exchange when it first \
+             publishes; looking again each second",
+            list(&found.missing, "")
+        ));
+    }
+    for (exchange, reason) in &found.refused {
+        say(&format!("exchange {exchange}: refused: {reason}"));
+    }
+    if !course.opened && !found.counts_dropped {
+        say("this user may not write to the default exchange: what the queue's limit drops is not counted");
+    }
+    course.opened = true;
+}
+
+fn list(names: &[String], none: &str) -> String {
+    if names.is_empty() { none.to_owned() } else { names.join(", ") }
+}
+
+/// One connection.
+struct Session<'a> {
+    tap: Box<dyn Tap>,
+    options: &'a TapOptions,
+    chosen: bool,
+    clock: Clock,
+    /// Whose turn it is of the missing exchanges that nobody named.
+    turn: usize,
+    /// The queue's limit dropped something in the last second.
+    full: bool,
+}
+
+impl Session<'_> {
+    /// Hands over what comes; ends well when nobody takes it.
+    async fn run(&mut self, sender: &Sender<Seen>, course: &mut Course) -> Result<(), TransportError> {
+        let mut missing = self.tap.tapped().missing.clone();
+        let mut second = tokio::time::interval(ROUND);
+        second.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        second.reset();
+        let mut messages = Vec::with_capacity(BATCH);
+        loop {
+            tokio::select! {
+                biased;
+                _ = second.tick() => {
+                    self.tap.acknowledge().await?;
+                    self.look(&mut missing).await?;
+                    self.report_dropped(course).await?;
+                    match self.clock {
+                        // A writer that is behind learns the time with what it has before it.
+                        Clock::Told => drop(sender.try_send(Seen { messages: Vec::new(), at: Timestamp::now() })),
+                        Clock::Untold => {}
+                    }
+                }
+                place = sender.reserve(), if !messages.is_empty() => {
+                    let Ok(place) = place else { return Ok(()) };
+                    let messages = std::mem::replace(&mut messages, Vec::with_capacity(BATCH));
+                    place.send(Seen { messages, at: Timestamp::now() });
+                }
+                () = sender.closed() => return Ok(()),
+                polled = self.tap.poll(&mut messages, BATCH), if messages.is_empty() => polled?,
+            }
+        }
+    }
+
+    /// Looks for what is missing: all that was named; of those that we chose ourselves one in turn, since each look
+    /// at what is not there leaves a line in the broker's log.
+    async fn look(&mut self, missing: &mut Vec<String>) -> Result<(), TransportError> {
+        if missing.is_empty() {
+            return Ok(());
+        }
+        let looked: Vec<String> = if self.chosen {
+            self.turn = (self.turn + 1) % missing.len();
+            vec![missing[self.turn].clone()]
+        } else {
+            missing.clone()
+        };
+        for exchange in looked {
+            match self.tap.look_for(&exchange).await {
+                Ok(true) => say(&format!("exchange {exchange} is there now: bound")),
+                Ok(false) => continue,
+                Err(TransportError::Refused { reason, .. }) => {
+                    say(&format!("exchange {exchange}: refused: {reason}"));
+                }
+                Err(error) => return Err(error),
+            }
+            missing.retain(|other| *other != exchange);
+        }
+        Ok(())
+    }
+
+    async fn report_dropped(&mut self, course: &mut Course) -> Result<(), TransportError> {
+        let dropped = self.tap.dropped().await?.unwrap_or(0);
+        course.dropped += dropped;
+        if dropped > 0 && !self.full {
+            say(&format!(
+                "more comes than is read: the queue's limit ({} messages, {} MiB, {} s) drops the oldest",
+                self.options.max_messages,
+                self.options.max_bytes >> 20,
+                self.options.ttl.as_secs()
+            ));
+        }
+        if dropped == 0 && self.full {
+            say(&format!("all that comes is read again; dropped so far: {}", course.dropped));
+        }
+        self.full = dropped > 0;
+        Ok(())
+    }
+
+    /// At the end; a connection that is lost now has told all it can.
+    pub(super) async fn count_dropped(&mut self, course: &mut Course) {
+        if let Ok(Some(dropped)) = self.tap.dropped().await {
+            course.dropped += dropped;
+        }
+    }
+}

@@ -1,0 +1,290 @@
+//! What is written of recorded messages, in every form.
+
+use jiff::Timestamp;
+use osnl_model::{Pattern, is_secret_key, parse_python_json};
+use osnl_testkit::fixture;
+use osnl_transport::{TapMessage, TapProperties};
+use serde_json::{Map, Value, json};
+use tokio::sync::mpsc;
+
+use super::args::TapFormat;
+use super::event::Wanted;
+use super::writer::{Body, Seen, Writer, Written};
+
+fn recorded(message: &Value) -> TapMessage {
+    let text = |of: &Value| of.as_str().map(str::to_owned);
+    let body = match message["body_text"].as_str() {
+        Some(text) => text.as_bytes().to_vec(),
+        None => {
+            use base64::Engine as _;
+            base64::engine::general_purpose::STANDARD
+                .decode(message["body_base64"].as_str().unwrap_or_default())
+                .unwrap()
+        }
+    };
+    let properties = &message["properties"];
+    TapMessage {
+        exchange: text(&message["exchange"]).unwrap(),
+        routing_key: text(&message["routing_key"]).unwrap(),
+        body: body.into(),
+        properties: TapProperties {
+            content_type: text(&properties["content_type"]),
+            content_encoding: text(&properties["content_encoding"]),
+            headers: message["headers"].as_object().cloned().unwrap_or_default(),
+            ..TapProperties::default()
+        },
+    }
+}
+
+/// All messages of `fixtures/wire`, by the names of their files.
+fn wire() -> Vec<(String, TapMessage)> {
+    let folder = std::fs::read_dir(fixture::path("wire")).unwrap();
+    let mut names: Vec<String> =
+        folder.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+    names.sort();
+    names.retain(|name| name.ends_with(".json"));
+    let read = |name: &String| parse_python_json(&fixture::text(&format!("wire/{name}"))).unwrap();
+    names.into_iter().map(|name| (name.clone(), recorded(&read(&name)))).collect()
+}
+
+/// All messages that services were recorded with.
+fn services() -> Vec<TapMessage> {
+    let files = [
+        "captures/glance.json",
+        "captures/keystone-cadf.json",
+        "captures/neutron.json",
+        "captures/nova.json",
+        "captures2/designate.json",
+    ];
+    let mut messages = Vec::new();
+    for file in files {
+        let recording = fixture::json(&format!("emission/{file}"));
+        let cases = recording["cases"].as_object().unwrap();
+        messages.extend(cases.values().flat_map(|case| case.as_array().unwrap()).map(recorded));
+    }
+    messages
+}
+
+fn message(body: impl Into<Vec<u8>>) -> TapMessage {
+    TapMessage {
+        exchange: "nova".into(),
+        routing_key: "notifications.info".into(),
+        body: body.into().into(),
+        properties: TapProperties::default(),
+    }
+}
+
+fn writer(format: TapFormat, body: Body) -> Writer {
+    Writer { wanted: Wanted::default(), format, body, colour: false, rates: None, save: None, count: None }
+}
+
+fn write(writer: Writer, messages: &[TapMessage]) -> (String, Written) {
+    let (sender, receiver) = mpsc::channel(4);
+    let seen = Seen { messages: messages.to_vec(), at: Timestamp::UNIX_EPOCH };
+    sender.try_send(seen).unwrap_or_else(|_| panic!("the channel is new"));
+    drop(sender);
+    let mut out = Vec::new();
+    let written = writer.run(receiver, &mut out);
+    (String::from_utf8(out).unwrap(), written)
+}
+
+#[test]
+fn each_recorded_form_is_one_line() {
+    let wire = wire();
+    let check = |name: &str, expected: &str| {
+        let (_, message) = wire.iter().find(|(file, _)| file.starts_with(name)).unwrap();
+        let (out, _) = write(writer(TapFormat::Text, Body::Hidden), std::slice::from_ref(message));
+        assert_eq!(out, format!("{expected}\n"), "{name}");
+    };
+    check(
+        "16-",
+        "2026-11-20T06:36:22.705816 nova versioned_notifications.info INFO instance.delete.end nova-compute:node1 \
+         project=- user=- id=12345678-1234-5678-1234-567812345678 name=vm1 InstanceActionPayload/1.8",
+    );
+    check(
+        "36-",
+        "1970-01-01T00:00:00.000000 neutron notifications.info unreadable: the body is not readable JSON: \
+         expected ident at line 1 column 2: this is not json {",
+    );
+    check("37-", "1970-01-01T00:00:00.000000 neutron notifications.info unreadable: the body is empty: ");
+    let (out, written) = write(
+        writer(TapFormat::Text, Body::Hidden),
+        &wire.iter().map(|(_, m)| m.clone()).collect::<Vec<_>>(),
+    );
+    assert_eq!((out.lines().count(), written.shown), (wire.len(), wire.len() as u64), "a line for each");
+    assert_eq!(written.unreadable, out.lines().filter(|line| line.contains(" unreadable: ")).count() as u64);
+    assert!(written.unreadable > 15 && written.unreadable < 30, "{}", written.unreadable);
+}
+
+#[test]
+fn what_services_were_recorded_with_is_recognised() {
+    let services = services();
+    let (out, written) = write(writer(TapFormat::Text, Body::Hidden), &services);
+    assert_eq!((written.shown, written.unreadable), (services.len() as u64, 0));
+    for line in [
+        " CADF",
+        " name=\"web 1\" InstanceActionPayload/1.9",
+        " nova notifications.info INFO compute.instance.create.end compute.",
+        " neutron notifications.info INFO floatingip.update.end network.",
+        " dns.zone.create ",
+    ] {
+        assert!(out.contains(line), "{line} in\n{out}");
+    }
+    let nameless: Vec<&str> =
+        out.lines().filter(|line| line.contains(" id=- ") && !line.contains(" probe.")).collect();
+    assert!(
+        nameless.len() * 20 < services.len(),
+        "{} without an id:\n{}",
+        nameless.len(),
+        nameless.join("\n")
+    );
+}
+
+/// Fills in what a recording left empty, and gathers what must not be seen.
+fn plant(value: &mut Value, secrets: &mut Vec<String>) {
+    match value {
+        Value::Object(object) => {
+            let a_pair = object.contains_key("value");
+            for (key, value) in object {
+                if !(is_secret_key(key) || key == "key" && !a_pair) {
+                    plant(value, secrets);
+                } else if !value.is_object() && !value.is_array() {
+                    match value.as_str() {
+                        Some(text) if text.len() > 5 => secrets.push(text.to_owned()),
+                        Some(_) | None => *value = json!("gAAAAAB-S3CRET"),
+                    }
+                }
+            }
+        }
+        Value::Array(items) => items.iter_mut().for_each(|item| plant(item, secrets)),
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
+    }
+}
+
+#[test]
+fn no_secret_of_any_recording_is_in_any_form_of_the_output() {
+    let mut secrets = vec!["gAAAAAB-S3CRET".to_owned()];
+    let mut messages: Vec<TapMessage> = Vec::new();
+    for mut message in services().into_iter().chain(wire().into_iter().map(|(_, message)| message)) {
+        let mut changed = message.body.to_vec();
+        if let Ok(Value::Object(mut outer)) = serde_json::from_slice(&message.body) {
+            let enveloped = outer.get("oslo.message").and_then(Value::as_str).map(str::to_owned);
+            let inner = enveloped.map(|text| serde_json::from_str::<Value>(&text));
+            match inner {
+                Some(Ok(mut inner @ Value::Object(_))) => {
+                    plant(&mut inner, &mut secrets);
+                    inner["_context_auth_token"] = json!("gAAAAAB-S3CRET");
+                    inner["_context_note"] = json!("amqp://nova:gAAAAAB-S3CRET@mq:5672//");
+                    outer.insert("oslo.message".into(), json!(inner.to_string()));
+                    changed = Value::Object(outer).to_string().into_bytes();
+                }
+                Some(Ok(_) | Err(_)) => {}
+                None => {
+                    let mut bare = Value::Object(outer);
+                    plant(&mut bare, &mut secrets);
+                    bare["_context_auth_token"] = json!("gAAAAAB-S3CRET");
+                    changed = bare.to_string().into_bytes();
+                }
+            }
+        }
+        // As it is, and cut off in the middle of what comes last: unreadable, but not without secrets.
+        message.body = changed.clone().into();
+        message.properties.headers = Map::new();
+        messages.push(message.clone());
+        message.body = changed[..changed.len().saturating_sub(3)].to_vec().into();
+        messages.push(message);
+    }
+    secrets.sort();
+    secrets.dedup();
+    assert!(secrets.len() > 2, "{secrets:?}");
+    for (format, body) in [
+        (TapFormat::Text, Body::Hidden),
+        (TapFormat::Text, Body::Masked),
+        (TapFormat::Json, Body::Hidden),
+        (TapFormat::Json, Body::Masked),
+    ] {
+        let (out, written) = write(writer(format, body), &messages);
+        assert_eq!(written.shown, messages.len() as u64);
+        assert!(written.unreadable * 2 >= written.shown, "half of them are cut off: {written:?}");
+        for secret in &secrets {
+            let line = out.lines().find(|line| line.contains(secret.as_str()));
+            assert_eq!(line, None, "{secret} in {format:?} {body:?}");
+        }
+    }
+    let (raw, _) = write(writer(TapFormat::Text, Body::Raw), &messages);
+    assert!(raw.contains("gAAAAAB-S3CRET"), "the test plants what it looks for");
+}
+
+#[test]
+fn a_message_cannot_talk_to_the_terminal() {
+    let evil = "\u{1b}]0;owned\u{7}\r\n\u{9b}2J\u{202e}";
+    let notification = json!({"event_type": evil, "publisher_id": evil, "priority": evil, "timestamp": evil,
+        "payload": {"id": evil, "name": evil, evil: evil}, "_context_project_id": evil, "_context_user": evil});
+    let mut bodies = vec![message(notification.to_string()), message(format!("{evil} no JSON"))];
+    for message in &mut bodies {
+        message.exchange = evil.to_owned();
+        message.routing_key = evil.to_owned();
+    }
+    for (format, body) in [
+        (TapFormat::Text, Body::Hidden),
+        (TapFormat::Text, Body::Masked),
+        (TapFormat::Text, Body::Raw),
+        (TapFormat::Json, Body::Raw),
+    ] {
+        let (out, _) = write(writer(format, body), &bodies);
+        let wild = out.chars().find(|c| c.is_control() && *c != '\n' || *c == '\u{202e}');
+        assert_eq!(wild, None, "{format:?} {body:?}\n{}", out.escape_debug());
+        if format == TapFormat::Json {
+            let objects: Vec<Value> = out.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+            assert_eq!(objects[0]["event_type"], evil);
+        }
+    }
+    let (out, _) = write(writer(TapFormat::Text, Body::Hidden), &bodies);
+    assert_eq!(out.lines().count(), 2);
+}
+
+#[test]
+fn filters_and_the_count_decide_what_is_shown() {
+    let services = services();
+    let check = |wanted: Wanted, count, expected: (u64, u64)| {
+        let writer = Writer { wanted, count, ..writer(TapFormat::Json, Body::Hidden) };
+        let (out, written) = write(writer, &services);
+        assert_eq!(out.lines().count() as u64, written.shown);
+        let types =
+            out.lines().map(|line| serde_json::from_str::<Value>(line).unwrap()["event_type"].clone());
+        let deleted = types.filter(|kind| kind.as_str().is_some_and(|kind| kind.starts_with("port.delete")));
+        assert_eq!((written.shown, deleted.count() as u64), expected);
+    };
+    let port = || vec![Pattern::new(r"port\.delete\.").unwrap()];
+    check(Wanted { event_type: port(), ..Wanted::default() }, None, (2, 2));
+    check(Wanted { event_type: port(), ..Wanted::default() }, Some(1), (1, 1));
+    check(
+        Wanted { event_type: port(), publisher: vec![Pattern::new("compute").unwrap()], ..Wanted::default() },
+        None,
+        (0, 0),
+    );
+    check(Wanted { project: vec!["none".into()], ..Wanted::default() }, None, (0, 0));
+}
+
+#[test]
+fn what_cannot_be_written_ends_it_and_is_said_unless_the_reader_has_gone() {
+    struct Broken(std::io::ErrorKind);
+    impl std::io::Write for Broken {
+        fn write(&mut self, _: &[u8]) -> std::io::Result<usize> {
+            Err(self.0.into())
+        }
+        fn flush(&mut self) -> std::io::Result<()> {
+            Ok(())
+        }
+    }
+    let check = |kind, expected: Option<&str>| {
+        let (sender, receiver) = mpsc::channel(4);
+        let seen = Seen { messages: vec![message("{}")], at: Timestamp::UNIX_EPOCH };
+        sender.try_send(seen).unwrap_or_else(|_| panic!("the channel is new"));
+        let written = writer(TapFormat::Text, Body::Hidden).run(receiver, &mut Broken(kind));
+        assert_eq!(written.failure.as_deref(), expected);
+        assert!(sender.is_closed());
+    };
+    check(std::io::ErrorKind::BrokenPipe, None);
+    check(std::io::ErrorKind::StorageFull, Some("standard output: no storage space"));
+}

@@ -1,0 +1,85 @@
+//! The URL of a broker, in oslo.messaging's form or in the one of AMQP programs.
+//!
+//! | written | means |
+//! | --- | --- |
+//! | `rabbit://…`, `kombu://…` | itself |
+//! | `amqp://guest:guest@host:5672//`, `pyamqp://…` | `rabbit://guest:guest@host:5672//`: kombu's double slash is the virtual host `/` |
+//! | `amqps://user:password@host/vhost` | `rabbit://user:password@host:5671/vhost?ssl=1` |
+//! | `file:///path` | the first line of that file, so that no password stands in the list of processes |
+
+use anyhow::{Context as _, anyhow};
+use osnl_model::TransportUrl;
+
+/// Reads any of the forms. An error never has the URL's text in it.
+pub(super) fn read(text: &str) -> anyhow::Result<TransportUrl> {
+    match text.strip_prefix("file://") {
+        Some(path) => {
+            let content = std::fs::read_to_string(path).with_context(|| format!("the URL's file {path}"))?;
+            let line = content.lines().next().unwrap_or_default().trim();
+            parse(line).with_context(|| format!("the first line of {path}"))
+        }
+        None => parse(text),
+    }
+}
+
+fn parse(text: &str) -> anyhow::Result<TransportUrl> {
+    let (scheme, rest) = text.split_once("://").unwrap_or(("", text));
+    let url = match scheme.to_ascii_lowercase().as_str() {
+        "amqp" | "pyamqp" => TransportUrl::parse(&format!("rabbit://{rest}")),
+        "amqps" => TransportUrl::parse(&encrypted(rest)),
+        _ => TransportUrl::parse(text),
+    };
+    url.map_err(|error| anyhow!("the transport URL: {error}"))
+}
+
+/// AMQP's port for TLS where none is written, and oslo's way to ask for TLS.
+fn encrypted(rest: &str) -> String {
+    let end = rest.find(['/', '?', '#']).unwrap_or(rest.len());
+    let (authority, tail) = rest.split_at(end);
+    let hosts: Vec<String> = authority
+        .split(',')
+        .map(|host| {
+            let address = host.rsplit_once('@').map_or(host, |(_, address)| address);
+            let after_brackets = address.rsplit_once(']').map_or(address, |(_, rest)| rest);
+            if after_brackets.contains(':') { host.to_owned() } else { format!("{host}:5671") }
+        })
+        .collect();
+    let tail = tail.split_once('#').map_or(tail, |(tail, _)| tail);
+    let separator = if tail.contains('?') { '&' } else { '?' };
+    format!("rabbit://{}{tail}{separator}ssl=1", hosts.join(","))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_form_means_a_rabbit_url() {
+        let check = |text: &str, expected: &str, virtual_host: &str| {
+            let url = read(text).unwrap();
+            assert_eq!(url.to_string_with_secrets(), expected, "{text}");
+            assert_eq!(url.virtual_host(), virtual_host, "{text}");
+        };
+        check("amqp://guest:guest@localhost:5672//", "rabbit://guest:guest@localhost:5672/", "/");
+        check("AMQP://h/%2F", "rabbit://h/", "/");
+        check("pyamqp://u:p%40@h/v", "rabbit://u:p%40@h/v", "v");
+        check("rabbit://u:p@h1,h2:5673/v", "rabbit://u:p@h1,h2:5673/v", "v");
+        check("amqps://u:p@h/v", "rabbit://u:p@h:5671/v?ssl=1", "v");
+        check("amqps://u:p@[::1],h2:7?x=1#f", "rabbit://u:p@[::1]:5671,h2:7/?x=1&ssl=1", "/");
+        check("amqps://h", "rabbit://h:5671/?ssl=1", "/");
+    }
+
+    #[test]
+    fn a_file_holds_the_url_and_no_error_shows_it() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(file.path(), "amqp://u:S3CRET@h:5672//\n# more\n").unwrap();
+        let url = read(&format!("file://{}", file.path().display())).unwrap();
+        assert_eq!(url.hosts()[0].credentials(), ("u", "S3CRET"));
+        std::fs::write(file.path(), "rabbit://u:S3/CRET@h:x\n").unwrap();
+        for text in [&format!("file://{}", file.path().display()), "amqp://u:S3/CRET@h", "S3CRET"] {
+            let error = format!("{:#}", read(text).unwrap_err());
+            assert!(!error.contains("CRET"), "{error}");
+        }
+        assert!(read("file:///nonexistent/url").unwrap_err().to_string().contains("/nonexistent/url"));
+    }
+}

@@ -1,0 +1,172 @@
+//! The writing side: a thread of its own that reads bodies, chooses, and writes.
+//!
+//! It takes whole batches and flushes when there is no further one, so a pipe gets large writes at full speed and
+//! a terminal each event at once. A reader that is slow holds up only this thread: its channel fills, nothing more
+//! is taken from the broker, and the queue's limit decides there.
+
+use std::io::{self, Write};
+
+use jiff::Timestamp;
+use osnl_transport::TapMessage;
+use tokio::sync::mpsc::{Receiver, error::TryRecvError};
+
+use super::args::TapFormat;
+use super::event::{Event, Unreadable, Wanted};
+use super::rates::Rates;
+use super::save::Save;
+use super::{clean, json, line};
+
+/// Messages that came together; none, where only the time is told.
+pub(super) struct Seen {
+    pub(super) messages: Vec<TapMessage>,
+    pub(super) at: Timestamp,
+}
+
+/// What is written, and how much of it.
+pub(super) struct Writer {
+    pub(super) wanted: Wanted,
+    pub(super) format: TapFormat,
+    pub(super) body: Body,
+    pub(super) colour: bool,
+    /// Instead of the events.
+    pub(super) rates: Option<Rates>,
+    pub(super) save: Option<Save>,
+    pub(super) count: Option<u64>,
+}
+
+/// What is shown of a body, beside the line.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Body {
+    Hidden,
+    Masked,
+    Raw,
+}
+
+/// What was done.
+#[derive(Debug, Default)]
+pub(super) struct Written {
+    pub(super) seen: u64,
+    pub(super) shown: u64,
+    pub(super) unreadable: u64,
+    /// Output or file could not be written to any more. A reader that has gone is no failure.
+    pub(super) failure: Option<String>,
+}
+
+/// Enough for some hundred lines.
+const BUFFER: usize = 64 * 1024;
+
+impl Writer {
+    /// Writes what comes until there is no more, `count` are shown, or the output is gone.
+    pub(super) fn run(mut self, mut batches: Receiver<Seen>, out: &mut dyn Write) -> Written {
+        let mut written = Written::default();
+        let ended = self.write_all(&mut batches, out, &mut written);
+        // Whoever sends learns now that nothing more is taken.
+        drop(batches);
+        let flushed = ended.and_then(|()| out.flush().map_err(Failed::Output));
+        let saved = self.save.as_mut().map_or(Ok(()), Save::flush).map_err(Failed::Save);
+        written.failure = match flushed.and(saved) {
+            Ok(()) => None,
+            Err(Failed::Output(error)) if error.kind() == io::ErrorKind::BrokenPipe => None,
+            Err(Failed::Output(error)) => Some(format!("standard output: {error}")),
+            Err(Failed::Save(error)) => {
+                let path = self.save.as_ref().map(|save| save.path().display().to_string());
+                Some(format!("--save {}: {error}", path.unwrap_or_default()))
+            }
+        };
+        written
+    }
+
+    fn write_all(
+        &mut self,
+        batches: &mut Receiver<Seen>,
+        out: &mut dyn Write,
+        written: &mut Written,
+    ) -> Result<(), Failed> {
+        let mut buffer = String::with_capacity(BUFFER);
+        loop {
+            let batch = match batches.try_recv() {
+                Ok(batch) => batch,
+                Err(TryRecvError::Disconnected) => return self.end(&mut buffer, out),
+                Err(TryRecvError::Empty) => {
+                    emit(&mut buffer, out)?;
+                    out.flush().map_err(Failed::Output)?;
+                    self.save.as_mut().map_or(Ok(()), Save::flush).map_err(Failed::Save)?;
+                    match batches.blocking_recv() {
+                        Some(batch) => batch,
+                        None => return self.end(&mut buffer, out),
+                    }
+                }
+            };
+            for message in &batch.messages {
+                written.seen += 1;
+                let Some(read) = self.wanted.read(message) else { continue };
+                written.shown += 1;
+                written.unreadable += u64::from(read.is_err());
+                match &mut self.rates {
+                    Some(rates) => rates.count(&read),
+                    None => self.show(&mut buffer, message, &read, batch.at),
+                }
+                if let Some(save) = &mut self.save {
+                    save.write(&json::saved(message, batch.at)).map_err(Failed::Save)?;
+                }
+                if buffer.len() >= BUFFER {
+                    emit(&mut buffer, out)?;
+                }
+                if self.count == Some(written.shown) {
+                    return self.end(&mut buffer, out);
+                }
+            }
+            if let Some(rates) = &mut self.rates {
+                rates.tick(&mut buffer, batch.at);
+            }
+        }
+    }
+
+    fn end(&self, buffer: &mut String, out: &mut dyn Write) -> Result<(), Failed> {
+        if let Some(rates) = &self.rates {
+            rates.end(buffer, Timestamp::now());
+        }
+        emit(buffer, out)
+    }
+
+    fn show(&self, out: &mut String, message: &TapMessage, read: &Result<Event, Unreadable>, at: Timestamp) {
+        let raw = self.body == Body::Raw;
+        match (self.format, read) {
+            (TapFormat::Json, Ok(event)) => out.push_str(&json::event(message, event, at, raw)),
+            (TapFormat::Json, Err(why)) => out.push_str(&json::unreadable(message, why, at, raw)),
+            (TapFormat::Text, Ok(event)) => line::event(out, message, event, at, self.colour),
+            (TapFormat::Text, Err(why)) => line::unreadable(out, message, why, at),
+        }
+        out.push('\n');
+        match (self.format, self.body, read) {
+            (TapFormat::Text, Body::Raw, _) => {
+                out.push_str("  ");
+                out.push_str(&clean::bytes(&message.body));
+                out.push('\n');
+            }
+            (TapFormat::Text, Body::Masked, Ok(event)) => {
+                let (context, payload) = event.masked();
+                let whole = serde_json::json!({"context": context, "payload": payload});
+                for line in clean::json(format!("{whole:#}")).lines() {
+                    out.push_str("  ");
+                    out.push_str(line);
+                    out.push('\n');
+                }
+            }
+            (TapFormat::Text, Body::Masked, Err(_))
+            | (TapFormat::Text, Body::Hidden, _)
+            | (TapFormat::Json, Body::Hidden | Body::Masked | Body::Raw, _) => {}
+        }
+    }
+}
+
+enum Failed {
+    Output(io::Error),
+    Save(io::Error),
+}
+
+fn emit(buffer: &mut String, out: &mut dyn Write) -> Result<(), Failed> {
+    out.write_all(buffer.as_bytes()).map_err(Failed::Output)?;
+    buffer.clear();
+    Ok(())
+}

@@ -1,0 +1,407 @@
+//! `osnl tap` on a real RabbitMQ, with the real oslo.messaging publishing and others reading.
+
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::Path;
+
+use osnl_testkit::{Broker, Notice, Options, Prepared, Publisher, Raw, Vhost, wait_until};
+use serde_json::{Value, json};
+
+use crate::harness::{Osnl, PROMPTLY, Place, SOON};
+
+struct Rig {
+    place: Place,
+    vhost: Vhost,
+    publisher: Publisher,
+}
+
+impl Rig {
+    fn new(name: &str) -> Self {
+        let vhost = Broker::shared().vhost(name);
+        let publisher = Publisher::start(&vhost.url(), Options::default());
+        Self { place: Place::new(), vhost, publisher }
+    }
+
+    /// With the exchange that nova's notifier makes, and its queue.
+    fn with_nova(name: &str) -> Self {
+        let mut rig = Self::new(name);
+        rig.publisher.notify(&event(0));
+        rig
+    }
+
+    fn tap(&self, args: &[&str]) -> Osnl {
+        let url = self.vhost.url();
+        let args: Vec<&str> = ["tap", &url].iter().chain(args).copied().collect();
+        self.place.run(Path::new(env!("CARGO_BIN_EXE_osnl")), &args)
+    }
+
+    /// A tap that listens.
+    fn listening(&self, args: &[&str]) -> Osnl {
+        let tap = self.tap(args);
+        tap.wait_for("listening at");
+        tap
+    }
+}
+
+fn event(n: usize) -> Notice {
+    Notice {
+        exchange: "nova".to_owned(),
+        publisher_id: "compute.node1".to_owned(),
+        event_type: "compute.instance.delete.end".to_owned(),
+        payload: json!({"instance_id": format!("i-{n}"), "display_name": format!("vm {n}"), "adminPass": "S3CRET"}),
+        ..Notice::default()
+    }
+}
+
+fn events(numbers: std::ops::Range<usize>) -> Vec<Notice> {
+    numbers.map(event).collect()
+}
+
+/// The ids in the lines that were printed.
+fn ids(stdout: &str) -> Vec<String> {
+    let id = |line: &str| Some(line.split_once(" id=")?.1.split(' ').next()?.to_owned());
+    stdout.lines().filter_map(id).collect()
+}
+
+fn expected(numbers: std::ops::Range<usize>) -> Vec<String> {
+    numbers.map(|n| format!("i-{n}")).collect()
+}
+
+#[track_caller]
+fn shows(tap: &Osnl, count: usize) {
+    wait_until(SOON, &format!("{count} lines of the tap"), || tap.stdout().lines().count() >= count);
+}
+
+#[test]
+fn a_tap_takes_nothing_from_anybody_and_leaves_nothing_behind() {
+    let mut rig = Rig::with_nova("tap-apart");
+    rig.publisher.prepare(&Prepared {
+        exchange: "nova".to_owned(),
+        queue: "others".to_owned(),
+        durable: false,
+        ..Prepared::default()
+    });
+    let state = |vhost: &Vhost| (vhost.list_exchanges(), vhost.list_queues(), vhost.list_bindings());
+    let before = state(&rig.vhost);
+    let mut taps = [rig.listening(&["--exchange", "nova"]), rig.listening(&["--exchange", "nova"])];
+    let own: Vec<_> =
+        rig.vhost.list_queues().into_iter().filter(|q| q.name.starts_with("amq.gen-")).collect();
+    assert_eq!(own.len(), 4, "a queue and its counter for each tap: {own:?}");
+    for queue in &own {
+        assert!(!queue.durable && queue.auto_delete, "{queue:?}");
+        assert_eq!(queue.arguments["x-overflow"], "drop-head", "{queue:?}");
+        assert!(queue.arguments["x-max-length"].is_u64() && queue.arguments["x-max-length-bytes"].is_u64());
+    }
+    let keys: Vec<String> = rig
+        .vhost
+        .list_bindings()
+        .into_iter()
+        .filter(|b| own.iter().any(|q| q.name == b.queue))
+        .map(|b| b.routing_key)
+        .collect();
+    assert_eq!(keys.iter().filter(|key| *key == "notifications.*").count(), 2, "{keys:?}");
+
+    // Whoever else reads, the service's own queue and another one, gets everything, while the taps look on.
+    let mut others = Vec::new();
+    for numbers in [1..11, 11..21] {
+        rig.publisher.notify_all(&events(numbers.clone()));
+        for queue in ["notifications.info", "others"] {
+            others.extend(std::iter::from_fn(|| rig.publisher.take(queue)));
+        }
+        for tap in &taps {
+            shows(tap, numbers.end - 1);
+        }
+    }
+    assert_eq!(others.len(), 41, "what was there before, and twenty in each queue");
+    assert!(others.iter().all(|message| !message.redelivered));
+    for tap in &mut taps {
+        assert_eq!(ids(&tap.stdout()), expected(1..21));
+        tap.signal("INT");
+        assert_eq!(tap.wait(PROMPTLY).code(), Some(0), "{}", tap.stderr());
+        assert!(tap.stderr().contains("osnl tap: 20 events shown in "), "{}", tap.stderr());
+    }
+    wait_until(SOON, "the taps' queues to vanish", || rig.vhost.list_queues().len() == before.1.len());
+    let mut after = state(&rig.vhost);
+    after.1.iter_mut().zip(&before.1).for_each(|(queue, before)| queue.ready = before.ready);
+    assert_eq!(after, before);
+}
+
+#[test]
+fn an_exchange_that_comes_later_is_named_and_bound_as_soon_as_it_is_there() {
+    let mut rig = Rig::new("tap-late");
+    let mut tap = rig.listening(&["--exchange", "nova,glance", "--count", "2"]);
+    tap.wait_for("not there yet in virtual host \"tap-late-");
+    tap.wait_for("nova, glance; a service makes its exchange when it first publishes");
+    assert_eq!(rig.vhost.list_exchanges(), [], "no exchange is declared");
+    rig.publisher.notify(&event(1));
+    tap.wait_for("exchange nova is there now: bound");
+    rig.publisher.notify_all(&events(2..4));
+    assert_eq!(tap.wait(PROMPTLY).code(), Some(0), "{}", tap.stderr());
+    assert_eq!(ids(&tap.stdout()), expected(2..4));
+}
+
+#[test]
+fn a_lost_connection_is_said_made_again_and_its_gap_reported() {
+    let mut rig = Rig::with_nova("tap-lost");
+    let mut tap = rig.listening(&["--exchange", "nova"]);
+    rig.publisher.notify(&event(1));
+    shows(&tap, 1);
+    rig.vhost.close_all_connections("maintenance");
+    tap.wait_for("connection lost: 320 CONNECTION_FORCED - maintenance; connecting again");
+    tap.wait_for("what was published meanwhile was not seen");
+    let mut publisher = Publisher::start(&rig.vhost.url(), Options::default());
+    publisher.notify(&event(2));
+    shows(&tap, 2);
+    tap.signal("TERM");
+    assert_eq!(tap.wait(PROMPTLY).code(), Some(0));
+    assert!(tap.stderr().contains("2 events shown, 1 gap of "), "{}", tap.stderr());
+}
+
+#[test]
+fn what_the_queues_limit_drops_is_counted() {
+    let mut rig = Rig::with_nova("tap-limit");
+    let mut tap = rig.listening(&["--exchange", "nova", "--queue-limit", "20", "--raw"]);
+    // As a terminal that does not read, but without its buffers.
+    tap.signal("STOP");
+    let body = format!(r#"{{"event_type": "x", "priority": "INFO", "payload": "{}"}}"#, "x".repeat(20_000));
+    for _ in 0..400 {
+        rig.publisher.raw(&Raw {
+            exchange: "nova".into(),
+            body: body.clone().into_bytes(),
+            ..Raw::default()
+        });
+    }
+    tap.signal("CONT");
+    tap.wait_for("the queue's limit (20 messages, 64 MiB, 60 s) drops the oldest");
+    tap.wait_for("all that comes is read again");
+    tap.signal("INT");
+    assert_eq!(tap.wait(PROMPTLY).code(), Some(0));
+    let stderr = tap.stderr();
+    let summary = stderr.lines().last().unwrap();
+    let number = |before: &str| {
+        summary.split(before).next().unwrap().rsplit([' ', ':']).next().unwrap().parse::<u64>().unwrap()
+    };
+    let (shown, dropped) = (number(" events shown"), number(" dropped by the queue's limit"));
+    assert_eq!(shown + dropped, 400, "{stderr}");
+    assert!(dropped >= 300, "{stderr}");
+}
+
+#[test]
+fn only_what_is_asked_for_is_shown_and_the_status_says_whether_anything_was() {
+    let mut rig = Rig::with_nova("tap-filters");
+    let cases: [(&[&str], &[&str]); 9] = [
+        (&[], &["i-1", "i-2", "p-1", "i-3"]),
+        (&["--event-type", "^port\\."], &["p-1"]),
+        (&["--event-type", "delete"], &[]),
+        (&["--publisher", "network", "--publisher", "compute\\.node1", "--resource", "vm 2"], &["i-2"]),
+        (&["--project", "PROJECT-1"], &["p-1"]),
+        (&["--resource", "P-1", "--resource", "i-3"], &["p-1", "i-3"]),
+        (&["--priority", "ERROR,warning"], &["i-3"]),
+        (&["--topic", "versioned_notifications"], &[]),
+        (&["--key", "#.error", "--key", "nothing"], &["i-3"]),
+    ];
+    let mut taps: Vec<Osnl> =
+        cases.iter().map(|(args, _)| rig.tap(&[&["--exchange", "nova"], *args].concat())).collect();
+    taps.iter().for_each(|tap| tap.wait_for("listening at"));
+    rig.publisher.notify_all(&[
+        event(1),
+        event(2),
+        Notice {
+            publisher_id: "network.n1".into(),
+            event_type: "port.delete.end".into(),
+            payload: json!({"port": {"id": "p-1", "name": "eth", "project_id": "project-1"}}),
+            ..event(0)
+        },
+        Notice { priority: "error".into(), ..event(3) },
+    ]);
+    for ((args, expected), tap) in cases.iter().zip(&mut taps) {
+        shows(tap, expected.len());
+        tap.signal("INT");
+        let status = i32::from(expected.is_empty());
+        assert_eq!(tap.wait(SOON).code(), Some(status), "{args:?}\n{}", tap.stderr());
+        assert_eq!(ids(&tap.stdout()), *expected, "{args:?}");
+    }
+}
+
+#[test]
+fn what_is_saved_is_as_it_was_received_and_for_its_owner_only() {
+    let mut rig = Rig::with_nova("tap-save");
+    let mut tap = rig.listening(&["-e", "nova", "--save", "s.jsonl", "-n", "2", "--format", "json"]);
+    rig.publisher.notify(&event(1));
+    rig.publisher.raw(&Raw {
+        exchange: "nova".into(),
+        body: b"\xff\x1b]0;owned\x07".to_vec(),
+        headers: json!({"compression": "none-such", "n": 7}),
+        ..Raw::default()
+    });
+    assert_eq!(tap.wait(PROMPTLY).code(), Some(0), "{}", tap.stderr());
+    let saved: Vec<Value> =
+        rig.place.read("s.jsonl").lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    assert_eq!(saved.len(), 2);
+    let theirs = rig
+        .publisher
+        .take("notifications.info")
+        .and_then(|_| rig.publisher.take("notifications.info"))
+        .unwrap();
+    assert_eq!(saved[0]["body"].as_str().unwrap().as_bytes(), theirs.body, "byte for byte, secrets included");
+    assert_eq!(saved[0]["properties"], theirs.properties);
+    assert_eq!(
+        (&saved[0]["exchange"], &saved[0]["routing_key"]),
+        (&json!("nova"), &json!("notifications.info"))
+    );
+    assert_eq!(saved[1]["body_base64"], "/xtdMDtvd25lZAc=");
+    assert_eq!(saved[1]["properties"]["headers"], json!({"compression": "none-such", "n": 7}));
+    let printed: Vec<Value> = tap.stdout().lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    assert_eq!(
+        printed[0]["payload"],
+        json!({"instance_id": "i-1", "display_name": "vm 1", "adminPass": "***"})
+    );
+    assert_eq!(printed[0]["resource"], json!({"id": "i-1", "ids": ["i-1"], "name": "vm 1"}));
+    assert_eq!(printed[1]["body_escaped"], "\\xff\\x1b]0;owned\\x07");
+    assert_eq!(printed[1]["unreadable"], "unsupported compression \"none-such\"");
+    assert!(!tap.stdout().contains("S3CRET") && !tap.stderr().contains("S3CRET"));
+
+    let file = rig.place.path("s.jsonl");
+    assert_eq!(std::fs::metadata(&file).unwrap().permissions().mode() & 0o777, 0o600);
+    std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o644)).unwrap();
+    let (code, stderr) = rig.tap(&["--save", "s.jsonl"]).refused();
+    assert_eq!(code, Some(78), "{stderr}");
+    assert!(stderr.contains("others may read it (mode 0644)") && stderr.contains("chmod 600"), "{stderr}");
+}
+
+#[test]
+fn the_articles_url_and_a_listeners_are_understood() {
+    let place = Place::new();
+    let article = format!("amqp://guest:guest@127.0.0.1:{}//", Broker::shared().port());
+    let mut tap =
+        place.run(Path::new(env!("CARGO_BIN_EXE_osnl")), &["tap", &article, "-e", "tap-none", "--for", "1s"]);
+    assert_eq!(tap.wait(PROMPTLY).code(), Some(1), "{}", tap.stderr());
+    assert!(tap.stderr().contains("virtual host \"/\", exchanges: none yet"), "{}", tap.stderr());
+    assert!(tap.stderr().contains("0 events shown in 1."), "{}", tap.stderr());
+
+    let mut rig = Rig::with_nova("tap-listener");
+    rig.place.write(
+        "osnl.conf",
+        format!(
+            "[listener:compute]\ntransport_url = {}\nexchange = nova\ntopics = notifications\npriorities = error\n\
+             [rule:r]\nlisteners = compute\nevent_type = x\nactions = d\n[action:d]\ndriver = dump\npath = d\n",
+            rig.vhost.url()
+        ),
+    );
+    let args = ["tap", "--config-file", "osnl.conf", "--listener", "compute", "-n", "1"];
+    let mut tap = rig.place.run(Path::new(env!("CARGO_BIN_EXE_osnl")), &args);
+    tap.wait_for("exchanges: nova");
+    rig.publisher.notify_all(&[event(1), Notice { priority: "error".into(), ..event(2) }]);
+    assert_eq!(tap.wait(PROMPTLY).code(), Some(0), "{}", tap.stderr());
+    assert_eq!(ids(&tap.stdout()), expected(2..3));
+}
+
+#[test]
+fn without_exchanges_those_of_the_known_services_are_chosen_and_said() {
+    let mut rig = Rig::with_nova("tap-known");
+    let mut tap = rig.listening(&["-n", "2"]);
+    tap.wait_for("others may exist: name them with --exchange");
+    tap.wait_for("exchanges: nova\n");
+    tap.wait_for(": neutron, glance, cinder, keystone, ironic, openstack, ");
+    rig.publisher.notify(&event(1));
+    shows(&tap, 1);
+    rig.publisher.notify(&Notice { exchange: "keystone".into(), ..event(9) });
+    tap.wait_for("exchange keystone is there now: bound");
+    rig.publisher.notify(&Notice { exchange: "keystone".into(), ..event(2) });
+    assert_eq!(tap.wait(SOON).code(), Some(0), "{}", tap.stderr());
+    assert_eq!(ids(&tap.stdout()), expected(1..3));
+}
+
+#[test]
+fn a_broker_that_lets_nobody_in_is_69_and_says_why() {
+    let rig = Rig::new("tap-refused");
+    let check = |url: &str, args: &[&str], expected: &str| {
+        let all: Vec<&str> = ["tap", url].iter().chain(args).copied().collect();
+        let mut tap = rig.place.run(Path::new(env!("CARGO_BIN_EXE_osnl")), &all);
+        let (code, stderr) = tap.refused();
+        assert_eq!(code, Some(69), "{stderr}");
+        assert!(stderr.contains(expected) && !stderr.contains("S3CRET"), "{expected} in\n{stderr}");
+        assert_eq!(tap.stdout(), "");
+    };
+    let port = Broker::shared().port();
+    check(&format!("rabbit://guest:S3CRET@127.0.0.1:{port}/"), &[], "login refused for user \"guest\"");
+    check(
+        &format!("rabbit://guest:guest@127.0.0.1:{port}/none-such"),
+        &[],
+        "virtual host \"none-such\" refused",
+    );
+    let closed = crate::harness::closed_port();
+    let away = format!("amqp://guest:S3CRET@127.0.0.1:{closed}//");
+    check(&away, &["--for", "500ms"], "cannot connect: 127.0.0.1:");
+}
+
+#[test]
+fn a_reader_that_has_seen_enough_ends_it_well() {
+    let mut rig = Rig::with_nova("tap-head");
+    let script = "\"$0\" tap \"$1\" --exchange nova | head -n 3";
+    let mut head = rig.place.run(
+        Path::new("bash"),
+        &["-o", "pipefail", "-c", script, env!("CARGO_BIN_EXE_osnl"), &rig.vhost.url()],
+    );
+    head.wait_for("listening at");
+    for n in 1.. {
+        rig.publisher.notify(&event(n));
+        if !head.is_running() {
+            break;
+        }
+        assert!(n < 2000, "{}", head.stderr());
+    }
+    assert_eq!(head.wait(PROMPTLY).code(), Some(0), "{}", head.stderr());
+    assert_eq!(ids(&head.stdout()), expected(1..4));
+}
+
+#[test]
+fn a_check_goes_through_the_steps_and_says_what_is_likely_wrong() {
+    let mut rig = Rig::with_nova("tap-check");
+    rig.publisher.prepare(&Prepared { exchange: "neutron".to_owned(), ..Prepared::default() });
+    let before = rig.vhost.list_exchanges();
+    let mut tap =
+        rig.tap(&["--check", "-e", "nova,neutron,glance", "--topic", "notifications", "--for", "1s"]);
+    assert_eq!(tap.wait(PROMPTLY).code(), Some(1), "{}", tap.stderr());
+    let text = tap.stdout();
+    for line in [
+        "virtual host \"tap-check-",
+        ", user guest\n",
+        "queue      declared, exclusive, bounded; what the bound drops is counted\n",
+        "exchange   nova: topic, transient; bound with notifications.*\n",
+        "exchange   neutron: topic, durable; bound with notifications.*\n",
+        "exchange   glance: not there in this virtual host;",
+        "messages   none in 1 s; likely, in this order:\n           1. nothing is sent: driver in ",
+        "           5. nothing happened:",
+    ] {
+        assert!(text.contains(line), "{line} in\n{text}");
+    }
+    assert_eq!(rig.vhost.list_exchanges(), before);
+
+    let mut tap = rig.tap(&["--check", "-e", "nova", "--format", "json", "--for", "30s", "--count", "2"]);
+    wait_until(SOON, "the check to be bound", || {
+        rig.vhost.list_bindings().iter().any(|binding| binding.queue.starts_with("amq.gen-"))
+    });
+    // It asks what the exchange is before it looks at messages; they wait in its queue.
+    rig.publisher.notify_all(&events(1..3));
+    assert_eq!(tap.wait(PROMPTLY).code(), Some(0), "{}", tap.stderr());
+    let checked: Value = serde_json::from_str(&tap.stdout()).unwrap();
+    assert_eq!(
+        checked["exchanges"],
+        json!([{"name": "nova", "state": "bound", "type": "topic", "durable": false}])
+    );
+    let seen =
+        json!([{"exchange": "nova", "routing_key": "notifications.info", "format": "legacy", "count": 2}]);
+    assert_eq!((&checked["seen"], &checked["messages"]), (&seen, &json!(2)));
+}
+
+#[test]
+fn rates_are_told_each_second_though_nothing_comes() {
+    let mut rig = Rig::with_nova("tap-rates");
+    let mut tap = rig.listening(&["-e", "nova", "--rates"]);
+    rig.publisher.notify_all(&events(1..11));
+    wait_until(SOON, "a table", || tap.stdout().contains("/s compute.instance.delete.end\n"));
+    wait_until(SOON, "a second without events", || tap.stdout().contains(" 0.0/s in all\n"));
+    tap.signal("INT");
+    assert_eq!(tap.wait(PROMPTLY).code(), Some(0), "{}", tap.stderr());
+    assert!(tap.stdout().contains("/s in all, from the beginning\n"), "{}", tap.stdout());
+}

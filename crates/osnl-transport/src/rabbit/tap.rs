@@ -1,0 +1,301 @@
+//! A tap on RabbitMQ. See [`crate::Tap`] for what it promises.
+//!
+//! One connection with two channels: one consumes, the other looks, binds and counts, since a look at an exchange
+//! that is not there closes its channel.
+//!
+//! What the bound of the queue drops is counted by a second queue of the same kind, to which the broker hands what
+//! it drops (a dead letter to the default exchange); emptying it tells how many there were, without sending them.
+//! It is bounded in bytes too, so at more than that many dropped bytes between two calls the count is too low.
+//! A user who may not write to the default exchange gets the tap without the count.
+
+mod message;
+mod probe;
+
+use futures_util::{FutureExt, StreamExt};
+use lapin::options::{
+    BasicAckOptions, BasicConsumeOptions, BasicQosOptions, ExchangeDeclareOptions, QueueBindOptions,
+    QueueDeclareOptions, QueuePurgeOptions,
+};
+use lapin::types::{AMQPValue, FieldTable, ShortString};
+use lapin::{Channel, Connection, ExchangeKind};
+use osnl_model::TransportUrl;
+
+use super::consumer::CLOSE_TIMEOUT;
+use super::failure::{ACCESS_REFUSED, Failure, NOT_FOUND, lost, reason, reply_code};
+use crate::tap::{ExchangeFound, Tap, TapMessage, TapOptions, Tapped, exchanges};
+use crate::{BoxFuture, TransportError};
+
+/// How many dropped messages can be counted between two calls.
+const COUNTED: i64 = 1_000_000;
+
+/// An open tap.
+pub(super) struct RabbitTap {
+    channel: Channel,
+    deliveries: lapin::Consumer,
+    side: Side,
+    options: TapOptions,
+    tapped: Tapped,
+    counter: Option<ShortString>,
+    /// The last delivery taken, if it is not acknowledged yet, and how many there are.
+    taken: Option<u64>,
+    unacknowledged: u16,
+    /// Found behind messages that had to be handed over first.
+    ended: Option<TransportError>,
+}
+
+impl RabbitTap {
+    /// Declares, binds and consumes on a fresh connection.
+    pub(super) async fn open(
+        connection: Connection,
+        host: String,
+        url: &TransportUrl,
+        options: &TapOptions,
+    ) -> Result<Self, TransportError> {
+        let mut side = Side { connection, channel: None };
+        let (queue, counter) = side.declare(options).await?;
+        let user = side.connection.status().username();
+        let mut tapped = Tapped {
+            host,
+            virtual_host: url.virtual_host().to_owned(),
+            user,
+            queue: queue.to_string(),
+            counts_dropped: counter.is_some(),
+            ..Tapped::default()
+        };
+        for exchange in exchanges(&options.bindings) {
+            match side.bind(&queue, exchange, options).await {
+                Ok(true) => tapped.bound.push(exchange.to_owned()),
+                Ok(false) => tapped.missing.push(exchange.to_owned()),
+                Err(TransportError::Refused { reason, .. }) => {
+                    tapped.refused.push((exchange.to_owned(), reason));
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        let channel = side.connection.create_channel().await.map_err(|error| lost(&error))?;
+        let failed = |what: String| move |error| TransportError::from(Failure { what, error });
+        channel
+            .basic_qos(options.prefetch, BasicQosOptions::default())
+            .await
+            .map_err(failed(format!("set prefetch {}", options.prefetch)))?;
+        let consume = BasicConsumeOptions { exclusive: true, ..Default::default() };
+        let deliveries = channel
+            .basic_consume(queue, ShortString::default(), consume, FieldTable::default())
+            .await
+            .map_err(failed("consume the tap's own queue".to_owned()))?;
+        let options = options.clone();
+        Ok(Self {
+            channel,
+            deliveries,
+            side,
+            options,
+            tapped,
+            counter,
+            taken: None,
+            unacknowledged: 0,
+            ended: None,
+        })
+    }
+
+    async fn acknowledge_taken(&mut self) -> Result<(), TransportError> {
+        let Some(tag) = self.taken.take() else { return Ok(()) };
+        self.unacknowledged = 0;
+        let options = BasicAckOptions { multiple: true };
+        self.channel.basic_ack(tag, options).await.map_err(|error| lost(&error))
+    }
+}
+
+impl Tap for RabbitTap {
+    fn tapped(&self) -> &Tapped {
+        &self.tapped
+    }
+
+    fn poll<'a>(
+        &'a mut self,
+        out: &'a mut Vec<TapMessage>,
+        limit: usize,
+    ) -> BoxFuture<'a, Result<(), TransportError>> {
+        Box::pin(async move {
+            if let Some(error) = self.ended.take() {
+                return Err(error);
+            }
+            if self.unacknowledged > self.options.prefetch / 4 {
+                self.acknowledge_taken().await?;
+            }
+            let mut next = self.deliveries.next().await;
+            loop {
+                match next {
+                    Some(Ok(delivery)) => {
+                        self.taken = Some(delivery.delivery_tag);
+                        self.unacknowledged = self.unacknowledged.saturating_add(1);
+                        out.push(message::of(delivery));
+                    }
+                    Some(Err(error)) => self.ended = Some(lost(&error)),
+                    None => {
+                        self.ended = Some(TransportError::Cancelled { queue: self.tapped.queue.clone() });
+                    }
+                }
+                if self.ended.is_some() || out.len() >= limit {
+                    break;
+                }
+                match self.deliveries.next().now_or_never() {
+                    Some(ready) => next = ready,
+                    None => break,
+                }
+            }
+            match self.ended.take() {
+                Some(error) if out.is_empty() => Err(error),
+                later => {
+                    self.ended = later;
+                    Ok(())
+                }
+            }
+        })
+    }
+
+    fn acknowledge(&mut self) -> BoxFuture<'_, Result<(), TransportError>> {
+        Box::pin(self.acknowledge_taken())
+    }
+
+    fn look_for<'a>(&'a mut self, exchange: &'a str) -> BoxFuture<'a, Result<bool, TransportError>> {
+        Box::pin(async move {
+            let queue = ShortString::from(self.tapped.queue.as_str());
+            self.side.bind(&queue, exchange, &self.options).await
+        })
+    }
+
+    fn describe<'a>(&'a mut self, exchange: &'a str) -> BoxFuture<'a, Result<ExchangeFound, TransportError>> {
+        Box::pin(probe::describe(&mut self.side, exchange))
+    }
+
+    fn dropped(&mut self) -> BoxFuture<'_, Result<Option<u64>, TransportError>> {
+        Box::pin(async move {
+            let Some(counter) = self.counter.clone() else { return Ok(None) };
+            let channel = self.side.channel().await?;
+            let purged = channel.queue_purge(counter, QueuePurgeOptions::default()).await;
+            purged.map(|count| Some(u64::from(count))).map_err(|error| lost(&error))
+        })
+    }
+
+    fn close(self: Box<Self>) -> BoxFuture<'static, ()> {
+        Box::pin(async move {
+            let orderly = self.side.connection.close(200, "bye".into());
+            match tokio::time::timeout(CLOSE_TIMEOUT, orderly).await {
+                Ok(Ok(())) => {}
+                Ok(Err(error)) => tracing::debug!(%error, "connection did not close in order"),
+                Err(_) => tracing::debug!("connection did not close within {} s", CLOSE_TIMEOUT.as_secs()),
+            }
+        })
+    }
+}
+
+/// The channel that may be closed by an answer, and is opened again when it is needed.
+struct Side {
+    connection: Connection,
+    channel: Option<Channel>,
+}
+
+impl Side {
+    /// The queue, and the one that counts what it drops where that is permitted.
+    async fn declare(
+        &mut self,
+        options: &TapOptions,
+    ) -> Result<(ShortString, Option<ShortString>), TransportError> {
+        let bytes = AMQPValue::LongLongInt(i64::try_from(options.max_bytes).unwrap_or(i64::MAX));
+        let ttl = AMQPValue::LongLongInt(i64::try_from(options.ttl.as_millis()).unwrap_or(i64::MAX));
+        let mut arguments = FieldTable::default();
+        // A virtual host may have another kind as its default, which cannot be exclusive.
+        arguments.insert("x-queue-type".into(), AMQPValue::LongString("classic".into()));
+        arguments.insert("x-overflow".into(), AMQPValue::LongString("drop-head".into()));
+        arguments.insert("x-max-length-bytes".into(), bytes);
+        let mut count = arguments.clone();
+        count.insert("x-max-length".into(), AMQPValue::LongLongInt(COUNTED));
+        let limit = AMQPValue::LongLongInt(i64::from(options.max_messages));
+        arguments.insert("x-max-length".into(), limit);
+        arguments.insert("x-message-ttl".into(), ttl);
+
+        let counter = self.queue_declare(count).await?;
+        let mut counted = arguments.clone();
+        counted.insert("x-dead-letter-exchange".into(), AMQPValue::LongString("".into()));
+        let counter_name = AMQPValue::LongString(counter.as_str().into());
+        counted.insert("x-dead-letter-routing-key".into(), counter_name);
+        match self.queue_declare(counted).await {
+            Ok(queue) => Ok((queue, Some(counter))),
+            Err(failure) if reply_code(&failure.error) == Some(ACCESS_REFUSED) => {
+                Ok((self.queue_declare(arguments).await?, None))
+            }
+            Err(failure) => Err(failure.into()),
+        }
+    }
+
+    async fn queue_declare(&mut self, arguments: FieldTable) -> Result<ShortString, Failure> {
+        let options = QueueDeclareOptions { exclusive: true, auto_delete: true, ..Default::default() };
+        let channel = self.channel().await?;
+        match channel.queue_declare(ShortString::default(), options, arguments).await {
+            Ok(queue) => Ok(queue.name().clone()),
+            Err(error) => Err(self.closed_by("declare a queue of our own", error)),
+        }
+    }
+
+    /// Looks for an exchange and binds the queue to it; `false` if it is not there.
+    async fn bind(
+        &mut self,
+        queue: &ShortString,
+        exchange: &str,
+        options: &TapOptions,
+    ) -> Result<bool, TransportError> {
+        let channel = self.channel().await?;
+        let passive = ExchangeDeclareOptions { passive: true, ..Default::default() };
+        let looked =
+            channel.exchange_declare(exchange.into(), ExchangeKind::Topic, passive, FieldTable::default());
+        match looked.await {
+            Ok(()) => {}
+            Err(error) => {
+                let failure = self.closed_by(&format!("look for exchange \"{exchange}\""), error);
+                return Self::unless_missing(failure);
+            }
+        }
+        for binding in options.bindings.iter().filter(|binding| binding.exchange == exchange) {
+            let key = &binding.routing_key;
+            let bound = channel.queue_bind(
+                queue.clone(),
+                exchange.into(),
+                key.as_str().into(),
+                QueueBindOptions::default(),
+                FieldTable::default(),
+            );
+            if let Err(error) = bound.await {
+                let what = format!("bind to exchange \"{exchange}\" with key \"{key}\"");
+                let failure = self.closed_by(&what, error);
+                // It may have gone since it was looked at.
+                return Self::unless_missing(failure);
+            }
+        }
+        Ok(true)
+    }
+
+    fn unless_missing(failure: Failure) -> Result<bool, TransportError> {
+        match reply_code(&failure.error) {
+            Some(NOT_FOUND) => Ok(false),
+            Some(ACCESS_REFUSED) => {
+                Err(TransportError::Refused { reason: reason(&failure.error), what: failure.what })
+            }
+            Some(_) | None => Err(lost(&failure.error)),
+        }
+    }
+
+    async fn channel(&mut self) -> Result<Channel, Failure> {
+        if let Some(channel) = &self.channel {
+            return Ok(channel.clone());
+        }
+        let opened = self.connection.create_channel().await;
+        let channel = opened.map_err(|error| Failure { what: "open a channel".to_owned(), error })?;
+        self.channel = Some(channel.clone());
+        Ok(channel)
+    }
+
+    fn closed_by(&mut self, what: &str, error: lapin::Error) -> Failure {
+        self.channel = None;
+        Failure { what: what.to_owned(), error }
+    }
+}

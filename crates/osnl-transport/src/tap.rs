@@ -1,0 +1,166 @@
+//! Looking on: a subscription that takes nothing from anybody and leaves nothing behind.
+//!
+//! A tap has a queue of its own, which exists as long as its connection: named by the broker, exclusive,
+//! transient, bounded in messages, bytes and age. When it is full the oldest go, so that somebody who reads
+//! slowly costs the broker no more than the bound. It only ever looks at exchanges (passively), and binds its own
+//! queue to those that are there.
+//!
+//! | step | promise |
+//! | --- | --- |
+//! | [`Transport::tap`](crate::Transport::tap) | one attempt: connected, queue declared, bound to what is there, consuming |
+//! | [`Tap::poll`] | waits for one message, then takes what is ready; cancel-safe: what it has taken stays in the batch |
+//! | [`Tap::acknowledge`] | tells the broker what was taken; to be called a few times a second |
+//! | [`Tap::look_for`] | looks once whether an exchange is there now, and binds to it |
+//! | [`Tap::dropped`] | how many messages the bound has cost since the last call |
+//!
+//! As with [`Transport::listen`](crate::Transport::listen), nothing here sleeps, retries or connects again.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use serde_json::{Map, Value};
+
+use crate::{BoxFuture, TransportError};
+
+/// What to look at, and how much of it may wait.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TapOptions {
+    /// What the queue is bound to. Any routing key goes, with `*` and `#` as in AMQP.
+    pub bindings: Vec<TapBinding>,
+    /// How many messages may be on their way to us. More make it faster, up to about a thousand.
+    pub prefetch: u16,
+    /// Messages that may wait at the broker; beyond, the oldest are dropped.
+    pub max_messages: u32,
+    /// Bytes of bodies that may wait at the broker; beyond, the oldest are dropped.
+    pub max_bytes: u64,
+    /// How long a message may wait; older ones are dropped.
+    pub ttl: Duration,
+}
+
+/// One binding of a tap's queue.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct TapBinding {
+    /// The exchange, which must have been made by somebody else.
+    pub exchange: String,
+    /// The routing key, such as `notifications.*`.
+    pub routing_key: String,
+}
+
+/// What was found when a tap opened.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Tapped {
+    /// `host:port` that answered.
+    pub host: String,
+    /// The virtual host, where exchanges that are missing here may be looked for in vain.
+    pub virtual_host: String,
+    /// The user logged in as.
+    pub user: String,
+    /// The queue's name, given by the broker.
+    pub queue: String,
+    /// Exchanges bound to, as they were asked for.
+    pub bound: Vec<String>,
+    /// Exchanges that are not there; [`Tap::look_for`] looks again.
+    pub missing: Vec<String>,
+    /// Exchanges that this user must not look at or bind to, with the broker's words.
+    pub refused: Vec<(String, String)>,
+    /// Whether [`Tap::dropped`] can count.
+    pub counts_dropped: bool,
+}
+
+/// What an exchange turned out to be, as far as the broker told.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ExchangeFound {
+    /// `topic`, `fanout`, ...; oslo.messaging's are `topic`.
+    pub kind: Option<String>,
+    /// Whether it outlives a restart of the broker.
+    pub durable: Option<bool>,
+}
+
+/// A message seen by a tap. Its body and headers are as they came: nothing is masked.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct TapMessage {
+    /// The exchange it was published to.
+    pub exchange: String,
+    /// The routing key it was published with.
+    pub routing_key: String,
+    /// The bytes as they came, compressed or not.
+    pub body: Bytes,
+    /// AMQP's basic properties that were set.
+    pub properties: TapProperties,
+}
+
+/// AMQP's basic properties, under AMQP's names.
+#[derive(Clone, Debug, Default, PartialEq)]
+#[expect(missing_docs, reason = "AMQP 0-9-1 names and explains them: class basic")]
+pub struct TapProperties {
+    pub content_type: Option<String>,
+    pub content_encoding: Option<String>,
+    pub delivery_mode: Option<u8>,
+    pub priority: Option<u8>,
+    pub correlation_id: Option<String>,
+    pub reply_to: Option<String>,
+    pub expiration: Option<String>,
+    pub message_id: Option<String>,
+    /// Seconds since 1970.
+    pub timestamp: Option<u64>,
+    pub kind: Option<String>,
+    pub user_id: Option<String>,
+    pub app_id: Option<String>,
+    /// The table of headers; bytes that are no UTF-8 are replaced.
+    pub headers: Map<String, Value>,
+}
+
+/// An open tap. Dropping it closes the connection, and with it goes the queue.
+pub trait Tap: Send {
+    /// What was found when it opened.
+    fn tapped(&self) -> &Tapped;
+
+    /// Waits for a message, then takes what else is ready, until `out` holds `limit`. Cancel-safe.
+    ///
+    /// # Errors
+    /// The tap has ended; every such error is final for it.
+    fn poll<'a>(
+        &'a mut self,
+        out: &'a mut Vec<TapMessage>,
+        limit: usize,
+    ) -> BoxFuture<'a, Result<(), TransportError>>;
+
+    /// Tells the broker what was taken so far, so that nothing is unacknowledged for long.
+    ///
+    /// # Errors
+    /// As [`Tap::poll`].
+    fn acknowledge(&mut self) -> BoxFuture<'_, Result<(), TransportError>>;
+
+    /// Looks whether an exchange is there, and binds to it as was asked for. `false`: it is not.
+    ///
+    /// # Errors
+    /// [`TransportError::Refused`]: this user may not; the tap goes on. Anything else as [`Tap::poll`].
+    fn look_for<'a>(&'a mut self, exchange: &'a str) -> BoxFuture<'a, Result<bool, TransportError>>;
+
+    /// Asks what an exchange is that is there. It is never made nor altered by that.
+    ///
+    /// # Errors
+    /// As [`Tap::poll`].
+    fn describe<'a>(&'a mut self, exchange: &'a str) -> BoxFuture<'a, Result<ExchangeFound, TransportError>>;
+
+    /// How many messages were dropped since the last call because too many waited or for too long. `None` where
+    /// the broker does not let us count.
+    ///
+    /// # Errors
+    /// As [`Tap::poll`].
+    fn dropped(&mut self) -> BoxFuture<'_, Result<Option<u64>, TransportError>>;
+
+    /// Closes in good order: the queue is gone when this returns, if the broker answers.
+    fn close(self: Box<Self>) -> BoxFuture<'static, ()>;
+}
+
+/// The exchanges of some bindings, in their order, without repeats.
+pub(crate) fn exchanges(bindings: &[TapBinding]) -> Vec<&str> {
+    let mut exchanges: Vec<&str> = Vec::new();
+    for binding in bindings {
+        if !exchanges.contains(&binding.exchange.as_str()) {
+            exchanges.push(&binding.exchange);
+        }
+    }
+    exchanges
+}

@@ -1,0 +1,236 @@
+//! Looking on, on the in-process broker and a real RabbitMQ: what a tap sees, and what it leaves alone.
+
+use std::future::Future;
+use std::time::{Duration, Instant};
+
+use osnl_model::TransportUrl;
+use osnl_testkit::{Broker, Options, Prepared, Publisher, Raw, Vhost};
+use osnl_transport::{
+    MemoryBroker, Properties, Tap, TapBinding, TapMessage, TapOptions, Transport, TransportError, transport,
+};
+
+const SOON: Duration = Duration::from_secs(20);
+
+/// A broker, and somebody who publishes.
+enum Rig {
+    Memory(MemoryBroker),
+    Rabbit(Box<Rabbit>),
+}
+
+struct Rabbit {
+    vhost: Vhost,
+    publisher: Publisher,
+}
+
+impl Rig {
+    fn both(name: &str) -> [Self; 2] {
+        [Self::Memory(MemoryBroker::new()), Self::Rabbit(Box::new(Rabbit::new(name)))]
+    }
+
+    fn transport(&self) -> Box<dyn Transport> {
+        match self {
+            Self::Memory(broker) => Box::new(broker.transport()),
+            Self::Rabbit(rabbit) => rabbit.transport(),
+        }
+    }
+
+    fn publish(&mut self, exchange: &str, key: &str, body: &str) {
+        match self {
+            Self::Memory(broker) => {
+                broker.publish_raw(exchange, key, body.to_owned().into(), Properties::default());
+            }
+            Self::Rabbit(rabbit) => rabbit.publisher.raw(&Raw {
+                exchange: exchange.to_owned(),
+                routing_key: key.to_owned(),
+                body: body.as_bytes().to_vec(),
+                declare: true,
+                ..Raw::default()
+            }),
+        }
+    }
+}
+
+impl Rabbit {
+    fn new(name: &str) -> Self {
+        let vhost = Broker::shared().vhost(name);
+        let publisher = Publisher::start(&vhost.url(), Options::default());
+        Self { vhost, publisher }
+    }
+
+    fn transport(&self) -> Box<dyn Transport> {
+        transport(&TransportUrl::parse(&self.vhost.url()).unwrap()).unwrap()
+    }
+}
+
+fn options(bindings: &[(&str, &str)]) -> TapOptions {
+    let binding = |&(exchange, routing_key): &(&str, &str)| TapBinding {
+        exchange: exchange.to_owned(),
+        routing_key: routing_key.to_owned(),
+    };
+    TapOptions {
+        bindings: bindings.iter().map(binding).collect(),
+        prefetch: 100,
+        max_messages: 1000,
+        max_bytes: 1 << 20,
+        ttl: Duration::from_secs(60),
+    }
+}
+
+async fn within<T>(future: impl Future<Output = T>) -> T {
+    tokio::time::timeout(SOON, future).await.unwrap()
+}
+
+/// Takes this many, and their bodies.
+async fn take(tap: &mut dyn Tap, count: usize) -> Vec<String> {
+    let mut taken: Vec<TapMessage> = Vec::new();
+    while taken.len() < count {
+        let limit = taken.len() + 10;
+        within(tap.poll(&mut taken, limit)).await.unwrap();
+        tap.acknowledge().await.unwrap();
+    }
+    taken.iter().map(|message| String::from_utf8_lossy(&message.body).into_owned()).collect()
+}
+
+#[tokio::test]
+async fn every_tap_sees_what_its_bindings_match_and_what_appears_later() {
+    for mut rig in Rig::both("tap-sees") {
+        rig.publish("nova", "notifications.info", "before");
+        let wanted =
+            options(&[("nova", "notifications.*"), ("nova", "#.error"), ("late", "#"), ("never", "#")]);
+        let transport = rig.transport();
+        let mut taps = [transport.tap(&wanted).await.unwrap(), transport.tap(&wanted).await.unwrap()];
+        for tap in &taps {
+            assert_eq!(tap.tapped().bound, ["nova"]);
+            assert_eq!(tap.tapped().missing, ["late", "never"]);
+            assert_eq!(tap.tapped().refused, []);
+        }
+        rig.publish("nova", "notifications.info", "1");
+        rig.publish("nova", "other.info", "not bound");
+        rig.publish("nova", "x.y.error", "2");
+        rig.publish("nova", "notifications.error", "3, once though two bindings match");
+        rig.publish("late", "x", "before it is bound");
+        for tap in &mut taps {
+            assert!(!tap.look_for("never").await.unwrap());
+            assert!(tap.look_for("late").await.unwrap());
+        }
+        rig.publish("late", "x", "4");
+        for tap in &mut taps {
+            let seen = take(&mut **tap, 4).await;
+            assert_eq!(seen, ["1", "2", "3, once though two bindings match", "4"]);
+            assert_eq!(tap.dropped().await.unwrap(), Some(0));
+        }
+        for tap in taps {
+            tap.close().await;
+        }
+    }
+}
+
+#[tokio::test]
+async fn what_the_bound_drops_is_counted_and_the_latest_are_kept() {
+    for mut rig in Rig::both("tap-bound") {
+        rig.publish("nova", "k", "before");
+        let wanted = TapOptions { prefetch: 1, max_messages: 5, ..options(&[("nova", "k")]) };
+        let mut tap = rig.transport().tap(&wanted).await.unwrap();
+        for n in 1..=50 {
+            rig.publish("nova", "k", &n.to_string());
+        }
+        let mut dropped = 0;
+        let end = Instant::now() + SOON;
+        // RabbitMQ hands one over before the bound is reached.
+        while dropped < 44 {
+            dropped += tap.dropped().await.unwrap().unwrap();
+            assert!(Instant::now() < end, "{dropped}");
+        }
+        let seen = take(&mut *tap, 50 - usize::try_from(dropped).unwrap()).await;
+        assert_eq!(seen[seen.len() - 5..], ["46", "47", "48", "49", "50"]);
+        assert_eq!(tap.dropped().await.unwrap(), Some(0), "counted once");
+        tap.close().await;
+    }
+}
+
+#[tokio::test]
+async fn what_waits_too_long_is_dropped_and_counted() {
+    let mut rabbit = Rabbit::new("tap-ttl");
+    let raw =
+        |body: &str| Raw { exchange: "nova".into(), body: body.into(), declare: true, ..Raw::default() };
+    rabbit.publisher.raw(&raw("before"));
+    let wanted = TapOptions { prefetch: 1, ttl: Duration::from_millis(20), ..options(&[("nova", "#")]) };
+    let mut tap = rabbit.transport().tap(&wanted).await.unwrap();
+    for n in 1..=10 {
+        rabbit.publisher.raw(&raw(&n.to_string()));
+    }
+    let mut dropped = 0;
+    let end = Instant::now() + SOON;
+    while dropped < 9 {
+        dropped += tap.dropped().await.unwrap().unwrap();
+        assert!(Instant::now() < end, "{dropped}");
+    }
+    assert_eq!(take(&mut *tap, 1).await, ["1"]);
+    tap.close().await;
+}
+
+#[tokio::test]
+async fn a_lost_connection_ends_a_tap_with_an_error_that_can_be_recovered_from() {
+    for mut rig in Rig::both("tap-lost") {
+        rig.publish("nova", "k", "before");
+        let mut tap = rig.transport().tap(&options(&[("nova", "k")])).await.unwrap();
+        match &rig {
+            Rig::Memory(broker) => broker.disconnect_all(),
+            Rig::Rabbit(rabbit) => rabbit.vhost.close_all_connections("maintenance"),
+        }
+        let error = within(tap.poll(&mut Vec::new(), 1)).await.unwrap_err();
+        assert!(error.is_recoverable() && !error.is_refused_access(), "{error}");
+        assert!(matches!(error, TransportError::Lost { .. }), "{error:?}");
+    }
+}
+
+#[tokio::test]
+async fn what_an_exchange_is_can_be_asked_without_making_one() {
+    let mut rabbit = Rabbit::new("tap-asks");
+    for durable in [false, true] {
+        let exchange = format!("topic-{durable}");
+        rabbit.publisher.prepare(&Prepared { exchange, durable, ..Prepared::default() });
+    }
+    let before = rabbit.vhost.list_exchanges();
+    let mut tap = rabbit.transport().tap(&options(&[])).await.unwrap();
+    for (exchange, kind, durable) in [
+        ("topic-false", Some("topic"), Some(false)),
+        ("topic-true", Some("topic"), Some(true)),
+        ("amq.fanout", Some("fanout"), Some(true)),
+        ("amq.topic", Some("topic"), Some(true)),
+        ("not-there", None, None),
+    ] {
+        let found = tap.describe(exchange).await.unwrap();
+        assert_eq!((found.kind.as_deref(), found.durable), (kind, durable), "{exchange}");
+    }
+    assert_eq!(rabbit.vhost.list_exchanges(), before);
+    tap.close().await;
+}
+
+#[tokio::test]
+async fn a_user_who_may_do_little_is_told_what_is_refused() {
+    let mut rabbit = Rabbit::new("tap-rights");
+    for exchange in ["nova", "glance"] {
+        let body = Vec::new();
+        rabbit.publisher.raw(&Raw { exchange: exchange.into(), body, declare: true, ..Raw::default() });
+    }
+    // Configure, write, read: queues of its own, and what passes through nova; not the default exchange.
+    let own = "^amq\\.gen-.*";
+    rabbit.vhost.ctl(&["set_permissions", "guest", own, own, "^(amq\\.gen-.*|nova)$"]);
+    let mut tap = rabbit.transport().tap(&options(&[("nova", "#"), ("glance", "#")])).await.unwrap();
+    let found = tap.tapped().clone();
+    assert_eq!(
+        (found.bound, found.user.as_str(), found.counts_dropped),
+        (vec!["nova".to_owned()], "guest", false)
+    );
+    assert_eq!(found.refused.len(), 1);
+    assert!(
+        found.refused[0].0 == "glance" && found.refused[0].1.contains("403 ACCESS_REFUSED"),
+        "{:?}",
+        found.refused
+    );
+    assert_eq!(tap.dropped().await.unwrap(), None);
+    let refused = tap.look_for("glance").await.unwrap_err();
+    assert!(matches!(refused, TransportError::Refused { .. }), "{refused}");
+    tap.close().await;
+}
