@@ -71,7 +71,7 @@ impl Rig {
             }),
             deliveries: vec![NewDelivery { rule: "r".into(), action: "a".into(), key: Some(key.to_owned()) }],
         };
-        let mut permit = self.journal.reserve(1).await;
+        let mut permit = self.journal.reserve(&[], 1).await;
         self.journal.append(&mut permit, entry)
     }
 
