@@ -11,6 +11,8 @@ pub(crate) enum Exit {
     Failed,
     /// A wrong configuration; EX_CONFIG of sysexits.h. The legacy names fail with 1 instead.
     Config,
+    /// What it needs is not to be had now, such as a journal that another daemon has; EX_UNAVAILABLE.
+    Unavailable,
     /// A second SIGTERM or SIGINT cut the drain short; for `demo`, the first Ctrl-C.
     Interrupted,
 }
@@ -21,6 +23,7 @@ impl From<Exit> for ExitCode {
             Exit::Done => Self::SUCCESS,
             Exit::Failed => Self::FAILURE,
             Exit::Config => Self::from(78),
+            Exit::Unavailable => Self::from(69),
             Exit::Interrupted => Self::from(130),
         }
     }

@@ -29,3 +29,4 @@ pub mod native;
 pub mod received;
 pub mod rule;
 pub mod shutdown;
+pub mod state_dir;

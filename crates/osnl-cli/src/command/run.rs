@@ -4,6 +4,7 @@ use std::io;
 use std::sync::Arc;
 
 use osnl::action::http::HttpOptions;
+use osnl::journal::sqlite::OpenError;
 use osnl::k2hr3::LogFile;
 use osnl::metrics::Counters;
 use osnl::native::{self, BuildError, Loaded};
@@ -63,6 +64,16 @@ fn start(loaded: &Loaded) -> anyhow::Result<Exit> {
             Err(error @ (BuildError::Transport { .. } | BuildError::Http { .. })) => {
                 sources::complain(&error.to_string());
                 return Ok(Exit::Config);
+            }
+            Err(BuildError::Journal { path, error }) => {
+                sources::complain(&format!("[journal] {}: {error}", path.display()));
+                return Ok(match error {
+                    OpenError::InUse(_) | OpenError::Io(_) | OpenError::Sqlite(_) => Exit::Unavailable,
+                    OpenError::NoFile
+                    | OpenError::Volatile(_)
+                    | OpenError::NotAJournal(_)
+                    | OpenError::Newer { .. } => Exit::Config,
+                });
             }
             Err(error @ BuildError::File { .. }) => return Err(error.into()),
         };

@@ -2,12 +2,14 @@
 
 use std::collections::BTreeMap;
 use std::num::NonZeroU32;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 use osnl_model::{NotificationFilter, Pattern, TransportUrl};
 use osnl_transport::{Declare, QueueKind};
 
+use super::journal::journal;
 use super::layers::{Layers, RawSection};
 use super::schema::{ACTION, DEFAULT, DRIVERS, JOURNAL, LISTENER, RULE};
 use super::section::{Findings, LONGEST_NAME, Reader};
@@ -47,6 +49,7 @@ impl<'a> Checker<'a> {
     fn native(&mut self) -> Option<Native> {
         // Each of these reports what is wrong with its own sections; only then does a None end it.
         let log = self.unnamed(DEFAULT).and_then(|section| log(&mut self.reader(section)));
+        let state_dir = self.unnamed(DEFAULT).and_then(|section| state_dir(&mut self.reader(section)));
         let journal = self.unnamed(JOURNAL).and_then(|section| journal(&mut self.reader(section)));
         let listeners = self.each(LISTENER, listener);
         let actions = self.each(ACTION, action);
@@ -56,11 +59,13 @@ impl<'a> Checker<'a> {
             self.one_queue_each(listeners);
             self.used(listeners, rules, &known_actions);
         }
-        let ((log_level, libs_log_level, log_file), ()) = (log?, journal?);
+        let (log_level, libs_log_level, log_file) = log?;
         Some(Native {
             log_level,
             libs_log_level,
             log_file,
+            state_dir: state_dir?,
+            journal: journal?,
             listeners: listeners?,
             rules: rules?,
             actions: actions?,
@@ -150,17 +155,17 @@ fn log(reader: &mut Reader<'_>) -> Option<(Level, Level, LogFile)> {
     Some((level, libraries?, file?))
 }
 
-fn journal(reader: &mut Reader<'_>) -> Option<()> {
-    match reader.text("connection")?.as_str() {
-        "memory://" => Some(()),
-        url if url.starts_with("sqlite:") => reader.refuse(
-            "connection",
-            "sqlite:// is not supported yet",
-            "write memory:// or remove the line: a message is then acknowledged after its last outcome",
+fn state_dir(reader: &mut Reader<'_>) -> Option<Option<PathBuf>> {
+    if !reader.is_set("state_dir") {
+        return Some(None);
+    }
+    match reader.text("state_dir")? {
+        path if path.starts_with('/') => Some(Some(path.into())),
+        _ => reader.refuse(
+            "state_dir",
+            "is no absolute path",
+            "write one that begins with /, or remove the line",
         ),
-        _ => {
-            reader.refuse("connection", "is no journal that osnl knows", "write memory:// or remove the line")
-        }
     }
 }
 

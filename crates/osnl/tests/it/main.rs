@@ -5,6 +5,7 @@ mod bodies;
 mod defects;
 mod harness;
 mod http;
+mod journal;
 mod library;
 mod memory;
 mod native;

@@ -86,7 +86,7 @@ fn a_name_stands_for_an_option_of_the_section_or_of_default() {
     check("path = ${log_file}.jsonl", "base.jsonl");
     check("path = ${DEFAULT.log_file}-2", "base-2");
     check("path = ${driver}.jsonl", "dump.jsonl");
-    check("path = ${journal.connection}", "memory://");
+    check("path = ${journal.retention}", "7d");
     check("path = 5$$", "5$");
 }
 
