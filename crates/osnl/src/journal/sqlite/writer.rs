@@ -448,6 +448,8 @@ fn connect(file: &Path) -> rusqlite::Result<Connection> {
     connection.pragma_update(None, "synchronous", "full")?;
     connection.pragma_update(None, "wal_autocheckpoint", 0)?;
     connection.pragma_update(None, "journal_size_limit", 4 << 20)?;
+    // In KiB: a backlog is spread over the file, and its indexes should not be.
+    connection.pragma_update(None, "cache_size", -16 * 1024)?;
     Ok(connection)
 }
 
