@@ -1,5 +1,7 @@
 //! The loop on a paused clock, with an action that does as told.
 
+mod failing;
+
 use std::sync::Mutex;
 
 use osnl_model::Notification;
