@@ -130,7 +130,7 @@ pub struct Unreadable {
     pub received: Received,
 }
 
-/// See the [module](self).
+/// A journal opened to be looked into, on a connection of its own. Calls block.
 #[derive(Debug)]
 pub struct Reader(Connection);
 
