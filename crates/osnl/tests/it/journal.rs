@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use osnl::action::http::HttpOptions;
 use osnl::daemon::Ended;
+use osnl::journal::DeliveryId;
 use osnl::journal::sqlite::{Filter, Page, Reader, State};
 use osnl::metrics::Counters;
 use osnl::native::{Native, Sources, load_texts};
@@ -62,19 +63,9 @@ fn what_was_acknowledged_is_delivered_by_the_next_process() {
     let order: Vec<_> = (0..3).map(|n| requests[n].target.contains(&format!("10.0.0.{n}"))).collect();
     assert_eq!(order, [true; 3], "{requests:?}");
     wait_until(SOON, "all have ended", || kept() == 0);
-    let shown = Reader::open(&file).unwrap().show("2.0".parse_id()).unwrap().unwrap();
+    let shown = Reader::open(&file).unwrap().show(DeliveryId::parse("2.0").unwrap()).unwrap().unwrap();
     assert_eq!(shown.row.state, State::Delivered);
     daemon.stop().unwrap();
-}
-
-trait ParseId {
-    fn parse_id(&self) -> osnl::journal::DeliveryId;
-}
-
-impl ParseId for str {
-    fn parse_id(&self) -> osnl::journal::DeliveryId {
-        osnl::journal::DeliveryId::parse(self).unwrap()
-    }
 }
 
 #[test]
