@@ -11,7 +11,8 @@ pub(crate) enum Exit {
     Failed,
     /// A wrong command line that clap could not see: its own 2.
     Usage,
-    /// The broker cannot be reached, or lets nobody in; EX_UNAVAILABLE of sysexits.h.
+    /// What it needs is not to be had now: a broker that is there and lets us in, a journal that no other daemon
+    /// has; EX_UNAVAILABLE of sysexits.h.
     Unavailable,
     /// A wrong configuration; EX_CONFIG of sysexits.h. The legacy names fail with 1 instead.
     Config,

@@ -66,7 +66,7 @@ impl Daemon {
 
         let drained = async {
             wait_all(&mut deliveries, |()| {}).await;
-            self.journal.close();
+            self.journal.close().await;
             wait_all(&mut listeners, |result| {
                 if let Err(error) = result {
                     first_error.get_or_insert(error);

@@ -103,11 +103,14 @@ impl DeliveryLoop {
         // Waiting deliveries are claimed too, so the bound is well above the concurrency: a key that
         // waits must not keep another from being claimed.
         let claim_at_most = self.settings.concurrency.max(16) * 64;
+        let mut journal = self.journal.state();
         loop {
             let draining = shutdown.drain.is_cancelled();
-            if !draining {
+            // What could not be written down would be done again after a restart.
+            let may_attempt = journal.borrow_and_update().takes_outcomes();
+            if !draining && may_attempt {
                 self.begin_attempts(&mut attempts);
-            } else if self.schedule.under_way() == 0 {
+            } else if draining && self.schedule.under_way() == 0 {
                 break;
             }
             self.state.send_if_modified(|state| {
@@ -116,7 +119,7 @@ impl DeliveryLoop {
                 changed
             });
             let room = claim_at_most.saturating_sub(self.schedule.claimed());
-            let wake = self.schedule.wake_at().map_or(sweep, |at| at.min(sweep));
+            let wake = self.schedule.wake_at().filter(|_| may_attempt).map_or(sweep, |at| at.min(sweep));
             tokio::select! {
                 biased;
                 () = shutdown.abort.cancelled() => break,
@@ -125,6 +128,7 @@ impl DeliveryLoop {
                 claimed = self.journal.claim(&self.name, room), if !draining && room > 0 => {
                     claimed.into_iter().for_each(|claimed| self.schedule.add(claimed));
                 }
+                Ok(()) = journal.changed(), if !draining => {}
                 () = sleep_until(wake), if !draining => {
                     if Instant::now() >= sweep {
                         sweep = Instant::now() + SWEEP;
@@ -142,6 +146,11 @@ impl DeliveryLoop {
     }
 
     fn begin_attempts(&mut self, attempts: &mut FuturesUnordered<BoxFuture<'static, Attempt>>) {
+        for id in self.journal.withdrawn(&self.name) {
+            if self.schedule.release(id) {
+                self.journal.outcome(id, Outcome::Returned);
+            }
+        }
         while let Some(item) = self.schedule.next(Instant::now()) {
             self.counters.attempts.increment();
             attempts.push(attempt(
@@ -186,7 +195,8 @@ impl DeliveryLoop {
                     }
                     self.journal.outcome(id, outcome);
                 }
-                Step::Attempted(id, attempts) => self.journal.attempted(id, attempts),
+                // Written down below, with what the target said.
+                Step::Attempted(..) => {}
                 Step::Waits(pause) => tracing::warn!(
                     action.name = action,
                     message.id = message,
@@ -206,6 +216,9 @@ impl DeliveryLoop {
                     tracing::info!(action.name = action, "{} answers again", self.action.target())
                 }
             }
+        }
+        if let (Some((error, _)), Some(used)) = (&failure, self.schedule.used(id)) {
+            self.journal.attempted(id, used, error);
         }
     }
 

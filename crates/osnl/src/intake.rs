@@ -1,6 +1,7 @@
 //! Where the listener hands messages over, and the rule engine as the one intake
 //! that the daemon uses. What library users write is an [endpoint](crate::notification_listener::Endpoint).
 
+use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use futures_util::FutureExt;
@@ -33,6 +34,8 @@ pub trait Intake: Send + Sync {
 /// The rule engine: wants what any rule's head predicates want, and appends what fires to the journal.
 pub struct RuleEngine {
     rules: RuleSet,
+    /// What its rules fire, each once.
+    actions: Vec<Arc<str>>,
     journal: Arc<dyn Journal>,
     counters: Arc<Counters>,
     /// Places reserved for what is about to be read.
@@ -43,7 +46,10 @@ impl RuleEngine {
     /// An engine for one listener.
     #[must_use]
     pub fn new(rules: Vec<Rule>, journal: Arc<dyn Journal>, counters: Arc<Counters>) -> Self {
-        Self { rules: RuleSet::new(rules, counters.clone()), journal, counters, permit: Mutex::default() }
+        let actions: BTreeSet<_> = rules.iter().flat_map(|rule| rule.actions.iter().cloned()).collect();
+        let actions = actions.into_iter().collect();
+        let rules = RuleSet::new(rules, counters.clone());
+        Self { rules, actions, journal, counters, permit: Mutex::default() }
     }
 
     fn with_permit<T>(&self, with: impl FnOnce(&mut Permit) -> T) -> T {
@@ -55,7 +61,7 @@ impl Intake for RuleEngine {
     fn reserve(&self, at_most: usize) -> BoxFuture<'_, usize> {
         Box::pin(async move {
             let have = self.with_permit(|permit| permit.places());
-            let more = self.journal.reserve(at_most.saturating_sub(have));
+            let more = self.journal.reserve(&self.actions, at_most.saturating_sub(have));
             let more = if have == 0 {
                 more.await
             } else if have < at_most {

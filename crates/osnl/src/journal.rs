@@ -6,28 +6,35 @@
 //! the message asked for is safe the receipt completes, and the listener settles the message.
 //!
 //! What *safe* means is the store's choice and the only difference between stores. With
-//! [`memory`] (`memory://`) it is the last outcome; with a durable store it is the commit.
+//! [`memory`] (`memory://`) it is the last outcome; with a durable store, [`sqlite`], it is the commit.
 //!
 //! **Order**: per action and resource key, in the order of the appends. Only the oldest delivery of a
 //! key is ever claimed; its outcome makes the next one claimable.
 
+#[cfg(test)]
+mod conformance;
+mod identity;
 pub mod memory;
+pub mod sqlite;
 
+use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
+use std::time::SystemTime;
 
 use osnl_transport::BoxFuture;
-use tokio::sync::{OwnedSemaphorePermit, oneshot};
+use tokio::sync::{oneshot, watch};
 
 use crate::action::Event;
 use crate::received::Received;
 
 /// A store of entries and their deliveries. See the [module](self).
 pub trait Journal: Send + Sync {
-    /// Waits until at least one entry could be kept, and holds up to `at_most` places.
-    fn reserve(&self, at_most: usize) -> BoxFuture<'_, Permit>;
+    /// Waits until at least one entry for these actions could be kept, and holds up to `at_most` places. An
+    /// action whose bound is reached keeps nobody waiting who does not name it.
+    fn reserve<'a>(&'a self, actions: &'a [Arc<str>], at_most: usize) -> BoxFuture<'a, Permit>;
 
     /// Keeps an entry in one of the permit's places. The order of the calls is the order of delivery.
     fn append(&self, permit: &mut Permit, entry: Entry) -> Receipt;
@@ -39,10 +46,12 @@ pub trait Journal: Send + Sync {
     /// Cancel-safe: a claim that was not answered claims nothing.
     fn claim<'a>(&'a self, action: &'a str, at_most: usize) -> BoxFuture<'a, Vec<Claimed>>;
 
-    /// Takes note that an attempt on an answer was used up, so that a later claim knows.
-    fn attempted(&self, delivery: DeliveryId, attempts: u32);
+    /// Takes note of an attempt that failed: how many on answers are used up by now, so that a later claim
+    /// knows, and what the target said.
+    fn attempted(&self, delivery: DeliveryId, used: u32, answer: &str);
 
-    /// Ends a claimed delivery.
+    /// Ends a claimed delivery. For a durable store, whose message is acknowledged already,
+    /// [`Outcome::Returned`] means: back into the journal, claimable again.
     fn outcome(&self, delivery: DeliveryId, outcome: Outcome);
 
     /// Claimed deliveries whose message the broker has waited for too long: each should end with
@@ -53,38 +62,103 @@ pub trait Journal: Send + Sync {
     /// `None` where waiting costs the broker nothing.
     fn max_waiting(&self) -> Option<usize>;
 
-    /// No outcome will come any more: receipts that are still open end as [`Settle::Leave`].
-    fn close(&self);
+    /// Claimed deliveries that somebody has discarded or moved meanwhile: each should end with
+    /// [`Outcome::Returned`] before another attempt.
+    fn withdrawn(&self, action: &str) -> Vec<DeliveryId>;
+
+    /// Whether it can be written, as it changes. While it has failed nothing is reserved or claimed, and no
+    /// attempt should begin.
+    fn state(&self) -> watch::Receiver<JournalState>;
+
+    /// No outcome will come any more: completes when everything it was told is safe. Receipts that are still
+    /// open then end as [`Settle::Leave`].
+    fn close(&self) -> BoxFuture<'_, ()>;
+}
+
+/// Whether a journal can be written.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum JournalState {
+    /// It can.
+    Working,
+    /// It has reached its size and nothing in it may leave: intake stops, deliveries go on.
+    Full {
+        /// What is full, and what to do.
+        reason: String,
+        /// Since when.
+        since: SystemTime,
+    },
+    /// It cannot: intake stops, no attempt begins, outcomes wait in memory. It is tried each second.
+    Failed {
+        /// What is wrong, and what to do.
+        reason: String,
+        /// Since when.
+        since: SystemTime,
+    },
+}
+
+impl JournalState {
+    /// Whether outcomes can be kept.
+    #[must_use]
+    pub fn takes_outcomes(&self) -> bool {
+        match self {
+            Self::Working | Self::Full { .. } => true,
+            Self::Failed { .. } => false,
+        }
+    }
+
+    /// Whether entries can be kept.
+    #[must_use]
+    pub fn takes_entries(&self) -> bool {
+        match self {
+            Self::Working => true,
+            Self::Full { .. } | Self::Failed { .. } => false,
+        }
+    }
 }
 
 /// Places that were reserved; unused ones go back when it is dropped.
 #[derive(Debug, Default)]
 pub struct Permit {
-    places: Option<OwnedSemaphorePermit>,
+    places: usize,
+    from: Option<Arc<dyn Places>>,
+}
+
+/// Where a permit's places come from and go back to.
+pub(crate) trait Places: fmt::Debug + Send + Sync {
+    fn give_back(&self, places: usize);
 }
 
 impl Permit {
-    pub(crate) fn new(places: OwnedSemaphorePermit) -> Self {
-        Self { places: Some(places) }
+    pub(crate) fn new(places: usize, from: Arc<dyn Places>) -> Self {
+        Self { places, from: Some(from) }
     }
 
     /// How many entries it has places for.
     #[must_use]
     pub fn places(&self) -> usize {
-        self.places.as_ref().map_or(0, OwnedSemaphorePermit::num_permits)
+        self.places
     }
 
-    /// Adds the places of another permit of the same journal.
-    pub fn merge(&mut self, other: Self) {
-        match (&mut self.places, other.places) {
-            (Some(mine), Some(theirs)) => mine.merge(theirs),
-            (mine @ None, theirs) => *mine = theirs,
-            (Some(_), None) => {}
+    /// Adds the places of another permit of the same journal, for the same actions.
+    pub fn merge(&mut self, mut other: Self) {
+        if self.places == 0 {
+            std::mem::swap(self, &mut other);
+        } else {
+            self.places += std::mem::take(&mut other.places);
         }
     }
 
-    pub(crate) fn take_one(&mut self) -> Option<OwnedSemaphorePermit> {
-        self.places.as_mut().and_then(|places| places.split(1))
+    pub(crate) fn take_one(&mut self) -> Option<Self> {
+        self.places = self.places.checked_sub(1)?;
+        Some(Self { places: 1, from: self.from.clone() })
+    }
+}
+
+impl Drop for Permit {
+    fn drop(&mut self) {
+        if let (places @ 1.., Some(from)) = (self.places, &self.from) {
+            from.give_back(places);
+        }
     }
 }
 
@@ -110,7 +184,8 @@ pub struct NewDelivery {
     pub key: Option<String>,
 }
 
-/// A delivery's number; a later append has a larger one.
+/// A delivery's number; a later append has a larger one. With `sqlite` it prints as `EVENT.N`, the event's
+/// number and which of its deliveries.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct DeliveryId(pub u64);
 

@@ -31,6 +31,8 @@ counters! {
     unreadable,
     /// Redelivered messages that were still in work or just finished: no second event.
     adopted,
+    /// Further copies of a message that is kept: no second event.
+    duplicates,
     /// Attempts begun.
     attempts,
     /// Attempts that failed.

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! [DEFAULT]          debug, log_level, libs_log_level, log_file, state_dir
-//! [journal]          connection
+//! [journal]          connection, retention, max_size, max_pending, max_dead, allow_volatile
 //! [listener:NAME]    transport_url, exchange, topics, priorities, pool, queue, declare, queue_type, ...
 //! [rule:NAME]        listeners, event_type, publisher_id, context.KEY, metadata.KEY, payload.KEY, actions, ...
 //! [action:NAME]      driver = k2hr3: api_url, timeout, ...; driver = dump: path
@@ -20,9 +20,11 @@ mod check;
 mod document;
 mod duration;
 mod explain;
+mod journal;
 mod layers;
 mod schema;
 mod section;
+mod size;
 #[cfg(test)]
 mod tests;
 mod topology;
@@ -44,6 +46,7 @@ use crate::config::{
     ConfigError, ConfigErrors, Environment, Finding, Ini, ReadError, Warning, files_of, read_text,
 };
 use crate::delivery::WhenExhausted;
+use crate::journal::sqlite::SqliteOptions;
 use crate::k2hr3::{ApiUrl, Level, LogFile};
 use crate::rule::Rule;
 
@@ -58,12 +61,23 @@ pub struct Native {
     pub log_file: LogFile,
     /// Where state is kept; `None` is [`crate::state_dir::default`].
     pub state_dir: Option<PathBuf>,
+    /// What keeps messages until they are done.
+    pub journal: JournalConf,
     /// In the order of the files; never empty.
     pub listeners: Vec<ListenerConf>,
     /// In the order of the files; never empty.
     pub rules: Vec<RuleConf>,
     /// In the order of the files; never empty.
     pub actions: Vec<ActionConf>,
+}
+
+/// `[journal]`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum JournalConf {
+    /// Nothing outlives the process: a message is acknowledged after its last outcome.
+    Memory,
+    /// A file: a message is acknowledged when it is kept.
+    Sqlite(SqliteOptions),
 }
 
 /// `[listener:NAME]`: one subscription on one connection.

@@ -4,6 +4,7 @@ use std::io;
 use std::sync::Arc;
 
 use osnl::action::http::HttpOptions;
+use osnl::journal::sqlite::OpenError;
 use osnl::k2hr3::LogFile;
 use osnl::metrics::Counters;
 use osnl::native::{self, BuildError, Loaded};
@@ -67,6 +68,16 @@ fn start(loaded: &Loaded) -> anyhow::Result<Exit> {
             Err(
                 error @ (BuildError::File { .. } | BuildError::NoState { .. } | BuildError::State { .. }),
             ) => return Err(error.into()),
+            Err(BuildError::Journal { path, error }) => {
+                sources::complain(&format!("[journal] {}: {error}", path.display()));
+                return Ok(match error {
+                    OpenError::InUse(_) | OpenError::Io(_) | OpenError::Sqlite(_) => Exit::Unavailable,
+                    OpenError::NoFile
+                    | OpenError::Volatile(_)
+                    | OpenError::NotAJournal(_)
+                    | OpenError::Newer { .. } => Exit::Config,
+                });
+            }
         };
         tracing::info!(
             "osnl {} with {} listeners, {} rules, {} actions",

@@ -13,7 +13,7 @@ const DEFAULT_PATH: &str = "/etc/osnl/osnl.conf";
 
 /// What `check` and `config show` look at.
 pub(super) enum Looked {
-    Native(native::Loaded),
+    Native(Box<native::Loaded>),
     K2hr3Osnl(Box<osnl::k2hr3::Loaded>),
 }
 
@@ -35,7 +35,7 @@ pub(super) fn look(args: &CheckArgs) -> Result<Looked, String> {
     match &args.k2hr3_osnl {
         Some(path) => legacy(path).map(|loaded| Looked::K2hr3Osnl(Box::new(loaded))),
         None => native::load(&of(&args.sources))
-            .map(Looked::Native)
+            .map(|loaded| Looked::Native(Box::new(loaded)))
             .map_err(|errors: ConfigErrors| errors.to_string()),
     }
 }

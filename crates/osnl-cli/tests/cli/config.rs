@@ -40,8 +40,14 @@ fn examples() -> PathBuf {
 fn check_explains_what_would_be_done() {
     let home = tempfile::tempdir().unwrap();
     let example = examples().join("k2hr3.conf");
-    let output = osnl(&home).arg("check").arg("--config-file").arg(&example).output().unwrap();
+    let mut command = osnl(&home);
+    command.env("STATE_DIRECTORY", "/var/lib/osnl").arg("check").arg("--config-file").arg(&example);
+    let output = command.output().unwrap();
     let expected = "\
+journal /var/lib/osnl/journal.db
+  safe       a message is acknowledged when it is on the disk
+  history    7 days, the oldest leaves earlier for want of room
+  bounds     10 GiB or half of what is free, 1000000 pending of an action, 10000 dead
 listener neutron
   broker     mq1.example.com:5672, mq2.example.com:5672, virtual host /
   exchange   neutron, looked for about once a second until its service has made it
@@ -250,6 +256,7 @@ fn run_stays_up_where_the_login_is_refused() {
     fs::write(home.path().join("a.conf"), text.replace("https://k2hr3.example.com", "http://127.0.0.1:9"))
         .unwrap();
     let mut command = osnl(&home);
+    command.env("OS_DEFAULT__STATE_DIR", home.path()).env("OS_JOURNAL__ALLOW_VOLATILE", "true");
     command.args(["run", "-c", "a.conf", "--log-file"]).arg(&log);
     let mut daemon = Running(command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap());
     let said = || fs::read_to_string(&log).unwrap_or_default();

@@ -7,6 +7,7 @@ mod daemon;
 mod demo;
 mod gap;
 mod harness;
+mod journal;
 mod logging;
 mod logs;
 mod names;

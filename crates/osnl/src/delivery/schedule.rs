@@ -97,6 +97,11 @@ impl Schedule {
         self.items.get(&id)?.claimed.key.as_deref()
     }
 
+    /// The attempts on answers that a claimed delivery has used up.
+    pub(super) fn used(&self, id: DeliveryId) -> Option<u32> {
+        Some(self.items.get(&id)?.attempts)
+    }
+
     pub(super) fn under_way(&self) -> usize {
         self.under_way.len()
     }

@@ -1,5 +1,7 @@
 //! The loop on a paused clock, with an action that does as told.
 
+mod failing;
+
 use std::sync::Mutex;
 
 use osnl_model::Notification;
@@ -71,7 +73,7 @@ impl Rig {
             }),
             deliveries: vec![NewDelivery { rule: "r".into(), action: "a".into(), key: Some(key.to_owned()) }],
         };
-        let mut permit = self.journal.reserve(1).await;
+        let mut permit = self.journal.reserve(&[], 1).await;
         self.journal.append(&mut permit, entry)
     }
 

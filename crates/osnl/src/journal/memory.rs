@@ -16,15 +16,16 @@ use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use osnl_model::{BodyDigest, Notification};
+use osnl_model::Notification;
 use osnl_transport::BoxFuture;
-use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, oneshot};
+use tokio::sync::{Notify, Semaphore, oneshot, watch};
 use tokio::time::Instant;
 
 pub use self::dead::DeadLetter;
 use self::dead::log_dead_letter;
 use self::recent::Recent;
-use super::{Claimed, DeliveryId, Entry, Journal, Outcome, Permit, Receipt, Settle};
+use super::identity::Identity;
+use super::{Claimed, DeliveryId, Entry, Journal, JournalState, Outcome, Permit, Places, Receipt, Settle};
 use crate::action::Event;
 use crate::metrics::Counters;
 use crate::received::Received;
@@ -64,16 +65,9 @@ pub struct MemoryJournal {
     places: Arc<Semaphore>,
     state: Mutex<State>,
     claimable: Notify,
+    /// Memory does not fail.
+    working: watch::Sender<JournalState>,
     counters: Arc<Counters>,
-}
-
-/// One message, however often it is delivered.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-struct Identity {
-    queue: Arc<str>,
-    /// `_unique_id`, else the message id; without either the digest alone decides.
-    id: Option<String>,
-    digest: BodyDigest,
 }
 
 #[derive(Debug, Default)]
@@ -99,7 +93,7 @@ struct Open {
     returned: bool,
     receipt: Option<oneshot::Sender<Settle>>,
     unsettled_since: Instant,
-    _place: Option<OwnedSemaphorePermit>,
+    _place: Option<Permit>,
 }
 
 #[derive(Debug)]
@@ -135,6 +129,7 @@ impl MemoryJournal {
             places: Arc::new(Semaphore::new(limits.entries)),
             state: Mutex::default(),
             claimable: Notify::new(),
+            working: watch::Sender::new(JournalState::Working),
             counters,
         }
     }
@@ -149,6 +144,20 @@ impl MemoryJournal {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    fn count_copy(&self, redelivered: bool, identity: &Identity) {
+        if redelivered {
+            self.counters.adopted.increment();
+        } else {
+            self.counters.duplicates.increment();
+            tracing::info!(
+                queue.name = &*identity.queue,
+                message.id = identity.id.as_deref().unwrap_or("-"),
+                message.digest = %identity.digest,
+                "a second copy of the same message is acknowledged; it is no second event",
+            );
+        }
+    }
+
     fn bury(&self, state: &mut State, received: Arc<Received>, reason: String) {
         if state.dead.len() >= self.limits.dead {
             state.dead.pop_front();
@@ -158,19 +167,19 @@ impl MemoryJournal {
 }
 
 impl Journal for MemoryJournal {
-    fn reserve(&self, at_most: usize) -> BoxFuture<'_, Permit> {
+    fn reserve<'a>(&'a self, _actions: &'a [Arc<str>], at_most: usize) -> BoxFuture<'a, Permit> {
         Box::pin(async move {
             // Never closed, so acquiring cannot fail; an empty permit would only stop the intake.
-            let Ok(mut places) = self.places.clone().acquire_owned().await else {
-                return Permit::default();
-            };
-            while places.num_permits() < at_most {
-                match self.places.clone().try_acquire_owned() {
-                    Ok(another) => places.merge(another),
-                    Err(_) => break,
-                }
+            let Ok(first) = self.places.acquire().await else { return Permit::default() };
+            first.forget();
+            let mut places = 1;
+            while places < at_most
+                && let Ok(another) = self.places.try_acquire()
+            {
+                another.forget();
+                places += 1;
             }
-            Permit::new(places)
+            Permit::new(places, self.places.clone())
         })
     }
 
@@ -179,19 +188,22 @@ impl Journal for MemoryJournal {
         let mut state = self.lock();
         let (sender, receipt) = Receipt::open();
         let mut attempts = 0;
-        if entry.received.origin.redelivered {
-            if let Some(open) =
-                state.identities.get(&identity).copied().and_then(|id| state.entries.get_mut(&id))
-            {
+        let redelivered = entry.received.origin.redelivered;
+        if identity.tells(redelivered) {
+            let open = state.identities.get(&identity).copied();
+            if let (true, Some(open)) = (redelivered, open.and_then(|id| state.entries.get_mut(&id))) {
                 self.counters.adopted.increment();
                 open.receipt = Some(sender);
                 open.unsettled_since = Instant::now();
                 return receipt;
             }
-            if state.finished.get(&identity).is_some() {
-                self.counters.adopted.increment();
+            // A copy of its own: the open entry keeps the first one unsettled, and with it its event.
+            if open.is_some() || state.finished.get(&identity).is_some() {
+                self.count_copy(redelivered, &identity);
                 return Receipt::complete(Settle::Acknowledge);
             }
+        }
+        if redelivered {
             attempts = state.returned.take(&identity).unwrap_or(0);
         }
 
@@ -261,9 +273,9 @@ impl Journal for MemoryJournal {
         })
     }
 
-    fn attempted(&self, delivery: DeliveryId, attempts: u32) {
+    fn attempted(&self, delivery: DeliveryId, used: u32, _answer: &str) {
         if let Some(pending) = self.lock().deliveries.get_mut(&delivery) {
-            pending.attempts = attempts;
+            pending.attempts = used;
         }
     }
 
@@ -330,10 +342,19 @@ impl Journal for MemoryJournal {
         Some(self.limits.waiting)
     }
 
-    fn close(&self) {
+    fn withdrawn(&self, _action: &str) -> Vec<DeliveryId> {
+        Vec::new()
+    }
+
+    fn state(&self) -> watch::Receiver<JournalState> {
+        self.working.subscribe()
+    }
+
+    fn close(&self) -> BoxFuture<'_, ()> {
         let mut state = self.lock();
         state.closed = true;
         state.drop_receipts();
+        Box::pin(std::future::ready(()))
     }
 }
 
@@ -418,13 +439,9 @@ impl State {
     }
 }
 
-impl Identity {
-    fn of(received: &Received, notification: &Notification) -> Self {
-        Self {
-            queue: received.origin.queue.clone(),
-            id: notification.unique_id.clone().or_else(|| notification.message_id.clone()),
-            digest: received.digest(),
-        }
+impl Places for Semaphore {
+    fn give_back(&self, places: usize) {
+        self.add_permits(places);
     }
 }
 

@@ -98,8 +98,10 @@ impl Loaded {
                 from("k2hr3", "allow_self_signed_cert"),
             ),
         ];
+        let journal = vec![entry("connection", "memory://", "k2hr3_osnl keeps no state")];
         vec![
             section("DEFAULT", log),
+            section("journal", journal),
             section(&format!("listener:{NAME}"), listener),
             section(&format!("rule:{NAME}"), rule),
             section(&format!("action:{NAME}"), action),

@@ -17,9 +17,10 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use osnl_transport::BoxFuture;
+use tokio::sync::watch;
 
 use crate::action::k2hr3::HostParameters;
-use crate::journal::{Claimed, DeliveryId, Entry, Journal, Outcome, Permit, Receipt};
+use crate::journal::{Claimed, DeliveryId, Entry, Journal, JournalState, Outcome, Permit, Receipt};
 use crate::received::Received;
 
 /// The name of the logger.
@@ -91,8 +92,8 @@ impl Journal for WireLog {
         self.journal.outcome(delivery, outcome);
     }
 
-    fn reserve(&self, at_most: usize) -> BoxFuture<'_, Permit> {
-        self.journal.reserve(at_most)
+    fn reserve<'a>(&'a self, actions: &'a [Arc<str>], at_most: usize) -> BoxFuture<'a, Permit> {
+        self.journal.reserve(actions, at_most)
     }
 
     fn append(&self, permit: &mut Permit, entry: Entry) -> Receipt {
@@ -103,8 +104,8 @@ impl Journal for WireLog {
         self.journal.set_aside(received, reason)
     }
 
-    fn attempted(&self, delivery: DeliveryId, attempts: u32) {
-        self.journal.attempted(delivery, attempts);
+    fn attempted(&self, delivery: DeliveryId, used: u32, answer: &str) {
+        self.journal.attempted(delivery, used, answer);
     }
 
     fn overdue(&self, action: &str) -> Vec<DeliveryId> {
@@ -115,7 +116,15 @@ impl Journal for WireLog {
         self.journal.max_waiting()
     }
 
-    fn close(&self) {
-        self.journal.close();
+    fn withdrawn(&self, action: &str) -> Vec<DeliveryId> {
+        self.journal.withdrawn(action)
+    }
+
+    fn state(&self) -> watch::Receiver<JournalState> {
+        self.journal.state()
+    }
+
+    fn close(&self) -> BoxFuture<'_, ()> {
+        self.journal.close()
     }
 }

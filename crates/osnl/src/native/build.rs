@@ -10,7 +10,7 @@ use std::time::Duration;
 use osnl_model::{Target, TransportUrl};
 use osnl_transport::{ListenOptions, QueueType, Transport, TransportError, transport};
 
-use super::{ActionConf, Driver, K2hr3Conf, ListenerConf, Native};
+use super::{ActionConf, Driver, JournalConf, K2hr3Conf, ListenerConf, Native};
 use crate::action::Action;
 use crate::action::dump::Dump;
 use crate::action::http::{HttpError, HttpOptions, Verification};
@@ -18,7 +18,9 @@ use crate::action::k2hr3::K2hr3;
 use crate::daemon::Daemon;
 use crate::delivery::{DeliveryLoop, DeliverySettings, RetryPolicy, WhenExhausted};
 use crate::intake::RuleEngine;
+use crate::journal::Journal;
 use crate::journal::memory::{MemoryJournal, MemoryLimits};
+use crate::journal::sqlite::{OpenError, SqliteJournal};
 use crate::listener::{Listener, ListenerConfig, PositionStore};
 use crate::metrics::Counters;
 use crate::rule::Rule;
@@ -69,6 +71,14 @@ pub enum BuildError {
         /// The operating system's reason.
         error: io::Error,
     },
+    /// The file of the journal.
+    #[error("[journal] {}: {error}", .path.display())]
+    Journal {
+        /// As configured.
+        path: PathBuf,
+        /// What is wrong, and what to do.
+        error: OpenError,
+    },
     /// The file of an action.
     #[error("[action:{action}] path: {}: {error}; name another one, or let this user write it", .path.display())]
     File {
@@ -110,7 +120,7 @@ impl Native {
             .filter(|(_, rules)| !rules.is_empty())
             .collect();
         let prefetch = heard.iter().fold(0_u16, |sum, (listener, _)| sum.saturating_add(listener.prefetch));
-        let journal = Arc::new(MemoryJournal::new(MemoryLimits::for_prefetch(prefetch), counters.clone()));
+        let journal = self.journal.open(prefetch, counters)?;
         let mut made: HashMap<String, Arc<dyn Transport>> = HashMap::new();
         let mut listeners = Vec::new();
         for (conf, rules) in heard {
@@ -161,6 +171,22 @@ impl Native {
     pub(super) fn rules_of(&self, listener: &ListenerConf) -> Vec<Rule> {
         let rules = self.rules.iter().filter(|r| r.enabled && r.listeners.contains(&listener.name));
         rules.map(|rule| rule.rule.clone()).collect()
+    }
+}
+
+impl JournalConf {
+    /// The store, for so many unsettled messages at once.
+    fn open(&self, prefetch: u16, counters: &Arc<Counters>) -> Result<Arc<dyn Journal>, BuildError> {
+        match self {
+            Self::Memory => {
+                let limits = MemoryLimits::for_prefetch(prefetch);
+                Ok(Arc::new(MemoryJournal::new(limits, counters.clone())))
+            }
+            Self::Sqlite(options) => match SqliteJournal::open(options.clone(), counters.clone()) {
+                Ok(journal) => Ok(Arc::new(journal)),
+                Err(error) => Err(BuildError::Journal { path: options.path.clone(), error }),
+            },
+        }
     }
 }
 

@@ -9,6 +9,7 @@ use std::time::Duration;
 use osnl_model::{NotificationFilter, Pattern, TransportUrl};
 use osnl_transport::QueueType;
 
+use super::journal::journal;
 use super::layers::{Layers, RawSection};
 use super::schema::{ACTION, DEFAULT, DRIVERS, JOURNAL, LISTENER, RULE};
 use super::section::{Findings, Reader};
@@ -55,12 +56,13 @@ impl<'a> Checker<'a> {
             self.one_queue_each(listeners);
             self.used(listeners, rules, &known_actions);
         }
-        let ((log_level, libs_log_level, log_file), ()) = (log?, journal?);
+        let (log_level, libs_log_level, log_file) = log?;
         Some(Native {
             log_level,
             libs_log_level,
             log_file,
             state_dir: state_dir?,
+            journal: journal?,
             listeners: listeners?,
             rules: rules?,
             actions: actions?,
@@ -166,20 +168,6 @@ fn state_dir(reader: &mut Reader<'_>) -> Option<Option<PathBuf>> {
             "is no absolute path",
             "write one that begins with /, or remove the line",
         ),
-    }
-}
-
-fn journal(reader: &mut Reader<'_>) -> Option<()> {
-    match reader.text("connection")?.as_str() {
-        "memory://" => Some(()),
-        url if url.starts_with("sqlite:") => reader.refuse(
-            "connection",
-            "sqlite:// is not supported yet",
-            "write memory:// or remove the line: a message is then acknowledged after its last outcome",
-        ),
-        _ => {
-            reader.refuse("connection", "is no journal that osnl knows", "write memory:// or remove the line")
-        }
     }
 }
 

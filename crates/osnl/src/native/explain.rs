@@ -3,7 +3,7 @@
 use osnl_model::TransportUrl;
 use osnl_transport::{Arguments, Declare, QueueKind, QueueType, StreamOffset};
 
-use super::{ActionConf, Driver, ListenerConf, Native, RuleConf};
+use super::{ActionConf, Driver, JournalConf, ListenerConf, Native, RuleConf, size};
 use crate::action::k2hr3::NoAddresses;
 use crate::delivery::WhenExhausted;
 
@@ -12,6 +12,7 @@ impl Native {
     #[must_use]
     pub fn explain(&self) -> String {
         let mut out = String::new();
+        journal(&mut out, &self.journal);
         for conf in &self.listeners {
             let started = if self.rules_of(conf).is_empty() { " (not started: no enabled rule)" } else { "" };
             line(&mut out, 0, &format!("listener {}{started}", conf.name));
@@ -35,6 +36,43 @@ fn line(out: &mut String, depth: usize, text: &str) {
     // What is configured may hold line ends; the explanation is lines.
     out.extend(text.chars().flat_map(|c| if c.is_control() { c.escape_debug().collect() } else { vec![c] }));
     out.push('\n');
+}
+
+fn journal(out: &mut String, conf: &JournalConf) {
+    let JournalConf::Sqlite(options) = conf else {
+        line(out, 0, "journal in memory");
+        return line(
+            out,
+            1,
+            "safe       a message is acknowledged after its last outcome; the broker keeps it until then",
+        );
+    };
+    line(out, 0, &format!("journal {}", options.path.display()));
+    line(out, 1, "safe       a message is acknowledged when it is on the disk");
+    let days = options.retention.as_secs_f64() / 86_400.0;
+    line(
+        out,
+        1,
+        &format!(
+            "history    {} days, the oldest leaves earlier for want of room",
+            (days * 100.0).round() / 100.0
+        ),
+    );
+    let size = match options.max_size {
+        Some(bytes) => size::shown(bytes),
+        None => "10 GiB or half of what is free".to_owned(),
+    };
+    line(
+        out,
+        1,
+        &format!(
+            "bounds     {size}, {} pending of an action, {} dead",
+            options.max_pending, options.max_dead
+        ),
+    );
+    if options.allow_volatile {
+        line(out, 1, "place      may be one that does not outlive a restart");
+    }
 }
 
 fn listener(out: &mut String, conf: &ListenerConf) {

@@ -226,7 +226,11 @@ impl Layers {
             if def.secret && !secret {
                 return Err(Substitution::Secret(name.to_owned()));
             }
-            Ok(self.resolve_along(from, wanted, path)?.unwrap_or_default())
+            let text = self.resolve_along(from, wanted, path)?;
+            // The one default that depends on who runs it.
+            let state_dir = || crate::state_dir::default().map(|folder| folder.display().to_string());
+            let text = text.or_else(|| if def.name == "state_dir" { state_dir() } else { None });
+            Ok(text.unwrap_or_default())
         });
         path.pop();
         replaced.map(Some)

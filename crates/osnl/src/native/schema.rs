@@ -48,7 +48,14 @@ pub(super) static SECTIONS: [SectionDef; 5] = [
     SectionDef {
         kind: JOURNAL,
         named: false,
-        options: &[option("connection", Some("memory://"))],
+        options: &[
+            option("connection", Some("sqlite:///$state_dir/journal.db")),
+            option("retention", Some("7d")),
+            option("max_size", None),
+            option("max_pending", Some("1000000")),
+            option("max_dead", Some("10000")),
+            option("allow_volatile", Some("false")),
+        ],
         keyed: &[],
     },
     SectionDef {

@@ -6,6 +6,7 @@ mod defects;
 mod examples;
 mod harness;
 mod http;
+mod journal;
 mod library;
 mod malformed;
 mod memory;

@@ -18,7 +18,9 @@ use crate::harness::{Running, SOON, framed, instance, port_deleted};
 use crate::rabbit::ports;
 
 fn native(text: &str) -> Native {
-    let texts = [("test.conf".to_owned(), text.to_owned())];
+    // A test that wants a file says so in its text, which is read after this.
+    let memory = "[journal]\nconnection = memory://\n";
+    let texts = [("test.conf".to_owned(), format!("{memory}{text}"))];
     load_texts(&texts, &Sources::default()).unwrap_or_else(|errors| panic!("{errors}")).conf
 }
 

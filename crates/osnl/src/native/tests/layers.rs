@@ -86,7 +86,7 @@ fn a_name_stands_for_an_option_of_the_section_or_of_default() {
     check("path = ${log_file}.jsonl", "base.jsonl");
     check("path = ${DEFAULT.log_file}-2", "base-2");
     check("path = ${driver}.jsonl", "dump.jsonl");
-    check("path = ${journal.connection}", "memory://");
+    check("path = ${journal.retention}", "7d");
     check("path = 5$$", "5$");
 }
 
@@ -135,7 +135,7 @@ fn what_is_shown_reads_back_as_the_same() {
     let again = load(&hidden).unwrap();
     assert_eq!(
         warnings(&again),
-        ["a.conf:19: [listener:neutron] transport_url: the password is ***, as osnl config show hides it; \
+        ["a.conf:27: [listener:neutron] transport_url: the password is ***, as osnl config show hides it; \
              write the password, or use --show-secrets"]
     );
     // A value that no file can hold.

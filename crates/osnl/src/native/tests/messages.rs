@@ -55,17 +55,27 @@ fn every_wrong_value_says_what_is_allowed() {
         "log_level: \"warning\" is not one of the known words; allowed: debug, info, warn, error",
     );
     check("DEFAULT", "log_file =", "log_file: is empty; write a path, or remove the line to log to stderr");
-    check(
-        "journal",
-        "connection = sqlite:///x.db",
-        "connection: sqlite:// is not supported yet; write memory:// or remove the line: a message is then \
-         acknowledged after its last outcome",
-    );
-    check(
-        "journal",
-        "connection = memory",
-        "connection: is no journal that osnl knows; write memory:// or remove the line",
-    );
+    let journals = "write sqlite:///path/to/journal.db, memory://, or remove the line";
+    let unknown = format!("connection: is no journal that osnl knows; {journals}");
+    check("journal", "connection = memory", &unknown);
+    check("journal", "connection = mysql://h/", &unknown);
+    for nothing in ["sqlite://", "sqlite://x.db", "sqlite:///", "sqlite:///x/"] {
+        check(
+            "journal",
+            &format!("connection = {nothing}"),
+            &format!("connection: names no file; {journals}"),
+        );
+    }
+    check("journal", "retention = 1y", "retention: \"1y\" is not a duration; write 12h, 7d or 90d");
+    check("journal", "retention = 4000d", "retention: \"4000d\" is out of range; allowed: 0 to 3650d");
+    let size = "is not a size; write 500MiB, 10GiB or a number of bytes";
+    check("journal", "max_size = 10GB", &format!("max_size: \"10GB\" {size}"));
+    check("journal", "max_size = 1MiB", "max_size: \"1MiB\" is too small; at least 16MiB");
+    check("journal", "max_pending = 0", "max_pending: 0 is out of range; allowed: 1 to 4294967295");
+    check("journal", "max_dead = -1", "max_dead: \"-1\" is not a whole number; allowed: 1 to 4294967295");
+    check("journal", "allow_volatile = perhaps", &format!("allow_volatile: \"perhaps\" {}", boolean));
+    let absolute = "is no absolute path; write one that begins with /, or remove the line";
+    check("DEFAULT", "state_dir = here", &format!("state_dir: {absolute}"));
     let listener = "listener:neutron";
     check(
         listener,

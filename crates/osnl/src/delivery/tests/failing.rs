@@ -1,0 +1,99 @@
+//! A journal that cannot be written: what could not be written down is not done.
+
+use std::time::SystemTime;
+
+use tokio::sync::watch;
+
+use super::*;
+use crate::journal::{Claimed, JournalState, Permit};
+
+/// A journal in memory whose state is the test's.
+struct Moody {
+    inner: Arc<MemoryJournal>,
+    state: watch::Sender<JournalState>,
+}
+
+impl Journal for Moody {
+    fn state(&self) -> watch::Receiver<JournalState> {
+        self.state.subscribe()
+    }
+
+    fn reserve<'a>(&'a self, actions: &'a [Arc<str>], at_most: usize) -> BoxFuture<'a, Permit> {
+        self.inner.reserve(actions, at_most)
+    }
+
+    fn append(&self, permit: &mut Permit, entry: Entry) -> Receipt {
+        self.inner.append(permit, entry)
+    }
+
+    fn set_aside(&self, received: Received, reason: String) -> Receipt {
+        self.inner.set_aside(received, reason)
+    }
+
+    fn claim<'a>(&'a self, action: &'a str, at_most: usize) -> BoxFuture<'a, Vec<Claimed>> {
+        self.inner.claim(action, at_most)
+    }
+
+    fn attempted(&self, delivery: DeliveryId, used: u32, answer: &str) {
+        self.inner.attempted(delivery, used, answer);
+    }
+
+    fn outcome(&self, delivery: DeliveryId, outcome: Outcome) {
+        self.inner.outcome(delivery, outcome);
+    }
+
+    fn overdue(&self, action: &str) -> Vec<DeliveryId> {
+        self.inner.overdue(action)
+    }
+
+    fn max_waiting(&self) -> Option<usize> {
+        None
+    }
+
+    fn withdrawn(&self, action: &str) -> Vec<DeliveryId> {
+        self.inner.withdrawn(action)
+    }
+
+    fn close(&self) -> BoxFuture<'_, ()> {
+        self.inner.close()
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn no_attempt_begins_while_its_outcome_could_not_be_kept() {
+    let mut rig = Rig::start(Some(ErrorClass::Connect), Duration::from_secs(1));
+    let counters = Arc::new(Counters::default());
+    let moody =
+        Arc::new(Moody { inner: rig.journal.clone(), state: watch::Sender::new(JournalState::Working) });
+    // In place of the rig's own loop, one that sees the moods.
+    rig.task.abort_all();
+    while rig.task.join_next().await.is_some() {}
+    let settings = DeliverySettings {
+        concurrency: 4,
+        timeout: Duration::from_secs(30),
+        policy: RetryPolicy {
+            max_attempts: std::num::NonZeroU32::MIN,
+            initial: Duration::from_secs(1),
+            max: Duration::from_secs(1),
+            jitter: 0.0,
+        },
+        when_exhausted: WhenExhausted::DeadLetter,
+    };
+    let looped = DeliveryLoop::new("a", rig.action.clone(), moody.clone(), settings, counters);
+    rig.task.spawn(looped.run(rig.shutdown.clone()));
+    let attempts = || *rig.action.attempts.lock().unwrap();
+    let receipt = rig.append("k").await;
+    tokio::time::sleep(Duration::from_secs(5)).await;
+    assert!(attempts() > 1, "it is tried");
+    let failed = JournalState::Failed { reason: "told so".into(), since: SystemTime::UNIX_EPOCH };
+    moody.state.send_replace(failed);
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    let before = attempts();
+    tokio::time::sleep(Duration::from_secs(60)).await;
+    assert_eq!(attempts(), before);
+    *rig.action.failure.lock().unwrap() = None;
+    moody.state.send_replace(JournalState::Working);
+    assert_eq!(receipt.await, Settle::Acknowledge);
+    assert_eq!(attempts(), before + 1);
+    rig.stop().await;
+}

@@ -1,0 +1,296 @@
+//! What every journal promises, each by a short story told to every store.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::FutureExt;
+use osnl_model::Notification;
+use tempfile::TempDir;
+
+use super::memory::{MemoryJournal, MemoryLimits};
+use super::sqlite::{SqliteJournal, SqliteOptions};
+use super::{
+    Claimed, DeliveryId, Entry, Journal, JournalState, NewDelivery, Outcome, Permit, Receipt, Settle,
+};
+use crate::metrics::Counters;
+use crate::received::Received;
+
+/// Entries that each store here has places for.
+const PLACES: usize = 8;
+
+/// One store to tell the story to.
+pub(super) struct Rig {
+    pub(super) journal: Arc<dyn Journal>,
+    pub(super) counters: Arc<Counters>,
+    /// Its receipts complete with the commit; else with the last outcome.
+    durable: bool,
+    _folder: Option<TempDir>,
+}
+
+fn rigs() -> [Rig; 2] {
+    let counters: Arc<Counters> = Arc::default();
+    let limits = MemoryLimits::for_prefetch(u16::try_from(PLACES / 2).unwrap());
+    let journal = Arc::new(MemoryJournal::new(limits, counters.clone()));
+    let memory = Rig { journal, counters, durable: false, _folder: None };
+    let folder = tempfile::tempdir().unwrap();
+    let counters: Arc<Counters> = Arc::default();
+    let options = SqliteOptions { max_pending: PLACES as u64, allow_volatile: true, ..options(&folder) };
+    let journal = Arc::new(SqliteJournal::open(options, counters.clone()).unwrap());
+    [memory, Rig { journal, counters, durable: true, _folder: Some(folder) }]
+}
+
+pub(super) fn options(folder: &TempDir) -> SqliteOptions {
+    SqliteOptions { allow_volatile: true, ..SqliteOptions::new(folder.path().join("journal.db")) }
+}
+
+/// Longer than anything here takes.
+pub(super) async fn within<T>(future: impl Future<Output = T>) -> T {
+    tokio::time::timeout(Duration::from_secs(30), future).await.expect("in time")
+}
+
+/// A message named `id` about the resource `key`, for the action `a`.
+pub(super) fn entry(id: &str, key: &str, redelivered: bool) -> Entry {
+    let received = Received::sample(body(id, key), redelivered);
+    let notification = received.decode().unwrap();
+    let deliveries = vec![NewDelivery { rule: "r".into(), action: "a".into(), key: Some(key.to_owned()) }];
+    Entry { received: Arc::new(received), notification: Arc::new(notification), deliveries }
+}
+
+pub(super) fn body(id: &str, key: &str) -> String {
+    format!(
+        r#"{{"_unique_id": "{id}", "message_id": "m{id}", "event_type": "port.delete.end", "payload": {{"device_id": "{key}", "password": "hunter2"}}}}"#
+    )
+}
+
+pub(super) async fn append(journal: &dyn Journal, entry: Entry) -> Receipt {
+    let mut permit = within(journal.reserve(&["a".into(), "b".into()], 1)).await;
+    journal.append(&mut permit, entry)
+}
+
+/// Claims so many, and sees that no more are claimable.
+pub(super) async fn claim(journal: &dyn Journal, action: &str, expected: usize) -> Vec<Claimed> {
+    let mut claimed = Vec::new();
+    while claimed.len() < expected {
+        claimed.extend(within(journal.claim(action, 10)).await);
+    }
+    if let Some(more) = journal.claim(action, 10).now_or_never() {
+        claimed.extend(more);
+    }
+    // What was asked for before has been looked for when this is done.
+    within(journal.set_aside(Received::sample("barrier", false), "barrier".into())).await;
+    claimed.extend(journal.claim(action, 10).now_or_never().unwrap_or_default());
+    claimed
+}
+
+pub(super) fn names(claimed: &[Claimed]) -> Vec<&str> {
+    claimed.iter().map(|c| c.event.notification.unique_id.as_deref().unwrap_or("-")).collect()
+}
+
+fn number(claimed: &[Claimed], name: &str) -> DeliveryId {
+    claimed.iter().find(|c| c.event.notification.unique_id.as_deref() == Some(name)).unwrap().id
+}
+
+#[tokio::test]
+async fn order_within_a_key_and_none_between_keys() {
+    for rig in rigs() {
+        let journal = &*rig.journal;
+        let mut receipts = Vec::new();
+        for (id, key) in [("1", "k"), ("2", "k"), ("3", "other"), ("4", "k")] {
+            receipts.push(append(journal, entry(id, key, false)).await);
+        }
+        let first = claim(journal, "a", 2).await;
+        assert_eq!(names(&first), ["1", "3"]);
+        journal.outcome(number(&first, "3"), Outcome::Delivered);
+        assert_eq!(names(&claim(journal, "a", 0).await), [""; 0]);
+        // A dead letter frees its key as an effect does.
+        journal.outcome(number(&first, "1"), Outcome::Dead("why".into()));
+        let second = claim(journal, "a", 1).await;
+        assert_eq!(names(&second), ["2"]);
+        journal.outcome(second[0].id, Outcome::NothingToDo);
+        assert_eq!(names(&claim(journal, "a", 1).await), ["4"]);
+        assert_eq!(rig.counters.dead.get(), 1);
+    }
+}
+
+#[tokio::test]
+async fn what_has_no_key_waits_for_nobody_and_actions_do_not_wait_for_each_other() {
+    for rig in rigs() {
+        let journal = &*rig.journal;
+        let mut receipts = Vec::new();
+        for id in ["1", "2"] {
+            let mut entry = entry(id, "k", false);
+            entry.deliveries[0].key = None;
+            entry.deliveries.push(NewDelivery {
+                rule: "s".into(),
+                action: "b".into(),
+                key: Some("k".into()),
+            });
+            receipts.push(append(journal, entry).await);
+        }
+        assert_eq!(names(&claim(journal, "a", 2).await), ["1", "2"]);
+        let b = claim(journal, "b", 1).await;
+        assert_eq!((names(&b), &*b[0].event.rule), (vec!["1"], "s"));
+        assert_eq!(names(&claim(journal, "c", 0).await), [""; 0]);
+    }
+}
+
+#[tokio::test]
+async fn a_receipt_completes_when_everything_is_safe() {
+    for rig in rigs() {
+        let journal = &*rig.journal;
+        let mut two = entry("1", "k", false);
+        two.deliveries.push(NewDelivery { rule: "r".into(), action: "b".into(), key: None });
+        let mut receipt = append(journal, two).await;
+        if rig.durable {
+            assert_eq!(within(&mut receipt).await, Settle::Acknowledge);
+        }
+        let a = claim(journal, "a", 1).await;
+        let b = claim(journal, "b", 1).await;
+        if !rig.durable {
+            journal.outcome(a[0].id, Outcome::Delivered);
+            assert_eq!((&mut receipt).now_or_never(), None);
+            journal.outcome(b[0].id, Outcome::Dead("why".into()));
+            assert_eq!(within(receipt).await, Settle::Acknowledge);
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_claim_that_was_not_answered_claims_nothing() {
+    for rig in rigs() {
+        let journal = &*rig.journal;
+        let mut unanswered = journal.claim("a", 10);
+        assert!((&mut unanswered).now_or_never().is_none());
+        let _receipt = append(journal, entry("1", "k", false)).await;
+        within(journal.set_aside(Received::sample("barrier", false), "barrier".into())).await;
+        // It has been woken, and ends before it looked.
+        drop(unanswered);
+        assert_eq!(names(&claim(journal, "a", 1).await), ["1"]);
+    }
+}
+
+#[tokio::test]
+async fn copies_of_a_message_are_one_event_and_other_messages_are_not() {
+    /// A message as the broker hands it over: id, body, queue, whether it was delivered before.
+    type Message = (Option<&'static str>, &'static str, &'static str, bool);
+    async fn told(message: Message, done_before: bool, rig: &Rig, entries: &mut Vec<Receipt>) {
+        let (id, body, queue, redelivered) = message;
+        let mut received = Received::sample(format!(r#"{{"payload": {{"x": "{body}"}}}}"#), redelivered);
+        received.origin.queue = queue.into();
+        let notification = Notification { unique_id: id.map(str::to_owned), ..Notification::default() };
+        let deliveries = vec![NewDelivery { rule: "r".into(), action: "a".into(), key: None }];
+        let entry = Entry { received: received.into(), notification: notification.into(), deliveries };
+        entries.push(append(&*rig.journal, entry).await);
+        if done_before {
+            for claimed in claim(&*rig.journal, "a", 1).await {
+                rig.journal.outcome(claimed.id, Outcome::Delivered);
+            }
+        }
+    }
+    let first: Message = (Some("1"), "x", "q", false);
+    for (first, second, is_copy) in [
+        (first, (Some("1"), "x", "q", true), true),
+        (first, (Some("1"), "x", "q", false), true),
+        (first, (Some("1"), "y", "q", true), false),
+        (first, (Some("2"), "x", "q", true), false),
+        (first, (Some("1"), "x", "q2", true), false),
+        ((None, "x", "q", false), (None, "x", "q", true), true),
+        ((None, "x", "q", false), (None, "x", "q", false), false),
+        ((None, "x", "q", false), (None, "y", "q", true), false),
+    ] {
+        for done_before in [false, true] {
+            for rig in rigs() {
+                let mut receipts = Vec::new();
+                told(first, done_before, &rig, &mut receipts).await;
+                told(second, false, &rig, &mut receipts).await;
+                let left = usize::from(!done_before) + usize::from(!is_copy);
+                let claimed = claim(&*rig.journal, "a", left).await;
+                let story = format!("{first:?} {second:?} done {done_before} durable {}", rig.durable);
+                assert_eq!(claimed.len(), left, "{story}");
+                let counted = (rig.counters.adopted.get(), rig.counters.duplicates.get());
+                let redelivered = u64::from(is_copy && second.3);
+                assert_eq!(counted, (redelivered, u64::from(is_copy) - redelivered), "{story}");
+                for claimed in claimed {
+                    rig.journal.outcome(claimed.id, Outcome::Delivered);
+                }
+                // Every copy is settled, but for those of a connection that is gone.
+                let last = receipts.pop().unwrap();
+                assert_eq!(within(last).await, Settle::Acknowledge, "{story}");
+                let first = within(receipts.pop().unwrap()).await;
+                let adopted = !rig.durable && is_copy && second.3 && !done_before;
+                assert_eq!(first, if adopted { Settle::Leave } else { Settle::Acknowledge }, "{story}");
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn attempts_outlive_the_way_round() {
+    for rig in rigs() {
+        let journal = &*rig.journal;
+        let receipt = append(journal, entry("1", "k", false)).await;
+        let first = claim(journal, "a", 1).await;
+        assert_eq!(first[0].attempts, 0);
+        journal.attempted(first[0].id, 3, "status 409: no");
+        journal.outcome(first[0].id, Outcome::Returned);
+        let settle = within(receipt).await;
+        assert_eq!(settle, if rig.durable { Settle::Acknowledge } else { Settle::Requeue });
+        let _again = (!rig.durable).then(|| entry("1", "k", true));
+        let _receipt = match _again {
+            Some(again) => Some(append(journal, again).await),
+            None => None,
+        };
+        let again = claim(journal, "a", 1).await;
+        assert_eq!(again[0].attempts, 3);
+    }
+}
+
+#[tokio::test]
+async fn what_cannot_be_read_is_acknowledged_once_it_is_kept() {
+    for rig in rigs() {
+        let receipt = rig.journal.set_aside(Received::sample("\u{1}", false), "no JSON".into());
+        assert_eq!(within(receipt).await, Settle::Acknowledge);
+        assert_eq!(rig.counters.unreadable.get(), 1);
+    }
+}
+
+#[tokio::test]
+async fn places_are_bounded_and_come_back() {
+    for rig in rigs() {
+        let journal = &*rig.journal;
+        let actions = ["a".into()];
+        let mut permit: Permit = within(journal.reserve(&actions, 100)).await;
+        assert_eq!(permit.places(), PLACES);
+        let mut receipts: Vec<_> = (0..PLACES)
+            .map(|n| journal.append(&mut permit, entry(&n.to_string(), &n.to_string(), false)))
+            .collect();
+        assert_eq!(permit.places(), 0);
+        drop(permit);
+        if rig.durable {
+            for receipt in &mut receipts {
+                within(receipt).await;
+            }
+        }
+        assert!(journal.reserve(&actions, 1).now_or_never().is_none());
+        let claimed = claim(journal, "a", PLACES).await;
+        journal.outcome(claimed[0].id, Outcome::Delivered);
+        let one = within(journal.reserve(&actions, 100)).await;
+        assert_eq!(one.places(), 1);
+        drop(one);
+        // Unused, it can be had again.
+        assert_eq!(within(journal.reserve(&actions, 100)).await.places(), 1);
+    }
+}
+
+#[tokio::test]
+async fn closing_leaves_to_the_broker_what_is_not_safe() {
+    for rig in rigs() {
+        let journal = &*rig.journal;
+        assert_eq!(*journal.state().borrow(), JournalState::Working);
+        let before = append(journal, entry("1", "k", false)).await;
+        within(journal.close()).await;
+        assert_eq!(within(before).await, if rig.durable { Settle::Acknowledge } else { Settle::Leave });
+        let after = append(journal, entry("2", "k", false)).await;
+        assert_eq!(within(after).await, Settle::Leave);
+    }
+}

@@ -1,0 +1,33 @@
+//! What makes two messages one: the queue, the id the publisher gave, and the bytes.
+
+use std::sync::Arc;
+
+use osnl_model::{BodyDigest, Notification};
+
+use crate::received::Received;
+
+/// One message, however often it is delivered. Nova has sent two different bodies under one id, so the id
+/// alone decides nothing.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(super) struct Identity {
+    pub(super) queue: Arc<str>,
+    /// `_unique_id`, else the message id; without either the digest alone decides.
+    pub(super) id: Option<String>,
+    pub(super) digest: BodyDigest,
+}
+
+impl Identity {
+    pub(super) fn of(received: &Received, notification: &Notification) -> Self {
+        Self {
+            queue: received.origin.queue.clone(),
+            id: notification.unique_id.clone().or_else(|| notification.message_id.clone()),
+            digest: received.digest(),
+        }
+    }
+
+    /// Whether a second copy is no second event: with an id always, without one only if the broker says that
+    /// it has delivered it before.
+    pub(super) fn tells(&self, redelivered: bool) -> bool {
+        self.id.is_some() || redelivered
+    }
+}

@@ -1,0 +1,280 @@
+//! `sqlite:///path`: what is appended outlives the process and the machine's power.
+//!
+//! A message is acknowledged after the `fsync` that covers it: WAL with `synchronous = FULL`. One thread owns
+//! the connection, takes everything that is queued into one transaction, and completes the receipts after
+//! the commit; nothing here ever blocks the caller. Another thread moves what is in the WAL to the file, so
+//! that no append waits for it.
+//!
+//! In memory are the claimed deliveries and a short piece of each action's claimable ones. A backlog costs
+//! neither memory nor a scan: a delivery behind another of its key is not claimable, and the end of that one
+//! makes it so, in the same transaction.
+//!
+//! When the file cannot be written, [`JournalState::Failed`] says so: nothing is reserved or claimed, outcomes
+//! wait in memory, and it is tried again each second. Tables and indexes: `docs/journal.md`.
+
+mod archive;
+mod change;
+mod checkpoint;
+mod gate;
+mod heads;
+mod place;
+mod prune;
+mod reader;
+mod rows;
+mod schema;
+#[cfg(test)]
+mod tests;
+mod trouble;
+mod work;
+mod writer;
+
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::AtomicU32;
+use std::sync::{Arc, Mutex, PoisonError, mpsc};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use osnl_transport::BoxFuture;
+use tokio::sync::{oneshot, watch};
+
+pub use self::change::{Change, ChangeError, Changed};
+use self::gate::Gate;
+use self::heads::Heads;
+use self::place::Place;
+pub use self::reader::{Filter, Page, Reader, Row, Shown, Tally, Try, Unreadable};
+pub use self::rows::State;
+use self::writer::{Command, Writer};
+use super::{Claimed, DeliveryId, Entry, Journal, JournalState, Outcome, Permit, Receipt};
+use crate::metrics::Counters;
+use crate::received::Received;
+
+/// Where a journal is, and its bounds.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SqliteOptions {
+    /// The file. Its folder is made if it is not there.
+    pub path: PathBuf,
+    /// How long what has been delivered or discarded is kept.
+    pub retention: Duration,
+    /// Bytes that the file may hold; `None` is the smaller of 10 GiB and half of what is free at the start.
+    pub max_size: Option<u64>,
+    /// Deliveries of one action that may be pending.
+    pub max_pending: u64,
+    /// Dead letters kept, and unreadable messages; the oldest leave first.
+    pub max_dead: u64,
+    /// Whether a place that does not outlive a restart will do.
+    pub allow_volatile: bool,
+}
+
+impl SqliteOptions {
+    /// The defaults for a file.
+    #[must_use]
+    pub fn new(path: impl Into<PathBuf>) -> Self {
+        Self {
+            path: path.into(),
+            retention: Duration::from_secs(7 * 24 * 3600),
+            max_size: None,
+            max_pending: 1_000_000,
+            max_dead: 10_000,
+            allow_volatile: false,
+        }
+    }
+}
+
+/// Why a file is no journal, or cannot be one here. What is said follows the name of the file.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// The path ends in no file name.
+    #[error("names no file; write sqlite:///path/to/journal.db")]
+    NoFile,
+    /// It would be lost with a restart.
+    #[error("would be lost: {0}; name another place, or set allow_volatile = true")]
+    Volatile(String),
+    /// Another daemon has it.
+    #[error("is in use by {0}; one daemon has it at a time: stop that one, or name another file")]
+    InUse(String),
+    /// It is another program's, or no database.
+    #[error("is no journal of osnl's: {0}; name a file that does not exist yet")]
+    NotAJournal(String),
+    /// A newer program has written it.
+    #[error(
+        "was written by a newer osnl (version {found} of its tables, this one knows {known}); run that one, or name another file"
+    )]
+    Newer {
+        /// Its version.
+        found: i64,
+        /// The newest that can be read.
+        known: i64,
+    },
+    /// The operating system refuses.
+    #[error("cannot be opened: {0}; let this user write file and folder")]
+    Io(#[from] io::Error),
+    /// SQLite refuses.
+    #[error("cannot be opened: {}", trouble::reason(.0))]
+    Sqlite(rusqlite::Error),
+}
+
+impl From<rusqlite::Error> for OpenError {
+    fn from(error: rusqlite::Error) -> Self {
+        match error.sqlite_error_code() {
+            Some(rusqlite::ErrorCode::NotADatabase) => Self::NotAJournal("it is no SQLite file".to_owned()),
+            _ => Self::Sqlite(error),
+        }
+    }
+}
+
+/// See the [module](self).
+#[derive(Debug)]
+pub struct SqliteJournal {
+    shared: Arc<Shared>,
+    commands: mpsc::Sender<Command>,
+    writer: Mutex<Option<JoinHandle<()>>>,
+}
+
+/// What caller and writer share.
+#[derive(Debug)]
+struct Shared {
+    heads: Heads,
+    gate: Arc<Gate>,
+    state: watch::Sender<JournalState>,
+    counters: Arc<Counters>,
+    /// Pages in the WAL after the latest commit.
+    wal_pages: AtomicU32,
+}
+
+impl SqliteJournal {
+    /// Opens the file, or makes it, and starts the thread that writes it.
+    ///
+    /// # Errors
+    /// See [`OpenError`].
+    pub fn open(options: SqliteOptions, counters: Arc<Counters>) -> Result<Self, OpenError> {
+        let shared = Arc::new(Shared {
+            heads: Heads::default(),
+            gate: Arc::new(Gate::new(options.max_pending)),
+            state: watch::Sender::new(JournalState::Working),
+            counters,
+            wal_pages: AtomicU32::new(0),
+        });
+        let (commands, receiver) = mpsc::channel();
+        let writer = Writer::open(options, shared.clone(), receiver)?;
+        let thread = std::thread::Builder::new().name("journal".to_owned()).spawn(move || writer.run())?;
+        Ok(Self { shared, commands, writer: Mutex::new(Some(thread)) })
+    }
+
+    /// The process that has a journal open to write, if one has: `process 4711`. Whoever wants to change
+    /// something asks that one; else it can open the file itself.
+    #[must_use]
+    pub fn holder(file: &Path) -> Option<String> {
+        Place::holder(file)
+    }
+
+    /// Retries, discards, holds, releases or moves deliveries; completes when it is committed.
+    ///
+    /// # Errors
+    /// The file cannot be written, or the journal is closed.
+    pub async fn change(&self, change: Change) -> Result<Changed, ChangeError> {
+        let (sender, receiver) = oneshot::channel();
+        self.send(Command::Change(change, sender));
+        receiver.await.unwrap_or(Err(ChangeError::Closed))
+    }
+
+    fn send(&self, command: Command) {
+        // The writer is gone only after close: then nothing that comes late can be kept, and its receipt says so.
+        let _ = self.commands.send(command);
+    }
+}
+
+impl Journal for SqliteJournal {
+    fn reserve<'a>(&'a self, actions: &'a [Arc<str>], at_most: usize) -> BoxFuture<'a, Permit> {
+        Box::pin(self.shared.gate.reserve(actions, at_most))
+    }
+
+    fn append(&self, permit: &mut Permit, entry: Entry) -> Receipt {
+        let (sender, receipt) = Receipt::open();
+        self.shared.gate.appended(entry.deliveries.iter().map(|new| &new.action));
+        drop(permit.take_one());
+        self.send(Command::Append(entry, sender));
+        receipt
+    }
+
+    fn set_aside(&self, received: Received, reason: String) -> Receipt {
+        let (sender, receipt) = Receipt::open();
+        self.send(Command::SetAside(received, reason, sender));
+        receipt
+    }
+
+    fn claim<'a>(&'a self, action: &'a str, at_most: usize) -> BoxFuture<'a, Vec<Claimed>> {
+        Box::pin(async move {
+            loop {
+                let claimable = self.shared.heads.claimable.notified();
+                tokio::pin!(claimable);
+                // Armed before looking, so that what is committed in between is not missed.
+                claimable.as_mut().enable();
+                if self.shared.state.borrow().takes_outcomes() {
+                    let (claimed, ask) = self.shared.heads.claim(action, at_most);
+                    if ask {
+                        self.send(Command::Fetch(action.into()));
+                    }
+                    if !claimed.is_empty() {
+                        return claimed;
+                    }
+                }
+                claimable.await;
+            }
+        })
+    }
+
+    fn attempted(&self, delivery: DeliveryId, used: u32, answer: &str) {
+        self.send(Command::Attempted(delivery, used, answer.to_owned()));
+    }
+
+    fn outcome(&self, delivery: DeliveryId, outcome: Outcome) {
+        let counters = &self.shared.counters;
+        match &outcome {
+            Outcome::Delivered => counters.delivered.increment(),
+            Outcome::NothingToDo => counters.nothing_to_do.increment(),
+            Outcome::Dead(_) => counters.dead.increment(),
+            // It has not left the journal.
+            Outcome::Returned => {}
+        }
+        self.send(Command::Outcome(delivery, outcome));
+    }
+
+    fn overdue(&self, _action: &str) -> Vec<DeliveryId> {
+        Vec::new()
+    }
+
+    fn max_waiting(&self) -> Option<usize> {
+        None
+    }
+
+    fn withdrawn(&self, action: &str) -> Vec<DeliveryId> {
+        self.shared.heads.withdrawn(action)
+    }
+
+    fn state(&self) -> watch::Receiver<JournalState> {
+        self.shared.state.subscribe()
+    }
+
+    fn close(&self) -> BoxFuture<'_, ()> {
+        let (sender, receiver) = oneshot::channel();
+        self.send(Command::Close(Some(sender)));
+        Box::pin(async move {
+            // Dropped unsent by a writer that has ended already: as closed as can be.
+            let _ = receiver.await;
+        })
+    }
+}
+
+impl Drop for SqliteJournal {
+    /// Waits for what is queued to be committed, so that the file can be opened again at once.
+    fn drop(&mut self) {
+        self.send(Command::Close(None));
+        let writer = self.writer.get_mut().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(writer) = writer
+            && writer.join().is_err()
+        {
+            tracing::error!("the journal's thread ended by a panic");
+        }
+    }
+}

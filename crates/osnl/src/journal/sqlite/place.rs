@@ -1,0 +1,183 @@
+//! Where the file is: its folder, its modes, that nobody else has it, and that it is still there.
+//!
+//! The lock is a file of its own beside the journal. SQLite's own locks are POSIX record locks, which a
+//! process loses with the first descriptor of that file it closes; so the journal is only looked at here,
+//! never opened.
+
+use std::fs::{self, DirBuilder, File, OpenOptions, Permissions};
+use std::io::{self, Read as _, Seek as _, Write as _};
+use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _};
+use std::path::{Path, PathBuf};
+
+use rustix::fs::{FlockOperation, flock, statfs, statvfs};
+
+use super::OpenError;
+
+const TMPFS: u64 = 0x0102_1994;
+const RAMFS: u64 = 0x8584_58f6;
+/// Emptied at a restart, by a timer, or private to one run of the service (systemd's `PrivateTmp`).
+const TEMPORARY: [&str; 4] = ["/tmp", "/var/tmp", "/run", "/dev/shm"];
+
+/// A place that is ours until this is dropped.
+#[derive(Debug)]
+pub(super) struct Place {
+    pub(super) file: PathBuf,
+    _lock: File,
+}
+
+/// The same path with more at its end: `journal.db` and `-wal`.
+pub(super) fn beside(file: &Path, more: &str) -> PathBuf {
+    let mut name = file.as_os_str().to_owned();
+    name.push(more);
+    name.into()
+}
+
+impl Place {
+    /// Makes folder (0700) and file (0600) if they are not there, and takes the lock. A folder that is there
+    /// keeps its mode: it may be somebody else's too.
+    pub(super) fn take(file: &Path, allow_volatile: bool) -> Result<Self, OpenError> {
+        let folder = match file.parent() {
+            Some(folder) if !folder.as_os_str().is_empty() => folder,
+            _ => Path::new("."),
+        };
+        DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
+        let folder = folder.canonicalize()?;
+        if let (false, Some(why)) = (allow_volatile, volatile(&folder)) {
+            return Err(OpenError::Volatile(why));
+        }
+        let file = folder.join(file.file_name().ok_or(OpenError::NoFile)?);
+        let lock = lock(&beside(&file, ".lock"))?;
+        match OpenOptions::new().write(true).create_new(true).mode(0o600).open(&file) {
+            Ok(_) => {}
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+            Err(error) => return Err(error.into()),
+        }
+        for more in ["", "-wal", "-shm"] {
+            tighten(&beside(&file, more))?;
+        }
+        Ok(Self { file, _lock: lock })
+    }
+
+    /// The process that has the journal, if one has.
+    pub(super) fn holder(file: &Path) -> Option<String> {
+        let held = OpenOptions::new().read(true).open(beside(file, ".lock")).ok()?;
+        match flock(&held, FlockOperation::NonBlockingLockShared) {
+            Ok(()) => None,
+            Err(_) => Some(read_pid(&held)),
+        }
+    }
+}
+
+/// Which file stands at the path.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Inode(u64, u64);
+
+impl Inode {
+    pub(super) fn of(file: &Path) -> io::Result<Option<Self>> {
+        match fs::metadata(file) {
+            Ok(meta) => Ok(Some(Self(meta.dev(), meta.ino()))),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+}
+
+/// Bytes that others than root may still write there.
+pub(super) fn free_bytes(file: &Path) -> Option<u64> {
+    let found = statvfs(file.parent()?).ok()?;
+    Some(found.f_bavail.saturating_mul(found.f_frsize))
+}
+
+fn volatile(folder: &Path) -> Option<String> {
+    #[expect(clippy::cast_sign_loss, reason = "a magic number, wide or not")]
+    let kind = statfs(folder).map_or(0, |found| found.f_type as u64 & 0xffff_ffff);
+    let shown = folder.display();
+    match kind {
+        TMPFS => return Some(format!("{shown} is in memory (tmpfs)")),
+        RAMFS => return Some(format!("{shown} is in memory (ramfs)")),
+        _ => {}
+    }
+    let temporary = TEMPORARY.iter().find(|temporary| folder.starts_with(temporary))?;
+    Some(format!("{shown} is below {temporary}, which does not outlive a restart"))
+}
+
+fn tighten(file: &Path) -> io::Result<()> {
+    match fs::metadata(file) {
+        Ok(meta) if meta.mode() & 0o077 != 0 => fs::set_permissions(file, Permissions::from_mode(0o600)),
+        Ok(_) => Ok(()),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        Err(error) => Err(error),
+    }
+}
+
+fn lock(path: &Path) -> Result<File, OpenError> {
+    let mut file =
+        OpenOptions::new().read(true).write(true).create(true).truncate(false).mode(0o600).open(path)?;
+    match flock(&file, FlockOperation::NonBlockingLockExclusive) {
+        Ok(()) => {}
+        Err(error) if error == rustix::io::Errno::WOULDBLOCK => {
+            return Err(OpenError::InUse(read_pid(&file)));
+        }
+        Err(error) => return Err(OpenError::Io(error.into())),
+    }
+    file.set_len(0)?;
+    writeln!(file, "{}", std::process::id())?;
+    Ok(file)
+}
+
+fn read_pid(mut file: &File) -> String {
+    let mut text = String::new();
+    let read = file.rewind().and_then(|()| file.take(20).read_to_string(&mut text));
+    match (read, text.trim()) {
+        (Ok(_), pid) if !pid.is_empty() && pid.bytes().all(|b| b.is_ascii_digit()) => {
+            format!("process {pid}")
+        }
+        _ => "another process".to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_daemon_per_file_and_nobody_else_reads_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("a/b/journal.db");
+        let place = Place::take(&file, true).unwrap();
+        let mode = |path: &Path| fs::metadata(path).unwrap().mode() & 0o777;
+        assert_eq!(mode(&place.file), 0o600);
+        assert_eq!(mode(&folder.path().join("a/b")), 0o700);
+        let refused = Place::take(&file, true).unwrap_err().to_string();
+        let pid = std::process::id();
+        assert_eq!(
+            refused,
+            format!(
+                "is in use by process {pid}; one daemon has it at a time: stop that one, or name another file"
+            )
+        );
+        assert_eq!(Place::holder(&place.file), Some(format!("process {pid}")));
+        fs::set_permissions(&place.file, Permissions::from_mode(0o644)).unwrap();
+        drop(place);
+        assert_eq!(Place::holder(&file), None);
+        let again = Place::take(&file, true).unwrap();
+        assert_eq!(mode(&again.file), 0o600);
+    }
+
+    #[test]
+    fn volatile_places_are_refused() {
+        let check = |folder: &str, refused: bool| {
+            assert_eq!(volatile(Path::new(folder)).is_some(), refused, "{folder}");
+        };
+        check("/tmp", true);
+        check("/tmp/x/y", true);
+        check("/var/tmp/x", true);
+        check("/dev/shm", true);
+        check("/tmpfile", false);
+        check("/", false);
+        let folder = tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir_in("/tmp")).unwrap();
+        let refused = Place::take(&folder.path().join("x.db"), false).unwrap_err().to_string();
+        assert!(refused.contains("allow_volatile = true"), "{refused}");
+        assert!(!folder.path().join("x.db").exists());
+    }
+}

@@ -1,0 +1,312 @@
+//! Looking into a journal: on a connection of its own, which neither waits for the writer nor holds it up.
+//!
+//! It works on the file of a running daemon and of a stopped one. Calls block; an async caller gives them a
+//! thread.
+
+use std::path::Path;
+use std::time::SystemTime;
+
+use rusqlite::{Connection, OpenFlags, OptionalExtension as _, Result, ToSql, params};
+
+use super::rows::{self, State, delivery_id, millis, moment, received};
+use super::work::event_of;
+use super::{OpenError, schema};
+use crate::journal::DeliveryId;
+use crate::received::Received;
+
+/// Which deliveries; what is empty or `None` excludes nothing.
+#[derive(Clone, Debug, Default)]
+pub struct Filter {
+    /// These.
+    pub ids: Vec<DeliveryId>,
+    /// All of this event's, by its number.
+    pub event: Option<u64>,
+    /// Of this rule.
+    pub rule: Option<String>,
+    /// Of this action.
+    pub action: Option<String>,
+    /// In one of these states.
+    pub states: Vec<State>,
+    /// About this resource.
+    pub key: Option<String>,
+    /// Of this event type.
+    pub event_type: Option<String>,
+    /// Received at this moment or later.
+    pub since: Option<SystemTime>,
+    /// Received before this moment.
+    pub until: Option<SystemTime>,
+}
+
+/// Which part of a list.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Page {
+    /// Those with a larger number only.
+    pub after: Option<DeliveryId>,
+    /// At most so many.
+    pub limit: u32,
+}
+
+impl Default for Page {
+    /// The first hundred.
+    fn default() -> Self {
+        Self { after: None, limit: 100 }
+    }
+}
+
+/// A delivery in a list. No payload, and with it no secret.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Row {
+    /// Its number.
+    pub id: DeliveryId,
+    /// The rule that fired.
+    pub rule: String,
+    /// The action it wants.
+    pub action: String,
+    /// The resource key, if the event has one.
+    pub key: Option<String>,
+    /// Where it stands.
+    pub state: State,
+    /// Attempts on answers used up.
+    pub attempts: u32,
+    /// Failed attempts of any kind.
+    pub tries: u32,
+    /// When it ended.
+    pub ended: Option<SystemTime>,
+    /// Why it is dead, held or discarded.
+    pub reason: Option<String>,
+    /// When its message reached us.
+    pub received: SystemTime,
+    /// The queue it was taken from.
+    pub queue: String,
+    /// What happened.
+    pub event_type: Option<String>,
+    /// The message's id.
+    pub message_id: Option<String>,
+    /// Further copies of the message that came.
+    pub copies: u64,
+}
+
+/// A failed attempt.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Try {
+    /// When it ended.
+    pub at: SystemTime,
+    /// What the target said.
+    pub answer: String,
+}
+
+/// All that is known of a delivery.
+#[derive(Clone, Debug)]
+pub struct Shown {
+    /// As in a list.
+    pub row: Row,
+    /// The latest failed attempts, oldest first; at most 20.
+    pub tries: Vec<Try>,
+    /// The message as it came, secrets and all.
+    pub received: Received,
+    /// Open deliveries of the same action and resource before it.
+    pub ahead: u64,
+}
+
+/// How many deliveries of an action are in a state.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Tally {
+    /// The action.
+    pub action: String,
+    /// The state.
+    pub state: State,
+    /// How many, above none.
+    pub count: u64,
+}
+
+/// A message that could not be read.
+#[derive(Clone, Debug)]
+pub struct Unreadable {
+    /// Its number among them.
+    pub id: i64,
+    /// Why.
+    pub reason: String,
+    /// The message as it came.
+    pub received: Received,
+}
+
+/// A journal opened to be looked into, on a connection of its own. Calls block.
+#[derive(Debug)]
+pub struct Reader(Connection);
+
+impl Reader {
+    /// Opens a journal to read.
+    ///
+    /// # Errors
+    /// See [`OpenError`]; a file of an older version is read by a daemon first, which brings it up to date.
+    pub fn open(file: &Path) -> std::result::Result<Self, OpenError> {
+        let connection = Connection::open_with_flags(file, OpenFlags::SQLITE_OPEN_READ_ONLY)?;
+        connection.busy_timeout(std::time::Duration::from_secs(5))?;
+        match schema::check(&connection)? {
+            schema::VERSION => Ok(Self(connection)),
+            0 => Err(OpenError::NotAJournal("it is empty".to_owned())),
+            found => Err(OpenError::NotAJournal(format!(
+                "its tables are of version {found}; start osnl on it once"
+            ))),
+        }
+    }
+
+    /// Deliveries in the order of their numbers.
+    ///
+    /// # Errors
+    /// SQLite's.
+    pub fn list(&self, filter: &Filter, page: &Page) -> Result<Vec<Row>> {
+        list(&self.0, filter, page)
+    }
+
+    /// One delivery with its history and its message.
+    ///
+    /// # Errors
+    /// SQLite's.
+    pub fn show(&self, id: DeliveryId) -> Result<Option<Shown>> {
+        let filter = Filter { ids: vec![id], ..Filter::default() };
+        let Some(row) = self.list(&filter, &Page::default())?.pop() else { return Ok(None) };
+        let mut select =
+            self.0.prepare_cached("SELECT at, answer FROM attempt WHERE delivery = ? ORDER BY at, slot")?;
+        let tries =
+            select.query_map([id.row()], |row| Ok(Try { at: moment(row.get(0)?), answer: row.get(1)? }))?;
+        let tries = tries.collect::<Result<_>>()?;
+        let Some(received) = self.message(id)? else { return Ok(None) };
+        let ahead: i64 = self.0.query_row(
+            "SELECT count(*) FROM delivery WHERE action = ?1 AND key = ?2 AND state <= 2 AND key IS NOT NULL AND id < ?3",
+            params![row.action, row.key, id.row()],
+            |row| row.get(0),
+        )?;
+        Ok(Some(Shown { row, tries, received, ahead: ahead.unsigned_abs() }))
+    }
+
+    /// The message of a delivery as it came.
+    ///
+    /// # Errors
+    /// SQLite's.
+    pub fn message(&self, id: DeliveryId) -> Result<Option<Received>> {
+        let sql = format!("SELECT {} FROM event WHERE id = ?", rows::RECEIVED);
+        let mut select = self.0.prepare_cached(&sql)?;
+        select.query_row([event_of(&self.0, id)?], |row| received(row, 0)).optional()
+    }
+
+    /// How many there are of each action and state, without counting them.
+    ///
+    /// # Errors
+    /// SQLite's.
+    pub fn tally(&self) -> Result<Vec<Tally>> {
+        let mut select = self.0.prepare_cached("SELECT action, state, count FROM tally WHERE count > 0")?;
+        let rows = select.query_map([], |row| {
+            Ok(Tally { action: row.get(0)?, state: row.get(1)?, count: row.get::<_, i64>(2)?.unsigned_abs() })
+        })?;
+        rows.collect()
+    }
+
+    /// The oldest open delivery's message reached us then.
+    ///
+    /// # Errors
+    /// SQLite's.
+    pub fn oldest_ready(&self, action: &str) -> Result<Option<SystemTime>> {
+        let mut select = self.0.prepare_cached(super::work::READY)?;
+        let id = select.query_row(params![action, 1], |row| row.get(0).map(delivery_id)).optional()?;
+        let Some(id) = id else { return Ok(None) };
+        Ok(self.message(id)?.map(|message| message.origin.received))
+    }
+
+    /// Messages that could not be read, oldest first.
+    ///
+    /// # Errors
+    /// SQLite's.
+    pub fn unreadable(&self, after: i64, limit: u32) -> Result<Vec<Unreadable>> {
+        let sql = format!(
+            "SELECT id, reason, {} FROM unreadable WHERE id > ?1 ORDER BY id LIMIT ?2",
+            rows::RECEIVED
+        );
+        let mut select = self.0.prepare_cached(&sql)?;
+        let rows = select.query_map(params![after, limit], |row| {
+            Ok(Unreadable { id: row.get(0)?, reason: row.get(1)?, received: received(row, 2)? })
+        })?;
+        rows.collect()
+    }
+}
+
+pub(super) fn list(connection: &Connection, filter: &Filter, page: &Page) -> Result<Vec<Row>> {
+    let (conditions, values) = filter.sql();
+    let sql = format!(
+        "SELECT d.id, d.rule, d.action, d.key, d.state, d.attempts, d.tries, d.ended, d.reason, e.received, e.queue, \
+         e.event_type, e.message_id, e.copies FROM delivery d \
+         JOIN event e ON e.id = (SELECT max(id) FROM event WHERE id <= d.id >> 16) \
+         WHERE d.id > ?1 {conditions} ORDER BY d.id LIMIT ?2"
+    );
+    let after = page.after.map_or(-1, DeliveryId::row);
+    let mut all: Vec<&dyn ToSql> = vec![&after, &page.limit];
+    all.extend(values.iter().map(|value| &**value));
+    let mut select = connection.prepare(&sql)?;
+    let rows = select.query_map(&all[..], |row| {
+        Ok(Row {
+            id: delivery_id(row.get(0)?),
+            rule: row.get(1)?,
+            action: row.get(2)?,
+            key: row.get(3)?,
+            state: row.get(4)?,
+            attempts: row.get(5)?,
+            tries: row.get(6)?,
+            ended: row.get::<_, Option<i64>>(7)?.map(moment),
+            reason: row.get(8)?,
+            received: moment(row.get(9)?),
+            queue: row.get(10)?,
+            event_type: row.get(11)?,
+            message_id: row.get(12)?,
+            copies: row.get::<_, i64>(13)?.unsigned_abs(),
+        })
+    })?;
+    rows.collect()
+}
+
+impl Filter {
+    /// Conditions with `?3` and on, and their values.
+    fn sql(&self) -> (String, Vec<Box<dyn ToSql>>) {
+        let mut sql = String::new();
+        let mut values: Vec<Box<dyn ToSql>> = Vec::new();
+        let mut add = |condition: &str, value: Box<dyn ToSql>| {
+            values.push(value);
+            sql.push_str(&format!(" AND {}", condition.replace('?', &format!("?{}", values.len() + 2))));
+        };
+        let event = |number: u64| i64::try_from(number).unwrap_or(i64::MAX >> 17);
+        if let Some(number) = self.event {
+            add("d.id >= ?", Box::new(DeliveryId::of(event(number), 0).row()));
+            add("e.id = ?", Box::new(event(number)));
+        }
+        for (condition, text) in [
+            ("d.rule = ?", &self.rule),
+            ("d.action = ?", &self.action),
+            ("d.key = ?", &self.key),
+            ("e.event_type = ?", &self.event_type),
+        ] {
+            if let Some(text) = text {
+                add(condition, Box::new(text.clone()));
+            }
+        }
+        for (condition, at) in [("e.received >= ?", self.since), ("e.received < ?", self.until)] {
+            if let Some(at) = at {
+                add(condition, Box::new(millis(at)));
+            }
+        }
+        // Numbers, so they can stand in the text.
+        let numbers =
+            |numbers: Vec<i64>| numbers.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
+        if !self.ids.is_empty() {
+            sql.push_str(&format!(
+                " AND d.id IN ({})",
+                numbers(self.ids.iter().map(|id| id.row()).collect())
+            ));
+        }
+        if !self.states.is_empty() {
+            sql.push_str(&format!(
+                " AND d.state IN ({})",
+                numbers(self.states.iter().map(|s| *s as i64).collect())
+            ));
+        }
+        (sql, values)
+    }
+}

@@ -1,0 +1,165 @@
+//! What a row means: numbers of states, moments, messages as they came.
+
+use std::sync::Arc;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use osnl_model::BodyDigest;
+use osnl_transport::Properties;
+use rusqlite::types::{FromSql, FromSqlError, FromSqlResult, ToSql, ToSqlOutput, ValueRef};
+use rusqlite::{Result, Row};
+
+use crate::journal::DeliveryId;
+use crate::journal::identity::Identity;
+use crate::received::{Origin, Received};
+
+/// Where a delivery stands. The numbers are those of the file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum State {
+    /// Behind an older one of its key.
+    Waiting = 0,
+    /// The oldest of its key: attempted as soon as its target takes it.
+    Ready = 1,
+    /// Held by somebody or by a guard, and with it those behind it.
+    Held = 2,
+    /// Given up.
+    Dead = 3,
+    /// The effect is there.
+    Delivered = 4,
+    /// The event asked for nothing.
+    NothingToDo = 5,
+    /// Ended by somebody.
+    Discarded = 6,
+}
+
+impl State {
+    /// All, in the order of their numbers.
+    pub const ALL: [Self; 7] = [
+        Self::Waiting,
+        Self::Ready,
+        Self::Held,
+        Self::Dead,
+        Self::Delivered,
+        Self::NothingToDo,
+        Self::Discarded,
+    ];
+
+    /// As commands and listings call it.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Waiting => "waiting",
+            Self::Ready => "ready",
+            Self::Held => "held",
+            Self::Dead => "dead",
+            Self::Delivered => "delivered",
+            Self::NothingToDo => "nothing-to-do",
+            Self::Discarded => "discarded",
+        }
+    }
+
+    /// Whether an outcome is still to come.
+    #[must_use]
+    pub fn is_open(self) -> bool {
+        self <= Self::Held
+    }
+}
+
+impl ToSql for State {
+    fn to_sql(&self) -> Result<ToSqlOutput<'_>> {
+        Ok(ToSqlOutput::from(*self as i64))
+    }
+}
+
+impl FromSql for State {
+    fn column_result(value: ValueRef<'_>) -> FromSqlResult<Self> {
+        let number = i64::column_result(value)?;
+        Self::ALL.into_iter().find(|state| *state as i64 == number).ok_or(FromSqlError::OutOfRange(number))
+    }
+}
+
+/// Deliveries of one event have numbers in a row.
+const SHIFT: u32 = 16;
+
+impl DeliveryId {
+    pub(super) fn of(event: i64, n: usize) -> Self {
+        Self((event.unsigned_abs() << SHIFT) + n as u64)
+    }
+
+    #[expect(clippy::cast_possible_wrap, reason = "numbers come from a file of signed ones")]
+    pub(super) fn row(self) -> i64 {
+        self.0 as i64
+    }
+
+    /// `EVENT.N`.
+    #[must_use]
+    pub fn parse(text: &str) -> Option<Self> {
+        let (event, n) = text.split_once('.')?;
+        let (event, n) = (event.parse::<u64>().ok()?, n.parse::<u16>().ok()?);
+        // Numbers of the file are signed.
+        (event < 1 << (63 - SHIFT)).then(|| Self((event << SHIFT) + u64::from(n)))
+    }
+}
+
+impl std::fmt::Display for DeliveryId {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}.{}", self.0 >> SHIFT, self.0 & ((1 << SHIFT) - 1))
+    }
+}
+
+/// How many event numbers so many deliveries take.
+pub(super) fn numbers(deliveries: usize) -> i64 {
+    1 + i64::try_from(deliveries >> SHIFT).unwrap_or(0)
+}
+
+pub(super) fn delivery_id(row: i64) -> DeliveryId {
+    DeliveryId(row.unsigned_abs())
+}
+
+/// Milliseconds since 1970.
+pub(super) fn millis(at: SystemTime) -> i64 {
+    at.duration_since(UNIX_EPOCH).map_or(0, |since| i64::try_from(since.as_millis()).unwrap_or(i64::MAX))
+}
+
+pub(super) fn moment(millis: i64) -> SystemTime {
+    UNIX_EPOCH + Duration::from_millis(millis.try_into().unwrap_or(0))
+}
+
+/// Eight bytes of a digest over what makes two messages one: enough to find the few that may be the same.
+pub(super) fn identity_number(identity: &Identity) -> i64 {
+    let mut text = Vec::with_capacity(128);
+    text.extend_from_slice(identity.queue.as_bytes());
+    text.push(0);
+    text.extend_from_slice(identity.id.as_deref().unwrap_or_default().as_bytes());
+    text.push(0);
+    text.extend_from_slice(identity.digest.as_bytes());
+    let digest = BodyDigest::of(&text);
+    let mut first = [0; 8];
+    first.copy_from_slice(&digest.as_bytes()[..8]);
+    i64::from_le_bytes(first)
+}
+
+/// The columns that [`received`] reads, in its order.
+pub(super) const RECEIVED: &str = "received, redelivered, listener, queue, exchange, routing_key, content_type, \
+     content_encoding, compression, body";
+
+/// A message as it came, from the columns of [`RECEIVED`] at `from`.
+pub(super) fn received(row: &Row<'_>, from: usize) -> Result<Received> {
+    let text = |n: usize| row.get::<_, String>(from + n);
+    let property = |n: usize| row.get::<_, Option<String>>(from + n);
+    Ok(Received {
+        origin: Origin {
+            received: moment(row.get(from)?),
+            redelivered: row.get(from + 1)?,
+            listener: Arc::from(text(2)?),
+            queue: Arc::from(text(3)?),
+            exchange: text(4)?,
+            routing_key: text(5)?,
+        },
+        properties: Properties {
+            content_type: property(6)?.map(Into::into),
+            content_encoding: property(7)?.map(Into::into),
+            compression: property(8)?,
+        },
+        body: row.get::<_, Vec<u8>>(from + 9)?.into(),
+    })
+}

@@ -1,0 +1,216 @@
+//! The tables, their versions, and how an older file becomes a newer one.
+//!
+//! `docs/journal.md` explains tables, states and indexes. The version is in `PRAGMA user_version`, and
+//! `PRAGMA application_id` says that the file is a journal of osnl's. A version that has been released never
+//! changes: what changes is appended to [`MIGRATIONS`], and a dump of the old version goes to
+//! `fixtures/journal/`, from which a test migrates.
+
+use rusqlite::{Connection, TransactionBehavior};
+
+use super::OpenError;
+
+/// `osnl` in ASCII.
+pub(super) const APPLICATION: i64 = 0x6f73_6e6c;
+
+/// What leads from each version to the next; the first from an empty file to version 1.
+pub(super) const MIGRATIONS: [&str; 1] = [V1];
+
+const V1: &str = "
+CREATE TABLE event (
+    id INTEGER PRIMARY KEY,
+    identity INTEGER NOT NULL,
+    received INTEGER NOT NULL,
+    redelivered INTEGER NOT NULL,
+    copies INTEGER NOT NULL DEFAULT 0,
+    deliveries INTEGER NOT NULL,
+    listener TEXT NOT NULL,
+    queue TEXT NOT NULL,
+    exchange TEXT NOT NULL,
+    routing_key TEXT NOT NULL,
+    content_type TEXT,
+    content_encoding TEXT,
+    compression TEXT,
+    message_id TEXT,
+    unique_id TEXT,
+    event_type TEXT,
+    body BLOB NOT NULL
+);
+CREATE INDEX event_identity ON event (identity);
+
+CREATE TABLE delivery (
+    id INTEGER PRIMARY KEY,
+    rule TEXT NOT NULL,
+    action TEXT NOT NULL,
+    key TEXT,
+    state INTEGER NOT NULL,
+    attempts INTEGER NOT NULL DEFAULT 0,
+    tries INTEGER NOT NULL DEFAULT 0,
+    ended INTEGER,
+    reason TEXT
+);
+CREATE INDEX delivery_open ON delivery (action, key) WHERE state <= 2 AND key IS NOT NULL;
+CREATE INDEX delivery_ready ON delivery (action) WHERE state = 1;
+CREATE INDEX delivery_dead ON delivery (ended) WHERE state = 3;
+CREATE INDEX delivery_done ON delivery (ended) WHERE state >= 4;
+
+CREATE TABLE attempt (
+    delivery INTEGER NOT NULL,
+    slot INTEGER NOT NULL,
+    at INTEGER NOT NULL,
+    answer TEXT NOT NULL,
+    PRIMARY KEY (delivery, slot)
+) WITHOUT ROWID;
+
+CREATE TABLE unreadable (
+    id INTEGER PRIMARY KEY,
+    identity INTEGER NOT NULL,
+    received INTEGER NOT NULL,
+    redelivered INTEGER NOT NULL,
+    listener TEXT NOT NULL,
+    queue TEXT NOT NULL,
+    exchange TEXT NOT NULL,
+    routing_key TEXT NOT NULL,
+    content_type TEXT,
+    content_encoding TEXT,
+    compression TEXT,
+    reason TEXT NOT NULL,
+    size INTEGER NOT NULL,
+    body BLOB NOT NULL
+);
+CREATE INDEX unreadable_identity ON unreadable (identity);
+
+CREATE TABLE tally (
+    action TEXT NOT NULL,
+    state INTEGER NOT NULL,
+    count INTEGER NOT NULL,
+    PRIMARY KEY (action, state)
+) WITHOUT ROWID;
+
+CREATE TABLE meta (name TEXT PRIMARY KEY, value INTEGER NOT NULL) WITHOUT ROWID;
+";
+
+/// The newest version this program knows.
+#[expect(clippy::cast_possible_wrap, reason = "a handful")]
+pub(super) const VERSION: i64 = MIGRATIONS.len() as i64;
+
+/// Brings an empty file, or one of an older version, to `to`, a version at a time, each in one transaction.
+///
+/// # Errors
+/// The file is another program's, of a newer version, or SQLite refuses.
+pub(super) fn migrate(connection: &mut Connection, to: i64) -> Result<(), OpenError> {
+    let found = check(connection)?;
+    for version in found..to {
+        let step = usize::try_from(version).ok().and_then(|version| MIGRATIONS.get(version));
+        let Some(step) = step else { break };
+        let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+        transaction.execute_batch(step)?;
+        transaction.pragma_update(None, "application_id", APPLICATION)?;
+        transaction.pragma_update(None, "user_version", version + 1)?;
+        transaction.commit()?;
+        if version > 0 {
+            tracing::info!("the journal's tables are now of version {}", version + 1);
+        }
+    }
+    Ok(())
+}
+
+/// The version of a file that is a journal; 0 of an empty one.
+///
+/// # Errors
+/// As [`migrate`].
+pub(super) fn check(connection: &Connection) -> Result<i64, OpenError> {
+    let pragma = |name: &str| connection.pragma_query_value(None, name, |row| row.get::<_, i64>(0));
+    let version = pragma("user_version")?;
+    let application = pragma("application_id")?;
+    let tables: i64 = connection.query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0))?;
+    match (application, version, tables) {
+        (0, 0, 0) => Ok(0),
+        (APPLICATION, 1.., _) if version <= VERSION => Ok(version),
+        (APPLICATION, 1.., _) => Err(OpenError::Newer { found: version, known: VERSION }),
+        _ => Err(OpenError::NotAJournal("it holds another program's tables".to_owned())),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Tables and indexes, in order of their names.
+    fn shape(connection: &Connection) -> Vec<String> {
+        let mut rows =
+            connection.prepare("SELECT sql FROM sqlite_schema WHERE sql IS NOT NULL ORDER BY name").unwrap();
+        let rows = rows.query_map([], |row| row.get::<_, String>(0)).unwrap();
+        rows.map(|sql| sql.unwrap().split_whitespace().collect::<Vec<_>>().join(" ")).collect()
+    }
+
+    fn fresh(to: i64) -> Connection {
+        let mut connection = Connection::open_in_memory().unwrap();
+        migrate(&mut connection, to).unwrap();
+        connection
+    }
+
+    /// The dump of a version: what it made, with rows in every table.
+    fn recorded(version: i64) -> Connection {
+        let connection = Connection::open_in_memory().unwrap();
+        connection.execute_batch(&osnl_testkit::fixture::text(&format!("journal/v{version}.sql"))).unwrap();
+        connection
+    }
+
+    #[test]
+    fn every_older_version_becomes_the_newest_and_keeps_its_rows() {
+        for version in 1..=VERSION {
+            let mut old = recorded(version);
+            assert_eq!(
+                shape(&old),
+                shape(&fresh(version)),
+                "version {version} has been changed after its release"
+            );
+            migrate(&mut old, VERSION).unwrap();
+            assert_eq!(check(&old).unwrap(), VERSION);
+            assert_eq!(shape(&old), shape(&fresh(VERSION)));
+            let rows = super::super::reader::list(&old, &Default::default(), &Default::default()).unwrap();
+            let seen: Vec<_> =
+                rows.iter().map(|row| (row.id.0, row.state.name(), row.action.as_str())).collect();
+            assert_eq!(
+                seen,
+                [
+                    (65536, "ready", "roles"),
+                    (65537, "delivered", "audit"),
+                    (131_072, "waiting", "roles"),
+                    (196_608, "dead", "roles")
+                ],
+                "version {version}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_step_that_fails_leaves_the_older_version() {
+        let mut connection = Connection::open_in_memory().unwrap();
+        connection.execute_batch("PRAGMA application_id = 0; PRAGMA user_version = 0").unwrap();
+        let transaction = connection.transaction().unwrap();
+        assert!(transaction.execute_batch(&format!("{V1} CREATE TABLE event (x)")).is_err());
+        drop(transaction);
+        assert_eq!(shape(&connection), [""; 0]);
+        migrate(&mut connection, VERSION).unwrap();
+        assert_eq!(check(&connection).unwrap(), VERSION);
+    }
+
+    #[test]
+    fn foreign_and_newer_files_are_refused() {
+        let check = |sql: &str, expected: &str| {
+            let mut connection = Connection::open_in_memory().unwrap();
+            connection.execute_batch(sql).unwrap();
+            assert_eq!(migrate(&mut connection, VERSION).unwrap_err().to_string(), expected);
+        };
+        let foreign =
+            "is no journal of osnl's: it holds another program's tables; name a file that does not exist yet";
+        check("CREATE TABLE t (x)", foreign);
+        check("PRAGMA application_id = 7; PRAGMA user_version = 1", foreign);
+        let newer = format!("PRAGMA application_id = {APPLICATION}; PRAGMA user_version = 1000");
+        check(
+            &newer,
+            "was written by a newer osnl (version 1000 of its tables, this one knows 1); run that one, or name another file",
+        );
+    }
+}

@@ -1,0 +1,196 @@
+//! What people see, and what they do to deliveries.
+
+use super::*;
+use crate::journal::NewDelivery;
+
+fn only(states: &[State]) -> Filter {
+    Filter { states: states.to_vec(), ..Filter::default() }
+}
+
+fn one(id: DeliveryId) -> Filter {
+    Filter { ids: vec![id], ..Filter::default() }
+}
+
+async fn change(journal: &SqliteJournal, change: Change) -> (Vec<String>, Vec<String>) {
+    let changed = within(journal.change(change)).await.unwrap();
+    let ids = changed.changed.iter().map(ToString::to_string).collect();
+    (ids, changed.refused.into_iter().map(|(id, why)| format!("{id}: {why}")).collect())
+}
+
+#[tokio::test]
+async fn deliveries_are_found_by_what_is_known_of_them() {
+    let folder = tempfile::tempdir().unwrap();
+    let journal = open(&folder);
+    for (n, (id, key)) in [("1", "k"), ("2", "k"), ("3", "other")].into_iter().enumerate() {
+        let mut entry = entry(id, key, false);
+        Arc::make_mut(&mut entry.received).origin.received =
+            std::time::UNIX_EPOCH + Duration::from_secs(100 * (n as u64 + 1));
+        if id == "3" {
+            entry.deliveries.push(NewDelivery { rule: "s".into(), action: "b".into(), key: None });
+        }
+        within(append(&journal, entry).await).await;
+    }
+    let claimed = claim(&journal, "a", 2).await;
+    journal.attempted(claimed[1].id, 1, "status 409: no");
+    journal.outcome(claimed[1].id, Outcome::Dead("status 409: no (attempt 6)".into()));
+    claim(&journal, "a", 0).await;
+
+    let reader = reader(&folder);
+    let check = |filter: Filter, expected: &[&str]| {
+        let rows = reader.list(&filter, &Page::default()).unwrap();
+        assert_eq!(rows.iter().map(|row| row.id.to_string()).collect::<Vec<_>>(), expected, "{filter:?}");
+    };
+    let at = |seconds| Some(std::time::UNIX_EPOCH + Duration::from_secs(seconds));
+    check(Filter::default(), &["1.0", "2.0", "3.0", "3.1"]);
+    check(one(DeliveryId::parse("3.1").unwrap()), &["3.1"]);
+    check(Filter { event: Some(3), ..Filter::default() }, &["3.0", "3.1"]);
+    check(Filter { rule: Some("s".into()), ..Filter::default() }, &["3.1"]);
+    check(Filter { action: Some("a".into()), ..Filter::default() }, &["1.0", "2.0", "3.0"]);
+    check(only(&[State::Waiting, State::Dead]), &["2.0", "3.0"]);
+    check(Filter { key: Some("k".into()), ..Filter::default() }, &["1.0", "2.0"]);
+    check(
+        Filter { event_type: Some("port.delete.end".into()), ..Filter::default() },
+        &["1.0", "2.0", "3.0", "3.1"],
+    );
+    check(Filter { event_type: Some("x".into()), ..Filter::default() }, &[]);
+    check(Filter { since: at(200), until: at(300), ..Filter::default() }, &["2.0"]);
+    check(Filter { since: at(300), rule: Some("r".into()), ..only(&[State::Dead]) }, &["3.0"]);
+    let page = Page { after: DeliveryId::parse("1.0"), limit: 2 };
+    let rows = reader.list(&Filter::default(), &page).unwrap();
+    assert_eq!(rows.iter().map(|row| row.id.to_string()).collect::<Vec<_>>(), ["2.0", "3.0"]);
+
+    let shown = reader.show(claimed[1].id).unwrap().unwrap();
+    assert_eq!(shown.row.reason.as_deref(), Some("status 409: no (attempt 6)"));
+    assert_eq!((shown.row.attempts, shown.row.tries, shown.tries.len()), (1, 1, 1));
+    assert!(shown.row.ended.is_some());
+    assert_eq!(reader.show(DeliveryId::parse("2.0").unwrap()).unwrap().unwrap().ahead, 1);
+    assert!(reader.show(DeliveryId::parse("9.0").unwrap()).unwrap().is_none());
+    let tally: Vec<_> =
+        reader.tally().unwrap().into_iter().map(|t| (t.action, t.state.name(), t.count)).collect();
+    let expected = [("a", "waiting", 1), ("a", "ready", 1), ("a", "dead", 1), ("b", "ready", 1)];
+    assert_eq!(tally, expected.map(|(action, state, count)| (action.to_owned(), state, count)));
+    assert_eq!(reader.oldest_ready("a").unwrap(), at(100));
+}
+
+#[tokio::test]
+async fn the_latest_attempts_are_kept() {
+    let folder = tempfile::tempdir().unwrap();
+    let journal = open(&folder);
+    keep(&journal, "1", "k").await;
+    let claimed = claim(&journal, "a", 1).await;
+    for n in 0..50 {
+        journal.attempted(claimed[0].id, 0, &format!("{n} {}", "ü".repeat(5000)));
+    }
+    claim(&journal, "a", 0).await;
+    let shown = reader(&folder).show(claimed[0].id).unwrap().unwrap();
+    assert_eq!((shown.row.tries, shown.tries.len()), (50, 20));
+    let mut numbers: Vec<u32> =
+        shown.tries.iter().map(|one| one.answer.split(' ').next().unwrap().parse().unwrap()).collect();
+    numbers.sort_unstable();
+    assert_eq!(numbers, (30..50).collect::<Vec<_>>());
+    assert!(shown.tries.iter().all(|one| one.answer.len() <= 1000));
+}
+
+#[tokio::test]
+async fn a_dead_letter_is_retried_unless_something_later_of_its_key_was_done() {
+    let folder = tempfile::tempdir().unwrap();
+    let journal = open(&folder);
+    keep(&journal, "1", "k").await;
+    keep(&journal, "2", "k").await;
+    for _ in 0..2 {
+        let claimed = claim(&journal, "a", 1).await;
+        journal.attempted(claimed[0].id, 6, "no");
+        journal.outcome(claimed[0].id, Outcome::Dead("why".into()));
+    }
+    let retry = |out_of_order| Change::Retry { which: Filter::default(), out_of_order };
+    // Both in one go, in their order.
+    assert_eq!(change(&journal, retry(false)).await, (vec!["1.0".to_owned(), "2.0".into()], vec![]));
+    let claimed = claim(&journal, "a", 1).await;
+    assert_eq!((names(&claimed), claimed[0].attempts), (vec!["1"], 0));
+    journal.outcome(claimed[0].id, Outcome::Dead("why".into()));
+    let second = claim(&journal, "a", 1).await;
+    assert_eq!(names(&second), ["2"]);
+    journal.outcome(second[0].id, Outcome::Delivered);
+    let refused = change(&journal, retry(false)).await;
+    assert_eq!(refused.0, [""; 0]);
+    assert!(refused.1[0].starts_with("1.0: 2.0 of the same resource came later"), "{refused:?}");
+    assert_eq!(change(&journal, retry(true)).await, (vec!["1.0".to_owned()], vec![]));
+    assert_eq!(names(&claim(&journal, "a", 1).await), ["1"]);
+}
+
+#[tokio::test]
+async fn what_is_discarded_ends_and_frees_its_key() {
+    let folder = tempfile::tempdir().unwrap();
+    let journal = open(&folder);
+    for id in ["1", "2", "3"] {
+        keep(&journal, id, "k").await;
+    }
+    let claimed = claim(&journal, "a", 1).await;
+    let discard = |id: &str| Change::Discard { which: one(DeliveryId::parse(id).unwrap()), by: "eve".into() };
+    assert_eq!(change(&journal, discard("2.0")).await.0, ["2.0"]);
+    assert_eq!(journal.withdrawn("a"), []);
+    // The one in work is to be given back; what comes of an attempt under way changes nothing.
+    assert_eq!(change(&journal, discard("1.0")).await.0, ["1.0"]);
+    assert_eq!(journal.withdrawn("a"), [claimed[0].id]);
+    assert_eq!(names(&claim(&journal, "a", 1).await), ["3"]);
+    journal.outcome(claimed[0].id, Outcome::Returned);
+    assert_eq!(names(&claim(&journal, "a", 0).await), [""; 0]);
+    assert_eq!(journal.withdrawn("a"), []);
+    assert_eq!(change(&journal, discard("1.0")).await.0, [""; 0], "twice is once");
+    let reader = reader(&folder);
+    let row = &reader.list(&one(claimed[0].id), &Page::default()).unwrap()[0];
+    assert_eq!((row.state, row.reason.as_deref()), (State::Discarded, Some("discarded by eve")));
+}
+
+#[tokio::test]
+async fn what_is_held_keeps_its_followers_until_it_is_released() {
+    let folder = tempfile::tempdir().unwrap();
+    let journal = open(&folder);
+    keep(&journal, "1", "k").await;
+    keep(&journal, "2", "k").await;
+    let hold = Change::Hold { which: one(DeliveryId::parse("1.0").unwrap()), why: "guard".into() };
+    assert_eq!(change(&journal, hold).await.0, ["1.0"]);
+    assert_eq!(names(&claim(&journal, "a", 0).await), [""; 0]);
+    drop(journal);
+    let journal = open(&folder);
+    assert_eq!(names(&claim(&journal, "a", 0).await), [""; 0], "held outlives a restart");
+    assert_eq!(
+        reader(&folder).list(&only(&[State::Held]), &Page::default()).unwrap()[0].reason.as_deref(),
+        Some("guard")
+    );
+    assert_eq!(change(&journal, Change::Release { which: Filter::default() }).await.0, ["1.0"]);
+    let claimed = claim(&journal, "a", 1).await;
+    assert_eq!(names(&claimed), ["1"]);
+    journal.outcome(claimed[0].id, Outcome::Delivered);
+    assert_eq!(names(&claim(&journal, "a", 1).await), ["2"]);
+}
+
+#[tokio::test]
+async fn what_is_moved_is_another_action_s_in_its_order() {
+    let folder = tempfile::tempdir().unwrap();
+    let journal = open(&folder);
+    keep(&journal, "1", "k").await;
+    keep(&journal, "2", "k").await;
+    let mut other = entry("3", "k", false);
+    other.deliveries[0].action = "b".into();
+    within(append(&journal, other).await).await;
+    let to_b =
+        || Change::Move { which: Filter { action: Some("a".into()), ..Filter::default() }, to: "b".into() };
+    let running = claim(&journal, "a", 1).await;
+    let refused = change(&journal, to_b()).await.1;
+    assert!(refused[0].starts_with("1.0: a has it in work"), "{refused:?}");
+    drop(journal);
+    let journal = open(&folder);
+    // The second went before; the first follows now that nobody has it.
+    assert_eq!(change(&journal, to_b()).await.0, [running[0].id.to_string()]);
+    let mut order = Vec::new();
+    for _ in 0..3 {
+        let claimed = claim(&journal, "b", 1).await;
+        assert_eq!(claimed.len(), 1, "one of a key at a time");
+        order.push(names(&claimed)[0].to_owned());
+        journal.outcome(claimed[0].id, Outcome::Delivered);
+    }
+    // The one that was claimable of `b` already stays ahead.
+    assert_eq!(order, ["3", "1", "2"]);
+    assert_eq!(names(&claim(&journal, "a", 0).await), [""; 0]);
+}

@@ -1,0 +1,45 @@
+//! What a failure of storage means for whoever is on call.
+
+use rusqlite::{Error, ErrorCode};
+
+/// What is wrong and what to do, in one line.
+pub(super) fn reason(error: &Error) -> String {
+    let todo = match error.sqlite_error_code() {
+        Some(ErrorCode::DiskFull) => "make room on its file system, or raise its limit",
+        Some(ErrorCode::ReadOnly) => {
+            "let this user write file and folder, and mount the file system writable"
+        }
+        Some(ErrorCode::CannotOpen | ErrorCode::PermissionDenied) => "let this user write file and folder",
+        Some(ErrorCode::SystemIoFailure) => "look at the file system and the kernel's log",
+        Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => {
+            "the file is damaged: stop osnl, keep a copy of it with its -wal, and move it away; \
+             `sqlite3 FILE .recover` reads what is left of it"
+        }
+        Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => {
+            "another program holds it: end that one, or let it finish"
+        }
+        _ => "look at the file system and the kernel's log",
+    };
+    format!("{error}; {todo}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_failure_says_what_to_do() {
+        let check = |code: i32, expected: &str| {
+            let error = Error::SqliteFailure(rusqlite::ffi::Error::new(code), None);
+            let said = reason(&error);
+            assert!(said.contains(expected), "{code}: {said}");
+        };
+        check(rusqlite::ffi::SQLITE_FULL, "make room");
+        check(rusqlite::ffi::SQLITE_READONLY, "writable");
+        check(rusqlite::ffi::SQLITE_CANTOPEN, "let this user write");
+        check(rusqlite::ffi::SQLITE_IOERR_FSYNC, "kernel's log");
+        check(rusqlite::ffi::SQLITE_IOERR_WRITE, "kernel's log");
+        check(rusqlite::ffi::SQLITE_CORRUPT, ".recover");
+        check(rusqlite::ffi::SQLITE_BUSY, "another program");
+    }
+}

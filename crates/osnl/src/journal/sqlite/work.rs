@@ -1,0 +1,320 @@
+//! What is done within one transaction of the writer: appends, attempts, ends, promotions.
+//!
+//! Nothing here is visible to anybody before the commit: what should be known after it is answered, or kept
+//! in [`Work::promoted`] and [`Work::tally`].
+
+use std::collections::{HashMap, HashSet};
+
+use osnl_model::BodyDigest;
+use rusqlite::{Connection, OptionalExtension as _, Result, params};
+
+use super::rows::{self, State, delivery_id, identity_number, millis, received};
+use crate::action::Event;
+use crate::journal::identity::Identity;
+use crate::journal::{Claimed, DeliveryId, Entry};
+use crate::received::Received;
+
+/// The latest failed attempts kept of a delivery.
+pub(super) const ATTEMPTS: u32 = 20;
+/// Of an answer this many bytes.
+const ANSWER: usize = 1000;
+
+/// An open transaction.
+pub(super) struct Work<'a> {
+    pub(super) connection: &'a Connection,
+    /// Milliseconds since 1970.
+    pub(super) now: i64,
+    /// The number of the next event; the caller's after the commit.
+    pub(super) next_event: i64,
+    /// How many more or less of an action are in a state.
+    pub(super) tally: HashMap<(String, State), i64>,
+    /// What a delivery loop has claimed.
+    pub(super) claimed: HashSet<DeliveryId>,
+    /// What became claimable: action and delivery.
+    pub(super) promoted: Vec<(String, DeliveryId)>,
+}
+
+/// What became of an entry.
+#[derive(Debug)]
+pub(super) enum Appended {
+    /// It is kept; the first of its key among its deliveries are claimable.
+    New { event: i64, ready: Vec<usize> },
+    /// The same message is there.
+    Copy,
+}
+
+/// A delivery as far as its order is concerned.
+#[derive(Debug)]
+pub(super) struct Found {
+    pub(super) action: String,
+    pub(super) key: Option<String>,
+    pub(super) state: State,
+}
+
+impl<'a> Work<'a> {
+    pub(super) fn new(connection: &'a Connection, now: i64, next_event: i64) -> Self {
+        Self {
+            connection,
+            now,
+            next_event,
+            tally: HashMap::new(),
+            claimed: HashSet::new(),
+            promoted: Vec::new(),
+        }
+    }
+
+    pub(super) fn append(&mut self, entry: &Entry, identity: &Identity) -> Result<Appended> {
+        let (received, notification) = (&entry.received, &entry.notification);
+        let (origin, properties) = (&received.origin, &received.properties);
+        let number = identity_number(identity);
+        if identity.tells(origin.redelivered)
+            && let Some(event) = self.same(number, identity)?
+        {
+            let mut seen =
+                self.connection.prepare_cached("UPDATE event SET copies = copies + 1 WHERE id = ?")?;
+            seen.execute([event])?;
+            return Ok(Appended::Copy);
+        }
+        let event = self.next_event;
+        self.next_event += rows::numbers(entry.deliveries.len());
+        let mut insert = self.connection.prepare_cached(
+            "INSERT INTO event (id, identity, received, redelivered, deliveries, listener, queue, exchange, \
+             routing_key, content_type, content_encoding, compression, message_id, unique_id, event_type, body) \
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16)",
+        )?;
+        insert.execute(params![
+            event,
+            number,
+            millis(origin.received),
+            origin.redelivered,
+            i64::try_from(entry.deliveries.len()).unwrap_or(i64::MAX),
+            &*origin.listener,
+            &*origin.queue,
+            origin.exchange,
+            origin.routing_key,
+            properties.content_type.as_deref(),
+            properties.content_encoding.as_deref(),
+            properties.compression,
+            notification.message_id,
+            notification.unique_id,
+            notification.event_type,
+            &received.body[..],
+        ])?;
+        let mut ready = Vec::new();
+        for (n, new) in entry.deliveries.iter().enumerate() {
+            let state = match &new.key {
+                Some(key) if self.first_open(&new.action, key)?.is_some() => State::Waiting,
+                Some(_) | None => State::Ready,
+            };
+            let mut insert = self.connection.prepare_cached(
+                "INSERT INTO delivery (id, rule, action, key, state) VALUES (?1, ?2, ?3, ?4, ?5)",
+            )?;
+            insert.execute(params![
+                DeliveryId::of(event, n).row(),
+                &*new.rule,
+                &*new.action,
+                new.key,
+                state
+            ])?;
+            if state == State::Ready {
+                ready.push(n);
+            }
+            self.count(&new.action, state, 1);
+        }
+        Ok(Appended::New { event, ready })
+    }
+
+    fn same(&self, number: i64, identity: &Identity) -> Result<Option<i64>> {
+        let mut select = self.connection.prepare_cached(
+            "SELECT id, queue, coalesce(unique_id, message_id), body FROM event WHERE identity = ?",
+        )?;
+        let mut rows = select.query([number])?;
+        while let Some(row) = rows.next()? {
+            let found = Identity {
+                queue: row.get::<_, String>(1)?.into(),
+                id: row.get(2)?,
+                digest: BodyDigest::of(row.get_ref(3)?.as_blob().unwrap_or_default()),
+            };
+            if found == *identity {
+                return row.get(0).map(Some);
+            }
+        }
+        Ok(None)
+    }
+
+    /// Answers whether it is kept; a copy that the broker delivers again is there already.
+    pub(super) fn set_aside(&mut self, received: &Received, reason: &str) -> Result<bool> {
+        let origin = &received.origin;
+        let digest = received.digest();
+        let number = identity_number(&Identity { queue: origin.queue.clone(), id: None, digest });
+        if origin.redelivered {
+            let mut select = self
+                .connection
+                .prepare_cached("SELECT 1 FROM unreadable WHERE identity = ?1 AND body = ?2")?;
+            if select.exists(params![number, &received.body[..]])? {
+                return Ok(false);
+            }
+        }
+        let mut insert = self.connection.prepare_cached(
+            "INSERT INTO unreadable (identity, received, redelivered, listener, queue, exchange, routing_key, \
+             content_type, content_encoding, compression, reason, size, body) \
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)",
+        )?;
+        insert.execute(params![
+            number,
+            millis(origin.received),
+            origin.redelivered,
+            &*origin.listener,
+            &*origin.queue,
+            origin.exchange,
+            origin.routing_key,
+            received.properties.content_type.as_deref(),
+            received.properties.content_encoding.as_deref(),
+            received.properties.compression,
+            reason,
+            i64::try_from(received.body.len()).unwrap_or(i64::MAX),
+            &received.body[..],
+        ])?;
+        Ok(true)
+    }
+
+    pub(super) fn attempted(&mut self, id: DeliveryId, used: u32, answer: &str) -> Result<()> {
+        let mut update = self.connection.prepare_cached(
+            "UPDATE delivery SET attempts = ?2, tries = tries + 1 WHERE id = ?1 RETURNING tries",
+        )?;
+        let tries: Option<i64> = update.query_row(params![id.row(), used], |row| row.get(0)).optional()?;
+        let Some(tries) = tries else { return Ok(()) };
+        let mut insert = self.connection.prepare_cached(
+            "INSERT OR REPLACE INTO attempt (delivery, slot, at, answer) VALUES (?1, ?2, ?3, ?4)",
+        )?;
+        let answer = &answer[..answer.floor_char_boundary(ANSWER)];
+        insert.execute(params![id.row(), tries % i64::from(ATTEMPTS), self.now, answer])?;
+        Ok(())
+    }
+
+    /// Ends an open delivery and makes the next of its key claimable. Answers what it was; nothing is changed
+    /// of one that has ended already.
+    pub(super) fn end(
+        &mut self,
+        id: DeliveryId,
+        state: State,
+        reason: Option<&str>,
+    ) -> Result<Option<Found>> {
+        let Some(found) = self.find(id)? else { return Ok(None) };
+        if found.state.is_open() {
+            self.set_state(id, &found, state, reason)?;
+            self.promote(&found.action, found.key.as_deref())?;
+        }
+        Ok(Some(found))
+    }
+
+    pub(super) fn find(&self, id: DeliveryId) -> Result<Option<Found>> {
+        let mut select =
+            self.connection.prepare_cached("SELECT action, key, state FROM delivery WHERE id = ?")?;
+        select
+            .query_row([id.row()], |row| {
+                Ok(Found { action: row.get(0)?, key: row.get(1)?, state: row.get(2)? })
+            })
+            .optional()
+    }
+
+    /// An end has its moment and its reason; what is open again has neither.
+    pub(super) fn set_state(
+        &mut self,
+        id: DeliveryId,
+        was: &Found,
+        state: State,
+        reason: Option<&str>,
+    ) -> Result<()> {
+        let ended = (!state.is_open()).then_some(self.now);
+        let mut update = self
+            .connection
+            .prepare_cached("UPDATE delivery SET state = ?2, ended = ?3, reason = ?4 WHERE id = ?1")?;
+        update.execute(params![id.row(), state, ended, reason])?;
+        self.count(&was.action, was.state, -1);
+        self.count(&was.action, state, 1);
+        Ok(())
+    }
+
+    /// The oldest open delivery of a key.
+    pub(super) fn first_open(&self, action: &str, key: &str) -> Result<Option<(DeliveryId, State)>> {
+        let mut select = self.connection.prepare_cached(FIRST_OPEN)?;
+        select.query_row([action, key], |row| Ok((delivery_id(row.get(0)?), row.get(1)?))).optional()
+    }
+
+    /// Makes the oldest of a key claimable if it only waited for its turn.
+    pub(super) fn promote(&mut self, action: &str, key: Option<&str>) -> Result<()> {
+        let Some(key) = key else { return Ok(()) };
+        if let Some((id, State::Waiting)) = self.first_open(action, key)? {
+            let mut update = self.connection.prepare_cached("UPDATE delivery SET state = 1 WHERE id = ?")?;
+            update.execute([id.row()])?;
+            self.count(action, State::Waiting, -1);
+            self.count(action, State::Ready, 1);
+            self.promoted.push((action.to_owned(), id));
+        }
+        Ok(())
+    }
+
+    pub(super) fn count(&mut self, action: &str, state: State, by: i64) {
+        // Looked for first: the name is only copied once per transaction.
+        match self.tally.iter_mut().find(|((a, s), _)| a == action && *s == state) {
+            Some((_, count)) => *count += by,
+            None => {
+                self.tally.insert((action.to_owned(), state), by);
+            }
+        }
+    }
+
+    /// Writes down the counts and the number of the next event; the last thing before the commit.
+    pub(super) fn write_tally(&self) -> Result<()> {
+        for ((action, state), by) in self.tally.iter().filter(|(_, by)| **by != 0) {
+            let mut upsert = self.connection.prepare_cached(
+                "INSERT INTO tally (action, state, count) VALUES (?1, ?2, ?3) \
+                 ON CONFLICT (action, state) DO UPDATE SET count = count + excluded.count",
+            )?;
+            upsert.execute(params![action, state, by])?;
+        }
+        Ok(())
+    }
+}
+
+/// Answered by the index `delivery_open` alone.
+pub(super) const FIRST_OPEN: &str = "SELECT id, state FROM delivery WHERE action = ?1 AND key = ?2 \
+     AND state <= 2 AND key IS NOT NULL ORDER BY id LIMIT 1";
+
+/// Answered by the index `delivery_ready` alone.
+pub(super) const READY: &str = "SELECT id FROM delivery WHERE action = ?1 AND state = 1 ORDER BY id LIMIT ?2";
+
+/// A claimable delivery with its event as the delivery loop takes it; the error is of a body that cannot be read.
+pub(super) fn load(
+    connection: &Connection,
+    id: DeliveryId,
+) -> Result<Option<std::result::Result<Claimed, String>>> {
+    let sql = format!(
+        "SELECT d.rule, d.key, d.attempts, {} FROM delivery d JOIN event e ON e.id = ?2 WHERE d.id = ?1 AND d.state = 1",
+        rows::RECEIVED
+    );
+    let mut select = connection.prepare_cached(&sql)?;
+    let event = event_of(connection, id)?;
+    let row = select
+        .query_row(params![id.row(), event], |row| {
+            let rule: String = row.get(0)?;
+            Ok((rule, row.get(1)?, row.get(2)?, received(row, 3)?))
+        })
+        .optional()?;
+    let Some((rule, key, attempts, received)) = row else { return Ok(None) };
+    let notification = match received.decode() {
+        Ok(notification) => notification.into(),
+        Err(error) => {
+            return Ok(Some(Err(format!("the journal's copy of the message cannot be read: {error}"))));
+        }
+    };
+    let event = Event { received: received.into(), notification, rule: rule.into() };
+    Ok(Some(Ok(Claimed { id, key, event, attempts })))
+}
+
+/// The event of a delivery: the last one that begins at or before it.
+pub(super) fn event_of(connection: &Connection, id: DeliveryId) -> Result<i64> {
+    let mut select = connection.prepare_cached("SELECT max(id) FROM event WHERE id <= ?1 >> 16")?;
+    select.query_row([id.row()], |row| row.get::<_, Option<i64>>(0)).map(Option::unwrap_or_default)
+}

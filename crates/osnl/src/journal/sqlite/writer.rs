@@ -1,0 +1,459 @@
+//! The thread that owns the connection: takes what is queued, commits it as one, tells who waits.
+
+mod failing;
+mod fetching;
+
+use std::collections::VecDeque;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::sync::mpsc::{Receiver, RecvTimeoutError};
+use std::time::{Duration, Instant, SystemTime};
+
+use rusqlite::{Connection, OptionalExtension as _, TransactionBehavior};
+use tokio::sync::oneshot;
+
+pub(super) use super::change::Answer;
+use super::change::{self, Change, ChangeError, Changed};
+use super::checkpoint::{self, Checkpointer};
+use super::place::{Inode, Place, free_bytes};
+use super::rows::{State, millis, numbers};
+use super::work::{Appended, Found, Work};
+use super::{OpenError, Shared, SqliteOptions, prune, schema, trouble};
+use crate::action::Event;
+use crate::journal::identity::Identity;
+use crate::journal::{Claimed, DeliveryId, Entry, Outcome, Settle};
+use crate::received::Received;
+
+/// Commands of one transaction.
+const AT_ONCE: usize = 1000;
+/// How often it looks whether the file is there, prunes, and tries again after a failure.
+const TICK: Duration = Duration::from_secs(1);
+/// The pause between two bites while there is more to prune.
+const SOON: Duration = Duration::from_millis(100);
+const GIB: u64 = 1 << 30;
+
+pub(super) enum Command {
+    Append(Entry, oneshot::Sender<Settle>),
+    SetAside(Received, String, oneshot::Sender<Settle>),
+    Attempted(DeliveryId, u32, String),
+    Outcome(DeliveryId, Outcome),
+    Change(Change, oneshot::Sender<Result<Changed, ChangeError>>),
+    Fetch(Arc<str>),
+    Close(Option<oneshot::Sender<()>>),
+    #[cfg(test)]
+    Do(Box<dyn FnOnce(&Connection) + Send>),
+}
+
+/// What became of a command, to be told after the commit.
+enum Done {
+    Nothing,
+    Appended(Appended),
+    SetAside(bool),
+    Ended(Option<Found>),
+}
+
+pub(super) struct Writer {
+    pub(super) options: SqliteOptions,
+    /// Bytes that the file may hold.
+    pub(super) max_size: u64,
+    pub(super) place: Place,
+    inode: Option<Inode>,
+    /// `None` after a failure, until it can be opened again.
+    connection: Option<Connection>,
+    checkpointer: Checkpointer,
+    shared: Arc<Shared>,
+    commands: Receiver<Command>,
+    /// What came while a failure lasted, or in the way of a group.
+    backlog: VecDeque<Command>,
+    next_event: i64,
+    next_tick: Instant,
+    /// Since when it fails, and when the log said so last.
+    failing: Option<(SystemTime, Instant)>,
+    closing: bool,
+}
+
+impl Writer {
+    pub(super) fn open(
+        options: SqliteOptions,
+        shared: Arc<Shared>,
+        commands: Receiver<Command>,
+    ) -> Result<Self, OpenError> {
+        let place = Place::take(&options.path, options.allow_volatile)?;
+        let free = free_bytes(&place.file).unwrap_or(u64::MAX);
+        let max_size = options.max_size.unwrap_or((free / 2).min(10 * GIB));
+        let mut writer = Self {
+            max_size,
+            inode: None,
+            connection: None,
+            checkpointer: Checkpointer::start()?,
+            shared,
+            commands,
+            backlog: VecDeque::new(),
+            next_event: 1,
+            next_tick: Instant::now() + TICK,
+            failing: None,
+            closing: false,
+            options,
+            place,
+        };
+        writer.reopen()?;
+        writer.count_pending()?;
+        Ok(writer)
+    }
+
+    fn reopen(&mut self) -> Result<(), OpenError> {
+        let mut connection = connect(&self.place.file)?;
+        schema::migrate(&mut connection, schema::VERSION)?;
+        let shared = self.shared.clone();
+        // In place of SQLite's own, which would checkpoint within a commit.
+        connection.wal_hook(Some(move |_: &mut _, pages: i32| {
+            shared.wal_pages.store(pages.unsigned_abs(), Ordering::Relaxed);
+            Ok(())
+        }))?;
+        let last: Option<(i64, usize)> = connection
+            .query_row("SELECT id, deliveries FROM event ORDER BY id DESC LIMIT 1", [], |row| {
+                Ok((row.get(0)?, row.get::<_, u32>(1)? as usize))
+            })
+            .optional()?;
+        let kept: Option<i64> = connection
+            .query_row("SELECT value FROM meta WHERE name = 'next_event'", [], |row| row.get(0))
+            .optional()?;
+        let after_last = last.map_or(1, |(id, deliveries)| id + numbers(deliveries));
+        self.next_event = after_last.max(kept.unwrap_or(1));
+        self.checkpointer.set(Some(connect(&self.place.file)?));
+        self.inode = Inode::of(&self.place.file)?;
+        self.connection = Some(connection);
+        Ok(())
+    }
+
+    fn count_pending(&self) -> Result<(), OpenError> {
+        let Some(connection) = &self.connection else { return Ok(()) };
+        let mut select =
+            connection.prepare("SELECT action, sum(count) FROM tally WHERE state <= 2 GROUP BY action")?;
+        let mut rows = select.query([])?;
+        while let Some(row) = rows.next()? {
+            self.shared.gate.changed(&row.get::<_, String>(0)?, row.get(1)?);
+        }
+        Ok(())
+    }
+
+    pub(super) fn run(mut self) {
+        let mut waiting = Vec::new();
+        loop {
+            let batch = self.gather(&mut waiting);
+            let nothing_left = batch.is_empty() && self.closing;
+            if nothing_left || !self.commit(batch) {
+                break;
+            }
+            if Instant::now() >= self.next_tick && !self.closing {
+                let pause = if self.tick() { SOON } else { TICK };
+                self.next_tick = Instant::now() + pause;
+            }
+        }
+        self.checkpointer.set(None);
+        self.connection = None;
+        drop(self.place);
+        for waiting in waiting {
+            let _ = waiting.send(());
+        }
+    }
+
+    /// What is queued, at least one command unless the next tick is due; a change of somebody's is alone.
+    fn gather(&mut self, closed: &mut Vec<oneshot::Sender<()>>) -> Vec<Command> {
+        let mut batch = Vec::new();
+        while batch.len() < AT_ONCE {
+            let next = match self.backlog.pop_front() {
+                Some(command) => Ok(command),
+                None if batch.is_empty() && !self.closing => {
+                    self.commands.recv_timeout(self.next_tick.saturating_duration_since(Instant::now()))
+                }
+                None => self.commands.try_recv().map_err(|_| RecvTimeoutError::Timeout),
+            };
+            match next {
+                Ok(Command::Close(waiting)) => {
+                    // What was sent before is before it in the queue.
+                    self.closing = true;
+                    closed.extend(waiting);
+                }
+                Ok(command @ Command::Change(..)) if !batch.is_empty() => {
+                    self.backlog.push_front(command);
+                    break;
+                }
+                Ok(command @ Command::Change(..)) => return vec![command],
+                Ok(command) => batch.push(command),
+                Err(RecvTimeoutError::Timeout) => break,
+                Err(RecvTimeoutError::Disconnected) => {
+                    self.closing = true;
+                    break;
+                }
+            }
+        }
+        batch
+    }
+
+    /// Until it is committed; a failure is tried again each second, and given up only at the end: `false`.
+    fn commit(&mut self, mut batch: Vec<Command>) -> bool {
+        #[cfg(test)]
+        for command in batch.extract_if(.., |command| matches!(command, Command::Do(_))) {
+            if let (Command::Do(what), Some(connection)) = (command, &self.connection) {
+                what(connection);
+            }
+        }
+        let fetches: Vec<Arc<str>> = batch
+            .extract_if(.., |command| matches!(command, Command::Fetch(_)))
+            .filter_map(|command| if let Command::Fetch(action) = command { Some(action) } else { None })
+            .collect();
+        if !batch.is_empty() {
+            loop {
+                match self.transact(&batch) {
+                    Ok((done, promoted)) => {
+                        self.works();
+                        self.tell(batch, done);
+                        self.offer(promoted);
+                        self.relieve_wal();
+                        break;
+                    }
+                    Err(error) => self.failed(&trouble::reason(&error)),
+                }
+                if !self.wait_for_storage() {
+                    tracing::error!(
+                        commands = batch.len() + self.backlog.len(),
+                        "the journal ends without having been written: what was not acknowledged comes again, what \
+                         was delivered last is delivered again after the next start",
+                    );
+                    return false;
+                }
+            }
+        }
+        for action in fetches {
+            self.fetch(&action);
+        }
+        true
+    }
+
+    #[expect(clippy::type_complexity, reason = "two lists that live for three lines")]
+    fn transact(
+        &mut self,
+        batch: &[Command],
+    ) -> rusqlite::Result<(Vec<(Done, Option<Answer>)>, Vec<(String, DeliveryId)>)> {
+        let Some(connection) = &mut self.connection else { return Err(closed()) };
+        let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+        let mut work = Work::new(&transaction, millis(SystemTime::now()), self.next_event);
+        if let [Command::Change(..)] = batch {
+            work.claimed = self.shared.heads.taken();
+        }
+        let mut done = Vec::with_capacity(batch.len());
+        for command in batch {
+            done.push(apply(&mut work, command)?);
+        }
+        work.write_tally()?;
+        let (next_event, promoted) = (work.next_event, work.promoted);
+        transaction.commit()?;
+        self.next_event = next_event;
+        Ok((done, promoted))
+    }
+
+    fn tell(&mut self, batch: Vec<Command>, done: Vec<(Done, Option<Answer>)>) {
+        let Shared { heads, gate, counters, .. } = &*self.shared;
+        let mut unreadable = false;
+        for (command, (done, answer)) in batch.into_iter().zip(done) {
+            match (command, done) {
+                (Command::Append(entry, receipt), Done::Appended(appended)) => {
+                    match appended {
+                        Appended::New { event, ready } => {
+                            for n in ready {
+                                let new = &entry.deliveries[n];
+                                if heads.has_place(&new.action) {
+                                    heads.add(&new.action, claimed(&entry, event, n));
+                                }
+                            }
+                        }
+                        Appended::Copy => {
+                            entry.deliveries.iter().for_each(|new| gate.changed(&new.action, -1));
+                            self.shared.count_copy(&entry);
+                        }
+                    }
+                    gate.committed();
+                    // Nobody waits any more: the connection is gone, and the message comes again.
+                    let _ = receipt.send(Settle::Acknowledge);
+                }
+                (Command::SetAside(received, reason, receipt), Done::SetAside(new)) => {
+                    if new {
+                        unreadable = true;
+                        say_unreadable(&received, &reason);
+                        counters.unreadable.increment();
+                    }
+                    let _ = receipt.send(Settle::Acknowledge);
+                }
+                (Command::Outcome(id, outcome), Done::Ended(Some(found))) => {
+                    heads.forget(&found.action, id);
+                    if !found.state.is_open() {
+                        // It was ended by somebody while an attempt was under way.
+                    } else if outcome == Outcome::Returned {
+                        self.offer(vec![(found.action, id)]);
+                    } else {
+                        gate.changed(&found.action, -1);
+                    }
+                }
+                (Command::Change(_, sender), _) => {
+                    let Some(answer) = answer else { continue };
+                    for (action, id) in &answer.withdrawn {
+                        heads.withdraw(action, *id);
+                    }
+                    for (action, by) in &answer.pending {
+                        gate.changed(action, *by);
+                    }
+                    let _ = sender.send(Ok(answer.changed));
+                }
+                // Told to nobody, or about what is no more.
+                (
+                    Command::Append(..)
+                    | Command::SetAside(..)
+                    | Command::Attempted(..)
+                    | Command::Outcome(..)
+                    | Command::Fetch(_)
+                    | Command::Close(_),
+                    _,
+                ) => {}
+                #[cfg(test)]
+                (Command::Do(_), _) => {}
+            }
+        }
+        heads.claimable.notify_waiters();
+        if unreadable && let Err(error) = prune::unreadable(self) {
+            tracing::warn!("unreadable messages cannot be moved out of the journal: {error}");
+        }
+    }
+
+    fn relieve_wal(&self) {
+        let pages = self.shared.wal_pages.load(Ordering::Relaxed);
+        if pages >= checkpoint::MANY {
+            self.checkpointer.ask();
+        }
+        if let (true, Some(connection)) = (pages >= checkpoint::TOO_MANY, &self.connection) {
+            self.checkpointer.wait();
+            checkpoint::passive(connection);
+        }
+    }
+
+    /// Each second: is the file still there, what may leave it, and is there room. Answers whether there is more
+    /// to prune.
+    fn tick(&mut self) -> bool {
+        if self.failing.is_some() {
+            self.recover();
+        } else if let Err(reason) = self.look() {
+            self.failed(&reason);
+        }
+        if self.failing.is_some() {
+            return false;
+        }
+        match prune::tick(self) {
+            Ok(pruned) => {
+                self.publish(pruned.full);
+                if self.shared.wal_pages.load(Ordering::Relaxed) > 0 {
+                    self.checkpointer.ask();
+                }
+                pruned.more
+            }
+            Err(error) => {
+                self.failed(&trouble::reason(&error));
+                false
+            }
+        }
+    }
+
+    pub(super) fn parts(&mut self) -> Option<(&mut Connection, &Shared)> {
+        Some((self.connection.as_mut()?, &self.shared))
+    }
+
+    pub(super) fn next_event(&self) -> i64 {
+        self.next_event
+    }
+}
+
+fn apply(work: &mut Work<'_>, command: &Command) -> rusqlite::Result<(Done, Option<Answer>)> {
+    let done = match command {
+        Command::Append(entry, _) => {
+            let identity = Identity::of(&entry.received, &entry.notification);
+            Done::Appended(work.append(entry, &identity)?)
+        }
+        Command::SetAside(received, reason, _) => Done::SetAside(work.set_aside(received, reason)?),
+        Command::Attempted(id, used, answer) => {
+            work.attempted(*id, *used, answer)?;
+            Done::Nothing
+        }
+        Command::Outcome(id, outcome) => Done::Ended(match outcome {
+            Outcome::Delivered => work.end(*id, State::Delivered, None)?,
+            Outcome::NothingToDo => work.end(*id, State::NothingToDo, None)?,
+            Outcome::Dead(reason) => work.end(*id, State::Dead, Some(reason))?,
+            Outcome::Returned => work.find(*id)?,
+        }),
+        Command::Change(change, _) => return Ok((Done::Nothing, Some(change::apply(work, change)?))),
+        Command::Fetch(_) | Command::Close(_) => Done::Nothing,
+        #[cfg(test)]
+        Command::Do(_) => Done::Nothing,
+    };
+    Ok((done, None))
+}
+
+fn claimed(entry: &Entry, event: i64, n: usize) -> Claimed {
+    let new = &entry.deliveries[n];
+    Claimed {
+        id: DeliveryId::of(event, n),
+        key: new.key.clone(),
+        event: Event {
+            received: entry.received.clone(),
+            notification: entry.notification.clone(),
+            rule: new.rule.clone(),
+        },
+        attempts: 0,
+    }
+}
+
+impl Shared {
+    fn count_copy(&self, entry: &Entry) {
+        let origin = &entry.received.origin;
+        if origin.redelivered {
+            self.counters.adopted.increment();
+        } else {
+            self.counters.duplicates.increment();
+            tracing::info!(
+                queue.name = &*origin.queue,
+                message.id = entry.notification.message_id.as_deref().unwrap_or("-"),
+                message.digest = %entry.received.digest(),
+                "a second copy of the same message is acknowledged; it is no second event",
+            );
+        }
+    }
+}
+
+fn say_unreadable(received: &Received, reason: &str) {
+    tracing::error!(
+        queue.name = &*received.origin.queue,
+        message.digest = %received.digest(),
+        message.bytes = received.body.len(),
+        message.redelivered = received.origin.redelivered,
+        reason = reason,
+        "message cannot be read; set aside",
+    );
+}
+
+/// A connection as the journal needs it: WAL, a commit is on the disk when it returns.
+fn connect(file: &Path) -> rusqlite::Result<Connection> {
+    let connection = Connection::open(file)?;
+    connection.busy_timeout(TICK)?;
+    connection.set_prepared_statement_cache_capacity(64);
+    connection.pragma_update(None, "journal_mode", "wal")?;
+    connection.pragma_update(None, "synchronous", "full")?;
+    connection.pragma_update(None, "wal_autocheckpoint", 0)?;
+    connection.pragma_update(None, "journal_size_limit", 4 << 20)?;
+    // In KiB: a backlog is spread over the file, and its indexes should not be.
+    connection.pragma_update(None, "cache_size", -16 * 1024)?;
+    Ok(connection)
+}
+
+/// As SQLite says it of a file that cannot be opened.
+fn closed() -> rusqlite::Error {
+    rusqlite::Error::SqliteFailure(rusqlite::ffi::Error::new(rusqlite::ffi::SQLITE_CANTOPEN), None)
+}

@@ -1,0 +1,88 @@
+//! A daemon on a journal that outlives it, from message to effect.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use osnl::action::http::HttpOptions;
+use osnl::daemon::Ended;
+use osnl::journal::DeliveryId;
+use osnl::journal::sqlite::{Filter, Page, Reader, State};
+use osnl::metrics::Counters;
+use osnl::native::{Native, Sources, load_texts};
+use osnl_testkit::{Reply, Sink, wait_until};
+use osnl_transport::MemoryBroker;
+
+use crate::harness::{Running, SOON, instance, port_deleted, publish};
+
+fn native(folder: &Path, api_url: &str) -> Native {
+    let folder = folder.display();
+    let text = format!(
+        "[DEFAULT]\nstate_dir = {folder}\n[journal]\nallow_volatile = true\n\
+         [listener:neutron]\ntransport_url = rabbit://mq/\nexchange = neutron\ndeclare = create\npriorities = info\n\
+         [rule:ports]\nevent_type = ^port\\.delete\nactions = roles\n[action:roles]\ndriver = k2hr3\napi_url = {api_url}\nmax_attempts = 1\n"
+    );
+    load_texts(&[("test.conf".to_owned(), text)], &Sources::default()).unwrap().conf
+}
+
+fn start(conf: &Native, broker: &MemoryBroker) -> Running {
+    let counters = Arc::new(Counters::default());
+    let transports = |_: &_| Ok(Arc::new(broker.transport()) as Arc<_>);
+    let daemon = conf.daemon_with(&transports, &HttpOptions::default(), &counters).unwrap();
+    let daemon = Running::start_daemon(daemon, counters, Duration::from_secs(10));
+    wait_until(SOON, "the queue is bound", || {
+        let target = osnl_model::Target::new("neutron", "notifications");
+        broker.publish(&target, &osnl_model::Priority::Info, "{\"event_type\": \"x\", \"payload\": {}}") == 1
+    });
+    daemon
+}
+
+#[test]
+fn what_was_acknowledged_is_delivered_by_the_next_process() {
+    let folder = tempfile::tempdir().unwrap();
+    let sink = Sink::start();
+    let conf = native(folder.path(), &sink.url("/v1/role"));
+    sink.stop();
+    let broker = MemoryBroker::new();
+    let daemon = start(&conf, &broker);
+    for n in 0..3 {
+        publish(&broker, &port_deleted(&instance(1), &format!("10.0.0.{n}")));
+    }
+    let file = folder.path().join("journal.db");
+    let kept = || {
+        let rows = Reader::open(&file).unwrap().list(&Filter::default(), &Page::default()).unwrap();
+        rows.into_iter().filter(|row| row.state.is_open()).count()
+    };
+    wait_until(SOON, "all are kept", || kept() == 3);
+    daemon.wait_until("it was tried", |c| c.failures.get() > 0);
+    assert_eq!(daemon.stop().unwrap(), Ended::Drained);
+    // A broker that has nothing: whatever is delivered comes from the journal.
+    sink.restart();
+    let daemon = start(&conf, &MemoryBroker::new());
+    let requests = sink.wait_for(3, SOON);
+    let order: Vec<_> = (0..3).map(|n| requests[n].target.contains(&format!("10.0.0.{n}"))).collect();
+    assert_eq!(order, [true; 3], "{requests:?}");
+    wait_until(SOON, "all have ended", || kept() == 0);
+    let shown = Reader::open(&file).unwrap().show(DeliveryId::parse("2.0").unwrap()).unwrap().unwrap();
+    assert_eq!(shown.row.state, State::Delivered);
+    daemon.stop().unwrap();
+}
+
+#[test]
+fn a_refusal_is_a_dead_letter_in_the_file_with_what_was_said() {
+    let folder = tempfile::tempdir().unwrap();
+    let sink = Sink::start();
+    sink.reply_with(Reply::Status(409));
+    let conf = native(folder.path(), &sink.url("/v1/role"));
+    let broker = MemoryBroker::new();
+    let daemon = start(&conf, &broker);
+    publish(&broker, &port_deleted(&instance(1), "10.0.0.1"));
+    daemon.wait_until("it is given up", |c| c.dead.get() == 1);
+    assert_eq!(daemon.stop().unwrap(), Ended::Drained);
+    let reader = Reader::open(&folder.path().join("journal.db")).unwrap();
+    let dead = Filter { states: vec![State::Dead], ..Filter::default() };
+    let rows = reader.list(&dead, &Page::default()).unwrap();
+    assert_eq!(rows.len(), 1);
+    assert!(rows[0].reason.as_deref().unwrap().contains("409"), "{rows:?}");
+    assert_eq!(rows[0].key.as_deref(), Some(&*instance(1)));
+}
