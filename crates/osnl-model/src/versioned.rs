@@ -2,7 +2,7 @@
 //!
 //! A payload is a struct with `#[derive(VersionedObject)]`, a notification one with
 //! `#[derive(VersionedNotification)]`; [`ironic`] is ironic's whole set, ready for use, [`nova`] holds nova's event
-//! types and publishers. The guide is `docs/versioned-notifications.md`.
+//! types and publishers.
 //!
 //! What goes through here, in this order:
 //!
@@ -19,7 +19,9 @@
 //! ```
 //!
 //! Checked against what ironic 39, nova 34 and oslo.versionedobjects 3.12 send and compute
-//! (`fixtures/emission`).
+//! (`fixtures/emission`). What follows is that guide.
+//!
+#![doc = include_str!("../../../docs/versioned-notifications.md")]
 
 mod json;
 mod version;

@@ -4,9 +4,11 @@
 
 mod publisher;
 mod upstream;
+mod versioned;
 
 pub use publisher::{Delivered, Notice, Options, Prepared, Publisher, Raw};
 pub use upstream::Upstream;
+pub use versioned::{ReceivedObject, VersionedPeer};
 
 use std::path::PathBuf;
 use std::process::Command;

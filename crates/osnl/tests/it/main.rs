@@ -12,3 +12,4 @@ mod proxy;
 mod rabbit;
 mod tls;
 mod vectors;
+mod versioned;
