@@ -4,6 +4,7 @@ use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use serde::{Serialize, Serializer};
+use serde_json::value::RawValue;
 
 use super::{Json, JsonObject};
 use crate::Priority;
@@ -33,25 +34,25 @@ impl fmt::Debug for Context {
 }
 
 /// A notification that is ready to be sent: masked, written, above the threshold.
-#[derive(Clone, PartialEq)]
-pub struct Emission {
+#[derive(Clone)]
+pub struct Outgoing {
     /// `baremetal.node.power_set.start`
     pub event_type: String,
     /// `ironic-conductor.hostname01`
     pub publisher_id: String,
     /// The suffix of the routing key, and in capitals the body's `priority`.
     pub priority: Priority,
-    /// The payload's JSON text.
-    pub payload: String,
+    /// The payload's JSON.
+    pub payload: Box<RawValue>,
     /// The request's context.
     pub context: Context,
 }
 
 /// The head; of the payload only its length, since services hide from notifications less than from logs.
-impl fmt::Debug for Emission {
+impl fmt::Debug for Outgoing {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { event_type, publisher_id, priority, payload, context } = self;
-        let bytes = payload.len();
+        let bytes = payload.get().len();
         write!(f, "{event_type} from {publisher_id}, {priority}, {bytes} bytes, context {context:?}")
     }
 }
@@ -62,15 +63,15 @@ impl fmt::Debug for Emission {
 /// be sent is the emitter's to log; the operation does not hear of it.
 pub trait Emitter: Send + Sync {
     /// Takes a notification.
-    fn emit(&self, emission: Emission);
+    fn emit(&self, outgoing: Outgoing);
 
     /// Hears that a payload could not be written, which only a field type of one's own can bring about.
     fn not_written(&self, event_type: &str, error: &serde_json::Error);
 }
 
 impl<E: Emitter + ?Sized> Emitter for Arc<E> {
-    fn emit(&self, emission: Emission) {
-        self.as_ref().emit(emission);
+    fn emit(&self, outgoing: Outgoing) {
+        self.as_ref().emit(outgoing);
     }
 
     fn not_written(&self, event_type: &str, error: &serde_json::Error) {
@@ -81,19 +82,19 @@ impl<E: Emitter + ?Sized> Emitter for Arc<E> {
 /// An emitter that keeps what it is given: for the tests of services.
 #[derive(Debug, Default)]
 pub struct Recorder {
-    emissions: Mutex<Vec<Emission>>,
+    taken: Mutex<Vec<Outgoing>>,
 }
 
 impl Recorder {
     /// What was emitted since the last call, in order.
-    pub fn take(&self) -> Vec<Emission> {
-        std::mem::take(&mut *self.emissions.lock().unwrap_or_else(PoisonError::into_inner))
+    pub fn take(&self) -> Vec<Outgoing> {
+        std::mem::take(&mut *self.taken.lock().unwrap_or_else(PoisonError::into_inner))
     }
 }
 
 impl Emitter for Recorder {
-    fn emit(&self, emission: Emission) {
-        self.emissions.lock().unwrap_or_else(PoisonError::into_inner).push(emission);
+    fn emit(&self, outgoing: Outgoing) {
+        self.taken.lock().unwrap_or_else(PoisonError::into_inner).push(outgoing);
     }
 
     /// # Panics

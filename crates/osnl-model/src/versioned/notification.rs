@@ -1,6 +1,8 @@
 //! Notifications: a payload with a level, an event type and a publisher.
 
-use super::{Context, Emission, FieldType as _, Outlet, Payload, Severity, VersionedObject};
+use serde_json::value::to_raw_value;
+
+use super::{Context, FieldType as _, Outgoing, Outlet, Payload, Severity, VersionedObject};
 
 /// What a notification has as its event type.
 #[diagnostic::on_unimplemented(
@@ -69,15 +71,15 @@ pub trait VersionedNotification: VersionedObject {
     /// becomes of the message is the [`Emitter`](super::Emitter)'s.
     fn emit(&self, outlet: &Outlet, context: &Context) {
         let Some(emitter) = outlet.open_for(self.level()) else { return };
-        let text = if Self::Payload::MASKS {
+        let written = if Self::Payload::MASKS {
             let mut payload = self.payload().clone();
             payload.mask();
-            super::to_payload_text(&payload)
+            to_raw_value(&Payload(&payload))
         } else {
-            super::to_payload_text(self.payload())
+            to_raw_value(&Payload(self.payload()))
         };
-        match text {
-            Ok(payload) => emitter.emit(Emission {
+        match written {
+            Ok(payload) => emitter.emit(Outgoing {
                 event_type: self.event_type(),
                 publisher_id: self.publisher_id(),
                 priority: self.level().priority(),

@@ -83,7 +83,7 @@ fn each_level_goes_out_as_ironic_sends_it() {
         assert_eq!(emission.priority.to_string().to_uppercase(), recorded.priority);
         assert_eq!(Topics::ironic().routing_keys(&emission.priority), [recorded.routing_key.as_str()]);
         assert_eq!(Topics::ironic().targets()[0].exchange.as_ref(), Some(&recorded.exchange));
-        assert_eq!(crate::recordings::as_python(&emission.payload), recorded.payload);
+        assert_eq!(crate::recordings::as_python(emission.payload.get()), recorded.payload);
     }
 }
 
@@ -134,12 +134,19 @@ fn secrets_are_masked_in_what_is_sent_and_shown_and_nowhere_else() {
     notification.emit(&outlet, &Context::default());
     let emission = sent.take().remove(0);
     let recorded = &case("captures/ironic.json", "node_create_end")[0];
-    let (ours, theirs): (Value, Value) =
-        (serde_json::from_str(&emission.payload).unwrap(), serde_json::from_str(&recorded.payload).unwrap());
+    let (ours, theirs): (Value, Value) = (
+        serde_json::from_str(emission.payload.get()).unwrap(),
+        serde_json::from_str(&recorded.payload).unwrap(),
+    );
     for key in ["driver_info", "instance_info"] {
         assert_eq!(ours["ironic_object.data"][key], theirs["ironic_object.data"][key], "{key}");
     }
-    for shown in [format!("{notification:?}"), format!("{node:?}"), emission.payload, format!("{outlet:?}")] {
+    for shown in [
+        format!("{notification:?}"),
+        format!("{node:?}"),
+        emission.payload.to_string(),
+        format!("{outlet:?}"),
+    ] {
         assert!(!shown.contains("S3CRET"), "{shown}");
     }
     let kept = notification.payload.driver_info.unwrap();
@@ -162,7 +169,7 @@ fn a_sensitive_rule_is_hidden_whole() {
             Level::Info,
         )
         .emit(&outlet, &Context::default());
-        sent.take().remove(0).payload
+        sent.take().remove(0).payload.get().to_owned()
     };
     assert!(payload_of(&rule(false)).contains("S3CRET"));
     assert!(!payload_of(&rule(true)).contains("S3CRET"));
