@@ -30,6 +30,8 @@
 //! # }
 //! ```
 //!
+//! [`versioned`] is the emitting side: notifications of typed, versioned payloads, and reading them back.
+//!
 //! [`Target`], [`Priority`] and [`TransportUrl`] are the words in which one says where to listen;
 //! [`resources`] reads what a notification is about, whatever its form; [`resource_key`] and [`BodyDigest`] are what order and recognise messages; [`mask_secrets`] makes them
 //! fit to be shown.
@@ -51,6 +53,11 @@ mod filter;
 mod redact;
 mod resource;
 mod timestamp;
+
+pub mod versioned;
+
+// The derives write `::osnl_model`, here too.
+extern crate self as osnl_model;
 
 pub use body::{ContentInfo, MAX_PLAIN_BODY, plain_body};
 pub use compress::Compression;

@@ -4,6 +4,7 @@
 //! | --- | --- |
 //! | [`Broker`], [`SharedBroker`], [`Vhost`] | RabbitMQ nodes of our own, and virtual hosts on one that all tests share |
 //! | [`Publisher`], [`OsloListener`], [`Upstream`] | the real oslo.messaging as a peer, the real k2hr3-osnl as the reference |
+//! | [`VersionedPeer`] | the real oslo.versionedobjects, with ironic's payload classes |
 //! | [`Sink`] | an HTTP target, or proxy, that records byte for byte and fails as told |
 //! | [`TlsSink`], [`OldServer`], [`Authority`] | the same behind TLS, a server of TLS 1.1, certificates good and bad |
 //! | [`fixture`] | the recorded notifications and requests in `fixtures/` |
@@ -31,7 +32,10 @@ mod tls;
 mod wait;
 
 pub use broker::{Binding, Broker, Exchange, Queue, SharedBroker, Vhost};
-pub use peer::{Delivered, Notice, Options, OsloListener, Prepared, Publisher, Raw, Upstream, python};
+pub use peer::{
+    Delivered, Notice, Options, OsloListener, Prepared, Publisher, Raw, ReceivedObject, Upstream,
+    VersionedPeer, python,
+};
 pub use process::Guard;
 pub use sink::{Reply, Request, Sink};
 pub use tls::{Authority, Certificate, Handshake, Identity, OldServer, Protocols, TlsSink};

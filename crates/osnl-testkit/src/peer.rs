@@ -6,11 +6,13 @@ mod listener;
 mod publisher;
 mod script;
 mod upstream;
+mod versioned;
 
 pub use listener::OsloListener;
 pub use publisher::{Delivered, Notice, Options, Prepared, Publisher, Raw};
 pub use script::python;
 pub use upstream::Upstream;
+pub use versioned::{ReceivedObject, VersionedPeer};
 
 use std::path::PathBuf;
 use std::process::Command;

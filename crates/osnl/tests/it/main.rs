@@ -20,3 +20,4 @@ mod stream;
 mod tls;
 mod topology;
 mod vectors;
+mod versioned;

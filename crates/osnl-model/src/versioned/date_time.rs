@@ -1,0 +1,218 @@
+//! Points in time as oslo.versionedobjects writes them: whole seconds, and one of four forms of zone.
+
+use std::fmt;
+use std::time::SystemTime;
+
+use jiff::civil;
+use jiff::tz::TimeZone;
+use jiff::{SignedDuration, Timestamp};
+use serde::ser::Serializer;
+
+use super::{FieldError, FieldType, Json, Kind};
+
+/// A point in time: `2016-01-26T20:41:03Z`.
+///
+/// Fractions of a second are cut, not rounded. The form of the zone is kept, so what was read is written the same.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DateTime {
+    local: civil::DateTime,
+    zone: Zone,
+}
+
+/// What stands behind the seconds.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Zone {
+    /// `Z`: UTC; also what no zone at all is read as.
+    Utc,
+    /// `+09:00`: seconds east of UTC, as Python writes a date-time that it has read from text.
+    Offset(i32),
+    /// `UTC+09:00`: seconds east of UTC, as Python names its own fixed offsets. oslo's parser cannot read it.
+    UtcOffset(i32),
+    /// A zone's abbreviation, such as `JST`; which instant it means cannot be known.
+    Named(String),
+}
+
+/// A text that is no date and time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "a date and time is written as 2016-01-26T20:41:03Z, or with +09:00, UTC+09:00 or a zone's name at its end"
+)]
+pub struct DateTimeError;
+
+impl DateTime {
+    /// A local time in a zone.
+    pub fn new(local: civil::DateTime, zone: Zone) -> Self {
+        let whole = local - SignedDuration::from_nanos(local.subsec_nanosecond().into());
+        Self { local: whole, zone }
+    }
+
+    /// The local time.
+    pub const fn local(&self) -> civil::DateTime {
+        self.local
+    }
+
+    /// The zone as it is written.
+    pub const fn zone(&self) -> &Zone {
+        &self.zone
+    }
+
+    /// The instant; `None` when only a zone's name is known, or it is out of range.
+    pub fn timestamp(&self) -> Option<Timestamp> {
+        let east = match &self.zone {
+            Zone::Utc => 0,
+            Zone::Offset(seconds) | Zone::UtcOffset(seconds) => *seconds,
+            Zone::Named(name) if name == "UTC" || name == "GMT" => 0,
+            Zone::Named(_) => return None,
+        };
+        let local = TimeZone::UTC.to_timestamp(self.local).ok()?;
+        local.checked_sub(SignedDuration::from_secs(east.into())).ok()
+    }
+
+    /// Reads what oslo.versionedobjects writes; `T` may be a blank, a fraction is cut, no zone is UTC.
+    ///
+    /// # Errors
+    /// Any other text.
+    pub fn parse(text: &str) -> Result<Self, DateTimeError> {
+        const SECONDS: usize = "2016-01-26T20:41:03".len();
+        let (local, rest) = text.split_at_checked(SECONDS).ok_or(DateTimeError)?;
+        let local: civil::DateTime = local.parse().map_err(|_| DateTimeError)?;
+        let rest = match rest.strip_prefix('.') {
+            Some(fraction) => fraction.trim_start_matches(|c: char| c.is_ascii_digit()),
+            None => rest,
+        };
+        Ok(Self { local, zone: zone(rest).ok_or(DateTimeError)? })
+    }
+}
+
+fn zone(text: &str) -> Option<Zone> {
+    if text.is_empty() || text == "Z" {
+        return Some(Zone::Utc);
+    }
+    if text.starts_with(['+', '-']) {
+        return offset(text).map(Zone::Offset);
+    }
+    if let Some(seconds) = text.strip_prefix("UTC").and_then(offset) {
+        return Some(Zone::UtcOffset(seconds));
+    }
+    let name = text.len() <= 8 && text.bytes().all(|byte| byte.is_ascii_alphabetic());
+    name.then(|| Zone::Named(text.to_owned()))
+}
+
+/// `+09:00` in seconds.
+fn offset(text: &str) -> Option<i32> {
+    let [sign, h1, h2, b':', m1, m2] = text.as_bytes() else { return None };
+    let digits = |a: &u8, b: &u8| {
+        let both = a.is_ascii_digit() && b.is_ascii_digit();
+        both.then(|| i32::from(a - b'0') * 10 + i32::from(b - b'0'))
+    };
+    let (hours, minutes) = (digits(h1, h2)?, digits(m1, m2)?);
+    if hours > 23 || minutes > 59 {
+        return None;
+    }
+    match sign {
+        b'+' => Some(hours * 3600 + minutes * 60),
+        b'-' => Some(-(hours * 3600 + minutes * 60)),
+        _ => None,
+    }
+}
+
+impl From<Timestamp> for DateTime {
+    fn from(instant: Timestamp) -> Self {
+        Self::new(TimeZone::UTC.to_datetime(instant), Zone::Utc)
+    }
+}
+
+impl From<SystemTime> for DateTime {
+    /// Times that jiff cannot hold (before the year -9999, after 9999) become the nearest that it can.
+    fn from(time: SystemTime) -> Self {
+        let instant = Timestamp::try_from(time).unwrap_or(if time < SystemTime::UNIX_EPOCH {
+            Timestamp::MIN
+        } else {
+            Timestamp::MAX
+        });
+        Self::from(instant)
+    }
+}
+
+impl fmt::Display for DateTime {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (date, time) = (self.local.date(), self.local.time());
+        write!(f, "{:04}-{:02}-{:02}T", date.year(), date.month(), date.day())?;
+        write!(f, "{:02}:{:02}:{:02}", time.hour(), time.minute(), time.second())?;
+        match &self.zone {
+            Zone::Utc => f.write_str("Z"),
+            Zone::Offset(seconds) => write_offset(f, *seconds),
+            Zone::UtcOffset(seconds) => {
+                f.write_str("UTC")?;
+                write_offset(f, *seconds)
+            }
+            Zone::Named(name) => f.write_str(name),
+        }
+    }
+}
+
+fn write_offset(f: &mut fmt::Formatter<'_>, seconds: i32) -> fmt::Result {
+    let sign = if seconds < 0 { '-' } else { '+' };
+    let minutes = seconds.unsigned_abs() / 60;
+    write!(f, "{sign}{:02}:{:02}", minutes / 60, minutes % 60)
+}
+
+impl FieldType for DateTime {
+    const KIND: Kind = Kind::named("DateTime");
+
+    fn write<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+
+    fn read(value: &Json) -> Result<Self, FieldError> {
+        let text = value.as_text().ok_or_else(|| FieldError::kind("a text", value))?;
+        Self::parse(text).map_err(|_| FieldError::value("date and time, such as 2016-01-26T20:41:03Z"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_recorded_form_is_read_and_written_the_same() {
+        let check = |text: &str, utc: Option<&str>| {
+            let read = DateTime::parse(text).unwrap();
+            assert_eq!(read.to_string(), text);
+            assert_eq!(read.timestamp().map(|instant| instant.to_string()).as_deref(), utc, "{text}");
+        };
+        check("2024-01-02T03:04:05Z", Some("2024-01-02T03:04:05Z"));
+        check("2016-01-26T20:41:03+00:00", Some("2016-01-26T20:41:03Z"));
+        check("2024-01-02T03:04:05+09:00", Some("2024-01-01T18:04:05Z"));
+        check("2024-01-02T03:04:05-05:30", Some("2024-01-02T08:34:05Z"));
+        check("2024-01-02T03:04:05UTC+09:00", Some("2024-01-01T18:04:05Z"));
+        check("2024-01-02T03:04:05UTC-05:00", Some("2024-01-02T08:04:05Z"));
+        check("2024-01-02T03:04:05JST", None);
+    }
+
+    #[test]
+    fn fractions_are_cut_and_no_zone_is_utc() {
+        for text in ["2024-01-02T03:04:05", "2024-01-02 03:04:05.999999", "2024-01-02T03:04:05.9Z"] {
+            assert_eq!(DateTime::parse(text).unwrap().to_string(), "2024-01-02T03:04:05Z", "{text}");
+        }
+        let late: Timestamp = "1969-12-31T23:59:59.9Z".parse().unwrap();
+        assert_eq!(DateTime::from(late).to_string(), "1969-12-31T23:59:59Z");
+    }
+
+    #[test]
+    fn other_texts_are_refused() {
+        for text in [
+            "",
+            "yesterday",
+            "2024-01-02",
+            "2024-13-02T03:04:05Z",
+            "2024-01-02T03:04:05+9",
+            "2024-01-02T03:04:05UTC+9",
+            "2024-01-02T03:04:05+99:00",
+            "2024-01-02T03:04:05 x y",
+            "2024-01-02T03:04:0é5",
+        ] {
+            assert_eq!(DateTime::parse(text), Err(DateTimeError), "{text}");
+        }
+    }
+}

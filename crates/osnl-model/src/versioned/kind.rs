@@ -1,0 +1,112 @@
+//! What a class declares: its name, its version and its fields; all of it known to the compiler.
+
+use super::ObjectVersion;
+
+/// A class of objects.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ObjectInfo {
+    /// The project, such as `ironic`: the value of the wire form's `namespace`.
+    pub namespace: &'static str,
+    /// What the wire form's keys begin with, such as `ironic_object`.
+    pub serial_namespace: &'static str,
+    /// The five keys of the wire form: name, namespace, version, data, changes.
+    pub keys: [&'static str; 5],
+    /// The name of the class, such as `NodePayload`.
+    pub name: &'static str,
+    /// The version of the class.
+    pub version: ObjectVersion,
+    /// The version as it is written.
+    pub version_text: &'static str,
+    /// The fields in the order of the wire.
+    pub fields: &'static [Field],
+    /// Whether the schema is a part of the fingerprint: nova's payloads.
+    pub schema_in_fingerprint: bool,
+    /// Whether nested objects carry `changes`: ironic.
+    pub changes: bool,
+}
+
+impl ObjectInfo {
+    /// The field of this name.
+    pub fn field(&self, name: &str) -> Option<&'static Field> {
+        self.fields.iter().find(|field| field.name == name)
+    }
+}
+
+/// A field of a class.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Field {
+    /// The name on the wire.
+    pub name: &'static str,
+    /// What it holds.
+    pub kind: Kind,
+    /// Whether null is a value of it.
+    pub nullable: bool,
+    /// The default as Python's `str()` writes it; `None` when there is none.
+    pub default: Option<&'static str>,
+    /// The minor version that brought the field, if it says so.
+    pub since: Option<ObjectVersion>,
+    /// Where `populate` takes it from; `None` for an extra field.
+    pub source: Option<Source>,
+}
+
+/// A field of a domain object.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Source {
+    /// The name of the domain object, such as `node`.
+    pub object: &'static str,
+    /// The name of its field.
+    pub field: &'static str,
+}
+
+/// What a field holds: the class of its type in oslo.versionedobjects.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Kind {
+    /// `String`, `Integer`, `DateTime`, ...; an enum's own name.
+    pub name: &'static str,
+    /// The values of an enum.
+    pub values: Option<Values>,
+    /// The kind of the elements of a list, set or dict.
+    pub of: Option<&'static Kind>,
+    /// The class of an object.
+    pub object: Option<&'static ObjectInfo>,
+}
+
+impl Kind {
+    /// A kind that is only a name.
+    pub const fn named(name: &'static str) -> Self {
+        Self { name, values: None, of: None, object: None }
+    }
+
+    /// A container of another kind.
+    pub const fn container(name: &'static str, of: &'static Kind) -> Self {
+        Self { name, values: None, of: Some(of), object: None }
+    }
+
+    /// An object of a class.
+    pub const fn object(info: &'static ObjectInfo) -> Self {
+        Self { name: "Object", values: None, of: None, object: Some(info) }
+    }
+
+    /// An enum of these values.
+    pub const fn enumeration(name: &'static str, values: Values) -> Self {
+        Self { name, values: Some(values), of: None, object: None }
+    }
+}
+
+/// The values of an enum, in the Python form in which they were declared: the fingerprint tells them apart.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Values {
+    /// `('a', 'b')`: what a named enum class has.
+    Tuple(&'static [&'static str]),
+    /// `['a', 'b']`: an `EnumField` given a list.
+    List(&'static [&'static str]),
+}
+
+impl Values {
+    /// The values themselves.
+    pub const fn as_slice(&self) -> &'static [&'static str] {
+        match self {
+            Self::Tuple(values) | Self::List(values) => values,
+        }
+    }
+}

@@ -1,0 +1,97 @@
+//! Notifications: a payload with a level, an event type and a publisher.
+
+use serde_json::value::to_raw_value;
+
+use super::{Context, FieldType as _, Outgoing, Outlet, Payload, Severity, VersionedObject};
+
+/// What a notification has as its event type.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is no event type of a notification",
+    note = "take osnl_model::versioned::ironic::EventType, osnl_model::versioned::nova::EventType or String, or \
+            implement EventTypeText for your own"
+)]
+pub trait EventTypeText {
+    /// The body's `event_type`.
+    fn event_type(&self) -> String;
+}
+
+/// What a notification has as its publisher.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is no publisher of a notification",
+    note = "take osnl_model::versioned::ironic::NotificationPublisher (service.host), \
+            osnl_model::versioned::nova::NotificationPublisher (source:host) or String, or implement PublisherText for your own"
+)]
+pub trait PublisherText {
+    /// The body's `publisher_id`.
+    fn publisher_id(&self) -> String;
+}
+
+impl EventTypeText for String {
+    fn event_type(&self) -> String {
+        self.clone()
+    }
+}
+
+impl PublisherText for String {
+    fn publisher_id(&self) -> String {
+        self.clone()
+    }
+}
+
+/// A notification; `#[derive(VersionedNotification)]` writes it.
+///
+/// Only the payload goes onto the wire as an object. Event type, publisher and level become `event_type`,
+/// `publisher_id` and the priority.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is no versioned notification",
+    note = "notifications are structs with #[derive(VersionedNotification)] and the fields payload, level (or nova's \
+            priority), event_type and publisher"
+)]
+pub trait VersionedNotification: VersionedObject {
+    /// The class of the payload.
+    type Payload: VersionedObject;
+    /// What it has as its level.
+    type Level: Severity;
+
+    /// What happened to what.
+    fn payload(&self) -> &Self::Payload;
+
+    /// How severe it is.
+    fn level(&self) -> Self::Level;
+
+    /// The body's `event_type`.
+    fn event_type(&self) -> String;
+
+    /// The body's `publisher_id`.
+    fn publisher_id(&self) -> String;
+
+    /// Emits the notification, as often as it is called.
+    ///
+    /// Below the threshold this is one comparison; nothing is copied, masked or written. It does not fail: what
+    /// becomes of the message is the [`Emitter`](super::Emitter)'s.
+    fn emit(&self, outlet: &Outlet, context: &Context) {
+        let Some(emitter) = outlet.open_for(self.level()) else { return };
+        let written = if Self::Payload::MASKS {
+            let mut payload = self.payload().clone();
+            payload.mask();
+            to_raw_value(&Payload(&payload))
+        } else {
+            to_raw_value(&Payload(self.payload()))
+        };
+        match written {
+            Ok(payload) => emitter.emit(Outgoing {
+                event_type: self.event_type(),
+                publisher_id: self.publisher_id(),
+                priority: self.level().priority(),
+                payload,
+                context: context.clone(),
+            }),
+            Err(error) => emitter.not_written(&self.event_type(), &error),
+        }
+    }
+
+    /// The payload as it would be emitted, secrets and all.
+    fn unmasked(&self) -> Payload<'_, Self::Payload> {
+        Payload(self.payload())
+    }
+}

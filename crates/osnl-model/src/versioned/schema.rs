@@ -1,0 +1,80 @@
+//! Schemas: fields of a domain object fill those of a payload.
+//!
+//! `populate` of a payload is written by the derive and calls these for each pair of fields, so that a pair which does
+//! not fit is an error of the compiler, at the schema's line.
+
+use super::{MaybeSet, VersionedObject};
+
+/// A source field of this type can fill a payload field of type `Field`.
+///
+/// It can when both are of one type, or the payload's is an `Option` of it. For conversions between types of one's
+/// own it can be implemented.
+#[diagnostic::on_unimplemented(
+    message = "a source field of type `{Self}` cannot fill a payload field of type `{Field}`",
+    label = "the source's field is `{Self}`, the payload's is `{Field}`",
+    note = "both have the same type, or the payload's is an Option of it; a source that may be None fills a required \
+            field only if that has a default: #[versioned(default = …)]"
+)]
+pub trait Fills<Field> {
+    /// The payload's value.
+    fn fill(&self) -> Field;
+}
+
+impl<T: Clone> Fills<T> for T {
+    fn fill(&self) -> T {
+        self.clone()
+    }
+}
+
+impl<T: Clone> Fills<Option<T>> for T {
+    fn fill(&self) -> Option<T> {
+        Some(self.clone())
+    }
+}
+
+impl<T: Clone> Fills<MaybeSet<T>> for T {
+    fn fill(&self) -> MaybeSet<T> {
+        MaybeSet::Set(self.clone())
+    }
+}
+
+/// A source field of this type can fill a required payload field that has a default.
+#[diagnostic::on_unimplemented(
+    message = "a source field of type `{Self}` cannot fill a payload field of type `{Field}`",
+    label = "the source's field is `{Self}`, the payload's is `{Field}`",
+    note = "both have the same type, or the source's is an Option of it: the payload's field has a default"
+)]
+pub trait FillsOr<Field> {
+    /// The payload's value, or its default when the source is `None`.
+    fn fill_or(&self, default: fn() -> Field) -> Field;
+}
+
+impl<T: Clone> FillsOr<T> for T {
+    fn fill_or(&self, _: fn() -> T) -> T {
+        self.clone()
+    }
+}
+
+impl<T: Clone> FillsOr<T> for Option<T> {
+    fn fill_or(&self, default: fn() -> T) -> T {
+        self.clone().unwrap_or_else(default)
+    }
+}
+
+/// A payload that is complete; what a notification's `new` takes.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is not a populated `{P}`",
+    label = "this is no complete payload",
+    note = "populate it first: `{P}::populate(&source, extra)` takes the fields that the schema names from the source, \
+            and gives the payload"
+)]
+pub trait Populated<P> {
+    /// The payload.
+    fn into_payload(self) -> P;
+}
+
+impl<P: VersionedObject> Populated<P> for P {
+    fn into_payload(self) -> P {
+        self
+    }
+}

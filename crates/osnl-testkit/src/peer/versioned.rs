@@ -1,0 +1,108 @@
+//! oslo.versionedobjects behind oslo.messaging, behind a pipe of JSON lines (`python/versioned.py`).
+
+use std::io::{BufRead as _, BufReader, Write as _};
+use std::process::{ChildStdin, ChildStdout, Stdio};
+
+use serde_json::{Value, json};
+
+use crate::fixture;
+use crate::process::{Group, Guard};
+
+const SCRIPT: &str = include_str!("../../python/versioned.py");
+
+/// A notification as the real libraries gave it to an endpoint: the payload was an object of a class.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ReceivedObject {
+    /// The method of the endpoint that was called: `info`, `warn`, ...
+    pub priority: String,
+    /// The context, as a JSON object.
+    pub context: Value,
+    /// As in the body.
+    pub publisher_id: String,
+    /// As in the body.
+    pub event_type: String,
+    /// The class of the payload.
+    pub class: String,
+    /// The version of the payload.
+    pub version: String,
+    /// The payload serialized again, as JSON text.
+    pub payload: String,
+}
+
+/// A Python process with ironic's payload classes. Ends when dropped.
+#[derive(Debug)]
+pub struct VersionedPeer {
+    requests: ChildStdin,
+    replies: BufReader<ChildStdout>,
+    _process: Group,
+    _guard: Guard,
+}
+
+impl VersionedPeer {
+    /// Starts the process; it connects to the broker at `url` (`rabbit://…`) when it is told to listen.
+    ///
+    /// # Panics
+    /// When the tests were not started by `cargo xtask test`.
+    #[must_use]
+    pub fn start(url: &str) -> Self {
+        let mut command = super::python_program("python");
+        command.args(["-c", SCRIPT, url]).arg(fixture::path("emission/catalog/ironic.json"));
+        let mut process = Group::spawn(command.stdin(Stdio::piped()).stdout(Stdio::piped()));
+        let guard = Guard::over(&[process.id()], None);
+        let requests = process.child().stdin.take().unwrap();
+        let replies = BufReader::new(process.child().stdout.take().unwrap());
+        Self { requests, replies, _process: process, _guard: guard }
+    }
+
+    /// Starts the listener; returns when it consumes.
+    ///
+    /// # Panics
+    /// When it could not.
+    #[track_caller]
+    pub fn listen(&mut self, exchange: &str, topic: &str) {
+        self.call(&json!({"op": "listen", "exchange": exchange, "topic": topic}));
+    }
+
+    /// The next notification that reached an endpoint.
+    ///
+    /// # Panics
+    /// When none comes within 30 seconds.
+    #[track_caller]
+    pub fn take(&mut self) -> ReceivedObject {
+        let reply = self.call(&json!({"op": "take"}));
+        let text = |key: &str| reply[key].as_str().unwrap_or_default().to_owned();
+        ReceivedObject {
+            priority: text("priority"),
+            context: reply["context"].clone(),
+            publisher_id: text("publisher_id"),
+            event_type: text("event_type"),
+            class: text("class"),
+            version: text("version"),
+            payload: text("payload"),
+        }
+    }
+
+    /// The JSON text of an object of a class of ironic, its fields set to these values one by one.
+    ///
+    /// # Panics
+    /// When a field does not take its value.
+    #[track_caller]
+    pub fn encode(&mut self, class: &str, values: &Value) -> String {
+        let reply = self.call(&json!({"op": "encode", "name": class, "values": values}));
+        reply["payload"].as_str().unwrap_or_default().to_owned()
+    }
+
+    #[track_caller]
+    fn call(&mut self, request: &Value) -> Value {
+        let line = format!("{request}\n");
+        self.requests
+            .write_all(line.as_bytes())
+            .unwrap_or_else(|error| panic!("the Python peer is gone: {error}"));
+        let mut line = String::new();
+        let read = self.replies.read_line(&mut line).unwrap_or_else(|error| panic!("no reply: {error}"));
+        assert!(read > 0, "the Python peer ended; its output above says why");
+        let reply: Value = serde_json::from_str(&line).unwrap_or_else(|error| panic!("{error}: {line}"));
+        assert!(reply["ok"] == true, "{request}: {}", reply["error"]);
+        reply
+    }
+}
