@@ -15,6 +15,7 @@
 mod archive;
 mod change;
 mod checkpoint;
+mod connection;
 mod gate;
 mod heads;
 mod place;

@@ -4,7 +4,6 @@ mod failing;
 mod fetching;
 
 use std::collections::VecDeque;
-use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
@@ -16,6 +15,7 @@ use tokio::sync::oneshot;
 pub(super) use super::change::Answer;
 use super::change::{self, Change, ChangeError, Changed};
 use super::checkpoint::{self, Checkpointer};
+use super::connection::{closed, connect};
 use super::place::{Inode, Place, free_bytes};
 use super::rows::{State, millis, numbers};
 use super::work::{Appended, Found, Work};
@@ -437,23 +437,4 @@ fn say_unreadable(received: &Received, reason: &str) {
         reason = reason,
         "message cannot be read; set aside",
     );
-}
-
-/// A connection as the journal needs it: WAL, a commit is on the disk when it returns.
-fn connect(file: &Path) -> rusqlite::Result<Connection> {
-    let connection = Connection::open(file)?;
-    connection.busy_timeout(TICK)?;
-    connection.set_prepared_statement_cache_capacity(64);
-    connection.pragma_update(None, "journal_mode", "wal")?;
-    connection.pragma_update(None, "synchronous", "full")?;
-    connection.pragma_update(None, "wal_autocheckpoint", 0)?;
-    connection.pragma_update(None, "journal_size_limit", 4 << 20)?;
-    // In KiB: a backlog is spread over the file, and its indexes should not be.
-    connection.pragma_update(None, "cache_size", -16 * 1024)?;
-    Ok(connection)
-}
-
-/// As SQLite says it of a file that cannot be opened.
-fn closed() -> rusqlite::Error {
-    rusqlite::Error::SqliteFailure(rusqlite::ffi::Error::new(rusqlite::ffi::SQLITE_CANTOPEN), None)
 }

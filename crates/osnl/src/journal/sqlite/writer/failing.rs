@@ -5,10 +5,11 @@ use std::sync::mpsc::RecvTimeoutError;
 use std::time::{Duration, Instant, SystemTime};
 use std::{fs, io};
 
+use super::super::connection::closed;
 use super::super::place::{Inode, beside};
 use super::super::rows::millis;
 use super::super::{OpenError, trouble};
-use super::{Command, TICK, Writer, closed};
+use super::{Command, TICK, Writer};
 use crate::journal::JournalState;
 
 /// How often the log repeats a failure.

@@ -2,10 +2,11 @@
 
 use std::collections::HashSet;
 
+use super::super::connection::closed;
 use super::super::heads::PIECE;
 use super::super::rows::delivery_id;
 use super::super::{trouble, work};
-use super::{Command, Writer, closed};
+use super::{Command, Writer};
 use crate::journal::{Claimed, DeliveryId, Outcome};
 
 impl Writer {
