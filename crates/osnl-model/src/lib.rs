@@ -48,6 +48,7 @@ mod digest;
 mod filter;
 mod redact;
 mod resource;
+mod suggest;
 
 pub use body::{ContentInfo, MAX_PLAIN_BODY, plain_body};
 pub use digest::BodyDigest;
@@ -59,5 +60,6 @@ pub use priority::Priority;
 pub use python_json::parse_python_json;
 pub use redact::{is_secret_key, mask_secrets};
 pub use resource::resource_key;
+pub use suggest::nearest;
 pub use target::Target;
 pub use transport_url::{Secret, TransportHost, TransportUrl, TransportUrlError};
