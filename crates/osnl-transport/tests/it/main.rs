@@ -2,5 +2,8 @@
 #![expect(clippy::unwrap_used, reason = "in a test a panic is the report")]
 
 mod conformance;
+mod heartbeat;
+mod login;
 mod refuses_transient_queues;
 mod scripted;
+mod tls;
