@@ -135,8 +135,15 @@ impl Listener {
         shutdown: &Shutdown,
         first: bool,
     ) -> Result<Option<Box<dyn Consumer>>, TransportError> {
-        let mut backoff = Backoff::new();
+        let mut backoff = Backoff::new(self.transport.reconnect());
         let mut said = None;
+        if let Some(pause) = backoff.before().filter(|_| !first) {
+            tokio::select! {
+                biased;
+                () = shutdown.drain.cancelled() => return Ok(None),
+                () = tokio::time::sleep(pause) => {}
+            }
+        }
         for attempt in 1.. {
             self.state.send_replace(ListenerState::Connecting { attempt });
             let listen = self.transport.listen(&self.config.targets, &self.config.options);

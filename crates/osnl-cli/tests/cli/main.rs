@@ -11,6 +11,7 @@ mod logging;
 mod logs;
 mod names;
 mod options;
+mod rabbit_options;
 mod recorded_files;
 mod refused;
 mod side_by_side;

@@ -6,10 +6,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use osnl_model::{NotificationFilter, Pattern, TransportUrl};
-use osnl_transport::{Declare, QueueKind};
+use osnl_transport::{Declare, QueueKind, RabbitOptions};
 
 use super::layers::{Layers, RawSection};
-use super::schema::{ACTION, DEFAULT, DRIVERS, JOURNAL, LISTENER, RULE};
+use super::rabbit;
+use super::schema::{ACTION, DEFAULT, DRIVERS, JOURNAL, LISTENER, RABBIT, RULE};
 use super::section::{Findings, LONGEST_NAME, Reader};
 use super::{ActionConf, Driver, DumpConf, K2hr3Conf, ListenerConf, Native, RuleConf};
 use crate::action::k2hr3::NoAddresses;
@@ -48,7 +49,9 @@ impl<'a> Checker<'a> {
         // Each of these reports what is wrong with its own sections; only then does a None end it.
         let log = self.unnamed(DEFAULT).and_then(|section| log(&mut self.reader(section)));
         let journal = self.unnamed(JOURNAL).and_then(|section| journal(&mut self.reader(section)));
-        let listeners = self.each(LISTENER, listener);
+        let options = self.unnamed(RABBIT).and_then(|section| rabbit::section(&mut self.reader(section)));
+        let known = options.clone().unwrap_or_default();
+        let listeners = self.each(LISTENER, |reader| listener(reader, &known));
         let actions = self.each(ACTION, action);
         let (known_listeners, known_actions) = (self.names(LISTENER), self.names(ACTION));
         let rules = self.each(RULE, |reader| rule(reader, &known_listeners, &known_actions));
@@ -56,7 +59,7 @@ impl<'a> Checker<'a> {
             self.one_queue_each(listeners);
             self.used(listeners, rules, &known_actions);
         }
-        let ((log_level, libs_log_level, log_file), ()) = (log?, journal?);
+        let ((log_level, libs_log_level, log_file), (), _) = (log?, journal?, options?);
         Some(Native {
             log_level,
             libs_log_level,
@@ -164,8 +167,9 @@ fn journal(reader: &mut Reader<'_>) -> Option<()> {
     }
 }
 
-fn listener(reader: &mut Reader<'_>) -> Option<ListenerConf> {
+fn listener(reader: &mut Reader<'_>, rabbit: &RabbitOptions) -> Option<ListenerConf> {
     let url = transport_url(reader);
+    let rabbit = rabbit::of_listener(reader, rabbit, url.as_ref());
     let exchange = match reader.is_set("exchange") {
         true => reader.broker_name("exchange", LONGEST_NAME),
         false => reader.required("exchange", "write the service's, such as neutron, nova or openstack"),
@@ -177,9 +181,10 @@ fn listener(reader: &mut Reader<'_>) -> Option<ListenerConf> {
     let priorities = reader.priorities("priorities");
     let pool = reader.broker_name("pool", LONGEST_NAME);
     let declare = reader.word("declare", &[("passive", Declare::Passive), ("create", Declare::Create)]);
-    let durable = reader.boolean("durable");
+    let durable = reader.boolean("durable").map(|own| rabbit::durable(reader, rabbit.as_ref(), own));
     let single_active_consumer = reader.boolean("single_active_consumer");
     let prefetch = reader.number("prefetch", 1, u16::MAX.into());
+    let prefetch = prefetch.and_then(|own| rabbit::prefetch(reader, rabbit.as_ref(), own));
     Some(ListenerConf {
         name: reader.section.name.as_str().into(),
         transport_url: url?,
@@ -189,7 +194,8 @@ fn listener(reader: &mut Reader<'_>) -> Option<ListenerConf> {
         pool: pool?,
         declare: declare?,
         queue: QueueKind { durable: durable?, single_active_consumer: single_active_consumer? },
-        prefetch: u16::try_from(prefetch?).ok()?,
+        prefetch: prefetch?,
+        rabbit: rabbit?,
     })
 }
 

@@ -3,6 +3,7 @@
 use osnl_model::TransportUrl;
 use osnl_transport::Declare;
 
+use super::rabbit;
 use super::{ActionConf, Driver, ListenerConf, Native, RuleConf};
 use crate::action::k2hr3::NoAddresses;
 use crate::delivery::WhenExhausted;
@@ -56,6 +57,9 @@ fn listener(out: &mut String, conf: &ListenerConf) {
     };
     line(out, 1, &format!("queue      {}, if it has to be made: {kind}", conf.pool));
     line(out, 1, &format!("unsettled  at most {} messages", conf.prefetch));
+    for text in rabbit::explain(conf) {
+        line(out, 1, &text);
+    }
 }
 
 fn place(url: &TransportUrl) -> String {

@@ -2,6 +2,7 @@
 
 mod layers;
 mod messages;
+mod rabbit;
 
 use super::{Loaded, Sources, load_texts};
 use crate::config::{ConfigErrors, Environment};
