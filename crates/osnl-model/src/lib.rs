@@ -52,6 +52,7 @@ mod digest;
 mod filter;
 mod redact;
 mod resource;
+mod suggest;
 mod timestamp;
 
 pub mod versioned;
@@ -71,6 +72,7 @@ pub use priority::Priority;
 pub use python_json::{parse_python_json, to_python_json};
 pub use redact::{is_secret_key, mask_secrets};
 pub use resource::{Address, AddressKind, Resource, resource_key, resource_keys, resources};
+pub use suggest::nearest;
 pub use target::Target;
 pub use timestamp::{Timestamp, TimestampError};
 pub use transport_url::{Secret, TransportHost, TransportUrl, TransportUrlError};

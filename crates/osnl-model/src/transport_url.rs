@@ -96,6 +96,14 @@ impl TransportUrl {
         &self.hosts
     }
 
+    /// The hosts without user and password beside others that have them: `guest` is meant there, since credentials
+    /// are not inherited, and hardly ever intended.
+    pub fn hosts_without_login(&self) -> impl Iterator<Item = &TransportHost> {
+        let without = |host: &&TransportHost| host.username.is_none() && host.password.is_none();
+        let any_with = self.hosts.iter().any(|host| !without(&host));
+        self.hosts.iter().filter(move |host| any_with && without(host))
+    }
+
     /// The virtual host, `/` if none is given.
     pub fn virtual_host(&self) -> &str {
         self.virtual_host.as_deref().unwrap_or("/")

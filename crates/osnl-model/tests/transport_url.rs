@@ -45,6 +45,70 @@ fn hosts_and_credentials() {
     check("rabbit://h:0,h:65535", &["guest guest h 0", "guest guest h 65535"]);
 }
 
+/// Each row of what oslo.messaging 18.3.1 makes of a URL, measured; those that differ here say how.
+#[test]
+fn every_form_that_was_measured_with_oslo_messaging() {
+    let check = |url: &str, driver: &str, hosts: &[&str], virtual_host: &str| {
+        let read = TransportUrl::parse(url).unwrap();
+        assert_eq!(
+            (read.driver(), &*logins(&read), read.virtual_host()),
+            (driver, &*owned(hosts), virtual_host),
+            "{url}"
+        );
+    };
+    let one = |url: &str, host: &str, virtual_host: &str| check(url, "rabbit", &[host], virtual_host);
+    for url in ["rabbit://h", "rabbit://h/", "rabbit://h//", "rabbit://h/%2F"] {
+        one(url, "guest guest h 5672", "/");
+    }
+    one("rabbit://h/a%2Fb", "guest guest h 5672", "a/b");
+    one("rabbit://h/a/b", "guest guest h 5672", "a/b");
+    one("rabbit://u:p%40%2Fx@h", "u p@/x h 5672", "/");
+    one("rabbit://u+v:p+q@h", "u+v p+q h 5672", "/");
+    one("rabbit://u@x:p@h", "u@x p h 5672", "/");
+    one("rabbit://u@h", "u guest h 5672", "/");
+    check("rabbit://u:p@h1:5672,u:p@h2:5673/vh", "rabbit", &["u p h1 5672", "u p h2 5673"], "vh");
+    check("rabbit://u:p@h1,h2/vh", "rabbit", &["u p h1 5672", "guest guest h2 5672"], "vh");
+    let inherits = |url: &str, expected: &[&str]| {
+        let read = TransportUrl::parse(url).unwrap();
+        let seen: Vec<&str> = read.hosts_without_login().map(|host| host.hostname.as_str()).collect();
+        assert_eq!(seen, expected, "{url}");
+    };
+    inherits("rabbit://u:p@h1,h2,:p@h3,u@h4", &["h2"]);
+    // Nobody expects credentials where there are none at all.
+    inherits("rabbit://h1,h2", &[]);
+    inherits("rabbit://h", &[]);
+    one("rabbit://[::1]:5672", "guest guest ::1 5672", "/");
+    one("rabbit://[fe80::1]", "guest guest fe80::1 5672", "/");
+    one("rabbit://h/?ssl=1", "guest guest h 5672", "/");
+    for url in ["rabbit://h:x", "rabbit://h:99999"] {
+        // oslo.messaging does not check that a number is a port.
+        assert!(TransportUrl::parse(url).unwrap_err().to_string().starts_with("invalid port of host 1"));
+    }
+    one("rabbit://,h2", "guest guest h2 5672", "/");
+    // There the first of these hosts has no name and cannot be reached.
+    one("rabbit://u:p@,u:p@h2", "u p h2 5672", "/");
+    one("rabbit://h/vh#fragment", "guest guest h 5672", "vh");
+    check("RabBit://h", "rabbit", &["guest guest h 5672"], "/");
+    check("kombu+amqp://h", "kombu+amqp", &["guest guest h 5672"], "/");
+    one("", "guest guest localhost 5672", "/");
+    // Whether there is such a driver is judged by the transports: see there for amqp://.
+    check("amqp://h", "amqp", &["guest guest h 5672"], "/");
+    let query = |url: &str, expected: &[(&str, &str)]| {
+        let read = TransportUrl::parse(url).unwrap();
+        let seen: Vec<_> = read.query().iter().map(|(key, value)| (key.as_str(), value.as_str())).collect();
+        assert_eq!(seen, expected, "{url}");
+    };
+    query("rabbit://h/?ssl=1&ssl=0", &[("ssl", "1"), ("ssl", "0")]);
+    query(
+        "rabbit://h?rabbit_qos_prefetch_count=x&nosuch=1",
+        &[("rabbit_qos_prefetch_count", "x"), ("nosuch", "1")],
+    );
+}
+
+fn owned(texts: &[&str]) -> Vec<String> {
+    texts.iter().map(|text| (*text).to_owned()).collect()
+}
+
 #[test]
 fn drivers_virtual_hosts_and_queries() {
     let check = |url: &str, driver: &str, virtual_host: &str, query: &[(&str, &str)]| {

@@ -6,6 +6,7 @@
 
 mod node;
 mod running;
+mod tls;
 mod vhost;
 
 pub use running::Broker;

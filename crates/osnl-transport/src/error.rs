@@ -1,22 +1,25 @@
 //! What can go wrong between us and a broker, each with its answer to *try again?*.
 
+use crate::rabbit::options::OptionError;
+
 /// A failed attempt to listen or to send, or the end of a subscription.
 #[derive(Clone, Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum TransportError {
     /// The URL names a driver that this build does not have.
-    #[error("unknown transport \"{driver}\"; known: rabbit, kombu")]
+    #[error("unknown transport \"{driver}\"; {}", meant(.driver))]
     UnknownDriver {
         /// As written in the URL.
         driver: String,
     },
-    /// The URL asks for something that this build cannot do; going on without it would be worse.
-    #[error("transport_url: {option} is not supported yet: {reason}")]
-    Unsupported {
-        /// The option of the URL's query.
-        option: String,
-        /// What would happen without it, and what to do.
-        reason: &'static str,
+    /// An option of the URL's query, or of what is laid over it.
+    #[error("transport_url: {0}")]
+    Options(#[from] OptionError),
+    /// A certificate or key that TLS needs cannot be used.
+    #[error("{reason}")]
+    TlsFiles {
+        /// The option, its file and what is wrong.
+        reason: String,
     },
     /// No host could be reached: refused, unresolved, unreachable, timed out.
     #[error("{host}: {reason}")]
@@ -24,6 +27,14 @@ pub enum TransportError {
         /// `host:port` of the last host tried.
         host: String,
         /// The operating system's words, or the resolver's.
+        reason: String,
+    },
+    /// The host was reached, and there is no TLS with it.
+    #[error("{host}: TLS: {reason}")]
+    Tls {
+        /// `host:port`.
+        host: String,
+        /// Which side refused what, and what to do.
         reason: String,
     },
     /// The broker refused user name or password.
@@ -65,7 +76,7 @@ pub enum TransportError {
     },
     /// What was asked for cannot be, whatever the broker says.
     #[error("{problem}")]
-    Options {
+    ListenOptions {
         /// The option, and why.
         problem: String,
     },
@@ -129,12 +140,14 @@ impl TransportError {
     pub fn is_recoverable(&self) -> bool {
         match self {
             Self::UnknownDriver { .. }
-            | Self::Unsupported { .. }
-            | Self::Options { .. }
+            | Self::Options(_)
+            | Self::ListenOptions { .. }
+            | Self::TlsFiles { .. }
             | Self::Unroutable { .. }
             | Self::TooLarge { .. }
             | Self::OnlyListens { .. } => false,
             Self::NotTaken { .. }
+            | Self::Tls { .. }
             | Self::Connect { .. }
             | Self::LoginRefused { .. }
             | Self::VirtualHostRefused { .. }
@@ -153,8 +166,10 @@ impl TransportError {
         match self {
             Self::LoginRefused { .. } | Self::VirtualHostRefused { .. } | Self::Refused { .. } => true,
             Self::UnknownDriver { .. }
-            | Self::Unsupported { .. }
-            | Self::Options { .. }
+            | Self::Options(_)
+            | Self::ListenOptions { .. }
+            | Self::TlsFiles { .. }
+            | Self::Tls { .. }
             | Self::Connect { .. }
             // Nobody refused anything: it comes when its service starts, and then every second counts.
             | Self::NoExchange { .. }
@@ -173,10 +188,14 @@ impl TransportError {
     #[must_use]
     pub fn is_unreachable(&self) -> bool {
         match self {
-            Self::Connect { .. } | Self::LoginRefused { .. } | Self::VirtualHostRefused { .. } => true,
+            Self::Connect { .. }
+            | Self::Tls { .. }
+            | Self::LoginRefused { .. }
+            | Self::VirtualHostRefused { .. } => true,
             Self::UnknownDriver { .. }
-            | Self::Unsupported { .. }
-            | Self::Options { .. }
+            | Self::Options(_)
+            | Self::ListenOptions { .. }
+            | Self::TlsFiles { .. }
             | Self::NoExchange { .. }
             | Self::NoQueue { .. }
             | Self::Refused { .. }
@@ -202,5 +221,14 @@ impl TransportError {
     #[must_use]
     pub fn is_missing(&self) -> bool {
         matches!(self, Self::NoExchange { .. } | Self::NoQueue { .. })
+    }
+}
+
+/// oslo.messaging has no `amqp://` either; what people mean by it is `rabbit://`.
+fn meant(driver: &str) -> &'static str {
+    match driver {
+        "amqp" | "pyamqp" => "write rabbit://",
+        "amqps" | "pyamqps" => "write rabbit://...?ssl=1",
+        _ => "known: rabbit, kombu",
     }
 }

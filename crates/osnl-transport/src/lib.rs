@@ -44,6 +44,10 @@ pub use memory::{MemoryBroker, MemoryTransport};
 pub use message::{Batch, Epoch, IncomingMessage, Properties};
 pub use outgoing::{Outgoing, Route};
 pub use rabbit::RabbitTransport;
+pub use rabbit::options::{
+    Effect, Failover, LoginMethod, OptionError, OptionKind, QueueOptions, QuorumLimits, RABBIT_OPTIONS,
+    RabbitOption, RabbitOptions, Reconnect, RetryPauses, TlsOptions, TlsVersions, Trust,
+};
 pub use settle::{Settlement, Stale, Window};
 pub use tap::{ExchangeFound, Tap, TapBinding, TapMessage, TapOptions, TapProperties, Tapped};
 pub use topology::{
@@ -107,6 +111,11 @@ pub trait Transport: Send + Sync {
     /// What it can do.
     fn features(&self) -> Features;
 
+    /// The pauses that its options ask for around attempts to connect; whoever connects again keeps them.
+    fn reconnect(&self) -> Reconnect {
+        Reconnect::default()
+    }
+
     /// Where this transport connects to, for people: hosts and virtual host, no secret.
     fn location(&self) -> String;
 }
@@ -152,26 +161,25 @@ pub trait Consumer: Send {
 /// The drivers this build knows, as they are written in a transport URL.
 pub const DRIVERS: [&str; 2] = ["rabbit", "kombu"];
 
-/// The transport that a URL asks for. Nothing is connected yet.
+/// The transport that a URL asks for, with the options of its query. Nothing is connected yet.
 ///
 /// # Errors
-/// [`TransportError::UnknownDriver`] names the drivers that there are. [`TransportError::Unsupported`]:
-/// the query asks for TLS, which must not silently become plain text.
+/// [`TransportError::UnknownDriver`] names the drivers that there are; an option of the query may be wrong, or a
+/// file that it names.
 pub fn transport(url: &TransportUrl) -> Result<Box<dyn Transport>, TransportError> {
-    for (option, value) in url.query() {
-        let off = ["0", "false", "no", "off"].contains(&value.to_ascii_lowercase().as_str());
-        if option == "ssl" && !off {
-            return Err(TransportError::Unsupported {
-                option: format!("{option}={value}"),
-                reason: "the login would travel in plain text; leave it out only where the broker listens without TLS",
-            });
-        }
-        if option != "ssl" {
-            tracing::warn!("transport_url: the option {option} has no effect yet");
-        }
-    }
+    transport_with(url, RabbitOptions::from_query(url)?)
+}
+
+/// The same with these options instead of the query's.
+///
+/// # Errors
+/// As [`transport`].
+pub fn transport_with(
+    url: &TransportUrl,
+    options: RabbitOptions,
+) -> Result<Box<dyn Transport>, TransportError> {
     match url.driver() {
-        "rabbit" | "kombu" => Ok(Box::new(RabbitTransport::new(url.clone()))),
+        "rabbit" | "kombu" => Ok(Box::new(RabbitTransport::new(url.clone(), options)?)),
         driver => Err(TransportError::UnknownDriver { driver: driver.to_owned() }),
     }
 }

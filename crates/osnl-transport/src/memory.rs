@@ -251,7 +251,7 @@ impl MemoryTransport {
         }
         let plan = plan(to, options)?;
         if options.queue.queue_type == QueueType::Stream {
-            return Err(TransportError::Options {
+            return Err(TransportError::ListenOptions {
                 problem: "queue_type: the in-process broker has no streams".to_owned(),
             });
         }

@@ -8,39 +8,46 @@
 //! declared with other arguments, nor altered.
 
 mod arguments;
+mod connect;
 mod consumer;
 mod declare;
 mod failure;
+mod order;
 mod properties;
 mod publisher;
 mod refusal;
+mod runtime;
+mod socket;
 mod stream;
 mod tap;
+mod tls;
+mod tune;
+
+pub(crate) mod options;
 
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
 
-use lapin::uri::{AMQPAuthority, AMQPQueryString, AMQPScheme, AMQPUri, AMQPUserInfo};
-use lapin::{Connection, ConnectionProperties};
+use lapin::Connection;
 use osnl_model::{Priority, Target, TransportHost, TransportUrl};
 
+use self::connect::DEFAULT_PORT;
 use self::consumer::RabbitConsumer;
 use self::declare::DeclareError;
-use self::failure::{connect_failure, lost};
+use self::failure::lost;
+use self::options::{RabbitOptions, Reconnect, Trust};
+use self::order::Order;
 use self::publisher::Publisher;
 use self::tap::RabbitTap;
 use crate::outgoing::Outgoing;
 use crate::topology::{ListenOptions, QueueKind, QueueType, Resume, Subscription, plan};
 use crate::{BoxFuture, Consumer, Features, Tap, TapOptions, Transport, TransportError};
 
-/// How long one host may take to accept, log in and open the virtual host.
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
-const DEFAULT_PORT: u16 = 5672;
-
 /// Connects to the hosts of a transport URL.
 #[derive(Debug)]
 pub struct RabbitTransport {
     url: TransportUrl,
+    options: RabbitOptions,
+    order: Order,
     /// The broker has refused a transient shared queue (RabbitMQ 4.3 does by default): declare durable ones.
     durable_queues: AtomicBool,
     publisher: Publisher,
@@ -48,56 +55,62 @@ pub struct RabbitTransport {
 
 impl RabbitTransport {
     /// A transport for the URL's hosts; nothing is connected yet.
-    #[must_use]
-    pub fn new(url: TransportUrl) -> Self {
-        Self { url, durable_queues: AtomicBool::new(false), publisher: Publisher::default() }
+    ///
+    /// # Errors
+    /// The options do not fit together, or a file of TLS cannot be used.
+    pub fn new(url: TransportUrl, options: RabbitOptions) -> Result<Self, TransportError> {
+        options.check()?;
+        let tls = options.tls(url.hosts().len());
+        if let Some(tls) = &tls {
+            tls::config(tls).map_err(|reason| TransportError::TlsFiles { reason })?;
+        }
+        let order = Order::new(url.hosts().len(), options.failover());
+        let durable_queues = AtomicBool::new(false);
+        let transport = Self { url, options, order, durable_queues, publisher: Publisher::default() };
+        for host in transport.url.hosts_without_login() {
+            tracing::warn!(
+                "transport_url: {} has no user, and is logged in to as guest: each host needs its own user:password@",
+                address(host)
+            );
+        }
+        if tls.is_some_and(|tls| tls.trust == Trust::Anybody) {
+            tracing::warn!(
+                "{}: ssl without ssl_ca_file: the connection is encrypted, and who answers is not verified, so \
+                 whoever does gets the password; name the CA's certificate in ssl_ca_file, or set tls = verify",
+                transport.location()
+            );
+        }
+        Ok(transport)
     }
 
-    /// One round over all hosts, beginning anywhere: the first that lets us in.
+    /// A connection of the client library's for whoever does more than listen: by the same hosts, TLS and login.
     ///
-    /// A refused login is told rather than a refused connection: it is what somebody has to mend.
+    /// # Errors
+    /// See [`TransportError`].
+    pub async fn connection(&self) -> Result<Connection, TransportError> {
+        self.connect().await.map(|(connection, _)| connection)
+    }
+
+    /// One round over all hosts: the first that lets us in.
+    ///
+    /// A refused login is told rather than a refused certificate, and that rather than a refused connection: it is
+    /// what somebody has to mend.
     async fn connect(&self) -> Result<(Connection, String), TransportError> {
-        let mut hosts: Vec<&TransportHost> = self.url.hosts().iter().collect();
-        fastrand::shuffle(&mut hosts);
         let mut worst: Option<TransportError> = None;
-        for host in hosts {
-            let address = address(host);
-            let properties = ConnectionProperties::default()
-                .with_connection_name(format!("osnl:{}", std::process::id()).into())
-                .with_client_property("product".into(), "osnl".into());
-            let attempt = Connection::connect_uri(self.uri(host), properties);
-            let failure = match tokio::time::timeout(CONNECT_TIMEOUT, attempt).await {
-                Ok(Ok(connection)) => return Ok((connection, address)),
-                Ok(Err(error)) => {
-                    connect_failure(&error, &address, host.credentials().0, self.url.virtual_host())
+        for index in self.order.round() {
+            let host = &self.url.hosts()[index];
+            match connect::connect(&self.url, host, &self.options).await {
+                Ok(connection) => return Ok((connection, address(host))),
+                Err(failure) if worst.as_ref().is_none_or(|w| rank(w) <= rank(&failure)) => {
+                    worst = Some(failure)
                 }
-                Err(_) => TransportError::Connect {
-                    host: address,
-                    reason: format!("no answer within {} s", CONNECT_TIMEOUT.as_secs()),
-                },
-            };
-            if worst.as_ref().is_none_or(|w| !w.is_refused_access()) {
-                worst = Some(failure);
+                Err(_) => {}
             }
         }
         Err(worst.unwrap_or_else(|| TransportError::Connect {
             host: self.location(),
             reason: "the transport URL names no host".to_owned(),
         }))
-    }
-
-    fn uri(&self, host: &TransportHost) -> AMQPUri {
-        let (username, password) = host.credentials();
-        AMQPUri {
-            scheme: AMQPScheme::AMQP,
-            authority: AMQPAuthority {
-                userinfo: AMQPUserInfo { username: username.to_owned(), password: password.to_owned() },
-                host: host.hostname.clone(),
-                port: host.port_or(DEFAULT_PORT),
-            },
-            vhost: self.url.virtual_host().to_owned(),
-            query: AMQPQueryString::default(),
-        }
     }
 
     async fn open(
@@ -173,6 +186,10 @@ impl Transport for RabbitTransport {
         Features { requeue: true, send: true }
     }
 
+    fn reconnect(&self) -> Reconnect {
+        self.options.reconnect()
+    }
+
     fn location(&self) -> String {
         let hosts: Vec<String> = self.url.hosts().iter().map(address).collect();
         format!("rabbit at {} (virtual host {})", hosts.join(", "), self.url.virtual_host())
@@ -182,4 +199,26 @@ impl Transport for RabbitTransport {
 fn address(host: &TransportHost) -> String {
     let (name, port) = (&host.hostname, host.port_or(DEFAULT_PORT));
     if name.contains(':') { format!("[{name}]:{port}") } else { format!("{name}:{port}") }
+}
+
+/// How much somebody has to do with it.
+fn rank(error: &TransportError) -> u8 {
+    match error {
+        TransportError::LoginRefused { .. } | TransportError::VirtualHostRefused { .. } => 2,
+        TransportError::Tls { .. } => 1,
+        TransportError::UnknownDriver { .. }
+        | TransportError::Options(_)
+        | TransportError::TlsFiles { .. }
+        | TransportError::Connect { .. }
+        | TransportError::ListenOptions { .. }
+        | TransportError::NoExchange { .. }
+        | TransportError::NoQueue { .. }
+        | TransportError::Refused { .. }
+        | TransportError::Lost { .. }
+        | TransportError::Cancelled { .. }
+        | TransportError::Unroutable { .. }
+        | TransportError::NotTaken { .. }
+        | TransportError::TooLarge { .. }
+        | TransportError::OnlyListens { .. } => 0,
+    }
 }

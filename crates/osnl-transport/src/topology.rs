@@ -151,9 +151,9 @@ pub(crate) struct Plan {
 /// What listening to `to` needs.
 ///
 /// # Errors
-/// [`TransportError::Options`]: no attempt can succeed with these.
+/// [`TransportError::ListenOptions`]: no attempt can succeed with these.
 pub(crate) fn plan(to: &[(Target, Priority)], options: &ListenOptions) -> Result<Plan, TransportError> {
-    let refuse = |problem: String| Err(TransportError::Options { problem });
+    let refuse = |problem: String| Err(TransportError::ListenOptions { problem });
     let mut bindings: Vec<Binding> = Vec::new();
     match options.declare {
         Declare::Nothing => {}

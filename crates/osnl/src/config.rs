@@ -21,7 +21,6 @@ mod error;
 mod ini;
 mod settings;
 mod source;
-mod suggest;
 pub(crate) mod typed;
 mod value;
 
@@ -31,7 +30,7 @@ mod differential;
 pub use environment::{Environment, variable_name};
 pub use error::{ConfigError, ConfigErrors, Finding, Warning, shown};
 pub use ini::{Entry, Ini, Section};
+pub use osnl_model::nearest;
 pub use settings::{Kind, OptionDef, Origin, Reading, Schema, Settings, UnappliedGroup};
 pub use source::{ReadError, files_of, read_text};
-pub use suggest::nearest;
 pub use value::{Value, ValueError, substitute};

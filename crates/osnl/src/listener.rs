@@ -162,10 +162,17 @@ impl Listener {
         first: bool,
         streams: Option<&Streams>,
     ) -> Result<Option<Box<dyn Consumer>>, TransportError> {
-        let mut backoff = Backoff::new();
+        let mut backoff = Backoff::new(self.transport.reconnect());
         let mut said = None;
         let options = streams.map(|streams| streams.options(&self.config.options));
         let options = options.as_ref().unwrap_or(&self.config.options);
+        if let Some(pause) = backoff.before().filter(|_| !first) {
+            tokio::select! {
+                biased;
+                () = shutdown.drain.cancelled() => return Ok(None),
+                () = tokio::time::sleep(pause) => {}
+            }
+        }
         for attempt in 1.. {
             self.state.send_replace(ListenerState::Connecting { attempt });
             let listen = self.transport.listen(&self.config.targets, options);

@@ -3,6 +3,7 @@
 //! ```text
 //! [DEFAULT]          debug, log_level, libs_log_level, log_file, state_dir
 //! [journal]          connection, retention, max_size, max_pending, max_dead, allow_volatile
+//! [oslo_messaging_rabbit]  the options of oslo.messaging's rabbit driver; each may stand in a listener too
 //! [listener:NAME]    transport_url, exchange, topics, priorities, pool, queue, declare, queue_type, ...
 //! [rule:NAME]        listeners, event_type, publisher_id, context.KEY, metadata.KEY, payload.KEY, actions, ...
 //! [action:NAME]      driver = k2hr3: api_url, timeout, ...; driver = dump: path
@@ -22,6 +23,7 @@ mod duration;
 mod explain;
 mod journal;
 mod layers;
+mod rabbit;
 mod schema;
 mod section;
 mod size;
@@ -35,7 +37,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use osnl_model::{Priority, TransportUrl};
-use osnl_transport::{Declare, QueueKind};
+use osnl_transport::{Declare, QueueKind, RabbitOptions};
 
 pub use self::build::{BuildError, Transports};
 pub use self::document::{DocEntry, DocSection, Document};
@@ -101,6 +103,8 @@ pub struct ListenerConf {
     pub queue: QueueKind,
     /// Unsettled messages that the broker may hand us.
     pub prefetch: u16,
+    /// What oslo.messaging's rabbit driver is told by `[oslo_messaging_rabbit]`, the URL's query and this section.
+    pub rabbit: RabbitOptions,
 }
 
 /// `[rule:NAME]`.

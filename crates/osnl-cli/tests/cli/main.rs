@@ -13,6 +13,7 @@ mod logs;
 mod names;
 mod options;
 mod queues;
+mod rabbit_options;
 mod recorded_files;
 mod refused;
 mod send;

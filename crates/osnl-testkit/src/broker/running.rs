@@ -23,7 +23,7 @@ const TRIES: usize = 4;
 /// the process that owns it is killed.
 #[derive(Debug)]
 pub struct Broker {
-    node: Arc<Node>,
+    pub(super) node: Arc<Node>,
     // The order matters: processes end before their folder goes.
     processes: Mutex<Option<Processes>>,
     folder: TempDir,

@@ -207,6 +207,14 @@ impl Vhost {
         self.ask(&format!("length([P || {CONNECTIONS_HERE}])")).as_u64().unwrap_or_default()
     }
 
+    /// The heartbeat that each connection to this virtual host agreed on, in seconds; 0 is none.
+    #[must_use]
+    pub fn heartbeats(&self) -> Vec<u64> {
+        let seconds = "proplists:get_value(timeout, rabbit_networking:connection_info(P, [timeout]))";
+        let seen = self.ask(&format!("[{seconds} || {CONNECTIONS_HERE}]"));
+        seen.as_array().into_iter().flatten().filter_map(Value::as_u64).collect()
+    }
+
     /// Closes all connections to this virtual host, as an operator does: 320 CONNECTION_FORCED with `reason`.
     #[track_caller]
     pub fn close_all_connections(&self, reason: &str) {

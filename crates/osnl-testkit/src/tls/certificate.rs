@@ -177,7 +177,8 @@ impl Certificate {
     }
 
     /// Its key, as a PEM file.
-    pub(super) fn key_file(&self) -> &Path {
+    #[must_use]
+    pub fn key_file(&self) -> &Path {
         &self.key
     }
 

@@ -1,7 +1,12 @@
 //! From the client library's errors to ours.
 
+use std::io;
+
 use lapin::ErrorKind;
 
+use super::options::LoginMethod;
+use super::socket::SilentEnd;
+use super::tls::REMEDIES;
 use crate::TransportError;
 
 pub(super) const ACCESS_REFUSED: u16 = 403;
@@ -52,6 +57,13 @@ pub(super) fn lost(error: &lapin::Error) -> TransportError {
     TransportError::Lost { reason: reason(error) }
 }
 
+fn io_error(error: &lapin::Error) -> Option<&io::Error> {
+    match error.kind() {
+        ErrorKind::IOError(error) => Some(error),
+        _ => None,
+    }
+}
+
 /// RabbitMQ 4.3 and later close the connection with 541 over a queue that is neither durable nor exclusive.
 pub(super) fn refuses_transient_queues(failure: &Failure) -> bool {
     reply_code(&failure.error) == Some(INTERNAL_ERROR)
@@ -59,14 +71,38 @@ pub(super) fn refuses_transient_queues(failure: &Failure) -> bool {
         && reason(&failure.error).contains("transient_nonexcl_queues")
 }
 
-/// What an attempt to connect failed of. 403 is the login, 530 the virtual host (as RabbitMQ uses them).
+/// What an attempt to connect failed of. 403 is the login, 530 the virtual host (as RabbitMQ uses them); TLS 1.3
+/// tells only now what the broker thinks of our certificate.
 pub(super) fn connect_failure(
     error: &lapin::Error,
+    name: &str,
     host: &str,
     user: &str,
     virtual_host: &str,
+    login: LoginMethod,
 ) -> TransportError {
-    let (host, reason) = (host.to_owned(), reason(error));
+    let (host, mut reason) = (host.to_owned(), reason(error));
+    if let Some(error) = io_error(error) {
+        let inner = error.get_ref();
+        if let Some(error) = inner.and_then(|inner| inner.downcast_ref()) {
+            return TransportError::Tls { host, reason: osnl_tls::refusal(name, error, &REMEDIES) };
+        }
+        match inner.and_then(|inner| inner.downcast_ref()) {
+            Some(SilentEnd::Tls) => return TransportError::Tls { host, reason },
+            Some(SilentEnd::Plain) => return TransportError::Connect { host, reason },
+            None => {}
+        }
+        // RabbitMQ says nothing to a login by a mechanism that it does not offer.
+        if matches!(
+            error.kind(),
+            io::ErrorKind::UnexpectedEof | io::ErrorKind::ConnectionReset | io::ErrorKind::ConnectionAborted
+        ) {
+            reason = format!(
+                "the broker ended the connection during the login ({reason}); does it offer the \
+                     rabbit_login_method {login}?"
+            );
+        }
+    }
     match reply_code(error) {
         Some(ACCESS_REFUSED) => TransportError::LoginRefused { host, user: user.to_owned(), reason },
         Some(NOT_ALLOWED) => {
@@ -89,7 +125,7 @@ mod tests {
     #[test]
     fn a_refused_login_a_refused_virtual_host_and_a_refused_connection_are_told_apart() {
         let check = |error: lapin::Error, expected: &str| {
-            let failure = connect_failure(&error, "mq1:5672", "osnl", "/v");
+            let failure = connect_failure(&error, "mq1", "mq1:5672", "osnl", "/v", LoginMethod::Plain);
             assert_eq!(failure.to_string(), expected);
             assert!(failure.is_recoverable());
             failure.is_refused_access()
@@ -100,7 +136,7 @@ mod tests {
             closed(AMQPErrorKind::Hard(AMQPHardError::NOTALLOWED), "NOT_ALLOWED - vhost /v not found");
         let expected = "mq1:5672: virtual host \"/v\" refused: 530 NOT_ALLOWED - vhost /v not found";
         assert!(check(nowhere, expected));
-        let away = std::io::Error::new(std::io::ErrorKind::ConnectionRefused, "Connection refused");
+        let away = io::Error::new(io::ErrorKind::ConnectionRefused, "Connection refused");
         assert!(!check(away.into(), "mq1:5672: Connection refused"));
         let closing = closed(AMQPErrorKind::Hard(AMQPHardError::CONNECTIONFORCED), "CONNECTION_FORCED - bye");
         assert!(!check(closing, "mq1:5672: 320 CONNECTION_FORCED - bye"));

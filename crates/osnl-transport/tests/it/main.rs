@@ -2,10 +2,13 @@
 #![expect(clippy::unwrap_used, reason = "in a test a panic is the report")]
 
 mod conformance;
+mod heartbeat;
+mod login;
 mod refuses_transient_queues;
 mod scripted;
 mod sending;
 mod session;
 mod stream;
 mod tap;
+mod tls;
 mod topology;

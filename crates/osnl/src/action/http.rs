@@ -11,12 +11,10 @@
 //! All of it is settled when a client is built: a wrong CA file or a wrong proxy is an error at the start,
 //! not with the first message. Nothing here reads the environment; it is handed in.
 
-mod common_name;
 mod connector;
 mod failure;
 mod proxy;
 mod tls;
-mod verifier;
 
 use std::ffi::OsString;
 use std::path::PathBuf;

@@ -5,7 +5,7 @@ use std::fmt;
 use super::environment::{Environment, variable_name};
 use super::error::{Finding, Warning};
 use super::ini::{Ini, Section};
-use super::suggest::nearest;
+use super::nearest;
 use super::value::{Value, ValueError, substitute};
 
 /// The type of an option.

@@ -1,10 +1,10 @@
 //! Values that several dialects have, and what is said when they are wrong.
 
 use osnl_model::{PatternError, TransportUrl};
-use osnl_transport::{TransportError, transport};
+use osnl_transport::{OptionError, RabbitOptions};
 
 use super::error::shown;
-use super::suggest::nearest;
+use super::nearest;
 
 /// What is wrong with a value; its place is added by whoever knows it. Repeats no secret.
 #[derive(Debug)]
@@ -34,14 +34,17 @@ pub(crate) fn transport_url(text: &str) -> Result<TransportUrl, Refusal> {
     }
     let known = format!("known: {}", KNOWN.join(", "));
     match url.driver() {
-        driver if KNOWN.contains(&driver) => match transport(&url) {
+        driver if KNOWN.contains(&driver) => match RabbitOptions::from_query(&url) {
             Ok(_) => Ok(url),
-            Err(TransportError::Unsupported { option, reason }) => {
-                Err(Refusal::new(format!("{option} is not supported yet"), reason))
-            }
-            Err(error) => Err(Refusal::new(error.to_string(), FORM)),
+            // What does not fit together may be mended by what is laid over it: see whoever does that.
+            Err(OptionError::Together { .. }) => Ok(url),
+            Err(error) => Err(option_refusal(&error)),
         },
-        driver @ ("amqp" | "amqps" | "pyamqp") => {
+        driver @ ("amqps" | "pyamqps") => {
+            let meant = "write rabbit://...?ssl=1, which is what oslo.messaging calls it";
+            Err(Refusal::new(format!("unknown transport \"{driver}\""), meant))
+        }
+        driver @ ("amqp" | "pyamqp") => {
             Err(Refusal::new(format!("unknown transport \"{driver}\""), "write rabbit://"))
         }
         "kafka" => Err(Refusal::new("transport \"kafka\" is not supported yet", known)),
@@ -49,6 +52,29 @@ pub(crate) fn transport_url(text: &str) -> Result<TransportUrl, Refusal> {
             suggestion: nearest(driver, KNOWN).map(|driver| format!("{driver}://")),
             ..Refusal::new(format!("unknown transport {}", shown(driver)), known)
         }),
+    }
+}
+
+/// An option of the rabbit driver, wherever it stands.
+pub(crate) fn option_refusal(error: &OptionError) -> Refusal {
+    match error {
+        OptionError::Unknown { name, nearest } => Refusal {
+            suggestion: nearest.map(str::to_owned),
+            ..Refusal::new(
+                format!("unknown option {}", name.as_deref().map_or("in the query".to_owned(), shown)),
+                "known are those of [oslo_messaging_rabbit]",
+            )
+        },
+        OptionError::Value { name, allowed } => {
+            Refusal::new(format!("{name} has a bad value"), format!("allowed: {allowed}"))
+        }
+        OptionError::Repeated { name } => {
+            Refusal::new(format!("{name} is given more than once in the query"), "write it once")
+        }
+        OptionError::Refused { name, value, reason } => {
+            Refusal::new(format!("{name} = {value} is not supported"), *reason)
+        }
+        OptionError::Together { names, reason } => Refusal::new(*names, *reason),
     }
 }
 

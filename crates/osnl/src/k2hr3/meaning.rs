@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use osnl_model::{NotificationFilter, Priority, Target};
-use osnl_transport::{Declare, ListenOptions, QueueKind, Transport};
+use osnl_transport::{Declare, ListenOptions, QueueKind, RabbitOptions, Transport};
 
 use super::Conf;
 use super::wire_log::WireLog;
@@ -37,14 +37,18 @@ impl Conf {
     #[must_use]
     pub fn listener(&self) -> ListenerConfig {
         let options = &self.oslo_messaging_notifications;
+        // The query was checked with the URL. It counts as it did for oslo.messaging; a section
+        // [oslo_messaging_rabbit] does not, as it did not for k2hr3_osnl.
+        let rabbit = RabbitOptions::from_query(&options.transport_url).unwrap_or_default();
+        let durable = rabbit.queue().durable.unwrap_or(QueueKind::OSLO.durable);
         ListenerConfig {
             name: NAME.into(),
             targets: vec![(Target::new(&options.exchange, &options.topic), Priority::Info)],
             options: ListenOptions {
                 pool: Some(options.pool.clone()),
-                prefetch: PREFETCH,
+                prefetch: rabbit.prefetch().unwrap_or(PREFETCH),
                 declare: Declare::Create,
-                queue: QueueKind::OSLO,
+                queue: QueueKind { durable, ..QueueKind::OSLO },
             },
             refused_access_is_fatal: true,
         }

@@ -1,7 +1,7 @@
 //! A `k2hr3_osnl.conf` in the native form: the way to migrate.
 
 use super::conf::{Conf, Level, Loaded, LogFile};
-use super::meaning::NAME;
+use super::meaning::{NAME, PREFETCH};
 use crate::config::Origin;
 use crate::native::{self, DocEntry, DocSection, Document, Driver, Native};
 
@@ -48,6 +48,12 @@ impl Loaded {
         if let LogFile::Path(path) = log_file {
             log.push(entry("log_file", path.display().to_string(), from("DEFAULT", "log_file")));
         }
+        let meant = self.conf.listener().options;
+        // The query of the URL may say otherwise than k2hr3_osnl's defaults.
+        let query = |fixed: &str, differs: bool| match differs {
+            true => format!("{}, its query", from(ON, "transport_url")),
+            false => fixed.to_owned(),
+        };
         let listener = vec![
             entry("transport_url", on.transport_url.to_string_with_secrets(), from(ON, "transport_url")),
             entry("exchange", &*on.exchange, from(ON, "exchange")),
@@ -55,9 +61,13 @@ impl Loaded {
             entry("priorities", "info", FIXED),
             entry("pool", &*on.pool, from(ON, "pool")),
             entry("declare", "create", FIXED),
-            entry("durable", "false", FIXED),
+            entry("durable", meant.queue.durable.to_string(), query(FIXED, meant.queue.durable)),
             entry("single_active_consumer", "false", FIXED),
-            entry("prefetch", super::meaning::PREFETCH.to_string(), "osnl's own; k2hr3_osnl has no limit"),
+            entry(
+                "prefetch",
+                meant.prefetch.to_string(),
+                query("osnl's own; k2hr3_osnl has no limit", meant.prefetch != PREFETCH),
+            ),
         ];
         let mut rule = vec![
             entry("listeners", NAME, FIXED),

@@ -2,12 +2,17 @@
 
 use std::time::Duration;
 
-use osnl_transport::TransportError;
+use osnl_transport::{Reconnect, TransportError};
 
 /// A broker that is away, or an exchange that is not there yet, is looked for about once a second, so
 /// that the first message comes within a second of its return; one that refuses us is tried less and less often, up to every 30 s.
+///
+/// Where the transport's options ask for other pauses (`rabbit_retry_interval` and the like), those are kept to the
+/// second, whatever the failure was.
 #[derive(Debug)]
 pub(crate) struct Backoff {
+    asked: Reconnect,
+    failures: u32,
     refusals: u32,
 }
 
@@ -15,13 +20,23 @@ const ROUND: Duration = Duration::from_secs(1);
 const LONGEST: Duration = Duration::from_secs(30);
 
 impl Backoff {
-    pub(crate) fn new() -> Self {
-        Self { refusals: 0 }
+    pub(crate) fn new(asked: Reconnect) -> Self {
+        Self { asked, failures: 0, refusals: 0 }
+    }
+
+    /// The pause before the first attempt after a connection was lost; none unless somebody asks for it.
+    pub(crate) fn before(&self) -> Option<Duration> {
+        let (delay, splay) = self.asked.delay?;
+        Some(delay + splay.mul_f64(fastrand::f64()))
     }
 
     /// The pause after this failure; up to a fifth is taken off at random, so that many daemons do
     /// not knock at the same instant.
     pub(crate) fn after(&mut self, error: &TransportError) -> Duration {
+        self.failures = self.failures.saturating_add(1);
+        if let Some(retry) = self.asked.retry {
+            return retry.after(self.failures);
+        }
         let pause = if error.is_refused_access() {
             self.refusals = self.refusals.saturating_add(1);
             ROUND.saturating_mul(2u32.saturating_pow(self.refusals - 1)).min(LONGEST)
@@ -35,6 +50,8 @@ impl Backoff {
 
 #[cfg(test)]
 mod tests {
+    use osnl_transport::RetryPauses;
+
     use super::*;
 
     #[test]
@@ -42,7 +59,8 @@ mod tests {
         let refused =
             TransportError::LoginRefused { host: "h".into(), user: "u".into(), reason: "403".into() };
         let away = TransportError::Connect { host: "h".into(), reason: "refused".into() };
-        let mut backoff = Backoff::new();
+        let mut backoff = Backoff::new(Reconnect::default());
+        assert_eq!(backoff.before(), None);
         let mut check = |error: &TransportError, longest: f64| {
             let pause = backoff.after(error).as_secs_f64();
             assert!((longest * 0.8..=longest).contains(&pause), "{pause} against {longest}");
@@ -54,5 +72,22 @@ mod tests {
         // A service that starts late is found within a second, however long it takes.
         let missing = TransportError::NoExchange { exchange: "neutron".into() };
         (0..10).for_each(|_| check(&missing, 1.0));
+    }
+
+    #[test]
+    fn pauses_that_the_options_ask_for_win() {
+        let seconds = Duration::from_secs;
+        let retry = RetryPauses { first: seconds(1), step: seconds(2), longest: seconds(4) };
+        let asked = Reconnect { delay: Some((seconds(2), seconds(3))), retry: Some(retry) };
+        let mut backoff = Backoff::new(asked);
+        for _ in 0..50 {
+            let before = backoff.before().unwrap();
+            assert!((seconds(2)..=seconds(5)).contains(&before), "{before:?}");
+        }
+        let refused =
+            TransportError::LoginRefused { host: "h".into(), user: "u".into(), reason: "403".into() };
+        let away = TransportError::Connect { host: "h".into(), reason: "refused".into() };
+        let pauses = [&away, &refused, &away, &refused].map(|error| backoff.after(error).as_secs());
+        assert_eq!(pauses, [1, 3, 4, 4]);
     }
 }

@@ -7,8 +7,8 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use osnl_model::{Target, TransportUrl};
-use osnl_transport::{ListenOptions, QueueType, Transport, TransportError, transport};
+use osnl_model::Target;
+use osnl_transport::{ListenOptions, QueueType, Transport, TransportError, transport_with};
 
 use super::{ActionConf, Driver, JournalConf, K2hr3Conf, ListenerConf, Native};
 use crate::action::Action;
@@ -28,8 +28,8 @@ use crate::rule::Rule;
 /// Calls of K2HR3 under way at once, each for another instance.
 const CONCURRENCY: usize = 16;
 
-/// Makes the transport of a URL; tests have one that stays inside the process.
-pub type Transports<'a> = &'a dyn Fn(&TransportUrl) -> Result<Arc<dyn Transport>, TransportError>;
+/// Makes the transport of a listener; tests have one that stays inside the process.
+pub type Transports<'a> = &'a dyn Fn(&ListenerConf) -> Result<Arc<dyn Transport>, TransportError>;
 
 /// Why a configuration that is right cannot run here.
 #[derive(Debug, thiserror::Error)]
@@ -100,7 +100,8 @@ impl Native {
     /// # Errors
     /// See [`BuildError`].
     pub fn daemon(&self, http: &HttpOptions, counters: &Arc<Counters>) -> Result<Daemon, BuildError> {
-        self.daemon_with(&|url| Ok(transport(url)?.into()), http, counters)
+        let real = |conf: &ListenerConf| Ok(transport_with(&conf.transport_url, conf.rabbit.clone())?.into());
+        self.daemon_with(&real, http, counters)
     }
 
     /// The same with other transports.
@@ -124,13 +125,13 @@ impl Native {
         let mut made: HashMap<String, Arc<dyn Transport>> = HashMap::new();
         let mut listeners = Vec::new();
         for (conf, rules) in heard {
-            let url = conf.transport_url.to_string_with_secrets();
-            let transport = match made.get(&url) {
+            let place = format!("{}{:?}", conf.transport_url.to_string_with_secrets(), conf.rabbit);
+            let transport = match made.get(&place) {
                 Some(transport) => transport.clone(),
                 None => {
                     let error = |error| BuildError::Transport { listener: conf.name.clone(), error };
-                    let transport = transports(&conf.transport_url).map_err(error)?;
-                    made.insert(url, transport.clone());
+                    let transport = transports(conf).map_err(error)?;
+                    made.insert(place, transport.clone());
                     transport
                 }
             };

@@ -7,13 +7,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use osnl_model::{NotificationFilter, Pattern, TransportUrl};
-use osnl_transport::QueueType;
+use osnl_transport::{QueueType, RabbitOptions};
 
 use super::journal::journal;
 use super::layers::{Layers, RawSection};
-use super::schema::{ACTION, DEFAULT, DRIVERS, JOURNAL, LISTENER, RULE};
+use super::schema::{ACTION, DEFAULT, DRIVERS, JOURNAL, LISTENER, RABBIT, RULE};
 use super::section::{Findings, Reader};
-use super::{ActionConf, Driver, DumpConf, K2hr3Conf, ListenerConf, Native, RuleConf, topology};
+use super::{ActionConf, Driver, DumpConf, K2hr3Conf, ListenerConf, Native, RuleConf, rabbit, topology};
 use crate::action::k2hr3::NoAddresses;
 use crate::config::{ConfigError, Finding, Warning, nearest, typed};
 use crate::delivery::WhenExhausted;
@@ -48,7 +48,9 @@ impl<'a> Checker<'a> {
         let log = self.unnamed(DEFAULT).and_then(|section| log(&mut self.reader(section)));
         let state_dir = self.unnamed(DEFAULT).and_then(|section| state_dir(&mut self.reader(section)));
         let journal = self.unnamed(JOURNAL).and_then(|section| journal(&mut self.reader(section)));
-        let listeners = self.each(LISTENER, listener);
+        let options = self.unnamed(RABBIT).and_then(|section| rabbit::section(&mut self.reader(section)));
+        let known = options.clone().unwrap_or_default();
+        let listeners = self.each(LISTENER, |reader| listener(reader, &known));
         let actions = self.each(ACTION, action);
         let (known_listeners, known_actions) = (self.names(LISTENER), self.names(ACTION));
         let rules = self.each(RULE, |reader| rule(reader, &known_listeners, &known_actions));
@@ -56,7 +58,7 @@ impl<'a> Checker<'a> {
             self.one_queue_each(listeners);
             self.used(listeners, rules, &known_actions);
         }
-        let (log_level, libs_log_level, log_file) = log?;
+        let ((log_level, libs_log_level, log_file), _) = (log?, options?);
         Some(Native {
             log_level,
             libs_log_level,
@@ -171,12 +173,14 @@ fn state_dir(reader: &mut Reader<'_>) -> Option<Option<PathBuf>> {
     }
 }
 
-fn listener(reader: &mut Reader<'_>) -> Option<ListenerConf> {
+fn listener(reader: &mut Reader<'_>, rabbit: &RabbitOptions) -> Option<ListenerConf> {
     let url = transport_url(reader);
-    let topology = topology::read(reader);
+    let rabbit = rabbit::of_listener(reader, rabbit, url.as_ref());
+    let topology = topology::read(reader, rabbit.as_ref());
     let prefetch = reader.number("prefetch", 1, u16::MAX.into());
+    let prefetch = prefetch.and_then(|own| rabbit::prefetch(reader, rabbit.as_ref(), own));
     let topology = topology?;
-    let prefetch = u16::try_from(prefetch?).ok()?;
+    let prefetch = prefetch?;
     let queues = topology.topics.len() * topology.priorities.len();
     if topology.pool.is_none() && queues > usize::from(prefetch) {
         let problem = format!("{prefetch} is less than the {queues} queues that share it");
@@ -192,6 +196,7 @@ fn listener(reader: &mut Reader<'_>) -> Option<ListenerConf> {
         declare: topology.declare,
         queue: topology.queue,
         prefetch,
+        rabbit: rabbit?,
     })
 }
 

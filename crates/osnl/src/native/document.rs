@@ -3,8 +3,8 @@
 use osnl_model::TransportUrl;
 
 use super::layers::{Layers, RawSection};
-use super::schema::SECTIONS;
-use super::{Loaded, topology};
+use super::schema::{LISTENER, RABBIT, SECTIONS};
+use super::{Loaded, rabbit, topology};
 use crate::config::{Origin, substitute};
 
 /// Sections with their values, each with where it came from. Its Debug form is for tests: values may be secrets.
@@ -39,13 +39,22 @@ impl Loaded {
     #[must_use]
     pub fn document(&self) -> Document {
         let sections = self.layers.sections.iter().map(|section| document_section(&self.layers, section));
-        Document { sections: sections.collect() }
+        let mut sections: Vec<DocSection> =
+            sections.filter(|section| section.heading != RABBIT || !section.entries.is_empty()).collect();
+        for listener in &self.conf.listeners {
+            let heading = format!("{LISTENER}:{}", listener.name);
+            let entries = sections.iter_mut().filter(|section| section.heading == heading);
+            for entry in entries.flat_map(|section| &mut section.entries) {
+                rabbit::show(entry, listener);
+            }
+        }
+        Document { sections }
     }
 }
 
 fn document_section(layers: &Layers, section: &RawSection) -> DocSection {
     let driver = section.entry("driver").map(|entry| entry.text.as_str());
-    let fixed = section.def.options.iter();
+    let fixed = section.def.all_options();
     let fixed = fixed.filter(|option| option.driver.is_none_or(|d| Some(d) == driver)).map(|o| o.name);
     let keyed = section.entries.iter().map(|entry| entry.option.as_str());
     let keyed = keyed.filter(|option| section.def.option(option).is_none());

@@ -3,7 +3,7 @@
 use osnl_model::TransportUrl;
 use osnl_transport::{Arguments, Declare, QueueKind, QueueType, StreamOffset};
 
-use super::{ActionConf, Driver, JournalConf, ListenerConf, Native, RuleConf, size};
+use super::{ActionConf, Driver, JournalConf, ListenerConf, Native, RuleConf, rabbit, size};
 use crate::action::k2hr3::NoAddresses;
 use crate::delivery::WhenExhausted;
 
@@ -93,6 +93,9 @@ fn listener(out: &mut String, conf: &ListenerConf) {
     }
     queues(out, conf);
     line(out, 1, &format!("unsettled  at most {} messages", conf.prefetch));
+    for text in rabbit::explain(conf) {
+        line(out, 1, &text);
+    }
 }
 
 fn queues(out: &mut String, conf: &ListenerConf) {

@@ -150,7 +150,7 @@ impl Layers {
                 [only] => {
                     let section = &mut self.sections[only];
                     let heading = section.heading();
-                    let fixed = section.def.options.iter().map(|option| option.name.to_owned());
+                    let fixed = section.def.all_options().map(|option| option.name.to_owned());
                     let keyed = section.entries.iter().map(|entry| entry.option.clone());
                     let option = fixed.chain(keyed).find(|o| variable_name(&heading, o) == *variable);
                     match option {
@@ -255,7 +255,7 @@ fn is_name(name: &str) -> bool {
 
 /// The nearest name of the same section, else the section that has it.
 fn suggestion(def: &SectionDef, name: &str) -> Option<String> {
-    let own = def.options.iter().map(|option| option.name);
+    let own = def.all_options().map(|option| option.name);
     let elsewhere = || SECTIONS.iter().find(|def| def.option(name).is_some());
     nearest(name, own).map(str::to_owned).or_else(|| elsewhere().map(|def| format!("{} {name}", def.form())))
 }

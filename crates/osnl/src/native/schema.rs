@@ -1,5 +1,7 @@
 //! Every section and option of the native form, with its default: what `docs/configuration.md` explains.
 
+use osnl_transport::RABBIT_OPTIONS;
+
 /// One kind of section: `[DEFAULT]`, or `[kind:NAME]`.
 #[derive(Debug)]
 pub(super) struct SectionDef {
@@ -13,7 +15,7 @@ pub(super) struct SectionDef {
 }
 
 /// One option.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct OptionDef {
     pub(super) name: &'static str,
     /// The text that counts when nothing sets it.
@@ -26,13 +28,15 @@ pub(super) struct OptionDef {
 
 pub(super) const DEFAULT: &str = "DEFAULT";
 pub(super) const JOURNAL: &str = "journal";
+/// Options of oslo.messaging's rabbit driver, as OpenStack's own files have them; a listener may have each of its own.
+pub(super) const RABBIT: &str = "oslo_messaging_rabbit";
 pub(super) const LISTENER: &str = "listener";
 pub(super) const RULE: &str = "rule";
 pub(super) const ACTION: &str = "action";
 
 pub(super) const DRIVERS: [&str; 2] = ["k2hr3", "dump"];
 
-pub(super) static SECTIONS: [SectionDef; 5] = [
+pub(super) static SECTIONS: [SectionDef; 6] = [
     SectionDef {
         kind: DEFAULT,
         named: false,
@@ -58,6 +62,7 @@ pub(super) static SECTIONS: [SectionDef; 5] = [
         ],
         keyed: &[],
     },
+    SectionDef { kind: RABBIT, named: false, options: &[], keyed: &[] },
     SectionDef {
         kind: LISTENER,
         named: true,
@@ -78,6 +83,7 @@ pub(super) static SECTIONS: [SectionDef; 5] = [
             option("consumer_arguments", None),
             option("stream_offset", Some("next")),
             option("prefetch", Some("200")),
+            option("tls", Some("oslo")),
         ],
         keyed: &[],
     },
@@ -113,9 +119,29 @@ pub(super) static SECTIONS: [SectionDef; 5] = [
     },
 ];
 
+/// None has a default here: what nothing sets is osnl's own.
+static RABBIT_DEFS: [OptionDef; RABBIT_OPTIONS.len()] = {
+    let mut all = [option("", None); RABBIT_OPTIONS.len()];
+    let mut n = 0;
+    while n < all.len() {
+        all[n] = option(RABBIT_OPTIONS[n].name, None);
+        n += 1;
+    }
+    all
+};
+
 impl SectionDef {
+    /// Its own, and those of the rabbit driver where they may stand.
+    pub(super) fn all_options(&self) -> impl Iterator<Item = &'static OptionDef> + use<> {
+        let rabbit: &'static [OptionDef] = match self.kind {
+            RABBIT | LISTENER => &RABBIT_DEFS,
+            _ => &[],
+        };
+        self.options.iter().chain(rabbit)
+    }
+
     pub(super) fn option(&self, name: &str) -> Option<&'static OptionDef> {
-        self.options.iter().find(|option| option.name == name)
+        self.all_options().find(|option| option.name == name)
     }
 
     /// Whether it is an option, or a prefix of one with a key behind it.

@@ -2,6 +2,7 @@
 
 mod layers;
 mod messages;
+mod rabbit;
 mod topology;
 
 use super::{Loaded, Sources, load_texts};

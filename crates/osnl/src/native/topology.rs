@@ -5,7 +5,10 @@ use std::collections::BTreeMap;
 
 use jiff::Timestamp;
 use osnl_model::Priority;
-use osnl_transport::{Argument, Arguments, Declare, KNOWN_ARGUMENTS, QueueKind, QueueType, StreamOffset};
+use osnl_transport::{
+    Argument, Arguments, Declare, KNOWN_ARGUMENTS, QueueKind, QueueOptions, QueueType, QuorumLimits,
+    RabbitOptions, StreamOffset,
+};
 
 use super::layers::RawSection;
 use super::schema::LISTENER;
@@ -55,7 +58,8 @@ pub(super) fn counts(section: &RawSection, option: &str) -> bool {
     }
 }
 
-pub(super) fn read(reader: &mut Reader<'_>) -> Option<Topology> {
+/// `rabbit`: what the driver's options say of queues, where the listener does not.
+pub(super) fn read(reader: &mut Reader<'_>, rabbit: Option<&RabbitOptions>) -> Option<Topology> {
     if reader.is_set("queue") {
         return existing(reader);
     }
@@ -71,7 +75,8 @@ pub(super) fn read(reader: &mut Reader<'_>) -> Option<Topology> {
     };
     let declare = reader.word("declare", &[("passive", Declare::Passive), ("create", Declare::Create)]);
     let own = pool == Some(None);
-    let queue = queue(reader, own);
+    let driver = rabbit.map(RabbitOptions::queue).unwrap_or_default();
+    let queue = queue(reader, own, driver);
     if own && topics.iter().flatten().any(|topic| topic.split('.').any(|word| word == "*" || word == "#")) {
         let problem = "a wildcard binds a pool; without one the queue would bear this name";
         return reader.refuse("topics", problem, "set a pool, or name the topics");
@@ -137,20 +142,31 @@ fn queue_type(reader: &mut Reader<'_>) -> Option<QueueType> {
 }
 
 /// `own`: the queues are those that the services declare, so ours must not differ unless we are told so.
-fn queue(reader: &mut Reader<'_>, own: bool) -> Option<QueueKind> {
-    let queue_type = queue_type(reader);
+fn queue(reader: &mut Reader<'_>, own: bool, driver: QueueOptions) -> Option<QueueKind> {
+    let queue_type = match driver.quorum {
+        Some(_) if !reader.is_set("queue_type") => Some(QueueType::Quorum),
+        Some(_) | None => queue_type(reader),
+    };
     let replicated = queue_type.is_some_and(|queue_type| queue_type != QueueType::Classic);
     let durable = match reader.is_set("durable") {
+        false if driver.durable.is_some() => driver.durable,
         false if own => Some(replicated),
         false | true => reader.boolean("durable"),
     };
-    let auto_delete = reader.boolean("auto_delete");
+    let auto_delete = match driver.auto_delete {
+        Some(driver) if !reader.is_set("auto_delete") => Some(driver),
+        Some(_) | None => reader.boolean("auto_delete"),
+    };
     let single_active_consumer = match reader.is_set("single_active_consumer") {
         false if own || queue_type == Some(QueueType::Stream) => Some(false),
         false | true => reader.boolean("single_active_consumer"),
     };
+    // Limits of a quorum queue mean nothing to another kind.
+    let limits = driver.quorum.filter(|_| queue_type == Some(QueueType::Quorum)).unwrap_or_default();
+    let limit =
+        |of: fn(&QuorumLimits) -> Option<i64>| of(&limits).and_then(|limit| u32::try_from(limit).ok());
     let delivery_limit = match reader.is_set("delivery_limit") {
-        false => Some(None),
+        false => Some(limit(|limits| limits.delivery_limit)),
         true => reader.number("delivery_limit", 0, u32::MAX >> 1).map(Some),
     };
     let declared = arguments(reader, "arguments");
@@ -176,6 +192,8 @@ fn queue(reader: &mut Reader<'_>, own: bool) -> Option<QueueKind> {
         auto_delete: auto_delete?,
         single_active_consumer: single_active_consumer?,
         delivery_limit: delivery_limit?,
+        max_in_memory_length: limit(|limits| limits.max_in_memory_length),
+        max_in_memory_bytes: limit(|limits| limits.max_in_memory_bytes),
         arguments: declared?,
         consumer_arguments: consumer_arguments?,
         stream_offset: stream_offset?,

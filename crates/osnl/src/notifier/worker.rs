@@ -55,6 +55,7 @@ struct Worker {
 /// Runs until told to stop, or until nobody can give orders any more. What is left then says itself that it is
 /// lost.
 pub(super) async fn run(transport: Arc<dyn Transport>, mut inbox: mpsc::UnboundedReceiver<Order>) {
+    let backoff = Backoff::new(transport.reconnect());
     let mut worker = Worker {
         transport,
         waiting: BTreeMap::new(),
@@ -62,7 +63,7 @@ pub(super) async fn run(transport: Arc<dyn Transport>, mut inbox: mpsc::Unbounde
         open: BTreeSet::new(),
         flushes: Vec::new(),
         gate: Gate::Open,
-        backoff: Backoff::new(),
+        backoff,
     };
     loop {
         worker.begin();

@@ -95,5 +95,5 @@ fn compression(url: &TransportUrl) -> anyhow::Result<Option<Compression>> {
         return Ok(None);
     };
     let known = Compression::parse(name);
-    known.map(Some).ok_or_else(|| anyhow!("kombu_compression: this program compresses with gzip only"))
+    known.map(Some).ok_or_else(|| anyhow!("kombu_compression: allowed: gzip, bz2"))
 }

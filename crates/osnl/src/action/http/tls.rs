@@ -3,18 +3,15 @@
 //! TLS 1.2 or newer; the name of the target is sent (SNI), an address is not.
 
 use std::ffi::OsString;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 
-use rustls::client::WebPkiServerVerifier;
+use osnl_tls::FileError;
+use rustls::ClientConfig;
 use rustls::client::danger::ServerCertVerifier;
-use rustls::crypto::CryptoProvider;
 use rustls::pki_types::{CertificateDer, ServerName};
-use rustls::{ClientConfig, RootCertStore};
-use rustls_native_certs::{CertificateResult, load_certs_from_paths, load_native_certs};
 
 use super::HttpError;
-use super::verifier::{OwnCertificates, Unchecked};
 use crate::k2hr3::ApiUrl;
 
 /// What to do when certificates cannot be found.
@@ -68,11 +65,13 @@ impl Tls {
         let name = ServerName::try_from(host.to_owned()).map_err(|_| HttpError::Name(host.to_owned()))?;
         let provider = Arc::new(rustls::crypto::ring::default_provider());
         let verifier: Arc<dyn ServerCertVerifier> = match verification {
-            Verification::System => checked(system()?, &provider, none_in_the_system)?,
+            Verification::System => osnl_tls::checked(system()?, &provider).map_err(none_in_the_system)?,
             Verification::Ca(paths) => {
+                let certificates = osnl_tls::certificates_from(paths)
+                    .map_err(|FileError { path, reason }| HttpError::Ca { path, reason })?;
                 let named = std::env::join_paths(paths).map(PathBuf::from).unwrap_or_default();
-                let none = |_| HttpError::Ca { path: named, reason: "there is none".to_owned() };
-                checked(from_paths(paths)?, &provider, none)?
+                osnl_tls::checked(certificates, &provider)
+                    .map_err(|_| HttpError::Ca { path: named, reason: "there is none".to_owned() })?
             }
             Verification::None => {
                 tracing::warn!(
@@ -80,7 +79,7 @@ impl Tls {
                      whoever answers there is believed",
                     target.authority()
                 );
-                Arc::new(Unchecked)
+                osnl_tls::unchecked()
             }
         };
         let config = ClientConfig::builder_with_provider(provider)
@@ -93,53 +92,10 @@ impl Tls {
     }
 }
 
-fn none_in_the_system(detail: String) -> HttpError {
-    HttpError::NoRoots { detail }
-}
-
-/// Checks against these certificates; `none` makes the error when none of them can be used.
-fn checked(
-    certificates: Vec<CertificateDer<'static>>,
-    provider: &Arc<CryptoProvider>,
-    none: impl FnOnce(String) -> HttpError,
-) -> Result<Arc<dyn ServerCertVerifier>, HttpError> {
-    let mut roots = RootCertStore::empty();
-    // One odd certificate among a hundred is no reason not to start.
-    roots.add_parsable_certificates(certificates.iter().cloned());
-    match WebPkiServerVerifier::builder_with_provider(Arc::new(roots), provider.clone()).build() {
-        Ok(chains) => Ok(Arc::new(OwnCertificates::new(chains, certificates))),
-        Err(error) => Err(none(format!(": {error}"))),
-    }
-}
-
 fn system() -> Result<Vec<CertificateDer<'static>>, HttpError> {
-    let CertificateResult { certs, errors, .. } = load_native_certs();
-    match errors.first() {
-        Some(error) if certs.is_empty() => Err(HttpError::NoRoots { detail: format!(": {error}") }),
-        Some(_) | None => Ok(certs),
-    }
+    osnl_tls::system_certificates().map_err(none_in_the_system)
 }
 
-fn from_paths(paths: &[PathBuf]) -> Result<Vec<CertificateDer<'static>>, HttpError> {
-    let mut all = Vec::new();
-    for path in paths {
-        all.extend(from_path(path)?);
-    }
-    Ok(all)
-}
-
-/// A file must have a certificate. A folder may be empty, and hold what is none.
-fn from_path(path: &Path) -> Result<Vec<CertificateDer<'static>>, HttpError> {
-    let refuse = |reason: String| HttpError::Ca { path: path.to_owned(), reason };
-    if path.is_dir() {
-        return Ok(load_certs_from_paths(None, Some(path)).certs);
-    }
-    // Not the loader's own message, which repeats the path.
-    std::fs::metadata(path).map_err(|error| refuse(error.to_string()))?;
-    let CertificateResult { certs, errors, .. } = load_certs_from_paths(Some(path), None);
-    match errors.first() {
-        Some(error) => Err(refuse(error.to_string())),
-        None if certs.is_empty() => Err(refuse("the file holds no certificate in PEM form".to_owned())),
-        None => Ok(certs),
-    }
+fn none_in_the_system(detail: String) -> HttpError {
+    HttpError::NoRoots { detail: format!(": {detail}") }
 }

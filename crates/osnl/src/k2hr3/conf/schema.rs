@@ -48,7 +48,12 @@ const OPTIONS: &[OptionDef] = &[
 ];
 
 const UNAPPLIED: &[UnappliedGroup] = &[
-    driver("oslo_messaging_rabbit"),
+    UnappliedGroup {
+        name: "oslo_messaging_rabbit",
+        problem: "not applied, because k2hr3_osnl did not either, and ssl, durable queues or another prefetch would \
+                  change a set-up that runs; what shall count belongs into the query of transport_url \
+                  (rabbit://…/?ssl=1&ssl_ca_file=…) or into osnl's own form, where the section counts",
+    },
     driver("oslo_messaging_kafka"),
     driver("oslo_messaging_amqp"),
     driver("oslo_messaging_metrics"),

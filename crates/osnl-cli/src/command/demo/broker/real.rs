@@ -12,20 +12,19 @@ use lapin::options::{
     QueueDeleteOptions,
 };
 use lapin::types::FieldTable;
-use lapin::uri::{AMQPAuthority, AMQPQueryString, AMQPScheme, AMQPUri, AMQPUserInfo};
-use lapin::{BasicProperties, Channel, Connection, ConnectionProperties, ExchangeKind};
+use lapin::{BasicProperties, Channel, Connection, ExchangeKind};
 use osnl_model::TransportUrl;
-use osnl_transport::Transport;
+use osnl_transport::{RabbitOptions, RabbitTransport, Transport};
 
 use crate::command::demo::recording::Message;
 
-/// How long a host may take to accept and log in, and to answer whatever it is asked.
+/// How long the broker may take to answer whatever it is asked.
 const PATIENCE: Duration = Duration::from_secs(10);
-const DEFAULT_PORT: u16 = 5672;
 
 /// See the [module](self).
 pub(in super::super) struct RealBroker {
     url: TransportUrl,
+    location: String,
     prefix: String,
     exchanges: Vec<String>,
     channel: Channel,
@@ -34,14 +33,16 @@ pub(in super::super) struct RealBroker {
 }
 
 impl RealBroker {
-    /// Connects to the first host that answers, and declares the exchanges.
+    /// Connects, by TLS if the URL says so, and declares the exchanges.
     ///
     /// # Errors
     /// See [`Broker::open`](super::Broker::open).
     pub(super) async fn open(url: &TransportUrl, exchanges: &[&str]) -> anyhow::Result<Self> {
         // Refuses what it cannot do, such as another driver, before anything is connected.
-        osnl_transport::transport(url)?;
-        let connection = connect(url).await?;
+        let location = osnl_transport::transport(url)?.location();
+        let publisher = RabbitTransport::new(url.clone(), RabbitOptions::from_query(url)?)?;
+        let connected = publisher.connection().await;
+        let connection = connected.map_err(|error| anyhow!("cannot connect to the broker at {error}"))?;
         let channel = connection.create_channel().await?;
         channel.confirm_select(ConfirmSelectOptions::default()).await?;
         let prefix = format!("osnl-demo-{}-{:04x}-", std::process::id(), fastrand::u16(..));
@@ -51,7 +52,7 @@ impl RealBroker {
             let name = exchange.as_str().into();
             channel.exchange_declare(name, ExchangeKind::Topic, options, FieldTable::default()).await?;
         }
-        Ok(Self { url: url.clone(), prefix, exchanges, channel, connection })
+        Ok(Self { url: url.clone(), location, prefix, exchanges, channel, connection })
     }
 
     pub(super) fn transport(&self) -> anyhow::Result<Box<dyn Transport>> {
@@ -63,7 +64,7 @@ impl RealBroker {
     }
 
     pub(super) fn location(&self) -> String {
-        self.transport().map(|transport| transport.location()).unwrap_or_default()
+        self.location.clone()
     }
 
     /// Publishes as oslo.messaging does, and waits until the broker has it.
@@ -107,30 +108,4 @@ impl RealBroker {
         let waiting = tokio::time::timeout(PATIENCE, deleted).await.context("no answer in time")??;
         Ok(waiting.into())
     }
-}
-
-async fn connect(url: &TransportUrl) -> anyhow::Result<Connection> {
-    let mut last = anyhow!("it names no host");
-    for host in url.hosts() {
-        let (username, password) = host.credentials();
-        let uri = AMQPUri {
-            scheme: AMQPScheme::AMQP,
-            authority: AMQPAuthority {
-                userinfo: AMQPUserInfo { username: username.to_owned(), password: password.to_owned() },
-                host: host.hostname.clone(),
-                port: host.port_or(DEFAULT_PORT),
-            },
-            vhost: url.virtual_host().to_owned(),
-            query: AMQPQueryString::default(),
-        };
-        let properties = ConnectionProperties::default()
-            .with_connection_name(format!("osnl-demo:{}", std::process::id()).into());
-        let address = format!("{}:{}", host.hostname, host.port_or(DEFAULT_PORT));
-        last = match tokio::time::timeout(PATIENCE, Connection::connect_uri(uri, properties)).await {
-            Ok(Ok(connection)) => return Ok(connection),
-            Ok(Err(error)) => anyhow!("cannot connect to the broker at {address}: {error}"),
-            Err(_) => anyhow!("no answer from the broker at {address} within {} s", PATIENCE.as_secs()),
-        };
-    }
-    Err(last)
 }

@@ -95,8 +95,8 @@ fn every_wrong_value_says_what_is_allowed() {
     check(ON, "transport_url = amqp://h/", "transport_url: unknown transport \"amqp\"; write rabbit://");
     check(
         ON,
-        "transport_url = rabbit://u:p@h/?ssl=1",
-        "transport_url: ssl=1 is not supported yet; the login would travel in plain text; leave it out only where the broker listens without TLS",
+        "transport_url = rabbit://u:p@h/?heartbeat=1",
+        "transport_url: unknown option \"heartbeat\"; known are those of [oslo_messaging_rabbit]",
     );
     check(
         ON,

@@ -1,6 +1,6 @@
 //! The name in a certificate's subject (CN), for certificates that have no other.
 //!
-//! OpenSSL, and so k2hr3_osnl, looks there when a certificate has no `subjectAltName`, which is what
+//! OpenSSL, and so k2hr3_osnl and oslo.messaging, looks there when a certificate has no `subjectAltName`, which is what
 //! `openssl req -x509 -subj /CN=k2hr3.example` makes. webpki does not. Addresses never stand in a CN.
 
 use rustls::pki_types::{CertificateDer, ServerName};
@@ -16,7 +16,7 @@ const SEQUENCE: u8 = 0x30;
 const SET: u8 = 0x31;
 
 /// Whether a CN of this certificate is this name, or covers it with `*.`.
-pub(super) fn covers(certificate: &CertificateDer<'_>, name: &ServerName<'_>) -> bool {
+pub(crate) fn covers(certificate: &CertificateDer<'_>, name: &ServerName<'_>) -> bool {
     let ServerName::DnsName(name) = name else { return false };
     let Ok(certificate) = webpki::EndEntityCert::try_from(certificate) else { return false };
     common_names(certificate.subject()).iter().any(|common| matches(common, name.as_ref()))

@@ -1,4 +1,4 @@
-//! What rustls asks about the server's certificate, answered as OpenSSL would where K2HR3's users rely on it.
+//! What rustls asks about the server's certificate, answered as OpenSSL would where private installations rely on it.
 
 use std::sync::{Arc, Once};
 
@@ -8,7 +8,7 @@ use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::server::ParsedCertificate;
 use rustls::{CertificateError, DigitallySignedStruct, Error, SignatureScheme};
 
-use super::common_name;
+use crate::common_name;
 
 /// A name in the CN is told of once, not with every connection.
 static TOLD: Once = Once::new();
@@ -22,13 +22,13 @@ static TOLD: Once = Once::new();
 ///
 /// A certificate without any `subjectAltName` may have its name in the CN, as for OpenSSL.
 #[derive(Debug)]
-pub(super) struct OwnCertificates {
+pub(crate) struct OwnCertificates {
     chains: Arc<WebPkiServerVerifier>,
     trusted: Vec<CertificateDer<'static>>,
 }
 
 impl OwnCertificates {
-    pub(super) fn new(chains: Arc<WebPkiServerVerifier>, trusted: Vec<CertificateDer<'static>>) -> Self {
+    pub(crate) fn new(chains: Arc<WebPkiServerVerifier>, trusted: Vec<CertificateDer<'static>>) -> Self {
         Self { chains, trusted }
     }
 
@@ -113,10 +113,56 @@ fn is_ca_as_server(error: &Error) -> bool {
     matches!(other.0.downcast_ref(), Some(webpki::Error::CaUsedAsEndEntity))
 }
 
-/// `allow_self_signed_cert = True`: nothing is looked at, not even whether the server has the key of its
+/// Chains and dates as another verifier has them; the name may be any.
+///
+/// The name is looked at last, so its refusal says that all else was right.
+#[derive(Debug)]
+pub(crate) struct AnyName(pub(crate) Arc<dyn ServerCertVerifier>);
+
+impl ServerCertVerifier for AnyName {
+    fn verify_server_cert(
+        &self,
+        certificate: &CertificateDer<'_>,
+        intermediates: &[CertificateDer<'_>],
+        name: &ServerName<'_>,
+        ocsp: &[u8],
+        now: UnixTime,
+    ) -> Result<ServerCertVerified, Error> {
+        match self.0.verify_server_cert(certificate, intermediates, name, ocsp, now) {
+            Err(Error::InvalidCertificate(
+                CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. },
+            )) => Ok(ServerCertVerified::assertion()),
+            verdict => verdict,
+        }
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        self.0.verify_tls12_signature(message, certificate, signature)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        self.0.verify_tls13_signature(message, certificate, signature)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.0.supported_verify_schemes()
+    }
+}
+
+/// Nothing is looked at, not even whether the server has the key of its
 /// certificate. Who is in a position to answer could present a certificate of its own anyway.
 #[derive(Debug)]
-pub(super) struct Unchecked;
+pub(crate) struct Unchecked;
 
 impl ServerCertVerifier for Unchecked {
     fn verify_server_cert(

@@ -1,0 +1,159 @@
+//! The fuzz targets' assertions, bounded: recorded messages, mutated at random, and URLs of odd pieces.
+//!
+//! `cargo fuzz` looks further, see CONTRIBUTING.md. Here nothing is needed beyond cargo.
+
+#![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test may panic anywhere")]
+
+#[path = "../../../fuzz/entries.rs"]
+mod entries;
+
+use std::io::Write as _;
+use std::path::Path;
+use std::sync::OnceLock;
+
+use flate2::Compression;
+use flate2::write::{GzEncoder, ZlibEncoder};
+use osnl_model::parse_python_json;
+use proptest::collection::vec;
+use proptest::prelude::*;
+use proptest::sample::Index;
+
+/// The bodies of the recorded messages that are text, and no longer than a mutation can matter in.
+fn bodies() -> &'static [Vec<u8>] {
+    static BODIES: OnceLock<Vec<Vec<u8>>> = OnceLock::new();
+    BODIES.get_or_init(|| {
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fixtures/wire");
+        let texts = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+        let texts = texts.map(|path| parse_python_json(&std::fs::read_to_string(path).unwrap()).unwrap());
+        let mut bodies: Vec<Vec<u8>> =
+            texts.filter_map(|message| Some(message["body_text"].as_str()?.as_bytes().to_vec())).collect();
+        bodies.retain(|body| body.len() < 20_000);
+        bodies.sort();
+        assert!(bodies.len() > 40, "{} bodies", bodies.len());
+        bodies
+    })
+}
+
+#[derive(Clone, Debug)]
+enum Mutation {
+    Replace(Index, u8),
+    Insert(Index, &'static [u8]),
+    Remove(Index, usize),
+    Copy(Index, Index, usize),
+    Cut(Index),
+}
+
+/// What JSON, Python's JSON, envelopes and compressed data stumble over.
+const PIECES: &[&[u8]] = &[
+    b"\"",
+    b"\\",
+    b"\\u0000",
+    b"\\ud83d",
+    b"{",
+    b"}",
+    b"[",
+    b"]",
+    b",",
+    b":",
+    b"null",
+    b"NaN",
+    b"-Infinity",
+    b"1e999",
+    b"\xff",
+    b"\xef\xbb\xbf",
+    b"\0",
+    b"\x1f\x8b",
+    b"\x78\x9c",
+    b"\"oslo.version\": \"2.0\",",
+    b"\"priority\": 1,",
+    b"\"event_type\": \"x\",",
+];
+
+fn mutation() -> impl Strategy<Value = Mutation> {
+    let at = any::<Index>;
+    prop_oneof![
+        (at(), any::<u8>()).prop_map(|(at, byte)| Mutation::Replace(at, byte)),
+        (at(), prop::sample::select(PIECES)).prop_map(|(at, piece)| Mutation::Insert(at, piece)),
+        (at(), 1..16_usize).prop_map(|(at, length)| Mutation::Remove(at, length)),
+        (at(), at(), 1..64_usize).prop_map(|(from, to, length)| Mutation::Copy(from, to, length)),
+        at().prop_map(Mutation::Cut),
+    ]
+}
+
+fn mutated(mut bytes: Vec<u8>, mutations: &[Mutation]) -> Vec<u8> {
+    for mutation in mutations {
+        let places = bytes.len() + 1;
+        let up_to = |at: usize, length: usize, bytes: &[u8]| at..(at + length).min(bytes.len());
+        match mutation {
+            Mutation::Replace(at, byte) => {
+                if let Some(place) = bytes.get_mut(at.index(places)) {
+                    *place = *byte;
+                }
+            }
+            Mutation::Insert(at, piece) => {
+                let at = at.index(places);
+                bytes.splice(at..at, piece.iter().copied());
+            }
+            Mutation::Remove(at, length) => {
+                let range = up_to(at.index(places), *length, &bytes);
+                bytes.drain(range);
+            }
+            Mutation::Copy(from, to, length) => {
+                let piece = bytes[up_to(from.index(places), *length, &bytes)].to_vec();
+                let at = to.index(places);
+                bytes.splice(at..at, piece);
+            }
+            Mutation::Cut(at) => bytes.truncate(at.index(places)),
+        }
+    }
+    bytes
+}
+
+#[test]
+fn recorded_messages_hold_what_the_targets_assert() {
+    for body in bodies() {
+        entries::envelope(body);
+        entries::compressed(body);
+    }
+}
+
+proptest! {
+    // A failure is printed with its input; files of seeds are for crates that have a lib.rs beside their tests.
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn mutated_messages(which in any::<Index>(), mutations in vec(mutation(), 1..6)) {
+        entries::envelope(&mutated(which.get(bodies()).clone(), &mutations));
+    }
+
+    #[test]
+    fn mutated_compressed_messages(which in any::<Index>(), gzip: bool, mutations in vec(mutation(), 0..3)) {
+        let body = which.get(bodies());
+        let bytes = if gzip {
+            let mut encoder = GzEncoder::new(Vec::new(), Compression::fast());
+            encoder.write_all(body).and_then(|()| encoder.finish()).unwrap()
+        } else {
+            let mut encoder = ZlibEncoder::new(Vec::new(), Compression::fast());
+            encoder.write_all(body).and_then(|()| encoder.finish()).unwrap()
+        };
+        entries::compressed(&mutated(bytes, &mutations));
+    }
+
+    #[test]
+    fn urls_of_odd_pieces(pieces in vec(prop_oneof![
+        prop::sample::select(vec![
+            "rabbit", "kombu", "amqp", "://", ":", "/", "//", "?", "#", "@", ",", "&", "=", "%", "%2F", "%40", "%ff", "+",
+            "[", "]", "[::1]", "fe80::1", "5672", "99999", "user", "S3CRET", "h", "ssl=1", "password=S3CRET", " ", "é",
+        ]).prop_map(str::to_owned),
+        "\\PC{0,4}",
+    ], 0..16)) {
+        entries::transport_url(pieces.concat().as_bytes());
+    }
+
+    #[test]
+    fn any_bytes(bytes in vec(any::<u8>(), 0..64)) {
+        entries::transport_url(&bytes);
+        entries::envelope(&bytes);
+        entries::compressed(&bytes);
+    }
+}

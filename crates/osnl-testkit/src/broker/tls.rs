@@ -1,0 +1,79 @@
+//! TLS ports of a running node, each with a certificate of its own, and logins by client certificate.
+
+use super::node::{Node, binary};
+use super::{Broker, SharedBroker};
+use crate::{Authority, Certificate, ports};
+
+const TRIES: usize = 4;
+
+impl SharedBroker {
+    /// Opens a TLS port on 127.0.0.1 that shows this certificate; with an authority, clients must show one of its
+    /// certificates. It stays open as long as the node.
+    ///
+    /// # Panics
+    /// When the node does not open it.
+    #[must_use]
+    pub fn tls_port(&self, certificate: &Certificate, clients: Option<&Authority>) -> u16 {
+        open(&self.node, certificate, clients)
+    }
+}
+
+impl Broker {
+    /// As [`SharedBroker::tls_port`].
+    ///
+    /// # Panics
+    /// When the node does not open it.
+    #[must_use]
+    pub fn tls_port(&self, certificate: &Certificate, clients: Option<&Authority>) -> u16 {
+        open(&self.node, certificate, clients)
+    }
+
+    /// Offers the login `EXTERNAL`, with the CN of the client's certificate as the user: the plugin
+    /// `rabbitmq_auth_mechanism_ssl`, which is part of RabbitMQ's package. Makes that user.
+    ///
+    /// # Panics
+    /// When the node does not do it.
+    pub fn offer_external(&self, user: &str) {
+        // RabbitMQ believes no certificate unless its general options verify peers, whatever those of the port.
+        let user = binary(user);
+        let program = format!(
+            "[Path | _] = filelib:wildcard(filename:join(filename:dirname(filename:dirname(code:lib_dir(rabbit))), \
+             \"plugins/rabbitmq_auth_mechanism_ssl-*/ebin\")), \
+             true = code:add_pathz(Path), \
+             {{ok, _}} = application:ensure_all_started(rabbitmq_auth_mechanism_ssl), \
+             ok = rabbit_registry:register(auth_mechanism, <<\"EXTERNAL\">>, rabbit_auth_mechanism_ssl), \
+             application:set_env(rabbit, ssl_cert_login_from, common_name), \
+             application:set_env(rabbit, ssl_options, [{{verify, verify_peer}}]), \
+             application:set_env(rabbit, auth_mechanisms, ['PLAIN', 'AMQPLAIN', 'EXTERNAL']), \
+             rabbit_auth_backend_internal:add_user({user}, <<\"unused\">>, <<\"osnl\">>), \
+             All = <<\".*\">>, \
+             rabbit_auth_backend_internal:set_permissions({user}, <<\"/\">>, All, All, All, <<\"osnl\">>), <<>>"
+        );
+        self.node.eval(&program).unwrap();
+    }
+}
+
+fn open(node: &Node, certificate: &Certificate, clients: Option<&Authority>) -> u16 {
+    let text = |path: &std::path::Path| format!("binary_to_list({})", binary(path.to_str().unwrap()));
+    let mut options =
+        format!("{{certfile, {}}}, {{keyfile, {}}}", text(certificate.file()), text(certificate.key_file()));
+    if let Some(authority) = clients {
+        let ca = text(&authority.file());
+        options.push_str(&format!(
+            ", {{cacertfile, {ca}}}, {{verify, verify_peer}}, {{fail_if_no_peer_cert, true}}"
+        ));
+    }
+    let mut refusals = String::new();
+    for _ in 0..TRIES {
+        let [port, ..] = ports::three();
+        let program = format!(
+            "{{ok, _}} = application:ensure_all_started(ssl), \
+             ok = rabbit_networking:start_ssl_listener({{\"127.0.0.1\", {port}}}, [{options}], 2), <<>>"
+        );
+        match node.eval(&program) {
+            Ok(_) => return port,
+            Err(refusal) => refusals.push_str(&refusal),
+        }
+    }
+    panic!("the test broker opens no TLS port: {refusals}");
+}

@@ -1,0 +1,87 @@
+//! Certificates and keys from the system, from files and from folders.
+
+use std::path::{Path, PathBuf};
+
+use rustls::pki_types::pem::{Error as PemError, PemObject as _};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls_native_certs::{CertificateResult, load_certs_from_paths, load_native_certs};
+
+/// A file of certificates or keys that cannot be used.
+#[derive(Clone, Debug, thiserror::Error)]
+#[error("{}: {reason}", .path.display())]
+pub struct FileError {
+    /// As configured.
+    pub path: PathBuf,
+    /// The operating system's words, or what is wrong with the content.
+    pub reason: String,
+}
+
+/// A client's own certificate, with the chain behind it, and its key.
+#[derive(Debug)]
+pub struct Identity {
+    /// The client's first.
+    pub chain: Vec<CertificateDer<'static>>,
+    /// Never printed.
+    pub key: PrivateKeyDer<'static>,
+}
+
+/// The CA certificates of the system's store; none is no error.
+///
+/// # Errors
+/// There is none, and why.
+pub fn system_certificates() -> Result<Vec<CertificateDer<'static>>, String> {
+    let CertificateResult { certs, errors, .. } = load_native_certs();
+    match errors.first() {
+        Some(error) if certs.is_empty() => Err(error.to_string()),
+        Some(_) | None => Ok(certs),
+    }
+}
+
+/// The certificates of PEM files and of folders of such files. A file must have one; a folder may be empty, and
+/// hold what is none.
+///
+/// # Errors
+/// The first file that cannot be read, or has none.
+pub fn certificates_from(paths: &[PathBuf]) -> Result<Vec<CertificateDer<'static>>, FileError> {
+    let mut all = Vec::new();
+    for path in paths {
+        all.extend(from_path(path)?);
+    }
+    Ok(all)
+}
+
+fn from_path(path: &Path) -> Result<Vec<CertificateDer<'static>>, FileError> {
+    let refuse = |reason: String| FileError { path: path.to_owned(), reason };
+    if path.is_dir() {
+        return Ok(load_certs_from_paths(None, Some(path)).certs);
+    }
+    // Not the loader's own message, which repeats the path.
+    std::fs::metadata(path).map_err(|error| refuse(error.to_string()))?;
+    let CertificateResult { certs, errors, .. } = load_certs_from_paths(Some(path), None);
+    match errors.first() {
+        Some(error) => Err(refuse(error.to_string())),
+        None if certs.is_empty() => Err(refuse("the file holds no certificate in PEM form".to_owned())),
+        None => Ok(certs),
+    }
+}
+
+/// A client's certificate and key; without a file for the key, it stands in the certificate's.
+///
+/// # Errors
+/// The file that cannot be read, or holds no certificate, or no key that is not encrypted.
+pub fn identity(certificate: &Path, key: Option<&Path>) -> Result<Identity, FileError> {
+    let chain = from_path(certificate)?;
+    let path = key.unwrap_or(certificate);
+    let key = PrivateKeyDer::from_pem_file(path).map_err(|error| {
+        let reason = match error {
+            PemError::Io(error) => error.to_string(),
+            PemError::NoItemsFound => {
+                "the file holds no private key in PEM form that needs no passphrase".to_owned()
+            }
+            // Not its own words, which may repeat a line of the key.
+            _ => "the file is not PEM".to_owned(),
+        };
+        FileError { path: path.to_owned(), reason }
+    })?;
+    Ok(Identity { chain, key })
+}

@@ -1,0 +1,112 @@
+//! One attempt at one host: name and TCP, TLS, login, virtual host; the failure says which of them it was.
+
+use std::io;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use lapin::uri::{AMQPAuthority, AMQPQueryString, AMQPScheme, AMQPUri, AMQPUserInfo, SASLMechanism};
+use lapin::{AsyncTcpStream, Connection, ConnectionProperties};
+use osnl_model::{TransportHost, TransportUrl};
+use rustls::pki_types::ServerName;
+use tokio::net::TcpStream;
+use tokio::sync::watch;
+use tokio::time::{Instant, timeout_at};
+use tokio_rustls::TlsConnector;
+
+use super::failure::connect_failure;
+use super::options::{LoginMethod, RabbitOptions};
+use super::socket::{BrokerStream, Carrier};
+use super::{address, runtime, tls};
+use crate::TransportError;
+
+/// How long one host may take to accept, log in and open the virtual host.
+const TIMEOUT: Duration = Duration::from_secs(10);
+pub(super) const DEFAULT_PORT: u16 = 5672;
+
+/// # Errors
+/// [`TransportError::Connect`], [`TransportError::Tls`], [`TransportError::LoginRefused`],
+/// [`TransportError::VirtualHostRefused`].
+pub(super) async fn connect(
+    url: &TransportUrl,
+    host: &TransportHost,
+    options: &RabbitOptions,
+) -> Result<Connection, TransportError> {
+    let deadline = Instant::now() + TIMEOUT;
+    let failed = |reason: String| TransportError::Connect { host: address(host), reason };
+    let silent = |_| failed(format!("no answer within {} s", TIMEOUT.as_secs()));
+    let target = (host.hostname.as_str(), host.port_or(DEFAULT_PORT));
+    let tcp = timeout_at(deadline, TcpStream::connect(target)).await.map_err(silent)?;
+    let tcp =
+        tcp.and_then(|tcp| tcp.set_nodelay(true).map(|()| tcp)).map_err(|error| failed(error.to_string()))?;
+
+    let tls = options.tls(url.hosts().len());
+    let carrier = match &tls {
+        None => Carrier::Plain(tcp),
+        Some(tls) => {
+            let refused = |reason: String| TransportError::Tls { host: address(host), reason };
+            let config = tls::config(tls).map_err(refused)?;
+            let name = ServerName::try_from(host.hostname.clone())
+                .map_err(|_| refused("no certificate can be for a host of that name".to_owned()))?;
+            let handshake = TlsConnector::from(Arc::new(config)).connect(name, tcp);
+            let silent = |_| refused(format!("no end of the handshake within {} s", TIMEOUT.as_secs()));
+            let stream = timeout_at(deadline, handshake).await.map_err(silent)?.map_err(|error| {
+                refused(osnl_tls::handshake_refusal(&host.hostname, &error, &tls::REMEDIES))
+            })?;
+            Carrier::Tls(Box::new(stream))
+        }
+    };
+
+    // Beyond the deadline, so that what ends an attempt is the time-out below; it ends the library's thread, which
+    // waits for this stream and knows of no time-out.
+    let (silence, allowed) = watch::channel(Some(TIMEOUT + Duration::from_secs(1)));
+    let heartbeat = options.heartbeat();
+    let stream = BrokerStream::new(carrier, allowed, heartbeat > 0);
+    let login = login(uri(url, host, options), stream);
+    let connection = timeout_at(deadline, login).await.map_err(silent)?.map_err(|error| {
+        let user = match options.login() {
+            LoginMethod::Plain | LoginMethod::AmqPlain => host.credentials().0,
+            LoginMethod::External => "of the client certificate",
+        };
+        connect_failure(&error, &host.hostname, &address(host), user, url.virtual_host(), options.login())
+    })?;
+    // Three heartbeats of the broker's, which sends two per interval.
+    let negotiated = connection.configuration().heartbeat();
+    silence.send_replace((negotiated > 0).then(|| Duration::from_millis(u64::from(negotiated) * 1500)));
+    Ok(connection)
+}
+
+/// The library asks for the connection that is there already, once.
+async fn login(uri: AMQPUri, stream: BrokerStream) -> lapin::Result<Connection> {
+    let properties = ConnectionProperties::default()
+        .with_connection_name(format!("osnl:{}", std::process::id()).into())
+        .with_client_property("product".into(), "osnl".into());
+    let stream = Mutex::new(Some(stream));
+    let once = async move |_, _| {
+        let stream = stream.lock().unwrap_or_else(PoisonError::into_inner).take();
+        Ok(AsyncTcpStream::Plain(stream.ok_or_else(|| io::Error::from(io::ErrorKind::NotConnected))?))
+    };
+    Connection::connector(uri, runtime::current(), once, properties).await
+}
+
+fn uri(url: &TransportUrl, host: &TransportHost, options: &RabbitOptions) -> AMQPUri {
+    let (username, password) = host.credentials();
+    let mechanism = match options.login() {
+        LoginMethod::Plain => SASLMechanism::Plain,
+        LoginMethod::AmqPlain => SASLMechanism::AMQPlain,
+        LoginMethod::External => SASLMechanism::External,
+    };
+    AMQPUri {
+        scheme: AMQPScheme::AMQP,
+        authority: AMQPAuthority {
+            userinfo: AMQPUserInfo { username: username.to_owned(), password: password.to_owned() },
+            host: host.hostname.clone(),
+            port: host.port_or(DEFAULT_PORT),
+        },
+        vhost: url.virtual_host().to_owned(),
+        query: AMQPQueryString {
+            heartbeat: Some(options.heartbeat()),
+            auth_mechanism: Some(mechanism),
+            ..AMQPQueryString::default()
+        },
+    }
+}

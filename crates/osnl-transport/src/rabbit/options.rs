@@ -1,0 +1,395 @@
+//! The options of oslo.messaging's rabbit driver under its own names, checked and typed.
+//!
+//! They come from three places, the weakest first: the section `[oslo_messaging_rabbit]` of a file, the query of
+//! the transport URL, and the same names where one listener is configured. [`RabbitOptions::set`] and
+//! [`RabbitOptions::set_from_query`] lay one over the other; what is not set stays osnl's own default, which is not
+//! always oslo.messaging's (see `docs/rabbit.md`).
+
+mod table;
+mod typed;
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use osnl_model::{Compression, TransportUrl, nearest};
+
+pub use self::table::{Effect, OptionKind, RABBIT_OPTIONS, RabbitOption};
+pub use self::typed::{
+    Failover, LoginMethod, QueueOptions, QuorumLimits, Reconnect, RetryPauses, TlsOptions, TlsVersions, Trust,
+};
+
+/// Options that are set, each with a value of its kind.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct RabbitOptions {
+    values: BTreeMap<&'static str, Value>,
+    /// `tls = verify`: encrypted, and who answers is verified by the system's CAs or `ssl_ca_file`.
+    verify: bool,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+enum Value {
+    Boolean(bool),
+    Integer(i64),
+    Decimal(f64),
+    Text(String),
+}
+
+/// Why options cannot be used. Values are not repeated: in a URL they may be the rest of a password.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum OptionError {
+    /// There is no such option.
+    #[error("{} is no option of [oslo_messaging_rabbit]{}", .name.as_deref().unwrap_or("a name in the query"),
+        .nearest.map(|name| format!("; did you mean {name}?")).unwrap_or_default())]
+    Unknown {
+        /// As it was written, unless it may be part of a password.
+        name: Option<String>,
+        /// The name that was likely meant.
+        nearest: Option<&'static str>,
+    },
+    /// It is not of its kind.
+    #[error("{name} has a bad value; allowed: {allowed}")]
+    Value {
+        /// The option.
+        name: &'static str,
+        /// What its value may be.
+        allowed: String,
+    },
+    /// The query has it more than once.
+    #[error("{name} is given more than once in the query; write it once")]
+    Repeated {
+        /// The option.
+        name: &'static str,
+    },
+    /// The value is one that osnl does without.
+    #[error("{name} = {value} is not supported: {reason}")]
+    Refused {
+        /// The option.
+        name: &'static str,
+        /// The value.
+        value: &'static str,
+        /// Why, and what to write instead.
+        reason: &'static str,
+    },
+    /// Two options that exclude each other, or one that needs another.
+    #[error("{names}: {reason}")]
+    Together {
+        /// What is set.
+        names: &'static str,
+        /// What is wrong with it, and what to do.
+        reason: &'static str,
+    },
+}
+
+impl RabbitOptions {
+    /// What a URL's query sets.
+    ///
+    /// # Errors
+    /// See [`OptionError`]; also what [`RabbitOptions::check`] finds.
+    pub fn from_query(url: &TransportUrl) -> Result<Self, OptionError> {
+        let mut options = Self::default();
+        options.set_from_query(url)?;
+        options.check()?;
+        Ok(options)
+    }
+
+    /// Lays the options of a URL's query over what is set.
+    ///
+    /// # Errors
+    /// An unknown name, a bad value, a repeated option.
+    pub fn set_from_query(&mut self, url: &TransportUrl) -> Result<(), OptionError> {
+        let query = url.query();
+        // An @ there means that the query began inside of a password, which must not be repeated.
+        let safe = !query.iter().any(|(name, value)| name.contains('@') || value.contains('@'));
+        for (n, (name, value)) in query.iter().enumerate() {
+            if let (Some(option), true) = (option(name), query[..n].iter().any(|(other, _)| other == name)) {
+                return Err(OptionError::Repeated { name: option.name });
+            }
+            self.set(name, value).map_err(|error| match error {
+                OptionError::Unknown { name, nearest } => {
+                    OptionError::Unknown { name: name.filter(|_| safe), nearest }
+                }
+                error @ (OptionError::Value { .. }
+                | OptionError::Repeated { .. }
+                | OptionError::Refused { .. }
+                | OptionError::Together { .. }) => error,
+            })?;
+        }
+        Ok(())
+    }
+
+    /// Sets one option over whatever it is.
+    ///
+    /// # Errors
+    /// An unknown name or a bad value.
+    pub fn set(&mut self, name: &str, text: &str) -> Result<(), OptionError> {
+        let Some(option) = option(name) else {
+            let nearest = nearest(name, RABBIT_OPTIONS.iter().map(|option| option.name));
+            return Err(OptionError::Unknown {
+                name: Some(name.to_owned()),
+                nearest: nearest.map(canonical),
+            });
+        };
+        let value = read(option.kind, text)
+            .ok_or_else(|| OptionError::Value { name: option.name, allowed: allowed(option.kind) })?;
+        if value == Value::Text("RABBIT-CR-DEMO".to_owned()) {
+            return Err(OptionError::Refused {
+                name: option.name,
+                value: "RABBIT-CR-DEMO",
+                reason: "it is a demonstration of RabbitMQ's authors; write PLAIN, AMQPLAIN or EXTERNAL",
+            });
+        }
+        self.values.insert(option.name, value);
+        Ok(())
+    }
+
+    /// `tls = verify`: encrypted, and the certificate verified with its name, whatever the number of hosts.
+    #[must_use]
+    pub fn verifying(mut self, verify: bool) -> Self {
+        self.verify = verify;
+        self
+    }
+
+    /// Whether what is set fits together.
+    ///
+    /// # Errors
+    /// [`OptionError::Together`].
+    pub fn check(&self) -> Result<(), OptionError> {
+        let refuse = |names, reason| Err(OptionError::Together { names, reason });
+        if self.verify && self.boolean("ssl") == Some(false) {
+            return refuse(
+                "tls = verify and ssl = false",
+                "one says with TLS, the other without; remove one of them",
+            );
+        }
+        if self.file("ssl_key_file").is_some() && self.file("ssl_cert_file").is_none() {
+            return refuse(
+                "ssl_key_file without ssl_cert_file",
+                "a key is of no use without its certificate",
+            );
+        }
+        if self.login() == LoginMethod::External
+            && (self.tls(1).is_none() || self.file("ssl_cert_file").is_none())
+        {
+            return refuse(
+                "rabbit_login_method = EXTERNAL",
+                "the login is the client's certificate: set ssl = true, ssl_cert_file and ssl_key_file",
+            );
+        }
+        if self.boolean("rabbit_quorum_queue") == Some(true) && self.boolean("rabbit_ha_queues") == Some(true)
+        {
+            return refuse(
+                "rabbit_quorum_queue and rabbit_ha_queues",
+                "exclude each other; remove rabbit_ha_queues",
+            );
+        }
+        Ok(())
+    }
+
+    /// Whether somebody sets it.
+    #[must_use]
+    pub fn is_set(&self, name: &str) -> bool {
+        self.values.contains_key(name)
+    }
+
+    /// What is set, in the order of the table, with its value as text.
+    pub fn set_options(&self) -> impl Iterator<Item = (&'static RabbitOption, String)> {
+        RABBIT_OPTIONS.iter().filter_map(|option| Some((option, text(self.values.get(option.name)?))))
+    }
+
+    /// TLS, if it is asked for, to a URL of this many hosts.
+    #[must_use]
+    pub fn tls(&self, hosts: usize) -> Option<TlsOptions> {
+        if !self.verify && self.boolean("ssl") != Some(true) {
+            return None;
+        }
+        let file = self.file("ssl_ca_file");
+        let trust = match (self.verify, file) {
+            (true, file) => Trust::Ca { file, name: true },
+            (false, None) => Trust::Anybody,
+            (false, Some(file)) => Trust::Ca {
+                file: Some(file),
+                name: hosts == 1 && self.boolean("ssl_enforce_hostname_verification") != Some(false),
+            },
+        };
+        let versions = match self.words("ssl_version") {
+            "TLSv1_2" => TlsVersions::Only12,
+            "TLSv1_3" => TlsVersions::Only13,
+            _ => TlsVersions::Any,
+        };
+        Some(TlsOptions {
+            trust,
+            certificate: self.file("ssl_cert_file"),
+            key: self.file("ssl_key_file"),
+            versions,
+        })
+    }
+
+    /// The heartbeat to ask for, in seconds; 0 is none.
+    #[must_use]
+    pub fn heartbeat(&self) -> u16 {
+        self.integer("heartbeat_timeout_threshold").and_then(|seconds| seconds.try_into().ok()).unwrap_or(60)
+    }
+
+    /// How to log in.
+    #[must_use]
+    pub fn login(&self) -> LoginMethod {
+        match self.words("rabbit_login_method") {
+            "PLAIN" => LoginMethod::Plain,
+            "EXTERNAL" => LoginMethod::External,
+            _ => LoginMethod::AmqPlain,
+        }
+    }
+
+    /// In which order several hosts are tried; at random unless somebody says otherwise.
+    #[must_use]
+    pub fn failover(&self) -> Failover {
+        match self.words("kombu_failover_strategy") {
+            "round-robin" => Failover::RoundRobin,
+            _ => Failover::Shuffle,
+        }
+    }
+
+    /// The pauses before and between attempts, oslo.messaging's defaults beside what is set.
+    #[must_use]
+    pub fn reconnect(&self) -> Reconnect {
+        let decimal = |name, default: f64| {
+            let seconds = match self.values.get(name) {
+                Some(Value::Decimal(seconds)) => *seconds,
+                Some(Value::Boolean(_) | Value::Integer(_) | Value::Text(_)) | None => default,
+            };
+            Duration::try_from_secs_f64(seconds).unwrap_or_default()
+        };
+        let seconds = |name, default: u64| {
+            let seconds = self.integer(name).and_then(|seconds| seconds.try_into().ok());
+            Duration::from_secs(seconds.unwrap_or(default))
+        };
+        let any = |names: &[&str]| names.iter().any(|name| self.is_set(name));
+        Reconnect {
+            delay: any(&["kombu_reconnect_delay", "kombu_reconnect_splay"])
+                .then(|| (decimal("kombu_reconnect_delay", 1.0), decimal("kombu_reconnect_splay", 0.0))),
+            retry: any(&["rabbit_retry_interval", "rabbit_retry_backoff", "rabbit_interval_max"]).then(
+                || RetryPauses {
+                    first: seconds("rabbit_retry_interval", 1),
+                    step: seconds("rabbit_retry_backoff", 2),
+                    longest: seconds("rabbit_interval_max", 30),
+                },
+            ),
+        }
+    }
+
+    /// How many unsettled messages the broker may hand over, if somebody says. oslo.messaging's 0, no limit at all,
+    /// counts as nothing said.
+    #[must_use]
+    pub fn prefetch(&self) -> Option<u16> {
+        self.integer("rabbit_qos_prefetch_count")
+            .and_then(|count| count.try_into().ok())
+            .filter(|count| *count > 0)
+    }
+
+    /// What a queue that has to be made is declared as.
+    #[must_use]
+    pub fn queue(&self) -> QueueOptions {
+        let limit = |name| self.integer(name).filter(|limit| *limit > 0);
+        let quorum = (self.boolean("rabbit_quorum_queue") == Some(true)).then(|| QuorumLimits {
+            delivery_limit: limit("rabbit_quorum_delivery_limit"),
+            max_in_memory_length: limit("rabbit_quorum_max_memory_length"),
+            max_in_memory_bytes: limit("rabbit_quorum_max_memory_bytes"),
+        });
+        QueueOptions {
+            durable: if quorum.is_some() { Some(true) } else { self.boolean("amqp_durable_queues") },
+            auto_delete: self.boolean("amqp_auto_delete"),
+            quorum,
+        }
+    }
+
+    /// How bodies are compressed that are published.
+    #[must_use]
+    pub fn compression(&self) -> Option<Compression> {
+        match self.words("kombu_compression") {
+            "gzip" => Some(Compression::Gzip),
+            "bz2" => Some(Compression::Bzip2),
+            _ => None,
+        }
+    }
+
+    fn boolean(&self, name: &str) -> Option<bool> {
+        match self.values.get(name)? {
+            Value::Boolean(value) => Some(*value),
+            Value::Integer(_) | Value::Decimal(_) | Value::Text(_) => None,
+        }
+    }
+
+    fn integer(&self, name: &str) -> Option<i64> {
+        match self.values.get(name)? {
+            Value::Integer(value) => Some(*value),
+            Value::Boolean(_) | Value::Decimal(_) | Value::Text(_) => None,
+        }
+    }
+
+    /// Empty if nothing sets it.
+    fn words(&self, name: &str) -> &str {
+        match self.values.get(name) {
+            Some(Value::Text(text)) => text,
+            Some(Value::Boolean(_) | Value::Integer(_) | Value::Decimal(_)) | None => "",
+        }
+    }
+
+    fn file(&self, name: &str) -> Option<PathBuf> {
+        Some(self.words(name)).filter(|path| !path.is_empty()).map(PathBuf::from)
+    }
+}
+
+fn option(name: &str) -> Option<&'static RabbitOption> {
+    RABBIT_OPTIONS.iter().find(|option| option.name == name)
+}
+
+fn canonical(name: &str) -> &'static str {
+    option(name).map_or("", |option| option.name)
+}
+
+fn read(kind: OptionKind, text: &str) -> Option<Value> {
+    let trimmed = text.trim();
+    match kind {
+        OptionKind::Boolean => match trimmed.to_ascii_lowercase().as_str() {
+            "true" | "1" | "yes" | "on" => Some(Value::Boolean(true)),
+            "false" | "0" | "no" | "off" => Some(Value::Boolean(false)),
+            _ => None,
+        },
+        OptionKind::Integer(least, most) => {
+            trimmed.parse().ok().filter(|number| (least..=most).contains(number)).map(Value::Integer)
+        }
+        OptionKind::Decimal(least, most) => {
+            trimmed.parse().ok().filter(|number| (least..=most).contains(number)).map(Value::Decimal)
+        }
+        OptionKind::Text => Some(Value::Text(text.to_owned())),
+        OptionKind::Word(words) => {
+            let word = words.iter().find(|word| word.eq_ignore_ascii_case(trimmed))?;
+            Some(Value::Text((*word).to_owned()))
+        }
+    }
+}
+
+fn allowed(kind: OptionKind) -> String {
+    match kind {
+        OptionKind::Boolean => "true, yes, on, 1, or false, no, off, 0".to_owned(),
+        OptionKind::Integer(least, most) => format!("a whole number from {least} to {most}"),
+        OptionKind::Decimal(least, most) => format!("seconds from {least} to {most}"),
+        OptionKind::Text => "any text".to_owned(),
+        OptionKind::Word(words) => {
+            words.iter().filter(|word| !word.is_empty()).copied().collect::<Vec<_>>().join(", ")
+        }
+    }
+}
+
+fn text(value: &Value) -> String {
+    match value {
+        Value::Boolean(value) => value.to_string(),
+        Value::Integer(value) => value.to_string(),
+        Value::Decimal(value) => value.to_string(),
+        Value::Text(text) => text.clone(),
+    }
+}
+
+#[cfg(test)]
+mod tests;

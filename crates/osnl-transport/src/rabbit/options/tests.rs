@@ -1,0 +1,159 @@
+//! Options laid over one another, and what is said of bad ones.
+
+use super::*;
+
+fn url(query: &str) -> TransportUrl {
+    TransportUrl::parse(&format!("rabbit://u:p@h/?{query}")).unwrap()
+}
+
+fn options(query: &str) -> RabbitOptions {
+    RabbitOptions::from_query(&url(query)).unwrap()
+}
+
+#[test]
+fn every_option_takes_its_own_default() {
+    let mut names: Vec<&str> = RABBIT_OPTIONS.iter().map(|option| option.name).collect();
+    for option in &RABBIT_OPTIONS {
+        let mut options = RabbitOptions::default();
+        options.set(option.name, option.default).unwrap_or_else(|error| panic!("{error}"));
+        assert!(options.is_set(option.name));
+        let (Effect::Has(what) | Effect::Nothing(what)) = option.effect;
+        assert!(what.starts_with(char::is_lowercase) && !what.ends_with('.'), "{}: {what}", option.name);
+    }
+    names.sort_unstable();
+    names.dedup();
+    assert_eq!(names.len(), RABBIT_OPTIONS.len());
+}
+
+#[test]
+fn the_documentation_has_every_option_as_the_table_has_it() {
+    let page = include_str!("../../../../../docs/rabbit.md");
+    let rows: Vec<&str> = page.lines().skip_while(|line| *line != "## Every option").skip(6).collect();
+    let expected: Vec<String> = RABBIT_OPTIONS
+        .iter()
+        .map(|RabbitOption { name, default, effect, .. }| {
+            let default = if default.is_empty() { "none".to_owned() } else { format!("`{default}`") };
+            let effect = match effect {
+                Effect::Has(what) => (*what).to_owned(),
+                Effect::Nothing(why) => format!("no effect: it {why}"),
+            };
+            format!("| `{name}` | {default} | {effect} |")
+        })
+        .collect();
+    assert_eq!(rows, expected);
+}
+
+#[test]
+fn bad_options_are_refused_by_name_and_values_are_not_repeated() {
+    let check = |query: &str, expected: &str| {
+        let error = RabbitOptions::from_query(&url(query)).unwrap_err();
+        assert_eq!(error.to_string(), expected, "{query}");
+    };
+    let words = "allowed: true, yes, on, 1, or false, no, off, 0";
+    check("nosuch=1", "nosuch is no option of [oslo_messaging_rabbit]");
+    check(
+        "rabbit_qos_prefetch_cnt=1",
+        "rabbit_qos_prefetch_cnt is no option of [oslo_messaging_rabbit]; did you mean rabbit_qos_prefetch_count?",
+    );
+    check("SSL=1", "SSL is no option of [oslo_messaging_rabbit]; did you mean ssl?");
+    check("ssl=hunter2", &format!("ssl has a bad value; {words}"));
+    check("ssl=", &format!("ssl has a bad value; {words}"));
+    check(
+        "ssl=1&ssl_version=1.2",
+        "ssl_version has a bad value; allowed: TLSv1, TLSv1_1, TLSv1_2, TLSv1_3, SSLv23, SSLv2, SSLv3",
+    );
+    check("ssl=1&ssl=0", "ssl is given more than once in the query; write it once");
+    check(
+        "rabbit_qos_prefetch_count=x",
+        "rabbit_qos_prefetch_count has a bad value; allowed: a whole number from 0 to 65535",
+    );
+    check("kombu_reconnect_delay=5", "kombu_reconnect_delay has a bad value; allowed: seconds from 0 to 4.5");
+    check(
+        "kombu_reconnect_delay=nan",
+        "kombu_reconnect_delay has a bad value; allowed: seconds from 0 to 4.5",
+    );
+    check(
+        "rabbit_login_method=RABBIT-CR-DEMO",
+        "rabbit_login_method = RABBIT-CR-DEMO is not supported: it is a demonstration of RabbitMQ's authors; write \
+         PLAIN, AMQPLAIN or EXTERNAL",
+    );
+    check(
+        "rabbit_login_method=EXTERNAL",
+        "rabbit_login_method = EXTERNAL: the login is the client's certificate: set ssl = true, ssl_cert_file and \
+         ssl_key_file",
+    );
+    check(
+        "rabbit_quorum_queue=1&rabbit_ha_queues=1",
+        "rabbit_quorum_queue and rabbit_ha_queues: exclude each other; remove rabbit_ha_queues",
+    );
+    // A password with ? and & in it.
+    let url = TransportUrl::parse("rabbit://u:12?hunter2&x@h:5672/").unwrap();
+    let error = RabbitOptions::from_query(&url).unwrap_err();
+    assert_eq!(error.to_string(), "a name in the query is no option of [oslo_messaging_rabbit]");
+    assert!(!format!("{error:?}").contains("hunter2"));
+}
+
+#[test]
+fn what_is_laid_over_wins() {
+    let mut options = RabbitOptions::default();
+    options.set("ssl", "true").unwrap();
+    options.set("heartbeat_timeout_threshold", "10").unwrap();
+    options.set_from_query(&url("ssl=off")).unwrap();
+    assert_eq!((options.tls(1), options.heartbeat()), (None, 10));
+    options.set("ssl", "YES").unwrap();
+    assert!(options.tls(1).is_some());
+    let set: Vec<_> =
+        options.set_options().map(|(option, value)| format!("{}={value}", option.name)).collect();
+    assert_eq!(set, ["ssl=true", "heartbeat_timeout_threshold=10"]);
+}
+
+#[test]
+fn tls_is_oslos_unless_verify_is_asked_for() {
+    let check = |query: &str, verify: bool, hosts: usize, expected: Option<Trust>| {
+        let mut options = RabbitOptions::default();
+        options.set_from_query(&url(query)).unwrap();
+        let seen = options.verifying(verify).tls(hosts).map(|tls| tls.trust);
+        assert_eq!(seen, expected, "{query} {verify} {hosts}");
+    };
+    let ca = |file: Option<&str>, name| Some(Trust::Ca { file: file.map(PathBuf::from), name });
+    check("", false, 1, None);
+    check("ssl_ca_file=ca", false, 1, None);
+    check("ssl=1", false, 1, Some(Trust::Anybody));
+    check("ssl=1&ssl_ca_file=ca", false, 1, ca(Some("ca"), true));
+    check("ssl=1&ssl_ca_file=ca", false, 2, ca(Some("ca"), false));
+    check("ssl=1&ssl_ca_file=ca&ssl_enforce_hostname_verification=0", false, 1, ca(Some("ca"), false));
+    check("", true, 2, ca(None, true));
+    check("ssl=1&ssl_ca_file=ca&ssl_enforce_hostname_verification=0", true, 2, ca(Some("ca"), true));
+    assert!(options("ssl=1").verifying(true).check().is_ok());
+    assert!(options("ssl=0").verifying(true).check().is_err());
+}
+
+#[test]
+fn values_are_typed() {
+    assert_eq!(options("").reconnect(), Reconnect::default());
+    let seconds = Duration::from_secs_f64;
+    assert_eq!(options("kombu_reconnect_splay=0.5").reconnect().delay, Some((seconds(1.0), seconds(0.5))));
+    let pauses = options("rabbit_retry_interval=2&rabbit_interval_max=7").reconnect().retry.unwrap();
+    let after: Vec<u64> = (1..=5).map(|n| pauses.after(n).as_secs()).collect();
+    assert_eq!(after, [2, 4, 6, 7, 7]);
+    assert_eq!(pauses.after(u32::MAX).as_secs(), 7);
+
+    assert_eq!(options("").queue(), QueueOptions::default());
+    let durable = QueueOptions { durable: Some(true), ..QueueOptions::default() };
+    assert_eq!(options("amqp_durable_queues=1").queue(), durable);
+    let quorum =
+        options("amqp_durable_queues=0&rabbit_quorum_queue=1&rabbit_quorum_delivery_limit=5").queue();
+    let limits = QuorumLimits { delivery_limit: Some(5), ..QuorumLimits::default() };
+    assert_eq!((quorum.durable, quorum.quorum), (Some(true), Some(limits)));
+
+    assert_eq!(options("rabbit_qos_prefetch_count=0").prefetch(), None);
+    assert_eq!(options("rabbit_qos_prefetch_count=7").prefetch(), Some(7));
+    assert_eq!(options("").login(), LoginMethod::AmqPlain);
+    assert_eq!(options("rabbit_login_method=plain").login(), LoginMethod::Plain);
+    assert_eq!(options("").failover(), Failover::Shuffle);
+    assert_eq!(options("kombu_failover_strategy=round-robin").failover(), Failover::RoundRobin);
+    assert_eq!(options("kombu_compression=bz2").compression(), Some(Compression::Bzip2));
+    assert_eq!(options("").heartbeat(), 60);
+    assert_eq!(options("heartbeat_timeout_threshold=0").heartbeat(), 0);
+    assert_eq!(options("ssl=1&ssl_version=SSLv23").tls(1).unwrap().versions, TlsVersions::Any);
+}

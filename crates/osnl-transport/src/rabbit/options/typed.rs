@@ -1,0 +1,123 @@
+//! What the options mean, as types.
+
+use std::fmt;
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// How the broker is spoken to under TLS.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TlsOptions {
+    /// Whom to believe.
+    pub trust: Trust,
+    /// The client's certificate, if it has one.
+    pub certificate: Option<PathBuf>,
+    /// Its key; without, it stands in the certificate's file.
+    pub key: Option<PathBuf>,
+    /// Which versions.
+    pub versions: TlsVersions,
+}
+
+/// Whom to believe.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Trust {
+    /// Whoever answers.
+    Anybody,
+    /// Whoever has a certificate of a CA in this file, or without a file of one of the system's.
+    Ca {
+        /// A PEM file, or a folder of such files.
+        file: Option<PathBuf>,
+        /// Whether the certificate must be for the host's name.
+        name: bool,
+    },
+}
+
+/// The versions of TLS that may be spoken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TlsVersions {
+    /// 1.2 and 1.3.
+    Any,
+    /// 1.2 only.
+    Only12,
+    /// 1.3 only.
+    Only13,
+}
+
+/// The SASL mechanism of a login.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LoginMethod {
+    /// User and password, as RFC 4616 has it.
+    Plain,
+    /// User and password, as RabbitMQ's own older form; what oslo.messaging uses when nothing is set.
+    AmqPlain,
+    /// The client certificate.
+    External,
+}
+
+impl fmt::Display for LoginMethod {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Plain => "PLAIN",
+            Self::AmqPlain => "AMQPLAIN",
+            Self::External => "EXTERNAL",
+        })
+    }
+}
+
+/// In which order several hosts are tried.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Failover {
+    /// Each round at random.
+    Shuffle,
+    /// From where the last round ended, in an order that is made once.
+    RoundRobin,
+}
+
+/// Pauses before and between attempts to connect, as far as somebody sets them.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Reconnect {
+    /// Before the first attempt after a connection was lost: this, and up to the second at random.
+    pub delay: Option<(Duration, Duration)>,
+    /// After each failed attempt; `None` is the listener's own way.
+    pub retry: Option<RetryPauses>,
+}
+
+/// A pause that grows by a step up to a limit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RetryPauses {
+    /// After the first failure.
+    pub first: Duration,
+    /// What is added each time.
+    pub step: Duration,
+    /// The longest.
+    pub longest: Duration,
+}
+
+impl RetryPauses {
+    /// The pause after this many failures in a row, counted from 1.
+    #[must_use]
+    pub fn after(&self, failures: u32) -> Duration {
+        self.first.saturating_add(self.step.saturating_mul(failures.saturating_sub(1))).min(self.longest)
+    }
+}
+
+/// What a queue that has to be made is declared as, as far as somebody says.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct QueueOptions {
+    /// It outlives a restart of the broker; a quorum queue always does.
+    pub durable: Option<bool>,
+    /// It goes with its last consumer.
+    pub auto_delete: Option<bool>,
+    /// `x-queue-type: quorum`, with its limits.
+    pub quorum: Option<QuorumLimits>,
+}
+
+/// Arguments of a quorum queue; `None` is not sent.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct QuorumLimits {
+    /// `x-delivery-limit`.
+    pub delivery_limit: Option<i64>,
+    /// `x-max-in-memory-length`.
+    pub max_in_memory_length: Option<i64>,
+    /// `x-max-in-memory-bytes`.
+    pub max_in_memory_bytes: Option<i64>,
+}

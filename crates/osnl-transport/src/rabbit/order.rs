@@ -1,0 +1,63 @@
+//! In which order the hosts of a URL are tried.
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use super::options::Failover;
+
+/// Places in the list of hosts.
+#[derive(Debug)]
+pub(super) struct Order {
+    failover: Failover,
+    /// At random once, so that many daemons do not all begin with the same host.
+    places: Vec<usize>,
+    /// Where the next round begins.
+    next: AtomicUsize,
+}
+
+impl Order {
+    pub(super) fn new(hosts: usize, failover: Failover) -> Self {
+        let mut places: Vec<usize> = (0..hosts).collect();
+        fastrand::shuffle(&mut places);
+        Self { failover, places, next: AtomicUsize::new(0) }
+    }
+
+    /// Each host once. A host that took us in and then failed is the last of the next round.
+    pub(super) fn round(&self) -> impl Iterator<Item = usize> {
+        let mut places = self.places.clone();
+        match self.failover {
+            Failover::Shuffle => fastrand::shuffle(&mut places),
+            Failover::RoundRobin => {}
+        }
+        (0..places.len()).map(move |_| {
+            let at = self.next.fetch_add(1, Ordering::Relaxed);
+            places[at % places.len()]
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_round_has_every_host_once() {
+        for failover in [Failover::Shuffle, Failover::RoundRobin] {
+            let order = Order::new(5, failover);
+            for _ in 0..20 {
+                let mut round: Vec<usize> = order.round().collect();
+                round.sort_unstable();
+                assert_eq!(round, [0, 1, 2, 3, 4], "{failover:?}");
+            }
+        }
+        assert_eq!(Order::new(0, Failover::RoundRobin).round().count(), 0);
+    }
+
+    #[test]
+    fn round_robin_goes_on_where_it_stood() {
+        let order = Order::new(3, Failover::RoundRobin);
+        let all: Vec<usize> = order.round().collect();
+        // The first host lets us in; when it is lost, the second is next.
+        assert_eq!(order.round().next(), Some(all[0]));
+        assert_eq!(order.round().collect::<Vec<_>>(), [all[1], all[2], all[0]]);
+    }
+}

@@ -1,0 +1,235 @@
+//! The bytes between the client library and a broker, in plain or under TLS.
+//!
+//! Beside passing them on it
+//!
+//! - ends with an error when nothing has come for the [`Silence`] allowed: the client library notices a dead peer
+//!   too, but only after two heartbeats and up to a half, and a connection that hangs before its login never;
+//! - says what it is when the other side speaks TLS and we do not;
+//! - takes the heartbeat out of the broker's offer when none is wanted: the client library has no way to refuse it.
+
+use std::io::{self, IoSlice};
+use std::pin::{Pin, pin};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use tokio::io::{AsyncRead as _, AsyncWrite as _, ReadBuf};
+use tokio::net::TcpStream;
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+use tokio::time::Instant;
+use tokio_rustls::client::TlsStream;
+
+use super::tune::NoHeartbeat;
+
+/// How long the broker may send nothing; `None` is for ever.
+pub(super) type Silence = Option<Duration>;
+
+/// The broker has ended the connection before it said anything.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub(super) enum SilentEnd {
+    #[error("the broker ended the connection without a word; if its port is one of TLS, set ssl = true")]
+    Plain,
+    #[error(
+        "the broker ended the connection right after the handshake; does it ask for a client certificate, or for \
+         another one (ssl_cert_file, ssl_key_file)?"
+    )]
+    Tls,
+}
+
+/// What carries the bytes.
+pub(super) enum Carrier {
+    Plain(TcpStream),
+    Tls(Box<TlsStream<TcpStream>>),
+}
+
+/// See the [module](self).
+pub(super) struct BrokerStream {
+    carrier: Carrier,
+    /// When the last bytes came, in milliseconds after `since`.
+    heard: Arc<AtomicU64>,
+    since: Instant,
+    heard_anything: bool,
+    /// Ends when the silence has been too long. A task of the runtime's, since this stream is polled from a thread
+    /// that outlives the runtime, where a timer panics.
+    alarm: JoinSet<Duration>,
+    no_heartbeat: Option<NoHeartbeat>,
+}
+
+impl BrokerStream {
+    pub(super) fn new(carrier: Carrier, silence: watch::Receiver<Silence>, heartbeat: bool) -> Self {
+        let (since, heard) = (Instant::now(), Arc::default());
+        let mut alarm = JoinSet::new();
+        alarm.spawn(too_long(silence, since, Arc::clone(&heard)));
+        Self {
+            carrier,
+            heard,
+            since,
+            heard_anything: false,
+            alarm,
+            no_heartbeat: (!heartbeat).then(NoHeartbeat::default),
+        }
+    }
+
+    /// Pending, or an error once it has been so for too long.
+    fn wait(&mut self, context: &mut Context<'_>) -> Poll<io::Result<usize>> {
+        match self.alarm.poll_join_next(context) {
+            Poll::Ready(Some(Ok(longest))) => {
+                let seconds = longest.as_secs_f64();
+                let words = format!("nothing has come from the broker for {seconds:.1} s");
+                Poll::Ready(Err(io::Error::new(io::ErrorKind::TimedOut, words)))
+            }
+            // The runtime is going, and the socket says so itself.
+            Poll::Ready(Some(Err(_)) | None) | Poll::Pending => Poll::Pending,
+        }
+    }
+
+    /// What it means that the broker has ended a connection before it said anything.
+    fn silent_end(&self, error: io::Error) -> io::Error {
+        let ended = [
+            io::ErrorKind::UnexpectedEof,
+            io::ErrorKind::ConnectionReset,
+            io::ErrorKind::ConnectionAborted,
+            io::ErrorKind::BrokenPipe,
+        ];
+        let unknown = error.get_ref().is_none_or(|inner| !inner.is::<rustls::Error>());
+        if self.heard_anything || !unknown || !ended.contains(&error.kind()) {
+            return error;
+        }
+        io::Error::new(
+            io::ErrorKind::InvalidData,
+            match self.carrier {
+                Carrier::Plain(_) => SilentEnd::Plain,
+                Carrier::Tls(_) => SilentEnd::Tls,
+            },
+        )
+    }
+
+    /// The first writes may fail over a connection that the broker has refused: what it said is still to be read.
+    fn unwritable(&mut self, context: &mut Context<'_>, error: io::Error) -> io::Error {
+        if self.heard_anything {
+            return error;
+        }
+        let mut bytes = [0; 16];
+        match Pin::new(&mut *self).read(context, &mut bytes) {
+            Poll::Ready(Err(said)) => said,
+            Poll::Ready(Ok(_)) | Poll::Pending => self.silent_end(error),
+        }
+    }
+
+    fn read(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        bytes: &mut [u8],
+    ) -> Poll<io::Result<usize>> {
+        let mut buffer = ReadBuf::new(bytes);
+        let polled = match &mut self.carrier {
+            Carrier::Plain(tcp) => pin!(tcp).poll_read(context, &mut buffer),
+            Carrier::Tls(tls) => pin!(tls).poll_read(context, &mut buffer),
+        };
+        let length = buffer.filled().len();
+        match polled {
+            Poll::Ready(Ok(())) => Poll::Ready(self.took(&mut bytes[..length])),
+            Poll::Ready(Err(error)) => Poll::Ready(Err(self.silent_end(error))),
+            Poll::Pending => self.wait(context),
+        }
+    }
+
+    /// Looks at what came, and may change it.
+    fn took(&mut self, bytes: &mut [u8]) -> io::Result<usize> {
+        /// The content types of an alert and of a handshake, and the major version, as records begin.
+        const TLS: [[u8; 2]; 2] = [[21, 3], [22, 3]];
+        let now = self.since.elapsed().as_millis();
+        self.heard.store(now.try_into().unwrap_or(u64::MAX), Ordering::Relaxed);
+        if !self.heard_anything {
+            if bytes.is_empty() {
+                return Err(self.silent_end(io::ErrorKind::UnexpectedEof.into()));
+            }
+            self.heard_anything = true;
+            let plain = matches!(self.carrier, Carrier::Plain(_));
+            if plain && TLS.iter().any(|start| bytes.starts_with(start)) {
+                let words = "the broker speaks TLS on this port: set ssl = true, or use its port without TLS";
+                return Err(io::Error::new(io::ErrorKind::InvalidData, words));
+            }
+        }
+        if self.no_heartbeat.as_mut().is_some_and(|filter| filter.pass(bytes)) {
+            self.no_heartbeat = None;
+        }
+        Ok(bytes.len())
+    }
+}
+
+impl futures_io::AsyncRead for BrokerStream {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        bytes: &mut [u8],
+    ) -> Poll<io::Result<usize>> {
+        self.read(context, bytes)
+    }
+}
+
+impl futures_io::AsyncWrite for BrokerStream {
+    fn poll_write(self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        let stream = self.get_mut();
+        let polled = match &mut stream.carrier {
+            Carrier::Plain(tcp) => pin!(tcp).poll_write(context, bytes),
+            Carrier::Tls(tls) => pin!(tls).poll_write(context, bytes),
+        };
+        polled.map_err(|error| stream.unwritable(context, error))
+    }
+
+    fn poll_write_vectored(
+        self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        slices: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let stream = self.get_mut();
+        let polled = match &mut stream.carrier {
+            Carrier::Plain(tcp) => pin!(tcp).poll_write_vectored(context, slices),
+            Carrier::Tls(tls) => pin!(tls).poll_write_vectored(context, slices),
+        };
+        polled.map_err(|error| stream.unwritable(context, error))
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let stream = self.get_mut();
+        let polled = match &mut stream.carrier {
+            Carrier::Plain(tcp) => pin!(tcp).poll_flush(context),
+            Carrier::Tls(tls) => pin!(tls).poll_flush(context),
+        };
+        polled.map_err(|error| stream.unwritable(context, error))
+    }
+
+    fn poll_close(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match &mut self.get_mut().carrier {
+            Carrier::Plain(tcp) => pin!(tcp).poll_shutdown(context),
+            Carrier::Tls(tls) => pin!(tls).poll_shutdown(context),
+        }
+    }
+}
+
+/// Until nothing has come for as long as is allowed; gives how long that is.
+async fn too_long(mut silence: watch::Receiver<Silence>, since: Instant, heard: Arc<AtomicU64>) -> Duration {
+    loop {
+        let longest = *silence.borrow_and_update();
+        let deadline =
+            longest.map(|longest| since + Duration::from_millis(heard.load(Ordering::Relaxed)) + longest);
+        match (longest, deadline) {
+            (Some(longest), Some(deadline)) if Instant::now() >= deadline => return longest,
+            (_, deadline) => {
+                let until = async {
+                    match deadline {
+                        Some(deadline) => tokio::time::sleep_until(deadline).await,
+                        None => std::future::pending().await,
+                    }
+                };
+                tokio::select! {
+                    () = until => {}
+                    Ok(()) = silence.changed() => {}
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,65 @@
+//! From the options to what rustls takes. Files are read each time: certificates are renewed while we run.
+
+use std::sync::Arc;
+
+use osnl_tls::{FileError, Remedies};
+use rustls::ClientConfig;
+use rustls::client::danger::ServerCertVerifier;
+
+use super::options::{TlsOptions, TlsVersions, Trust};
+
+/// For a broker.
+pub(super) const REMEDIES: Remedies = Remedies {
+    trust: "put the CA's certificate into ssl_ca_file",
+    renewed: "ssl_ca_file",
+    plain: "is this the broker's port without TLS (usually 5672; TLS is on 5671)?",
+    identity: ": set ssl_cert_file and ssl_key_file",
+};
+
+/// # Errors
+/// The file that cannot be used, or that there is no CA at all, in words.
+pub(super) fn config(options: &TlsOptions) -> Result<ClientConfig, String> {
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let verifier: Arc<dyn ServerCertVerifier> = match &options.trust {
+        Trust::Anybody => osnl_tls::unchecked(),
+        Trust::Ca { file, name } => {
+            let (certificates, of) = match file {
+                Some(file) => {
+                    let certificates = osnl_tls::certificates_from(std::slice::from_ref(file));
+                    (certificates.map_err(said("ssl_ca_file"))?, format!("ssl_ca_file {}", file.display()))
+                }
+                None => {
+                    let certificates = osnl_tls::system_certificates().map_err(|error| none(&error))?;
+                    (certificates, "the system's store".to_owned())
+                }
+            };
+            let verifier = osnl_tls::checked(certificates, &provider)
+                .map_err(|error| format!("{of} holds no CA certificate: {error}"))?;
+            if *name { verifier } else { osnl_tls::any_name(verifier) }
+        }
+    };
+    let versions = match options.versions {
+        TlsVersions::Any => &[&rustls::version::TLS13, &rustls::version::TLS12][..],
+        TlsVersions::Only12 => &[&rustls::version::TLS12],
+        TlsVersions::Only13 => &[&rustls::version::TLS13],
+    };
+    let config = ClientConfig::builder_with_provider(provider)
+        .with_protocol_versions(versions)
+        .map_err(|error| error.to_string())?
+        .dangerous()
+        .with_custom_certificate_verifier(verifier);
+    let Some(certificate) = &options.certificate else { return Ok(config.with_no_client_auth()) };
+    let identity = osnl_tls::identity(certificate, options.key.as_deref())
+        .map_err(said("ssl_cert_file or ssl_key_file"))?;
+    config
+        .with_client_auth_cert(identity.chain, identity.key)
+        .map_err(|error| format!("ssl_cert_file and ssl_key_file do not fit: {error}"))
+}
+
+fn said(option: &str) -> impl FnOnce(FileError) -> String {
+    move |error| format!("{option} {error}")
+}
+
+fn none(error: &str) -> String {
+    format!("the system has no CA certificates ({error}); name a file in ssl_ca_file")
+}

@@ -1,0 +1,191 @@
+//! TLS with a real RabbitMQ: whom osnl believes, what it says of whom it does not, and client certificates.
+
+use std::path::Path;
+
+use osnl_model::{Priority, Target, TransportUrl};
+use osnl_testkit::{Authority, Broker, Certificate, Identity};
+use osnl_transport::{
+    Declare, ListenOptions, QueueKind, RabbitOptions, TransportError, transport, transport_with,
+};
+
+pub(crate) fn to() -> [(Target, Priority); 1] {
+    [(Target::new("neutron", "notifications"), Priority::Info)]
+}
+
+pub(crate) fn listen_options() -> ListenOptions {
+    ListenOptions {
+        pool: Some("osnl".to_owned()),
+        prefetch: 10,
+        declare: Declare::Create,
+        queue: QueueKind::OSLO,
+    }
+}
+
+/// One attempt by the options of the query.
+pub(crate) async fn attempt(url: &str) -> Result<String, TransportError> {
+    let transport = transport(&TransportUrl::parse(url).unwrap())?;
+    let consumer = transport.listen(&to(), &listen_options()).await?;
+    let host = consumer.subscription().host.clone();
+    consumer.close().await;
+    Ok(host)
+}
+
+fn refusal(attempt: Result<String, TransportError>) -> String {
+    match attempt {
+        Err(TransportError::Tls { host, reason }) => {
+            assert!(host.starts_with("localhost:") || host.starts_with("127.0.0.1:"), "{host}");
+            reason
+        }
+        other => panic!("no refusal of TLS: {other:?}"),
+    }
+}
+
+fn text(path: &Path) -> &str {
+    path.to_str().unwrap()
+}
+
+#[tokio::test]
+async fn a_broker_is_reached_by_tls_and_verified_as_the_options_say() {
+    let (ours, other) = (Authority::new(), Authority::new());
+    let broker = Broker::shared();
+    let vhost = broker.vhost("tls");
+    let port = |identity: Identity| broker.tls_port(&ours.issue(&identity), None);
+    let both = port(Identity::LOOPBACK);
+    let named = port(Identity::For("DNS:rabbit.example.com"));
+    let expired = port(Identity::Expired);
+    let (ca, wrong) = (ours.file(), other.file());
+    let (ca, wrong) = (text(&ca), text(&wrong));
+    let url = |host: &str, port: u16, query: &str| {
+        format!("rabbit://guest:guest@{host}:{port}/{}?{query}", vhost.name())
+    };
+
+    for (host, port, query) in [
+        ("localhost", both, format!("ssl=1&ssl_ca_file={ca}")),
+        ("127.0.0.1", both, format!("ssl=True&ssl_ca_file={ca}&ssl_version=TLSv1_2")),
+        ("localhost", both, format!("ssl=on&ssl_ca_file={ca}&ssl_version=TLSv1_3")),
+        ("localhost", both, format!("ssl=1&ssl_ca_file={ca}&ssl_version=TLSv1")),
+        // Encrypted, and whoever answers is believed.
+        ("localhost", both, "ssl=1".to_owned()),
+        ("localhost", named, "ssl=1".to_owned()),
+        ("localhost", expired, "ssl=1".to_owned()),
+        ("localhost", named, format!("ssl=1&ssl_ca_file={ca}&ssl_enforce_hostname_verification=0")),
+    ] {
+        let reached = attempt(&url(host, port, &query)).await;
+        assert_eq!(reached.unwrap(), format!("{host}:{port}"), "{query}");
+    }
+
+    let check = async |port: u16, query: String, expected: &str| {
+        assert_eq!(refusal(attempt(&url("localhost", port, &query)).await), expected, "{query}");
+    };
+    let unknown =
+        "certificate is self-signed or of an unknown issuer: put the CA's certificate into ssl_ca_file";
+    check(both, format!("ssl=1&ssl_ca_file={wrong}"), unknown).await;
+    check(named, format!("ssl=1&ssl_ca_file={wrong}&ssl_enforce_hostname_verification=0"), unknown).await;
+    let name = "certificate is for rabbit.example.com, not localhost";
+    check(named, format!("ssl=1&ssl_ca_file={ca}"), name).await;
+    let date = "certificate expired on 2024-02-01T00:00:00Z";
+    check(expired, format!("ssl=1&ssl_ca_file={ca}"), date).await;
+    check(expired, format!("ssl=1&ssl_ca_file={ca}&ssl_enforce_hostname_verification=0"), date).await;
+
+    // As oslo.messaging: with several hosts the name is not looked at.
+    let two = format!(
+        "rabbit://guest:guest@localhost:{named},guest:guest@127.0.0.1:{named}/{}?ssl=1&ssl_ca_file={ca}",
+        vhost.name()
+    );
+    attempt(&two).await.unwrap();
+    // With tls = verify it is, and without a file the system's CAs count, of which ours is none.
+    let verify = async |url: &str| {
+        let url = TransportUrl::parse(url).unwrap();
+        let options = RabbitOptions::from_query(&url).unwrap().verifying(true);
+        transport_with(&url, options).unwrap().listen(&to(), &listen_options()).await.map(|_| String::new())
+    };
+    assert!(refusal(verify(&two).await).starts_with("certificate is for rabbit.example.com, not "));
+    verify(&url("localhost", both, &format!("ssl_ca_file={ca}"))).await.unwrap();
+    if osnl_tls::system_certificates().is_ok_and(|certificates| !certificates.is_empty()) {
+        assert_eq!(refusal(verify(&url("localhost", both, "")).await), unknown);
+    }
+}
+
+#[tokio::test]
+async fn client_certificates_are_shown_where_the_broker_wants_them() {
+    let ours = Authority::new();
+    let broker = Broker::shared();
+    let vhost = broker.vhost("tls-client");
+    let port = broker.tls_port(&ours.issue(&Identity::LOOPBACK), Some(&ours));
+    let (mine, stranger) = (ours.issue(&Identity::CommonName("client")), Authority::new());
+    let stranger = stranger.issue(&Identity::CommonName("client"));
+    let url = |more: &str, versions: &str| {
+        let ca = ours.file();
+        let query = format!("ssl=1&ssl_ca_file={}&ssl_version={versions}{more}", ca.display());
+        format!("rabbit://guest:guest@localhost:{port}/{}?{query}", vhost.name())
+    };
+    let shown = |certificate: &Certificate| {
+        let (file, key) = (certificate.file(), certificate.key_file());
+        format!("&ssl_cert_file={}&ssl_key_file={}", file.display(), key.display())
+    };
+    for version in ["TLSv1_2", "TLSv1_3"] {
+        attempt(&url(&shown(&mine), version)).await.unwrap();
+        // With TLS 1.3 the broker judges after the handshake, and its alert may be lost when the connection is reset.
+        let ended = "the broker ended the connection right after the handshake; does it ask for a client certificate, \
+            or for another one (ssl_cert_file, ssl_key_file)?";
+        let check = async |more: &str, expected: &str| {
+            let reason = refusal(attempt(&url(more, version)).await);
+            assert!(reason == expected || version == "TLSv1_3" && reason == ended, "{version}: {reason}");
+        };
+        let none = match version {
+            "TLSv1_2" => "the server finds no cipher suite or kind of key that both sides can use",
+            _ => "the server asks for a client certificate: set ssl_cert_file and ssl_key_file",
+        };
+        check("", none).await;
+        check(&shown(&stranger), "the server refuses the TLS handshake: UnknownCA").await;
+    }
+    // Both in one file.
+    let folder = tempfile::tempdir().unwrap();
+    let one = folder.path().join("both.pem");
+    let read = |path: &Path| std::fs::read_to_string(path).unwrap();
+    std::fs::write(&one, read(mine.file()) + &read(mine.key_file())).unwrap();
+    attempt(&url(&format!("&ssl_cert_file={}", one.display()), "")).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_port_of_the_other_kind_is_named() {
+    let broker = Broker::shared();
+    let port = broker.tls_port(&Authority::new().issue(&Identity::LOOPBACK), None);
+    let reason = refusal(attempt(&format!("rabbit://guest:guest@127.0.0.1:{}/?ssl=1", broker.port())).await);
+    assert_eq!(
+        reason,
+        "what the server sends is not TLS; is this the broker's port without TLS (usually 5672; TLS is on 5671)?"
+    );
+    let error = attempt(&format!("rabbit://guest:guest@127.0.0.1:{port}/")).await.unwrap_err().to_string();
+    assert!(error.starts_with(&format!("127.0.0.1:{port}: the broker ")), "{error}");
+    assert!(error.contains("set ssl = true"), "{error}");
+}
+
+#[tokio::test]
+async fn files_that_cannot_be_used_are_an_error_before_anything_is_connected() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name).display().to_string();
+    let authority = Authority::new();
+    let (certificate, other) = (authority.issue(&Identity::LOOPBACK), authority.issue(&Identity::LOOPBACK));
+    std::fs::write(path("text"), "SECRET TEXT").unwrap();
+    let (good, key) = (text(certificate.file()), text(other.key_file()));
+    let check = |query: &str, expected: &str| {
+        let url = TransportUrl::parse(&format!("rabbit://u:hunter2@h/?ssl=1&{query}")).unwrap();
+        let error = match transport(&url) {
+            Err(error) => error,
+            Ok(_) => panic!("accepted: {query}"),
+        };
+        assert!(!error.is_recoverable());
+        let error = format!("{error} {error:?}");
+        assert!(error.contains(expected), "{error}\nnot {expected}");
+        assert!(!error.contains("SECRET") && !error.contains("hunter2"), "{error}");
+    };
+    let missing = path("missing");
+    check(&format!("ssl_ca_file={missing}"), &format!("ssl_ca_file {missing}: No such file or directory"));
+    check(&format!("ssl_ca_file={}", path("text")), "the file holds no certificate in PEM form");
+    check(&format!("ssl_cert_file={missing}"), "ssl_cert_file or ssl_key_file ");
+    check(&format!("ssl_cert_file={good}"), "no private key in PEM form that needs no passphrase");
+    check(&format!("ssl_cert_file={good}&ssl_key_file={}", path("text")), "no private key in PEM form");
+    check(&format!("ssl_cert_file={good}&ssl_key_file={key}"), "ssl_cert_file and ssl_key_file do not fit");
+    check(&format!("ssl_key_file={key}"), "a key is of no use without its certificate");
+}

@@ -1,0 +1,124 @@
+//! The options of oslo.messaging's rabbit driver: from the section, the URL's query and the listener, each laid over
+//! what comes before.
+
+use osnl_model::TransportUrl;
+use osnl_transport::{Effect, OptionError, RABBIT_OPTIONS, RabbitOptions, Trust};
+
+use super::ListenerConf;
+use super::document::DocEntry;
+use super::section::Reader;
+use crate::config::{Origin, typed};
+
+/// `[oslo_messaging_rabbit]`.
+pub(super) fn section(reader: &mut Reader<'_>) -> Option<RabbitOptions> {
+    lay(reader, RabbitOptions::default())
+}
+
+/// Those of one listener; whether they fit together shows only now.
+pub(super) fn of_listener(
+    reader: &mut Reader<'_>,
+    section: &RabbitOptions,
+    url: Option<&TransportUrl>,
+) -> Option<RabbitOptions> {
+    let verify = reader.word("tls", &[("oslo", false), ("verify", true)]);
+    let mut options = section.clone();
+    // What is wrong with the query was said with the URL.
+    let query = url.map_or(Ok(()), |url| options.set_from_query(url));
+    let options = lay(reader, options)?.verifying(verify?);
+    query.ok()?;
+    match options.check() {
+        Ok(()) => Some(options),
+        Err(error) => reader.refused("", typed::option_refusal(&error)),
+    }
+}
+
+fn lay(reader: &mut Reader<'_>, mut options: RabbitOptions) -> Option<RabbitOptions> {
+    let mut good = true;
+    for option in &RABBIT_OPTIONS {
+        if !reader.is_set(option.name) {
+            continue;
+        }
+        let Some(text) = reader.text(option.name) else {
+            good = false;
+            continue;
+        };
+        if let Err(error) = options.set(option.name, &text) {
+            good = false;
+            let refusal = match &error {
+                OptionError::Value { allowed, .. } => {
+                    typed::Refusal::new("has a bad value", format!("allowed: {allowed}"))
+                }
+                OptionError::Refused { value, reason, .. } => {
+                    typed::Refusal::new(format!("{value} is not supported"), *reason)
+                }
+                OptionError::Unknown { .. } | OptionError::Repeated { .. } | OptionError::Together { .. } => {
+                    typed::option_refusal(&error)
+                }
+            };
+            reader.refused::<()>(option.name, refusal);
+        }
+    }
+    good.then_some(options)
+}
+
+/// The listener's own `prefetch` where it is set, else what the driver's options say, else its default.
+pub(super) fn prefetch(reader: &Reader<'_>, options: Option<&RabbitOptions>, own: u32) -> Option<u16> {
+    let said = options.and_then(RabbitOptions::prefetch).filter(|_| !reader.is_set("prefetch"));
+    said.or_else(|| u16::try_from(own).ok())
+}
+
+/// Shows a listener's default as what it has become by the driver's options, so that it reads back as that.
+pub(super) fn show(entry: &mut DocEntry, listener: &ListenerConf) {
+    let (text, option) = match entry.option.as_str() {
+        "durable" if listener.rabbit.queue().quorum.is_some() => {
+            (listener.queue.durable.to_string(), "rabbit_quorum_queue")
+        }
+        "durable" => (listener.queue.durable.to_string(), "amqp_durable_queues"),
+        "queue_type" => (listener.queue.queue_type.as_str().to_owned(), "rabbit_quorum_queue"),
+        "auto_delete" => (listener.queue.auto_delete.to_string(), "amqp_auto_delete"),
+        "prefetch" => (listener.prefetch.to_string(), "rabbit_qos_prefetch_count"),
+        _ => return,
+    };
+    if entry.text != text && entry.from == Origin::Default.to_string() {
+        entry.text = text;
+        entry.from = format!("by {option}");
+    }
+}
+
+/// What `osnl check` says of them, a sentence each.
+pub(super) fn explain(listener: &ListenerConf) -> Vec<String> {
+    let options = &listener.rabbit;
+    let mut lines = Vec::new();
+    if let Some(tls) = options.tls(listener.transport_url.hosts().len()) {
+        let of = |file: &Option<std::path::PathBuf>| match file {
+            Some(file) => format!("of a CA in {}", file.display()),
+            None => "of a CA that the system trusts".to_owned(),
+        };
+        lines.push(match &tls.trust {
+            Trust::Anybody => "tls        encrypted, and whoever answers is believed and gets the password: set \
+                               tls = verify, and ssl_ca_file unless the system trusts the CA"
+                .to_owned(),
+            Trust::Ca { file, name: true } => {
+                format!("tls        encrypted; the broker needs a certificate {} for its name", of(file))
+            }
+            Trust::Ca { file, name: false } => format!(
+                "tls        encrypted; the broker needs a certificate {}, for whatever name: set tls = verify",
+                of(file)
+            ),
+        });
+    }
+    for host in listener.transport_url.hosts_without_login() {
+        let name = &host.hostname;
+        lines.push(format!(
+            "login      guest at {name}, which has no user: each host needs its own user:password@"
+        ));
+    }
+    for (option, value) in options.set_options() {
+        let name = option.name;
+        lines.push(match option.effect {
+            Effect::Has(what) => format!("option     {name} = {value} {what}"),
+            Effect::Nothing(why) => format!("option     {name} = {value} has no effect: it {why}"),
+        });
+    }
+    lines
+}

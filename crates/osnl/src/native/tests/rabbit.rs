@@ -1,0 +1,131 @@
+//! The options of the rabbit driver: where they come from, what wins, what is said of them.
+
+use osnl_transport::{LoginMethod, Trust};
+
+use super::{errors, load, load_layers};
+use crate::native::{ListenerConf, Loaded};
+
+/// A whole configuration with this URL, lines of the listener and lines of the section.
+fn text(query: &str, listener: &str, section: &str) -> String {
+    let rest = "[rule:r]\nactions = a\n[action:a]\ndriver = dump\n";
+    let url = format!("transport_url = rabbit://u:hunter2@h/{query}");
+    format!("[listener:n]\n{url}\nexchange = n\n{listener}\n[oslo_messaging_rabbit]\n{section}\n{rest}")
+}
+
+fn listener(loaded: &Loaded) -> &ListenerConf {
+    &loaded.conf.listeners[0]
+}
+
+#[test]
+fn section_query_and_listener_are_laid_over_one_another() {
+    let check = |query: &str, own: &str, section: &str, expected: u16| {
+        let loaded = load(&text(query, own, section)).unwrap();
+        assert_eq!(listener(&loaded).rabbit.heartbeat(), expected, "{query} {own} {section}");
+    };
+    let name = "heartbeat_timeout_threshold";
+    check("", "", "", 60);
+    check("", "", &format!("{name} = 1"), 1);
+    check(&format!("?{name}=2"), "", &format!("{name} = 1"), 2);
+    check(&format!("?{name}=2"), &format!("{name} = 3"), &format!("{name} = 1"), 3);
+    check("", "", &format!("{name} = $rabbit_retry_interval\nrabbit_retry_interval = 7"), 7);
+
+    let base = text("", "", "ssl = true");
+    let variable = ("OS_OSLO_MESSAGING_RABBIT__SSL_CA_FILE", "/ca.pem");
+    let loaded = load_layers(&[&base], &[variable]).unwrap();
+    let trust = listener(&loaded).rabbit.tls(1).unwrap().trust;
+    assert_eq!(trust, Trust::Ca { file: Some("/ca.pem".into()), name: true });
+    let loaded = load_layers(&[&base], &[("OS_LISTENER_N__SSL", "off")]).unwrap();
+    assert_eq!(listener(&loaded).rabbit.tls(1), None);
+}
+
+#[test]
+fn queue_and_prefetch_follow_the_driver_unless_the_listener_says() {
+    let check = |own: &str, section: &str, durable: bool, prefetch: u16| {
+        let loaded = load(&text("", own, section)).unwrap();
+        let conf = listener(&loaded);
+        assert_eq!((conf.queue.durable, conf.prefetch), (durable, prefetch), "{own} {section}");
+        // What is shown means the same.
+        let shown = loaded.document().text(true);
+        let again = load(&shown).unwrap_or_else(|errors| panic!("{errors}\n{shown}"));
+        assert_eq!(format!("{:?}", listener(&again)), format!("{conf:?}"), "{shown}");
+    };
+    check("", "", true, 200);
+    check("", "amqp_durable_queues = false", false, 200);
+    check("durable = true", "amqp_durable_queues = false", true, 200);
+    check("amqp_durable_queues = true", "amqp_durable_queues = false", true, 200);
+    check("", "rabbit_quorum_queue = true\namqp_durable_queues = false", true, 200);
+    check("", "rabbit_qos_prefetch_count = 0", true, 200);
+    check("", "rabbit_qos_prefetch_count = 9", true, 9);
+    check("prefetch = 200", "rabbit_qos_prefetch_count = 9", true, 200);
+    check("tls = verify\nkombu_reconnect_delay = 0.5", "ssl_ca_file = /a b.pem", true, 200);
+}
+
+#[test]
+fn what_is_wrong_points_at_its_line() {
+    let check = |query: &str, own: &str, section: &str, expected: &str| {
+        let seen = errors(load(&text(query, own, section)));
+        assert_eq!(seen, [expected], "{query} {own} {section}");
+        assert!(!seen.concat().contains("hunter2"));
+    };
+    let words = "allowed: true, yes, on, 1, or false, no, off, 0";
+    check("", "", "ssl = maybe", &format!("a.conf:6: [oslo_messaging_rabbit] ssl: has a bad value; {words}"));
+    check("", "ssl = maybe", "", &format!("a.conf:4: [listener:n] ssl: has a bad value; {words}"));
+    check(
+        "",
+        "",
+        "heartbeat_timout_threshold = 3",
+        "a.conf:6: [oslo_messaging_rabbit] heartbeat_timout_threshold: unknown option; did you mean \
+         heartbeat_timeout_threshold?",
+    );
+    check(
+        "?rabbit_qos_prefetch_count=x",
+        "",
+        "",
+        "a.conf:2: [listener:n] transport_url: rabbit_qos_prefetch_count has a bad value; allowed: a whole number \
+         from 0 to 65535",
+    );
+    check(
+        "",
+        "rabbit_login_method = rabbit-cr-demo",
+        "",
+        "a.conf:4: [listener:n] rabbit_login_method: RABBIT-CR-DEMO is not supported; it is a demonstration of \
+         RabbitMQ's authors; write PLAIN, AMQPLAIN or EXTERNAL",
+    );
+    check(
+        "?ssl=0",
+        "tls = verify",
+        "",
+        "a.conf:1: [listener:n]: tls = verify and ssl = false; one says with TLS, the other without; remove one of \
+         them",
+    );
+    check(
+        "",
+        "tls = yes",
+        "",
+        "a.conf:4: [listener:n] tls: \"yes\" is not one of the known words; allowed: oslo, verify",
+    );
+    // What one place lacks another may bring.
+    let external = "rabbit_login_method=EXTERNAL&ssl_cert_file=c&ssl_key_file=k";
+    let loaded = load(&text(&format!("?{external}"), "", "ssl = 1")).unwrap();
+    assert_eq!(listener(&loaded).rabbit.login(), LoginMethod::External);
+}
+
+#[test]
+fn check_explains_every_option_that_is_set() {
+    let section = "ssl = 1\nheartbeat_rate = 3\nuse_queue_manager = true\nrabbit_retry_backoff = 4";
+    let explained = load(&text("?ssl_version=TLSv1", "", section)).unwrap().conf.explain();
+    for expected in [
+        "  tls        encrypted, and whoever answers is believed and gets the password: set tls = verify, and \
+         ssl_ca_file unless the system trusts the CA\n",
+        "  option     ssl = true decides whether the connection is encrypted;",
+        "  option     ssl_version = TLSv1 narrows the TLS versions:",
+        "  option     rabbit_retry_backoff = 4 is added to that pause with each further failure, in seconds\n",
+        "  option     heartbeat_rate = 3 has no effect: it is not needed: heartbeats leave twice per interval",
+        "  option     use_queue_manager = true has no effect: it is about the reply and fanout queues of RPC;",
+    ] {
+        assert!(explained.contains(expected), "{expected}\nnot in\n{explained}");
+    }
+    let verified = load(&text("", "tls = verify\nssl_ca_file = /ca.pem", "")).unwrap().conf.explain();
+    let expected = "  tls        encrypted; the broker needs a certificate of a CA in /ca.pem for its name\n";
+    assert!(verified.contains(expected), "{verified}");
+}

@@ -1,0 +1,69 @@
+//! What is asserted of any bytes whatsoever: by the fuzz targets, and by `crates/osnl-model/tests/fuzz.rs` in the gate.
+
+use osnl_model::{
+    BodyDigest, ContentInfo, MAX_PLAIN_BODY, Notification, Secret, TransportUrl, mask_secrets, plain_body,
+    read_head, resource_key,
+};
+
+/// A URL that is read prints as one that reads the same; printed for people it has no password; no error repeats
+/// the URL.
+pub(crate) fn transport_url(data: &[u8]) {
+    let text = String::from_utf8_lossy(data);
+    match TransportUrl::parse(&text) {
+        Ok(url) => {
+            let again = TransportUrl::parse(&url.to_string_with_secrets()).expect("it was printed");
+            assert_eq!(again, url);
+            let shown = TransportUrl::parse(&url.to_string()).expect("it was printed for people");
+            assert_eq!(format!("{url:?}"), format!("TransportUrl({url})"));
+            for (shown, host) in shown.hosts().iter().zip(url.hosts()) {
+                assert_eq!(shown.hostname, host.hostname);
+                assert_eq!(
+                    shown.password.as_ref().map(Secret::expose),
+                    host.password.as_ref().map(|_| "***")
+                );
+            }
+        }
+        Err(error) => {
+            let said = format!("{error} {error:?}");
+            // What is long enough not to stand in the messages by chance.
+            assert!(text.len() < 24 || !said.contains(&*text), "{said}");
+        }
+    }
+}
+
+/// Head and whole are read, or refused, without a panic; what was read whole has the head that it was read with.
+pub(crate) fn envelope(data: &[u8]) {
+    let _ = read_head(data);
+    let _ = BodyDigest::of(data);
+    let Ok(read) = Notification::decode(data) else { return };
+    let _ = (mask_secrets(&read.payload), resource_key(&read), format!("{read:?}"));
+    let plain = serde_json::json!({
+        "event_type": read.event_type,
+        "publisher_id": read.publisher_id,
+        "priority": read.priority.as_ref().map(|priority| priority.as_str()),
+        "payload": read.payload,
+    });
+    let framed = serde_json::json!({ "oslo.version": "2.0", "oslo.message": plain.to_string() });
+    for body in [plain.to_string(), framed.to_string()] {
+        assert_eq!(read_head(body.as_bytes()), Ok(read.head()), "{body}");
+        assert_eq!(
+            Notification::decode(body.as_bytes()).map(|again| again.payload),
+            Ok(read.payload.clone())
+        );
+    }
+}
+
+/// Compressed bodies become plain ones of a bounded size, or are refused.
+pub(crate) fn compressed(data: &[u8]) {
+    let names = [None, Some("application/x-gzip"), Some("application/x-bz2"), Some("zlib"), Some("x")];
+    for compression in names {
+        for content_encoding in [None, Some("latin-1")] {
+            let info = ContentInfo { content_type: None, content_encoding, compression };
+            if let Ok(plain) = plain_body(data, &info) {
+                // latin-1 may double.
+                assert!(plain.len() <= 2 * MAX_PLAIN_BODY.max(data.len()));
+                envelope(&plain);
+            }
+        }
+    }
+}
