@@ -69,8 +69,8 @@ pub(crate) fn run(args: &TapArgs) -> Exit {
 
 async fn tap(args: &TapArgs, plan: Plan) -> Exit {
     let mut signals = Signals::catch();
-    let Plan { url, options, chosen, writer } = plan;
-    let transport = match osnl_transport::transport(&url) {
+    let Plan { url, rabbit, options, chosen, writer } = plan;
+    let transport = match osnl_transport::transport_with(&url, rabbit) {
         Ok(transport) => transport,
         Err(error) => {
             say(&format!("error: {error}"));

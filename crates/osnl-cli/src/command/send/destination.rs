@@ -5,7 +5,7 @@ use std::sync::Arc;
 use anyhow::{Context as _, anyhow};
 use osnl::native::{self, ListenerConf};
 use osnl_model::{Compression, TransportUrl};
-use osnl_transport::{Transport, transport};
+use osnl_transport::{RabbitOptions, Transport, transport_with};
 
 use crate::args::SendArgs;
 use crate::command::sources;
@@ -27,19 +27,21 @@ pub(super) type Refused = (Exit, anyhow::Error);
 /// # Errors
 /// The URL or the configuration cannot be used, or does not say which listener is meant.
 pub(super) fn find(args: &SendArgs) -> Result<Destination, Refused> {
-    let (url, exchange, topics) = match &args.transport_url {
+    let (url, options, exchange, topics) = match &args.transport_url {
         Some(url) => {
             let url = from_flag(url.expose()).map_err(|error| (Exit::Usage, error))?;
-            (url, "openstack".to_owned(), vec!["notifications".to_owned()])
+            let options = RabbitOptions::from_query(&url).context("--transport-url");
+            let options = options.map_err(|error| (Exit::Usage, error))?;
+            (url, options, "openstack".to_owned(), vec!["notifications".to_owned()])
         }
         None => {
             let listener = from_configuration(args)?;
             let exchange = one_exchange(args, &listener)?;
-            (listener.transport_url, exchange, listener.topics)
+            (listener.transport_url, listener.rabbit, exchange, listener.topics)
         }
     };
-    let compression = compression(&url).map_err(|error| (Exit::Usage, error))?;
-    let transport = transport(&url).context("--transport-url").map_err(|error| (Exit::Usage, error))?;
+    let compression = options.compression();
+    let transport = transport_with(&url, options).map_err(|error| (Exit::Usage, error.into()))?;
     Ok(Destination { transport: transport.into(), exchange, topics, compression })
 }
 
@@ -87,13 +89,4 @@ fn one_exchange(args: &SendArgs, listener: &ListenerConf) -> Result<String, Refu
             ))
         }
     }
-}
-
-/// oslo.messaging's `kombu_compression` of the URL.
-fn compression(url: &TransportUrl) -> anyhow::Result<Option<Compression>> {
-    let Some((_, name)) = url.query().iter().find(|(option, _)| option == "kombu_compression") else {
-        return Ok(None);
-    };
-    let known = Compression::parse(name);
-    known.map(Some).ok_or_else(|| anyhow!("kombu_compression: allowed: gzip, bz2"))
 }

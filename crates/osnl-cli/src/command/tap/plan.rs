@@ -5,7 +5,7 @@ use std::io::IsTerminal as _;
 use anyhow::{Context as _, bail};
 use osnl::native;
 use osnl_model::{Priority, Secret, TransportUrl};
-use osnl_transport::{TapBinding, TapOptions};
+use osnl_transport::{RabbitOptions, TapBinding, TapOptions};
 
 use super::args::TapArgs;
 use super::event::Wanted;
@@ -39,6 +39,7 @@ pub(super) const TOPICS: [&str; 3] =
 /// What to do.
 pub(super) struct Plan {
     pub(super) url: TransportUrl,
+    pub(super) rabbit: RabbitOptions,
     pub(super) options: TapOptions,
     /// Nobody named the exchanges: those of [`EXCHANGES`].
     pub(super) chosen: bool,
@@ -73,6 +74,10 @@ impl Plan {
                 .unwrap_or_else(|| usual.iter().map(|&name| name.to_owned()).collect())
         };
         let listener = listener.as_ref();
+        let rabbit = match listener {
+            Some(listener) => listener.rabbit.clone(),
+            None => RabbitOptions::from_query(&url)?,
+        };
         let exchanges = or(&args.exchange, listener.map(|l| l.exchanges.clone()), &EXCHANGES);
         let usual: &[&str] = if args.key.is_empty() { &TOPICS } else { &[] };
         let topics = match args.key.is_empty() {
@@ -104,6 +109,7 @@ impl Plan {
             && std::env::var_os("TERM").is_none_or(|value| value != "dumb");
         Ok(Self {
             url,
+            rabbit,
             options: TapOptions {
                 bindings,
                 // No more on the way than may wait.
