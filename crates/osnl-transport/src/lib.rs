@@ -12,12 +12,15 @@
 //! | [`Transport::listen`] | one attempt: connected, declared and consuming, or an error that says whether another attempt makes sense |
 //! | [`Consumer::poll`] | waits for one message, then takes what is ready without waiting, at most [`Batch::room`]; cancel-safe: what it has taken stays in the batch |
 //! | [`Consumer::flush`] | sends what the [`Window`] says is settled: one `multiple` acknowledgement for the finished prefix, single ones for finished islands |
+//! | [`Consumer::waiting`] | how many messages wait in the queues, asked when nothing moves |
 //! | [`Consumer::quiesce`] | no further delivery; what is unsettled may still be settled |
 //! | dropped, or the connection lost | whatever is not settled is delivered again, marked `redelivered` |
 //!
 //! A broken connection ends the consumer with a recoverable error; the client library's own recovery
 //! is off, so that a delivery tag of one connection can never be used on the next
 //! (each [`IncomingMessage`] belongs to its connection's [`Epoch`]).
+//!
+//! What this means in detail is a test each in `osnl_testkit::conformance`, which every transport passes.
 
 mod error;
 mod memory;
@@ -28,6 +31,7 @@ mod topology;
 
 use std::future::Future;
 use std::pin::Pin;
+use std::sync::Arc;
 
 use osnl_model::{Priority, Target, TransportUrl};
 
@@ -40,6 +44,9 @@ pub use topology::{Binding, Declare, ListenOptions, QueueKind, Subscription};
 
 /// A boxed future that can cross threads, written out where a trait is used as `dyn`.
 pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
+
+/// Queues, and how many messages wait in each.
+pub type Waiting = Vec<(Arc<str>, u32)>;
 
 /// A broker that can be listened to.
 pub trait Transport: Send + Sync {
@@ -86,6 +93,13 @@ pub trait Consumer: Send {
     /// # Errors
     /// As [`Consumer::poll`]; what was not sent comes back as a redelivery.
     fn flush<'a>(&'a mut self, window: &'a mut Window) -> BoxFuture<'a, Result<(), TransportError>>;
+
+    /// Asks the broker how many messages wait in each queue consumed, what we hold not counted. A few round
+    /// trips beside the deliveries, for who wonders why nothing comes; never to be asked for each message.
+    ///
+    /// # Errors
+    /// The broker did not answer the question; that alone does not end the subscription.
+    fn waiting(&self) -> BoxFuture<'static, Result<Waiting, TransportError>>;
 
     /// Asks the broker to send nothing more. Settling stays possible.
     ///

@@ -13,7 +13,7 @@ use tokio::sync::Notify;
 use crate::message::{Batch, Epoch, IncomingMessage, Properties};
 use crate::settle::{Settlement, Window};
 use crate::topology::{Binding, Declare, ListenOptions, Subscription, bindings};
-use crate::{BoxFuture, Consumer, Features, Transport, TransportError};
+use crate::{BoxFuture, Consumer, Features, Transport, TransportError, Waiting};
 
 /// A broker that lives as long as its last handle. Clones share it.
 #[derive(Clone, Debug, Default)]
@@ -35,6 +35,8 @@ struct State {
     queues: BTreeMap<String, Queue>,
     down: bool,
     connections: HashMap<Epoch, Connection>,
+    /// Consumers that ended because this queue was deleted, until they have heard of it.
+    cancelled: HashMap<Epoch, String>,
 }
 
 /// An open connection: a consumer of these queues.
@@ -119,6 +121,28 @@ impl MemoryBroker {
     #[must_use]
     pub fn ready(&self, queue: &str) -> usize {
         self.lock().queues.get(queue).map_or(0, |q| q.ready.len())
+    }
+
+    /// Deletes a queue with whatever it holds; its consumers are cancelled.
+    pub fn delete_queue(&self, queue: &str) {
+        let mut state = self.lock();
+        state.queues.remove(queue);
+        state.bindings.retain(|binding| binding.queue != queue);
+        let consumers: Vec<Epoch> = state
+            .connections
+            .iter()
+            .filter(|(_, connection)| connection.queues.iter().any(|name| **name == *queue))
+            .map(|(epoch, _)| *epoch)
+            .collect();
+        for consumer in consumers {
+            if let Some(connection) = state.connections.get_mut(&consumer) {
+                connection.unsettled.retain(|_, (name, _)| **name != *queue);
+            }
+            state.end(consumer);
+            state.cancelled.insert(consumer, queue.to_owned());
+        }
+        drop(state);
+        self.shared.changed.notify_waiters();
     }
 
     /// Ends every connection, as a broker's restart does; queues and what they hold stay.
@@ -262,6 +286,9 @@ impl MemoryConsumer {
     /// Moves what is ready into the batch; `false` when nothing was.
     fn take(&mut self, out: &mut Batch) -> Result<bool, TransportError> {
         let mut state = self.broker.lock();
+        if let Some(queue) = state.cancelled.remove(&self.subscription.epoch) {
+            return Err(TransportError::Cancelled { queue });
+        }
         let State { connections, queues, .. } = &mut *state;
         let connection = connections.get_mut(&self.subscription.epoch).ok_or_else(lost)?;
         let before = out.len();
@@ -336,6 +363,12 @@ impl Consumer for MemoryConsumer {
         })
     }
 
+    fn waiting(&self) -> BoxFuture<'static, Result<Waiting, TransportError>> {
+        let count = |queue: &str| u32::try_from(self.broker.ready(queue)).unwrap_or(u32::MAX);
+        let waiting = self.subscription.queues().into_iter().map(|queue| (queue.into(), count(queue)));
+        Box::pin(std::future::ready(Ok(waiting.collect())))
+    }
+
     fn quiesce(&mut self) -> BoxFuture<'_, Result<(), TransportError>> {
         self.quiet = true;
         Box::pin(std::future::ready(Ok(())))
@@ -350,6 +383,7 @@ impl Drop for MemoryConsumer {
     fn drop(&mut self) {
         let mut state = self.broker.lock();
         state.end(self.subscription.epoch);
+        state.cancelled.remove(&self.subscription.epoch);
         drop(state);
         self.broker.shared.changed.notify_waiters();
     }

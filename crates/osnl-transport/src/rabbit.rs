@@ -34,13 +34,22 @@ pub struct RabbitTransport {
     url: TransportUrl,
     /// The broker has refused a transient shared queue (RabbitMQ 4.3 does by default): declare durable ones.
     durable_queues: AtomicBool,
+    heartbeat: Option<Duration>,
 }
 
 impl RabbitTransport {
     /// A transport for the URL's hosts; nothing is connected yet.
     #[must_use]
     pub fn new(url: TransportUrl) -> Self {
-        Self { url, durable_queues: AtomicBool::new(false) }
+        Self { url, durable_queues: AtomicBool::new(false), heartbeat: None }
+    }
+
+    /// Asks for a heartbeat in whole seconds, at least one. The smaller of this and the broker's is used; a
+    /// connection over which nothing has come for twice as long is given up.
+    #[must_use]
+    pub fn with_heartbeat(mut self, heartbeat: Duration) -> Self {
+        self.heartbeat = Some(heartbeat);
+        self
     }
 
     /// One round over all hosts, beginning anywhere: the first that lets us in.
@@ -86,7 +95,12 @@ impl RabbitTransport {
                 port: host.port_or(DEFAULT_PORT),
             },
             vhost: self.url.virtual_host().to_owned(),
-            query: AMQPQueryString::default(),
+            query: AMQPQueryString {
+                heartbeat: self
+                    .heartbeat
+                    .map(|every| u16::try_from(every.as_secs().max(1)).unwrap_or(u16::MAX)),
+                ..AMQPQueryString::default()
+            },
         }
     }
 

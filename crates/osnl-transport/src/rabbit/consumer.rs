@@ -1,34 +1,40 @@
 //! The open subscription: deliveries in, settlements out.
 
 use std::borrow::Cow;
+use std::future::poll_fn;
+use std::pin::Pin;
 use std::sync::Arc;
+use std::task::Poll;
 use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::future::try_join_all;
-use futures_util::{FutureExt, StreamExt};
+use futures_util::{FutureExt, Stream, StreamExt};
 use lapin::message::Delivery;
 use lapin::options::{
     BasicAckOptions, BasicCancelOptions, BasicConsumeOptions, BasicQosOptions, BasicRejectOptions,
+    QueueDeclareOptions,
 };
 use lapin::types::{AMQPValue, FieldTable, ShortString};
-use lapin::{BasicProperties, Channel, Connection};
+use lapin::{BasicProperties, Channel, Connection, Event};
 
 use super::failure::{Failure, lost};
 use crate::message::{Batch, IncomingMessage, Properties};
 use crate::settle::{Settlement, Window};
 use crate::topology::Subscription;
-use crate::{BoxFuture, Consumer, TransportError};
+use crate::{BoxFuture, Consumer, TransportError, Waiting};
 
 /// How long an orderly close may take before the connection is just dropped.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(3);
 
 pub(super) struct RabbitConsumer {
-    connection: Connection,
+    connection: Arc<Connection>,
     channel: Channel,
     deliveries: lapin::Consumer,
     subscription: Subscription,
     queue: Arc<str>,
+    /// What the broker says about the connection.
+    events: Pin<Box<dyn Stream<Item = Event> + Send + Sync>>,
     /// Found behind messages that had to be handed over first.
     ended: Option<TransportError>,
 }
@@ -64,7 +70,9 @@ impl RabbitConsumer {
             )
             .await
             .map_err(failed(format!("consume queue \"{queue}\"")))?;
-        Ok(Self { connection, channel, deliveries, subscription, queue, ended: None })
+        let events = Box::pin(connection.events_listener());
+        let connection = Arc::new(connection);
+        Ok(Self { connection, channel, deliveries, subscription, queue, events, ended: None })
     }
 
     fn message(&self, delivery: Delivery) -> IncomingMessage {
@@ -78,6 +86,32 @@ impl RabbitConsumer {
             redelivered: delivery.redelivered,
             properties: properties(&delivery.properties),
         }
+    }
+
+    /// The next delivery. What else the broker has to say is heard when there is none: an alarm stops publishers,
+    /// not us, and RabbitMQ tells it only to connections that have published.
+    async fn next(&mut self) -> Option<lapin::Result<Delivery>> {
+        poll_fn(|context| {
+            if let Poll::Ready(next) = self.deliveries.poll_next_unpin(context) {
+                return Poll::Ready(next);
+            }
+            while let Poll::Ready(Some(event)) = self.events.poll_next_unpin(context) {
+                let (host, queue) = (&self.subscription.host, &self.queue);
+                match event {
+                    Event::ConnectionBlocked(reason) => tracing::warn!(
+                        queue.name = &**queue,
+                        "{host} takes nothing from publishers ({reason}); what waits is consumed all the same"
+                    ),
+                    Event::ConnectionUnblocked => {
+                        tracing::info!(queue.name = &**queue, "{host} takes messages from publishers again")
+                    }
+                    // The library's; a lost connection comes as the end of the deliveries.
+                    _ => {}
+                }
+            }
+            Poll::Pending
+        })
+        .await
     }
 
     fn end(&self, item: Option<lapin::Error>) -> TransportError {
@@ -107,7 +141,7 @@ impl Consumer for RabbitConsumer {
             if let Some(error) = self.ended.take() {
                 return Err(error);
             }
-            let mut next = self.deliveries.next().await;
+            let mut next = self.next().await;
             loop {
                 match next {
                     Some(Ok(delivery)) => out.push(self.message(delivery)),
@@ -153,6 +187,23 @@ impl Consumer for RabbitConsumer {
             });
             try_join_all(islands).await?;
             Ok(())
+        })
+    }
+
+    fn waiting(&self) -> BoxFuture<'static, Result<Waiting, TransportError>> {
+        let (connection, queue) = (self.connection.clone(), self.queue.clone());
+        Box::pin(async move {
+            // On a channel of its own: a queue that is gone closes it.
+            let asked = async {
+                let channel = connection.create_channel().await?;
+                let passive = QueueDeclareOptions { passive: true, ..Default::default() };
+                let found =
+                    channel.queue_declare(ShortString::from(&*queue), passive, FieldTable::default()).await?;
+                channel.close(200, "asked".into()).await?;
+                Ok(found.message_count())
+            };
+            let count = asked.await.map_err(|error| lost(&error))?;
+            Ok(vec![(queue, count)])
         })
     }
 

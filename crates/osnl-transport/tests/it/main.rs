@@ -2,5 +2,5 @@
 #![expect(clippy::unwrap_used, reason = "in a test a panic is the report")]
 
 mod conformance;
-mod refuses_transient_queues;
-mod scripted;
+mod newer_brokers;
+mod proxied;
