@@ -13,8 +13,10 @@
 
 mod backoff;
 mod state;
+mod watchdog;
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use futures_util::stream::FuturesUnordered;
@@ -29,6 +31,8 @@ use tokio::time::Instant;
 
 use self::backoff::Backoff;
 pub use self::state::ListenerState;
+use self::watchdog::{Change, Stage, Wake, Watchdog};
+pub use self::watchdog::{Stall, StallKind};
 use crate::endpoint::Endpoint;
 use crate::journal::{Receipt, Settle};
 use crate::metrics::Counters;
@@ -59,6 +63,7 @@ pub struct Listener {
     endpoint: Arc<dyn Endpoint>,
     counters: Arc<Counters>,
     state: watch::Sender<ListenerState>,
+    stall: watch::Sender<Option<Stall>>,
 }
 
 /// A message handed over, until its receipt completes.
@@ -79,6 +84,7 @@ impl Listener {
             endpoint,
             counters,
             state: watch::Sender::new(ListenerState::Connecting { attempt: 0 }),
+            stall: watch::Sender::new(None),
         }
     }
 
@@ -86,6 +92,13 @@ impl Listener {
     #[must_use]
     pub fn state(&self) -> watch::Receiver<ListenerState> {
         self.state.subscribe()
+    }
+
+    /// Whether nothing moves although messages wait, as it changes; `None` while all is well, or while the broker is
+    /// away. [`Counters::stalls`] counts them.
+    #[must_use]
+    pub fn stall(&self) -> watch::Receiver<Option<Stall>> {
+        self.stall.subscribe()
     }
 
     /// Where its broker is, for people: no secret.
@@ -110,7 +123,9 @@ impl Listener {
             self.announce(consumer.subscription(), lost_at);
             self.state.send_replace(ListenerState::Listening);
             let mut session = Session::new(&self, consumer);
-            match session.run(&shutdown).await {
+            let ended = session.run(&shutdown).await;
+            self.stall.send_replace(None);
+            match ended {
                 Ok(()) => {
                     session.consumer.close().await;
                     break Ok(());
@@ -256,6 +271,7 @@ struct Session<'a> {
     batch: Batch,
     /// When the broker is told at the latest of what is settled; `None` while nothing is.
     flush_at: Option<Instant>,
+    watchdog: Watchdog,
 }
 
 impl<'a> Session<'a> {
@@ -263,19 +279,25 @@ impl<'a> Session<'a> {
         let window = Window::new(consumer.subscription().epoch);
         let prefetch = usize::from(listener.config.options.prefetch);
         let batch = Batch::with_limit(prefetch);
-        Self { listener, consumer, window, open: FuturesUnordered::new(), batch, flush_at: None }
+        let found = consumer.subscription();
+        let standby = listener.config.options.queue.single_active_consumer && found.other_consumers > 0;
+        let watchdog = Watchdog::new(found.queues().join(", "), standby);
+        Self { listener, consumer, window, open: FuturesUnordered::new(), batch, flush_at: None, watchdog }
     }
 
     /// Until drained, or the connection is lost.
     async fn run(&mut self, shutdown: &Shutdown) -> Result<(), TransportError> {
         let prefetch = usize::from(self.listener.config.options.prefetch);
         let mut draining = false;
+        let reserving = AtomicBool::new(false);
         while !(draining && self.open.is_empty()) {
             let room = prefetch.saturating_sub(self.open.len());
             let flush_at = self.flush_at;
             let (endpoint, consumer, batch) = (&self.listener.endpoint, &mut self.consumer, &mut self.batch);
             let poll = async {
+                reserving.store(true, Ordering::Relaxed);
                 batch.set_limit(endpoint.reserve(room).await);
+                reserving.store(false, Ordering::Relaxed);
                 consumer.poll(batch).await
             };
             tokio::select! {
@@ -298,6 +320,14 @@ impl<'a> Session<'a> {
                     polled?;
                 }
                 () = sleep_until(flush_at), if flush_at.is_some() => {}
+                wake = self.watchdog.wake(), if !draining => {
+                    let stage = match (room, reserving.load(Ordering::Relaxed)) {
+                        (0, _) => Stage::WindowFull,
+                        (_, true) => Stage::Reserving,
+                        (_, false) => Stage::Polling,
+                    };
+                    self.watch(wake, stage);
+                }
             }
             self.flush_if_due(prefetch / 4).await?;
         }
@@ -323,9 +353,34 @@ impl<'a> Session<'a> {
         Ok(())
     }
 
+    fn watch(&mut self, wake: Wake, stage: Stage) {
+        let Listener { config, stall: published, counters, .. } = self.listener;
+        let name = &*config.name;
+        let Some(change) = self.watchdog.woken(wake, stage, self.open.len(), &*self.consumer) else { return };
+        match change {
+            Change::Stalled(stall) | Change::Still(stall) => {
+                let Stall { queue, kind, since } = &stall;
+                let seconds = since.elapsed().as_secs();
+                tracing::warn!(
+                    listener.name = name,
+                    queue.name = queue,
+                    "nothing moves for {seconds} s: {kind}"
+                );
+                if published.send_replace(Some(stall)).is_none() {
+                    counters.stalls.increment();
+                }
+            }
+            Change::Over(after) => {
+                tracing::info!(listener.name = name, "messages move again, after {} s", after.as_secs());
+                published.send_replace(None);
+            }
+        }
+    }
+
     fn dispatch(&mut self) {
         let Listener { config, endpoint, counters, .. } = self.listener;
         self.window.admit(&self.batch);
+        self.watchdog.arrived();
         counters.received.add(self.batch.len() as u64);
         let mut unmatched = 0;
         for message in self.batch.drain() {
@@ -345,6 +400,7 @@ impl<'a> Session<'a> {
     }
 
     fn settle(&mut self, message: IncomingMessage, settle: Settle) {
+        self.watchdog.settled();
         let stale = match settle {
             Settle::Acknowledge => self.window.acknowledge(message),
             Settle::Requeue => self.window.requeue(message),

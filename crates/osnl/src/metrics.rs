@@ -45,6 +45,8 @@ counters! {
     returned,
     /// Connections opened after the first.
     reconnects,
+    /// Times that nothing moved although messages waited: see [`Stall`](crate::listener::Stall).
+    stalls,
 }
 
 /// One number that grows.

@@ -95,6 +95,43 @@ impl Broker {
         self.node.ctl(args)
     }
 
+    /// Changes a setting of the running node (an Erlang term, such as `1000`) for channels and queues to come; as the
+    /// line in its configuration file, but without a restart, and forgotten by one.
+    ///
+    /// # Panics
+    /// When the node does not answer.
+    pub fn set(&self, setting: &str, value: &str) {
+        self.node.eval(&format!("application:set_env(rabbit, {setting}, {value}), <<>>")).unwrap();
+    }
+
+    /// Forgets a setting: the default is back.
+    ///
+    /// # Panics
+    /// When the node does not answer.
+    pub fn unset(&self, setting: &str) {
+        self.node.eval(&format!("application:unset_env(rabbit, {setting}), <<>>")).unwrap();
+    }
+
+    /// Raises or ends the memory alarm by the high watermark, as a fraction of the machine's memory. While it lasts
+    /// whoever publishes is blocked; a node starts with 0.4.
+    ///
+    /// # Panics
+    /// When the node does not answer.
+    pub fn set_memory_watermark(&self, fraction: f64) {
+        self.node
+            .eval(&format!("vm_memory_monitor:set_vm_memory_high_watermark({fraction:.9}), <<>>"))
+            .unwrap();
+    }
+
+    /// Whether the node says that an alarm is on.
+    ///
+    /// # Panics
+    /// When the node does not answer.
+    #[must_use]
+    pub fn has_alarm(&self) -> bool {
+        self.node.ask("length(rabbit_alarm:get_alarms())") != 0
+    }
+
     /// Whether the node's process runs; its RabbitMQ application may be stopped all the same.
     #[must_use]
     pub fn is_running(&self) -> bool {

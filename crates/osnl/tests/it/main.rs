@@ -3,11 +3,15 @@
 
 mod bodies;
 mod defects;
+mod faults;
 mod harness;
 mod http;
 mod library;
+mod log;
 mod memory;
 mod native;
+mod newer_brokers;
+mod own_node;
 mod proxy;
 mod rabbit;
 mod tls;
