@@ -141,6 +141,7 @@ macro_rules! conformance {
             a_message_of_an_earlier_connection_cannot_be_settled
             a_closed_connection_ends_the_consumer_recoverably
             after_each_of_many_lost_connections_every_unsettled_message_comes_again
+            the_end_is_noticed_while_nothing_is_taken
             a_deleted_queue_ends_the_consumer_recoverably
             many_targets_feed_one_pool
             unknown_priorities_and_odd_routing_keys_arrive_as_they_are

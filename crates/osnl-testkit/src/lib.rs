@@ -2,7 +2,7 @@
 //!
 //! | part | what it is |
 //! | --- | --- |
-//! | [`Broker`], [`SharedBroker`], [`Vhost`] | RabbitMQ nodes of our own, and virtual hosts on one that all tests share |
+//! | [`Broker`], [`Cluster`], [`SharedBroker`], [`Vhost`] | RabbitMQ nodes of our own, and virtual hosts on one that all tests share |
 //! | [`Publisher`], [`Upstream`] | the real oslo.messaging as a peer, the real k2hr3-osnl as the reference |
 //! | [`Sink`] | an HTTP target, or proxy, that records byte for byte and fails as told |
 //! | [`TlsSink`], [`OldServer`], [`Authority`] | the same behind TLS, a server of TLS 1.1, certificates good and bad |
@@ -42,7 +42,7 @@ mod tls;
 mod wait;
 
 pub use backlog::FullBacklog;
-pub use broker::{Binding, Broker, Exchange, Queue, SharedBroker, Vhost};
+pub use broker::{Binding, Broker, Cluster, Exchange, Queue, SharedBroker, Vhost};
 pub use peer::{Delivered, Notice, Options, Prepared, Publisher, Raw, Upstream};
 pub use process::Guard;
 pub use program::Program;

@@ -11,6 +11,7 @@
 //! | --- | --- |
 //! | [`Transport::listen`] | one attempt: connected, declared and consuming, or an error that says whether another attempt makes sense |
 //! | [`Consumer::poll`] | waits for one message, then takes what is ready without waiting, at most [`Batch::room`]; cancel-safe: what it has taken stays in the batch |
+//! | [`Consumer::ended`] | waits for the end alone, while there is no room for a message |
 //! | [`Consumer::flush`] | sends what the [`Window`] says is settled: one `multiple` acknowledgement for the finished prefix, single ones for finished islands |
 //! | [`Consumer::waiting`] | how many messages wait in the queues, asked when nothing moves |
 //! | [`Consumer::quiesce`] | no further delivery; what is unsettled may still be settled |
@@ -87,6 +88,11 @@ pub trait Consumer: Send {
     /// The subscription has ended: the connection or the channel was closed, or the consumer was
     /// cancelled by the broker. Every such error is final for this consumer.
     fn poll<'a>(&'a mut self, out: &'a mut Batch) -> BoxFuture<'a, Result<(), TransportError>>;
+
+    /// Waits for the end of the subscription and hands nothing over: for as long as nothing may be taken, because
+    /// a lost connection must be noticed all the same. Cancel-safe; what was sent meanwhile is there for the next
+    /// poll.
+    fn ended(&mut self) -> BoxFuture<'_, TransportError>;
 
     /// Sends the settlements that `window` has gathered.
     ///

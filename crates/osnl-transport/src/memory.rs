@@ -340,6 +340,20 @@ impl Consumer for MemoryConsumer {
         })
     }
 
+    fn ended(&mut self) -> BoxFuture<'_, TransportError> {
+        Box::pin(async move {
+            let broker = self.broker.clone();
+            loop {
+                let changed = broker.shared.changed.notified();
+                // No room: nothing is taken.
+                if let Err(error) = self.take(&mut Batch::with_limit(0)) {
+                    return error;
+                }
+                changed.await;
+            }
+        })
+    }
+
     fn flush<'a>(&'a mut self, window: &'a mut Window) -> BoxFuture<'a, Result<(), TransportError>> {
         Box::pin(async move {
             let mut state = self.broker.lock();

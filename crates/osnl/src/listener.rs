@@ -294,10 +294,23 @@ impl<'a> Session<'a> {
             let room = prefetch.saturating_sub(self.open.len());
             let flush_at = self.flush_at;
             let (endpoint, consumer, batch) = (&self.listener.endpoint, &mut self.consumer, &mut self.batch);
+            // Without room nothing is taken, but a lost connection is noticed all the same.
             let poll = async {
+                if room == 0 {
+                    return Err(consumer.ended().await);
+                }
                 reserving.store(true, Ordering::Relaxed);
-                batch.set_limit(endpoint.reserve(room).await);
+                let mut reserve = endpoint.reserve(room);
+                let places = match (&mut reserve).now_or_never() {
+                    Some(places) => places,
+                    None => tokio::select! {
+                        biased;
+                        places = reserve => places,
+                        error = consumer.ended() => return Err(error),
+                    },
+                };
                 reserving.store(false, Ordering::Relaxed);
+                batch.set_limit(places);
                 consumer.poll(batch).await
             };
             tokio::select! {
@@ -315,7 +328,7 @@ impl<'a> Session<'a> {
                     }
                     self.flush().await?;
                 }
-                polled = poll, if !draining && room > 0 => {
+                polled = poll, if !draining => {
                     self.dispatch();
                     polled?;
                 }
@@ -379,6 +392,9 @@ impl<'a> Session<'a> {
 
     fn dispatch(&mut self) {
         let Listener { config, endpoint, counters, .. } = self.listener;
+        if self.batch.is_empty() {
+            return;
+        }
         self.window.admit(&self.batch);
         self.watchdog.arrived();
         counters.received.add(self.batch.len() as u64);

@@ -1,9 +1,10 @@
 //! How a subscription ends without our doing, and what comes after.
 
 use std::collections::BTreeSet;
+use std::time::Duration;
 
 use super::Rig;
-use super::session::{POOL, Session, depth_becomes, number, numbers, publish};
+use super::session::{POOL, Session, depth_becomes, number, numbers, publish, within};
 
 /// Nobody has refused us: the next attempt may come at once.
 pub async fn a_closed_connection_ends_the_consumer_recoverably<R: Rig>(mut rig: R) {
@@ -52,4 +53,29 @@ pub async fn a_deleted_queue_ends_the_consumer_recoverably<R: Rig>(mut rig: R) {
     assert!(next.consumer.subscription().created);
     publish(&mut rig, 1..2).await;
     assert_eq!(numbers(&next.take(1).await), [1]);
+}
+
+/// Also by who takes nothing, because his window is full or because he has no place for a message.
+pub async fn the_end_is_noticed_while_nothing_is_taken<R: Rig>(mut rig: R) {
+    let mut session = Session::open(&rig, POOL).await;
+    publish(&mut rig, 0..20).await;
+    for taken in [10, 2, 0] {
+        session.batch.set_limit(taken);
+        session.take(taken).await;
+        // Given up once: whatever has come meanwhile is there for the next poll.
+        let given_up = tokio::time::timeout(Duration::from_millis(30), session.consumer.ended()).await;
+        assert!(given_up.is_err(), "nothing has ended");
+        if taken == 2 {
+            session.batch.set_limit(8);
+            assert_eq!(numbers(&session.take(8).await).last(), Some(&9));
+        }
+        rig.close_connections();
+        let error = within(session.consumer.ended()).await;
+        assert!(error.is_recoverable() && !error.is_refused_access(), "{error}");
+        depth_becomes(&rig, POOL, 20, 0);
+        session = Session::open(&rig, POOL).await;
+    }
+    rig.delete_queue(POOL);
+    let error = within(session.consumer.ended()).await;
+    assert!(error.to_string().contains(POOL), "{error}");
 }

@@ -1,6 +1,7 @@
 //! The open subscription: deliveries in, settlements out.
 
 use std::borrow::Cow;
+use std::collections::VecDeque;
 use std::future::poll_fn;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -35,6 +36,8 @@ pub(super) struct RabbitConsumer {
     queue: Arc<str>,
     /// What the broker says about the connection.
     events: Pin<Box<dyn Stream<Item = Event> + Send + Sync>>,
+    /// Came while nothing was to be handed over; never more than the prefetch.
+    held: VecDeque<Delivery>,
     /// Found behind messages that had to be handed over first.
     ended: Option<TransportError>,
 }
@@ -72,7 +75,16 @@ impl RabbitConsumer {
             .map_err(failed(format!("consume queue \"{queue}\"")))?;
         let events = Box::pin(connection.events_listener());
         let connection = Arc::new(connection);
-        Ok(Self { connection, channel, deliveries, subscription, queue, events, ended: None })
+        Ok(Self {
+            connection,
+            channel,
+            deliveries,
+            subscription,
+            queue,
+            events,
+            held: VecDeque::new(),
+            ended: None,
+        })
     }
 
     fn message(&self, delivery: Delivery) -> IncomingMessage {
@@ -90,7 +102,7 @@ impl RabbitConsumer {
 
     /// The next delivery. What else the broker has to say is heard when there is none: an alarm stops publishers,
     /// not us, and RabbitMQ tells it only to connections that have published.
-    async fn next(&mut self) -> Option<lapin::Result<Delivery>> {
+    async fn arrival(&mut self) -> Option<lapin::Result<Delivery>> {
         poll_fn(|context| {
             if let Poll::Ready(next) = self.deliveries.poll_next_unpin(context) {
                 return Poll::Ready(next);
@@ -112,6 +124,14 @@ impl RabbitConsumer {
             Poll::Pending
         })
         .await
+    }
+
+    /// What was held comes first.
+    async fn next(&mut self) -> Option<lapin::Result<Delivery>> {
+        match self.held.pop_front() {
+            Some(held) => Some(Ok(held)),
+            None => self.arrival().await,
+        }
     }
 
     fn end(&self, item: Option<lapin::Error>) -> TransportError {
@@ -138,7 +158,9 @@ impl Consumer for RabbitConsumer {
 
     fn poll<'a>(&'a mut self, out: &'a mut Batch) -> BoxFuture<'a, Result<(), TransportError>> {
         Box::pin(async move {
-            if let Some(error) = self.ended.take() {
+            if self.held.is_empty()
+                && let Some(error) = self.ended.take()
+            {
                 return Err(error);
             }
             let mut next = self.next().await;
@@ -151,7 +173,7 @@ impl Consumer for RabbitConsumer {
                 if self.ended.is_some() || out.room() == 0 {
                     break;
                 }
-                match self.deliveries.next().now_or_never() {
+                match self.next().now_or_never() {
                     Some(ready) => next = ready,
                     None => break,
                 }
@@ -161,6 +183,21 @@ impl Consumer for RabbitConsumer {
                 later => {
                     self.ended = later;
                     Ok(())
+                }
+            }
+        })
+    }
+
+    fn ended(&mut self) -> BoxFuture<'_, TransportError> {
+        Box::pin(async move {
+            loop {
+                if let Some(error) = self.ended.take() {
+                    return error;
+                }
+                match self.arrival().await {
+                    Some(Ok(delivery)) => self.held.push_back(delivery),
+                    Some(Err(error)) => return self.end(Some(error)),
+                    None => return self.end(None),
                 }
             }
         })

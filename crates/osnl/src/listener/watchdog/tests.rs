@@ -89,6 +89,10 @@ impl Consumer for MuteConsumer {
         Box::pin(std::future::pending())
     }
 
+    fn ended(&mut self) -> BoxFuture<'_, TransportError> {
+        self.inner.ended()
+    }
+
     fn flush<'a>(&'a mut self, window: &'a mut Window) -> BoxFuture<'a, Result<(), TransportError>> {
         self.inner.flush(window)
     }
