@@ -30,12 +30,18 @@ pub(crate) async fn run(urls: &str, rate: u64, count: u64) -> Result<()> {
         let mut sent = 0_u32;
         loop {
             if open.is_none() {
-                open = connect(next.next().context("no URL")?).await.ok();
+                let url = next.next().context("no URL")?;
+                match connect(url).await {
+                    Ok(connected) => open = Some(connected),
+                    Err(error) => println!("message {n}: no connection: {error:#}"),
+                }
             }
             if let Some((_, channel)) = &open {
                 sent += 1;
-                if matches!(timeout(ANSWER, publish(channel, &body)).await, Ok(Ok(()))) {
-                    break;
+                match timeout(ANSWER, publish(channel, &body)).await {
+                    Ok(Ok(())) => break,
+                    Ok(Err(error)) => println!("message {n}: {error:#}"),
+                    Err(_) => println!("message {n}: no confirmation within {} s", ANSWER.as_secs()),
                 }
                 open = None;
             }

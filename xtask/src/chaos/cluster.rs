@@ -37,7 +37,7 @@ pub(super) fn run() -> Result<ExitCode> {
     story.tell(&format!("osnl listens, by node {}", connected(&cluster, &stage)?));
     let mut publisher = built("osnl-bench");
     let urls: Vec<String> =
-        cluster.ports().iter().map(|port| format!("rabbit://guest:guest@127.0.0.1:{port}/")).collect();
+        cluster.ports().iter().map(|port| format!("rabbit://guest:guest@127.0.0.1:{port}")).collect();
     publisher.args(["confirm", &urls.join(","), &RATE.to_string(), &EVENTS.to_string()]);
     let mut publisher = Program::start(publisher);
     story.tell(&format!(
@@ -70,6 +70,9 @@ pub(super) fn run() -> Result<ExitCode> {
     let said = publisher.output();
     let repeated: BTreeSet<u64> =
         said.lines().last().unwrap_or_default().split_whitespace().filter_map(|n| n.parse().ok()).collect();
+    said.lines()
+        .filter(|line| line.starts_with("message"))
+        .for_each(|line| story.tell(&format!("the publisher: {line}")));
     story.tell(&format!("all events are confirmed; {} were sent more than once", repeated.len()));
     wait_until(SOON, "the queue to be empty", || cluster.messages(QUEUE) == Some(0));
     story.tell("the queue is empty");
@@ -127,8 +130,9 @@ fn report(stage: &Stage, repeated: &BTreeSet<u64>) -> ExitCode {
     );
     println!("osnl came to listen {} times; its last words:", stage.listened());
     let said = stage.osnl.output();
-    let lines: Vec<&str> = said.lines().filter(|line| !line.contains("delivered")).collect();
-    for line in &lines[lines.len().saturating_sub(12)..] {
+    let each = ["HANDLED", "delivered "];
+    let lines: Vec<&str> = said.lines().filter(|line| !each.iter().any(|word| line.contains(word))).collect();
+    for line in &lines[lines.len().saturating_sub(8)..] {
         println!("  {line}");
     }
     if missing.is_empty() {
