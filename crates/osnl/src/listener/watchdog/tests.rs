@@ -10,6 +10,7 @@ use osnl_transport::{
 };
 use tokio::sync::{oneshot, watch};
 use tokio::time::{Instant, sleep};
+use tokio_util::task::TaskTracker;
 
 use super::{Change, STUCK, Stage, Stall, StallKind, Wake, Watchdog};
 use crate::endpoint::Endpoint;
@@ -132,8 +133,7 @@ impl Running {
         let config = ListenerConfig { name: "l".into(), targets, options, refused_access_is_fatal: false };
         let listener = Listener::new(config, transport, endpoint.clone(), counters.clone());
         let (stall, shutdown) = (listener.stall(), Shutdown::new());
-        #[expect(clippy::disallowed_methods, reason = "awaited by `stop`")]
-        let listener = tokio::spawn(listener.run(shutdown.clone()));
+        let listener = TaskTracker::new().spawn(listener.run(shutdown.clone()));
         sleep(Duration::from_millis(1)).await;
         Self { broker, endpoint, stall, counters, shutdown, listener }
     }
