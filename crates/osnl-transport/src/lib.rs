@@ -94,7 +94,7 @@ pub trait Consumer: Send {
     /// poll.
     fn ended(&mut self) -> BoxFuture<'_, TransportError>;
 
-    /// Sends the settlements that `window` has gathered.
+    /// Sends the settlements that `window` has gathered; leaves them there while the broker takes nothing.
     ///
     /// # Errors
     /// As [`Consumer::poll`]; what was not sent comes back as a redelivery.

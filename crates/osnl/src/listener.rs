@@ -31,7 +31,7 @@ use tokio::time::Instant;
 
 use self::backoff::Backoff;
 pub use self::state::ListenerState;
-use self::watchdog::{Change, Stage, Wake, Watchdog};
+use self::watchdog::{Stage, Wake, Watchdog};
 pub use self::watchdog::{Stall, StallKind};
 use crate::endpoint::Endpoint;
 use crate::journal::{Receipt, Settle};
@@ -42,6 +42,9 @@ use crate::shutdown::Shutdown;
 /// How long a message that nobody wants may wait for others to be acknowledged with: an acknowledgement costs as
 /// much as several messages. What had an outcome does not wait.
 const LINGER: Duration = Duration::from_millis(5);
+
+/// How long settlements wait that a flush has left: the broker takes nothing at the moment.
+const BLOCKED: Duration = Duration::from_millis(100);
 
 /// What to listen to, and how.
 pub struct ListenerConfig {
@@ -363,30 +366,16 @@ impl<'a> Session<'a> {
         if self.window.due() > 0 {
             self.consumer.flush(&mut self.window).await?;
         }
+        if self.window.due() > 0 {
+            self.flush_at = Some(Instant::now() + BLOCKED);
+        }
         Ok(())
     }
 
     fn watch(&mut self, wake: Wake, stage: Stage) {
-        let Listener { config, stall: published, counters, .. } = self.listener;
-        let name = &*config.name;
-        let Some(change) = self.watchdog.woken(wake, stage, self.open.len(), &*self.consumer) else { return };
-        match change {
-            Change::Stalled(stall) | Change::Still(stall) => {
-                let Stall { queue, kind, since } = &stall;
-                let seconds = since.elapsed().as_secs();
-                tracing::warn!(
-                    listener.name = name,
-                    queue.name = queue,
-                    "nothing moves for {seconds} s: {kind}"
-                );
-                if published.send_replace(Some(stall)).is_none() {
-                    counters.stalls.increment();
-                }
-            }
-            Change::Over(after) => {
-                tracing::info!(listener.name = name, "messages move again, after {} s", after.as_secs());
-                published.send_replace(None);
-            }
+        let Listener { config, stall, counters, .. } = self.listener;
+        if let Some(change) = self.watchdog.woken(wake, stage, self.open.len(), &*self.consumer) {
+            change.publish(&config.name, stall, counters);
         }
     }
 

@@ -107,6 +107,7 @@ impl RabbitConsumer {
             if let Poll::Ready(next) = self.deliveries.poll_next_unpin(context) {
                 return Poll::Ready(next);
             }
+            // Should one tell us all the same, acknowledgements wait until it is over: see `flush`.
             while let Poll::Ready(Some(event)) = self.events.poll_next_unpin(context) {
                 let (host, queue) = (&self.subscription.host, &self.queue);
                 match event {
@@ -205,6 +206,11 @@ impl Consumer for RabbitConsumer {
 
     fn flush<'a>(&'a mut self, window: &'a mut Window) -> BoxFuture<'a, Result<(), TransportError>> {
         Box::pin(async move {
+            // The library writes nothing to a blocked connection, so waiting for it would stop the intake too. What is
+            // settled stays in the window until the alarm is over.
+            if self.connection.status().blocked() {
+                return Ok(());
+            }
             let settlements = window.settlements();
             // Three groups, each written before the next begins: the order matters (see `settle`).
             // Within a group the frames are queued together instead of one per turn of the I/O thread.
@@ -246,6 +252,9 @@ impl Consumer for RabbitConsumer {
 
     fn quiesce(&mut self) -> BoxFuture<'_, Result<(), TransportError>> {
         Box::pin(async move {
+            if self.connection.status().blocked() {
+                return Ok(());
+            }
             let tag = self.deliveries.tag();
             self.channel.basic_cancel(tag, BasicCancelOptions::default()).await.map_err(|error| lost(&error))
         })

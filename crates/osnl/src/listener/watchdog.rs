@@ -13,7 +13,10 @@ use std::fmt;
 use std::time::Duration;
 
 use osnl_transport::{BoxFuture, Consumer, TransportError, Waiting};
+use tokio::sync::watch;
 use tokio::time::{Instant, Interval, MissedTickBehavior, interval_at, timeout};
+
+use crate::metrics::Counters;
 
 /// How long a full window may stand still.
 const STUCK: Duration = Duration::from_secs(5 * 60);
@@ -100,6 +103,30 @@ pub(super) enum Change {
     Still(Stall),
     /// It moves again, after this long.
     Over(Duration),
+}
+
+impl Change {
+    /// Says it, and makes it the state of the listener of this name.
+    pub(super) fn publish(self, listener: &str, state: &watch::Sender<Option<Stall>>, counters: &Counters) {
+        match self {
+            Self::Stalled(stall) | Self::Still(stall) => {
+                let Stall { queue, kind, since } = &stall;
+                let seconds = since.elapsed().as_secs();
+                tracing::warn!(
+                    listener.name = listener,
+                    queue.name = queue,
+                    "nothing moves for {seconds} s: {kind}"
+                );
+                if state.send_replace(Some(stall)).is_none() {
+                    counters.stalls.increment();
+                }
+            }
+            Self::Over(after) => {
+                tracing::info!(listener.name = listener, "messages move again, after {} s", after.as_secs());
+                state.send_replace(None);
+            }
+        }
+    }
 }
 
 /// Something to act upon.
