@@ -2,7 +2,7 @@
 //!
 //! A transport brings a [`Rig`], its broker and what a test does to it from outside, and one line:
 //!
-//! ```ignore
+//! ```text
 //! mod memory {
 //!     osnl_testkit::conformance!(super::Memory);
 //! }

@@ -7,6 +7,7 @@ mod daemon;
 mod demo;
 mod gap;
 mod harness;
+mod killed;
 mod logging;
 mod logs;
 mod names;
