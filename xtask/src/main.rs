@@ -8,6 +8,7 @@
 //! | `tidy` | the rules about files that no compiler checks |
 //! | `deny` | licences, duplicate versions and origins of the dependencies |
 //! | `demo-picture` | records `osnl demo` into `docs/demo.svg` |
+//! | `chaos --cluster` | a RabbitMQ cluster whose nodes are killed under a running osnl: effects against events |
 //! | `bench [--quick] [a b c d]` | what a message costs, as a table: see docs/benchmarks.md |
 //!
 //! Exit status: 0 done, 1 failed, 2 usage; `test` ends with the status of `cargo test`.
@@ -18,6 +19,7 @@
 )]
 
 mod bench;
+mod chaos;
 mod ci;
 mod demo_picture;
 mod deny;
@@ -37,6 +39,7 @@ cargo xtask COMMAND
   tidy           check the rules about files that no compiler checks
   deny           check licences, duplicate versions and origins of the dependencies
   demo-picture   record `osnl demo` into docs/demo.svg
+  chaos KIND     kill brokers under a running osnl and count effects; KIND is --cluster
   bench [a b …]  measure what a message costs; --quick for a short run (docs/benchmarks.md)
 
 Example: cargo xtask test -p osnl-testkit sink";
@@ -45,7 +48,7 @@ fn main() -> ExitCode {
     let mut args = std::env::args().skip(1);
     let command = args.next().unwrap_or_else(|| "--help".to_owned());
     let rest: Vec<String> = args.collect();
-    let takes_arguments = command == "test" || command == "bench";
+    let takes_arguments = ["test", "bench", "chaos"].contains(&command.as_str());
     if !takes_arguments && !rest.is_empty() {
         eprintln!("xtask: `{command}` takes no arguments: {}\n\n{HELP}", rest.join(" "));
         return ExitCode::from(2);
@@ -59,6 +62,7 @@ fn main() -> ExitCode {
         "deny" => deny::run(),
         "demo-picture" => demo_picture::run(),
         "bench" => bench::run(&rest),
+        "chaos" => chaos::run(&rest),
         "help" | "-h" | "--help" => {
             println!("{HELP}");
             Ok(ExitCode::SUCCESS)

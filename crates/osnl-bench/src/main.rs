@@ -5,11 +5,13 @@
 //! | `raw URL COUNT` | consumes and acknowledges, nothing else: the price of the client library | `FIRST LAST` when it has seen `COUNT` |
 //! | `fill URL COUNT EVERY SIZE` | publishes as fast as it can; each `EVERY`th message matches, the others have `SIZE` bytes | nothing |
 //! | `pace URL RATE COUNT` | publishes matching messages at `RATE` per second | `NUMBER:TIME …` |
+//! | `confirm URL,… RATE COUNT` | publishes matching messages at `RATE` per second, each until a broker has confirmed it | the numbers that were sent more than once |
 //! | `sink` | an HTTP target that answers 204 | its port; then answers on standard input, see [`sink`] |
 //!
 //! Times are nanoseconds since the epoch of Unix. `raw` and `sink` run until their standard input ends.
 #![expect(clippy::print_stdout, reason = "a command line tool: its output is its purpose")]
 
+mod confirm;
 mod messages;
 mod publish;
 mod queue;
@@ -29,10 +31,12 @@ fn main() -> Result<()> {
             block_on(publish::fill(url, number(count)?, number(every)?, number(size)?))
         }
         ["pace", url, rate, count] => block_on(publish::pace(url, number(rate)?, number(count)?)),
+        ["confirm", urls, rate, count] => block_on(confirm::run(urls, number(rate)?, number(count)?)),
         ["sink"] => sink::run(),
-        _ => {
-            bail!("usage: osnl-bench raw URL COUNT | fill URL COUNT EVERY SIZE | pace URL RATE COUNT | sink")
-        }
+        _ => bail!(
+            "usage: osnl-bench raw URL COUNT | fill URL COUNT EVERY SIZE | pace URL RATE COUNT | \
+             confirm URL,… RATE COUNT | sink"
+        ),
     }
 }
 

@@ -1,14 +1,17 @@
 //! RabbitMQ nodes of our own: private name, cookie, ports and folders; loopback only.
 //!
 //! - [`Broker`] is one node that belongs to one test, which may kill it: four to five seconds to start.
+//! - [`Cluster`] is several nodes with one quorum queue, each of which may be killed: a quarter of a minute to start.
 //! - [`SharedBroker`] is the node that `cargo xtask test` started for all tests; each takes a fresh
 //!   [`Vhost`] from it (some milliseconds), so that tests run side by side.
 
+mod cluster;
 mod node;
 mod running;
 mod tls;
 mod vhost;
 
+pub use cluster::Cluster;
 pub use running::Broker;
 pub use vhost::{Binding, Exchange, Queue, Vhost};
 

@@ -2,11 +2,15 @@
 //!
 //! | part | what it is |
 //! | --- | --- |
-//! | [`Broker`], [`SharedBroker`], [`Vhost`] | RabbitMQ nodes of our own, and virtual hosts on one that all tests share |
+//! | [`Broker`], [`Cluster`], [`SharedBroker`], [`Vhost`] | RabbitMQ nodes of our own, and virtual hosts on one that all tests share |
 //! | [`Publisher`], [`OsloListener`], [`Upstream`] | the real oslo.messaging as a peer, the real k2hr3-osnl as the reference |
 //! | [`VersionedPeer`] | the real oslo.versionedobjects, with ironic's payload classes |
 //! | [`Sink`] | an HTTP target, or proxy, that records byte for byte and fails as told |
 //! | [`TlsSink`], [`OldServer`], [`Authority`] | the same behind TLS, a server of TLS 1.1, certificates good and bad |
+//! | [`Proxy`], [`FullBacklog`] | a network between client and server that stalls, cuts, delays, refuses; a server that accepts nobody |
+//! | [`Program`] | any child that is killed, asked to stop and started again at chosen moments |
+//! | `amqp` (feature `amqp`) | an AMQP server that answers as scripted: what newer brokers do |
+//! | `conformance` (feature `conformance`) | what every transport promises, a test each |
 //! | [`fixture`] | the recorded notifications and requests in `fixtures/` |
 //! | [`wait_until`] | waiting for what happens elsewhere, with a deadline that says what was missing |
 //!
@@ -20,23 +24,33 @@
     reason = "dev-only: a lock is poisoned only by a panic that has failed the test already"
 )]
 
+#[cfg(feature = "amqp")]
+pub mod amqp;
+mod backlog;
 mod broker;
+#[cfg(feature = "conformance")]
+pub mod conformance;
 pub mod fixture;
 mod hex;
 mod peer;
 mod pipe;
 mod ports;
 mod process;
+mod program;
+mod proxy;
 mod sink;
 mod tls;
 mod wait;
 
-pub use broker::{Binding, Broker, Exchange, Queue, SharedBroker, Vhost};
+pub use backlog::FullBacklog;
+pub use broker::{Binding, Broker, Cluster, Exchange, Queue, SharedBroker, Vhost};
 pub use peer::{
     Delivered, Notice, Options, OsloListener, Prepared, Publisher, Raw, ReceivedObject, Upstream,
     VersionedPeer, python,
 };
 pub use process::Guard;
+pub use program::Program;
+pub use proxy::{Fault, Proxy};
 pub use sink::{Reply, Request, Sink};
 pub use tls::{Authority, Certificate, Handshake, Identity, OldServer, Protocols, TlsSink};
 pub use wait::wait_until;

@@ -11,7 +11,9 @@
 //! | --- | --- |
 //! | [`Transport::listen`] | one attempt: connected, declared and consuming, or an error that says whether another attempt makes sense |
 //! | [`Consumer::poll`] | waits for one message, then takes what is ready without waiting, at most [`Batch::room`]; of several queues one message each in turn, so that a full one keeps none waiting; within a queue in its order; cancel-safe: what it has taken stays in the batch |
+//! | [`Consumer::ended`] | waits for the end alone, while there is no room for a message |
 //! | [`Consumer::flush`] | sends what the [`Window`] says is settled: one `multiple` acknowledgement for the finished prefix, single ones for finished islands |
+//! | [`Consumer::waiting`] | how many messages wait in the queues, asked when nothing moves |
 //! | [`Consumer::quiesce`] | no further delivery; what is unsettled may still be settled |
 //! | dropped, or the connection lost | whatever is not settled is delivered again, marked `redelivered` |
 //!
@@ -24,6 +26,8 @@
 //! **A stream takes nothing back.** What is requeued there ends the consumer with a recoverable error instead of
 //! being dropped: the next one reads from where [`QueueKind::resume`] says. Whoever wants to go on holds the
 //! message and hands it out again ([`IncomingMessage::stream_offset`] tells one).
+//!
+//! What this means in detail is a test each in `osnl_testkit::conformance`, which every transport passes.
 
 mod error;
 mod memory;
@@ -36,6 +40,7 @@ mod topology;
 
 use std::future::Future;
 use std::pin::Pin;
+use std::sync::Arc;
 
 use osnl_model::{Priority, Target, TransportUrl};
 
@@ -57,6 +62,9 @@ pub use topology::{
 
 /// A boxed future that can cross threads, written out where a trait is used as `dyn`.
 pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
+
+/// Queues, and how many messages wait in each.
+pub type Waiting = Vec<(Arc<str>, u32)>;
 
 /// A broker that can be listened to, and published to.
 pub trait Transport: Send + Sync {
@@ -142,11 +150,23 @@ pub trait Consumer: Send {
     /// cancelled by the broker. Every such error is final for this consumer.
     fn poll<'a>(&'a mut self, out: &'a mut Batch) -> BoxFuture<'a, Result<(), TransportError>>;
 
-    /// Sends the settlements that `window` has gathered.
+    /// Waits for the end of the subscription and hands nothing over: for as long as nothing may be taken, because
+    /// a lost connection must be noticed all the same. Cancel-safe; what was sent meanwhile is there for the next
+    /// poll.
+    fn ended(&mut self) -> BoxFuture<'_, TransportError>;
+
+    /// Sends the settlements that `window` has gathered; leaves them there while the broker takes nothing.
     ///
     /// # Errors
     /// As [`Consumer::poll`]; what was not sent comes back as a redelivery.
     fn flush<'a>(&'a mut self, window: &'a mut Window) -> BoxFuture<'a, Result<(), TransportError>>;
+
+    /// Asks the broker how many messages wait in each queue consumed, what we hold not counted. A few round
+    /// trips beside the deliveries, for who wonders why nothing comes; never to be asked for each message.
+    ///
+    /// # Errors
+    /// The broker did not answer the question; that alone does not end the subscription.
+    fn waiting(&self) -> BoxFuture<'static, Result<Waiting, TransportError>>;
 
     /// Asks the broker to send nothing more. Settling stays possible.
     ///

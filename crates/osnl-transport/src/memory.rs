@@ -22,6 +22,7 @@ use crate::settle::{Settlement, Window};
 use crate::topology::{Binding, Declare, ListenOptions, OpenQueue, QueueType, Subscription, plan};
 use crate::{
     BoxFuture, Consumer, Features, Tap, TapMessage, TapOptions, TapProperties, Transport, TransportError,
+    Waiting,
 };
 
 /// A broker that lives as long as its last handle. Clones share it.
@@ -45,6 +46,8 @@ struct State {
     down: bool,
     connections: HashMap<Epoch, Connection>,
     taps: HashMap<Epoch, TapQueue>,
+    /// Consumers that ended because this queue was deleted, until they have heard of it.
+    cancelled: HashMap<Epoch, String>,
 }
 
 /// An open connection: a channel for each queue that it consumes.
@@ -145,6 +148,30 @@ impl MemoryBroker {
     #[must_use]
     pub fn ready(&self, queue: &str) -> usize {
         self.lock().queues.get(queue).map_or(0, |q| q.ready.len())
+    }
+
+    /// Deletes a queue with whatever it holds; its consumers are cancelled.
+    pub fn delete_queue(&self, queue: &str) {
+        let mut state = self.lock();
+        state.queues.remove(queue);
+        state.bindings.retain(|binding| binding.queue != queue);
+        let consumers: Vec<Epoch> = state
+            .connections
+            .iter()
+            .filter(|(_, connection)| connection.channels.iter().any(|channel| *channel.queue == *queue))
+            .map(|(epoch, _)| *epoch)
+            .collect();
+        for consumer in consumers {
+            if let Some(connection) = state.connections.get_mut(&consumer) {
+                for channel in connection.channels.iter_mut().filter(|channel| *channel.queue == *queue) {
+                    channel.unsettled.clear();
+                }
+            }
+            state.end(consumer);
+            state.cancelled.insert(consumer, queue.to_owned());
+        }
+        drop(state);
+        self.shared.changed.notify_waiters();
     }
 
     /// Ends every connection, as a broker's restart does; queues and what they hold stay.
@@ -317,6 +344,9 @@ impl MemoryConsumer {
     /// Moves what is ready into the batch; `false` when nothing was.
     fn take(&mut self, out: &mut Batch) -> Result<bool, TransportError> {
         let mut state = self.broker.lock();
+        if let Some(queue) = state.cancelled.remove(&self.subscription.epoch) {
+            return Err(TransportError::Cancelled { queue });
+        }
         let State { connections, queues, .. } = &mut *state;
         let connection = connections.get_mut(&self.subscription.epoch).ok_or_else(lost)?;
         let before = out.len();
@@ -384,6 +414,20 @@ impl Consumer for MemoryConsumer {
         })
     }
 
+    fn ended(&mut self) -> BoxFuture<'_, TransportError> {
+        Box::pin(async move {
+            let broker = self.broker.clone();
+            loop {
+                let changed = broker.shared.changed.notified();
+                // No room: nothing is taken.
+                if let Err(error) = self.take(&mut Batch::with_limit(0)) {
+                    return error;
+                }
+                changed.await;
+            }
+        })
+    }
+
     fn flush<'a>(&'a mut self, window: &'a mut Window) -> BoxFuture<'a, Result<(), TransportError>> {
         Box::pin(async move {
             let mut state = self.broker.lock();
@@ -410,6 +454,12 @@ impl Consumer for MemoryConsumer {
         })
     }
 
+    fn waiting(&self) -> BoxFuture<'static, Result<Waiting, TransportError>> {
+        let count = |queue: &str| u32::try_from(self.broker.ready(queue)).unwrap_or(u32::MAX);
+        let waiting = self.subscription.queues().into_iter().map(|queue| (queue.into(), count(queue)));
+        Box::pin(std::future::ready(Ok(waiting.collect())))
+    }
+
     fn quiesce(&mut self) -> BoxFuture<'_, Result<(), TransportError>> {
         self.quiet = true;
         Box::pin(std::future::ready(Ok(())))
@@ -424,6 +474,7 @@ impl Drop for MemoryConsumer {
     fn drop(&mut self) {
         let mut state = self.broker.lock();
         state.end(self.subscription.epoch);
+        state.cancelled.remove(&self.subscription.epoch);
         drop(state);
         self.broker.shared.changed.notify_waiters();
     }

@@ -48,6 +48,13 @@ impl Properties {
 /// Not `Clone`: it is settled by giving it to the [`Window`](crate::Window) of its own connection,
 /// once. Dropped without that, the broker keeps it as unacknowledged and delivers it again when the
 /// connection ends.
+///
+/// ```compile_fail,E0382
+/// fn twice(window: &mut osnl_transport::Window, message: osnl_transport::IncomingMessage) {
+///     let _ = window.acknowledge(message);
+///     let _ = window.requeue(message); // it has moved
+/// }
+/// ```
 #[derive(Debug)]
 pub struct IncomingMessage {
     pub(crate) epoch: Epoch,

@@ -16,8 +16,10 @@ pub(crate) mod backoff;
 mod positions;
 mod state;
 mod stream;
+mod watchdog;
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use futures_util::stream::FuturesUnordered;
@@ -33,6 +35,8 @@ use self::backoff::Backoff;
 pub use self::positions::PositionStore;
 pub use self::state::ListenerState;
 use self::stream::Streams;
+use self::watchdog::{Stage, Wake, Watchdog};
+pub use self::watchdog::{Stall, StallKind};
 use crate::intake::Intake;
 use crate::journal::{Receipt, Settle};
 use crate::metrics::Counters;
@@ -42,6 +46,9 @@ use crate::shutdown::Shutdown;
 /// How long a message that nobody wants may wait for others to be acknowledged with: an acknowledgement costs as
 /// much as several messages. What had an outcome does not wait.
 const LINGER: Duration = Duration::from_millis(5);
+
+/// How long settlements wait that a flush has left: the broker takes nothing at the moment.
+const BLOCKED: Duration = Duration::from_millis(100);
 
 /// What to listen to, and how.
 pub struct ListenerConfig {
@@ -64,6 +71,7 @@ pub struct Listener {
     counters: Arc<Counters>,
     state: watch::Sender<ListenerState>,
     positions: Option<PositionStore>,
+    stall: watch::Sender<Option<Stall>>,
 }
 
 /// What was last told of failed attempts.
@@ -92,6 +100,7 @@ impl Listener {
             counters,
             state: watch::Sender::new(ListenerState::Connecting { attempt: 0 }),
             positions: None,
+            stall: watch::Sender::new(None),
         }
     }
 
@@ -107,6 +116,13 @@ impl Listener {
     #[must_use]
     pub fn state(&self) -> watch::Receiver<ListenerState> {
         self.state.subscribe()
+    }
+
+    /// Whether nothing moves although messages wait, as it changes; `None` while all is well, or while the broker is
+    /// away. [`Counters::stalls`] counts them.
+    #[must_use]
+    pub fn stall(&self) -> watch::Receiver<Option<Stall>> {
+        self.stall.subscribe()
     }
 
     /// Where its broker is, for people: no secret.
@@ -133,7 +149,9 @@ impl Listener {
             announce::announce(&self.config.name, &self.config.options, consumer.subscription(), away);
             self.state.send_replace(ListenerState::Listening);
             let mut session = Session::new(&self, consumer, streams.as_mut());
-            match session.run(&shutdown).await {
+            let ended = session.run(&shutdown).await;
+            self.stall.send_replace(None);
+            match ended {
                 Ok(()) => {
                     session.consumer.close().await;
                     break Ok(());
@@ -243,6 +261,7 @@ struct Session<'a> {
     flush_at: Option<Instant>,
     /// `None` where queues are read.
     streams: Option<&'a mut Streams>,
+    watchdog: Watchdog,
 }
 
 impl<'a> Session<'a> {
@@ -259,13 +278,18 @@ impl<'a> Session<'a> {
         let window = Window::new(consumer.subscription().epoch);
         let prefetch = usize::from(listener.config.options.prefetch);
         let batch = Batch::with_limit(prefetch);
-        Self { listener, consumer, window, open: FuturesUnordered::new(), batch, flush_at: None, streams }
+        let found = consumer.subscription();
+        let standby = listener.config.options.queue.single_active_consumer && found.other_consumers > 0;
+        let watchdog = Watchdog::new(found.queues().join(", "), standby);
+        let open = FuturesUnordered::new();
+        Self { listener, consumer, window, open, batch, flush_at: None, streams, watchdog }
     }
 
     /// Until drained, or the connection is lost.
     async fn run(&mut self, shutdown: &Shutdown) -> Result<(), TransportError> {
         let prefetch = usize::from(self.listener.config.options.prefetch);
         let mut draining = false;
+        let reserving = AtomicBool::new(false);
         while !(draining && self.open.is_empty()) {
             let held = self.streams.as_ref().map_or(0, |streams| streams.held());
             let room = prefetch.saturating_sub(self.open.len() + held);
@@ -273,8 +297,23 @@ impl<'a> Session<'a> {
             let wake_at = self.streams.as_ref().and_then(|streams| streams.wake_at());
             let wake_at = self.flush_at.into_iter().chain(wake_at).min();
             let (endpoint, consumer, batch) = (&self.listener.endpoint, &mut self.consumer, &mut self.batch);
+            // Without room nothing is taken, but a lost connection is noticed all the same.
             let poll = async {
-                batch.set_limit(endpoint.reserve(room).await);
+                if room == 0 {
+                    return Err(consumer.ended().await);
+                }
+                reserving.store(true, Ordering::Relaxed);
+                let mut reserve = endpoint.reserve(room);
+                let places = match (&mut reserve).now_or_never() {
+                    Some(places) => places,
+                    None => tokio::select! {
+                        biased;
+                        places = reserve => places,
+                        error = consumer.ended() => return Err(error),
+                    },
+                };
+                reserving.store(false, Ordering::Relaxed);
+                batch.set_limit(places);
                 consumer.poll(batch).await
             };
             tokio::select! {
@@ -296,11 +335,19 @@ impl<'a> Session<'a> {
                 places = async { endpoint.reserve(held).await }, if again && !draining => {
                     self.hand_out_again(places);
                 }
-                polled = poll, if !draining && room > 0 => {
+                polled = poll, if !draining => {
                     self.dispatch();
                     polled?;
                 }
                 () = sleep_until(wake_at), if wake_at.is_some() => {}
+                wake = self.watchdog.wake(), if !draining => {
+                    let stage = match (room, reserving.load(Ordering::Relaxed)) {
+                        (0, _) => Stage::WindowFull,
+                        (_, true) => Stage::Reserving,
+                        (_, false) => Stage::Polling,
+                    };
+                    self.watch(wake, stage);
+                }
             }
             self.flush_if_due(prefetch / 4).await?;
             if let Some(streams) = &mut self.streams {
@@ -326,12 +373,26 @@ impl<'a> Session<'a> {
         if self.window.due() > 0 {
             self.consumer.flush(&mut self.window).await?;
         }
+        if self.window.due() > 0 {
+            self.flush_at = Some(Instant::now() + BLOCKED);
+        }
         Ok(())
+    }
+
+    fn watch(&mut self, wake: Wake, stage: Stage) {
+        let Listener { config, stall, counters, .. } = self.listener;
+        if let Some(change) = self.watchdog.woken(wake, stage, self.open.len(), &*self.consumer) {
+            change.publish(&config.name, stall, counters);
+        }
     }
 
     fn dispatch(&mut self) {
         let Listener { config, endpoint, counters, .. } = self.listener;
+        if self.batch.is_empty() {
+            return;
+        }
         self.window.admit(&self.batch);
+        self.watchdog.arrived();
         counters.received.add(self.batch.len() as u64);
         let mut unmatched = 0;
         for mut message in self.batch.drain() {
@@ -370,6 +431,7 @@ impl<'a> Session<'a> {
     }
 
     fn settle(&mut self, message: IncomingMessage, settle: Settle) {
+        self.watchdog.settled();
         let stale = match (settle, &mut self.streams) {
             (Settle::Acknowledge, Some(streams)) => {
                 streams.done(&message);

@@ -49,6 +49,8 @@ counters! {
     step_limits,
     /// Connections opened after the first.
     reconnects,
+    /// Times that nothing moved although messages waited: see [`Stall`](crate::listener::Stall).
+    stalls,
 }
 
 /// One number that grows.

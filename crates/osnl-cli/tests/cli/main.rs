@@ -8,6 +8,7 @@ mod demo;
 mod gap;
 mod harness;
 mod journal;
+mod killed;
 mod logging;
 mod logs;
 mod names;

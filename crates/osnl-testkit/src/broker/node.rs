@@ -28,10 +28,21 @@ impl Node {
     /// A new identity with free ports; makes the folders and files that the node expects.
     pub(super) fn create(folder: &Path) -> Self {
         let [amqp, dist, epmd] = ports::three();
+        let cookie = format!("OSNL{:016X}{:016X}", ports::random(), ports::random());
+        Self::with(folder, cookie, [amqp, dist, epmd])
+    }
+
+    /// Another node that can join this one: the same cookie and the same epmd.
+    pub(super) fn sibling(&self, folder: &Path) -> Self {
+        let [amqp, dist, _] = ports::three();
+        Self::with(folder, self.cookie.clone(), [amqp, dist, self.epmd])
+    }
+
+    fn with(folder: &Path, cookie: String, [amqp, dist, epmd]: [u16; 3]) -> Self {
         let node = Self {
             folder: folder.to_owned(),
             name: format!("osnl-{:016x}@localhost", ports::random()),
-            cookie: format!("OSNL{:016X}{:016X}", ports::random(), ports::random()),
+            cookie,
             amqp,
             dist,
             epmd,

@@ -1,5 +1,6 @@
 //! A node that belongs to its owner: started, killed, started again.
 
+use std::fs::File;
 use std::io::{Read as _, Write as _};
 use std::net::{Ipv4Addr, TcpStream};
 use std::path::Path;
@@ -33,7 +34,7 @@ pub struct Broker {
 #[derive(Debug)]
 struct Processes {
     server: Group,
-    epmd: Group,
+    _epmd: Group,
     _guard: Guard,
 }
 
@@ -95,6 +96,43 @@ impl Broker {
         self.node.ctl(args)
     }
 
+    /// Changes a setting of the running node (an Erlang term, such as `1000`) for channels and queues to come; as the
+    /// line in its configuration file, but without a restart, and forgotten by one.
+    ///
+    /// # Panics
+    /// When the node does not answer.
+    pub fn set(&self, setting: &str, value: &str) {
+        self.node.eval(&format!("application:set_env(rabbit, {setting}, {value}), <<>>")).unwrap();
+    }
+
+    /// Forgets a setting: the default is back.
+    ///
+    /// # Panics
+    /// When the node does not answer.
+    pub fn unset(&self, setting: &str) {
+        self.node.eval(&format!("application:unset_env(rabbit, {setting}), <<>>")).unwrap();
+    }
+
+    /// Raises or ends the memory alarm by the high watermark, as a fraction of the machine's memory. While it lasts
+    /// whoever publishes is blocked; a node starts with 0.4.
+    ///
+    /// # Panics
+    /// When the node does not answer.
+    pub fn set_memory_watermark(&self, fraction: f64) {
+        self.node
+            .eval(&format!("vm_memory_monitor:set_vm_memory_high_watermark({fraction:.9}), <<>>"))
+            .unwrap();
+    }
+
+    /// Whether the node says that an alarm is on.
+    ///
+    /// # Panics
+    /// When the node does not answer.
+    #[must_use]
+    pub fn has_alarm(&self) -> bool {
+        self.node.ask("length(rabbit_alarm:get_alarms())") != 0
+    }
+
     /// Whether the node's process runs; its RabbitMQ application may be stopped all the same.
     #[must_use]
     pub fn is_running(&self) -> bool {
@@ -146,33 +184,47 @@ impl Broker {
 
 /// Starts epmd and the node and waits for AMQP.
 fn launch(node: &Arc<Node>) -> Result<Processes, String> {
-    let log =
-        || std::fs::OpenOptions::new().create(true).append(true).open(node.folder.join("output")).unwrap();
+    let mut epmd = launch_epmd(node)?;
+    let server = spawn_server(node);
+    let guard = Guard::over(&[server.id(), epmd.id()], Some(&node.folder));
+    let server = await_server(node, server)?;
+    if !epmd.is_running() {
+        return Err(format!("epmd has ended\n{}", log_of(node)));
+    }
+    Ok(Processes { server, _epmd: epmd, _guard: guard })
+}
+
+/// Starts the epmd that this node wants, and waits for its port.
+pub(super) fn launch_epmd(node: &Node) -> Result<Group, String> {
     let mut epmd = Command::new("epmd");
     node.environment(&mut epmd);
     epmd.args(["-port", &node.epmd.to_string(), "-address", "127.0.0.1"]);
-    let mut epmd = Group::spawn(epmd.stdin(Stdio::null()).stdout(log()).stderr(log()));
+    let mut epmd = Group::spawn(epmd.stdin(Stdio::null()).stdout(output(node)).stderr(output(node)));
     // A node that finds no epmd starts one by itself, which nobody would end.
     let listening = reached(START, &mut || !epmd.is_running() || connects(node.epmd));
     if !listening || !epmd.is_running() {
         return Err(format!("epmd does not run on port {}\n{}", node.epmd, log_of(node)));
     }
+    Ok(epmd)
+}
 
+pub(super) fn spawn_server(node: &Node) -> Group {
     let mut server = node.script("rabbitmq-server");
-    let server = Group::spawn(server.stdin(Stdio::null()).stdout(log()).stderr(log()));
-    let guard = Guard::over(&[server.id(), epmd.id()], Some(&node.folder));
-    let mut processes = Processes { server, epmd, _guard: guard };
+    Group::spawn(server.stdin(Stdio::null()).stdout(output(node)).stderr(output(node)))
+}
 
+/// Waits for AMQP.
+pub(super) fn await_server(node: &Node, mut server: Group) -> Result<Group, String> {
     let started = Instant::now();
-    let ready = reached(START, &mut || !processes.server.is_running() || speaks_amqp(node.amqp));
-    let booted = ready
-        && processes.server.is_running()
-        && processes.epmd.is_running()
-        && node.eval("rabbit:await_startup(), <<>>").is_ok();
-    if booted {
-        return Ok(processes);
+    let ready = reached(START, &mut || !server.is_running() || speaks_amqp(node.amqp));
+    if ready && server.is_running() && node.eval("rabbit:await_startup(), <<>>").is_ok() {
+        return Ok(server);
     }
     Err(format!("no AMQP on port {} after {:?}\n{}", node.amqp, started.elapsed(), log_of(node)))
+}
+
+fn output(node: &Node) -> File {
+    File::options().create(true).append(true).open(node.folder.join("output")).unwrap()
 }
 
 fn connects(port: u16) -> bool {

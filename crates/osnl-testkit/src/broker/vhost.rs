@@ -224,6 +224,42 @@ impl Vhost {
         ));
     }
 
+    /// Makes every channel of this virtual host fail with 406 PRECONDITION_FAILED, as if its client had acknowledged
+    /// what it was never sent.
+    #[track_caller]
+    pub fn fail_all_channels(&self) {
+        self.ask(
+            "begin [rabbit_channel:do(P, {'basic.ack', 4294967295, false}) || P <- rabbit_channel:list(), \
+             (catch proplists:get_value(vhost, rabbit_channel:info(P, [vhost]))) =:= V], true end",
+        );
+    }
+
+    /// Makes this password the user's, who is made if need be and may do everything in this virtual host. Users are
+    /// the node's: choose a name that no other test uses, such as one with [`Vhost::name`].
+    #[track_caller]
+    pub fn set_password(&self, user: &str, password: &str) {
+        let (user, password) = (binary(user), binary(password));
+        self.ask(&format!(
+            "begin U = {user}, W = {password}, M = rabbit_auth_backend_internal, All = <<\".*\">>, \
+             case M:lookup_user(U) of \
+                 {{ok, _}} -> M:change_password(U, W, <<\"osnl\">>); \
+                 _ -> M:add_user(U, W, <<\"osnl\">>) end, \
+             ok = M:set_permissions(U, V, All, All, All, <<\"osnl\">>), true end"
+        ));
+    }
+
+    /// `rabbit://USER:PASSWORD@127.0.0.1:PORT/NAME`
+    #[must_use]
+    pub fn url_for(&self, user: &str, password: &str) -> String {
+        self.url().replace("guest:guest", &format!("{user}:{password}"))
+    }
+
+    /// [`Vhost::url`] by way of a [`Proxy`](crate::Proxy) or another port of 127.0.0.1.
+    #[must_use]
+    pub fn url_through(&self, port: u16) -> String {
+        self.url().replace(&format!("127.0.0.1:{}/", self.node.amqp), &format!("127.0.0.1:{port}/"))
+    }
+
     /// Deletes a queue with whatever it holds; its consumers get a `basic.cancel`. No queue, no effect.
     #[track_caller]
     pub fn delete_queue(&self, queue: &str) {

@@ -3,19 +3,22 @@
 //! Each queue has a channel and a consumer of its own on the one connection. They are polled in turn from one place,
 //! without a task for any of them.
 
+use std::collections::VecDeque;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
-use futures_util::StreamExt;
 use futures_util::future::{poll_fn, try_join_all};
+use futures_util::{Stream, StreamExt};
 use lapin::message::Delivery;
 use lapin::options::{
     BasicAckOptions, BasicCancelOptions, BasicConsumeOptions, BasicQosOptions, BasicRejectOptions,
+    QueueDeclareOptions,
 };
-use lapin::types::ShortString;
-use lapin::{Channel, Connection};
+use lapin::types::{FieldTable, ShortString};
+use lapin::{Channel, Connection, Event};
 
 use super::arguments::{consumer_table, stream_offset};
 use super::failure::{Failure, lost};
@@ -23,19 +26,23 @@ use super::properties::properties;
 use crate::message::{Batch, IncomingMessage};
 use crate::settle::{Settlement, Window};
 use crate::topology::{QueueKind, QueueType, Subscription};
-use crate::{BoxFuture, Consumer, TransportError};
+use crate::{BoxFuture, Consumer, TransportError, Waiting};
 
 /// How long an orderly close may take before the connection is just dropped.
 pub(super) const CLOSE_TIMEOUT: Duration = Duration::from_secs(3);
 
 pub(super) struct RabbitConsumer {
-    connection: Connection,
+    connection: Arc<Connection>,
     queues: Vec<QueueConsumer>,
     /// Whose turn it is to be polled.
     next: usize,
     /// How many polls there were.
     polls: u64,
     subscription: Subscription,
+    /// What the broker says about the connection.
+    events: Pin<Box<dyn Stream<Item = Event> + Send + Sync>>,
+    /// Came while nothing was to be handed over; never more than the prefetch.
+    held: VecDeque<IncomingMessage>,
     /// Found behind messages that had to be handed over first.
     ended: Option<TransportError>,
 }
@@ -84,7 +91,16 @@ impl RabbitConsumer {
                 dry_in: 0,
             });
         }
-        Ok(Self { connection, queues, next: 0, polls: 0, subscription, ended: None })
+        Ok(Self {
+            events: Box::pin(connection.events_listener()),
+            connection: Arc::new(connection),
+            queues,
+            next: 0,
+            polls: 0,
+            subscription,
+            held: VecDeque::new(),
+            ended: None,
+        })
     }
 
     /// One message of each queue in turn, so that a full queue keeps none waiting.
@@ -111,7 +127,28 @@ impl RabbitConsumer {
                 }
             }
         }
-        if out.is_empty() && out.room() > 0 { Poll::Pending } else { Poll::Ready(()) }
+        if out.is_empty() && out.room() > 0 {
+            self.hear(context);
+            return Poll::Pending;
+        }
+        Poll::Ready(())
+    }
+
+    /// What else the broker has to say is heard when there is no delivery: an alarm stops publishers, not us, and
+    /// RabbitMQ tells it only to connections that have published. Should one tell us all the same,
+    /// acknowledgements wait until it is over: see `flush`.
+    fn hear(&mut self, context: &mut Context<'_>) {
+        while let Poll::Ready(Some(event)) = self.events.poll_next_unpin(context) {
+            let host = &self.subscription.host;
+            match event {
+                Event::ConnectionBlocked(reason) => tracing::warn!(
+                    "{host} takes nothing from publishers ({reason}); what waits is consumed all the same"
+                ),
+                Event::ConnectionUnblocked => tracing::info!("{host} takes messages from publishers again"),
+                // The library's; a lost connection comes as the end of the deliveries.
+                _ => {}
+            }
+        }
     }
 
     fn end(&mut self, error: TransportError) -> Poll<()> {
@@ -185,6 +222,11 @@ impl Consumer for RabbitConsumer {
 
     fn poll<'a>(&'a mut self, out: &'a mut Batch) -> BoxFuture<'a, Result<(), TransportError>> {
         Box::pin(async move {
+            while out.room() > 0
+                && let Some(held) = self.held.pop_front()
+            {
+                out.push(held);
+            }
             if self.ended.is_none() {
                 poll_fn(|context| self.take_ready(context, out)).await;
             }
@@ -193,8 +235,27 @@ impl Consumer for RabbitConsumer {
         })
     }
 
+    fn ended(&mut self) -> BoxFuture<'_, TransportError> {
+        Box::pin(async move {
+            let mut arrived = Batch::with_limit(1);
+            loop {
+                if let Some(error) = self.ended.take() {
+                    return error;
+                }
+                // Pending only while nothing has arrived, so nothing is lost when this is dropped.
+                poll_fn(|context| self.take_ready(context, &mut arrived)).await;
+                self.held.extend(arrived.drain());
+            }
+        })
+    }
+
     fn flush<'a>(&'a mut self, window: &'a mut Window) -> BoxFuture<'a, Result<(), TransportError>> {
         Box::pin(async move {
+            // The library writes nothing to a blocked connection, so waiting for it would stop the intake too. What is
+            // settled stays in the window until the alarm is over.
+            if self.connection.status().blocked() {
+                return Ok(());
+            }
             for (at, queue) in (0..).zip(&self.queues) {
                 let settlements = window.settlements(at);
                 if !settlements.is_empty() {
@@ -205,8 +266,34 @@ impl Consumer for RabbitConsumer {
         })
     }
 
+    fn waiting(&self) -> BoxFuture<'static, Result<Waiting, TransportError>> {
+        let connection = self.connection.clone();
+        let queues: Vec<_> = self.queues.iter().map(|queue| queue.name.clone()).collect();
+        Box::pin(async move {
+            // On a channel of its own: a queue that is gone closes it.
+            let asked = async {
+                let channel = connection.create_channel().await?;
+                let mut waiting = Waiting::with_capacity(queues.len());
+                for queue in queues {
+                    let passive = QueueDeclareOptions { passive: true, ..Default::default() };
+                    let name = ShortString::from(&*queue);
+                    let found = channel.queue_declare(name, passive, FieldTable::default()).await?;
+                    waiting.push((queue, found.message_count()));
+                }
+                channel.close(200, "asked".into()).await?;
+                Ok(waiting)
+            };
+            asked.await.map_err(|error| lost(&error))
+        })
+    }
+
     fn quiesce(&mut self) -> BoxFuture<'_, Result<(), TransportError>> {
-        Box::pin(async move { try_join_all(self.queues.iter().map(QueueConsumer::cancel)).await.map(|_| ()) })
+        Box::pin(async move {
+            if self.connection.status().blocked() {
+                return Ok(());
+            }
+            try_join_all(self.queues.iter().map(QueueConsumer::cancel)).await.map(|_| ())
+        })
     }
 
     fn close(self: Box<Self>) -> BoxFuture<'static, ()> {

@@ -4,8 +4,8 @@
 mod conformance;
 mod heartbeat;
 mod login;
-mod refuses_transient_queues;
-mod scripted;
+mod newer_brokers;
+mod proxied;
 mod sending;
 mod session;
 mod stream;

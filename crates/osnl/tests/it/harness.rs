@@ -1,19 +1,23 @@
 //! A daemon that runs on its own thread while the test looks on.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use osnl::action::http::HttpOptions;
 use osnl::daemon::{Daemon, Ended};
 use osnl::delivery::DeliverySettings;
 use osnl::k2hr3::Conf;
+use osnl::listener::{Listener, ListenerState};
 use osnl::metrics::Counters;
 use osnl::shutdown::Shutdown;
 use osnl_model::{Priority, Target};
 use osnl_testkit::{Sink, wait_until};
 use osnl_transport::{MemoryBroker, Properties, Transport, TransportError};
 use serde_json::{Value, json};
+use tokio::sync::watch;
+
+use crate::log::Log;
 
 /// Longer than anything here takes, shorter than anybody waits.
 pub(crate) const SOON: Duration = Duration::from_secs(20);
@@ -36,6 +40,9 @@ pub(crate) fn quick(conf: &Conf) -> DeliverySettings {
 pub(crate) struct Running {
     pub(crate) shutdown: Shutdown,
     pub(crate) counters: Arc<Counters>,
+    /// What the first listener has published, and when.
+    states: States,
+    log: Log,
     thread: Option<JoinHandle<Result<Ended, TransportError>>>,
 }
 
@@ -69,11 +76,46 @@ impl Running {
     pub(crate) fn start_daemon(daemon: Daemon, counters: Arc<Counters>, drain_deadline: Duration) -> Self {
         let shutdown = Shutdown::new();
         let told = shutdown.clone();
+        let (states, log) = (States::default(), Log::default());
+        let recorded = states.clone();
+        let subscriber = log.subscriber();
         let thread = std::thread::spawn(move || {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-            runtime.block_on(daemon.run(&told, drain_deadline))
+            let record = record(daemon.listeners.first().map(Listener::state), recorded);
+            tracing::subscriber::with_default(subscriber, || {
+                runtime.block_on(async {
+                    tokio::select! {
+                        ended = daemon.run(&told, drain_deadline) => ended,
+                        never = record => match never {},
+                    }
+                })
+            })
         });
-        Self { shutdown, counters, thread: Some(thread) }
+        Self { shutdown, counters, states, log, thread: Some(thread) }
+    }
+
+    /// What the first listener is doing.
+    pub(crate) fn state(&self) -> ListenerState {
+        self.states().last().map_or(ListenerState::Connecting { attempt: 0 }, |(_, state)| *state)
+    }
+
+    /// What it has been doing, and since when.
+    pub(crate) fn states(&self) -> Vec<(Instant, ListenerState)> {
+        self.states.lock().unwrap().clone()
+    }
+
+    /// How often it has come to listen.
+    pub(crate) fn listened(&self) -> usize {
+        self.states().iter().filter(|(_, state)| *state == ListenerState::Listening).count()
+    }
+
+    pub(crate) fn wait_for_log(&self, text: &str) {
+        let said = || self.log.lines().iter().any(|line| line.contains(text));
+        wait_until(SOON, &format!("{text:?} in the log"), said);
+    }
+
+    pub(crate) fn log(&self) -> Vec<String> {
+        self.log.lines()
     }
 
     pub(crate) fn wait_until(&self, what: &str, mut done: impl FnMut(&Counters) -> bool) {
@@ -90,6 +132,22 @@ impl Running {
     pub(crate) fn join(&mut self) -> Result<Ended, TransportError> {
         self.thread.take().unwrap().join().unwrap()
     }
+}
+
+type States = Arc<Mutex<Vec<(Instant, ListenerState)>>>;
+
+/// Never ends.
+async fn record(state: Option<watch::Receiver<ListenerState>>, states: States) -> std::convert::Infallible {
+    if let Some(mut state) = state {
+        loop {
+            let now = *state.borrow_and_update();
+            states.lock().unwrap().push((Instant::now(), now));
+            if state.changed().await.is_err() {
+                break;
+            }
+        }
+    }
+    std::future::pending().await
 }
 
 impl Drop for Running {

@@ -1,0 +1,17 @@
+//! AMQP brokers that cannot be had here: they say what their script says.
+//!
+//! - [`Scripted`] opens connections and channels; every other method goes to a function, which answers through
+//!   the [`Link`], or leaves it to the usual answer.
+//! - [`ScriptedBroker`] is a script with one queue behind it: it delivers, counts and takes back as RabbitMQ does,
+//!   and does on request what only other versions do ([`Habits`]).
+//!
+//! The texts are RabbitMQ's own, copied from its sources: `rabbit_amqqueue.erl` and `rabbit_misc.erl` (inequivalent
+//! arguments), `rabbit_channel.erl` (consumer time-out), `rabbit_deprecated_features.erl` (transient queues).
+
+mod broker;
+mod scripted;
+
+pub use amq_protocol::{protocol, types};
+
+pub use self::broker::{Habits, ScriptedBroker};
+pub use self::scripted::{Link, Scripted};

@@ -1,0 +1,237 @@
+//! The protocol: just enough AMQP 0-9-1 to open connections and channels and to deliver.
+
+use std::io::{Read as _, Write as _};
+use std::net::{Ipv4Addr, TcpListener, TcpStream};
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::{Arc, Mutex};
+
+use amq_protocol::frame::{AMQPContentHeader, AMQPFrame, WriteContext, gen_frame, parse_frame};
+use amq_protocol::protocol::basic::AMQPProperties;
+use amq_protocol::protocol::{AMQPClass, basic, channel as ch, connection as conn, exchange, queue};
+
+const FRAME_MAX: u32 = 131_072;
+const BASIC: u16 = 60;
+
+/// What answers a method on a channel: through the link, or not at all. `false` asks for the usual answer.
+trait Script: Fn(&Link, u16, &AMQPClass) -> bool + Send + Sync {}
+impl<F: Fn(&Link, u16, &AMQPClass) -> bool + Send + Sync> Script for F {}
+
+/// A server on a free port of 127.0.0.1 until the process ends; one thread a connection.
+#[derive(Debug)]
+pub struct Scripted {
+    port: u16,
+    asked: Mutex<Receiver<AMQPClass>>,
+}
+
+/// A connection, as the script sees it. Clones write to the same connection.
+#[derive(Clone, Debug)]
+pub struct Link {
+    number: u64,
+    stream: Arc<Mutex<TcpStream>>,
+}
+
+impl Scripted {
+    /// Answers as `script` says; `ended` is told which connections have ended.
+    ///
+    /// # Panics
+    /// When no port is free.
+    pub fn start(
+        script: impl Fn(&Link, u16, &AMQPClass) -> bool + Send + Sync + 'static,
+        ended: impl Fn(&Link) + Send + Sync + 'static,
+    ) -> Self {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let (sender, asked) = channel();
+        let (script, ended) = (Arc::new(script), Arc::new(ended));
+        std::thread::spawn(move || {
+            for (number, stream) in (0..).zip(listener.incoming()) {
+                let Ok(stream) = stream else { continue };
+                let (script, ended, sender) = (script.clone(), ended.clone(), sender.clone());
+                std::thread::spawn(move || {
+                    let writer = Arc::new(Mutex::new(stream.try_clone().unwrap()));
+                    let link = Link { number, stream: writer };
+                    // How it ended is seen by whoever looks at what was asked.
+                    let _ = serve(&link, stream, &*script, &sender);
+                    link.cut();
+                    ended(&link);
+                });
+            }
+        });
+        Self { port, asked: Mutex::new(asked) }
+    }
+
+    /// `rabbit://u:p@127.0.0.1:PORT/`
+    #[must_use]
+    pub fn url(&self) -> String {
+        format!("rabbit://u:p@127.0.0.1:{}/", self.port)
+    }
+
+    /// What clients asked for since the last call, beside the opening and closing of connections and channels.
+    #[must_use]
+    pub fn asked(&self) -> Vec<AMQPClass> {
+        self.asked.lock().unwrap().try_iter().collect()
+    }
+}
+
+impl Link {
+    /// The connection's number, counted from 0.
+    #[must_use]
+    pub fn number(&self) -> u64 {
+        self.number
+    }
+
+    /// Sends a method; one of the class `connection` goes out on channel 0. A client that is gone hears nothing.
+    pub fn send(&self, channel: u16, method: AMQPClass) {
+        let channel = if matches!(method, AMQPClass::Connection(_)) { 0 } else { channel };
+        self.write(&[AMQPFrame::Method(channel, method)]);
+    }
+
+    /// Delivers a message to the consumer `c`, the only one there is.
+    pub fn deliver(
+        &self,
+        channel: u16,
+        (delivery_tag, redelivered): (u64, bool),
+        (exchange, routing_key): (&str, &str),
+        body: &[u8],
+        properties: AMQPProperties,
+    ) {
+        let deliver = basic::Deliver {
+            consumer_tag: "c".into(),
+            delivery_tag,
+            redelivered,
+            exchange: exchange.into(),
+            routing_key: routing_key.into(),
+        };
+        let header = AMQPContentHeader { class_id: BASIC, body_size: body.len() as u64, properties };
+        let method = AMQPFrame::Method(channel, AMQPClass::Basic(basic::AMQPMethod::Deliver(deliver)));
+        let mut frames = vec![method, AMQPFrame::Header(channel, header)];
+        let pieces = body.chunks(FRAME_MAX as usize - 8);
+        frames.extend(pieces.map(|piece| AMQPFrame::Body(channel, piece.to_vec())));
+        self.write(&frames);
+    }
+
+    /// `channel.close`: what the broker does over a request it refuses. `method` is its class and number.
+    pub fn close_channel(&self, channel: u16, code: u16, text: &str, method: (u16, u16)) {
+        let close =
+            ch::Close { reply_code: code, reply_text: text.into(), class_id: method.0, method_id: method.1 };
+        self.send(channel, AMQPClass::Channel(ch::AMQPMethod::Close(close)));
+    }
+
+    /// `connection.close`.
+    pub fn close_connection(&self, code: u16, text: &str, method: (u16, u16)) {
+        let close = conn::Close {
+            reply_code: code,
+            reply_text: text.into(),
+            class_id: method.0,
+            method_id: method.1,
+        };
+        self.send(0, AMQPClass::Connection(conn::AMQPMethod::Close(close)));
+    }
+
+    /// Ends the connection without a word.
+    pub fn cut(&self) {
+        let _ = self.stream.lock().unwrap().shutdown(std::net::Shutdown::Both);
+    }
+
+    fn write(&self, frames: &[AMQPFrame]) {
+        let mut bytes = Vec::new();
+        for frame in frames {
+            let written = gen_frame(frame)(WriteContext::from(Vec::new())).unwrap();
+            bytes.extend(written.write);
+        }
+        let _ = self.stream.lock().unwrap().write_all(&bytes);
+    }
+}
+
+/// Until the client or the script ends the connection.
+fn serve(link: &Link, mut stream: TcpStream, script: &dyn Script, asked: &Sender<AMQPClass>) -> Option<()> {
+    let mut header = [0; 8];
+    stream.read_exact(&mut header).ok()?;
+    let start = conn::Start {
+        version_major: 0,
+        version_minor: 9,
+        mechanisms: "PLAIN AMQPLAIN".into(),
+        locales: "en_US".into(),
+        ..conn::Start::default()
+    };
+    link.send(0, AMQPClass::Connection(conn::AMQPMethod::Start(start)));
+    let mut buffer = Vec::new();
+    loop {
+        let frame = match parse_frame(&buffer[..]) {
+            Ok((rest, frame)) => {
+                let used = buffer.len() - rest.len();
+                buffer.drain(..used);
+                frame
+            }
+            Err(_) => {
+                let mut more = [0; 4096];
+                let n = stream.read(&mut more).ok().filter(|n| *n > 0)?;
+                buffer.extend_from_slice(&more[..n]);
+                continue;
+            }
+        };
+        let AMQPFrame::Method(id, method) = frame else { continue };
+        match &method {
+            AMQPClass::Connection(conn::AMQPMethod::CloseOk(_)) => return Some(()),
+            AMQPClass::Connection(conn::AMQPMethod::TuneOk(_))
+            | AMQPClass::Channel(ch::AMQPMethod::CloseOk(_)) => {}
+            AMQPClass::Connection(_) | AMQPClass::Channel(_) => {
+                if let Some(reply) = usual(&method) {
+                    link.send(id, reply);
+                }
+            }
+            other => {
+                let handled = script(link, id, other);
+                if let Some(reply) = usual(other).filter(|_| !handled) {
+                    link.send(id, reply);
+                }
+                // A test that has ended does not listen any more.
+                let _ = asked.send(method);
+            }
+        }
+    }
+}
+
+/// What any broker answers when there is nothing to object to. Queues are there and empty.
+fn usual(method: &AMQPClass) -> Option<AMQPClass> {
+    Some(match method {
+        AMQPClass::Connection(conn::AMQPMethod::StartOk(_)) => {
+            let tune = conn::Tune { channel_max: 100, frame_max: FRAME_MAX, heartbeat: 0 };
+            AMQPClass::Connection(conn::AMQPMethod::Tune(tune))
+        }
+        AMQPClass::Connection(conn::AMQPMethod::Open(_)) => {
+            AMQPClass::Connection(conn::AMQPMethod::OpenOk(conn::OpenOk {}))
+        }
+        AMQPClass::Connection(conn::AMQPMethod::Close(_)) => {
+            AMQPClass::Connection(conn::AMQPMethod::CloseOk(conn::CloseOk {}))
+        }
+        AMQPClass::Channel(ch::AMQPMethod::Open(_)) => {
+            AMQPClass::Channel(ch::AMQPMethod::OpenOk(ch::OpenOk {}))
+        }
+        AMQPClass::Channel(ch::AMQPMethod::Close(_)) => {
+            AMQPClass::Channel(ch::AMQPMethod::CloseOk(ch::CloseOk {}))
+        }
+        AMQPClass::Exchange(exchange::AMQPMethod::Declare(_)) => {
+            AMQPClass::Exchange(exchange::AMQPMethod::DeclareOk(exchange::DeclareOk {}))
+        }
+        AMQPClass::Queue(queue::AMQPMethod::Declare(declare)) => {
+            let ok = queue::DeclareOk { queue: declare.queue.clone(), message_count: 0, consumer_count: 0 };
+            AMQPClass::Queue(queue::AMQPMethod::DeclareOk(ok))
+        }
+        AMQPClass::Queue(queue::AMQPMethod::Bind(_)) => {
+            AMQPClass::Queue(queue::AMQPMethod::BindOk(queue::BindOk {}))
+        }
+        AMQPClass::Basic(basic::AMQPMethod::Qos(_)) => {
+            AMQPClass::Basic(basic::AMQPMethod::QosOk(basic::QosOk {}))
+        }
+        AMQPClass::Basic(basic::AMQPMethod::Consume(_)) => {
+            let ok = basic::ConsumeOk { consumer_tag: "c".into() };
+            AMQPClass::Basic(basic::AMQPMethod::ConsumeOk(ok))
+        }
+        AMQPClass::Basic(basic::AMQPMethod::Cancel(cancel)) => {
+            let ok = basic::CancelOk { consumer_tag: cancel.consumer_tag.clone() };
+            AMQPClass::Basic(basic::AMQPMethod::CancelOk(ok))
+        }
+        _ => return None,
+    })
+}

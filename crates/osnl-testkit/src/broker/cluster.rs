@@ -1,0 +1,178 @@
+//! Several nodes that are one broker, with one quorum queue.
+
+use std::sync::Mutex;
+
+use tempfile::TempDir;
+
+use super::node::{Node, binary};
+use super::running::{await_server, launch_epmd, spawn_server};
+use crate::process::{Group, Guard};
+
+/// A RabbitMQ cluster on 127.0.0.1, user `guest` with password `guest`; nodes are counted from 0. Ends when dropped,
+/// and also when the process that owns it is killed.
+#[derive(Debug)]
+pub struct Cluster {
+    // The order matters: servers end before epmd, and processes before their folder.
+    members: Vec<Member>,
+    _epmd: Group,
+    _guard: Guard,
+    _folder: TempDir,
+}
+
+#[derive(Debug)]
+struct Member {
+    node: Node,
+    running: Mutex<Option<Running>>,
+}
+
+/// The guard is called off last.
+#[derive(Debug)]
+struct Running {
+    server: Group,
+    _guard: Guard,
+}
+
+impl Member {
+    /// Starts it, with whatever data it has.
+    fn start(&self) {
+        let server = spawn_server(&self.node);
+        let guard = Guard::over(&[server.id()], None);
+        let server = await_server(&self.node, server).unwrap_or_else(|failure| panic!("{failure}"));
+        *self.running.lock().unwrap() = Some(Running { server, _guard: guard });
+    }
+
+    fn eval(&self, expression: &str) -> String {
+        self.node
+            .eval(expression)
+            .unwrap_or_else(|error| panic!("{} refuses {expression}: {error}", self.node.name))
+    }
+}
+
+impl Cluster {
+    /// Starts `nodes` nodes and joins them.
+    ///
+    /// # Panics
+    /// When RabbitMQ is not installed, or a node does not come up or join.
+    #[must_use]
+    pub fn start(nodes: usize) -> Self {
+        let folder = tempfile::Builder::new().prefix("osnl-cluster-").tempdir().unwrap();
+        let place = |n: usize| {
+            let place = folder.path().join(format!("node-{n}"));
+            std::fs::create_dir(&place).unwrap();
+            place
+        };
+        let first = Node::create(&place(0));
+        let others: Vec<Node> = (1..nodes).map(|n| first.sibling(&place(n))).collect();
+        let epmd = launch_epmd(&first).unwrap_or_else(|failure| panic!("{failure}"));
+        let guard = Guard::over(&[epmd.id()], Some(folder.path()));
+        let members = [first].into_iter().chain(others);
+        let members: Vec<Member> = members.map(|node| Member { node, running: Mutex::new(None) }).collect();
+        let cluster = Self { members, _epmd: epmd, _guard: guard, _folder: folder };
+        std::thread::scope(|scope| {
+            for member in &cluster.members {
+                scope.spawn(|| member.start());
+            }
+        });
+        let first = &cluster.members[0].node.name;
+        for member in &cluster.members[1..] {
+            // As `rabbitmqctl stop_app`, `join_cluster`, `start_app`.
+            member.eval(&format!(
+                "begin rabbit:stop(), \
+                 case rabbit_mnesia:join_cluster('{first}', disc) of ok -> ok; {{ok, _}} -> ok end, \
+                 rabbit:start(), rabbit:await_startup(), <<>> end"
+            ));
+        }
+        cluster
+    }
+
+    /// The AMQP ports on 127.0.0.1, node by node; they stay the same.
+    #[must_use]
+    pub fn ports(&self) -> Vec<u16> {
+        self.members.iter().map(|member| member.node.amqp).collect()
+    }
+
+    /// `rabbit://guest:guest@127.0.0.1:PORT,guest:guest@127.0.0.1:PORT,…/`
+    #[must_use]
+    pub fn url(&self) -> String {
+        let hosts: Vec<String> =
+            self.ports().iter().map(|port| format!("guest:guest@127.0.0.1:{port}")).collect();
+        format!("rabbit://{}/", hosts.join(","))
+    }
+
+    /// Declares a durable topic exchange and a quorum queue on all nodes, and binds them.
+    ///
+    /// # Panics
+    /// When the broker refuses.
+    pub fn declare(&self, exchange: &str, routing_key: &str, queue: &str) {
+        let (exchange, key, queue) = (binary(exchange), binary(routing_key), binary(queue));
+        self.members[0].eval(&format!(
+            "begin U = <<\"osnl\">>, X = rabbit_misc:r(<<\"/\">>, exchange, {exchange}), \
+             Q = rabbit_misc:r(<<\"/\">>, queue, {queue}), \
+             rabbit_exchange:declare(X, topic, true, false, false, [], U), \
+             {{new, _}} = rabbit_amqqueue:declare(Q, true, false, \
+                 [{{<<\"x-queue-type\">>, longstr, <<\"quorum\">>}}], none, U), \
+             ok = rabbit_binding:add({{binding, X, {key}, Q, []}}, U), <<>> end"
+        ));
+    }
+
+    /// Kills a node with SIGKILL.
+    pub fn kill9(&self, node: usize) {
+        self.members[node].running.lock().unwrap().take();
+    }
+
+    /// Brings a killed node back with its data, and waits until it accepts AMQP connections.
+    ///
+    /// # Panics
+    /// When it does not come up.
+    pub fn start_again(&self, node: usize) {
+        self.members[node].start();
+    }
+
+    /// The node that leads a queue, as those see it that run; `None` while there is none.
+    #[must_use]
+    pub fn leader(&self, queue: &str) -> Option<usize> {
+        let asked = Self::with_queue(
+            queue,
+            "{Name, _} = amqqueue:get_pid(Q), \
+             case ra:members({Name, node()}, 2000) of \
+                 {ok, _, {_, Leader}} -> atom_to_binary(Leader, utf8); _ -> <<>> end",
+        );
+        let name = self.running()?.node.eval(&asked).ok()?;
+        self.members.iter().position(|member| member.node.name == name)
+    }
+
+    /// Hands the lead of a queue to another node, which must be up to date.
+    ///
+    /// # Panics
+    /// When no node runs.
+    pub fn move_leader(&self, queue: &str, to: usize) {
+        let to = &self.members[to].node.name;
+        let asked =
+            Self::with_queue(queue, &format!("rabbit_quorum_queue:transfer_leadership(Q, '{to}'), <<>>"));
+        self.running().expect("a node that runs").eval(&asked);
+    }
+
+    /// Messages of a queue, waiting or handed to consumers, as its leader counts them; `None` while there is none.
+    #[must_use]
+    pub fn messages(&self, queue: &str) -> Option<u64> {
+        let asked = Self::with_queue(
+            queue,
+            "Pid = amqqueue:get_pid(Q), {ok, {_, N}, _} = ra:leader_query(Pid, fun rabbit_fifo:query_messages_total/1), \
+             integer_to_binary(N)",
+        );
+        self.running()?.node.eval(&asked).ok()?.parse().ok()
+    }
+
+    fn running(&self) -> Option<&Member> {
+        self.members.iter().find(|member| {
+            member.running.lock().unwrap().as_mut().is_some_and(|running| running.server.is_running())
+        })
+    }
+
+    fn with_queue(queue: &str, expression: &str) -> String {
+        let queue = binary(queue);
+        format!(
+            "begin {{ok, Q}} = rabbit_amqqueue:lookup(rabbit_misc:r(<<\"/\">>, queue, {queue})), {expression} end"
+        )
+    }
+}

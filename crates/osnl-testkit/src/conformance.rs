@@ -1,0 +1,170 @@
+//! What every transport promises, as one suite that each must pass.
+//!
+//! A transport brings a [`Rig`], its broker and what a test does to it from outside, and one line:
+//!
+//! ```text
+//! mod memory {
+//!     osnl_testkit::conformance!(super::Memory);
+//! }
+//! ```
+//!
+//! That makes one test for each function of [`behaviours`], named as the function is. That a message cannot be
+//! settled twice is no test here: giving it to the window takes it away, which does not compile twice (see
+//! `osnl_transport::IncomingMessage`).
+
+mod content;
+mod ending;
+mod flow;
+mod intake;
+mod memory;
+mod session;
+mod settling;
+mod topology;
+
+use std::future::Future;
+use std::time::Duration;
+
+use osnl_transport::Transport;
+
+pub use self::memory::in_a_process_of_its_own;
+
+/// Longer than any behaviour takes.
+const DEADLINE: Duration = Duration::from_secs(60);
+
+/// A broker and what a test does to it from outside. Futures need not be `Send`: the test awaits them itself.
+#[expect(async_fn_in_trait, reason = "used by name only, and awaited where it is called")]
+pub trait Rig: Sized {
+    /// A broker, or a part of one, that holds nothing and that no other test sees.
+    async fn start() -> Self;
+
+    /// A transport to it.
+    fn transport(&self) -> Box<dyn Transport>;
+
+    /// Makes a topic exchange as a service's notifier does. One that is there is left alone.
+    async fn make_exchange(&mut self, exchange: &str);
+
+    /// Publishes in this order to exchanges that are there; returns when the broker has all of it.
+    async fn publish(&mut self, samples: Vec<Sample>);
+
+    /// Messages of a queue that wait, and those handed to a consumer and not settled; the latter where the
+    /// broker tells.
+    fn depth(&self, queue: &str) -> (u64, Option<u64>);
+
+    /// Closes every connection, as an administrator does.
+    fn close_connections(&self);
+
+    /// Deletes a queue that is consumed.
+    fn delete_queue(&self, queue: &str);
+}
+
+/// A message to publish.
+#[derive(Clone, Debug)]
+pub struct Sample {
+    /// The topic exchange.
+    pub exchange: String,
+    /// The routing key.
+    pub routing_key: String,
+    /// The bytes.
+    pub body: Vec<u8>,
+    /// The property of that name.
+    pub content_type: Option<String>,
+    /// The property of that name.
+    pub content_encoding: Option<String>,
+    /// Kombu's header.
+    pub compression: Option<String>,
+}
+
+impl Sample {
+    /// As neutron would send it: exchange `neutron`, key `notifications.info`, UTF-8 JSON by its properties.
+    #[must_use]
+    pub fn new(body: impl Into<Vec<u8>>) -> Self {
+        Self {
+            exchange: "neutron".to_owned(),
+            routing_key: "notifications.info".to_owned(),
+            body: body.into(),
+            content_type: Some("application/json".to_owned()),
+            content_encoding: Some("utf-8".to_owned()),
+            compression: None,
+        }
+    }
+
+    /// The numbers as bodies.
+    pub(crate) fn numbers(numbers: std::ops::Range<u32>) -> Vec<Self> {
+        numbers.map(|n| Self::new(n.to_string())).collect()
+    }
+}
+
+/// The behaviours, a function each; [`conformance!`](crate::conformance!) makes the tests.
+pub mod behaviours {
+    pub use super::content::*;
+    pub use super::ending::*;
+    pub use super::flow::*;
+    pub use super::intake::*;
+    pub use super::memory::five_hundred_messages_of_100_kb_in_flight_stay_within_120_mb;
+    pub use super::settling::*;
+    pub use super::topology::*;
+}
+
+/// Runs one behaviour on a fresh rig.
+///
+/// # Panics
+/// When the behaviour is another, or takes longer than a minute.
+pub fn run<R: Rig, F: Future<Output = ()>>(behaviour: fn(R) -> F) {
+    let mut runtime = tokio::runtime::Builder::new_multi_thread();
+    let runtime = runtime.worker_threads(1).enable_all().build().unwrap();
+    runtime.block_on(async {
+        let all = async { behaviour(R::start().await).await };
+        tokio::time::timeout(DEADLINE, all).await.expect("it takes too long");
+    });
+}
+
+/// One test for each of the [`behaviours`](crate::conformance::behaviours), on this [`Rig`](crate::conformance::Rig).
+#[macro_export]
+macro_rules! conformance {
+    ($rig:ty) => {
+        $crate::conformance! { @each $rig;
+            a_subscription_opens_says_what_it_made_and_closes
+            what_was_published_while_nobody_listened_waits
+            messages_come_in_the_order_of_their_publication
+            a_poll_brings_what_is_ready_and_no_more_than_its_room
+            a_poll_that_was_given_up_loses_nothing
+            pools_have_a_copy_each
+            listeners_of_one_pool_share
+            a_full_window_stops_deliveries_and_settling_resumes_them
+            what_is_finished_behind_a_parked_message_is_acknowledged
+            a_quiet_consumer_is_sent_nothing_and_can_still_settle
+            what_waits_in_the_queue_is_known_without_taking_it
+            what_is_acknowledged_never_comes_again
+            what_is_unsettled_at_the_close_comes_again_in_order_and_marked
+            what_is_given_back_comes_again_marked
+            a_prefix_does_not_swallow_what_is_given_back
+            a_message_of_an_earlier_connection_cannot_be_settled
+            a_closed_connection_ends_the_consumer_recoverably
+            after_each_of_many_lost_connections_every_unsettled_message_comes_again
+            the_end_is_noticed_while_nothing_is_taken
+            a_deleted_queue_ends_the_consumer_recoverably
+            many_targets_feed_one_pool
+            unknown_priorities_and_odd_routing_keys_arrive_as_they_are
+            a_missing_exchange_is_waited_for_when_it_is_not_ours_to_make
+            an_empty_body_is_a_message
+            a_body_of_4_mb_arrives_whole
+            bytes_and_properties_arrive_as_they_were_sent
+        }
+
+        #[test]
+        fn five_hundred_messages_of_100_kb_in_flight_stay_within_120_mb() {
+            let path = concat!(module_path!(), "::five_hundred_messages_of_100_kb_in_flight_stay_within_120_mb");
+            $crate::conformance::in_a_process_of_its_own(path, || {
+                $crate::conformance::run::<$rig, _>(
+                    $crate::conformance::behaviours::five_hundred_messages_of_100_kb_in_flight_stay_within_120_mb,
+                );
+            });
+        }
+    };
+    (@each $rig:ty; $($behaviour:ident)*) => {
+        $(#[test]
+        fn $behaviour() {
+            $crate::conformance::run::<$rig, _>($crate::conformance::behaviours::$behaviour);
+        })*
+    };
+}

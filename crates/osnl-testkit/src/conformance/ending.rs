@@ -1,0 +1,81 @@
+//! How a subscription ends without our doing, and what comes after.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use super::Rig;
+use super::session::{POOL, Session, depth_becomes, number, numbers, publish, within};
+
+/// Nobody has refused us: the next attempt may come at once.
+pub async fn a_closed_connection_ends_the_consumer_recoverably<R: Rig>(mut rig: R) {
+    let mut session = Session::open(&rig, POOL).await;
+    publish(&mut rig, 0..1).await;
+    session.take(1).await;
+    rig.close_connections();
+    let error = session.poll().await.expect_err("the connection is gone");
+    assert!(error.is_recoverable() && !error.is_refused_access(), "{error}");
+    let mut next = Session::open(&rig, POOL).await;
+    assert_eq!(numbers(&next.take(1).await), [0]);
+}
+
+/// At least once, and those that come again are marked; what was settled before does not.
+pub async fn after_each_of_many_lost_connections_every_unsettled_message_comes_again<R: Rig>(mut rig: R) {
+    let mut session = Session::open(&rig, POOL).await;
+    publish(&mut rig, 0..10).await;
+    let mut open: BTreeSet<u32> = (0..10).collect();
+    session.take(10).await;
+    for round in 0..8 {
+        rig.close_connections();
+        while session.poll().await.is_ok() {}
+        session = Session::open(&rig, POOL).await;
+        let taken = session.take(open.len()).await;
+        assert_eq!(numbers(&taken), open.iter().copied().collect::<Vec<_>>());
+        assert!(taken.iter().all(|message| message.redelivered));
+        let done: Vec<_> = taken.into_iter().filter(|message| number(message) == round).collect();
+        session.acknowledge(done);
+        session.flush().await;
+        open.remove(&round);
+        depth_becomes(&rig, POOL, 0, open.len() as u64);
+    }
+    assert_eq!(open.into_iter().collect::<Vec<_>>(), [8, 9]);
+}
+
+/// Listening again makes the queue again.
+pub async fn a_deleted_queue_ends_the_consumer_recoverably<R: Rig>(mut rig: R) {
+    let mut session = Session::open(&rig, POOL).await;
+    publish(&mut rig, 0..1).await;
+    session.take(1).await;
+    rig.delete_queue(POOL);
+    let error = session.poll().await.expect_err("the queue is gone");
+    assert!(error.is_recoverable() && !error.is_refused_access(), "{error}");
+    assert!(error.to_string().contains(POOL), "{error}");
+    let mut next = Session::open(&rig, POOL).await;
+    assert!(next.consumer.subscription().created);
+    publish(&mut rig, 1..2).await;
+    assert_eq!(numbers(&next.take(1).await), [1]);
+}
+
+/// Also by who takes nothing, because his window is full or because he has no place for a message.
+pub async fn the_end_is_noticed_while_nothing_is_taken<R: Rig>(mut rig: R) {
+    let mut session = Session::open(&rig, POOL).await;
+    publish(&mut rig, 0..20).await;
+    for taken in [10, 2, 0] {
+        session.batch.set_limit(taken);
+        session.take(taken).await;
+        // Given up once: whatever has come meanwhile is there for the next poll.
+        let given_up = tokio::time::timeout(Duration::from_millis(30), session.consumer.ended()).await;
+        assert!(given_up.is_err(), "nothing has ended");
+        if taken == 2 {
+            session.batch.set_limit(8);
+            assert_eq!(numbers(&session.take(8).await).last(), Some(&9));
+        }
+        rig.close_connections();
+        let error = within(session.consumer.ended()).await;
+        assert!(error.is_recoverable() && !error.is_refused_access(), "{error}");
+        depth_becomes(&rig, POOL, 20, 0);
+        session = Session::open(&rig, POOL).await;
+    }
+    rig.delete_queue(POOL);
+    let error = within(session.consumer.ended()).await;
+    assert!(error.to_string().contains(POOL), "{error}");
+}

@@ -1,0 +1,59 @@
+//! What a full window of large messages costs in memory, measured in a process that does nothing else.
+
+use std::process::{Command, Stdio};
+
+use osnl_transport::Declare;
+
+use super::session::{POOL, Session, depth_becomes, neutron, options};
+use super::{Rig, Sample};
+
+const MESSAGES: u16 = 500;
+const SIZE: usize = 100_000;
+const LIMIT: u64 = 120_000_000;
+/// Set for the process of its own.
+const ALONE: &str = "OSNL_TEST_ALONE";
+
+/// Runs this test's program once more with this test alone, `path` being its name with modules and crate, and
+/// there calls `test`. A process's peak memory says little while other tests run in it.
+///
+/// # Panics
+/// When the test fails there.
+pub fn in_a_process_of_its_own(path: &str, test: impl FnOnce()) {
+    if std::env::var_os(ALONE).is_some() {
+        return test();
+    }
+    // The harness knows tests without the name of their crate.
+    let name = path.split_once("::").map_or(path, |(_, rest)| rest);
+    let output = Command::new(std::env::current_exe().unwrap())
+        .args(["--exact", name, "--nocapture"])
+        .env(ALONE, "1")
+        .stdin(Stdio::null())
+        .output()
+        .unwrap();
+    let said = String::from_utf8_lossy(&output.stdout);
+    let passed = output.status.success() && said.contains("1 passed");
+    assert!(passed, "{said}{}", String::from_utf8_lossy(&output.stderr));
+}
+
+/// 50 MB of bodies, held all at once, and all of it settled in the end.
+pub async fn five_hundred_messages_of_100_kb_in_flight_stay_within_120_mb<R: Rig>(mut rig: R) {
+    let wide = options(POOL, MESSAGES, Declare::Create);
+    let mut session = Session::open_with(&*rig.transport(), &neutron(), &wide).await;
+    for _ in 0..MESSAGES / 10 {
+        rig.publish((0..10).map(|_| Sample::new(vec![b'x'; SIZE])).collect()).await;
+    }
+    let taken = session.take(usize::from(MESSAGES)).await;
+    assert_eq!(taken.iter().map(|m| m.body.len()).sum::<usize>(), SIZE * usize::from(MESSAGES));
+    let peak = peak_memory();
+    assert!(peak < LIMIT, "{peak} bytes");
+    session.acknowledge(taken);
+    session.flush().await;
+    depth_becomes(&rig, POOL, 0, 0);
+}
+
+/// The most memory that this process has had resident, in bytes.
+fn peak_memory() -> u64 {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
+    line.trim().trim_end_matches(" kB").parse::<u64>().unwrap() * 1024
+}

@@ -1,0 +1,111 @@
+//! One subscription, used as the listener uses it.
+
+use std::future::Future;
+use std::time::Duration;
+
+use osnl_model::{Priority, Target};
+use osnl_transport::{
+    Batch, Consumer, Declare, IncomingMessage, ListenOptions, QueueKind, Transport, TransportError, Window,
+};
+
+use super::{Rig, Sample};
+
+/// Longer than any step takes.
+pub(super) const SOON: Duration = Duration::from_secs(20);
+pub(super) const PREFETCH: u16 = 10;
+/// The pool, and with it the queue, of most behaviours.
+pub(super) const POOL: &str = "p";
+
+pub(super) struct Session {
+    pub(super) consumer: Box<dyn Consumer>,
+    pub(super) window: Window,
+    pub(super) batch: Batch,
+}
+
+pub(super) fn options(pool: &str, prefetch: u16, declare: Declare) -> ListenOptions {
+    ListenOptions { pool: Some(pool.to_owned()), prefetch, declare, queue: QueueKind::OSLO }
+}
+
+/// Neutron's notifications of priority `info`.
+pub(super) fn neutron() -> [(Target, Priority); 1] {
+    [(Target::new("neutron", "notifications"), Priority::Info)]
+}
+
+impl Session {
+    pub(super) async fn open(rig: &impl Rig, pool: &str) -> Self {
+        Self::open_with(&*rig.transport(), &neutron(), &options(pool, PREFETCH, Declare::Create)).await
+    }
+
+    pub(super) async fn open_with(
+        transport: &dyn Transport,
+        to: &[(Target, Priority)],
+        options: &ListenOptions,
+    ) -> Self {
+        let consumer = within(transport.listen(to, options)).await.unwrap();
+        let window = Window::new(consumer.subscription().epoch);
+        Self { consumer, window, batch: Batch::with_limit(usize::from(options.prefetch)) }
+    }
+
+    /// Takes what is ready, at least one message.
+    pub(super) async fn poll(&mut self) -> Result<Vec<IncomingMessage>, TransportError> {
+        within(self.consumer.poll(&mut self.batch)).await?;
+        self.window.admit(&self.batch);
+        Ok(self.batch.drain().collect())
+    }
+
+    /// Takes until it has this many.
+    pub(super) async fn take(&mut self, count: usize) -> Vec<IncomingMessage> {
+        let mut taken = Vec::new();
+        while taken.len() < count {
+            taken.extend(self.poll().await.unwrap());
+        }
+        taken
+    }
+
+    /// Whether a poll brings nothing, given a moment in which it easily could.
+    pub(super) async fn is_silent(&mut self) -> bool {
+        let poll = self.consumer.poll(&mut self.batch);
+        let _ = tokio::time::timeout(Duration::from_millis(30), poll).await;
+        self.batch.is_empty()
+    }
+
+    pub(super) fn acknowledge(&mut self, messages: impl IntoIterator<Item = IncomingMessage>) {
+        for message in messages {
+            self.window.acknowledge(message).unwrap();
+        }
+    }
+
+    pub(super) async fn flush(&mut self) {
+        within(self.consumer.flush(&mut self.window)).await.unwrap();
+    }
+
+    pub(super) async fn close(self) {
+        within(self.consumer.close()).await;
+    }
+}
+
+pub(super) async fn within<T>(future: impl Future<Output = T>) -> T {
+    tokio::time::timeout(SOON, future).await.expect("it takes too long")
+}
+
+pub(super) async fn publish(rig: &mut impl Rig, numbers: std::ops::Range<u32>) {
+    rig.publish(Sample::numbers(numbers)).await;
+}
+
+pub(super) fn number(message: &IncomingMessage) -> u32 {
+    std::str::from_utf8(&message.body).unwrap().parse().unwrap()
+}
+
+pub(super) fn numbers(messages: &[IncomingMessage]) -> Vec<u32> {
+    messages.iter().map(number).collect()
+}
+
+/// The broker hears of a settlement a moment after it was sent.
+pub(super) fn depth_becomes(rig: &impl Rig, queue: &str, ready: u64, unacknowledged: u64) {
+    let seen = || {
+        let (found, open) = rig.depth(queue);
+        found == ready && open.is_none_or(|open| open == unacknowledged)
+    };
+    let what = format!("{ready} ready and {unacknowledged} unacknowledged in {queue}");
+    tokio::task::block_in_place(|| crate::wait_until(SOON, &what, seen));
+}

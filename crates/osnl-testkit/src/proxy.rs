@@ -1,0 +1,161 @@
+//! A bad network on loopback: a TCP proxy that passes bytes, or does to them what networks do.
+//!
+//! A test gives its client the proxy's port instead of the server's. What happens to connections, those that are
+//! open and those to come, is a [`Fault`] that can be changed at any time; [`Proxy::cut`] ends the open ones. The
+//! proxy knows no protocol: it stands before a broker as well as before an HTTP target.
+
+mod relay;
+
+use std::net::{Ipv4Addr, Shutdown, SocketAddr, TcpListener, TcpStream};
+use std::sync::{Arc, Condvar, Mutex};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use crate::{ports, wait};
+
+/// What the network does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Fault {
+    /// Bytes pass.
+    None,
+    /// Connections are accepted and stay open, but not a byte passes, either way: half-open TCP, as when a
+    /// firewall has forgotten the connection. What came in meanwhile passes when this ends.
+    Stall,
+    /// Each piece of bytes passes after this long.
+    Delay(Duration),
+    /// Each connection, open or to come, is cut once this many more bytes have come from the server.
+    CutAfter(u64),
+    /// Nobody listens: new connections are refused. Open ones go on.
+    Refuse,
+}
+
+/// The proxy. Stops when dropped, and cuts what is open.
+#[derive(Debug)]
+pub struct Proxy {
+    address: SocketAddr,
+    shared: Arc<Shared>,
+    accepting: Mutex<Option<JoinHandle<()>>>,
+}
+
+#[derive(Debug)]
+struct Shared {
+    server: SocketAddr,
+    state: Mutex<State>,
+    /// Rings with every change of the fault.
+    changed: Condvar,
+}
+
+#[derive(Debug)]
+struct State {
+    fault: Fault,
+    stopped: bool,
+    accepted: usize,
+    cuts: usize,
+    open: Vec<Arc<relay::Pair>>,
+}
+
+impl Proxy {
+    /// A proxy on a free port of 127.0.0.1 for the server at this port of 127.0.0.1.
+    #[must_use]
+    pub fn before(port: u16) -> Self {
+        let listener = ports::listen();
+        let address = listener.local_addr().unwrap();
+        let state = State { fault: Fault::None, stopped: false, accepted: 0, cuts: 0, open: Vec::new() };
+        let server = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
+        let shared = Arc::new(Shared { server, state: Mutex::new(state), changed: Condvar::new() });
+        let proxy = Self { address, shared, accepting: Mutex::new(None) };
+        proxy.listen(listener);
+        proxy
+    }
+
+    /// The port for the client; it stays the same, also over [`Fault::Refuse`].
+    #[must_use]
+    pub fn port(&self) -> u16 {
+        self.address.port()
+    }
+
+    /// From now on, for open connections and new ones.
+    pub fn set(&self, fault: Fault) {
+        let refused = self.accepting.lock().unwrap().is_none();
+        {
+            let mut state = self.shared.state.lock().unwrap();
+            state.fault = fault;
+            for pair in &state.open {
+                pair.allow(fault);
+            }
+        }
+        self.shared.changed.notify_all();
+        match fault {
+            Fault::Refuse => self.stop_listening(),
+            Fault::None | Fault::Stall | Fault::Delay(_) | Fault::CutAfter(_) if refused => {
+                // The kernel may hold on to the port for a moment.
+                let mut listener = None;
+                wait::reached(Duration::from_secs(10), &mut || {
+                    listener = TcpListener::bind(self.address).ok();
+                    listener.is_some()
+                });
+                self.listen(listener.expect("the proxy's port is still free"));
+            }
+            Fault::None | Fault::Stall | Fault::Delay(_) | Fault::CutAfter(_) => {}
+        }
+    }
+
+    /// Resets every open connection (RST), on both sides, and answers how many there were.
+    pub fn cut(&self) -> usize {
+        let mut state = self.shared.state.lock().unwrap();
+        let open: Vec<_> = state.open.drain(..).collect();
+        let alive = open.into_iter().filter(|pair| pair.cut()).count();
+        state.cuts += alive;
+        drop(state);
+        self.shared.changed.notify_all();
+        alive
+    }
+
+    /// How many connections it has accepted so far.
+    #[must_use]
+    pub fn accepted(&self) -> usize {
+        self.shared.state.lock().unwrap().accepted
+    }
+
+    /// How many connections it has cut so far, by [`Proxy::cut`] or [`Fault::CutAfter`].
+    #[must_use]
+    pub fn cuts(&self) -> usize {
+        self.shared.state.lock().unwrap().cuts
+    }
+
+    fn listen(&self, listener: TcpListener) {
+        let shared = self.shared.clone();
+        let accepting = std::thread::spawn(move || {
+            for client in listener.incoming() {
+                let state = shared.state.lock().unwrap();
+                if state.stopped || state.fault == Fault::Refuse {
+                    return;
+                }
+                drop(state);
+                let Ok(client) = client else { continue };
+                // A server that is away: what a client sees of a proxy then is a connection that ends at once.
+                let Ok(server) = TcpStream::connect(shared.server) else { continue };
+                relay::start(&shared, client, server);
+            }
+        });
+        *self.accepting.lock().unwrap() = Some(accepting);
+    }
+
+    /// A connection of our own makes the loop look at the state.
+    fn stop_listening(&self) {
+        if let Some(accepting) = self.accepting.lock().unwrap().take() {
+            if let Ok(waking) = TcpStream::connect(self.address) {
+                let _ = waking.shutdown(Shutdown::Both);
+            }
+            let _ = accepting.join();
+        }
+    }
+}
+
+impl Drop for Proxy {
+    fn drop(&mut self) {
+        self.shared.state.lock().unwrap().stopped = true;
+        self.stop_listening();
+        self.cut();
+    }
+}

@@ -1,0 +1,114 @@
+//! One connection through the proxy: two threads, one for each direction.
+
+use std::io::{Read as _, Write as _};
+use std::net::{Shutdown, TcpStream};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, PoisonError};
+use std::time::Duration;
+
+use super::{Fault, Shared};
+
+/// Both ends of a connection.
+#[derive(Debug)]
+pub(super) struct Pair {
+    client: TcpStream,
+    server: TcpStream,
+    cut: AtomicBool,
+    /// Bytes that may still come from the server; all ones is no limit.
+    left: AtomicU64,
+}
+
+impl Pair {
+    /// Takes note of a new fault.
+    pub(super) fn allow(&self, fault: Fault) {
+        let left = match fault {
+            Fault::CutAfter(bytes) => bytes,
+            Fault::None | Fault::Stall | Fault::Delay(_) | Fault::Refuse => u64::MAX,
+        };
+        self.left.store(left, Ordering::SeqCst);
+    }
+
+    /// Resets both ends; whether this was the first time.
+    pub(super) fn cut(&self) -> bool {
+        if self.cut.swap(true, Ordering::SeqCst) {
+            return false;
+        }
+        for stream in [&self.client, &self.server] {
+            // Without lingering, closing says RST; shutting down wakes the thread that reads, which lets go of it.
+            let _ = rustix::net::sockopt::set_socket_linger(stream, Some(Duration::ZERO));
+            let _ = stream.shutdown(Shutdown::Both);
+        }
+        true
+    }
+
+    fn is_cut(&self) -> bool {
+        self.cut.load(Ordering::SeqCst)
+    }
+}
+
+pub(super) fn start(shared: &Arc<Shared>, client: TcpStream, server: TcpStream) {
+    let _ = (client.set_nodelay(true), server.set_nodelay(true));
+    let pair = Arc::new(Pair { client, server, cut: AtomicBool::new(false), left: AtomicU64::new(u64::MAX) });
+    {
+        let mut state = shared.state.lock().unwrap();
+        pair.allow(state.fault);
+        state.accepted += 1;
+        state.open.push(pair.clone());
+    }
+    for from_server in [false, true] {
+        let (shared, pair) = (shared.clone(), pair.clone());
+        std::thread::spawn(move || {
+            copy(&shared, &pair, from_server);
+            let to = if from_server { &pair.client } else { &pair.server };
+            // The end of one direction is passed on; the other may go on.
+            let _ = to.shutdown(Shutdown::Write);
+            if from_server {
+                let mut state = shared.state.lock().unwrap_or_else(PoisonError::into_inner);
+                state.open.retain(|other| !Arc::ptr_eq(other, &pair));
+            }
+        });
+    }
+}
+
+fn copy(shared: &Shared, pair: &Pair, from_server: bool) {
+    let (mut from, mut to) =
+        if from_server { (&pair.server, &pair.client) } else { (&pair.client, &pair.server) };
+    let mut buffer = vec![0; 64 * 1024];
+    while let Ok(n @ 1..) = from.read(&mut buffer) {
+        pause(shared, pair);
+        let allowed = if from_server { pass(pair, n) } else { n };
+        if pair.is_cut() || to.write_all(&buffer[..allowed]).is_err() {
+            return;
+        }
+        if allowed < n {
+            if pair.cut() {
+                shared.state.lock().unwrap().cuts += 1;
+            }
+            return;
+        }
+    }
+}
+
+/// How many of `n` bytes may pass.
+fn pass(pair: &Pair, n: usize) -> usize {
+    let before = pair.left.load(Ordering::SeqCst);
+    if before == u64::MAX {
+        return n;
+    }
+    let n = u64::try_from(n).unwrap();
+    pair.left.store(before.saturating_sub(n), Ordering::SeqCst);
+    usize::try_from(n.min(before)).unwrap()
+}
+
+/// Waits as long as the fault says.
+fn pause(shared: &Shared, pair: &Pair) {
+    let mut state = shared.state.lock().unwrap();
+    if let Fault::Delay(delay) = state.fault {
+        drop(state);
+        std::thread::park_timeout(delay);
+        return;
+    }
+    while state.fault == Fault::Stall && !state.stopped && !pair.is_cut() {
+        state = shared.changed.wait(state).unwrap();
+    }
+}

@@ -1,0 +1,110 @@
+//! What other versions of RabbitMQ say while one subscribes, and what is made of it.
+
+use osnl_model::{Priority, Target, TransportUrl};
+use osnl_testkit::amqp::protocol::{AMQPClass, queue};
+use osnl_testkit::amqp::{Habits, ScriptedBroker};
+use osnl_transport::{
+    Batch, Consumer, Declare, ListenOptions, QueueKind, Transport, TransportError, Window, transport,
+};
+
+fn connects_to(broker: &ScriptedBroker) -> Box<dyn Transport> {
+    transport(&TransportUrl::parse(&broker.url()).unwrap()).unwrap()
+}
+
+async fn listen(transport: &dyn Transport, queue: QueueKind) -> Result<Box<dyn Consumer>, TransportError> {
+    let to = [(Target::new("neutron", "notifications"), Priority::Info)];
+    let options = ListenOptions { pool: Some("p".to_owned()), prefetch: 10, declare: Declare::Create, queue };
+    transport.listen(&to, &options).await
+}
+
+/// The durability asked for in each declaration that was not passive.
+fn declared(broker: &ScriptedBroker) -> Vec<bool> {
+    let asked = broker.asked().into_iter();
+    asked
+        .filter_map(|method| match method {
+            AMQPClass::Queue(queue::AMQPMethod::Declare(declare)) if !declare.passive => {
+                Some(declare.durable)
+            }
+            _ => None,
+        })
+        .collect()
+}
+
+/// RabbitMQ 4.3 and later close the connection with 541 over a queue that is neither durable nor exclusive.
+#[tokio::test]
+async fn where_transient_queues_are_refused_the_second_attempt_declares_a_durable_one_and_says_so() {
+    let broker = ScriptedBroker::start(Habits { refuses_transient_queues: true, ..Habits::default() });
+    let transport = connects_to(&broker);
+    let first = listen(&*transport, QueueKind::OSLO).await.err().expect("a refusal");
+    assert!(first.to_string().contains("541"), "{first}");
+    // Nothing that anybody has to mend: the next attempt comes soon, and the start is not ended.
+    assert!(first.is_recoverable() && !first.is_refused_access(), "{first:?}");
+    assert!(!matches!(first, TransportError::Refused { .. }));
+
+    let consumer = listen(&*transport, QueueKind::OSLO).await.unwrap();
+    let found = consumer.subscription();
+    assert_eq!((found.durable, found.created), (Some(true), true));
+    assert!(found.remarks.iter().any(|remark| remark.contains("declared durable")), "{:?}", found.remarks);
+    assert_eq!(declared(&broker), [false, true]);
+}
+
+/// The refusals of several versions: the queue is used as it is, and what it is like is read from the text.
+#[tokio::test]
+async fn a_queue_with_other_arguments_is_used_as_it_is_whatever_the_version_s_words() {
+    let in_queue = |argument: &str, rest: &str| {
+        format!("PRECONDITION_FAILED - inequivalent arg '{argument}' for queue 'p' in vhost '/': {rest}")
+    };
+    let quorum = "received none but current is the value 'quorum' of type 'longstr'";
+    for (kind, text, durable) in [
+        (QueueKind::OSLO, in_queue("durable", "received 'false' but current is 'true'"), Some(true)),
+        (QueueKind::DURABLE, in_queue("durable", "received 'true' but current is 'false'"), Some(false)),
+        (QueueKind::OSLO, in_queue("auto_delete", "received 'false' but current is 'true'"), None),
+        // 3.8 and later, and as 3.6 worded values without their types.
+        (QueueKind::DURABLE, in_queue("x-queue-type", quorum), Some(true)),
+        (QueueKind::DURABLE, in_queue("x-queue-type", "received none but current is 'quorum'"), Some(true)),
+        (
+            QueueKind::DURABLE,
+            in_queue(
+                "x-single-active-consumer",
+                "received the value 'true' of type 'bool' but current is none",
+            ),
+            Some(true),
+        ),
+        // A queue of another kind, where the broker compares types before arguments.
+        (QueueKind::OSLO, "PRECONDITION_FAILED - queue 'p' is of another type".to_owned(), None),
+    ] {
+        let broker = ScriptedBroker::start(Habits { inequivalent: Some(text.clone()), ..Habits::default() });
+        broker.publish("neutron", "notifications.info", "{}");
+        let mut consumer =
+            listen(&*connects_to(&broker), kind).await.unwrap_or_else(|e| panic!("{text}: {e}"));
+        let found = consumer.subscription();
+        assert_eq!((found.durable, found.created, found.waiting), (durable, false, 1), "{text}");
+        assert!(found.remarks.iter().any(|remark| remark.contains(&text)), "{:?}", found.remarks);
+        let (mut window, mut batch) = (Window::new(found.epoch), Batch::with_limit(1));
+        consumer.poll(&mut batch).await.unwrap();
+        window.admit(&batch);
+        let message = batch.drain().next().unwrap();
+        assert!(!message.redelivered);
+        window.acknowledge(message).unwrap();
+        consumer.flush(&mut window).await.unwrap();
+        consumer.close().await;
+        assert_eq!(broker.depth(), (0, 0), "{text}");
+    }
+}
+
+/// The broker gives no reason but this one for a channel that ends in the middle of the night.
+#[tokio::test]
+async fn a_consumer_that_timed_out_ends_recoverably_in_the_broker_s_words() {
+    let broker = ScriptedBroker::start(Habits::default());
+    broker.publish("neutron", "notifications.info", "{}");
+    let mut consumer = listen(&*connects_to(&broker), QueueKind::OSLO).await.unwrap();
+    let mut batch = Batch::with_limit(1);
+    consumer.poll(&mut batch).await.unwrap();
+    broker.time_out_consumers();
+    batch.drain().for_each(drop);
+    let error = consumer.poll(&mut batch).await.expect_err("the channel is closed");
+    assert!(error.is_recoverable() && !error.is_refused_access(), "{error}");
+    let said = error.to_string();
+    assert!(said.contains("406") && said.contains("Timeout value used: 1800000 ms"), "{said}");
+    assert_eq!(broker.depth(), (1, 0));
+}

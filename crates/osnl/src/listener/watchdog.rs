@@ -1,0 +1,291 @@
+//! Says when nothing moves although messages wait. Silence alone is no fault: a cloud may be quiet for a night.
+//!
+//! | what is seen | after | it is told |
+//! | --- | --- | --- |
+//! | the window is full, or the journal has no place, and no receipt completes | [`STUCK`] | what to look at: the target |
+//! | nothing arrives, and the broker, asked twice, says that messages wait in our queue | [`SILENT`] | what to look at: other consumers, alarms, the queue's leader |
+//!
+//! It is told once, again each [`REMIND`], and once more when it is over. A message costs a flag here and nothing else:
+//! the clock is looked at each [`LOOK`], and the broker is asked only in silence. A standby, whose queue gives its
+//! messages to another consumer, is no stall.
+
+use std::fmt;
+use std::time::Duration;
+
+use osnl_transport::{BoxFuture, Consumer, TransportError, Waiting};
+use tokio::sync::watch;
+use tokio::time::{Instant, Interval, MissedTickBehavior, interval_at, timeout};
+
+use crate::metrics::Counters;
+
+/// How long a full window may stand still.
+const STUCK: Duration = Duration::from_secs(5 * 60);
+/// How long nothing may arrive before the broker is asked whether there is something.
+const SILENT: Duration = Duration::from_secs(60);
+/// How often it is looked whether something has moved.
+const LOOK: Duration = Duration::from_secs(10);
+/// How often the log repeats that nothing moves.
+const REMIND: Duration = Duration::from_secs(10 * 60);
+/// How long the broker may take to answer.
+const ANSWER: Duration = Duration::from_secs(30);
+
+/// Nothing moves although messages wait.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Stall {
+    /// The queues concerned, separated by commas.
+    pub queue: String,
+    /// Where it is stuck.
+    pub kind: StallKind,
+    /// When something moved last, or when messages were first seen to wait.
+    pub since: Instant,
+}
+
+/// Where it is stuck.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum StallKind {
+    /// We hold as many messages as the window takes, and none of them ends.
+    WindowFull {
+        /// How many.
+        unsettled: usize,
+    },
+    /// The journal has no place for another message, and none becomes free.
+    JournalFull {
+        /// Messages that we hold.
+        unsettled: usize,
+    },
+    /// The broker has messages for us, and none comes.
+    NothingArrives {
+        /// How many.
+        waiting: u64,
+    },
+}
+
+impl fmt::Display for StallKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::WindowFull { unsettled } => write!(
+                f,
+                "the window is full with {unsettled} unsettled messages and none of them ends; look at the target \
+                 that they wait for (its last failure is in this log)"
+            ),
+            Self::JournalFull { unsettled } => write!(
+                f,
+                "the journal has no place for another message ({unsettled} are unsettled) and none becomes free; look \
+                 at the target that its messages wait for (its last failure is in this log)"
+            ),
+            Self::NothingArrives { waiting } => write!(
+                f,
+                "{waiting} messages wait in the queue and none comes; look for another consumer (rabbitmqctl \
+                 list_consumers), for an alarm (rabbitmq-diagnostics alarms), and whether a majority of the queue's \
+                 nodes is up"
+            ),
+        }
+    }
+}
+
+/// What the session is waiting for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Stage {
+    /// Room in the window.
+    WindowFull,
+    /// A place in the journal.
+    Reserving,
+    /// A message.
+    Polling,
+}
+
+/// What has changed, for the log and the published state.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Change {
+    /// Nothing moves: told for the first time.
+    Stalled(Stall),
+    /// It still does not.
+    Still(Stall),
+    /// It moves again, after this long.
+    Over(Duration),
+}
+
+impl Change {
+    /// Says it, and makes it the state of the listener of this name.
+    pub(super) fn publish(self, listener: &str, state: &watch::Sender<Option<Stall>>, counters: &Counters) {
+        match self {
+            Self::Stalled(stall) | Self::Still(stall) => {
+                let Stall { queue, kind, since } = &stall;
+                let seconds = since.elapsed().as_secs();
+                tracing::warn!(
+                    listener.name = listener,
+                    queue.name = queue,
+                    "nothing moves for {seconds} s: {kind}"
+                );
+                if state.send_replace(Some(stall)).is_none() {
+                    counters.stalls.increment();
+                }
+            }
+            Self::Over(after) => {
+                tracing::info!(listener.name = listener, "messages move again, after {} s", after.as_secs());
+                state.send_replace(None);
+            }
+        }
+    }
+}
+
+/// Something to act upon.
+pub(super) enum Wake {
+    Look,
+    Answer(Result<Waiting, TransportError>),
+}
+
+/// One session's.
+pub(super) struct Watchdog {
+    queue: String,
+    standby: bool,
+    tick: Interval,
+    asking: Option<BoxFuture<'static, Result<Waiting, TransportError>>>,
+    moved: bool,
+    quiet_since: Instant,
+    /// Since when the broker has said that messages wait, in this silence.
+    waiting_since: Option<Instant>,
+    told: Option<(Stall, Instant)>,
+}
+
+impl Watchdog {
+    /// `standby`: another consumer may be the one that gets the messages.
+    pub(super) fn new(queue: String, standby: bool) -> Self {
+        let now = Instant::now();
+        let mut tick = interval_at(now + LOOK, LOOK);
+        tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        Self {
+            queue,
+            standby,
+            tick,
+            asking: None,
+            moved: false,
+            quiet_since: now,
+            waiting_since: None,
+            told: None,
+        }
+    }
+
+    /// A message was settled.
+    pub(super) fn settled(&mut self) {
+        self.moved = true;
+    }
+
+    /// Messages have come: whoever has been sent something is no standby.
+    pub(super) fn arrived(&mut self) {
+        self.moved = true;
+        self.standby = false;
+    }
+
+    /// Waits for the next look, or for the broker's answer. Cancel-safe.
+    pub(super) async fn wake(&mut self) -> Wake {
+        let answer = async {
+            match &mut self.asking {
+                Some(asking) => asking.await,
+                None => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            biased;
+            answer = answer => {
+                self.asking = None;
+                Wake::Answer(answer)
+            }
+            _ = self.tick.tick() => Wake::Look,
+        }
+    }
+
+    /// Acts upon a [`Wake`].
+    pub(super) fn woken(
+        &mut self,
+        wake: Wake,
+        stage: Stage,
+        unsettled: usize,
+        consumer: &dyn Consumer,
+    ) -> Option<Change> {
+        let now = Instant::now();
+        if self.moved {
+            self.moved = false;
+            self.quiet_since = now;
+            self.waiting_since = None;
+            return self.over(now);
+        }
+        let quiet = now - self.quiet_since;
+        match (wake, stage) {
+            (Wake::Look, Stage::WindowFull) if quiet >= STUCK => {
+                self.stalled(StallKind::WindowFull { unsettled }, self.quiet_since, now)
+            }
+            (Wake::Look, Stage::Reserving) if quiet >= STUCK => {
+                self.stalled(StallKind::JournalFull { unsettled }, self.quiet_since, now)
+            }
+            (Wake::Look, Stage::Polling) => {
+                if quiet >= SILENT && !self.standby && self.asking.is_none() {
+                    self.asking = Some(ask(consumer));
+                }
+                None
+            }
+            (Wake::Look, Stage::WindowFull | Stage::Reserving) => None,
+            (Wake::Answer(Ok(waiting)), Stage::Polling) => self.answered(&waiting, now),
+            // A broker that does not answer is the connection's matter: its heartbeat notices.
+            (Wake::Answer(Err(error)), _) => {
+                tracing::debug!(queue.name = self.queue, "the broker was asked what waits: {error}");
+                None
+            }
+            (Wake::Answer(Ok(_)), Stage::WindowFull | Stage::Reserving) => None,
+        }
+    }
+
+    fn answered(&mut self, waiting: &Waiting, now: Instant) -> Option<Change> {
+        let count: u64 = waiting.iter().map(|(_, count)| u64::from(*count)).sum();
+        if count == 0 {
+            self.waiting_since = None;
+            return self.over(now);
+        }
+        match self.waiting_since {
+            // It may be on its way this very moment: the next answer tells.
+            None => {
+                self.waiting_since = Some(now);
+                None
+            }
+            Some(since) => {
+                let queues = waiting.iter().filter(|(_, count)| *count > 0).map(|(queue, _)| &**queue);
+                self.queue = queues.collect::<Vec<_>>().join(", ");
+                self.stalled(StallKind::NothingArrives { waiting: count }, since, now)
+            }
+        }
+    }
+
+    fn stalled(&mut self, kind: StallKind, since: Instant, now: Instant) -> Option<Change> {
+        let stall = Stall { queue: self.queue.clone(), kind, since };
+        match &mut self.told {
+            None => {
+                self.told = Some((stall.clone(), now));
+                Some(Change::Stalled(stall))
+            }
+            Some((told, said)) => {
+                told.clone_from(&stall);
+                let remind = now - *said >= REMIND;
+                if remind {
+                    *said = now;
+                }
+                remind.then_some(Change::Still(stall))
+            }
+        }
+    }
+
+    fn over(&mut self, now: Instant) -> Option<Change> {
+        self.told.take().map(|(stall, _)| Change::Over(now - stall.since))
+    }
+}
+
+fn ask(consumer: &dyn Consumer) -> BoxFuture<'static, Result<Waiting, TransportError>> {
+    let waiting = consumer.waiting();
+    Box::pin(async move {
+        timeout(ANSWER, waiting).await.unwrap_or_else(|_| {
+            Err(TransportError::Lost { reason: format!("no answer within {} s", ANSWER.as_secs()) })
+        })
+    })
+}
+
+#[cfg(test)]
+mod tests;

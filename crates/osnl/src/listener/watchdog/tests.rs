@@ -1,0 +1,268 @@
+//! With a paused clock, through a listener that runs: each wait below jumps.
+
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use osnl_model::{Head, Priority, Target};
+use osnl_transport::{
+    Batch, BoxFuture, Consumer, Declare, Features, ListenOptions, MemoryBroker, MemoryTransport, QueueKind,
+    Subscription, Transport, TransportError, Waiting, Window,
+};
+use tokio::sync::{oneshot, watch};
+use tokio::time::{Instant, sleep};
+use tokio_util::task::TaskTracker;
+
+use super::{Change, STUCK, Stage, Stall, StallKind, Wake, Watchdog};
+use crate::intake::Intake;
+use crate::journal::{Receipt, Settle};
+use crate::listener::{Listener, ListenerConfig};
+use crate::metrics::Counters;
+use crate::received::Received;
+use crate::shutdown::Shutdown;
+
+/// Wants everything and ends nothing until told.
+#[derive(Default)]
+struct Holding {
+    open: Mutex<Vec<oneshot::Sender<Settle>>>,
+    /// How many messages may be read; `None` is any number.
+    places: Option<usize>,
+}
+
+impl Intake for Holding {
+    fn reserve(&self, at_most: usize) -> BoxFuture<'_, usize> {
+        Box::pin(async move {
+            let free = self.places.map_or(at_most, |places| places - self.open.lock().unwrap().len());
+            if free == 0 { std::future::pending().await } else { free.min(at_most) }
+        })
+    }
+
+    fn wants(&self, _: &Head<'_>) -> bool {
+        true
+    }
+
+    fn notify(&self, _: Received) -> Receipt {
+        let (sender, receipt) = Receipt::open();
+        self.open.lock().unwrap().push(sender);
+        receipt
+    }
+
+    fn unreadable(&self, _: Received, _: String) -> Receipt {
+        Receipt::complete(Settle::Acknowledge)
+    }
+}
+
+/// A broker that hands nothing over, whatever waits.
+struct Mute(MemoryTransport);
+struct MuteConsumer {
+    inner: Box<dyn Consumer>,
+    subscription: Subscription,
+}
+
+impl Transport for Mute {
+    fn listen<'a>(
+        &'a self,
+        to: &'a [(Target, Priority)],
+        options: &'a ListenOptions,
+    ) -> BoxFuture<'a, Result<Box<dyn Consumer>, TransportError>> {
+        Box::pin(async move {
+            let inner = self.0.listen(to, options).await?;
+            let mut subscription = inner.subscription().clone();
+            subscription.other_consumers = u32::from(options.queue.single_active_consumer);
+            Ok(Box::new(MuteConsumer { inner, subscription }) as Box<dyn Consumer>)
+        })
+    }
+
+    fn features(&self) -> Features {
+        self.0.features()
+    }
+
+    fn location(&self) -> String {
+        "nowhere".to_owned()
+    }
+}
+
+impl Consumer for MuteConsumer {
+    fn subscription(&self) -> &Subscription {
+        &self.subscription
+    }
+
+    fn poll<'a>(&'a mut self, _: &'a mut Batch) -> BoxFuture<'a, Result<(), TransportError>> {
+        Box::pin(std::future::pending())
+    }
+
+    fn ended(&mut self) -> BoxFuture<'_, TransportError> {
+        self.inner.ended()
+    }
+
+    fn flush<'a>(&'a mut self, window: &'a mut Window) -> BoxFuture<'a, Result<(), TransportError>> {
+        self.inner.flush(window)
+    }
+
+    fn waiting(&self) -> BoxFuture<'static, Result<Waiting, TransportError>> {
+        self.inner.waiting()
+    }
+
+    fn quiesce(&mut self) -> BoxFuture<'_, Result<(), TransportError>> {
+        self.inner.quiesce()
+    }
+
+    fn close(self: Box<Self>) -> BoxFuture<'static, ()> {
+        self.inner.close()
+    }
+}
+
+struct Running {
+    broker: MemoryBroker,
+    endpoint: Arc<Holding>,
+    stall: watch::Receiver<Option<Stall>>,
+    counters: Arc<Counters>,
+    shutdown: Shutdown,
+    listener: tokio::task::JoinHandle<Result<(), TransportError>>,
+}
+
+impl Running {
+    async fn start(mute: bool, places: Option<usize>, queue: QueueKind) -> Self {
+        let broker = MemoryBroker::new();
+        let memory = broker.transport();
+        let transport: Arc<dyn Transport> = if mute { Arc::new(Mute(memory)) } else { Arc::new(memory) };
+        let endpoint = Arc::new(Holding { places, ..Holding::default() });
+        let counters = Arc::new(Counters::default());
+        let options =
+            ListenOptions { pool: Some("p".to_owned()), prefetch: 4, declare: Declare::Create, queue };
+        let targets = vec![(Target::new("neutron", "notifications"), Priority::Info)];
+        let config = ListenerConfig { name: "l".into(), targets, options, refused_access_is_fatal: false };
+        let listener = Listener::new(config, transport, endpoint.clone(), counters.clone());
+        let (stall, shutdown) = (listener.stall(), Shutdown::new());
+        let listener = TaskTracker::new().spawn(listener.run(shutdown.clone()));
+        sleep(Duration::from_millis(1)).await;
+        Self { broker, endpoint, stall, counters, shutdown, listener }
+    }
+
+    fn publish(&self, count: usize) {
+        for n in 0..count {
+            let body = format!("{{\"event_type\": \"x\", \"message_id\": \"{n}\"}}");
+            self.broker.publish(&Target::new("neutron", "notifications"), &Priority::Info, body);
+        }
+    }
+
+    /// What is published after so many seconds: the kind, and for how long by then.
+    async fn after(&self, seconds: u64) -> Option<(StallKind, u64)> {
+        sleep(Duration::from_secs(seconds)).await;
+        self.stall.borrow().as_ref().map(|stall| {
+            assert_eq!(stall.queue, "p");
+            (stall.kind, (Instant::now() - stall.since).as_secs())
+        })
+    }
+
+    fn end_all(&self) {
+        for sender in self.endpoint.open.lock().unwrap().drain(..) {
+            sender.send(Settle::Acknowledge).unwrap();
+        }
+    }
+
+    async fn stop(self, stalls: u64) {
+        assert_eq!(self.counters.stalls.get(), stalls);
+        self.end_all();
+        self.shutdown.drain.cancel();
+        self.listener.await.unwrap().unwrap();
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_full_window_of_which_nothing_ends_is_a_stall_after_five_minutes_and_until_something_ends() {
+    let running = Running::start(false, None, QueueKind::OSLO).await;
+    running.publish(6);
+    assert_eq!(running.after(290).await, None);
+    let (kind, seconds) = running.after(30).await.unwrap();
+    assert_eq!(kind, StallKind::WindowFull { unsettled: 4 });
+    assert!((300..=320).contains(&seconds), "{seconds}");
+    // Reminded of, not counted again.
+    assert!(running.after(3600).await.is_some_and(|(_, seconds)| seconds >= 3900));
+    running.end_all();
+    assert_eq!(running.after(15).await, None);
+    // The two that waited are in work, and there is room: no stall, however long they take.
+    assert_eq!(running.after(3600).await, None);
+    running.stop(1).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_journal_without_a_place_is_a_stall_too() {
+    let running = Running::start(false, Some(2), QueueKind::OSLO).await;
+    running.publish(3);
+    assert_eq!(running.after(290).await, None);
+    assert_eq!(running.after(30).await.map(|(kind, _)| kind), Some(StallKind::JournalFull { unsettled: 2 }));
+    running.stop(1).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn silence_is_none_while_nothing_waits() {
+    for mute in [false, true] {
+        let running = Running::start(mute, None, QueueKind::OSLO).await;
+        assert_eq!(running.after(24 * 3600).await, None);
+        running.stop(0).await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn messages_that_wait_and_do_not_come_are_a_stall_until_they_are_gone() {
+    let running = Running::start(true, None, QueueKind::OSLO).await;
+    running.publish(7);
+    assert_eq!(running.after(55).await, None);
+    let (kind, seconds) = running.after(45).await.unwrap();
+    assert_eq!(kind, StallKind::NothingArrives { waiting: 7 });
+    assert!(seconds <= 40, "{seconds}");
+    running.broker.delete_queue("p");
+    assert_eq!(running.after(30).await, None);
+    running.stop(1).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_standby_does_not_complain_of_what_the_active_consumer_gets() {
+    let running = Running::start(true, None, QueueKind::DURABLE).await;
+    running.publish(7);
+    assert_eq!(running.after(24 * 3600).await, None);
+    running.stop(0).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn whatever_moves_is_no_stall() {
+    let running = Running::start(false, None, QueueKind::OSLO).await;
+    for _ in 0..40 {
+        running.publish(4);
+        assert_eq!(running.after(200).await, None);
+        running.end_all();
+    }
+    running.stop(0).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn it_is_told_once_then_by_reminders_and_when_it_is_over() {
+    let broker = MemoryBroker::new();
+    let to = [(Target::new("neutron", "notifications"), Priority::Info)];
+    let options = ListenOptions {
+        pool: Some("p".to_owned()),
+        prefetch: 4,
+        declare: Declare::Create,
+        queue: QueueKind::OSLO,
+    };
+    let consumer = broker.transport().listen(&to, &options).await.unwrap();
+    let mut watchdog = Watchdog::new("p".to_owned(), false);
+    let mut told = Vec::new();
+    let begun = Instant::now();
+    while begun.elapsed() < Duration::from_secs(26 * 60) {
+        sleep(Duration::from_secs(10)).await;
+        let minute = begun.elapsed().as_secs() / 60;
+        match watchdog.woken(Wake::Look, Stage::WindowFull, 4, &*consumer) {
+            Some(Change::Stalled(stall)) => told.push(("stalled", minute, stall.since - begun)),
+            Some(Change::Still(stall)) => told.push(("still", minute, stall.since - begun)),
+            Some(Change::Over(_)) => panic!("nothing has moved"),
+            None => {}
+        }
+    }
+    let expected = [("stalled", 5), ("still", 15), ("still", 25)];
+    assert_eq!(told, expected.map(|(what, minute)| (what, minute, Duration::ZERO)));
+    watchdog.settled();
+    let over = watchdog.woken(Wake::Look, Stage::Polling, 3, &*consumer);
+    assert!(matches!(over, Some(Change::Over(after)) if after > STUCK * 5), "{over:?}");
+    assert_eq!(watchdog.woken(Wake::Look, Stage::WindowFull, 3, &*consumer), None);
+}

@@ -1,0 +1,206 @@
+//! What goes wrong between a running daemon and a real RabbitMQ that itself goes on.
+//!
+//! A connection closed by an administrator is in [`crate::rabbit`], what needs a node of its own in
+//! [`crate::own_node`].
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use osnl::daemon::Ended;
+use osnl::listener::ListenerState;
+use osnl_model::TransportUrl;
+use osnl_testkit::{Broker, Fault, Options, Proxy, Publisher, Reply, Sink, Vhost, wait_until};
+use osnl_transport::{Transport, transport};
+
+use crate::harness::{QUEUE, Running, SOON, conf, instance};
+use crate::rabbit::ports;
+
+pub(crate) fn connects(url: &str) -> Arc<dyn Transport> {
+    transport(&TransportUrl::parse(url).unwrap()).unwrap().into()
+}
+
+/// A target that is down until told otherwise, and what it has then been asked for with success.
+#[derive(Clone)]
+pub(crate) struct Target {
+    pub(crate) sink: Arc<Sink>,
+    up: Arc<AtomicBool>,
+    done: Arc<Mutex<BTreeMap<String, usize>>>,
+}
+
+impl Target {
+    pub(crate) fn down() -> Self {
+        let sink = Arc::new(Sink::start());
+        let (up, done) = (Arc::new(AtomicBool::new(false)), Arc::new(Mutex::new(BTreeMap::new())));
+        let (is_up, effects): (Arc<AtomicBool>, Arc<Mutex<BTreeMap<String, usize>>>) =
+            (up.clone(), done.clone());
+        sink.reply_when(move |request| {
+            if !is_up.load(Ordering::SeqCst) {
+                return Some(Reply::Status(503));
+            }
+            let instance = request.target.split("cuk=").nth(1)?.split('&').next()?.to_owned();
+            *effects.lock().unwrap().entry(instance).or_default() += 1;
+            Some(Reply::Status(204))
+        });
+        Self { sink, up, done }
+    }
+
+    pub(crate) fn come_up(&self) {
+        self.up.store(true, Ordering::SeqCst);
+    }
+
+    /// How often the target was asked, with success, for each of these instances.
+    pub(crate) fn effects(&self, instances: std::ops::Range<usize>) -> Vec<usize> {
+        let done = self.done.lock().unwrap();
+        instances.map(|n| done.get(&instance(n)).copied().unwrap_or_default()).collect()
+    }
+
+    pub(crate) fn daemon(&self, transport: Arc<dyn Transport>) -> Running {
+        let daemon = Running::start(&conf(&self.sink.url("/v1/role"), ""), transport);
+        wait_until(SOON, "the daemon listens", || daemon.state() == ListenerState::Listening);
+        daemon
+    }
+}
+
+/// One message of each instance is in work, and the target is down.
+pub(crate) fn in_work(
+    vhost: &Vhost,
+    target: &Target,
+    transport: Arc<dyn Transport>,
+    count: usize,
+) -> Running {
+    let daemon = target.daemon(transport);
+    Publisher::start(&vhost.url(), Options::default()).notify_all(&ports(0..count));
+    daemon.wait_until("they are in work", |c| c.matched.get() == count as u64);
+    daemon
+}
+
+/// Everything that was published has had its effect, once, and nothing is left.
+pub(crate) fn all_done(vhost: &Vhost, target: &Target, daemon: Running, events: usize) {
+    target.come_up();
+    daemon.wait_until("all are delivered", |c| c.delivered.get() >= events as u64);
+    wait_until(SOON, "everything is acknowledged", || vhost.queue_depth(QUEUE) == Some((0, 0)));
+    assert_eq!(target.effects(0..events), vec![1; events]);
+    let counted = &daemon.counters;
+    assert_eq!(counted.dead.get(), 0);
+    // Whatever came twice was marked by the broker, and recognised: only what is marked can be adopted.
+    assert_eq!(counted.received.get(), events as u64 + counted.adopted.get());
+    assert_eq!(daemon.stop().unwrap(), Ended::Drained);
+}
+
+#[test]
+fn a_channel_error_is_told_and_everything_in_work_is_adopted() {
+    let vhost = Broker::shared().vhost("channel-error");
+    let target = Target::down();
+    let daemon = in_work(&vhost, &target, connects(&vhost.url()), 20);
+    vhost.fail_all_channels();
+    daemon.wait_until("it is back and has adopted all", |c| c.adopted.get() == 20);
+    daemon.wait_for_log("unknown delivery tag 4294967295; connecting again");
+    let states: Vec<_> = daemon.states().into_iter().map(|(_, state)| state).collect();
+    let (connecting, listening) = (ListenerState::Connecting { attempt: 1 }, ListenerState::Listening);
+    assert!(states.ends_with(&[connecting, listening, connecting, listening]), "{states:?}");
+    all_done(&vhost, &target, daemon, 20);
+}
+
+#[test]
+fn a_queue_deleted_under_the_consumer_takes_nothing_with_it_that_is_in_work() {
+    let vhost = Broker::shared().vhost("cancelled");
+    let target = Target::down();
+    let daemon = in_work(&vhost, &target, connects(&vhost.url()), 10);
+    vhost.delete_queue(QUEUE);
+    daemon.wait_for_log(&format!("consumer of queue \"{QUEUE}\" cancelled by the broker"));
+    wait_until(SOON, "it listens again", || {
+        daemon.listened() == 2 && daemon.state() == ListenerState::Listening
+    });
+    Publisher::start(&vhost.url(), Options::default()).notify_all(&ports(10..15));
+    all_done(&vhost, &target, daemon, 15);
+}
+
+#[test]
+fn a_half_open_connection_is_noticed_by_its_missing_heartbeats() {
+    let vhost = Broker::shared().vhost("half-open");
+    let proxy = Proxy::before(Broker::shared().port());
+    let target = Target::down();
+    let url = format!("{}?heartbeat_timeout_threshold=1", vhost.url_through(proxy.port()));
+    let transport = transport(&TransportUrl::parse(&url).unwrap()).unwrap();
+    let daemon = in_work(&vhost, &target, transport.into(), 10);
+    proxy.set(Fault::Stall);
+    wait_until(SOON, "the silence is noticed", || daemon.state() != ListenerState::Listening);
+    Publisher::start(&vhost.url(), Options::default()).notify_all(&ports(10..12));
+    proxy.set(Fault::None);
+    daemon.wait_until("it is back and has adopted all", |c| c.adopted.get() == 10);
+    all_done(&vhost, &target, daemon, 12);
+}
+
+#[test]
+fn a_password_rotated_under_it_is_refused_ever_less_often_and_taken_when_it_is_right_again() {
+    let vhost = Broker::shared().vhost("password");
+    let user = format!("user-{}", vhost.name());
+    vhost.set_password(&user, "first-word");
+    let target = Target::down();
+    let daemon = in_work(&vhost, &target, connects(&vhost.url_for(&user, "first-word")), 10);
+    vhost.set_password(&user, "second-word");
+    vhost.close_all_connections("the password has changed");
+    let third = ListenerState::Connecting { attempt: 3 };
+    wait_until(SOON, "two attempts were refused", || daemon.state() == third);
+    daemon.wait_for_log(&format!("login refused for user \"{user}\""));
+    assert!(daemon.log().iter().all(|line| !line.contains("first-word")));
+    // 1 s and 2 s, up to a fifth taken off each.
+    let states = daemon.states();
+    let begun = |attempt| {
+        let wanted = ListenerState::Connecting { attempt };
+        states.iter().rfind(|(_, state)| *state == wanted).map(|(at, _)| *at).unwrap()
+    };
+    assert!(
+        begun(2) - begun(1) >= Duration::from_millis(800)
+            && begun(3) - begun(2) >= Duration::from_millis(1600)
+    );
+    vhost.set_password(&user, "first-word");
+    daemon.wait_until("it is back and has adopted all", |c| c.adopted.get() == 10);
+    all_done(&vhost, &target, daemon, 10);
+}
+
+#[test]
+fn a_window_full_of_what_the_target_does_not_take_stands_still_loses_nothing_and_moves_on() {
+    let vhost = Broker::shared().vhost("window");
+    let target = Target::down();
+    let daemon = target.daemon(connects(&vhost.url()));
+    Publisher::start(&vhost.url(), Options::default()).notify_all(&ports(0..300));
+    daemon.wait_until("the window is full", |c| c.matched.get() == 200);
+    wait_until(SOON, "the broker keeps the rest", || vhost.queue_depth(QUEUE) == Some((100, 200)));
+    // A lost connection in this state brings another 200: the same, or some that had waited before the broker has
+    // taken back what we held.
+    vhost.close_all_connections("full");
+    daemon.wait_until("its window is full again", |c| c.received.get() == 400);
+    assert!(daemon.counters.adopted.get() >= 100);
+    assert_eq!((daemon.counters.delivered.get(), daemon.state()), (0, ListenerState::Listening));
+    all_done(&vhost, &target, daemon, 300);
+}
+
+#[test]
+fn a_connection_cut_200_times_with_50_deliveries_open_changes_no_effect() {
+    const OPEN: usize = 50;
+    let vhost = Broker::shared().vhost("cuts");
+    let proxy = Proxy::before(Broker::shared().port());
+    let target = Target::down();
+    let daemon = in_work(&vhost, &target, connects(&vhost.url_through(proxy.port())), OPEN);
+    for _ in 0..180 {
+        let before = daemon.counters.adopted.get();
+        assert_eq!(proxy.cut(), 1);
+        daemon.wait_until("all are adopted", |c| c.adopted.get() == before + OPEN as u64);
+    }
+    // The same while effects are under way, and acknowledgements get lost after them.
+    target.come_up();
+    let mut publisher = Publisher::start(&vhost.url(), Options::default());
+    for round in 0..20 {
+        let from = OPEN + round * 5;
+        publisher.notify_all(&ports(from..from + 5));
+        let listened = daemon.listened();
+        wait_until(SOON, "there is something to cut", || proxy.cut() == 1);
+        wait_until(SOON, "it listens again", || daemon.listened() > listened);
+    }
+    assert_eq!(proxy.cuts(), 200);
+    assert_eq!(daemon.counters.reconnects.get(), 200);
+    all_done(&vhost, &target, daemon, OPEN + 100);
+}

@@ -1,0 +1,119 @@
+//! A whole daemon on brokers that do what RabbitMQ 3.10 does not; the scripts are the testkit's.
+
+use osnl::listener::ListenerState;
+use osnl_model::TransportUrl;
+use osnl_testkit::amqp::protocol::{AMQPClass, basic};
+use osnl_testkit::amqp::{Habits, ScriptedBroker};
+use osnl_testkit::wait_until;
+use osnl_transport::transport;
+
+use crate::faults::Target;
+use crate::harness::{Running, SOON, framed, instance, port_deleted};
+
+fn publish(broker: &ScriptedBroker, instances: std::ops::Range<usize>) {
+    for n in instances {
+        let body = framed("network.node1", "port.delete.end", &port_deleted(&instance(n), "10.0.0.1"));
+        broker.publish("neutron", "notifications.info", body);
+    }
+}
+
+fn daemon(broker: &ScriptedBroker, target: &Target) -> Running {
+    target.daemon(transport(&TransportUrl::parse(&broker.url()).unwrap()).unwrap().into())
+}
+
+fn all_done(broker: &ScriptedBroker, target: &Target, daemon: Running, events: usize) {
+    target.come_up();
+    daemon.wait_until("all are delivered", |c| c.delivered.get() == events as u64);
+    wait_until(SOON, "all is acknowledged", || broker.depth() == (0, 0));
+    assert_eq!(target.effects(0..events), vec![1; events]);
+    daemon.stop().unwrap();
+}
+
+/// RabbitMQ 4.3 and later.
+#[test]
+fn where_transient_queues_are_refused_ours_becomes_durable_and_the_start_goes_on() {
+    let broker = ScriptedBroker::start(Habits { refuses_transient_queues: true, ..Habits::default() });
+    let target = Target::down();
+    let daemon = daemon(&broker, &target);
+    daemon.wait_for_log("ours was declared durable");
+    assert!(daemon.states().iter().any(|(_, state)| *state == ListenerState::Connecting { attempt: 2 }));
+    publish(&broker, 0..3);
+    all_done(&broker, &target, daemon, 3);
+}
+
+/// RabbitMQ 4.0 and later drop what came back 20 times. What is in work here has its effect all the same, and it
+/// is not we who send it back.
+#[test]
+fn a_delivery_limit_takes_no_effect_away() {
+    let broker = ScriptedBroker::start(Habits { delivery_limit: Some(20), ..Habits::default() });
+    let target = Target::down();
+    let daemon = daemon(&broker, &target);
+    publish(&broker, 0..2);
+    daemon.wait_until("they are in work", |c| c.matched.get() == 2);
+    for cut in 1..=21 {
+        let before = daemon.counters.adopted.get();
+        broker.cut();
+        wait_until(SOON, "it consumes again", || broker.consumed() == cut + 1);
+        let comes_again = if cut <= 20 { 2 } else { 0 };
+        daemon.wait_until("what comes again is adopted", |c| c.adopted.get() == before + comes_again);
+    }
+    assert_eq!((broker.dropped(), broker.depth()), (2, (0, 0)));
+    let gave_back = |method: &AMQPClass| {
+        matches!(method, AMQPClass::Basic(basic::AMQPMethod::Reject(_) | basic::AMQPMethod::Nack(_)))
+    };
+    assert!(!broker.asked().iter().any(gave_back));
+    publish(&broker, 2..3);
+    all_done(&broker, &target, daemon, 3);
+}
+
+/// RabbitMQ 3.8.15 and later.
+#[test]
+fn a_consumer_time_out_is_told_and_everything_in_work_is_adopted() {
+    let broker = ScriptedBroker::start(Habits::default());
+    let target = Target::down();
+    let daemon = daemon(&broker, &target);
+    publish(&broker, 0..5);
+    daemon.wait_until("they are in work", |c| c.matched.get() == 5);
+    broker.time_out_consumers();
+    daemon.wait_until("it is back", |c| c.adopted.get() == 5);
+    daemon.wait_for_log("Timeout value used: 1800000 ms");
+    all_done(&broker, &target, daemon, 5);
+}
+
+#[test]
+fn a_queue_with_other_arguments_is_used_and_the_difference_told() {
+    let text = "PRECONDITION_FAILED - inequivalent arg 'x-queue-type' for queue 'k2hr3_osnl' in vhost '/': received none \
+         but current is the value 'quorum' of type 'longstr'";
+    let habits =
+        Habits { inequivalent: Some(text.to_owned()), delivery_limit: Some(20), ..Habits::default() };
+    let broker = ScriptedBroker::start(habits);
+    publish(&broker, 0..2);
+    let target = Target::down();
+    let daemon = daemon(&broker, &target);
+    daemon.wait_for_log("exists with other arguments than ours and is used as it is");
+    all_done(&broker, &target, daemon, 2);
+}
+
+/// An alarm is the publishers' matter. RabbitMQ itself tells only those who publish on the connection; where a broker
+/// tells everybody, the client library holds back what we send, so acknowledgements come late, and nothing else.
+#[test]
+fn a_blocked_connection_is_told_and_goes_on_consuming() {
+    let broker = ScriptedBroker::start(Habits::default());
+    let target = Target::down();
+    let daemon = daemon(&broker, &target);
+    broker.block("low on memory");
+    daemon.wait_for_log("WARN 127.0.0.1:");
+    assert!(daemon.log().iter().any(|line| line.contains("takes nothing from publishers (low on memory)")));
+    target.come_up();
+    // One by one: an acknowledgement that waits must not keep the next from being read.
+    for n in 0..4 {
+        publish(&broker, n..n + 1);
+        daemon.wait_until("it is delivered", |c| c.delivered.get() == n as u64 + 1);
+    }
+    assert_eq!(broker.depth(), (0, 4));
+    broker.unblock();
+    wait_until(SOON, "all is acknowledged", || broker.depth() == (0, 0));
+    daemon.wait_for_log("takes messages from publishers again");
+    assert_eq!((daemon.listened(), daemon.state()), (1, ListenerState::Listening));
+    all_done(&broker, &target, daemon, 4);
+}

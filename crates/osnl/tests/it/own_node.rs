@@ -1,0 +1,116 @@
+//! What goes wrong with the broker itself: on one node that these tests share, one after the other.
+
+use std::net::{Ipv4Addr, TcpStream};
+use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
+use std::time::{Duration, Instant};
+
+use osnl::listener::ListenerState;
+use osnl_testkit::{Broker, Options, Prepared, Publisher, Vhost, wait_until};
+
+use crate::faults::{Target, all_done, connects, in_work};
+use crate::harness::{QUEUE, Running, SOON};
+use crate::rabbit::ports;
+
+/// It ends with this process.
+fn node() -> MutexGuard<'static, Broker> {
+    static NODE: OnceLock<Mutex<Broker>> = OnceLock::new();
+    NODE.get_or_init(|| Mutex::new(Broker::start())).lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn durable_queue(vhost: &Vhost) -> Publisher {
+    let mut publisher = Publisher::start(&vhost.url(), Options { durable: true });
+    publisher.prepare(&Prepared { queue: QUEUE.to_owned(), ..Prepared::default() });
+    publisher
+}
+
+/// Brings the node back and answers when its port accepted.
+fn come_back(broker: &Broker) -> Instant {
+    let port = broker.port();
+    let accepting = std::thread::spawn(move || {
+        wait_until(Duration::from_secs(60), "the port to accept", || {
+            TcpStream::connect((Ipv4Addr::LOCALHOST, port)).is_ok()
+        });
+        Instant::now()
+    });
+    broker.start_again();
+    accepting.join().unwrap()
+}
+
+/// Recovery begins within a second of the broker's return: pauses between attempts are a second at most, so no more
+/// than two attempts can have begun between the port's opening and the subscription.
+fn recovers_at_once(daemon: &Running, accepted: Instant) {
+    let back = || {
+        let states = daemon.states();
+        states.iter().rfind(|(_, state)| *state == ListenerState::Listening).map(|(at, _)| *at)
+    };
+    wait_until(SOON, "it listens again", || {
+        daemon.state() == ListenerState::Listening && back().is_some_and(|at| at > accepted)
+    });
+    let listening = back().unwrap();
+    let begun = daemon.states().into_iter().filter(|(at, state)| {
+        matches!(state, ListenerState::Connecting { .. }) && (accepted..listening).contains(at)
+    });
+    let begun: Vec<Duration> = begun.map(|(at, _)| at - accepted).collect();
+    let after = listening - accepted;
+    assert!(begun.len() <= 2, "attempts begun {begun:?} after the port accepted, listening {after:?} after");
+}
+
+#[test]
+fn a_restart_and_a_kill_of_the_broker_lose_nothing_and_are_over_within_a_second_of_its_return() {
+    let broker = node();
+    for (name, end) in [("restart", Broker::shutdown as fn(&Broker)), ("kill-9", Broker::kill9)] {
+        let vhost = broker.vhost(name);
+        let mut publisher = durable_queue(&vhost);
+        let target = Target::down();
+        let daemon = target.daemon(connects(&vhost.url()));
+        publisher.notify_all(&ports(0..20));
+        daemon.wait_until("they are in work", |c| c.matched.get() == 20);
+        end(&broker);
+        wait_until(SOON, "it has tried twice", || {
+            matches!(daemon.state(), ListenerState::Connecting { attempt: 2.. })
+        });
+        recovers_at_once(&daemon, come_back(&broker));
+        daemon.wait_until("it has adopted all", |c| c.adopted.get() == 20);
+        Publisher::start(&vhost.url(), Options { durable: true }).notify_all(&ports(20..25));
+        all_done(&vhost, &target, daemon, 25);
+    }
+}
+
+#[test]
+fn in_a_memory_alarm_publishers_are_blocked_and_we_go_on() {
+    let broker = node();
+    let vhost = broker.vhost("alarm");
+    let target = Target::down();
+    let daemon = in_work(&vhost, &target, connects(&vhost.url()), 20);
+    let mut publisher = Publisher::start(&vhost.url(), Options::default());
+    publisher.notify_all(&ports(20..22));
+    broker.set_memory_watermark(0.000_000_1);
+    wait_until(SOON, "the alarm", || broker.has_alarm());
+    let blocked = std::thread::spawn(move || publisher.notify_all(&ports(22..25)));
+    target.come_up();
+    daemon.wait_until("what is there is delivered", |c| c.delivered.get() == 22);
+    wait_until(SOON, "and acknowledged", || vhost.queue_depth(QUEUE) == Some((0, 0)));
+    // A new connection is no publisher either.
+    vhost.close_all_connections("alarm");
+    wait_until(SOON, "it listens again", || daemon.listened() == 2);
+    assert!(broker.has_alarm() && !blocked.is_finished());
+    assert_eq!(daemon.counters.received.get(), 22);
+    broker.set_memory_watermark(0.4);
+    blocked.join().unwrap();
+    all_done(&vhost, &target, daemon, 25);
+}
+
+#[test]
+fn the_broker_s_consumer_time_out_costs_a_connection_and_nothing_else() {
+    let broker = node();
+    broker.set("consumer_timeout", "1000");
+    broker.set("channel_tick_interval", "300");
+    let vhost = broker.vhost("consumer-timeout");
+    let target = Target::down();
+    let daemon = in_work(&vhost, &target, connects(&vhost.url()), 10);
+    daemon.wait_until("it is back for the second time", |c| c.adopted.get() >= 20);
+    daemon.wait_for_log("delivery acknowledgement on channel");
+    broker.unset("consumer_timeout");
+    broker.unset("channel_tick_interval");
+    all_done(&vhost, &target, daemon, 10);
+}

@@ -1,0 +1,143 @@
+//! Three nodes, a quorum queue, a publisher with confirms, osnl consuming; nodes are killed and come back.
+
+use std::collections::BTreeSet;
+use std::process::ExitCode;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, Result};
+use osnl_testkit::{Cluster, Program, wait_until};
+
+use super::stage::{QUEUE, Stage, Story, build, built};
+
+const EVENTS: u64 = 6000;
+/// Events per second.
+const RATE: u64 = 150;
+/// Effects that show that all is well again.
+const SOME: usize = 200;
+/// Longer than any phase takes.
+const SOON: Duration = Duration::from_secs(120);
+
+pub(super) fn run() -> Result<ExitCode> {
+    crate::setup::broker_only()?;
+    build()?;
+    let story = Story::begin();
+    let cluster = Cluster::start(3);
+    cluster.declare("neutron", "notifications.info", QUEUE);
+    let leader = || {
+        wait_until(SOON, "a leader of the queue", || cluster.leader(QUEUE).is_some());
+        cluster.leader(QUEUE).context("no leader")
+    };
+    story.tell(&format!(
+        "three nodes are up, ports {:?}; node {} leads the queue",
+        cluster.ports(),
+        leader()?
+    ));
+
+    let mut stage = Stage::start(&cluster.url())?;
+    story.tell(&format!("osnl listens, by node {}", connected(&cluster, &stage)?));
+    let mut publisher = built("osnl-bench");
+    let urls: Vec<String> =
+        cluster.ports().iter().map(|port| format!("rabbit://guest:guest@127.0.0.1:{port}")).collect();
+    publisher.args(["confirm", &urls.join(","), &RATE.to_string(), &EVENTS.to_string()]);
+    let mut publisher = Program::start(publisher);
+    story.tell(&format!(
+        "{EVENTS} events are being published, {RATE} per second at most, each until it is confirmed"
+    ));
+    stage.flows_after(Instant::now(), SOME);
+
+    let killed = leader()?;
+    kill(story, &cluster, &stage, killed, "the leader")?;
+    story.tell(&format!("node {} leads now", leader()?));
+    come_back(story, &cluster, killed);
+    stage.flows_after(Instant::now(), SOME);
+
+    let (from, moved) = (leader()?, Instant::now());
+    // The one that came back may have to catch up first.
+    wait_until(SOON, "the lead to move", || {
+        cluster.move_leader(QUEUE, killed);
+        cluster.leader(QUEUE) == Some(killed)
+    });
+    let (_, pause) = stage.flows_after(moved, SOME);
+    story.tell(&format!(
+        "the lead was moved from node {from} to node {killed}; the longest pause was {pause:.2?}"
+    ));
+
+    let killed = connected(&cluster, &stage)?;
+    kill(story, &cluster, &stage, killed, "the one osnl is connected to")?;
+    come_back(story, &cluster, killed);
+
+    publisher.wait(SOON);
+    let said = publisher.output();
+    let repeated: BTreeSet<u64> =
+        said.lines().last().unwrap_or_default().split_whitespace().filter_map(|n| n.parse().ok()).collect();
+    said.lines()
+        .filter(|line| line.starts_with("message"))
+        .for_each(|line| story.tell(&format!("the publisher: {line}")));
+    story.tell(&format!("all events are confirmed; {} were sent more than once", repeated.len()));
+    wait_until(SOON, "the queue to be empty", || cluster.messages(QUEUE) == Some(0));
+    story.tell("the queue is empty");
+    stage.osnl.signal("TERM");
+    let status = stage.osnl.wait(SOON);
+    story.tell(&format!("osnl has drained and ended with {status}"));
+    Ok(report(&stage, &repeated))
+}
+
+/// The node that osnl is connected to.
+fn connected(cluster: &Cluster, stage: &Stage) -> Result<usize> {
+    let port = stage.connected_to().context("osnl does not say where it listens")?;
+    cluster
+        .ports()
+        .iter()
+        .position(|other| *other == port)
+        .with_context(|| format!("no node has port {port}"))
+}
+
+fn kill(story: Story, cluster: &Cluster, stage: &Stage, node: usize, what: &str) -> Result<()> {
+    let on_it = connected(cluster, stage)? == node;
+    let (listened, before) = (stage.listened(), stage.count());
+    let moment = Instant::now();
+    cluster.kill9(node);
+    story.tell(&format!("node {node}, {what}, is killed with SIGKILL after {before} effects"));
+    if on_it {
+        wait_until(SOON, "osnl to listen again", || stage.listened() > listened);
+        let (after, by) = (moment.elapsed(), connected(cluster, stage)?);
+        story.tell(&format!("osnl listens again, by node {by}, {after:.2?} after the kill"));
+    }
+    let (first, pause) = stage.flows_after(moment, SOME);
+    story.tell(&format!(
+        "effects flow: the first came {first:.2?} after the kill, the longest pause was {pause:.2?}"
+    ));
+    Ok(())
+}
+
+fn come_back(story: Story, cluster: &Cluster, node: usize) {
+    let started = Instant::now();
+    cluster.start_again(node);
+    story.tell(&format!("node {node} is back after {:.2?}", started.elapsed()));
+}
+
+/// Effects against events; events that are missing are a failure.
+fn report(stage: &Stage, repeated: &BTreeSet<u64>) -> ExitCode {
+    let effects = stage.effects();
+    let missing: Vec<u64> = (1..=EVENTS).filter(|n| !effects.contains_key(n)).collect();
+    let twice: Vec<u64> = effects.iter().filter(|(_, count)| **count > 1).map(|(n, _)| *n).collect();
+    let unexplained = twice.iter().filter(|n| !repeated.contains(n)).count();
+    println!("\nevents {EVENTS}, with effect {}, missing {}", effects.len(), missing.len());
+    println!(
+        "effects twice or more: {}, of them published more than once {}, by redelivery {unexplained}",
+        twice.len(),
+        twice.len() - unexplained
+    );
+    println!("osnl came to listen {} times; its last words:", stage.listened());
+    let said = stage.osnl.output();
+    let each = ["HANDLED", "delivered "];
+    let lines: Vec<&str> = said.lines().filter(|line| !each.iter().any(|word| line.contains(word))).collect();
+    for line in &lines[lines.len().saturating_sub(8)..] {
+        println!("  {line}");
+    }
+    if missing.is_empty() {
+        return ExitCode::SUCCESS;
+    }
+    println!("missing: {missing:?}");
+    ExitCode::FAILURE
+}

@@ -1,0 +1,137 @@
+//! The daemon under test, its target, and what is told of both while they run.
+
+use std::collections::BTreeMap;
+use std::process::{Command, Stdio};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, Result};
+use osnl_testkit::{Program, Reply, Sink, wait_until};
+
+use crate::step;
+
+pub(super) const QUEUE: &str = "k2hr3_osnl";
+const SOON: Duration = Duration::from_secs(60);
+
+/// Lines with the time since the beginning.
+#[derive(Clone, Copy)]
+pub(super) struct Story(Instant);
+
+impl Story {
+    pub(super) fn begin() -> Self {
+        Self(Instant::now())
+    }
+
+    pub(super) fn tell(self, line: &str) {
+        println!("{:7.2} s  {line}", self.0.elapsed().as_secs_f64());
+    }
+}
+
+/// What the target was asked for: the number of each event, and when.
+type Effects = Arc<Mutex<Vec<(Instant, u64)>>>;
+
+/// A running osnl and the target it calls.
+pub(super) struct Stage {
+    pub(super) osnl: Program,
+    effects: Effects,
+    _sink: Sink,
+}
+
+impl Stage {
+    /// Starts osnl on this transport and waits until it listens. Its folder, `target/chaos`, stays.
+    pub(super) fn start(transport_url: &str) -> Result<Self> {
+        let folder = step::target_dir().join("chaos");
+        std::fs::create_dir_all(&folder).with_context(|| format!("cannot make {}", folder.display()))?;
+        let sink = Sink::start();
+        let effects = Effects::default();
+        let seen = effects.clone();
+        sink.reply_when(move |request| {
+            if let (Some(number), Ok(mut seen)) = (number_of(&request.target), seen.lock()) {
+                seen.push((Instant::now(), number));
+            }
+            Some(Reply::Status(204))
+        });
+        let configuration = format!(
+            "[DEFAULT]\ndebug_level = info\n[oslo_messaging_notifications]\ntransport_url = {transport_url}\n\
+             [k2hr3]\napi_url = {}\n",
+            sink.url("/v1/role")
+        );
+        let file = folder.join("k2hr3_osnl.conf");
+        std::fs::write(&file, configuration).with_context(|| format!("cannot write {}", file.display()))?;
+        let mut command = built("osnl");
+        command.args(["k2hr3-osnl", "-c"]).arg(&file).current_dir(&folder).env("HOME", &folder);
+        let osnl = Program::start(command);
+        osnl.wait_for("listening at", 1, SOON);
+        Ok(Self { osnl, effects, _sink: sink })
+    }
+
+    /// The port that osnl is connected to, as it said last.
+    pub(super) fn connected_to(&self) -> Option<u16> {
+        let said = self.osnl.output();
+        let (_, rest) = said.rsplit_once("listening at ")?;
+        rest.split_whitespace().next()?.rsplit_once(':')?.1.trim_end_matches(',').parse().ok()
+    }
+
+    /// How often osnl has come to listen.
+    pub(super) fn listened(&self) -> usize {
+        self.osnl.output().matches("listening at").count()
+    }
+
+    pub(super) fn count(&self) -> usize {
+        self.effects.lock().map_or(0, |effects| effects.len())
+    }
+
+    /// Waits until effects flow again: this many after the moment. Answers how long after it the first came, and the
+    /// longest time without any since then.
+    pub(super) fn flows_after(&self, moment: Instant, more: usize) -> (Duration, Duration) {
+        let since = || -> Vec<Instant> {
+            let effects = self.effects.lock().map(|effects| effects.clone()).unwrap_or_default();
+            effects.into_iter().map(|(at, _)| at).filter(|at| *at > moment).collect()
+        };
+        wait_until(SOON, "effects to flow again", || since().len() >= more);
+        let times = since();
+        let first = times.first().map_or(Duration::ZERO, |at| *at - moment);
+        let gaps = times.windows(2).map(|pair| pair[1] - pair[0]);
+        (first, gaps.chain([first]).max().unwrap_or_default())
+    }
+
+    /// How often each event had its effect.
+    pub(super) fn effects(&self) -> BTreeMap<u64, usize> {
+        let mut count = BTreeMap::new();
+        for (_, number) in self.effects.lock().map(|effects| effects.clone()).unwrap_or_default() {
+            *count.entry(number).or_default() += 1;
+        }
+        count
+    }
+}
+
+/// Builds what runs, without optimisation: nothing here is a benchmark.
+pub(super) fn build() -> Result<()> {
+    step::run(
+        step::cargo().args(["build", "--locked", "-p", "osnl-cli", "-p", "osnl-bench"]).stdin(Stdio::null()),
+    )
+}
+
+pub(super) fn built(name: &str) -> Command {
+    Command::new(step::target_dir().join("debug").join(name))
+}
+
+/// The number at the end of the instance's id in a request for the K2HR3 API.
+fn number_of(target: &str) -> Option<u64> {
+    let instance = target.split("cuk=").nth(1)?.split('&').next()?;
+    u64::from_str_radix(instance.get(24..36)?, 16).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::number_of;
+
+    #[test]
+    fn events_are_known_by_the_number_in_their_instance() {
+        let check = |target: &str, expected: Option<u64>| assert_eq!(number_of(target), expected, "{target}");
+        check("/v1/role?cuk=00000000-0000-4000-8000-0000000000ff&host=x", Some(255));
+        check("/v1/role?extra=x&cuk=00000000-0000-4000-8000-000000000001", Some(1));
+        check("/v1/role?cuk=short&host=x", None);
+        check("/v1/role", None);
+    }
+}
