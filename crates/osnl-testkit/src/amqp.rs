@@ -5,8 +5,9 @@
 //! - [`ScriptedBroker`] is a script with one queue behind it: it delivers, counts and takes back as RabbitMQ does,
 //!   and does on request what only other versions do ([`Habits`]).
 //!
-//! The texts are RabbitMQ's own, copied from its sources: `rabbit_amqqueue.erl` and `rabbit_misc.erl` (inequivalent
-//! arguments), `rabbit_channel.erl` (consumer time-out), `rabbit_deprecated_features.erl` (transient queues).
+//! The texts are worded as RabbitMQ's are, whose sources have them in `rabbit_amqqueue.erl` and `rabbit_misc.erl`
+//! (inequivalent arguments), `rabbit_channel.erl` (consumer time-out) and `rabbit_deprecated_features.erl` (transient
+//! queues); nothing but codes and the names in them is read by us.
 
 mod broker;
 mod scripted;

@@ -2,12 +2,13 @@
 //! the socket that `NOTIFY_SOCKET` names. A unit of another type than `notify` sets no such variable, and nothing
 //! is sent.
 
+use std::io::ErrorKind;
 use std::os::linux::net::SocketAddrExt as _;
 use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::net::{SocketAddr, UnixDatagram};
 use std::time::Duration;
 
-/// Whom to tell. What cannot be told is dropped: a manager that does not listen must not stop the daemon.
+/// Whom to tell. What cannot be told is left: a manager that does not listen must not stop the daemon.
 #[derive(Debug)]
 pub(super) struct Notifier {
     socket: Option<(UnixDatagram, SocketAddr)>,
@@ -33,10 +34,13 @@ impl Notifier {
         }
     }
 
-    /// Sends one or more lines.
-    pub(super) fn send(&self, lines: &str) {
-        if let Some((socket, address)) = &self.socket {
-            let _ = socket.send_to_addr(lines.as_bytes(), address);
+    /// Sends one or more lines; `false` if the manager has too much unread (ten datagrams, usually) and may be told
+    /// later.
+    pub(super) fn send(&self, lines: &str) -> bool {
+        let Some((socket, address)) = &self.socket else { return true };
+        match socket.send_to_addr(lines.as_bytes(), address) {
+            Ok(_) => true,
+            Err(error) => error.kind() != ErrorKind::WouldBlock,
         }
     }
 }

@@ -33,7 +33,9 @@ impl Status {
     /// not hold up what is ordered after us. `Starting` is logged with the first connection, as k2hr3_osnl does.
     pub(super) async fn tell(mut self, systemd: &Notifier) {
         let mut line = self.line();
-        systemd.send(&format!("READY=1\nSTATUS={line}"));
+        let ready = format!("READY=1\nSTATUS={line}");
+        // What the manager had no room for is told with the next sign of life.
+        let mut untold = (!systemd.send(&ready)).then_some(ready);
         let mut alive = systemd.watchdog.map(|every| {
             let mut alive = interval(every);
             alive.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -50,11 +52,20 @@ impl Status {
                 () = self.changed() => {
                     let now = self.line();
                     if now != line {
-                        systemd.send(&format!("STATUS={now}"));
+                        let status = match untold.take() {
+                            Some(before) if before.starts_with("READY=1") => format!("READY=1\nSTATUS={now}"),
+                            Some(_) | None => format!("STATUS={now}"),
+                        };
+                        untold = (!systemd.send(&status)).then_some(status);
                         line = now;
                     }
                 }
-                () = tick(&mut alive) => systemd.send("WATCHDOG=1"),
+                () = tick(&mut alive) => {
+                    if untold.as_ref().is_some_and(|untold| systemd.send(untold)) {
+                        untold = None;
+                    }
+                    systemd.send("WATCHDOG=1");
+                }
             }
         }
     }

@@ -16,6 +16,7 @@ const CONSUMER_TIMEOUT: &str = "PRECONDITION_FAILED - delivery acknowledgement o
 const TRANSIENT_REFUSED: &str = "INTERNAL_ERROR - Feature `transient_nonexcl_queues` is deprecated. By default, this \
      feature is not permitted anymore.";
 const DECLARE_QUEUE: (u16, u16) = (50, 10);
+const CONSUME: (u16, u16) = (60, 20);
 
 /// What the broker does that RabbitMQ 3.10 does not.
 #[derive(Debug, Clone, Default)]
@@ -176,6 +177,17 @@ impl State {
             AMQPClass::Basic(basic::AMQPMethod::Qos(qos)) => {
                 self.prefetch.insert(number, usize::from(qos.prefetch_count));
                 false
+            }
+            // Only a stream is consumed from an offset.
+            AMQPClass::Basic(basic::AMQPMethod::Consume(consume))
+                if consume.arguments.inner().contains_key("x-stream-offset") =>
+            {
+                let text = format!(
+                    "PRECONDITION_FAILED - invalid arg 'x-stream-offset' for queue '{}'",
+                    consume.queue
+                );
+                link.close_channel(channel, 406, &text, CONSUME);
+                true
             }
             AMQPClass::Basic(basic::AMQPMethod::Consume(_)) => {
                 let ok = basic::ConsumeOk { consumer_tag: "c".into() };
