@@ -6,13 +6,16 @@
 //! | `fill URL COUNT EVERY SIZE` | publishes as fast as it can; each `EVERY`th message matches, the others have `SIZE` bytes | nothing |
 //! | `pace URL RATE COUNT` | publishes matching messages at `RATE` per second | `NUMBER:TIME …` |
 //! | `confirm URL,… RATE COUNT` | publishes matching messages at `RATE` per second, each until a broker has confirmed it | the numbers that were sent more than once |
+//! | `payload SIZE` | nothing | a payload of about this size, one line of JSON |
+//! | `notify URL COUNT` | emits by osnl's notifier; the payload is the first line of its standard input | `FIRST LAST` when all are confirmed |
 //! | `sink` | an HTTP target that answers 204 | its port; then answers on standard input, see [`sink`] |
 //!
-//! Times are nanoseconds since the epoch of Unix. `raw` and `sink` run until their standard input ends.
+//! Times are nanoseconds since the epoch of Unix. `raw`, `notify` and `sink` run until their standard input ends.
 #![expect(clippy::print_stdout, reason = "a command line tool: its output is its purpose")]
 
 mod confirm;
 mod messages;
+mod notify;
 mod publish;
 mod queue;
 mod raw;
@@ -32,10 +35,15 @@ fn main() -> Result<()> {
         }
         ["pace", url, rate, count] => block_on(publish::pace(url, number(rate)?, number(count)?)),
         ["confirm", urls, rate, count] => block_on(confirm::run(urls, number(rate)?, number(count)?)),
+        ["notify", url, count] => block_on(notify::run(url, number(count)?)),
+        ["payload", size] => {
+            println!("{}", messages::Messages::new(usize::try_from(number(size)?)?)?.payload()?);
+            Ok(())
+        }
         ["sink"] => sink::run(),
         _ => bail!(
             "usage: osnl-bench raw URL COUNT | fill URL COUNT EVERY SIZE | pace URL RATE COUNT | \
-             confirm URL,… RATE COUNT | sink"
+             confirm URL,… RATE COUNT | notify URL COUNT | payload SIZE | sink"
         ),
     }
 }

@@ -48,6 +48,13 @@ impl Messages {
         numbered(&self.deleted, n)
     }
 
+    /// The payload of the latter, one line of JSON.
+    pub(crate) fn payload(&self) -> Result<String> {
+        let body: Value = serde_json::from_str(&self.created)?;
+        let message: Value = serde_json::from_str(body["oslo.message"].as_str().context("no envelope")?)?;
+        Ok(message["payload"].to_string())
+    }
+
     /// The creation of a port, which matches nothing.
     pub(crate) fn other(&self, n: u64) -> Vec<u8> {
         numbered(&self.created, n)

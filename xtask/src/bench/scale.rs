@@ -11,8 +11,8 @@ use osnl_testkit::wait_until;
 use super::process::now;
 use super::sections::{Effort, Load, SECONDS, SIZE, drain, spread};
 use super::sink::Span;
-use super::stage::{Program, Stage};
-use super::table::Table;
+use super::stage::{Emitter, Program, Stage};
+use super::table::{Table, median};
 
 /// Our own part is what a message costs beyond what the client library takes for it.
 pub(super) fn sizes(stage: &Stage, effort: Effort) -> Result<()> {
@@ -51,6 +51,45 @@ pub(super) fn waiting(stage: &Stage, effort: Effort) -> Result<()> {
     let load = Load { count: effort.waiting, every: 100, size: 0 };
     let title = "(waiting) a long queue: one message in a hundred matches, all of about 1.5 kB";
     drain(stage, title, &[Program::Osnl], 1, load)?.print();
+    Ok(())
+}
+
+/// What a notifier emits, confirmed.
+pub(super) fn publish(stage: &Stage, effort: Effort) -> Result<()> {
+    let mut rows: Vec<(&str, u64, Vec<f64>, Vec<f64>)> = Vec::new();
+    for round in 0..effort.rounds {
+        for (name, emitter) in stage.emitters() {
+            // oslo.messaging takes its time.
+            let count = match emitter {
+                Emitter::Osnl => effort.mostly_unmatched,
+                Emitter::Oslo if round < 2 => effort.mostly_unmatched / 20,
+                Emitter::Oslo => continue,
+            };
+            let (process, span) = stage.queue()?.emit(emitter, count)?;
+            let rate = count as f64 / span.seconds();
+            let cpu = process.cpu()?.as_secs_f64() * 1e6 / count as f64;
+            match rows.iter_mut().find(|row| row.0 == name) {
+                Some(row) => {
+                    row.2.push(rate);
+                    row.3.push(cpu);
+                }
+                None => rows.push((name, count, vec![rate], vec![cpu])),
+            }
+        }
+    }
+    let columns = ["", "messages", "msg/s", "ratio", "CPU µs/msg"];
+    let mut table = Table::new("(publish) notifications of 4 kB, each confirmed by the broker", &columns);
+    let slowest = rows.iter().map(|row| median(&row.2)).fold(f64::INFINITY, f64::min);
+    for (name, count, rates, cpu) in &rows {
+        table.row(&[
+            (*name).to_owned(),
+            format!("{} x {count}", rates.len()),
+            spread(rates, 0),
+            format!("{:.1}", median(rates) / slowest),
+            spread(cpu, 1),
+        ]);
+    }
+    table.print();
     Ok(())
 }
 

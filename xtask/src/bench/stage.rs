@@ -10,7 +10,7 @@ use anyhow::{Context as _, Result};
 use osnl_testkit::{Broker, Vhost, wait_until};
 
 use super::process::Process;
-use super::sink::Sink;
+use super::sink::{Sink, Span};
 use crate::{setup, step};
 
 const QUEUE: &str = "k2hr3_osnl";
@@ -47,6 +47,15 @@ impl fmt::Display for Program {
     }
 }
 
+/// Who emits notifications.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Emitter {
+    /// Our notifier.
+    Osnl,
+    /// oslo.messaging's.
+    Oslo,
+}
+
 /// What all runs share.
 pub(super) struct Stage {
     broker: Broker,
@@ -74,6 +83,15 @@ impl Stage {
         }
         let c = c_consumer()?;
         Ok(Self { broker: Broker::start(), sink: RefCell::new(sink), other, upstream, c })
+    }
+
+    /// Those that are there.
+    pub(super) fn emitters(&self) -> Vec<(&'static str, Emitter)> {
+        let mut emitters = vec![("osnl's notifier", Emitter::Osnl)];
+        if setup::python_if_there().is_some() {
+            emitters.push(("oslo.messaging's Notifier", Emitter::Oslo));
+        }
+        emitters
     }
 
     /// The broker, to be stopped and started.
@@ -130,6 +148,29 @@ impl Queue<'_> {
     pub(super) fn pace(&self, rate: u64, count: u64) -> Result<String> {
         let numbers = [rate.to_string(), count.to_string()];
         step::output(built("osnl-bench").args(["pace", &self.vhost.url()]).args(numbers))
+    }
+
+    /// Emits `count` notifications of 4 kB; their queue is left full.
+    pub(super) fn emit(&self, emitter: Emitter, count: u64) -> Result<(Process, Span)> {
+        let payload = step::output(built("osnl-bench").args(["payload", "4096"]))?;
+        let mut command = match emitter {
+            Emitter::Osnl => {
+                let mut command = built("osnl-bench");
+                command.arg("notify");
+                command
+            }
+            Emitter::Oslo => {
+                let python = setup::python_if_there().context("no Python")?;
+                let mut command = Command::new(python.join("bin").join("python"));
+                command.arg(step::root().join("crates/osnl-bench/python/notify.py"));
+                command
+            }
+        };
+        command.args([&self.vhost.url(), &count.to_string()]).stderr(Stdio::null());
+        let mut process = Process::start(command.current_dir(&self.folder))?;
+        process.tell(payload.trim())?;
+        let span = Span::parse(&process.line()?)?;
+        Ok((process, span))
     }
 
     /// Starts a consumer; the raw one stops after `count` messages.
