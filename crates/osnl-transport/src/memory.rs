@@ -4,8 +4,8 @@
 //! settled, one channel for each queue of a connection. There are no streams. It serves `demo` and most tests;
 //! nothing in it survives the process.
 
+mod consumer;
 mod send;
-
 mod tap;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
@@ -15,14 +15,13 @@ use bytes::Bytes;
 use osnl_model::{Priority, Target};
 use tokio::sync::Notify;
 
+use self::consumer::MemoryConsumer;
 use self::tap::{MemoryTap, TapQueue};
-use crate::message::{Batch, Epoch, IncomingMessage, Properties};
+use crate::message::{Epoch, Properties};
 use crate::outgoing::Outgoing;
-use crate::settle::{Settlement, Window};
 use crate::topology::{Binding, Declare, ListenOptions, OpenQueue, QueueType, Subscription, plan};
 use crate::{
     BoxFuture, Consumer, Features, Tap, TapMessage, TapOptions, TapProperties, Transport, TransportError,
-    Waiting,
 };
 
 /// A broker that lives as long as its last handle. Clones share it.
@@ -330,57 +329,6 @@ impl MemoryTransport {
     }
 }
 
-struct MemoryConsumer {
-    broker: MemoryBroker,
-    subscription: Subscription,
-    /// Unsettled messages of each queue; 0 is no limit.
-    share: usize,
-    /// Whose turn it is.
-    next: usize,
-    quiet: bool,
-}
-
-impl MemoryConsumer {
-    /// Moves what is ready into the batch; `false` when nothing was.
-    fn take(&mut self, out: &mut Batch) -> Result<bool, TransportError> {
-        let mut state = self.broker.lock();
-        if let Some(queue) = state.cancelled.remove(&self.subscription.epoch) {
-            return Err(TransportError::Cancelled { queue });
-        }
-        let State { connections, queues, .. } = &mut *state;
-        let connection = connections.get_mut(&self.subscription.epoch).ok_or_else(lost)?;
-        let before = out.len();
-        let mut dry = 0;
-        while !self.quiet && out.room() > 0 && dry < connection.channels.len() {
-            let at = self.next % connection.channels.len();
-            self.next = at + 1;
-            let channel = &mut connection.channels[at];
-            let may_take = self.share == 0 || channel.unsettled.len() < self.share;
-            let ready = queues.get_mut(&*channel.queue).filter(|_| may_take);
-            let Some(stored) = ready.and_then(|queue| queue.ready.pop_front()) else {
-                dry += 1;
-                continue;
-            };
-            dry = 0;
-            channel.last_tag += 1;
-            out.push(IncomingMessage {
-                epoch: self.subscription.epoch,
-                channel: u16::try_from(at).unwrap_or(u16::MAX),
-                tag: channel.last_tag,
-                body: stored.body.clone(),
-                queue: channel.queue.clone(),
-                exchange: stored.exchange.clone(),
-                routing_key: stored.routing_key.clone(),
-                redelivered: stored.redelivered,
-                stream_offset: None,
-                properties: stored.properties.clone(),
-            });
-            channel.unsettled.insert(channel.last_tag, stored);
-        }
-        Ok(out.len() > before)
-    }
-}
-
 fn tap_properties(from: &Properties) -> TapProperties {
     let headers = from.compression.iter().map(|name| ("compression".to_owned(), name.as_str().into()));
     TapProperties {
@@ -388,95 +336,6 @@ fn tap_properties(from: &Properties) -> TapProperties {
         content_encoding: from.content_encoding.as_deref().map(str::to_owned),
         headers: headers.collect(),
         ..TapProperties::default()
-    }
-}
-
-fn lost() -> TransportError {
-    TransportError::Lost { reason: "the broker closed the connection".into() }
-}
-
-impl Consumer for MemoryConsumer {
-    fn subscription(&self) -> &Subscription {
-        &self.subscription
-    }
-
-    fn poll<'a>(&'a mut self, out: &'a mut Batch) -> BoxFuture<'a, Result<(), TransportError>> {
-        Box::pin(async move {
-            let broker = self.broker.clone();
-            loop {
-                // Armed before looking, so that what is published in between is not missed.
-                let changed = broker.shared.changed.notified();
-                if self.take(out)? {
-                    return Ok(());
-                }
-                changed.await;
-            }
-        })
-    }
-
-    fn ended(&mut self) -> BoxFuture<'_, TransportError> {
-        Box::pin(async move {
-            let broker = self.broker.clone();
-            loop {
-                let changed = broker.shared.changed.notified();
-                // No room: nothing is taken.
-                if let Err(error) = self.take(&mut Batch::with_limit(0)) {
-                    return error;
-                }
-                changed.await;
-            }
-        })
-    }
-
-    fn flush<'a>(&'a mut self, window: &'a mut Window) -> BoxFuture<'a, Result<(), TransportError>> {
-        Box::pin(async move {
-            let mut state = self.broker.lock();
-            let mut given_back = Vec::new();
-            let connection = state.connections.get_mut(&self.subscription.epoch).ok_or_else(lost)?;
-            for (at, channel) in (0..).zip(&mut connection.channels) {
-                let unsettled = &mut channel.unsettled;
-                for settlement in window.settlements(at) {
-                    match settlement {
-                        Settlement::AcknowledgeThrough(last) => *unsettled = unsettled.split_off(&(last + 1)),
-                        Settlement::Acknowledge(tag) => drop(unsettled.remove(&tag)),
-                        Settlement::Requeue(tag) => {
-                            given_back.extend(unsettled.remove(&tag).map(|m| (channel.queue.clone(), m)));
-                        }
-                    }
-                }
-            }
-            for (queue, stored) in given_back {
-                state.give_back(&queue, stored);
-            }
-            drop(state);
-            self.broker.shared.changed.notify_waiters();
-            Ok(())
-        })
-    }
-
-    fn waiting(&self) -> BoxFuture<'static, Result<Waiting, TransportError>> {
-        let count = |queue: &str| u32::try_from(self.broker.ready(queue)).unwrap_or(u32::MAX);
-        let waiting = self.subscription.queues().into_iter().map(|queue| (queue.into(), count(queue)));
-        Box::pin(std::future::ready(Ok(waiting.collect())))
-    }
-
-    fn quiesce(&mut self) -> BoxFuture<'_, Result<(), TransportError>> {
-        self.quiet = true;
-        Box::pin(std::future::ready(Ok(())))
-    }
-
-    fn close(self: Box<Self>) -> BoxFuture<'static, ()> {
-        Box::pin(async move { drop(self) })
-    }
-}
-
-impl Drop for MemoryConsumer {
-    fn drop(&mut self) {
-        let mut state = self.broker.lock();
-        state.end(self.subscription.epoch);
-        state.cancelled.remove(&self.subscription.epoch);
-        drop(state);
-        self.broker.shared.changed.notify_waiters();
     }
 }
 

@@ -2,7 +2,8 @@
 
 use std::collections::VecDeque;
 
-use super::{MemoryBroker, State, key_matches, lost};
+use super::consumer::lost;
+use super::{MemoryBroker, State, key_matches};
 use crate::message::Epoch;
 use crate::tap::{ExchangeFound, Tap, TapBinding, TapMessage, TapOptions, Tapped, exchanges};
 use crate::{BoxFuture, TransportError};
