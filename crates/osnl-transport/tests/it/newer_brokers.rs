@@ -79,7 +79,9 @@ async fn a_queue_with_other_arguments_is_used_as_it_is_whatever_the_version_s_wo
             listen(&*connects_to(&broker), kind).await.unwrap_or_else(|e| panic!("{text}: {e}"));
         let found = consumer.subscription();
         assert_eq!((found.durable, found.created, found.waiting), (durable, false, 1), "{text}");
-        assert!(found.remarks.iter().any(|remark| remark.contains(&text)), "{:?}", found.remarks);
+        let differs = found.open[0].differs.as_deref().unwrap_or_default();
+        let named = text.split('\'').nth(1).filter(|_| text.contains("arg '"));
+        assert!(differs.contains(named.unwrap_or(&text)), "{differs}");
         let (mut window, mut batch) = (Window::new(found.epoch), Batch::with_limit(1));
         consumer.poll(&mut batch).await.unwrap();
         window.admit(&batch);
