@@ -1,6 +1,6 @@
 //! The options of the rabbit driver: where they come from, what wins, what is said of them.
 
-use osnl_transport::{LoginMethod, Trust};
+use osnl_transport::{LoginMethod, QueueType, Trust};
 
 use super::{errors, load, load_layers};
 use crate::native::{ListenerConf, Loaded};
@@ -58,6 +58,30 @@ fn queue_and_prefetch_follow_the_driver_unless_the_listener_says() {
     check("", "rabbit_qos_prefetch_count = 9", true, 9);
     check("prefetch = 200", "rabbit_qos_prefetch_count = 9", true, 200);
     check("tls = verify\nkombu_reconnect_delay = 0.5", "ssl_ca_file = /a b.pem", true, 200);
+}
+
+#[test]
+fn the_kind_of_a_queue_follows_the_driver_unless_the_listener_says() {
+    let check = |own: &str, section: &str, expected: (QueueType, bool, Option<u32>, Option<u32>)| {
+        let loaded = load(&text("", own, section)).unwrap_or_else(|errors| panic!("{errors}"));
+        let kind = &listener(&loaded).queue;
+        let seen = (kind.queue_type, kind.auto_delete, kind.delivery_limit, kind.max_in_memory_length);
+        assert_eq!(seen, expected, "{own} {section}");
+        // What is shown means the same.
+        let shown = loaded.document().text(true);
+        let again = load(&shown).unwrap_or_else(|errors| panic!("{errors}\n{shown}"));
+        assert_eq!(&listener(&again).queue, kind, "{shown}");
+    };
+    let limits = "rabbit_quorum_delivery_limit = 5\nrabbit_quorum_max_memory_length = 7";
+    let quorum = format!("rabbit_quorum_queue = true\n{limits}");
+    let auto_delete = "amqp_auto_delete = true\namqp_durable_queues = false";
+    check("", "", (QueueType::Classic, false, None, None));
+    check("", auto_delete, (QueueType::Classic, true, None, None));
+    check("auto_delete = false", auto_delete, (QueueType::Classic, false, None, None));
+    check("", limits, (QueueType::Classic, false, None, None));
+    check("", &quorum, (QueueType::Quorum, false, Some(5), Some(7)));
+    check("delivery_limit = 9", &quorum, (QueueType::Quorum, false, Some(9), Some(7)));
+    check("queue_type = classic", &quorum, (QueueType::Classic, false, None, None));
 }
 
 #[test]
