@@ -43,6 +43,7 @@ mod envelope;
 mod error;
 mod notification;
 mod python_json;
+mod python_literal;
 
 mod digest;
 mod filter;
@@ -58,7 +59,8 @@ pub use filter::{Mismatch, NotificationFilter, Pattern, PatternError, Predicate,
 pub use notification::Notification;
 pub use priority::Priority;
 pub use python_json::parse_python_json;
-pub use redact::{is_secret_key, mask_secrets};
+pub use python_literal::parse_python_literal;
+pub use redact::{is_secret_key, mask_secrets, mask_text};
 pub use resource::{Address, AddressKind, Resource, resource_key, resource_keys, resources};
 pub use target::Target;
 pub use timestamp::{Timestamp, TimestampError};

@@ -1,0 +1,8 @@
+//! What is read from, hidden in and known about the recorded notifications of thirteen services.
+
+#![expect(clippy::unwrap_used, reason = "a test's helper: what is not there fails the test")]
+
+#[path = "services/masking.rs"]
+mod masking;
+#[path = "services/recorded.rs"]
+mod recorded;
