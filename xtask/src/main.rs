@@ -8,6 +8,7 @@
 //! | `tidy` | the rules about files that no compiler checks |
 //! | `deny` | licences, duplicate versions and origins of the dependencies |
 //! | `demo-picture` | records `osnl demo` into `docs/demo.svg` |
+//! | `catalogue` | writes what the binary knows about notifications, from `fixtures/emission` |
 //! | `bench [--quick] [a b c d]` | what a message costs, as a table: see docs/benchmarks.md |
 //!
 //! Exit status: 0 done, 1 failed, 2 usage; `test` ends with the status of `cargo test`.
@@ -18,6 +19,7 @@
 )]
 
 mod bench;
+mod catalogue;
 mod ci;
 mod demo_picture;
 mod deny;
@@ -37,6 +39,7 @@ cargo xtask COMMAND
   tidy           check the rules about files that no compiler checks
   deny           check licences, duplicate versions and origins of the dependencies
   demo-picture   record `osnl demo` into docs/demo.svg
+  catalogue      write crates/osnl-model/data from fixtures/emission
   bench [a b …]  measure what a message costs; --quick for a short run (docs/benchmarks.md)
 
 Example: cargo xtask test -p osnl-testkit sink";
@@ -58,6 +61,7 @@ fn main() -> ExitCode {
         "tidy" => tidy::run(),
         "deny" => deny::run(),
         "demo-picture" => demo_picture::run(),
+        "catalogue" => catalogue::run(),
         "bench" => bench::run(&rest),
         "help" | "-h" | "--help" => {
             println!("{HELP}");

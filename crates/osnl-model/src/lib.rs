@@ -32,7 +32,9 @@
 //!
 //! [`Target`], [`Priority`] and [`TransportUrl`] are the words in which one says where to listen;
 //! [`resources`] reads what a notification is about, whatever its form; [`resource_key`] and [`BodyDigest`] are what order and recognise messages; [`mask_secrets`] makes them
-//! fit to be shown.
+//! fit to be shown; [`catalogue`] knows what services send.
+
+pub mod catalogue;
 
 mod priority;
 mod target;

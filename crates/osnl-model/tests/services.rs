@@ -2,6 +2,8 @@
 
 #![expect(clippy::unwrap_used, reason = "a test's helper: what is not there fails the test")]
 
+#[path = "services/catalogue.rs"]
+mod catalogue;
 #[path = "services/masking.rs"]
 mod masking;
 #[path = "services/recorded.rs"]
