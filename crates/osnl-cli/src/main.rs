@@ -15,6 +15,7 @@ fn main() -> ExitCode {
         args::Invocation::Run(flags) => command::run::run(&flags),
         args::Invocation::Check(flags) => command::check::run(&flags),
         args::Invocation::ConfigShow(flags) => command::config::show(&flags),
+        args::Invocation::Events(flags) => command::events::run(&flags),
         args::Invocation::Man(flags) => command::man::man(&flags),
         args::Invocation::Completions(flags) => command::man::completions(&flags),
     }

@@ -32,9 +32,10 @@
 //!
 //! [`Target`], [`Priority`] and [`TransportUrl`] are the words in which one says where to listen;
 //! [`resources`] reads what a notification is about, whatever its form; [`resource_key`] and [`BodyDigest`] are what order and recognise messages; [`mask_secrets`] makes them
-//! fit to be shown; [`catalogue`] knows what services send.
+//! fit to be shown; [`service`] reads payloads as their services mean them, and [`catalogue`] knows what they send.
 
 pub mod catalogue;
+pub mod service;
 
 mod priority;
 mod target;

@@ -20,6 +20,7 @@ mod check;
 mod document;
 mod duration;
 mod explain;
+mod known;
 mod layers;
 mod schema;
 mod section;
