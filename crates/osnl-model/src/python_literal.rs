@@ -9,7 +9,7 @@ const DEEPEST: usize = 64;
 /// booleans.
 ///
 /// Tuples and sets become arrays; keys that are no text become the text they were written with; an integer
-/// beyond 64 bits becomes a float. `None` for anything else, such as `<object at 0x7f>` inside.
+/// beyond 64 bits becomes a float; what is made by a call (`ValueError('x')`) is the text of the call. `None` for anything else, such as `<object at 0x7f>` inside.
 #[must_use]
 pub fn parse_python_literal(text: &str) -> Option<Value> {
     let mut reader = Reader { rest: text };
@@ -86,7 +86,7 @@ impl<'a> Reader<'a> {
                 self.rest = &self.rest[1..];
                 self.text().map(Value::String)
             }
-            _ => word(self.word()),
+            _ => self.word_or_call(depth),
         }
     }
 
@@ -126,6 +126,28 @@ impl<'a> Reader<'a> {
             }
         }
         Some(Value::Array(items))
+    }
+
+    /// `None`, `12`, or `ValueError('x', code=1)`.
+    fn word_or_call(&mut self, depth: usize) -> Option<Value> {
+        let before = self.rest;
+        let name = self.word();
+        if !self.rest.starts_with('(') {
+            return word(name);
+        }
+        self.eat('(');
+        while !self.eat(')') {
+            if let Some((keyword, value)) = self.rest.split_once('=')
+                && keyword.chars().all(|c| c.is_ascii_alphanumeric() || c == '_')
+            {
+                self.rest = value;
+            }
+            self.value(depth + 1)?;
+            if !self.eat(',') && !self.rest.starts_with(')') {
+                return None;
+            }
+        }
+        Some(Value::from(&before[..before.len() - self.rest.len()]))
     }
 
     fn text(&mut self) -> Option<String> {
@@ -203,6 +225,10 @@ mod tests {
         check("{u'a': b'b', 1: \"it's\"}", json!({"a": "b", "1": "it's"}));
         check(r"'a\'b\\c\n\x41\u00e9\d'", json!("a'b\\c\nAé\\d"));
         check("{'a': {'b': [{}, ()]}}", json!({"a": {"b": [{}, []]}}));
+        check(
+            "{'e': E('x', [1], a=2), 'b': d.D(2026, 1)}",
+            json!({"e": "E('x', [1], a=2)", "b": "d.D(2026, 1)"}),
+        );
         check("99999999999999999999", json!(1e20));
         for text in ["{'a': \"b'c\", 'd': [None, True, 1, 'x\\ny']}", "'\\'\"'", "{'é': 'ü'}"] {
             let read = parse_python_literal(text).unwrap();
@@ -231,6 +257,9 @@ mod tests {
             "é",
             "{'a': é}",
             "u",
+            "E(",
+            "E(1",
+            "E(x)",
             "b",
         ] {
             assert_eq!(parse_python_literal(text), None, "{text}");

@@ -4,7 +4,11 @@
 
 #[path = "services/catalogue.rs"]
 mod catalogue;
+#[path = "services/facts.rs"]
+mod facts;
 #[path = "services/masking.rs"]
 mod masking;
 #[path = "services/recorded.rs"]
 mod recorded;
+#[path = "services/typed.rs"]
+mod typed;

@@ -270,10 +270,23 @@ view! {
 
     /// A method that raised: `{exception: "…", args: {…}}`.
     pub struct Raised<'a> {
-        /// The text of a Python dictionary: `kwargs`, `message`, `class`.
+        /// The text of a Python dictionary, `kwargs`, `message`, `class`; of exceptions that are not nova's
+        /// own, `TypeError("…")`.
         exception: Free<'a> = "exception",
         /// What the method was called with: whole rows, contexts among them.
         args: Free<'a> = "args",
+    }
+}
+
+impl Raised<'_> {
+    /// The class of the exception: nova's own say it in the dictionary, others are `TypeError("…")`.
+    #[must_use]
+    pub fn class(&self) -> Option<String> {
+        let exception = self.exception.get()?;
+        match exception.get("class") {
+            Some(class) => class.as_str().map(str::to_owned),
+            None => exception.as_text()?.split_once('(').map(|(class, _)| class.to_owned()),
+        }
     }
 }
 

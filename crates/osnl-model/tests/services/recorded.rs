@@ -1,6 +1,7 @@
 //! The recordings under `fixtures/emission`.
 
 use std::path::{Path, PathBuf};
+use std::sync::LazyLock;
 
 use osnl_model::Notification;
 use serde_json::Value;
@@ -9,8 +10,6 @@ use serde_json::Value;
 pub(crate) struct Recorded {
     /// `nova`, `keystone-basic`: the file it is in.
     pub(crate) file: String,
-    /// What was done when it was sent.
-    pub(crate) case: String,
     pub(crate) n: Notification,
 }
 
@@ -19,7 +18,12 @@ pub(crate) fn folder() -> PathBuf {
 }
 
 /// All of them, in the order of files and, within, of cases.
-pub(crate) fn recorded() -> Vec<Recorded> {
+pub(crate) fn recorded() -> &'static [Recorded] {
+    static READ: LazyLock<Vec<Recorded>> = LazyLock::new(read);
+    &READ
+}
+
+fn read() -> Vec<Recorded> {
     let mut found = Vec::new();
     for part in ["captures", "captures2"] {
         let mut files: Vec<PathBuf> =
@@ -28,12 +32,12 @@ pub(crate) fn recorded() -> Vec<Recorded> {
         for path in files {
             let file = path.file_stem().unwrap().to_str().unwrap().to_owned();
             let read: Value = serde_json::from_str(&std::fs::read_to_string(&path).unwrap()).unwrap();
-            for (case, messages) in read["cases"].as_object().unwrap() {
+            for messages in read["cases"].as_object().unwrap().values() {
                 let messages = messages.as_array().or_else(|| messages["messages"].as_array()).unwrap();
                 for message in messages {
                     let body = message["body_text"].as_str().unwrap();
                     let n = Notification::decode(body.as_bytes()).unwrap();
-                    found.push(Recorded { file: file.clone(), case: case.clone(), n });
+                    found.push(Recorded { file: file.clone(), n });
                 }
             }
         }
@@ -43,6 +47,6 @@ pub(crate) fn recorded() -> Vec<Recorded> {
 }
 
 /// Those of one file.
-pub(crate) fn of(file: &str) -> Vec<Recorded> {
-    recorded().into_iter().filter(|recorded| recorded.file == file).collect()
+pub(crate) fn of(file: &str) -> Vec<&'static Recorded> {
+    recorded().iter().filter(|recorded| recorded.file == file).collect()
 }
