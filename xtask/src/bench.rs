@@ -10,6 +10,7 @@
 //! | `rules` | a thousand rules against one |
 //! | `waiting` | peak memory with a million messages waiting |
 //! | `return` | from the broker's return to the first request |
+//! | `read` | reading what a message is about, against parsing it |
 //!
 //! Everything runs on a private RabbitMQ node, with release builds; rounds alternate between the programs, each
 //! on a virtual host of its own. k2hr3_osnl takes part where `cargo xtask setup` or `test` has installed it, and
@@ -17,6 +18,7 @@
 //! docs/benchmarks.md says what they mean.
 
 mod process;
+mod read;
 mod scale;
 mod sections;
 mod sink;
@@ -35,7 +37,7 @@ use crate::step;
 /// What a section runs; it prints its own table.
 type Section = fn(&Stage, Effort) -> Result<()>;
 
-const SECTIONS: [(&str, Section); 8] = [
+const SECTIONS: [(&str, Section); 9] = [
     ("a", sections::one_percent),
     ("b", sections::all_match),
     ("c", sections::start),
@@ -44,6 +46,7 @@ const SECTIONS: [(&str, Section); 8] = [
     ("rules", scale::rules),
     ("waiting", scale::waiting),
     ("return", scale::comes_back),
+    ("read", read::resource_view),
 ];
 
 /// What was asked for.

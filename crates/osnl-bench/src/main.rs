@@ -5,6 +5,7 @@
 //! | `raw URL COUNT` | consumes and acknowledges, nothing else: the price of the client library | `FIRST LAST` when it has seen `COUNT` |
 //! | `fill URL COUNT EVERY SIZE` | publishes as fast as it can; each `EVERY`th message matches, the others have `SIZE` bytes | nothing |
 //! | `pace URL RATE COUNT` | publishes matching messages at `RATE` per second | `NUMBER:TIME …` |
+//! | `read ROUNDS` | parses and reads one message many times | times, see [`read`] |
 //! | `sink` | an HTTP target that answers 204 | its port; then answers on standard input, see [`sink`] |
 //!
 //! Times are nanoseconds since the epoch of Unix. `raw` and `sink` run until their standard input ends.
@@ -14,6 +15,7 @@ mod messages;
 mod publish;
 mod queue;
 mod raw;
+mod read;
 mod sink;
 
 use std::time::SystemTime;
@@ -29,9 +31,12 @@ fn main() -> Result<()> {
             block_on(publish::fill(url, number(count)?, number(every)?, number(size)?))
         }
         ["pace", url, rate, count] => block_on(publish::pace(url, number(rate)?, number(count)?)),
+        ["read", rounds] => read::run(number(rounds)?),
         ["sink"] => sink::run(),
         _ => {
-            bail!("usage: osnl-bench raw URL COUNT | fill URL COUNT EVERY SIZE | pace URL RATE COUNT | sink")
+            bail!(
+                "usage: osnl-bench raw URL COUNT | fill URL COUNT EVERY SIZE | pace URL RATE COUNT | read ROUNDS | sink"
+            )
         }
     }
 }

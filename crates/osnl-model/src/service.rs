@@ -18,6 +18,8 @@
 //! A view that does not depend on service and form is [`resources`](crate::resources).
 //!
 //! Debug output of these structs has the secrets of free maps and texts masked.
+//!
+#![doc = include_str!("../../../docs/reading-notifications.md")]
 
 pub mod cinder;
 pub mod glance;
