@@ -1,3 +1,5 @@
+//! Names, neighbours, texts.
+
 use serde_json::json;
 
 use super::*;

@@ -76,6 +76,11 @@ impl Loaded {
                 .find(|near| names.clone().any(|name| name == *near))
         });
         let problem = format!("matches no event that is known of {}", exchanges.join(" and "));
+        if let Some(event) = catalogue::events().iter().find(|event| pattern.is_match(event.event_type)) {
+            let elsewhere =
+                format!("{} sends such events, to the exchange {}", event.service, event.exchange());
+            return Some(self.warning(rule, "event_type", &problem, &elsewhere, None));
+        }
         Some(self.warning(rule, "event_type", &problem, "osnl events lists them", near))
     }
 
