@@ -11,6 +11,7 @@
 //! | `waiting` | peak memory with a million messages waiting |
 //! | `publish` | emitting with the broker's confirms, beside oslo.messaging's Notifier |
 //! | `return` | from the broker's return to the first request |
+//! | `read` | reading what a message is about, against parsing it |
 //!
 //! Everything runs on a private RabbitMQ node, with release builds; rounds alternate between the programs, each
 //! on a virtual host of its own. k2hr3_osnl takes part where `cargo xtask setup` or `test` has installed it, and
@@ -18,6 +19,7 @@
 //! docs/benchmarks.md says what they mean.
 
 mod process;
+mod read;
 mod scale;
 mod sections;
 mod sink;
@@ -36,7 +38,7 @@ use crate::step;
 /// What a section runs; it prints its own table.
 type Section = fn(&Stage, Effort) -> Result<()>;
 
-const SECTIONS: [(&str, Section); 9] = [
+const SECTIONS: &[(&str, Section)] = &[
     ("a", sections::one_percent),
     ("b", sections::all_match),
     ("c", sections::start),
@@ -46,6 +48,7 @@ const SECTIONS: [(&str, Section); 9] = [
     ("waiting", scale::waiting),
     ("publish", scale::publish),
     ("return", scale::comes_back),
+    ("read", read::resource_view),
 ];
 
 /// What was asked for.
@@ -101,7 +104,7 @@ impl Wanted {
                 other => {
                     bail!(
                         "\"{other}\" is neither an option (--quick, --against PATH) nor a section ({})",
-                        SECTIONS.map(|(name, _)| name).join(", ")
+                        SECTIONS.iter().map(|(name, _)| *name).collect::<Vec<_>>().join(", ")
                     )
                 }
             }

@@ -9,6 +9,7 @@
 //! | `deny` | licences, duplicate versions and origins of the dependencies |
 //! | `demo-picture` | records `osnl demo` into `docs/demo.svg` |
 //! | `chaos --cluster` | a RabbitMQ cluster whose nodes are killed under a running osnl: effects against events |
+//! | `catalogue` | writes what the binary knows about notifications, from `fixtures/emission` |
 //! | `bench [--quick] [a b c d]` | what a message costs, as a table: see docs/benchmarks.md |
 //!
 //! Exit status: 0 done, 1 failed, 2 usage; `test` ends with the status of `cargo test`.
@@ -19,6 +20,7 @@
 )]
 
 mod bench;
+mod catalogue;
 mod chaos;
 mod ci;
 mod demo_picture;
@@ -40,6 +42,7 @@ cargo xtask COMMAND
   deny           check licences, duplicate versions and origins of the dependencies
   demo-picture   record `osnl demo` into docs/demo.svg
   chaos KIND     kill brokers under a running osnl and count effects; KIND is --cluster
+  catalogue      write crates/osnl-model/data from fixtures/emission
   bench [a b …]  measure what a message costs; --quick for a short run (docs/benchmarks.md)
 
 Example: cargo xtask test -p osnl-testkit sink";
@@ -61,6 +64,7 @@ fn main() -> ExitCode {
         "tidy" => tidy::run(),
         "deny" => deny::run(),
         "demo-picture" => demo_picture::run(),
+        "catalogue" => catalogue::run(),
         "bench" => bench::run(&rest),
         "chaos" => chaos::run(&rest),
         "help" | "-h" | "--help" => {

@@ -8,6 +8,7 @@
 //! | `confirm URL,… RATE COUNT` | publishes matching messages at `RATE` per second, each until a broker has confirmed it | the numbers that were sent more than once |
 //! | `payload SIZE` | nothing | a payload of about this size, one line of JSON |
 //! | `notify URL COUNT` | emits by osnl's notifier; the payload is the first line of its standard input | `FIRST LAST` when all are confirmed |
+//! | `read ROUNDS` | parses and reads one message many times | times, see [`read`] |
 //! | `sink` | an HTTP target that answers 204 | its port; then answers on standard input, see [`sink`] |
 //!
 //! Times are nanoseconds since the epoch of Unix. `raw`, `notify` and `sink` run until their standard input ends.
@@ -19,6 +20,7 @@ mod notify;
 mod publish;
 mod queue;
 mod raw;
+mod read;
 mod sink;
 
 use std::time::SystemTime;
@@ -35,6 +37,7 @@ fn main() -> Result<()> {
         }
         ["pace", url, rate, count] => block_on(publish::pace(url, number(rate)?, number(count)?)),
         ["confirm", urls, rate, count] => block_on(confirm::run(urls, number(rate)?, number(count)?)),
+        ["read", rounds] => read::run(number(rounds)?),
         ["notify", url, count] => block_on(notify::run(url, number(count)?)),
         ["payload", size] => {
             println!("{}", messages::Messages::new(usize::try_from(number(size)?)?)?.payload()?);
@@ -43,7 +46,7 @@ fn main() -> Result<()> {
         ["sink"] => sink::run(),
         _ => bail!(
             "usage: osnl-bench raw URL COUNT | fill URL COUNT EVERY SIZE | pace URL RATE COUNT | \
-             confirm URL,… RATE COUNT | notify URL COUNT | payload SIZE | sink"
+             confirm URL,… RATE COUNT | notify URL COUNT | payload SIZE | read ROUNDS | sink"
         ),
     }
 }

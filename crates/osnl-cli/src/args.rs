@@ -23,6 +23,7 @@ pub(crate) enum Invocation {
     Send(Box<SendArgs>),
     Tap(Box<TapArgs>),
     ConfigShow(ConfigShowArgs),
+    Events(EventsArgs),
     Man(ManArgs),
     Completions(CompletionsArgs),
 }
@@ -59,6 +60,8 @@ enum Command {
     /// Print configurations
     #[command(subcommand)]
     Config(ConfigCommand),
+    /// List the notifications that services send: fields, types, samples
+    Events(EventsArgs),
     /// Print a manual page
     Man(ManArgs),
     /// Print a shell's completions
@@ -203,6 +206,29 @@ pub(crate) struct ConfigShowArgs {
     pub(crate) show_secrets: bool,
 }
 
+/// What `osnl events` shows.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:\n  osnl events\n  osnl events neutron\n  osnl events port.delete.end\n  \
+                  osnl events nova instance.create.end --format json")]
+pub(crate) struct EventsArgs {
+    /// Which service, or an event whatever its service [default: all services]
+    #[arg(value_name = "SERVICE")]
+    pub(crate) service: Option<String>,
+    /// Which event, or the beginning of several
+    #[arg(value_name = "EVENT")]
+    pub(crate) event: Option<String>,
+    /// What is printed
+    #[arg(long, value_enum, default_value_t = EventsFormat::Text, value_name = "FORMAT")]
+    pub(crate) format: EventsFormat,
+}
+
+/// How `osnl events` prints.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum EventsFormat {
+    Text,
+    Json,
+}
+
 /// The flags of `osnl demo`.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:\n  osnl demo\n  osnl demo --count 1000 --rate 200 --fail 2\n  \
@@ -268,6 +294,7 @@ pub(crate) fn parse(arguments: impl IntoIterator<Item = OsString>) -> Invocation
         Command::Send(args) => Invocation::Send(args),
         Command::Tap(args) => Invocation::Tap(args),
         Command::Config(ConfigCommand::Show(args)) => Invocation::ConfigShow(args),
+        Command::Events(args) => Invocation::Events(args),
         Command::Man(args) => Invocation::Man(args),
         Command::Completions(args) => Invocation::Completions(args),
     }

@@ -3,6 +3,7 @@
 pub(crate) mod check;
 pub(crate) mod config;
 pub(crate) mod demo;
+pub(crate) mod events;
 pub(crate) mod k2hr3_osnl;
 pub(crate) mod man;
 pub(crate) mod run;

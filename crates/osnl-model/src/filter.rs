@@ -16,7 +16,7 @@ use std::fmt;
 use serde_json::{Map, Value};
 use thiserror::Error;
 
-use crate::redact::is_secret_key;
+use crate::redact::{is_secret_key, mask_text};
 use crate::{Head, JsonKind, Notification};
 
 pub use pattern::{Pattern, PatternError, StepLimit};
@@ -177,7 +177,7 @@ impl fmt::Display for Predicate {
     }
 }
 
-/// What a condition found. The text under a key that looks secret is `***`.
+/// What a condition found. The text under a key that looks secret is `***`, and so are secrets in a text.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Saw {
     /// Nothing: the key is missing, or the field is None.
@@ -199,16 +199,15 @@ impl Saw {
     /// Hides a text if its place may hold a secret.
     fn shown_for(self, predicate: &Predicate) -> Self {
         let secret = match predicate {
-            Predicate::Context(key) | Predicate::Payload(key) => is_secret_key(key),
+            // A lone `key` is one, as in designate's zone transfers.
+            Predicate::Payload(key) => key == "key" || is_secret_key(key),
+            Predicate::Context(key) => is_secret_key(key),
             Predicate::PublisherId | Predicate::EventType | Predicate::Metadata(_) => false,
         };
         match self {
             Self::Text(_) if secret => Self::Text("***".to_owned()),
-            shown @ (Self::Text(_)
-            | Self::Absent
-            | Self::NotText(_)
-            | Self::NoKeys(_)
-            | Self::StepLimit { .. }) => shown,
+            Self::Text(text) => Self::Text(mask_text(&text).into_owned()),
+            shown @ (Self::Absent | Self::NotText(_) | Self::NoKeys(_) | Self::StepLimit { .. }) => shown,
         }
     }
 }

@@ -34,7 +34,10 @@
 //!
 //! [`Target`], [`Priority`] and [`TransportUrl`] are the words in which one says where to listen;
 //! [`resources`] reads what a notification is about, whatever its form; [`resource_key`] and [`BodyDigest`] are what order and recognise messages; [`mask_secrets`] makes them
-//! fit to be shown.
+//! fit to be shown; [`service`] reads payloads as their services mean them, and [`catalogue`] knows what they send.
+
+pub mod catalogue;
+pub mod service;
 
 mod priority;
 mod target;
@@ -47,6 +50,7 @@ mod envelope;
 mod error;
 mod notification;
 mod python_json;
+mod python_literal;
 
 mod digest;
 mod filter;
@@ -70,7 +74,8 @@ pub use filter::{Mismatch, NotificationFilter, Pattern, PatternError, Predicate,
 pub use notification::Notification;
 pub use priority::Priority;
 pub use python_json::{parse_python_json, to_python_json};
-pub use redact::{is_secret_key, mask_secrets};
+pub use python_literal::parse_python_literal;
+pub use redact::{is_secret_key, mask_secrets, mask_text};
 pub use resource::{Address, AddressKind, Resource, resource_key, resource_keys, resources};
 pub use suggest::nearest;
 pub use target::Target;

@@ -22,6 +22,7 @@ mod document;
 mod duration;
 mod explain;
 mod journal;
+mod known;
 mod layers;
 mod rabbit;
 mod schema;

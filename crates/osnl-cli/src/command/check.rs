@@ -34,7 +34,11 @@ pub(crate) fn run(args: &CheckArgs) -> Exit {
 /// A `k2hr3_osnl.conf` is explained as what it means in the native form.
 fn meaning(looked: Looked) -> Result<(Native, Vec<String>), String> {
     match looked {
-        Looked::Native(loaded) => Ok((loaded.conf, said(&loaded.warnings))),
+        Looked::Native(loaded) => {
+            let mut warnings = said(&loaded.warnings);
+            warnings.extend(said(&loaded.never_sent()));
+            Ok((loaded.conf, warnings))
+        }
         Looked::K2hr3Osnl(loaded) => {
             let document = loaded.document().map_err(|error| error.to_string())?;
             let texts = [("k2hr3_osnl.conf".to_owned(), document.text(true))];

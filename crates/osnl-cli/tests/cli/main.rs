@@ -5,6 +5,7 @@ mod command_line;
 mod config;
 mod daemon;
 mod demo;
+mod events;
 mod gap;
 mod harness;
 mod journal;

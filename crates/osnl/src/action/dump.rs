@@ -83,3 +83,48 @@ fn line(event: &Event) -> Value {
         "payload": mask_secrets(&notification.payload),
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+    use std::time::SystemTime;
+
+    use osnl_model::Notification;
+
+    use super::*;
+    use crate::received::{Origin, Received};
+
+    /// What services send in clear, in the words of each.
+    #[test]
+    fn no_secret_is_written_down() {
+        let n = Notification {
+            context: [
+                ("password".to_owned(), json!("S3CRET")),
+                ("aws_creds".to_owned(), json!({"a": "S3CRET"})),
+            ]
+            .into_iter()
+            .collect(),
+            payload: json!({
+                "zone_id": "z", "key": "S3CRET", "configdrive": "S3CRET", "user_data": "S3CRET",
+                "args": {"instance": {"pci_requests": {"_context": {"auth_token": "S3CRET"}}, "key_data": "S3CRET"}},
+                "connection_info": "{\"data\": {\"auth_password\": \"S3CRET\"}}",
+                "metadata": [{"key": "admin_pass", "value": "S3CRET"}],
+                "exception": "{'kwargs': {'password': 'S3CRET'}}",
+                "url": "mysql://nova:S3CRET@db/nova",
+            }),
+            ..Notification::default()
+        };
+        let origin = Origin {
+            listener: "l".into(),
+            queue: "q".into(),
+            exchange: String::new(),
+            routing_key: String::new(),
+            redelivered: false,
+            received: SystemTime::UNIX_EPOCH,
+        };
+        let received = Received { body: Vec::new().into(), properties: Default::default(), origin };
+        let event = Event { received: Arc::new(received), notification: Arc::new(n), rule: "r".into() };
+        let line = line(&event).to_string();
+        assert!(!line.contains("S3CRET") && line.contains("\"zone_id\":\"z\""), "{line}");
+    }
+}

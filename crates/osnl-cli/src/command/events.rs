@@ -1,0 +1,229 @@
+//! `osnl events`: what OpenStack services send.
+//!
+//! Without arguments the services; with one its events; with an event where it is published, the fields of its
+//! payload and a sample. `--format json` has the same: a list of services, of events, or of events with fields
+//! and sample.
+
+use std::fmt::Write as _;
+use std::io::Write as _;
+
+use osnl::config::nearest;
+use osnl_model::catalogue::{self, Event, Field, Form};
+use serde_json::{Value, json};
+
+use crate::args::{EventsArgs, EventsFormat};
+use crate::exit::Exit;
+
+/// Names that are offered for one that is not known.
+const OFFERED: usize = 5;
+
+#[expect(clippy::print_stderr, reason = "what a command says when it fails")]
+pub(crate) fn run(args: &EventsArgs) -> Exit {
+    let found = match look(args) {
+        Ok(found) => found,
+        Err(error) => {
+            eprintln!("osnl events: {error}");
+            return Exit::Failed;
+        }
+    };
+    let text = match args.format {
+        EventsFormat::Text => found.text(),
+        EventsFormat::Json => format!("{:#}\n", found.json()),
+    };
+    // A reader that has seen enough, such as head, is no failure.
+    let _ = std::io::stdout().write_all(text.as_bytes());
+    Exit::Done
+}
+
+/// What was asked for.
+enum Found {
+    Services,
+    Events(Vec<&'static Event>),
+    /// All of one event type.
+    One(Vec<&'static Event>),
+}
+
+fn look(args: &EventsArgs) -> Result<Found, String> {
+    let services: Vec<&str> = catalogue::services().iter().map(|(name, _)| *name).collect();
+    let (service, event) = match (&args.service, &args.event) {
+        (None, _) => return Ok(Found::Services),
+        // An event says which service it is of.
+        (Some(name), None) if name.contains('.') && !services.contains(&name.as_str()) => (None, Some(name)),
+        (Some(name), event) => (Some(name), event.as_ref()),
+    };
+    if let Some(service) = service.filter(|name| !services.contains(&name.as_str())) {
+        let meant = nearest(service, services.iter().copied());
+        let meant = meant.map_or(String::new(), |name| format!("; did you mean {name}?"));
+        return Err(format!("no service \"{service}\" is known; known: {}{meant}", services.join(", ")));
+    }
+    let of_service = |event: &&'static Event| service.is_none_or(|name| event.service == name);
+    let Some(name) = event else {
+        return Ok(Found::Events(catalogue::events().iter().filter(of_service).collect()));
+    };
+    let found: Vec<&Event> = catalogue::find(name).into_iter().filter(of_service).collect();
+    if !found.is_empty() {
+        return Ok(Found::One(found));
+    }
+    let below: Vec<&Event> = catalogue::events()
+        .iter()
+        .filter(of_service)
+        .filter(|event| {
+            event.event_type.strip_prefix(name.as_str()).is_some_and(|rest| rest.starts_with('.'))
+        })
+        .collect();
+    if !below.is_empty() {
+        return Ok(Found::Events(below));
+    }
+    let mut offered = catalogue::alike(name, OFFERED);
+    offered.retain(|known| catalogue::find(known).into_iter().any(|event| of_service(&event)));
+    let offered = match offered[..] {
+        [] => "osnl events lists the services".to_owned(),
+        _ => format!("near it: {}", offered.join(", ")),
+    };
+    Err(format!(
+        "no event \"{name}\" is known{}; {offered}",
+        service.map_or(String::new(), |s| format!(" of {s}"))
+    ))
+}
+
+impl Found {
+    fn text(&self) -> String {
+        let mut out = String::new();
+        match self {
+            Self::Services => {
+                let _ = writeln!(out, "{:<10} {:<10} {:<10} EVENTS", "SERVICE", "RECORDED", "EXCHANGE");
+                for (name, version, exchange, count) in services() {
+                    let _ = writeln!(out, "{name:<10} {version:<10} {exchange:<10} {count}");
+                }
+                out.push_str(
+                    "\nosnl events SERVICE lists a service's events, osnl events EVENT shows one.\n",
+                );
+            }
+            Self::Events(events) => {
+                let longest = events.iter().map(|event| event.event_type.len()).max().unwrap_or_default();
+                let _ = writeln!(out, "{:<longest$}  {:<14} PAYLOAD", "EVENT", "PRIORITY");
+                for event in events {
+                    let priorities = event.priorities.join(",");
+                    let _ = writeln!(out, "{:<longest$}  {priorities:<14} {}", event.event_type, form(event));
+                }
+            }
+            Self::One(events) => {
+                for (at, event) in events.iter().enumerate() {
+                    out.push_str(if at > 0 { "\n" } else { "" });
+                    one(&mut out, event);
+                }
+            }
+        }
+        out
+    }
+
+    fn json(&self) -> Value {
+        match self {
+            Self::Services => services()
+                .map(|(name, version, exchange, count)| {
+                    json!({"service": name, "recorded": version, "exchange": exchange, "events": count})
+                })
+                .collect(),
+            Self::Events(events) => events.iter().map(|event| described(event)).collect(),
+            Self::One(events) => events
+                .iter()
+                .map(|event| {
+                    let mut whole = described(event);
+                    whole["fields"] = event.fields().iter().map(field).collect();
+                    if let Some(sample) = event.sample() {
+                        whole["sample"] = json!({"event_type": sample.event_type, "payload": sample.payload});
+                    }
+                    whole
+                })
+                .collect(),
+        }
+    }
+}
+
+/// Name, release, exchange, number of events.
+fn services() -> impl Iterator<Item = (&'static str, &'static str, &'static str, usize)> {
+    catalogue::services().into_iter().map(|(name, version)| {
+        let mut of: Vec<&Event> = catalogue::events().iter().filter(|event| event.service == name).collect();
+        let exchange = of.first().map_or("", |event| event.exchange());
+        of.dedup_by_key(|event| event.event_type);
+        (name, version, exchange, of.len())
+    })
+}
+
+fn form(event: &Event) -> String {
+    match event.form {
+        Form::Plain => "plain".to_owned(),
+        Form::Cadf => "CADF".to_owned(),
+        Form::Text => "text".to_owned(),
+        Form::Versioned(class) => {
+            format!("{class} {}", event.version().unwrap_or_default()).trim().to_owned()
+        }
+    }
+}
+
+fn described(event: &Event) -> Value {
+    let (form, class) = match event.form {
+        Form::Plain => ("plain", None),
+        Form::Cadf => ("cadf", None),
+        Form::Text => ("text", None),
+        Form::Versioned(class) => ("versioned", Some(class)),
+    };
+    json!({
+        "service": event.service,
+        "event_type": event.event_type,
+        "exchange": event.exchange(),
+        "topics": event.topics,
+        "priorities": event.priorities,
+        "publishers": event.publishers,
+        "form": form,
+        "class": class,
+        "version": event.version(),
+        "recorded": event.recorded,
+    })
+}
+
+fn field(field: &Field) -> Value {
+    json!({
+        "path": field.path,
+        "type": field.kind,
+        "sometimes_absent": field.sometimes_absent,
+        "since": field.since,
+    })
+}
+
+fn one(out: &mut String, event: &Event) {
+    let mut line = |name: &str, value: &str| {
+        let _ = writeln!(out, "{name:<10} {value}");
+    };
+    line("event", event.event_type);
+    line("service", event.service);
+    line("exchange", event.exchange());
+    line("topics", &event.topics.join(", "));
+    line("priority", &event.priorities.join(", "));
+    line("publisher", &event.publishers.join(", "));
+    line("payload", &form(event));
+    if !event.recorded {
+        line("known", "from the service's lists or documentation; no message of it was recorded");
+    }
+    let fields = event.fields();
+    if let (Form::Versioned(_), Some(wrapper)) =
+        (event.form, fields.first().and_then(|field| field.path.first()))
+    {
+        line("fields", &format!("inside {wrapper}, at each level"));
+    } else if !fields.is_empty() {
+        out.push_str("fields\n");
+    }
+    let longest = fields.iter().map(|field| field.short().len()).max().unwrap_or_default();
+    for field in &fields {
+        let absent = if field.sometimes_absent { ", not always there" } else { "" };
+        // That a class has its own fields is no news.
+        let since = field.since.as_deref().filter(|_| !matches!(event.form, Form::Versioned(_)));
+        let since = since.map_or(String::new(), |since| format!(", since {since}"));
+        let _ = writeln!(out, "  {:<longest$}  {}{absent}{since}", field.short(), field.kind);
+    }
+    if let Some(sample) = event.sample() {
+        let of = if sample.event_type == event.event_type { "" } else { sample.event_type };
+        let of = if of.is_empty() { String::new() } else { format!(": a payload of {of}") };
+        let _ = writeln!(out, "sample{of}\n{:#}", sample.payload);
+    }
+}

@@ -1,0 +1,96 @@
+//! `osnl events`, and what `osnl check` knows from the same catalogue.
+
+use std::path::Path;
+
+use serde_json::Value;
+
+use crate::harness::{PROMPTLY, Place};
+
+const OSNL: &str = env!("CARGO_BIN_EXE_osnl");
+
+/// Status, standard output, standard error.
+fn run(args: &[&str]) -> (Option<i32>, String, String) {
+    let mut osnl = Place::new().run(Path::new(OSNL), args);
+    (osnl.wait(PROMPTLY).code(), osnl.stdout(), osnl.stderr())
+}
+
+#[test]
+fn services_events_and_one_event_are_shown() {
+    let check = |args: &[&str], expected: &[&str]| {
+        let (code, stdout, stderr) = run(args);
+        assert_eq!((code, stderr.as_str()), (Some(0), ""), "{args:?}");
+        for word in expected {
+            assert!(stdout.contains(word), "{args:?} lacks {word}\n{stdout}");
+        }
+    };
+    check(&["events"], &["nova       34.0.0     nova", "cinder     29.0.0     openstack"]);
+    check(&["events", "ironic"], &["baremetal.node.power_set.start", "NodeSetPowerStatePayload 1."]);
+    check(&["events", "nova", "instance.delete"], &["instance.delete.start", "instance.delete.end"]);
+    let one = [
+        "exchange   neutron",
+        "network.<host>",
+        "port.fixed_ips.*.ip_address",
+        "since neutron 9.0.0",
+        "sample\n{",
+    ];
+    check(&["events", "port.delete.end"], &one);
+    check(&["events", "neutron", "port.delete.end"], &one);
+    check(
+        &["events", "nova", "instance.create.end"],
+        &["InstanceCreatePayload 1.13", "inside nova_object.data", "flavor.memory_mb", "number"],
+    );
+    // Two forms under one name; a payload that is a sentence.
+    check(&["events", "aggregate.create.end"], &["AggregatePayload 1.1", "payload    plain"]);
+    check(&["events", "image.upload"], &["payload    text", "payload    plain"]);
+    check(&["events", "baremetal.node.power_set.error"], &["no message of it was recorded"]);
+    // What a service sends in clear is masked.
+    let (_, stdout, _) = run(&["events", "dns.zone_transfer_request.create"]);
+    assert!(stdout.contains("\"key\": \"***\""), "{stdout}");
+}
+
+#[test]
+fn json_is_for_scripts() {
+    let json = |args: &[&str]| -> Value { serde_json::from_str(&run(args).1).unwrap() };
+    let services = json(&["events", "--format", "json"]);
+    assert_eq!(services.as_array().unwrap().len(), 12);
+    let events = json(&["events", "neutron", "--format", "json"]);
+    assert!(events.as_array().unwrap().iter().all(|event| event["exchange"] == "neutron"));
+    let one = &json(&["events", "instance.create.end", "--format", "json"])[0];
+    assert_eq!(one["version"], "1.13");
+    assert_eq!(one["sample"]["payload"]["nova_object.name"], "InstanceCreatePayload");
+    let fields = one["fields"].as_array().unwrap();
+    let uuid =
+        fields.iter().find(|field| field["path"] == serde_json::json!(["nova_object.data", "uuid"])).unwrap();
+    assert_eq!(uuid["type"], "UUID");
+    assert_eq!(uuid["since"], "InstanceCreatePayload 1.13");
+}
+
+#[test]
+fn unknown_names_get_the_nearest() {
+    let check = |args: &[&str], expected: &str| {
+        let (code, stdout, stderr) = run(args);
+        assert_eq!((code, stdout.as_str()), (Some(1), ""), "{args:?}");
+        assert!(stderr.contains(expected), "{args:?}\n{stderr}");
+    };
+    check(&["events", "nvoa"], "no service \"nvoa\" is known; known: cinder, designate");
+    check(&["events", "nvoa"], "did you mean nova?");
+    check(&["events", "port.deleted"], "no event \"port.deleted\" is known; near it: port.delete.end");
+    check(&["events", "nova", "port.deleted"], "is known of nova");
+    check(&["events", "neutron", "zzz"], "osnl events lists the services");
+}
+
+#[test]
+fn check_warns_of_rules_that_can_never_fire() {
+    let place = Place::new();
+    place.write(
+        "osnl.conf",
+        "[listener:l]\ntransport_url = rabbit://u:p@127.0.0.1/\nexchange = neutron\n[rule:r]\nactions = a\n\
+         event_type = ^port\\.deleted\n[action:a]\ndriver = dump\n",
+    );
+    let mut osnl =
+        place.run(Path::new(OSNL), &["check", "--config-file", place.path("osnl.conf").to_str().unwrap()]);
+    assert_eq!(osnl.wait(PROMPTLY).code(), Some(0));
+    let stdout = osnl.stdout();
+    let expected = "osnl.conf:6: [rule:r] event_type: matches no event that is known of neutron";
+    assert!(stdout.contains(expected) && stdout.contains("did you mean port.delete.end?"), "{stdout}");
+}

@@ -1,0 +1,138 @@
+//! What OpenStack services send: every known event, where it is published, the fields of its payload, a sample.
+//!
+//! Known is what was recorded from the services, what nova's, ironic's and masakari's own classes of versioned
+//! payloads say, and a list of events beside them ([`Event::recorded`] tells these apart). A service of another
+//! release, or with more extensions, sends more: what is not in here need not be wrong.
+//!
+//! ```
+//! use osnl_model::catalogue;
+//!
+//! let event = &catalogue::find("port.delete.end")[0];
+//! assert_eq!((event.service, event.exchange()), ("neutron", "neutron"));
+//! assert!(event.has_field("port.fixed_ips.0.ip_address"));
+//! assert!(!event.has_field("port.host"));
+//! assert_eq!(catalogue::field_exists("instance.delete.end", "nova_object.data.uuid"), Some(true));
+//! assert_eq!(catalogue::field_exists("made.up", "anything"), None);
+//! ```
+//!
+//! The data, `data/catalogue.json` and `data/samples.json`, is written by `cargo xtask catalogue`; it is read
+//! when it is first asked for, the samples apart from the rest.
+
+mod data;
+mod fields;
+mod like;
+
+use serde_json::Value;
+
+pub use self::fields::Field;
+pub use self::like::alike;
+
+/// One event of one service, in one form of its payload.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Event {
+    /// `nova`, `neutron`, …
+    pub service: &'static str,
+    /// `instance.create.end`, …
+    pub event_type: &'static str,
+    /// What its payload is.
+    pub form: Form,
+    /// Topics it was seen on.
+    pub topics: Vec<&'static str>,
+    /// Priorities in capitals: `INFO`, …
+    pub priorities: Vec<&'static str>,
+    /// Publishers: `nova-compute:<host>`, `volume.<host>@<backend>`; `null` where there is none.
+    pub publishers: Vec<&'static str>,
+    /// Whether a recorded message had it; else it is known from its service's lists, code or documentation, and
+    /// its fields are those of events like it.
+    pub recorded: bool,
+    shape: Option<usize>,
+    sample: Option<usize>,
+}
+
+/// The form of a payload.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Form {
+    /// An object of the service's own.
+    Plain,
+    /// A CADF event.
+    Cadf,
+    /// A sentence.
+    Text,
+    /// An object of a class, with a version.
+    Versioned(&'static str),
+}
+
+/// A payload as an example: secrets masked, long texts and lists cut, nested contexts left out.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Sample {
+    /// The event that it was recorded from: the same, or one like it.
+    pub event_type: &'static str,
+    /// The payload.
+    pub payload: &'static Value,
+}
+
+/// Every known event, by service and event type. An event with two forms is in it twice.
+#[must_use]
+pub fn events() -> &'static [Event] {
+    &data::catalogue().events
+}
+
+/// The services, with the release that was recorded.
+#[must_use]
+pub fn services() -> Vec<(&'static str, &'static str)> {
+    data::catalogue().services.iter().map(|(name, service)| (*name, service.version)).collect()
+}
+
+/// The events of this type: none, one, or one for each form and service.
+#[must_use]
+pub fn find(event_type: &str) -> Vec<&'static Event> {
+    events().iter().filter(|event| event.event_type == event_type).collect()
+}
+
+/// Whether a payload of this event may have the field, `None` if the event is not known.
+///
+/// The path is as in [`Event::has_field`]. One form that has it is enough.
+#[must_use]
+pub fn field_exists(event_type: &str, path: &str) -> Option<bool> {
+    let found = find(event_type);
+    (!found.is_empty()).then(|| found.iter().any(|event| event.has_field(path)))
+}
+
+impl Event {
+    /// The exchange it is usually published to. Cinder and manila use `openstack` unless they are told another.
+    #[must_use]
+    pub fn exchange(&self) -> &'static str {
+        data::catalogue().services.get(self.service).map_or("", |service| service.exchange)
+    }
+
+    /// The version of its class, as the catalogue knows it: a service sends this or an older one.
+    #[must_use]
+    pub fn version(&self) -> Option<&'static str> {
+        match self.form {
+            Form::Versioned(class) => data::class(self.service, class).map(|class| class.version),
+            Form::Plain | Form::Cadf | Form::Text => None,
+        }
+    }
+
+    /// Every field that is described, in the order of names; nested ones behind the one that holds them.
+    #[must_use]
+    pub fn fields(&self) -> Vec<Field> {
+        fields::list(self)
+    }
+
+    /// Whether its payload may have the field. Keys are separated by dots and may have some themselves
+    /// (`nova_object.data.uuid`); an item of a list is a number or `*`.
+    ///
+    /// What nobody described, such as the members of a free map, counts as there.
+    #[must_use]
+    pub fn has_field(&self, path: &str) -> bool {
+        fields::has(self, path)
+    }
+
+    /// An example.
+    #[must_use]
+    pub fn sample(&self) -> Option<Sample> {
+        let sample = data::samples().get(self.sample?)?;
+        Some(Sample { event_type: sample.event, payload: &sample.payload })
+    }
+}

@@ -1,0 +1,107 @@
+//! The files, read once.
+
+use std::collections::BTreeMap;
+use std::sync::LazyLock;
+
+use serde::Deserialize;
+use serde_json::Value;
+
+use super::{Event, Form};
+
+#[derive(Default)]
+pub(super) struct Catalogue {
+    pub(super) services: BTreeMap<&'static str, Service>,
+    pub(super) classes: BTreeMap<&'static str, Class>,
+    pub(super) shapes: Vec<BTreeMap<&'static str, &'static str>>,
+    pub(super) events: Vec<Event>,
+}
+
+#[derive(Deserialize)]
+pub(super) struct Service {
+    pub(super) exchange: &'static str,
+    pub(super) version: &'static str,
+    /// Releases, by field, or by event and field.
+    pub(super) since: BTreeMap<&'static str, &'static str>,
+}
+
+#[derive(Deserialize)]
+pub(super) struct Class {
+    pub(super) version: &'static str,
+    /// `text or null`, `list of IpPayload`, by name.
+    pub(super) fields: BTreeMap<&'static str, &'static str>,
+}
+
+#[derive(Deserialize)]
+pub(super) struct Recorded {
+    pub(super) event: &'static str,
+    pub(super) payload: Value,
+}
+
+#[derive(Deserialize)]
+#[serde(bound(deserialize = "'de: 'static"))]
+struct File {
+    services: BTreeMap<&'static str, Service>,
+    classes: BTreeMap<&'static str, Class>,
+    shapes: Vec<BTreeMap<&'static str, &'static str>>,
+    events: Vec<Line>,
+}
+
+#[derive(Deserialize)]
+struct Line {
+    service: &'static str,
+    event: &'static str,
+    form: &'static str,
+    topics: Vec<&'static str>,
+    priorities: Vec<&'static str>,
+    publishers: Vec<&'static str>,
+    #[serde(default)]
+    listed: bool,
+    shape: Option<usize>,
+    sample: Option<usize>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(bound(deserialize = "'de: 'static"))]
+struct Samples {
+    samples: Vec<Recorded>,
+}
+
+/// A test reads both files; here one that cannot be read is an empty one.
+pub(super) fn catalogue() -> &'static Catalogue {
+    static READ: LazyLock<Catalogue> = LazyLock::new(|| {
+        serde_json::from_str(include_str!("../../data/catalogue.json")).map(Catalogue::of).unwrap_or_default()
+    });
+    &READ
+}
+
+pub(super) fn samples() -> &'static [Recorded] {
+    static READ: LazyLock<Samples> =
+        LazyLock::new(|| serde_json::from_str(include_str!("../../data/samples.json")).unwrap_or_default());
+    &READ.samples
+}
+
+pub(super) fn class(service: &str, class: &str) -> Option<&'static Class> {
+    catalogue().classes.get(format!("{service}.{class}").as_str())
+}
+
+impl Catalogue {
+    fn of(file: File) -> Self {
+        let events = file.events.into_iter().map(|line| Event {
+            service: line.service,
+            event_type: line.event,
+            form: match line.form {
+                "plain" => Form::Plain,
+                "cadf" => Form::Cadf,
+                "text" => Form::Text,
+                class => Form::Versioned(class),
+            },
+            topics: line.topics,
+            priorities: line.priorities,
+            publishers: line.publishers,
+            recorded: !line.listed,
+            shape: line.shape,
+            sample: line.sample,
+        });
+        Self { services: file.services, classes: file.classes, shapes: file.shapes, events: events.collect() }
+    }
+}

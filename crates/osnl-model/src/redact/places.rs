@@ -1,0 +1,61 @@
+//! Names that are a secret in one object and none in another: judged by what stands beside them.
+
+use serde_json::{Map, Value};
+
+use super::words::is_secret_key;
+
+/// What is to be done with a member.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Judgement {
+    /// Masked whole.
+    Secret,
+    /// Has secrets inside; masked whole only if it cannot be read into.
+    Within,
+    /// As any other value.
+    Plain,
+}
+
+/// A name that is a secret beside one of these. In order: whose object, the name, its neighbours.
+const BESIDE: [(&str, &str, &[&str]); 4] = [
+    ("designate's zone transfer request", "key", &["zone_id", "target_tenant_id"]),
+    ("designate's zone transfer accept", "key", &["zone_transfer_request_id"]),
+    ("keystone's credential", "blob", &["type", "user_id"]),
+    ("ceph's connection", "key", &["auth_username", "auth_enabled"]),
+];
+
+pub(super) fn judge(object: &Map<String, Value>, key: &str, value: &Value) -> Judgement {
+    match key {
+        // Cinder writes maps as rows of these; glance's metadata has the same.
+        "value" => secret_if(named_by_row(object)),
+        // Alone, a key is one; beside a value it is a name.
+        "key" => secret_if(beside(object, key) || !object.contains_key("value")),
+        _ if beside(object, key) => Judgement::Secret,
+        // Nova's is a flag, ironic's the drive.
+        "config_drive" if is_flag(value) => Judgement::Plain,
+        _ if squeezed_is(key, "connectioninfo") => Judgement::Within,
+        _ => secret_if(is_secret_key(key)),
+    }
+}
+
+fn secret_if(secret: bool) -> Judgement {
+    if secret { Judgement::Secret } else { Judgement::Plain }
+}
+
+fn named_by_row(object: &Map<String, Value>) -> bool {
+    let name = object.get("key").or_else(|| object.get("name")).or_else(|| object.get("meta_key"));
+    name.and_then(Value::as_str).is_some_and(is_secret_key)
+}
+
+fn beside(object: &Map<String, Value>, key: &str) -> bool {
+    BESIDE.iter().any(|(_, name, neighbours)| {
+        *name == key && neighbours.iter().any(|neighbour| object.contains_key(*neighbour))
+    })
+}
+
+fn is_flag(value: &Value) -> bool {
+    value.as_str().is_some_and(|text| matches!(text, "True" | "False" | "true" | "false" | "1" | "0"))
+}
+
+fn squeezed_is(key: &str, word: &str) -> bool {
+    key.chars().filter(|c| c.is_alphanumeric()).flat_map(char::to_lowercase).eq(word.chars())
+}

@@ -1,0 +1,185 @@
+//! Rules against the catalogue of known notifications: an event type that nobody sends, a field that the events
+//! of a rule never have.
+//!
+//! Only services that the catalogue knows are judged, each by its exchange: what comes over another exchange may
+//! be anything. Several services share `openstack`; there a pattern counts as a known service's if it begins
+//! with a word that one of their events begins with.
+
+use osnl_model::Pattern;
+use osnl_model::catalogue::{self, Event, Form};
+
+use super::layers::RawSection;
+use super::schema::RULE;
+use super::{ListenerConf, Loaded, RuleConf};
+use crate::config::{Finding, Warning, nearest, shown};
+
+/// The exchange of every service that was given none of its own.
+const SHARED: &str = "openstack";
+/// Keys that a warning names.
+const NAMED: usize = 8;
+
+impl Loaded {
+    /// What of the enabled rules can never fire as far as the [`catalogue`] knows: patterns of event types that
+    /// match no known event, and payload keys that none of the events they match has, or has as a text.
+    ///
+    /// It is for who checks a configuration; what runs does not ask.
+    #[must_use]
+    pub fn never_sent(&self) -> Vec<Warning> {
+        let enabled = self.conf.rules.iter().filter(|rule| rule.enabled);
+        enabled.flat_map(|rule| self.of_rule(rule)).collect()
+    }
+
+    fn of_rule(&self, rule: &RuleConf) -> Vec<Warning> {
+        let heard = self.conf.listeners.iter().filter(|listener| rule.listeners.contains(&listener.name));
+        let exchanges: Vec<&str> =
+            heard.flat_map(|listener: &ListenerConf| listener.exchanges.iter().map(String::as_str)).collect();
+        let known: Vec<&Event> =
+            catalogue::events().iter().filter(|event| exchanges.contains(&event.exchange())).collect();
+        let all_known = exchanges.iter().all(|name| known.iter().any(|event| event.exchange() == *name));
+        // A listener that only reads a queue does not say whose it is.
+        let only_queues =
+            self.conf.listeners.iter().any(|l| rule.listeners.contains(&l.name) && l.exchanges.is_empty());
+        if !all_known || only_queues {
+            return Vec::new();
+        }
+        let pattern = rule.rule.filter.event_type.as_ref();
+        let matched: Vec<&Event> = known
+            .iter()
+            .copied()
+            .filter(|event| pattern.is_none_or(|pattern| pattern.is_match(event.event_type)))
+            .collect();
+        match (pattern, matched.is_empty()) {
+            (Some(pattern), true) => self.no_event(rule, pattern, &known, &exchanges).into_iter().collect(),
+            // Other services of a shared exchange may have the field.
+            (None, _) if exchanges.contains(&SHARED) => Vec::new(),
+            (_, false) => {
+                let keys = rule.rule.filter.payload.keys();
+                keys.filter_map(|key| self.no_field(rule, key, &matched)).collect()
+            }
+            (None, true) => Vec::new(),
+        }
+    }
+
+    fn no_event(
+        &self,
+        rule: &RuleConf,
+        pattern: &Pattern,
+        known: &[&Event],
+        exchanges: &[&str],
+    ) -> Option<Warning> {
+        let written = literal(pattern.as_str());
+        let first = |name: &str| name.split('.').next().unwrap_or_default().to_owned();
+        let begins = known.iter().any(|event| first(event.event_type) == first(&written));
+        if exchanges.contains(&SHARED) && !begins {
+            return None;
+        }
+        let names = known.iter().map(|event| event.event_type);
+        let near = nearest(&written, names.clone()).or_else(|| {
+            catalogue::alike(&written, usize::MAX)
+                .into_iter()
+                .find(|near| names.clone().any(|name| name == *near))
+        });
+        let problem = format!("matches no event that is known of {}", exchanges.join(" and "));
+        if let Some(event) = catalogue::events().iter().find(|event| pattern.is_match(event.event_type)) {
+            let elsewhere =
+                format!("{} sends such events, to the exchange {}", event.service, event.exchange());
+            return Some(self.warning(rule, "event_type", &problem, &elsewhere, None));
+        }
+        Some(self.warning(rule, "event_type", &problem, "osnl events lists them", near))
+    }
+
+    fn no_field(&self, rule: &RuleConf, key: &str, matched: &[&Event]) -> Option<Warning> {
+        let mut others: Vec<&'static str> = Vec::new();
+        let mut is_there = false;
+        for (name, kind) in matched.iter().flat_map(|event| top(event)) {
+            if name == key {
+                is_there = true;
+                if kind.contains("text") || kind.contains("one of") || kind.contains("UUID") {
+                    return None;
+                }
+            } else if !others.contains(&name) {
+                others.push(name);
+            }
+        }
+        let option = format!("payload.{key}");
+        if is_there {
+            let problem = "is never a text in the events of this rule, and only texts are compared";
+            let event = matched.first().map_or("", |event| event.event_type);
+            return Some(self.warning(rule, &option, problem, &format!("see osnl events {event}"), None));
+        }
+        if matched.iter().any(|event| event.form != Form::Text && top(event).is_empty()) {
+            return None;
+        }
+        let near = nearest(key, others.iter().copied());
+        others.sort_unstable();
+        let more = if others.len() > NAMED { ", …" } else { "" };
+        others.truncate(NAMED);
+        let there = format!("at the top of their payloads: {}{more}", others.join(", "));
+        let problem = "none of the known events of this rule has this key";
+        Some(self.warning(rule, &option, problem, &there, near))
+    }
+
+    fn warning(
+        &self,
+        rule: &RuleConf,
+        option: &str,
+        problem: &str,
+        allowed: &str,
+        near: Option<&str>,
+    ) -> Warning {
+        let named = |section: &&RawSection| section.def.kind == RULE && *section.name == *rule.rule.name;
+        let mut finding = Finding::of("configuration", problem).allowed(allowed).option(option);
+        if let Some(section) = self.layers.sections.iter().find(named) {
+            let place = section.entry(option).map_or(&section.place, |entry| &entry.origin);
+            finding = finding.group(&section.heading()).from_origin(place);
+        }
+        finding.suggestion = near.map(|name| shown(name).trim_matches('"').to_owned());
+        Warning(finding)
+    }
+}
+
+/// The keys at the top of a payload, with their kinds.
+fn top(event: &Event) -> Vec<(&'static str, &'static str)> {
+    if let Form::Versioned(_) = event.form {
+        return match event.service {
+            "nova" => vec![
+                ("nova_object.name", "text"),
+                ("nova_object.namespace", "text"),
+                ("nova_object.version", "text"),
+                ("nova_object.data", "object"),
+            ],
+            "ironic" => vec![
+                ("ironic_object.name", "text"),
+                ("ironic_object.namespace", "text"),
+                ("ironic_object.version", "text"),
+                ("ironic_object.data", "object"),
+            ],
+            _ => vec![
+                ("masakari_object.name", "text"),
+                ("masakari_object.namespace", "text"),
+                ("masakari_object.version", "text"),
+                ("masakari_object.data", "object"),
+            ],
+        };
+    }
+    let fields = event.fields().into_iter().filter(|field| field.path.len() == 1);
+    fields.map(|field| (field.path[0], field.kind)).collect()
+}
+
+/// What a pattern says without its signs: `^port\.deleted$` is `port.deleted`.
+fn literal(pattern: &str) -> String {
+    let mut out = String::new();
+    let mut escaped = false;
+    for c in pattern.trim_start_matches("(?i)").trim_start_matches('^').chars() {
+        match c {
+            '\\' if !escaped => escaped = true,
+            '[' | '(' | '|' | '{' if !escaped => break,
+            '*' | '+' | '?' | '$' if !escaped => {}
+            c => {
+                out.push(c);
+                escaped = false;
+            }
+        }
+    }
+    out.trim_end_matches('.').to_owned()
+}

@@ -1,0 +1,93 @@
+//! What `osnl check` says of rules that can never fire.
+
+use super::load;
+
+/// A listener on `exchange`, and a rule with these lines, the first of which is line 6.
+fn never_sent(exchange: &str, rule: &str) -> Vec<String> {
+    let text = format!(
+        "[listener:l]\ntransport_url = rabbit://u:p@mq/\nexchange = {exchange}\n[rule:r]\nactions = a\n{rule}\n\
+         [action:a]\ndriver = dump\n"
+    );
+    load(&text).unwrap().never_sent().iter().map(ToString::to_string).collect()
+}
+
+#[test]
+fn an_event_type_that_nobody_sends_is_pointed_at() {
+    let check = |exchange: &str, rule: &str, expected: &[&str]| {
+        assert_eq!(never_sent(exchange, rule), expected, "{exchange} {rule}");
+    };
+    let no_event = |service: &str, near: &str| {
+        format!(
+            "a.conf:6: [rule:r] event_type: matches no event that is known of {service}; osnl events lists them; \
+             did you mean {near}?"
+        )
+    };
+    check("neutron", r"event_type = ^port\.delete\.end$", &[]);
+    check("neutron", r"event_type = ^(port|router)\..*\.end$", &[]);
+    check("neutron", r"event_type = ^port\.deleted\.end$", &[&no_event("neutron", "port.delete.end")]);
+    check("neutron", r"event_type = ^port\.delete", &[]);
+    check("neutron", r"event_type = ^port\.delete$", &[&no_event("neutron", "port.delete.end")]);
+    check(
+        "neutron",
+        "event_type = compute.instance.delete.end",
+        &[
+            "a.conf:6: [rule:r] event_type: matches no event that is known of neutron; nova sends such events, to the \
+           exchange nova",
+        ],
+    );
+    check(
+        "nova",
+        r"event_type = ^compute\.instance\.delet\.end$",
+        &[&no_event("nova", "compute.instance.delete.end")],
+    );
+    check("nova", r"event_type = ^(?!compute\.instance\.exists)", &[]);
+    check(
+        "keystone",
+        r"event_type = identity.user.delete$",
+        &[&no_event("keystone", "identity.user.deleted")],
+    );
+    // Of services that nobody knows anything may come.
+    check("acme", r"event_type = ^thing\.made$", &[]);
+    check("openstack", r"event_type = ^trove\.instance\.create$", &[]);
+    check("openstack", r"event_type = ^volume\.creat\.end$", &[&no_event("openstack", "volume.create.end")]);
+    check("neutron", "enabled = false\nevent_type = ^nothing$", &[]);
+}
+
+#[test]
+fn a_key_that_its_events_never_have_is_pointed_at() {
+    let check = |exchange: &str, rule: &str, expected: &[&str]| {
+        assert_eq!(never_sent(exchange, rule), expected, "{exchange} {rule}");
+    };
+    let delete = r"event_type = ^compute\.instance\.delete\.end$";
+    check("nova", &format!("{delete}\npayload.state = deleted"), &[]);
+    check(
+        "nova",
+        &format!("{delete}\npayload.stat = deleted"),
+        &[
+            "a.conf:7: [rule:r] payload.stat: none of the known events of this rule has this key; at the top of their \
+           payloads: access_ip_v4, access_ip_v6, architecture, availability_zone, cell_name, created_at, deleted_at, \
+           disk_gb, …; did you mean state?",
+        ],
+    );
+    check(
+        "nova",
+        &format!("{delete}\npayload.memory_mb = 512"),
+        &[
+            "a.conf:7: [rule:r] payload.memory_mb: is never a text in the events of this rule, and only texts are \
+           compared; see osnl events compute.instance.delete.end",
+        ],
+    );
+    check("nova", "event_type = ^instance\npayload.nova_object.name = Instance", &[]);
+    check(
+        "neutron",
+        "event_type = ^port.delete.start$\npayload.port = x",
+        &[
+            "a.conf:7: [rule:r] payload.port: none of the known events of this rule has this key; at the top of their \
+           payloads: port_id",
+        ],
+    );
+    // Without a pattern, every event of the exchange.
+    check("neutron", "payload.port_id = x", &[]);
+    check("openstack", "payload.whatever = x", &[]);
+    check("acme", "payload.whatever = x", &[]);
+}
