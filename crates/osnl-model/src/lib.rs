@@ -70,7 +70,9 @@ pub use notification::Notification;
 pub use priority::Priority;
 pub use python_json::{parse_python_json, to_python_json};
 pub use redact::{is_secret_key, mask_secrets};
-pub use resource::{Address, AddressKind, Resource, resource_key, resource_keys, resources};
+pub use resource::{
+    Address, AddressKind, Resource, bulk_len, bulk_part, resource_key, resource_keys, resources,
+};
 pub use target::Target;
 pub use timestamp::{Timestamp, TimestampError};
 pub use transport_url::{Secret, TransportHost, TransportUrl, TransportUrlError};

@@ -15,12 +15,12 @@ use crate::action::Action;
 use crate::action::http::{HttpError, HttpOptions, Verification};
 use crate::action::k2hr3::K2hr3;
 use crate::daemon::Daemon;
-use crate::delivery::{DeliveryLoop, DeliverySettings, RetryPolicy, WhenExhausted};
+use crate::delivery::{DeliveryLoop, DeliverySettings, Limits, RetryPolicy, WhenExhausted};
 use crate::intake::RuleEngine;
 use crate::journal::memory::{MemoryJournal, MemoryLimits};
 use crate::listener::{Listener, ListenerConfig};
 use crate::metrics::Counters;
-use crate::rule::Rule;
+use crate::rule::{KeySource, Mode, Rule};
 
 /// The one name of the listener, the rule and the action.
 pub(super) const NAME: &str = "k2hr3_osnl";
@@ -66,6 +66,8 @@ impl Conf {
                 payload: options.payload.iter().cloned().collect(),
             },
             actions: vec![NAME.into()],
+            key: KeySource::Resource,
+            mode: Mode::Live,
         }
     }
 
@@ -89,6 +91,7 @@ impl Conf {
                 jitter: 0.2,
             },
             when_exhausted: if requeue { WhenExhausted::Return } else { WhenExhausted::DeadLetter },
+            limits: Limits::default(),
         }
     }
 

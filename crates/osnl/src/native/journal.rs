@@ -28,6 +28,7 @@ pub(super) fn journal(reader: &mut Reader<'_>) -> Option<JournalConf> {
         max_pending: max_pending?.into(),
         max_dead: max_dead?.into(),
         allow_volatile: allow_volatile?,
+        overflowing: Default::default(),
     };
     if connection == "memory://" {
         for option in ["retention", "max_size", "max_pending", "max_dead", "allow_volatile"] {

@@ -20,12 +20,12 @@ async fn everything_is_there_again_as_it_came() {
     received.origin.exchange = "nova".into();
     received.origin.received = std::time::UNIX_EPOCH + Duration::from_millis(1_234_567);
     let came = received.clone();
-    odd.deliveries.push(NewDelivery { rule: "s".into(), action: "b".into(), key: None });
+    odd.deliveries.push(NewDelivery::new("s", "b", None));
     within(append(&journal, odd).await).await;
     keep(&journal, "2", "k").await;
     keep(&journal, "3", "other").await;
     let first = claim(&journal, "a", 2).await;
-    journal.attempted(first[0].id, 2, "status 409: not now");
+    journal.attempted(first[0].id, attempts(2), "status 409: not now");
     journal.outcome(first[1].id, Outcome::Dead("given up".into()));
     drop(journal);
 
@@ -63,12 +63,12 @@ async fn order_attempts_and_numbers_go_on_after_a_restart() {
         keep(&journal, id, key).await;
     }
     let first = claim(&journal, "a", 2).await;
-    journal.attempted(first[0].id, 2, "no");
+    journal.attempted(first[0].id, attempts(2), "no");
     journal.outcome(first[1].id, Outcome::Delivered);
     drop(journal);
     let journal = open(&folder);
     let again = claim(&journal, "a", 1).await;
-    assert_eq!((names(&again), again[0].attempts, again[0].id), (vec!["1"], 2, first[0].id));
+    assert_eq!((names(&again), again[0].used.attempts, again[0].id), (vec!["1"], 2, first[0].id));
     keep(&journal, "4", "k").await;
     journal.outcome(again[0].id, Outcome::Delivered);
     assert_eq!(names(&claim(&journal, "a", 1).await), ["2"]);
