@@ -21,7 +21,7 @@ mod deliveries;
 mod document;
 mod duration;
 mod explain;
-mod journal;
+pub(crate) mod journal;
 mod layers;
 mod orphans;
 mod rate;
