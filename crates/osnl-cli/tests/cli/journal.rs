@@ -170,3 +170,36 @@ fn of_two_daemons_on_one_queue_the_second_takes_over_and_the_order_stays() {
     wait_until(SOON, "nothing is missing", || (0..INSTANCES).all(|n| all(n).len() == ROUNDS));
     drop((again, second));
 }
+
+#[test]
+fn check_names_what_waits_for_an_action_that_is_gone() {
+    let home = tempfile::tempdir().unwrap();
+    let vhost = Broker::shared().vhost("orphans");
+    let url = vhost.url();
+    // Nobody listens at port 9.
+    write(&home, &url, "http://127.0.0.1:9/v1/role", "allow_volatile = yes");
+    let mut daemon = Running(osnl(&home).stderr(Stdio::null()).spawn().unwrap());
+    wait_until(SOON, "the queue is there", || vhost.list_queues().iter().any(|queue| queue.consumers == 1));
+    Publisher::start(&url, Options::default()).notify_all(&[Notice {
+        exchange: "neutron".to_owned(),
+        topic: "notifications".to_owned(),
+        event_type: "port.delete.end".to_owned(),
+        payload: json!({"port": {"device_id": "12345678-1234-5678-1234-000000000001"}}),
+        ..Notice::default()
+    }]);
+    let check = |conf: &str| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_osnl"));
+        command.env_clear().env("HOME", home.path()).current_dir(home.path());
+        let output = command.args(["check", "-c", conf]).output().unwrap();
+        assert_eq!(output.status.code(), Some(0));
+        String::from_utf8(output.stdout).unwrap()
+    };
+    let renamed = fs::read_to_string(home.path().join("a.conf")).unwrap().replace("roles", "other");
+    fs::write(home.path().join("b.conf"), renamed).unwrap();
+    let said = "warning: orphaned: 1 deliveries in the journal wait for [action:roles]";
+    // On the file of a running daemon, and of one that is no more.
+    wait_until(SOON, "it is in the journal", || check("b.conf").contains(said));
+    daemon.kill();
+    assert!(check("b.conf").contains(said));
+    assert!(!check("a.conf").contains("orphaned"));
+}

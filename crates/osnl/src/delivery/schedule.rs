@@ -40,8 +40,7 @@ pub(super) struct Item {
     exhausted: bool,
     /// When it came here.
     added: Option<Instant>,
-    /// What the clock of the closed breaker would have said at its first attempt, were it as old as that clock is
-    /// and as this delivery has become: `(then, age by then)`.
+    /// At its first attempt here: what the clock that it ages by said, and its age from before.
     aging: Option<(Duration, Duration)>,
 }
 

@@ -10,11 +10,11 @@
 //! Dead letters are written to the log as one JSON line each, so that they outlive the process.
 
 mod dead;
+mod limits;
 mod recent;
 
 use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
 
 use osnl_model::Notification;
 use osnl_transport::BoxFuture;
@@ -23,6 +23,7 @@ use tokio::time::Instant;
 
 pub use self::dead::DeadLetter;
 use self::dead::log_dead_letter;
+pub use self::limits::MemoryLimits;
 use self::recent::Recent;
 use super::begin::{self, Begin};
 use super::identity::Identity;
@@ -32,34 +33,6 @@ use super::{
 use crate::action::Event;
 use crate::metrics::Counters;
 use crate::received::Received;
-
-/// The bounds of a [`MemoryJournal`].
-#[derive(Clone, Copy, Debug)]
-pub struct MemoryLimits {
-    /// Entries that may be open at once; at the bound nothing is read from the broker. Twice the window
-    /// by default, so that what a lost connection brings back can be read while its entries are open.
-    pub entries: usize,
-    /// Deliveries that may wait for a retry before far ones are returned to the broker.
-    pub waiting: usize,
-    /// How long a message may stay unsettled: half the broker's consumer time-out (30 min) by default.
-    pub unsettled: Duration,
-    /// Bodies kept of dead letters and unreadable messages; the oldest leave first.
-    pub dead: usize,
-}
-
-impl MemoryLimits {
-    /// The limits for one window of `prefetch` unsettled messages.
-    #[must_use]
-    pub fn for_prefetch(prefetch: u16) -> Self {
-        let prefetch = usize::from(prefetch.max(2));
-        Self {
-            entries: prefetch * 2,
-            waiting: prefetch / 2,
-            unsettled: Duration::from_secs(15 * 60),
-            dead: 1000,
-        }
-    }
-}
 
 /// See the [module](self).
 #[derive(Debug)]

@@ -1,5 +1,7 @@
 //! The journal's promises, each by a short story.
 
+use std::time::Duration;
+
 use futures_util::FutureExt;
 
 use super::*;

@@ -182,6 +182,7 @@ fn no_question_on_the_way_of_a_message_scans() {
     for (sql, index) in [
         (work::FIRST_OPEN, "INDEX delivery_open (action=? AND key=?)"),
         (work::READY, "INDEX delivery_ready (action=?)"),
+        (work::HOLDER, "INDEX delivery_holds (action=? AND key=?)"),
         ("SELECT id FROM event WHERE identity = ?", "INDEX event_identity (identity=?)"),
         ("SELECT max(id) FROM event WHERE id <= ?1 >> 16", "INTEGER PRIMARY KEY (rowid<?)"),
         (
@@ -189,7 +190,7 @@ fn no_question_on_the_way_of_a_message_scans() {
             "INDEX delivery_done (ended<?)",
         ),
         (
-            "SELECT id FROM delivery WHERE state = 3 AND ended < ?1 ORDER BY ended LIMIT ?2",
+            "SELECT id FROM delivery WHERE state = 3 AND holds_key = 0 AND ended < ?1 ORDER BY ended LIMIT ?2",
             "INDEX delivery_dead (ended<?)",
         ),
     ] {
