@@ -28,6 +28,7 @@ use std::borrow::Cow;
 use std::net::IpAddr;
 
 use serde::Serialize;
+use serde_json::Value;
 
 use crate::{Notification, Timestamp};
 
@@ -120,6 +121,30 @@ pub fn resource_keys(n: &Notification) -> Vec<String> {
         }
     }
     keys
+}
+
+/// The payload of one resource of a bulk request, as a request about it alone has it: of `{ports: [A, B]}` the
+/// first is `{port: A}`. `None` where the notification is of no bulk request, or has no such resource; `n` is the
+/// place in [`resources`].
+#[must_use]
+pub fn bulk_part(notification: &Notification, n: usize) -> Option<Value> {
+    let (kind, items) = bulk(notification)?;
+    Some(Value::Object([(kind.to_owned(), items.get(n)?.clone())].into_iter().collect()))
+}
+
+/// How many resources a bulk request has; `None` where it is none. A bulk request may have one.
+#[must_use]
+pub fn bulk_len(notification: &Notification) -> Option<usize> {
+    bulk(notification).map(|(_, items)| items.len())
+}
+
+fn bulk(n: &Notification) -> Option<(&str, &[Value])> {
+    let event_type = n.event_type.as_deref().unwrap_or_default();
+    let found = neutron::bulk(event_type, &n.payload)?;
+    let other = versioned::read(&n.payload)
+        .or_else(|| cadf::read(event_type, &n.payload))
+        .or_else(|| flat::read(event_type, &n.payload));
+    other.is_none().then_some(found)
 }
 
 /// The first of the [`resource_keys`].

@@ -6,11 +6,13 @@ pub mod dump;
 pub mod http;
 pub mod k2hr3;
 
+use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::Duration;
 
-use osnl_model::Notification;
+use osnl_model::{Notification, bulk_part};
 use osnl_transport::BoxFuture;
+use serde_json::Value;
 
 use crate::received::Received;
 
@@ -23,6 +25,36 @@ pub struct Event {
     pub notification: Arc<Notification>,
     /// The rule that fired.
     pub rule: Arc<str>,
+    /// The action, by its name in the configuration.
+    pub action: Arc<str>,
+    /// Which of the notification's resources it is about, where a bulk request has several; `None` is the event.
+    pub resource: Option<u32>,
+}
+
+impl Event {
+    /// The payload as far as this event concerns it: of a bulk request the one resource, in the form in which a
+    /// request about it alone has it.
+    #[must_use]
+    pub fn payload(&self) -> Cow<'_, Value> {
+        let part = self.resource.and_then(|n| bulk_part(&self.notification, n as usize));
+        part.map_or(Cow::Borrowed(&self.notification.payload), Cow::Owned)
+    }
+
+    /// The same in every attempt, and another for every other effect that is wanted: the message's id, or the
+    /// digest of its bytes if it has none, the action, and which of several resources. A receiver that remembers
+    /// them can tell a repeated request from a second one.
+    #[must_use]
+    pub fn idempotency_key(&self) -> String {
+        let notification = &self.notification;
+        let message = match notification.message_id.as_ref().or(notification.unique_id.as_ref()) {
+            Some(id) => id.clone(),
+            None => self.received.digest().to_string(),
+        };
+        match self.resource {
+            Some(n) => format!("{message}/{}/{n}", self.action),
+            None => format!("{message}/{}", self.action),
+        }
+    }
 }
 
 /// A call on the outside world.

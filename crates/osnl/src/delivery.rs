@@ -7,11 +7,12 @@
 //! [`policy`](RetryPolicy), [`breaker`](BreakerState) and `schedule`, which are pure.
 
 mod breaker;
+mod limits;
 mod policy;
 mod schedule;
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
@@ -20,6 +21,7 @@ use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until, timeout};
 
 pub use self::breaker::BreakerState;
+pub use self::limits::{Limits, OnDead};
 pub use self::policy::{Decision, RetryPolicy};
 pub use self::schedule::WhenExhausted;
 use self::schedule::{Schedule, Step};
@@ -45,6 +47,8 @@ pub struct DeliverySettings {
     pub policy: RetryPolicy,
     /// What ends a delivery whose attempts are used up.
     pub when_exhausted: WhenExhausted,
+    /// What else ends one, and what follows for its key.
+    pub limits: Limits,
 }
 
 /// The loop of one action. See the [module](self).
@@ -78,7 +82,8 @@ impl DeliveryLoop {
             journal,
             settings,
             counters,
-            schedule: Schedule::new(settings.policy, settings.when_exhausted, settings.concurrency),
+            schedule: Schedule::new(settings.policy, settings.when_exhausted, settings.concurrency)
+                .with_limits(settings.limits),
             state: watch::Sender::new(BreakerState::Closed),
             held: None,
         }
@@ -108,6 +113,7 @@ impl DeliveryLoop {
             let draining = shutdown.drain.is_cancelled();
             // What could not be written down would be done again after a restart.
             let may_attempt = journal.borrow_and_update().takes_outcomes();
+            self.schedule.look_at_clock(may_attempt, Instant::now());
             if !draining && may_attempt {
                 self.begin_attempts(&mut attempts);
             } else if draining && self.schedule.under_way() == 0 {
@@ -119,14 +125,19 @@ impl DeliveryLoop {
                 changed
             });
             let room = claim_at_most.saturating_sub(self.schedule.claimed());
-            let wake = self.schedule.wake_at().filter(|_| may_attempt).map_or(sweep, |at| at.min(sweep));
+            // What is held for longer than that already is looked at with each sweep.
+            let hold_ends = self.schedule.hold_ends().filter(|at| *at > Instant::now());
+            let due =
+                [self.schedule.wake_at(), hold_ends].into_iter().flatten().filter(|_| may_attempt).min();
+            let wake = due.map_or(sweep, |at| at.min(sweep));
             tokio::select! {
                 biased;
                 () = shutdown.abort.cancelled() => break,
                 () = shutdown.drain.cancelled(), if !draining => {}
                 Some((id, event, result)) = attempts.next() => self.attempted(id, &event, result),
                 claimed = self.journal.claim(&self.name, room), if !draining && room > 0 => {
-                    claimed.into_iter().for_each(|claimed| self.schedule.add(claimed));
+                    let now = Instant::now();
+                    claimed.into_iter().for_each(|claimed| self.schedule.add(claimed, now));
                 }
                 Ok(()) = journal.changed(), if !draining => {}
                 () = sleep_until(wake), if !draining => {
@@ -136,6 +147,9 @@ impl DeliveryLoop {
                         self.remind();
                     }
                 }
+            }
+            if may_attempt {
+                self.give_up_what_is_held_too_long();
             }
             self.return_what_cannot_wait();
         }
@@ -165,13 +179,16 @@ impl DeliveryLoop {
     fn attempted(&mut self, id: DeliveryId, event: &Event, result: Result<Done, ActionError>) {
         let message = event.notification.message_id.as_deref().unwrap_or("-");
         let action = &*self.name;
+        let mut done = String::new();
         let failure = match &result {
             Ok(Done::Delivered(what)) => {
                 tracing::info!(action.name = action, message.id = message, "delivered {what}");
+                done.clone_from(what);
                 None
             }
             Ok(Done::NothingToDo(why)) => {
                 tracing::info!(action.name = action, message.id = message, "nothing to do: {why}");
+                done.clone_from(why);
                 None
             }
             Err(error) => {
@@ -185,7 +202,7 @@ impl DeliveryLoop {
                 failure.as_ref().map_or(("", "-"), |(error, resource)| (error.as_str(), resource.as_str()));
             match step {
                 Step::End(id, outcome) => {
-                    if let Outcome::Dead(reason) = &outcome {
+                    if let Outcome::Dead(reason) | Outcome::DeadHoldingKey(reason) = &outcome {
                         tracing::error!(
                             action.name = action,
                             message.id = message,
@@ -193,7 +210,7 @@ impl DeliveryLoop {
                             "given up, dead letter: {reason}"
                         );
                     }
-                    self.journal.outcome(id, outcome);
+                    self.journal.outcome_saying(id, outcome, &done);
                 }
                 // Written down below, with what the target said.
                 Step::Attempted(..) => {}
@@ -217,8 +234,21 @@ impl DeliveryLoop {
                 }
             }
         }
-        if let (Some((error, _)), Some(used)) = (&failure, self.schedule.used(id)) {
+        if let (Some((error, _)), Some(used)) = (&failure, self.schedule.used(id, Instant::now())) {
             self.journal.attempted(id, used, error);
+        }
+    }
+
+    fn give_up_what_is_held_too_long(&mut self) {
+        for (id, outcome) in self.schedule.held_too_long(Instant::now(), SystemTime::now()) {
+            if let Outcome::Dead(reason) | Outcome::DeadHoldingKey(reason) = &outcome {
+                tracing::error!(
+                    action.name = &*self.name,
+                    delivery = id.0,
+                    "given up, dead letter: {reason}"
+                );
+            }
+            self.journal.outcome(id, outcome);
         }
     }
 

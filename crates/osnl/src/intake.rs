@@ -5,13 +5,13 @@ use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use futures_util::FutureExt;
-use osnl_model::{Head, resource_key};
+use osnl_model::{Head, Notification, bulk_len, bulk_part};
 use osnl_transport::BoxFuture;
 
-use crate::journal::{Entry, Journal, NewDelivery, Permit, Receipt, Settle};
+use crate::journal::{Begin, Entry, Journal, NewDelivery, Permit, Receipt, Settle};
 use crate::metrics::Counters;
 use crate::received::Received;
-use crate::rule::{Rule, RuleMismatch, RuleSet};
+use crate::rule::{Guards, Mode, Rule, RuleMismatch, RuleSet};
 
 /// Takes the messages of one listener.
 pub trait Intake: Send + Sync {
@@ -34,10 +34,11 @@ pub trait Intake: Send + Sync {
 /// The rule engine: wants what any rule's head predicates want, and appends what fires to the journal.
 pub struct RuleEngine {
     rules: RuleSet,
-    /// What its rules fire, each once.
+    /// What its rules fire and call, each once.
     actions: Vec<Arc<str>>,
     journal: Arc<dyn Journal>,
     counters: Arc<Counters>,
+    guards: Arc<Guards>,
     /// Places reserved for what is about to be read.
     permit: Mutex<Permit>,
 }
@@ -46,10 +47,73 @@ impl RuleEngine {
     /// An engine for one listener.
     #[must_use]
     pub fn new(rules: Vec<Rule>, journal: Arc<dyn Journal>, counters: Arc<Counters>) -> Self {
-        let actions: BTreeSet<_> = rules.iter().flat_map(|rule| rule.actions.iter().cloned()).collect();
+        let live = rules.iter().filter(|rule| rule.mode == Mode::Live);
+        let actions: BTreeSet<_> = live.flat_map(|rule| rule.actions.iter().cloned()).collect();
         let actions = actions.into_iter().collect();
         let rules = RuleSet::new(rules, counters.clone());
-        Self { rules, actions, journal, counters, permit: Mutex::default() }
+        Self { rules, actions, journal, counters, guards: Arc::default(), permit: Mutex::default() }
+    }
+
+    /// Holds what these guards do not let through.
+    #[must_use]
+    pub fn with_guards(mut self, guards: Arc<Guards>) -> Self {
+        self.guards = guards;
+        self
+    }
+
+    /// One delivery for each action, and of a bulk request for each of its resources.
+    fn deliveries(&self, rule: &Rule, received: &Received, notification: &Notification) -> Vec<NewDelivery> {
+        let one = |resource: Option<u32>| {
+            let part = resource.and_then(|n| bulk_part(notification, n as usize));
+            let key = rule.key.of(notification, part.as_ref().unwrap_or(&notification.payload), resource);
+            rule.actions.iter().map(move |action| {
+                let begin = match rule.mode {
+                    Mode::Shadow => Begin::Shadow,
+                    Mode::Live => {
+                        self.guarded(rule, action, key.as_deref(), resource, received, notification)
+                    }
+                };
+                NewDelivery {
+                    rule: rule.name.clone(),
+                    action: action.clone(),
+                    key: key.clone(),
+                    resource,
+                    begin,
+                }
+            })
+        };
+        match bulk_len(notification).and_then(|len| u32::try_from(len).ok()) {
+            None | Some(0) => one(None).collect(),
+            Some(len) => (0..len).flat_map(|n| one(Some(n))).collect(),
+        }
+    }
+
+    fn guarded(
+        &self,
+        rule: &Rule,
+        action: &str,
+        key: Option<&str>,
+        resource: Option<u32>,
+        received: &Received,
+        notification: &Notification,
+    ) -> Begin {
+        if self.guards.longest().is_none() {
+            return Begin::Live;
+        }
+        let own;
+        let key = match key {
+            Some(key) => key,
+            None => {
+                // A copy of the message is the same.
+                let id = notification.unique_id.as_ref().or(notification.message_id.as_ref());
+                let id = id.cloned().unwrap_or_else(|| received.digest().to_string());
+                own = format!("{id}#{}", resource.unwrap_or_default());
+                &own
+            }
+        };
+        self.guards
+            .verdict(&rule.name, action, key, received.origin.received)
+            .map_or(Begin::Live, Begin::Held)
     }
 
     fn with_permit<T>(&self, with: impl FnOnce(&mut Permit) -> T) -> T {
@@ -87,7 +151,6 @@ impl Intake for RuleEngine {
             // Wanted by its head, but the rest cannot be read.
             Err(error) => return self.unreadable(received, error.to_string()),
         };
-        let key = resource_key(&notification);
         let deliveries: Vec<NewDelivery> = self
             .rules
             .standing(&notification.head())
@@ -102,12 +165,7 @@ impl Intake for RuleEngine {
                     false
                 }
             })
-            .flat_map(|rule| rule.actions.iter().map(move |action| (rule, action)))
-            .map(|(rule, action)| NewDelivery {
-                rule: rule.name.clone(),
-                action: action.clone(),
-                key: key.clone(),
-            })
+            .flat_map(|rule| self.deliveries(rule, &received, &notification))
             .collect();
         if deliveries.is_empty() {
             self.counters.unmatched.increment();
@@ -138,6 +196,8 @@ mod tests {
             priorities: None,
             filter: Default::default(),
             actions: vec!["a".into()],
+            key: Default::default(),
+            mode: Mode::Live,
         };
         let engine = RuleEngine::new(vec![rule], journal.clone(), counters);
         assert_eq!(engine.reserve(4).now_or_never(), Some(4));

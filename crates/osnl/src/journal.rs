@@ -11,6 +11,7 @@
 //! **Order**: per action and resource key, in the order of the appends. Only the oldest delivery of a
 //! key is ever claimed; its outcome makes the next one claimable.
 
+mod begin;
 #[cfg(test)]
 mod conformance;
 mod identity;
@@ -22,11 +23,12 @@ use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use osnl_transport::BoxFuture;
 use tokio::sync::{oneshot, watch};
 
+pub use self::begin::Begin;
 use crate::action::Event;
 use crate::received::Received;
 
@@ -46,13 +48,19 @@ pub trait Journal: Send + Sync {
     /// Cancel-safe: a claim that was not answered claims nothing.
     fn claim<'a>(&'a self, action: &'a str, at_most: usize) -> BoxFuture<'a, Vec<Claimed>>;
 
-    /// Takes note of an attempt that failed: how many on answers are used up by now, so that a later claim
-    /// knows, and what the target said.
-    fn attempted(&self, delivery: DeliveryId, used: u32, answer: &str);
+    /// Takes note of an attempt that failed: what is used up by now, so that a later claim knows, and what the
+    /// target said.
+    fn attempted(&self, delivery: DeliveryId, used: Used, answer: &str);
 
     /// Ends a claimed delivery. For a durable store, whose message is acknowledged already,
     /// [`Outcome::Returned`] means: back into the journal, claimable again.
     fn outcome(&self, delivery: DeliveryId, outcome: Outcome);
+
+    /// The same with what was done, in words for a listing; a store that lists nothing drops them.
+    fn outcome_saying(&self, delivery: DeliveryId, outcome: Outcome, done: &str) {
+        let _ = done;
+        self.outcome(delivery, outcome);
+    }
 
     /// Claimed deliveries whose message the broker has waited for too long: each should end with
     /// [`Outcome::Returned`] unless an attempt is under way. Durable stores have none.
@@ -182,6 +190,17 @@ pub struct NewDelivery {
     pub action: Arc<str>,
     /// Deliveries of one action with the same key keep their order; `None` is a key of its own.
     pub key: Option<String>,
+    /// Which of the event's resources it is about, where a bulk request has several; `None` is the event.
+    pub resource: Option<u32>,
+    /// How it begins.
+    pub begin: Begin,
+}
+
+impl NewDelivery {
+    /// One about the whole event, to be delivered.
+    pub fn new(rule: impl Into<Arc<str>>, action: impl Into<Arc<str>>, key: Option<String>) -> Self {
+        Self { rule: rule.into(), action: action.into(), key, resource: None, begin: Begin::Live }
+    }
 }
 
 /// A delivery's number; a later append has a larger one. With `sqlite` it prints as `EVENT.N`, the event's
@@ -198,8 +217,17 @@ pub struct Claimed {
     pub key: Option<String>,
     /// What to deliver.
     pub event: Event,
-    /// Attempts on answers used up before this claim.
+    /// What was used up before this claim.
+    pub used: Used,
+}
+
+/// What a delivery has used up of what it may.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Used {
+    /// Attempts on answers.
     pub attempts: u32,
+    /// Time since its first attempt, without the time in which its target was held.
+    pub age: Duration,
 }
 
 /// How a delivery ended.
@@ -211,6 +239,9 @@ pub enum Outcome {
     NothingToDo,
     /// Given up, and why.
     Dead(String),
+    /// The same, and what is behind it in its key waits until somebody retries or discards it. Where nobody can,
+    /// in `memory://`, it is [`Outcome::Dead`].
+    DeadHoldingKey(String),
     /// The message goes back to the broker, and with it everything of the same key behind it.
     Returned,
 }

@@ -28,6 +28,7 @@ pub use conf::{
 };
 pub use endpoint::{NotificationEndpoint, NotificationEndpointError};
 pub use listen::{listen, listen_on};
+pub use meaning::StartError;
 
 pub use crate::action::k2hr3::{HostParameters, Unusable};
 pub use crate::notification_listener::NotificationResult;

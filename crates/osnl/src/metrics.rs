@@ -45,6 +45,10 @@ counters! {
     dead,
     /// Messages given back to the broker.
     returned,
+    /// Deliveries of shadow rules: recorded, nothing was called.
+    shadowed,
+    /// Deliveries that a guard held.
+    guarded,
     /// Texts that a pattern could not be tried on within its limit of steps; they count as no match.
     step_limits,
     /// Connections opened after the first.

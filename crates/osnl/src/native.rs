@@ -5,8 +5,8 @@
 //! [journal]          connection, retention, max_size, max_pending, max_dead, allow_volatile
 //! [oslo_messaging_rabbit]  the options of oslo.messaging's rabbit driver; each may stand in a listener too
 //! [listener:NAME]    transport_url, exchange, topics, priorities, pool, queue, declare, queue_type, ...
-//! [rule:NAME]        listeners, event_type, publisher_id, context.KEY, metadata.KEY, payload.KEY, actions, ...
-//! [action:NAME]      driver = k2hr3: api_url, timeout, ...; driver = dump: path
+//! [rule:NAME]        listeners, event_type, publisher_id, context.KEY, metadata.KEY, payload.KEY, actions, key, ...
+//! [action:NAME]      driver = k2hr3: api_url, timeout, ...; driver = dump: path; guard, retry_max_age, ...
 //! ```
 //!
 //! The syntax is [`crate::config`]'s. From the weakest layer to the strongest: defaults, files in the order
@@ -18,13 +18,16 @@
 
 mod build;
 mod check;
+mod deliveries;
 mod document;
 mod duration;
 mod explain;
-mod journal;
+pub(crate) mod journal;
 mod known;
 mod layers;
+mod orphans;
 mod rabbit;
+mod rate;
 mod schema;
 mod section;
 mod size;
@@ -41,17 +44,19 @@ use osnl_model::{Priority, TransportUrl};
 use osnl_transport::{Declare, QueueKind, RabbitOptions};
 
 pub use self::build::{BuildError, Transports};
+pub use self::deliveries::OnFull;
 pub use self::document::{DocEntry, DocSection, Document};
 pub use self::duration::parse as parse_duration;
 use self::layers::Layers;
+pub use self::orphans::Orphans;
 use crate::action::k2hr3::NoAddresses;
 use crate::config::{
     ConfigError, ConfigErrors, Environment, Finding, Ini, ReadError, Warning, files_of, read_text,
 };
-use crate::delivery::WhenExhausted;
+use crate::delivery::{Limits, WhenExhausted};
 use crate::journal::sqlite::SqliteOptions;
 use crate::k2hr3::{ApiUrl, Level, LogFile};
-use crate::rule::Rule;
+use crate::rule::{Rate, Rule};
 
 /// A checked native configuration. Printing it (Debug) shows no password.
 #[derive(Clone, Debug)]
@@ -117,6 +122,8 @@ pub struct RuleConf {
     pub listeners: Vec<Arc<str>>,
     /// A rule that is not is checked and never fires.
     pub enabled: bool,
+    /// Beyond it, what the rule wants is held.
+    pub guard: Option<Rate>,
 }
 
 /// `[action:NAME]`.
@@ -126,6 +133,12 @@ pub struct ActionConf {
     pub name: Arc<str>,
     /// What it does.
     pub driver: Driver,
+    /// When its deliveries are given up, and what follows.
+    pub limits: Limits,
+    /// Beyond it, what rules want of it is held.
+    pub guard: Option<Rate>,
+    /// What becomes of deliveries beyond `max_pending`.
+    pub on_full: OnFull,
 }
 
 /// What an action does.

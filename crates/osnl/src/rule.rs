@@ -1,5 +1,7 @@
 //! Which notifications fire which actions. Everything of a rule is decided before the append.
 
+mod guard;
+mod key;
 mod set;
 mod step_limits;
 
@@ -8,6 +10,8 @@ use std::sync::Arc;
 
 use osnl_model::{Head, Mismatch, Notification, NotificationFilter, Priority, StepLimit};
 
+pub use self::guard::{Guards, HELD, Rate};
+pub use self::key::{KeySource, Path};
 pub use self::set::RuleSet;
 pub(crate) use self::step_limits::StepLimits;
 
@@ -22,6 +26,20 @@ pub struct Rule {
     pub filter: NotificationFilter,
     /// What it fires, by name.
     pub actions: Vec<Arc<str>>,
+    /// By what its deliveries are kept in order.
+    pub key: KeySource,
+    /// Whether what it fires is called.
+    pub mode: Mode,
+}
+
+/// `mode` of a rule.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Mode {
+    /// It is.
+    #[default]
+    Live,
+    /// It is recorded as done: to see what a rule would do before it does it.
+    Shadow,
 }
 
 impl Rule {

@@ -1,4 +1,5 @@
-//! `osnl check`: reads, checks and explains a configuration without contacting anybody.
+//! `osnl check`: reads, checks and explains a configuration without contacting anybody, and looks into its journal
+//! for what no action of it would deliver.
 
 use osnl::config::Warning;
 use osnl::native::{self, Native, Sources};
@@ -16,6 +17,11 @@ pub(crate) fn run(args: &CheckArgs) -> Exit {
             return Exit::Config;
         }
     };
+    let mut warnings = warnings;
+    match native.orphans() {
+        Ok(found) => warnings.extend(found.iter().map(ToString::to_string)),
+        Err(error) => warnings.push(format!("[journal] connection: the file {error}")),
+    }
     for warning in &warnings {
         println!("warning: {warning}");
     }

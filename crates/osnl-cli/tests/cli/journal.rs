@@ -105,3 +105,101 @@ fn after_a_kill_everything_that_was_acknowledged_has_its_effect() {
     wait_until(Duration::from_secs(60), "all have their effect", || done() == EVENTS);
     drop(daemon);
 }
+
+/// Two daemons on one pool, each with a journal and a target path of its own.
+#[test]
+fn of_two_daemons_on_one_queue_the_second_takes_over_and_the_order_stays() {
+    const INSTANCES: usize = 20;
+    const ROUNDS: usize = 30;
+    let homes = [tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap()];
+    let vhost = Broker::shared().vhost("standby");
+    let sink = Sink::start();
+    for (home, path) in homes.iter().zip(["/first", "/second"]) {
+        write(home, &vhost.url(), &sink.url(path), "allow_volatile = yes");
+    }
+    let start = |home: &TempDir| Running(osnl(home).stderr(Stdio::null()).spawn().unwrap());
+    let consumers = |n: u64| {
+        wait_until(SOON, "they consume", || vhost.list_queues().iter().any(|queue| queue.consumers == n));
+    };
+    let mut first = start(&homes[0]);
+    consumers(1);
+    let second = start(&homes[1]);
+    consumers(2);
+    let instance = |n: usize| format!("12345678-1234-5678-1234-{n:012}");
+    let notices = |rounds: std::ops::Range<usize>| -> Vec<Notice> {
+        let of = |round: usize| (0..INSTANCES).map(move |n| (round, n));
+        let events = rounds.flat_map(of);
+        let notice = |(round, n)| Notice {
+            exchange: "neutron".to_owned(),
+            topic: "notifications".to_owned(),
+            publisher_id: "network.node1".to_owned(),
+            event_type: "port.delete.end".to_owned(),
+            payload: json!({"port": {"device_id": instance(n), "device_owner": "compute:nova",
+                                     "fixed_ips": [{"ip_address": format!("10.0.0.{round}")}]}}),
+            ..Notice::default()
+        };
+        events.map(notice).collect()
+    };
+    let mut publisher = Publisher::start(&vhost.url(), Options::default());
+    publisher.notify_all(&notices(0..ROUNDS / 2));
+    sink.wait_for(INSTANCES * ROUNDS / 4, SOON);
+    assert!(sink.requests().iter().all(|r| r.target.starts_with("/first")), "the second stands by");
+    first.kill();
+    publisher.notify_all(&notices(ROUNDS / 2..ROUNDS));
+    // Round by round, of every instance; what was repeated counts once.
+    let rounds = |path: &str, n: usize| -> Vec<usize> {
+        let of = |target: &str| -> Option<usize> {
+            let here = target.starts_with(path) && target.contains(&instance(n));
+            here.then(|| target.split("10.0.0.").nth(1)?.split('%').next()?.parse().ok()).flatten()
+        };
+        let mut found: Vec<usize> = sink.requests().iter().filter_map(|r| of(&r.target)).collect();
+        found.dedup();
+        found
+    };
+    let last = |path: &str| (0..INSTANCES).all(|n| rounds(path, n).last() == Some(&(ROUNDS - 1)));
+    wait_until(SOON, "the second has taken over", || last("/second"));
+    for n in 0..INSTANCES {
+        let found = rounds("/second", n);
+        assert!(found.is_sorted(), "in order: {found:?}");
+    }
+    // What the first had acknowledged is in its journal, and has its effect when it is back.
+    let again = start(&homes[0]);
+    let all = |n: usize| -> BTreeSet<usize> {
+        rounds("/first", n).into_iter().chain(rounds("/second", n)).collect()
+    };
+    wait_until(SOON, "nothing is missing", || (0..INSTANCES).all(|n| all(n).len() == ROUNDS));
+    drop((again, second));
+}
+
+#[test]
+fn check_names_what_waits_for_an_action_that_is_gone() {
+    let home = tempfile::tempdir().unwrap();
+    let vhost = Broker::shared().vhost("orphans");
+    let url = vhost.url();
+    // Nobody listens at port 9.
+    write(&home, &url, "http://127.0.0.1:9/v1/role", "allow_volatile = yes");
+    let mut daemon = Running(osnl(&home).stderr(Stdio::null()).spawn().unwrap());
+    wait_until(SOON, "the queue is there", || vhost.list_queues().iter().any(|queue| queue.consumers == 1));
+    Publisher::start(&url, Options::default()).notify_all(&[Notice {
+        exchange: "neutron".to_owned(),
+        topic: "notifications".to_owned(),
+        event_type: "port.delete.end".to_owned(),
+        payload: json!({"port": {"device_id": "12345678-1234-5678-1234-000000000001"}}),
+        ..Notice::default()
+    }]);
+    let check = |conf: &str| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_osnl"));
+        command.env_clear().env("HOME", home.path()).current_dir(home.path());
+        let output = command.args(["check", "-c", conf]).output().unwrap();
+        assert_eq!(output.status.code(), Some(0));
+        String::from_utf8(output.stdout).unwrap()
+    };
+    let renamed = fs::read_to_string(home.path().join("a.conf")).unwrap().replace("roles", "other");
+    fs::write(home.path().join("b.conf"), renamed).unwrap();
+    let said = "warning: orphaned: 1 deliveries in the journal wait for [action:roles]";
+    // On the file of a running daemon, and of one that is no more.
+    wait_until(SOON, "it is in the journal", || check("b.conf").contains(said));
+    daemon.kill();
+    assert!(check("b.conf").contains(said));
+    assert!(!check("a.conf").contains("orphaned"));
+}

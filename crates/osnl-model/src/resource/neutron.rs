@@ -71,6 +71,12 @@ fn floating_ip(ip: &Value) -> Resource<'_> {
     }
 }
 
+/// The one word and the items of a bulk request: `port` and what is below `ports`.
+pub(super) fn bulk<'a>(event_type: &'a str, payload: &'a Value) -> Option<(&'a str, &'a [Value])> {
+    let kind = event_type.split('.').next().unwrap_or_default();
+    Some((kind, items(payload, &plural(kind))?)).filter(|_| payload.get("router_interface").is_none())
+}
+
 /// `{obj_resource: "ports", obj_resource_id: …, tags: […]}`
 fn tagged(payload: &Value) -> Option<Resource<'_>> {
     let kind = text(payload, "obj_resource")?;

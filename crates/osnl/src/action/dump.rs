@@ -80,7 +80,8 @@ fn line(event: &Event) -> Value {
         "event_type": notification.event_type,
         "publisher_id": notification.publisher_id,
         "context": mask_secrets(&Value::Object(notification.context.clone())),
-        "payload": mask_secrets(&notification.payload),
+        "payload": mask_secrets(&event.payload()),
+        "idempotency_key": event.idempotency_key(),
     })
 }
 

@@ -3,7 +3,8 @@
 //! What is sent is what k2hr3_osnl 1.0.8 sends, byte for byte but for `User-Agent` and `Connection`
 //! (recorded in `fixtures/k2hr3/requests.json`): [`parameters`](HostParameters::of) turns a payload
 //! into parameters, [`target`](HostParameters::request_target) turns those into the request target;
-//! both are pure. K2HR3 answers 204 for whatever it has nothing to do for, so repeating is safe.
+//! both are pure. K2HR3 answers 204 for whatever it has nothing to do for, so repeating is safe; it has no
+//! place for an idempotency key, and is sent none.
 
 mod parameters;
 
@@ -78,12 +79,13 @@ impl K2hr3 {
     }
 
     async fn delete(&self, event: &Event) -> Result<Done, ActionError> {
-        let parameters = match (self.parameters)(&event.notification.payload) {
+        let payload = event.payload();
+        let parameters = match (self.parameters)(&payload) {
             Ok(parameters) => parameters,
             Err(Unusable::NothingToDo(why)) => return Ok(Done::NothingToDo(why)),
             Err(Unusable::Unreadable(why)) => return Err(ActionError::new(ErrorClass::Content, why)),
         };
-        if parameters.addresses.is_empty() && is_about_a_port(&event.notification.payload) {
+        if parameters.addresses.is_empty() && is_about_a_port(&payload) {
             match self.no_addresses {
                 NoAddresses::Skip => {
                     let why = "the port has no addresses (no_addresses = skip)".to_owned();

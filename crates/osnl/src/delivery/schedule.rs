@@ -6,14 +6,15 @@
 
 use std::collections::{BTreeSet, HashMap};
 use std::num::NonZeroU32;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use tokio::time::Instant;
 
 use super::breaker::{Breaker, BreakerState, Change};
+use super::limits::{Clock, Limits, OnDead};
 use super::policy::{Decision, RetryPolicy};
 use crate::action::{ActionError, Done, ErrorClass};
-use crate::journal::{Claimed, DeliveryId, Outcome};
+use crate::journal::{Claimed, DeliveryId, Outcome, Used};
 
 /// A retry further away than this may go back to the broker when too many wait.
 const FAR: Duration = Duration::from_secs(60);
@@ -37,6 +38,10 @@ pub(super) struct Item {
     holds: u32,
     /// Nothing more to try: when its pause is over it goes back to the broker.
     exhausted: bool,
+    /// When it came here.
+    added: Option<Instant>,
+    /// At its first attempt here: what the clock that it ages by said, and its age from before.
+    aging: Option<(Duration, Duration)>,
 }
 
 /// What the loop has to do after a report.
@@ -67,6 +72,11 @@ pub(super) struct Schedule {
     leaving: Vec<DeliveryId>,
     items: HashMap<DeliveryId, Item>,
     last_probe: Option<DeliveryId>,
+    limits: Limits,
+    /// Runs while the breaker is closed: what ages, ages by it.
+    closed: Clock,
+    /// Since when it is not.
+    held_since: Option<Instant>,
 }
 
 impl Schedule {
@@ -81,7 +91,15 @@ impl Schedule {
             leaving: Vec::new(),
             items: HashMap::new(),
             last_probe: None,
+            limits: Limits::default(),
+            closed: Clock::stopped(),
+            held_since: None,
         }
+    }
+
+    pub(super) fn with_limits(mut self, limits: Limits) -> Self {
+        self.limits = limits;
+        self
     }
 
     pub(super) fn breaker(&self) -> BreakerState {
@@ -97,18 +115,72 @@ impl Schedule {
         self.items.get(&id)?.claimed.key.as_deref()
     }
 
-    /// The attempts on answers that a claimed delivery has used up.
-    pub(super) fn used(&self, id: DeliveryId) -> Option<u32> {
-        Some(self.items.get(&id)?.attempts)
+    /// What a claimed delivery has used up.
+    pub(super) fn used(&self, id: DeliveryId, now: Instant) -> Option<Used> {
+        let item = self.items.get(&id)?;
+        Some(Used { attempts: item.attempts, age: self.age(item, now) })
+    }
+
+    fn age(&self, item: &Item, now: Instant) -> Duration {
+        let before = item.claimed.used.age;
+        item.aging.map_or(before, |(then, age)| age + self.closed.at(now).saturating_sub(then))
+    }
+
+    /// Whether time counts: it does while the breaker is closed, and `may_attempt` says whether anything may begin.
+    pub(super) fn look_at_clock(&mut self, may_attempt: bool, now: Instant) {
+        let closed = match self.breaker.state() {
+            BreakerState::Closed => true,
+            BreakerState::Open { .. } | BreakerState::Probing => false,
+        };
+        self.closed.set(closed && may_attempt, now);
+        self.held_since = if closed { None } else { Some(self.held_since.unwrap_or(now)) };
+    }
+
+    /// When what a held target keeps waiting is given up; `None` if it is not held, or for ever.
+    pub(super) fn hold_ends(&self) -> Option<Instant> {
+        self.held_since?.checked_add(self.limits.hold_max?)
+    }
+
+    /// Gives up what a held target has kept waiting for too long: since it was claimed, or since its message came
+    /// if that is within the time that the target is held.
+    pub(super) fn held_too_long(&mut self, now: Instant, wall: SystemTime) -> Vec<(DeliveryId, Outcome)> {
+        let (Some(since), Some(most)) = (self.held_since, self.limits.hold_max) else { return Vec::new() };
+        let held = now.saturating_duration_since(since);
+        if held < most {
+            return Vec::new();
+        }
+        let too_long = |item: &Item| {
+            let here = item.added.map_or(Duration::ZERO, |added| now.saturating_duration_since(added));
+            let came = wall.duration_since(item.claimed.event.received.origin.received).unwrap_or_default();
+            here.max(came).min(held) >= most
+        };
+        let mut ended: Vec<_> = self
+            .items
+            .iter()
+            .filter(|(id, item)| !self.under_way.contains(id) && too_long(item))
+            .map(|(id, _)| *id)
+            .collect();
+        ended.sort_unstable();
+        let reason = format!("the target was held for {} s, and hold_max is over", held.as_secs());
+        ended.into_iter().map(|id| (id, self.give_up(id, reason.clone()))).collect()
+    }
+
+    fn give_up(&mut self, id: DeliveryId, reason: String) -> Outcome {
+        self.forget(id);
+        match self.limits.on_dead {
+            OnDead::ReleaseKey => Outcome::Dead(reason),
+            OnDead::HoldKey => Outcome::DeadHoldingKey(reason),
+        }
     }
 
     pub(super) fn under_way(&self) -> usize {
         self.under_way.len()
     }
 
-    pub(super) fn add(&mut self, claimed: Claimed) {
+    pub(super) fn add(&mut self, claimed: Claimed, now: Instant) {
         let id = claimed.id;
-        let item = Item { attempts: claimed.attempts, claimed, holds: 0, exhausted: false };
+        let attempts = claimed.used.attempts;
+        let item = Item { attempts, claimed, holds: 0, exhausted: false, added: Some(now), aging: None };
         self.items.insert(id, item);
         self.ready.insert(id);
     }
@@ -126,7 +198,11 @@ impl Schedule {
         self.take_out(id);
         self.under_way.insert(id);
         self.breaker.begin();
-        self.items.get(&id)
+        self.look_at_clock(true, now);
+        let then = self.closed.at(now);
+        let item = self.items.get_mut(&id)?;
+        item.aging.get_or_insert((then, item.claimed.used.age));
+        Some(item)
     }
 
     /// When something becomes due without any report; `None` while nothing waits.
@@ -195,6 +271,7 @@ impl Schedule {
                     }
                 };
                 self.forget(id);
+                self.look_at_clock(true, now);
                 steps.push(Step::End(id, outcome));
                 return steps;
             }
@@ -204,11 +281,20 @@ impl Schedule {
         let key = item.claimed.key.clone().unwrap_or_else(|| format!("#{}", id.0));
         let change = self.breaker.failure(&key, &error, &self.policy, now);
         let attempt = NonZeroU32::MIN.saturating_add(item.attempts);
+        self.look_at_clock(true, now);
+        let age = self.used(id, now).map_or(Duration::ZERO, |used| used.age);
+        let too_old = self.limits.max_age.filter(|most| age >= *most);
+        let Some(item) = self.items.get_mut(&id) else { return steps };
         match (self.breaker.state(), self.policy.decide(attempt, &error)) {
             // The target's state, not the event's: no attempt is burnt and nothing ages.
             (BreakerState::Open { until }, _) if error.class != ErrorClass::Content => {
                 self.ready.insert(id);
                 steps.push(if change == Change::Opened { Step::Opened(until - now) } else { Step::Held });
+            }
+            (_, Decision::Hold | Decision::RetryAfter(_)) if too_old.is_some() => {
+                let reason = format!("{error} (attempt {attempt}, after {} s: retry_max_age)", age.as_secs());
+                let outcome = self.give_up(id, reason);
+                steps.push(Step::End(id, outcome));
             }
             (_, Decision::Hold) => {
                 item.holds = item.holds.saturating_add(1);
@@ -232,9 +318,8 @@ impl Schedule {
                     steps.push(Step::Waits(pause));
                 }
                 WhenExhausted::Return | WhenExhausted::DeadLetter => {
-                    self.forget(id);
-                    let reason = format!("{error} (attempt {attempt})");
-                    steps.push(Step::End(id, Outcome::Dead(reason)));
+                    let outcome = self.give_up(id, format!("{error} (attempt {attempt})"));
+                    steps.push(Step::End(id, outcome));
                 }
             },
         }

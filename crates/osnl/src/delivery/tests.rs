@@ -56,6 +56,7 @@ impl Rig {
                 jitter: 0.0,
             },
             when_exhausted: WhenExhausted::DeadLetter,
+            limits: Limits::default(),
         };
         let looped = DeliveryLoop::new("a", action.clone(), journal.clone(), settings, counters);
         let shutdown = Shutdown::new();
@@ -71,7 +72,7 @@ impl Rig {
                 message_id: Some(key.to_owned()),
                 ..Notification::default()
             }),
-            deliveries: vec![NewDelivery { rule: "r".into(), action: "a".into(), key: Some(key.to_owned()) }],
+            deliveries: vec![NewDelivery::new("r", "a", Some(key.to_owned()))],
         };
         let mut permit = self.journal.reserve(&[], 1).await;
         self.journal.append(&mut permit, entry)

@@ -10,7 +10,8 @@ use tempfile::TempDir;
 use super::memory::{MemoryJournal, MemoryLimits};
 use super::sqlite::{SqliteJournal, SqliteOptions};
 use super::{
-    Claimed, DeliveryId, Entry, Journal, JournalState, NewDelivery, Outcome, Permit, Receipt, Settle,
+    Begin, Claimed, DeliveryId, Entry, Journal, JournalState, NewDelivery, Outcome, Permit, Receipt, Settle,
+    Used,
 };
 use crate::metrics::Counters;
 use crate::received::Received;
@@ -52,7 +53,7 @@ pub(super) async fn within<T>(future: impl Future<Output = T>) -> T {
 pub(super) fn entry(id: &str, key: &str, redelivered: bool) -> Entry {
     let received = Received::sample(body(id, key), redelivered);
     let notification = received.decode().unwrap();
-    let deliveries = vec![NewDelivery { rule: "r".into(), action: "a".into(), key: Some(key.to_owned()) }];
+    let deliveries = vec![NewDelivery::new("r", "a", Some(key.to_owned()))];
     Entry { received: Arc::new(received), notification: Arc::new(notification), deliveries }
 }
 
@@ -60,6 +61,11 @@ pub(super) fn body(id: &str, key: &str) -> String {
     format!(
         r#"{{"_unique_id": "{id}", "message_id": "m{id}", "event_type": "port.delete.end", "payload": {{"device_id": "{key}", "password": "hunter2"}}}}"#
     )
+}
+
+/// So many attempts used up, and no time.
+pub(super) fn attempts(attempts: u32) -> Used {
+    Used { attempts, age: Duration::ZERO }
 }
 
 pub(super) async fn append(journal: &dyn Journal, entry: Entry) -> Receipt {
@@ -120,11 +126,7 @@ async fn what_has_no_key_waits_for_nobody_and_actions_do_not_wait_for_each_other
         for id in ["1", "2"] {
             let mut entry = entry(id, "k", false);
             entry.deliveries[0].key = None;
-            entry.deliveries.push(NewDelivery {
-                rule: "s".into(),
-                action: "b".into(),
-                key: Some("k".into()),
-            });
+            entry.deliveries.push(NewDelivery::new("s", "b", Some("k".into())));
             receipts.push(append(journal, entry).await);
         }
         assert_eq!(names(&claim(journal, "a", 2).await), ["1", "2"]);
@@ -139,7 +141,7 @@ async fn a_receipt_completes_when_everything_is_safe() {
     for rig in rigs() {
         let journal = &*rig.journal;
         let mut two = entry("1", "k", false);
-        two.deliveries.push(NewDelivery { rule: "r".into(), action: "b".into(), key: None });
+        two.deliveries.push(NewDelivery::new("r", "b", None));
         let mut receipt = append(journal, two).await;
         if rig.durable {
             assert_eq!(within(&mut receipt).await, Settle::Acknowledge);
@@ -178,7 +180,7 @@ async fn copies_of_a_message_are_one_event_and_other_messages_are_not() {
         let mut received = Received::sample(format!(r#"{{"payload": {{"x": "{body}"}}}}"#), redelivered);
         received.origin.queue = queue.into();
         let notification = Notification { unique_id: id.map(str::to_owned), ..Notification::default() };
-        let deliveries = vec![NewDelivery { rule: "r".into(), action: "a".into(), key: None }];
+        let deliveries = vec![NewDelivery::new("r", "a", None)];
         let entry = Entry { received: received.into(), notification: notification.into(), deliveries };
         entries.push(append(&*rig.journal, entry).await);
         if done_before {
@@ -230,8 +232,8 @@ async fn attempts_outlive_the_way_round() {
         let journal = &*rig.journal;
         let receipt = append(journal, entry("1", "k", false)).await;
         let first = claim(journal, "a", 1).await;
-        assert_eq!(first[0].attempts, 0);
-        journal.attempted(first[0].id, 3, "status 409: no");
+        assert_eq!(first[0].used.attempts, 0);
+        journal.attempted(first[0].id, attempts(3), "status 409: no");
         journal.outcome(first[0].id, Outcome::Returned);
         let settle = within(receipt).await;
         assert_eq!(settle, if rig.durable { Settle::Acknowledge } else { Settle::Requeue });
@@ -241,7 +243,7 @@ async fn attempts_outlive_the_way_round() {
             None => None,
         };
         let again = claim(journal, "a", 1).await;
-        assert_eq!(again[0].attempts, 3);
+        assert_eq!(again[0].used.attempts, 3);
     }
 }
 
@@ -292,5 +294,44 @@ async fn closing_leaves_to_the_broker_what_is_not_safe() {
         assert_eq!(within(before).await, if rig.durable { Settle::Acknowledge } else { Settle::Leave });
         let after = append(journal, entry("2", "k", false)).await;
         assert_eq!(within(after).await, Settle::Leave);
+    }
+}
+
+#[tokio::test]
+async fn what_a_shadow_rule_wants_is_done_at_once_and_in_nobodys_way() {
+    for rig in rigs() {
+        let journal = &*rig.journal;
+        let mut shadow = entry("1", "k", false);
+        shadow.deliveries[0].begin = Begin::Shadow;
+        assert_eq!(within(append(journal, shadow.clone()).await).await, Settle::Acknowledge);
+        let _receipt = append(journal, entry("2", "k", false)).await;
+        assert_eq!(names(&claim(journal, "a", 1).await), ["2"]);
+        // A copy is none of its own.
+        assert_eq!(within(append(journal, shadow).await).await, Settle::Acknowledge);
+        assert_eq!((rig.counters.shadowed.get(), rig.counters.duplicates.get()), (1, 1));
+        assert_eq!(names(&claim(journal, "a", 0).await), [""; 0]);
+    }
+}
+
+#[tokio::test]
+async fn a_delivery_knows_its_action_its_resource_and_what_it_has_used_up() {
+    for rig in rigs() {
+        let journal = &*rig.journal;
+        let mut several = entry("1", "k", false);
+        several.deliveries[0].resource = Some(0);
+        several
+            .deliveries
+            .push(NewDelivery { resource: Some(1), ..NewDelivery::new("r", "a", Some("other".into())) });
+        let _receipt = append(journal, several).await;
+        let claimed = claim(journal, "a", 2).await;
+        let keys: Vec<_> = claimed.iter().map(|c| c.event.idempotency_key()).collect();
+        assert_eq!(keys, ["m1/a/0", "m1/a/1"]);
+        let used = Used { attempts: 2, age: Duration::from_millis(1500) };
+        journal.attempted(claimed[1].id, used, "status 500: no");
+        journal.outcome(claimed[1].id, Outcome::Returned);
+        if rig.durable {
+            let again = claim(journal, "a", 1).await;
+            assert_eq!((again[0].used, again[0].event.resource), (used, Some(1)));
+        }
     }
 }

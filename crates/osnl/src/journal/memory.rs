@@ -10,11 +10,11 @@
 //! Dead letters are written to the log as one JSON line each, so that they outlive the process.
 
 mod dead;
+mod limits;
 mod recent;
 
 use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
 
 use osnl_model::Notification;
 use osnl_transport::BoxFuture;
@@ -23,40 +23,16 @@ use tokio::time::Instant;
 
 pub use self::dead::DeadLetter;
 use self::dead::log_dead_letter;
+pub use self::limits::MemoryLimits;
 use self::recent::Recent;
+use super::begin::{self, Begin};
 use super::identity::Identity;
-use super::{Claimed, DeliveryId, Entry, Journal, JournalState, Outcome, Permit, Places, Receipt, Settle};
+use super::{
+    Claimed, DeliveryId, Entry, Journal, JournalState, Outcome, Permit, Places, Receipt, Settle, Used,
+};
 use crate::action::Event;
 use crate::metrics::Counters;
 use crate::received::Received;
-
-/// The bounds of a [`MemoryJournal`].
-#[derive(Clone, Copy, Debug)]
-pub struct MemoryLimits {
-    /// Entries that may be open at once; at the bound nothing is read from the broker. Twice the window
-    /// by default, so that what a lost connection brings back can be read while its entries are open.
-    pub entries: usize,
-    /// Deliveries that may wait for a retry before far ones are returned to the broker.
-    pub waiting: usize,
-    /// How long a message may stay unsettled: half the broker's consumer time-out (30 min) by default.
-    pub unsettled: Duration,
-    /// Bodies kept of dead letters and unreadable messages; the oldest leave first.
-    pub dead: usize,
-}
-
-impl MemoryLimits {
-    /// The limits for one window of `prefetch` unsettled messages.
-    #[must_use]
-    pub fn for_prefetch(prefetch: u16) -> Self {
-        let prefetch = usize::from(prefetch.max(2));
-        Self {
-            entries: prefetch * 2,
-            waiting: prefetch / 2,
-            unsettled: Duration::from_secs(15 * 60),
-            dead: 1000,
-        }
-    }
-}
 
 /// See the [module](self).
 #[derive(Debug)]
@@ -78,7 +54,7 @@ struct State {
     actions: HashMap<Arc<str>, Lanes>,
     identities: HashMap<Identity, u64>,
     finished: Recent<Identity, ()>,
-    returned: Recent<Identity, u32>,
+    returned: Recent<Identity, Used>,
     dead: VecDeque<DeadLetter>,
     closed: bool,
 }
@@ -102,7 +78,8 @@ struct Pending {
     rule: Arc<str>,
     action: Arc<str>,
     lane: Lane,
-    attempts: u32,
+    resource: Option<u32>,
+    used: Used,
     claimed: bool,
 }
 
@@ -187,7 +164,7 @@ impl Journal for MemoryJournal {
         let identity = Identity::of(&entry.received, &entry.notification);
         let mut state = self.lock();
         let (sender, receipt) = Receipt::open();
-        let mut attempts = 0;
+        let mut used = Used::default();
         let redelivered = entry.received.origin.redelivered;
         if identity.tells(redelivered) {
             let open = state.identities.get(&identity).copied();
@@ -204,11 +181,24 @@ impl Journal for MemoryJournal {
             }
         }
         if redelivered {
-            attempts = state.returned.take(&identity).unwrap_or(0);
+            used = state.returned.take(&identity).unwrap_or_default();
+        }
+        begin::announce(&entry, &self.counters);
+        for new in &entry.deliveries {
+            if let Begin::Dead(reason) = &new.begin {
+                let (received, notification) = (&entry.received, &entry.notification);
+                log_dead_letter(&new.rule, &new.action, &received.origin, notification, reason);
+                self.bury(&mut state, received.clone(), reason.clone());
+            }
+        }
+        let outstanding = entry.deliveries.iter().filter(|new| new.begin.is_open()).count();
+        if outstanding == 0 {
+            state.finished.insert(identity, ());
+            return Receipt::complete(Settle::Acknowledge);
         }
 
         let entry_id = state.next();
-        for new in &entry.deliveries {
+        for new in entry.deliveries.iter().filter(|new| new.begin.is_open()) {
             let id = DeliveryId(state.next());
             let lane = new.key.clone().map_or(Lane::Alone(id), Lane::Key);
             let lanes = state.actions.entry(new.action.clone()).or_default();
@@ -218,9 +208,10 @@ impl Journal for MemoryJournal {
                 lanes.claimable.insert(id);
             }
             let (rule, action) = (new.rule.clone(), new.action.clone());
+            let resource = new.resource;
             state
                 .deliveries
-                .insert(id, Pending { entry: entry_id, rule, action, lane, attempts, claimed: false });
+                .insert(id, Pending { entry: entry_id, rule, action, lane, resource, used, claimed: false });
         }
         state.identities.insert(identity.clone(), entry_id);
         state.entries.insert(
@@ -229,7 +220,7 @@ impl Journal for MemoryJournal {
                 received: entry.received,
                 notification: entry.notification,
                 identity,
-                outstanding: entry.deliveries.len(),
+                outstanding,
                 returned: false,
                 receipt: Some(sender),
                 unsettled_since: Instant::now(),
@@ -273,9 +264,9 @@ impl Journal for MemoryJournal {
         })
     }
 
-    fn attempted(&self, delivery: DeliveryId, used: u32, _answer: &str) {
+    fn attempted(&self, delivery: DeliveryId, used: Used, _answer: &str) {
         if let Some(pending) = self.lock().deliveries.get_mut(&delivery) {
-            pending.attempts = used;
+            pending.used = used;
         }
     }
 
@@ -286,7 +277,7 @@ impl Journal for MemoryJournal {
         match &outcome {
             Outcome::Delivered => self.counters.delivered.increment(),
             Outcome::NothingToDo => self.counters.nothing_to_do.increment(),
-            Outcome::Dead(reason) => {
+            Outcome::Dead(reason) | Outcome::DeadHoldingKey(reason) => {
                 self.counters.dead.increment();
                 if let Some(open) = state.entries.get(&pending.entry) {
                     log_dead_letter(
@@ -382,8 +373,10 @@ impl State {
                     received: open.received.clone(),
                     notification: open.notification.clone(),
                     rule: pending.rule.clone(),
+                    action: pending.action.clone(),
+                    resource: pending.resource,
                 },
-                attempts: pending.attempts,
+                used: pending.used,
             });
         }
         claimed
@@ -415,7 +408,7 @@ impl State {
         open.outstanding -= 1;
         open.returned |= returned;
         if returned {
-            self.returned.insert(open.identity.clone(), pending.attempts);
+            self.returned.insert(open.identity.clone(), pending.used);
         }
         if open.outstanding > 0 {
             return;

@@ -29,6 +29,7 @@ mod trouble;
 mod work;
 mod writer;
 
+use std::collections::BTreeSet;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicU32;
@@ -43,10 +44,10 @@ pub use self::change::{Change, ChangeError, Changed};
 use self::gate::Gate;
 use self::heads::Heads;
 use self::place::Place;
-pub use self::reader::{Filter, Page, Reader, Row, Shown, Tally, Try, Unreadable};
+pub use self::reader::{Filter, Page, Reader, Recent, Row, Shown, Tally, Try, Unreadable};
 pub use self::rows::State;
 use self::writer::{Command, Writer};
-use super::{Claimed, DeliveryId, Entry, Journal, JournalState, Outcome, Permit, Receipt};
+use super::{Begin, Claimed, DeliveryId, Entry, Journal, JournalState, Outcome, Permit, Receipt, Used};
 use crate::metrics::Counters;
 use crate::received::Received;
 
@@ -65,6 +66,9 @@ pub struct SqliteOptions {
     pub max_dead: u64,
     /// Whether a place that does not outlive a restart will do.
     pub allow_volatile: bool,
+    /// Actions whose deliveries beyond `max_pending` are dead letters at once. For the others nothing more is
+    /// read from the broker.
+    pub overflowing: BTreeSet<Arc<str>>,
 }
 
 impl SqliteOptions {
@@ -78,6 +82,7 @@ impl SqliteOptions {
             max_pending: 1_000_000,
             max_dead: 10_000,
             allow_volatile: false,
+            overflowing: BTreeSet::new(),
         }
     }
 }
@@ -151,7 +156,7 @@ impl SqliteJournal {
     pub fn open(options: SqliteOptions, counters: Arc<Counters>) -> Result<Self, OpenError> {
         let shared = Arc::new(Shared {
             heads: Heads::default(),
-            gate: Arc::new(Gate::new(options.max_pending)),
+            gate: Arc::new(Gate::new(options.max_pending, options.overflowing.clone())),
             state: watch::Sender::new(JournalState::Working),
             counters,
             wal_pages: AtomicU32::new(0),
@@ -179,6 +184,18 @@ impl SqliteJournal {
         receiver.await.unwrap_or(Err(ChangeError::Closed))
     }
 
+    fn ended(&self, delivery: DeliveryId, outcome: Outcome, done: Option<String>) {
+        let counters = &self.shared.counters;
+        match &outcome {
+            Outcome::Delivered => counters.delivered.increment(),
+            Outcome::NothingToDo => counters.nothing_to_do.increment(),
+            Outcome::Dead(_) | Outcome::DeadHoldingKey(_) => counters.dead.increment(),
+            // It has not left the journal.
+            Outcome::Returned => {}
+        }
+        self.send(Command::Outcome(delivery, outcome, done));
+    }
+
     fn send(&self, command: Command) {
         // The writer is gone only after close: then nothing that comes late can be kept, and its receipt says so.
         let _ = self.commands.send(command);
@@ -190,9 +207,16 @@ impl Journal for SqliteJournal {
         Box::pin(self.shared.gate.reserve(actions, at_most))
     }
 
-    fn append(&self, permit: &mut Permit, entry: Entry) -> Receipt {
+    fn append(&self, permit: &mut Permit, mut entry: Entry) -> Receipt {
         let (sender, receipt) = Receipt::open();
-        self.shared.gate.appended(entry.deliveries.iter().map(|new| &new.action));
+        let gate = &self.shared.gate;
+        for new in entry.deliveries.iter_mut().filter(|new| new.begin.is_open()) {
+            if let Some(reason) = gate.overflows(&new.action) {
+                new.begin = Begin::Dead(reason);
+            }
+        }
+        let open = entry.deliveries.iter().filter(|new| new.begin.is_open());
+        gate.appended(open.map(|new| &new.action));
         drop(permit.take_one());
         self.send(Command::Append(entry, sender));
         receipt
@@ -225,20 +249,16 @@ impl Journal for SqliteJournal {
         })
     }
 
-    fn attempted(&self, delivery: DeliveryId, used: u32, answer: &str) {
+    fn attempted(&self, delivery: DeliveryId, used: Used, answer: &str) {
         self.send(Command::Attempted(delivery, used, answer.to_owned()));
     }
 
     fn outcome(&self, delivery: DeliveryId, outcome: Outcome) {
-        let counters = &self.shared.counters;
-        match &outcome {
-            Outcome::Delivered => counters.delivered.increment(),
-            Outcome::NothingToDo => counters.nothing_to_do.increment(),
-            Outcome::Dead(_) => counters.dead.increment(),
-            // It has not left the journal.
-            Outcome::Returned => {}
-        }
-        self.send(Command::Outcome(delivery, outcome));
+        self.ended(delivery, outcome, None);
+    }
+
+    fn outcome_saying(&self, delivery: DeliveryId, outcome: Outcome, done: &str) {
+        self.ended(delivery, outcome, Some(done.to_owned()));
     }
 
     fn overdue(&self, _action: &str) -> Vec<DeliveryId> {

@@ -8,6 +8,7 @@
 mod api_url;
 mod check;
 mod inputs;
+mod journal;
 mod manual;
 mod options;
 mod schema;

@@ -174,5 +174,11 @@ fn event(notification: Notification) -> Event {
         received: SystemTime::now(),
     };
     let received = Received { body: bytes::Bytes::new(), properties: Default::default(), origin };
-    Event { received: Arc::new(received), notification: Arc::new(notification), rule: "info".into() }
+    Event {
+        received: Arc::new(received),
+        notification: Arc::new(notification),
+        rule: "info".into(),
+        action: super::meaning::NAME.into(),
+        resource: None,
+    }
 }

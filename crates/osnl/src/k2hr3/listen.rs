@@ -17,13 +17,13 @@ const DRAIN_DEADLINE: Duration = Duration::from_secs(30);
 
 /// Listens until Ctrl-C and hands each message to every endpoint whose filter it passes; blocks.
 ///
-/// As in Python the broker, topic, exchange and pool are those of the *last* endpoint; each keeps its own
+/// As in Python the broker, topic, exchange and pool are those of the *last* endpoint, and so is the journal; each keeps its own
 /// filter, target and retry options. The log says why when it answers 1.
 ///
 /// | answer | when |
 /// | --- | --- |
 /// | 0 | ended by Ctrl-C |
-/// | 1 | no endpoint at all; the last one's `transport_url` cannot be used; `allow_requeue` with a transport that cannot requeue; the listener failed (a refused login, say) |
+/// | 1 | no endpoint at all; the last one's `transport_url` or journal cannot be used; `allow_requeue` with a transport that cannot requeue; the listener failed (a refused login, say) |
 ///
 /// # Panics
 /// When called from inside an asynchronous runtime: use [`listen_on`] there.
@@ -74,7 +74,15 @@ pub async fn listen_on(
         action: endpoint.action(),
         delivery: endpoint.conf().delivery(),
     });
-    let daemon = assemble(listener, parts.collect(), transport, &Arc::new(Counters::default()));
+    let counters = Arc::new(Counters::default());
+    let journal = match last.conf().open_journal(&counters) {
+        Ok(journal) => journal,
+        Err(error) => {
+            tracing::error!("found an invalid endpoint, {error}");
+            return 1;
+        }
+    };
+    let daemon = assemble(listener, parts.collect(), journal, transport, &counters);
     let daemon = daemon.run(&shutdown, DRAIN_DEADLINE);
     tokio::pin!(daemon);
     tracing::info!("Starting");

@@ -15,12 +15,13 @@ use crate::action::Action;
 use crate::action::http::{HttpError, HttpOptions, Verification};
 use crate::action::k2hr3::K2hr3;
 use crate::daemon::Daemon;
-use crate::delivery::{DeliveryLoop, DeliverySettings, RetryPolicy, WhenExhausted};
+use crate::delivery::{DeliveryLoop, DeliverySettings, Limits, RetryPolicy, WhenExhausted};
 use crate::intake::RuleEngine;
-use crate::journal::memory::{MemoryJournal, MemoryLimits};
+use crate::journal::Journal;
 use crate::listener::{Listener, ListenerConfig};
 use crate::metrics::Counters;
-use crate::rule::Rule;
+use crate::native::BuildError;
+use crate::rule::{KeySource, Mode, Rule};
 
 /// The one name of the listener, the rule and the action.
 pub(super) const NAME: &str = "k2hr3_osnl";
@@ -70,6 +71,8 @@ impl Conf {
                 payload: options.payload.iter().cloned().collect(),
             },
             actions: vec![NAME.into()],
+            key: KeySource::Resource,
+            mode: Mode::Live,
         }
     }
 
@@ -93,6 +96,7 @@ impl Conf {
                 jitter: 0.2,
             },
             when_exhausted: if requeue { WhenExhausted::Return } else { WhenExhausted::DeadLetter },
+            limits: Limits::default(),
         }
     }
 
@@ -117,33 +121,50 @@ impl Conf {
         K2hr3::new(self.k2hr3.api_url.clone(), http)
     }
 
-    /// All of it, listening by `transport`; `memory://` is the journal, as k2hr3_osnl kept no state.
+    /// All of it, listening by `transport`, on the journal of `[journal]`.
     ///
     /// # Errors
-    /// As [`Conf::action`].
+    /// See [`StartError`].
     pub fn daemon(
         &self,
         transport: Arc<dyn Transport>,
         counters: &Arc<Counters>,
         http: &HttpOptions,
-    ) -> Result<Daemon, HttpError> {
+    ) -> Result<Daemon, StartError> {
         self.daemon_with(transport, counters, http, self.delivery())
     }
 
     /// The same with other delivery settings than the file's.
     ///
     /// # Errors
-    /// As [`Conf::action`].
+    /// See [`StartError`].
     pub fn daemon_with(
         &self,
         transport: Arc<dyn Transport>,
         counters: &Arc<Counters>,
         http: &HttpOptions,
         delivery: DeliverySettings,
-    ) -> Result<Daemon, HttpError> {
+    ) -> Result<Daemon, StartError> {
         let part = Part { rule: self.rule(), action: Arc::new(self.action(http)?), delivery };
-        Ok(assemble(self.listener(), vec![part], transport, counters))
+        let journal = self.open_journal(counters)?;
+        Ok(assemble(self.listener(), vec![part], journal, transport, counters))
     }
+
+    pub(super) fn open_journal(&self, counters: &Arc<Counters>) -> Result<Arc<dyn Journal>, StartError> {
+        let opened = self.journal.open(self.listener().options.prefetch, Default::default(), counters);
+        opened.map_err(StartError::Journal)
+    }
+}
+
+/// Why a configuration that is right cannot run here.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The certificates or the proxy for K2HR3.
+    #[error(transparent)]
+    Http(#[from] HttpError),
+    /// The file of `[journal]`.
+    #[error(transparent)]
+    Journal(BuildError),
 }
 
 /// One endpoint's share of a daemon.
@@ -157,11 +178,10 @@ pub(super) struct Part {
 pub(super) fn assemble(
     listener: ListenerConfig,
     parts: Vec<Part>,
+    journal: Arc<dyn Journal>,
     transport: Arc<dyn Transport>,
     counters: &Arc<Counters>,
 ) -> Daemon {
-    let limits = MemoryLimits::for_prefetch(listener.options.prefetch);
-    let journal = Arc::new(MemoryJournal::new(limits, counters.clone()));
     let told = Arc::new(WireLog::new(journal.clone()));
     let several = parts.len() > 1;
     let mut rules = Vec::new();

@@ -3,7 +3,7 @@
 use super::conf::{Conf, Level, Loaded, LogFile};
 use super::meaning::{NAME, PREFETCH};
 use crate::config::Origin;
-use crate::native::{self, DocEntry, DocSection, Document, Driver, Native};
+use crate::native::{self, DocEntry, DocSection, Document, Driver, JournalConf, Native};
 
 /// The file means something that the native form cannot say, such as a comma in a topic's name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -35,8 +35,14 @@ impl Loaded {
     fn sections(&self) -> Vec<DocSection> {
         const FIXED: &str = "as k2hr3_osnl does it";
         const ON: &str = "oslo_messaging_notifications";
-        let Conf { debug_level, log_file, libs_debug_level, oslo_messaging_notifications: on, k2hr3 } =
-            &self.conf;
+        let Conf {
+            debug_level,
+            log_file,
+            libs_debug_level,
+            oslo_messaging_notifications: on,
+            k2hr3,
+            journal: _,
+        } = &self.conf;
         let from = |group: &str, option: &str| match self.origin(group, option) {
             Origin::Default => format!("default of [{group}] {option}"),
             origin => format!("{origin}, [{group}] {option}"),
@@ -108,14 +114,37 @@ impl Loaded {
                 from("k2hr3", "allow_self_signed_cert"),
             ),
         ];
-        let journal = vec![entry("connection", "memory://", "k2hr3_osnl keeps no state")];
         vec![
             section("DEFAULT", log),
-            section("journal", journal),
+            section("journal", self.journal()),
             section(&format!("listener:{NAME}"), listener),
             section(&format!("rule:{NAME}"), rule),
             section(&format!("action:{NAME}"), action),
         ]
+    }
+}
+
+impl Loaded {
+    fn journal(&self) -> Vec<DocEntry> {
+        let JournalConf::Sqlite(options) = &self.conf.journal else {
+            return vec![entry("connection", "memory://", "k2hr3_osnl keeps no state")];
+        };
+        let entry = |option: &str, text: String| {
+            let from = match self.origin("journal", option) {
+                Origin::Default => format!("default of [journal] {option}"),
+                origin => format!("{origin}, [journal] {option}"),
+            };
+            entry(option, text, from)
+        };
+        let mut entries = vec![
+            entry("connection", format!("sqlite://{}", options.path.display())),
+            entry("retention", format!("{}s", options.retention.as_secs())),
+        ];
+        entries.extend(options.max_size.map(|bytes| entry("max_size", bytes.to_string())));
+        entries.push(entry("max_pending", options.max_pending.to_string()));
+        entries.push(entry("max_dead", options.max_dead.to_string()));
+        entries.push(entry("allow_volatile", options.allow_volatile.to_string()));
+        entries
     }
 }
 
@@ -138,6 +167,8 @@ fn difference(conf: &Conf, native: &Native) -> Option<&'static str> {
         || k2hr3.verify == conf.k2hr3.allow_self_signed_cert
     {
         Some("an option of [k2hr3]")
+    } else if conf.journal != native.journal {
+        Some("an option of [journal]")
     } else {
         None
     }

@@ -20,7 +20,7 @@ use osnl_transport::BoxFuture;
 use tokio::sync::watch;
 
 use crate::action::k2hr3::HostParameters;
-use crate::journal::{Claimed, DeliveryId, Entry, Journal, JournalState, Outcome, Permit, Receipt};
+use crate::journal::{Claimed, DeliveryId, Entry, Journal, JournalState, Outcome, Permit, Receipt, Used};
 use crate::received::Received;
 
 /// The name of the logger.
@@ -43,11 +43,18 @@ impl WireLog {
     }
 
     fn remember(&self, claimed: &Claimed) {
-        let parameters = HostParameters::of(&claimed.event.notification.payload).ok();
+        let parameters = HostParameters::of(&claimed.event.payload()).ok();
         if parameters.as_ref().is_some_and(|parameters| parameters.addresses.is_empty()) {
             tracing::warn!(target: ENDPOINT, "ips is empty");
         }
         self.lock().insert(claimed.id, parameters.map(|parameters| parameters.cuk));
+    }
+
+    fn log_end(&self, delivery: DeliveryId, outcome: &Outcome) {
+        let claimed = self.lock().remove(&delivery);
+        if let Some(cuk) = claimed {
+            log_end(outcome, cuk.as_deref());
+        }
     }
 }
 
@@ -56,12 +63,12 @@ fn log_end(outcome: &Outcome, cuk: Option<&str>) {
         (Outcome::Delivered, Some(cuk)) => {
             tracing::info!(target: ENDPOINT, "NotificationResult.HANDLED {cuk}");
         }
-        (Outcome::Dead(reason), Some(cuk)) => {
+        (Outcome::Dead(reason) | Outcome::DeadHoldingKey(reason), Some(cuk)) => {
             tracing::error!(target: ENDPOINT, "no sent. {cuk} error {reason}");
             tracing::warn!(target: ENDPOINT, "handled {cuk}, even if an error occurred.");
             tracing::info!(target: ENDPOINT, "NotificationResult.HANDLED {cuk}");
         }
-        (Outcome::Dead(reason), None) => {
+        (Outcome::Dead(reason) | Outcome::DeadHoldingKey(reason), None) => {
             tracing::error!(target: ENDPOINT, "k2hr3 exception {reason}");
             tracing::warn!(target: ENDPOINT, "handled the msg even if an error occurred.");
         }
@@ -85,11 +92,13 @@ impl Journal for WireLog {
     }
 
     fn outcome(&self, delivery: DeliveryId, outcome: Outcome) {
-        let claimed = self.lock().remove(&delivery);
-        if let Some(cuk) = claimed {
-            log_end(&outcome, cuk.as_deref());
-        }
+        self.log_end(delivery, &outcome);
         self.journal.outcome(delivery, outcome);
+    }
+
+    fn outcome_saying(&self, delivery: DeliveryId, outcome: Outcome, done: &str) {
+        self.log_end(delivery, &outcome);
+        self.journal.outcome_saying(delivery, outcome, done);
     }
 
     fn reserve<'a>(&'a self, actions: &'a [Arc<str>], at_most: usize) -> BoxFuture<'a, Permit> {
@@ -104,7 +113,7 @@ impl Journal for WireLog {
         self.journal.set_aside(received, reason)
     }
 
-    fn attempted(&self, delivery: DeliveryId, used: u32, answer: &str) {
+    fn attempted(&self, delivery: DeliveryId, used: Used, answer: &str) {
         self.journal.attempted(delivery, used, answer);
     }
 

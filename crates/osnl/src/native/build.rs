@@ -1,6 +1,6 @@
 //! From a checked configuration to what runs.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::io;
 use std::num::NonZeroU32;
 use std::path::PathBuf;
@@ -10,7 +10,7 @@ use std::time::Duration;
 use osnl_model::Target;
 use osnl_transport::{ListenOptions, QueueType, Transport, TransportError, transport_with};
 
-use super::{ActionConf, Driver, JournalConf, K2hr3Conf, ListenerConf, Native};
+use super::{ActionConf, Driver, JournalConf, K2hr3Conf, ListenerConf, Native, OnFull};
 use crate::action::Action;
 use crate::action::dump::Dump;
 use crate::action::http::{HttpError, HttpOptions, Verification};
@@ -20,10 +20,10 @@ use crate::delivery::{DeliveryLoop, DeliverySettings, RetryPolicy, WhenExhausted
 use crate::intake::RuleEngine;
 use crate::journal::Journal;
 use crate::journal::memory::{MemoryJournal, MemoryLimits};
-use crate::journal::sqlite::{OpenError, SqliteJournal};
+use crate::journal::sqlite::{OpenError, SqliteJournal, SqliteOptions};
 use crate::listener::{Listener, ListenerConfig, PositionStore};
 use crate::metrics::Counters;
-use crate::rule::Rule;
+use crate::rule::{Guards, Rule};
 
 /// Calls of K2HR3 under way at once, each for another instance.
 const CONCURRENCY: usize = 16;
@@ -121,7 +121,11 @@ impl Native {
             .filter(|(_, rules)| !rules.is_empty())
             .collect();
         let prefetch = heard.iter().fold(0_u16, |sum, (listener, _)| sum.saturating_add(listener.prefetch));
-        let journal = self.journal.open(prefetch, counters)?;
+        let overflowing = self.actions.iter().filter(|action| action.on_full == OnFull::DeadLetter);
+        let overflowing = overflowing.map(|action| action.name.clone()).collect();
+        let journal = self.journal.open(prefetch, overflowing, counters)?;
+        self.say_orphans();
+        let guards = Arc::new(self.guards());
         let mut made: HashMap<String, Arc<dyn Transport>> = HashMap::new();
         let mut listeners = Vec::new();
         for (conf, rules) in heard {
@@ -135,7 +139,9 @@ impl Native {
                     transport
                 }
             };
-            let engine = Arc::new(RuleEngine::new(rules, journal.clone(), counters.clone()));
+            let engine = Arc::new(
+                RuleEngine::new(rules, journal.clone(), counters.clone()).with_guards(guards.clone()),
+            );
             let mut listener = Listener::new(conf.config(), transport, engine, counters.clone());
             if conf.queue.queue_type == QueueType::Stream {
                 listener = listener.with_positions(self.positions(&conf.name)?);
@@ -168,6 +174,15 @@ impl Native {
         })
     }
 
+    /// The guards of rules and actions, knowing what the journal's latest deliveries were.
+    fn guards(&self) -> Guards {
+        let rules = self.rules.iter().filter_map(|conf| Some((conf.rule.name.clone(), conf.guard?)));
+        let actions = self.actions.iter().filter_map(|conf| Some((conf.name.clone(), conf.guard?)));
+        let guards = Guards::new(rules, actions);
+        self.journal.remind(&guards);
+        guards
+    }
+
     /// The enabled rules that look at a listener's messages.
     pub(super) fn rules_of(&self, listener: &ListenerConf) -> Vec<Rule> {
         let rules = self.rules.iter().filter(|r| r.enabled && r.listeners.contains(&listener.name));
@@ -177,16 +192,25 @@ impl Native {
 
 impl JournalConf {
     /// The store, for so many unsettled messages at once.
-    fn open(&self, prefetch: u16, counters: &Arc<Counters>) -> Result<Arc<dyn Journal>, BuildError> {
+    pub(crate) fn open(
+        &self,
+        prefetch: u16,
+        overflowing: BTreeSet<Arc<str>>,
+        counters: &Arc<Counters>,
+    ) -> Result<Arc<dyn Journal>, BuildError> {
         match self {
             Self::Memory => {
                 let limits = MemoryLimits::for_prefetch(prefetch);
                 Ok(Arc::new(MemoryJournal::new(limits, counters.clone())))
             }
-            Self::Sqlite(options) => match SqliteJournal::open(options.clone(), counters.clone()) {
-                Ok(journal) => Ok(Arc::new(journal)),
-                Err(error) => Err(BuildError::Journal { path: options.path.clone(), error }),
-            },
+            Self::Sqlite(options) => {
+                let options = SqliteOptions { overflowing, ..options.clone() };
+                let path = options.path.clone();
+                match SqliteJournal::open(options, counters.clone()) {
+                    Ok(journal) => Ok(Arc::new(journal)),
+                    Err(error) => Err(BuildError::Journal { path, error }),
+                }
+            }
         }
     }
 }
@@ -242,6 +266,7 @@ impl ActionConf {
             timeout,
             policy: RetryPolicy { max_attempts, initial: Duration::from_secs(1), max, jitter: 0.2 },
             when_exhausted,
+            limits: self.limits,
         }
     }
 

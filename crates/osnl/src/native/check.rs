@@ -9,11 +9,14 @@ use std::time::Duration;
 use osnl_model::{NotificationFilter, Pattern, TransportUrl};
 use osnl_transport::{QueueType, RabbitOptions};
 
+use super::deliveries;
 use super::journal::journal;
 use super::layers::{Layers, RawSection};
 use super::schema::{ACTION, DEFAULT, DRIVERS, JOURNAL, LISTENER, RABBIT, RULE};
 use super::section::{Findings, Reader};
-use super::{ActionConf, Driver, DumpConf, K2hr3Conf, ListenerConf, Native, RuleConf, rabbit, topology};
+use super::{
+    ActionConf, Driver, DumpConf, JournalConf, K2hr3Conf, ListenerConf, Native, RuleConf, rabbit, topology,
+};
 use crate::action::k2hr3::NoAddresses;
 use crate::config::{ConfigError, Finding, Warning, nearest, typed};
 use crate::delivery::WhenExhausted;
@@ -57,6 +60,9 @@ impl<'a> Checker<'a> {
         if let (Some(listeners), Some(rules)) = (&listeners, &rules) {
             self.one_queue_each(listeners);
             self.used(listeners, rules, &known_actions);
+        }
+        if let (Some(journal), Some(rules), Some(actions)) = (&journal, &rules, &actions) {
+            self.kept(journal, rules, actions);
         }
         let ((log_level, libs_log_level, log_file), _) = (log?, options?);
         Some(Native {
@@ -122,6 +128,20 @@ impl<'a> Checker<'a> {
             let idle = !enabled().any(|rule| rule.rule.actions.iter().any(|action| **action == **name));
             if let (true, Some(section)) = (idle, self.named(ACTION, name)) {
                 self.reader(section).warn("", "no enabled rule fires it", "name it in the actions of a rule");
+            }
+        }
+    }
+
+    /// What only a journal that keeps can do.
+    fn kept(&mut self, journal: &JournalConf, rules: &[RuleConf], actions: &[ActionConf]) {
+        for rule in rules {
+            if let Some(section) = self.named(RULE, &rule.rule.name) {
+                deliveries::kept_rule(&mut self.reader(section), journal, rule);
+            }
+        }
+        for action in actions {
+            if let Some(section) = self.named(ACTION, &action.name) {
+                deliveries::kept_action(&mut self.reader(section), journal, action);
             }
         }
     }
@@ -236,8 +256,10 @@ fn rule(reader: &mut Reader<'_>, listeners: &[&str], actions: &[&str]) -> Option
             reader.required("actions", "name the sections [action:NAME] that it fires").map(|_| Vec::new())
         }
     };
+    let (mode, key, guard) = (deliveries::mode(reader), deliveries::key(reader), deliveries::guard(reader));
     Some(RuleConf {
         enabled: enabled?,
+        guard: guard?,
         listeners: heard?.iter().map(|name| Arc::from(name.as_str())).collect(),
         rule: Rule {
             name: reader.section.name.as_str().into(),
@@ -250,6 +272,8 @@ fn rule(reader: &mut Reader<'_>, listeners: &[&str], actions: &[&str]) -> Option
                 payload: payload?,
             },
             actions: fired?.iter().map(|name| Arc::from(name.as_str())).collect(),
+            key: key?,
+            mode: mode?,
         },
     })
 }
@@ -301,10 +325,18 @@ fn action(reader: &mut Reader<'_>) -> Option<ActionConf> {
         "k2hr3" => k2hr3(reader).map(Driver::K2hr3),
         _ => dump(reader).map(Driver::Dump),
     };
+    let (limits, guard, on_full) =
+        (deliveries::limits(reader), deliveries::guard(reader), deliveries::on_full(reader));
     if foreign {
         return None;
     }
-    Some(ActionConf { name: reader.section.name.as_str().into(), driver: conf? })
+    Some(ActionConf {
+        name: reader.section.name.as_str().into(),
+        driver: conf?,
+        limits: limits?,
+        guard: guard?,
+        on_full: on_full?,
+    })
 }
 
 fn k2hr3(reader: &mut Reader<'_>) -> Option<K2hr3Conf> {

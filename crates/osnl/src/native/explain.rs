@@ -3,9 +3,10 @@
 use osnl_model::TransportUrl;
 use osnl_transport::{Arguments, Declare, QueueKind, QueueType, StreamOffset};
 
-use super::{ActionConf, Driver, JournalConf, ListenerConf, Native, RuleConf, rabbit, size};
+use super::{ActionConf, Driver, JournalConf, ListenerConf, Native, OnFull, RuleConf, rabbit, size};
 use crate::action::k2hr3::NoAddresses;
-use crate::delivery::WhenExhausted;
+use crate::delivery::{Limits, OnDead, WhenExhausted};
+use crate::rule::{KeySource, Mode};
 
 impl Native {
     /// One block for each listener, rule and action. No secret.
@@ -197,9 +198,46 @@ fn rule(out: &mut String, conf: &RuleConf) {
         line(out, 1, "if         anything comes");
     }
     line(out, 1, &format!("then       {}", rule.actions.join(", ")));
+    match rule.mode {
+        Mode::Live => {}
+        Mode::Shadow => line(out, 1, "shadow     recorded as done, nothing is called"),
+    }
+    if rule.key != KeySource::Resource {
+        line(out, 1, &format!("order      by {}", rule.key));
+    }
+    if let Some(rate) = conf.guard {
+        line(out, 1, &format!("guard      {rate}; what is beyond it is held until somebody releases it"));
+    }
 }
 
 fn action(out: &mut String, conf: &ActionConf) {
+    does(out, conf);
+    let Limits { max_age, hold_max, on_dead } = conf.limits;
+    if let Some(age) = max_age {
+        let text = format!("a dead letter after {} s of trying, not counted while it is held", age.as_secs());
+        line(out, 1, &format!("age        {text}"));
+    }
+    if let Some(held) = hold_max {
+        line(out, 1, &format!("held       for at most {} s, then dead letters", held.as_secs()));
+    }
+    if on_dead == OnDead::HoldKey {
+        line(out, 1, "dead       keeps what follows of its resource waiting");
+    }
+    if conf.on_full == OnFull::DeadLetter {
+        line(out, 1, "full       what is beyond max_pending is a dead letter");
+    }
+    match (conf.guard, &conf.driver) {
+        (Some(rate), _) => {
+            line(out, 1, &format!("guard      {rate}; what is beyond it is held until somebody releases it"));
+        }
+        (None, Driver::K2hr3(_)) => {
+            line(out, 1, "guard      none; recommended for what deletes: guard = 100 per 10m");
+        }
+        (None, Driver::Dump(_)) => {}
+    }
+}
+
+fn does(out: &mut String, conf: &ActionConf) {
     match &conf.driver {
         Driver::K2hr3(k) => {
             line(

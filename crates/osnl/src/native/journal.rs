@@ -1,5 +1,6 @@
 //! `[journal]`: which store, where, and its bounds.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use super::section::Reader;
@@ -11,7 +12,7 @@ use crate::journal::sqlite::SqliteOptions;
 const LONGEST_RETENTION: Duration = Duration::from_secs(3650 * 86_400);
 /// Room for a handful of messages of the largest kind.
 const SMALLEST: u64 = 16 << 20;
-const ONLY: &str = "write sqlite:///path/to/journal.db, memory://, or remove the line";
+pub(crate) const ONLY: &str = "write sqlite:///path/to/journal.db, memory://, or remove the line";
 
 pub(super) fn journal(reader: &mut Reader<'_>) -> Option<JournalConf> {
     let connection = reader.text("connection");
@@ -28,6 +29,7 @@ pub(super) fn journal(reader: &mut Reader<'_>) -> Option<JournalConf> {
         max_pending: max_pending?.into(),
         max_dead: max_dead?.into(),
         allow_volatile: allow_volatile?,
+        overflowing: Default::default(),
     };
     if connection == "memory://" {
         for option in ["retention", "max_size", "max_pending", "max_dead", "allow_volatile"] {
@@ -37,27 +39,38 @@ pub(super) fn journal(reader: &mut Reader<'_>) -> Option<JournalConf> {
         }
         return Some(JournalConf::Memory);
     }
+    match file_of(&connection) {
+        Ok(path) => Some(JournalConf::Sqlite(SqliteOptions { path, ..options })),
+        Err(problem) => reader.refuse("connection", problem, ONLY),
+    }
+}
+
+/// The file of `sqlite:///path`, or what is wrong with it.
+pub(crate) fn file_of(connection: &str) -> Result<PathBuf, &'static str> {
     let Some(path) = connection.strip_prefix("sqlite://") else {
-        return reader.refuse("connection", "is no journal that osnl knows", ONLY);
+        return Err("is no journal that osnl knows");
     };
     let path = format!("/{}", path.trim_start_matches('/'));
     if !connection.starts_with("sqlite:///") || path.ends_with('/') {
-        return reader.refuse("connection", "names no file", ONLY);
+        return Err("names no file");
     }
-    Some(JournalConf::Sqlite(SqliteOptions { path: path.into(), ..options }))
+    Ok(path.into())
 }
 
 fn retention(reader: &mut Reader<'_>) -> Option<Duration> {
     let text = reader.text("retention")?;
-    match duration::parse(&text) {
-        Some(found) if found <= LONGEST_RETENTION => Some(found),
-        Some(_) => {
-            reader.refuse("retention", &format!("{} is out of range", shown(&text)), "allowed: 0 to 3650d")
-        }
-        None => {
-            let problem = format!("{} is not a duration", shown(&text));
-            reader.refuse("retention", &problem, "write 12h, 7d or 90d")
-        }
+    match retention_of(&text) {
+        Ok(found) => Some(found),
+        Err((problem, allowed)) => reader.refuse("retention", &problem, allowed),
+    }
+}
+
+/// The time, or what is wrong with the text and what is allowed.
+pub(crate) fn retention_of(text: &str) -> Result<Duration, (String, &'static str)> {
+    match duration::parse(text) {
+        Some(found) if found <= LONGEST_RETENTION => Ok(found),
+        Some(_) => Err((format!("{} is out of range", shown(text)), "allowed: 0 to 3650d")),
+        None => Err((format!("{} is not a duration", shown(text)), "write 12h, 7d or 90d")),
     }
 }
 
@@ -67,12 +80,17 @@ fn max_size(reader: &mut Reader<'_>) -> Option<Option<u64>> {
         return Some(None);
     }
     let text = reader.text("max_size")?;
-    match size::parse(&text) {
-        Some(bytes) if bytes >= SMALLEST => Some(Some(bytes)),
-        Some(_) => reader.refuse("max_size", &format!("{} is too small", shown(&text)), "at least 16MiB"),
-        None => {
-            let problem = format!("{} is not a size", shown(&text));
-            reader.refuse("max_size", &problem, "write 500MiB, 10GiB or a number of bytes")
-        }
+    match max_size_of(&text) {
+        Ok(bytes) => Some(Some(bytes)),
+        Err((problem, allowed)) => reader.refuse("max_size", &problem, allowed),
+    }
+}
+
+/// The bytes, or what is wrong with the text and what is allowed.
+pub(crate) fn max_size_of(text: &str) -> Result<u64, (String, &'static str)> {
+    match size::parse(text) {
+        Some(bytes) if bytes >= SMALLEST => Ok(bytes),
+        Some(_) => Err((format!("{} is too small", shown(text)), "at least 16MiB")),
+        None => Err((format!("{} is not a size", shown(text)), "write 500MiB, 10GiB or a number of bytes")),
     }
 }

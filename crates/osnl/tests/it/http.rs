@@ -42,7 +42,13 @@ impl Attempts {
         };
         let received = Received { body: body.into(), properties: Properties::default(), origin };
         let notification = Arc::new(received.decode().unwrap());
-        let events = [Event { received: Arc::new(received), notification, rule: "test".into() }];
+        let events = [Event {
+            received: Arc::new(received),
+            notification,
+            rule: "test".into(),
+            action: "test".into(),
+            resource: None,
+        }];
         let attempt = async { tokio::time::timeout(SOON, self.action.run(&events)).await.unwrap() };
         self.runtime.block_on(attempt).remove(0)
     }

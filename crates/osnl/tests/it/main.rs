@@ -3,6 +3,7 @@
 
 mod bodies;
 mod defects;
+mod deliveries;
 mod examples;
 mod faults;
 mod harness;

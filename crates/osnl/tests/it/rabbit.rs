@@ -21,7 +21,7 @@ fn rabbit(url: &str) -> Arc<dyn Transport> {
 }
 
 /// A daemon that listens: its queue is there.
-fn listening(conf: &Conf, vhost: &Vhost) -> Running {
+pub(crate) fn listening(conf: &Conf, vhost: &Vhost) -> Running {
     let daemon = Running::start(conf, rabbit(&vhost.url()));
     let queue = &conf.oslo_messaging_notifications.pool;
     wait_until(SOON, "the daemon consumes", || {

@@ -16,8 +16,10 @@ fn claimed(id: u64, key: &str) -> Claimed {
             received: Arc::new(Received::sample("", false)),
             notification: Arc::new(Notification::default()),
             rule: "r".into(),
+            action: "a".into(),
+            resource: None,
         },
-        attempts: 0,
+        used: Used::default(),
     }
 }
 
@@ -35,9 +37,10 @@ impl Script {
             max: Duration::from_secs(600),
             jitter: 0.0,
         };
+        let now = Instant::now();
         let mut schedule = Schedule::new(policy, when_exhausted, 4);
-        (1..=deliveries).for_each(|id| schedule.add(claimed(id, &format!("key{id}"))));
-        Self { schedule, now: Instant::now() }
+        (1..=deliveries).for_each(|id| schedule.add(claimed(id, &format!("key{id}")), now));
+        Self { schedule, now }
     }
 
     fn pass(&mut self, seconds: u64) {
@@ -76,7 +79,7 @@ fn one_key_that_makes_the_target_stumble_waits_by_itself_and_never_ends() {
         assert_eq!(script.fails(1, ErrorClass::Status(500)), [Step::Waits(pause * SECOND)]);
         assert_eq!(script.begun(), [0; 0]);
         // Another key is not held up, and its success forgives.
-        script.schedule.add(claimed(100 + u64::from(pause), "other"));
+        script.schedule.add(claimed(100 + u64::from(pause), "other"), script.now);
         assert_eq!(script.begun(), [100 + u64::from(pause)]);
         script.ok(100 + u64::from(pause));
         script.pass(pause.into());
@@ -166,7 +169,7 @@ fn while_the_target_is_held_no_attempt_is_burnt() {
         WhenExhausted::DeadLetter,
         16,
     );
-    (1..=5).for_each(|id| script.schedule.add(claimed(id, &format!("key{id}"))));
+    (1..=5).for_each(|id| script.schedule.add(claimed(id, &format!("key{id}")), script.now));
     assert_eq!(script.begun(), [1, 2, 3, 4, 5]);
     // With one attempt allowed the first four end; the fifth key in a row shows that it is the target.
     for id in 1..=4 {
@@ -207,4 +210,111 @@ fn too_many_far_retries_go_back_oldest_first() {
     // Those whose next attempt is near stay.
     script.pass(61);
     assert_eq!(script.schedule.shed(0, script.now), []);
+}
+
+/// The same with limits, and twenty attempts.
+fn limited(deliveries: u64, limits: Limits) -> Script {
+    let mut script = Script::new(0, WhenExhausted::DeadLetter);
+    let policy = RetryPolicy { max_attempts: NonZeroU32::new(20).unwrap(), ..script.schedule.policy };
+    script.schedule = Schedule::new(policy, WhenExhausted::DeadLetter, 4).with_limits(limits);
+    let now = script.now;
+    (1..=deliveries).for_each(|id| script.schedule.add(claimed(id, &format!("key{id}")), now));
+    script
+}
+
+#[test]
+fn an_age_ends_what_is_tried_again_and_again_and_is_kept_with_the_attempts() {
+    for (class, used) in [(ErrorClass::Status(500), 0), (ErrorClass::Status(409), 3)] {
+        let mut script = limited(1, Limits { max_age: Some(10 * SECOND), ..Limits::default() });
+        // Not counted: it has not been tried yet.
+        script.pass(100);
+        let mut age = 0;
+        for pause in [1, 2, 4, 8] {
+            assert_eq!(script.begun(), [1], "{class:?}");
+            let steps = script.fails(1, class);
+            if age < 10 {
+                assert!(matches!(steps.last(), Some(Step::Waits(_))), "{steps:?}");
+                let known = script.schedule.used(DeliveryId(1), script.now).unwrap();
+                assert_eq!(known.age, age * SECOND);
+            } else {
+                let reason = format!("{class}: x (attempt {}, after {age} s: retry_max_age)", used + 1);
+                assert_eq!(steps, [Step::End(DeliveryId(1), Outcome::Dead(reason))]);
+                return;
+            }
+            script.pass(pause);
+            age += u32::try_from(pause).unwrap();
+        }
+        assert!(age > 10);
+    }
+}
+
+#[test]
+fn what_was_used_up_before_counts() {
+    let mut script = limited(0, Limits { max_age: Some(10 * SECOND), ..Limits::default() });
+    let used = Used { attempts: 4, age: 9 * SECOND };
+    script.schedule.add(Claimed { used, ..claimed(1, "k") }, script.now);
+    script.begun();
+    script.pass(1);
+    let reason = "status 409: x (attempt 5, after 10 s: retry_max_age)".to_owned();
+    assert_eq!(script.fails(1, ErrorClass::Status(409)), [Step::End(DeliveryId(1), Outcome::Dead(reason))]);
+}
+
+#[test]
+fn while_the_target_is_held_nothing_ages() {
+    let mut script = limited(1, Limits { max_age: Some(10 * SECOND), ..Limits::default() });
+    script.begun();
+    script.pass(4);
+    script.fails(1, ErrorClass::Connect);
+    for _ in 0..100 {
+        script.pass(3600);
+        assert_eq!(script.begun(), [1]);
+        assert_eq!(script.fails(1, ErrorClass::Connect), [Step::Held]);
+    }
+    assert_eq!(script.schedule.used(DeliveryId(1), script.now).unwrap().age, 4 * SECOND);
+    // Nor does it while nothing can be written down.
+    script.pass(30);
+    script.begun();
+    script.fails(1, ErrorClass::Status(409));
+    script.schedule.look_at_clock(false, script.now);
+    script.pass(3600);
+    script.schedule.look_at_clock(true, script.now);
+    assert_eq!(script.schedule.used(DeliveryId(1), script.now).unwrap().age, 4 * SECOND);
+}
+
+#[test]
+fn a_target_that_is_held_longer_than_it_may_makes_dead_letters_of_what_waited_as_long() {
+    let mut script = limited(2, Limits { hold_max: Some(60 * SECOND), ..Limits::default() });
+    script.begun();
+    script.fails(1, ErrorClass::Connect);
+    script.fails(2, ErrorClass::Connect);
+    assert_eq!(script.schedule.hold_ends(), Some(script.now + 60 * SECOND));
+    let opened = SystemTime::UNIX_EPOCH + 1_000_000 * SECOND;
+    script.pass(50);
+    let mut late = claimed(3, "late");
+    Arc::make_mut(&mut late.event.received).origin.received = opened + 50 * SECOND;
+    script.schedule.add(late, script.now);
+    assert_eq!(script.schedule.held_too_long(script.now, opened + 50 * SECOND), []);
+    script.pass(10);
+    let ended = |ids: &[u64], seconds: u32| {
+        let reason = format!("the target was held for {seconds} s, and hold_max is over");
+        ids.iter().map(|id| (DeliveryId(*id), Outcome::Dead(reason.clone()))).collect::<Vec<_>>()
+    };
+    assert_eq!(script.schedule.held_too_long(script.now, opened + 60 * SECOND), ended(&[1, 2], 60));
+    // The one that came later has a minute of its own, and a clock that jumps by an hour does not take it away
+    // before the target has been held for that long.
+    assert_eq!(script.schedule.held_too_long(script.now, opened + 60 * SECOND), []);
+    script.pass(50);
+    assert_eq!(script.schedule.held_too_long(script.now, opened + 110 * SECOND), ended(&[3], 110));
+    assert_eq!(script.schedule.claimed(), 0);
+}
+
+#[test]
+fn a_dead_letter_holds_its_key_if_it_should() {
+    let mut script = limited(1, Limits { on_dead: OnDead::HoldKey, ..Limits::default() });
+    script.begun();
+    let reason = "unusable notification: x (attempt 1)".to_owned();
+    assert_eq!(
+        script.fails(1, ErrorClass::Content),
+        [Step::End(DeliveryId(1), Outcome::DeadHoldingKey(reason))]
+    );
 }

@@ -5,7 +5,7 @@ use std::time::SystemTime;
 use tokio::sync::watch;
 
 use super::*;
-use crate::journal::{Claimed, JournalState, Permit};
+use crate::journal::{Claimed, JournalState, Permit, Used};
 
 /// A journal in memory whose state is the test's.
 struct Moody {
@@ -34,7 +34,7 @@ impl Journal for Moody {
         self.inner.claim(action, at_most)
     }
 
-    fn attempted(&self, delivery: DeliveryId, used: u32, answer: &str) {
+    fn attempted(&self, delivery: DeliveryId, used: Used, answer: &str) {
         self.inner.attempted(delivery, used, answer);
     }
 
@@ -78,6 +78,7 @@ async fn no_attempt_begins_while_its_outcome_could_not_be_kept() {
             jitter: 0.0,
         },
         when_exhausted: WhenExhausted::DeadLetter,
+        limits: Limits::default(),
     };
     let looped = DeliveryLoop::new("a", rig.action.clone(), moody.clone(), settings, counters);
     rig.task.spawn(looped.run(rig.shutdown.clone()));

@@ -1,9 +1,12 @@
 //! The journal's promises, each by a short story.
 
+use std::time::Duration;
+
 use futures_util::FutureExt;
 
 use super::*;
 use crate::journal::NewDelivery;
+use crate::journal::conformance::attempts;
 
 fn journal() -> MemoryJournal {
     MemoryJournal::new(MemoryLimits::for_prefetch(4), Arc::default())
@@ -16,7 +19,7 @@ fn entry(id: &str, key: &str, redelivered: bool) -> Entry {
     Entry {
         received: Arc::new(received),
         notification: Arc::new(notification),
-        deliveries: vec![NewDelivery { rule: "r".into(), action: "a".into(), key: Some(key.to_owned()) }],
+        deliveries: vec![NewDelivery::new("r", "a", Some(key.to_owned()))],
     }
 }
 
@@ -43,7 +46,7 @@ fn names(claimed: &[(DeliveryId, String)]) -> Vec<&str> {
 fn a_receipt_completes_with_the_last_outcome() {
     let journal = journal();
     let mut two_actions = entry("m", "k", false);
-    two_actions.deliveries.push(NewDelivery { rule: "r".into(), action: "b".into(), key: None });
+    two_actions.deliveries.push(NewDelivery::new("r", "b", None));
     let mut receipt = append_as(&journal, two_actions);
     let first = claim(&journal)[0].0;
     journal.outcome(first, Outcome::Delivered);
@@ -72,7 +75,7 @@ fn what_is_given_back_takes_its_followers_along_and_remembers_its_attempts() {
     let journal = journal();
     let receipts = [append(&journal, "1", "k"), append(&journal, "2", "k")];
     let first = claim(&journal)[0].0;
-    journal.attempted(first, 5, "no");
+    journal.attempted(first, attempts(5), "no");
     journal.outcome(first, Outcome::Returned);
     for receipt in receipts {
         assert_eq!(receipt.now_or_never(), Some(Settle::Requeue));
@@ -80,7 +83,7 @@ fn what_is_given_back_takes_its_followers_along_and_remembers_its_attempts() {
     assert_eq!(names(&claim(&journal)), [""; 0]);
     let _receipt = append_as(&journal, entry("1", "k", true));
     let claimed = journal.claim("a", 1).now_or_never().unwrap();
-    assert_eq!(claimed[0].attempts, 5);
+    assert_eq!(claimed[0].used.attempts, 5);
 }
 
 #[test]

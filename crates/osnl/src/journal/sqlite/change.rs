@@ -135,7 +135,10 @@ pub(super) fn apply(work: &mut Work<'_>, change: &Change) -> Result<Answer> {
 /// Claimable if nothing open of its key is before it, and waiting else.
 fn open_again(work: &mut Work<'_>, id: DeliveryId, found: &Found) -> Result<()> {
     let first = match &found.key {
-        Some(key) => work.first_open(&found.action, key)?.is_none_or(|(first, _)| first >= id),
+        Some(key) => {
+            work.first_open(&found.action, key)?.is_none_or(|(first, _)| first >= id)
+                && work.holder(&found.action, key)?.is_none_or(|holder| holder == id)
+        }
         None => true,
     };
     // One that is claimed already stays ahead, whatever its number: two of a key are never claimable at once.
@@ -172,18 +175,19 @@ fn retry(
         )));
     }
     work.connection
-        .prepare_cached("UPDATE delivery SET attempts = 0 WHERE id = ?")?
+        .prepare_cached("UPDATE delivery SET attempts = 0, aged = 0, holds_key = 0 WHERE id = ?")?
         .execute([row.id.row()])?;
     open_again(work, row.id, found)?;
     *answer.pending.entry(row.action.clone()).or_default() += 1;
     Ok(None)
 }
 
-/// A later delivery of the same action and resource that is not dead or discarded. Looked for among all that
-/// came later: somebody asks for this by hand, and an index for it would cost each append.
+/// A later delivery of the same action and resource that has had an effect, or may be having one: what is held,
+/// or waits behind this one, has none yet. Looked for among all that came later: somebody asks for this by hand,
+/// and an index for it would cost each append.
 fn later(work: &Work<'_>, row: &Row) -> Result<Option<DeliveryId>> {
     let mut select = work.connection.prepare_cached(
-        "SELECT id FROM delivery NOT INDEXED WHERE id > ?1 AND action = ?2 AND key = ?3 AND state NOT IN (3, 6) LIMIT 1",
+        "SELECT id FROM delivery NOT INDEXED WHERE id > ?1 AND action = ?2 AND key = ?3 AND state IN (1, 4, 5) LIMIT 1",
     )?;
     select
         .query_row(params![row.id.row(), row.action, row.key], |row| row.get(0).map(super::rows::delivery_id))

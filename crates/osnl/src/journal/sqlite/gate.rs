@@ -1,6 +1,6 @@
 //! How many entries may still come: nothing is read from the broker that could not be kept.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::Notify;
@@ -14,6 +14,8 @@ const IN_MEMORY: usize = 16 * 1024;
 #[derive(Debug)]
 pub(super) struct Gate {
     max_pending: u64,
+    /// Actions that nobody waits for: beyond the bound, what they are to do is a dead letter.
+    overflowing: BTreeSet<Arc<str>>,
     state: Mutex<State>,
     room: Notify,
 }
@@ -42,24 +44,36 @@ struct Reserved {
 }
 
 impl Gate {
-    pub(super) fn new(max_pending: u64) -> Self {
+    pub(super) fn new(max_pending: u64, overflowing: BTreeSet<Arc<str>>) -> Self {
         let state = State { open: true, in_memory: 0, actions: HashMap::new() };
-        Self { max_pending, state: Mutex::new(state), room: Notify::new() }
+        Self { max_pending, overflowing, state: Mutex::new(state), room: Notify::new() }
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Why one delivery more of an action is a dead letter at once, if it is.
+    pub(super) fn overflows(&self, action: &Arc<str>) -> Option<String> {
+        if !self.overflowing.contains(action) {
+            return None;
+        }
+        let pending = self.lock().actions.get(action).map_or(0, |room| room.pending);
+        (pending >= self.max_pending)
+            .then(|| format!("{pending} deliveries are pending, max_pending (on_full = dead_letter)"))
+    }
+
     pub(super) async fn reserve(self: &Arc<Self>, actions: &[Arc<str>], at_most: usize) -> Permit {
+        let bounded = actions.iter().filter(|action| !self.overflowing.contains(*action));
+        let actions: Vec<Arc<str>> = bounded.cloned().collect();
         loop {
             let room = self.room.notified();
             tokio::pin!(room);
             // Armed before looking, so that what is given back in between is not missed.
             room.as_mut().enable();
-            let places = self.lock().take(self.max_pending, actions, at_most);
+            let places = self.lock().take(self.max_pending, &actions, at_most);
             if places > 0 {
-                let from = Reserved { gate: self.clone(), actions: actions.to_vec() };
+                let from = Reserved { gate: self.clone(), actions };
                 return Permit::new(places, Arc::new(from));
             }
             room.await;
@@ -151,7 +165,7 @@ mod tests {
 
     #[test]
     fn a_full_action_stops_only_those_who_need_it() {
-        let gate = Arc::new(Gate::new(3));
+        let gate = Arc::new(Gate::new(3, BTreeSet::new()));
         let (a, b): (Arc<str>, Arc<str>) = ("a".into(), "b".into());
         let both = [a.clone(), b.clone()];
         let reserve =

@@ -76,7 +76,7 @@ fn history(writer: &mut Writer, before: i64) -> Result<usize> {
     Ok(ids.len())
 }
 
-/// Dead letters beyond the bound, into the file first; answers how many left.
+/// Dead letters beyond the bound, into the file first; answers how many left. Those that hold their key stay.
 fn dead(writer: &mut Writer) -> Result<usize> {
     let (next_event, most) =
         (writer.next_event(), i64::try_from(writer.options.max_dead).unwrap_or(i64::MAX));
@@ -85,7 +85,7 @@ fn dead(writer: &mut Writer) -> Result<usize> {
     let dead: i64 =
         connection
             .query_row("SELECT coalesce(sum(count), 0) FROM tally WHERE state = 3", [], |row| row.get(0))?;
-    let mut ids = oldest(connection, "state = 3 AND ended < ?1", i64::MAX)?;
+    let mut ids = oldest(connection, "state = 3 AND holds_key = 0 AND ended < ?1", i64::MAX)?;
     ids.truncate(usize::try_from(dead - most).unwrap_or(0));
     let mut lines = Vec::new();
     for id in &ids {

@@ -72,8 +72,10 @@ pub struct Row {
     pub tries: u32,
     /// When it ended.
     pub ended: Option<SystemTime>,
-    /// Why it is dead, held or discarded.
+    /// Why it is dead, held or discarded; what was done, once it is delivered.
     pub reason: Option<String>,
+    /// Which of the event's resources it is about, where a bulk request has several.
+    pub resource: Option<u32>,
     /// When its message reached us.
     pub received: SystemTime,
     /// The queue it was taken from.
@@ -106,6 +108,21 @@ pub struct Shown {
     pub received: Received,
     /// Open deliveries of the same action and resource before it.
     pub ahead: u64,
+}
+
+/// A delivery as far as a guard is concerned.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Recent {
+    /// The rule that fired.
+    pub rule: String,
+    /// The action it wants.
+    pub action: String,
+    /// Its key, or what tells its message and resource.
+    pub key: String,
+    /// When its message reached us.
+    pub received: SystemTime,
+    /// Why it is dead, held or discarded; what was done.
+    pub reason: Option<String>,
 }
 
 /// How many deliveries of an action are in a state.
@@ -213,6 +230,48 @@ impl Reader {
         Ok(self.message(id)?.map(|message| message.origin.received))
     }
 
+    /// The deliveries of what was received since a moment, oldest first.
+    ///
+    /// # Errors
+    /// SQLite's.
+    pub fn recent(&self, since: SystemTime) -> Result<Vec<Recent>> {
+        let since = millis(since);
+        let mut newest = self
+            .0
+            .prepare("SELECT id, received, coalesce(unique_id, message_id) FROM event ORDER BY id DESC")?;
+        let mut events = newest.query([])?;
+        let mut deliveries = self.0.prepare(
+            "SELECT rule, action, key, resource, reason FROM delivery WHERE id >= ?1 AND id < ?2 AND state <> 7 \
+             ORDER BY id DESC",
+        )?;
+        let mut found = Vec::new();
+        let mut next = i64::MAX;
+        while let Some(event) = events.next()? {
+            let (id, received): (i64, i64) = (event.get(0)?, event.get(1)?);
+            // They are in the order in which they came.
+            if received < since {
+                break;
+            }
+            let message: Option<String> = event.get(2)?;
+            let rows = deliveries.query_map([DeliveryId::of(id, 0).row(), next], |row| {
+                let key: Option<String> = row.get(2)?;
+                let resource: u32 = row.get::<_, Option<u32>>(3)?.unwrap_or_default();
+                let own = || format!("{}#{resource}", message.as_deref().unwrap_or_default());
+                Ok(Recent {
+                    rule: row.get(0)?,
+                    action: row.get(1)?,
+                    key: key.unwrap_or_else(own),
+                    received: moment(received),
+                    reason: row.get(4)?,
+                })
+            })?;
+            found.extend(rows.collect::<Result<Vec<_>>>()?);
+            next = DeliveryId::of(id, 0).row();
+        }
+        found.reverse();
+        Ok(found)
+    }
+
     /// Messages that could not be read, oldest first.
     ///
     /// # Errors
@@ -234,7 +293,7 @@ pub(super) fn list(connection: &Connection, filter: &Filter, page: &Page) -> Res
     let (conditions, values) = filter.sql();
     let sql = format!(
         "SELECT d.id, d.rule, d.action, d.key, d.state, d.attempts, d.tries, d.ended, d.reason, e.received, e.queue, \
-         e.event_type, e.message_id, e.copies FROM delivery d \
+         e.event_type, e.message_id, e.copies, d.resource FROM delivery d \
          JOIN event e ON e.id = (SELECT max(id) FROM event WHERE id <= d.id >> 16) \
          WHERE d.id > ?1 {conditions} ORDER BY d.id LIMIT ?2"
     );
@@ -253,6 +312,7 @@ pub(super) fn list(connection: &Connection, filter: &Filter, page: &Page) -> Res
             tries: row.get(6)?,
             ended: row.get::<_, Option<i64>>(7)?.map(moment),
             reason: row.get(8)?,
+            resource: row.get(14)?,
             received: moment(row.get(9)?),
             queue: row.get(10)?,
             event_type: row.get(11)?,

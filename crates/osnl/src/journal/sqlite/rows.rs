@@ -29,11 +29,13 @@ pub enum State {
     NothingToDo = 5,
     /// Ended by somebody.
     Discarded = 6,
+    /// Wanted by a shadow rule: recorded as done, and nothing was called.
+    Shadow = 7,
 }
 
 impl State {
     /// All, in the order of their numbers.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 8] = [
         Self::Waiting,
         Self::Ready,
         Self::Held,
@@ -41,6 +43,7 @@ impl State {
         Self::Delivered,
         Self::NothingToDo,
         Self::Discarded,
+        Self::Shadow,
     ];
 
     /// As commands and listings call it.
@@ -54,6 +57,7 @@ impl State {
             Self::Delivered => "delivered",
             Self::NothingToDo => "nothing-to-do",
             Self::Discarded => "discarded",
+            Self::Shadow => "shadow",
         }
     }
 

@@ -13,7 +13,7 @@ use super::OpenError;
 pub(super) const APPLICATION: i64 = 0x6f73_6e6c;
 
 /// What leads from each version to the next; the first from an empty file to version 1.
-pub(super) const MIGRATIONS: [&str; 1] = [V1];
+pub(super) const MIGRATIONS: [&str; 2] = [V1, V2];
 
 const V1: &str = "
 CREATE TABLE event (
@@ -87,6 +87,14 @@ CREATE TABLE tally (
 ) WITHOUT ROWID;
 
 CREATE TABLE meta (name TEXT PRIMARY KEY, value INTEGER NOT NULL) WITHOUT ROWID;
+";
+
+/// Which resource of a bulk request, the age used up, and dead letters that hold their key.
+const V2: &str = "
+ALTER TABLE delivery ADD COLUMN resource INTEGER;
+ALTER TABLE delivery ADD COLUMN aged INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE delivery ADD COLUMN holds_key INTEGER NOT NULL DEFAULT 0;
+CREATE INDEX delivery_holds ON delivery (action, key) WHERE state = 3 AND holds_key = 1;
 ";
 
 /// The newest version this program knows.
@@ -210,7 +218,7 @@ mod tests {
         let newer = format!("PRAGMA application_id = {APPLICATION}; PRAGMA user_version = 1000");
         check(
             &newer,
-            "was written by a newer osnl (version 1000 of its tables, this one knows 1); run that one, or name another file",
+            "was written by a newer osnl (version 1000 of its tables, this one knows 2); run that one, or name another file",
         );
     }
 }

@@ -10,7 +10,7 @@ use tempfile::TempDir;
 use super::writer::Command;
 use super::*;
 use crate::journal::Settle;
-use crate::journal::conformance::{append, claim, entry, names, options, within};
+use crate::journal::conformance::{append, attempts, claim, entry, names, options, within};
 
 fn open(folder: &TempDir) -> SqliteJournal {
     open_with(options(folder))

@@ -4,6 +4,7 @@
 //! in [`Work::promoted`] and [`Work::tally`].
 
 use std::collections::{HashMap, HashSet};
+use std::time::Duration;
 
 use osnl_model::BodyDigest;
 use rusqlite::{Connection, OptionalExtension as _, Result, params};
@@ -11,7 +12,7 @@ use rusqlite::{Connection, OptionalExtension as _, Result, params};
 use super::rows::{self, State, delivery_id, identity_number, millis, received};
 use crate::action::Event;
 use crate::journal::identity::Identity;
-use crate::journal::{Claimed, DeliveryId, Entry};
+use crate::journal::{Begin, Claimed, DeliveryId, Entry, Used};
 use crate::received::Received;
 
 /// The latest failed attempts kept of a delivery.
@@ -102,19 +103,28 @@ impl<'a> Work<'a> {
         ])?;
         let mut ready = Vec::new();
         for (n, new) in entry.deliveries.iter().enumerate() {
-            let state = match &new.key {
-                Some(key) if self.first_open(&new.action, key)?.is_some() => State::Waiting,
-                Some(_) | None => State::Ready,
+            let (state, reason) = match &new.begin {
+                Begin::Live if self.is_behind_another(&new.action, new.key.as_deref())? => {
+                    (State::Waiting, None)
+                }
+                Begin::Live => (State::Ready, None),
+                Begin::Shadow => (State::Shadow, None),
+                Begin::Held(why) => (State::Held, Some(why)),
+                Begin::Dead(why) => (State::Dead, Some(why)),
             };
             let mut insert = self.connection.prepare_cached(
-                "INSERT INTO delivery (id, rule, action, key, state) VALUES (?1, ?2, ?3, ?4, ?5)",
+                "INSERT INTO delivery (id, rule, action, key, state, ended, reason, resource) \
+                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
             )?;
             insert.execute(params![
                 DeliveryId::of(event, n).row(),
                 &*new.rule,
                 &*new.action,
                 new.key,
-                state
+                state,
+                (!state.is_open()).then_some(self.now),
+                reason,
+                new.resource,
             ])?;
             if state == State::Ready {
                 ready.push(n);
@@ -178,11 +188,13 @@ impl<'a> Work<'a> {
         Ok(true)
     }
 
-    pub(super) fn attempted(&mut self, id: DeliveryId, used: u32, answer: &str) -> Result<()> {
+    pub(super) fn attempted(&mut self, id: DeliveryId, used: Used, answer: &str) -> Result<()> {
         let mut update = self.connection.prepare_cached(
-            "UPDATE delivery SET attempts = ?2, tries = tries + 1 WHERE id = ?1 RETURNING tries",
+            "UPDATE delivery SET attempts = ?2, aged = ?3, tries = tries + 1 WHERE id = ?1 RETURNING tries",
         )?;
-        let tries: Option<i64> = update.query_row(params![id.row(), used], |row| row.get(0)).optional()?;
+        let aged = i64::try_from(used.age.as_millis()).unwrap_or(i64::MAX);
+        let tries: Option<i64> =
+            update.query_row(params![id.row(), used.attempts, aged], |row| row.get(0)).optional()?;
         let Some(tries) = tries else { return Ok(()) };
         let mut insert = self.connection.prepare_cached(
             "INSERT OR REPLACE INTO attempt (delivery, slot, at, answer) VALUES (?1, ?2, ?3, ?4)",
@@ -236,6 +248,29 @@ impl<'a> Work<'a> {
         Ok(())
     }
 
+    /// Ends an open delivery as a dead letter that keeps what is behind it in its key waiting.
+    pub(super) fn end_holding_key(&mut self, id: DeliveryId, reason: &str) -> Result<Option<Found>> {
+        let Some(found) = self.find(id)? else { return Ok(None) };
+        if found.state.is_open() {
+            self.set_state(id, &found, State::Dead, Some(reason))?;
+            self.connection
+                .prepare_cached("UPDATE delivery SET holds_key = 1 WHERE id = ? AND key IS NOT NULL")?
+                .execute([id.row()])?;
+        }
+        Ok(Some(found))
+    }
+
+    /// A dead letter that holds a key.
+    pub(super) fn holder(&self, action: &str, key: &str) -> Result<Option<DeliveryId>> {
+        let mut select = self.connection.prepare_cached(HOLDER)?;
+        select.query_row([action, key], |row| row.get(0).map(delivery_id)).optional()
+    }
+
+    fn is_behind_another(&self, action: &str, key: Option<&str>) -> Result<bool> {
+        let Some(key) = key else { return Ok(false) };
+        Ok(self.first_open(action, key)?.is_some() || self.holder(action, key)?.is_some())
+    }
+
     /// The oldest open delivery of a key.
     pub(super) fn first_open(&self, action: &str, key: &str) -> Result<Option<(DeliveryId, State)>> {
         let mut select = self.connection.prepare_cached(FIRST_OPEN)?;
@@ -245,7 +280,9 @@ impl<'a> Work<'a> {
     /// Makes the oldest of a key claimable if it only waited for its turn.
     pub(super) fn promote(&mut self, action: &str, key: Option<&str>) -> Result<()> {
         let Some(key) = key else { return Ok(()) };
-        if let Some((id, State::Waiting)) = self.first_open(action, key)? {
+        if let Some((id, State::Waiting)) = self.first_open(action, key)?
+            && self.holder(action, key)?.is_none()
+        {
             let mut update = self.connection.prepare_cached("UPDATE delivery SET state = 1 WHERE id = ?")?;
             update.execute([id.row()])?;
             self.count(action, State::Waiting, -1);
@@ -282,6 +319,10 @@ impl<'a> Work<'a> {
 pub(super) const FIRST_OPEN: &str = "SELECT id, state FROM delivery WHERE action = ?1 AND key = ?2 \
      AND state <= 2 AND key IS NOT NULL ORDER BY id LIMIT 1";
 
+/// Answered by the index `delivery_holds` alone.
+pub(super) const HOLDER: &str =
+    "SELECT id FROM delivery WHERE action = ?1 AND key = ?2 AND state = 3 AND holds_key = 1 LIMIT 1";
+
 /// Answered by the index `delivery_ready` alone.
 pub(super) const READY: &str = "SELECT id FROM delivery WHERE action = ?1 AND state = 1 ORDER BY id LIMIT ?2";
 
@@ -291,26 +332,29 @@ pub(super) fn load(
     id: DeliveryId,
 ) -> Result<Option<std::result::Result<Claimed, String>>> {
     let sql = format!(
-        "SELECT d.rule, d.key, d.attempts, {} FROM delivery d JOIN event e ON e.id = ?2 WHERE d.id = ?1 AND d.state = 1",
+        "SELECT d.rule, d.action, d.key, d.resource, d.attempts, d.aged, {} FROM delivery d JOIN event e ON e.id = ?2 WHERE d.id = ?1 AND d.state = 1",
         rows::RECEIVED
     );
     let mut select = connection.prepare_cached(&sql)?;
     let event = event_of(connection, id)?;
     let row = select
         .query_row(params![id.row(), event], |row| {
-            let rule: String = row.get(0)?;
-            Ok((rule, row.get(1)?, row.get(2)?, received(row, 3)?))
+            let (rule, action): (String, String) = (row.get(0)?, row.get(1)?);
+            let age = Duration::from_millis(row.get::<_, i64>(5)?.unsigned_abs());
+            let used = Used { attempts: row.get(4)?, age };
+            Ok((rule, action, row.get(2)?, row.get(3)?, used, received(row, 6)?))
         })
         .optional()?;
-    let Some((rule, key, attempts, received)) = row else { return Ok(None) };
+    let Some((rule, action, key, resource, used, received)) = row else { return Ok(None) };
     let notification = match received.decode() {
         Ok(notification) => notification.into(),
         Err(error) => {
             return Ok(Some(Err(format!("the journal's copy of the message cannot be read: {error}"))));
         }
     };
-    let event = Event { received: received.into(), notification, rule: rule.into() };
-    Ok(Some(Ok(Claimed { id, key, event, attempts })))
+    let event =
+        Event { received: received.into(), notification, rule: rule.into(), action: action.into(), resource };
+    Ok(Some(Ok(Claimed { id, key, event, used })))
 }
 
 /// The event of a delivery: the last one that begins at or before it.

@@ -22,7 +22,7 @@ use super::work::{Appended, Found, Work};
 use super::{OpenError, Shared, SqliteOptions, prune, schema, trouble};
 use crate::action::Event;
 use crate::journal::identity::Identity;
-use crate::journal::{Claimed, DeliveryId, Entry, Outcome, Settle};
+use crate::journal::{Claimed, DeliveryId, Entry, Outcome, Settle, Used, begin};
 use crate::received::Received;
 
 /// Commands of one transaction.
@@ -36,8 +36,9 @@ const GIB: u64 = 1 << 30;
 pub(super) enum Command {
     Append(Entry, oneshot::Sender<Settle>),
     SetAside(Received, String, oneshot::Sender<Settle>),
-    Attempted(DeliveryId, u32, String),
-    Outcome(DeliveryId, Outcome),
+    Attempted(DeliveryId, Used, String),
+    /// With what was done, if that was said.
+    Outcome(DeliveryId, Outcome, Option<String>),
     Change(Change, oneshot::Sender<Result<Changed, ChangeError>>),
     Fetch(Arc<str>),
     Close(Option<oneshot::Sender<()>>),
@@ -262,6 +263,7 @@ impl Writer {
                 (Command::Append(entry, receipt), Done::Appended(appended)) => {
                     match appended {
                         Appended::New { event, ready } => {
+                            begin::announce(&entry, counters);
                             for n in ready {
                                 let new = &entry.deliveries[n];
                                 if heads.has_place(&new.action) {
@@ -270,7 +272,8 @@ impl Writer {
                             }
                         }
                         Appended::Copy => {
-                            entry.deliveries.iter().for_each(|new| gate.changed(&new.action, -1));
+                            let open = entry.deliveries.iter().filter(|new| new.begin.is_open());
+                            open.for_each(|new| gate.changed(&new.action, -1));
                             self.shared.count_copy(&entry);
                         }
                     }
@@ -286,7 +289,7 @@ impl Writer {
                     }
                     let _ = receipt.send(Settle::Acknowledge);
                 }
-                (Command::Outcome(id, outcome), Done::Ended(Some(found))) => {
+                (Command::Outcome(id, outcome, _), Done::Ended(Some(found))) => {
                     heads.forget(&found.action, id);
                     if !found.state.is_open() {
                         // It was ended by somebody while an attempt was under way.
@@ -383,10 +386,11 @@ fn apply(work: &mut Work<'_>, command: &Command) -> rusqlite::Result<(Done, Opti
             work.attempted(*id, *used, answer)?;
             Done::Nothing
         }
-        Command::Outcome(id, outcome) => Done::Ended(match outcome {
-            Outcome::Delivered => work.end(*id, State::Delivered, None)?,
-            Outcome::NothingToDo => work.end(*id, State::NothingToDo, None)?,
+        Command::Outcome(id, outcome, done) => Done::Ended(match outcome {
+            Outcome::Delivered => work.end(*id, State::Delivered, done.as_deref())?,
+            Outcome::NothingToDo => work.end(*id, State::NothingToDo, done.as_deref())?,
             Outcome::Dead(reason) => work.end(*id, State::Dead, Some(reason))?,
+            Outcome::DeadHoldingKey(reason) => work.end_holding_key(*id, reason)?,
             Outcome::Returned => work.find(*id)?,
         }),
         Command::Change(change, _) => return Ok((Done::Nothing, Some(change::apply(work, change)?))),
@@ -406,8 +410,10 @@ fn claimed(entry: &Entry, event: i64, n: usize) -> Claimed {
             received: entry.received.clone(),
             notification: entry.notification.clone(),
             rule: new.rule.clone(),
+            action: new.action.clone(),
+            resource: new.resource,
         },
-        attempts: 0,
+        used: Used::default(),
     }
 }
 

@@ -3,6 +3,7 @@
 use osnl_model::{Pattern, PatternError, TransportUrl};
 
 use super::api_url::ApiUrl;
+use super::journal::journal;
 use super::options::{Conf, Executor, K2hr3Options, Level, LogFile, NotificationOptions};
 use super::schema::{DEFAULT, DEFAULT_API_URL, K2HR3, NOTIFICATIONS};
 use crate::config::{ConfigError, Finding, Origin, Reading, Settings, Value, Warning, shown, typed};
@@ -21,9 +22,9 @@ pub(super) fn check(file: &str, settings: &Settings) -> (Option<Conf>, Vec<Confi
     (conf, checker.errors, checker.warnings)
 }
 
-struct Checker<'a> {
+pub(super) struct Checker<'a> {
     file: &'a str,
-    settings: &'a Settings,
+    pub(super) settings: &'a Settings,
     errors: Vec<ConfigError>,
     warnings: Vec<Warning>,
 }
@@ -36,12 +37,14 @@ impl Checker<'_> {
         let libs_debug_level = self.level("libs_debug_level");
         let notifications = self.notifications();
         let k2hr3 = self.k2hr3();
+        let journal = journal(self);
         Some(Conf {
             debug_level: debug_level?,
             log_file: log_file?,
             libs_debug_level: libs_debug_level?,
             oslo_messaging_notifications: notifications?,
             k2hr3: k2hr3?,
+            journal: journal?,
         })
     }
 
@@ -270,7 +273,7 @@ impl Checker<'_> {
         }
     }
 
-    fn boolean(&mut self, group: &str, option: &str) -> Option<bool> {
+    pub(super) fn boolean(&mut self, group: &str, option: &str) -> Option<bool> {
         match self.value(group, option)?.value {
             Some(Value::Bool(value)) => Some(value),
             Some(Value::Text(_) | Value::Integer(_) | Value::Dict(_)) | None => None,
@@ -278,7 +281,7 @@ impl Checker<'_> {
     }
 
     /// `default` stands in for a blank value, which oslo reads as no number at all.
-    fn integer(&mut self, group: &str, option: &str, default: i64) -> Option<i64> {
+    pub(super) fn integer(&mut self, group: &str, option: &str, default: i64) -> Option<i64> {
         match self.value(group, option)?.value {
             Some(Value::Integer(number)) => Some(number),
             Some(Value::Text(_) | Value::Bool(_) | Value::Dict(_)) => None,
@@ -290,7 +293,7 @@ impl Checker<'_> {
         }
     }
 
-    fn text(&mut self, group: &str, option: &str) -> Option<String> {
+    pub(super) fn text(&mut self, group: &str, option: &str) -> Option<String> {
         match self.value(group, option)?.value {
             Some(Value::Text(text)) => {
                 self.look_for_comment(group, option, &text);
@@ -318,7 +321,7 @@ impl Checker<'_> {
         }
     }
 
-    fn refuse<T>(&mut self, group: &str, option: &str, problem: &str, allowed: &str) -> Option<T> {
+    pub(super) fn refuse<T>(&mut self, group: &str, option: &str, problem: &str, allowed: &str) -> Option<T> {
         self.errors.push(ConfigError(self.finding(group, option, problem).allowed(allowed)));
         None
     }
@@ -330,7 +333,7 @@ impl Checker<'_> {
         None
     }
 
-    fn warn(&mut self, group: &str, option: &str, problem: &str, allowed: &str) {
+    pub(super) fn warn(&mut self, group: &str, option: &str, problem: &str, allowed: &str) {
         self.warnings.push(Warning(self.finding(group, option, problem).allowed(allowed)));
     }
 

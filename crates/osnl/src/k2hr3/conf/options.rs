@@ -8,6 +8,7 @@ use std::path::PathBuf;
 use osnl_model::{Pattern, TransportUrl};
 
 use super::api_url::ApiUrl;
+use crate::native::JournalConf;
 
 /// A checked `k2hr3_osnl.conf`. The fields of `[DEFAULT]` stand here, the other groups have their own.
 /// Printing it (Debug) shows no password.
@@ -29,6 +30,9 @@ pub struct Conf {
     pub oslo_messaging_notifications: NotificationOptions,
     /// `[k2hr3]`: what is called.
     pub k2hr3: K2hr3Options,
+    /// `[journal]`: what keeps messages until they are done. Default: `memory://`, as k2hr3_osnl kept no state; the
+    /// group is osnl's own.
+    pub journal: JournalConf,
 }
 
 /// `[oslo_messaging_notifications]`: which messages of which broker.

@@ -1,10 +1,11 @@
 //! Every option a `k2hr3_osnl.conf` may set: the names, types and defaults that k2hr3_osnl 1.0.8
-//! registers, plus the documented words it refused or ignored.
+//! registers, plus the documented words it refused or ignored, plus osnl's own `[journal]`.
 
 use crate::config::{Kind, OptionDef, Schema, UnappliedGroup};
 
 pub(super) const NOTIFICATIONS: &str = "oslo_messaging_notifications";
 pub(super) const K2HR3: &str = "k2hr3";
+pub(super) const JOURNAL: &str = "journal";
 pub(super) const DEFAULT: &str = "DEFAULT";
 
 /// The documented default; in k2hr3_osnl's code it lacks the colon.
@@ -45,6 +46,13 @@ const OPTIONS: &[OptionDef] = &[
     option(K2HR3, "retry_interval_seconds", Kind::Integer, Some("60")),
     option(K2HR3, "allow_self_signed_cert", Kind::Bool, Some("False")),
     option(K2HR3, "requeue_on_error", Kind::Bool, Some("False")),
+    // osnl's own: k2hr3_osnl kept no state.
+    option(JOURNAL, "connection", Kind::Text, Some("memory://")),
+    option(JOURNAL, "retention", Kind::Text, Some("7d")),
+    option(JOURNAL, "max_size", Kind::Text, None),
+    option(JOURNAL, "max_pending", Kind::Integer, Some("1000000")),
+    option(JOURNAL, "max_dead", Kind::Integer, Some("10000")),
+    option(JOURNAL, "allow_volatile", Kind::Bool, Some("False")),
 ];
 
 const UNAPPLIED: &[UnappliedGroup] = &[

@@ -1,5 +1,6 @@
 //! The recorded files of k2hr3_osnl and their native form, every message's exact text, and that no password is in any.
 
+mod journal;
 mod layers;
 mod messages;
 mod recorded;

@@ -21,6 +21,8 @@ fn rule(name: usize, event_type: Option<&str>, publisher_id: Option<&str>, prior
             ..NotificationFilter::default()
         },
         actions: vec!["a".into()],
+        key: Default::default(),
+        mode: Default::default(),
     }
 }
 

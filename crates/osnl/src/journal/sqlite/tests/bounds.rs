@@ -137,3 +137,27 @@ async fn a_backlog_is_not_in_memory_and_comes_in_order() {
     let expected: Vec<_> = (0..count).map(|n| n.to_string()).collect();
     assert_eq!(seen, expected);
 }
+
+#[tokio::test]
+async fn an_action_that_overflows_makes_dead_letters_and_stops_nobody() {
+    let folder = tempfile::tempdir().unwrap();
+    let counters: Arc<Counters> = Arc::default();
+    let overflowing = ["a".into()].into_iter().collect();
+    let options = SqliteOptions { max_pending: 2, overflowing, ..options(&folder) };
+    let journal = SqliteJournal::open(options, counters.clone()).unwrap();
+    for id in ["1", "2", "3", "4"] {
+        keep(&journal, id, id).await;
+    }
+    let claimed = claim(&journal, "a", 2).await;
+    assert_eq!(names(&claimed), ["1", "2"]);
+    assert_eq!(counters.dead.get(), 2);
+    let dead = Filter { states: vec![State::Dead], ..Filter::default() };
+    let rows = reader(&folder).list(&dead, &Page::default()).unwrap();
+    let reason = "2 deliveries are pending, max_pending (on_full = dead_letter)";
+    assert!(rows.iter().all(|row| row.reason.as_deref() == Some(reason)), "{rows:?}");
+    // With room there again, the next one is delivered.
+    journal.outcome(claimed[0].id, Outcome::Delivered);
+    assert_eq!(names(&claim(&journal, "a", 0).await), [""; 0]);
+    keep(&journal, "5", "5").await;
+    assert_eq!(names(&claim(&journal, "a", 1).await), ["5"]);
+}

@@ -26,12 +26,12 @@ async fn deliveries_are_found_by_what_is_known_of_them() {
         Arc::make_mut(&mut entry.received).origin.received =
             std::time::UNIX_EPOCH + Duration::from_secs(100 * (n as u64 + 1));
         if id == "3" {
-            entry.deliveries.push(NewDelivery { rule: "s".into(), action: "b".into(), key: None });
+            entry.deliveries.push(NewDelivery::new("s", "b", None));
         }
         within(append(&journal, entry).await).await;
     }
     let claimed = claim(&journal, "a", 2).await;
-    journal.attempted(claimed[1].id, 1, "status 409: no");
+    journal.attempted(claimed[1].id, attempts(1), "status 409: no");
     journal.outcome(claimed[1].id, Outcome::Dead("status 409: no (attempt 6)".into()));
     claim(&journal, "a", 0).await;
 
@@ -79,7 +79,7 @@ async fn the_latest_attempts_are_kept() {
     keep(&journal, "1", "k").await;
     let claimed = claim(&journal, "a", 1).await;
     for n in 0..50 {
-        journal.attempted(claimed[0].id, 0, &format!("{n} {}", "ü".repeat(5000)));
+        journal.attempted(claimed[0].id, attempts(0), &format!("{n} {}", "ü".repeat(5000)));
     }
     claim(&journal, "a", 0).await;
     let shown = reader(&folder).show(claimed[0].id).unwrap().unwrap();
@@ -99,14 +99,14 @@ async fn a_dead_letter_is_retried_unless_something_later_of_its_key_was_done() {
     keep(&journal, "2", "k").await;
     for _ in 0..2 {
         let claimed = claim(&journal, "a", 1).await;
-        journal.attempted(claimed[0].id, 6, "no");
+        journal.attempted(claimed[0].id, attempts(6), "no");
         journal.outcome(claimed[0].id, Outcome::Dead("why".into()));
     }
     let retry = |out_of_order| Change::Retry { which: Filter::default(), out_of_order };
     // Both in one go, in their order.
     assert_eq!(change(&journal, retry(false)).await, (vec!["1.0".to_owned(), "2.0".into()], vec![]));
     let claimed = claim(&journal, "a", 1).await;
-    assert_eq!((names(&claimed), claimed[0].attempts), (vec!["1"], 0));
+    assert_eq!((names(&claimed), claimed[0].used.attempts), (vec!["1"], 0));
     journal.outcome(claimed[0].id, Outcome::Dead("why".into()));
     let second = claim(&journal, "a", 1).await;
     assert_eq!(names(&second), ["2"]);
@@ -193,4 +193,90 @@ async fn what_is_moved_is_another_action_s_in_its_order() {
     // The one that was claimable of `b` already stays ahead.
     assert_eq!(order, ["3", "1", "2"]);
     assert_eq!(names(&claim(&journal, "a", 0).await), [""; 0]);
+}
+
+#[tokio::test]
+async fn a_dead_letter_that_holds_its_key_keeps_its_followers_until_somebody_decides() {
+    for discard in [false, true] {
+        let folder = tempfile::tempdir().unwrap();
+        let mut journal = open(&folder);
+        for (id, key) in [("1", "k"), ("2", "k"), ("3", "other")] {
+            keep(&journal, id, key).await;
+        }
+        let first = claim(&journal, "a", 2).await;
+        journal.outcome(first[0].id, Outcome::DeadHoldingKey("why".into()));
+        keep(&journal, "4", "k").await;
+        assert_eq!(names(&claim(&journal, "a", 0).await), [""; 0], "2 and 4 wait");
+        drop(journal);
+        journal = open(&folder);
+        assert_eq!(names(&claim(&journal, "a", 1).await), ["3"]);
+        let dead = reader(&folder).list(&only(&[State::Dead]), &Page::default()).unwrap();
+        assert_eq!(dead.len(), 1);
+        if discard {
+            change(&journal, Change::Discard { which: one(first[0].id), by: "me".into() }).await;
+        } else {
+            // What is behind it has had no effect, so it is not out of order.
+            let retry = Change::Retry { which: one(first[0].id), out_of_order: false };
+            assert_eq!(change(&journal, retry).await, (vec!["1.0".to_owned()], vec![]));
+            let again = claim(&journal, "a", 1).await;
+            assert_eq!((names(&again), again[0].used), (vec!["1"], Default::default()));
+            journal.outcome(again[0].id, Outcome::Delivered);
+        }
+        for id in ["2", "4"] {
+            let next = claim(&journal, "a", 1).await;
+            assert_eq!(names(&next), [id]);
+            journal.outcome(next[0].id, Outcome::Delivered);
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_dead_letter_that_holds_its_key_does_not_leave_for_want_of_room() {
+    let folder = tempfile::tempdir().unwrap();
+    let journal =
+        SqliteJournal::open(SqliteOptions { max_dead: 1, ..options(&folder) }, Arc::default()).unwrap();
+    for id in ["1", "2", "3"] {
+        keep(&journal, id, id).await;
+    }
+    let claimed = claim(&journal, "a", 3).await;
+    journal.outcome(claimed[0].id, Outcome::DeadHoldingKey("first".into()));
+    journal.outcome(claimed[1].id, Outcome::Dead("second".into()));
+    journal.outcome(claimed[2].id, Outcome::Dead("third".into()));
+    let left = || -> Vec<String> {
+        let rows = reader(&folder).list(&only(&[State::Dead]), &Page::default()).unwrap();
+        rows.into_iter().filter_map(|row| row.reason).collect()
+    };
+    osnl_testkit::wait_until(Duration::from_secs(20), "the others have left", || left() == ["first"]);
+}
+
+#[tokio::test]
+async fn what_a_guard_holds_waits_with_its_followers_over_a_restart() {
+    let folder = tempfile::tempdir().unwrap();
+    let journal = open(&folder);
+    let mut held = entry("1", "k", false);
+    held.deliveries[0].begin = Begin::Held("guard of action a: more than 1 per 10m".into());
+    within(append(&journal, held).await).await;
+    keep(&journal, "2", "k").await;
+    drop(journal);
+    let journal = open(&folder);
+    assert_eq!(names(&claim(&journal, "a", 0).await), [""; 0]);
+    let rows = reader(&folder).list(&only(&[State::Held]), &Page::default()).unwrap();
+    assert_eq!(rows[0].reason.as_deref(), Some("guard of action a: more than 1 per 10m"));
+    change(&journal, Change::Release { which: only(&[]) }).await;
+    let first = claim(&journal, "a", 1).await;
+    assert_eq!((names(&first), first[0].used), (vec!["1"], Default::default()));
+    journal.outcome(first[0].id, Outcome::Delivered);
+    assert_eq!(names(&claim(&journal, "a", 1).await), ["2"]);
+}
+
+#[tokio::test]
+async fn what_was_done_can_be_listed() {
+    let folder = tempfile::tempdir().unwrap();
+    let journal = open(&folder);
+    keep(&journal, "1", "k").await;
+    let claimed = claim(&journal, "a", 1).await;
+    journal.outcome_saying(claimed[0].id, Outcome::Delivered, "DELETE x: 204");
+    let done = || reader(&folder).list(&only(&[State::Delivered]), &Page::default()).unwrap();
+    osnl_testkit::wait_until(Duration::from_secs(20), "it is kept", || done().len() == 1);
+    assert_eq!(done()[0].reason.as_deref(), Some("DELETE x: 204"));
 }

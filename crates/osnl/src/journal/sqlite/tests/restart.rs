@@ -20,12 +20,12 @@ async fn everything_is_there_again_as_it_came() {
     received.origin.exchange = "nova".into();
     received.origin.received = std::time::UNIX_EPOCH + Duration::from_millis(1_234_567);
     let came = received.clone();
-    odd.deliveries.push(NewDelivery { rule: "s".into(), action: "b".into(), key: None });
+    odd.deliveries.push(NewDelivery::new("s", "b", None));
     within(append(&journal, odd).await).await;
     keep(&journal, "2", "k").await;
     keep(&journal, "3", "other").await;
     let first = claim(&journal, "a", 2).await;
-    journal.attempted(first[0].id, 2, "status 409: not now");
+    journal.attempted(first[0].id, attempts(2), "status 409: not now");
     journal.outcome(first[1].id, Outcome::Dead("given up".into()));
     drop(journal);
 
@@ -63,12 +63,12 @@ async fn order_attempts_and_numbers_go_on_after_a_restart() {
         keep(&journal, id, key).await;
     }
     let first = claim(&journal, "a", 2).await;
-    journal.attempted(first[0].id, 2, "no");
+    journal.attempted(first[0].id, attempts(2), "no");
     journal.outcome(first[1].id, Outcome::Delivered);
     drop(journal);
     let journal = open(&folder);
     let again = claim(&journal, "a", 1).await;
-    assert_eq!((names(&again), again[0].attempts, again[0].id), (vec!["1"], 2, first[0].id));
+    assert_eq!((names(&again), again[0].used.attempts, again[0].id), (vec!["1"], 2, first[0].id));
     keep(&journal, "4", "k").await;
     journal.outcome(again[0].id, Outcome::Delivered);
     assert_eq!(names(&claim(&journal, "a", 1).await), ["2"]);
@@ -182,6 +182,7 @@ fn no_question_on_the_way_of_a_message_scans() {
     for (sql, index) in [
         (work::FIRST_OPEN, "INDEX delivery_open (action=? AND key=?)"),
         (work::READY, "INDEX delivery_ready (action=?)"),
+        (work::HOLDER, "INDEX delivery_holds (action=? AND key=?)"),
         ("SELECT id FROM event WHERE identity = ?", "INDEX event_identity (identity=?)"),
         ("SELECT max(id) FROM event WHERE id <= ?1 >> 16", "INTEGER PRIMARY KEY (rowid<?)"),
         (
@@ -189,7 +190,7 @@ fn no_question_on_the_way_of_a_message_scans() {
             "INDEX delivery_done (ended<?)",
         ),
         (
-            "SELECT id FROM delivery WHERE state = 3 AND ended < ?1 ORDER BY ended LIMIT ?2",
+            "SELECT id FROM delivery WHERE state = 3 AND holds_key = 0 AND ended < ?1 ORDER BY ended LIMIT ?2",
             "INDEX delivery_dead (ended<?)",
         ),
     ] {

@@ -33,7 +33,7 @@ impl Writer {
             Ok((claimed, unusable, more)) => {
                 self.shared.heads.fetched(action, claimed, more);
                 self.shared.counters.dead.add(unusable.len() as u64);
-                let dead = |(id, reason)| Command::Outcome(id, Outcome::Dead(reason));
+                let dead = |(id, reason)| Command::Outcome(id, Outcome::Dead(reason), None);
                 self.backlog.extend(unusable.into_iter().map(dead));
             }
             Err(error) => {

@@ -1,0 +1,65 @@
+//! How a delivery begins: mostly as one that is to be made.
+
+use super::Entry;
+use crate::metrics::Counters;
+
+/// What becomes of a new delivery at first. Kept with it: it is decided once, before the append.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Begin {
+    /// It is attempted in its turn.
+    #[default]
+    Live,
+    /// It is recorded as done, and nothing is called.
+    Shadow,
+    /// It waits until somebody releases it, and with it what is behind it in its key; why. `memory://`, where
+    /// nobody can, attempts it.
+    Held(String),
+    /// It is a dead letter from the start; why.
+    Dead(String),
+}
+
+impl Begin {
+    /// Whether an outcome is still to come.
+    #[must_use]
+    pub fn is_open(&self) -> bool {
+        match self {
+            Self::Live | Self::Held(_) => true,
+            Self::Shadow | Self::Dead(_) => false,
+        }
+    }
+}
+
+/// Counts and says what does not begin as usual; called once for an entry that is kept.
+pub(super) fn announce(entry: &Entry, counters: &Counters) {
+    let message = entry.notification.message_id.as_deref().unwrap_or("-");
+    for new in &entry.deliveries {
+        let (rule, action, key) = (&*new.rule, &*new.action, new.key.as_deref().unwrap_or("-"));
+        match &new.begin {
+            Begin::Live => {}
+            Begin::Shadow => {
+                counters.shadowed.increment();
+                tracing::info!(
+                    rule.name = rule,
+                    action.name = action,
+                    message.id = message,
+                    resource.id = key,
+                    "shadow: recorded as done, nothing is called"
+                );
+            }
+            // The guard itself has said why.
+            Begin::Held(why) => {
+                counters.guarded.increment();
+                tracing::debug!(action.name = action, message.id = message, resource.id = key, "held: {why}");
+            }
+            Begin::Dead(reason) => {
+                counters.dead.increment();
+                tracing::error!(
+                    action.name = action,
+                    message.id = message,
+                    resource.id = key,
+                    "dead letter: {reason}"
+                );
+            }
+        }
+    }
+}

@@ -1,0 +1,31 @@
+//! The bounds of the journal in memory.
+
+use std::time::Duration;
+
+/// The bounds of a [`MemoryJournal`](super::MemoryJournal).
+#[derive(Clone, Copy, Debug)]
+pub struct MemoryLimits {
+    /// Entries that may be open at once; at the bound nothing is read from the broker. Twice the window
+    /// by default, so that what a lost connection brings back can be read while its entries are open.
+    pub entries: usize,
+    /// Deliveries that may wait for a retry before far ones are returned to the broker.
+    pub waiting: usize,
+    /// How long a message may stay unsettled: half the broker's consumer time-out (30 min) by default.
+    pub unsettled: Duration,
+    /// Bodies kept of dead letters and unreadable messages; the oldest leave first.
+    pub dead: usize,
+}
+
+impl MemoryLimits {
+    /// The limits for one window of `prefetch` unsettled messages.
+    #[must_use]
+    pub fn for_prefetch(prefetch: u16) -> Self {
+        let prefetch = usize::from(prefetch.max(2));
+        Self {
+            entries: prefetch * 2,
+            waiting: prefetch / 2,
+            unsettled: Duration::from_secs(15 * 60),
+            dead: 1000,
+        }
+    }
+}

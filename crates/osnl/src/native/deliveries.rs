@@ -1,0 +1,108 @@
+//! What rules and actions say of their deliveries: key, mode, guard, age, hold, and what follows at the bounds.
+
+use std::time::Duration;
+
+use super::rate::{self, NoRate};
+use super::section::Reader;
+use super::{ActionConf, JournalConf, RuleConf};
+use crate::config::shown;
+use crate::delivery::{Limits, OnDead};
+use crate::rule::{KeySource, Mode, Rate};
+
+/// What becomes of deliveries beyond `max_pending`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum OnFull {
+    /// Nothing more is read from the listeners whose rules fire this action.
+    #[default]
+    StopIntake,
+    /// They are dead letters at once.
+    DeadLetter,
+}
+
+pub(super) fn key(reader: &mut Reader<'_>) -> Option<KeySource> {
+    let text = reader.text("key")?;
+    match KeySource::parse(&text) {
+        Some(key) => Some(key),
+        None => {
+            let problem = format!("{} names nothing to order by", shown(&text));
+            let allowed =
+                "allowed: resource, none, or a path such as payload.port.network_id or context.project_id";
+            reader.refuse("key", &problem, allowed)
+        }
+    }
+}
+
+pub(super) fn mode(reader: &mut Reader<'_>) -> Option<Mode> {
+    reader.word("mode", &[("live", Mode::Live), ("shadow", Mode::Shadow)])
+}
+
+pub(super) fn guard(reader: &mut Reader<'_>) -> Option<Option<Rate>> {
+    if !reader.is_set("guard") {
+        return Some(None);
+    }
+    let text = reader.text("guard")?;
+    match rate::parse(&text) {
+        Ok(rate) => Some(Some(rate)),
+        Err(NoRate::Form) => {
+            let problem = format!("{} is not a rate", shown(&text));
+            reader.refuse(
+                "guard",
+                &problem,
+                "write 100 per 10m: so many different resources within this time",
+            )
+        }
+        Err(NoRate::Range) => {
+            let problem = format!("{} is out of range", shown(&text));
+            reader.refuse("guard", &problem, "allowed: 1 to 1000000 per 1s to 7d")
+        }
+    }
+}
+
+pub(super) fn limits(reader: &mut Reader<'_>) -> Option<Limits> {
+    let max_age = time(reader, "retry_max_age");
+    let hold_max = time(reader, "hold_max");
+    let on_dead =
+        reader.word("on_dead", &[("release_key", OnDead::ReleaseKey), ("hold_key", OnDead::HoldKey)]);
+    Some(Limits { max_age: max_age?, hold_max: hold_max?, on_dead: on_dead? })
+}
+
+fn time(reader: &mut Reader<'_>, option: &str) -> Option<Option<Duration>> {
+    if !reader.is_set(option) {
+        return Some(None);
+    }
+    reader.duration(option, Duration::from_secs(1)).map(Some)
+}
+
+pub(super) fn on_full(reader: &mut Reader<'_>) -> Option<OnFull> {
+    reader.word("on_full", &[("stop_intake", OnFull::StopIntake), ("dead_letter", OnFull::DeadLetter)])
+}
+
+/// What only a journal that keeps can do.
+pub(super) fn kept_rule(reader: &mut Reader<'_>, journal: &JournalConf, rule: &RuleConf) {
+    if *journal == JournalConf::Memory && rule.guard.is_some() {
+        refuse_guard(reader);
+    }
+}
+
+/// The same of an action.
+pub(super) fn kept_action(reader: &mut Reader<'_>, journal: &JournalConf, action: &ActionConf) {
+    if *journal != JournalConf::Memory {
+        return;
+    }
+    if action.guard.is_some() {
+        refuse_guard(reader);
+    }
+    if action.limits.on_dead == OnDead::HoldKey {
+        let problem = "memory:// keeps no dead letter that could hold its key";
+        reader.refuse::<()>("on_dead", problem, "remove it, or set sqlite:// in [journal] connection");
+    }
+    if reader.is_set("on_full") {
+        let problem = "means nothing for memory://, where the broker keeps what waits";
+        reader.warn("on_full", problem, "it is of sqlite://");
+    }
+}
+
+fn refuse_guard(reader: &mut Reader<'_>) {
+    let problem = "memory:// keeps nothing until somebody releases it";
+    reader.refuse::<()>("guard", problem, "remove it, or set sqlite:// in [journal] connection");
+}

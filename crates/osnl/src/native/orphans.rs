@@ -1,0 +1,89 @@
+//! What a journal holds from before: deliveries of actions that are no longer configured, and what the guards
+//! have let through.
+
+use std::time::SystemTime;
+
+use super::{JournalConf, Native};
+use crate::journal::sqlite::{OpenError, Reader, State};
+use crate::rule::{Guards, HELD};
+
+/// Open deliveries of an action that is not configured. They stay in the journal, and go on when an action has
+/// that name again, or when they are moved to another.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Orphans {
+    /// The action that they name.
+    pub action: String,
+    /// How many.
+    pub deliveries: u64,
+}
+
+impl std::fmt::Display for Orphans {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Self { action, deliveries } = self;
+        write!(
+            f,
+            "orphaned: {deliveries} deliveries in the journal wait for [action:{action}], which is not configured; \
+             they go on when an action has that name again, or when they are moved or discarded"
+        )
+    }
+}
+
+impl Native {
+    /// The orphans in the journal as it is; none if there is no file yet, or none at all.
+    ///
+    /// # Errors
+    /// The file cannot be read as a journal.
+    pub fn orphans(&self) -> Result<Vec<Orphans>, OpenError> {
+        let Some(reader) = self.journal.reader()? else { return Ok(Vec::new()) };
+        let mut found: Vec<Orphans> = Vec::new();
+        for tally in reader.tally()? {
+            let is_open = matches!(tally.state, State::Waiting | State::Ready | State::Held);
+            if !is_open || self.actions.iter().any(|action| *action.name == *tally.action) {
+                continue;
+            }
+            match found.iter_mut().find(|orphans| orphans.action == tally.action) {
+                Some(orphans) => orphans.deliveries += tally.count,
+                None => found.push(Orphans { action: tally.action, deliveries: tally.count }),
+            }
+        }
+        Ok(found)
+    }
+
+    pub(super) fn say_orphans(&self) {
+        match self.orphans() {
+            Ok(found) => found.iter().for_each(|orphans| tracing::warn!("{orphans}")),
+            Err(error) => tracing::warn!("orphaned deliveries cannot be looked for: the journal {error}"),
+        }
+    }
+}
+
+impl JournalConf {
+    /// `None` if it keeps nothing, or nothing yet.
+    fn reader(&self) -> Result<Option<Reader>, OpenError> {
+        match self {
+            Self::Sqlite(options) if options.path.exists() => Reader::open(&options.path).map(Some),
+            Self::Sqlite(_) | Self::Memory => Ok(None),
+        }
+    }
+
+    /// Tells the guards what came before this process began.
+    pub(super) fn remind(&self, guards: &Guards) {
+        let Some(longest) = guards.longest() else { return };
+        let since = SystemTime::now().checked_sub(longest).unwrap_or(SystemTime::UNIX_EPOCH);
+        let recent = self.reader().and_then(|reader| match reader {
+            Some(reader) => Ok(reader.recent(since)?),
+            None => Ok(Vec::new()),
+        });
+        match recent {
+            Ok(recent) => {
+                for row in recent {
+                    let passed = !row.reason.is_some_and(|reason| reason.starts_with(HELD));
+                    guards.remember(&row.rule, &row.action, &row.key, row.received, passed);
+                }
+            }
+            Err(error) => {
+                tracing::warn!("what the guards let through before is not known: the journal {error}")
+            }
+        }
+    }
+}

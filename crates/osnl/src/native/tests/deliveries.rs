@@ -1,0 +1,122 @@
+//! What rules and actions say of their deliveries: every error, what is explained, and that it is shown again.
+
+use std::time::Duration;
+
+use super::{WHOLE, errors, load, warnings};
+use crate::delivery::{Limits, OnDead};
+use crate::native::OnFull;
+use crate::rule::{KeySource, Mode};
+
+#[track_caller]
+fn refused(section: &str, line: &str, expected: &str) {
+    let text = format!("{WHOLE}[{section}]\n{line}\n");
+    assert_eq!(errors(load(&text)), [format!("a.conf:14: [{section}] {expected}")]);
+}
+
+#[test]
+fn every_wrong_value_says_what_is_allowed() {
+    let rule = "rule:gone";
+    let words = "is not one of the known words; allowed:";
+    refused(rule, "mode = shadw", &format!("mode: \"shadw\" {words} live, shadow; did you mean shadow?"));
+    refused(rule, "mod = shadow", "mod: unknown option; did you mean mode?");
+    for key in ["port.id", "payload.", "payload.port..id", "Resource"] {
+        let problem = format!(
+            "key: \"{key}\" names nothing to order by; allowed: resource, none, or a path such as \
+                               payload.port.network_id or context.project_id"
+        );
+        refused(rule, &format!("key = {key}"), &problem);
+    }
+    for section in [rule, "action:roles"] {
+        for rate in ["many", "100", "100/10m", "100 per"] {
+            let problem = "is not a rate; write 100 per 10m: so many different resources within this time";
+            refused(section, &format!("guard = {rate}"), &format!("guard: \"{rate}\" {problem}"));
+        }
+        let problem = "is out of range; allowed: 1 to 1000000 per 1s to 7d";
+        refused(section, "guard = 0 per 10m", &format!("guard: \"0 per 10m\" {problem}"));
+    }
+    let action = "action:record";
+    let duration = "is not a duration; write 30, 30s, 500ms, 5m, 24h or 7d";
+    for option in ["retry_max_age", "hold_max"] {
+        refused(action, &format!("{option} = soon"), &format!("{option}: \"soon\" {duration}"));
+        let range = "is out of range; allowed: 1000 ms to 2147483 s";
+        refused(action, &format!("{option} = 0"), &format!("{option}: \"0\" {range}"));
+    }
+    refused(action, "retry_maxage = 1h", "retry_maxage: unknown option; did you mean retry_max_age?");
+    let known = format!("{words} release_key, hold_key; did you mean hold_key?");
+    refused(action, "on_dead = hold-key", &format!("on_dead: \"hold-key\" {known}"));
+    let known = format!("{words} stop_intake, dead_letter; did you mean dead_letter?");
+    refused(action, "on_full = dead-letter", &format!("on_full: \"dead-letter\" {known}"));
+    refused(action, "on_ful = x", "on_ful: unknown option; did you mean on_full?");
+}
+
+#[test]
+fn what_needs_a_journal_that_keeps_is_refused_without_one() {
+    let text = |more: &str| format!("[journal]\nconnection = memory://\n{WHOLE}{more}\n");
+    let check = |more: &str, expected: &str| {
+        assert_eq!(errors(load(&text(more))), [format!("a.conf:16: {expected}")]);
+    };
+    let guard = "guard: memory:// keeps nothing until somebody releases it; remove it, or set sqlite:// in [journal] \
+                 connection";
+    check("[rule:gone]\nguard = 1 per 1m", &format!("[rule:gone] {guard}"));
+    check("[action:roles]\nguard = 1 per 1m", &format!("[action:roles] {guard}"));
+    check(
+        "[action:roles]\non_dead = hold_key",
+        "[action:roles] on_dead: memory:// keeps no dead letter that could hold its key; remove it, or set sqlite:// \
+         in [journal] connection",
+    );
+    let loaded = load(&text("[action:roles]\non_full = dead_letter")).unwrap();
+    assert_eq!(
+        warnings(&loaded),
+        [
+            "a.conf:16: [action:roles] on_full: means nothing for memory://, where the broker keeps what waits; \
+          it is of sqlite://"
+        ]
+    );
+}
+
+#[test]
+fn all_of_it_is_read_explained_and_shown_again() {
+    let more = "\
+[rule:gone]
+mode = shadow
+key = payload.port.network_id
+guard = 20 per 1m
+[action:roles]
+guard = 100 per 600s
+retry_max_age = 24h
+hold_max = 2d
+on_dead = hold_key
+on_full = dead_letter
+";
+    let loaded = load(&format!("{WHOLE}{more}")).unwrap();
+    assert_eq!(warnings(&loaded), [""; 0]);
+    let (rule, action) = (&loaded.conf.rules[0], &loaded.conf.actions[0]);
+    assert_eq!(rule.rule.mode, Mode::Shadow);
+    assert_eq!(rule.rule.key, KeySource::parse("payload.port.network_id").unwrap());
+    let hours = |n: u64| Some(Duration::from_secs(n * 3600));
+    let limits = Limits { max_age: hours(24), hold_max: hours(48), on_dead: OnDead::HoldKey };
+    assert_eq!((action.limits, action.on_full), (limits, OnFull::DeadLetter));
+    let rates = [rule.guard, action.guard].map(|rate| rate.unwrap().to_string());
+    assert_eq!(rates, ["20 per 1m", "100 per 10m"]);
+    assert!(loaded.document().reads_back());
+    let explained = loaded.conf.explain();
+    for line in [
+        "  shadow     recorded as done, nothing is called",
+        "  order      by payload.port.network_id",
+        "  guard      20 per 1m; what is beyond it is held until somebody releases it",
+        "  age        a dead letter after 86400 s of trying, not counted while it is held",
+        "  held       for at most 172800 s, then dead letters",
+        "  dead       keeps what follows of its resource waiting",
+        "  full       what is beyond max_pending is a dead letter",
+        "  guard      100 per 10m; what is beyond it is held until somebody releases it",
+    ] {
+        assert!(explained.lines().any(|found| found == line), "{line}\n{explained}");
+    }
+    // What deletes is better guarded; what writes down need not be.
+    let plain = load(WHOLE).unwrap().conf.explain();
+    assert_eq!(plain.matches("guard ").count(), 2, "{plain}");
+    assert!(
+        plain.contains("  guard      none; recommended for what deletes: guard = 100 per 10m"),
+        "{plain}"
+    );
+}

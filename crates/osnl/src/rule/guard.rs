@@ -1,0 +1,252 @@
+//! The guard: more different resources in a while than anybody expects are held until somebody has looked.
+//!
+//! What is counted are the keys that arrived within the window, by the time their messages reached us, not by
+//! when they are attempted: a target that was down for a night is no storm. A key that was let through goes on
+//! being let through; one that came beyond the bound is held, and so is what follows until fewer have come
+//! within the window.
+
+use std::collections::{BTreeMap, HashMap};
+use std::fmt;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+/// The log repeats that a guard holds so seldom.
+const REMIND: i64 = 60_000;
+
+/// `100 per 10m`: so many different keys within this time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Rate {
+    /// Different keys.
+    pub keys: u32,
+    /// The time that they may come within.
+    pub within: Duration,
+}
+
+impl fmt::Display for Rate {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let seconds = self.within.as_secs();
+        let (number, unit) = match seconds {
+            0 => (1, "s"),
+            s if s % 86_400 == 0 => (s / 86_400, "d"),
+            s if s % 3600 == 0 => (s / 3600, "h"),
+            s if s % 60 == 0 => (s / 60, "m"),
+            s => (s, "s"),
+        };
+        write!(f, "{} per {number}{unit}", self.keys)
+    }
+}
+
+/// What the guards of actions and rules have let through. See the [module](self).
+#[derive(Debug, Default)]
+pub struct Guards {
+    rules: HashMap<Arc<str>, Mutex<Window>>,
+    actions: HashMap<Arc<str>, Mutex<Window>>,
+}
+
+impl Guards {
+    /// Guards of these rules and of these actions.
+    #[must_use]
+    pub fn new(
+        rules: impl IntoIterator<Item = (Arc<str>, Rate)>,
+        actions: impl IntoIterator<Item = (Arc<str>, Rate)>,
+    ) -> Self {
+        let window = |(name, rate)| (name, Mutex::new(Window::new(rate)));
+        Self {
+            rules: rules.into_iter().map(window).collect(),
+            actions: actions.into_iter().map(window).collect(),
+        }
+    }
+
+    /// The longest time that any of them looks back; `None` if there is none.
+    #[must_use]
+    pub fn longest(&self) -> Option<Duration> {
+        let all = self.rules.values().chain(self.actions.values());
+        all.map(|window| lock(window).rate.within).max()
+    }
+
+    /// Why a delivery is to be held, if it is.
+    #[must_use]
+    pub fn verdict(&self, rule: &str, action: &str, key: &str, at: SystemTime) -> Option<String> {
+        let mut why = None;
+        for (kind, name, window) in
+            [("rule", rule, self.rules.get(rule)), ("action", action, self.actions.get(action))]
+        {
+            let Some(window) = window else { continue };
+            let mut window = lock(window);
+            if window.admits(key, at) {
+                continue;
+            }
+            let rate = window.rate;
+            why.get_or_insert_with(|| format!("{HELD} of {kind} {name}: more than {rate}"));
+            if window.is_to_be_said(millis(at)) {
+                tracing::error!(
+                    "the guard of {kind} {name} holds what it wants for further resources: more than {rate}; look at \
+                     them, then release or discard them",
+                );
+            }
+        }
+        why
+    }
+
+    /// What arrived before this process began, oldest first, and whether it was let through.
+    pub fn remember(&self, rule: &str, action: &str, key: &str, at: SystemTime, passed: bool) {
+        for window in [self.rules.get(rule), self.actions.get(action)].into_iter().flatten() {
+            lock(window).note(key, millis(at), passed);
+        }
+    }
+}
+
+/// What the reason of a delivery that a guard holds begins with.
+pub const HELD: &str = "guard";
+
+fn lock(window: &Mutex<Window>) -> std::sync::MutexGuard<'_, Window> {
+    window.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn millis(at: SystemTime) -> i64 {
+    at.duration_since(UNIX_EPOCH).map_or(0, |since| i64::try_from(since.as_millis()).unwrap_or(i64::MAX))
+}
+
+/// When a key came last, and a number to tell apart those of one moment.
+type Moment = (i64, u64);
+
+#[derive(Debug)]
+struct Window {
+    rate: Rate,
+    keys: HashMap<String, (Moment, bool)>,
+    /// By when they came last; at most `rate.keys` of them.
+    passed: BTreeMap<Moment, String>,
+    /// The same of those that were held: the latest `rate.keys` and one more, which is enough to know that there
+    /// are too many.
+    held: BTreeMap<Moment, String>,
+    last: u64,
+    said: Option<i64>,
+}
+
+impl Window {
+    fn new(rate: Rate) -> Self {
+        let (passed, held) = (BTreeMap::new(), BTreeMap::new());
+        Self { rate, keys: HashMap::new(), passed, held, last: 0, said: None }
+    }
+
+    fn admits(&mut self, key: &str, at: SystemTime) -> bool {
+        let at = millis(at);
+        self.forget(at);
+        let known = self.keys.get(key);
+        let others = self.keys.len() - usize::from(known.is_some());
+        let passed = known.is_some_and(|(_, passed)| *passed) || others < self.rate.keys as usize;
+        self.note(key, at, passed);
+        passed
+    }
+
+    fn note(&mut self, key: &str, at: i64, passed: bool) {
+        if let Some((moment, passed)) = self.keys.remove(key) {
+            self.order(passed).remove(&moment);
+        }
+        self.last += 1;
+        let moment = (at, self.last);
+        self.keys.insert(key.to_owned(), (moment, passed));
+        self.order(passed).insert(moment, key.to_owned());
+        if self.held.len() > self.rate.keys as usize + 1
+            && let Some((_, oldest)) = self.held.pop_first()
+        {
+            self.keys.remove(&oldest);
+        }
+    }
+
+    fn order(&mut self, passed: bool) -> &mut BTreeMap<Moment, String> {
+        if passed { &mut self.passed } else { &mut self.held }
+    }
+
+    /// Of what came before the window, and of what seems to come from a time that is still to be: the clock was
+    /// set back, and what is counted too long is held without need.
+    fn forget(&mut self, now: i64) {
+        let before = now.saturating_sub(i64::try_from(self.rate.within.as_millis()).unwrap_or(i64::MAX));
+        for order in [&mut self.passed, &mut self.held] {
+            while let Some(first) = order.first_entry().filter(|first| first.key().0 <= before) {
+                self.keys.remove(&first.remove());
+            }
+            while let Some(last) = order.last_entry().filter(|last| last.key().0 > now + AHEAD) {
+                self.keys.remove(&last.remove());
+            }
+        }
+    }
+
+    fn is_to_be_said(&mut self, at: i64) -> bool {
+        let due = self.said.is_none_or(|said| !(said..said.saturating_add(REMIND)).contains(&at));
+        if due {
+            self.said = Some(at);
+        }
+        due
+    }
+}
+
+/// Messages of several listeners need not come in the order of their moments.
+const AHEAD: i64 = 10_000;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Keys with the second they arrive in, `a@5`; answers those that were held.
+    fn held(guards: &Guards, script: &str) -> String {
+        let held = script.split_whitespace().filter(|word| {
+            let (key, second) = word.split_once('@').unwrap();
+            let at = UNIX_EPOCH + Duration::from_secs(1_000_000 + second.parse::<u64>().unwrap());
+            guards.verdict("r", "a", key, at).is_some()
+        });
+        held.collect::<Vec<_>>().join(" ")
+    }
+
+    fn guard(keys: u32) -> Guards {
+        Guards::new([], [("a".into(), Rate { keys, within: Duration::from_secs(600) })])
+    }
+
+    #[test]
+    fn beyond_so_many_different_keys_within_the_window_everything_new_is_held() {
+        for (script, expected) in [
+            ("a@0 b@1", ""),
+            ("a@0 b@1 c@2", "c@2"),
+            // Many of one resource are no storm.
+            ("a@0 a@1 a@2 a@3 b@4 a@5", ""),
+            // What was let through goes on, what was held stays behind it.
+            ("a@0 b@1 c@2 a@3 c@4 b@5", "c@2 c@4"),
+            // The window slides: `a` has left it.
+            ("a@0 b@1 c@600", ""),
+            ("a@0 b@1 c@599", "c@599"),
+            // It counts what came, held or not: a storm that goes on is not let through bit by bit.
+            ("a@0 b@1 c@2 d@300 e@590 f@601 g@700", "c@2 d@300 e@590 f@601 g@700"),
+            ("a@0 b@1 c@2 d@3 e@700", "c@2 d@3"),
+            // A clock that was an hour ahead holds nothing for an hour.
+            ("a@4000 b@4001 c@400 d@401 e@402", "e@402"),
+        ] {
+            assert_eq!(held(&guard(2), script), expected, "{script}");
+        }
+    }
+
+    #[test]
+    fn what_is_remembered_is_bounded_and_counts_after_a_restart() {
+        let guards = guard(2);
+        let storm: Vec<String> = (0..1000).map(|n| format!("k{n}@{}", n / 100)).collect();
+        assert_eq!(held(&guards, &storm.join(" ")).split(' ').count(), 998);
+        assert!(lock(&guards.actions["a"]).keys.len() <= 5);
+        let restarted = guard(2);
+        for (key, second, passed) in [("a", 0, true), ("b", 1, true), ("c", 2, false)] {
+            restarted.remember("r", "a", key, UNIX_EPOCH + Duration::from_secs(1_000_000 + second), passed);
+        }
+        assert_eq!(held(&restarted, "c@3 a@4 d@5 e@700"), "c@3 d@5");
+    }
+
+    #[test]
+    fn rules_and_actions_have_guards_of_their_own_and_the_reason_names_them() {
+        let minute = |keys| Rate { keys, within: Duration::from_secs(60) };
+        let guards = Guards::new([("r".into(), minute(1))], [("a".into(), minute(2))]);
+        let at = UNIX_EPOCH + Duration::from_secs(1_000_000);
+        let verdict = |rule: &str, action: &str, key: &str| guards.verdict(rule, action, key, at);
+        assert_eq!(verdict("r", "a", "1"), None);
+        assert_eq!(verdict("r", "a", "2").as_deref(), Some("guard of rule r: more than 1 per 1m"));
+        assert_eq!(verdict("s", "a", "3").as_deref(), Some("guard of action a: more than 2 per 1m"));
+        assert_eq!(verdict("s", "b", "4"), None);
+        assert_eq!(guards.longest(), Some(Duration::from_secs(60)));
+    }
+}
