@@ -1,11 +1,14 @@
 //! The subcommands, one a file.
 
+mod asking;
 pub(crate) mod check;
 pub(crate) mod config;
+pub(crate) mod deliveries;
 pub(crate) mod demo;
 pub(crate) mod k2hr3_osnl;
 pub(crate) mod man;
 pub(crate) mod run;
 pub(crate) mod send;
 mod sources;
+pub(crate) mod status;
 pub(crate) mod tap;

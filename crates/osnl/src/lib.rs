@@ -23,6 +23,7 @@ pub use osnl_model::{NotificationFilter, Pattern, Priority, Target, TransportUrl
 
 pub mod action;
 pub mod config;
+pub mod control;
 pub mod daemon;
 pub mod delivery;
 pub mod intake;

@@ -13,6 +13,7 @@
 
 mod announce;
 pub(crate) mod backoff;
+mod gauges;
 mod positions;
 mod state;
 mod stream;
@@ -30,6 +31,7 @@ use tokio::sync::watch;
 use tokio::time::Instant;
 
 use self::backoff::Backoff;
+pub use self::gauges::{Gauges, Opened};
 pub use self::positions::PositionStore;
 pub use self::state::ListenerState;
 use self::stream::Streams;
@@ -64,6 +66,7 @@ pub struct Listener {
     counters: Arc<Counters>,
     state: watch::Sender<ListenerState>,
     positions: Option<PositionStore>,
+    gauges: Arc<Gauges>,
 }
 
 /// What was last told of failed attempts.
@@ -92,6 +95,7 @@ impl Listener {
             counters,
             state: watch::Sender::new(ListenerState::Connecting { attempt: 0 }),
             positions: None,
+            gauges: Arc::default(),
         }
     }
 
@@ -107,6 +111,18 @@ impl Listener {
     #[must_use]
     pub fn state(&self) -> watch::Receiver<ListenerState> {
         self.state.subscribe()
+    }
+
+    /// The name in the configuration.
+    #[must_use]
+    pub fn name(&self) -> &Arc<str> {
+        &self.config.name
+    }
+
+    /// What it has done, as it runs.
+    #[must_use]
+    pub fn gauges(&self) -> Arc<Gauges> {
+        self.gauges.clone()
     }
 
     /// Where its broker is, for people: no secret.
@@ -131,6 +147,7 @@ impl Listener {
             };
             let away = lost_at.map(|lost_at: Instant| lost_at.elapsed());
             announce::announce(&self.config.name, &self.config.options, consumer.subscription(), away);
+            self.gauges.connected(consumer.subscription(), away.is_some());
             self.state.send_replace(ListenerState::Listening);
             let mut session = Session::new(&self, consumer, streams.as_mut());
             match session.run(&shutdown).await {
@@ -323,9 +340,10 @@ impl<'a> Session<'a> {
     }
 
     fn dispatch(&mut self) {
-        let Listener { config, endpoint, counters, .. } = self.listener;
+        let Listener { config, endpoint, counters, gauges, .. } = self.listener;
         self.window.admit(&self.batch);
         counters.received.add(self.batch.len() as u64);
+        gauges.received(self.batch.len());
         let mut unmatched = 0;
         for mut message in self.batch.drain() {
             if let Some(streams) = &mut self.streams

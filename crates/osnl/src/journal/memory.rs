@@ -10,6 +10,7 @@
 //! Dead letters are written to the log as one JSON line each, so that they outlive the process.
 
 mod dead;
+mod listing;
 mod recent;
 
 use std::collections::{BTreeSet, HashMap, VecDeque};
@@ -25,7 +26,9 @@ pub use self::dead::DeadLetter;
 use self::dead::log_dead_letter;
 use self::recent::Recent;
 use super::identity::Identity;
-use super::{Claimed, DeliveryId, Entry, Journal, JournalState, Outcome, Permit, Places, Receipt, Settle};
+use super::{
+    Claimed, DeliveryId, Entry, Journal, JournalState, Outcome, Paused, Permit, Places, Receipt, Settle,
+};
 use crate::action::Event;
 use crate::metrics::Counters;
 use crate::received::Received;
@@ -67,6 +70,7 @@ pub struct MemoryJournal {
     claimable: Notify,
     /// Memory does not fail.
     working: watch::Sender<JournalState>,
+    paused: watch::Sender<Paused>,
     counters: Arc<Counters>,
 }
 
@@ -130,6 +134,7 @@ impl MemoryJournal {
             state: Mutex::default(),
             claimable: Notify::new(),
             working: watch::Sender::new(JournalState::Working),
+            paused: watch::Sender::new(Paused::new()),
             counters,
         }
     }
@@ -348,6 +353,10 @@ impl Journal for MemoryJournal {
 
     fn state(&self) -> watch::Receiver<JournalState> {
         self.working.subscribe()
+    }
+
+    fn paused(&self) -> watch::Receiver<Paused> {
+        self.paused.subscribe()
     }
 
     fn close(&self) -> BoxFuture<'_, ()> {

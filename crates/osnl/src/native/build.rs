@@ -15,6 +15,7 @@ use crate::action::Action;
 use crate::action::dump::Dump;
 use crate::action::http::{HttpError, HttpOptions, Verification};
 use crate::action::k2hr3::K2hr3;
+use crate::control::{ControlSocket, Desk, Store};
 use crate::daemon::Daemon;
 use crate::delivery::{DeliveryLoop, DeliverySettings, RetryPolicy, WhenExhausted};
 use crate::intake::RuleEngine;
@@ -120,7 +121,7 @@ impl Native {
             .filter(|(_, rules)| !rules.is_empty())
             .collect();
         let prefetch = heard.iter().fold(0_u16, |sum, (listener, _)| sum.saturating_add(listener.prefetch));
-        let journal = self.journal.open(prefetch, counters)?;
+        let (journal, store) = self.journal.open(prefetch, counters)?;
         let mut made: HashMap<String, Arc<dyn Transport>> = HashMap::new();
         let mut listeners = Vec::new();
         for (conf, rules) in heard {
@@ -153,13 +154,24 @@ impl Native {
                 counters.clone(),
             ));
         }
-        Ok(Daemon { listeners, deliveries, journal })
+        let control = self.state_folder().map(|folder| {
+            let desk = Desk::of_daemon(store, &listeners, &deliveries, counters.clone());
+            ControlSocket::new(folder, Arc::new(desk))
+        });
+        Ok(Daemon { listeners, deliveries, journal, control })
+    }
+
+    /// Where what outlives the process is kept, and its control socket is; `None` where nothing names a folder.
+    #[must_use]
+    pub fn state_folder(&self) -> Option<PathBuf> {
+        self.state_dir.clone().or_else(crate::state_dir::default)
     }
 
     /// Where a listener keeps how far it has read its streams.
     fn positions(&self, listener: &Arc<str>) -> Result<PositionStore, BuildError> {
-        let folder = self.state_dir.clone().or_else(crate::state_dir::default);
-        let Some(path) = folder else { return Err(BuildError::NoState { listener: listener.clone() }) };
+        let Some(path) = self.state_folder() else {
+            return Err(BuildError::NoState { listener: listener.clone() });
+        };
         PositionStore::open(&path, listener).map_err(|error| BuildError::State {
             listener: listener.clone(),
             path,
@@ -176,14 +188,18 @@ impl Native {
 
 impl JournalConf {
     /// The store, for so many unsettled messages at once.
-    fn open(&self, prefetch: u16, counters: &Arc<Counters>) -> Result<Arc<dyn Journal>, BuildError> {
+    fn open(&self, prefetch: u16, counters: &Arc<Counters>) -> Result<(Arc<dyn Journal>, Store), BuildError> {
         match self {
             Self::Memory => {
                 let limits = MemoryLimits::for_prefetch(prefetch);
-                Ok(Arc::new(MemoryJournal::new(limits, counters.clone())))
+                let journal = Arc::new(MemoryJournal::new(limits, counters.clone()));
+                Ok((journal.clone(), Store::Memory(journal)))
             }
             Self::Sqlite(options) => match SqliteJournal::open(options.clone(), counters.clone()) {
-                Ok(journal) => Ok(Arc::new(journal)),
+                Ok(journal) => {
+                    let journal = Arc::new(journal);
+                    Ok((journal.clone(), Store::Sqlite(journal, options.path.clone())))
+                }
                 Err(error) => Err(BuildError::Journal { path: options.path.clone(), error }),
             },
         }

@@ -19,7 +19,7 @@ use super::connection::{closed, connect};
 use super::place::{Inode, Place, free_bytes};
 use super::rows::{State, millis, numbers};
 use super::work::{Appended, Found, Work};
-use super::{OpenError, Shared, SqliteOptions, prune, schema, trouble};
+use super::{OpenError, Shared, SqliteOptions, paused, prune, schema, trouble};
 use crate::action::Event;
 use crate::journal::identity::Identity;
 use crate::journal::{Claimed, DeliveryId, Entry, Outcome, Settle};
@@ -38,11 +38,19 @@ pub(super) enum Command {
     SetAside(Received, String, oneshot::Sender<Settle>),
     Attempted(DeliveryId, u32, String),
     Outcome(DeliveryId, Outcome),
-    Change(Change, oneshot::Sender<Result<Changed, ChangeError>>),
+    Change(Change, Apply, oneshot::Sender<Result<Changed, ChangeError>>),
     Fetch(Arc<str>),
     Close(Option<oneshot::Sender<()>>),
     #[cfg(test)]
     Do(Box<dyn FnOnce(&Connection) + Send>),
+}
+
+/// Whether a change is made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Apply {
+    Commit,
+    /// Only what would come of it is told.
+    Preview,
 }
 
 /// What became of a command, to be told after the commit.
@@ -124,6 +132,7 @@ impl Writer {
         self.checkpointer.set(Some(connect(&self.place.file)?));
         self.inode = Inode::of(&self.place.file)?;
         self.connection = Some(connection);
+        self.read_paused();
         Ok(())
     }
 
@@ -249,6 +258,10 @@ impl Writer {
         }
         work.write_tally()?;
         let (next_event, promoted) = (work.next_event, work.promoted);
+        if let [Command::Change(_, Apply::Preview, _)] = batch {
+            transaction.rollback()?;
+            return Ok((done, Vec::new()));
+        }
         transaction.commit()?;
         self.next_event = next_event;
         Ok((done, promoted))
@@ -296,8 +309,19 @@ impl Writer {
                         gate.changed(&found.action, -1);
                     }
                 }
-                (Command::Change(_, sender), _) => {
+                (Command::Change(_, Apply::Preview, sender), _) => {
+                    let _ = sender.send(Ok(answer.unwrap_or_default().changed));
+                }
+                (Command::Change(change, Apply::Commit, sender), _) => {
                     let Some(answer) = answer else { continue };
+                    match change {
+                        Change::Pause { .. } | Change::Resume { .. } => self.read_paused(),
+                        Change::Retry { .. }
+                        | Change::Discard { .. }
+                        | Change::Hold { .. }
+                        | Change::Release { .. }
+                        | Change::Move { .. } => {}
+                    }
                     for (action, id) in &answer.withdrawn {
                         heads.withdraw(action, *id);
                     }
@@ -363,6 +387,18 @@ impl Writer {
         }
     }
 
+    /// Tells which actions are paused. What cannot be read now stays as it is known: the next failure says why.
+    fn read_paused(&self) {
+        let Some(connection) = &self.connection else { return };
+        if let Ok(found) = paused::list(connection) {
+            self.shared.paused.send_if_modified(|paused| {
+                let changed = *paused != found;
+                *paused = found;
+                changed
+            });
+        }
+    }
+
     pub(super) fn parts(&mut self) -> Option<(&mut Connection, &Shared)> {
         Some((self.connection.as_mut()?, &self.shared))
     }
@@ -389,7 +425,7 @@ fn apply(work: &mut Work<'_>, command: &Command) -> rusqlite::Result<(Done, Opti
             Outcome::Dead(reason) => work.end(*id, State::Dead, Some(reason))?,
             Outcome::Returned => work.find(*id)?,
         }),
-        Command::Change(change, _) => return Ok((Done::Nothing, Some(change::apply(work, change)?))),
+        Command::Change(change, ..) => return Ok((Done::Nothing, Some(change::apply(work, change)?))),
         Command::Fetch(_) | Command::Close(_) => Done::Nothing,
         #[cfg(test)]
         Command::Do(_) => Done::Nothing,
