@@ -212,12 +212,15 @@ impl DeliveryLoop {
                 Some((error.to_string(), resource))
             }
         };
+        let used = self.schedule.used(id).unwrap_or(0);
         for step in self.schedule.report(id, result, Instant::now()) {
             let (error, resource) =
                 failure.as_ref().map_or(("", "-"), |(error, resource)| (error.as_str(), resource.as_str()));
             match step {
                 Step::End(id, outcome) => {
                     if let Outcome::Dead(reason) = &outcome {
+                        // The last attempt is part of the history too.
+                        self.journal.attempted(id, used.saturating_add(1), error);
                         tracing::error!(
                             action.name = action,
                             message.id = message,

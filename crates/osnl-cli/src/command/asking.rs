@@ -59,7 +59,10 @@ pub(super) enum Respondent {
 
 impl Respondent {
     pub(super) fn of(place: &PlaceArgs) -> Result<Self, Unanswered> {
-        Ok(match reach(&looked_for(place)?)? {
+        let place = looked_for(place)?;
+        let reached =
+            app::block_on(reach(&place)).map_err(|error| Unanswered::new(Exit::Failed, error.to_string()))?;
+        Ok(match reached? {
             Reached::Daemon(client, journal) => Self::Daemon(Box::new(client), journal),
             Reached::File(desk) => Self::File(Box::new(desk)),
         })

@@ -3,7 +3,9 @@
 use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
+
+use tokio::time::{Instant, sleep};
 
 use super::{Client, Desk, socket_path};
 use crate::journal::sqlite::SqliteJournal;
@@ -68,11 +70,11 @@ pub enum ReachError {
     },
 }
 
-/// Finds who answers. Blocks for a moment at most.
+/// Finds who answers; waits for seconds at most.
 ///
 /// # Errors
 /// See [`ReachError`].
-pub fn reach(place: &Where) -> Result<Reached, ReachError> {
+pub async fn reach(place: &Where) -> Result<Reached, ReachError> {
     let folder = place.state_dir.clone().or_else(|| Some(place.journal.as_ref()?.parent()?.to_owned()));
     let folder = folder.unwrap_or_default();
     let socket = socket_path(&folder).display().to_string();
@@ -92,7 +94,7 @@ pub fn reach(place: &Where) -> Result<Reached, ReachError> {
         match (holder, &place.journal) {
             (None, _) if absent => break,
             (None, _) => return Err(ReachError::Socket { socket, error }),
-            (Some(_), _) if absent && Instant::now() < deadline => std::thread::sleep(PAUSE),
+            (Some(_), _) if absent && Instant::now() < deadline => sleep(PAUSE).await,
             (Some(holder), journal) => {
                 let journal = journal.as_ref().map(|path| path.display().to_string()).unwrap_or_default();
                 return Err(ReachError::Silent { journal, holder, socket, error });

@@ -6,12 +6,14 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use tokio::task::spawn_blocking;
-use tokio::time::timeout;
+use tokio::time::{Instant, sleep, timeout};
 
 use super::super::wire::{Code, Refusal};
 use super::super::{Changes, Paused, Refused, Request, time};
 use super::{Desk, Store};
-use crate::journal::sqlite::{Change, Changed, Filter, Page, Row, SqliteJournal, SqliteOptions, State};
+use crate::journal::sqlite::{
+    Change, Changed, Filter, OpenError, Page, Row, SqliteJournal, SqliteOptions, State,
+};
 use crate::journal::{DeliveryId, Journal as _, JournalState};
 
 /// Numbers that an answer holds.
@@ -19,6 +21,10 @@ const NAMED: usize = 1000;
 
 /// A commit takes milliseconds; a journal that cannot be written takes until somebody mends it.
 const PATIENCE: Duration = Duration::from_secs(15);
+
+/// Another command may have the file of a stopped daemon: for a moment.
+const OTHERS: Duration = Duration::from_secs(5);
+const PAUSE: Duration = Duration::from_millis(20);
 
 impl Desk {
     pub(super) async fn change(&self, request: &Request) -> Result<Changes, Refusal> {
@@ -37,8 +43,7 @@ impl Desk {
         let named = self.named(&which.ids).await?;
         let mut seen: HashSet<DeliveryId> = HashSet::new();
         let mut changes = Changes { dry_run: *dry_run, ..Changes::default() };
-        loop {
-            let Some(change) = change_of(request, &which) else { break };
+        while let Some(change) = change_of(request, &which) {
             let Changed { changed, refused, more } = apply(&journal, change, *dry_run).await?;
             seen.extend(changed.iter().chain(refused.iter().map(|(id, _)| id)).filter(|_| !named.is_empty()));
             changes.changed += changed.len() as u64;
@@ -124,13 +129,20 @@ impl Desk {
             }
             Store::File(path) => path.clone(),
         };
-        let opened = spawn_blocking(move || {
-            let opened = SqliteJournal::open(unbounded(&path), Arc::default());
-            opened.map_err(|error| Refusal::new(Code::Unavailable, format!("{}: {error}", path.display())))
-        });
-        match opened.await {
-            Ok(opened) => opened.map(Arc::new),
-            Err(error) => Err(Refusal::new(Code::Unavailable, error.to_string())),
+        let deadline = Instant::now() + OTHERS;
+        loop {
+            let options = unbounded(&path);
+            let opened = spawn_blocking(move || SqliteJournal::open(options, Arc::default())).await;
+            let error = match opened {
+                Ok(Ok(journal)) => return Ok(Arc::new(journal)),
+                Ok(Err(OpenError::InUse(_))) if Instant::now() < deadline => {
+                    sleep(PAUSE).await;
+                    continue;
+                }
+                Ok(Err(error)) => error.to_string(),
+                Err(error) => error.to_string(),
+            };
+            return Err(Refusal::new(Code::Unavailable, format!("{}: {error}", path.display())));
         }
     }
 
