@@ -1,5 +1,6 @@
 //! What was typed: the program's own subcommands, and the flags of the programs it stands in for.
 
+mod control;
 mod send;
 
 use std::ffi::OsString;
@@ -11,6 +12,9 @@ use osnl_model::Secret;
 use crate::command::demo::ScreenSize;
 use crate::command::tap::TapArgs;
 
+pub(crate) use self::control::{
+    ChangeArgs, ControlFormat, DeliveriesArgs, DeliveriesCommand, FilterArgs, PlaceArgs, ShowArgs, StatusArgs,
+};
 pub(crate) use self::send::{SendArgs, SendDriver, SendFormat};
 
 /// What to do.
@@ -22,6 +26,8 @@ pub(crate) enum Invocation {
     Check(CheckArgs),
     Send(Box<SendArgs>),
     Tap(Box<TapArgs>),
+    Status(StatusArgs),
+    Deliveries(Box<DeliveriesArgs>),
     ConfigShow(ConfigShowArgs),
     Events(EventsArgs),
     Man(ManArgs),
@@ -57,6 +63,10 @@ enum Command {
     Send(Box<SendArgs>),
     /// Look on at what passes on a broker; takes nothing from anybody
     Tap(Box<TapArgs>),
+    /// How the daemon goes: what is connected, held, pending, given up
+    Status(StatusArgs),
+    /// What the journal holds, and what becomes of it
+    Deliveries(Box<DeliveriesArgs>),
     /// Print configurations
     #[command(subcommand)]
     Config(ConfigCommand),
@@ -293,6 +303,8 @@ pub(crate) fn parse(arguments: impl IntoIterator<Item = OsString>) -> Invocation
         Command::Check(args) => Invocation::Check(args),
         Command::Send(args) => Invocation::Send(args),
         Command::Tap(args) => Invocation::Tap(args),
+        Command::Status(args) => Invocation::Status(args),
+        Command::Deliveries(args) => Invocation::Deliveries(args),
         Command::Config(ConfigCommand::Show(args)) => Invocation::ConfigShow(args),
         Command::Events(args) => Invocation::Events(args),
         Command::Man(args) => Invocation::Man(args),

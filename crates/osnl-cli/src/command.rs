@@ -1,7 +1,9 @@
 //! The subcommands, one a file.
 
+mod asking;
 pub(crate) mod check;
 pub(crate) mod config;
+pub(crate) mod deliveries;
 pub(crate) mod demo;
 pub(crate) mod events;
 pub(crate) mod k2hr3_osnl;
@@ -9,4 +11,5 @@ pub(crate) mod man;
 pub(crate) mod run;
 pub(crate) mod send;
 mod sources;
+pub(crate) mod status;
 pub(crate) mod tap;

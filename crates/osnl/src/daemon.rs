@@ -6,7 +6,9 @@ use std::time::Duration;
 use osnl_transport::TransportError;
 use tokio::task::JoinSet;
 use tokio::time::timeout;
+use tokio_util::sync::CancellationToken;
 
+use crate::control::ControlSocket;
 use crate::delivery::DeliveryLoop;
 use crate::journal::Journal;
 use crate::listener::Listener;
@@ -23,6 +25,8 @@ pub struct Daemon {
     pub deliveries: Vec<DeliveryLoop>,
     /// What stands between them.
     pub journal: Arc<dyn Journal>,
+    /// Answers questions about all of it, until the end of the drain.
+    pub control: Option<ControlSocket>,
 }
 
 /// How it ended.
@@ -55,6 +59,14 @@ impl Daemon {
             deliveries.spawn(delivery.run(shutdown.clone()));
         }
 
+        let asked = CancellationToken::new();
+        // Also stops it when what runs the daemon is dropped.
+        let _unasked = asked.clone().drop_guard();
+        let mut controls = JoinSet::new();
+        if let Some(control) = self.control {
+            controls.spawn(control.run(asked.clone()));
+        }
+
         let mut first_error = None;
         tokio::select! {
             biased;
@@ -79,6 +91,8 @@ impl Daemon {
             () = shutdown.abort.cancelled() => Some(Ended::Aborted),
             in_time = timeout(drain_deadline, drained) => in_time.is_err().then_some(Ended::DeadlinePassed),
         };
+        asked.cancel();
+        wait_all(&mut controls, |()| {}).await;
         if let Some(ended) = in_time {
             shutdown.abort.cancel();
             let rest = async {

@@ -9,9 +9,11 @@
 mod breaker;
 mod limits;
 mod policy;
+mod published;
 mod schedule;
 
-use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, PoisonError};
 use std::time::{Duration, SystemTime};
 
 use futures_util::StreamExt;
@@ -23,10 +25,12 @@ use tokio::time::{Instant, sleep_until, timeout};
 pub use self::breaker::BreakerState;
 pub use self::limits::{Limits, OnDead};
 pub use self::policy::{Decision, RetryPolicy};
+use self::published::Gauges;
+pub use self::published::{Published, TargetState, TargetStatus};
 pub use self::schedule::WhenExhausted;
 use self::schedule::{Schedule, Step};
 use crate::action::{Action, ActionError, Done, ErrorClass, Event};
-use crate::journal::{DeliveryId, Journal, Outcome};
+use crate::journal::{DeliveryId, Journal, Outcome, Used};
 use crate::metrics::Counters;
 use crate::shutdown::Shutdown;
 
@@ -60,6 +64,8 @@ pub struct DeliveryLoop {
     counters: Arc<Counters>,
     schedule: Schedule,
     state: watch::Sender<BreakerState>,
+    status: watch::Sender<TargetStatus>,
+    gauges: Arc<Gauges>,
     /// Since when the target is held, and when the log said so last.
     held: Option<(Instant, Instant)>,
 }
@@ -85,6 +91,8 @@ impl DeliveryLoop {
             schedule: Schedule::new(settings.policy, settings.when_exhausted, settings.concurrency)
                 .with_limits(settings.limits),
             state: watch::Sender::new(BreakerState::Closed),
+            status: watch::Sender::new(TargetStatus::begin()),
+            gauges: Arc::default(),
             held: None,
         }
     }
@@ -93,6 +101,17 @@ impl DeliveryLoop {
     #[must_use]
     pub fn state(&self) -> watch::Receiver<BreakerState> {
         self.state.subscribe()
+    }
+
+    /// What it shows while it runs.
+    #[must_use]
+    pub fn published(&self) -> Published {
+        Published {
+            name: self.name.clone(),
+            target: self.action.target(),
+            status: self.status.subscribe(),
+            gauges: self.gauges.clone(),
+        }
     }
 
     /// What the action talks to, for people: no secret.
@@ -109,10 +128,12 @@ impl DeliveryLoop {
         // waits must not keep another from being claimed.
         let claim_at_most = self.settings.concurrency.max(16) * 64;
         let mut journal = self.journal.state();
+        let mut paused_actions = self.journal.paused();
         loop {
             let draining = shutdown.drain.is_cancelled();
             // What could not be written down would be done again after a restart.
-            let may_attempt = journal.borrow_and_update().takes_outcomes();
+            let paused = paused_actions.borrow_and_update().contains_key(&*self.name);
+            let may_attempt = journal.borrow_and_update().takes_outcomes() && !paused;
             self.schedule.look_at_clock(may_attempt, Instant::now());
             if !draining && may_attempt {
                 self.begin_attempts(&mut attempts);
@@ -124,6 +145,7 @@ impl DeliveryLoop {
                 *state = self.schedule.breaker();
                 changed
             });
+            self.publish(paused);
             let room = claim_at_most.saturating_sub(self.schedule.claimed());
             // What is held for longer than that already is looked at with each sweep.
             let hold_ends = self.schedule.hold_ends().filter(|at| *at > Instant::now());
@@ -140,6 +162,7 @@ impl DeliveryLoop {
                     claimed.into_iter().for_each(|claimed| self.schedule.add(claimed, now));
                 }
                 Ok(()) = journal.changed(), if !draining => {}
+                Ok(()) = paused_actions.changed(), if !draining => {}
                 () = sleep_until(wake), if !draining => {
                     if Instant::now() >= sweep {
                         sweep = Instant::now() + SWEEP;
@@ -157,6 +180,13 @@ impl DeliveryLoop {
         if unfinished > 0 {
             tracing::info!(action.name = &*self.name, deliveries = unfinished, "unfinished at the end");
         }
+    }
+
+    fn publish(&self, paused: bool) {
+        let state = TargetState::of(self.schedule.breaker(), paused);
+        self.status.send_if_modified(|status| status.becomes(state));
+        self.gauges.claimed.store(self.schedule.claimed(), Ordering::Relaxed);
+        self.gauges.under_way.store(self.schedule.under_way(), Ordering::Relaxed);
     }
 
     fn begin_attempts(&mut self, attempts: &mut FuturesUnordered<BoxFuture<'static, Attempt>>) {
@@ -193,16 +223,22 @@ impl DeliveryLoop {
             }
             Err(error) => {
                 self.counters.failures.increment();
+                *self.gauges.failure.lock().unwrap_or_else(PoisonError::into_inner) =
+                    Some((SystemTime::now(), error.to_string()));
                 let resource = self.schedule.key(id).unwrap_or("-").to_owned();
                 Some((error.to_string(), resource))
             }
         };
+        let used = self.schedule.used(id, Instant::now()).unwrap_or_default();
         for step in self.schedule.report(id, result, Instant::now()) {
             let (error, resource) =
                 failure.as_ref().map_or(("", "-"), |(error, resource)| (error.as_str(), resource.as_str()));
             match step {
                 Step::End(id, outcome) => {
                     if let Outcome::Dead(reason) | Outcome::DeadHoldingKey(reason) = &outcome {
+                        // The last attempt is part of the history too.
+                        let last = Used { attempts: used.attempts.saturating_add(1), ..used };
+                        self.journal.attempted(id, last, error);
                         tracing::error!(
                             action.name = action,
                             message.id = message,

@@ -18,6 +18,7 @@ mod identity;
 pub mod memory;
 pub mod sqlite;
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
@@ -78,10 +79,19 @@ pub trait Journal: Send + Sync {
     /// attempt should begin.
     fn state(&self) -> watch::Receiver<JournalState>;
 
+    /// The actions that are paused, as that changes. No attempt of theirs begins and nothing of theirs ages; what is
+    /// appended for them waits. Nothing can be paused in a store that does not say so.
+    fn paused(&self) -> watch::Receiver<Paused> {
+        watch::channel(Paused::new()).1
+    }
+
     /// No outcome will come any more: completes when everything it was told is safe. Receipts that are still
     /// open then end as [`Settle::Leave`].
     fn close(&self) -> BoxFuture<'_, ()>;
 }
+
+/// Paused actions, and since when each is.
+pub type Paused = BTreeMap<String, SystemTime>;
 
 /// Whether a journal can be written.
 #[derive(Clone, Debug, PartialEq, Eq)]

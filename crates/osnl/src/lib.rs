@@ -13,6 +13,7 @@
 //! - [`journal`] keeps it until it is done; its receipt tells the listener when to acknowledge.
 //! - [`delivery`] owns attempts, pauses, order per resource, and holds a target that is down.
 //! - [`action`] is one attempt at the outside world.
+//! - [`control`] answers what is asked from outside: status, deliveries.
 //! - [`notification_listener`] is where programs begin that listen for themselves: oslo.messaging's words.
 //! - [`notifier`] is the emitting side.
 //! - [`native`] is osnl's own configuration.
@@ -23,6 +24,7 @@ pub use osnl_model::{NotificationFilter, Pattern, Priority, Target, TransportUrl
 
 pub mod action;
 pub mod config;
+pub mod control;
 pub mod daemon;
 pub mod delivery;
 pub mod intake;

@@ -13,6 +13,7 @@
 
 mod announce;
 pub(crate) mod backoff;
+mod gauges;
 mod positions;
 mod state;
 mod stream;
@@ -32,6 +33,7 @@ use tokio::sync::watch;
 use tokio::time::Instant;
 
 use self::backoff::Backoff;
+pub use self::gauges::{Gauges, Opened};
 pub use self::positions::PositionStore;
 pub use self::state::ListenerState;
 use self::stream::Streams;
@@ -72,6 +74,7 @@ pub struct Listener {
     state: watch::Sender<ListenerState>,
     positions: Option<PositionStore>,
     stall: watch::Sender<Option<Stall>>,
+    gauges: Arc<Gauges>,
 }
 
 /// What was last told of failed attempts.
@@ -101,6 +104,7 @@ impl Listener {
             state: watch::Sender::new(ListenerState::Connecting { attempt: 0 }),
             positions: None,
             stall: watch::Sender::new(None),
+            gauges: Arc::default(),
         }
     }
 
@@ -125,6 +129,18 @@ impl Listener {
         self.stall.subscribe()
     }
 
+    /// The name in the configuration.
+    #[must_use]
+    pub fn name(&self) -> &Arc<str> {
+        &self.config.name
+    }
+
+    /// What it has done, as it runs.
+    #[must_use]
+    pub fn gauges(&self) -> Arc<Gauges> {
+        self.gauges.clone()
+    }
+
     /// Where its broker is, for people: no secret.
     #[must_use]
     pub fn location(&self) -> String {
@@ -147,6 +163,7 @@ impl Listener {
             };
             let away = lost_at.map(|lost_at: Instant| lost_at.elapsed());
             announce::announce(&self.config.name, &self.config.options, consumer.subscription(), away);
+            self.gauges.connected(consumer.subscription(), away.is_some());
             self.state.send_replace(ListenerState::Listening);
             let mut session = Session::new(&self, consumer, streams.as_mut());
             let ended = session.run(&shutdown).await;
@@ -387,13 +404,14 @@ impl<'a> Session<'a> {
     }
 
     fn dispatch(&mut self) {
-        let Listener { config, endpoint, counters, .. } = self.listener;
+        let Listener { config, endpoint, counters, gauges, .. } = self.listener;
         if self.batch.is_empty() {
             return;
         }
         self.window.admit(&self.batch);
         self.watchdog.arrived();
         counters.received.add(self.batch.len() as u64);
+        gauges.received(self.batch.len());
         let mut unmatched = 0;
         for mut message in self.batch.drain() {
             if let Some(streams) = &mut self.streams

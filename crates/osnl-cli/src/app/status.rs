@@ -4,7 +4,7 @@ use std::pin::Pin;
 use std::task::Poll;
 
 use osnl::daemon::Daemon;
-use osnl::delivery::{BreakerState, DeliveryLoop};
+use osnl::delivery::{DeliveryLoop, TargetState, TargetStatus};
 use osnl::listener::{Listener, ListenerState};
 use tokio::sync::watch;
 use tokio::time::{Interval, MissedTickBehavior, interval};
@@ -14,13 +14,13 @@ use super::notify::Notifier;
 /// The loops' states, and where each talks to.
 pub(super) struct Status {
     listeners: Vec<(String, watch::Receiver<ListenerState>)>,
-    targets: Vec<(String, watch::Receiver<BreakerState>)>,
+    targets: Vec<(String, watch::Receiver<TargetStatus>)>,
 }
 
 impl Status {
     pub(super) fn of(daemon: &Daemon) -> Self {
         let listener = |listener: &Listener| (listener.location(), listener.state());
-        let target = |delivery: &DeliveryLoop| (delivery.target(), delivery.state());
+        let target = |delivery: &DeliveryLoop| (delivery.target(), delivery.published().status());
         Self {
             listeners: daemon.listeners.iter().map(listener).collect(),
             targets: daemon.deliveries.iter().map(target).collect(),
@@ -72,11 +72,13 @@ impl Status {
 
     fn line(&self) -> String {
         let listeners = self.listeners.iter().map(|(location, state)| (location.as_str(), *state.borrow()));
-        let held = self.targets.iter().filter(|(_, state)| match *state.borrow() {
-            BreakerState::Closed => false,
-            BreakerState::Open { .. } | BreakerState::Probing => true,
-        });
-        line(listeners, held.map(|(target, _)| target.as_str()))
+        let stands = |(target, status): &(String, watch::Receiver<TargetStatus>)| match status.borrow().state
+        {
+            TargetState::Closed => None,
+            TargetState::Open { .. } | TargetState::Probing => Some(format!("{target} is held")),
+            TargetState::Paused => Some(format!("{target} is paused")),
+        };
+        line(listeners, self.targets.iter().filter_map(stands))
     }
 
     /// Waits until any of the loops changes its state.
@@ -112,7 +114,7 @@ async fn tick(alive: &mut Option<Interval>) {
 
 fn line<'a>(
     listeners: impl Iterator<Item = (&'a str, ListenerState)>,
-    held: impl Iterator<Item = &'a str>,
+    standing: impl Iterator<Item = String>,
 ) -> String {
     let (mut waiting, mut listening, mut ending) = (Vec::new(), Vec::new(), false);
     for (location, state) in listeners {
@@ -129,7 +131,7 @@ fn line<'a>(
         |what: &str, places: Vec<&str>| (!places.is_empty()).then(|| format!("{what} {}", places.join(", ")));
     let mut clauses: Vec<String> =
         [clause("waiting for", waiting), clause("listening to", listening)].into_iter().flatten().collect();
-    clauses.extend(held.map(|target| format!("{target} is held")));
+    clauses.extend(standing);
     clauses.join("; ")
 }
 
@@ -148,14 +150,14 @@ mod tests {
         for (listeners, held, expected) in [
             (&[("a", waiting)][..], none, "waiting for a"),
             (&[("a", Listening)], none, "listening to a"),
-            (&[("a", Listening)], &["K2HR3 at u"], "listening to a; K2HR3 at u is held"),
-            (&[("a", waiting)], &["K2HR3 at u"], "waiting for a; K2HR3 at u is held"),
+            (&[("a", Listening)], &["K2HR3 at u is held"], "listening to a; K2HR3 at u is held"),
+            (&[("a", waiting)], &["K2HR3 at u is paused"], "waiting for a; K2HR3 at u is paused"),
             (&[("a", Listening), ("b", waiting), ("c", Listening)], none, "waiting for b; listening to a, c"),
             (&[("a", Listening), ("b", Draining)], none, STOPPING),
             (&[("a", Stopped)], &["K2HR3 at u"], STOPPING),
         ] {
             assert_eq!(
-                line(listeners.iter().copied(), held.iter().copied()),
+                line(listeners.iter().copied(), held.iter().map(|held| (*held).to_owned())),
                 expected,
                 "{listeners:?} {held:?}"
             );

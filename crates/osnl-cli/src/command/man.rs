@@ -8,13 +8,17 @@ use crate::exit::Exit;
 /// Behind what the flags say, in the language of manual pages.
 const OSNL: &str = r"
 .SH EXIT STATUS
-0 done, or drained after a signal; 1 failed; 2 wrong use of the command line; 78 wrong configuration;
+0 done, or drained after a signal; 1 failed, or \fBosnl status\fR found what needs attention; 2 wrong use of the command
+line; 69 what is needed is not there: a broker, a daemon, its journal; 78 wrong configuration;
 130 a second signal cut the drain short.
 .SH SIGNALS
 SIGTERM, SIGINT: nothing new is taken, attempts under way are finished within 30 s, the broker delivers the rest again.
 A second one aborts. SIGHUP: the log file is opened again.
 .SH FILES
-/etc/osnl/osnl.conf: the configuration of \fBosnl run\fR, \fBcheck\fR and \fBconfig show\fR.
+/etc/osnl/osnl.conf: the configuration of \fBosnl run\fR, \fBcheck\fR, \fBconfig show\fR, \fBstatus\fR and
+\fBdeliveries\fR.
+.PP
+control.sock, journal.db in the state directory: where \fBstatus\fR and \fBdeliveries\fR ask and look.
 .SH ENVIRONMENT
 OS_<SECTION>__<OPTION> counts above files; http_proxy, https_proxy, no_proxy, SSL_CERT_FILE, SSL_CERT_DIR as elsewhere.
 ";

@@ -33,6 +33,7 @@ use tokio::sync::mpsc;
 use tracing::level_filters::LevelFilter;
 
 pub(crate) use self::args::TapArgs;
+pub(super) use self::clean::{json as clean_json, text as clean_text};
 use self::plan::Plan;
 use self::session::{Clock, Course};
 use self::writer::Written;

@@ -3,6 +3,7 @@
 
 mod command_line;
 mod config;
+mod control;
 mod daemon;
 mod demo;
 mod events;

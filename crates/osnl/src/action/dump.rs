@@ -124,7 +124,13 @@ mod tests {
             received: SystemTime::UNIX_EPOCH,
         };
         let received = Received { body: Vec::new().into(), properties: Default::default(), origin };
-        let event = Event { received: Arc::new(received), notification: Arc::new(n), rule: "r".into() };
+        let event = Event {
+            received: Arc::new(received),
+            notification: Arc::new(n),
+            rule: "r".into(),
+            action: "a".into(),
+            resource: None,
+        };
         let line = line(&event).to_string();
         assert!(!line.contains("S3CRET") && line.contains("\"zone_id\":\"z\""), "{line}");
     }

@@ -124,3 +124,29 @@ async fn far_retries_beyond_half_the_window_go_back_and_the_others_stay() {
     assert_eq!(settled, [true, true, true, false, false, false, false, false]);
     rig.stop().await;
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_paused_target_is_not_called_and_what_waits_does_not_age() {
+    let rig = Rig::start(None, Duration::from_secs(1));
+    rig.journal.set_paused("a", true);
+    let receipt = rig.append("k").await;
+    tokio::time::sleep(Duration::from_secs(600)).await;
+    assert_eq!(*rig.action.attempts.lock().unwrap(), 0);
+    // Another's pause is not ours.
+    rig.journal.set_paused("b", true);
+    rig.journal.set_paused("a", false);
+    assert_eq!(receipt.await, Settle::Acknowledge);
+
+    // In the middle of retries: those that are due begin only after the pause.
+    *rig.action.failure.lock().unwrap() = Some(ErrorClass::Status(409));
+    let receipt = rig.append("l").await;
+    tokio::time::sleep(Duration::from_millis(100)).await;
+    rig.journal.set_paused("a", true);
+    tokio::time::sleep(Duration::from_secs(600)).await;
+    assert_eq!(*rig.action.attempts.lock().unwrap(), 2);
+    *rig.action.failure.lock().unwrap() = None;
+    rig.journal.set_paused("a", false);
+    assert_eq!(receipt.await, Settle::Acknowledge);
+    assert_eq!(*rig.action.attempts.lock().unwrap(), 3);
+    rig.stop().await;
+}

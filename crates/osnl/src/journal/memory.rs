@@ -11,6 +11,7 @@
 
 mod dead;
 mod limits;
+mod listing;
 mod recent;
 
 use std::collections::{BTreeSet, HashMap, VecDeque};
@@ -28,7 +29,7 @@ use self::recent::Recent;
 use super::begin::{self, Begin};
 use super::identity::Identity;
 use super::{
-    Claimed, DeliveryId, Entry, Journal, JournalState, Outcome, Permit, Places, Receipt, Settle, Used,
+    Claimed, DeliveryId, Entry, Journal, JournalState, Outcome, Paused, Permit, Places, Receipt, Settle, Used,
 };
 use crate::action::Event;
 use crate::metrics::Counters;
@@ -43,6 +44,7 @@ pub struct MemoryJournal {
     claimable: Notify,
     /// Memory does not fail.
     working: watch::Sender<JournalState>,
+    paused: watch::Sender<Paused>,
     counters: Arc<Counters>,
 }
 
@@ -107,6 +109,7 @@ impl MemoryJournal {
             state: Mutex::default(),
             claimable: Notify::new(),
             working: watch::Sender::new(JournalState::Working),
+            paused: watch::Sender::new(Paused::new()),
             counters,
         }
     }
@@ -339,6 +342,10 @@ impl Journal for MemoryJournal {
 
     fn state(&self) -> watch::Receiver<JournalState> {
         self.working.subscribe()
+    }
+
+    fn paused(&self) -> watch::Receiver<Paused> {
+        self.paused.subscribe()
     }
 
     fn close(&self) -> BoxFuture<'_, ()> {

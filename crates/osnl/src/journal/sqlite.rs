@@ -16,8 +16,11 @@ mod archive;
 mod change;
 mod checkpoint;
 mod connection;
+mod count;
 mod gate;
 mod heads;
+mod overview;
+mod paused;
 mod place;
 mod prune;
 mod reader;
@@ -43,11 +46,14 @@ use tokio::sync::{oneshot, watch};
 pub use self::change::{Change, ChangeError, Changed};
 use self::gate::Gate;
 use self::heads::Heads;
+pub use self::overview::Overview;
 use self::place::Place;
 pub use self::reader::{Filter, Page, Reader, Recent, Row, Shown, Tally, Try, Unreadable};
 pub use self::rows::State;
-use self::writer::{Command, Writer};
-use super::{Begin, Claimed, DeliveryId, Entry, Journal, JournalState, Outcome, Permit, Receipt, Used};
+use self::writer::{Apply, Command, Writer};
+use super::{
+    Begin, Claimed, DeliveryId, Entry, Journal, JournalState, Outcome, Paused, Permit, Receipt, Used,
+};
 use crate::metrics::Counters;
 use crate::received::Received;
 
@@ -143,6 +149,7 @@ struct Shared {
     heads: Heads,
     gate: Arc<Gate>,
     state: watch::Sender<JournalState>,
+    paused: watch::Sender<Paused>,
     counters: Arc<Counters>,
     /// Pages in the WAL after the latest commit.
     wal_pages: AtomicU32,
@@ -158,6 +165,7 @@ impl SqliteJournal {
             heads: Heads::default(),
             gate: Arc::new(Gate::new(options.max_pending, options.overflowing.clone())),
             state: watch::Sender::new(JournalState::Working),
+            paused: watch::Sender::new(Paused::new()),
             counters,
             wal_pages: AtomicU32::new(0),
         });
@@ -174,13 +182,26 @@ impl SqliteJournal {
         Place::holder(file)
     }
 
-    /// Retries, discards, holds, releases or moves deliveries; completes when it is committed.
+    /// Retries, discards, holds, releases or moves deliveries, pauses or resumes an action; completes when it is
+    /// committed, which may be long after a caller has stopped to wait if the file cannot be written.
     ///
     /// # Errors
-    /// The file cannot be written, or the journal is closed.
+    /// The journal is closed.
     pub async fn change(&self, change: Change) -> Result<Changed, ChangeError> {
+        self.apply(change, Apply::Commit).await
+    }
+
+    /// What [`change`](Self::change) would answer now; nothing is changed.
+    ///
+    /// # Errors
+    /// The journal is closed.
+    pub async fn preview(&self, change: Change) -> Result<Changed, ChangeError> {
+        self.apply(change, Apply::Preview).await
+    }
+
+    async fn apply(&self, change: Change, how: Apply) -> Result<Changed, ChangeError> {
         let (sender, receiver) = oneshot::channel();
-        self.send(Command::Change(change, sender));
+        self.send(Command::Change(change, how, sender));
         receiver.await.unwrap_or(Err(ChangeError::Closed))
     }
 
@@ -275,6 +296,10 @@ impl Journal for SqliteJournal {
 
     fn state(&self) -> watch::Receiver<JournalState> {
         self.shared.state.subscribe()
+    }
+
+    fn paused(&self) -> watch::Receiver<Paused> {
+        self.shared.paused.subscribe()
     }
 
     fn close(&self) -> BoxFuture<'_, ()> {

@@ -152,7 +152,7 @@ impl Conf {
 
     pub(super) fn open_journal(&self, counters: &Arc<Counters>) -> Result<Arc<dyn Journal>, StartError> {
         let opened = self.journal.open(self.listener().options.prefetch, Default::default(), counters);
-        opened.map_err(StartError::Journal)
+        opened.map(|(journal, _)| journal).map_err(StartError::Journal)
     }
 }
 
@@ -195,5 +195,5 @@ pub(super) fn assemble(
     }
     let engine = Arc::new(RuleEngine::new(rules, journal.clone(), counters.clone()));
     let listener = Listener::new(listener, transport, engine, counters.clone());
-    Daemon { listeners: vec![listener], deliveries, journal }
+    Daemon { listeners: vec![listener], deliveries, journal, control: None }
 }

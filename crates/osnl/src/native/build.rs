@@ -15,6 +15,7 @@ use crate::action::Action;
 use crate::action::dump::Dump;
 use crate::action::http::{HttpError, HttpOptions, Verification};
 use crate::action::k2hr3::K2hr3;
+use crate::control::{ControlSocket, Desk, Store};
 use crate::daemon::Daemon;
 use crate::delivery::{DeliveryLoop, DeliverySettings, RetryPolicy, WhenExhausted};
 use crate::intake::RuleEngine;
@@ -123,7 +124,7 @@ impl Native {
         let prefetch = heard.iter().fold(0_u16, |sum, (listener, _)| sum.saturating_add(listener.prefetch));
         let overflowing = self.actions.iter().filter(|action| action.on_full == OnFull::DeadLetter);
         let overflowing = overflowing.map(|action| action.name.clone()).collect();
-        let journal = self.journal.open(prefetch, overflowing, counters)?;
+        let (journal, store) = self.journal.open(prefetch, overflowing, counters)?;
         self.say_orphans();
         let guards = Arc::new(self.guards());
         let mut made: HashMap<String, Arc<dyn Transport>> = HashMap::new();
@@ -160,13 +161,24 @@ impl Native {
                 counters.clone(),
             ));
         }
-        Ok(Daemon { listeners, deliveries, journal })
+        let control = self.state_folder().map(|folder| {
+            let desk = Desk::of_daemon(store, &listeners, &deliveries, counters.clone());
+            ControlSocket::new(folder, Arc::new(desk))
+        });
+        Ok(Daemon { listeners, deliveries, journal, control })
+    }
+
+    /// Where what outlives the process is kept, and its control socket is; `None` where nothing names a folder.
+    #[must_use]
+    pub fn state_folder(&self) -> Option<PathBuf> {
+        self.state_dir.clone().or_else(crate::state_dir::default)
     }
 
     /// Where a listener keeps how far it has read its streams.
     fn positions(&self, listener: &Arc<str>) -> Result<PositionStore, BuildError> {
-        let folder = self.state_dir.clone().or_else(crate::state_dir::default);
-        let Some(path) = folder else { return Err(BuildError::NoState { listener: listener.clone() }) };
+        let Some(path) = self.state_folder() else {
+            return Err(BuildError::NoState { listener: listener.clone() });
+        };
         PositionStore::open(&path, listener).map_err(|error| BuildError::State {
             listener: listener.clone(),
             path,
@@ -197,17 +209,21 @@ impl JournalConf {
         prefetch: u16,
         overflowing: BTreeSet<Arc<str>>,
         counters: &Arc<Counters>,
-    ) -> Result<Arc<dyn Journal>, BuildError> {
+    ) -> Result<(Arc<dyn Journal>, Store), BuildError> {
         match self {
             Self::Memory => {
                 let limits = MemoryLimits::for_prefetch(prefetch);
-                Ok(Arc::new(MemoryJournal::new(limits, counters.clone())))
+                let journal = Arc::new(MemoryJournal::new(limits, counters.clone()));
+                Ok((journal.clone(), Store::Memory(journal)))
             }
             Self::Sqlite(options) => {
                 let options = SqliteOptions { overflowing, ..options.clone() };
                 let path = options.path.clone();
                 match SqliteJournal::open(options, counters.clone()) {
-                    Ok(journal) => Ok(Arc::new(journal)),
+                    Ok(journal) => {
+                        let journal = Arc::new(journal);
+                        Ok((journal.clone(), Store::Sqlite(journal, path)))
+                    }
                     Err(error) => Err(BuildError::Journal { path, error }),
                 }
             }

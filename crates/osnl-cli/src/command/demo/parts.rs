@@ -113,7 +113,7 @@ impl Parts<'_> {
         let delivery = DeliveryLoop::new(ACTION, action, journal.clone(), settings, self.counters.clone());
         let breaker = delivery.state();
         let listening = listeners.iter().map(Listener::state).collect();
-        let daemon = Daemon { listeners, deliveries: vec![delivery], journal };
+        let daemon = Daemon { listeners, deliveries: vec![delivery], journal, control: None };
         Ok(Assembled { daemon, listening, breaker, queues, routes })
     }
 }

@@ -5,6 +5,7 @@ use std::collections::HashMap;
 
 use rusqlite::{OptionalExtension as _, Result, params};
 
+use super::paused;
 use super::reader::{self, Filter, Page, Row};
 use super::rows::State;
 use super::work::{Found, Work};
@@ -49,6 +50,16 @@ pub enum Change {
         /// The other action.
         to: String,
     },
+    /// No attempt of an action begins, however long, and across restarts.
+    Pause {
+        /// The action; it need not have deliveries.
+        action: String,
+    },
+    /// Attempts of a paused action begin again.
+    Resume {
+        /// The action.
+        action: String,
+    },
 }
 
 /// What a change did.
@@ -58,7 +69,7 @@ pub struct Changed {
     pub changed: Vec<DeliveryId>,
     /// Those that were not, and why.
     pub refused: Vec<(DeliveryId, String)>,
-    /// There were more than one change takes: ask again, with [`Page::after`]'s meaning, after this one.
+    /// There were more than one change takes: ask again, with this as [`Filter::after`].
     pub more: Option<DeliveryId>,
 }
 
@@ -81,6 +92,14 @@ pub(super) struct Answer {
 pub(super) fn apply(work: &mut Work<'_>, change: &Change) -> Result<Answer> {
     const OPEN: [State; 3] = [State::Waiting, State::Ready, State::Held];
     let (which, states): (_, &[State]) = match change {
+        Change::Pause { action } => {
+            paused::pause(work.connection, action, work.now)?;
+            return Ok(Answer::default());
+        }
+        Change::Resume { action } => {
+            paused::resume(work.connection, action)?;
+            return Ok(Answer::default());
+        }
         Change::Retry { which, .. } => (which, &[State::Dead]),
         Change::Discard { which, .. } => (which, &[State::Waiting, State::Ready, State::Held, State::Dead]),
         Change::Hold { which, .. } => (which, &[State::Waiting, State::Ready]),
@@ -123,6 +142,8 @@ pub(super) fn apply(work: &mut Work<'_>, change: &Change) -> Result<Answer> {
                 None
             }
             Change::Move { to, .. } => move_to(work, &row, found, to, &mut answer)?,
+            // Answered above.
+            Change::Pause { .. } | Change::Resume { .. } => None,
         };
         match refused {
             None => answer.changed.changed.push(row.id),

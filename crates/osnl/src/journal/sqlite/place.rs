@@ -8,6 +8,7 @@ use std::fs::{self, DirBuilder, File, OpenOptions, Permissions};
 use std::io::{self, Read as _, Seek as _, Write as _};
 use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use rustix::fs::{FlockOperation, flock, statfs, statvfs};
 
@@ -113,7 +114,7 @@ fn tighten(file: &Path) -> io::Result<()> {
 fn lock(path: &Path) -> Result<File, OpenError> {
     let mut file =
         OpenOptions::new().read(true).write(true).create(true).truncate(false).mode(0o600).open(path)?;
-    match flock(&file, FlockOperation::NonBlockingLockExclusive) {
+    match lock_patiently(&file) {
         Ok(()) => {}
         Err(error) if error == rustix::io::Errno::WOULDBLOCK => {
             return Err(OpenError::InUse(read_pid(&file)));
@@ -123,6 +124,21 @@ fn lock(path: &Path) -> Result<File, OpenError> {
     file.set_len(0)?;
     writeln!(file, "{}", std::process::id())?;
     Ok(file)
+}
+
+/// Whoever looks whether somebody has it, has it for an instant.
+#[expect(clippy::disallowed_methods, reason = "at most a tenth of a second, before anything runs")]
+fn lock_patiently(file: &File) -> rustix::io::Result<()> {
+    let mut left = 20;
+    loop {
+        match flock(file, FlockOperation::NonBlockingLockExclusive) {
+            Err(rustix::io::Errno::WOULDBLOCK) if left > 0 => {
+                left -= 1;
+                std::thread::sleep(Duration::from_millis(5));
+            }
+            ended => return ended,
+        }
+    }
 }
 
 fn read_pid(mut file: &File) -> String {

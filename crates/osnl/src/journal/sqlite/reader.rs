@@ -17,6 +17,8 @@ use crate::received::Received;
 /// Which deliveries; what is empty or `None` excludes nothing.
 #[derive(Clone, Debug, Default)]
 pub struct Filter {
+    /// Those with a larger number.
+    pub after: Option<DeliveryId>,
     /// These.
     pub ids: Vec<DeliveryId>,
     /// All of this event's, by its number.
@@ -149,7 +151,7 @@ pub struct Unreadable {
 
 /// A journal opened to be looked into, on a connection of its own. Calls block.
 #[derive(Debug)]
-pub struct Reader(Connection);
+pub struct Reader(pub(super) Connection);
 
 impl Reader {
     /// Opens a journal to read.
@@ -325,13 +327,16 @@ pub(super) fn list(connection: &Connection, filter: &Filter, page: &Page) -> Res
 
 impl Filter {
     /// Conditions with `?3` and on, and their values.
-    fn sql(&self) -> (String, Vec<Box<dyn ToSql>>) {
+    pub(super) fn sql(&self) -> (String, Vec<Box<dyn ToSql>>) {
         let mut sql = String::new();
         let mut values: Vec<Box<dyn ToSql>> = Vec::new();
         let mut add = |condition: &str, value: Box<dyn ToSql>| {
             values.push(value);
             sql.push_str(&format!(" AND {}", condition.replace('?', &format!("?{}", values.len() + 2))));
         };
+        if let Some(after) = self.after {
+            add("d.id > ?", Box::new(after.row()));
+        }
         let event = |number: u64| i64::try_from(number).unwrap_or(i64::MAX >> 17);
         if let Some(number) = self.event {
             add("d.id >= ?", Box::new(DeliveryId::of(event(number), 0).row()));

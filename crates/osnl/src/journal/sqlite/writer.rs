@@ -19,7 +19,7 @@ use super::connection::{closed, connect};
 use super::place::{Inode, Place, free_bytes};
 use super::rows::{State, millis, numbers};
 use super::work::{Appended, Found, Work};
-use super::{OpenError, Shared, SqliteOptions, prune, schema, trouble};
+use super::{OpenError, Shared, SqliteOptions, paused, prune, schema, trouble};
 use crate::action::Event;
 use crate::journal::identity::Identity;
 use crate::journal::{Claimed, DeliveryId, Entry, Outcome, Settle, Used, begin};
@@ -39,11 +39,19 @@ pub(super) enum Command {
     Attempted(DeliveryId, Used, String),
     /// With what was done, if that was said.
     Outcome(DeliveryId, Outcome, Option<String>),
-    Change(Change, oneshot::Sender<Result<Changed, ChangeError>>),
+    Change(Change, Apply, oneshot::Sender<Result<Changed, ChangeError>>),
     Fetch(Arc<str>),
     Close(Option<oneshot::Sender<()>>),
     #[cfg(test)]
     Do(Box<dyn FnOnce(&Connection) + Send>),
+}
+
+/// Whether a change is made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Apply {
+    Commit,
+    /// Only what would come of it is told.
+    Preview,
 }
 
 /// What became of a command, to be told after the commit.
@@ -125,6 +133,7 @@ impl Writer {
         self.checkpointer.set(Some(connect(&self.place.file)?));
         self.inode = Inode::of(&self.place.file)?;
         self.connection = Some(connection);
+        self.read_paused();
         Ok(())
     }
 
@@ -250,6 +259,10 @@ impl Writer {
         }
         work.write_tally()?;
         let (next_event, promoted) = (work.next_event, work.promoted);
+        if let [Command::Change(_, Apply::Preview, _)] = batch {
+            transaction.rollback()?;
+            return Ok((done, Vec::new()));
+        }
         transaction.commit()?;
         self.next_event = next_event;
         Ok((done, promoted))
@@ -299,8 +312,19 @@ impl Writer {
                         gate.changed(&found.action, -1);
                     }
                 }
-                (Command::Change(_, sender), _) => {
+                (Command::Change(_, Apply::Preview, sender), _) => {
+                    let _ = sender.send(Ok(answer.unwrap_or_default().changed));
+                }
+                (Command::Change(change, Apply::Commit, sender), _) => {
                     let Some(answer) = answer else { continue };
+                    match change {
+                        Change::Pause { .. } | Change::Resume { .. } => self.read_paused(),
+                        Change::Retry { .. }
+                        | Change::Discard { .. }
+                        | Change::Hold { .. }
+                        | Change::Release { .. }
+                        | Change::Move { .. } => {}
+                    }
                     for (action, id) in &answer.withdrawn {
                         heads.withdraw(action, *id);
                     }
@@ -366,6 +390,18 @@ impl Writer {
         }
     }
 
+    /// Tells which actions are paused. What cannot be read now stays as it is known: the next failure says why.
+    fn read_paused(&self) {
+        let Some(connection) = &self.connection else { return };
+        if let Ok(found) = paused::list(connection) {
+            self.shared.paused.send_if_modified(|paused| {
+                let changed = *paused != found;
+                *paused = found;
+                changed
+            });
+        }
+    }
+
     pub(super) fn parts(&mut self) -> Option<(&mut Connection, &Shared)> {
         Some((self.connection.as_mut()?, &self.shared))
     }
@@ -393,7 +429,7 @@ fn apply(work: &mut Work<'_>, command: &Command) -> rusqlite::Result<(Done, Opti
             Outcome::DeadHoldingKey(reason) => work.end_holding_key(*id, reason)?,
             Outcome::Returned => work.find(*id)?,
         }),
-        Command::Change(change, _) => return Ok((Done::Nothing, Some(change::apply(work, change)?))),
+        Command::Change(change, ..) => return Ok((Done::Nothing, Some(change::apply(work, change)?))),
         Command::Fetch(_) | Command::Close(_) => Done::Nothing,
         #[cfg(test)]
         Command::Do(_) => Done::Nothing,

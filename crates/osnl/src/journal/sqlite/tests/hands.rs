@@ -280,3 +280,67 @@ async fn what_was_done_can_be_listed() {
     osnl_testkit::wait_until(Duration::from_secs(20), "it is kept", || done().len() == 1);
     assert_eq!(done()[0].reason.as_deref(), Some("DELETE x: 204"));
 }
+
+#[tokio::test]
+async fn a_preview_says_what_a_change_would_do_and_does_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let journal = open(&folder);
+    for id in ["1", "2", "3"] {
+        keep(&journal, id, "k").await;
+    }
+    let before = states(&reader(&folder));
+    let discard = || Change::Discard { which: Filter::default(), by: "eve".into() };
+    let would = journal.preview(discard()).await.unwrap();
+    assert_eq!(would.changed.len(), 3);
+    assert_eq!(states(&reader(&folder)), before);
+    // Neither what is in memory nor the counts have moved.
+    assert_eq!(names(&claim(&journal, "a", 1).await), ["1"]);
+    assert_eq!(reader(&folder).count(&Filter::default()).unwrap(), [(State::Waiting, 2), (State::Ready, 1)]);
+    assert_eq!(journal.change(discard()).await.unwrap(), would);
+}
+
+#[tokio::test]
+async fn a_pause_is_kept_until_it_is_ended() {
+    let folder = tempfile::tempdir().unwrap();
+    let journal = open(&folder);
+    let pause = |action: &str| Change::Pause { action: action.into() };
+    journal.change(pause("a")).await.unwrap();
+    let since = journal.paused().borrow().clone();
+    journal.change(pause("a")).await.unwrap();
+    journal.change(pause("it's %_*")).await.unwrap();
+    drop(journal);
+    let journal = open(&folder);
+    let paused = journal.paused();
+    assert_eq!(paused.borrow().keys().collect::<Vec<_>>(), ["a", "it's %_*"]);
+    assert_eq!(paused.borrow()["a"], since["a"], "twice is once");
+    assert_eq!(reader(&folder).overview().unwrap().paused, *paused.borrow());
+    journal.change(Change::Resume { action: "a".into() }).await.unwrap();
+    assert_eq!(paused.borrow().keys().collect::<Vec<_>>(), ["it's %_*"]);
+}
+
+#[tokio::test]
+async fn counts_are_those_of_the_list_whatever_the_filter() {
+    let folder = tempfile::tempdir().unwrap();
+    let journal = open(&folder);
+    for (id, key) in [("1", "k"), ("2", "k"), ("3", "l")] {
+        keep(&journal, id, key).await;
+    }
+    let reader = reader(&folder);
+    for (filter, expected) in [
+        (Filter::default(), 3),
+        (only(&[State::Waiting]), 1),
+        (Filter { action: Some("b".into()), ..Filter::default() }, 0),
+        (Filter { key: Some("k".into()), ..Filter::default() }, 2),
+        (Filter { key: Some("k".into()), ..only(&[State::Ready]) }, 1),
+        (Filter { after: DeliveryId::parse("1.0"), ..Filter::default() }, 2),
+        (one(DeliveryId::parse("3.0").unwrap()), 1),
+        (Filter { since: Some(std::time::SystemTime::now()), ..Filter::default() }, 0),
+        (Filter { event: Some(2), ..Filter::default() }, 1),
+    ] {
+        let rows = reader.list(&Filter::default(), &Page::default()).unwrap();
+        let all: u64 = reader.count(&filter).unwrap().iter().map(|(_, count)| count).sum();
+        assert_eq!(all, expected, "{filter:?}");
+        assert_eq!(reader.list(&filter, &Page::default()).unwrap().len() as u64, expected, "{filter:?}");
+        assert_eq!(rows.iter().filter(|row| filter.matches(row)).count() as u64, expected, "{filter:?}");
+    }
+}

@@ -1,0 +1,287 @@
+//! What was typed behind `osnl status` and `osnl deliveries`.
+
+use std::path::PathBuf;
+use std::time::{Duration, SystemTime};
+
+use clap::{ArgAction, Args, Subcommand, ValueEnum};
+use jiff::civil::DateTime;
+use jiff::tz::TimeZone;
+use jiff::{Timestamp, Zoned};
+use osnl::journal::DeliveryId;
+use osnl::journal::sqlite::State;
+
+/// Which daemon, or whose file.
+#[derive(Debug, Args)]
+#[group(multiple = true)]
+pub(crate) struct PlaceArgs {
+    /// The daemon's configuration file; several: later ones win [default: /etc/osnl/osnl.conf]
+    #[arg(short = 'c', long, value_name = "FILE", conflicts_with_all = ["state_dir", "journal"], help_heading = "Place")]
+    pub(crate) config_file: Vec<PathBuf>,
+    /// Folder whose *.conf are read by name after the files
+    #[arg(long, value_name = "DIR", conflicts_with_all = ["state_dir", "journal"], help_heading = "Place")]
+    pub(crate) config_dir: Vec<PathBuf>,
+    /// The daemon's state directory, without a configuration
+    #[arg(long, value_name = "DIR", help_heading = "Place")]
+    pub(crate) state_dir: Option<PathBuf>,
+    /// The journal's file, without a configuration [default with --state-dir: journal.db in it]
+    #[arg(long, value_name = "FILE", help_heading = "Place")]
+    pub(crate) journal: Option<PathBuf>,
+}
+
+/// What is printed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub(crate) enum ControlFormat {
+    #[default]
+    Text,
+    Json,
+}
+
+/// How it is printed.
+#[derive(Debug, Args)]
+pub(crate) struct FormatArgs {
+    /// text for people, json for scripts
+    #[arg(long, value_enum, default_value_t = ControlFormat::Text, value_name = "FORMAT", hide_possible_values = true)]
+    pub(crate) format: ControlFormat,
+}
+
+/// The flags of `osnl status`.
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Ends with 0 when all is well, 1 when something needs attention (it says what), 69 when there is \
+                  neither\na daemon nor a journal.\n\n\
+                  Examples:\n  osnl status -c /etc/osnl/osnl.conf\n  osnl status --format json | jq .attention"
+)]
+pub(crate) struct StatusArgs {
+    #[command(flatten)]
+    pub(crate) place: PlaceArgs,
+    #[command(flatten)]
+    pub(crate) format: FormatArgs,
+}
+
+/// `osnl deliveries` and what is behind it.
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Asks the daemon where one runs, else its file. Ends with 0, 1 when something was refused or is \
+                  not there,\n2 for wrong use, 69 when there is neither.\n\n\
+                  Examples:\n  osnl deliveries list --state dead\n  osnl deliveries retry --action roles --since 2h\n  \
+                  osnl deliveries pause roles"
+)]
+pub(crate) struct DeliveriesArgs {
+    #[command(subcommand)]
+    pub(crate) command: DeliveriesCommand,
+}
+
+/// What to do with deliveries.
+#[derive(Debug, Subcommand)]
+pub(crate) enum DeliveriesCommand {
+    /// What is pending, held, dead, done
+    List(ListArgs),
+    /// All about one: its message, what was tried, what was answered
+    Show(ShowArgs),
+    /// Open dead letters again, with all their attempts
+    Retry(RetryArgs),
+    /// End open and dead ones without an effect
+    Discard(DiscardArgs),
+    /// Let held ones go on
+    Release(ReleaseArgs),
+    /// Give open ones to another action
+    Move(MoveArgs),
+    /// Begin no attempt of an action until it is resumed, across restarts
+    Pause(PauseArgs),
+    /// Go on with a paused action
+    Resume(PauseArgs),
+}
+
+/// Which deliveries.
+#[derive(Debug, Default, Args)]
+pub(crate) struct FilterArgs {
+    /// Of this event: all deliveries of one message
+    #[arg(long, value_name = "N", help_heading = "Which")]
+    pub(crate) event: Option<u64>,
+    /// Of this rule
+    #[arg(long, value_name = "NAME", help_heading = "Which")]
+    pub(crate) rule: Option<String>,
+    /// Of this action
+    #[arg(long, value_name = "NAME", help_heading = "Which")]
+    pub(crate) action: Option<String>,
+    /// In this state: waiting, ready, held, dead, delivered, nothing-to-do, discarded; several by comma
+    #[arg(long, value_name = "STATE", value_delimiter = ',', value_parser = state, help_heading = "Which")]
+    pub(crate) state: Vec<String>,
+    /// About this resource
+    #[arg(long, value_name = "ID", help_heading = "Which")]
+    pub(crate) resource: Option<String>,
+    /// Of this event type
+    #[arg(long, value_name = "NAME", help_heading = "Which")]
+    pub(crate) event_type: Option<String>,
+    /// Received since then: 2h ago, or 2026-11-20T06:00 (local time unless it ends with Z or +01:00)
+    #[arg(long, value_name = "WHEN", value_parser = moment, help_heading = "Which")]
+    pub(crate) since: Option<Timestamp>,
+    /// Received before then
+    #[arg(long, value_name = "WHEN", value_parser = moment, help_heading = "Which")]
+    pub(crate) until: Option<Timestamp>,
+}
+
+/// The flags of `osnl deliveries list`.
+#[derive(Debug, Args)]
+#[command(after_help = "Example:\n  osnl deliveries list --action roles --state ready,held --since 1d")]
+pub(crate) struct ListArgs {
+    /// Numbers, as listed: 17.0
+    #[arg(value_name = "ID", value_parser = number)]
+    pub(crate) ids: Vec<String>,
+    #[command(flatten)]
+    pub(crate) filter: FilterArgs,
+    /// At most so many
+    #[arg(long, value_name = "N", default_value_t = 50, value_parser = clap::value_parser!(u32).range(1..=1000))]
+    pub(crate) limit: u32,
+    /// Only what stands behind this one: the next page
+    #[arg(long, value_name = "ID", value_parser = number)]
+    pub(crate) after: Option<String>,
+    #[command(flatten)]
+    pub(crate) place: PlaceArgs,
+    #[command(flatten)]
+    pub(crate) format: FormatArgs,
+}
+
+/// The flags of `osnl deliveries show`.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:\n  osnl deliveries show 17.0\n  osnl deliveries show 17.0 --raw > body")]
+pub(crate) struct ShowArgs {
+    /// Its number, as listed
+    #[arg(value_name = "ID", value_parser = number)]
+    pub(crate) id: String,
+    /// The message's bytes as they came and nothing else, secrets and all; with json, as body_base64
+    #[arg(long)]
+    pub(crate) raw: bool,
+    #[command(flatten)]
+    pub(crate) place: PlaceArgs,
+    #[command(flatten)]
+    pub(crate) format: FormatArgs,
+}
+
+/// What every change takes.
+#[derive(Debug, Args)]
+pub(crate) struct ChangeArgs {
+    /// Numbers, as listed: 17.0
+    #[arg(value_name = "ID", value_parser = number)]
+    pub(crate) ids: Vec<String>,
+    #[command(flatten)]
+    pub(crate) filter: FilterArgs,
+    /// All that there are: needed where nothing else says which
+    #[arg(long, help_heading = "Which")]
+    pub(crate) all: bool,
+    /// Say what would be done, and do nothing
+    #[arg(long, action = ArgAction::SetTrue)]
+    pub(crate) dry_run: bool,
+    #[command(flatten)]
+    pub(crate) place: PlaceArgs,
+    #[command(flatten)]
+    pub(crate) format: FormatArgs,
+}
+
+/// The flags of `osnl deliveries retry`.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:\n  osnl deliveries retry 17.0\n  \
+                        osnl deliveries retry --action roles --since 2h --dry-run")]
+pub(crate) struct RetryArgs {
+    #[command(flatten)]
+    pub(crate) change: ChangeArgs,
+    /// Even where a later delivery of the same resource was done: a late "add" may undo a "delete"
+    #[arg(long)]
+    pub(crate) out_of_order: bool,
+}
+
+/// The flags of `osnl deliveries discard`.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:\n  osnl deliveries discard 17.0 18.0\n  \
+                        osnl deliveries discard --rule old-rule --state dead --yes")]
+pub(crate) struct DiscardArgs {
+    #[command(flatten)]
+    pub(crate) change: ChangeArgs,
+    /// Do not ask; needed to discard by a filter where nobody can be asked
+    #[arg(long, short = 'y')]
+    pub(crate) yes: bool,
+}
+
+/// The flags of `osnl deliveries release`.
+#[derive(Debug, Args)]
+#[command(after_help = "Example:\n  osnl deliveries release --action roles")]
+pub(crate) struct ReleaseArgs {
+    #[command(flatten)]
+    pub(crate) change: ChangeArgs,
+}
+
+/// The flags of `osnl deliveries move`.
+#[derive(Debug, Args)]
+#[command(after_help = "Example:\n  osnl deliveries move --action old-name --to roles")]
+pub(crate) struct MoveArgs {
+    #[command(flatten)]
+    pub(crate) change: ChangeArgs,
+    /// The action that gets them
+    #[arg(long, value_name = "NAME", required = true)]
+    pub(crate) to: String,
+}
+
+/// The flags of `osnl deliveries pause` and `resume`.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:\n  osnl deliveries pause roles\n  osnl deliveries resume roles")]
+pub(crate) struct PauseArgs {
+    /// The action
+    #[arg(value_name = "ACTION")]
+    pub(crate) action: String,
+    #[command(flatten)]
+    pub(crate) place: PlaceArgs,
+    #[command(flatten)]
+    pub(crate) format: FormatArgs,
+}
+
+fn state(name: &str) -> Result<String, String> {
+    match State::ALL.into_iter().find(|state| state.name() == name) {
+        Some(state) => Ok(state.name().to_owned()),
+        None => Err(format!("there are {}", State::ALL.map(State::name).join(", "))),
+    }
+}
+
+fn number(text: &str) -> Result<String, String> {
+    match DeliveryId::parse(text) {
+        Some(id) => Ok(id.to_string()),
+        None => Err("write it as listed: 17.0".to_owned()),
+    }
+}
+
+/// So long ago, or a moment.
+fn moment(text: &str) -> Result<Timestamp, String> {
+    let ago = osnl::native::parse_duration(text.trim_end_matches(" ago")).filter(|_| !text.contains('-'));
+    if let Some(ago) = ago {
+        let at = SystemTime::now().checked_sub(ago.max(Duration::ZERO));
+        return at.and_then(|at| Timestamp::try_from(at).ok()).ok_or_else(|| "too long ago".to_owned());
+    }
+    let local =
+        |text: &str| -> Option<Zoned> { text.parse::<DateTime>().ok()?.to_zoned(TimeZone::system()).ok() };
+    text.parse::<Timestamp>()
+        .ok()
+        .or_else(|| Some(local(text)?.timestamp()))
+        .ok_or_else(|| "write 90m, 2h, 7d, or 2026-11-20T06:00".to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn moments_are_ago_or_then() {
+        let now = Timestamp::now().as_second();
+        let ago = |text: &str| now - moment(text).unwrap().as_second();
+        for (text, expected) in [("2h", 7200), ("90m", 5400), ("1d", 86_400), ("2h ago", 7200), ("30", 30)] {
+            assert!((expected - 1..=expected + 1).contains(&ago(text)), "{text}: {}", ago(text));
+        }
+        for text in ["2026-11-20T06:00:00Z", "2026-11-20T07:00:00+01:00", "2026-11-20 06:00:00Z"] {
+            assert_eq!(moment(text).unwrap().to_string(), "2026-11-20T06:00:00Z", "{text}");
+        }
+        for text in ["2026-11-20", "2026-11-20T06:00", "2026-11-20 06:00:00"] {
+            assert!(moment(text).is_ok(), "{text}");
+        }
+        for text in ["", "yesterday", "-2h", "2026-13-01", "99999999999999999d"] {
+            assert!(moment(text).is_err(), "{text}");
+        }
+    }
+}

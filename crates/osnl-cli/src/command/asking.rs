@@ -1,0 +1,208 @@
+//! Asking a daemon, or the file of one that is stopped; and how what comes back is printed.
+
+use std::borrow::Cow;
+use std::io::{self, Write};
+use std::path::PathBuf;
+
+use osnl::control::{AskError, Client, Desk, ReachError, Reached, Refusal, Request, Where, reach};
+use osnl::native::{self, JournalConf};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use super::{sources, tap};
+use crate::app;
+use crate::args::{PlaceArgs, SourceArgs};
+use crate::exit::Exit;
+
+/// Why there is no answer, and how the program ends over it.
+#[derive(Debug)]
+pub(super) struct Unanswered {
+    pub(super) exit: Exit,
+    message: String,
+}
+
+impl Unanswered {
+    pub(super) fn new(exit: Exit, message: impl Into<String>) -> Self {
+        Self { exit, message: message.into() }
+    }
+
+    /// Says so.
+    pub(super) fn complain(&self) -> Exit {
+        sources::complain(&self.message);
+        self.exit
+    }
+}
+
+impl From<Refusal> for Unanswered {
+    fn from(refusal: Refusal) -> Self {
+        use osnl::control::Code;
+        let exit = match refusal.code {
+            Code::Unavailable | Code::OtherJournal | Code::Forbidden => Exit::Unavailable,
+            Code::BadRequest => Exit::Usage,
+            Code::NotFound | Code::Unsupported => Exit::Failed,
+        };
+        Self::new(exit, refusal.message)
+    }
+}
+
+impl From<ReachError> for Unanswered {
+    fn from(error: ReachError) -> Self {
+        Self::new(Exit::Unavailable, error.to_string())
+    }
+}
+
+/// Who answers.
+pub(super) enum Respondent {
+    Daemon(Box<Client>, Option<PathBuf>),
+    File(Box<Desk>),
+}
+
+impl Respondent {
+    pub(super) fn of(place: &PlaceArgs) -> Result<Self, Unanswered> {
+        let place = looked_for(place)?;
+        let reached =
+            app::block_on(reach(&place)).map_err(|error| Unanswered::new(Exit::Failed, error.to_string()))?;
+        Ok(match reached? {
+            Reached::Daemon(client, journal) => Self::Daemon(Box::new(client), journal),
+            Reached::File(desk) => Self::File(Box::new(desk)),
+        })
+    }
+
+    pub(super) fn ask<T: DeserializeOwned>(&mut self, request: &Request) -> Result<T, Unanswered> {
+        match self {
+            Self::Daemon(client, journal) => {
+                client.ask_for(request, journal.as_deref()).map_err(|error| match error {
+                    AskError::Refused(refusal) => refusal.into(),
+                    AskError::Io(_) | AskError::Json(_) => {
+                        Unanswered::new(Exit::Unavailable, error.to_string())
+                    }
+                })
+            }
+            Self::File(desk) => {
+                let answer = app::block_on(desk.answer(request))
+                    .map_err(|error| Unanswered::new(Exit::Failed, error.to_string()))??;
+                serde_json::from_value(answer)
+                    .map_err(|error| Unanswered::new(Exit::Failed, error.to_string()))
+            }
+        }
+    }
+}
+
+fn looked_for(place: &PlaceArgs) -> Result<Where, Unanswered> {
+    let PlaceArgs { config_file, config_dir, state_dir, journal } = place;
+    match (state_dir, journal) {
+        (state_dir, Some(journal)) => {
+            return Ok(Where {
+                state_dir: state_dir.clone(),
+                journal: Some(std::path::absolute(journal).unwrap_or_else(|_| journal.clone())),
+                ..Where::default()
+            });
+        }
+        (Some(state_dir), None) => {
+            return Ok(Where {
+                journal: Some(state_dir.join("journal.db")),
+                state_dir: Some(state_dir.clone()),
+                any_journal: true,
+                actions: None,
+            });
+        }
+        (None, None) => {}
+    }
+    let sources =
+        sources::of(&SourceArgs { config_file: config_file.clone(), config_dir: config_dir.clone() });
+    let conf = match native::load(&sources) {
+        Ok(loaded) => loaded.conf,
+        Err(errors) => return Err(Unanswered::new(Exit::Config, errors.to_string())),
+    };
+    Ok(Where {
+        state_dir: conf.state_folder(),
+        journal: match &conf.journal {
+            JournalConf::Memory => None,
+            JournalConf::Sqlite(options) => Some(options.path.clone()),
+        },
+        any_journal: false,
+        actions: Some(conf.actions.iter().map(|action| action.name.clone()).collect()),
+    })
+}
+
+/// One JSON value for scripts.
+pub(super) fn print_json(value: &impl Serialize) -> Exit {
+    match serde_json::to_string_pretty(value) {
+        Ok(text) => print(&(tap::clean_json(text) + "\n")),
+        Err(_) => Exit::Failed,
+    }
+}
+
+/// A reader that has seen enough, such as `head`, is no failure.
+pub(super) fn print(text: &str) -> Exit {
+    print_bytes(text.as_bytes())
+}
+
+pub(super) fn print_bytes(bytes: &[u8]) -> Exit {
+    let mut stdout = io::stdout();
+    match stdout.write_all(bytes).and_then(|()| stdout.flush()) {
+        Ok(()) => Exit::Done,
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Exit::Done,
+        Err(_) => Exit::Failed,
+    }
+}
+
+/// What came from elsewhere, on one line and harmless to a terminal.
+pub(super) fn clean(text: &str) -> Cow<'_, str> {
+    tap::clean_text(text)
+}
+
+/// `42 s`, `12 min`, `3 h`, `5 d`: what a column has room for.
+pub(super) fn age(seconds: u64) -> String {
+    match seconds {
+        0..120 => format!("{seconds} s"),
+        120..7200 => format!("{} min", seconds / 60),
+        7200..172_800 => format!("{} h", seconds / 3600),
+        _ => format!("{} d", seconds / 86_400),
+    }
+}
+
+/// Columns as wide as what is in them, the last one open.
+pub(super) fn table(rows: &[Vec<String>]) -> String {
+    let columns = rows.iter().map(Vec::len).max().unwrap_or(0);
+    let width =
+        |n: usize| rows.iter().filter_map(|row| row.get(n)).map(|c| c.chars().count()).max().unwrap_or(0);
+    let widths: Vec<usize> = (0..columns).map(width).collect();
+    let mut text = String::new();
+    for row in rows {
+        let cells: Vec<String> =
+            row.iter().zip(&widths).map(|(cell, width)| format!("{cell:width$}")).collect();
+        text.push_str(cells.join("  ").trim_end());
+        text.push('\n');
+    }
+    text
+}
+
+/// So many characters at most, and that something was left out.
+pub(super) fn short(text: &str, most: usize) -> String {
+    let clean = clean(text);
+    if clean.chars().count() <= most {
+        return clean.into_owned();
+    }
+    let mut cut: String = clean.chars().take(most.saturating_sub(1)).collect();
+    cut.push('…');
+    cut
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ages_and_columns_fit() {
+        for (seconds, expected) in
+            [(0, "0 s"), (119, "119 s"), (120, "2 min"), (7199, "119 min"), (7200, "2 h"), (200_000, "2 d")]
+        {
+            assert_eq!(age(seconds), expected);
+        }
+        let rows = [vec!["a".to_owned(), "bb".to_owned()], vec!["ccc".to_owned(), String::new()]];
+        assert_eq!(table(&rows), "a    bb\nccc\n");
+        assert_eq!(short("a\x1b[2J", 20), "a\\x1b[2J");
+        assert_eq!(short("abcdef", 4), "abc…");
+    }
+}

@@ -1,0 +1,210 @@
+//! `osnl deliveries`: what the journal holds, and what becomes of it.
+
+mod show;
+mod who;
+
+use std::io::{IsTerminal as _, Write as _};
+
+use osnl::control::{Changes, Delivery, List, Paused, Request, Which};
+
+use super::asking::{Respondent, Unanswered, age, clean, print, print_json, short, table};
+use crate::args::{ChangeArgs, ControlFormat, DeliveriesArgs, DeliveriesCommand, FilterArgs};
+use crate::exit::Exit;
+
+pub(crate) fn run(args: &DeliveriesArgs) -> Exit {
+    asked(&args.command).unwrap_or_else(|error| error.complain())
+}
+
+fn asked(command: &DeliveriesCommand) -> Result<Exit, Unanswered> {
+    let by = who::asks;
+    match command {
+        DeliveriesCommand::List(args) => {
+            let request = Request::List {
+                filter: which(&args.ids, &args.filter),
+                after: args.after.clone(),
+                limit: args.limit,
+            };
+            let list: List = Respondent::of(&args.place)?.ask(&request)?;
+            Ok(match args.format.format {
+                ControlFormat::Json => print_json(&list),
+                ControlFormat::Text => print(&listed(&list)),
+            })
+        }
+        DeliveriesCommand::Show(args) => show::run(args),
+        DeliveriesCommand::Retry(args) => change(&args.change, false, &|filter, dry_run| Request::Retry {
+            filter,
+            out_of_order: args.out_of_order,
+            dry_run,
+            by: by(),
+        }),
+        DeliveriesCommand::Discard(args) => {
+            // By number somebody has looked at each of them.
+            let ask = args.change.ids.is_empty() && !args.yes;
+            change(&args.change, ask, &|filter, dry_run| Request::Discard { filter, dry_run, by: by() })
+        }
+        DeliveriesCommand::Release(args) => {
+            change(&args.change, false, &|filter, dry_run| Request::Release { filter, dry_run, by: by() })
+        }
+        DeliveriesCommand::Move(args) => change(&args.change, false, &|filter, dry_run| Request::Move {
+            filter,
+            to: args.to.clone(),
+            dry_run,
+            by: by(),
+        }),
+        DeliveriesCommand::Pause(args) => {
+            pause(&args.place, args.format.format, &Request::Pause { action: args.action.clone(), by: by() })
+        }
+        DeliveriesCommand::Resume(args) => {
+            pause(&args.place, args.format.format, &Request::Resume { action: args.action.clone(), by: by() })
+        }
+    }
+}
+
+fn change(
+    args: &ChangeArgs,
+    ask: bool,
+    request: &dyn Fn(Which, bool) -> Request,
+) -> Result<Exit, Unanswered> {
+    let filter = which(&args.ids, &args.filter);
+    if filter == Which::default() && !args.all {
+        let why = "which ones? Name numbers, a filter such as --action, or --all";
+        return Err(Unanswered::new(Exit::Usage, why));
+    }
+    let mut respondent = Respondent::of(&args.place)?;
+    if ask && !args.dry_run {
+        let would: Changes = respondent.ask(&request(filter.clone(), true))?;
+        if would.changed > 0 && !agreed(would.changed)? {
+            return Ok(Exit::Failed);
+        }
+    }
+    let request = request(filter, args.dry_run);
+    let changes: Changes = respondent.ask(&request)?;
+    let printed = match args.format.format {
+        ControlFormat::Json => print_json(&changes),
+        ControlFormat::Text => print(&changed(&request, &changes)),
+    };
+    Ok(if printed == Exit::Done && changes.refused > 0 { Exit::Failed } else { printed })
+}
+
+#[expect(clippy::print_stderr, reason = "a question is no output")]
+fn agreed(count: u64) -> Result<bool, Unanswered> {
+    let ends = "their effects will never happen";
+    if !std::io::stdin().is_terminal() {
+        let why =
+            format!("{} would be discarded: {ends}; --yes does it, --dry-run shows it", deliveries(count));
+        return Err(Unanswered::new(Exit::Usage, why));
+    }
+    eprint!("discard {}? {ends} [y/N] ", deliveries(count));
+    // A question that nobody sees is answered by no.
+    let _ = std::io::stderr().flush();
+    let mut line = String::new();
+    let read = std::io::stdin().read_line(&mut line);
+    Ok(read.is_ok() && matches!(line.trim(), "y" | "Y" | "yes"))
+}
+
+fn pause(
+    place: &crate::args::PlaceArgs,
+    format: ControlFormat,
+    request: &Request,
+) -> Result<Exit, Unanswered> {
+    let paused: Paused = Respondent::of(place)?.ask(request)?;
+    if format == ControlFormat::Json {
+        return Ok(print_json(&paused));
+    }
+    let action = clean(&paused.action).into_owned();
+    Ok(print(&match (&paused.paused_since, paused.changed) {
+        (Some(_), true) => format!(
+            "{action} is paused: no attempt begins, deliveries wait; osnl deliveries resume {action}\n"
+        ),
+        (Some(since), false) => format!("{action} is paused already, since {since}\n"),
+        (None, true) => format!("{action} goes on\n"),
+        (None, false) => format!("{action} was not paused\n"),
+    }))
+}
+
+fn which(ids: &[String], filter: &FilterArgs) -> Which {
+    Which {
+        ids: ids.to_vec(),
+        event: filter.event,
+        rule: filter.rule.clone(),
+        action: filter.action.clone(),
+        states: filter.state.clone(),
+        resource: filter.resource.clone(),
+        event_type: filter.event_type.clone(),
+        since: filter.since.map(|at| at.to_string()),
+        until: filter.until.map(|at| at.to_string()),
+    }
+}
+
+fn listed(list: &List) -> String {
+    let states: Vec<String> =
+        list.totals.by_state.iter().map(|(state, count)| format!("{count} {state}")).collect();
+    let mut text = String::new();
+    if !list.deliveries.is_empty() {
+        let heads = ["ID", "STATE", "AGE", "ACTION", "RULE", "EVENT TYPE", "RESOURCE", "ATTEMPTS", "REASON"];
+        let mut rows = vec![heads.map(str::to_owned).to_vec()];
+        rows.extend(list.deliveries.iter().map(row));
+        text = table(&rows);
+    }
+    text.push_str(&match list.totals.all {
+        0 => "no deliveries\n".to_owned(),
+        all => format!("{}: {}\n", deliveries(all), states.join(", ")),
+    });
+    if let Some(next) = &list.next {
+        text.push_str(&format!("{} shown; the next page: --after {next}\n", list.deliveries.len()));
+    }
+    text
+}
+
+fn row(delivery: &Delivery) -> Vec<String> {
+    let or_none =
+        |text: &Option<String>, most| text.as_deref().map_or("-".to_owned(), |text| short(text, most));
+    vec![
+        delivery.id.clone(),
+        delivery.state.clone(),
+        age(delivery.age_seconds),
+        short(&delivery.action, 20),
+        short(&delivery.rule, 24),
+        or_none(&delivery.event_type, 32),
+        or_none(&delivery.resource, 36),
+        match (delivery.attempts, delivery.failed_attempts) {
+            (used, failed) if failed > used => format!("{used} of {failed}"),
+            (used, _) => used.to_string(),
+        },
+        or_none(&delivery.reason, 80),
+    ]
+}
+
+fn changed(request: &Request, changes: &Changes) -> String {
+    let what = match request {
+        Request::Retry { .. } => "to be tried again",
+        Request::Discard { .. } => "discarded",
+        Request::Release { .. } => "released",
+        Request::Move { .. } => "moved",
+        Request::Status {}
+        | Request::List { .. }
+        | Request::Show { .. }
+        | Request::Pause { .. }
+        | Request::Resume { .. } => "",
+    };
+    let would = if changes.dry_run { "would be " } else { "" };
+    let mut text = format!("{} {would}{what}", deliveries(changes.changed));
+    if (1..=20).contains(&changes.ids.len()) && changes.changed <= 20 {
+        text.push_str(&format!(": {}", changes.ids.join(", ")));
+    }
+    text.push('\n');
+    if changes.refused > 0 {
+        text.push_str(&format!("{} not:\n", deliveries(changes.refused)));
+        for refused in changes.refusals.iter().take(20) {
+            text.push_str(&format!("  {}: {}\n", refused.id, clean(&refused.why)));
+        }
+        if changes.refused > 20 {
+            text.push_str("  ...; --format json shows more\n");
+        }
+    }
+    text
+}
+
+fn deliveries(count: u64) -> String {
+    if count == 1 { "1 delivery".to_owned() } else { format!("{count} deliveries") }
+}

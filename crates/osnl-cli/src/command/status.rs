@@ -1,0 +1,139 @@
+//! `osnl status`: how the daemon goes, on one screen; of a stopped one, what its file holds.
+
+use osnl::control::{JournalStatus, ListenerStatus, Request, Status, TargetReport};
+
+use super::asking::{Respondent, Unanswered, age, clean, print, print_json, short, table};
+use crate::args::{ControlFormat, StatusArgs};
+use crate::exit::Exit;
+
+pub(crate) fn run(args: &StatusArgs) -> Exit {
+    let status = match look(args) {
+        Ok(status) => status,
+        Err(error) => return error.complain(),
+    };
+    let printed = match args.format.format {
+        ControlFormat::Text => print(&text(&status)),
+        ControlFormat::Json => print_json(&status),
+    };
+    match printed {
+        Exit::Done if !status.healthy => Exit::Failed,
+        ended => ended,
+    }
+}
+
+fn look(args: &StatusArgs) -> Result<Status, Unanswered> {
+    Respondent::of(&args.place)?.ask(&Request::Status {})
+}
+
+fn text(status: &Status) -> String {
+    let mut text = match (status.pid, status.uptime_seconds) {
+        (Some(pid), Some(seconds)) => {
+            format!("osnl {}, process {pid}, up {}\n", status.version, age(seconds))
+        }
+        _ => "no daemon runs; this is what its journal holds\n".to_owned(),
+    };
+    if status.healthy {
+        text.push_str("all is well\n");
+    }
+    for line in &status.attention {
+        text.push_str(&format!("! {}\n", short(line, 200)));
+    }
+    if !status.listeners.is_empty() {
+        text.push_str("\nlisteners\n");
+        text.push_str(&listeners(&status.listeners));
+    }
+    if !status.targets.is_empty() {
+        text.push_str("\nactions\n");
+        text.push_str(&targets(&status.targets));
+    }
+    text.push_str(&format!("\njournal\n{}", journal(&status.journal)));
+    let counters: Vec<_> = status.counters.iter().filter(|(_, count)| **count > 0).collect();
+    if !counters.is_empty() {
+        let counters: Vec<String> = counters.iter().map(|(name, count)| format!("{name} {count}")).collect();
+        text.push_str(&format!("\nsince the start\n  {}\n", counters.join(", ")));
+    }
+    text
+}
+
+fn listeners(listeners: &[ListenerStatus]) -> String {
+    let mut rows = vec![
+        ["  name", "state", "messages", "last", "reconnects", "waiting", "queue"].map(str::to_owned).to_vec(),
+    ];
+    for listener in listeners {
+        let queue = match &listener.queues[..] {
+            [] => listener.broker.clone(),
+            [one] => one.clone(),
+            [first, rest @ ..] => format!("{first} and {} more", rest.len()),
+        };
+        rows.push(vec![
+            format!("  {}", clean(&listener.name)),
+            listener.state.clone(),
+            listener.messages.to_string(),
+            listener.last_message_seconds.map_or("-".to_owned(), |seconds| format!("{} ago", age(seconds))),
+            listener.reconnects.to_string(),
+            listener.waiting_at_connect.map_or("-".to_owned(), |count| count.to_string()),
+            short(&queue, 60),
+        ]);
+    }
+    table(&rows)
+}
+
+fn targets(targets: &[TargetReport]) -> String {
+    let mut rows = vec![
+        ["  name", "state", "since", "pending", "oldest", "in flight", "held", "dead", "done", "target"]
+            .map(str::to_owned)
+            .to_vec(),
+    ];
+    for target in targets {
+        let state = match (&target.state, target.configured, target.next_probe_seconds) {
+            (Some(state), _, Some(seconds)) => format!("{state}, probe in {}", age(seconds)),
+            (Some(state), _, None) => state.clone(),
+            (None, Some(false), _) => "not configured".to_owned(),
+            (None, Some(true) | None, _) => "-".to_owned(),
+        };
+        let moment = |seconds: Option<u64>| seconds.map_or("-".to_owned(), age);
+        rows.push(vec![
+            format!("  {}", clean(&target.action)),
+            state,
+            moment(target.since_seconds),
+            target.pending.to_string(),
+            moment(target.oldest_pending_seconds),
+            target.in_flight.to_string(),
+            target.held.to_string(),
+            target.dead.to_string(),
+            target.done.to_string(),
+            target.target.as_deref().map_or(String::new(), |target| short(target, 60)),
+        ]);
+    }
+    table(&rows)
+}
+
+fn journal(journal: &JournalStatus) -> String {
+    let mut parts = vec![match (&journal.path, &journal.state) {
+        (Some(path), Some(state)) => format!("{}: {state}", clean(path)),
+        (Some(path), None) => clean(path).into_owned(),
+        (None, _) => "in memory: nothing outlives the process".to_owned(),
+    }];
+    if let Some(bytes) = journal.bytes {
+        parts.push(size(bytes));
+    }
+    if let Some(events) = journal.events {
+        parts.push(format!("{events} events"));
+    }
+    parts.push(format!("{} deliveries", journal.deliveries));
+    if let Some(seconds) = journal.oldest_seconds {
+        parts.push(format!("the oldest {} ago", age(seconds)));
+    }
+    if let Some(unreadable @ 1..) = journal.unreadable {
+        parts.push(format!("{unreadable} unreadable messages"));
+    }
+    format!("  {}\n", parts.join(", "))
+}
+
+fn size(bytes: u64) -> String {
+    match bytes {
+        0..0x10_0000 => format!("{} KiB", bytes.div_ceil(1024)),
+        0x10_0000..0x4000_0000 => format!("{:.1} MiB", bytes as f64 / 1_048_576.0),
+        _ => format!("{:.1} GiB", bytes as f64 / 1_073_741_824.0),
+    }
+}

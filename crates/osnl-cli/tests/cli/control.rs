@@ -1,0 +1,458 @@
+//! `osnl status` and `osnl deliveries`, on a daemon and on the file of a stopped one.
+
+use std::fs;
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+use osnl_testkit::{Broker, Notice, Options, Publisher, Reply, Sink, Vhost, wait_until};
+use serde_json::{Value, json};
+use tempfile::TempDir;
+
+const SOON: Duration = Duration::from_secs(20);
+
+/// A folder with a configuration, a broker, a target, and a daemon that may run.
+struct Rig {
+    home: TempDir,
+    vhost: Vhost,
+    sink: Sink,
+    publisher: Publisher,
+    daemon: Option<Child>,
+}
+
+struct Asked {
+    code: Option<i32>,
+    stdout: String,
+    stderr: String,
+}
+
+impl Rig {
+    fn start(name: &str, roles: &str) -> Self {
+        let (home, sink) = (tempfile::tempdir().unwrap(), Sink::start());
+        let vhost = Broker::shared().vhost(name);
+        let text = format!(
+            "[DEFAULT]\nstate_dir = {}\n[journal]\nallow_volatile = yes\n[listener:neutron]\ntransport_url = {}\n\
+             exchange = neutron\ndeclare = create\n[rule:r]\nactions = roles\n\
+             [action:roles]\ndriver = k2hr3\napi_url = {}\n{roles}\n",
+            home.path().display(),
+            vhost.url(),
+            sink.url("/v1/role"),
+        );
+        fs::write(home.path().join("a.conf"), text).unwrap();
+        let publisher = Publisher::start(&vhost.url(), Options::default());
+        let mut rig = Self { home, vhost, sink, publisher, daemon: None };
+        rig.run();
+        rig
+    }
+
+    fn run(&mut self) {
+        let daemon =
+            self.command(&["run", "-c", "a.conf"]).stdout(Stdio::null()).stderr(Stdio::null()).spawn();
+        self.daemon = Some(daemon.unwrap());
+        wait_until(SOON, "it listens", || self.status()["listeners"][0]["state"] == "listening");
+    }
+
+    fn command(&self, args: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_osnl"));
+        command.env_clear().env("HOME", self.home.path()).current_dir(self.home.path()).stdin(Stdio::null());
+        command.args(args);
+        command
+    }
+
+    /// With the configuration.
+    fn ask(&self, args: &[&str]) -> Asked {
+        self.say(&[args, &["-c", "a.conf"]].concat())
+    }
+
+    fn say(&self, args: &[&str]) -> Asked {
+        let output = self.command(args).output().unwrap();
+        let text = |bytes| String::from_utf8(bytes).unwrap();
+        Asked { code: output.status.code(), stdout: text(output.stdout), stderr: text(output.stderr) }
+    }
+
+    #[track_caller]
+    fn json(&self, args: &[&str]) -> Value {
+        self.ask(&[args, &["--format", "json"]].concat()).json()
+    }
+
+    fn status(&self) -> Value {
+        let asked = self.ask(&["status", "--format", "json"]);
+        serde_json::from_str(&asked.stdout).unwrap_or_default()
+    }
+
+    /// Waits until so many deliveries of `roles` are what `of` counts.
+    fn wait(&self, of: &str, count: u64) {
+        wait_until(SOON, &format!("{count} {of}"), || self.status()["targets"][0][of] == count);
+    }
+
+    fn publish(&mut self, instance: usize) {
+        let id = format!("12345678-1234-5678-1234-{instance:012}");
+        self.publisher.notify_all(&[Notice {
+            exchange: "neutron".to_owned(),
+            topic: "notifications".to_owned(),
+            publisher_id: "network.node1".to_owned(),
+            event_type: "port.delete.end".to_owned(),
+            payload: json!({"port": {"device_id": id, "device_owner": "compute:nova", "admin_password": "S3CRET",
+                                     "fixed_ips": [{"ip_address": "10.0.0.1"}]}}),
+            ..Notice::default()
+        }]);
+    }
+
+    fn stop(&mut self, signal: &str) {
+        let mut daemon = self.daemon.take().unwrap();
+        let script = ["-c", "kill -s \"$1\" -- \"$2\"", "sh", signal, &daemon.id().to_string()];
+        assert!(Command::new("sh").args(script).status().unwrap().success());
+        daemon.wait().unwrap();
+    }
+}
+
+impl Drop for Rig {
+    fn drop(&mut self) {
+        if let Some(daemon) = &mut self.daemon {
+            let _ = daemon.kill();
+            let _ = daemon.wait();
+        }
+    }
+}
+
+impl Asked {
+    #[track_caller]
+    fn json(&self) -> Value {
+        serde_json::from_str(&self.stdout).unwrap_or_else(|_| panic!("{}{}", self.stdout, self.stderr))
+    }
+
+    #[track_caller]
+    fn expect(&self, code: i32, stdout: &str, stderr: &str) {
+        assert_eq!(self.code, Some(code), "{}{}", self.stdout, self.stderr);
+        assert!(self.stdout.contains(stdout), "{stdout:?} in\n{}", self.stdout);
+        assert!(self.stderr.contains(stderr), "{stderr:?} in\n{}", self.stderr);
+    }
+}
+
+/// What differs from run to run, as its kind.
+fn normal(mut value: Value) -> Value {
+    fn walk(key: &str, value: &mut Value) {
+        match value {
+            Value::Object(object) => object.iter_mut().for_each(|(key, value)| walk(key, value)),
+            Value::Array(items) => items.iter_mut().for_each(|item| walk(key, item)),
+            Value::Null => {}
+            Value::String(text) => match key {
+                "received" | "ended" | "started" | "since" | "at" | "last_message" | "oldest"
+                | "oldest_pending" | "paused_since" => {
+                    assert!(text.ends_with('Z') && text.len() == 24, "{key}: {text}");
+                    *text = "WHEN".to_owned();
+                }
+                "message_id" | "digest" | "timestamp" | "path" | "broker" | "version" | "target" => {
+                    *text = key.to_uppercase();
+                }
+                _ => {}
+            },
+            Value::Number(_) => {
+                if key.ends_with("seconds") || key == "pid" || key == "bytes" {
+                    *value = json!("NUMBER");
+                }
+            }
+            Value::Bool(_) => {}
+        }
+    }
+    walk("", &mut value);
+    value
+}
+
+/// Instance 1 is refused for good; the others are done.
+fn refusing() -> impl Fn(&osnl_testkit::Request) -> Option<Reply> + Send + 'static {
+    |request| request.target.contains("000000000001").then_some(Reply::Status(409))
+}
+
+#[test]
+fn what_is_dead_is_shown_retried_in_order_and_discarded() {
+    let mut rig = Rig::start("deliveries", "max_attempts = 1");
+    rig.sink.reply_when(refusing());
+    assert_eq!(rig.ask(&["status"]).code, Some(0), "{}", rig.ask(&["status"]).stdout);
+    rig.publish(1);
+    rig.publish(2);
+    rig.wait("dead", 1);
+    rig.wait("done", 1);
+
+    let dead = json!({
+        "id": "1.0", "state": "dead", "received": "WHEN", "age_seconds": "NUMBER", "ended": "WHEN", "action": "roles",
+        "rule": "r", "event_type": "port.delete.end", "resource": "12345678-1234-5678-1234-000000000001",
+        "attempts": 0, "failed_attempts": 1, "reason": "status 409: Conflict (attempt 1)", "queue": "osnl",
+        "message_id": "MESSAGE_ID", "copies": 0
+    });
+    let listed = rig.json(&["deliveries", "list", "--state", "dead"]);
+    let mut expected =
+        json!({"deliveries": [dead], "totals": {"all": 1, "by_state": {"dead": 1}}, "next": null});
+    // Which resource a port's deletion is about is the reader's matter, and what was answered the target's.
+    for part in ["resource", "reason", "attempts", "failed_attempts", "queue"] {
+        expected["deliveries"][0][part] = listed["deliveries"][0][part].clone();
+    }
+    assert_eq!(normal(listed.clone()), expected);
+    assert!(listed["deliveries"][0]["reason"].as_str().unwrap().contains("409"));
+    let page = rig.json(&["deliveries", "list", "--limit", "1"]);
+    assert_eq!((&page["next"], &page["totals"]["all"]), (&json!("1.0"), &json!(2)));
+    let page = rig.json(&["deliveries", "list", "--limit", "1", "--after", "1.0"]);
+    assert_eq!((&page["next"], &page["deliveries"][0]["id"]), (&json!(null), &json!("2.0")));
+    for (filter, expected) in [
+        (&["--rule", "r"][..], 2),
+        (&["--rule", "x"], 0),
+        (&["--action", "roles", "--state", "delivered"], 1),
+        (&["--event", "2"], 1),
+        (&["--event-type", "port.delete.end", "--since", "1h"], 2),
+        (&["--until", "1h"], 0),
+        (&["--since", "2026-01-01T00:00:00Z", "1.0"], 1),
+        (&["--resource", "nobody"], 0),
+    ] {
+        let found = rig.json(&[&["deliveries", "list"], filter].concat());
+        assert_eq!(found["totals"]["all"], expected, "{filter:?}");
+        assert_eq!(found["deliveries"].as_array().unwrap().len(), expected, "{filter:?}");
+    }
+    rig.ask(&["deliveries", "list"]).expect(0, "2 deliveries: 1 dead, 1 delivered", "");
+
+    // Its message, secrets masked; its bytes as they came.
+    let shown = rig.json(&["deliveries", "show", "1.0"]);
+    assert_eq!(shown["message"]["payload"]["port"]["admin_password"], "***");
+    assert_eq!(shown["message"]["publisher_id"], "network.node1");
+    assert_eq!(shown["attempts"].as_array().unwrap().len(), 1);
+    assert!(shown["attempts"][0]["answer"].as_str().unwrap().contains("409"), "{shown}");
+    assert!(shown["target"].as_str().unwrap().contains(&rig.sink.url("")), "{shown}");
+    assert_eq!(shown["message"]["body_base64"], Value::Null);
+    let text = rig.ask(&["deliveries", "show", "1.0"]);
+    text.expect(0, "rule r wants action roles", "");
+    assert!(!text.stdout.contains("S3CRET"));
+    rig.ask(&["deliveries", "show", "1.0", "--raw"]).expect(0, "S3CRET", "");
+    rig.ask(&["deliveries", "show", "9.0"]).expect(1, "", "there is no delivery 9.0");
+
+    // Something later of the same resource was done: a retry would undo it.
+    rig.sink.reply_when(|_| None);
+    rig.publish(1);
+    rig.wait("done", 2);
+    rig.ask(&["deliveries", "retry", "1.0"]).expect(1, "3.0 of the same resource came later", "");
+    let refused = rig.json(&["deliveries", "retry", "1.0", "2.0", "7.0"]);
+    assert_eq!((&refused["changed"], &refused["refused"]), (&json!(0), &json!(3)), "{refused}");
+    rig.ask(&["deliveries", "retry", "2.0"]).expect(1, "it is delivered", "");
+    rig.ask(&["deliveries", "retry", "--all", "--out-of-order", "--dry-run"]).expect(
+        0,
+        "1 delivery would be to be tried again: 1.0",
+        "",
+    );
+    assert_eq!(rig.status()["targets"][0]["dead"], 1);
+    rig.ask(&["deliveries", "retry", "1.0", "--out-of-order"]).expect(
+        0,
+        "1 delivery to be tried again: 1.0",
+        "",
+    );
+    rig.wait("done", 3);
+
+    // By a filter, where nobody can be asked.
+    rig.sink.reply_when(refusing());
+    rig.publish(1);
+    rig.wait("dead", 1);
+    rig.ask(&["deliveries", "discard"]).expect(2, "", "which ones?");
+    rig.ask(&["deliveries", "discard", "--action", "roles"]).expect(2, "", "1 delivery would be discarded");
+    rig.ask(&["deliveries", "discard", "--action", "roles", "--dry-run"]).expect(
+        0,
+        "1 delivery would be discarded",
+        "",
+    );
+    assert_eq!(rig.status()["targets"][0]["dead"], 1);
+    let done = rig.json(&["deliveries", "discard", "--state", "dead", "--yes"]);
+    assert_eq!(done, json!({"dry_run": false, "changed": 1, "ids": ["4.0"], "refused": 0, "refusals": []}));
+    let reason = rig.json(&["deliveries", "show", "4.0"])["delivery"]["reason"].clone();
+    assert!(reason.as_str().unwrap().starts_with("discarded by "), "{reason}");
+    rig.ask(&["deliveries", "move", "1.0", "--to", "nobody"]).expect(
+        1,
+        "",
+        "there is no action nobody; there are roles",
+    );
+
+    // The same from the file, once nobody has it.
+    let before = rig.json(&["deliveries", "list"]);
+    rig.stop("TERM");
+    assert!(!rig.home.path().join("control.sock").exists());
+    let strip = |mut value: Value| {
+        value["deliveries"].as_array_mut().unwrap().iter_mut().for_each(|row| row["age_seconds"] = json!(0));
+        value
+    };
+    assert_eq!(strip(rig.json(&["deliveries", "list"])), strip(before));
+}
+
+#[test]
+fn a_paused_target_waits_across_a_restart_and_status_says_so() {
+    let mut rig = Rig::start("paused", "");
+    rig.ask(&["deliveries", "pause", "nobody"]).expect(1, "", "there is no action nobody; there are roles");
+    rig.ask(&["deliveries", "pause", "roles"]).expect(0, "roles is paused", "");
+    rig.ask(&["deliveries", "pause", "roles"]).expect(0, "roles is paused already, since 20", "");
+    rig.publish(1);
+    rig.publish(1);
+    rig.wait("pending", 2);
+    let status = rig.ask(&["status"]);
+    status.expect(1, "! roles is paused; osnl deliveries resume roles", "");
+    let lines: Vec<&str> = status.stdout.lines().collect();
+    assert!(lines.len() <= 24 && lines.iter().all(|line| line.chars().count() <= 130), "{}", status.stdout);
+    let mut expected = json!({
+        "running": true, "healthy": false, "attention": ["roles is paused; osnl deliveries resume roles"],
+        "version": "VERSION", "pid": "NUMBER", "started": "WHEN", "uptime_seconds": "NUMBER",
+        "listeners": [{
+            "name": "neutron", "state": "listening", "broker": "BROKER", "queues": ["osnl"], "waiting_at_connect": 0,
+            "messages": 2, "reconnects": 0, "last_message": "WHEN", "last_message_seconds": "NUMBER"
+        }],
+        "targets": [{
+            "action": "roles", "target": "TARGET", "configured": true, "state": "paused", "since": "WHEN",
+            "since_seconds": "NUMBER", "next_probe_seconds": null, "paused_since": "WHEN", "pending": 2,
+            "oldest_pending": "WHEN", "oldest_pending_seconds": "NUMBER", "in_flight": 0, "held": 0, "dead": 0,
+            "done": 0, "last_failure": null
+        }],
+        "journal": {
+            "store": "sqlite", "path": "PATH", "state": "working", "reason": null, "bytes": "NUMBER", "events": 2,
+            "deliveries": 2, "oldest": "WHEN", "oldest_seconds": "NUMBER", "unreadable": 0
+        },
+        "counters": {}
+    });
+    let status = normal(rig.status());
+    assert_eq!(status["counters"]["received"], 2);
+    expected["counters"] = status["counters"].clone();
+    assert_eq!(status, expected);
+
+    rig.stop("KILL");
+    // The file of a stopped daemon says the same, and what cannot be known is not said.
+    let stopped = rig.ask(&["status", "--format", "json"]);
+    assert_eq!(stopped.code, Some(1));
+    let stopped = stopped.json();
+    assert_eq!((&stopped["running"], &stopped["pid"]), (&json!(false), &json!(null)));
+    assert_eq!(
+        (&stopped["targets"][0]["state"], &stopped["targets"][0]["pending"]),
+        (&json!("paused"), &json!(2))
+    );
+    rig.ask(&["status"]).expect(1, "no daemon runs; this is what its journal holds", "");
+    // The socket that the killed one left is replaced.
+    assert!(rig.home.path().join("control.sock").exists());
+    rig.run();
+    rig.wait("pending", 2);
+    assert_eq!(rig.status()["targets"][0]["state"], "paused");
+    assert_eq!(rig.sink.requests().len(), 0);
+
+    rig.stop("TERM");
+    rig.ask(&["deliveries", "resume", "roles"]).expect(0, "roles goes on", "");
+    rig.ask(&["deliveries", "resume", "roles"]).expect(0, "roles was not paused", "");
+    rig.ask(&["deliveries", "pause", "roles"]).expect(0, "roles is paused", "");
+    rig.run();
+    assert_eq!(rig.sink.requests().len(), 0);
+    rig.ask(&["deliveries", "resume", "roles"]).expect(0, "roles goes on", "");
+    rig.sink.wait_for(2, SOON);
+    rig.wait("done", 2);
+    assert_eq!(rig.ask(&["status"]).code, Some(0));
+}
+
+#[test]
+fn a_target_that_is_away_is_shown_as_held_with_what_it_says() {
+    let mut rig = Rig::start("away", "");
+    rig.sink.stop();
+    rig.publish(1);
+    wait_until(SOON, "it is held", || {
+        let state = rig.status()["targets"][0]["state"].clone();
+        state == "open" || state == "probing"
+    });
+    let status = rig.status();
+    assert_eq!(
+        (&status["targets"][0]["pending"], &status["healthy"]),
+        (&json!(1), &json!(false)),
+        "{status}"
+    );
+    assert!(
+        status["targets"][0]["last_failure"]["answer"].as_str().unwrap().contains("cannot connect"),
+        "{status}"
+    );
+    assert!(
+        status["attention"][0].as_str().unwrap().starts_with("roles is held: cannot connect"),
+        "{status}"
+    );
+    // Somebody may end what is claimed, and wait for.
+    rig.ask(&["deliveries", "discard", "1.0"]).expect(0, "1 delivery discarded: 1.0", "");
+    assert_eq!(rig.status()["targets"][0]["pending"], 0);
+    rig.sink.restart();
+    rig.publish(2);
+    rig.sink.wait_for(1, Duration::from_secs(60));
+    assert!(rig.sink.requests()[0].target.contains("000000000002"));
+}
+
+#[test]
+fn the_file_of_a_stopped_daemon_is_changed_in_place() {
+    let mut rig = Rig::start("stopped", "max_attempts = 1");
+    rig.sink.reply_when(refusing());
+    rig.publish(1);
+    rig.wait("dead", 1);
+    rig.ask(&["deliveries", "pause", "roles"]).expect(0, "roles is paused", "");
+    rig.publish(2);
+    rig.publish(3);
+    rig.wait("pending", 2);
+    rig.stop("KILL");
+    let journal = rig.home.path().join("journal.db").display().to_string();
+    let home = rig.home.path().display().to_string();
+    // Three ways to say where it is.
+    for place in [&["-c", "a.conf"][..], &["--state-dir", &home], &["--journal", &journal]] {
+        let listed = rig.say(&[&["deliveries", "list", "--format", "json"], place].concat()).json();
+        assert_eq!(listed["totals"], json!({"all": 3, "by_state": {"dead": 1, "ready": 2}}), "{place:?}");
+    }
+    let at = |args: &[&str]| rig.say(&[args, &["--journal", &journal]].concat());
+    at(&["deliveries", "move", "2.0", "--to", "other"]).expect(0, "1 delivery moved: 2.0", "");
+    at(&["deliveries", "discard", "3.0"]).expect(0, "1 delivery discarded: 3.0", "");
+    at(&["deliveries", "retry", "--state", "dead"]).expect(0, "1 delivery to be tried again: 1.0", "");
+    at(&["deliveries", "release", "2.0"]).expect(1, "2.0: it is ready", "");
+    rig.ask(&["status"]).expect(1, "1 delivery of other, which is not configured", "");
+    rig.ask(&["deliveries", "move", "--action", "other", "--to", "roles"]).expect(
+        0,
+        "1 delivery moved: 2.0",
+        "",
+    );
+    rig.ask(&["deliveries", "resume", "roles"]).expect(0, "roles goes on", "");
+    rig.sink.reply_when(|_| None);
+    rig.run();
+    rig.wait("done", 2);
+    // Two commands at the same moment, on a daemon and then on its file.
+    let twice = |rig: &Rig| {
+        let children: Vec<_> = (0..4)
+            .map(|_| {
+                let mut command = rig.command(&["deliveries", "pause", "roles", "-c", "a.conf"]);
+                command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
+            })
+            .collect();
+        for child in children {
+            let output = child.wait_with_output().unwrap();
+            assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        }
+    };
+    twice(&rig);
+    rig.stop("TERM");
+    twice(&rig);
+
+    rig.say(&["status", "--state-dir", &format!("{home}/none")]).expect(69, "", "no daemon answers at");
+    rig.say(&["deliveries", "list", "--journal", "none.db"]).expect(69, "", "there is no journal");
+    rig.say(&["status", "-c", "none.conf"]).expect(78, "", "there is no such file");
+    fs::write(rig.home.path().join("text.db"), "text, and enough of it to be looked at by somebody").unwrap();
+    rig.say(&["status", "--journal", "text.db"]).expect(69, "", "is no journal of osnl's");
+    assert!(rig.vhost.list_queues().iter().any(|queue| queue.name == "osnl"));
+}
+
+#[test]
+fn a_daemon_without_a_file_says_what_can_be_had() {
+    let mut rig = Rig::start("memory", "");
+    rig.stop("TERM");
+    let conf = rig.home.path().join("a.conf");
+    let text = fs::read_to_string(&conf).unwrap().replace("allow_volatile = yes", "connection = memory://");
+    fs::write(&conf, text).unwrap();
+    rig.ask(&["status"]).expect(69, "", "its journal is in memory, of which nothing is left");
+    rig.run();
+    rig.ask(&["status"]).expect(0, "in memory: nothing outlives the process", "");
+    rig.ask(&["deliveries", "pause", "roles"]).expect(0, "roles is paused", "");
+    rig.publish(1);
+    rig.publish(1);
+    rig.wait("pending", 2);
+    let listed = rig.json(&["deliveries", "list"]);
+    assert_eq!(listed["totals"], json!({"all": 2, "by_state": {"ready": 1, "waiting": 1}}));
+    let refused = "memory:// keeps nothing that could be changed";
+    rig.ask(&["deliveries", "discard", "--all", "--yes"]).expect(1, "", refused);
+    let id = listed["deliveries"][0]["id"].as_str().unwrap().to_owned();
+    rig.ask(&["deliveries", "show", &id]).expect(1, "", "memory:// keeps no history");
+    rig.ask(&["deliveries", "resume", "roles"]).expect(0, "roles goes on", "");
+    rig.sink.wait_for(2, SOON);
+}

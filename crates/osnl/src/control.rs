@@ -1,0 +1,59 @@
+//! Asking and telling a daemon, or the journal of one that is stopped.
+//!
+//! `control.sock` in the state directory (mode 0600) takes requests: a JSON object a line, at most 64 KiB, answered
+//! by a line each, in their order. Whoever asks is root or the daemon's own user.
+//!
+//! ```text
+//! {"v": 1, "verb": "list", "filter": {"action": "roles", "states": ["dead"]}, "limit": 100}
+//! {"v": 1, "ok": {"deliveries": [...], "totals": {...}, "next": null}}
+//! {"v": 1, "error": {"code": "not-found", "message": "there is no delivery 17.0"}}
+//! ```
+//!
+//! | verb | takes | answers |
+//! | --- | --- | --- |
+//! | `status` | | [`Status`] |
+//! | `list` | `filter`, `after`, `limit` | [`List`] |
+//! | `show` | `id`, `raw` | [`Show`] |
+//! | `retry` | `filter`, `out_of_order`, `dry_run`, `by` | [`Changes`] |
+//! | `discard`, `release` | `filter`, `dry_run`, `by` | [`Changes`] |
+//! | `move` | `filter`, `to`, `dry_run`, `by` | [`Changes`] |
+//! | `pause`, `resume` | `action`, `by` | [`Paused`] |
+//! | `reload` | | `unsupported` |
+//!
+//! A member that is not known is refused, and so is another `v`. `"journal": "/path"` in a request has it refused if
+//! the daemon's is another. [`Desk`] answers, wherever a request came from; [`ControlSocket`] is one way to it,
+//! [`reach`] finds it from outside: by the socket where a daemon holds the journal, in this process where none does.
+
+mod answer;
+mod client;
+mod desk;
+mod reach;
+mod request;
+mod socket;
+mod time;
+mod wire;
+
+use std::path::{Path, PathBuf};
+
+pub use self::answer::{
+    Answered, Changes, Delivery, Failure, JournalStatus, List, ListenerStatus, Message, Paused, Refused,
+    Show, Status, TargetReport, Totals,
+};
+pub use self::client::{AskError, Client};
+pub use self::desk::{Desk, Store};
+pub use self::reach::{ReachError, Reached, Where, reach};
+pub use self::request::{MOST_LISTED, Request, Which};
+pub use self::socket::ControlSocket;
+pub use self::wire::{Code, Refusal};
+
+/// The only version of requests and answers so far.
+pub const VERSION: u64 = 1;
+
+/// The socket of a daemon with this state directory.
+#[must_use]
+pub fn socket_path(state_dir: &Path) -> PathBuf {
+    state_dir.join("control.sock")
+}
+
+#[cfg(test)]
+mod tests;

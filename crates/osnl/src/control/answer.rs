@@ -1,0 +1,274 @@
+//! What is answered. Moments are RFC 3339 in UTC; of payloads and contexts the secrets are masked.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+
+/// How a daemon goes, or the file of one that is stopped.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Status {
+    /// Whether a daemon answers.
+    pub running: bool,
+    /// Whether `attention` is empty.
+    pub healthy: bool,
+    /// What somebody should look at, a sentence each.
+    pub attention: Vec<String>,
+    /// The program's version.
+    pub version: String,
+    /// The daemon's process.
+    pub pid: Option<u32>,
+    /// When the daemon began.
+    pub started: Option<String>,
+    /// Seconds since then.
+    pub uptime_seconds: Option<u64>,
+    /// In the order of the configuration; none of a stopped daemon.
+    pub listeners: Vec<ListenerStatus>,
+    /// Actions in the order of the configuration, then those that only the journal knows.
+    pub targets: Vec<TargetReport>,
+    /// The journal.
+    pub journal: JournalStatus,
+    /// What happened since the start of the daemon.
+    pub counters: BTreeMap<String, u64>,
+}
+
+/// A listener.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ListenerStatus {
+    /// Its name.
+    pub name: String,
+    /// `connecting`, `listening`, `draining` or `stopped`.
+    pub state: String,
+    /// Where its broker is.
+    pub broker: String,
+    /// The queues that it reads; none before the first connection.
+    pub queues: Vec<String>,
+    /// Messages that waited in them when it connected last.
+    pub waiting_at_connect: Option<u32>,
+    /// Messages taken since the start.
+    pub messages: u64,
+    /// Connections opened after the first.
+    pub reconnects: u64,
+    /// When the latest message came, since the start.
+    pub last_message: Option<String>,
+    /// Seconds since then.
+    pub last_message_seconds: Option<u64>,
+}
+
+/// An action and its target.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TargetReport {
+    /// The action's name.
+    pub action: String,
+    /// What it talks to; not known of a stopped daemon.
+    pub target: Option<String>,
+    /// Whether the configuration has it; not known of a journal alone.
+    pub configured: Option<bool>,
+    /// `closed` (attempts are made), `open` (held), `probing`, `paused`; of a stopped daemon `paused` or nothing.
+    pub state: Option<String>,
+    /// Since when it is so.
+    pub since: Option<String>,
+    /// Seconds since then.
+    pub since_seconds: Option<u64>,
+    /// Seconds until the next probe.
+    pub next_probe_seconds: Option<u64>,
+    /// Since when it is paused.
+    pub paused_since: Option<String>,
+    /// Deliveries waiting or ready.
+    pub pending: u64,
+    /// When the message of the oldest that is not held reached us.
+    pub oldest_pending: Option<String>,
+    /// Seconds since then.
+    pub oldest_pending_seconds: Option<u64>,
+    /// Attempts under way.
+    pub in_flight: u64,
+    /// Deliveries held by somebody or a guard.
+    pub held: u64,
+    /// Dead letters.
+    pub dead: u64,
+    /// Deliveries done that are still in the journal, with those for which there was nothing to do.
+    pub done: u64,
+    /// The latest failed attempt since the start.
+    pub last_failure: Option<Failure>,
+}
+
+/// A failed attempt.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Failure {
+    /// When it ended.
+    pub at: String,
+    /// What the target said.
+    pub answer: String,
+}
+
+/// The journal.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct JournalStatus {
+    /// `sqlite` or `memory`.
+    pub store: String,
+    /// Its file.
+    pub path: Option<String>,
+    /// `working`, `full` or `failed`; not known of a file alone.
+    pub state: Option<String>,
+    /// Why it is full or failed.
+    pub reason: Option<String>,
+    /// What it takes on its disk.
+    pub bytes: Option<u64>,
+    /// Messages kept.
+    pub events: Option<u64>,
+    /// Deliveries kept.
+    pub deliveries: u64,
+    /// When the oldest message kept reached us.
+    pub oldest: Option<String>,
+    /// Seconds since then.
+    pub oldest_seconds: Option<u64>,
+    /// Messages kept that cannot be read.
+    pub unreadable: Option<u64>,
+}
+
+/// Deliveries.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct List {
+    /// In the order of their numbers.
+    pub deliveries: Vec<Delivery>,
+    /// How many the filter matches, on this page or not.
+    pub totals: Totals,
+    /// Whether there are more: the next page is that `after` this number.
+    pub next: Option<String>,
+}
+
+/// How many, in all and by state.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Totals {
+    /// In all.
+    pub all: u64,
+    /// States that there are.
+    pub by_state: BTreeMap<String, u64>,
+}
+
+/// A delivery in a list.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Delivery {
+    /// Its number, `EVENT.N`.
+    pub id: String,
+    /// `waiting`, `ready`, `held`, `dead`, `delivered`, `nothing-to-do` or `discarded`.
+    pub state: String,
+    /// When its message reached us.
+    pub received: String,
+    /// Seconds since then.
+    pub age_seconds: u64,
+    /// When it ended.
+    pub ended: Option<String>,
+    /// The action it wants.
+    pub action: String,
+    /// The rule that fired.
+    pub rule: String,
+    /// What happened.
+    pub event_type: Option<String>,
+    /// What it is about.
+    pub resource: Option<String>,
+    /// Attempts on answers used up.
+    pub attempts: u32,
+    /// Failed attempts of any kind.
+    pub failed_attempts: u32,
+    /// Why it is dead, held or discarded.
+    pub reason: Option<String>,
+    /// The queue it was taken from.
+    pub queue: String,
+    /// The message's id.
+    pub message_id: Option<String>,
+    /// Further copies of the message that came.
+    pub copies: u64,
+}
+
+/// All about a delivery.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Show {
+    /// As in a list.
+    pub delivery: Delivery,
+    /// Open deliveries of the same action and resource before it.
+    pub ahead: u64,
+    /// What its action talks to; not known of a stopped daemon.
+    pub target: Option<String>,
+    /// The latest failed attempts, oldest first; at most 20.
+    pub attempts: Vec<Answered>,
+    /// The message.
+    pub message: Message,
+}
+
+/// A failed attempt and what was answered.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Answered {
+    /// When it ended.
+    pub at: String,
+    /// What the target said.
+    pub answer: String,
+}
+
+/// A message as it came, secrets masked.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Message {
+    /// The listener that took it.
+    pub listener: String,
+    /// The queue it was taken from.
+    pub queue: String,
+    /// The exchange it was published to.
+    pub exchange: String,
+    /// `<topic>.<priority>`.
+    pub routing_key: String,
+    /// Whether the broker had delivered it before.
+    pub redelivered: bool,
+    /// The length of its body.
+    pub bytes: u64,
+    /// The digest of its body.
+    pub digest: String,
+    /// Who says so.
+    pub publisher_id: Option<String>,
+    /// How urgent the body says it is.
+    pub priority: Option<String>,
+    /// When it was sent, in the sender's words.
+    pub timestamp: Option<String>,
+    /// The request context, masked.
+    pub context: Map<String, Value>,
+    /// The payload, masked.
+    pub payload: Value,
+    /// Why it cannot be read, if it cannot.
+    pub unreadable: Option<String>,
+    /// The body as it came, in base64, if that was asked for.
+    pub body_base64: Option<String>,
+}
+
+/// What a change did, or would do.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Changes {
+    /// Whether nothing was changed.
+    pub dry_run: bool,
+    /// How many were, or would be.
+    pub changed: u64,
+    /// The first thousand of them.
+    pub ids: Vec<String>,
+    /// How many were not, though they were asked for.
+    pub refused: u64,
+    /// The first thousand of them.
+    pub refusals: Vec<Refused>,
+}
+
+/// A delivery that was not changed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Refused {
+    /// Its number.
+    pub id: String,
+    /// Why.
+    pub why: String,
+}
+
+/// An action that was paused or resumed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Paused {
+    /// The action.
+    pub action: String,
+    /// Since when it is paused; `None` when it is not.
+    pub paused_since: Option<String>,
+    /// Whether that is new.
+    pub changed: bool,
+}

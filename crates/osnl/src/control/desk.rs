@@ -1,0 +1,149 @@
+//! Who answers: the same wherever a request came from, a socket, another port, or a command with a file.
+
+mod change;
+mod deliveries;
+mod status;
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use serde::Serialize;
+use serde_json::Value;
+use tokio::sync::watch;
+use tokio::task::spawn_blocking;
+
+use super::Request;
+use super::wire::{Code, Refusal};
+use crate::delivery::{DeliveryLoop, Published};
+use crate::journal::memory::MemoryJournal;
+use crate::journal::sqlite::{Reader, SqliteJournal};
+use crate::listener::{Gauges, Listener, ListenerState};
+use crate::metrics::Counters;
+
+/// What a desk answers from.
+#[derive(Clone, Debug)]
+pub enum Store {
+    /// The journal of this process, and its file.
+    Sqlite(Arc<SqliteJournal>, PathBuf),
+    /// This process keeps nothing.
+    Memory(Arc<MemoryJournal>),
+    /// The file of a daemon that is stopped.
+    File(PathBuf),
+}
+
+/// Answers requests. See the [control module](super) for what there is.
+pub struct Desk {
+    store: Store,
+    live: Option<Live>,
+    /// The configured actions, where they are known.
+    actions: Option<Vec<Arc<str>>>,
+}
+
+/// What runs in this process.
+struct Live {
+    started: SystemTime,
+    listeners: Vec<Heard>,
+    targets: Vec<Published>,
+    counters: Arc<Counters>,
+}
+
+struct Heard {
+    name: Arc<str>,
+    broker: String,
+    state: watch::Receiver<ListenerState>,
+    gauges: Arc<Gauges>,
+}
+
+impl Desk {
+    /// The desk of a daemon that is about to run.
+    #[must_use]
+    pub fn of_daemon(
+        store: Store,
+        listeners: &[Listener],
+        deliveries: &[DeliveryLoop],
+        counters: Arc<Counters>,
+    ) -> Self {
+        let heard = |listener: &Listener| Heard {
+            name: listener.name().clone(),
+            broker: listener.location(),
+            state: listener.state(),
+            gauges: listener.gauges(),
+        };
+        let targets: Vec<Published> = deliveries.iter().map(DeliveryLoop::published).collect();
+        let actions = targets.iter().map(|target| target.name().clone()).collect();
+        let listeners = listeners.iter().map(heard).collect();
+        let live = Live { started: SystemTime::now(), listeners, targets, counters };
+        Self { store, live: Some(live), actions: Some(actions) }
+    }
+
+    /// The desk of a journal that no daemon has; with the actions of its configuration, where that is known.
+    #[must_use]
+    pub fn of_file(journal: PathBuf, actions: Option<Vec<Arc<str>>>) -> Self {
+        Self { store: Store::File(journal), live: None, actions }
+    }
+
+    /// Answers a request, as the JSON of what the [module](super) names for its verb.
+    ///
+    /// # Errors
+    /// See [`Code`].
+    pub async fn answer(&self, request: &Request) -> Result<Value, Refusal> {
+        match request {
+            Request::Status {} => json(self.status().await?),
+            Request::List { filter, after, limit } => {
+                json(self.list(filter.filter()?, after.as_deref(), *limit).await?)
+            }
+            Request::Show { id, raw } => json(self.show(id, *raw).await?),
+            Request::Retry { .. }
+            | Request::Discard { .. }
+            | Request::Release { .. }
+            | Request::Move { .. } => json(self.change(request).await?),
+            Request::Pause { action, by } => json(self.set_paused(action, true, by).await?),
+            Request::Resume { action, by } => json(self.set_paused(action, false, by).await?),
+        }
+    }
+
+    /// Whether a path is this desk's journal.
+    pub(super) fn is_of(&self, journal: &Path) -> Result<(), Refusal> {
+        let here = match &self.store {
+            Store::Sqlite(_, path) | Store::File(path) => path,
+            Store::Memory(_) => {
+                let why = "this daemon keeps its journal in memory";
+                return Err(Refusal::new(Code::OtherJournal, why));
+            }
+        };
+        let real = |path: &Path| path.canonicalize().unwrap_or_else(|_| path.to_owned());
+        if real(here) == real(journal) {
+            return Ok(());
+        }
+        Err(Refusal::new(Code::OtherJournal, format!("this daemon's journal is {}", here.display())))
+    }
+
+    /// Looks into the file on a thread that may wait; `None` where there is no file.
+    async fn read<T: Send + 'static>(
+        &self,
+        look: impl FnOnce(&Reader) -> rusqlite::Result<T> + Send + 'static,
+    ) -> Result<Option<T>, Refusal> {
+        let path = match &self.store {
+            Store::Sqlite(_, path) | Store::File(path) => path.clone(),
+            Store::Memory(_) => return Ok(None),
+        };
+        let looked = spawn_blocking(move || {
+            let unavailable = |why: String| {
+                Refusal::new(Code::Unavailable, format!("the journal {} {why}", path.display()))
+            };
+            let reader = Reader::open(&path).map_err(|error| unavailable(error.to_string()))?;
+            look(&reader).map_err(|error| unavailable(format!("cannot be read: {error}")))
+        });
+        match looked.await {
+            Ok(found) => found.map(Some),
+            Err(error) => {
+                Err(Refusal::new(Code::Unavailable, format!("the journal cannot be read: {error}")))
+            }
+        }
+    }
+}
+
+fn json(answer: impl Serialize) -> Result<Value, Refusal> {
+    serde_json::to_value(answer).map_err(|error| Refusal::new(Code::Unavailable, error.to_string()))
+}

@@ -1,0 +1,254 @@
+//! Changing what becomes of deliveries.
+
+use std::collections::HashSet;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use tokio::task::spawn_blocking;
+use tokio::time::{Instant, sleep, timeout};
+
+use super::super::wire::{Code, Refusal};
+use super::super::{Changes, Paused, Refused, Request, time};
+use super::{Desk, Store};
+use crate::journal::sqlite::{
+    Change, Changed, Filter, OpenError, Page, Row, SqliteJournal, SqliteOptions, State,
+};
+use crate::journal::{DeliveryId, Journal as _, JournalState};
+
+/// Numbers that an answer holds.
+const NAMED: usize = 1000;
+
+/// A commit takes milliseconds; a journal that cannot be written takes until somebody mends it.
+const PATIENCE: Duration = Duration::from_secs(15);
+
+/// Another command may have the file of a stopped daemon: for a moment.
+const OTHERS: Duration = Duration::from_secs(5);
+const PAUSE: Duration = Duration::from_millis(20);
+
+impl Desk {
+    pub(super) async fn change(&self, request: &Request) -> Result<Changes, Refusal> {
+        let (Request::Retry { filter, dry_run, by, .. }
+        | Request::Discard { filter, dry_run, by }
+        | Request::Release { filter, dry_run, by }
+        | Request::Move { filter, dry_run, by, .. }) = request
+        else {
+            return Err(Refusal::new(Code::BadRequest, "changes nothing"));
+        };
+        if let Request::Move { to, .. } = request {
+            self.is_configured(to)?;
+        }
+        let mut which = filter.filter()?;
+        let journal = self.writable().await?;
+        let named = self.named(&which.ids).await?;
+        let mut seen: HashSet<DeliveryId> = HashSet::new();
+        let mut changes = Changes { dry_run: *dry_run, ..Changes::default() };
+        while let Some(change) = change_of(request, &which) {
+            let Changed { changed, refused, more } = apply(&journal, change, *dry_run).await?;
+            seen.extend(changed.iter().chain(refused.iter().map(|(id, _)| id)).filter(|_| !named.is_empty()));
+            changes.changed += changed.len() as u64;
+            let room = NAMED.saturating_sub(changes.ids.len());
+            changes.ids.extend(changed.into_iter().take(room).map(|id| id.to_string()));
+            refused.into_iter().for_each(|(id, why)| changes.refuse(id, why));
+            match more {
+                Some(after) => which.after = Some(after),
+                None => break,
+            }
+        }
+        for (id, row) in named.into_iter().filter(|(id, _)| !seen.contains(id)) {
+            changes.refuse(id, why_not(request, row.as_ref()));
+        }
+        if !dry_run && changes.changed > 0 {
+            tracing::info!("{}: {} deliveries, asked for by {by}", verb(request), changes.changed);
+        }
+        self.give_back(journal).await;
+        Ok(changes)
+    }
+
+    pub(super) async fn set_paused(&self, action: &str, pause: bool, by: &str) -> Result<Paused, Refusal> {
+        let known = self.paused_since(action).await?;
+        if known.is_none() {
+            self.is_configured(action)?;
+        }
+        if let Store::Memory(journal) = &self.store {
+            journal.set_paused(action, pause);
+        } else {
+            let journal = self.writable().await?;
+            let action = action.to_owned();
+            let change = if pause { Change::Pause { action } } else { Change::Resume { action } };
+            apply(&journal, change, false).await?;
+            self.give_back(journal).await;
+        }
+        let now = self.paused_since(action).await?;
+        if known.is_some() != now.is_some() {
+            let what = if pause { "paused: no attempt begins, deliveries wait" } else { "resumed" };
+            tracing::warn!(action.name = action, "{what}; asked for by {by}");
+        }
+        Ok(Paused {
+            action: action.to_owned(),
+            paused_since: now.map(time::shown),
+            changed: known.is_some() != now.is_some(),
+        })
+    }
+
+    async fn paused_since(&self, action: &str) -> Result<Option<SystemTime>, Refusal> {
+        let paused = match &self.store {
+            Store::Sqlite(journal, _) => journal.paused().borrow().clone(),
+            Store::Memory(journal) => journal.paused().borrow().clone(),
+            Store::File(_) => self.read(|reader| Ok(reader.overview()?.paused)).await?.unwrap_or_default(),
+        };
+        Ok(paused.get(action).copied())
+    }
+
+    fn is_configured(&self, action: &str) -> Result<(), Refusal> {
+        match &self.actions {
+            Some(actions) if !actions.iter().any(|known| **known == *action) => {
+                let known: Vec<&str> = actions.iter().map(|known| &**known).collect();
+                let why = format!("there is no action {action}; there are {}", known.join(", "));
+                Err(Refusal::new(Code::NotFound, why))
+            }
+            Some(_) | None => Ok(()),
+        }
+    }
+
+    /// The journal of this process; else that of the file, until it is given back.
+    async fn writable(&self) -> Result<Arc<SqliteJournal>, Refusal> {
+        let path = match &self.store {
+            Store::Sqlite(journal, _) => {
+                return match &*journal.state().borrow() {
+                    JournalState::Working | JournalState::Full { .. } => Ok(journal.clone()),
+                    JournalState::Failed { reason, .. } => {
+                        Err(Refusal::new(Code::Unavailable, format!("nothing was changed: {reason}")))
+                    }
+                };
+            }
+            Store::Memory(_) => {
+                let why = "memory:// keeps nothing that could be changed: what is open is the broker's, and dead \
+                           letters are in the log; pause and resume work";
+                return Err(Refusal::new(Code::Unsupported, why));
+            }
+            Store::File(path) => path.clone(),
+        };
+        let deadline = Instant::now() + OTHERS;
+        loop {
+            let options = unbounded(&path);
+            let opened = spawn_blocking(move || SqliteJournal::open(options, Arc::default())).await;
+            let error = match opened {
+                Ok(Ok(journal)) => return Ok(Arc::new(journal)),
+                Ok(Err(OpenError::InUse(_))) if Instant::now() < deadline => {
+                    sleep(PAUSE).await;
+                    continue;
+                }
+                Ok(Err(error)) => error.to_string(),
+                Err(error) => error.to_string(),
+            };
+            return Err(Refusal::new(Code::Unavailable, format!("{}: {error}", path.display())));
+        }
+    }
+
+    async fn give_back(&self, journal: Arc<SqliteJournal>) {
+        if let Store::File(_) = &self.store {
+            // A file that cannot be closed was closed by a panic, which has been told.
+            let _ = spawn_blocking(move || drop(journal)).await;
+        }
+    }
+
+    /// What is asked for by its number, as it is now.
+    async fn named(&self, ids: &[DeliveryId]) -> Result<Vec<(DeliveryId, Option<Row>)>, Refusal> {
+        let mut named = Vec::new();
+        for some in ids.chunks(NAMED) {
+            let filter = Filter { ids: some.to_vec(), ..Filter::default() };
+            let page = Page { after: None, limit: u32::MAX };
+            let mut rows = self.read(move |reader| reader.list(&filter, &page)).await?.unwrap_or_default();
+            for id in some {
+                let at = rows.iter().position(|row| row.id == *id);
+                named.push((*id, at.map(|at| rows.swap_remove(at))));
+            }
+        }
+        Ok(named)
+    }
+}
+
+impl Changes {
+    fn refuse(&mut self, id: DeliveryId, why: String) {
+        self.refused += 1;
+        if self.refusals.len() < NAMED {
+            self.refusals.push(Refused { id: id.to_string(), why });
+        }
+    }
+}
+
+async fn apply(journal: &SqliteJournal, change: Change, dry_run: bool) -> Result<Changed, Refusal> {
+    let applied =
+        async { if dry_run { journal.preview(change).await } else { journal.change(change).await } };
+    match timeout(PATIENCE, applied).await {
+        Ok(Ok(changed)) => Ok(changed),
+        Ok(Err(error)) => Err(Refusal::new(Code::Unavailable, error.to_string())),
+        Err(_) => {
+            let why = "the journal cannot be written now; what was asked for is done as soon as it can: look at it with \
+                       osnl status";
+            Err(Refusal::new(Code::Unavailable, why))
+        }
+    }
+}
+
+/// Nothing leaves a file only because somebody opens it to change something.
+fn unbounded(path: &Path) -> SqliteOptions {
+    SqliteOptions {
+        path: path.to_owned(),
+        retention: Duration::from_secs(1_000 * 365 * 86_400),
+        max_size: Some(u64::MAX),
+        max_pending: u64::from(u32::MAX),
+        max_dead: u64::from(u32::MAX),
+        allow_volatile: true,
+        overflowing: Default::default(),
+    }
+}
+
+fn change_of(request: &Request, which: &Filter) -> Option<Change> {
+    let which = which.clone();
+    Some(match request {
+        Request::Retry { out_of_order, .. } => Change::Retry { which, out_of_order: *out_of_order },
+        Request::Discard { by, .. } => Change::Discard { which, by: by.clone() },
+        Request::Release { .. } => Change::Release { which },
+        Request::Move { to, .. } => Change::Move { which, to: to.clone() },
+        Request::Status {}
+        | Request::List { .. }
+        | Request::Show { .. }
+        | Request::Pause { .. }
+        | Request::Resume { .. } => return None,
+    })
+}
+
+fn verb(request: &Request) -> &'static str {
+    match request {
+        Request::Retry { .. } => "retried",
+        Request::Discard { .. } => "discarded",
+        Request::Release { .. } => "released",
+        Request::Move { .. } => "moved",
+        Request::Status {}
+        | Request::List { .. }
+        | Request::Show { .. }
+        | Request::Pause { .. }
+        | Request::Resume { .. } => "",
+    }
+}
+
+fn why_not(request: &Request, row: Option<&Row>) -> String {
+    let Some(row) = row else { return "there is none of this number".to_owned() };
+    let takes = match request {
+        Request::Retry { .. } => "dead letters are retried",
+        Request::Release { .. } => "held ones are released",
+        Request::Discard { .. } => "open and dead ones are discarded",
+        Request::Move { .. } => "open ones are moved",
+        Request::Status {}
+        | Request::List { .. }
+        | Request::Show { .. }
+        | Request::Pause { .. }
+        | Request::Resume { .. } => "nothing is changed",
+    };
+    match (row.state, &row.reason) {
+        (State::Discarded, Some(reason)) => format!("it is {reason}; only {takes}"),
+        (state, _) => format!("it is {}, or another filter excludes it; only {takes}", state.name()),
+    }
+}

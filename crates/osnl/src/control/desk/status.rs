@@ -1,0 +1,243 @@
+//! How it goes, and what somebody should look at.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use tokio::time::Instant;
+
+use super::super::wire::Refusal;
+use super::super::{Failure, JournalStatus, ListenerStatus, Status, TargetReport, time};
+use super::{Desk, Heard, Store};
+use crate::delivery::{Published, TargetState};
+use crate::journal::sqlite::{Overview, SqliteJournal, State, Tally};
+use crate::journal::{Journal as _, JournalState};
+use crate::listener::ListenerState;
+
+/// What the store knows.
+#[derive(Default)]
+struct Kept {
+    overview: Option<Overview>,
+    tally: Vec<Tally>,
+    oldest: BTreeMap<String, SystemTime>,
+    paused: BTreeMap<String, SystemTime>,
+}
+
+impl Desk {
+    pub(super) async fn status(&self) -> Result<Status, Refusal> {
+        // What cannot be read now is why somebody asks: the rest is told nevertheless.
+        let (kept, unreadable) = match self.kept().await {
+            Ok(kept) => (kept, None),
+            Err(refusal) if self.live.is_some() => (Kept::default(), Some(refusal.message)),
+            Err(refusal) => return Err(refusal),
+        };
+        let live = self.live.as_ref();
+        let targets = self.targets(&kept);
+        let listeners: Vec<_> = live.iter().flat_map(|live| &live.listeners).map(listener).collect();
+        let journal = self.journal(&kept);
+        let mut attention: Vec<String> = unreadable.into_iter().collect();
+        if live.is_none() {
+            attention.push("no daemon runs on this journal".to_owned());
+        }
+        attention.extend(about(&listeners, &targets, &journal));
+        Ok(Status {
+            running: live.is_some(),
+            healthy: attention.is_empty(),
+            attention,
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            pid: live.map(|_| std::process::id()),
+            started: live.map(|live| time::shown(live.started)),
+            uptime_seconds: live.map(|live| time::age(live.started)),
+            listeners,
+            targets,
+            journal,
+            counters: live
+                .map(|live| live.counters.snapshot())
+                .unwrap_or_default()
+                .into_iter()
+                .map(|(name, count)| (name.to_owned(), count))
+                .collect(),
+        })
+    }
+
+    async fn kept(&self) -> Result<Kept, Refusal> {
+        if let Store::Memory(journal) = &self.store {
+            let mut oldest = BTreeMap::new();
+            for row in journal.rows() {
+                let first = oldest.entry(row.action).or_insert(row.received);
+                *first = row.received.min(*first);
+            }
+            let paused = journal.paused().borrow().clone();
+            return Ok(Kept { overview: None, tally: journal.tally(), oldest, paused });
+        }
+        let looked = self.read(|reader| {
+            let (overview, tally) = (reader.overview()?, reader.tally()?);
+            let mut oldest = BTreeMap::new();
+            for of in tally.iter().filter(|of| of.state == State::Ready) {
+                if let Some(at) = reader.oldest_ready(&of.action)? {
+                    oldest.insert(of.action.clone(), at);
+                }
+            }
+            let paused = overview.paused.clone();
+            Ok(Kept { overview: Some(overview), tally, oldest, paused })
+        });
+        Ok(looked.await?.unwrap_or_default())
+    }
+
+    /// Configured actions first, in their order; then those that only the journal knows.
+    fn targets(&self, kept: &Kept) -> Vec<TargetReport> {
+        let live = self.live.iter().flat_map(|live| &live.targets);
+        let published: BTreeMap<&str, &Published> = live.map(|target| (&**target.name(), target)).collect();
+        let mut names: Vec<&str> = self.actions.iter().flatten().map(Arc::as_ref).collect();
+        let known =
+            kept.tally.iter().map(|of| of.action.as_str()).chain(kept.paused.keys().map(String::as_str));
+        for name in known {
+            if !names.contains(&name) {
+                names.push(name);
+            }
+        }
+        names.into_iter().map(|name| self.target(name, published.get(name).copied(), kept)).collect()
+    }
+
+    fn target(&self, name: &str, published: Option<&Published>, kept: &Kept) -> TargetReport {
+        let count = |states: &[State]| -> u64 {
+            let of = kept.tally.iter().filter(|of| of.action == name && states.contains(&of.state));
+            of.map(|of| of.count).sum()
+        };
+        let oldest = kept.oldest.get(name).copied();
+        let paused = kept.paused.get(name).copied();
+        let mut report = TargetReport {
+            action: name.to_owned(),
+            configured: self.actions.as_ref().map(|known| known.iter().any(|known| **known == *name)),
+            state: paused.map(|_| TargetState::Paused.name().to_owned()),
+            since: paused.map(time::shown),
+            since_seconds: paused.map(time::age),
+            paused_since: paused.map(time::shown),
+            pending: count(&[State::Waiting, State::Ready]),
+            oldest_pending: oldest.map(time::shown),
+            oldest_pending_seconds: oldest.map(time::age),
+            held: count(&[State::Held]),
+            dead: count(&[State::Dead]),
+            done: count(&[State::Delivered, State::NothingToDo]),
+            ..TargetReport::default()
+        };
+        if let Some(published) = published {
+            let status = *published.status().borrow();
+            report.target = Some(published.target().to_owned());
+            report.in_flight = published.under_way() as u64;
+            report.last_failure =
+                published.last_failure().map(|(at, answer)| Failure { at: time::shown(at), answer });
+            // The loop notices a moment later than the journal.
+            if paused.is_none() {
+                report.state = Some(status.state.name().to_owned());
+                report.since = Some(time::shown(status.since));
+                report.since_seconds = Some(time::age(status.since));
+            }
+            if let (TargetState::Open { until }, None) = (status.state, paused) {
+                report.next_probe_seconds =
+                    Some(until.saturating_duration_since(Instant::now()).as_secs_f64().ceil() as u64);
+            }
+        }
+        report
+    }
+
+    fn journal(&self, kept: &Kept) -> JournalStatus {
+        let deliveries = kept.tally.iter().map(|of| of.count).sum();
+        let (journal, path) = match &self.store {
+            Store::Memory(_) => {
+                return JournalStatus {
+                    store: "memory".to_owned(),
+                    state: Some("working".to_owned()),
+                    deliveries,
+                    ..JournalStatus::default()
+                };
+            }
+            Store::Sqlite(journal, path) => (Some(journal), path),
+            Store::File(path) => (None, path),
+        };
+        let state = journal.map(|journal| journal.state().borrow().clone());
+        let (state, reason) = match state {
+            None => (None, None),
+            Some(JournalState::Working) => (Some("working"), None),
+            Some(JournalState::Full { reason, .. }) => (Some("full"), Some(reason)),
+            Some(JournalState::Failed { reason, .. }) => (Some("failed"), Some(reason)),
+        };
+        let overview = kept.overview.as_ref();
+        let oldest = overview.and_then(|overview| overview.oldest);
+        JournalStatus {
+            store: "sqlite".to_owned(),
+            path: Some(path.display().to_string()),
+            state: state.map(str::to_owned),
+            reason,
+            bytes: Some(SqliteJournal::bytes(path)),
+            events: overview.map(|overview| overview.events),
+            deliveries,
+            oldest: oldest.map(time::shown),
+            oldest_seconds: oldest.map(time::age),
+            unreadable: overview.map(|overview| overview.unreadable),
+        }
+    }
+}
+
+fn listener(heard: &Heard) -> ListenerStatus {
+    let opened = heard.gauges.opened();
+    let last = heard.gauges.last_message();
+    ListenerStatus {
+        name: heard.name.to_string(),
+        state: match *heard.state.borrow() {
+            ListenerState::Connecting { .. } => "connecting",
+            ListenerState::Listening => "listening",
+            ListenerState::Draining => "draining",
+            ListenerState::Stopped => "stopped",
+        }
+        .to_owned(),
+        broker: heard.broker.clone(),
+        waiting_at_connect: opened.host.as_ref().map(|_| opened.waiting),
+        queues: opened.queues,
+        messages: heard.gauges.messages(),
+        reconnects: heard.gauges.reconnects(),
+        last_message: last.map(time::shown),
+        last_message_seconds: last.map(time::age),
+    }
+}
+
+fn about(listeners: &[ListenerStatus], targets: &[TargetReport], journal: &JournalStatus) -> Vec<String> {
+    let mut attention = Vec::new();
+    if let (Some(state), Some(reason)) = (&journal.state, &journal.reason) {
+        attention.push(format!("the journal is {state}: {reason}"));
+    }
+    for listener in listeners.iter().filter(|listener| listener.state != "listening") {
+        let ListenerStatus { name, state, broker, .. } = listener;
+        attention.push(format!("listener {name} is {state}: {broker}"));
+    }
+    for target in targets {
+        let name = &target.action;
+        match target.state.as_deref() {
+            Some("paused") => attention.push(format!("{name} is paused; osnl deliveries resume {name}")),
+            Some("open" | "probing") => {
+                let answer = target.last_failure.as_ref().map_or("", |failure| &failure.answer);
+                attention.push(format!("{name} is held: {answer}; nothing is lost, it is tried again"));
+            }
+            Some(_) | None => {}
+        }
+        if target.held > 0 {
+            let held = deliveries(target.held);
+            attention.push(format!("{held} of {name} held; osnl deliveries list --state held"));
+        }
+        if target.dead > 0 {
+            let dead = deliveries(target.dead);
+            attention.push(format!("{dead} of {name} given up; osnl deliveries list --state dead"));
+        }
+        if let (Some(false), open @ 1..) = (target.configured, target.pending + target.held) {
+            let open = deliveries(open);
+            attention.push(format!(
+                "{open} of {name}, which is not configured; osnl deliveries move --action {name} --to ACTION"
+            ));
+        }
+    }
+    attention
+}
+
+fn deliveries(count: u64) -> String {
+    if count == 1 { "1 delivery".to_owned() } else { format!("{count} deliveries") }
+}

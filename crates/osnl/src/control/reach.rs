@@ -1,0 +1,115 @@
+//! From outside: by the socket where a daemon holds the journal, in this process where none does.
+
+use std::io;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::{Instant, sleep};
+
+use super::{Client, Desk, socket_path};
+use crate::journal::sqlite::SqliteJournal;
+
+/// A daemon that has just begun has the lock before its socket; another command has the lock for a moment.
+const PATIENCE: Duration = Duration::from_secs(3);
+const PAUSE: Duration = Duration::from_millis(50);
+
+/// Where to look.
+#[derive(Clone, Debug, Default)]
+pub struct Where {
+    /// The daemon's state directory.
+    pub state_dir: Option<PathBuf>,
+    /// The journal's file; none of a daemon that keeps it in memory.
+    pub journal: Option<PathBuf>,
+    /// Any journal that the daemon of the state directory has will do.
+    pub any_journal: bool,
+    /// The configured actions, where they are known.
+    pub actions: Option<Vec<Arc<str>>>,
+}
+
+/// Who answers.
+pub enum Reached {
+    /// A daemon, and the journal it must have.
+    Daemon(Client, Option<PathBuf>),
+    /// This process, with the file of a daemon that is stopped.
+    File(Desk),
+}
+
+/// Nobody answers.
+#[derive(Debug, thiserror::Error)]
+pub enum ReachError {
+    /// There is nothing to look at.
+    #[error(
+        "no daemon answers at {socket}, and {file}; start osnl run, or name the place with -c, --state-dir or --journal"
+    )]
+    Nothing {
+        /// Where a daemon's socket would be.
+        socket: String,
+        /// What there is of a file.
+        file: String,
+    },
+    /// The journal is in use, and whoever has it does not answer.
+    #[error("{journal} is in use by {holder}, which does not answer at {socket}: {error}")]
+    Silent {
+        /// The file.
+        journal: String,
+        /// The process.
+        holder: String,
+        /// Where its socket would be.
+        socket: String,
+        /// Why not.
+        error: io::Error,
+    },
+    /// There is a socket, and it cannot be used.
+    #[error("{socket}: {error}")]
+    Socket {
+        /// The socket.
+        socket: String,
+        /// Why not.
+        error: io::Error,
+    },
+}
+
+/// Finds who answers; waits for seconds at most.
+///
+/// # Errors
+/// See [`ReachError`].
+pub async fn reach(place: &Where) -> Result<Reached, ReachError> {
+    let folder = place.state_dir.clone().or_else(|| Some(place.journal.as_ref()?.parent()?.to_owned()));
+    let folder = folder.unwrap_or_default();
+    let socket = socket_path(&folder).display().to_string();
+    let meant = place.journal.clone().filter(|_| !place.any_journal);
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        let holder = place.journal.as_deref().and_then(SqliteJournal::holder);
+        // A daemon of the same folder with another journal is not asked about a file that nobody has.
+        if holder.is_none() && !place.any_journal && place.journal.is_some() {
+            break;
+        }
+        let error = match Client::connect(&folder) {
+            Ok(client) => return Ok(Reached::Daemon(client, meant)),
+            Err(error) => error,
+        };
+        let absent = matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused);
+        match (holder, &place.journal) {
+            (None, _) if absent => break,
+            (None, _) => return Err(ReachError::Socket { socket, error }),
+            (Some(_), _) if absent && Instant::now() < deadline => sleep(PAUSE).await,
+            (Some(holder), journal) => {
+                let journal = journal.as_ref().map(|path| path.display().to_string()).unwrap_or_default();
+                return Err(ReachError::Silent { journal, holder, socket, error });
+            }
+        }
+    }
+    match &place.journal {
+        Some(file) if file.exists() => Ok(Reached::File(Desk::of_file(file.clone(), place.actions.clone()))),
+        Some(file) => {
+            let file = format!("there is no journal {}", file.display());
+            Err(ReachError::Nothing { socket, file })
+        }
+        None => {
+            let file = "its journal is in memory, of which nothing is left".to_owned();
+            Err(ReachError::Nothing { socket, file })
+        }
+    }
+}

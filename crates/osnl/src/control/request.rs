@@ -1,0 +1,169 @@
+//! What can be asked.
+
+use std::time::SystemTime;
+
+use serde::{Deserialize, Serialize};
+
+use super::time;
+use super::wire::{Code, Refusal};
+use crate::journal::DeliveryId;
+use crate::journal::sqlite::{Filter, State};
+
+/// Deliveries that one list holds at most.
+pub const MOST_LISTED: u32 = 1000;
+
+fn usual() -> u32 {
+    100
+}
+
+/// A request. See the [module](super) for what each answers.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "verb", rename_all = "kebab-case", deny_unknown_fields)]
+pub enum Request {
+    /// How it goes.
+    Status {},
+    /// Deliveries in the order of their numbers.
+    List {
+        /// Which.
+        #[serde(default)]
+        filter: Which,
+        /// Those with a larger number.
+        #[serde(default)]
+        after: Option<String>,
+        /// At most so many, up to [`MOST_LISTED`].
+        #[serde(default = "usual")]
+        limit: u32,
+    },
+    /// One delivery with its history and its message.
+    Show {
+        /// Its number.
+        id: String,
+        /// With the message's bytes, secrets and all.
+        #[serde(default)]
+        raw: bool,
+    },
+    /// Dead letters are open again.
+    Retry {
+        /// Of these, the dead ones.
+        filter: Which,
+        /// Even where its resource has had a later delivery since.
+        #[serde(default)]
+        out_of_order: bool,
+        /// Only what would come of it.
+        #[serde(default)]
+        dry_run: bool,
+        /// Who wants it.
+        by: String,
+    },
+    /// Open and dead ones end.
+    Discard {
+        /// Of these, the open and the dead ones.
+        filter: Which,
+        /// Only what would come of it.
+        #[serde(default)]
+        dry_run: bool,
+        /// Who wants it; kept with the delivery.
+        by: String,
+    },
+    /// Held ones go on.
+    Release {
+        /// Of these, the held ones.
+        filter: Which,
+        /// Only what would come of it.
+        #[serde(default)]
+        dry_run: bool,
+        /// Who wants it.
+        by: String,
+    },
+    /// Open ones become another action's.
+    Move {
+        /// Of these, the open ones.
+        filter: Which,
+        /// The other action.
+        to: String,
+        /// Only what would come of it.
+        #[serde(default)]
+        dry_run: bool,
+        /// Who wants it.
+        by: String,
+    },
+    /// No attempt of an action begins, across restarts.
+    Pause {
+        /// The action.
+        action: String,
+        /// Who wants it.
+        by: String,
+    },
+    /// Attempts of a paused action begin again.
+    Resume {
+        /// The action.
+        action: String,
+        /// Who wants it.
+        by: String,
+    },
+}
+
+/// Which deliveries; what is empty or not there excludes nothing.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Which {
+    /// These, as `EVENT.N`.
+    pub ids: Vec<String>,
+    /// All of this event's, by its number.
+    pub event: Option<u64>,
+    /// Of this rule.
+    pub rule: Option<String>,
+    /// Of this action.
+    pub action: Option<String>,
+    /// In one of these states.
+    pub states: Vec<String>,
+    /// About this resource.
+    pub resource: Option<String>,
+    /// Of this event type.
+    pub event_type: Option<String>,
+    /// Received then or later, RFC 3339.
+    pub since: Option<String>,
+    /// Received before then, RFC 3339.
+    pub until: Option<String>,
+}
+
+impl Which {
+    pub(super) fn filter(&self) -> Result<Filter, Refusal> {
+        Ok(Filter {
+            after: None,
+            ids: self.ids.iter().map(|id| delivery_id(id)).collect::<Result<_, _>>()?,
+            event: self.event,
+            rule: self.rule.clone(),
+            action: self.action.clone(),
+            states: self.states.iter().map(|name| state(name)).collect::<Result<_, _>>()?,
+            key: self.resource.clone(),
+            event_type: self.event_type.clone(),
+            since: moment("since", self.since.as_deref())?,
+            until: moment("until", self.until.as_deref())?,
+        })
+    }
+}
+
+pub(super) fn delivery_id(text: &str) -> Result<DeliveryId, Refusal> {
+    DeliveryId::parse(text).ok_or_else(|| {
+        Refusal::new(Code::BadRequest, format!("{text:?} is no delivery's number; write it as listed: 17.0"))
+    })
+}
+
+fn state(name: &str) -> Result<State, Refusal> {
+    State::ALL.into_iter().find(|state| state.name() == name).ok_or_else(|| {
+        let known = State::ALL.map(State::name).join(", ");
+        Refusal::new(Code::BadRequest, format!("{name:?} is no state; there are {known}"))
+    })
+}
+
+fn moment(what: &str, text: Option<&str>) -> Result<Option<SystemTime>, Refusal> {
+    let Some(text) = text else { return Ok(None) };
+    match time::read(text) {
+        Some(at) => Ok(Some(at)),
+        None => {
+            let problem = format!("{what}: {text:?} is no moment; write it as 2026-11-20T06:00:00Z");
+            Err(Refusal::new(Code::BadRequest, problem))
+        }
+    }
+}

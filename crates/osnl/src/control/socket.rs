@@ -1,0 +1,203 @@
+//! The socket: made with mode 0600, several clients, bounded requests, removed at the end.
+
+use std::fs::{self, DirBuilder, File, Permissions};
+use std::io;
+use std::os::fd::AsRawFd as _;
+use std::os::unix::ffi::OsStrExt as _;
+use std::os::unix::fs::{DirBuilderExt as _, FileTypeExt as _, MetadataExt as _, PermissionsExt as _};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
+use tokio::net::{UnixListener, UnixStream};
+use tokio::task::JoinSet;
+use tokio::time::timeout;
+use tokio_util::sync::CancellationToken;
+
+use super::wire::{Code, Refusal, read_request, write_answer};
+use super::{Desk, socket_path};
+
+/// Bytes of a request.
+const LONGEST: u64 = 64 * 1024;
+/// Clients at once; one more waits.
+const CLIENTS: usize = 16;
+/// A client that says nothing, or takes no answer, for so long is let go.
+const IDLE: Duration = Duration::from_secs(60);
+/// Bytes of a path that `sockaddr_un` holds (`unix(7)`), its zero apart.
+const ADDRESS: usize = 107;
+
+/// A desk behind a socket, not there yet.
+pub struct ControlSocket {
+    state_dir: PathBuf,
+    desk: Arc<Desk>,
+}
+
+/// Why there is no socket. What is said follows its path.
+#[derive(Debug, thiserror::Error)]
+enum BindError {
+    #[error("another daemon answers there; give each its own state_dir")]
+    InUse,
+    #[error("is there and no socket; move it away")]
+    NoSocket,
+    #[error("belongs to user {0}; remove it, or name another state_dir")]
+    Foreign(u32),
+    #[error("{0}; let this user write the folder, or name another state_dir")]
+    Io(#[from] io::Error),
+}
+
+/// The socket's file, removed at the end if it is still ours.
+struct Bound {
+    path: PathBuf,
+    inode: (u64, u64),
+}
+
+impl ControlSocket {
+    /// A desk for the socket of this state directory, which is made if it is not there.
+    #[must_use]
+    pub fn new(state_dir: PathBuf, desk: Arc<Desk>) -> Self {
+        Self { state_dir, desk }
+    }
+
+    /// Answers until told to stop. A daemon whose socket cannot be had runs without, and says so.
+    pub async fn run(self, stop: CancellationToken) {
+        let path = socket_path(&self.state_dir);
+        let (listener, _bound) = match bind(&self.state_dir) {
+            Ok(bound) => bound,
+            Err(error) => {
+                let path = path.display();
+                tracing::warn!(
+                    "no control socket: {path}: {error}; osnl status and deliveries cannot ask this process"
+                );
+                return;
+            }
+        };
+        let mut clients = JoinSet::new();
+        loop {
+            tokio::select! {
+                biased;
+                () = stop.cancelled() => break,
+                Some(_) = clients.join_next() => {}
+                accepted = listener.accept(), if clients.len() < CLIENTS => match accepted {
+                    Ok((stream, _)) => {
+                        clients.spawn(serve(stream, self.desk.clone()));
+                    }
+                    Err(error) => {
+                        // Such as too many open files: it may pass.
+                        tracing::warn!("the control socket takes nobody for a second: {error}");
+                        let _ = timeout(Duration::from_secs(1), stop.cancelled()).await;
+                    }
+                },
+            }
+        }
+    }
+}
+
+/// One client, until it goes.
+async fn serve(stream: UnixStream, desk: Arc<Desk>) {
+    let allowed = stream.peer_cred().is_ok_and(|peer| may_ask(peer.uid()));
+    let (reading, mut writing) = stream.into_split();
+    let mut reading = BufReader::new(reading);
+    let mut line = Vec::new();
+    loop {
+        line.clear();
+        let mut bounded = (&mut reading).take(LONGEST);
+        match timeout(IDLE, bounded.read_until(b'\n', &mut line)).await {
+            Ok(Ok(1..)) => {}
+            Ok(Ok(0) | Err(_)) | Err(_) => return,
+        }
+        let (answer, last) = if !allowed {
+            let why = "only root and the daemon's own user may ask";
+            (Err(Refusal::new(Code::Forbidden, why)), true)
+        } else if !line.ends_with(b"\n") && line.len() as u64 == LONGEST {
+            let why = format!("the request is longer than {LONGEST} bytes; ask in parts, or by a filter");
+            (Err(Refusal::new(Code::BadRequest, why)), true)
+        } else {
+            (answer(&desk, &line).await, false)
+        };
+        match timeout(IDLE, writing.write_all(&write_answer(&answer))).await {
+            Ok(Ok(())) if !last => {}
+            Ok(Ok(()) | Err(_)) | Err(_) => return,
+        }
+    }
+}
+
+async fn answer(desk: &Desk, line: &[u8]) -> Result<serde_json::Value, Refusal> {
+    let asked = read_request(line)?;
+    if let Some(journal) = &asked.journal {
+        desk.is_of(journal)?;
+    }
+    desk.answer(&asked.request).await
+}
+
+fn may_ask(uid: u32) -> bool {
+    uid == 0 || uid == rustix::process::geteuid().as_raw()
+}
+
+/// Takes the place of a socket that nobody answers any more.
+fn bind(state_dir: &Path) -> Result<(UnixListener, Bound), BindError> {
+    DirBuilder::new().recursive(true).mode(0o700).create(state_dir)?;
+    let path = socket_path(state_dir);
+    if let Some(found) = found(&path)? {
+        if !found.file_type().is_socket() {
+            return Err(BindError::NoSocket);
+        }
+        if !may_ask(found.uid()) && rustix::process::geteuid().as_raw() != 0 {
+            return Err(BindError::Foreign(found.uid()));
+        }
+        match with_short(&path, |short| std::os::unix::net::UnixStream::connect(short)) {
+            Ok(_) => return Err(BindError::InUse),
+            Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
+    // Under another name until its mode is right; then it takes the place at once.
+    let fresh = state_dir.join(format!("control.sock.{}", std::process::id()));
+    match fs::remove_file(&fresh) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error.into()),
+        Ok(()) | Err(_) => {}
+    }
+    let listener = with_short(&fresh, |short| UnixListener::bind(short))?;
+    fs::set_permissions(&fresh, Permissions::from_mode(0o600))?;
+    fs::rename(&fresh, &path)?;
+    let meta = fs::symlink_metadata(&path)?;
+    Ok((listener, Bound { path, inode: (meta.dev(), meta.ino()) }))
+}
+
+fn found(path: &Path) -> io::Result<Option<fs::Metadata>> {
+    match fs::symlink_metadata(path) {
+        Ok(meta) => Ok(Some(meta)),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+/// The path itself, or one by way of its open folder if it is longer than an address may be.
+pub(super) fn with_short<T>(path: &Path, with: impl FnOnce(&Path) -> io::Result<T>) -> io::Result<T> {
+    let length = path.as_os_str().as_bytes().len();
+    let (Some(folder), Some(name), true) = (path.parent(), path.file_name(), length > ADDRESS) else {
+        return with(path);
+    };
+    let folder = File::open(folder)?;
+    let short = Path::new("/proc/self/fd").join(folder.as_raw_fd().to_string()).join(name);
+    with(&short).map_err(|error| match error.kind() {
+        io::ErrorKind::ConnectionRefused => error,
+        kind => {
+            let why = format!(
+                "the path has {length} bytes, an address {ADDRESS}, and the way round by /proc fails: {error}"
+            );
+            io::Error::new(kind, why)
+        }
+    })
+}
+
+impl Drop for Bound {
+    fn drop(&mut self) {
+        if let Ok(Some(meta)) = found(&self.path)
+            && (meta.dev(), meta.ino()) == self.inode
+        {
+            // Whoever comes next replaces what is left.
+            let _ = fs::remove_file(&self.path);
+        }
+    }
+}

@@ -1,0 +1,195 @@
+//! The socket and the desk, with a daemon that has nothing to do.
+
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::os::unix::fs::{FileTypeExt as _, PermissionsExt as _};
+use std::os::unix::net::{UnixListener, UnixStream};
+use std::path::Path;
+use std::sync::Arc;
+
+use serde_json::{Value, json};
+use tempfile::TempDir;
+use tokio::task::{JoinSet, spawn_blocking};
+use tokio_util::sync::CancellationToken;
+
+use super::*;
+use crate::journal::memory::{MemoryJournal, MemoryLimits};
+
+struct Serving {
+    task: JoinSet<()>,
+    stop: CancellationToken,
+}
+
+fn desk() -> Arc<Desk> {
+    let journal = Arc::new(MemoryJournal::new(MemoryLimits::for_prefetch(10), Arc::default()));
+    Arc::new(Desk::of_daemon(Store::Memory(journal), &[], &[], Arc::default()))
+}
+
+impl Serving {
+    async fn start(state_dir: &Path) -> Self {
+        let serving = Self::begin(state_dir);
+        let path = state_dir.to_owned();
+        blocking(move || {
+            osnl_testkit::wait_until(std::time::Duration::from_secs(10), "the socket answers", || {
+                Client::connect(&path).is_ok()
+            });
+        })
+        .await;
+        serving
+    }
+
+    fn begin(state_dir: &Path) -> Self {
+        let (mut task, stop) = (JoinSet::new(), CancellationToken::new());
+        task.spawn(ControlSocket::new(state_dir.to_owned(), desk()).run(stop.clone()));
+        Self { task, stop }
+    }
+
+    async fn end(mut self) {
+        self.stop.cancel();
+        while self.task.join_next().await.is_some() {}
+    }
+}
+
+async fn blocking<T: Send + 'static>(what: impl FnOnce() -> T + Send + 'static) -> T {
+    spawn_blocking(what).await.unwrap()
+}
+
+/// Sends bytes as they are, and reads one line.
+async fn say(state_dir: &Path, bytes: Vec<u8>) -> Value {
+    let path = socket_path(state_dir);
+    blocking(move || {
+        let mut stream = UnixStream::connect(path).unwrap();
+        stream.write_all(&bytes).unwrap();
+        let mut line = String::new();
+        BufReader::new(stream).read_line(&mut line).unwrap();
+        serde_json::from_str(&line).unwrap()
+    })
+    .await
+}
+
+#[tokio::test]
+async fn the_socket_is_ours_alone_and_goes_with_us() {
+    let folder = tempfile::tempdir().unwrap();
+    let state_dir = folder.path().join("made/here");
+    let serving = Serving::start(&state_dir).await;
+    let path = socket_path(&state_dir);
+    let mode = |path: &Path| std::fs::metadata(path).unwrap().permissions().mode() & 0o777;
+    assert_eq!((mode(&path), mode(&state_dir)), (0o600, 0o700));
+    serving.end().await;
+    assert!(!path.exists());
+    assert_eq!(std::fs::read_dir(&state_dir).unwrap().count(), 0);
+}
+
+#[tokio::test]
+async fn one_that_nobody_answers_is_replaced_and_one_that_answers_is_not() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = socket_path(folder.path());
+    // What a daemon that was killed leaves.
+    drop(UnixListener::bind(&path).unwrap());
+    let first = Serving::start(folder.path()).await;
+    let mut second = Serving::begin(folder.path());
+    // It runs without, and ends here only because it has nothing to do.
+    second.task.join_next().await.unwrap().unwrap();
+    assert!(say(folder.path(), b"{\"v\": 1, \"verb\": \"status\"}\n".to_vec()).await["ok"].is_object());
+    // Another has taken the name meanwhile: it is not ours to remove.
+    std::fs::remove_file(&path).unwrap();
+    let _other = UnixListener::bind(&path).unwrap();
+    first.end().await;
+    assert!(std::fs::metadata(&path).unwrap().file_type().is_socket());
+
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(socket_path(folder.path()), "a file of somebody's").unwrap();
+    let mut refused = Serving::begin(folder.path());
+    refused.task.join_next().await.unwrap().unwrap();
+    assert_eq!(std::fs::read_to_string(socket_path(folder.path())).unwrap(), "a file of somebody's");
+}
+
+#[tokio::test]
+async fn a_folder_whose_path_is_longer_than_an_address_will_do() {
+    let folder = tempfile::tempdir().unwrap();
+    let state_dir = folder.path().join("d".repeat(90)).join("e".repeat(90));
+    let serving = Serving::start(&state_dir).await;
+    let asked = state_dir.clone();
+    let answer =
+        blocking(move || Client::connect(&asked).unwrap().ask(&Request::Status {}, None).unwrap()).await;
+    assert_eq!(answer["running"], true);
+    // A second daemon finds that the place is taken, by the same way round.
+    let mut second = Serving::begin(&state_dir);
+    second.task.join_next().await.unwrap().unwrap();
+    serving.end().await;
+    assert!(!socket_path(&state_dir).exists());
+}
+
+#[tokio::test]
+async fn broken_requests_get_an_answer_and_harm_nobody() {
+    let folder = tempfile::tempdir().unwrap();
+    let serving = Serving::start(folder.path()).await;
+    let check = async |bytes: &[u8], code: &str, expected: &str| {
+        let answer = say(folder.path(), bytes.to_vec()).await;
+        assert_eq!((&answer["v"], &answer["error"]["code"]), (&json!(1), &json!(code)), "{answer}");
+        let message = answer["error"]["message"].as_str().unwrap();
+        assert!(message.contains(expected), "{message}");
+    };
+    check(b"\n", "bad-request", "no JSON object").await;
+    check(b"\xff\xfe\n", "bad-request", "no JSON object").await;
+    check(b"{\"v\": 1, \"verb\": \"reload\"}\n", "unsupported", "reload").await;
+    check(b"{\"v\": 1, \"verb\": \"show\", \"id\": \"x\"}\n", "bad-request", "write it as listed: 17.0")
+        .await;
+    check(b"{\"v\": 1, \"verb\": \"list\", \"limit\": 0}\n", "bad-request", "1 to 1000").await;
+    let states = b"{\"v\": 1, \"verb\": \"list\", \"filter\": {\"states\": [\"lost\"]}}\n";
+    check(states, "bad-request", "there are waiting, ready, held, dead").await;
+    let since = b"{\"v\": 1, \"verb\": \"list\", \"filter\": {\"since\": \"now\"}}\n";
+    check(since, "bad-request", "\"now\" is no moment").await;
+    check(&[b'x'; 70_000], "bad-request", "longer than 65536 bytes").await;
+    let discard = b"{\"v\": 1, \"verb\": \"discard\", \"filter\": {}, \"by\": \"eve\"}\n";
+    check(discard, "unsupported", "memory:// keeps nothing that could be changed").await;
+    check(
+        b"{\"v\": 1, \"verb\": \"pause\", \"action\": \"a\", \"by\": \"eve\"}\n",
+        "not-found",
+        "no action a",
+    )
+    .await;
+    let other = b"{\"v\": 1, \"verb\": \"status\", \"journal\": \"/j.db\"}\n";
+    check(other, "other-journal", "in memory").await;
+
+    // A client that goes away in the middle, and one that keeps its connection after a mistake.
+    let path = socket_path(folder.path());
+    blocking(move || {
+        UnixStream::connect(&path).unwrap().write_all(b"{\"v\": 1, \"ver").unwrap();
+        let mut stream = UnixStream::connect(&path).unwrap();
+        stream.write_all(b"nonsense\n{\"v\": 1, \"verb\": \"status\"}\n").unwrap();
+        stream.shutdown(std::net::Shutdown::Write).unwrap();
+        let mut text = String::new();
+        stream.read_to_string(&mut text).unwrap();
+        let lines: Vec<Value> = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+        assert_eq!(lines.len(), 2);
+        assert!(lines[0]["error"].is_object() && lines[1]["ok"].is_object());
+    })
+    .await;
+    serving.end().await;
+}
+
+#[tokio::test]
+async fn many_clients_are_answered_and_those_that_say_nothing_keep_nobody_waiting() {
+    let folder: TempDir = tempfile::tempdir().unwrap();
+    let serving = Serving::start(folder.path()).await;
+    let path = folder.path().to_owned();
+    blocking(move || {
+        let _silent: Vec<_> = (0..10).map(|_| Client::connect(&path).unwrap()).collect();
+        // More than are served at once: the others wait for their turn.
+        let threads: Vec<_> = (0..20)
+            .map(|_| {
+                let path = path.clone();
+                std::thread::spawn(move || {
+                    let mut client = Client::connect(&path).unwrap();
+                    for _ in 0..10 {
+                        let status: Status = client.ask_for(&Request::Status {}, None).unwrap();
+                        assert!(status.healthy);
+                    }
+                })
+            })
+            .collect();
+        threads.into_iter().for_each(|thread| thread.join().unwrap());
+    })
+    .await;
+    serving.end().await;
+}

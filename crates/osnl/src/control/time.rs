@@ -1,0 +1,35 @@
+//! Moments in requests and answers: RFC 3339 in UTC, to the millisecond.
+
+use std::time::SystemTime;
+
+use jiff::{Timestamp, Unit};
+
+pub(super) fn shown(at: SystemTime) -> String {
+    let at = Timestamp::try_from(at).unwrap_or(Timestamp::UNIX_EPOCH);
+    format!("{:.3}", at.round(Unit::Millisecond).unwrap_or(at))
+}
+
+pub(super) fn read(text: &str) -> Option<SystemTime> {
+    Some(text.parse::<Timestamp>().ok()?.into())
+}
+
+/// Whole seconds since then; none of a moment to come.
+pub(super) fn age(at: SystemTime) -> u64 {
+    at.elapsed().unwrap_or_default().as_secs()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    #[test]
+    fn moments_come_back_as_they_went() {
+        let at = SystemTime::UNIX_EPOCH + Duration::from_millis(1_790_000_000_120);
+        assert_eq!(shown(at), "2026-09-21T14:13:20.120Z");
+        assert_eq!(read(&shown(at)), Some(at));
+        assert_eq!(read("2026-09-21T16:13:20.12+02:00"), Some(at));
+        assert_eq!(read("yesterday"), None);
+    }
+}

@@ -1,0 +1,156 @@
+//! Lines: from bytes to a request, from what came of it to bytes.
+
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value, json};
+
+use super::{Request, VERSION};
+
+/// Verbs that have a name and no answer yet.
+const LATER: [&str; 1] = ["reload"];
+
+/// Why a request was not done, for scripts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Code {
+    /// It is not understood.
+    BadRequest,
+    /// It is understood, and not to be had here.
+    Unsupported,
+    /// It names what is not there.
+    NotFound,
+    /// The journal cannot be read or written now.
+    Unavailable,
+    /// The daemon has another journal than the one that was meant.
+    OtherJournal,
+    /// Whoever asks may not.
+    Forbidden,
+}
+
+/// A request that was not done.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
+#[error("{message}")]
+pub struct Refusal {
+    /// Why, for scripts.
+    pub code: Code,
+    /// Why, for people.
+    pub message: String,
+}
+
+impl Refusal {
+    pub(super) fn new(code: Code, message: impl Into<String>) -> Self {
+        Self { code, message: message.into() }
+    }
+}
+
+/// A request and the journal it means, if it says so.
+pub(super) struct Asked {
+    pub(super) journal: Option<PathBuf>,
+    pub(super) request: Request,
+}
+
+pub(super) fn read_request(line: &[u8]) -> Result<Asked, Refusal> {
+    let bad = |message: String| Refusal::new(Code::BadRequest, message);
+    let mut object: Map<String, Value> =
+        serde_json::from_slice(line).map_err(|error| bad(format!("no JSON object: {error}")))?;
+    match object.remove("v") {
+        Some(version) if version == json!(VERSION) => {}
+        Some(version) => {
+            return Err(bad(format!("version {version} is not known; this osnl knows {VERSION}")));
+        }
+        None => return Err(bad(format!("no version; write \"v\": {VERSION}"))),
+    }
+    let journal = match object.remove("journal") {
+        None | Some(Value::Null) => None,
+        Some(Value::String(path)) => Some(path.into()),
+        Some(other) => return Err(bad(format!("journal: {other} is no path"))),
+    };
+    if let Some(verb) = object.get("verb").and_then(Value::as_str).filter(|verb| LATER.contains(verb)) {
+        return Err(Refusal::new(Code::Unsupported, format!("{verb} is not supported by this osnl")));
+    }
+    let request = serde_json::from_value(Value::Object(object))
+        .map_err(|error| bad(format!("not understood: {error}")))?;
+    Ok(Asked { journal, request })
+}
+
+pub(super) fn write_request(request: &Request, journal: Option<&Path>) -> serde_json::Result<Vec<u8>> {
+    let mut value = serde_json::to_value(request)?;
+    value["v"] = json!(VERSION);
+    if let Some(journal) = journal {
+        value["journal"] = json!(journal.to_string_lossy());
+    }
+    line(&value)
+}
+
+pub(super) fn write_answer(answer: &Result<Value, Refusal>) -> Vec<u8> {
+    let value = match answer {
+        Ok(value) => json!({"v": VERSION, "ok": value}),
+        Err(refusal) => json!({"v": VERSION, "error": refusal}),
+    };
+    line(&value).unwrap_or_default()
+}
+
+pub(super) fn read_answer(line: &[u8]) -> Result<Result<Value, Refusal>, serde_json::Error> {
+    #[derive(Deserialize)]
+    struct Answer {
+        ok: Option<Value>,
+        error: Option<Refusal>,
+    }
+    let answer: Answer = serde_json::from_slice(line)?;
+    Ok(match answer.error {
+        Some(refusal) => Err(refusal),
+        None => Ok(answer.ok.unwrap_or(Value::Null)),
+    })
+}
+
+fn line(value: &Value) -> serde_json::Result<Vec<u8>> {
+    let mut line = serde_json::to_vec(value)?;
+    line.push(b'\n');
+    Ok(line)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_not_understood_is_said() {
+        let check = |line: &str, code: Code, expected: &str| {
+            let Err(refusal) = read_request(line.as_bytes()) else { panic!("{line} is understood") };
+            assert_eq!(refusal.code, code, "{line}");
+            assert!(refusal.message.contains(expected), "{line}: {refusal}");
+        };
+        check("", Code::BadRequest, "no JSON object");
+        check("[]", Code::BadRequest, "no JSON object");
+        check("{\"verb\": \"status\"}", Code::BadRequest, "write \"v\": 1");
+        check("{\"v\": 2, \"verb\": \"status\"}", Code::BadRequest, "version 2 is not known");
+        check("{\"v\": 1}", Code::BadRequest, "missing field `verb`");
+        check("{\"v\": 1, \"verb\": \"reload\"}", Code::Unsupported, "reload is not supported");
+        check("{\"v\": 1, \"verb\": \"explode\"}", Code::BadRequest, "unknown variant `explode`");
+        check("{\"v\": 1, \"verb\": \"status\", \"x\": 1}", Code::BadRequest, "unknown field `x`");
+        check(
+            "{\"v\": 1, \"verb\": \"list\", \"filter\": {\"state\": 1}}",
+            Code::BadRequest,
+            "unknown field `state`",
+        );
+        check("{\"v\": 1, \"verb\": \"pause\"}", Code::BadRequest, "missing field `action`");
+        check("{\"v\": 1, \"verb\": \"status\", \"journal\": 3}", Code::BadRequest, "3 is no path");
+    }
+
+    #[test]
+    fn what_is_written_can_be_read() {
+        for request in [
+            Request::Status {},
+            Request::List { filter: Default::default(), after: Some("1.0".into()), limit: 7 },
+            Request::Pause { action: "roles".into(), by: "eve".into() },
+        ] {
+            let line = write_request(&request, Some(Path::new("/j.db"))).unwrap();
+            let asked = read_request(&line).unwrap();
+            assert_eq!((asked.request, asked.journal), (request, Some("/j.db".into())));
+        }
+        for answer in [Ok(json!({"a": 1})), Err(Refusal::new(Code::NotFound, "no"))] {
+            assert_eq!(read_answer(&write_answer(&answer)).unwrap(), answer);
+        }
+    }
+}

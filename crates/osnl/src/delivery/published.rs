@@ -1,0 +1,161 @@
+//! What a delivery loop shows of its target, for a status.
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::SystemTime;
+
+use tokio::sync::watch;
+use tokio::time::Instant;
+
+use super::BreakerState;
+
+/// Whether attempts are made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TargetState {
+    /// They are.
+    Closed,
+    /// The target is held: none before this moment.
+    Open {
+        /// When the next probe is due.
+        until: Instant,
+    },
+    /// The target is held: one is under way to see whether it is back.
+    Probing,
+    /// Somebody has paused it: none until somebody resumes it. Nothing ages.
+    Paused,
+}
+
+impl TargetState {
+    pub(super) fn of(breaker: BreakerState, paused: bool) -> Self {
+        match breaker {
+            _ if paused => Self::Paused,
+            BreakerState::Closed => Self::Closed,
+            BreakerState::Open { until } => Self::Open { until },
+            BreakerState::Probing => Self::Probing,
+        }
+    }
+
+    /// As a status calls it.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Closed => "closed",
+            Self::Open { .. } => "open",
+            Self::Probing => "probing",
+            Self::Paused => "paused",
+        }
+    }
+}
+
+/// A state and its beginning.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TargetStatus {
+    /// Whether attempts are made.
+    pub state: TargetState,
+    /// Since when they are, or are not; a probe is no new beginning.
+    pub since: SystemTime,
+}
+
+impl TargetStatus {
+    pub(super) fn begin() -> Self {
+        Self { state: TargetState::Closed, since: SystemTime::now() }
+    }
+
+    /// The state that follows, and since when.
+    pub(super) fn becomes(&mut self, state: TargetState) -> bool {
+        if self.state == state {
+            return false;
+        }
+        let held = |state| match state {
+            TargetState::Open { .. } | TargetState::Probing => true,
+            TargetState::Closed | TargetState::Paused => false,
+        };
+        if !(held(self.state) && held(state)) {
+            self.since = SystemTime::now();
+        }
+        self.state = state;
+        true
+    }
+}
+
+/// Numbers that change with each delivery.
+#[derive(Debug, Default)]
+pub(super) struct Gauges {
+    pub(super) claimed: AtomicUsize,
+    pub(super) under_way: AtomicUsize,
+    pub(super) failure: Mutex<Option<(SystemTime, String)>>,
+}
+
+/// What a loop shows while it runs.
+#[derive(Clone, Debug)]
+pub struct Published {
+    pub(super) name: Arc<str>,
+    pub(super) target: String,
+    pub(super) status: watch::Receiver<TargetStatus>,
+    pub(super) gauges: Arc<Gauges>,
+}
+
+impl Published {
+    /// The action's name.
+    #[must_use]
+    pub fn name(&self) -> &Arc<str> {
+        &self.name
+    }
+
+    /// What it talks to, for people: no secret.
+    #[must_use]
+    pub fn target(&self) -> &str {
+        &self.target
+    }
+
+    /// Whether attempts are made, as that changes.
+    #[must_use]
+    pub fn status(&self) -> watch::Receiver<TargetStatus> {
+        self.status.clone()
+    }
+
+    /// Attempts under way.
+    #[must_use]
+    pub fn under_way(&self) -> usize {
+        self.gauges.under_way.load(Ordering::Relaxed)
+    }
+
+    /// Deliveries claimed from the journal, attempts under way included.
+    #[must_use]
+    pub fn claimed(&self) -> usize {
+        self.gauges.claimed.load(Ordering::Relaxed)
+    }
+
+    /// The latest failed attempt, and what was answered.
+    #[must_use]
+    pub fn last_failure(&self) -> Option<(SystemTime, String)> {
+        self.gauges.failure.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    #[test]
+    fn a_probe_is_no_new_beginning() {
+        let long_ago = SystemTime::UNIX_EPOCH;
+        let open = TargetState::Open { until: Instant::now() };
+        let later = TargetState::Open { until: Instant::now() + Duration::from_secs(1) };
+        for (from, to, begins) in [
+            (TargetState::Closed, open, true),
+            (open, TargetState::Probing, false),
+            (TargetState::Probing, later, false),
+            (TargetState::Probing, TargetState::Closed, true),
+            (open, TargetState::Paused, true),
+            (TargetState::Paused, TargetState::Closed, true),
+        ] {
+            let mut status = TargetStatus { state: from, since: long_ago };
+            assert!(status.becomes(to));
+            assert_eq!(status.since != long_ago, begins, "{from:?} {to:?}");
+            assert!(!status.becomes(to));
+        }
+    }
+}
