@@ -16,7 +16,7 @@ use super::Rule;
 /// somebody puts ids into them, and then nothing is worth remembering.
 const REMEMBERED: usize = 4096;
 
-/// Rules, in their order. See the [module](self).
+/// Rules, in their order.
 #[derive(Debug)]
 pub struct RuleSet {
     rules: Vec<Rule>,
