@@ -7,6 +7,9 @@
 //! | `2026-11-20T06:36:22Z` | neutron, glance, nova and ironic, versioned |
 //! | `2026-11-20 06:36:22+00:00`, `2026-11-20T06:36:22.5+00:00` | nova legacy (`created_at`), cinder |
 //! | `2026-11-20T06:36:22.662155+0000` | CADF |
+//! | `2026-11-20T06:36:22UTC+09:00`, `2026-11-20T06:36:22UTC` | versioned objects, of a time with a fixed offset |
+//!
+//! Of zones with a name (`JST`) only UTC and GMT are read: the others mean different things in different places.
 //!
 //! Without a zone it is UTC: no service sends local time.
 
@@ -32,12 +35,21 @@ impl Timestamp {
     /// [`TimestampError`] if it has another form, or there is no such date.
     pub fn parse(text: &str) -> Result<Self, TimestampError> {
         let zoned = || text.parse::<jiff::Timestamp>().ok();
+        let named = || {
+            let (before, offset) = text.split_once("UTC").or_else(|| text.split_once("GMT"))?;
+            let offset = if offset.is_empty() { "Z" } else { offset };
+            format!("{}{offset}", before.trim_end()).parse::<jiff::Timestamp>().ok()
+        };
         let bare = || {
             // A date alone is read by jiff, but is no point in time.
             let read: DateTime = text.parse().ok().filter(|_| text.len() > "2026-11-20".len())?;
             Some(read.to_zoned(jiff::tz::TimeZone::UTC).ok()?.timestamp())
         };
-        zoned().or_else(bare).map(Self).ok_or_else(|| TimestampError(crate::error::excerpt(text)))
+        zoned()
+            .or_else(bare)
+            .or_else(named)
+            .map(Self)
+            .ok_or_else(|| TimestampError(crate::error::excerpt(text)))
     }
 
     /// Microseconds since the epoch of Unix.
@@ -76,6 +88,12 @@ mod tests {
             "2026-11-20T06:36:22+0000",
             "2026-11-20T06:36:22.000000+00:00",
             "2026-11-20T08:36:22+02:00",
+            "2026-11-20T06:36:22UTC",
+            "2026-11-20 06:36:22 UTC",
+            "2026-11-20T06:36:22GMT",
+            "2026-11-20T15:36:22UTC+09:00",
+            "2026-11-20T01:36:22UTC-05:00",
+            "2026-11-20T01:06:22-05:30",
         ] {
             check(text, Some("2026-11-20T06:36:22Z"));
         }
