@@ -28,7 +28,7 @@ fn stream(name: &str) -> (Vhost, Publisher) {
 
 fn text(vhost: &Vhost, sink: &Sink, state_dir: &Path, more: &str) -> String {
     format!(
-        "[DEFAULT]\nstate_dir = {}\n[listener:audit]\ntransport_url = {}\nqueue = {STREAM}\nqueue_type = stream\n\
+        "[DEFAULT]\nstate_dir = {}\n[journal]\nconnection = memory://\n[listener:audit]\ntransport_url = {}\nqueue = {STREAM}\nqueue_type = stream\n\
          stream_offset = first\nprefetch = 20\n[rule:r]\nevent_type = ^port\\.delete\\.end$\nactions = roles\n\
          [action:roles]\ndriver = k2hr3\napi_url = {}\nretry_interval = 0\n{more}",
         state_dir.display(),
