@@ -159,7 +159,13 @@ impl DeliveryLoop {
                 Some((id, event, result)) = attempts.next() => self.attempted(id, &event, result),
                 claimed = self.journal.claim(&self.name, room), if !draining && room > 0 => {
                     let now = Instant::now();
-                    claimed.into_iter().for_each(|claimed| self.schedule.add(claimed, now));
+                    for claimed in claimed {
+                        let (id, came) = (claimed.id, claimed.event.received.origin.received);
+                        self.schedule.add(claimed, now);
+                        // Looked at once: a clock that is set later changes nothing.
+                        let ago = SystemTime::now().duration_since(came).unwrap_or_default();
+                        self.schedule.came_before(id, ago, now);
+                    }
                 }
                 Ok(()) = journal.changed(), if !draining => {}
                 Ok(()) = paused_actions.changed(), if !draining => {}
@@ -276,7 +282,7 @@ impl DeliveryLoop {
     }
 
     fn give_up_what_is_held_too_long(&mut self) {
-        for (id, outcome) in self.schedule.held_too_long(Instant::now(), SystemTime::now()) {
+        for (id, outcome) in self.schedule.held_too_long(Instant::now()) {
             if let Outcome::Dead(reason) | Outcome::DeadHoldingKey(reason) = &outcome {
                 tracing::error!(
                     action.name = &*self.name,

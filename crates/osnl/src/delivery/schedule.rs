@@ -6,7 +6,7 @@
 
 use std::collections::{BTreeSet, HashMap};
 use std::num::NonZeroU32;
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use tokio::time::Instant;
 
@@ -38,8 +38,8 @@ pub(super) struct Item {
     holds: u32,
     /// Nothing more to try: when its pause is over it goes back to the broker.
     exhausted: bool,
-    /// When it came here.
-    added: Option<Instant>,
+    /// Since when it waits for a target, should that be held.
+    waits_since: Instant,
     /// At its first attempt here: what the clock that it ages by said, and its age from before.
     aging: Option<(Duration, Duration)>,
 }
@@ -141,19 +141,23 @@ impl Schedule {
         self.held_since?.checked_add(self.limits.hold_max?)
     }
 
-    /// Gives up what a held target has kept waiting for too long: since it was claimed, or since its message came
-    /// if that is within the time that the target is held.
-    pub(super) fn held_too_long(&mut self, now: Instant, wall: SystemTime) -> Vec<(DeliveryId, Outcome)> {
+    /// A delivery that was added now had come so long ago: it has waited for a held target as long as that, but not
+    /// longer than the target is held.
+    pub(super) fn came_before(&mut self, id: DeliveryId, ago: Duration, now: Instant) {
+        let held = self.held_since.map_or(Duration::ZERO, |since| now.saturating_duration_since(since));
+        if let Some(item) = self.items.get_mut(&id) {
+            item.waits_since = now.checked_sub(ago.min(held)).unwrap_or(now);
+        }
+    }
+
+    /// Gives up what a held target has kept waiting for too long.
+    pub(super) fn held_too_long(&mut self, now: Instant) -> Vec<(DeliveryId, Outcome)> {
         let (Some(since), Some(most)) = (self.held_since, self.limits.hold_max) else { return Vec::new() };
         let held = now.saturating_duration_since(since);
         if held < most {
             return Vec::new();
         }
-        let too_long = |item: &Item| {
-            let here = item.added.map_or(Duration::ZERO, |added| now.saturating_duration_since(added));
-            let came = wall.duration_since(item.claimed.event.received.origin.received).unwrap_or_default();
-            here.max(came).min(held) >= most
-        };
+        let too_long = |item: &Item| now.saturating_duration_since(item.waits_since) >= most;
         let mut ended: Vec<_> = self
             .items
             .iter()
@@ -180,7 +184,7 @@ impl Schedule {
     pub(super) fn add(&mut self, claimed: Claimed, now: Instant) {
         let id = claimed.id;
         let attempts = claimed.used.attempts;
-        let item = Item { attempts, claimed, holds: 0, exhausted: false, added: Some(now), aging: None };
+        let item = Item { attempts, claimed, holds: 0, exhausted: false, waits_since: now, aging: None };
         self.items.insert(id, item);
         self.ready.insert(id);
     }

@@ -306,9 +306,13 @@ async fn what_a_shadow_rule_wants_is_done_at_once_and_in_nobodys_way() {
         assert_eq!(within(append(journal, shadow.clone()).await).await, Settle::Acknowledge);
         let _receipt = append(journal, entry("2", "k", false)).await;
         assert_eq!(names(&claim(journal, "a", 1).await), ["2"]);
+        let mut mixed = entry("3", "other", false);
+        mixed.deliveries.push(NewDelivery { begin: Begin::Shadow, ..NewDelivery::new("s", "a", None) });
+        let _mixed = append(journal, mixed).await;
+        assert_eq!(names(&claim(journal, "a", 1).await), ["3"]);
         // A copy is none of its own.
         assert_eq!(within(append(journal, shadow).await).await, Settle::Acknowledge);
-        assert_eq!((rig.counters.shadowed.get(), rig.counters.duplicates.get()), (1, 1));
+        assert_eq!((rig.counters.shadowed.get(), rig.counters.duplicates.get()), (2, 1));
         assert_eq!(names(&claim(journal, "a", 0).await), [""; 0]);
     }
 }

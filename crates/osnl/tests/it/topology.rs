@@ -17,7 +17,7 @@ use crate::harness::{Running, SOON, framed};
 
 fn start(listeners: &str, record: &Path, broker: &MemoryBroker) -> Running {
     let text = format!(
-        "{listeners}[rule:r]\nevent_type = ^counted$\nactions = record\n[action:record]\ndriver = dump\npath = {}\n",
+        "[journal]\nconnection = memory://\n{listeners}[rule:r]\nevent_type = ^counted$\nactions = record\n[action:record]\ndriver = dump\npath = {}\n",
         record.display()
     );
     let texts = [("test.conf".to_owned(), text)];

@@ -207,6 +207,11 @@ async fn a_dead_letter_that_holds_its_key_keeps_its_followers_until_somebody_dec
         journal.outcome(first[0].id, Outcome::DeadHoldingKey("why".into()));
         keep(&journal, "4", "k").await;
         assert_eq!(names(&claim(&journal, "a", 0).await), [""; 0], "2 and 4 wait");
+        // So does what is behind one that somebody takes out of the middle.
+        keep(&journal, "5", "k").await;
+        let middle = Filter { event: Some(2), ..Filter::default() };
+        change(&journal, Change::Discard { which: middle, by: "me".into() }).await;
+        assert_eq!(names(&claim(&journal, "a", 0).await), [""; 0]);
         drop(journal);
         journal = open(&folder);
         assert_eq!(names(&claim(&journal, "a", 1).await), ["3"]);
@@ -222,7 +227,7 @@ async fn a_dead_letter_that_holds_its_key_keeps_its_followers_until_somebody_dec
             assert_eq!((names(&again), again[0].used), (vec!["1"], Default::default()));
             journal.outcome(again[0].id, Outcome::Delivered);
         }
-        for id in ["2", "4"] {
+        for id in ["4", "5"] {
             let next = claim(&journal, "a", 1).await;
             assert_eq!(names(&next), [id]);
             journal.outcome(next[0].id, Outcome::Delivered);
