@@ -9,6 +9,8 @@ use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
 use osnl_model::Secret;
 
 use crate::command::demo::ScreenSize;
+use crate::command::explain::ExplainArgs;
+use crate::command::replay::ReplayArgs;
 use crate::command::tap::TapArgs;
 
 pub(crate) use self::send::{SendArgs, SendDriver, SendFormat};
@@ -22,6 +24,8 @@ pub(crate) enum Invocation {
     Check(CheckArgs),
     Send(Box<SendArgs>),
     Tap(Box<TapArgs>),
+    Explain(Box<ExplainArgs>),
+    Replay(Box<ReplayArgs>),
     ConfigShow(ConfigShowArgs),
     Man(ManArgs),
     Completions(CompletionsArgs),
@@ -34,6 +38,8 @@ pub(crate) enum Invocation {
     about = "OpenStack Notification Listener: what your cloud announces reaches who must hear it",
     after_help = "Examples:\n  osnl demo\n  osnl k2hr3-osnl -c /etc/k2hr3/k2hr3-osnl.conf\n\n\
                   Called as k2hr3_osnl or k2hr3-osnl (a link is enough) it is that program.",
+    // Options are --help and --version alone: without a list of them all fits a screen.
+    help_template = "{about}\n\n{usage-heading} {usage}\n\nCommands:\n{subcommands}{after-help}",
     disable_help_subcommand = true
 )]
 struct Osnl {
@@ -56,6 +62,10 @@ enum Command {
     Send(Box<SendArgs>),
     /// Look on at what passes on a broker; takes nothing from anybody
     Tap(Box<TapArgs>),
+    /// Why an event fires each rule, or does not
+    Explain(Box<ExplainArgs>),
+    /// Send journalled or saved events through rules again; shows first
+    Replay(Box<ReplayArgs>),
     /// Print configurations
     #[command(subcommand)]
     Config(ConfigCommand),
@@ -267,6 +277,8 @@ pub(crate) fn parse(arguments: impl IntoIterator<Item = OsString>) -> Invocation
         Command::Check(args) => Invocation::Check(args),
         Command::Send(args) => Invocation::Send(args),
         Command::Tap(args) => Invocation::Tap(args),
+        Command::Explain(args) => Invocation::Explain(args),
+        Command::Replay(args) => Invocation::Replay(args),
         Command::Config(ConfigCommand::Show(args)) => Invocation::ConfigShow(args),
         Command::Man(args) => Invocation::Man(args),
         Command::Completions(args) => Invocation::Completions(args),

@@ -16,6 +16,8 @@ fn main() -> ExitCode {
         args::Invocation::Check(flags) => command::check::run(&flags),
         args::Invocation::Send(flags) => command::send::run(&flags),
         args::Invocation::Tap(flags) => command::tap::run(&flags),
+        args::Invocation::Explain(flags) => command::explain::run(&flags),
+        args::Invocation::Replay(flags) => command::replay::run(&flags),
         args::Invocation::ConfigShow(flags) => command::config::show(&flags),
         args::Invocation::Man(flags) => command::man::man(&flags),
         args::Invocation::Completions(flags) => command::man::completions(&flags),

@@ -5,13 +5,14 @@ use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use futures_util::FutureExt;
-use osnl_model::{Head, resource_key};
-use osnl_transport::BoxFuture;
+use osnl_model::{Head, Notification, resource_key};
+use osnl_transport::{BoxFuture, IncomingMessage};
 
 use crate::journal::{Entry, Journal, NewDelivery, Permit, Receipt, Settle};
 use crate::metrics::Counters;
 use crate::received::Received;
 use crate::rule::{Rule, RuleMismatch, RuleSet};
+use crate::unmatched::Ring;
 
 /// Takes the messages of one listener.
 pub trait Intake: Send + Sync {
@@ -24,6 +25,11 @@ pub trait Intake: Send + Sync {
     /// Whether a message with this head is wanted, decided before its payload is read.
     fn wants(&self, head: &Head<'_>) -> bool;
 
+    /// Hears of a message that it does not want, before that is acknowledged; must not wait.
+    fn unwanted(&self, message: &IncomingMessage, listener: &Arc<str>, head: &Head<'_>) {
+        let _ = (message, listener, head);
+    }
+
     /// Takes a wanted message. Called in the order of arrival; must not wait, the receipt does.
     fn notify(&self, received: Received) -> Receipt;
 
@@ -33,7 +39,9 @@ pub trait Intake: Send + Sync {
 
 /// The rule engine: wants what any rule's head predicates want, and appends what fires to the journal.
 pub struct RuleEngine {
-    rules: RuleSet,
+    rules: Arc<RuleSet>,
+    /// Where what no rule wants leaves its trace.
+    ring: Option<Arc<Ring>>,
     /// What its rules fire, each once.
     actions: Vec<Arc<str>>,
     journal: Arc<dyn Journal>,
@@ -48,8 +56,16 @@ impl RuleEngine {
     pub fn new(rules: Vec<Rule>, journal: Arc<dyn Journal>, counters: Arc<Counters>) -> Self {
         let actions: BTreeSet<_> = rules.iter().flat_map(|rule| rule.actions.iter().cloned()).collect();
         let actions = actions.into_iter().collect();
-        let rules = RuleSet::new(rules, counters.clone());
-        Self { rules, actions, journal, counters, permit: Mutex::default() }
+        let rules = Arc::new(RuleSet::new(rules, counters.clone()));
+        Self { rules, ring: None, actions, journal, counters, permit: Mutex::default() }
+    }
+
+    /// Leaves a trace there of what no rule wants, and with it the counts of this listener's rules.
+    #[must_use]
+    pub fn with_unmatched(mut self, ring: Arc<Ring>, listener: &Arc<str>) -> Self {
+        ring.watch(listener, &self.rules);
+        self.ring = Some(ring);
+        self
     }
 
     fn with_permit<T>(&self, with: impl FnOnce(&mut Permit) -> T) -> T {
@@ -81,6 +97,12 @@ impl Intake for RuleEngine {
         self.rules.wants(head)
     }
 
+    fn unwanted(&self, message: &IncomingMessage, listener: &Arc<str>, head: &Head<'_>) {
+        if let Some(ring) = &self.ring {
+            ring.head(message, listener, head);
+        }
+    }
+
     fn notify(&self, received: Received) -> Receipt {
         let notification = match received.decode() {
             Ok(notification) => notification,
@@ -88,17 +110,23 @@ impl Intake for RuleEngine {
             Err(error) => return self.unreadable(received, error.to_string()),
         };
         let key = resource_key(&notification);
+        let mut failed = Vec::new();
         let deliveries: Vec<NewDelivery> = self
             .rules
             .standing(&notification.head())
             .into_iter()
             .filter(|rule| match rule.fires(&notification) {
-                Ok(()) => true,
+                Ok(()) => {
+                    self.rules.count(rule, Ok(()));
+                    true
+                }
                 Err(mismatch) => {
+                    self.rules.count(rule, Err(&mismatch));
                     if let RuleMismatch::Filter(mismatch) = &mismatch {
                         self.rules.step_limits().look_at(mismatch);
                     }
                     tracing::debug!(rule.name = &*rule.name, "did not fire: {mismatch}");
+                    failed.push((rule.name.clone(), mismatch));
                     false
                 }
             })
@@ -111,6 +139,9 @@ impl Intake for RuleEngine {
             .collect();
         if deliveries.is_empty() {
             self.counters.unmatched.increment();
+            if let Some(ring) = &self.ring {
+                ring.event(&received, &notification, &failed);
+            }
             return Receipt::complete(Settle::Acknowledge);
         }
         self.counters.matched.increment();
@@ -121,6 +152,11 @@ impl Intake for RuleEngine {
     fn unreadable(&self, received: Received, reason: String) -> Receipt {
         self.journal.set_aside(received, reason)
     }
+}
+
+/// The resources that a notification is about: one delivery each; `None` is a key of its own.
+pub(crate) fn keys(notification: &Notification) -> Vec<Option<String>> {
+    vec![resource_key(notification)]
 }
 
 #[cfg(test)]

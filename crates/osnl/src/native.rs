@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! [DEFAULT]          debug, log_level, libs_log_level, log_file, state_dir
-//! [journal]          connection, retention, max_size, max_pending, max_dead, allow_volatile
+//! [journal]          connection, retention, max_size, max_pending, max_dead, allow_volatile, keep_unmatched, ...
 //! [listener:NAME]    transport_url, exchange, topics, priorities, pool, queue, declare, queue_type, ...
 //! [rule:NAME]        listeners, event_type, publisher_id, context.KEY, metadata.KEY, payload.KEY, actions, ...
 //! [action:NAME]      driver = k2hr3: api_url, timeout, ...; driver = dump: path
@@ -22,6 +22,7 @@ mod duration;
 mod explain;
 mod journal;
 mod layers;
+mod preview;
 mod schema;
 mod section;
 mod size;
@@ -41,6 +42,7 @@ pub use self::build::{BuildError, Transports};
 pub use self::document::{DocEntry, DocSection, Document};
 pub use self::duration::parse as parse_duration;
 use self::layers::Layers;
+pub use self::preview::Preview;
 use crate::action::k2hr3::NoAddresses;
 use crate::config::{
     ConfigError, ConfigErrors, Environment, Finding, Ini, ReadError, Warning, files_of, read_text,
@@ -49,6 +51,7 @@ use crate::delivery::WhenExhausted;
 use crate::journal::sqlite::SqliteOptions;
 use crate::k2hr3::{ApiUrl, Level, LogFile};
 use crate::rule::Rule;
+use crate::unmatched::KeepUnmatched;
 
 /// A checked native configuration. Printing it (Debug) shows no password.
 #[derive(Clone, Debug)]
@@ -63,6 +66,8 @@ pub struct Native {
     pub state_dir: Option<PathBuf>,
     /// What keeps messages until they are done.
     pub journal: JournalConf,
+    /// How much is kept of what no rule wants.
+    pub keep_unmatched: KeepUnmatched,
     /// In the order of the files; never empty.
     pub listeners: Vec<ListenerConf>,
     /// In the order of the files; never empty.

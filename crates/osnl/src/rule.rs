@@ -1,5 +1,6 @@
 //! Which notifications fire which actions. Everything of a rule is decided before the append.
 
+mod counts;
 mod set;
 mod step_limits;
 
@@ -8,6 +9,7 @@ use std::sync::Arc;
 
 use osnl_model::{Head, Mismatch, Notification, NotificationFilter, Priority, StepLimit};
 
+pub use self::counts::{Condition, RuleCounts};
 pub use self::set::RuleSet;
 pub(crate) use self::step_limits::StepLimits;
 

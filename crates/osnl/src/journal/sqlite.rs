@@ -43,7 +43,7 @@ pub use self::change::{Change, ChangeError, Changed};
 use self::gate::Gate;
 use self::heads::Heads;
 use self::place::Place;
-pub use self::reader::{Filter, Page, Reader, Row, Shown, Tally, Try, Unreadable};
+pub use self::reader::{Filter, Kept, Page, Reader, Row, Shown, Tally, Try, Unreadable};
 pub use self::rows::State;
 use self::writer::{Command, Writer};
 use super::{Claimed, DeliveryId, Entry, Journal, JournalState, Outcome, Permit, Receipt};

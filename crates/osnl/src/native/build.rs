@@ -24,6 +24,7 @@ use crate::journal::sqlite::{OpenError, SqliteJournal};
 use crate::listener::{Listener, ListenerConfig, PositionStore};
 use crate::metrics::Counters;
 use crate::rule::Rule;
+use crate::unmatched::Ring;
 
 /// Calls of K2HR3 under way at once, each for another instance.
 const CONCURRENCY: usize = 16;
@@ -121,6 +122,7 @@ impl Native {
             .collect();
         let prefetch = heard.iter().fold(0_u16, |sum, (listener, _)| sum.saturating_add(listener.prefetch));
         let journal = self.journal.open(prefetch, counters)?;
+        let ring = Arc::new(self.ring());
         let mut made: HashMap<String, Arc<dyn Transport>> = HashMap::new();
         let mut listeners = Vec::new();
         for (conf, rules) in heard {
@@ -134,7 +136,8 @@ impl Native {
                     transport
                 }
             };
-            let engine = Arc::new(RuleEngine::new(rules, journal.clone(), counters.clone()));
+            let engine = RuleEngine::new(rules, journal.clone(), counters.clone());
+            let engine = Arc::new(engine.with_unmatched(ring.clone(), &conf.name));
             let mut listener = Listener::new(conf.config(), transport, engine, counters.clone());
             if conf.queue.queue_type == QueueType::Stream {
                 listener = listener.with_positions(self.positions(&conf.name)?);
@@ -154,6 +157,14 @@ impl Native {
             ));
         }
         Ok(Daemon { listeners, deliveries, journal })
+    }
+
+    /// The trace of what no rule wants: in memory, or also beside the journal's file.
+    fn ring(&self) -> Ring {
+        match &self.journal {
+            JournalConf::Memory => Ring::new(self.keep_unmatched),
+            JournalConf::Sqlite(options) => Ring::beside(self.keep_unmatched, &options.path),
+        }
     }
 
     /// Where a listener keeps how far it has read its streams.

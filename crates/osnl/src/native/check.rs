@@ -9,7 +9,7 @@ use std::time::Duration;
 use osnl_model::{NotificationFilter, Pattern, TransportUrl};
 use osnl_transport::QueueType;
 
-use super::journal::journal;
+use super::journal::{journal, keep_unmatched};
 use super::layers::{Layers, RawSection};
 use super::schema::{ACTION, DEFAULT, DRIVERS, JOURNAL, LISTENER, RULE};
 use super::section::{Findings, Reader};
@@ -47,7 +47,11 @@ impl<'a> Checker<'a> {
         // Each of these reports what is wrong with its own sections; only then does a None end it.
         let log = self.unnamed(DEFAULT).and_then(|section| log(&mut self.reader(section)));
         let state_dir = self.unnamed(DEFAULT).and_then(|section| state_dir(&mut self.reader(section)));
-        let journal = self.unnamed(JOURNAL).and_then(|section| journal(&mut self.reader(section)));
+        let journal = self.unnamed(JOURNAL).and_then(|section| {
+            let mut reader = self.reader(section);
+            let (journal, keep) = (journal(&mut reader), keep_unmatched(&mut reader));
+            Some((journal?, keep?))
+        });
         let listeners = self.each(LISTENER, listener);
         let actions = self.each(ACTION, action);
         let (known_listeners, known_actions) = (self.names(LISTENER), self.names(ACTION));
@@ -57,12 +61,14 @@ impl<'a> Checker<'a> {
             self.used(listeners, rules, &known_actions);
         }
         let (log_level, libs_log_level, log_file) = log?;
+        let (journal, keep_unmatched) = journal?;
         Some(Native {
             log_level,
             libs_log_level,
             log_file,
             state_dir: state_dir?,
-            journal: journal?,
+            journal,
+            keep_unmatched,
             listeners: listeners?,
             rules: rules?,
             actions: actions?,

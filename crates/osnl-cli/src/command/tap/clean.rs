@@ -13,7 +13,7 @@ fn is_dangerous(c: char) -> bool {
 }
 
 /// A text on one line, each dangerous character as `\n`, `\x1b` or `\u{202e}`.
-pub(super) fn text(text: &str) -> Cow<'_, str> {
+pub(in crate::command) fn text(text: &str) -> Cow<'_, str> {
     if text.bytes().all(|byte| (b' '..0x7f).contains(&byte)) || !text.chars().any(is_dangerous) {
         return Cow::Borrowed(text);
     }
@@ -35,7 +35,7 @@ pub(super) fn text(text: &str) -> Cow<'_, str> {
 }
 
 /// Written JSON in which what JSON lets pass is escaped as JSON has it.
-pub(super) fn json(written: String) -> String {
+pub(in crate::command) fn json(written: String) -> String {
     let breaks_lines = |c: char| c != '\n' && is_dangerous(c);
     if written.is_ascii() && !written.contains('\x7f') || !written.contains(breaks_lines) {
         return written;
@@ -65,7 +65,7 @@ pub(super) fn bytes(bytes: &[u8]) -> String {
 }
 
 /// Hides the passwords of URLs in all texts of a value.
-pub(super) fn mask_urls(value: &mut Value) {
+pub(in crate::command) fn mask_urls(value: &mut Value) {
     match value {
         Value::String(text) => {
             if let Cow::Owned(masked) = without_url_passwords(text) {
