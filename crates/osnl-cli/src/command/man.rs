@@ -14,7 +14,7 @@ const OSNL: &str = r"
 SIGTERM, SIGINT: nothing new is taken, attempts under way are finished within 30 s, the broker delivers the rest again.
 A second one aborts. SIGHUP: the log file is opened again.
 .SH FILES
-/etc/osnl/osnl.conf: the configuration of \fBosnl run\fR, \fBcheck\fR and \fBconfig show\fR.
+/etc/osnl/osnl.conf: the configuration of \fBosnl run\fR, \fBcheck\fR, \fBexplain\fR, \fBreplay\fR and \fBconfig show\fR.
 .SH ENVIRONMENT
 OS_<SECTION>__<OPTION> counts above files; http_proxy, https_proxy, no_proxy, SSL_CERT_FILE, SSL_CERT_DIR as elsewhere.
 ";
