@@ -21,7 +21,7 @@ use crate::metrics::Counters;
 /// somebody puts ids into them, and then nothing is worth remembering.
 const REMEMBERED: usize = 4096;
 
-/// Rules, in their order. See the [module](self).
+/// Rules, in their order: many are asked at about the price of one.
 pub struct RuleSet {
     rules: Vec<Rule>,
     /// The place of each by its name.
