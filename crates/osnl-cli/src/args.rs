@@ -10,6 +10,8 @@ use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
 use osnl_model::Secret;
 
 use crate::command::demo::ScreenSize;
+use crate::command::explain::ExplainArgs;
+use crate::command::replay::ReplayArgs;
 use crate::command::tap::TapArgs;
 
 pub(crate) use self::control::{
@@ -28,6 +30,8 @@ pub(crate) enum Invocation {
     Tap(Box<TapArgs>),
     Status(StatusArgs),
     Deliveries(Box<DeliveriesArgs>),
+    Explain(Box<ExplainArgs>),
+    Replay(Box<ReplayArgs>),
     ConfigShow(ConfigShowArgs),
     Events(EventsArgs),
     Man(ManArgs),
@@ -41,6 +45,8 @@ pub(crate) enum Invocation {
     about = "OpenStack Notification Listener: what your cloud announces reaches who must hear it",
     after_help = "Examples:\n  osnl demo\n  osnl k2hr3-osnl -c /etc/k2hr3/k2hr3-osnl.conf\n\n\
                   Called as k2hr3_osnl or k2hr3-osnl (a link is enough) it is that program.",
+    // Options are --help and --version alone: without a list of them all fits a screen.
+    help_template = "{about}\n\n{usage-heading} {usage}\n\nCommands:\n{subcommands}{after-help}",
     disable_help_subcommand = true
 )]
 struct Osnl {
@@ -67,6 +73,10 @@ enum Command {
     Status(StatusArgs),
     /// What the journal holds, and what becomes of it
     Deliveries(Box<DeliveriesArgs>),
+    /// Why an event fires each rule, or does not
+    Explain(Box<ExplainArgs>),
+    /// Send journalled or saved events through rules again; shows first
+    Replay(Box<ReplayArgs>),
     /// Print configurations
     #[command(subcommand)]
     Config(ConfigCommand),
@@ -305,6 +315,8 @@ pub(crate) fn parse(arguments: impl IntoIterator<Item = OsString>) -> Invocation
         Command::Tap(args) => Invocation::Tap(args),
         Command::Status(args) => Invocation::Status(args),
         Command::Deliveries(args) => Invocation::Deliveries(args),
+        Command::Explain(args) => Invocation::Explain(args),
+        Command::Replay(args) => Invocation::Replay(args),
         Command::Config(ConfigCommand::Show(args)) => Invocation::ConfigShow(args),
         Command::Events(args) => Invocation::Events(args),
         Command::Man(args) => Invocation::Man(args),

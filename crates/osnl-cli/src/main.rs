@@ -18,6 +18,8 @@ fn main() -> ExitCode {
         args::Invocation::Tap(flags) => command::tap::run(&flags),
         args::Invocation::Status(flags) => command::status::run(&flags),
         args::Invocation::Deliveries(flags) => command::deliveries::run(&flags),
+        args::Invocation::Explain(flags) => command::explain::run(&flags),
+        args::Invocation::Replay(flags) => command::replay::run(&flags),
         args::Invocation::ConfigShow(flags) => command::config::show(&flags),
         args::Invocation::Events(flags) => command::events::run(&flags),
         args::Invocation::Man(flags) => command::man::man(&flags),

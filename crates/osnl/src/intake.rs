@@ -6,12 +6,13 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use futures_util::FutureExt;
 use osnl_model::{Head, Notification, bulk_len, bulk_part};
-use osnl_transport::BoxFuture;
+use osnl_transport::{BoxFuture, IncomingMessage};
 
 use crate::journal::{Begin, Entry, Journal, NewDelivery, Permit, Receipt, Settle};
 use crate::metrics::Counters;
 use crate::received::Received;
 use crate::rule::{Guards, Mode, Rule, RuleMismatch, RuleSet};
+use crate::unmatched::Ring;
 
 /// Takes the messages of one listener.
 pub trait Intake: Send + Sync {
@@ -24,6 +25,11 @@ pub trait Intake: Send + Sync {
     /// Whether a message with this head is wanted, decided before its payload is read.
     fn wants(&self, head: &Head<'_>) -> bool;
 
+    /// Hears of a message that it does not want, before that is acknowledged; must not wait.
+    fn unwanted(&self, message: &IncomingMessage, listener: &Arc<str>, head: &Head<'_>) {
+        let _ = (message, listener, head);
+    }
+
     /// Takes a wanted message. Called in the order of arrival; must not wait, the receipt does.
     fn notify(&self, received: Received) -> Receipt;
 
@@ -33,7 +39,9 @@ pub trait Intake: Send + Sync {
 
 /// The rule engine: wants what any rule's head predicates want, and appends what fires to the journal.
 pub struct RuleEngine {
-    rules: RuleSet,
+    rules: Arc<RuleSet>,
+    /// Where what no rule wants leaves its trace.
+    ring: Option<Arc<Ring>>,
     /// What its rules fire and call, each once.
     actions: Vec<Arc<str>>,
     journal: Arc<dyn Journal>,
@@ -50,8 +58,17 @@ impl RuleEngine {
         let live = rules.iter().filter(|rule| rule.mode == Mode::Live);
         let actions: BTreeSet<_> = live.flat_map(|rule| rule.actions.iter().cloned()).collect();
         let actions = actions.into_iter().collect();
-        let rules = RuleSet::new(rules, counters.clone());
-        Self { rules, actions, journal, counters, guards: Arc::default(), permit: Mutex::default() }
+        let rules = Arc::new(RuleSet::new(rules, counters.clone()));
+        let (guards, permit) = Default::default();
+        Self { rules, ring: None, actions, journal, counters, guards, permit }
+    }
+
+    /// Leaves a trace there of what no rule wants, and with it the counts of this listener's rules.
+    #[must_use]
+    pub fn with_unmatched(mut self, ring: Arc<Ring>, listener: &Arc<str>) -> Self {
+        ring.watch(listener, &self.rules);
+        self.ring = Some(ring);
+        self
     }
 
     /// Holds what these guards do not let through.
@@ -63,9 +80,7 @@ impl RuleEngine {
 
     /// One delivery for each action, and of a bulk request for each of its resources.
     fn deliveries(&self, rule: &Rule, received: &Received, notification: &Notification) -> Vec<NewDelivery> {
-        let one = |resource: Option<u32>| {
-            let part = resource.and_then(|n| bulk_part(notification, n as usize));
-            let key = rule.key.of(notification, part.as_ref().unwrap_or(&notification.payload), resource);
+        let of_part = |(resource, key): (Option<u32>, Option<String>)| {
             rule.actions.iter().map(move |action| {
                 let begin = match rule.mode {
                     Mode::Shadow => Begin::Shadow,
@@ -82,10 +97,7 @@ impl RuleEngine {
                 }
             })
         };
-        match bulk_len(notification).and_then(|len| u32::try_from(len).ok()) {
-            None | Some(0) => one(None).collect(),
-            Some(len) => (0..len).flat_map(|n| one(Some(n))).collect(),
-        }
+        parts(rule, notification).into_iter().flat_map(of_part).collect()
     }
 
     fn guarded(
@@ -145,23 +157,35 @@ impl Intake for RuleEngine {
         self.rules.wants(head)
     }
 
+    fn unwanted(&self, message: &IncomingMessage, listener: &Arc<str>, head: &Head<'_>) {
+        if let Some(ring) = &self.ring {
+            ring.head(message, listener, head);
+        }
+    }
+
     fn notify(&self, received: Received) -> Receipt {
         let notification = match received.decode() {
             Ok(notification) => notification,
             // Wanted by its head, but the rest cannot be read.
             Err(error) => return self.unreadable(received, error.to_string()),
         };
+        let mut failed = Vec::new();
         let deliveries: Vec<NewDelivery> = self
             .rules
             .standing(&notification.head())
             .into_iter()
             .filter(|rule| match rule.fires(&notification) {
-                Ok(()) => true,
+                Ok(()) => {
+                    self.rules.count(rule, Ok(()));
+                    true
+                }
                 Err(mismatch) => {
+                    self.rules.count(rule, Err(&mismatch));
                     if let RuleMismatch::Filter(mismatch) = &mismatch {
                         self.rules.step_limits().look_at(mismatch);
                     }
                     tracing::debug!(rule.name = &*rule.name, "did not fire: {mismatch}");
+                    failed.push((rule.name.clone(), mismatch));
                     false
                 }
             })
@@ -169,6 +193,9 @@ impl Intake for RuleEngine {
             .collect();
         if deliveries.is_empty() {
             self.counters.unmatched.increment();
+            if let Some(ring) = &self.ring {
+                ring.event(&received, &notification, &failed);
+            }
             return Receipt::complete(Settle::Acknowledge);
         }
         self.counters.matched.increment();
@@ -178,6 +205,19 @@ impl Intake for RuleEngine {
 
     fn unreadable(&self, received: Received, reason: String) -> Receipt {
         self.journal.set_aside(received, reason)
+    }
+}
+
+/// What a rule has a delivery of its own for: the event, or of a bulk request each of its resources, by its place
+/// and with the key of its order; a key that is `None` is one of its own.
+pub(crate) fn parts(rule: &Rule, notification: &Notification) -> Vec<(Option<u32>, Option<String>)> {
+    let one = |resource: Option<u32>| {
+        let part = resource.and_then(|n| bulk_part(notification, n as usize));
+        (resource, rule.key.of(notification, part.as_ref().unwrap_or(&notification.payload), resource))
+    };
+    match bulk_len(notification).and_then(|len| u32::try_from(len).ok()) {
+        None | Some(0) => vec![one(None)],
+        Some(len) => (0..len).map(|n| one(Some(n))).collect(),
     }
 }
 

@@ -17,6 +17,8 @@
 //! - [`notification_listener`] is where programs begin that listen for themselves: oslo.messaging's words.
 //! - [`notifier`] is the emitting side.
 //! - [`native`] is osnl's own configuration.
+//! - [`explain`] says why a rule fires or not; [`unmatched`] is the trace of what no rule wanted; [`replay`] sends
+//!   journalled or [`saved`] events through rules again.
 //! - [`k2hr3`] is what the replacement of k2hr3_osnl needs; [`config`] reads oslo.config's dialect.
 
 pub use notification_listener::{Endpoint, NotificationListener, NotificationResult};
@@ -27,6 +29,7 @@ pub mod config;
 pub mod control;
 pub mod daemon;
 pub mod delivery;
+pub mod explain;
 pub mod intake;
 pub mod journal;
 pub mod k2hr3;
@@ -36,6 +39,9 @@ pub mod native;
 pub mod notification_listener;
 pub mod notifier;
 pub mod received;
+pub mod replay;
 pub mod rule;
+pub mod saved;
 pub mod shutdown;
 pub mod state_dir;
+pub mod unmatched;

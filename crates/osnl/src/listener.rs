@@ -420,7 +420,14 @@ impl<'a> Session<'a> {
                 let _ = self.window.acknowledge(message);
                 continue;
             }
-            let receipt = match with_head(&message, |head| endpoint.wants(head)) {
+            let wanted = with_head(&message, |head| {
+                let wanted = endpoint.wants(head);
+                if !wanted {
+                    endpoint.unwanted(&message, &config.name, head);
+                }
+                wanted
+            });
+            let receipt = match wanted {
                 Ok(false) => {
                     unmatched += 1;
                     if let Some(streams) = &mut self.streams {

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! [DEFAULT]          debug, log_level, libs_log_level, log_file, state_dir
-//! [journal]          connection, retention, max_size, max_pending, max_dead, allow_volatile
+//! [journal]          connection, retention, max_size, max_pending, max_dead, allow_volatile, keep_unmatched, ...
 //! [oslo_messaging_rabbit]  the options of oslo.messaging's rabbit driver; each may stand in a listener too
 //! [listener:NAME]    transport_url, exchange, topics, priorities, pool, queue, declare, queue_type, ...
 //! [rule:NAME]        listeners, event_type, publisher_id, context.KEY, metadata.KEY, payload.KEY, actions, key, ...
@@ -26,6 +26,7 @@ pub(crate) mod journal;
 mod known;
 mod layers;
 mod orphans;
+mod preview;
 mod rabbit;
 mod rate;
 mod schema;
@@ -49,6 +50,7 @@ pub use self::document::{DocEntry, DocSection, Document};
 pub use self::duration::parse as parse_duration;
 use self::layers::Layers;
 pub use self::orphans::Orphans;
+pub use self::preview::Preview;
 use crate::action::k2hr3::NoAddresses;
 use crate::config::{
     ConfigError, ConfigErrors, Environment, Finding, Ini, ReadError, Warning, files_of, read_text,
@@ -57,6 +59,7 @@ use crate::delivery::{Limits, WhenExhausted};
 use crate::journal::sqlite::SqliteOptions;
 use crate::k2hr3::{ApiUrl, Level, LogFile};
 use crate::rule::{Rate, Rule};
+use crate::unmatched::KeepUnmatched;
 
 /// A checked native configuration. Printing it (Debug) shows no password.
 #[derive(Clone, Debug)]
@@ -71,6 +74,8 @@ pub struct Native {
     pub state_dir: Option<PathBuf>,
     /// What keeps messages until they are done.
     pub journal: JournalConf,
+    /// How much is kept of what no rule wants.
+    pub keep_unmatched: KeepUnmatched,
     /// In the order of the files; never empty.
     pub listeners: Vec<ListenerConf>,
     /// In the order of the files; never empty.

@@ -1,5 +1,6 @@
 //! Which notifications fire which actions. Everything of a rule is decided before the append.
 
+mod counts;
 mod guard;
 mod key;
 mod set;
@@ -10,6 +11,7 @@ use std::sync::Arc;
 
 use osnl_model::{Head, Mismatch, Notification, NotificationFilter, Priority, StepLimit};
 
+pub use self::counts::{Condition, RuleCounts};
 pub use self::guard::{Guards, HELD, Rate};
 pub use self::key::{KeySource, Path};
 pub use self::set::RuleSet;

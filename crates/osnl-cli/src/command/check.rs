@@ -38,7 +38,7 @@ pub(crate) fn run(args: &CheckArgs) -> Exit {
 }
 
 /// A `k2hr3_osnl.conf` is explained as what it means in the native form.
-fn meaning(looked: Looked) -> Result<(Native, Vec<String>), String> {
+pub(super) fn meaning(looked: Looked) -> Result<(Native, Vec<String>), String> {
     match looked {
         Looked::Native(loaded) => {
             let mut warnings = said(&loaded.warnings);

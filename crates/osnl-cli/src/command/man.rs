@@ -15,8 +15,8 @@ line; 69 what is needed is not there: a broker, a daemon, its journal; 78 wrong 
 SIGTERM, SIGINT: nothing new is taken, attempts under way are finished within 30 s, the broker delivers the rest again.
 A second one aborts. SIGHUP: the log file is opened again.
 .SH FILES
-/etc/osnl/osnl.conf: the configuration of \fBosnl run\fR, \fBcheck\fR, \fBconfig show\fR, \fBstatus\fR and
-\fBdeliveries\fR.
+/etc/osnl/osnl.conf: the configuration of \fBosnl run\fR, \fBcheck\fR, \fBexplain\fR, \fBreplay\fR, \fBconfig show\fR,
+\fBstatus\fR and \fBdeliveries\fR.
 .PP
 control.sock, journal.db in the state directory: where \fBstatus\fR and \fBdeliveries\fR ask and look.
 .SH ENVIRONMENT

@@ -13,7 +13,7 @@
 
 mod args;
 mod check;
-mod clean;
+pub(super) mod clean;
 mod event;
 mod json;
 mod line;

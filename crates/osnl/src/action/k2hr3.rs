@@ -80,22 +80,18 @@ impl K2hr3 {
 
     async fn delete(&self, event: &Event) -> Result<Done, ActionError> {
         let payload = event.payload();
-        let parameters = match (self.parameters)(&payload) {
+        let asked =
+            (self.parameters)(&payload).and_then(|found| narrowed(found, &payload, self.no_addresses));
+        let parameters = match asked {
             Ok(parameters) => parameters,
             Err(Unusable::NothingToDo(why)) => return Ok(Done::NothingToDo(why)),
             Err(Unusable::Unreadable(why)) => return Err(ActionError::new(ErrorClass::Content, why)),
         };
         if parameters.addresses.is_empty() && is_about_a_port(&payload) {
-            match self.no_addresses {
-                NoAddresses::Skip => {
-                    let why = "the port has no addresses (no_addresses = skip)".to_owned();
-                    return Ok(Done::NothingToDo(why));
-                }
-                NoAddresses::All => tracing::warn!(
-                    "the deleted port has no addresses: K2HR3 is asked to forget every address of instance {}",
-                    parameters.cuk
-                ),
-            }
+            tracing::warn!(
+                "the deleted port has no addresses: K2HR3 is asked to forget every address of instance {}",
+                parameters.cuk
+            );
         }
         let status = self.client.send(self.request(&parameters)?).await.map_err(|mut error| {
             if error.class == ErrorClass::Status(400) {
@@ -109,24 +105,46 @@ impl K2hr3 {
     }
 
     fn request(&self, parameters: &HostParameters) -> Result<Request<Empty<Bytes>>, ActionError> {
-        let scheme = match self.api_url.scheme() {
-            Scheme::Http => "http",
-            Scheme::Https => "https",
-        };
-        let uri = format!(
-            "{scheme}://{}{}",
-            self.api_url.authority(),
-            parameters.request_target(self.api_url.path_and_query())
-        );
         Request::builder()
             .method(Method::DELETE)
-            .uri(uri)
+            .uri(request_url(&self.api_url, parameters))
             .header(ACCEPT_ENCODING, "identity")
             .header(HOST, self.api_url.authority())
             .header(USER_AGENT, concat!("osnl/", env!("CARGO_PKG_VERSION")))
             .body(Empty::new())
             .map_err(|error| ActionError::new(ErrorClass::Content, format!("no valid request: {error}")))
     }
+}
+
+/// What a payload asks K2HR3 to forget.
+///
+/// # Errors
+/// [`Unusable`] says whether that is as it should be.
+pub(crate) fn asked_for(payload: &Value, no_addresses: NoAddresses) -> Result<HostParameters, Unusable> {
+    HostParameters::of(payload).and_then(|found| narrowed(found, payload, no_addresses))
+}
+
+/// A deleted port without addresses asks for nothing, unless it shall mean all of them.
+fn narrowed(
+    parameters: HostParameters,
+    payload: &Value,
+    no_addresses: NoAddresses,
+) -> Result<HostParameters, Unusable> {
+    match no_addresses {
+        NoAddresses::Skip if parameters.addresses.is_empty() && is_about_a_port(payload) => {
+            Err(Unusable::NothingToDo("the port has no addresses (no_addresses = skip)".to_owned()))
+        }
+        NoAddresses::Skip | NoAddresses::All => Ok(parameters),
+    }
+}
+
+/// Where the request goes, query and all.
+pub(crate) fn request_url(api_url: &ApiUrl, parameters: &HostParameters) -> String {
+    let scheme = match api_url.scheme() {
+        Scheme::Http => "http",
+        Scheme::Https => "https",
+    };
+    format!("{scheme}://{}{}", api_url.authority(), parameters.request_target(api_url.path_and_query()))
 }
 
 fn is_about_a_port(payload: &Value) -> bool {

@@ -48,7 +48,7 @@ use self::gate::Gate;
 use self::heads::Heads;
 pub use self::overview::Overview;
 use self::place::Place;
-pub use self::reader::{Filter, Page, Reader, Recent, Row, Shown, Tally, Try, Unreadable};
+pub use self::reader::{Filter, Kept, Page, Reader, Recent, Row, Shown, Tally, Try, Unreadable};
 pub use self::rows::State;
 use self::writer::{Apply, Command, Writer};
 use super::{

@@ -25,6 +25,7 @@ use crate::journal::sqlite::{OpenError, SqliteJournal, SqliteOptions};
 use crate::listener::{Listener, ListenerConfig, PositionStore};
 use crate::metrics::Counters;
 use crate::rule::{Guards, Rule};
+use crate::unmatched::Ring;
 
 /// Calls of K2HR3 under way at once, each for another instance.
 const CONCURRENCY: usize = 16;
@@ -127,6 +128,7 @@ impl Native {
         let (journal, store) = self.journal.open(prefetch, overflowing, counters)?;
         self.say_orphans();
         let guards = Arc::new(self.guards());
+        let ring = Arc::new(self.ring());
         let mut made: HashMap<String, Arc<dyn Transport>> = HashMap::new();
         let mut listeners = Vec::new();
         for (conf, rules) in heard {
@@ -140,9 +142,9 @@ impl Native {
                     transport
                 }
             };
-            let engine = Arc::new(
-                RuleEngine::new(rules, journal.clone(), counters.clone()).with_guards(guards.clone()),
-            );
+            let engine = RuleEngine::new(rules, journal.clone(), counters.clone());
+            let engine = engine.with_guards(guards.clone()).with_unmatched(ring.clone(), &conf.name);
+            let engine = Arc::new(engine);
             let mut listener = Listener::new(conf.config(), transport, engine, counters.clone());
             if conf.queue.queue_type == QueueType::Stream {
                 listener = listener.with_positions(self.positions(&conf.name)?);
@@ -172,6 +174,14 @@ impl Native {
     #[must_use]
     pub fn state_folder(&self) -> Option<PathBuf> {
         self.state_dir.clone().or_else(crate::state_dir::default)
+    }
+
+    /// The trace of what no rule wants: in memory, or also beside the journal's file.
+    fn ring(&self) -> Ring {
+        match &self.journal {
+            JournalConf::Memory => Ring::new(self.keep_unmatched),
+            JournalConf::Sqlite(options) => Ring::beside(self.keep_unmatched, &options.path),
+        }
     }
 
     /// Where a listener keeps how far it has read its streams.

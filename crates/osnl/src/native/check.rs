@@ -10,7 +10,7 @@ use osnl_model::{NotificationFilter, Pattern, TransportUrl};
 use osnl_transport::{QueueType, RabbitOptions};
 
 use super::deliveries;
-use super::journal::journal;
+use super::journal::{journal, keep_unmatched};
 use super::layers::{Layers, RawSection};
 use super::schema::{ACTION, DEFAULT, DRIVERS, JOURNAL, LISTENER, RABBIT, RULE};
 use super::section::{Findings, Reader};
@@ -50,7 +50,12 @@ impl<'a> Checker<'a> {
         // Each of these reports what is wrong with its own sections; only then does a None end it.
         let log = self.unnamed(DEFAULT).and_then(|section| log(&mut self.reader(section)));
         let state_dir = self.unnamed(DEFAULT).and_then(|section| state_dir(&mut self.reader(section)));
-        let journal = self.unnamed(JOURNAL).and_then(|section| journal(&mut self.reader(section)));
+        let journal = self.unnamed(JOURNAL).and_then(|section| {
+            let mut reader = self.reader(section);
+            let (journal, keep) = (journal(&mut reader), keep_unmatched(&mut reader));
+            Some((journal?, keep?))
+        });
+        let (journal, keep_unmatched) = journal.unzip();
         let options = self.unnamed(RABBIT).and_then(|section| rabbit::section(&mut self.reader(section)));
         let known = options.clone().unwrap_or_default();
         let listeners = self.each(LISTENER, |reader| listener(reader, &known));
@@ -71,6 +76,7 @@ impl<'a> Checker<'a> {
             log_file,
             state_dir: state_dir?,
             journal: journal?,
+            keep_unmatched: keep_unmatched?,
             listeners: listeners?,
             rules: rules?,
             actions: actions?,

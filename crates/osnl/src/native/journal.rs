@@ -7,12 +7,23 @@ use super::section::Reader;
 use super::{JournalConf, duration, size};
 use crate::config::shown;
 use crate::journal::sqlite::SqliteOptions;
+use crate::unmatched::KeepUnmatched;
 
 /// Ten years.
 const LONGEST_RETENTION: Duration = Duration::from_secs(3650 * 86_400);
 /// Room for a handful of messages of the largest kind.
 const SMALLEST: u64 = 16 << 20;
 pub(crate) const ONLY: &str = "write sqlite:///path/to/journal.db, memory://, or remove the line";
+
+/// Of each listener's stream nobody looks further back, and each costs memory.
+const MOST_UNMATCHED: u32 = 100_000;
+
+/// What is kept of what no rule wants.
+pub(super) fn keep_unmatched(reader: &mut Reader<'_>) -> Option<KeepUnmatched> {
+    let heads = reader.number("keep_unmatched", 0, MOST_UNMATCHED);
+    let bodies = reader.boolean("keep_unmatched_bodies");
+    Some(KeepUnmatched { heads: heads?, bodies: bodies? })
+}
 
 pub(super) fn journal(reader: &mut Reader<'_>) -> Option<JournalConf> {
     let connection = reader.text("connection");

@@ -59,6 +59,8 @@ pub(super) static SECTIONS: [SectionDef; 6] = [
             option("max_pending", Some("1000000")),
             option("max_dead", Some("10000")),
             option("allow_volatile", Some("false")),
+            option("keep_unmatched", Some("1000")),
+            option("keep_unmatched_bodies", Some("false")),
         ],
         keyed: &[],
     },

@@ -4,22 +4,28 @@
 //! each is remembered: a set of rules per event type, one per publisher, one per priority. A head that has
 //! been seen before costs two look-ups and the intersection of three sets, however many rules there are.
 //! Texts that a pattern has never seen are matched by each rule, once; what is remembered is bounded.
+//!
+//! What failed is counted in the same way: a head that was seen before adds one to one number, and what that
+//! means for each rule is added up when somebody asks (see [`RuleCounts`]).
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use osnl_model::{Head, Priority};
 
-use super::{Rule, StepLimits};
+use super::counts::{Failed, Heads};
+use super::{Rule, RuleCounts, RuleMismatch, StepLimits};
 use crate::metrics::Counters;
 
 /// Texts remembered of one kind. Beyond it, all are forgotten: more than any cloud has means that
 /// somebody puts ids into them, and then nothing is worth remembering.
 const REMEMBERED: usize = 4096;
 
-/// Rules, in their order.
+/// Rules, in their order: many are asked at about the price of one.
 pub struct RuleSet {
     rules: Vec<Rule>,
+    /// The place of each by its name.
+    places: HashMap<Arc<str>, usize>,
     step_limits: StepLimits,
     memo: Mutex<Memo>,
 }
@@ -28,24 +34,33 @@ pub struct RuleSet {
 struct Memo {
     event_types: Remembered,
     publishers: Remembered,
-    priorities: HashMap<Option<Priority>, Members>,
+    priorities: HashMap<Option<Priority>, usize>,
+    /// By the numbers in `priorities`.
+    of_priorities: Vec<Members>,
+    /// How often each combination came, by its numbers: priority, publisher, event type.
+    heads: Heads,
+    failed: Failed,
 }
 
 /// What the rules say of each text; under `None` what they say where there is no text.
 #[derive(Debug, Default)]
 struct Remembered {
-    texts: HashMap<Box<str>, Members>,
-    none: Option<Members>,
+    texts: HashMap<Box<str>, usize>,
+    none: Option<usize>,
+    /// By the numbers above.
+    members: Vec<Members>,
 }
 
 /// A set of rules: one bit each.
-type Members = Box<[u64]>;
+pub(super) type Members = Box<[u64]>;
 
 impl RuleSet {
     /// These rules, in this order. Patterns that have to be given up are counted.
     #[must_use]
     pub fn new(rules: Vec<Rule>, counters: Arc<Counters>) -> Self {
-        Self { rules, step_limits: StepLimits::new(counters), memo: Mutex::default() }
+        let places = rules.iter().enumerate().map(|(at, rule)| (rule.name.clone(), at)).collect();
+        let memo = Memo { failed: Failed::of(rules.len()), ..Memo::default() };
+        Self { rules, places, step_limits: StepLimits::new(counters), memo: Mutex::new(memo) }
     }
 
     /// The rules, in their order.
@@ -54,18 +69,39 @@ impl RuleSet {
         &self.rules
     }
 
-    /// Whether any rule can fire on a message with this head.
+    /// Whether any rule can fire on a message with this head, which is counted: it is asked once of each message.
     #[must_use]
     pub fn wants(&self, head: &Head<'_>) -> bool {
-        self.memo().standing(&self.rules, &self.step_limits, head).any(|word| word != 0)
+        let mut memo = self.memo();
+        let numbers = memo.numbers(&self.rules, &self.step_limits, head);
+        memo.heads.count(numbers);
+        memo.standing(numbers).any(|word| word != 0)
     }
 
     /// The rules that can fire on a message with this head, in their order.
     #[must_use]
     pub fn standing(&self, head: &Head<'_>) -> Vec<&Rule> {
-        let words: Vec<u64> = self.memo().standing(&self.rules, &self.step_limits, head).collect();
+        let mut memo = self.memo();
+        let numbers = memo.numbers(&self.rules, &self.step_limits, head);
+        let words: Vec<u64> = memo.standing(numbers).collect();
+        drop(memo);
         let stands = |at: usize| words.get(at / 64).is_some_and(|word| word >> (at % 64) & 1 == 1);
         self.rules.iter().enumerate().filter(|(at, _)| stands(*at)).map(|(_, rule)| rule).collect()
+    }
+
+    /// Counts what became of a rule whose head predicates held.
+    pub(crate) fn count(&self, rule: &Rule, fired: Result<(), &RuleMismatch>) {
+        if let Some(at) = self.places.get(&rule.name) {
+            self.memo().failed.behind_head(*at, fired);
+        }
+    }
+
+    /// What each rule has seen so far, in their order.
+    #[must_use]
+    pub fn counts(&self) -> Vec<RuleCounts> {
+        let mut memo = self.memo();
+        memo.add_up();
+        self.rules.iter().enumerate().map(|(at, rule)| memo.failed.counts(at, rule.name.clone())).collect()
     }
 
     pub(crate) fn step_limits(&self) -> &StepLimits {
@@ -78,49 +114,95 @@ impl RuleSet {
 }
 
 impl Memo {
-    /// The intersection, 64 rules a word.
-    fn standing<'a>(
-        &'a mut self,
-        rules: &[Rule],
-        limits: &StepLimits,
-        head: &Head<'_>,
-    ) -> impl Iterator<Item = u64> + use<'a> {
-        let event_types = self.event_types.of(head.event_type.as_deref(), rules, |rule, text| {
+    /// The numbers of a head's priority, publisher and event type.
+    fn numbers(&mut self, rules: &[Rule], limits: &StepLimits, head: &Head<'_>) -> [usize; 3] {
+        self.forget_if_full(head);
+        let event_type = self.event_types.number(head.event_type.as_deref(), rules, |rule, text| {
             limits.or_no(rule.filter.holds_for_event_type(text))
         });
-        let publishers = self.publishers.of(head.publisher_id.as_deref(), rules, |rule, text| {
+        let publisher = self.publishers.number(head.publisher_id.as_deref(), rules, |rule, text| {
             limits.or_no(rule.filter.holds_for_publisher(text))
         });
-        if self.priorities.len() >= REMEMBERED && !self.priorities.contains_key(&head.priority) {
-            self.priorities.clear();
-        }
         // Priorities are few, and the usual ones are cheap to clone.
-        let priorities = self
-            .priorities
-            .entry(head.priority.clone())
-            .or_insert_with(|| members(rules, |rule| rule.wants_priority(head.priority.as_ref())));
-        let words = event_types.iter().zip(publishers).zip(priorities.iter());
+        let (priorities, of) = (&mut self.priorities, &mut self.of_priorities);
+        let priority = *priorities.entry(head.priority.clone()).or_insert_with(|| {
+            of.push(members(rules, |rule| rule.wants_priority(head.priority.as_ref())));
+            of.len() - 1
+        });
+        [priority, publisher, event_type]
+    }
+
+    /// The intersection, 64 rules a word.
+    fn standing(&self, numbers: [usize; 3]) -> impl Iterator<Item = u64> {
+        let [priorities, publishers, event_types] = self.of(numbers);
+        let words = event_types.iter().zip(publishers).zip(priorities);
         words.map(|((event_type, publisher), priority)| event_type & publisher & priority)
+    }
+
+    fn of(&self, [priority, publisher, event_type]: [usize; 3]) -> [&[u64]; 3] {
+        [
+            &self.of_priorities[priority],
+            &self.publishers.members[publisher],
+            &self.event_types.members[event_type],
+        ]
+    }
+
+    /// What has been counted means something only as long as the numbers do.
+    fn forget_if_full(&mut self, head: &Head<'_>) {
+        let event_types = self.event_types.has_no_place_for(head.event_type.as_deref());
+        let publishers = self.publishers.has_no_place_for(head.publisher_id.as_deref());
+        let priorities = self.priorities.len() >= REMEMBERED && !self.priorities.contains_key(&head.priority);
+        if !(event_types || publishers || priorities || self.heads.len() >= 4 * REMEMBERED) {
+            return;
+        }
+        self.add_up();
+        if event_types {
+            self.event_types = Remembered::default();
+        }
+        if publishers {
+            self.publishers = Remembered::default();
+        }
+        if priorities {
+            self.priorities.clear();
+            self.of_priorities.clear();
+        }
+    }
+
+    fn add_up(&mut self) {
+        let heads = std::mem::take(&mut self.heads);
+        let mut failed = std::mem::take(&mut self.failed);
+        for (numbers, times) in heads.iter() {
+            failed.head(self.of(numbers), times);
+        }
+        self.failed = failed;
     }
 }
 
 impl Remembered {
-    fn of(
+    fn has_no_place_for(&self, text: Option<&str>) -> bool {
+        self.texts.len() >= REMEMBERED && text.is_some_and(|text| !self.texts.contains_key(text))
+    }
+
+    fn number(
         &mut self,
         text: Option<&str>,
         rules: &[Rule],
         wants: impl Fn(&Rule, Option<&str>) -> bool,
-    ) -> &[u64] {
-        let Some(text) = text else {
-            return self.none.get_or_insert_with(|| members(rules, |rule| wants(rule, None)));
+    ) -> usize {
+        let found = match text {
+            Some(text) => self.texts.get(text),
+            None => self.none.as_ref(),
         };
-        if !self.texts.contains_key(text) {
-            if self.texts.len() >= REMEMBERED {
-                self.texts.clear();
-            }
-            self.texts.insert(text.into(), members(rules, |rule| wants(rule, Some(text))));
+        if let Some(number) = found {
+            return *number;
         }
-        self.texts.get(text).map_or(&[], |members| members)
+        let number = self.members.len();
+        self.members.push(members(rules, |rule| wants(rule, text)));
+        match text {
+            Some(text) => drop(self.texts.insert(text.into(), number)),
+            None => self.none = Some(number),
+        }
+        number
     }
 }
 

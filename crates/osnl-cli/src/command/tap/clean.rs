@@ -65,7 +65,7 @@ pub(super) fn bytes(bytes: &[u8]) -> String {
 }
 
 /// Hides the passwords of URLs in all texts of a value.
-pub(super) fn mask_urls(value: &mut Value) {
+pub(in crate::command) fn mask_urls(value: &mut Value) {
     match value {
         Value::String(text) => {
             if let Cow::Owned(masked) = without_url_passwords(text) {

@@ -3,6 +3,8 @@
 //! It works on the file of a running daemon and of a stopped one. Calls block; an async caller gives them a
 //! thread.
 
+mod lookup;
+
 use std::path::Path;
 use std::time::SystemTime;
 
@@ -13,6 +15,8 @@ use super::work::event_of;
 use super::{OpenError, schema};
 use crate::journal::DeliveryId;
 use crate::received::Received;
+
+pub use self::lookup::Kept;
 
 /// Which deliveries; what is empty or `None` excludes nothing.
 #[derive(Clone, Debug, Default)]

@@ -1,13 +1,13 @@
 //! The set answers as its rules do, one by one.
 
 use std::borrow::Cow;
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
-use osnl_model::{Head, NotificationFilter, Pattern, Priority};
+use osnl_model::{Head, Mismatch, NotificationFilter, Pattern, Predicate, Priority};
 
 use super::{REMEMBERED, RuleSet};
-use crate::rule::Rule;
+use crate::rule::{Rule, RuleMismatch};
 
 fn rule(name: usize, event_type: Option<&str>, publisher_id: Option<&str>, priorities: &[&str]) -> Rule {
     let pattern = |text: &str| Pattern::new(text).unwrap();
@@ -88,4 +88,68 @@ fn what_is_remembered_is_bounded() {
     assert!(memo.event_types.texts.len() <= REMEMBERED);
     assert!(memo.publishers.texts.len() <= REMEMBERED);
     assert!(memo.priorities.len() <= REMEMBERED);
+}
+
+/// What the set counts is what the rules say one by one, whether or not something was forgotten meanwhile.
+#[test]
+fn the_first_condition_that_failed_is_counted_for_every_rule() {
+    let rules = || {
+        let mut rules = vec![
+            rule(0, Some(r"^e\.1"), Some("^p"), &["info"]),
+            rule(1, None, Some(r"^p\.2"), &[]),
+            rule(2, Some(r"^e\.(1|2)"), None, &["info", "error"]),
+            rule(3, None, None, &[]),
+        ];
+        rules.extend((4..66).map(|n| rule(n, Some("never"), None, &[])));
+        rules
+    };
+    let check = |heads: usize, asked_between: bool| {
+        let set = RuleSet::new(rules(), Arc::default());
+        let mut expected = vec![HashMap::<String, u64>::new(); 66];
+        for n in 0..heads {
+            let (event_type, publisher) = (format!("e.{n}"), format!("p.{}", n % 50));
+            let priority = ["info", "error", "warn"][n % 3];
+            let head = head(Some(&event_type), (n % 7 != 0).then_some(&*publisher), Some(priority));
+            let _ = set.wants(&head);
+            let seen = osnl_model::Notification {
+                event_type: Some(event_type.clone()),
+                publisher_id: head.publisher_id.as_deref().map(str::to_owned),
+                priority: head.priority.clone(),
+                ..Default::default()
+            };
+            for (rule, expected) in set.rules().iter().zip(&mut expected) {
+                if let Err(mismatch) = rule.fires(&seen) {
+                    *expected.entry(crate::rule::Condition::from(&mismatch).to_string()).or_default() += 1;
+                }
+            }
+            if asked_between && n % 1000 == 0 {
+                let _ = set.counts();
+            }
+        }
+        for (counts, expected) in set.counts().into_iter().zip(expected) {
+            assert_eq!((counts.seen, counts.fired), (heads as u64, 0));
+            let failed: HashMap<_, _> =
+                counts.failed.into_iter().map(|(condition, times)| (condition.to_string(), times)).collect();
+            assert_eq!(failed, expected, "rule {}", counts.rule);
+        }
+    };
+    check(30, false);
+    check(REMEMBERED + 10, true);
+}
+
+#[test]
+fn what_failed_behind_the_head_and_what_fired_is_counted() {
+    let set = RuleSet::new(vec![rule(0, None, None, &[]), rule(1, None, None, &[])], Arc::default());
+    let mismatch = |place: Predicate| {
+        let mismatch = Mismatch { predicate: place, pattern: "x".to_owned(), saw: osnl_model::Saw::Absent };
+        RuleMismatch::Filter(mismatch)
+    };
+    set.count(&set.rules()[0], Ok(()));
+    for _ in 0..2 {
+        set.count(&set.rules()[0], Err(&mismatch(Predicate::Payload("a".to_owned()))));
+    }
+    set.count(&set.rules()[1], Err(&mismatch(Predicate::Context("u".to_owned()))));
+    let shown: Vec<_> = set.counts().into_iter().map(|c| (c.fired, format!("{:?}", c.failed))).collect();
+    assert_eq!(shown[0], (1, r#"[(Filter(Payload("a")), 2)]"#.to_owned()));
+    assert_eq!(shown[1], (0, r#"[(Filter(Context("u")), 1)]"#.to_owned()));
 }

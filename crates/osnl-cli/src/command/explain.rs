@@ -1,0 +1,119 @@
+//! `osnl explain`: for an event from a file, the journal or the ring of what no rule wanted, what each rule of the
+//! configuration says of it, and what a rule that fires would do. Contacts nobody.
+//!
+//! | ends with | when |
+//! | --- | --- |
+//! | 0 | some rule fires on some event; with `--counts`, always |
+//! | 1 | none does; there is no such event, or a file cannot be read |
+//! | 2 | the command line is wrong |
+//! | 69 | there is no journal, or it cannot be opened |
+//! | 78 | the configuration cannot be used |
+
+mod args;
+mod counts;
+
+use osnl::explain::{Ruling, Subject, Verdict, explain};
+use osnl::native::Native;
+use osnl::unmatched;
+use serde_json::{Value, json};
+
+pub(crate) use self::args::{ExplainArgs, ExplainFormat};
+use super::saved_events::{
+    self, Out, Refused, about, about_json, masked, verdict, verdict_json, would, would_json,
+};
+use crate::exit::Exit;
+
+pub(crate) fn run(args: &ExplainArgs) -> Exit {
+    match saved_events::configuration(&args.of).and_then(|conf| look(args, &conf)) {
+        Ok(exit) => exit,
+        Err(refused) => saved_events::refuse(refused),
+    }
+}
+
+fn look(args: &ExplainArgs, conf: &Native) -> Result<Exit, Refused> {
+    for rule in &args.rule {
+        saved_events::known("rule", rule, conf.rules.iter().map(|rule| rule.rule.name.clone()))?;
+    }
+    if let Some(listener) = &args.listener {
+        saved_events::known(
+            "listener",
+            listener,
+            conf.listeners.iter().map(|listener| listener.name.clone()),
+        )?;
+    }
+    if args.counts {
+        return counts::show(args, saved_events::journal(conf)?);
+    }
+    let mut out = Out::default();
+    let (mut seen, mut fired) = (0_u64, 0_u64);
+    for (name, subject) in subjects(args, conf)? {
+        let mut verdicts = explain(conf, &subject, args.listener.as_deref());
+        verdicts
+            .retain(|verdict| args.rule.is_empty() || args.rule.iter().any(|name| *name == *verdict.rule));
+        seen += 1;
+        fired += u64::from(verdicts.iter().any(|verdict| verdict.ruling.fires()));
+        match args.format {
+            ExplainFormat::Text => out.line(&text(&name, &subject, &verdicts)),
+            ExplainFormat::Json => out.json(object(&name, &subject, &verdicts)),
+        }
+    }
+    if seen == 0 {
+        saved_events::say("there is no such event");
+    } else if args.format == ExplainFormat::Text && seen > 1 {
+        out.line(&format!("{fired} of {seen} events fire a rule"));
+    }
+    Ok(out.end(if fired > 0 { Exit::Done } else { Exit::Failed }))
+}
+
+/// What is to be explained, by name.
+fn subjects(args: &ExplainArgs, conf: &Native) -> Result<Vec<(String, Subject)>, Refused> {
+    if let Some(wanted) = &args.unmatched {
+        let journal = saved_events::journal(conf)?;
+        let found = unmatched::read(journal, usize::MAX).map_err(|error| {
+            let file = masked(&journal.display().to_string());
+            (
+                Exit::Unavailable,
+                format!("{file}.unmatched: {error}; a daemon with keep_unmatched above 0 writes it"),
+            )
+        })?;
+        let mut found: Vec<_> =
+            found.into_iter().filter(|unmatched| args.wants(unmatched, wanted.as_ref())).collect();
+        let first = found.len().saturating_sub(args.limit as usize);
+        let last =
+            found.drain(first..).map(|unmatched| ("unmatched".to_owned(), Subject::unmatched(&unmatched)));
+        return Ok(last.collect());
+    }
+    if args.journal || args.pick.is_given() {
+        let reader = saved_events::reader(saved_events::journal(conf)?)?;
+        let kept = args.pick.events(&reader, args.limit, true)?;
+        let named =
+            kept.iter().map(|kept| (format!("event {}", kept.number), Subject::received(&kept.received)));
+        return Ok(named.collect());
+    }
+    let files = saved_events::files(&args.file)?;
+    Ok(files.iter().map(|(name, saved)| (format!("{name}:{}", saved.line), Subject::saved(saved))).collect())
+}
+
+fn text(name: &str, subject: &Subject, verdicts: &[Verdict]) -> String {
+    let mut text = about(name, subject);
+    for found in verdicts {
+        text.push_str(&format!("\n  {}", verdict(found)));
+        if let Ruling::Fires(effects) = &found.ruling {
+            for effect in effects {
+                text.push_str(&format!("\n    {}", would(effect)));
+            }
+        }
+    }
+    text
+}
+
+fn object(name: &str, subject: &Subject, verdicts: &[Verdict]) -> Value {
+    let rules = verdicts.iter().map(|verdict| {
+        let mut object = verdict_json(verdict);
+        if let Ruling::Fires(effects) = &verdict.ruling {
+            object["actions"] = effects.iter().map(would_json).collect();
+        }
+        object
+    });
+    json!({"event": about_json(name, subject), "rules": rules.collect::<Vec<_>>()})
+}

@@ -1,0 +1,80 @@
+//! The flags of `osnl explain`.
+
+use std::path::PathBuf;
+
+use clap::{ArgGroup, Args, ValueEnum};
+use osnl::unmatched::Unmatched;
+use osnl_model::Pattern;
+
+use crate::args::CheckArgs;
+use crate::command::saved_events::PickArgs;
+
+/// The flags of `osnl explain`.
+#[derive(Debug, Args)]
+#[command(group = ArgGroup::new("source").multiple(true).required(true).args(
+    ["file", "journal", "unmatched", "counts", "id", "event_type", "fired", "action", "resource", "state", "since", "until"]
+))]
+#[command(
+    override_usage = "osnl explain [OPTIONS] FILE...\n       osnl explain [OPTIONS] --journal | --id ID | --since TIME ...\n       \
+    osnl explain [OPTIONS] --unmatched [PATTERN] | --counts"
+)]
+#[command(
+    after_help = "Ends with 0 if a rule fires, 1 if none does, 69 without a journal, 78 if the configuration \
+    cannot be used.\n\n\
+    Examples:\n  osnl tap -n 1 --save seen.jsonl rabbit://; osnl explain seen.jsonl\n  \
+    osnl explain --unmatched '^port\\.' --since 10m --rule forget-ports\n  \
+    osnl explain --id 17.0 --format json\n  osnl explain --counts"
+)]
+pub(crate) struct ExplainArgs {
+    /// Events as JSON: saved by osnl tap, for osnl send, or plain notifications; - is stdin
+    #[arg(value_name = "FILE", conflicts_with_all = ["journal", "unmatched", "counts"])]
+    pub(super) file: Vec<PathBuf>,
+    /// The last events of the journal; any of the filters below means it too
+    #[arg(long, conflicts_with_all = ["unmatched", "counts"])]
+    pub(super) journal: bool,
+    /// What no rule wanted, of the daemon that has or had the journal; only types that match PATTERN
+    #[arg(long, value_name = "PATTERN", num_args = 0..=1, value_parser = pattern, conflicts_with = "counts")]
+    #[expect(clippy::option_option, reason = "how clap tells a flag from a flag with a value")]
+    pub(super) unmatched: Option<Option<Pattern>>,
+    /// For each rule how often it fired, and which condition failed first how often
+    #[arg(long)]
+    pub(super) counts: bool,
+    /// Only this rule; repeated: these
+    #[arg(long, value_name = "NAME")]
+    pub(super) rule: Vec<String>,
+    /// As this listener hears it, whichever took it
+    #[arg(long, value_name = "NAME")]
+    pub(super) listener: Option<String>,
+    /// At most so many, the last ones
+    #[arg(long, value_name = "N", default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..))]
+    pub(super) limit: u32,
+    /// Lines for people, or a JSON object on a line
+    #[arg(long, value_enum, default_value_t = ExplainFormat::Text, value_name = "text|json", hide_possible_values = true)]
+    pub(super) format: ExplainFormat,
+    #[command(flatten)]
+    pub(super) of: CheckArgs,
+    #[command(flatten, next_help_heading = "Of the journal")]
+    pub(super) pick: PickArgs,
+}
+
+/// What is printed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum ExplainFormat {
+    Text,
+    Json,
+}
+
+impl ExplainArgs {
+    /// Whether a message of the ring is asked for.
+    pub(super) fn wants(&self, unmatched: &Unmatched, pattern: Option<&Pattern>) -> bool {
+        let event_type = unmatched.event_type.as_deref();
+        pattern.is_none_or(|pattern| event_type.is_some_and(|text| pattern.is_match(text)))
+            && self.pick.event_type.as_deref().is_none_or(|wanted| event_type == Some(wanted))
+            && self.pick.since.is_none_or(|since| unmatched.received.is_some_and(|at| at >= since))
+            && self.pick.until.is_none_or(|until| unmatched.received.is_some_and(|at| at < until))
+    }
+}
+
+fn pattern(text: &str) -> Result<Pattern, String> {
+    Pattern::new(text).map_err(|error| error.to_string())
+}

@@ -1,0 +1,49 @@
+//! `osnl explain --counts`: what each rule has seen since the daemon began.
+
+use std::path::Path;
+
+use osnl::unmatched::{self, Counted};
+use serde_json::json;
+
+use super::{ExplainArgs, ExplainFormat};
+use crate::command::saved_events::{Out, Refused, masked, time};
+use crate::exit::Exit;
+
+pub(super) fn show(args: &ExplainArgs, journal: &Path) -> Result<Exit, Refused> {
+    let (since, mut counts) = unmatched::counts(journal).map_err(|error| {
+        (Exit::Unavailable, format!("{}.rules: {error}; a running daemon writes it", journal.display()))
+    })?;
+    counts.retain(|counted| {
+        (args.rule.is_empty() || args.rule.iter().any(|name| *name == *counted.rule))
+            && args.listener.as_ref().is_none_or(|name| **name == *counted.listener)
+    });
+    let mut out = Out::default();
+    if args.format == ExplainFormat::Text {
+        out.line(&format!("since {}", time(since)));
+    }
+    for counted in &counts {
+        match args.format {
+            ExplainFormat::Text => out.line(&masked(&text(counted))),
+            ExplainFormat::Json => out.json(json!({
+                "since": time(since),
+                "listener": &*counted.listener,
+                "rule": &*counted.rule,
+                "seen": counted.seen,
+                "fired": counted.fired,
+                "failed": counted.failed.iter().cloned().collect::<std::collections::BTreeMap<_, _>>(),
+            })),
+        }
+    }
+    Ok(out.end(Exit::Done))
+}
+
+fn text(counted: &Counted) -> String {
+    let Counted { listener, rule, seen, fired, failed } = counted;
+    let mut text = format!("rule {rule} of listener {listener}: {seen} seen, {fired} fired");
+    let mut failed = failed.clone();
+    failed.sort_by(|a, b| b.1.cmp(&a.1).then_with(|| a.0.cmp(&b.0)));
+    for (n, (condition, times)) in failed.iter().enumerate() {
+        text.push_str(&format!("{} {condition} {times}", if n == 0 { "; failed first:" } else { "," }));
+    }
+    text
+}

@@ -1,0 +1,283 @@
+//! `osnl replay`: journalled or saved events through rules again, as they are configured now. Shows what would be
+//! done and what was done before; `--live` appends it to the journal as new events.
+//!
+//! | ends with | when |
+//! | --- | --- |
+//! | 0 | a rule fires; with `--live`, something was appended |
+//! | 1 | nothing fires, nobody has agreed, or a file cannot be read |
+//! | 2 | the command line is wrong |
+//! | 69 | a daemon has the journal, or it cannot be opened or written |
+//! | 78 | the configuration cannot be used |
+
+mod args;
+
+use std::collections::HashSet;
+use std::io::{BufRead as _, IsTerminal as _, Write as _};
+use std::sync::Arc;
+
+use osnl::explain::{Ruling, Subject};
+use osnl::journal::Journal as _;
+use osnl::journal::sqlite::{Row, SqliteJournal, State};
+use osnl::metrics::Counters;
+use osnl::native::{JournalConf, Native};
+use osnl::replay::{self, Live, Planned, Source, Wish};
+use serde_json::{Value, json};
+
+pub(crate) use self::args::ReplayArgs;
+use super::explain::ExplainFormat;
+use super::saved_events::{
+    self, Out, Refused, about, about_json, masked, time, verdict, verdict_json, would, would_json,
+};
+use crate::app;
+use crate::exit::Exit;
+
+pub(crate) fn run(args: &ReplayArgs) -> Exit {
+    match saved_events::configuration(&args.of).and_then(|conf| replay(args, &conf)) {
+        Ok(exit) => exit,
+        Err(refused) => saved_events::refuse(refused),
+    }
+}
+
+fn replay(args: &ReplayArgs, conf: &Native) -> Result<Exit, Refused> {
+    for rule in &args.rule {
+        saved_events::known("rule", rule, conf.rules.iter().map(|rule| rule.rule.name.clone()))?;
+    }
+    if let Some(listener) = &args.listener {
+        saved_events::known(
+            "listener",
+            listener,
+            conf.listeners.iter().map(|listener| listener.name.clone()),
+        )?;
+    }
+    if args.live {
+        free(conf, args)?;
+    }
+    let mut out = Out::default();
+    let mut planned = Vec::new();
+    for (name, source) in sources(args, conf)? {
+        let mut plan = replay::plan(conf, source, &args.rule, args.listener.as_deref());
+        if args.skip_delivered {
+            plan.skip_delivered();
+        }
+        match args.format {
+            ExplainFormat::Text => out.line(&text(&name, &plan)),
+            ExplainFormat::Json => out.json(object(&name, &plan)),
+        }
+        planned.push(plan);
+    }
+    if planned.is_empty() {
+        saved_events::say("there is no such event");
+        return Ok(out.end(Exit::Failed));
+    }
+    let sums = Sums::of(&planned);
+    if !args.live || sums.deliveries == 0 {
+        match args.format {
+            ExplainFormat::Text => out.line(&format!("{}; nothing was changed", sums.text())),
+            ExplainFormat::Json => out.json(sums.json(None)),
+        }
+        return Ok(out.end(if sums.deliveries > 0 { Exit::Done } else { Exit::Failed }));
+    }
+    if !args.yes && !agreed(&sums) {
+        saved_events::say("nothing was changed");
+        return Ok(out.end(Exit::Failed));
+    }
+    let (appended, copies) = append(conf, &planned, Live { keep_ids: args.keep_ids, ..Live::default() })?;
+    match args.format {
+        ExplainFormat::Text => {
+            let known = if copies > 0 { format!(", {copies} were kept already") } else { String::new() };
+            out.line(&format!("{}; {} appended to the journal{known}", sums.text(), appended - copies));
+        }
+        ExplainFormat::Json => out.json(sums.json(Some((appended - copies, copies)))),
+    }
+    Ok(out.end(if appended > copies { Exit::Done } else { Exit::Failed }))
+}
+
+/// Refuses before anything is shown what cannot be done afterwards.
+fn free(conf: &Native, args: &ReplayArgs) -> Result<(), Refused> {
+    let file = saved_events::journal(conf)?;
+    if let Some(process) = SqliteJournal::holder(file) {
+        let text = format!(
+            "{} is in use by {process}; stop that one and replay then, or publish saved events with osnl send",
+            file.display()
+        );
+        return Err((Exit::Unavailable, text));
+    }
+    if !args.yes && !std::io::stdin().is_terminal() {
+        return Err((Exit::Usage, "--live asks, and stdin is no terminal; say --yes".to_owned()));
+    }
+    Ok(())
+}
+
+/// The events by name, in their order, each with what was done about it before.
+fn sources(args: &ReplayArgs, conf: &Native) -> Result<Vec<(String, Source)>, Refused> {
+    if args.file.is_empty() {
+        let reader = saved_events::reader(saved_events::journal(conf)?)?;
+        let kept = args.pick.events(&reader, args.limit, false)?;
+        return Ok(kept
+            .into_iter()
+            .map(|kept| (format!("event {}", kept.number), Source::kept(kept)))
+            .collect());
+    }
+    if args.pick.is_given() {
+        let text =
+            "filters choose events of the journal, and files were named; leave out one of them".to_owned();
+        return Err((Exit::Usage, text));
+    }
+    let mut files = saved_events::files(&args.file)?;
+    files.truncate(args.limit as usize);
+    let id = |saved: &osnl::saved::Saved| Subject::saved(saved).notification()?.message_id.clone();
+    let ids: HashSet<String> = files.iter().filter_map(|(_, saved)| id(saved)).collect();
+    let mut before = match &conf.journal {
+        JournalConf::Sqlite(options) if options.path.exists() => {
+            let failed = |error| (Exit::Unavailable, format!("the journal cannot be read: {error}"));
+            saved_events::reader(&options.path)?.deliveries_of(&ids).map_err(failed)?
+        }
+        JournalConf::Sqlite(_) | JournalConf::Memory => Default::default(),
+    };
+    let with_before = files.into_iter().map(|(name, saved)| {
+        let rows = id(&saved).and_then(|id| before.remove(&id)).unwrap_or_default();
+        (format!("{name}:{}", saved.line), Source::saved(saved, rows))
+    });
+    Ok(with_before.collect())
+}
+
+/// How many were appended, and how many of them were known already.
+fn append(conf: &Native, planned: &[Planned], how: Live) -> Result<(u64, u64), Refused> {
+    let JournalConf::Sqlite(options) = &conf.journal else {
+        return Err((Exit::Config, "memory:// keeps nothing".to_owned()));
+    };
+    let counters = Arc::new(Counters::default());
+    let journal = SqliteJournal::open(options.clone(), counters.clone())
+        .map_err(|error| saved_events::cannot_open(&options.path, &error))?;
+    let appended = app::block_on(async {
+        let appended = replay::live(&journal, planned, how).await;
+        journal.close().await;
+        appended
+    });
+    match appended {
+        Ok(Ok(appended)) => Ok((appended, counters.duplicates.get() + counters.adopted.get())),
+        Ok(Err(error)) => Err((Exit::Unavailable, error.to_string())),
+        Err(error) => Err((Exit::Failed, error.to_string())),
+    }
+}
+
+/// What is asked for, counted.
+#[derive(Clone, Copy, Debug, Default)]
+struct Sums {
+    events: usize,
+    firing: usize,
+    deliveries: usize,
+    delivered: usize,
+}
+
+impl Sums {
+    fn of(planned: &[Planned]) -> Self {
+        let mut sums = Self { events: planned.len(), ..Self::default() };
+        for plan in planned {
+            let wishes = plan.wishes();
+            sums.firing += usize::from(!wishes.is_empty());
+            sums.deliveries += wishes.len();
+            sums.delivered += wishes.iter().filter(|wish| wish.was_delivered()).count();
+        }
+        sums
+    }
+
+    fn text(&self) -> String {
+        let Self { events, firing, deliveries, delivered } = self;
+        format!(
+            "{firing} of {events} events ask for {deliveries} deliveries, {delivered} of which were delivered before"
+        )
+    }
+
+    fn json(&self, appended: Option<(u64, u64)>) -> Value {
+        let Self { events, firing, deliveries, delivered } = self;
+        json!({"summary": {
+            "events": events,
+            "firing": firing,
+            "deliveries": deliveries,
+            "delivered_before": delivered,
+            "appended": appended.map_or(0, |(appended, _)| appended),
+            "kept_already": appended.map_or(0, |(_, copies)| copies),
+            "live": appended.is_some(),
+        }})
+    }
+}
+
+#[expect(clippy::print_stderr, reason = "a question, beside the output")]
+fn agreed(sums: &Sums) -> bool {
+    eprint!("{}; append them? [y/N] ", sums.text());
+    let _ = std::io::stderr().flush();
+    let mut answer = String::new();
+    std::io::stdin().lock().read_line(&mut answer).is_ok_and(|_| matches!(answer.trim(), "y" | "Y" | "yes"))
+}
+
+fn text(name: &str, plan: &Planned) -> String {
+    let mut text = about(name, &plan.source.subject);
+    for rule in &plan.rules {
+        text.push_str(&format!("\n  {}", verdict(&rule.verdict)));
+        let Ruling::Fires(effects) = &rule.verdict.ruling else { continue };
+        for effect in effects {
+            let wish = rule
+                .wishes
+                .iter()
+                .find(|wish| wish.delivery.action == effect.action && wish.delivery.key == effect.key);
+            let before = match wish {
+                Some(wish) => before(wish),
+                None => "left out, it was delivered before".to_owned(),
+            };
+            text.push_str(&format!("\n    {}\n      {}", would(effect), masked(&before)));
+        }
+    }
+    text
+}
+
+fn before(wish: &Wish) -> String {
+    let Some(row) = &wish.before else { return "not delivered before".to_owned() };
+    let ended = row.ended.map_or(String::new(), |at| format!(" {}", time(at)));
+    let reason = row.reason.as_ref().map_or(String::new(), |reason| format!(": {reason}"));
+    let tries = if row.tries > 0 { format!(" after {} failed attempts", row.tries) } else { String::new() };
+    let what = match row.state {
+        State::Delivered => "delivered before,",
+        State::NothingToDo => "nothing was to do before,",
+        State::Shadow => "only recorded before (mode = shadow),",
+        State::Discarded => "discarded before,",
+        State::Dead => "given up before,",
+        State::Held => "held now, as",
+        State::Waiting | State::Ready => "pending now, as",
+    };
+    match row.state.is_open() {
+        true => format!("{what} {}{tries}{reason}", row.id),
+        false => format!("{what}{ended} as {}{tries}{reason}", row.id),
+    }
+}
+
+fn object(name: &str, plan: &Planned) -> Value {
+    let rules = plan.rules.iter().map(|rule| {
+        let mut object = verdict_json(&rule.verdict);
+        if let Ruling::Fires(effects) = &rule.verdict.ruling {
+            let actions = effects.iter().map(|effect| {
+                let mut object = would_json(effect);
+                let same =
+                    |wish: &&Wish| wish.delivery.action == effect.action && wish.delivery.key == effect.key;
+                let wish = rule.wishes.iter().find(same);
+                object["left_out"] = json!(wish.is_none());
+                object["before"] = wish.and_then(|wish| wish.before.as_ref()).map(row).unwrap_or_default();
+                object
+            });
+            object["actions"] = actions.collect();
+        }
+        object
+    });
+    json!({"event": about_json(name, &plan.source.subject), "rules": rules.collect::<Vec<_>>()})
+}
+
+fn row(row: &Row) -> Value {
+    json!({
+        "id": row.id.to_string(),
+        "rule": row.rule,
+        "state": row.state.name(),
+        "ended": row.ended.map(time),
+        "failed_attempts": row.tries,
+        "reason": row.reason,
+    })
+}

@@ -1,0 +1,242 @@
+//! Which events `explain` and `replay` look at: those of files, and those of the journal by what is known of them.
+
+mod shown;
+mod when;
+
+use std::collections::BTreeSet;
+use std::io::Read as _;
+use std::path::{Path, PathBuf};
+use std::time::SystemTime;
+
+use clap::{Args, ValueEnum};
+use osnl::config::nearest;
+use osnl::journal::DeliveryId;
+use osnl::journal::sqlite::{Filter, Kept, OpenError, Reader, State};
+use osnl::native::{JournalConf, Native};
+use osnl::saved::{self, Saved};
+
+pub(super) use self::shown::{
+    Out, about, about_json, masked, time, verdict, verdict_json, would, would_json,
+};
+use super::check::meaning;
+use super::sources;
+use crate::args::CheckArgs;
+use crate::exit::Exit;
+
+/// Why a command ends, and with which status. One line for each thing that is wrong.
+pub(super) type Refused = (Exit, String);
+
+/// Which events of the journal.
+#[derive(Debug, Args)]
+pub(crate) struct PickArgs {
+    /// An event by its number, or the one of a delivery: 17, or 17.0
+    #[arg(long, value_name = "ID", value_parser = id)]
+    pub(super) id: Vec<Id>,
+    /// Only those of this event type
+    #[arg(long, value_name = "NAME")]
+    pub(super) event_type: Option<String>,
+    /// Only those on which this rule fired at the time
+    #[arg(long, value_name = "RULE")]
+    pub(super) fired: Option<String>,
+    /// Only those for this action
+    #[arg(long, value_name = "ACTION")]
+    pub(super) action: Option<String>,
+    /// Only those about this resource, by its key
+    #[arg(long, value_name = "KEY")]
+    pub(super) resource: Option<String>,
+    /// Only those with a delivery in this state; repeated: any of them
+    #[arg(long, value_name = "STATE")]
+    pub(super) state: Vec<StateFlag>,
+    /// Received since then: 2h (ago), 2026-11-20, 2026-11-20T06:30 (UTC), 2026-11-20T06:30+01:00
+    #[arg(long, value_name = "TIME", value_parser = when::parse)]
+    pub(super) since: Option<SystemTime>,
+    /// Received before then
+    #[arg(long, value_name = "TIME", value_parser = when::parse)]
+    pub(super) until: Option<SystemTime>,
+}
+
+/// A number of an event, or a delivery of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Id {
+    Event(u64),
+    Delivery(DeliveryId),
+}
+
+/// A state on the command line.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(super) enum StateFlag {
+    Waiting,
+    Ready,
+    Held,
+    Dead,
+    Delivered,
+    NothingToDo,
+    Discarded,
+}
+
+impl From<StateFlag> for State {
+    fn from(flag: StateFlag) -> Self {
+        match flag {
+            StateFlag::Waiting => Self::Waiting,
+            StateFlag::Ready => Self::Ready,
+            StateFlag::Held => Self::Held,
+            StateFlag::Dead => Self::Dead,
+            StateFlag::Delivered => Self::Delivered,
+            StateFlag::NothingToDo => Self::NothingToDo,
+            StateFlag::Discarded => Self::Discarded,
+        }
+    }
+}
+
+fn id(text: &str) -> Result<Id, String> {
+    let delivery = DeliveryId::parse(text).map(Id::Delivery);
+    delivery
+        .or_else(|| text.parse().ok().map(Id::Event))
+        .ok_or_else(|| "the number of an event, 17, or of a delivery, 17.0".to_owned())
+}
+
+impl PickArgs {
+    /// Whether anything was said.
+    pub(super) fn is_given(&self) -> bool {
+        let Self { id, event_type, fired, action, resource, state, since, until } = self;
+        !id.is_empty()
+            || !state.is_empty()
+            || [event_type, fired, action, resource].into_iter().any(Option::is_some)
+            || since.is_some()
+            || until.is_some()
+    }
+
+    fn filter(&self) -> Filter {
+        Filter {
+            rule: self.fired.clone(),
+            action: self.action.clone(),
+            states: self.state.iter().map(|state| (*state).into()).collect(),
+            key: self.resource.clone(),
+            event_type: self.event_type.clone(),
+            since: self.since,
+            until: self.until,
+            ..Filter::default()
+        }
+    }
+
+    /// The events, oldest first: the first of them, or the last.
+    pub(super) fn events(&self, reader: &Reader, limit: u32, last: bool) -> Result<Vec<Kept>, Refused> {
+        let failed = |error| (Exit::Unavailable, format!("the journal cannot be read: {error}"));
+        let filter = self.filter();
+        let numbers = if self.id.is_empty() {
+            reader.event_numbers(&filter, limit, last).map_err(failed)?
+        } else {
+            let mut numbers = BTreeSet::new();
+            for id in &self.id {
+                let filter = match id {
+                    Id::Event(number) => Filter { event: Some(*number), ..filter.clone() },
+                    Id::Delivery(id) => Filter { ids: vec![*id], ..filter.clone() },
+                };
+                let found = reader.event_numbers(&filter, limit, last).map_err(failed)?;
+                if found.is_empty() {
+                    let shown = match id {
+                        Id::Event(number) => format!("event {number}"),
+                        Id::Delivery(id) => format!("delivery {id}"),
+                    };
+                    return Err((Exit::Failed, format!("the journal holds no {shown} of this kind")));
+                }
+                numbers.extend(found);
+            }
+            numbers.into_iter().collect()
+        };
+        let mut kept = Vec::with_capacity(numbers.len());
+        for number in numbers {
+            // One that has left meanwhile is one that there is not.
+            kept.extend(reader.event(number).map_err(failed)?);
+        }
+        Ok(kept)
+    }
+}
+
+/// Reads and checks; a `k2hr3_osnl.conf` as what it means in osnl's form.
+pub(super) fn configuration(args: &CheckArgs) -> Result<Native, Refused> {
+    let (conf, warnings) = sources::look(args).and_then(meaning).map_err(|errors| (Exit::Config, errors))?;
+    for warning in warnings {
+        say(&format!("warning: {warning}"));
+    }
+    Ok(conf)
+}
+
+/// Refuses names that the configuration does not have.
+pub(super) fn known(
+    what: &str,
+    name: &str,
+    names: impl Iterator<Item = std::sync::Arc<str>>,
+) -> Result<(), Refused> {
+    let names: Vec<_> = names.collect();
+    if names.iter().any(|known| **known == *name) {
+        return Ok(());
+    }
+    let near = nearest(name, names.iter().map(|name| &**name));
+    let hint = near.map_or(String::new(), |near| format!("; did you mean {near}?"));
+    Err((Exit::Usage, format!("the configuration has no {what} {}{hint}", masked(name))))
+}
+
+/// The journal's file.
+pub(super) fn journal(conf: &Native) -> Result<&Path, Refused> {
+    match &conf.journal {
+        JournalConf::Sqlite(options) => Ok(&options.path),
+        JournalConf::Memory => Err((
+            Exit::Config,
+            "[journal] connection is memory://, which keeps nothing to look at".to_owned(),
+        )),
+    }
+}
+
+/// The journal, to be read.
+pub(super) fn reader(file: &Path) -> Result<Reader, Refused> {
+    if !file.exists() {
+        let text = format!("{}: there is no journal yet; osnl run makes it", file.display());
+        return Err((Exit::Unavailable, text));
+    }
+    Reader::open(file).map_err(|error| cannot_open(file, &error))
+}
+
+pub(super) fn cannot_open(file: &Path, error: &OpenError) -> Refused {
+    let exit = match error {
+        OpenError::InUse(_) | OpenError::Io(_) | OpenError::Sqlite(_) => Exit::Unavailable,
+        OpenError::NoFile | OpenError::Volatile(_) | OpenError::NotAJournal(_) | OpenError::Newer { .. } => {
+            Exit::Config
+        }
+    };
+    (exit, format!("{} {error}", file.display()))
+}
+
+/// The events of files, each with the name of its file; `-` is stdin.
+pub(super) fn files(paths: &[PathBuf]) -> Result<Vec<(String, Saved)>, Refused> {
+    let mut found = Vec::new();
+    for path in paths {
+        let name = if path == Path::new("-") { "stdin".to_owned() } else { path.display().to_string() };
+        let failed = |error: String| (Exit::Failed, format!("{}: {error}", masked(&name)));
+        let text = text(path).map_err(|error| failed(error.to_string()))?;
+        let events = saved::read(&text).map_err(|error| failed(error.to_string()))?;
+        found.extend(events.into_iter().map(|event| (name.clone(), event)));
+    }
+    Ok(found)
+}
+
+fn text(path: &Path) -> std::io::Result<String> {
+    if path != Path::new("-") {
+        return std::fs::read_to_string(path);
+    }
+    let mut text = String::new();
+    std::io::stdin().read_to_string(&mut text)?;
+    Ok(text)
+}
+
+/// A line about the events, which are on standard output.
+#[expect(clippy::print_stderr, reason = "where everything goes that is no event")]
+pub(super) fn say(text: &str) {
+    eprintln!("osnl: {}", masked(text));
+}
+
+/// Says why, line by line, and how it ends.
+pub(super) fn refuse((exit, text): Refused) -> Exit {
+    sources::complain(&text);
+    exit
+}

@@ -1,0 +1,205 @@
+//! What is said of events, rules and actions: for people, and for scripts. No secret, nothing that acts on a terminal.
+
+use std::io::{self, Write as _};
+use std::time::SystemTime;
+
+use jiff::Timestamp;
+use osnl::explain::{Content, Effect, Ruling, Subject, Verdict};
+use osnl::native::Preview;
+use serde_json::{Value, json};
+
+use crate::command::tap::clean;
+use crate::exit::Exit;
+
+/// Standard output, until nobody reads it any more.
+#[derive(Default)]
+pub(in crate::command) struct Out {
+    gone: bool,
+    failed: bool,
+}
+
+impl Out {
+    /// A line, or several.
+    pub(in crate::command) fn line(&mut self, text: &str) {
+        if self.gone {
+            return;
+        }
+        let written = writeln!(io::stdout(), "{text}");
+        if let Err(error) = written {
+            self.gone = true;
+            // Who has seen enough, such as `head`, is no failure.
+            self.failed = error.kind() != io::ErrorKind::BrokenPipe;
+        }
+    }
+
+    /// An object a line, masked.
+    pub(in crate::command) fn json(&mut self, mut value: Value) {
+        clean::mask_urls(&mut value);
+        self.line(&clean::json(value.to_string()));
+    }
+
+    /// The status, unless what was to be said could not be.
+    pub(in crate::command) fn end(self, exit: Exit) -> Exit {
+        if self.failed { Exit::Failed } else { exit }
+    }
+}
+
+/// A text without passwords of URLs, on one line.
+pub(in crate::command) fn masked(text: &str) -> String {
+    let mut value = Value::String(text.to_owned());
+    clean::mask_urls(&mut value);
+    match value {
+        Value::String(text) => clean::text(&text).into_owned(),
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::Array(_) | Value::Object(_) => String::new(),
+    }
+}
+
+/// UTC, to the second.
+pub(in crate::command) fn time(at: SystemTime) -> String {
+    Timestamp::try_from(at).map_or_else(|_| "?".to_owned(), |at| format!("{at:.0}"))
+}
+
+/// What event it is: a line, and one of where it was.
+pub(in crate::command) fn about(name: &str, subject: &Subject) -> String {
+    let mut head = match subject.notification() {
+        Some(n) => format!(
+            "{name}: {} from {}, {}",
+            n.event_type.as_deref().unwrap_or("no event type"),
+            n.publisher_id.as_deref().unwrap_or("nobody"),
+            n.priority.as_ref().map_or("no priority", |priority| priority.as_str())
+        ),
+        None => format!("{name}: cannot be read"),
+    };
+    if let Some(at) = subject.received {
+        head.push_str(&format!(", received {}", time(at)));
+    }
+    let mut place = Vec::new();
+    for (word, text) in [
+        ("message id", subject.notification().and_then(|n| n.message_id.as_deref())),
+        ("listener", subject.listener.as_deref()),
+        ("exchange", subject.exchange.as_deref().filter(|text| !text.is_empty())),
+        ("routing key", subject.routing_key.as_deref().filter(|text| !text.is_empty())),
+    ] {
+        place.extend(text.map(|text| format!("{word} {text}")));
+    }
+    if matches!(subject.content, Content::Head { .. }) {
+        place.push("only its head was kept".to_owned());
+    }
+    let mut text = masked(&head);
+    if !place.is_empty() {
+        text.push_str(&format!("\n  {}", masked(&place.join(", "))));
+    }
+    text
+}
+
+/// The same for scripts.
+pub(in crate::command) fn about_json(name: &str, subject: &Subject) -> Value {
+    let n = subject.notification();
+    json!({
+        "name": name,
+        "received": subject.received.and_then(|at| Timestamp::try_from(at).ok()).map(|at| format!("{at:.3}")),
+        "listener": subject.listener.as_deref(),
+        "exchange": subject.exchange,
+        "routing_key": subject.routing_key,
+        "event_type": n.and_then(|n| n.event_type.as_deref()),
+        "publisher_id": n.and_then(|n| n.publisher_id.as_deref()),
+        "priority": n.and_then(|n| n.priority.as_ref()).map(|priority| priority.as_str()),
+        "message_id": n.and_then(|n| n.message_id.as_deref()),
+        "head_only": matches!(subject.content, Content::Head { .. }),
+    })
+}
+
+/// What a rule says, without what its actions would do.
+pub(in crate::command) fn verdict(verdict: &Verdict) -> String {
+    let text = match &verdict.ruling {
+        Ruling::Fires(_) => "fires".to_owned(),
+        Ruling::NotHeard(reasons) => {
+            let reasons: Vec<String> = reasons.iter().map(ToString::to_string).collect();
+            format!("does not fire: {}", reasons.join("; "))
+        }
+        Ruling::Disabled => "does not fire: it is not enabled".to_owned(),
+        Ruling::Fails { .. } | Ruling::Failed(_) => {
+            format!("does not fire: {}", reason(&verdict.ruling).unwrap_or_default())
+        }
+        Ruling::Unknown => {
+            "is not decided by the head, and the rest was not kept; keep_unmatched_bodies = true keeps it"
+                .to_owned()
+        }
+        Ruling::Unreadable(why) => format!("does not fire: {why}"),
+    };
+    masked(&format!("rule {} {text}", verdict.rule))
+}
+
+fn reason(ruling: &Ruling) -> Option<String> {
+    match ruling {
+        Ruling::Fails { condition, allows, saw } => {
+            let pattern = !matches!(condition, osnl::rule::Condition::Priority);
+            Some(match pattern {
+                true => format!("{condition} is {saw}, which does not match \"{allows}\""),
+                false => format!("{condition} is {saw}, and the rule wants {allows}"),
+            })
+        }
+        Ruling::Failed(failed) => Some(format!("{} (at the time)", failed.reason)),
+        Ruling::NotHeard(reasons) => {
+            Some(reasons.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "))
+        }
+        Ruling::Unreadable(why) => Some(why.clone()),
+        Ruling::Fires(_) | Ruling::Disabled | Ruling::Unknown => None,
+    }
+}
+
+/// What a rule says, for scripts, without what its actions would do.
+pub(in crate::command) fn verdict_json(verdict: &Verdict) -> Value {
+    let word = match &verdict.ruling {
+        Ruling::Fires(_) => "fires",
+        Ruling::NotHeard(_) => "not-heard",
+        Ruling::Disabled => "disabled",
+        Ruling::Fails { .. } | Ruling::Failed(_) => "fails",
+        Ruling::Unknown => "unknown",
+        Ruling::Unreadable(_) => "unreadable",
+    };
+    let mut object = json!({"rule": &*verdict.rule, "verdict": word});
+    if let Some(reason) = reason(&verdict.ruling) {
+        object["reason"] = json!(reason);
+    }
+    match &verdict.ruling {
+        Ruling::Fails { condition, allows, saw } => {
+            object["condition"] = json!(condition.to_string());
+            object["allows"] = json!(allows);
+            object["saw"] = json!(saw);
+        }
+        Ruling::Failed(failed) => object["condition"] = json!(failed.condition),
+        Ruling::Fires(_)
+        | Ruling::NotHeard(_)
+        | Ruling::Disabled
+        | Ruling::Unknown
+        | Ruling::Unreadable(_) => {}
+    }
+    object
+}
+
+/// What an action would do.
+pub(in crate::command) fn would(effect: &Effect) -> String {
+    let key = effect.key.as_ref().map_or(String::new(), |key| format!(" for {key}"));
+    let does = match &effect.would {
+        Preview::Request { method, url, body } => {
+            let body = body.as_ref().map_or(String::new(), |body| format!(" with {body}"));
+            format!("{method} {url}{body}")
+        }
+        Preview::Line { to } => format!("a line in {to}"),
+        Preview::Nothing { why } => format!("nothing to do: {why}"),
+        Preview::Unusable { why } => format!("a dead letter: {why}"),
+    };
+    masked(&format!("{}{key}: {does}", effect.action))
+}
+
+/// The same for scripts.
+pub(in crate::command) fn would_json(effect: &Effect) -> Value {
+    let would = match &effect.would {
+        Preview::Request { method, url, body } => json!({"method": method, "url": url, "body": body}),
+        Preview::Line { to } => json!({"line_in": to}),
+        Preview::Nothing { why } => json!({"nothing": why}),
+        Preview::Unusable { why } => json!({"dead_letter": why}),
+    };
+    json!({"action": &*effect.action, "resource": effect.key, "would": would})
+}

@@ -1,0 +1,304 @@
+//! `osnl explain` on files, on standard input, on the journal and on what no rule wanted.
+
+use std::io::Write as _;
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+use osnl_testkit::{Broker, Notice, Options, Publisher, Sink, wait_until};
+use serde_json::{Value, json};
+
+use crate::harness::{Osnl, PROMPTLY, Place, SOON, instance, port_deleted};
+
+const OSNL: &str = env!("CARGO_BIN_EXE_osnl");
+
+/// Two listeners, and a rule for each way to fail.
+pub(crate) fn conf(place: &Place, transport_url: &str, api_url: &str) -> String {
+    let state_dir = place.path("state");
+    let audit = place.path("audit.jsonl");
+    let (state_dir, audit) = (state_dir.display(), audit.display());
+    format!(
+        "[DEFAULT]\nstate_dir = {state_dir}\n[journal]\nallow_volatile = yes\nkeep_unmatched = 100\n\
+         [listener:neutron]\ntransport_url = {transport_url}\nexchange = neutron\ndeclare = create\n\
+         [listener:nova]\ntransport_url = {transport_url}\nexchange = nova\ndeclare = create\npool = osnl-nova\n\
+         [rule:forget-ports]\nlisteners = neutron\nevent_type = ^port\\.delete\\.end$\nactions = roles, audit\n\
+         [rule:errors]\nlisteners = neutron\npriorities = error, critical\nactions = audit\n\
+         [rule:token]\nlisteners = neutron\nevent_type = ^port\npayload.adminPass = ^S3CRET\nactions = audit\n\
+         [rule:servers]\nlisteners = nova\npayload.state = ^deleted$\nactions = audit\n\
+         [rule:off]\nenabled = no\nactions = audit\n\
+         [action:roles]\ndriver = k2hr3\napi_url = {api_url}\n\
+         [action:audit]\ndriver = dump\npath = {audit}\n"
+    )
+}
+
+pub(crate) fn run(place: &Place, args: &[&str]) -> (Option<i32>, String, String) {
+    let mut osnl = place.run(Path::new(OSNL), args);
+    let code = osnl.wait(PROMPTLY).code();
+    (code, osnl.stdout(), osnl.stderr())
+}
+
+/// Status and output of a command that says nothing on standard error.
+#[track_caller]
+pub(crate) fn said(place: &Place, args: &[&str]) -> (Option<i32>, String) {
+    let (code, stdout, stderr) = run(place, args);
+    assert_eq!(stderr, "", "{args:?}");
+    (code, stdout.replace(&place.path("").display().to_string(), "PLACE/"))
+}
+
+pub(crate) fn json_lines(text: &str) -> Vec<Value> {
+    text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+}
+
+fn quiet(place: &Place) {
+    place.write("a.conf", conf(place, "rabbit://u:S3CRET@127.0.0.1:9/", "https://k2hr3.example.com/v1/role"));
+}
+
+const EVENT: &str = r#"{"event_type": "port.delete.end", "publisher_id": "network.h1", "priority": "INFO", "message_id": "m-1",
+ "timestamp": "2026-11-20 05:04:03.000001", "context": {"auth_token": "T0KEN", "user": "u"},
+ "payload": {"adminPass": "T0KEN", "port": {"device_id": "12345678-1234-5678-1234-567812345678", "device_owner": "compute:nova",
+  "fixed_ips": [{"ip_address": "10.0.0.1"}]}}}"#;
+
+#[test]
+fn each_rule_says_why_for_people_and_for_scripts() {
+    let place = Place::new();
+    quiet(&place);
+    place.write("event.json", EVENT);
+    let (code, text) = said(&place, &["explain", "-c", "a.conf", "event.json"]);
+    assert_eq!(
+        text,
+        "event.json:1: port.delete.end from network.h1, info\n  \
+           message id m-1\n  \
+           rule forget-ports fires\n    \
+             roles for 12345678-1234-5678-1234-567812345678: DELETE https://k2hr3.example.com/v1/role?extra=openstack-auto-v1&\
+             cuk=12345678-1234-5678-1234-567812345678&host=%5B%2210.0.0.1%22%5D\n    \
+             audit for 12345678-1234-5678-1234-567812345678: a line in PLACE/audit.jsonl\n  \
+           rule errors does not fire: priority is \"info\", and the rule wants error, critical\n  \
+           rule token does not fire: payload.adminPass is \"***\", which does not match \"***\"\n  \
+           rule servers does not fire: payload.state is absent, which does not match \"^deleted$\"\n  \
+           rule off does not fire: it is not enabled\n"
+    );
+    assert_eq!(code, Some(0));
+
+    let args = [
+        "explain",
+        "-c",
+        "a.conf",
+        "--format",
+        "json",
+        "--listener",
+        "nova",
+        "--rule",
+        "errors",
+        "--rule",
+        "servers",
+    ];
+    let (code, text) = said(&place, &[&args[..], &["event.json"]].concat());
+    let expected = json!({
+        "event": {"name": "event.json:1", "received": null, "listener": null, "exchange": null, "routing_key": null,
+                  "event_type": "port.delete.end", "publisher_id": "network.h1", "priority": "info", "message_id": "m-1",
+                  "head_only": false},
+        "rules": [
+            {"rule": "errors", "verdict": "not-heard", "reason": "it looks at listener neutron, and this is of nova"},
+            {"rule": "servers", "verdict": "fails", "condition": "payload.state", "allows": "^deleted$", "saw": "absent",
+             "reason": "payload.state is absent, which does not match \"^deleted$\""},
+        ],
+    });
+    assert_eq!((code, json_lines(&text)), (Some(1), vec![expected]));
+}
+
+#[test]
+fn recordings_and_standard_input_are_read_in_every_framing() {
+    let place = Place::new();
+    quiet(&place);
+    let mut all = String::new();
+    for name in
+        ["03-v2-priority-info", "08-v1-info", "25-v2-gzip", "05-v2-priority-error", "36-hand-not-json"]
+    {
+        all.push_str(&osnl_testkit::fixture::text(&format!("wire/{name}.json")));
+    }
+    let mut command = Command::new(OSNL);
+    command.args(["explain", "-c", "a.conf", "-", "--format", "json"]).current_dir(place.path(""));
+    let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+    child.stdin.take().unwrap().write_all(all.as_bytes()).unwrap();
+    let output = child.wait_with_output().unwrap();
+    assert_eq!(output.status.code(), Some(0));
+    let verdicts: Vec<String> = json_lines(std::str::from_utf8(&output.stdout).unwrap())
+        .iter()
+        .map(|event| {
+            assert!(event["event"]["name"].as_str().unwrap().starts_with("stdin:"));
+            let words =
+                event["rules"].as_array().unwrap().iter().map(|rule| rule["verdict"].as_str().unwrap());
+            words.collect::<Vec<_>>().join(" ")
+        })
+        .collect();
+    assert_eq!(
+        verdicts,
+        [
+            "fires fails fails not-heard disabled",
+            "fires fails fails not-heard disabled",
+            "fires fails fails not-heard disabled",
+            "fires fires fails not-heard disabled",
+            "unreadable unreadable unreadable not-heard disabled",
+        ]
+    );
+}
+
+#[test]
+fn what_cannot_be_explained_ends_with_the_reason_and_the_status_for_it() {
+    let place = Place::new();
+    quiet(&place);
+    place.write("event.json", EVENT);
+    place.write("broken.json", "{\"auth_token\": \"T0KEN\"");
+    place.write("wrong.conf", "[rule:x]\nnonsense = 1\n");
+    place.write(
+        "memory.conf",
+        conf(&place, "rabbit://h/", "http://h/").replace("allow_volatile = yes", "connection = memory://"),
+    );
+    let check = |args: &[&str], status: i32, expected: &str| {
+        let (code, stdout, stderr) = run(&place, &[&["explain"], args].concat());
+        assert_eq!((code, stdout.as_str()), (Some(status), ""), "{args:?}\n{stderr}");
+        assert!(stderr.contains(expected), "{args:?}\n{stderr}");
+        assert!(!stderr.contains("T0KEN") && !stderr.contains("S3CRET"), "{stderr}");
+    };
+    check(&["-c", "a.conf"], 2, "Usage: osnl explain");
+    check(&["-c", "a.conf", "event.json", "--unmatched"], 2, "cannot be used with");
+    check(
+        &["-c", "a.conf", "event.json", "--rule", "forget-port"],
+        2,
+        "no rule forget-port; did you mean forget-ports?",
+    );
+    check(&["-c", "a.conf", "event.json", "--listener", "cinder"], 2, "no listener cinder");
+    check(&["-c", "a.conf", "--since", "yesterday"], 2, "how long ago");
+    check(&["-c", "a.conf", "--id", "x"], 2, "the number of an event");
+    check(&["-c", "wrong.conf", "event.json"], 78, "wrong.conf:2: [rule:x] nonsense: unknown option");
+    check(&["-c", "memory.conf", "--journal"], 78, "memory://");
+    check(&["-c", "a.conf", "--journal"], 69, "there is no journal yet");
+    check(&["-c", "a.conf", "--unmatched"], 69, "journal.db.unmatched");
+    check(&["-c", "a.conf", "--counts"], 69, "journal.db.rules");
+    check(&["-c", "a.conf", "missing.json"], 1, "missing.json: No such file");
+    check(&["-c", "a.conf", "broken.json"], 1, "broken.json: line 1: no JSON");
+}
+
+pub(crate) fn port(n: usize) -> Notice {
+    let mut payload = port_deleted(n);
+    payload["port"]["device_owner"] = json!("compute:nova");
+    payload["adminPass"] = json!("T0KEN");
+    Notice {
+        publisher_id: "network.h1".to_owned(),
+        event_type: "port.delete.end".to_owned(),
+        payload,
+        ..Notice::default()
+    }
+}
+
+fn server(state: &str) -> Notice {
+    Notice {
+        exchange: "nova".to_owned(),
+        publisher_id: "compute.h1".to_owned(),
+        event_type: "compute.instance.update".to_owned(),
+        payload: json!({"state": state, "instance_id": instance(7), "adminPass": "T0KEN"}),
+        ..Notice::default()
+    }
+}
+
+pub(crate) fn listening(place: &Place) -> Osnl {
+    let osnl = place.run(Path::new(OSNL), &["run", "-c", "a.conf"]);
+    wait_until(SOON, "both listen", || osnl.stderr().matches("listening at").count() == 2);
+    osnl
+}
+
+#[test]
+fn a_running_daemon_s_journal_ring_and_counts_are_explained() {
+    let place = Place::new();
+    let vhost = Broker::shared().vhost("explained");
+    let sink = Sink::start();
+    place.write("a.conf", conf(&place, &vhost.url(), &sink.url("/v1/role")));
+    let osnl = listening(&place);
+    let mut publisher = Publisher::start(&vhost.url(), Options::default());
+    let created = Notice { event_type: "port.create.end".to_owned(), ..port(1) };
+    let network = Notice { event_type: "network.create.end".to_owned(), ..port(2) };
+    publisher.notify_all(&[network.clone(), network, created, server("active"), port(3)]);
+    sink.wait_for(1, SOON);
+    wait_until(SOON, "the ring is written", || {
+        said_lines(&place, &["explain", "-c", "a.conf", "--unmatched", "--format", "json"]) == 4
+    });
+
+    let (code, text) = said(&place, &["explain", "-c", "a.conf", "--unmatched", "^network", "--limit", "1"]);
+    let lines: Vec<&str> = text.lines().collect();
+    assert!(
+        lines[0].starts_with("unmatched: network.create.end from network.h1, info, received 20"),
+        "{text}"
+    );
+    assert_eq!(
+        lines[1],
+        "  listener neutron, exchange neutron, routing key notifications.info, only its head was kept"
+    );
+    assert_eq!(
+        lines[2..],
+        [
+            "  rule forget-ports does not fire: event_type is \"network.create.end\", which does not match \"^port\\.delete\\.end$\"",
+            "  rule errors does not fire: priority is \"info\", and the rule wants error, critical",
+            "  rule token does not fire: event_type is \"network.create.end\", which does not match \"^port\"",
+            "  rule servers does not fire: it looks at listener nova, and this is of neutron",
+            "  rule off does not fire: it is not enabled",
+        ]
+    );
+    assert_eq!(code, Some(1));
+    // What failed behind the head is remembered, without the secret.
+    let (_, text) = said(
+        &place,
+        &["explain", "-c", "a.conf", "--unmatched=^(port|compute)", "--rule", "token", "--rule", "servers"],
+    );
+    assert!(
+        text.contains("rule token does not fire: payload.adminPass is \"***\", which does not match \"***\" (at the time)"),
+        "{text}"
+    );
+    assert!(
+        text.contains("rule servers does not fire: payload.state is \"active\", which does not match \"^deleted$\" (at the time)"),
+        "{text}"
+    );
+
+    let (code, text) = said(&place, &["explain", "-c", "a.conf", "--journal", "--rule", "forget-ports"]);
+    assert_eq!(code, Some(0));
+    assert!(text.starts_with("event 1: port.delete.end from network.h1, info, received 20"), "{text}");
+    assert!(text.contains(&format!("roles for {}: DELETE http://127.0.0.1:", instance(3))), "{text}");
+    let ids = |args: &[&str]| {
+        said_lines(&place, &[&["explain", "-c", "a.conf", "--format", "json"], args].concat())
+    };
+    assert_eq!(ids(&["--id", "1.0", "--id", "1"]), 1);
+    assert_eq!(ids(&["--since", "1h", "--event-type", "port.delete.end", "--fired", "forget-ports"]), 1);
+    assert_eq!(ids(&["--resource", &instance(3)]), 1);
+    let (code, stdout, stderr) = run(&place, &["explain", "-c", "a.conf", "--until", "1h"]);
+    assert_eq!((code, stdout.as_str(), stderr.as_str()), (Some(1), "", "osnl: there is no such event\n"));
+    let (code, _, stderr) = run(&place, &["explain", "-c", "a.conf", "--id", "9"]);
+    assert!(code == Some(1) && stderr.contains("the journal holds no event 9"), "{stderr}");
+
+    wait_until(SOON, "the counts are written", || {
+        said(&place, &["explain", "-c", "a.conf", "--counts"])
+            .1
+            .contains("forget-ports of listener neutron: 4 seen")
+    });
+    let (code, text) = said(&place, &["explain", "-c", "a.conf", "--counts"]);
+    assert_eq!(code, Some(0));
+    let lines: Vec<&str> = text.lines().skip(1).collect();
+    assert_eq!(
+        lines,
+        [
+            "rule forget-ports of listener neutron: 4 seen, 1 fired; failed first: event_type 3",
+            "rule errors of listener neutron: 4 seen, 0 fired; failed first: priority 4",
+            "rule token of listener neutron: 4 seen, 0 fired; failed first: event_type 2, payload.adminPass 2",
+            "rule servers of listener nova: 1 seen, 0 fired; failed first: payload.state 1",
+        ]
+    );
+    osnl.stop();
+    for name in ["journal.db.unmatched", "journal.db.rules"] {
+        let text = place.read(&format!("state/{name}"));
+        assert!(!text.contains("T0KEN") && !text.contains("S3CRET"), "{name}: {text}");
+    }
+    assert_eq!(ids(&["--unmatched"]), 4, "they outlive the daemon");
+}
+
+fn said_lines(place: &Place, args: &[&str]) -> usize {
+    let (_, stdout, stderr) = run(place, args);
+    assert!(!stdout.contains("T0KEN") && !stderr.contains("T0KEN"), "{stdout}{stderr}");
+    stdout.lines().count()
+}

@@ -1,0 +1,112 @@
+//! `osnl replay`: shown first, appended when told to, delivered by the daemon that comes next.
+
+use std::path::Path;
+
+use osnl_testkit::{Broker, Options, Publisher, Sink};
+
+use crate::explain::{conf, json_lines, listening, port, run, said};
+use crate::harness::{PROMPTLY, Place, SOON, instance};
+
+const OSNL: &str = env!("CARGO_BIN_EXE_osnl");
+
+#[test]
+fn what_was_delivered_is_shown_then_delivered_again() {
+    let place = Place::new();
+    let vhost = Broker::shared().vhost("replayed");
+    let sink = Sink::start();
+    place.write("a.conf", conf(&place, &vhost.url(), &sink.url("/v1/role")));
+    let osnl = listening(&place);
+    let mut tap = place
+        .run(Path::new(OSNL), &["tap", &vhost.url(), "-e", "neutron", "-n", "3", "--save", "seen.jsonl"]);
+    tap.wait_for("listening at");
+    let mut publisher = Publisher::start(&vhost.url(), Options::default());
+    publisher.notify_all(&[port(1), port(2), port(3)]);
+    sink.wait_for(3, SOON);
+    assert_eq!(tap.wait(PROMPTLY).code(), Some(0));
+
+    // While a daemon has the journal it can be looked at, and nothing more.
+    let args = ["replay", "-c", "a.conf", "--journal", "--rule", "forget-ports"];
+    let (code, shown) = said(&place, &args);
+    assert_eq!(code, Some(0), "{shown}");
+    let (code, stdout, stderr) = run(&place, &[&args[..], &["--live", "--yes"]].concat());
+    assert_eq!((code, stdout.as_str()), (Some(69), ""));
+    assert!(stderr.contains("journal.db is in use by process ") && stderr.contains("osnl send"), "{stderr}");
+    osnl.stop();
+
+    let (code, text) = said(&place, &[&args[..], &["--resource", &instance(2)]].concat());
+    assert_eq!(code, Some(0));
+    let lines: Vec<&str> = text.lines().map(str::trim).collect();
+    assert!(lines[0].starts_with("event 2: port.delete.end from network.h1, info, received 20"), "{text}");
+    assert_eq!(lines[2], "rule forget-ports fires");
+    assert!(lines[3].starts_with(&format!("roles for {}: DELETE http://127.0.0.1:", instance(2))), "{text}");
+    assert!(lines[4].starts_with("delivered before, 20") && lines[4].ends_with(" as 2.0"), "{text}");
+    assert!(lines[6].starts_with("delivered before, 20") && lines[6].ends_with(" as 2.1"), "{text}");
+    assert_eq!(
+        lines[7],
+        "1 of 1 events ask for 2 deliveries, 2 of which were delivered before; nothing was changed"
+    );
+
+    // From the saved tap the same is known, by the messages' ids.
+    let (_, text) =
+        said(&place, &["replay", "-c", "a.conf", "seen.jsonl", "--format", "json", "--rule", "forget-ports"]);
+    let objects = json_lines(&text);
+    let before: Vec<_> =
+        objects[..3].iter().map(|event| &event["rules"][0]["actions"][0]["before"]["state"]).collect();
+    assert_eq!(before, ["delivered", "delivered", "delivered"], "{text}");
+    let summary = &objects[3]["summary"];
+    assert_eq!((&summary["delivered_before"], &summary["live"]), (&6.into(), &false.into()));
+    assert!(!text.contains("T0KEN"), "{text}");
+
+    // Nobody is asked where nobody sits.
+    let (code, _, stderr) = run(&place, &[&args[..], &["--live"]].concat());
+    assert!(code == Some(2) && stderr.contains("say --yes"), "{stderr}");
+    let skipped = ["--live", "--yes", "--skip-delivered"];
+    let (code, text) = said(&place, &[&args[..], &skipped].concat());
+    assert!(code == Some(1) && text.contains("left out, it was delivered before"), "{text}");
+    assert!(text.ends_with(
+        "0 of 3 events ask for 0 deliveries, 0 of which were delivered before; nothing was changed\n"
+    ));
+    let (code, text) = said(&place, &[&args[..], &["--live", "--yes", "--keep-ids"]].concat());
+    assert!(code == Some(1) && text.contains("; 0 appended to the journal, 3 were kept already"), "{text}");
+
+    let (code, text) = said(&place, &[&args[..], &["--live", "--yes", "--limit", "2"]].concat());
+    assert!(code == Some(0) && text.ends_with("; 2 appended to the journal\n"), "{text}");
+    let osnl = listening(&place);
+    let requests = sink.wait_for(5, SOON);
+    let targets: Vec<&str> = requests[3..].iter().map(|request| request.target.as_str()).collect();
+    for (n, target) in (1..).zip(&targets) {
+        assert!(targets.len() == 2 && target.contains(&instance(n)), "{targets:?}");
+    }
+    osnl.stop();
+    assert_eq!(sink.requests().len(), 5);
+    // New events, each with an id of its own.
+    let (_, text) = said(&place, &["explain", "-c", "a.conf", "--journal", "--format", "json"]);
+    let ids: std::collections::BTreeSet<String> =
+        json_lines(&text).iter().map(|event| event["event"]["message_id"].to_string()).collect();
+    assert_eq!(ids.len(), 5, "{text}");
+}
+
+#[test]
+fn a_saved_event_is_appended_to_a_journal_that_is_not_there_yet() {
+    let place = Place::new();
+    let sink = Sink::start();
+    place.write("a.conf", conf(&place, "rabbit://127.0.0.1:9/", &sink.url("/v1/role")));
+    place.write("events.json", osnl_testkit::fixture::text("wire/03-v2-priority-info.json"));
+    let args = ["replay", "-c", "a.conf", "events.json", "--rule", "forget-ports"];
+    let (code, text) = said(&place, &args);
+    assert!(code == Some(0) && text.contains("not delivered before"), "{text}");
+    assert!(!place.path("state/journal.db").exists(), "a shadow makes nothing");
+    let (code, text) = said(&place, &[&args[..], &["--live", "--yes"]].concat());
+    assert!(code == Some(0) && text.ends_with("; 1 appended to the journal\n"), "{text}");
+    // The broker is away; what is in the journal is delivered all the same.
+    let osnl = place.run(Path::new(OSNL), &["run", "-c", "a.conf"]);
+    let requests = sink.wait_for(1, SOON);
+    assert!(
+        requests[0].target.contains("cuk=12345678-1234-5678-1234-567812345678"),
+        "{}",
+        requests[0].target
+    );
+    osnl.stop();
+    let (code, _, stderr) = run(&place, &["replay", "-c", "a.conf", "events.json", "--since", "1h"]);
+    assert!(code == Some(2) && stderr.contains("leave out one of them"), "{stderr}");
+}

@@ -1,0 +1,299 @@
+//! Why a notification fires a rule, or does not: for each rule the verdict, the first condition that failed and
+//! the value it saw; for one that fires, what its actions would do. Nothing is contacted, no secret is shown.
+//!
+//! The conditions are asked in the order in which a daemon asks them: does one of the rule's listeners hear the
+//! message, is the rule enabled, its priorities, then its patterns.
+
+mod heard;
+
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use osnl_model::{Mismatch, Notification, Predicate, Priority, bulk_part, is_secret_key};
+
+pub use self::heard::{NotHeard, WhyNot};
+use crate::intake::parts;
+use crate::native::{Native, Preview, RuleConf};
+use crate::received::Received;
+use crate::rule::{Condition, Mode, RuleMismatch};
+use crate::saved::Saved;
+use crate::unmatched::{FailedBehind, Unmatched};
+
+/// The longest value that is shown, in characters; what follows is counted.
+const SHOWN: usize = 200;
+
+/// An event to be explained, and what is known of where it was.
+#[derive(Clone, Debug)]
+pub struct Subject {
+    /// What is known of it.
+    pub content: Content,
+    /// The listener that took it, if one did.
+    pub listener: Option<Arc<str>>,
+    /// Where it was published to; `None` and the empty exchange say nothing.
+    pub exchange: Option<String>,
+    /// `<topic>.<priority>`.
+    pub routing_key: Option<String>,
+    /// When it was received.
+    pub received: Option<SystemTime>,
+}
+
+/// What is known of an event.
+#[derive(Clone, Debug)]
+pub enum Content {
+    /// All of it.
+    Whole(Box<Notification>),
+    /// Its head, and what failed behind it then.
+    Head {
+        /// A notification with the fields of a head.
+        head: Box<Notification>,
+        /// Per rule.
+        failed: Vec<FailedBehind>,
+    },
+    /// It cannot be read.
+    Unreadable(String),
+}
+
+impl Subject {
+    /// A message as it came.
+    #[must_use]
+    pub fn received(received: &Received) -> Self {
+        let origin = &received.origin;
+        Self {
+            content: match received.decode() {
+                Ok(notification) => Content::Whole(Box::new(notification)),
+                Err(error) => Content::Unreadable(error.to_string()),
+            },
+            listener: Some(origin.listener.clone()),
+            exchange: Some(origin.exchange.clone()),
+            routing_key: Some(origin.routing_key.clone()),
+            received: Some(origin.received),
+        }
+    }
+
+    /// An event from a file.
+    #[must_use]
+    pub fn saved(saved: &Saved) -> Self {
+        let plain = osnl_model::plain_body(&saved.body, &saved.properties.content_info());
+        Self {
+            content: match plain.and_then(|plain| Notification::decode(&plain)) {
+                Ok(notification) => Content::Whole(Box::new(notification)),
+                Err(error) => Content::Unreadable(error.to_string()),
+            },
+            listener: None,
+            exchange: saved.exchange.clone(),
+            routing_key: saved.routing_key.clone(),
+            received: saved.received,
+        }
+    }
+
+    /// A message of the ring.
+    #[must_use]
+    pub fn unmatched(unmatched: &Unmatched) -> Self {
+        let decoded = unmatched.body.as_ref().and_then(|(body, properties)| {
+            let plain = osnl_model::plain_body(body, &properties.content_info()).ok()?;
+            Notification::decode(&plain).ok()
+        });
+        let head = || Notification {
+            event_type: unmatched.event_type.clone(),
+            publisher_id: unmatched.publisher_id.clone(),
+            priority: unmatched.priority.as_deref().map(Priority::parse),
+            message_id: unmatched.message_id.clone(),
+            ..Notification::default()
+        };
+        Self {
+            content: match decoded {
+                Some(notification) => Content::Whole(Box::new(notification)),
+                None => Content::Head { head: Box::new(head()), failed: unmatched.failed.clone() },
+            },
+            listener: Some(unmatched.listener.clone()),
+            exchange: Some(unmatched.exchange.clone()),
+            routing_key: Some(unmatched.routing_key.clone()),
+            received: unmatched.received,
+        }
+    }
+
+    /// What is known of the notification.
+    #[must_use]
+    pub fn notification(&self) -> Option<&Notification> {
+        match &self.content {
+            Content::Whole(notification) => Some(notification),
+            Content::Head { head, .. } => Some(head),
+            Content::Unreadable(_) => None,
+        }
+    }
+}
+
+/// What one rule says of an event.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Verdict {
+    /// The rule.
+    pub rule: Arc<str>,
+    /// What it says.
+    pub ruling: Ruling,
+}
+
+/// What a rule says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Ruling {
+    /// It fires.
+    Fires(Vec<Effect>),
+    /// It would, but none of its listeners hears the event. One reason for each.
+    NotHeard(Vec<NotHeard>),
+    /// It is not enabled.
+    Disabled,
+    /// A condition does not hold.
+    Fails {
+        /// The first one.
+        condition: Condition,
+        /// What it allows: a pattern, or priorities. `***` for a key that looks secret.
+        allows: String,
+        /// What it saw, in words; `***` for a secret.
+        saw: String,
+    },
+    /// A condition behind the head did not hold at the time; what it saw is no longer known.
+    Failed(FailedBehind),
+    /// What is known does not suffice: the rest of the event was not kept.
+    Unknown,
+    /// The event cannot be read.
+    Unreadable(String),
+}
+
+/// What a rule that fires asks for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Effect {
+    /// The action.
+    pub action: Arc<str>,
+    /// The resource whose order is kept.
+    pub key: Option<String>,
+    /// Which of a bulk request's resources it is about.
+    pub resource: Option<u32>,
+    /// Whether it would be done, or only recorded.
+    pub mode: Mode,
+    /// What would be done.
+    pub would: Preview,
+}
+
+impl Ruling {
+    /// Whether it fires.
+    #[must_use]
+    pub fn fires(&self) -> bool {
+        matches!(self, Self::Fires(_))
+    }
+}
+
+/// What each rule says of an event, in their order; `listener` is the one to be considered alone.
+#[must_use]
+pub fn explain(conf: &Native, subject: &Subject, listener: Option<&str>) -> Vec<Verdict> {
+    let verdict = |rule: &RuleConf| Verdict {
+        rule: rule.rule.name.clone(),
+        ruling: ruling(conf, rule, subject, listener),
+    };
+    conf.rules.iter().map(verdict).collect()
+}
+
+fn ruling(conf: &Native, rule: &RuleConf, subject: &Subject, listener: Option<&str>) -> Ruling {
+    let not_heard = heard::not_heard(conf, rule, subject, listener);
+    if !not_heard.is_empty() {
+        return Ruling::NotHeard(not_heard);
+    }
+    if !rule.enabled {
+        return Ruling::Disabled;
+    }
+    match &subject.content {
+        Content::Unreadable(reason) => Ruling::Unreadable(reason.clone()),
+        Content::Whole(notification) => match rule.rule.fires(notification) {
+            Ok(()) => Ruling::Fires(effects(conf, rule, notification)),
+            Err(mismatch) => fails(rule, &mismatch),
+        },
+        Content::Head { head, failed } => match rule.rule.fires(head) {
+            Err(mismatch) if of_head(&mismatch) => fails(rule, &mismatch),
+            Ok(()) | Err(_) => match failed.iter().find(|failed| failed.rule == rule.rule.name) {
+                Some(failed) => Ruling::Failed(failed.clone()),
+                None => Ruling::Unknown,
+            },
+        },
+    }
+}
+
+fn of_head(mismatch: &RuleMismatch) -> bool {
+    match Condition::from(mismatch) {
+        Condition::Priority | Condition::Filter(Predicate::PublisherId | Predicate::EventType) => true,
+        Condition::Filter(Predicate::Context(_) | Predicate::Metadata(_) | Predicate::Payload(_)) => false,
+    }
+}
+
+fn effects(conf: &Native, rule: &RuleConf, notification: &Notification) -> Vec<Effect> {
+    let parts = parts(&rule.rule, notification);
+    let actions = rule.rule.actions.iter();
+    let actions = actions.filter_map(|name| conf.actions.iter().find(|action| action.name == *name));
+    let effects = actions.flat_map(|action| {
+        parts.iter().map(|(resource, key)| {
+            let part = resource.and_then(|n| bulk_part(notification, n as usize));
+            let would = match part {
+                Some(payload) => action.preview(&Notification { payload, ..notification.clone() }),
+                None => action.preview(notification),
+            };
+            Effect {
+                action: action.name.clone(),
+                key: key.clone(),
+                resource: *resource,
+                mode: rule.rule.mode,
+                would,
+            }
+        })
+    });
+    effects.collect()
+}
+
+fn fails(rule: &RuleConf, mismatch: &RuleMismatch) -> Ruling {
+    let condition = Condition::from(mismatch);
+    match mismatch {
+        RuleMismatch::Priority(priority) => {
+            let allowed = rule.rule.priorities.iter().flatten().map(Priority::as_str);
+            let saw =
+                priority.as_ref().map_or("missing".to_owned(), |p| format!("\"{}\"", shortened(p.as_str())));
+            Ruling::Fails { condition, allows: allowed.collect::<Vec<_>>().join(", "), saw }
+        }
+        RuleMismatch::Filter(mismatch) => Ruling::Fails {
+            condition,
+            allows: pattern(mismatch).to_owned(),
+            saw: shortened(&mismatch.saw.to_string()),
+        },
+    }
+}
+
+/// A condition that failed, what it allows and what it saw, without secrets.
+#[must_use]
+pub(crate) fn reason(mismatch: &RuleMismatch) -> String {
+    match mismatch {
+        RuleMismatch::Priority(_) => mismatch.to_string(),
+        RuleMismatch::Filter(found) => format!(
+            "{} is {}, which does not match \"{}\"",
+            found.predicate,
+            shortened(&found.saw.to_string()),
+            pattern(found)
+        ),
+    }
+}
+
+/// What stands in the configuration about a secret may be one.
+fn pattern(mismatch: &Mismatch) -> &str {
+    match &mismatch.predicate {
+        Predicate::Context(key) | Predicate::Payload(key) if is_secret_key(key) => "***",
+        Predicate::Context(_)
+        | Predicate::Payload(_)
+        | Predicate::Metadata(_)
+        | Predicate::EventType
+        | Predicate::PublisherId => &mismatch.pattern,
+    }
+}
+
+fn shortened(text: &str) -> String {
+    match text.char_indices().nth(SHOWN) {
+        None => text.to_owned(),
+        Some((end, _)) => format!("{}... ({} characters more)", &text[..end], text[end..].chars().count()),
+    }
+}
+
+#[cfg(test)]
+mod tests;

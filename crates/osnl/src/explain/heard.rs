@@ -1,0 +1,124 @@
+//! Which listeners hear an event: by the one that took it, else by exchange and routing key.
+
+use std::fmt;
+use std::sync::Arc;
+
+use osnl_transport::Declare;
+
+use super::Subject;
+use crate::native::{ListenerConf, Native, RuleConf};
+
+/// Why a listener of a rule does not hear an event.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NotHeard {
+    /// The listener.
+    pub listener: Arc<str>,
+    /// Why.
+    pub why: WhyNot,
+}
+
+/// Why not.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum WhyNot {
+    /// Another listener took it, or is the one that is asked about.
+    Other(Arc<str>),
+    /// It is bound to other exchanges.
+    Exchange {
+        /// The event's.
+        found: String,
+        /// The listener's.
+        bound: Vec<String>,
+    },
+    /// No topic of its begins the routing key.
+    Topic {
+        /// The routing key.
+        found: String,
+        /// The listener's topics.
+        bound: Vec<String>,
+    },
+    /// It is not bound with this priority.
+    Priority {
+        /// The routing key.
+        found: String,
+        /// The listener's priorities.
+        bound: Vec<String>,
+    },
+}
+
+impl fmt::Display for NotHeard {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { listener, why } = self;
+        match why {
+            WhyNot::Other(other) => write!(f, "it looks at listener {listener}, and this is of {other}"),
+            WhyNot::Exchange { found, bound } => write!(
+                f,
+                "listener {listener} does not hear it: the exchange is \"{found}\", and it is bound to {}",
+                bound.join(", ")
+            ),
+            WhyNot::Topic { found, bound } => write!(
+                f,
+                "listener {listener} does not hear it: the routing key is \"{found}\", and its topics are {}",
+                bound.join(", ")
+            ),
+            WhyNot::Priority { found, bound } => write!(
+                f,
+                "listener {listener} does not hear it: the routing key is \"{found}\", and its priorities are {}",
+                bound.join(", ")
+            ),
+        }
+    }
+}
+
+/// Empty if one of the rule's listeners hears the event.
+pub(super) fn not_heard(
+    conf: &Native,
+    rule: &RuleConf,
+    subject: &Subject,
+    only: Option<&str>,
+) -> Vec<NotHeard> {
+    let known = |name: &Arc<str>| conf.listeners.iter().any(|listener| listener.name == *name);
+    let taken = subject.listener.clone().filter(known).filter(|_| only.is_none());
+    let mut reasons = Vec::new();
+    for listener in conf.listeners.iter().filter(|listener| rule.listeners.contains(&listener.name)) {
+        let other = match (&taken, only) {
+            (Some(taken), _) if *taken != listener.name => Some(taken.clone()),
+            (None, Some(only)) if *only != *listener.name => Some(only.into()),
+            _ => None,
+        };
+        let why = match (other, &taken) {
+            (Some(other), _) => Some(WhyNot::Other(other)),
+            // It took it: that is how its queue was bound, whatever stands in the file now.
+            (None, Some(_)) => None,
+            (None, None) => why_not(listener, subject),
+        };
+        match why {
+            Some(why) => reasons.push(NotHeard { listener: listener.name.clone(), why }),
+            None => return Vec::new(),
+        }
+    }
+    reasons
+}
+
+fn why_not(listener: &ListenerConf, subject: &Subject) -> Option<WhyNot> {
+    // A queue that is read as it is: nobody here knows how it is bound.
+    if listener.declare == Declare::Nothing {
+        return None;
+    }
+    if let Some(found) = subject.exchange.as_ref().filter(|exchange| !exchange.is_empty())
+        && !listener.exchanges.contains(found)
+    {
+        return Some(WhyNot::Exchange { found: found.clone(), bound: listener.exchanges.clone() });
+    }
+    let found = subject.routing_key.as_ref().filter(|key| !key.is_empty())?;
+    let topics =
+        listener.topics.iter().filter_map(|topic| found.strip_prefix(topic.as_str())?.strip_prefix('.'));
+    let priorities: Vec<&str> = topics.collect();
+    if priorities.is_empty() {
+        return Some(WhyNot::Topic { found: found.clone(), bound: listener.topics.clone() });
+    }
+    let bound = |priority: &&str| listener.priorities.iter().any(|bound| bound.as_str() == *priority);
+    (!priorities.iter().any(bound)).then(|| WhyNot::Priority {
+        found: found.clone(),
+        bound: listener.priorities.iter().map(|priority| priority.as_str().to_owned()).collect(),
+    })
+}

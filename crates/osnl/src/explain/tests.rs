@@ -1,0 +1,214 @@
+//! What is said of each rule, in the order of the questions.
+
+use serde_json::json;
+
+use super::*;
+use crate::native::{Sources, load_texts};
+
+const CONF: &str = "
+[DEFAULT]
+state_dir = /var/lib/osnl
+[listener:neutron]
+transport_url = rabbit://h/
+exchange = neutron
+priorities = info, error
+[listener:nova]
+transport_url = rabbit://h/
+exchange = nova
+topics = versioned_notifications
+pool = osnl-nova
+[listener:queue]
+transport_url = rabbit://h/
+queue = theirs
+[rule:ports]
+listeners = neutron
+event_type = ^port\\.delete\\.end$
+publisher_id = ^network
+actions = roles, audit
+[rule:errors]
+listeners = neutron
+priorities = error, critical
+actions = audit
+[rule:payload]
+listeners = neutron, queue
+payload.state = ^gone$
+actions = audit
+[rule:secret]
+listeners = neutron
+context.auth_token = ^S3CRET
+actions = audit
+[rule:servers]
+listeners = nova
+actions = roles
+[rule:off]
+enabled = no
+listeners = neutron
+actions = audit
+[action:roles]
+driver = k2hr3
+api_url = https://k2hr3.example.com/v1/role
+[action:audit]
+driver = dump
+path = /var/log/osnl/audit.jsonl
+";
+
+fn conf() -> Native {
+    load_texts(&[("a.conf".to_owned(), CONF.to_owned())], &Sources::default()).unwrap().conf
+}
+
+fn port() -> serde_json::Value {
+    json!({"event_type": "port.delete.end", "publisher_id": "network.h1", "priority": "INFO", "message_id": "m",
+           "_context_auth_token": "T0KEN",
+           "payload": {"state": "there", "port": {"device_owner": "compute:nova",
+                       "device_id": "12345678-1234-5678-1234-567812345678", "fixed_ips": [{"ip_address": "10.0.0.1"}]}}})
+}
+
+fn subject(event: &serde_json::Value, place: Option<(&str, &str)>) -> Subject {
+    Subject {
+        content: Content::Whole(Box::new(Notification::decode(event.to_string().as_bytes()).unwrap())),
+        listener: None,
+        exchange: place.map(|(exchange, _)| exchange.to_owned()),
+        routing_key: place.map(|(_, key)| key.to_owned()),
+        received: None,
+    }
+}
+
+fn said(subject: &Subject, listener: Option<&str>) -> Vec<String> {
+    let verdicts = explain(&conf(), subject, listener);
+    let said = verdicts.into_iter().map(|Verdict { rule, ruling }| match ruling {
+        Ruling::Fires(effects) => {
+            let effects: Vec<_> =
+                effects.iter().map(|effect| format!("{}: {:?}", effect.action, effect.would)).collect();
+            format!("{rule} fires: {}", effects.join(", "))
+        }
+        Ruling::NotHeard(reasons) => {
+            format!("{rule}: {}", reasons.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "))
+        }
+        Ruling::Disabled => format!("{rule}: disabled"),
+        Ruling::Fails { condition, allows, saw } => format!("{rule}: {condition} saw {saw} wants {allows}"),
+        Ruling::Failed(failed) => format!("{rule}: {} at the time: {}", failed.condition, failed.reason),
+        Ruling::Unknown => format!("{rule}: unknown"),
+        Ruling::Unreadable(why) => format!("{rule}: {why}"),
+    });
+    said.collect()
+}
+
+const FIRES: &str = "ports fires: roles: Request { method: \"DELETE\", url: \"https://k2hr3.example.com/v1/role?extra=openstack-auto-v1&cuk=12345678-1234-5678-1234-567812345678&host=%5B%2210.0.0.1%22%5D\", body: None }, audit: Line { to: \"/var/log/osnl/audit.jsonl\" }";
+
+#[test]
+fn every_rule_says_why_in_their_order() {
+    let seen = said(&subject(&port(), Some(("neutron", "notifications.info"))), None);
+    assert_eq!(
+        seen,
+        [
+            FIRES,
+            "errors: priority saw \"info\" wants error, critical",
+            "payload: payload.state saw \"there\" wants ^gone$",
+            "secret: context.auth_token saw \"***\" wants ***",
+            "servers: listener nova does not hear it: the exchange is \"neutron\", and it is bound to nova",
+            "off: disabled",
+        ]
+    );
+    assert!(!seen.concat().contains("T0KEN") && !seen.concat().contains("S3CRET"));
+}
+
+#[test]
+fn who_hears_it_is_asked_first() {
+    let check = |place, listener, expected: &[(usize, &str)]| {
+        let seen = said(&subject(&port(), place), listener);
+        for (at, expected) in expected {
+            assert_eq!(seen[*at], *expected, "{place:?} {listener:?}");
+        }
+    };
+    // Nothing is known of where it was: everybody may have heard it.
+    check(
+        None,
+        None,
+        &[
+            (0, FIRES),
+            (
+                4,
+                "servers fires: roles: Request { method: \"DELETE\", url: \"https://k2hr3.example.com/v1/role?extra=openstack-auto-v1&cuk=12345678-1234-5678-1234-567812345678&host=%5B%2210.0.0.1%22%5D\", body: None }",
+            ),
+        ],
+    );
+    check(
+        Some(("neutron", "notifications.warn")),
+        None,
+        &[
+            (
+                0,
+                "ports: listener neutron does not hear it: the routing key is \"notifications.warn\", and its priorities are info, error",
+            ),
+            // The queue is read as it is: nobody knows how it is bound.
+            (2, "payload: payload.state saw \"there\" wants ^gone$"),
+        ],
+    );
+    check(
+        Some(("nova", "notifications.info")),
+        None,
+        &[(
+            4,
+            "servers: listener nova does not hear it: the routing key is \"notifications.info\", and its topics are versioned_notifications",
+        )],
+    );
+    check(
+        Some(("neutron", "notifications.info")),
+        Some("nova"),
+        &[(0, "ports: it looks at listener neutron, and this is of nova")],
+    );
+}
+
+#[test]
+fn the_listener_that_took_it_counts_above_exchange_and_key() {
+    let took = |listener: &str| {
+        let place = Some(("nova", "versioned_notifications.info"));
+        let mut subject = subject(&port(), place);
+        subject.listener = Some(listener.into());
+        said(&subject, None)
+    };
+    assert_eq!(took("neutron")[0], FIRES);
+    assert_eq!(took("neutron")[4], "servers: it looks at listener nova, and this is of neutron");
+    // One that is no longer configured says nothing.
+    assert!(took("gone")[0].starts_with("ports: listener neutron does not hear it"));
+}
+
+#[test]
+fn of_a_head_alone_is_said_what_follows_from_it() {
+    let head = Notification {
+        event_type: Some("port.delete.end".to_owned()),
+        publisher_id: Some("compute.h1".to_owned()),
+        priority: Some(Priority::Info),
+        ..Notification::default()
+    };
+    let failed = vec![FailedBehind {
+        rule: "payload".into(),
+        condition: "payload.state".into(),
+        reason: "it was there".into(),
+    }];
+    let subject = Subject {
+        content: Content::Head { head: Box::new(head), failed },
+        ..subject(&port(), Some(("neutron", "notifications.info")))
+    };
+    let seen = said(&subject, None);
+    assert_eq!(seen[0], "ports: publisher_id saw \"compute.h1\" wants ^network");
+    assert_eq!(seen[1], "errors: priority saw \"info\" wants error, critical");
+    assert_eq!(seen[2], "payload: payload.state at the time: it was there");
+    assert_eq!(seen[3], "secret: unknown");
+}
+
+#[test]
+fn values_are_shortened_and_actions_say_when_there_is_nothing_to_do() {
+    let place = Some(("neutron", "notifications.info"));
+    let mut event = port();
+    event["event_type"] = json!("é".repeat(300));
+    let seen = said(&subject(&event, place), None);
+    assert!(seen[0].contains("... (102 characters more)") && seen[0].len() < 600, "{}", seen[0]);
+    let mut event = port();
+    event["payload"]["port"]["fixed_ips"] = json!([]);
+    assert!(said(&subject(&event, place), None)[0].contains("Nothing { why: \"the port has no addresses"));
+    event["payload"] = json!({});
+    assert!(said(&subject(&event, place), None)[0].contains("Unusable { why: \"there is no instance id"));
+    event["priority"] = json!(null);
+    assert_eq!(said(&subject(&event, place), None)[1], "errors: priority saw missing wants error, critical");
+}

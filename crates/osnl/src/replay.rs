@@ -1,0 +1,260 @@
+//! Journalled or saved events through rules again, as they are configured now.
+//!
+//! [`plan`] decides, for one event, what each rule asks for, and what of it was done before: this is the shadow,
+//! which changes nothing. [`live`] appends what was planned to a journal as new events, in the order of the plans,
+//! and the daemon that has or will have the journal delivers it. What is appended has a fresh `message_id` and
+//! `_unique_id`, unless told otherwise: with its own ids a copy of a message that is kept is no second event.
+//!
+//! It takes any [`Journal`]: that of a stopped daemon, opened for this, or that of a running one, from within.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use osnl_model::{Emission, Framing, Notification, plain_body};
+use osnl_transport::Properties;
+
+use crate::explain::{Content, Ruling, Subject, Verdict, explain};
+use crate::journal::sqlite::{Row, State};
+use crate::journal::{Begin, Entry, Journal, NewDelivery, Receipt, Settle};
+use crate::native::Native;
+use crate::notifier::fresh;
+use crate::received::{Origin, Received};
+use crate::rule::Mode;
+use crate::saved::Saved;
+
+/// Entries that may wait for their commit at the same time.
+const GROUP: usize = 256;
+
+/// An event to be sent through rules again.
+#[derive(Clone, Debug)]
+pub struct Source {
+    /// Its number in the journal, or the line of its file.
+    pub number: u64,
+    /// The message as it came.
+    pub received: Received,
+    /// What is known of it.
+    pub subject: Subject,
+    /// What was done about it before, as far as a journal knows.
+    pub before: Vec<Row>,
+}
+
+impl Source {
+    /// An event of a journal.
+    #[must_use]
+    pub fn kept(kept: crate::journal::sqlite::Kept) -> Self {
+        let subject = Subject::received(&kept.received);
+        Self { number: kept.number, received: kept.received, subject, before: kept.deliveries }
+    }
+
+    /// An event from a file, and what a journal knows of its message id.
+    #[must_use]
+    pub fn saved(saved: Saved, before: Vec<Row>) -> Self {
+        let subject = Subject::saved(&saved);
+        let origin = Origin {
+            listener: "replay".into(),
+            queue: "replay".into(),
+            exchange: saved.exchange.unwrap_or_default(),
+            routing_key: saved.routing_key.unwrap_or_default(),
+            redelivered: false,
+            received: saved.received.unwrap_or_else(SystemTime::now),
+        };
+        let received = Received { body: saved.body.into(), properties: saved.properties, origin };
+        Self { number: saved.line as u64, received, subject, before }
+    }
+}
+
+/// What would be done about one event.
+#[derive(Clone, Debug)]
+pub struct Planned {
+    /// The event.
+    pub source: Source,
+    /// What each of the rules says, in their order.
+    pub rules: Vec<PlannedRule>,
+}
+
+/// What one rule says of it.
+#[derive(Clone, Debug)]
+pub struct PlannedRule {
+    /// The verdict.
+    pub verdict: Verdict,
+    /// What it asks for if it fires.
+    pub wishes: Vec<Wish>,
+}
+
+/// A delivery that a rule asks for.
+#[derive(Clone, Debug)]
+pub struct Wish {
+    /// What would be appended.
+    pub delivery: NewDelivery,
+    /// The same action for the same resource of this event, as it was before; the latest.
+    pub before: Option<Row>,
+}
+
+impl Wish {
+    /// Whether its effect is there already.
+    #[must_use]
+    pub fn was_delivered(&self) -> bool {
+        self.before.as_ref().is_some_and(|row| row.state == State::Delivered)
+    }
+}
+
+impl Planned {
+    /// What would be appended.
+    #[must_use]
+    pub fn wishes(&self) -> Vec<&Wish> {
+        self.rules.iter().flat_map(|rule| &rule.wishes).collect()
+    }
+
+    /// Leaves out what was delivered before.
+    pub fn skip_delivered(&mut self) {
+        for rule in &mut self.rules {
+            rule.wishes.retain(|wish| !wish.was_delivered());
+        }
+    }
+}
+
+/// What these rules, or all if none is named, ask for now; `listener` is the one to be considered alone.
+#[must_use]
+pub fn plan(conf: &Native, source: Source, rules: &[String], listener: Option<&str>) -> Planned {
+    let verdicts = explain(conf, &source.subject, listener);
+    let wanted = |verdict: &Verdict| rules.is_empty() || rules.iter().any(|name| *name == *verdict.rule);
+    let planned = verdicts.into_iter().filter(wanted).map(|verdict| {
+        let effects = match &verdict.ruling {
+            Ruling::Fires(effects) => &effects[..],
+            Ruling::NotHeard(_)
+            | Ruling::Disabled
+            | Ruling::Fails { .. }
+            | Ruling::Failed(_)
+            | Ruling::Unknown
+            | Ruling::Unreadable(_) => &[],
+        };
+        let wishes = effects.iter().map(|effect| {
+            // Order is kept per action and resource, and there a repetition shows: whatever rule it was.
+            let same = |row: &&Row| *row.action == *effect.action && row.key == effect.key;
+            let before = source.before.iter().rev().filter(same);
+            Wish {
+                delivery: NewDelivery {
+                    rule: verdict.rule.clone(),
+                    action: effect.action.clone(),
+                    key: effect.key.clone(),
+                    resource: effect.resource,
+                    begin: match effect.mode {
+                        Mode::Live => Begin::Live,
+                        Mode::Shadow => Begin::Shadow,
+                    },
+                },
+                before: before
+                    .clone()
+                    .find(|row| row.state == State::Delivered)
+                    .or(before.clone().next())
+                    .cloned(),
+            }
+        });
+        PlannedRule { wishes: wishes.collect(), verdict }
+    });
+    let rules = planned.collect();
+    Planned { source, rules }
+}
+
+/// How events are appended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Live {
+    /// With the ids they had: what the journal keeps already is no second event then.
+    pub keep_ids: bool,
+    /// How long the journal may take nothing before that is said: it is full, or cannot be written.
+    pub patience: Duration,
+}
+
+impl Default for Live {
+    /// Fresh ids, ten seconds.
+    fn default() -> Self {
+        Self { keep_ids: false, patience: Duration::from_secs(10) }
+    }
+}
+
+/// Why a replay ended before its end.
+#[derive(Debug, thiserror::Error)]
+pub enum ReplayError {
+    /// The journal takes nothing.
+    #[error(
+        "the journal takes no more after {appended} events: it is full, cannot be written, or an action has max_pending \
+         deliveries; let a daemon deliver what is in it, then go on"
+    )]
+    Stuck {
+        /// How many were appended before.
+        appended: u64,
+    },
+    /// The journal was closed.
+    #[error("the journal was closed after {appended} events; what was not appended can be replayed again")]
+    Closed {
+        /// How many were appended before.
+        appended: u64,
+    },
+}
+
+/// Appends what was planned, in this order, and waits until it is kept. Events that nothing asks for are left out.
+/// Answers how many were appended.
+///
+/// # Errors
+/// See [`ReplayError`]. What was appended before stays.
+pub async fn live(journal: &dyn Journal, planned: &[Planned], how: Live) -> Result<u64, ReplayError> {
+    let entries: Vec<Entry> = planned.iter().filter_map(|planned| entry(planned, how)).collect();
+    let actions: HashSet<Arc<str>> =
+        entries.iter().flat_map(|entry| entry.deliveries.iter().map(|new| new.action.clone())).collect();
+    let actions: Vec<Arc<str>> = actions.into_iter().collect();
+    let mut appended = 0;
+    let mut rest = entries.into_iter().peekable();
+    while rest.peek().is_some() {
+        let reserve = tokio::time::timeout(how.patience, journal.reserve(&actions, GROUP));
+        let mut permit = reserve.await.map_err(|_| ReplayError::Stuck { appended })?;
+        let group = permit.places().min(GROUP);
+        let receipts: Vec<Receipt> =
+            rest.by_ref().take(group).map(|entry| journal.append(&mut permit, entry)).collect();
+        for receipt in receipts {
+            match tokio::time::timeout(how.patience, receipt).await {
+                Ok(Settle::Acknowledge) => appended += 1,
+                Ok(Settle::Requeue | Settle::Leave) => return Err(ReplayError::Closed { appended }),
+                Err(_) => return Err(ReplayError::Stuck { appended }),
+            }
+        }
+    }
+    Ok(appended)
+}
+
+/// The entry of an event that something asks for.
+fn entry(planned: &Planned, how: Live) -> Option<Entry> {
+    let deliveries: Vec<NewDelivery> =
+        planned.wishes().into_iter().map(|wish| wish.delivery.clone()).collect();
+    let Content::Whole(notification) = &planned.source.subject.content else { return None };
+    if deliveries.is_empty() {
+        return None;
+    }
+    let (notification, received) = (Notification::clone(notification), planned.source.received.clone());
+    // What can be read as a notification can be read to be sent, but for texts that are none: these stay as they are.
+    let renewed = if how.keep_ids { None } else { renewed(&received) };
+    let (notification, mut received) = renewed.unwrap_or((notification, received));
+    received.origin.redelivered = false;
+    received.origin.received = SystemTime::now();
+    Some(Entry { received: Arc::new(received), notification: Arc::new(notification), deliveries })
+}
+
+/// The same event under new ids; its time stays, since it is the event's.
+fn renewed(received: &Received) -> Option<(Notification, Received)> {
+    let plain = plain_body(&received.body, &received.properties.content_info()).ok()?;
+    let mut emission = Emission::read(&plain).ok()?;
+    emission.message_id = Some(fresh::message_id());
+    emission.unique_id = Some(fresh::unique_id());
+    let body = emission.body(Framing::Envelope).ok()?;
+    let notification = Notification::decode(body.as_bytes()).ok()?;
+    let properties = Properties {
+        content_type: Some("application/json".into()),
+        content_encoding: Some("utf-8".into()),
+        compression: None,
+    };
+    let received = Received { body: body.into(), properties, origin: received.origin.clone() };
+    Some((notification, received))
+}
+
+#[cfg(test)]
+mod tests;

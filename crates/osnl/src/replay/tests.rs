@@ -1,0 +1,176 @@
+//! What a replay appends, to a real file.
+
+use super::*;
+use crate::journal::sqlite::{Filter, Page, Reader, SqliteJournal, SqliteOptions};
+use crate::metrics::Counters;
+use crate::native::{Sources, load_texts};
+use crate::saved;
+
+const CONF: &str = "
+[DEFAULT]
+state_dir = /var/lib/osnl
+[listener:neutron]
+transport_url = rabbit://h/
+exchange = neutron
+[rule:ports]
+event_type = ^port
+actions = audit
+[rule:all]
+actions = audit, more
+[action:audit]
+driver = dump
+[action:more]
+driver = dump
+";
+
+fn conf() -> Native {
+    load_texts(&[("a.conf".to_owned(), CONF.to_owned())], &Sources::default()).unwrap().conf
+}
+
+fn event(n: u32) -> String {
+    format!(
+        "{{\"event_type\": \"port.delete.end\", \"message_id\": \"m-{n}\", \"timestamp\": \"then\", \"_unique_id\": \"u-{n}\", \
+         \"payload\": {{\"port_id\": \"p\", \"n\": {n}, \"digits\": 1.50}}}}\n"
+    )
+}
+
+fn planned(numbers: std::ops::Range<u32>, rules: &[&str]) -> Vec<Planned> {
+    let rules: Vec<String> = rules.iter().map(|rule| (*rule).to_owned()).collect();
+    let text: String = numbers.map(event).collect();
+    let saved = saved::read(&text).unwrap();
+    saved.into_iter().map(|saved| plan(&conf(), Source::saved(saved, Vec::new()), &rules, None)).collect()
+}
+
+struct File {
+    folder: tempfile::TempDir,
+    counters: Arc<Counters>,
+}
+
+impl File {
+    fn new() -> Self {
+        Self { folder: tempfile::tempdir().unwrap(), counters: Arc::default() }
+    }
+
+    fn options(&self) -> SqliteOptions {
+        SqliteOptions { allow_volatile: true, ..SqliteOptions::new(self.folder.path().join("journal.db")) }
+    }
+
+    async fn append(&self, planned: &[Planned], how: Live) -> Result<u64, ReplayError> {
+        let journal = SqliteJournal::open(self.options(), self.counters.clone()).unwrap();
+        let appended = live(&journal, planned, how).await;
+        journal.close().await;
+        appended
+    }
+
+    fn reader(&self) -> Reader {
+        Reader::open(&self.options().path).unwrap()
+    }
+
+    /// Number, rule and action of each delivery.
+    fn rows(&self) -> Vec<String> {
+        let page = Page { limit: 10_000, ..Page::default() };
+        let rows = self.reader().list(&Filter::default(), &page).unwrap();
+        rows.iter().map(|row| format!("{} {} {}", row.id, row.rule, row.action)).collect()
+    }
+}
+
+#[tokio::test]
+async fn what_fires_is_appended_in_order_under_fresh_ids() {
+    let file = File::new();
+    assert_eq!(file.append(&planned(0..600, &["ports"]), Live::default()).await.unwrap(), 600);
+    let expected: Vec<String> = (1..=600).map(|n| format!("{n}.0 ports audit")).collect();
+    assert_eq!(file.rows(), expected);
+    let reader = file.reader();
+    for number in [1, 2, 600] {
+        let received = reader.event(number).unwrap().unwrap().received;
+        let notification = received.decode().unwrap();
+        assert_eq!(notification.payload["n"], number - 1);
+        assert_eq!(notification.timestamp.as_deref(), Some("then"), "the time is the event's");
+        let (id, unique) = (notification.message_id.unwrap(), notification.unique_id.unwrap());
+        assert!(id.len() == 36 && unique.len() == 32, "{id} {unique}");
+        assert!(String::from_utf8_lossy(&received.body).contains("1.50"), "numbers keep their digits");
+    }
+    // Once more: new events.
+    assert_eq!(file.append(&planned(0..1, &[]), Live::default()).await.unwrap(), 1);
+    assert_eq!(file.rows()[600..], ["601.0 ports audit", "601.1 all audit", "601.2 all more"]);
+    assert_eq!(file.counters.duplicates.get(), 0);
+}
+
+#[tokio::test]
+async fn with_its_own_ids_a_copy_is_no_second_event() {
+    let file = File::new();
+    let how = Live { keep_ids: true, ..Live::default() };
+    file.append(&planned(0..2, &["ports"]), how).await.unwrap();
+    file.append(&planned(0..3, &["ports"]), how).await.unwrap();
+    assert_eq!(file.rows(), ["1.0 ports audit", "2.0 ports audit", "3.0 ports audit"]);
+    assert_eq!(file.counters.duplicates.get(), 2);
+    let ids: HashSet<String> = ["m-2", "m-9"].map(str::to_owned).into();
+    let known = file.reader().deliveries_of(&ids).unwrap();
+    assert_eq!(known["m-2"].iter().map(|row| row.id.to_string()).collect::<Vec<_>>(), ["3.0"]);
+    assert_eq!(known.len(), 1);
+}
+
+#[tokio::test]
+async fn events_are_chosen_and_say_what_was_done_about_them() {
+    use crate::journal::Outcome;
+    let file = File::new();
+    file.append(&planned(0..3, &["ports"]), Live::default()).await.unwrap();
+    let journal = SqliteJournal::open(file.options(), file.counters.clone()).unwrap();
+    let claimed = journal.claim("audit", 1).await;
+    journal.outcome(claimed[0].id, Outcome::Delivered);
+    journal.close().await;
+    drop(journal);
+
+    let reader = file.reader();
+    let numbers = |filter: Filter, limit, last| reader.event_numbers(&filter, limit, last).unwrap();
+    assert_eq!(numbers(Filter::default(), 2, false), [1, 2]);
+    assert_eq!(numbers(Filter::default(), 2, true), [2, 3]);
+    assert_eq!(numbers(Filter { states: vec![State::Delivered], ..Filter::default() }, 9, true), [1]);
+    assert!(reader.event(4).unwrap().is_none());
+
+    let shadow = |number| {
+        let kept = reader.event(number).unwrap().unwrap();
+        plan(&conf(), Source::kept(kept), &[], None)
+    };
+    let mut first = shadow(1);
+    let before: Vec<_> =
+        first.wishes().iter().map(|wish| wish.before.as_ref().map(|row| row.state)).collect();
+    assert_eq!(
+        before,
+        [Some(State::Delivered), Some(State::Delivered), None],
+        "by action, whatever rule it was"
+    );
+    first.skip_delivered();
+    assert_eq!(first.wishes().len(), 1);
+    let pending: Vec<_> = shadow(2).wishes().iter().map(|wish| wish.was_delivered()).collect();
+    assert_eq!(pending, [false; 3]);
+}
+
+#[tokio::test]
+async fn a_journal_that_takes_nothing_is_said() {
+    let file = File::new();
+    let options = SqliteOptions { max_pending: 3, ..file.options() };
+    let journal = SqliteJournal::open(options, file.counters.clone()).unwrap();
+    let how = Live { patience: Duration::from_millis(500), ..Live::default() };
+    let error = live(&journal, &planned(0..5, &["ports"]), how).await.unwrap_err();
+    let appended = match error {
+        ReplayError::Stuck { appended } => appended,
+        ReplayError::Closed { .. } => panic!("{error}"),
+    };
+    journal.close().await;
+    drop(journal);
+    assert_eq!(file.rows().len() as u64, appended);
+}
+
+#[tokio::test]
+async fn what_cannot_be_read_or_does_not_fire_is_left_out() {
+    let file = File::new();
+    let saved = saved::read("{\"body\": \"no json\"}\n{\"event_type\": \"x\", \"payload\": {}}").unwrap();
+    let rules = ["ports".to_owned()];
+    let planned: Vec<_> = saved
+        .into_iter()
+        .map(|saved| plan(&conf(), Source::saved(saved, Vec::new()), &rules, None))
+        .collect();
+    assert!(matches!(planned[0].rules[0].verdict.ruling, Ruling::Unreadable(_)));
+    assert_eq!(file.append(&planned, Live::default()).await.unwrap(), 0);
+}

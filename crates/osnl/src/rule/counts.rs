@@ -1,0 +1,128 @@
+//! How often each rule fired, and which of its conditions was the first that failed.
+//!
+//! Per message one number grows, whatever the number of rules: [`Heads`] counts combinations of priority,
+//! publisher and event type. [`Failed`] adds up what that means for each rule, when somebody asks.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::sync::Arc;
+
+use osnl_model::Predicate;
+
+use super::RuleMismatch;
+
+/// What one rule has seen since the start.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RuleCounts {
+    /// The rule's name.
+    pub rule: Arc<str>,
+    /// Messages that it was asked about.
+    pub seen: u64,
+    /// Those on which it fired.
+    pub fired: u64,
+    /// How often each condition was the first that failed, in the order in which they are looked at. What was
+    /// seen and is in neither number could not be read.
+    pub failed: Vec<(Condition, u64)>,
+}
+
+/// A condition of a rule.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Condition {
+    /// `priorities`.
+    Priority,
+    /// A pattern.
+    Filter(Predicate),
+}
+
+impl fmt::Display for Condition {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Priority => f.write_str("priority"),
+            Self::Filter(predicate) => predicate.fmt(f),
+        }
+    }
+}
+
+impl From<&RuleMismatch> for Condition {
+    fn from(mismatch: &RuleMismatch) -> Self {
+        match mismatch {
+            RuleMismatch::Priority(_) => Self::Priority,
+            RuleMismatch::Filter(mismatch) => Self::Filter(mismatch.predicate.clone()),
+        }
+    }
+}
+
+/// How often each combination of a head's three numbers came.
+#[derive(Debug, Default)]
+pub(super) struct Heads(HashMap<[usize; 3], u64>);
+
+impl Heads {
+    pub(super) fn count(&mut self, numbers: [usize; 3]) {
+        *self.0.entry(numbers).or_default() += 1;
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    pub(super) fn iter(&self) -> impl Iterator<Item = ([usize; 3], u64)> {
+        self.0.iter().map(|(numbers, times)| (*numbers, *times))
+    }
+}
+
+/// What was added up.
+#[derive(Debug, Default)]
+pub(super) struct Failed {
+    seen: u64,
+    /// Per rule: priority, publisher, event type.
+    heads: Vec<[u64; 3]>,
+    behind: Vec<Behind>,
+}
+
+/// What became of one rule after its head predicates held.
+#[derive(Debug, Default)]
+struct Behind {
+    fired: u64,
+    failed: HashMap<Condition, u64>,
+}
+
+impl Failed {
+    pub(super) fn of(rules: usize) -> Self {
+        let behind = (0..rules).map(|_| Behind::default()).collect();
+        Self { seen: 0, heads: vec![[0; 3]; rules], behind }
+    }
+
+    /// A head that came so often, and for which of the rules each of its parts holds.
+    pub(super) fn head(&mut self, parts: [&[u64]; 3], times: u64) {
+        self.seen += times;
+        for (at, counts) in self.heads.iter_mut().enumerate() {
+            let holds = |part: &[u64]| part.get(at / 64).is_some_and(|word| word >> (at % 64) & 1 == 1);
+            if let Some(first) = parts.iter().position(|part| !holds(part)) {
+                counts[first] += times;
+            }
+        }
+    }
+
+    pub(super) fn behind_head(&mut self, rule: usize, fired: Result<(), &RuleMismatch>) {
+        let Some(behind) = self.behind.get_mut(rule) else { return };
+        match fired {
+            Ok(()) => behind.fired += 1,
+            Err(mismatch) => *behind.failed.entry(mismatch.into()).or_default() += 1,
+        }
+    }
+
+    pub(super) fn counts(&self, rule: usize, name: Arc<str>) -> RuleCounts {
+        let head = [
+            Condition::Priority,
+            Condition::Filter(Predicate::PublisherId),
+            Condition::Filter(Predicate::EventType),
+        ];
+        let of_head = self.heads.get(rule).copied().unwrap_or_default();
+        let behind = self.behind.get(rule);
+        let mut rest: Vec<_> =
+            behind.map(|behind| behind.failed.clone().into_iter().collect()).unwrap_or_default();
+        rest.sort_by_key(|(condition, _): &(Condition, u64)| condition.to_string());
+        let failed = head.into_iter().zip(of_head).filter(|(_, times)| *times > 0).chain(rest).collect();
+        RuleCounts { rule: name, seen: self.seen, fired: behind.map_or(0, |behind| behind.fired), failed }
+    }
+}

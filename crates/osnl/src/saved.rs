@@ -1,0 +1,229 @@
+//! Events from files: what `osnl tap --save` writes, what `osnl send` reads, and plain notifications.
+//!
+//! | a JSON document with | is |
+//! | --- | --- |
+//! | `body`, `body_text` or `body_base64` | a body as it came, with its `exchange`, `routing_key`, `properties` and `received` |
+//! | `oslo.message` | a body in the envelope 2.0 |
+//! | anything else | a notification; `context` may be one object instead of `_context_<key>` |
+//!
+//! Documents stand one after the other, on a line each or over several, or in one list.
+
+use std::time::SystemTime;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use jiff::Timestamp;
+use osnl_model::{Emission, Framing};
+use osnl_transport::Properties;
+use serde_json::value::RawValue;
+use serde_json::{Map, Value};
+
+/// An event from a file.
+#[derive(Clone, Debug)]
+pub struct Saved {
+    /// The line its document begins in.
+    pub line: usize,
+    /// The body as it came, secrets and all.
+    pub body: Vec<u8>,
+    /// How to read it.
+    pub properties: Properties,
+    /// Where it was published to, if that is known.
+    pub exchange: Option<String>,
+    /// With which routing key.
+    pub routing_key: Option<String>,
+    /// When it was received.
+    pub received: Option<SystemTime>,
+}
+
+/// Why a file holds no events. Repeats nothing of what stands in it.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum SavedError {
+    /// It is no JSON from somewhere on.
+    #[error("line {line}: no JSON: {reason}; a file holds JSON documents, one after the other")]
+    Json {
+        /// Where.
+        line: usize,
+        /// The parser's words.
+        reason: String,
+    },
+    /// A document in it is no event.
+    #[error("line {line}: {reason}")]
+    Document {
+        /// Where it begins.
+        line: usize,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// There is no document.
+    #[error("there is no event in it")]
+    Empty,
+}
+
+/// Reads all events of a text.
+///
+/// # Errors
+/// See [`SavedError`]: a text is read as a whole or not at all.
+pub fn read(text: &str) -> Result<Vec<Saved>, SavedError> {
+    let mut documents = serde_json::Deserializer::from_str(text).into_iter::<Box<RawValue>>();
+    let mut found = Vec::new();
+    while let Some(document) = documents.next() {
+        let document = document.map_err(|error| SavedError::Json {
+            line: error.line(),
+            // Position and kind; serde_json's own text may name what it has found.
+            reason: format!("{:?} at column {}", error.classify(), error.column()).to_lowercase(),
+        })?;
+        let line = 1 + text[..documents.byte_offset() - document.get().len()].matches('\n').count();
+        let each: Vec<Box<RawValue>> = match document.get().starts_with('[') {
+            true => serde_json::from_str(document.get())
+                .map_err(|error| SavedError::Document { line, reason: error.to_string() })?,
+            false => vec![document],
+        };
+        for document in each {
+            found.push(event(document.get(), line).map_err(|reason| SavedError::Document { line, reason })?);
+        }
+    }
+    if found.is_empty() { Err(SavedError::Empty) } else { Ok(found) }
+}
+
+fn event(document: &str, line: usize) -> Result<Saved, String> {
+    let Ok(Value::Object(object)) = osnl_model::parse_python_json(document) else {
+        return Err("an event is a JSON object".to_owned());
+    };
+    let text = |key: &str| object.get(key).and_then(Value::as_str).map(str::to_owned);
+    let (body, properties) = match body_of(&object)? {
+        Some(body) => (body, properties_of(&object)),
+        None => (plain(document, &object)?, Properties::default()),
+    };
+    let received = text("received").and_then(|at| at.parse::<Timestamp>().ok()).map(SystemTime::from);
+    let (exchange, routing_key) = (text("exchange"), text("routing_key"));
+    Ok(Saved { line, body, properties, exchange, routing_key, received })
+}
+
+/// The bytes of a document that holds a body as it came; `None` of another one.
+///
+/// # Errors
+/// They are no base64.
+pub(crate) fn body_of(object: &Map<String, Value>) -> Result<Option<Vec<u8>>, String> {
+    let text = |key: &str| object.get(key).and_then(Value::as_str);
+    if let Some(body) = text("body").or_else(|| text("body_text")) {
+        return Ok(Some(body.as_bytes().to_vec()));
+    }
+    let decoded = text("body_base64").map(|encoded| STANDARD.decode(encoded)).transpose();
+    decoded.map_err(|_| "body_base64 is no base64".to_owned())
+}
+
+/// How to read the body of such a document.
+pub(crate) fn properties_of(object: &Map<String, Value>) -> Properties {
+    let properties = object.get("properties");
+    let property = |key: &str| Some(properties?.get(key)?.as_str()?.to_owned());
+    // `osnl tap` has the headers among the properties, recordings beside them.
+    let headers =
+        properties.and_then(|properties| properties.get("headers")).or_else(|| object.get("headers"));
+    Properties {
+        content_type: property("content_type").map(Into::into),
+        content_encoding: property("content_encoding").map(Into::into),
+        compression: headers.and_then(|headers| Some(headers.get("compression")?.as_str()?.to_owned())),
+    }
+}
+
+fn plain(document: &str, object: &Map<String, Value>) -> Result<Vec<u8>, String> {
+    if object.contains_key("oslo.message") || !object.get("context").is_some_and(Value::is_object) {
+        return Ok(document.as_bytes().to_vec());
+    }
+    let mut emission = Emission::read(document.as_bytes()).map_err(|error| error.to_string())?;
+    for (key, value) in std::mem::take(&mut emission.extra) {
+        if key == "context" {
+            let context = Emission::read_object(value.get()).map_err(|error| error.to_string())?;
+            emission.context.extend(context);
+        }
+    }
+    emission.body(Framing::Bare).map(String::into_bytes).map_err(|error| error.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use osnl_model::Notification;
+    use serde_json::json;
+
+    use super::*;
+
+    fn check(text: &str, expected: &[(usize, &str, Option<&str>, Option<&str>)]) {
+        let read = read(text).unwrap();
+        let seen: Vec<_> = read
+            .iter()
+            .map(|saved| {
+                let plain = osnl_model::plain_body(&saved.body, &saved.properties.content_info()).unwrap();
+                let event_type = Notification::decode(&plain).unwrap().event_type.unwrap();
+                (saved.line, event_type, saved.exchange.clone(), saved.routing_key.clone())
+            })
+            .collect();
+        let expected: Vec<_> = expected
+            .iter()
+            .map(|(line, event, exchange, key)| {
+                (*line, (*event).to_owned(), exchange.map(str::to_owned), key.map(str::to_owned))
+            })
+            .collect();
+        assert_eq!(seen, expected, "{text}");
+    }
+
+    #[test]
+    fn every_form_is_read() {
+        let plain = r#"{"event_type": "a", "payload": {}}"#;
+        let envelope = json!({"oslo.version": "2.0", "oslo.message": plain}).to_string();
+        check(plain, &[(1, "a", None, None)]);
+        check(&envelope, &[(1, "a", None, None)]);
+        let saved = |key: &str, body: &str| {
+            json!({"received": "2026-11-20T05:05:41.462643Z", "exchange": "nova", "routing_key": "notifications.info",
+                   "properties": {"content_type": "application/json"}, key: body})
+            .to_string()
+        };
+        let place = (Some("nova"), Some("notifications.info"));
+        for (key, body) in [
+            ("body", envelope.clone()),
+            ("body_text", plain.to_owned()),
+            ("body_base64", STANDARD.encode(plain)),
+        ] {
+            check(&saved(key, &body), &[(1, "a", place.0, place.1)]);
+        }
+        let at: SystemTime = "2026-11-20T05:05:41.462643Z".parse::<Timestamp>().unwrap().into();
+        assert_eq!(read(&saved("body", plain)).unwrap()[0].received, Some(at));
+        let lines = format!("{plain}\n\n{}\n{{\n \"event_type\": \"b\"}}", saved("body", plain));
+        check(&lines, &[(1, "a", None, None), (3, "a", place.0, place.1), (4, "b", None, None)]);
+        check(&format!("\n[{plain}, {plain}]"), &[(2, "a", None, None), (2, "a", None, None)]);
+    }
+
+    #[test]
+    fn a_context_in_one_object_becomes_the_notification_s() {
+        let event =
+            r#"{"event_type": "a", "context": {"user": "u"}, "resource": {}, "payload": {"n": 1.50}}"#;
+        let body = read(event).unwrap().remove(0).body;
+        let notification = Notification::decode(&body).unwrap();
+        assert_eq!(notification.context.get("user"), Some(&json!("u")));
+        assert!(String::from_utf8(body).unwrap().contains("1.50"), "numbers keep their digits");
+    }
+
+    #[test]
+    fn compressed_bodies_keep_how_to_read_them() {
+        for name in ["25-v2-gzip.json", "03-v2-priority-info.json"] {
+            let text = osnl_testkit::fixture::text(&format!("wire/{name}"));
+            let saved = read(&text).unwrap().remove(0);
+            let plain = osnl_model::plain_body(&saved.body, &saved.properties.content_info()).unwrap();
+            assert!(Notification::decode(&plain).unwrap().event_type.is_some(), "{name}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_event_is_said_with_its_line_and_without_its_content() {
+        let check = |text: &str, expected: &str| {
+            assert_eq!(read(text).unwrap_err().to_string(), expected);
+        };
+        check("", "there is no event in it");
+        check("[]", "there is no event in it");
+        check("{}\n3", "line 2: an event is a JSON object");
+        check(
+            "{}\n{\"auth_token\": S3CRET}",
+            "line 2: no JSON: syntax at column 16; a file holds JSON documents, one after the other",
+        );
+        check(r#"{"body_base64": "***"}"#, "line 1: body_base64 is no base64");
+    }
+}

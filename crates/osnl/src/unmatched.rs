@@ -1,0 +1,243 @@
+//! What no rule wanted leaves a trace: a ring of the last heads, for [`explain`](crate::explain).
+//!
+//! A message that nobody wants is acknowledged whether its trace is kept or not. Noting it copies a few short
+//! texts into a place that was used before, in memory. With a journal on disk a thread appends what is new
+//! once a second to a file beside it, without `fsync`: a crash of the machine may lose it, a crash of the
+//! process the last second. Not more than the ring holds is written at a time, whatever the rate.
+//!
+//! Which condition of which rule failed in the head is not kept: it follows from the head and the rules, and
+//! is found when somebody asks. What failed behind the head is kept, since the payload is not, unless bodies
+//! are asked for. Beside the ring stand the [counts](crate::rule::RuleCounts) of every rule, always.
+
+mod file;
+mod line;
+mod store;
+
+use std::path::Path;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::SystemTime;
+
+use bytes::Bytes;
+use osnl_model::{Head, Notification};
+use osnl_transport::{IncomingMessage, Properties};
+
+pub use self::file::{Counted, counts, read};
+use self::store::Store;
+use crate::received::Received;
+use crate::rule::{Condition, RuleMismatch, RuleSet};
+
+/// Bytes of bodies that are kept, if they are asked for; each has an equal share.
+const BODIES: usize = 64 << 20;
+
+/// How much is kept of what no rule wanted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct KeepUnmatched {
+    /// The last so many messages; 0 is none.
+    pub heads: u32,
+    /// Whether with their bodies, secrets and all.
+    pub bodies: bool,
+}
+
+impl Default for KeepUnmatched {
+    /// A thousand heads.
+    fn default() -> Self {
+        Self { heads: 1000, bodies: false }
+    }
+}
+
+/// A message that no rule wanted.
+#[derive(Clone, Debug, Default)]
+pub struct Unmatched {
+    /// When it reached us; `None` in an unused place.
+    pub received: Option<SystemTime>,
+    /// The listener's name.
+    pub listener: Arc<str>,
+    /// The queue it was taken from.
+    pub queue: Arc<str>,
+    /// The exchange it was published to.
+    pub exchange: String,
+    /// `<topic>.<priority>`.
+    pub routing_key: String,
+    /// What happened.
+    pub event_type: Option<String>,
+    /// Who said so.
+    pub publisher_id: Option<String>,
+    /// The priority that its body claims.
+    pub priority: Option<String>,
+    /// Its id, if more than its head was read.
+    pub message_id: Option<String>,
+    /// The rules whose condition behind the head failed, with what they saw.
+    pub failed: Vec<FailedBehind>,
+    /// Its bytes and how to read them, if they are kept.
+    pub body: Option<(Bytes, Properties)>,
+}
+
+/// A condition behind the head that failed, as it was then.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FailedBehind {
+    /// The rule.
+    pub rule: Arc<str>,
+    /// The condition.
+    pub condition: String,
+    /// The condition and what it saw, secrets masked.
+    pub reason: String,
+}
+
+/// See the [module](self).
+pub struct Ring {
+    shared: Arc<Shared>,
+    /// Ended, with everything written, when the ring is dropped.
+    _store: Option<Store>,
+}
+
+struct Shared {
+    keep: KeepUnmatched,
+    slots: Mutex<Slots>,
+    rules: Mutex<Vec<(Arc<str>, Arc<RuleSet>)>>,
+    started: SystemTime,
+}
+
+#[derive(Debug, Default)]
+struct Slots {
+    /// As many as the ring holds at most; the place of number n is n modulo that.
+    places: Vec<Unmatched>,
+    /// How many were noted so far.
+    noted: u64,
+}
+
+impl Ring {
+    /// A ring in memory only.
+    #[must_use]
+    pub fn new(keep: KeepUnmatched) -> Self {
+        Self { shared: Arc::new(Shared::new(keep)), _store: None }
+    }
+
+    /// A ring that is also written beside a journal's file. A file that cannot be written is said in the log,
+    /// and nothing else: nobody waits for it.
+    #[must_use]
+    pub fn beside(keep: KeepUnmatched, journal: &Path) -> Self {
+        let shared = Arc::new(Shared::new(keep));
+        let store = Store::start(shared.clone(), journal);
+        Self { shared, _store: store }
+    }
+
+    /// Counts of this listener's rules belong to what is written.
+    pub fn watch(&self, listener: &Arc<str>, rules: &Arc<RuleSet>) {
+        locked(&self.shared.rules).push((listener.clone(), rules.clone()));
+    }
+
+    /// Notes a message whose head no rule wants.
+    pub fn head(&self, message: &IncomingMessage, listener: &Arc<str>, head: &Head<'_>) {
+        self.shared.note(|slot, keep| {
+            slot.place(listener, &message.queue, &message.exchange, &message.routing_key);
+            slot.received = Some(SystemTime::now());
+            slot.head(head);
+            set(&mut slot.message_id, None);
+            slot.failed.clear();
+            slot.body = keep.body(&message.body).map(|body| (body, message.properties.clone()));
+        });
+    }
+
+    /// Notes a message that some rules wanted by its head, and none by the rest.
+    pub fn event(
+        &self,
+        received: &Received,
+        notification: &Notification,
+        failed: &[(Arc<str>, RuleMismatch)],
+    ) {
+        self.shared.note(|slot, keep| {
+            let origin = &received.origin;
+            slot.place(&origin.listener, &origin.queue, &origin.exchange, &origin.routing_key);
+            slot.received = Some(origin.received);
+            slot.head(&notification.head());
+            set(&mut slot.message_id, notification.message_id.as_deref());
+            slot.failed = failed
+                .iter()
+                .map(|(rule, mismatch)| FailedBehind {
+                    rule: rule.clone(),
+                    condition: Condition::from(mismatch).to_string(),
+                    reason: crate::explain::reason(mismatch),
+                })
+                .collect();
+            slot.body = keep.body(&received.body).map(|body| (body, received.properties.clone()));
+        });
+    }
+
+    /// What it holds, oldest first.
+    #[must_use]
+    pub fn latest(&self) -> Vec<Unmatched> {
+        self.shared.since(0).1
+    }
+}
+
+impl KeepUnmatched {
+    fn body(&self, body: &Bytes) -> Option<Bytes> {
+        (self.bodies && body.len() <= self.longest_body()).then(|| body.clone())
+    }
+
+    fn longest_body(&self) -> usize {
+        BODIES / (self.heads.max(1) as usize)
+    }
+}
+
+impl Shared {
+    fn new(keep: KeepUnmatched) -> Self {
+        Self { keep, slots: Mutex::default(), rules: Mutex::default(), started: SystemTime::now() }
+    }
+
+    fn note(&self, write: impl FnOnce(&mut Unmatched, &KeepUnmatched)) {
+        let most = self.keep.heads as usize;
+        if most == 0 {
+            return;
+        }
+        let mut slots = locked(&self.slots);
+        let at = (slots.noted % u64::from(self.keep.heads)) as usize;
+        slots.noted += 1;
+        if slots.places.len() < most && at == slots.places.len() {
+            slots.places.push(Unmatched::default());
+        }
+        if let Some(slot) = slots.places.get_mut(at) {
+            write(slot, &self.keep);
+        }
+    }
+
+    /// What was noted after the first `seen`, oldest first, and how many that makes in all.
+    fn since(&self, seen: u64) -> (u64, Vec<Unmatched>) {
+        let slots = locked(&self.slots);
+        let most = u64::from(self.keep.heads);
+        let first = seen.max(slots.noted.saturating_sub(most));
+        let of = |n: u64| slots.places.get((n % most.max(1)) as usize).cloned();
+        (slots.noted, (first..slots.noted).filter_map(of).collect())
+    }
+}
+
+impl Unmatched {
+    fn place(&mut self, listener: &Arc<str>, queue: &Arc<str>, exchange: &str, routing_key: &str) {
+        self.listener.clone_from(listener);
+        self.queue.clone_from(queue);
+        exchange.clone_into(&mut self.exchange);
+        routing_key.clone_into(&mut self.routing_key);
+    }
+
+    fn head(&mut self, head: &Head<'_>) {
+        set(&mut self.event_type, head.event_type.as_deref());
+        set(&mut self.publisher_id, head.publisher_id.as_deref());
+        set(&mut self.priority, head.priority.as_ref().map(|priority| priority.as_str()));
+    }
+}
+
+/// Into the memory that is there already.
+fn set(slot: &mut Option<String>, text: Option<&str>) {
+    match (slot.as_mut(), text) {
+        (Some(old), Some(text)) => text.clone_into(old),
+        (None, Some(text)) => *slot = Some(text.to_owned()),
+        (_, None) => *slot = None,
+    }
+}
+
+fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests;

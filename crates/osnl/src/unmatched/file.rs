@@ -1,0 +1,116 @@
+//! The files beside the journal: what they are called, and reading them while a daemon writes them.
+//!
+//! `journal.db.unmatched` is appended to, and becomes `journal.db.unmatched.1` when it is full: together they
+//! hold the ring and at most as much again. `journal.db.rules` is replaced as a whole.
+
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use jiff::Timestamp;
+use serde_json::{Value, json};
+
+use super::{Shared, Unmatched, line, locked};
+
+pub(super) fn beside(journal: &Path, more: &str) -> PathBuf {
+    let mut name = journal.as_os_str().to_owned();
+    name.push(more);
+    name.into()
+}
+
+pub(super) fn current(journal: &Path) -> PathBuf {
+    beside(journal, ".unmatched")
+}
+
+pub(super) fn former(journal: &Path) -> PathBuf {
+    beside(journal, ".unmatched.1")
+}
+
+pub(super) fn rules(journal: &Path) -> PathBuf {
+    beside(journal, ".rules")
+}
+
+/// The last `most` messages that no rule wanted, oldest first, of the daemon that has or had this journal.
+///
+/// # Errors
+/// There is nothing, or it may not be read.
+pub fn read(journal: &Path, most: usize) -> io::Result<Vec<Unmatched>> {
+    // What is moved between the two readings would be missed in the other order.
+    let new = fs::read_to_string(current(journal));
+    let old = fs::read_to_string(former(journal));
+    let text = match (old, new) {
+        (Err(_), Err(error)) => return Err(error),
+        (Ok(old), Ok(new)) if old == new => new,
+        (old, new) => old.unwrap_or_default() + &new.unwrap_or_default(),
+    };
+    let lines: Vec<&str> = text.lines().collect();
+    let mut found: Vec<Unmatched> = lines.into_iter().rev().filter_map(line::read).take(most).collect();
+    found.reverse();
+    Ok(found)
+}
+
+/// What one rule of one listener has seen.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Counted {
+    /// The listener.
+    pub listener: Arc<str>,
+    /// The rule.
+    pub rule: Arc<str>,
+    /// Messages that it was asked about.
+    pub seen: u64,
+    /// Those on which it fired.
+    pub fired: u64,
+    /// How often each condition was the first that failed.
+    pub failed: Vec<(String, u64)>,
+}
+
+/// The counts of every rule, since the daemon that has or had this journal began; at most some seconds old.
+///
+/// # Errors
+/// There are none, or they may not be read.
+pub fn counts(journal: &Path) -> io::Result<(SystemTime, Vec<Counted>)> {
+    let value: Value = serde_json::from_str(&fs::read_to_string(rules(journal))?)?;
+    let damaged = || io::Error::new(io::ErrorKind::InvalidData, "is damaged");
+    let since = value.get("since").and_then(Value::as_str).and_then(|at| at.parse::<Timestamp>().ok());
+    let rules = value.get("rules").and_then(Value::as_array).ok_or_else(damaged)?;
+    let counted = |rule: &Value| {
+        let failed = rule.get("failed")?.as_object()?.iter();
+        Some(Counted {
+            listener: rule.get("listener")?.as_str()?.into(),
+            rule: rule.get("rule")?.as_str()?.into(),
+            seen: rule.get("seen")?.as_u64()?,
+            fired: rule.get("fired")?.as_u64()?,
+            failed: failed
+                .map(|(name, times)| Some((name.clone(), times.as_u64()?)))
+                .collect::<Option<_>>()?,
+        })
+    };
+    let rules = rules.iter().map(counted).collect::<Option<Vec<_>>>().ok_or_else(damaged)?;
+    Ok((since.ok_or_else(damaged)?.into(), rules))
+}
+
+impl Shared {
+    /// The text of the file of counts.
+    pub(super) fn counts(&self) -> String {
+        let sets = locked(&self.rules).clone();
+        let rules: Vec<Value> = sets
+            .iter()
+            .flat_map(|(listener, rules)| rules.counts().into_iter().map(move |counts| (listener, counts)))
+            .map(|(listener, counts)| {
+                let failed =
+                    counts.failed.iter().map(|(condition, times)| (condition.to_string(), json!(times)));
+                json!({
+                    "listener": &**listener,
+                    "rule": &*counts.rule,
+                    "seen": counts.seen,
+                    "fired": counts.fired,
+                    "failed": failed.collect::<serde_json::Map<_, _>>(),
+                })
+            })
+            .collect();
+        let since = Timestamp::try_from(self.started).map(|at| format!("{at:.3}")).unwrap_or_default();
+        json!({"since": since, "rules": rules}).to_string()
+    }
+}

@@ -1,0 +1,154 @@
+//! The thread that writes ring and counts. Nobody waits for it but whoever drops the ring.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Write as _};
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::mpsc::{self, RecvTimeoutError};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use super::{BODIES, Shared, file, line};
+
+/// How old what is in the files may be.
+const EACH: Duration = Duration::from_secs(1);
+
+/// Ends its thread when it is dropped; everything is written then.
+pub(super) struct Store {
+    stop: Option<mpsc::Sender<()>>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Store {
+    /// `None`, and a line in the log, if there can be no thread.
+    pub(super) fn start(shared: Arc<Shared>, journal: &Path) -> Option<Self> {
+        let (stop, stopped) = mpsc::channel();
+        let mut writer = Writer {
+            shared,
+            journal: journal.to_owned(),
+            seen: 0,
+            full: Full::default(),
+            counts: String::new(),
+            said: false,
+        };
+        let run = move || {
+            while stopped.recv_timeout(EACH) == Err(RecvTimeoutError::Timeout) {
+                writer.write();
+            }
+            writer.write();
+        };
+        match std::thread::Builder::new().name("unmatched".to_owned()).spawn(run) {
+            Ok(thread) => Some(Self { stop: Some(stop), thread: Some(thread) }),
+            Err(error) => {
+                tracing::warn!("what no rule wanted is kept in memory only: no thread for its file: {error}");
+                None
+            }
+        }
+    }
+}
+
+impl Drop for Store {
+    fn drop(&mut self) {
+        drop(self.stop.take());
+        if let Some(thread) = self.thread.take()
+            && thread.join().is_err()
+        {
+            tracing::error!("the thread that writes what no rule wanted ended by a panic");
+        }
+    }
+}
+
+struct Writer {
+    shared: Arc<Shared>,
+    journal: PathBuf,
+    /// Of what was noted, so much is written.
+    seen: u64,
+    full: Full,
+    counts: String,
+    /// Whether the log has heard of what fails now.
+    said: bool,
+}
+
+/// How much is in the current file.
+#[derive(Default)]
+struct Full {
+    /// `None` before the first line of this process.
+    lines: Option<u64>,
+    bytes: u64,
+}
+
+impl Writer {
+    fn write(&mut self) {
+        match self.append().and_then(|()| self.replace_counts()) {
+            Ok(()) => self.said = false,
+            Err(error) => {
+                if !std::mem::replace(&mut self.said, true) {
+                    let file = file::current(&self.journal);
+                    tracing::warn!(
+                        "{}: {error}; what no rule wanted is kept in memory only, osnl explain cannot see it",
+                        file.display()
+                    );
+                }
+            }
+        }
+    }
+
+    fn append(&mut self) -> io::Result<()> {
+        let (noted, new) = self.shared.since(self.seen);
+        if new.is_empty() {
+            return Ok(());
+        }
+        let mut text = String::new();
+        for unmatched in &new {
+            text.push_str(&line::write(unmatched));
+            text.push('\n');
+        }
+        let current = file::current(&self.journal);
+        let lines = match self.full.lines {
+            Some(lines) => lines,
+            None => self.look(&current)?,
+        };
+        if lines >= u64::from(self.shared.keep.heads) || self.full.bytes >= BODIES as u64 {
+            fs::rename(&current, file::former(&self.journal))?;
+            self.full = Full { lines: Some(0), bytes: 0 };
+        }
+        open(&current)?.write_all(text.as_bytes())?;
+        self.full.lines = Some(self.full.lines.unwrap_or(0) + new.len() as u64);
+        self.full.bytes += text.len() as u64;
+        self.seen = noted;
+        Ok(())
+    }
+
+    /// What the process before this one has left. A line that it did not finish gets its end.
+    fn look(&mut self, current: &Path) -> io::Result<u64> {
+        let found = match fs::read(current) {
+            Ok(found) => found,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Vec::new(),
+            Err(error) => return Err(error),
+        };
+        if found.last().is_some_and(|last| *last != b'\n') {
+            open(current)?.write_all(b"\n")?;
+        }
+        let lines = found.iter().filter(|byte| **byte == b'\n').count() as u64;
+        self.full = Full { lines: Some(lines), bytes: found.len() as u64 };
+        Ok(lines)
+    }
+
+    fn replace_counts(&mut self) -> io::Result<()> {
+        let counts = self.shared.counts();
+        if counts == self.counts {
+            return Ok(());
+        }
+        let (path, new) = (file::rules(&self.journal), file::beside(&self.journal, ".rules.new"));
+        let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&new)?;
+        file.write_all(counts.as_bytes())?;
+        fs::rename(new, path)?;
+        self.counts = counts;
+        Ok(())
+    }
+}
+
+fn open(path: &Path) -> io::Result<File> {
+    OpenOptions::new().append(true).create(true).mode(0o600).open(path)
+}

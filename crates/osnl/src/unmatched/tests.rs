@@ -1,0 +1,145 @@
+//! The ring keeps the last, as they came; the files outlive the process.
+
+use std::borrow::Cow;
+use std::os::unix::fs::PermissionsExt as _;
+
+use osnl_model::{NotificationFilter, Pattern};
+
+use super::*;
+use crate::rule::{Mode, Rule};
+
+fn event(n: usize, body: &str) -> (Received, Notification) {
+    let notification = Notification {
+        event_type: Some(format!("e.{n}")),
+        message_id: Some(format!("m-{n}")),
+        ..Notification::default()
+    };
+    (Received::sample(body.to_owned(), false), notification)
+}
+
+fn note(ring: &Ring, numbers: std::ops::Range<usize>) {
+    for n in numbers {
+        let (received, notification) = event(n, &format!("body {n}"));
+        ring.event(&received, &notification, &[]);
+    }
+}
+
+fn ids(of: &[Unmatched]) -> Vec<&str> {
+    of.iter().map(|unmatched| unmatched.message_id.as_deref().unwrap()).collect()
+}
+
+#[test]
+fn the_last_are_kept_oldest_first() {
+    let check = |heads: u32, noted: usize, expected: &[&str]| {
+        let ring = Ring::new(KeepUnmatched { heads, bodies: false });
+        note(&ring, 0..noted);
+        let latest = ring.latest();
+        assert_eq!(ids(&latest), expected, "{heads} of {noted}");
+        assert!(latest.iter().all(|unmatched| unmatched.body.is_none()), "bodies only when asked for");
+    };
+    check(3, 0, &[]);
+    check(3, 2, &["m-0", "m-1"]);
+    check(3, 3, &["m-0", "m-1", "m-2"]);
+    check(3, 7, &["m-4", "m-5", "m-6"]);
+    check(1, 5, &["m-4"]);
+    check(0, 5, &[]);
+}
+
+#[test]
+fn a_place_that_is_used_again_keeps_nothing_of_before() {
+    let ring = Ring::new(KeepUnmatched { heads: 1, bodies: true });
+    let (received, mut notification) = event(0, "a secret");
+    notification.publisher_id = Some("p".to_owned());
+    notification.priority = Some(osnl_model::Priority::Info);
+    ring.event(&received, &notification, &[("r".into(), RuleMismatch::Priority(None))]);
+    assert_eq!(ring.latest()[0].body.as_ref().unwrap().0, "a secret");
+    let long = "x".repeat(BODIES + 1);
+    ring.event(&Received::sample(long, false), &Notification::default(), &[]);
+    let latest = ring.latest().remove(0);
+    let Unmatched { event_type, publisher_id, priority, message_id, failed, body, .. } = latest;
+    assert_eq!((event_type, publisher_id, priority, message_id), (None, None, None, None));
+    assert!(failed.is_empty() && body.is_none());
+}
+
+#[test]
+fn what_is_written_is_read_again_by_another_process_and_stays_bounded() {
+    let folder = tempfile::tempdir().unwrap();
+    let journal = folder.path().join("journal.db");
+    assert!(read(&journal, 10).is_err(), "there is nothing yet");
+    let keep = KeepUnmatched { heads: 4, bodies: true };
+    for process in 0..6 {
+        let ring = Ring::beside(keep, &journal);
+        note(&ring, process * 3..process * 3 + 3);
+        // Waits until it is written.
+        drop(ring);
+    }
+    let all = read(&journal, usize::MAX).unwrap();
+    let expected: Vec<String> = (18 - all.len()..18).map(|n| format!("m-{n}")).collect();
+    assert_eq!(ids(&all), expected);
+    assert!((4..=12).contains(&all.len()), "{} lines", all.len());
+    assert_eq!(ids(&read(&journal, 2).unwrap()), ["m-16", "m-17"]);
+    let last = all.last().unwrap();
+    assert_eq!((&*last.listener, &*last.queue, &*last.exchange), ("l", "q", "neutron"));
+    assert_eq!(last.event_type.as_deref(), Some("e.17"));
+    assert_eq!(last.body.as_ref().unwrap().0, "body 17");
+    for name in ["journal.db.unmatched", "journal.db.unmatched.1", "journal.db.rules"] {
+        let mode = std::fs::metadata(folder.path().join(name)).unwrap().permissions().mode() & 0o777;
+        assert_eq!(mode, 0o600, "{name}");
+    }
+}
+
+#[test]
+fn a_line_that_was_cut_off_is_passed_over() {
+    let folder = tempfile::tempdir().unwrap();
+    let journal = folder.path().join("journal.db");
+    let write = |n| {
+        let ring = Ring::beside(KeepUnmatched { heads: 10, bodies: false }, &journal);
+        note(&ring, n..n + 1);
+    };
+    write(0);
+    let file = folder.path().join("journal.db.unmatched");
+    let text = std::fs::read_to_string(&file).unwrap();
+    std::fs::write(&file, format!("{text}{}", &text[..text.len() / 2])).unwrap();
+    write(1);
+    assert_eq!(ids(&read(&journal, usize::MAX).unwrap()), ["m-0", "m-1"]);
+}
+
+#[test]
+fn a_file_that_cannot_be_written_stops_nobody() {
+    let ring = Ring::beside(KeepUnmatched::default(), Path::new("/nowhere/at/all/journal.db"));
+    note(&ring, 0..2);
+    assert_eq!(ids(&ring.latest()), ["m-0", "m-1"]);
+}
+
+#[test]
+fn the_counts_of_each_rule_are_written() {
+    let folder = tempfile::tempdir().unwrap();
+    let journal = folder.path().join("journal.db");
+    let rule = Rule {
+        name: "r".into(),
+        priorities: None,
+        filter: NotificationFilter { event_type: Some(Pattern::new("^a$").unwrap()), ..Default::default() },
+        actions: vec!["a".into()],
+        key: Default::default(),
+        mode: Mode::Live,
+    };
+    let rules = Arc::new(RuleSet::new(vec![rule], Arc::default()));
+    let ring = Ring::beside(KeepUnmatched::default(), &journal);
+    ring.watch(&"l".into(), &rules);
+    for event_type in ["a", "b", "b"] {
+        let head = Head { event_type: Some(Cow::Borrowed(event_type)), publisher_id: None, priority: None };
+        let _ = rules.wants(&head);
+    }
+    rules.count(&rules.rules()[0], Ok(()));
+    drop(ring);
+    let (since, counted) = counts(&journal).unwrap();
+    assert!(since.elapsed().unwrap().as_secs() < 60);
+    let expected = Counted {
+        listener: "l".into(),
+        rule: "r".into(),
+        seen: 3,
+        fired: 1,
+        failed: vec![("event_type".to_owned(), 2)],
+    };
+    assert_eq!(counted, [expected]);
+}
