@@ -9,6 +9,7 @@
 //! | `deny` | licences, duplicate versions and origins of the dependencies |
 //! | `demo-picture` | records `osnl demo` into `docs/demo.svg` |
 //! | `bench [--quick] [a b c d]` | what a message costs, as a table: see docs/benchmarks.md |
+//! | `chaos [--minutes N] [--seed S] [--upstream]` | kills and breaks everything while events come, and counts what is lost |
 //!
 //! Exit status: 0 done, 1 failed, 2 usage; `test` ends with the status of `cargo test`.
 #![expect(
@@ -18,6 +19,7 @@
 )]
 
 mod bench;
+mod chaos;
 mod ci;
 mod demo_picture;
 mod deny;
@@ -38,6 +40,8 @@ cargo xtask COMMAND
   deny           check licences, duplicate versions and origins of the dependencies
   demo-picture   record `osnl demo` into docs/demo.svg
   bench [a b …]  measure what a message costs; --quick for a short run (docs/benchmarks.md)
+  chaos [--minutes N] [--seed S] [--upstream]
+                 kill and break everything while events come, and count what is lost
 
 Example: cargo xtask test -p osnl-testkit sink";
 
@@ -45,7 +49,7 @@ fn main() -> ExitCode {
     let mut args = std::env::args().skip(1);
     let command = args.next().unwrap_or_else(|| "--help".to_owned());
     let rest: Vec<String> = args.collect();
-    let takes_arguments = command == "test" || command == "bench";
+    let takes_arguments = command == "test" || command == "bench" || command == "chaos";
     if !takes_arguments && !rest.is_empty() {
         eprintln!("xtask: `{command}` takes no arguments: {}\n\n{HELP}", rest.join(" "));
         return ExitCode::from(2);
@@ -59,6 +63,7 @@ fn main() -> ExitCode {
         "deny" => deny::run(),
         "demo-picture" => demo_picture::run(),
         "bench" => bench::run(&rest),
+        "chaos" => chaos::run(&rest),
         "help" | "-h" | "--help" => {
             println!("{HELP}");
             Ok(ExitCode::SUCCESS)

@@ -7,6 +7,7 @@
 //! | [`VersionedPeer`] | the real oslo.versionedobjects, with ironic's payload classes |
 //! | [`Sink`] | an HTTP target, or proxy, that records byte for byte and fails as told |
 //! | [`TlsSink`], [`OldServer`], [`Authority`] | the same behind TLS, a server of TLS 1.1, certificates good and bad |
+//! | [`oracle`] | publishes with confirms, kills everything, counts at the target |
 //! | [`fixture`] | the recorded notifications and requests in `fixtures/` |
 //! | [`wait_until`] | waiting for what happens elsewhere, with a deadline that says what was missing |
 //!
@@ -23,6 +24,7 @@
 mod broker;
 pub mod fixture;
 mod hex;
+pub mod oracle;
 mod peer;
 mod pipe;
 mod ports;

@@ -12,6 +12,7 @@ mod logging;
 mod logs;
 mod names;
 mod options;
+mod oracle;
 mod queues;
 mod recorded_files;
 mod refused;
