@@ -3,11 +3,13 @@
 
 mod command_line;
 mod config;
+mod crash;
 mod daemon;
 mod demo;
 mod gap;
 mod harness;
 mod journal;
+mod journalled;
 mod logging;
 mod logs;
 mod names;
@@ -19,6 +21,7 @@ mod refused;
 mod send;
 mod side_by_side;
 mod signals;
+mod storage;
 mod systemd;
 mod tap;
 mod tap_usage;
