@@ -10,12 +10,16 @@
 //! | `rules` | a thousand rules against one |
 //! | `waiting` | peak memory with a million messages waiting |
 //! | `return` | from the broker's return to the first request |
+//! | `journal` | as `b`, with the journal on this disk: against its parts each alone, and against k2hr3_osnl |
+//! | `durable` | as `d`, by way of the journal, beside the disk's own `fdatasync` |
+//! | `pending` | 50,000 deliveries in the journal, with `--long` a million: memory, start, claims, order |
 //!
 //! Everything runs on a private RabbitMQ node, with release builds; rounds alternate between the programs, each
 //! on a virtual host of its own. k2hr3_osnl takes part where `cargo xtask setup` or `test` has installed it, and
 //! with `--against PATH` another build of osnl, to see what a change is worth. The figures are Markdown;
 //! docs/benchmarks.md says what they mean.
 
+mod journal;
 mod process;
 mod scale;
 mod sections;
@@ -35,7 +39,7 @@ use crate::step;
 /// What a section runs; it prints its own table.
 type Section = fn(&Stage, Effort) -> Result<()>;
 
-const SECTIONS: [(&str, Section); 8] = [
+const SECTIONS: [(&str, Section); 11] = [
     ("a", sections::one_percent),
     ("b", sections::all_match),
     ("c", sections::start),
@@ -44,6 +48,9 @@ const SECTIONS: [(&str, Section); 8] = [
     ("rules", scale::rules),
     ("waiting", scale::waiting),
     ("return", scale::comes_back),
+    ("journal", journal::parts),
+    ("durable", journal::latency),
+    ("pending", journal::pending),
 ];
 
 /// What was asked for.
@@ -87,6 +94,7 @@ impl Wanted {
         while let Some(arg) = args.next() {
             match arg.as_str() {
                 "--quick" => wanted.effort = Effort::QUICK,
+                "--long" => wanted.effort.pending = Effort::LONG,
                 "--against" => {
                     let path = args.next().context("--against needs the path of another osnl")?;
                     // The programs run in folders of their own.
@@ -98,7 +106,7 @@ impl Wanted {
                 }
                 other => {
                     bail!(
-                        "\"{other}\" is neither an option (--quick, --against PATH) nor a section ({})",
+                        "\"{other}\" is neither an option (--quick, --long, --against PATH) nor a section ({})",
                         SECTIONS.map(|(name, _)| name).join(", ")
                     )
                 }
@@ -146,6 +154,7 @@ mod tests {
         };
         check("", Ok(&[]));
         check("--quick", Ok(&[]));
+        check("pending --long", Ok(&["pending"]));
         check("c --quick a", Ok(&["c", "a"]));
         check("--against . d", Ok(&["d"]));
         check("--against", Err("path of another osnl"));

@@ -39,7 +39,7 @@ cargo xtask COMMAND
   tidy           check the rules about files that no compiler checks
   deny           check licences, duplicate versions and origins of the dependencies
   demo-picture   record `osnl demo` into docs/demo.svg
-  bench [a b …]  measure what a message costs; --quick for a short run (docs/benchmarks.md)
+  bench [a b …]  measure what a message costs; --quick for a short run, --long for a million pending (docs/benchmarks.md)
   chaos [--minutes N] [--seed S] [--upstream]
                  kill and break everything while events come, and count what is lost
 

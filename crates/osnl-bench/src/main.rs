@@ -5,11 +5,18 @@
 //! | `raw URL COUNT` | consumes and acknowledges, nothing else: the price of the client library | `FIRST LAST` when it has seen `COUNT` |
 //! | `fill URL COUNT EVERY SIZE` | publishes as fast as it can; each `EVERY`th message matches, the others have `SIZE` bytes | nothing |
 //! | `pace URL RATE COUNT` | publishes matching messages at `RATE` per second | `NUMBER:TIME …` |
+//! | `append FILE COUNT KEYS SIZE` | appends to a journal; `SIZE` 0 is as recorded | `FIRST LAST` |
+//! | `outcome FILE COUNT` | claims and ends what a journal holds | `FIRST LAST` |
+//! | `sqlite FILE COUNT BATCH` | the rows of appends by SQLite alone | `FIRST LAST` |
+//! | `http PORT COUNT FLIGHT` | makes requests, `FLIGHT` at once | `FIRST LAST` |
+//! | `sync FILE COUNT` | writes and syncs what a small commit writes | `NUMBER:NANOSECONDS …` |
 //! | `sink` | an HTTP target that answers 204 | its port; then answers on standard input, see [`sink`] |
 //!
 //! Times are nanoseconds since the epoch of Unix. `raw` and `sink` run until their standard input ends.
 #![expect(clippy::print_stdout, reason = "a command line tool: its output is its purpose")]
 
+mod http;
+mod journal;
 mod messages;
 mod publish;
 mod queue;
@@ -29,9 +36,21 @@ fn main() -> Result<()> {
             block_on(publish::fill(url, number(count)?, number(every)?, number(size)?))
         }
         ["pace", url, rate, count] => block_on(publish::pace(url, number(rate)?, number(count)?)),
+        ["append", file, count, keys, size] => {
+            // 0 is as recorded.
+            let size = size.parse().context("SIZE")?;
+            block_on(journal::append(file, number(count)?, number(keys)?, size))
+        }
+        ["outcome", file, count] => block_on(journal::outcome(file, number(count)?)),
+        ["sqlite", file, count, batch] => journal::raw(file, number(count)?, number(batch)?),
+        ["http", port, count, flight] => block_on(http::run(number(port)?, number(count)?, number(flight)?)),
+        ["sync", file, count] => journal::sync(file, number(count)?),
         ["sink"] => sink::run(),
         _ => {
-            bail!("usage: osnl-bench raw URL COUNT | fill URL COUNT EVERY SIZE | pace URL RATE COUNT | sink")
+            bail!(
+                "usage: osnl-bench raw URL COUNT | fill URL COUNT EVERY SIZE | pace URL RATE COUNT | append FILE COUNT \
+                 KEYS SIZE | outcome FILE COUNT | sqlite FILE COUNT BATCH | http PORT COUNT FLIGHT | sync FILE COUNT | sink"
+            )
         }
     }
 }
