@@ -12,12 +12,16 @@
 //! | `publish` | emitting with the broker's confirms, beside oslo.messaging's Notifier |
 //! | `return` | from the broker's return to the first request |
 //! | `read` | reading what a message is about, against parsing it |
+//! | `journal` | as `b`, with the journal on this disk: against its parts each alone, and against k2hr3_osnl |
+//! | `durable` | as `d`, by way of the journal, beside the disk's own `fdatasync` |
+//! | `pending` | 50,000 deliveries in the journal, with `--long` a million: memory, start, claims, order |
 //!
 //! Everything runs on a private RabbitMQ node, with release builds; rounds alternate between the programs, each
 //! on a virtual host of its own. k2hr3_osnl takes part where `cargo xtask setup` or `test` has installed it, and
 //! with `--against PATH` another build of osnl, to see what a change is worth. The figures are Markdown;
 //! docs/benchmarks.md says what they mean.
 
+mod journal;
 mod process;
 mod read;
 mod scale;
@@ -49,6 +53,9 @@ const SECTIONS: &[(&str, Section)] = &[
     ("publish", scale::publish),
     ("return", scale::comes_back),
     ("read", read::resource_view),
+    ("journal", journal::parts),
+    ("durable", journal::latency),
+    ("pending", journal::pending),
 ];
 
 /// What was asked for.
@@ -92,6 +99,7 @@ impl Wanted {
         while let Some(arg) = args.next() {
             match arg.as_str() {
                 "--quick" => wanted.effort = Effort::QUICK,
+                "--long" => wanted.effort.pending = Effort::LONG,
                 "--against" => {
                     let path = args.next().context("--against needs the path of another osnl")?;
                     // The programs run in folders of their own.
@@ -103,7 +111,7 @@ impl Wanted {
                 }
                 other => {
                     bail!(
-                        "\"{other}\" is neither an option (--quick, --against PATH) nor a section ({})",
+                        "\"{other}\" is neither an option (--quick, --long, --against PATH) nor a section ({})",
                         SECTIONS.iter().map(|(name, _)| *name).collect::<Vec<_>>().join(", ")
                     )
                 }
@@ -151,6 +159,7 @@ mod tests {
         };
         check("", Ok(&[]));
         check("--quick", Ok(&[]));
+        check("pending --long", Ok(&["pending"]));
         check("c --quick a", Ok(&["c", "a"]));
         check("--against . d", Ok(&["d"]));
         check("--against", Err("path of another osnl"));

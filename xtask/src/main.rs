@@ -11,6 +11,7 @@
 //! | `chaos --cluster` | a RabbitMQ cluster whose nodes are killed under a running osnl: effects against events |
 //! | `catalogue` | writes what the binary knows about notifications, from `fixtures/emission` |
 //! | `bench [--quick] [a b c d]` | what a message costs, as a table: see docs/benchmarks.md |
+//! | `chaos [--minutes N] [--seed S] [--upstream]` | kills and breaks everything while events come, and counts what is lost |
 //!
 //! Exit status: 0 done, 1 failed, 2 usage; `test` ends with the status of `cargo test`.
 #![expect(
@@ -41,9 +42,10 @@ cargo xtask COMMAND
   tidy           check the rules about files that no compiler checks
   deny           check licences, duplicate versions and origins of the dependencies
   demo-picture   record `osnl demo` into docs/demo.svg
-  chaos KIND     kill brokers under a running osnl and count effects; KIND is --cluster
+  chaos [--minutes N] [--seed S] [--upstream] | --cluster
+                 kill and break everything while events come, and count what is lost
   catalogue      write crates/osnl-model/data from fixtures/emission
-  bench [a b …]  measure what a message costs; --quick for a short run (docs/benchmarks.md)
+  bench [a b …]  measure what a message costs; --quick for a short run, --long for a million pending (docs/benchmarks.md)
 
 Example: cargo xtask test -p osnl-testkit sink";
 

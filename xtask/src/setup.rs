@@ -1,10 +1,12 @@
 //! `setup`: what the tests need and cargo cannot bring. Doing it twice does nothing the second time.
 //!
 //! - RabbitMQ, by the distribution's package, installed so that no system-wide node starts: [`rabbitmq`];
+//! - strace, by the distribution's package: [`strace`];
 //! - a Python environment with the real oslo.messaging and k2hr3-osnl, under `target/`: [`python`].
 
 mod python;
 mod rabbitmq;
+mod strace;
 
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
@@ -14,6 +16,7 @@ use anyhow::{Result, bail};
 /// Brings everything and says where the Python environment is.
 pub(crate) fn run() -> Result<PathBuf> {
     rabbitmq::ensure()?;
+    strace::ensure()?;
     python::ensure()
 }
 

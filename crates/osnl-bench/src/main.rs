@@ -9,12 +9,19 @@
 //! | `payload SIZE` | nothing | a payload of about this size, one line of JSON |
 //! | `notify URL COUNT` | emits by osnl's notifier; the payload is the first line of its standard input | `FIRST LAST` when all are confirmed |
 //! | `read ROUNDS` | parses and reads one message many times | times, see [`read`] |
+//! | `append FILE COUNT KEYS SIZE` | appends to a journal; `SIZE` 0 is as recorded | `FIRST LAST` |
+//! | `outcome FILE COUNT` | claims and ends what a journal holds | `FIRST LAST` |
+//! | `sqlite FILE COUNT BATCH` | the rows of appends by SQLite alone | `FIRST LAST` |
+//! | `http PORT COUNT FLIGHT` | makes requests, `FLIGHT` at once | `FIRST LAST` |
+//! | `sync FILE COUNT` | writes and syncs what a small commit writes | `NUMBER:NANOSECONDS …` |
 //! | `sink` | an HTTP target that answers 204 | its port; then answers on standard input, see [`sink`] |
 //!
 //! Times are nanoseconds since the epoch of Unix. `raw`, `notify` and `sink` run until their standard input ends.
 #![expect(clippy::print_stdout, reason = "a command line tool: its output is its purpose")]
 
 mod confirm;
+mod http;
+mod journal;
 mod messages;
 mod notify;
 mod publish;
@@ -43,10 +50,20 @@ fn main() -> Result<()> {
             println!("{}", messages::Messages::new(usize::try_from(number(size)?)?)?.payload()?);
             Ok(())
         }
+        ["append", file, count, keys, size] => {
+            // 0 is as recorded.
+            let size = size.parse().context("SIZE")?;
+            block_on(journal::append(file, number(count)?, number(keys)?, size))
+        }
+        ["outcome", file, count] => block_on(journal::outcome(file, number(count)?)),
+        ["sqlite", file, count, batch] => journal::raw(file, number(count)?, number(batch)?),
+        ["http", port, count, flight] => block_on(http::run(number(port)?, number(count)?, number(flight)?)),
+        ["sync", file, count] => journal::sync(file, number(count)?),
         ["sink"] => sink::run(),
         _ => bail!(
             "usage: osnl-bench raw URL COUNT | fill URL COUNT EVERY SIZE | pace URL RATE COUNT | \
-             confirm URL,… RATE COUNT | notify URL COUNT | payload SIZE | read ROUNDS | sink"
+             confirm URL,… RATE COUNT | notify URL COUNT | payload SIZE | read ROUNDS | append FILE COUNT KEYS SIZE | \
+             outcome FILE COUNT | sqlite FILE COUNT BATCH | http PORT COUNT FLIGHT | sync FILE COUNT | sink"
         ),
     }
 }

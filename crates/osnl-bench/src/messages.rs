@@ -17,6 +17,13 @@ pub(crate) fn number_of(instance: &[u8]) -> Option<u64> {
     u64::from_str_radix(digits, 16).ok()
 }
 
+/// The number in an address `10.A.B.C`, as [`Messages::small`] writes it.
+pub(crate) fn number_in_address(text: &[u8]) -> Option<u64> {
+    let end = text.iter().position(|byte| !byte.is_ascii_digit() && *byte != b'.').unwrap_or(text.len());
+    let rest = std::str::from_utf8(&text[..end]).ok()?.strip_prefix("10.")?;
+    rest.split('.').try_fold(0, |sum, part| Some(sum * 256 + part.parse::<u64>().ok()?))
+}
+
 /// Makes messages.
 pub(crate) struct Messages {
     deleted: String,
@@ -53,6 +60,17 @@ impl Messages {
         let body: Value = serde_json::from_str(&self.created)?;
         let message: Value = serde_json::from_str(body["oslo.message"].as_str().context("no envelope")?)?;
         Ok(message["payload"].to_string())
+    }
+
+    /// The deletion of a port of instance `key` with the number in its address, in `size` bytes.
+    pub(crate) fn small(&self, n: u64, key: u64, size: usize) -> Vec<u8> {
+        let [_, _, _, _, _, a, b, c] = n.to_be_bytes();
+        let head = format!(
+            r#"{{"event_type": "port.delete.end", "publisher_id": "network.vm", "message_id": "10000000-0000-4000-8000-{n:012x}", "_unique_id": "20000000000040008000{n:012x}", "payload": {{"port": {{"device_id": "00000000-0000-4000-8000-{key:012x}", "device_owner": "compute:nova", "fixed_ips": [{{"ip_address": "10.{a}.{b}.{c}"}}], "description": ""#
+        );
+        let tail = r#""}}}"#;
+        let filler = "x".repeat(size.saturating_sub(head.len() + tail.len()));
+        format!("{head}{filler}{tail}").into_bytes()
     }
 
     /// The creation of a port, which matches nothing.
@@ -109,6 +127,21 @@ mod tests {
             assert_ne!(inner(&messages.other(1))[id], inner(&messages.other(2))[id]);
             assert_ne!(inner(&messages.matching(1))[id], inner(&messages.matching(2))[id]);
         }
+    }
+
+    #[test]
+    fn small_ones_have_their_number_their_key_and_their_size() {
+        let messages = Messages::new(0).unwrap();
+        for n in [1, 256, 999_999] {
+            let body = messages.small(n, 7, 512);
+            assert_eq!(body.len(), 512);
+            let body: Value = serde_json::from_slice(&body).unwrap();
+            let port = &body["payload"]["port"];
+            assert_eq!(number_of(port["device_id"].as_str().unwrap().as_bytes()), Some(7));
+            let address = format!("{}%22", port["fixed_ips"][0]["ip_address"].as_str().unwrap());
+            assert_eq!(number_in_address(address.as_bytes()), Some(n));
+        }
+        assert_eq!(number_in_address(b"192.0.2.1"), None);
     }
 
     #[test]

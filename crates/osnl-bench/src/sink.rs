@@ -6,8 +6,10 @@
 //! | --- | --- |
 //! | `reset` | `ok`; everything seen is forgotten |
 //! | `wait COUNT SECONDS` | `SEEN FIRST LAST` when it has seen `COUNT` requests, or the time is up |
+//! | `order` | `KEYS WRONG`: instances, and requests that came after one with a larger number about the same |
 //! | `times` | `NUMBER:TIME …`: when the request about each message was there |
 
+use std::collections::HashMap;
 use std::fmt::Write as _;
 use std::io::{BufRead as _, Read as _, Write as _};
 use std::net::{Ipv4Addr, TcpListener, TcpStream};
@@ -30,6 +32,10 @@ struct State {
     requests: Vec<(u64, u128)>,
     /// How many requests somebody waits for.
     wanted: usize,
+    /// The largest number in an address, by the number of the instance.
+    latest: HashMap<u64, u64>,
+    /// Requests out of order.
+    wrong: usize,
 }
 
 /// Serves until standard input ends.
@@ -57,6 +63,8 @@ fn answer(question: &str, seen: &Seen) -> Result<String> {
     Ok(match words[..] {
         ["reset"] => {
             state.requests.clear();
+            state.latest.clear();
+            state.wrong = 0;
             "ok".to_owned()
         }
         ["wait", count, seconds] => {
@@ -69,6 +77,7 @@ fn answer(question: &str, seen: &Seen) -> Result<String> {
             let requests = &state.requests;
             format!("{} {} {}", requests.len(), time(requests.first()), time(requests.last()))
         }
+        ["order"] => format!("{} {}", state.latest.len(), state.wrong),
         ["times"] => state.requests.iter().fold(String::new(), |mut line, (n, time)| {
             // Writing to a String cannot fail.
             let _ = write!(line, "{n}:{time} ");
@@ -85,7 +94,14 @@ impl Seen {
 
     fn record(&self, head: &[u8]) {
         let number = find(head, b"cuk=").and_then(|at| messages::number_of(&head[at + 4..]));
+        let address = find(head, b"10.").and_then(|at| messages::number_in_address(&head[at..]));
         let mut state = self.lock();
+        if let (Some(key), Some(address)) = (number, address) {
+            let latest = state.latest.entry(key).or_default();
+            let late = address < *latest;
+            *latest = address.max(*latest);
+            state.wrong += usize::from(late);
+        }
         state.requests.push((number.unwrap_or(u64::MAX), now()));
         if state.requests.len() == state.wanted {
             self.enough.notify_all();

@@ -114,6 +114,8 @@ pub(crate) struct Signals {
     interrupt: Option<Signal>,
     terminate: Option<Signal>,
     hangup: Option<Signal>,
+    /// SIGXFSZ would end the program at a file-size limit. Caught by somebody, the write fails, which is dealt with.
+    _file_size: Option<Signal>,
 }
 
 impl Signals {
@@ -125,6 +127,7 @@ impl Signals {
             interrupt: listen(SignalKind::interrupt()),
             terminate: listen(SignalKind::terminate()),
             hangup: listen(SignalKind::hangup()),
+            _file_size: listen(SignalKind::from_raw(rustix::process::Signal::XFSZ.as_raw())),
         }
     }
 

@@ -11,6 +11,7 @@
 //! | [`Program`] | any child that is killed, asked to stop and started again at chosen moments |
 //! | `amqp` (feature `amqp`) | an AMQP server that answers as scripted: what newer brokers do |
 //! | `conformance` (feature `conformance`) | what every transport promises, a test each |
+//! | [`oracle`] | publishes with confirms, kills everything, counts at the target |
 //! | [`fixture`] | the recorded notifications and requests in `fixtures/` |
 //! | [`wait_until`] | waiting for what happens elsewhere, with a deadline that says what was missing |
 //!
@@ -32,6 +33,7 @@ mod broker;
 pub mod conformance;
 pub mod fixture;
 mod hex;
+pub mod oracle;
 mod peer;
 mod pipe;
 mod ports;

@@ -18,7 +18,7 @@ use std::path::PathBuf;
 use std::process::Command;
 
 /// A program of the Python environment, with nothing in its environment that would reach into it.
-fn python_program(name: &str) -> Command {
+pub(crate) fn python_program(name: &str) -> Command {
     let folder = std::env::var_os(crate::PYTHON_VARIABLE)
         .unwrap_or_else(|| panic!("no Python environment: run the tests with \"cargo xtask test\""));
     let mut command = Command::new(PathBuf::from(folder).join("bin").join(name));

@@ -26,9 +26,11 @@ pub(super) struct Effort {
     /// Messages that wait in `waiting`.
     pub(super) waiting: u64,
     /// Messages of a round of `b`.
-    matching: u64,
+    pub(super) matching: u64,
     /// Length of a run of `d`, in seconds.
-    paced: u64,
+    pub(super) paced: u64,
+    /// Deliveries that wait in the journal in `pending`.
+    pub(super) pending: u64,
 }
 
 impl Effort {
@@ -39,9 +41,19 @@ impl Effort {
         waiting: 1_000_000,
         matching: 24_000,
         paced: 10,
+        pending: 50_000,
     };
-    pub(super) const QUICK: Self =
-        Self { rounds: 3, starts: 5, mostly_unmatched: 18_000, waiting: 100_000, matching: 6_000, paced: 3 };
+    pub(super) const QUICK: Self = Self {
+        rounds: 3,
+        starts: 5,
+        mostly_unmatched: 18_000,
+        waiting: 100_000,
+        matching: 6_000,
+        paced: 3,
+        pending: 50_000,
+    };
+    /// What waits in the journal where there is time for it.
+    pub(super) const LONG: u64 = 1_000_000;
 }
 
 /// One in a hundred matches; the rest is 4 kB that nobody wants.
@@ -94,7 +106,12 @@ pub(super) fn drain(
     for round in 0..rounds {
         for program in stage.cast(programs) {
             let load = match program {
-                Program::Raw | Program::C | Program::Osnl | Program::Other | Program::Rules(_) => load,
+                Program::Raw
+                | Program::C
+                | Program::Osnl
+                | Program::Other
+                | Program::Rules(_)
+                | Program::Journal => load,
                 Program::Upstream if round < UPSTREAM_ROUNDS => {
                     Load { count: load.count / UPSTREAM_SHARE, ..load }
                 }
@@ -111,6 +128,11 @@ pub(super) fn drain(
 }
 
 impl Drained {
+    /// The middle of a program's messages per second.
+    pub(super) fn rate(&self, of: Program) -> Option<f64> {
+        self.figures.iter().find(|(program, _)| *program == of).map(|(_, figures)| median(&figures.rate))
+    }
+
     /// The middle of a program's CPU time per message, in microseconds.
     pub(super) fn cpu(&self, of: Program) -> Option<f64> {
         self.figures.iter().find(|(program, _)| *program == of).map(|(_, figures)| median(&figures.cpu))
@@ -146,7 +168,7 @@ fn drain_once(stage: &Stage, program: Program, load: Load) -> Result<super::tabl
     // The last message matches, so the last request comes when all of them have been read.
     let (span, of) = match program {
         Program::Raw | Program::C => (Span::parse(&process.line()?)?, count),
-        Program::Osnl | Program::Other | Program::Rules(_) | Program::Upstream => {
+        Program::Osnl | Program::Other | Program::Rules(_) | Program::Journal | Program::Upstream => {
             let requests = count / every;
             (stage.sink().wait(requests, SECONDS)?, count - every)
         }
@@ -169,7 +191,12 @@ pub(super) fn start(stage: &Stage, effort: Effort) -> Result<()> {
     );
     for program in stage.cast(&PROGRAMS) {
         let starts = match program {
-            Program::Raw | Program::C | Program::Osnl | Program::Other | Program::Rules(_) => effort.starts,
+            Program::Raw
+            | Program::C
+            | Program::Osnl
+            | Program::Other
+            | Program::Rules(_)
+            | Program::Journal => effort.starts,
             Program::Upstream => effort.starts.div_ceil(3),
         };
         let mut found = Vec::new();
@@ -179,7 +206,7 @@ pub(super) fn start(stage: &Stage, effort: Effort) -> Result<()> {
             let mut process = queue.consume(program, 1)?;
             let span = match program {
                 Program::Raw | Program::C => Span::parse(&process.line()?)?,
-                Program::Osnl | Program::Other | Program::Rules(_) | Program::Upstream => {
+                Program::Osnl | Program::Other | Program::Rules(_) | Program::Journal | Program::Upstream => {
                     stage.sink().wait(1, SECONDS)?
                 }
             };
@@ -198,26 +225,7 @@ pub(super) fn latency(stage: &Stage, effort: Effort) -> Result<()> {
     for rate in [100, 1000] {
         for program in stage.cast(&PROGRAMS[1..]) {
             let count = rate * effort.paced;
-            let queue = stage.queue()?;
-            // The first request, which connects, is not counted.
-            queue.fill(1, 1, SIZE)?;
-            let process = queue.consume(program, 1)?;
-            stage.sink().wait(1, SECONDS)?;
-            queue.wait_for_consumer();
-            queue.wait_for_end();
-            stage.sink().reset()?;
-
-            let before = process.cpu()?;
-            let published = times(&queue.pace(rate, count)?)?;
-            stage.sink().wait(count, SECONDS).with_context(|| format!("{program} at {rate} msg/s"))?;
-            let arrived = stage.sink().times()?;
-            let mut waits = Vec::new();
-            for (number, at) in &published {
-                let arrival = arrived.get(number).copied().unwrap_or_default();
-                ensure!(arrival >= *at, "message {number} was delivered before it was published");
-                waits.push(Span { first: *at, last: arrival }.seconds() * 1e3);
-            }
-            let cpu = (process.cpu()? - before).as_secs_f64() * 1e6 / count as f64;
+            let (waits, cpu) = paced(stage, program, rate, count)?;
             table.row(&[
                 program.to_string(),
                 rate.to_string(),
@@ -231,6 +239,30 @@ pub(super) fn latency(stage: &Stage, effort: Effort) -> Result<()> {
     }
     table.print();
     Ok(())
+}
+
+/// How long each of `count` messages at a pace took to its request, in ms, and the CPU time of one in µs.
+pub(super) fn paced(stage: &Stage, program: Program, rate: u64, count: u64) -> Result<(Vec<f64>, f64)> {
+    let queue = stage.queue()?;
+    // The first request, which connects, is not counted.
+    queue.fill(1, 1, SIZE)?;
+    let process = queue.consume(program, 1)?;
+    stage.sink().wait(1, SECONDS)?;
+    queue.wait_for_consumer();
+    queue.wait_for_end();
+    stage.sink().reset()?;
+
+    let before = process.cpu()?;
+    let published = times(&queue.pace(rate, count)?)?;
+    stage.sink().wait(count, SECONDS).with_context(|| format!("{program} at {rate} msg/s"))?;
+    let arrived = stage.sink().times()?;
+    let mut waits = Vec::new();
+    for (number, at) in &published {
+        let arrival = arrived.get(number).copied().unwrap_or_default();
+        ensure!(arrival >= *at, "message {number} was delivered before it was published");
+        waits.push(Span { first: *at, last: arrival }.seconds() * 1e3);
+    }
+    Ok((waits, (process.cpu()? - before).as_secs_f64() * 1e6 / count as f64))
 }
 
 /// `median (min–max)`, or the one value.

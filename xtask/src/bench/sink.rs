@@ -59,6 +59,14 @@ impl Sink {
         Span::parse(times)
     }
 
+    /// Instances since the last reset, and requests out of order.
+    pub(super) fn order(&mut self) -> Result<(u64, u64)> {
+        self.process.tell("order")?;
+        let line = self.process.line()?;
+        let (keys, wrong) = line.split_once(' ').context("the answer of the sink")?;
+        Ok((keys.parse()?, wrong.parse()?))
+    }
+
     /// When the request about each message was there.
     pub(super) fn times(&mut self) -> Result<BTreeMap<u64, u128>> {
         self.process.tell("times")?;

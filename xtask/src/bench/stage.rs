@@ -2,7 +2,7 @@
 
 use std::cell::{RefCell, RefMut};
 use std::fmt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
@@ -29,6 +29,8 @@ pub(super) enum Program {
     Other,
     /// Ours in its own form, with so many rules of which the last one is what the others have.
     Rules(usize),
+    /// Ours in its own form, with the journal on the disk.
+    Journal,
     /// What ours replaces.
     Upstream,
 }
@@ -42,6 +44,7 @@ impl fmt::Display for Program {
             Self::Other => f.write_str("osnl, the other build"),
             Self::Rules(1) => f.write_str("osnl run, 1 rule"),
             Self::Rules(rules) => write!(f, "osnl run, {rules} rules"),
+            Self::Journal => f.write_str("osnl run, journal on disk"),
             Self::Upstream => f.write_str("k2hr3_osnl 1.0.8"),
         }
     }
@@ -99,6 +102,13 @@ impl Stage {
         &self.broker
     }
 
+    /// A folder on this disk that goes when everything does.
+    pub(super) fn folder(&self, name: &str) -> Result<PathBuf> {
+        let folder = self.broker.folder().join(name);
+        std::fs::create_dir(&folder)?;
+        Ok(folder)
+    }
+
     pub(super) fn broker_version(&self) -> String {
         self.broker.ctl(&["version"]).trim().to_owned()
     }
@@ -106,7 +116,7 @@ impl Stage {
     /// Those of the programs that are there.
     pub(super) fn cast(&self, programs: &[Program]) -> Vec<Program> {
         let is_there = |program: &Program| match program {
-            Program::Raw | Program::Osnl | Program::Rules(_) => true,
+            Program::Raw | Program::Osnl | Program::Rules(_) | Program::Journal => true,
             Program::C => self.c.is_some(),
             Program::Other => self.other.is_some(),
             Program::Upstream => self.upstream.is_some(),
@@ -187,13 +197,8 @@ impl Queue<'_> {
                 command.args([&port, self.vhost.name(), QUEUE, &count.to_string()]);
                 command
             }
-            Program::Rules(rules) => {
-                let file = self.folder.join("osnl.conf");
-                std::fs::write(&file, self.native(rules))?;
-                let mut command = built("osnl");
-                command.arg("run").arg("-c").arg(file);
-                command
-            }
+            Program::Rules(rules) => self.run("connection = memory://", rules)?,
+            Program::Journal => return self.consume_with(&self.folder),
             Program::Osnl => self.configured(built("osnl"), &["k2hr3-osnl"]),
             Program::Other => {
                 let other = self.stage.other.as_ref().context("no other build")?;
@@ -207,6 +212,22 @@ impl Queue<'_> {
         Process::start(command.current_dir(&self.folder).stderr(Stdio::null()))
     }
 
+    /// Starts `osnl run` with the journal in this folder.
+    pub(super) fn consume_with(&self, state_dir: &Path) -> Result<Process> {
+        // Temporary folders may be of a kind that osnl does not trust; what is measured is the disk they are on.
+        let journal =
+            format!("connection = sqlite://{}/journal.db\nallow_volatile = yes", state_dir.display());
+        Process::start(self.run(&journal, 1)?.current_dir(&self.folder).stderr(Stdio::null()))
+    }
+
+    fn run(&self, journal: &str, rules: usize) -> Result<Command> {
+        let file = self.folder.join("osnl.conf");
+        std::fs::write(&file, self.native(journal, rules))?;
+        let mut command = built("osnl");
+        command.arg("run").arg("-c").arg(file);
+        Ok(command)
+    }
+
     /// In an empty home: k2hr3_osnl would read `~/k2hr3-osnl.conf.d`.
     fn configured(&self, mut command: Command, args: &[&str]) -> Command {
         command.args(args).arg("-c").arg(self.folder.join("k2hr3_osnl.conf")).env("HOME", &self.folder);
@@ -215,11 +236,11 @@ impl Queue<'_> {
 
     /// The same meaning as `k2hr3_osnl.conf` in osnl's own form. All rules but the last look for events that
     /// do not come, half of them for publishers too.
-    fn native(&self, rules: usize) -> String {
+    fn native(&self, journal: &str, rules: usize) -> String {
         let url = self.vhost.url();
         let port = self.stage.sink().port();
         let mut text = format!(
-            "[DEFAULT]\nlog_file = {}\n[journal]\nconnection = memory://\n\
+            "[DEFAULT]\nlog_file = {}\n[journal]\n{journal}\n\
              [listener:neutron]\ntransport_url = {url}\nexchange = neutron\npriorities = info\n\
              pool = {QUEUE}\ndeclare = create\ndurable = false\nsingle_active_consumer = false\n\
              [action:roles]\ndriver = k2hr3\napi_url = http://127.0.0.1:{port}/v1/role\n",

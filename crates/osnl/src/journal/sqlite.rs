@@ -1,6 +1,6 @@
 //! `sqlite:///path`: what is appended outlives the process and the machine's power.
 //!
-//! A message is acknowledged after the `fsync` that covers it: WAL with `synchronous = FULL`. One thread owns
+//! A message is acknowledged after the `fdatasync` that covers it: WAL with `synchronous = FULL`. One thread owns
 //! the connection, takes everything that is queued into one transaction, and completes the receipts after
 //! the commit; nothing here ever blocks the caller. Another thread moves what is in the WAL to the file, so
 //! that no append waits for it.

@@ -4,7 +4,13 @@ use rusqlite::{Error, ErrorCode};
 
 /// What is wrong and what to do, in one line.
 pub(super) fn reason(error: &Error) -> String {
+    let extended = error.sqlite_error().map_or(0, |error| error.extended_code);
     let todo = match error.sqlite_error_code() {
+        // SQLite says the same of a file-size limit and of a disk that fails.
+        Some(ErrorCode::SystemIoFailure) if extended == rusqlite::ffi::SQLITE_IOERR_WRITE => {
+            "raise the limit on the size of files, if there is one (LimitFSIZE=, ulimit -f); else look at the file \
+             system and the kernel's log"
+        }
         Some(ErrorCode::DiskFull) => "make room on its file system, or raise its limit",
         Some(ErrorCode::ReadOnly) => {
             "let this user write file and folder, and mount the file system writable"
@@ -38,7 +44,7 @@ mod tests {
         check(rusqlite::ffi::SQLITE_READONLY, "writable");
         check(rusqlite::ffi::SQLITE_CANTOPEN, "let this user write");
         check(rusqlite::ffi::SQLITE_IOERR_FSYNC, "kernel's log");
-        check(rusqlite::ffi::SQLITE_IOERR_WRITE, "kernel's log");
+        check(rusqlite::ffi::SQLITE_IOERR_WRITE, "LimitFSIZE=, ulimit -f); else look at the file system");
         check(rusqlite::ffi::SQLITE_CORRUPT, ".recover");
         check(rusqlite::ffi::SQLITE_BUSY, "another program");
     }

@@ -216,7 +216,9 @@ impl Writer {
             .collect();
         if !batch.is_empty() {
             loop {
-                match self.transact(&batch) {
+                // After a failure: into the right file, or none.
+                let ready = if self.failing.is_some() { self.ready_storage() } else { Ok(()) };
+                match ready.and_then(|()| self.transact(&batch).map_err(|error| trouble::reason(&error))) {
                     Ok((done, promoted)) => {
                         self.works();
                         self.tell(batch, done);
@@ -224,7 +226,7 @@ impl Writer {
                         self.relieve_wal();
                         break;
                     }
-                    Err(error) => self.failed(&trouble::reason(&error)),
+                    Err(reason) => self.failed(&reason),
                 }
                 if !self.wait_for_storage() {
                     tracing::error!(

@@ -84,7 +84,7 @@ impl Writer {
         });
     }
 
-    /// A second, then sees that there is a file to try again on. `false` at the end of the program.
+    /// A second, in which what comes is kept in memory. `false` at the end of the program.
     pub(super) fn wait_for_storage(&mut self) -> bool {
         if self.closing {
             return false;
@@ -107,15 +107,17 @@ impl Writer {
                 Err(RecvTimeoutError::Disconnected) => self.closing = true,
             }
         }
-        if let Err(reason) = self.look().and_then(|()| self.ready_connection()) {
-            self.failed(&reason);
-        }
         true
+    }
+
+    /// Sees that the right file is there, and open.
+    pub(super) fn ready_storage(&mut self) -> Result<(), String> {
+        self.look().and_then(|()| self.ready_connection())
     }
 
     /// Looks whether it works again, when there is nothing else to write.
     pub(super) fn recover(&mut self) {
-        let again = self.look().and_then(|()| self.ready_connection());
+        let again = self.ready_storage();
         match again.and_then(|()| self.write_probe().map_err(|error| trouble::reason(&error))) {
             Ok(()) => self.works(),
             Err(reason) => self.failed(&reason),

@@ -1,0 +1,184 @@
+//! The journal alone: filled, emptied, and beside it the same rows by SQLite alone; and the disk under both.
+
+use std::collections::VecDeque;
+use std::io::{Seek as _, Write as _};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, Result, ensure};
+use osnl::journal::sqlite::{SqliteJournal, SqliteOptions};
+use osnl::journal::{Entry, Journal, NewDelivery, Outcome, Receipt, Settle};
+use osnl::received::{Origin, Received};
+use osnl_transport::Properties;
+use rusqlite::{Connection, TransactionBehavior, params};
+
+use crate::messages::Messages;
+use crate::now;
+
+/// Entries that wait for their commit: as many as osnl's `prefetch`.
+const OPEN: usize = 200;
+/// Deliveries claimed at once.
+const IN_FLIGHT: usize = 64;
+const ACTION: &str = "roles";
+/// A page of SQLite's WAL with its head, twice: the least that a commit writes.
+const WRITTEN: usize = 2 * (4096 + 24);
+
+pub(crate) fn open(file: &str) -> Result<SqliteJournal> {
+    let mut options = SqliteOptions::new(PathBuf::from(file));
+    options.allow_volatile = true;
+    options.max_pending = u64::from(u32::MAX);
+    SqliteJournal::open(options, Arc::default()).with_context(|| file.to_owned())
+}
+
+/// Messages `from` to `from + count`, as a listener would hand them over.
+pub(crate) fn received(bodies: impl IntoIterator<Item = Vec<u8>>) -> impl Iterator<Item = Received> {
+    bodies.into_iter().map(|body| Received {
+        body: body.into(),
+        properties: Properties {
+            content_type: Some("application/json".into()),
+            content_encoding: Some("utf-8".into()),
+            compression: None,
+        },
+        origin: Origin {
+            listener: "neutron".into(),
+            queue: "k2hr3_osnl".into(),
+            exchange: "neutron".to_owned(),
+            routing_key: "notifications.info".to_owned(),
+            redelivered: false,
+            received: std::time::SystemTime::now(),
+        },
+    })
+}
+
+/// Appends `count` messages about `keys` resources, of `size` bytes or as they were recorded; prints when it began
+/// to append and when the last was safe.
+pub(crate) async fn append(file: &str, count: u64, keys: u64, size: u64) -> Result<()> {
+    let journal = open(file)?;
+    let messages = Messages::new(0)?;
+    let actions: [Arc<str>; 1] = [ACTION.into()];
+    let mut open: VecDeque<Receipt> = VecDeque::new();
+    // Made in pieces, and not counted: a million at once would be memory.
+    let (mut took, mut n) = (Duration::ZERO, 1);
+    while n <= count {
+        let bodies = (n..=count).take(10_000).map(|n| body(&messages, n, keys, size));
+        let entries: Vec<Entry> = received(bodies).map(entry).collect::<Result<_>>()?;
+        n += entries.len() as u64;
+        let began = Instant::now();
+        for entry in entries {
+            if open.len() >= OPEN {
+                safe(open.pop_front()).await?;
+                // Whatever else was committed with it.
+                while open.len() > OPEN / 2 {
+                    safe(open.pop_front()).await?;
+                }
+            }
+            let mut permit = journal.reserve(&actions, 1).await;
+            open.push_back(journal.append(&mut permit, entry));
+        }
+        while !open.is_empty() {
+            safe(open.pop_front()).await?;
+        }
+        took += began.elapsed();
+    }
+    print_span(took);
+    Ok(())
+}
+
+fn body(messages: &Messages, n: u64, keys: u64, size: u64) -> Vec<u8> {
+    if size == 0 {
+        messages.matching(n)
+    } else {
+        messages.small(n, n % keys, usize::try_from(size).unwrap_or(0))
+    }
+}
+
+fn entry(received: Received) -> Result<Entry> {
+    let notification = received.decode()?;
+    let key = osnl_model::resource_key(&notification);
+    let delivery = NewDelivery::new("deleted", ACTION, key);
+    Ok(Entry { received: received.into(), notification: notification.into(), deliveries: vec![delivery] })
+}
+
+async fn safe(receipt: Option<Receipt>) -> Result<()> {
+    if let Some(receipt) = receipt {
+        ensure!(receipt.await == Settle::Acknowledge, "the journal ended");
+    }
+    Ok(())
+}
+
+/// Claims and ends `count` deliveries; prints when it began and when the last end was safe.
+pub(crate) async fn outcome(file: &str, count: u64) -> Result<()> {
+    let journal = open(file)?;
+    let began = Instant::now();
+    let mut ended = 0;
+    while ended < count {
+        // No more than was asked for: somebody counts on the rest.
+        let left = usize::try_from(count - ended).unwrap_or(IN_FLIGHT);
+        let claimed = journal.claim(ACTION, IN_FLIGHT.min(left)).await;
+        ended += claimed.len() as u64;
+        claimed.into_iter().for_each(|claimed| journal.outcome(claimed.id, Outcome::Delivered));
+    }
+    journal.close().await;
+    print_span(began.elapsed());
+    Ok(())
+}
+
+/// What SQLite takes for the rows of `count` messages alone, `batch` in a transaction.
+pub(crate) fn raw(file: &str, count: u64, batch: u64) -> Result<()> {
+    // The tables are the journal's own.
+    drop(open(file)?);
+    let mut connection = Connection::open(Path::new(file))?;
+    connection.pragma_update(None, "journal_mode", "wal")?;
+    connection.pragma_update(None, "synchronous", "full")?;
+    let messages = Messages::new(0)?;
+    let bodies: Vec<Vec<u8>> = (1..=count).map(|n| messages.matching(n)).collect();
+    let began = Instant::now();
+    let mut n: i64 = 0;
+    for bodies in bodies.chunks(usize::try_from(batch)?) {
+        let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+        for body in bodies {
+            n += 1;
+            // Spread, as a digest is.
+            let identity = n.wrapping_mul(0x1e37_79b9_7f4a_7c15);
+            let key = format!("00000000-0000-4000-8000-{n:012x}");
+            transaction
+                .prepare_cached(
+                    "INSERT INTO event (id, identity, received, redelivered, deliveries, listener, queue, exchange, \
+                     routing_key, content_type, content_encoding, message_id, unique_id, event_type, body) \
+                     VALUES (?1, ?2, 1790000000000, 0, 1, 'neutron', 'k2hr3_osnl', 'neutron', 'notifications.info', \
+                     'application/json', 'utf-8', ?3, ?3, 'port.delete.end', ?4)",
+                )?
+                .execute(params![n, identity, key, body])?;
+            transaction
+                .prepare_cached("INSERT INTO delivery (id, rule, action, key, state) VALUES (?1, 'deleted', 'roles', ?2, 1)")?
+                .execute(params![n << 16, key])?;
+        }
+        transaction.commit()?;
+    }
+    print_span(began.elapsed());
+    Ok(())
+}
+
+/// Writes and syncs `count` times what a small commit writes; prints the nanoseconds of each.
+pub(crate) fn sync(file: &str, count: u64) -> Result<()> {
+    let mut file = std::fs::OpenOptions::new().create(true).truncate(false).write(true).open(file)?;
+    // As in a WAL that has been used before: the blocks are there.
+    file.write_all(&vec![0; WRITTEN * 512])?;
+    file.sync_all()?;
+    let mut times = String::new();
+    for n in 0..count {
+        file.seek(std::io::SeekFrom::Start((n % 512) * WRITTEN as u64))?;
+        file.write_all(&[u8::try_from(n % 251).unwrap_or(0); WRITTEN])?;
+        let began = Instant::now();
+        file.sync_data()?;
+        times += &format!("{n}:{} ", began.elapsed().as_nanos());
+    }
+    println!("{times}");
+    Ok(())
+}
+
+pub(crate) fn print_span(took: Duration) {
+    let last = now();
+    println!("{} {last}", last - took.as_nanos());
+}

@@ -1,0 +1,236 @@
+//! What is promised to the broker is on the disk first, whatever the clock does, and whichever program comes next.
+
+use std::fs;
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+use osnl_testkit::{Reply, fixture, python, wait_until};
+
+use crate::harness::SOON;
+use crate::journalled::{QUEUE, Rig, address, preload, resource};
+
+/// Of the calls that are looked at. Lines are in the order in which the calls began; what was under way
+/// meanwhile has its end in a line of its own.
+#[derive(Debug, PartialEq, Eq)]
+enum Call {
+    /// To the write-ahead log; with what.
+    Append { end: usize, data: Vec<u8> },
+    /// Of the write-ahead log, to its good end.
+    Sync { begin: usize, end: usize },
+    /// A `basic.ack` leaves.
+    Ack { begin: usize, tag: u64, multiple: bool },
+}
+
+fn read(trace: &str) -> Vec<Call> {
+    let lines: Vec<&str> = trace.lines().collect();
+    let mut calls = Vec::new();
+    for (begin, line) in lines.iter().enumerate() {
+        let Some((thread, call)) = line.trim_start().split_once(char::is_whitespace) else { continue };
+        let call = call.trim_start();
+        let Some((name, rest)) = call.split_once('(') else { continue };
+        let (place, rest) = rest.split_once('>').unwrap_or_default();
+        // strace writes names as it writes data.
+        let name_of_file = String::from_utf8_lossy(&bytes(place)).into_owned();
+        let place = if place.contains("\\x") { &*name_of_file } else { place };
+        let end = || {
+            if !call.ends_with("<unfinished ...>") {
+                return (call.ends_with(") = 0") || !name.contains("sync")).then_some(begin);
+            }
+            let resumed = format!("<... {name} resumed>");
+            let ends = |line: &&str| {
+                line.trim_start()
+                    .strip_prefix(thread)
+                    .is_some_and(|rest| rest.trim_start().starts_with(&resumed))
+            };
+            let end = begin + 1 + lines[begin + 1..].iter().position(ends)?;
+            (lines[end].ends_with(" = 0") || !name.contains("sync")).then_some(end)
+        };
+        match name {
+            "fdatasync" | "fsync" if place.ends_with("journal.db-wal") => {
+                calls.extend(end().map(|end| Call::Sync { begin, end }));
+            }
+            "pwrite64" | "write" if place.ends_with("journal.db-wal") => {
+                calls.extend(end().map(|end| Call::Append { end, data: bytes(rest) }));
+            }
+            "sendto" | "write" | "writev" | "sendmsg" if !place.contains("/journal.db") => {
+                acks(&bytes(rest)).for_each(|(tag, multiple)| calls.push(Call::Ack { begin, tag, multiple }));
+            }
+            _ => {}
+        }
+    }
+    calls
+}
+
+/// What stands as `\x00\x01…` in a line.
+fn bytes(text: &str) -> Vec<u8> {
+    text.split("\\x").skip(1).filter_map(|digits| u8::from_str_radix(digits.get(..2)?, 16).ok()).collect()
+}
+
+/// Method frames 60.80 on any channel: 13 octets of payload, of which the tag is eight and `multiple` the last.
+fn acks(data: &[u8]) -> impl Iterator<Item = (u64, bool)> {
+    data.windows(21).filter_map(|frame| match frame {
+        [1, _, _, 0, 0, 0, 13, 0, 60, 0, 80, tag @ .., multiple, 0xce] => {
+            Some((u64::from_be_bytes(tag.try_into().ok()?), multiple & 1 == 1))
+        }
+        _ => None,
+    })
+}
+
+/// No tag is acknowledged before a sync has returned that began after its message was written. The messages came in
+/// the order of their numbers, so tag 1 is number 0.
+fn acknowledged_after_the_sync(calls: &[Call], messages: usize) -> Result<(), String> {
+    for n in 0..messages {
+        let marker = address(n).into_bytes();
+        let tag_of = n as u64 + 1;
+        let ack = calls.iter().find_map(|call| match call {
+            Call::Ack { begin, tag, multiple } if *tag == tag_of || *multiple && *tag > tag_of => {
+                Some(*begin)
+            }
+            Call::Ack { .. } | Call::Append { .. } | Call::Sync { .. } => None,
+        });
+        let written = calls.iter().find_map(|call| match call {
+            Call::Append { end, data } if data.windows(marker.len()).any(|part| part == marker) => Some(*end),
+            Call::Append { .. } | Call::Ack { .. } | Call::Sync { .. } => None,
+        });
+        let (Some(ack), Some(written)) = (ack, written) else {
+            return Err(format!("message {n}: acknowledged in line {ack:?}, written in {written:?}"));
+        };
+        let safe = calls.iter().any(|call| match call {
+            Call::Sync { begin, end } => *begin > written && *end < ack,
+            Call::Append { .. } | Call::Ack { .. } => false,
+        });
+        if !safe {
+            return Err(format!(
+                "message {n}: written in line {written}, acknowledged in {ack}, no sync between"
+            ));
+        }
+    }
+    Ok(())
+}
+
+#[test]
+fn a_trace_is_read_as_it_was() {
+    let sync = "7  fdatasync(5</j/journal.db-wal> <unfinished ...>\n";
+    let written: String = address(0).bytes().map(|byte| format!("\\x{byte:02x}")).collect();
+    let append = &format!("7  pwrite64(5</j/journal.db-wal>, \"{written}\", 12, 0) = 12\n");
+    let done = "7  <... fdatasync resumed>) = 0\n";
+    let failed = "7  <... fdatasync resumed>) = -1 EIO (Input/output error)\n";
+    let other = "8  fdatasync(6</j/journal.db-wal>) = 0\n";
+    let ack = "9  sendto(4<TCP:[127.0.0.1:1->127.0.0.1:2]>, \"\\x01\\x00\\x01\\x00\\x00\\x00\\x0d\\x00\\x3c\\x00\\x50\
+               \\x00\\x00\\x00\\x00\\x00\\x00\\x00\\x01\\x00\\xce\", 21, MSG_NOSIGNAL, NULL, 0) = 21\n";
+    let check = |lines: &[&str], good: bool| {
+        let found = acknowledged_after_the_sync(&read(&lines.concat()), 1);
+        assert_eq!(found.is_ok(), good, "{lines:#?}\n{found:?}");
+    };
+    check(&[append, sync, done, ack], true);
+    check(&[append, other, ack], true);
+    check(&[append, sync, ack, done], false);
+    check(&[append, ack, sync, done], false);
+    check(&[sync, append, done, ack], false);
+    check(&[append, sync, failed, ack], false);
+    check(&[append, sync, done], false);
+    check(&[ack], false);
+}
+
+#[test]
+fn no_acknowledgement_leaves_before_the_sync_that_covers_it() {
+    const MESSAGES: usize = 200;
+    let mut rig = Rig::new("synced");
+    let trace = rig.path("trace");
+    let may_trace = Command::new("strace")
+        .args(["-o", "/dev/null", "true"])
+        .stderr(Stdio::null())
+        .status()
+        .is_ok_and(|status| status.success());
+    if may_trace {
+        let options = [
+            "-f",
+            "-yy",
+            "-xx",
+            "-s",
+            "70000",
+            "-e",
+            "trace=fdatasync,fsync,pwrite64,write,writev,sendto,sendmsg",
+        ];
+        let file = trace.to_string_lossy();
+        let words: Vec<&str> = ["strace"].into_iter().chain(options).chain(["-o", &file]).collect();
+        rig.start_under(&words, &[]);
+    } else {
+        rig.start_under(&[], &[("LD_PRELOAD", preload().to_owned()), ("OSNL_TEST_TRACE", trace.clone())]);
+    }
+    rig.consuming();
+    // A few by themselves, then many at once.
+    for count in [1, 1, 1, 7, MESSAGES - 10] {
+        rig.publish(count, 1000);
+        wait_until(SOON, "an empty queue", || rig.vhost.queue_depth(QUEUE) == Some((0, 0)));
+    }
+    rig.all_done();
+    rig.kill();
+    let trace = fs::read_to_string(trace).unwrap();
+    assert!(trace.contains("fdatasync("), "SQLite was built without HAVE_FDATASYNC: see .cargo/config.toml");
+    acknowledged_after_the_sync(&read(&trace), MESSAGES).unwrap_or_else(|error| panic!("{error}"));
+}
+
+#[test]
+fn a_clock_that_is_set_while_a_target_is_held_changes_nothing() {
+    const EVENTS: usize = 40;
+    for (name, seconds) in [("forward", "3600"), ("back", "-3600")] {
+        let mut rig = Rig::new(name);
+        rig.start();
+        rig.consuming();
+        rig.sink.reply_with(Reply::Status(503));
+        rig.publish(EVENTS, 8);
+        // Each of the resources once at most, and then the probes, one by one.
+        rig.sink.wait_for(10, SOON);
+        fs::write(rig.path("clock"), seconds).unwrap();
+        // Three more tries: one about every second, as before.
+        let (before, began) = (rig.sink.requests().len(), Instant::now());
+        rig.sink.wait_for(before + 3, SOON);
+        let took = began.elapsed();
+        assert!(took > Duration::from_millis(1500), "{name}: three tries in {took:?}");
+        rig.publish(EVENTS, 8);
+        wait_until(SOON, "all in the journal", || rig.vhost.queue_depth(QUEUE) == Some((0, 0)));
+        rig.sink.reply_with(Reply::Status(204));
+        rig.all_done();
+    }
+}
+
+#[test]
+fn an_older_programs_journal_with_pending_work_is_delivered_in_order() {
+    let mut rig = Rig::new("older");
+    let script = "import json, sqlite3, sys\nfile, sql = json.load(sys.stdin)\n\
+                  database = sqlite3.connect(file)\ndatabase.executescript(sql)\n";
+    // The recorded file, and in it work that has an effect: three of one resource, one of another.
+    let mut sql = fixture::text("journal/v1.sql");
+    let body = |n: usize, key: &str| {
+        format!(
+            "{{\"event_type\": \"port.delete.end\", \"publisher_id\": \"network.node1\", \"message_id\": \"p{n}\", \
+             \"payload\": {{\"port\": {{\"device_id\": \"{key}\", \"fixed_ips\": [{{\"ip_address\": \"{}\"}}]}}}}}}",
+            address(n)
+        )
+    };
+    for (n, state) in [(0, 1), (1, 1), (2, 0), (4, 0)] {
+        let (id, key) = (n + 10, resource(n, 2));
+        sql += &format!(
+            "INSERT INTO event (id, identity, received, redelivered, deliveries, listener, queue, exchange, routing_key, \
+             message_id, event_type, body) VALUES ({id}, {n}, 1790000000000, 0, 1, 'neutron', 'osnl', 'neutron', \
+             'notifications.info', 'p{n}', 'port.delete.end', CAST('{}' AS BLOB));\n\
+             INSERT INTO delivery (id, rule, action, key, state) VALUES ({}, 'gone', 'roles', '{key}', {state});\n",
+            body(n, &key),
+            id * 65536,
+        );
+    }
+    sql += "UPDATE tally SET count = count + 2 WHERE action = 'roles' AND state IN (0, 1);\n\
+            UPDATE meta SET value = 20 WHERE name = 'next_event';\n";
+    let file = rig.path("journal.db").to_string_lossy().into_owned();
+    let _ = python(script, &serde_json::json!([file, sql]).to_string());
+    rig.start();
+    let requests = rig.sink.wait_for(4, SOON);
+    let place = |n: usize| requests.iter().position(|request| request.target.contains(&address(n)));
+    assert!(place(0) < place(2) && place(2) < place(4), "{:?}", (place(0), place(2), place(4)));
+    assert!(place(0).is_some() && place(1).is_some());
+    // And what is new comes after it.
+    rig.consuming();
+    rig.publish(3, 3);
+    rig.all_done();
+}

@@ -1,0 +1,95 @@
+//! Kills and faults at random moments, each part by itself, so that they meet.
+
+use std::time::{Duration, Instant};
+
+use super::pause_until;
+use super::program::Daemon;
+use super::publisher::Confirmed;
+use super::report::Break;
+use super::target::Target;
+use crate::{Broker, Reply};
+
+pub(super) struct Breaking<'a> {
+    /// When everything is whole again.
+    pub(super) end: Instant,
+    pub(super) seed: u64,
+    pub(super) confirmed: &'a Confirmed,
+    pub(super) target: &'a Target,
+}
+
+impl Breaking<'_> {
+    /// `kill -9`, and started again at once or a little later.
+    pub(super) fn daemon(&self, daemon: &Daemon) -> Vec<Break> {
+        let mut chance = fastrand::Rng::with_seed(self.seed);
+        let mut breaks = Vec::new();
+        while self.next(millis(&mut chance, 300, 4_000)) {
+            daemon.kill();
+            pause_until(Instant::now() + millis(&mut chance, 0, 300));
+            daemon.start_again();
+            breaks.push(self.now("daemon killed"));
+        }
+        breaks
+    }
+
+    pub(super) fn broker(&self, broker: &Broker) -> Vec<Break> {
+        let mut chance = fastrand::Rng::with_seed(self.seed.wrapping_add(1));
+        let mut breaks = Vec::new();
+        while self.next(millis(&mut chance, 3_000, 12_000)) {
+            broker.kill9();
+            broker.start_again();
+            breaks.push(self.now("broker killed"));
+        }
+        breaks
+    }
+
+    /// It is killed, or fails, hangs, resets, answers garbage.
+    pub(super) fn target(&self) -> Vec<Break> {
+        let mut chance = fastrand::Rng::with_seed(self.seed.wrapping_add(2));
+        let mut breaks = Vec::new();
+        while self.next(millis(&mut chance, 200, 3_000)) {
+            let lasts = millis(&mut chance, 50, 1_500);
+            if chance.u8(..4) == 0 {
+                self.target.sink.stop();
+                pause_until(Instant::now() + lasts);
+                self.target.sink.restart();
+                breaks.push(self.now("target killed"));
+            } else {
+                self.target.fail_with(Some(fault(&mut chance)));
+                pause_until(Instant::now() + lasts);
+                self.target.fail_with(None);
+                breaks.push(self.now("target failed"));
+            }
+        }
+        breaks
+    }
+
+    /// Waits; whether there is something left to break then.
+    fn next(&self, pause: Duration) -> bool {
+        let moment = Instant::now() + pause;
+        pause_until(moment.min(self.end));
+        moment < self.end
+    }
+
+    /// From now on everything is whole again, as far as this part is concerned.
+    fn now(&self, what: &'static str) -> Break {
+        Break { what, whole: Instant::now(), confirmed: self.confirmed.latest() }
+    }
+}
+
+fn fault(chance: &mut fastrand::Rng) -> Reply {
+    match chance.u8(..9) {
+        0 => Reply::Status(500),
+        1 => Reply::Status(503),
+        2 => Reply::Status(429),
+        3 => Reply::Status(403),
+        4 => Reply::Hang,
+        5 => Reply::Reset,
+        6 => Reply::Garbage,
+        7 => Reply::CloseWithoutReply,
+        _ => Reply::ShortBody,
+    }
+}
+
+fn millis(chance: &mut fastrand::Rng, from: u64, to: u64) -> Duration {
+    Duration::from_millis(chance.u64(from..to))
+}

@@ -1,0 +1,59 @@
+//! The publisher, and which of its messages the broker has confirmed.
+
+use std::io::{BufRead as _, BufReader};
+use std::process::Stdio;
+use std::sync::{Arc, Mutex};
+use std::thread::JoinHandle;
+use std::time::Instant;
+
+use super::{Plan, SOON};
+use crate::process::{Group, Guard};
+use crate::wait::reached;
+
+const SCRIPT: &str = include_str!("../../python/oracle_publisher.py");
+
+type Numbers = Vec<(u64, Instant)>;
+
+pub(super) struct Confirmed {
+    process: Mutex<Group>,
+    numbers: Arc<Mutex<Numbers>>,
+    reader: JoinHandle<()>,
+    _guard: Guard,
+}
+
+impl Confirmed {
+    pub(super) fn start(port: u16, vhost: &str, plan: &Plan) -> Self {
+        let mut command = crate::peer::python_program("python");
+        command.args(["-c", SCRIPT, &port.to_string(), vhost]);
+        command
+            .args([u64::from(plan.rate), u64::from(plan.keys), plan.seed].map(|number| number.to_string()));
+        let mut process = Group::spawn(command.stdin(Stdio::piped()).stdout(Stdio::piped()));
+        let guard = Guard::over(&[process.id()], None);
+        let lines = BufReader::new(process.child().stdout.take().unwrap()).lines();
+        let numbers: Arc<Mutex<Numbers>> = Arc::default();
+        let gathered = numbers.clone();
+        let reader = std::thread::spawn(move || {
+            for number in lines.map_while(Result::ok).filter_map(|line| line.parse().ok()) {
+                gathered.lock().unwrap().push((number, Instant::now()));
+            }
+        });
+        Self { process: Mutex::new(process), numbers, reader, _guard: guard }
+    }
+
+    /// The number of the latest one that is confirmed.
+    pub(super) fn latest(&self) -> u64 {
+        self.numbers.lock().unwrap().last().map_or(0, |(number, _)| *number)
+    }
+
+    /// Publishes no more; all that is confirmed.
+    pub(super) fn stop(self) -> Numbers {
+        let mut process = self.process.into_inner().unwrap();
+        drop(process.child().stdin.take());
+        let ended = reached(SOON, &mut || !process.is_running());
+        assert!(ended, "the publisher does not end");
+        self.reader.join().unwrap();
+        let numbers = std::mem::take(&mut *self.numbers.lock().unwrap());
+        assert!(!numbers.is_empty(), "nothing was ever confirmed");
+        numbers
+    }
+}

@@ -1,0 +1,125 @@
+//! The target: counts what it is asked, and does not answer as it should from time to time.
+
+use std::collections::{BTreeMap, HashSet};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use crate::{Reply, Request, Sink};
+
+/// What was asked of the target.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Asked {
+    pub(super) event: u64,
+    pub(super) key: u64,
+    /// It was answered as a success.
+    pub(super) effect: bool,
+    pub(super) at: Instant,
+}
+
+#[derive(Default)]
+struct State {
+    fault: Option<Reply>,
+    asked: Vec<Asked>,
+    effects: HashSet<u64>,
+    faults: BTreeMap<String, u64>,
+}
+
+pub(super) struct Target {
+    pub(super) sink: Sink,
+    state: Arc<Mutex<State>>,
+}
+
+impl Target {
+    pub(super) fn start() -> Self {
+        let sink = Sink::start();
+        let state: Arc<Mutex<State>> = Arc::default();
+        let theirs = state.clone();
+        sink.reply_when(move |request| Some(theirs.lock().unwrap().answer(request)));
+        Self { sink, state }
+    }
+
+    pub(super) fn url(&self) -> String {
+        self.sink.url("/v1/role")
+    }
+
+    /// From now on, every request gets this; none: a success.
+    pub(super) fn fail_with(&self, fault: Option<Reply>) {
+        self.state.lock().unwrap().fault = fault;
+    }
+
+    pub(super) fn count(&self) -> usize {
+        self.state.lock().unwrap().asked.len()
+    }
+
+    pub(super) fn has_all(&self, mut events: impl Iterator<Item = u64>) -> bool {
+        let state = self.state.lock().unwrap();
+        events.all(|event| state.effects.contains(&event))
+    }
+
+    pub(super) fn requests(&self) -> Vec<Asked> {
+        self.state.lock().unwrap().asked.clone()
+    }
+
+    /// How many requests got what instead of a success.
+    pub(super) fn faults(&self) -> BTreeMap<String, u64> {
+        self.state.lock().unwrap().faults.clone()
+    }
+}
+
+impl State {
+    fn answer(&mut self, request: &Request) -> Reply {
+        let reply = self.fault.clone().unwrap_or(Reply::Status(204));
+        let effect = succeeds(&reply);
+        if !effect {
+            let name = format!("{reply:?}").split(['{', ' ']).next().unwrap_or_default().to_owned();
+            *self.faults.entry(name).or_default() += 1;
+        }
+        let (key, event) = numbers(&request.target).unwrap_or((u64::MAX, u64::MAX));
+        self.asked.push(Asked { event, key, effect, at: Instant::now() });
+        if effect {
+            self.effects.insert(event);
+        }
+        reply
+    }
+}
+
+fn succeeds(reply: &Reply) -> bool {
+    match reply {
+        Reply::Status(status) => *status < 300,
+        Reply::After(pause, then) => *pause < Duration::from_millis(500) && succeeds(then),
+        Reply::StatusWith { .. }
+        | Reply::Reset
+        | Reply::CloseWithoutReply
+        | Reply::Garbage
+        | Reply::ShortBody
+        | Reply::Hang
+        | Reply::Tunnel(_) => false,
+    }
+}
+
+/// Key and event of `…?cuk=00000000-0000-4000-8000-KEY&host=["10.A.B.C"]`, however much of it is escaped.
+fn numbers(target: &str) -> Option<(u64, u64)> {
+    let key = target.split_once("00000000-0000-4000-8000-")?.1.get(..12)?;
+    let host = target.split_once("host=")?.1.split_once("10.")?.1;
+    let event = host
+        .split(|c: char| !c.is_ascii_digit() && c != '.')
+        .next()?
+        .split('.')
+        .try_fold(0, |sum, part| Some(sum * 256 + part.parse::<u64>().ok()?))?;
+    Some((u64::from_str_radix(key, 16).ok()?, event))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::numbers;
+
+    #[test]
+    fn key_and_event_stand_in_the_request() {
+        let check = |target: &str, expected| assert_eq!(numbers(target), expected, "{target}");
+        let key = "00000000-0000-4000-8000-00000000002a";
+        check(&format!("/v1/role?cuk={key}&host=[\"10.1.2.3\"]"), Some((42, 66051)));
+        check(&format!("/v1/role?cuk={key}&host=%5B%2210.0.1.0%22%5D"), Some((42, 256)));
+        check(&format!("/v1/role?cuk={key}"), None);
+        check("/v1/role?cuk=else&host=10.0.0.1", None);
+    }
+}

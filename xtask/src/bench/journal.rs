@@ -1,0 +1,156 @@
+//! What the journal costs: beside what it is made of, with a long backlog, and in the way of a single message.
+
+use anyhow::{Context as _, Result, ensure};
+
+use super::sections::{Effort, Load, SECONDS, SIZE, drain, paced};
+use super::sink::{Span, times};
+use super::stage::{Program, Stage, built};
+use super::table::{Table, median, quantile};
+use crate::step;
+
+/// Requests under way at once when they are measured alone.
+const IN_FLIGHT: u64 = 64;
+/// Messages of a transaction of SQLite's alone. Of the 200 that the journal has open, half are in the transaction under
+/// way while the others gather: strace counts 80 to 100 for each `fdatasync`.
+const BATCH: u64 = 100;
+/// Bytes of a pending message.
+const SMALL: u64 = 512;
+/// Resources that pending messages are about.
+const KEYS: u64 = 10_000;
+/// Deliveries that are claimed at each depth to see what that costs.
+const CLAIMED: u64 = 5_000;
+/// How long the longest backlog may take to be delivered, in seconds.
+const LONG: u64 = 600;
+
+/// All messages match, the journal is on this disk: against its parts, and against k2hr3_osnl, which keeps nothing.
+pub(super) fn parts(stage: &Stage, effort: Effort) -> Result<()> {
+    let count = effort.matching;
+    let folder = stage.folder("parts")?;
+    let mut rates: [Vec<f64>; 5] = Default::default();
+    for round in 0..effort.rounds {
+        let file = |name: &str| folder.join(format!("{round}-{name}.db")).display().to_string();
+        let rate = |span: Span| count as f64 / span.seconds();
+        rates[0].push(rate(consume(stage, count)?));
+        rates[1].push(rate(run(&["append", &file("a"), &count.to_string(), &count.to_string(), "0"])?));
+        rates[2].push(rate(run(&["outcome", &file("a"), &count.to_string()])?));
+        stage.sink().reset()?;
+        let port = stage.sink().port().to_string();
+        rates[3].push(rate(run(&["http", &port, &count.to_string(), &IN_FLIGHT.to_string()])?));
+        rates[4].push(rate(run(&["sqlite", &file("s"), &count.to_string(), &BATCH.to_string()])?));
+    }
+    let [consume, append, outcome, http, raw] = rates.map(|rates| median(&rates));
+    let sum = 1.0 / (1.0 / consume + 1.0 / append + 1.0 / outcome + 1.0 / http);
+
+    let load = Load { count, every: 1, size: SIZE };
+    let title = "(journal) every message matches, the journal is on this disk";
+    let drained =
+        drain(stage, title, &[Program::Journal, Program::Rules(1), Program::Upstream], effort.rounds, load)?;
+    drained.print();
+    let whole = drained.rate(Program::Journal).context("no figure of osnl")?;
+
+    let mut table = Table::new("(journal) the parts alone, per second", &["", "msg/s", "", "wanted"]);
+    for (name, rate) in [("consume", consume), ("append", append), ("outcome", outcome), ("http", http)] {
+        table.row(&[name.to_owned(), format!("{rate:.0}"), String::new(), String::new()]);
+    }
+    let mut row = |name: &str, rate: f64, ratio: String, wanted: &str| {
+        table.row(&[name.to_owned(), format!("{rate:.0}"), ratio, wanted.to_owned()]);
+    };
+    row("the parts one after the other", sum, String::new(), "");
+    row("osnl, all of it", whole, format!("{:.2} of the parts", whole / sum), "0.6");
+    row("SQLite alone", raw, format!("append is {:.2} of it", append / raw), "0.8");
+    if let (Some(rate), Some(theirs), Some(cpu)) =
+        (drained.rate(Program::Upstream), drained.cpu(Program::Upstream), drained.cpu(Program::Journal))
+    {
+        let ratio = format!("{:.1} x the rate, {:.1} x less CPU", whole / rate, theirs / cpu);
+        row("k2hr3_osnl 1.0.8", rate, ratio, "8 and 8");
+    }
+    table.print();
+    Ok(())
+}
+
+/// From publishing to the request at 1,000 messages a second, by way of the journal.
+pub(super) fn latency(stage: &Stage, effort: Effort) -> Result<()> {
+    let folder = stage.folder("latency")?;
+    let columns = ["", "msg/s", "messages", "p50", "p99", "max"];
+    let mut table = Table::new(
+        "(durable) from publishing to the request by way of the journal, ms; p99 wanted: 10",
+        &columns,
+    );
+    let rate = 1000;
+    let count = rate * effort.paced;
+    let (waits, _) = paced(stage, Program::Journal, rate, count)?;
+    let file = folder.join("sync").display().to_string();
+    let syncs = step::output(built("osnl-bench").args(["sync", &file, "2000"]))?;
+    let syncs: Vec<f64> = times(syncs.trim())?.into_values().map(|nanos| nanos as f64 / 1e6).collect();
+    for (name, rate, waits) in
+        [("osnl run", rate.to_string(), waits), ("the disk's fdatasync", String::new(), syncs)]
+    {
+        let count = waits.len().to_string();
+        let cells = [0.5, 0.99, 1.0].map(|share| format!("{:.2}", quantile(&waits, share)));
+        table.row(&[&[name.to_owned(), rate, count][..], &cells].concat());
+    }
+    table.print();
+    Ok(())
+}
+
+/// A long backlog in the journal: what it costs in memory and at the start, what a claim costs, and the order.
+pub(super) fn pending(stage: &Stage, effort: Effort) -> Result<()> {
+    let folder = stage.folder("pending")?;
+    let columns = [
+        "pending",
+        "file MiB",
+        "to the first request, s",
+        "peak MiB",
+        "claim and outcome, µs",
+        "delivered/s",
+        "resources",
+        "out of order",
+    ];
+    let mut table = Table::new(
+        "(pending) 512 B each; wanted: start 2 s, 100 MiB, a flat claim, none out of order",
+        &columns,
+    );
+    for count in [1_000, effort.pending / 20, effort.pending] {
+        let state = folder.join(count.to_string());
+        std::fs::create_dir(&state)?;
+        let file = state.join("journal.db");
+        let name = file.display().to_string();
+        run(&["append", &name, &(count + CLAIMED).to_string(), &KEYS.to_string(), &SMALL.to_string()])?;
+        let claims = run(&["outcome", &name, &CLAIMED.to_string()])?;
+        let size = std::fs::metadata(&file)?.len();
+
+        let queue = stage.queue()?;
+        let process = queue.consume_with(&state)?;
+        let first = stage.sink().wait(1, SECONDS)?;
+        let start = Span { first: process.started, last: first.first };
+        let span = stage.sink().wait(count, LONG)?;
+        let (keys, wrong) = stage.sink().order()?;
+        table.row(&[
+            count.to_string(),
+            format!("{:.0}", size as f64 / 1_048_576.0),
+            format!("{:.2}", start.seconds()),
+            format!("{:.1}", process.peak_memory()?),
+            format!("{:.1}", claims.seconds() * 1e6 / CLAIMED as f64),
+            format!("{:.0}", count as f64 / span.seconds()),
+            keys.to_string(),
+            wrong.to_string(),
+        ]);
+        drop(process);
+        ensure!(wrong == 0, "{wrong} requests out of order");
+        std::fs::remove_dir_all(&state)?;
+    }
+    table.print();
+    Ok(())
+}
+
+fn consume(stage: &Stage, count: u64) -> Result<Span> {
+    let queue = stage.queue()?;
+    queue.fill(count, 1, SIZE)?;
+    let mut process = queue.consume(Program::Raw, count)?;
+    Span::parse(&process.line()?)
+}
+
+/// What a part of `osnl-bench` prints.
+fn run(args: &[&str]) -> Result<Span> {
+    Span::parse(step::output(built("osnl-bench").args(args))?.trim())
+}

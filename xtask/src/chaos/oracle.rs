@@ -1,0 +1,134 @@
+//! The long form of the oracle: see `osnl_testkit::oracle` for what is done and looked at.
+//!
+//! `--minutes N` (2), `--seed S` (the clock's), `--upstream` (k2hr3_osnl 1.0.8 in osnl's place, for 25 seconds), `--release`.
+//! What fails prints the seed and the end of the program's log; the exit status is 1 then. Upstream loses events, so
+//! its status is 0 whatever it loses.
+
+use std::process::{Command, ExitCode, Stdio};
+use std::time::{Duration, SystemTime};
+
+use anyhow::{Context as _, Result, bail};
+use osnl_testkit::PYTHON_VARIABLE;
+use osnl_testkit::oracle::{Plan, Program};
+
+use crate::{setup, step};
+
+/// What was asked for.
+#[derive(Debug, PartialEq, Eq)]
+struct Wanted {
+    time: Duration,
+    seed: Option<u64>,
+    upstream: bool,
+    release: bool,
+}
+
+/// Runs the oracle.
+pub(super) fn run(args: &[String]) -> Result<ExitCode> {
+    let wanted = match Wanted::parse(args) {
+        Ok(wanted) => wanted,
+        Err(error) => {
+            eprintln!("xtask chaos: {error:#}");
+            return Ok(ExitCode::from(2));
+        }
+    };
+    // The peers find Python in their environment, which a process cannot safely change for itself.
+    if std::env::var_os(PYTHON_VARIABLE).is_none() {
+        let python = setup::run()?;
+        let mut again = Command::new(std::env::current_exe()?);
+        let status = again.arg("chaos").args(args).env(PYTHON_VARIABLE, python).status()?;
+        return Ok(status
+            .code()
+            .and_then(|code| u8::try_from(code).ok())
+            .map_or(ExitCode::FAILURE, ExitCode::from));
+    }
+    let clock = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH)?.as_secs();
+    let plan = Plan { time: wanted.time, ..Plan::new(wanted.program()?, wanted.seed.unwrap_or(clock)) };
+    println!(
+        "chaos: {:.0} s of at most {} events/s about {} resources, seed {}",
+        plan.time.as_secs_f32(),
+        plan.rate,
+        plan.keys,
+        plan.seed
+    );
+    let report = plan.run();
+    print!("{report}");
+    if wanted.upstream || report.holds() {
+        return Ok(ExitCode::SUCCESS);
+    }
+    println!(
+        "again with: cargo xtask chaos --seed {}\nthe program's last words:\n{}",
+        plan.seed,
+        report.log()
+    );
+    Ok(ExitCode::FAILURE)
+}
+
+impl Wanted {
+    fn parse(args: &[String]) -> Result<Self> {
+        let (mut minutes, mut seed, mut upstream, mut release) = (None, None, false, false);
+        let mut args = args.iter();
+        while let Some(arg) = args.next() {
+            match arg.as_str() {
+                "--minutes" => minutes = Some(number(arg, args.next())?),
+                "--seed" => seed = Some(number(arg, args.next())?),
+                "--upstream" => upstream = true,
+                "--release" => release = true,
+                other => {
+                    bail!("\"{other}\" is none of the options: --minutes N, --seed S, --upstream, --release")
+                }
+            }
+        }
+        let time = match minutes {
+            Some(minutes) => Duration::from_secs(60 * minutes),
+            None if upstream => Duration::from_secs(25),
+            None => Duration::from_secs(120),
+        };
+        Ok(Self { time, seed, upstream, release })
+    }
+
+    fn program(&self) -> Result<Program> {
+        if self.upstream {
+            return Ok(Program::Upstream);
+        }
+        let profile = if self.release { "release" } else { "dev" };
+        let build = ["build", "--locked", "-p", "osnl-cli", "--profile", profile];
+        step::run(step::cargo().args(build).stdin(Stdio::null()))?;
+        let folder = if self.release { "release" } else { "debug" };
+        Ok(Program::Osnl(step::target_dir().join(folder).join("osnl")))
+    }
+}
+
+fn number(option: &str, text: Option<&String>) -> Result<u64> {
+    let text = text.with_context(|| format!("{option} needs a number"))?;
+    text.parse()
+        .ok()
+        .filter(|number| *number > 0)
+        .with_context(|| format!("{option} {text}: no number above 0"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn options_are_told_from_mistakes() {
+        let check = |line: &str, expected: Result<(u64, Option<u64>, bool), &str>| {
+            let args: Vec<String> = line.split_whitespace().map(str::to_owned).collect();
+            match (Wanted::parse(&args), expected) {
+                (Ok(found), Ok(expected)) => {
+                    assert_eq!((found.time.as_secs(), found.seed, found.upstream), expected, "{line}");
+                }
+                (Err(error), Err(reason)) => assert!(format!("{error:#}").contains(reason), "{error:#}"),
+                (found, _) => panic!("{line}: {found:?}"),
+            }
+        };
+        check("", Ok((120, None, false)));
+        check("--minutes 5 --seed 7", Ok((300, Some(7), false)));
+        check("--upstream", Ok((25, None, true)));
+        check("--upstream --minutes 1", Ok((60, None, true)));
+        check("--minutes", Err("--minutes needs a number"));
+        check("--minutes 0", Err("no number above 0"));
+        check("--seed x", Err("--seed x"));
+        check("--hours 1", Err("\"--hours\" is none"));
+    }
+}
