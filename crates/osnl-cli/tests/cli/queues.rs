@@ -11,7 +11,7 @@ fn daemon(place: &Place, vhost: &Vhost, sink: &Sink, state_dir: &Path, more: &st
     place.write(
         "osnl.conf",
         format!(
-            "[DEFAULT]\nlog_level = debug\nstate_dir = {}\n[listener:l]\ntransport_url = {}\nqueue = theirs\n{more}\n\
+            "[DEFAULT]\nlog_level = debug\nstate_dir = {}\n[journal]\nconnection = memory://\n[listener:l]\ntransport_url = {}\nqueue = theirs\n{more}\n\
              [rule:r]\nactions = roles\n[action:roles]\ndriver = k2hr3\napi_url = {}\nretry_interval = 0\n",
             state_dir.display(),
             vhost.url(),

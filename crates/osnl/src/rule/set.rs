@@ -17,7 +17,7 @@ use crate::metrics::Counters;
 /// somebody puts ids into them, and then nothing is worth remembering.
 const REMEMBERED: usize = 4096;
 
-/// Rules, in their order. See the [module](self).
+/// Rules, in their order.
 pub struct RuleSet {
     rules: Vec<Rule>,
     step_limits: StepLimits,
