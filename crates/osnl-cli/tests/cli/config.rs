@@ -41,10 +41,11 @@ fn check_explains_what_would_be_done() {
     let home = tempfile::tempdir().unwrap();
     let example = examples().join("k2hr3.conf");
     let mut command = osnl(&home);
-    command.env("STATE_DIRECTORY", "/var/lib/osnl").arg("check").arg("--config-file").arg(&example);
+    // A journal that is there would be looked into.
+    command.env("STATE_DIRECTORY", "/nonexistent/osnl").arg("check").arg("--config-file").arg(&example);
     let output = command.output().unwrap();
     let expected = "\
-journal /var/lib/osnl/journal.db
+journal /nonexistent/osnl/journal.db
   safe       a message is acknowledged when it is on the disk
   history    7 days, the oldest leaves earlier for want of room
   bounds     10 GiB or half of what is free, 1000000 pending of an action, 10000 dead
@@ -64,6 +65,8 @@ action roles
   attempts   at most 6 if K2HR3 refuses, then a dead letter; without end if it does not answer
   time       30 s for each, pauses from 1 s up to 300 s
   no address nothing is done, if a deleted port has none
+  age        a dead letter after 86400 s of trying, not counted while it is held
+  guard      100 per 10m; what is beyond it is held until somebody releases it
 action record
   does       writes each event to forgotten-ports.jsonl, a JSON line each
 The configuration can be used.

@@ -184,7 +184,8 @@ fn check_names_what_waits_for_an_action_that_is_gone() {
         exchange: "neutron".to_owned(),
         topic: "notifications".to_owned(),
         event_type: "port.delete.end".to_owned(),
-        payload: json!({"port": {"device_id": "12345678-1234-5678-1234-000000000001"}}),
+        payload: json!({"port": {"device_id": "12345678-1234-5678-1234-000000000001",
+                                 "fixed_ips": [{"ip_address": "10.0.0.1"}]}}),
         ..Notice::default()
     }]);
     let check = |conf: &str| {

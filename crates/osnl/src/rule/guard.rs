@@ -36,7 +36,7 @@ impl fmt::Display for Rate {
     }
 }
 
-/// What the guards of actions and rules have let through. See the [module](self).
+/// What the guards of actions and rules have let through.
 #[derive(Debug, Default)]
 pub struct Guards {
     rules: HashMap<Arc<str>, Mutex<Window>>,
