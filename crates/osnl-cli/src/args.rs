@@ -38,8 +38,7 @@ pub(crate) enum Invocation {
     name = "osnl",
     version,
     about = "OpenStack Notification Listener: what your cloud announces reaches who must hear it",
-    after_help = "Examples:\n  osnl demo\n  osnl k2hr3-osnl -c /etc/k2hr3/k2hr3-osnl.conf\n\n\
-                  Called as k2hr3_osnl or k2hr3-osnl (a link is enough) it is that program.",
+    after_help = "Examples:\n  osnl demo\n  osnl k2hr3-osnl -c /etc/k2hr3/k2hr3-osnl.conf",
     disable_help_subcommand = true
 )]
 struct Osnl {
