@@ -4,7 +4,7 @@ use std::pin::Pin;
 use std::task::Poll;
 
 use osnl::daemon::Daemon;
-use osnl::delivery::{DeliveryLoop, TargetState, TargetStatus};
+use osnl::delivery::{BreakerState, DeliveryLoop};
 use osnl::listener::{Listener, ListenerState};
 use tokio::sync::watch;
 use tokio::time::{Interval, MissedTickBehavior, interval};
@@ -14,13 +14,13 @@ use super::notify::Notifier;
 /// The loops' states, and where each talks to.
 pub(super) struct Status {
     listeners: Vec<(String, watch::Receiver<ListenerState>)>,
-    targets: Vec<(String, watch::Receiver<TargetStatus>)>,
+    targets: Vec<(String, watch::Receiver<BreakerState>)>,
 }
 
 impl Status {
     pub(super) fn of(daemon: &Daemon) -> Self {
         let listener = |listener: &Listener| (listener.location(), listener.state());
-        let target = |delivery: &DeliveryLoop| (delivery.target(), delivery.published().status());
+        let target = |delivery: &DeliveryLoop| (delivery.target(), delivery.state());
         Self {
             listeners: daemon.listeners.iter().map(listener).collect(),
             targets: daemon.deliveries.iter().map(target).collect(),
@@ -72,13 +72,11 @@ impl Status {
 
     fn line(&self) -> String {
         let listeners = self.listeners.iter().map(|(location, state)| (location.as_str(), *state.borrow()));
-        let stands = |(target, status): &(String, watch::Receiver<TargetStatus>)| match status.borrow().state
-        {
-            TargetState::Closed => None,
-            TargetState::Open { .. } | TargetState::Probing => Some(format!("{target} is held")),
-            TargetState::Paused => Some(format!("{target} is paused")),
-        };
-        line(listeners, self.targets.iter().filter_map(stands))
+        let held = self.targets.iter().filter(|(_, state)| match *state.borrow() {
+            BreakerState::Closed => false,
+            BreakerState::Open { .. } | BreakerState::Probing => true,
+        });
+        line(listeners, held.map(|(target, _)| target.as_str()))
     }
 
     /// Waits until any of the loops changes its state.
@@ -114,7 +112,7 @@ async fn tick(alive: &mut Option<Interval>) {
 
 fn line<'a>(
     listeners: impl Iterator<Item = (&'a str, ListenerState)>,
-    standing: impl Iterator<Item = String>,
+    held: impl Iterator<Item = &'a str>,
 ) -> String {
     let (mut waiting, mut listening, mut ending) = (Vec::new(), Vec::new(), false);
     for (location, state) in listeners {
@@ -131,7 +129,7 @@ fn line<'a>(
         |what: &str, places: Vec<&str>| (!places.is_empty()).then(|| format!("{what} {}", places.join(", ")));
     let mut clauses: Vec<String> =
         [clause("waiting for", waiting), clause("listening to", listening)].into_iter().flatten().collect();
-    clauses.extend(standing);
+    clauses.extend(held.map(|target| format!("{target} is held")));
     clauses.join("; ")
 }
 
@@ -150,14 +148,14 @@ mod tests {
         for (listeners, held, expected) in [
             (&[("a", waiting)][..], none, "waiting for a"),
             (&[("a", Listening)], none, "listening to a"),
-            (&[("a", Listening)], &["K2HR3 at u is held"], "listening to a; K2HR3 at u is held"),
-            (&[("a", waiting)], &["K2HR3 at u is paused"], "waiting for a; K2HR3 at u is paused"),
+            (&[("a", Listening)], &["K2HR3 at u"], "listening to a; K2HR3 at u is held"),
+            (&[("a", waiting)], &["K2HR3 at u"], "waiting for a; K2HR3 at u is held"),
             (&[("a", Listening), ("b", waiting), ("c", Listening)], none, "waiting for b; listening to a, c"),
             (&[("a", Listening), ("b", Draining)], none, STOPPING),
             (&[("a", Stopped)], &["K2HR3 at u"], STOPPING),
         ] {
             assert_eq!(
-                line(listeners.iter().copied(), held.iter().map(|held| (*held).to_owned())),
+                line(listeners.iter().copied(), held.iter().copied()),
                 expected,
                 "{listeners:?} {held:?}"
             );

@@ -7,6 +7,8 @@ use crate::exit::Exit;
 
 /// Behind what the flags say, in the language of manual pages.
 const OSNL: &str = r"
+.SH OTHER NAMES
+Called as \fBk2hr3_osnl\fR or \fBk2hr3-osnl\fR (a link is enough) it is that program.
 .SH EXIT STATUS
 0 done, or drained after a signal; 1 failed, or \fBosnl status\fR found what needs attention; 2 wrong use of the command
 line; 69 what is needed is not there: a broker, a daemon, its journal; 78 wrong configuration;

@@ -20,7 +20,9 @@ use osnl_transport::BoxFuture;
 use tokio::sync::watch;
 
 use crate::action::k2hr3::HostParameters;
-use crate::journal::{Claimed, DeliveryId, Entry, Journal, JournalState, Outcome, Permit, Receipt, Used};
+use crate::journal::{
+    Claimed, DeliveryId, Entry, Journal, JournalState, Outcome, Paused, Permit, Receipt, Used,
+};
 use crate::received::Received;
 
 /// The name of the logger.
@@ -131,6 +133,10 @@ impl Journal for WireLog {
 
     fn state(&self) -> watch::Receiver<JournalState> {
         self.journal.state()
+    }
+
+    fn paused(&self) -> watch::Receiver<Paused> {
+        self.journal.paused()
     }
 
     fn close(&self) -> BoxFuture<'_, ()> {
