@@ -42,11 +42,13 @@ mod transport_url;
 
 mod body;
 mod compress;
+mod context;
 mod emission;
 mod envelope;
 mod error;
 mod notification;
 mod python_json;
+mod recorder;
 
 mod digest;
 mod filter;
@@ -62,6 +64,7 @@ extern crate self as osnl_model;
 
 pub use body::{ContentInfo, MAX_PLAIN_BODY, plain_body};
 pub use compress::Compression;
+pub use context::{Context, RequestContext};
 pub use digest::BodyDigest;
 pub use emission::{Emission, Framing};
 pub use envelope::{Head, read_head};
@@ -70,6 +73,7 @@ pub use filter::{Mismatch, NotificationFilter, Pattern, PatternError, Predicate,
 pub use notification::Notification;
 pub use priority::Priority;
 pub use python_json::{parse_python_json, to_python_json};
+pub use recorder::Recorder;
 pub use redact::{is_secret_key, mask_secrets};
 pub use resource::{Address, AddressKind, Resource, resource_key, resource_keys, resources};
 pub use suggest::nearest;

@@ -8,7 +8,8 @@
 //!
 //! 1. [`Fills`]: fields of a domain object fill those of a payload, by name, checked by the compiler;
 //! 2. [`VersionedNotification::emit`]: asks the [`Outlet`] whether anything would be sent, masks, writes the wire form;
-//! 3. [`Emitter`]: takes the finished [`Outgoing`]; what it does with it is no business of this crate;
+//! 3. [`Emitter`]: takes the finished [`Emission`](crate::Emission); the one that talks to a broker is
+//!    `osnl::notifier::Notifier`;
 //! 4. [`read`]: the way back, into a typed object, or an [`UnknownObject`] that has lost nothing.
 //!
 //! The wire form of an object, keys in this order (`changes` only where ironic has it):
@@ -49,10 +50,11 @@ mod topics;
 pub mod ironic;
 pub mod nova;
 
+pub use crate::{Context, Recorder, RequestContext};
 pub use address::{MacAddress, MacAddressError};
 pub use compatible::{Manifest, NotConvertible, to_version};
 pub use date_time::{DateTime, DateTimeError, Zone};
-pub use emitter::{Context, Emitter, Outgoing, Recorder};
+pub use emitter::Emitter;
 pub use enumeration::{UnlistedValue, VersionedEnum};
 pub use field::{Dict, FieldError, FieldProblem, FieldType, MaybeSet, Wire};
 pub use fingerprint::{FingerprintMismatch, check_fingerprints, fingerprint, fingerprint_text};
