@@ -36,6 +36,7 @@ mod kind;
 mod text_kinds;
 
 mod compatible;
+mod form;
 mod fingerprint;
 mod object;
 mod read;
@@ -59,6 +60,7 @@ pub use enumeration::{UnlistedValue, VersionedEnum};
 pub use field::{Dict, FieldError, FieldProblem, FieldType, MaybeSet, Wire};
 pub use fingerprint::{FingerprintMismatch, check_fingerprints, fingerprint, fingerprint_text};
 pub use flexible_dict::FlexibleDict;
+pub use form::Form;
 pub use json::{Json, JsonObject};
 pub use kind::{Field, Kind, ObjectInfo, Source, Values};
 pub use level::{Level, Severity, Threshold, ThresholdError};

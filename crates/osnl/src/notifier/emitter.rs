@@ -40,7 +40,8 @@ impl Notifier {
     fn dropped(&self, event_type: &str, error: &NotifyError) {
         let counters = self.counters();
         counters.unplaced.increment();
-        counters.lost.increment();
+        let senders = self.shared.drivers.iter().filter(|driver| driver.framing().is_some()).count();
+        counters.lost.add((senders * self.targets.len()) as u64);
         counters.failed(error.to_string());
         match error {
             NotifyError::Full { .. } | NotifyError::Closed => {
