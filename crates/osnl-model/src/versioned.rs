@@ -36,8 +36,8 @@ mod kind;
 mod text_kinds;
 
 mod compatible;
-mod form;
 mod fingerprint;
+mod form;
 mod object;
 mod read;
 mod schema;

@@ -53,11 +53,16 @@ impl<'a> Form<'a> {
         let prefix = prefix(object).ok_or_else(no_form)?;
         let text = |key: &str| {
             let key = format!("{prefix}{key}");
-            object.get(&key).and_then(Json::as_text).ok_or(NotReadable::Incomplete { key, expected: "a text" })
+            object
+                .get(&key)
+                .and_then(Json::as_text)
+                .ok_or(NotReadable::Incomplete { key, expected: "a text" })
         };
         let changes = match object.get(&format!("{prefix}changes")) {
             Some(Json::Array(names)) => Some(names.as_slice()),
-            Some(Json::Null | Json::Bool(_) | Json::Number(_) | Json::Text(_) | Json::Object(_)) | None => None,
+            Some(Json::Null | Json::Bool(_) | Json::Number(_) | Json::Text(_) | Json::Object(_)) | None => {
+                None
+            }
         };
         Ok(Self {
             serial_namespace: prefix.strip_suffix('.').unwrap_or(prefix),
