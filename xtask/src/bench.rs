@@ -9,6 +9,7 @@
 //! | `sizes` | 4 kB and 15 kB: what a message costs beyond what the client library takes for it |
 //! | `rules` | a thousand rules against one |
 //! | `waiting` | peak memory with a million messages waiting |
+//! | `versioned` | building and writing a versioned payload, beside oslo.versionedobjects and `serde_json` |
 //! | `return` | from the broker's return to the first request |
 //!
 //! Everything runs on a private RabbitMQ node, with release builds; rounds alternate between the programs, each
@@ -22,6 +23,7 @@ mod sections;
 mod sink;
 mod stage;
 mod table;
+mod versioned;
 
 use std::path::PathBuf;
 use std::process::{Command, ExitCode, Stdio};
@@ -35,7 +37,7 @@ use crate::step;
 /// What a section runs; it prints its own table.
 type Section = fn(&Stage, Effort) -> Result<()>;
 
-const SECTIONS: [(&str, Section); 8] = [
+const SECTIONS: [(&str, Section); 9] = [
     ("a", sections::one_percent),
     ("b", sections::all_match),
     ("c", sections::start),
@@ -44,6 +46,7 @@ const SECTIONS: [(&str, Section); 8] = [
     ("rules", scale::rules),
     ("waiting", scale::waiting),
     ("return", scale::comes_back),
+    ("versioned", versioned::power_set),
 ];
 
 /// What was asked for.

@@ -6,6 +6,7 @@
 //! | `fill URL COUNT EVERY SIZE` | publishes as fast as it can; each `EVERY`th message matches, the others have `SIZE` bytes | nothing |
 //! | `pace URL RATE COUNT` | publishes matching messages at `RATE` per second | `NUMBER:TIME …` |
 //! | `confirm URL,… RATE COUNT` | publishes matching messages at `RATE` per second, each until a broker has confirmed it | the numbers that were sent more than once |
+//! | `versioned COUNT` | builds and writes a payload `COUNT` times in each round | the payload, then ways with nanoseconds, see [`versioned`] |
 //! | `sink` | an HTTP target that answers 204 | its port; then answers on standard input, see [`sink`] |
 //!
 //! Times are nanoseconds since the epoch of Unix. `raw` and `sink` run until their standard input ends.
@@ -17,6 +18,7 @@ mod publish;
 mod queue;
 mod raw;
 mod sink;
+mod versioned;
 
 use std::time::SystemTime;
 
@@ -32,10 +34,11 @@ fn main() -> Result<()> {
         }
         ["pace", url, rate, count] => block_on(publish::pace(url, number(rate)?, number(count)?)),
         ["confirm", urls, rate, count] => block_on(confirm::run(urls, number(rate)?, number(count)?)),
+        ["versioned", count] => versioned::run(number(count)?),
         ["sink"] => sink::run(),
         _ => bail!(
             "usage: osnl-bench raw URL COUNT | fill URL COUNT EVERY SIZE | pace URL RATE COUNT | \
-             confirm URL,… RATE COUNT | sink"
+             confirm URL,… RATE COUNT | versioned COUNT | sink"
         ),
     }
 }

@@ -10,7 +10,8 @@
 //! 2. [`VersionedNotification::emit`]: asks the [`Outlet`] whether anything would be sent, masks, writes the wire form;
 //! 3. [`Emitter`]: takes the finished [`Emission`](crate::Emission); the one that talks to a broker is
 //!    `osnl::notifier::Notifier`;
-//! 4. [`read`]: the way back, into a typed object, or an [`UnknownObject`] that has lost nothing.
+//! 4. [`read`]: the way back, into a typed object, or an [`UnknownObject`] that has lost nothing; [`Form`] reads objects
+//!    of any class.
 //!
 //! The wire form of an object, keys in this order (`changes` only where ironic has it):
 //!
@@ -20,9 +21,8 @@
 //! ```
 //!
 //! Checked against what ironic 39, nova 34 and oslo.versionedobjects 3.12 send and compute
-//! (`fixtures/emission`). What follows is that guide.
-//!
-#![doc = include_str!("../../../docs/versioned-notifications.md")]
+//! (`fixtures/emission`). The guide, from nothing to a notification on a broker and back, is the documentation of
+//! `osnl::versioned` and `docs/versioned-notifications.md`.
 
 mod json;
 mod version;

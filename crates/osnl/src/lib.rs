@@ -14,7 +14,7 @@
 //! - [`delivery`] owns attempts, pauses, order per resource, and holds a target that is down.
 //! - [`action`] is one attempt at the outside world.
 //! - [`notification_listener`] is where programs begin that listen for themselves: oslo.messaging's words.
-//! - [`notifier`] is the emitting side.
+//! - [`notifier`] is the emitting side; [`versioned`] has payloads with classes and versions.
 //! - [`native`] is osnl's own configuration.
 //! - [`k2hr3`] is what the replacement of k2hr3_osnl needs; [`config`] reads oslo.config's dialect.
 
@@ -37,3 +37,4 @@ pub mod received;
 pub mod rule;
 pub mod shutdown;
 pub mod state_dir;
+pub mod versioned;

@@ -19,6 +19,8 @@
 //! | duplicates? | a connection that is lost before the confirm: the message is sent again with the same ids |
 //! | order? | as emitted, for each notifier, as long as nothing has to be sent again |
 //!
+//! It takes versioned notifications as well: see [`versioned`](crate::versioned).
+//!
 //! The end of the process: [`Notifier::close`] waits for what is in the buffer and says what is left. A notifier that is
 //! dropped gives up what it still has, a log line each.
 //!

@@ -29,6 +29,8 @@ pub(super) struct Effort {
     matching: u64,
     /// Length of a run of `d`, in seconds.
     paced: u64,
+    /// Payloads of a round of `versioned`; Python gets one in a hundred of them.
+    pub(super) payloads: u64,
 }
 
 impl Effort {
@@ -39,9 +41,17 @@ impl Effort {
         waiting: 1_000_000,
         matching: 24_000,
         paced: 10,
+        payloads: 50_000,
     };
-    pub(super) const QUICK: Self =
-        Self { rounds: 3, starts: 5, mostly_unmatched: 18_000, waiting: 100_000, matching: 6_000, paced: 3 };
+    pub(super) const QUICK: Self = Self {
+        rounds: 3,
+        starts: 5,
+        mostly_unmatched: 18_000,
+        waiting: 100_000,
+        matching: 6_000,
+        paced: 3,
+        payloads: 20_000,
+    };
 }
 
 /// One in a hundred matches; the rest is 4 kB that nobody wants.
