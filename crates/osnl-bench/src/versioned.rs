@@ -12,6 +12,9 @@ use osnl_model::versioned::{DateTime, FlexibleDict, to_payload_text};
 
 const ROUNDS: usize = 11;
 
+/// Writes the payload once.
+type Way<'a> = dyn Fn() -> Result<String, serde_json::Error> + 'a;
+
 /// Prints the payload, then a line for each way: nanoseconds of each round.
 pub(crate) fn run(count: u64) -> Result<()> {
     let node = node()?;
@@ -19,7 +22,7 @@ pub(crate) fn run(count: u64) -> Result<()> {
     println!("{text}");
     let typed = payload(&node);
     let tree: serde_json::Value = serde_json::from_str(&text)?;
-    let ways: [(&str, &dyn Fn() -> Result<String, serde_json::Error>); 4] = [
+    let ways: [(&str, &Way<'_>); 4] = [
         ("typed", &|| to_payload_text(&payload(black_box(&node)))),
         ("tree", &|| serde_json::to_string(&black_box(&tree).clone())),
         ("typed-written", &|| to_payload_text(black_box(&typed))),
