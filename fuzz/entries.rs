@@ -1,5 +1,9 @@
 //! What is asserted of any bytes whatsoever: by the fuzz targets, and by `crates/osnl-model/tests/fuzz.rs` in the gate.
 
+use osnl_model::versioned::ironic::{
+    InspectionRuleCRUDPayload, NodeCRUDPayload, NodeSetPowerStatePayload, PortCRUDPayload,
+};
+use osnl_model::versioned::{Form, Json, Versioned, VersionedObject, read_text, to_payload_text};
 use osnl_model::{
     BodyDigest, ContentInfo, MAX_PLAIN_BODY, Notification, Secret, TransportUrl, mask_secrets, plain_body,
     read_head, resource_key,
@@ -64,6 +68,38 @@ pub(crate) fn compressed(data: &[u8]) {
                 assert!(plain.len() <= 2 * MAX_PLAIN_BODY.max(data.len()));
                 envelope(&plain);
             }
+        }
+    }
+}
+
+/// A payload is read by any class, and by none, without a panic; nothing of it is lost; what was read as an object is
+/// written so that it is read as the same.
+pub(crate) fn versioned(data: &[u8]) {
+    let text = String::from_utf8_lossy(data);
+    let Ok(raw) = serde_json::from_str::<Json>(&text) else { return };
+    let form = Form::of(&raw);
+    let shown = format!("{form:?} {raw:?}");
+    assert!(form.is_err() || Form::is_one(&raw), "{shown}");
+    read_as::<InspectionRuleCRUDPayload>(&text, &raw);
+    read_as::<NodeCRUDPayload>(&text, &raw);
+    read_as::<NodeSetPowerStatePayload>(&text, &raw);
+    read_as::<PortCRUDPayload>(&text, &raw);
+}
+
+fn read_as<T: VersionedObject + std::fmt::Debug>(text: &str, raw: &Json) {
+    match read_text::<T>(text).expect("it is JSON") {
+        Versioned::Known(read) => {
+            assert_eq!(&Json::Object(read.raw.clone()), raw);
+            let _ = (read.unknown_fields().count(), read.changes().len(), format!("{:?}", read.object));
+            let written = to_payload_text(&read.object).expect("it was read");
+            let again = read_text::<T>(&written).expect("it was written");
+            let again = again.known().map(|object| to_payload_text(object).expect("it was read"));
+            assert_eq!(again, Some(written));
+        }
+        Versioned::Unknown(unknown) => {
+            let said = unknown.reason.to_string();
+            assert!(!said.is_empty());
+            assert_eq!(&unknown.raw, raw);
         }
     }
 }

@@ -10,6 +10,7 @@
 //! | `rules` | a thousand rules against one |
 //! | `waiting` | peak memory with a million messages waiting |
 //! | `publish` | emitting with the broker's confirms, beside oslo.messaging's Notifier |
+//! | `versioned` | building and writing a versioned payload, beside oslo.versionedobjects and `serde_json` |
 //! | `return` | from the broker's return to the first request |
 //! | `read` | reading what a message is about, against parsing it |
 //! | `journal` | as `b`, with the journal on this disk: against its parts each alone, and against k2hr3_osnl |
@@ -29,6 +30,7 @@ mod sections;
 mod sink;
 mod stage;
 mod table;
+mod versioned;
 
 use std::path::PathBuf;
 use std::process::{Command, ExitCode, Stdio};
@@ -56,6 +58,7 @@ const SECTIONS: &[(&str, Section)] = &[
     ("journal", journal::parts),
     ("durable", journal::latency),
     ("pending", journal::pending),
+    ("versioned", versioned::power_set),
 ];
 
 /// What was asked for.

@@ -14,6 +14,7 @@
 //! | `sqlite FILE COUNT BATCH` | the rows of appends by SQLite alone | `FIRST LAST` |
 //! | `http PORT COUNT FLIGHT` | makes requests, `FLIGHT` at once | `FIRST LAST` |
 //! | `sync FILE COUNT` | writes and syncs what a small commit writes | `NUMBER:NANOSECONDS …` |
+//! | `versioned COUNT` | builds and writes a payload `COUNT` times in each round | the payload, then ways with nanoseconds, see [`versioned`] |
 //! | `sink` | an HTTP target that answers 204 | its port; then answers on standard input, see [`sink`] |
 //!
 //! Times are nanoseconds since the epoch of Unix. `raw`, `notify` and `sink` run until their standard input ends.
@@ -29,6 +30,7 @@ mod queue;
 mod raw;
 mod read;
 mod sink;
+mod versioned;
 
 use std::time::SystemTime;
 
@@ -59,11 +61,12 @@ fn main() -> Result<()> {
         ["sqlite", file, count, batch] => journal::raw(file, number(count)?, number(batch)?),
         ["http", port, count, flight] => block_on(http::run(number(port)?, number(count)?, number(flight)?)),
         ["sync", file, count] => journal::sync(file, number(count)?),
+        ["versioned", count] => versioned::run(number(count)?),
         ["sink"] => sink::run(),
         _ => bail!(
             "usage: osnl-bench raw URL COUNT | fill URL COUNT EVERY SIZE | pace URL RATE COUNT | \
              confirm URL,… RATE COUNT | notify URL COUNT | payload SIZE | read ROUNDS | append FILE COUNT KEYS SIZE | \
-             outcome FILE COUNT | sqlite FILE COUNT BATCH | http PORT COUNT FLIGHT | sync FILE COUNT | sink"
+             outcome FILE COUNT | sqlite FILE COUNT BATCH | http PORT COUNT FLIGHT | sync FILE COUNT | versioned COUNT | sink"
         ),
     }
 }

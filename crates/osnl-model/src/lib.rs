@@ -45,12 +45,14 @@ mod transport_url;
 
 mod body;
 mod compress;
+mod context;
 mod emission;
 mod envelope;
 mod error;
 mod notification;
 mod python_json;
 mod python_literal;
+mod recorder;
 
 mod digest;
 mod filter;
@@ -66,6 +68,7 @@ extern crate self as osnl_model;
 
 pub use body::{ContentInfo, MAX_PLAIN_BODY, plain_body};
 pub use compress::Compression;
+pub use context::{Context, RequestContext};
 pub use digest::BodyDigest;
 pub use emission::{Emission, Framing};
 pub use envelope::{Head, read_head};
@@ -75,6 +78,7 @@ pub use notification::Notification;
 pub use priority::Priority;
 pub use python_json::{parse_python_json, to_python_json};
 pub use python_literal::parse_python_literal;
+pub use recorder::Recorder;
 pub use redact::{is_secret_key, mask_secrets, mask_text};
 pub use resource::{
     Address, AddressKind, Resource, bulk_len, bulk_part, resource_key, resource_keys, resources,

@@ -8,8 +8,10 @@
 //!
 //! 1. [`Fills`]: fields of a domain object fill those of a payload, by name, checked by the compiler;
 //! 2. [`VersionedNotification::emit`]: asks the [`Outlet`] whether anything would be sent, masks, writes the wire form;
-//! 3. [`Emitter`]: takes the finished [`Outgoing`]; what it does with it is no business of this crate;
-//! 4. [`read`]: the way back, into a typed object, or an [`UnknownObject`] that has lost nothing.
+//! 3. [`Emitter`]: takes the finished [`Emission`](crate::Emission); the one that talks to a broker is
+//!    `osnl::notifier::Notifier`;
+//! 4. [`read`]: the way back, into a typed object, or an [`UnknownObject`] that has lost nothing; [`Form`] reads objects
+//!    of any class.
 //!
 //! The wire form of an object, keys in this order (`changes` only where ironic has it):
 //!
@@ -19,9 +21,8 @@
 //! ```
 //!
 //! Checked against what ironic 39, nova 34 and oslo.versionedobjects 3.12 send and compute
-//! (`fixtures/emission`). What follows is that guide.
-//!
-#![doc = include_str!("../../../docs/versioned-notifications.md")]
+//! (`fixtures/emission`). The guide, from nothing to a notification on a broker and back, is the documentation of
+//! `osnl::versioned` and `docs/versioned-notifications.md`.
 
 mod json;
 mod version;
@@ -36,6 +37,7 @@ mod text_kinds;
 
 mod compatible;
 mod fingerprint;
+mod form;
 mod object;
 mod read;
 mod schema;
@@ -49,14 +51,16 @@ mod topics;
 pub mod ironic;
 pub mod nova;
 
+pub use crate::{Context, Recorder, RequestContext};
 pub use address::{MacAddress, MacAddressError};
 pub use compatible::{Manifest, NotConvertible, to_version};
 pub use date_time::{DateTime, DateTimeError, Zone};
-pub use emitter::{Context, Emitter, Outgoing, Recorder};
+pub use emitter::Emitter;
 pub use enumeration::{UnlistedValue, VersionedEnum};
 pub use field::{Dict, FieldError, FieldProblem, FieldType, MaybeSet, Wire};
 pub use fingerprint::{FingerprintMismatch, check_fingerprints, fingerprint, fingerprint_text};
 pub use flexible_dict::FlexibleDict;
+pub use form::Form;
 pub use json::{Json, JsonObject};
 pub use kind::{Field, Kind, ObjectInfo, Source, Values};
 pub use level::{Level, Severity, Threshold, ThresholdError};

@@ -13,7 +13,7 @@ use std::sync::OnceLock;
 
 use flate2::Compression;
 use flate2::write::{GzEncoder, ZlibEncoder};
-use osnl_model::parse_python_json;
+use osnl_model::{Emission, parse_python_json};
 use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::sample::Index;
@@ -31,6 +31,24 @@ fn bodies() -> &'static [Vec<u8>] {
         bodies.sort();
         assert!(bodies.len() > 40, "{} bodies", bodies.len());
         bodies
+    })
+}
+
+/// Payloads of versioned notifications, a few of each class that the target reads.
+fn payloads() -> &'static [Vec<u8>] {
+    static PAYLOADS: OnceLock<Vec<Vec<u8>>> = OnceLock::new();
+    PAYLOADS.get_or_init(|| {
+        let path =
+            Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fixtures/emission/captures2/ironic.json");
+        let recording = parse_python_json(&std::fs::read_to_string(path).unwrap()).unwrap();
+        let cases = recording["cases"].as_object().unwrap().values();
+        let bodies = cases.filter_map(|case| case[0]["body_text"].as_str());
+        // As text, with the order of the keys.
+        let payloads: Vec<Vec<u8>> = bodies
+            .map(|body| Emission::read(body.as_bytes()).unwrap().payload.get().as_bytes().to_vec())
+            .collect();
+        assert!(payloads.len() > 70, "{} payloads", payloads.len());
+        payloads
     })
 }
 
@@ -67,6 +85,11 @@ const PIECES: &[&[u8]] = &[
     b"\"oslo.version\": \"2.0\",",
     b"\"priority\": 1,",
     b"\"event_type\": \"x\",",
+    b"{}",
+    b"\"ironic_object.version\": \"1.99\",",
+    b"\"ironic_object.changes\": [1],",
+    b"\"uuid\": null,",
+    b"\"extra\": [],",
 ];
 
 fn mutation() -> impl Strategy<Value = Mutation> {
@@ -115,6 +138,7 @@ fn recorded_messages_hold_what_the_targets_assert() {
         entries::envelope(body);
         entries::compressed(body);
     }
+    payloads().iter().for_each(|payload| entries::versioned(payload));
 }
 
 proptest! {
@@ -124,6 +148,11 @@ proptest! {
     #[test]
     fn mutated_messages(which in any::<Index>(), mutations in vec(mutation(), 1..6)) {
         entries::envelope(&mutated(which.get(bodies()).clone(), &mutations));
+    }
+
+    #[test]
+    fn mutated_payloads(which in any::<Index>(), mutations in vec(mutation(), 0..3)) {
+        entries::versioned(&mutated(which.get(payloads()).clone(), &mutations));
     }
 
     #[test]
@@ -154,6 +183,7 @@ proptest! {
     fn any_bytes(bytes in vec(any::<u8>(), 0..64)) {
         entries::transport_url(&bytes);
         entries::envelope(&bytes);
+        entries::versioned(&bytes);
         entries::compressed(&bytes);
     }
 }

@@ -3,12 +3,14 @@
 {"ok": true, ...} or {"ok": false, "error": "..."}; "op" chooses:
   listen  a notification listener whose serializer makes objects of payloads; answered when it consumes
   take    the next notification it got: head, class, version, and the object serialized again
+  measure builds such an object from another one, as a schema does, and writes it as JSON: nanoseconds, and the JSON
   encode  an object of a class with these fields (text for dates), serialized as ironic does
 Ends with its standard input. Arguments: transport URL, path of ironic's catalogue (its classes are made from it).
 """
 import json
 import queue
 import sys
+import time
 
 import oslo_messaging
 from oslo_config import cfg
@@ -109,6 +111,23 @@ class Peer:
             setattr(payload, key, value)
         payload.obj_reset_changes()
         return {"payload": json.dumps(payload.obj_to_primitive())}
+
+    def measure(self, name, values, count):
+        source = self.classes[name]()
+        for key, value in values.items():
+            setattr(source, key, value)
+
+        def once():
+            payload = self.classes[name]()
+            for key in values:
+                setattr(payload, key, getattr(source, key))
+            payload.obj_reset_changes(recursive=False)
+            return json.dumps(payload.obj_to_primitive())
+
+        begun = time.perf_counter_ns()
+        for _ in range(count):
+            written = once()
+        return {"nanoseconds": (time.perf_counter_ns() - begun) / count, "payload": written}
 
 
 def main():

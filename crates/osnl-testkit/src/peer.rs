@@ -14,14 +14,18 @@ pub use script::python;
 pub use upstream::Upstream;
 pub use versioned::{ReceivedObject, VersionedPeer};
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 /// A program of the Python environment, with nothing in its environment that would reach into it.
 pub(crate) fn python_program(name: &str) -> Command {
     let folder = std::env::var_os(crate::PYTHON_VARIABLE)
         .unwrap_or_else(|| panic!("no Python environment: run the tests with \"cargo xtask test\""));
-    let mut command = Command::new(PathBuf::from(folder).join("bin").join(name));
+    program_in(&PathBuf::from(folder), name)
+}
+
+fn program_in(environment: &Path, name: &str) -> Command {
+    let mut command = Command::new(environment.join("bin").join(name));
     for (key, _) in std::env::vars_os() {
         let text = key.to_string_lossy().to_ascii_lowercase();
         // oslo.config reads OS_<GROUP>__<OPTION>; urllib reads *_proxy; the rest would change the interpreter.

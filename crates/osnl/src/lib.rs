@@ -15,7 +15,7 @@
 //! - [`action`] is one attempt at the outside world.
 //! - [`control`] answers what is asked from outside: status, deliveries.
 //! - [`notification_listener`] is where programs begin that listen for themselves: oslo.messaging's words.
-//! - [`notifier`] is the emitting side.
+//! - [`notifier`] is the emitting side; [`versioned`] has payloads with classes and versions.
 //! - [`native`] is osnl's own configuration.
 //! - [`explain`] says why a rule fires or not; [`unmatched`] is the trace of what no rule wanted; [`replay`] sends
 //!   journalled or [`saved`] events through rules again.
@@ -45,3 +45,4 @@ pub mod saved;
 pub mod shutdown;
 pub mod state_dir;
 pub mod unmatched;
+pub mod versioned;

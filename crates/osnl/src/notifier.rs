@@ -19,6 +19,8 @@
 //! | duplicates? | a connection that is lost before the confirm: the message is sent again with the same ids |
 //! | order? | as emitted, for each notifier, as long as nothing has to be sent again |
 //!
+//! It takes versioned notifications as well: see [`versioned`](crate::versioned).
+//!
 //! The end of the process: [`Notifier::close`] waits for what is in the buffer and says what is left. A notifier that is
 //! dropped gives up what it still has, a log line each.
 //!
@@ -28,9 +30,9 @@
 #![doc = include_str!("../../../docs/notifier.md")]
 
 mod builder;
-mod context;
 mod counters;
 mod driver;
+mod emitter;
 mod error;
 pub mod fresh;
 mod job;
@@ -41,19 +43,20 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use futures_util::future::join_all;
+use osnl_model::versioned::Topics;
 use osnl_model::{Compression, Emission, Priority, Target, to_python_json};
 use osnl_transport::{Outgoing, Route};
 use serde::Serialize;
 use serde_json::value::RawValue;
-use tokio::sync::{Semaphore, mpsc, oneshot};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 
 pub use builder::{Confirm, NotifierBuilder, OnFull, Retry};
-pub use context::{Context, RequestContext};
 pub use counters::Counters;
-pub use driver::{Driver, Recorded, Recorder};
+pub use driver::Driver;
 pub use error::{BuildError, NotifyError, Unsent};
+pub use osnl_model::{Context, Recorder, RequestContext};
 
 use self::job::{Job, Label, Outcome};
 use self::worker::Order;
@@ -64,11 +67,11 @@ pub struct Notifier {
     shared: Arc<Shared>,
     publisher_id: Arc<str>,
     retry: Retry,
+    targets: Arc<[Arc<Target>]>,
 }
 
 struct Shared {
     drivers: Vec<Driver>,
-    targets: Vec<Arc<Target>>,
     confirm: Confirm,
     on_full: OnFull,
     route: Route,
@@ -83,7 +86,17 @@ struct Shared {
     /// How many losses [`Notifier::flush`] has told already.
     told: AtomicU64,
     closed: AtomicBool,
+    /// Whether [`emitter`] has said that it drops notifications.
+    dropping: AtomicBool,
     worker: Mutex<JoinSet<()>>,
+}
+
+/// A notification as it goes to the broker.
+struct Prepared {
+    priority: Priority,
+    label: Arc<Label>,
+    /// One for each topic and messaging driver.
+    copies: Vec<(Arc<Target>, Outgoing)>,
 }
 
 macro_rules! methods {
@@ -138,7 +151,18 @@ impl Notifier {
             shared: self.shared.clone(),
             publisher_id: publisher_id.map_or_else(|| self.publisher_id.clone(), Arc::from),
             retry: retry.unwrap_or(self.retry),
+            targets: self.targets.clone(),
         }
+    }
+
+    /// The same notifier for other topics on another exchange: those of versioned notifications, for instance.
+    ///
+    /// # Errors
+    /// There is no topic, or the copies of one notification do not fit into the buffer.
+    pub fn to(&self, topics: &Topics) -> Result<Self, BuildError> {
+        let targets: Arc<[Arc<Target>]> = topics.targets().into_iter().map(Arc::new).collect();
+        builder::check_size(&self.shared.drivers, targets.len(), self.shared.capacity)?;
+        Ok(Self { targets, ..self.clone() })
     }
 
     /// Whether an emission goes anywhere: `false` if there is no driver but `noop`.
@@ -158,57 +182,36 @@ impl Notifier {
     ///
     /// # Errors
     /// See [`NotifyError`].
-    pub async fn send(&self, mut emission: Emission) -> Result<(), NotifyError> {
-        let shared = &self.shared;
-        if shared.closed.load(Ordering::Relaxed) {
-            return Err(NotifyError::Closed);
-        }
-        emission.message_id.get_or_insert_with(fresh::message_id);
-        emission.timestamp.get_or_insert_with(fresh::timestamp);
-        let priority = emission.priority.get_or_insert(Priority::Info).clone();
-        shared.counters.emitted.increment();
-        let mut prepared = Vec::new();
-        for driver in &shared.drivers {
-            match driver.framing() {
-                None => driver.record(&emission),
-                Some(framing) => {
-                    for target in &shared.targets {
-                        let mut copy = emission.clone();
-                        copy.unique_id.get_or_insert_with(fresh::unique_id);
-                        let body = copy.body(framing).map_err(NotifyError::Payload)?;
-                        prepared.push((target.clone(), shared.outgoing(body)));
-                    }
-                }
-            }
-        }
-        if prepared.is_empty() {
+    pub async fn send(&self, emission: Emission) -> Result<(), NotifyError> {
+        let prepared = self.prepared(emission)?;
+        if prepared.copies.is_empty() {
             return Ok(());
         }
-        let mut places = shared.places(prepared.len()).await?;
-        let label = Arc::new(Label::of(&emission));
-        let mut outcomes = Vec::new();
-        for (target, message) in prepared {
-            let (reply, outcome) = oneshot::channel();
-            outcomes.push(outcome);
-            let job = Job {
-                sequence: shared.sequence.fetch_add(1, Ordering::Relaxed),
-                target,
-                priority: priority.clone(),
-                message,
-                retry: self.retry,
-                failures: 0,
-                label: label.clone(),
-                counters: shared.counters.clone(),
-                reply: Some(reply),
-                place: places.split(1),
-            };
-            // The worker lives as long as this; a job it cannot take says so itself.
-            let _ = shared.orders.send(Order::Send(Box::new(job)));
-        }
+        let shared = &self.shared;
+        let places = match shared.on_full {
+            OnFull::Error => shared.places_at_once(prepared.copies.len()),
+            OnFull::Wait(at_most) => shared.places(prepared.copies.len(), at_most).await,
+        };
+        let outcomes = self.queue(prepared, places?);
         match shared.confirm {
             Confirm::Background => Ok(()),
             Confirm::Awaited(at_most) => confirmed(outcomes, at_most).await,
         }
+    }
+
+    /// As [`send`](Self::send), without ever waiting: done when it is in the buffer, whatever `confirm` and `on_full`
+    /// say. May be called from any thread.
+    ///
+    /// # Errors
+    /// No place in the buffer, closed, or not to be written as JSON. Then nothing was taken.
+    pub fn offer(&self, emission: Emission) -> Result<(), NotifyError> {
+        let prepared = self.prepared(emission)?;
+        if !prepared.copies.is_empty() {
+            let places = self.shared.places_at_once(prepared.copies.len())?;
+            // What becomes of it, `flush` tells.
+            drop(self.queue(prepared, places));
+        }
+        Ok(())
     }
 
     /// Waits, at most `within`, until everything emitted before is settled.
@@ -244,6 +247,63 @@ impl Notifier {
             std::mem::take(&mut *self.shared.worker.lock().unwrap_or_else(PoisonError::into_inner));
         while worker.join_next().await.is_some() {}
         flushed
+    }
+
+    /// Completes an emission, gives it to the drivers that take it at once, and writes the bodies for the others.
+    fn prepared(&self, mut emission: Emission) -> Result<Prepared, NotifyError> {
+        let shared = &self.shared;
+        if shared.closed.load(Ordering::Relaxed) {
+            return Err(NotifyError::Closed);
+        }
+        emission.message_id.get_or_insert_with(fresh::message_id);
+        emission.timestamp.get_or_insert_with(fresh::timestamp);
+        let priority = emission.priority.get_or_insert(Priority::Info).clone();
+        shared.counters.emitted.increment();
+        let label = Arc::new(Label::of(&emission));
+        let given = emission.unique_id.take();
+        let mut copies = Vec::new();
+        for driver in &shared.drivers {
+            match driver.framing() {
+                None => {
+                    emission.unique_id.clone_from(&given);
+                    driver.record(&emission);
+                }
+                Some(framing) => {
+                    for target in &*self.targets {
+                        emission.unique_id = Some(given.clone().unwrap_or_else(fresh::unique_id));
+                        let body = emission.body(framing).map_err(NotifyError::Payload)?;
+                        copies.push((target.clone(), shared.outgoing(body)));
+                    }
+                }
+            }
+        }
+        Ok(Prepared { priority, label, copies })
+    }
+
+    /// Puts the copies into the buffer, where their places are.
+    fn queue(&self, prepared: Prepared, mut places: OwnedSemaphorePermit) -> Vec<oneshot::Receiver<Outcome>> {
+        let shared = &self.shared;
+        let Prepared { priority, label, copies } = prepared;
+        let mut outcomes = Vec::with_capacity(copies.len());
+        for (target, message) in copies {
+            let (reply, outcome) = oneshot::channel();
+            outcomes.push(outcome);
+            let job = Job {
+                sequence: shared.sequence.fetch_add(1, Ordering::Relaxed),
+                target,
+                priority: priority.clone(),
+                message,
+                retry: self.retry,
+                failures: 0,
+                label: label.clone(),
+                counters: shared.counters.clone(),
+                reply: Some(reply),
+                place: places.split(1),
+            };
+            // The worker lives as long as this; a job it cannot take says so itself.
+            let _ = shared.orders.send(Order::Send(Box::new(job)));
+        }
+        outcomes
     }
 
     fn emit<P: Serialize + ?Sized>(
@@ -285,24 +345,28 @@ impl Shared {
     }
 
     /// Places for all copies of one notification, or none.
-    async fn places(&self, count: usize) -> Result<tokio::sync::OwnedSemaphorePermit, NotifyError> {
-        // The builder has seen to it that they fit.
-        let count = u32::try_from(count).unwrap_or(u32::MAX);
-        let places = match self.on_full {
-            OnFull::Error => self.places.clone().try_acquire_many_owned(count).ok(),
-            OnFull::Wait(at_most) => {
-                let places = self.places.clone().acquire_many_owned(count);
-                timeout(at_most, places).await.ok().and_then(Result::ok)
-            }
-        };
-        places.ok_or_else(|| {
-            if self.closed.load(Ordering::Relaxed) {
-                return NotifyError::Closed;
-            }
-            self.counters.refused.increment();
-            NotifyError::Full { capacity: self.capacity }
-        })
+    async fn places(&self, count: usize, at_most: Duration) -> Result<OwnedSemaphorePermit, NotifyError> {
+        let places = self.places.clone().acquire_many_owned(permits(count));
+        timeout(at_most, places).await.ok().and_then(Result::ok).ok_or_else(|| self.full())
     }
+
+    /// As [`places`](Self::places), without waiting.
+    fn places_at_once(&self, count: usize) -> Result<OwnedSemaphorePermit, NotifyError> {
+        self.places.clone().try_acquire_many_owned(permits(count)).map_err(|_| self.full())
+    }
+
+    fn full(&self) -> NotifyError {
+        if self.closed.load(Ordering::Relaxed) {
+            return NotifyError::Closed;
+        }
+        self.counters.refused.increment();
+        NotifyError::Full { capacity: self.capacity }
+    }
+}
+
+/// The builder has seen to it that they fit.
+fn permits(count: usize) -> u32 {
+    u32::try_from(count).unwrap_or(u32::MAX)
 }
 
 /// The first failure of all copies.
@@ -322,7 +386,7 @@ impl std::fmt::Debug for Notifier {
             .field("publisher_id", &self.publisher_id)
             .field("retry", &self.retry)
             .field("drivers", &self.shared.drivers)
-            .field("targets", &self.shared.targets)
+            .field("targets", &self.targets)
             .finish_non_exhaustive()
     }
 }

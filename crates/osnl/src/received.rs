@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 use bytes::Bytes;
-use osnl_model::{BodyDigest, DecodeError, Head, Notification, plain_body, read_head};
+use osnl_model::{BodyDigest, DecodeError, Emission, Head, Notification, plain_body, read_head};
 use osnl_transport::{IncomingMessage, Properties};
 
 /// Where a message came from.
@@ -60,6 +60,12 @@ impl Received {
     /// The body is compressed or encoded in a way that is not known, or is no notification.
     pub fn decode(&self) -> Result<Notification, DecodeError> {
         Notification::decode(&plain_body(&self.body, &self.properties.content_info())?)
+    }
+
+    /// The JSON text of the payload, if the body can be read.
+    pub(crate) fn payload_text(&self) -> Option<String> {
+        let plain = plain_body(&self.body, &self.properties.content_info()).ok()?;
+        Emission::read(&plain).ok().map(|read| String::from(Box::<str>::from(read.payload)))
     }
 
     /// The digest of the bytes as they came.

@@ -31,6 +31,8 @@ pub(super) struct Effort {
     pub(super) paced: u64,
     /// Deliveries that wait in the journal in `pending`.
     pub(super) pending: u64,
+    /// Payloads of a round of `versioned`; Python gets one in a hundred of them.
+    pub(super) payloads: u64,
 }
 
 impl Effort {
@@ -42,6 +44,7 @@ impl Effort {
         matching: 24_000,
         paced: 10,
         pending: 50_000,
+        payloads: 50_000,
     };
     pub(super) const QUICK: Self = Self {
         rounds: 3,
@@ -51,6 +54,7 @@ impl Effort {
         matching: 6_000,
         paced: 3,
         pending: 50_000,
+        payloads: 20_000,
     };
     /// What waits in the journal where there is time for it.
     pub(super) const LONG: u64 = 1_000_000;

@@ -137,8 +137,21 @@ impl From<SystemTime> for DateTime {
 impl fmt::Display for DateTime {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (date, time) = (self.local.date(), self.local.time());
-        write!(f, "{:04}-{:02}-{:02}T", date.year(), date.month(), date.day())?;
-        write!(f, "{:02}:{:02}:{:02}", time.hour(), time.minute(), time.second())?;
+        let [century, year] = [date.year() / 100, date.year() % 100].map(|part| part.unsigned_abs() as u8);
+        let [month, day, hour, minute, second] =
+            [date.month(), date.day(), time.hour(), time.minute(), time.second()].map(i8::unsigned_abs);
+        if date.year() < 0 {
+            f.write_str("-")?;
+        }
+        // Digit by digit: a payload has several dates, of six padded numbers each.
+        let mut text = *b"0000-00-00T00:00:00";
+        for (at, part) in
+            [(0, century), (2, year), (5, month), (8, day), (11, hour), (14, minute), (17, second)]
+        {
+            text[at] += part / 10;
+            text[at + 1] += part % 10;
+        }
+        f.write_str(std::str::from_utf8(&text).map_err(|_| fmt::Error)?)?;
         match &self.zone {
             Zone::Utc => f.write_str("Z"),
             Zone::Offset(seconds) => write_offset(f, *seconds),

@@ -9,8 +9,6 @@
 //! A node's power state was found to be another one and is corrected: one notification.
 //!
 //! ```
-//! use std::sync::Arc;
-//!
 //! use osnl_model::versioned::ironic::{
 //!     EventType, Node, NodeCorrectedPowerStateNotification, NodeCorrectedPowerStatePayload,
 //!     NodeCorrectedPowerStatePayloadExtra, NotificationPublisher, NotificationStatus, action,
@@ -18,7 +16,7 @@
 //! use osnl_model::versioned::{Context, Level, Outlet, Recorder, Threshold, VersionedNotification};
 //!
 //! # fn main() -> Result<(), Box<dyn std::error::Error>> {
-//! let sent = Arc::new(Recorder::default()); // a real service takes what talks to the broker
+//! let sent = Recorder::new(); // a real service takes a Notifier, which talks to the broker
 //! let outlet = Outlet::new(sent.clone(), Threshold::from_option(Some("info"))?);
 //! let node = Node {
 //!     uuid: "1be26c0b-03f2-4d2e-ae87-c02d7f33c123".into(),
@@ -35,7 +33,8 @@
 //! )
 //! .emit(&outlet, &Context::default());
 //!
-//! assert_eq!(sent.take()[0].event_type, "baremetal.node.power_state_corrected.success");
+//! let event_type = sent.take()[0].event_type.clone();
+//! assert_eq!(event_type.as_deref(), Some("baremetal.node.power_state_corrected.success"));
 //! # Ok(())
 //! # }
 //! ```

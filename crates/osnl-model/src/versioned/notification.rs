@@ -2,7 +2,8 @@
 
 use serde_json::value::to_raw_value;
 
-use super::{Context, FieldType as _, Outgoing, Outlet, Payload, Severity, VersionedObject};
+use super::{FieldType as _, Outlet, Payload, Severity, VersionedObject};
+use crate::{Context, Emission};
 
 /// What a notification has as its event type.
 #[diagnostic::on_unimplemented(
@@ -79,12 +80,16 @@ pub trait VersionedNotification: VersionedObject {
             to_raw_value(&Payload(self.payload()))
         };
         match written {
-            Ok(payload) => emitter.emit(Outgoing {
-                event_type: self.event_type(),
-                publisher_id: self.publisher_id(),
-                priority: self.level().priority(),
+            Ok(payload) => emitter.emit(Emission {
+                message_id: None,
+                publisher_id: Some(self.publisher_id()),
+                event_type: Some(self.event_type()),
+                priority: Some(self.level().priority()),
                 payload,
-                context: context.clone(),
+                timestamp: None,
+                unique_id: None,
+                context: context.redacted(),
+                extra: Vec::new(),
             }),
             Err(error) => emitter.not_written(&self.event_type(), &error),
         }

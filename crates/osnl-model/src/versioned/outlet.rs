@@ -13,9 +13,13 @@ pub struct Outlet {
 }
 
 impl Outlet {
-    /// An outlet that lets pass what reaches the threshold.
+    /// An outlet that lets pass what reaches the threshold; closed if the emitter sends nothing anyway.
     pub fn new(emitter: impl Emitter + 'static, threshold: Threshold) -> Self {
-        Self { emitter: Some(Arc::new(emitter)), threshold }
+        if emitter.is_enabled() {
+            Self { emitter: Some(Arc::new(emitter)), threshold }
+        } else {
+            Self::closed()
+        }
     }
 
     /// An outlet that sends nothing.

@@ -181,13 +181,12 @@ fn unknown(reason: NotReadable, raw: Json) -> UnknownObject {
 }
 
 /// `ironic_object.`, from the first key that ends in `_object.name`.
-fn prefix(object: &JsonObject) -> Option<&str> {
+pub(super) fn prefix(object: &JsonObject) -> Option<&str> {
     object.iter().find(|(key, _)| key.ends_with("_object.name")).and_then(|(key, _)| key.strip_suffix("name"))
 }
 
 /// Version and fields of an object, if it is one that `T` can read.
 pub(super) fn head_of<T: VersionedObject>(raw: &Json) -> Result<(ObjectVersion, &JsonObject), NotReadable> {
-    let [_, _, _, data_key, _] = T::INFO.keys;
     let object = raw.as_object().ok_or_else(|| NotReadable::NotVersioned(raw.kind()))?;
     let prefix = prefix(object).ok_or_else(|| NotReadable::NotVersioned(raw.kind()))?;
     let text = |key: &str| {
@@ -208,9 +207,14 @@ pub(super) fn head_of<T: VersionedObject>(raw: &Json) -> Result<(ObjectVersion, 
         let known = T::INFO.version;
         return Err(NotReadable::OtherMajor { class: T::INFO.name, known, found: version });
     }
-    let data = object.get(data_key).and_then(Json::as_object);
-    let incomplete = || NotReadable::Incomplete { key: data_key.to_owned(), expected: "an object" };
-    Ok((version, data.ok_or_else(incomplete)?))
+    Ok((version, data_of(object, prefix)?))
+}
+
+/// The fields.
+pub(super) fn data_of<'a>(object: &'a JsonObject, prefix: &str) -> Result<&'a JsonObject, NotReadable> {
+    let key = format!("{prefix}data");
+    let data = object.get(&key).and_then(Json::as_object);
+    data.ok_or(NotReadable::Incomplete { key, expected: "an object" })
 }
 
 /// A nested object that is judged by its own version: when it cannot be read, the object around it still can.

@@ -5,6 +5,7 @@
 mod catalogue;
 mod compatibility;
 mod emit;
+mod every_recording;
 mod fingerprints;
 mod nova_classes;
 mod operation;

@@ -25,7 +25,7 @@ struct Raw {
 #[derive(Deserialize)]
 struct Inner {
     event_type: String,
-    publisher_id: String,
+    publisher_id: Option<String>,
     priority: String,
     payload: Box<RawValue>,
 }
@@ -82,7 +82,7 @@ fn message(case: &str, raw: Raw) -> Message {
         exchange: raw.exchange,
         routing_key: raw.routing_key,
         event_type: inner.event_type,
-        publisher_id: inner.publisher_id,
+        publisher_id: inner.publisher_id.unwrap_or_default(),
         priority: inner.priority,
         class: class.and_then(|(_, name)| name.as_str()).map(str::to_owned),
         payload,

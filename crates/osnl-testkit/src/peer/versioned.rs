@@ -1,7 +1,8 @@
 //! oslo.versionedobjects behind oslo.messaging, behind a pipe of JSON lines (`python/versioned.py`).
 
 use std::io::{BufRead as _, BufReader, Write as _};
-use std::process::{ChildStdin, ChildStdout, Stdio};
+use std::path::Path;
+use std::process::{ChildStdin, ChildStdout, Command, Stdio};
 
 use serde_json::{Value, json};
 
@@ -45,7 +46,16 @@ impl VersionedPeer {
     /// When the tests were not started by `cargo xtask test`.
     #[must_use]
     pub fn start(url: &str) -> Self {
-        let mut command = super::python_program("python");
+        Self::run(super::python_program("python"), url)
+    }
+
+    /// As [`start`](Self::start), with the Python environment in this folder; without a broker.
+    #[must_use]
+    pub fn start_in(environment: &Path) -> Self {
+        Self::run(super::program_in(environment, "python"), "fake:///")
+    }
+
+    fn run(mut command: Command, url: &str) -> Self {
         command.args(["-c", SCRIPT, url]).arg(fixture::path("emission/catalog/ironic.json"));
         let mut process = Group::spawn(command.stdin(Stdio::piped()).stdout(Stdio::piped()));
         let guard = Guard::over(&[process.id()], None);
@@ -90,6 +100,19 @@ impl VersionedPeer {
     pub fn encode(&mut self, class: &str, values: &Value) -> String {
         let reply = self.call(&json!({"op": "encode", "name": class, "values": values}));
         reply["payload"].as_str().unwrap_or_default().to_owned()
+    }
+
+    /// Nanoseconds to build an object of a class of ironic from one with these values, as ironic's schemas do, and to
+    /// write it as JSON, each `count` times; and that JSON.
+    ///
+    /// # Panics
+    /// When a field does not take its value.
+    #[track_caller]
+    pub fn measure(&mut self, class: &str, values: &Value, count: u64) -> (f64, String) {
+        let request = json!({"op": "measure", "name": class, "values": values, "count": count});
+        let reply = self.call(&request);
+        let payload = reply["payload"].as_str().unwrap_or_default().to_owned();
+        (reply["nanoseconds"].as_f64().unwrap_or(f64::NAN), payload)
     }
 
     #[track_caller]

@@ -3,6 +3,7 @@
 use std::fmt;
 
 use bytes::Bytes;
+use osnl_model::versioned::{Versioned, VersionedObject, read, read_text};
 use osnl_model::{Head, Notification, NotificationFilter, Priority};
 use osnl_transport::{BoxFuture, Properties};
 
@@ -114,6 +115,17 @@ impl Received {
     #[must_use]
     pub fn properties(&self) -> &Properties {
         &self.raw.properties
+    }
+
+    /// The payload as a versioned object of a class. Another class, another major version, or no versioned object at
+    /// all is kept as an unknown one, with everything it says.
+    #[must_use]
+    pub fn versioned<T: VersionedObject>(&self) -> Versioned<T> {
+        match self.raw.payload_text().as_deref().map(read_text) {
+            Some(Ok(read)) => read,
+            // It was read before; only the order of the keys is not known any more.
+            Some(Err(_)) | None => read(self.notification.payload.clone().into()),
+        }
     }
 
     pub(super) fn raw(&self) -> &Raw {

@@ -165,19 +165,12 @@ impl NotifierBuilder {
     /// # Errors
     /// See [`BuildError`].
     pub fn build(self) -> Result<Notifier, BuildError> {
-        let senders = self.drivers.iter().filter(|driver| driver.framing().is_some()).count();
-        let needed = senders * self.topics.len();
         let capacity = self.buffer.min(Semaphore::MAX_PERMITS);
-        if needed > capacity {
-            return Err(BuildError::SmallBuffer { capacity, needed });
-        }
+        let senders = check_size(&self.drivers, self.topics.len(), capacity)?;
         let counters = Arc::new(Counters::default());
         let (orders, inbox) = mpsc::unbounded_channel();
         let mut worker = JoinSet::new();
         if senders > 0 {
-            if self.topics.is_empty() {
-                return Err(BuildError::NoTopic);
-            }
             let transport = self.transport.ok_or(BuildError::NoTransport)?;
             if !transport.features().send {
                 return Err(BuildError::OnlyListens { location: transport.location() });
@@ -186,8 +179,8 @@ impl NotifierBuilder {
             worker.spawn_on(worker::run(transport, inbox), &handle);
         }
         let target = |topic| Arc::new(Target { exchange: self.exchange.clone(), topic });
+        let targets = self.topics.into_iter().map(target).collect();
         let shared = Shared {
-            targets: self.topics.into_iter().map(target).collect(),
             drivers: self.drivers,
             confirm: self.confirm,
             on_full: self.on_full,
@@ -201,8 +194,22 @@ impl NotifierBuilder {
             counters,
             told: AtomicU64::new(0),
             closed: AtomicBool::new(false),
+            dropping: AtomicBool::new(false),
             worker: Mutex::new(worker),
         };
-        Ok(Notifier { shared: Arc::new(shared), publisher_id: self.publisher_id, retry: self.retry })
+        Ok(Notifier { shared: Arc::new(shared), publisher_id: self.publisher_id, retry: self.retry, targets })
     }
+}
+
+/// How many drivers send; each notification has a copy for each topic and each of them.
+pub(super) fn check_size(drivers: &[Driver], topics: usize, capacity: usize) -> Result<usize, BuildError> {
+    let senders = drivers.iter().filter(|driver| driver.framing().is_some()).count();
+    let needed = senders * topics;
+    if senders > 0 && topics == 0 {
+        return Err(BuildError::NoTopic);
+    }
+    if needed > capacity {
+        return Err(BuildError::SmallBuffer { capacity, needed });
+    }
+    Ok(senders)
 }

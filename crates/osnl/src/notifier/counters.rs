@@ -13,10 +13,13 @@ pub struct Counters {
     pub confirmed: Counter,
     /// Attempts that failed and are made again.
     pub retried: Counter,
-    /// Messages given up. Each has a log line.
+    /// Messages given up. Each has a log line, but for those that are `unplaced`.
     pub lost: Counter,
     /// Notifications refused because the buffer was full. Whoever emitted them was told.
     pub refused: Counter,
+    /// Versioned notifications that could not even be put into the buffer; `lost` counts them too. The log says when
+    /// that begins and when it is over.
+    pub unplaced: Counter,
     failure: Mutex<Option<String>>,
 }
 

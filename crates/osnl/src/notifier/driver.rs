@@ -1,9 +1,8 @@
 //! Where notifications go, by the names of oslo.messaging's `[oslo_messaging_notifications] driver`.
 
 use std::str::FromStr;
-use std::sync::{Arc, Mutex, PoisonError};
 
-use osnl_model::{Emission, Framing, Priority, mask_secrets, parse_python_json, to_python_json};
+use osnl_model::{Emission, Framing, Priority, Recorder, mask_secrets, parse_python_json, to_python_json};
 use tracing::Level;
 
 /// One of the drivers of a notifier.
@@ -36,7 +35,7 @@ impl Driver {
     pub(super) fn record(&self, emission: &Emission) {
         match self {
             Self::Log => log(emission),
-            Self::Test(recorder) => recorder.push(emission),
+            Self::Test(recorder) => recorder.push(emission.clone()),
             Self::Messaging | Self::MessagingV2 | Self::Noop => {}
         }
     }
@@ -57,31 +56,6 @@ impl FromStr for Driver {
                 "unknown driver \"{other}\"; allowed are messaging, messagingv2, log, noop and test"
             )),
         }
-    }
-}
-
-/// Keeps what was emitted, for tests to look at. Clones share it. Grows until it is emptied.
-#[derive(Clone, Debug, Default)]
-pub struct Recorder(Arc<Mutex<Vec<Recorded>>>);
-
-/// A notification that a [`Recorder`] has kept. `unique_id` is `None`: it belongs to copies on the wire.
-pub type Recorded = Emission;
-
-impl Recorder {
-    /// An empty one.
-    #[must_use]
-    pub fn new() -> Self {
-        Self::default()
-    }
-
-    /// Takes out what was emitted so far, oldest first.
-    #[must_use]
-    pub fn take(&self) -> Vec<Recorded> {
-        std::mem::take(&mut *self.0.lock().unwrap_or_else(PoisonError::into_inner))
-    }
-
-    fn push(&self, emission: &Emission) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).push(emission.clone());
     }
 }
 

@@ -18,6 +18,7 @@ mod newer_brokers;
 mod notification_listener;
 mod notifier;
 mod own_node;
+mod power_set;
 mod proxy;
 mod python_re;
 mod rabbit;

@@ -1,5 +1,6 @@
 //! The notifier against the real oslo.messaging's listener, and against a broker with faults.
 
+mod emitter;
 mod faults;
 mod interop;
 mod memory;

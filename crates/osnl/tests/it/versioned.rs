@@ -1,16 +1,19 @@
 //! Versioned notifications and the real oslo.messaging with the real oslo.versionedobjects: each reads the other.
 
 use std::collections::BTreeSet;
-use std::sync::Arc;
 
-use osnl_model::Notification;
+use osnl::notifier::{Driver, Notifier};
 use osnl_model::versioned::ironic::{self, EventType, IronicNotification, NotificationPublisher};
 use osnl_model::versioned::{
-    Context, Level, Outgoing, Outlet, Recorder, Threshold, Topics, Versioned, VersionedNotification,
-    VersionedObject, read_text,
+    Context, Level, Outlet, Recorder, Threshold, Topics, Versioned, VersionedNotification, VersionedObject,
+    read_text,
 };
-use osnl_testkit::{Broker, Options, Publisher, Raw, VersionedPeer, fixture};
+use osnl_model::{Notification, TransportUrl};
+use osnl_testkit::{Broker, Options, Publisher, VersionedPeer, fixture};
+use osnl_transport::transport;
 use serde_json::{Value, json};
+
+use crate::harness::SOON;
 
 /// One message of each class that ironic was recorded with: class and payload as JSON text.
 fn recorded() -> Vec<(String, String)> {
@@ -27,35 +30,14 @@ fn recorded() -> Vec<(String, String)> {
     named.filter(|(class, _)| seen.insert(class.clone())).collect()
 }
 
-/// What a payload becomes when it is read by its class and emitted.
-fn emitted<N: IronicNotification>(payload: &str) -> Outgoing {
+/// Emits a payload that is read by its class.
+fn emit<N: IronicNotification>((outlet, payload): (&Outlet, &str)) {
     let Versioned::Known(read) = read_text::<N::Payload>(payload).unwrap() else { panic!("{payload}") };
-    let sent = Arc::new(Recorder::default());
     let event = EventType::new(N::OBJECT, "probe", ironic::NotificationStatus::End);
     let publisher = NotificationPublisher::new("ironic-api", "host.example.com");
-    let context: Context = [("user", "u-1"), ("request_id", "req-1")].into_iter().collect();
-    N::of(read.object, event, publisher, Level::Warning)
-        .emit(&Outlet::new(sent.clone(), Threshold::AtLeast(Level::Debug)), &context);
-    sent.take().remove(0)
-}
-
-/// The body of an emission, in the 2.0 framing. oslo.messaging drops a message whose unique id it has seen.
-fn body(emission: &Outgoing, unique: usize) -> Vec<u8> {
-    let payload = &emission.payload;
-    let mut head = json!({
-        "message_id": "80356063-ac61-4081-b128-7140845fafba",
-        "publisher_id": emission.publisher_id,
-        "event_type": emission.event_type,
-        "priority": emission.priority.to_string().to_uppercase(),
-        "timestamp": "2026-11-20 05:02:01.522496",
-        "_unique_id": format!("{unique:032x}"),
-    });
-    for (key, value) in emission.context.0.iter() {
-        head[format!("_context_{key}")] = value.clone().into_value();
-    }
-    let head = head.to_string();
-    let message = format!("{{\"payload\": {payload}, {}", &head[1..]);
-    json!({"oslo.version": "2.0", "oslo.message": message}).to_string().into_bytes()
+    let context: Context =
+        [("user", "u-1"), ("request_id", "req-1"), ("auth_token", "S3CRET")].into_iter().collect();
+    N::of(read.object, event, publisher, Level::Warning).emit(outlet, &context);
 }
 
 macro_rules! by_class {
@@ -92,34 +74,45 @@ macro_rules! by_payload {
 fn what_is_emitted_is_read_by_the_real_libraries_as_objects() {
     let vhost = Broker::shared().vhost("versioned-out");
     let mut peer = VersionedPeer::start(&vhost.url());
-    let mut publisher = Publisher::start(&vhost.url(), Options::default());
     peer.listen("ironic", "ironic_versioned_notifications");
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let sent = Recorder::new();
+    let transport = transport(&TransportUrl::parse(&vhost.url()).unwrap()).unwrap();
+    let notifier = runtime.block_on(async {
+        let builder = Notifier::builder("nobody").transport(transport.into()).driver(Driver::MessagingV2);
+        builder.driver(Driver::Test(sent.clone())).build().unwrap()
+    });
+    let topics = Topics::from_option("ironic", "ironic_versioned_notifications, second");
+    let outlet = Outlet::new(notifier.to(&topics).unwrap(), Threshold::AtLeast(Level::Debug));
     let recorded = recorded();
     assert_eq!(recorded.len(), 14);
-    for (unique, (class, payload)) in recorded.into_iter().enumerate() {
-        let emission = by_payload!(class.as_str(), emitted(&payload));
-        let routing_key = Topics::ironic().routing_keys(&emission.priority).remove(0);
-        assert_eq!(routing_key, "ironic_versioned_notifications.warn");
-        publisher.raw(&Raw {
-            exchange: "ironic".to_owned(),
-            routing_key,
-            body: body(&emission, unique),
-            ..Raw::default()
-        });
+    for (class, payload) in recorded {
+        by_payload!(class.as_str(), emit((&outlet, &payload)));
+        let emission = sent.take().remove(0);
 
         let received = peer.take();
         assert_eq!(received.class, class);
-        assert_eq!((received.priority.as_str(), &received.event_type), ("warn", &emission.event_type));
+        assert_eq!((&*received.priority, Some(&received.event_type)), ("warn", emission.event_type.as_ref()));
         assert_eq!(received.publisher_id, "ironic-api.host.example.com");
         assert_eq!(
-            (&received.context["user"], &received.context["request_id"]),
-            (&json!("u-1"), &json!("req-1"))
+            (&received.context["user"], &received.context["request_id"], &received.context["auth_token"]),
+            (&json!("u-1"), &json!("req-1"), &Value::Null)
         );
         let again: Value = serde_json::from_str(&received.payload).unwrap();
         assert_eq!(again, serde_json::from_str::<Value>(emission.payload.get()).unwrap(), "{class}");
         // Key for key: the object writes its fields in the order in which we wrote them.
         assert_eq!(keys(&received.payload), keys(emission.payload.get()), "{class}");
     }
+    runtime.block_on(notifier.close(SOON)).unwrap();
+    assert_eq!(notifier.counters().confirmed.get(), 28);
+    // The copies of one notification are one notification, with an id of the copy each.
+    let mut broker = Publisher::start(&vhost.url(), Options::default());
+    let mut ids = BTreeSet::new();
+    while let Some(delivered) = broker.take("second.warn") {
+        let read = Notification::decode(&delivered.body).unwrap();
+        assert!(ids.insert(read.unique_id) && ids.insert(read.message_id));
+    }
+    assert_eq!(ids.len(), 28);
 }
 
 /// The keys of the data, in order.

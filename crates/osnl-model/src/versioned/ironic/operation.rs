@@ -10,8 +10,6 @@ use crate::versioned::{Context, Level, Outlet};
 /// The payload is not built when nothing of it would be sent. Masking works as everywhere: on what is emitted.
 ///
 /// ```
-/// use std::sync::Arc;
-///
 /// use osnl_model::versioned::ironic::{
 ///     Node, NodeSetPowerStateNotification, NodeSetPowerStatePayload, NodeSetPowerStatePayloadExtra,
 ///     NotificationPublisher, Operation, action,
@@ -37,11 +35,11 @@ use crate::versioned::{Context, Level, Outlet};
 ///     Ok(())
 /// }
 ///
-/// let sent = Arc::new(Recorder::default());
+/// let sent = Recorder::new();
 /// let outlet = Outlet::new(sent.clone(), Threshold::AtLeast(Level::Info));
 /// let mut event_types = |answers: bool| {
 ///     let _ = power_on(&mut Node::default(), &outlet, answers);
-///     sent.take().into_iter().map(|emission| emission.event_type).collect::<Vec<_>>()
+///     sent.take().into_iter().filter_map(|emission| emission.event_type).collect::<Vec<_>>()
 /// };
 /// assert_eq!(event_types(true), ["baremetal.node.power_set.start", "baremetal.node.power_set.end"]);
 /// assert_eq!(event_types(false), ["baremetal.node.power_set.start", "baremetal.node.power_set.error"]);

@@ -1,15 +1,21 @@
 //! The request context that goes along, each entry under `_context_<key>`.
 
 use std::fmt;
+use std::sync::Arc;
 
-use osnl_model::{is_secret_key, to_python_json};
 use serde::Serialize;
 use serde_json::value::RawValue;
 
+use crate::versioned::Json;
+use crate::{is_secret_key, mask_secrets, to_python_json};
+
+/// What leaves as null.
+const TOKEN: &str = "auth_token";
+
 /// What caused the event: who asked for it, in which project, by which request. Keys keep their order.
-/// Debug output has secrets masked.
+/// Debug output has secrets masked. A clone shares the entries.
 #[derive(Clone, Default)]
-pub struct Context(Vec<(String, Box<RawValue>)>);
+pub struct Context(Arc<Vec<(String, Box<RawValue>)>>);
 
 impl Context {
     /// An empty context: no `_context_*` at all.
@@ -27,21 +33,43 @@ impl Context {
         key: impl Into<String>,
         value: &V,
     ) -> Result<Self, serde_json::Error> {
-        let (key, value) = (key.into(), to_python_json(value).and_then(RawValue::from_string)?);
-        match self.0.iter_mut().find(|(name, _)| *name == key) {
-            Some(entry) => entry.1 = value,
-            None => self.0.push((key, value)),
-        }
+        self.set(key.into(), to_python_json(value).and_then(RawValue::from_string)?);
         Ok(self)
     }
 
-    /// As it leaves: oslo.context's `redacted_copy` has no token.
-    pub(super) fn redacted(&self) -> Vec<(String, Box<RawValue>)> {
-        let mut entries = self.0.clone();
-        for (_, value) in entries.iter_mut().filter(|(key, _)| key == "auth_token") {
+    /// The entries in their order, keys without `_context_`.
+    pub fn iter(&self) -> impl Iterator<Item = (&str, &RawValue)> {
+        self.0.iter().map(|(key, value)| (key.as_str(), &**value))
+    }
+
+    /// The entries as they leave: oslo.context's `redacted_copy` has no token.
+    #[must_use]
+    pub fn redacted(&self) -> Vec<(String, Box<RawValue>)> {
+        let mut entries = Vec::clone(&self.0);
+        for (_, value) in entries.iter_mut().filter(|(key, _)| key == TOKEN) {
             *value = RawValue::NULL.to_owned();
         }
         entries
+    }
+
+    fn set(&mut self, key: String, value: Box<RawValue>) {
+        let entries = Arc::make_mut(&mut self.0);
+        match entries.iter_mut().find(|(name, _)| *name == key) {
+            Some(entry) => entry.1 = value,
+            None => entries.push((key, value)),
+        }
+    }
+}
+
+impl<K: Into<String>, V: Into<Json>> FromIterator<(K, V)> for Context {
+    fn from_iter<I: IntoIterator<Item = (K, V)>>(entries: I) -> Self {
+        let mut context = Self::new();
+        for (key, value) in entries {
+            // Any `Json` can be written.
+            let written = to_python_json(&value.into()).and_then(RawValue::from_string);
+            context.set(key.into(), written.unwrap_or_else(|_| RawValue::NULL.to_owned()));
+        }
+        context
     }
 }
 
@@ -49,9 +77,9 @@ impl fmt::Debug for Context {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let shown = |key: &str, value: &RawValue| {
             let whole = serde_json::from_str(value.get()).unwrap_or_default();
-            if is_secret_key(key) { "***".to_owned() } else { osnl_model::mask_secrets(&whole).to_string() }
+            if is_secret_key(key) { "***".to_owned() } else { mask_secrets(&whole).to_string() }
         };
-        f.debug_map().entries(self.0.iter().map(|(key, value)| (key, shown(key, value)))).finish()
+        f.debug_map().entries(self.iter().map(|(key, value)| (key, shown(key, value)))).finish()
     }
 }
 

@@ -1,0 +1,60 @@
+//! Versioned notifications leave by a notifier.
+//!
+//! The operation that is reported on neither waits nor hears of a failure: what finds no place in the buffer is lost
+//! and counted. The log says so once, when it begins, and once when it is over.
+
+use std::sync::atomic::Ordering;
+
+use osnl_model::Emission;
+use osnl_model::versioned::Emitter;
+
+use super::{Notifier, NotifyError};
+
+impl Emitter for Notifier {
+    /// Puts it into the buffer, as [`offer`](Notifier::offer) does. Publisher and event type are the notification's; the
+    /// topics are this notifier's.
+    fn emit(&self, emission: Emission) {
+        let event_type = emission.event_type.clone().unwrap_or_default();
+        match self.offer(emission) {
+            Ok(()) if self.shared.dropping.swap(false, Ordering::Relaxed) => {
+                let lost = self.counters().unplaced.get();
+                tracing::info!(
+                    "notifications have a place in the notifier's buffer again; {lost} had none so far and are lost"
+                );
+            }
+            Ok(()) => {}
+            Err(error) => self.dropped(&event_type, &error),
+        }
+    }
+
+    fn not_written(&self, event_type: &str, error: &serde_json::Error) {
+        tracing::error!(event.type = event_type, "a notification is lost: its payload cannot be written: {error}");
+    }
+
+    fn is_enabled(&self) -> bool {
+        Notifier::is_enabled(self)
+    }
+}
+
+impl Notifier {
+    fn dropped(&self, event_type: &str, error: &NotifyError) {
+        let counters = self.counters();
+        counters.unplaced.increment();
+        let senders = self.shared.drivers.iter().filter(|driver| driver.framing().is_some()).count();
+        counters.lost.add((senders * self.targets.len()) as u64);
+        counters.failed(error.to_string());
+        match error {
+            NotifyError::Full { .. } | NotifyError::Closed => {
+                if !self.shared.dropping.swap(true, Ordering::Relaxed) {
+                    tracing::error!(
+                        event.type = event_type,
+                        "a notification is lost, and so are those that follow it: {error}"
+                    );
+                }
+            }
+            NotifyError::Payload(_) | NotifyError::NotYet { .. } | NotifyError::Lost { .. } => {
+                tracing::error!(event.type = event_type, "a notification is lost: {error}");
+            }
+        }
+    }
+}
