@@ -7,6 +7,7 @@
 //! | `ci` | the gate: format, lints, `test`, docs, `tidy`, `deny` |
 //! | `tidy` | the rules about files that no compiler checks |
 //! | `deny` | licences, duplicate versions and origins of the dependencies |
+//! | `docs` | writes what is made from the code: `docs/reference/configuration.md` |
 //! | `demo-picture` | records `osnl demo` into `docs/demo.svg` |
 //! | `chaos --cluster` | a RabbitMQ cluster whose nodes are killed under a running osnl: effects against events |
 //! | `bench [--quick] [a b c d]` | what a message costs, as a table: see docs/benchmarks.md |
@@ -23,6 +24,7 @@ mod chaos;
 mod ci;
 mod demo_picture;
 mod deny;
+mod docs;
 mod setup;
 mod step;
 mod test;
@@ -38,6 +40,7 @@ cargo xtask COMMAND
   ci             the gate: format, clippy, test, docs, tidy, deny
   tidy           check the rules about files that no compiler checks
   deny           check licences, duplicate versions and origins of the dependencies
+  docs           write docs/reference/configuration.md from the code
   demo-picture   record `osnl demo` into docs/demo.svg
   chaos KIND     kill brokers under a running osnl and count effects; KIND is --cluster
   bench [a b …]  measure what a message costs; --quick for a short run (docs/benchmarks.md)
@@ -60,6 +63,7 @@ fn main() -> ExitCode {
         "ci" => ci::run(),
         "tidy" => tidy::run(),
         "deny" => deny::run(),
+        "docs" => docs::run(),
         "demo-picture" => demo_picture::run(),
         "bench" => bench::run(&rest),
         "chaos" => chaos::run(&rest),

@@ -23,6 +23,7 @@ pub(crate) enum Invocation {
     Send(Box<SendArgs>),
     Tap(Box<TapArgs>),
     ConfigShow(ConfigShowArgs),
+    ConfigReference(ConfigReferenceArgs),
     Man(ManArgs),
     Completions(CompletionsArgs),
 }
@@ -69,6 +70,8 @@ enum Command {
 enum ConfigCommand {
     /// Print what counts, with where each value came from, as a file that means the same
     Show(ConfigShowArgs),
+    /// Print every section and option there is, with defaults
+    Reference(ConfigReferenceArgs),
 }
 
 #[derive(Debug, Parser)]
@@ -109,7 +112,8 @@ pub(crate) struct K2hr3OsnlArgs {
 
 /// The flags of `osnl man`.
 #[derive(Debug, Args)]
-#[command(after_help = "Examples:\n  osnl man | man -l -\n  osnl man k2hr3-osnl > k2hr3-osnl.1")]
+#[command(after_help = "Examples:\n  osnl man | man -l -\n  osnl man k2hr3-osnl > k2hr3-osnl.1\n  \
+                        osnl man osnl.conf > osnl.conf.5")]
 pub(crate) struct ManArgs {
     /// Which page
     #[arg(value_enum, default_value_t = ManPage::Osnl)]
@@ -122,14 +126,18 @@ pub(crate) enum ManPage {
     Osnl,
     #[value(name = "k2hr3-osnl")]
     K2hr3Osnl,
+    /// The configuration file
+    #[value(name = "osnl.conf")]
+    OsnlConf,
 }
 
 impl ManPage {
-    /// The command that the page is about.
-    pub(crate) fn command(self) -> clap::Command {
+    /// The command that the page is about, if it is about one.
+    pub(crate) fn command(self) -> Option<clap::Command> {
         match self {
-            Self::Osnl => Osnl::command(),
-            Self::K2hr3Osnl => K2hr3Osnl::command(),
+            Self::Osnl => Some(Osnl::command()),
+            Self::K2hr3Osnl => Some(K2hr3Osnl::command()),
+            Self::OsnlConf => None,
         }
     }
 }
@@ -203,6 +211,23 @@ pub(crate) struct ConfigShowArgs {
     pub(crate) show_secrets: bool,
 }
 
+/// What `osnl config reference` prints.
+#[derive(Debug, Args)]
+#[command(after_help = "Example:\n  osnl config reference | less")]
+pub(crate) struct ConfigReferenceArgs {
+    /// text for reading; markdown is docs/reference/configuration.md; json for scripts
+    #[arg(long, value_enum, default_value_t = ReferenceFormat::Text, value_name = "FORMAT")]
+    pub(crate) format: ReferenceFormat,
+}
+
+/// The form of the reference.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum ReferenceFormat {
+    Text,
+    Markdown,
+    Json,
+}
+
 /// The flags of `osnl demo`.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:\n  osnl demo\n  osnl demo --count 1000 --rate 200 --fail 2\n  \
@@ -268,6 +293,7 @@ pub(crate) fn parse(arguments: impl IntoIterator<Item = OsString>) -> Invocation
         Command::Send(args) => Invocation::Send(args),
         Command::Tap(args) => Invocation::Tap(args),
         Command::Config(ConfigCommand::Show(args)) => Invocation::ConfigShow(args),
+        Command::Config(ConfigCommand::Reference(args)) => Invocation::ConfigReference(args),
         Command::Man(args) => Invocation::Man(args),
         Command::Completions(args) => Invocation::Completions(args),
     }

@@ -17,6 +17,7 @@ fn main() -> ExitCode {
         args::Invocation::Send(flags) => command::send::run(&flags),
         args::Invocation::Tap(flags) => command::tap::run(&flags),
         args::Invocation::ConfigShow(flags) => command::config::show(&flags),
+        args::Invocation::ConfigReference(flags) => command::config::reference(&flags),
         args::Invocation::Man(flags) => command::man::man(&flags),
         args::Invocation::Completions(flags) => command::man::completions(&flags),
     }

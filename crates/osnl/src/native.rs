@@ -24,7 +24,9 @@ mod explain;
 mod journal;
 mod layers;
 mod rabbit;
+mod reference;
 mod schema;
+mod secret_file;
 mod section;
 mod size;
 #[cfg(test)]
@@ -43,6 +45,7 @@ pub use self::build::{BuildError, Transports};
 pub use self::document::{DocEntry, DocSection, Document};
 pub use self::duration::parse as parse_duration;
 use self::layers::Layers;
+pub use self::reference::{Reference, ReferenceOption, ReferenceSection, reference};
 use crate::action::k2hr3::NoAddresses;
 use crate::config::{
     ConfigError, ConfigErrors, Environment, Finding, Ini, ReadError, Warning, files_of, read_text,
@@ -246,6 +249,8 @@ pub fn load_texts(texts: &[(String, String)], sources: &Sources) -> Result<Loade
     for (option, value, flag) in &sources.flags {
         layers.set_flag(option, value, flag);
     }
+    errors.extend(layers.alike());
+    warnings.extend(secret_file::read_all(&mut layers, &sources.environment));
     let last = texts.last().map_or("configuration", |(name, _)| name.as_str());
     let checked = check::check(last, &layers);
     errors.extend(checked.errors);

@@ -3,6 +3,8 @@
 mod layers;
 mod messages;
 mod rabbit;
+mod reference;
+mod secret_file;
 mod topology;
 
 use super::{Loaded, Sources, load_texts};

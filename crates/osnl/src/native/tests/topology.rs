@@ -230,7 +230,8 @@ fn the_explanation_names_what_is_bound_made_and_read() {
     let explained = |text: &str| {
         let native = load(text).unwrap_or_else(|errors| panic!("{errors}")).conf;
         let all = native.explain();
-        let of_listener = all.lines().skip(2).take_while(|line| line.starts_with("  "));
+        let of_listener = all.lines().skip_while(|line| !line.starts_with("listener "));
+        let of_listener = of_listener.skip(2).take_while(|line| line.starts_with("  "));
         of_listener.map(|line| line.trim().to_owned()).collect::<Vec<_>>()
     };
     let late = "looked for about once a second until its service has made it";
