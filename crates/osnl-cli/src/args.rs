@@ -4,6 +4,7 @@ mod send;
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
 use osnl_model::Secret;
@@ -19,7 +20,7 @@ pub(crate) enum Invocation {
     K2hr3Osnl(K2hr3OsnlArgs),
     Demo(DemoArgs),
     Run(RunArgs),
-    Check(CheckArgs),
+    Check(CheckRunArgs),
     Send(Box<SendArgs>),
     Tap(Box<TapArgs>),
     ConfigShow(ConfigShowArgs),
@@ -51,8 +52,8 @@ enum Command {
     Demo(DemoArgs),
     /// Run what a configuration says: listeners, rules, actions
     Run(RunArgs),
-    /// Read, check and explain a configuration; contacts nobody
-    Check(CheckArgs),
+    /// Read, check and explain a configuration; with --connect, try brokers and targets too
+    Check(CheckRunArgs),
     /// Publish notifications, each confirmed by the broker
     Send(Box<SendArgs>),
     /// Look on at what passes on a broker; takes nothing from anybody
@@ -187,10 +188,37 @@ pub(crate) struct RunArgs {
     pub(crate) log_file: Option<String>,
 }
 
-/// What `osnl check` looks at.
+/// The flags of `osnl check`.
 #[derive(Debug, Args)]
-#[command(after_help = "Ends with 0, or with 78 if the configuration cannot be used.\n\n\
-                  Example:\n  osnl check --config-file /etc/osnl/osnl.conf")]
+#[command(
+    after_help = "Ends with 0, with 78 if the configuration cannot be used, or with 69 if --connect does not \
+                  reach something.\n\n\
+                  Examples:\n  osnl check --config-file /etc/osnl/osnl.conf\n  \
+                  osnl check --connect --format json | jq '.probes[] | select(.verdict != \"ok\")'"
+)]
+pub(crate) struct CheckRunArgs {
+    #[command(flatten)]
+    pub(crate) of: CheckArgs,
+    /// Try brokers, exchanges, queues, targets and files too; consumes, makes and changes nothing
+    #[arg(long)]
+    pub(crate) connect: bool,
+    /// How long --connect may take, such as 5s
+    #[arg(long, value_name = "DURATION", default_value = "15s", value_parser = duration)]
+    pub(crate) timeout: Duration,
+    /// What is printed: json is one object
+    #[arg(long, value_enum, default_value_t = CheckFormat::Text, value_name = "FORMAT")]
+    pub(crate) format: CheckFormat,
+}
+
+/// What `osnl check` prints.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum CheckFormat {
+    Text,
+    Json,
+}
+
+/// What is looked at: native files, or a `k2hr3_osnl.conf`.
+#[derive(Debug, Args)]
 pub(crate) struct CheckArgs {
     #[command(flatten)]
     pub(crate) sources: SourceArgs,
@@ -269,6 +297,11 @@ pub(crate) enum DemoFormat {
 fn rate(text: &str) -> Result<f64, String> {
     let rate = text.parse().ok().filter(|rate: &f64| (0.01..=1_000_000.0).contains(rate));
     rate.ok_or_else(|| "a number from 0.01 to 1000000".to_owned())
+}
+
+fn duration(text: &str) -> Result<Duration, String> {
+    let duration = osnl::native::parse_duration(text).filter(|duration| !duration.is_zero());
+    duration.ok_or_else(|| "write 5, 5s, 500ms or 1m".to_owned())
 }
 
 /// Never fails: clap would print what was typed.

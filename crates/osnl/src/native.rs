@@ -23,6 +23,7 @@ mod duration;
 mod explain;
 mod journal;
 mod layers;
+mod probe;
 mod rabbit;
 mod reference;
 mod schema;
@@ -45,6 +46,7 @@ pub use self::build::{BuildError, Transports};
 pub use self::document::{DocEntry, DocSection, Document};
 pub use self::duration::parse as parse_duration;
 use self::layers::Layers;
+pub use self::probe::{Probe, Verdict};
 pub use self::reference::{Reference, ReferenceOption, ReferenceSection, reference};
 use crate::action::k2hr3::NoAddresses;
 use crate::config::{

@@ -8,7 +8,7 @@ use crate::exit::Exit;
 /// Behind what the flags say, in the language of manual pages.
 const OSNL: &str = r"
 .SH EXIT STATUS
-0 done, or drained after a signal; 1 failed; 2 wrong use of the command line; 78 wrong configuration;
+0 done, or drained after a signal; 1 failed; 2 wrong use of the command line; 69 what is needed is not to be had; 78 wrong configuration;
 130 a second signal cut the drain short.
 .SH SIGNALS
 SIGTERM, SIGINT: nothing new is taken, attempts under way are finished within 30 s, the broker delivers the rest again.

@@ -1,5 +1,8 @@
 //! Files, environment and command line laid over one another, before anything is typed.
 
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
+
 use crate::config::{
     ConfigError, Environment, Finding, Ini, Origin, Section, Warning, nearest, substitute, variable_name,
 };
@@ -139,13 +142,19 @@ impl Layers {
     /// Sections that no variable could tell apart.
     pub(super) fn alike(&self) -> Vec<ConfigError> {
         let mut errors = Vec::new();
-        for (n, section) in self.sections.iter().enumerate() {
-            let spelt = variable_name(&section.heading(), "");
-            let other = self.sections[..n].iter().find(|s| variable_name(&s.heading(), "") == spelt);
-            if let Some(other) = other {
-                let problem = format!("is spelt like [{}] in the environment: {spelt}…", other.heading());
-                let finding = Finding::of("", problem).group(&section.heading()).from_origin(&section.place);
-                errors.push(ConfigError(finding.allowed("rename one of them")));
+        let mut first: HashMap<String, String> = HashMap::new();
+        for section in &self.sections {
+            let heading = section.heading();
+            match first.entry(variable_name(&heading, "")) {
+                Entry::Vacant(free) => {
+                    free.insert(heading);
+                }
+                Entry::Occupied(taken) => {
+                    let (spelt, other) = (taken.key(), taken.get());
+                    let problem = format!("is spelt like [{other}] in the environment: {spelt}…");
+                    let finding = Finding::of("", problem).group(&heading).from_origin(&section.place);
+                    errors.push(ConfigError(finding.allowed("rename one of them")));
+                }
             }
         }
         errors
