@@ -9,6 +9,7 @@
 //! | `sizes` | 4 kB and 15 kB: what a message costs beyond what the client library takes for it |
 //! | `rules` | a thousand rules against one |
 //! | `waiting` | peak memory with a million messages waiting |
+//! | `config` | reading and checking a configuration of a thousand rules |
 //! | `return` | from the broker's return to the first request |
 //!
 //! Everything runs on a private RabbitMQ node, with release builds; rounds alternate between the programs, each
@@ -16,6 +17,7 @@
 //! with `--against PATH` another build of osnl, to see what a change is worth. The figures are Markdown;
 //! docs/benchmarks.md says what they mean.
 
+mod configuration;
 mod process;
 mod scale;
 mod sections;
@@ -35,7 +37,7 @@ use crate::step;
 /// What a section runs; it prints its own table.
 type Section = fn(&Stage, Effort) -> Result<()>;
 
-const SECTIONS: [(&str, Section); 8] = [
+const SECTIONS: [(&str, Section); 9] = [
     ("a", sections::one_percent),
     ("b", sections::all_match),
     ("c", sections::start),
@@ -43,6 +45,7 @@ const SECTIONS: [(&str, Section); 8] = [
     ("sizes", scale::sizes),
     ("rules", scale::rules),
     ("waiting", scale::waiting),
+    ("config", configuration::check),
     ("return", scale::comes_back),
 ];
 

@@ -222,6 +222,6 @@ fn c_consumer() -> Result<Option<PathBuf>> {
     Ok(built.then_some(program))
 }
 
-fn built(name: &str) -> Command {
+pub(super) fn built(name: &str) -> Command {
     Command::new(step::target_dir().join("release").join(name))
 }
