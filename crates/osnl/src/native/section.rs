@@ -135,9 +135,8 @@ impl Reader<'_> {
     /// Names separated by commas, at least one, none twice.
     pub(super) fn list(&mut self, option: &str) -> Option<Vec<String>> {
         let text = self.text(option)?;
-        let items: Vec<String> =
-            text.split(',').map(|item| item.trim_matches([' ', '\t']).to_owned()).collect();
-        if items.iter().any(String::is_empty) {
+        let items = typed::list(&text);
+        if items.is_empty() || items.iter().any(String::is_empty) {
             return self.refuse(option, "has an empty item", "write names with commas between them");
         }
         for (n, item) in items.iter().enumerate() {

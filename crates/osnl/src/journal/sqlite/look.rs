@@ -1,5 +1,6 @@
 //! Whether a journal could be had at a place, without making anything there.
 
+use std::io;
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{Access, AtFlags, CWD, accessat};
@@ -28,6 +29,9 @@ pub fn look(options: &SqliteOptions) -> Result<PlaceLook, OpenError> {
     let folder = nearest_folder(file).canonicalize()?;
     if let (false, Some(why)) = (options.allow_volatile, volatile(&folder)) {
         return Err(OpenError::Volatile(why));
+    }
+    if !folder.is_dir() {
+        return Err(OpenError::Io(io::ErrorKind::NotADirectory.into()));
     }
     may(&folder, Access::WRITE_OK | Access::EXEC_OK)?;
     let exists = file.exists();
@@ -74,6 +78,11 @@ mod tests {
         drop(taken);
         let refused = |path: PathBuf, volatile: bool| look(&options(path, volatile)).unwrap_err().to_string();
         assert!(refused(file, false).contains("allow_volatile = true"));
-        assert!(refused(PathBuf::from("/proc/x/journal.db"), true).starts_with("cannot be opened: "));
+        std::fs::write(folder.path().join("plain"), "").unwrap();
+        let below = folder.path().join("plain/x/journal.db");
+        assert_eq!(
+            refused(below, true),
+            "cannot be opened: not a directory; let this user write file and folder"
+        );
     }
 }
