@@ -159,10 +159,9 @@ fn file(rng: &mut Rng) -> String {
 fn set(rng: &mut Rng) -> Set {
     let files = (0..rng.usize(1..4)).map(|_| file(rng)).collect();
     let names = ["10.conf", "9.conf", "a.conf", ".hidden.conf", "b.txt"];
-    let folder = match rng.u8(..2) {
-        0 => Vec::new(),
-        _ => names.iter().filter_map(|name| rng.bool().then(|| ((*name).to_owned(), file(rng)))).collect(),
-    };
+    let chosen: Vec<&str> =
+        if rng.bool() { Vec::new() } else { names.into_iter().filter(|_| rng.bool()).collect() };
+    let folder = chosen.into_iter().map(|name| (name.to_owned(), file(rng))).collect();
     Set { files, folder }
 }
 
