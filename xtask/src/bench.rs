@@ -11,6 +11,7 @@
 //! | `waiting` | peak memory with a million messages waiting |
 //! | `publish` | emitting with the broker's confirms, beside oslo.messaging's Notifier |
 //! | `versioned` | building and writing a versioned payload, beside oslo.versionedobjects and `serde_json` |
+//! | `config` | reading and checking a configuration of a thousand rules |
 //! | `return` | from the broker's return to the first request |
 //! | `read` | reading what a message is about, against parsing it |
 //! | `journal` | as `b`, with the journal on this disk: against its parts each alone, and against k2hr3_osnl |
@@ -22,6 +23,7 @@
 //! with `--against PATH` another build of osnl, to see what a change is worth. The figures are Markdown;
 //! docs/benchmarks.md says what they mean.
 
+mod configuration;
 mod journal;
 mod process;
 mod read;
@@ -53,6 +55,7 @@ const SECTIONS: &[(&str, Section)] = &[
     ("rules", scale::rules),
     ("waiting", scale::waiting),
     ("publish", scale::publish),
+    ("config", configuration::check),
     ("return", scale::comes_back),
     ("read", read::resource_view),
     ("journal", journal::parts),

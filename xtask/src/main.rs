@@ -7,6 +7,7 @@
 //! | `ci` | the gate: format, lints, `test`, docs, `tidy`, `deny` |
 //! | `tidy` | the rules about files that no compiler checks |
 //! | `deny` | licences, duplicate versions and origins of the dependencies |
+//! | `docs` | writes what is made from the code: `docs/reference/configuration.md` |
 //! | `demo-picture` | records `osnl demo` into `docs/demo.svg` |
 //! | `chaos --cluster` | a RabbitMQ cluster whose nodes are killed under a running osnl: effects against events |
 //! | `catalogue` | writes what the binary knows about notifications, from `fixtures/emission` |
@@ -26,6 +27,7 @@ mod chaos;
 mod ci;
 mod demo_picture;
 mod deny;
+mod docs;
 mod setup;
 mod step;
 mod test;
@@ -41,6 +43,7 @@ cargo xtask COMMAND
   ci             the gate: format, clippy, test, docs, tidy, deny
   tidy           check the rules about files that no compiler checks
   deny           check licences, duplicate versions and origins of the dependencies
+  docs           write docs/reference/configuration.md from the code
   demo-picture   record `osnl demo` into docs/demo.svg
   chaos [--minutes N] [--seed S] [--upstream] | --cluster
                  kill and break everything while events come, and count what is lost
@@ -65,6 +68,7 @@ fn main() -> ExitCode {
         "ci" => ci::run(),
         "tidy" => tidy::run(),
         "deny" => deny::run(),
+        "docs" => docs::run(),
         "demo-picture" => demo_picture::run(),
         "catalogue" => catalogue::run(),
         "bench" => bench::run(&rest),

@@ -5,6 +5,7 @@ mod send;
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
 use osnl_model::Secret;
@@ -25,7 +26,7 @@ pub(crate) enum Invocation {
     K2hr3Osnl(K2hr3OsnlArgs),
     Demo(DemoArgs),
     Run(RunArgs),
-    Check(CheckArgs),
+    Check(CheckRunArgs),
     Send(Box<SendArgs>),
     Tap(Box<TapArgs>),
     Status(StatusArgs),
@@ -34,6 +35,7 @@ pub(crate) enum Invocation {
     Replay(Box<ReplayArgs>),
     ConfigShow(ConfigShowArgs),
     Events(EventsArgs),
+    ConfigReference(ConfigReferenceArgs),
     Man(ManArgs),
     Completions(CompletionsArgs),
 }
@@ -63,8 +65,8 @@ enum Command {
     Demo(DemoArgs),
     /// Run what a configuration says: listeners, rules, actions
     Run(RunArgs),
-    /// Read, check and explain a configuration; contacts nobody
-    Check(CheckArgs),
+    /// Read, check and explain a configuration; with --connect, try brokers and targets too
+    Check(CheckRunArgs),
     /// Publish notifications, each confirmed by the broker
     Send(Box<SendArgs>),
     /// Look on at what passes on a broker; takes nothing from anybody
@@ -92,6 +94,8 @@ enum Command {
 enum ConfigCommand {
     /// Print what counts, with where each value came from, as a file that means the same
     Show(ConfigShowArgs),
+    /// Print every section and option there is, with defaults
+    Reference(ConfigReferenceArgs),
 }
 
 #[derive(Debug, Parser)]
@@ -132,7 +136,8 @@ pub(crate) struct K2hr3OsnlArgs {
 
 /// The flags of `osnl man`.
 #[derive(Debug, Args)]
-#[command(after_help = "Examples:\n  osnl man | man -l -\n  osnl man k2hr3-osnl > k2hr3-osnl.1")]
+#[command(after_help = "Examples:\n  osnl man | man -l -\n  osnl man k2hr3-osnl > k2hr3-osnl.1\n  \
+                        osnl man osnl.conf > osnl.conf.5")]
 pub(crate) struct ManArgs {
     /// Which page
     #[arg(value_enum, default_value_t = ManPage::Osnl)]
@@ -145,14 +150,18 @@ pub(crate) enum ManPage {
     Osnl,
     #[value(name = "k2hr3-osnl")]
     K2hr3Osnl,
+    /// The configuration file
+    #[value(name = "osnl.conf")]
+    OsnlConf,
 }
 
 impl ManPage {
-    /// The command that the page is about.
-    pub(crate) fn command(self) -> clap::Command {
+    /// The command that the page is about, if it is about one.
+    pub(crate) fn command(self) -> Option<clap::Command> {
         match self {
-            Self::Osnl => Osnl::command(),
-            Self::K2hr3Osnl => K2hr3Osnl::command(),
+            Self::Osnl => Some(Osnl::command()),
+            Self::K2hr3Osnl => Some(K2hr3Osnl::command()),
+            Self::OsnlConf => None,
         }
     }
 }
@@ -202,10 +211,37 @@ pub(crate) struct RunArgs {
     pub(crate) log_file: Option<String>,
 }
 
-/// What `osnl check` looks at.
+/// The flags of `osnl check`.
 #[derive(Debug, Args)]
-#[command(after_help = "Ends with 0, or with 78 if the configuration cannot be used.\n\n\
-                  Example:\n  osnl check --config-file /etc/osnl/osnl.conf")]
+#[command(
+    after_help = "Ends with 0, with 78 if the configuration cannot be used, or with 69 if --connect does not \
+                  reach something.\n\n\
+                  Examples:\n  osnl check --config-file /etc/osnl/osnl.conf\n  \
+                  osnl check --connect --format json | jq '.probes[] | select(.verdict != \"ok\")'"
+)]
+pub(crate) struct CheckRunArgs {
+    #[command(flatten)]
+    pub(crate) of: CheckArgs,
+    /// Try brokers, exchanges, queues, targets and files too; consumes, makes and changes nothing
+    #[arg(long)]
+    pub(crate) connect: bool,
+    /// How long --connect may take, such as 5s
+    #[arg(long, value_name = "DURATION", default_value = "15s", value_parser = duration)]
+    pub(crate) timeout: Duration,
+    /// What is printed: json is one object
+    #[arg(long, value_enum, default_value_t = CheckFormat::Text, value_name = "FORMAT")]
+    pub(crate) format: CheckFormat,
+}
+
+/// What `osnl check` prints.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum CheckFormat {
+    Text,
+    Json,
+}
+
+/// What is looked at: native files, or a `k2hr3_osnl.conf`.
+#[derive(Debug, Args)]
 pub(crate) struct CheckArgs {
     #[command(flatten)]
     pub(crate) sources: SourceArgs,
@@ -246,6 +282,23 @@ pub(crate) struct EventsArgs {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum EventsFormat {
     Text,
+    Json,
+}
+
+/// What `osnl config reference` prints.
+#[derive(Debug, Args)]
+#[command(after_help = "Example:\n  osnl config reference | less")]
+pub(crate) struct ConfigReferenceArgs {
+    /// text for reading; markdown is docs/reference/configuration.md; json for scripts
+    #[arg(long, value_enum, default_value_t = ReferenceFormat::Text, value_name = "FORMAT")]
+    pub(crate) format: ReferenceFormat,
+}
+
+/// The form of the reference.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum ReferenceFormat {
+    Text,
+    Markdown,
     Json,
 }
 
@@ -292,6 +345,11 @@ fn rate(text: &str) -> Result<f64, String> {
     rate.ok_or_else(|| "a number from 0.01 to 1000000".to_owned())
 }
 
+fn duration(text: &str) -> Result<Duration, String> {
+    let duration = osnl::native::parse_duration(text).filter(|duration| !duration.is_zero());
+    duration.ok_or_else(|| "write 5, 5s, 500ms or 1m".to_owned())
+}
+
 /// Never fails: clap would print what was typed.
 #[expect(clippy::unnecessary_wraps, reason = "what clap calls")]
 fn secret(text: &str) -> Result<Secret, String> {
@@ -319,6 +377,7 @@ pub(crate) fn parse(arguments: impl IntoIterator<Item = OsString>) -> Invocation
         Command::Replay(args) => Invocation::Replay(args),
         Command::Config(ConfigCommand::Show(args)) => Invocation::ConfigShow(args),
         Command::Events(args) => Invocation::Events(args),
+        Command::Config(ConfigCommand::Reference(args)) => Invocation::ConfigReference(args),
         Command::Man(args) => Invocation::Man(args),
         Command::Completions(args) => Invocation::Completions(args),
     }

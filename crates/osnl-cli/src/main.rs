@@ -22,6 +22,7 @@ fn main() -> ExitCode {
         args::Invocation::Replay(flags) => command::replay::run(&flags),
         args::Invocation::ConfigShow(flags) => command::config::show(&flags),
         args::Invocation::Events(flags) => command::events::run(&flags),
+        args::Invocation::ConfigReference(flags) => command::config::reference(&flags),
         args::Invocation::Man(flags) => command::man::man(&flags),
         args::Invocation::Completions(flags) => command::man::completions(&flags),
     }

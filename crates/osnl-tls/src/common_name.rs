@@ -12,7 +12,7 @@ const OBJECT_IDENTIFIER: u8 = 0x06;
 const UTF8_STRING: u8 = 0x0c;
 const PRINTABLE_STRING: u8 = 0x13;
 const IA5_STRING: u8 = 0x16;
-const SEQUENCE: u8 = 0x30;
+pub(crate) const SEQUENCE: u8 = 0x30;
 const SET: u8 = 0x31;
 
 /// Whether a CN of this certificate is this name, or covers it with `*.`.
@@ -51,7 +51,7 @@ fn common_names(subject: &[u8]) -> Vec<String> {
 }
 
 /// Tags and contents that follow each other; ends at what is cut off.
-struct Elements<'a>(&'a [u8]);
+pub(crate) struct Elements<'a>(pub(crate) &'a [u8]);
 
 impl<'a> Iterator for Elements<'a> {
     type Item = (u8, &'a [u8]);

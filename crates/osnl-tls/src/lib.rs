@@ -7,12 +7,14 @@
 //! | CA certificates of the system, of files and of folders | [`system_certificates`], [`certificates_from`] |
 //! | whom to believe: [`checked`], [`any_name`], [`unchecked`] | as OpenSSL judges where private installations need it |
 //! | a client's own certificate | [`identity`] |
+//! | until when a certificate counts | [`ends_at`] |
 //! | why there is no TLS, in words that name the remedy | [`handshake_refusal`], [`refusal`], with the caller's [`Remedies`] |
 //!
 //! Who connects, by which proxy, and what is logged about it is the caller's business.
 
 mod certificates;
 mod common_name;
+mod expiry;
 mod failure;
 mod verifier;
 
@@ -25,6 +27,7 @@ use rustls::crypto::CryptoProvider;
 use rustls::pki_types::CertificateDer;
 
 pub use certificates::{FileError, Identity, certificates_from, identity, system_certificates};
+pub use expiry::ends_at;
 pub use failure::{Remedies, handshake_refusal, refusal};
 
 /// Believes whoever has a certificate, for the name asked for, that chains to one of these, or is one of these

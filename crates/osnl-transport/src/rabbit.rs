@@ -12,6 +12,7 @@ mod connect;
 mod consumer;
 mod declare;
 mod failure;
+pub(crate) mod look;
 mod order;
 mod properties;
 mod publisher;

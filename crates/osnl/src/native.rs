@@ -27,9 +27,12 @@ mod known;
 mod layers;
 mod orphans;
 mod preview;
+mod probe;
 mod rabbit;
 mod rate;
+mod reference;
 mod schema;
+mod secret_file;
 mod section;
 mod size;
 #[cfg(test)]
@@ -51,6 +54,8 @@ pub use self::duration::parse as parse_duration;
 use self::layers::Layers;
 pub use self::orphans::Orphans;
 pub use self::preview::Preview;
+pub use self::probe::{Probe, Verdict};
+pub use self::reference::{Reference, ReferenceOption, ReferenceSection, reference};
 use crate::action::k2hr3::NoAddresses;
 use crate::config::{
     ConfigError, ConfigErrors, Environment, Finding, Ini, ReadError, Warning, files_of, read_text,
@@ -265,6 +270,8 @@ pub fn load_texts(texts: &[(String, String)], sources: &Sources) -> Result<Loade
     for (option, value, flag) in &sources.flags {
         layers.set_flag(option, value, flag);
     }
+    errors.extend(layers.alike());
+    warnings.extend(secret_file::read_all(&mut layers, &sources.environment));
     let last = texts.last().map_or("configuration", |(name, _)| name.as_str());
     let checked = check::check(last, &layers);
     errors.extend(checked.errors);

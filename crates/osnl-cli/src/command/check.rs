@@ -1,66 +1,107 @@
-//! `osnl check`: reads, checks and explains a configuration without contacting anybody, and looks into its journal
-//! for what no action of it would deliver.
+//! `osnl check`: reads, checks and explains a configuration, and looks into its journal for what no action of it
+//! would deliver.
+//!
+//! Without `--connect` nobody is contacted. With it, brokers, targets and files are tried as [`Native::probe`] says:
+//! nothing is consumed, made or changed.
+//!
+//! | ends with | when |
+//! | --- | --- |
+//! | 0 | the configuration can be used, and what was tried is there |
+//! | 69 | it can be used, and something is not there or lets nobody in |
+//! | 78 | it cannot be used; nothing is tried |
 
-use osnl::config::Warning;
-use osnl::native::{self, Native, Sources};
+mod report;
 
-use super::sources::{self, Looked};
-use crate::args::CheckArgs;
+use osnl::action::http::HttpOptions;
+use osnl::config::Finding;
+use osnl::native::{self, Native, Sources, Verdict};
+
+use self::report::Report;
+use super::sources::{self, Looked, Refused};
+use crate::app;
+use crate::args::{CheckFormat, CheckRunArgs};
 use crate::exit::Exit;
 
-#[expect(clippy::print_stdout, reason = "what it is for")]
-pub(crate) fn run(args: &CheckArgs) -> Exit {
-    let (native, warnings) = match sources::look(args).and_then(meaning) {
+/// Something to say about the configuration, with its parts where they are known.
+pub(super) struct Said {
+    pub(super) text: String,
+    finding: Option<Finding>,
+}
+
+pub(crate) fn run(args: &CheckRunArgs) -> Exit {
+    let (native, warnings) = match sources::look(&args.of).and_then(meaning) {
         Ok(found) => found,
-        Err(errors) => {
-            sources::complain(&errors);
+        Err(refused) => {
+            match args.format {
+                CheckFormat::Text => sources::complain(&refused.to_string()),
+                CheckFormat::Json => report::print(&report::refused(&errors(refused))),
+            }
             return Exit::Config;
         }
     };
     let mut warnings = warnings;
     match native.orphans() {
-        Ok(found) => warnings.extend(found.iter().map(ToString::to_string)),
-        Err(error) => warnings.push(format!("[journal] connection: the file {error}")),
+        Ok(found) => warnings.extend(found.iter().map(Said::plain)),
+        Err(error) => warnings.push(Said::plain(format!("[journal] connection: the file {error}"))),
     }
-    for warning in &warnings {
-        println!("warning: {warning}");
-    }
-    print!("{}", native.explain());
-    println!(
-        "The configuration can be used{}.",
-        match warnings.len() {
-            0 => String::new(),
-            1 => "; there is 1 warning".to_owned(),
-            n => format!("; there are {n} warnings"),
+    let mut report = Report { explanation: native.explain(), warnings, probes: None };
+    if args.connect {
+        let http = HttpOptions::from_environment(std::env::vars_os());
+        match app::block_on(native.probe(&http, args.timeout)) {
+            Ok(probes) => report.probes = Some(probes),
+            Err(error) => {
+                sources::complain(&format!("the connections cannot be tried: {error}"));
+                return Exit::Failed;
+            }
         }
-    );
-    Exit::Done
+    }
+    report::print(&match args.format {
+        CheckFormat::Text => report.text(),
+        CheckFormat::Json => report.json(),
+    });
+    let failed = report.probes.iter().flatten().any(|probe| probe.verdict == Verdict::Failed);
+    if failed { Exit::Unavailable } else { Exit::Done }
 }
 
 /// A `k2hr3_osnl.conf` is explained as what it means in the native form.
-pub(super) fn meaning(looked: Looked) -> Result<(Native, Vec<String>), String> {
+pub(super) fn meaning(looked: Looked) -> Result<(Native, Vec<Said>), Refused> {
     match looked {
         Looked::Native(loaded) => {
-            let mut warnings = said(&loaded.warnings);
-            warnings.extend(said(&loaded.never_sent()));
+            let mut warnings: Vec<Said> =
+                loaded.warnings.iter().map(|warning| Said::of(warning.0.clone())).collect();
+            warnings.extend(loaded.never_sent().into_iter().map(|warning| Said::of(warning.0)));
             Ok((loaded.conf, warnings))
         }
         Looked::K2hr3Osnl(loaded) => {
-            let document = loaded.document().map_err(|error| error.to_string())?;
+            let document = loaded.document().map_err(|error| Refused::Other(error.to_string()))?;
             let texts = [("k2hr3_osnl.conf".to_owned(), document.text(true))];
-            let native =
-                native::load_texts(&texts, &Sources::default()).map_err(|errors| errors.to_string())?;
-            let mut warnings = said(&loaded.warnings);
-            let differences = loaded.manual_differences().into_iter();
-            warnings.extend(
-                differences
-                    .map(|what| format!("manual and program of k2hr3_osnl differ; here counts {what}")),
-            );
+            let native = native::load_texts(&texts, &Sources::default()).map_err(Refused::Native)?;
+            let mut warnings: Vec<Said> =
+                loaded.warnings.iter().map(|warning| Said::of(warning.0.clone())).collect();
+            warnings.extend(loaded.manual_differences().into_iter().map(|what| Said {
+                text: format!("manual and program of k2hr3_osnl differ; here counts {what}"),
+                finding: None,
+            }));
             Ok((native.conf, warnings))
         }
     }
 }
 
-fn said(warnings: &[Warning]) -> Vec<String> {
-    warnings.iter().map(ToString::to_string).collect()
+fn errors(refused: Refused) -> Vec<Said> {
+    match refused {
+        Refused::Native(errors) => errors.0.into_iter().map(|error| Said::of(error.0)).collect(),
+        Refused::Other(words) => {
+            words.lines().map(|line| Said { text: line.to_owned(), finding: None }).collect()
+        }
+    }
+}
+
+impl Said {
+    fn plain(text: impl ToString) -> Self {
+        Self { text: text.to_string(), finding: None }
+    }
+
+    fn of(finding: Finding) -> Self {
+        Self { text: finding.to_string(), finding: Some(finding) }
+    }
 }

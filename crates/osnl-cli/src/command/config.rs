@@ -2,29 +2,37 @@
 //!
 //! The output is a valid file. Passwords are `***` in it unless asked for; run like that it logs in with `***`
 //! and warns of it.
+//!
+//! `osnl config reference` reads nothing: it prints every section and option that this build has.
+
+use std::io::{self, Write as _};
+
+use osnl::native;
+use serde_json::json;
 
 use super::sources::{self, Looked};
-use crate::args::ConfigShowArgs;
+use crate::args::{ConfigReferenceArgs, ConfigShowArgs, ReferenceFormat};
 use crate::exit::Exit;
 
 #[expect(clippy::print_stdout, reason = "what it is for")]
 pub(crate) fn show(args: &ConfigShowArgs) -> Exit {
-    let document = sources::look(&args.of).and_then(|looked| match looked {
-        Looked::Native(loaded) => {
-            sources::warn(&loaded.warnings);
-            let document = loaded.document();
-            match document.reads_back() {
-                true => Ok(document),
-                false => Err("a value cannot be written into a file as it is; \
+    let document =
+        sources::look(&args.of).map_err(|refused| refused.to_string()).and_then(|looked| match looked {
+            Looked::Native(loaded) => {
+                sources::warn(&loaded.warnings);
+                let document = loaded.document();
+                match document.reads_back() {
+                    true => Ok(document),
+                    false => Err("a value cannot be written into a file as it is; \
                               is there one with line ends in the environment?"
-                    .to_owned()),
+                        .to_owned()),
+                }
             }
-        }
-        Looked::K2hr3Osnl(loaded) => {
-            sources::warn(&loaded.warnings);
-            loaded.document().map_err(|error| error.to_string())
-        }
-    });
+            Looked::K2hr3Osnl(loaded) => {
+                sources::warn(&loaded.warnings);
+                loaded.document().map_err(|error| error.to_string())
+            }
+        });
     match document {
         Ok(document) => {
             print!("{}", document.text(args.show_secrets));
@@ -35,4 +43,41 @@ pub(crate) fn show(args: &ConfigShowArgs) -> Exit {
             Exit::Config
         }
     }
+}
+
+pub(crate) fn reference(args: &ConfigReferenceArgs) -> Exit {
+    let reference = native::reference();
+    let text = match args.format {
+        ReferenceFormat::Text => reference.text(),
+        ReferenceFormat::Markdown => reference.markdown(),
+        ReferenceFormat::Json => format!("{}\n", as_json(&reference)),
+    };
+    match io::stdout().write_all(text.as_bytes()) {
+        Ok(()) => Exit::Done,
+        // A reader that has seen enough.
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Exit::Done,
+        Err(_) => Exit::Failed,
+    }
+}
+
+fn as_json(reference: &native::Reference) -> serde_json::Value {
+    let option = |option: &native::ReferenceOption| {
+        json!({
+            "name": option.name,
+            "kind": option.kind,
+            "default": option.default,
+            "meaning": option.meaning,
+            "driver": option.driver,
+            "secret": option.secret,
+        })
+    };
+    let sections = reference.sections.iter().map(|section| {
+        json!({
+            "section": section.form,
+            "about": section.about,
+            "variable": section.variable,
+            "options": section.options.iter().map(option).collect::<Vec<_>>(),
+        })
+    });
+    json!({ "sections": sections.collect::<Vec<_>>() })
 }

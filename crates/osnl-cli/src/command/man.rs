@@ -21,6 +21,8 @@ A second one aborts. SIGHUP: the log file is opened again.
 \fBstatus\fR and \fBdeliveries\fR.
 .PP
 control.sock, journal.db in the state directory: where \fBstatus\fR and \fBdeliveries\fR ask and look.
+.SH SEE ALSO
+\fBosnl.conf\fR(5) has every option of the configuration; \fBosnl config reference\fR prints the same.
 .SH ENVIRONMENT
 OS_<SECTION>__<OPTION> counts above files; http_proxy, https_proxy, no_proxy, SSL_CERT_FILE, SSL_CERT_DIR as elsewhere.
 ";
@@ -43,19 +45,32 @@ OS_<GROUP>__<OPTION> counts above files; http_proxy, https_proxy, no_proxy, SSL_
 osnl's own form.
 ";
 
+const OSNL_CONF: &str = r#"
+.TH osnl.conf 5
+.SH NAME
+osnl.conf \- the configuration of osnl: listeners, rules and actions
+.SH FILES
+/etc/osnl/osnl.conf, unless \-\-config\-file or \-\-config\-dir name others.
+.PP
+\fBosnl check\fR explains a file, \fBosnl config show\fR prints what counts and where it came from.
+"#;
+
 pub(crate) fn man(args: &ManArgs) -> Exit {
     let rest = match args.page {
-        ManPage::Osnl => OSNL,
-        ManPage::K2hr3Osnl => K2HR3_OSNL,
+        ManPage::Osnl => OSNL.to_owned(),
+        ManPage::K2hr3Osnl => K2HR3_OSNL.to_owned(),
+        ManPage::OsnlConf => format!("{OSNL_CONF}{}", osnl::native::reference().roff()),
     };
     let mut page = Vec::new();
-    let rendered = clap_mangen::Man::new(args.page.command()).render(&mut page);
+    let rendered =
+        args.page.command().map_or(Ok(()), |command| clap_mangen::Man::new(command).render(&mut page));
     print(rendered.map(|()| [&page[..], rest.trim_start().as_bytes()].concat()))
 }
 
 pub(crate) fn completions(args: &CompletionsArgs) -> Exit {
     let mut script = Vec::new();
-    clap_complete::generate(args.shell, &mut ManPage::Osnl.command(), "osnl", &mut script);
+    let Some(mut command) = ManPage::Osnl.command() else { return Exit::Failed };
+    clap_complete::generate(args.shell, &mut command, "osnl", &mut script);
     print(Ok(script))
 }
 

@@ -155,9 +155,10 @@ impl PickArgs {
 
 /// Reads and checks; a `k2hr3_osnl.conf` as what it means in osnl's form.
 pub(super) fn configuration(args: &CheckArgs) -> Result<Native, Refused> {
-    let (conf, warnings) = sources::look(args).and_then(meaning).map_err(|errors| (Exit::Config, errors))?;
+    let (conf, warnings) =
+        sources::look(args).and_then(meaning).map_err(|refused| (Exit::Config, refused.to_string()))?;
     for warning in warnings {
-        say(&format!("warning: {warning}"));
+        say(&format!("warning: {}", warning.text));
     }
     Ok(conf)
 }

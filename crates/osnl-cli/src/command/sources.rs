@@ -30,13 +30,29 @@ pub(super) fn of(args: &SourceArgs) -> Sources {
     }
 }
 
-/// Reads and checks; the error is one line for each thing that is wrong.
-pub(super) fn look(args: &CheckArgs) -> Result<Looked, String> {
+/// Why nothing can be looked at; one line for each thing that is wrong.
+#[derive(Debug)]
+pub(super) enum Refused {
+    Native(ConfigErrors),
+    Other(String),
+}
+
+impl std::fmt::Display for Refused {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Native(errors) => errors.fmt(f),
+            Self::Other(words) => words.fmt(f),
+        }
+    }
+}
+
+/// Reads and checks.
+pub(super) fn look(args: &CheckArgs) -> Result<Looked, Refused> {
     match &args.k2hr3_osnl {
-        Some(path) => legacy(path).map(|loaded| Looked::K2hr3Osnl(Box::new(loaded))),
+        Some(path) => legacy(path).map(|loaded| Looked::K2hr3Osnl(Box::new(loaded))).map_err(Refused::Other),
         None => native::load(&of(&args.sources))
             .map(|loaded| Looked::Native(Box::new(loaded)))
-            .map_err(|errors: ConfigErrors| errors.to_string()),
+            .map_err(Refused::Native),
     }
 }
 

@@ -31,6 +31,15 @@ pub(super) async fn connect(
     host: &TransportHost,
     options: &RabbitOptions,
 ) -> Result<Connection, TransportError> {
+    connect_seen(url, host, options).await.map(|(connection, _)| connection)
+}
+
+/// The same, with when the broker's certificate ends, in seconds since 1970.
+pub(super) async fn connect_seen(
+    url: &TransportUrl,
+    host: &TransportHost,
+    options: &RabbitOptions,
+) -> Result<(Connection, Option<i64>), TransportError> {
     let deadline = Instant::now() + TIMEOUT;
     let failed = |reason: String| TransportError::Connect { host: address(host), reason };
     let silent = |_| failed(format!("no answer within {} s", TIMEOUT.as_secs()));
@@ -40,6 +49,7 @@ pub(super) async fn connect(
         tcp.and_then(|tcp| tcp.set_nodelay(true).map(|()| tcp)).map_err(|error| failed(error.to_string()))?;
 
     let tls = options.tls(url.hosts().len());
+    let mut ends = None;
     let carrier = match &tls {
         None => Carrier::Plain(tcp),
         Some(tls) => {
@@ -52,6 +62,8 @@ pub(super) async fn connect(
             let stream = timeout_at(deadline, handshake).await.map_err(silent)?.map_err(|error| {
                 refused(osnl_tls::handshake_refusal(&host.hostname, &error, &tls::REMEDIES))
             })?;
+            let certificates = stream.get_ref().1.peer_certificates();
+            ends = certificates.and_then(|chain| osnl_tls::ends_at(chain.first()?));
             Carrier::Tls(Box::new(stream))
         }
     };
@@ -72,7 +84,7 @@ pub(super) async fn connect(
     // Three heartbeats of the broker's, which sends two per interval.
     let negotiated = connection.configuration().heartbeat();
     silence.send_replace((negotiated > 0).then(|| Duration::from_millis(u64::from(negotiated) * 1500)));
-    Ok(connection)
+    Ok((connection, ends))
 }
 
 /// The library asks for the connection that is there already, once.

@@ -9,7 +9,7 @@
 //! A user who may not write to the default exchange gets the tap without the count.
 
 mod message;
-mod probe;
+pub(super) mod probe;
 
 use futures_util::{FutureExt, StreamExt};
 use lapin::options::{
@@ -190,12 +190,20 @@ impl Tap for RabbitTap {
 }
 
 /// The channel that may be closed by an answer, and is opened again when it is needed.
-struct Side {
+pub(super) struct Side {
     connection: Connection,
     channel: Option<Channel>,
 }
 
 impl Side {
+    pub(super) fn new(connection: Connection) -> Self {
+        Self { connection, channel: None }
+    }
+
+    pub(super) fn into_connection(self) -> Connection {
+        self.connection
+    }
+
     /// The queue, and the one that counts what it drops where that is permitted.
     async fn declare(
         &mut self,
@@ -284,7 +292,7 @@ impl Side {
         }
     }
 
-    async fn channel(&mut self) -> Result<Channel, Failure> {
+    pub(super) async fn channel(&mut self) -> Result<Channel, Failure> {
         if let Some(channel) = &self.channel {
             return Ok(channel.clone());
         }
@@ -294,7 +302,7 @@ impl Side {
         Ok(channel)
     }
 
-    fn closed_by(&mut self, what: &str, error: lapin::Error) -> Failure {
+    pub(super) fn closed_by(&mut self, what: &str, error: lapin::Error) -> Failure {
         self.channel = None;
         Failure { what: what.to_owned(), error }
     }

@@ -14,6 +14,7 @@
 mod connector;
 mod failure;
 mod proxy;
+mod reach;
 mod tls;
 
 use std::ffi::OsString;
@@ -29,6 +30,7 @@ use hyper_util::rt::TokioExecutor;
 
 use self::connector::Connector;
 pub use self::proxy::{Proxies, ProxyError};
+pub use self::reach::{ReachError, Reached, reach};
 pub use self::tls::Verification;
 use super::{ActionError, ErrorClass};
 use crate::k2hr3::{ApiUrl, Scheme};

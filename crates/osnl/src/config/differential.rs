@@ -1,4 +1,6 @@
-//! Our reading of small files against oslo.config's, as recorded in `fixtures/config`.
+//! Our reading of small files against oslo.config's, as recorded in `fixtures/config`; in `live` against the real one.
+
+mod live;
 
 use std::collections::BTreeMap;
 

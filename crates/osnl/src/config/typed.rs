@@ -20,6 +20,15 @@ impl Refusal {
     }
 }
 
+/// The items of a list as oslo.config's `ListOpt` takes them: separated by commas, without the blanks around them;
+/// commas at the end are no items.
+pub(crate) fn list(text: &str) -> Vec<String> {
+    match text.trim_matches(super::ini::is_space).trim_end_matches(',') {
+        "" => Vec::new(),
+        text => text.split(',').map(|item| item.trim_matches(super::ini::is_space).to_owned()).collect(),
+    }
+}
+
 /// A transport URL with a driver that this build has.
 pub(crate) fn transport_url(text: &str) -> Result<TransportUrl, Refusal> {
     const FORM: &str = "write rabbit://user:password@host:port/vhost";

@@ -315,14 +315,19 @@ impl ActionConf {
 }
 
 impl K2hr3Conf {
-    fn action(&self, http: &HttpOptions) -> Result<Arc<dyn Action>, HttpError> {
+    /// How its target is reached.
+    pub(super) fn http(&self, http: &HttpOptions) -> HttpOptions {
         let mut http = http.clone();
         if !self.verify {
             http.verification = Verification::None;
         } else if let Some(path) = &self.ca_file {
             http.verification = Verification::Ca(vec![path.clone()]);
         }
-        let action = K2hr3::new(self.api_url.clone(), &http)?;
+        http
+    }
+
+    fn action(&self, http: &HttpOptions) -> Result<Arc<dyn Action>, HttpError> {
+        let action = K2hr3::new(self.api_url.clone(), &self.http(http))?;
         Ok(Arc::new(action.with_no_addresses(self.no_addresses)))
     }
 }

@@ -4,6 +4,7 @@ use osnl_model::TransportUrl;
 
 use super::layers::{Layers, RawSection};
 use super::schema::{LISTENER, RABBIT, SECTIONS};
+use super::secret_file;
 use super::{Loaded, rabbit, topology};
 use crate::config::{Origin, substitute};
 
@@ -28,7 +29,7 @@ pub struct DocSection {
 pub struct DocEntry {
     /// Its name.
     pub option: String,
-    /// Its value, `$name` replaced.
+    /// Its value, `$name` replaced; of a secret in a file, the file.
     pub text: String,
     /// Where it came from, for the comment above it.
     pub from: String,
@@ -64,7 +65,10 @@ fn document_section(layers: &Layers, section: &RawSection) -> DocSection {
         }
         let origin = section.entry(option).map_or(Origin::Default, |entry| entry.origin.clone());
         // What cannot be replaced has not passed the check.
-        let text = layers.resolve(section, option).ok().flatten()?;
+        let text = match section.entry(option).and_then(|entry| entry.file.as_ref()) {
+            Some(file) => format!("{}{}", secret_file::SCHEME, file.path.display()),
+            None => layers.resolve(section, option).ok().flatten()?,
+        };
         Some(DocEntry { option: option.to_owned(), text, from: origin.to_string() })
     });
     DocSection { heading: section.heading(), entries: entries.collect() }
@@ -126,8 +130,11 @@ fn is_secret(heading: &str, option: &str) -> bool {
     def.is_some_and(|def| def.secret)
 }
 
-/// The only secrets so far are transport URLs.
+/// The only secrets so far are transport URLs, and files that hold one.
 fn without_password(url: &str) -> String {
+    if url.starts_with(secret_file::SCHEME) {
+        return url.to_owned();
+    }
     TransportUrl::parse(url).map_or_else(|_| "***".to_owned(), |url| url.to_string())
 }
 

@@ -1,10 +1,14 @@
 //! Files, environment and command line laid over one another, before anything is typed.
 
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
+
 use crate::config::{
     ConfigError, Environment, Finding, Ini, Origin, Section, Warning, nearest, substitute, variable_name,
 };
 
 use super::schema::{DEFAULT, SECTIONS, SectionDef};
+use super::secret_file::{SecretFile, SecretFileError};
 
 /// Sections in the order they first appear in; those without a name are always there.
 #[derive(Clone)]
@@ -29,6 +33,8 @@ pub(super) struct RawEntry {
     pub(super) option: String,
     pub(super) text: String,
     pub(super) origin: Origin,
+    /// The file that `text` names, where the option holds a secret.
+    pub(super) file: Option<SecretFile>,
 }
 
 impl RawSection {
@@ -42,7 +48,7 @@ impl RawSection {
     }
 
     fn set(&mut self, option: &str, text: &str, origin: Origin) {
-        let entry = RawEntry { option: option.to_owned(), text: text.to_owned(), origin };
+        let entry = RawEntry { option: option.to_owned(), text: text.to_owned(), origin, file: None };
         match self.entries.iter_mut().find(|entry| entry.option == option) {
             Some(old) => *old = entry,
             None => self.entries.push(entry),
@@ -133,6 +139,27 @@ impl Layers {
         Some(&mut self.sections[at])
     }
 
+    /// Sections that no variable could tell apart.
+    pub(super) fn alike(&self) -> Vec<ConfigError> {
+        let mut errors = Vec::new();
+        let mut first: HashMap<String, String> = HashMap::new();
+        for section in &self.sections {
+            let heading = section.heading();
+            match first.entry(variable_name(&heading, "")) {
+                Entry::Vacant(free) => {
+                    free.insert(heading);
+                }
+                Entry::Occupied(taken) => {
+                    let (spelt, other) = (taken.key(), taken.get());
+                    let problem = format!("is spelt like [{other}] in the environment: {spelt}…");
+                    let finding = Finding::of("", problem).group(&heading).from_origin(&section.place);
+                    errors.push(ConfigError(finding.allowed("rename one of them")));
+                }
+            }
+        }
+        errors
+    }
+
     /// Lays the environment over the files. A variable can set any option of a section that is in a file;
     /// of options with a key, those that a file sets.
     pub(super) fn apply_environment(
@@ -168,6 +195,10 @@ impl Layers {
                 }
                 [first, second, ..] => {
                     let [a, b] = [first, second].map(|i| self.sections[i].heading());
+                    if variable_name(&a, "") == variable_name(&b, "") {
+                        // Said of the sections.
+                        continue;
+                    }
                     let problem = format!("[{a}] and [{b}] are spelt alike in the environment");
                     let finding = Finding::of(&source, problem).allowed("rename one of them");
                     errors.push(ConfigError(finding));
@@ -198,6 +229,9 @@ impl Layers {
         option: &str,
         path: &mut Vec<(String, String)>,
     ) -> Result<Option<String>, Substitution> {
+        if let Some(file) = section.entry(option).and_then(|entry| entry.file.as_ref()) {
+            return file.content.clone().map(Some).map_err(Substitution::File);
+        }
         let def = section.def.option(option);
         let default = def.and_then(|def| def.default);
         let Some(text) = section.entry(option).map(|entry| entry.text.as_str()).or(default) else {
@@ -247,6 +281,18 @@ pub(super) enum Substitution {
     Secret(String),
     #[error("a $name in it leads back to the option itself")]
     Circle,
+    #[error(transparent)]
+    File(SecretFileError),
+}
+
+impl Substitution {
+    /// What to do.
+    pub(super) fn remedy(&self) -> &'static str {
+        match self {
+            Self::Unknown(_) | Self::Secret(_) | Self::Circle => "write $$ where a dollar sign is meant",
+            Self::File(error) => error.remedy(),
+        }
+    }
 }
 
 fn is_name(name: &str) -> bool {

@@ -32,13 +32,13 @@ impl Reader<'_> {
     pub(super) fn text(&mut self, option: &str) -> Option<String> {
         match self.layers.resolve(self.section, option) {
             Ok(text) => {
-                if text.as_ref().is_some_and(|text| text.contains(" # ")) {
+                if text.as_deref().is_some_and(looks_commented) {
                     let problem = "the # and what follows belong to the value";
                     self.warn(option, problem, "a comment needs a line of its own");
                 }
                 text
             }
-            Err(error) => self.refuse(option, &error.to_string(), "write $$ where a dollar sign is meant"),
+            Err(error) => self.refuse(option, &error.to_string(), error.remedy()),
         }
     }
 
@@ -135,9 +135,8 @@ impl Reader<'_> {
     /// Names separated by commas, at least one, none twice.
     pub(super) fn list(&mut self, option: &str) -> Option<Vec<String>> {
         let text = self.text(option)?;
-        let items: Vec<String> =
-            text.split(',').map(|item| item.trim_matches([' ', '\t']).to_owned()).collect();
-        if items.iter().any(String::is_empty) {
+        let items = typed::list(&text);
+        if items.is_empty() || items.iter().any(String::is_empty) {
             return self.refuse(option, "has an empty item", "write names with commas between them");
         }
         for (n, item) in items.iter().enumerate() {
@@ -218,6 +217,12 @@ impl Reader<'_> {
         let finding = Finding::of(self.file, problem).group(&self.section.heading()).from_origin(place);
         if option.is_empty() { finding } else { finding.option(option) }
     }
+}
+
+/// Whether it holds a `#` with blanks around it, which looks like a comment.
+fn looks_commented(text: &str) -> bool {
+    let blank = |c: char| c == ' ' || c == '\t';
+    text.match_indices('#').any(|(at, _)| text[..at].ends_with(blank) && text[at + 1..].starts_with(blank))
 }
 
 /// A name as a message may repeat it.

@@ -5,6 +5,8 @@ mod known;
 mod layers;
 mod messages;
 mod rabbit;
+mod reference;
+mod secret_file;
 mod topology;
 
 use super::{Loaded, Sources, load_texts};

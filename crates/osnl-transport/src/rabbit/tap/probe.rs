@@ -15,7 +15,10 @@ use crate::TransportError;
 use crate::tap::ExchangeFound;
 
 /// Asks twice at most: for the type, then for the durability of an exchange of that type.
-pub(super) async fn describe(side: &mut Side, exchange: &str) -> Result<ExchangeFound, TransportError> {
+pub(in crate::rabbit) async fn describe(
+    side: &mut Side,
+    exchange: &str,
+) -> Result<ExchangeFound, TransportError> {
     let mut found = ExchangeFound::default();
     for _ in 0..2 {
         let kind = found.kind.clone().unwrap_or_else(|| "topic".to_owned());

@@ -81,7 +81,9 @@ impl Service<Uri> for Connector {
             let connecting = TlsConnector::from(tls.config).connect(tls.name.clone(), tcp);
             let host = || tls.name.to_str().into_owned();
             let stream = connecting.await.map_err(|error| ConnectError::Tls { host: host(), error })?;
-            Ok(Stream::new(stream, false))
+            let certificates = stream.get_ref().1.peer_certificates();
+            let ends = certificates.and_then(|chain| osnl_tls::ends_at(chain.first()?));
+            Ok(Stream { certificate_ends: ends, ..Stream::new(stream, false) })
         })
     }
 }
@@ -134,6 +136,8 @@ pub(super) struct Stream {
     io: TokioIo<Box<dyn Io>>,
     /// The other side is a proxy that wants whole URLs.
     to_proxy: bool,
+    /// When the target's certificate ends, in seconds since 1970.
+    certificate_ends: Option<i64>,
 }
 
 trait Io: AsyncRead + AsyncWrite + Send + Unpin {}
@@ -142,7 +146,11 @@ impl<T: AsyncRead + AsyncWrite + Send + Unpin> Io for T {}
 
 impl Stream {
     fn new(io: impl Io + 'static, to_proxy: bool) -> Self {
-        Self { io: TokioIo::new(Box::new(io)), to_proxy }
+        Self { io: TokioIo::new(Box::new(io)), to_proxy, certificate_ends: None }
+    }
+
+    pub(super) fn certificate_ends(&self) -> Option<i64> {
+        self.certificate_ends
     }
 
     fn io(&mut self) -> Pin<&mut TokioIo<Box<dyn Io>>> {

@@ -20,7 +20,7 @@ const REMEDIES: Remedies = Remedies {
 /// The failure of a request that got no answer.
 pub(super) fn of(error: &Error) -> ActionError {
     if let Some(ConnectError::Tls { host, error }) = find(error) {
-        return ActionError::new(ErrorClass::Tls, osnl_tls::handshake_refusal(host, error, &REMEDIES));
+        return ActionError::new(ErrorClass::Tls, handshake(host, error));
     }
     if let Some(alert) = find::<rustls::Error>(error) {
         // In TLS 1.3 the server judges the client after the handshake.
@@ -33,6 +33,11 @@ pub(super) fn of(error: &Error) -> ActionError {
 /// The first cause of this type.
 fn find<T: StdError + 'static>(error: &Error) -> Option<&T> {
     causes(error).find_map(|cause| cause.downcast_ref())
+}
+
+/// A handshake that failed.
+pub(super) fn handshake(host: &str, error: &io::Error) -> String {
+    osnl_tls::handshake_refusal(host, error, &REMEDIES)
 }
 
 /// All causes. An I/O error that wraps another error does not name that one as its source.

@@ -89,7 +89,7 @@ pub(super) fn free_bytes(file: &Path) -> Option<u64> {
     Some(found.f_bavail.saturating_mul(found.f_frsize))
 }
 
-fn volatile(folder: &Path) -> Option<String> {
+pub(super) fn volatile(folder: &Path) -> Option<String> {
     #[expect(clippy::cast_sign_loss, reason = "a magic number, wide or not")]
     let kind = statfs(folder).map_or(0, |found| found.f_type as u64 & 0xffff_ffff);
     let shown = folder.display();

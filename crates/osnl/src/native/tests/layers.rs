@@ -68,10 +68,8 @@ fn the_environment_reaches_keyed_options_that_a_file_sets_and_says_what_it_canno
     let alike = format!("{WHOLE}[action:a-b]\ndriver = dump\n[action:a.b]\ndriver = dump\n");
     assert_eq!(
         errors(load_layers(&[&alike], &[("OS_ACTION_A_B__PATH", "x")])),
-        [
-            "environment OS_ACTION_A_B__PATH: [action:a-b] and [action:a.b] are spelt alike in the environment; \
-             rename one of them"
-        ]
+        ["a.conf:15: [action:a.b]: is spelt like [action:a-b] in the environment: OS_ACTION_A_B__…; \
+             rename one of them"]
     );
 }
 

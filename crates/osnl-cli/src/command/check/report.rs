@@ -1,0 +1,88 @@
+//! What `osnl check` prints: sentences, or one JSON object
+//! `{"usable", "errors", "warnings", "explanation", "probes"}`; `probes` is there with `--connect` only.
+
+use std::io::{self, Write as _};
+
+use osnl::native::{Probe, Verdict};
+use serde_json::{Value, json};
+
+use super::Said;
+
+/// Of a configuration that can be used.
+pub(super) struct Report {
+    pub(super) explanation: String,
+    pub(super) warnings: Vec<Said>,
+    pub(super) probes: Option<Vec<Probe>>,
+}
+
+impl Report {
+    pub(super) fn text(&self) -> String {
+        let mut out: String = self.warnings.iter().map(|said| format!("warning: {}\n", said.text)).collect();
+        out.push_str(&self.explanation);
+        out.push_str(&format!(
+            "The configuration can be used{}.\n",
+            match self.warnings.len() {
+                0 => String::new(),
+                1 => "; there is 1 warning".to_owned(),
+                n => format!("; there are {n} warnings"),
+            }
+        ));
+        let Some(probes) = &self.probes else { return out };
+        out.extend(probes.iter().map(|probe| format!("{probe}\n")));
+        let count = |verdict| probes.iter().filter(|probe| probe.verdict == verdict).count();
+        let (failed, warned) = (count(Verdict::Failed), count(Verdict::Warning));
+        out.push_str(&match (failed, warned) {
+            (0, 0) => format!("All of {} probes went well.\n", probes.len()),
+            (failed, warned) => format!("Of {} probes, {failed} failed; warnings: {warned}.\n", probes.len()),
+        });
+        out
+    }
+
+    pub(super) fn json(&self) -> String {
+        let mut all = json!({
+            "usable": true,
+            "errors": [],
+            "warnings": self.warnings.iter().map(said).collect::<Vec<_>>(),
+            "explanation": self.explanation.lines().collect::<Vec<_>>(),
+        });
+        if let Some(probes) = &self.probes {
+            all["probes"] = probes.iter().map(probe).collect();
+        }
+        format!("{all}\n")
+    }
+}
+
+/// Of one that cannot.
+pub(super) fn refused(errors: &[Said]) -> String {
+    let errors: Vec<Value> = errors.iter().map(said).collect();
+    format!("{}\n", json!({ "usable": false, "errors": errors, "warnings": [], "explanation": [] }))
+}
+
+/// A reader that has seen enough is no failure.
+pub(super) fn print(text: &str) {
+    let _ = io::stdout().write_all(text.as_bytes());
+}
+
+fn said(said: &Said) -> Value {
+    let mut all = json!({ "text": said.text });
+    if let Some(finding) = &said.finding {
+        all["file"] = json!(finding.file);
+        all["line"] = json!(finding.line);
+        all["section"] = json!(finding.group);
+        all["option"] = json!(finding.option);
+        all["problem"] = json!(finding.problem);
+        all["allowed"] = json!(finding.allowed);
+        all["suggestion"] = json!(finding.suggestion);
+    }
+    all
+}
+
+fn probe(probe: &Probe) -> Value {
+    json!({
+        "section": probe.section,
+        "what": probe.what,
+        "verdict": probe.verdict.as_str(),
+        "found": probe.found,
+        "advice": probe.advice,
+    })
+}

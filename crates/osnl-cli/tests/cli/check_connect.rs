@@ -1,0 +1,294 @@
+//! `osnl check --connect` on a real RabbitMQ and real TLS targets: what it says of each thing, how it ends, and that
+//! it leaves everything as it was.
+
+use std::fs;
+use std::process::{Command, Output, Stdio};
+use std::time::{Duration, Instant};
+
+use osnl_testkit::{
+    Authority, Broker, FullBacklog, Identity, Prepared, Protocols, Publisher, Raw, Sink, TlsSink,
+};
+use serde_json::{Value, json};
+use tempfile::TempDir;
+
+fn osnl(home: &TempDir, conf: &str, args: &[&str]) -> Output {
+    fs::write(home.path().join("osnl.conf"), conf).unwrap();
+    let mut command = Command::new(env!("CARGO_BIN_EXE_osnl"));
+    command.env_clear().env("HOME", home.path()).current_dir(home.path()).stdin(Stdio::null());
+    command.args(["check", "-c", "osnl.conf"]).args(args).output().unwrap()
+}
+
+/// The lines about probes.
+fn probes(output: &Output) -> Vec<String> {
+    let text = String::from_utf8(output.stdout.clone()).unwrap();
+    let verdicts = ["ok ", "warning ", "failed "];
+    let lines =
+        text.lines().filter(|line| verdicts.iter().any(|v| line.starts_with(v)) && line.contains('['));
+    lines.map(str::to_owned).collect()
+}
+
+/// A listener on `url`, a rule, and what `rest` adds; an action `a` must be in it.
+fn conf(url: &str, listener: &str, rest: &str) -> String {
+    format!(
+        "[journal]\nconnection = memory://\n[listener:l]\ntransport_url = {url}\n{listener}\n\
+         [rule:r]\nactions = a\n{rest}\n"
+    )
+}
+
+const DUMP: &str = "[action:a]\ndriver = dump";
+
+#[test]
+fn everything_is_looked_at_and_left_as_it_was() {
+    let broker = Broker::shared();
+    let vhost = broker.vhost("check-connect");
+    let home = tempfile::tempdir().unwrap();
+    let mut peer = Publisher::start(&vhost.url(), osnl_testkit::Options::default());
+    let queue = |name: &str, durable: bool, arguments: Value| Prepared {
+        queue: name.to_owned(),
+        durable,
+        arguments,
+        exchange: if durable { "neutron" } else { "nova" }.to_owned(),
+        ..Prepared::default()
+    };
+    peer.prepare(&queue("alike", true, json!({"x-single-active-consumer": true})));
+    peer.prepare(&queue("many", true, json!({})));
+    peer.prepare(&queue("long", true, json!({"x-single-active-consumer": true, "x-max-length": 9})));
+    peer.prepare(&queue("kind", true, json!({"x-queue-type": "quorum", "x-single-active-consumer": true})));
+    peer.prepare(&queue("short", false, json!({})));
+    peer.raw(&Raw {
+        exchange: String::new(),
+        routing_key: "alike".to_owned(),
+        body: b"x".to_vec(),
+        ..Raw::default()
+    });
+    let sink = Sink::start();
+    let all = || (vhost.list_exchanges(), vhost.list_queues(), vhost.list_bindings());
+    let before = all();
+
+    let check = |listener: &str, expected: &[&str]| {
+        let output = osnl(&home, &conf(&vhost.url(), listener, DUMP), &["--connect"]);
+        let found = probes(&output);
+        let of_listener: Vec<&str> = found
+            .iter()
+            .map(String::as_str)
+            .filter(|l| l.contains("[listener:l] ") && !l.contains("] broker "))
+            .collect();
+        assert_eq!(of_listener, expected, "{listener}");
+        output.status.code()
+    };
+    let neutron = "ok       [listener:l] exchange neutron: is there: topic, durable";
+    let late = "it is used as it is; to have it as configured, stop its readers, empty and delete it";
+    assert_eq!(
+        check(
+            "exchange = neutron\npool = alike",
+            &[
+                neutron,
+                "ok       [listener:l] queue alike: is there, 1 message waits, nobody reads it; as it would be made"
+            ],
+        ),
+        Some(0)
+    );
+    let differs = |name: &str, what: &str| {
+        format!(
+            "warning  [listener:l] queue {name}: is there, 0 messages wait, nobody reads it; {what}; {late}"
+        )
+    };
+    for (name, what) in [
+        ("many", "x-single-active-consumer: asked for true, but it has none"),
+        ("long", "x-max-length: asked for none, but it has 9"),
+        ("kind", "x-queue-type: asked for classic, but it has quorum"),
+    ] {
+        let status = check(&format!("exchange = neutron\npool = {name}"), &[neutron, &differs(name, what)]);
+        assert_eq!(status, Some(0));
+    }
+    let status = check(
+        "exchange = nova\npool = short",
+        &[
+            "ok       [listener:l] exchange nova: is there: topic, transient",
+            &differs("short", "durable: asked for true, but it has false"),
+        ],
+    );
+    assert_eq!(status, Some(0));
+    let status = check(
+        "exchange = amq.fanout, cinder\npool = none",
+        &[
+            "failed   [listener:l] exchange amq.fanout: is there and fanout, which is not topic; name the exchange that \
+             the service publishes to: its control_exchange",
+            "warning  [listener:l] exchange cinder: is not there; its service makes it when it first publishes; is the \
+             name its control_exchange, and the virtual host its own?",
+            "ok       [listener:l] queue none: is not there, and will be made",
+        ],
+    );
+    assert_eq!(status, Some(69));
+    let status = check(
+        "queue = none",
+        &[
+            "failed   [listener:l] queue none: is not there, and queue = … makes none; make it, or look for a slip in \
+           its name",
+        ],
+    );
+    assert_eq!(status, Some(69));
+    check(
+        "queue = alike",
+        &["ok       [listener:l] queue alike: is there, 1 message waits, nobody reads it"],
+    );
+
+    // Targets get a connection and no request.
+    let target = format!("[action:a]\ndriver = k2hr3\napi_url = {}", sink.url("/v1/role"));
+    let output =
+        osnl(&home, &conf(&vhost.url(), "exchange = neutron\npool = alike", &target), &["--connect"]);
+    assert_eq!(output.status.code(), Some(0), "{output:?}");
+    assert!(probes(&output).last().unwrap().ends_with("accepts connections, no TLS; no request was sent"));
+    assert_eq!(sink.requests().len(), 0);
+
+    osnl_testkit::wait_until(Duration::from_secs(10), "the connections to end", || vhost.connections() <= 1);
+    assert_eq!(all(), before, "nothing is made, bound, consumed or settled");
+    let waiting = peer.take("alike").expect("the message waits");
+    assert!(!waiting.redelivered, "nobody has been handed the message");
+}
+
+#[test]
+fn who_reads_a_queue_and_who_has_the_journal_is_said() {
+    let broker = Broker::shared();
+    let vhost = broker.vhost("check-readers");
+    let home = tempfile::tempdir().unwrap();
+    let text = conf(&vhost.url(), "exchange = neutron\ndeclare = create", DUMP)
+        .replace("memory://", "sqlite:///$state_dir/journal.db\nallow_volatile = true")
+        + &format!("[DEFAULT]\nstate_dir = {}\n", home.path().display());
+    fs::write(home.path().join("osnl.conf"), &text).unwrap();
+    let mut daemon = Command::new(env!("CARGO_BIN_EXE_osnl"));
+    daemon.args(["run", "-c", "osnl.conf"]).current_dir(home.path());
+    let mut daemon = daemon.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+    let consumed = || vhost.list_queues().iter().any(|queue| queue.consumers == 1);
+    osnl_testkit::wait_until(Duration::from_secs(20), "osnl to consume", consumed);
+    let output = osnl(&home, &text, &["--connect"]);
+    let pid = daemon.id();
+    daemon.kill().unwrap();
+    daemon.wait().unwrap();
+    let found = probes(&output);
+    let right = "right if that is osnl run of this configuration";
+    assert!(found[0].contains(&format!("process {pid} has it; {right}")), "{found:?}");
+    assert!(found[3].contains(&format!("0 messages wait, 1 consumer reads it; {right}")), "{found:?}");
+    assert_eq!(output.status.code(), Some(0));
+}
+
+#[test]
+fn each_host_and_target_says_what_is_wrong_with_it_in_bounded_time() {
+    let broker = Broker::shared();
+    let vhost = broker.vhost("check-refused");
+    let home = tempfile::tempdir().unwrap();
+    let authority = Authority::new();
+    let secure = broker.tls_port(&authority.issue(&Identity::LOOPBACK), None);
+    let silent = FullBacklog::start();
+    let expired = TlsSink::start(&authority.issue(&Identity::Expired), Protocols::Tls12And13);
+    let good = TlsSink::start(&authority.issue(&Identity::LOOPBACK), Protocols::Tls12And13);
+    let ca = authority.file();
+    let ca = ca.display();
+    let plain = vhost.url().replace("rabbit://guest:guest@127.0.0.1:", "");
+    let (port, name) = plain.split_once('/').unwrap();
+    let url = format!(
+        "rabbit://guest:guest@127.0.0.1:{port},guest:hunter2@127.0.0.1:{port},guest:guest@127.0.0.1:1,\
+         guest:guest@127.0.0.1:{}/{name}",
+        silent.port()
+    );
+    let rest = format!(
+        "[rule:s]\nactions = b, c\n[action:a]\ndriver = k2hr3\napi_url = {}\nca_file = {ca}\n\
+         [action:b]\ndriver = k2hr3\napi_url = {}\nca_file = {ca}\n[action:c]\ndriver = dump\npath = none/x\n\
+         [listener:tls]\ntransport_url = rabbit://guest:guest@127.0.0.1:{secure}/{name}\nexchange = neutron\n\
+         tls = verify\nssl_ca_file = {ca}\n[listener:vhost]\n\
+         transport_url = rabbit://guest:guest@127.0.0.1:{port}/nowhere\nexchange = neutron",
+        expired.url("localhost", "/v1/role"),
+        good.url("localhost", "/v1/role"),
+    );
+    let began = Instant::now();
+    let text = conf(&url, "exchange = neutron", &rest);
+    let output = osnl(&home, &text, &["--connect", "--timeout", "4s"]);
+    assert!(began.elapsed() < Duration::from_secs(9), "{:?}", began.elapsed());
+    assert_eq!(output.status.code(), Some(69));
+    let found = probes(&output).join("\n");
+    assert!(!found.contains("hunter2"), "{found}");
+    let one = |part: &str, expected: &str| {
+        let line =
+            found.lines().find(|line| line.contains(part)).unwrap_or_else(|| panic!("no {part} in\n{found}"));
+        assert!(line.contains(expected), "{line}");
+    };
+    let broker_line =
+        |n: usize| found.lines().filter(|line| line.contains("[listener:l] broker")).nth(n).unwrap();
+    assert_eq!(
+        broker_line(0),
+        format!(
+            "ok       [listener:l] broker 127.0.0.1:{port}: logged in as guest, virtual host {name}, no TLS"
+        )
+    );
+    assert!(broker_line(1).contains("login refused for user \"guest\""), "{found}");
+    assert!(broker_line(1).ends_with("look at user and password of transport_url"), "{found}");
+    assert!(broker_line(2).contains("Connection refused"), "{found}");
+    assert!(broker_line(3).contains("no answer within 2.4 s"), "{found}");
+    one("[listener:tls] broker", &format!("virtual host {name}, TLS, certificate until 2120-01-01"));
+    one("[listener:vhost] broker", "virtual host \"nowhere\" refused");
+    one("[action:a] target", "failed ");
+    one("[action:a] target", "expired");
+    one("[action:b] target", "accepts connections, TLS; no request was sent, certificate until 2120-01-01");
+    one("[action:c] file none/x", "cannot be written: No such file or directory");
+    assert_eq!(good.sink().requests().len(), 0);
+
+    let output = osnl(&home, &text, &["--connect", "--timeout", "4s", "--format", "json"]);
+    let all: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!((&all["usable"], output.status.code()), (&json!(true), Some(69)));
+    let probe = |section: &str| {
+        let all = all["probes"].as_array().unwrap();
+        all.iter().find(|probe| probe["section"] == section).unwrap().clone()
+    };
+    assert_eq!(
+        probe("action:c"),
+        json!({
+            "section": "action:c", "what": "file none/x", "verdict": "failed",
+            "found": "cannot be written: No such file or directory (os error 2)",
+            "advice": "name another one, or let this user write it",
+        })
+    );
+}
+
+#[test]
+fn check_answers_scripts_in_json() {
+    let home = tempfile::tempdir().unwrap();
+    let right = conf("rabbit://u:hunter2@mq/", "exchange = neutron\npool = a # b", DUMP);
+    let output = osnl(&home, &right, &["--format", "json"]);
+    assert_eq!(output.status.code(), Some(0));
+    let all: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!((&all["usable"], &all["errors"], &all["probes"]), (&json!(true), &json!([]), &Value::Null));
+    assert_eq!(all["explanation"][0], "journal in memory");
+    assert_eq!(
+        all["warnings"][0],
+        json!({
+            "text": "osnl.conf:6: [listener:l] pool: the # and what follows belong to the value; a comment needs a line of its own",
+            "file": "osnl.conf", "line": 6, "section": "listener:l", "option": "pool",
+            "problem": "the # and what follows belong to the value",
+            "allowed": "a comment needs a line of its own", "suggestion": null,
+        })
+    );
+    let wrong = right.replace("exchange", "exchang");
+    for more in [&["--format", "json"][..], &["--format", "json", "--connect"]] {
+        let output = osnl(&home, &wrong, more);
+        assert_eq!((output.status.code(), output.stderr.len()), (Some(78), 0));
+        let all: Value = serde_json::from_slice(&output.stdout).unwrap();
+        assert_eq!(all["usable"], false);
+        assert_eq!(all["errors"].as_array().unwrap().len(), 2, "{all}");
+        assert_eq!(all["errors"][1]["suggestion"], "exchange", "{all}");
+    }
+}
+
+#[test]
+fn the_reference_is_printed_in_each_form() {
+    let print = |args: &[&str]| {
+        let output = Command::new(env!("CARGO_BIN_EXE_osnl")).args(args).output().unwrap();
+        assert_eq!(output.status.code(), Some(0));
+        String::from_utf8(output.stdout).unwrap()
+    };
+    assert!(print(&["config", "reference"]).contains("\n[listener:NAME]\n"));
+    assert!(print(&["config", "reference", "--format", "markdown"]).contains("\n## `[listener:NAME]`\n"));
+    assert!(print(&["man", "osnl.conf"]).starts_with(".TH osnl.conf 5\n"));
+    let all: Value = serde_json::from_str(&print(&["config", "reference", "--format", "json"])).unwrap();
+    assert_eq!(all["sections"][3]["options"][0]["name"], "transport_url");
+    assert_eq!(all["sections"][3]["options"][0]["secret"], true);
+}

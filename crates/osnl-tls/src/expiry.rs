@@ -1,0 +1,66 @@
+//! Until when a certificate counts, for whoever should renew it in time.
+
+use jiff::civil::DateTime;
+use jiff::tz::TimeZone;
+use rustls::pki_types::CertificateDer;
+
+use crate::common_name::Elements;
+
+const UTC_TIME: u8 = 0x17;
+const GENERALIZED_TIME: u8 = 0x18;
+/// The version, explicitly tagged; version 1 has none.
+const VERSION: u8 = 0xa0;
+
+/// The last second in which a certificate counts, in seconds since 1970; `None` if it cannot be read. Nothing is
+/// verified by this.
+#[must_use]
+pub fn ends_at(certificate: &CertificateDer<'_>) -> Option<i64> {
+    let (_, certificate) = Elements(certificate).next()?;
+    let (_, to_be_signed) = Elements(certificate).next()?;
+    // Serial number, algorithm, issuer, then the two dates.
+    let (_, validity) = Elements(to_be_signed).skip_while(|(tag, _)| *tag == VERSION).nth(3)?;
+    let (tag, text) = Elements(validity).nth(1)?;
+    let text = std::str::from_utf8(text).ok()?;
+    let text = match (tag, text.get(..2)?.parse::<u8>().ok()?) {
+        // RFC 5280, 4.1.2.5.1.
+        (UTC_TIME, 50..) => format!("19{text}"),
+        (UTC_TIME, _) => format!("20{text}"),
+        (GENERALIZED_TIME, _) => text.to_owned(),
+        _ => return None,
+    };
+    let date = DateTime::strptime("%Y%m%d%H%M%SZ", text).ok()?;
+    Some(date.to_zoned(TimeZone::UTC).ok()?.timestamp().as_second())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::common_name::SEQUENCE;
+
+    fn element(tag: u8, content: &[u8]) -> Vec<u8> {
+        let length = u16::try_from(content.len()).unwrap().to_be_bytes();
+        [&[tag, 0x82, length[0], length[1]], content].concat()
+    }
+
+    #[test]
+    fn the_second_date_is_read_in_both_forms() {
+        let check = |version: bool, tag: u8, text: &str, expected: Option<i64>| {
+            let validity = [element(UTC_TIME, b"200101000000Z"), element(tag, text.as_bytes())].concat();
+            let serial = element(2, &[1]);
+            let head = if version { element(VERSION, &element(2, &[2])) } else { Vec::new() };
+            let (algorithm, issuer) = (element(SEQUENCE, &[]), element(SEQUENCE, &[]));
+            let inner = [head, serial, algorithm, issuer, element(SEQUENCE, &validity)].concat();
+            let whole = element(SEQUENCE, &element(SEQUENCE, &inner));
+            assert_eq!(ends_at(&CertificateDer::from(whole.as_slice())), expected, "{text}");
+            for cut in 0..whole.len() {
+                assert_eq!(ends_at(&CertificateDer::from(&whole[..cut])), None);
+            }
+        };
+        check(true, UTC_TIME, "240201000000Z", Some(1_706_745_600));
+        check(false, UTC_TIME, "491231235959Z", Some(2_524_607_999));
+        check(true, UTC_TIME, "700101000000Z", Some(0));
+        check(true, GENERALIZED_TIME, "21200101000000Z", Some(4_733_510_400));
+        check(true, GENERALIZED_TIME, "soon", None);
+        check(true, 0x02, "240201000000Z", None);
+    }
+}

@@ -1,0 +1,280 @@
+//! Looking at a broker without using it: who lets us in, which exchanges and queues are there, and what they are.
+//!
+//! Nothing is consumed, made, bound or changed. Exchanges and queues are looked at passively. What a queue is made as
+//! is learnt from a refusal: it is declared as ours would be, but with a type that no broker has. If the queue is there
+//! the broker compares, and names the first that differs (durable, auto-delete, arguments, the type last); if it has
+//! gone meanwhile the type is refused before anything is made (`rabbit_amqqueue.erl`, `check_declare_arguments`).
+
+use std::time::Duration;
+
+use futures_util::future::join_all;
+use lapin::options::{ExchangeDeclareOptions, QueueDeclareOptions};
+use lapin::types::FieldTable;
+use lapin::{Connection, ExchangeKind};
+use osnl_model::TransportHost;
+use tokio::time::timeout;
+
+use super::arguments::table;
+use super::consumer::CLOSE_TIMEOUT;
+use super::failure::{ACCESS_REFUSED, NOT_FOUND, PRECONDITION_FAILED, reason, reply_code};
+use super::options::LoginMethod;
+use super::refusal::Difference;
+use super::tap::{Side, probe};
+use super::{RabbitTransport, address, connect};
+use crate::topology::{Argument, QueueKind};
+use crate::{ExchangeFound, TransportError};
+
+const TYPE: &str = "x-queue-type";
+/// No broker has it, so no queue is made by asking for it.
+const NO_TYPE: &str = "osnl-only-asks";
+
+/// What was found at a broker.
+#[derive(Debug, Default)]
+pub struct Look {
+    /// Each host of the URL, in its order.
+    pub hosts: Vec<HostLook>,
+    /// Each exchange asked for, as the first host that lets us in has it; empty if none does.
+    pub exchanges: Vec<(String, ExchangeLook)>,
+    /// The same for queues.
+    pub queues: Vec<(String, QueueLook)>,
+}
+
+/// One host.
+#[derive(Debug)]
+pub struct HostLook {
+    /// `host:port`.
+    pub host: String,
+    /// What it took to be let in, or the step that failed.
+    pub reached: Result<Reached, TransportError>,
+}
+
+/// Logged in, with the virtual host opened.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Reached {
+    /// Whether the connection is encrypted.
+    pub tls: bool,
+    /// When the broker's certificate ends, in seconds since 1970, if it has one that can be read.
+    pub certificate_ends: Option<i64>,
+    /// As whom.
+    pub user: String,
+}
+
+/// An exchange.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ExchangeLook {
+    /// It is there; what it is, as far as the broker tells.
+    There(ExchangeFound),
+    /// It is not.
+    Missing,
+    /// The broker's words.
+    Refused(String),
+}
+
+/// A queue.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum QueueLook {
+    /// It is there.
+    There {
+        /// Messages that wait.
+        waiting: u32,
+        /// Who reads it now.
+        consumers: u32,
+        /// Whether it is what we would make.
+        made: QueueMade,
+    },
+    /// It is not.
+    Missing,
+    /// The broker's words.
+    Refused(String),
+}
+
+/// How a queue that is there compares with the one that we would make.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum QueueMade {
+    /// Nobody asked, or the broker does not say.
+    Unknown,
+    /// The same.
+    Alike,
+    /// The first difference, as `durable: asked for true, but it has false`.
+    Differs(String),
+}
+
+impl RabbitTransport {
+    /// Looks at every host at the same time, then with one that lets us in at exchanges and queues; the queues are
+    /// compared with `kind` if there is one. A host has `limit` to let us in, and never more than ten seconds.
+    pub async fn look(
+        &self,
+        exchanges: &[String],
+        queues: &[String],
+        kind: Option<&QueueKind>,
+        limit: Duration,
+    ) -> Look {
+        let found = join_all(self.url.hosts().iter().map(|host| self.reach(host, limit))).await;
+        let mut look = Look::default();
+        let mut others = Vec::new();
+        let mut side: Option<Side> = None;
+        for (host, reached) in found {
+            let reached = reached.map(|(connection, reached)| {
+                match side {
+                    None => side = Some(Side::new(connection)),
+                    Some(_) => others.push(connection),
+                }
+                reached
+            });
+            look.hosts.push(HostLook { host, reached });
+        }
+        if let Some(mut side) = side {
+            for name in exchanges {
+                let found = exchange(&mut side, name).await;
+                look.exchanges.push((name.clone(), found.unwrap_or_else(ExchangeLook::Refused)));
+            }
+            for name in queues {
+                let found = queue(&mut side, name, kind).await;
+                look.queues.push((name.clone(), found.unwrap_or_else(QueueLook::Refused)));
+            }
+            others.push(side.into_connection());
+        }
+        join_all(others.iter().map(close)).await;
+        look
+    }
+
+    async fn reach(
+        &self,
+        host: &TransportHost,
+        limit: Duration,
+    ) -> (String, Result<(Connection, Reached), TransportError>) {
+        let reached = match timeout(limit, connect::connect_seen(&self.url, host, &self.options)).await {
+            Ok(reached) => reached,
+            Err(_) => {
+                let reason = format!("no answer within {} s", limit.as_secs_f64());
+                Err(TransportError::Connect { host: address(host), reason })
+            }
+        };
+        let user = match self.options.login() {
+            LoginMethod::Plain | LoginMethod::AmqPlain => host.credentials().0.to_owned(),
+            LoginMethod::External => "of the client certificate".to_owned(),
+        };
+        let tls = self.options.tls(self.url.hosts().len()).is_some();
+        let reached = reached.map(|(connection, certificate_ends)| {
+            let seen = Reached { tls, certificate_ends, user };
+            (connection, seen)
+        });
+        (address(host), reached)
+    }
+}
+
+/// # Errors
+/// The broker's words, or the operating system's.
+async fn exchange(side: &mut Side, name: &str) -> Result<ExchangeLook, String> {
+    let channel = side.channel().await.map_err(|failure| reason(&failure.error))?;
+    let passive = ExchangeDeclareOptions { passive: true, ..Default::default() };
+    let looked = channel.exchange_declare(name.into(), ExchangeKind::Topic, passive, FieldTable::default());
+    match looked.await {
+        Ok(()) => {
+            let found = probe::describe(side, name).await.map_err(|error| error.to_string())?;
+            Ok(ExchangeLook::There(found))
+        }
+        Err(error) => {
+            let failure = side.closed_by("look at an exchange", error);
+            match reply_code(&failure.error) {
+                Some(NOT_FOUND) => Ok(ExchangeLook::Missing),
+                Some(_) | None => Err(reason(&failure.error)),
+            }
+        }
+    }
+}
+
+/// # Errors
+/// As [`exchange`].
+async fn queue(side: &mut Side, name: &str, kind: Option<&QueueKind>) -> Result<QueueLook, String> {
+    let channel = side.channel().await.map_err(|failure| reason(&failure.error))?;
+    let passive = QueueDeclareOptions { passive: true, ..Default::default() };
+    match channel.queue_declare(name.into(), passive, FieldTable::default()).await {
+        Ok(found) => {
+            let (waiting, consumers) = (found.message_count(), found.consumer_count());
+            let made = match kind {
+                Some(kind) => compare(side, name, kind).await?,
+                None => QueueMade::Unknown,
+            };
+            Ok(QueueLook::There { waiting, consumers, made })
+        }
+        Err(error) => {
+            let failure = side.closed_by("look at a queue", error);
+            match reply_code(&failure.error) {
+                Some(NOT_FOUND) => Ok(QueueLook::Missing),
+                Some(_) | None => Err(reason(&failure.error)),
+            }
+        }
+    }
+}
+
+/// # Errors
+/// As [`exchange`].
+async fn compare(side: &mut Side, name: &str, kind: &QueueKind) -> Result<QueueMade, String> {
+    let mut arguments = kind.declared_arguments();
+    arguments.insert(TYPE.to_owned(), Argument::Text(NO_TYPE.to_owned()));
+    let options =
+        QueueDeclareOptions { durable: kind.durable, auto_delete: kind.auto_delete, ..Default::default() };
+    let channel = side.channel().await.map_err(|failure| reason(&failure.error))?;
+    let Err(error) = channel.queue_declare(name.into(), options, table(&arguments)).await else {
+        return Ok(QueueMade::Unknown);
+    };
+    let failure = side.closed_by("compare a queue", error);
+    match reply_code(&failure.error) {
+        Some(PRECONDITION_FAILED) => Ok(made(&reason(&failure.error), kind)),
+        Some(ACCESS_REFUSED) => Ok(QueueMade::Unknown),
+        Some(_) | None => Err(reason(&failure.error)),
+    }
+}
+
+/// What a refusal tells.
+fn made(refusal: &str, kind: &QueueKind) -> QueueMade {
+    let difference = Difference::read(refusal);
+    match &difference {
+        Difference::Named { argument: TYPE, found, .. } => {
+            // A queue that was declared without a type is a classic one.
+            let found = if *found == "none" { "classic" } else { found };
+            let ours = kind.queue_type.as_str();
+            if found == ours {
+                return QueueMade::Alike;
+            }
+            QueueMade::Differs(format!("{TYPE}: asked for {ours}, but it has {found}"))
+        }
+        Difference::Named { .. } => QueueMade::Differs(difference.to_string()),
+        Difference::Other(_) => QueueMade::Unknown,
+    }
+}
+
+async fn close(connection: &Connection) {
+    // What does not answer goes with the connection.
+    let _ = timeout(CLOSE_TIMEOUT.min(Duration::from_secs(1)), connection.close(200, "looked".into())).await;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_type_nobody_has_is_no_difference() {
+        let check = |argument: &str, values: &str, expected: QueueMade| {
+            let refusal = format!(
+                "406 PRECONDITION_FAILED - inequivalent arg '{argument}' for queue 'q' in vhost '/': {values}"
+            );
+            assert_eq!(made(&refusal, &QueueKind::DURABLE), expected, "{refusal}");
+        };
+        let asked = format!("received the value '{NO_TYPE}' of type 'longstr' but current is");
+        check(TYPE, &format!("{asked} none"), QueueMade::Alike);
+        check(TYPE, &format!("{asked} the value 'classic' of type 'longstr'"), QueueMade::Alike);
+        check(
+            TYPE,
+            &format!("{asked} the value 'quorum' of type 'longstr'"),
+            QueueMade::Differs("x-queue-type: asked for classic, but it has quorum".to_owned()),
+        );
+        check(
+            "durable",
+            "received 'true' but current is 'false'",
+            QueueMade::Differs("durable: asked for true, but it has false".to_owned()),
+        );
+        assert_eq!(made("406 PRECONDITION_FAILED - else", &QueueKind::DURABLE), QueueMade::Unknown);
+    }
+}

@@ -1,0 +1,69 @@
+//! Whether a target can be reached: the way to it without a request on it.
+
+use std::error::Error as StdError;
+
+use tower_service::Service as _;
+
+use super::connector::{ConnectError, Connector};
+use super::{HttpError, HttpOptions, failure, tls};
+use crate::k2hr3::{ApiUrl, Scheme};
+
+/// A connection that was made and closed again.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Reached {
+    /// The proxy that it went by; what is behind one that passes requests of plain HTTP is not known.
+    pub proxy: Option<String>,
+    /// Whether there was TLS with the target.
+    pub tls: bool,
+    /// When the target's certificate ends, in seconds since 1970, if it can be read.
+    pub certificate_ends: Option<i64>,
+}
+
+/// Why there is no connection.
+#[derive(Debug, thiserror::Error)]
+pub enum ReachError {
+    /// What was configured cannot be used.
+    #[error(transparent)]
+    Options(#[from] HttpError),
+    /// It can, and the target cannot be reached; in words that name the remedy.
+    #[error("{0}")]
+    Connect(String),
+}
+
+/// Connects as a request would (TCP, a tunnel through a proxy, TLS) and closes the connection. Has no time limit of its
+/// own.
+///
+/// # Errors
+/// See [`ReachError`].
+pub async fn reach(options: &HttpOptions, target: &ApiUrl) -> Result<Reached, ReachError> {
+    let proxy = options.proxies.toward(target.scheme(), target.authority()).map_err(HttpError::from)?;
+    let named = proxy.as_ref().map(ToString::to_string);
+    let (scheme, tls) = match target.scheme() {
+        Scheme::Http => ("http", None),
+        Scheme::Https => ("https", Some(tls::Tls::new(&options.verification, target)?)),
+    };
+    let secure = tls.is_some();
+    let place = format!("{scheme}://{}/", target.authority());
+    let place = place.parse().map_err(|_| ReachError::Connect("its host is no name".to_owned()))?;
+    let mut connector = Connector::new(proxy, tls);
+    let stream = connector.call(place).await.map_err(|error| ReachError::Connect(words(&error)))?;
+    Ok(Reached { proxy: named, tls: secure, certificate_ends: stream.certificate_ends() })
+}
+
+fn words(error: &ConnectError) -> String {
+    match error {
+        ConnectError::Tls { host, error } => failure::handshake(host, error),
+        ConnectError::Tcp(_) | ConnectError::NoProxy { .. } | ConnectError::NoTunnel { .. } => {
+            let mut words = error.to_string();
+            let mut cause = error.source();
+            while let Some(error) = cause {
+                let text = error.to_string();
+                if !words.contains(&text) {
+                    words = format!("{words}: {text}");
+                }
+                cause = error.source();
+            }
+            words
+        }
+    }
+}

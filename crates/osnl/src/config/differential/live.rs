@@ -1,0 +1,281 @@
+//! Generated sets of files (several `--config-file`, a `--config-dir`) read by us and by the real oslo.config: the same
+//! values of every type, or both refuse. The seed is fixed, so a set that differs can be looked at again.
+
+use fastrand::Rng;
+use serde_json::{Value as Json, json};
+
+use super::super::typed::list;
+use super::super::{Ini, Kind, OptionDef, Schema, Settings, Value};
+
+const SETS: usize = 400;
+
+const fn option(group: &'static str, name: &'static str, kind: Kind) -> OptionDef {
+    OptionDef { group, name, kind, default: None, secret: false }
+}
+
+static SCHEMA: Schema = Schema {
+    options: &[
+        option("DEFAULT", "s", Kind::Text),
+        option("DEFAULT", "other", Kind::Text),
+        option("DEFAULT", "b", Kind::Bool),
+        option("DEFAULT", "i", Kind::Integer),
+        option("DEFAULT", "l", Kind::Text),
+        option("DEFAULT", "m", Kind::Text),
+        option("g", "s", Kind::Text),
+        option("g", "b", Kind::Bool),
+        option("g", "i", Kind::Integer),
+        option("g", "l", Kind::Text),
+        option("g", "m", Kind::Text),
+    ],
+    unapplied: &[],
+};
+
+/// Reads the sets from standard input and answers, for each, the values or `{"refused": …}`.
+const ORACLE: &str = r#"
+import json, os, sys, tempfile
+from oslo_config import cfg
+
+def read(case):
+    with tempfile.TemporaryDirectory() as folder:
+        args = []
+        for n, text in enumerate(case["files"]):
+            path = os.path.join(folder, f"{n}.conf")
+            with open(path, "w", encoding="utf-8", newline="") as out:
+                out.write(text)
+            args += ["--config-file", path]
+        if case["folder"]:
+            place = os.path.join(folder, "d")
+            os.mkdir(place)
+            for name, text in case["folder"].items():
+                with open(os.path.join(place, name), "w", encoding="utf-8", newline="") as out:
+                    out.write(text)
+            args += ["--config-dir", place]
+        conf = cfg.ConfigOpts()
+        for group in (None, "g"):
+            conf.register_opts([cfg.StrOpt("s"), cfg.BoolOpt("b"), cfg.IntOpt("i"), cfg.ListOpt("l"),
+                                cfg.MultiStrOpt("m")], group=group)
+        conf.register_opt(cfg.StrOpt("other"))
+        try:
+            conf(args, project="none", default_config_files=[], default_config_dirs=[])
+        except Exception as error:
+            return {"refused": type(error).__name__}
+        values = {}
+        for group, names in (("DEFAULT", ("s", "other", "b", "i", "l", "m")), ("g", ("s", "b", "i", "l", "m"))):
+            for name in names:
+                try:
+                    where = conf if group == "DEFAULT" else conf.g
+                    values[f"{group}.{name}"] = where[name]
+                except Exception as error:
+                    values[f"{group}.{name}"] = {"raises": type(error).__name__}
+        return {"values": values}
+
+print(json.dumps([read(case) for case in json.load(sys.stdin)]))
+"#;
+
+/// Files in the order they count in; those of a folder by name.
+struct Set {
+    files: Vec<String>,
+    folder: Vec<(String, String)>,
+}
+
+fn pick<'a>(rng: &mut Rng, from: &[&'a str]) -> &'a str {
+    from[rng.usize(..from.len())]
+}
+
+fn value(rng: &mut Rng, name: &str) -> String {
+    let of_type: &[&str] = match name {
+        "b" => &["true", "False", "YES", "no", "on", "oFF", "1", "0", "maybe", "", "true # x"],
+        "i" => &["0", "-7", "+5", "1_000", " 42", "4.2", "ten", "0x10", "007", "9223372036854775807"],
+        "l" | "m" => &["a,b", "a, b ,c", "a", "a,,b", "a,", ",", "", " a , b", "a b,c", "[a,b]", "\"a,b\",c"],
+        _ => &["plain", "a = b", "a:b", "two words", "# no", "a # b", "a ; b", "ünï", "", "x'y", "100%"],
+    };
+    let any: &[&str] = &[
+        "$other",
+        "${other}",
+        "$DEFAULT.other",
+        "${g.s}",
+        "$$",
+        "\\$",
+        "$$other",
+        "a$",
+        "$ a",
+        "${",
+        "${other",
+        "$nothing",
+        "$5",
+        "pre-${other}-post",
+        "\"quoted\"",
+        "'quoted'",
+        "\"half",
+        "\" blank \"",
+        "\"\"",
+    ];
+    if rng.u8(..10) < 7 { pick(rng, of_type) } else { pick(rng, any) }.to_owned()
+}
+
+fn file(rng: &mut Rng) -> String {
+    let end = pick(rng, &["\n", "\n", "\n", "\r\n", "\r"]);
+    let mut out = String::new();
+    if rng.u8(..40) == 0 {
+        out.push('\u{feff}');
+    }
+    let mut group = "DEFAULT";
+    for n in 0..rng.usize(2..12) {
+        if n == 0 || rng.u8(..4) == 0 {
+            group = pick(rng, &["DEFAULT", "g", "g", "G"]);
+            out.push_str(&format!("[{group}]{end}"));
+        }
+        match rng.u8(..24) {
+            0 => out.push_str(&format!("# a comment{end}")),
+            1 => out.push_str(&format!("; another = one{end}")),
+            2 => out.push_str(end),
+            3 => out.push_str(&format!("   {end}")),
+            4 if rng.bool() => {
+                out.push_str(&format!("{}{end}", pick(rng, &["nonsense", "= x", "[half", "[]"])))
+            }
+            5 => out.push_str(&format!("unknown = 1{end}")),
+            _ => {
+                let names: &[&str] = if group == "DEFAULT" {
+                    &["s", "other", "b", "i", "l", "m"]
+                } else {
+                    &["s", "b", "i", "l", "m"]
+                };
+                let name = pick(rng, names);
+                let between = pick(rng, &[" = ", "=", ": ", " :", "\t=\t", "  =  "]);
+                let after = pick(rng, &["", "", " ", "\t"]);
+                out.push_str(&format!("{name}{between}{}{after}{end}", value(rng, name)));
+                if rng.u8(..12) == 0 {
+                    out.push_str(&format!(
+                        "{}{end}",
+                        pick(rng, &["  more", "\tmore, still", "  $other", "    # c"])
+                    ));
+                }
+            }
+        }
+    }
+    out
+}
+
+fn set(rng: &mut Rng) -> Set {
+    let files = (0..rng.usize(1..4)).map(|_| file(rng)).collect();
+    let names = ["10.conf", "9.conf", "a.conf", ".hidden.conf", "b.txt"];
+    let chosen: Vec<&str> =
+        if rng.bool() { Vec::new() } else { names.into_iter().filter(|_| rng.bool()).collect() };
+    let folder = chosen.into_iter().map(|name| (name.to_owned(), file(rng))).collect();
+    Set { files, folder }
+}
+
+impl Set {
+    /// What counts of it, by our own rule for folders.
+    fn texts(&self) -> Vec<&str> {
+        let folder = tempfile::tempdir().unwrap();
+        for (name, text) in &self.folder {
+            std::fs::write(folder.path().join(name), text).unwrap();
+        }
+        let listed = super::super::files_of(folder.path()).unwrap();
+        let text = |path: &std::path::PathBuf| {
+            let name = path.file_name().unwrap().to_str().unwrap();
+            self.folder.iter().find(|(other, _)| other == name).unwrap().1.as_str()
+        };
+        self.files.iter().map(String::as_str).chain(listed.iter().map(text)).collect()
+    }
+
+    fn read(&self) -> Json {
+        let mut settings = Settings::new(&SCHEMA);
+        let mut inis = Vec::new();
+        for text in self.texts() {
+            let (ini, errors) = Ini::parse("f", text);
+            if !errors.is_empty() {
+                return json!({ "refused": errors[0].to_string() });
+            }
+            settings.apply(&ini);
+            inis.push(ini);
+        }
+        let mut values = serde_json::Map::new();
+        for OptionDef { group, name, .. } in SCHEMA.options {
+            let read = match *name {
+                "m" => multi(&settings, &inis, group),
+                _ => one(&settings, group, name),
+            };
+            values.insert(format!("{group}.{name}"), read);
+        }
+        json!({ "values": values })
+    }
+}
+
+fn one(settings: &Settings, group: &str, name: &str) -> Json {
+    match settings.read(group, name) {
+        Err(_) => json!({ "refused": name }),
+        Ok(reading) => match reading.value {
+            None => Json::Null,
+            Some(Value::Text(text)) if name == "l" => json!(list(&text)),
+            Some(Value::Text(text)) => json!(text),
+            Some(Value::Bool(value)) => json!(value),
+            Some(Value::Integer(number)) => json!(number),
+            Some(Value::Dict(_)) => unreachable!("none in the schema"),
+        },
+    }
+}
+
+/// All values of all files, in their order.
+fn multi(settings: &Settings, inis: &[Ini], group: &str) -> Json {
+    let sections = inis.iter().flat_map(|ini| &ini.sections);
+    let ours = sections.filter(|section| section.name.eq_ignore_ascii_case(group));
+    let entries: Vec<&str> =
+        ours.flat_map(|s| &s.entries).filter(|e| e.key == "m").map(|e| e.value.as_str()).collect();
+    if entries.is_empty() {
+        return Json::Null;
+    }
+    let mut all = Vec::new();
+    for text in entries {
+        let mut settings = settings.clone();
+        settings.set(group, "m", text, super::super::Origin::CommandLine { flag: "m" });
+        match one(&settings, group, "m") {
+            Json::String(text) => all.push(text),
+            refused => return refused,
+        }
+    }
+    json!(all)
+}
+
+#[test]
+fn generated_sets_of_files_give_what_oslo_gives() {
+    let mut rng = Rng::with_seed(20_261_120);
+    let sets: Vec<Set> = (0..SETS).map(|_| set(&mut rng)).collect();
+    let cases: Vec<Json> = sets
+        .iter()
+        .map(|set| {
+            let folder: serde_json::Map<String, Json> =
+                set.folder.iter().map(|(name, text)| (name.clone(), json!(text))).collect();
+            json!({ "files": set.files, "folder": folder })
+        })
+        .collect();
+    let answers = osnl_testkit::python(ORACLE, &json!(cases).to_string());
+    let answers: Vec<Json> = serde_json::from_str(&answers).unwrap();
+    assert_eq!(answers.len(), SETS);
+    let (mut refused, mut raised, mut values) = (0, 0, 0);
+    for (set, theirs) in sets.iter().zip(&answers) {
+        let ours = set.read();
+        let told = || format!("{:#?}\n{:#?}\nours {ours:#}\ntheirs {theirs:#}", set.files, set.folder);
+        let Some(expected) = theirs["values"].as_object() else {
+            refused += 1;
+            assert!(ours.get("refused").is_some(), "oslo refuses: {}", told());
+            continue;
+        };
+        assert!(ours.get("values").is_some(), "oslo reads it: {}", told());
+        for (name, expected) in expected {
+            let found = &ours["values"][name];
+            if expected.get("raises").is_some() {
+                raised += 1;
+                assert!(found.get("refused").is_some(), "{name}: {}", told());
+            } else {
+                values += usize::from(!expected.is_null());
+                assert_eq!(found, expected, "{name}: {}", told());
+            }
+        }
+    }
+    assert!(
+        refused > 30 && raised > 100 && values > 1000,
+        "{refused} refused, {raised} raised, {values} values"
+    );
+}

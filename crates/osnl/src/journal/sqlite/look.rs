@@ -1,0 +1,89 @@
+//! Whether a journal could be had at a place, without making anything there.
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+use rustix::fs::{Access, AtFlags, CWD, accessat};
+
+use super::place::{Place, volatile};
+use super::{OpenError, SqliteOptions};
+
+/// A place that would do.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PlaceLook {
+    /// The process that has the journal now.
+    pub holder: Option<String>,
+    /// Whether the file is there already.
+    pub exists: bool,
+}
+
+/// Looks whether this user may write the file, or make it, and who has it.
+///
+/// # Errors
+/// Those that [`SqliteJournal::open`](super::SqliteJournal::open) would have over the place; not over who has it.
+pub fn look(options: &SqliteOptions) -> Result<PlaceLook, OpenError> {
+    let file = &options.path;
+    if file.file_name().is_none() {
+        return Err(OpenError::NoFile);
+    }
+    let folder = nearest_folder(file).canonicalize()?;
+    if let (false, Some(why)) = (options.allow_volatile, volatile(&folder)) {
+        return Err(OpenError::Volatile(why));
+    }
+    if !folder.is_dir() {
+        return Err(OpenError::Io(io::ErrorKind::NotADirectory.into()));
+    }
+    may(&folder, Access::WRITE_OK | Access::EXEC_OK)?;
+    let exists = file.exists();
+    if exists {
+        may(file, Access::READ_OK | Access::WRITE_OK)?;
+    }
+    Ok(PlaceLook { holder: Place::holder(file), exists })
+}
+
+/// The folder of the file, or of its folders the first that is there.
+fn nearest_folder(file: &Path) -> PathBuf {
+    let mut folders = file.ancestors().skip(1);
+    let there = folders.find(|folder| folder.exists());
+    there.filter(|folder| !folder.as_os_str().is_empty()).unwrap_or_else(|| Path::new(".")).to_owned()
+}
+
+fn may(path: &Path, access: Access) -> Result<(), OpenError> {
+    accessat(CWD, path, access, AtFlags::EACCESS).map_err(|error| OpenError::Io(error.into()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::time::Duration;
+
+    #[test]
+    fn a_place_is_looked_at_and_left_alone() {
+        let folder = tempfile::tempdir().unwrap();
+        let options = |path: PathBuf, allow_volatile: bool| SqliteOptions {
+            path,
+            retention: Duration::from_secs(1),
+            max_size: None,
+            max_pending: 1,
+            max_dead: 1,
+            allow_volatile,
+            overflowing: Default::default(),
+        };
+        let file = folder.path().join("a/b/journal.db");
+        let found = look(&options(file.clone(), true)).unwrap();
+        assert_eq!(found, PlaceLook { holder: None, exists: false });
+        assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0, "nothing is made");
+        let taken = Place::take(&file, true).unwrap();
+        let holder = Some(format!("process {}", std::process::id()));
+        assert_eq!(look(&options(file.clone(), true)).unwrap(), PlaceLook { holder, exists: true });
+        drop(taken);
+        let refused = |path: PathBuf, volatile: bool| look(&options(path, volatile)).unwrap_err().to_string();
+        assert!(refused(file, false).contains("allow_volatile = true"));
+        std::fs::write(folder.path().join("plain"), "").unwrap();
+        let below = folder.path().join("plain/x/journal.db");
+        assert_eq!(
+            refused(below, true),
+            "cannot be opened: not a directory; let this user write file and folder"
+        );
+    }
+}

@@ -1,0 +1,335 @@
+//! `osnl check --connect`: whether what a configuration names is there and lets us in, without using any of it.
+//!
+//! | probed | how | what is left alone |
+//! | --- | --- | --- |
+//! | each host of a broker | name, TCP, TLS, login, virtual host | everything |
+//! | exchanges and queues | passively; queues are compared as `RabbitTransport::look` does | nothing is made, bound or consumed |
+//! | targets of actions | TCP, a proxy's tunnel, TLS | no request is sent |
+//! | files | asked of the operating system | nothing is written |
+//!
+//! All at the same time, each within the deadline.
+
+use std::path::Path;
+use std::time::Duration;
+
+use futures_util::FutureExt as _;
+use futures_util::future::{BoxFuture, join_all};
+use jiff::Timestamp;
+use jiff::tz::TimeZone;
+use osnl_transport::{
+    Declare, ExchangeFound, ExchangeLook, HostLook, QueueLook, QueueMade, RabbitTransport, TransportError,
+};
+use rustix::fs::{Access, AtFlags, CWD, accessat};
+
+use super::{ActionConf, Driver, DumpConf, JournalConf, K2hr3Conf, ListenerConf, Native};
+use crate::action::http::{HttpOptions, ReachError, reach};
+use crate::journal::sqlite::{self, OpenError};
+
+/// A certificate that ends sooner is warned of.
+const SOON: Duration = Duration::from_secs(30 * 86_400);
+const RENEW: &str = "renew it before";
+
+/// One thing that was tried.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Probe {
+    /// The section, as `listener:neutron`.
+    pub section: String,
+    /// What was looked at, as `broker mq1:5672`, `exchange neutron`.
+    pub what: String,
+    /// How it went.
+    pub verdict: Verdict,
+    /// What was found. No secret.
+    pub found: String,
+    /// What to do about it.
+    pub advice: Option<String>,
+}
+
+/// How a probe went.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// As it should be.
+    Fine,
+    /// It will do, and somebody should know.
+    Warning,
+    /// It is not there, or does not let us in.
+    Failed,
+}
+
+impl Verdict {
+    /// `ok`, `warning`, `failed`.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Fine => "ok",
+            Self::Warning => "warning",
+            Self::Failed => "failed",
+        }
+    }
+}
+
+impl std::fmt::Display for Probe {
+    /// One line.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Self { section, what, verdict, found, advice } = self;
+        let advice = advice.as_ref().map_or(String::new(), |advice| format!("; {advice}"));
+        let line = format!("{:<8} [{section}] {what}: {found}{advice}", verdict.as_str());
+        f.write_str(&line.chars().map(|c| if c.is_control() { ' ' } else { c }).collect::<String>())
+    }
+}
+
+impl Native {
+    /// Tries everything; in the order journal, listeners, actions.
+    pub async fn probe(&self, http: &HttpOptions, deadline: Duration) -> Vec<Probe> {
+        let mut all: Vec<BoxFuture<'_, Vec<Probe>>> = Vec::new();
+        all.push(async { vec![journal(&self.journal)] }.boxed());
+        for conf in &self.listeners {
+            let late = {
+                let probe = Probe::of(format!("listener:{}", conf.name), "broker".to_owned());
+                vec![silent(probe, deadline)]
+            };
+            let probing = tokio::time::timeout(deadline, listener(conf, deadline.mul_f64(0.6)));
+            all.push(probing.map(move |probes| probes.unwrap_or(late)).boxed());
+        }
+        for conf in &self.actions {
+            all.push(action(conf, http, deadline).map(|probe| vec![probe]).boxed());
+        }
+        join_all(all).await.concat()
+    }
+}
+
+impl Probe {
+    fn of(section: String, what: String) -> Self {
+        Self { section, what, verdict: Verdict::Fine, found: String::new(), advice: None }
+    }
+
+    fn fine(self, found: impl Into<String>) -> Self {
+        Self { found: found.into(), ..self }
+    }
+
+    fn warning(self, found: impl Into<String>, advice: &str) -> Self {
+        Self { verdict: Verdict::Warning, found: found.into(), advice: Some(advice.to_owned()), ..self }
+    }
+
+    fn failed(self, found: impl Into<String>, advice: Option<&str>) -> Self {
+        Self { verdict: Verdict::Failed, found: found.into(), advice: advice.map(str::to_owned), ..self }
+    }
+
+    /// Adds when a certificate ends, and warns if that is soon.
+    fn until(mut self, ends: Option<i64>) -> Self {
+        let Some(ends) = ends.and_then(|seconds| Timestamp::from_second(seconds).ok()) else { return self };
+        self.found.push_str(&format!(", certificate until {}", ends.to_zoned(TimeZone::UTC).date()));
+        if ends.duration_since(Timestamp::now()).unsigned_abs() < SOON || ends < Timestamp::now() {
+            self.verdict = Verdict::Warning;
+            self.advice = Some(RENEW.to_owned());
+        }
+        self
+    }
+}
+
+fn silent(probe: Probe, deadline: Duration) -> Probe {
+    let found = format!("no answer within {} s", deadline.as_secs_f64());
+    probe.failed(found, Some("look at names, routes and firewalls on the way"))
+}
+
+fn journal(conf: &JournalConf) -> Probe {
+    let section = || "journal".to_owned();
+    let JournalConf::Sqlite(options) = conf else {
+        return Probe::of(section(), "memory".to_owned()).fine("keeps nothing");
+    };
+    let probe = Probe::of(section(), format!("file {}", options.path.display()));
+    match sqlite::look(options) {
+        Ok(place) => match (place.holder, place.exists) {
+            (Some(holder), _) => {
+                let advice =
+                    "right if that is osnl run of this configuration; else stop it, or name another file";
+                probe.warning(format!("{holder} has it"), advice)
+            }
+            (None, true) => probe.fine("is there, can be written, and nobody has it"),
+            (None, false) => probe.fine("is not there yet, and can be made"),
+        },
+        Err(error @ (OpenError::NoFile | OpenError::Volatile(_) | OpenError::Io(_))) => {
+            probe.failed(error.to_string(), None)
+        }
+        Err(
+            error @ (OpenError::InUse(_)
+            | OpenError::NotAJournal(_)
+            | OpenError::Newer { .. }
+            | OpenError::Sqlite(_)),
+        ) => probe.failed(error.to_string(), None),
+    }
+}
+
+/// `limit`: for one host to let us in.
+async fn listener(conf: &ListenerConf, limit: Duration) -> Vec<Probe> {
+    let section = format!("listener:{}", conf.name);
+    let probe = |what: String| Probe::of(section.clone(), what);
+    let transport = match RabbitTransport::new(conf.transport_url.clone(), conf.rabbit.clone()) {
+        Ok(transport) => transport,
+        Err(error) => return vec![probe("broker".to_owned()).failed(error.to_string(), None)],
+    };
+    let ours = match conf.declare {
+        Declare::Nothing => None,
+        Declare::Passive | Declare::Create => Some(&conf.queue),
+    };
+    let look = transport.look(&conf.exchanges, &conf.queues(), ours, limit).await;
+    let virtual_host = conf.transport_url.virtual_host();
+    let mut probes: Vec<Probe> = Vec::new();
+    for host in &look.hosts {
+        probes.push(broker(probe(format!("broker {}", host.host)), host, virtual_host));
+    }
+    for (name, found) in &look.exchanges {
+        probes.push(exchange(probe(format!("exchange {name}")), found, conf.declare));
+    }
+    for (name, found) in &look.queues {
+        probes.push(queue(probe(format!("queue {name}")), found, conf));
+    }
+    probes
+}
+
+fn broker(probe: Probe, host: &HostLook, virtual_host: &str) -> Probe {
+    let error = match &host.reached {
+        Ok(reached) => {
+            let tls = if reached.tls { "TLS" } else { "no TLS" };
+            let found = format!("logged in as {}, virtual host {virtual_host}, {tls}", reached.user);
+            return probe.fine(found).until(reached.certificate_ends);
+        }
+        Err(error) => error,
+    };
+    // The host stands in the line already.
+    let words = error.to_string();
+    let words = words.strip_prefix(&format!("{}: ", host.host)).unwrap_or(&words).to_owned();
+    let advice = match error {
+        TransportError::Connect { .. } => {
+            Some("is the broker running, and are host and port of transport_url right?")
+        }
+        TransportError::LoginRefused { .. } => Some("look at user and password of transport_url"),
+        TransportError::VirtualHostRefused { .. } => {
+            Some("rabbitmqctl list_vhosts has the names, rabbitmqctl set_permissions lets a user in")
+        }
+        // The others say it themselves, or do not happen here.
+        _ => None,
+    };
+    probe.failed(words, advice)
+}
+
+fn exchange(probe: Probe, found: &ExchangeLook, declare: Declare) -> Probe {
+    match found {
+        ExchangeLook::There(ExchangeFound { kind: Some(kind), .. }) if kind != "topic" => {
+            let advice = "name the exchange that the service publishes to: its control_exchange";
+            probe.failed(format!("is there and {kind}, which is not topic"), Some(advice))
+        }
+        ExchangeLook::There(what) => probe.fine(match what.durable {
+            Some(true) => "is there: topic, durable",
+            Some(false) => "is there: topic, transient",
+            None => "is there",
+        }),
+        ExchangeLook::Missing => match declare {
+            Declare::Create => probe.fine("is not there, and will be made"),
+            Declare::Passive | Declare::Nothing => probe.warning(
+                "is not there",
+                "its service makes it when it first publishes; is the name its control_exchange, and the virtual \
+                 host its own?",
+            ),
+        },
+        ExchangeLook::Refused(words) => {
+            probe.failed(words.clone(), Some("rabbitmqctl set_permissions lets this user read it"))
+        }
+    }
+}
+
+fn queue(probe: Probe, found: &QueueLook, conf: &ListenerConf) -> Probe {
+    match found {
+        QueueLook::There { waiting, consumers, made } => {
+            let messages = if *waiting == 1 { "1 message waits" } else { "messages wait" };
+            let messages = match waiting {
+                1 => messages.to_owned(),
+                n => format!("{n} {messages}"),
+            };
+            let readers = match consumers {
+                0 => "nobody reads it".to_owned(),
+                1 => "1 consumer reads it".to_owned(),
+                n => format!("{n} consumers read it"),
+            };
+            let found = format!("is there, {messages}, {readers}");
+            match made {
+                QueueMade::Differs(difference) => probe.warning(
+                    format!("{found}; {difference}"),
+                    "it is used as it is; to have it as configured, stop its readers, empty and delete it",
+                ),
+                QueueMade::Alike | QueueMade::Unknown if *consumers > 0 => probe.warning(
+                    found,
+                    "right if that is osnl run of this configuration; whoever else reads it takes messages from us: \
+                     give each reader a pool of its own",
+                ),
+                QueueMade::Alike => probe.fine(format!("{found}; as it would be made")),
+                QueueMade::Unknown => probe.fine(found),
+            }
+        }
+        QueueLook::Missing => match conf.declare {
+            Declare::Nothing => probe.failed(
+                "is not there, and queue = … makes none",
+                Some("make it, or look for a slip in its name"),
+            ),
+            Declare::Passive | Declare::Create => probe.fine("is not there, and will be made"),
+        },
+        QueueLook::Refused(words) => probe
+            .failed(words.clone(), Some("rabbitmqctl set_permissions lets this user in; is it exclusive?")),
+    }
+}
+
+async fn action(conf: &ActionConf, http: &HttpOptions, deadline: Duration) -> Probe {
+    let section = format!("action:{}", conf.name);
+    match &conf.driver {
+        Driver::K2hr3(k2hr3) => target(section, k2hr3, http, deadline).await,
+        Driver::Dump(dump) => file(section, dump),
+    }
+}
+
+async fn target(section: String, conf: &K2hr3Conf, http: &HttpOptions, deadline: Duration) -> Probe {
+    let probe = Probe::of(section, format!("target {}", conf.api_url.authority()));
+    let http = conf.http(http);
+    let reaching = reach(&http, &conf.api_url);
+    match tokio::time::timeout(deadline, reaching).await {
+        Err(_) => silent(probe, deadline),
+        Ok(Err(ReachError::Options(error))) => probe.failed(error.to_string(), None),
+        Ok(Err(ReachError::Connect(words))) => {
+            probe.failed(words, Some("is it running, and are host and port of api_url right?"))
+        }
+        Ok(Ok(reached)) => {
+            let tls = if reached.tls { "TLS" } else { "no TLS" };
+            let found = match (&reached.proxy, reached.tls) {
+                (None, _) => format!("accepts connections, {tls}; no request was sent"),
+                (Some(proxy), true) => {
+                    format!("accepts connections by the proxy {proxy}, TLS; no request was sent")
+                }
+                (Some(proxy), false) => {
+                    format!("the proxy {proxy} accepts connections; what is behind it shows with a request")
+                }
+            };
+            probe.fine(found).until(reached.certificate_ends)
+        }
+    }
+}
+
+fn file(section: String, conf: &DumpConf) -> Probe {
+    let Some(path) = &conf.path else {
+        return Probe::of(section, "standard output".to_owned()).fine("is always there");
+    };
+    let probe = Probe::of(section, format!("file {}", path.display()));
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let (of, access) = match path.exists() {
+        true => (path.as_path(), Access::WRITE_OK),
+        false => (folder, Access::WRITE_OK | Access::EXEC_OK),
+    };
+    match accessat(CWD, of, access, AtFlags::EACCESS) {
+        Ok(()) if path.is_dir() => probe.failed("is a folder", Some("name a file")),
+        Ok(()) => {
+            probe.fine(if path.exists() { "can be written" } else { "is not there yet, and can be made" })
+        }
+        Err(error) => {
+            let error = std::io::Error::from(error);
+            let advice = "name another one, or let this user write it";
+            probe.failed(format!("cannot be written: {error}"), Some(advice))
+        }
+    }
+}

@@ -1,0 +1,81 @@
+//! What each option is and means, a row each: the words of the reference. A test says which row is missing.
+
+/// Section, option (`context.KEY` for those with a key), what a value is, and what it means.
+pub(super) type Row = (&'static str, &'static str, &'static str, &'static str);
+
+const BOOLEAN: &str = "boolean";
+const DURATION: &str = "duration";
+const LIST: &str = "list";
+const NAME: &str = "name";
+const NUMBER: &str = "whole number";
+const PATH: &str = "path";
+const PATTERN: &str = "regular expression";
+
+/// What each kind of section is for.
+pub(super) static SECTIONS: [(&str, &str); 6] = [
+    ("DEFAULT", "The program itself."),
+    ("journal", "What keeps messages until they are done."),
+    (
+        "oslo_messaging_rabbit",
+        "The options of oslo.messaging's rabbit driver, for all listeners. The query of a transport_url and the \
+         listener's own section count above it. None has a default here: what nothing sets is osnl's own.",
+    ),
+    ("listener", "One subscription on one broker connection, with a queue of its own."),
+    (
+        "rule",
+        "What is looked for, and which actions it fires. Rules are tried in the order of files and sections.",
+    ),
+    ("action", "What is done about an event."),
+];
+
+/// Every option that is not the rabbit driver's.
+#[rustfmt::skip]
+pub(super) static OPTIONS: &[Row] = &[
+    ("DEFAULT", "debug", BOOLEAN, "true is log_level = debug."),
+    ("DEFAULT", "log_level", "debug, info, warn or error", "How much osnl's own lines say."),
+    ("DEFAULT", "libs_log_level", "debug, info, warn or error", "The same for the lines of the libraries."),
+    ("DEFAULT", "log_file", PATH, "Where lines go; without it to standard error."),
+    ("DEFAULT", "state_dir", "absolute path", "What outlives the process: the journal, and how far streams were read. Without it $STATE_DIRECTORY, else /var/lib/osnl as the superuser, else $XDG_STATE_HOME/osnl, else ~/.local/state/osnl."),
+    ("journal", "connection", "sqlite:///PATH or memory://", "A file that keeps what was acknowledged; or memory://, which keeps nothing: a message is acknowledged after its last outcome."),
+    ("journal", "retention", DURATION, "How long what was delivered or discarded is kept."),
+    ("journal", "max_size", "size", "What the file may hold, 16MiB or more. Without it 10 GiB, or half of what is free if that is less."),
+    ("journal", "max_pending", NUMBER, "Deliveries of one action that may be pending."),
+    ("journal", "max_dead", NUMBER, "Dead letters that are kept."),
+    ("journal", "allow_volatile", BOOLEAN, "Whether a place that does not outlive a restart will do: tmpfs, /tmp and their like."),
+    ("listener", "transport_url", "URL", "The broker: rabbit://user:password@host:port,user:password@host2:port/vhost. Must be set."),
+    ("listener", "exchange", LIST, "The exchanges of the services: neutron, nova, openstack. Must be set, unless queue is."),
+    ("listener", "topics", LIST, "Each is bound to each exchange with each priority."),
+    ("listener", "priorities", LIST, "Which of audit, debug, info, warn, error, critical and sample are bound."),
+    ("listener", "pool", NAME, "The queue's name; each listener on a broker has its own. Empty: no pool, the services' own queues <topic>.<priority>."),
+    ("listener", "queue", NAME, "In place of all that declares: this queue is read as it is; nothing is declared or bound."),
+    ("listener", "declare", "passive or create", "passive: the exchange is looked for until its service has made it. create: it is made as oslo.messaging makes it."),
+    ("listener", "queue_type", "classic, quorum or stream", "What a queue that has to be made is, and how it is read."),
+    ("listener", "durable", BOOLEAN, "Whether a queue that has to be made outlives the broker's restart. Without a pool, false unless set."),
+    ("listener", "auto_delete", BOOLEAN, "Whether it goes with its last consumer."),
+    ("listener", "single_active_consumer", BOOLEAN, "Whether of several consumers one gets the messages, in order, and the others wait. Without a pool, and of a stream, false."),
+    ("listener", "delivery_limit", NUMBER, "Of a quorum queue: how often a message may come again."),
+    ("listener", "arguments", "list of name=value", "Further arguments of a queue that has to be made: x-max-length=1000, x-queue-version=2."),
+    ("listener", "consumer_arguments", "list of name=value", "Further arguments of the consumer."),
+    ("listener", "stream_offset", "first, last, next or a time", "Where a stream is begun; later it is read from where it was left. A time is written as 2026-11-20T06:00:00Z."),
+    ("listener", "prefetch", NUMBER, "Unsettled messages at once, over all queues of the listener, 1 to 65535."),
+    ("listener", "tls", "oslo or verify", "verify: TLS, with certificate and name verified. oslo: as ssl and ssl_ca_file say."),
+    ("rule", "enabled", BOOLEAN, "A rule that is not is checked and never fires."),
+    ("rule", "listeners", LIST, "The listeners whose messages it sees; without it all."),
+    ("rule", "priorities", LIST, "What the message must say of itself; without it anything."),
+    ("rule", "event_type", PATTERN, "What the event type must match from its start, with the meaning of Python's re.match; without it anything."),
+    ("rule", "publisher_id", PATTERN, "The same for the publisher."),
+    ("rule", "context.KEY", PATTERN, "The same for a text at the top of the context."),
+    ("rule", "metadata.KEY", PATTERN, "The same for message_id and timestamp."),
+    ("rule", "payload.KEY", PATTERN, "The same for a text at the top of the payload."),
+    ("rule", "actions", LIST, "The actions that it fires. Must be set."),
+    ("action", "driver", "k2hr3 or dump", "What it does. Must be set."),
+    ("action", "api_url", "URL", "K2HR3's role API, https://host/v1/role. Must be set."),
+    ("action", "timeout", DURATION, "For one whole request."),
+    ("action", "max_attempts", NUMBER, "Requests that K2HR3 may refuse (400, 403 and the like); what it does not answer is tried without end."),
+    ("action", "retry_interval", DURATION, "The longest pause between two attempts; the first is a second."),
+    ("action", "when_exhausted", "dead_letter or return", "What becomes of an event that is given up; return is back to the broker."),
+    ("action", "no_addresses", "skip or all", "What a deleted port without addresses asks for; all asks K2HR3 to forget every address of its instance."),
+    ("action", "verify", BOOLEAN, "false: neither certificate nor name is checked."),
+    ("action", "ca_file", PATH, "A PEM file of the certificates to trust instead of the system's."),
+    ("action", "path", PATH, "A file that a JSON line for each event is appended to, secrets masked; without it to standard output."),
+];

@@ -1,0 +1,173 @@
+//! Secrets that stand in a file of their own: `transport_url = file:///path`.
+//!
+//! | written | read |
+//! | --- | --- |
+//! | `file:///path` | that file; `$name` in it is replaced as in any value |
+//! | `file://$CREDENTIALS_DIRECTORY/NAME` | what systemd's `LoadCredential=NAME:…` has put there; `${…}` too |
+//!
+//! Only options that hold secrets are read like that. What stands in the file counts as it is, without the end of its
+//! one line: no `$` in it is replaced. It is printed nowhere: `config show` prints the name of the file.
+
+use std::fs::{self, File};
+use std::io::{self, Read as _};
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::{Path, PathBuf};
+
+use super::layers::{Layers, RawSection};
+use crate::config::{Environment, Finding, Warning};
+
+/// What a value begins with that names a file.
+pub(super) const SCHEME: &str = "file://";
+const CREDENTIALS: &str = "CREDENTIALS_DIRECTORY";
+/// More than any secret has, less than what hurts.
+const MOST_BYTES: u64 = 64 * 1024;
+
+/// A file that a value names. No Debug: the content is a secret.
+#[derive(Clone)]
+pub(super) struct SecretFile {
+    pub(super) path: PathBuf,
+    pub(super) content: Result<String, SecretFileError>,
+}
+
+/// Why a file gives no secret.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub(super) enum SecretFileError {
+    #[error("names no absolute path behind file://")]
+    Relative,
+    #[error("CREDENTIALS_DIRECTORY is not set in the environment")]
+    NoCredentials,
+    #[error("there is no file {0}")]
+    Missing(String),
+    #[error("there is no credential {0}")]
+    NoCredential(String),
+    #[error("{0} is no regular file")]
+    NotRegular(String),
+    #[error("{0} cannot be read: {1}")]
+    Unreadable(String, String),
+    #[error("{0} is empty")]
+    Empty(String),
+    #[error("{0} holds more than one line")]
+    Lines(String),
+    #[error("{0} holds more than 64 KiB")]
+    TooLarge(String),
+    #[error("{0} is not UTF-8")]
+    NotUtf8(String),
+}
+
+impl SecretFileError {
+    /// What to do.
+    pub(super) fn remedy(&self) -> &'static str {
+        match self {
+            Self::Relative => "write file:///path, or file://$CREDENTIALS_DIRECTORY/NAME",
+            Self::NoCredentials => {
+                "systemd sets it for a service with LoadCredential=; by hand, set it to a folder that holds such files"
+            }
+            Self::Missing(_) => "write the secret into it, or name another file",
+            Self::NoCredential(_) => "add LoadCredential=NAME:/path to the unit, or name another one",
+            Self::NotRegular(_) => "name a file with the secret in it",
+            Self::Unreadable(..) => "let the user that osnl runs as read it",
+            Self::Empty(_) => "write the secret into it",
+            Self::Lines(_) | Self::TooLarge(_) => "write the secret into it and nothing else",
+            Self::NotUtf8(_) => "save it as UTF-8",
+        }
+    }
+}
+
+/// Reads every file that a secret option names. What is wrong is said when the option is read; returned is what the
+/// operator should know.
+pub(super) fn read_all(layers: &mut Layers, environment: &Environment) -> Vec<Warning> {
+    let mut warnings = Vec::new();
+    for at in 0..layers.sections.len() {
+        let names: Vec<String> = secret_options(&layers.sections[at]).collect();
+        for option in names {
+            let Some((file, open)) = of(layers, at, &option, environment) else { continue };
+            let section = &mut layers.sections[at];
+            let heading = section.heading();
+            let Some(entry) = section.entries.iter_mut().find(|entry| entry.option == option) else {
+                continue;
+            };
+            if open {
+                let problem = format!("{} is open to every user of this machine", shown(&file.path));
+                let finding = Finding::of("", problem).allowed("take that away: chmod o= FILE");
+                let finding = finding.group(&heading).option(&option).from_origin(&entry.origin);
+                warnings.push(Warning(finding));
+            }
+            entry.file = Some(file);
+        }
+    }
+    warnings
+}
+
+fn secret_options(section: &RawSection) -> impl Iterator<Item = String> + '_ {
+    let secret = |option: &str| section.def.option(option).is_some_and(|def| def.secret);
+    section.entries.iter().map(|entry| entry.option.clone()).filter(move |option| secret(option))
+}
+
+/// The file that an option's value names, and whether everybody may read or write it.
+fn of(layers: &mut Layers, at: usize, option: &str, environment: &Environment) -> Option<(SecretFile, bool)> {
+    let written = layers.sections[at].entry(option)?.text.clone();
+    let rest = written.strip_prefix(SCHEME).and_then(|path| {
+        let name = format!("${CREDENTIALS}/");
+        let braced = format!("${{{CREDENTIALS}}}/");
+        path.strip_prefix(&name).or_else(|| path.strip_prefix(&braced))
+    });
+    let refused = |path: PathBuf, error| Some((SecretFile { path, content: Err(error) }, false));
+    let mut credential = None;
+    if let Some(name) = rest {
+        let Some(folder) = environment.get(CREDENTIALS).filter(|folder| folder.starts_with('/')) else {
+            return refused(PathBuf::new(), SecretFileError::NoCredentials);
+        };
+        credential = Some(name.to_owned());
+        let text = format!("{SCHEME}{}/{name}", folder.trim_end_matches('/').replace('$', "$$"));
+        let entry = layers.sections[at].entries.iter_mut().find(|entry| entry.option == option)?;
+        entry.text = text;
+    }
+    // What cannot be replaced is said when the option is read.
+    let text = layers.resolve(&layers.sections[at], option).ok()??;
+    let path = PathBuf::from(text.strip_prefix(SCHEME)?);
+    if !path.is_absolute() {
+        return refused(path, SecretFileError::Relative);
+    }
+    match read(&path) {
+        Ok((content, open)) => Some((SecretFile { path, content: Ok(content) }, open)),
+        Err(SecretFileError::Missing(_)) if credential.is_some() => {
+            let name = credential.unwrap_or_default();
+            refused(path, SecretFileError::NoCredential(name.escape_debug().to_string()))
+        }
+        Err(error) => refused(path, error),
+    }
+}
+
+/// The one line of a file, and whether others than its owner and group may read or write it.
+fn read(path: &Path) -> Result<(String, bool), SecretFileError> {
+    let name = || shown(path);
+    let unreadable = |error: io::Error| match error.kind() {
+        io::ErrorKind::NotFound => SecretFileError::Missing(name()),
+        _ => SecretFileError::Unreadable(name(), error.to_string()),
+    };
+    // Before it is opened: a pipe would keep us waiting.
+    let meta = fs::metadata(path).map_err(unreadable)?;
+    if !meta.is_file() {
+        return Err(SecretFileError::NotRegular(name()));
+    }
+    let mut bytes = Vec::new();
+    File::open(path)
+        .and_then(|file| file.take(MOST_BYTES + 1).read_to_end(&mut bytes))
+        .map_err(unreadable)?;
+    if bytes.len() as u64 > MOST_BYTES {
+        return Err(SecretFileError::TooLarge(name()));
+    }
+    let text = String::from_utf8(bytes).map_err(|_| SecretFileError::NotUtf8(name()))?;
+    let line = text.strip_suffix('\n').unwrap_or(&text);
+    let line = line.strip_suffix('\r').unwrap_or(line);
+    match line {
+        "" => Err(SecretFileError::Empty(name())),
+        line if line.contains(['\n', '\r', '\0']) => Err(SecretFileError::Lines(name())),
+        line => Ok((line.to_owned(), meta.permissions().mode() & 0o006 != 0)),
+    }
+}
+
+/// A path as one line.
+fn shown(path: &Path) -> String {
+    path.display().to_string().chars().map(|c| if c.is_control() { '?' } else { c }).collect()
+}

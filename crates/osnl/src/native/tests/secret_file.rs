@@ -1,0 +1,141 @@
+//! Secrets in files of their own: what is read, what is refused, and that none is printed.
+
+use std::fs::{self, Permissions};
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::Path;
+
+use super::{WHOLE, errors, load_layers, warnings};
+
+const URL: &str = "rabbit://u:hun$ter2@mq/";
+
+fn with(value: &str) -> String {
+    WHOLE.replace("rabbit://u:hunter2@mq/", value)
+}
+
+fn write(path: &Path, content: impl AsRef<[u8]>, mode: u32) {
+    fs::write(path, content).unwrap();
+    fs::set_permissions(path, Permissions::from_mode(mode)).unwrap();
+}
+
+#[test]
+fn a_secret_is_read_from_the_file_that_its_option_names() {
+    let folder = tempfile::tempdir().unwrap();
+    let place = folder.path().display().to_string();
+    let check = |content: &str, value: &str, variables: &[(&str, &str)]| {
+        write(&folder.path().join("url"), content, 0o440);
+        let loaded = load_layers(&[&with(value)], variables).unwrap_or_else(|errors| panic!("{errors}"));
+        let read = loaded.conf.listeners[0].transport_url.to_string_with_secrets();
+        assert_eq!(read.replace("%24", "$"), URL, "{content:?}");
+        assert_eq!(warnings(&loaded), [] as [&str; 0]);
+        let document = loaded.document();
+        for secrets in [false, true] {
+            let text = document.text(secrets);
+            assert!(text.contains(&format!("transport_url = file://{place}/url\n")), "{text}");
+            assert!(!text.contains("hun"), "{text}");
+        }
+        assert!(document.reads_back());
+        assert!(!format!("{:?}{}", loaded, loaded.conf.explain()).contains("ter2"));
+    };
+    let plain = format!("file://{place}/url");
+    for end in ["", "\n", "\r\n"] {
+        check(&format!("{URL}{end}"), &plain, &[]);
+    }
+    let credentials = [("CREDENTIALS_DIRECTORY", place.as_str())];
+    check(URL, "file://$CREDENTIALS_DIRECTORY/url", &credentials);
+    check(URL, "file://${CREDENTIALS_DIRECTORY}/url", &credentials);
+    let named = format!("file://{}/url", "$state_dir");
+    let variables = [("OS_DEFAULT__STATE_DIR", place.as_str())];
+    check(URL, &named, &variables);
+    check(URL, "rabbit://h/", &[("OS_LISTENER_NEUTRON__TRANSPORT_URL", &plain)]);
+}
+
+#[test]
+fn a_file_that_gives_no_secret_is_refused_with_what_to_do() {
+    let folder = tempfile::tempdir().unwrap();
+    let place = folder.path().display().to_string();
+    fs::create_dir(folder.path().join("d")).unwrap();
+    write(&folder.path().join("empty"), "\n", 0o400);
+    write(&folder.path().join("lines"), "rabbit://u:hunter2@mq/\n\n", 0o400);
+    write(&folder.path().join("latin"), b"rabbit://u:\xe9@mq/", 0o400);
+    write(&folder.path().join("large"), vec![b'x'; 65_537], 0o400);
+    write(&folder.path().join("wrong"), "hunter2", 0o400);
+    let check = |value: &str, variables: &[(&str, &str)], expected: &str| {
+        let found = errors(load_layers(&[&with(value)], variables));
+        let expected = format!("a.conf:2: [listener:neutron] transport_url: {expected}");
+        assert_eq!(found, [expected.replace("HERE", &place)], "{value}");
+    };
+    let here = |name: &str| format!("file://{place}/{name}");
+    let nothing_else = "write the secret into it and nothing else";
+    check(&here("none"), &[], "there is no file HERE/none; write the secret into it, or name another file");
+    check(&here("d"), &[], "HERE/d is no regular file; name a file with the secret in it");
+    check(&here("empty"), &[], "HERE/empty is empty; write the secret into it");
+    check(&here("lines"), &[], &format!("HERE/lines holds more than one line; {nothing_else}"));
+    check(&here("latin"), &[], "HERE/latin is not UTF-8; save it as UTF-8");
+    check(&here("large"), &[], &format!("HERE/large holds more than 64 KiB; {nothing_else}"));
+    check(
+        &here("empty/x"),
+        &[],
+        "HERE/empty/x cannot be read: Not a directory (os error 20); let the user that osnl runs as read it",
+    );
+    let form =
+        "names no absolute path behind file://; write file:///path, or file://$CREDENTIALS_DIRECTORY/NAME";
+    check("file://secrets/url", &[], form);
+    check("file://", &[], form);
+    let credential = "file://$CREDENTIALS_DIRECTORY/url";
+    let unset = "CREDENTIALS_DIRECTORY is not set in the environment; systemd sets it for a service with \
+                 LoadCredential=; by hand, set it to a folder that holds such files";
+    check(credential, &[], unset);
+    check(credential, &[("CREDENTIALS_DIRECTORY", "relative")], unset);
+    check(
+        credential,
+        &[("CREDENTIALS_DIRECTORY", &place)],
+        "there is no credential url; add LoadCredential=NAME:/path to the unit, or name another one",
+    );
+    check("file:///$nothing/x", &[], "$… names no known option; write $$ where a dollar sign is meant");
+    // What is wrong with the content is said without it.
+    let found = errors(load_layers(&[&with(&here("wrong"))], &[]));
+    assert!(found[0].contains("transport_url: bad transport URL"), "{found:?}");
+    assert!(!found[0].contains("hunter2"), "{found:?}");
+}
+
+#[test]
+fn a_file_that_is_open_to_everybody_is_warned_of() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("url");
+    let check = |mode: u32, open: bool| {
+        write(&file, "rabbit://u:hunter2@mq/", mode);
+        let loaded = load_layers(&[&with(&format!("file://{}", file.display()))], &[]).unwrap();
+        let said = format!(
+            "a.conf:2: [listener:neutron] transport_url: {} is open to every user of this machine; \
+             take that away: chmod o= FILE",
+            file.display()
+        );
+        assert_eq!(warnings(&loaded), if open { vec![said] } else { Vec::new() }, "{mode:o}");
+    };
+    check(0o400, false);
+    check(0o640, false);
+    check(0o644, true);
+    check(0o602, true);
+}
+
+#[test]
+fn only_secrets_are_read_from_files() {
+    let loaded =
+        load_layers(&[&WHOLE.replace("pool", "x"), "[action:record]\npath = file:///x\n"], &[]).unwrap();
+    assert_eq!(
+        loaded.document().text(true).lines().find(|line| line.starts_with("path")),
+        Some("path = file:///x")
+    );
+}
+
+#[test]
+fn what_looks_like_a_comment_is_warned_of() {
+    let check = |value: &str, warned: bool| {
+        let loaded = load_layers(&[WHOLE, &format!("[action:record]\npath = {value}\n")], &[]).unwrap();
+        assert_eq!(warnings(&loaded).len(), usize::from(warned), "{value:?}");
+    };
+    check("a # b", true);
+    check("a\t#\tb", true);
+    check("a #b", false);
+    check("a# b", false);
+}
