@@ -45,8 +45,7 @@ pub(crate) enum Invocation {
     name = "osnl",
     version,
     about = "OpenStack Notification Listener: what your cloud announces reaches who must hear it",
-    after_help = "Examples:\n  osnl demo\n  osnl k2hr3-osnl -c /etc/k2hr3/k2hr3-osnl.conf\n\n\
-                  Called as k2hr3_osnl or k2hr3-osnl (a link is enough) it is that program.",
+    after_help = "Examples:\n  osnl demo\n  osnl k2hr3-osnl -c /etc/k2hr3/k2hr3-osnl.conf",
     // Options are --help and --version alone: without a list of them all fits a screen.
     help_template = "{about}\n\n{usage-heading} {usage}\n\nCommands:\n{subcommands}{after-help}",
     disable_help_subcommand = true

@@ -156,6 +156,7 @@ fn keys_are_where_each_service_has_them() {
         json!({"nova_object.name": "InstanceActionPayload", "nova_object.data": {"uuid": "U"}}),
         &["u"],
     );
+    check("", json!({"nova_object.data": {"uuid": "U"}}), &["u"]);
     check("compute.instance.delete.end", json!({"instance_id": "I"}), &["i"]);
     check("", json!({"instance_id": "I"}), &["i"]);
     check("compute.instance.update", json!({"instance_id": ""}), &[]);

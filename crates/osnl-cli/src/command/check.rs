@@ -29,7 +29,7 @@ pub(super) struct Said {
 }
 
 pub(crate) fn run(args: &CheckRunArgs) -> Exit {
-    let (native, warnings) = match sources::look(&args.of).and_then(meaning) {
+    let (native, warnings) = match sources::look(&args.of).and_then(judged) {
         Ok(found) => found,
         Err(refused) => {
             match args.format {
@@ -63,14 +63,22 @@ pub(crate) fn run(args: &CheckRunArgs) -> Exit {
     if failed { Exit::Unavailable } else { Exit::Done }
 }
 
+/// With what [`Loaded::never_sent`](native::Loaded::never_sent) finds: of interest to who checks a configuration only.
+fn judged(looked: Looked) -> Result<(Native, Vec<Said>), Refused> {
+    let never = match &looked {
+        Looked::Native(loaded) => loaded.never_sent(),
+        Looked::K2hr3Osnl(_) => Vec::new(),
+    };
+    let (native, mut warnings) = meaning(looked)?;
+    warnings.extend(never.into_iter().map(|warning| Said::of(warning.0)));
+    Ok((native, warnings))
+}
+
 /// A `k2hr3_osnl.conf` is explained as what it means in the native form.
 pub(super) fn meaning(looked: Looked) -> Result<(Native, Vec<Said>), Refused> {
     match looked {
         Looked::Native(loaded) => {
-            let mut warnings: Vec<Said> =
-                loaded.warnings.iter().map(|warning| Said::of(warning.0.clone())).collect();
-            warnings.extend(loaded.never_sent().into_iter().map(|warning| Said::of(warning.0)));
-            Ok((loaded.conf, warnings))
+            Ok((loaded.conf, loaded.warnings.into_iter().map(|warning| Said::of(warning.0)).collect()))
         }
         Looked::K2hr3Osnl(loaded) => {
             let document = loaded.document().map_err(|error| Refused::Other(error.to_string()))?;

@@ -46,10 +46,14 @@ const CLASSES: [(&str, &str, Shape); 26] = [
 const NODE: Shape = Shape::of("node").project(&["owner"]).state(&["provision_state"]);
 
 pub(super) fn read(payload: &Value) -> Option<Resource<'_>> {
-    let (namespace, class) = payload
-        .as_object()?
-        .iter()
-        .find_map(|(key, class)| Some((key.strip_suffix("_object.name")?, class.as_str()?)))?;
+    let keys = payload.as_object()?;
+    let named =
+        keys.iter().find_map(|(key, class)| Some((key.strip_suffix("_object.name")?, class.as_str()?)));
+    // Without a name it is an instance if it is nova's, as k2hr3_osnl reads it.
+    let (namespace, class) = match named {
+        Some(named) => named,
+        None => ("nova", keys.get("nova_object.data").and_then(Value::as_object).map(|_| "Instance")?),
+    };
     let object = data(payload);
     let fits = |(of, begins, _): &&(&str, &str, Shape)| {
         (of.is_empty() || *of == namespace) && class.starts_with(begins)

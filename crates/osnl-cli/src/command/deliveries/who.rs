@@ -26,7 +26,7 @@ mod tests {
 
     #[test]
     fn names_come_from_the_machine() {
-        let users = "root:x:0:0:root:/root:/bin/sh\neve:x:1000:1000::/home/eve:/bin/sh\nbroken\n";
+        let users = "root:x:0:0:root:/root:/bin/sh\neve:x:1000:1000::/srv/eve:/bin/sh\nbroken\n";
         for (uid, sudo, expected) in [
             (0, None, "root"),
             (0, Some("eve"), "eve (as root)"),

