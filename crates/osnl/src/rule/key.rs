@@ -125,7 +125,7 @@ mod tests {
             assert_eq!(source.of(&notification, &payload, None).as_deref(), expected, "{source}");
             assert_eq!(KeySource::parse(&source.to_string()), Some(source));
         };
-        check("resource", Some("d"));
+        check("resource", Some("u"));
         check("none", None);
         check("payload.port.network_id", Some("N"));
         check("payload.port.revision", Some("7"));

@@ -115,7 +115,7 @@ pub(super) fn migrate(connection: &mut Connection, to: i64) -> Result<(), OpenEr
         transaction.pragma_update(None, "application_id", APPLICATION)?;
         transaction.pragma_update(None, "user_version", version + 1)?;
         transaction.commit()?;
-        if version > 0 {
+        if found > 0 {
             tracing::info!("the journal's tables are now of version {}", version + 1);
         }
     }
