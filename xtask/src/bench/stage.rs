@@ -160,9 +160,9 @@ impl Queue<'_> {
         step::output(built("osnl-bench").args(["pace", &self.vhost.url()]).args(numbers))
     }
 
-    /// Emits `count` notifications of 4 kB; their queue is left full.
+    /// Emits `count` notifications as large as they were recorded; their queue is left full.
     pub(super) fn emit(&self, emitter: Emitter, count: u64) -> Result<(Process, Span)> {
-        let payload = step::output(built("osnl-bench").args(["payload", "4096"]))?;
+        let payload = step::output(built("osnl-bench").args(["payload", "1"]))?;
         let mut command = match emitter {
             Emitter::Osnl => {
                 let mut command = built("osnl-bench");
