@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use osnl::action::http::HttpOptions;
 use osnl::daemon::Ended;
+use osnl::listener::ListenerState;
 use osnl::metrics::Counters;
 use osnl::native::{BuildError, Sources, load_texts};
 use osnl_testkit::{Broker, Notice, Options, Prepared, Publisher, Reply, Sink, Vhost, wait_until};
@@ -150,8 +151,8 @@ fn reading_what_is_next_misses_nothing_that_comes_while_it_is_away() {
     let (folder, sink) = (tempfile::tempdir().unwrap(), Sink::start());
     let text = text(&vhost, &sink, folder.path(), "[listener:audit]\nstream_offset = next\n");
     let daemon = run(&text);
-    let consumed = || vhost.list_queues().iter().any(|q| q.name == STREAM && q.consumers == 1);
-    wait_until(SOON, "it consumes", consumed);
+    // Not as soon as the broker has a consumer: the one that finds out what the queue is comes before.
+    wait_until(SOON, "it listens", || daemon.state() == ListenerState::Listening);
     daemon.stop().unwrap();
     // Nothing has come yet, so there is no offset to go on from.
     publisher.notify_all(&ports(0..5));
