@@ -18,6 +18,7 @@ mod properties;
 mod publisher;
 mod refusal;
 mod runtime;
+mod side;
 mod socket;
 mod stream;
 mod tap;

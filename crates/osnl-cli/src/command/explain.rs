@@ -24,23 +24,10 @@ use super::saved_events::{
 use crate::exit::Exit;
 
 pub(crate) fn run(args: &ExplainArgs) -> Exit {
-    match saved_events::configuration(&args.of).and_then(|conf| look(args, &conf)) {
-        Ok(exit) => exit,
-        Err(refused) => saved_events::refuse(refused),
-    }
+    saved_events::with_configuration(&args.of, &args.rule, args.listener.as_deref(), |conf| look(args, conf))
 }
 
 fn look(args: &ExplainArgs, conf: &Native) -> Result<Exit, Refused> {
-    for rule in &args.rule {
-        saved_events::known("rule", rule, conf.rules.iter().map(|rule| rule.rule.name.clone()))?;
-    }
-    if let Some(listener) = &args.listener {
-        saved_events::known(
-            "listener",
-            listener,
-            conf.listeners.iter().map(|listener| listener.name.clone()),
-        )?;
-    }
     if args.counts {
         return counts::show(args, saved_events::journal(conf)?);
     }

@@ -32,23 +32,12 @@ use crate::app;
 use crate::exit::Exit;
 
 pub(crate) fn run(args: &ReplayArgs) -> Exit {
-    match saved_events::configuration(&args.of).and_then(|conf| replay(args, &conf)) {
-        Ok(exit) => exit,
-        Err(refused) => saved_events::refuse(refused),
-    }
+    saved_events::with_configuration(&args.of, &args.rule, args.listener.as_deref(), |conf| {
+        replay(args, conf)
+    })
 }
 
 fn replay(args: &ReplayArgs, conf: &Native) -> Result<Exit, Refused> {
-    for rule in &args.rule {
-        saved_events::known("rule", rule, conf.rules.iter().map(|rule| rule.rule.name.clone()))?;
-    }
-    if let Some(listener) = &args.listener {
-        saved_events::known(
-            "listener",
-            listener,
-            conf.listeners.iter().map(|listener| listener.name.clone()),
-        )?;
-    }
     if args.live {
         free(conf, args)?;
     }

@@ -153,8 +153,27 @@ impl PickArgs {
     }
 }
 
+/// Does `what` with the configuration, once it has the rules and the listener that were named; says why it cannot.
+pub(super) fn with_configuration(
+    of: &CheckArgs,
+    rules: &[String],
+    listener: Option<&str>,
+    what: impl FnOnce(&Native) -> Result<Exit, Refused>,
+) -> Exit {
+    let done = configuration(of).and_then(|conf| {
+        for rule in rules {
+            known("rule", rule, conf.rules.iter().map(|rule| &*rule.rule.name))?;
+        }
+        if let Some(listener) = listener {
+            known("listener", listener, conf.listeners.iter().map(|listener| &*listener.name))?;
+        }
+        what(&conf)
+    });
+    done.unwrap_or_else(refuse)
+}
+
 /// Reads and checks; a `k2hr3_osnl.conf` as what it means in osnl's form.
-pub(super) fn configuration(args: &CheckArgs) -> Result<Native, Refused> {
+fn configuration(args: &CheckArgs) -> Result<Native, Refused> {
     let (conf, warnings) =
         sources::look(args).and_then(meaning).map_err(|refused| (Exit::Config, refused.to_string()))?;
     for warning in warnings {
@@ -164,16 +183,11 @@ pub(super) fn configuration(args: &CheckArgs) -> Result<Native, Refused> {
 }
 
 /// Refuses names that the configuration does not have.
-pub(super) fn known(
-    what: &str,
-    name: &str,
-    names: impl Iterator<Item = std::sync::Arc<str>>,
-) -> Result<(), Refused> {
-    let names: Vec<_> = names.collect();
-    if names.iter().any(|known| **known == *name) {
+fn known<'a>(what: &str, name: &str, names: impl Iterator<Item = &'a str> + Clone) -> Result<(), Refused> {
+    if names.clone().any(|known| known == name) {
         return Ok(());
     }
-    let near = nearest(name, names.iter().map(|name| &**name));
+    let near = nearest(name, names);
     let hint = near.map_or(String::new(), |near| format!("; did you mean {near}?"));
     Err((Exit::Usage, format!("the configuration has no {what} {}{hint}", masked(name))))
 }
@@ -237,7 +251,7 @@ pub(super) fn say(text: &str) {
 }
 
 /// Says why, line by line, and how it ends.
-pub(super) fn refuse((exit, text): Refused) -> Exit {
+fn refuse((exit, text): Refused) -> Exit {
     sources::complain(&text);
     exit
 }

@@ -13,11 +13,12 @@ use lapin::options::{
     QueueDeclareOptions,
 };
 use lapin::types::{FieldTable, ShortString};
-use lapin::{Channel, Connection, ExchangeKind, Queue};
+use lapin::{Connection, ExchangeKind, Queue};
 
 use super::arguments::{stream_probe, table};
 use super::failure::{Failure, NOT_FOUND, PRECONDITION_FAILED, reason, reply_code};
 use super::refusal::Difference;
+use super::side::Side;
 use crate::TransportError;
 use crate::topology::{Binding, Declare, OpenQueue, Plan, QueueKind, QueueType};
 
@@ -66,7 +67,7 @@ pub(super) async fn declare(
     declare: Declare,
     kind: &QueueKind,
 ) -> Result<Vec<OpenQueue>, DeclareError> {
-    let mut declarer = Declarer { connection, channel: None };
+    let mut declarer = Declarer { side: Side::new(connection) };
     let exchanges: BTreeSet<&str> = plan.bindings.iter().map(|b| b.exchange.as_str()).collect();
     for exchange in exchanges {
         declarer.exchange(exchange, declare).await?;
@@ -78,14 +79,13 @@ pub(super) async fn declare(
     for binding in &plan.bindings {
         declarer.bind(binding).await?;
     }
-    declarer.close().await;
+    declarer.side.close_channel("declared").await;
     Ok(open)
 }
 
 /// A refused declaration closes its channel, so each step asks for an open one.
 struct Declarer<'a> {
-    connection: &'a Connection,
-    channel: Option<Channel>,
+    side: Side<&'a Connection>,
 }
 
 impl Declarer<'_> {
@@ -185,9 +185,9 @@ impl Declarer<'_> {
     /// Whether a queue that is there is a stream, by beginning to consume it as only a stream can be consumed. From a
     /// stream nothing is taken by that, and any other queue refuses it.
     async fn is_stream(&mut self, name: &str) -> Result<bool, Failure> {
-        let channel = self.channel().await?;
+        let channel = self.side.channel().await?;
         let what = format!("look at queue \"{name}\"");
-        let mut failed = |error| self.closed_by(&what, error);
+        let mut failed = |error| self.side.closed_by(&what, error);
         channel.basic_qos(1, BasicQosOptions::default()).await.map_err(&mut failed)?;
         let options = BasicConsumeOptions::default();
         match channel.basic_consume(name.into(), ShortString::default(), options, stream_probe("next")).await
@@ -195,8 +195,7 @@ impl Declarer<'_> {
             Ok(consumer) => {
                 channel.basic_cancel(consumer.tag(), BasicCancelOptions::default()).await.map_err(failed)?;
                 // With whatever came in between still unsettled on it.
-                self.channel = None;
-                let _ = channel.close(200, "seen".into()).await;
+                self.side.close_channel("seen").await;
                 Ok(true)
             }
             Err(error) => {
@@ -209,7 +208,7 @@ impl Declarer<'_> {
 
     async fn bind(&mut self, binding: &Binding) -> Result<(), Failure> {
         let Binding { queue, exchange, routing_key } = binding;
-        let channel = self.channel().await?;
+        let channel = self.side.channel().await?;
         let options = QueueBindOptions::default();
         channel
             .queue_bind(
@@ -232,11 +231,11 @@ impl Declarer<'_> {
         options: ExchangeDeclareOptions,
         what: &str,
     ) -> Result<(), Failure> {
-        let channel = self.channel().await?;
+        let channel = self.side.channel().await?;
         channel
             .exchange_declare(name.into(), ExchangeKind::Topic, options, FieldTable::default())
             .await
-            .map_err(|error| self.closed_by(what, error))
+            .map_err(|error| self.side.closed_by(what, error))
     }
 
     async fn queue_declare(
@@ -246,35 +245,10 @@ impl Declarer<'_> {
         arguments: FieldTable,
         what: &str,
     ) -> Result<Queue, Failure> {
-        let channel = self.channel().await?;
+        let channel = self.side.channel().await?;
         channel
             .queue_declare(name.into(), options, arguments)
             .await
-            .map_err(|error| self.closed_by(what, error))
-    }
-
-    async fn channel(&mut self) -> Result<Channel, Failure> {
-        if let Some(channel) = &self.channel {
-            return Ok(channel.clone());
-        }
-        let channel = self
-            .connection
-            .create_channel()
-            .await
-            .map_err(|error| Failure { what: "open a channel".to_owned(), error })?;
-        self.channel = Some(channel.clone());
-        Ok(channel)
-    }
-
-    fn closed_by(&mut self, what: &str, error: lapin::Error) -> Failure {
-        self.channel = None;
-        Failure { what: what.to_owned(), error }
-    }
-
-    async fn close(self) {
-        if let Some(channel) = self.channel {
-            // A channel that cannot be closed goes with its connection.
-            let _ = channel.close(200, "declared".into()).await;
-        }
+            .map_err(|error| self.side.closed_by(what, error))
     }
 }

@@ -19,7 +19,8 @@ use super::consumer::CLOSE_TIMEOUT;
 use super::failure::{ACCESS_REFUSED, NOT_FOUND, PRECONDITION_FAILED, reason, reply_code};
 use super::options::LoginMethod;
 use super::refusal::Difference;
-use super::tap::{Side, probe};
+use super::side::Side;
+use super::tap::probe;
 use super::{RabbitTransport, address, connect};
 use crate::topology::{Argument, QueueKind};
 use crate::{ExchangeFound, TransportError};
@@ -112,7 +113,7 @@ impl RabbitTransport {
         let found = join_all(self.url.hosts().iter().map(|host| self.reach(host, limit))).await;
         let mut look = Look::default();
         let mut others = Vec::new();
-        let mut side: Option<Side> = None;
+        let mut side: Option<Side<Connection>> = None;
         for (host, reached) in found {
             let reached = reached.map(|(connection, reached)| {
                 match side {
@@ -165,7 +166,7 @@ impl RabbitTransport {
 
 /// # Errors
 /// The broker's words, or the operating system's.
-async fn exchange(side: &mut Side, name: &str) -> Result<ExchangeLook, String> {
+async fn exchange(side: &mut Side<Connection>, name: &str) -> Result<ExchangeLook, String> {
     let channel = side.channel().await.map_err(|failure| reason(&failure.error))?;
     let passive = ExchangeDeclareOptions { passive: true, ..Default::default() };
     let looked = channel.exchange_declare(name.into(), ExchangeKind::Topic, passive, FieldTable::default());
@@ -186,7 +187,11 @@ async fn exchange(side: &mut Side, name: &str) -> Result<ExchangeLook, String> {
 
 /// # Errors
 /// As [`exchange`].
-async fn queue(side: &mut Side, name: &str, kind: Option<&QueueKind>) -> Result<QueueLook, String> {
+async fn queue(
+    side: &mut Side<Connection>,
+    name: &str,
+    kind: Option<&QueueKind>,
+) -> Result<QueueLook, String> {
     let channel = side.channel().await.map_err(|failure| reason(&failure.error))?;
     let passive = QueueDeclareOptions { passive: true, ..Default::default() };
     match channel.queue_declare(name.into(), passive, FieldTable::default()).await {
@@ -210,7 +215,7 @@ async fn queue(side: &mut Side, name: &str, kind: Option<&QueueKind>) -> Result<
 
 /// # Errors
 /// As [`exchange`].
-async fn compare(side: &mut Side, name: &str, kind: &QueueKind) -> Result<QueueMade, String> {
+async fn compare(side: &mut Side<Connection>, name: &str, kind: &QueueKind) -> Result<QueueMade, String> {
     let mut arguments = kind.declared_arguments();
     arguments.insert(TYPE.to_owned(), Argument::Text(NO_TYPE.to_owned()));
     let options =

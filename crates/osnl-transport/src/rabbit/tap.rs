@@ -22,6 +22,7 @@ use osnl_model::TransportUrl;
 
 use super::consumer::CLOSE_TIMEOUT;
 use super::failure::{ACCESS_REFUSED, Failure, NOT_FOUND, lost, reason, reply_code};
+use super::side::Side;
 use crate::tap::{ExchangeFound, Tap, TapMessage, TapOptions, Tapped, exchanges};
 use crate::{BoxFuture, TransportError};
 
@@ -32,7 +33,7 @@ const COUNTED: i64 = 1_000_000;
 pub(super) struct RabbitTap {
     channel: Channel,
     deliveries: lapin::Consumer,
-    side: Side,
+    side: Side<Connection>,
     options: TapOptions,
     tapped: Tapped,
     counter: Option<ShortString>,
@@ -51,9 +52,9 @@ impl RabbitTap {
         url: &TransportUrl,
         options: &TapOptions,
     ) -> Result<Self, TransportError> {
-        let mut side = Side { connection, channel: None };
+        let mut side = Side::new(connection);
         let (queue, counter) = side.declare(options).await?;
-        let user = side.connection.status().username();
+        let user = side.connection().status().username();
         let mut tapped = Tapped {
             host,
             virtual_host: url.virtual_host().to_owned(),
@@ -72,7 +73,7 @@ impl RabbitTap {
                 Err(error) => return Err(error),
             }
         }
-        let channel = side.connection.create_channel().await.map_err(|error| lost(&error))?;
+        let channel = side.connection().create_channel().await.map_err(|error| lost(&error))?;
         let failed = |what: String| move |error| TransportError::from(Failure { what, error });
         channel
             .basic_qos(options.prefetch, BasicQosOptions::default())
@@ -179,7 +180,7 @@ impl Tap for RabbitTap {
 
     fn close(self: Box<Self>) -> BoxFuture<'static, ()> {
         Box::pin(async move {
-            let orderly = self.side.connection.close(200, "bye".into());
+            let orderly = self.side.connection().close(200, "bye".into());
             match tokio::time::timeout(CLOSE_TIMEOUT, orderly).await {
                 Ok(Ok(())) => {}
                 Ok(Err(error)) => tracing::debug!(%error, "connection did not close in order"),
@@ -189,21 +190,8 @@ impl Tap for RabbitTap {
     }
 }
 
-/// The channel that may be closed by an answer, and is opened again when it is needed.
-pub(super) struct Side {
-    connection: Connection,
-    channel: Option<Channel>,
-}
-
-impl Side {
-    pub(super) fn new(connection: Connection) -> Self {
-        Self { connection, channel: None }
-    }
-
-    pub(super) fn into_connection(self) -> Connection {
-        self.connection
-    }
-
+/// What the tap asks beside its consumer.
+impl Side<Connection> {
     /// The queue, and the one that counts what it drops where that is permitted.
     async fn declare(
         &mut self,
@@ -290,20 +278,5 @@ impl Side {
             }
             Some(_) | None => Err(lost(&failure.error)),
         }
-    }
-
-    pub(super) async fn channel(&mut self) -> Result<Channel, Failure> {
-        if let Some(channel) = &self.channel {
-            return Ok(channel.clone());
-        }
-        let opened = self.connection.create_channel().await;
-        let channel = opened.map_err(|error| Failure { what: "open a channel".to_owned(), error })?;
-        self.channel = Some(channel.clone());
-        Ok(channel)
-    }
-
-    pub(super) fn closed_by(&mut self, what: &str, error: lapin::Error) -> Failure {
-        self.channel = None;
-        Failure { what: what.to_owned(), error }
     }
 }

@@ -4,11 +4,12 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use lapin::options::{ExchangeDeclareOptions, QueueBindOptions, QueueDeclareOptions};
 use lapin::types::FieldTable;
-use lapin::{Channel, Connection, ExchangeKind};
+use lapin::{Connection, ExchangeKind};
 
 use super::super::failure::{
     Failure, NOT_FOUND, PRECONDITION_FAILED, lost, refuses_transient_queues, reply_code,
 };
+use super::super::side::Side;
 use crate::TransportError;
 use crate::outgoing::Route;
 use crate::topology::Declare;
@@ -22,7 +23,7 @@ pub(super) async fn prepare(
     force_durable: &AtomicBool,
 ) -> Result<(), TransportError> {
     let durable = route.durable || force_durable.load(Ordering::Relaxed);
-    let mut steps = Steps { connection, channel: None };
+    let mut steps = Steps { side: Side::new(connection) };
     if !exchange.is_empty() && !steps.exchange(exchange, None).await? {
         match route.declare {
             Declare::Passive | Declare::Nothing => {
@@ -49,14 +50,13 @@ pub(super) async fn prepare(
             }
         }
     }
-    steps.close().await;
+    steps.side.close_channel("declared").await;
     Ok(())
 }
 
 /// A refused step closes its channel, so each asks for an open one.
 struct Steps<'a> {
-    connection: &'a Connection,
-    channel: Option<Channel>,
+    side: Side<&'a Connection>,
 }
 
 impl Steps<'_> {
@@ -67,10 +67,10 @@ impl Steps<'_> {
             durable: durable.unwrap_or_default(),
             ..Default::default()
         };
-        let channel = self.channel().await?;
+        let channel = self.side.channel().await?;
         let declared =
             channel.exchange_declare(name.into(), ExchangeKind::Topic, options, FieldTable::default()).await;
-        self.found(declared.map(drop), format!("declare exchange \"{name}\""))
+        self.found(declared.map(drop), &format!("declare exchange \"{name}\""))
     }
 
     /// Looks for the queue, or makes it; `false` if it is not there.
@@ -80,13 +80,13 @@ impl Steps<'_> {
             durable: durable.unwrap_or_default(),
             ..Default::default()
         };
-        let channel = self.channel().await?;
+        let channel = self.side.channel().await?;
         let declared = channel.queue_declare(name.into(), options, FieldTable::default()).await;
-        self.found(declared.map(drop), format!("declare queue \"{name}\""))
+        self.found(declared.map(drop), &format!("declare queue \"{name}\""))
     }
 
     async fn bind(&mut self, queue: &str, exchange: &str) -> Result<(), Failure> {
-        let channel = self.channel().await?;
+        let channel = self.side.channel().await?;
         let options = QueueBindOptions::default();
         channel
             .queue_bind(queue.into(), exchange.into(), queue.into(), options, FieldTable::default())
@@ -97,34 +97,14 @@ impl Steps<'_> {
             })
     }
 
-    fn found(&mut self, answer: Result<(), lapin::Error>, what: String) -> Result<bool, Failure> {
+    fn found(&mut self, answer: Result<(), lapin::Error>, what: &str) -> Result<bool, Failure> {
         let Err(error) = answer else { return Ok(true) };
-        self.channel = None;
-        match reply_code(&error) {
+        let failure = self.side.closed_by(what, error);
+        match reply_code(&failure.error) {
             Some(NOT_FOUND) => Ok(false),
             // Somebody was quicker, with other arguments: theirs is used.
             Some(PRECONDITION_FAILED) => Ok(true),
-            Some(_) | None => Err(Failure { what, error }),
-        }
-    }
-
-    async fn channel(&mut self) -> Result<Channel, Failure> {
-        if let Some(channel) = &self.channel {
-            return Ok(channel.clone());
-        }
-        let channel = self
-            .connection
-            .create_channel()
-            .await
-            .map_err(|error| Failure { what: "open a channel".to_owned(), error })?;
-        self.channel = Some(channel.clone());
-        Ok(channel)
-    }
-
-    async fn close(self) {
-        if let Some(channel) = self.channel {
-            // A channel that cannot be closed goes with its connection.
-            let _ = channel.close(200, "declared".into()).await;
+            Some(_) | None => Err(failure),
         }
     }
 }

@@ -7,16 +7,16 @@
 
 use lapin::options::ExchangeDeclareOptions;
 use lapin::types::{AMQPValue, FieldTable};
-use lapin::{Channel, ExchangeKind};
+use lapin::{Channel, Connection, ExchangeKind};
 
 use super::super::failure::{ACCESS_REFUSED, PRECONDITION_FAILED, lost, reason, reply_code};
-use super::Side;
+use super::super::side::Side;
 use crate::TransportError;
 use crate::tap::ExchangeFound;
 
 /// Asks twice at most: for the type, then for the durability of an exchange of that type.
 pub(in crate::rabbit) async fn describe(
-    side: &mut Side,
+    side: &mut Side<Connection>,
     exchange: &str,
 ) -> Result<ExchangeFound, TransportError> {
     let mut found = ExchangeFound::default();
@@ -38,7 +38,7 @@ pub(in crate::rabbit) async fn describe(
 }
 
 /// The refusal's text; empty where it tells nothing, as when the user may not ask.
-async fn ask(side: &mut Side, exchange: &str, kind: &str) -> Result<String, TransportError> {
+async fn ask(side: &mut Side<Connection>, exchange: &str, kind: &str) -> Result<String, TransportError> {
     let channel: Channel = side.channel().await?;
     let mut arguments = FieldTable::default();
     arguments.insert("alternate-exchange".into(), AMQPValue::Boolean(true));
