@@ -3,13 +3,15 @@
 //! sleep, never retry and never count; the delivery loop gives each attempt its deadline.
 
 pub mod dump;
-pub mod http;
 pub mod k2hr3;
 
 use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::Duration;
 
+pub use osnl_http as http;
+
+use osnl_http::{Failure, FailureClass};
 use osnl_model::{Notification, bulk_part};
 use osnl_transport::BoxFuture;
 use serde_json::Value;
@@ -91,6 +93,19 @@ impl ActionError {
     /// A failure of this kind.
     pub fn new(class: ErrorClass, reason: impl Into<String>) -> Self {
         Self { class, reason: reason.into(), retry_after: None }
+    }
+}
+
+impl From<Failure> for ActionError {
+    fn from(failure: Failure) -> Self {
+        let class = match failure.class {
+            FailureClass::Connect => ErrorClass::Connect,
+            FailureClass::Tls => ErrorClass::Tls,
+            FailureClass::Reset => ErrorClass::Reset,
+            FailureClass::Status(status) => ErrorClass::Status(status),
+            FailureClass::Unsendable => ErrorClass::Content,
+        };
+        Self { class, reason: failure.reason, retry_after: failure.retry_after }
     }
 }
 
