@@ -18,8 +18,10 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_rustls::TlsConnector;
 use tower_service::Service;
 
+use crate::guard::{Forbidden, Guard};
 use crate::options::HttpOptions;
 use crate::proxy::{Proxies, Proxy, ProxyError};
+use crate::resolver::Resolver;
 use crate::tls::{self, Tls};
 use crate::url::Scheme;
 
@@ -32,7 +34,8 @@ const MAX_TUNNEL_REPLY: usize = 8 * 1024;
 /// Makes connections to targets.
 #[derive(Clone, Debug)]
 pub(crate) struct Connector {
-    tcp: HttpConnector,
+    tcp: HttpConnector<Resolver>,
+    guard: Option<Arc<Guard>>,
     proxies: Arc<Proxies>,
     tls: Tls,
     places: Arc<Semaphore>,
@@ -44,6 +47,8 @@ pub(crate) struct Connector {
 pub(crate) enum ConnectError {
     #[error("{0}")]
     Tcp(#[source] Box<dyn std::error::Error + Send + Sync>),
+    #[error(transparent)]
+    Forbidden(#[from] Forbidden),
     #[error(transparent)]
     Proxy(#[from] ProxyError),
     #[error("the proxy {proxy} cannot be reached")]
@@ -62,10 +67,12 @@ pub(crate) enum ConnectError {
 
 impl Connector {
     pub(crate) fn new(options: &HttpOptions, tls: Tls) -> Self {
-        let mut tcp = HttpConnector::new();
+        let guard = options.guard.clone().map(Arc::new);
+        let mut tcp = HttpConnector::new_with_resolver(Resolver::new(guard.clone()));
         tcp.enforce_http(false);
         Self {
             tcp,
+            guard,
             proxies: Arc::new(options.proxies.clone()),
             tls,
             places: Arc::new(Semaphore::new(options.pool.connections)),
@@ -84,6 +91,17 @@ impl Connector {
     async fn connect(mut self, target: Uri) -> Result<Stream, ConnectError> {
         let scheme = if target.scheme() == Some(&UriScheme::HTTPS) { Scheme::Https } else { Scheme::Http };
         let proxy = self.proxy(scheme, target.authority().map(Authority::as_str).unwrap_or_default())?;
+        let host = target.host().unwrap_or_default();
+        if let Some(guard) = &self.guard {
+            // An address is not looked up, so the resolver does not see it; a proxy's lookups nobody sees.
+            match host.trim_matches(['[', ']']).parse() {
+                Ok(address) => guard.judge(host, address)?,
+                Err(_) if proxy.is_some() && !guard.allows_name(host) => {
+                    return Err(Forbidden::ByProxy { host: host.to_owned() }.into());
+                }
+                Err(_) => {}
+            }
+        }
         let place = self.places.acquire_owned().await.map_err(|_| ConnectError::Closed)?;
         let to = proxy.as_ref().map_or_else(|| target.clone(), |proxy| proxy.uri().clone());
         let connected = self.tcp.call(to).await.map(TokioIo::into_inner);
@@ -99,7 +117,6 @@ impl Connector {
         if let Some(proxy) = &proxy {
             tunnel(&mut tcp, proxy, &target).await?;
         }
-        let host = target.host().unwrap_or_default();
         let name = tls::server_name(host).ok_or_else(|| ConnectError::Name(host.to_owned()))?;
         let said = name.to_str().into_owned();
         let connecting = TlsConnector::from(config).connect(name, tcp);

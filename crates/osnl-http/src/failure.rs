@@ -8,6 +8,7 @@ use hyper_util::client::legacy::Error;
 use osnl_tls::Remedies;
 
 use crate::connector::ConnectError;
+use crate::guard::Forbidden;
 
 /// A request without a good answer.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -39,12 +40,17 @@ pub enum FailureClass {
     Reset,
     /// A whole answer with this status, which is not what the caller wanted ([`Answer::failure`](crate::Answer::failure)).
     Status(u16),
+    /// The target is none that may be reached ([`Guard`](crate::Guard)); nothing was sent.
+    Forbidden,
     /// What was given is no request; nothing was sent.
     Unsendable,
 }
 
 /// The failure of a request that got no answer.
 pub(crate) fn of(error: &Error, remedies: &Remedies) -> Failure {
+    if let Some(forbidden) = find::<Forbidden>(error) {
+        return Failure::new(FailureClass::Forbidden, forbidden.to_string());
+    }
     match find(error) {
         Some(ConnectError::Tls { host, error }) => {
             return Failure::new(FailureClass::Tls, handshake(host, error, remedies));
@@ -54,6 +60,7 @@ pub(crate) fn of(error: &Error, remedies: &Remedies) -> Failure {
         }
         Some(
             ConnectError::Tcp(_)
+            | ConnectError::Forbidden(_)
             | ConnectError::Proxy(_)
             | ConnectError::NoProxy { .. }
             | ConnectError::NoTunnel { .. }

@@ -9,6 +9,8 @@
 //! | `proxy` | whether a request goes by a proxy, as Python's urllib decides it |
 //! | `connector` | how a connection is made: TCP, a tunnel through a proxy, TLS |
 //! | `failure` | what went wrong, in words that name the remedy |
+//! | [`guard`](Guard), `resolver` | where a request may go whose target somebody else has chosen |
+//! | [`redirect`](redirected) | where an answer sends us, and what may go along |
 //! | [`reach`] | whether a target can be reached, without a request |
 //!
 //! What is configured is settled when a client is built: a wrong CA file or a wrong proxy is an error at the
@@ -22,9 +24,12 @@ mod answer;
 mod client;
 mod connector;
 mod failure;
+mod guard;
 mod options;
 mod proxy;
 mod reach;
+mod redirect;
+mod resolver;
 mod tls;
 mod url;
 
@@ -33,8 +38,10 @@ pub use hyper::{HeaderMap, Method, StatusCode, header};
 pub use self::answer::Answer;
 pub use self::client::{Client, Request};
 pub use self::failure::{Failure, FailureClass};
+pub use self::guard::{AddressClass, AllowedHost, Forbidden, Guard, NoHost};
 pub use self::options::{ClientCertificate, HttpError, HttpOptions, Pool};
 pub use self::proxy::{Proxies, ProxyError};
 pub use self::reach::{ReachError, Reached, reach};
+pub use self::redirect::{RedirectError, Redirected, redirected};
 pub use self::tls::Verification;
 pub use self::url::{Scheme, Url, UrlError, UrlPart};

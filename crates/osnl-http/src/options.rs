@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use osnl_tls::Remedies;
 
+use crate::guard::Guard;
 use crate::proxy::{Proxies, ProxyError};
 use crate::tls::{self, Verification};
 
@@ -18,6 +19,8 @@ pub struct HttpOptions {
     pub certificate: Option<ClientCertificate>,
     /// Which proxies requests go through.
     pub proxies: Proxies,
+    /// Where requests may go; `None` is anywhere, for targets that the configuration names.
+    pub guard: Option<Guard>,
     /// How many connections, and for how long.
     pub pool: Pool,
     /// What the reader of a refusal can do, in the words of the configuration they have.
@@ -30,6 +33,7 @@ impl Default for HttpOptions {
             verification: Verification::default(),
             certificate: None,
             proxies: Proxies::default(),
+            guard: None,
             pool: Pool::default(),
             remedies: Remedies {
                 trust: "put the CA's certificate into SSL_CERT_FILE or the system's store",

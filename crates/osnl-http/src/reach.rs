@@ -58,6 +58,7 @@ fn words(error: &ConnectError, options: &HttpOptions) -> String {
     match error {
         ConnectError::Tls { host, error } => failure::handshake(host, error, &options.remedies),
         ConnectError::Tcp(_)
+        | ConnectError::Forbidden(_)
         | ConnectError::Proxy(_)
         | ConnectError::NoProxy { .. }
         | ConnectError::NoTunnel { .. }

@@ -103,7 +103,7 @@ impl From<Failure> for ActionError {
             FailureClass::Tls => ErrorClass::Tls,
             FailureClass::Reset => ErrorClass::Reset,
             FailureClass::Status(status) => ErrorClass::Status(status),
-            FailureClass::Unsendable => ErrorClass::Content,
+            FailureClass::Forbidden | FailureClass::Unsendable => ErrorClass::Content,
         };
         Self { class, reason: failure.reason, retry_after: failure.retry_after }
     }
