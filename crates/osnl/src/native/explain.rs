@@ -240,6 +240,24 @@ fn action(out: &mut String, conf: &ActionConf) {
     if usual != Some(settings.concurrency) {
         say("at once", &format!("at most {} attempts", settings.concurrency));
     }
+    let batch = settings.batch;
+    if batch.most > 1 {
+        let wait = batch.wait.as_secs_f64();
+        say(
+            "batch",
+            &format!("up to {} events in one call; the first waits {wait} s for others", batch.most),
+        );
+    }
+    if let Some(rate) = settings.rate {
+        say(
+            "rate",
+            &format!(
+                "at most {} calls per {}",
+                rate.keys,
+                rate.to_string().split(" per ").nth(1).unwrap_or_default()
+            ),
+        );
+    }
     let Limits { max_age, hold_max, on_dead } = settings.limits;
     if let Some(age) = max_age {
         let age = age.as_secs();
