@@ -180,9 +180,10 @@ fn no_question_on_the_way_of_a_message_scans() {
         rows.map(Result::unwrap).collect::<Vec<_>>().join("; ")
     };
     for (sql, index) in [
-        (work::FIRST_OPEN, "INDEX delivery_open (action=? AND key=?)"),
+        (work::IN_LANE, "COVERING INDEX delivery_lane (lane=?)"),
+        (work::FIRST_OPEN, "INDEX delivery_lane (lane=?)"),
         (work::READY, "INDEX delivery_ready (action=?)"),
-        (work::HOLDER, "INDEX delivery_holds (action=? AND key=?)"),
+        (work::HOLDER, "INDEX delivery_holds (lane=?)"),
         ("SELECT id FROM event WHERE identity = ?", "INDEX event_identity (identity=?)"),
         ("SELECT max(id) FROM event WHERE id <= ?1 >> 16", "INTEGER PRIMARY KEY (rowid<?)"),
         (
@@ -200,4 +201,26 @@ fn no_question_on_the_way_of_a_message_scans() {
             "{sql}\n{plan}"
         );
     }
+}
+
+#[tokio::test]
+async fn no_statement_is_planned_anew_for_other_values() {
+    let folder = tempfile::tempdir().unwrap();
+    let journal = open(&folder);
+    for n in 0..20 {
+        keep(&journal, &format!("m{n}"), &format!("k{}", n % 5)).await;
+    }
+    for _ in 0..4 {
+        let claimed = claim(&journal, "a", 5).await;
+        claimed.into_iter().for_each(|claimed| journal.outcome(claimed.id, Outcome::Delivered));
+    }
+    let (told, planned) = oneshot::channel();
+    journal.send(Command::Do(Box::new(move |connection| {
+        let again =
+            |sql| connection.prepare_cached(sql).unwrap().get_status(rusqlite::StatementStatus::RePrepare);
+        let of =
+            [work::SAME, work::IN_LANE, work::FIRST_OPEN, work::HOLDER, work::READY, work::END].map(again);
+        let _ = told.send(of);
+    })));
+    assert_eq!(within(planned).await.unwrap(), [0; 6]);
 }
