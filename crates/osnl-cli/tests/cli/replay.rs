@@ -123,12 +123,12 @@ fn a_running_daemon_appends_what_is_replayed_and_delivers_it_behind_what_is_pend
     let (code, text) = replay(&["events.json"]);
     assert!(code == Some(0) && text.ends_with("; 300 appended to the journal\n"), "{text}");
     sink.wait_for(304, SOON);
-    let large = one.replacen(
-        r#"\"payload\": {"#,
-        &format!(r#"\"payload\": {{\"x\": \"{}\","#, "x".repeat(4 << 20)),
-        1,
+    let large = format!(
+        r#"{{"event_type": "port.delete.end", "publisher_id": "network.h1", "message_id": "large", "payload": {{"x": "{}",
+          "port": {{"device_id": "{}", "device_owner": "compute:nova", "fixed_ips": [{{"ip_address": "10.0.0.1"}}]}}}}}}"#,
+        "x".repeat(4 << 20),
+        instance(1),
     );
-    assert!(large.len() > 4 << 20);
     place.write("large.json", large);
     let args = ["replay", "-c", "a.conf", "--rule", "forget-ports", "--live", "--yes", "large.json"];
     let (code, _, stderr) = run(&place, &args);

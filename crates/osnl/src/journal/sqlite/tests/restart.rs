@@ -216,11 +216,25 @@ async fn no_statement_is_planned_anew_for_other_values() {
     }
     let (told, planned) = oneshot::channel();
     journal.send(Command::Do(Box::new(move |connection| {
-        let again =
-            |sql| connection.prepare_cached(sql).unwrap().get_status(rusqlite::StatementStatus::RePrepare);
-        let of =
-            [work::SAME, work::IN_LANE, work::FIRST_OPEN, work::HOLDER, work::READY, work::END].map(again);
-        let _ = told.send(of);
+        let _ = told.send(planned_again(connection));
     })));
     assert_eq!(within(planned).await.unwrap(), [0; 6]);
+    // A connection that is not told to keep its plans does not.
+    let other = rusqlite::Connection::open(options(&folder).path).unwrap();
+    for n in 0..20 {
+        for sql in [work::SAME, work::IN_LANE, work::FIRST_OPEN, work::HOLDER] {
+            other.prepare_cached(sql).unwrap().exists([n]).unwrap();
+        }
+        other.prepare_cached(work::READY).unwrap().exists(rusqlite::params!["a", n]).unwrap();
+        let update = rusqlite::params![-n, 4, n, "no such row", n];
+        other.prepare_cached(work::END).unwrap().execute(update).unwrap();
+    }
+    assert_ne!(planned_again(&other), [0; 6]);
+}
+
+/// How often each of the statements that every message runs was planned again.
+fn planned_again(connection: &rusqlite::Connection) -> [i32; 6] {
+    let statements = [work::SAME, work::IN_LANE, work::FIRST_OPEN, work::HOLDER, work::READY, work::END];
+    statements
+        .map(|sql| connection.prepare_cached(sql).unwrap().get_status(rusqlite::StatementStatus::RePrepare))
 }
