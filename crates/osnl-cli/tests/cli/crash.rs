@@ -146,10 +146,27 @@ fn no_acknowledgement_leaves_early(name: &str, start: fn(&mut Rig, &Path)) {
         wait_until(SOON, "an empty queue", || rig.vhost.queue_depth(QUEUE) == Some((0, 0)));
     }
     rig.all_done();
+    let file = || fs::metadata(rig.path("journal.db")).unwrap().len();
+    wait_until(SOON, "a checkpoint, there is one each second", || file() > 40 * 1024);
     rig.kill();
     let trace = fs::read_to_string(trace).unwrap();
     assert!(trace.contains("fdatasync("), "SQLite was built without HAVE_FDATASYNC: see .cargo/config.toml");
     acknowledged_after_the_sync(&read(&trace), MESSAGES).unwrap_or_else(|error| panic!("{error}"));
+    let (appends, checkpoints) = (writers(&trace, "journal.db-wal"), writers(&trace, "journal.db"));
+    let appends = appends.last().unwrap();
+    assert!(!checkpoints.is_empty() && !checkpoints.contains(appends), "{appends} appends, {checkpoints:?} move");
+}
+
+/// The threads that write a file, in the order of their writes.
+fn writers<'a>(trace: &'a str, file: &str) -> Vec<&'a str> {
+    let thread = |line: &'a str| {
+        let (thread, call) = line.trim_start().split_once(char::is_whitespace)?;
+        let (name, rest) = call.trim_start().split_once('(')?;
+        let (place, _) = rest.split_once('>')?;
+        let is_file = place.ends_with(file) || bytes(place).ends_with(file.as_bytes());
+        (name == "pwrite64" && is_file).then_some(thread)
+    };
+    trace.lines().filter_map(thread).collect()
 }
 
 /// As the kernel sees it; where no process may be traced, this is the next test once more.
