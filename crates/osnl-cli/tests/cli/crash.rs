@@ -154,7 +154,10 @@ fn no_acknowledgement_leaves_early(name: &str, start: fn(&mut Rig, &Path)) {
     acknowledged_after_the_sync(&read(&trace), MESSAGES).unwrap_or_else(|error| panic!("{error}"));
     let (appends, checkpoints) = (writers(&trace, "journal.db-wal"), writers(&trace, "journal.db"));
     let appends = appends.last().unwrap();
-    assert!(!checkpoints.is_empty() && !checkpoints.contains(appends), "{appends} appends, {checkpoints:?} move");
+    assert!(
+        !checkpoints.is_empty() && !checkpoints.contains(appends),
+        "{appends} appends, {checkpoints:?} move"
+    );
 }
 
 /// The threads that write a file, in the order of their writes.
