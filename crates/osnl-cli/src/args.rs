@@ -1,6 +1,7 @@
 //! What was typed: the program's own subcommands, and the flags of the programs it stands in for.
 
 mod control;
+pub(crate) mod moment;
 mod send;
 
 use std::ffi::OsString;

@@ -272,3 +272,12 @@ pub struct Paused {
     /// Whether that is new.
     pub changed: bool,
 }
+
+/// What a replay appended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Replayed {
+    /// New events.
+    pub appended: u64,
+    /// Events that were there already under the ids they kept.
+    pub kept_already: u64,
+}

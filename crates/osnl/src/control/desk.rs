@@ -2,6 +2,7 @@
 
 mod change;
 mod deliveries;
+mod replay;
 mod status;
 
 use std::path::{Path, PathBuf};
@@ -100,6 +101,7 @@ impl Desk {
             | Request::Move { .. } => json(self.change(request).await?),
             Request::Pause { action, by } => json(self.set_paused(action, true, by).await?),
             Request::Resume { action, by } => json(self.set_paused(action, false, by).await?),
+            Request::Replay { events, keep_ids, by } => json(self.replay(events, *keep_ids, by).await?),
         }
     }
 

@@ -139,7 +139,9 @@ async fn broken_requests_get_an_answer_and_harm_nobody() {
     check(states, "bad-request", "there are waiting, ready, held, dead").await;
     let since = b"{\"v\": 1, \"verb\": \"list\", \"filter\": {\"since\": \"now\"}}\n";
     check(since, "bad-request", "\"now\" is no moment").await;
-    check(&[b'x'; 70_000], "bad-request", "longer than 65536 bytes").await;
+    check(&vec![b'x'; LONGEST_REQUEST + 1], "bad-request", "longer than 4194304 bytes").await;
+    let replay = b"{\"v\": 1, \"verb\": \"replay\", \"events\": [], \"by\": \"eve\"}\n";
+    check(replay, "unsupported", "into a journal on disk").await;
     let discard = b"{\"v\": 1, \"verb\": \"discard\", \"filter\": {}, \"by\": \"eve\"}\n";
     check(discard, "unsupported", "memory:// keeps nothing that could be changed").await;
     check(
