@@ -77,6 +77,12 @@ impl Cloud {
         format!("{} at {}", self.0.conf.shown(), self.0.conf.auth_url)
     }
 
+    /// The time that each request has.
+    #[must_use]
+    pub fn timeout(&self) -> Duration {
+        self.0.timeout
+    }
+
     /// Its options.
     #[must_use]
     pub fn conf(&self) -> &CloudConf {

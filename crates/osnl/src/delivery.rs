@@ -10,6 +10,7 @@ mod breaker;
 mod gather;
 mod limits;
 mod policy;
+mod prelude;
 mod published;
 mod schedule;
 
@@ -25,8 +26,11 @@ use tokio::time::{Instant, sleep_until, timeout};
 
 pub use self::breaker::BreakerState;
 pub use self::gather::Batch;
+pub(crate) use self::gather::Pace;
 pub use self::limits::{Limits, OnDead};
 pub use self::policy::{Decision, RetryPolicy};
+pub use self::prelude::Prelude;
+use self::prelude::Prepared;
 use self::published::Gauges;
 pub use self::published::{Published, TargetState, TargetStatus};
 pub use self::schedule::WhenExhausted;
@@ -68,6 +72,7 @@ pub struct DeliveryLoop {
     action: Arc<dyn Action>,
     journal: Arc<dyn Journal>,
     settings: DeliverySettings,
+    prelude: Prelude,
     counters: Arc<Counters>,
     schedule: Schedule,
     state: watch::Sender<BreakerState>,
@@ -95,6 +100,7 @@ impl DeliveryLoop {
             action,
             journal,
             settings,
+            prelude: Prelude::default(),
             counters,
             schedule: Schedule::new(settings.policy, settings.when_exhausted, settings.concurrency)
                 .with_limits(settings.limits)
@@ -104,6 +110,13 @@ impl DeliveryLoop {
             gauges: Arc::default(),
             held: None,
         }
+    }
+
+    /// What is done before the first attempt of each delivery: what is asked, and what must hold.
+    #[must_use]
+    pub fn with_prelude(mut self, prelude: Prelude) -> Self {
+        self.prelude = prelude;
+        self
     }
 
     /// The target's breaker, as it changes.
@@ -170,6 +183,7 @@ impl DeliveryLoop {
                 () = shutdown.drain.cancelled(), if !draining => {}
                 Some(attempt) = attempts.next() => {
                     for (id, event, result) in attempt {
+                        self.schedule.learnt(id, &event);
                         self.attempted(id, &event, result);
                     }
                 }
@@ -221,7 +235,8 @@ impl DeliveryLoop {
             let (ids, events): (Vec<_>, Vec<_>) =
                 items.into_iter().map(|item| (item.claimed.id, item.claimed.event.clone())).unzip();
             self.counters.attempts.add(u64::try_from(ids.len()).unwrap_or(u64::MAX));
-            attempts.push(attempt(self.action.clone(), ids, events, self.settings.timeout));
+            let (action, journal) = (self.action.clone(), self.journal.clone());
+            attempts.push(attempt(action, journal, self.prelude.clone(), ids, events, self.settings.timeout));
         }
     }
 
@@ -349,11 +364,17 @@ impl DeliveryLoop {
 
 fn attempt(
     action: Arc<dyn Action>,
+    journal: Arc<dyn Journal>,
+    prelude: Prelude,
     ids: Vec<DeliveryId>,
     events: Vec<Event>,
     limit: Duration,
 ) -> BoxFuture<'static, Attempt> {
     Box::pin(async move {
+        let Prepared { ids, events, decided } = prelude.prepare(&*journal, ids, events).await;
+        if events.is_empty() {
+            return decided;
+        }
         let mut verdicts = match timeout(limit, action.run(&events)).await {
             Ok(verdicts) => verdicts,
             Err(_) => {
@@ -364,7 +385,8 @@ fn attempt(
         .into_iter();
         let none = || Err(ActionError::new(ErrorClass::Reset, "the action gave no verdict"));
         let each = ids.into_iter().zip(events);
-        each.map(|(id, event)| (id, event, verdicts.next().unwrap_or_else(none))).collect()
+        let called = each.map(|(id, event)| (id, event, verdicts.next().unwrap_or_else(none)));
+        decided.into_iter().chain(called).collect()
     })
 }
 

@@ -33,7 +33,6 @@ use std::time::SystemTime;
 
 use osnl_http::header::{HeaderName, LOCATION};
 use osnl_http::{Answer, Client, Failure, Request, StatusCode, redirected};
-use osnl_model::Notification;
 use osnl_transport::BoxFuture;
 
 pub use self::authorization::{Authorization, Fixed};
@@ -44,7 +43,6 @@ use self::message::{About, Message};
 use self::secrets::scrub;
 pub use self::statuses::{Judgement, NoStatuses, Statuses};
 use super::{Action, ActionError, Done, ErrorClass, Event};
-use crate::template::Names;
 
 /// See the [module](self).
 #[derive(Clone)]
@@ -84,13 +82,7 @@ impl HttpAction {
     async fn attempt(&self, event: &Event) -> Result<Done, ActionError> {
         let key = event.idempotency_key();
         let about = About { rule: &event.rule, action: &event.action, key: &key, resource: event.resource };
-        let names = match event.resource {
-            None => Names::new(event.notification.clone()),
-            Some(_) => Names::from(Notification {
-                payload: event.payload().into_owned(),
-                ..(*event.notification).clone()
-            }),
-        };
+        let names = event.names();
         let request = self.message.request(&names, &about, SystemTime::now());
         let request = request.map_err(|why| ActionError::new(ErrorClass::Content, why))?;
         let shown = self.message.shown_target(&names, &about, &request);

@@ -13,7 +13,9 @@ use super::{ActionConf, JournalConf, ListenerConf, Native, OnFull};
 use crate::action::http::{HttpError, HttpOptions};
 use crate::control::{ControlSocket, Desk, Store};
 use crate::daemon::Daemon;
-use crate::delivery::{DeliveryLoop, DeliverySettings};
+use crate::delivery::{DeliveryLoop, DeliverySettings, Prelude};
+use crate::enrich::openstack::Cloud;
+use crate::enrich::{Enrichments, Step};
 use crate::intake::RuleEngine;
 use crate::journal::Journal;
 use crate::journal::memory::{MemoryJournal, MemoryLimits};
@@ -84,6 +86,14 @@ pub enum BuildError {
         /// The operating system's reason.
         error: io::Error,
     },
+    /// The certificates of an enrichment.
+    #[error("[enrich:{name}] {error}")]
+    Enrich {
+        /// The section's name.
+        name: Arc<str>,
+        /// What is wrong, and what to do.
+        error: HttpError,
+    },
     /// Anything else that an action needs.
     #[error("[action:{action}] {problem}")]
     Action {
@@ -152,6 +162,7 @@ impl Native {
             }
             listeners.push(listener);
         }
+        let asking = self.asking(http)?;
         let mut deliveries = Vec::new();
         let state_folder = self.state_folder();
         for conf in &self.actions {
@@ -163,19 +174,46 @@ impl Native {
                 counters,
             })?;
             let settings = conf.delivery();
-            deliveries.push(DeliveryLoop::new(
-                conf.name.clone(),
-                action,
-                journal.clone(),
-                settings,
-                counters.clone(),
-            ));
+            let steps = conf.enrich.iter().filter_map(|name| asking.get(name)).cloned().collect::<Vec<_>>();
+            let enrichments = (!steps.is_empty()).then(|| Enrichments::new(steps, journal.clone()));
+            let prelude = Prelude { enrichments, when: conf.when.clone() };
+            let name = conf.name.clone();
+            let delivery = DeliveryLoop::new(name, action, journal.clone(), settings, counters.clone());
+            deliveries.push(delivery.with_prelude(prelude));
         }
         let control = state_folder.map(|folder| {
             let desk = Desk::of_daemon(store, &listeners, &deliveries, counters.clone());
             ControlSocket::new(folder, Arc::new(desk))
         });
         Ok(Daemon { listeners, deliveries, journal, control })
+    }
+
+    /// What asks for each enrichment. Those of one cloud share a login and its connections.
+    fn asking(&self, http: &HttpOptions) -> Result<HashMap<Arc<str>, Step>, BuildError> {
+        let mut clouds: Vec<Cloud> = Vec::new();
+        let mut asking = HashMap::new();
+        for conf in &self.enrichments {
+            let same = |cloud: &&Cloud| *cloud.conf() == conf.cloud && cloud.timeout() == conf.limits.timeout;
+            let cloud = match clouds.iter().find(same) {
+                Some(cloud) => cloud.clone(),
+                None => {
+                    let error = |error| BuildError::Enrich { name: conf.name.clone(), error };
+                    let cloud = conf.cloud(http).map_err(error)?;
+                    clouds.push(cloud.clone());
+                    cloud
+                }
+            };
+            let step = Step {
+                name: conf.name.clone(),
+                kind: conf.kind,
+                id: conf.id.clone(),
+                enricher: conf.enricher(cloud),
+                default: conf.default.clone(),
+                on_error: conf.on_error,
+            };
+            asking.insert(conf.name.clone(), step);
+        }
+        Ok(asking)
     }
 
     /// Where what outlives the process is kept, and its control socket is; `None` where nothing names a folder.
