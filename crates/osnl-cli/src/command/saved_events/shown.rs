@@ -189,9 +189,14 @@ pub(in crate::command) fn verdict_json(verdict: &Verdict) -> Value {
 pub(in crate::command) fn would(effect: &Effect) -> String {
     let key = effect.key.as_ref().map_or(String::new(), |key| format!(" for {key}"));
     let does = match &effect.would {
-        Preview::Request { method, url, body } => {
-            let body = body.as_ref().map_or(String::new(), |body| format!(" with {body}"));
-            format!("{method} {url}{body}")
+        Preview::Request { method, url, headers, body } => {
+            let headers = headers.iter().map(|(name, value)| format!("\n    {name}: {value}"));
+            let headers: String = headers.collect();
+            let body = body.as_ref().map_or(String::new(), |body| match headers.is_empty() {
+                true => format!(" with {body}"),
+                false => format!("\n\n    {}", body.replace('\n', "\n    ")),
+            });
+            format!("{method} {url}{headers}{body}")
         }
         Preview::Line { to } => format!("a line in {to}"),
         Preview::Effect { does, with } => {
@@ -207,7 +212,14 @@ pub(in crate::command) fn would(effect: &Effect) -> String {
 /// The same for scripts.
 pub(in crate::command) fn would_json(effect: &Effect) -> Value {
     let would = match &effect.would {
-        Preview::Request { method, url, body } => json!({"method": method, "url": url, "body": body}),
+        Preview::Request { method, url, headers, body } => {
+            let mut request = json!({"method": method, "url": url, "body": body});
+            if !headers.is_empty() {
+                let header = |(name, value): &(String, String)| (name.clone(), json!(value));
+                request["headers"] = headers.iter().map(header).collect::<serde_json::Map<_, _>>().into();
+            }
+            request
+        }
         Preview::Line { to } => json!({"line_in": to}),
         Preview::Effect { does, with } => {
             let with = with.iter().map(|(name, value)| ((*name).to_owned(), json!(value)));
