@@ -1,5 +1,7 @@
 //! One request, one answer.
 
+use std::sync::Arc;
+
 use bytes::{Bytes, BytesMut};
 use http_body_util::{BodyExt, Full};
 use hyper::body::Incoming;
@@ -7,6 +9,7 @@ use hyper::header::{HOST, HeaderValue, PROXY_AUTHORIZATION};
 use hyper::{HeaderMap, Method, StatusCode, Uri};
 use hyper_util::client::legacy::Client as Connections;
 use hyper_util::rt::{TokioExecutor, TokioTimer};
+use tokio::sync::Semaphore;
 
 use crate::answer::Answer;
 use crate::connector::{self, Connector};
@@ -44,6 +47,8 @@ impl Request {
 pub struct Client {
     connections: Connections<Connector, Full<Bytes>>,
     connector: Connector,
+    /// For requests at once.
+    places: Arc<Semaphore>,
 }
 
 impl Client {
@@ -86,7 +91,7 @@ impl Client {
             .pool_idle_timeout(options.pool.idle)
             .pool_max_idle_per_host(options.pool.idle_per_target)
             .build(connector.clone());
-        Self { connections, connector }
+        Self { connections, connector, places: Arc::new(Semaphore::new(options.pool.requests)) }
     }
 
     /// Makes one attempt: an answer with any status, whose body came whole or up to the limit, or an error. Redirects
@@ -104,6 +109,8 @@ impl Client {
         if let Some(login) = proxy.as_ref().and_then(|proxy| proxy.authorization()) {
             message.headers_mut().insert(PROXY_AUTHORIZATION, login.clone());
         }
+        // Until the reply is there; nobody closes it.
+        let _place = self.places.acquire().await;
         let answer = self.connections.request(message).await;
         let answer = answer.map_err(|error| failure::of(&error, &self.connector.remedies))?;
         let (head, body) = answer.into_parts();

@@ -14,7 +14,6 @@ use hyper_util::rt::TokioIo;
 use osnl_tls::Remedies;
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::net::TcpStream;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_rustls::TlsConnector;
 use tower_service::Service;
 
@@ -38,7 +37,6 @@ pub(crate) struct Connector {
     guard: Option<Arc<Guard>>,
     proxies: Arc<Proxies>,
     tls: Tls,
-    places: Arc<Semaphore>,
     pub(crate) remedies: Remedies,
 }
 
@@ -61,8 +59,6 @@ pub(crate) enum ConnectError {
     Name(String),
     #[error("{error}")]
     Tls { host: String, error: io::Error },
-    #[error("the client is closed")]
-    Closed,
 }
 
 impl Connector {
@@ -70,14 +66,7 @@ impl Connector {
         let guard = options.guard.clone().map(Arc::new);
         let mut tcp = HttpConnector::new_with_resolver(Resolver::new(guard.clone()));
         tcp.enforce_http(false);
-        Self {
-            tcp,
-            guard,
-            proxies: Arc::new(options.proxies.clone()),
-            tls,
-            places: Arc::new(Semaphore::new(options.pool.connections)),
-            remedies: options.remedies,
-        }
+        Self { tcp, guard, proxies: Arc::new(options.proxies.clone()), tls, remedies: options.remedies }
     }
 
     /// The proxy for a host and port.
@@ -102,7 +91,6 @@ impl Connector {
                 Err(_) => {}
             }
         }
-        let place = self.places.acquire_owned().await.map_err(|_| ConnectError::Closed)?;
         let to = proxy.as_ref().map_or_else(|| target.clone(), |proxy| proxy.uri().clone());
         let connected = self.tcp.call(to).await.map(TokioIo::into_inner);
         let mut tcp = connected.map_err(|error| match &proxy {
@@ -110,7 +98,7 @@ impl Connector {
             None => ConnectError::Tcp(error.into()),
         })?;
         let config = match (scheme, self.tls) {
-            (Scheme::Http, _) => return Ok(Stream::new(tcp, proxy.is_some(), place)),
+            (Scheme::Http, _) => return Ok(Stream::new(tcp, proxy.is_some())),
             (Scheme::Https, Tls::Without(reason)) => return Err(ConnectError::NoTls(reason)),
             (Scheme::Https, Tls::With(config)) => config,
         };
@@ -123,7 +111,7 @@ impl Connector {
         let stream = connecting.await.map_err(|error| ConnectError::Tls { host: said, error })?;
         let certificates = stream.get_ref().1.peer_certificates();
         let ends = certificates.and_then(|chain| osnl_tls::ends_at(chain.first()?));
-        Ok(Stream { certificate_ends: ends, ..Stream::new(stream, false, place) })
+        Ok(Stream { certificate_ends: ends, ..Stream::new(stream, false) })
     }
 }
 
@@ -191,8 +179,6 @@ pub(crate) struct Stream {
     to_proxy: bool,
     /// When the target's certificate ends, in seconds since 1970.
     certificate_ends: Option<i64>,
-    /// Given back when it is closed.
-    _place: OwnedSemaphorePermit,
 }
 
 trait Io: AsyncRead + AsyncWrite + Send + Unpin {}
@@ -200,8 +186,8 @@ trait Io: AsyncRead + AsyncWrite + Send + Unpin {}
 impl<T: AsyncRead + AsyncWrite + Send + Unpin> Io for T {}
 
 impl Stream {
-    fn new(io: impl Io + 'static, to_proxy: bool, place: OwnedSemaphorePermit) -> Self {
-        Self { io: TokioIo::new(Box::new(io)), to_proxy, certificate_ends: None, _place: place }
+    fn new(io: impl Io + 'static, to_proxy: bool) -> Self {
+        Self { io: TokioIo::new(Box::new(io)), to_proxy, certificate_ends: None }
     }
 
     pub(crate) fn certificate_ends(&self) -> Option<i64> {

@@ -9,6 +9,7 @@ use osnl_tls::Remedies;
 
 use crate::connector::ConnectError;
 use crate::guard::Forbidden;
+use crate::resolver::ResolveError;
 
 /// A request without a good answer.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -48,10 +49,11 @@ pub enum FailureClass {
 
 /// The failure of a request that got no answer.
 pub(crate) fn of(error: &Error, remedies: &Remedies) -> Failure {
-    if let Some(forbidden) = find::<Forbidden>(error) {
-        return Failure::new(FailureClass::Forbidden, forbidden.to_string());
+    if let Some(ResolveError::Forbidden(forbidden)) = find(error) {
+        return forbids(forbidden);
     }
     match find(error) {
+        Some(ConnectError::Forbidden(forbidden)) => return forbids(forbidden),
         Some(ConnectError::Tls { host, error }) => {
             return Failure::new(FailureClass::Tls, handshake(host, error, remedies));
         }
@@ -60,11 +62,9 @@ pub(crate) fn of(error: &Error, remedies: &Remedies) -> Failure {
         }
         Some(
             ConnectError::Tcp(_)
-            | ConnectError::Forbidden(_)
             | ConnectError::Proxy(_)
             | ConnectError::NoProxy { .. }
-            | ConnectError::NoTunnel { .. }
-            | ConnectError::Closed,
+            | ConnectError::NoTunnel { .. },
         )
         | None => {}
     }
@@ -74,6 +74,10 @@ pub(crate) fn of(error: &Error, remedies: &Remedies) -> Failure {
     }
     let class = if error.is_connect() { FailureClass::Connect } else { FailureClass::Reset };
     Failure::new(class, chain(error))
+}
+
+fn forbids(forbidden: &Forbidden) -> Failure {
+    Failure::new(FailureClass::Forbidden, forbidden.to_string())
 }
 
 /// The first cause of this type.

@@ -77,13 +77,13 @@ pub struct Pool {
     pub idle: Duration,
     /// Idle connections to one host and port; more are closed.
     pub idle_per_target: usize,
-    /// Connections of the client, idle ones included; a request that needs another waits.
-    pub connections: usize,
+    /// Requests at once, and with them the connections that are in use; one more waits.
+    pub requests: usize,
 }
 
 impl Default for Pool {
     fn default() -> Self {
-        Self { idle: Duration::from_secs(4), idle_per_target: 256, connections: 1024 }
+        Self { idle: Duration::from_secs(4), idle_per_target: 256, requests: 1024 }
     }
 }
 

@@ -63,8 +63,7 @@ fn words(error: &ConnectError, options: &HttpOptions) -> String {
         | ConnectError::NoProxy { .. }
         | ConnectError::NoTunnel { .. }
         | ConnectError::NoTls(_)
-        | ConnectError::Name(_)
-        | ConnectError::Closed => {
+        | ConnectError::Name(_) => {
             let mut words = error.to_string();
             let mut cause = error.source();
             while let Some(error) = cause {

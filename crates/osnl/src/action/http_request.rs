@@ -26,6 +26,8 @@ mod secrets;
 mod sign;
 mod statuses;
 mod target;
+#[cfg(test)]
+mod tests;
 
 use std::fmt;
 use std::sync::Arc;

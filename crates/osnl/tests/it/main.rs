@@ -8,6 +8,7 @@ mod examples;
 mod faults;
 mod harness;
 mod http;
+mod http_action;
 mod journal;
 mod library;
 mod log;

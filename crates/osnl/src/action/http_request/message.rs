@@ -3,7 +3,7 @@
 use std::time::SystemTime;
 
 use osnl_http::header::{ACCEPT, CONTENT_TYPE, HeaderName, HeaderValue, USER_AGENT};
-use osnl_http::{HeaderMap, Method, Request};
+use osnl_http::{HeaderMap, Method, Request, Url};
 use osnl_model::{Notification, mask_secrets};
 
 use super::body::{Body, rendered};
@@ -73,8 +73,12 @@ impl Message {
         let notification = event.notification();
         let masked =
             Notification { payload: mask_secrets(&notification.payload), ..(**notification).clone() };
-        let names = named(&masked.into(), about).with("secret", self.secrets.masked());
-        self.made(&names, about, None)
+        let names = named(&event.about(masked), about).with("secret", self.secrets.masked());
+        let mut request = self.made(&names, about, None)?;
+        // The URL's template has encoded them.
+        let url = request.url.to_string().replace("%2A%2A%2A", MASK);
+        request.url = Url::parse(&url).map_err(|error| error.to_string())?;
+        Ok(request)
     }
 
     /// Method and URL for a log line.

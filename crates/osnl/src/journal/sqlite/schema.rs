@@ -278,7 +278,7 @@ mod tests {
         let newer = format!("PRAGMA application_id = {APPLICATION}; PRAGMA user_version = 1000");
         check(
             &newer,
-            "was written by a newer osnl (version 1000 of its tables, this one knows 3); run that one, or name another file",
+            "was written by a newer osnl (version 1000 of its tables, this one knows 4); run that one, or name another file",
         );
     }
 }
