@@ -4,7 +4,7 @@
 
 #![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test may panic anywhere")]
 
-#[path = "../../../fuzz/entries.rs"]
+#[path = "../../../../fuzz/entries.rs"]
 mod entries;
 
 use std::io::Write as _;

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use osnl_model::catalogue::{self, Event, Form};
 use serde_json::Value;
 
-use crate::recorded::recorded;
+use crate::services::recorded::recorded;
 
 fn form(payload: &Value) -> String {
     let Some(object) = payload.as_object() else { return "Text".to_owned() };
