@@ -1,4 +1,4 @@
-//! What is asserted of any bytes whatsoever: by the fuzz targets, and by `crates/osnl-model/tests/fuzz.rs` in the gate.
+//! What is asserted of any bytes whatsoever: by the fuzz targets, and by `crates/osnl-model/tests/it/fuzz.rs` in the gate.
 
 use osnl_model::versioned::ironic::{
     InspectionRuleCRUDPayload, NodeCRUDPayload, NodeSetPowerStatePayload, PortCRUDPayload,

@@ -4,6 +4,7 @@
 
 mod catalogue;
 mod facts;
+mod lacking;
 mod masking;
 mod recorded;
 mod typed;

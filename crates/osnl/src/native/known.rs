@@ -6,7 +6,7 @@
 //! with a word that one of their events begins with.
 
 use osnl_model::Pattern;
-use osnl_model::catalogue::{self, Event, Form};
+use osnl_model::catalogue::{self, Event, Lacking};
 
 use super::layers::RawSection;
 use super::schema::RULE;
@@ -88,35 +88,22 @@ impl Loaded {
         Some(self.warning(rule, "event_type", &problem, "osnl events lists them", near))
     }
 
-    fn no_field(&self, rule: &RuleConf, key: &str, matched: &[&Event]) -> Option<Warning> {
-        let mut others: Vec<&'static str> = Vec::new();
-        let mut is_there = false;
-        for (name, kind) in matched.iter().flat_map(|event| top(event)) {
-            if name == key {
-                is_there = true;
-                if kind.contains("text") || kind.contains("one of") || kind.contains("UUID") {
-                    return None;
-                }
-            } else if !others.contains(&name) {
-                others.push(name);
-            }
+    /// A pattern on a payload key that can never match.
+    fn no_field(&self, rule: &RuleConf, path: &str, matched: &[&Event]) -> Option<Warning> {
+        let option = format!("payload.{path}");
+        if let Some(lacking) = catalogue::lacking(matched, path) {
+            let problem = "none of the known events of this rule has this key";
+            return Some(self.warning(rule, &option, problem, &there(&lacking), lacking.near.as_deref()));
         }
-        let option = format!("payload.{key}");
-        if is_there {
-            let problem = "is never a text in the events of this rule, and only texts are compared";
-            let event = matched.first().map_or("", |event| event.event_type);
-            return Some(self.warning(rule, &option, problem, &format!("see osnl events {event}"), None));
-        }
-        if matched.iter().any(|event| event.form != Form::Text && top(event).is_empty()) {
+        // What nobody described may be a text.
+        let having = || matched.iter().filter(|event| event.has_field(path));
+        let may_be_text = |event: &Event| event.field(path).is_none_or(|field| may_be_text(field.kind));
+        if having().next().is_none() || having().any(|event| may_be_text(event)) {
             return None;
         }
-        let near = nearest(key, others.iter().copied());
-        others.sort_unstable();
-        let more = if others.len() > NAMED { ", …" } else { "" };
-        others.truncate(NAMED);
-        let there = format!("at the top of their payloads: {}{more}", others.join(", "));
-        let problem = "none of the known events of this rule has this key";
-        Some(self.warning(rule, &option, problem, &there, near))
+        let problem = "is never a text in the events of this rule, and only texts are compared";
+        let event = having().next().map_or("", |event| event.event_type);
+        Some(self.warning(rule, &option, problem, &format!("see osnl events {event}"), None))
     }
 
     fn warning(
@@ -138,32 +125,27 @@ impl Loaded {
     }
 }
 
-/// The keys at the top of a payload, with their kinds.
-fn top(event: &Event) -> Vec<(&'static str, &'static str)> {
-    if let Form::Versioned(_) = event.form {
-        return match event.service {
-            "nova" => vec![
-                ("nova_object.name", "text"),
-                ("nova_object.namespace", "text"),
-                ("nova_object.version", "text"),
-                ("nova_object.data", "object"),
-            ],
-            "ironic" => vec![
-                ("ironic_object.name", "text"),
-                ("ironic_object.namespace", "text"),
-                ("ironic_object.version", "text"),
-                ("ironic_object.data", "object"),
-            ],
-            _ => vec![
-                ("masakari_object.name", "text"),
-                ("masakari_object.namespace", "text"),
-                ("masakari_object.version", "text"),
-                ("masakari_object.data", "object"),
-            ],
-        };
+/// Of what was only ever seen as null nobody knows.
+fn may_be_text(kind: &str) -> bool {
+    let texts = ["text", "UUID", "date-time", "IP address", "MAC address"];
+    kind == "null" || kind.starts_with("one of: ") || kind.split(" or ").any(|kind| texts.contains(&kind))
+}
+
+/// What is where a path ends.
+fn there(lacking: &Lacking) -> String {
+    let place = match lacking.inside.as_str() {
+        "" => "at the top of their payloads".to_owned(),
+        inside => format!("inside {inside}"),
+    };
+    let (named, more) = match lacking.keys.get(..NAMED) {
+        Some(first) if lacking.keys.len() > NAMED => (first, ", …"),
+        Some(_) | None => (&lacking.keys[..], ""),
+    };
+    match named {
+        [] => format!("{place}: nothing"),
+        ["*"] => format!("{place}: a list, whose items are 0, 1, …"),
+        named => format!("{place}: {}{more}", named.join(", ")),
     }
-    let fields = event.fields().into_iter().filter(|field| field.path.len() == 1);
-    fields.map(|field| (field.path[0], field.kind)).collect()
 }
 
 /// What a pattern says without its signs: `^port\.deleted$` is `port.deleted`.

@@ -79,6 +79,33 @@ fn a_key_that_its_events_never_have_is_pointed_at() {
     );
     check("nova", "event_type = ^instance\npayload.nova_object.name = Instance", &[]);
     check(
+        "nova",
+        &format!("{delete}\npayload.uuid = x"),
+        &[
+            "a.conf:7: [rule:r] payload.uuid: none of the known events of this rule has this key; at the top of their \
+           payloads: access_ip_v4, access_ip_v6, architecture, availability_zone, cell_name, created_at, deleted_at, \
+           disk_gb, …",
+        ],
+    );
+    // The field is there, inside.
+    check(
+        "nova",
+        "event_type = ^instance.delete.end$\npayload.uuid = x",
+        &[
+            "a.conf:7: [rule:r] payload.uuid: none of the known events of this rule has this key; at the top of their \
+           payloads: nova_object.data; did you mean nova_object.data.uuid?",
+        ],
+    );
+    check(
+        "neutron",
+        "event_type = ^port\npayload.device_owner = ^compute:",
+        &[
+            "a.conf:7: [rule:r] payload.device_owner: none of the known events of this rule has this key; at the top of \
+           their payloads: id, port, port_forwarding, port_forwarding_id, port_id, ports; did you mean \
+           port.device_owner?",
+        ],
+    );
+    check(
         "neutron",
         "event_type = ^port.delete.start$\npayload.port = x",
         &[
