@@ -96,6 +96,15 @@ impl Resource<'_> {
 /// The resources a notification is about: one, of a bulk request several, none if it cannot be told.
 #[must_use]
 pub fn resources(n: &Notification) -> Vec<Resource<'_>> {
+    let mut found = read(n);
+    // A class or an event type without a name.
+    for resource in found.iter_mut().filter(|resource| resource.kind.is_empty()) {
+        resource.kind = "object".into();
+    }
+    found
+}
+
+fn read(n: &Notification) -> Vec<Resource<'_>> {
     let payload = &n.payload;
     let event_type = n.event_type.as_deref().unwrap_or_default();
     if let Some(resource) = versioned::read(payload) {

@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
-use osnl_model::{Notification, Resource, resource_keys, resources};
+use osnl_model::{Notification, Resource, bulk_len, bulk_part, resource_keys, resources};
 use serde_json::{Value, json};
 
 fn folder() -> PathBuf {
@@ -132,6 +132,33 @@ fn both_forms_of_an_instance_event_give_one_view() {
         let views: BTreeSet<&String> = forms.iter().map(|(_, view)| view).collect();
         assert_eq!(views.len(), 1, "{event:?}: {views:?}");
     }
+}
+
+#[test]
+fn what_has_no_id_yet_is_a_resource_alone_and_in_a_bulk_request() {
+    let check = |payload: Value, expected: &[(&str, Option<&str>)]| {
+        let n = Notification {
+            event_type: Some("port.create.start".to_owned()),
+            payload: payload.clone(),
+            ..Notification::default()
+        };
+        let found = resources(&n);
+        let found: Vec<(&str, Option<&str>)> = found.iter().map(|found| (&*found.kind, found.name)).collect();
+        assert_eq!(found, expected, "{payload}");
+    };
+    let port = json!({"name": "web", "fixed_ips": []});
+    check(json!({"port": port}), &[("port", Some("web"))]);
+    check(json!({"ports": [port, {}]}), &[("port", Some("web")), ("port", None)]);
+    // Tags are no bulk request.
+    let tagged = Notification {
+        event_type: Some("tag.create.end".to_owned()),
+        payload: json!({"obj_resource": "ports", "obj_resource_id": "p", "tags": ["a", "b"]}),
+        ..Notification::default()
+    };
+    assert_eq!((bulk_len(&tagged), bulk_part(&tagged, 0), resources(&tagged).len()), (None, None, 1));
+    // No object, no resource.
+    check(json!({"port": "web"}), &[]);
+    check(json!({"name": "web"}), &[]);
 }
 
 #[test]
