@@ -1,7 +1,8 @@
 //! What a notification is about: one view over legacy, versioned and CADF payloads of all services.
 //!
 //! [`resources`] reads id, kind, project, user, name, host, state, addresses and times, wherever the service
-//! has them; the same event in nova's legacy and versioned forms gives the same view. Nothing is computed that
+//! has them; the same event in nova's legacy and versioned forms gives the same view, as far as both say: the versioned
+//! form has no floating addresses, and its times are whole seconds. Nothing is computed that
 //! the message does not say: what is absent is `None`, and a date or an address that cannot be read is absent
 //! while the rest is there.
 //!
