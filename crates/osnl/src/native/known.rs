@@ -5,8 +5,8 @@
 //! be anything. Several services share `openstack`; there a pattern counts as a known service's if it begins
 //! with a word that one of their events begins with.
 
-use osnl_model::Pattern;
 use osnl_model::catalogue::{self, Event, Lacking};
+use osnl_model::{Pattern, Predicate};
 
 use super::layers::RawSection;
 use super::schema::RULE;
@@ -20,7 +20,8 @@ const NAMED: usize = 8;
 
 impl Loaded {
     /// What of the enabled rules can never fire as far as the [`catalogue`] knows: patterns of event types that
-    /// match no known event, and payload keys that none of the events they match has, or has as a text.
+    /// match no known event, payload keys of patterns that none of the events they match has, or has as a text, and
+    /// names in `when` that none of them has.
     ///
     /// It is for who checks a configuration; what runs does not ask.
     #[must_use]
@@ -53,8 +54,10 @@ impl Loaded {
             // Other services of a shared exchange may have the field.
             (None, _) if exchanges.contains(&SHARED) => Vec::new(),
             (_, false) => {
-                let keys = rule.rule.filter.payload.keys();
-                keys.filter_map(|key| self.no_field(rule, key, &matched)).collect()
+                let patterns = payload_keys(rule).filter_map(|key| self.no_text(rule, key, &matched));
+                let when = rule.rule.when.iter().flat_map(|when| when.paths());
+                let paths = when.filter_map(|path| path.strip_prefix("payload."));
+                patterns.chain(paths.filter_map(|path| self.no_field(rule, path, &matched))).collect()
             }
             (None, true) => Vec::new(),
         }
@@ -88,8 +91,16 @@ impl Loaded {
         Some(self.warning(rule, "event_type", &problem, "osnl events lists them", near))
     }
 
-    /// A pattern on a payload key that can never match.
+    /// A name in `when` that no event has.
     fn no_field(&self, rule: &RuleConf, path: &str, matched: &[&Event]) -> Option<Warning> {
+        let lacking = catalogue::lacking(matched, path)?;
+        let problem = format!("none of the known events of this rule has payload.{path}");
+        let near = lacking.near.as_ref().map(|near| format!("payload.{near}"));
+        Some(self.warning(rule, "when", &problem, &there(&lacking), near.as_deref()))
+    }
+
+    /// A pattern on a payload key that can never match.
+    fn no_text(&self, rule: &RuleConf, path: &str, matched: &[&Event]) -> Option<Warning> {
         let option = format!("payload.{path}");
         if let Some(lacking) = catalogue::lacking(matched, path) {
             let problem = "none of the known events of this rule has this key";
@@ -123,6 +134,17 @@ impl Loaded {
         finding.suggestion = near.map(|name| shown(name).trim_matches('"').to_owned());
         Warning(finding)
     }
+}
+
+/// The keys of the patterns on the payload, those of its top first.
+fn payload_keys(rule: &RuleConf) -> impl Iterator<Item = &str> {
+    let inside = rule.rule.nested.iter().filter_map(|nested| match &nested.predicate {
+        Predicate::Payload(path) => Some(path.as_str()),
+        Predicate::PublisherId | Predicate::EventType | Predicate::Context(_) | Predicate::Metadata(_) => {
+            None
+        }
+    });
+    rule.rule.filter.payload.keys().map(String::as_str).chain(inside)
 }
 
 /// Of what was only ever seen as null nobody knows.
