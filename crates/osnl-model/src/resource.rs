@@ -28,13 +28,13 @@ mod versioned;
 use std::borrow::Cow;
 use std::net::IpAddr;
 
-use serde::Serialize;
+use serde::ser::{Serialize, SerializeMap as _, Serializer};
 use serde_json::Value;
 
 use crate::{Notification, Timestamp};
 
 /// One resource, as far as a notification tells.
-#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, serde::Serialize)]
 pub struct Resource<'a> {
     /// What it is: `port`, `instance`, `node`, `project`, `image`, `volume` …, the same in all forms.
     pub kind: Cow<'a, str>,
@@ -66,8 +66,8 @@ pub struct Resource<'a> {
     pub deleted_at: Option<Timestamp>,
 }
 
-/// An IP address of a resource.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
+/// An IP address of a resource; written as `address`, `version` (4 or 6) and `kind`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Address {
     /// IPv4 or IPv6.
     pub address: IpAddr,
@@ -75,8 +75,27 @@ pub struct Address {
     pub kind: AddressKind,
 }
 
+impl Address {
+    /// 4 or 6.
+    #[must_use]
+    pub const fn version(&self) -> u8 {
+        if self.address.is_ipv4() { 4 } else { 6 }
+    }
+}
+
+impl Serialize for Address {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let Self { address, kind } = self;
+        let mut map = serializer.serialize_map(Some(3))?;
+        map.serialize_entry("address", address)?;
+        map.serialize_entry("version", &self.version())?;
+        map.serialize_entry("kind", kind)?;
+        map.end()
+    }
+}
+
 /// How an address came to its resource.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, serde::Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum AddressKind {
     /// Of one of its ports.
