@@ -6,9 +6,9 @@ use osnl_model::versioned::{
 };
 use serde_json::Value;
 
-use crate::catalogue::{Class, check_declaration, class, classes};
-use crate::nova_classes as nova_payloads;
-use crate::recordings::json;
+use crate::versioned::catalogue::{Class, check_declaration, class, classes};
+use crate::versioned::nova_classes as nova_payloads;
+use crate::versioned::recordings::json;
 
 /// The fingerprint of a class of a catalogue.
 fn of_class(class: &Class) -> String {

@@ -5,11 +5,11 @@ use osnl_model::versioned::{
     Versioned, VersionedObject, ironic, nova, read_text, to_payload_text,
 };
 
-use crate::nova_classes::{
+use crate::versioned::nova_classes::{
     BlockDevicePayload, FlavorFlavor, FlavorPayload, InstanceActionPayload, InstanceCreatePayload,
     KeypairPayload, SharePayload,
 };
-use crate::recordings::{as_python, case, messages};
+use crate::versioned::recordings::{as_python, case, messages};
 
 /// Reads a payload as a class and writes it again.
 fn check_round_trip<T: VersionedObject>(payload: &str, what: &str) -> T {

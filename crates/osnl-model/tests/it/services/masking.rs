@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use osnl_model::{is_secret_key, mask_secrets};
 use serde_json::{Map, Value, json};
 
-use crate::recorded::{Recorded, folder, recorded};
+use crate::services::recorded::{Recorded, folder, recorded};
 
 /// In every secret that is planted.
 const PLANTED: &str = "S3CR3T";

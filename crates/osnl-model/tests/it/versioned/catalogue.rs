@@ -3,7 +3,7 @@
 use osnl_model::versioned::{Field, Kind, ObjectInfo, ObjectVersion, Source, Values};
 use serde_json::Value;
 
-use crate::recordings::json;
+use crate::versioned::recordings::json;
 
 /// A class of a catalogue.
 pub(crate) struct Class {

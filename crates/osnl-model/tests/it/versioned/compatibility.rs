@@ -5,7 +5,7 @@ use osnl_model::versioned::{
 };
 use serde_json::json;
 
-use crate::recordings;
+use crate::versioned::recordings;
 
 #[derive(Clone, PartialEq, VersionedObject)]
 #[versioned(namespace = "ironic", version = "1.3", changes)]
@@ -125,7 +125,7 @@ struct Parent {
     own: Versioned<ProbeV>,
     list: Vec<ProbeV>,
     #[versioned(since = "1.1")]
-    late: String,
+    late: MaybeSet<String>,
 }
 
 #[test]
@@ -159,7 +159,7 @@ fn an_older_version_is_written_without_what_is_new() {
         strict: MaybeSet::Set(child()),
         own: child().into(),
         list: vec![child()],
-        late: "l".to_owned(),
+        late: MaybeSet::Set("l".to_owned()),
     };
     let check = |manifest: &[(&str, ObjectVersion)], parent_version: &str, child_version: &str, new: bool| {
         let form = to_version(&parent, manifest).unwrap().into_value();

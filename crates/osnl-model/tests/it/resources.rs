@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
-use osnl_model::{Notification, Resource, resource_keys, resources};
+use osnl_model::{Notification, Resource, bulk_len, bulk_part, resource_keys, resources};
 use serde_json::{Value, json};
 
 fn folder() -> PathBuf {
@@ -108,30 +108,110 @@ fn recorded_messages_are_about_what_they_were_read_to_be() {
     }
 }
 
+/// What a view says, by name; nothing where it does not say.
+fn said(resource: &Resource<'_>) -> BTreeMap<String, Value> {
+    let view = serde_json::to_value(resource).unwrap();
+    let fields = view.as_object().unwrap().clone();
+    fields.into_iter().filter(|(_, value)| !value.is_null()).collect()
+}
+
+/// The fixed addresses; the versioned form has no others.
+fn fixed(addresses: &Value) -> BTreeSet<String> {
+    let fixed = addresses.as_array().unwrap().iter().filter(|address| address["kind"] == "fixed");
+    fixed.map(|address| address["address"].as_str().unwrap().to_owned()).collect()
+}
+
+/// Both forms of one event of one instance, as often as both were recorded in the same order.
+fn in_both_forms(all: &[(String, Notification)]) -> Vec<(String, Resource<'_>, Resource<'_>)> {
+    type Views<'a> = (Vec<Resource<'a>>, Vec<Resource<'a>>);
+    let mut views: BTreeMap<(String, String), Views<'_>> = BTreeMap::new();
+    for (_, n) in all.iter().filter(|(file, _)| file == "captures2/nova") {
+        let event = n.event_type.as_deref().unwrap();
+        let versioned = form(&n.payload) == " versioned";
+        let what = if versioned {
+            event.strip_prefix("instance.").map(str::to_owned)
+        } else {
+            event.strip_prefix("compute.instance.").map(str::to_owned)
+        };
+        let (Some(what), [resource]) = (what, &resources(n)[..]) else { continue };
+        let id = resource.id.clone().unwrap().into_owned();
+        let (legacy, new) = views.entry((id, what)).or_default();
+        if versioned { new } else { legacy }.push(resource.clone());
+    }
+    let pairs = views.into_iter().filter(|(_, (legacy, new))| legacy.len() == new.len());
+    pairs
+        .flat_map(|((_, what), (legacy, new))| {
+            legacy.into_iter().zip(new).map(move |(legacy, new)| (what.clone(), legacy, new))
+        })
+        .collect()
+}
+
 #[test]
 fn both_forms_of_an_instance_event_give_one_view() {
-    // (instance, what happens): (form, project, user, name) of each message.
-    let mut views: BTreeMap<(String, String), BTreeSet<(&str, String)>> = BTreeMap::new();
     let all = recorded();
-    for (_, n) in all.iter().filter(|(file, _)| file.ends_with("/nova")) {
-        let event = n.event_type.as_deref().unwrap();
-        let Some(what) = event.strip_prefix("compute.instance.").or_else(|| event.strip_prefix("instance."))
-        else {
-            continue;
-        };
-        for resource in resources(n) {
-            let view =
-                format!("{:?}", (&resource.kind, resource.project, resource.user, resource.created_at));
-            let id = resource.id.clone().unwrap().into_owned();
-            views.entry((id, what.to_owned())).or_default().insert((form(&n.payload), view));
+    let pairs = in_both_forms(&all);
+    assert!(pairs.len() > 60, "{} events in both forms", pairs.len());
+    let mut compared: BTreeMap<String, usize> = BTreeMap::new();
+    let mut differing: BTreeSet<String> = BTreeSet::new();
+    for (what, legacy, new) in pairs {
+        let (legacy, new) = (said(&legacy), said(&new));
+        for (name, value) in &legacy {
+            let Some(other) = new.get(name) else { continue };
+            *compared.entry(name.clone()).or_default() += 1;
+            // The versioned form has whole seconds.
+            let second = |time: &Value| time.as_str().unwrap()[..19].to_owned();
+            let same = match name.as_str() {
+                "addresses" => fixed(value) == fixed(other),
+                name if name.ends_with("_at") => second(value) == second(other),
+                _ => value == other,
+            };
+            if !same {
+                differing.insert(format!("{what} {name}: {value} {other}"));
+            }
         }
     }
-    let both: Vec<_> = views.iter().filter(|(_, forms)| forms.len() > 1).collect();
-    assert!(both.len() > 30, "{} events in both forms", both.len());
-    for (event, forms) in both {
-        let views: BTreeSet<&String> = forms.iter().map(|(_, view)| view).collect();
-        assert_eq!(views.len(), 1, "{event:?}: {views:?}");
-    }
+    assert_eq!(differing, BTreeSet::new());
+    let all_fields = [
+        "addresses",
+        "created_at",
+        "deleted_at",
+        "host",
+        "id",
+        "kind",
+        "launched_at",
+        "name",
+        "project",
+        "state",
+        "user",
+    ];
+    assert_eq!(compared.keys().map(String::as_str).collect::<Vec<_>>(), all_fields, "{compared:?}");
+}
+
+#[test]
+fn what_has_no_id_yet_is_a_resource_alone_and_in_a_bulk_request() {
+    let check = |payload: Value, expected: &[(&str, Option<&str>)]| {
+        let n = Notification {
+            event_type: Some("port.create.start".to_owned()),
+            payload: payload.clone(),
+            ..Notification::default()
+        };
+        let found = resources(&n);
+        let found: Vec<(&str, Option<&str>)> = found.iter().map(|found| (&*found.kind, found.name)).collect();
+        assert_eq!(found, expected, "{payload}");
+    };
+    let port = json!({"name": "web", "fixed_ips": []});
+    check(json!({"port": port}), &[("port", Some("web"))]);
+    check(json!({"ports": [port, {}]}), &[("port", Some("web")), ("port", None)]);
+    // Tags are no bulk request.
+    let tagged = Notification {
+        event_type: Some("tag.create.end".to_owned()),
+        payload: json!({"obj_resource": "ports", "obj_resource_id": "p", "tags": ["a", "b"]}),
+        ..Notification::default()
+    };
+    assert_eq!((bulk_len(&tagged), bulk_part(&tagged, 0), resources(&tagged).len()), (None, None, 1));
+    // No object, no resource.
+    check(json!({"port": "web"}), &[]);
+    check(json!({"name": "web"}), &[]);
 }
 
 #[test]

@@ -4,7 +4,7 @@ use osnl_model::service::{self, Field, Service, cinder, glance, ironic, keystone
 use osnl_model::{AddressKind, Notification, resources};
 use serde_json::{Value, json};
 
-use crate::recorded::{Recorded, of};
+use crate::services::recorded::{Recorded, of};
 
 fn event(n: &Notification) -> &str {
     n.event_type.as_deref().unwrap()

@@ -9,7 +9,7 @@ use osnl_model::versioned::ironic::{
 };
 use osnl_model::versioned::{Context, DateTime, FlexibleDict, Level, Outlet, Recorder, Threshold};
 
-use crate::recordings::{as_python, case};
+use crate::versioned::recordings::{as_python, case};
 
 fn node() -> Node {
     let then = DateTime::parse("2016-01-26T20:41:03Z").unwrap();

@@ -4,7 +4,7 @@
 
 #![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test may panic anywhere")]
 
-#[path = "../../../fuzz/entries.rs"]
+#[path = "../../../../fuzz/entries.rs"]
 mod entries;
 
 use std::io::Write as _;
@@ -15,8 +15,10 @@ use flate2::Compression;
 use flate2::write::{GzEncoder, ZlibEncoder};
 use osnl_model::{Emission, parse_python_json};
 use proptest::collection::vec;
+use proptest::option;
 use proptest::prelude::*;
 use proptest::sample::Index;
+use serde_json::{Value, json};
 
 /// The bodies of the recorded messages that are text, and no longer than a mutation can matter in.
 fn bodies() -> &'static [Vec<u8>] {
@@ -50,6 +52,71 @@ fn payloads() -> &'static [Vec<u8>] {
         assert!(payloads.len() > 70, "{} payloads", payloads.len());
         payloads
     })
+}
+
+/// The recorded notifications of thirteen services, without their envelopes.
+fn notifications() -> &'static [Value] {
+    static NOTIFICATIONS: OnceLock<Vec<Value>> = OnceLock::new();
+    NOTIFICATIONS.get_or_init(|| {
+        let mut found = Vec::new();
+        for folder in ["captures", "captures2"] {
+            let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fixtures/emission").join(folder);
+            let mut paths: Vec<_> =
+                std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
+            paths.sort();
+            for path in paths {
+                let recording: Value = serde_json::from_str(&std::fs::read_to_string(path).unwrap()).unwrap();
+                let messages = recording["cases"].as_object().unwrap().values();
+                let messages = messages.flat_map(|case| case.as_array().unwrap());
+                found.extend(messages.map(|message| message["decoded_message"].clone()));
+            }
+        }
+        assert_eq!(found.len(), 949);
+        found
+    })
+}
+
+/// What stands in the place of any value, or of a whole object.
+fn foreign() -> impl Strategy<Value = Value> {
+    prop::sample::select(vec![
+        json!(null),
+        json!(true),
+        json!(-1),
+        json!(1e300),
+        json!(""),
+        json!("x"),
+        json!("2026-13-99T99:99:99Z"),
+        json!("::ffff:999"),
+        json!("{'a': ("),
+        json!([]),
+        json!([null, {}, [[]]]),
+        json!({}),
+        json!({"nova_object.name": 7, "nova_object.data": []}),
+        json!({"ironic_object.name": "X", "ironic_object.data": {"uuid": {}}}),
+        json!({"port": {"id": [], "fixed_ips": {"ip_address": 4}}}),
+        json!({"typeURI": "x", "target": [], "resource_info": {}}),
+    ])
+}
+
+/// The value at a place, all of them counted from the outside in.
+fn value_at<'a>(value: &'a mut Value, at: &mut usize) -> Option<&'a mut Value> {
+    if *at == 0 {
+        return Some(value);
+    }
+    *at -= 1;
+    match value {
+        Value::Array(items) => items.iter_mut().find_map(|item| value_at(item, at)),
+        Value::Object(members) => members.values_mut().find_map(|member| value_at(member, at)),
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => None,
+    }
+}
+
+fn count(value: &Value) -> usize {
+    match value {
+        Value::Array(items) => 1 + items.iter().map(count).sum::<usize>(),
+        Value::Object(members) => 1 + members.values().map(count).sum::<usize>(),
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => 1,
+    }
 }
 
 #[derive(Clone, Debug)]
@@ -139,6 +206,7 @@ fn recorded_messages_hold_what_the_targets_assert() {
         entries::compressed(body);
     }
     payloads().iter().for_each(|payload| entries::versioned(payload));
+    notifications().iter().for_each(|message| entries::readers(message.to_string().as_bytes()));
 }
 
 proptest! {
@@ -153,6 +221,26 @@ proptest! {
     #[test]
     fn mutated_payloads(which in any::<Index>(), mutations in vec(mutation(), 0..3)) {
         entries::versioned(&mutated(which.get(payloads()).clone(), &mutations));
+    }
+
+    /// Another service's event type over a payload, and values of other kinds in it.
+    #[test]
+    fn notifications_with_foreign_values(
+        which in any::<Index>(),
+        event_of in option::of(any::<Index>()),
+        changes in vec((any::<Index>(), foreign()), 0..4),
+    ) {
+        let mut message = which.get(notifications()).clone();
+        if let Some(other) = event_of {
+            message["event_type"] = other.get(notifications())["event_type"].clone();
+        }
+        for (at, value) in changes {
+            let mut at = at.index(count(&message["payload"]));
+            if let Some(place) = value_at(&mut message["payload"], &mut at) {
+                *place = value;
+            }
+        }
+        entries::readers(message.to_string().as_bytes());
     }
 
     #[test]
@@ -184,6 +272,7 @@ proptest! {
         entries::transport_url(&bytes);
         entries::envelope(&bytes);
         entries::versioned(&bytes);
+        entries::readers(&bytes);
         entries::compressed(&bytes);
     }
 }

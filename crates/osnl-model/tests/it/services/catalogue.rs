@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use osnl_model::catalogue::{self, Event, Form};
 use serde_json::Value;
 
-use crate::recorded::recorded;
+use crate::services::recorded::recorded;
 
 fn form(payload: &Value) -> String {
     let Some(object) = payload.as_object() else { return "Text".to_owned() };
@@ -127,7 +127,15 @@ fn an_event_says_where_it_comes_from() {
     assert_eq!((instance.exchange(), instance.topics[0]), ("nova", "versioned_notifications"));
     assert_eq!((instance.form, instance.version()), (Form::Versioned("InstanceCreatePayload"), Some("1.13")));
     let flavor = instance.fields().into_iter().find(|field| field.short() == "flavor.memory_mb").unwrap();
-    assert_eq!((flavor.kind, flavor.since.as_deref()), ("number or null", Some("FlavorPayload 1.4")));
+    assert_eq!((flavor.kind, flavor.since.as_deref()), ("number or null", Some("FlavorPayload 1.0")));
+    let later = |name: &str| {
+        let field = instance.fields().into_iter().find(|field| field.short() == name).unwrap();
+        (field.since.unwrap(), field.later)
+    };
+    assert_eq!(later("tags"), ("InstanceCreatePayload 1.6".to_owned(), true));
+    assert_eq!(later("flavor.projects"), ("FlavorPayload 1.2".to_owned(), true));
+    // The class itself began with 1.2.
+    assert_eq!(later("uuid"), ("InstanceCreatePayload 1.2".to_owned(), false));
     let volume = catalogue::find("volume.create.end")[0];
     assert_eq!((volume.service, volume.exchange()), ("cinder", "openstack"));
     assert_eq!(catalogue::find("octavia.loadbalancer.create.end")[0].publishers, ["null"]);

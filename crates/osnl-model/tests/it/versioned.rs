@@ -7,6 +7,7 @@ mod compatibility;
 mod emit;
 mod every_recording;
 mod fingerprints;
+mod history;
 mod nova_classes;
 mod operation;
 mod properties;

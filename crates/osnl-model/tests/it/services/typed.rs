@@ -6,7 +6,7 @@ use osnl_model::service::{
     self, Field, Service, State, View, cinder, glance, ironic, keystone, neutron, nova, others,
 };
 
-use crate::recorded::{Recorded, recorded};
+use crate::services::recorded::{Recorded, recorded};
 
 const PROBES: [&str; 4] = ["probe.", "baremetal.example_obj.", "baremetal.probe.", "baremetal.x."];
 

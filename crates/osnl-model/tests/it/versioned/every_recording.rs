@@ -9,10 +9,10 @@ use osnl_model::versioned::{
 };
 use serde_json::{Value, json};
 
-use crate::nova_classes::{
+use crate::versioned::nova_classes::{
     ExceptionPayload, FlavorPayload, InstanceActionPayload, InstanceCreatePayload, KeypairPayload,
 };
-use crate::recordings::{self, Message, as_python, messages};
+use crate::versioned::recordings::{self, Message, as_python, messages};
 
 const RECORDINGS: [&str; 17] = [
     "captures/glance.json",

@@ -14,7 +14,7 @@ use osnl_model::versioned::{
 };
 use serde_json::Value;
 
-use crate::recordings::{case, json};
+use crate::versioned::recordings::{case, json};
 
 #[derive(Clone, VersionedObject)]
 #[versioned(namespace = "ironic", version = "1.0", timestamps)]
@@ -83,7 +83,7 @@ fn each_level_goes_out_as_ironic_sends_it() {
         assert_eq!(priority.to_string().to_uppercase(), recorded.priority);
         assert_eq!(Topics::ironic().routing_keys(&priority), [recorded.routing_key.as_str()]);
         assert_eq!(Topics::ironic().targets()[0].exchange.as_ref(), Some(&recorded.exchange));
-        assert_eq!(crate::recordings::as_python(emission.payload.get()), recorded.payload);
+        assert_eq!(crate::versioned::recordings::as_python(emission.payload.get()), recorded.payload);
     }
 }
 
