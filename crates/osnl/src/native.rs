@@ -24,7 +24,7 @@ mod deliveries;
 mod document;
 pub(crate) mod driver;
 mod duration;
-mod enrich;
+pub(crate) mod enrich;
 mod explain;
 pub(crate) mod journal;
 mod known;

@@ -21,6 +21,7 @@ mod body;
 mod cloud_event;
 mod conf;
 mod driver;
+mod keystone;
 mod message;
 mod secrets;
 mod sign;
@@ -68,9 +69,8 @@ impl HttpAction {
         away: Option<Client>,
         authorization: Option<Arc<dyn Authorization>>,
     ) -> Self {
-        let login = authorization.iter().flat_map(|authorization| authorization.secrets());
         Self {
-            secrets: conf.0.message.secrets.texts().map(str::to_owned).chain(login).collect(),
+            secrets: conf.0.message.secrets.texts().map(str::to_owned).collect(),
             message: conf.0.message.clone(),
             judgement: conf.0.judgement.clone(),
             redirects: conf.0.redirects,
@@ -165,7 +165,10 @@ impl HttpAction {
     }
 
     fn scrubbed(&self, text: &str) -> String {
-        scrub(text, self.secrets.iter().map(String::as_str))
+        // A token that was fetched is known only now.
+        let fetched: Vec<String> =
+            self.authorization.iter().flat_map(|authorization| authorization.secrets()).collect();
+        scrub(text, self.secrets.iter().chain(&fetched).map(String::as_str))
     }
 }
 

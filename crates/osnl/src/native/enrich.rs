@@ -16,7 +16,7 @@ use crate::template::{NAMES, Template};
 const TAKEN: [&str; 4] = ["rule", "action", "idempotency_key", "secret"];
 
 /// Options that say who we are, with the names that they have in a `clouds.yaml`.
-const LOGIN: [(&str, &str); 18] = [
+pub(crate) const LOGIN: [(&str, &str); 18] = [
     ("auth_type", "auth_type"),
     ("auth_url", "auth_url"),
     ("username", "username"),
@@ -80,7 +80,8 @@ fn named(reader: &mut Reader<'_>) -> Option<String> {
     Some(name)
 }
 
-fn cloud(reader: &mut Reader<'_>) -> Option<CloudConf> {
+/// Whom to ask, and who we are to them.
+pub(crate) fn cloud(reader: &mut Reader<'_>) -> Option<CloudConf> {
     let mut written = Vec::new();
     for (option, field) in LOGIN {
         if reader.is_set(option) {

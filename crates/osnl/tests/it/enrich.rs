@@ -322,6 +322,11 @@ fn what_is_wrong_points_at_its_line() {
     );
     check(&format!("[enrich:e]\nkind = port\ndefault = {{\n{login}"), "[enrich:e] default: is no JSON");
     check(&format!("[enrich:e]\nkind = port\nid = {{{{ paylod.x }}}}\n{login}"), "did you mean payload?");
+    check("auth = basic\ncloud = c\n", "[action:a] cloud: belongs to auth = keystone; set that");
+    check(
+        "auth = keystone\n",
+        "[action:a] auth_url: is not set; write cloud = NAME of a clouds.yaml, or auth_url",
+    );
     // An action's templates have what it names, and nothing else.
     check(&format!("body = {{{{ e.name }}}}\n[enrich:e]\nkind = port\n{login}"), "f:9:11: [action:a] body:");
 }
@@ -337,4 +342,37 @@ fn the_example_loads_without_a_warning() {
     let loaded = loaded.unwrap_or_else(|errors| panic!("{errors}"));
     assert!(loaded.warnings.is_empty(), "{:?}", loaded.warnings);
     assert_eq!(loaded.conf.enrichments.len(), 2);
+}
+
+/// `auth = keystone`: one token for all requests, another one when the target believes it no more, and none in the log.
+#[test]
+fn an_action_calls_by_a_token_of_keystone_s() {
+    let stage = Stage::new();
+    let login = format!("auth_url = {}\nproject_name = oss", stage.openstack.auth_url());
+    let action = format!("auth = keystone\nusername = {USER}\npassword = {PASSWORD}\n{login}\nbody = {{}}");
+    let conf = stage.conf(&action, "");
+    let shown = conf.explain();
+    assert!(shown.contains("login      x-auth-token: ***"), "{shown}");
+    let daemon = stage.start(&conf);
+    stage.port(1, "a");
+    daemon.wait_until("the first is delivered", |c| c.delivered.get() == 1);
+    // The target repeats the token that it refuses, and is told another one.
+    let echo = format!("no: {TOKEN}1");
+    let refused = Reply::StatusWith { status: 401, headers: Vec::new(), body: echo.clone().into_bytes() };
+    stage.target.script(vec![refused]);
+    stage.port(2, "a");
+    daemon.wait_until("the second is delivered", |c| c.delivered.get() == 2);
+    let echo = echo.replace("-1", "-2");
+    let refused = Reply::StatusWith { status: 400, headers: Vec::new(), body: echo.into_bytes() };
+    stage.target.script(vec![refused.clone(), refused]);
+    stage.port(3, "a");
+    daemon.wait_until("the third is given up", |c| c.dead.get() == 1);
+    let log = daemon.log().join("\n");
+    daemon.stop().unwrap();
+    let requests = stage.target.requests();
+    let tokens: Vec<&str> = requests.iter().filter_map(|r| r.header("x-auth-token")).collect();
+    let token = |n: usize| format!("{TOKEN}{n}");
+    assert_eq!(tokens, [token(1), token(1), token(2), token(2), token(2)]);
+    let reason = &stage.reasons(State::Dead)[0];
+    assert!(!log.contains(TOKEN) && !reason.contains(TOKEN) && reason.contains("no: ***"), "{reason}\n{log}");
 }

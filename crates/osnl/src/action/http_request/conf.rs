@@ -12,7 +12,7 @@ use osnl_http::header::{
 };
 use osnl_http::{AllowedHost, ClientCertificate, Guard, Method};
 
-use super::authorization::Fixed;
+pub(super) use self::login::Login;
 use super::body::{self, Body, Format};
 use super::cloud_event::CloudEventMode;
 use super::message::{CloudEventConf, Message};
@@ -39,7 +39,7 @@ pub struct HttpConf(pub(super) Arc<Settings>);
 pub(super) struct Settings {
     pub(super) name: String,
     pub(super) message: Arc<Message>,
-    pub(super) login: Option<Fixed>,
+    pub(super) login: Option<Login>,
     pub(super) certificate: Option<ClientCertificate>,
     pub(super) tls: TlsConf,
     pub(super) judgement: Judgement,
