@@ -13,6 +13,7 @@
 //! | `publish` | emitting with the broker's confirms, beside oslo.messaging's Notifier |
 //! | `versioned` | building and writing a versioned payload, beside oslo.versionedobjects and `serde_json` |
 //! | `config` | reading and checking a configuration of a thousand rules |
+//! | `enrich` | what an enrichment costs that is remembered: the answer, and keeping it with the delivery |
 //! | `return` | from the broker's return to the first request |
 //! | `read` | reading what a message is about, against parsing it |
 //! | `journal` | as `b`, with the journal on this disk: against its parts each alone, and against k2hr3_osnl |
@@ -25,6 +26,7 @@
 //! docs/benchmarks.md says what they mean.
 
 mod configuration;
+mod enrich;
 mod http;
 mod journal;
 mod process;
@@ -59,6 +61,7 @@ const SECTIONS: &[(&str, Section)] = &[
     ("waiting", scale::waiting),
     ("publish", scale::publish),
     ("config", configuration::check),
+    ("enrich", enrich::hit),
     ("return", scale::comes_back),
     ("read", read::resource_view),
     ("journal", journal::parts),

@@ -12,6 +12,7 @@
 //! | `append FILE COUNT KEYS SIZE` | appends to a journal; `SIZE` 0 is as recorded | `FIRST LAST` |
 //! | `outcome FILE COUNT` | claims and ends what a journal holds | `FIRST LAST` |
 //! | `sqlite FILE COUNT BATCH` | the rows of appends by SQLite alone | `FIRST LAST` |
+//! | `enrich FILE ROUNDS` | asks for what is remembered, and keeps it in a journal | `HIT KEPT`, nanoseconds, see [`enrich`] |
 //! | `http PORT COUNT FLIGHT` | makes requests, `FLIGHT` at once | `FIRST LAST` |
 //! | `sync FILE COUNT` | writes and syncs what a small commit writes | `NUMBER:NANOSECONDS …` |
 //! | `versioned COUNT` | builds and writes a payload `COUNT` times in each round | the payload, then ways with nanoseconds, see [`versioned`] |
@@ -21,6 +22,7 @@
 #![expect(clippy::print_stdout, reason = "a command line tool: its output is its purpose")]
 
 mod confirm;
+mod enrich;
 mod http;
 mod journal;
 mod messages;
@@ -46,6 +48,7 @@ fn main() -> Result<()> {
         }
         ["pace", url, rate, count] => block_on(publish::pace(url, number(rate)?, number(count)?)),
         ["confirm", urls, rate, count] => block_on(confirm::run(urls, number(rate)?, number(count)?)),
+        ["enrich", file, rounds] => block_on(enrich::run(file, number(rounds)?)),
         ["read", rounds] => read::run(number(rounds)?),
         ["notify", url, count] => block_on(notify::run(url, number(count)?)),
         ["payload", size] => {

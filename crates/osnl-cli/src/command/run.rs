@@ -61,7 +61,9 @@ fn start(loaded: &Loaded) -> anyhow::Result<Exit> {
         let signals = Signals::catch();
         let daemon = match conf.daemon(&HttpOptions::from_environment(std::env::vars_os()), &counters) {
             Ok(daemon) => daemon,
-            Err(error @ (BuildError::Transport { .. } | BuildError::Http { .. })) => {
+            Err(
+                error @ (BuildError::Transport { .. } | BuildError::Http { .. } | BuildError::Enrich { .. }),
+            ) => {
                 sources::complain(&error.to_string());
                 return Ok(Exit::Config);
             }

@@ -88,12 +88,17 @@ impl Enricher {
     /// # Errors
     /// It cannot be asked, or there was no answer in time. Failures are not remembered.
     pub async fn fetch(&self, kind: Kind, id: &str) -> Result<Found, EnrichError> {
+        self.look_up(kind, id).await.map(|(found, _)| found)
+    }
+
+    /// The same, and whether somebody was asked for it.
+    pub(super) async fn look_up(&self, kind: Kind, id: &str) -> Result<(Found, bool), EnrichError> {
         let key = (kind, id.to_owned());
         let (flight, number) = {
             let mut state = self.lock();
             let now = Instant::now();
             if let Some(known) = state.known.get(&key).filter(|known| now < known.until) {
-                return Ok(known.found.clone());
+                return Ok((known.found.clone(), false));
             }
             let under_way = state.flights.get(&key).filter(|(flight, _)| flight.peek().is_none());
             match under_way {
@@ -117,7 +122,7 @@ impl Enricher {
         if let Ok(found) = &answer {
             self.remember(key, found.clone(), number);
         }
-        answer
+        answer.map(|found| (found, true))
     }
 
     /// One request, when it is its turn. The future is the flight's own, and outlives who began it.

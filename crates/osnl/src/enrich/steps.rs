@@ -53,6 +53,20 @@ impl Enrichments {
         Self { steps, journal }
     }
 
+    /// One object of a kind, which is that of the event, or that one before it has brought; nothing where nobody knows it.
+    #[must_use]
+    pub fn of(names: &[(&str, Kind, Enricher)], journal: Arc<dyn Journal>) -> Self {
+        let step = |(name, kind, enricher): &(&str, Kind, Enricher)| Step {
+            name: (*name).into(),
+            kind: *kind,
+            id: None,
+            enricher: enricher.clone(),
+            default: Value::Null,
+            on_error: OnError::Retry,
+        };
+        Self::new(names.iter().map(step).collect(), journal)
+    }
+
     /// What the action may name of this event. What is known of the event already stays as it is.
     ///
     /// # Errors
@@ -91,8 +105,10 @@ impl Enrichments {
         let Some(id) = id.filter(|id| !id.is_empty()) else { return Ok(step.default.clone()) };
         let object = format!("{}:{id}", step.kind);
         let own = described(step.kind, &id, &notification);
-        match step.enricher.fetch(step.kind, &id).await {
-            Ok(Found::There(value)) => {
+        match step.enricher.look_up(step.kind, &id).await {
+            // Kept already.
+            Ok((Found::There(value), false)) => return Ok((*value).clone()),
+            Ok((Found::There(value), true)) => {
                 let text = value.to_string();
                 if text.len() > LARGEST {
                     let reason =
@@ -102,7 +118,7 @@ impl Enrichments {
                 learnt.push((object, text));
                 return Ok((*value).clone());
             }
-            Ok(Found::Gone) => {}
+            Ok((Found::Gone, _)) => {}
             Err(error) => match step.on_error {
                 OnError::Retry => return Err(error.of_delivery(&step.name)),
                 OnError::Default => {
