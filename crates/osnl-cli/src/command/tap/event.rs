@@ -134,11 +134,7 @@ impl Event {
 
     /// Context and payload, without secrets.
     pub(super) fn masked(&self) -> (Value, Value) {
-        let mask = |value: &Value| {
-            let mut masked = mask_secrets(value);
-            clean::mask_urls(&mut masked);
-            masked
-        };
-        (mask(&Value::Object(self.notification.context.clone())), mask(&self.notification.payload))
+        let context = Value::Object(self.notification.context.clone());
+        (mask_secrets(&context), mask_secrets(&self.notification.payload))
     }
 }
