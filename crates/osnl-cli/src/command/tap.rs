@@ -6,6 +6,7 @@
 //! ```text
 //! session.rs ──batches──► writer.rs (a thread): event.rs reads and chooses ──► line.rs or json.rs ──► stdout
 //!   one tap after another                        resource.rs: what it is about  └► save.rs: as received
+//!                         └► view.rs (a thread), on a terminal: a screen of events, one opened, or rates
 //! ```
 //!
 //! Ends with 0 if something was shown, 1 if nothing was or output or file could not be written, 2 for wrong usage,
@@ -14,6 +15,7 @@
 mod args;
 mod check;
 pub(super) mod clean;
+mod condition;
 mod event;
 mod json;
 mod line;
@@ -25,6 +27,8 @@ mod session;
 #[cfg(test)]
 mod tests;
 mod url;
+mod view;
+mod voice;
 mod writer;
 
 use std::time::{Duration, Instant};
@@ -34,12 +38,14 @@ use tracing::level_filters::LevelFilter;
 
 pub(crate) use self::args::TapArgs;
 pub(super) use self::clean::{json as clean_json, text as clean_text};
-use self::plan::Plan;
+use self::plan::{Output, Plan};
 use self::session::{Clock, Course};
-use self::writer::Written;
+use self::voice::{Voice, say};
+use self::writer::{Seen, Written};
 use crate::app::{self, Caught, Signals};
 use crate::exit::Exit;
 use crate::logging::{self, Destination, Settings};
+use crate::terminal;
 
 /// Batches between the broker and the writer: enough to keep both busy.
 const BATCHES: usize = 8;
@@ -70,7 +76,7 @@ pub(crate) fn run(args: &TapArgs) -> Exit {
 
 async fn tap(args: &TapArgs, plan: Plan) -> Exit {
     let mut signals = Signals::catch();
-    let Plan { url, rabbit, options, chosen, writer } = plan;
+    let Plan { url, rabbit, options, chosen, voice, output } = plan;
     let transport = match osnl_transport::transport_with(&url, rabbit) {
         Ok(transport) => transport,
         Err(error) => {
@@ -80,7 +86,7 @@ async fn tap(args: &TapArgs, plan: Plan) -> Exit {
     };
     if args.check {
         let until = (args.duration.unwrap_or(check::USUAL), args.count);
-        let looked = check::look(&*transport, &options, &writer.wanted, until, end_signal(&mut signals));
+        let looked = check::look(&*transport, &options, output.wanted(), until, end_signal(&mut signals));
         return match looked.await {
             Ok(checked) => checked.report(args.format),
             Err(error) => {
@@ -91,14 +97,15 @@ async fn tap(args: &TapArgs, plan: Plan) -> Exit {
     }
     let began = Instant::now();
     let (sender, batches) = mpsc::channel(BATCHES);
-    let clock = if writer.rates.is_some() { Clock::Told } else { Clock::Untold };
-    let mut writing = tokio::task::spawn_blocking(move || {
-        let mut stdout = std::io::stdout().lock();
-        writer.run(batches, &mut stdout)
-    });
+    let clock = match &output {
+        Output::Lines(writer) if writer.rates.is_some() => Clock::Told,
+        Output::Lines(_) | Output::Screen(_) => Clock::Untold,
+    };
+    let heard = voice.clone();
+    let mut writing = tokio::task::spawn_blocking(move || write(output, batches, &heard));
     let mut course = Course::default();
     let refused = {
-        let session = session::run(&*transport, &options, (chosen, clock), &sender, &mut course);
+        let session = session::run(&*transport, &options, (chosen, clock), (&sender, &voice), &mut course);
         tokio::select! {
             ended = session => ended.err(),
             () = end_signal(&mut signals) => None,
@@ -111,7 +118,10 @@ async fn tap(args: &TapArgs, plan: Plan) -> Exit {
         written = &mut writing => written.unwrap_or_else(|error| {
             Written { failure: Some(error.to_string()), ..Written::default() }
         }),
-        () = end_signal(&mut signals) => return Exit::Interrupted,
+        () = end_signal(&mut signals) => {
+            terminal::leave();
+            return Exit::Interrupted;
+        }
     };
     summary(&course, &written, began.elapsed());
     if let Some(error) = refused {
@@ -126,6 +136,13 @@ async fn tap(args: &TapArgs, plan: Plan) -> Exit {
         None if !course.opened => Exit::Unavailable,
         None if written.shown > 0 => Exit::Done,
         None => Exit::Failed,
+    }
+}
+
+fn write(output: Output, batches: mpsc::Receiver<Seen>, voice: &Voice) -> Written {
+    match output {
+        Output::Lines(writer) => writer.run(batches, &mut std::io::stdout().lock()),
+        Output::Screen(view) => view.run(batches, voice),
     }
 }
 
@@ -167,10 +184,4 @@ async fn after(duration: Option<Duration>) {
         Some(duration) => tokio::time::sleep(duration).await,
         None => std::future::pending().await,
     }
-}
-
-/// A line about the events, which are on standard output.
-#[expect(clippy::print_stderr, reason = "where everything goes that is no event")]
-fn say(text: &str) {
-    eprintln!("osnl tap: {}", clean::text(text));
 }

@@ -32,4 +32,5 @@ mod storage;
 mod systemd;
 mod tap;
 mod tap_usage;
+mod tap_view;
 mod tls;

@@ -8,6 +8,7 @@ use osnl_transport::TapMessage;
 use serde_json::Value;
 
 use super::clean;
+use super::condition::Condition;
 use super::resource::{About, about};
 
 /// Which events are shown. Several of one kind: any of them; several kinds: all of them.
@@ -17,6 +18,8 @@ pub(super) struct Wanted {
     pub(super) publisher: Vec<Pattern>,
     pub(super) project: Vec<String>,
     pub(super) resource: Vec<String>,
+    /// All of them, whatever they are about.
+    pub(super) conditions: Vec<Condition>,
 }
 
 /// A notification that was read.
@@ -39,8 +42,9 @@ const SHOWN: usize = 16 * 1024;
 
 impl Wanted {
     fn everything(&self) -> bool {
-        let Self { event_type, publisher, project, resource } = self;
-        event_type.is_empty() && publisher.is_empty() && project.is_empty() && resource.is_empty()
+        let Self { event_type, publisher, project, resource, conditions } = self;
+        let nobody = project.is_empty() && resource.is_empty();
+        event_type.is_empty() && publisher.is_empty() && nobody && conditions.is_empty()
     }
 
     /// Reads a message if it is wanted: `None` if not. What cannot be read is shown unless something is looked for.
@@ -67,6 +71,9 @@ impl Wanted {
         }
         match Notification::decode(&body) {
             Ok(notification) => {
+                if !self.conditions.iter().all(|condition| condition.holds(&notification)) {
+                    return None;
+                }
                 let about = about(&notification);
                 self.concerns(&about).then_some(Ok(Event { notification, about }))
             }

@@ -1,4 +1,7 @@
-//! `--rates`: how many events of each type a second, once a second, and the sums at the end.
+//! `--rates`: how many events of each type a second, once a second, and the sums at the end. On a terminal the view
+//! has a table that lives instead ([`live`]).
+
+pub(super) mod live;
 
 use std::collections::BTreeMap;
 

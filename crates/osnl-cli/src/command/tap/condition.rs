@@ -1,0 +1,147 @@
+//! A condition in the words of a rule: `event_type=^port\.`, `payload.state=ACTIVE`, `priorities=error, warn`.
+//!
+//! Patterns and places mean what they mean in a section `[rule:NAME]`, so that what was found here can be copied there:
+//! one key at the top of context, metadata or payload, its text, Python's `re.match`.
+
+use osnl::config::nearest;
+use osnl_model::{Notification, NotificationFilter, Pattern, Priority};
+
+/// What a rule can look at, as it is written.
+const PLACES: [&str; 6] =
+    ["event_type", "publisher_id", "priorities", "context.KEY", "metadata.KEY", "payload.KEY"];
+
+/// One condition.
+#[derive(Clone, Debug)]
+pub(crate) enum Condition {
+    Priorities(Vec<Priority>),
+    Filter(Box<NotificationFilter>),
+}
+
+impl Condition {
+    /// Reads `NAME=PATTERN`; blanks around the sign do not count.
+    ///
+    /// # Errors
+    /// What is wrong with it, and what would be right.
+    pub(super) fn parse(text: &str) -> Result<Self, String> {
+        let names = PLACES.join(", ");
+        let (name, pattern) = text
+            .split_once('=')
+            .ok_or_else(|| format!("NAME=PATTERN, such as event_type=^port\\.; names: {names}"))?;
+        let (name, pattern) = (name.trim(), pattern.trim());
+        if name == "priorities" || name == "priority" {
+            return priorities(pattern);
+        }
+        let pattern = || Pattern::new(pattern).map_err(|error| format!("{name}: {error}"));
+        let mut filter = NotificationFilter::default();
+        match name.split_once('.') {
+            None if name == "event_type" => filter.event_type = Some(pattern()?),
+            None if name == "publisher_id" => filter.publisher_id = Some(pattern()?),
+            Some((place @ ("context" | "payload"), key)) if !key.is_empty() => {
+                let top = key.split('.').next().unwrap_or_default();
+                if key.contains('.') && !top.ends_with("_object") {
+                    return Err(format!(
+                        "{name}: a rule's pattern looks at one key at the top, such as {place}.{top}"
+                    ));
+                }
+                let keyed = if place == "context" { &mut filter.context } else { &mut filter.payload };
+                keyed.insert(key.to_owned(), pattern()?);
+            }
+            Some(("metadata", key)) if !key.is_empty() => {
+                if !["message_id", "timestamp"].contains(&key) {
+                    return Err(format!(
+                        "{name}: no message has this key in its metadata; known: message_id, timestamp"
+                    ));
+                }
+                filter.metadata.insert(key.to_owned(), pattern()?);
+            }
+            Some(_) | None => {
+                let meant = nearest(name, PLACES).map(|name| format!(" (did you mean {name}?)"));
+                let meant = meant.unwrap_or_default();
+                return Err(format!("\"{name}\" is nothing a rule looks at{meant}; names: {names}"));
+            }
+        }
+        Ok(Self::Filter(Box::new(filter)))
+    }
+
+    /// Whether it holds.
+    pub(super) fn holds(&self, n: &Notification) -> bool {
+        match self {
+            Self::Priorities(wanted) => n.priority.as_ref().is_some_and(|priority| wanted.contains(priority)),
+            Self::Filter(filter) => filter.matches(n).is_ok(),
+        }
+    }
+}
+
+fn priorities(text: &str) -> Result<Condition, String> {
+    let names = text.split(',').map(str::trim).filter(|name| !name.is_empty());
+    let found: Vec<Priority> = names.map(priority).collect();
+    if found.is_empty() {
+        let known = Priority::ALL.map(|known| known.to_string()).join(", ");
+        return Err(format!("priorities: a name, or several by comma: {known}"));
+    }
+    Ok(Condition::Priorities(found))
+}
+
+/// Ironic's word in its configuration is `warning`; on the wire it is `warn`.
+pub(super) fn priority(text: &str) -> Priority {
+    if text.eq_ignore_ascii_case("warning") { Priority::Warn } else { Priority::parse(text) }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn conditions_mean_what_they_mean_in_a_rule() {
+        let n = Notification {
+            event_type: Some("port.delete.end".into()),
+            publisher_id: Some("network.n1".into()),
+            priority: Some(Priority::Info),
+            message_id: Some("m-1".into()),
+            context: json!({"project_id": "p"}).as_object().unwrap().clone(),
+            payload: json!({"state": "ACTIVE", "nova_object.name": "InstancePayload", "port": {"id": "x"}, "n": 1}),
+            ..Notification::default()
+        };
+        for (text, expected) in [
+            (r"event_type=^port\.", true),
+            ("event_type = delete", false),
+            ("publisher_id=network", true),
+            ("priorities=info, error", true),
+            ("priority=ERROR", false),
+            ("priority = warning,INFO", true),
+            ("context.project_id=p$", true),
+            ("context.user=p", false),
+            ("metadata.message_id=m-", true),
+            ("payload.state=(?i)active", true),
+            ("payload.nova_object.name=Instance", true),
+            ("payload.port=x", false),
+            ("payload.n=1", false),
+        ] {
+            assert_eq!(Condition::parse(text).unwrap().holds(&n), expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn mistakes_are_said_with_what_would_be_right() {
+        for (text, expected) in [
+            ("port", "NAME=PATTERN, such as event_type=^port\\.; names: event_type, publisher_id, "),
+            ("event_typ=x", "\"event_typ\" is nothing a rule looks at (did you mean event_type?); names: "),
+            ("payload.=x", "\"payload.\" is nothing a rule looks at"),
+            ("event_type=(", "event_type: "),
+            (
+                "metadata.x=1",
+                "metadata.x: no message has this key in its metadata; known: message_id, timestamp",
+            ),
+            (
+                "payload.port.id=x",
+                "payload.port.id: a rule's pattern looks at one key at the top, such as payload.port",
+            ),
+            ("priorities=,", "priorities: a name, or several by comma: audit, "),
+        ] {
+            let error = Condition::parse(text).unwrap_err();
+            assert!(error.starts_with(expected), "{text}: {error}");
+        }
+    }
+}
