@@ -33,6 +33,8 @@ mod writer;
 
 use std::time::{Duration, Instant};
 
+use osnl_model::TransportUrl;
+use osnl_transport::{TapOptions, TransportError};
 use tokio::sync::mpsc;
 use tracing::level_filters::LevelFilter;
 
@@ -90,7 +92,7 @@ async fn tap(args: &TapArgs, plan: Plan) -> Exit {
         return match looked.await {
             Ok(checked) => checked.report(args.format),
             Err(error) => {
-                say(&format!("error: {error}"));
+                refused(&error, &url, &options);
                 Exit::Unavailable
             }
         };
@@ -104,7 +106,7 @@ async fn tap(args: &TapArgs, plan: Plan) -> Exit {
     let heard = voice.clone();
     let mut writing = tokio::task::spawn_blocking(move || write(output, batches, &heard));
     let mut course = Course::default();
-    let refused = {
+    let ended = {
         let session = session::run(&*transport, &options, (chosen, clock), (&sender, &voice), &mut course);
         tokio::select! {
             ended = session => ended.err(),
@@ -124,8 +126,8 @@ async fn tap(args: &TapArgs, plan: Plan) -> Exit {
         }
     };
     summary(&course, &written, began.elapsed());
-    if let Some(error) = refused {
-        say(&format!("error: {error}"));
+    if let Some(error) = ended {
+        refused(&error, &url, &options);
         return Exit::Unavailable;
     }
     match &written.failure {
@@ -136,6 +138,17 @@ async fn tap(args: &TapArgs, plan: Plan) -> Exit {
         None if !course.opened => Exit::Unavailable,
         None if written.shown > 0 => Exit::Done,
         None => Exit::Failed,
+    }
+}
+
+/// Why the broker lets nobody in, and what would mend it.
+fn refused(error: &TransportError, url: &TransportUrl, options: &TapOptions) {
+    say(&format!("error: {error}"));
+    let user = url.hosts().first().map_or("guest", |host| host.credentials().0);
+    let mut exchanges: Vec<&str> = options.bindings.iter().map(|binding| &*binding.exchange).collect();
+    exchanges.dedup();
+    if let Some(command) = check::mend::refused(error, user, &exchanges) {
+        say(&format!("-> {command}"));
     }
 }
 

@@ -118,6 +118,14 @@ fn a_view_lists_opens_and_finds_events_and_takes_nothing_from_anybody() {
     let saved: Value = serde_json::from_str(&rig.place.read("one.jsonl")).unwrap();
     assert!(saved["body"].as_str().unwrap().contains("S3CRET"), "{saved}");
 
+    for command in ["explain", "replay"] {
+        let args = [command, "-c", "osnl.conf", "one.jsonl"];
+        let mut told = rig.place.run(Path::new(env!("CARGO_BIN_EXE_osnl")), &args);
+        assert_eq!(told.wait(PROMPTLY).code(), Some(0), "{command}: {}", told.stderr());
+        assert!(told.stdout().contains("rule deleted fires"), "{command}: {}", told.stdout());
+        assert!(!told.stdout().contains("S3CRET"), "{command}: {}", told.stdout());
+    }
+
     view.type_in("?");
     view.shows(SOON, "follow what comes again");
     view.resize((80, 20));

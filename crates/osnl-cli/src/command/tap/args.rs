@@ -16,7 +16,7 @@ use crate::args::SourceArgs;
     Examples:\n  osnl tap rabbit://openstack:secret@mq1:5672/\n  \
     osnl tap amqp://guest:guest@localhost:5672// --exchange nova --priority info --body\n  \
     osnl tap --event-type '^port\\.' --format json --for 5m --save ports.jsonl file:///run/osnl/url\n  \
-    osnl tap -c osnl.conf --listener neutron, then Enter: which rules an event fires, and why not the others"
+    osnl tap -c osnl.conf --listener neutron  # on a terminal; Enter: which rules an event fires"
 )]
 pub(crate) struct TapArgs {
     /// The broker: rabbit://, amqp://, or file:///PATH of a file with the URL [default: rabbit://]
