@@ -114,7 +114,7 @@ pub(super) fn drain(
                 | Program::C
                 | Program::Osnl
                 | Program::Other
-                | Program::Rules(_)
+                | Program::Rules(..)
                 | Program::Journal
                 | Program::Tap(_) => load,
                 Program::Upstream if round < UPSTREAM_ROUNDS => {
@@ -178,7 +178,7 @@ fn drain_once(stage: &Stage, program: Program, load: Load) -> Result<super::tabl
         Program::Raw | Program::C => (Span::parse(&process.line()?)?, count),
         Program::Osnl
         | Program::Other
-        | Program::Rules(_)
+        | Program::Rules(..)
         | Program::Journal
         | Program::Tap(_)
         | Program::Upstream => {
@@ -208,7 +208,7 @@ pub(super) fn start(stage: &Stage, effort: Effort) -> Result<()> {
             | Program::C
             | Program::Osnl
             | Program::Other
-            | Program::Rules(_)
+            | Program::Rules(..)
             | Program::Journal
             | Program::Tap(_) => effort.starts,
             Program::Upstream => effort.starts.div_ceil(3),
@@ -222,7 +222,7 @@ pub(super) fn start(stage: &Stage, effort: Effort) -> Result<()> {
                 Program::Raw | Program::C => Span::parse(&process.line()?)?,
                 Program::Osnl
                 | Program::Other
-                | Program::Rules(_)
+                | Program::Rules(..)
                 | Program::Journal
                 | Program::Tap(_)
                 | Program::Upstream => stage.sink().wait(1, SECONDS)?,

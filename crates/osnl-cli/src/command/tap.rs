@@ -170,6 +170,9 @@ fn summary(course: &Course, written: &Written, took: Duration) {
     if written.unreadable > 0 {
         parts.push(format!("{} could not be read", written.unreadable));
     }
+    if written.undecided > 0 {
+        parts.push(format!("{} could not be decided by --when", written.undecided));
+    }
     if course.dropped > 0 {
         parts.push(format!("{} dropped by the queue's limit", course.dropped));
     }

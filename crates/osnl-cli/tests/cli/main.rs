@@ -34,3 +34,4 @@ mod tap;
 mod tap_usage;
 mod tap_view;
 mod tls;
+mod when;

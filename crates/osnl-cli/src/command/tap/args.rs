@@ -56,9 +56,12 @@ pub(crate) struct TapArgs {
     /// Only events about this resource, by id or name
     #[arg(long, value_name = "RESOURCE")]
     pub(crate) resource: Vec<String>,
-    /// Only events that a rule with this would want: payload.state=ACTIVE; repeated: all of it
+    /// Only what a rule with this would want: payload.port.name=^web-; repeated: all of it
     #[arg(long, value_name = "NAME=PATTERN", value_parser = Condition::parse)]
     pub(crate) filter: Vec<Condition>,
+    /// The same with an expression: 'resource.kind == "port"'; repeated: all of it
+    #[arg(long, value_name = "EXPRESSION", value_parser = Condition::when)]
+    pub(crate) when: Vec<Condition>,
 
     /// A line for each event, or a JSON object on a line
     #[arg(long, value_enum, default_value_t = TapFormat::Text, value_name = "text|json", hide_possible_values = true)]

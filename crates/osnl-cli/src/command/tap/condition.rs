@@ -1,10 +1,12 @@
-//! A condition in the words of a rule: `event_type=^port\.`, `payload.state=ACTIVE`, `priorities=error, warn`.
+//! A condition in the words of a rule: `event_type=^port\.`, `payload.port.name=^web-`, `priorities=error, warn`, or the
+//! expression of a `when`.
 //!
-//! Patterns and places mean what they mean in a section `[rule:NAME]`, so that what was found here can be copied there:
-//! one key at the top of context, metadata or payload, its text, Python's `re.match`.
+//! They mean what they mean in a section `[rule:NAME]`, so that what was found here can be copied there.
 
 use osnl::config::nearest;
-use osnl_model::{Notification, NotificationFilter, Pattern, Priority};
+use osnl::rule::Nested;
+use osnl::template::{EvalError, Expression, Names};
+use osnl_model::{NotificationFilter, Pattern, Predicate, Priority};
 
 /// What a rule can look at, as it is written.
 const PLACES: [&str; 6] =
@@ -15,6 +17,9 @@ const PLACES: [&str; 6] =
 pub(crate) enum Condition {
     Priorities(Vec<Priority>),
     Filter(Box<NotificationFilter>),
+    /// Inside of context or payload.
+    Nested(Box<Nested>),
+    When(Box<Expression>),
 }
 
 impl Condition {
@@ -37,14 +42,15 @@ impl Condition {
             None if name == "event_type" => filter.event_type = Some(pattern()?),
             None if name == "publisher_id" => filter.publisher_id = Some(pattern()?),
             Some((place @ ("context" | "payload"), key)) if !key.is_empty() => {
-                let top = key.split('.').next().unwrap_or_default();
-                if key.contains('.') && !top.ends_with("_object") {
-                    return Err(format!(
-                        "{name}: a rule's pattern looks at one key at the top, such as {place}.{top}"
-                    ));
+                let pattern = pattern()?;
+                if key.contains('.') {
+                    let key = key.to_owned();
+                    let predicate =
+                        if place == "context" { Predicate::Context(key) } else { Predicate::Payload(key) };
+                    return Ok(Self::Nested(Box::new(Nested { predicate, pattern })));
                 }
                 let keyed = if place == "context" { &mut filter.context } else { &mut filter.payload };
-                keyed.insert(key.to_owned(), pattern()?);
+                keyed.insert(key.to_owned(), pattern);
             }
             Some(("metadata", key)) if !key.is_empty() => {
                 if !["message_id", "timestamp"].contains(&key) {
@@ -63,11 +69,33 @@ impl Condition {
         Ok(Self::Filter(Box::new(filter)))
     }
 
-    /// Whether it holds.
-    pub(super) fn holds(&self, n: &Notification) -> bool {
+    /// Compiles an expression, as `when` has it.
+    ///
+    /// # Errors
+    /// What is wrong with it, and where.
+    pub(super) fn when(text: &str) -> Result<Self, String> {
+        let when = Expression::new(text).map_err(|error| format!("column {}: {error}", error.column))?;
+        Ok(Self::When(Box::new(when)))
+    }
+
+    /// Whether it holds. What an expression names and the event lacks makes it false.
+    ///
+    /// # Errors
+    /// An expression that can be neither true nor false.
+    pub(super) fn holds(&self, names: &Names) -> Result<bool, EvalError> {
+        let n = names.notification();
         match self {
-            Self::Priorities(wanted) => n.priority.as_ref().is_some_and(|priority| wanted.contains(priority)),
-            Self::Filter(filter) => filter.matches(n).is_ok(),
+            Self::Priorities(wanted) => {
+                Ok(n.priority.as_ref().is_some_and(|priority| wanted.contains(priority)))
+            }
+            Self::Filter(filter) => Ok(filter.matches(n).is_ok()),
+            Self::Nested(nested) => Ok(nested.matches(n).is_ok()),
+            Self::When(when) => match when.holds(names) {
+                Err(EvalError::Lacks { .. }) => Ok(false),
+                decided @ (Ok(_) | Err(EvalError::Fuel | EvalError::TooLong | EvalError::Failed { .. })) => {
+                    decided
+                }
+            },
         }
     }
 }
@@ -89,6 +117,7 @@ pub(super) fn priority(text: &str) -> Priority {
 
 #[cfg(test)]
 mod tests {
+    use osnl_model::Notification;
     use serde_json::json;
 
     use super::*;
@@ -104,6 +133,7 @@ mod tests {
             payload: json!({"state": "ACTIVE", "nova_object.name": "InstancePayload", "port": {"id": "x"}, "n": 1}),
             ..Notification::default()
         };
+        let names = Names::from(n);
         for (text, expected) in [
             (r"event_type=^port\.", true),
             ("event_type = delete", false),
@@ -117,10 +147,20 @@ mod tests {
             ("payload.state=(?i)active", true),
             ("payload.nova_object.name=Instance", true),
             ("payload.port=x", false),
+            ("payload.port.id=^x$", true),
+            ("payload.port.name=x", false),
             ("payload.n=1", false),
         ] {
-            assert_eq!(Condition::parse(text).unwrap().holds(&n), expected, "{text}");
+            assert_eq!(Condition::parse(text).unwrap().holds(&names), Ok(expected), "{text}");
         }
+        for (text, expected) in [
+            ("payload.port.id == 'x' and event_type.startswith('port.')", true),
+            ("payload.port.name == 'x'", false),
+            ("resource.kind == 'instance'", true),
+        ] {
+            assert_eq!(Condition::when(text).unwrap().holds(&names), Ok(expected), "{text}");
+        }
+        assert!(Condition::when("payload.n + 'x' > 1").unwrap().holds(&names).is_err());
     }
 
     #[test]
@@ -134,14 +174,12 @@ mod tests {
                 "metadata.x=1",
                 "metadata.x: no message has this key in its metadata; known: message_id, timestamp",
             ),
-            (
-                "payload.port.id=x",
-                "payload.port.id: a rule's pattern looks at one key at the top, such as payload.port",
-            ),
             ("priorities=,", "priorities: a name, or several by comma: audit, "),
         ] {
             let error = Condition::parse(text).unwrap_err();
             assert!(error.starts_with(expected), "{text}: {error}");
         }
+        let error = Condition::when("payload.x = 1").unwrap_err();
+        assert!(error.contains("column"), "{error}");
     }
 }

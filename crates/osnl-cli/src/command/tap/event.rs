@@ -1,8 +1,11 @@
 //! A message as it was seen: read, or with the reason why it cannot be.
 
 use std::borrow::Cow;
+use std::cell::Cell;
+use std::sync::Arc;
 
 use jiff::Timestamp;
+use osnl::template::Names;
 use osnl_model::{ContentInfo, DecodeError, Notification, Pattern, mask_secrets, plain_body, read_head};
 use osnl_transport::TapMessage;
 use serde_json::Value;
@@ -20,12 +23,14 @@ pub(super) struct Wanted {
     pub(super) resource: Vec<String>,
     /// All of them, whatever they are about.
     pub(super) conditions: Vec<Condition>,
+    /// Events of which an expression could be neither true nor false: they are not shown.
+    pub(super) undecided: Cell<u64>,
 }
 
 /// A notification that was read.
 #[derive(Debug)]
 pub(super) struct Event {
-    pub(super) notification: Notification,
+    pub(super) notification: Arc<Notification>,
     pub(super) about: About,
 }
 
@@ -42,7 +47,7 @@ const SHOWN: usize = 16 * 1024;
 
 impl Wanted {
     fn everything(&self) -> bool {
-        let Self { event_type, publisher, project, resource, conditions } = self;
+        let Self { event_type, publisher, project, resource, conditions, undecided: _ } = self;
         let nobody = project.is_empty() && resource.is_empty();
         event_type.is_empty() && publisher.is_empty() && nobody && conditions.is_empty()
     }
@@ -71,7 +76,8 @@ impl Wanted {
         }
         match Notification::decode(&body) {
             Ok(notification) => {
-                if !self.conditions.iter().all(|condition| condition.holds(&notification)) {
+                let notification = Arc::new(notification);
+                if !self.conditions.is_empty() && !self.all_hold(&notification) {
                     return None;
                 }
                 let about = about(&notification);
@@ -93,6 +99,17 @@ impl Wanted {
             }
             Err(Unreadable { reason, body })
         })
+    }
+
+    fn all_hold(&self, notification: &Arc<Notification>) -> bool {
+        let names = Names::new(notification.clone());
+        let holds = |condition: &Condition| {
+            condition.holds(&names).unwrap_or_else(|_| {
+                self.undecided.set(self.undecided.get() + 1);
+                false
+            })
+        };
+        self.conditions.iter().all(holds)
     }
 
     fn concerns(&self, about: &About) -> bool {

@@ -1,5 +1,6 @@
 //! From what was typed to what is meant.
 
+use std::cell::Cell;
 use std::io::IsTerminal as _;
 
 use anyhow::{Context as _, bail};
@@ -156,7 +157,8 @@ fn output(args: &TapArgs, rules: Option<Rules>) -> anyhow::Result<Output> {
         publisher: args.publisher.clone(),
         project: args.project.clone(),
         resource: args.resource.clone(),
-        conditions: args.filter.clone(),
+        conditions: args.filter.iter().chain(&args.when).cloned().collect(),
+        undecided: Cell::default(),
     };
     let save = args.save.as_deref().map(Save::open).transpose()?;
     let colour = terminal::coloured();

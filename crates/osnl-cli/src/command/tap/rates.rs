@@ -107,7 +107,7 @@ mod tests {
     fn event(kind: &str) -> Result<Event, Unreadable> {
         let notification = osnl_model::Notification { event_type: Some(kind.into()), ..Default::default() };
         let about = about(&notification);
-        Ok(Event { notification, about })
+        Ok(Event { notification: notification.into(), about })
     }
 
     #[test]

@@ -66,6 +66,7 @@ impl View {
         let mut state = State::new(self.rates, Timestamp::now());
         let terminal = Terminal::enter(Keys::Read);
         written.failure = self.show((&terminal, voice), &mut state, &mut batches, &mut written).err();
+        written.undecided = self.wanted.undecided.get();
         // Whoever sends learns now that nothing more is taken.
         drop(batches);
         drop(terminal);

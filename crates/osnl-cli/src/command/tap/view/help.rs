@@ -15,7 +15,7 @@ const TEXT: &[(&str, &str)] = &[
     ("Enter", "open: origin, resource, rules (with -c), payload and context"),
     ("/", "list only what has a text in it: port, or a node's name"),
     ("/ with =", "or what a rule looks for: event_type=^port\\., priorities=error,"),
-    ("", "context.KEY=..., payload.KEY=...; empty, or Esc: all again"),
+    ("", "payload.port.name=^web-, when resource.kind == 'port'; empty, or Esc: all again"),
     ("s", "save as received, secrets included, for osnl explain and replay"),
     ("", "In an opened event"),
     ("Up, Down, PgUp, PgDn", "scroll"),

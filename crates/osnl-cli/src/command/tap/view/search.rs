@@ -1,5 +1,8 @@
 //! What was typed after `/`: a condition in a rule's words, or a text to be found in any column.
 
+use std::sync::Arc;
+
+use osnl::template::Names;
 use osnl_model::Notification;
 
 use super::kept::Kept;
@@ -23,6 +26,9 @@ impl Search {
         if typed.is_empty() {
             return Ok(None);
         }
+        if let Some(when) = typed.strip_prefix("when ") {
+            return Condition::when(when).map(|condition| Some(Self::Condition(condition)));
+        }
         // `=` stands in no column; whoever types it means a condition.
         if typed.contains('=') {
             return Condition::parse(typed).map(|condition| Some(Self::Condition(condition)));
@@ -33,15 +39,14 @@ impl Search {
     pub(super) fn finds(&self, kept: &Kept) -> bool {
         match self {
             Self::Text(text) => kept.has(text),
-            Self::Condition(condition) => {
-                notification(kept).is_some_and(|notification| condition.holds(&notification))
-            }
+            Self::Condition(condition) => notification(kept)
+                .is_some_and(|notification| condition.holds(&Names::new(notification)).unwrap_or(false)),
         }
     }
 }
 
 /// Read again: what is kept is as it came.
-pub(super) fn notification(kept: &Kept) -> Option<Notification> {
+fn notification(kept: &Kept) -> Option<Arc<Notification>> {
     match Wanted::default().read(&kept.message)? {
         Ok(event) => Some(event.notification),
         Err(_) => None,

@@ -109,7 +109,7 @@ fn each_page_looks_as_it_is_kept() {
     check("opened-end", &mut list, SIZE);
     press(&mut list, "\x1b/~no such thing\r");
     check("found-nothing", &mut list, SIZE);
-    press(&mut list, "/~payload.a.b=c\r");
+    press(&mut list, "/~payload.a.b=(\r");
     check("mistake", &mut list, SIZE);
     press(&mut list, "\x1b?");
     check("help", &mut list, SIZE);
@@ -191,8 +191,8 @@ fn every_screen_fits_and_shows_no_secret_and_nothing_that_acts() {
     for line in all.lines() {
         assert!(!line.chars().any(char::is_control), "{}", line.escape_debug());
     }
-    for secret in &secrets {
+    for secret in secrets.iter().filter(|secret| all.contains(secret.as_str())) {
         let line = all.lines().find(|line| line.contains(secret.as_str()));
-        assert_eq!(line, None, "{secret}");
+        panic!("{secret}: {line:?}");
     }
 }
