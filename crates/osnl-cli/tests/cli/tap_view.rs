@@ -176,6 +176,16 @@ fn the_terminal_is_given_back_at_every_end() {
         let after = view.left_behind();
         assert!(after.contains("osnl tap: 0 events shown in "), "{end:?}: {after}");
     }
+    // A broker that is not there is said, and tried again.
+    let closed = format!("rabbit://127.0.0.1:{}/", crate::harness::closed_port());
+    let mut view =
+        Pty::start(Path::new(env!("CARGO_BIN_EXE_osnl")), &["tap", &closed], &rig.place.path(""), (100, 24));
+    view.shows(SOON, "cannot connect: 127.0.0.1:");
+    assert!(view.picture().contains("osnl tap  connecting"), "{}", view.picture());
+    view.type_in("q");
+    assert_eq!(view.wait(PROMPTLY).code(), Some(69), "{}", view.text());
+    assert!(view.left_behind().contains("osnl tap: cannot connect: 127.0.0.1:"), "{}", view.left_behind());
+
     // A broker that lets nobody in ends it, and the reason stays on the screen.
     let refused = rig.vhost.url().replace("guest:guest@", "guest:S3CRET@");
     let mut view =
@@ -194,6 +204,7 @@ fn a_lost_connection_and_a_stop_are_survived() {
     rig.vhost.close_all_connections("maintenance");
     view.shows(SOON, "1 gaps");
     view.shows(SOON, "live");
+    assert!(view.text().contains("\x1b[7m"), "the selected line is marked by colour too");
     view.type_in("m");
     view.shows(SOON, "connection lost: 320 CONNECTION_FORCED - maintenance");
     let mut publisher = Publisher::start(&rig.vhost.url(), Options::default());

@@ -56,17 +56,17 @@ pub(crate) struct TapArgs {
     /// Only events about this resource, by id or name
     #[arg(long, value_name = "RESOURCE")]
     pub(crate) resource: Vec<String>,
-    /// Only what a rule with this would want: payload.port.name=^web-; repeated: all of it
+    /// Only what a rule with this would want: payload.port.name=^web-; repeated: all
     #[arg(long, value_name = "NAME=PATTERN", value_parser = Condition::parse)]
     pub(crate) filter: Vec<Condition>,
-    /// The same with an expression: 'resource.kind == "port"'; repeated: all of it
+    /// The same with an expression: 'resource.kind == "port"'
     #[arg(long, value_name = "EXPRESSION", value_parser = Condition::when)]
     pub(crate) when: Vec<Condition>,
 
     /// A line for each event, or a JSON object on a line
     #[arg(long, value_enum, default_value_t = TapFormat::Text, value_name = "text|json", hide_possible_values = true)]
     pub(crate) format: TapFormat,
-    /// On a terminal too, lines instead of the screen that -n, --body, --raw and JSON are without
+    /// On a terminal too, lines; so do -n, --body, --raw and JSON
     #[arg(long)]
     pub(crate) lines: bool,
     /// Also context and payload, secrets masked
@@ -85,7 +85,7 @@ pub(crate) struct TapArgs {
     #[arg(long = "for", value_name = "TIME", value_parser = duration)]
     pub(crate) duration: Option<Duration>,
 
-    /// Instead of events, events per second by type: on a terminal a live table, else each second
+    /// Instead, events per second by type; on a terminal a live table
     #[arg(long, conflicts_with_all = ["body", "raw"])]
     pub(crate) rates: bool,
     /// Instead, check login, exchanges, bindings, and what comes within --for [10s]

@@ -158,7 +158,9 @@ fn foot(state: &State, standing: &Standing, width: usize) -> Vec<Span> {
         Page::Rates => "t 1 2 3 a sort  r reverse  p pause  tab list  ? help  q leave".into(),
         Page::Messages | Page::Help => "esc back  q leave".into(),
     };
-    let told = standing.told.back().filter(|_| state.page == Page::List && !standing.connected);
+    // Why nothing comes is more urgent than what keys do.
+    let moving = matches!(state.page, Page::List | Page::Rates);
+    let told = standing.told.back().filter(|_| moving && !standing.connected);
     match told {
         Some((_, text)) => vec![(Tone::Warn, format!(" {text}"))],
         None => vec![(Tone::Dim, format!(" {keys}"))],
