@@ -5,6 +5,7 @@ mod args;
 mod command;
 mod exit;
 mod logging;
+mod terminal;
 
 use std::process::ExitCode;
 

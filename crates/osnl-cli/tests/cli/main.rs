@@ -32,5 +32,6 @@ mod storage;
 mod systemd;
 mod tap;
 mod tap_usage;
+mod tap_view;
 mod tls;
 mod when;
