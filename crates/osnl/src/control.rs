@@ -18,7 +18,7 @@
 //! | `discard`, `release` | `filter`, `dry_run`, `by` | [`Changes`] |
 //! | `move` | `filter`, `to`, `dry_run`, `by` | [`Changes`] |
 //! | `pause`, `resume` | `action`, `by` | [`Paused`] |
-//! | `reload` | | `unsupported` |
+//! | `reload` | `by` | [`Reloaded`] |
 //!
 //! A member that is not known is refused, and so is another `v`. `"journal": "/path"` in a request has it refused if
 //! the daemon's is another. [`Desk`] answers, wherever a request came from; [`ControlSocket`] is one way to it,
@@ -36,8 +36,8 @@ mod wire;
 use std::path::{Path, PathBuf};
 
 pub use self::answer::{
-    Answered, Changes, Delivery, Failure, JournalStatus, List, ListenerStatus, Message, Paused, Refused,
-    Show, Status, TargetReport, Totals,
+    Answered, Changes, ConfigurationStatus, Delivery, Failure, JournalStatus, List, ListenerStatus, Message,
+    NotReloaded, Paused, Refused, Reloaded, Show, Status, TargetReport, Totals,
 };
 pub use self::client::{AskError, Client};
 pub use self::desk::{Desk, Store};

@@ -119,6 +119,22 @@ impl Listener {
         &self.config.name
     }
 
+    /// The queues that it reads, by the names it was told.
+    #[must_use]
+    pub fn queues(&self) -> Vec<String> {
+        match &self.config.options.pool {
+            Some(pool) => vec![pool.clone()],
+            None => {
+                self.config.targets.iter().map(|(target, priority)| target.routing_key(priority)).collect()
+            }
+        }
+    }
+
+    /// Whether its queue goes with its last consumer.
+    pub(crate) fn is_auto_deleted(&self) -> bool {
+        self.config.options.queue.auto_delete
+    }
+
     /// What it has done, as it runs.
     #[must_use]
     pub fn gauges(&self) -> Arc<Gauges> {
@@ -136,7 +152,11 @@ impl Listener {
     /// # Errors
     /// Access was refused at the start and [`ListenerConfig::refused_access_is_fatal`] is set, or the
     /// error is one that no further attempt can mend.
-    pub async fn run(self, shutdown: Shutdown) -> Result<(), TransportError> {
+    pub async fn run(mut self, shutdown: Shutdown) -> Result<(), TransportError> {
+        // Another listener of the name may have read on since this one was built.
+        if let Some(positions) = &mut self.positions {
+            positions.look_again();
+        }
         let mut lost_at = None;
         let mut streams = Streams::new(&self.config.options, self.positions.clone());
         let result = loop {

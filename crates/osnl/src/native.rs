@@ -17,6 +17,7 @@
 //! configuration as text again, with where each value came from. `docs/configuration.md` explains each option.
 
 mod build;
+mod change;
 mod check;
 mod deliveries;
 mod document;
@@ -25,18 +26,22 @@ mod explain;
 pub(crate) mod journal;
 mod known;
 mod layers;
+mod lenient;
 mod orphans;
+mod parts;
 mod preview;
 mod probe;
 mod rabbit;
 mod rate;
 mod reference;
+mod reloading;
 mod schema;
 mod secret_file;
 mod section;
 mod size;
 #[cfg(test)]
 mod tests;
+mod told;
 mod topology;
 
 use std::num::NonZeroU32;
@@ -52,10 +57,12 @@ pub use self::deliveries::OnFull;
 pub use self::document::{DocEntry, DocSection, Document};
 pub use self::duration::parse as parse_duration;
 use self::layers::Layers;
+pub use self::lenient::state_folder_of;
 pub use self::orphans::Orphans;
 pub use self::preview::Preview;
 pub use self::probe::{Probe, Verdict};
 pub use self::reference::{Reference, ReferenceOption, ReferenceSection, reference};
+pub use self::reloading::Logs;
 use crate::action::k2hr3::NoAddresses;
 use crate::config::{
     ConfigError, ConfigErrors, Environment, Finding, Ini, ReadError, Warning, files_of, read_text,

@@ -1,7 +1,7 @@
 //! `osnl deliveries`: what the journal holds, and what becomes of it.
 
 mod show;
-mod who;
+pub(super) mod who;
 
 use std::io::{IsTerminal as _, Write as _};
 
@@ -185,7 +185,8 @@ fn changed(request: &Request, changes: &Changes) -> String {
         | Request::List { .. }
         | Request::Show { .. }
         | Request::Pause { .. }
-        | Request::Resume { .. } => "",
+        | Request::Resume { .. }
+        | Request::Reload { .. } => "",
     };
     let would = if changes.dry_run { "would be " } else { "" };
     let mut text = format!("{} {would}{what}", deliveries(changes.changed));

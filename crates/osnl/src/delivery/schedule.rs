@@ -4,6 +4,8 @@
 //! moment, or *under way*. The breaker says how many may be under way; the policy says what a failure
 //! means.
 
+mod change;
+
 use std::collections::{BTreeSet, HashMap};
 use std::num::NonZeroU32;
 use std::time::Duration;

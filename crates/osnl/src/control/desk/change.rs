@@ -101,7 +101,7 @@ impl Desk {
     }
 
     fn is_configured(&self, action: &str) -> Result<(), Refusal> {
-        match &self.actions {
+        match self.actions() {
             Some(actions) if !actions.iter().any(|known| **known == *action) => {
                 let known: Vec<&str> = actions.iter().map(|known| &**known).collect();
                 let why = format!("there is no action {action}; there are {}", known.join(", "));
@@ -216,7 +216,8 @@ fn change_of(request: &Request, which: &Filter) -> Option<Change> {
         | Request::List { .. }
         | Request::Show { .. }
         | Request::Pause { .. }
-        | Request::Resume { .. } => return None,
+        | Request::Resume { .. }
+        | Request::Reload { .. } => return None,
     })
 }
 
@@ -230,7 +231,8 @@ fn verb(request: &Request) -> &'static str {
         | Request::List { .. }
         | Request::Show { .. }
         | Request::Pause { .. }
-        | Request::Resume { .. } => "",
+        | Request::Resume { .. }
+        | Request::Reload { .. } => "",
     }
 }
 
@@ -245,7 +247,8 @@ fn why_not(request: &Request, row: Option<&Row>) -> String {
         | Request::List { .. }
         | Request::Show { .. }
         | Request::Pause { .. }
-        | Request::Resume { .. } => "nothing is changed",
+        | Request::Resume { .. }
+        | Request::Reload { .. } => "nothing is changed",
     };
     match (row.state, &row.reason) {
         (State::Discarded, Some(reason)) => format!("it is {reason}; only {takes}"),
