@@ -107,8 +107,21 @@ pub enum ErrorClass {
     Reset,
     /// An answer with this HTTP status, none of 2xx.
     Status(u16),
+    /// Whoever was asked will never do it, and says so: a final refusal, of a plug-in or a target.
+    Rejected,
     /// The event cannot be turned into a request; no attempt will change that.
     Content,
+}
+
+impl ErrorClass {
+    /// Whether no further attempt can change it: a dead letter at once, whatever else is configured.
+    #[must_use]
+    pub fn is_final(self) -> bool {
+        match self {
+            Self::Rejected | Self::Content => true,
+            Self::Connect | Self::Tls | Self::Timeout | Self::Reset | Self::Status(_) => false,
+        }
+    }
 }
 
 impl std::fmt::Display for ErrorClass {
@@ -119,6 +132,7 @@ impl std::fmt::Display for ErrorClass {
             Self::Timeout => f.write_str("no answer in time"),
             Self::Reset => f.write_str("no whole answer"),
             Self::Status(status) => write!(f, "status {status}"),
+            Self::Rejected => f.write_str("refused for good"),
             Self::Content => f.write_str("unusable notification"),
         }
     }

@@ -62,7 +62,10 @@ fn start(loaded: Loaded, sources: Sources) -> anyhow::Result<Exit> {
                 return Ok(Exit::Config);
             }
             Err(
-                error @ (BuildError::File { .. } | BuildError::NoState { .. } | BuildError::State { .. }),
+                error @ (BuildError::Action { .. }
+                | BuildError::File { .. }
+                | BuildError::NoState { .. }
+                | BuildError::State { .. }),
             ) => return Err(error.into()),
             Err(BuildError::Journal { path, error }) => {
                 files::complain(&format!("[journal] {}: {error}", path.display()));

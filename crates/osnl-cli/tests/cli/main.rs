@@ -24,6 +24,7 @@ mod queues;
 mod rabbit_options;
 mod recorded_files;
 mod refused;
+mod reload;
 mod replay;
 mod send;
 mod side_by_side;

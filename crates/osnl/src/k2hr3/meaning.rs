@@ -15,7 +15,7 @@ use crate::action::Action;
 use crate::action::http::{HttpError, HttpOptions, Verification};
 use crate::action::k2hr3::K2hr3;
 use crate::daemon::Daemon;
-use crate::delivery::{DeliveryLoop, DeliverySettings, Limits, RetryPolicy, WhenExhausted};
+use crate::delivery::{Batch, DeliveryLoop, DeliverySettings, Limits, RetryPolicy, WhenExhausted};
 use crate::intake::RuleEngine;
 use crate::journal::Journal;
 use crate::listener::{Listener, ListenerConfig};
@@ -97,6 +97,8 @@ impl Conf {
             },
             when_exhausted: if requeue { WhenExhausted::Return } else { WhenExhausted::DeadLetter },
             limits: Limits::default(),
+            batch: Batch::default(),
+            rate: None,
         }
     }
 

@@ -2,23 +2,19 @@
 
 use std::collections::{BTreeSet, HashMap};
 use std::io;
-use std::num::NonZeroU32;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Duration;
 
 use osnl_model::Target;
 use osnl_transport::{ListenOptions, Transport, TransportError};
 
+use super::driver::BuildContext;
 use super::parts::{Parts, real};
-use super::{ActionConf, Driver, JournalConf, K2hr3Conf, ListenerConf, Native};
-use crate::action::Action;
-use crate::action::dump::Dump;
-use crate::action::http::{HttpError, HttpOptions, Verification};
-use crate::action::k2hr3::K2hr3;
+use super::{ActionConf, JournalConf, ListenerConf, Native};
+use crate::action::http::{HttpError, HttpOptions};
 use crate::control::{ControlSocket, Desk, Store};
 use crate::daemon::Daemon;
-use crate::delivery::{DeliveryLoop, DeliverySettings, RetryPolicy, Setup, WhenExhausted};
+use crate::delivery::{DeliveryLoop, DeliverySettings, Setup};
 use crate::journal::Journal;
 use crate::journal::memory::{MemoryJournal, MemoryLimits};
 use crate::journal::sqlite::{OpenError, SqliteJournal, SqliteOptions};
@@ -26,9 +22,6 @@ use crate::listener::{ListenerConfig, PositionStore};
 use crate::metrics::Counters;
 use crate::rule::{Guards, Rule};
 use crate::unmatched::Ring;
-
-/// Calls of K2HR3 under way at once, each for another instance.
-const CONCURRENCY: usize = 16;
 
 /// Makes the transport of a listener; tests have one that stays inside the process.
 pub type Transports<'a> = &'a dyn Fn(&ListenerConf) -> Result<Arc<dyn Transport>, TransportError>;
@@ -91,11 +84,19 @@ pub enum BuildError {
         /// The operating system's reason.
         error: io::Error,
     },
+    /// Anything else that an action needs.
+    #[error("[action:{action}] {problem}")]
+    Action {
+        /// The section's name.
+        action: Arc<str>,
+        /// What is wrong, and what to do. No secret.
+        problem: String,
+    },
 }
 
 impl Native {
     /// All of it, calling out as `http` says where an action has no option of its own. Nothing is connected;
-    /// the files of `dump` are opened.
+    /// files that actions write are opened.
     ///
     /// A listener that no enabled rule looks at is left out: it would acknowledge what nobody has seen.
     ///
@@ -129,6 +130,7 @@ impl Native {
         self.say_orphans();
         let mut parts = Parts {
             http: http.clone(),
+            state_folder: self.state_folder(),
             counters: counters.clone(),
             journal: journal.clone(),
             store: store.clone(),
@@ -145,7 +147,7 @@ impl Native {
         let deliveries = self.actions.iter().map(|conf| conf.delivery_loop(&parts));
         let deliveries = deliveries.collect::<Result<_, _>>()?;
         let mut daemon = Daemon::new(listeners, deliveries, journal);
-        daemon.control = self.state_folder().map(|folder| {
+        daemon.control = parts.state_folder.clone().map(|folder| {
             let desk = Desk::of_daemon(store, daemon.board(), counters.clone());
             ControlSocket::new(folder, Arc::new(desk))
         });
@@ -266,67 +268,25 @@ impl ActionConf {
     /// How it is delivered.
     #[must_use]
     pub fn delivery(&self) -> DeliverySettings {
-        let (concurrency, timeout, max_attempts, max, when_exhausted) = match &self.driver {
-            Driver::K2hr3(k) => (CONCURRENCY, k.timeout, k.max_attempts, k.retry_interval, k.when_exhausted),
-            // One line after the other; a file that cannot be written is tried without end.
-            Driver::Dump(_) => {
-                let minute = Duration::from_secs(60);
-                (1, minute, NonZeroU32::MIN, minute, WhenExhausted::DeadLetter)
-            }
-        };
-        DeliverySettings {
-            concurrency,
-            timeout,
-            policy: RetryPolicy { max_attempts, initial: Duration::from_secs(1), max, jitter: 0.2 },
-            when_exhausted,
-            limits: self.limits,
-        }
+        self.delivery
     }
 
     /// What its attempts are made with.
-    pub(super) fn setup(&self, http: &HttpOptions) -> Result<Setup, BuildError> {
-        Ok(Setup { action: self.action(http)?, settings: self.delivery() })
+    pub(super) fn setup(&self, parts: &Parts) -> Result<Setup, BuildError> {
+        let action = self.driver.conf().action(&BuildContext {
+            name: &self.name,
+            http: &parts.http,
+            settings: &self.delivery,
+            state_folder: parts.state_folder.as_deref(),
+            counters: &parts.counters,
+        })?;
+        Ok(Setup { action, settings: self.delivery() })
     }
 
     /// The loop of its deliveries, not begun.
     pub(super) fn delivery_loop(&self, parts: &Parts) -> Result<DeliveryLoop, BuildError> {
-        let Setup { action, settings } = self.setup(&parts.http)?;
+        let Setup { action, settings } = self.setup(parts)?;
         let (journal, counters) = (parts.journal.clone(), parts.counters.clone());
         Ok(DeliveryLoop::new(self.name.clone(), action, journal, settings, counters))
-    }
-
-    fn action(&self, http: &HttpOptions) -> Result<Arc<dyn Action>, BuildError> {
-        match &self.driver {
-            Driver::K2hr3(conf) => {
-                conf.action(http).map_err(|error| BuildError::Http { action: self.name.clone(), error })
-            }
-            Driver::Dump(conf) => match &conf.path {
-                None => Ok(Arc::new(Dump::to_stdout())),
-                Some(path) => match Dump::to_file(path) {
-                    Ok(dump) => Ok(Arc::new(dump)),
-                    Err(error) => {
-                        Err(BuildError::File { action: self.name.clone(), path: path.clone(), error })
-                    }
-                },
-            },
-        }
-    }
-}
-
-impl K2hr3Conf {
-    /// How its target is reached.
-    pub(super) fn http(&self, http: &HttpOptions) -> HttpOptions {
-        let mut http = http.clone();
-        if !self.verify {
-            http.verification = Verification::None;
-        } else if let Some(path) = &self.ca_file {
-            http.verification = Verification::Ca(vec![path.clone()]);
-        }
-        http
-    }
-
-    fn action(&self, http: &HttpOptions) -> Result<Arc<dyn Action>, HttpError> {
-        let action = K2hr3::new(self.api_url.clone(), &self.http(http))?;
-        Ok(Arc::new(action.with_no_addresses(self.no_addresses)))
     }
 }

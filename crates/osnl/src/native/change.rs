@@ -95,7 +95,7 @@ impl Values {
 
 impl Section {
     fn of(layers: &Layers, section: &RawSection) -> Self {
-        let driver = section.entry("driver").map(|entry| entry.text.as_str());
+        let driver = section.driver();
         let fixed = section.def.all_options();
         let fixed = fixed.filter(|option| option.driver.is_none_or(|d| Some(d) == driver)).map(|o| o.name);
         let keyed = section.entries.iter().map(|entry| entry.option.as_str());

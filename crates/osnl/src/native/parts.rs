@@ -2,11 +2,12 @@
 //! again while they run.
 
 use std::collections::{BTreeSet, HashMap};
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use osnl_transport::{QueueType, Transport, TransportError, transport_with};
 
-use super::{BuildError, ListenerConf, Native, OnFull};
+use super::{BuildError, ListenerConf, Native, OnFull, Transports};
 use crate::action::http::HttpOptions;
 use crate::control::Store;
 use crate::intake::{LiveRules, RuleEngine};
@@ -24,6 +25,8 @@ pub(super) type MakeTransport =
 #[derive(Clone)]
 pub(super) struct Parts {
     pub(super) http: HttpOptions,
+    /// Where what outlives the process is kept.
+    pub(super) state_folder: Option<PathBuf>,
     pub(super) counters: Arc<Counters>,
     pub(super) journal: Arc<dyn Journal>,
     pub(super) store: Store,
@@ -65,7 +68,7 @@ impl Parts {
         native: &Native,
         conf: &ListenerConf,
         rules: Vec<Rule>,
-        make: &dyn Fn(&ListenerConf) -> Result<Arc<dyn Transport>, TransportError>,
+        make: Transports<'_>,
     ) -> Result<Listener, BuildError> {
         let place = place(conf);
         let transport = match self.transports.get(&place) {

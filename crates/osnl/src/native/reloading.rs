@@ -40,13 +40,16 @@ struct Running {
     next: Option<Next>,
 }
 
+/// What listeners judge by from then on, by their names.
+type Engines = Vec<(Arc<str>, RuleEngine)>;
+
 /// What was prepared and does not count yet.
 struct Next {
     loaded: Loaded,
     values: Values,
     parts: Parts,
     /// For listeners that go on.
-    engines: Vec<(Arc<str>, RuleEngine)>,
+    engines: Engines,
     logs: Box<dyn FnOnce() + Send>,
 }
 
@@ -173,7 +176,7 @@ impl Running {
         conf: &Native,
         different: &[Different],
         parts: &mut Parts,
-    ) -> Result<(Changes, Vec<(Arc<str>, RuleEngine)>), BuildError> {
+    ) -> Result<(Changes, Engines), BuildError> {
         let old = &self.loaded.conf;
         let is_other =
             |kind: &str, name: &str| different.iter().any(|d| d.kind() == kind && d.name() == name);
@@ -222,7 +225,7 @@ impl Running {
             if is_new {
                 changes.deliveries.push(action.delivery_loop(parts)?);
             } else if is_other(ACTION, &action.name) {
-                changes.setups.push((action.name.clone(), action.setup(&parts.http)?));
+                changes.setups.push((action.name.clone(), action.setup(parts)?));
             }
         }
         let gone = old.actions.iter().filter(|old| !conf.actions.iter().any(|new| new.name == old.name));
@@ -248,7 +251,9 @@ impl Running {
 
 fn unusable(error: BuildError) -> Refused {
     let reason = match &error {
-        BuildError::Transport { .. } | BuildError::Http { .. } => Reason::Configuration,
+        BuildError::Transport { .. } | BuildError::Http { .. } | BuildError::Action { .. } => {
+            Reason::Configuration
+        }
         BuildError::NoState { .. }
         | BuildError::State { .. }
         | BuildError::Journal { .. }

@@ -1,0 +1,323 @@
+//! `osnl reload` and SIGHUP: what has changed is swapped, what is wrong changes nothing, nothing is lost or doubled.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+use osnl_testkit::{Broker, Notice, Options, Publisher, Reply, Sink, Vhost, wait_until};
+use serde_json::{Value, json};
+use tempfile::TempDir;
+
+const SOON: Duration = Duration::from_secs(30);
+
+/// A daemon whose configuration is made of parts that a test replaces.
+struct Rig {
+    home: TempDir,
+    vhost: Vhost,
+    sink: Sink,
+    publisher: Publisher,
+    daemon: Option<Child>,
+}
+
+const LISTENER: &str = "[listener:neutron]\ntransport_url = URL\nexchange = neutron\ndeclare = create\n";
+const RULE: &str = "[rule:r]\nevent_type = ^port\\.delete\\.end$\nactions = roles\n";
+const ACTION: &str = "[action:roles]\ndriver = k2hr3\napi_url = SINK\nretry_interval = 1s\n";
+
+impl Rig {
+    fn start(name: &str) -> Self {
+        let (home, sink) = (tempfile::tempdir().unwrap(), Sink::start());
+        let vhost = Broker::shared().vhost(name);
+        let publisher = Publisher::start(&vhost.url(), Options::default());
+        let mut rig = Self { home, vhost, sink, publisher, daemon: None };
+        rig.write(&[LISTENER, RULE, ACTION]);
+        rig.run();
+        rig
+    }
+
+    /// Makes the configuration these sections; `URL` is the broker's, `SINK` the target's.
+    fn write(&self, sections: &[&str]) {
+        let head =
+            "[DEFAULT]\nstate_dir = HOME/state\nlog_file = HOME/log\n[journal]\nallow_volatile = yes\n";
+        let text = format!("{head}{}", sections.concat());
+        let text = text.replace("HOME", &self.home.path().display().to_string());
+        let text = text.replace("URL", &self.vhost.url()).replace("SINK", &self.sink.url("/v1/role"));
+        fs::write(self.home.path().join("a.conf"), text).unwrap();
+    }
+
+    fn run(&mut self) {
+        let mut command = self.command(&["run", "-c", "a.conf"]);
+        self.daemon = Some(command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap());
+        self.listening("neutron");
+    }
+
+    fn command(&self, args: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_osnl"));
+        command.env_clear().env("HOME", self.home.path()).current_dir(self.home.path()).stdin(Stdio::null());
+        command.args(args);
+        command
+    }
+
+    fn ask(&self, args: &[&str]) -> (Option<i32>, String, String) {
+        let output = self.command(&[args, &["-c", "a.conf"]].concat()).output().unwrap();
+        let text = |bytes| String::from_utf8(bytes).unwrap();
+        (output.status.code(), text(output.stdout), text(output.stderr))
+    }
+
+    /// Reloads; answers what is printed.
+    #[track_caller]
+    fn reload(&self, expected: i32) -> String {
+        let (code, stdout, stderr) = self.ask(&["reload"]);
+        assert_eq!(code, Some(expected), "{stdout}{stderr}");
+        stdout + &stderr
+    }
+
+    fn status(&self) -> Value {
+        serde_json::from_str(&self.ask(&["status", "--format", "json"]).1).unwrap_or_default()
+    }
+
+    fn listener(&self, name: &str) -> Value {
+        let status = self.status();
+        let mut listeners = status["listeners"].as_array().into_iter().flatten();
+        listeners.find(|listener| listener["name"] == name).cloned().unwrap_or_default()
+    }
+
+    #[track_caller]
+    fn listening(&self, name: &str) {
+        wait_until(SOON, &format!("{name} listens"), || self.listener(name)["state"] == "listening");
+    }
+
+    fn target(&self, name: &str) -> Value {
+        let status = self.status();
+        let mut targets = status["targets"].as_array().into_iter().flatten();
+        targets.find(|target| target["action"] == name).cloned().unwrap_or_default()
+    }
+
+    fn publish(&mut self, events: impl IntoIterator<Item = (usize, usize)>) {
+        let notices: Vec<Notice> = events.into_iter().map(|(key, event)| notice(key, event)).collect();
+        self.publisher.notify_all(&notices);
+    }
+
+    fn log(&self) -> String {
+        fs::read_to_string(self.home.path().join("log")).unwrap_or_default()
+    }
+
+    fn signal(&self, name: &str) {
+        let id = self.daemon.as_ref().unwrap().id().to_string();
+        let script = ["-c", "kill -s \"$1\" -- \"$2\"", "sh", name, &id];
+        assert!(Command::new("sh").args(script).status().unwrap().success());
+    }
+
+    /// Who is connected to the broker: a new connection has another number.
+    fn connections(&self) -> Vec<String> {
+        let rows = self.vhost.ctl(&["list_connections", "pid", "vhost", "client_properties"]);
+        let ours = rows.lines().filter(|row| row.contains(self.vhost.name()) && row.contains("\"osnl\""));
+        let mut pids: Vec<String> =
+            ours.filter_map(|row| Some(row.split_whitespace().next()?.to_owned())).collect();
+        pids.sort();
+        pids
+    }
+}
+
+impl Drop for Rig {
+    fn drop(&mut self) {
+        if let Some(daemon) = &mut self.daemon {
+            let _ = daemon.kill();
+            let _ = daemon.wait();
+        }
+    }
+}
+
+/// A port of the `key`th instance is deleted, whose address tells the event's number.
+fn notice(key: usize, event: usize) -> Notice {
+    let address = format!("10.{}.{}.{}", event >> 16, event >> 8 & 255, event & 255);
+    Notice {
+        payload: json!({"port": {"device_id": instance(key), "device_owner": "compute:nova",
+                                 "fixed_ips": [{"ip_address": address}]}}),
+        ..Notice::default()
+    }
+}
+
+fn instance(key: usize) -> String {
+    format!("12345678-1234-5678-1234-{key:012}")
+}
+
+/// The events that were asked for, by key, in the order of the requests that `counts`.
+fn asked(sink: &Sink, counts: impl Fn(&str) -> bool) -> BTreeMap<String, Vec<usize>> {
+    let mut asked: BTreeMap<String, Vec<usize>> = BTreeMap::new();
+    for request in sink.requests().into_iter().filter(|request| counts(&request.target)) {
+        let key = request.target.split_once("cuk=").unwrap().1[..36].to_owned();
+        let host = request.target.split_once("host=").unwrap().1.split_once("10.").unwrap().1;
+        let host: String = host.chars().take_while(|c| c.is_ascii_digit() || *c == '.').collect();
+        let event = host.split('.').fold(0, |sum, part| sum * 256 + part.parse::<usize>().unwrap());
+        asked.entry(key).or_default().push(event);
+    }
+    asked
+}
+
+#[test]
+fn a_wrong_credential_holds_the_target_and_a_corrected_one_drains_it_in_order() {
+    let mut rig = Rig::start("reload-credential");
+    // Who comes with the wrong one is refused, whatever is asked for.
+    rig.sink.reply_when(|request| {
+        Some(Reply::Status(if request.target.starts_with("/right/") { 204 } else { 403 }))
+    });
+    rig.publish((0..5).flat_map(|key| (0..4).map(move |n| (key, key + 5 * n))));
+    wait_until(SOON, "the target is held", || {
+        let target = rig.target("roles");
+        matches!(target["state"].as_str(), Some("open" | "probing")) && target["pending"] == 20
+    });
+    let right = ACTION.replace("SINK", &rig.sink.url("/right/v1/role"));
+    rig.write(&[LISTENER, RULE, &right]);
+    let before = rig.connections();
+    let told = rig.reload(0);
+    assert!(told.contains("1 section has changed"), "{told}");
+    assert!(told.contains("[action:roles] changed (api_url)"), "{told}");
+    wait_until(SOON, "all is delivered", || rig.target("roles")["pending"] == 0);
+    let expected: BTreeMap<String, Vec<usize>> =
+        (0..5).map(|key| (instance(key), (0..4).map(|n| key + 5 * n).collect())).collect();
+    assert_eq!(asked(&rig.sink, |target| target.starts_with("/right/")), expected);
+    let target = rig.target("roles");
+    assert_eq!(
+        (&target["state"], &target["dead"], &target["done"]),
+        (&json!("closed"), &json!(0), &json!(20))
+    );
+    assert!(target["target"].as_str().unwrap().contains("/right/"), "{target}");
+    // The listener has noticed nothing.
+    assert_eq!((rig.connections(), before.len()), (before, 1));
+    assert_eq!(rig.listener("neutron")["reconnects"], 0);
+}
+
+#[test]
+fn what_is_wrong_changes_nothing_and_is_said_everywhere_until_it_is_mended() {
+    let mut rig = Rig::start("reload-refused");
+    let healthy = |rig: &Rig| rig.status()["healthy"] == true;
+    assert!(healthy(&rig), "{}", rig.status());
+    rig.write(&[LISTENER, "[rule:r]\nactions = rolls\nkye = x\n", ACTION]);
+    let told = rig.reload(78);
+    assert!(told.contains("a.conf:11: [rule:r] kye: unknown option") && told.contains("rolls"), "{told}");
+    assert!(told.contains("not reloaded: nothing was changed"), "{told}");
+
+    let (code, text, _) = rig.ask(&["status"]);
+    assert_eq!(code, Some(1), "{text}");
+    assert!(text.contains("! the configuration is not reloaded since "), "{text}");
+    assert!(text.contains("not reloaded, for ") && text.contains("a.conf:11"), "{text}");
+    let status = rig.status();
+    let failed = status["configuration"]["not_reloaded"].clone();
+    assert_eq!((&failed["reason"], failed["errors"].as_array().unwrap().len()), (&json!("configuration"), 2));
+    assert_eq!(status["counters"]["reloads_refused"], 1);
+    assert_eq!(rig.log().matches("not reloaded: ").count(), 2, "{}", rig.log());
+
+    // A restart is needed; since when it fails is still the first time.
+    rig.write(&[LISTENER, RULE, ACTION, "[journal]\nmax_dead = 7\n"]);
+    assert!(rig.reload(1).contains("[journal] max_dead: has changed, which needs a restart"));
+    let again = rig.status()["configuration"]["not_reloaded"].clone();
+    assert_eq!((&again["reason"], &again["since"]), (&json!("needs-restart"), &failed["since"]));
+
+    fs::rename(rig.home.path().join("a.conf"), rig.home.path().join("b.conf")).unwrap();
+    rig.signal("HUP");
+    wait_until(SOON, "the third refusal", || rig.log().contains("a.conf: there is no such file"));
+
+    // It goes on as before all the while.
+    rig.publish([(1, 1)]);
+    wait_until(SOON, "the request", || rig.sink.requests().len() == 1);
+
+    rig.write(&[LISTENER, RULE, ACTION]);
+    assert_eq!(rig.reload(0), "reloaded: nothing has changed\n");
+    assert!(healthy(&rig), "{}", rig.status());
+    let counters = rig.status()["counters"].clone();
+    assert_eq!((&counters["reloads"], &counters["reloads_refused"]), (&json!(1), &json!(3)));
+
+    let (code, json, _) = rig.ask(&["reload", "--format", "json"]);
+    let json: Value = serde_json::from_str(&json).unwrap();
+    assert_eq!((code, &json["reloaded"], &json["changes"]), (Some(0), &json!(true), &json!([])));
+}
+
+#[test]
+fn rules_and_actions_come_and_go_and_orphans_are_adopted() {
+    let mut rig = Rig::start("reload-rules");
+    rig.sink.reply_with(Reply::Status(503));
+    rig.publish([(1, 1), (2, 2)]);
+    wait_until(SOON, "two wait", || rig.target("roles")["pending"] == 2);
+    let before = rig.connections();
+
+    // Another action takes its place; what waits for the old one is nobody's.
+    let other = "[rule:r]\nevent_type = ^port\\.\nactions = notes\n[action:notes]\ndriver = dump\npath = HOME/notes\n";
+    rig.write(&[LISTENER, other]);
+    let told = rig.reload(0);
+    assert!(told.contains("[rule:r] changed (actions, event_type)"), "{told}");
+    assert!(told.contains("[action:roles] removed: attempts under way end"), "{told}");
+    assert!(told.contains("! orphaned: 2 deliveries in the journal wait for [action:roles]"), "{told}");
+    let (_, text, _) = rig.ask(&["status"]);
+    assert!(text.contains("2 deliveries of roles orphaned"), "{text}");
+    assert_eq!(rig.target("roles")["configured"], false);
+    rig.publish([(3, 3)]);
+    wait_until(SOON, "the note", || rig.target("notes")["done"] == 1);
+    // Events before it were judged by the rules of their time.
+    assert_eq!(fs::read_to_string(rig.home.path().join("notes")).unwrap().lines().count(), 1);
+
+    rig.sink.reply_with(Reply::Status(204));
+    rig.write(&[LISTENER, other, ACTION]);
+    assert!(rig.reload(0).contains("[action:roles] added: its deliveries begin"));
+    wait_until(SOON, "the orphans are adopted", || rig.target("roles")["done"] == 2);
+    assert_eq!(rig.target("roles")["configured"], true);
+    assert_eq!((rig.connections(), rig.listener("neutron")["messages"].clone()), (before, json!(3)));
+    // The rule's counts are those of both sets.
+    let (_, counts, _) = rig.ask(&["explain", "--counts"]);
+    assert!(counts.contains('3'), "{counts}");
+}
+
+#[test]
+fn log_options_count_from_the_next_line_on() {
+    let rig = Rig::start("reload-log");
+    let moved = "[DEFAULT]\nlog_file = HOME/other\ndebug = true\n";
+    rig.write(&[LISTENER, RULE, ACTION, moved]);
+    assert!(rig.reload(0).contains("[DEFAULT] changed (debug, log_file): counts from now on"));
+    let other = || fs::read_to_string(rig.home.path().join("other")).unwrap_or_default();
+    wait_until(SOON, "the other file", || other().contains("reloaded: 1 sections have changed"));
+    assert!(!rig.log().contains("sections have changed"), "{}", rig.log());
+    rig.write(&[LISTENER, RULE, ACTION, "[DEFAULT]\nlog_file = HOME/no/such/folder/log\n"]);
+    let told = rig.reload(1);
+    assert!(told.contains("no/such/folder/log") && told.contains("name another one"), "{told}");
+    rig.write(&[LISTENER, RULE, ACTION]);
+    rig.reload(0);
+    assert!(rig.log().contains("sections have changed"));
+}
+
+#[test]
+fn listeners_come_go_and_move_and_nothing_is_lost() {
+    let mut rig = Rig::start("reload-listeners");
+    let events = |from: usize| (from..from + 20).map(|event| (event % 3, event));
+    rig.publish(events(0));
+    // Only how it is read: the same queue, another connection.
+    let before = rig.connections();
+    rig.write(&[&LISTENER.replace("declare", "prefetch = 50\ndeclare"), RULE, ACTION]);
+    let told = rig.reload(0);
+    assert!(told.contains("connects anew when the connection from before is closed"), "{told}");
+    rig.publish(events(20));
+    rig.listening("neutron");
+    wait_until(SOON, "one connection, another one", || {
+        let now = rig.connections();
+        now.len() == 1 && now != before
+    });
+
+    // Another listener beside it, one that is renamed, one that moves to another queue, and all gone but one.
+    let second = LISTENER.replace("neutron]", "second]").replace("declare", "pool = second\ndeclare");
+    let second = second.replace("exchange = neutron", "exchange = nova");
+    rig.write(&[LISTENER, &second, RULE, ACTION]);
+    assert!(rig.reload(0).contains("[listener:second] added: it begins to listen"));
+    rig.listening("second");
+    rig.listening("neutron");
+    rig.publish(events(40));
+    let renamed = LISTENER.replace("neutron]", "renamed]");
+    rig.write(&[&renamed, RULE, ACTION]);
+    let told = rig.reload(0);
+    assert!(told.contains("[listener:second] removed") && told.contains("delete_queue --vhost"), "{told}");
+    rig.publish(events(60));
+    rig.listening("renamed");
+    wait_until(SOON, "everything is delivered", || rig.target("roles")["done"] == 80);
+    wait_until(SOON, "one connection", || rig.connections().len() == 1);
+    let expected: BTreeMap<String, Vec<usize>> =
+        (0..3).map(|key| (instance(key), (0..80).filter(|event| event % 3 == key).collect())).collect();
+    assert_eq!(asked(&rig.sink, |_| true), expected);
+}
