@@ -117,6 +117,20 @@ pub trait Transport: Send + Sync {
         })))
     }
 
+    /// Removes bindings of queues that are ours, and answers which of the `left` queues are not there any more.
+    /// Removing what is not there is no error.
+    ///
+    /// # Errors
+    /// As [`Transport::listen`]. A transport that remembers nothing has nothing to remove.
+    fn tidy<'a>(
+        &'a self,
+        superfluous: &'a [Binding],
+        left: &'a [String],
+    ) -> BoxFuture<'a, Result<Vec<String>, TransportError>> {
+        let _ = (superfluous, left);
+        Box::pin(std::future::ready(Ok(Vec::new())))
+    }
+
     /// What it can do.
     fn features(&self) -> Features;
 

@@ -36,8 +36,8 @@ mod wire;
 use std::path::{Path, PathBuf};
 
 pub use self::answer::{
-    Answered, Changes, ConfigurationStatus, Delivery, Failure, JournalStatus, List, ListenerStatus, Message,
-    NotReloaded, Paused, Refused, Reloaded, Show, Status, TargetReport, Totals,
+    Answered, Changes, ConfigurationStatus, Delivery, Failure, JournalStatus, LeftQueue, List,
+    ListenerStatus, Message, NotReloaded, Paused, Refused, Reloaded, Show, Status, TargetReport, Totals,
 };
 pub use self::client::{AskError, Client};
 pub use self::desk::{Desk, Store};

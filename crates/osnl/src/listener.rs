@@ -13,11 +13,13 @@
 
 mod announce;
 pub(crate) mod backoff;
+mod bindings;
 mod gauges;
 mod positions;
 mod session;
 mod state;
 mod stream;
+mod tidying;
 mod watchdog;
 
 use std::sync::Arc;
@@ -29,11 +31,13 @@ use tokio::sync::watch;
 use tokio::time::Instant;
 
 use self::backoff::Backoff;
+pub use self::bindings::{Bindings, OwnQueue};
 pub use self::gauges::{Gauges, Opened};
 pub use self::positions::PositionStore;
 use self::session::Session;
 pub use self::state::ListenerState;
 use self::stream::Streams;
+use self::tidying::Tidying;
 pub use self::watchdog::{Stall, StallKind};
 use crate::intake::Intake;
 use crate::metrics::Counters;
@@ -60,6 +64,7 @@ pub struct Listener {
     counters: Arc<Counters>,
     state: watch::Sender<ListenerState>,
     positions: Option<PositionStore>,
+    tidying: Option<Tidying>,
     stall: watch::Sender<Option<Stall>>,
     gauges: Arc<Gauges>,
 }
@@ -87,6 +92,7 @@ impl Listener {
             counters,
             state: watch::Sender::new(ListenerState::Connecting { attempt: 0 }),
             positions: None,
+            tidying: None,
             stall: watch::Sender::new(None),
             gauges: Arc::default(),
         }
@@ -97,6 +103,13 @@ impl Listener {
     #[must_use]
     pub fn with_positions(mut self, positions: PositionStore) -> Self {
         self.positions = Some(positions);
+        self
+    }
+
+    /// Remembers there what it binds in this virtual host, and removes what is wanted no more; of its own queue only.
+    #[must_use]
+    pub fn with_bindings(mut self, memory: Arc<Bindings>, vhost: &str) -> Self {
+        self.tidying = Tidying::new(memory, vhost, &self.config.options);
         self
     }
 
@@ -170,7 +183,13 @@ impl Listener {
             self.gauges.connected(consumer.subscription(), away.is_some());
             self.state.send_replace(ListenerState::Listening);
             let mut session = Session::new(&self, consumer, streams.as_mut());
-            let ended = session.run(&shutdown).await;
+            let bindings = session.consumer.subscription().bindings.clone();
+            let tidying = async {
+                if let Some(tidying) = &self.tidying {
+                    tidying.connected(&self.config.name, &*self.transport, &bindings).await;
+                }
+            };
+            let ended = beside(session.run(&shutdown), tidying).await;
             self.stall.send_replace(None);
             match ended {
                 Ok(()) => {
@@ -268,5 +287,15 @@ impl Listener {
         } else {
             tracing::debug!(listener.name = name, attempt, "{error}");
         }
+    }
+}
+
+/// The first, with the second beside it for as long as both have something to do.
+async fn beside<T>(first: impl Future<Output = T>, second: impl Future<Output = ()>) -> T {
+    tokio::pin!(first);
+    tokio::select! {
+        biased;
+        ended = &mut first => ended,
+        () = second => first.await,
     }
 }

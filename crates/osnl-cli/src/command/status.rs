@@ -49,6 +49,12 @@ fn text(status: &Status) -> String {
         text.push_str("\nlisteners\n");
         text.push_str(&listeners(&status.listeners));
     }
+    if !status.left_queues.is_empty() {
+        text.push_str("\nqueues that nobody reads any more, named until they are gone\n");
+    }
+    for left in &status.left_queues {
+        text.push_str(&format!("  {}: {}\n", clean(&left.queue), clean(&left.delete)));
+    }
     if !status.targets.is_empty() {
         text.push_str("\nactions\n");
         text.push_str(&targets(&status.targets));

@@ -108,14 +108,9 @@ impl Rig {
         assert!(Command::new("sh").args(script).status().unwrap().success());
     }
 
-    /// Who is connected to the broker: a new connection has another number.
+    /// Who is connected to the broker: a new connection has another name.
     fn connections(&self) -> Vec<String> {
-        let rows = self.vhost.ctl(&["list_connections", "pid", "vhost", "client_properties"]);
-        let ours = rows.lines().filter(|row| row.contains(self.vhost.name()) && row.contains("\"osnl\""));
-        let mut pids: Vec<String> =
-            ours.filter_map(|row| Some(row.split_whitespace().next()?.to_owned())).collect();
-        pids.sort();
-        pids
+        self.vhost.connections_of_osnl()
     }
 }
 
@@ -195,7 +190,7 @@ fn what_is_wrong_changes_nothing_and_is_said_everywhere_until_it_is_mended() {
     assert!(healthy(&rig), "{}", rig.status());
     rig.write(&[LISTENER, "[rule:r]\nactions = rolls\nkye = x\n", ACTION]);
     let told = rig.reload(78);
-    assert!(told.contains("a.conf:11: [rule:r] kye: unknown option") && told.contains("rolls"), "{told}");
+    assert!(told.contains("a.conf:12: [rule:r] kye: unknown option") && told.contains("rolls"), "{told}");
     assert!(told.contains("not reloaded: nothing was changed"), "{told}");
 
     let (code, text, _) = rig.ask(&["status"]);
@@ -315,9 +310,150 @@ fn listeners_come_go_and_move_and_nothing_is_lost() {
     assert!(told.contains("[listener:second] removed") && told.contains("delete_queue --vhost"), "{told}");
     rig.publish(events(60));
     rig.listening("renamed");
+    let bindings = |rig: &Rig, queue: &str| {
+        let mut of: Vec<String> =
+            rig.vhost.list_bindings().into_iter().filter(|b| b.queue == queue).map(|b| b.exchange).collect();
+        of.sort();
+        of.dedup();
+        of
+    };
+    assert_eq!(bindings(&rig, "osnl"), ["neutron"]);
+    let left = json!([{"vhost": rig.vhost.name(), "queue": "second",
+                       "delete": format!("rabbitmqctl delete_queue --vhost '{}' 'second'", rig.vhost.name())}]);
+    assert_eq!(rig.status()["left_queues"], left);
+    // What it binds no more is removed from its queue; what another has bound there is not.
+    rig.write(&[&renamed.replace("exchange = neutron", "exchange = neutron, nova"), RULE, ACTION]);
+    rig.reload(0);
+    wait_until(SOON, "two exchanges", || bindings(&rig, "osnl") == ["neutron", "nova"]);
+    rig.write(&[&renamed, RULE, ACTION]);
+    rig.reload(0);
+    wait_until(SOON, "one exchange", || bindings(&rig, "osnl") == ["neutron"]);
+    assert_eq!(rig.status()["left_queues"], left);
+    rig.vhost.delete_queue("second");
+    rig.write(&[&renamed.replace("declare", "prefetch = 60\ndeclare"), RULE, ACTION]);
+    rig.reload(0);
+    wait_until(SOON, "the queue is forgotten", || rig.status()["left_queues"] == json!([]));
     wait_until(SOON, "everything is delivered", || rig.target("roles")["done"] == 80);
     wait_until(SOON, "one connection", || rig.connections().len() == 1);
     let expected: BTreeMap<String, Vec<usize>> =
         (0..3).map(|key| (instance(key), (0..80).filter(|event| event % 3 == key).collect())).collect();
     assert_eq!(asked(&rig.sink, |_| true), expected);
+}
+
+#[test]
+fn a_hundred_reloads_under_load_lose_nothing_and_double_nothing() {
+    const EVENTS: usize = 2000;
+    let mut rig = Rig::start("reload-hundred");
+    let url = rig.vhost.url();
+    let publishing = std::thread::spawn(move || {
+        let mut publisher = Publisher::start(&url, Options::default());
+        for first in (0..EVENTS).step_by(20) {
+            let notices: Vec<Notice> = (first..first + 20).map(|event| notice(event % 7, event)).collect();
+            publisher.notify_all(&notices);
+        }
+    });
+    let notes = "[rule:notes]\nactions = notes\n[action:notes]\ndriver = dump\npath = HOME/notes\n";
+    for n in 0..100 {
+        // Each time another rule beside, another time-out; now and then another way to read, or a broken file.
+        let listener = LISTENER.replace("declare", &format!("prefetch = {}\ndeclare", 50 + n / 5));
+        let action = ACTION.replace("driver", &format!("timeout = {}s\ndriver", 10 + n % 3));
+        let beside = if n % 2 == 0 { notes } else { "" };
+        let broken = if n % 10 == 7 { "nonsense\n" } else { "" };
+        rig.write(&[&listener, RULE, &action, beside, broken]);
+        match n % 4 {
+            3 => rig.signal("HUP"),
+            _ => drop(rig.reload(if broken.is_empty() { 0 } else { 78 })),
+        }
+    }
+    publishing.join().unwrap();
+    rig.write(&[LISTENER, RULE, ACTION]);
+    rig.reload(0);
+    let done = || asked(&rig.sink, |_| true).values().map(Vec::len).sum::<usize>() >= EVENTS;
+    wait_until(SOON, "every event is delivered", done);
+    wait_until(SOON, "nothing is left", || rig.target("roles")["pending"] == 0);
+    wait_until(SOON, "nothing waits at the broker", || rig.vhost.queue_depth("osnl") == Some((0, 0)));
+    let expected: BTreeMap<String, Vec<usize>> =
+        (0..7).map(|key| (instance(key), (0..EVENTS).filter(|event| event % 7 == key).collect())).collect();
+    assert_eq!(asked(&rig.sink, |_| true), expected);
+    let status = rig.status();
+    assert!(status["counters"]["reloads"].as_u64().unwrap() > 60, "{status}");
+    assert_eq!(
+        (&status["counters"]["received"], rig.connections().len()),
+        (&status["counters"]["matched"], 1)
+    );
+    let mut daemon = rig.daemon.take().unwrap();
+    rig.daemon = None;
+    let script = ["-c", "kill -s TERM -- \"$1\"", "sh", &daemon.id().to_string()];
+    assert!(Command::new("sh").args(script).status().unwrap().success());
+    assert_eq!(daemon.wait().unwrap().code(), Some(0));
+}
+
+#[test]
+fn systemd_is_told_of_a_reload_and_of_its_failure() {
+    use std::os::unix::net::UnixDatagram;
+    let mut rig = Rig::start("reload-systemd");
+    let mut daemon = rig.daemon.take().unwrap();
+    let _ = daemon.kill();
+    daemon.wait().unwrap();
+    let path = rig.home.path().join("notify");
+    let manager = UnixDatagram::bind(&path).unwrap();
+    manager.set_read_timeout(Some(SOON)).unwrap();
+    let next = || {
+        let mut bytes = [0; 4096];
+        let read = manager.recv(&mut bytes).expect("systemd is told");
+        String::from_utf8(bytes[..read].to_vec()).unwrap()
+    };
+    // Until something is told that begins so.
+    let told = |begin: &str| std::iter::repeat_with(next).find(|told| told.starts_with(begin)).unwrap();
+    let mut command = rig.command(&["run", "-c", "a.conf"]);
+    command.env("NOTIFY_SOCKET", &path).stdout(Stdio::null()).stderr(Stdio::null());
+    rig.daemon = Some(command.spawn().unwrap());
+    assert!(told("READY=1").contains("STATUS="));
+    told("STATUS=listening to");
+    rig.signal("HUP");
+    let reloading = told("RELOADING=1");
+    let micros = reloading.strip_prefix("RELOADING=1\nMONOTONIC_USEC=").unwrap();
+    assert!(micros.parse::<u64>().unwrap() > 0);
+    assert!(next().starts_with("READY=1\nSTATUS=listening to"));
+    rig.write(&[LISTENER, RULE]);
+    rig.signal("HUP");
+    told("RELOADING=1");
+    assert!(next().starts_with("READY=1\nSTATUS=not reloaded, see the log or osnl status; listening to"));
+    rig.write(&[LISTENER, RULE, ACTION]);
+    rig.reload(0);
+    told("RELOADING=1");
+    assert!(next().starts_with("READY=1\nSTATUS=listening to"));
+}
+
+#[test]
+fn a_reload_while_the_broker_is_away_or_the_daemon_ends_or_is_not_there() {
+    let mut rig = Rig::start("reload-away");
+    let away = LISTENER.replace("URL", "rabbit://u:p@127.0.0.1:9/");
+    rig.write(&[&away, RULE, ACTION]);
+    rig.reload(0);
+    wait_until(SOON, "it tries", || rig.listener("neutron")["state"] == "connecting");
+    rig.publish([(1, 1)]);
+    rig.write(&[LISTENER, RULE, ACTION]);
+    rig.reload(0);
+    rig.listening("neutron");
+    wait_until(SOON, "what came meanwhile", || rig.target("roles")["done"] == 1);
+
+    // An attempt that does not end keeps the drain waiting.
+    rig.sink.reply_with(Reply::Hang);
+    rig.publish([(2, 2)]);
+    wait_until(SOON, "the attempt", || rig.target("roles")["in_flight"] == 1);
+    rig.signal("TERM");
+    wait_until(SOON, "the drain", || rig.log().contains("what is in work is finished"));
+    let (code, _, stderr) = rig.ask(&["reload"]);
+    assert_eq!(code, Some(1), "{stderr}");
+    assert!(stderr.contains("the daemon is ending"), "{stderr}");
+    rig.signal("TERM");
+    let mut daemon = rig.daemon.take().unwrap();
+    assert_eq!(daemon.wait().unwrap().code(), Some(130));
+    let (code, _, stderr) = rig.ask(&["reload"]);
+    assert_eq!(code, Some(69), "{stderr}");
+    assert!(stderr.contains("no daemon answers at") && stderr.contains("nothing to reload"), "{stderr}");
+    rig.write(&[LISTENER, RULE]);
+    let (code, _, stderr) = rig.ask(&["reload"]);
+    assert_eq!(code, Some(78), "{stderr}");
 }

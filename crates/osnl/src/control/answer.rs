@@ -29,6 +29,9 @@ pub struct Status {
     pub configuration: Option<ConfigurationStatus>,
     /// In the order of the configuration; none of a stopped daemon.
     pub listeners: Vec<ListenerStatus>,
+    /// Queues that osnl has made and bound, and that no listener reads any more: they fill up.
+    #[serde(default)]
+    pub left_queues: Vec<LeftQueue>,
     /// Actions in the order of the configuration, then those that only the journal knows.
     pub targets: Vec<TargetReport>,
     /// The journal.
@@ -59,6 +62,17 @@ pub struct NotReloaded {
     pub reason: Reason,
     /// All that is wrong, a line each.
     pub errors: Vec<String>,
+}
+
+/// A queue that osnl has made and that no listener reads any more.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LeftQueue {
+    /// The virtual host.
+    pub vhost: String,
+    /// Its name.
+    pub queue: String,
+    /// What removes it, with everything in it.
+    pub delete: String,
 }
 
 /// What came of a reload.

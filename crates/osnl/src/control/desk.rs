@@ -18,6 +18,7 @@ use super::wire::{Code, Refusal};
 use crate::daemon::Board;
 use crate::journal::memory::MemoryJournal;
 use crate::journal::sqlite::{Reader, SqliteJournal};
+use crate::listener::Bindings;
 use crate::metrics::Counters;
 
 /// What a desk answers from.
@@ -37,6 +38,7 @@ pub struct Desk {
     live: Option<Live>,
     /// The configured actions, where they are known, of a daemon that is stopped.
     actions: Option<Vec<Arc<str>>>,
+    bindings: Option<Arc<Bindings>>,
 }
 
 /// What runs in this process.
@@ -50,13 +52,25 @@ impl Desk {
     /// The desk of a daemon that is about to run.
     #[must_use]
     pub fn of_daemon(store: Store, board: Arc<Board>, counters: Arc<Counters>) -> Self {
-        Self { store, live: Some(Live { started: SystemTime::now(), board, counters }), actions: None }
+        Self {
+            store,
+            live: Some(Live { started: SystemTime::now(), board, counters }),
+            actions: None,
+            bindings: None,
+        }
+    }
+
+    /// Names the queues of ours that nobody reads any more.
+    #[must_use]
+    pub fn with_bindings(mut self, bindings: Option<Arc<Bindings>>) -> Self {
+        self.bindings = bindings;
+        self
     }
 
     /// The desk of a journal that no daemon has; with the actions of its configuration, where that is known.
     #[must_use]
     pub fn of_file(journal: PathBuf, actions: Option<Vec<Arc<str>>>) -> Self {
-        Self { store: Store::File(journal), live: None, actions }
+        Self { store: Store::File(journal), live: None, actions, bindings: None }
     }
 
     /// The configured actions, where they are known.

@@ -18,7 +18,7 @@ use crate::delivery::{DeliveryLoop, DeliverySettings, Setup};
 use crate::journal::Journal;
 use crate::journal::memory::{MemoryJournal, MemoryLimits};
 use crate::journal::sqlite::{OpenError, SqliteJournal, SqliteOptions};
-use crate::listener::{ListenerConfig, PositionStore};
+use crate::listener::{Bindings, ListenerConfig, PositionStore};
 use crate::metrics::Counters;
 use crate::rule::{Guards, Rule};
 use crate::unmatched::Ring;
@@ -136,6 +136,7 @@ impl Native {
             store: store.clone(),
             guards: Arc::new(self.guards()),
             ring: Arc::new(self.ring()),
+            bindings: self.state_folder().map(|folder| Arc::new(Bindings::open(&folder))),
             transports: HashMap::new(),
             rules: HashMap::new(),
         };
@@ -143,12 +144,16 @@ impl Native {
         for (conf, rules) in self.heard() {
             listeners.push(parts.listener(self, conf, rules, transports)?);
         }
+        if let Some(bindings) = &parts.bindings {
+            bindings.want(self.bindings());
+        }
         parts.rules.values().for_each(|live| live.begin(None));
         let deliveries = self.actions.iter().map(|conf| conf.delivery_loop(&parts));
         let deliveries = deliveries.collect::<Result<_, _>>()?;
         let mut daemon = Daemon::new(listeners, deliveries, journal);
         daemon.control = parts.state_folder.clone().map(|folder| {
             let desk = Desk::of_daemon(store, daemon.board(), counters.clone());
+            let desk = desk.with_bindings(parts.bindings.clone());
             ControlSocket::new(folder, Arc::new(desk))
         });
         Ok((daemon, parts))

@@ -5,14 +5,14 @@ use std::collections::{BTreeSet, HashMap};
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use osnl_transport::{QueueType, Transport, TransportError, transport_with};
+use osnl_transport::{Binding, Declare, QueueType, Transport, TransportError, transport_with};
 
 use super::{BuildError, ListenerConf, Native, OnFull, Transports};
 use crate::action::http::HttpOptions;
 use crate::control::Store;
 use crate::intake::{LiveRules, RuleEngine};
 use crate::journal::Journal;
-use crate::listener::Listener;
+use crate::listener::{Bindings, Listener, OwnQueue};
 use crate::metrics::Counters;
 use crate::rule::{Guards, Rule};
 use crate::unmatched::Ring;
@@ -32,6 +32,8 @@ pub(super) struct Parts {
     pub(super) store: Store,
     pub(super) guards: Arc<Guards>,
     pub(super) ring: Arc<Ring>,
+    /// What was bound; nothing is remembered where nothing names a folder.
+    pub(super) bindings: Option<Arc<Bindings>>,
     /// By where they connect to and how.
     pub(super) transports: HashMap<String, Arc<dyn Transport>>,
     /// By the listener's name.
@@ -83,6 +85,10 @@ impl Parts {
         let live = Arc::new(LiveRules::new(self.engine(&conf.name, rules)));
         self.rules.insert(conf.name.clone(), live.clone());
         let listener = Listener::new(conf.config(), transport, live, self.counters.clone());
+        let listener = match &self.bindings {
+            Some(memory) => listener.with_bindings(memory.clone(), conf.transport_url.virtual_host()),
+            None => listener,
+        };
         Ok(match conf.queue.queue_type {
             QueueType::Stream => listener.with_positions(native.positions(&conf.name)?),
             QueueType::Classic | QueueType::Quorum => listener,
@@ -95,6 +101,21 @@ impl Native {
     pub(super) fn heard(&self) -> Vec<(&ListenerConf, Vec<Rule>)> {
         let listeners = self.listeners.iter().map(|listener| (listener, self.rules_of(listener)));
         listeners.filter(|(_, rules)| !rules.is_empty()).collect()
+    }
+
+    /// What the listeners bind queues of their own to.
+    pub(super) fn bindings(&self) -> Vec<(OwnQueue, Vec<Binding>)> {
+        let own = |(listener, _): (&ListenerConf, _)| {
+            let queue = listener.pool.clone().filter(|_| listener.declare != Declare::Nothing)?;
+            let own = OwnQueue { vhost: listener.transport_url.virtual_host().to_owned(), queue };
+            let bindings = listener.config().targets.into_iter().map(|(target, priority)| Binding {
+                queue: own.queue.clone(),
+                routing_key: target.routing_key(&priority),
+                exchange: target.exchange.unwrap_or_default(),
+            });
+            Some((own.clone(), bindings.collect()))
+        };
+        self.heard().into_iter().filter_map(own).collect()
     }
 
     /// Unsettled messages of all listeners together.

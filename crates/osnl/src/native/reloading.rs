@@ -112,6 +112,9 @@ impl Reload for Running {
             Store::Memory(journal) => journal.make_room(loaded.conf.prefetch()),
             Store::File(_) => {}
         }
+        if let Some(bindings) = &parts.bindings {
+            bindings.want(loaded.conf.bindings());
+        }
         for (name, live) in &parts.rules {
             let before = self.parts.rules.get(name);
             if !before.is_some_and(|before| Arc::ptr_eq(before, live)) {

@@ -4,6 +4,7 @@ use super::change::Different;
 use super::schema::{ACTION, LISTENER, RABBIT, RULE};
 use super::{ListenerConf, Native};
 use crate::daemon::{SectionChange, What};
+use crate::listener::OwnQueue;
 
 pub(super) fn told(different: &[Different], old: &Native, new: &Native) -> Vec<SectionChange> {
     let mut changes: Vec<SectionChange> = different
@@ -64,11 +65,9 @@ fn leaves(gone: &ListenerConf, new: &Native) -> String {
     let left: Vec<String> = gone.queues().into_iter().filter(|queue| !read(queue)).collect();
     match (&left[..], &gone.pool) {
         ([queue], Some(_)) => {
-            let vhost = gone.transport_url.virtual_host();
-            format!(
-                "{drains}; queue {queue} is left with what is in it and fills up: unless somebody else reads it, \
-                 rabbitmqctl delete_queue --vhost '{vhost}' '{queue}'"
-            )
+            let vhost = gone.transport_url.virtual_host().to_owned();
+            let delete = OwnQueue { vhost, queue: queue.clone() }.delete_command();
+            format!("{drains}; queue {queue} is left and fills up, unless somebody else reads it: {delete}")
         }
         // The services' own queues.
         _ => drains.to_owned(),

@@ -1,6 +1,6 @@
 //! Asking the daemon to read its configuration again, and how the configuration came to be what it is.
 
-use super::super::answer::{ConfigurationStatus, NotReloaded, Reloaded};
+use super::super::answer::{ConfigurationStatus, LeftQueue, NotReloaded, Reloaded};
 use super::super::time;
 use super::super::wire::{Code, Refusal};
 use super::Desk;
@@ -33,6 +33,15 @@ impl Desk {
                 errors: refused.errors,
             }),
         }
+    }
+
+    pub(super) fn left_queues(&self) -> Vec<LeftQueue> {
+        let left = self.bindings.iter().flat_map(|bindings| bindings.left());
+        let shown = |own: crate::listener::OwnQueue| {
+            let delete = own.delete_command();
+            LeftQueue { vhost: own.vhost, queue: own.queue, delete }
+        };
+        left.map(shown).collect()
     }
 }
 

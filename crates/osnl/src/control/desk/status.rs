@@ -55,6 +55,7 @@ impl Desk {
             uptime_seconds: live.map(|live| time::age(live.started)),
             configuration,
             listeners,
+            left_queues: self.left_queues(),
             targets,
             journal,
             counters: live
