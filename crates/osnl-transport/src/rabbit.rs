@@ -43,7 +43,7 @@ use self::publisher::Publisher;
 use self::tap::RabbitTap;
 use crate::outgoing::Outgoing;
 use crate::topology::{Binding, ListenOptions, QueueKind, QueueType, Resume, Subscription, plan};
-use crate::{BoxFuture, Consumer, Features, Tap, TapOptions, Transport, TransportError};
+use crate::{BoxFuture, Consumer, Features, QueueSeen, Tap, TapOptions, Transport, TransportError};
 
 /// Connects to the hosts of a transport URL.
 #[derive(Debug)]
@@ -188,9 +188,10 @@ impl Transport for RabbitTransport {
     fn tidy<'a>(
         &'a self,
         superfluous: &'a [Binding],
-        left: &'a [String],
-    ) -> BoxFuture<'a, Result<Vec<String>, TransportError>> {
-        Box::pin(tidy::tidy(self, superfluous, left))
+        queues: &'a [String],
+        alone: bool,
+    ) -> BoxFuture<'a, Result<Vec<Option<QueueSeen>>, TransportError>> {
+        Box::pin(tidy::tidy(self, superfluous, queues, alone))
     }
 
     fn features(&self) -> Features {

@@ -14,6 +14,7 @@
 mod announce;
 pub(crate) mod backoff;
 mod bindings;
+mod farewell;
 mod gauges;
 mod positions;
 mod session;
@@ -32,6 +33,7 @@ use tokio::time::Instant;
 
 use self::backoff::Backoff;
 pub use self::bindings::{Bindings, OwnQueue};
+pub(crate) use self::farewell::Farewell;
 pub use self::gauges::{Gauges, Opened};
 pub use self::positions::PositionStore;
 use self::session::Session;
@@ -141,6 +143,11 @@ impl Listener {
                 self.config.targets.iter().map(|(target, priority)| target.routing_key(priority)).collect()
             }
         }
+    }
+
+    /// What is needed to leave its queue for another one.
+    pub(crate) fn farewell(&self) -> Farewell {
+        Farewell::of(self)
     }
 
     /// Whether its queue goes with its last consumer.

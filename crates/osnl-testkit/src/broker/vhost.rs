@@ -214,7 +214,8 @@ impl Vhost {
         let properties = "proplists:get_value(client_properties, rabbit_networking:connection_info(P, [client_properties]))";
         let seen = self.ask(&format!(
             "[list_to_binary(pid_to_list(P)) || {CONNECTIONS_HERE}, \
-             (catch lists:member({{<<\"product\">>, longstr, <<\"osnl\">>}}, {properties})) =:= true]"
+             (catch case lists:keyfind(<<\"connection_name\">>, 1, {properties}) of \
+                 {{_, _, <<\"osnl:\", _/binary>>}} -> true; _ -> false end) =:= true]"
         ));
         let names = seen.as_array().into_iter().flatten().filter_map(Value::as_str);
         let mut names: Vec<String> = names.map(str::to_owned).collect();

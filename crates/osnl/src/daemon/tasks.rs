@@ -2,7 +2,8 @@
 //!
 //! A listener that takes the place of another on the same queue begins when that one has closed its connection: what
 //! it had been sent and not taken is in its place in the queue again, so that order survives, with a single active
-//! consumer or without. On another queue it begins at once, and the old one drains when it listens.
+//! consumer or without. On another queue it begins at once; when it listens, the old queue is unbound, and its listener
+//! drains when nothing is left there.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,7 +15,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::reload::Changes;
 use crate::delivery::{DeliveryLoop, Remote};
-use crate::listener::{Listener, ListenerState};
+use crate::listener::{Farewell, Listener, ListenerState};
 use crate::shutdown::Shutdown;
 
 /// A listener that another waits for has this long to settle what is open. What is left goes back to the broker, and
@@ -41,6 +42,8 @@ struct Seat {
     own: Shutdown,
     ended: CancellationToken,
     leaving: bool,
+    /// Until it has been said.
+    farewell: Option<Farewell>,
 }
 
 /// A delivery loop that runs, or is about to end.
@@ -88,18 +91,23 @@ impl Tasks {
         let mut left = Vec::new();
         for seat in self.seats.iter_mut().filter(|seat| !seat.leaving && changes.leave.contains(&seat.name)) {
             seat.leaving = true;
-            left.push((seat.name.clone(), seat.own.drain.clone()));
+            left.push((seat.name.clone(), seat.own.drain.clone(), seat.farewell.take()));
         }
         for listener in changes.begin {
             let (name, state) = (listener.name().clone(), listener.state());
             self.listen(listener);
-            for (_, drain) in left.extract_if(.., |(leaving, _)| *leaving == name) {
+            for (_, drain, farewell) in left.extract_if(.., |(leaving, ..)| *leaving == name) {
                 let mut state = state.clone();
                 let (shutdown, ended) = (self.shutdown.drain.clone(), drain.clone());
                 self.handovers.spawn(async move {
                     tokio::select! {
-                        // It listens, or it never will.
-                        _ = state.wait_for(|state| listens(*state)) => {}
+                        () = async {
+                            // It listens, or it never will.
+                            let _ = state.wait_for(|state| listens(*state)).await;
+                            if let Some(farewell) = farewell {
+                                farewell.emptied().await;
+                            }
+                        } => {}
                         () = shutdown.cancelled() => {}
                         () = ended.cancelled() => {}
                     }
@@ -107,7 +115,7 @@ impl Tasks {
                 });
             }
         }
-        left.into_iter().for_each(|(_, drain)| drain.cancel());
+        left.into_iter().for_each(|(_, drain, _)| drain.cancel());
     }
 
     fn listen(&mut self, listener: Listener) {
@@ -120,6 +128,7 @@ impl Tasks {
         let before: Vec<_> = before.into_iter().filter(|_| !listener.is_auto_deleted()).collect();
         let before: Vec<_> = before.into_iter().map(|seat| (seat.own.clone(), seat.ended.clone())).collect();
         let (name, ended) = (listener.name().clone(), CancellationToken::new());
+        let farewell = Some(listener.farewell());
         let (theirs, over) = (own.clone(), ended.clone().drop_guard());
         let task = self.listeners.spawn(async move {
             let _over = over;
@@ -128,7 +137,7 @@ impl Tasks {
             }
             listener.run(theirs).await
         });
-        self.seats.push(Seat { task: task.id(), name, queues, own, ended, leaving: false });
+        self.seats.push(Seat { task: task.id(), name, queues, own, ended, leaving: false, farewell });
     }
 
     fn deliver(&mut self, delivery: DeliveryLoop) {

@@ -37,6 +37,12 @@ impl OwnQueue {
     }
 }
 
+impl OwnQueue {
+    fn binding(&self, (exchange, routing_key): &(String, String)) -> Binding {
+        Binding { queue: self.queue.clone(), exchange: exchange.clone(), routing_key: routing_key.clone() }
+    }
+}
+
 /// Exchange and routing key.
 type Keys = BTreeSet<(String, String)>;
 
@@ -91,12 +97,14 @@ impl Bindings {
         let (Some(made), Some(wanted)) = (state.made.get(queue), state.wanted.get(queue)) else {
             return Vec::new();
         };
-        let binding = |(exchange, routing_key): &(String, String)| Binding {
-            queue: queue.queue.clone(),
-            exchange: exchange.clone(),
-            routing_key: routing_key.clone(),
-        };
-        made.difference(wanted).map(binding).collect()
+        made.difference(wanted).map(|keys| queue.binding(keys)).collect()
+    }
+
+    /// What was made of a queue and is still there.
+    #[must_use]
+    pub fn made_for(&self, queue: &OwnQueue) -> Vec<Binding> {
+        let state = self.lock();
+        state.made.get(queue).into_iter().flatten().map(|keys| queue.binding(keys)).collect()
     }
 
     /// These have been made.

@@ -25,6 +25,20 @@ impl Tidying {
         Some(Self { memory, own: OwnQueue { vhost: vhost.to_owned(), queue } })
     }
 
+    pub(super) fn queue(&self) -> &str {
+        &self.own.queue
+    }
+
+    /// What was made for the queue.
+    pub(super) fn bound(&self) -> Vec<Binding> {
+        self.memory.made_for(&self.own)
+    }
+
+    /// That is no more; the queue is remembered until it is gone.
+    pub(super) fn unbound(&self, bindings: &[Binding]) {
+        self.memory.removed(&self.own, bindings);
+    }
+
     /// Connected with these bindings; ends when there is nothing more to do.
     pub(super) async fn connected(&self, listener: &str, transport: &dyn Transport, bindings: &[Binding]) {
         self.memory.made(&self.own, bindings);
@@ -34,8 +48,10 @@ impl Tidying {
         if superfluous.is_empty() && left.is_empty() {
             return;
         }
-        match timeout(PATIENCE, transport.tidy(&superfluous, &left)).await {
-            Ok(Ok(gone)) => {
+        match timeout(PATIENCE, transport.tidy(&superfluous, &left, false)).await {
+            Ok(Ok(seen)) => {
+                let gone = left.iter().zip(seen).filter(|(_, seen)| seen.is_none()).map(|(queue, _)| queue);
+                let gone: Vec<String> = gone.cloned().collect();
                 self.memory.removed(&self.own, &superfluous);
                 for Binding { queue, exchange, routing_key } in &superfluous {
                     tracing::info!(

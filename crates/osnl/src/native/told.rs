@@ -52,7 +52,10 @@ fn of_listener(name: &str, what: What, old: &Native, new: &Native) -> String {
             if before.queues().iter().any(|queue| after.queues().contains(queue)) {
                 "connects anew when the connection from before is closed: the queue keeps what comes, in order".to_owned()
             } else {
-                format!("connects anew, then {}", leaves(&before, new))
+                format!(
+                    "another queue is read; when that is bound, the one before is emptied: {}",
+                    leaves(&before, new)
+                )
             }
         }
     }
