@@ -5,7 +5,7 @@
 //! [journal]          connection, retention, max_size, max_pending, max_dead, allow_volatile, keep_unmatched, ...
 //! [oslo_messaging_rabbit]  the options of oslo.messaging's rabbit driver; each may stand in a listener too
 //! [listener:NAME]    transport_url, exchange, topics, priorities, pool, queue, declare, queue_type, ...
-//! [rule:NAME]        listeners, event_type, publisher_id, context.KEY, metadata.KEY, payload.KEY, actions, key, ...
+//! [rule:NAME]        listeners, event_type, publisher_id, context.KEY, metadata.KEY, payload.KEY, when, actions, ...
 //! [action:NAME]      driver, timeout, max_attempts, guard, ...; what else depends on the driver
 //! ```
 //!
@@ -29,6 +29,7 @@ pub(crate) mod journal;
 mod known;
 mod layers;
 mod lenient;
+mod never;
 mod orphans;
 mod parts;
 mod preview;
@@ -45,6 +46,7 @@ mod size;
 mod tests;
 mod told;
 mod topology;
+mod when;
 
 use std::path::PathBuf;
 use std::sync::Arc;

@@ -21,7 +21,7 @@ use crate::journal::Journal;
 use crate::listener::{Listener, ListenerConfig};
 use crate::metrics::Counters;
 use crate::native::BuildError;
-use crate::rule::{KeySource, Mode, Rule};
+use crate::rule::Rule;
 
 /// The one name of the listener, the rule and the action.
 pub(super) const NAME: &str = "k2hr3_osnl";
@@ -71,8 +71,7 @@ impl Conf {
                 payload: options.payload.iter().cloned().collect(),
             },
             actions: vec![NAME.into()],
-            key: KeySource::Resource,
-            mode: Mode::Live,
+            ..Rule::default()
         }
     }
 

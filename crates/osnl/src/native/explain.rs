@@ -190,13 +190,19 @@ fn rule(out: &mut String, conf: &RuleConf) {
     {
         conditions.extend(patterns.iter().map(|(key, p)| format!("{group}.{key} matches {}", p.as_str())));
     }
+    conditions.extend(
+        rule.nested.iter().map(|nested| format!("{} matches {}", nested.predicate, nested.pattern.as_str())),
+    );
+    conditions
+        .extend(rule.when.iter().map(|when| when.source().split_whitespace().collect::<Vec<_>>().join(" ")));
     for condition in &conditions {
         line(out, 1, &format!("if         {condition}"));
     }
     if conditions.is_empty() && rule.priorities.is_none() {
         line(out, 1, "if         anything comes");
     }
-    line(out, 1, &format!("then       {}", rule.actions.join(", ")));
+    let stop = if rule.stop { ", and no rule after it is asked" } else { "" };
+    line(out, 1, &format!("then       {}{stop}", rule.actions.join(", ")));
     match rule.mode {
         Mode::Live => {}
         Mode::Shadow => line(out, 1, "shadow     recorded as done, nothing is called"),

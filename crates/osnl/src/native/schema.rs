@@ -98,6 +98,8 @@ pub(super) static SECTIONS: [SectionDef; 6] = [
             option("priorities", None),
             option("event_type", None),
             option("publisher_id", None),
+            option("when", None),
+            option("stop", Some("false")),
             option("actions", None),
             option("mode", Some("live")),
             option("key", Some("resource")),
