@@ -104,7 +104,7 @@ fn rules_and_actions_come_and_go_and_orphans_are_adopted() {
     assert!(told.contains("[action:roles] removed: attempts under way end"), "{told}");
     assert!(told.contains("! orphaned: 2 deliveries in the journal wait for [action:roles]"), "{told}");
     let (_, text, _) = rig.ask(&["status"]);
-    assert!(text.contains("2 deliveries of roles orphaned"), "{text}");
+    assert!(text.contains("2 deliveries of roles, which is not configured: orphaned"), "{text}");
     assert_eq!(rig.target("roles")["configured"], false);
     rig.publish([(3, 3)]);
     wait_until(SOON, "the note", || rig.target("notes")["done"] == 1);

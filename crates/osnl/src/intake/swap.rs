@@ -80,3 +80,50 @@ impl Intake for LiveRules {
         self.engine().unreadable(received, reason)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use futures_util::FutureExt as _;
+    use osnl_model::{NotificationFilter, Pattern};
+
+    use super::*;
+    use crate::journal::Journal as _;
+    use crate::journal::memory::{MemoryJournal, MemoryLimits};
+    use crate::rule::Rule;
+
+    #[test]
+    fn other_rules_judge_what_comes_next_in_the_places_that_were_reserved() {
+        let counters = Arc::<crate::metrics::Counters>::default();
+        let journal = Arc::new(MemoryJournal::new(MemoryLimits::for_prefetch(2), counters.clone()));
+        let engine = |event_type: &str| {
+            let filter = NotificationFilter {
+                event_type: Some(Pattern::new(event_type).unwrap()),
+                ..NotificationFilter::default()
+            };
+            let rule = Rule { name: "r".into(), filter, actions: vec!["a".into()], ..Rule::default() };
+            RuleEngine::new(vec![rule], journal.clone(), counters.clone())
+        };
+        let body = |event: &str, n: u32| {
+            format!("{{\"event_type\": \"{event}\", \"message_id\": \"{n}\", \"payload\": {{}}}}")
+        };
+        let live = LiveRules::new(engine("^one$"));
+        assert_eq!(live.reserve(4).now_or_never(), Some(4));
+        live.replace(engine("^two$"));
+        let wants = |event: &str| {
+            let head = Head { event_type: Some(event.into()), publisher_id: None, priority: None };
+            live.wants(&head)
+        };
+        assert_eq!((wants("one"), wants("two")), (false, true));
+        // What the old rules had reserved is used by what the new ones want: nothing is free beside it.
+        let receipts: Vec<_> = (0..4).map(|n| live.notify(Received::sample(body("two", n), false))).collect();
+        assert!(journal.reserve(&[], 1).now_or_never().is_none());
+        assert_eq!(journal.claim("a", 9).now_or_never().map(|claimed| claimed.len()), Some(4));
+        // Whoever waits for a place waits for those of the rules that count.
+        let waits = live.reserve(1);
+        tokio::pin!(waits);
+        assert!((&mut waits).now_or_never().is_none());
+        live.replace(engine("^three$"));
+        assert!((&mut waits).now_or_never().is_none(), "all places are taken still");
+        drop(receipts);
+    }
+}

@@ -243,7 +243,7 @@ fn about(listeners: &[ListenerStatus], targets: &[TargetReport], journal: &Journ
         if let (Some(false), open @ 1..) = (target.configured, target.pending + target.held) {
             let open = deliveries(open);
             attention.push(format!(
-                "{open} of {name} orphaned: it is not configured; osnl deliveries move --action {name} --to ACTION"
+                "{open} of {name}, which is not configured: orphaned; osnl deliveries move --action {name} --to ACTION"
             ));
         }
     }
