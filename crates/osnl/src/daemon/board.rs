@@ -12,7 +12,7 @@ use crate::listener::{Gauges, Listener, ListenerState};
 /// Requests that may wait while one is worked on. One that waits covers all that come with it.
 const WAITING: usize = 16;
 
-/// See the [module](self).
+/// What runs at the moment, and the bell that asks for a reload.
 pub struct Board {
     shown: Mutex<Shown>,
     /// Grows with each change of what runs.

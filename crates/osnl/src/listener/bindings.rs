@@ -46,7 +46,7 @@ impl OwnQueue {
 /// Exchange and routing key.
 type Keys = BTreeSet<(String, String)>;
 
-/// See the [module](self).
+/// Which bindings osnl has made for queues of its own, kept in a file of the state directory.
 #[derive(Debug)]
 pub struct Bindings {
     path: PathBuf,
