@@ -15,6 +15,7 @@
 //! | `config` | reading and checking a configuration of a thousand rules |
 //! | `enrich` | what an enrichment costs that is remembered: the answer, and keeping it with the delivery |
 //! | `return` | from the broker's return to the first request |
+//! | `tap` | looking on at full speed, lines into a pipe, against the raw consumer |
 //! | `read` | reading what a message is about, against parsing it |
 //! | `journal` | as `b`, with the journal on this disk: against its parts each alone, and against k2hr3_osnl |
 //! | `durable` | as `d`, by way of the journal, beside the disk's own `fdatasync` |
@@ -36,6 +37,7 @@ mod sections;
 mod sink;
 mod stage;
 mod table;
+mod tap;
 mod versioned;
 
 use std::path::PathBuf;
@@ -63,6 +65,7 @@ const SECTIONS: &[(&str, Section)] = &[
     ("config", configuration::check),
     ("enrich", enrich::hit),
     ("return", scale::comes_back),
+    ("tap", tap::piped),
     ("read", read::resource_view),
     ("journal", journal::parts),
     ("durable", journal::latency),

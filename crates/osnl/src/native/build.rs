@@ -6,21 +6,21 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use osnl_model::Target;
-use osnl_transport::{ListenOptions, QueueType, Transport, TransportError, transport_with};
+use osnl_transport::{ListenOptions, Transport, TransportError};
 
 use super::driver::BuildContext;
-use super::{ActionConf, JournalConf, ListenerConf, Native, OnFull};
+use super::parts::{Parts, real};
+use super::{ActionConf, JournalConf, ListenerConf, Native};
 use crate::action::http::{HttpError, HttpOptions};
 use crate::control::{ControlSocket, Desk, Store};
 use crate::daemon::Daemon;
-use crate::delivery::{DeliveryLoop, DeliverySettings, Prelude};
+use crate::delivery::{DeliveryLoop, DeliverySettings, Prelude, Setup};
 use crate::enrich::openstack::Cloud;
-use crate::enrich::{Enrichments, Step};
-use crate::intake::RuleEngine;
+use crate::enrich::{EnrichConf, Enrichments, Step};
 use crate::journal::Journal;
 use crate::journal::memory::{MemoryJournal, MemoryLimits};
 use crate::journal::sqlite::{OpenError, SqliteJournal, SqliteOptions};
-use crate::listener::{Listener, ListenerConfig, PositionStore};
+use crate::listener::{Bindings, ListenerConfig, PositionStore};
 use crate::metrics::Counters;
 use crate::rule::{Guards, Rule};
 use crate::unmatched::Ring;
@@ -113,7 +113,6 @@ impl Native {
     /// # Errors
     /// See [`BuildError`].
     pub fn daemon(&self, http: &HttpOptions, counters: &Arc<Counters>) -> Result<Daemon, BuildError> {
-        let real = |conf: &ListenerConf| Ok(transport_with(&conf.transport_url, conf.rabbit.clone())?.into());
         self.daemon_with(&real, http, counters)
     }
 
@@ -127,72 +126,64 @@ impl Native {
         http: &HttpOptions,
         counters: &Arc<Counters>,
     ) -> Result<Daemon, BuildError> {
-        let heard: Vec<(&ListenerConf, Vec<Rule>)> = self
-            .listeners
-            .iter()
-            .map(|listener| (listener, self.rules_of(listener)))
-            .filter(|(_, rules)| !rules.is_empty())
-            .collect();
-        let prefetch = heard.iter().fold(0_u16, |sum, (listener, _)| sum.saturating_add(listener.prefetch));
-        let overflowing = self.actions.iter().filter(|action| action.on_full == OnFull::DeadLetter);
-        let overflowing = overflowing.map(|action| action.name.clone()).collect();
-        let (journal, store) = self.journal.open(prefetch, overflowing, counters)?;
-        self.say_orphans();
-        let guards = Arc::new(self.guards());
-        let ring = Arc::new(self.ring());
-        let mut made: HashMap<String, Arc<dyn Transport>> = HashMap::new();
-        let mut listeners = Vec::new();
-        for (conf, rules) in heard {
-            let place = format!("{}{:?}", conf.transport_url.to_string_with_secrets(), conf.rabbit);
-            let transport = match made.get(&place) {
-                Some(transport) => transport.clone(),
-                None => {
-                    let error = |error| BuildError::Transport { listener: conf.name.clone(), error };
-                    let transport = transports(conf).map_err(error)?;
-                    made.insert(place, transport.clone());
-                    transport
-                }
-            };
-            let engine = RuleEngine::new(rules, journal.clone(), counters.clone());
-            let engine = engine.with_guards(guards.clone()).with_unmatched(ring.clone(), &conf.name);
-            let engine = Arc::new(engine);
-            let mut listener = Listener::new(conf.config(), transport, engine, counters.clone());
-            if conf.queue.queue_type == QueueType::Stream {
-                listener = listener.with_positions(self.positions(&conf.name)?);
-            }
-            listeners.push(listener);
-        }
-        let asking = self.asking(http)?;
-        let mut deliveries = Vec::new();
-        let state_folder = self.state_folder();
-        for conf in &self.actions {
-            let action = conf.driver.conf().action(&BuildContext {
-                name: &conf.name,
-                http,
-                settings: &conf.delivery,
-                state_folder: state_folder.as_deref(),
-                counters,
-            })?;
-            let settings = conf.delivery();
-            let steps = conf.enrich.iter().filter_map(|name| asking.get(name)).cloned().collect::<Vec<_>>();
-            let enrichments = (!steps.is_empty()).then(|| Enrichments::new(steps, journal.clone()));
-            let prelude = Prelude { enrichments, when: conf.when.clone() };
-            let name = conf.name.clone();
-            let delivery = DeliveryLoop::new(name, action, journal.clone(), settings, counters.clone());
-            deliveries.push(delivery.with_prelude(prelude));
-        }
-        let control = state_folder.map(|folder| {
-            let desk = Desk::of_daemon(store, &listeners, &deliveries, counters.clone());
-            ControlSocket::new(folder, Arc::new(desk))
-        });
-        Ok(Daemon { listeners, deliveries, journal, control })
+        self.assemble(transports, http, counters).map(|(daemon, _)| daemon)
     }
 
-    /// What asks for each enrichment. Those of one cloud share a login and its connections.
-    fn asking(&self, http: &HttpOptions) -> Result<HashMap<Arc<str>, Step>, BuildError> {
+    /// The same with what is shared by its parts.
+    pub(super) fn assemble(
+        &self,
+        transports: Transports<'_>,
+        http: &HttpOptions,
+        counters: &Arc<Counters>,
+    ) -> Result<(Daemon, Parts), BuildError> {
+        let (journal, store) = self.journal.open(self.prefetch(), self.overflowing(), counters)?;
+        self.say_orphans();
+        let mut parts = Parts {
+            http: http.clone(),
+            state_folder: self.state_folder(),
+            counters: counters.clone(),
+            journal: journal.clone(),
+            store: store.clone(),
+            guards: Arc::new(self.guards()),
+            ring: Arc::new(self.ring()),
+            bindings: self.state_folder().map(|folder| Arc::new(Bindings::open(&folder))),
+            transports: HashMap::new(),
+            rules: HashMap::new(),
+            asking: self.asking(http, |_| None)?,
+        };
+        let mut listeners = Vec::new();
+        for (conf, rules) in self.heard() {
+            listeners.push(parts.listener(self, conf, rules, transports)?);
+        }
+        if let Some(bindings) = &parts.bindings {
+            bindings.want(self.bindings());
+        }
+        parts.rules.values().for_each(|live| live.begin(None));
+        let deliveries = self.actions.iter().map(|conf| conf.delivery_loop(&parts));
+        let deliveries = deliveries.collect::<Result<_, _>>()?;
+        let mut daemon = Daemon::new(listeners, deliveries, journal);
+        daemon.control = parts.state_folder.clone().map(|folder| {
+            let desk = Desk::of_daemon(store, daemon.board(), counters.clone());
+            let desk = desk.with_bindings(parts.bindings.clone());
+            ControlSocket::new(folder, Arc::new(desk))
+        });
+        Ok((daemon, parts))
+    }
+
+    /// What asks for each enrichment; `before` is what asks for it already. New ones of one cloud share a login and its
+    /// connections.
+    pub(super) fn asking(
+        &self,
+        http: &HttpOptions,
+        before: impl Fn(&EnrichConf) -> Option<Step>,
+    ) -> Result<HashMap<Arc<str>, Step>, BuildError> {
         let mut clouds: Vec<Cloud> = Vec::new();
         let mut asking = HashMap::new();
         for conf in &self.enrichments {
+            if let Some(step) = before(conf) {
+                asking.insert(conf.name.clone(), step);
+                continue;
+            }
             let same = |cloud: &&Cloud| *cloud.conf() == conf.cloud && cloud.timeout() == conf.limits.timeout;
             let cloud = match clouds.iter().find(same) {
                 Some(cloud) => cloud.clone(),
@@ -231,7 +222,7 @@ impl Native {
     }
 
     /// Where a listener keeps how far it has read its streams.
-    fn positions(&self, listener: &Arc<str>) -> Result<PositionStore, BuildError> {
+    pub(super) fn positions(&self, listener: &Arc<str>) -> Result<PositionStore, BuildError> {
         let Some(path) = self.state_folder() else {
             return Err(BuildError::NoState { listener: listener.clone() });
         };
@@ -244,11 +235,16 @@ impl Native {
 
     /// The guards of rules and actions, knowing what the journal's latest deliveries were.
     fn guards(&self) -> Guards {
-        let rules = self.rules.iter().filter_map(|conf| Some((conf.rule.name.clone(), conf.guard?)));
-        let actions = self.actions.iter().filter_map(|conf| Some((conf.name.clone(), conf.guard?)));
-        let guards = Guards::new(rules, actions);
+        let guards = self.new_guards();
         self.journal.remind(&guards);
         guards
+    }
+
+    /// The same, knowing nothing.
+    pub(super) fn new_guards(&self) -> Guards {
+        let rules = self.rules.iter().filter_map(|conf| Some((conf.rule.name.clone(), conf.guard?)));
+        let actions = self.actions.iter().filter_map(|conf| Some((conf.name.clone(), conf.guard?)));
+        Guards::new(rules, actions)
     }
 
     /// The enabled rules that look at a listener's messages.
@@ -326,5 +322,28 @@ impl ActionConf {
     #[must_use]
     pub fn delivery(&self) -> DeliverySettings {
         self.delivery
+    }
+
+    /// What its attempts are made with.
+    pub(super) fn setup(&self, parts: &Parts) -> Result<Setup, BuildError> {
+        let action = self.driver.conf().action(&BuildContext {
+            name: &self.name,
+            http: &parts.http,
+            settings: &self.delivery,
+            state_folder: parts.state_folder.as_deref(),
+            counters: &parts.counters,
+        })?;
+        let steps = self.enrich.iter().filter_map(|name| parts.asking.get(name)).cloned().collect::<Vec<_>>();
+        let enrichments = (!steps.is_empty()).then(|| Enrichments::new(steps, parts.journal.clone()));
+        let prelude = Prelude { enrichments, when: self.when.clone() };
+        Ok(Setup { action, settings: self.delivery(), prelude })
+    }
+
+    /// The loop of its deliveries, not begun.
+    pub(super) fn delivery_loop(&self, parts: &Parts) -> Result<DeliveryLoop, BuildError> {
+        let Setup { action, settings, prelude } = self.setup(parts)?;
+        let (journal, counters) = (parts.journal.clone(), parts.counters.clone());
+        let delivery = DeliveryLoop::new(self.name.clone(), action, journal, settings, counters);
+        Ok(delivery.with_prelude(prelude))
     }
 }
