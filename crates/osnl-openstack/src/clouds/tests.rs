@@ -1,3 +1,5 @@
+//! Files as people write them, in folders of their own.
+
 use std::fs;
 
 use tempfile::TempDir;

@@ -1,3 +1,5 @@
+//! What is written, against the recorded logins.
+
 use serde_json::{Value, json};
 
 use super::*;

@@ -1,6 +1,5 @@
 //! Enrichment from a message to a request, with a daemon, its journal, and a stand-in for the OpenStack APIs.
 
-use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -329,19 +328,6 @@ fn what_is_wrong_points_at_its_line() {
     );
     // An action's templates have what it names, and nothing else.
     check(&format!("body = {{{{ e.name }}}}\n[enrich:e]\nkind = port\n{login}"), "f:9:11: [action:a] body:");
-}
-
-#[test]
-fn the_example_loads_without_a_warning() {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../examples/enrich.conf");
-    let text = std::fs::read_to_string(path).unwrap();
-    let secret = tempfile::NamedTempFile::new().unwrap();
-    std::fs::write(secret.path(), "s3cr\n").unwrap();
-    let text = text.replace("/etc/osnl/application-credential", &secret.path().display().to_string());
-    let loaded = load_texts(&[("enrich.conf".to_owned(), text)], &Sources::default());
-    let loaded = loaded.unwrap_or_else(|errors| panic!("{errors}"));
-    assert!(loaded.warnings.is_empty(), "{:?}", loaded.warnings);
-    assert_eq!(loaded.conf.enrichments.len(), 2);
 }
 
 /// `auth = keystone`: one token for all requests, another one when the target believes it no more, and none in the log.
