@@ -134,7 +134,7 @@ impl Cloud {
         if object.is_object() { Ok(object) } else { Err(problem(&format!("the answer has no {kind} in it"))) }
     }
 
-    /// The same as one of [`crate::objects`]' types.
+    /// The same as one of the types that are an [`Object`].
     ///
     /// # Errors
     /// As [`Cloud::get`]; an object that lacks what every one has.
