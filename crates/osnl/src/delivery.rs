@@ -122,6 +122,7 @@ impl DeliveryLoop {
 
     /// Delivers until told to drain; then the attempts under way are finished, and no other begins.
     pub async fn run(mut self, shutdown: Shutdown) {
+        self.open(&shutdown).await;
         let mut attempts = FuturesUnordered::new();
         let mut sweep = Instant::now() + SWEEP;
         // Waiting deliveries are claimed too, so the bound is well above the concurrency: a key that
@@ -182,10 +183,32 @@ impl DeliveryLoop {
             }
             self.return_what_cannot_wait();
         }
+        drop(attempts);
+        self.action.close(&shutdown.abort).await;
         let unfinished = self.schedule.claimed();
         if unfinished > 0 {
             tracing::info!(action.name = &*self.name, deliveries = unfinished, "unfinished at the end");
         }
+    }
+
+    /// Lets the action start what it keeps running; what is wrong with that is known before the first event.
+    async fn open(&self, shutdown: &Shutdown) {
+        let opened = tokio::select! {
+            biased;
+            () = shutdown.drain.cancelled() => return,
+            () = shutdown.abort.cancelled() => return,
+            opened = timeout(self.settings.timeout, self.action.open()) => opened,
+        };
+        let error = match opened {
+            Ok(Ok(())) => return,
+            Ok(Err(error)) => error,
+            Err(_) => ActionError::new(ErrorClass::Timeout, format!("after {:?}", self.settings.timeout)),
+        };
+        tracing::error!(
+            action.name = &*self.name,
+            "{}: {error}; events wait until it can be started",
+            self.action.target()
+        );
     }
 
     fn publish(&self, paused: bool) {

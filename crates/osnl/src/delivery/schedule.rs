@@ -13,7 +13,7 @@ use tokio::time::Instant;
 use super::breaker::{Breaker, BreakerState, Change};
 use super::limits::{Clock, Limits, OnDead};
 use super::policy::{Decision, RetryPolicy};
-use crate::action::{ActionError, Done, ErrorClass};
+use crate::action::{ActionError, Done};
 use crate::journal::{Claimed, DeliveryId, Outcome, Used};
 
 /// A retry further away than this may go back to the broker when too many wait.
@@ -291,7 +291,7 @@ impl Schedule {
         let Some(item) = self.items.get_mut(&id) else { return steps };
         match (self.breaker.state(), self.policy.decide(attempt, &error)) {
             // The target's state, not the event's: no attempt is burnt and nothing ages.
-            (BreakerState::Open { until }, _) if error.class != ErrorClass::Content => {
+            (BreakerState::Open { until }, _) if !error.class.is_final() => {
                 self.ready.insert(id);
                 steps.push(if change == Change::Opened { Step::Opened(until - now) } else { Step::Held });
             }
@@ -314,7 +314,7 @@ impl Schedule {
                 steps.push(Step::Waits(pause));
             }
             (_, Decision::GiveUp) => match self.when_exhausted {
-                WhenExhausted::Return if error.class != ErrorClass::Content => {
+                WhenExhausted::Return if !error.class.is_final() => {
                     let pause = self.policy.pause(attempt.get());
                     item.exhausted = true;
                     self.waiting.insert((now + pause, id));
