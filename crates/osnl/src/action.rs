@@ -122,21 +122,25 @@ pub enum ErrorClass {
     Reset,
     /// An answer with this HTTP status, none of 2xx.
     Status(u16),
+    /// Whoever was asked will never do it, and says so: a final refusal, of a plug-in or a target.
+    Rejected,
     /// The event cannot be turned into a request; no attempt will change that.
     Content,
     /// Not now, says whoever was asked: a plug-in whose own target is away.
     Transient,
     /// It did not work, and nothing says whether it ever will: a program that ended with an error.
     Failed,
-    /// Never, says whoever was asked.
-    Rejected,
 }
 
 impl ErrorClass {
-    /// No further attempt can change it.
+    /// Whether no further attempt can change it: a dead letter at once, whatever else is configured.
     #[must_use]
     pub fn is_final(self) -> bool {
-        matches!(self, Self::Content | Self::Rejected)
+        match self {
+            Self::Rejected | Self::Content => true,
+            Self::Connect | Self::Tls | Self::Timeout | Self::Reset | Self::Status(_) => false,
+            Self::Transient | Self::Failed => false,
+        }
     }
 }
 
@@ -148,10 +152,10 @@ impl std::fmt::Display for ErrorClass {
             Self::Timeout => f.write_str("no answer in time"),
             Self::Reset => f.write_str("no whole answer"),
             Self::Status(status) => write!(f, "status {status}"),
+            Self::Rejected => f.write_str("refused for good"),
             Self::Content => f.write_str("unusable notification"),
             Self::Transient => f.write_str("not now"),
             Self::Failed => f.write_str("failed"),
-            Self::Rejected => f.write_str("rejected"),
         }
     }
 }

@@ -13,7 +13,7 @@ use osnl_model::{Mismatch, Notification, Predicate, Priority, bulk_part, is_secr
 
 pub use self::heard::{NotHeard, WhyNot};
 use crate::intake::parts;
-use crate::native::{Native, Preview, RuleConf};
+use crate::native::{Native, Preview, RuleConf, Wanted};
 use crate::received::Received;
 use crate::rule::{Condition, Mode, RuleMismatch};
 use crate::saved::Saved;
@@ -229,10 +229,12 @@ fn effects(conf: &Native, rule: &RuleConf, notification: &Notification) -> Vec<E
     let effects = actions.flat_map(|action| {
         parts.iter().map(|(resource, key)| {
             let part = resource.and_then(|n| bulk_part(notification, n as usize));
-            let would = match part {
-                Some(payload) => action.preview(&Notification { payload, ..notification.clone() }),
-                None => action.preview(notification),
-            };
+            let narrowed = part.map(|payload| Notification { payload, ..notification.clone() });
+            let would = action.preview(&Wanted {
+                notification: narrowed.as_ref().unwrap_or(notification),
+                rule: &rule.rule.name,
+                resource: *resource,
+            });
             Effect {
                 action: action.name.clone(),
                 key: key.clone(),

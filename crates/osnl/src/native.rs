@@ -6,7 +6,7 @@
 //! [oslo_messaging_rabbit]  the options of oslo.messaging's rabbit driver; each may stand in a listener too
 //! [listener:NAME]    transport_url, exchange, topics, priorities, pool, queue, declare, queue_type, ...
 //! [rule:NAME]        listeners, event_type, publisher_id, context.KEY, metadata.KEY, payload.KEY, actions, key, ...
-//! [action:NAME]      driver = k2hr3: api_url, timeout, ...; driver = dump: path; guard, retry_max_age, ...
+//! [action:NAME]      driver, timeout, max_attempts, guard, ...; what else depends on the driver
 //! ```
 //!
 //! The syntax is [`crate::config`]'s. From the weakest layer to the strongest: defaults, files in the order
@@ -16,10 +16,12 @@
 //! [`load`] reads, checks and types; [`Native::daemon`] builds what runs; [`Loaded::document`] is the same
 //! configuration as text again, with where each value came from. `docs/configuration.md` explains each option.
 
+mod action;
 mod build;
 mod check;
 mod deliveries;
 mod document;
+pub(crate) mod driver;
 mod duration;
 mod explain;
 pub(crate) mod journal;
@@ -39,10 +41,8 @@ mod size;
 mod tests;
 mod topology;
 
-use std::num::NonZeroU32;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Duration;
 
 use osnl_model::{Priority, TransportUrl};
 use osnl_transport::{Declare, QueueKind, RabbitOptions};
@@ -50,19 +50,19 @@ use osnl_transport::{Declare, QueueKind, RabbitOptions};
 pub use self::build::{BuildError, Transports};
 pub use self::deliveries::OnFull;
 pub use self::document::{DocEntry, DocSection, Document};
+pub use self::driver::{Driver, TlsConf, Wanted};
 pub use self::duration::parse as parse_duration;
 use self::layers::Layers;
 pub use self::orphans::Orphans;
 pub use self::preview::Preview;
 pub use self::probe::{Probe, Verdict};
 pub use self::reference::{Reference, ReferenceOption, ReferenceSection, reference};
-use crate::action::k2hr3::NoAddresses;
 use crate::config::{
     ConfigError, ConfigErrors, Environment, Finding, Ini, ReadError, Warning, files_of, read_text,
 };
-use crate::delivery::{Limits, WhenExhausted};
+use crate::delivery::DeliverySettings;
 use crate::journal::sqlite::SqliteOptions;
-use crate::k2hr3::{ApiUrl, Level, LogFile};
+use crate::k2hr3::{Level, LogFile};
 use crate::rule::{Rate, Rule};
 use crate::unmatched::KeepUnmatched;
 
@@ -143,49 +143,12 @@ pub struct ActionConf {
     pub name: Arc<str>,
     /// What it does.
     pub driver: Driver,
-    /// When its deliveries are given up, and what follows.
-    pub limits: Limits,
+    /// At what pace its deliveries are made, when they are given up, and what follows.
+    pub delivery: DeliverySettings,
     /// Beyond it, what rules want of it is held.
     pub guard: Option<Rate>,
     /// What becomes of deliveries beyond `max_pending`.
     pub on_full: OnFull,
-}
-
-/// What an action does.
-#[derive(Clone, Debug)]
-pub enum Driver {
-    /// Deletes hosts that are gone from K2HR3.
-    K2hr3(K2hr3Conf),
-    /// Writes events down.
-    Dump(DumpConf),
-}
-
-/// `driver = k2hr3`.
-#[derive(Clone, Debug)]
-pub struct K2hr3Conf {
-    /// Where DELETE is sent.
-    pub api_url: ApiUrl,
-    /// For one request in all.
-    pub timeout: Duration,
-    /// Requests that K2HR3 may refuse (400, 403 and the like) before it is given up.
-    pub max_attempts: NonZeroU32,
-    /// The longest pause between two attempts; the first is one second.
-    pub retry_interval: Duration,
-    /// What becomes of an event that is given up.
-    pub when_exhausted: WhenExhausted,
-    /// What a deleted port without addresses asks for.
-    pub no_addresses: NoAddresses,
-    /// Whether certificate and name are checked.
-    pub verify: bool,
-    /// Certificates to trust instead of the system's.
-    pub ca_file: Option<PathBuf>,
-}
-
-/// `driver = dump`.
-#[derive(Clone, Debug)]
-pub struct DumpConf {
-    /// The file that is appended to; `None` is stdout.
-    pub path: Option<PathBuf>,
 }
 
 /// What a configuration is read from.

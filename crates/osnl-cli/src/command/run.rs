@@ -66,7 +66,10 @@ fn start(loaded: &Loaded) -> anyhow::Result<Exit> {
                 return Ok(Exit::Config);
             }
             Err(
-                error @ (BuildError::File { .. } | BuildError::NoState { .. } | BuildError::State { .. }),
+                error @ (BuildError::Action { .. }
+                | BuildError::File { .. }
+                | BuildError::NoState { .. }
+                | BuildError::State { .. }),
             ) => return Err(error.into()),
             Err(BuildError::Journal { path, error }) => {
                 sources::complain(&format!("[journal] {}: {error}", path.display()));

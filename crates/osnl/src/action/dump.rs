@@ -4,6 +4,8 @@
 //! it is tried again without end. Writing blocks the one thread that osnl runs on, for as long as the operating
 //! system takes: a pipe that nobody reads stops everything, as it should.
 
+mod conf;
+
 use std::fs::OpenOptions;
 use std::io::{self, Write};
 use std::path::Path;
@@ -13,6 +15,7 @@ use osnl_model::mask_secrets;
 use osnl_transport::BoxFuture;
 use serde_json::{Value, json};
 
+pub use self::conf::DumpConf;
 use super::{Action, ActionError, Done, ErrorClass, Event};
 
 /// See the [module](self).

@@ -6,6 +6,7 @@
 //! both are pure. K2HR3 answers 204 for whatever it has nothing to do for, so repeating is safe; it has no
 //! place for an idempotency key, and is sent none.
 
+mod conf;
 mod parameters;
 
 use std::fmt;
@@ -18,6 +19,7 @@ use hyper::{Method, Request};
 use osnl_transport::BoxFuture;
 use serde_json::Value;
 
+pub use self::conf::K2hr3Conf;
 pub use self::parameters::{HostParameters, Unusable};
 use super::http::{HttpClient, HttpError, HttpOptions};
 use super::{Action, ActionError, Done, ErrorClass, Event};
@@ -120,7 +122,7 @@ impl K2hr3 {
 ///
 /// # Errors
 /// [`Unusable`] says whether that is as it should be.
-pub(crate) fn asked_for(payload: &Value, no_addresses: NoAddresses) -> Result<HostParameters, Unusable> {
+fn asked_for(payload: &Value, no_addresses: NoAddresses) -> Result<HostParameters, Unusable> {
     HostParameters::of(payload).and_then(|found| narrowed(found, payload, no_addresses))
 }
 
@@ -139,7 +141,7 @@ fn narrowed(
 }
 
 /// Where the request goes, query and all.
-pub(crate) fn request_url(api_url: &ApiUrl, parameters: &HostParameters) -> String {
+fn request_url(api_url: &ApiUrl, parameters: &HostParameters) -> String {
     let scheme = match api_url.scheme() {
         Scheme::Http => "http",
         Scheme::Https => "https",

@@ -132,6 +132,7 @@ impl Breaker {
                 self.neutral(now);
                 Change::None
             }
+            ErrorClass::Rejected => self.answered(),
             ErrorClass::Connect | ErrorClass::Tls | ErrorClass::Status(429) => {
                 self.open(error, policy, now, false)
             }
@@ -150,7 +151,6 @@ impl Breaker {
             }
             ErrorClass::Status(status) => self.refused(key, status, error, policy, now),
             ErrorClass::Failed => self.refused(key, FAILED, error, policy, now),
-            ErrorClass::Rejected => self.answered(),
         }
     }
 
@@ -177,8 +177,9 @@ impl Breaker {
         self.answered()
     }
 
-    /// It answers: whatever kept us away is over.
+    /// It answers, if not as we want: whatever kept us away is over.
     fn answered(&mut self) -> Change {
+        self.failing.clear();
         match self.state {
             BreakerState::Probing => self.close(),
             BreakerState::Closed | BreakerState::Open { .. } => Change::None,
@@ -285,6 +286,9 @@ mod tests {
             ("a:500 ok b:500 ok a:t", "closed, 16 at once"),
             ("a:500 b:t", "open for 1 s"),
             ("a:x b:x c:x d:x e:x f:x", "closed, 16 at once"),
+            // A final refusal is the event's, and whoever says so is there.
+            ("a:r b:r c:r d:r e:r f:r", "closed, 16 at once"),
+            ("a:500 b:r c:500", "closed, 16 at once"),
             // The same refusal, five keys.
             ("a:400 b:400 c:400 d:400", "closed, 16 at once"),
             ("a:400 b:400 c:400 d:400 d:400 d:400", "closed, 16 at once"),
@@ -319,6 +323,7 @@ mod tests {
             ("a:c +1 begin ok ok ok ok ok ok ok", "closed, 16 at once"),
             // An answer, even a refusing one, shows that the target is there.
             ("a:c +1 begin a:400", "closed, 1 at once"),
+            ("a:c +1 begin a:r", "closed, 1 at once"),
             // Opened over refusals, a probe that is refused keeps it open.
             ("a:400 b:400 c:400 d:400 e:400 +1 begin f:400", "open for 2 s"),
             // An unusable notification proves nothing.

@@ -36,7 +36,7 @@ impl RetryPolicy {
     /// | --- | --- |
     /// | connect, TLS, time-out, reset, 408, 425, 429, 5xx, "not now" | hold |
     /// | any other status, a program that failed | retry until `max_attempts`, then give up |
-    /// | unusable notification, rejected | give up |
+    /// | a final refusal, an unusable notification | give up |
     #[must_use]
     pub fn decide(&self, attempt: NonZeroU32, error: &ActionError) -> Decision {
         match error.class {

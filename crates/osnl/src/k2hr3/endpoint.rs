@@ -142,7 +142,7 @@ impl NotificationEndpoint {
             };
             let Some(pause) = pause else {
                 tracing::error!("no sent. {error}");
-                let requeue = self.conf.k2hr3.requeue_on_error && error.class != ErrorClass::Content;
+                let requeue = self.conf.k2hr3.requeue_on_error && !error.class.is_final();
                 return if requeue { NotificationResult::Requeue } else { NotificationResult::Handled };
             };
             tracing::warn!("{error}; next attempt in {:.1} s", pause.as_secs_f64());

@@ -164,7 +164,7 @@ fn difference(conf: &Conf, native: &Native) -> Option<&'static str> {
         Some("a pattern")
     } else if format!("{:?}", conf.delivery()) != format!("{:?}", action.delivery())
         || k2hr3.api_url != conf.k2hr3.api_url
-        || k2hr3.verify == conf.k2hr3.allow_self_signed_cert
+        || k2hr3.tls.verify == conf.k2hr3.allow_self_signed_cert
     {
         Some("an option of [k2hr3]")
     } else if conf.journal != native.journal {

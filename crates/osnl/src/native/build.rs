@@ -2,22 +2,18 @@
 
 use std::collections::{BTreeSet, HashMap};
 use std::io;
-use std::num::NonZeroU32;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Duration;
 
 use osnl_model::Target;
 use osnl_transport::{ListenOptions, QueueType, Transport, TransportError, transport_with};
 
-use super::{ActionConf, Driver, JournalConf, K2hr3Conf, ListenerConf, Native, OnFull};
-use crate::action::Action;
-use crate::action::dump::Dump;
-use crate::action::http::{HttpError, HttpOptions, Verification};
-use crate::action::k2hr3::K2hr3;
+use super::driver::BuildContext;
+use super::{ActionConf, JournalConf, ListenerConf, Native, OnFull};
+use crate::action::http::{HttpError, HttpOptions};
 use crate::control::{ControlSocket, Desk, Store};
 use crate::daemon::Daemon;
-use crate::delivery::{DeliveryLoop, DeliverySettings, RetryPolicy, WhenExhausted};
+use crate::delivery::{DeliveryLoop, DeliverySettings};
 use crate::intake::RuleEngine;
 use crate::journal::Journal;
 use crate::journal::memory::{MemoryJournal, MemoryLimits};
@@ -26,9 +22,6 @@ use crate::listener::{Listener, ListenerConfig, PositionStore};
 use crate::metrics::Counters;
 use crate::rule::{Guards, Rule};
 use crate::unmatched::Ring;
-
-/// Calls of K2HR3 under way at once, each for another instance.
-const CONCURRENCY: usize = 16;
 
 /// Makes the transport of a listener; tests have one that stays inside the process.
 pub type Transports<'a> = &'a dyn Fn(&ListenerConf) -> Result<Arc<dyn Transport>, TransportError>;
@@ -91,11 +84,19 @@ pub enum BuildError {
         /// The operating system's reason.
         error: io::Error,
     },
+    /// Anything else that an action needs.
+    #[error("[action:{action}] {problem}")]
+    Action {
+        /// The section's name.
+        action: Arc<str>,
+        /// What is wrong, and what to do. No secret.
+        problem: String,
+    },
 }
 
 impl Native {
     /// All of it, calling out as `http` says where an action has no option of its own. Nothing is connected;
-    /// the files of `dump` are opened.
+    /// files that actions write are opened.
     ///
     /// A listener that no enabled rule looks at is left out: it would acknowledge what nobody has seen.
     ///
@@ -152,8 +153,15 @@ impl Native {
             listeners.push(listener);
         }
         let mut deliveries = Vec::new();
+        let state_folder = self.state_folder();
         for conf in &self.actions {
-            let action = conf.action(http)?;
+            let action = conf.driver.conf().action(&BuildContext {
+                name: &conf.name,
+                http,
+                settings: &conf.delivery,
+                state_folder: state_folder.as_deref(),
+                counters,
+            })?;
             let settings = conf.delivery();
             deliveries.push(DeliveryLoop::new(
                 conf.name.clone(),
@@ -163,7 +171,7 @@ impl Native {
                 counters.clone(),
             ));
         }
-        let control = self.state_folder().map(|folder| {
+        let control = state_folder.map(|folder| {
             let desk = Desk::of_daemon(store, &listeners, &deliveries, counters.clone());
             ControlSocket::new(folder, Arc::new(desk))
         });
@@ -279,55 +287,6 @@ impl ActionConf {
     /// How it is delivered.
     #[must_use]
     pub fn delivery(&self) -> DeliverySettings {
-        let (concurrency, timeout, max_attempts, max, when_exhausted) = match &self.driver {
-            Driver::K2hr3(k) => (CONCURRENCY, k.timeout, k.max_attempts, k.retry_interval, k.when_exhausted),
-            // One line after the other; a file that cannot be written is tried without end.
-            Driver::Dump(_) => {
-                let minute = Duration::from_secs(60);
-                (1, minute, NonZeroU32::MIN, minute, WhenExhausted::DeadLetter)
-            }
-        };
-        DeliverySettings {
-            concurrency,
-            timeout,
-            policy: RetryPolicy { max_attempts, initial: Duration::from_secs(1), max, jitter: 0.2 },
-            when_exhausted,
-            limits: self.limits,
-        }
-    }
-
-    fn action(&self, http: &HttpOptions) -> Result<Arc<dyn Action>, BuildError> {
-        match &self.driver {
-            Driver::K2hr3(conf) => {
-                conf.action(http).map_err(|error| BuildError::Http { action: self.name.clone(), error })
-            }
-            Driver::Dump(conf) => match &conf.path {
-                None => Ok(Arc::new(Dump::to_stdout())),
-                Some(path) => match Dump::to_file(path) {
-                    Ok(dump) => Ok(Arc::new(dump)),
-                    Err(error) => {
-                        Err(BuildError::File { action: self.name.clone(), path: path.clone(), error })
-                    }
-                },
-            },
-        }
-    }
-}
-
-impl K2hr3Conf {
-    /// How its target is reached.
-    pub(super) fn http(&self, http: &HttpOptions) -> HttpOptions {
-        let mut http = http.clone();
-        if !self.verify {
-            http.verification = Verification::None;
-        } else if let Some(path) = &self.ca_file {
-            http.verification = Verification::Ca(vec![path.clone()]);
-        }
-        http
-    }
-
-    fn action(&self, http: &HttpOptions) -> Result<Arc<dyn Action>, HttpError> {
-        let action = K2hr3::new(self.api_url.clone(), &self.http(http))?;
-        Ok(Arc::new(action.with_no_addresses(self.no_addresses)))
+        self.delivery
     }
 }

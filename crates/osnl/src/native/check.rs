@@ -1,26 +1,21 @@
 //! From layers to [`Native`]: every section once, in the order of the files, then what they are to each other.
 
 use std::collections::BTreeMap;
-use std::num::NonZeroU32;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Duration;
 
 use osnl_model::{NotificationFilter, Pattern, TransportUrl};
 use osnl_transport::{QueueType, RabbitOptions};
 
+use super::action::action;
 use super::deliveries;
 use super::journal::{journal, keep_unmatched};
 use super::layers::{Layers, RawSection};
-use super::schema::{ACTION, DEFAULT, DRIVERS, JOURNAL, LISTENER, RABBIT, RULE};
+use super::schema::{ACTION, DEFAULT, JOURNAL, LISTENER, RABBIT, RULE};
 use super::section::{Findings, Reader};
-use super::{
-    ActionConf, Driver, DumpConf, JournalConf, K2hr3Conf, ListenerConf, Native, RuleConf, rabbit, topology,
-};
-use crate::action::k2hr3::NoAddresses;
-use crate::config::{ConfigError, Finding, Warning, nearest, typed};
-use crate::delivery::WhenExhausted;
-use crate::k2hr3::{ApiUrl, Level, LogFile};
+use super::{ActionConf, JournalConf, ListenerConf, Native, RuleConf, rabbit, topology};
+use crate::config::{ConfigError, Finding, Warning, typed};
+use crate::k2hr3::{Level, LogFile};
 use crate::rule::Rule;
 
 const LEVELS: [(&str, Level); 4] =
@@ -307,89 +302,4 @@ fn patterns(reader: &mut Reader<'_>, prefix: &str) -> Option<BTreeMap<String, Pa
         }
     }
     all.then_some(found)
-}
-
-fn action(reader: &mut Reader<'_>) -> Option<ActionConf> {
-    let words = DRIVERS.map(|driver| (driver, driver));
-    let driver = match reader.is_set("driver") {
-        true => reader.word("driver", &words),
-        false => reader.required("driver", &format!("allowed: {}", DRIVERS.join(", "))).and(None),
-    }?;
-    let mut foreign = false;
-    for option in reader.section.def.options.iter().filter(|o| o.driver.is_some_and(|d| d != driver)) {
-        if reader.is_set(option.name) {
-            foreign = true;
-            let problem = format!("is no option of the driver {driver}");
-            let own = reader.section.def.options.iter().filter(|o| o.driver == Some(driver)).map(|o| o.name);
-            let suggestion = nearest(option.name, own).map(str::to_owned);
-            let has = option.driver.unwrap_or_default();
-            let refusal = typed::Refusal::new(problem, format!("{has} has it"));
-            reader.refused::<()>(option.name, typed::Refusal { suggestion, ..refusal });
-        }
-    }
-    let conf = match driver {
-        "k2hr3" => k2hr3(reader).map(Driver::K2hr3),
-        _ => dump(reader).map(Driver::Dump),
-    };
-    let (limits, guard, on_full) =
-        (deliveries::limits(reader), deliveries::guard(reader), deliveries::on_full(reader));
-    if foreign {
-        return None;
-    }
-    Some(ActionConf {
-        name: reader.section.name.as_str().into(),
-        driver: conf?,
-        limits: limits?,
-        guard: guard?,
-        on_full: on_full?,
-    })
-}
-
-fn k2hr3(reader: &mut Reader<'_>) -> Option<K2hr3Conf> {
-    let api_url = reader.required("api_url", "write the URL of your role API, https://host/v1/role");
-    let api_url = api_url.and_then(|text| {
-        ApiUrl::parse(&text).map_or_else(|e| reader.refuse("api_url", e.problem, e.allowed), Some)
-    });
-    let timeout = reader.duration("timeout", Duration::from_millis(1));
-    let max_attempts = reader.number("max_attempts", 1, u32::MAX);
-    let retry_interval = reader.duration("retry_interval", Duration::ZERO);
-    let exhausted = [("dead_letter", WhenExhausted::DeadLetter), ("return", WhenExhausted::Return)];
-    let when_exhausted = reader.word("when_exhausted", &exhausted);
-    let no_addresses = reader.word("no_addresses", &[("skip", NoAddresses::Skip), ("all", NoAddresses::All)]);
-    let verify = reader.boolean("verify");
-    let ca_file = match reader.is_set("ca_file").then(|| reader.text("ca_file")) {
-        None => Some(None),
-        Some(Some(path)) if path.is_empty() => {
-            reader.refuse("ca_file", "is empty", "write the path of a PEM file, or remove the line")
-        }
-        Some(path) => path.map(|path| Some(path.into())),
-    };
-    if no_addresses == Some(NoAddresses::All) {
-        let problem = "a deleted port without addresses asks K2HR3 to forget every address of its instance";
-        reader.warn("no_addresses", problem, "skip is the safe choice");
-    }
-    Some(K2hr3Conf {
-        api_url: api_url?,
-        timeout: timeout?,
-        max_attempts: NonZeroU32::new(max_attempts?)?,
-        retry_interval: retry_interval?,
-        when_exhausted: when_exhausted?,
-        no_addresses: no_addresses?,
-        verify: verify?,
-        ca_file: ca_file?,
-    })
-}
-
-fn dump(reader: &mut Reader<'_>) -> Option<DumpConf> {
-    if !reader.is_set("path") {
-        return Some(DumpConf { path: None });
-    }
-    match reader.text("path")? {
-        path if path.is_empty() => reader.refuse(
-            "path",
-            "is empty",
-            "write the path of a file, or remove the line to write to stdout",
-        ),
-        path => Some(DumpConf { path: Some(path.into()) }),
-    }
 }

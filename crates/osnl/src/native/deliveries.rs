@@ -1,13 +1,18 @@
 //! What rules and actions say of their deliveries: key, mode, guard, age, hold, and what follows at the bounds.
 
+use std::num::NonZeroU32;
 use std::time::Duration;
 
 use super::rate::{self, NoRate};
 use super::section::Reader;
 use super::{ActionConf, JournalConf, RuleConf};
 use crate::config::shown;
-use crate::delivery::{Limits, OnDead};
+use crate::delivery::{DeliverySettings, Limits, OnDead, RetryPolicy, WhenExhausted};
 use crate::rule::{KeySource, Mode, Rate};
+
+/// Each has a place in memory and, with most targets, a connection.
+const MOST_AT_ONCE: u32 = 1000;
+const FIRST_PAUSE: Duration = Duration::from_secs(1);
 
 /// What becomes of deliveries beyond `max_pending`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -58,7 +63,26 @@ pub(super) fn guard(reader: &mut Reader<'_>) -> Option<Option<Rate>> {
     }
 }
 
-pub(super) fn limits(reader: &mut Reader<'_>) -> Option<Limits> {
+/// At what pace an action's deliveries are made, and when they are given up.
+pub(super) fn settings(reader: &mut Reader<'_>) -> Option<DeliverySettings> {
+    let timeout = reader.duration("timeout", Duration::from_millis(1));
+    let max_attempts = reader.number("max_attempts", 1, u32::MAX);
+    let max = reader.duration("retry_interval", Duration::ZERO);
+    let exhausted = [("dead_letter", WhenExhausted::DeadLetter), ("return", WhenExhausted::Return)];
+    let when_exhausted = reader.word("when_exhausted", &exhausted);
+    let concurrency = reader.number("concurrency", 1, MOST_AT_ONCE);
+    let limits = limits(reader);
+    let max_attempts = NonZeroU32::new(max_attempts?)?;
+    Some(DeliverySettings {
+        concurrency: usize::try_from(concurrency?).ok()?,
+        timeout: timeout?,
+        policy: RetryPolicy { max_attempts, initial: FIRST_PAUSE, max: max?, jitter: 0.2 },
+        when_exhausted: when_exhausted?,
+        limits: limits?,
+    })
+}
+
+fn limits(reader: &mut Reader<'_>) -> Option<Limits> {
     let max_age = time(reader, "retry_max_age");
     let hold_max = time(reader, "hold_max");
     let on_dead =
@@ -92,7 +116,7 @@ pub(super) fn kept_action(reader: &mut Reader<'_>, journal: &JournalConf, action
     if action.guard.is_some() {
         refuse_guard(reader);
     }
-    if action.limits.on_dead == OnDead::HoldKey {
+    if action.delivery.limits.on_dead == OnDead::HoldKey {
         let problem = "memory:// keeps no dead letter that could hold its key";
         reader.refuse::<()>("on_dead", problem, "remove it, or set sqlite:// in [journal] connection");
     }

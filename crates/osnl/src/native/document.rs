@@ -2,8 +2,9 @@
 
 use osnl_model::TransportUrl;
 
+use super::driver;
 use super::layers::{Layers, RawSection};
-use super::schema::{LISTENER, RABBIT, SECTIONS};
+use super::schema::{ACTION, LISTENER, RABBIT, SECTIONS};
 use super::secret_file;
 use super::{Loaded, rabbit, topology};
 use crate::config::{Origin, substitute};
@@ -54,7 +55,7 @@ impl Loaded {
 }
 
 fn document_section(layers: &Layers, section: &RawSection) -> DocSection {
-    let driver = section.entry("driver").map(|entry| entry.text.as_str());
+    let driver = section.driver();
     let fixed = section.def.all_options();
     let fixed = fixed.filter(|option| option.driver.is_none_or(|d| Some(d) == driver)).map(|o| o.name);
     let keyed = section.entries.iter().map(|entry| entry.option.as_str());
@@ -87,7 +88,7 @@ impl Document {
             out.push_str(&format!("[{}]\n", section.heading));
             for entry in &section.entries {
                 out.push_str(&format!("# {}\n", one_line(&entry.from)));
-                let is_secret = !secrets && is_secret(&section.heading, &entry.option);
+                let is_secret = !secrets && is_secret(section, &entry.option);
                 let text = if is_secret { without_password(&entry.text) } else { entry.text.clone() };
                 hidden |= text != entry.text;
                 out.push_str(&written(&entry.option, &text));
@@ -124,13 +125,16 @@ impl Document {
     }
 }
 
-fn is_secret(heading: &str, option: &str) -> bool {
-    let kind = heading.split(':').next().unwrap_or_default();
-    let def = SECTIONS.iter().find(|def| def.kind == kind).and_then(|def| def.option(option));
-    def.is_some_and(|def| def.secret)
+fn is_secret(section: &DocSection, option: &str) -> bool {
+    let kind = section.heading.split(':').next().unwrap_or_default();
+    let driver = section.entries.iter().find(|entry| entry.option == "driver");
+    let driver = driver.and_then(|entry| driver::driver(&entry.text)).filter(|_| kind == ACTION);
+    let of_driver = driver.and_then(|entry| entry.table.options_named(option).next()).map(|row| row.secret);
+    let def = || SECTIONS.iter().find(|def| def.kind == kind).and_then(|def| def.option(option));
+    of_driver.unwrap_or_else(|| def().is_some_and(|def| def.secret))
 }
 
-/// The only secrets so far are transport URLs, and files that hold one.
+/// Of a transport URL the password is hidden, of any other secret all; a file that holds one is named.
 fn without_password(url: &str) -> String {
     if url.starts_with(secret_file::SCHEME) {
         return url.to_owned();

@@ -3,8 +3,7 @@
 use osnl_model::TransportUrl;
 use osnl_transport::{Arguments, Declare, QueueKind, QueueType, StreamOffset};
 
-use super::{ActionConf, Driver, JournalConf, ListenerConf, Native, OnFull, RuleConf, rabbit, size};
-use crate::action::k2hr3::NoAddresses;
+use super::{ActionConf, JournalConf, ListenerConf, Native, OnFull, RuleConf, rabbit, size};
 use crate::delivery::{Limits, OnDead, WhenExhausted};
 use crate::rule::{KeySource, Mode};
 
@@ -211,64 +210,51 @@ fn rule(out: &mut String, conf: &RuleConf) {
 }
 
 fn action(out: &mut String, conf: &ActionConf) {
-    does(out, conf);
-    let Limits { max_age, hold_max, on_dead } = conf.limits;
+    let driver = conf.driver.conf();
+    let mut say = |word: &str, text: &str| line(out, 1, &format!("{word:<10} {text}"));
+    say("does", &driver.does());
+    let settings = &conf.delivery;
+    if let Some(refuser) = driver.refuser() {
+        let end = match settings.when_exhausted {
+            WhenExhausted::DeadLetter => "then a dead letter",
+            WhenExhausted::Return => "then back to the broker",
+        };
+        let most = settings.policy.max_attempts;
+        say(
+            "attempts",
+            &format!("at most {most} if {refuser} refuses, {end}; without end if it does not answer"),
+        );
+        let (timeout, pause) = (settings.timeout.as_secs_f64(), settings.policy.max.as_secs_f64());
+        say("time", &format!("{timeout} s for each, pauses from 1 s up to {pause} s"));
+    }
+    for (word, text) in driver.explain() {
+        say(word, &text);
+    }
+    let usual = conf.default_of("concurrency").and_then(|text| text.parse().ok());
+    if usual != Some(settings.concurrency) {
+        say("at once", &format!("at most {} attempts", settings.concurrency));
+    }
+    let Limits { max_age, hold_max, on_dead } = settings.limits;
     if let Some(age) = max_age {
-        let text = format!("a dead letter after {} s of trying, not counted while it is held", age.as_secs());
-        line(out, 1, &format!("age        {text}"));
+        let age = age.as_secs();
+        say("age", &format!("a dead letter after {age} s of trying, not counted while it is held"));
     }
     if let Some(held) = hold_max {
-        line(out, 1, &format!("held       for at most {} s, then dead letters", held.as_secs()));
+        say("held", &format!("for at most {} s, then dead letters", held.as_secs()));
     }
     if on_dead == OnDead::HoldKey {
-        line(out, 1, "dead       keeps what follows of its resource waiting");
+        say("dead", "keeps what follows of its resource waiting");
     }
     if conf.on_full == OnFull::DeadLetter {
-        line(out, 1, "full       what is beyond max_pending is a dead letter");
+        say("full", "what is beyond max_pending is a dead letter");
     }
-    match (conf.guard, &conf.driver) {
-        (Some(rate), _) => {
-            line(out, 1, &format!("guard      {rate}; what is beyond it is held until somebody releases it"));
+    match conf.guard {
+        Some(rate) => {
+            say("guard", &format!("{rate}; what is beyond it is held until somebody releases it"));
         }
-        (None, Driver::K2hr3(_)) => {
-            line(out, 1, "guard      none; recommended for what deletes: guard = 100 per 10m");
+        None if driver.destroys() => {
+            say("guard", "none; recommended for what deletes: guard = 100 per 10m");
         }
-        (None, Driver::Dump(_)) => {}
-    }
-}
-
-fn does(out: &mut String, conf: &ActionConf) {
-    match &conf.driver {
-        Driver::K2hr3(k) => {
-            line(
-                out,
-                1,
-                &format!("does       DELETE {}, on the deletion of a port or an instance", k.api_url),
-            );
-            let end = match k.when_exhausted {
-                WhenExhausted::DeadLetter => "then a dead letter",
-                WhenExhausted::Return => "then back to the broker",
-            };
-            line(
-                out,
-                1,
-                &format!(
-                    "attempts   at most {} if K2HR3 refuses, {end}; without end if it does not answer",
-                    k.max_attempts
-                ),
-            );
-            let pause = k.retry_interval.as_secs_f64();
-            let timeout = k.timeout.as_secs_f64();
-            line(out, 1, &format!("time       {timeout} s for each, pauses from 1 s up to {pause} s"));
-            let what = match k.no_addresses {
-                NoAddresses::Skip => "nothing is done",
-                NoAddresses::All => "every address of the instance is deleted",
-            };
-            line(out, 1, &format!("no address {what}, if a deleted port has none"));
-        }
-        Driver::Dump(dump) => {
-            let to = dump.path.as_ref().map_or("stdout".to_owned(), |path| path.display().to_string());
-            line(out, 1, &format!("does       writes each event to {to}, a JSON line each"));
-        }
+        None => {}
     }
 }

@@ -7,7 +7,8 @@ use crate::config::{
     ConfigError, Environment, Finding, Ini, Origin, Section, Warning, nearest, substitute, variable_name,
 };
 
-use super::schema::{DEFAULT, SECTIONS, SectionDef};
+use super::driver::{self, DRIVERS};
+use super::schema::{ACTION, DEFAULT, OptionDef, SECTIONS, SectionDef};
 use super::secret_file::{SecretFile, SecretFileError};
 
 /// Sections in the order they first appear in; those without a name are always there.
@@ -45,6 +46,36 @@ impl RawSection {
 
     pub(super) fn entry(&self, option: &str) -> Option<&RawEntry> {
         self.entries.iter().find(|entry| entry.option == option)
+    }
+
+    /// What `driver` says, as it is written.
+    pub(super) fn driver(&self) -> Option<&str> {
+        self.entry("driver").map(|entry| entry.text.as_str())
+    }
+
+    /// The option as it is here: its driver's own, or with its driver's default. One that only other drivers have is
+    /// theirs.
+    pub(super) fn option(&self, name: &str) -> Option<OptionDef> {
+        let mut rows = self.def.all_options().filter(|option| option.name == name);
+        let (first, driver) = (rows.clone().next(), self.driver());
+        let mut found = rows.find(|option| option.driver.is_none_or(|of| Some(of) == driver)).or(first);
+        let table = driver.and_then(driver::driver).filter(|_| self.def.kind == ACTION);
+        if let (Some(def), Some(entry)) = (&mut found, table) {
+            def.default = entry.table.default_of(name).or(def.default);
+        }
+        found.or_else(|| self.keyed(name))
+    }
+
+    /// An option of a driver whose name ends in a key.
+    fn keyed(&self, name: &str) -> Option<OptionDef> {
+        let drivers = DRIVERS.iter().filter(|_| self.def.kind == ACTION);
+        let rows = drivers.flat_map(|entry| {
+            let of = entry.table.name;
+            entry.table.options_named(name).map(move |row| (of, row))
+        });
+        let rows: Vec<_> = rows.collect();
+        let own = rows.iter().find(|(of, _)| Some(*of) == self.driver()).or(rows.first());
+        own.map(|(of, row)| OptionDef { name: row.name, default: None, secret: row.secret, driver: Some(of) })
     }
 
     fn set(&mut self, option: &str, text: &str, origin: Origin) {
@@ -232,7 +263,7 @@ impl Layers {
         if let Some(file) = section.entry(option).and_then(|entry| entry.file.as_ref()) {
             return file.content.clone().map(Some).map_err(Substitution::File);
         }
-        let def = section.def.option(option);
+        let def = section.option(option);
         let default = def.and_then(|def| def.default);
         let Some(text) = section.entry(option).map(|entry| entry.text.as_str()).or(default) else {
             return Ok(None);
@@ -246,14 +277,14 @@ impl Layers {
         let replaced = substitute(text, |name| {
             let (group, wanted) = match name.split_once('.') {
                 Some((group, wanted)) => (group, wanted),
-                None if section.def.option(name).is_some() => ("", name),
+                None if section.option(name).is_some() => ("", name),
                 None => (DEFAULT, name),
             };
             let from = match group {
                 "" => Some(section),
                 group => self.sections.iter().find(|s| !s.def.named && s.def.kind == group),
             };
-            let found = from.and_then(|from| Some((from, from.def.option(wanted)?)));
+            let found = from.and_then(|from| Some((from, from.option(wanted)?)));
             let Some((from, def)) = found else {
                 return Err(Substitution::Unknown((!secret).then(|| name.to_owned())));
             };

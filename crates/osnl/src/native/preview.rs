@@ -1,9 +1,6 @@
 //! What an action would do about a notification, without doing it.
 
-use osnl_model::Notification;
-
-use super::{ActionConf, Driver};
-use crate::action::k2hr3::{self, Unusable};
+use super::{ActionConf, Wanted};
 
 /// What would be done. No secret.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -22,6 +19,13 @@ pub enum Preview {
         /// Where.
         to: String,
     },
+    /// Anything else.
+    Effect {
+        /// In a sentence: `runs /usr/local/bin/forget`.
+        does: String,
+        /// Names and values: what it is given.
+        with: Vec<(&'static str, String)>,
+    },
     /// Nothing: the event asks for nothing.
     Nothing {
         /// Why.
@@ -35,23 +39,9 @@ pub enum Preview {
 }
 
 impl ActionConf {
-    /// What this action would do about a notification.
+    /// What this action would do.
     #[must_use]
-    pub fn preview(&self, notification: &Notification) -> Preview {
-        match &self.driver {
-            Driver::K2hr3(conf) => match k2hr3::asked_for(&notification.payload, conf.no_addresses) {
-                Ok(parameters) => Preview::Request {
-                    method: "DELETE",
-                    url: k2hr3::request_url(&conf.api_url, &parameters),
-                    body: None,
-                },
-                Err(Unusable::NothingToDo(why)) => Preview::Nothing { why },
-                Err(Unusable::Unreadable(why)) => Preview::Unusable { why },
-            },
-            Driver::Dump(conf) => {
-                let to = conf.path.as_ref().map_or("stdout".to_owned(), |path| path.display().to_string());
-                Preview::Line { to }
-            }
-        }
+    pub fn preview(&self, wanted: &Wanted<'_>) -> Preview {
+        self.driver.conf().preview(wanted)
     }
 }

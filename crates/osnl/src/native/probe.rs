@@ -4,12 +4,13 @@
 //! | --- | --- | --- |
 //! | each host of a broker | name, TCP, TLS, login, virtual host | everything |
 //! | exchanges and queues | passively; queues are compared as `RabbitTransport::look` does | nothing is made, bound or consumed |
-//! | targets of actions | TCP, a proxy's tunnel, TLS | no request is sent |
+//! | what actions need | as their drivers do: of HTTP TCP, a proxy's tunnel, TLS | no request is sent |
 //! | files | asked of the operating system | nothing is written |
 //!
 //! All at the same time, each within the deadline.
 
-use std::path::Path;
+mod actions;
+
 use std::time::Duration;
 
 use futures_util::FutureExt as _;
@@ -19,10 +20,11 @@ use jiff::tz::TimeZone;
 use osnl_transport::{
     Declare, ExchangeFound, ExchangeLook, HostLook, QueueLook, QueueMade, RabbitTransport, TransportError,
 };
-use rustix::fs::{Access, AtFlags, CWD, accessat};
 
-use super::{ActionConf, Driver, DumpConf, JournalConf, K2hr3Conf, ListenerConf, Native};
-use crate::action::http::{HttpOptions, ReachError, reach};
+pub(crate) use self::actions::{file_probe, target_probe};
+use super::driver::ProbeContext;
+use super::{JournalConf, ListenerConf, Native};
+use crate::action::http::HttpOptions;
 use crate::journal::sqlite::{self, OpenError};
 
 /// A certificate that ends sooner is warned of.
@@ -91,31 +93,39 @@ impl Native {
             all.push(probing.map(move |probes| probes.unwrap_or(late)).boxed());
         }
         for conf in &self.actions {
-            all.push(action(conf, http, deadline).map(|probe| vec![probe]).boxed());
+            all.push(
+                async move {
+                    let section = format!("action:{}", conf.name);
+                    let context = ProbeContext { section: &section, http, deadline };
+                    conf.driver.conf().probe(context).await
+                }
+                .boxed(),
+            );
         }
         join_all(all).await.concat()
     }
 }
 
 impl Probe {
-    fn of(section: String, what: String) -> Self {
+    pub(crate) fn of(section: impl Into<String>, what: impl Into<String>) -> Self {
+        let (section, what) = (section.into(), what.into());
         Self { section, what, verdict: Verdict::Fine, found: String::new(), advice: None }
     }
 
-    fn fine(self, found: impl Into<String>) -> Self {
+    pub(crate) fn fine(self, found: impl Into<String>) -> Self {
         Self { found: found.into(), ..self }
     }
 
-    fn warning(self, found: impl Into<String>, advice: &str) -> Self {
+    pub(crate) fn warning(self, found: impl Into<String>, advice: &str) -> Self {
         Self { verdict: Verdict::Warning, found: found.into(), advice: Some(advice.to_owned()), ..self }
     }
 
-    fn failed(self, found: impl Into<String>, advice: Option<&str>) -> Self {
+    pub(crate) fn failed(self, found: impl Into<String>, advice: Option<&str>) -> Self {
         Self { verdict: Verdict::Failed, found: found.into(), advice: advice.map(str::to_owned), ..self }
     }
 
     /// Adds when a certificate ends, and warns if that is soon.
-    fn until(mut self, ends: Option<i64>) -> Self {
+    pub(crate) fn until(mut self, ends: Option<i64>) -> Self {
         let Some(ends) = ends.and_then(|seconds| Timestamp::from_second(seconds).ok()) else { return self };
         self.found.push_str(&format!(", certificate until {}", ends.to_zoned(TimeZone::UTC).date()));
         if ends.duration_since(Timestamp::now()).unsigned_abs() < SOON || ends < Timestamp::now() {
@@ -274,62 +284,5 @@ fn queue(probe: Probe, found: &QueueLook, conf: &ListenerConf) -> Probe {
         },
         QueueLook::Refused(words) => probe
             .failed(words.clone(), Some("rabbitmqctl set_permissions lets this user in; is it exclusive?")),
-    }
-}
-
-async fn action(conf: &ActionConf, http: &HttpOptions, deadline: Duration) -> Probe {
-    let section = format!("action:{}", conf.name);
-    match &conf.driver {
-        Driver::K2hr3(k2hr3) => target(section, k2hr3, http, deadline).await,
-        Driver::Dump(dump) => file(section, dump),
-    }
-}
-
-async fn target(section: String, conf: &K2hr3Conf, http: &HttpOptions, deadline: Duration) -> Probe {
-    let probe = Probe::of(section, format!("target {}", conf.api_url.authority()));
-    let http = conf.http(http);
-    let reaching = reach(&http, &conf.api_url);
-    match tokio::time::timeout(deadline, reaching).await {
-        Err(_) => silent(probe, deadline),
-        Ok(Err(ReachError::Options(error))) => probe.failed(error.to_string(), None),
-        Ok(Err(ReachError::Connect(words))) => {
-            probe.failed(words, Some("is it running, and are host and port of api_url right?"))
-        }
-        Ok(Ok(reached)) => {
-            let tls = if reached.tls { "TLS" } else { "no TLS" };
-            let found = match (&reached.proxy, reached.tls) {
-                (None, _) => format!("accepts connections, {tls}; no request was sent"),
-                (Some(proxy), true) => {
-                    format!("accepts connections by the proxy {proxy}, TLS; no request was sent")
-                }
-                (Some(proxy), false) => {
-                    format!("the proxy {proxy} accepts connections; what is behind it shows with a request")
-                }
-            };
-            probe.fine(found).until(reached.certificate_ends)
-        }
-    }
-}
-
-fn file(section: String, conf: &DumpConf) -> Probe {
-    let Some(path) = &conf.path else {
-        return Probe::of(section, "standard output".to_owned()).fine("is always there");
-    };
-    let probe = Probe::of(section, format!("file {}", path.display()));
-    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let (of, access) = match path.exists() {
-        true => (path.as_path(), Access::WRITE_OK),
-        false => (folder, Access::WRITE_OK | Access::EXEC_OK),
-    };
-    match accessat(CWD, of, access, AtFlags::EACCESS) {
-        Ok(()) if path.is_dir() => probe.failed("is a folder", Some("name a file")),
-        Ok(()) => {
-            probe.fine(if path.exists() { "can be written" } else { "is not there yet, and can be made" })
-        }
-        Err(error) => {
-            let error = std::io::Error::from(error);
-            let advice = "name another one, or let this user write it";
-            probe.failed(format!("cannot be written: {error}"), Some(advice))
-        }
     }
 }

@@ -1,14 +1,15 @@
 //! The reference of the native form, made from the tables that files are read by: `osnl config reference`,
 //! `docs/reference/configuration.md` and the manual page osnl.conf(5).
 //!
-//! Names, defaults, drivers and secrets come from `schema.rs` and the rabbit driver's table, what a value is and means
-//! from `reference/texts.rs`. Nothing here depends on the machine.
+//! Names, defaults and secrets come from `schema.rs`, what a value is and means from `reference/texts.rs`; all of it from the
+//! tables of the rabbit driver and of the drivers of actions. Nothing here depends on the machine.
 
 mod texts;
 
 use osnl_transport::{Effect, OptionKind, RABBIT_OPTIONS, RabbitOption};
 
-use super::schema::{LISTENER, RABBIT, SECTIONS, SectionDef};
+use super::driver::{self, DRIVERS, DriverEntry, DriverOption};
+use super::schema::{ACTION, LISTENER, OptionDef, RABBIT, SECTIONS, SectionDef};
 use crate::config::variable_name;
 
 /// What stands before the sections: form, paragraphs.
@@ -74,24 +75,32 @@ fn section(def: &SectionDef) -> ReferenceSection {
         let row = texts::OPTIONS.iter().find(|(kind, option, ..)| *kind == def.kind && *option == name);
         row.map_or(("", ""), |(_, _, kind, meaning)| (*kind, *meaning))
     };
-    let own = def.options.iter().map(|option| {
+    let head = def.options.iter().take_while(|option| def.kind == ACTION && option.name == "driver");
+    let tail = def.options.iter().skip(head.clone().count());
+    let own = |option: &OptionDef| {
         let (kind, meaning) = text(option.name);
+        let of_driver = def.kind == ACTION && option.name == "driver";
         ReferenceOption {
             name: option.name.to_owned(),
-            kind: kind.to_owned(),
+            kind: if of_driver { format!("one of {}", driver::names().join(", ")) } else { kind.to_owned() },
             default: option.default,
-            meaning: meaning.to_owned(),
-            driver: option.driver,
+            meaning: format!(
+                "{meaning}{}",
+                if def.kind == ACTION { others(option.name) } else { String::new() }
+            ),
+            driver: None,
             secret: option.secret,
         }
-    });
+    };
+    let drivers = DRIVERS.iter().filter(|_| def.kind == ACTION).flat_map(of_driver);
     let keyed = def.keyed.iter().map(|prefix| {
         let name = format!("{prefix}KEY");
         let (kind, meaning) = text(&name);
         let (kind, meaning) = (kind.to_owned(), meaning.to_owned());
         ReferenceOption { name, kind, default: None, meaning, driver: None, secret: false }
     });
-    let mut options: Vec<ReferenceOption> = own.chain(keyed).collect();
+    let mut options: Vec<ReferenceOption> =
+        head.map(own).chain(drivers).chain(tail.map(own)).chain(keyed).collect();
     match def.kind {
         RABBIT => options.extend(RABBIT_OPTIONS.iter().map(rabbit)),
         LISTENER => options.push(ReferenceOption {
@@ -107,6 +116,26 @@ fn section(def: &SectionDef) -> ReferenceSection {
     let name = if def.named { format!("{}:<name>", def.kind) } else { def.kind.to_owned() };
     let variable = variable_name(&name, "").replace("__NAME___", "_<NAME>__") + "<OPTION>";
     ReferenceSection { form: def.form(), about, variable, options }
+}
+
+/// A driver's own options.
+fn of_driver(entry: &'static DriverEntry) -> impl Iterator<Item = ReferenceOption> {
+    let option = |row: &DriverOption, name: String| ReferenceOption {
+        name,
+        kind: row.kind.to_owned(),
+        default: row.default,
+        meaning: row.meaning.to_owned(),
+        driver: Some(entry.table.name),
+        secret: row.secret,
+    };
+    let fixed = entry.table.options.iter().map(move |row| option(row, row.name.to_owned()));
+    fixed.chain(entry.table.keyed.iter().map(move |row| option(row, format!("{}KEY", row.name))))
+}
+
+/// Which drivers have another default for an option of all actions.
+fn others(option: &str) -> String {
+    let others = DRIVERS.iter().filter_map(|entry| Some((entry.table.name, entry.table.default_of(option)?)));
+    others.map(|(driver, default)| format!(" With driver {driver} the default is {default}.")).collect()
 }
 
 fn rabbit(option: &RabbitOption) -> ReferenceOption {

@@ -2,6 +2,8 @@
 
 use osnl_transport::RABBIT_OPTIONS;
 
+use super::driver::{DRIVERS, DriverOption};
+
 /// One kind of section: `[DEFAULT]`, or `[kind:NAME]`.
 #[derive(Debug)]
 pub(super) struct SectionDef {
@@ -33,8 +35,6 @@ pub(super) const RABBIT: &str = "oslo_messaging_rabbit";
 pub(super) const LISTENER: &str = "listener";
 pub(super) const RULE: &str = "rule";
 pub(super) const ACTION: &str = "action";
-
-pub(super) const DRIVERS: [&str; 2] = ["k2hr3", "dump"];
 
 pub(super) static SECTIONS: [SectionDef; 6] = [
     SectionDef {
@@ -110,15 +110,12 @@ pub(super) static SECTIONS: [SectionDef; 6] = [
         named: true,
         options: &[
             option("driver", None),
-            k2hr3("api_url", None),
-            k2hr3("timeout", Some("30s")),
-            k2hr3("max_attempts", Some("6")),
-            k2hr3("retry_interval", Some("60s")),
-            k2hr3("when_exhausted", Some("dead_letter")),
-            k2hr3("no_addresses", Some("skip")),
-            k2hr3("verify", Some("true")),
-            k2hr3("ca_file", None),
-            OptionDef { driver: Some("dump"), ..option("path", None) },
+            // Here stand, in all_options, those of the drivers.
+            option("timeout", Some("30s")),
+            option("max_attempts", Some("6")),
+            option("retry_interval", Some("60s")),
+            option("when_exhausted", Some("dead_letter")),
+            option("concurrency", Some("16")),
             option("retry_max_age", None),
             option("hold_max", None),
             option("on_dead", Some("release_key")),
@@ -141,22 +138,43 @@ static RABBIT_DEFS: [OptionDef; RABBIT_OPTIONS.len()] = {
 };
 
 impl SectionDef {
-    /// Its own, and those of the rabbit driver where they may stand.
-    pub(super) fn all_options(&self) -> impl Iterator<Item = &'static OptionDef> + use<> {
+    /// Its own, those of the rabbit driver where they may stand, and those of the drivers of actions behind `driver`.
+    pub(super) fn all_options(&self) -> impl Iterator<Item = OptionDef> + Clone + use<> {
         let rabbit: &'static [OptionDef] = match self.kind {
             RABBIT | LISTENER => &RABBIT_DEFS,
             _ => &[],
         };
-        self.options.iter().chain(rabbit)
+        let (drivers, head) = match self.kind {
+            ACTION => (DRIVERS, 1),
+            _ => (&DRIVERS[..0], self.options.len()),
+        };
+        let (head, tail) = self.options.split_at(head);
+        let drivers = drivers.iter().flat_map(|entry| {
+            let def = |row: &DriverOption| OptionDef {
+                name: row.name,
+                default: row.default,
+                secret: row.secret,
+                driver: Some(entry.table.name),
+            };
+            entry.table.options.iter().map(def)
+        });
+        head.iter().copied().chain(drivers).chain(tail.iter().copied()).chain(rabbit.iter().copied())
     }
 
-    pub(super) fn option(&self, name: &str) -> Option<&'static OptionDef> {
+    pub(super) fn option(&self, name: &str) -> Option<OptionDef> {
         self.all_options().find(|option| option.name == name)
+    }
+
+    /// Prefixes of options that end in a key, those of drivers included.
+    pub(super) fn prefixes(&self) -> impl Iterator<Item = &'static str> + use<> {
+        let drivers = if self.kind == ACTION { DRIVERS } else { &DRIVERS[..0] };
+        let drivers = drivers.iter().flat_map(|entry| entry.table.keyed.iter().map(|row| row.name));
+        self.keyed.iter().copied().chain(drivers)
     }
 
     /// Whether it is an option, or a prefix of one with a key behind it.
     pub(super) fn knows(&self, name: &str) -> bool {
-        self.option(name).is_some() || self.keyed.iter().any(|p| name.len() > p.len() && name.starts_with(p))
+        self.option(name).is_some() || self.prefixes().any(|p| name.len() > p.len() && name.starts_with(p))
     }
 
     /// `[DEFAULT]`, `[listener:NAME]`.
@@ -167,8 +185,4 @@ impl SectionDef {
 
 const fn option(name: &'static str, default: Option<&'static str>) -> OptionDef {
     OptionDef { name, default, secret: false, driver: None }
-}
-
-const fn k2hr3(name: &'static str, default: Option<&'static str>) -> OptionDef {
-    OptionDef { driver: Some("k2hr3"), ..option(name, default) }
 }

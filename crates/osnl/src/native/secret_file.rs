@@ -99,7 +99,7 @@ pub(super) fn read_all(layers: &mut Layers, environment: &Environment) -> Vec<Wa
 }
 
 fn secret_options(section: &RawSection) -> impl Iterator<Item = String> + '_ {
-    let secret = |option: &str| section.def.option(option).is_some_and(|def| def.secret);
+    let secret = |option: &str| section.option(option).is_some_and(|def| def.secret);
     section.entries.iter().map(|entry| entry.option.clone()).filter(move |option| secret(option))
 }
 

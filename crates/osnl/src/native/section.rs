@@ -1,5 +1,6 @@
 //! Reading one section's options, each to its type, collecting what is wrong.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use osnl_model::{Pattern, Priority};
@@ -19,7 +20,7 @@ pub(super) struct Findings {
 }
 
 /// One section. Whatever returns `None` for a value that is set has said why.
-pub(super) struct Reader<'a> {
+pub(crate) struct Reader<'a> {
     /// What is said of no line is said of this file.
     pub(super) file: &'a str,
     pub(super) layers: &'a Layers,
@@ -29,7 +30,7 @@ pub(super) struct Reader<'a> {
 
 impl Reader<'_> {
     /// The text, or `None` if nothing sets it.
-    pub(super) fn text(&mut self, option: &str) -> Option<String> {
+    pub(crate) fn text(&mut self, option: &str) -> Option<String> {
         match self.layers.resolve(self.section, option) {
             Ok(text) => {
                 if text.as_deref().is_some_and(looks_commented) {
@@ -43,15 +44,32 @@ impl Reader<'_> {
     }
 
     /// The text of an option that must be set.
-    pub(super) fn required(&mut self, option: &str, allowed: &str) -> Option<String> {
+    pub(crate) fn required(&mut self, option: &str, allowed: &str) -> Option<String> {
         if self.is_set(option) {
             return self.text(option);
         }
         self.refuse(option, "is not set", allowed)
     }
 
-    pub(super) fn is_set(&self, option: &str) -> bool {
+    pub(crate) fn is_set(&self, option: &str) -> bool {
         self.section.entry(option).is_some()
+    }
+
+    /// What is set and begins with `prefix`, by its whole name, in the order of the files.
+    pub(crate) fn keys(&self, prefix: &str) -> Vec<String> {
+        let names = self.section.entries.iter().map(|entry| &entry.option);
+        names.filter(|name| name.starts_with(prefix)).cloned().collect()
+    }
+
+    /// A path; `Some(None)` if nothing sets it.
+    pub(crate) fn path(&mut self, option: &str, allowed: &str) -> Option<Option<PathBuf>> {
+        if !self.is_set(option) {
+            return Some(None);
+        }
+        match self.text(option)? {
+            path if path.is_empty() => self.refuse(option, "is empty", allowed),
+            path => Some(Some(path.into())),
+        }
     }
 
     /// A name that becomes an exchange or a queue.
@@ -75,7 +93,7 @@ impl Reader<'_> {
         false
     }
 
-    pub(super) fn boolean(&mut self, option: &str) -> Option<bool> {
+    pub(crate) fn boolean(&mut self, option: &str) -> Option<bool> {
         let text = self.text(option)?;
         match Value::read(Kind::Bool, &text, false) {
             Ok(Some(Value::Bool(value))) => Some(value),
@@ -84,7 +102,7 @@ impl Reader<'_> {
         }
     }
 
-    pub(super) fn number(&mut self, option: &str, least: u32, most: u32) -> Option<u32> {
+    pub(crate) fn number(&mut self, option: &str, least: u32, most: u32) -> Option<u32> {
         let text = self.text(option)?;
         match text.trim().parse::<u32>() {
             Ok(number) if (least..=most).contains(&number) => Some(number),
@@ -100,7 +118,7 @@ impl Reader<'_> {
         }
     }
 
-    pub(super) fn duration(&mut self, option: &str, least: Duration) -> Option<Duration> {
+    pub(crate) fn duration(&mut self, option: &str, least: Duration) -> Option<Duration> {
         /// 24 days, the longest that a 31-bit count of milliseconds holds; nobody means more.
         const MOST: Duration = Duration::from_secs(2_147_483);
         let text = self.text(option)?;
@@ -118,7 +136,7 @@ impl Reader<'_> {
     }
 
     /// One of these words, by its place among them.
-    pub(super) fn word<T: Clone>(&mut self, option: &str, words: &[(&str, T)]) -> Option<T> {
+    pub(crate) fn word<T: Clone>(&mut self, option: &str, words: &[(&str, T)]) -> Option<T> {
         let text = self.text(option)?;
         if let Some((_, value)) = words.iter().find(|(word, _)| *word == text) {
             return Some(value.clone());
@@ -133,7 +151,7 @@ impl Reader<'_> {
     }
 
     /// Names separated by commas, at least one, none twice.
-    pub(super) fn list(&mut self, option: &str) -> Option<Vec<String>> {
+    pub(crate) fn list(&mut self, option: &str) -> Option<Vec<String>> {
         let text = self.text(option)?;
         let items = typed::list(&text);
         if items.is_empty() || items.iter().any(String::is_empty) {
@@ -165,7 +183,7 @@ impl Reader<'_> {
     }
 
     /// `Ok(None)` if nothing sets it.
-    pub(super) fn pattern(&mut self, option: &str) -> Result<Option<Pattern>, ()> {
+    pub(crate) fn pattern(&mut self, option: &str) -> Result<Option<Pattern>, ()> {
         if !self.is_set(option) {
             return Ok(None);
         }
@@ -196,18 +214,18 @@ impl Reader<'_> {
         all.then_some(names)
     }
 
-    pub(super) fn refuse<T>(&mut self, option: &str, problem: &str, allowed: &str) -> Option<T> {
+    pub(crate) fn refuse<T>(&mut self, option: &str, problem: &str, allowed: &str) -> Option<T> {
         self.refused(option, typed::Refusal::new(problem, allowed))
     }
 
-    pub(super) fn refused<T>(&mut self, option: &str, refusal: typed::Refusal) -> Option<T> {
+    pub(crate) fn refused<T>(&mut self, option: &str, refusal: typed::Refusal) -> Option<T> {
         let mut finding = self.finding(option, &refusal.problem).allowed(refusal.allowed);
         finding.suggestion = refusal.suggestion;
         self.findings.errors.push(ConfigError(finding));
         None
     }
 
-    pub(super) fn warn(&mut self, option: &str, problem: &str, allowed: &str) {
+    pub(crate) fn warn(&mut self, option: &str, problem: &str, allowed: &str) {
         self.findings.warnings.push(Warning(self.finding(option, problem).allowed(allowed)));
     }
 

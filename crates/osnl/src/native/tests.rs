@@ -1,5 +1,6 @@
 //! The exact text of every error and warning, the layers, and that no password is in any output.
 
+mod actions;
 mod deliveries;
 mod known;
 mod layers;

@@ -187,6 +187,10 @@ pub(in crate::command) fn would(effect: &Effect) -> String {
             format!("{method} {url}{body}")
         }
         Preview::Line { to } => format!("a line in {to}"),
+        Preview::Effect { does, with } => {
+            let with = with.iter().map(|(name, value)| format!(", {name} {value}"));
+            format!("{does}{}", with.collect::<String>())
+        }
         Preview::Nothing { why } => format!("nothing to do: {why}"),
         Preview::Unusable { why } => format!("a dead letter: {why}"),
     };
@@ -198,6 +202,10 @@ pub(in crate::command) fn would_json(effect: &Effect) -> Value {
     let would = match &effect.would {
         Preview::Request { method, url, body } => json!({"method": method, "url": url, "body": body}),
         Preview::Line { to } => json!({"line_in": to}),
+        Preview::Effect { does, with } => {
+            let with = with.iter().map(|(name, value)| ((*name).to_owned(), json!(value)));
+            json!({"does": does, "with": with.collect::<serde_json::Map<_, _>>()})
+        }
         Preview::Nothing { why } => json!({"nothing": why}),
         Preview::Unusable { why } => json!({"dead_letter": why}),
     };

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use osnl_model::Notification;
 
 use super::*;
-use crate::action::Event;
+use crate::action::{ErrorClass, Event};
 use crate::received::Received;
 
 fn claimed(id: u64, key: &str) -> Claimed {
@@ -133,6 +133,24 @@ fn an_unusable_notification_is_a_dead_letter_at_once_even_when_requeueing() {
     script.begun();
     let reason = "unusable notification: x (attempt 1)".to_owned();
     assert_eq!(script.fails(1, ErrorClass::Content), [Step::End(DeliveryId(1), Outcome::Dead(reason))]);
+}
+
+/// It does not go back to the broker, nor wait for a target that is held.
+#[test]
+fn a_final_refusal_is_a_dead_letter_at_once() {
+    let dead = |id| {
+        let reason = "refused for good: x (attempt 1)".to_owned();
+        [Step::End(DeliveryId(id), Outcome::Dead(reason))]
+    };
+    let mut script = Script::new(2, WhenExhausted::Return);
+    script.begun();
+    assert_eq!(script.fails(1, ErrorClass::Connect), [Step::Opened(SECOND)]);
+    assert_eq!(script.fails(2, ErrorClass::Rejected), dead(2));
+    script.pass(1);
+    assert_eq!(script.begun(), [1]);
+    let [end] = dead(1);
+    assert_eq!(script.fails(1, ErrorClass::Rejected), [end, Step::Closed]);
+    assert_eq!(script.schedule.claimed(), 0);
 }
 
 #[test]

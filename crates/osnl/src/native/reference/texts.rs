@@ -28,7 +28,7 @@ pub(super) static SECTIONS: [(&str, &str); 6] = [
     ("action", "What is done about an event."),
 ];
 
-/// Every option that is not the rabbit driver's.
+/// Every option that is neither the rabbit driver's nor of a driver of actions.
 #[rustfmt::skip]
 pub(super) static OPTIONS: &[Row] = &[
     ("DEFAULT", "debug", BOOLEAN, "true is log_level = debug."),
@@ -73,16 +73,12 @@ pub(super) static OPTIONS: &[Row] = &[
     ("rule", "mode", "live or shadow", "shadow: what the rule wants is recorded as done, and nothing is called."),
     ("rule", "key", "resource, none or a path", "What its deliveries are kept in order by; a path is such as payload.port.network_id or context.project_id."),
     ("rule", "guard", "number per duration", "Such as 100 per 10m: beyond so many different resources within this time, what the rule wants is held until somebody releases it."),
-    ("action", "driver", "k2hr3 or dump", "What it does. Must be set."),
-    ("action", "api_url", "URL", "K2HR3's role API, https://host/v1/role. Must be set."),
-    ("action", "timeout", DURATION, "For one whole request."),
-    ("action", "max_attempts", NUMBER, "Requests that K2HR3 may refuse (400, 403 and the like); what it does not answer is tried without end."),
+    ("action", "driver", NAME, "What it does. Must be set."),
+    ("action", "timeout", DURATION, "For one whole attempt."),
+    ("action", "max_attempts", NUMBER, "Attempts that the target may refuse (400, 403 and the like); what it does not answer is tried without end."),
     ("action", "retry_interval", DURATION, "The longest pause between two attempts; the first is a second."),
     ("action", "when_exhausted", "dead_letter or return", "What becomes of an event that is given up; return is back to the broker."),
-    ("action", "no_addresses", "skip or all", "What a deleted port without addresses asks for; all asks K2HR3 to forget every address of its instance."),
-    ("action", "verify", BOOLEAN, "false: neither certificate nor name is checked."),
-    ("action", "ca_file", PATH, "A PEM file of the certificates to trust instead of the system's."),
-    ("action", "path", PATH, "A file that a JSON line for each event is appended to, secrets masked; without it to standard output."),
+    ("action", "concurrency", NUMBER, "Attempts at once, each for another resource, 1 to 1000."),
     ("action", "retry_max_age", DURATION, "How long a delivery may be tried; the time in which its target is held does not count."),
     ("action", "hold_max", DURATION, "How long a held target may keep a delivery waiting before it is a dead letter; without it for ever."),
     ("action", "on_dead", "release_key or hold_key", "hold_key: what is behind a dead letter of the same resource waits until that is retried or discarded."),

@@ -48,7 +48,7 @@ fn what_is_shown_means_the_same() {
         let Driver::K2hr3(k2hr3) = &action.driver else { panic!("{file}") };
         assert_eq!(k2hr3.api_url, conf.k2hr3.api_url, "{file}");
         assert_eq!(k2hr3.no_addresses, NoAddresses::All, "{file}");
-        assert_eq!(k2hr3.verify, !conf.k2hr3.allow_self_signed_cert, "{file}");
+        assert_eq!(k2hr3.tls.verify, !conf.k2hr3.allow_self_signed_cert, "{file}");
     }
 }
 

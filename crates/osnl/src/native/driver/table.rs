@@ -1,0 +1,62 @@
+//! A driver's options as a table: what files, the environment, `config show` and the reference know of them.
+
+/// Name and options of a driver.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct DriverTable {
+    /// What `driver = …` says.
+    pub(crate) name: &'static str,
+    /// Its own options, in the order they are documented in.
+    pub(crate) options: &'static [DriverOption],
+    /// Options whose name ends in a key of the user's: `header.` stands for `header.KEY`.
+    pub(crate) keyed: &'static [DriverOption],
+    /// Other defaults of options that every action has.
+    pub(crate) defaults: &'static [(&'static str, &'static str)],
+}
+
+/// One option: `DriverOption::new("url", "URL", "Where …. Must be set.").secret()`.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct DriverOption {
+    pub(crate) name: &'static str,
+    /// What a value is: `boolean`, `duration`, `list`, `path`, `skip or all`.
+    pub(crate) kind: &'static str,
+    /// What it means, in sentences.
+    pub(crate) meaning: &'static str,
+    /// The text that counts when nothing sets it.
+    pub(crate) default: Option<&'static str>,
+    /// No message repeats its value, and it may stand in a file of its own.
+    pub(crate) secret: bool,
+}
+
+impl DriverTable {
+    pub(crate) const fn new(name: &'static str, options: &'static [DriverOption]) -> Self {
+        Self { name, options, keyed: &[], defaults: &[] }
+    }
+
+    /// With other defaults for options that every action has.
+    pub(crate) const fn with_defaults(self, defaults: &'static [(&'static str, &'static str)]) -> Self {
+        Self { defaults, ..self }
+    }
+
+    /// Its rows for this option, which may end in a key.
+    pub(crate) fn options_named(&self, option: &str) -> impl Iterator<Item = &'static DriverOption> {
+        let named = self.options.iter().filter(move |row| row.name == option);
+        let keyed = self.keyed.iter();
+        named.chain(keyed.filter(move |row| option.len() > row.name.len() && option.starts_with(row.name)))
+    }
+
+    /// The default of an option that every action has, if this driver has another one.
+    pub(crate) fn default_of(&self, option: &str) -> Option<&'static str> {
+        self.defaults.iter().find(|(name, _)| *name == option).map(|(_, default)| *default)
+    }
+}
+
+impl DriverOption {
+    pub(crate) const fn new(name: &'static str, kind: &'static str, meaning: &'static str) -> Self {
+        Self { name, kind, meaning, default: None, secret: false }
+    }
+
+    /// With the text that counts when nothing sets it.
+    pub(crate) const fn or(self, default: &'static str) -> Self {
+        Self { default: Some(default), ..self }
+    }
+}

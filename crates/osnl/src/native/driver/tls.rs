@@ -1,0 +1,39 @@
+//! The two options of every driver that talks HTTP: whom to believe.
+
+use std::path::PathBuf;
+
+use super::{DriverOption, Reader};
+use crate::action::http::{HttpOptions, Verification};
+
+pub(crate) const VERIFY: DriverOption =
+    DriverOption::new("verify", "boolean", "false: neither certificate nor name is checked.").or("true");
+pub(crate) const CA_FILE: DriverOption =
+    DriverOption::new("ca_file", "path", "A PEM file of the certificates to trust instead of the system's.");
+
+/// What [`VERIFY`] and [`CA_FILE`] say.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TlsConf {
+    /// Whether certificate and name are checked.
+    pub verify: bool,
+    /// Certificates to trust instead of the system's.
+    pub ca_file: Option<PathBuf>,
+}
+
+impl TlsConf {
+    pub(crate) fn read(reader: &mut Reader<'_>) -> Option<Self> {
+        let verify = reader.boolean("verify");
+        let ca_file = reader.path("ca_file", "write the path of a PEM file, or remove the line");
+        Some(Self { verify: verify?, ca_file: ca_file? })
+    }
+
+    /// How a target is reached.
+    pub(crate) fn http(&self, http: &HttpOptions) -> HttpOptions {
+        let mut http = http.clone();
+        if !self.verify {
+            http.verification = Verification::None;
+        } else if let Some(path) = &self.ca_file {
+            http.verification = Verification::Ca(vec![path.clone()]);
+        }
+        http
+    }
+}

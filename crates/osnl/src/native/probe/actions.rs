@@ -1,0 +1,63 @@
+//! What drivers of actions probe with: HTTP targets and files.
+
+use std::path::Path;
+use std::time::Duration;
+
+use rustix::fs::{Access, AtFlags, CWD, accessat};
+
+use super::{Probe, silent};
+use crate::action::http::{HttpOptions, ReachError, reach};
+use crate::k2hr3::ApiUrl;
+
+/// Whether an HTTP target can be reached: TCP, a proxy's tunnel, TLS; no request is sent. `option` is where its URL stands.
+pub(crate) async fn target_probe(
+    section: &str,
+    option: &str,
+    url: &ApiUrl,
+    http: &HttpOptions,
+    deadline: Duration,
+) -> Probe {
+    let probe = Probe::of(section, format!("target {}", url.authority()));
+    match tokio::time::timeout(deadline, reach(http, url)).await {
+        Err(_) => silent(probe, deadline),
+        Ok(Err(ReachError::Options(error))) => probe.failed(error.to_string(), None),
+        Ok(Err(ReachError::Connect(words))) => {
+            let advice = format!("is it running, and are host and port of {option} right?");
+            probe.failed(words, Some(&advice))
+        }
+        Ok(Ok(reached)) => {
+            let tls = if reached.tls { "TLS" } else { "no TLS" };
+            let found = match (&reached.proxy, reached.tls) {
+                (None, _) => format!("accepts connections, {tls}; no request was sent"),
+                (Some(proxy), true) => {
+                    format!("accepts connections by the proxy {proxy}, TLS; no request was sent")
+                }
+                (Some(proxy), false) => {
+                    format!("the proxy {proxy} accepts connections; what is behind it shows with a request")
+                }
+            };
+            probe.fine(found).until(reached.certificate_ends)
+        }
+    }
+}
+
+/// Whether a file can be written, or made; asked of the operating system.
+pub(crate) fn file_probe(section: &str, path: &Path) -> Probe {
+    let probe = Probe::of(section, format!("file {}", path.display()));
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let (of, access) = match path.exists() {
+        true => (path, Access::WRITE_OK),
+        false => (folder, Access::WRITE_OK | Access::EXEC_OK),
+    };
+    match accessat(CWD, of, access, AtFlags::EACCESS) {
+        Ok(()) if path.is_dir() => probe.failed("is a folder", Some("name a file")),
+        Ok(()) => {
+            probe.fine(if path.exists() { "can be written" } else { "is not there yet, and can be made" })
+        }
+        Err(error) => {
+            let error = std::io::Error::from(error);
+            let advice = "name another one, or let this user write it";
+            probe.failed(format!("cannot be written: {error}"), Some(advice))
+        }
+    }
+}

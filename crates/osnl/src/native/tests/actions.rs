@@ -1,0 +1,128 @@
+//! The drivers' tables: what they all must have, what differs between them, and what is no option of a driver.
+
+use std::time::Duration;
+
+use super::super::driver::{DRIVERS, Wanted};
+use super::super::schema::{ACTION, SECTIONS};
+use super::{WHOLE, errors, load};
+use crate::delivery::{DeliverySettings, WhenExhausted};
+use crate::native::{DocEntry, Preview};
+
+#[test]
+fn tables_are_whole() {
+    let of_all = SECTIONS.iter().find(|def| def.kind == ACTION).unwrap().options;
+    for (n, entry) in DRIVERS.iter().enumerate() {
+        let table = entry.table;
+        assert!(DRIVERS[..n].iter().all(|other| other.table.name != table.name), "{} twice", table.name);
+        for row in table.options.iter().chain(table.keyed) {
+            let place = format!("driver {}, option {}", table.name, row.name);
+            assert!(of_all.iter().all(|option| option.name != row.name), "{place}: every action has it");
+            assert!(!row.kind.is_empty() && row.meaning.ends_with('.'), "{place}: {:?}", row.meaning);
+            assert!(!row.secret || row.default.is_none(), "{place}: a secret with a default");
+        }
+        assert!(
+            table.keyed.iter().all(|row| row.name.ends_with('.')),
+            "{}: a prefix ends in a dot",
+            table.name
+        );
+        for (option, default) in table.defaults {
+            let known = of_all.iter().any(|row| row.name == *option && row.name != "driver");
+            assert!(known, "{}: {option} = {default} is no option of all actions", table.name);
+        }
+    }
+}
+
+/// The settings by which drivers deliver unless told otherwise, and those that every action can have.
+#[test]
+fn every_action_has_the_delivery_options_with_its_driver_s_defaults() {
+    let settings = |more: &str| {
+        let loaded = load(&format!("{WHOLE}{more}")).unwrap();
+        [0, 1].map(|n| loaded.conf.actions[n].delivery())
+    };
+    let said = |s: &DeliverySettings| {
+        let policy = (s.policy.max_attempts.get(), s.policy.initial.as_secs(), s.policy.max.as_secs());
+        (s.concurrency, s.timeout.as_secs(), policy, s.when_exhausted)
+    };
+    let [k2hr3, dump] = settings("");
+    assert_eq!(said(&k2hr3), (16, 30, (6, 1, 60), WhenExhausted::DeadLetter));
+    assert_eq!(said(&dump), (1, 60, (1, 1, 60), WhenExhausted::DeadLetter));
+    let [_, dump] = settings(
+        "timeout = 5s\nmax_attempts = 3\nretry_interval = 2m\nwhen_exhausted = return\nconcurrency = 4\n",
+    );
+    assert_eq!(said(&dump), (4, 5, (3, 1, 120), WhenExhausted::Return));
+}
+
+#[test]
+fn defaults_are_shown_and_explained_as_the_driver_has_them() {
+    let loaded = load(WHOLE).unwrap();
+    let document = loaded.document();
+    let shown = |section: &str, option: &str| {
+        let section = document.sections.iter().find(|found| found.heading == section).unwrap();
+        section.entries.iter().find(|entry| entry.option == option).map(|DocEntry { text, .. }| text.clone())
+    };
+    for (option, k2hr3, dump) in [
+        ("timeout", Some("30s"), Some("60s")),
+        ("concurrency", Some("16"), Some("1")),
+        ("max_attempts", Some("6"), Some("1")),
+        ("retry_interval", Some("60s"), Some("60s")),
+        ("verify", Some("true"), None),
+        ("path", None, None),
+    ] {
+        let found = [shown("action:roles", option), shown("action:record", option)];
+        assert_eq!(found, [k2hr3, dump].map(|text| text.map(str::to_owned)), "{option}");
+    }
+    let explained = |conf: &str| {
+        let explained = load(conf).unwrap().conf.explain();
+        let lines = explained.lines().skip_while(|line| !line.starts_with("action "));
+        lines.map(str::to_owned).collect::<Vec<_>>()
+    };
+    let roles = [
+        "action roles",
+        "  does       DELETE http://k2hr3/v1/role, on the deletion of a port or an instance",
+        "  attempts   at most 6 if K2HR3 refuses, then a dead letter; without end if it does not answer",
+        "  time       30 s for each, pauses from 1 s up to 60 s",
+        "  no address nothing is done, if a deleted port has none",
+        "  guard      none; recommended for what deletes: guard = 100 per 10m",
+    ];
+    let record = ["action record", "  does       writes each event to stdout, a JSON line each"];
+    assert_eq!(explained(WHOLE), [&roles[..], &record].concat());
+    let more = format!("{WHOLE}concurrency = 3\n");
+    assert_eq!(explained(&more), [&roles[..], &record, &["  at once    at most 3 attempts"]].concat());
+}
+
+#[test]
+fn what_a_driver_does_not_have_is_refused_with_who_has_it() {
+    let check = |line: &str, expected: &str| {
+        let found = errors(load(&format!("{WHOLE}{line}\n")));
+        assert_eq!(found, [format!("a.conf:13: [action:record] {expected}")], "{line}");
+    };
+    check("api_url = http://h/", "api_url: is no option of the driver dump; k2hr3 has it");
+    check("verify = false", "verify: is no option of the driver dump; k2hr3 has it");
+    let found =
+        errors(load(&WHOLE.replace("driver = dump", "driver = k2hr3\napi_url = http://h/\npath = x")));
+    assert_eq!(found, ["a.conf:14: [action:record] path: is no option of the driver k2hr3; dump has it"]);
+    check("concurrency = 0", "concurrency: 0 is out of range; allowed: 1 to 1000");
+    let found = errors(load(&WHOLE.replace("driver = dump", "driver = $log_level")));
+    let known = "driver: \"info\" is not one of the known words; allowed: k2hr3, dump";
+    assert_eq!(found, [format!("a.conf:12: [action:record] {known}")]);
+    let found =
+        errors(load(&format!("[DEFAULT]\nlog_file = dump\n{}", WHOLE.replace("= dump", "= $log_file"))));
+    let words = "driver: cannot be the value of another option; write the driver's name";
+    assert_eq!(found, [format!("a.conf:14: [action:record] {words}")]);
+}
+
+#[test]
+fn a_preview_is_the_driver_s() {
+    let conf = load(WHOLE).unwrap().conf;
+    let notification = osnl_model::Notification {
+        payload: serde_json::json!({"instance_id": "11111111-2222-3333-4444-555555555555"}),
+        ..Default::default()
+    };
+    let wanted = Wanted { notification: &notification, rule: "gone", resource: None };
+    let url = "http://k2hr3/v1/role?extra=openstack-auto-v1&cuk=11111111-2222-3333-4444-555555555555";
+    let Preview::Request { method, url: found, body } = conf.actions[0].preview(&wanted) else { panic!() };
+    assert_eq!((method, body), ("DELETE", None));
+    assert!(found.starts_with(url), "{found}");
+    assert_eq!(conf.actions[1].preview(&wanted), Preview::Line { to: "stdout".to_owned() });
+    assert_eq!(conf.actions[0].delivery().timeout, Duration::from_secs(30));
+}
