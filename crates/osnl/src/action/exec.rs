@@ -8,6 +8,7 @@
 //! | `process` | its process group, and how that ends |
 //! | `worker`, `supervisor` | `mode = stream`: one child for all events, restarted when it has ended |
 //! | `once` | `mode = once`: one process for each event |
+//! | `conf`, `words` | its options; a command as a list |
 //! | `lines`, `chatter` | bounded lines; its standard error in our log |
 //!
 //! The only time that is kept here is that between asking a process to end and making it: how long an attempt may
@@ -15,6 +16,7 @@
 //! long-lived child the other events in that child's hands fail as well, as if their connection was lost.
 
 mod chatter;
+pub(in crate::action) mod conf;
 mod event;
 mod lines;
 mod once;
@@ -22,6 +24,7 @@ mod process;
 mod program;
 mod supervisor;
 mod verdict;
+mod words;
 pub(in crate::action) mod worker;
 
 use std::fmt;
@@ -32,7 +35,7 @@ use futures_util::future::join_all;
 use osnl_transport::BoxFuture;
 use tokio_util::sync::CancellationToken;
 
-pub(in crate::action) use self::event::resource_of;
+pub use self::conf::ExecConf;
 use self::once::Once;
 pub use self::program::Program;
 use self::worker::{Plan, Worker};

@@ -13,19 +13,23 @@
 //!
 //! A class that cannot be loaded holds its events; why is in the log at the start, a Python 2 syntax error by name.
 
+mod conf;
 mod config;
 mod node_detail;
 
+use std::borrow::Cow;
 use std::fmt;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use osnl_model::Notification;
 use osnl_transport::BoxFuture;
 use serde::Serialize;
 use serde_json::value::RawValue;
 use tokio_util::sync::CancellationToken;
 
+pub use self::conf::PythonConf;
 pub use self::config::PluginConfig;
 pub use self::node_detail::{NodeDetails, PayloadDetails, Told};
 use super::exec::Program;
@@ -109,11 +113,22 @@ impl Python {
         Ok(format!("{}\n{SHIM}{order}\n", SHIM.len()).into_bytes())
     }
 
+    fn told(&self, event: &Event) -> Result<Told, ActionError> {
+        let notification = match event.resource {
+            None => Cow::Borrowed(&*event.notification),
+            Some(_) => {
+                let payload = event.payload().into_owned();
+                Cow::Owned(Notification { payload, ..Notification::clone(&event.notification) })
+            }
+        };
+        self.options.details.of(&notification)
+    }
+
     async fn notify(&self, events: &[Event]) -> Vec<Result<Done, ActionError>> {
         let mut lines = Vec::new();
         let mut results: Vec<Option<Result<Done, ActionError>>> = Vec::with_capacity(events.len());
         for event in events {
-            results.push(match self.options.details.of(event) {
+            results.push(match self.told(event) {
                 Ok(Told::Notify { node_detail, created }) => {
                     let id = self.worker.id();
                     let line = Line { id, node_detail: &node_detail, created };
@@ -133,7 +148,10 @@ impl Python {
         }
         .into_iter();
         let missing = || Err(ActionError::new(ErrorClass::Reset, "the plug-in gave no verdict"));
-        results.into_iter().map(|known| known.unwrap_or_else(|| asked.next().unwrap_or_else(missing))).collect()
+        results
+            .into_iter()
+            .map(|known| known.unwrap_or_else(|| asked.next().unwrap_or_else(missing)))
+            .collect()
     }
 }
 

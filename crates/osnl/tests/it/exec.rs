@@ -192,7 +192,10 @@ fn each_verdict_is_taken_as_documented() {
         (json!({"verdict": "done", "reason": "ticket 7"}), Ok(Done::Delivered("ticket 7".to_owned()))),
         (json!({"verdict": "nothing_to_do", "reason": "ours"}), Ok(Done::NothingToDo("ours".to_owned()))),
         (json!({"verdict": "transient", "reason": "x"}), error(ErrorClass::Transient, "x", None)),
-        (json!({"verdict": "transient", "retry_after": 9}), error(ErrorClass::Transient, "no reason given", Some(9))),
+        (
+            json!({"verdict": "transient", "retry_after": 9}),
+            error(ErrorClass::Transient, "no reason given", Some(9)),
+        ),
         (json!({"verdict": "failed", "reason": "x"}), error(ErrorClass::Failed, "x", None)),
         (json!({"verdict": "permanent", "reason": "x"}), error(ErrorClass::Rejected, "x", None)),
     ] {
@@ -257,7 +260,8 @@ fn a_child_finds_nothing_of_ours() {
     assert_eq!(seen["arguments"], json!(["a b", "$HOME", ";"]));
     let open = seen["open"].as_object().unwrap();
     let inherited = open.iter().filter(|(_, to)| !to.as_str().unwrap().starts_with("/proc/"));
-    let numbers: Vec<&String> = inherited.clone().map(|(number, _)| number).filter(|n| n.len() == 1).collect();
+    let numbers: Vec<&String> =
+        inherited.clone().map(|(number, _)| number).filter(|n| n.len() == 1).collect();
     // The file that it writes this to may be the fourth.
     assert!(numbers.iter().all(|n| ["0", "1", "2", "3"].contains(&n.as_str())), "{open:?}");
     for pipe in ["0", "1", "2"] {

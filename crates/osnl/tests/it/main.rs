@@ -21,6 +21,7 @@ mod notifier;
 mod own_node;
 mod power_set;
 mod proxy;
+mod python;
 mod python_re;
 mod rabbit;
 mod stream;

@@ -75,7 +75,7 @@ pub(super) fn line(id: u64, event: &Event, mask: bool) -> Vec<u8> {
 }
 
 /// What the event is about; of a bulk request the one resource.
-pub(in crate::action) fn resource_of(event: &Event) -> Option<Resource<'_>> {
+pub(super) fn resource_of(event: &Event) -> Option<Resource<'_>> {
     resources(&event.notification).into_iter().nth(event.resource.unwrap_or(0) as usize)
 }
 

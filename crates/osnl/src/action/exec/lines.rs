@@ -100,7 +100,9 @@ mod tests {
             loop {
                 match lines.next() {
                     Next::Line(line) => seen.push(String::from_utf8(line.to_vec()).unwrap()),
-                    Next::TooLong(line) => seen.push(format!("{}!", String::from_utf8(line.to_vec()).unwrap())),
+                    Next::TooLong(line) => {
+                        seen.push(format!("{}!", String::from_utf8(line.to_vec()).unwrap()))
+                    }
                     Next::More => break,
                 }
             }

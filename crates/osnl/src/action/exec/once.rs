@@ -195,7 +195,8 @@ impl Run {
                 return failed(ErrorClass::Timeout, format!("{name} was ended ({ended}){words}"));
             }
             Some(Over::TooMuch) => {
-                let reason = format!("{name} was ended, because it wrote more than reply_limit, {reply_limit} bytes");
+                let reason =
+                    format!("{name} was ended, because it wrote more than reply_limit, {reply_limit} bytes");
                 return failed(ErrorClass::Failed, reason);
             }
             None if within == Some(false) => {

@@ -5,6 +5,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 
+use rustix::fs::{Access, AtFlags, CWD, accessat};
 use tokio::process::Command;
 
 /// What a child finds in its environment unless it is set: the usual folders, and texts in UTF-8.
@@ -33,6 +34,33 @@ impl Program {
     #[must_use]
     pub fn name(&self) -> &str {
         self.command.first().map_or("", String::as_str)
+    }
+
+    /// The file that a start would run, and whether this user may run it.
+    ///
+    /// # Errors
+    /// Why it could not.
+    pub(in crate::action) fn look(&self) -> Result<PathBuf, String> {
+        let name = self.name();
+        let path = match name.contains('/') {
+            true => Some(PathBuf::from(name)),
+            false => self.folders().map(|folder| folder.join(name)).find(|path| path.is_file()),
+        };
+        let Some(path) = path else {
+            return Err(self.refusal(&io::ErrorKind::NotFound.into()));
+        };
+        match accessat(CWD, &path, Access::EXEC_OK, AtFlags::EACCESS) {
+            Ok(()) if path.is_file() && self.working_dir.is_dir() => Ok(path),
+            Ok(()) => Err(self.refusal(&io::ErrorKind::PermissionDenied.into())),
+            Err(error) => Err(self.refusal(&error.into())),
+        }
+    }
+
+    /// Those of its own `PATH`.
+    fn folders(&self) -> impl Iterator<Item = PathBuf> {
+        let own = self.environment.iter().rev().find(|(name, _)| name == "PATH");
+        let path = own.map_or(ENVIRONMENT[0].1, |(_, value)| value);
+        std::env::split_paths(path)
     }
 
     /// Three pipes, and a process group of its own.

@@ -183,7 +183,9 @@ impl Supervisor {
                 Next::TooLong(line) => {
                     let begin = tidy(&line, 80);
                     let limit = self.terms.reply_limit;
-                    return Some(Cause::Garbage(format!("{begin:?} is longer than reply_limit, {limit} bytes")));
+                    return Some(Cause::Garbage(format!(
+                        "{begin:?} is longer than reply_limit, {limit} bytes"
+                    )));
                 }
             };
             match verdict::read(&line) {
@@ -227,7 +229,12 @@ impl Supervisor {
         }
     }
 
-    fn failure(&self, cause: Cause, status: io::Result<std::process::ExitStatus>, waiting: usize) -> ActionError {
+    fn failure(
+        &self,
+        cause: Cause,
+        status: io::Result<std::process::ExitStatus>,
+        waiting: usize,
+    ) -> ActionError {
         let name = &self.terms.name;
         let ended = ending(status);
         let words = self.chatter.last_words();
@@ -238,7 +245,9 @@ impl Supervisor {
                 tracing::debug!(action.name = &*self.terms.action, "{name} has ended ({ended})");
                 (ErrorClass::Connect, "osnl ends".to_owned())
             }
-            Cause::Hung => (class, format!("{name} was ended, because it had no verdict in time ({ended}){words}")),
+            Cause::Hung => {
+                (class, format!("{name} was ended, because it had no verdict in time ({ended}){words}"))
+            }
             Cause::Gone => (class, format!("{name} has ended ({ended}){words}")),
             Cause::Garbage(problem) => (
                 class,
@@ -251,7 +260,10 @@ impl Supervisor {
         };
         if waiting == 0 && reason != "osnl ends" {
             // With events in its hands, whoever waits for those says it.
-            tracing::warn!(action.name = &*self.terms.action, "{reason}; it is started again with the next event");
+            tracing::warn!(
+                action.name = &*self.terms.action,
+                "{reason}; it is started again with the next event"
+            );
         }
         ActionError::new(class, reason)
     }

@@ -87,11 +87,7 @@ fn without_place(error: &serde_json::Error) -> String {
     text.split(" at line ").next().unwrap_or_default().to_owned()
 }
 
-fn meaning(
-    verdict: Verdict,
-    reason: Option<&str>,
-    retry_after: Option<f64>,
-) -> Result<Done, ActionError> {
+fn meaning(verdict: Verdict, reason: Option<&str>, retry_after: Option<f64>) -> Result<Done, ActionError> {
     let reason = |otherwise: &str| match reason.map(|text| tidy(text.as_bytes(), REASON)) {
         Some(text) if !text.is_empty() => text,
         Some(_) | None => otherwise.to_owned(),
@@ -148,7 +144,10 @@ mod tests {
                 error(ErrorClass::Transient, "r", None),
             ),
             (r#"{"id":1,"verdict":"failed","reason":"r"}"#, error(ErrorClass::Failed, "r", None)),
-            (r#"{"id":1,"verdict":"permanent","reason":""}"#, error(ErrorClass::Rejected, "no reason given", None)),
+            (
+                r#"{"id":1,"verdict":"permanent","reason":""}"#,
+                error(ErrorClass::Rejected, "no reason given", None),
+            ),
         ] {
             assert_eq!(read(line.as_bytes()), Ok(Said::Verdict(1, expected)), "{line}");
         }

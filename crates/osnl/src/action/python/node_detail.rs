@@ -2,13 +2,12 @@
 
 use std::fmt;
 
-use osnl_model::Resource;
+use osnl_model::{Notification, Resource, resources};
 use serde::Serialize;
 use serde_json::Value;
 use serde_json::value::{RawValue, to_raw_value};
 
-use crate::action::exec::resource_of;
-use crate::action::{ActionError, ErrorClass, Event};
+use crate::action::{ActionError, ErrorClass};
 
 /// What is asked of a plug-in.
 #[derive(Debug)]
@@ -24,13 +23,13 @@ pub enum Told {
     NothingToDo(String),
 }
 
-/// Makes a plug-in's arguments of an event.
+/// Makes a plug-in's arguments of a notification.
 pub trait NodeDetails: Send + Sync + fmt::Debug {
-    /// Pure: the same in each attempt.
+    /// Pure: the same in each attempt. Of a bulk request the notification has the payload of the one resource.
     ///
     /// # Errors
     /// What no attempt will change is [`ErrorClass::Content`].
-    fn of(&self, event: &Event) -> Result<Told, ActionError>;
+    fn of(&self, notification: &Notification) -> Result<Told, ActionError>;
 }
 
 /// The form without OSS Framework: what the resource view knows, and the payload as it is.
@@ -92,11 +91,10 @@ fn by_words(event_type: &str) -> Option<bool> {
 }
 
 impl NodeDetails for PayloadDetails {
-    fn of(&self, event: &Event) -> Result<Told, ActionError> {
-        let n = &event.notification;
+    fn of(&self, n: &Notification) -> Result<Told, ActionError> {
         let event_type = n.event_type.as_deref();
-        let payload = event.payload();
-        let Some(created) = self.created(event_type.unwrap_or_default(), &payload) else {
+        let payload = &n.payload;
+        let Some(created) = self.created(event_type.unwrap_or_default(), payload) else {
             let event_type = event_type.unwrap_or("no event type");
             let why = format!("{event_type} is neither a creation nor a deletion");
             return Ok(Told::NothingToDo(why));
@@ -106,8 +104,8 @@ impl NodeDetails for PayloadDetails {
             publisher_id: n.publisher_id.as_deref(),
             timestamp: n.timestamp.as_deref(),
             message_id: n.message_id.as_deref(),
-            resource: resource_of(event),
-            payload: &payload,
+            resource: resources(n).into_iter().next(),
+            payload,
         };
         let node_detail = to_raw_value(&detail)
             .map_err(|error| ActionError::new(ErrorClass::Content, format!("no node detail: {error}")))?;

@@ -273,14 +273,14 @@ class ConfigOpts(collections.abc.Mapping):
         return getattr(self, name)
 
     def __contains__(self, name):
-        return name in list(self)
+        return any(name == known for known in self)
 
     def __iter__(self):
         groups = [name for name in list(self._texts) + list(self._opts) if name != "DEFAULT"]
         return iter(dict.fromkeys(self._names("DEFAULT") + groups))
 
     def __len__(self):
-        return len(list(self))
+        return sum(1 for _ in self)
 
 
 def _module(name, package=None, **names):
@@ -506,7 +506,7 @@ def main(pipe):
     os.dup2(nothing, 0)
     os.close(nothing)
     sys.stdout = sys.stderr
-    logging.basicConfig(level=logging.INFO, handlers=[Handler()])
+    logging.basicConfig(level=logging.INFO, format="%(message)s", handlers=[Handler()])
     serve(pipe, out)
 
 

@@ -10,8 +10,16 @@ fn a_child_that_fails_is_replaced_and_its_event_comes_again() {
         (json!({"do": "exit"}), Reset, "has ended (exit status: 3); its last words: out of cheese"),
         (json!({"do": "fatal"}), Connect, "no licence"),
         (json!({"do": "close output"}), Reset, "has ended"),
-        (json!({"do": "write", "text": "hello\n"}), Reset, "\"hello\" is no JSON object; its standard output is for verdicts"),
-        (json!({"do": "write", "text": "{\"id\": 999, \"verdict\": \"done\"}\n"}), Reset, "has the id of no event that waits"),
+        (
+            json!({"do": "write", "text": "hello\n"}),
+            Reset,
+            "\"hello\" is no JSON object; its standard output is for verdicts",
+        ),
+        (
+            json!({"do": "write", "text": "{\"id\": 999, \"verdict\": \"done\"}\n"}),
+            Reset,
+            "has the id of no event that waits",
+        ),
         (json!({"do": "write", "text": "\u{0}\n"}), Reset, "is no JSON object"),
         (json!({"do": "flood"}), Reset, "is longer than reply_limit, 65536 bytes"),
     ] {
@@ -47,7 +55,11 @@ fn all_events_in_the_hands_of_a_child_that_dies_fail() {
     for result in results {
         assert_eq!(result.unwrap_err().class, ErrorClass::Reset);
     }
-    assert_eq!(stand.log.lines().iter().filter(|line| line.contains("SIGKILL")).count(), 0, "said by whoever waits");
+    assert_eq!(
+        stand.log.lines().iter().filter(|line| line.contains("SIGKILL")).count(),
+        0,
+        "said by whoever waits"
+    );
 }
 
 #[test]

@@ -60,7 +60,8 @@ fn the_event_is_its_input_and_its_head_is_in_its_environment() {
     let payload = json!({"port": {"id": "p1"}, "long": "x".repeat(300_000)});
     let of = event("port.create.end", &payload);
     stand.attempt_of(&of).unwrap();
-    let line: Value = serde_json::from_str(&fs::read_to_string(folder.path().join("event")).unwrap()).unwrap();
+    let line: Value =
+        serde_json::from_str(&fs::read_to_string(folder.path().join("event")).unwrap()).unwrap();
     assert_eq!(line["payload"], payload);
     let variables = fs::read_to_string(folder.path().join("variables")).unwrap();
     for expected in [
@@ -80,7 +81,9 @@ fn the_event_is_its_input_and_its_head_is_in_its_environment() {
 
 #[test]
 fn a_process_that_hangs_is_gone_before_the_next_one_begins() {
-    let (folder, stand) = shell("trap '' TERM; if [ ! -e pid ]; then echo $$ > pid_; mv pid_ pid; while :; do sleep 1000; done; fi");
+    let (folder, stand) = shell(
+        "trap '' TERM; if [ ! -e pid ]; then echo $$ > pid_; mv pid_ pid; while :; do sleep 1000; done; fi",
+    );
     let file = folder.path().join("pid");
     stand.give_up(&json!({}), || file.exists());
     let pid: u32 = fs::read_to_string(&file).unwrap().trim().parse().unwrap();
