@@ -50,11 +50,8 @@ impl Chatter {
                 Ok(0) | Err(_) => self.pipe = None,
                 Ok(_) => {}
             }
-            loop {
-                match self.lines.next() {
-                    Next::Line(line) | Next::TooLong(line) => self.say(&line),
-                    Next::More => break,
-                }
+            while let Next::Line(line) | Next::TooLong(line) = self.lines.next() {
+                self.say(&line);
             }
         }
         if let Some(rest) = self.lines.rest() {

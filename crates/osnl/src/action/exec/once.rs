@@ -88,7 +88,7 @@ impl Once {
             tasks.spawn(async move {
                 let _at_end = at_end;
                 // Whoever asked may have given up.
-                let _ = answer.send(run.to_end().await);
+                let _ = answer.send(run.finish().await);
             });
         }
         let mut given_up = GivenUp { once: self, hung, ended: Some(ended) };
@@ -149,7 +149,7 @@ enum Over {
 }
 
 impl Run {
-    async fn to_end(self) -> Result<Done, ActionError> {
+    async fn finish(self) -> Result<Done, ActionError> {
         let Self { plan, mut process, mut stdin, mut stdout, mut chatter, input, hung, abort } = self;
         let Plan { name, reply_limit, stop_timeout, .. } = &plan;
         let mut output = BytesMut::new();
