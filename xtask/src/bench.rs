@@ -7,7 +7,7 @@
 //! | `c` | from exec to the first request |
 //! | `d` | from publishing to the request, at a pace |
 //! | `sizes` | 4 kB and 15 kB: what a message costs beyond what the client library takes for it |
-//! | `rules` | a thousand rules against one |
+//! | `rules` | a thousand rules against one, without and with `when` |
 //! | `waiting` | peak memory with a million messages waiting |
 //! | `publish` | emitting with the broker's confirms, beside oslo.messaging's Notifier |
 //! | `versioned` | building and writing a versioned payload, beside oslo.versionedobjects and `serde_json` |

@@ -7,6 +7,7 @@
 //! [`policy`](RetryPolicy), [`breaker`](BreakerState) and `schedule`, which are pure.
 
 mod breaker;
+mod gather;
 mod limits;
 mod policy;
 mod published;
@@ -23,6 +24,7 @@ use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until, timeout};
 
 pub use self::breaker::BreakerState;
+pub use self::gather::Batch;
 pub use self::limits::{Limits, OnDead};
 pub use self::policy::{Decision, RetryPolicy};
 use self::published::Gauges;
@@ -32,6 +34,7 @@ use self::schedule::{Schedule, Step};
 use crate::action::{Action, ActionError, Done, ErrorClass, Event};
 use crate::journal::{DeliveryId, Journal, Outcome, Used};
 use crate::metrics::Counters;
+use crate::rule::Rate;
 use crate::shutdown::Shutdown;
 
 /// How often the journal is asked for what has waited too long.
@@ -43,9 +46,9 @@ const REMIND: Duration = Duration::from_secs(60);
 /// How one action is delivered.
 #[derive(Clone, Copy, Debug)]
 pub struct DeliverySettings {
-    /// Attempts under way at once, each for another key.
+    /// Calls under way at once, each for other keys.
     pub concurrency: usize,
-    /// How long one attempt may take in all.
+    /// How long one call may take in all.
     pub timeout: Duration,
     /// What a failure means.
     pub policy: RetryPolicy,
@@ -53,6 +56,10 @@ pub struct DeliverySettings {
     pub when_exhausted: WhenExhausted,
     /// What else ends one, and what follows for its key.
     pub limits: Limits,
+    /// How many events one call takes.
+    pub batch: Batch,
+    /// The most calls within a time; `None` is as many as there are.
+    pub rate: Option<Rate>,
 }
 
 /// The loop of one action. See the [module](self).
@@ -70,7 +77,8 @@ pub struct DeliveryLoop {
     held: Option<(Instant, Instant)>,
 }
 
-type Attempt = (DeliveryId, Event, Result<Done, ActionError>);
+/// Of each delivery of one call how it went.
+type Attempt = Vec<(DeliveryId, Event, Result<Done, ActionError>)>;
 
 impl DeliveryLoop {
     /// A loop for the deliveries that name this action.
@@ -89,7 +97,8 @@ impl DeliveryLoop {
             settings,
             counters,
             schedule: Schedule::new(settings.policy, settings.when_exhausted, settings.concurrency)
-                .with_limits(settings.limits),
+                .with_limits(settings.limits)
+                .with_batch(settings.batch, settings.rate),
             state: watch::Sender::new(BreakerState::Closed),
             status: watch::Sender::new(TargetStatus::begin()),
             gauges: Arc::default(),
@@ -127,7 +136,7 @@ impl DeliveryLoop {
         let mut sweep = Instant::now() + SWEEP;
         // Waiting deliveries are claimed too, so the bound is well above the concurrency: a key that
         // waits must not keep another from being claimed.
-        let claim_at_most = self.settings.concurrency.max(16) * 64;
+        let claim_at_most = (self.settings.concurrency.max(16) * 64).max(self.settings.batch.most * 2);
         let mut journal = self.journal.state();
         let mut paused_actions = self.journal.paused();
         loop {
@@ -150,14 +159,21 @@ impl DeliveryLoop {
             let room = claim_at_most.saturating_sub(self.schedule.claimed());
             // What is held for longer than that already is looked at with each sweep.
             let hold_ends = self.schedule.hold_ends().filter(|at| *at > Instant::now());
-            let due =
-                [self.schedule.wake_at(), hold_ends].into_iter().flatten().filter(|_| may_attempt).min();
+            let due = [self.schedule.wake_at(Instant::now()), hold_ends]
+                .into_iter()
+                .flatten()
+                .filter(|_| may_attempt)
+                .min();
             let wake = due.map_or(sweep, |at| at.min(sweep));
             tokio::select! {
                 biased;
                 () = shutdown.abort.cancelled() => break,
                 () = shutdown.drain.cancelled(), if !draining => {}
-                Some((id, event, result)) = attempts.next() => self.attempted(id, &event, result),
+                Some(attempt) = attempts.next() => {
+                    for (id, event, result) in attempt {
+                        self.attempted(id, &event, result);
+                    }
+                }
                 claimed = self.journal.claim(&self.name, room), if !draining && room > 0 => {
                     let now = Instant::now();
                     for claimed in claimed {
@@ -224,14 +240,11 @@ impl DeliveryLoop {
                 self.journal.outcome(id, Outcome::Returned);
             }
         }
-        while let Some(item) = self.schedule.next(Instant::now()) {
-            self.counters.attempts.increment();
-            attempts.push(attempt(
-                self.action.clone(),
-                item.claimed.id,
-                item.claimed.event.clone(),
-                self.settings.timeout,
-            ));
+        while let Some(items) = self.schedule.next(Instant::now()) {
+            let (ids, events): (Vec<_>, Vec<_>) =
+                items.into_iter().map(|item| (item.claimed.id, item.claimed.event.clone())).unzip();
+            self.counters.attempts.add(u64::try_from(ids.len()).unwrap_or(u64::MAX));
+            attempts.push(attempt(self.action.clone(), ids, events, self.settings.timeout));
         }
     }
 
@@ -359,18 +372,22 @@ impl DeliveryLoop {
 
 fn attempt(
     action: Arc<dyn Action>,
-    id: DeliveryId,
-    event: Event,
+    ids: Vec<DeliveryId>,
+    events: Vec<Event>,
     limit: Duration,
 ) -> BoxFuture<'static, Attempt> {
     Box::pin(async move {
-        let result = match timeout(limit, action.run(std::slice::from_ref(&event))).await {
-            Ok(mut verdicts) => verdicts
-                .pop()
-                .unwrap_or_else(|| Err(ActionError::new(ErrorClass::Reset, "the action gave no verdict"))),
-            Err(_) => Err(ActionError::new(ErrorClass::Timeout, format!("after {limit:?}"))),
-        };
-        (id, event, result)
+        let mut verdicts = match timeout(limit, action.run(&events)).await {
+            Ok(verdicts) => verdicts,
+            Err(_) => {
+                let late = ActionError::new(ErrorClass::Timeout, format!("after {limit:?}"));
+                vec![Err(late); events.len()]
+            }
+        }
+        .into_iter();
+        let none = || Err(ActionError::new(ErrorClass::Reset, "the action gave no verdict"));
+        let each = ids.into_iter().zip(events);
+        each.map(|(id, event)| (id, event, verdicts.next().unwrap_or_else(none))).collect()
     })
 }
 

@@ -2,7 +2,7 @@
 //! the value it saw; for one that fires, what its actions would do. Nothing is contacted, no secret is shown.
 //!
 //! The conditions are asked in the order in which a daemon asks them: does one of the rule's listeners hear the
-//! message, is the rule enabled, its priorities, then its patterns.
+//! message, is the rule enabled, was it its turn (`stop`), its priorities, its patterns, then `when`.
 
 mod heard;
 
@@ -17,6 +17,7 @@ use crate::native::{Native, Preview, RuleConf, Wanted};
 use crate::received::Received;
 use crate::rule::{Condition, Mode, RuleMismatch};
 use crate::saved::Saved;
+use crate::template::Names;
 use crate::unmatched::{FailedBehind, Unmatched};
 
 /// The longest value that is shown, in characters; what follows is counted.
@@ -141,11 +142,15 @@ pub enum Ruling {
     NotHeard(Vec<NotHeard>),
     /// It is not enabled.
     Disabled,
+    /// It is not asked: this rule before it fires, and stops.
+    Stopped(Arc<str>),
+    /// `when` cannot be decided, and why: each of its actions has a dead letter, or none if it is in shadow.
+    Undecided(String),
     /// A condition does not hold.
     Fails {
         /// The first one.
         condition: Condition,
-        /// What it allows: a pattern, or priorities. `***` for a key that looks secret.
+        /// What it allows: a pattern, priorities or the expression. `***` if it looks at a key that seems secret.
         allows: String,
         /// What it saw, in words; `***` for a secret.
         saw: String,
@@ -184,28 +189,42 @@ impl Ruling {
 /// What each rule says of an event, in their order; `listener` is the one to be considered alone.
 #[must_use]
 pub fn explain(conf: &Native, subject: &Subject, listener: Option<&str>) -> Vec<Verdict> {
-    let verdict = |rule: &RuleConf| Verdict {
-        rule: rule.rule.name.clone(),
-        ruling: ruling(conf, rule, subject, listener),
-    };
-    conf.rules.iter().map(verdict).collect()
+    let names = subject.notification().map(|notification| Names::from(notification.clone()));
+    // Each listener asks its own rules: who stops, and where.
+    let mut ended: Vec<(Arc<str>, Vec<Arc<str>>)> = Vec::new();
+    let mut verdicts = Vec::with_capacity(conf.rules.len());
+    for rule in &conf.rules {
+        let heard = heard::heard(conf, rule, subject, listener);
+        let stops_it = |(_, everywhere): &&(_, Vec<Arc<str>>)| {
+            !heard.by.is_empty() && heard.by.iter().all(|listener| everywhere.contains(listener))
+        };
+        let stopped = ended.iter().find(stops_it).map(|(by, _)| by.clone());
+        let ruling = match (stopped, &names) {
+            _ if heard.by.is_empty() && !heard.not_by.is_empty() => Ruling::NotHeard(heard.not_by),
+            _ if !rule.enabled => Ruling::Disabled,
+            (Some(by), _) => Ruling::Stopped(by),
+            (None, names) => {
+                let ruling = ruling(conf, rule, subject, names.as_ref());
+                if ruling.fires() && rule.rule.ends_the_turn() {
+                    ended.push((rule.rule.name.clone(), heard.by));
+                }
+                ruling
+            }
+        };
+        verdicts.push(Verdict { rule: rule.rule.name.clone(), ruling });
+    }
+    verdicts
 }
 
-fn ruling(conf: &Native, rule: &RuleConf, subject: &Subject, listener: Option<&str>) -> Ruling {
-    let not_heard = heard::not_heard(conf, rule, subject, listener);
-    if !not_heard.is_empty() {
-        return Ruling::NotHeard(not_heard);
-    }
-    if !rule.enabled {
-        return Ruling::Disabled;
-    }
+fn ruling(conf: &Native, rule: &RuleConf, subject: &Subject, names: Option<&Names>) -> Ruling {
+    let fires = || names.map_or(Ok(()), |names| rule.rule.fires(names));
     match &subject.content {
         Content::Unreadable(reason) => Ruling::Unreadable(reason.clone()),
-        Content::Whole(notification) => match rule.rule.fires(notification) {
+        Content::Whole(notification) => match fires() {
             Ok(()) => Ruling::Fires(effects(conf, rule, notification)),
             Err(mismatch) => fails(rule, &mismatch),
         },
-        Content::Head { head, failed } => match rule.rule.fires(head) {
+        Content::Head { failed, .. } => match fires() {
             Err(mismatch) if of_head(&mismatch) => fails(rule, &mismatch),
             Ok(()) | Err(_) => match failed.iter().find(|failed| failed.rule == rule.rule.name) {
                 Some(failed) => Ruling::Failed(failed.clone()),
@@ -218,7 +237,9 @@ fn ruling(conf: &Native, rule: &RuleConf, subject: &Subject, listener: Option<&s
 fn of_head(mismatch: &RuleMismatch) -> bool {
     match Condition::from(mismatch) {
         Condition::Priority | Condition::Filter(Predicate::PublisherId | Predicate::EventType) => true,
-        Condition::Filter(Predicate::Context(_) | Predicate::Metadata(_) | Predicate::Payload(_)) => false,
+        Condition::Filter(Predicate::Context(_) | Predicate::Metadata(_) | Predicate::Payload(_))
+        | Condition::When
+        | Condition::Stopped => false,
     }
 }
 
@@ -261,14 +282,39 @@ fn fails(rule: &RuleConf, mismatch: &RuleMismatch) -> Ruling {
             allows: pattern(mismatch).to_owned(),
             saw: shortened(&mismatch.saw.to_string()),
         },
+        RuleMismatch::When(when) => {
+            let secret = when.saw().iter().any(|(name, _)| is_secret_path(name));
+            let allows = if secret { "***".to_owned() } else { one_line(when.source()) };
+            Ruling::Fails { condition, allows, saw: when.to_string() }
+        }
+        RuleMismatch::Lacks { name } => {
+            let source = rule.rule.when.as_ref().map(|when| one_line(when.source()));
+            let saw = format!("the event has no {name}");
+            Ruling::Fails { condition, allows: source.unwrap_or_default(), saw }
+        }
+        RuleMismatch::Undecided(_) => Ruling::Undecided(mismatch.to_string()),
+        RuleMismatch::Stopped { by } => Ruling::Stopped(by.clone()),
     }
+}
+
+/// An expression may stand on several lines.
+fn one_line(source: &str) -> String {
+    shortened(&source.split_whitespace().collect::<Vec<_>>().join(" "))
+}
+
+fn is_secret_path(path: &str) -> bool {
+    path.split('.').any(is_secret_key)
 }
 
 /// A condition that failed, what it allows and what it saw, without secrets.
 #[must_use]
 pub(crate) fn reason(mismatch: &RuleMismatch) -> String {
     match mismatch {
-        RuleMismatch::Priority(_) => mismatch.to_string(),
+        RuleMismatch::Priority(_)
+        | RuleMismatch::When(_)
+        | RuleMismatch::Lacks { .. }
+        | RuleMismatch::Undecided(_)
+        | RuleMismatch::Stopped { .. } => mismatch.to_string(),
         RuleMismatch::Filter(found) => format!(
             "{} is {}, which does not match \"{}\"",
             found.predicate,
@@ -281,7 +327,7 @@ pub(crate) fn reason(mismatch: &RuleMismatch) -> String {
 /// What stands in the configuration about a secret may be one.
 fn pattern(mismatch: &Mismatch) -> &str {
     match &mismatch.predicate {
-        Predicate::Context(key) | Predicate::Payload(key) if is_secret_key(key) => "***",
+        Predicate::Context(key) | Predicate::Payload(key) if is_secret_path(key) => "***",
         Predicate::Context(_)
         | Predicate::Payload(_)
         | Predicate::Metadata(_)

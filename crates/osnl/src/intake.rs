@@ -11,7 +11,8 @@ use osnl_transport::{BoxFuture, IncomingMessage};
 use crate::journal::{Begin, Entry, Journal, NewDelivery, Permit, Receipt, Settle};
 use crate::metrics::Counters;
 use crate::received::Received;
-use crate::rule::{Guards, Mode, Rule, RuleMismatch, RuleSet};
+use crate::rule::{Decided, Guards, Mode, Rule, RuleSet};
+use crate::template::Names;
 use crate::unmatched::Ring;
 
 /// Takes the messages of one listener.
@@ -169,43 +170,53 @@ impl Intake for RuleEngine {
             // Wanted by its head, but the rest cannot be read.
             Err(error) => return self.unreadable(received, error.to_string()),
         };
-        let mut failed = Vec::new();
-        let deliveries: Vec<NewDelivery> = self
-            .rules
-            .standing(&notification.head())
+        let names = Names::from(notification);
+        let decisions = self.rules.decide(&names);
+        let notification = names.notification();
+        let deliveries: Vec<NewDelivery> = decisions
+            .decided
             .into_iter()
-            .filter(|rule| match rule.fires(&notification) {
-                Ok(()) => {
-                    self.rules.count(rule, Ok(()));
-                    true
-                }
-                Err(mismatch) => {
-                    self.rules.count(rule, Err(&mismatch));
-                    if let RuleMismatch::Filter(mismatch) = &mismatch {
-                        self.rules.step_limits().look_at(mismatch);
-                    }
-                    tracing::debug!(rule.name = &*rule.name, "did not fire: {mismatch}");
-                    failed.push((rule.name.clone(), mismatch));
-                    false
-                }
+            .flat_map(|decided| match decided {
+                Decided::Fires(rule) => self.deliveries(rule, &received, notification),
+                Decided::Undecided(rule, why) => dead_letters(rule, &why, notification),
             })
-            .flat_map(|rule| self.deliveries(rule, &received, &notification))
             .collect();
         if deliveries.is_empty() {
             self.counters.unmatched.increment();
             if let Some(ring) = &self.ring {
-                ring.event(&received, &notification, &failed);
+                ring.event(&received, notification, &decisions.failed);
             }
             return Receipt::complete(Settle::Acknowledge);
         }
         self.counters.matched.increment();
-        let entry = Entry { received: Arc::new(received), notification: Arc::new(notification), deliveries };
+        let entry =
+            Entry { received: Arc::new(received), notification: names.notification().clone(), deliveries };
         self.with_permit(|permit| self.journal.append(permit, entry))
     }
 
     fn unreadable(&self, received: Received, reason: String) -> Receipt {
         self.journal.set_aside(received, reason)
     }
+}
+
+/// What a rule would have asked for that cannot be decided: dead letters that say so. Retrying one is somebody's
+/// decision to do it, so a rule in shadow, of which nothing may ever be called, has none.
+fn dead_letters(rule: &Rule, why: &str, notification: &Notification) -> Vec<NewDelivery> {
+    match rule.mode {
+        Mode::Shadow => {
+            tracing::error!(rule.name = &*rule.name, "in shadow: {why}");
+            return Vec::new();
+        }
+        Mode::Live => {}
+    }
+    let of_part = |(resource, key): (Option<u32>, Option<String>)| {
+        rule.actions.iter().map(move |action| NewDelivery {
+            resource,
+            begin: Begin::Dead(why.to_owned()),
+            ..NewDelivery::new(rule.name.clone(), action.clone(), key.clone())
+        })
+    };
+    parts(rule, notification).into_iter().flat_map(of_part).collect()
 }
 
 /// What a rule has a delivery of its own for: the event, or of a bulk request each of its resources, by its place
@@ -231,14 +242,7 @@ mod tests {
     fn places_are_filled_up_before_the_last_is_used() {
         let counters = Arc::new(Counters::default());
         let journal = Arc::new(MemoryJournal::new(MemoryLimits::for_prefetch(4), counters.clone()));
-        let rule = Rule {
-            name: "r".into(),
-            priorities: None,
-            filter: Default::default(),
-            actions: vec!["a".into()],
-            key: Default::default(),
-            mode: Mode::Live,
-        };
+        let rule = Rule { name: "r".into(), actions: vec!["a".into()], ..Rule::default() };
         let engine = RuleEngine::new(vec![rule], journal.clone(), counters);
         assert_eq!(engine.reserve(4).now_or_never(), Some(4));
         let body = |n: u32| format!("{{\"event_type\": \"x\", \"message_id\": \"{n}\", \"payload\": {{}}}}");
@@ -254,5 +258,34 @@ mod tests {
         }
         assert_eq!(engine.reserve(4).now_or_never(), Some(4));
         drop(receipts);
+    }
+
+    /// Nobody can tell whether the rule should have fired: each of its actions has a dead letter that says why, and a
+    /// rule that only looks on has none.
+    #[test]
+    fn what_cannot_be_decided_is_a_dead_letter_of_each_action() {
+        let counters = Arc::new(Counters::default());
+        let journal = Arc::new(MemoryJournal::new(MemoryLimits::for_prefetch(4), counters.clone()));
+        let when = |name: &str, when: &str, mode: Mode| Rule {
+            name: name.into(),
+            when: Some(crate::template::Expression::new(when).unwrap()),
+            actions: vec!["a".into(), "b".into()],
+            mode,
+            ..Rule::default()
+        };
+        let rules = vec![
+            when("typed", "payload.n + 'x' == 1", Mode::Live),
+            when("shadow", "payload.n + 'x' == 1", Mode::Shadow),
+            when("lacks", "payload.other == 1", Mode::Live),
+        ];
+        let engine = RuleEngine::new(rules, journal.clone(), counters.clone());
+        let body = r#"{"event_type": "x", "message_id": "1", "payload": {"n": 1}}"#;
+        let receipt = engine.notify(Received::sample(body.to_owned(), false));
+        assert_eq!(receipt.now_or_never(), Some(Settle::Acknowledge));
+        let reasons: Vec<String> = journal.dead_letters().into_iter().map(|dead| dead.reason).collect();
+        let why = "rule typed: when cannot be decided: invalid operation: tried to use + operator on unsupported \
+                   types number and string, at \"payload.n + 'x'\"";
+        assert_eq!(reasons, [why, why]);
+        assert_eq!((counters.dead.get(), counters.shadowed.get(), counters.matched.get()), (2, 0, 1));
     }
 }

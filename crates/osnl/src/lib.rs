@@ -44,5 +44,6 @@ pub mod rule;
 pub mod saved;
 pub mod shutdown;
 pub mod state_dir;
+pub mod template;
 pub mod unmatched;
 pub mod versioned;

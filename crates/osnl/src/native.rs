@@ -5,7 +5,7 @@
 //! [journal]          connection, retention, max_size, max_pending, max_dead, allow_volatile, keep_unmatched, ...
 //! [oslo_messaging_rabbit]  the options of oslo.messaging's rabbit driver; each may stand in a listener too
 //! [listener:NAME]    transport_url, exchange, topics, priorities, pool, queue, declare, queue_type, ...
-//! [rule:NAME]        listeners, event_type, publisher_id, context.KEY, metadata.KEY, payload.KEY, actions, key, ...
+//! [rule:NAME]        listeners, event_type, publisher_id, context.KEY, metadata.KEY, payload.KEY, when, actions, ...
 //! [action:NAME]      driver, timeout, max_attempts, guard, ...; what else depends on the driver
 //! ```
 //!
@@ -27,6 +27,7 @@ mod explain;
 pub(crate) mod journal;
 mod known;
 mod layers;
+mod never;
 mod orphans;
 mod preview;
 mod probe;
@@ -40,6 +41,7 @@ mod size;
 #[cfg(test)]
 mod tests;
 mod topology;
+mod when;
 
 use std::path::PathBuf;
 use std::sync::Arc;

@@ -124,6 +124,8 @@ pub fn plan(conf: &Native, source: Source, rules: &[String], listener: Option<&s
             Ruling::Fires(effects) => &effects[..],
             Ruling::NotHeard(_)
             | Ruling::Disabled
+            | Ruling::Stopped(_)
+            | Ruling::Undecided(_)
             | Ruling::Fails { .. }
             | Ruling::Failed(_)
             | Ruling::Unknown

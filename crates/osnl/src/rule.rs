@@ -1,24 +1,33 @@
 //! Which notifications fire which actions. Everything of a rule is decided before the append.
+//!
+//! Rules are asked in their order, cheap conditions first: priority, patterns on the head, patterns on context and
+//! payload, then `when`. One that fires with `stop` is the last.
 
 mod counts;
+mod decide;
 mod guard;
 mod key;
+mod nested;
 mod set;
 mod step_limits;
 
 use std::collections::BTreeSet;
+use std::fmt;
 use std::sync::Arc;
 
-use osnl_model::{Head, Mismatch, Notification, NotificationFilter, Priority, StepLimit};
+use osnl_model::{Head, Mismatch, NotificationFilter, Priority, StepLimit};
 
 pub use self::counts::{Condition, RuleCounts};
+pub use self::decide::{Decided, Decisions};
 pub use self::guard::{Guards, HELD, Rate};
 pub use self::key::{KeySource, Path};
+pub use self::nested::Nested;
 pub use self::set::RuleSet;
 pub(crate) use self::step_limits::StepLimits;
+use crate::template::{EvalError, Expression, Names};
 
-/// A condition and the actions it fires.
-#[derive(Clone, Debug)]
+/// A condition and the actions it fires. The default has neither name nor condition nor action.
+#[derive(Clone, Debug, Default)]
 pub struct Rule {
     /// The rule's name in the configuration.
     pub name: Arc<str>,
@@ -26,6 +35,12 @@ pub struct Rule {
     pub priorities: Option<BTreeSet<Priority>>,
     /// What must match.
     pub filter: NotificationFilter,
+    /// What must match inside of context and payload.
+    pub nested: Vec<Nested>,
+    /// What must hold besides.
+    pub when: Option<Expression>,
+    /// Whether the rules after it are not asked once it has fired.
+    pub stop: bool,
     /// What it fires, by name.
     pub actions: Vec<Arc<str>>,
     /// By what its deliveries are kept in order.
@@ -62,12 +77,25 @@ impl Rule {
     /// Whether the rule fires.
     ///
     /// # Errors
-    /// The first predicate that failed, and the value it saw.
-    pub fn fires(&self, notification: &Notification) -> Result<(), RuleMismatch> {
+    /// The first predicate that failed, and the value it saw; or that it could not be decided.
+    pub fn fires(&self, names: &Names) -> Result<(), RuleMismatch> {
+        let notification = &**names.notification();
         if !self.wants_priority(notification.priority.as_ref()) {
             return Err(RuleMismatch::Priority(notification.priority.clone()));
         }
-        self.filter.matches(notification).map_err(RuleMismatch::Filter)
+        self.filter.matches(notification).map_err(RuleMismatch::Filter)?;
+        for nested in &self.nested {
+            nested.matches(notification).map_err(RuleMismatch::Filter)?;
+        }
+        let Some(when) = &self.when else { return Ok(()) };
+        match when.holds(names) {
+            Ok(true) => Ok(()),
+            Ok(false) => Err(RuleMismatch::When(WhenFalse { when: when.clone(), names: names.clone() })),
+            Err(EvalError::Lacks { name }) => Err(RuleMismatch::Lacks { name }),
+            Err(error @ (EvalError::Fuel | EvalError::TooLong | EvalError::Failed { .. })) => {
+                Err(RuleMismatch::Undecided(error))
+            }
+        }
     }
 
     fn wants_priority(&self, priority: Option<&Priority>) -> bool {
@@ -88,4 +116,53 @@ pub enum RuleMismatch {
     /// A predicate of the filter failed.
     #[error("{0}")]
     Filter(Mismatch),
+    /// `when` is false.
+    #[error("when is false: {0}")]
+    When(WhenFalse),
+    /// `when` looks at something that the notification does not have.
+    #[error("when is false: the event has no {name}")]
+    Lacks {
+        /// As it is written in the rule.
+        name: String,
+    },
+    /// A rule before it has fired and is the last that is asked.
+    #[error("rule {by} fired before it, and stops")]
+    Stopped {
+        /// That rule.
+        by: Arc<str>,
+    },
+    /// `when` could be neither true nor false: the message is a dead letter of this rule's actions.
+    #[error("when cannot be decided: {0}")]
+    Undecided(EvalError),
+}
+
+/// What a `when` saw that is false; worked out when it is printed.
+#[derive(Clone, Debug)]
+pub struct WhenFalse {
+    when: Expression,
+    names: Names,
+}
+
+impl WhenFalse {
+    /// The names it looks at with their values, secrets masked; `None` is absent.
+    #[must_use]
+    pub fn saw(&self) -> Vec<(String, Option<String>)> {
+        self.when.saw(&self.names)
+    }
+
+    /// The expression.
+    #[must_use]
+    pub fn source(&self) -> &str {
+        self.when.source()
+    }
+}
+
+impl fmt::Display for WhenFalse {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (n, (name, value)) in self.saw().into_iter().enumerate() {
+            let before = if n == 0 { "" } else { ", " };
+            write!(f, "{before}{name} is {}", value.as_deref().unwrap_or("absent"))?;
+        }
+        Ok(())
+    }
 }

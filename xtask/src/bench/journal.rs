@@ -4,7 +4,7 @@ use anyhow::{Context as _, Result, ensure};
 
 use super::sections::{Effort, Load, SECONDS, SIZE, drain, paced};
 use super::sink::{Span, times};
-use super::stage::{Program, Stage, built};
+use super::stage::{Program, Stage, When, built};
 use super::table::{Table, median, quantile};
 use crate::step;
 
@@ -43,8 +43,13 @@ pub(super) fn parts(stage: &Stage, effort: Effort) -> Result<()> {
 
     let load = Load { count, every: 1, size: SIZE };
     let title = "(journal) every message matches, the journal is on this disk";
-    let drained =
-        drain(stage, title, &[Program::Journal, Program::Rules(1), Program::Upstream], effort.rounds, load)?;
+    let drained = drain(
+        stage,
+        title,
+        &[Program::Journal, Program::Rules(1, When::No), Program::Upstream],
+        effort.rounds,
+        load,
+    )?;
     drained.print();
     let whole = drained.rate(Program::Journal).context("no figure of osnl")?;
 

@@ -11,7 +11,7 @@ use osnl_testkit::wait_until;
 use super::process::now;
 use super::sections::{Effort, Load, SECONDS, SIZE, drain, spread};
 use super::sink::Span;
-use super::stage::{Emitter, Program, Stage};
+use super::stage::{Emitter, Program, Stage, When};
 use super::table::{Table, median};
 
 /// Our own part is what a message costs beyond what the client library takes for it.
@@ -37,11 +37,18 @@ pub(super) fn sizes(stage: &Stage, effort: Effort) -> Result<()> {
     Ok(())
 }
 
-/// A thousand rules against one.
+/// A thousand rules against one, without and with `when`.
 pub(super) fn rules(stage: &Stage, effort: Effort) -> Result<()> {
-    let programs = [Program::Rules(1), Program::Rules(1000)];
     let title = "(rules) one message in a hundred matches the last rule, the others match none";
+    let programs = [When::No, When::AfterHead]
+        .map(|when| [Program::Rules(1, when), Program::Rules(1000, when)])
+        .concat();
     drain(stage, title, &programs, effort.rounds, Load::one_percent(effort))?.print();
+    // A thousand expressions for each message take their time.
+    let load = Load { count: effort.mostly_unmatched / 20, ..Load::one_percent(effort) };
+    let title = "(rules) the same, decided by nothing but when";
+    let programs = [Program::Rules(1, When::Alone), Program::Rules(1000, When::Alone)];
+    drain(stage, title, &programs, effort.rounds, load)?.print();
     Ok(())
 }
 

@@ -114,7 +114,7 @@ pub(super) fn drain(
                 | Program::C
                 | Program::Osnl
                 | Program::Other
-                | Program::Rules(_)
+                | Program::Rules(..)
                 | Program::Journal => load,
                 Program::Upstream if round < UPSTREAM_ROUNDS => {
                     Load { count: load.count / UPSTREAM_SHARE, ..load }
@@ -172,7 +172,7 @@ fn drain_once(stage: &Stage, program: Program, load: Load) -> Result<super::tabl
     // The last message matches, so the last request comes when all of them have been read.
     let (span, of) = match program {
         Program::Raw | Program::C => (Span::parse(&process.line()?)?, count),
-        Program::Osnl | Program::Other | Program::Rules(_) | Program::Journal | Program::Upstream => {
+        Program::Osnl | Program::Other | Program::Rules(..) | Program::Journal | Program::Upstream => {
             let requests = count / every;
             (stage.sink().wait(requests, SECONDS)?, count - every)
         }
@@ -199,7 +199,7 @@ pub(super) fn start(stage: &Stage, effort: Effort) -> Result<()> {
             | Program::C
             | Program::Osnl
             | Program::Other
-            | Program::Rules(_)
+            | Program::Rules(..)
             | Program::Journal => effort.starts,
             Program::Upstream => effort.starts.div_ceil(3),
         };
@@ -210,9 +210,11 @@ pub(super) fn start(stage: &Stage, effort: Effort) -> Result<()> {
             let mut process = queue.consume(program, 1)?;
             let span = match program {
                 Program::Raw | Program::C => Span::parse(&process.line()?)?,
-                Program::Osnl | Program::Other | Program::Rules(_) | Program::Journal | Program::Upstream => {
-                    stage.sink().wait(1, SECONDS)?
-                }
+                Program::Osnl
+                | Program::Other
+                | Program::Rules(..)
+                | Program::Journal
+                | Program::Upstream => stage.sink().wait(1, SECONDS)?,
             };
             found.push(Span { first: process.started, last: span.first }.seconds() * 1e3);
         }

@@ -28,11 +28,32 @@ pub(super) enum Program {
     /// Another build of ours, to compare with.
     Other,
     /// Ours in its own form, with so many rules of which the last one is what the others have.
-    Rules(usize),
+    Rules(usize, When),
     /// Ours in its own form, with the journal on the disk.
     Journal,
     /// What ours replaces.
     Upstream,
+}
+
+/// Whether the rules have a `when`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum When {
+    /// None has.
+    No,
+    /// All have; the head decides before.
+    AfterHead,
+    /// All have, and nothing else: each is evaluated for each message.
+    Alone,
+}
+
+impl When {
+    fn shown(self) -> &'static str {
+        match self {
+            Self::No => "",
+            Self::AfterHead => ", each with when",
+            Self::Alone => ", when alone",
+        }
+    }
 }
 
 impl fmt::Display for Program {
@@ -42,8 +63,10 @@ impl fmt::Display for Program {
             Self::C => f.write_str("raw consumer (C, librabbitmq)"),
             Self::Osnl => f.write_str("osnl"),
             Self::Other => f.write_str("osnl, the other build"),
-            Self::Rules(1) => f.write_str("osnl run, 1 rule"),
-            Self::Rules(rules) => write!(f, "osnl run, {rules} rules"),
+            Self::Rules(rules, when) => {
+                let s = if *rules == 1 { "" } else { "s" };
+                write!(f, "osnl run, {rules} rule{s}{}", when.shown())
+            }
             Self::Journal => f.write_str("osnl run, journal on disk"),
             Self::Upstream => f.write_str("k2hr3_osnl 1.0.8"),
         }
@@ -116,7 +139,7 @@ impl Stage {
     /// Those of the programs that are there.
     pub(super) fn cast(&self, programs: &[Program]) -> Vec<Program> {
         let is_there = |program: &Program| match program {
-            Program::Raw | Program::Osnl | Program::Rules(_) | Program::Journal => true,
+            Program::Raw | Program::Osnl | Program::Rules(..) | Program::Journal => true,
             Program::C => self.c.is_some(),
             Program::Other => self.other.is_some(),
             Program::Upstream => self.upstream.is_some(),
@@ -197,7 +220,7 @@ impl Queue<'_> {
                 command.args([&port, self.vhost.name(), QUEUE, &count.to_string()]);
                 command
             }
-            Program::Rules(rules) => self.run("connection = memory://", rules)?,
+            Program::Rules(rules, when) => self.run("connection = memory://", rules, when)?,
             Program::Journal => return self.consume_with(&self.folder),
             Program::Osnl => self.configured(built("osnl"), &["k2hr3-osnl"]),
             Program::Other => {
@@ -217,12 +240,12 @@ impl Queue<'_> {
         // Temporary folders may be of a kind that osnl does not trust; what is measured is the disk they are on.
         let journal =
             format!("connection = sqlite://{}/journal.db\nallow_volatile = yes", state_dir.display());
-        Process::start(self.run(&journal, 1)?.current_dir(&self.folder).stderr(Stdio::null()))
+        Process::start(self.run(&journal, 1, When::No)?.current_dir(&self.folder).stderr(Stdio::null()))
     }
 
-    fn run(&self, journal: &str, rules: usize) -> Result<Command> {
+    fn run(&self, journal: &str, rules: usize, when: When) -> Result<Command> {
         let file = self.folder.join("osnl.conf");
-        std::fs::write(&file, self.native(journal, rules))?;
+        std::fs::write(&file, self.native(journal, rules, when))?;
         let mut command = built("osnl");
         command.arg("run").arg("-c").arg(file);
         Ok(command)
@@ -236,7 +259,7 @@ impl Queue<'_> {
 
     /// The same meaning as `k2hr3_osnl.conf` in osnl's own form. All rules but the last look for events that
     /// do not come, half of them for publishers too.
-    fn native(&self, journal: &str, rules: usize) -> String {
+    fn native(&self, journal: &str, rules: usize, when: When) -> String {
         let url = self.vhost.url();
         let port = self.stage.sink().port();
         let mut text = format!(
@@ -247,14 +270,31 @@ impl Queue<'_> {
             self.folder.join("log").display(),
         );
         for n in 1..rules {
+            if when == When::Alone {
+                text += &format!("[rule:r{n}]\nwhen = payload.port_id == \"none-{n}\"\nactions = roles\n");
+                continue;
+            }
             text += &format!(
                 "[rule:r{n}]\nevent_type = ^compute\\.instance\\.step{n}\\.(start|end)$\nactions = roles\n"
             );
             if n % 2 == 0 {
                 text += "publisher_id = ^compute\\..*$\n";
             }
+            if when == When::AfterHead {
+                text += "when = payload.instance_id is match(\"^x\")\n";
+            }
         }
-        text + "[rule:deleted]\nevent_type = ^port\\.delete\\.end$\npublisher_id = ^network.*$\nactions = roles\n"
+        let last = match when {
+            When::No => "event_type = ^port\\.delete\\.end$\npublisher_id = ^network.*$\n",
+            When::AfterHead => {
+                "event_type = ^port\\.delete\\.end$\npublisher_id = ^network.*$\n\
+                 when = payload.port_id is defined\n"
+            }
+            When::Alone => {
+                "when = event_type == \"port.delete.end\" and publisher_id.startswith(\"network\")\n"
+            }
+        };
+        text + "[rule:deleted]\n" + last + "actions = roles\n"
     }
 
     /// Waits until nothing is left in the queue, nor unacknowledged.

@@ -33,3 +33,4 @@ mod systemd;
 mod tap;
 mod tap_usage;
 mod tls;
+mod when;

@@ -6,7 +6,7 @@ use super::settings::Origin;
 
 /// One thing to say about a configuration.
 ///
-/// Displayed as `FILE:LINE: [group] option: problem; allowed; did you mean suggestion`, with
+/// Displayed as `FILE:LINE:COLUMN: [group] option: problem; allowed; did you mean suggestion`, with
 /// `environment NAME` in place of file and line for a value from there, leaving out the
 /// parts that are not known. No part repeats a secret: whoever makes one passes values through
 /// [`shown`] and leaves those of secret options out.
@@ -16,6 +16,8 @@ pub struct Finding {
     pub file: String,
     /// The line, counted from 1; `None` when no line is at fault (an option that is not set).
     pub line: Option<u32>,
+    /// The column in it, counted from 1, where one place of a value is at fault.
+    pub column: Option<u32>,
     /// The section, in the schema's spelling if it is a known one.
     pub group: Option<String>,
     /// The option.
@@ -34,6 +36,7 @@ impl Finding {
         Self {
             file: file.to_owned(),
             line: Some(line),
+            column: None,
             group: None,
             option: None,
             problem: problem.into(),
@@ -91,6 +94,9 @@ impl fmt::Display for Finding {
         f.write_str(&self.file)?;
         if let Some(line) = self.line {
             write!(f, ":{line}")?;
+            if let Some(column) = self.column {
+                write!(f, ":{column}")?;
+            }
         }
         f.write_str(": ")?;
         match (&self.group, &self.option) {

@@ -40,8 +40,10 @@ pub struct Entry {
     pub key: String,
     /// The value as read: no substitution, no type.
     pub value: String,
-    /// The line of the key, counted from 1.
+    /// The line of the key, counted from 1; the lines of the value follow one another.
     pub line: u32,
+    /// Where each line of the value begins in its line of the file, in characters counted from 1.
+    pub columns: Vec<u32>,
 }
 
 impl std::fmt::Debug for Entry {
@@ -113,7 +115,7 @@ impl Parser {
         if line.is_empty() {
             self.open = Open::Nothing;
         } else if line.starts_with([' ', '\t']) {
-            self.continuation(line.trim_start_matches(is_space));
+            self.continuation(line.trim_start_matches(is_space), line);
         } else if line.starts_with('[') {
             self.open = Open::Nothing;
             self.heading(line);
@@ -124,7 +126,7 @@ impl Parser {
         }
     }
 
-    fn continuation(&mut self, line: &str) {
+    fn continuation(&mut self, line: &str, whole: &str) {
         match self.open {
             Open::Dropped => {}
             Open::Nothing => self.refuse(
@@ -136,6 +138,7 @@ impl Parser {
                 if let Some(entry) = section.and_then(|section| section.entries.last_mut()) {
                     entry.value.push('\n');
                     entry.value.push_str(line);
+                    entry.columns.push(column(whole, whole.len() - line.len()));
                 }
             }
         }
@@ -184,9 +187,14 @@ impl Parser {
                 "write the line `[name]` of its section above it",
             ),
             Place::Section => {
-                let value = unquoted(value.trim_matches(is_space)).to_owned();
+                let value = value.trim_start_matches(is_space);
+                let start = line.len() - value.len();
+                let trimmed = value.trim_end_matches(is_space);
+                let value = unquoted(trimmed).to_owned();
+                let quote = usize::from(value.len() < trimmed.len());
                 if let Some(section) = self.ini.sections.last_mut() {
-                    section.entries.push(Entry { key: key.to_owned(), value, line: self.line });
+                    let columns = vec![column(line, start + quote)];
+                    section.entries.push(Entry { key: key.to_owned(), value, line: self.line, columns });
                     self.open = Open::Entry;
                 }
             }
@@ -196,6 +204,12 @@ impl Parser {
     fn refuse(&mut self, problem: &str, allowed: &str) {
         self.errors.push(ConfigError(Finding::at(&self.ini.file, self.line, problem).allowed(allowed)));
     }
+}
+
+/// The column of a byte of a line, counted from 1.
+fn column(line: &str, at: usize) -> u32 {
+    let before = line.get(..at).map_or(0, |before| before.chars().count());
+    u32::try_from(before + 1).unwrap_or(u32::MAX)
 }
 
 /// Without one pair of matching quotes. A lone quote counts as such a pair, as in oslo.

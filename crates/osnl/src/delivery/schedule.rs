@@ -4,17 +4,21 @@
 //! moment, or *under way*. The breaker says how many may be under way; the policy says what a failure
 //! means.
 
-use std::collections::{BTreeSet, HashMap};
+mod calls;
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::num::NonZeroU32;
 use std::time::Duration;
 
 use tokio::time::Instant;
 
 use super::breaker::{Breaker, BreakerState, Change};
+use super::gather::{Batch, Pace};
 use super::limits::{Clock, Limits, OnDead};
 use super::policy::{Decision, RetryPolicy};
 use crate::action::{ActionError, Done};
 use crate::journal::{Claimed, DeliveryId, Outcome, Used};
+use crate::rule::Rate;
 
 /// A retry further away than this may go back to the broker when too many wait.
 const FAR: Duration = Duration::from_secs(60);
@@ -36,6 +40,10 @@ pub(super) struct Item {
     attempts: u32,
     /// Attempts in a row that were held: they cost none.
     holds: u32,
+    /// Since when it is ready.
+    ready_since: Instant,
+    /// It failed in a call with others: it is tried alone, so that it shows which of them is at fault.
+    alone: bool,
     /// Nothing more to try: when its pause is over it goes back to the broker.
     exhausted: bool,
     /// Since when it waits for a target, should that be held.
@@ -67,7 +75,13 @@ pub(super) struct Schedule {
     breaker: Breaker,
     ready: BTreeSet<DeliveryId>,
     waiting: BTreeSet<(Instant, DeliveryId)>,
-    under_way: BTreeSet<DeliveryId>,
+    /// With the call that each is part of.
+    under_way: BTreeMap<DeliveryId, u64>,
+    /// Of the calls under way: how many deliveries each has, and how many of them have not reported.
+    calls: HashMap<u64, (usize, usize)>,
+    last_call: u64,
+    batch: Batch,
+    pace: Pace,
     /// Exhausted, and their last pause is over.
     leaving: Vec<DeliveryId>,
     items: HashMap<DeliveryId, Item>,
@@ -87,7 +101,11 @@ impl Schedule {
             breaker: Breaker::new(concurrency),
             ready: BTreeSet::new(),
             waiting: BTreeSet::new(),
-            under_way: BTreeSet::new(),
+            under_way: BTreeMap::new(),
+            calls: HashMap::new(),
+            last_call: 0,
+            batch: Batch::default(),
+            pace: Pace::default(),
             leaving: Vec::new(),
             items: HashMap::new(),
             last_probe: None,
@@ -99,6 +117,12 @@ impl Schedule {
 
     pub(super) fn with_limits(mut self, limits: Limits) -> Self {
         self.limits = limits;
+        self
+    }
+
+    pub(super) fn with_batch(mut self, batch: Batch, rate: Option<Rate>) -> Self {
+        self.batch = batch;
+        self.pace = Pace::new(rate);
         self
     }
 
@@ -161,7 +185,7 @@ impl Schedule {
         let mut ended: Vec<_> = self
             .items
             .iter()
-            .filter(|(id, item)| !self.under_way.contains(id) && too_long(item))
+            .filter(|(id, item)| !self.under_way.contains_key(id) && too_long(item))
             .map(|(id, _)| *id)
             .collect();
         ended.sort_unstable();
@@ -184,42 +208,18 @@ impl Schedule {
     pub(super) fn add(&mut self, claimed: Claimed, now: Instant) {
         let id = claimed.id;
         let attempts = claimed.used.attempts;
-        let item = Item { attempts, claimed, holds: 0, exhausted: false, waits_since: now, aging: None };
+        let item = Item {
+            attempts,
+            claimed,
+            holds: 0,
+            ready_since: now,
+            alone: false,
+            exhausted: false,
+            waits_since: now,
+            aging: None,
+        };
         self.items.insert(id, item);
         self.ready.insert(id);
-    }
-
-    /// The next delivery to attempt now, if any; it counts as under way.
-    pub(super) fn next(&mut self, now: Instant) -> Option<&Item> {
-        self.ripen(now);
-        if self.breaker.allowance(now, self.under_way.len()) == 0 {
-            return None;
-        }
-        let id = match self.breaker.state() {
-            BreakerState::Closed => self.ready.first().copied(),
-            BreakerState::Open { .. } | BreakerState::Probing => self.probe(),
-        }?;
-        self.take_out(id);
-        self.under_way.insert(id);
-        self.breaker.begin();
-        self.look_at_clock(true, now);
-        let then = self.closed.at(now);
-        let item = self.items.get_mut(&id)?;
-        item.aging.get_or_insert((then, item.claimed.used.age));
-        Some(item)
-    }
-
-    /// When something becomes due without any report; `None` while nothing waits.
-    pub(super) fn wake_at(&self) -> Option<Instant> {
-        let retry = self.waiting.first().map(|(due, _)| *due);
-        let probe = match self.breaker.state() {
-            // Without anything to send, or with an attempt still out, a report is what wakes us.
-            BreakerState::Open { until } if !self.ready.is_empty() && self.under_way.is_empty() => {
-                Some(until)
-            }
-            BreakerState::Open { .. } | BreakerState::Closed | BreakerState::Probing => None,
-        };
-        [retry, probe].into_iter().flatten().min()
     }
 
     /// Deliveries whose last pause is over and that go back to the broker.
@@ -243,7 +243,7 @@ impl Schedule {
 
     /// Lets go of a delivery unless an attempt is under way.
     pub(super) fn release(&mut self, id: DeliveryId) -> bool {
-        let idle = self.items.contains_key(&id) && !self.under_way.contains(&id);
+        let idle = self.items.contains_key(&id) && !self.under_way.contains_key(&id);
         if idle {
             self.forget(id);
         }
@@ -257,7 +257,7 @@ impl Schedule {
         result: Result<Done, ActionError>,
         now: Instant,
     ) -> Vec<Step> {
-        self.under_way.remove(&id);
+        let several = self.returned(id);
         let Some(item) = self.items.get_mut(&id) else { return Vec::new() };
         let mut steps = Vec::new();
         let error = match result {
@@ -282,16 +282,28 @@ impl Schedule {
             Err(error) => error,
         };
 
-        let key = item.claimed.key.clone().unwrap_or_else(|| format!("#{}", id.0));
+        // Of a call with several nobody knows whose fault it is: they count as one, cost nothing, and go alone then.
+        item.alone |= several.is_some();
+        let key = match several {
+            Some(call) => format!("call #{call}"),
+            None => item.claimed.key.clone().unwrap_or_else(|| format!("#{}", id.0)),
+        };
         let change = self.breaker.failure(&key, &error, &self.policy, now);
         let attempt = NonZeroU32::MIN.saturating_add(item.attempts);
         self.look_at_clock(true, now);
         let age = self.used(id, now).map_or(Duration::ZERO, |used| used.age);
         let too_old = self.limits.max_age.filter(|most| age >= *most);
         let Some(item) = self.items.get_mut(&id) else { return steps };
-        match (self.breaker.state(), self.policy.decide(attempt, &error)) {
+        let decision = match self.policy.decide(attempt, &error) {
+            Decision::RetryAfter(_) | Decision::GiveUp if several.is_some() && !error.class.is_final() => {
+                Decision::Hold
+            }
+            decision @ (Decision::Hold | Decision::RetryAfter(_) | Decision::GiveUp) => decision,
+        };
+        match (self.breaker.state(), decision) {
             // The target's state, not the event's: no attempt is burnt and nothing ages.
             (BreakerState::Open { until }, _) if !error.class.is_final() => {
+                item.ready_since = now;
                 self.ready.insert(id);
                 steps.push(if change == Change::Opened { Step::Opened(until - now) } else { Step::Held });
             }
@@ -338,10 +350,13 @@ impl Schedule {
             && due <= now
         {
             self.waiting.pop_first();
-            if self.items.get(&id).is_some_and(|item| item.exhausted) {
-                self.leaving.push(id);
-            } else {
-                self.ready.insert(id);
+            match self.items.get_mut(&id) {
+                Some(item) if item.exhausted => self.leaving.push(id),
+                Some(item) => {
+                    item.ready_since = due;
+                    self.ready.insert(id);
+                }
+                None => {}
             }
         }
     }

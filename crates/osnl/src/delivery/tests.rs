@@ -57,6 +57,8 @@ impl Rig {
             },
             when_exhausted: WhenExhausted::DeadLetter,
             limits: Limits::default(),
+            batch: Batch::default(),
+            rate: None,
         };
         let looped = DeliveryLoop::new("a", action.clone(), journal.clone(), settings, counters);
         let shutdown = Shutdown::new();

@@ -69,16 +69,18 @@ impl fmt::Display for NotHeard {
     }
 }
 
-/// Empty if one of the rule's listeners hears the event.
-pub(super) fn not_heard(
-    conf: &Native,
-    rule: &RuleConf,
-    subject: &Subject,
-    only: Option<&str>,
-) -> Vec<NotHeard> {
+/// Which of a rule's listeners hear an event.
+pub(super) struct Heard {
+    /// These do.
+    pub(super) by: Vec<Arc<str>>,
+    /// These do not.
+    pub(super) not_by: Vec<NotHeard>,
+}
+
+pub(super) fn heard(conf: &Native, rule: &RuleConf, subject: &Subject, only: Option<&str>) -> Heard {
     let known = |name: &Arc<str>| conf.listeners.iter().any(|listener| listener.name == *name);
     let taken = subject.listener.clone().filter(known).filter(|_| only.is_none());
-    let mut reasons = Vec::new();
+    let mut heard = Heard { by: Vec::new(), not_by: Vec::new() };
     for listener in conf.listeners.iter().filter(|listener| rule.listeners.contains(&listener.name)) {
         let other = match (&taken, only) {
             (Some(taken), _) if *taken != listener.name => Some(taken.clone()),
@@ -92,11 +94,11 @@ pub(super) fn not_heard(
             (None, None) => why_not(listener, subject),
         };
         match why {
-            Some(why) => reasons.push(NotHeard { listener: listener.name.clone(), why }),
-            None => return Vec::new(),
+            Some(why) => heard.not_by.push(NotHeard { listener: listener.name.clone(), why }),
+            None => heard.by.push(listener.name.clone()),
         }
     }
-    reasons
+    heard
 }
 
 fn why_not(listener: &ListenerConf, subject: &Subject) -> Option<WhyNot> {

@@ -85,6 +85,8 @@ fn said(subject: &Subject, listener: Option<&str>) -> Vec<String> {
             format!("{rule}: {}", reasons.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "))
         }
         Ruling::Disabled => format!("{rule}: disabled"),
+        Ruling::Stopped(by) => format!("{rule}: stopped by {by}"),
+        Ruling::Undecided(why) => format!("{rule}: undecided: {why}"),
         Ruling::Fails { condition, allows, saw } => format!("{rule}: {condition} saw {saw} wants {allows}"),
         Ruling::Failed(failed) => format!("{rule}: {} at the time: {}", failed.condition, failed.reason),
         Ruling::Unknown => format!("{rule}: unknown"),
@@ -211,4 +213,78 @@ fn values_are_shortened_and_actions_say_when_there_is_nothing_to_do() {
     assert!(said(&subject(&event, place), None)[0].contains("Unusable { why: \"there is no instance id"));
     event["priority"] = json!(null);
     assert_eq!(said(&subject(&event, place), None)[1], "errors: priority saw missing wants error, critical");
+}
+
+/// Rules are asked per listener: a `stop` ends the turn of those behind it where both hear the event.
+#[test]
+fn stop_and_when_are_explained() {
+    let text = "
+[listener:one]
+transport_url = rabbit://h/
+exchange = neutron
+[listener:two]
+transport_url = rabbit://h/
+exchange = neutron
+topics = other
+pool = osnl-two
+[rule:false]
+when = payload.state == 'gone'
+    and payload.port.device_owner is defined
+actions = audit
+[rule:secret]
+when = context.auth_token == 'S3CRET'
+actions = audit
+[rule:lacks]
+when = payload.nothing.here == 1
+actions = audit
+[rule:undecided]
+when = payload.state + 1 > 1
+stop = yes
+actions = audit
+[rule:looks-on]
+mode = shadow
+stop = yes
+actions = audit
+[rule:ends]
+listeners = one
+stop = yes
+actions = audit
+[rule:behind]
+listeners = one
+actions = audit
+[rule:by-the-other-too]
+actions = audit
+[rule:off]
+enabled = no
+listeners = one
+actions = audit
+[action:audit]
+driver = dump
+path = /var/log/osnl/audit.jsonl
+";
+    let conf = load_texts(&[("a.conf".to_owned(), text.to_owned())], &Sources::default()).unwrap().conf;
+    let check = |listener: Option<&str>, expected: &[&str]| {
+        let verdicts = explain(&conf, &subject(&port(), None), listener);
+        let said = verdicts.into_iter().map(|Verdict { rule, ruling }| match ruling {
+            Ruling::Fires(_) => format!("{rule} fires"),
+            Ruling::Fails { condition, allows, saw } => format!("{rule}: {condition} [{allows}] {saw}"),
+            other => format!("{rule}: {other:?}"),
+        });
+        assert_eq!(said.collect::<Vec<_>>(), expected);
+    };
+    let undecided = "undecided: Undecided(\"when cannot be decided: invalid operation: tried to use + operator on \
+                     unsupported types string and number, at \\\"payload.state + 1\\\"\")";
+    let falses = [
+        "false: when [payload.state == 'gone' and payload.port.device_owner is defined] \
+         payload.port.device_owner is \"compute:nova\", payload.state is \"there\"",
+        "secret: when [***] context.auth_token is ***",
+        "lacks: when [payload.nothing.here == 1] the event has no payload.nothing.here",
+        undecided,
+        "looks-on fires",
+    ];
+    let behind = ["ends fires", "behind: Stopped(\"ends\")", "by-the-other-too fires", "off: Disabled"];
+    check(None, &[&falses[..], &behind].concat());
+    let of_one =
+        ["ends fires", "behind: Stopped(\"ends\")", "by-the-other-too: Stopped(\"ends\")", "off: Disabled"];
+    check(Some("one"), &[&falses[..], &of_one].concat());
 }

@@ -51,15 +51,23 @@ pub(super) fn announce(entry: &Entry, counters: &Counters) {
                 counters.guarded.increment();
                 tracing::debug!(action.name = action, message.id = message, resource.id = key, "held: {why}");
             }
-            Begin::Dead(reason) => {
-                counters.dead.increment();
-                tracing::error!(
-                    action.name = action,
-                    message.id = message,
-                    resource.id = key,
-                    "dead letter: {reason}"
-                );
-            }
+            Begin::Dead(_) => counters.dead.increment(),
+        }
+    }
+}
+
+/// Says what begins as a dead letter, where the store keeps it; what is in memory only is logged with its event.
+pub(super) fn announce_dead(entry: &Entry) {
+    let message = entry.notification.message_id.as_deref().unwrap_or("-");
+    for new in &entry.deliveries {
+        if let Begin::Dead(reason) = &new.begin {
+            tracing::error!(
+                rule.name = &*new.rule,
+                action.name = &*new.action,
+                message.id = message,
+                resource.id = new.key.as_deref().unwrap_or("-"),
+                "dead letter: {reason}"
+            );
         }
     }
 }

@@ -317,6 +317,21 @@ async fn what_a_shadow_rule_wants_is_done_at_once_and_in_nobodys_way() {
     }
 }
 
+/// A rule that could not be decided: nothing waits for it, and a copy is none of its own.
+#[tokio::test]
+async fn what_begins_as_a_dead_letter_is_settled_and_in_nobodys_way() {
+    for rig in rigs() {
+        let journal = &*rig.journal;
+        let mut dead = entry("1", "k", false);
+        dead.deliveries[0].begin = Begin::Dead("why".into());
+        assert_eq!(within(append(journal, dead.clone()).await).await, Settle::Acknowledge);
+        assert_eq!(within(append(journal, dead).await).await, Settle::Acknowledge);
+        let _receipt = append(journal, entry("2", "k", false)).await;
+        assert_eq!(names(&claim(journal, "a", 1).await), ["2"]);
+        assert_eq!((rig.counters.dead.get(), rig.counters.duplicates.get()), (1, 1));
+    }
+}
+
 #[tokio::test]
 async fn a_delivery_knows_its_action_its_resource_and_what_it_has_used_up() {
     for rig in rigs() {

@@ -15,13 +15,13 @@ use crate::action::Action;
 use crate::action::http::{HttpError, HttpOptions, Verification};
 use crate::action::k2hr3::K2hr3;
 use crate::daemon::Daemon;
-use crate::delivery::{DeliveryLoop, DeliverySettings, Limits, RetryPolicy, WhenExhausted};
+use crate::delivery::{Batch, DeliveryLoop, DeliverySettings, Limits, RetryPolicy, WhenExhausted};
 use crate::intake::RuleEngine;
 use crate::journal::Journal;
 use crate::listener::{Listener, ListenerConfig};
 use crate::metrics::Counters;
 use crate::native::BuildError;
-use crate::rule::{KeySource, Mode, Rule};
+use crate::rule::Rule;
 
 /// The one name of the listener, the rule and the action.
 pub(super) const NAME: &str = "k2hr3_osnl";
@@ -71,8 +71,7 @@ impl Conf {
                 payload: options.payload.iter().cloned().collect(),
             },
             actions: vec![NAME.into()],
-            key: KeySource::Resource,
-            mode: Mode::Live,
+            ..Rule::default()
         }
     }
 
@@ -97,6 +96,8 @@ impl Conf {
             },
             when_exhausted: if requeue { WhenExhausted::Return } else { WhenExhausted::DeadLetter },
             limits: Limits::default(),
+            batch: Batch::default(),
+            rate: None,
         }
     }
 

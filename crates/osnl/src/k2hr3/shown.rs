@@ -1,9 +1,12 @@
 //! A `k2hr3_osnl.conf` in the native form: the way to migrate.
 
+use osnl_model::Predicate;
+
 use super::conf::{Conf, Level, Loaded, LogFile};
 use super::meaning::{NAME, PREFETCH};
 use crate::config::Origin;
 use crate::native::{self, DocEntry, DocSection, Document, Driver, JournalConf, Native};
+use crate::rule::Rule;
 
 /// The file means something that the native form cannot say, such as a comma in a topic's name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -148,6 +151,19 @@ impl Loaded {
     }
 }
 
+/// Keys with dots are whole keys here. In the native form they are that first, and a path where no such key is.
+fn at_the_top(rule: &Rule) -> Rule {
+    let mut rule = rule.clone();
+    for nested in std::mem::take(&mut rule.nested) {
+        match nested.predicate {
+            Predicate::Context(key) => rule.filter.context.insert(key, nested.pattern),
+            Predicate::Payload(key) => rule.filter.payload.insert(key, nested.pattern),
+            Predicate::PublisherId | Predicate::EventType | Predicate::Metadata(_) => None,
+        };
+    }
+    rule
+}
+
 /// What the two mean differently.
 fn difference(conf: &Conf, native: &Native) -> Option<&'static str> {
     let ([listener], [rule], [action]) = (&native.listeners[..], &native.rules[..], &native.actions[..])
@@ -160,7 +176,7 @@ fn difference(conf: &Conf, native: &Native) -> Option<&'static str> {
     let Driver::K2hr3(k2hr3) = &action.driver else { return Some("the action") };
     if said(&old) != said(&new) || listener.transport_url != conf.oslo_messaging_notifications.transport_url {
         Some("what is listened to")
-    } else if format!("{:?}", conf.rule()) != format!("{:?}", rule.rule) {
+    } else if format!("{:?}", conf.rule()) != format!("{:?}", at_the_top(&rule.rule)) {
         Some("a pattern")
     } else if format!("{:?}", conf.delivery()) != format!("{:?}", action.delivery())
         || k2hr3.api_url != conf.k2hr3.api_url

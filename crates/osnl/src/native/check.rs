@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use osnl_model::{NotificationFilter, Pattern, TransportUrl};
+use osnl_model::{NotificationFilter, Pattern, Predicate, TransportUrl};
 use osnl_transport::{QueueType, RabbitOptions};
 
 use super::action::action;
@@ -13,10 +13,10 @@ use super::journal::{journal, keep_unmatched};
 use super::layers::{Layers, RawSection};
 use super::schema::{ACTION, DEFAULT, JOURNAL, LISTENER, RABBIT, RULE};
 use super::section::{Findings, Reader};
-use super::{ActionConf, JournalConf, ListenerConf, Native, RuleConf, rabbit, topology};
+use super::{ActionConf, JournalConf, ListenerConf, Native, RuleConf, never, rabbit, topology, when};
 use crate::config::{ConfigError, Finding, Warning, typed};
 use crate::k2hr3::{Level, LogFile};
-use crate::rule::Rule;
+use crate::rule::{Nested, Rule};
 
 const LEVELS: [(&str, Level); 4] =
     [("debug", Level::Debug), ("info", Level::Info), ("warn", Level::Warn), ("error", Level::Error)];
@@ -60,6 +60,11 @@ impl<'a> Checker<'a> {
         if let (Some(listeners), Some(rules)) = (&listeners, &rules) {
             self.one_queue_each(listeners);
             self.used(listeners, rules, &known_actions);
+            for found in never::fire(listeners, rules) {
+                if let Some(section) = self.named(RULE, found.rule) {
+                    self.reader(section).warn(found.option, &found.problem, found.mend);
+                }
+            }
         }
         if let (Some(journal), Some(rules), Some(actions)) = (&journal, &rules, &actions) {
             self.kept(journal, rules, actions);
@@ -251,6 +256,8 @@ fn rule(reader: &mut Reader<'_>, listeners: &[&str], actions: &[&str]) -> Option
     let context = patterns(reader, "context.");
     let metadata = patterns(reader, "metadata.");
     let payload = patterns(reader, "payload.");
+    let when = when::read(reader);
+    let stop = reader.boolean("stop");
     let fired = match reader.is_set("actions") {
         true => reader.references("actions", ACTION, actions),
         false => {
@@ -258,6 +265,7 @@ fn rule(reader: &mut Reader<'_>, listeners: &[&str], actions: &[&str]) -> Option
         }
     };
     let (mode, key, guard) = (deliveries::mode(reader), deliveries::key(reader), deliveries::guard(reader));
+    let (context, payload, nested) = nested(context?, payload?);
     Some(RuleConf {
         enabled: enabled?,
         guard: guard?,
@@ -268,15 +276,31 @@ fn rule(reader: &mut Reader<'_>, listeners: &[&str], actions: &[&str]) -> Option
             filter: NotificationFilter {
                 publisher_id: publisher_id.ok()?,
                 event_type: event_type.ok()?,
-                context: context?,
+                context,
                 metadata: metadata?,
-                payload: payload?,
+                payload,
             },
+            nested,
+            when: when.ok()?,
+            stop: stop?,
             actions: fired?.iter().map(|name| Arc::from(name.as_str())).collect(),
             key: key?,
             mode: mode?,
         },
     })
+}
+
+type Patterns = BTreeMap<String, Pattern>;
+
+/// Keys with dots may lead into values; the filter of oslo.messaging looks at the top only.
+fn nested(mut context: Patterns, mut payload: Patterns) -> (Patterns, Patterns, Vec<Nested>) {
+    let take = |patterns: &mut Patterns, predicate: fn(String) -> Predicate| {
+        let dotted = patterns.extract_if(.., |key, _| key.contains('.'));
+        dotted.map(|(key, pattern)| Nested { predicate: predicate(key), pattern }).collect::<Vec<_>>()
+    };
+    let mut nested = take(&mut context, Predicate::Context);
+    nested.extend(take(&mut payload, Predicate::Payload));
+    (context, payload, nested)
 }
 
 /// The options that begin with `prefix`, by their keys.
@@ -288,10 +312,6 @@ fn patterns(reader: &mut Reader<'_>, prefix: &str) -> Option<BTreeMap<String, Pa
         if prefix == "metadata." && !["message_id", "timestamp"].contains(&key) {
             let problem = "no message has this key in its metadata, so the rule never fires";
             reader.warn(&entry.option, problem, "known: message_id, timestamp");
-        }
-        if key.contains('.') && !key.starts_with("nova_object.") {
-            let problem = "is looked for as one key at the top, dots included";
-            reader.warn(&entry.option, problem, "keys inside of values are not looked at yet");
         }
         match reader.pattern(&entry.option) {
             Ok(Some(pattern)) => {

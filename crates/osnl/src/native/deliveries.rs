@@ -7,11 +7,12 @@ use super::rate::{self, NoRate};
 use super::section::Reader;
 use super::{ActionConf, JournalConf, RuleConf};
 use crate::config::shown;
-use crate::delivery::{DeliverySettings, Limits, OnDead, RetryPolicy, WhenExhausted};
+use crate::delivery::{Batch, DeliverySettings, Limits, OnDead, RetryPolicy, WhenExhausted};
 use crate::rule::{KeySource, Mode, Rate};
 
 /// Each has a place in memory and, with most targets, a connection.
 const MOST_AT_ONCE: u32 = 1000;
+const LONGEST_WAIT: Duration = Duration::from_secs(3600);
 const FIRST_PAUSE: Duration = Duration::from_secs(1);
 
 /// What becomes of deliveries beyond `max_pending`.
@@ -42,23 +43,24 @@ pub(super) fn mode(reader: &mut Reader<'_>) -> Option<Mode> {
 }
 
 pub(super) fn guard(reader: &mut Reader<'_>) -> Option<Option<Rate>> {
-    if !reader.is_set("guard") {
+    rate(reader, "guard", "different resources")
+}
+
+/// So many of these within a time.
+fn rate(reader: &mut Reader<'_>, option: &str, what: &str) -> Option<Option<Rate>> {
+    if !reader.is_set(option) {
         return Some(None);
     }
-    let text = reader.text("guard")?;
+    let text = reader.text(option)?;
     match rate::parse(&text) {
         Ok(rate) => Some(Some(rate)),
         Err(NoRate::Form) => {
             let problem = format!("{} is not a rate", shown(&text));
-            reader.refuse(
-                "guard",
-                &problem,
-                "write 100 per 10m: so many different resources within this time",
-            )
+            reader.refuse(option, &problem, &format!("write 100 per 10m: so many {what} within this time"))
         }
         Err(NoRate::Range) => {
             let problem = format!("{} is out of range", shown(&text));
-            reader.refuse("guard", &problem, "allowed: 1 to 1000000 per 1s to 7d")
+            reader.refuse(option, &problem, "allowed: 1 to 1000000 per 1s to 7d")
         }
     }
 }
@@ -71,6 +73,7 @@ pub(super) fn settings(reader: &mut Reader<'_>) -> Option<DeliverySettings> {
     let exhausted = [("dead_letter", WhenExhausted::DeadLetter), ("return", WhenExhausted::Return)];
     let when_exhausted = reader.word("when_exhausted", &exhausted);
     let concurrency = reader.number("concurrency", 1, MOST_AT_ONCE);
+    let (batch, rate) = (batch(reader), rate(reader, "rate", "calls"));
     let limits = limits(reader);
     let max_attempts = NonZeroU32::new(max_attempts?)?;
     Some(DeliverySettings {
@@ -79,7 +82,23 @@ pub(super) fn settings(reader: &mut Reader<'_>) -> Option<DeliverySettings> {
         policy: RetryPolicy { max_attempts, initial: FIRST_PAUSE, max: max?, jitter: 0.2 },
         when_exhausted: when_exhausted?,
         limits: limits?,
+        batch: batch?,
+        rate: rate?,
     })
+}
+
+fn batch(reader: &mut Reader<'_>) -> Option<Batch> {
+    let most = reader.number("batch", 1, MOST_AT_ONCE);
+    let wait = reader.duration("batch_wait", Duration::ZERO);
+    let (most, wait) = (usize::try_from(most?).ok()?, wait?);
+    if wait > LONGEST_WAIT {
+        let problem = format!("{} s is out of range", wait.as_secs());
+        return reader.refuse("batch_wait", &problem, "allowed: 0 to 1h");
+    }
+    if most == 1 && !wait.is_zero() {
+        reader.warn("batch_wait", "means nothing with batch = 1", "set batch, or remove it");
+    }
+    Some(Batch { most, wait: if most == 1 { Duration::ZERO } else { wait } })
 }
 
 fn limits(reader: &mut Reader<'_>) -> Option<Limits> {

@@ -190,13 +190,19 @@ fn rule(out: &mut String, conf: &RuleConf) {
     {
         conditions.extend(patterns.iter().map(|(key, p)| format!("{group}.{key} matches {}", p.as_str())));
     }
+    conditions.extend(
+        rule.nested.iter().map(|nested| format!("{} matches {}", nested.predicate, nested.pattern.as_str())),
+    );
+    conditions
+        .extend(rule.when.iter().map(|when| when.source().split_whitespace().collect::<Vec<_>>().join(" ")));
     for condition in &conditions {
         line(out, 1, &format!("if         {condition}"));
     }
     if conditions.is_empty() && rule.priorities.is_none() {
         line(out, 1, "if         anything comes");
     }
-    line(out, 1, &format!("then       {}", rule.actions.join(", ")));
+    let stop = if rule.stop { ", and no rule after it is asked" } else { "" };
+    line(out, 1, &format!("then       {}{stop}", rule.actions.join(", ")));
     match rule.mode {
         Mode::Live => {}
         Mode::Shadow => line(out, 1, "shadow     recorded as done, nothing is called"),
@@ -233,6 +239,24 @@ fn action(out: &mut String, conf: &ActionConf) {
     let usual = conf.default_of("concurrency").and_then(|text| text.parse().ok());
     if usual != Some(settings.concurrency) {
         say("at once", &format!("at most {} attempts", settings.concurrency));
+    }
+    let batch = settings.batch;
+    if batch.most > 1 {
+        let wait = batch.wait.as_secs_f64();
+        say(
+            "batch",
+            &format!("up to {} events in one call; the first waits {wait} s for others", batch.most),
+        );
+    }
+    if let Some(rate) = settings.rate {
+        say(
+            "rate",
+            &format!(
+                "at most {} calls per {}",
+                rate.keys,
+                rate.to_string().split(" per ").nth(1).unwrap_or_default()
+            ),
+        );
     }
     let Limits { max_age, hold_max, on_dead } = settings.limits;
     if let Some(age) = max_age {

@@ -36,6 +36,8 @@ pub(super) struct RawEntry {
     pub(super) origin: Origin,
     /// The file that `text` names, where the option holds a secret.
     pub(super) file: Option<SecretFile>,
+    /// Where the lines of the text begin in the file; empty if it is from no file.
+    pub(super) columns: Vec<u32>,
 }
 
 impl RawSection {
@@ -79,7 +81,13 @@ impl RawSection {
     }
 
     fn set(&mut self, option: &str, text: &str, origin: Origin) {
-        let entry = RawEntry { option: option.to_owned(), text: text.to_owned(), origin, file: None };
+        let entry = RawEntry {
+            option: option.to_owned(),
+            text: text.to_owned(),
+            origin,
+            columns: Vec::new(),
+            file: None,
+        };
         match self.entries.iter_mut().find(|entry| entry.option == option) {
             Some(old) => *old = entry,
             None => self.entries.push(entry),
@@ -104,6 +112,9 @@ impl Layers {
                 if into.def.knows(&entry.key) {
                     let origin = Origin::File { path: ini.file.clone(), line: entry.line };
                     into.set(&entry.key, &entry.value, origin);
+                    if let Some(set) = into.entries.iter_mut().find(|set| set.option == entry.key) {
+                        set.columns.clone_from(&entry.columns);
+                    }
                 } else {
                     let finding = Finding::at(&ini.file, entry.line, "unknown option");
                     let mut finding = finding.group(&into.heading()).option(&entry.key);

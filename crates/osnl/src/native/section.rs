@@ -246,7 +246,7 @@ impl Reader<'_> {
     }
 
     /// At the option's own line, else at its section's heading.
-    fn finding(&self, option: &str, problem: &str) -> Finding {
+    pub(super) fn finding(&self, option: &str, problem: &str) -> Finding {
         let place = self.section.entry(option).map_or(&self.section.place, |entry| &entry.origin);
         let finding = Finding::of(self.file, problem).group(&self.section.heading()).from_origin(place);
         if option.is_empty() { finding } else { finding.option(option) }

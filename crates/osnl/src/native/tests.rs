@@ -52,3 +52,65 @@ fn errors(result: Result<Loaded, ConfigErrors>) -> Vec<String> {
 fn warnings(loaded: &Loaded) -> Vec<String> {
     loaded.warnings.iter().map(ToString::to_string).collect()
 }
+
+/// A configuration whose one rule has these lines.
+fn with_rule(lines: &str) -> String {
+    format!(
+        "[listener:n]\ntransport_url = rabbit://u:p@h/\nexchange = neutron\npriorities = info, warn\n\
+         [action:a]\ndriver = dump\n[rule:r]\nactions = a\n{lines}\n"
+    )
+}
+
+fn all_findings(text: &str) -> String {
+    let texts = [("f".to_owned(), text.to_owned())];
+    let mut lines: Vec<String> = match load_texts(&texts, &Sources::default()) {
+        Ok(loaded) => loaded.warnings.iter().map(|warning| format!("warning {warning}")).collect(),
+        Err(errors) => errors.0.iter().map(ToString::to_string).collect(),
+    };
+    lines.push(String::new());
+    lines.join("\n")
+}
+
+/// Blocks of lines of a rule, `=>`, and what is said of them; `---` between.
+#[test]
+fn mistakes_in_rules_are_told_with_their_place() {
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/src/native/tests/rules.txt");
+    for block in std::fs::read_to_string(path).unwrap().split("---\n") {
+        let (lines, expected) = block.split_once("=>\n").unwrap();
+        assert_eq!(all_findings(&with_rule(lines)), expected, "{lines}");
+    }
+}
+
+#[test]
+fn the_examples_load_without_a_warning() {
+    let root = concat!(env!("CARGO_MANIFEST_DIR"), "/../..");
+    let example = std::fs::read_to_string(format!("{root}/examples/rules.conf")).unwrap();
+    assert_eq!(all_findings(&example), "");
+    let page = std::fs::read_to_string(format!("{root}/docs/rules.md")).unwrap();
+    let blocks: Vec<&str> =
+        page.split("```ini\n").skip(1).filter_map(|rest| rest.split("```").next()).collect();
+    assert!(blocks.len() >= 4, "{}", blocks.len());
+    let frame = "[listener:neutron]\ntransport_url = rabbit://u:p@h/\nexchange = neutron\n[action:roles]\n\
+                 driver = dump\n[action:audit]\ndriver = dump\n";
+    for block in blocks {
+        let used = "[rule:all]\nactions = roles, audit\nenabled = true\n";
+        assert_eq!(all_findings(&format!("{frame}{block}\n{used}")), "", "{block}");
+    }
+}
+
+/// `expression` and what the page says of it, in its table.
+#[test]
+fn the_expressions_of_the_page_compile() {
+    let page = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/rules.md");
+    let page = std::fs::read_to_string(page).unwrap();
+    let table = page.split("| expression | |").nth(1).and_then(|rest| rest.split("\n\n").next());
+    let page = table.unwrap_or_default();
+    let rows: Vec<&str> =
+        page.lines().filter_map(|line| line.strip_prefix("| `")?.split("` |").next()).collect();
+    assert!(rows.len() >= 15, "{}", rows.len());
+    for row in rows {
+        if let Err(error) = crate::template::Expression::new(row) {
+            panic!("{row}: {error}");
+        }
+    }
+}

@@ -32,6 +32,10 @@ pub enum Condition {
     Priority,
     /// A pattern.
     Filter(Predicate),
+    /// `when`: it was false, or could not be decided.
+    When,
+    /// A rule before it fired with `stop`.
+    Stopped,
 }
 
 impl fmt::Display for Condition {
@@ -39,6 +43,8 @@ impl fmt::Display for Condition {
         match self {
             Self::Priority => f.write_str("priority"),
             Self::Filter(predicate) => predicate.fmt(f),
+            Self::When => f.write_str("when"),
+            Self::Stopped => f.write_str("stop of a rule before it"),
         }
     }
 }
@@ -48,6 +54,8 @@ impl From<&RuleMismatch> for Condition {
         match mismatch {
             RuleMismatch::Priority(_) => Self::Priority,
             RuleMismatch::Filter(mismatch) => Self::Filter(mismatch.predicate.clone()),
+            RuleMismatch::When(_) | RuleMismatch::Lacks { .. } | RuleMismatch::Undecided(_) => Self::When,
+            RuleMismatch::Stopped { .. } => Self::Stopped,
         }
     }
 }
@@ -103,11 +111,11 @@ impl Failed {
         }
     }
 
-    pub(super) fn behind_head(&mut self, rule: usize, fired: Result<(), &RuleMismatch>) {
+    pub(super) fn behind_head(&mut self, rule: usize, failed: Option<Condition>) {
         let Some(behind) = self.behind.get_mut(rule) else { return };
-        match fired {
-            Ok(()) => behind.fired += 1,
-            Err(mismatch) => *behind.failed.entry(mismatch.into()).or_default() += 1,
+        match failed {
+            None => behind.fired += 1,
+            Some(condition) => *behind.failed.entry(condition).or_default() += 1,
         }
     }
 

@@ -14,7 +14,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use osnl_model::{Head, Priority};
 
 use super::counts::{Failed, Heads};
-use super::{Rule, RuleCounts, RuleMismatch, StepLimits};
+use super::{Condition, Rule, RuleCounts, StepLimits};
 use crate::metrics::Counters;
 
 /// Texts remembered of one kind. Beyond it, all are forgotten: more than any cloud has means that
@@ -89,10 +89,13 @@ impl RuleSet {
         self.rules.iter().enumerate().filter(|(at, _)| stands(*at)).map(|(_, rule)| rule).collect()
     }
 
-    /// Counts what became of a rule whose head predicates held.
-    pub(crate) fn count(&self, rule: &Rule, fired: Result<(), &RuleMismatch>) {
-        if let Some(at) = self.places.get(&rule.name) {
-            self.memo().failed.behind_head(*at, fired);
+    /// Counts what became of rules whose head predicates held: which condition failed first, or that they fired.
+    pub(super) fn count(&self, verdicts: Vec<(&Rule, Option<Condition>)>) {
+        let mut memo = self.memo();
+        for (rule, failed) in verdicts {
+            if let Some(at) = self.places.get(&rule.name) {
+                memo.failed.behind_head(*at, failed);
+            }
         }
     }
 

@@ -6,7 +6,8 @@ use std::os::unix::fs::PermissionsExt as _;
 use osnl_model::{NotificationFilter, Pattern};
 
 use super::*;
-use crate::rule::{Mode, Rule};
+use crate::rule::Rule;
+use crate::template::Expression;
 
 fn event(n: usize, body: &str) -> (Received, Notification) {
     let notification = Notification {
@@ -117,11 +118,9 @@ fn the_counts_of_each_rule_are_written() {
     let journal = folder.path().join("journal.db");
     let rule = Rule {
         name: "r".into(),
-        priorities: None,
         filter: NotificationFilter { event_type: Some(Pattern::new("^a$").unwrap()), ..Default::default() },
-        actions: vec!["a".into()],
-        key: Default::default(),
-        mode: Mode::Live,
+        when: Some(Expression::new("payload.n == 1").unwrap()),
+        ..Rule::default()
     };
     let rules = Arc::new(RuleSet::new(vec![rule], Arc::default()));
     let ring = Ring::beside(KeepUnmatched::default(), &journal);
@@ -130,7 +129,11 @@ fn the_counts_of_each_rule_are_written() {
         let head = Head { event_type: Some(Cow::Borrowed(event_type)), publisher_id: None, priority: None };
         let _ = rules.wants(&head);
     }
-    rules.count(&rules.rules()[0], Ok(()));
+    for n in [1, 2, 3] {
+        let payload = serde_json::json!({"n": n});
+        let event = Notification { event_type: Some("a".into()), payload, ..Notification::default() };
+        let _ = rules.decide(&event.into());
+    }
     drop(ring);
     let (since, counted) = counts(&journal).unwrap();
     assert!(since.elapsed().unwrap().as_secs() < 60);
@@ -139,7 +142,7 @@ fn the_counts_of_each_rule_are_written() {
         rule: "r".into(),
         seen: 3,
         fired: 1,
-        failed: vec![("event_type".to_owned(), 2)],
+        failed: vec![("event_type".to_owned(), 2), ("when".to_owned(), 2)],
     };
     assert_eq!(counted, [expected]);
 }

@@ -6,6 +6,7 @@ use osnl::intake::{Intake, RuleEngine};
 use osnl::journal::{Receipt, Settle};
 use osnl::received::Received;
 use osnl::rule::Rule;
+use osnl::template::Names;
 use osnl_model::{Head, Notification};
 use osnl_transport::BoxFuture;
 use tokio_util::task::TaskTracker;
@@ -63,7 +64,7 @@ impl Intake for Narrated {
         let number = self.story.arrived(&self.rule.name);
         if !wants
             && let Some(number) = number
-            && let Err(mismatch) = self.rule.fires(&only_head(head))
+            && let Err(mismatch) = self.rule.fires(&Names::from(only_head(head)))
         {
             self.story.unmatched(number, &format!("rule {}: {mismatch}", self.rule.name));
         }
@@ -72,7 +73,7 @@ impl Intake for Narrated {
 
     fn notify(&self, received: Received) -> Receipt {
         let number = self.story.taken(&received);
-        if received.decode().is_ok_and(|notification| self.rule.fires(&notification).is_ok()) {
+        if received.decode().is_ok_and(|notification| self.rule.fires(&Names::from(notification)).is_ok()) {
             self.story.line(number, "match", Tone::Good, &format!("rule {}", self.rule.name));
         }
         self.follow(number, self.engine.notify(received))

@@ -118,7 +118,8 @@ pub(in crate::command) fn verdict(verdict: &Verdict) -> String {
             format!("does not fire: {}", reasons.join("; "))
         }
         Ruling::Disabled => "does not fire: it is not enabled".to_owned(),
-        Ruling::Fails { .. } | Ruling::Failed(_) => {
+        Ruling::Undecided(why) => format!("does not fire: {why}; each of its actions has a dead letter"),
+        Ruling::Stopped(_) | Ruling::Fails { .. } | Ruling::Failed(_) => {
             format!("does not fire: {}", reason(&verdict.ruling).unwrap_or_default())
         }
         Ruling::Unknown => {
@@ -133,17 +134,19 @@ pub(in crate::command) fn verdict(verdict: &Verdict) -> String {
 fn reason(ruling: &Ruling) -> Option<String> {
     match ruling {
         Ruling::Fails { condition, allows, saw } => {
-            let pattern = !matches!(condition, osnl::rule::Condition::Priority);
-            Some(match pattern {
-                true => format!("{condition} is {saw}, which does not match \"{allows}\""),
-                false => format!("{condition} is {saw}, and the rule wants {allows}"),
+            use osnl::rule::Condition;
+            Some(match condition {
+                Condition::Filter(_) => format!("{condition} is {saw}, which does not match \"{allows}\""),
+                Condition::Priority => format!("{condition} is {saw}, and the rule wants {allows}"),
+                Condition::When | Condition::Stopped => format!("{condition} is false: {saw}"),
             })
         }
         Ruling::Failed(failed) => Some(format!("{} (at the time)", failed.reason)),
         Ruling::NotHeard(reasons) => {
             Some(reasons.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "))
         }
-        Ruling::Unreadable(why) => Some(why.clone()),
+        Ruling::Stopped(by) => Some(format!("rule {by} fires before it, and stops")),
+        Ruling::Unreadable(why) | Ruling::Undecided(why) => Some(why.clone()),
         Ruling::Fires(_) | Ruling::Disabled | Ruling::Unknown => None,
     }
 }
@@ -154,6 +157,8 @@ pub(in crate::command) fn verdict_json(verdict: &Verdict) -> Value {
         Ruling::Fires(_) => "fires",
         Ruling::NotHeard(_) => "not-heard",
         Ruling::Disabled => "disabled",
+        Ruling::Stopped(_) => "stopped",
+        Ruling::Undecided(_) => "undecided",
         Ruling::Fails { .. } | Ruling::Failed(_) => "fails",
         Ruling::Unknown => "unknown",
         Ruling::Unreadable(_) => "unreadable",
@@ -169,6 +174,8 @@ pub(in crate::command) fn verdict_json(verdict: &Verdict) -> Value {
             object["saw"] = json!(saw);
         }
         Ruling::Failed(failed) => object["condition"] = json!(failed.condition),
+        Ruling::Stopped(by) => object["stopped_by"] = json!(&**by),
+        Ruling::Undecided(_) => object["condition"] = json!(osnl::rule::Condition::When.to_string()),
         Ruling::Fires(_)
         | Ruling::NotHeard(_)
         | Ruling::Disabled

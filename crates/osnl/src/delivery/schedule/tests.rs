@@ -49,7 +49,13 @@ impl Script {
 
     /// The deliveries that begin now.
     fn begun(&mut self) -> Vec<u64> {
-        std::iter::from_fn(|| self.schedule.next(self.now).map(|item| item.claimed.id.0)).collect()
+        self.calls().concat()
+    }
+
+    /// The same, call by call.
+    fn calls(&mut self) -> Vec<Vec<u64>> {
+        let ids = |items: Vec<&Item>| items.iter().map(|item| item.claimed.id.0).collect();
+        std::iter::from_fn(|| self.schedule.next(self.now).map(ids)).collect()
     }
 
     fn ok(&mut self, id: u64) -> Vec<Step> {
@@ -120,11 +126,11 @@ fn what_is_used_up_goes_back_to_the_broker_after_one_more_pause_when_asked() {
         assert_eq!(script.begun(), [1]);
         script.fails(1, ErrorClass::Status(400));
     }
-    assert_eq!(script.schedule.wake_at(), Some(script.now + 4 * SECOND));
+    assert_eq!(script.schedule.wake_at(script.now), Some(script.now + 4 * SECOND));
     script.pass(4);
     assert_eq!(script.begun(), [0; 0]);
     assert_eq!(script.schedule.returning(script.now), [DeliveryId(1)]);
-    assert_eq!(script.schedule.wake_at(), None);
+    assert_eq!(script.schedule.wake_at(script.now), None);
 }
 
 #[test]
@@ -162,7 +168,7 @@ fn a_target_that_is_down_is_held_probed_and_drained_at_a_growing_pace() {
         assert_eq!(script.fails(id, ErrorClass::Connect), [Step::Held]);
     }
     assert_eq!(script.begun(), [0; 0]);
-    assert_eq!(script.schedule.wake_at(), Some(script.now + SECOND));
+    assert_eq!(script.schedule.wake_at(script.now), Some(script.now + SECOND));
     script.pass(1);
     // One probe at a time, each with another key.
     assert_eq!(script.begun(), [1]);
@@ -211,7 +217,7 @@ fn a_held_schedule_with_nothing_to_send_does_not_wake() {
     script.begun();
     script.fails(1, ErrorClass::Connect);
     assert!(script.schedule.release(DeliveryId(1)));
-    assert_eq!(script.schedule.wake_at(), None);
+    assert_eq!(script.schedule.wake_at(script.now), None);
 }
 
 #[test]
@@ -335,4 +341,71 @@ fn a_dead_letter_holds_its_key_if_it_should() {
         script.fails(1, ErrorClass::Content),
         [Step::End(DeliveryId(1), Outcome::DeadHoldingKey(reason))]
     );
+}
+
+/// Of ten deliveries, calls of three.
+fn batches(wait: u64, rate: Option<Rate>) -> Script {
+    let mut script = Script::new(10, WhenExhausted::DeadLetter);
+    script.schedule = script.schedule.with_batch(Batch { most: 3, wait: SECOND * wait as u32 }, rate);
+    script
+}
+
+#[test]
+fn events_are_gathered_into_calls_and_concurrency_counts_those() {
+    let mut script = batches(0, None);
+    assert_eq!(script.calls(), [vec![1, 2, 3], vec![4, 5, 6], vec![7, 8, 9], vec![10]]);
+    script.ok(1);
+    script.ok(2);
+    script.schedule.add(claimed(11, "k"), script.now);
+    assert!(script.calls().is_empty(), "the first call is not over");
+    script.ok(3);
+    assert_eq!(script.calls(), [[11]]);
+}
+
+#[test]
+fn the_first_waits_for_others_for_that_long_and_no_longer() {
+    let mut script = batches(5, None);
+    assert_eq!(script.calls(), [[1, 2, 3], [4, 5, 6], [7, 8, 9]]);
+    let due = script.now + 5 * SECOND;
+    assert_eq!(script.schedule.wake_at(script.now), Some(due));
+    script.pass(4);
+    script.schedule.add(claimed(11, "k"), script.now);
+    assert!(script.calls().is_empty());
+    script.pass(1);
+    assert_eq!(script.calls(), [[10, 11]]);
+    assert_eq!(script.schedule.wake_at(script.now), None);
+}
+
+/// One event that the target stumbles over must neither hold the target nor cost its companions anything.
+#[test]
+fn what_failed_together_is_tried_alone() {
+    for class in [ErrorClass::Status(500), ErrorClass::Status(400), ErrorClass::Timeout] {
+        let mut script = batches(0, None);
+        script.begun();
+        for id in 1..=3 {
+            assert_eq!(script.fails(id, class), [Step::Waits(SECOND)], "{class}");
+            assert_eq!(script.schedule.used(DeliveryId(id), script.now).unwrap().attempts, 0);
+        }
+        script.pass(1);
+        (4..=10).for_each(|id| drop(script.ok(id)));
+        assert_eq!(script.calls(), [[1], [2], [3]]);
+    }
+    // What nobody can change is not tried again.
+    let mut script = batches(0, None);
+    script.begun();
+    script.ok(1);
+    let reason = "refused for good: x (attempt 1)".to_owned();
+    assert_eq!(script.fails(2, ErrorClass::Rejected), [Step::End(DeliveryId(2), Outcome::Dead(reason))]);
+}
+
+#[test]
+fn no_more_calls_begin_than_the_rate_allows() {
+    let mut script = batches(0, Some(Rate { keys: 2, within: 60 * SECOND }));
+    assert_eq!(script.calls(), [[1, 2, 3], [4, 5, 6]]);
+    assert_eq!(script.schedule.wake_at(script.now), Some(script.now + 60 * SECOND));
+    (1..=6).for_each(|id| drop(script.ok(id)));
+    script.pass(59);
+    assert!(script.calls().is_empty());
+    script.pass(1);
+    assert_eq!(script.calls(), [vec![7, 8, 9], vec![10]]);
 }

@@ -79,6 +79,8 @@ async fn no_attempt_begins_while_its_outcome_could_not_be_kept() {
         },
         when_exhausted: WhenExhausted::DeadLetter,
         limits: Limits::default(),
+        batch: Batch::default(),
+        rate: None,
     };
     let looped = DeliveryLoop::new("a", rig.action.clone(), moody.clone(), settings, counters);
     rig.task.spawn(looped.run(rig.shutdown.clone()));

@@ -279,6 +279,7 @@ impl Writer {
                     match appended {
                         Appended::New { event, ready } => {
                             begin::announce(&entry, counters);
+                            begin::announce_dead(&entry);
                             for n in ready {
                                 let new = &entry.deliveries[n];
                                 if heads.has_place(&new.action) {

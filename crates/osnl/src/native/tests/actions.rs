@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use super::super::driver::{DRIVERS, Wanted};
 use super::super::schema::{ACTION, SECTIONS};
-use super::{WHOLE, errors, load};
-use crate::delivery::{DeliverySettings, WhenExhausted};
+use super::{WHOLE, errors, load, warnings};
+use crate::delivery::{Batch, DeliverySettings, WhenExhausted};
 use crate::native::{DocEntry, Preview};
 
 #[test]
@@ -101,6 +101,8 @@ fn what_a_driver_does_not_have_is_refused_with_who_has_it() {
     let found =
         errors(load(&WHOLE.replace("driver = dump", "driver = k2hr3\napi_url = http://h/\npath = x")));
     assert_eq!(found, ["a.conf:14: [action:record] path: is no option of the driver k2hr3; dump has it"]);
+    check("rate = 5/s", "rate: \"5/s\" is not a rate; write 100 per 10m: so many calls within this time");
+    check("batch_wait = 2h", "batch_wait: 7200 s is out of range; allowed: 0 to 1h");
     check("concurrency = 0", "concurrency: 0 is out of range; allowed: 1 to 1000");
     let found = errors(load(&WHOLE.replace("driver = dump", "driver = $log_level")));
     let known = "driver: \"info\" is not one of the known words; allowed: k2hr3, dump";
@@ -109,6 +111,25 @@ fn what_a_driver_does_not_have_is_refused_with_who_has_it() {
         errors(load(&format!("[DEFAULT]\nlog_file = dump\n{}", WHOLE.replace("= dump", "= $log_file"))));
     let words = "driver: cannot be the value of another option; write the driver's name";
     assert_eq!(found, [format!("a.conf:14: [action:record] {words}")]);
+}
+
+#[test]
+fn calls_of_several_events_and_their_pace_are_read_and_explained() {
+    let loaded = load(&format!("{WHOLE}batch = 50\nbatch_wait = 2s\nrate = 100 per 10m\n")).unwrap();
+    let delivery = loaded.conf.actions[1].delivery();
+    assert_eq!(delivery.batch, Batch { most: 50, wait: Duration::from_secs(2) });
+    assert_eq!(delivery.rate.map(|rate| rate.to_string()).as_deref(), Some("100 per 10m"));
+    let explained = loaded.conf.explain();
+    for line in [
+        "  batch      up to 50 events in one call; the first waits 2 s for others",
+        "  rate       at most 100 calls per 10m",
+    ] {
+        assert!(explained.lines().any(|found| found == line), "{explained}");
+    }
+    let alone = load(&format!("{WHOLE}batch_wait = 2s\n")).unwrap();
+    let warning =
+        "a.conf:13: [action:record] batch_wait: means nothing with batch = 1; set batch, or remove it";
+    assert_eq!(warnings(&alone), [warning]);
 }
 
 #[test]

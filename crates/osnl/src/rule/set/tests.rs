@@ -21,8 +21,7 @@ fn rule(name: usize, event_type: Option<&str>, publisher_id: Option<&str>, prior
             ..NotificationFilter::default()
         },
         actions: vec!["a".into()],
-        key: Default::default(),
-        mode: Default::default(),
+        ..Rule::default()
     }
 }
 
@@ -118,7 +117,7 @@ fn the_first_condition_that_failed_is_counted_for_every_rule() {
                 ..Default::default()
             };
             for (rule, expected) in set.rules().iter().zip(&mut expected) {
-                if let Err(mismatch) = rule.fires(&seen) {
+                if let Err(mismatch) = rule.fires(&seen.clone().into()) {
                     *expected.entry(crate::rule::Condition::from(&mismatch).to_string()).or_default() += 1;
                 }
             }
@@ -144,11 +143,14 @@ fn what_failed_behind_the_head_and_what_fired_is_counted() {
         let mismatch = Mismatch { predicate: place, pattern: "x".to_owned(), saw: osnl_model::Saw::Absent };
         RuleMismatch::Filter(mismatch)
     };
-    set.count(&set.rules()[0], Ok(()));
+    let count = |at: usize, fired: Result<(), RuleMismatch>| {
+        set.count(vec![(&set.rules()[at], fired.as_ref().err().map(Into::into))]);
+    };
+    count(0, Ok(()));
     for _ in 0..2 {
-        set.count(&set.rules()[0], Err(&mismatch(Predicate::Payload("a".to_owned()))));
+        count(0, Err(mismatch(Predicate::Payload("a".to_owned()))));
     }
-    set.count(&set.rules()[1], Err(&mismatch(Predicate::Context("u".to_owned()))));
+    count(1, Err(mismatch(Predicate::Context("u".to_owned()))));
     let shown: Vec<_> = set.counts().into_iter().map(|c| (c.fired, format!("{:?}", c.failed))).collect();
     assert_eq!(shown[0], (1, r#"[(Filter(Payload("a")), 2)]"#.to_owned()));
     assert_eq!(shown[1], (0, r#"[(Filter(Context("u")), 1)]"#.to_owned()));

@@ -1,0 +1,94 @@
+//! `when` and `stop` from a running daemon to what an operator sees of them.
+
+use osnl_testkit::{Broker, Notice, Options, Publisher, Sink, wait_until};
+use serde_json::json;
+
+use crate::explain::{conf, json_lines, listening, port, run, said};
+use crate::harness::{Place, SOON};
+
+/// Conditions on the payload, before the rules that others are tried with.
+const RULES: &str = "[rule:first]\nlisteners = neutron\nevent_type = ^port\\.delete\\.end$\n\
+     when = payload.port.device_id is defined\n  and payload.adminPass is match(\"^T0\")\nstop = yes\nactions = roles\n\
+     [rule:named]\nlisteners = neutron\nwhen = payload.port.name.startswith(\"x\")\nactions = audit\n\
+     [rule:typed]\nlisteners = neutron\nevent_type = ^network\\.\nwhen = payload.port.device_id + 1 > 1\nactions = audit\n";
+
+#[test]
+fn what_when_and_stop_decide_is_seen_in_explain_counts_and_deliveries() {
+    let place = Place::new();
+    let vhost = Broker::shared().vhost("when");
+    let sink = Sink::start();
+    let text = conf(&place, &vhost.url(), &sink.url("/v1/role"));
+    let text = text.replace("[rule:forget-ports]\n", "[rule:forget-ports]\nenabled = no\n");
+    place.write("a.conf", format!("{text}{RULES}"));
+    let osnl = listening(&place);
+    let mut publisher = Publisher::start(&vhost.url(), Options::default());
+    let created = Notice { event_type: "port.create.end".to_owned(), ..port(1) };
+    let network = Notice { event_type: "network.create.end".to_owned(), ..port(2) };
+    publisher.notify_all(&[created, network, port(3)]);
+    sink.wait_for(1, SOON);
+    let dead = || {
+        let args = ["deliveries", "list", "-c", "a.conf", "--state", "dead", "--format", "json"];
+        serde_json::from_str::<serde_json::Value>(&said(&place, &args).1).unwrap()["deliveries"].clone()
+    };
+    wait_until(SOON, "a dead letter", || dead().as_array().is_some_and(|dead| dead.len() == 1));
+    let reason = dead()[0]["reason"].as_str().unwrap().to_owned();
+    assert!(reason.starts_with("rule typed: when cannot be decided: "), "{reason}");
+
+    let ring =
+        ["explain", "-c", "a.conf", "--unmatched", "--rule", "first", "--rule", "named", "--format", "json"];
+    wait_until(SOON, "the ring is written", || json_lines(&run(&place, &ring).1).len() == 1);
+    let text = said(&place, &ring).1;
+    let rules = json_lines(&text)[0]["rules"].clone();
+    assert_eq!(rules[1]["verdict"], "fails", "{text}");
+    assert_eq!(rules[1]["condition"], "when", "{text}");
+
+    let (_, text) =
+        said(&place, &["explain", "-c", "a.conf", "--journal", "--rule", "named", "--format", "json"]);
+    let named: Vec<_> = json_lines(&text).into_iter().map(|event| event["rules"][0].clone()).collect();
+    let stopped = json!({"rule": "named", "verdict": "stopped", "stopped_by": "first",
+                         "reason": "rule first fires before it, and stops"});
+    assert!(named.contains(&stopped), "{text}");
+
+    let counts = || run(&place, &["explain", "-c", "a.conf", "--counts"]).1;
+    wait_until(SOON, "all is counted", || {
+        counts().contains("rule first of listener neutron: 3 seen, 1 fired")
+    });
+    let counted = counts();
+    let line = |rule: &str| counted.lines().find(|line| line.starts_with(&format!("rule {rule} "))).unwrap();
+    assert!(line("first").ends_with("failed first: event_type 2"), "{counted}");
+    assert!(line("named").contains("3 seen, 0 fired"), "{counted}");
+    assert!(line("named").contains("when 2"), "{counted}");
+    assert!(line("named").contains("stop of a rule before it 1"), "{counted}");
+    assert!(line("typed").contains("when 1"), "{counted}");
+    drop(osnl);
+}
+
+#[test]
+fn a_when_is_explained_with_what_it_saw_and_no_secret() {
+    let place = Place::new();
+    let text = conf(&place, "rabbit://u:p@127.0.0.1:9/", "https://k2hr3.example.com/v1/role");
+    place.write("a.conf", format!("{text}{RULES}"));
+    let event = |port: serde_json::Value| json!({"event_type": "port.delete.end", "priority": "info", "payload": {"port": port, "adminPass": "S3CRET"}});
+    let check = |port: serde_json::Value, expected: [&str; 2]| {
+        place.write("event.json", event(port).to_string());
+        let args = ["explain", "-c", "a.conf", "event.json", "--rule", "first", "--rule", "named"];
+        let (_, text) = said(&place, &args);
+        assert_eq!(text.lines().filter(|line| line.starts_with("  rule ")).collect::<Vec<_>>(), expected);
+        let (_, text) = said(&place, &[&args[..], &["--format", "json"]].concat());
+        assert!(!text.contains("S3CRET") && !text.contains("T0"), "{text}");
+    };
+    check(
+        json!({"device_id": "p", "name": "y"}),
+        [
+            "  rule first does not fire: when is false: payload.adminPass is ***, payload.port.device_id is \"p\"",
+            "  rule named does not fire: when is false: payload.port.name is \"y\"",
+        ],
+    );
+    check(
+        json!({"device_id": "p"}),
+        [
+            "  rule first does not fire: when is false: payload.adminPass is ***, payload.port.device_id is \"p\"",
+            "  rule named does not fire: when is false: the event has no payload.port.name",
+        ],
+    );
+}

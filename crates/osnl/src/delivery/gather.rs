@@ -1,0 +1,77 @@
+//! How many events one call takes, and how many calls there may be within a time. Pure; the time is passed in.
+
+use std::collections::VecDeque;
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use crate::rule::Rate;
+
+/// What one call takes. By default one event, at once.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Batch {
+    /// The most events.
+    pub most: usize,
+    /// How long the first of them waits for others.
+    pub wait: Duration,
+}
+
+impl Default for Batch {
+    fn default() -> Self {
+        Self { most: 1, wait: Duration::ZERO }
+    }
+}
+
+/// Calls as they begin, as many as a rate allows. What was before the start is not known.
+#[derive(Debug, Default)]
+pub(super) struct Pace {
+    rate: Option<Rate>,
+    begun: VecDeque<Instant>,
+}
+
+impl Pace {
+    pub(super) fn new(rate: Option<Rate>) -> Self {
+        Self { rate, begun: VecDeque::new() }
+    }
+
+    /// When the next call may begin; `None` is now.
+    pub(super) fn next_at(&mut self, now: Instant) -> Option<Instant> {
+        let rate = self.rate?;
+        while self.begun.front().is_some_and(|begun| *begun + rate.within <= now) {
+            self.begun.pop_front();
+        }
+        let full = self.begun.len() >= usize::try_from(rate.keys).unwrap_or(usize::MAX);
+        if full { self.begun.front().map(|begun| *begun + rate.within) } else { None }
+    }
+
+    /// A call begins.
+    pub(super) fn begin(&mut self, now: Instant) {
+        if self.rate.is_some() {
+            self.begun.push_back(now);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_window_has_more_calls_than_the_rate() {
+        let start = Instant::now();
+        let at = |seconds| start + Duration::from_secs(seconds);
+        let mut pace = Pace::new(Some(Rate { keys: 2, within: Duration::from_secs(10) }));
+        for (now, expected) in
+            [(0, None), (4, None), (5, Some(10)), (9, Some(10)), (10, None), (11, Some(14))]
+        {
+            let next = pace.next_at(at(now));
+            assert_eq!(next, expected.map(at), "{now}");
+            if next.is_none() {
+                pace.begin(at(now));
+            }
+        }
+        let mut free = Pace::new(None);
+        (0..9).for_each(|_| free.begin(start));
+        assert_eq!((free.next_at(start), free.begun.len()), (None, 0));
+    }
+}

@@ -1,0 +1,128 @@
+//! Rules that can never fire: likely a slip, and nothing else would show it.
+//!
+//! Told is only what is certain. A pattern is known to be wider than another if it is the same text, matches
+//! everything, or both are plain texts with a beginning in common (`^port\.` and `^port\.delete\.end$`).
+
+use osnl_model::{Pattern, Priority};
+use osnl_transport::Declare;
+
+use super::{ListenerConf, RuleConf};
+use crate::rule::Rule;
+
+/// One rule that never fires, and why.
+pub(super) struct Never<'a> {
+    pub(super) rule: &'a str,
+    pub(super) option: &'static str,
+    pub(super) problem: String,
+    pub(super) mend: &'static str,
+}
+
+/// In the order of the rules.
+pub(super) fn fire<'a>(listeners: &[ListenerConf], rules: &'a [RuleConf]) -> Vec<Never<'a>> {
+    let enabled: Vec<&RuleConf> = rules.iter().filter(|rule| rule.enabled).collect();
+    let mut found = Vec::new();
+    for (n, conf) in enabled.iter().enumerate() {
+        let rule = &conf.rule.name;
+        if let Some(problem) = unheard(listeners, conf) {
+            let mend = "name priorities that a listener of the rule has";
+            found.push(Never { rule, option: "priorities", problem, mend });
+        } else if let Some(stops) = enabled[..n].iter().find(|earlier| takes_all(earlier, conf)) {
+            let problem = format!(
+                "never fires: [rule:{}] stands before it, takes all that it could take, and stops",
+                stops.rule.name
+            );
+            found.push(Never {
+                rule,
+                option: "",
+                problem,
+                mend: "put it before that one, or remove one of them",
+            });
+        }
+    }
+    found
+}
+
+/// None of the listeners has a priority of the rule's. What an existing queue holds nobody knows.
+fn unheard(listeners: &[ListenerConf], conf: &RuleConf) -> Option<String> {
+    let wanted = conf.rule.priorities.as_ref()?;
+    let mut heard: Vec<&Priority> = Vec::new();
+    for listener in listeners.iter().filter(|listener| conf.listeners.contains(&listener.name)) {
+        if listener.declare == Declare::Nothing {
+            return None;
+        }
+        heard.extend(&listener.priorities);
+    }
+    if heard.iter().any(|priority| wanted.contains(priority)) {
+        return None;
+    }
+    let heard: Vec<&str> = Priority::ALL.iter().filter(|p| heard.contains(p)).map(Priority::as_str).collect();
+    Some(format!("never fires: its listeners hear {} only", heard.join(", ")))
+}
+
+fn takes_all(earlier: &RuleConf, later: &RuleConf) -> bool {
+    let (first, then) = (&earlier.rule, &later.rule);
+    first.stop
+        && later.listeners.iter().all(|name| earlier.listeners.contains(name))
+        && only_the_head(first)
+        && match (&first.priorities, &then.priorities) {
+            (None, _) => true,
+            (Some(_), None) => false,
+            (Some(first), Some(then)) => first.is_superset(then),
+        }
+        && is_wider(first.filter.event_type.as_ref(), then.filter.event_type.as_ref())
+        && is_wider(first.filter.publisher_id.as_ref(), then.filter.publisher_id.as_ref())
+}
+
+fn only_the_head(rule: &Rule) -> bool {
+    let filter = &rule.filter;
+    rule.when.is_none()
+        && rule.nested.is_empty()
+        && filter.context.is_empty()
+        && filter.metadata.is_empty()
+        && filter.payload.is_empty()
+}
+
+/// Whether whatever `than` takes is taken by `pattern`; no if in doubt.
+fn is_wider(pattern: Option<&Pattern>, than: Option<&Pattern>) -> bool {
+    let (pattern, than) = match (pattern, than) {
+        (None, _) => return true,
+        (Some(_), None) => return false,
+        (Some(pattern), Some(than)) => (pattern.as_str(), than.as_str()),
+    };
+    if pattern == than {
+        return true;
+    }
+    match (Plain::read(pattern), Plain::read(than)) {
+        (Some(Plain { text: beginning, whole: false }), Some(than)) => than.text.starts_with(&beginning),
+        (Some(pattern), Some(than)) => pattern.whole && than.whole && pattern.text == than.text,
+        (Some(_) | None, _) => false,
+    }
+}
+
+/// A pattern that is a text: all of it, or how it begins.
+struct Plain {
+    text: String,
+    whole: bool,
+}
+
+impl Plain {
+    fn read(pattern: &str) -> Option<Self> {
+        let rest = pattern.strip_prefix('^').unwrap_or(pattern);
+        let (rest, whole) =
+            match (rest.strip_suffix(".*").or(rest.strip_suffix(".*$")), rest.strip_suffix('$')) {
+                (Some(rest), _) => (rest, false),
+                (None, Some(rest)) => (rest, true),
+                (None, None) => (rest, false),
+            };
+        let mut text = String::new();
+        let mut chars = rest.chars();
+        while let Some(c) = chars.next() {
+            match c {
+                '\\' => text.push(chars.next().filter(|c| !c.is_alphanumeric())?),
+                '.' | '^' | '$' | '*' | '+' | '?' | '(' | ')' | '[' | ']' | '{' | '}' | '|' => return None,
+                c => text.push(c),
+            }
+        }
+        Some(Self { text, whole })
+    }
+}

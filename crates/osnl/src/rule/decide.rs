@@ -1,0 +1,83 @@
+//! The verdicts of a set's rules on one notification, in their order.
+
+use std::sync::Arc;
+
+use super::{Mode, Rule, RuleMismatch, RuleSet};
+use crate::template::Names;
+
+/// What the rules of a set say of one notification.
+#[derive(Debug)]
+pub struct Decisions<'a> {
+    /// The rules that want something to be done.
+    pub decided: Vec<Decided<'a>>,
+    /// Those whose head predicates hold and that did not fire, by name: the first condition that failed.
+    pub failed: Vec<(Arc<str>, RuleMismatch)>,
+}
+
+/// A rule that wants something to be done.
+#[derive(Debug)]
+pub enum Decided<'a> {
+    /// It fires.
+    Fires(&'a Rule),
+    /// It could not be decided, and why: what it would fire is a dead letter.
+    Undecided(&'a Rule, String),
+}
+
+impl Rule {
+    /// Whether the rules after it are not asked once it has fired. What only looks on does not end the others'
+    /// turn: a rule in shadow would change what is done.
+    #[must_use]
+    pub fn ends_the_turn(&self) -> bool {
+        match self.mode {
+            Mode::Live => self.stop,
+            Mode::Shadow => false,
+        }
+    }
+}
+
+impl RuleSet {
+    /// Asks the rules whose head predicates hold, in their order, and counts what they say. After one that fired
+    /// with `stop` none is asked; one that cannot be decided has not fired.
+    #[must_use]
+    pub fn decide(&self, names: &Names) -> Decisions<'_> {
+        let standing = self.standing(&names.notification().head());
+        let mut decisions = Decisions { decided: Vec::new(), failed: Vec::new() };
+        let mut verdicts = Vec::with_capacity(standing.len());
+        let mut ended_by: Option<&Rule> = None;
+        for rule in standing {
+            let fired = match ended_by {
+                Some(by) => Err(RuleMismatch::Stopped { by: by.name.clone() }),
+                None => rule.fires(names),
+            };
+            verdicts.push((rule, fired.as_ref().err().map(Into::into)));
+            match fired {
+                Ok(()) => {
+                    decisions.decided.push(Decided::Fires(rule));
+                    if rule.ends_the_turn() {
+                        ended_by = Some(rule);
+                    }
+                }
+                Err(mismatch) => {
+                    match &mismatch {
+                        RuleMismatch::Undecided(_) => {
+                            let why = format!("rule {}: {mismatch}", rule.name);
+                            decisions.decided.push(Decided::Undecided(rule, why));
+                        }
+                        RuleMismatch::Filter(mismatch) => self.step_limits().look_at(mismatch),
+                        RuleMismatch::Priority(_)
+                        | RuleMismatch::When(_)
+                        | RuleMismatch::Lacks { .. }
+                        | RuleMismatch::Stopped { .. } => {}
+                    }
+                    tracing::debug!(rule.name = &*rule.name, "did not fire: {mismatch}");
+                    decisions.failed.push((rule.name.clone(), mismatch));
+                }
+            }
+        }
+        self.count(verdicts);
+        decisions
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,244 @@
+//! Jinja over notifications: the expressions of `when`, and the templates of actions.
+//!
+//! Both name one notification by [`NAMES`] and mean what Ansible's mean, as far as minijinja goes: Python's
+//! methods of texts, `match`, `search` and `regex` with Python's patterns, `is defined`, `default`. Nothing
+//! here reads a file, a clock or the environment.
+//!
+//! - A name that is none of [`NAMES`], a filter, test or method that does not exist and a pattern that cannot
+//!   be compiled are errors of [`Expression::new`] and [`Template::new`], with their place.
+//! - A name that *this* notification lacks is [`EvalError::Lacks`]. `payload.a.b` lacks as a whole: `payload.a`
+//!   may be missing, null or a text, and `payload.a.b is defined` is false all the same, as in Ansible.
+//! - Whatever else goes wrong while evaluating is [`EvalError::Failed`].
+//!
+//! What an action compiles may name more: the caller lists those names when compiling, and gives them values with
+//! [`Names::with`]. Nothing is escaped for a format unless the template says so: `tojson` (JSON as Python writes
+//! it, quotes included), `xml` (text and attributes of XML and HTML), `urlencode` (a path; `/` stays, as in
+//! Ansible), `form` (a value in a query or a form; of an object all its pairs).
+//!
+//! ```
+//! use osnl::template::{Names, Template};
+//! use osnl_model::Notification;
+//!
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let url = Template::compile("https://dns.example/{{ zone|urlencode }}/{{ payload.id }}", &["zone"])?;
+//! let event = Notification { payload: serde_json::json!({"id": "vm-1"}), ..Notification::default() };
+//! let names = Names::from(event).with("zone", "a b");
+//! assert_eq!(url.render(&names)?, "https://dns.example/a%20b/vm-1");
+//!
+//! let wrong = Template::compile("{{ zoen }}", &["zone"]).unwrap_err();
+//! assert_eq!((wrong.line, wrong.column, wrong.suggestion.as_deref()), (1, 4, Some("zone")));
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! **Bounds**: [`FUEL`] instructions, [`LONGEST_SOURCE`] bytes of source, [`LONGEST_OUTPUT`] bytes of output and
+//! of any text that `replace` or `join` makes. What comes with the notification is data and never compiled.
+//!
+//! **Cost**: the payload is not converted. A path such as `payload.port.name` is one walk through the tree; only the value at
+//! its end becomes a value of the engine.
+
+mod encode;
+mod engine;
+mod error;
+mod methods;
+mod names;
+mod path;
+mod scan;
+
+use std::fmt;
+use std::sync::Arc;
+
+use minijinja::{Environment, Value};
+use osnl_model::Notification;
+
+use self::engine::{ENGINE, Written};
+pub use self::error::{EvalError, TemplateError};
+use self::methods::json;
+use self::names::{Aliases, Scope};
+pub use self::names::{NAMES, Names};
+pub(crate) use self::path::{walk, walk_object};
+use self::scan::Source;
+
+/// Instructions that one evaluation may take.
+pub const FUEL: u64 = 50_000;
+/// The longest source, in bytes.
+pub const LONGEST_SOURCE: usize = 16 * 1024;
+/// The longest output, and the longest text made on the way, in bytes.
+pub const LONGEST_OUTPUT: usize = 1024 * 1024;
+
+/// A compiled expression. Cloning it is cheap.
+#[derive(Clone)]
+pub struct Expression {
+    source: Arc<str>,
+    aliases: Arc<Aliases>,
+    compiled: Arc<minijinja::Expression<'static, 'static>>,
+}
+
+impl Expression {
+    /// Compiles `source`, an expression without `{{ }}`.
+    ///
+    /// # Errors
+    /// What is wrong with it, and where; the first thing only.
+    pub fn new(source: &str) -> Result<Self, TemplateError> {
+        Self::compile(source, &[])
+    }
+
+    /// The same with names beyond those of the event: [`Names::with`] gives them their values.
+    ///
+    /// # Errors
+    /// As [`Expression::new`].
+    pub fn compile(source: &str, more: &[&str]) -> Result<Self, TemplateError> {
+        Self::compiled(source, more).map_err(|error| error.placed(source))
+    }
+
+    fn compiled(source: &str, more: &[&str]) -> Result<Self, TemplateError> {
+        let scanned = Source::expression(source, more)?;
+        let compiled = ENGINE
+            .compile_expression_owned(scanned.text.clone())
+            .map_err(|error| TemplateError::syntax(source, &error))?;
+        scanned.check(&compiled.undeclared_variables(false))?;
+        Ok(Self { source: source.into(), aliases: Arc::new(scanned.aliases), compiled: Arc::new(compiled) })
+    }
+
+    /// As it was written.
+    #[must_use]
+    pub fn source(&self) -> &str {
+        &self.source
+    }
+
+    /// Whether it holds: its value is true in Python's sense.
+    ///
+    /// # Errors
+    /// See [`EvalError`].
+    pub fn holds(&self, names: &Names) -> Result<bool, EvalError> {
+        Ok(self.eval(names)?.is_true())
+    }
+
+    /// Its value as JSON: a number stays a number, a list a list.
+    ///
+    /// # Errors
+    /// See [`EvalError`].
+    pub fn value(&self, names: &Names) -> Result<serde_json::Value, EvalError> {
+        json(&self.eval(names)?, 0).map_err(|error| EvalError::of(&self.source, &error, &self.aliases, names))
+    }
+
+    fn eval(&self, names: &Names) -> Result<Value, EvalError> {
+        let evaluated = self.compiled.eval(Scope::of(names, &self.aliases));
+        match evaluated {
+            Ok(value) if value.is_undefined() => Err(EvalError::lacks(None, &self.aliases, names)),
+            Ok(value) => Ok(value),
+            Err(error) => Err(EvalError::of(&self.source, &error, &self.aliases, names)),
+        }
+    }
+
+    /// The names that it looks at, as they were written, with what the notification has there: `None` is
+    /// nothing. Secrets are masked, long texts cut.
+    #[must_use]
+    pub fn saw(&self, names: &Names) -> Vec<(String, Option<String>)> {
+        self.aliases.saw(names)
+    }
+}
+
+impl fmt::Debug for Expression {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Expression").field(&self.source).finish()
+    }
+}
+
+/// A compiled template: text with `{{ expressions }}`, `{% if %}` and `{% for %}` in it. Cloning it is cheap.
+#[derive(Clone)]
+pub struct Template {
+    source: Arc<str>,
+    aliases: Arc<Aliases>,
+    engine: Arc<Environment<'static>>,
+    /// What it is if it is nothing but one expression.
+    only: Option<Expression>,
+}
+
+/// An environment of its own has this one template.
+const NAME: &str = "template";
+
+impl Template {
+    /// Compiles `source`, which may use the names of the event ([`NAMES`]).
+    ///
+    /// # Errors
+    /// What is wrong with it, and where; the first thing only.
+    pub fn new(source: &str) -> Result<Self, TemplateError> {
+        Self::compile(source, &[])
+    }
+
+    /// The same with names beyond those of the event: [`Names::with`] gives them their values. One that has no
+    /// value then is one that the event lacks.
+    ///
+    /// # Errors
+    /// As [`Template::new`].
+    pub fn compile(source: &str, more: &[&str]) -> Result<Self, TemplateError> {
+        Self::compiled(source, more).map_err(|error| error.placed(source))
+    }
+
+    fn compiled(source: &str, more: &[&str]) -> Result<Self, TemplateError> {
+        let scanned = Source::template(source, more)?;
+        let mut engine = ENGINE.clone();
+        let wrong = |error| TemplateError::syntax(source, &error);
+        engine.add_template_owned(NAME, scanned.text.clone()).map_err(wrong)?;
+        let undeclared = engine.get_template(NAME).map_err(wrong)?.undeclared_variables(false);
+        scanned.check(&undeclared)?;
+        // `{{-` and `-}}` are about the blanks around it.
+        let only = scanned.only.clone().and_then(|only| source.get(only)).map(|inner| {
+            let inner = inner.strip_prefix(['-', '+']).unwrap_or(inner);
+            Expression::compiled(inner.strip_suffix(['-', '+']).unwrap_or(inner), more)
+        });
+        let only = only.transpose()?;
+        Ok(Self { source: source.into(), aliases: Arc::new(scanned.aliases), engine: Arc::new(engine), only })
+    }
+
+    /// As it was written.
+    #[must_use]
+    pub fn source(&self) -> &str {
+        &self.source
+    }
+
+    /// The text for one notification.
+    ///
+    /// # Errors
+    /// A name that it lacks and that has no default, an output that is too long, and the others of [`EvalError`].
+    pub fn render(&self, names: &Names) -> Result<String, EvalError> {
+        let mut written = Written::default();
+        let scope = Scope::of(names, &self.aliases);
+        let template = self.engine.get_template(NAME);
+        let rendered =
+            template.and_then(|template| template.render_captured_to(scope, &mut written).map(drop));
+        match rendered {
+            Ok(()) => Ok(written.into_text()),
+            Err(_) if written.full() => Err(EvalError::TooLong),
+            Err(error) => Err(EvalError::of(&self.source, &error, &self.aliases, names)),
+        }
+    }
+
+    /// As JSON: what is nothing but `{{ one expression }}` is the value itself, a number a number; anything else
+    /// is the text.
+    ///
+    /// # Errors
+    /// As [`Template::render`].
+    pub fn value(&self, names: &Names) -> Result<serde_json::Value, EvalError> {
+        match &self.only {
+            Some(expression) => expression.value(names),
+            None => self.render(names).map(Into::into),
+        }
+    }
+}
+
+impl fmt::Debug for Template {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Template").field(&self.source).finish()
+    }
+}
+
+impl From<Notification> for Names {
+    fn from(notification: Notification) -> Self {
+        Self::new(Arc::new(notification))
+    }
+}
+
+#[cfg(test)]
+mod tests;

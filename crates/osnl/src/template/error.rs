@@ -1,0 +1,131 @@
+//! What is wrong with a template, and what went wrong with one.
+
+use minijinja::ErrorKind;
+
+use super::names::{Aliases, Names};
+
+/// Why a source cannot be compiled.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{problem}{}", .allowed.as_ref().map_or(String::new(), |allowed| format!("; {allowed}")))]
+pub struct TemplateError {
+    /// Where it begins, in bytes of the source.
+    pub at: usize,
+    /// The line of that place in the source, counted from 1.
+    pub line: u32,
+    /// The column in that line, in characters, counted from 1.
+    pub column: u32,
+    /// What is wrong.
+    pub problem: String,
+    /// What would be right.
+    pub allowed: Option<String>,
+    /// The known name nearest to a misspelt one.
+    pub suggestion: Option<String>,
+}
+
+impl TemplateError {
+    pub(super) fn new(at: usize, problem: impl Into<String>, allowed: impl Into<String>) -> Self {
+        let allowed = Some(allowed.into()).filter(|allowed: &String| !allowed.is_empty());
+        Self { at, line: 1, column: 1, problem: problem.into(), allowed, suggestion: None }
+    }
+
+    /// With line and column of its place.
+    pub(super) fn placed(self, source: &str) -> Self {
+        let before = source.get(..self.at).unwrap_or_default();
+        let number = |count: usize| u32::try_from(count.saturating_add(1)).unwrap_or(u32::MAX);
+        let line = number(before.matches('\n').count());
+        let column = number(before.rsplit('\n').next().unwrap_or_default().chars().count());
+        Self { line, column, ..self }
+    }
+
+    /// The engine's own complaint, with a hint where another language's habit is the likely cause.
+    pub(super) fn syntax(source: &str, error: &minijinja::Error) -> Self {
+        let at = error.range().map_or(0, |range| range.start).min(source.len());
+        let at = source.floor_char_boundary(at);
+        let rest = &source[at..];
+        let hint = [
+            ("==", "a comparison stands between two values"),
+            ("=", "a comparison is =="),
+            ("&", "write and"),
+            ("|", "write or; a single | is followed by a filter"),
+            ("!", "write not; unequal is !="),
+            ("?", "write a if condition else b"),
+        ];
+        let hint = hint.iter().find(|(sign, _)| rest.starts_with(sign)).map_or("", |(_, hint)| hint);
+        let what = error.detail().unwrap_or("it cannot be read");
+        Self::new(at, format!("cannot be read: {what}"), hint)
+    }
+}
+
+/// Why an evaluation has no result.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum EvalError {
+    /// The notification has nothing of this name.
+    #[error("the event has no {name}")]
+    Lacks {
+        /// As it was written: `payload.port.name`.
+        name: String,
+    },
+    /// More than [`FUEL`](super::FUEL) instructions.
+    #[error("it took more than {} steps", super::FUEL)]
+    Fuel,
+    /// More than [`LONGEST_OUTPUT`](super::LONGEST_OUTPUT) bytes.
+    #[error("it makes a text of more than {} bytes", super::LONGEST_OUTPUT)]
+    TooLong,
+    /// Values of the wrong type, a division by zero and the like. Says no value of the notification.
+    #[error("{problem}, at \"{near}\"")]
+    Failed {
+        /// The engine's words.
+        problem: String,
+        /// The part of the source.
+        near: String,
+    },
+}
+
+/// What the engine says of a text that is too long; it has no kind for it.
+pub(super) const TOO_LONG: &str = "the text is too long";
+
+impl EvalError {
+    pub(super) fn of(source: &str, error: &minijinja::Error, aliases: &Aliases, names: &Names) -> Self {
+        match missing(error, aliases) {
+            Some(name) => Self::lacks(Some(name), aliases, names),
+            None => Self::failed(source, error),
+        }
+    }
+
+    /// Where the engine does not know which name it is, the first of the source that is not there.
+    pub(super) fn lacks(name: Option<String>, aliases: &Aliases, names: &Names) -> Self {
+        let known = name.filter(|name| !name.contains("(...)"));
+        let name = known.or_else(|| aliases.first_missing(names));
+        Self::Lacks { name: name.unwrap_or_else(|| "value that it looks at".to_owned()) }
+    }
+
+    fn failed(source: &str, error: &minijinja::Error) -> Self {
+        if error.kind() == ErrorKind::OutOfFuel {
+            return Self::Fuel;
+        }
+        if error.detail() == Some(TOO_LONG) {
+            return Self::TooLong;
+        }
+        let near = error.range().and_then(|range| source.get(range)).unwrap_or(source);
+        let near: String = near.chars().map(|c| if c.is_control() { ' ' } else { c }).take(80).collect();
+        let problem = match error.detail() {
+            Some(detail) => format!("{}: {detail}", error.kind()),
+            None => error.kind().to_string(),
+        };
+        Self::Failed { problem, near }
+    }
+}
+
+/// The name that the notification lacks, as it was written, if that is why the evaluation failed; with `(...)`
+/// in it if the engine does not know which.
+fn missing(error: &minijinja::Error, aliases: &Aliases) -> Option<String> {
+    let detail = error.detail().unwrap_or_default();
+    let named = detail.split_once("` is undefined").map(|(before, _)| before);
+    let named = named.and_then(|before| before.rsplit_once('`')).map(|(_, name)| name);
+    match (named, error.kind()) {
+        (Some(name), _) => Some(aliases.written(name)),
+        (None, ErrorKind::UndefinedError) if !detail.is_empty() => Some(detail.to_owned()),
+        (None, ErrorKind::UndefinedError) => Some("(...)".to_owned()),
+        (None, _) => None,
+    }
+}

@@ -1,0 +1,347 @@
+//! What an expression can name of one notification, converted only where it looks.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, OnceLock};
+
+use minijinja::value::{Enumerator, Object, ObjectRepr, Value};
+use osnl_model::{Notification, is_secret_key, mask_secrets, resources};
+use serde_json::Value as Json;
+
+use super::path::{walk, walk_object};
+
+/// The names, in the order in which messages list them.
+///
+/// `payload` and `context` are as they came. `resource` is what the notification is about, the same for all
+/// services ([`osnl_model::resources`]); of a bulk request the first.
+pub const NAMES: [&str; 8] =
+    ["payload", "context", "event_type", "publisher_id", "priority", "message_id", "timestamp", "resource"];
+
+/// What `resource` has, each absent where the notification does not say.
+pub(super) const RESOURCE: [&str; 12] = [
+    "kind",
+    "id",
+    "project",
+    "user",
+    "name",
+    "host",
+    "state",
+    "addresses",
+    "created_at",
+    "updated_at",
+    "launched_at",
+    "deleted_at",
+];
+
+/// One notification under the names that templates use. Cloning it is cheap, and all clones share what was
+/// worked out once.
+#[derive(Clone, Debug)]
+pub struct Names(Arc<Inner>);
+
+#[derive(Clone, Debug)]
+struct Inner {
+    notification: Arc<Notification>,
+    resource: OnceLock<Json>,
+    /// Names beyond those of the event.
+    more: Vec<(Arc<str>, Json)>,
+}
+
+impl Names {
+    /// The names of this notification.
+    #[must_use]
+    pub fn new(notification: Arc<Notification>) -> Self {
+        Self(Arc::new(Inner { notification, resource: OnceLock::new(), more: Vec::new() }))
+    }
+
+    /// These names and one more, such as `rule` or that of an enrichment; a value that was there under this name
+    /// is replaced. A name of the event itself stays the event's. What compiles against it must be
+    /// told of it: [`Template::compile`](super::Template::compile).
+    #[must_use]
+    pub fn with(mut self, name: &str, value: impl Into<Json>) -> Self {
+        let inner = Arc::make_mut(&mut self.0);
+        let value = value.into();
+        match inner.more.iter_mut().find(|(known, _)| **known == *name) {
+            Some((_, old)) => *old = value,
+            None => inner.more.push((name.into(), value)),
+        }
+        self
+    }
+
+    /// The notification.
+    #[must_use]
+    pub fn notification(&self) -> &Arc<Notification> {
+        &self.0.notification
+    }
+
+    fn resource(&self) -> &Json {
+        self.0.resource.get_or_init(|| {
+            let first = resources(&self.0.notification).into_iter().next();
+            let mut json = first.map_or(Json::Null, |first| serde_json::to_value(first).unwrap_or_default());
+            if let Json::Object(fields) = &mut json {
+                fields.retain(|_, value| !value.is_null());
+            }
+            json
+        })
+    }
+
+    /// What has a tree under this name.
+    fn root(&self, name: &str) -> Option<Root> {
+        let more = || self.0.more.iter().position(|(known, _)| **known == *name).map(Root::More);
+        Root::of(name).or_else(|| if NAMES.contains(&name) { None } else { more() })
+    }
+
+    /// The tree of one of the names that have one.
+    fn tree(&self, root: Root, path: &str) -> Option<&Json> {
+        match root {
+            Root::Payload if path.is_empty() => Some(&self.0.notification.payload),
+            Root::Payload => walk(&self.0.notification.payload, path),
+            Root::Context if path.is_empty() => None,
+            Root::Context => walk_object(&self.0.notification.context, path),
+            Root::Resource if path.is_empty() => Some(self.resource()).filter(|json| !json.is_null()),
+            Root::Resource => walk(self.resource(), path),
+            Root::More(at) => {
+                let (_, value) = self.0.more.get(at)?;
+                if path.is_empty() { Some(value) } else { walk(value, path) }
+            }
+        }
+    }
+
+    fn plain(&self, name: &str) -> Option<&str> {
+        let n = &self.0.notification;
+        match name {
+            "event_type" => n.event_type.as_deref(),
+            "publisher_id" => n.publisher_id.as_deref(),
+            "priority" => n.priority.as_ref().map(osnl_model::Priority::as_str),
+            "message_id" => n.message_id.as_deref(),
+            "timestamp" => n.timestamp.as_deref(),
+            _ => None,
+        }
+    }
+
+    /// What is under a name as it was written, in the engine's terms.
+    fn value(&self, written: &str) -> Option<Value> {
+        let (name, path) = written.split_once('.').unwrap_or((written, ""));
+        let Some(root) = self.root(name) else {
+            return if path.is_empty() { self.plain(name).map(Value::from) } else { None };
+        };
+        if let (Root::Context, "") = (root, path) {
+            return Some(Value::from_object(Node { names: self.clone(), root, steps: None }));
+        }
+        let json = self.tree(root, path)?;
+        let step = || Step { before: None, to: To::Path(path.into()) };
+        Some(convert(json, || {
+            let steps = if path.is_empty() { None } else { Some(Arc::new(step())) };
+            Node { names: self.clone(), root, steps }
+        }))
+    }
+
+    /// The same for people: a short text, secrets masked.
+    fn shown(&self, written: &str) -> Option<String> {
+        let (name, path) = written.split_once('.').unwrap_or((written, ""));
+        let text = match self.root(name) {
+            None => Json::from(self.plain(name)?).to_string(),
+            Some(Root::Context) if path.is_empty() => "an object".to_owned(),
+            Some(root) => {
+                let json = self.tree(root, path)?;
+                let secret = path.split('.').any(is_secret_key);
+                match json {
+                    Json::String(_) if secret => "***".to_owned(),
+                    Json::Object(_) | Json::Array(_) if secret => "***".to_owned(),
+                    json => mask_secrets(json).to_string(),
+                }
+            }
+        };
+        let mut chars = text.chars();
+        let head: String = chars.by_ref().take(100).collect();
+        Some(if chars.next().is_some() { format!("{head}…") } else { head })
+    }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Root {
+    Payload,
+    Context,
+    Resource,
+    /// One of the others, by its place.
+    More(usize),
+}
+
+impl Root {
+    fn of(name: &str) -> Option<Self> {
+        match name {
+            "payload" => Some(Self::Payload),
+            "context" => Some(Self::Context),
+            "resource" => Some(Self::Resource),
+            _ => None,
+        }
+    }
+}
+
+/// Whether this name may have something below it.
+pub(super) fn has_fields(name: &str) -> bool {
+    Root::of(name).is_some() || !NAMES.contains(&name)
+}
+
+/// Names and paths as they are spelt in what the engine compiles: `payload.a.b` is one name there, of the
+/// same length.
+#[derive(Debug, Default)]
+pub(super) struct Aliases(pub(super) BTreeMap<String, String>);
+
+impl Aliases {
+    pub(super) fn written(&self, name: &str) -> String {
+        let end = name.find(['.', '[']).unwrap_or(name.len());
+        match self.0.get(&name[..end]) {
+            Some(path) => format!("{path}{}", &name[end..]),
+            None => name.to_owned(),
+        }
+    }
+
+    pub(super) fn first_missing(&self, names: &Names) -> Option<String> {
+        self.0.values().find(|written| names.value(written).is_none()).cloned()
+    }
+
+    pub(super) fn saw(&self, names: &Names) -> Vec<(String, Option<String>)> {
+        self.0.values().map(|written| (written.clone(), names.shown(written))).collect()
+    }
+}
+
+/// The outermost names, for the engine.
+#[derive(Debug)]
+pub(super) struct Scope {
+    names: Names,
+    aliases: Arc<Aliases>,
+}
+
+impl Scope {
+    pub(super) fn of(names: &Names, aliases: &Arc<Aliases>) -> Value {
+        Value::from_object(Self { names: names.clone(), aliases: aliases.clone() })
+    }
+}
+
+impl Object for Scope {
+    fn get_value(self: &Arc<Self>, key: &Value) -> Option<Value> {
+        self.get_value_by_str(key.as_str()?)
+    }
+
+    fn get_value_by_str(self: &Arc<Self>, key: &str) -> Option<Value> {
+        self.names.value(self.aliases.0.get(key).map_or(key, String::as_str))
+    }
+}
+
+/// An object or an array of the notification, by the way to it.
+#[derive(Clone, Debug)]
+struct Node {
+    names: Names,
+    root: Root,
+    steps: Option<Arc<Step>>,
+}
+
+#[derive(Debug)]
+struct Step {
+    before: Option<Arc<Step>>,
+    to: To,
+}
+
+#[derive(Debug)]
+enum To {
+    Path(Box<str>),
+    Key(Box<str>),
+    Item(usize),
+}
+
+impl Node {
+    fn json(&self) -> Option<&Json> {
+        fn along<'a>(node: &'a Node, step: &Step) -> Option<&'a Json> {
+            let from = match &step.before {
+                Some(before) => Some(along(node, before)?),
+                None => node.names.tree(node.root, ""),
+            };
+            match (&step.to, from) {
+                (To::Path(path), _) => node.names.tree(node.root, path),
+                (To::Key(key), Some(from)) => from.get(&**key),
+                (To::Key(key), None) => node.names.notification().context.get(&**key),
+                (To::Item(at), from) => from?.get(*at),
+            }
+        }
+        match &self.steps {
+            Some(step) => along(self, step),
+            None => self.names.tree(self.root, ""),
+        }
+    }
+
+    fn is_context(&self) -> bool {
+        self.steps.is_none() && self.root == Root::Context
+    }
+
+    fn child(&self, json: &Json, to: impl FnOnce() -> To) -> Value {
+        convert(json, || {
+            let step = Step { before: self.steps.clone(), to: to() };
+            Self { names: self.names.clone(), root: self.root, steps: Some(Arc::new(step)) }
+        })
+    }
+}
+
+impl Object for Node {
+    fn repr(self: &Arc<Self>) -> ObjectRepr {
+        match self.json() {
+            Some(Json::Array(_)) => ObjectRepr::Seq,
+            Some(Json::Object(_) | Json::Null | Json::Bool(_) | Json::Number(_) | Json::String(_)) | None => {
+                ObjectRepr::Map
+            }
+        }
+    }
+
+    fn get_value(self: &Arc<Self>, key: &Value) -> Option<Value> {
+        match key.as_str() {
+            Some(key) => self.get_value_by_str(key),
+            None => {
+                let at = key.as_usize()?;
+                let item = self.json()?.as_array()?.get(at)?;
+                Some(self.child(item, || To::Item(at)))
+            }
+        }
+    }
+
+    fn get_value_by_str(self: &Arc<Self>, key: &str) -> Option<Value> {
+        let found = match self.json() {
+            Some(json) => json.get(key)?,
+            None => self.names.notification().context.get(key)?,
+        };
+        Some(self.child(found, || To::Key(key.into())))
+    }
+
+    fn enumerate(self: &Arc<Self>) -> Enumerator {
+        let keys = |object: &serde_json::Map<String, Json>| {
+            Enumerator::Values(object.keys().map(|key| Value::from(key.as_str())).collect())
+        };
+        match self.json() {
+            Some(Json::Object(object)) => keys(object),
+            Some(Json::Array(items)) => Enumerator::Seq(items.len()),
+            None if self.is_context() => keys(&self.names.notification().context),
+            Some(Json::Null | Json::Bool(_) | Json::Number(_) | Json::String(_)) | None => Enumerator::Empty,
+        }
+    }
+
+    fn enumerator_len(self: &Arc<Self>) -> Option<usize> {
+        match self.json() {
+            Some(Json::Object(object)) => Some(object.len()),
+            Some(Json::Array(items)) => Some(items.len()),
+            None if self.is_context() => Some(self.names.notification().context.len()),
+            Some(Json::Null | Json::Bool(_) | Json::Number(_) | Json::String(_)) | None => Some(0),
+        }
+    }
+}
+
+fn convert(json: &Json, node: impl FnOnce() -> Node) -> Value {
+    match json {
+        Json::Null => Value::from(()),
+        Json::Bool(value) => Value::from(*value),
+        Json::Number(number) => match (number.as_i64(), number.as_u64(), number.as_f64()) {
+            (Some(number), _, _) => Value::from(number),
+            (None, Some(number), _) => Value::from(number),
+            (None, None, Some(number)) => Value::from(number),
+            (None, None, None) => Value::from(()),
+        },
+        Json::String(text) => Value::from(text.as_str()),
+        Json::Array(_) | Json::Object(_) => Value::from_object(node()),
+    }
+}

@@ -1,0 +1,65 @@
+//! `a.b.c` in a tree of JSON.
+//!
+//! Keys may hold dots themselves (`nova_object.data`), so at each object the longest key that leads to a value
+//! counts: a key that is the whole rest, byte for byte, comes before everything else. A number is the place in an array.
+
+use serde_json::{Map, Value};
+
+/// The value at `path`, if there is one.
+pub(crate) fn walk<'a>(value: &'a Value, path: &str) -> Option<&'a Value> {
+    match value {
+        Value::Object(object) => walk_object(object, path),
+        Value::Array(items) => {
+            let (place, rest) =
+                path.split_once('.').map_or((path, None), |(place, rest)| (place, Some(rest)));
+            let item = items.get(place.parse::<usize>().ok()?)?;
+            rest.map_or(Some(item), |rest| walk(item, rest))
+        }
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => None,
+    }
+}
+
+/// The same from an object.
+pub(crate) fn walk_object<'a>(object: &'a Map<String, Value>, path: &str) -> Option<&'a Value> {
+    if let Some(value) = object.get(path) {
+        return Some(value);
+    }
+    path.rmatch_indices('.').find_map(|(dot, _)| walk(object.get(&path[..dot])?, &path[dot + 1..]))
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn the_longest_key_that_leads_to_a_value_counts() {
+        let tree = json!({
+            "a": {"b": {"c": 1}, "b.c": 2, "x": null, "list": [{"id": "i"}, [7]]},
+            "a.x": 3,
+            "nova_object.data": {"host": "h", "ip.v4": "v"},
+            "a.z": {"deep": 4},
+            "": {"": 5},
+        });
+        let check = |path: &str, expected: Option<Value>| {
+            assert_eq!(walk(&tree, path), expected.as_ref(), "{path}");
+        };
+        check("a.b.c", Some(json!(2)));
+        check("a.b", Some(json!({"c": 1})));
+        check("a.x", Some(json!(3)));
+        check("a.z.deep", Some(json!(4)));
+        check("nova_object.data.host", Some(json!("h")));
+        check("nova_object.data.ip.v4", Some(json!("v")));
+        check("nova_object", None);
+        check("a.list.0.id", Some(json!("i")));
+        check("a.list.1.0", Some(json!(7)));
+        check("a.list.2", None);
+        check("a.list.-1", None);
+        check("a.list.length", None);
+        check("a.b.c.d", None);
+        check(".", Some(json!(5)));
+        check("a.", None);
+        check("", Some(json!({"": 5})));
+    }
+}

@@ -1,0 +1,396 @@
+//! A look at a source before the engine compiles it: names, filters, tests, methods and patterns that do not
+//! exist are found with their places, which the engine would find only when it comes across them.
+//!
+//! One thing is rewritten on the way: a path, `payload.a.b`, becomes one name ([`Aliases`]), so that it lacks as
+//! a whole. It keeps its length, and with it every place its meaning.
+
+use std::collections::{BTreeSet, HashSet};
+use std::ops::Range;
+
+use osnl_model::{Pattern, nearest};
+
+use super::LONGEST_SOURCE;
+use super::engine::{FILTERS, TESTS, unquoted};
+use super::error::TemplateError;
+use super::methods::METHODS;
+use super::names::{Aliases, NAMES, RESOURCE, has_fields};
+
+/// What the engine compiles, and how it came from what was written.
+pub(super) struct Source<'a> {
+    written: &'a str,
+    /// Names beyond those of the event.
+    more: &'a [&'a str],
+    /// The one expression that a template consists of, without its braces.
+    pub(super) only: Option<Range<usize>>,
+    tokens: Vec<Token>,
+    pub(super) text: String,
+    pub(super) aliases: Aliases,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Kind {
+    Word,
+    Number,
+    Text,
+    Sign,
+}
+
+#[derive(Clone, Debug)]
+struct Token {
+    kind: Kind,
+    at: Range<usize>,
+}
+
+const KEYWORDS: [&str; 26] = [
+    "and",
+    "or",
+    "not",
+    "in",
+    "is",
+    "if",
+    "else",
+    "elif",
+    "endif",
+    "for",
+    "endfor",
+    "set",
+    "endset",
+    "true",
+    "false",
+    "none",
+    "True",
+    "False",
+    "None",
+    "recursive",
+    "with",
+    "endwith",
+    "filter",
+    "endfilter",
+    "do",
+    "loop",
+];
+
+impl<'a> Source<'a> {
+    pub(super) fn expression(written: &'a str, more: &'a [&'a str]) -> Result<Self, TemplateError> {
+        if written.trim().is_empty() {
+            return Err(TemplateError::new(0, "is empty", "write an expression, or remove the line"));
+        }
+        if let Some(at) = written.find("{{").or_else(|| written.find("{%")) {
+            let problem = "has braces around it, and is an expression already";
+            return Err(TemplateError::new(at, problem, "write it without {{ }} and {% %}"));
+        }
+        let mut tokens = Vec::new();
+        lex(written, 0..written.len(), &mut tokens);
+        Self::of(written, more, None, tokens)
+    }
+
+    pub(super) fn template(written: &'a str, more: &'a [&'a str]) -> Result<Self, TemplateError> {
+        let mut tokens = Vec::new();
+        let mut from = 0;
+        let mut only = None;
+        while let Some(found) = written[from..].find('{') {
+            let open = from + found;
+            let close = match written.as_bytes().get(open + 1) {
+                Some(b'{') => "}}",
+                Some(b'%') => "%}",
+                Some(b'#') => "#}",
+                Some(_) | None => {
+                    from = open + 1;
+                    continue;
+                }
+            };
+            if close == "#}" {
+                from = written[open..].find(close).map_or(written.len(), |end| open + end + 2);
+                continue;
+            }
+            let inside = tokens.len();
+            from = lex_until(written, open + 2, close, &mut tokens);
+            let is_all = written[..open].trim().is_empty() && written[from..].trim().is_empty();
+            if close == "}}" && is_all && written[..from].ends_with(close) {
+                only = Some(open + 2..from - 2);
+            }
+            if tokens.get(inside).is_some_and(|first| &written[first.at.clone()] == "raw") {
+                tokens.truncate(inside);
+                from = written[from..].find("endraw").map_or(written.len(), |end| from + end);
+            }
+        }
+        Self::of(written, more, only, tokens)
+    }
+
+    fn of(
+        written: &'a str,
+        more: &'a [&'a str],
+        only: Option<Range<usize>>,
+        tokens: Vec<Token>,
+    ) -> Result<Self, TemplateError> {
+        if written.len() > LONGEST_SOURCE {
+            let problem = format!("is {} bytes long", written.len());
+            return Err(TemplateError::new(0, problem, format!("at most {LONGEST_SOURCE}")));
+        }
+        let (text, aliases) = Default::default();
+        let mut source = Self { written, more, only, tokens, text, aliases };
+        source.look()?;
+        source.rewrite()?;
+        Ok(source)
+    }
+
+    fn word(&self, n: usize) -> &'a str {
+        self.tokens.get(n).map_or("", |token| &self.written[token.at.clone()])
+    }
+
+    fn kind(&self, n: usize) -> Option<Kind> {
+        self.tokens.get(n).map(|token| token.kind)
+    }
+
+    fn before(&self, n: usize) -> &'a str {
+        n.checked_sub(1).map_or("", |n| self.word(n))
+    }
+
+    /// Whether the word there is a name rather than a part of one, a filter, a test or an argument's name.
+    fn is_name(&self, n: usize) -> bool {
+        let names_argument =
+            self.word(n + 1) == "=" && self.word(n + 2) != "=" && ["(", ","].contains(&self.before(n));
+        let is_part = [".", "|"].contains(&self.before(n)) || self.is_test(n) || names_argument;
+        self.kind(n) == Some(Kind::Word) && !KEYWORDS.contains(&self.word(n)) && !is_part
+    }
+
+    fn is_test(&self, n: usize) -> bool {
+        let before = self.before(n);
+        before == "is" || before == "not" && n >= 2 && self.word(n - 2) == "is"
+    }
+
+    /// Filters, tests, methods and patterns.
+    fn look(&self) -> Result<(), TemplateError> {
+        for n in 0..self.tokens.len() {
+            if self.kind(n) != Some(Kind::Word) {
+                continue;
+            }
+            let word = self.word(n);
+            if self.before(n) == "|" {
+                self.known(n, word, "filter", FILTERS)?;
+                self.arguments(n, word)?;
+            } else if self.is_test(n) && word != "not" {
+                self.known(n, word, "test", TESTS)?;
+                if ["match", "search", "regex"].contains(&word) {
+                    let at = if self.word(n + 1) == "(" { n + 2 } else { n + 1 };
+                    self.pattern(at)?;
+                }
+            } else if self.before(n) == "." && self.word(n + 1) == "(" {
+                self.known(n, word, "method", METHODS)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Filters that name tests or filters as texts.
+    fn arguments(&self, n: usize, filter: &str) -> Result<(), TemplateError> {
+        let named = match filter {
+            "select" | "reject" => n + 2,
+            "selectattr" | "rejectattr" if self.word(n + 3) == "," => n + 4,
+            "map" if self.word(n + 3) != "=" => n + 2,
+            _ => return Ok(()),
+        };
+        if self.word(n + 1) != "(" || self.kind(named) != Some(Kind::Text) {
+            return Ok(());
+        }
+        let Some(name) = unquoted(self.word(named)) else { return Ok(()) };
+        if filter == "map" {
+            return self.known(named, &name, "filter", FILTERS);
+        }
+        self.known(named, &name, "test", TESTS)?;
+        if ["match", "search", "regex"].contains(&&*name) && self.word(named + 1) == "," {
+            self.pattern(named + 2)?;
+        }
+        Ok(())
+    }
+
+    fn known(&self, n: usize, name: &str, what: &str, all: &[&'static str]) -> Result<(), TemplateError> {
+        if all.contains(&name) {
+            return Ok(());
+        }
+        let problem = format!("there is no {what} {}", shown(name));
+        let mut sorted = all.to_vec();
+        sorted.retain(|name| name.starts_with(|c: char| c.is_alphabetic()));
+        sorted.sort_unstable();
+        let error =
+            TemplateError::new(self.tokens[n].at.start, problem, format!("there are {}", sorted.join(", ")));
+        Err(TemplateError { suggestion: nearest(name, sorted).map(str::to_owned), ..error })
+    }
+
+    fn pattern(&self, n: usize) -> Result<(), TemplateError> {
+        let ends = ["", ")", ",", "and", "or", "if", "|"].contains(&self.word(n + 1));
+        if self.kind(n) != Some(Kind::Text) || !ends {
+            return Ok(());
+        }
+        let at = self.tokens[n].at.start;
+        let Some(pattern) = unquoted(self.word(n)) else { return Ok(()) };
+        match Pattern::new(&pattern) {
+            Ok(_) => Ok(()),
+            Err(error) => {
+                let problem = format!("is no pattern that Python's re would take: {}", error.message);
+                Err(TemplateError::new(at, problem, ""))
+            }
+        }
+    }
+
+    fn rewrite(&mut self) -> Result<(), TemplateError> {
+        let words: BTreeSet<&str> = (0..self.tokens.len()).map(|n| self.word(n)).collect();
+        let mut text = String::with_capacity(self.written.len());
+        let mut copied = 0;
+        let mut n = 0;
+        while n < self.tokens.len() {
+            let token = self.tokens[n].clone();
+            if self.is_name(n) && self.is_known(self.word(n)) {
+                let last = self.path(n);
+                let path = &self.written[token.at.start..self.tokens[last].at.end];
+                self.resource_field(n, path)?;
+                let alias = self.alias(path, &words);
+                text.push_str(&self.written[copied..token.at.start]);
+                text.push_str(&alias);
+                copied = self.tokens[last].at.end;
+                self.aliases.0.insert(alias, path.to_owned());
+                n = last;
+            }
+            n += 1;
+        }
+        text.push_str(&self.written[copied..]);
+        self.text = text;
+        Ok(())
+    }
+
+    /// The last token of the path that begins at `n`.
+    fn path(&self, n: usize) -> usize {
+        let mut last = n;
+        if !has_fields(self.word(n)) {
+            return last;
+        }
+        while let (Some(dot), Some(key)) = (self.tokens.get(last + 1), self.tokens.get(last + 2)) {
+            let joined = self.tokens[last].at.end == dot.at.start && dot.at.end == key.at.start;
+            let is_key = matches!(key.kind, Kind::Word | Kind::Number);
+            let is_method = self.word(last + 3) == "(";
+            if !joined || self.word(last + 1) != "." || !is_key || is_method {
+                break;
+            }
+            last += 2;
+        }
+        last
+    }
+
+    /// Of the same length, and no other word of the source.
+    fn alias(&self, path: &str, words: &BTreeSet<&str>) -> String {
+        if !path.contains('.') {
+            return path.to_owned();
+        }
+        let spelt =
+            ["_", "0", "1", "2", "3", "4", "5", "6", "7", "8", "9"].map(|sign| path.replace('.', sign));
+        let free = spelt.iter().find(|alias| match self.aliases.0.get(*alias) {
+            Some(other) => other == path,
+            None => !words.contains(alias.as_str()),
+        });
+        // Eleven paths that differ only in their dots: the engine walks this one step by step.
+        free.cloned().unwrap_or_else(|| path.to_owned())
+    }
+
+    fn resource_field(&self, n: usize, path: &str) -> Result<(), TemplateError> {
+        let field = path.strip_prefix("resource.").and_then(|rest| rest.split('.').next());
+        match field {
+            Some(field) if !RESOURCE.contains(&field) => {
+                let at = self.tokens[n].at.start;
+                let allowed = format!("it has {}", RESOURCE.join(", "));
+                let error = TemplateError::new(at, format!("resource has no {}", shown(field)), allowed);
+                Err(TemplateError { suggestion: nearest(field, RESOURCE).map(str::to_owned), ..error })
+            }
+            Some(_) | None => Ok(()),
+        }
+    }
+
+    /// All names, those of the event first.
+    fn names(&self) -> Vec<&'a str> {
+        NAMES.iter().chain(self.more).copied().collect()
+    }
+
+    fn is_known(&self, word: &str) -> bool {
+        NAMES.contains(&word) || self.more.contains(&word)
+    }
+
+    fn suggestion(&self, word: &str) -> Option<String> {
+        if word.starts_with("nova_object") || word == "port" || word == "instance" {
+            return Some(format!("payload.{word}"));
+        }
+        nearest(word, self.names()).map(str::to_owned)
+    }
+
+    /// Names that the engine would look up and that no notification has.
+    pub(super) fn check(&self, undeclared: &HashSet<String>) -> Result<(), TemplateError> {
+        for n in 0..self.tokens.len() {
+            let word = self.word(n);
+            let at = self.tokens[n].at.start;
+            let local = ["for", "set", "with"].contains(&self.before(n));
+            if local && self.kind(n) == Some(Kind::Word) && self.is_known(word) {
+                let problem = format!("{word} is a name already and cannot be another one");
+                return Err(TemplateError::new(at, problem, "give the variable another name"));
+            }
+            let known = self.is_known(word) || self.aliases.0.contains_key(word);
+            if self.is_name(n) && !known && undeclared.contains(word) {
+                let what = if self.word(n + 1) == "(" { "function" } else { "name" };
+                let problem = format!("there is no {what} {}", shown(word));
+                let error =
+                    TemplateError::new(at, problem, format!("the names are {}", self.names().join(", ")));
+                return Err(TemplateError { suggestion: self.suggestion(word), ..error });
+            }
+        }
+        Ok(())
+    }
+}
+
+fn shown(name: &str) -> String {
+    name.chars().filter(|c| !c.is_control()).take(60).collect()
+}
+
+fn lex(source: &str, range: Range<usize>, tokens: &mut Vec<Token>) {
+    let mut at = range.start;
+    while at < range.end {
+        at = one(source, at, tokens);
+    }
+}
+
+/// Up to `close` outside of a text; answers where it ends.
+fn lex_until(source: &str, from: usize, close: &str, tokens: &mut Vec<Token>) -> usize {
+    let mut at = from;
+    while at < source.len() {
+        if source[at..].starts_with(close) {
+            return at + close.len();
+        }
+        at = one(source, at, tokens);
+    }
+    at
+}
+
+/// Takes the token, or the blank, that begins there; answers where it ends.
+fn one(source: &str, at: usize, tokens: &mut Vec<Token>) -> usize {
+    let rest = &source[at..];
+    let Some(first) = rest.chars().next() else { return source.len() };
+    let run = |holds: fn(char) -> bool| rest.find(|c: char| !holds(c)).unwrap_or(rest.len());
+    let (kind, length) = match first {
+        c if c.is_whitespace() => return at + c.len_utf8(),
+        c if c.is_alphabetic() || c == '_' => (Kind::Word, run(|c| c.is_alphanumeric() || c == '_')),
+        c if c.is_ascii_digit() => (Kind::Number, run(|c| c.is_alphanumeric() || c == '_')),
+        '"' | '\'' => (Kind::Text, text_length(rest, first)),
+        c => (Kind::Sign, c.len_utf8()),
+    };
+    tokens.push(Token { kind, at: at..at + length });
+    at + length
+}
+
+fn text_length(rest: &str, quote: char) -> usize {
+    let mut escaped = false;
+    for (at, c) in rest.char_indices().skip(1) {
+        match c {
+            _ if escaped => escaped = false,
+            '\\' => escaped = true,
+            c if c == quote => return at + c.len_utf8(),
+            _ => {}
+        }
+    }
+    rest.len()
+}
