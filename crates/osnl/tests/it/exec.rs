@@ -1,5 +1,6 @@
 //! The action `exec` with real children: what they may say, how they fail, and that nothing of them is left.
 
+mod daemon;
 mod faults;
 mod once;
 
