@@ -1,6 +1,7 @@
 //! The action `exec` with real children: what they may say, how they fail, and that nothing of them is left.
 
 mod daemon;
+mod examples;
 mod faults;
 mod once;
 
