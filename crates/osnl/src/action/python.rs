@@ -1,6 +1,6 @@
 //! The action `python`: an existing plug-in class of the OSS Framework, unchanged, in a Python of its own.
 //!
-//! The class has `notify(self, node_detail, created)` and is made without arguments. A shim (`python/shim.py`, handed
+//! The class has `notify(self, node_detail, created)` and is made without arguments. A shim (`python/oslo_config.py` and `shim.py`, handed
 //! to the interpreter by its standard input, so that no file is written) loads it, gives it what it imports, and
 //! speaks the protocol of [`exec`](super::exec): what is said there of children holds here. The class is called for
 //! one event at a time.
@@ -36,7 +36,7 @@ use super::exec::Program;
 use super::exec::worker::{Plan, Worker};
 use super::{Action, ActionError, Done, ErrorClass, Event};
 
-const SHIM: &str = include_str!("python/shim.py");
+const SHIM: &str = concat!(include_str!("python/oslo_config.py"), "\n\n", include_str!("python/shim.py"));
 /// Reads the shim from the pipe that events come by later; old enough for a Python 2 to read.
 const BOOTSTRAP: &str = "import os, sys\n\
     if sys.version_info < (3, 6):\n    \
