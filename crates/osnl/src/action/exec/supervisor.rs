@@ -150,7 +150,6 @@ impl Supervisor {
                         self.last_call.get_or_insert_with(|| Instant::now() + LAST_CALL);
                     }
                 },
-                never = self.chatter.relay() => match never {},
                 _ = self.process.wait(), if last_call.is_none() => {
                     self.out.clear();
                     self.last_call = Some(Instant::now() + LAST_CALL);
@@ -171,6 +170,8 @@ impl Supervisor {
                         self.unanswered.insert(order.id, order.answer);
                     }
                 }
+                // Last: who talks without end must not keep events waiting.
+                never = self.chatter.relay() => match never {},
             }
         }
     }

@@ -1,12 +1,13 @@
 //! `driver = exec` and `driver = python`: what is read, refused, shown and explained.
 
+use osnl_model::Notification;
+use serde_json::json;
+
 use super::super::driver::{Driver, Wanted};
-use super::{WHOLE, errors, load};
+use super::{WHOLE, all_findings, errors, load};
 use crate::action::exec::{ExecConf, Mode};
 use crate::delivery::DeliverySettings;
 use crate::native::{Loaded, Preview};
-use osnl_model::Notification;
-use serde_json::json;
 
 /// The configuration with this action instead of `record`.
 fn with(action: &str) -> String {
@@ -141,4 +142,21 @@ fn what_would_be_done_is_said_without_doing_it() {
     assert_eq!(preview(python, "port.create.end"), Preview::Effect { does, with });
     let why = "port.update.end is neither a creation nor a deletion".to_owned();
     assert_eq!(preview(python, "port.update.end"), Preview::Nothing { why });
+}
+
+#[test]
+fn the_examples_load_without_a_warning() {
+    let root = concat!(env!("CARGO_MANIFEST_DIR"), "/../..");
+    let read = |name: &str| std::fs::read_to_string(format!("{root}/{name}")).unwrap();
+    assert_eq!(all_findings(&read("examples/plugins.conf")), "");
+    let frame = "[listener:neutron]\ntransport_url = rabbit://u:p@h/\nexchange = neutron\n";
+    let pages = [read("docs/exec.md"), read("docs/writing-a-plugin.md")].concat();
+    let blocks: Vec<&str> =
+        pages.split("```ini\n").skip(1).filter_map(|rest| rest.split("```").next()).collect();
+    assert_eq!(blocks.len(), 3);
+    for block in blocks {
+        let name = block.strip_prefix("[action:").and_then(|rest| rest.split(']').next()).unwrap();
+        let used = format!("{frame}[rule:all]\nactions = {name}\n{block}");
+        assert_eq!(all_findings(&used), "", "{block}");
+    }
 }
