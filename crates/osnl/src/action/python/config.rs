@@ -11,7 +11,7 @@ use crate::config::{Ini, ReadError, read_text};
 /// By group and option, all values in the order of the files: any of them may be a secret.
 type Texts = BTreeMap<String, BTreeMap<String, Vec<String>>>;
 
-/// See the [module](self). Its Debug form shows no value.
+/// Files whose groups and options a plug-in finds in its `CONF`. Its Debug form shows no value.
 #[derive(Clone, Default)]
 pub struct PluginConfig {
     files: Vec<PathBuf>,
