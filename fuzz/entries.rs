@@ -1,12 +1,12 @@
-//! What is asserted of any bytes whatsoever: by the fuzz targets, and by `crates/osnl-model/tests/fuzz.rs` in the gate.
+//! What is asserted of any bytes whatsoever: by the fuzz targets, and by `crates/osnl-model/tests/it/fuzz.rs` in the gate.
 
 use osnl_model::versioned::ironic::{
     InspectionRuleCRUDPayload, NodeCRUDPayload, NodeSetPowerStatePayload, PortCRUDPayload,
 };
 use osnl_model::versioned::{Form, Json, Versioned, VersionedObject, read_text, to_payload_text};
 use osnl_model::{
-    BodyDigest, ContentInfo, MAX_PLAIN_BODY, Notification, Secret, TransportUrl, mask_secrets, plain_body,
-    read_head, resource_key,
+    BodyDigest, ContentInfo, MAX_PLAIN_BODY, Notification, Secret, TransportUrl, bulk_len, bulk_part,
+    mask_secrets, plain_body, read_head, resource_key, resources, service,
 };
 
 /// A URL that is read prints as one that reads the same; printed for people it has no password; no error repeats
@@ -84,6 +84,27 @@ pub(crate) fn versioned(data: &[u8]) {
     read_as::<NodeCRUDPayload>(&text, &raw);
     read_as::<NodeSetPowerStatePayload>(&text, &raw);
     read_as::<PortCRUDPayload>(&text, &raw);
+}
+
+/// What is a notification is read by its service, or by nobody, without a panic; each resource of it has a kind, and a view
+/// that can be written; of a bulk request each part is about the same resource.
+pub(crate) fn readers(data: &[u8]) {
+    let Ok(read) = Notification::decode(data) else { return };
+    let _ = format!("{:?}", service::read(&read));
+    let found = resources(&read);
+    for resource in &found {
+        assert!(!resource.kind.is_empty(), "{resource:?}");
+        let view = serde_json::to_value(resource).expect("it is texts, addresses and times");
+        assert_eq!(view["id"].as_str(), resource.id.as_deref());
+    }
+    assert!(bulk_len(&read).is_none_or(|parts| parts >= found.len()), "{found:?}");
+    for (n, resource) in found.iter().enumerate() {
+        let Some(part) = bulk_part(&read, n) else { continue };
+        let alone = Notification { payload: part, ..read.clone() };
+        assert_eq!(resources(&alone).first(), Some(resource));
+    }
+    let masked = mask_secrets(&read.payload);
+    assert_eq!(mask_secrets(&masked), masked, "what is masked stays as it is");
 }
 
 fn read_as<T: VersionedObject + std::fmt::Debug>(text: &str, raw: &Json) {

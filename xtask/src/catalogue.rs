@@ -5,6 +5,7 @@
 //! | source | gives |
 //! | --- | --- |
 //! | `catalog/{nova,ironic,masakari}.json` | the classes of versioned payloads: fields, types, version |
+//! | `catalog/history.json` | with which version of its class each field came |
 //! | `catalog/nova-events.json` | which of nova's events have which class |
 //! | `captures`, `captures2` | events, exchanges, topics, priorities, publishers, the fields of plain payloads, samples |
 //! | [`more`] | events that services send and nobody recorded |

@@ -151,8 +151,8 @@ pub(crate) fn raw(file: &str, count: u64, batch: u64) -> Result<()> {
                 )?
                 .execute(params![n, identity, key, body])?;
             transaction
-                .prepare_cached("INSERT INTO delivery (id, rule, action, key, state) VALUES (?1, 'deleted', 'roles', ?2, 1)")?
-                .execute(params![n << 16, key])?;
+                .prepare_cached("INSERT INTO delivery (id, rule, action, key, state, lane) VALUES (?1, 'deleted', 'roles', ?2, 1, ?3)")?
+                .execute(params![n << 16, key, n.wrapping_mul(0x3c6e_f372_fe94_f82b)])?;
         }
         transaction.commit()?;
     }

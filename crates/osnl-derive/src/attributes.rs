@@ -119,7 +119,22 @@ impl<'a> Object<'a> {
             object.serial_namespace = format!("{}_object", object.namespace);
         }
         object.fields = fields(input, what)?;
+        object.check_since()?;
         Ok(object)
+    }
+
+    fn check_since(&self) -> Result<()> {
+        let later = |field: &&ObjectField<'_>| field.since.is_some_and(|since| since > self.version);
+        let Some(field) = self.fields.iter().find(later) else { return Ok(()) };
+        let (major, minor) = self.version;
+        let (ident, (since_major, since_minor)) = (field.ident, field.since.unwrap_or_default());
+        Err(Error::new(
+            ident.span(),
+            format!(
+                "`{ident}` came with {since_major}.{since_minor}, and the class is still {major}.{minor}: raise the \
+                 version of the class"
+            ),
+        ))
     }
 }
 

@@ -1,7 +1,8 @@
 //! The parts of the output that payloads and notifications share.
 
 use proc_macro2::TokenStream;
-use quote::quote;
+use quote::{quote, quote_spanned};
+use syn::spanned::Spanned as _;
 use syn::{Expr, ExprLit, Lit, Result};
 
 use crate::attributes::{Object, ObjectField, default_text};
@@ -23,7 +24,10 @@ pub(crate) fn implementations(object: &Object<'_>, filled: &[Option<Filled<'_>>]
     });
     let hook = object.mask.as_ref().map(|hook| quote! { #hook(self); });
     let has_hook = object.mask.is_some();
+    let absences = object.fields.iter().filter_map(|field| may_be_absent(object, field));
     Ok(quote! {
+        #(#absences)*
+
         #[automatically_derived]
         impl #krate::FieldType for #ident {
             const KIND: #krate::Kind = #krate::Kind::object(<Self as #krate::VersionedObject>::INFO);
@@ -93,6 +97,23 @@ pub(crate) fn implementations(object: &Object<'_>, filled: &[Option<Filled<'_>>]
                 #krate::derived::debug(self, f)
             }
         }
+    })
+}
+
+/// A field that came later is absent in what older programs wrote: that it can be read without is checked when the
+/// compiler knows its type.
+fn may_be_absent(object: &Object<'_>, field: &ObjectField<'_>) -> Option<TokenStream> {
+    let (major, minor) = field.since.filter(|(_, minor)| *minor > 0)?;
+    if field.default.is_some() {
+        return None;
+    }
+    let (krate, ty, ident) = (&object.krate, &field.field.ty, field.ident);
+    let advice = format!(
+        "`{ident}` came with {major}.{minor}, and messages of older versions are without it: make it an Option or a \
+         MaybeSet, or give it a default"
+    );
+    Some(quote_spanned! { ty.span()=>
+        const _: () = ::core::assert!(<#ty as #krate::FieldType>::MAY_BE_ABSENT, #advice);
     })
 }
 

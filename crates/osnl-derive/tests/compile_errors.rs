@@ -7,5 +7,6 @@ fn errors_read_like_advice() {
     let cases = trybuild::TestCases::new();
     cases.compile_fail("tests/ui/attributes.rs");
     cases.compile_fail("tests/ui/schema.rs");
+    cases.compile_fail("tests/ui/since.rs");
     cases.compile_fail("tests/ui/types.rs");
 }

@@ -20,11 +20,13 @@
 
 mod data;
 mod fields;
+mod lacking;
 mod like;
 
 use serde_json::Value;
 
 pub use self::fields::Field;
+pub use self::lacking::{Lacking, lacking};
 pub use self::like::alike;
 
 /// One event of one service, in one form of its payload.
@@ -127,6 +129,13 @@ impl Event {
     #[must_use]
     pub fn has_field(&self, path: &str) -> bool {
         fields::has(self, path)
+    }
+
+    /// The description of a field, the path as in [`has_field`](Self::has_field); `None` also for what nobody described.
+    #[must_use]
+    pub fn field(&self, path: &str) -> Option<Field> {
+        let path = lacking::starred(path);
+        self.fields().into_iter().find(|field| field.path.join(".") == path)
     }
 
     /// An example.

@@ -1,7 +1,8 @@
 //! What a notification is about: one view over legacy, versioned and CADF payloads of all services.
 //!
 //! [`resources`] reads id, kind, project, user, name, host, state, addresses and times, wherever the service
-//! has them; the same event in nova's legacy and versioned forms gives the same view. Nothing is computed that
+//! has them; the same event in nova's legacy and versioned forms gives the same view, as far as both say: the versioned
+//! form has no floating addresses, and its times are whole seconds. Nothing is computed that
 //! the message does not say: what is absent is `None`, and a date or an address that cannot be read is absent
 //! while the rest is there.
 //!
@@ -27,13 +28,13 @@ mod versioned;
 use std::borrow::Cow;
 use std::net::IpAddr;
 
-use serde::Serialize;
+use serde::ser::{Serialize, SerializeMap as _, Serializer};
 use serde_json::Value;
 
 use crate::{Notification, Timestamp};
 
 /// One resource, as far as a notification tells.
-#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, serde::Serialize)]
 pub struct Resource<'a> {
     /// What it is: `port`, `instance`, `node`, `project`, `image`, `volume` …, the same in all forms.
     pub kind: Cow<'a, str>,
@@ -65,8 +66,8 @@ pub struct Resource<'a> {
     pub deleted_at: Option<Timestamp>,
 }
 
-/// An IP address of a resource.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
+/// An IP address of a resource; written as `address`, `version` (4 or 6) and `kind`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Address {
     /// IPv4 or IPv6.
     pub address: IpAddr,
@@ -74,8 +75,27 @@ pub struct Address {
     pub kind: AddressKind,
 }
 
+impl Address {
+    /// 4 or 6.
+    #[must_use]
+    pub const fn version(&self) -> u8 {
+        if self.address.is_ipv4() { 4 } else { 6 }
+    }
+}
+
+impl Serialize for Address {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let Self { address, kind } = self;
+        let mut map = serializer.serialize_map(Some(3))?;
+        map.serialize_entry("address", address)?;
+        map.serialize_entry("version", &self.version())?;
+        map.serialize_entry("kind", kind)?;
+        map.end()
+    }
+}
+
 /// How an address came to its resource.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, serde::Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum AddressKind {
     /// Of one of its ports.
@@ -96,6 +116,15 @@ impl Resource<'_> {
 /// The resources a notification is about: one, of a bulk request several, none if it cannot be told.
 #[must_use]
 pub fn resources(n: &Notification) -> Vec<Resource<'_>> {
+    let mut found = read(n);
+    // A class or an event type without a name.
+    for resource in found.iter_mut().filter(|resource| resource.kind.is_empty()) {
+        resource.kind = "object".into();
+    }
+    found
+}
+
+fn read(n: &Notification) -> Vec<Resource<'_>> {
     let payload = &n.payload;
     let event_type = n.event_type.as_deref().unwrap_or_default();
     if let Some(resource) = versioned::read(payload) {

@@ -5,6 +5,7 @@
   take    the next notification it got: head, class, version, and the object serialized again
   measure builds such an object from another one, as a schema does, and writes it as JSON: nanoseconds, and the JSON
   encode  an object of a class with these fields (text for dates), serialized as ironic does
+  read    a payload as a program reads it that knows the class in this older version, without the fields named here
 Ends with its standard input. Arguments: transport URL, path of ironic's catalogue (its classes are made from it).
 """
 import json
@@ -111,6 +112,19 @@ class Peer:
             setattr(payload, key, value)
         payload.obj_reset_changes()
         return {"payload": json.dumps(payload.obj_to_primitive())}
+
+    def read(self, name, version, without, payload):
+        known = base.VersionedObjectRegistry.obj_classes()
+        table = {key: kind for key, kind in self.classes[name].fields.items() if key not in without}
+        older = type(name, (IronicObject,), {"VERSION": version, "fields": table})
+        current = known[name]
+        try:
+            known[name] = []
+            base.VersionedObjectRegistry.register(older)
+            read = Serializer().deserialize_entity(None, json.loads(payload))
+            return {"version": read.VERSION, "fields": [key for key in read.fields if read.obj_attr_is_set(key)]}
+        finally:
+            known[name] = current
 
     def measure(self, name, values, count):
         source = self.classes[name]()

@@ -1,6 +1,6 @@
 //! Asking and telling a daemon, or the journal of one that is stopped.
 //!
-//! `control.sock` in the state directory (mode 0600) takes requests: a JSON object a line, at most 64 KiB, answered
+//! `control.sock` in the state directory (mode 0600) takes requests: a JSON object a line, at most 4 MiB, answered
 //! by a line each, in their order. Whoever asks is root or the daemon's own user.
 //!
 //! ```text
@@ -18,12 +18,14 @@
 //! | `discard`, `release` | `filter`, `dry_run`, `by` | [`Changes`] |
 //! | `move` | `filter`, `to`, `dry_run`, `by` | [`Changes`] |
 //! | `pause`, `resume` | `action`, `by` | [`Paused`] |
-//! | `reload` | | `unsupported` |
+//! | `replay` | `events` ([`Again`]), `keep_ids`, `by` | [`Replayed`] |
+//! | `reload` | `by` | [`Reloaded`] |
 //!
 //! A member that is not known is refused, and so is another `v`. `"journal": "/path"` in a request has it refused if
 //! the daemon's is another. [`Desk`] answers, wherever a request came from; [`ControlSocket`] is one way to it,
 //! [`reach`] finds it from outside: by the socket where a daemon holds the journal, in this process where none does.
 
+mod again;
 mod answer;
 mod client;
 mod desk;
@@ -35,9 +37,11 @@ mod wire;
 
 use std::path::{Path, PathBuf};
 
+pub use self::again::{Again, GivenMessage, Wanted};
 pub use self::answer::{
-    Answered, Changes, Delivery, Failure, JournalStatus, List, ListenerStatus, Message, Paused, Refused,
-    Show, Status, TargetReport, Totals,
+    Answered, Changes, ConfigurationStatus, Delivery, Failure, JournalStatus, LeftQueue, List,
+    ListenerStatus, Message, NotReloaded, Paused, Refused, Reloaded, Replayed, Show, Status, TargetReport,
+    Totals,
 };
 pub use self::client::{AskError, Client};
 pub use self::desk::{Desk, Store};
@@ -45,6 +49,9 @@ pub use self::reach::{ReachError, Reached, Where, reach};
 pub use self::request::{MOST_LISTED, Request, Which};
 pub use self::socket::ControlSocket;
 pub use self::wire::{Code, Refusal};
+
+/// Bytes of a request, its line end included.
+pub const LONGEST_REQUEST: usize = 4 << 20;
 
 /// The only version of requests and answers so far.
 pub const VERSION: u64 = 1;

@@ -5,7 +5,8 @@
 //! and the daemon that has or will have the journal delivers it. What is appended has a fresh `message_id` and
 //! `_unique_id`, unless told otherwise: with its own ids a copy of a message that is kept is no second event.
 //!
-//! It takes any [`Journal`]: that of a stopped daemon, opened for this, or that of a running one, from within.
+//! It takes any [`Journal`]: that of a stopped daemon, opened for this, or that of a running one, from within, which is
+//! asked by its [control socket](crate::control).
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -31,6 +32,8 @@ const GROUP: usize = 256;
 pub struct Source {
     /// Its number in the journal, or the line of its file.
     pub number: u64,
+    /// Whether it is the journal's.
+    pub kept: bool,
     /// The message as it came.
     pub received: Received,
     /// What is known of it.
@@ -44,24 +47,29 @@ impl Source {
     #[must_use]
     pub fn kept(kept: crate::journal::sqlite::Kept) -> Self {
         let subject = Subject::received(&kept.received);
-        Self { number: kept.number, received: kept.received, subject, before: kept.deliveries }
+        Self { number: kept.number, kept: true, received: kept.received, subject, before: kept.deliveries }
     }
 
     /// An event from a file, and what a journal knows of its message id.
     #[must_use]
     pub fn saved(saved: Saved, before: Vec<Row>) -> Self {
         let subject = Subject::saved(&saved);
-        let origin = Origin {
-            listener: "replay".into(),
-            queue: "replay".into(),
-            exchange: saved.exchange.unwrap_or_default(),
-            routing_key: saved.routing_key.unwrap_or_default(),
-            redelivered: false,
-            received: saved.received.unwrap_or_else(SystemTime::now),
-        };
-        let received = Received { body: saved.body.into(), properties: saved.properties, origin };
-        Self { number: saved.line as u64, received, subject, before }
+        let number = saved.line as u64;
+        Self { number, kept: false, received: self::saved(saved), subject, before }
     }
+}
+
+/// What a file holds, as if it had been received by a listener of this name.
+pub(crate) fn saved(saved: Saved) -> Received {
+    let origin = Origin {
+        listener: "replay".into(),
+        queue: "replay".into(),
+        exchange: saved.exchange.unwrap_or_default(),
+        routing_key: saved.routing_key.unwrap_or_default(),
+        redelivered: false,
+        received: saved.received.unwrap_or_else(SystemTime::now),
+    };
+    Received { body: saved.body.into(), properties: saved.properties, origin }
 }
 
 /// What would be done about one event.
@@ -201,7 +209,15 @@ pub enum ReplayError {
 /// # Errors
 /// See [`ReplayError`]. What was appended before stays.
 pub async fn live(journal: &dyn Journal, planned: &[Planned], how: Live) -> Result<u64, ReplayError> {
-    let entries: Vec<Entry> = planned.iter().filter_map(|planned| entry(planned, how)).collect();
+    append(journal, planned.iter().filter_map(|planned| planned_entry(planned, how)).collect(), how).await
+}
+
+/// Appends entries in this order, and waits until they are kept.
+pub(crate) async fn append(
+    journal: &dyn Journal,
+    entries: Vec<Entry>,
+    how: Live,
+) -> Result<u64, ReplayError> {
     let actions: HashSet<Arc<str>> =
         entries.iter().flat_map(|entry| entry.deliveries.iter().map(|new| new.action.clone())).collect();
     let actions: Vec<Arc<str>> = actions.into_iter().collect();
@@ -225,20 +241,29 @@ pub async fn live(journal: &dyn Journal, planned: &[Planned], how: Live) -> Resu
 }
 
 /// The entry of an event that something asks for.
-fn entry(planned: &Planned, how: Live) -> Option<Entry> {
+fn planned_entry(planned: &Planned, how: Live) -> Option<Entry> {
     let deliveries: Vec<NewDelivery> =
         planned.wishes().into_iter().map(|wish| wish.delivery.clone()).collect();
     let Content::Whole(notification) = &planned.source.subject.content else { return None };
     if deliveries.is_empty() {
         return None;
     }
-    let (notification, received) = (Notification::clone(notification), planned.source.received.clone());
+    Some(entry(planned.source.received.clone(), notification, deliveries, how))
+}
+
+/// An event that comes now, with an id of its own unless it shall keep the one it had.
+pub(crate) fn entry(
+    received: Received,
+    notification: &Notification,
+    deliveries: Vec<NewDelivery>,
+    how: Live,
+) -> Entry {
     // What can be read as a notification can be read to be sent, but for texts that are none: these stay as they are.
     let renewed = if how.keep_ids { None } else { renewed(&received) };
-    let (notification, mut received) = renewed.unwrap_or((notification, received));
+    let (notification, mut received) = renewed.unwrap_or_else(|| (notification.clone(), received));
     received.origin.redelivered = false;
     received.origin.received = SystemTime::now();
-    Some(Entry { received: Arc::new(received), notification: Arc::new(notification), deliveries })
+    Entry { received: Arc::new(received), notification: Arc::new(notification), deliveries }
 }
 
 /// The same event under new ids; its time stays, since it is the event's.

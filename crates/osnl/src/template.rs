@@ -134,6 +134,11 @@ impl Expression {
         }
     }
 
+    /// The names that it looks at, as they were written: `event_type`, `payload.port.name`.
+    pub(crate) fn paths(&self) -> impl Iterator<Item = &str> {
+        self.aliases.0.values().map(String::as_str)
+    }
+
     /// The names that it looks at, as they were written, with what the notification has there: `None` is
     /// nothing. Secrets are masked, long texts cut.
     #[must_use]

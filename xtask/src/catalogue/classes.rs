@@ -12,6 +12,7 @@ pub(super) struct Classes(BTreeMap<(String, String), Value>);
 
 pub(super) fn read(folder: &Path) -> Result<Classes> {
     let mut classes = Classes::default();
+    let histories = super::read_json(&folder.join("history.json"))?;
     for service in ["nova", "ironic", "masakari"] {
         let catalogue = super::read_json(&folder.join(format!("{service}.json")))?;
         for (name, class) in catalogue.as_object().context("no object")? {
@@ -24,7 +25,14 @@ pub(super) fn read(folder: &Path) -> Result<Classes> {
                 .iter()
                 .map(|(k, v)| (k, words(v)))
                 .collect();
-            let described = json!({"version": class["version"], "fields": fields});
+            let history =
+                histories.get(format!("{service}.{name}")).context(format!("no history of {name}"))?;
+            let described = json!({
+                "version": class["version"],
+                "fields": fields,
+                "first": history["first"],
+                "since": history["fields"],
+            });
             classes.0.insert((service.to_owned(), name.clone()), described);
         }
     }

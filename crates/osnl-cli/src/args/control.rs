@@ -1,14 +1,13 @@
 //! What was typed behind `osnl status` and `osnl deliveries`.
 
 use std::path::PathBuf;
-use std::time::{Duration, SystemTime};
 
 use clap::{ArgAction, Args, Subcommand, ValueEnum};
-use jiff::civil::DateTime;
-use jiff::tz::TimeZone;
-use jiff::{Timestamp, Zoned};
+use jiff::Timestamp;
 use osnl::journal::DeliveryId;
 use osnl::journal::sqlite::State;
+
+use super::moment;
 
 /// Which daemon, or whose file.
 #[derive(Debug, Args)]
@@ -52,6 +51,21 @@ pub(crate) struct FormatArgs {
                   Examples:\n  osnl status -c /etc/osnl/osnl.conf\n  osnl status --format json | jq .attention"
 )]
 pub(crate) struct StatusArgs {
+    #[command(flatten)]
+    pub(crate) place: PlaceArgs,
+    #[command(flatten)]
+    pub(crate) format: FormatArgs,
+}
+
+/// The flags of `osnl reload`.
+#[derive(Debug, Args)]
+#[command(
+    after_help = "The daemon reads what it was started with: the same files, folders, variables and flags. Ends with 0,\nalso \
+                  when nothing has changed; with 78 when the configuration is wrong, 1 when it needs a restart or names\nwhat \
+                  cannot be used here, 69 when no daemon answers.\n\n\
+                  Examples:\n  osnl reload\n  osnl reload --format json | jq '.changes[].section'"
+)]
+pub(crate) struct ReloadArgs {
     #[command(flatten)]
     pub(crate) place: PlaceArgs,
     #[command(flatten)]
@@ -114,10 +128,10 @@ pub(crate) struct FilterArgs {
     #[arg(long, value_name = "NAME", help_heading = "Which")]
     pub(crate) event_type: Option<String>,
     /// Received since then: 2h ago, or 2026-11-20T06:00 (local time unless it ends with Z or +01:00)
-    #[arg(long, value_name = "WHEN", value_parser = moment, help_heading = "Which")]
+    #[arg(long, value_name = "WHEN", value_parser = moment::parse, help_heading = "Which")]
     pub(crate) since: Option<Timestamp>,
     /// Received before then
-    #[arg(long, value_name = "WHEN", value_parser = moment, help_heading = "Which")]
+    #[arg(long, value_name = "WHEN", value_parser = moment::parse, help_heading = "Which")]
     pub(crate) until: Option<Timestamp>,
 }
 
@@ -245,43 +259,5 @@ fn number(text: &str) -> Result<String, String> {
     match DeliveryId::parse(text) {
         Some(id) => Ok(id.to_string()),
         None => Err("write it as listed: 17.0".to_owned()),
-    }
-}
-
-/// So long ago, or a moment.
-fn moment(text: &str) -> Result<Timestamp, String> {
-    let ago = osnl::native::parse_duration(text.trim_end_matches(" ago")).filter(|_| !text.contains('-'));
-    if let Some(ago) = ago {
-        let at = SystemTime::now().checked_sub(ago.max(Duration::ZERO));
-        return at.and_then(|at| Timestamp::try_from(at).ok()).ok_or_else(|| "too long ago".to_owned());
-    }
-    let local =
-        |text: &str| -> Option<Zoned> { text.parse::<DateTime>().ok()?.to_zoned(TimeZone::system()).ok() };
-    text.parse::<Timestamp>()
-        .ok()
-        .or_else(|| Some(local(text)?.timestamp()))
-        .ok_or_else(|| "write 90m, 2h, 7d, or 2026-11-20T06:00".to_owned())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn moments_are_ago_or_then() {
-        let now = Timestamp::now().as_second();
-        let ago = |text: &str| now - moment(text).unwrap().as_second();
-        for (text, expected) in [("2h", 7200), ("90m", 5400), ("1d", 86_400), ("2h ago", 7200), ("30", 30)] {
-            assert!((expected - 1..=expected + 1).contains(&ago(text)), "{text}: {}", ago(text));
-        }
-        for text in ["2026-11-20T06:00:00Z", "2026-11-20T07:00:00+01:00", "2026-11-20 06:00:00Z"] {
-            assert_eq!(moment(text).unwrap().to_string(), "2026-11-20T06:00:00Z", "{text}");
-        }
-        for text in ["2026-11-20", "2026-11-20T06:00", "2026-11-20 06:00:00"] {
-            assert!(moment(text).is_ok(), "{text}");
-        }
-        for text in ["", "yesterday", "-2h", "2026-13-01", "99999999999999999d"] {
-            assert!(moment(text).is_err(), "{text}");
-        }
     }
 }

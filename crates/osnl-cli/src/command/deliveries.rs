@@ -1,12 +1,13 @@
 //! `osnl deliveries`: what the journal holds, and what becomes of it.
 
 mod show;
-mod who;
+pub(super) mod who;
 
 use std::io::{IsTerminal as _, Write as _};
 
 use osnl::control::{Changes, Delivery, List, Paused, Request, Which};
 
+pub(super) use self::who::asks;
 use super::asking::{Respondent, Unanswered, age, clean, print, print_json, short, table};
 use crate::args::{ChangeArgs, ControlFormat, DeliveriesArgs, DeliveriesCommand, FilterArgs};
 use crate::exit::Exit;
@@ -16,7 +17,7 @@ pub(crate) fn run(args: &DeliveriesArgs) -> Exit {
 }
 
 fn asked(command: &DeliveriesCommand) -> Result<Exit, Unanswered> {
-    let by = who::asks;
+    let by = asks;
     match command {
         DeliveriesCommand::List(args) => {
             let request = Request::List {
@@ -185,7 +186,9 @@ fn changed(request: &Request, changes: &Changes) -> String {
         | Request::List { .. }
         | Request::Show { .. }
         | Request::Pause { .. }
-        | Request::Resume { .. } => "",
+        | Request::Resume { .. }
+        | Request::Reload { .. }
+        | Request::Replay { .. } => "",
     };
     let would = if changes.dry_run { "would be " } else { "" };
     let mut text = format!("{} {would}{what}", deliveries(changes.changed));

@@ -188,6 +188,7 @@ fn field(field: &Field) -> Value {
         "type": field.kind,
         "sometimes_absent": field.sometimes_absent,
         "since": field.since,
+        "later": field.later,
     })
 }
 
@@ -209,15 +210,21 @@ fn one(out: &mut String, event: &Event) {
     if let (Form::Versioned(_), Some(wrapper)) =
         (event.form, fields.first().and_then(|field| field.path.first()))
     {
-        line("fields", &format!("inside {wrapper}, at each level"));
+        line(
+            "fields",
+            &format!("inside {wrapper}, at each level; those without a version are as old as their class"),
+        );
     } else if !fields.is_empty() {
-        out.push_str("fields\n");
+        let release = catalogue::services().into_iter().find(|(name, _)| *name == event.service);
+        let release = release.map_or(String::new(), |(name, version)| format!("{name} {version}"));
+        let as_seen = if event.recorded { "as recorded from" } else { "of events like it, recorded from" };
+        line("fields", &format!("{as_seen} {release}; since when is known where it is said"));
     }
     let longest = fields.iter().map(|field| field.short().len()).max().unwrap_or_default();
     for field in &fields {
         let absent = if field.sometimes_absent { ", not always there" } else { "" };
-        // That a class has its own fields is no news.
-        let since = field.since.as_deref().filter(|_| !matches!(event.form, Form::Versioned(_)));
+        // That a class had its fields from the beginning is no news.
+        let since = field.since.as_deref().filter(|_| field.later);
         let since = since.map_or(String::new(), |since| format!(", since {since}"));
         let _ = writeln!(out, "  {:<longest$}  {}{absent}{since}", field.short(), field.kind);
     }

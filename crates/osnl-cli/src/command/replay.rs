@@ -1,15 +1,17 @@
 //! `osnl replay`: journalled or saved events through rules again, as they are configured now. Shows what would be
-//! done and what was done before; `--live` appends it to the journal as new events.
+//! done and what was done before; `--live` appends it to the journal as new events: by way of the daemon that has
+//! it, in this process where none does.
 //!
 //! | ends with | when |
 //! | --- | --- |
 //! | 0 | a rule fires; with `--live`, something was appended |
 //! | 1 | nothing fires, nobody has agreed, or a file cannot be read |
 //! | 2 | the command line is wrong |
-//! | 69 | a daemon has the journal, or it cannot be opened or written |
+//! | 69 | the journal cannot be opened or written, or the daemon that has it does not answer |
 //! | 78 | the configuration cannot be used |
 
 mod args;
+mod daemon;
 
 use std::collections::HashSet;
 use std::io::{BufRead as _, IsTerminal as _, Write as _};
@@ -24,6 +26,7 @@ use osnl::replay::{self, Live, Planned, Source, Wish};
 use serde_json::{Value, json};
 
 pub(crate) use self::args::ReplayArgs;
+use self::daemon::Daemon;
 use super::explain::ExplainFormat;
 use super::saved_events::{
     self, Out, Refused, about, about_json, masked, time, verdict, verdict_json, would, would_json,
@@ -38,9 +41,7 @@ pub(crate) fn run(args: &ReplayArgs) -> Exit {
 }
 
 fn replay(args: &ReplayArgs, conf: &Native) -> Result<Exit, Refused> {
-    if args.live {
-        free(conf, args)?;
-    }
+    let daemon = if args.live { ready(conf, args)? } else { None };
     let mut out = Out::default();
     let mut planned = Vec::new();
     for (name, source) in sources(args, conf)? {
@@ -70,7 +71,10 @@ fn replay(args: &ReplayArgs, conf: &Native) -> Result<Exit, Refused> {
         saved_events::say("nothing was changed");
         return Ok(out.end(Exit::Failed));
     }
-    let (appended, copies) = append(conf, &planned, Live { keep_ids: args.keep_ids, ..Live::default() })?;
+    let (appended, copies) = match daemon {
+        Some(daemon) => daemon.append(&planned, args.keep_ids)?,
+        None => append(conf, &planned, Live { keep_ids: args.keep_ids, ..Live::default() })?,
+    };
     match args.format {
         ExplainFormat::Text => {
             let known = if copies > 0 { format!(", {copies} were kept already") } else { String::new() };
@@ -81,20 +85,13 @@ fn replay(args: &ReplayArgs, conf: &Native) -> Result<Exit, Refused> {
     Ok(out.end(if appended > copies { Exit::Done } else { Exit::Failed }))
 }
 
-/// Refuses before anything is shown what cannot be done afterwards.
-fn free(conf: &Native, args: &ReplayArgs) -> Result<(), Refused> {
+/// Refuses before anything is shown what cannot be done afterwards, and finds the daemon that has the journal.
+fn ready(conf: &Native, args: &ReplayArgs) -> Result<Option<Daemon>, Refused> {
     let file = saved_events::journal(conf)?;
-    if let Some(process) = SqliteJournal::holder(file) {
-        let text = format!(
-            "{} is in use by {process}; stop that one and replay then, or publish saved events with osnl send",
-            file.display()
-        );
-        return Err((Exit::Unavailable, text));
-    }
     if !args.yes && !std::io::stdin().is_terminal() {
         return Err((Exit::Usage, "--live asks, and stdin is no terminal; say --yes".to_owned()));
     }
-    Ok(())
+    Daemon::of(conf, file)
 }
 
 /// The events by name, in their order, each with what was done about it before.

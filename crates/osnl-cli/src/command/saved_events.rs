@@ -1,7 +1,6 @@
 //! Which events `explain` and `replay` look at: those of files, and those of the journal by what is known of them.
 
 mod shown;
-mod when;
 
 use std::collections::BTreeSet;
 use std::io::Read as _;
@@ -20,7 +19,7 @@ pub(super) use self::shown::{
 };
 use super::check::meaning;
 use super::sources;
-use crate::args::CheckArgs;
+use crate::args::{CheckArgs, moment as moments};
 use crate::exit::Exit;
 
 /// Why a command ends, and with which status. One line for each thing that is wrong.
@@ -48,10 +47,10 @@ pub(crate) struct PickArgs {
     #[arg(long, value_name = "STATE")]
     pub(super) state: Vec<StateFlag>,
     /// Received since then: 2h (ago), 2026-11-20, 2026-11-20T06:30 (UTC), 2026-11-20T06:30+01:00
-    #[arg(long, value_name = "TIME", value_parser = when::parse)]
+    #[arg(long, value_name = "TIME", value_parser = moment)]
     pub(super) since: Option<SystemTime>,
     /// Received before then
-    #[arg(long, value_name = "TIME", value_parser = when::parse)]
+    #[arg(long, value_name = "TIME", value_parser = moment)]
     pub(super) until: Option<SystemTime>,
 }
 
@@ -86,6 +85,10 @@ impl From<StateFlag> for State {
             StateFlag::Discarded => Self::Discarded,
         }
     }
+}
+
+fn moment(text: &str) -> Result<SystemTime, String> {
+    moments::parse(text).map(SystemTime::from)
 }
 
 fn id(text: &str) -> Result<Id, String> {

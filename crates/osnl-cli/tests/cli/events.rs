@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::harness::{PROMPTLY, Place};
 
@@ -39,6 +39,15 @@ fn services_events_and_one_event_are_shown() {
         &["events", "nova", "instance.create.end"],
         &["InstanceCreatePayload 1.13", "inside nova_object.data", "flavor.memory_mb", "number"],
     );
+    // Since when: of the payload's own class, of one inside it, and nothing for what was always there.
+    let (_, stdout, _) = run(&["events", "nova", "instance.create.end"]);
+    let line = |field: &str| {
+        let found = stdout.lines().find(|line| line.trim_start().starts_with(&format!("{field} ")));
+        found.unwrap_or_else(|| panic!("{field}\n{stdout}")).trim_end().to_owned()
+    };
+    assert!(line("keypairs").ends_with(", since InstanceCreatePayload 1.3"), "{}", line("keypairs"));
+    assert!(line("flavor.description").ends_with("text or null, since FlavorPayload 1.4"));
+    assert!(line("uuid").ends_with(" UUID") && line("flavor.vcpus").ends_with("number or null"));
     // Two forms under one name; a payload that is a sentence.
     check(&["events", "aggregate.create.end"], &["AggregatePayload 1.1", "payload    plain"]);
     check(&["events", "image.upload"], &["payload    text", "payload    plain"]);
@@ -50,19 +59,21 @@ fn services_events_and_one_event_are_shown() {
 
 #[test]
 fn json_is_for_scripts() {
-    let json = |args: &[&str]| -> Value { serde_json::from_str(&run(args).1).unwrap() };
-    let services = json(&["events", "--format", "json"]);
+    let listed = |args: &[&str]| -> Value { serde_json::from_str(&run(args).1).unwrap() };
+    let services = listed(&["events", "--format", "json"]);
     assert_eq!(services.as_array().unwrap().len(), 12);
-    let events = json(&["events", "neutron", "--format", "json"]);
+    let events = listed(&["events", "neutron", "--format", "json"]);
     assert!(events.as_array().unwrap().iter().all(|event| event["exchange"] == "neutron"));
-    let one = &json(&["events", "instance.create.end", "--format", "json"])[0];
+    let one = &listed(&["events", "instance.create.end", "--format", "json"])[0];
     assert_eq!(one["version"], "1.13");
     assert_eq!(one["sample"]["payload"]["nova_object.name"], "InstanceCreatePayload");
     let fields = one["fields"].as_array().unwrap();
-    let uuid =
-        fields.iter().find(|field| field["path"] == serde_json::json!(["nova_object.data", "uuid"])).unwrap();
+    let uuid = fields.iter().find(|field| field["path"] == json!(["nova_object.data", "uuid"])).unwrap();
     assert_eq!(uuid["type"], "UUID");
-    assert_eq!(uuid["since"], "InstanceCreatePayload 1.13");
+    assert_eq!((&uuid["since"], &uuid["later"]), (&json!("InstanceCreatePayload 1.2"), &json!(false)));
+    let keypairs =
+        fields.iter().find(|field| field["path"] == json!(["nova_object.data", "keypairs"])).unwrap();
+    assert_eq!((&keypairs["since"], &keypairs["later"]), (&json!("InstanceCreatePayload 1.3"), &json!(true)));
 }
 
 #[test]

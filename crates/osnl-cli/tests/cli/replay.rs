@@ -24,13 +24,9 @@ fn what_was_delivered_is_shown_then_delivered_again() {
     sink.wait_for(3, SOON);
     assert_eq!(tap.wait(PROMPTLY).code(), Some(0));
 
-    // While a daemon has the journal it can be looked at, and nothing more.
     let args = ["replay", "-c", "a.conf", "--journal", "--rule", "forget-ports"];
     let (code, shown) = said(&place, &args);
     assert_eq!(code, Some(0), "{shown}");
-    let (code, stdout, stderr) = run(&place, &[&args[..], &["--live", "--yes"]].concat());
-    assert_eq!((code, stdout.as_str()), (Some(69), ""));
-    assert!(stderr.contains("journal.db is in use by process ") && stderr.contains("osnl send"), "{stderr}");
     osnl.stop();
 
     let (code, text) = said(&place, &[&args[..], &["--resource", &instance(2)]].concat());
@@ -92,6 +88,66 @@ fn what_was_delivered_is_shown_then_delivered_again() {
     let ids: std::collections::BTreeSet<String> =
         json_lines(&text).iter().map(|event| event["event"]["message_id"].to_string()).collect();
     assert_eq!(ids.len(), 5, "{text}");
+}
+
+#[test]
+fn a_running_daemon_appends_what_is_replayed_and_delivers_it_behind_what_is_pending() {
+    let place = Place::new();
+    let vhost = Broker::shared().vhost("replayed-live");
+    let sink = Sink::start();
+    place.write("a.conf", conf(&place, &vhost.url(), &sink.url("/v1/role")));
+    let osnl = listening(&place);
+    let mut publisher = Publisher::start(&vhost.url(), Options::default());
+    publisher.notify_all(&[port(1), port(2), port(3)]);
+    sink.wait_for(3, SOON);
+    let replay = |more: &[&str]| {
+        let args = ["replay", "-c", "a.conf", "--rule", "forget-ports", "--live", "--yes"];
+        said(&place, &[&args[..], more].concat())
+    };
+
+    let (code, text) = replay(&["--id", "2"]);
+    assert!(code == Some(0) && text.ends_with("; 1 appended to the journal\n"), "{text}");
+    assert!(sink.wait_for(4, SOON)[3].target.contains(&instance(2)));
+    osnl.wait_for("replayed: 1 events of 1, asked for by ");
+    let (code, text) = replay(&["--id", "1", "--id", "2", "--id", "3", "--keep-ids", "--format", "json"]);
+    let summary = &json_lines(&text)[3]["summary"];
+    assert_eq!(
+        (code, &summary["appended"], &summary["kept_already"]),
+        (Some(1), &0.into(), &3.into()),
+        "{text}"
+    );
+
+    // What no journal holds goes with its bytes, many of them in several requests.
+    let one = osnl_testkit::fixture::text("wire/03-v2-priority-info.json");
+    place.write("events.json", format!("{one}\n").repeat(300));
+    let (code, text) = replay(&["events.json"]);
+    assert!(code == Some(0) && text.ends_with("; 300 appended to the journal\n"), "{text}");
+    sink.wait_for(304, SOON);
+    let large = format!(
+        r#"{{"event_type": "port.delete.end", "publisher_id": "network.h1", "message_id": "large", "payload": {{"x": "{}",
+          "port": {{"device_id": "{}", "device_owner": "compute:nova", "fixed_ips": [{{"ip_address": "10.0.0.1"}}]}}}}}}"#,
+        "x".repeat(4 << 20),
+        instance(1),
+    );
+    place.write("large.json", large);
+    let args = ["replay", "-c", "a.conf", "--rule", "forget-ports", "--live", "--yes", "large.json"];
+    let (code, _, stderr) = run(&place, &args);
+    assert!(code == Some(1) && stderr.contains("too large for a request to the daemon"), "{stderr}");
+
+    // An action that only the command's configuration has.
+    let text = conf(&place, &vhost.url(), &sink.url("/v1/role"));
+    place.write(
+        "other.conf",
+        text.replace("actions = roles, audit", "actions = more")
+            .replace("[action:audit]", "[action:more]\ndriver = dump\n[action:audit]"),
+    );
+    let (code, _, stderr) = run(
+        &place,
+        &["replay", "-c", "other.conf", "--id", "1", "--rule", "forget-ports", "--live", "--yes"],
+    );
+    assert!(code == Some(69) && stderr.contains("there is no action more; there are "), "{stderr}");
+    osnl.stop();
+    assert_eq!(sink.requests().len(), 304);
 }
 
 #[test]

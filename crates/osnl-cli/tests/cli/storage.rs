@@ -7,6 +7,7 @@ use std::process::Command;
 
 use osnl_testkit::wait_until;
 
+use crate::crash::may_trace;
 use crate::harness::SOON;
 use crate::journalled::{QUEUE, Rig};
 
@@ -56,6 +57,36 @@ fn file_size(limit: &'static str) -> impl FnOnce(&Rig) {
 #[test]
 fn a_sync_that_fails() {
     check("sync", fault("sync 5"), "look at the file system and the kernel's log", no_fault);
+}
+
+/// The same by the kernel itself; where no process may be traced, by the library once more.
+#[test]
+fn a_sync_that_fails_below_the_c_library() {
+    const ADVICE: &str = "look at the file system and the kernel's log";
+    if !may_trace() {
+        return check("sync-again", fault("sync 5"), ADVICE, no_fault);
+    }
+    let mut rig = Rig::new("sync-below");
+    let wal = rig.path("journal.db-wal");
+    let wal = wal.to_string_lossy();
+    // What the start takes is far less; a second lies between the tries that fail.
+    let inject = "inject=fdatasync,fsync:error=EIO:when=30..33";
+    let calls = ["-e", "trace=fdatasync,fsync", "-e", inject, "-P", &wal];
+    rig.start_under(&[&["strace", "-f", "-qq", "-o", "/dev/null"][..], &calls].concat(), &[]);
+    rig.consuming();
+    let fails = |rig: &Rig| rig.log().contains(ADVICE);
+    for n in 1..=60 {
+        if fails(&rig) {
+            break;
+        }
+        rig.publish(1, 1000);
+        wait_until(SOON, "its effect, or the failure", || rig.effects().len() == n || fails(&rig));
+    }
+    assert!(fails(&rig), "{}", rig.log());
+    assert!(rig.log().contains("nothing is read from the broker, which keeps the messages"), "{}", rig.log());
+    rig.publish(DURING, 1000);
+    rig.all_done();
+    rig.wait_for_log("can be written again");
 }
 
 #[test]

@@ -51,6 +51,13 @@ struct OddDefault {
     a: String,
 }
 
+#[derive(Clone, VersionedObject)]
+#[versioned(namespace = "x", version = "1.1")]
+struct FieldOfTomorrow {
+    #[versioned(since = "1.2")]
+    a: Option<String>,
+}
+
 #[derive(Clone, VersionedNotification)]
 #[versioned(namespace = "x", version = "1.0")]
 struct NoPublisher {

@@ -27,6 +27,10 @@ pub(super) struct Service {
 #[derive(Deserialize)]
 pub(super) struct Class {
     pub(super) version: &'static str,
+    /// The version it began with.
+    pub(super) first: &'static str,
+    /// The versions with which fields came later, by name.
+    pub(super) since: BTreeMap<&'static str, &'static str>,
     /// `text or null`, `list of IpPayload`, by name.
     pub(super) fields: BTreeMap<&'static str, &'static str>,
 }

@@ -15,8 +15,12 @@ pub struct Field {
     pub kind: &'static str,
     /// Whether some payloads that could have it do not.
     pub sometimes_absent: bool,
-    /// Since when it is there: a release of the service, or the class and the version that it is described by.
+    /// Since when it is there: a release of the service (`neutron 9.0.0 (Newton)`), or of a versioned payload the class
+    /// and its version (`FlavorPayload 1.1`).
     pub since: Option<String>,
+    /// Whether it came later than the class that has it. A service that is older than [`since`](Self::since) sends
+    /// payloads without it.
+    pub later: bool,
 }
 
 impl Field {
@@ -48,6 +52,7 @@ pub(super) fn list(event: &Event) -> Vec<Field> {
             kind: kind.trim_end_matches('?'),
             sometimes_absent: kind.ends_with('?'),
             since: since.map(|release| (*release).to_owned()),
+            later: since.is_some(),
         });
     }
     found
@@ -68,7 +73,8 @@ fn of_class(
             path: path.clone(),
             kind,
             sometimes_absent: false,
-            since: Some(format!("{name} {}", described.version)),
+            since: Some(format!("{name} {}", described.since.get(field).unwrap_or(&described.first))),
+            later: described.since.contains_key(field),
         });
         let (inner, in_list) = held(kind);
         if let Some(nested) = class(service, inner).filter(|_| path.len() < 2 * DEEPEST) {

@@ -23,6 +23,9 @@ pub(super) fn read<'a>(event_type: &'a str, payload: &'a Value) -> Vec<Resource<
     if let Some(interface) = payload.get("router_interface") {
         return vec![Resource { kind: "router".into(), ..object("router").read(interface) }];
     }
+    if let Some((kind, bulk)) = bulk(event_type, payload) {
+        return bulk.iter().map(|one| wrapped(kind, one, payload)).collect();
+    }
     // What the wrapper says, if the event type says nothing: k2hr3_osnl's manual shows such payloads.
     let kind = if kind.is_empty() || payload.get(kind).is_none() && payload.get("port").is_some() {
         "port"
@@ -32,11 +35,13 @@ pub(super) fn read<'a>(event_type: &'a str, payload: &'a Value) -> Vec<Resource<
     if let Some(bulk) = items(payload, &plural(kind)) {
         return bulk.iter().map(|one| wrapped(kind, one, payload)).collect();
     }
-    let resource = match payload.get(kind) {
-        Some(one) => wrapped(kind, one, payload),
-        None => wrapped(kind, payload, payload),
+    // Before it is made (`port.create.start`) an object has no id; in its wrapper it is one all the same, as in a bulk
+    // request.
+    let (resource, is_wrapped) = match payload.get(kind) {
+        Some(one) => (wrapped(kind, one, payload), one.is_object()),
+        None => (wrapped(kind, payload, payload), false),
     };
-    if resource.key().is_some() { vec![resource] } else { Vec::new() }
+    if is_wrapped || resource.key().is_some() { vec![resource] } else { Vec::new() }
 }
 
 fn wrapped<'a>(kind: &'a str, one: &'a Value, payload: &'a Value) -> Resource<'a> {
@@ -71,16 +76,18 @@ fn floating_ip(ip: &Value) -> Resource<'_> {
     }
 }
 
-/// The one word and the items of a bulk request: `port` and what is below `ports`.
+/// The one word and the items of a bulk request: `port` and what is below `ports`. The `tags` of `tag.create` are texts,
+/// all of one resource.
 pub(super) fn bulk<'a>(event_type: &'a str, payload: &'a Value) -> Option<(&'a str, &'a [Value])> {
     let kind = event_type.split('.').next().unwrap_or_default();
-    Some((kind, items(payload, &plural(kind))?)).filter(|_| payload.get("router_interface").is_none())
+    let found = Some((kind, items(payload, &plural(kind))?));
+    found.filter(|_| kind != "tag" && payload.get("router_interface").is_none())
 }
 
 /// `{obj_resource: "ports", obj_resource_id: …, tags: […]}`
 fn tagged(payload: &Value) -> Option<Resource<'_>> {
     let kind = text(payload, "obj_resource")?;
-    let kind = kind.strip_suffix('s').unwrap_or(kind);
+    let kind = Some(kind.strip_suffix('s').unwrap_or(kind)).filter(|kind| !kind.is_empty())?;
     Some(Resource {
         kind: kind.into(),
         id: Some(text(payload, "obj_resource_id")?.into()),

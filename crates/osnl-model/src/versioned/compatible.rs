@@ -33,8 +33,28 @@ pub enum NotConvertible {
     NotWritten(String),
 }
 
-/// The payload's form with older versions: fields whose `since` is newer are left out, at every depth. A field that
-/// says no `since` has been there from the beginning.
+/// The payload's form with older versions: fields whose `since` is newer are left out, at every depth, and so are their
+/// change marks. A field that says no `since` has been there from the beginning.
+///
+/// Only fields are taken out. A null in a field that was not nullable then, and a value of an enum that it did not list
+/// then, stay: there is nothing to put in their place. Of ironic's classes that concerns the payloads of nodes before
+/// 1.2 (`network_interface`, `console_enabled`, `maintenance`).
+///
+/// ```
+/// use osnl_model::versioned::{Json, ObjectVersion, ironic, to_version};
+///
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let portgroup = ironic::Portgroup { name: Some("bond0".to_owned()), ..Default::default() };
+/// let extra = ironic::PortgroupCRUDPayloadExtra { node_uuid: "1be26c0b-03f2-4d2e-ae87-c02d7f33c123".into() };
+/// let payload = ironic::PortgroupCRUDPayload::populate(&portgroup, extra);
+/// let older = to_version(&payload, &[("PortgroupCRUDPayload", ObjectVersion::new(1, 2))])?;
+/// let data = older.as_object().and_then(|form| form.get("ironic_object.data")).and_then(Json::as_object);
+/// let data = data.ok_or("no data")?;
+/// // 1.3 brought `dynamic_portgroup`, 1.2 `category`.
+/// assert!(data.get("dynamic_portgroup").is_none() && data.get("category").is_some());
+/// # Ok(())
+/// # }
+/// ```
 ///
 /// # Errors
 /// A version that a class does not have.

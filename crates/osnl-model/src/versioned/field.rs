@@ -47,6 +47,8 @@ pub trait FieldType: Sized {
     const NULLABLE: bool = false;
     /// Whether `mask_field` does anything.
     const MASKS: bool = false;
+    /// Whether [`absent`](Self::absent) gives a value.
+    const MAY_BE_ABSENT: bool = false;
 
     /// Writes the value as it is on the wire.
     ///
@@ -198,6 +200,7 @@ impl<T: FieldType> FieldType for Option<T> {
     const KIND: Kind = T::KIND;
     const NULLABLE: bool = true;
     const MASKS: bool = T::MASKS;
+    const MAY_BE_ABSENT: bool = true;
 
     fn write<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         match self {
@@ -234,6 +237,7 @@ impl<T: FieldType> FieldType for MaybeSet<T> {
     const KIND: Kind = T::KIND;
     const NULLABLE: bool = T::NULLABLE;
     const MASKS: bool = T::MASKS;
+    const MAY_BE_ABSENT: bool = true;
 
     fn write<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         match self {

@@ -102,6 +102,29 @@ impl VersionedPeer {
         reply["payload"].as_str().unwrap_or_default().to_owned()
     }
 
+    /// The fields that a program finds set in this payload when it knows the class in an older version, which lacks some
+    /// of the fields.
+    ///
+    /// # Errors
+    /// The real decoder's, when it refuses the payload.
+    pub fn read_as_older(
+        &mut self,
+        class: &str,
+        version: &str,
+        without: &[&str],
+        payload: &str,
+    ) -> Result<Vec<String>, String> {
+        let request = json!({
+            "op": "read", "name": class, "version": version, "without": without, "payload": payload,
+        });
+        let reply = self.exchange(&request);
+        if reply["ok"] != true {
+            return Err(reply["error"].as_str().unwrap_or_default().to_owned());
+        }
+        let fields = reply["fields"].as_array().into_iter().flatten();
+        Ok(fields.filter_map(Value::as_str).map(str::to_owned).collect())
+    }
+
     /// Nanoseconds to build an object of a class of ironic from one with these values, as ironic's schemas do, and to
     /// write it as JSON, each `count` times; and that JSON.
     ///
@@ -117,6 +140,13 @@ impl VersionedPeer {
 
     #[track_caller]
     fn call(&mut self, request: &Value) -> Value {
+        let reply = self.exchange(request);
+        assert!(reply["ok"] == true, "{request}: {}", reply["error"]);
+        reply
+    }
+
+    #[track_caller]
+    fn exchange(&mut self, request: &Value) -> Value {
         let line = format!("{request}\n");
         self.requests
             .write_all(line.as_bytes())
@@ -124,8 +154,6 @@ impl VersionedPeer {
         let mut line = String::new();
         let read = self.replies.read_line(&mut line).unwrap_or_else(|error| panic!("no reply: {error}"));
         assert!(read > 0, "the Python peer ended; its output above says why");
-        let reply: Value = serde_json::from_str(&line).unwrap_or_else(|error| panic!("{error}: {line}"));
-        assert!(reply["ok"] == true, "{request}: {}", reply["error"]);
-        reply
+        serde_json::from_str(&line).unwrap_or_else(|error| panic!("{error}: {line}"))
     }
 }

@@ -4,6 +4,7 @@ use std::time::SystemTime;
 
 use serde::{Deserialize, Serialize};
 
+use super::again::Again;
 use super::time;
 use super::wire::{Code, Refusal};
 use crate::journal::DeliveryId;
@@ -98,6 +99,21 @@ pub enum Request {
     Resume {
         /// The action.
         action: String,
+        /// Who wants it.
+        by: String,
+    },
+    /// Events are appended anew, with what a command has planned for them, in this order.
+    Replay {
+        /// The events.
+        events: Vec<Again>,
+        /// With the ids they had: what the journal keeps already is no second event then.
+        #[serde(default)]
+        keep_ids: bool,
+        /// Who wants it.
+        by: String,
+    },
+    /// The daemon reads its configuration again.
+    Reload {
         /// Who wants it.
         by: String,
     },

@@ -16,10 +16,8 @@ use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
 use super::wire::{Code, Refusal, read_request, write_answer};
-use super::{Desk, socket_path};
+use super::{Desk, LONGEST_REQUEST, socket_path};
 
-/// Bytes of a request.
-const LONGEST: u64 = 64 * 1024;
 /// Clients at once; one more waits.
 const CLIENTS: usize = 16;
 /// A client that says nothing, or takes no answer, for so long is let go.
@@ -101,7 +99,7 @@ async fn serve(stream: UnixStream, desk: Arc<Desk>) {
     let mut line = Vec::new();
     loop {
         line.clear();
-        let mut bounded = (&mut reading).take(LONGEST);
+        let mut bounded = (&mut reading).take(LONGEST_REQUEST as u64);
         match timeout(IDLE, bounded.read_until(b'\n', &mut line)).await {
             Ok(Ok(1..)) => {}
             Ok(Ok(0) | Err(_)) | Err(_) => return,
@@ -109,8 +107,9 @@ async fn serve(stream: UnixStream, desk: Arc<Desk>) {
         let (answer, last) = if !allowed {
             let why = "only root and the daemon's own user may ask";
             (Err(Refusal::new(Code::Forbidden, why)), true)
-        } else if !line.ends_with(b"\n") && line.len() as u64 == LONGEST {
-            let why = format!("the request is longer than {LONGEST} bytes; ask in parts, or by a filter");
+        } else if !line.ends_with(b"\n") && line.len() == LONGEST_REQUEST {
+            let why =
+                format!("the request is longer than {LONGEST_REQUEST} bytes; ask in parts, or by a filter");
             (Err(Refusal::new(Code::BadRequest, why)), true)
         } else {
             (answer(&desk, &line).await, false)

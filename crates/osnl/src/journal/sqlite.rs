@@ -41,6 +41,7 @@ use std::sync::{Arc, Mutex, PoisonError, mpsc};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
+use osnl_model::Notification;
 use osnl_transport::BoxFuture;
 use tokio::sync::{oneshot, watch};
 
@@ -52,7 +53,8 @@ pub use self::overview::Overview;
 use self::place::Place;
 pub use self::reader::{Filter, Kept, Page, Reader, Recent, Row, Shown, Tally, Try, Unreadable};
 pub use self::rows::State;
-use self::writer::{Apply, Command, Writer};
+use self::writer::{Appending, Apply, Command, Writer};
+use super::identity::Identity;
 use super::{
     Begin, Claimed, DeliveryId, Entry, Journal, JournalState, Outcome, Paused, Permit, Receipt, Used,
 };
@@ -145,6 +147,16 @@ pub struct SqliteJournal {
     writer: Mutex<Option<JoinHandle<()>>>,
 }
 
+/// What the journal writes of a notification in columns of their own; the rest is in its bytes.
+fn named(notification: &Notification) -> Notification {
+    Notification {
+        event_type: notification.event_type.clone(),
+        message_id: notification.message_id.clone(),
+        unique_id: notification.unique_id.clone(),
+        ..Notification::default()
+    }
+}
+
 /// What caller and writer share.
 #[derive(Debug)]
 struct Shared {
@@ -175,6 +187,11 @@ impl SqliteJournal {
         let writer = Writer::open(options, shared.clone(), receiver)?;
         let thread = std::thread::Builder::new().name("journal".to_owned()).spawn(move || writer.run())?;
         Ok(Self { shared, commands, writer: Mutex::new(Some(thread)) })
+    }
+
+    /// From now on, deliveries of these actions beyond `max_pending` are dead letters at once.
+    pub fn set_overflowing(&self, actions: BTreeSet<Arc<str>>) {
+        self.shared.gate.set_overflowing(actions);
     }
 
     /// The process that has a journal open to write, if one has: `process 4711`. Whoever wants to change
@@ -241,7 +258,13 @@ impl Journal for SqliteJournal {
         let open = entry.deliveries.iter().filter(|new| new.begin.is_open());
         gate.appended(open.map(|new| &new.action));
         drop(permit.take_one());
-        self.send(Command::Append(entry, sender));
+        // Hashed and, where the bytes in the file will do, dropped here: everything waits for the one writer.
+        let identity = Identity::of(&entry.received, &entry.notification);
+        let whole = entry.deliveries.iter().any(|new| self.shared.heads.expects(&new.action));
+        if !whole {
+            entry.notification = Arc::new(named(&entry.notification));
+        }
+        self.send(Command::Append(Appending { entry, identity, whole }, sender));
         receipt
     }
 

@@ -5,8 +5,8 @@
 //! be anything. Several services share `openstack`; there a pattern counts as a known service's if it begins
 //! with a word that one of their events begins with.
 
-use osnl_model::Pattern;
-use osnl_model::catalogue::{self, Event, Form};
+use osnl_model::catalogue::{self, Event, Lacking};
+use osnl_model::{Pattern, Predicate};
 
 use super::layers::RawSection;
 use super::schema::RULE;
@@ -20,7 +20,8 @@ const NAMED: usize = 8;
 
 impl Loaded {
     /// What of the enabled rules can never fire as far as the [`catalogue`] knows: patterns of event types that
-    /// match no known event, and payload keys that none of the events they match has, or has as a text.
+    /// match no known event, payload keys of patterns that none of the events they match has, or has as a text, and
+    /// names in `when` that none of them has.
     ///
     /// It is for who checks a configuration; what runs does not ask.
     #[must_use]
@@ -53,8 +54,10 @@ impl Loaded {
             // Other services of a shared exchange may have the field.
             (None, _) if exchanges.contains(&SHARED) => Vec::new(),
             (_, false) => {
-                let keys = rule.rule.filter.payload.keys();
-                keys.filter_map(|key| self.no_field(rule, key, &matched)).collect()
+                let patterns = payload_keys(rule).filter_map(|key| self.no_text(rule, key, &matched));
+                let when = rule.rule.when.iter().flat_map(|when| when.paths());
+                let paths = when.filter_map(|path| path.strip_prefix("payload."));
+                patterns.chain(paths.filter_map(|path| self.no_field(rule, path, &matched))).collect()
             }
             (None, true) => Vec::new(),
         }
@@ -88,35 +91,30 @@ impl Loaded {
         Some(self.warning(rule, "event_type", &problem, "osnl events lists them", near))
     }
 
-    fn no_field(&self, rule: &RuleConf, key: &str, matched: &[&Event]) -> Option<Warning> {
-        let mut others: Vec<&'static str> = Vec::new();
-        let mut is_there = false;
-        for (name, kind) in matched.iter().flat_map(|event| top(event)) {
-            if name == key {
-                is_there = true;
-                if kind.contains("text") || kind.contains("one of") || kind.contains("UUID") {
-                    return None;
-                }
-            } else if !others.contains(&name) {
-                others.push(name);
-            }
+    /// A name in `when` that no event has.
+    fn no_field(&self, rule: &RuleConf, path: &str, matched: &[&Event]) -> Option<Warning> {
+        let lacking = catalogue::lacking(matched, path)?;
+        let problem = format!("none of the known events of this rule has payload.{path}");
+        let near = lacking.near.as_ref().map(|near| format!("payload.{near}"));
+        Some(self.warning(rule, "when", &problem, &there(&lacking), near.as_deref()))
+    }
+
+    /// A pattern on a payload key that can never match.
+    fn no_text(&self, rule: &RuleConf, path: &str, matched: &[&Event]) -> Option<Warning> {
+        let option = format!("payload.{path}");
+        if let Some(lacking) = catalogue::lacking(matched, path) {
+            let problem = "none of the known events of this rule has this key";
+            return Some(self.warning(rule, &option, problem, &there(&lacking), lacking.near.as_deref()));
         }
-        let option = format!("payload.{key}");
-        if is_there {
-            let problem = "is never a text in the events of this rule, and only texts are compared";
-            let event = matched.first().map_or("", |event| event.event_type);
-            return Some(self.warning(rule, &option, problem, &format!("see osnl events {event}"), None));
-        }
-        if matched.iter().any(|event| event.form != Form::Text && top(event).is_empty()) {
+        // What nobody described may be a text.
+        let having = || matched.iter().filter(|event| event.has_field(path));
+        let may_be_text = |event: &Event| event.field(path).is_none_or(|field| may_be_text(field.kind));
+        if having().next().is_none() || having().any(|event| may_be_text(event)) {
             return None;
         }
-        let near = nearest(key, others.iter().copied());
-        others.sort_unstable();
-        let more = if others.len() > NAMED { ", …" } else { "" };
-        others.truncate(NAMED);
-        let there = format!("at the top of their payloads: {}{more}", others.join(", "));
-        let problem = "none of the known events of this rule has this key";
-        Some(self.warning(rule, &option, problem, &there, near))
+        let problem = "is never a text in the events of this rule, and only texts are compared";
+        let event = having().next().map_or("", |event| event.event_type);
+        Some(self.warning(rule, &option, problem, &format!("see osnl events {event}"), None))
     }
 
     fn warning(
@@ -138,32 +136,38 @@ impl Loaded {
     }
 }
 
-/// The keys at the top of a payload, with their kinds.
-fn top(event: &Event) -> Vec<(&'static str, &'static str)> {
-    if let Form::Versioned(_) = event.form {
-        return match event.service {
-            "nova" => vec![
-                ("nova_object.name", "text"),
-                ("nova_object.namespace", "text"),
-                ("nova_object.version", "text"),
-                ("nova_object.data", "object"),
-            ],
-            "ironic" => vec![
-                ("ironic_object.name", "text"),
-                ("ironic_object.namespace", "text"),
-                ("ironic_object.version", "text"),
-                ("ironic_object.data", "object"),
-            ],
-            _ => vec![
-                ("masakari_object.name", "text"),
-                ("masakari_object.namespace", "text"),
-                ("masakari_object.version", "text"),
-                ("masakari_object.data", "object"),
-            ],
-        };
+/// The keys of the patterns on the payload, those of its top first.
+fn payload_keys(rule: &RuleConf) -> impl Iterator<Item = &str> {
+    let inside = rule.rule.nested.iter().filter_map(|nested| match &nested.predicate {
+        Predicate::Payload(path) => Some(path.as_str()),
+        Predicate::PublisherId | Predicate::EventType | Predicate::Context(_) | Predicate::Metadata(_) => {
+            None
+        }
+    });
+    rule.rule.filter.payload.keys().map(String::as_str).chain(inside)
+}
+
+/// Of what was only ever seen as null nobody knows.
+fn may_be_text(kind: &str) -> bool {
+    let texts = ["text", "UUID", "date-time", "IP address", "MAC address"];
+    kind == "null" || kind.starts_with("one of: ") || kind.split(" or ").any(|kind| texts.contains(&kind))
+}
+
+/// What is where a path ends.
+fn there(lacking: &Lacking) -> String {
+    let place = match lacking.inside.as_str() {
+        "" => "at the top of their payloads".to_owned(),
+        inside => format!("inside {inside}"),
+    };
+    let (named, more) = match lacking.keys.get(..NAMED) {
+        Some(first) if lacking.keys.len() > NAMED => (first, ", …"),
+        Some(_) | None => (&lacking.keys[..], ""),
+    };
+    match named {
+        [] => format!("{place}: nothing"),
+        ["*"] => format!("{place}: a list, whose items are 0, 1, …"),
+        named => format!("{place}: {}{more}", named.join(", ")),
     }
-    let fields = event.fields().into_iter().filter(|field| field.path.len() == 1);
-    fields.map(|field| (field.path[0], field.kind)).collect()
 }
 
 /// What a pattern says without its signs: `^port\.deleted$` is `port.deleted`.

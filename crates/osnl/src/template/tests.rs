@@ -5,6 +5,8 @@ use serde_json::json;
 
 use super::*;
 
+mod resource;
+
 fn names() -> Names {
     let serde_json::Value::Object(context) =
         json!({"user_name": "nova", "is_admin": true, "auth_token": "S3CRET"})

@@ -5,8 +5,8 @@ use std::collections::BTreeSet;
 use osnl::notifier::{Driver, Notifier};
 use osnl_model::versioned::ironic::{self, EventType, IronicNotification, NotificationPublisher};
 use osnl_model::versioned::{
-    Context, Level, Outlet, Recorder, Threshold, Topics, Versioned, VersionedNotification, VersionedObject,
-    read_text,
+    Context, Field, Level, ObjectVersion, Outlet, Recorder, Threshold, Topics, Versioned,
+    VersionedNotification, VersionedObject, read_text, to_version,
 };
 use osnl_model::{Notification, TransportUrl};
 use osnl_testkit::{Broker, Options, Publisher, VersionedPeer, fixture};
@@ -162,6 +162,41 @@ fn what_the_real_libraries_write_is_read_typed() {
         let (version, again) = by_payload!(class.as_str(), read_and_write(&notification.payload.to_string()));
         assert_eq!(serde_json::from_str::<Value>(&again).unwrap(), notification.payload, "{class}");
         assert_eq!(notification.payload["ironic_object.version"], version, "{class}");
+    }
+}
+
+/// The payload in an older version, and that version, as the real decoder of that time meets it.
+fn check_older<N: VersionedNotification>((peer, payload): (&mut VersionedPeer, &str)) {
+    let class = N::Payload::INFO;
+    let Versioned::Known(read) = read_text::<N::Payload>(payload).unwrap() else { panic!("{payload}") };
+    for minor in 0..class.version.minor {
+        let version = ObjectVersion::new(class.version.major, minor);
+        let newer = |field: &&Field| field.since.is_some_and(|since| since > version);
+        let without: Vec<&str> = class.fields.iter().filter(newer).map(|field| field.name).collect();
+        let what = format!("{} {version}", class.name);
+
+        let refused = peer.read_as_older(class.name, &version.to_string(), &without, payload).unwrap_err();
+        assert!(
+            refused.contains(&format!("Version {} of {}", class.version, class.name)),
+            "{what}: {refused}"
+        );
+
+        let older = to_version(&read.object, &[(class.name, version)]).unwrap();
+        let older = serde_json::to_string(&older).unwrap();
+        let fields = peer.read_as_older(class.name, &version.to_string(), &without, &older).unwrap();
+        let expected: BTreeSet<String> =
+            keys(payload).into_iter().filter(|key| class.field(key).is_some()).collect();
+        let expected: BTreeSet<String> =
+            expected.into_iter().filter(|key| !without.contains(&key.as_str())).collect();
+        assert_eq!(fields.into_iter().collect::<BTreeSet<_>>(), expected, "{what}");
+    }
+}
+
+#[test]
+fn an_older_version_is_read_by_the_decoder_that_refuses_the_newer_one() {
+    let mut peer = VersionedPeer::start("fake:///");
+    for (class, payload) in recorded() {
+        by_payload!(class.as_str(), check_older((&mut peer, &payload)));
     }
 }
 

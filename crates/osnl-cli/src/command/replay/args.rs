@@ -17,8 +17,8 @@ use crate::command::saved_events::PickArgs;
     override_usage = "osnl replay [OPTIONS] --journal | --id ID | --since TIME ...\n       osnl replay [OPTIONS] FILE..."
 )]
 #[command(
-    after_help = "Ends with 0 if a rule fires, or with --live if something was appended; 1 if nothing; 69 if a daemon has \
-    the journal; 78 if the configuration cannot be used.\n\n\
+    after_help = "Ends with 0 if a rule fires, or with --live if something was appended; 1 if nothing; 69 if the journal \
+    cannot be opened or written; 78 if the configuration cannot be used.\n\n\
     Examples:\n  osnl replay --since 2h --rule forget-ports\n  \
     osnl replay --state dead --fired forget-ports --rule forget-ports --live --yes\n  \
     osnl replay seen.jsonl --format json"
@@ -39,7 +39,7 @@ pub(crate) struct ReplayArgs {
     /// Leave out what was delivered before
     #[arg(long)]
     pub(super) skip_delivered: bool,
-    /// Append what fires to the journal as new events, instead of showing it only; no daemon may have it
+    /// Append what fires to the journal as new events, instead of showing it only
     #[arg(long)]
     pub(super) live: bool,
     /// With the ids they had: what the journal keeps already is no second event then

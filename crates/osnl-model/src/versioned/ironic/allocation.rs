@@ -47,6 +47,7 @@ pub struct AllocationCRUDPayload {
     /// Why it failed.
     pub last_error: Option<String>,
     /// The project that owns it.
+    #[versioned(since = "1.1")]
     pub owner: Option<String>,
     /// The class a node has to be of.
     pub resource_class: Option<String>,

@@ -119,11 +119,18 @@ impl fmt::Debug for Node {
 }
 
 /// A payload of a node: fields of its own, then those that all have. (A struct cannot inherit, and the order of the
-/// fields is that of the wire.)
+/// fields is that of the wire.) `since` says with which of its own versions the fields that all have came.
 macro_rules! node_payload {
     (
         $(#[$doc:meta])*
-        $name:ident, $version:literal { $($(#[$meta:meta])* $field:ident: $type:ty,)* } $($mask:tt)*
+        $name:ident, $version:literal since {
+            dynamic: $dynamic:literal, storage: $storage:literal, rescue: $rescue:literal,
+            traits: $traits:literal, fault: $fault:literal, bios: $bios:literal,
+            deploy_step: $deploy_step:literal, conductor_group: $conductor_group:literal,
+            protected: $protected:literal, owner: $owner:literal, description: $description:literal,
+            retired: $retired:literal, lessee: $lessee:literal, boot_mode: $boot_mode:literal,
+            disable_power_off: $disable_power_off:literal
+        } { $($(#[$meta:meta])* $field:ident: $type:ty,)* } $($mask:tt)*
     ) => {
         $(#[$doc])*
         #[derive(Clone, PartialEq, VersionedObject)]
@@ -133,24 +140,30 @@ macro_rules! node_payload {
             /// The cleaning step that runs, `{}` when none does.
             pub clean_step: Option<FlexibleDict>,
             /// The group of conductors that manage it.
+            #[versioned(since = $conductor_group)]
             pub conductor_group: Option<String>,
             /// Whether its console is on.
             pub console_enabled: Option<bool>,
             /// When it was created.
             pub created_at: Option<DateTime>,
             /// The deploy step that runs, `{}` when none does.
+            #[versioned(since = $deploy_step)]
             pub deploy_step: Option<FlexibleDict>,
             /// What people wrote about it.
+            #[versioned(since = $description)]
             pub description: Option<String>,
             /// Whether it must not be switched off.
+            #[versioned(since = $disable_power_off)]
             pub disable_power_off: Option<bool>,
             /// The driver.
             pub driver: Option<String>,
             /// Whatever people keep with it.
             pub extra: Option<FlexibleDict>,
             /// `bios` or `uefi`.
+            #[versioned(since = $boot_mode)]
             pub boot_mode: Option<String>,
             /// Whether secure boot is on.
+            #[versioned(since = $boot_mode)]
             pub secure_boot: Option<bool>,
             /// When its last inspection ended.
             pub inspection_finished_at: Option<DateTime>,
@@ -165,44 +178,60 @@ macro_rules! node_payload {
             /// Why it is in maintenance.
             pub maintenance_reason: Option<String>,
             /// The fault ironic found.
+            #[versioned(since = $fault)]
             pub fault: Option<String>,
             /// The bios interface.
+            #[versioned(since = $bios)]
             pub bios_interface: Option<String>,
             /// The boot interface.
+            #[versioned(since = $dynamic)]
             pub boot_interface: Option<String>,
             /// The console interface.
+            #[versioned(since = $dynamic)]
             pub console_interface: Option<String>,
             /// The deploy interface.
+            #[versioned(since = $dynamic)]
             pub deploy_interface: Option<String>,
             /// The inspect interface.
+            #[versioned(since = $dynamic)]
             pub inspect_interface: Option<String>,
             /// The management interface.
+            #[versioned(since = $dynamic)]
             pub management_interface: Option<String>,
             /// The network interface.
             pub network_interface: Option<String>,
             /// The power interface.
+            #[versioned(since = $dynamic)]
             pub power_interface: Option<String>,
             /// The raid interface.
+            #[versioned(since = $dynamic)]
             pub raid_interface: Option<String>,
             /// The rescue interface.
+            #[versioned(since = $rescue)]
             pub rescue_interface: Option<String>,
             /// The storage interface.
+            #[versioned(since = $storage)]
             pub storage_interface: Option<String>,
             /// The vendor interface.
+            #[versioned(since = $dynamic)]
             pub vendor_interface: Option<String>,
             /// The name.
             pub name: Option<String>,
             /// The project that owns it.
+            #[versioned(since = $owner)]
             pub owner: Option<String>,
             /// The project it is lent to.
+            #[versioned(since = $lessee)]
             pub lessee: Option<String>,
             /// `power on`, `power off`, ...
             pub power_state: Option<String>,
             /// Its hardware.
             pub properties: Option<FlexibleDict>,
             /// Whether it must not be undeployed.
+            #[versioned(since = $protected)]
             pub protected: Option<bool>,
             /// Why it is protected.
+            #[versioned(since = $protected)]
             pub protected_reason: Option<String>,
             /// `available`, `active`, ...
             pub provision_state: Option<String>,
@@ -211,15 +240,17 @@ macro_rules! node_payload {
             /// The class it is of.
             pub resource_class: Option<String>,
             /// Whether it is retired.
+            #[versioned(since = $retired)]
             pub retired: Option<bool>,
             /// Why it is retired.
+            #[versioned(since = $retired)]
             pub retired_reason: Option<String>,
             /// The power state it is brought to.
             pub target_power_state: Option<String>,
             /// The provision state it is brought to.
             pub target_provision_state: Option<String>,
             /// Its traits; `[]` when it has none.
-            #[versioned(extra)]
+            #[versioned(extra, since = $traits)]
             pub traits: Option<Vec<String>>,
             /// When it was last changed.
             pub updated_at: Option<DateTime>,
@@ -231,12 +262,20 @@ macro_rules! node_payload {
 
 node_payload! {
     /// A node, in notifications about its maintenance and its console.
-    NodePayload, "1.17" {}
+    NodePayload, "1.17" since {
+        dynamic: "1.3", storage: "1.4", rescue: "1.5", traits: "1.6", fault: "1.7", bios: "1.8",
+        deploy_step: "1.9", conductor_group: "1.10", protected: "1.11", owner: "1.12", description: "1.13",
+        retired: "1.14", lessee: "1.15", boot_mode: "1.16", disable_power_off: "1.17"
+    } {}
 }
 
 node_payload! {
     /// A node whose power state is being set.
-    NodeSetPowerStatePayload, "1.17" {
+    NodeSetPowerStatePayload, "1.17" since {
+        dynamic: "1.3", storage: "1.4", rescue: "1.5", traits: "1.6", fault: "1.7", bios: "1.8",
+        deploy_step: "1.9", conductor_group: "1.10", protected: "1.11", owner: "1.12", description: "1.13",
+        retired: "1.14", lessee: "1.15", boot_mode: "1.16", disable_power_off: "1.17"
+    } {
         /// The power state asked for.
         #[versioned(extra)]
         to_power: Option<String>,
@@ -245,7 +284,11 @@ node_payload! {
 
 node_payload! {
     /// A node that was in another power state than ironic thought.
-    NodeCorrectedPowerStatePayload, "1.17" {
+    NodeCorrectedPowerStatePayload, "1.17" since {
+        dynamic: "1.3", storage: "1.4", rescue: "1.5", traits: "1.6", fault: "1.7", bios: "1.8",
+        deploy_step: "1.9", conductor_group: "1.10", protected: "1.11", owner: "1.12", description: "1.13",
+        retired: "1.14", lessee: "1.15", boot_mode: "1.16", disable_power_off: "1.17"
+    } {
         /// The power state that ironic believed in.
         #[versioned(extra)]
         from_power: Option<String>,
@@ -254,10 +297,15 @@ node_payload! {
 
 node_payload! {
     /// A node that goes from one provision state to another.
-    NodeSetProvisionStatePayload, "1.18" {
+    NodeSetProvisionStatePayload, "1.18" since {
+        dynamic: "1.3", storage: "1.4", rescue: "1.5", traits: "1.6", fault: "1.7", bios: "1.8",
+        deploy_step: "1.9", conductor_group: "1.10", protected: "1.11", owner: "1.12", description: "1.13",
+        retired: "1.14", lessee: "1.15", boot_mode: "1.17", disable_power_off: "1.18"
+    } {
         /// The instance that is deployed on it.
         instance_info: Option<FlexibleDict>,
         /// What its driver keeps for itself.
+        #[versioned(since = "1.16")]
         driver_internal_info: Option<FlexibleDict>,
         /// The event that moved it.
         #[versioned(extra)]
@@ -273,7 +321,11 @@ node_payload! {
 
 node_payload! {
     /// A node that is created, changed or deleted.
-    NodeCRUDPayload, "1.15" {
+    NodeCRUDPayload, "1.15" since {
+        dynamic: "1.1", storage: "1.2", rescue: "1.3", traits: "1.4", fault: "1.5", bios: "1.6",
+        deploy_step: "1.7", conductor_group: "1.8", protected: "1.9", owner: "1.10", description: "1.11",
+        retired: "1.12", lessee: "1.13", boot_mode: "1.14", disable_power_off: "1.15"
+    } {
         /// The chassis it stands in.
         #[versioned(extra)]
         chassis_uuid: Option<Uuid>,

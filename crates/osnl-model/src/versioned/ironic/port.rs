@@ -53,9 +53,10 @@ pub struct PortCRUDPayload {
     #[versioned(extra)]
     pub node_uuid: Uuid,
     /// The port group it belongs to.
-    #[versioned(extra)]
+    #[versioned(extra, since = "1.1")]
     pub portgroup_uuid: Option<Uuid>,
     /// The physical network it is on.
+    #[versioned(since = "1.2")]
     pub physical_network: Option<String>,
     /// When it was created.
     pub created_at: Option<DateTime>,
@@ -64,18 +65,22 @@ pub struct PortCRUDPayload {
     /// The UUID.
     pub uuid: Uuid,
     /// Whether it is a smart NIC's.
-    #[versioned(default = false)]
+    #[versioned(default = false, since = "1.3")]
     pub is_smartnic: Option<bool>,
     /// The name.
+    #[versioned(since = "1.4")]
     pub name: Option<String>,
     /// What people wrote about it.
+    #[versioned(since = "1.5")]
     pub description: Option<String>,
     /// Who made it.
+    #[versioned(since = "1.6")]
     pub vendor: Option<String>,
     /// What people sort it under.
+    #[versioned(since = "1.7")]
     pub category: Option<String>,
     /// Whether a port group may be made of it on the fly.
-    #[versioned(default = true)]
+    #[versioned(default = true, since = "1.8")]
     pub available_for_dynamic_portgroup: bool,
 }
 
@@ -115,6 +120,7 @@ pub struct PortgroupCRUDPayload {
     /// The MAC address.
     pub address: Option<MacAddress>,
     /// What people sort it under.
+    #[versioned(since = "1.2")]
     pub category: Option<String>,
     /// Whatever people keep with it.
     pub extra: Option<FlexibleDict>,
@@ -126,6 +132,7 @@ pub struct PortgroupCRUDPayload {
     #[versioned(extra)]
     pub node_uuid: Uuid,
     /// The physical network it is on.
+    #[versioned(since = "1.1")]
     pub physical_network: Option<String>,
     /// Options of the bond.
     pub properties: Option<FlexibleDict>,
@@ -138,6 +145,6 @@ pub struct PortgroupCRUDPayload {
     /// The UUID.
     pub uuid: Uuid,
     /// Whether it was made on the fly.
-    #[versioned(default = false)]
+    #[versioned(default = false, since = "1.3")]
     pub dynamic_portgroup: Option<bool>,
 }

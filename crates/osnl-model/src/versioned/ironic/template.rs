@@ -73,6 +73,7 @@ pub struct RunbookCRUDPayload {
     /// When it was created.
     pub created_at: Option<DateTime>,
     /// What people wrote about it.
+    #[versioned(since = "1.1")]
     pub description: Option<String>,
     /// Whether it runs without the ramdisk.
     #[versioned(default = false)]
@@ -89,7 +90,7 @@ pub struct RunbookCRUDPayload {
     /// The steps, in order.
     pub steps: Vec<FlexibleDict>,
     /// The traits a node must have.
-    #[versioned(default = [])]
+    #[versioned(default = [], since = "1.1")]
     pub traits: Vec<String>,
     /// When it was last changed.
     pub updated_at: Option<DateTime>,

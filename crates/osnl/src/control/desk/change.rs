@@ -100,8 +100,8 @@ impl Desk {
         Ok(paused.get(action).copied())
     }
 
-    fn is_configured(&self, action: &str) -> Result<(), Refusal> {
-        match &self.actions {
+    pub(super) fn is_configured(&self, action: &str) -> Result<(), Refusal> {
+        match self.actions() {
             Some(actions) if !actions.iter().any(|known| **known == *action) => {
                 let known: Vec<&str> = actions.iter().map(|known| &**known).collect();
                 let why = format!("there is no action {action}; there are {}", known.join(", "));
@@ -216,7 +216,9 @@ fn change_of(request: &Request, which: &Filter) -> Option<Change> {
         | Request::List { .. }
         | Request::Show { .. }
         | Request::Pause { .. }
-        | Request::Resume { .. } => return None,
+        | Request::Resume { .. }
+        | Request::Reload { .. }
+        | Request::Replay { .. } => return None,
     })
 }
 
@@ -230,7 +232,9 @@ fn verb(request: &Request) -> &'static str {
         | Request::List { .. }
         | Request::Show { .. }
         | Request::Pause { .. }
-        | Request::Resume { .. } => "",
+        | Request::Resume { .. }
+        | Request::Reload { .. }
+        | Request::Replay { .. } => "",
     }
 }
 
@@ -245,7 +249,9 @@ fn why_not(request: &Request, row: Option<&Row>) -> String {
         | Request::List { .. }
         | Request::Show { .. }
         | Request::Pause { .. }
-        | Request::Resume { .. } => "nothing is changed",
+        | Request::Resume { .. }
+        | Request::Reload { .. }
+        | Request::Replay { .. } => "nothing is changed",
     };
     match (row.state, &row.reason) {
         (State::Discarded, Some(reason)) => format!("it is {reason}; only {takes}"),

@@ -125,7 +125,7 @@ pub(super) fn apply(work: &mut Work<'_>, change: &Change) -> Result<Answer> {
             Change::Retry { out_of_order, .. } => retry(work, &row, &found, *out_of_order, &mut answer)?,
             Change::Discard { by, .. } => {
                 work.set_state(row.id, &found, State::Discarded, Some(&format!("discarded by {by}")))?;
-                work.promote(&found.action, found.key.as_deref())?;
+                work.promote(&found.action, found.lane())?;
                 if found.state.is_open() {
                     *answer.pending.entry(row.action.clone()).or_default() -= 1;
                     answer.withdrawn.push((row.action.clone(), row.id));
@@ -155,16 +155,16 @@ pub(super) fn apply(work: &mut Work<'_>, change: &Change) -> Result<Answer> {
 
 /// Claimable if nothing open of its key is before it, and waiting else.
 fn open_again(work: &mut Work<'_>, id: DeliveryId, found: &Found) -> Result<()> {
-    let first = match &found.key {
-        Some(key) => {
-            work.first_open(&found.action, key)?.is_none_or(|(first, _)| first >= id)
-                && work.holder(&found.action, key)?.is_none_or(|holder| holder == id)
+    let first = match found.lane() {
+        Some(lane) => {
+            work.first_open(lane)?.is_none_or(|(first, _)| first >= id)
+                && work.holder(lane)?.is_none_or(|holder| holder == id)
         }
         None => true,
     };
     // One that is claimed already stays ahead, whatever its number: two of a key are never claimable at once.
-    let taken = match &found.key {
-        Some(key) => has_ready(work, &found.action, key)?,
+    let taken = match found.lane() {
+        Some(lane) => has_ready(work, lane)?,
         None => false,
     };
     let state = if first && !taken { State::Ready } else { State::Waiting };
@@ -175,11 +175,10 @@ fn open_again(work: &mut Work<'_>, id: DeliveryId, found: &Found) -> Result<()> 
     Ok(())
 }
 
-fn has_ready(work: &Work<'_>, action: &str, key: &str) -> Result<bool> {
-    let mut select = work.connection.prepare_cached(
-        "SELECT 1 FROM delivery WHERE action = ?1 AND key = ?2 AND state <= 2 AND key IS NOT NULL AND state = 1",
-    )?;
-    select.exists([action, key])
+fn has_ready(work: &Work<'_>, lane: i64) -> Result<bool> {
+    let mut select =
+        work.connection.prepare_cached("SELECT 1 FROM delivery WHERE lane = ?1 AND state = 1 LIMIT 1")?;
+    select.exists([lane])
 }
 
 fn retry(
@@ -229,13 +228,13 @@ fn move_to(
         let why = format!("{} has it in work; take the action out of the configuration first", found.action);
         return Ok(Some(why));
     }
+    let moved = Found { action: to.to_owned(), key: found.key.clone(), state: State::Waiting };
     work.connection
-        .prepare_cached("UPDATE delivery SET action = ?2, state = 0 WHERE id = ?1")?
-        .execute(params![row.id.row(), to])?;
+        .prepare_cached("UPDATE delivery SET action = ?2, state = 0, lane = ?3 WHERE id = ?1")?
+        .execute(params![row.id.row(), to, moved.lane()])?;
     work.count(&found.action, found.state, -1);
     work.count(to, State::Waiting, 1);
-    work.promote(&found.action, found.key.as_deref())?;
-    let moved = Found { action: to.to_owned(), key: found.key, state: State::Waiting };
+    work.promote(&found.action, found.lane())?;
     if found.state == State::Held {
         work.set_state(row.id, &moved, State::Held, row.reason.as_deref())?;
     } else {

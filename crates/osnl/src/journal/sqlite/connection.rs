@@ -4,6 +4,11 @@ use std::path::Path;
 use std::time::Duration;
 
 use rusqlite::Connection;
+use rusqlite::config::DbConfig;
+
+/// What a WAL keeps of the disk when it begins anew. Blocks that are there already are written to without a change of
+/// the file's size, which a sync would have to wait for too; it is what the WAL may grow to before the writer helps.
+const WAL_BYTES: i64 = super::checkpoint::TOO_MANY as i64 * 4096;
 
 /// Opens the file, or makes it.
 pub(super) fn connect(file: &Path) -> rusqlite::Result<Connection> {
@@ -13,7 +18,9 @@ pub(super) fn connect(file: &Path) -> rusqlite::Result<Connection> {
     connection.pragma_update(None, "journal_mode", "wal")?;
     connection.pragma_update(None, "synchronous", "full")?;
     connection.pragma_update(None, "wal_autocheckpoint", 0)?;
-    connection.pragma_update(None, "journal_size_limit", 4 << 20)?;
+    connection.pragma_update(None, "journal_size_limit", WAL_BYTES)?;
+    // Else a statement is planned anew for other values of its parameters, in case a partial index suits these.
+    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)?;
     // In KiB: a backlog is spread over the file, and its indexes should not be.
     connection.pragma_update(None, "cache_size", -16 * 1024)?;
     Ok(connection)

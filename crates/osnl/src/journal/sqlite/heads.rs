@@ -69,6 +69,18 @@ impl Heads {
         (claimed, ask)
     }
 
+    /// Whether what is appended now is likely to have a place in memory when it is committed.
+    pub(super) fn expects(&self, action: &str) -> bool {
+        self.lock().get(action).is_some_and(|lane| !lane.beyond && lane.ready.len() < PIECE)
+    }
+
+    /// What has become claimable is in the file only.
+    pub(super) fn is_beyond(&self, action: &str) {
+        if let Some(lane) = self.lock().get_mut(action) {
+            lane.beyond = true;
+        }
+    }
+
     /// Whether a claimable delivery has a place in memory; if not, it is remembered that there is more.
     pub(super) fn has_place(&self, action: &str) -> bool {
         match self.lock().get_mut(action) {

@@ -196,8 +196,8 @@ impl Reader {
         let tries = tries.collect::<Result<_>>()?;
         let Some(received) = self.message(id)? else { return Ok(None) };
         let ahead: i64 = self.0.query_row(
-            "SELECT count(*) FROM delivery WHERE action = ?1 AND key = ?2 AND state <= 2 AND key IS NOT NULL AND id < ?3",
-            params![row.action, row.key, id.row()],
+            "SELECT count(*) FROM delivery WHERE lane = ?1 AND state <= 2 AND id < ?2",
+            params![row.key.as_deref().map(|key| rows::lane(&row.action, key)), id.row()],
             |row| row.get(0),
         )?;
         Ok(Some(Shown { row, tries, received, ahead: ahead.unsigned_abs() }))

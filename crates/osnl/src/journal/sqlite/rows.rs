@@ -136,7 +136,20 @@ pub(super) fn identity_number(identity: &Identity) -> i64 {
     text.extend_from_slice(identity.id.as_deref().unwrap_or_default().as_bytes());
     text.push(0);
     text.extend_from_slice(identity.digest.as_bytes());
-    let digest = BodyDigest::of(&text);
+    number(&BodyDigest::of(&text))
+}
+
+/// The number of a lane, in which deliveries wait for each other: eight bytes of a digest over action and resource key.
+/// Two lanes that shared a number would be one, in the order of the appends: nothing else depends on it.
+pub(super) fn lane(action: &str, key: &str) -> i64 {
+    let mut text = Vec::with_capacity(128);
+    text.extend_from_slice(action.as_bytes());
+    text.push(0);
+    text.extend_from_slice(key.as_bytes());
+    number(&BodyDigest::of(&text))
+}
+
+fn number(digest: &BodyDigest) -> i64 {
     let mut first = [0; 8];
     first.copy_from_slice(&digest.as_bytes()[..8]);
     i64::from_le_bytes(first)

@@ -5,15 +5,23 @@
 //! changes: what changes is appended to [`MIGRATIONS`], and a dump of the old version goes to
 //! `fixtures/journal/`, from which a test migrates.
 
-use rusqlite::{Connection, TransactionBehavior};
+use rusqlite::{Connection, TransactionBehavior, params};
 
 use super::OpenError;
+use super::rows::lane;
 
 /// `osnl` in ASCII.
 pub(super) const APPLICATION: i64 = 0x6f73_6e6c;
 
 /// What leads from each version to the next; the first from an empty file to version 1.
-pub(super) const MIGRATIONS: [&str; 2] = [V1, V2];
+pub(super) const MIGRATIONS: [Step; 3] =
+    [Step { sql: V1, fill: None }, Step { sql: V2, fill: None }, Step { sql: V3, fill: Some(fill_lanes) }];
+
+/// One step: what SQL says, then what it cannot.
+pub(super) struct Step {
+    sql: &'static str,
+    fill: Option<fn(&Connection) -> rusqlite::Result<()>>,
+}
 
 const V1: &str = "
 CREATE TABLE event (
@@ -97,6 +105,31 @@ ALTER TABLE delivery ADD COLUMN holds_key INTEGER NOT NULL DEFAULT 0;
 CREATE INDEX delivery_holds ON delivery (action, key) WHERE state = 3 AND holds_key = 1;
 ";
 
+/// A number in place of two texts: with a long backlog most of an index on texts is not in memory, and each end of a
+/// delivery writes a page of it.
+const V3: &str = "
+DROP INDEX delivery_open;
+DROP INDEX delivery_holds;
+ALTER TABLE delivery ADD COLUMN lane INTEGER;
+CREATE INDEX delivery_lane ON delivery (lane) WHERE lane IS NOT NULL;
+CREATE INDEX delivery_holds ON delivery (lane) WHERE holds_key = 1 AND lane IS NOT NULL;
+";
+
+/// Gives what is open, and dead letters that hold their key, the lanes they are in.
+fn fill_lanes(connection: &Connection) -> rusqlite::Result<()> {
+    let mut select = connection.prepare(
+        "SELECT id, action, key FROM delivery NOT INDEXED \
+         WHERE key IS NOT NULL AND (state <= 2 OR state = 3 AND holds_key = 1) ORDER BY id",
+    )?;
+    let mut update = connection.prepare("UPDATE delivery SET lane = ?2 WHERE id = ?1")?;
+    let mut rows = select.query([])?;
+    while let Some(row) = rows.next()? {
+        let (action, key) = (row.get_ref(1)?.as_str()?, row.get_ref(2)?.as_str()?);
+        update.execute(params![row.get::<_, i64>(0)?, lane(action, key)])?;
+    }
+    Ok(())
+}
+
 /// The newest version this program knows.
 #[expect(clippy::cast_possible_wrap, reason = "a handful")]
 pub(super) const VERSION: i64 = MIGRATIONS.len() as i64;
@@ -111,7 +144,10 @@ pub(super) fn migrate(connection: &mut Connection, to: i64) -> Result<(), OpenEr
         let step = usize::try_from(version).ok().and_then(|version| MIGRATIONS.get(version));
         let Some(step) = step else { break };
         let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
-        transaction.execute_batch(step)?;
+        transaction.execute_batch(step.sql)?;
+        if let Some(fill) = step.fill {
+            fill(&transaction)?;
+        }
         transaction.pragma_update(None, "application_id", APPLICATION)?;
         transaction.pragma_update(None, "user_version", version + 1)?;
         transaction.commit()?;
@@ -179,6 +215,12 @@ mod tests {
             let rows = super::super::reader::list(&old, &Default::default(), &Default::default()).unwrap();
             let seen: Vec<_> =
                 rows.iter().map(|row| (row.id.0, row.state.name(), row.action.as_str())).collect();
+            let lanes = lanes(&old);
+            let expected = [("k", 65536), ("k", 131_072), ("other", 196_608)];
+            // The first version knew no dead letters that hold their key.
+            let expected = if version == 1 { &expected[..2] } else { &expected };
+            let expected: Vec<_> = expected.iter().map(|(key, id)| (*id, lane("roles", key))).collect();
+            assert_eq!(lanes, expected, "version {version}");
             assert_eq!(
                 seen,
                 [
@@ -190,6 +232,13 @@ mod tests {
                 "version {version}"
             );
         }
+    }
+
+    fn lanes(connection: &Connection) -> Vec<(i64, i64)> {
+        let sql = "SELECT id, lane FROM delivery WHERE lane IS NOT NULL ORDER BY id";
+        let mut rows = connection.prepare(sql).unwrap();
+        let rows = rows.query_map([], |row| Ok((row.get(0)?, row.get(1)?))).unwrap();
+        rows.map(Result::unwrap).collect()
     }
 
     #[test]
@@ -218,7 +267,7 @@ mod tests {
         let newer = format!("PRAGMA application_id = {APPLICATION}; PRAGMA user_version = 1000");
         check(
             &newer,
-            "was written by a newer osnl (version 1000 of its tables, this one knows 2); run that one, or name another file",
+            "was written by a newer osnl (version 1000 of its tables, this one knows 3); run that one, or name another file",
         );
     }
 }

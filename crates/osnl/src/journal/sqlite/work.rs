@@ -52,6 +52,13 @@ pub(super) struct Found {
     pub(super) state: State,
 }
 
+impl Found {
+    /// Where it waits for others, if it has a key.
+    pub(super) fn lane(&self) -> Option<i64> {
+        self.key.as_deref().map(|key| rows::lane(&self.action, key))
+    }
+}
+
 impl<'a> Work<'a> {
     pub(super) fn new(connection: &'a Connection, now: i64, next_event: i64) -> Self {
         Self {
@@ -69,7 +76,7 @@ impl<'a> Work<'a> {
         let (origin, properties) = (&received.origin, &received.properties);
         let number = identity_number(identity);
         if identity.tells(origin.redelivered)
-            && let Some(event) = self.same(number, identity)?
+            && let Some(event) = same(self.connection, number, identity)?
         {
             let mut seen =
                 self.connection.prepare_cached("UPDATE event SET copies = copies + 1 WHERE id = ?")?;
@@ -103,18 +110,17 @@ impl<'a> Work<'a> {
         ])?;
         let mut ready = Vec::new();
         for (n, new) in entry.deliveries.iter().enumerate() {
+            let lane = new.key.as_deref().map(|key| rows::lane(&new.action, key));
             let (state, reason) = match &new.begin {
-                Begin::Live if self.is_behind_another(&new.action, new.key.as_deref())? => {
-                    (State::Waiting, None)
-                }
+                Begin::Live if self.is_behind_another(lane)? => (State::Waiting, None),
                 Begin::Live => (State::Ready, None),
                 Begin::Shadow => (State::Shadow, None),
                 Begin::Held(why) => (State::Held, Some(why)),
                 Begin::Dead(why) => (State::Dead, Some(why)),
             };
             let mut insert = self.connection.prepare_cached(
-                "INSERT INTO delivery (id, rule, action, key, state, ended, reason, resource) \
-                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
+                "INSERT INTO delivery (id, rule, action, key, state, ended, reason, resource, lane) \
+                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)",
             )?;
             insert.execute(params![
                 DeliveryId::of(event, n).row(),
@@ -125,6 +131,7 @@ impl<'a> Work<'a> {
                 (!state.is_open()).then_some(self.now),
                 reason,
                 new.resource,
+                lane.filter(|_| state.is_open()),
             ])?;
             if state == State::Ready {
                 ready.push(n);
@@ -132,24 +139,6 @@ impl<'a> Work<'a> {
             self.count(&new.action, state, 1);
         }
         Ok(Appended::New { event, ready })
-    }
-
-    fn same(&self, number: i64, identity: &Identity) -> Result<Option<i64>> {
-        let mut select = self.connection.prepare_cached(
-            "SELECT id, queue, coalesce(unique_id, message_id), body FROM event WHERE identity = ?",
-        )?;
-        let mut rows = select.query([number])?;
-        while let Some(row) = rows.next()? {
-            let found = Identity {
-                queue: row.get::<_, String>(1)?.into(),
-                id: row.get(2)?,
-                digest: BodyDigest::of(row.get_ref(3)?.as_blob().unwrap_or_default()),
-            };
-            if found == *identity {
-                return row.get(0).map(Some);
-            }
-        }
-        Ok(None)
     }
 
     /// Answers whether it is kept; a copy that the broker delivers again is there already.
@@ -215,7 +204,7 @@ impl<'a> Work<'a> {
         let Some(found) = self.find(id)? else { return Ok(None) };
         if found.state.is_open() {
             self.set_state(id, &found, state, reason)?;
-            self.promote(&found.action, found.key.as_deref())?;
+            self.promote(&found.action, found.lane())?;
         }
         Ok(Some(found))
     }
@@ -239,10 +228,10 @@ impl<'a> Work<'a> {
         reason: Option<&str>,
     ) -> Result<()> {
         let ended = (!state.is_open()).then_some(self.now);
-        let mut update = self
-            .connection
-            .prepare_cached("UPDATE delivery SET state = ?2, ended = ?3, reason = ?4 WHERE id = ?1")?;
-        update.execute(params![id.row(), state, ended, reason])?;
+        let mut update = self.connection.prepare_cached(END)?;
+        // What has ended stands in nobody's way.
+        let lane = if state.is_open() { was.lane() } else { None };
+        update.execute(params![id.row(), state, ended, reason, lane])?;
         self.count(&was.action, was.state, -1);
         self.count(&was.action, state, 1);
         Ok(())
@@ -254,34 +243,36 @@ impl<'a> Work<'a> {
         if found.state.is_open() {
             self.set_state(id, &found, State::Dead, Some(reason))?;
             self.connection
-                .prepare_cached("UPDATE delivery SET holds_key = 1 WHERE id = ? AND key IS NOT NULL")?
-                .execute([id.row()])?;
+                .prepare_cached(
+                    "UPDATE delivery SET holds_key = 1, lane = ?2 WHERE id = ?1 AND key IS NOT NULL",
+                )?
+                .execute(params![id.row(), found.lane()])?;
         }
         Ok(Some(found))
     }
 
     /// A dead letter that holds a key.
-    pub(super) fn holder(&self, action: &str, key: &str) -> Result<Option<DeliveryId>> {
+    pub(super) fn holder(&self, lane: i64) -> Result<Option<DeliveryId>> {
         let mut select = self.connection.prepare_cached(HOLDER)?;
-        select.query_row([action, key], |row| row.get(0).map(delivery_id)).optional()
+        select.query_row([lane], |row| row.get(0).map(delivery_id)).optional()
     }
 
-    fn is_behind_another(&self, action: &str, key: Option<&str>) -> Result<bool> {
-        let Some(key) = key else { return Ok(false) };
-        Ok(self.first_open(action, key)?.is_some() || self.holder(action, key)?.is_some())
+    fn is_behind_another(&self, lane: Option<i64>) -> Result<bool> {
+        let Some(lane) = lane else { return Ok(false) };
+        self.connection.prepare_cached(IN_LANE)?.exists([lane])
     }
 
-    /// The oldest open delivery of a key.
-    pub(super) fn first_open(&self, action: &str, key: &str) -> Result<Option<(DeliveryId, State)>> {
+    /// The oldest open delivery of a lane.
+    pub(super) fn first_open(&self, lane: i64) -> Result<Option<(DeliveryId, State)>> {
         let mut select = self.connection.prepare_cached(FIRST_OPEN)?;
-        select.query_row([action, key], |row| Ok((delivery_id(row.get(0)?), row.get(1)?))).optional()
+        select.query_row([lane], |row| Ok((delivery_id(row.get(0)?), row.get(1)?))).optional()
     }
 
-    /// Makes the oldest of a key claimable if it only waited for its turn.
-    pub(super) fn promote(&mut self, action: &str, key: Option<&str>) -> Result<()> {
-        let Some(key) = key else { return Ok(()) };
-        if let Some((id, State::Waiting)) = self.first_open(action, key)?
-            && self.holder(action, key)?.is_none()
+    /// Makes the oldest of a lane of this action claimable if it only waited for its turn.
+    pub(super) fn promote(&mut self, action: &str, lane: Option<i64>) -> Result<()> {
+        let Some(lane) = lane else { return Ok(()) };
+        if let Some((id, State::Waiting)) = self.first_open(lane)?
+            && self.holder(lane)?.is_none()
         {
             let mut update = self.connection.prepare_cached("UPDATE delivery SET state = 1 WHERE id = ?")?;
             update.execute([id.row()])?;
@@ -315,13 +306,40 @@ impl<'a> Work<'a> {
     }
 }
 
-/// Answered by the index `delivery_open` alone.
-pub(super) const FIRST_OPEN: &str = "SELECT id, state FROM delivery WHERE action = ?1 AND key = ?2 \
-     AND state <= 2 AND key IS NOT NULL ORDER BY id LIMIT 1";
+/// The event that is the same message.
+pub(super) fn same(connection: &Connection, number: i64, identity: &Identity) -> Result<Option<i64>> {
+    let mut select = connection.prepare_cached(SAME)?;
+    let mut rows = select.query([number])?;
+    while let Some(row) = rows.next()? {
+        let found = Identity {
+            queue: row.get::<_, String>(1)?.into(),
+            id: row.get(2)?,
+            digest: BodyDigest::of(row.get_ref(3)?.as_blob().unwrap_or_default()),
+        };
+        if found == *identity {
+            return row.get(0).map(Some);
+        }
+    }
+    Ok(None)
+}
+
+/// Found by the index `event_identity`.
+pub(super) const SAME: &str =
+    "SELECT id, queue, coalesce(unique_id, message_id), body FROM event WHERE identity = ?";
+
+pub(super) const END: &str =
+    "UPDATE delivery SET state = ?2, ended = ?3, reason = ?4, lane = ?5 WHERE id = ?1";
+
+/// What a delivery has to wait for: open ones, and dead letters that hold the key. Answered by the index
+/// `delivery_lane` alone.
+pub(super) const IN_LANE: &str = "SELECT 1 FROM delivery WHERE lane = ?1 LIMIT 1";
+
+/// Found by the index `delivery_lane`.
+pub(super) const FIRST_OPEN: &str =
+    "SELECT id, state FROM delivery WHERE lane = ?1 AND state <= 2 ORDER BY id LIMIT 1";
 
 /// Answered by the index `delivery_holds` alone.
-pub(super) const HOLDER: &str =
-    "SELECT id FROM delivery WHERE action = ?1 AND key = ?2 AND state = 3 AND holds_key = 1 LIMIT 1";
+pub(super) const HOLDER: &str = "SELECT id FROM delivery WHERE lane = ?1 AND holds_key = 1 LIMIT 1";
 
 /// Answered by the index `delivery_ready` alone.
 pub(super) const READY: &str = "SELECT id FROM delivery WHERE action = ?1 AND state = 1 ORDER BY id LIMIT ?2";

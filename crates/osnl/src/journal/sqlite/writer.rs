@@ -2,6 +2,7 @@
 
 mod failing;
 mod fetching;
+mod telling;
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -20,9 +21,8 @@ use super::place::{Inode, Place, free_bytes};
 use super::rows::{State, millis, numbers};
 use super::work::{Appended, Found, Work};
 use super::{OpenError, Shared, SqliteOptions, paused, prune, schema, trouble};
-use crate::action::Event;
 use crate::journal::identity::Identity;
-use crate::journal::{Claimed, DeliveryId, Entry, Outcome, Settle, Used, begin};
+use crate::journal::{DeliveryId, Entry, Outcome, Settle, Used};
 use crate::received::Received;
 
 /// Commands of one transaction.
@@ -34,7 +34,7 @@ const SOON: Duration = Duration::from_millis(100);
 const GIB: u64 = 1 << 30;
 
 pub(super) enum Command {
-    Append(Entry, oneshot::Sender<Settle>),
+    Append(Appending, oneshot::Sender<Settle>),
     SetAside(Received, String, oneshot::Sender<Settle>),
     Attempted(DeliveryId, Used, String),
     /// With what was done, if that was said.
@@ -44,6 +44,14 @@ pub(super) enum Command {
     Close(Option<oneshot::Sender<()>>),
     #[cfg(test)]
     Do(Box<dyn FnOnce(&Connection) + Send>),
+}
+
+/// An entry on its way into the file.
+pub(super) struct Appending {
+    pub(super) entry: Entry,
+    pub(super) identity: Identity,
+    /// Whether the notification is all of it, as the delivery loop takes it; else it is what stands in columns.
+    pub(super) whole: bool,
 }
 
 /// Whether a change is made.
@@ -270,92 +278,6 @@ impl Writer {
         Ok((done, promoted))
     }
 
-    fn tell(&mut self, batch: Vec<Command>, done: Vec<(Done, Option<Answer>)>) {
-        let Shared { heads, gate, counters, .. } = &*self.shared;
-        let mut unreadable = false;
-        for (command, (done, answer)) in batch.into_iter().zip(done) {
-            match (command, done) {
-                (Command::Append(entry, receipt), Done::Appended(appended)) => {
-                    match appended {
-                        Appended::New { event, ready } => {
-                            begin::announce(&entry, counters);
-                            begin::announce_dead(&entry);
-                            for n in ready {
-                                let new = &entry.deliveries[n];
-                                if heads.has_place(&new.action) {
-                                    heads.add(&new.action, claimed(&entry, event, n));
-                                }
-                            }
-                        }
-                        Appended::Copy => {
-                            let open = entry.deliveries.iter().filter(|new| new.begin.is_open());
-                            open.for_each(|new| gate.changed(&new.action, -1));
-                            self.shared.count_copy(&entry);
-                        }
-                    }
-                    gate.committed();
-                    // Nobody waits any more: the connection is gone, and the message comes again.
-                    let _ = receipt.send(Settle::Acknowledge);
-                }
-                (Command::SetAside(received, reason, receipt), Done::SetAside(new)) => {
-                    if new {
-                        unreadable = true;
-                        say_unreadable(&received, &reason);
-                        counters.unreadable.increment();
-                    }
-                    let _ = receipt.send(Settle::Acknowledge);
-                }
-                (Command::Outcome(id, outcome, _), Done::Ended(Some(found))) => {
-                    heads.forget(&found.action, id);
-                    if !found.state.is_open() {
-                        // It was ended by somebody while an attempt was under way.
-                    } else if outcome == Outcome::Returned {
-                        self.offer(vec![(found.action, id)]);
-                    } else {
-                        gate.changed(&found.action, -1);
-                    }
-                }
-                (Command::Change(_, Apply::Preview, sender), _) => {
-                    let _ = sender.send(Ok(answer.unwrap_or_default().changed));
-                }
-                (Command::Change(change, Apply::Commit, sender), _) => {
-                    let Some(answer) = answer else { continue };
-                    match change {
-                        Change::Pause { .. } | Change::Resume { .. } => self.read_paused(),
-                        Change::Retry { .. }
-                        | Change::Discard { .. }
-                        | Change::Hold { .. }
-                        | Change::Release { .. }
-                        | Change::Move { .. } => {}
-                    }
-                    for (action, id) in &answer.withdrawn {
-                        heads.withdraw(action, *id);
-                    }
-                    for (action, by) in &answer.pending {
-                        gate.changed(action, *by);
-                    }
-                    let _ = sender.send(Ok(answer.changed));
-                }
-                // Told to nobody, or about what is no more.
-                (
-                    Command::Append(..)
-                    | Command::SetAside(..)
-                    | Command::Attempted(..)
-                    | Command::Outcome(..)
-                    | Command::Fetch(_)
-                    | Command::Close(_),
-                    _,
-                ) => {}
-                #[cfg(test)]
-                (Command::Do(_), _) => {}
-            }
-        }
-        heads.claimable.notify_waiters();
-        if unreadable && let Err(error) = prune::unreadable(self) {
-            tracing::warn!("unreadable messages cannot be moved out of the journal: {error}");
-        }
-    }
-
     fn relieve_wal(&self) {
         let pages = self.shared.wal_pages.load(Ordering::Relaxed);
         if pages >= checkpoint::MANY {
@@ -416,10 +338,7 @@ impl Writer {
 
 fn apply(work: &mut Work<'_>, command: &Command) -> rusqlite::Result<(Done, Option<Answer>)> {
     let done = match command {
-        Command::Append(entry, _) => {
-            let identity = Identity::of(&entry.received, &entry.notification);
-            Done::Appended(work.append(entry, &identity)?)
-        }
+        Command::Append(new, _) => Done::Appended(work.append(&new.entry, &new.identity)?),
         Command::SetAside(received, reason, _) => Done::SetAside(work.set_aside(received, reason)?),
         Command::Attempted(id, used, answer) => {
             work.attempted(*id, *used, answer)?;
@@ -438,48 +357,4 @@ fn apply(work: &mut Work<'_>, command: &Command) -> rusqlite::Result<(Done, Opti
         Command::Do(_) => Done::Nothing,
     };
     Ok((done, None))
-}
-
-fn claimed(entry: &Entry, event: i64, n: usize) -> Claimed {
-    let new = &entry.deliveries[n];
-    Claimed {
-        id: DeliveryId::of(event, n),
-        key: new.key.clone(),
-        event: Event {
-            received: entry.received.clone(),
-            notification: entry.notification.clone(),
-            rule: new.rule.clone(),
-            action: new.action.clone(),
-            resource: new.resource,
-        },
-        used: Used::default(),
-    }
-}
-
-impl Shared {
-    fn count_copy(&self, entry: &Entry) {
-        let origin = &entry.received.origin;
-        if origin.redelivered {
-            self.counters.adopted.increment();
-        } else {
-            self.counters.duplicates.increment();
-            tracing::info!(
-                queue.name = &*origin.queue,
-                message.id = entry.notification.message_id.as_deref().unwrap_or("-"),
-                message.digest = %entry.received.digest(),
-                "a second copy of the same message is acknowledged; it is no second event",
-            );
-        }
-    }
-}
-
-fn say_unreadable(received: &Received, reason: &str) {
-    tracing::error!(
-        queue.name = &*received.origin.queue,
-        message.digest = %received.digest(),
-        message.bytes = received.body.len(),
-        message.redelivered = received.origin.redelivered,
-        reason = reason,
-        "message cannot be read; set aside",
-    );
 }

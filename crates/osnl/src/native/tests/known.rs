@@ -79,6 +79,33 @@ fn a_key_that_its_events_never_have_is_pointed_at() {
     );
     check("nova", "event_type = ^instance\npayload.nova_object.name = Instance", &[]);
     check(
+        "nova",
+        &format!("{delete}\npayload.uuid = x"),
+        &[
+            "a.conf:7: [rule:r] payload.uuid: none of the known events of this rule has this key; at the top of their \
+           payloads: access_ip_v4, access_ip_v6, architecture, availability_zone, cell_name, created_at, deleted_at, \
+           disk_gb, …",
+        ],
+    );
+    // The field is there, inside.
+    check(
+        "nova",
+        "event_type = ^instance.delete.end$\npayload.uuid = x",
+        &[
+            "a.conf:7: [rule:r] payload.uuid: none of the known events of this rule has this key; at the top of their \
+           payloads: nova_object.data; did you mean nova_object.data.uuid?",
+        ],
+    );
+    check(
+        "neutron",
+        "event_type = ^port\npayload.device_owner = ^compute:",
+        &[
+            "a.conf:7: [rule:r] payload.device_owner: none of the known events of this rule has this key; at the top of \
+           their payloads: id, port, port_forwarding, port_forwarding_id, port_id, ports; did you mean \
+           port.device_owner?",
+        ],
+    );
+    check(
         "neutron",
         "event_type = ^port.delete.start$\npayload.port = x",
         &[
@@ -86,8 +113,70 @@ fn a_key_that_its_events_never_have_is_pointed_at() {
            payloads: port_id",
         ],
     );
+    // Inside of values.
+    let port = "event_type = ^port\\.delete\\.end$";
+    check("neutron", &format!("{port}\npayload.port.device_owner = ^compute:"), &[]);
+    check("neutron", &format!("{port}\npayload.port.fixed_ips.0.ip_address = ^10"), &[]);
+    check(
+        "neutron",
+        &format!("{port}\npayload.port.fixed_ips.ip_address = ^10"),
+        &[
+            "a.conf:7: [rule:r] payload.port.fixed_ips.ip_address: none of the known events of this rule has this key; \
+           inside port.fixed_ips: a list, whose items are 0, 1, …; did you mean port.fixed_ips.0.ip_address?",
+        ],
+    );
+    check(
+        "neutron",
+        &format!("{port}\npayload.port.revision_number = 4"),
+        &[
+            "a.conf:7: [rule:r] payload.port.revision_number: is never a text in the events of this rule, and only \
+           texts are compared; see osnl events port.delete.end",
+        ],
+    );
     // Without a pattern, every event of the exchange.
     check("neutron", "payload.port_id = x", &[]);
     check("openstack", "payload.whatever = x", &[]);
     check("acme", "payload.whatever = x", &[]);
+}
+
+#[test]
+fn a_name_in_when_that_its_events_never_have_is_pointed_at() {
+    let check = |exchange: &str, rule: &str, expected: &[&str]| {
+        assert_eq!(never_sent(exchange, rule), expected, "{exchange} {rule}");
+    };
+    let port = r"event_type = ^port\.delete\.end$";
+    for holds in [
+        r#"payload.port.device_owner.startswith("compute:")"#,
+        r#"payload.port.fixed_ips | selectattr("ip_address", "match", "^10") | list | length > 0"#,
+        "payload.port.fixed_ips.0.ip_address is defined",
+        r#"context.project_name == "x" and resource.kind == "port" and event_type is match("x")"#,
+        r#"payload.get("colour", "") == "red""#,
+    ] {
+        check("neutron", &format!("{port}\nwhen = {holds}"), &[]);
+    }
+    check(
+        "neutron",
+        &format!("{port}\nwhen = payload.port.devise_owner.startswith(\"compute:\")"),
+        &[
+            "a.conf:7: [rule:r] when: none of the known events of this rule has payload.port.devise_owner; inside port: \
+           admin_state_up, allowed_address_pairs, binding:host_id, binding:profile, binding:vif_details, \
+           binding:vif_type, binding:vnic_type, created_at, …; did you mean payload.port.device_owner?",
+        ],
+    );
+    // nova's two forms: what one of them has is there; what neither has is not.
+    let both = r"event_type = ^(compute\.)?instance\.delete\.end$";
+    check(
+        "nova",
+        &format!("{both}\nwhen = payload.nova_object.data.host == \"a\" or payload.host == \"a\""),
+        &[],
+    );
+    check(
+        "nova",
+        "event_type = ^instance.delete.end$\nwhen = payload.flavor.vcpus > 4",
+        &[
+            "a.conf:7: [rule:r] when: none of the known events of this rule has payload.flavor.vcpus; at the top of \
+           their payloads: nova_object.data; did you mean payload.nova_object.data.flavor.nova_object.data.vcpus?",
+        ],
+    );
+    check("acme", "when = payload.whatever == 1", &[]);
 }

@@ -2,10 +2,13 @@
 
 use std::collections::{HashMap, HashSet};
 
+use osnl_model::Notification;
 use rusqlite::{OptionalExtension as _, Result, ToSql};
 
 use super::super::rows::{self, received};
+use super::super::work;
 use super::{Filter, Page, Reader, Row, list};
+use crate::journal::identity::Identity;
 use crate::received::Received;
 
 /// An event that the journal holds.
@@ -56,6 +59,16 @@ impl Reader {
         let filter = Filter { event: Some(number), ..Filter::default() };
         let deliveries = list(&self.0, &filter, &Page { after: None, limit: u32::MAX })?;
         Ok(Some(Kept { number, received, deliveries }))
+    }
+
+    /// Whether a message with an id is kept already: appended once more it would be no second event.
+    ///
+    /// # Errors
+    /// SQLite's.
+    pub fn keeps(&self, received: &Received, notification: &Notification) -> Result<bool> {
+        let identity = Identity::of(received, notification);
+        let same = || work::same(&self.0, rows::identity_number(&identity), &identity);
+        Ok(identity.tells(received.origin.redelivered) && same()?.is_some())
     }
 
     /// Of these ids of messages those that are known, each with its deliveries, in one pass over the file.

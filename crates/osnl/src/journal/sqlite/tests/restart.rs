@@ -180,9 +180,10 @@ fn no_question_on_the_way_of_a_message_scans() {
         rows.map(Result::unwrap).collect::<Vec<_>>().join("; ")
     };
     for (sql, index) in [
-        (work::FIRST_OPEN, "INDEX delivery_open (action=? AND key=?)"),
+        (work::IN_LANE, "COVERING INDEX delivery_lane (lane=?)"),
+        (work::FIRST_OPEN, "INDEX delivery_lane (lane=?)"),
         (work::READY, "INDEX delivery_ready (action=?)"),
-        (work::HOLDER, "INDEX delivery_holds (action=? AND key=?)"),
+        (work::HOLDER, "INDEX delivery_holds (lane=?)"),
         ("SELECT id FROM event WHERE identity = ?", "INDEX event_identity (identity=?)"),
         ("SELECT max(id) FROM event WHERE id <= ?1 >> 16", "INTEGER PRIMARY KEY (rowid<?)"),
         (
@@ -200,4 +201,40 @@ fn no_question_on_the_way_of_a_message_scans() {
             "{sql}\n{plan}"
         );
     }
+}
+
+#[tokio::test]
+async fn no_statement_is_planned_anew_for_other_values() {
+    let folder = tempfile::tempdir().unwrap();
+    let journal = open(&folder);
+    for n in 0..20 {
+        keep(&journal, &format!("m{n}"), &format!("k{}", n % 5)).await;
+    }
+    for _ in 0..4 {
+        let claimed = claim(&journal, "a", 5).await;
+        claimed.into_iter().for_each(|claimed| journal.outcome(claimed.id, Outcome::Delivered));
+    }
+    let (told, planned) = oneshot::channel();
+    journal.send(Command::Do(Box::new(move |connection| {
+        let _ = told.send(planned_again(connection));
+    })));
+    assert_eq!(within(planned).await.unwrap(), [0; 6]);
+    // A connection that is not told to keep its plans does not.
+    let other = rusqlite::Connection::open(options(&folder).path).unwrap();
+    for n in 0..20 {
+        for sql in [work::SAME, work::IN_LANE, work::FIRST_OPEN, work::HOLDER] {
+            other.prepare_cached(sql).unwrap().exists([n]).unwrap();
+        }
+        other.prepare_cached(work::READY).unwrap().exists(rusqlite::params!["a", n]).unwrap();
+        let update = rusqlite::params![-n, 4, n, "no such row", n];
+        other.prepare_cached(work::END).unwrap().execute(update).unwrap();
+    }
+    assert_ne!(planned_again(&other), [0; 6]);
+}
+
+/// How often each of the statements that every message runs was planned again.
+fn planned_again(connection: &rusqlite::Connection) -> [i32; 6] {
+    let statements = [work::SAME, work::IN_LANE, work::FIRST_OPEN, work::HOLDER, work::READY, work::END];
+    statements
+        .map(|sql| connection.prepare_cached(sql).unwrap().get_status(rusqlite::StatementStatus::RePrepare))
 }

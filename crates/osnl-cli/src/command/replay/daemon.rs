@@ -1,0 +1,92 @@
+//! Appending by way of the daemon that has the journal.
+
+use std::path::{Path, PathBuf};
+
+use osnl::control::{Again, AskError, Client, LONGEST_REQUEST, Reached, Replayed, Request, Where, reach};
+use osnl::journal::sqlite::SqliteJournal;
+use osnl::native::Native;
+use osnl::replay::Planned;
+
+use crate::app;
+use crate::command::deliveries::asks;
+use crate::command::saved_events::Refused;
+use crate::exit::Exit;
+
+/// Events of one request: a commit holds them all, and deliveries go on meanwhile.
+const AT_ONCE: usize = 256;
+/// Bytes of one request that its events take; the rest is for what stands around them.
+const BYTES: usize = LONGEST_REQUEST - 4096;
+
+/// The daemon, and the journal that it must have.
+pub(super) struct Daemon(Client, PathBuf);
+
+impl Daemon {
+    /// The one that has this journal, if one has.
+    pub(super) fn of(conf: &Native, journal: &Path) -> Result<Option<Self>, Refused> {
+        if SqliteJournal::holder(journal).is_none() {
+            return Ok(None);
+        }
+        let place =
+            Where { state_dir: conf.state_folder(), journal: Some(journal.to_owned()), ..Where::default() };
+        let reached = app::block_on(reach(&place)).map_err(|error| (Exit::Failed, error.to_string()))?;
+        match reached.map_err(|error| (Exit::Unavailable, error.to_string()))? {
+            Reached::Daemon(client, _) => Ok(Some(Self(client, journal.to_owned()))),
+            // It has ended meanwhile.
+            Reached::File(_) => Ok(None),
+        }
+    }
+
+    /// How many were appended, and how many of them were known already.
+    pub(super) fn append(mut self, planned: &[Planned], keep_ids: bool) -> Result<(u64, u64), Refused> {
+        let mut group = Group::default();
+        let (mut appended, mut copies) = (0, 0);
+        let asked = planned.iter().filter_map(|plan| Some((plan, Again::of(plan)?)));
+        let mut send = |group: &mut Group| -> Result<(), Refused> {
+            let events = std::mem::take(group).events;
+            if events.is_empty() {
+                return Ok(());
+            }
+            let Replayed { appended: new, kept_already } = self.ask(events, keep_ids).map_err(|error| {
+                let before = if appended > 0 {
+                    format!(" ({appended} events were appended before)")
+                } else {
+                    String::new()
+                };
+                (Exit::Unavailable, format!("{error}{before}"))
+            })?;
+            appended += new + kept_already;
+            copies += kept_already;
+            Ok(())
+        };
+        for (plan, again) in asked {
+            let bytes = serde_json::to_vec(&again).map_or(usize::MAX, |text| text.len() + 1);
+            if bytes > BYTES {
+                let text = format!(
+                    "the event of line {} is too large for a request to the daemon ({bytes} bytes of {BYTES}): stop the \
+                     daemon and replay then, or publish it with osnl send",
+                    plan.source.number
+                );
+                send(&mut group)?;
+                return Err((Exit::Failed, text));
+            }
+            if group.events.len() == AT_ONCE || group.bytes + bytes > BYTES {
+                send(&mut group)?;
+            }
+            group.bytes += bytes;
+            group.events.push(again);
+        }
+        send(&mut group)?;
+        Ok((appended, copies))
+    }
+
+    fn ask(&mut self, events: Vec<Again>, keep_ids: bool) -> Result<Replayed, AskError> {
+        self.0.ask_for(&Request::Replay { events, keep_ids, by: asks() }, Some(&self.1))
+    }
+}
+
+/// What the next request takes.
+#[derive(Default)]
+struct Group {
+    events: Vec<Again>,
+    bytes: usize,
+}

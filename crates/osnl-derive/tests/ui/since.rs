@@ -1,0 +1,13 @@
+//! What the compiler says about a field that older messages lack.
+
+use osnl_model::versioned::VersionedObject;
+
+#[derive(Clone, VersionedObject)]
+#[versioned(namespace = "x", version = "1.1")]
+struct Payload {
+    uuid: String,
+    #[versioned(since = "1.1")]
+    rack: String,
+}
+
+fn main() {}

@@ -1,0 +1,92 @@
+//! A path into the payloads of some events that none of them has: what is there instead, and what may have been meant.
+
+use std::collections::BTreeSet;
+
+use super::{Event, Form};
+use crate::nearest;
+
+/// What a path misses.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Lacking {
+    /// As much of the path as is there; empty if its first key is not.
+    pub inside: String,
+    /// The keys that are there, by name; `*` stands for the items of a list.
+    pub keys: Vec<&'static str>,
+    /// The path that may have been meant: the same field at its place (`port.name` for `name`), or a name much like it.
+    pub near: Option<String>,
+}
+
+/// What the path misses in the payloads of these events; `None` if one of them has it, or could have it.
+///
+/// ```
+/// use osnl_model::catalogue;
+///
+/// let events = catalogue::find("instance.delete.end");
+/// let lacking = catalogue::lacking(&events, "flavor.memory_mb").expect("no payload begins so");
+/// let meant = "nova_object.data.flavor.nova_object.data.memory_mb";
+/// assert_eq!((lacking.inside.as_str(), lacking.near.as_deref()), ("", Some(meant)));
+/// assert_eq!(catalogue::lacking(&events, meant), None);
+/// ```
+#[must_use]
+pub fn lacking(events: &[&Event], path: &str) -> Option<Lacking> {
+    // Of a sentence nothing is there, and nothing can be said about it.
+    let events: Vec<&Event> = events.iter().copied().filter(|event| event.form != Form::Text).collect();
+    if events.is_empty() || events.iter().any(|event| event.has_field(path)) {
+        return None;
+    }
+    let known: BTreeSet<Vec<&'static str>> =
+        events.iter().flat_map(|event| event.fields()).map(|field| field.path).collect();
+    let there = |part: &&str| events.iter().any(|event| event.has_field(part));
+    let inside = path.rmatch_indices('.').map(|(dot, _)| &path[..dot]).find(there).unwrap_or_default();
+    let keys: BTreeSet<&'static str> = known.iter().filter_map(|known| below(known, inside)).collect();
+    let keys: Vec<&'static str> = keys.into_iter().collect();
+    let near = same_field(&known, path).or_else(|| {
+        let rest = path.strip_prefix(inside)?.trim_start_matches('.');
+        let (key, rest) = rest.split_once('.').unwrap_or((rest, ""));
+        let key = nearest(key, keys.iter().copied())?;
+        let near =
+            [inside, key, rest].into_iter().filter(|part| !part.is_empty()).collect::<Vec<_>>().join(".");
+        events.iter().any(|event| event.has_field(&near)).then_some(near)
+    });
+    Some(Lacking { inside: inside.to_owned(), keys, near: near.or_else(|| same_name(&known, path)) })
+}
+
+/// The key that follows this path on the way to a field.
+fn below(known: &[&'static str], inside: &str) -> Option<&'static str> {
+    let inside = starred(inside);
+    known.iter().enumerate().find(|(at, _)| known[..*at].join(".") == inside).map(|(_, key)| *key)
+}
+
+/// The shortest path that is this one but for wrappers, items of lists and what stands before it.
+fn same_field(known: &BTreeSet<Vec<&'static str>>, path: &str) -> Option<String> {
+    let written = format!(".{}", bare(path.split('.')));
+    let is_it = |known: &&Vec<&'static str>| {
+        let unwrapped = known.iter().copied().filter(|key| !key.ends_with("_object.data"));
+        format!(".{}", bare(unwrapped)).ends_with(&written)
+    };
+    shortest(known.iter().filter(is_it))
+}
+
+/// The shortest path to a field of the same name.
+fn same_name(known: &BTreeSet<Vec<&'static str>>, path: &str) -> Option<String> {
+    let name = path.rsplit('.').next()?;
+    shortest(known.iter().filter(|known| known.last() == Some(&name)))
+}
+
+fn shortest<'a>(found: impl Iterator<Item = &'a Vec<&'static str>>) -> Option<String> {
+    let path = found.min_by_key(|path| path.len())?;
+    Some(path.iter().map(|key| if *key == "*" { "0" } else { key }).collect::<Vec<_>>().join("."))
+}
+
+/// Without wrappers and items.
+fn bare<'a>(keys: impl Iterator<Item = &'a str>) -> String {
+    let is_key = |key: &&str| *key != "*" && key.parse::<usize>().is_err() && !key.ends_with("_object");
+    let keys: Vec<&str> = keys.filter(is_key).collect();
+    keys.join(".")
+}
+
+/// `ports.0.id` as a description has it: `ports.*.id`.
+pub(super) fn starred(path: &str) -> String {
+    let star = |key: &'_ str| if key.parse::<usize>().is_ok() { "*".to_owned() } else { key.to_owned() };
+    path.split('.').map(star).collect::<Vec<_>>().join(".")
+}

@@ -1,0 +1,10 @@
+//! What is read from, hidden in and known about the recorded notifications of thirteen services.
+
+#![expect(clippy::unwrap_used, reason = "a test's helper: what is not there fails the test")]
+
+mod catalogue;
+mod facts;
+mod lacking;
+mod masking;
+mod recorded;
+mod typed;

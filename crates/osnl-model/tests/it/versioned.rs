@@ -1,0 +1,15 @@
+//! Versioned notifications against what ironic 39, nova 34 and oslo.versionedobjects 3.12 put on the wire and compute
+//! (`fixtures/emission`).
+#![expect(clippy::unwrap_used, reason = "in a test a panic is the report")]
+
+mod catalogue;
+mod compatibility;
+mod emit;
+mod every_recording;
+mod fingerprints;
+mod history;
+mod nova_classes;
+mod operation;
+mod properties;
+mod recordings;
+mod wire;

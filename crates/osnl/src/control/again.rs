@@ -1,0 +1,143 @@
+//! Events to be appended anew, as a request names them.
+
+use base64::Engine as _;
+use base64::prelude::BASE64_STANDARD;
+use serde::{Deserialize, Serialize};
+
+use super::wire::{Code, Refusal};
+use crate::journal::{Begin, NewDelivery};
+use crate::received::Received;
+use crate::replay::Planned;
+use crate::saved::Saved;
+
+/// An event, and what is asked for about it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Again {
+    /// Its number, if the daemon's journal holds it; else there is a `message`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub event: Option<u64>,
+    /// The message, if it comes from elsewhere.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub message: Option<GivenMessage>,
+    /// What is to be done, never empty.
+    pub deliveries: Vec<Wanted>,
+}
+
+/// A message that the journal need not hold.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct GivenMessage {
+    /// Its bytes, in base64.
+    pub body_base64: String,
+    /// How to read them, as AMQP's properties say it.
+    #[serde(default)]
+    pub content_type: Option<String>,
+    /// The same.
+    #[serde(default)]
+    pub content_encoding: Option<String>,
+    /// The same, as kombu says it.
+    #[serde(default)]
+    pub compression: Option<String>,
+    /// The exchange it was published to, empty if that is not known.
+    #[serde(default)]
+    pub exchange: String,
+    /// `<topic>.<priority>`, empty if that is not known.
+    #[serde(default)]
+    pub routing_key: String,
+}
+
+/// One rule's wish.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Wanted {
+    /// The rule.
+    pub rule: String,
+    /// The action; the daemon must have it.
+    pub action: String,
+    /// The resource key; without one it waits for nobody.
+    #[serde(default)]
+    pub resource: Option<String>,
+    /// Which of the resources of a bulk request it is about.
+    #[serde(default)]
+    pub of_bulk: Option<u32>,
+    /// Only recorded, nothing is called.
+    #[serde(default)]
+    pub shadow: bool,
+}
+
+impl Again {
+    /// What was planned, for the daemon whose journal it was planned from; `None` if nothing is asked for.
+    #[must_use]
+    pub fn of(planned: &Planned) -> Option<Self> {
+        let deliveries: Vec<Wanted> =
+            planned.wishes().into_iter().map(|wish| Wanted::of(&wish.delivery)).collect();
+        let source = &planned.source;
+        let message = if source.kept { None } else { Some(GivenMessage::of(&source.received)) };
+        (!deliveries.is_empty()).then(|| Self {
+            event: source.kept.then_some(source.number),
+            message,
+            deliveries,
+        })
+    }
+}
+
+impl GivenMessage {
+    fn of(received: &Received) -> Self {
+        let Received { body, properties, origin } = received;
+        Self {
+            body_base64: BASE64_STANDARD.encode(body),
+            content_type: properties.content_type.as_deref().map(str::to_owned),
+            content_encoding: properties.content_encoding.as_deref().map(str::to_owned),
+            compression: properties.compression.clone(),
+            exchange: origin.exchange.clone(),
+            routing_key: origin.routing_key.clone(),
+        }
+    }
+
+    pub(super) fn received(&self) -> Result<Received, Refusal> {
+        let body = BASE64_STANDARD
+            .decode(&self.body_base64)
+            .map_err(|error| Refusal::new(Code::BadRequest, format!("body_base64: {error}")))?;
+        let properties = osnl_transport::Properties {
+            content_type: self.content_type.clone().map(Into::into),
+            content_encoding: self.content_encoding.clone().map(Into::into),
+            compression: self.compression.clone(),
+        };
+        let given = |text: &str| (!text.is_empty()).then(|| text.to_owned());
+        Ok(crate::replay::saved(Saved {
+            line: 0,
+            body,
+            properties,
+            exchange: given(&self.exchange),
+            routing_key: given(&self.routing_key),
+            received: None,
+        }))
+    }
+}
+
+impl Wanted {
+    fn of(new: &NewDelivery) -> Self {
+        let shadow = match &new.begin {
+            Begin::Shadow => true,
+            Begin::Live | Begin::Held(_) | Begin::Dead(_) => false,
+        };
+        Self {
+            rule: new.rule.to_string(),
+            action: new.action.to_string(),
+            resource: new.key.clone(),
+            of_bulk: new.resource,
+            shadow,
+        }
+    }
+
+    pub(super) fn delivery(&self) -> NewDelivery {
+        NewDelivery {
+            rule: self.rule.as_str().into(),
+            action: self.action.as_str().into(),
+            key: self.resource.clone(),
+            resource: self.of_bulk,
+            begin: if self.shadow { Begin::Shadow } else { Begin::Live },
+        }
+    }
+}

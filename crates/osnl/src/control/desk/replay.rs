@@ -1,0 +1,79 @@
+//! Appending events anew to the journal of the daemon that runs here.
+
+use std::sync::Arc;
+
+use super::super::Replayed;
+use super::super::again::Again;
+use super::super::wire::{Code, Refusal};
+use super::{Desk, Store};
+use crate::journal::Entry;
+use crate::replay::{self, Live, ReplayError};
+
+impl Desk {
+    pub(super) async fn replay(
+        &self,
+        events: &[Again],
+        keep_ids: bool,
+        by: &str,
+    ) -> Result<Replayed, Refusal> {
+        let Store::Sqlite(journal, _) = &self.store else {
+            let why = "events are replayed into a journal on disk that a daemon has; osnl replay appends to that of \
+                       a stopped one";
+            return Err(Refusal::new(Code::Unsupported, why));
+        };
+        let how = Live { keep_ids, ..Live::default() };
+        // All of them are understood before the first is appended.
+        let mut entries = Vec::with_capacity(events.len());
+        for event in events {
+            entries.push(self.entry(event, how).await?);
+        }
+        let kept_already = if keep_ids {
+            let known = entries.iter().map(|entry| (entry.received.clone(), entry.notification.clone()));
+            let known: Vec<_> = known.collect();
+            let keeps = move |reader: &crate::journal::sqlite::Reader| {
+                let mut found = 0;
+                for (received, notification) in &known {
+                    found += u64::from(reader.keeps(received, notification)?);
+                }
+                Ok(found)
+            };
+            self.read(keeps).await?.unwrap_or_default()
+        } else {
+            0
+        };
+        let asked = entries.len() as u64;
+        let appended = replay::append(&**journal, entries, how).await.map_err(|error| match error {
+            ReplayError::Stuck { .. } | ReplayError::Closed { .. } => {
+                Refusal::new(Code::Unavailable, error.to_string())
+            }
+        })?;
+        tracing::info!("replayed: {appended} events of {asked}, asked for by {by}");
+        Ok(Replayed { appended: appended.saturating_sub(kept_already), kept_already })
+    }
+
+    async fn entry(&self, again: &Again, how: Live) -> Result<Entry, Refusal> {
+        let bad = |why: String| Refusal::new(Code::BadRequest, why);
+        if again.deliveries.is_empty() {
+            return Err(bad("an event without deliveries asks for nothing".to_owned()));
+        }
+        for wanted in &again.deliveries {
+            self.is_configured(&wanted.action)?;
+        }
+        let received = match (again.event, &again.message) {
+            (Some(number), None) => {
+                let event = self.read(move |reader| reader.event(number)).await?.flatten();
+                let gone =
+                    || Refusal::new(Code::NotFound, format!("event {number} is no longer in the journal"));
+                event.ok_or_else(gone)?.received
+            }
+            (None, Some(message)) => message.received()?,
+            (Some(_), Some(_)) | (None, None) => {
+                return Err(bad("an event has either a number or a message".to_owned()));
+            }
+        };
+        let notification =
+            received.decode().map_err(|error| bad(format!("a message cannot be read: {error}")))?;
+        let deliveries = again.deliveries.iter().map(super::super::again::Wanted::delivery).collect();
+        Ok(replay::entry(received, &Arc::new(notification), deliveries, how))
+    }
+}

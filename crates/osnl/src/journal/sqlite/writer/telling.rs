@@ -1,0 +1,143 @@
+//! After a commit: who waits is told, and what has become claimable comes into memory.
+
+use super::super::work::Appended;
+use super::super::{Shared, prune};
+use super::{Answer, Appending, Apply, Change, Command, Done, Writer};
+use crate::action::Event;
+use crate::journal::{Claimed, DeliveryId, Entry, Outcome, Settle, Used, begin};
+use crate::received::Received;
+
+impl Writer {
+    pub(super) fn tell(&mut self, batch: Vec<Command>, done: Vec<(Done, Option<Answer>)>) {
+        let Shared { heads, gate, counters, .. } = &*self.shared;
+        let mut unreadable = false;
+        for (command, (done, answer)) in batch.into_iter().zip(done) {
+            match (command, done) {
+                (Command::Append(appending, receipt), Done::Appended(appended)) => {
+                    let Appending { entry, whole, .. } = appending;
+                    match appended {
+                        Appended::New { event, ready } => {
+                            begin::announce(&entry, counters);
+                            begin::announce_dead(&entry);
+                            for n in ready {
+                                let new = &entry.deliveries[n];
+                                if !whole {
+                                    heads.is_beyond(&new.action);
+                                } else if heads.has_place(&new.action) {
+                                    heads.add(&new.action, claimed(&entry, event, n));
+                                }
+                            }
+                        }
+                        Appended::Copy => {
+                            let open = entry.deliveries.iter().filter(|new| new.begin.is_open());
+                            open.for_each(|new| gate.changed(&new.action, -1));
+                            self.shared.count_copy(&entry);
+                        }
+                    }
+                    gate.committed();
+                    // Nobody waits any more: the connection is gone, and the message comes again.
+                    let _ = receipt.send(Settle::Acknowledge);
+                }
+                (Command::SetAside(received, reason, receipt), Done::SetAside(new)) => {
+                    if new {
+                        unreadable = true;
+                        say_unreadable(&received, &reason);
+                        counters.unreadable.increment();
+                    }
+                    let _ = receipt.send(Settle::Acknowledge);
+                }
+                (Command::Outcome(id, outcome, _), Done::Ended(Some(found))) => {
+                    heads.forget(&found.action, id);
+                    if !found.state.is_open() {
+                        // It was ended by somebody while an attempt was under way.
+                    } else if outcome == Outcome::Returned {
+                        self.offer(vec![(found.action, id)]);
+                    } else {
+                        gate.changed(&found.action, -1);
+                    }
+                }
+                (Command::Change(_, Apply::Preview, sender), _) => {
+                    let _ = sender.send(Ok(answer.unwrap_or_default().changed));
+                }
+                (Command::Change(change, Apply::Commit, sender), _) => {
+                    let Some(answer) = answer else { continue };
+                    match change {
+                        Change::Pause { .. } | Change::Resume { .. } => self.read_paused(),
+                        Change::Retry { .. }
+                        | Change::Discard { .. }
+                        | Change::Hold { .. }
+                        | Change::Release { .. }
+                        | Change::Move { .. } => {}
+                    }
+                    for (action, id) in &answer.withdrawn {
+                        heads.withdraw(action, *id);
+                    }
+                    for (action, by) in &answer.pending {
+                        gate.changed(action, *by);
+                    }
+                    let _ = sender.send(Ok(answer.changed));
+                }
+                // Told to nobody, or about what is no more.
+                (
+                    Command::Append(..)
+                    | Command::SetAside(..)
+                    | Command::Attempted(..)
+                    | Command::Outcome(..)
+                    | Command::Fetch(_)
+                    | Command::Close(_),
+                    _,
+                ) => {}
+                #[cfg(test)]
+                (Command::Do(_), _) => {}
+            }
+        }
+        heads.claimable.notify_waiters();
+        if unreadable && let Err(error) = prune::unreadable(self) {
+            tracing::warn!("unreadable messages cannot be moved out of the journal: {error}");
+        }
+    }
+}
+
+fn claimed(entry: &Entry, event: i64, n: usize) -> Claimed {
+    let new = &entry.deliveries[n];
+    Claimed {
+        id: DeliveryId::of(event, n),
+        key: new.key.clone(),
+        event: Event {
+            received: entry.received.clone(),
+            notification: entry.notification.clone(),
+            rule: new.rule.clone(),
+            action: new.action.clone(),
+            resource: new.resource,
+        },
+        used: Used::default(),
+    }
+}
+
+impl Shared {
+    fn count_copy(&self, entry: &Entry) {
+        let origin = &entry.received.origin;
+        if origin.redelivered {
+            self.counters.adopted.increment();
+        } else {
+            self.counters.duplicates.increment();
+            tracing::info!(
+                queue.name = &*origin.queue,
+                message.id = entry.notification.message_id.as_deref().unwrap_or("-"),
+                message.digest = %entry.received.digest(),
+                "a second copy of the same message is acknowledged; it is no second event",
+            );
+        }
+    }
+}
+
+fn say_unreadable(received: &Received, reason: &str) {
+    tracing::error!(
+        queue.name = &*received.origin.queue,
+        message.digest = %received.digest(),
+        message.bytes = received.body.len(),
+        message.redelivered = received.origin.redelivered,
+        reason = reason,
+        "message cannot be read; set aside",
+    );
+}
