@@ -84,12 +84,14 @@ impl Client {
 
     fn with(options: &HttpOptions, tls: Tls) -> Self {
         let connector = Connector::new(options, tls);
+        // The pool would keep what has no time until it is looked at.
+        let kept = if options.pool.idle.is_zero() { 0 } else { options.pool.idle_per_target };
         let connections = Connections::builder(TokioExecutor::new())
             // Python's http.client writes names this way, and byte for byte is what was promised for K2HR3.
             .http1_title_case_headers(true)
             .pool_timer(TokioTimer::new())
             .pool_idle_timeout(options.pool.idle)
-            .pool_max_idle_per_host(options.pool.idle_per_target)
+            .pool_max_idle_per_host(kept)
             .build(connector.clone());
         Self { connections, connector, places: Arc::new(Semaphore::new(options.pool.requests)) }
     }

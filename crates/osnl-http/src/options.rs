@@ -71,7 +71,7 @@ pub struct ClientCertificate {
 /// The bounds of a client's connections.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Pool {
-    /// How long an idle connection is used again, and kept at all. A server closes idle connections too, and a
+    /// How long an idle connection is used again, and kept at all; zero keeps none. A server closes idle connections too, and a
     /// request that is sent just then is lost, and whether it was seen is unknown: so this should be shorter than
     /// the server's time. Node.js, on which K2HR3 runs, has five seconds.
     pub idle: Duration,

@@ -185,18 +185,22 @@ pub(in crate::command) fn verdict_json(verdict: &Verdict) -> Value {
     object
 }
 
-/// What an action would do.
+/// What an action would do; of a request with headers, each and the body on lines below.
 pub(in crate::command) fn would(effect: &Effect) -> String {
     let key = effect.key.as_ref().map_or(String::new(), |key| format!(" for {key}"));
+    // Lines of their own: the rest stands on the first.
+    let mut below = Vec::new();
     let does = match &effect.would {
         Preview::Request { method, url, headers, body } => {
-            let headers = headers.iter().map(|(name, value)| format!("\n    {name}: {value}"));
-            let headers: String = headers.collect();
-            let body = body.as_ref().map_or(String::new(), |body| match headers.is_empty() {
-                true => format!(" with {body}"),
-                false => format!("\n\n    {}", body.replace('\n', "\n    ")),
-            });
-            format!("{method} {url}{headers}{body}")
+            below.extend(headers.iter().map(|(name, value)| format!("{name}: {value}")));
+            match body {
+                Some(body) if headers.is_empty() => format!("{method} {url} with {body}"),
+                Some(body) => {
+                    below.extend(body.lines().map(str::to_owned));
+                    format!("{method} {url}")
+                }
+                None => format!("{method} {url}"),
+            }
         }
         Preview::Line { to } => format!("a line in {to}"),
         Preview::Effect { does, with } => {
@@ -206,7 +210,8 @@ pub(in crate::command) fn would(effect: &Effect) -> String {
         Preview::Nothing { why } => format!("nothing to do: {why}"),
         Preview::Unusable { why } => format!("a dead letter: {why}"),
     };
-    masked(&format!("{}{key}: {does}", effect.action))
+    let below: String = below.iter().map(|line| format!("\n      {}", masked(line))).collect();
+    masked(&format!("{}{key}: {does}", effect.action)) + &below
 }
 
 /// The same for scripts.

@@ -1,7 +1,7 @@
 //! Who we are to a target, by a header.
 //!
 //! What is written in the configuration is [`Fixed`]. Whoever has to fetch a token first (Keystone) implements
-//! [`Authorization`] and is handed to [`HttpAction::with_authorization`](super::HttpAction::with_authorization).
+//! [`Authorization`] and is handed to [`HttpConf::build`](super::HttpConf::build).
 
 use std::fmt;
 

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::FutureExt as _;
+use osnl_http::header::{HeaderName, HeaderValue};
 use osnl_http::{Client, HttpError, HttpOptions, Pool, Scheme, Verification};
 use osnl_model::Notification;
 use osnl_openstack::Cloud;
@@ -96,7 +97,7 @@ impl DriverConf for HttpConf {
         let mut lines = Vec::new();
         if let Some(login) = &self.0.login {
             let (name, value) = login.shown();
-            lines.push(("login", format!("{name}: {value}")));
+            lines.push(("login", format!("{}: {value}", as_sent(&name))));
         }
         if let Some(certificate) = &self.0.certificate {
             lines.push(("shows", format!("the certificate in {}", certificate.certificate.display())));
@@ -138,14 +139,13 @@ impl DriverConf for HttpConf {
         match self.0.message.shown(&Names::from(Notification::clone(notification)), &about) {
             Err(why) => Preview::Unusable { why },
             Ok(request) => {
-                let header =
-                    |(name, value): (&osnl_http::header::HeaderName, &osnl_http::header::HeaderValue)| {
-                        (name.to_string(), String::from_utf8_lossy(value.as_bytes()).into_owned())
-                    };
+                let header = |(name, value): (&HeaderName, &HeaderValue)| {
+                    (as_sent(name), String::from_utf8_lossy(value.as_bytes()).into_owned())
+                };
                 let mut headers: Vec<(String, String)> = request.headers.iter().map(header).collect();
                 if let Some(login) = &self.0.login {
                     let (name, value) = login.shown();
-                    headers.push((name.to_string(), value));
+                    headers.push((as_sent(&name), value));
                 }
                 let body = String::from_utf8_lossy(&request.body).into_owned();
                 Preview::Request {
@@ -169,4 +169,13 @@ impl DriverConf for HttpConf {
         }
         .boxed()
     }
+}
+
+/// `Idempotency-Key`: names are sent with capitals.
+fn as_sent(name: &HeaderName) -> String {
+    let word = |word: &str| {
+        let (first, rest) = word.split_at(word.len().min(1));
+        format!("{}{rest}", first.to_ascii_uppercase())
+    };
+    name.as_str().split('-').map(word).collect::<Vec<_>>().join("-")
 }

@@ -101,7 +101,7 @@ const OPTIONS: &[DriverOption] = &[
         "How much of a reply is read. The status counts; what is beyond it closes the connection.",
     )
     .or("64KiB"),
-    DriverOption::new("idle", "duration", "How long a connection is kept for the next request.").or("4s"),
+    DriverOption::new("idle", "duration", "How long a connection is kept for the next request; 0 for none.").or("4s"),
     DriverOption::new(
         "allow_hosts",
         "list",

@@ -157,15 +157,15 @@ fn a_preview_shows_the_request_and_no_secret() {
     let named: Vec<String> = headers.iter().map(|(name, value)| format!("{name}: {value}")).collect();
     let own = env!("CARGO_PKG_VERSION");
     let expected = [
-        &format!("user-agent: osnl/{own}"),
-        "accept: */*",
-        "idempotency-key: m-1/hook",
-        "content-type: application/json",
-        "x-key: ***",
-        "webhook-id: m-1/hook",
-        "webhook-timestamp: ***",
-        "webhook-signature: ***",
-        "authorization: Basic ***",
+        &format!("User-Agent: osnl/{own}"),
+        "Accept: */*",
+        "Idempotency-Key: m-1/hook",
+        "Content-Type: application/json",
+        "X-Key: ***",
+        "Webhook-Id: m-1/hook",
+        "Webhook-Timestamp: ***",
+        "Webhook-Signature: ***",
+        "Authorization: Basic ***",
     ];
     assert_eq!(named, expected);
     assert_eq!(body.as_deref(), Some(r#"{"a": "***", "pass": "***"}"#));
