@@ -15,7 +15,7 @@ use std::collections::BTreeSet;
 use std::fmt;
 use std::sync::Arc;
 
-use osnl_model::{Head, Mismatch, NotificationFilter, Priority, StepLimit};
+use osnl_model::{Head, Mismatch, NotificationFilter, Pattern, Priority, StepLimit};
 
 pub use self::counts::{Condition, RuleCounts};
 pub use self::decide::{Decided, Decisions};
@@ -96,6 +96,23 @@ impl Rule {
                 Err(RuleMismatch::Undecided(error))
             }
         }
+    }
+
+    /// Whether the head alone decides it: nothing of it looks at context, payload or metadata.
+    #[must_use]
+    pub fn is_decided_by_head(&self) -> bool {
+        let NotificationFilter { publisher_id: _, event_type: _, context, metadata, payload } = &self.filter;
+        self.when.is_none()
+            && self.nested.is_empty()
+            && [context, metadata, payload].into_iter().all(std::collections::BTreeMap::is_empty)
+    }
+
+    /// Compiles its patterns, which who only checks a configuration does not need.
+    fn prepare(&self) {
+        let NotificationFilter { publisher_id, event_type, context, metadata, payload } = &self.filter;
+        let keyed = [context, metadata, payload].into_iter().flat_map(|patterns| patterns.values());
+        let nested = self.nested.iter().map(|nested| &nested.pattern);
+        publisher_id.iter().chain(event_type).chain(keyed).chain(nested).for_each(Pattern::prepare);
     }
 
     fn wants_priority(&self, priority: Option<&Priority>) -> bool {

@@ -7,7 +7,6 @@ use osnl_model::{Pattern, Priority};
 use osnl_transport::Declare;
 
 use super::{ListenerConf, RuleConf};
-use crate::rule::Rule;
 
 /// One rule that never fires, and why.
 pub(super) struct Never<'a> {
@@ -63,7 +62,7 @@ fn takes_all(earlier: &RuleConf, later: &RuleConf) -> bool {
     let (first, then) = (&earlier.rule, &later.rule);
     first.stop
         && later.listeners.iter().all(|name| earlier.listeners.contains(name))
-        && only_the_head(first)
+        && first.is_decided_by_head()
         && match (&first.priorities, &then.priorities) {
             (None, _) => true,
             (Some(_), None) => false,
@@ -71,15 +70,6 @@ fn takes_all(earlier: &RuleConf, later: &RuleConf) -> bool {
         }
         && is_wider(first.filter.event_type.as_ref(), then.filter.event_type.as_ref())
         && is_wider(first.filter.publisher_id.as_ref(), then.filter.publisher_id.as_ref())
-}
-
-fn only_the_head(rule: &Rule) -> bool {
-    let filter = &rule.filter;
-    rule.when.is_none()
-        && rule.nested.is_empty()
-        && filter.context.is_empty()
-        && filter.metadata.is_empty()
-        && filter.payload.is_empty()
 }
 
 /// Whether whatever `than` takes is taken by `pattern`; no if in doubt.
