@@ -12,7 +12,7 @@ use std::time::SystemTime;
 
 use osnl_model::{Mismatch, Notification, Predicate, Priority, bulk_part, is_secret_key};
 
-pub use self::compare::{Compared, Comparison, Change};
+pub use self::compare::{Change, Compared, Comparison};
 pub use self::heard::{NotHeard, WhyNot};
 use crate::intake::parts;
 use crate::native::{Native, Preview, RuleConf, Wanted};

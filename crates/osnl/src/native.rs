@@ -23,6 +23,7 @@ mod deliveries;
 mod document;
 pub(crate) mod driver;
 mod duration;
+mod equalities;
 mod explain;
 pub(crate) mod journal;
 mod known;
@@ -59,6 +60,7 @@ pub use self::orphans::Orphans;
 pub use self::preview::Preview;
 pub use self::probe::{Probe, Verdict};
 pub use self::reference::{Reference, ReferenceOption, ReferenceSection, reference};
+pub use self::secret_file::{SecretFileError, secret_or_file};
 use crate::config::{
     ConfigError, ConfigErrors, Environment, Finding, Ini, ReadError, Warning, files_of, read_text,
 };

@@ -46,7 +46,7 @@ pub(crate) struct PickArgs {
     /// Only those with a delivery in this state; repeated: any of them
     #[arg(long, value_name = "STATE")]
     pub(super) state: Vec<StateFlag>,
-    /// Received since then: 2h (ago), 2026-11-20, 2026-11-20T06:30 (UTC), 2026-11-20T06:30+01:00
+    /// Received since then: 2h (ago), 2026-11-20, 2026-11-20T06:30 (local time), 2026-11-20T06:30Z
     #[arg(long, value_name = "TIME", value_parser = moment)]
     pub(super) since: Option<SystemTime>,
     /// Received before then
@@ -221,7 +221,11 @@ fn configuration(args: &CheckArgs) -> Result<Native, Refused> {
 }
 
 /// Refuses names that the configuration does not have.
-pub(super) fn known<'a>(what: &str, name: &str, names: impl Iterator<Item = &'a str> + Clone) -> Result<(), Refused> {
+pub(super) fn known<'a>(
+    what: &str,
+    name: &str,
+    names: impl Iterator<Item = &'a str> + Clone,
+) -> Result<(), Refused> {
     if names.clone().any(|known| known == name) {
         return Ok(());
     }

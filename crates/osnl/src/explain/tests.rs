@@ -197,6 +197,15 @@ fn of_a_head_alone_is_said_what_follows_from_it() {
     assert_eq!(seen[1], "errors: priority saw \"info\" wants error, critical");
     assert_eq!(seen[2], "payload: payload.state at the time: it was there");
     assert_eq!(seen[3], "secret: unknown");
+    // Where the head suffices it decides; what the actions would do stands behind it.
+    let head = Notification {
+        event_type: Some("port.x".to_owned()),
+        priority: Some(Priority::Error),
+        ..Notification::default()
+    };
+    let content = Content::Head { head: Box::new(head), failed: Vec::new() };
+    let seen = said(&Subject { content, ..subject }, None);
+    assert_eq!(seen[1], "errors fires: ");
 }
 
 #[test]

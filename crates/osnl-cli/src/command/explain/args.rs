@@ -17,7 +17,7 @@ use crate::command::saved_events::PickArgs;
 #[command(
     override_usage = "osnl explain [OPTIONS] FILE...\n       osnl explain [OPTIONS] --journal | --id ID | --since TIME ...\n       \
     osnl explain [OPTIONS] --unmatched [PATTERN] | --counts\n       \
-    osnl explain [OPTIONS] --rules FILE [FILE... | --journal | --unmatched | --since TIME ...]"
+    osnl explain [OPTIONS] --rules FILE [FILE... | --journal | --unmatched]"
 )]
 #[command(
     after_help = "Ends with 0 if a rule fires, 1 if none does, 69 without a journal, 78 if the configuration \
@@ -41,7 +41,7 @@ pub(crate) struct ExplainArgs {
     /// For each rule how often it fired, and which condition failed first how often
     #[arg(long)]
     pub(super) counts: bool,
-    /// Try this file's rules in place of the configured ones on all that journal and ring hold: what would fire, what no longer
+    /// Try FILE's rules in place of the configured ones, on all of journal and ring: what would fire, what no longer
     #[arg(long, value_name = "FILE", conflicts_with_all = ["counts", "limit", "k2hr3_osnl"])]
     pub(super) rules: Option<PathBuf>,
     /// Only this rule; repeated: these
@@ -56,7 +56,7 @@ pub(crate) struct ExplainArgs {
     /// Lines for people, or a JSON object on a line
     #[arg(long, value_enum, default_value_t = ExplainFormat::Text, value_name = "text|json", hide_possible_values = true)]
     pub(super) format: ExplainFormat,
-    #[command(flatten)]
+    #[command(flatten, next_help_heading = "Configuration")]
     pub(super) of: CheckArgs,
     #[command(flatten, next_help_heading = "Of the journal")]
     pub(super) pick: PickArgs,

@@ -36,7 +36,9 @@ pub(super) fn show(args: &ExplainArgs, conf: &Native, file: &Path) -> Result<Exi
         ExplainFormat::Json => {
             rules.iter().for_each(|found| out.json(object(found)));
             let (now, then) = comparison.firing();
-            out.json(json!({"summary": {"events": comparison.events(), "firing_now": now, "would_fire": then}}));
+            out.json(
+                json!({"summary": {"events": comparison.events(), "firing_now": now, "would_fire": then}}),
+            );
         }
     }
     if comparison.events() == 0 {
@@ -104,7 +106,8 @@ fn text(comparison: &Comparison<'_>, rules: &[&Compared], file: &Path) -> String
     rows.extend(rules.iter().map(|found| row(found)));
     text.push_str(&table(&rows));
     for found in rules {
-        for (word, change) in [("would fire on", &found.more), ("would no longer fire on", &found.no_longer)] {
+        for (word, change) in [("would fire on", &found.more), ("would no longer fire on", &found.no_longer)]
+        {
             if change.count > 0 {
                 text.push_str(&masked(&format!("rule {} {word} {}", found.rule, named(change))));
                 text.push('\n');

@@ -183,7 +183,8 @@ mod tests {
     /// Whatever is compared as texts must mean what the engine means.
     #[test]
     fn texts_and_engine_agree() {
-        let parts = [r"\A", "a", "ab", "b?", "[ab]", r"(?:\n?\z)", "(a|b)", r"(?:\Aa|b)", "(?i:a)", r"(?:a\z|b)", ""];
+        let parts =
+            [r"\A", "a", "ab", "b?", "[ab]", r"(?:\n?\z)", "(a|b)", r"(?:\Aa|b)", "(?i:a)", r"(?:a\z|b)", ""];
         let samples = ["", "a", "b", "ab", "aab", "abb", "A", "a\n", "ab\n", "ba", "b\n\n", "abab", "aba\n"];
         let mut compared = 0;
         for first in parts {
@@ -194,7 +195,11 @@ mod tests {
                     let (ours, engine) = (Linear(Arc::new(Inner::Texts(texts))), Regex::new(&regex).unwrap());
                     for sample in samples {
                         compared += 1;
-                        assert_eq!(ours.is_match(sample), Some(engine.is_match(sample)), "{regex} on {sample:?}");
+                        assert_eq!(
+                            ours.is_match(sample),
+                            Some(engine.is_match(sample)),
+                            "{regex} on {sample:?}"
+                        );
                     }
                 }
             }
