@@ -234,6 +234,9 @@ pub(crate) struct ConfigShowArgs {
     /// Print passwords too; without it they are ***
     #[arg(long)]
     pub(crate) show_secrets: bool,
+    /// text is a file that means the same; json for scripts
+    #[arg(long, value_enum, default_value_t = CheckFormat::Text, value_name = "FORMAT")]
+    pub(crate) format: CheckFormat,
 }
 
 /// What `osnl events` shows.
