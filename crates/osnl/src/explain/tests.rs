@@ -240,6 +240,9 @@ pool = osnl-two
 when = payload.state == 'gone'
     and payload.port.device_owner is defined
 actions = audit
+[rule:one-side]
+when = event_type is defined and context.auth_token == 'x'
+actions = audit
 [rule:secret]
 when = context.auth_token == 'S3CRET'
 actions = audit
@@ -285,7 +288,8 @@ path = /var/log/osnl/audit.jsonl
                      unsupported types string and number, at \\\"payload.state + 1\\\"\")";
     let falses = [
         "false: when [payload.state == 'gone' and payload.port.device_owner is defined] \
-         payload.port.device_owner is \"compute:nova\", payload.state is \"there\"",
+         payload.state == 'gone', payload.state is \"there\"",
+        "one-side: when [***] context.auth_token is ***",
         "secret: when [***] context.auth_token is ***",
         "lacks: when [payload.nothing.here == 1] the event has no payload.nothing.here",
         undecided,
