@@ -5,6 +5,8 @@
 //! be anything. Several services share `openstack`; there a pattern counts as a known service's if it begins
 //! with a word that one of their events begins with.
 
+use std::collections::HashMap;
+
 use osnl_model::catalogue::{self, Event, Lacking};
 use osnl_model::{Pattern, Predicate, Priority};
 
@@ -16,6 +18,8 @@ use crate::config::{Finding, Warning, nearest, shown};
 
 /// The exchange of every service that was given none of its own.
 const SHARED: &str = "openstack";
+/// The known events of exchanges, and whether each of these is known.
+type Services<'a> = HashMap<Vec<&'a str>, (Vec<&'static Event>, bool)>;
 /// Keys that a warning names.
 const NAMED: usize = 8;
 
@@ -28,16 +32,22 @@ impl Loaded {
     #[must_use]
     pub fn never_sent(&self) -> Vec<Warning> {
         let enabled = self.conf.rules.iter().filter(|rule| rule.enabled);
-        enabled.flat_map(|rule| self.of_rule(rule)).collect()
+        let mut services = Services::new();
+        enabled.flat_map(|rule| self.of_rule(rule, &mut services)).collect()
     }
 
-    fn of_rule(&self, rule: &RuleConf) -> Vec<Warning> {
+    fn of_rule<'a>(&'a self, rule: &RuleConf, services: &mut Services<'a>) -> Vec<Warning> {
         let heard = self.conf.listeners.iter().filter(|listener| rule.listeners.contains(&listener.name));
         let exchanges: Vec<&str> =
             heard.flat_map(|listener: &ListenerConf| listener.exchanges.iter().map(String::as_str)).collect();
-        let known: Vec<&Event> =
-            catalogue::events().iter().filter(|event| exchanges.contains(&event.exchange())).collect();
-        let all_known = exchanges.iter().all(|name| known.iter().any(|event| event.exchange() == *name));
+        // The same for most rules, and dear to find out.
+        let (known, all_known) = services.entry(exchanges.clone()).or_insert_with(|| {
+            let known: Vec<&Event> =
+                catalogue::events().iter().filter(|event| exchanges.contains(&event.exchange())).collect();
+            let all_known = exchanges.iter().all(|name| known.iter().any(|event| event.exchange() == *name));
+            (known, all_known)
+        });
+        let (known, all_known) = (&known[..], *all_known);
         // A listener that only reads a queue does not say whose it is.
         let only_queues =
             self.conf.listeners.iter().any(|l| rule.listeners.contains(&l.name) && l.exchanges.is_empty());
@@ -50,11 +60,11 @@ impl Loaded {
             .copied()
             .filter(|event| pattern.is_none_or(|pattern| pattern.is_match(event.event_type)))
             .collect();
-        if let Some(warning) = self.no_event_in_when(rule, &known, &exchanges) {
+        if let Some(warning) = self.no_event_in_when(rule, known, &exchanges) {
             return vec![warning];
         }
         match (pattern, matched.is_empty()) {
-            (Some(pattern), true) => self.no_event(rule, pattern, &known, &exchanges).into_iter().collect(),
+            (Some(pattern), true) => self.no_event(rule, pattern, known, &exchanges).into_iter().collect(),
 
             // Other services of a shared exchange may have the field.
             (None, _) if exchanges.contains(&SHARED) => Vec::new(),
@@ -124,7 +134,7 @@ impl Loaded {
             heard().any(|listener| listener.priorities.contains(&priority))
                 && rule.rule.priorities.as_ref().is_none_or(|of_rule| of_rule.contains(&priority))
         };
-        if heard_of.iter().any(|event| event.priorities.iter().any(|priority| wanted(&priority))) {
+        if heard_of.iter().any(|event| event.priorities.iter().any(wanted)) {
             return None;
         }
         let priorities = listed(heard_of.iter().flat_map(|event| event.priorities.iter().copied()).collect());

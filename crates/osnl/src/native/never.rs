@@ -20,9 +20,9 @@ pub(super) struct Never<'a> {
 
 /// In the order of the rules.
 pub(super) fn fire<'a>(listeners: &[ListenerConf], rules: &'a [RuleConf]) -> Vec<Never<'a>> {
-    let enabled: Vec<&RuleConf> = rules.iter().filter(|rule| rule.enabled).collect();
+    let mut stops: Vec<&RuleConf> = Vec::new();
     let mut found = Vec::new();
-    for (n, conf) in enabled.iter().enumerate() {
+    for conf in rules.iter().filter(|rule| rule.enabled) {
         let rule = &conf.rule.name;
         if let Some(problem) = unheard(listeners, conf) {
             let mend = "name priorities that a listener of the rule has";
@@ -30,7 +30,7 @@ pub(super) fn fire<'a>(listeners: &[ListenerConf], rules: &'a [RuleConf]) -> Vec
         } else if let Some(problem) = contradicted(conf) {
             let mend = "no event is both; change the one or the other";
             found.push(Never { rule, option: "when", problem, mend });
-        } else if let Some(stops) = enabled[..n].iter().find(|earlier| takes_all(earlier, conf)) {
+        } else if let Some(stops) = stops.iter().find(|earlier| takes_all(earlier, conf)) {
             let problem = format!(
                 "never fires: [rule:{}] stands before it, takes all that it could take, and stops",
                 stops.rule.name
@@ -41,6 +41,9 @@ pub(super) fn fire<'a>(listeners: &[ListenerConf], rules: &'a [RuleConf]) -> Vec
                 problem,
                 mend: "put it before that one, or remove one of them",
             });
+        }
+        if conf.rule.stop {
+            stops.push(conf);
         }
     }
     found
