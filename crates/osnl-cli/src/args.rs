@@ -1,6 +1,7 @@
 //! What was typed: the program's own subcommands, and the flags of the programs it stands in for.
 
 mod control;
+pub(crate) mod man;
 pub(crate) mod moment;
 mod send;
 
@@ -8,18 +9,20 @@ use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
+use clap::{Args, Parser, Subcommand, ValueEnum};
 use osnl_model::Secret;
 
 use crate::command::demo::ScreenSize;
 use crate::command::explain::ExplainArgs;
 use crate::command::replay::ReplayArgs;
 use crate::command::tap::TapArgs;
+use crate::command::test::TestArgs;
 
 pub(crate) use self::control::{
     ChangeArgs, ControlFormat, DeliveriesArgs, DeliveriesCommand, FilterArgs, PlaceArgs, ReloadArgs,
     ShowArgs, StatusArgs,
 };
+pub(crate) use self::man::ManArgs;
 pub(crate) use self::send::{SendArgs, SendDriver, SendFormat};
 
 /// What to do.
@@ -35,6 +38,7 @@ pub(crate) enum Invocation {
     Reload(ReloadArgs),
     Deliveries(Box<DeliveriesArgs>),
     Explain(Box<ExplainArgs>),
+    Test(Box<TestArgs>),
     Replay(Box<ReplayArgs>),
     ConfigShow(ConfigShowArgs),
     Events(EventsArgs),
@@ -47,10 +51,10 @@ pub(crate) enum Invocation {
 #[command(
     name = "osnl",
     version,
-    about = "OpenStack Notification Listener: what your cloud announces reaches who must hear it",
-    after_help = "Examples:\n  osnl demo\n  osnl k2hr3-osnl -c /etc/k2hr3/k2hr3-osnl.conf",
+    about = "OpenStack Notification Listener: your cloud's events reach who must hear them",
+    after_help = "Examples:\n  osnl demo\n  osnl check -c /etc/osnl/osnl.conf",
     // Options are --help and --version alone: without a list of them all fits a screen.
-    help_template = "{about}\n\n{usage-heading} {usage}\n\nCommands:\n{subcommands}{after-help}",
+    help_template = "{about}\n{usage-heading} {usage}\n\nCommands:\n{subcommands}{after-help}",
     disable_help_subcommand = true
 )]
 struct Osnl {
@@ -60,14 +64,14 @@ struct Osnl {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Delete gone hosts from K2HR3: takes k2hr3_osnl's flags and its configuration file
+    /// Delete gone hosts from K2HR3, with k2hr3_osnl's flags and file
     #[command(name = "k2hr3-osnl", alias = "k2hr3_osnl")]
     K2hr3Osnl(K2hr3OsnlArgs),
     /// Show the way of recorded notifications, all on this machine
     Demo(DemoArgs),
     /// Run what a configuration says: listeners, rules, actions
     Run(RunArgs),
-    /// Read, check and explain a configuration; with --connect, try brokers and targets too
+    /// Check and explain a configuration; --connect tries brokers too
     Check(CheckRunArgs),
     /// Publish notifications, each confirmed by the broker
     Send(Box<SendArgs>),
@@ -81,6 +85,8 @@ enum Command {
     Deliveries(Box<DeliveriesArgs>),
     /// Why an event fires each rule, or does not
     Explain(Box<ExplainArgs>),
+    /// Run the tests of rules that stand beside a configuration
+    Test(Box<TestArgs>),
     /// Send journalled or saved events through rules again; shows first
     Replay(Box<ReplayArgs>),
     /// Print configurations
@@ -136,38 +142,6 @@ pub(crate) struct K2hr3OsnlArgs {
     /// The name it was called by, which names its folder `conf.d`.
     #[arg(skip = "k2hr3-osnl")]
     pub(crate) program: String,
-}
-
-/// The flags of `osnl man`.
-#[derive(Debug, Args)]
-#[command(after_help = "Examples:\n  osnl man | man -l -\n  osnl man k2hr3-osnl > k2hr3-osnl.1\n  \
-                        osnl man osnl.conf > osnl.conf.5")]
-pub(crate) struct ManArgs {
-    /// Which page
-    #[arg(value_enum, default_value_t = ManPage::Osnl)]
-    pub(crate) page: ManPage,
-}
-
-/// A manual page.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub(crate) enum ManPage {
-    Osnl,
-    #[value(name = "k2hr3-osnl")]
-    K2hr3Osnl,
-    /// The configuration file
-    #[value(name = "osnl.conf")]
-    OsnlConf,
-}
-
-impl ManPage {
-    /// The command that the page is about, if it is about one.
-    pub(crate) fn command(self) -> Option<clap::Command> {
-        match self {
-            Self::Osnl => Some(Osnl::command()),
-            Self::K2hr3Osnl => Some(K2hr3Osnl::command()),
-            Self::OsnlConf => None,
-        }
-    }
 }
 
 /// The flags of `osnl completions`.
@@ -264,6 +238,9 @@ pub(crate) struct ConfigShowArgs {
     /// Print passwords too; without it they are ***
     #[arg(long)]
     pub(crate) show_secrets: bool,
+    /// text is a file that means the same; json for scripts
+    #[arg(long, value_enum, default_value_t = CheckFormat::Text, value_name = "FORMAT")]
+    pub(crate) format: CheckFormat,
 }
 
 /// What `osnl events` shows.
@@ -379,6 +356,7 @@ pub(crate) fn parse(arguments: impl IntoIterator<Item = OsString>) -> Invocation
         Command::Reload(args) => Invocation::Reload(args),
         Command::Deliveries(args) => Invocation::Deliveries(args),
         Command::Explain(args) => Invocation::Explain(args),
+        Command::Test(args) => Invocation::Test(args),
         Command::Replay(args) => Invocation::Replay(args),
         Command::Config(ConfigCommand::Show(args)) => Invocation::ConfigShow(args),
         Command::Events(args) => Invocation::Events(args),
@@ -390,6 +368,8 @@ pub(crate) fn parse(arguments: impl IntoIterator<Item = OsString>) -> Invocation
 
 #[cfg(test)]
 mod tests {
+    use clap::CommandFactory as _;
+
     use super::*;
 
     #[test]

@@ -17,3 +17,4 @@ pub(crate) mod send;
 mod sources;
 pub(crate) mod status;
 pub(crate) mod tap;
+pub(crate) mod test;

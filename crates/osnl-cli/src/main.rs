@@ -21,6 +21,7 @@ fn main() -> ExitCode {
         args::Invocation::Reload(flags) => command::reload::run(&flags),
         args::Invocation::Deliveries(flags) => command::deliveries::run(&flags),
         args::Invocation::Explain(flags) => command::explain::run(&flags),
+        args::Invocation::Test(flags) => command::test::run(&flags),
         args::Invocation::Replay(flags) => command::replay::run(&flags),
         args::Invocation::ConfigShow(flags) => command::config::show(&flags),
         args::Invocation::Events(flags) => command::events::run(&flags),

@@ -4,6 +4,7 @@
 //! The conditions are asked in the order in which a daemon asks them: does one of the rule's listeners hear the
 //! message, is the rule enabled, was it its turn (`stop`), its priorities, its patterns, then `when`.
 
+mod compare;
 mod heard;
 
 use std::sync::Arc;
@@ -11,6 +12,7 @@ use std::time::SystemTime;
 
 use osnl_model::{Mismatch, Notification, Predicate, Priority, bulk_part, is_secret_key};
 
+pub use self::compare::{Change, Compared, Comparison};
 pub use self::heard::{NotHeard, WhyNot};
 use crate::intake::parts;
 use crate::native::{Native, Preview, RuleConf, Wanted};
@@ -136,7 +138,7 @@ pub struct Verdict {
 /// What a rule says.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Ruling {
-    /// It fires.
+    /// It fires. Of an event whose head alone is known nobody can say what its actions would do.
     Fires(Vec<Effect>),
     /// It would, but none of its listeners hears the event. One reason for each.
     NotHeard(Vec<NotHeard>),
@@ -189,6 +191,11 @@ impl Ruling {
 /// What each rule says of an event, in their order; `listener` is the one to be considered alone.
 #[must_use]
 pub fn explain(conf: &Native, subject: &Subject, listener: Option<&str>) -> Vec<Verdict> {
+    verdicts(conf, subject, listener, true)
+}
+
+/// `previews`: whether it matters what the actions would do.
+fn verdicts(conf: &Native, subject: &Subject, listener: Option<&str>, previews: bool) -> Vec<Verdict> {
     let names = subject.notification().map(|notification| Names::from(notification.clone()));
     // Each listener asks its own rules: who stops, and where.
     let mut ended: Vec<(Arc<str>, Vec<Arc<str>>)> = Vec::new();
@@ -204,7 +211,7 @@ pub fn explain(conf: &Native, subject: &Subject, listener: Option<&str>) -> Vec<
             _ if !rule.enabled => Ruling::Disabled,
             (Some(by), _) => Ruling::Stopped(by),
             (None, names) => {
-                let ruling = ruling(conf, rule, subject, names.as_ref());
+                let ruling = ruling(conf, rule, subject, names.as_ref(), previews);
                 if ruling.fires() && rule.rule.ends_the_turn() {
                     ended.push((rule.rule.name.clone(), heard.by));
                 }
@@ -216,16 +223,24 @@ pub fn explain(conf: &Native, subject: &Subject, listener: Option<&str>) -> Vec<
     verdicts
 }
 
-fn ruling(conf: &Native, rule: &RuleConf, subject: &Subject, names: Option<&Names>) -> Ruling {
+fn ruling(
+    conf: &Native,
+    rule: &RuleConf,
+    subject: &Subject,
+    names: Option<&Names>,
+    previews: bool,
+) -> Ruling {
     let fires = || names.map_or(Ok(()), |names| rule.rule.fires(names));
     match &subject.content {
         Content::Unreadable(reason) => Ruling::Unreadable(reason.clone()),
         Content::Whole(notification) => match fires() {
+            Ok(()) if !previews => Ruling::Fires(Vec::new()),
             Ok(()) => Ruling::Fires(effects(conf, rule, notification)),
             Err(mismatch) => fails(rule, &mismatch),
         },
         Content::Head { failed, .. } => match fires() {
             Err(mismatch) if of_head(&mismatch) => fails(rule, &mismatch),
+            Ok(()) if rule.rule.is_decided_by_head() => Ruling::Fires(Vec::new()),
             Ok(()) | Err(_) => match failed.iter().find(|failed| failed.rule == rule.rule.name) {
                 Some(failed) => Ruling::Failed(failed.clone()),
                 None => Ruling::Unknown,

@@ -26,6 +26,7 @@ mod document;
 pub(crate) mod driver;
 mod duration;
 pub(crate) mod enrich;
+mod equalities;
 mod explain;
 pub(crate) mod journal;
 mod known;
@@ -68,6 +69,7 @@ pub use self::preview::Preview;
 pub use self::probe::{Probe, Verdict};
 pub use self::reference::{Reference, ReferenceOption, ReferenceSection, reference};
 pub use self::reloading::Logs;
+pub use self::secret_file::{SecretFileError, secret_or_file};
 use crate::config::{
     ConfigError, ConfigErrors, Environment, Finding, Ini, ReadError, Warning, files_of, read_text,
 };
@@ -179,6 +181,8 @@ pub struct Sources {
     pub folders: Vec<PathBuf>,
     /// Over the files.
     pub environment: Environment,
+    /// A file whose rules stand in place of all those of the files; what else is in it lies over them. It is read last.
+    pub rules: Option<PathBuf>,
     /// Options of `[DEFAULT]` given on the command line, over everything: option, value, flag.
     pub flags: Vec<(&'static str, String, &'static str)>,
 }
@@ -217,6 +221,7 @@ pub fn load(sources: &Sources) -> Result<Loaded, ConfigErrors> {
             Err(error) => refuse(folder.display().to_string(), format!("the folder cannot be read: {error}")),
         }
     }
+    files.extend(sources.rules.clone());
     let mut texts = Vec::new();
     for file in &files {
         let name = file.display().to_string();
@@ -234,14 +239,17 @@ pub fn load(sources: &Sources) -> Result<Loaded, ConfigErrors> {
 }
 
 /// The same for texts that are read already: names and contents, later ones over earlier ones. Of `sources`
-/// environment and flags count.
+/// environment and flags count, and whether there are `rules`: these are the last text.
 ///
 /// # Errors
 /// As [`load`].
 pub fn load_texts(texts: &[(String, String)], sources: &Sources) -> Result<Loaded, ConfigErrors> {
     let mut layers = Layers::new();
     let (mut errors, mut warnings) = (Vec::new(), Vec::new());
-    for (name, text) in texts {
+    for (n, (name, text)) in texts.iter().enumerate() {
+        if sources.rules.is_some() && n + 1 == texts.len() {
+            layers.sections.retain(|section| section.def.kind != schema::RULE);
+        }
         let (ini, syntax) = Ini::parse(name, text);
         errors.extend(syntax);
         errors.extend(layers.apply(&ini));

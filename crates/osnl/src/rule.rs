@@ -15,7 +15,7 @@ use std::collections::BTreeSet;
 use std::fmt;
 use std::sync::Arc;
 
-use osnl_model::{Head, Mismatch, NotificationFilter, Priority, StepLimit};
+use osnl_model::{Head, Mismatch, NotificationFilter, Pattern, Priority, StepLimit, is_secret_key};
 
 pub use self::counts::{Condition, RuleCounts};
 pub use self::decide::{Decided, Decisions};
@@ -98,6 +98,23 @@ impl Rule {
         }
     }
 
+    /// Whether the head alone decides it: nothing of it looks at context, payload or metadata.
+    #[must_use]
+    pub fn is_decided_by_head(&self) -> bool {
+        let NotificationFilter { publisher_id: _, event_type: _, context, metadata, payload } = &self.filter;
+        self.when.is_none()
+            && self.nested.is_empty()
+            && [context, metadata, payload].into_iter().all(std::collections::BTreeMap::is_empty)
+    }
+
+    /// Compiles its patterns, which who only checks a configuration does not need.
+    fn prepare(&self) {
+        let NotificationFilter { publisher_id, event_type, context, metadata, payload } = &self.filter;
+        let keyed = [context, metadata, payload].into_iter().flat_map(|patterns| patterns.values());
+        let nested = self.nested.iter().map(|nested| &nested.pattern);
+        publisher_id.iter().chain(event_type).chain(keyed).chain(nested).for_each(Pattern::prepare);
+    }
+
     fn wants_priority(&self, priority: Option<&Priority>) -> bool {
         match (&self.priorities, priority) {
             (None, _) => true,
@@ -136,7 +153,8 @@ pub enum RuleMismatch {
     Undecided(EvalError),
 }
 
-/// What a `when` saw that is false; worked out when it is printed.
+/// What a `when` saw that is false; worked out when it is printed: of several sides of an `and`, the first that is false,
+/// and what that one saw.
 #[derive(Clone, Debug)]
 pub struct WhenFalse {
     when: Expression,
@@ -159,10 +177,18 @@ impl WhenFalse {
 
 impl fmt::Display for WhenFalse {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (n, (name, value)) in self.saw().into_iter().enumerate() {
-            let before = if n == 0 { "" } else { ", " };
-            write!(f, "{before}{name} is {}", value.as_deref().unwrap_or("absent"))?;
+        let side = self.when.false_side(&self.names);
+        let saw = side.as_ref().map_or_else(|| self.saw(), |side| side.saw(&self.names));
+        let mut words = Vec::new();
+        // What stands beside a secret may be one.
+        let secret = |(name, _): &(String, _)| name.split('.').any(is_secret_key);
+        if let Some(side) = side.filter(|_| !saw.iter().any(secret)) {
+            words.push(side.source().split_whitespace().collect::<Vec<_>>().join(" "));
         }
-        Ok(())
+        let values = saw.into_iter();
+        words.extend(
+            values.map(|(name, value)| format!("{name} is {}", value.as_deref().unwrap_or("absent"))),
+        );
+        f.write_str(&words.join(", "))
     }
 }

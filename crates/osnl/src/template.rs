@@ -46,6 +46,7 @@ mod methods;
 mod names;
 mod path;
 mod scan;
+mod sides;
 
 use std::fmt;
 use std::sync::Arc;
@@ -61,6 +62,7 @@ use self::names::{Aliases, Scope};
 pub use self::names::{NAMES, Names};
 pub(crate) use self::path::{walk, walk_object};
 use self::scan::Source;
+pub(crate) use self::sides::{conjuncts, places};
 
 /// Instructions that one evaluation may take.
 pub const FUEL: u64 = 50_000;
@@ -137,6 +139,14 @@ impl Expression {
     /// The names that it looks at, as they were written: `event_type`, `payload.port.name`.
     pub(crate) fn paths(&self) -> impl Iterator<Item = &str> {
         self.aliases.0.values().map(String::as_str)
+    }
+
+    /// The first side of its top-level `and`s that is false by itself, where it has several and that can be said.
+    #[must_use]
+    pub fn false_side(&self, names: &Names) -> Option<Self> {
+        let sides = conjuncts(&self.source).filter(|sides| sides.len() > 1)?;
+        let compiled = sides.into_iter().map(|side| Self::new(side.trim()).ok());
+        compiled.map_while(|side| side).find(|side| matches!(side.holds(names), Ok(false)))
     }
 
     /// The names that it looks at, as they were written, with what the notification has there: `None` is

@@ -11,7 +11,7 @@ use osnl::native;
 use serde_json::json;
 
 use super::sources::{self, Looked};
-use crate::args::{ConfigReferenceArgs, ConfigShowArgs, ReferenceFormat};
+use crate::args::{CheckFormat, ConfigReferenceArgs, ConfigShowArgs, ReferenceFormat};
 use crate::exit::Exit;
 
 #[expect(clippy::print_stdout, reason = "what it is for")]
@@ -35,7 +35,13 @@ pub(crate) fn show(args: &ConfigShowArgs) -> Exit {
         });
     match document {
         Ok(document) => {
-            print!("{}", document.text(args.show_secrets));
+            match args.format {
+                CheckFormat::Text => print!("{}", document.text(args.show_secrets)),
+                CheckFormat::Json => {
+                    let shown = if args.show_secrets { document } else { document.hidden() };
+                    println!("{}", values(&shown));
+                }
+            }
             Exit::Done
         }
         Err(errors) => {
@@ -43,6 +49,18 @@ pub(crate) fn show(args: &ConfigShowArgs) -> Exit {
             Exit::Config
         }
     }
+}
+
+/// `{"sections": [{"section", "options": [{"name", "value", "from"}]}]}`.
+fn values(document: &native::Document) -> serde_json::Value {
+    let sections = document.sections.iter().map(|section| {
+        let options = section
+            .entries
+            .iter()
+            .map(|entry| json!({"name": entry.option, "value": entry.text, "from": entry.from}));
+        json!({"section": section.heading, "options": options.collect::<Vec<_>>()})
+    });
+    json!({"sections": sections.collect::<Vec<_>>()})
 }
 
 pub(crate) fn reference(args: &ConfigReferenceArgs) -> Exit {

@@ -1,5 +1,6 @@
 //! `osnl explain`: for an event from a file, the journal or the ring of what no rule wanted, what each rule of the
-//! configuration says of it, and what a rule that fires would do. Contacts nobody.
+//! configuration says of it, and what a rule that fires would do; with `--rules`, what other rules would change. Contacts
+//! nobody.
 //!
 //! | ends with | when |
 //! | --- | --- |
@@ -10,11 +11,12 @@
 //! | 78 | the configuration cannot be used |
 
 mod args;
+mod compare;
 mod counts;
 
 use osnl::explain::{Ruling, Subject, Verdict, explain};
 use osnl::native::Native;
-use osnl::unmatched;
+use osnl::unmatched::{self, Unmatched};
 use serde_json::{Value, json};
 
 pub(crate) use self::args::{ExplainArgs, ExplainFormat};
@@ -24,6 +26,11 @@ use super::saved_events::{
 use crate::exit::Exit;
 
 pub(crate) fn run(args: &ExplainArgs) -> Exit {
+    if let Some(rules) = &args.rules {
+        return saved_events::with_configuration(&args.of, &[], args.listener.as_deref(), |conf| {
+            compare::show(args, conf, rules)
+        });
+    }
     saved_events::with_configuration(&args.of, &args.rule, args.listener.as_deref(), |conf| look(args, conf))
 }
 
@@ -55,30 +62,33 @@ fn look(args: &ExplainArgs, conf: &Native) -> Result<Exit, Refused> {
 /// What is to be explained, by name.
 fn subjects(args: &ExplainArgs, conf: &Native) -> Result<Vec<(String, Subject)>, Refused> {
     if let Some(wanted) = &args.unmatched {
-        let journal = saved_events::journal(conf)?;
-        let found = unmatched::read(journal, usize::MAX).map_err(|error| {
-            let file = masked(&journal.display().to_string());
-            (
-                Exit::Unavailable,
-                format!("{file}.unmatched: {error}; a daemon with keep_unmatched above 0 writes it"),
-            )
-        })?;
+        let found = ring(conf)?;
         let mut found: Vec<_> =
             found.into_iter().filter(|unmatched| args.wants(unmatched, wanted.as_ref())).collect();
-        let first = found.len().saturating_sub(args.limit as usize);
+        let first = found.len().saturating_sub(args.limit() as usize);
         let last =
             found.drain(first..).map(|unmatched| ("unmatched".to_owned(), Subject::unmatched(&unmatched)));
         return Ok(last.collect());
     }
     if args.journal || args.pick.is_given() {
         let reader = saved_events::reader(saved_events::journal(conf)?)?;
-        let kept = args.pick.events(&reader, args.limit, true)?;
+        let kept = args.pick.events(&reader, args.limit(), true)?;
         let named =
             kept.iter().map(|kept| (format!("event {}", kept.number), Subject::received(&kept.received)));
         return Ok(named.collect());
     }
     let files = saved_events::files(&args.file)?;
     Ok(files.iter().map(|(name, saved)| (format!("{name}:{}", saved.line), Subject::saved(saved))).collect())
+}
+
+/// What no rule wanted.
+fn ring(conf: &Native) -> Result<Vec<Unmatched>, Refused> {
+    let journal = saved_events::journal(conf)?;
+    unmatched::read(journal, usize::MAX).map_err(|error| {
+        let file = masked(&journal.display().to_string());
+        let text = format!("{file}.unmatched: {error}; a daemon with keep_unmatched above 0 writes it");
+        (Exit::Unavailable, text)
+    })
 }
 
 fn text(name: &str, subject: &Subject, verdicts: &[Verdict]) -> String {

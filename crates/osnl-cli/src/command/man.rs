@@ -2,7 +2,7 @@
 
 use std::io::{self, Write};
 
-use crate::args::{CompletionsArgs, ManArgs, ManPage};
+use crate::args::{CompletionsArgs, ManArgs, man};
 use crate::exit::Exit;
 
 /// Behind what the flags say, in the language of manual pages.
@@ -56,22 +56,30 @@ osnl.conf \- the configuration of osnl: listeners, rules and actions
 \fBosnl check\fR explains a file, \fBosnl config show\fR prints what counts and where it came from.
 "#;
 
+const COMMAND: &str = r"
+.SH EXIT STATUS
+0 done; 1 failed; 2 wrong use of the command line; 69 what is needed is not there: a broker, a daemon, its journal;
+78 wrong configuration; 130 interrupted. What a command means by these stands above where it says more.
+.SH SEE ALSO
+\fBosnl\fR(1) has all commands, files and signals; \fBosnl.conf\fR(5) every option of the configuration.
+";
+
 pub(crate) fn man(args: &ManArgs) -> Exit {
-    let rest = match args.page {
-        ManPage::Osnl => OSNL.to_owned(),
-        ManPage::K2hr3Osnl => K2HR3_OSNL.to_owned(),
-        ManPage::OsnlConf => format!("{OSNL_CONF}{}", osnl::native::reference().roff()),
+    let rest = match args.page.as_str() {
+        "osnl" => OSNL.to_owned(),
+        "k2hr3-osnl" => K2HR3_OSNL.to_owned(),
+        "osnl.conf" => format!("{OSNL_CONF}{}", osnl::native::reference().roff()),
+        _ => COMMAND.to_owned(),
     };
     let mut page = Vec::new();
     let rendered =
-        args.page.command().map_or(Ok(()), |command| clap_mangen::Man::new(command).render(&mut page));
+        man::command(&args.page).map_or(Ok(()), |command| clap_mangen::Man::new(command).render(&mut page));
     print(rendered.map(|()| [&page[..], rest.trim_start().as_bytes()].concat()))
 }
 
 pub(crate) fn completions(args: &CompletionsArgs) -> Exit {
     let mut script = Vec::new();
-    let Some(mut command) = ManPage::Osnl.command() else { return Exit::Failed };
-    clap_complete::generate(args.shell, &mut command, "osnl", &mut script);
+    clap_complete::generate(args.shell, &mut man::osnl(), "osnl", &mut script);
     print(Ok(script))
 }
 

@@ -46,7 +46,7 @@ pub(crate) struct PickArgs {
     /// Only those with a delivery in this state; repeated: any of them
     #[arg(long, value_name = "STATE")]
     pub(super) state: Vec<StateFlag>,
-    /// Received since then: 2h (ago), 2026-11-20, 2026-11-20T06:30 (UTC), 2026-11-20T06:30+01:00
+    /// Received since then: 2h (ago), 2026-11-20, 2026-11-20T06:30 (local time), 2026-11-20T06:30Z
     #[arg(long, value_name = "TIME", value_parser = moment)]
     pub(super) since: Option<SystemTime>,
     /// Received before then
@@ -109,6 +109,12 @@ impl PickArgs {
             || until.is_some()
     }
 
+    /// Whether something was said that only deliveries have.
+    pub(super) fn is_about_deliveries(&self) -> bool {
+        let Self { id, event_type: _, fired, action, resource, state, since: _, until: _ } = self;
+        !id.is_empty() || !state.is_empty() || [fired, action, resource].into_iter().any(Option::is_some)
+    }
+
     fn filter(&self) -> Filter {
         Filter {
             rule: self.fired.clone(),
@@ -156,6 +162,35 @@ impl PickArgs {
     }
 }
 
+/// Deliveries that are looked up at once where all of the journal is.
+const PART: u32 = 1000;
+
+impl PickArgs {
+    /// Every event of this kind, oldest first, one after the other: all of a large journal at once would fill memory.
+    pub(super) fn each(&self, reader: &Reader, mut what: impl FnMut(&Kept)) -> Result<(), Refused> {
+        if !self.id.is_empty() {
+            self.events(reader, u32::MAX, false)?.iter().for_each(what);
+            return Ok(());
+        }
+        let failed = |error| (Exit::Unavailable, format!("the journal cannot be read: {error}"));
+        let filter = self.filter();
+        let (mut after, mut seen) = (None, None);
+        loop {
+            let (numbers, last) = reader.event_numbers_behind(&filter, after, PART).map_err(failed)?;
+            for number in numbers {
+                if seen.replace(number) != Some(number) {
+                    // One that has left meanwhile is one that there is not.
+                    reader.event(number).map_err(failed)?.iter().for_each(&mut what);
+                }
+            }
+            match last {
+                Some(last) => after = Some(last),
+                None => return Ok(()),
+            }
+        }
+    }
+}
+
 /// Does `what` with the configuration, once it has the rules and the listener that were named; says why it cannot.
 pub(super) fn with_configuration(
     of: &CheckArgs,
@@ -186,7 +221,11 @@ fn configuration(args: &CheckArgs) -> Result<Native, Refused> {
 }
 
 /// Refuses names that the configuration does not have.
-fn known<'a>(what: &str, name: &str, names: impl Iterator<Item = &'a str> + Clone) -> Result<(), Refused> {
+pub(super) fn known<'a>(
+    what: &str,
+    name: &str,
+    names: impl Iterator<Item = &'a str> + Clone,
+) -> Result<(), Refused> {
     if names.clone().any(|known| known == name) {
         return Ok(());
     }

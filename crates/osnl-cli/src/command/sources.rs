@@ -26,6 +26,7 @@ pub(super) fn of(args: &SourceArgs) -> Sources {
         files,
         folders: args.config_dir.clone(),
         environment: std::env::vars_os().collect(),
+        rules: None,
         flags: Vec::new(),
     }
 }

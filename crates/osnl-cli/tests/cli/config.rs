@@ -267,3 +267,34 @@ fn run_stays_up_where_the_login_is_refused() {
     assert!(daemon.0.try_wait().unwrap().is_none(), "{}", said());
     assert!(!said().contains("hunter2"), "{}", said());
 }
+
+#[test]
+fn values_are_printed_for_scripts_with_where_they_came_from() {
+    let place = crate::harness::Place::new();
+    place.write("a.conf", crate::explain::conf(&place, "rabbit://u:S3CRET@h/", "https://h/"));
+    let show = |more: &[&str]| {
+        let args = [&["config", "show", "-c", "a.conf", "--format", "json"], more].concat();
+        let (code, text) = crate::explain::said(&place, &args);
+        assert_eq!(code, Some(0));
+        let shown: serde_json::Value = serde_json::from_str(&text).unwrap();
+        let section = |name: &str| {
+            let sections = shown["sections"].as_array().unwrap();
+            sections.iter().find(|section| section["section"] == name).unwrap()["options"].clone()
+        };
+        (section("listener:neutron")[0].clone(), section("rule:errors"))
+    };
+    let (url, rule) = show(&[]);
+    let expected = serde_json::json!(
+        {"name": "transport_url", "value": "rabbit://u:***@h:5672/", "from": "a.conf:7"}
+    );
+    assert_eq!(
+        (url["name"].clone(), url["from"].clone()),
+        (expected["name"].clone(), expected["from"].clone())
+    );
+    assert!(!url.to_string().contains("S3CRET"), "{url}");
+    assert!(
+        rule.to_string().contains(r#"{"from":"a.conf:21","name":"priorities","value":"error, critical"}"#),
+        "{rule}"
+    );
+    assert!(show(&["--show-secrets"]).0["value"].as_str().unwrap().contains("S3CRET"));
+}

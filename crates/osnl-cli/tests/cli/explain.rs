@@ -199,7 +199,7 @@ fn what_cannot_be_explained_ends_with_the_reason_and_the_status_for_it() {
         "no rule forget-port; did you mean forget-ports?",
     );
     check(&["-c", "a.conf", "event.json", "--listener", "cinder"], 2, "no listener cinder");
-    check(&["-c", "a.conf", "--since", "yesterday"], 2, "how long ago");
+    check(&["-c", "a.conf", "--since", "yesterday"], 2, "write 90m, 2h, 7d");
     check(&["-c", "a.conf", "--id", "x"], 2, "the number of an event");
     check(&["-c", "wrong.conf", "event.json"], 78, "wrong.conf:2: [rule:x] nonsense: unknown option");
     check(&["-c", "memory.conf", "--journal"], 78, "memory://");

@@ -47,7 +47,15 @@ impl Place {
     pub(crate) fn run(&self, program: &Path, args: &[&str]) -> Osnl {
         let mut command = Command::new(program);
         // Neither a proxy nor a log filter of whoever runs the tests may reach into it.
-        for name in ["http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY", "RUST_LOG", "RUST_BACKTRACE"] {
+        for name in [
+            "http_proxy",
+            "https_proxy",
+            "HTTP_PROXY",
+            "HTTPS_PROXY",
+            "RUST_LOG",
+            "RUST_BACKTRACE",
+            "COLUMNS",
+        ] {
             command.env_remove(name);
         }
         Osnl::start(command.args(args).current_dir(self.0.path()))

@@ -281,7 +281,7 @@ fn help_fits_and_a_wrong_command_line_is_2() {
         assert!(help.contains(part), "{part} in\n{help}");
     }
     let (_, short, _) = run(&place, &["send", "-h"]);
-    assert!(short.lines().count() <= 40 && short.lines().all(|line| line.len() <= 115), "{short}");
+    assert!(short.lines().count() <= 48 && short.lines().all(|line| line.len() <= 100), "{short}");
     for (args, expected) in [
         (&["send"][..], "<FILE|--event-type <NAME>>"),
         (&["send", "--event-type", "e", "--payload", "{"], "no JSON: EOF"),

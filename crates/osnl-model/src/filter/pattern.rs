@@ -1,9 +1,12 @@
 //! A regular expression with the meaning of Python's `re.match`.
 
+mod linear;
+
 use std::fmt;
 
 use thiserror::Error;
 
+use self::linear::Linear;
 use super::python_regex::{Dialect, Translated, translate};
 
 /// How many times fancy-regex may go back in one match (patterns with look-around or back-references only).
@@ -30,10 +33,10 @@ pub struct Pattern {
 
 #[derive(Clone)]
 enum Engine {
-    Linear(regex::Regex),
+    Linear(Linear),
     Backtracking(Box<fancy_regex::Regex>),
     /// The first for texts that are ASCII and not empty.
-    Boundary(regex::Regex, Box<fancy_regex::Regex>),
+    Boundary(Linear, Box<fancy_regex::Regex>),
 }
 
 /// A pattern that is none.
@@ -65,8 +68,8 @@ impl Pattern {
         let error = |position, message| PatternError { pattern: pattern.to_owned(), position, message };
         let translated = translate(pattern).map_err(|refused| error(refused.position, refused.message))?;
         let linear = |regex: &str| {
-            let built = regex::Regex::new(&format!(r"\A(?:{regex})"));
-            built.map_err(|refused| error(None, reason(&refused.to_string())))
+            let built = Linear::new(format!(r"\A(?:{regex})"));
+            built.map_err(|refused| error(None, reason(&refused)))
         };
         let backtracking = |regex: &str| {
             let built = fancy_regex::RegexBuilder::new(&format!(r"\A(?:{regex})"))
@@ -97,15 +100,26 @@ impl Pattern {
     /// The pattern goes back, and the text would take more steps than it may: it counts as no match, and
     /// whoever asked should say so.
     pub fn matches(&self, text: &str) -> Result<bool, StepLimit> {
+        let given_up = || StepLimit { pattern: self.text.clone() };
         match &self.engine {
-            Engine::Linear(regex) => Ok(regex.is_match(text)),
-            Engine::Boundary(regex, _) if text.is_ascii() && !text.is_empty() => Ok(regex.is_match(text)),
+            Engine::Linear(regex) => regex.is_match(text).ok_or_else(given_up),
+            Engine::Boundary(regex, _) if text.is_ascii() && !text.is_empty() => {
+                regex.is_match(text).ok_or_else(given_up)
+            }
             Engine::Boundary(..) | Engine::Backtracking(_) if text.len() > LONGEST_BACKTRACKED => {
-                Err(StepLimit { pattern: self.text.clone() })
+                Err(given_up())
             }
             Engine::Boundary(_, regex) | Engine::Backtracking(regex) => {
-                regex.is_match(text).map_err(|_| StepLimit { pattern: self.text.clone() })
+                regex.is_match(text).map_err(|_| given_up())
             }
+        }
+    }
+
+    /// Compiles what would else be compiled by the first text, so that no message waits for it.
+    pub fn prepare(&self) {
+        match &self.engine {
+            Engine::Linear(regex) | Engine::Boundary(regex, _) => regex.prepare(),
+            Engine::Backtracking(_) => {}
         }
     }
 

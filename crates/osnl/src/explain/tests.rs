@@ -197,6 +197,15 @@ fn of_a_head_alone_is_said_what_follows_from_it() {
     assert_eq!(seen[1], "errors: priority saw \"info\" wants error, critical");
     assert_eq!(seen[2], "payload: payload.state at the time: it was there");
     assert_eq!(seen[3], "secret: unknown");
+    // Where the head suffices it decides; what the actions would do stands behind it.
+    let head = Notification {
+        event_type: Some("port.x".to_owned()),
+        priority: Some(Priority::Error),
+        ..Notification::default()
+    };
+    let content = Content::Head { head: Box::new(head), failed: Vec::new() };
+    let seen = said(&Subject { content, ..subject }, None);
+    assert_eq!(seen[1], "errors fires: ");
 }
 
 #[test]
@@ -230,6 +239,9 @@ pool = osnl-two
 [rule:false]
 when = payload.state == 'gone'
     and payload.port.device_owner is defined
+actions = audit
+[rule:one-side]
+when = event_type is defined and context.auth_token == 'x'
 actions = audit
 [rule:secret]
 when = context.auth_token == 'S3CRET'
@@ -276,7 +288,8 @@ path = /var/log/osnl/audit.jsonl
                      unsupported types string and number, at \\\"payload.state + 1\\\"\")";
     let falses = [
         "false: when [payload.state == 'gone' and payload.port.device_owner is defined] \
-         payload.port.device_owner is \"compute:nova\", payload.state is \"there\"",
+         payload.state == 'gone', payload.state is \"there\"",
+        "one-side: when [***] context.auth_token is ***",
         "secret: when [***] context.auth_token is ***",
         "lacks: when [payload.nothing.here == 1] the event has no payload.nothing.here",
         undecided,

@@ -150,10 +150,11 @@ impl<'a> Checker<'a> {
 
     /// What only a journal that keeps can do.
     fn kept(&mut self, journal: &JournalConf, rules: &[RuleConf], actions: &[ActionConf]) {
-        for rule in rules {
-            if let Some(section) = self.named(RULE, &rule.rule.name) {
-                deliveries::kept_rule(&mut self.reader(section), journal, rule);
-            }
+        // Read from these sections in this order.
+        let layers = self.layers;
+        let sections = layers.sections.iter().filter(|section| section.def.kind == RULE);
+        for (section, rule) in sections.zip(rules) {
+            deliveries::kept_rule(&mut self.reader(section), journal, rule);
         }
         for action in actions {
             if let Some(section) = self.named(ACTION, &action.name) {

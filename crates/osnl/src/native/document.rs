@@ -88,8 +88,7 @@ impl Document {
             out.push_str(&format!("[{}]\n", section.heading));
             for entry in &section.entries {
                 out.push_str(&format!("# {}\n", one_line(&entry.from)));
-                let is_secret = !secrets && is_secret(section, &entry.option);
-                let text = if is_secret { without_password(&entry.text) } else { entry.text.clone() };
+                let text = if secrets { entry.text.clone() } else { hidden_text(section, entry) };
                 hidden |= text != entry.text;
                 out.push_str(&written(&entry.option, &text));
             }
@@ -101,6 +100,16 @@ impl Document {
             );
         }
         out
+    }
+
+    /// The same values, those of secrets hidden as in [`text`](Self::text).
+    #[must_use]
+    pub fn hidden(&self) -> Self {
+        let hide = |section: &DocSection| DocSection {
+            heading: section.heading.clone(),
+            entries: section.entries.iter().map(|entry| hidden(section, entry)).collect(),
+        };
+        Self { sections: self.sections.iter().map(hide).collect() }
     }
 
     /// Whether the text reads back as these values. It may not where a value came from the environment:
@@ -123,6 +132,15 @@ impl Document {
             })
         })
     }
+}
+
+fn hidden(section: &DocSection, entry: &DocEntry) -> DocEntry {
+    DocEntry { text: hidden_text(section, entry), ..entry.clone() }
+}
+
+fn hidden_text(section: &DocSection, entry: &DocEntry) -> String {
+    let secret = is_secret(section, &entry.option);
+    if secret { without_password(&entry.text) } else { entry.text.clone() }
 }
 
 fn is_secret(section: &DocSection, option: &str) -> bool {

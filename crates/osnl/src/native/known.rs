@@ -5,9 +5,12 @@
 //! be anything. Several services share `openstack`; there a pattern counts as a known service's if it begins
 //! with a word that one of their events begins with.
 
-use osnl_model::catalogue::{self, Event, Lacking};
-use osnl_model::{Pattern, Predicate};
+use std::collections::HashMap;
 
+use osnl_model::catalogue::{self, Event, Lacking};
+use osnl_model::{Pattern, Predicate, Priority};
+
+use super::equalities;
 use super::layers::RawSection;
 use super::schema::RULE;
 use super::{ListenerConf, Loaded, RuleConf};
@@ -15,6 +18,8 @@ use crate::config::{Finding, Warning, nearest, shown};
 
 /// The exchange of every service that was given none of its own.
 const SHARED: &str = "openstack";
+/// The known events of exchanges, and whether each of these is known.
+type Services<'a> = HashMap<Vec<&'a str>, (Vec<&'static Event>, bool)>;
 /// Keys that a warning names.
 const NAMED: usize = 8;
 
@@ -27,16 +32,22 @@ impl Loaded {
     #[must_use]
     pub fn never_sent(&self) -> Vec<Warning> {
         let enabled = self.conf.rules.iter().filter(|rule| rule.enabled);
-        enabled.flat_map(|rule| self.of_rule(rule)).collect()
+        let mut services = Services::new();
+        enabled.flat_map(|rule| self.of_rule(rule, &mut services)).collect()
     }
 
-    fn of_rule(&self, rule: &RuleConf) -> Vec<Warning> {
+    fn of_rule<'a>(&'a self, rule: &RuleConf, services: &mut Services<'a>) -> Vec<Warning> {
         let heard = self.conf.listeners.iter().filter(|listener| rule.listeners.contains(&listener.name));
         let exchanges: Vec<&str> =
             heard.flat_map(|listener: &ListenerConf| listener.exchanges.iter().map(String::as_str)).collect();
-        let known: Vec<&Event> =
-            catalogue::events().iter().filter(|event| exchanges.contains(&event.exchange())).collect();
-        let all_known = exchanges.iter().all(|name| known.iter().any(|event| event.exchange() == *name));
+        // The same for most rules, and dear to find out.
+        let (known, all_known) = services.entry(exchanges.clone()).or_insert_with(|| {
+            let known: Vec<&Event> =
+                catalogue::events().iter().filter(|event| exchanges.contains(&event.exchange())).collect();
+            let all_known = exchanges.iter().all(|name| known.iter().any(|event| event.exchange() == *name));
+            (known, all_known)
+        });
+        let (known, all_known) = (&known[..], *all_known);
         // A listener that only reads a queue does not say whose it is.
         let only_queues =
             self.conf.listeners.iter().any(|l| rule.listeners.contains(&l.name) && l.exchanges.is_empty());
@@ -49,18 +60,87 @@ impl Loaded {
             .copied()
             .filter(|event| pattern.is_none_or(|pattern| pattern.is_match(event.event_type)))
             .collect();
+        if let Some(warning) = self.no_event_in_when(rule, known, &exchanges) {
+            return vec![warning];
+        }
         match (pattern, matched.is_empty()) {
-            (Some(pattern), true) => self.no_event(rule, pattern, &known, &exchanges).into_iter().collect(),
+            (Some(pattern), true) => self.no_event(rule, pattern, known, &exchanges).into_iter().collect(),
+
             // Other services of a shared exchange may have the field.
             (None, _) if exchanges.contains(&SHARED) => Vec::new(),
             (_, false) => {
                 let patterns = payload_keys(rule).filter_map(|key| self.no_text(rule, key, &matched));
                 let when = rule.rule.when.iter().flat_map(|when| when.paths());
                 let paths = when.filter_map(|path| path.strip_prefix("payload."));
-                patterns.chain(paths.filter_map(|path| self.no_field(rule, path, &matched))).collect()
+                let fields = patterns.chain(paths.filter_map(|path| self.no_field(rule, path, &matched)));
+                pattern.and_then(|_| self.elsewhere(rule, &matched)).into_iter().chain(fields).collect()
             }
             (None, true) => Vec::new(),
         }
+    }
+
+    /// `when` wants an event type that nobody sends.
+    fn no_event_in_when(&self, rule: &RuleConf, known: &[&Event], exchanges: &[&str]) -> Option<Warning> {
+        let wanted = equalities::of(rule.rule.when.as_ref()?.source());
+        let types = wanted.into_iter().find(|wanted| wanted.name == "event_type")?.texts;
+        let names = || known.iter().map(|event| event.event_type);
+        if exchanges.contains(&SHARED) || types.iter().any(|wanted| names().any(|name| name == wanted)) {
+            return None;
+        }
+        let near = types.iter().find_map(|wanted| nearest(wanted, names()));
+        let problem = format!("wants an event type that is not known of {}", exchanges.join(" and "));
+        Some(self.warning(rule, "when", &problem, "osnl events lists them", near))
+    }
+
+    /// The events are known, and come to other topics or with other priorities than the listeners hear. Only where all
+    /// of it is as services do without being told otherwise.
+    fn elsewhere(&self, rule: &RuleConf, matched: &[&Event]) -> Option<Warning> {
+        let heard = || self.conf.listeners.iter().filter(|listener| rule.listeners.contains(&listener.name));
+        let usual = |topic: &str| catalogue::events().iter().any(|event| event.topics.contains(&topic));
+        let mut all = heard().flat_map(|listener| &listener.topics);
+        if !all.all(|topic| usual(topic)) || matched.iter().any(|event| event.topics.is_empty()) {
+            return None;
+        }
+        let comes = |event: &Event, listener: &ListenerConf| {
+            let exchange = listener.exchanges.iter().any(|name| name == event.exchange());
+            exchange && listener.topics.iter().any(|topic| event.topics.contains(&topic.as_str()))
+        };
+        let heard_of: Vec<&Event> =
+            matched.iter().copied().filter(|event| heard().any(|listener| comes(event, listener))).collect();
+        let listed = |mut names: Vec<&str>| {
+            names.sort_unstable();
+            names.dedup();
+            names.join(", ")
+        };
+        if heard_of.is_empty() {
+            let topics = listed(matched.iter().flat_map(|event| event.topics.iter().copied()).collect());
+            let ours =
+                listed(heard().flat_map(|listener| listener.topics.iter().map(String::as_str)).collect());
+            let problem = format!("its events come to topic {topics}, and its listeners hear {ours}");
+            return Some(self.warning(
+                rule,
+                "event_type",
+                &problem,
+                "add the topic to a listener of the rule",
+                None,
+            ));
+        }
+        // What was never recorded may come with any priority.
+        if heard_of.iter().any(|event| !event.recorded || event.priorities.is_empty()) {
+            return None;
+        }
+        let wanted = |priority: &&str| {
+            let priority = Priority::parse(priority);
+            heard().any(|listener| listener.priorities.contains(&priority))
+                && rule.rule.priorities.as_ref().is_none_or(|of_rule| of_rule.contains(&priority))
+        };
+        if heard_of.iter().any(|event| event.priorities.iter().any(wanted)) {
+            return None;
+        }
+        let priorities = listed(heard_of.iter().flat_map(|event| event.priorities.iter().copied()).collect());
+        let problem = format!("its events were only seen with priority {}", priorities.to_lowercase());
+        let option = if rule.rule.priorities.is_some() { "priorities" } else { "event_type" };
+        Some(self.warning(rule, option, &problem, "name it in priorities of rule and listener", None))
     }
 
     fn no_event(

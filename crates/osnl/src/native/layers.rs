@@ -95,6 +95,9 @@ impl RawSection {
     }
 }
 
+/// Where each section stands, by kind and name.
+type Places = HashMap<(&'static str, String), usize>;
+
 impl Layers {
     pub(super) fn new() -> Self {
         let unnamed = SECTIONS.iter().filter(|def| !def.named);
@@ -106,8 +109,11 @@ impl Layers {
     /// Lays a file over what is there. Names that mean nothing are errors.
     pub(super) fn apply(&mut self, ini: &Ini) -> Vec<ConfigError> {
         let mut errors = Vec::new();
+        // Looked up, not looked for: a thousand rules would be compared with each other.
+        let places = self.sections.iter().enumerate();
+        let mut places: Places = places.map(|(at, s)| ((s.def.kind, s.name.clone()), at)).collect();
         for section in &ini.sections {
-            let Some(into) = self.section(ini, section, &mut errors) else { continue };
+            let Some(into) = self.section(ini, section, &mut places, &mut errors) else { continue };
             for entry in &section.entries {
                 if into.def.knows(&entry.key) {
                     let origin = Origin::File { path: ini.file.clone(), line: entry.line };
@@ -130,6 +136,7 @@ impl Layers {
         &mut self,
         ini: &Ini,
         section: &Section,
+        places: &mut Places,
         errors: &mut Vec<ConfigError>,
     ) -> Option<&mut RawSection> {
         let (kind, name) = match section.name.split_once(':') {
@@ -172,12 +179,11 @@ impl Layers {
             Some(_) | None => {}
         }
         let name = name.unwrap_or_default();
-        let at =
-            self.sections.iter().position(|s| s.def.kind == kind && s.name == name).unwrap_or_else(|| {
-                let place = Origin::File { path: ini.file.clone(), line: section.line };
-                self.sections.push(RawSection { def, name: name.to_owned(), place, entries: Vec::new() });
-                self.sections.len() - 1
-            });
+        let at = *places.entry((def.kind, name.to_owned())).or_insert_with(|| {
+            let place = Origin::File { path: ini.file.clone(), line: section.line };
+            self.sections.push(RawSection { def, name: name.to_owned(), place, entries: Vec::new() });
+            self.sections.len() - 1
+        });
         Some(&mut self.sections[at])
     }
 

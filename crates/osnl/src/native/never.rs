@@ -6,6 +6,7 @@
 use osnl_model::{Pattern, Priority};
 use osnl_transport::Declare;
 
+use super::equalities::{self, Equality};
 use super::{ListenerConf, RuleConf};
 use crate::rule::Rule;
 
@@ -19,14 +20,17 @@ pub(super) struct Never<'a> {
 
 /// In the order of the rules.
 pub(super) fn fire<'a>(listeners: &[ListenerConf], rules: &'a [RuleConf]) -> Vec<Never<'a>> {
-    let enabled: Vec<&RuleConf> = rules.iter().filter(|rule| rule.enabled).collect();
+    let mut stops: Vec<&RuleConf> = Vec::new();
     let mut found = Vec::new();
-    for (n, conf) in enabled.iter().enumerate() {
+    for conf in rules.iter().filter(|rule| rule.enabled) {
         let rule = &conf.rule.name;
         if let Some(problem) = unheard(listeners, conf) {
             let mend = "name priorities that a listener of the rule has";
             found.push(Never { rule, option: "priorities", problem, mend });
-        } else if let Some(stops) = enabled[..n].iter().find(|earlier| takes_all(earlier, conf)) {
+        } else if let Some(problem) = contradicted(conf) {
+            let mend = "no event is both; change the one or the other";
+            found.push(Never { rule, option: "when", problem, mend });
+        } else if let Some(stops) = stops.iter().find(|earlier| takes_all(earlier, conf)) {
             let problem = format!(
                 "never fires: [rule:{}] stands before it, takes all that it could take, and stops",
                 stops.rule.name
@@ -37,6 +41,9 @@ pub(super) fn fire<'a>(listeners: &[ListenerConf], rules: &'a [RuleConf]) -> Vec
                 problem,
                 mend: "put it before that one, or remove one of them",
             });
+        }
+        if conf.rule.stop {
+            stops.push(conf);
         }
     }
     found
@@ -59,11 +66,66 @@ fn unheard(listeners: &[ListenerConf], conf: &RuleConf) -> Option<String> {
     Some(format!("never fires: its listeners hear {} only", heard.join(", ")))
 }
 
+/// What `when` wants something to be that another condition of the rule does not let it be.
+fn contradicted(conf: &RuleConf) -> Option<String> {
+    let rule = &conf.rule;
+    let wanted = equalities::of(rule.when.as_ref()?.source());
+    for (n, Equality { name, texts }) in wanted.iter().enumerate() {
+        let is =
+            if is_secret_path(name) { "***".to_owned() } else { format!("\"{}\"", texts.join("\" or \"")) };
+        let other = wanted[..n]
+            .iter()
+            .find(|other| other.name == *name && !other.texts.iter().any(|text| texts.contains(text)));
+        if other.is_some() {
+            return Some(format!(
+                "never fires: it wants {name} to be {is}, and something else at the same time"
+            ));
+        }
+        if let (Some(allowed), "priority") = (&rule.priorities, name.as_str()) {
+            let known = |text: &String| allowed.iter().any(|priority| priority.as_str() == text);
+            if !texts.iter().any(known) {
+                return Some(format!(
+                    "never fires: it wants priority to be {is}, which priorities leaves out"
+                ));
+            }
+        }
+        let Some(pattern) = pattern_on(rule, name) else { continue };
+        if !texts.iter().any(|text| pattern.is_match(text)) {
+            return Some(format!(
+                "never fires: it wants {name} to be {is}, which the pattern of {name} does not match"
+            ));
+        }
+    }
+    None
+}
+
+fn is_secret_path(path: &str) -> bool {
+    path.split('.').any(osnl_model::is_secret_key)
+}
+
+/// The pattern that stands for a name of `when`.
+fn pattern_on<'a>(rule: &'a Rule, name: &str) -> Option<&'a Pattern> {
+    let filter = &rule.filter;
+    match name {
+        "event_type" => filter.event_type.as_ref(),
+        "publisher_id" => filter.publisher_id.as_ref(),
+        name => {
+            let nested = || rule.nested.iter().find(|nested| nested.predicate.to_string() == name);
+            let top = match name.split_once('.') {
+                Some(("payload", key)) => filter.payload.get(key),
+                Some(("context", key)) => filter.context.get(key),
+                Some(_) | None => None,
+            };
+            top.or_else(|| nested().map(|nested| &nested.pattern))
+        }
+    }
+}
+
 fn takes_all(earlier: &RuleConf, later: &RuleConf) -> bool {
     let (first, then) = (&earlier.rule, &later.rule);
     first.stop
         && later.listeners.iter().all(|name| earlier.listeners.contains(name))
-        && only_the_head(first)
+        && first.is_decided_by_head()
         && match (&first.priorities, &then.priorities) {
             (None, _) => true,
             (Some(_), None) => false,
@@ -71,15 +133,6 @@ fn takes_all(earlier: &RuleConf, later: &RuleConf) -> bool {
         }
         && is_wider(first.filter.event_type.as_ref(), then.filter.event_type.as_ref())
         && is_wider(first.filter.publisher_id.as_ref(), then.filter.publisher_id.as_ref())
-}
-
-fn only_the_head(rule: &Rule) -> bool {
-    let filter = &rule.filter;
-    rule.when.is_none()
-        && rule.nested.is_empty()
-        && filter.context.is_empty()
-        && filter.metadata.is_empty()
-        && filter.payload.is_empty()
 }
 
 /// Whether whatever `than` takes is taken by `pattern`; no if in doubt.

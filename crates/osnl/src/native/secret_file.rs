@@ -29,34 +29,57 @@ pub(super) struct SecretFile {
     pub(super) content: Result<String, SecretFileError>,
 }
 
-/// Why a file gives no secret.
+/// Why a file gives no secret. Nothing of what stands in it is repeated.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub(super) enum SecretFileError {
+pub enum SecretFileError {
+    /// `file://name`.
     #[error("names no absolute path behind file://")]
     Relative,
+    /// `file://$CREDENTIALS_DIRECTORY/NAME` without systemd.
     #[error("CREDENTIALS_DIRECTORY is not set in the environment")]
     NoCredentials,
+    /// Its path.
     #[error("there is no file {0}")]
     Missing(String),
+    /// Its name in the folder of credentials.
     #[error("there is no credential {0}")]
     NoCredential(String),
+    /// A folder, a pipe.
     #[error("{0} is no regular file")]
     NotRegular(String),
+    /// Its path, and the operating system's reason.
     #[error("{0} cannot be read: {1}")]
     Unreadable(String, String),
+    /// It has nothing in its one line.
     #[error("{0} is empty")]
     Empty(String),
+    /// It is not clear which line is meant.
     #[error("{0} holds more than one line")]
     Lines(String),
+    /// More than any secret has.
     #[error("{0} holds more than 64 KiB")]
     TooLarge(String),
+    /// Its path.
     #[error("{0} is not UTF-8")]
     NotUtf8(String),
 }
 
+/// What a value means that may name a file, on the command line too: itself, or the one line of `file:///path`.
+///
+/// # Errors
+/// The file gives no secret.
+pub fn secret_or_file(value: &str) -> Result<String, SecretFileError> {
+    match value.strip_prefix(SCHEME).map(Path::new) {
+        None => Ok(value.to_owned()),
+        Some(path) if path.is_absolute() => read(path).map(|(content, _)| content),
+        Some(_) => Err(SecretFileError::Relative),
+    }
+}
+
 impl SecretFileError {
     /// What to do.
-    pub(super) fn remedy(&self) -> &'static str {
+    #[must_use]
+    pub fn remedy(&self) -> &'static str {
         match self {
             Self::Relative => "write file:///path, or file://$CREDENTIALS_DIRECTORY/NAME",
             Self::NoCredentials => {

@@ -60,6 +60,7 @@ impl RuleSet {
     /// These rules, in this order. Patterns that have to be given up are counted.
     #[must_use]
     pub fn new(rules: Vec<Rule>, counters: Arc<Counters>) -> Self {
+        rules.iter().for_each(Rule::prepare);
         let places = rules.iter().enumerate().map(|(at, rule)| (rule.name.clone(), at)).collect();
         let memo = Memo { failed: Failed::of(rules.len()), ..Memo::default() };
         Self {

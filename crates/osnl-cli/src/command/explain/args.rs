@@ -12,18 +12,20 @@ use crate::command::saved_events::PickArgs;
 /// The flags of `osnl explain`.
 #[derive(Debug, Args)]
 #[command(group = ArgGroup::new("source").multiple(true).required(true).args(
-    ["file", "journal", "unmatched", "counts", "id", "event_type", "fired", "action", "resource", "state", "since", "until"]
+    ["file", "journal", "unmatched", "counts", "rules", "id", "event_type", "fired", "action", "resource", "state", "since", "until"]
 ))]
 #[command(
     override_usage = "osnl explain [OPTIONS] FILE...\n       osnl explain [OPTIONS] --journal | --id ID | --since TIME ...\n       \
-    osnl explain [OPTIONS] --unmatched [PATTERN] | --counts"
+    osnl explain [OPTIONS] --unmatched [PATTERN] | --counts\n       \
+    osnl explain [OPTIONS] --rules FILE [FILE... | --journal | --unmatched]"
 )]
 #[command(
     after_help = "Ends with 0 if a rule fires, 1 if none does, 69 without a journal, 78 if the configuration \
     cannot be used.\n\n\
     Examples:\n  osnl tap -n 1 --save seen.jsonl rabbit://; osnl explain seen.jsonl\n  \
     osnl explain --unmatched '^port\\.' --since 10m --rule forget-ports\n  \
-    osnl explain --id 17.0 --format json\n  osnl explain --counts"
+    osnl explain --id 17.0 --format json\n  osnl explain --counts\n  \
+    osnl explain --rules new-rules.conf --since 7d"
 )]
 pub(crate) struct ExplainArgs {
     /// Events as JSON: saved by osnl tap, for osnl send, or plain notifications; - is stdin
@@ -39,19 +41,22 @@ pub(crate) struct ExplainArgs {
     /// For each rule how often it fired, and which condition failed first how often
     #[arg(long)]
     pub(super) counts: bool,
+    /// Try FILE's rules in place of the configured ones, on all of journal and ring: what would fire, what no longer
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["counts", "limit", "k2hr3_osnl"])]
+    pub(super) rules: Option<PathBuf>,
     /// Only this rule; repeated: these
     #[arg(long, value_name = "NAME")]
     pub(super) rule: Vec<String>,
     /// As this listener hears it, whichever took it
     #[arg(long, value_name = "NAME")]
     pub(super) listener: Option<String>,
-    /// At most so many, the last ones
-    #[arg(long, value_name = "N", default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..))]
-    pub(super) limit: u32,
+    /// At most so many, the last ones [default: 20]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    limit: Option<u32>,
     /// Lines for people, or a JSON object on a line
     #[arg(long, value_enum, default_value_t = ExplainFormat::Text, value_name = "text|json", hide_possible_values = true)]
     pub(super) format: ExplainFormat,
-    #[command(flatten)]
+    #[command(flatten, next_help_heading = "Configuration")]
     pub(super) of: CheckArgs,
     #[command(flatten, next_help_heading = "Of the journal")]
     pub(super) pick: PickArgs,
@@ -65,6 +70,10 @@ pub(crate) enum ExplainFormat {
 }
 
 impl ExplainArgs {
+    pub(super) fn limit(&self) -> u32 {
+        self.limit.unwrap_or(20)
+    }
+
     /// Whether a message of the ring is asked for.
     pub(super) fn wants(&self, unmatched: &Unmatched, pattern: Option<&Pattern>) -> bool {
         let event_type = unmatched.event_type.as_deref();

@@ -54,7 +54,7 @@ pub(crate) struct ReplayArgs {
     /// Lines for people, or a JSON object on a line
     #[arg(long, value_enum, default_value_t = ExplainFormat::Text, value_name = "text|json", hide_possible_values = true)]
     pub(super) format: ExplainFormat,
-    #[command(flatten)]
+    #[command(flatten, next_help_heading = "Configuration")]
     pub(super) of: CheckArgs,
     #[command(flatten, next_help_heading = "Of the journal")]
     pub(super) pick: PickArgs,

@@ -46,10 +46,8 @@ pub(super) fn find(args: &SendArgs) -> Result<Destination, Refused> {
 }
 
 fn from_flag(text: &str) -> anyhow::Result<TransportUrl> {
-    let text = match text.strip_prefix("file://") {
-        None => text.to_owned(),
-        Some(path) => std::fs::read_to_string(path).with_context(|| format!("--transport-url: {path}"))?,
-    };
+    let text = native::secret_or_file(text)
+        .map_err(|error| anyhow!("--transport-url: {error}; {}", error.remedy()))?;
     TransportUrl::parse(text.trim()).context("--transport-url")
 }
 

@@ -5,20 +5,19 @@
 //! | `rabbit://…`, `kombu://…` | itself |
 //! | `amqp://guest:guest@host:5672//`, `pyamqp://…` | `rabbit://guest:guest@host:5672//`: kombu's double slash is the virtual host `/` |
 //! | `amqps://user:password@host/vhost` | `rabbit://user:password@host:5671/vhost?ssl=1` |
-//! | `file:///path` | the first line of that file, so that no password stands in the list of processes |
+//! | `file:///path` | the one line of that file, so that no password stands in the list of processes |
 
 use anyhow::{Context as _, anyhow};
+use osnl::native::secret_or_file;
 use osnl_model::TransportUrl;
 
 /// Reads any of the forms. An error never has the URL's text in it.
 pub(super) fn read(text: &str) -> anyhow::Result<TransportUrl> {
+    let read =
+        secret_or_file(text).map_err(|error| anyhow!("the URL's file: {error}; {}", error.remedy()))?;
     match text.strip_prefix("file://") {
-        Some(path) => {
-            let content = std::fs::read_to_string(path).with_context(|| format!("the URL's file {path}"))?;
-            let line = content.lines().next().unwrap_or_default().trim();
-            parse(line).with_context(|| format!("the first line of {path}"))
-        }
-        None => parse(text),
+        Some(path) => parse(read.trim()).with_context(|| format!("what stands in {path}")),
+        None => parse(&read),
     }
 }
 
@@ -72,7 +71,7 @@ mod tests {
     #[test]
     fn a_file_holds_the_url_and_no_error_shows_it() {
         let file = tempfile::NamedTempFile::new().unwrap();
-        std::fs::write(file.path(), "amqp://u:S3CRET@h:5672//\n# more\n").unwrap();
+        std::fs::write(file.path(), "amqp://u:S3CRET@h:5672//\n").unwrap();
         let url = read(&format!("file://{}", file.path().display())).unwrap();
         assert_eq!(url.hosts()[0].credentials(), ("u", "S3CRET"));
         std::fs::write(file.path(), "rabbit://u:S3/CRET@h:x\n").unwrap();

@@ -1,11 +1,11 @@
-//! Generated sets of files (several `--config-file`, a `--config-dir`) read by us and by the real oslo.config: the same
-//! values of every type, or both refuse. The seed is fixed, so a set that differs can be looked at again.
+//! Generated sets of files (several `--config-file`, a `--config-dir`) and of variables, read by us and by the real
+//! oslo.config: the same values of every type, or both refuse. The seed is fixed, so a set that differs can be looked at again.
 
 use fastrand::Rng;
 use serde_json::{Value as Json, json};
 
 use super::super::typed::list;
-use super::super::{Ini, Kind, OptionDef, Schema, Settings, Value};
+use super::super::{Environment, Ini, Kind, OptionDef, Schema, Settings, Value, variable_name};
 
 const SETS: usize = 400;
 
@@ -50,6 +50,9 @@ def read(case):
                 with open(os.path.join(place, name), "w", encoding="utf-8", newline="") as out:
                     out.write(text)
             args += ["--config-dir", place]
+        for name in [name for name in os.environ if name.startswith("OS_")]:
+            del os.environ[name]
+        os.environ.update(case["variables"])
         conf = cfg.ConfigOpts()
         for group in (None, "g"):
             conf.register_opts([cfg.StrOpt("s"), cfg.BoolOpt("b"), cfg.IntOpt("i"), cfg.ListOpt("l"),
@@ -76,6 +79,8 @@ print(json.dumps([read(case) for case in json.load(sys.stdin)]))
 struct Set {
     files: Vec<String>,
     folder: Vec<(String, String)>,
+    /// By name and value; they count above all files.
+    variables: Vec<(String, String)>,
 }
 
 fn pick<'a>(rng: &mut Rng, from: &[&'a str]) -> &'a str {
@@ -162,7 +167,14 @@ fn set(rng: &mut Rng) -> Set {
     let chosen: Vec<&str> =
         if rng.bool() { Vec::new() } else { names.into_iter().filter(|_| rng.bool()).collect() };
     let folder = chosen.into_iter().map(|name| (name.to_owned(), file(rng))).collect();
-    Set { files, folder }
+    let mut variables = Vec::new();
+    for OptionDef { group, name, .. } in SCHEMA.options {
+        // Of a variable for an option with many values oslo.config makes a list of its letters.
+        if *name != "m" && rng.u8(..10) == 0 {
+            variables.push((variable_name(group, name), value(rng, name)));
+        }
+    }
+    Set { files, folder, variables }
 }
 
 impl Set {
@@ -191,6 +203,7 @@ impl Set {
             settings.apply(&ini);
             inis.push(ini);
         }
+        settings.apply_environment(&self.variables.iter().cloned().collect::<Environment>());
         let mut values = serde_json::Map::new();
         for OptionDef { group, name, .. } in SCHEMA.options {
             let read = match *name {
@@ -247,7 +260,9 @@ fn generated_sets_of_files_give_what_oslo_gives() {
         .map(|set| {
             let folder: serde_json::Map<String, Json> =
                 set.folder.iter().map(|(name, text)| (name.clone(), json!(text))).collect();
-            json!({ "files": set.files, "folder": folder })
+            let variables: serde_json::Map<String, Json> =
+                set.variables.iter().map(|(name, text)| (name.clone(), json!(text))).collect();
+            json!({ "files": set.files, "folder": folder, "variables": variables })
         })
         .collect();
     let answers = osnl_testkit::python(ORACLE, &json!(cases).to_string());
@@ -256,7 +271,12 @@ fn generated_sets_of_files_give_what_oslo_gives() {
     let (mut refused, mut raised, mut values) = (0, 0, 0);
     for (set, theirs) in sets.iter().zip(&answers) {
         let ours = set.read();
-        let told = || format!("{:#?}\n{:#?}\nours {ours:#}\ntheirs {theirs:#}", set.files, set.folder);
+        let told = || {
+            format!(
+                "{:#?}\n{:#?}\n{:?}\nours {ours:#}\ntheirs {theirs:#}",
+                set.files, set.folder, set.variables
+            )
+        };
         let Some(expected) = theirs["values"].as_object() else {
             refused += 1;
             assert!(ours.get("refused").is_some(), "oslo refuses: {}", told());

@@ -4,9 +4,14 @@ use super::load;
 
 /// A listener on `exchange`, and a rule with these lines, the first of which is line 6.
 fn never_sent(exchange: &str, rule: &str) -> Vec<String> {
+    never_heard(exchange, rule, "topics = notifications, versioned_notifications")
+}
+
+/// The same with more lines of the listener.
+fn never_heard(exchange: &str, rule: &str, listener: &str) -> Vec<String> {
     let text = format!(
         "[listener:l]\ntransport_url = rabbit://u:p@mq/\nexchange = {exchange}\n[rule:r]\nactions = a\n{rule}\n\
-         [action:a]\ndriver = dump\n"
+         [action:a]\ndriver = dump\n[listener:l]\n{listener}\n"
     );
     load(&text).unwrap().never_sent().iter().map(ToString::to_string).collect()
 }
@@ -51,6 +56,41 @@ fn an_event_type_that_nobody_sends_is_pointed_at() {
     check("openstack", r"event_type = ^trove\.instance\.create$", &[]);
     check("openstack", r"event_type = ^volume\.creat\.end$", &[&no_event("openstack", "volume.create.end")]);
     check("neutron", "enabled = false\nevent_type = ^nothing$", &[]);
+}
+
+#[test]
+fn an_event_that_comes_by_another_way_is_pointed_at() {
+    let check = |exchange: &str, rule: &str, listener: &str, expected: &[&str]| {
+        assert_eq!(never_heard(exchange, rule, listener), expected, "{exchange} {rule} {listener}");
+    };
+    let versioned = "event_type = ^instance\\.delete\\.end$";
+    let topic = "a.conf:6: [rule:r] event_type: its events come to topic versioned_notifications, and its listeners hear \
+                 notifications; add the topic to a listener of the rule";
+    check("nova", versioned, "topics = notifications", &[topic]);
+    check("nova", versioned, "topics = notifications, versioned_notifications", &[]);
+    check("nova", "event_type = ^(compute\\.)?instance\\.delete", "topics = notifications", &[]);
+    // Who gives topics other names knows what comes to them.
+    check("nova", versioned, "topics = notifications, osnl", &[]);
+    let priority = |option: &str, line: u32| {
+        format!(
+            "a.conf:{line}: [rule:r] {option}: its events were only seen with priority info; name it in priorities of rule \
+             and listener"
+        )
+    };
+    let port = "event_type = ^port\\.delete\\.end$";
+    check("neutron", port, "priorities = error", &[&priority("event_type", 6)]);
+    check("neutron", &format!("{port}\npriorities = error"), "", &[&priority("priorities", 7)]);
+    check("neutron", port, "priorities = error, info", &[]);
+}
+
+#[test]
+fn an_event_type_in_when_that_nobody_sends_is_pointed_at() {
+    let check = |rule: &str, expected: &[&str]| assert_eq!(never_sent("neutron", rule), expected, "{rule}");
+    let wrong = "a.conf:6: [rule:r] when: wants an event type that is not known of neutron; osnl events lists them; did you \
+                 mean port.delete.end?";
+    check("when = event_type == 'port.deleted.end' and payload.port is defined", &[wrong]);
+    check("when = event_type in ['port.deleted.end', 'port.delete.end']", &[]);
+    check("when = event_type == 'port.deleted.end' or payload.port is defined", &[]);
 }
 
 #[test]

@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::Path;
 
-use super::super::{Driver, Sources, load as load_files};
+use super::super::{Driver, Sources, load as load_files, load_texts};
 use super::{WHOLE, errors, load, load_layers, warnings};
 use crate::k2hr3::{Level, LogFile};
 
@@ -37,7 +37,7 @@ fn later_files_win_the_environment_is_above_them_and_flags_above_all() {
         ..Sources::default()
     };
     let texts = [("a.conf".to_owned(), format!("[DEFAULT]\ndebug = no\nlog_level = error\n{WHOLE}"))];
-    let loaded = super::load_texts(&texts, &sources).unwrap();
+    let loaded = load_texts(&texts, &sources).unwrap();
     assert_eq!(loaded.conf.log_level, Level::Debug);
     assert_eq!(loaded.conf.log_file, LogFile::Path("x.log".into()));
     assert_eq!(
@@ -117,6 +117,22 @@ fn folders_come_after_files_sorted_and_every_unreadable_one_is_said() {
     for (error, expected) in errors.iter().zip(expected) {
         assert!(error.starts_with(&expected), "{error}");
     }
+}
+
+#[test]
+fn other_rules_stand_in_place_of_all() {
+    let texts = [
+        ("a.conf".to_owned(), WHOLE.to_owned()),
+        ("b.conf".to_owned(), "[rule:new]\nactions = record\n".to_owned()),
+    ];
+    let sources = Sources { rules: Some("b.conf".into()), ..Sources::default() };
+    let names = |sources: &Sources| {
+        let conf = load_texts(&texts, sources).unwrap().conf;
+        let names: Vec<String> = conf.rules.iter().map(|rule| rule.rule.name.to_string()).collect();
+        (names.join(" "), conf.actions.len())
+    };
+    assert_eq!(names(&sources), ("new".to_owned(), 2));
+    assert_eq!(names(&Sources::default()), ("gone new".to_owned(), 2));
 }
 
 #[test]

@@ -8,6 +8,7 @@ use rusqlite::{OptionalExtension as _, Result, ToSql};
 use super::super::rows::{self, received};
 use super::super::work;
 use super::{Filter, Page, Reader, Row, list};
+use crate::journal::DeliveryId;
 use crate::journal::identity::Identity;
 use crate::received::Received;
 
@@ -43,6 +44,36 @@ impl Reader {
             numbers.reverse();
         }
         Ok(numbers)
+    }
+
+    /// The numbers of the events behind `after` that have a delivery of this kind, oldest first, as far as `limit` deliveries
+    /// go; and the last of these, to go on behind it. An event may be the last of one part and the first of the next.
+    ///
+    /// # Errors
+    /// SQLite's.
+    pub fn event_numbers_behind(
+        &self,
+        filter: &Filter,
+        after: Option<DeliveryId>,
+        limit: u32,
+    ) -> Result<(Vec<u64>, Option<DeliveryId>)> {
+        let (conditions, values) = filter.sql();
+        let sql = format!(
+            "SELECT e.id, d.id FROM delivery d JOIN event e ON e.id = (SELECT max(id) FROM event WHERE id <= d.id >> 16) \
+             WHERE d.id > ?1 {conditions} ORDER BY d.id LIMIT ?2"
+        );
+        let after = after.map_or(-1, DeliveryId::row);
+        let mut all: Vec<&dyn ToSql> = vec![&after, &limit];
+        all.extend(values.iter().map(|value| &**value));
+        let mut select = self.0.prepare_cached(&sql)?;
+        let mut rows = select.query(&all[..])?;
+        let (mut numbers, mut last) = (Vec::new(), None);
+        while let Some(row) = rows.next()? {
+            numbers.push(row.get::<_, i64>(0)?.unsigned_abs());
+            last = Some(rows::delivery_id(row.get(1)?));
+        }
+        numbers.dedup();
+        Ok((numbers, last))
     }
 
     /// An event with its message and its deliveries; `None` if it has left.

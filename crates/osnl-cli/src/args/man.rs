@@ -1,0 +1,121 @@
+//! The flags of `osnl man`, and which pages there are: osnl, its configuration, and one for each command.
+
+use clap::builder::PossibleValuesParser;
+use clap::{Args, CommandFactory as _};
+
+use super::{K2hr3Osnl, Osnl};
+
+/// What can be printed. Written out, since the commands are not known while their flags are being described; a test
+/// holds it against them.
+const PAGES: [&str; 27] = [
+    "osnl",
+    "osnl.conf",
+    "k2hr3-osnl",
+    "demo",
+    "run",
+    "check",
+    "send",
+    "tap",
+    "status",
+    "deliveries",
+    "deliveries-list",
+    "deliveries-show",
+    "deliveries-retry",
+    "deliveries-discard",
+    "deliveries-release",
+    "deliveries-move",
+    "deliveries-pause",
+    "deliveries-resume",
+    "explain",
+    "test",
+    "replay",
+    "config",
+    "config-show",
+    "config-reference",
+    "events",
+    "man",
+    "completions",
+];
+
+/// The flags of `osnl man`.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:\n  osnl man tap | man -l -\n  osnl man deliveries-list | man -l -\n  \
+                        osnl man k2hr3-osnl > k2hr3-osnl.1\n  osnl man osnl.conf > osnl.conf.5")]
+pub(crate) struct ManArgs {
+    /// osnl, osnl.conf, or a command: tap, deliveries, deliveries-list, k2hr3-osnl
+    #[arg(default_value = "osnl", value_parser = PossibleValuesParser::new(PAGES), hide_possible_values = true)]
+    pub(crate) page: String,
+}
+
+/// `osnl`, with the names that its commands have in usage lines and titles.
+pub(crate) fn osnl() -> clap::Command {
+    let mut command = Osnl::command();
+    command.build();
+    command
+}
+
+/// The command that a page is about; `None` if it is about none.
+pub(crate) fn command(page: &str) -> Option<clap::Command> {
+    match page {
+        "osnl" => Some(Osnl::command()),
+        "k2hr3-osnl" => Some(K2hr3Osnl::command()),
+        page => {
+            let mut found = osnl();
+            for name in page.split('-') {
+                found = found.find_subcommand(name)?.clone();
+            }
+            Some(found)
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The names of all commands below one, as pages spell them.
+    fn names(command: &clap::Command, before: &str) -> Vec<String> {
+        let below = command.get_subcommands().filter(|sub| sub.get_name() != "help");
+        below
+            .flat_map(|sub| {
+                let name = format!("{before}{}", sub.get_name());
+                let more = names(sub, &format!("{name}-"));
+                [vec![name], more].concat()
+            })
+            .collect()
+    }
+
+    #[test]
+    fn every_command_has_a_page() {
+        let mut expected = names(&osnl(), "");
+        expected.extend(["osnl".to_owned(), "osnl.conf".to_owned()]);
+        expected.sort();
+        let mut pages = PAGES.map(str::to_owned).to_vec();
+        pages.sort();
+        assert_eq!(pages, expected);
+        for page in PAGES {
+            assert_eq!(command(page).is_some(), page != "osnl.conf", "{page}");
+        }
+    }
+
+    /// On a terminal of 80 columns, with an example, and on about one screen or in groups.
+    #[test]
+    fn every_help_has_an_example_and_fits() {
+        for page in PAGES {
+            let Some(found) = command(page) else { continue };
+            let text = found.clone().term_width(80).render_help().to_string();
+            let example = text.contains("Example");
+            assert!(example || found.has_subcommands(), "{page} has no example\n{text}");
+            let widest = text.lines().map(|line| line.chars().count()).max().unwrap_or_default();
+            assert!(widest <= 80, "{page} is {widest} wide\n{text}");
+            let heading = |line: &str| {
+                line.ends_with(':')
+                    && !line.starts_with([' ', 'E'])
+                    && !["Arguments:", "Options:"].contains(&line)
+            };
+            let (lines, grouped) = (text.lines().count(), text.lines().any(heading));
+            // `tap_usage.rs` has a bound of its own for its screen.
+            assert!(lines <= 27 || grouped || page == "tap", "{page} has {lines} lines in one list\n{text}");
+        }
+    }
+}

@@ -1,0 +1,183 @@
+//! `osnl explain --rules FILE`: the rules of a file beside the configured ones, on everything that journal and ring hold.
+//!
+//! The journal is read event by event: however large it is, memory holds a table of rules and a few names for each.
+
+use std::io::{IsTerminal as _, Write as _, stderr};
+use std::path::Path;
+
+use osnl::explain::{Change, Compared, Comparison, Subject};
+use osnl::native::{self, Native};
+use serde_json::{Value, json};
+
+use super::{ExplainArgs, ExplainFormat, ring};
+use crate::command::asking::table;
+use crate::command::saved_events::{self, Out, Refused, masked};
+use crate::command::sources;
+use crate::exit::Exit;
+
+/// Where a rule is not there, or a number says nothing.
+const NONE: &str = "-";
+
+pub(super) fn show(args: &ExplainArgs, conf: &Native, file: &Path) -> Result<Exit, Refused> {
+    let tried = tried(args, file)?;
+    for rule in &args.rule {
+        let names = conf.rules.iter().chain(&tried.rules).map(|rule| &*rule.rule.name);
+        saved_events::known("rule", rule, names)?;
+    }
+    let mut comparison = Comparison::new(conf, &tried, args.listener.as_deref());
+    look(args, conf, &mut comparison)?;
+    let rules = comparison.rules().iter();
+    let rules: Vec<&Compared> = rules
+        .filter(|found| args.rule.is_empty() || args.rule.iter().any(|name| **name == *found.rule))
+        .collect();
+    let mut out = Out::default();
+    match args.format {
+        ExplainFormat::Text => out.line(&text(&comparison, &rules, file)),
+        ExplainFormat::Json => {
+            rules.iter().for_each(|found| out.json(object(found)));
+            let (now, then) = comparison.firing();
+            out.json(
+                json!({"summary": {"events": comparison.events(), "firing_now": now, "would_fire": then}}),
+            );
+        }
+    }
+    if comparison.events() == 0 {
+        saved_events::say("there is no such event");
+    }
+    Ok(out.end(if rules.iter().any(|found| found.would_fire > 0) { Exit::Done } else { Exit::Failed }))
+}
+
+/// The configuration with the rules of the file alone. What is said of it is said if it is about that file.
+fn tried(args: &ExplainArgs, file: &Path) -> Result<Native, Refused> {
+    let mut sources = sources::of(&args.of.sources);
+    sources.rules = Some(file.to_owned());
+    let loaded = native::load(&sources).map_err(|errors| (Exit::Config, errors.to_string()))?;
+    let file = file.display().to_string();
+    for warning in loaded.warnings.iter().filter(|warning| warning.0.file == file) {
+        saved_events::say(&format!("warning: {warning}"));
+    }
+    Ok(loaded.conf)
+}
+
+fn look(args: &ExplainArgs, conf: &Native, comparison: &mut Comparison<'_>) -> Result<(), Refused> {
+    if !args.file.is_empty() {
+        for (name, saved) in saved_events::files(&args.file)? {
+            comparison.add(&format!("{name}:{}", saved.line), &Subject::saved(&saved));
+        }
+        return Ok(());
+    }
+    let mut progress = Progress::new();
+    if args.unmatched.is_none() {
+        let reader = saved_events::reader(saved_events::journal(conf)?)?;
+        args.pick.each(&reader, |kept| {
+            progress.one();
+            comparison.add(&format!("event {}", kept.number), &Subject::received(&kept.received));
+        })?;
+    }
+    if args.unmatched.is_none() && (args.journal || args.pick.is_about_deliveries()) {
+        return Ok(());
+    }
+    let found = match (ring(conf), &args.unmatched) {
+        (Ok(found), _) => found,
+        (Err(refused), Some(_)) => return Err(refused),
+        // The journal was looked at.
+        (Err((_, why)), None) => {
+            saved_events::say(&format!("of what no rule wanted nothing is known: {why}"));
+            Vec::new()
+        }
+    };
+    let pattern = args.unmatched.as_ref().and_then(Option::as_ref);
+    for unmatched in found.iter().filter(|unmatched| args.wants(unmatched, pattern)) {
+        progress.one();
+        comparison.add("unmatched", &Subject::unmatched(unmatched));
+    }
+    Ok(())
+}
+
+fn text(comparison: &Comparison<'_>, rules: &[&Compared], file: &Path) -> String {
+    let (now, then) = comparison.firing();
+    let mut text = format!(
+        "{} events: a rule fires on {now} now, and would on {then} with {}\n",
+        comparison.events(),
+        masked(&file.display().to_string())
+    );
+    let heading = ["rule", "now", "would", "more", "no longer", "unknown", "undecided"];
+    let mut rows = vec![heading.map(str::to_owned).to_vec()];
+    rows.extend(rules.iter().map(|found| row(found)));
+    text.push_str(&table(&rows));
+    for found in rules {
+        for (word, change) in [("would fire on", &found.more), ("would no longer fire on", &found.no_longer)]
+        {
+            if change.count > 0 {
+                text.push_str(&masked(&format!("rule {} {word} {}", found.rule, named(change))));
+                text.push('\n');
+            }
+        }
+    }
+    text.truncate(text.trim_end().len());
+    text
+}
+
+fn row(found: &Compared) -> Vec<String> {
+    let number = |known: bool, number: u64| if known { number.to_string() } else { NONE.to_owned() };
+    vec![
+        masked(&found.rule),
+        number(found.is_now, found.fires_now),
+        number(found.is_tried, found.would_fire),
+        number(found.is_tried, found.more.count),
+        number(found.is_now, found.no_longer.count),
+        number(found.is_tried, found.unknown),
+        number(found.is_tried, found.undecided),
+    ]
+}
+
+fn named(change: &Change) -> String {
+    let more = change.count.saturating_sub(change.named.len() as u64);
+    let more = if more > 0 { format!(" and {more} more") } else { String::new() };
+    format!("{}{more}", change.named.join(", "))
+}
+
+fn object(found: &Compared) -> Value {
+    let change = |change: &Change| json!({"count": change.count, "message_ids": change.named});
+    json!({
+        "rule": &*found.rule,
+        "is_now": found.is_now,
+        "is_tried": found.is_tried,
+        "fires_now": found.fires_now,
+        "would_fire": found.would_fire,
+        "more": change(&found.more),
+        "no_longer": change(&found.no_longer),
+        "unknown": found.unknown,
+        "undecided": found.undecided,
+    })
+}
+
+/// How many events were looked at, on a terminal: a large journal takes minutes.
+struct Progress {
+    seen: u64,
+    shown: bool,
+}
+
+impl Progress {
+    const STEP: u64 = 10_000;
+
+    fn new() -> Self {
+        Self { seen: 0, shown: false }
+    }
+
+    fn one(&mut self) {
+        self.seen += 1;
+        if self.seen.is_multiple_of(Self::STEP) && stderr().is_terminal() {
+            self.shown = true;
+            let _ = write!(stderr(), "\r{} events", self.seen);
+        }
+    }
+}
+
+impl Drop for Progress {
+    fn drop(&mut self) {
+        if self.shown {
+            let _ = write!(stderr(), "\r\x1b[K");
+        }
+    }
+}

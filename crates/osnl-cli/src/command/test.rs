@@ -1,0 +1,159 @@
+//! `osnl test`: do the rules of a configuration fire on what they should fire on? Contacts nobody, changes nothing.
+//!
+//! A test is a section of a file `*.test`, which `osnl test` looks for in the folder `tests` beside each file of the
+//! configuration; [`file`] is its form. `--new EVENT` prints one to begin with.
+//!
+//! | ends with | when |
+//! | --- | --- |
+//! | 0 | every test passes; `--new` |
+//! | 1 | one fails, or there is none |
+//! | 2 | the command line is wrong |
+//! | 78 | the configuration, or a file of tests, cannot be used |
+
+mod args;
+mod file;
+mod new;
+mod report;
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+
+use osnl::explain::{Ruling, Subject, Verdict, explain};
+use osnl::native::Native;
+use osnl::rule::Mode;
+
+pub(crate) use self::args::TestArgs;
+use self::file::Case;
+use self::report::Outcome;
+use super::saved_events::{self, Refused, verdict};
+use super::sources;
+use crate::exit::Exit;
+
+pub(crate) fn run(args: &TestArgs) -> Exit {
+    if let Some(event) = &args.new {
+        return new::print(args, event);
+    }
+    saved_events::with_configuration(&args.of, &[], None, |conf| {
+        let mut cases = Vec::new();
+        let mut errors = Vec::new();
+        for path in files(args)? {
+            match file::read(&path, conf) {
+                Ok(found) => cases.extend(found),
+                Err(found) => errors.extend(found),
+            }
+        }
+        if !errors.is_empty() {
+            return Err((Exit::Config, errors.join("\n")));
+        }
+        let outcomes: Vec<Outcome> = cases.iter().map(|case| outcome(conf, case)).collect();
+        if outcomes.is_empty() {
+            let hint = "there is no test; osnl test --new EVENT prints one, and tests/*.test beside the configuration is \
+                        where they are looked for";
+            saved_events::say(hint);
+        }
+        let passed = !outcomes.is_empty() && outcomes.iter().all(Outcome::passed);
+        Ok(report::print(args.format, &outcomes, if passed { Exit::Done } else { Exit::Failed }))
+    })
+}
+
+/// Files and folders as named, else the folders `tests` beside the configuration.
+fn files(args: &TestArgs) -> Result<Vec<PathBuf>, Refused> {
+    let mut files = Vec::new();
+    let failed = |path: &Path, error: std::io::Error| (Exit::Failed, format!("{}: {error}", path.display()));
+    for path in &args.file {
+        match path.is_dir() {
+            true => files.extend(tests_in(path).map_err(|error| failed(path, error))?),
+            false => files.push(path.clone()),
+        }
+    }
+    if args.file.is_empty() {
+        let sources = sources::of(&args.of.sources);
+        let beside = sources.files.iter().chain(&args.of.k2hr3_osnl).map(|file| file.with_file_name("tests"));
+        let inside = sources.folders.iter().map(|folder| folder.join("tests"));
+        let folders: BTreeSet<PathBuf> = beside.chain(inside).filter(|folder| folder.is_dir()).collect();
+        for folder in folders {
+            files.extend(tests_in(&folder).map_err(|error| failed(&folder, error))?);
+        }
+    }
+    Ok(files)
+}
+
+/// Sorted by name.
+fn tests_in(folder: &Path) -> std::io::Result<Vec<PathBuf>> {
+    let entries = std::fs::read_dir(folder)?.map(|entry| entry.map(|entry| entry.path()));
+    let mut found: Vec<PathBuf> = entries.collect::<Result<_, _>>()?;
+    found.retain(|path| path.extension().is_some_and(|extension| extension == "test") && path.is_file());
+    found.sort();
+    Ok(found)
+}
+
+fn outcome<'a>(conf: &Native, case: &'a Case) -> Outcome<'a> {
+    let mut problems = Vec::new();
+    for (name, subject) in &case.events {
+        let found = said(conf, subject, case.listener.as_deref(), case);
+        let event = if case.events.len() > 1 { format!("{name}: ") } else { String::new() };
+        problems.extend(found.into_iter().map(|problem| format!("{event}{problem}")));
+    }
+    Outcome { case, problems }
+}
+
+/// What is not as expected.
+fn said(conf: &Native, subject: &Subject, listener: Option<&str>, case: &Case) -> Vec<String> {
+    let verdicts = explain(conf, subject, listener);
+    let mut problems = Vec::new();
+    for found in &verdicts {
+        match &found.ruling {
+            Ruling::Undecided(_) | Ruling::Unreadable(_) => problems.push(verdict(found)),
+            Ruling::Fires(_)
+            | Ruling::NotHeard(_)
+            | Ruling::Disabled
+            | Ruling::Stopped(_)
+            | Ruling::Fails { .. }
+            | Ruling::Failed(_)
+            | Ruling::Unknown => {}
+        }
+    }
+    if let Some(expected) = &case.rules {
+        for found in &verdicts {
+            let wanted = expected.contains(&*found.rule);
+            match (wanted, found.ruling.fires()) {
+                (true, true) | (false, false) => {}
+                (true, false) => problems.push(verdict(found)),
+                (false, true) => problems.push(format!("{}, which the test does not expect", verdict(found))),
+            }
+        }
+    }
+    if let Some(expected) = &case.actions {
+        let called = called(&verdicts);
+        let named =
+            |names: Vec<&String>| names.into_iter().map(String::as_str).collect::<Vec<_>>().join(", ");
+        let (missing, more) = (
+            expected.difference(&called).collect::<Vec<_>>(),
+            called.difference(expected).collect::<Vec<_>>(),
+        );
+        if !missing.is_empty() {
+            problems.push(format!("called would not be {}", named(missing)));
+        }
+        if !more.is_empty() {
+            problems.push(format!("called would be {}, which the test does not expect", named(more)));
+        }
+    }
+    problems
+}
+
+/// The actions that would be called; what a rule in shadow fires is only recorded.
+fn called(verdicts: &[Verdict]) -> BTreeSet<String> {
+    let fired = verdicts.iter().filter_map(|found| match &found.ruling {
+        Ruling::Fires(effects) => Some(effects),
+        Ruling::NotHeard(_)
+        | Ruling::Disabled
+        | Ruling::Stopped(_)
+        | Ruling::Undecided(_)
+        | Ruling::Fails { .. }
+        | Ruling::Failed(_)
+        | Ruling::Unknown
+        | Ruling::Unreadable(_) => None,
+    });
+    let live = fired.flatten().filter(|effect| effect.mode == Mode::Live);
+    live.map(|effect| effect.action.to_string()).collect()
+}

@@ -1,0 +1,215 @@
+//! A file of tests, in the dialect of the configuration.
+//!
+//! ```text
+//! [test:a port of a server is deleted]
+//! event = port-deleted.json
+//! rules = forget-deleted-ports
+//! actions = roles, audit
+//! ```
+//!
+//! | option | |
+//! | --- | --- |
+//! | `event` | a file beside this one: what `osnl tap --save` writes, what `osnl send` reads, a plain notification; of several events each is tried |
+//! | `notification` | the event itself as JSON, over several lines, each beginning with a blank |
+//! | `listener` | the one that hears it; without it exchange and routing key decide, as in `osnl explain` |
+//! | `exchange`, `routing_key` | where it was published, if the event does not say |
+//! | `rules` | exactly these fire; `none` |
+//! | `actions` | exactly these are called, by whichever rule; `none`. What a rule in shadow fires is not called |
+//!
+//! `event` or `notification`, and `rules` or `actions` or both, must be there. No `$` is replaced.
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+
+use osnl::config::{ConfigError, Entry, Finding, Ini, Section, nearest, shown};
+use osnl::explain::Subject;
+use osnl::native::Native;
+use osnl::saved;
+
+const OPTIONS: [&str; 7] =
+    ["event", "notification", "listener", "exchange", "routing_key", "rules", "actions"];
+const NONE: &str = "none";
+
+/// One test.
+pub(super) struct Case {
+    pub(super) name: String,
+    pub(super) file: PathBuf,
+    pub(super) line: u32,
+    /// Never empty.
+    pub(super) events: Vec<(String, Subject)>,
+    pub(super) listener: Option<String>,
+    pub(super) rules: Option<BTreeSet<String>>,
+    pub(super) actions: Option<BTreeSet<String>>,
+}
+
+/// The tests of a file.
+///
+/// # Errors
+/// All that is wrong, each with file and line.
+pub(super) fn read(path: &Path, conf: &Native) -> Result<Vec<Case>, Vec<String>> {
+    let name = path.display().to_string();
+    let text = std::fs::read_to_string(path).map_err(|error| vec![format!("{name}: {error}")])?;
+    let (ini, syntax) = Ini::parse(&name, &text);
+    let mut reading = Reading { path, file: &name, conf, errors: syntax };
+    let mut cases = Vec::new();
+    for section in &ini.sections {
+        cases.extend(reading.case(section));
+    }
+    match reading.errors.is_empty() {
+        true => Ok(cases),
+        false => Err(reading.errors.iter().map(ToString::to_string).collect()),
+    }
+}
+
+struct Reading<'a> {
+    path: &'a Path,
+    file: &'a str,
+    conf: &'a Native,
+    errors: Vec<ConfigError>,
+}
+
+impl Reading<'_> {
+    fn case(&mut self, section: &Section) -> Option<Case> {
+        let before = self.errors.len();
+        let name = section.name.strip_prefix("test:").map(str::trim).filter(|name| !name.is_empty());
+        if name.is_none() {
+            self.refuse(section, None, "is no test", "write [test:WHAT IT SHOWS]");
+        }
+        self.known_options(section);
+        let listener = self.one(section, "listener").map(|entry| {
+            let names = self.conf.listeners.iter().map(|listener| &*listener.name).collect::<Vec<_>>();
+            self.reference(section, entry, &entry.value, "listener", &names);
+            entry.value.clone()
+        });
+        let rules = self.conf.rules.iter().map(|rule| &*rule.rule.name).collect::<Vec<_>>();
+        let rules = self.names(section, "rules", "rule", &rules);
+        let actions = self.conf.actions.iter().map(|action| &*action.name).collect::<Vec<_>>();
+        let actions = self.names(section, "actions", "action", &actions);
+        if rules.is_none() && actions.is_none() && self.errors.len() == before {
+            self.refuse(
+                section,
+                None,
+                "expects nothing",
+                "write rules = NAMES or none, actions = NAMES or none",
+            );
+        }
+        let events = self.events(section);
+        (self.errors.len() == before).then(|| Case {
+            name: name.unwrap_or_default().to_owned(),
+            file: self.path.to_owned(),
+            line: section.line,
+            events,
+            listener,
+            rules,
+            actions,
+        })
+    }
+
+    fn known_options(&mut self, section: &Section) {
+        for (n, entry) in section.entries.iter().enumerate() {
+            if !OPTIONS.contains(&entry.key.as_str()) {
+                let mut finding = Finding::at(self.file, entry.line, "unknown option").group(&section.name);
+                finding = finding.option(&entry.key).allowed(format!("known: {}", OPTIONS.join(", ")));
+                finding.suggestion = nearest(&entry.key, OPTIONS.iter().copied()).map(str::to_owned);
+                self.errors.push(ConfigError(finding));
+            } else if section.entries[..n].iter().any(|other| other.key == entry.key) {
+                self.refuse(section, Some(entry), "is there twice", "write it once");
+            }
+        }
+    }
+
+    fn events(&mut self, section: &Section) -> Vec<(String, Subject)> {
+        let (text, name, entry) = match (self.one(section, "event"), self.one(section, "notification")) {
+            (Some(entry), None) => {
+                let path = self.path.with_file_name(&entry.value);
+                match std::fs::read_to_string(&path) {
+                    Ok(text) => (text, path.display().to_string(), entry),
+                    Err(error) => {
+                        let problem = format!("{}: {error}", path.display());
+                        self.refuse(section, Some(entry), &problem, "name a file beside this one");
+                        return Vec::new();
+                    }
+                }
+            }
+            (None, Some(entry)) => (entry.value.clone(), "notification".to_owned(), entry),
+            (Some(_), Some(entry)) => {
+                self.refuse(section, Some(entry), "is there beside event", "write one of them");
+                return Vec::new();
+            }
+            (None, None) => {
+                self.refuse(section, None, "has no event", "write event = FILE, or notification = JSON");
+                return Vec::new();
+            }
+        };
+        let found = match saved::read(&text) {
+            Ok(found) => found,
+            Err(error) => {
+                self.refuse(section, Some(entry), &error.to_string(), "see osnl test --new EVENT");
+                return Vec::new();
+            }
+        };
+        let place = |option: &str| self.one(section, option).map(|entry| entry.value.clone());
+        let (exchange, routing_key) = (place("exchange"), place("routing_key"));
+        let subjects = found.iter().map(|saved| {
+            let mut subject = Subject::saved(saved);
+            subject.exchange = subject.exchange.or_else(|| exchange.clone());
+            subject.routing_key = subject.routing_key.or_else(|| routing_key.clone());
+            (format!("{name}:{}", saved.line), subject)
+        });
+        subjects.collect()
+    }
+
+    /// `None` if it does not stand there.
+    fn names(
+        &mut self,
+        section: &Section,
+        option: &str,
+        kind: &str,
+        known: &[&str],
+    ) -> Option<BTreeSet<String>> {
+        let entry = self.one(section, option)?;
+        if entry.value.trim() == NONE {
+            return Some(BTreeSet::new());
+        }
+        let mut names = BTreeSet::new();
+        for name in entry.value.split(',').map(str::trim) {
+            if name.is_empty() {
+                self.refuse(
+                    section,
+                    Some(entry),
+                    "has an empty item",
+                    "write names with commas between them, or none",
+                );
+            } else {
+                self.reference(section, entry, name, kind, known);
+                names.insert(name.to_owned());
+            }
+        }
+        Some(names)
+    }
+
+    fn reference(&mut self, section: &Section, entry: &Entry, name: &str, kind: &str, known: &[&str]) {
+        if known.contains(&name) {
+            return;
+        }
+        let problem = format!("the configuration has no {kind} {}", shown(name));
+        let mut finding = Finding::at(self.file, entry.line, problem).group(&section.name).option(&entry.key);
+        finding = finding.allowed(format!("there are: {}", known.join(", ")));
+        finding.suggestion = nearest(name, known.iter().copied()).map(str::to_owned);
+        self.errors.push(ConfigError(finding));
+    }
+
+    fn one<'s>(&self, section: &'s Section, option: &str) -> Option<&'s Entry> {
+        section.entries.iter().find(|entry| entry.key == option)
+    }
+
+    fn refuse(&mut self, section: &Section, entry: Option<&Entry>, problem: &str, allowed: &str) {
+        let line = entry.map_or(section.line, |entry| entry.line);
+        let finding = Finding::at(self.file, line, problem).group(&section.name).allowed(allowed);
+        let finding = match entry {
+            Some(entry) => finding.option(&entry.key),
+            None => finding,
+        };
+        self.errors.push(ConfigError(finding));
+    }
+}

@@ -1,0 +1,88 @@
+//! `osnl test --new EVENT`: a test to begin with, of an event that the catalogue knows, with what the rules make of it now.
+
+use osnl::config::nearest;
+use osnl::explain::{Subject, explain};
+use osnl::native::Native;
+use osnl::saved;
+use osnl_model::catalogue::{self, Event};
+use serde_json::json;
+
+use super::{TestArgs, called};
+use crate::command::check::meaning;
+use crate::command::saved_events::{self, Out};
+use crate::command::sources;
+use crate::exit::Exit;
+
+pub(super) fn print(args: &TestArgs, name: &str) -> Exit {
+    let events = catalogue::find(name);
+    if events.is_empty() {
+        let near = nearest(name, catalogue::events().iter().map(|event| event.event_type));
+        let hint = near.map_or(String::new(), |near| format!("; did you mean {near}?"));
+        saved_events::say(&format!(
+            "no service is known to send {name}; osnl events lists what is known{hint}"
+        ));
+        return Exit::Failed;
+    }
+    let conf = match sources::look(&args.of).and_then(meaning) {
+        Ok((conf, _)) => Some(conf),
+        Err(refused) => {
+            saved_events::say(&format!(
+                "the test expects nothing to fire, since there is no configuration: {refused}"
+            ));
+            None
+        }
+    };
+    let mut out = Out::default();
+    out.line(
+        "# What the rules make of it now. Change it to what they should; osnl test says what differs.\n\
+         # rules and actions: exactly these, or none.",
+    );
+    for event in events {
+        out.line(&section(event, conf.as_ref()));
+    }
+    out.end(Exit::Done)
+}
+
+fn section(event: &Event, conf: Option<&Native>) -> String {
+    let payload = event.sample().map_or(serde_json::Value::Null, |sample| sample.payload.clone());
+    let publisher = event
+        .publishers
+        .first()
+        .map(|publisher| publisher.replace("<host>", "node1.example.com").replace(['<', '>'], ""));
+    let priority = event.priorities.first().copied().unwrap_or("INFO");
+    let topic = event.topics.first().copied().unwrap_or("notifications");
+    let notification = json!({
+        "event_type": event.event_type,
+        "publisher_id": publisher,
+        "priority": priority,
+        "message_id": "00000000-0000-4000-8000-000000000001",
+        "timestamp": "2026-01-01 00:00:00.000000",
+        "payload": payload,
+    });
+    let text = format!("{notification:#}");
+    let routing_key = format!("{topic}.{}", priority.to_lowercase());
+    let (rules, actions) = conf.map_or_else(Default::default, |conf| fired(conf, event, &routing_key, &text));
+    let named = |names: Vec<String>| if names.is_empty() { "none".to_owned() } else { names.join(", ") };
+    // A line that begins with a blank belongs to the value.
+    let indented = text.replace('\n', "\n  ");
+    format!(
+        "\n[test:{} of {}, to topic {topic}]\nexchange = {}\nrouting_key = {routing_key}\nrules = {}\nactions = {}\nnotification = {indented}",
+        event.event_type,
+        event.service,
+        event.exchange(),
+        named(rules),
+        named(actions),
+    )
+}
+
+fn fired(conf: &Native, event: &Event, routing_key: &str, text: &str) -> (Vec<String>, Vec<String>) {
+    let Ok(events) = saved::read(text) else { return Default::default() };
+    let subjects = events.iter().map(|saved| Subject {
+        exchange: Some(event.exchange().to_owned()),
+        routing_key: Some(routing_key.to_owned()),
+        ..Subject::saved(saved)
+    });
+    let verdicts: Vec<_> = subjects.flat_map(|subject| explain(conf, &subject, None)).collect();
+    let rules = verdicts.iter().filter(|found| found.ruling.fires()).map(|found| found.rule.to_string());
+    (rules.collect(), called(&verdicts).into_iter().collect())
+}

@@ -1,0 +1,18 @@
+//! Screens and errors as they are, in files beside the tests.
+
+use std::path::Path;
+
+/// Written instead of compared if it is set: `OSNL_UPDATE_SNAPSHOTS=1 cargo xtask test -p osnl-cli`.
+const UPDATE: &str = "OSNL_UPDATE_SNAPSHOTS";
+
+/// Whether `text` is what `snapshots/NAME.txt` holds.
+#[track_caller]
+pub(crate) fn is_as_kept(name: &str, text: &str) {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/cli/snapshots").join(format!("{name}.txt"));
+    if std::env::var_os(UPDATE).is_some() {
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(&path, text).unwrap();
+    }
+    let kept = std::fs::read_to_string(&path).unwrap_or_default();
+    assert_eq!(text, kept, "{name} is not as it was; {UPDATE}=1 writes it anew, and git shows what changed");
+}

@@ -1,0 +1,175 @@
+//! Two sets of rules on the same events: what fires now and would no longer, what would fire and does not now.
+//!
+//! Memory is bounded by the number of rules: of the events, a few names are kept for each.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use super::{Content, Ruling, Subject, verdicts};
+use crate::native::Native;
+use crate::unmatched::FailedBehind;
+
+/// Events that are named of each change.
+const NAMED: usize = 5;
+
+/// What was found so far.
+#[derive(Debug)]
+pub struct Comparison<'a> {
+    now: &'a Native,
+    tried: &'a Native,
+    listener: Option<&'a str>,
+    rules: Vec<Compared>,
+    places: HashMap<Arc<str>, usize>,
+    /// Rules that stand in both with the same conditions, in the same words.
+    alike: Vec<Arc<str>>,
+    events: u64,
+    firing: (u64, u64),
+}
+
+/// One rule of either set.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Compared {
+    /// Its name.
+    pub rule: Arc<str>,
+    /// Whether it stands among the rules that count now.
+    pub is_now: bool,
+    /// Whether it stands among those that are tried.
+    pub is_tried: bool,
+    /// Events on which it fires now.
+    pub fires_now: u64,
+    /// Events on which the one that is tried would fire.
+    pub would_fire: u64,
+    /// Would fire, and does not now.
+    pub more: Change,
+    /// Fires now, and would no longer.
+    pub no_longer: Change,
+    /// Events of which not enough was kept to say whether it would fire.
+    pub unknown: u64,
+    /// Events on which its `when` could not be decided: each is a dead letter.
+    pub undecided: u64,
+}
+
+/// Some events.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Change {
+    /// How many.
+    pub count: u64,
+    /// The first of them: message ids, or where one has none, what it was called.
+    pub named: Vec<String>,
+}
+
+impl Change {
+    fn add(&mut self, name: &str, subject: &Subject) {
+        self.count += 1;
+        if self.named.len() < NAMED {
+            let id = subject.notification().and_then(|notification| notification.message_id.clone());
+            self.named.push(id.unwrap_or_else(|| name.to_owned()));
+        }
+    }
+}
+
+impl<'a> Comparison<'a> {
+    /// Nothing was looked at yet; `listener` is the one to be considered alone.
+    #[must_use]
+    pub fn new(now: &'a Native, tried: &'a Native, listener: Option<&'a str>) -> Self {
+        let mut rules: Vec<Compared> = Vec::new();
+        for (conf, is_tried) in [(tried, true), (now, false)] {
+            for name in conf.rules.iter().map(|rule| &rule.rule.name) {
+                match rules.iter_mut().find(|found| found.rule == *name) {
+                    Some(found) => found.is_now = true,
+                    None => rules.push(Compared::new(name.clone(), is_tried)),
+                }
+            }
+        }
+        let places = rules.iter().enumerate().map(|(at, found)| (found.rule.clone(), at)).collect();
+        let written = |conf: &Native, name: &str| {
+            conf.rules.iter().find(|rule| *rule.rule.name == *name).map(|rule| format!("{rule:?}"))
+        };
+        let same = |found: &&Compared| {
+            found.is_now && found.is_tried && written(now, &found.rule) == written(tried, &found.rule)
+        };
+        let alike = rules.iter().filter(same).map(|found| found.rule.clone()).collect();
+        Self { now, tried, listener, rules, places, alike, events: 0, firing: (0, 0) }
+    }
+
+    /// Looks at one event, which is called `name`.
+    pub fn add(&mut self, name: &str, subject: &Subject) {
+        self.events += 1;
+        let before = verdicts(self.now, subject, self.listener, false);
+        let after = verdicts(self.tried, &self.without_memories(subject), self.listener, false);
+        self.firing.0 += u64::from(before.iter().any(|verdict| verdict.ruling.fires()));
+        self.firing.1 += u64::from(after.iter().any(|verdict| verdict.ruling.fires()));
+        let mut fires = vec![(false, false); self.rules.len()];
+        for verdict in &before {
+            let Some(at) = self.places.get(&verdict.rule) else { continue };
+            fires[*at].0 = verdict.ruling.fires();
+        }
+        for verdict in &after {
+            let Some(at) = self.places.get(&verdict.rule) else { continue };
+            fires[*at].1 = verdict.ruling.fires();
+            match verdict.ruling {
+                Ruling::Unknown => self.rules[*at].unknown += 1,
+                Ruling::Undecided(_) => self.rules[*at].undecided += 1,
+                Ruling::Fires(_)
+                | Ruling::NotHeard(_)
+                | Ruling::Disabled
+                | Ruling::Stopped(_)
+                | Ruling::Fails { .. }
+                | Ruling::Failed(_)
+                | Ruling::Unreadable(_) => {}
+            }
+        }
+        for (found, (now, then)) in self.rules.iter_mut().zip(fires) {
+            found.fires_now += u64::from(now);
+            found.would_fire += u64::from(then);
+            match (now, then) {
+                (false, true) => found.more.add(name, subject),
+                (true, false) => found.no_longer.add(name, subject),
+                (true, true) | (false, false) => {}
+            }
+        }
+    }
+
+    /// What failed behind a head at the time says nothing of a rule that was written anew.
+    fn without_memories(&self, subject: &Subject) -> Subject {
+        let mut subject = subject.clone();
+        if let Content::Head { failed, .. } = &mut subject.content {
+            failed.retain(|FailedBehind { rule, .. }| self.alike.iter().any(|name| **name == **rule));
+        }
+        subject
+    }
+
+    /// The rules: those that are tried in their order, then those that would be gone.
+    #[must_use]
+    pub fn rules(&self) -> &[Compared] {
+        &self.rules
+    }
+
+    /// Events that were looked at.
+    #[must_use]
+    pub fn events(&self) -> u64 {
+        self.events
+    }
+
+    /// Those on which any rule fires now, and on which any would.
+    #[must_use]
+    pub fn firing(&self) -> (u64, u64) {
+        self.firing
+    }
+}
+
+impl Compared {
+    fn new(rule: Arc<str>, is_tried: bool) -> Self {
+        Self {
+            rule,
+            is_now: !is_tried,
+            is_tried,
+            fires_now: 0,
+            would_fire: 0,
+            more: Change::default(),
+            no_longer: Change::default(),
+            unknown: 0,
+            undecided: 0,
+        }
+    }
+}
