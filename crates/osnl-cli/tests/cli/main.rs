@@ -20,6 +20,7 @@ mod logs;
 mod names;
 mod options;
 mod oracle;
+mod oss_watcher;
 mod queues;
 mod rabbit_options;
 mod recorded_files;
