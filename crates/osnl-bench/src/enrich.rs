@@ -96,7 +96,12 @@ fn event(n: u32) -> Result<Event> {
         redelivered: false,
         received: SystemTime::now(),
     };
-    let received = Received { body: body.to_string().into(), properties: Default::default(), origin };
+    let received = Received {
+        body: body.to_string().into(),
+        properties: Default::default(),
+        origin,
+        noted: Default::default(),
+    };
     Ok(Event {
         notification: Arc::new(received.decode()?),
         received: Arc::new(received),

@@ -34,6 +34,7 @@ pub(crate) fn open(file: &str) -> Result<SqliteJournal> {
 /// Messages `from` to `from + count`, as a listener would hand them over.
 pub(crate) fn received(bodies: impl IntoIterator<Item = Vec<u8>>) -> impl Iterator<Item = Received> {
     bodies.into_iter().map(|body| Received {
+        noted: Default::default(),
         body: body.into(),
         properties: Properties {
             content_type: Some("application/json".into()),

@@ -29,6 +29,7 @@ pub(crate) use self::send::{SendArgs, SendDriver, SendFormat};
 #[derive(Debug)]
 pub(crate) enum Invocation {
     K2hr3Osnl(K2hr3OsnlArgs),
+    OssWatcher(OssWatcherArgs),
     Demo(DemoArgs),
     Run(RunArgs),
     Check(CheckRunArgs),
@@ -67,6 +68,9 @@ enum Command {
     /// Delete gone hosts from K2HR3, with k2hr3_osnl's flags and file
     #[command(name = "k2hr3-osnl", alias = "k2hr3_osnl")]
     K2hr3Osnl(K2hr3OsnlArgs),
+    /// Tell of allocations and releases, with oss_watcher's flags and file
+    #[command(name = "oss-watcher", alias = "oss_watcher")]
+    OssWatcher(OssWatcherArgs),
     /// Show the way of recorded notifications, all on this machine
     Demo(DemoArgs),
     /// Run what a configuration says: listeners, rules, actions
@@ -144,6 +148,34 @@ pub(crate) struct K2hr3OsnlArgs {
     pub(crate) program: String,
 }
 
+#[derive(Debug, Parser)]
+#[command(name = "oss-watcher")]
+struct OssWatcher {
+    #[command(flatten)]
+    args: OssWatcherArgs,
+}
+
+/// The flags of oss_watcher 2015.1.
+#[derive(Debug, Args)]
+#[command(
+    about = "Listens to OpenStack notifications and tells plug-ins which addresses come and go",
+    after_help = "Example:\n  oss-watcher --config-file=/etc/oss_framework/oss.conf",
+    infer_long_args = true,
+    disable_version_flag = true
+)]
+pub(crate) struct OssWatcherArgs {
+    /// Configuration file, later ones over earlier ones [default: oss_framework.conf and oss_watcher.conf in
+    /// ~/.oss_framework, ~, /etc/oss_framework, /etc]
+    #[arg(long, value_name = "PATH")]
+    pub(crate) config_file: Vec<PathBuf>,
+    /// Folder whose *.conf are read after the files, sorted by name
+    #[arg(long, value_name = "DIR")]
+    pub(crate) config_dir: Vec<PathBuf>,
+    /// Print the version and exit
+    #[arg(long)]
+    pub(crate) version: bool,
+}
+
 /// The flags of `osnl completions`.
 #[derive(Debug, Args)]
 #[command(after_help = "Example:\n  osnl completions bash > /etc/bash_completion.d/osnl")]
@@ -218,7 +250,7 @@ pub(crate) enum CheckFormat {
     Json,
 }
 
-/// What is looked at: native files, or a `k2hr3_osnl.conf`.
+/// What is looked at: native files, a `k2hr3_osnl.conf`, or an `oss.conf`.
 #[derive(Debug, Args)]
 pub(crate) struct CheckArgs {
     #[command(flatten)]
@@ -226,6 +258,9 @@ pub(crate) struct CheckArgs {
     /// A k2hr3_osnl.conf instead, with the environment and ~/k2hr3-osnl.conf.d as k2hr3-osnl reads them
     #[arg(long, value_name = "FILE", conflicts_with_all = ["config_file", "config_dir"])]
     pub(crate) k2hr3_osnl: Option<PathBuf>,
+    /// An oss.conf instead, as oss-watcher reads it
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["config_file", "config_dir", "k2hr3_osnl"])]
+    pub(crate) oss_watcher: Option<PathBuf>,
 }
 
 /// What `osnl config show` prints.
@@ -289,6 +324,10 @@ pub(crate) enum ReferenceFormat {
                         osnl demo --format json | tail -n 1\n  \
                         osnl demo --transport-url rabbit://guest:guest@127.0.0.1:5672/")]
 pub(crate) struct DemoArgs {
+    /// What is shown: k2hr3 is a small cloud whose hosts leave K2HR3; oss a server and its floating IP, as
+    /// oss_watcher's target hears of them (of the other options --fail and --format count)
+    #[arg(long, value_enum, default_value_t = DemoScenario::K2hr3, value_name = "SCENARIO")]
+    pub(crate) scenario: DemoScenario,
     /// How many events there are
     #[arg(long, default_value_t = 60, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
     pub(crate) count: u32,
@@ -312,6 +351,13 @@ pub(crate) struct DemoArgs {
     /// A live screen of this size, whatever stdout is: for pictures
     #[arg(long, value_name = "COLUMNSxLINES", hide = true)]
     pub(crate) screen: Option<ScreenSize>,
+}
+
+/// What `osnl demo` is about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum DemoScenario {
+    K2hr3,
+    Oss,
 }
 
 /// What `osnl demo` prints.
@@ -345,7 +391,11 @@ pub(crate) fn parse(arguments: impl IntoIterator<Item = OsString>) -> Invocation
         let program = program.to_owned();
         return Invocation::K2hr3Osnl(K2hr3OsnlArgs { program, ..K2hr3Osnl::parse_from(arguments).args });
     }
+    if let Some("oss_watcher" | "oss-watcher") = called_as {
+        return Invocation::OssWatcher(OssWatcher::parse_from(arguments).args);
+    }
     match Osnl::parse_from(arguments).command {
+        Command::OssWatcher(args) => Invocation::OssWatcher(args),
         Command::K2hr3Osnl(args) => Invocation::K2hr3Osnl(args),
         Command::Demo(args) => Invocation::Demo(args),
         Command::Run(args) => Invocation::Run(args),
@@ -376,6 +426,7 @@ mod tests {
     fn the_definitions_hold_together() {
         Osnl::command().debug_assert();
         K2hr3Osnl::command().debug_assert();
+        OssWatcher::command().debug_assert();
     }
 
     #[test]

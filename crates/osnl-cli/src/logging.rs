@@ -4,7 +4,7 @@
 //!
 //! | whose lines | with stderr as the destination | with a log file |
 //! | --- | --- | --- |
-//! | ours | stderr | the file; stderr while the file cannot be written |
+//! | ours | stderr | the file; stderr while the file cannot be written; as oss_watcher both |
 //! | the libraries' | stderr | stderr |
 //!
 //! Where stderr is the journal of systemd each of its lines begins with the journal's priority (`<6>`).
@@ -62,13 +62,26 @@ pub(crate) struct Settings {
     pub(crate) ours: LevelFilter,
     /// Level of the libraries' lines.
     pub(crate) libraries: LevelFilter,
+    /// In whose form.
+    pub(crate) style: Style,
+}
+
+/// Whose log it looks like.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Style {
+    Osnl,
     /// As k2hr3_osnl: its name for what the process itself says, and a log file that rotates at midnight.
-    pub(crate) as_k2hr3_osnl: bool,
+    K2hr3Osnl,
+    /// As oss_watcher: `2015-03-19 18:44:01 INFO (service) Listen queue q`, to the file and to stderr.
+    OssWatcher,
 }
 
 impl Settings {
     fn rotation(&self) -> Rotation {
-        if self.as_k2hr3_osnl { Rotation::AtMidnight { keep: 31 } } else { Rotation::None }
+        match self.style {
+            Style::K2hr3Osnl => Rotation::AtMidnight { keep: 31 },
+            Style::Osnl | Style::OssWatcher => Rotation::None,
+        }
     }
 
     fn levels(&self) -> Targets {
@@ -81,8 +94,8 @@ impl Settings {
     }
 }
 
-/// Targets that begin so are our own; `k2hr3_osnl` are the lines kept for its users.
-const OURS: [&str; 4] = ["osnl", "osnl_transport", "osnl_model", "k2hr3_osnl"];
+/// Targets that begin so are our own; `k2hr3_osnl` and `oss_watcher` are the lines kept for their users.
+const OURS: [&str; 5] = ["osnl", "osnl_transport", "osnl_model", "k2hr3_osnl", "oss_watcher"];
 
 /// At the end of the program what waits for stderr has this long to get there.
 const LAST_WORDS: Duration = Duration::from_secs(1);
@@ -100,11 +113,16 @@ pub(crate) fn start(settings: &Settings) -> io::Result<()> {
     };
     let file = Mutex::new(file);
     let stderr = Background::start(io::stderr())?;
-    let output = OUTPUT.get_or_init(|| Output { stderr, file, priorities: stderr_is_the_journal() });
+    let output = OUTPUT.get_or_init(|| Output {
+        stderr,
+        file,
+        priorities: stderr_is_the_journal(),
+        both: settings.style == Style::OssWatcher,
+    });
     let (levels, handle) = reload::Layer::new(settings.levels());
     // Called once.
     let _ = change::LEVELS.set(handle);
-    let lines = Lines { output, as_k2hr3_osnl: settings.as_k2hr3_osnl };
+    let lines = Lines { output, style: settings.style };
     tracing_subscriber::registry().with(levels).with(lines).init();
     Ok(())
 }
@@ -147,6 +165,8 @@ struct Output {
     file: Mutex<Option<LogFile>>,
     /// Lines on stderr begin with the journal's priorities.
     priorities: bool,
+    /// What goes to the file goes to stderr too.
+    both: bool,
 }
 
 impl Output {
@@ -160,7 +180,7 @@ impl Output {
         if let Some(remark) = &written.remark {
             self.stderr(Level::ERROR, &format!("{remark}\n"));
         }
-        if !written.written {
+        if !written.written || self.both {
             self.stderr(level, line);
         }
     }
@@ -182,14 +202,14 @@ impl Output {
 /// What `tracing` hands its events to.
 struct Lines {
     output: &'static Output,
-    as_k2hr3_osnl: bool,
+    style: Style,
 }
 
 impl<S: Subscriber> Layer<S> for Lines {
     fn on_event(&self, event: &Event<'_>, _: Context<'_, S>) {
         let now = Zoned::now();
         let (level, target) = (*event.metadata().level(), event.metadata().target());
-        let line = line::of(event, &now, self.as_k2hr3_osnl);
+        let line = line::of(event, &now, self.style);
         if OURS.iter().any(|ours| is_or_is_within(target, ours)) {
             self.output.ours(&now, level, &line);
         } else {

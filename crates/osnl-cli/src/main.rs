@@ -1,4 +1,5 @@
-//! The `osnl` command. Under the names `k2hr3_osnl` and `k2hr3-osnl` it takes that program's flags.
+//! The `osnl` command. Under the names `k2hr3_osnl` and `k2hr3-osnl`, `oss_watcher` and `oss-watcher` it
+//! takes those programs' flags.
 
 mod app;
 mod args;
@@ -12,6 +13,7 @@ use std::process::ExitCode;
 fn main() -> ExitCode {
     match args::parse(std::env::args_os()) {
         args::Invocation::K2hr3Osnl(flags) => command::k2hr3_osnl::run(&flags),
+        args::Invocation::OssWatcher(flags) => command::oss_watcher::run(&flags),
         args::Invocation::Demo(flags) => command::demo::run(&flags),
         args::Invocation::Run(flags) => command::run::run(&flags),
         args::Invocation::Check(flags) => command::check::run(&flags),

@@ -6,6 +6,7 @@ pub mod dump;
 pub mod exec;
 pub mod http_request;
 pub mod k2hr3;
+pub mod oss_rest;
 pub mod python;
 
 use std::borrow::Cow;

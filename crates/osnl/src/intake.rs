@@ -15,8 +15,9 @@ use self::places::Places;
 pub use self::swap::LiveRules;
 use crate::journal::{Begin, Entry, Journal, NewDelivery, Permit, Receipt, Settle};
 use crate::metrics::Counters;
+use crate::oss::{KeysOfParts, Watcher};
 use crate::received::Received;
-use crate::rule::{Decided, Guards, Mode, Rule, RuleSet};
+use crate::rule::{Decided, Guards, KeySource, Mode, Rule, RuleSet};
 use crate::template::Names;
 use crate::unmatched::Ring;
 
@@ -55,6 +56,8 @@ pub struct RuleEngine {
     journal: Arc<dyn Journal>,
     counters: Arc<Counters>,
     guards: Arc<Guards>,
+    /// Who notes what a message means, for actions that have to know what was seen before.
+    watcher: Arc<Watcher>,
     /// Places reserved for what is about to be read.
     permit: Mutex<Places>,
 }
@@ -67,8 +70,8 @@ impl RuleEngine {
         let actions: BTreeSet<_> = live.flat_map(|rule| rule.actions.iter().cloned()).collect();
         let actions = actions.into_iter().collect();
         let rules = Arc::new(RuleSet::new(rules, counters.clone()));
-        let (guards, permit) = Default::default();
-        Self { rules, ring: None, listener: None, actions, journal, counters, guards, permit }
+        let (guards, watcher, permit) = Default::default();
+        Self { rules, ring: None, listener: None, actions, journal, counters, guards, watcher, permit }
     }
 
     /// Leaves a trace there of what no rule wants, and with it the counts of this listener's rules.
@@ -92,23 +95,33 @@ impl RuleEngine {
         self
     }
 
+    /// Has this one note what a message means that is for its actions.
+    #[must_use]
+    pub fn with_watcher(mut self, watcher: Arc<Watcher>) -> Self {
+        self.watcher = watcher;
+        self
+    }
+
     /// One delivery for each action, and of a bulk request for each of its resources.
-    fn deliveries(&self, rule: &Rule, received: &Received, notification: &Notification) -> Vec<NewDelivery> {
+    fn deliveries(
+        &self,
+        rule: &Rule,
+        received: &Received,
+        notification: &Notification,
+        noted: &KeysOfParts,
+    ) -> Vec<NewDelivery> {
         let of_part = |(resource, key): (Option<u32>, Option<String>)| {
             rule.actions.iter().map(move |action| {
+                let watched = rule.key == KeySource::Resource && self.watcher.serves(action);
+                let known = noted.iter().find(|(part, _)| watched && *part == resource);
+                let key = known.map_or_else(|| key.clone(), |(_, key)| Some(key.clone()));
                 let begin = match rule.mode {
                     Mode::Shadow => Begin::Shadow,
                     Mode::Live => {
                         self.guarded(rule, action, key.as_deref(), resource, received, notification)
                     }
                 };
-                NewDelivery {
-                    rule: rule.name.clone(),
-                    action: action.clone(),
-                    key: key.clone(),
-                    resource,
-                    begin,
-                }
+                NewDelivery { rule: rule.name.clone(), action: action.clone(), key, resource, begin }
             })
         };
         parts(rule, notification).into_iter().flat_map(of_part).collect()
@@ -193,7 +206,7 @@ impl Intake for RuleEngine {
         }
     }
 
-    fn notify(&self, received: Received) -> Receipt {
+    fn notify(&self, mut received: Received) -> Receipt {
         let notification = match received.decode() {
             Ok(notification) => notification,
             // Wanted by its head, but the rest cannot be read.
@@ -202,11 +215,19 @@ impl Intake for RuleEngine {
         let names = Names::from(notification);
         let decisions = self.rules.decide(&names);
         let notification = names.notification();
+        let watched = decisions.decided.iter().any(|decided| match decided {
+            Decided::Fires(rule) => rule.actions.iter().any(|action| self.watcher.serves(action)),
+            Decided::Undecided(..) => false,
+        });
+        let mut keys = KeysOfParts::new();
+        if watched {
+            (received.noted, keys) = self.watcher.note(&received, notification);
+        }
         let deliveries: Vec<NewDelivery> = decisions
             .decided
             .into_iter()
             .flat_map(|decided| match decided {
-                Decided::Fires(rule) => self.deliveries(rule, &received, notification),
+                Decided::Fires(rule) => self.deliveries(rule, &received, notification, &keys),
                 Decided::Undecided(rule, why) => dead_letters(rule, &why, notification),
             })
             .collect();

@@ -19,6 +19,7 @@
 //! - [`native`] is osnl's own configuration.
 //! - [`explain`] says why a rule fires or not; [`unmatched`] is the trace of what no rule wanted; [`replay`] sends
 //!   journalled or [`saved`] events through rules again.
+//! - [`oss`] is what the replacement of oss_watcher needs.
 //! - [`k2hr3`] is what the replacement of k2hr3_osnl needs; [`config`] reads oslo.config's dialect.
 
 pub use notification_listener::{Endpoint, NotificationListener, NotificationResult};
@@ -39,6 +40,7 @@ pub mod metrics;
 pub mod native;
 pub mod notification_listener;
 pub mod notifier;
+pub mod oss;
 pub mod received;
 pub mod replay;
 pub mod rule;

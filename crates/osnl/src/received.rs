@@ -34,6 +34,17 @@ pub struct Received {
     pub properties: Properties,
     /// Where it came from.
     pub origin: Origin,
+    /// What was noted with it before it was kept; nothing for most.
+    pub noted: Noted,
+}
+
+/// What was noted with a message when it came, and is kept with it: each attempt has the same.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Noted {
+    /// What it means against what was seen before: [`Happened`](crate::oss::Happened)s as JSON.
+    pub happened: Option<Arc<str>>,
+    /// What is known otherwise since: kept with the message, in its transaction.
+    pub changes: Vec<crate::oss::Change>,
 }
 
 impl Received {
@@ -51,6 +62,7 @@ impl Received {
                 redelivered: message.redelivered,
                 received: SystemTime::now(),
             },
+            noted: Noted::default(),
         }
     }
 
@@ -99,6 +111,6 @@ impl Received {
             redelivered,
             received: SystemTime::UNIX_EPOCH,
         };
-        Self { body: body.into(), properties: Properties::default(), origin }
+        Self { body: body.into(), properties: Properties::default(), origin, noted: Noted::default() }
     }
 }

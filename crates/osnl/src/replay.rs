@@ -20,7 +20,7 @@ use crate::journal::sqlite::{Row, State};
 use crate::journal::{Begin, Entry, Journal, NewDelivery, Receipt, Settle};
 use crate::native::Native;
 use crate::notifier::fresh;
-use crate::received::{Origin, Received};
+use crate::received::{Noted, Origin, Received};
 use crate::rule::Mode;
 use crate::saved::Saved;
 
@@ -69,7 +69,7 @@ pub(crate) fn saved(saved: Saved) -> Received {
         redelivered: false,
         received: saved.received.unwrap_or_else(SystemTime::now),
     };
-    Received { body: saved.body.into(), properties: saved.properties, origin }
+    Received { body: saved.body.into(), properties: saved.properties, origin, noted: Noted::default() }
 }
 
 /// What would be done about one event.
@@ -279,7 +279,8 @@ fn renewed(received: &Received) -> Option<(Notification, Received)> {
         content_encoding: Some("utf-8".into()),
         compression: None,
     };
-    let received = Received { body: body.into(), properties, origin: received.origin.clone() };
+    let received =
+        Received { body: body.into(), properties, origin: received.origin.clone(), noted: Noted::default() };
     Some((notification, received))
 }
 

@@ -3,19 +3,21 @@
 use clap::builder::PossibleValuesParser;
 use clap::{Args, CommandFactory as _};
 
-use super::{K2hr3Osnl, Osnl};
+use super::{K2hr3Osnl, Osnl, OssWatcher};
 
 /// What can be printed. Written out, since the commands are not known while their flags are being described; a test
 /// holds it against them.
-const PAGES: [&str; 27] = [
+const PAGES: [&str; 29] = [
     "osnl",
     "osnl.conf",
     "k2hr3-osnl",
+    "oss-watcher",
     "demo",
     "run",
     "check",
     "send",
     "tap",
+    "reload",
     "status",
     "deliveries",
     "deliveries-list",
@@ -59,6 +61,7 @@ pub(crate) fn command(page: &str) -> Option<clap::Command> {
     match page {
         "osnl" => Some(Osnl::command()),
         "k2hr3-osnl" => Some(K2hr3Osnl::command()),
+        "oss-watcher" => Some(OssWatcher::command()),
         page => {
             let mut found = osnl();
             for name in page.split('-') {

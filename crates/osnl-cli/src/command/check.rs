@@ -67,7 +67,7 @@ pub(crate) fn run(args: &CheckRunArgs) -> Exit {
 fn judged(looked: Looked) -> Result<(Native, Vec<Said>), Refused> {
     let never = match &looked {
         Looked::Native(loaded) => loaded.never_sent(),
-        Looked::K2hr3Osnl(_) => Vec::new(),
+        Looked::K2hr3Osnl(_) | Looked::OssWatcher(_) => Vec::new(),
     };
     let (native, mut warnings) = meaning(looked)?;
     warnings.extend(never.into_iter().map(|warning| Said::of(warning.0)));
@@ -79,6 +79,10 @@ pub(super) fn meaning(looked: Looked) -> Result<(Native, Vec<Said>), Refused> {
     match looked {
         Looked::Native(loaded) => {
             Ok((loaded.conf, loaded.warnings.into_iter().map(|warning| Said::of(warning.0)).collect()))
+        }
+        Looked::OssWatcher(loaded) => {
+            let warnings = loaded.warnings.iter().map(|warning| Said::of(warning.0.clone())).collect();
+            Ok((loaded.native.conf, warnings))
         }
         Looked::K2hr3Osnl(loaded) => {
             let document = loaded.document().map_err(|error| Refused::Other(error.to_string()))?;

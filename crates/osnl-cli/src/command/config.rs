@@ -32,6 +32,10 @@ pub(crate) fn show(args: &ConfigShowArgs) -> Exit {
                 sources::warn(&loaded.warnings);
                 loaded.document().map_err(|error| error.to_string())
             }
+            Looked::OssWatcher(loaded) => {
+                sources::warn(&loaded.warnings);
+                Ok(loaded.document())
+            }
         });
     match document {
         Ok(document) => {

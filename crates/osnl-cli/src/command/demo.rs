@@ -23,6 +23,7 @@ mod broker;
 mod cloud;
 mod events;
 mod narrated;
+mod oss;
 mod parts;
 mod play;
 mod recording;
@@ -58,7 +59,7 @@ use self::story::Story;
 use self::summary::{End, Figures, Summary};
 use self::voice::{Tone, Voice};
 use crate::app;
-use crate::args::{DemoArgs, DemoFormat};
+use crate::args::{DemoArgs, DemoFormat, DemoScenario};
 use crate::exit::Exit;
 
 /// How long everything takes on a terminal, without `--rate`.
@@ -74,7 +75,11 @@ pub(crate) type ScreenSize = crate::terminal::Size;
 /// Runs the demo.
 #[expect(clippy::print_stderr, reason = "what keeps the demo from starting; there is no log")]
 pub(crate) fn run(args: &DemoArgs) -> Exit {
-    let told = app::block_on(Box::pin(tell(args))).map_err(anyhow::Error::from).and_then(|told| told);
+    let told = match args.scenario {
+        DemoScenario::K2hr3 => app::block_on(Box::pin(tell(args))),
+        DemoScenario::Oss => app::block_on(Box::pin(oss::tell(args))),
+    };
+    let told = told.map_err(anyhow::Error::from).and_then(|told| told);
     told.unwrap_or_else(|error| {
         eprintln!("osnl demo: error: {error:#}");
         Exit::Failed

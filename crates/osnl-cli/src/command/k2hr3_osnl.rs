@@ -96,7 +96,7 @@ fn start_logging(args: &K2hr3OsnlArgs, conf: &Conf) -> anyhow::Result<()> {
     };
     let ours = args.debug_level.map_or(filter(conf.debug_level), LevelFlag::filter);
     let libraries = args.libs_debug_level.map_or(filter(conf.libs_debug_level), LevelFlag::filter);
-    let settings = logging::Settings { destination, ours, libraries, as_k2hr3_osnl: true };
+    let settings = logging::Settings { destination, ours, libraries, style: logging::Style::K2hr3Osnl };
     logging::start(&settings).map_err(|error: io::Error| {
         anyhow::anyhow!(
             "{}: {error}; name another one with log_file or -f, or let this user write it",

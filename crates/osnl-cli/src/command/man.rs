@@ -46,6 +46,20 @@ OS_<GROUP>__<OPTION> counts above files; http_proxy, https_proxy, no_proxy, SSL_
 osnl's own form.
 ";
 
+const OSS_WATCHER: &str = r"
+.SH EXIT STATUS
+0 help, version, or drained after a signal; 1 wrong configuration, or the drain took longer than 30 s; 2 wrong use of the
+command line; 130 a second signal cut the drain short.
+.SH SIGNALS
+SIGTERM, SIGINT: nothing new is taken, attempts under way are finished within 30 s, the broker delivers the rest again.
+A second one aborts. SIGHUP: the log file is opened again.
+.SH FILES
+oss_framework.conf and oss_watcher.conf, each the first in ~/.oss_framework, ~, /etc/oss_framework and /etc, if none is named.
+.SH SEE ALSO
+\fBosnl check --oss-watcher FILE\fR explains a configuration, \fBosnl config show --oss-watcher FILE\fR turns it into
+osnl's own form.
+";
+
 const OSNL_CONF: &str = r#"
 .TH osnl.conf 5
 .SH NAME
@@ -68,6 +82,7 @@ pub(crate) fn man(args: &ManArgs) -> Exit {
     let rest = match args.page.as_str() {
         "osnl" => OSNL.to_owned(),
         "k2hr3-osnl" => K2HR3_OSNL.to_owned(),
+        "oss-watcher" => OSS_WATCHER.to_owned(),
         "osnl.conf" => format!("{OSNL_CONF}{}", osnl::native::reference().roff()),
         _ => COMMAND.to_owned(),
     };

@@ -97,7 +97,7 @@ fn settings(conf: &Native) -> Settings {
         LogFile::Stderr => Destination::Stderr,
     };
     let (ours, libraries) = (filter(conf.log_level), filter(conf.libs_log_level));
-    Settings { destination, ours, libraries, as_k2hr3_osnl: false }
+    Settings { destination, ours, libraries, style: logging::Style::Osnl }
 }
 
 /// What a reload says of the log.

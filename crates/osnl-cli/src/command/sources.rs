@@ -15,6 +15,7 @@ const DEFAULT_PATH: &str = "/etc/osnl/osnl.conf";
 pub(super) enum Looked {
     Native(Box<native::Loaded>),
     K2hr3Osnl(Box<osnl::k2hr3::Loaded>),
+    OssWatcher(Box<osnl::oss::conf::Loaded>),
 }
 
 pub(super) fn of(args: &SourceArgs) -> Sources {
@@ -49,6 +50,11 @@ impl std::fmt::Display for Refused {
 
 /// Reads and checks.
 pub(super) fn look(args: &CheckArgs) -> Result<Looked, Refused> {
+    if let Some(path) = &args.oss_watcher {
+        let environment = std::env::vars_os().collect();
+        let loaded = osnl::oss::conf::Conf::load(std::slice::from_ref(path), &[], &environment);
+        return loaded.map(|loaded| Looked::OssWatcher(Box::new(loaded))).map_err(Refused::Native);
+    }
     match &args.k2hr3_osnl {
         Some(path) => legacy(path).map(|loaded| Looked::K2hr3Osnl(Box::new(loaded))).map_err(Refused::Other),
         None => native::load(&of(&args.sources))

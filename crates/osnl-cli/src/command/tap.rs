@@ -59,7 +59,7 @@ pub(crate) fn run(args: &TapArgs) -> Exit {
         ours: LevelFilter::WARN,
         // What befalls the connection is said by `session`, once.
         libraries: LevelFilter::OFF,
-        as_k2hr3_osnl: false,
+        style: logging::Style::Osnl,
     };
     let started = logging::start(&settings).map_err(anyhow::Error::from);
     let ended = match started.and_then(|()| Plan::of(args)) {

@@ -6,11 +6,13 @@ use jiff::Zoned;
 use tracing::field::{Field, Visit};
 use tracing::{Event, Level};
 
+use super::Style;
+
 /// The module that speaks for the process: `Starting`, `Stopping`.
 const PROCESS: &str = "osnl::app";
 
 /// The line, with its end. Under the legacy names the process speaks as `k2hr3_osnl`, as it did.
-pub(super) fn of(event: &Event<'_>, now: &Zoned, as_k2hr3_osnl: bool) -> String {
+pub(super) fn of(event: &Event<'_>, now: &Zoned, style: Style) -> String {
     let level = match *event.metadata().level() {
         Level::ERROR => "ERROR",
         Level::WARN => "WARNING",
@@ -19,13 +21,17 @@ pub(super) fn of(event: &Event<'_>, now: &Zoned, as_k2hr3_osnl: bool) -> String 
         Level::TRACE => "TRACE",
     };
     let name = match event.metadata().target() {
-        PROCESS if as_k2hr3_osnl => "k2hr3_osnl".to_owned(),
+        PROCESS if style == Style::K2hr3Osnl => "k2hr3_osnl".to_owned(),
         target => target.replace("::", "."),
     };
     let at = event.metadata().line().unwrap_or(0);
     let mut text = Text::default();
     event.record(&mut text);
     let (message, fields) = (one_line(&text.message), one_line(&text.fields));
+    if style == Style::OssWatcher {
+        let module = name.rsplit('.').next().unwrap_or_default();
+        return format!("{} {level} ({module}) {message}{fields}\n", now.strftime("%Y-%m-%d %H:%M:%S"));
+    }
     format!("{} {level} {name}:{at} {message}{fields}\n", Stamp(now))
 }
 
@@ -91,7 +97,7 @@ mod tests {
     impl<S: tracing::Subscriber> Layer<S> for Keep {
         fn on_event(&self, event: &Event<'_>, _: Context<'_, S>) {
             let now = "2026-11-20T06:41:49.0079+09:00[+09:00]".parse().unwrap();
-            *self.0.lock().unwrap() += &of(event, &now, true);
+            *self.0.lock().unwrap() += &of(event, &now, Style::K2hr3Osnl);
         }
     }
 

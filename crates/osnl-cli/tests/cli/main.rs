@@ -20,6 +20,7 @@ mod logs;
 mod names;
 mod options;
 mod oracle;
+mod oss_watcher;
 mod other_rules;
 mod queues;
 mod rabbit_options;

@@ -126,7 +126,12 @@ mod tests {
             redelivered: false,
             received: SystemTime::UNIX_EPOCH,
         };
-        let received = Received { body: Vec::new().into(), properties: Default::default(), origin };
+        let received = Received {
+            body: Vec::new().into(),
+            properties: Default::default(),
+            origin,
+            noted: Default::default(),
+        };
         let event = Event {
             received: Arc::new(received),
             notification: Arc::new(n),

@@ -43,7 +43,7 @@ pub use self::body::Format;
 pub use self::cloud_event::CloudEventMode;
 pub use self::conf::HttpConf;
 use self::message::{About, Message};
-use self::secrets::scrub;
+pub(in crate::action) use self::secrets::scrub;
 pub use self::statuses::{Judgement, NoStatuses, Statuses};
 use super::{Action, ActionError, Done, ErrorClass, Event};
 

@@ -17,13 +17,11 @@ mod conf;
 mod config;
 mod node_detail;
 
-use std::borrow::Cow;
 use std::fmt;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use osnl_model::Notification;
 use osnl_transport::BoxFuture;
 use serde::Serialize;
 use serde_json::value::RawValue;
@@ -31,7 +29,7 @@ use tokio_util::sync::CancellationToken;
 
 pub use self::conf::PythonConf;
 pub use self::config::PluginConfig;
-pub use self::node_detail::{NodeDetails, PayloadDetails, Told};
+pub use self::node_detail::{Asked, NodeDetails, OssDetails, PayloadDetails, Told};
 use super::exec::Program;
 use super::exec::worker::{Plan, Worker};
 use super::{Action, ActionError, Done, ErrorClass, Event};
@@ -113,33 +111,34 @@ impl Python {
         Ok(format!("{}\n{SHIM}{order}\n", SHIM.len()).into_bytes())
     }
 
-    fn told(&self, event: &Event) -> Result<Told, ActionError> {
-        let notification = match event.resource {
-            None => Cow::Borrowed(&*event.notification),
-            Some(_) => {
-                let payload = event.payload().into_owned();
-                Cow::Owned(Notification { payload, ..Notification::clone(&event.notification) })
-            }
-        };
-        self.options.details.of(&notification)
-    }
-
     async fn notify(&self, events: &[Event]) -> Vec<Result<Done, ActionError>> {
         let mut lines = Vec::new();
-        let mut results: Vec<Option<Result<Done, ActionError>>> = Vec::with_capacity(events.len());
+        // Of each event: what is known without asking, or how many calls it has.
+        let mut wanted = Vec::with_capacity(events.len());
         for event in events {
-            results.push(match self.told(event) {
-                Ok(Told::Notify { node_detail, created }) => {
-                    let id = self.worker.id();
-                    let line = Line { id, node_detail: &node_detail, created };
-                    // Texts as keys: it can always be written.
-                    let mut line = serde_json::to_vec(&line).unwrap_or_default();
-                    line.push(b'\n');
-                    lines.push((id, line));
-                    None
+            wanted.push(match self.options.details.of_event(event) {
+                Ok(asked) => {
+                    let before = lines.len();
+                    let mut nothing = None;
+                    for told in asked {
+                        match told {
+                            Told::Notify { node_detail, created } => {
+                                let id = self.worker.id();
+                                let line = Line { id, node_detail: &node_detail, created };
+                                // Texts as keys: it can always be written.
+                                let mut line = serde_json::to_vec(&line).unwrap_or_default();
+                                line.push(b'\n');
+                                lines.push((id, line));
+                            }
+                            Told::NothingToDo(why) => nothing = Some(why),
+                        }
+                    }
+                    match nothing {
+                        Some(why) if lines.len() == before => Err(Ok(Done::NothingToDo(why))),
+                        Some(_) | None => Ok(lines.len() - before),
+                    }
                 }
-                Ok(Told::NothingToDo(why)) => Some(Ok(Done::NothingToDo(why))),
-                Err(error) => Some(Err(error)),
+                Err(error) => Err(Err(error)),
             });
         }
         let mut asked = match lines.is_empty() {
@@ -148,10 +147,15 @@ impl Python {
         }
         .into_iter();
         let missing = || Err(ActionError::new(ErrorClass::Reset, "the plug-in gave no verdict"));
-        results
-            .into_iter()
-            .map(|known| known.unwrap_or_else(|| asked.next().unwrap_or_else(missing)))
-            .collect()
+        let verdict = |wanted: Result<usize, Result<Done, ActionError>>| match wanted {
+            Err(known) => known,
+            Ok(calls) => {
+                let verdicts: Vec<_> = (0..calls).map(|_| asked.next().unwrap_or_else(missing)).collect();
+                // All are looked at, so that those of the next event are its own.
+                verdicts.into_iter().reduce(|first, next| first.and(next)).unwrap_or_else(missing)
+            }
+        };
+        wanted.into_iter().map(verdict).collect()
     }
 }
 

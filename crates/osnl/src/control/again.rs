@@ -84,7 +84,7 @@ impl Again {
 
 impl GivenMessage {
     fn of(received: &Received) -> Self {
-        let Received { body, properties, origin } = received;
+        let Received { body, properties, origin, noted: _ } = received;
         Self {
             body_base64: BASE64_STANDARD.encode(body),
             content_type: properties.content_type.as_deref().map(str::to_owned),

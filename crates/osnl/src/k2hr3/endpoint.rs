@@ -173,7 +173,12 @@ fn event(notification: Notification) -> Event {
         redelivered: false,
         received: SystemTime::now(),
     };
-    let received = Received { body: bytes::Bytes::new(), properties: Default::default(), origin };
+    let received = Received {
+        body: bytes::Bytes::new(),
+        properties: Default::default(),
+        origin,
+        noted: Default::default(),
+    };
     Event {
         received: Arc::new(received),
         notification: Arc::new(notification),

@@ -22,6 +22,7 @@ use crate::journal::memory::{MemoryJournal, MemoryLimits};
 use crate::journal::sqlite::{OpenError, SqliteJournal, SqliteOptions};
 use crate::listener::{Bindings, ListenerConfig, PositionStore};
 use crate::metrics::Counters;
+use crate::oss::{Watched, Watcher};
 use crate::rule::{Guards, Rule};
 use crate::unmatched::Ring;
 
@@ -146,6 +147,7 @@ impl Native {
             store: store.clone(),
             guards: Arc::new(self.guards()),
             ring: Arc::new(self.ring()),
+            watcher: Arc::new(Watcher::new(self.watched(), self.journal.seen())),
             bindings: self.state_folder().map(|folder| Arc::new(Bindings::open(&folder))),
             transports: HashMap::new(),
             rules: HashMap::new(),
@@ -231,6 +233,17 @@ impl Native {
             path,
             error,
         })
+    }
+
+    /// The actions that have to know what was seen before.
+    pub(super) fn watched(&self) -> Watched {
+        let mut watched = Watched::default();
+        for conf in &self.actions {
+            if let Some(lists) = conf.driver.conf().watches() {
+                watched.add(conf.name.clone(), lists);
+            }
+        }
+        watched
     }
 
     /// The guards of rules and actions, knowing what the journal's latest deliveries were.

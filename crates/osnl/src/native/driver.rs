@@ -31,6 +31,7 @@ use crate::action::Action;
 use crate::action::http::HttpOptions;
 use crate::delivery::DeliverySettings;
 use crate::metrics::Counters;
+use crate::oss::Lists;
 
 /// A line for each driver: its variant, and the type of its options.
 macro_rules! drivers {
@@ -71,6 +72,8 @@ drivers! {
     K2hr3(crate::action::k2hr3::K2hr3Conf),
     /// Calls anybody's API or webhook.
     Http(crate::action::http_request::HttpConf),
+    /// Posts what came and went, as oss_watcher did.
+    OssRest(crate::action::oss_rest::OssRestConf),
     /// Writes events down.
     Dump(crate::action::dump::DumpConf),
     /// Runs a program.
@@ -108,6 +111,11 @@ pub(crate) trait DriverConf {
     /// is said of attempts.
     fn refuser(&self) -> Option<&'static str> {
         Some("the target")
+    }
+
+    /// The events of which it has to know what they mean against what was seen before; `None` if it takes each as it is.
+    fn watches(&self) -> Option<Lists> {
+        None
     }
 
     /// Whether it destroys something, so that a guard is recommended.

@@ -66,6 +66,18 @@ impl JournalConf {
         }
     }
 
+    /// What was seen of resources before this process began; nothing where nothing is kept.
+    pub(super) fn seen(&self) -> Vec<(String, String)> {
+        let seen = self.reader().and_then(|reader| match reader {
+            Some(reader) => Ok(reader.seen()?),
+            None => Ok(Vec::new()),
+        });
+        seen.unwrap_or_else(|error| {
+            tracing::warn!("what was seen of resources before is not known: the journal {error}");
+            Vec::new()
+        })
+    }
+
     /// Tells the guards what came before this process began.
     pub(super) fn remind(&self, guards: &Guards) {
         let Some(longest) = guards.longest() else { return };

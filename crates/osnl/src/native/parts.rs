@@ -15,6 +15,7 @@ use crate::intake::{LiveRules, RuleEngine};
 use crate::journal::Journal;
 use crate::listener::{Bindings, Listener, OwnQueue};
 use crate::metrics::Counters;
+use crate::oss::Watcher;
 use crate::rule::{Guards, Rule};
 use crate::unmatched::Ring;
 
@@ -33,6 +34,8 @@ pub(super) struct Parts {
     pub(super) store: Store,
     pub(super) guards: Arc<Guards>,
     pub(super) ring: Arc<Ring>,
+    /// What was seen, for the actions that have to know.
+    pub(super) watcher: Arc<Watcher>,
     /// What was bound; nothing is remembered where nothing names a folder.
     pub(super) bindings: Option<Arc<Bindings>>,
     /// By where they connect to and how.
@@ -64,6 +67,7 @@ impl Parts {
     pub(super) fn engine(&self, listener: &Arc<str>, rules: Vec<Rule>) -> RuleEngine {
         RuleEngine::new(rules, self.journal.clone(), self.counters.clone())
             .with_guards(self.guards.clone())
+            .with_watcher(self.watcher.clone())
             .following(self.ring.clone(), listener)
     }
 

@@ -109,6 +109,7 @@ impl Reload for Running {
         let Some(Next { loaded, values, parts, engines, logs }) = self.next.take() else { return };
         logs();
         parts.guards.take_effect();
+        parts.watcher.watch(loaded.conf.watched());
         match &parts.store {
             Store::Sqlite(journal, _) => journal.set_overflowing(loaded.conf.overflowing()),
             Store::Memory(journal) => journal.make_room(loaded.conf.prefetch()),

@@ -42,7 +42,8 @@ pub(crate) fn event(event_type: &str, payload: &Value) -> Event {
         redelivered: false,
         received: SystemTime::UNIX_EPOCH,
     };
-    let received = Received { body: body.into(), properties: Properties::default(), origin };
+    let received =
+        Received { body: body.into(), properties: Properties::default(), origin, noted: Default::default() };
     let notification = Arc::new(received.decode().unwrap());
     let received = Arc::new(received);
     Event { received, notification, rule: "r".into(), action: "a".into(), resource: None, enriched: None }

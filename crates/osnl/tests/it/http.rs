@@ -40,7 +40,12 @@ impl Attempts {
             redelivered: false,
             received: SystemTime::now(),
         };
-        let received = Received { body: body.into(), properties: Properties::default(), origin };
+        let received = Received {
+            body: body.into(),
+            properties: Properties::default(),
+            origin,
+            noted: Default::default(),
+        };
         let notification = Arc::new(received.decode().unwrap());
         let events = [Event {
             received: Arc::new(received),

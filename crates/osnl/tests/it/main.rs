@@ -20,6 +20,7 @@ mod native;
 mod newer_brokers;
 mod notification_listener;
 mod notifier;
+mod oss;
 mod own_node;
 mod power_set;
 mod proxy;

@@ -57,6 +57,11 @@ impl Fixed {
         Self::of("Bearer", token, vec![token.to_owned()])
     }
 
+    /// The header.
+    pub(crate) fn value(&self) -> (HeaderName, HeaderValue) {
+        (AUTHORIZATION, self.value.clone())
+    }
+
     fn of(scheme: &'static str, secret: &str, secrets: Vec<String>) -> Option<Self> {
         let mut value = HeaderValue::try_from(format!("{scheme} {secret}")).ok()?;
         value.set_sensitive(true);

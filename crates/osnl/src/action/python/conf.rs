@@ -6,16 +6,18 @@ use std::sync::Arc;
 use osnl_transport::BoxFuture;
 use tokio_util::sync::CancellationToken;
 
-use super::{PayloadDetails, PluginConfig, Python, PythonOptions, Told};
+use super::{NodeDetails, OssDetails, PayloadDetails, PluginConfig, Python, PythonOptions, Told};
 use crate::action::exec::Program;
 use crate::action::exec::conf::{
     ENVIRONMENT, STOP_TIMEOUT, Surroundings, WORKING_DIR, about, absolute, command,
 };
+use crate::action::oss_rest::{DATACENTER, IP_TYPE, KEYS, SECURITY_DOMAIN, VALUES, form};
 use crate::action::{Action, ErrorClass};
 use crate::native::driver::{
     BuildContext, DriverConf, DriverOption, DriverTable, Probe, ProbeContext, ReadDriver, Reader, Wanted,
 };
 use crate::native::{BuildError, Preview};
+use crate::oss::Lists;
 
 /// `driver = python`.
 #[derive(Clone, Debug)]
@@ -55,6 +57,18 @@ impl ReadDriver for PythonConf {
                 "Event types that are allocations; without both lists an event type's own word counts, create or delete.",
             ),
             DriverOption::new("events_deletion", "list", "Event types that are releases."),
+            DriverOption::new(
+                "node_detail",
+                "plain or oss",
+                "What a plug-in is handed: the event as it is known here, or oss_watcher's node detail, for what came or went \
+                 against what was seen before.",
+            )
+            .or("plain"),
+            DriverOption { default: None, ..KEYS },
+            DriverOption { default: None, ..VALUES },
+            DriverOption { default: None, ..IP_TYPE },
+            DriverOption { default: None, ..DATACENTER },
+            DriverOption { default: None, ..SECURITY_DOMAIN },
             ENVIRONMENT,
             WORKING_DIR,
             STOP_TIMEOUT,
@@ -70,7 +84,7 @@ impl ReadDriver for PythonConf {
         let events_creation = names(reader, "events_creation");
         let events_deletion = names(reader, "events_deletion");
         let Surroundings { environment, working_dir, stop_timeout } = Surroundings::read(reader)?;
-        let details = PayloadDetails { events_creation: events_creation?, events_deletion: events_deletion? };
+        let details = details(reader, events_creation?, events_deletion?);
         Some(Self {
             options: PythonOptions {
                 plugin: plugin?,
@@ -78,7 +92,7 @@ impl ReadDriver for PythonConf {
                 python: Program { command: python?, environment, working_dir },
                 config: PluginConfig::files_of(plugin_config?),
                 stop_timeout,
-                details: Arc::new(details),
+                details: details?,
             },
         })
     }
@@ -91,6 +105,10 @@ impl DriverConf for PythonConf {
 
     fn does(&self) -> String {
         format!("calls the plug-in {} in a Python of its own", self.options.plugin)
+    }
+
+    fn watches(&self) -> Option<Lists> {
+        self.options.details.watches()
     }
 
     fn refuser(&self) -> Option<&'static str> {
@@ -130,6 +148,31 @@ impl DriverConf for PythonConf {
             }]
         })
     }
+}
+
+/// What a plug-in is handed.
+fn details(
+    reader: &mut Reader<'_>,
+    events_creation: Vec<String>,
+    events_deletion: Vec<String>,
+) -> Option<Arc<dyn NodeDetails>> {
+    if reader.word("node_detail", &[("plain", false), ("oss", true)])? {
+        let lists = match events_creation.is_empty() && events_deletion.is_empty() {
+            true => Lists::default(),
+            false => Lists { creation: events_creation, deletion: events_deletion },
+        };
+        return Some(Arc::new(OssDetails { lists, form: form(reader)? }));
+    }
+    for option in [KEYS, VALUES, IP_TYPE, DATACENTER, SECURITY_DOMAIN] {
+        if reader.is_set(option.name) {
+            return reader.refuse(
+                option.name,
+                "belongs to node_detail = oss",
+                "set that, or remove the line",
+            );
+        }
+    }
+    Some(Arc::new(PayloadDetails { events_creation, events_deletion }))
 }
 
 /// `module.Class`, where the module may have dots of its own.

@@ -1,5 +1,6 @@
 //! What a notification is for a plug-in of the OSS Framework: a map, and whether something came or went.
 
+use std::borrow::Cow;
 use std::fmt;
 
 use osnl_model::{Notification, Resource, resources};
@@ -7,7 +8,8 @@ use serde::Serialize;
 use serde_json::Value;
 use serde_json::value::{RawValue, to_raw_value};
 
-use crate::action::{ActionError, ErrorClass};
+use crate::action::{ActionError, ErrorClass, Event};
+use crate::oss::{Call, Lists, Memory, NodeForm, Telling};
 
 /// What is asked of a plug-in.
 #[derive(Debug)]
@@ -23,6 +25,9 @@ pub enum Told {
     NothingToDo(String),
 }
 
+/// What is asked of a plug-in about one delivery: one call, or several in order, of which all must succeed.
+pub type Asked = Vec<Told>;
+
 /// Makes a plug-in's arguments of a notification.
 pub trait NodeDetails: Send + Sync + fmt::Debug {
     /// Pure: the same in each attempt. Of a bulk request the notification has the payload of the one resource.
@@ -30,6 +35,69 @@ pub trait NodeDetails: Send + Sync + fmt::Debug {
     /// # Errors
     /// What no attempt will change is [`ErrorClass::Content`].
     fn of(&self, notification: &Notification) -> Result<Told, ActionError>;
+
+    /// The same of a delivery, with what was noted with its message. Never empty.
+    ///
+    /// # Errors
+    /// As [`NodeDetails::of`].
+    fn of_event(&self, event: &Event) -> Result<Asked, ActionError> {
+        let notification = match event.resource {
+            None => Cow::Borrowed(&*event.notification),
+            Some(_) => {
+                let payload = event.payload().into_owned();
+                Cow::Owned(Notification { payload, ..Notification::clone(&event.notification) })
+            }
+        };
+        self.of(&notification).map(|told| vec![told])
+    }
+
+    /// The events of which it has to know what they mean against what was seen before; `None` if it takes each as it is.
+    fn watches(&self) -> Option<Lists> {
+        None
+    }
+}
+
+/// oss_watcher's own form: what came or went, in the order in which it did.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct OssDetails {
+    /// Which events are what.
+    pub lists: Lists,
+    /// Keys and values.
+    pub form: NodeForm,
+}
+
+impl OssDetails {
+    fn told(&self, telling: Telling) -> Result<Asked, ActionError> {
+        let calls = match telling {
+            Telling::Calls(calls) => calls,
+            Telling::Nothing(why) => return Ok(vec![Told::NothingToDo(why)]),
+        };
+        let notify = |call: Call| {
+            let node_detail = to_raw_value(&self.form.node_detail(&call.happened))
+                .map_err(|error| ActionError::new(ErrorClass::Content, format!("no node detail: {error}")))?;
+            Ok(Told::Notify { node_detail, created: call.created })
+        };
+        calls.into_iter().map(notify).collect()
+    }
+}
+
+impl NodeDetails for OssDetails {
+    /// As if nothing had been seen before; of several calls the first.
+    fn of(&self, n: &Notification) -> Result<Told, ActionError> {
+        let event_type = n.event_type.as_deref().unwrap_or_default();
+        let happened = Memory::default().tell(n, None, &self.lists).happened;
+        let asked = self.told(Telling::from(happened, event_type, None, &self.lists))?;
+        let none = || Told::NothingToDo("nothing has come or gone with it".to_owned());
+        Ok(asked.into_iter().next().unwrap_or_else(none))
+    }
+
+    fn of_event(&self, event: &Event) -> Result<Asked, ActionError> {
+        self.told(Telling::of(event, &self.lists))
+    }
+
+    fn watches(&self) -> Option<Lists> {
+        Some(self.lists.clone())
+    }
 }
 
 /// The form without OSS Framework: what the resource view knows, and the payload as it is.

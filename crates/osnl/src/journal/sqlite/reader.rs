@@ -236,6 +236,15 @@ impl Reader {
         Ok(self.message(id)?.map(|message| message.origin.received))
     }
 
+    /// What was seen of resources, the one touched last at the end.
+    ///
+    /// # Errors
+    /// SQLite's.
+    pub fn seen(&self) -> Result<Vec<(String, String)>> {
+        let mut rows = self.0.prepare("SELECT name, row FROM seen ORDER BY at, name")?;
+        rows.query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?.collect()
+    }
+
     /// The deliveries of what was received since a moment, oldest first.
     ///
     /// # Errors

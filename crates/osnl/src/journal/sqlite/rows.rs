@@ -10,7 +10,7 @@ use rusqlite::{Result, Row};
 
 use crate::journal::DeliveryId;
 use crate::journal::identity::Identity;
-use crate::received::{Origin, Received};
+use crate::received::{Noted, Origin, Received};
 
 /// Where a delivery stands. The numbers are those of the file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -178,5 +178,6 @@ pub(super) fn received(row: &Row<'_>, from: usize) -> Result<Received> {
             compression: property(8)?,
         },
         body: row.get::<_, Vec<u8>>(from + 9)?.into(),
+        noted: Noted::default(),
     })
 }

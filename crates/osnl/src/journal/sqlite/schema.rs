@@ -14,11 +14,12 @@ use super::rows::lane;
 pub(super) const APPLICATION: i64 = 0x6f73_6e6c;
 
 /// What leads from each version to the next; the first from an empty file to version 1.
-pub(super) const MIGRATIONS: [Step; 4] = [
+pub(super) const MIGRATIONS: [Step; 5] = [
     Step { sql: V1, fill: None },
     Step { sql: V2, fill: None },
     Step { sql: V3, fill: Some(fill_lanes) },
     Step { sql: V4, fill: None },
+    Step { sql: V5, fill: None },
 ];
 
 /// One step: what SQL says, then what it cannot.
@@ -124,6 +125,12 @@ const V4: &str = "
 CREATE TABLE enriched (delivery INTEGER PRIMARY KEY, found TEXT NOT NULL);
 CREATE TABLE object (name TEXT PRIMARY KEY, at INTEGER NOT NULL, body TEXT NOT NULL) WITHOUT ROWID;
 CREATE INDEX object_at ON object (at);
+";
+
+/// What was noted with a message when it came, and what was seen of resources: what later messages leave out.
+const V5: &str = "
+ALTER TABLE event ADD COLUMN noted TEXT;
+CREATE TABLE seen (name TEXT PRIMARY KEY, at INTEGER NOT NULL, row TEXT NOT NULL) WITHOUT ROWID;
 ";
 
 /// Gives what is open, and dead letters that hold their key, the lanes they are in.
@@ -278,7 +285,7 @@ mod tests {
         let newer = format!("PRAGMA application_id = {APPLICATION}; PRAGMA user_version = 1000");
         check(
             &newer,
-            "was written by a newer osnl (version 1000 of its tables, this one knows 4); run that one, or name another file",
+            "was written by a newer osnl (version 1000 of its tables, this one knows 5); run that one, or name another file",
         );
     }
 }

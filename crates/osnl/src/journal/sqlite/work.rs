@@ -14,6 +14,7 @@ use super::rows::{self, State, delivery_id, identity_number, millis, received};
 use crate::action::Event;
 use crate::journal::identity::Identity;
 use crate::journal::{Begin, Claimed, DeliveryId, Entry, Used};
+use crate::oss::Change;
 use crate::received::Received;
 
 /// The latest failed attempts kept of a delivery.
@@ -88,8 +89,8 @@ impl<'a> Work<'a> {
         self.next_event += rows::numbers(entry.deliveries.len());
         let mut insert = self.connection.prepare_cached(
             "INSERT INTO event (id, identity, received, redelivered, deliveries, listener, queue, exchange, \
-             routing_key, content_type, content_encoding, compression, message_id, unique_id, event_type, body) \
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16)",
+             routing_key, content_type, content_encoding, compression, message_id, unique_id, event_type, body, noted) \
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17)",
         )?;
         insert.execute(params![
             event,
@@ -108,7 +109,9 @@ impl<'a> Work<'a> {
             notification.unique_id,
             notification.event_type,
             &received.body[..],
+            received.noted.happened.as_deref(),
         ])?;
+        self.saw(&received.noted.changes)?;
         let mut ready = Vec::new();
         for (n, new) in entry.deliveries.iter().enumerate() {
             let lane = new.key.as_deref().map(|key| rows::lane(&new.action, key));
@@ -140,6 +143,22 @@ impl<'a> Work<'a> {
             self.count(&new.action, state, 1);
         }
         Ok(Appended::New { event, ready })
+    }
+
+    /// What is known of resources since this message.
+    fn saw(&self, changes: &[Change]) -> Result<()> {
+        for Change { name, row } in changes {
+            match row {
+                Some(row) => {
+                    let sql = "INSERT OR REPLACE INTO seen (name, at, row) VALUES (?1, ?2, ?3)";
+                    self.connection.prepare_cached(sql)?.execute(params![name, self.now, row])?;
+                }
+                None => {
+                    self.connection.prepare_cached("DELETE FROM seen WHERE name = ?")?.execute([name])?;
+                }
+            }
+        }
+        Ok(())
     }
 
     /// Answers whether it is kept; a copy that the broker delivers again is there already.
@@ -351,7 +370,7 @@ pub(super) fn load(
     id: DeliveryId,
 ) -> Result<Option<std::result::Result<Claimed, String>>> {
     let sql = format!(
-        "SELECT d.rule, d.action, d.key, d.resource, d.attempts, d.aged, {} FROM delivery d JOIN event e ON e.id = ?2 WHERE d.id = ?1 AND d.state = 1",
+        "SELECT d.rule, d.action, d.key, d.resource, d.attempts, d.aged, {}, e.noted FROM delivery d JOIN event e ON e.id = ?2 WHERE d.id = ?1 AND d.state = 1",
         rows::RECEIVED
     );
     let mut select = connection.prepare_cached(&sql)?;
@@ -361,7 +380,9 @@ pub(super) fn load(
             let (rule, action): (String, String) = (row.get(0)?, row.get(1)?);
             let age = Duration::from_millis(row.get::<_, i64>(5)?.unsigned_abs());
             let used = Used { attempts: row.get(4)?, age };
-            Ok((rule, action, row.get(2)?, row.get(3)?, used, received(row, 6)?))
+            let mut received = received(row, 6)?;
+            received.noted.happened = row.get::<_, Option<String>>(16)?.map(Into::into);
+            Ok((rule, action, row.get(2)?, row.get(3)?, used, received))
         })
         .optional()?;
     let Some((rule, action, key, resource, used, received)) = row else { return Ok(None) };

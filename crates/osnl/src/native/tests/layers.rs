@@ -161,7 +161,9 @@ fn what_is_shown_reads_back_as_the_same() {
 fn the_examples_load_without_a_warning() {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../examples");
     let mut count = 0;
-    for file in crate::config::files_of(&folder).unwrap() {
+    // That one is no native file; it is loaded where it is read.
+    let files = crate::config::files_of(&folder).unwrap().into_iter();
+    for file in files.filter(|file| !file.ends_with("oss.conf")) {
         let sources = Sources { files: vec![file.clone()], ..Sources::default() };
         let loaded = load_files(&sources).unwrap_or_else(|errors| panic!("{errors}"));
         assert_eq!(warnings(&loaded), [""; 0], "{}", file.display());

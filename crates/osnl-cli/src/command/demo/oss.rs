@@ -1,0 +1,150 @@
+//! `osnl demo --scenario oss`: a server and its floating IP, as stock services tell of them, and what oss_watcher's
+//! target hears.
+//!
+//! Real are the file (the document's own example), the listener, the rule, what is remembered, and the action `oss_rest`
+//! with its HTTP client. Broker and target stand inside the process. Each message waits for the one before.
+
+mod target;
+
+use std::io::IsTerminal as _;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use anyhow::Context as _;
+use osnl::action::http::HttpOptions;
+use osnl::config::Environment;
+use osnl::listener::ListenerState;
+use osnl::metrics::Counters;
+use osnl::oss::conf::Conf;
+use osnl::shutdown::Shutdown;
+use osnl_model::{Priority, read_head};
+use osnl_transport::{Declare, MemoryBroker, Properties};
+use serde_json::Value;
+
+use self::target::Target;
+use super::story::Story;
+use super::voice::{Tone, Voice};
+use crate::args::{DemoArgs, DemoFormat};
+use crate::exit::Exit;
+
+const FILE: &str = include_str!("../../../../../fixtures/oss/document.conf");
+const STEPS: &str = include_str!("../../../../../fixtures/demo/oss.json");
+/// Nothing moves for so long: something is wrong.
+const DEADLINE: Duration = Duration::from_secs(20);
+const SOON: Duration = Duration::from_millis(5);
+
+/// A recorded message.
+struct Step {
+    note: String,
+    exchange: String,
+    routing_key: String,
+    body: String,
+}
+
+pub(super) async fn tell(args: &DemoArgs) -> anyhow::Result<Exit> {
+    let no_colour = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
+    let voice = match args.format {
+        DemoFormat::Json => Voice::Json { since: Instant::now() },
+        DemoFormat::Text => Voice::Plain { colour: std::io::stdout().is_terminal() && !no_colour },
+    };
+    let story = Arc::new(Story::new(voice));
+    let target = Target::start(args.fail, story.clone()).await?;
+    story.heading("oss_watcher: who has which address");
+    story.text(&format!(
+        "The document's own example file, with the target at {} and a stand-in for the broker.",
+        target.url()
+    ));
+    let text =
+        FILE.replace("https://some_host\nport=80", &format!("http://127.0.0.1\nport={}", target.port()));
+    let loaded = Conf::from_texts(&[("oss.conf".to_owned(), text)], &Environment::default())?;
+    let mut native = loaded.native.conf;
+    // Nobody else makes the queue here.
+    for listener in &mut native.listeners {
+        listener.exchanges = vec!["nova".to_owned(), "neutron".to_owned()];
+        listener.topics = vec!["monitoring".to_owned()];
+        listener.priorities = vec![Priority::Info];
+        listener.declare = Declare::Create;
+    }
+    for action in &mut native.actions {
+        action.delivery.policy.initial = Duration::from_millis(100);
+    }
+    let broker = MemoryBroker::new();
+    let counters = Arc::new(Counters::default());
+    let transports = |_: &_| Ok(Arc::new(broker.transport()) as Arc<_>);
+    let daemon = native.daemon_with(&transports, &HttpOptions::default(), &counters)?;
+    let mut listening = daemon.listeners.first().context("the file has no listener")?.state();
+    let shutdown = Shutdown::new();
+    let playing = async {
+        let _ = listening.wait_for(|state| *state == ListenerState::Listening).await;
+        let played = play(&broker, &counters, &story).await;
+        shutdown.drain.cancel();
+        played
+    };
+    let (ended, played) = tokio::join!(daemon.run(&shutdown, DEADLINE), playing);
+    ended.context("the listener could not go on")?;
+    let all = played?;
+    let held = target.held();
+    story.heading("Summary");
+    story.text(&format!(
+        "{} requests, {} of them failed once and were repeated.",
+        target.answered(),
+        target.failed()
+    ));
+    let ok = all && held.is_empty();
+    let (tone, verdict) = match ok {
+        true => (Tone::Good, "Every address that came has gone, and the target was told of each.".to_owned()),
+        false => (Tone::Bad, format!("The target still holds {held:?}.")),
+    };
+    story.line(None, "end", tone, &verdict);
+    Ok(if ok { Exit::Done } else { Exit::Failed })
+}
+
+/// Answers whether everything was told in time.
+async fn play(broker: &MemoryBroker, counters: &Counters, story: &Story) -> anyhow::Result<bool> {
+    for (number, step) in (1..).zip(steps()?) {
+        let head = read_head(step.body.as_bytes())?;
+        let event_type = head.event_type.as_deref().unwrap_or_default();
+        story.line(
+            Some(number),
+            "published",
+            Tone::Strong,
+            &format!("{event_type}, to exchange {}", step.exchange),
+        );
+        story.line(Some(number), "is", Tone::Dim, &step.note);
+        let before = counters.delivered.get();
+        let key = step
+            .routing_key
+            .replace("notifications", "monitoring")
+            .replace("versioned_monitoring", "monitoring");
+        broker.publish_raw(&step.exchange, &key, step.body.into(), Properties::default());
+        let ended = || counters.delivered.get() + counters.nothing_to_do.get() + counters.dead.get();
+        let since = Instant::now();
+        while ended() < number as u64 {
+            if since.elapsed() > DEADLINE {
+                return Ok(false);
+            }
+            tokio::time::sleep(SOON).await;
+        }
+        if counters.delivered.get() == before {
+            story.line(Some(number), "done", Tone::Dim, "nobody has to hear of it; it is remembered");
+        }
+    }
+    Ok(counters.dead.get() == 0)
+}
+
+fn steps() -> anyhow::Result<Vec<Step>> {
+    let whole: Value = serde_json::from_str(STEPS).context("the recording is no JSON")?;
+    let steps = whole["steps"].as_array().context("the recording lacks steps")?;
+    let text = |step: &Value, key: &str| {
+        step[key].as_str().map(str::to_owned).with_context(|| format!("the recording lacks {key}"))
+    };
+    let step = |step: &Value| {
+        Ok(Step {
+            note: text(step, "note")?,
+            exchange: text(step, "exchange")?,
+            routing_key: text(step, "routing_key")?,
+            body: text(step, "body_text")?,
+        })
+    };
+    steps.iter().map(step).collect()
+}

@@ -1,0 +1,134 @@
+//! A stand-in for whoever must know: keeps which addresses came and have not gone. Just enough HTTP/1.1 for POST, on
+//! 127.0.0.1 only.
+
+use std::collections::{BTreeSet, HashSet};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use anyhow::Context as _;
+use serde_json::Value;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::{TcpListener, TcpStream};
+use tokio_util::task::TaskTracker;
+
+use super::super::story::Story;
+use super::super::voice::Tone;
+
+/// Longer requests end the connection.
+const MOST: usize = 64 * 1024;
+
+/// A server that answers as long as the runtime lives.
+pub(super) struct Target {
+    port: u16,
+    server: Arc<Server>,
+    _tasks: TaskTracker,
+}
+
+struct Server {
+    story: Arc<Story>,
+    fail: u32,
+    state: Mutex<State>,
+}
+
+#[derive(Default)]
+struct State {
+    held: BTreeSet<String>,
+    asked: u32,
+    answered: u32,
+    failed: HashSet<String>,
+}
+
+impl Target {
+    /// Listens on a free port. Every `fail`th request fails once, 0 for none.
+    pub(super) async fn start(fail: u32, story: Arc<Story>) -> anyhow::Result<Self> {
+        let listener = TcpListener::bind(("127.0.0.1", 0)).await.context("no free port on 127.0.0.1")?;
+        let port = listener.local_addr()?.port();
+        let server = Arc::new(Server { story, fail, state: Mutex::default() });
+        let (serving, tasks) = (server.clone(), TaskTracker::new());
+        let connections = tasks.clone();
+        tasks.spawn(async move {
+            while let Ok((stream, _)) = listener.accept().await {
+                let server = serving.clone();
+                connections.spawn(async move { server.serve(stream).await });
+            }
+        });
+        Ok(Self { port, server, _tasks: tasks })
+    }
+
+    pub(super) fn port(&self) -> u16 {
+        self.port
+    }
+
+    pub(super) fn url(&self) -> String {
+        format!("http://127.0.0.1:{}", self.port)
+    }
+
+    /// Addresses that came and have not gone.
+    pub(super) fn held(&self) -> Vec<String> {
+        self.server.state().held.iter().cloned().collect()
+    }
+
+    pub(super) fn answered(&self) -> u32 {
+        self.server.state().answered
+    }
+
+    pub(super) fn failed(&self) -> usize {
+        self.server.state().failed.len()
+    }
+}
+
+impl Server {
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Answers one request after the other, until the client closes or does not speak HTTP.
+    async fn serve(&self, mut stream: TcpStream) {
+        let mut buffer = Vec::new();
+        loop {
+            let Some((head, body)) = whole(&buffer) else {
+                match stream.read_buf(&mut buffer).await {
+                    Ok(1..) if buffer.len() <= MOST => continue,
+                    Ok(_) | Err(_) => return,
+                }
+            };
+            let request = String::from_utf8_lossy(&buffer[..head]).into_owned();
+            let answer = self.answer(&request, &buffer[head..head + body]);
+            buffer.drain(..head + body);
+            if stream.write_all(answer.as_bytes()).await.is_err() {
+                return;
+            }
+        }
+    }
+
+    fn answer(&self, head: &str, body: &[u8]) -> &'static str {
+        let path = head.split(' ').nth(1).unwrap_or_default();
+        let key = head.lines().find_map(|line| line.strip_prefix("Idempotency-Key: ")).unwrap_or_default();
+        let text = String::from_utf8_lossy(body);
+        self.story.line(None, "request", Tone::Plain, &format!("POST {path} {text}"));
+        let mut state = self.state();
+        state.asked += 1;
+        if self.fail > 0 && state.asked.is_multiple_of(self.fail) && state.failed.insert(key.to_owned()) {
+            self.story.line(None, "answer", Tone::Bad, "503: made to fail, once (--fail)");
+            return "HTTP/1.1 503 Service Unavailable\r\nContent-Length: 0\r\n\r\n";
+        }
+        state.answered += 1;
+        let node: Value = serde_json::from_slice(body).unwrap_or_default();
+        let ip = node["IP"].as_str().unwrap_or("null").to_owned();
+        let told = match path {
+            "/some_url" if state.held.insert(ip.clone()) => format!("200: {ip} has come"),
+            "/some_url" => format!("200: {ip} was here already"),
+            _ if state.held.remove(&ip) => format!("200: {ip} has gone"),
+            _ => format!("200: {ip} was not here"),
+        };
+        self.story.line(None, "answer", Tone::Good, &told);
+        "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"
+    }
+}
+
+/// How long head and body of the first request are, once it is there.
+fn whole(buffer: &[u8]) -> Option<(usize, usize)> {
+    let head = buffer.windows(4).position(|window| window == b"\r\n\r\n")? + 4;
+    let text = String::from_utf8_lossy(&buffer[..head]).to_ascii_lowercase();
+    let length = text.lines().find_map(|line| line.strip_prefix("content-length: "))?.trim().parse().ok()?;
+    (buffer.len() >= head + length).then_some((head, length))
+}

@@ -1,0 +1,90 @@
+//! `oss_watcher`: that program's configuration file and flags, its calls, without its losses.
+
+use std::io::{self, Write as _};
+use std::path::Path;
+use std::sync::Arc;
+
+use osnl::action::http::HttpOptions;
+use osnl::config::ConfigErrors;
+use osnl::k2hr3::LogFile;
+use osnl::metrics::Counters;
+use osnl::oss;
+use osnl::oss::conf::{Conf, Loaded, default_files};
+use tracing::level_filters::LevelFilter;
+
+use crate::app::{self, Signals};
+use crate::args::OssWatcherArgs;
+use crate::exit::Exit;
+use crate::logging::{self, Destination, Settings, Style};
+
+#[expect(clippy::print_stdout, reason = "the version")]
+pub(crate) fn run(args: &OssWatcherArgs) -> Exit {
+    if args.version {
+        println!("{} (osnl {})", oss::version(), env!("CARGO_PKG_VERSION"));
+        return Exit::Done;
+    }
+    let ended = match load(args) {
+        Ok(loaded) => start(&loaded),
+        Err(errors) => Err(errors.into()),
+    };
+    logging::flush();
+    match ended {
+        Ok(exit) => exit,
+        Err(error) => {
+            for line in format!("{error:#}").lines() {
+                // The exit status says it too, to whoever has closed stderr.
+                let _ = writeln!(io::stderr(), "oss-watcher: error: {line}");
+            }
+            Exit::Failed
+        }
+    }
+}
+
+fn load(args: &OssWatcherArgs) -> Result<Loaded, ConfigErrors> {
+    let mut files = args.config_file.clone();
+    if files.is_empty() && args.config_dir.is_empty() {
+        files = default_files(std::env::home_dir().as_deref(), Path::new("/"));
+    }
+    Conf::load(&files, &args.config_dir, &std::env::vars_os().collect())
+}
+
+fn start(loaded: &Loaded) -> anyhow::Result<Exit> {
+    let native = &loaded.native.conf;
+    let destination = match &native.log_file {
+        LogFile::Path(path) => Destination::File(path.clone()),
+        LogFile::Stderr => Destination::Stderr,
+    };
+    let (ours, libraries, style) = (LevelFilter::INFO, LevelFilter::WARN, Style::OssWatcher);
+    logging::start(&Settings { destination: destination.clone(), ours, libraries, style }).map_err(
+        |error| {
+            anyhow::anyhow!(
+                "{destination}: {error}; name another one with log_file, or let this user write it"
+            )
+        },
+    )?;
+    announce(loaded);
+    let counters = Arc::new(Counters::default());
+    app::block_on(async {
+        // Before anybody can read that we start: who does may stop us.
+        let signals = Signals::catch();
+        let files = if loaded.files.is_empty() { "no file".to_owned() } else { loaded.files.join(", ") };
+        tracing::info!("osnl {} with {files}", env!("CARGO_PKG_VERSION"));
+        let daemon = loaded.daemon(&HttpOptions::from_environment(std::env::vars_os()), &counters)?;
+        Ok(app::run(daemon, signals, &counters).await?)
+    })?
+}
+
+/// What the program says at its start, with the separators that it lacks in places: monitoring looks for these.
+fn announce(loaded: &Loaded) {
+    let conf = &loaded.conf;
+    tracing::info!(target: "oss_watcher::service", "Listen queue {}", conf.watch_queue);
+    let (creation, deletion) = (conf.events_creation.concat(), conf.events_deletion.concat());
+    tracing::info!(target: "oss_watcher::service", "Handled events of creation: {creation}");
+    tracing::info!(target: "oss_watcher::service", "Handled events of deletion: {deletion}");
+    for plugin in &conf.plugins {
+        tracing::info!(target: "oss_watcher::service", "Plugin `{}`is loaded.", plugin.loaded_as());
+    }
+    for warning in &loaded.warnings {
+        tracing::warn!("{warning}");
+    }
+}

@@ -1,0 +1,442 @@
+//! `oss_watcher` as its users run it: its file, what stock services send in both framings, a real target.
+
+use std::path::Path;
+
+use osnl_testkit::{Broker, Options, Prepared, Publisher, Raw, Reply, Sink, Vhost, fixture, wait_until};
+use serde_json::{Value, json};
+
+use crate::harness::{Osnl, Place, SOON, settled};
+
+const OSNL: &str = env!("CARGO_BIN_EXE_osnl");
+const QUEUE: &str = "monitoring.info";
+/// The last thing that a test publishes: what is behind it has been looked at.
+const LAST: &str = "the-last";
+
+struct Stand {
+    place: Place,
+    vhost: Vhost,
+    sink: Sink,
+    publisher: Publisher,
+}
+
+impl Stand {
+    /// The document's own example, with our places in it; sections may come again in `more`.
+    fn new(name: &str, more: &str) -> Self {
+        let vhost = Broker::shared().vhost(name);
+        let (place, sink) = (Place::new(), Sink::start());
+        let mut publisher = Publisher::start(&vhost.url(), Options::default());
+        publisher.prepare(&Prepared {
+            queue: QUEUE.to_owned(),
+            routing_keys: vec![QUEUE.to_owned()],
+            ..Prepared::default()
+        });
+        let stand = Self { place, vhost, sink, publisher };
+        stand.write(more);
+        stand
+    }
+
+    fn write(&self, more: &str) {
+        let url = self.vhost.url();
+        let (login, place) = url.trim_start_matches("rabbit://").split_once('@').unwrap();
+        let (user, password) = login.split_once(':').unwrap();
+        let (authority, vhost) = place.split_once('/').unwrap();
+        let (host, port) = authority.rsplit_once(':').unwrap();
+        let rabbit = format!(
+            "host={host}\nport={port}\nuser={user}\npassword={password}\nvirtual_host={}\nwatch_queue",
+            vhost.trim_start_matches('/')
+        );
+        let text = fixture::text("oss/document.conf")
+            .replace("host=localhost\nport=5672\npassword=passwprd\nuser=user\nwatch_queue", &rabbit)
+            .replace("/var/logs/oss.log", self.place.path("oss.log").to_str().unwrap())
+            .replace("https://some_host\nport=80", &format!("http://127.0.0.1\nport={}", self.sink.port()));
+        self.place.write("oss.conf", format!("{text}\n{more}\n"));
+    }
+
+    fn start(&self) -> Osnl {
+        let link = self.place.path("oss_watcher");
+        if !link.exists() {
+            std::os::unix::fs::symlink(OSNL, &link).unwrap();
+        }
+        self.place.run(&link, &["--config-file=oss.conf"]).listening()
+    }
+
+    fn publish(&mut self, body: impl AsRef<[u8]>) {
+        let raw = Raw {
+            exchange: String::new(),
+            routing_key: QUEUE.to_owned(),
+            body: body.as_ref().to_vec(),
+            ..Raw::default()
+        };
+        self.publisher.raw(&raw);
+    }
+
+    /// A creation whose request ends what a test looks at.
+    fn last(&mut self) {
+        let payload = json!({"instance_id": LAST, "hostname": LAST, "fixed_ips": [{"address": "10.9.9.9"}]});
+        self.publish(message("compute.instance.create.end", &payload).to_string());
+    }
+
+    /// What was posted up to the last, as `PATH created-or-gone address name`.
+    fn posted(&self) -> Vec<String> {
+        let done = || self.sink.requests().iter().any(|request| line(&request.body).contains(LAST));
+        wait_until(SOON, "the last request", done);
+        settled(&self.vhost, QUEUE);
+        let requests = self.sink.requests().into_iter();
+        let lines = requests.map(|request| format!("{} {}", request.target, line(&request.body)));
+        lines.filter(|line| !line.contains(LAST)).collect()
+    }
+}
+
+fn line(body: &[u8]) -> String {
+    let node: Value = serde_json::from_slice(body).unwrap_or_default();
+    let text = |key: &str| node[key].as_str().unwrap_or("null").to_owned();
+    format!("{} {}", text("IP"), text("FQDN"))
+}
+
+fn message(event_type: &str, payload: &Value) -> Value {
+    json!({
+        "event_type": event_type, "payload": payload, "priority": "INFO", "publisher_id": "compute.c",
+        "message_id": fastrand_id(), "timestamp": "2026-11-20 05:04:05.000000",
+    })
+}
+
+fn fastrand_id() -> String {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+    static NEXT: AtomicUsize = AtomicUsize::new(0);
+    format!("id-{}", NEXT.fetch_add(1, Ordering::Relaxed))
+}
+
+/// A recorded message, bare or in its envelope.
+fn recorded(file: &str, case: &str, bare: bool) -> Vec<String> {
+    let file = fixture::json(&format!("emission/captures/{file}.json"));
+    let messages = file["cases"][case].as_array().unwrap().iter();
+    messages
+        .map(|message| {
+            let body = message["body_text"].as_str().unwrap().to_owned();
+            match bare {
+                false => body,
+                true => {
+                    let envelope: Value = serde_json::from_str(&body).unwrap();
+                    envelope["oslo.message"].as_str().unwrap().to_owned()
+                }
+            }
+        })
+        .collect()
+}
+
+/// What stock services send of a server and its floating IP, through the program's own file.
+#[test]
+fn stock_services_are_told_of_in_both_framings_and_both_of_nova_s_forms() {
+    for bare in [false, true] {
+        for (create, delete, address) in [
+            ("legacy_compute_instance_create_end", "legacy_compute_instance_delete_end", "172.24.4.9"),
+            ("instance_create_end", "instance_delete_end", "10.0.0.7"),
+        ] {
+            let mut stand = Stand::new(&format!("oss-{bare}-{create}").replace('_', "-"), "");
+            let osnl = stand.start();
+            for (file, case) in [
+                ("nova", create),
+                ("neutron", "floatingip_create_unassociated"),
+                ("neutron", "floatingip_update_associate"),
+                ("neutron", "floatingip_update_description_only"),
+                ("neutron", "floatingip_update_disassociate"),
+                ("neutron", "floatingip_update_description_while_free"),
+                ("nova", delete),
+            ] {
+                for body in recorded(file, case, bare) {
+                    stand.publish(body);
+                }
+            }
+            stand.last();
+            let expected = [
+                format!("/some_url {address} web-1"),
+                "/some_url 172.24.4.174 web 1".to_owned(),
+                "/some_url2 172.24.4.174 web 1".to_owned(),
+                format!("/some_url2 {address} web-1"),
+            ];
+            // Instance and floating IP have lanes of their own while nothing is known of the port.
+            let (mut posted, mut expected) = (stand.posted(), expected.to_vec());
+            posted.sort();
+            expected.sort();
+            assert_eq!(posted, expected, "{bare} {create}");
+            let log = osnl.stop();
+            check_log(&log);
+            assert_eq!(stand.place.read("oss.log"), log, "the file has the same lines");
+        }
+    }
+}
+
+/// `YYYY-MM-DD HH:MM:SS LEVEL (module) message`, and the lines that monitoring looks for.
+#[track_caller]
+fn check_log(log: &str) {
+    for line in log.lines() {
+        let (time, rest) = line.split_at_checked(20).unwrap_or_default();
+        let digits = time.bytes().zip(b"0000-00-00 00:00:00 ").all(|(found, wanted)| match wanted {
+            b'0' => found.is_ascii_digit(),
+            wanted => found == *wanted,
+        });
+        let (level, rest) = rest.split_once(' ').unwrap_or_default();
+        let known = ["INFO", "WARNING", "ERROR"].contains(&level);
+        assert!(digits && known && rest.starts_with('(') && rest.contains(") "), "{line}");
+    }
+    for line in [
+        "INFO (service) Listen queue monitoring.info",
+        "INFO (service) Handled events of creation: compute.instance.create.endfloatingip.update.end",
+        "INFO (service) Handled events of deletion: compute.instance.delete.endfloatingip.update.end",
+        "INFO (service) Plugin `oss_framework.plugins.rest_plugin.RESTNotify`is loaded.",
+        "Handle event `floatingip.update.end`.",
+    ] {
+        assert!(log.contains(line), "{line}\n{log}");
+    }
+    assert!(!log.contains("password"), "{log}");
+}
+
+/// The request, byte for byte: the program's own XML and keys, its login, and our key.
+#[test]
+fn a_request_is_the_program_s() {
+    let mut stand = Stand::new("oss-bytes", "[rest]\nbody = xml_unescaped\n[oss]\nkeys = flattened");
+    let osnl = stand.start();
+    let file = fixture::json("oss/original-behaviour.json");
+    let input = &file["inputs"]["legacy create.end"];
+    stand.publish(input.to_string());
+    let requests = stand.sink.wait_for(1, SOON);
+    let body = "<execution-context  xmlns=\"http://www.vmware.com/vco\"><parameters><parameter name=\"nodeDetails\" \
+        type=\"string\"><string>{\"Hostname\": \"web-1\", \"IP\": \"172.24.4.9\", \"ID\": \"33333333-aaaa-4bbb-8ccc-000000000001\", \
+        \"IPType\": \"Public\", \"OS\": \"Ubuntu\", \"Storage\": 25, \"Ram\": 2048, \"CPU\": 2, \"Datacenter\": \"KDC\", \
+        \"SecurityDomain\": \"DQT\", \"CreationDate\": \"2024-05-06 07:08:09+00:00\", \"ApplicationName\": \"shop\", \
+        \"Owner\": \"alice\"}</string></parameter></parameters></execution-context>";
+    assert_eq!(String::from_utf8_lossy(&requests[0].body), body);
+    let head = String::from_utf8_lossy(&requests[0].head).into_owned();
+    let expected = format!(
+        "POST /some_url HTTP/1.1\r\nContent-Type: application/xml\r\nAuthorization: Basic dXNlcjpwYXNzd29yZA==\r\n\
+         Idempotency-Key: b261bd8267a24f6bacee831bb97736b1/oss_watcher\r\nHost: 127.0.0.1:{}\r\nContent-Length: {}\r\n\r\n",
+        stand.sink.port(),
+        body.len()
+    );
+    assert_eq!(
+        head.replace("f118efbe-0441-4ada-a820-51b9c123822e", "b261bd8267a24f6bacee831bb97736b1"),
+        expected
+    );
+    let log = osnl.stop();
+    assert!(log.contains("whoever may write metadata writes into the XML"), "{log}");
+}
+
+/// Each row of what ended the original, or lost an event: ours goes on, and what is behind is told.
+#[test]
+fn nothing_that_ended_the_original_ends_ours() {
+    let mut stand = Stand::new("oss-failures", "");
+    let mut osnl = stand.start();
+    let file = fixture::json("oss/original-behaviour.json");
+    for body in [
+        "no JSON".to_owned(),
+        "{}".to_owned(),
+        "[1]".to_owned(),
+        json!({"payload": {}}).to_string(),
+        json!({"event_type": null, "payload": {}}).to_string(),
+        // A wrong payload, and one without an address.
+        message("compute.instance.create.end", &json!({"instance_id": "i", "fixed_ips": "none"})).to_string(),
+        message("compute.instance.create.end", &json!({})).to_string(),
+        message("compute.instance.create.end", &json!("text")).to_string(),
+        message("floatingip.update.end", &json!({"floatingip": null})).to_string(),
+        message("floatingip.update.end", &json!({})).to_string(),
+        file["inputs"]["legacy create.end with no fixed ip at all"].to_string(),
+        // Neutron and nova as they are; of the server its creation has told, of its addresses nobody.
+        file["inputs"]["floatingip.update.end associate, stock neutron"].to_string(),
+        file["inputs"]["legacy delete.end, stock nova (no fixed_ips)"].to_string(),
+    ] {
+        stand.publish(body);
+    }
+    // A volume-booted server has no image.
+    let volume = json!({"instance_id": "v", "hostname": "v", "image_meta": {}, "image_ref_url": "", "fixed_ips": [{"address": "10.0.0.8"}]});
+    stand.publish(message("compute.instance.create.end", &volume).to_string());
+    stand.last();
+    assert!(osnl.is_running());
+    let mut posted = stand.posted();
+    posted.sort();
+    assert_eq!(
+        posted,
+        ["/some_url 10.0.0.8 v", "/some_url 172.24.4.174 web 1", "/some_url2 null web-1"],
+        "{}",
+        osnl.stderr()
+    );
+    osnl.stop();
+}
+
+/// The original waited ten seconds and said so each time; a queue that is missing it took for a broker that is away too.
+#[test]
+fn a_queue_that_comes_later_is_read_and_said_once() {
+    let vhost = Broker::shared().vhost("oss-later");
+    let (place, sink) = (Place::new(), Sink::start());
+    let publisher = Publisher::start(&vhost.url(), Options::default());
+    let mut stand = Stand { place, vhost, sink, publisher };
+    stand.write("");
+    let link = stand.place.path("oss_watcher");
+    std::os::unix::fs::symlink(OSNL, &link).unwrap();
+    let osnl = stand.place.run(&link, &["--config-file=oss.conf"]);
+    osnl.wait_for("WARNING (service) Rabbit service is unavailable");
+    osnl.wait_for("is not there, and nothing is declared here");
+    assert_eq!(stand.vhost.list_queues(), [], "nothing is declared");
+    stand.publisher.prepare(&Prepared { queue: QUEUE.to_owned(), ..Prepared::default() });
+    let osnl = osnl.listening();
+    stand.last();
+    assert_eq!(stand.posted(), [""; 0]);
+    assert_eq!(osnl.stop().matches("Rabbit service is unavailable").count(), 1);
+}
+
+/// The original forgot what its target refused, and a target that hung held everything.
+#[test]
+fn a_target_that_fails_is_tried_again_with_the_same_request() {
+    let mut stand = Stand::new("oss-target", "[rest]\ntimeout = 500ms");
+    stand.sink.script(vec![Reply::Status(500), Reply::Hang, Reply::Reset]);
+    let osnl = stand.start();
+    stand.last();
+    let requests = stand.sink.wait_for(4, SOON);
+    assert!(requests.iter().all(|request| request.body == requests[0].body));
+    assert!(
+        requests
+            .iter()
+            .all(|request| request.header("Idempotency-Key") == requests[0].header("Idempotency-Key"))
+    );
+    settled(&stand.vhost, QUEUE);
+    osnl.stop();
+}
+
+/// What was seen is in the journal: the next process knows it.
+#[test]
+fn a_restart_knows_what_was_seen() {
+    let mut stand = Stand::new("oss-restart", "");
+    let journal = stand.place.path("journal.db");
+    stand.write(&format!("[journal]\nconnection = sqlite://{}\nallow_volatile = true", journal.display()));
+    let osnl = stand.start();
+    for (file, case) in [("nova", "instance_create_end"), ("neutron", "floatingip_update_associate")] {
+        recorded(file, case, false).into_iter().for_each(|body| stand.publish(body));
+    }
+    stand.sink.wait_for(2, SOON);
+    settled(&stand.vhost, QUEUE);
+    osnl.stop();
+    let osnl = stand.start();
+    for (file, case) in [("neutron", "floatingip_update_disassociate"), ("nova", "instance_delete_end")] {
+        recorded(file, case, false).into_iter().for_each(|body| stand.publish(body));
+    }
+    // What is in the journal is acknowledged, and may be posted later.
+    stand.sink.wait_for(4, SOON);
+    stand.last();
+    let mut posted = stand.posted();
+    posted.sort();
+    assert_eq!(
+        posted,
+        [
+            "/some_url 10.0.0.7 web-1",
+            "/some_url 172.24.4.174 web 1",
+            "/some_url2 10.0.0.7 web-1",
+            "/some_url2 172.24.4.174 web 1"
+        ]
+    );
+    osnl.stop();
+}
+
+#[test]
+fn the_program_s_flags_are_there_and_a_wrong_file_does_not_start() {
+    let place = Place::new();
+    let run = |args: &[&str]| {
+        let mut osnl = place.run(Path::new(OSNL), args);
+        let (code, stderr) = osnl.refused();
+        (code, osnl.stdout(), stderr)
+    };
+    let (code, stdout, _) = run(&["oss-watcher", "--version"]);
+    assert_eq!((code, &*stdout), (Some(0), concat!("2015.1 (osnl ", env!("CARGO_PKG_VERSION"), ")\n")));
+    let (code, stdout, _) = run(&["oss_watcher", "--help"]);
+    assert_eq!(code, Some(0));
+    for flag in ["--config-file", "--config-dir", "--version", "--help"] {
+        assert!(stdout.contains(flag), "{stdout}");
+    }
+    let (code, _, stderr) = run(&["oss-watcher", "--config-file=missing.conf"]);
+    assert_eq!((code, &*stderr), (Some(1), "oss-watcher: error: missing.conf: there is no such file\n"));
+    place.write("bad.conf", "[DEFAULT]\nenabled_plugins = nothing\n[rabbit]\nport = x\n");
+    let (code, _, stderr) = run(&["oss-watcher", "--config-file", "bad.conf"]);
+    assert_eq!((code, stderr.lines().count()), (Some(1), 2), "{stderr}");
+    place.write("log.conf", "[DEFAULT]\nlog_file = no/such/folder/oss.log\n[rest]\nhost = http://h\n");
+    let (code, _, stderr) = run(&["oss-watcher", "--config-file=log.conf"]);
+    assert_eq!(code, Some(1));
+    assert!(stderr.contains("log file no/such/folder/oss.log"), "{stderr}");
+    let (code, stdout, stderr) = run(&["config", "show", "--oss-watcher", "log.conf"]);
+    assert_eq!(code, Some(0), "{stderr}");
+    assert!(stdout.contains("driver = oss_rest") && !stdout.contains("= password\n"), "{stdout}");
+    place.write("shown.conf", &stdout);
+    let (code, stdout, stderr) = run(&["check", "-c", "shown.conf"]);
+    assert_eq!(code, Some(0), "{stdout}{stderr}");
+    let (code, stdout, stderr) = run(&["check", "--oss-watcher", "log.conf"]);
+    assert_eq!(code, Some(0), "{stdout}{stderr}");
+    assert!(stdout.contains("POST http://h:80/ for what comes"), "{stdout}");
+}
+
+/// A class of the shape that the document shows, beside the built-in plug-in.
+#[test]
+fn a_plug_in_is_called_with_what_is_posted() {
+    let mut stand = Stand::new("oss-plugin", "");
+    let (folder, out) = (stand.place.path("plugins"), stand.place.path("out"));
+    std::fs::create_dir_all(folder.join("new_plugin")).unwrap();
+    let plugin = format!(
+        "import json\nimport logging\n\nfrom oslo.config import cfg\nfrom oss_framework.plugins import base\n\n\n\
+         LOG = logging.getLogger(__name__)\nCONF = cfg.CONF\n\n\nclass YourPlugin(base.BasePlugin):\n    \
+         \"\"\"Plugin for handling of events\"\"\"\n\n    def notify(self, node_detail, created):\n        \
+         \"\"\"Make some operation after event.\"\"\"\n        data = json.dumps(node_detail)\n        \
+         with open({out:?}, 'a') as out:\n            out.write('%s %s %s\\n' % (created, CONF.rest.user, data))\n"
+    );
+    std::fs::write(folder.join("new_plugin/__init__.py"), plugin).unwrap();
+    stand.write(&format!(
+        "[DEFAULT]\nenabled_plugins = rest_plugin.RESTNotify,new_plugin.YourPlugin\nplugin_path = {}",
+        folder.display()
+    ));
+    let osnl = stand.start();
+    for (file, case) in
+        [("neutron", "floatingip_update_associate"), ("neutron", "port_delete_with_floatingip")]
+    {
+        recorded(file, case, false).into_iter().for_each(|body| stand.publish(body));
+    }
+    let requests = stand.sink.wait_for(2, SOON);
+    settled(&stand.vhost, QUEUE);
+    let text = |n: usize| String::from_utf8_lossy(&requests[n].body).into_owned();
+    let expected = format!("True user {}\nFalse user {}\n", text(0), text(1));
+    assert_eq!(stand.place.read("out"), expected, "{}", osnl.stderr());
+    let log = osnl.stop();
+    assert!(log.contains("Plugin `oss_framework.plugins.new_plugin.YourPlugin`is loaded."), "{log}");
+}
+
+/// The original ended over a plug-in that raises, and called no other.
+#[test]
+fn a_plug_in_that_raises_keeps_no_other_from_being_called() {
+    let mut stand = Stand::new("oss-raises", "");
+    let folder = stand.place.path("plugins");
+    std::fs::create_dir_all(&folder).unwrap();
+    let plugin = "class Bad(object):\n    def notify(self, node_detail, created):\n        raise ValueError('no such table')\n";
+    std::fs::write(folder.join("bad_plugin.py"), plugin).unwrap();
+    stand.write(&format!(
+        "[DEFAULT]\nenabled_plugins = bad_plugin.Bad,rest_plugin.RESTNotify\nplugin_path = {}",
+        folder.display()
+    ));
+    let osnl = stand.start();
+    stand.last();
+    stand.last();
+    stand.sink.wait_for(2, SOON);
+    osnl.wait_for("no such table");
+    osnl.stop();
+}
+
+/// The demo has a target of its own, which knows in the end whether it was told of everything.
+#[test]
+fn the_demo_tells_of_each_address_that_comes_and_goes() {
+    let place = Place::new();
+    let mut osnl = place.run(Path::new(OSNL), &["demo", "--scenario", "oss", "--fail", "3"]);
+    let (code, stderr) = osnl.refused();
+    let story = osnl.stdout();
+    assert_eq!(code, Some(0), "{story}{stderr}");
+    let told: Vec<&str> =
+        story.lines().filter_map(|line| line.split_once("answer     200: ").map(|(_, told)| told)).collect();
+    let floating = ["172.24.4.174 has come", "172.24.4.174 has gone"];
+    let mut expected = vec!["10.0.0.7 has come"];
+    expected.extend([floating, floating, floating].concat());
+    expected.push("10.0.0.7 has gone");
+    assert_eq!(told, expected, "{story}");
+    assert!(story.contains("answer     503: made to fail, once"), "{story}");
+}

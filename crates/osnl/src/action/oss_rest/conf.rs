@@ -1,0 +1,263 @@
+//! `driver = oss_rest`: its options, and what follows from them.
+
+use std::str::FromStr as _;
+use std::sync::Arc;
+
+use futures_util::FutureExt as _;
+use osnl_http::header::HeaderName;
+use osnl_http::{HttpOptions, Scheme, Url};
+use osnl_transport::BoxFuture;
+
+use super::{OssRest, OssRestOptions};
+use crate::action::Action;
+use crate::action::http_request::{Authorization as _, Fixed};
+use crate::native::driver::{
+    BuildContext, CA_FILE, DriverConf, DriverOption, DriverTable, Probe, ProbeContext, ReadDriver, Reader,
+    TlsConf, VERIFY, Wanted, target_probe,
+};
+use crate::native::{BuildError, Preview};
+use crate::oss::{Body, Constants, IpType, Keys, Lists, Memory, NodeForm, Telling, Values};
+
+/// `driver = oss_rest`.
+#[derive(Clone, Debug)]
+pub struct OssRestConf {
+    /// What is posted, and where.
+    pub options: Box<OssRestOptions>,
+    /// Whom to believe.
+    pub tls: TlsConf,
+}
+
+const EVENTS_CREATION: DriverOption = DriverOption::new(
+    "events_creation",
+    "list",
+    "Event types that are allocations, in nova's legacy or versioned words; floatingip.update.end stands for every way in \
+     which a floating IP comes or goes.",
+)
+.or("compute.instance.create.end, floatingip.update.end");
+const EVENTS_DELETION: DriverOption =
+    DriverOption::new("events_deletion", "list", "Event types that are releases; as events_creation.")
+        .or("compute.instance.delete.end, floatingip.update.end");
+pub(in crate::action) const KEYS: DriverOption = DriverOption::new(
+    "keys",
+    "documented, flattened or metadata",
+    "Keys of a node detail: the document's (FQDN, five of the metadata), the program's last (Hostname, ID, all of the \
+     metadata beside them), or those of its branch oldmeta (Metadata as one object).",
+)
+.or("documented");
+pub(in crate::action) const VALUES: DriverOption = DriverOption::new(
+    "values",
+    "original or uniform",
+    "original: as the program wrote them, with other names, sizes and dates for floating IPs than for instances; uniform: one \
+     rule for both.",
+)
+.or("original");
+pub(in crate::action) const IP_TYPE: DriverOption =
+    DriverOption::new("ip_type", "text", "What IPType says; auto: Private or Public, by the address.")
+        .or("Public");
+pub(in crate::action) const DATACENTER: DriverOption =
+    DriverOption::new("datacenter", "text", "What Datacenter says.").or("KDC");
+pub(in crate::action) const SECURITY_DOMAIN: DriverOption =
+    DriverOption::new("security_domain", "text", "What SecurityDomain says.").or("DQT");
+
+impl ReadDriver for OssRestConf {
+    const TABLE: DriverTable = DriverTable::new(
+        "oss_rest",
+        &[
+            DriverOption::new("url_creation", "URL", "Where allocations are posted. Must be set."),
+            DriverOption::new("url_deletion", "URL", "Where releases are posted; without it, as allocations."),
+            DriverOption::new("user", "text", "For basic authentication; without it, none."),
+            DriverOption::new("password", "text", "The same.").secret(),
+            DriverOption::new(
+                "body",
+                "json, xml or xml_unescaped",
+                "JSON, or the program's XML with the JSON as a text in it; unescaped as the program wrote it, so that a < or & \
+                 in metadata makes it ill-formed.",
+            )
+            .or("json"),
+            EVENTS_CREATION,
+            EVENTS_DELETION,
+            KEYS,
+            VALUES,
+            IP_TYPE,
+            DATACENTER,
+            SECURITY_DOMAIN,
+            DriverOption::new(
+                "idempotency_header",
+                "header",
+                "The header with what is the same in all attempts of one request; empty for none.",
+            )
+            .or("Idempotency-Key"),
+            VERIFY,
+            CA_FILE,
+        ],
+    );
+
+    fn read(reader: &mut Reader<'_>) -> Option<Self> {
+        let creation = match reader.required("url_creation", "write where to post, https://host/path") {
+            Some(text) => url(reader, "url_creation", &text),
+            None => None,
+        };
+        let deletion = match reader.text("url_deletion") {
+            Some(text) => url(reader, "url_deletion", &text),
+            None => creation.clone(),
+        };
+        let login = login(reader);
+        let lists = lists(reader);
+        let form = form(reader);
+        let bodies = [("json", Body::Json), ("xml", Body::Xml), ("xml_unescaped", Body::XmlUnescaped)];
+        let body = reader.word("body", &bodies);
+        if body == Some(Body::XmlUnescaped) {
+            let problem = "whoever may write metadata writes into the XML";
+            reader.warn("body", problem, "xml is the same but for < and &, and safe");
+        }
+        let idempotency = match reader.text("idempotency_header")?.trim() {
+            "" => Some(None),
+            text => match HeaderName::from_str(text) {
+                Ok(name) => Some(Some(name)),
+                Err(_) => reader.refuse(
+                    "idempotency_header",
+                    "is no name of a header",
+                    "letters, digits and dashes",
+                ),
+            },
+        };
+        let tls = TlsConf::read(reader);
+        let options = OssRestOptions {
+            creation: creation?,
+            deletion: deletion?,
+            login: login?,
+            lists: lists?,
+            form: form?,
+            body: body?,
+            idempotency: idempotency?,
+        };
+        Some(Self { options: Box::new(options), tls: tls? })
+    }
+}
+
+fn url(reader: &mut Reader<'_>, option: &str, text: &str) -> Option<Url> {
+    Url::parse(text).map_or_else(|error| reader.refuse(option, error.problem, error.allowed), Some)
+}
+
+fn login(reader: &mut Reader<'_>) -> Option<Option<Fixed>> {
+    let (user, password) = (reader.text("user"), reader.text("password"));
+    match (user, password) {
+        (None, None) => Some(None),
+        (Some(user), password) => match Fixed::basic(&user, &password.unwrap_or_default()) {
+            Some(login) => Some(Some(login)),
+            None => reader.refuse("user", "holds a colon", "a name for basic authentication has none"),
+        },
+        (None, Some(_)) => reader.refuse("password", "is set without user", "set user, or remove the line"),
+    }
+}
+
+fn lists(reader: &mut Reader<'_>) -> Option<Lists> {
+    let (creation, deletion) = (reader.list("events_creation"), reader.list("events_deletion"));
+    Some(Lists { creation: creation?, deletion: deletion? })
+}
+
+/// Where a table has no defaults, the program's count.
+pub(in crate::action) fn form(reader: &mut Reader<'_>) -> Option<NodeForm> {
+    let mut form = NodeForm::default();
+    if reader.text(KEYS.name).is_some() {
+        let keys =
+            [("documented", Keys::Documented), ("flattened", Keys::Flattened), ("metadata", Keys::Metadata)];
+        form.keys = reader.word(KEYS.name, &keys)?;
+    }
+    if reader.text(VALUES.name).is_some() {
+        form.values =
+            reader.word(VALUES.name, &[("original", Values::Original), ("uniform", Values::Uniform)])?;
+    }
+    let Constants { ip_type, datacenter, security_domain } = &mut form.constants;
+    if let Some(text) = reader.text(IP_TYPE.name) {
+        *ip_type = if text == "auto" { IpType::FromAddress } else { IpType::Constant(text) };
+    }
+    for (option, value) in [(DATACENTER, datacenter), (SECURITY_DOMAIN, security_domain)] {
+        if let Some(text) = reader.text(option.name) {
+            *value = text;
+        }
+    }
+    Some(form)
+}
+
+impl OssRestConf {
+    fn http(&self, http: &HttpOptions) -> HttpOptions {
+        let mut http = self.tls.http(http);
+        http.remedies.trust =
+            "name the CA's certificate in ca_file, put it into the system's store, or set verify = false";
+        http
+    }
+}
+
+impl DriverConf for OssRestConf {
+    fn action(&self, context: &BuildContext<'_>) -> Result<Arc<dyn Action>, BuildError> {
+        let error = |error| BuildError::Http { action: context.name.clone(), error };
+        let url = &self.options.creation;
+        if !self.tls.verify && url.scheme() == Scheme::Https {
+            tracing::warn!(
+                action.name = &**context.name,
+                "verify = false: neither the certificate of {} nor the name in it is checked; whoever answers there is \
+                 believed",
+                url.authority()
+            );
+        }
+        Ok(Arc::new(
+            OssRest::new(OssRestOptions::clone(&self.options), &self.http(context.http)).map_err(error)?,
+        ))
+    }
+
+    fn does(&self) -> String {
+        let OssRestOptions { creation, deletion, .. } = &*self.options;
+        format!("POST {creation} for what comes, {deletion} for what goes")
+    }
+
+    fn explain(&self) -> Vec<(&'static str, String)> {
+        let Lists { creation, deletion } = &self.options.lists;
+        let mut lines = vec![("comes", creation.join(", ")), ("goes", deletion.join(", "))];
+        if let Some(login) = &self.options.login {
+            let (name, value) = login.shown();
+            lines.push(("login", format!("{name}: {value}")));
+        }
+        lines
+    }
+
+    fn watches(&self) -> Option<Lists> {
+        Some(self.options.lists.clone())
+    }
+
+    /// As if nothing had been seen before.
+    fn preview(&self, wanted: &Wanted<'_>) -> Preview {
+        let lists = &self.options.lists;
+        let event_type = wanted.notification.event_type.as_deref().unwrap_or_default();
+        let happened = Memory::default().tell(wanted.notification, None, lists).happened;
+        let calls = match Telling::from(happened, event_type, None, lists) {
+            Telling::Nothing(why) => return Preview::Nothing { why },
+            Telling::Calls(calls) => calls,
+        };
+        let Some(call) = calls.first() else { return Preview::Nothing { why: "no call".to_owned() } };
+        match self.options.request(&call.happened, call.created, None) {
+            Err(error) => Preview::Unusable { why: error.reason },
+            Ok(request) => Preview::Request {
+                method: request.method.to_string(),
+                url: request.url.to_string(),
+                headers: vec![("Content-Type".to_owned(), self.options.body.content_type().to_owned())],
+                body: Some(String::from_utf8_lossy(&request.body).into_owned()),
+            },
+        }
+    }
+
+    fn probe<'a>(&'a self, context: ProbeContext<'a>) -> BoxFuture<'a, Vec<Probe>> {
+        async move {
+            let http = self.http(context.http);
+            let OssRestOptions { creation, deletion, .. } = &*self.options;
+            let mut probes =
+                vec![target_probe(context.section, "url_creation", creation, &http, context.deadline).await];
+            if deletion.authority() != creation.authority() {
+                let probe = target_probe(context.section, "url_deletion", deletion, &http, context.deadline);
+                probes.push(probe.await);
+            }
+            probes
+        }
+        .boxed()
+    }
+}

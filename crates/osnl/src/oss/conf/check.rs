@@ -1,0 +1,254 @@
+//! From settings to [`Conf`](super::Conf): every option once, collecting all that is wrong.
+
+use osnl_http::Url;
+
+use super::schema::{DEFAULT, JOURNAL, OPENSTACK, OSS, OWN_PLUGIN, RABBIT, REST};
+use super::{Conf, Plugin, Rest};
+use crate::config::{ConfigError, Finding, Origin, Settings, Value, Warning, shown};
+
+/// What osnl reads of the program's groups and does nothing with yet.
+const NOT_ASKED: &str = "is read and not used: what no event tells is null";
+
+pub(super) struct Checker<'a> {
+    /// What a finding without a line is about.
+    pub(super) file: &'a str,
+    pub(super) settings: &'a Settings,
+    pub(super) errors: Vec<ConfigError>,
+    pub(super) warnings: Vec<Warning>,
+}
+
+impl Checker<'_> {
+    pub(super) fn conf(&mut self) -> Option<Conf> {
+        // Each of these reports what is wrong with its own options; only then does a None end it.
+        let plugins = self.plugins();
+        let log_file = self.log_file();
+        let creation = self.list(DEFAULT, "events_creation");
+        let deletion = self.list(DEFAULT, "events_deletion");
+        let plugin_path = self.list(DEFAULT, "plugin_path");
+        let python = self.text(DEFAULT, "python");
+        let broker = self.broker();
+        let watch_queue = self.name(RABBIT, "watch_queue");
+        let rest = match plugins.as_ref().is_none_or(|plugins| plugins.contains(&Plugin::Rest)) {
+            true => self.rest().map(Some),
+            false => Some(None),
+        };
+        let journal = ["connection", "retention", "max_size", "max_pending", "max_dead", "allow_volatile"];
+        let journal =
+            journal.into_iter().filter_map(|name| Some((name, self.text(JOURNAL, name)?))).collect();
+        let oss = ["keys", "values", "ip_type", "datacenter", "security_domain"];
+        let oss = oss.into_iter().filter_map(|name| Some((name, self.text(OSS, name)?))).collect();
+        for name in ["auth_url", "user", "password", "tenant"] {
+            // Read all the same: a wrong value is reported.
+            self.text(OPENSTACK, name);
+        }
+        if let Some(name) =
+            ["auth_url", "user", "password", "tenant"].into_iter().find(|n| self.is_set(OPENSTACK, n))
+        {
+            self.warn(OPENSTACK, name, NOT_ASKED, "what osnl has seen of an instance before is used instead");
+        }
+        Some(Conf {
+            plugins: plugins?,
+            log_file: log_file?,
+            events_creation: creation?,
+            events_deletion: deletion?,
+            plugin_path: plugin_path.unwrap_or_default(),
+            python,
+            transport_url: broker?,
+            watch_queue: watch_queue?,
+            rest: rest?,
+            oss,
+            journal,
+        })
+    }
+
+    fn plugins(&mut self) -> Option<Vec<Plugin>> {
+        let mut plugins = Vec::new();
+        for name in self.list(DEFAULT, "enabled_plugins")? {
+            let word = |word: &str| {
+                let mut chars = word.chars();
+                chars.next().is_some_and(|c| c.is_ascii_alphabetic() || c == '_')
+                    && chars.all(|c| c.is_ascii_alphanumeric() || c == '_')
+            };
+            if !name.contains('.') || !name.split('.').all(word) {
+                let problem = format!("{} is no class in a module", shown(&name));
+                return self.refuse(
+                    DEFAULT,
+                    "enabled_plugins",
+                    &problem,
+                    "write module.Class, as rest_plugin.RESTNotify",
+                );
+            }
+            let plugin = if name == OWN_PLUGIN { Plugin::Rest } else { Plugin::Python(name.clone()) };
+            if plugins.contains(&plugin) {
+                let problem = format!("{name} is there twice, and is called once");
+                self.warn(DEFAULT, "enabled_plugins", &problem, "remove one of the two");
+            } else {
+                plugins.push(plugin);
+            }
+        }
+        match plugins.is_empty() {
+            true => self.refuse(
+                DEFAULT,
+                "enabled_plugins",
+                "is empty",
+                &format!("write {OWN_PLUGIN}, or remove the line"),
+            ),
+            false => Some(plugins),
+        }
+    }
+
+    fn log_file(&mut self) -> Option<String> {
+        let path = self.text(DEFAULT, "log_file")?;
+        match path.is_empty() {
+            true => {
+                self.refuse(DEFAULT, "log_file", "is empty", "write the path of a file, or remove the line")
+            }
+            false => Some(path),
+        }
+    }
+
+    fn broker(&mut self) -> Option<String> {
+        let host = self.name(RABBIT, "host");
+        let port = self.port(RABBIT);
+        let (user, password) = (self.text(RABBIT, "user"), self.text(RABBIT, "password"));
+        let vhost = self.text(RABBIT, "virtual_host");
+        let (host, port, user, password, vhost) = (host?, port?, user?, password?, vhost?);
+        let host = if host.contains(':') && !host.starts_with('[') { format!("[{host}]") } else { host };
+        let vhost = if vhost == "/" { String::new() } else { encoded(&vhost) };
+        let url = format!("rabbit://{}:{}@{host}:{port}/{vhost}", encoded(&user), encoded(&password));
+        match crate::config::typed::transport_url(&url) {
+            Ok(_) => Some(url),
+            Err(_) => {
+                self.refuse(RABBIT, "host", "is no host name or address", "write the broker's name alone")
+            }
+        }
+    }
+
+    fn rest(&mut self) -> Option<Rest> {
+        let (host, port) = (self.name(REST, "host"), self.port(REST));
+        let (user, password) = (self.text(REST, "user"), self.text(REST, "password"));
+        let mut host = host?;
+        if !host.contains("://") {
+            let problem = "has no scheme, http:// is used";
+            self.warn(
+                REST,
+                "host",
+                problem,
+                "write https://host (without one the program could not call it)",
+            );
+            host = format!("http://{host}");
+        }
+        let origin = format!("{}:{}", host.trim_end_matches('/'), port?);
+        if let Err(error) = Url::parse(&origin) {
+            return self.refuse(
+                REST,
+                "host",
+                error.problem,
+                "write https://host; the port and the path have options of their own",
+            );
+        }
+        let creation = self.url("url_creation", &origin);
+        let deletion = self.url("url_deletion", &origin);
+        let user = user?;
+        if user.contains(':') {
+            return self.refuse(REST, "user", "holds a colon", "a name for basic authentication has none");
+        }
+        let timeout =
+            self.text(REST, "timeout").and_then(|text| match crate::native::parse_duration(&text) {
+                Some(timeout) if !timeout.is_zero() => Some(text),
+                Some(_) | None => {
+                    self.refuse(REST, "timeout", &format!("{} is no time", shown(&text)), "write 30 or 30s")
+                }
+            });
+        if self.text(REST, "body").as_deref() == Some("xml_unescaped") {
+            let problem = "whoever may write metadata writes into the XML";
+            self.warn(REST, "body", problem, "xml is the same but for < and &, and safe");
+        }
+        let verify = match self.settings.read(REST, "verify") {
+            Ok(reading) => !matches!(reading.value, Some(Value::Bool(false))),
+            Err(error) => return self.refuse(REST, "verify", &error.problem, &error.allowed),
+        };
+        Some(Rest {
+            url_creation: creation?,
+            url_deletion: deletion?,
+            user,
+            password: password?,
+            body: self.text(REST, "body")?,
+            verify,
+            ca_file: self.text(REST, "ca_file"),
+            timeout: timeout?,
+        })
+    }
+
+    fn url(&mut self, option: &str, origin: &str) -> Option<String> {
+        let mut path = self.text(REST, option)?;
+        if !path.starts_with('/') {
+            self.warn(REST, option, "does not begin with /, which is put before it", "write /path");
+            path.insert(0, '/');
+        }
+        match Url::parse(&format!("{origin}{path}")) {
+            Ok(url) => Some(url.to_string()),
+            Err(error) => self.refuse(REST, option, error.problem, error.allowed),
+        }
+    }
+
+    fn port(&mut self, group: &str) -> Option<u16> {
+        let number = match self.settings.read(group, "port") {
+            Ok(reading) => match reading.value {
+                Some(Value::Integer(number)) => number,
+                Some(Value::Text(_) | Value::Bool(_) | Value::Dict(_)) | None => 0,
+            },
+            Err(error) => return self.refuse(group, "port", &error.problem, &error.allowed),
+        };
+        match u16::try_from(number) {
+            Ok(port) if port > 0 => Some(port),
+            Ok(_) | Err(_) => self.refuse(group, "port", "is no port", "allowed: 1 to 65535"),
+        }
+    }
+
+    fn name(&mut self, group: &str, option: &str) -> Option<String> {
+        let text = self.text(group, option)?;
+        match text.trim() {
+            "" => self.refuse(group, option, "is empty", "write a name, or remove the line"),
+            name => Some(name.to_owned()),
+        }
+    }
+
+    fn list(&mut self, group: &str, option: &str) -> Option<Vec<String>> {
+        let text = self.text(group, option)?;
+        Some(text.split(',').map(str::trim).filter(|item| !item.is_empty()).map(str::to_owned).collect())
+    }
+
+    fn text(&mut self, group: &str, option: &str) -> Option<String> {
+        match self.settings.read(group, option) {
+            Ok(reading) => match reading.value? {
+                Value::Text(text) => Some(text),
+                Value::Bool(_) | Value::Integer(_) | Value::Dict(_) => None,
+            },
+            Err(error) => self.refuse(group, option, &error.problem, &error.allowed),
+        }
+    }
+
+    fn is_set(&self, group: &str, option: &str) -> bool {
+        self.settings.origin(group, option) != Origin::Default
+    }
+
+    fn refuse<T>(&mut self, group: &str, option: &str, problem: &str, allowed: &str) -> Option<T> {
+        self.errors.push(ConfigError(self.finding(group, option, problem).allowed(allowed)));
+        None
+    }
+
+    fn warn(&mut self, group: &str, option: &str, problem: &str, allowed: &str) {
+        self.warnings.push(Warning(self.finding(group, option, problem).allowed(allowed)));
+    }
+
+    fn finding(&self, group: &str, option: &str, problem: &str) -> Finding {
+        let origin = self.settings.origin(group, option);
+        Finding::of(self.file, problem).group(group).option(option).from_origin(&origin)
+    }
+}
+
+/// As a part of a URL.
+fn encoded(text: &str) -> String {
+    percent_encoding::utf8_percent_encode(text, percent_encoding::NON_ALPHANUMERIC).to_string()
+}

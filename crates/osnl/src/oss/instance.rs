@@ -1,0 +1,186 @@
+//! What events tell of an instance, in either of nova's forms.
+
+use osnl_model::Notification;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use super::ordered::Ordered;
+
+/// An instance, as far as it is known. `None` is what nobody has told.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Instance {
+    /// Its UUID.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub id: Option<String>,
+    /// Its host name: `web-1`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub hostname: Option<String>,
+    /// The name that its owner gave it: `web 1`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub display_name: Option<String>,
+    /// The image's property `os`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub os: Option<String>,
+    /// Gibibytes of root and ephemeral disk together.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub disk_gb: Option<i64>,
+    /// Gibibytes of the root disk.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub root_gb: Option<i64>,
+    /// Mebibytes of memory.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub memory_mb: Option<i64>,
+    /// Virtual CPUs.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub vcpus: Option<i64>,
+    /// When it was made, as it was written.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub created_at: Option<String>,
+    /// What its owner has noted, in the order in which it came.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub metadata: Option<Ordered>,
+}
+
+/// An address of an instance.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub(super) struct Nic {
+    pub(super) address: String,
+    /// Whether the two forms, or neutron, named its port.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) port: Option<String>,
+    /// Floating addresses mapped to it.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(super) floating: Vec<String>,
+}
+
+/// What one event of nova's tells.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(super) struct Reading {
+    pub(super) instance: Instance,
+    /// `None` where the event does not say; empty where it says that there are none.
+    pub(super) nics: Option<Vec<Nic>>,
+    /// Whether it has nova's versioned form.
+    pub(super) versioned: bool,
+}
+
+impl Reading {
+    /// `None` if the payload is none of an instance. `text` is the payload as it was written: its keys have an order.
+    pub(super) fn of(n: &Notification, text: Option<&str>) -> Option<Self> {
+        let payload = &n.payload;
+        match payload.get("nova_object.data") {
+            Some(data) if payload.get("nova_object.namespace")? == "nova" => {
+                data.get("uuid")?;
+                let metadata = text.and_then(|text| Ordered::at(text, &["nova_object.data", "metadata"]));
+                Some(Self { versioned: true, ..Self::versioned(data, metadata) })
+            }
+            Some(_) => None,
+            None => {
+                payload.get("instance_id")?;
+                let metadata = text.and_then(|text| Ordered::at(text, &["metadata"]));
+                Some(Self::legacy(payload, metadata))
+            }
+        }
+    }
+
+    fn legacy(payload: &Value, metadata: Option<Ordered>) -> Self {
+        let image = payload.get("image_meta").unwrap_or(&Value::Null);
+        let nics = payload.get("fixed_ips").and_then(Value::as_array).map(|list| {
+            let nic = |item: &Value| {
+                let floating = item.get("floating_ips").and_then(Value::as_array);
+                let floating = floating.into_iter().flatten().filter_map(|ip| text_of(ip, "address"));
+                Some(Nic { address: text_of(item, "address")?, port: None, floating: floating.collect() })
+            };
+            list.iter().filter_map(nic).collect()
+        });
+        let instance = Instance {
+            id: text_of(payload, "instance_id"),
+            hostname: text_of(payload, "hostname"),
+            display_name: text_of(payload, "display_name"),
+            os: text_of(image, "os"),
+            disk_gb: number(payload, "disk_gb"),
+            root_gb: number(payload, "root_gb"),
+            memory_mb: number(payload, "memory_mb"),
+            vcpus: number(payload, "vcpus"),
+            created_at: text_of(payload, "created_at"),
+            metadata: metadata.or_else(|| noted(payload)),
+        };
+        Self { instance, nics, versioned: false }
+    }
+
+    fn versioned(data: &Value, metadata: Option<Ordered>) -> Self {
+        let flavor = data.pointer("/flavor/nova_object.data").unwrap_or(&Value::Null);
+        let (root, ephemeral) = (number(flavor, "root_gb"), number(flavor, "ephemeral_gb"));
+        let nics = data.get("ip_addresses").and_then(Value::as_array).map(|list| {
+            let nic = |item: &Value| {
+                let ip = item.get("nova_object.data")?;
+                let port = text_of(ip, "port_uuid");
+                Some(Nic { address: text_of(ip, "address")?, port, floating: Vec::new() })
+            };
+            list.iter().filter_map(nic).collect()
+        });
+        let instance = Instance {
+            id: text_of(data, "uuid"),
+            hostname: text_of(data, "host_name"),
+            display_name: text_of(data, "display_name"),
+            // The versioned form has the image's id only.
+            os: None,
+            disk_gb: root.map(|root| root.saturating_add(ephemeral.unwrap_or(0))),
+            root_gb: root,
+            memory_mb: number(flavor, "memory_mb"),
+            vcpus: number(flavor, "vcpus"),
+            created_at: text_of(data, "created_at"),
+            metadata: metadata.or_else(|| noted(data)),
+        };
+        Self { instance, nics, versioned: true }
+    }
+}
+
+impl Instance {
+    /// One of which nothing but the id is known.
+    pub(super) fn unknown(id: Option<String>) -> Self {
+        Self { id, ..Self::default() }
+    }
+
+    /// What the other tells counts; what it does not tell stays.
+    pub fn learn(&mut self, other: Self) {
+        fn or<T>(mine: &mut Option<T>, other: Option<T>) {
+            if other.is_some() {
+                *mine = other;
+            }
+        }
+        let Self { id, hostname, display_name, os, disk_gb, root_gb, memory_mb, vcpus, created_at, metadata } =
+            other;
+        or(&mut self.id, id);
+        or(&mut self.hostname, hostname);
+        or(&mut self.display_name, display_name);
+        or(&mut self.os, os);
+        or(&mut self.disk_gb, disk_gb);
+        or(&mut self.root_gb, root_gb);
+        or(&mut self.memory_mb, memory_mb);
+        or(&mut self.vcpus, vcpus);
+        or(&mut self.created_at, created_at);
+        or(&mut self.metadata, metadata);
+    }
+}
+
+pub(super) fn text_of(value: &Value, key: &str) -> Option<String> {
+    value.get(key)?.as_str().filter(|text| !text.is_empty()).map(str::to_owned)
+}
+
+fn number(value: &Value, key: &str) -> Option<i64> {
+    value.get(key)?.as_i64()
+}
+
+/// Metadata whose order is not known; old services write a list of pairs.
+fn noted(payload: &Value) -> Option<Ordered> {
+    match payload.get("metadata")? {
+        Value::Object(map) => Some(Ordered(map.iter().map(|(k, v)| (k.clone(), v.clone())).collect())),
+        Value::Array(items) => {
+            let pair = |item: &Value| Some((text_of(item, "key")?, item.get("value")?.clone()));
+            Some(Ordered(items.iter().filter_map(pair).collect()))
+        }
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => None,
+    }
+}

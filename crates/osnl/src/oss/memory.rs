@@ -1,0 +1,221 @@
+//! What was seen of instances, ports and floating IPs, and what an event means against it.
+//!
+//! | what an event does not say | where it comes from |
+//! | --- | --- |
+//! | the addresses of a deleted instance | its payload; what its creation was told with; `instance.delete.start`; its ports |
+//! | the instance of a floating IP | `port_details`, then the port's own events |
+//! | which instance a floating IP has left | the association that was known |
+//! | whether an update changed that at all | the same; for one never seen, whether `floatingip.update.start` asked for it |
+//! | which floating IPs a deleted port had | the associations that were known |
+//!
+//! Bounded: beyond a hundred thousand rows the one that was not touched for longest is forgotten, and what it knew is null. Each
+//! change is answered as text, for a journal to keep; [`Memory::restore`] takes it back. A message that comes again is
+//! answered what it was answered before, as long as it is among the last four thousand. No clock is read.
+
+mod decided;
+mod floating;
+mod port;
+mod rows;
+mod server;
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+
+use osnl_model::{Notification, bulk_len, bulk_part};
+use serde_json::Value;
+
+use self::decided::Decided;
+use self::rows::{FloatingRow, InstanceRow, PortRow, Row};
+use super::event::{Happened, Lists};
+use super::instance::{Instance, Reading};
+
+/// Rows that are remembered: an instance, a port and a floating IP are one each.
+const MOST: usize = 100_000;
+/// Messages whose answers are remembered.
+const LAST: usize = 4096;
+
+/// What was seen of resources, bounded, and what an event means against it. Beyond its bound the row that was not
+/// touched for longest is forgotten; a message that comes again means what it meant.
+#[derive(Debug)]
+pub struct Memory {
+    rows: HashMap<String, (u64, Row)>,
+    /// Names by when they were touched.
+    order: BTreeMap<u64, String>,
+    tick: u64,
+    most: usize,
+    decided: Decided,
+    /// Names that the current message has changed.
+    touched: BTreeSet<String>,
+}
+
+/// A row that has changed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Change {
+    /// `instance/ID`, `port/ID`, `floatingip/ID`.
+    pub name: String,
+    /// What it is now; `None` if it is forgotten.
+    pub row: Option<String>,
+}
+
+/// What a message means.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Told {
+    /// In the order in which plug-ins hear of it.
+    pub happened: Vec<Happened>,
+    /// What is known otherwise than before.
+    pub changes: Vec<Change>,
+}
+
+impl Default for Memory {
+    fn default() -> Self {
+        Self::of(MOST)
+    }
+}
+
+impl Memory {
+    /// An empty one of so many rows.
+    #[must_use]
+    pub fn of(most: usize) -> Self {
+        let (rows, order, touched) = Default::default();
+        Self { rows, order, tick: 0, most, decided: Decided::new(LAST), touched }
+    }
+
+    /// Takes back what [`Change`]s said, the one touched last at the end. Answers how many could not be read.
+    pub fn restore(&mut self, rows: impl IntoIterator<Item = (String, String)>) -> usize {
+        let mut unread = 0;
+        for (name, text) in rows {
+            match serde_json::from_str(&text) {
+                Ok(row) => self.put(name, row),
+                Err(_) => unread += 1,
+            }
+        }
+        self.touched.clear();
+        unread
+    }
+
+    /// What a message means, and takes note of it. `payload` is its payload as it was written, for the order of keys.
+    pub fn tell(&mut self, n: &Notification, payload: Option<&str>, lists: &Lists) -> Told {
+        let id = n.unique_id.as_ref().or(n.message_id.as_ref());
+        if let Some(happened) = id.and_then(|id| self.decided.get(id)) {
+            return Told { happened, changes: Vec::new() };
+        }
+        let event_type = n.event_type.as_deref().unwrap_or_default();
+        let mut happened = match event_type.split('.').next() {
+            Some("floatingip") => self.parts(n, "floatingip", Self::floating_ip),
+            Some("port") => {
+                let told =
+                    |memory: &mut Self, n: &Notification, payload: &Value| memory.port(n, payload, lists);
+                self.parts(n, "port", told)
+            }
+            Some(_) | None => match Reading::of(n, payload) {
+                Some(reading) => vec![self.server(event_type, reading, lists)],
+                None => Vec::new(),
+            },
+        };
+        happened.retain(|happened| lists.created(event_type, happened.what).is_some());
+        if let Some(id) = id {
+            self.decided.put(id.clone(), happened.clone());
+        }
+        Told { happened, changes: self.changes() }
+    }
+
+    /// One by one, whether one request was about several or not.
+    fn parts(
+        &mut self,
+        n: &Notification,
+        kind: &str,
+        mut tell: impl FnMut(&mut Self, &Notification, &Value) -> Vec<Happened>,
+    ) -> Vec<Happened> {
+        let Some(len) = bulk_len(n) else {
+            // Somebody has left out the wrapper.
+            let bare = n.payload.get(kind).is_none() && n.payload.get(format!("{kind}_id")).is_none();
+            return match bare && n.payload.get("device_id").is_some() {
+                true => tell(self, n, &serde_json::json!({ kind: n.payload })),
+                false => tell(self, n, &n.payload),
+            };
+        };
+        let mut happened = Vec::new();
+        for part in 0..len {
+            let Some(payload) = bulk_part(n, part) else { continue };
+            let of_part = tell(self, n, &payload).into_iter();
+            happened.extend(of_part.map(|one| Happened { part: u32::try_from(part).ok(), ..one }));
+        }
+        happened
+    }
+
+    fn row(&self, name: &str) -> Option<&Row> {
+        self.rows.get(name).map(|(_, row)| row)
+    }
+
+    fn put(&mut self, name: String, row: Row) {
+        self.tick += 1;
+        if let Some((at, _)) = self.rows.insert(name.clone(), (self.tick, row)) {
+            self.order.remove(&at);
+        }
+        self.order.insert(self.tick, name.clone());
+        self.touched.insert(name);
+        while self.rows.len() > self.most
+            && let Some((_, oldest)) = self.order.pop_first()
+        {
+            self.rows.remove(&oldest);
+            self.touched.insert(oldest);
+        }
+    }
+
+    fn forget(&mut self, name: &str) {
+        if let Some((at, _)) = self.rows.remove(name) {
+            self.order.remove(&at);
+            self.touched.insert(name.to_owned());
+        }
+    }
+
+    fn changes(&mut self) -> Vec<Change> {
+        let touched = std::mem::take(&mut self.touched);
+        let change = |name: String| {
+            let row = self.row(&name).and_then(|row| serde_json::to_string(row).ok());
+            Change { name, row }
+        };
+        touched.into_iter().map(change).collect()
+    }
+
+    fn instance_row(&self, id: &str) -> Option<&InstanceRow> {
+        match self.row(&instance_name(id))? {
+            Row::Instance(row) => Some(row),
+            Row::Port(_) | Row::Floating(_) => None,
+        }
+    }
+
+    fn port_row(&self, id: &str) -> Option<&PortRow> {
+        match self.row(&port_name(id))? {
+            Row::Port(row) => Some(row),
+            Row::Instance(_) | Row::Floating(_) => None,
+        }
+    }
+
+    fn floating_row(&self, id: &str) -> Option<&FloatingRow> {
+        match self.row(&floating_name(id))? {
+            Row::Floating(row) => Some(row),
+            Row::Instance(_) | Row::Port(_) => None,
+        }
+    }
+
+    /// What is known of an instance.
+    #[must_use]
+    pub fn instance(&self, id: Option<&str>) -> Instance {
+        match id.and_then(|id| self.instance_row(id)) {
+            Some(row) => row.instance.clone(),
+            None => Instance::unknown(id.map(str::to_owned)),
+        }
+    }
+}
+
+fn instance_name(id: &str) -> String {
+    format!("instance/{}", id.to_lowercase())
+}
+
+fn port_name(id: &str) -> String {
+    format!("port/{id}")
+}
+
+fn floating_name(id: &str) -> String {
+    format!("floatingip/{id}")
+}

@@ -1,0 +1,89 @@
+//! Events of instances.
+
+use super::rows::{InstanceRow, Row};
+use super::{Memory, instance_name};
+use crate::oss::event::{Happened, Lists, What};
+use crate::oss::instance::{Instance, Nic, Reading};
+
+const TWICE: &str = "nova has told of it already, in its other form";
+
+impl Memory {
+    pub(super) fn server(&mut self, event_type: &str, reading: Reading, lists: &Lists) -> Happened {
+        let Reading { instance, nics, versioned } = reading;
+        let id = instance.id.clone().unwrap_or_default();
+        let mut row = self.instance_row(&id).cloned().unwrap_or_default();
+        let mut known = row.instance.clone();
+        known.learn(instance);
+        row.instance = known;
+        let said = nics.unwrap_or_default();
+        if !said.is_empty() {
+            // An instance that is going loses them one after the other: what says of none takes none away.
+            row.nics.clone_from(&said);
+        }
+        let before = if event_type.ends_with(".create.end") {
+            row.came.replace(versioned)
+        } else if event_type.ends_with(".delete.end") {
+            row.went.replace(versioned)
+        } else {
+            None
+        };
+        let twice = before.is_some_and(|before| before != versioned).then(|| TWICE.to_owned());
+        let created = lists.created(event_type, What::Instance);
+        let ip = said.first().map(Nic::shown).or_else(|| match created {
+            Some(false) => row.told.clone().or_else(|| row.address()),
+            Some(true) | None => row.address(),
+        });
+        if created == Some(true) && ip.is_some() && twice.is_none() {
+            row.told.clone_from(&ip);
+        }
+        let none = (ip.is_none() && created == Some(true)).then(|| "it has no address".to_owned());
+        let instance = row.instance.clone();
+        self.put(instance_name(&id), Row::Instance(row));
+        Happened { what: What::Instance, ip, port: None, instance, part: None, not: twice.or(none) }
+    }
+
+    /// Takes note of what neutron says of an instance's port.
+    pub(super) fn plugged(&mut self, id: &str, port: &str, addresses: &[String]) {
+        let mut row = self.instance_row(id).cloned().unwrap_or_else(|| InstanceRow {
+            instance: Instance::unknown(Some(id.to_owned())),
+            ..InstanceRow::default()
+        });
+        row.nics.retain(|nic| nic.port.as_deref() != Some(port) || addresses.contains(&nic.address));
+        for address in addresses {
+            match row.nics.iter_mut().find(|nic| nic.address == *address) {
+                Some(nic) => nic.port = Some(port.to_owned()),
+                None => row.nics.push(Nic {
+                    address: address.clone(),
+                    port: Some(port.to_owned()),
+                    floating: Vec::new(),
+                }),
+            }
+        }
+        self.put(instance_name(id), Row::Instance(row));
+    }
+
+    /// A port has left an instance.
+    pub(super) fn unplugged(&mut self, id: &str, port: &str) {
+        let Some(mut row) = self.instance_row(id).cloned() else { return };
+        let (gone, left) = row.nics.into_iter().partition(|nic| nic.port.as_deref() == Some(port));
+        row.nics = left;
+        let gone: Vec<Nic> = gone;
+        if !gone.is_empty() {
+            row.gone = gone.into_iter().map(|nic| nic.shown()).collect();
+        }
+        self.put(instance_name(id), Row::Instance(row));
+    }
+}
+
+impl InstanceRow {
+    fn address(&self) -> Option<String> {
+        self.nics.first().map(Nic::shown).or_else(|| self.gone.first().cloned())
+    }
+}
+
+impl Nic {
+    /// As oss_watcher chose: the first floating address, else its own.
+    fn shown(&self) -> String {
+        self.floating.first().unwrap_or(&self.address).clone()
+    }
+}

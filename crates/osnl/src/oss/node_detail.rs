@@ -1,0 +1,233 @@
+//! A node detail: what plug-ins are handed.
+//!
+//! | key | value |
+//! | --- | --- |
+//! | `FQDN` or `Hostname` | text or null |
+//! | `IP` | text or null: the address that came or went |
+//! | `ID` | text or null: the instance's UUID; not in the documented form |
+//! | `IPType` | text: a constant, or `Public` and `Private` by the address |
+//! | `OS` | text or null: the image's property `os` |
+//! | `Storage` | number or null, GiB |
+//! | `Ram` | number or null, MiB |
+//! | `CPU` | number or null |
+//! | `Datacenter`, `SecurityDomain` | text: constants |
+//! | `CreationDate` | text or null: when the instance was made |
+//! | `Owner`, `AdditionalUsers`, `ApplicationName`, `EnvironmentCI`, `Description` | documented form: the instance's metadata of that name, or null |
+//! | each key of the metadata | flattened form: its value, unless one of the keys above is the same |
+//! | `Metadata` | metadata form: an object |
+
+use std::net::IpAddr;
+
+use serde::ser::{Serialize, SerializeMap as _, Serializer};
+use serde_json::{Value, json};
+
+use super::event::{Happened, What};
+use super::instance::Instance;
+use super::ordered::Ordered;
+
+/// The metadata that the document names.
+const NOTED: [&str; 5] = ["Owner", "AdditionalUsers", "ApplicationName", "EnvironmentCI", "Description"];
+
+/// Which keys a node detail has.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Keys {
+    /// As the document shows it, and the program's first version had it.
+    #[default]
+    Documented,
+    /// As its last version has it: `Hostname`, `ID`, and each key of the metadata beside them.
+    Flattened,
+    /// As the branch `oldmeta` has it: the metadata as one object.
+    Metadata,
+}
+
+/// By which rule values are written.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Values {
+    /// As the program wrote them: of events of instances the host name, root and ephemeral disk together and
+    /// `2024-05-06 07:08:09+00:00`; of floating IPs the display name, the root disk alone and `2024-05-06T07:08:09Z`.
+    #[default]
+    Original,
+    /// One rule for all: the host name, root and ephemeral disk together, `2024-05-06T07:08:09Z`.
+    Uniform,
+}
+
+/// What `IPType` says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum IpType {
+    /// This, whatever the address is.
+    Constant(String),
+    /// `Private` for addresses that no provider routes, else `Public`; null without an address.
+    FromAddress,
+}
+
+/// What the program has written into its code.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Constants {
+    /// `IPType`
+    pub ip_type: IpType,
+    /// `Datacenter`
+    pub datacenter: String,
+    /// `SecurityDomain`
+    pub security_domain: String,
+}
+
+impl Default for Constants {
+    /// The program's own.
+    fn default() -> Self {
+        Self {
+            ip_type: IpType::Constant("Public".to_owned()),
+            datacenter: "KDC".to_owned(),
+            security_domain: "DQT".to_owned(),
+        }
+    }
+}
+
+/// The form of a node detail.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct NodeForm {
+    /// Its keys.
+    pub keys: Keys,
+    /// Its values.
+    pub values: Values,
+    /// Its constants.
+    pub constants: Constants,
+}
+
+impl NodeForm {
+    /// The node detail of what happened; the order of its keys is that of the program's source.
+    #[must_use]
+    pub fn node_detail(&self, happened: &Happened) -> NodeDetail {
+        let instance = &happened.instance;
+        let name = match self.keys {
+            Keys::Documented => "FQDN",
+            Keys::Flattened | Keys::Metadata => "Hostname",
+        };
+        let mut node = NodeDetail::default();
+        node.add(name, self.name(happened));
+        node.add("IP", &happened.ip);
+        match self.keys {
+            Keys::Documented => {}
+            Keys::Flattened | Keys::Metadata => node.add("ID", &instance.id),
+        }
+        node.add("IPType", self.ip_type(happened.ip.as_deref()));
+        node.add("OS", &instance.os);
+        node.add("Storage", self.storage(happened));
+        node.add("Ram", instance.memory_mb);
+        node.add("CPU", instance.vcpus);
+        node.add("Datacenter", &self.constants.datacenter);
+        node.add("SecurityDomain", &self.constants.security_domain);
+        let noted = |key: &str| instance.metadata.as_ref().and_then(|metadata| metadata.get(key));
+        match self.keys {
+            Keys::Documented => NOTED.iter().for_each(|key| node.add(key, noted(key))),
+            Keys::Metadata => {
+                let metadata = instance.metadata.clone().unwrap_or_default();
+                node.0.push(("Metadata".to_owned(), Member::Object(metadata)));
+            }
+            Keys::Flattened => {}
+        }
+        node.add("CreationDate", self.date(happened));
+        match (self.keys, &instance.metadata) {
+            (Keys::Flattened, Some(metadata)) => {
+                for (key, value) in &metadata.0 {
+                    if !node.0.iter().any(|(name, _)| name == key) {
+                        node.add(key, value);
+                    }
+                }
+            }
+            (Keys::Flattened, None) | (Keys::Documented | Keys::Metadata, _) => {}
+        }
+        node
+    }
+
+    /// Whether the program asked nova for the values, instead of taking them from the event.
+    fn asked(&self, happened: &Happened) -> bool {
+        match (self.values, happened.what) {
+            (Values::Original, What::Allocated | What::Released) => true,
+            (Values::Original, What::Instance | What::Port) | (Values::Uniform, _) => false,
+        }
+    }
+
+    fn name(&self, happened: &Happened) -> Option<String> {
+        let Instance { hostname, display_name, .. } = &happened.instance;
+        let (first, second) =
+            if self.asked(happened) { (display_name, hostname) } else { (hostname, display_name) };
+        first.as_ref().or(second.as_ref()).cloned()
+    }
+
+    fn storage(&self, happened: &Happened) -> Option<i64> {
+        let Instance { disk_gb, root_gb, .. } = happened.instance;
+        if self.asked(happened) { root_gb.or(disk_gb) } else { disk_gb.or(root_gb) }
+    }
+
+    /// Nova writes one moment in three ways, always as UTC.
+    fn date(&self, happened: &Happened) -> Option<String> {
+        let written = happened.instance.created_at.as_deref()?;
+        let parts = (written.get(..10), written.get(10..11), written.get(11..19), written.get(19..));
+        let (Some(day), Some("T" | " "), Some(time), Some(rest)) = parts else {
+            return Some(written.to_owned());
+        };
+        let fraction =
+            rest.strip_prefix('.').map(|rest| rest.trim_start_matches(|c: char| c.is_ascii_digit()));
+        if !matches!(fraction.unwrap_or(rest), "" | "Z" | "+00:00") {
+            return Some(written.to_owned());
+        }
+        Some(match (self.values, self.asked(happened)) {
+            (Values::Original, false) => format!("{day} {time}+00:00"),
+            (Values::Original, true) | (Values::Uniform, _) => format!("{day}T{time}Z"),
+        })
+    }
+
+    fn ip_type(&self, ip: Option<&str>) -> Option<&str> {
+        match &self.constants.ip_type {
+            IpType::Constant(text) => Some(text),
+            IpType::FromAddress => {
+                let address: IpAddr = ip?.parse().ok()?;
+                Some(if is_private(address) { "Private" } else { "Public" })
+            }
+        }
+    }
+}
+
+/// RFC 1918, 6598, 4193; loopback, link-local.
+fn is_private(address: IpAddr) -> bool {
+    match address {
+        IpAddr::V4(v4) => {
+            let [a, b, ..] = v4.octets();
+            let shared = a == 100 && (64..128).contains(&b);
+            v4.is_private() || v4.is_loopback() || v4.is_link_local() || shared
+        }
+        IpAddr::V6(v6) => match v6.to_ipv4_mapped() {
+            Some(v4) => is_private(IpAddr::V4(v4)),
+            None => v6.is_unique_local() || v6.is_loopback() || v6.is_unicast_link_local(),
+        },
+    }
+}
+
+/// Keys and values in the order of the program's source.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct NodeDetail(Vec<(String, Member)>);
+
+#[derive(Clone, Debug, PartialEq)]
+enum Member {
+    Value(Value),
+    Object(Ordered),
+}
+
+impl NodeDetail {
+    fn add(&mut self, key: &str, value: impl Serialize) {
+        self.0.push((key.to_owned(), Member::Value(json!(value))));
+    }
+}
+
+impl Serialize for NodeDetail {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut map = serializer.serialize_map(Some(self.0.len()))?;
+        for (key, member) in &self.0 {
+            match member {
+                Member::Value(value) => map.serialize_entry(key, value)?,
+                Member::Object(object) => map.serialize_entry(key, object)?,
+            }
+        }
+        map.end()
+    }
+}

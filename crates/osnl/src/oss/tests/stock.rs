@@ -1,0 +1,260 @@
+//! What stock services send: addresses and instances are where the original did not look for them.
+
+use serde_json::{Value, json};
+
+use super::super::*;
+use super::{bodies, told};
+
+const VM: &str = "33333333-aaaa-4bbb-8ccc-000000000001";
+const NEUTRON: &str = "captures/neutron.json";
+const NOVA: &str = "captures/nova.json";
+
+/// The last message of a recorded case.
+fn end(file: &str, case: &str) -> String {
+    bodies(file, case).pop().unwrap()
+}
+
+/// A message with another payload, and another id.
+fn with(body: &str, change: impl FnOnce(&mut Value)) -> String {
+    let mut message: Value = serde_json::from_str(body).unwrap();
+    if let Some(inner) = message["oslo.message"].as_str() {
+        message = serde_json::from_str(inner).unwrap();
+    }
+    message["_unique_id"] = json!(fastrand::u64(..).to_string());
+    change(&mut message);
+    message.to_string()
+}
+
+/// `+` came, `-` went; the address, the instance's name; what is not told is in brackets.
+fn lines(memory: &mut Memory, body: &str) -> Vec<String> {
+    let lists = Lists::default();
+    let message: Value = serde_json::from_str(body).unwrap();
+    let inner = message["oslo.message"].as_str().map(|text| serde_json::from_str::<Value>(text).unwrap());
+    let event_type = inner.as_ref().unwrap_or(&message)["event_type"].as_str().unwrap().to_owned();
+    let line = |one: Happened| {
+        let sign = if lists.created(&event_type, one.what).unwrap() { "+" } else { "-" };
+        let text = |text: Option<String>| text.unwrap_or_else(|| "null".to_owned());
+        let line = format!("{sign} {} {}", text(one.ip), text(one.instance.hostname.or(one.instance.id)));
+        if one.not.is_some() { format!("({line})") } else { line }
+    };
+    told(memory, body, &lists).into_iter().map(line).collect()
+}
+
+fn check(steps: &[(String, &[&str])]) {
+    let mut memory = Memory::default();
+    let mut kept = Vec::<(String, String)>::new();
+    for (n, (body, expected)) in steps.iter().enumerate() {
+        // A process that knows only what was kept says the same.
+        let mut restarted = Memory::default();
+        assert_eq!(restarted.restore(kept.clone()), 0);
+        assert_eq!(lines(&mut restarted, body), *expected, "step {n} after a restart");
+        let message = osnl_model::Notification::decode(body.as_bytes()).unwrap();
+        let told = Memory::clone_of(&kept).tell(&message, None, &Lists::default());
+        for Change { name, row } in told.changes {
+            kept.retain(|(known, _)| *known != name);
+            kept.extend(row.map(|row| (name, row)));
+        }
+        assert_eq!(lines(&mut memory, body), *expected, "step {n}");
+        // The same message once more, at once: the same answer.
+        assert_eq!(lines(&mut memory, body), *expected, "step {n} again");
+    }
+}
+
+impl Memory {
+    fn clone_of(kept: &[(String, String)]) -> Self {
+        let mut memory = Self::default();
+        memory.restore(kept.to_vec());
+        memory
+    }
+}
+
+#[test]
+fn a_floating_ip_s_life_is_told_and_nothing_else() {
+    let create = end(NOVA, "instance_create_end");
+    let associate = end(NEUTRON, "floatingip_update_associate");
+    let to = |port: &str, device: &str, revision: i64| {
+        with(&associate, |m| {
+            let ip = &mut m["payload"]["floatingip"];
+            ip["port_id"] = json!(port);
+            ip["port_details"]["device_id"] = json!(device);
+            ip["revision_number"] = json!(revision);
+        })
+    };
+    let start = bodies(NEUTRON, "floatingip_update_associate").remove(0);
+    let older = to("22222222-aaaa-4bbb-8ccc-000000000009", "older", 0);
+    let router = with(&associate, |m| {
+        m["payload"]["floatingip"]["revision_number"] = json!(9);
+        m["payload"]["floatingip"]["port_details"]["device_owner"] = json!("network:router_gateway");
+    });
+    check(&[
+        (create, &["+ 10.0.0.7 web-1"]),
+        (end(NEUTRON, "floatingip_create_unassociated"), &[]),
+        (start, &[]),
+        (associate.clone(), &["+ 172.24.4.174 web-1"]),
+        (end(NEUTRON, "floatingip_update_description_only"), &[]),
+        (older, &[]),
+        (
+            to("22222222-aaaa-4bbb-8ccc-000000000002", "other", 3),
+            &["- 172.24.4.174 web-1", "+ 172.24.4.174 other"],
+        ),
+        (end(NEUTRON, "floatingip_update_disassociate"), &["- 172.24.4.174 other"]),
+        (end(NEUTRON, "floatingip_update_description_while_free"), &[]),
+        (router, &["(+ 172.24.4.174 null)"]),
+    ]);
+}
+
+#[test]
+fn the_deletion_of_a_port_or_of_the_floating_ip_releases_it() {
+    let associate = end(NEUTRON, "floatingip_update_associate");
+    check(&[
+        (associate.clone(), &["+ 172.24.4.174 33333333-aaaa-4bbb-8ccc-000000000001"]),
+        (
+            end(NEUTRON, "port_delete_with_floatingip"),
+            &["- 172.24.4.174 33333333-aaaa-4bbb-8ccc-000000000001"],
+        ),
+        (end(NEUTRON, "floatingip_update_disassociate"), &[]),
+    ]);
+    let delete = |port: Value| {
+        with(&associate, |m| {
+            m["event_type"] = json!("floatingip.delete.end");
+            m["payload"]["floatingip"]["port_id"] = port;
+        })
+    };
+    check(&[
+        (associate.clone(), &["+ 172.24.4.174 33333333-aaaa-4bbb-8ccc-000000000001"]),
+        (delete(Value::Null), &["- 172.24.4.174 33333333-aaaa-4bbb-8ccc-000000000001"]),
+        (delete(Value::Null), &[]),
+    ]);
+    // Nothing was seen before: what the event itself says.
+    check(&[(delete(json!("p")), &["- 172.24.4.174 33333333-aaaa-4bbb-8ccc-000000000001"])]);
+    let created = end("captures2/neutron.json", "floatingip_create_associated_by_member");
+    check(&[(created, &["+ 203.0.113.62 5b8572f7-c9f4-4344-98b3-1f7a6ef4fcb6"])]);
+}
+
+/// Nothing was seen of the floating IP; whether an update was about its port, its beginning says.
+#[test]
+fn the_first_update_that_is_seen_may_be_a_description() {
+    let start = bodies(NEUTRON, "floatingip_update_description_only").remove(0);
+    check(&[
+        (start, &[]),
+        (end(NEUTRON, "floatingip_update_description_only"), &[]),
+        (
+            end(NEUTRON, "floatingip_update_disassociate"),
+            &["- 172.24.4.174 33333333-aaaa-4bbb-8ccc-000000000001"],
+        ),
+    ]);
+}
+
+#[test]
+fn the_address_of_a_deleted_instance_is_known_from_somewhere() {
+    let legacy_create = end(NOVA, "legacy_compute_instance_create_end");
+    let legacy_delete = end(NOVA, "legacy_compute_instance_delete_end");
+    let (start, end_of) = (end(NOVA, "instance_delete_start"), end(NOVA, "instance_delete_end"));
+    // Its creation was told.
+    check(&[
+        (legacy_create.clone(), &["+ 172.24.4.9 web-1"]),
+        (legacy_delete.clone(), &["- 172.24.4.9 web-1"]),
+    ]);
+    // Its deletion has begun.
+    check(&[(start, &[]), (end_of.clone(), &["- 10.0.0.7 web-1"])]);
+    // A port of its own was seen, and is gone already.
+    let port = end("captures2/neutron.json", "port_create_bound_by_admin_like_nova");
+    let of_vm = |body: &str, event_type: &str| {
+        with(body, |m| {
+            m["event_type"] = json!(event_type);
+            m["payload"]["port"]["device_id"] = json!(VM);
+        })
+    };
+    check(&[
+        (of_vm(&port, "port.create.end"), &[]),
+        (of_vm(&port, "port.delete.end"), &[]),
+        (legacy_delete.clone(), &["- 10.0.0.29 web-1"]),
+    ]);
+    // Nothing was seen: it is told all the same.
+    check(&[(legacy_delete.clone(), &["- null web-1"])]);
+    // Both forms are emitted.
+    check(&[
+        (legacy_create, &["+ 172.24.4.9 web-1"]),
+        (end(NOVA, "instance_create_end"), &["(+ 10.0.0.7 web-1)"]),
+        (end_of, &["- 172.24.4.9 web-1"]),
+        (legacy_delete, &["(- 172.24.4.9 web-1)"]),
+    ]);
+}
+
+#[test]
+fn both_forms_give_one_node_detail() {
+    let form = NodeForm::default();
+    let detail = |case: &str, os: Option<&str>| {
+        let mut one = told(&mut Memory::default(), &end(NOVA, case), &Lists::default()).remove(0);
+        one.ip = None;
+        // The versioned form has the image's id only.
+        assert_eq!(one.instance.os.as_deref(), os);
+        one.instance.os = None;
+        Body::Json.text(&form.node_detail(&one)).unwrap()
+    };
+    let legacy = detail("legacy_compute_instance_create_end", Some("Ubuntu"));
+    assert_eq!(detail("instance_create_end", None), legacy);
+}
+
+#[test]
+fn what_was_not_touched_for_longest_is_forgotten() {
+    let associate = end(NEUTRON, "floatingip_update_associate");
+    let mut memory = Memory::of(2);
+    assert_eq!(lines(&mut memory, &associate).len(), 1);
+    let create = end(NOVA, "instance_create_end");
+    let notification = osnl_model::Notification::decode(create.as_bytes()).unwrap();
+    let told = memory.tell(&notification, None, &Lists::default());
+    let forgotten: Vec<&str> =
+        told.changes.iter().filter(|change| change.row.is_none()).map(|change| &*change.name).collect();
+    assert_eq!(forgotten, ["port/c5330e6d-3205-477b-8692-e791283a6bae"]);
+}
+
+#[test]
+fn values_may_follow_one_rule() {
+    let form = NodeForm {
+        values: Values::Uniform,
+        constants: Constants { ip_type: IpType::FromAddress, ..Constants::default() },
+        ..NodeForm::default()
+    };
+    let mut memory = Memory::default();
+    let check = |happened: Vec<Happened>, expected: [&str; 4]| {
+        let text = Body::Json.text(&form.node_detail(&happened[0])).unwrap();
+        let node: Value = serde_json::from_str(&text).unwrap();
+        let of = |key: &str| node[key].to_string();
+        assert_eq!([of("FQDN"), of("IPType"), of("Storage"), of("CreationDate")], expected);
+    };
+    let lists = Lists::default();
+    let create = told(&mut memory, &end(NOVA, "legacy_compute_instance_create_end"), &lists);
+    let private = Happened { ip: Some("10.0.0.7".to_owned()), ..create[0].clone() };
+    check(create, ["\"web-1\"", "\"Private\"", "25", "\"2024-05-06T07:08:09Z\""]);
+    check(vec![private], ["\"web-1\"", "\"Private\"", "25", "\"2024-05-06T07:08:09Z\""]);
+    let associate = told(&mut memory, &end(NEUTRON, "floatingip_update_associate"), &lists);
+    let public = Happened { ip: Some("203.0.113.5".to_owned()), ..associate[0].clone() };
+    check(vec![public], ["\"web-1\"", "\"Public\"", "25", "\"2024-05-06T07:08:09Z\""]);
+}
+
+/// A name in a list counts in both forms; anything may be listed.
+#[test]
+fn lists_say_what_counts() {
+    let lists = |creation: &[&str], deletion: &[&str]| {
+        let list = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect();
+        Lists { creation: list(creation), deletion: list(deletion) }
+    };
+    let program = Lists::default();
+    let own = lists(&["port.create.end", "compute.instance.finish_resize.end"], &["instance.delete.end"]);
+    for (lists, event_type, what, expected) in [
+        (&program, "compute.instance.create.end", What::Instance, Some(true)),
+        (&program, "instance.create.end", What::Instance, Some(true)),
+        (&program, "instance.delete.end", What::Instance, Some(false)),
+        (&program, "compute.instance.delete.start", What::Instance, None),
+        (&program, "port.delete.end", What::Released, Some(false)),
+        (&program, "port.delete.end", What::Port, None),
+        (&program, "floatingip.create.end", What::Allocated, Some(true)),
+        (&own, "port.create.end", What::Port, Some(true)),
+        (&own, "instance.resize_finish.end", What::Instance, Some(true)),
+        (&own, "floatingip.update.end", What::Allocated, None),
+        (&own, "instance.delete.end", What::Instance, Some(false)),
+    ] {
+        assert_eq!(lists.created(event_type, what), expected, "{event_type} {what:?}");
+    }
+}

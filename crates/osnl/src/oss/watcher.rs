@@ -1,0 +1,89 @@
+//! Notes with each message what it means, before it is kept, in the order of arrival.
+//!
+//! Decided at an attempt it would depend on which target answers when; decided here it is kept with the message, and so
+//! is what is known since: a restart knows what it knew, and a message that comes again means the same.
+
+use std::collections::BTreeSet;
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
+
+use osnl_model::Notification;
+
+use super::event::{Happened, Lists};
+use super::memory::{Memory, Told};
+use crate::received::{Noted, Received};
+
+/// By which resource of a bulk request: what its deliveries are kept in order by.
+pub(crate) type Keys = Vec<(Option<u32>, String)>;
+
+/// Notes with each message what it means, before it is kept, in the order of arrival. One for all listeners: what neutron
+/// says is needed for what nova says.
+#[derive(Debug, Default)]
+pub struct Watcher {
+    memory: Mutex<Memory>,
+    watched: RwLock<Watched>,
+}
+
+/// The actions that have to know, and all of their lists together.
+#[derive(Clone, Debug, Default)]
+pub struct Watched {
+    /// By their names; none: nothing is noted.
+    pub actions: BTreeSet<Arc<str>>,
+    /// What counts for any of them.
+    pub lists: Option<Lists>,
+}
+
+impl Watched {
+    /// One more action.
+    pub fn add(&mut self, action: Arc<str>, lists: Lists) {
+        self.actions.insert(action);
+        self.lists = Some(match self.lists.take() {
+            Some(others) => others.and(&lists),
+            None => lists,
+        });
+    }
+}
+
+impl Watcher {
+    /// Knowing what was `kept`, for these actions.
+    #[must_use]
+    pub fn new(watched: Watched, kept: Vec<(String, String)>) -> Self {
+        let mut memory = Memory::default();
+        let unread = memory.restore(kept);
+        if unread > 0 {
+            tracing::warn!("{unread} rows of what was seen before cannot be read, and are not known");
+        }
+        Self { memory: Mutex::new(memory), watched: RwLock::new(watched) }
+    }
+
+    /// For other actions from then on: a configuration that was read again forgets nothing.
+    pub fn watch(&self, watched: Watched) {
+        *self.watched.write().unwrap_or_else(PoisonError::into_inner) = watched;
+    }
+
+    /// Whether an action has to know.
+    pub(crate) fn serves(&self, action: &str) -> bool {
+        self.watched.read().unwrap_or_else(PoisonError::into_inner).actions.contains(action)
+    }
+
+    /// What is kept with a message, and the keys by which its parts keep their order: the instance that an address comes
+    /// to or leaves is often not in the event itself.
+    pub(crate) fn note(&self, received: &Received, n: &Notification) -> (Noted, Keys) {
+        let payload = received.payload_text();
+        let told = {
+            let lists = self.watched.read().unwrap_or_else(PoisonError::into_inner).lists.clone();
+            let mut memory = self.memory.lock().unwrap_or_else(PoisonError::into_inner);
+            lists.map(|lists| memory.tell(n, payload.as_deref(), &lists)).unwrap_or_default()
+        };
+        let Told { happened, changes } = told;
+        if !happened.is_empty() {
+            // What the program's log has said of each event.
+            tracing::info!("Handle event `{}`.", n.event_type.as_deref().unwrap_or_default());
+        }
+        let key = |happened: &Happened| Some((happened.part, happened.instance.id.as_ref()?.to_lowercase()));
+        // Of a move the first is the instance that is left.
+        let keys = happened.iter().filter_map(key).collect();
+        // Texts and numbers: it can always be written.
+        let happened = serde_json::to_string(&happened).ok().map(Into::into);
+        (Noted { happened, changes }, keys)
+    }
+}
