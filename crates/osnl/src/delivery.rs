@@ -7,6 +7,7 @@
 //! [`policy`](RetryPolicy), [`breaker`](BreakerState) and `schedule`, which are pure.
 
 mod breaker;
+mod fallback;
 mod gather;
 mod limits;
 mod policy;
@@ -24,6 +25,7 @@ use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until, timeout};
 
 pub use self::breaker::BreakerState;
+pub use self::fallback::Fallback;
 pub use self::gather::Batch;
 pub use self::limits::{Limits, OnDead};
 pub use self::policy::{Decision, RetryPolicy};
@@ -68,6 +70,7 @@ pub struct DeliveryLoop {
     action: Arc<dyn Action>,
     journal: Arc<dyn Journal>,
     settings: DeliverySettings,
+    fallback: Option<Fallback>,
     counters: Arc<Counters>,
     schedule: Schedule,
     state: watch::Sender<BreakerState>,
@@ -95,6 +98,7 @@ impl DeliveryLoop {
             action,
             journal,
             settings,
+            fallback: None,
             counters,
             schedule: Schedule::new(settings.policy, settings.when_exhausted, settings.concurrency)
                 .with_limits(settings.limits)
@@ -104,6 +108,13 @@ impl DeliveryLoop {
             gauges: Arc::default(),
             held: None,
         }
+    }
+
+    /// Hands what it gives up to another action.
+    #[must_use]
+    pub fn with_fallback(mut self, fallback: Option<Fallback>) -> Self {
+        self.fallback = fallback;
+        self
     }
 
     /// The target's breaker, as it changes.
@@ -265,7 +276,7 @@ impl DeliveryLoop {
                             "given up, dead letter: {reason}"
                         );
                     }
-                    self.journal.outcome_saying(id, outcome, &done);
+                    self.end(id, event, outcome, &done);
                 }
                 // Written down below, with what the target said.
                 Step::Attempted(..) => {}
@@ -295,7 +306,7 @@ impl DeliveryLoop {
     }
 
     fn give_up_what_is_held_too_long(&mut self) {
-        for (id, outcome) in self.schedule.held_too_long(Instant::now()) {
+        for (id, event, outcome) in self.schedule.held_too_long(Instant::now()) {
             if let Outcome::Dead(reason) | Outcome::DeadHoldingKey(reason) = &outcome {
                 tracing::error!(
                     action.name = &*self.name,
@@ -303,7 +314,24 @@ impl DeliveryLoop {
                     "given up, dead letter: {reason}"
                 );
             }
-            self.journal.outcome(id, outcome);
+            self.end(id, &event, outcome, "");
+        }
+    }
+
+    /// What is given up is the fallback's from then on.
+    fn end(&self, id: DeliveryId, event: &Event, outcome: Outcome, done: &str) {
+        let given_up = matches!(outcome, Outcome::Dead(_) | Outcome::DeadHoldingKey(_));
+        match self.fallback.as_ref().filter(|fallback| given_up && fallback.takes(event)) {
+            Some(fallback) => {
+                tracing::warn!(
+                    action.name = &*self.name,
+                    message.id = event.notification.message_id.as_deref().unwrap_or("-"),
+                    "handed to {}, its on_failure",
+                    fallback.action
+                );
+                self.journal.give_up(id, outcome, &fallback.action);
+            }
+            None => self.journal.outcome_saying(id, outcome, done),
         }
     }
 

@@ -24,6 +24,7 @@ mod document;
 pub(crate) mod driver;
 mod duration;
 mod explain;
+mod fallback;
 pub(crate) mod journal;
 mod known;
 mod layers;
@@ -66,6 +67,7 @@ use crate::delivery::DeliverySettings;
 use crate::journal::sqlite::SqliteOptions;
 use crate::k2hr3::{Level, LogFile};
 use crate::rule::{Rate, Rule};
+use crate::template::Expression;
 use crate::unmatched::KeepUnmatched;
 
 /// A checked native configuration. Printing it (Debug) shows no password.
@@ -147,6 +149,10 @@ pub struct ActionConf {
     pub driver: Driver,
     /// At what pace its deliveries are made, when they are given up, and what follows.
     pub delivery: DeliverySettings,
+    /// What must hold besides, whichever rule fires it.
+    pub when: Option<Expression>,
+    /// Who does instead what it gives up.
+    pub on_failure: Option<Arc<str>>,
     /// Beyond it, what rules want of it is held.
     pub guard: Option<Rate>,
     /// What becomes of deliveries beyond `max_pending`.

@@ -3,6 +3,7 @@
 //! Rules are asked in their order, cheap conditions first: priority, patterns on the head, patterns on context and
 //! payload, then `when`. One that fires with `stop` is the last.
 
+mod condition;
 mod counts;
 mod decide;
 mod guard;
@@ -11,7 +12,7 @@ mod nested;
 mod set;
 mod step_limits;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::sync::Arc;
 
@@ -43,6 +44,8 @@ pub struct Rule {
     pub stop: bool,
     /// What it fires, by name.
     pub actions: Vec<Arc<str>>,
+    /// Conditions of those of its actions that have one of their own, by name.
+    pub conditions: BTreeMap<Arc<str>, Expression>,
     /// By what its deliveries are kept in order.
     pub key: KeySource,
     /// Whether what it fires is called.
@@ -87,15 +90,7 @@ impl Rule {
         for nested in &self.nested {
             nested.matches(notification).map_err(RuleMismatch::Filter)?;
         }
-        let Some(when) = &self.when else { return Ok(()) };
-        match when.holds(names) {
-            Ok(true) => Ok(()),
-            Ok(false) => Err(RuleMismatch::When(WhenFalse { when: when.clone(), names: names.clone() })),
-            Err(EvalError::Lacks { name }) => Err(RuleMismatch::Lacks { name }),
-            Err(error @ (EvalError::Fuel | EvalError::TooLong | EvalError::Failed { .. })) => {
-                Err(RuleMismatch::Undecided(error))
-            }
-        }
+        self.when.as_ref().map_or(Ok(()), |when| condition::holds(when, names))
     }
 
     fn wants_priority(&self, priority: Option<&Priority>) -> bool {

@@ -17,6 +17,7 @@ mod change;
 mod checkpoint;
 mod connection;
 mod count;
+mod fallback;
 mod gate;
 mod heads;
 mod look;
@@ -220,15 +221,19 @@ impl SqliteJournal {
     }
 
     fn ended(&self, delivery: DeliveryId, outcome: Outcome, done: Option<String>) {
+        self.count(&outcome);
+        self.send(Command::Outcome(delivery, outcome, done));
+    }
+
+    fn count(&self, outcome: &Outcome) {
         let counters = &self.shared.counters;
-        match &outcome {
+        match outcome {
             Outcome::Delivered => counters.delivered.increment(),
             Outcome::NothingToDo => counters.nothing_to_do.increment(),
             Outcome::Dead(_) | Outcome::DeadHoldingKey(_) => counters.dead.increment(),
             // It has not left the journal.
             Outcome::Returned => {}
         }
-        self.send(Command::Outcome(delivery, outcome, done));
     }
 
     fn send(&self, command: Command) {
@@ -300,6 +305,11 @@ impl Journal for SqliteJournal {
 
     fn outcome_saying(&self, delivery: DeliveryId, outcome: Outcome, done: &str) {
         self.ended(delivery, outcome, Some(done.to_owned()));
+    }
+
+    fn give_up(&self, delivery: DeliveryId, outcome: Outcome, fallback: &Arc<str>) {
+        self.count(&outcome);
+        self.send(Command::GiveUp(delivery, outcome, fallback.clone()));
     }
 
     fn overdue(&self, _action: &str) -> Vec<DeliveryId> {

@@ -1,20 +1,20 @@
 //! `[action:NAME]`: which driver, its own options, and what every action has.
 
-use super::ActionConf;
-use super::deliveries;
 use super::driver::{DRIVERS, DriverEntry, driver, names};
 use super::schema::{ACTION, SECTIONS};
 use super::section::Reader;
+use super::{ActionConf, RuleConf, deliveries, fallback, when};
 use crate::config::{nearest, typed};
 
-/// What every action has is read here, whatever its driver: the pace and bounds of its deliveries, and its guard. Further
-/// options of all actions (a condition of its own, another action for what is given up) have their place beside the guard.
-pub(super) fn action(reader: &mut Reader<'_>) -> Option<ActionConf> {
+/// What every action has is read here, whatever its driver: the pace and bounds of its deliveries, its guard, its condition,
+/// and the action that does instead what it gives up, one of `actions`.
+pub(super) fn action(reader: &mut Reader<'_>, actions: &[&str]) -> Option<ActionConf> {
     let known = which(reader)?;
     let foreign = refuse_foreign(reader, known.table.name);
     let conf = (known.read)(reader);
     let delivery = deliveries::settings(reader);
     let (guard, on_full) = (deliveries::guard(reader), deliveries::on_full(reader));
+    let (when, on_failure) = (when::read(reader), fallback::read(reader, actions));
     if foreign {
         return None;
     }
@@ -22,6 +22,8 @@ pub(super) fn action(reader: &mut Reader<'_>) -> Option<ActionConf> {
         name: reader.section.name.as_str().into(),
         driver: conf?,
         delivery: delivery?,
+        when: when.ok()?,
+        on_failure: on_failure?,
         guard: guard?,
         on_full: on_full?,
     })
@@ -60,6 +62,15 @@ fn refuse_foreign(reader: &mut Reader<'_>, driver: &'static str) -> bool {
         reader.refused::<()>(&option, typed::Refusal { suggestion, ..refusal });
     }
     foreign
+}
+
+/// Gives rules the conditions of the actions they fire.
+pub(super) fn conditions(rules: &mut [RuleConf], actions: &[ActionConf]) {
+    for rule in rules.iter_mut().map(|conf| &mut conf.rule) {
+        let fired = actions.iter().filter(|action| rule.actions.contains(&action.name));
+        let own = fired.filter_map(|action| Some((action.name.clone(), action.when.clone()?)));
+        rule.conditions = own.collect();
+    }
 }
 
 impl ActionConf {

@@ -9,7 +9,7 @@ use osnl_model::Target;
 use osnl_transport::{ListenOptions, QueueType, Transport, TransportError, transport_with};
 
 use super::driver::BuildContext;
-use super::{ActionConf, JournalConf, ListenerConf, Native, OnFull};
+use super::{ActionConf, JournalConf, ListenerConf, Native, OnFull, fallback};
 use crate::action::http::{HttpError, HttpOptions};
 use crate::control::{ControlSocket, Desk, Store};
 use crate::daemon::Daemon;
@@ -143,7 +143,10 @@ impl Native {
                     transport
                 }
             };
-            let engine = RuleEngine::new(rules, journal.clone(), counters.clone());
+            let fired = rules.iter().flat_map(|rule| &rule.actions);
+            let fallbacks: Vec<_> =
+                fired.flat_map(|name| fallback::chain(&self.actions, name)).cloned().collect();
+            let engine = RuleEngine::new(rules, journal.clone(), counters.clone()).with_fallbacks(fallbacks);
             let engine = engine.with_guards(guards.clone()).with_unmatched(ring.clone(), &conf.name);
             let engine = Arc::new(engine);
             let mut listener = Listener::new(conf.config(), transport, engine, counters.clone());
@@ -163,13 +166,9 @@ impl Native {
                 counters,
             })?;
             let settings = conf.delivery();
-            deliveries.push(DeliveryLoop::new(
-                conf.name.clone(),
-                action,
-                journal.clone(),
-                settings,
-                counters.clone(),
-            ));
+            let delivery =
+                DeliveryLoop::new(conf.name.clone(), action, journal.clone(), settings, counters.clone());
+            deliveries.push(delivery.with_fallback(self.fallback(conf)));
         }
         let control = state_folder.map(|folder| {
             let desk = Desk::of_daemon(store, &listeners, &deliveries, counters.clone());

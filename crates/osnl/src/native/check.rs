@@ -7,13 +7,15 @@ use std::sync::Arc;
 use osnl_model::{NotificationFilter, Pattern, Predicate, TransportUrl};
 use osnl_transport::{QueueType, RabbitOptions};
 
-use super::action::action;
+use super::action::{action, conditions};
 use super::deliveries;
 use super::journal::{journal, keep_unmatched};
 use super::layers::{Layers, RawSection};
 use super::schema::{ACTION, DEFAULT, JOURNAL, LISTENER, RABBIT, RULE};
 use super::section::{Findings, Reader};
-use super::{ActionConf, JournalConf, ListenerConf, Native, RuleConf, never, rabbit, topology, when};
+use super::{
+    ActionConf, JournalConf, ListenerConf, Native, RuleConf, fallback, never, rabbit, topology, when,
+};
 use crate::config::{ConfigError, Finding, Warning, typed};
 use crate::k2hr3::{Level, LogFile};
 use crate::rule::{Nested, Rule};
@@ -54,17 +56,21 @@ impl<'a> Checker<'a> {
         let options = self.unnamed(RABBIT).and_then(|section| rabbit::section(&mut self.reader(section)));
         let known = options.clone().unwrap_or_default();
         let listeners = self.each(LISTENER, |reader| listener(reader, &known));
-        let actions = self.each(ACTION, action);
         let (known_listeners, known_actions) = (self.names(LISTENER), self.names(ACTION));
-        let rules = self.each(RULE, |reader| rule(reader, &known_listeners, &known_actions));
+        let actions = self.each(ACTION, |reader| action(reader, &known_actions));
+        let mut rules = self.each(RULE, |reader| rule(reader, &known_listeners, &known_actions));
         if let (Some(listeners), Some(rules)) = (&listeners, &rules) {
             self.one_queue_each(listeners);
-            self.used(listeners, rules, &known_actions);
+            self.used(listeners, rules, &known_actions, actions.as_deref().unwrap_or_default());
             for found in never::fire(listeners, rules) {
                 if let Some(section) = self.named(RULE, found.rule) {
                     self.reader(section).warn(found.option, &found.problem, found.mend);
                 }
             }
+        }
+        if let (Some(rules), Some(actions)) = (&mut rules, &actions) {
+            conditions(rules, actions);
+            self.no_circle(actions);
         }
         if let (Some(journal), Some(rules), Some(actions)) = (&journal, &rules, &actions) {
             self.kept(journal, rules, actions);
@@ -121,7 +127,13 @@ impl<'a> Checker<'a> {
     }
 
     /// What nothing uses is likely a slip.
-    fn used(&mut self, listeners: &[ListenerConf], rules: &[RuleConf], actions: &[&str]) {
+    fn used(
+        &mut self,
+        listeners: &[ListenerConf],
+        rules: &[RuleConf],
+        known: &[&str],
+        actions: &[ActionConf],
+    ) {
         let enabled = || rules.iter().filter(|rule| rule.enabled);
         for listener in listeners {
             let idle = !enabled().any(|rule| rule.listeners.contains(&listener.name));
@@ -130,10 +142,23 @@ impl<'a> Checker<'a> {
                 self.reader(section).warn("", problem, "name it in the listeners of a rule");
             }
         }
-        for name in actions {
-            let idle = !enabled().any(|rule| rule.rule.actions.iter().any(|action| **action == **name));
+        let used = fallback::used(rules, actions);
+        for name in known {
+            let idle = !used.contains(*name);
             if let (true, Some(section)) = (idle, self.named(ACTION, name)) {
                 self.reader(section).warn("", "no enabled rule fires it", "name it in the actions of a rule");
+            }
+        }
+    }
+
+    /// What is given up ends somewhere.
+    fn no_circle(&mut self, actions: &[ActionConf]) {
+        for action in actions {
+            if let (Some(way), Some(section)) =
+                (fallback::circle(actions, &action.name), self.named(ACTION, &action.name))
+            {
+                let problem = format!("goes round in a circle: {way}");
+                self.reader(section).refuse::<()>("on_failure", &problem, "remove one of them");
             }
         }
     }
@@ -281,6 +306,7 @@ fn rule(reader: &mut Reader<'_>, listeners: &[&str], actions: &[&str]) -> Option
                 payload,
             },
             nested,
+            conditions: BTreeMap::new(),
             when: when.ok()?,
             stop: stop?,
             actions: fired?.iter().map(|name| Arc::from(name.as_str())).collect(),

@@ -219,6 +219,9 @@ fn action(out: &mut String, conf: &ActionConf) {
     let driver = conf.driver.conf();
     let mut say = |word: &str, text: &str| line(out, 1, &format!("{word:<10} {text}"));
     say("does", &driver.does());
+    if let Some(when) = &conf.when {
+        say("if", &when.source().split_whitespace().collect::<Vec<_>>().join(" "));
+    }
     let settings = &conf.delivery;
     if let Some(refuser) = driver.refuser() {
         let end = match settings.when_exhausted {
@@ -268,6 +271,9 @@ fn action(out: &mut String, conf: &ActionConf) {
     }
     if on_dead == OnDead::HoldKey {
         say("dead", "keeps what follows of its resource waiting");
+    }
+    if let Some(fallback) = &conf.on_failure {
+        say("given up", &format!("is handed to {fallback}, and stays a dead letter here"));
     }
     if conf.on_full == OnFull::DeadLetter {
         say("full", "what is beyond max_pending is a dead letter");

@@ -31,6 +31,11 @@ pub enum Preview {
         /// Why.
         why: String,
     },
+    /// Nothing: the action's own condition does not hold, or cannot be decided.
+    NotAsked {
+        /// Why.
+        why: String,
+    },
     /// A dead letter: no request can be made of it.
     Unusable {
         /// Why.

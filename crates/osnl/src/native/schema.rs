@@ -113,6 +113,7 @@ pub(super) static SECTIONS: [SectionDef; 6] = [
         options: &[
             option("driver", None),
             // Here stand, in all_options, those of the drivers.
+            option("when", None),
             option("timeout", Some("30s")),
             option("max_attempts", Some("6")),
             option("retry_interval", Some("60s")),
@@ -123,6 +124,7 @@ pub(super) static SECTIONS: [SectionDef; 6] = [
             option("rate", None),
             option("retry_max_age", None),
             option("hold_max", None),
+            option("on_failure", None),
             option("on_dead", Some("release_key")),
             option("on_full", Some("stop_intake")),
             option("guard", None),

@@ -5,6 +5,7 @@ mod bodies;
 mod defects;
 mod deliveries;
 mod examples;
+mod fallback;
 mod faults;
 mod harness;
 mod http;

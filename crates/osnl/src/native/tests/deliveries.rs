@@ -75,6 +75,50 @@ fn what_needs_a_journal_that_keeps_is_refused_without_one() {
 }
 
 #[test]
+fn what_is_given_up_goes_to_another_action_and_not_round_in_a_circle() {
+    let said = |more: &str| match load(&format!("{WHOLE}{more}")) {
+        Ok(loaded) => warnings(&loaded),
+        Err(all) => errors(Err(all)),
+    };
+    let other = "[action:chat]\ndriver = dump\n";
+    assert_eq!(said("on_failure = roles\n"), [""; 0]);
+    // Named by no rule, and used.
+    let whole = format!("on_failure = chat\n{other}");
+    assert_eq!(said(&whole), [""; 0]);
+    assert_eq!(
+        said(other),
+        ["a.conf:13: [action:chat]: no enabled rule fires it; name it in the actions of a rule"]
+    );
+    let at = "a.conf:13: [action:record] on_failure:";
+    assert_eq!(
+        said("on_failure = role\n"),
+        [format!("{at} there is no [action:role]; there are: roles, record; did you mean roles?")]
+    );
+    assert_eq!(
+        said("on_failure = record\n"),
+        [format!("{at} is this action itself; name another one, or remove it")]
+    );
+    assert_eq!(
+        said("on_failure = record, roles\n"),
+        [format!("{at} names several actions; name one; that one may have an on_failure too")]
+    );
+    assert_eq!(
+        said(&format!("on_failure = chat\n{other}on_failure = record\n")),
+        [
+            format!("{at} goes round in a circle: record, chat, record; remove one of them"),
+            "a.conf:16: [action:chat] on_failure: goes round in a circle: chat, record, chat; remove one of them"
+                .to_owned()
+        ]
+    );
+    let explained = load(&format!("{WHOLE}when = payload.x == 1\n{whole}")).unwrap().conf.explain();
+    for line in
+        ["  if         payload.x == 1", "  given up   is handed to chat, and stays a dead letter here"]
+    {
+        assert!(explained.lines().any(|found| found == line), "{line}\n{explained}");
+    }
+}
+
+#[test]
 fn all_of_it_is_read_explained_and_shown_again() {
     let more = "\
 [rule:gone]
