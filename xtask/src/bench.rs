@@ -13,6 +13,7 @@
 //! | `versioned` | building and writing a versioned payload, beside oslo.versionedobjects and `serde_json` |
 //! | `config` | reading and checking a configuration of a thousand rules |
 //! | `return` | from the broker's return to the first request |
+//! | `tap` | looking on at full speed, lines into a pipe, against the raw consumer |
 //! | `read` | reading what a message is about, against parsing it |
 //! | `journal` | as `b`, with the journal on this disk: against its parts each alone, and against k2hr3_osnl |
 //! | `durable` | as `d`, by way of the journal, beside the disk's own `fdatasync` |
@@ -32,6 +33,7 @@ mod sections;
 mod sink;
 mod stage;
 mod table;
+mod tap;
 mod versioned;
 
 use std::path::PathBuf;
@@ -57,6 +59,7 @@ const SECTIONS: &[(&str, Section)] = &[
     ("publish", scale::publish),
     ("config", configuration::check),
     ("return", scale::comes_back),
+    ("tap", tap::piped),
     ("read", read::resource_view),
     ("journal", journal::parts),
     ("durable", journal::latency),

@@ -9,6 +9,7 @@
 //! | [`TlsSink`], [`OldServer`], [`Authority`] | the same behind TLS, a server of TLS 1.1, certificates good and bad |
 //! | [`Proxy`], [`FullBacklog`] | a network between client and server that stalls, cuts, delays, refuses; a server that accepts nobody |
 //! | [`Program`] | any child that is killed, asked to stop and started again at chosen moments |
+//! | [`Pty`] | a program on a terminal: what it draws, keys, whether it gives the terminal back |
 //! | `amqp` (feature `amqp`) | an AMQP server that answers as scripted: what newer brokers do |
 //! | `conformance` (feature `conformance`) | what every transport promises, a test each |
 //! | [`oracle`] | publishes with confirms, kills everything, counts at the target |
@@ -40,6 +41,7 @@ mod ports;
 mod process;
 mod program;
 mod proxy;
+mod pty;
 mod sink;
 mod tls;
 mod wait;
@@ -53,6 +55,7 @@ pub use peer::{
 pub use process::Guard;
 pub use program::Program;
 pub use proxy::{Fault, Proxy};
+pub use pty::Pty;
 pub use sink::{Reply, Request, Sink};
 pub use tls::{Authority, Certificate, Handshake, Identity, OldServer, Protocols, TlsSink};
 pub use wait::wait_until;

@@ -60,7 +60,7 @@ impl Drop for Group {
 }
 
 /// The shell's own `kill`: the standard library has no signals, and this crate no unsafe code.
-fn send(signal: &str, target: &str) {
+pub(crate) fn send(signal: &str, target: &str) {
     let _ = Command::new("sh")
         .args(["-c", "kill -s \"$1\" -- \"$2\"", "sh", signal, target])
         .stdin(Stdio::null())

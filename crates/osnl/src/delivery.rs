@@ -13,6 +13,7 @@ mod limits;
 mod policy;
 mod published;
 mod schedule;
+mod setup;
 
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, PoisonError};
@@ -33,6 +34,7 @@ use self::published::Gauges;
 pub use self::published::{Published, TargetState, TargetStatus};
 pub use self::schedule::WhenExhausted;
 use self::schedule::{Schedule, Step};
+pub use self::setup::{Remote, Setup};
 use crate::action::{Action, ActionError, Done, ErrorClass, Event};
 use crate::journal::{DeliveryId, Journal, Outcome, Used};
 use crate::metrics::Counters;
@@ -76,6 +78,8 @@ pub struct DeliveryLoop {
     state: watch::Sender<BreakerState>,
     status: watch::Sender<TargetStatus>,
     gauges: Arc<Gauges>,
+    remote: Remote,
+    setups: watch::Receiver<Setup>,
     /// Since when the target is held, and when the log said so last.
     held: Option<(Instant, Instant)>,
 }
@@ -93,6 +97,8 @@ impl DeliveryLoop {
         settings: DeliverySettings,
         counters: Arc<Counters>,
     ) -> Self {
+        let gauges = Gauges { target: action.target().into(), ..Gauges::default() };
+        let remote = Remote::new(Setup { action: action.clone(), settings, fallback: None });
         Self {
             name: name.into(),
             action,
@@ -105,7 +111,9 @@ impl DeliveryLoop {
                 .with_batch(settings.batch, settings.rate),
             state: watch::Sender::new(BreakerState::Closed),
             status: watch::Sender::new(TargetStatus::begin()),
-            gauges: Arc::default(),
+            gauges: Arc::new(gauges),
+            setups: remote.setups(),
+            remote,
             held: None,
         }
     }
@@ -126,31 +134,31 @@ impl DeliveryLoop {
     /// What it shows while it runs.
     #[must_use]
     pub fn published(&self) -> Published {
-        Published {
-            name: self.name.clone(),
-            target: self.action.target(),
-            status: self.status.subscribe(),
-            gauges: self.gauges.clone(),
-        }
+        Published { name: self.name.clone(), status: self.status.subscribe(), gauges: self.gauges.clone() }
     }
 
-    /// What the action talks to, for people: no secret.
+    /// Changes it while it runs.
     #[must_use]
-    pub fn target(&self) -> String {
-        self.action.target()
+    pub fn remote(&self) -> Remote {
+        self.remote.clone()
     }
 
-    /// Delivers until told to drain; then the attempts under way are finished, and no other begins.
+    /// The action's name.
+    #[must_use]
+    pub fn name(&self) -> &Arc<str> {
+        &self.name
+    }
+
+    /// Delivers until told to drain, or until it is [retired](Remote::retire); then the attempts under way are
+    /// finished, and no other begins.
     pub async fn run(mut self, shutdown: Shutdown) {
         let mut attempts = FuturesUnordered::new();
         let mut sweep = Instant::now() + SWEEP;
-        // Waiting deliveries are claimed too, so the bound is well above the concurrency: a key that
-        // waits must not keep another from being claimed.
-        let claim_at_most = (self.settings.concurrency.max(16) * 64).max(self.settings.batch.most * 2);
+        let gone = self.remote.gone().clone();
         let mut journal = self.journal.state();
         let mut paused_actions = self.journal.paused();
         loop {
-            let draining = shutdown.drain.is_cancelled();
+            let draining = shutdown.drain.is_cancelled() || gone.is_cancelled();
             // What could not be written down would be done again after a restart.
             let paused = paused_actions.borrow_and_update().contains_key(&*self.name);
             let may_attempt = journal.borrow_and_update().takes_outcomes() && !paused;
@@ -166,7 +174,10 @@ impl DeliveryLoop {
                 changed
             });
             self.publish(paused);
-            let room = claim_at_most.saturating_sub(self.schedule.claimed());
+            // Waiting deliveries are claimed too, so the bound is well above the concurrency: a key that
+            // waits must not keep another from being claimed.
+            let most = (self.settings.concurrency.max(16) * 64).max(self.settings.batch.most * 2);
+            let room = most.saturating_sub(self.schedule.claimed());
             // What is held for longer than that already is looked at with each sweep.
             let hold_ends = self.schedule.hold_ends().filter(|at| *at > Instant::now());
             let due = [self.schedule.wake_at(Instant::now()), hold_ends]
@@ -179,6 +190,8 @@ impl DeliveryLoop {
                 biased;
                 () = shutdown.abort.cancelled() => break,
                 () = shutdown.drain.cancelled(), if !draining => {}
+                () = gone.cancelled(), if !draining => {}
+                Ok(()) = self.setups.changed(), if !draining => self.change_setup(),
                 Some(attempt) = attempts.next() => {
                     for (id, event, result) in attempt {
                         self.attempted(id, &event, result);
@@ -209,10 +222,22 @@ impl DeliveryLoop {
             }
             self.return_what_cannot_wait();
         }
+        if gone.is_cancelled() && !shutdown.drain.is_cancelled() {
+            for id in self.schedule.release_all() {
+                self.journal.outcome(id, Outcome::Returned);
+            }
+        }
         let unfinished = self.schedule.claimed();
         if unfinished > 0 {
             tracing::info!(action.name = &*self.name, deliveries = unfinished, "unfinished at the end");
         }
+    }
+
+    fn change_setup(&mut self) {
+        let Setup { action, settings, fallback } = self.setups.borrow_and_update().clone();
+        self.schedule.change(&settings, Instant::now());
+        *self.gauges.target.lock().unwrap_or_else(PoisonError::into_inner) = action.target();
+        (self.action, self.settings, self.fallback) = (action, settings, fallback);
     }
 
     fn publish(&self, paused: bool) {

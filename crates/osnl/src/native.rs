@@ -18,6 +18,7 @@
 
 mod action;
 mod build;
+mod change;
 mod check;
 mod deliveries;
 mod document;
@@ -28,19 +29,23 @@ mod fallback;
 pub(crate) mod journal;
 mod known;
 mod layers;
+mod lenient;
 mod never;
 mod orphans;
+mod parts;
 mod preview;
 mod probe;
 mod rabbit;
 mod rate;
 mod reference;
+mod reloading;
 mod schema;
 mod secret_file;
 mod section;
 mod size;
 #[cfg(test)]
 mod tests;
+mod told;
 mod topology;
 mod when;
 
@@ -56,14 +61,16 @@ pub use self::document::{DocEntry, DocSection, Document};
 pub use self::driver::{Driver, TlsConf, Wanted};
 pub use self::duration::parse as parse_duration;
 use self::layers::Layers;
+pub use self::lenient::state_folder_of;
 pub use self::orphans::Orphans;
 pub use self::preview::Preview;
 pub use self::probe::{Probe, Verdict};
 pub use self::reference::{Reference, ReferenceOption, ReferenceSection, reference};
+pub use self::reloading::Logs;
 use crate::config::{
     ConfigError, ConfigErrors, Environment, Finding, Ini, ReadError, Warning, files_of, read_text,
 };
-use crate::delivery::DeliverySettings;
+use crate::delivery::{DeliverySettings, Fallback};
 use crate::journal::sqlite::SqliteOptions;
 use crate::k2hr3::{Level, LogFile};
 use crate::rule::{Rate, Rule};
@@ -152,7 +159,7 @@ pub struct ActionConf {
     /// What must hold besides, whichever rule fires it.
     pub when: Option<Expression>,
     /// Who does instead what it gives up.
-    pub on_failure: Option<Arc<str>>,
+    pub on_failure: Option<Fallback>,
     /// Beyond it, what rules want of it is held.
     pub guard: Option<Rate>,
     /// What becomes of deliveries beyond `max_pending`.

@@ -46,6 +46,8 @@ pub struct Rule {
     pub actions: Vec<Arc<str>>,
     /// Conditions of those of its actions that have one of their own, by name.
     pub conditions: BTreeMap<Arc<str>, Expression>,
+    /// Actions that may get what those give up: there must be room for them too.
+    pub fallbacks: Vec<Arc<str>>,
     /// By what its deliveries are kept in order.
     pub key: KeySource,
     /// Whether what it fires is called.

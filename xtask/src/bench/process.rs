@@ -29,7 +29,10 @@ impl Process {
         let started = now();
         let mut child = command.spawn().with_context(|| format!("cannot start {name}"))?;
         let guard = Guard::over(&[child.id()], None);
-        let (stdin, stdout) = (child.stdin.take(), child.stdout.take().map(BufReader::new));
+        let (stdin, stdout) = (
+            child.stdin.take(),
+            child.stdout.take().map(|stdout| BufReader::with_capacity(64 * 1024, stdout)),
+        );
         Ok(Self { name, started, child, stdin, stdout, _guard: guard })
     }
 
@@ -42,6 +45,30 @@ impl Process {
         let line = line.trim();
         anyhow::ensure!(!line.is_empty(), "{} ended without an answer", self.name);
         Ok(line.to_owned())
+    }
+
+    /// Reads so many lines; when the first and the last of them were there, in nanoseconds since the epoch of Unix.
+    pub(super) fn lines(&mut self, count: u64) -> Result<(u128, u128)> {
+        let stdout = self.stdout.as_mut().context("no output")?;
+        let (mut seen, mut first) = (0, 0);
+        while seen < count {
+            let bytes = stdout.fill_buf()?;
+            anyhow::ensure!(!bytes.is_empty(), "{} ended after {seen} of {count} lines", self.name);
+            let (length, lines) = (bytes.len(), bytes.split(|byte| *byte == b'\n').count() - 1);
+            stdout.consume(length);
+            if seen == 0 && lines > 0 {
+                first = now();
+            }
+            seen += lines as u64;
+        }
+        Ok((first, now()))
+    }
+
+    /// Sends it a signal, by its name without `SIG`.
+    pub(super) fn signal(&self, name: &str) -> Result<()> {
+        let status = Command::new("kill").args(["-s", name, "--", &self.child.id().to_string()]).status()?;
+        anyhow::ensure!(status.success(), "cannot send {name} to {}", self.name);
+        Ok(())
     }
 
     /// Gives it a line to read.

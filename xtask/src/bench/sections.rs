@@ -115,7 +115,8 @@ pub(super) fn drain(
                 | Program::Osnl
                 | Program::Other
                 | Program::Rules(..)
-                | Program::Journal => load,
+                | Program::Journal
+                | Program::Tap(_) => load,
                 Program::Upstream if round < UPSTREAM_ROUNDS => {
                     Load { count: load.count / UPSTREAM_SHARE, ..load }
                 }
@@ -167,12 +168,20 @@ impl Drained {
 fn drain_once(stage: &Stage, program: Program, load: Load) -> Result<super::table::Figure> {
     let Load { count, every, size } = load;
     let queue = stage.queue()?;
+    if matches!(program, Program::Tap(_)) {
+        return super::tap::once(&queue, program, load);
+    }
     queue.fill(count, every, size)?;
     let mut process = queue.consume(program, count)?;
     // The last message matches, so the last request comes when all of them have been read.
     let (span, of) = match program {
         Program::Raw | Program::C => (Span::parse(&process.line()?)?, count),
-        Program::Osnl | Program::Other | Program::Rules(..) | Program::Journal | Program::Upstream => {
+        Program::Osnl
+        | Program::Other
+        | Program::Rules(..)
+        | Program::Journal
+        | Program::Tap(_)
+        | Program::Upstream => {
             let requests = count / every;
             (stage.sink().wait(requests, SECONDS)?, count - every)
         }
@@ -200,7 +209,8 @@ pub(super) fn start(stage: &Stage, effort: Effort) -> Result<()> {
             | Program::Osnl
             | Program::Other
             | Program::Rules(..)
-            | Program::Journal => effort.starts,
+            | Program::Journal
+            | Program::Tap(_) => effort.starts,
             Program::Upstream => effort.starts.div_ceil(3),
         };
         let mut found = Vec::new();
@@ -214,6 +224,7 @@ pub(super) fn start(stage: &Stage, effort: Effort) -> Result<()> {
                 | Program::Other
                 | Program::Rules(..)
                 | Program::Journal
+                | Program::Tap(_)
                 | Program::Upstream => stage.sink().wait(1, SECONDS)?,
             };
             found.push(Span { first: process.started, last: span.first }.seconds() * 1e3);

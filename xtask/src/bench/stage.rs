@@ -31,8 +31,17 @@ pub(super) enum Program {
     Rules(usize, When),
     /// Ours in its own form, with the journal on the disk.
     Journal,
+    /// Looks on: a line for each message into a pipe.
+    Tap(Lines),
     /// What ours replaces.
     Upstream,
+}
+
+/// What `osnl tap` writes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Lines {
+    Text,
+    Json,
 }
 
 /// Whether the rules have a `when`.
@@ -68,6 +77,8 @@ impl fmt::Display for Program {
                 write!(f, "osnl run, {rules} rule{s}{}", when.shown())
             }
             Self::Journal => f.write_str("osnl run, journal on disk"),
+            Self::Tap(Lines::Text) => f.write_str("osnl tap, lines into a pipe"),
+            Self::Tap(Lines::Json) => f.write_str("osnl tap, JSON into a pipe"),
             Self::Upstream => f.write_str("k2hr3_osnl 1.0.8"),
         }
     }
@@ -139,7 +150,7 @@ impl Stage {
     /// Those of the programs that are there.
     pub(super) fn cast(&self, programs: &[Program]) -> Vec<Program> {
         let is_there = |program: &Program| match program {
-            Program::Raw | Program::Osnl | Program::Rules(..) | Program::Journal => true,
+            Program::Raw | Program::Osnl | Program::Rules(..) | Program::Journal | Program::Tap(_) => true,
             Program::C => self.c.is_some(),
             Program::Other => self.other.is_some(),
             Program::Upstream => self.upstream.is_some(),
@@ -220,6 +231,7 @@ impl Queue<'_> {
                 command.args([&port, self.vhost.name(), QUEUE, &count.to_string()]);
                 command
             }
+            Program::Tap(lines) => self.tap(lines),
             Program::Rules(rules, when) => self.run("connection = memory://", rules, when)?,
             Program::Journal => return self.consume_with(&self.folder),
             Program::Osnl => self.configured(built("osnl"), &["k2hr3-osnl"]),
@@ -249,6 +261,29 @@ impl Queue<'_> {
         let mut command = built("osnl");
         command.arg("run").arg("-c").arg(file);
         Ok(command)
+    }
+
+    /// Bounded so that nothing that a run publishes is dropped.
+    fn tap(&self, lines: Lines) -> Command {
+        let format = match lines {
+            Lines::Text => "text",
+            Lines::Json => "json",
+        };
+        let mut command = built("osnl");
+        command.args(["tap", &self.vhost.url(), "--exchange", "neutron", "--queue-limit", "1000000"]);
+        command.args(["--format", format]);
+        command
+    }
+
+    /// Waits until a tap's queue is read.
+    pub(super) fn wait_for_tap(&self) {
+        let tapped = || {
+            self.vhost
+                .list_queues()
+                .iter()
+                .any(|queue| queue.name.starts_with("amq.gen-") && queue.consumers > 0)
+        };
+        wait_until(SOON, "a tap", tapped);
     }
 
     /// In an empty home: k2hr3_osnl would read `~/k2hr3-osnl.conf.d`.

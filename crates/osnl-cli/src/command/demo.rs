@@ -69,7 +69,7 @@ const DEADLINE: Duration = Duration::from_secs(20);
 const FAULTS: u64 = 0x6661_756c_7473;
 
 /// The size of a live screen, as it can be typed.
-pub(crate) type ScreenSize = screen::Size;
+pub(crate) type ScreenSize = crate::terminal::Size;
 
 /// Runs the demo.
 #[expect(clippy::print_stderr, reason = "what keeps the demo from starting; there is no log")]

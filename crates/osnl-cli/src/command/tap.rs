@@ -6,6 +6,7 @@
 //! ```text
 //! session.rs ──batches──► writer.rs (a thread): event.rs reads and chooses ──► line.rs or json.rs ──► stdout
 //!   one tap after another                        resource.rs: what it is about  └► save.rs: as received
+//!                         └► view.rs (a thread), on a terminal: a screen of events, one opened, or rates
 //! ```
 //!
 //! Ends with 0 if something was shown, 1 if nothing was or output or file could not be written, 2 for wrong usage,
@@ -14,6 +15,7 @@
 mod args;
 mod check;
 pub(super) mod clean;
+mod condition;
 mod event;
 mod json;
 mod line;
@@ -25,21 +27,27 @@ mod session;
 #[cfg(test)]
 mod tests;
 mod url;
+mod view;
+mod voice;
 mod writer;
 
 use std::time::{Duration, Instant};
 
+use osnl_model::TransportUrl;
+use osnl_transport::{TapOptions, TransportError};
 use tokio::sync::mpsc;
 use tracing::level_filters::LevelFilter;
 
 pub(crate) use self::args::TapArgs;
 pub(super) use self::clean::{json as clean_json, text as clean_text};
-use self::plan::Plan;
+use self::plan::{Output, Plan};
 use self::session::{Clock, Course};
-use self::writer::Written;
+use self::voice::{Voice, say};
+use self::writer::{Seen, Written};
 use crate::app::{self, Caught, Signals};
 use crate::exit::Exit;
 use crate::logging::{self, Destination, Settings};
+use crate::terminal;
 
 /// Batches between the broker and the writer: enough to keep both busy.
 const BATCHES: usize = 8;
@@ -70,7 +78,7 @@ pub(crate) fn run(args: &TapArgs) -> Exit {
 
 async fn tap(args: &TapArgs, plan: Plan) -> Exit {
     let mut signals = Signals::catch();
-    let Plan { url, rabbit, options, chosen, writer } = plan;
+    let Plan { url, rabbit, options, chosen, voice, output } = plan;
     let transport = match osnl_transport::transport_with(&url, rabbit) {
         Ok(transport) => transport,
         Err(error) => {
@@ -80,25 +88,26 @@ async fn tap(args: &TapArgs, plan: Plan) -> Exit {
     };
     if args.check {
         let until = (args.duration.unwrap_or(check::USUAL), args.count);
-        let looked = check::look(&*transport, &options, &writer.wanted, until, end_signal(&mut signals));
+        let looked = check::look(&*transport, &options, output.wanted(), until, end_signal(&mut signals));
         return match looked.await {
             Ok(checked) => checked.report(args.format),
             Err(error) => {
-                say(&format!("error: {error}"));
+                refused(&error, &url, &options);
                 Exit::Unavailable
             }
         };
     }
     let began = Instant::now();
     let (sender, batches) = mpsc::channel(BATCHES);
-    let clock = if writer.rates.is_some() { Clock::Told } else { Clock::Untold };
-    let mut writing = tokio::task::spawn_blocking(move || {
-        let mut stdout = std::io::stdout().lock();
-        writer.run(batches, &mut stdout)
-    });
+    let clock = match &output {
+        Output::Lines(writer) if writer.rates.is_some() => Clock::Told,
+        Output::Lines(_) | Output::Screen(_) => Clock::Untold,
+    };
+    let heard = voice.clone();
+    let mut writing = tokio::task::spawn_blocking(move || write(output, batches, &heard));
     let mut course = Course::default();
-    let refused = {
-        let session = session::run(&*transport, &options, (chosen, clock), &sender, &mut course);
+    let ended = {
+        let session = session::run(&*transport, &options, (chosen, clock), (&sender, &voice), &mut course);
         tokio::select! {
             ended = session => ended.err(),
             () = end_signal(&mut signals) => None,
@@ -111,11 +120,14 @@ async fn tap(args: &TapArgs, plan: Plan) -> Exit {
         written = &mut writing => written.unwrap_or_else(|error| {
             Written { failure: Some(error.to_string()), ..Written::default() }
         }),
-        () = end_signal(&mut signals) => return Exit::Interrupted,
+        () = end_signal(&mut signals) => {
+            terminal::leave();
+            return Exit::Interrupted;
+        }
     };
     summary(&course, &written, began.elapsed());
-    if let Some(error) = refused {
-        say(&format!("error: {error}"));
+    if let Some(error) = ended {
+        refused(&error, &url, &options);
         return Exit::Unavailable;
     }
     match &written.failure {
@@ -129,6 +141,24 @@ async fn tap(args: &TapArgs, plan: Plan) -> Exit {
     }
 }
 
+/// Why the broker lets nobody in, and what would mend it.
+fn refused(error: &TransportError, url: &TransportUrl, options: &TapOptions) {
+    say(&format!("error: {error}"));
+    let user = url.hosts().first().map_or("guest", |host| host.credentials().0);
+    let mut exchanges: Vec<&str> = options.bindings.iter().map(|binding| &*binding.exchange).collect();
+    exchanges.dedup();
+    if let Some(command) = check::mend::refused(error, user, &exchanges) {
+        say(&format!("-> {command}"));
+    }
+}
+
+fn write(output: Output, batches: mpsc::Receiver<Seen>, voice: &Voice) -> Written {
+    match output {
+        Output::Lines(writer) => writer.run(batches, &mut std::io::stdout().lock()),
+        Output::Screen(view) => view.run(batches, voice),
+    }
+}
+
 fn summary(course: &Course, written: &Written, took: Duration) {
     if !course.opened {
         return;
@@ -139,6 +169,9 @@ fn summary(course: &Course, written: &Written, took: Duration) {
     }
     if written.unreadable > 0 {
         parts.push(format!("{} could not be read", written.unreadable));
+    }
+    if written.undecided > 0 {
+        parts.push(format!("{} could not be decided by --when", written.undecided));
     }
     if course.dropped > 0 {
         parts.push(format!("{} dropped by the queue's limit", course.dropped));
@@ -167,10 +200,4 @@ async fn after(duration: Option<Duration>) {
         Some(duration) => tokio::time::sleep(duration).await,
         None => std::future::pending().await,
     }
-}
-
-/// A line about the events, which are on standard output.
-#[expect(clippy::print_stderr, reason = "where everything goes that is no event")]
-fn say(text: &str) {
-    eprintln!("osnl tap: {}", clean::text(text));
 }

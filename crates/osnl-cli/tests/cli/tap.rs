@@ -325,6 +325,11 @@ fn a_broker_that_lets_nobody_in_is_69_and_says_why() {
     let port = Broker::shared().port();
     check(&format!("rabbit://guest:S3CRET@127.0.0.1:{port}/"), &[], "login refused for user \"guest\"");
     check(
+        &format!("rabbit://guest:S3CRET@127.0.0.1:{port}/"),
+        &["--check"],
+        "osnl tap: -> rabbitmqctl authenticate_user guest; rabbitmqctl change_password guest",
+    );
+    check(
         &format!("rabbit://guest:guest@127.0.0.1:{port}/none-such"),
         &[],
         "virtual host \"none-such\" refused",
@@ -370,8 +375,10 @@ fn a_check_goes_through_the_steps_and_says_what_is_likely_wrong() {
         "exchange   nova: topic, transient; bound with notifications.*\n",
         "exchange   neutron: topic, durable; bound with notifications.*\n",
         "exchange   glance: not there in this virtual host;",
-        "messages   none in 1 s; likely, in this order:\n           1. nothing is sent: driver in ",
-        "           5. nothing happened:",
+        "           -> crudini --set /etc/glance/glance.conf oslo_messaging_notifications driver messagingv2",
+        "messages   none in 1 s; likely, in this order:\n           1. nothing is sent: the driver of ",
+        "              -> crudini --set /etc/nova/nova.conf oslo_messaging_notifications driver messagingv2",
+        "           5. nothing happened\n              -> openstack ",
     ] {
         assert!(text.contains(line), "{line} in\n{text}");
     }
@@ -392,6 +399,41 @@ fn a_check_goes_through_the_steps_and_says_what_is_likely_wrong() {
     let seen =
         json!([{"exchange": "nova", "routing_key": "notifications.info", "format": "legacy", "count": 2}]);
     assert_eq!((&checked["seen"], &checked["messages"]), (&seen, &json!(2)));
+}
+
+#[test]
+fn the_command_that_a_check_names_mends_what_it_found() {
+    let rig = Rig::with_nova("tap-mend");
+    let user = format!("{}-user", rig.vhost.name());
+    rig.vhost.set_password(&user, "S3CRET");
+    rig.vhost.ctl(&["set_permissions", &user, "^amq\\.gen-.*", "^amq\\.gen-.*", "^amq\\.gen-.*"]);
+    let url = rig.vhost.url_for(&user, "S3CRET");
+    let check = || {
+        let args = ["tap", &url, "--check", "-e", "nova", "--for", "1s"];
+        let mut tap = rig.place.run(Path::new(env!("CARGO_BIN_EXE_osnl")), &args);
+        assert_eq!(tap.wait(PROMPTLY).code(), Some(1), "{}", tap.stderr());
+        tap.stdout()
+    };
+    let text = check();
+    assert!(text.contains("the bound drops is not counted: no write permission for amq.default\n"), "{text}");
+    assert!(text.contains("read permission is needed\n"), "{text}");
+    let commands: Vec<&str> =
+        text.lines().filter_map(|line| line.trim().strip_prefix("-> rabbitmqctl ")).collect();
+    let [first, second, ..] = &commands[..] else { panic!("{text}") };
+    assert_eq!(first, second, "one command mends both");
+    // The shell's own words; rabbitmqctl is the test node's.
+    let script = format!("set -- {first}\nprintf '%s\\n' \"$@\"");
+    let words = std::process::Command::new("sh").args(["-c", &script]).output().unwrap();
+    let words = String::from_utf8(words.stdout).unwrap();
+    let words: Vec<&str> = words.lines().collect();
+    assert_eq!(words[..3], ["set_permissions", "-p", rig.vhost.name()]);
+    rig.vhost.ctl(&[&words[..1], &words[3..]].concat());
+    let text = check();
+    assert!(text.contains("the bound drops is counted\n"), "{text}");
+    assert!(
+        text.contains("exchange   nova: durability unknown (no configure permission); bound with "),
+        "{text}"
+    );
 }
 
 #[test]

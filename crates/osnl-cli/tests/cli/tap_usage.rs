@@ -59,7 +59,7 @@ fn wrong_usage_is_2_and_a_configuration_that_cannot_be_used_78() {
     check(&["--exchange", "", "rabbit://"], 78, "the default exchange has no name to bind to");
     check(&["--save", "nowhere/s.jsonl"], 78, "--save nowhere/s.jsonl: No such file");
     check(&["-c", "none.conf"], 78, "none.conf");
-    check(&["-c", "two.conf"], 78, "several listeners; say which with --listener: a, b");
+    check(&["-c", "two.conf"], 78, "several listeners; say which with --listener, or name a broker: a, b");
     check(
         &["-c", "two.conf", "--listener", "c"],
         78,

@@ -78,6 +78,20 @@ impl Breaker {
         self.state
     }
 
+    /// Other settings, or another target: what was counted against it is forgotten, and while it is held the next
+    /// probe is due now.
+    pub(crate) fn change(&mut self, concurrency: usize, now: Instant) {
+        self.allowed =
+            if self.allowed >= self.concurrency { concurrency } else { self.allowed.min(concurrency) };
+        self.concurrency = concurrency;
+        self.openings = 0;
+        self.failing.clear();
+        self.refusal = None;
+        if let BreakerState::Open { until } = &mut self.state {
+            *until = now.min(*until);
+        }
+    }
+
     /// How many more attempts may begin, given how many are under way.
     pub(crate) fn allowance(&self, now: Instant, under_way: usize) -> usize {
         match self.state {
@@ -234,6 +248,8 @@ mod tests {
         for word in script.split_whitespace() {
             if word == "ok" {
                 breaker.success();
+            } else if let Some(concurrency) = word.strip_prefix("change:") {
+                breaker.change(concurrency.parse().unwrap(), now);
             } else if word == "begin" {
                 breaker.begin();
             } else if let Some(seconds) = word.strip_prefix('+') {
@@ -289,6 +305,23 @@ mod tests {
             ("a:400 b:400 ok c:400 d:400 e:400", "closed, 16 at once"),
             ("a:404 b:404 c:404 d:404 e:404", "open for 1 s"),
             ("a:409 b:409 c:409 d:409 e:409 f:409", "closed, 16 at once"),
+        ] {
+            assert_eq!(after(script), expected, "{script}");
+        }
+    }
+
+    #[test]
+    fn other_settings_probe_at_once_and_begin_to_count_anew() {
+        for (script, expected) in [
+            ("change:4", "closed, 4 at once"),
+            ("a:c +1 begin ok change:4", "closed, 1 at once"),
+            ("a:c +1 begin ok change:4 ok ok ok", "closed, 4 at once"),
+            ("a:400 b:400 c:400 d:400 change:16 e:400", "closed, 16 at once"),
+            ("a:429/20 change:16", "open for 0 s"),
+            ("a:c +1 begin a:c +2 begin a:c change:16 begin a:c", "open for 1 s"),
+            // It was opened over refusals: another one says that nothing is mended.
+            ("a:400 b:400 c:400 d:400 e:400 change:16 begin f:400", "open for 1 s"),
+            ("a:400 b:400 c:400 d:400 e:400 change:16 begin ok", "closed, 1 at once"),
         ] {
             assert_eq!(after(script), expected, "{script}");
         }

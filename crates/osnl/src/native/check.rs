@@ -57,7 +57,7 @@ impl<'a> Checker<'a> {
         let known = options.clone().unwrap_or_default();
         let listeners = self.each(LISTENER, |reader| listener(reader, &known));
         let (known_listeners, known_actions) = (self.names(LISTENER), self.names(ACTION));
-        let actions = self.each(ACTION, |reader| action(reader, &known_actions));
+        let mut actions = self.each(ACTION, |reader| action(reader, &known_actions));
         let mut rules = self.each(RULE, |reader| rule(reader, &known_listeners, &known_actions));
         if let (Some(listeners), Some(rules)) = (&listeners, &rules) {
             self.one_queue_each(listeners);
@@ -68,7 +68,7 @@ impl<'a> Checker<'a> {
                 }
             }
         }
-        if let (Some(rules), Some(actions)) = (&mut rules, &actions) {
+        if let (Some(rules), Some(actions)) = (&mut rules, &mut actions) {
             conditions(rules, actions);
             self.no_circle(actions);
         }
@@ -307,6 +307,7 @@ fn rule(reader: &mut Reader<'_>, listeners: &[&str], actions: &[&str]) -> Option
             },
             nested,
             conditions: BTreeMap::new(),
+            fallbacks: Vec::new(),
             when: when.ok()?,
             stop: stop?,
             actions: fired?.iter().map(|name| Arc::from(name.as_str())).collect(),

@@ -273,7 +273,7 @@ fn action(out: &mut String, conf: &ActionConf) {
         say("dead", "keeps what follows of its resource waiting");
     }
     if let Some(fallback) = &conf.on_failure {
-        say("given up", &format!("is handed to {fallback}, and stays a dead letter here"));
+        say("given up", &format!("is handed to {}, and stays a dead letter here", fallback.action));
     }
     if conf.on_full == OnFull::DeadLetter {
         say("full", "what is beyond max_pending is a dead letter");

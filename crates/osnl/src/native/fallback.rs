@@ -1,17 +1,18 @@
 //! `on_failure` of an action: another action that does instead what it gives up, and so on, but never in a circle.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use super::schema::ACTION;
 use super::section::Reader;
-use super::{ActionConf, Native, RuleConf};
+use super::{ActionConf, RuleConf};
 use crate::delivery::Fallback;
+use crate::template::Expression;
 
 const OPTION: &str = "on_failure";
 
-/// Its name. `Some(None)` if nothing sets it.
-pub(super) fn read(reader: &mut Reader<'_>, actions: &[&str]) -> Option<Option<Arc<str>>> {
+/// Its name; [`resolve`] adds its condition. `Some(None)` if nothing sets it.
+pub(super) fn read(reader: &mut Reader<'_>, actions: &[&str]) -> Option<Option<Fallback>> {
     if !reader.is_set(OPTION) {
         return Some(None);
     }
@@ -19,7 +20,7 @@ pub(super) fn read(reader: &mut Reader<'_>, actions: &[&str]) -> Option<Option<A
         [own] if *own == reader.section.name => {
             reader.refuse(OPTION, "is this action itself", "name another one, or remove it")
         }
-        [name] => Some(Some(name.as_str().into())),
+        [name] => Some(Some(Fallback { action: name.as_str().into(), when: None })),
         _ => reader.refuse(OPTION, "names several actions", "name one; that one may have an on_failure too"),
     }
 }
@@ -28,9 +29,11 @@ pub(super) fn read(reader: &mut Reader<'_>, actions: &[&str]) -> Option<Option<A
 pub(super) fn chain<'a>(actions: &'a [ActionConf], of: &str) -> Vec<&'a Arc<str>> {
     let mut chain: Vec<&Arc<str>> = Vec::new();
     let mut at = of;
-    while let Some(next) =
-        actions.iter().find(|action| *action.name == *at).and_then(|a| a.on_failure.as_ref())
-    {
+    let next = |of: &str| {
+        let action = actions.iter().find(|action| *action.name == *of)?;
+        Some(&action.on_failure.as_ref()?.action)
+    };
+    while let Some(next) = next(at) {
         let seen = chain.contains(&next);
         chain.push(next);
         if seen || **next == *of {
@@ -58,11 +61,11 @@ pub(super) fn used(rules: &[RuleConf], actions: &[ActionConf]) -> BTreeSet<Arc<s
     fired.into_iter().chain(behind).collect()
 }
 
-impl Native {
-    /// As the delivery loop takes it.
-    pub(super) fn fallback(&self, action: &ActionConf) -> Option<Fallback> {
-        let name = action.on_failure.as_ref()?;
-        let when = self.actions.iter().find(|other| other.name == *name).and_then(|other| other.when.clone());
-        Some(Fallback { action: name.clone(), when })
+/// Gives each fallback the condition that it has as an action.
+pub(super) fn resolve(actions: &mut [ActionConf]) {
+    let conditions: BTreeMap<Arc<str>, Expression> =
+        actions.iter().filter_map(|action| Some((action.name.clone(), action.when.clone()?))).collect();
+    for fallback in actions.iter_mut().filter_map(|action| action.on_failure.as_mut()) {
+        fallback.when = conditions.get(&fallback.action).cloned();
     }
 }

@@ -5,21 +5,19 @@
 //!
 //! | file | what |
 //! | --- | --- |
-//! | `terminal.rs` | whether and how large; entering and leaving |
 //! | `view.rs` | what a screen of some size shows: pure |
+//! | `crate::terminal` | whether and how large; entering and leaving |
 
-mod terminal;
 mod view;
 
 use std::future::Future;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-pub(super) use self::terminal::Size;
-use self::terminal::Terminal;
 pub(super) use self::view::Picture;
 use super::board::Board;
 use super::voice::Voice;
+use crate::terminal::{self, Keys, Size, Terminal};
 
 /// Between two pictures.
 const FRAME: Duration = Duration::from_millis(80);
@@ -48,7 +46,7 @@ impl Screen {
 
     /// Draws until `work` is done, and once more.
     pub(super) async fn show<T>(&self, picture: impl Fn() -> Picture, work: impl Future<Output = T>) -> T {
-        let terminal = Terminal::enter(self.fixed.is_none());
+        let terminal = Terminal::enter(if self.fixed.is_none() { Keys::Silent } else { Keys::None });
         let mut ticks = tokio::time::interval(FRAME);
         ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         tokio::pin!(work);

@@ -14,16 +14,7 @@ use serde_json::json;
 
 use super::board::Board;
 use super::summary::Summary;
-
-/// How a text is coloured on a terminal.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Tone {
-    Plain,
-    Dim,
-    Good,
-    Bad,
-    Strong,
-}
+pub(super) use crate::terminal::Tone;
 
 /// Something that happened.
 #[derive(Clone, Copy, Debug)]
@@ -43,19 +34,6 @@ pub(super) enum Voice {
     Plain { colour: bool },
     Json { since: Instant },
     Board(Arc<Mutex<Board>>),
-}
-
-impl Tone {
-    /// The text as a terminal shows it in this tone.
-    pub(super) fn paint(self, text: &str) -> String {
-        match self {
-            Self::Plain => text.to_owned(),
-            Self::Dim => format!("\x1b[2m{text}\x1b[0m"),
-            Self::Good => format!("\x1b[32m{text}\x1b[0m"),
-            Self::Bad => format!("\x1b[31m{text}\x1b[0m"),
-            Self::Strong => format!("\x1b[1m{text}\x1b[0m"),
-        }
-    }
 }
 
 impl Voice {

@@ -6,6 +6,7 @@ use std::time::Duration;
 use clap::{Args, ValueEnum};
 use osnl_model::{Pattern, Secret};
 
+use super::condition::Condition;
 use crate::args::SourceArgs;
 
 /// The flags of `osnl tap`.
@@ -15,7 +16,7 @@ use crate::args::SourceArgs;
     Examples:\n  osnl tap rabbit://openstack:secret@mq1:5672/\n  \
     osnl tap amqp://guest:guest@localhost:5672// --exchange nova --priority info --body\n  \
     osnl tap --event-type '^port\\.' --format json --for 5m --save ports.jsonl file:///run/osnl/url\n  \
-    osnl tap --config-file osnl.conf --listener neutron --count 1"
+    osnl tap -c osnl.conf --listener neutron  # on a terminal; Enter: which rules an event fires"
 )]
 pub(crate) struct TapArgs {
     /// The broker: rabbit://, amqp://, or file:///PATH of a file with the URL [default: rabbit://]
@@ -55,10 +56,19 @@ pub(crate) struct TapArgs {
     /// Only events about this resource, by id or name
     #[arg(long, value_name = "RESOURCE")]
     pub(crate) resource: Vec<String>,
+    /// Only what a rule with this would want: payload.port.name=^web-; repeated: all
+    #[arg(long, value_name = "NAME=PATTERN", value_parser = Condition::parse)]
+    pub(crate) filter: Vec<Condition>,
+    /// The same with an expression: 'resource.kind == "port"'
+    #[arg(long, value_name = "EXPRESSION", value_parser = Condition::when)]
+    pub(crate) when: Vec<Condition>,
 
     /// A line for each event, or a JSON object on a line
     #[arg(long, value_enum, default_value_t = TapFormat::Text, value_name = "text|json", hide_possible_values = true)]
     pub(crate) format: TapFormat,
+    /// On a terminal too, lines; so do -n, --body, --raw and JSON
+    #[arg(long)]
+    pub(crate) lines: bool,
     /// Also context and payload, secrets masked
     #[arg(long, conflicts_with = "raw")]
     pub(crate) body: bool,
@@ -75,7 +85,7 @@ pub(crate) struct TapArgs {
     #[arg(long = "for", value_name = "TIME", value_parser = duration)]
     pub(crate) duration: Option<Duration>,
 
-    /// Instead of events, events per second by type, each second
+    /// Instead, events per second by type; on a terminal a live table
     #[arg(long, conflicts_with_all = ["body", "raw"])]
     pub(crate) rates: bool,
     /// Instead, check login, exchanges, bindings, and what comes within --for [10s]

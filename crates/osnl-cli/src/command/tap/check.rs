@@ -2,7 +2,10 @@
 //!
 //! In this order: connected, and as whom; a queue declared; each exchange, what it is, and whether it could be bound;
 //! what came within `--for` (10 s unless set) or up to `--count`; if nothing did, what is likely the cause.
+//! Each trouble has the command that mends it ([`mend`]).
 //! Ends with 0 if something came, 1 if nothing did, 69 if the broker let nobody in.
+
+pub(super) mod mend;
 
 use std::collections::BTreeMap;
 use std::io::{self, Write as _};
@@ -11,6 +14,7 @@ use std::time::Duration;
 use osnl_transport::{ExchangeFound, Tap, TapOptions, Transport, TransportError};
 use serde_json::{Value, json};
 
+use self::mend::Cause;
 use super::args::TapFormat;
 use super::clean;
 use super::event::Wanted;
@@ -18,15 +22,6 @@ use crate::exit::Exit;
 
 /// How long messages are waited for.
 pub(super) const USUAL: Duration = Duration::from_secs(10);
-
-/// From the most frequent cause to the least.
-const LIKELY: [&str; 5] = [
-    "nothing is sent: driver in [oslo_messaging_notifications] is empty by default; set messagingv2 in each service and restart it",
-    "another topic or form: see topics there, and notification_format of [notifications] in nova.conf; try --key '#'",
-    "another exchange: see control_exchange in [DEFAULT] of each service; name it with --exchange",
-    "another virtual host: compare with transport_url of the services",
-    "nothing happened: create or delete something, such as a server",
-];
 
 /// What was found, step by step.
 #[derive(Debug, Default)]
@@ -135,22 +130,16 @@ impl Checked {
 
     fn text(&self) -> String {
         let keys = self.keys.join(", ");
-        let mut lines = vec![
-            (
-                "connected",
-                format!("{}, virtual host \"{}\", user {}", self.host, self.virtual_host, self.user),
-            ),
-            (
-                "queue",
-                format!(
-                    "declared, exclusive, bounded; {}",
-                    match self.counts_dropped {
-                        true => "what the bound drops is counted",
-                        false => "what the bound drops is not counted: no write permission for amq.default",
-                    }
-                ),
-            ),
-        ];
+        let host = format!("{}, virtual host \"{}\", user {}", self.host, self.virtual_host, self.user);
+        let mut lines = vec![("connected", host)];
+        let bounded = "declared, exclusive, bounded; what the bound drops is";
+        match self.counts_dropped {
+            true => lines.push(("queue", format!("{bounded} counted"))),
+            false => {
+                lines.push(("queue", format!("{bounded} not counted: no write permission for amq.default")));
+                lines.push(("", mended(&self.permissions())));
+            }
+        }
         for (name, state) in &self.exchanges {
             lines.push((
                 "exchange",
@@ -162,11 +151,15 @@ impl Checked {
                     State::Refused(reason) => format!("{name}: {reason}; read permission is needed"),
                 },
             ));
+            lines.extend(self.mend(name, state).map(|command| ("", mended(&command))));
         }
         let total: u64 = self.seen.values().sum();
         if total == 0 {
             lines.push(("messages", format!("none in {} s; likely, in this order:", self.seconds)));
-            lines.extend(LIKELY.iter().enumerate().map(|(n, cause)| ("", format!("{}. {cause}", n + 1))));
+            for (n, cause) in self.likely().iter().enumerate() {
+                lines.push(("", format!("{}. {}", n + 1, cause.what)));
+                lines.push(("", format!("   {}", mended(&cause.command))));
+            }
         } else {
             lines.push(("messages", format!("{total} seen, {} dropped by the queue's limit", self.dropped)));
             for ((exchange, key, form), count) in &self.seen {
@@ -177,16 +170,25 @@ impl Checked {
     }
 
     fn json(&self) -> Value {
-        let exchanges = self.exchanges.iter().map(|(name, state)| match state {
-            State::Bound(what) => {
-                json!({"name": name, "state": "bound", "type": what.kind, "durable": what.durable})
+        let exchanges = self.exchanges.iter().map(|(name, state)| {
+            let mut object = match state {
+                State::Bound(what) => {
+                    json!({"name": name, "state": "bound", "type": what.kind, "durable": what.durable})
+                }
+                State::Missing => json!({"name": name, "state": "missing"}),
+                State::Refused(reason) => json!({"name": name, "state": "refused", "reason": reason}),
+            };
+            if let Some(command) = self.mend(name, state) {
+                object["mend"] = json!(command);
             }
-            State::Missing => json!({"name": name, "state": "missing"}),
-            State::Refused(reason) => json!({"name": name, "state": "refused", "reason": reason}),
+            object
         });
         let seen = self.seen.iter().map(|((exchange, key, form), count)| {
             json!({"exchange": exchange, "routing_key": key, "format": form, "count": count})
         });
+        let likely = self.likely();
+        let likely = likely.iter().filter(|_| self.seen.is_empty());
+        let causes = likely.map(|cause| json!({"cause": cause.what, "mend": cause.command}));
         json!({
             "host": self.host,
             "virtual_host": self.virtual_host,
@@ -197,9 +199,37 @@ impl Checked {
             "messages": self.seen.values().sum::<u64>(),
             "dropped": self.dropped,
             "seen": seen.collect::<Vec<_>>(),
-            "likely_causes": if self.seen.is_empty() { json!(LIKELY) } else { json!([]) },
+            "likely_causes": causes.collect::<Vec<_>>(),
         })
     }
+
+    /// The command for an exchange that is not as it should be.
+    fn mend(&self, name: &str, state: &State) -> Option<String> {
+        match state {
+            State::Bound(what) => {
+                let other = what.kind.as_deref().is_some_and(|kind| kind != "topic");
+                other.then(|| mend::other_type(name, &self.virtual_host))
+            }
+            State::Missing => Some(mend::missing(name, &self.virtual_host)),
+            State::Refused(_) => Some(self.permissions()),
+        }
+    }
+
+    fn permissions(&self) -> String {
+        mend::permissions(&self.user, &self.virtual_host, &self.names())
+    }
+
+    fn likely(&self) -> Vec<Cause> {
+        mend::likely(&self.names(), &self.virtual_host)
+    }
+
+    fn names(&self) -> Vec<&str> {
+        self.exchanges.iter().map(|(name, _)| name.as_str()).collect()
+    }
+}
+
+fn mended(command: &str) -> String {
+    format!("-> {command}")
 }
 
 fn described(what: &ExchangeFound) -> String {

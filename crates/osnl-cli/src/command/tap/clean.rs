@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::fmt::Write as _;
 
-use osnl_model::is_secret_key;
+use osnl_model::{is_secret_key, mask_text};
 use serde_json::Value;
 
 /// Whether a character could move the cursor, change what stands before it, or order text otherwise.
@@ -64,7 +64,8 @@ pub(super) fn bytes(bytes: &[u8]) -> String {
     shown
 }
 
-/// Hides the passwords of URLs in all texts of a value.
+/// Hides the passwords of URLs in all texts of a value: for what osnl itself says, where a name before a colon is no
+/// secret. Payloads go through `osnl_model::mask_secrets`, which does this too.
 pub(in crate::command) fn mask_urls(value: &mut Value) {
     match value {
         Value::String(text) => {
@@ -136,7 +137,7 @@ pub(super) fn mask_unreadable(body: &str) -> String {
         rest = &value[ends..];
     }
     masked.push_str(rest);
-    without_url_passwords(&masked).into_owned()
+    mask_text(&masked).into_owned()
 }
 
 /// What opens a value (its quote with its backslashes), and where its content ends.

@@ -1,13 +1,17 @@
 //! A message as it was seen: read, or with the reason why it cannot be.
 
 use std::borrow::Cow;
+use std::cell::Cell;
+use std::sync::Arc;
 
 use jiff::Timestamp;
+use osnl::template::Names;
 use osnl_model::{ContentInfo, DecodeError, Notification, Pattern, mask_secrets, plain_body, read_head};
 use osnl_transport::TapMessage;
 use serde_json::Value;
 
 use super::clean;
+use super::condition::Condition;
 use super::resource::{About, about};
 
 /// Which events are shown. Several of one kind: any of them; several kinds: all of them.
@@ -17,12 +21,16 @@ pub(super) struct Wanted {
     pub(super) publisher: Vec<Pattern>,
     pub(super) project: Vec<String>,
     pub(super) resource: Vec<String>,
+    /// All of them, whatever they are about.
+    pub(super) conditions: Vec<Condition>,
+    /// Events of which an expression could be neither true nor false: they are not shown.
+    pub(super) undecided: Cell<u64>,
 }
 
 /// A notification that was read.
 #[derive(Debug)]
 pub(super) struct Event {
-    pub(super) notification: Notification,
+    pub(super) notification: Arc<Notification>,
     pub(super) about: About,
 }
 
@@ -39,8 +47,9 @@ const SHOWN: usize = 16 * 1024;
 
 impl Wanted {
     fn everything(&self) -> bool {
-        let Self { event_type, publisher, project, resource } = self;
-        event_type.is_empty() && publisher.is_empty() && project.is_empty() && resource.is_empty()
+        let Self { event_type, publisher, project, resource, conditions, undecided: _ } = self;
+        let nobody = project.is_empty() && resource.is_empty();
+        event_type.is_empty() && publisher.is_empty() && nobody && conditions.is_empty()
     }
 
     /// Reads a message if it is wanted: `None` if not. What cannot be read is shown unless something is looked for.
@@ -67,6 +76,10 @@ impl Wanted {
         }
         match Notification::decode(&body) {
             Ok(notification) => {
+                let notification = Arc::new(notification);
+                if !self.conditions.is_empty() && !self.all_hold(&notification) {
+                    return None;
+                }
                 let about = about(&notification);
                 self.concerns(&about).then_some(Ok(Event { notification, about }))
             }
@@ -86,6 +99,17 @@ impl Wanted {
             }
             Err(Unreadable { reason, body })
         })
+    }
+
+    fn all_hold(&self, notification: &Arc<Notification>) -> bool {
+        let names = Names::new(notification.clone());
+        let holds = |condition: &Condition| {
+            condition.holds(&names).unwrap_or_else(|_| {
+                self.undecided.set(self.undecided.get() + 1);
+                false
+            })
+        };
+        self.conditions.iter().all(holds)
     }
 
     fn concerns(&self, about: &About) -> bool {
@@ -134,11 +158,7 @@ impl Event {
 
     /// Context and payload, without secrets.
     pub(super) fn masked(&self) -> (Value, Value) {
-        let mask = |value: &Value| {
-            let mut masked = mask_secrets(value);
-            clean::mask_urls(&mut masked);
-            masked
-        };
-        (mask(&Value::Object(self.notification.context.clone())), mask(&self.notification.payload))
+        let context = Value::Object(self.notification.context.clone());
+        (mask_secrets(&context), mask_secrets(&self.notification.payload))
     }
 }

@@ -1,19 +1,24 @@
 //! From what was typed to what is meant.
 
+use std::cell::Cell;
 use std::io::IsTerminal as _;
 
 use anyhow::{Context as _, bail};
-use osnl::native;
-use osnl_model::{Priority, Secret, TransportUrl};
+use osnl::native::{self, ListenerConf, Native};
+use osnl_model::{Secret, TransportUrl};
 use osnl_transport::{RabbitOptions, TapBinding, TapOptions};
 
-use super::args::TapArgs;
+use super::args::{TapArgs, TapFormat};
+use super::condition::priority;
 use super::event::Wanted;
 use super::rates::Rates;
 use super::save::Save;
 use super::url;
+use super::view::{Rules, View};
+use super::voice::Voice;
 use super::writer::{Body, Writer};
 use crate::command::sources;
+use crate::terminal;
 
 /// The exchanges of the services that are known to notify, as they are called unless somebody renames them.
 /// `openstack` is oslo.messaging's own default: cinder, manila and the audit middleware publish there.
@@ -43,7 +48,25 @@ pub(super) struct Plan {
     pub(super) options: TapOptions,
     /// Nobody named the exchanges: those of [`EXCHANGES`].
     pub(super) chosen: bool,
-    pub(super) writer: Writer,
+    pub(super) voice: Voice,
+    pub(super) output: Output,
+}
+
+/// Where events go.
+pub(super) enum Output {
+    /// Standard output, line by line.
+    Lines(Writer),
+    /// The terminal, as a screen.
+    Screen(View),
+}
+
+impl Output {
+    pub(super) fn wanted(&self) -> &Wanted {
+        match self {
+            Self::Lines(writer) => &writer.wanted,
+            Self::Screen(view) => &view.wanted,
+        }
+    }
 }
 
 /// How much is on its way to us at most. A thousand are as fast as it gets.
@@ -57,12 +80,15 @@ impl Plan {
     /// # Errors
     /// A URL, a configuration, a priority or a file that cannot be used.
     pub(super) fn of(args: &TapArgs) -> anyhow::Result<Self> {
-        let (url, listener) = match listener(args)? {
-            Some(listener) => (listener.transport_url.clone(), Some(listener)),
-            None => {
-                let text = args.url.as_ref().or(args.transport_url.as_ref());
-                (url::read(text.map_or("rabbit://", Secret::expose))?, None)
-            }
+        let text = args.url.as_ref().or(args.transport_url.as_ref());
+        let conf = configuration(args)?;
+        let listener = match (&conf, text) {
+            (Some(conf), None) => Some(listener(args, conf)?),
+            (Some(_), Some(_)) | (None, _) => None,
+        };
+        let url = match &listener {
+            Some(listener) => listener.transport_url.clone(),
+            None => url::read(text.map_or("rabbit://", Secret::expose))?,
         };
         let or = |typed: &[String], of_listener: Option<Vec<String>>, usual: &[&str]| -> Vec<String> {
             if !typed.is_empty() {
@@ -104,9 +130,9 @@ impl Plan {
                 }
             }
         }
-        let colour = std::io::stdout().is_terminal()
-            && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
-            && std::env::var_os("TERM").is_none_or(|value| value != "dumb");
+        let chosen = args.exchange.is_empty() && listener.is_none();
+        let rules = conf.map(|conf| Rules { conf: Box::new(conf), listener: args.listener.clone() });
+        let output = output(args, rules)?;
         Ok(Self {
             url,
             rabbit,
@@ -118,54 +144,75 @@ impl Plan {
                 max_bytes: MOST_BYTES,
                 ttl: TTL,
             },
-            chosen: args.exchange.is_empty() && listener.is_none(),
-            writer: Writer {
-                wanted: Wanted {
-                    event_type: args.event_type.clone(),
-                    publisher: args.publisher.clone(),
-                    project: args.project.clone(),
-                    resource: args.resource.clone(),
-                },
-                format: args.format,
-                body: match (args.body, args.raw) {
-                    (_, true) => Body::Raw,
-                    (true, false) => Body::Masked,
-                    (false, false) => Body::Hidden,
-                },
-                colour,
-                rates: args.rates.then(|| Rates::new(args.format)),
-                save: args.save.as_deref().map(Save::open).transpose()?,
-                count: args.count,
-            },
+            chosen,
+            voice: Voice::new(matches!(output, Output::Screen(_))),
+            output,
         })
     }
 }
 
-/// Ironic's word in its configuration is `warning`; on the wire it is `warn`.
-fn key_of(priority: &str) -> String {
-    match priority.to_ascii_lowercase().as_str() {
-        "warning" => Priority::Warn.to_string(),
-        other => other.to_owned(),
+fn output(args: &TapArgs, rules: Option<Rules>) -> anyhow::Result<Output> {
+    let wanted = Wanted {
+        event_type: args.event_type.clone(),
+        publisher: args.publisher.clone(),
+        project: args.project.clone(),
+        resource: args.resource.clone(),
+        conditions: args.filter.iter().chain(&args.when).cloned().collect(),
+        undecided: Cell::default(),
+    };
+    let save = args.save.as_deref().map(Save::open).transpose()?;
+    let colour = terminal::coloured();
+    if on_screen(args) {
+        return Ok(Output::Screen(View { wanted, colour, rates: args.rates, save, rules }));
     }
+    Ok(Output::Lines(Writer {
+        wanted,
+        format: args.format,
+        body: match (args.body, args.raw) {
+            (_, true) => Body::Raw,
+            (true, false) => Body::Masked,
+            (false, false) => Body::Hidden,
+        },
+        colour,
+        rates: args.rates.then(|| Rates::new(args.format)),
+        save,
+        count: args.count,
+    }))
 }
 
-/// The listener that was named, or the only one of a file that was named.
-fn listener(args: &TapArgs) -> anyhow::Result<Option<native::ListenerConf>> {
+/// Somebody sits before it, and asked for nothing that lines are for.
+fn on_screen(args: &TapArgs) -> bool {
+    let lines = args.lines || args.body || args.raw || args.check || args.count.is_some();
+    let text = args.format == TapFormat::Text;
+    !lines && text && std::io::stdin().is_terminal() && terminal::drawable().is_some()
+}
+
+/// What stands for a priority in a routing key; `*` is any.
+fn key_of(text: &str) -> String {
+    priority(text).to_string()
+}
+
+/// The configuration, if one was named.
+fn configuration(args: &TapArgs) -> anyhow::Result<Option<Native>> {
     let files = !args.sources.config_file.is_empty() || !args.sources.config_dir.is_empty();
     if args.listener.is_none() && !files {
         return Ok(None);
     }
     let loaded = native::load(&sources::of(&args.sources)).map_err(anyhow::Error::from)?;
-    let listeners = loaded.conf.listeners;
-    let names: Vec<String> = listeners.iter().map(|listener| listener.name.to_string()).collect();
+    Ok(Some(loaded.conf))
+}
+
+/// The listener that was named, or the only one.
+fn listener(args: &TapArgs, conf: &Native) -> anyhow::Result<ListenerConf> {
+    let names: Vec<&str> = conf.listeners.iter().map(|listener| &*listener.name).collect();
     let names = names.join(", ");
-    let found = match &args.listener {
-        Some(name) => listeners.into_iter().find(|listener| *listener.name == **name),
-        None if listeners.len() == 1 => listeners.into_iter().next(),
-        None => bail!("the configuration has several listeners; say which with --listener: {names}"),
+    let found = match (&args.listener, &conf.listeners[..]) {
+        (Some(name), listeners) => listeners.iter().find(|listener| *listener.name == **name),
+        (None, [only]) => Some(only),
+        (None, _) => bail!(
+            "the configuration has several listeners; say which with --listener, or name a broker: {names}"
+        ),
     };
     let name = args.listener.as_deref().unwrap_or_default();
-    found
-        .map(Some)
-        .with_context(|| format!("no listener \"{name}\" in the configuration; there are: {names}"))
+    found.cloned().with_context(|| format!("no listener \"{name}\" in the configuration; there are: {names}"))
 }

@@ -1,4 +1,7 @@
-//! `--rates`: how many events of each type a second, once a second, and the sums at the end.
+//! `--rates`: how many events of each type a second, once a second, and the sums at the end. On a terminal the view
+//! has a table that lives instead ([`live`]).
+
+pub(super) mod live;
 
 use std::collections::BTreeMap;
 
@@ -104,7 +107,7 @@ mod tests {
     fn event(kind: &str) -> Result<Event, Unreadable> {
         let notification = osnl_model::Notification { event_type: Some(kind.into()), ..Default::default() };
         let about = about(&notification);
-        Ok(Event { notification, about })
+        Ok(Event { notification: notification.into(), about })
     }
 
     #[test]

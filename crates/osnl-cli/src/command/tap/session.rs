@@ -10,7 +10,7 @@ use osnl_transport::{Tap, TapOptions, Transport, TransportError};
 use tokio::sync::mpsc::Sender;
 use tokio::time::MissedTickBehavior;
 
-use super::say;
+use super::voice::Voice;
 use super::writer::Seen;
 
 /// Messages that are handed over together at most.
@@ -41,7 +41,7 @@ pub(super) async fn run(
     transport: &dyn Transport,
     options: &TapOptions,
     (chosen, clock): (bool, Clock),
-    sender: &Sender<Seen>,
+    (sender, voice): (&Sender<Seen>, &Voice),
     course: &mut Course,
 ) -> Result<(), TransportError> {
     let mut failures = 0u32;
@@ -49,8 +49,8 @@ pub(super) async fn run(
         match transport.tap(options).await {
             Ok(tap) => {
                 failures = 0;
-                listening(&*tap, course, chosen);
-                let mut session = Session { tap, options, chosen, clock, turn: 0, full: false };
+                listening(&*tap, course, chosen, voice);
+                let mut session = Session { tap, options, chosen, clock, voice, turn: 0, full: false };
                 match session.run(sender, course).await {
                     Ok(()) => {
                         session.count_dropped(course).await;
@@ -59,7 +59,8 @@ pub(super) async fn run(
                     }
                     Err(error) => {
                         course.lost_at = Some(Instant::now());
-                        say(&format!("{error}; connecting again"));
+                        voice.standing().connected = false;
+                        voice.say(&format!("{error}; connecting again"));
                     }
                 }
             }
@@ -71,7 +72,7 @@ pub(super) async fn run(
                 let pause = ROUND.saturating_mul(2u32.saturating_pow(failures)).min(ROUND * longest);
                 failures = failures.saturating_add(1);
                 let what = if error.is_refused_access() { "refused" } else { "cannot connect" };
-                say(&format!("{what}: {error}; next attempt in {} s", pause.as_secs()));
+                voice.say(&format!("{what}: {error}; next attempt in {} s", pause.as_secs()));
                 tokio::select! {
                     () = sender.closed() => return Ok(()),
                     () = tokio::time::sleep(pause) => {}
@@ -82,8 +83,9 @@ pub(super) async fn run(
 }
 
 /// What was found, said once for each connection.
-fn listening(tap: &dyn Tap, course: &mut Course, chosen: bool) {
+fn listening(tap: &dyn Tap, course: &mut Course, chosen: bool, voice: &Voice) {
     let found = tap.tapped();
+    let say = |text: &str| voice.say(text);
     let (host, vhost) = (&found.host, &found.virtual_host);
     match course.lost_at.take() {
         None => say(&format!(
@@ -119,6 +121,13 @@ fn listening(tap: &dyn Tap, course: &mut Course, chosen: bool) {
         say("this user may not write to the default exchange: what the queue's limit drops is not counted");
     }
     course.opened = true;
+    let mut standing = voice.standing();
+    standing.connected = true;
+    standing.host.clone_from(host);
+    standing.virtual_host.clone_from(vhost);
+    standing.bound.clone_from(&found.bound);
+    standing.chosen = chosen;
+    standing.gaps = course.gaps;
 }
 
 fn list(names: &[String], none: &str) -> String {
@@ -131,6 +140,7 @@ struct Session<'a> {
     options: &'a TapOptions,
     chosen: bool,
     clock: Clock,
+    voice: &'a Voice,
     /// Whose turn it is of the missing exchanges that nobody named.
     turn: usize,
     /// The queue's limit dropped something in the last second.
@@ -183,10 +193,13 @@ impl Session<'_> {
         };
         for exchange in looked {
             match self.tap.look_for(&exchange).await {
-                Ok(true) => say(&format!("exchange {exchange} is there now: bound")),
+                Ok(true) => {
+                    self.voice.say(&format!("exchange {exchange} is there now: bound"));
+                    self.voice.standing().bound.push(exchange.clone());
+                }
                 Ok(false) => continue,
                 Err(TransportError::Refused { reason, .. }) => {
-                    say(&format!("exchange {exchange}: refused: {reason}"));
+                    self.voice.say(&format!("exchange {exchange}: refused: {reason}"));
                 }
                 Err(error) => return Err(error),
             }
@@ -198,8 +211,9 @@ impl Session<'_> {
     async fn report_dropped(&mut self, course: &mut Course) -> Result<(), TransportError> {
         let dropped = self.tap.dropped().await?.unwrap_or(0);
         course.dropped += dropped;
+        self.voice.standing().dropped = course.dropped;
         if dropped > 0 && !self.full {
-            say(&format!(
+            self.voice.say(&format!(
                 "more comes than is read: the queue's limit ({} messages, {} MiB, {} s) drops the oldest",
                 self.options.max_messages,
                 self.options.max_bytes >> 20,
@@ -207,7 +221,7 @@ impl Session<'_> {
             ));
         }
         if dropped == 0 && self.full {
-            say(&format!("all that comes is read again; dropped so far: {}", course.dropped));
+            self.voice.say(&format!("all that comes is read again; dropped so far: {}", course.dropped));
         }
         self.full = dropped > 0;
         Ok(())

@@ -48,7 +48,7 @@ fn wire() -> Vec<(String, TapMessage)> {
 }
 
 /// All messages that services were recorded with.
-fn services() -> Vec<TapMessage> {
+pub(super) fn services() -> Vec<TapMessage> {
     let files = [
         "captures/glance.json",
         "captures/keystone-cadf.json",
@@ -161,8 +161,8 @@ fn plant(value: &mut Value, secrets: &mut Vec<String>) {
     }
 }
 
-#[test]
-fn no_secret_of_any_recording_is_in_any_form_of_the_output() {
+/// All recordings with a secret wherever one belongs, whole and cut off; and the secrets.
+pub(super) fn planted() -> (Vec<TapMessage>, Vec<String>) {
     let mut secrets = vec!["gAAAAAB-S3CRET".to_owned()];
     let mut messages: Vec<TapMessage> = Vec::new();
     for mut message in services().into_iter().chain(wire().into_iter().map(|(_, message)| message)) {
@@ -197,6 +197,12 @@ fn no_secret_of_any_recording_is_in_any_form_of_the_output() {
     secrets.sort();
     secrets.dedup();
     assert!(secrets.len() > 2, "{secrets:?}");
+    (messages, secrets)
+}
+
+#[test]
+fn no_secret_of_any_recording_is_in_any_form_of_the_output() {
+    let (messages, secrets) = planted();
     for (format, body) in [
         (TapFormat::Text, Body::Hidden),
         (TapFormat::Text, Body::Masked),

@@ -48,6 +48,8 @@ pub(super) struct Written {
     pub(super) seen: u64,
     pub(super) shown: u64,
     pub(super) unreadable: u64,
+    /// Events of which `--when` could be neither true nor false.
+    pub(super) undecided: u64,
     /// Output or file could not be written to any more. A reader that has gone is no failure.
     pub(super) failure: Option<String>,
 }
@@ -60,6 +62,7 @@ impl Writer {
     pub(super) fn run(mut self, mut batches: Receiver<Seen>, out: &mut dyn Write) -> Written {
         let mut written = Written::default();
         let ended = self.write_all(&mut batches, out, &mut written);
+        written.undecided = self.wanted.undecided.get();
         // Whoever sends learns now that nothing more is taken.
         drop(batches);
         let flushed = ended.and_then(|()| out.flush().map_err(Failed::Output));

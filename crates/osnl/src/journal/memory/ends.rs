@@ -51,7 +51,7 @@ impl MemoryJournal {
     }
 
     pub(super) fn bury(&self, state: &mut State, received: Arc<Received>, reason: String) {
-        if state.dead.len() >= self.limits.dead {
+        if state.dead.len() >= self.limits().dead {
             state.dead.pop_front();
         }
         state.dead.push_back(DeadLetter { received, reason });

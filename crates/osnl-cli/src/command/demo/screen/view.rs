@@ -2,11 +2,10 @@
 
 use std::time::Duration;
 
-use super::terminal::Size;
 use crate::command::demo::board::{Board, Row};
 use crate::command::demo::stand_in::Hosts;
 use crate::command::demo::summary::Figures;
-use crate::command::demo::voice::Tone;
+use crate::terminal::{Size, Span, Tone, pad, paint};
 
 /// Everything on the screen but the events.
 #[derive(Clone, Debug)]
@@ -31,7 +30,7 @@ const ABOVE: usize = 8;
 const BELOW: usize = 6;
 const HOST_LINES: usize = 4;
 
-type Spans = Vec<(Tone, String)>;
+type Spans = Vec<Span>;
 
 /// At most as many lines as the size has, none longer than its width.
 pub(super) fn lines(picture: &Picture, board: &Board, size: Size, colour: bool) -> Vec<String> {
@@ -176,23 +175,6 @@ fn k2hr3(picture: &Picture, width: usize) -> Vec<Spans> {
 fn rule(title: &str, width: usize) -> Spans {
     let rest = "─".repeat(width.saturating_sub(3 + title.chars().count()));
     vec![(Tone::Dim, "───".to_owned()), (Tone::Strong, title.to_owned()), (Tone::Dim, rest)]
-}
-
-/// The text, made exactly this wide.
-fn pad(text: &str, width: usize) -> String {
-    format!("{text:<width$}").chars().take(width).collect()
-}
-
-/// The line, cut at the width.
-fn paint(spans: &Spans, width: usize, colour: bool) -> String {
-    let mut left = width;
-    let mut line = String::new();
-    for (tone, text) in spans {
-        let text: String = text.chars().map(|c| if c.is_control() { ' ' } else { c }).take(left).collect();
-        left -= text.chars().count();
-        line += &if colour && !text.trim().is_empty() { tone.paint(&text) } else { text };
-    }
-    line
 }
 
 #[cfg(test)]

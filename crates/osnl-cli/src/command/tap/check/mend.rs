@@ -1,0 +1,186 @@
+//! What mends what was found: a command for each case. Pure.
+//!
+//! Commands are those of who has the broker (`rabbitmqctl`) or a service's configuration (`crudini`). None is run here,
+//! and none has a password in it. Names are quoted for a shell.
+
+use std::borrow::Cow;
+
+use osnl_transport::TransportError;
+
+/// A cause that is likely, and what to look at or to do.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Cause {
+    pub(super) what: &'static str,
+    pub(super) command: String,
+}
+
+/// Why nothing came, from the most frequent cause to the least.
+pub(super) fn likely(exchanges: &[&str], virtual_host: &str) -> Vec<Cause> {
+    // Nova stands for all, unless something else was looked at.
+    let service = exchanges.iter().find(|name| **name != "openstack").copied().unwrap_or("nova");
+    let file = quoted(&format!("/etc/{service}/{service}.conf")).into_owned();
+    let vhost = quoted(virtual_host);
+    let cause = |what, command| Cause { what, command };
+    vec![
+        cause(
+            "nothing is sent: the driver of [oslo_messaging_notifications] is empty by default",
+            format!(
+                "crudini --set {file} oslo_messaging_notifications driver messagingv2  # each service; restart it"
+            ),
+        ),
+        cause(
+            "another topic or form: topics there, and notification_format of [notifications] in nova.conf",
+            "osnl tap --check --key '#'  # the same broker and exchanges: all that is published".to_owned(),
+        ),
+        cause(
+            "another exchange: control_exchange in [DEFAULT] of each service",
+            format!("rabbitmqctl list_exchanges -p {vhost} name type  # then --exchange NAME"),
+        ),
+        cause(
+            "another virtual host than the services'",
+            format!("crudini --get {file} DEFAULT transport_url  # what follows the last slash"),
+        ),
+        cause(
+            "nothing happened",
+            "openstack network create tap-check && openstack network delete tap-check".to_owned(),
+        ),
+    ]
+}
+
+/// What a tap needs, for a user that may be its own.
+pub(super) fn permissions(user: &str, virtual_host: &str, exchanges: &[&str]) -> String {
+    let names: Vec<String> = exchanges.iter().map(|name| escaped(name)).collect();
+    let read = format!("^(amq\\.gen-.*|{})$", names.join("|"));
+    format!(
+        "rabbitmqctl set_permissions -p {} {} '^amq\\.gen-.*' '^(amq\\.gen-.*|amq\\.default)$' {}  \
+         # replaces what the user has: rabbitmqctl list_user_permissions {}",
+        quoted(virtual_host),
+        quoted(user),
+        quoted(&read),
+        quoted(user)
+    )
+}
+
+/// An exchange that is not there.
+pub(super) fn missing(name: &str, virtual_host: &str) -> String {
+    let vhost = quoted(virtual_host);
+    if name == "openstack" {
+        return format!("rabbitmqctl list_exchanges -p {vhost} name type  # cinder and manila make it");
+    }
+    let file = quoted(&format!("/etc/{name}/{name}.conf")).into_owned();
+    format!(
+        "crudini --set {file} oslo_messaging_notifications driver messagingv2  # restart it, then change something"
+    )
+}
+
+/// An exchange of another type than `topic`.
+pub(super) fn other_type(name: &str, virtual_host: &str) -> String {
+    format!(
+        "rabbitmqadmin -V {} delete exchange name={}  # with its services stopped: they make it again",
+        quoted(virtual_host),
+        quoted(name)
+    )
+}
+
+/// What a broker that lets nobody in wants; `None` where the error says all there is to say.
+pub(in crate::command::tap) fn refused(
+    error: &TransportError,
+    user: &str,
+    exchanges: &[&str],
+) -> Option<String> {
+    match error {
+        TransportError::Connect { host, .. } => {
+            let port = host.rsplit_once(':').map_or("5672", |(_, port)| port);
+            Some(format!("on that host: systemctl status rabbitmq-server; ss -ltn 'sport = :{port}'"))
+        }
+        TransportError::LoginRefused { user, .. } => {
+            let user = quoted(user);
+            Some(format!("rabbitmqctl authenticate_user {user}; rabbitmqctl change_password {user}"))
+        }
+        TransportError::VirtualHostRefused { virtual_host, .. } => Some(format!(
+            "rabbitmqctl list_vhosts; rabbitmqctl add_vhost {}; {}",
+            quoted(virtual_host),
+            permissions(user, virtual_host, exchanges)
+        )),
+        TransportError::UnknownDriver { .. }
+        | TransportError::Options(_)
+        | TransportError::TlsFiles { .. }
+        | TransportError::Tls { .. }
+        | TransportError::NoExchange { .. }
+        | TransportError::NoQueue { .. }
+        | TransportError::ListenOptions { .. }
+        | TransportError::Refused { .. }
+        | TransportError::Lost { .. }
+        | TransportError::Cancelled { .. } => None,
+        // The others are of sending; the enum grows.
+        _ => None,
+    }
+}
+
+/// For a shell; as it is where that says the same.
+fn quoted(text: &str) -> Cow<'_, str> {
+    let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '/' | '-' | '_' | '.' | ':' | '@' | '%');
+    if !text.is_empty() && text.chars().all(plain) {
+        return Cow::Borrowed(text);
+    }
+    Cow::Owned(format!("'{}'", text.replace('\'', r"'\''")))
+}
+
+/// For a regular expression.
+fn escaped(text: &str) -> String {
+    text.chars()
+        .flat_map(|c| {
+            (!c.is_ascii_alphanumeric() && c != '_' && c != '-').then_some('\\').into_iter().chain([c])
+        })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_case_has_its_command() {
+        assert_eq!(
+            permissions("o'tap", "/", &["nova", "my.exchange"]),
+            "rabbitmqctl set_permissions -p / 'o'\\''tap' '^amq\\.gen-.*' '^(amq\\.gen-.*|amq\\.default)$' \
+             '^(amq\\.gen-.*|nova|my\\.exchange)$'  # replaces what the user has: rabbitmqctl list_user_permissions 'o'\\''tap'"
+        );
+        let check = |error: TransportError, expected: Option<&str>| {
+            let found = refused(&error, "tap", &["nova"]);
+            match expected {
+                Some(begins) => {
+                    assert!(found.as_ref().is_some_and(|found| found.starts_with(begins)), "{found:?}")
+                }
+                None => assert_eq!(found, None),
+            }
+        };
+        let host = || "mq1:5671".to_owned();
+        check(
+            TransportError::Connect { host: host(), reason: String::new() },
+            Some("on that host: systemctl status rabbitmq-server; ss -ltn 'sport = :5671'"),
+        );
+        check(
+            TransportError::LoginRefused { host: host(), user: "a b".into(), reason: String::new() },
+            Some("rabbitmqctl authenticate_user 'a b'; rabbitmqctl change_password 'a b'"),
+        );
+        check(
+            TransportError::VirtualHostRefused {
+                host: host(),
+                virtual_host: "/x".into(),
+                reason: String::new(),
+            },
+            Some("rabbitmqctl list_vhosts; rabbitmqctl add_vhost /x; rabbitmqctl set_permissions -p /x tap "),
+        );
+        check(TransportError::Lost { reason: String::new() }, None);
+        assert!(
+            missing("glance", "/")
+                .starts_with("crudini --set /etc/glance/glance.conf oslo_messaging_notifications driver")
+        );
+        assert!(other_type("nova", "v").starts_with("rabbitmqadmin -V v delete exchange name=nova"));
+        let causes = likely(&["openstack", "glance"], "/");
+        assert_eq!(causes.len(), 5);
+        assert!(causes[0].command.starts_with("crudini --set /etc/glance/glance.conf"));
+        assert!(causes.iter().all(|cause| !cause.command.is_empty()));
+    }
+}

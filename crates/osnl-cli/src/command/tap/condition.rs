@@ -1,0 +1,185 @@
+//! A condition in the words of a rule: `event_type=^port\.`, `payload.port.name=^web-`, `priorities=error, warn`, or the
+//! expression of a `when`.
+//!
+//! They mean what they mean in a section `[rule:NAME]`, so that what was found here can be copied there.
+
+use osnl::config::nearest;
+use osnl::rule::Nested;
+use osnl::template::{EvalError, Expression, Names};
+use osnl_model::{NotificationFilter, Pattern, Predicate, Priority};
+
+/// What a rule can look at, as it is written.
+const PLACES: [&str; 6] =
+    ["event_type", "publisher_id", "priorities", "context.KEY", "metadata.KEY", "payload.KEY"];
+
+/// One condition.
+#[derive(Clone, Debug)]
+pub(crate) enum Condition {
+    Priorities(Vec<Priority>),
+    Filter(Box<NotificationFilter>),
+    /// Inside of context or payload.
+    Nested(Box<Nested>),
+    When(Box<Expression>),
+}
+
+impl Condition {
+    /// Reads `NAME=PATTERN`; blanks around the sign do not count.
+    ///
+    /// # Errors
+    /// What is wrong with it, and what would be right.
+    pub(super) fn parse(text: &str) -> Result<Self, String> {
+        let names = PLACES.join(", ");
+        let (name, pattern) = text
+            .split_once('=')
+            .ok_or_else(|| format!("NAME=PATTERN, such as event_type=^port\\.; names: {names}"))?;
+        let (name, pattern) = (name.trim(), pattern.trim());
+        if name == "priorities" || name == "priority" {
+            return priorities(pattern);
+        }
+        let pattern = || Pattern::new(pattern).map_err(|error| format!("{name}: {error}"));
+        let mut filter = NotificationFilter::default();
+        match name.split_once('.') {
+            None if name == "event_type" => filter.event_type = Some(pattern()?),
+            None if name == "publisher_id" => filter.publisher_id = Some(pattern()?),
+            Some((place @ ("context" | "payload"), key)) if !key.is_empty() => {
+                let pattern = pattern()?;
+                if key.contains('.') {
+                    let key = key.to_owned();
+                    let predicate =
+                        if place == "context" { Predicate::Context(key) } else { Predicate::Payload(key) };
+                    return Ok(Self::Nested(Box::new(Nested { predicate, pattern })));
+                }
+                let keyed = if place == "context" { &mut filter.context } else { &mut filter.payload };
+                keyed.insert(key.to_owned(), pattern);
+            }
+            Some(("metadata", key)) if !key.is_empty() => {
+                if !["message_id", "timestamp"].contains(&key) {
+                    return Err(format!(
+                        "{name}: no message has this key in its metadata; known: message_id, timestamp"
+                    ));
+                }
+                filter.metadata.insert(key.to_owned(), pattern()?);
+            }
+            Some(_) | None => {
+                let meant = nearest(name, PLACES).map(|name| format!(" (did you mean {name}?)"));
+                let meant = meant.unwrap_or_default();
+                return Err(format!("\"{name}\" is nothing a rule looks at{meant}; names: {names}"));
+            }
+        }
+        Ok(Self::Filter(Box::new(filter)))
+    }
+
+    /// Compiles an expression, as `when` has it.
+    ///
+    /// # Errors
+    /// What is wrong with it, and where.
+    pub(super) fn when(text: &str) -> Result<Self, String> {
+        let when = Expression::new(text).map_err(|error| format!("column {}: {error}", error.column))?;
+        Ok(Self::When(Box::new(when)))
+    }
+
+    /// Whether it holds. What an expression names and the event lacks makes it false.
+    ///
+    /// # Errors
+    /// An expression that can be neither true nor false.
+    pub(super) fn holds(&self, names: &Names) -> Result<bool, EvalError> {
+        let n = names.notification();
+        match self {
+            Self::Priorities(wanted) => {
+                Ok(n.priority.as_ref().is_some_and(|priority| wanted.contains(priority)))
+            }
+            Self::Filter(filter) => Ok(filter.matches(n).is_ok()),
+            Self::Nested(nested) => Ok(nested.matches(n).is_ok()),
+            Self::When(when) => match when.holds(names) {
+                Err(EvalError::Lacks { .. }) => Ok(false),
+                decided @ (Ok(_) | Err(EvalError::Fuel | EvalError::TooLong | EvalError::Failed { .. })) => {
+                    decided
+                }
+            },
+        }
+    }
+}
+
+fn priorities(text: &str) -> Result<Condition, String> {
+    let names = text.split(',').map(str::trim).filter(|name| !name.is_empty());
+    let found: Vec<Priority> = names.map(priority).collect();
+    if found.is_empty() {
+        let known = Priority::ALL.map(|known| known.to_string()).join(", ");
+        return Err(format!("priorities: a name, or several by comma: {known}"));
+    }
+    Ok(Condition::Priorities(found))
+}
+
+/// Ironic's word in its configuration is `warning`; on the wire it is `warn`.
+pub(super) fn priority(text: &str) -> Priority {
+    if text.eq_ignore_ascii_case("warning") { Priority::Warn } else { Priority::parse(text) }
+}
+
+#[cfg(test)]
+mod tests {
+    use osnl_model::Notification;
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn conditions_mean_what_they_mean_in_a_rule() {
+        let n = Notification {
+            event_type: Some("port.delete.end".into()),
+            publisher_id: Some("network.n1".into()),
+            priority: Some(Priority::Info),
+            message_id: Some("m-1".into()),
+            context: json!({"project_id": "p"}).as_object().unwrap().clone(),
+            payload: json!({"state": "ACTIVE", "nova_object.name": "InstancePayload", "port": {"id": "x"}, "n": 1}),
+            ..Notification::default()
+        };
+        let names = Names::from(n);
+        for (text, expected) in [
+            (r"event_type=^port\.", true),
+            ("event_type = delete", false),
+            ("publisher_id=network", true),
+            ("priorities=info, error", true),
+            ("priority=ERROR", false),
+            ("priority = warning,INFO", true),
+            ("context.project_id=p$", true),
+            ("context.user=p", false),
+            ("metadata.message_id=m-", true),
+            ("payload.state=(?i)active", true),
+            ("payload.nova_object.name=Instance", true),
+            ("payload.port=x", false),
+            ("payload.port.id=^x$", true),
+            ("payload.port.name=x", false),
+            ("payload.n=1", false),
+        ] {
+            assert_eq!(Condition::parse(text).unwrap().holds(&names), Ok(expected), "{text}");
+        }
+        for (text, expected) in [
+            ("payload.port.id == 'x' and event_type.startswith('port.')", true),
+            ("payload.port.name == 'x'", false),
+            ("resource.kind == 'instance'", true),
+        ] {
+            assert_eq!(Condition::when(text).unwrap().holds(&names), Ok(expected), "{text}");
+        }
+        assert!(Condition::when("payload.n + 'x' > 1").unwrap().holds(&names).is_err());
+    }
+
+    #[test]
+    fn mistakes_are_said_with_what_would_be_right() {
+        for (text, expected) in [
+            ("port", "NAME=PATTERN, such as event_type=^port\\.; names: event_type, publisher_id, "),
+            ("event_typ=x", "\"event_typ\" is nothing a rule looks at (did you mean event_type?); names: "),
+            ("payload.=x", "\"payload.\" is nothing a rule looks at"),
+            ("event_type=(", "event_type: "),
+            (
+                "metadata.x=1",
+                "metadata.x: no message has this key in its metadata; known: message_id, timestamp",
+            ),
+            ("priorities=,", "priorities: a name, or several by comma: audit, "),
+        ] {
+            let error = Condition::parse(text).unwrap_err();
+            assert!(error.starts_with(expected), "{text}: {error}");
+        }
+        let error = Condition::when("payload.x = 1").unwrap_err();
+        assert!(error.contains("column"), "{error}");
+    }
+}

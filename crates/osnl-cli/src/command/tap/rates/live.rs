@@ -1,0 +1,197 @@
+//! Events per second by type, for a table that lives: the last second, ten, sixty, and all. Pure: whoever counts says
+//! what second it is.
+
+use std::cmp::Ordering;
+use std::collections::BTreeMap;
+
+/// More types than any cloud has; beyond, they are counted as one.
+const MOST_TYPES: usize = 10_000;
+/// The longest time that is looked back at.
+const LONGEST: usize = 60;
+/// That many complete seconds, and the one that runs.
+const SLOTS: usize = LONGEST + 1;
+
+/// Counts by event type.
+#[derive(Debug)]
+pub(in crate::command::tap) struct Live {
+    types: BTreeMap<String, Counter>,
+    /// The second that runs, since 1970.
+    now: i64,
+    began: i64,
+}
+
+#[derive(Clone, Debug)]
+struct Counter {
+    seconds: [u32; SLOTS],
+    total: u64,
+}
+
+/// One line of the table.
+#[derive(Clone, Debug, PartialEq)]
+pub(in crate::command::tap) struct Row {
+    pub(in crate::command::tap) name: String,
+    /// Events per second over the last complete 1, 10 and 60 seconds, or as many as there have been.
+    pub(in crate::command::tap) rates: [f64; 3],
+    pub(in crate::command::tap) total: u64,
+}
+
+/// By what the table is sorted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::command::tap) enum Order {
+    Name,
+    Second,
+    Ten,
+    Sixty,
+    Total,
+}
+
+const SPANS: [usize; 3] = [1, 10, LONGEST];
+
+impl Live {
+    /// Nothing was counted before this second.
+    pub(in crate::command::tap) fn new(second: i64) -> Self {
+        Self { types: BTreeMap::new(), now: second, began: second }
+    }
+
+    pub(in crate::command::tap) fn count(&mut self, name: &str) {
+        let full = self.types.len() >= MOST_TYPES && !self.types.contains_key(name);
+        let name = if full { "(others)" } else { name };
+        let slot = self.slot(self.now);
+        let counter = match self.types.get_mut(name) {
+            Some(counter) => counter,
+            None => self.types.entry(name.to_owned()).or_insert(Counter { seconds: [0; SLOTS], total: 0 }),
+        };
+        counter.seconds[slot] = counter.seconds[slot].saturating_add(1);
+        counter.total += 1;
+    }
+
+    /// It is this second now. A clock that was set back is waited for.
+    pub(in crate::command::tap) fn advance(&mut self, second: i64) {
+        let passed = second.saturating_sub(self.now).clamp(0, SLOTS as i64);
+        if passed == 0 {
+            return;
+        }
+        for over in (second - passed + 1)..=second {
+            let slot = self.slot(over);
+            self.types.values_mut().for_each(|counter| counter.seconds[slot] = 0);
+        }
+        self.now = second;
+    }
+
+    /// All types by their names, and their sum.
+    pub(in crate::command::tap) fn rows(&self) -> (Vec<Row>, Row) {
+        let mut sum = Row { name: "all".to_owned(), rates: [0.0; 3], total: 0 };
+        let mut rows: Vec<Row> = Vec::with_capacity(self.types.len());
+        for (name, counter) in &self.types {
+            let rates = SPANS.map(|span| self.rate(counter, span));
+            sum.rates.iter_mut().zip(rates).for_each(|(sum, rate)| *sum += rate);
+            sum.total += counter.total;
+            rows.push(Row { name: name.clone(), rates, total: counter.total });
+        }
+        (rows, sum)
+    }
+
+    fn rate(&self, counter: &Counter, span: usize) -> f64 {
+        let complete = usize::try_from(self.now - self.began).unwrap_or(0);
+        let span = span.min(complete);
+        let events: u64 =
+            (1..=span).map(|back| u64::from(counter.seconds[self.slot(self.now - back as i64)])).sum();
+        // Far below 2^52.
+        #[expect(clippy::cast_precision_loss, reason = "a rate is shown with one digit")]
+        let rate = events as f64 / span.max(1) as f64;
+        rate
+    }
+
+    fn slot(&self, second: i64) -> usize {
+        usize::try_from(second.rem_euclid(SLOTS as i64)).unwrap_or(0)
+    }
+}
+
+/// Sorts rows: numbers from the largest, names from `a`; equal ones by name.
+pub(in crate::command::tap) fn sort(rows: &mut [Row], order: Order, reversed: bool) {
+    rows.sort_by(|a, b| {
+        let largest_first = |of: fn(&Row) -> f64| of(b).total_cmp(&of(a));
+        let ordering = match order {
+            Order::Name => Ordering::Equal,
+            Order::Second => largest_first(|row| row.rates[0]),
+            Order::Ten => largest_first(|row| row.rates[1]),
+            Order::Sixty => largest_first(|row| row.rates[2]),
+            Order::Total => b.total.cmp(&a.total),
+        };
+        ordering.then_with(|| a.name.cmp(&b.name))
+    });
+    if reversed {
+        rows.reverse();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(live: &Live, name: &str, expected: [f64; 3], total: u64) {
+        let (rows, _) = live.rows();
+        let row = rows.iter().find(|row| row.name == name).unwrap();
+        assert_eq!((row.rates, row.total), (expected, total), "{name} at {}", live.now);
+    }
+
+    #[test]
+    fn rates_are_over_complete_seconds() {
+        let mut live = Live::new(100);
+        (0..4).for_each(|_| live.count("a"));
+        check(&live, "a", [0.0; 3], 4);
+        live.advance(101);
+        check(&live, "a", [4.0; 3], 4);
+        live.advance(103);
+        check(&live, "a", [0.0, 4.0 / 3.0, 4.0 / 3.0], 4);
+        live.advance(110);
+        live.count("a");
+        live.advance(111);
+        check(&live, "a", [1.0, 0.1, 5.0 / 11.0], 5);
+        live.advance(50);
+        check(&live, "a", [1.0, 0.1, 5.0 / 11.0], 5);
+        live.advance(160);
+        check(&live, "a", [0.0, 0.0, 5.0 / 60.0], 5);
+        live.advance(161);
+        check(&live, "a", [0.0, 0.0, 1.0 / 60.0], 5);
+        live.advance(100_000);
+        check(&live, "a", [0.0; 3], 5);
+    }
+
+    #[test]
+    fn the_table_is_sorted_as_asked_for() {
+        let mut live = Live::new(0);
+        for (name, count) in [("b", 3), ("a", 1), ("c", 2)] {
+            (0..count).for_each(|_| live.count(name));
+        }
+        live.advance(1);
+        live.count("a");
+        live.count("a");
+        live.count("a");
+        live.advance(2);
+        for (order, reversed, expected) in [
+            (Order::Name, false, "abc"),
+            (Order::Name, true, "cba"),
+            (Order::Second, false, "abc"),
+            (Order::Ten, false, "abc"),
+            (Order::Total, false, "abc"),
+            (Order::Total, true, "cba"),
+        ] {
+            let (mut rows, sum) = live.rows();
+            sort(&mut rows, order, reversed);
+            let names: String = rows.iter().map(|row| row.name.as_str()).collect();
+            assert_eq!(names, expected, "{order:?} {reversed}");
+            assert_eq!((sum.rates, sum.total), ([3.0, 4.5, 4.5], 9));
+        }
+    }
+
+    #[test]
+    fn the_number_of_types_is_bounded() {
+        let mut live = Live::new(0);
+        (0..MOST_TYPES + 5).for_each(|n| live.count(&n.to_string()));
+        let (mut rows, sum) = live.rows();
+        sort(&mut rows, Order::Total, false);
+        assert_eq!((rows.len(), rows[0].total, sum.total), (MOST_TYPES + 1, 5, MOST_TYPES as u64 + 5));
+        assert_eq!(rows[0].name, "(others)");
+    }
+}

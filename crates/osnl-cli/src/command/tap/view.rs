@@ -1,0 +1,170 @@
+//! The view on a terminal: a list of events that moves, one of them opened, and how many of each type there are.
+//!
+//! A thread of its own takes batches, as the [writer](super::writer) does, and draws what has changed at most each
+//! 100 ms; keys are answered at once. What is kept is bounded, see [`kept`]: the oldest go, and the header says how
+//! many there were in all.
+//!
+//! | file | what |
+//! | --- | --- |
+//! | `kept.rs` | the events that are kept |
+//! | `state.rs`, `state/` | what is selected, filtered, paused, typed: keys to changes, pure |
+//! | `search.rs` | what was typed after `/` |
+//! | `frame.rs` | a screen of some size: header, page, foot; pure |
+//! | `list.rs`, `detail.rs`, `table.rs`, `help.rs` | its pages |
+//! | `rules.rs` | what the rules of a configuration say of an event |
+
+mod detail;
+mod frame;
+mod help;
+mod kept;
+mod list;
+mod rules;
+mod search;
+mod state;
+mod table;
+#[cfg(test)]
+mod tests;
+
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use jiff::Timestamp;
+use tokio::sync::mpsc::Receiver;
+use tokio::sync::mpsc::error::TryRecvError;
+
+use self::kept::Kept;
+pub(super) use self::rules::Rules;
+use self::state::{Act, State};
+use super::event::Wanted;
+use super::json;
+use super::save::Save;
+use super::voice::Voice;
+use super::writer::{Seen, Written};
+use crate::terminal::{Keyboard, Keys, Size, Terminal, Typed, size};
+
+/// Between two pictures while events come.
+const FRAME: Duration = Duration::from_millis(100);
+/// Between two pictures while nothing happens: clock and rates go on.
+const IDLE: Duration = Duration::from_secs(1);
+/// How long a look for keys may take while events wait.
+const GLANCE: Duration = Duration::ZERO;
+
+/// What the view is made of.
+pub(super) struct View {
+    pub(super) wanted: Wanted,
+    pub(super) colour: bool,
+    /// Begin with the rates.
+    pub(super) rates: bool,
+    pub(super) save: Option<Save>,
+    pub(super) rules: Option<Rules>,
+}
+
+impl View {
+    /// Shows what comes until there is no more, or whoever looks on leaves.
+    pub(super) fn run(mut self, mut batches: Receiver<Seen>, voice: &Voice) -> Written {
+        let mut written = Written::default();
+        let mut state = State::new(self.rates, Timestamp::now());
+        let terminal = Terminal::enter(Keys::Read);
+        written.failure = self.show((&terminal, voice), &mut state, &mut batches, &mut written).err();
+        written.undecided = self.wanted.undecided.get();
+        // Whoever sends learns now that nothing more is taken.
+        drop(batches);
+        drop(terminal);
+        if let Some(save) = &mut self.save
+            && let Err(error) = save.flush()
+        {
+            written.failure.get_or_insert(format!("--save {}: {error}", save.path().display()));
+        }
+        voice.repeat();
+        written
+    }
+
+    fn show(
+        &mut self,
+        (terminal, voice): (&Terminal, &Voice),
+        state: &mut State,
+        batches: &mut Receiver<Seen>,
+        written: &mut Written,
+    ) -> Result<(), String> {
+        let mut keyboard = Keyboard::default();
+        let (mut drawn, mut changed) = (Instant::now(), true);
+        let mut shown = None;
+        loop {
+            let mut waiting = false;
+            match batches.try_recv() {
+                Ok(batch) => {
+                    waiting = true;
+                    changed = true;
+                    self.take(state, &batch, written)?;
+                }
+                Err(TryRecvError::Empty) => {}
+                Err(TryRecvError::Disconnected) => return Ok(()),
+            }
+            let now = size();
+            if now != shown || changed && drawn.elapsed() >= FRAME || drawn.elapsed() >= IDLE {
+                state.tick(Timestamp::now());
+                self.draw((terminal, voice), state, now);
+                (drawn, changed, shown) = (Instant::now(), false, now);
+            }
+            let patience = match (waiting, changed) {
+                (true, _) => GLANCE,
+                (false, _) => FRAME,
+            };
+            let keys = match keyboard.wait(patience) {
+                Typed::Keys(keys) => keys,
+                Typed::Gone => return Ok(()),
+            };
+            for key in keys {
+                match state.key(key, self.rules.as_ref()) {
+                    Act::Nothing => {}
+                    Act::Leave => return Ok(()),
+                    Act::Suspend => terminal.suspend(),
+                    Act::Save(path) => {
+                        let said = save_one(state, Path::new(&path));
+                        state.note(said);
+                    }
+                }
+                // What was typed is answered at once.
+                self.draw((terminal, voice), state, now);
+                (drawn, changed) = (Instant::now(), false);
+            }
+        }
+    }
+
+    fn take(&mut self, state: &mut State, batch: &Seen, written: &mut Written) -> Result<(), String> {
+        for message in &batch.messages {
+            written.seen += 1;
+            let Some(read) = self.wanted.read(message) else { continue };
+            written.shown += 1;
+            written.unreadable += u64::from(read.is_err());
+            if let Some(save) = &mut self.save {
+                let saved = save.write(&json::saved(message, batch.at));
+                saved.map_err(|error| format!("--save {}: {error}", save.path().display()))?;
+            }
+            state.add(Kept::new(message, &read, batch.at));
+        }
+        if let Some(save) = &mut self.save {
+            save.flush().map_err(|error| format!("--save {}: {error}", save.path().display()))?;
+        }
+        Ok(())
+    }
+
+    fn draw(&self, (terminal, voice): (&Terminal, &Voice), state: &mut State, size: Option<Size>) {
+        let Some(size) = size else { return };
+        let standing = voice.standing().clone();
+        terminal.draw(&frame::lines(state, &standing, size, self.colour));
+    }
+}
+
+/// The selected event, to a file of its owner's; in words what became of it.
+fn save_one(state: &State, path: &Path) -> String {
+    let Some(kept) = state.selected() else { return "nothing is selected".to_owned() };
+    let done = Save::open(path).and_then(|mut save| {
+        save.write(&json::saved(&kept.message, kept.received))?;
+        Ok(save.flush()?)
+    });
+    match done {
+        Ok(()) => format!("saved to {} as received, secrets included", path.display()),
+        Err(error) => format!("{error:#}"),
+    }
+}

@@ -1,0 +1,167 @@
+//! One event, opened: where it is from, what it is about, what rules say of it, payload and context without secrets.
+
+use osnl_model::{Notification, Resource, resources};
+use serde_json::Value;
+
+use super::kept::Kept;
+use super::rules::Rules;
+use crate::command::tap::clean;
+use crate::command::tap::event::{Event, Unreadable, Wanted};
+use crate::terminal::{Span, Tone};
+
+/// More lines than anybody reads on a screen; `--save` and `--body` have them all.
+const MOST_LINES: usize = 5_000;
+/// Resources of a bulk request that are shown.
+const MOST_RESOURCES: usize = 20;
+
+/// An opened event, as lines of any length.
+pub(super) struct Detail {
+    pub(super) number: u64,
+    pub(super) lines: Vec<Vec<Span>>,
+}
+
+impl Detail {
+    pub(super) fn of(number: u64, kept: &Kept, rules: Option<&Rules>) -> Self {
+        let mut lines = Lines(Vec::new());
+        // What is kept has been read before.
+        match Wanted::default().read(&kept.message) {
+            Some(Ok(event)) => lines.event(kept, &event, rules),
+            Some(Err(why)) => lines.unreadable(kept, &why, rules),
+            None => {}
+        }
+        let Lines(mut lines) = lines;
+        let more = lines.len().saturating_sub(MOST_LINES);
+        if more > 0 {
+            lines.truncate(MOST_LINES);
+            lines.push(vec![(Tone::Dim, format!("... and {more} lines more; s saves the whole event"))]);
+        }
+        Self { number, lines }
+    }
+}
+
+struct Lines(Vec<Vec<Span>>);
+
+impl Lines {
+    fn event(&mut self, kept: &Kept, event: &Event, rules: Option<&Rules>) {
+        let n = &event.notification;
+        self.pair("event type", n.event_type.as_deref());
+        self.pair("priority", n.priority.as_ref().map(|priority| priority.as_str()));
+        self.pair("publisher", n.publisher_id.as_deref());
+        self.pair("form", Some(&event.about.form.label()));
+        self.pair("published", n.timestamp.as_deref());
+        self.pair("message id", n.message_id.as_deref());
+        self.place(kept);
+        self.caller(event);
+        let found = resources(n);
+        for (at, resource) in found.iter().take(MOST_RESOURCES).enumerate() {
+            let title = if found.len() == 1 {
+                "resource".to_owned()
+            } else {
+                format!("resource {} of {}", at + 1, found.len())
+            };
+            self.title(&title);
+            self.resource(resource);
+        }
+        if found.len() > MOST_RESOURCES {
+            self.text(Tone::Dim, &format!("  ... and {} more", found.len() - MOST_RESOURCES));
+        }
+        if found.is_empty() {
+            self.title("resource");
+            self.text(Tone::Dim, "  none could be told from the message");
+        }
+        self.rules(kept, Ok(n), rules);
+        let (context, payload) = event.masked();
+        self.title("payload, secrets masked");
+        self.json(&payload);
+        self.title("context, secrets masked");
+        self.json(&context);
+    }
+
+    fn unreadable(&mut self, kept: &Kept, why: &Unreadable, rules: Option<&Rules>) {
+        self.pair("unreadable", Some(&why.reason.to_string()));
+        self.place(kept);
+        self.rules(kept, Err(why.reason.to_string()), rules);
+        self.title("body, escaped; secrets hidden as well as it goes");
+        self.text(Tone::Plain, &format!("  {}", why.body));
+    }
+
+    fn place(&mut self, kept: &Kept) {
+        let message = &kept.message;
+        self.pair("exchange", Some(&message.exchange));
+        self.pair("routing key", Some(&message.routing_key));
+        self.pair("received", Some(&format!("{:.3}", kept.received)));
+        let kind = message.properties.content_type.as_deref().unwrap_or("no content type");
+        let compression = message.properties.headers.get("compression").and_then(Value::as_str);
+        let compression = compression.map(|name| format!(", compressed by {name}")).unwrap_or_default();
+        self.pair("body", Some(&format!("{} bytes, {kind}{compression}", message.body.len())));
+    }
+
+    fn caller(&mut self, event: &Event) {
+        let context = |key: &str| event.notification.context.get(key).and_then(Value::as_str);
+        let named = |id: Option<&str>, name: Option<&str>| match (id, name) {
+            (Some(id), Some(name)) => Some(format!("{id} ({name})")),
+            (Some(one), None) | (None, Some(one)) => Some(one.to_owned()),
+            (None, None) => None,
+        };
+        let about = &event.about;
+        let name = context("user_name");
+        self.pair("project", named(about.project.as_deref(), about.project_name.as_deref()).as_deref());
+        self.pair("user", named(about.user.as_deref(), name).as_deref());
+        self.pair("request id", context("request_id"));
+    }
+
+    fn resource(&mut self, resource: &Resource<'_>) {
+        let time = |at: Option<osnl_model::Timestamp>| at.map(|at| at.to_string());
+        let addresses = resource.addresses.as_ref().map(|addresses| match &addresses[..] {
+            [] => "none".to_owned(),
+            some => some.iter().map(|found| found.address.to_string()).collect::<Vec<_>>().join(", "),
+        });
+        for (name, value) in [
+            ("kind", Some(resource.kind.to_string()).filter(|kind| !kind.is_empty())),
+            ("id", resource.id.as_ref().map(ToString::to_string)),
+            ("name", resource.name.map(str::to_owned)),
+            ("order key", resource.key()),
+            ("project", resource.project.map(str::to_owned)),
+            ("user", resource.user.map(str::to_owned)),
+            ("host", resource.host.map(str::to_owned)),
+            ("state", resource.state.map(str::to_owned)),
+            ("addresses", addresses),
+            ("created", time(resource.created_at)),
+            ("updated", time(resource.updated_at)),
+            ("launched", time(resource.launched_at)),
+            ("deleted", time(resource.deleted_at)),
+        ] {
+            self.pair(name, value.as_deref());
+        }
+    }
+
+    fn rules(&mut self, kept: &Kept, read: Result<&Notification, String>, rules: Option<&Rules>) {
+        let Some(rules) = rules else { return };
+        self.title("rules");
+        for mut line in rules.lines(kept, read) {
+            line.insert(0, (Tone::Plain, "  ".to_owned()));
+            self.0.push(line);
+        }
+    }
+
+    fn json(&mut self, value: &Value) {
+        let written = clean::json(format!("{value:#}"));
+        written.lines().for_each(|line| self.0.push(vec![(Tone::Plain, format!("  {line}"))]));
+    }
+
+    fn title(&mut self, text: &str) {
+        self.0.push(Vec::new());
+        self.text(Tone::Strong, text);
+    }
+
+    fn pair(&mut self, name: &str, value: Option<&str>) {
+        if let Some(value) = value {
+            let value = clean::text(&osnl_model::mask_text(value)).into_owned();
+            self.0.push(vec![(Tone::Dim, format!("  {name:<12}")), (Tone::Plain, value)]);
+        }
+    }
+
+    fn text(&mut self, tone: Tone, text: &str) {
+        self.0.push(vec![(tone, text.to_owned())]);
+    }
+}

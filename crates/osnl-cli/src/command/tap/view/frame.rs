@@ -1,0 +1,168 @@
+//! A screen: two lines of where it looks and how it goes, the heads of the page, the page, and one line of what can be
+//! done or is typed. Pure: the same state has the same lines.
+
+use std::borrow::Cow;
+
+use super::state::{Page, Prompt, State};
+use super::{help, list, table};
+use crate::command::tap::clean;
+use crate::command::tap::voice::Standing;
+use crate::terminal::{Size, Span, Tone, cell, paint, width as columns, wrap};
+
+/// Lines above and below a page.
+const AROUND: usize = 4;
+
+/// Exactly as many lines as the size has, none wider.
+pub(super) fn lines(state: &mut State, standing: &Standing, size: Size, colour: bool) -> Vec<String> {
+    let Size { width, height } = size;
+    let rows = height.saturating_sub(AROUND);
+    let (page, heads) = page(state, standing, (width, rows));
+    let mut lines = vec![title(state, standing, width), place(state, standing, width), heads];
+    lines.extend(page);
+    lines.resize(height.saturating_sub(1), Vec::new());
+    lines.push(foot(state, standing, width));
+    // The last lines are those that one cannot do without.
+    let skipped = lines.len().saturating_sub(height);
+    lines.drain(..skipped);
+    lines.iter().map(|spans| paint(spans, width, colour)).collect()
+}
+
+/// The page, as many lines as fit, and what stands above it.
+fn page(
+    state: &mut State,
+    standing: &Standing,
+    (width, rows): (usize, usize),
+) -> (Vec<Vec<Span>>, Vec<Span>) {
+    let (all, heads) = match state.page {
+        Page::List => {
+            state.fit(rows, 0);
+            return (list::lines(state, width), list::heads(width));
+        }
+        Page::Rates => {
+            // The line of all stays.
+            state.fit(rows, state.table.0.len() + 1);
+            return (table::lines(state, width), table::heads(state, width));
+        }
+        Page::Detail => {
+            let number = state.detail.as_ref().map_or(0, |detail| detail.number);
+            let lines = state.detail.as_ref().map_or(Vec::new(), |detail| wrapped(&detail.lines, width));
+            (lines, format!(" event {number}"))
+        }
+        Page::Messages => {
+            let told = standing.told.iter().map(|(at, text)| {
+                vec![(Tone::Dim, format!(" {} ", at.strftime("%H:%M:%S"))), (Tone::Plain, text.clone())]
+            });
+            (wrapped(&told.collect::<Vec<_>>(), width), " what was said, UTC".to_owned())
+        }
+        Page::Help => (wrapped(&help::lines(), width), " keys".to_owned()),
+    };
+    state.fit(rows, all.len());
+    let end = (state.top + rows).min(all.len());
+    let heads = if all.len() > rows {
+        format!("{heads}, lines {} to {end} of {}", state.top + 1, all.len())
+    } else {
+        heads
+    };
+    (all[state.top..end].to_vec(), vec![(Tone::Strong, heads)])
+}
+
+/// Lines that are too long go on below, their beginning kept free.
+fn wrapped(lines: &[Vec<Span>], width: usize) -> Vec<Vec<Span>> {
+    let mut out = Vec::new();
+    for line in lines {
+        let wide: usize = line.iter().map(|(_, text)| columns(text)).sum();
+        let Some(((tone, last), before)) = line.split_last().filter(|_| wide > width) else {
+            out.push(line.clone());
+            continue;
+        };
+        let used: usize = before.iter().map(|(_, text)| columns(text)).sum();
+        let blanks = columns(last) - columns(last.trim_start());
+        let free = width.saturating_sub(used).max(1);
+        let (first, rest) = last.split_at(wrap(last, free)[0].len());
+        out.push(before.iter().cloned().chain([(*tone, first.to_owned())]).collect());
+        // Further lines begin where the text did.
+        let indent = (used + blanks).min(width / 2);
+        for piece in wrap(rest, width.saturating_sub(indent)) {
+            out.push(vec![(*tone, format!("{}{piece}", " ".repeat(indent)))]);
+        }
+    }
+    out
+}
+
+fn title(state: &State, standing: &Standing, width: usize) -> Vec<Span> {
+    let link = if standing.connected {
+        (Tone::Good, "live".to_owned())
+    } else if standing.host.is_empty() {
+        (Tone::Warn, "connecting".to_owned())
+    } else {
+        (Tone::Bad, "connection lost".to_owned())
+    };
+    let link = if state.paused { (Tone::Warn, format!("paused, {} passed", state.passed)) } else { link };
+    let sum = &state.table.1;
+    let mut counts = format!("{} seen, {:.1}/s", state.seen, sum.rates[1]);
+    if standing.dropped > 0 {
+        counts.push_str(&format!(", {} dropped by the queue's limit", standing.dropped));
+    }
+    if standing.gaps > 0 {
+        counts.push_str(&format!(", {} gaps", standing.gaps));
+    }
+    let name = " osnl tap  ".to_owned();
+    let free = width.saturating_sub(columns(&name) + columns(&link.1) + columns(&counts) + 1);
+    vec![(Tone::Strong, name), link, (Tone::Plain, " ".repeat(free)), (Tone::Plain, counts)]
+}
+
+fn place(state: &State, standing: &Standing, width: usize) -> Vec<Span> {
+    let mut text = if standing.host.is_empty() {
+        " nowhere yet".to_owned()
+    } else {
+        let exchanges = match &standing.bound[..] {
+            [] => "no exchange is there yet".to_owned(),
+            some => some.join(", "),
+        };
+        let chosen = if standing.chosen { ", known exchanges (others may exist: --exchange)" } else { "" };
+        format!(" {} vhost \"{}\"{chosen}: {exchanges}", standing.host, standing.virtual_host)
+    };
+    text = clean::text(&text).into_owned();
+    let listed = match &state.search {
+        Some((typed, _)) if state.page == Page::List => {
+            format!(" | {}: {} of {}", clean::text(typed), state.listed.len(), state.ring.iter().count())
+        }
+        Some(_) | None => String::new(),
+    };
+    let free = width.saturating_sub(columns(&listed));
+    vec![(Tone::Dim, cell(&text, free)), (Tone::Warn, listed)]
+}
+
+fn foot(state: &State, standing: &Standing, width: usize) -> Vec<Span> {
+    let typing = |what: &str, text: &str| {
+        let text = clean::text(text).into_owned();
+        // The end is what is being typed.
+        let over = columns(&text).saturating_sub(width.saturating_sub(columns(what) + 2));
+        let text: String = text.chars().skip(over).collect();
+        vec![(Tone::Strong, what.to_owned()), (Tone::Plain, text), (Tone::Chosen, " ".to_owned())]
+    };
+    if let Some(note) = &state.note {
+        return vec![(Tone::Warn, format!(" {}", clean::text(note)))];
+    }
+    match &state.prompt {
+        Some(Prompt::Search(text)) => return typing(" /", text),
+        Some(Prompt::Save(text)) => return typing(" save to: ", text),
+        None => {}
+    }
+    let keys: Cow<'_, str> = match state.page {
+        Page::List if state.listed.follows() => {
+            "up, down select  enter open  / filter  p pause  tab rates  ? help  q leave".into()
+        }
+        Page::List => "enter open  / filter  s save  end follow  p pause  tab rates  ? help  q leave".into(),
+        Page::Detail => "up, down scroll  left, right other events  s save  esc back  q leave".into(),
+        Page::Rates => "t 1 2 3 a sort  r reverse  p pause  tab list  ? help  q leave".into(),
+        Page::Messages | Page::Help => "esc back  q leave".into(),
+    };
+    // Why nothing comes is more urgent than what keys do.
+    let moving = matches!(state.page, Page::List | Page::Rates);
+    let told = standing.told.back().filter(|_| moving && !standing.connected);
+    match told {
+        Some((_, text)) => vec![(Tone::Warn, format!(" {text}"))],
+        None => vec![(Tone::Dim, format!(" {keys}"))],
+    }
+}

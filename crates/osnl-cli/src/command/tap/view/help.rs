@@ -1,0 +1,40 @@
+//! What the keys do.
+
+use crate::terminal::{Span, Tone};
+
+const TEXT: &[(&str, &str)] = &[
+    ("", "Everywhere"),
+    ("q, Ctrl-C", "leave; a summary stays"),
+    ("Tab", "the list, or events per second by type"),
+    ("p", "pause: what comes is counted, not listed"),
+    ("m", "what was said about connection and exchanges"),
+    ("Esc", "back"),
+    ("", "In the list"),
+    ("Up, Down, PgUp, PgDn, Home", "select; the list then stands still"),
+    ("End", "follow what comes again"),
+    ("Enter", "open: origin, resource, rules (with -c), payload and context"),
+    ("/", "list only what has a text in it: port, or a node's name"),
+    ("/ with =", "or what a rule looks for: event_type=^port\\., priorities=error,"),
+    ("", "payload.port.name=^web-, when resource.kind == 'port'; empty, or Esc: all again"),
+    ("s", "save as received, secrets included, for osnl explain and replay"),
+    ("", "In an opened event"),
+    ("Up, Down, PgUp, PgDn", "scroll"),
+    ("Left, Right", "the one before, the next"),
+    ("", "In the rates"),
+    ("t, 1, 2, 3, a", "sort by type, last second, 10 s, 60 s, all; r reverses"),
+];
+
+pub(super) fn lines() -> Vec<Vec<Span>> {
+    let mut lines = Vec::new();
+    let mut before = "";
+    for (keys, text) in TEXT {
+        // A text without keys is a title, or goes on.
+        if keys.is_empty() && !before.starts_with('/') {
+            lines.push(vec![(Tone::Strong, format!(" {text}"))]);
+        } else {
+            lines.push(vec![(Tone::Good, format!("   {keys:<27}")), (Tone::Plain, (*text).to_owned())]);
+        }
+        before = keys;
+    }
+    lines
+}

@@ -1,0 +1,168 @@
+//! The events that the view keeps: the last ones, bounded in number and bytes.
+
+use std::collections::VecDeque;
+
+use jiff::Timestamp;
+use osnl_model::Priority;
+use osnl_transport::TapMessage;
+
+use crate::command::tap::clean;
+use crate::command::tap::event::{Event, Unreadable};
+
+/// How many are kept at most.
+pub(super) const MOST: usize = 5_000;
+/// Of how many bytes of bodies at most: bodies of 64 kB and more are rare.
+pub(super) const MOST_BYTES: usize = 64 * 1024 * 1024;
+
+/// An event as the list has it; all texts are harmless.
+#[derive(Clone, Debug)]
+pub(in crate::command::tap) struct Kept {
+    /// As it came: what is opened is read again.
+    pub(super) message: TapMessage,
+    pub(super) received: Timestamp,
+    /// `05:04:03.569`, the publisher's if it says one.
+    pub(super) time: String,
+    pub(super) exchange: String,
+    pub(super) priority: Option<Priority>,
+    /// Or why it cannot be read.
+    pub(super) event_type: String,
+    pub(super) readable: bool,
+    /// Kind, name and id of what it is about.
+    pub(super) what: String,
+    pub(super) publisher: String,
+    pub(super) project: String,
+}
+
+impl Kept {
+    pub(in crate::command::tap) fn new(
+        message: &TapMessage,
+        read: &Result<Event, Unreadable>,
+        received: Timestamp,
+    ) -> Self {
+        let text = |text: Option<&str>| text.map(|text| clean::text(text).into_owned()).unwrap_or_default();
+        let clock = |time: &str| {
+            let time = time.split_once('T').map_or(time, |(_, clock)| clock);
+            clean::text(time.get(..12).unwrap_or(time)).into_owned()
+        };
+        let mut kept = Self {
+            message: message.clone(),
+            received,
+            time: clock(&format!("{received:.6}")),
+            exchange: text(Some(&message.exchange)),
+            priority: None,
+            event_type: String::new(),
+            readable: read.is_ok(),
+            what: String::new(),
+            publisher: String::new(),
+            project: String::new(),
+        };
+        match read {
+            Ok(event) => {
+                let n = &event.notification;
+                let about = &event.about;
+                kept.time = clock(&event.time(received));
+                kept.priority.clone_from(&n.priority);
+                kept.event_type = text(n.event_type.as_deref().or(Some("(no event type)")));
+                kept.publisher = text(n.publisher_id.as_deref());
+                kept.project = text(about.project.as_deref());
+                let more = about.ids.len().saturating_sub(1);
+                let id = about.ids.first().map(String::as_str);
+                let mut words = vec![text(about.kind.as_deref()), text(about.name.as_deref()), text(id)];
+                if more > 0 {
+                    words.push(format!("and {more} more"));
+                }
+                words.retain(|word| !word.is_empty());
+                kept.what = words.join(" ");
+            }
+            Err(why) => {
+                kept.event_type = format!("unreadable: {}", clean::text(&why.reason.to_string()));
+                kept.what.clone_from(&why.body.chars().take(200).collect());
+            }
+        }
+        kept
+    }
+
+    /// Whether any of the columns has this text, which is in lower case.
+    pub(super) fn has(&self, text: &str) -> bool {
+        let columns =
+            [&self.event_type, &self.what, &self.exchange, &self.publisher, &self.project, &self.time];
+        columns.iter().any(|column| column.to_lowercase().contains(text))
+            || self.message.routing_key.to_lowercase().contains(text)
+            || self.priority.as_ref().is_some_and(|priority| priority.as_str().contains(text))
+    }
+
+    fn bytes(&self) -> usize {
+        self.message.body.len()
+    }
+}
+
+/// The last events, numbered from 1 in the order in which they came.
+#[derive(Debug, Default)]
+pub(super) struct Ring {
+    events: VecDeque<Kept>,
+    /// How many were taken in all: the number of the last one.
+    last: u64,
+    bytes: usize,
+}
+
+impl Ring {
+    /// Keeps one; the oldest go. Gives its number.
+    pub(super) fn push(&mut self, kept: Kept) -> u64 {
+        self.bytes += kept.bytes();
+        self.events.push_back(kept);
+        self.last += 1;
+        while self.events.len() > MOST || self.bytes > MOST_BYTES && self.events.len() > 1 {
+            if let Some(gone) = self.events.pop_front() {
+                self.bytes -= gone.bytes();
+            }
+        }
+        self.last
+    }
+
+    /// The number of the oldest that is kept; one more than the last if none is.
+    pub(super) fn first(&self) -> u64 {
+        self.last + 1 - self.events.len() as u64
+    }
+
+    pub(super) fn last(&self) -> u64 {
+        self.last
+    }
+
+    pub(super) fn get(&self, number: u64) -> Option<&Kept> {
+        let at = number.checked_sub(self.first())?;
+        self.events.get(usize::try_from(at).ok()?)
+    }
+
+    /// With their numbers, from the oldest.
+    pub(super) fn iter(&self) -> impl Iterator<Item = (u64, &Kept)> {
+        (self.first()..).zip(&self.events)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_kept_is_bounded_in_number_and_bytes() {
+        let message = TapMessage::default();
+        let read = crate::command::tap::event::Wanted::default().read(&message).unwrap();
+        let small = Kept::new(&message, &read, Timestamp::UNIX_EPOCH);
+        let kept = |bytes: usize| {
+            let mut kept = small.clone();
+            kept.message.body = vec![b'x'; bytes].into();
+            kept
+        };
+        let mut ring = Ring::default();
+        assert_eq!((ring.first(), ring.last()), (1, 0));
+        for number in 1..=MOST as u64 + 3 {
+            assert_eq!(ring.push(kept(1)), number);
+        }
+        assert_eq!((ring.first(), ring.iter().count()), (4, MOST));
+        assert!(ring.get(3).is_none() && ring.get(4).is_some());
+        ring.push(kept(MOST_BYTES - 10));
+        assert_eq!((ring.iter().count(), ring.last()), (11, MOST as u64 + 4));
+        ring.push(kept(MOST_BYTES + 1));
+        assert_eq!(ring.iter().count(), 1, "one is kept whatever its size");
+    }
+}

@@ -1,0 +1,76 @@
+//! The list: a line for each event.
+
+use osnl_model::Priority;
+
+use super::kept::Kept;
+use super::state::State;
+use crate::terminal::{Span, Tone, cell};
+
+/// Columns: a time, an exchange, a priority.
+const TIME: usize = 12;
+const EXCHANGE: usize = 9;
+const PRIORITY: usize = 5;
+
+/// What stands above it.
+pub(super) fn heads(width: usize) -> Vec<Span> {
+    let [event, what] = rest(width);
+    let text = format!(
+        " {} {} {} {} {}",
+        cell("TIME", TIME),
+        cell("EXCHANGE", EXCHANGE),
+        cell("PRIO", PRIORITY),
+        cell("EVENT TYPE", event),
+        cell("WHAT", what)
+    );
+    vec![(Tone::Strong, text)]
+}
+
+pub(super) fn lines(state: &State, width: usize) -> Vec<Vec<Span>> {
+    let selected = state.listed.selected();
+    let on_screen = state.listed.on_screen();
+    let kept = on_screen.filter_map(|number| Some((number, state.ring.get(number)?)));
+    let lines: Vec<Vec<Span>> =
+        kept.map(|(number, kept)| line(kept, width, selected == Some(number))).collect();
+    if !lines.is_empty() {
+        return lines;
+    }
+    let text = match (state.ring.last(), &state.search) {
+        (0, _) => "  nothing has come yet; m shows what was said about connection and exchanges".to_owned(),
+        (_, Some((typed, _))) => format!("  nothing that is kept fits {typed}; escape lists all again"),
+        (_, None) => String::new(),
+    };
+    vec![vec![(Tone::Dim, text)]]
+}
+
+fn line(kept: &Kept, width: usize, selected: bool) -> Vec<Span> {
+    let [event, what] = rest(width);
+    let priority = kept.priority.as_ref().map_or(String::new(), |priority| priority.as_str().to_uppercase());
+    let mark = if selected { ">" } else { " " };
+    let text = format!(
+        "{mark}{} {} {} {} {}",
+        cell(&kept.time, TIME),
+        cell(&kept.exchange, EXCHANGE),
+        cell(&crate::command::tap::clean::text(&priority), PRIORITY),
+        cell(&kept.event_type, event),
+        cell(&kept.what, what)
+    );
+    vec![(if selected { Tone::Chosen } else { shade(kept) }, text)]
+}
+
+/// What is left for the type, and for what it is about.
+fn rest(width: usize) -> [usize; 2] {
+    let left = width.saturating_sub(TIME + EXCHANGE + PRIORITY + 5);
+    let event = (left * 45 / 100).clamp(20.min(left), 44);
+    [event, left.saturating_sub(event)]
+}
+
+/// What sets trouble apart.
+fn shade(kept: &Kept) -> Tone {
+    match kept.priority {
+        _ if !kept.readable => Tone::Warn,
+        Some(Priority::Error | Priority::Critical) => Tone::Bad,
+        Some(Priority::Warn) => Tone::Warn,
+        Some(Priority::Debug | Priority::Sample) => Tone::Dim,
+        Some(Priority::Audit | Priority::Info | Priority::Other(_)) | None => Tone::Plain,
+    }
+}

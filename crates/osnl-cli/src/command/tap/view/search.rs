@@ -1,0 +1,54 @@
+//! What was typed after `/`: a condition in a rule's words, or a text to be found in any column.
+
+use std::sync::Arc;
+
+use osnl::template::Names;
+use osnl_model::Notification;
+
+use super::kept::Kept;
+use crate::command::tap::condition::Condition;
+use crate::command::tap::event::Wanted;
+
+/// Which of the kept events are listed.
+#[derive(Clone, Debug)]
+pub(super) enum Search {
+    Text(String),
+    Condition(Condition),
+}
+
+impl Search {
+    /// `None`: nothing was typed, all are listed.
+    ///
+    /// # Errors
+    /// A condition that is none, in words.
+    pub(super) fn parse(typed: &str) -> Result<Option<Self>, String> {
+        let typed = typed.trim();
+        if typed.is_empty() {
+            return Ok(None);
+        }
+        if let Some(when) = typed.strip_prefix("when ") {
+            return Condition::when(when).map(|condition| Some(Self::Condition(condition)));
+        }
+        // `=` stands in no column; whoever types it means a condition.
+        if typed.contains('=') {
+            return Condition::parse(typed).map(|condition| Some(Self::Condition(condition)));
+        }
+        Ok(Some(Self::Text(typed.to_lowercase())))
+    }
+
+    pub(super) fn finds(&self, kept: &Kept) -> bool {
+        match self {
+            Self::Text(text) => kept.has(text),
+            Self::Condition(condition) => notification(kept)
+                .is_some_and(|notification| condition.holds(&Names::new(notification)).unwrap_or(false)),
+        }
+    }
+}
+
+/// Read again: what is kept is as it came.
+fn notification(kept: &Kept) -> Option<Arc<Notification>> {
+    match Wanted::default().read(&kept.message)? {
+        Ok(event) => Some(event.notification),
+        Err(_) => None,
+    }
+}

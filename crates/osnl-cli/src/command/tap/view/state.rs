@@ -1,0 +1,310 @@
+//! What is selected, filtered, paused and typed: keys and events to changes. Pure but for the words of a rule and the
+//! reading of what is opened.
+
+mod select;
+
+use jiff::Timestamp;
+
+use self::select::Listed;
+use super::detail::Detail;
+use super::kept::{Kept, Ring};
+use super::rules::Rules;
+use super::search::Search;
+use crate::command::tap::rates::live::{Live, Order, Row, sort};
+use crate::terminal::Key;
+
+/// What is shown between header and foot.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Page {
+    List,
+    /// One event.
+    Detail,
+    /// Events per second by type.
+    Rates,
+    /// What was said about connection and exchanges.
+    Messages,
+    Help,
+}
+
+/// What is being typed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Prompt {
+    Search(String),
+    Save(String),
+}
+
+/// What is to be done outside.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Act {
+    Nothing,
+    Leave,
+    Suspend,
+    /// The selected event, to a file of this name.
+    Save(String),
+}
+
+/// See the [module](self).
+pub(super) struct State {
+    pub(super) ring: Ring,
+    pub(super) listed: Listed,
+    pub(super) search: Option<(String, Search)>,
+    pub(super) paused: bool,
+    /// Events that came in all.
+    pub(super) seen: u64,
+    /// Events that came and were not kept because it was paused.
+    pub(super) passed: u64,
+    pub(super) page: Page,
+    /// Where escape leads back to.
+    base: Page,
+    pub(super) prompt: Option<Prompt>,
+    /// What became of the last key that did something.
+    pub(super) note: Option<String>,
+    pub(super) detail: Option<Detail>,
+    live: Live,
+    pub(super) table: (Vec<Row>, Row),
+    pub(super) order: Order,
+    pub(super) reversed: bool,
+    /// The first line of a page that is only scrolled.
+    pub(super) top: usize,
+    /// Lines of the page.
+    pub(super) rows: usize,
+}
+
+impl State {
+    pub(super) fn new(rates: bool, at: Timestamp) -> Self {
+        let page = if rates { Page::Rates } else { Page::List };
+        let live = Live::new(at.as_second());
+        Self {
+            ring: Ring::default(),
+            listed: Listed::default(),
+            search: None,
+            paused: false,
+            seen: 0,
+            passed: 0,
+            page,
+            base: page,
+            prompt: None,
+            note: None,
+            detail: None,
+            table: live.rows(),
+            live,
+            order: Order::Sixty,
+            reversed: false,
+            top: 0,
+            rows: 20,
+        }
+    }
+
+    /// An event that came.
+    pub(super) fn add(&mut self, kept: Kept) {
+        self.live.count(if kept.readable { &kept.event_type } else { "(unreadable)" });
+        self.seen += 1;
+        if self.paused {
+            self.passed += 1;
+            return;
+        }
+        let found = self.search.as_ref().is_none_or(|(_, search)| search.finds(&kept));
+        let number = self.ring.push(kept);
+        self.listed.forget_before(self.ring.first());
+        if found {
+            self.listed.push(number);
+        }
+    }
+
+    /// It is so late now.
+    pub(super) fn tick(&mut self, at: Timestamp) {
+        self.live.advance(at.as_second());
+        if !self.paused {
+            self.table = self.live.rows();
+            sort(&mut self.table.0, self.order, self.reversed);
+        }
+    }
+
+    /// Pages have so many lines now.
+    pub(super) fn fit(&mut self, rows: usize, lines: usize) {
+        self.rows = rows;
+        self.listed.fit(rows);
+        self.top = self.top.min(lines.saturating_sub(rows));
+    }
+
+    /// The event that is opened, or the selected one.
+    pub(super) fn selected(&self) -> Option<&Kept> {
+        self.ring.get(self.listed.selected()?)
+    }
+
+    pub(super) fn note(&mut self, text: String) {
+        self.note = Some(text);
+    }
+
+    /// What a key changes; `rules` are asked about what is opened.
+    pub(super) fn key(&mut self, key: Key, rules: Option<&Rules>) -> Act {
+        self.note = None;
+        if let Some(prompt) = self.prompt.take() {
+            return self.typed(prompt, key);
+        }
+        match key {
+            Key::Char('q') => return Act::Leave,
+            Key::Suspend => return Act::Suspend,
+            Key::Char('p') => self.pause(),
+            Key::Char('?') => self.turn(Page::Help),
+            Key::Char('m') => self.turn(Page::Messages),
+            Key::Tab => {
+                let other = if self.base == Page::Rates { Page::List } else { Page::Rates };
+                self.base = other;
+                self.turn(other);
+            }
+            Key::Escape | Key::Backspace if self.page != self.base => self.turn(self.base),
+            Key::Char('/') if self.base == Page::List => {
+                let before = self.search.as_ref().map(|(typed, _)| typed.clone());
+                self.turn(Page::List);
+                self.prompt = Some(Prompt::Search(before.unwrap_or_default()));
+            }
+            Key::Char('s') if matches!(self.page, Page::List | Page::Detail) => {
+                match self.listed.selected() {
+                    Some(number) => self.prompt = Some(Prompt::Save(format!("osnl-event-{number}.jsonl"))),
+                    None => self.note("there is nothing to save yet".to_owned()),
+                }
+            }
+            key => match self.page {
+                Page::List => self.list_key(key, rules),
+                Page::Detail => self.detail_key(key, rules),
+                Page::Rates => self.rates_key(key),
+                Page::Messages | Page::Help => self.scroll(key),
+            },
+        }
+        Act::Nothing
+    }
+
+    fn list_key(&mut self, key: Key, rules: Option<&Rules>) {
+        match key {
+            Key::Up | Key::Char('k') => self.listed.up(1),
+            Key::Down | Key::Char('j') => self.listed.down(1),
+            Key::PageUp => self.listed.up(self.rows),
+            Key::PageDown | Key::Char(' ') => self.listed.down(self.rows),
+            Key::Home | Key::Char('g') => self.listed.home(),
+            Key::End | Key::Char('G') => self.listed.end(),
+            Key::Enter | Key::Right => self.open(rules),
+            Key::Escape => self.search(None),
+            Key::Char(_)
+            | Key::Tab
+            | Key::Backspace
+            | Key::Left
+            | Key::Clear
+            | Key::Redraw
+            | Key::Suspend => {}
+        }
+    }
+
+    fn detail_key(&mut self, key: Key, rules: Option<&Rules>) {
+        match key {
+            Key::Left | Key::Char('N') => {
+                self.listed.up(1);
+                self.open(rules);
+            }
+            Key::Right | Key::Char('n') => {
+                self.listed.down(1);
+                self.open(rules);
+            }
+            Key::Enter => self.turn(self.base),
+            key => self.scroll(key),
+        }
+    }
+
+    fn rates_key(&mut self, key: Key) {
+        let order = match key {
+            Key::Char('t') => Order::Name,
+            Key::Char('1') => Order::Second,
+            Key::Char('2') => Order::Ten,
+            Key::Char('3') => Order::Sixty,
+            Key::Char('a') => Order::Total,
+            Key::Char('r') => {
+                self.reversed = !self.reversed;
+                sort(&mut self.table.0, self.order, self.reversed);
+                return;
+            }
+            key => return self.scroll(key),
+        };
+        (self.order, self.reversed, self.top) = (order, false, 0);
+        sort(&mut self.table.0, order, false);
+    }
+
+    fn scroll(&mut self, key: Key) {
+        self.top = match key {
+            Key::Up | Key::Char('k') => self.top.saturating_sub(1),
+            Key::Down | Key::Char('j') => self.top.saturating_add(1),
+            Key::PageUp => self.top.saturating_sub(self.rows),
+            Key::PageDown | Key::Char(' ') => self.top.saturating_add(self.rows),
+            Key::Home | Key::Char('g') => 0,
+            // As far as it goes: `fit` knows.
+            Key::End | Key::Char('G') => usize::MAX,
+            Key::Char(_) | Key::Enter | Key::Escape | Key::Tab | Key::Backspace => self.top,
+            Key::Left | Key::Right | Key::Clear | Key::Redraw | Key::Suspend => self.top,
+        };
+    }
+
+    fn turn(&mut self, page: Page) {
+        (self.page, self.top) = (page, 0);
+    }
+
+    fn open(&mut self, rules: Option<&Rules>) {
+        let Some(number) = self.listed.selected() else { return };
+        let Some(kept) = self.ring.get(number) else { return };
+        self.detail = Some(Detail::of(number, kept, rules));
+        // Otherwise what comes next would move the selection away from what is open.
+        self.listed.stay();
+        self.turn(Page::Detail);
+    }
+
+    fn pause(&mut self) {
+        self.paused = !self.paused;
+        if !self.paused && self.passed > 0 {
+            self.note = Some(format!("{} came while it was paused and are not listed", self.passed));
+            self.passed = 0;
+        }
+    }
+
+    fn typed(&mut self, prompt: Prompt, key: Key) -> Act {
+        let (make, mut text): (fn(String) -> Prompt, String) = match prompt {
+            Prompt::Search(text) => (Prompt::Search, text),
+            Prompt::Save(text) => (Prompt::Save, text),
+        };
+        match key {
+            Key::Char(c) => text.push(c),
+            Key::Backspace => drop(text.pop()),
+            Key::Clear => text.clear(),
+            Key::Escape => return Act::Nothing,
+            Key::Suspend => {
+                self.prompt = Some(make(text));
+                return Act::Suspend;
+            }
+            Key::Enter => {
+                return match make(text) {
+                    Prompt::Search(text) => {
+                        match Search::parse(&text) {
+                            Ok(search) => self.search(search.map(|search| (text.trim().to_owned(), search))),
+                            Err(error) => {
+                                self.note = Some(error);
+                                self.prompt = Some(Prompt::Search(text));
+                            }
+                        }
+                        Act::Nothing
+                    }
+                    Prompt::Save(text) if text.trim().is_empty() => Act::Nothing,
+                    Prompt::Save(text) => Act::Save(text.trim().to_owned()),
+                };
+            }
+            Key::Tab | Key::Up | Key::Down | Key::Left | Key::Right | Key::PageUp | Key::PageDown => {}
+            Key::Home | Key::End | Key::Redraw => {}
+        }
+        self.prompt = Some(make(text));
+        Act::Nothing
+    }
+
+    /// Lists what it finds among all that is kept.
+    fn search(&mut self, search: Option<(String, Search)>) {
+        let finds = |kept: &Kept| search.as_ref().is_none_or(|(_, search)| search.finds(kept));
+        let found = self.ring.iter().filter(|(_, kept)| finds(kept)).map(|(number, _)| number);
+        self.listed.replace(found.collect());
+        self.search = search;
+    }
+}

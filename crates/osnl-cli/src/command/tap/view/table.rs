@@ -1,0 +1,44 @@
+//! The rates: a line for each type, and one for all.
+
+use super::state::State;
+use crate::command::tap::clean;
+use crate::command::tap::rates::live::{Order, Row};
+use crate::terminal::{Span, Tone, cell};
+
+/// Columns of numbers.
+const NUMBER: usize = 9;
+
+/// What stands above it; the column that it is sorted by has a mark.
+pub(super) fn heads(state: &State, width: usize) -> Vec<Span> {
+    let mark = if state.reversed { '^' } else { 'v' };
+    let columns =
+        [(Order::Second, "1 s"), (Order::Ten, "10 s"), (Order::Sixty, "60 s"), (Order::Total, "total")];
+    let marked = |order: Order, name: &str| {
+        if state.order == order { format!("{name} {mark}") } else { name.to_owned() }
+    };
+    let mut text = format!(" {}", cell(&marked(Order::Name, "EVENTS PER SECOND"), names(width)));
+    for (order, name) in columns {
+        text.push_str(&format!(" {:>NUMBER$}", marked(order, name)));
+    }
+    vec![(Tone::Strong, text)]
+}
+
+pub(super) fn lines(state: &State, width: usize) -> Vec<Vec<Span>> {
+    let (rows, sum) = &state.table;
+    let shown = rows.iter().skip(state.top).take(state.rows.saturating_sub(1));
+    let mut lines = vec![line(sum, width, Tone::Strong)];
+    lines
+        .extend(shown.map(|row| line(row, width, if row.rates[2] == 0.0 { Tone::Dim } else { Tone::Plain })));
+    lines
+}
+
+fn line(row: &Row, width: usize, tone: Tone) -> Vec<Span> {
+    let mut text = format!(" {}", cell(&clean::text(&row.name), names(width)));
+    row.rates.iter().for_each(|rate| text.push_str(&format!(" {rate:>NUMBER$.1}")));
+    text.push_str(&format!(" {:>NUMBER$}", row.total));
+    vec![(tone, text)]
+}
+
+fn names(width: usize) -> usize {
+    width.saturating_sub(4 * (NUMBER + 1) + 2)
+}

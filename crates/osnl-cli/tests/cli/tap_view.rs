@@ -1,0 +1,220 @@
+//! `osnl tap` on a terminal: the real binary, a real RabbitMQ, and others that read.
+
+use std::path::Path;
+
+use osnl_testkit::{Broker, Notice, Options, Prepared, Pty, Publisher, Vhost};
+use serde_json::{Value, json};
+
+use crate::harness::{PROMPTLY, Place, SOON};
+
+struct Rig {
+    place: Place,
+    vhost: Vhost,
+    publisher: Publisher,
+}
+
+impl Rig {
+    fn new(name: &str) -> Self {
+        let vhost = Broker::shared().vhost(name);
+        let mut publisher = Publisher::start(&vhost.url(), Options::default());
+        // So that the exchange is there.
+        publisher.notify(&event(0));
+        Self { place: Place::new(), vhost, publisher }
+    }
+
+    /// A view that listens.
+    fn view(&self, args: &[&str]) -> Pty {
+        let url = self.vhost.url();
+        let args: Vec<&str> = ["tap", &url, "--exchange", "nova"].iter().chain(args).copied().collect();
+        let view = Pty::start(Path::new(env!("CARGO_BIN_EXE_osnl")), &args, &self.place.path(""), (100, 24));
+        view.shows(SOON, "live");
+        view
+    }
+}
+
+fn event(n: usize) -> Notice {
+    Notice {
+        exchange: "nova".to_owned(),
+        publisher_id: "compute.node1".to_owned(),
+        event_type: "compute.instance.delete.end".to_owned(),
+        payload: json!({"instance_id": format!("i-{n}"), "display_name": format!("vm {n}"), "adminPass": "S3CRET",
+            "note": "\u{1b}]0;owned\u{7}"}),
+        ..Notice::default()
+    }
+}
+
+fn rules(vhost: &Vhost) -> String {
+    format!(
+        "[listener:nova]\ntransport_url = {}\nexchange = nova\n\
+         [rule:deleted]\nevent_type = ^compute\\.instance\\.delete\\.end$\nactions = d\n\
+         [rule:ports]\nevent_type = ^port\\.\nactions = d\n[action:d]\ndriver = dump\npath = d\n",
+        vhost.url()
+    )
+}
+
+#[test]
+fn a_view_lists_opens_and_finds_events_and_takes_nothing_from_anybody() {
+    let mut rig = Rig::new("view");
+    rig.publisher.prepare(&Prepared {
+        exchange: "nova".to_owned(),
+        queue: "others".to_owned(),
+        durable: false,
+        ..Prepared::default()
+    });
+    rig.place.write("osnl.conf", rules(&rig.vhost));
+    let before = (rig.vhost.list_exchanges(), rig.vhost.list_queues().len());
+    let mut view = rig.view(&["-c", "osnl.conf"]);
+    rig.publisher.notify_all(&(1..4).map(event).collect::<Vec<_>>());
+    rig.publisher.notify(&Notice {
+        event_type: "port.create.end".into(),
+        payload: json!({"port": {"id": "p-9", "name": "仮想"}}),
+        ..event(0)
+    });
+    view.shows(SOON, "4 seen");
+    for line in ["compute.instance.delete.end", "instance vm 2 i-2", "port 仮想 p-9", "\": nova"] {
+        assert!(view.picture().contains(line), "{line} in\n{}", view.picture());
+    }
+
+    // The last one is selected, since the list follows; the third is two lines up.
+    view.type_in("\x1b[A\x1b[A\r");
+    view.shows(SOON, "event 2");
+    for line in [
+        "instance_id\": \"i-2\"",
+        "✓ rule deleted fires",
+        "rule ports does not fire: event_type is \"compute.instance.delete.end\", which does not match",
+        "routing key notifications.info",
+    ] {
+        view.type_in("g");
+        view.shows(SOON, "event type");
+        let mut pages = view.picture();
+        for _ in 0..4 {
+            if pages.contains(line) {
+                break;
+            }
+            view.type_in(" ");
+            let now = view.picture();
+            osnl_testkit::wait_until(SOON, "the next page", || {
+                view.picture() != now || pages.contains(line) || at_end(&view)
+            });
+            pages.push_str(&view.picture());
+        }
+        assert!(pages.contains(line), "{line} in\n{pages}");
+    }
+    assert!(!view.text().contains("S3CRET") && !view.text().contains("\x1b]0;"), "{}", view.text());
+
+    // Back, and a filter: a text, a condition, a mistake.
+    view.type_in("\x1b");
+    view.shows(SOON, "EVENT TYPE");
+    view.type_in("/PORT\r");
+    view.shows(SOON, "PORT: 1 of 4");
+    view.type_in("/\x15event_typ=x\r");
+    view.shows(SOON, "did you mean event_type?");
+    view.type_in("\x15event_type=compute\r");
+    view.shows(SOON, "event_type=compute: 3 of 4");
+
+    // One is saved, for its owner only, as it came; what else is open does not matter.
+    view.type_in("s\x15one.jsonl\r");
+    view.shows(SOON, "saved to one.jsonl");
+    let saved: Value = serde_json::from_str(&rig.place.read("one.jsonl")).unwrap();
+    assert!(saved["body"].as_str().unwrap().contains("S3CRET"), "{saved}");
+
+    for command in ["explain", "replay"] {
+        let args = [command, "-c", "osnl.conf", "one.jsonl"];
+        let mut told = rig.place.run(Path::new(env!("CARGO_BIN_EXE_osnl")), &args);
+        assert_eq!(told.wait(PROMPTLY).code(), Some(0), "{command}: {}", told.stderr());
+        assert!(told.stdout().contains("rule deleted fires"), "{command}: {}", told.stdout());
+        assert!(!told.stdout().contains("S3CRET"), "{command}: {}", told.stdout());
+    }
+
+    view.type_in("?");
+    view.shows(SOON, "follow what comes again");
+    view.resize((80, 20));
+    osnl_testkit::wait_until(SOON, "a smaller picture", || view.picture().lines().count() == 20);
+    view.type_in("\t");
+    view.shows(SOON, "EVENTS PER SECOND");
+    view.type_in("q");
+    assert_eq!(view.wait(PROMPTLY).code(), Some(0), "{}", view.text());
+    let after = view.left_behind();
+    assert!(
+        after.contains("osnl tap: listening at ") && after.contains("osnl tap: 4 events shown in "),
+        "{after}"
+    );
+
+    let mut others = Vec::new();
+    for queue in ["notifications.info", "others"] {
+        others.extend(std::iter::from_fn(|| rig.publisher.take(queue)));
+    }
+    assert_eq!(others.len(), 9, "four in each, and one before the other queue was there");
+    assert!(others.iter().all(|message| !message.redelivered));
+    osnl_testkit::wait_until(SOON, "the tap's queues to vanish", || {
+        rig.vhost.list_queues().len() == before.1
+    });
+    assert_eq!(rig.vhost.list_exchanges(), before.0);
+}
+
+fn at_end(view: &Pty) -> bool {
+    let picture = view.picture();
+    picture.lines().any(|line| {
+        match line.split_once("lines ").and_then(|(_, rest)| rest.split_once(" of ")) {
+            Some((span, all)) => span.rsplit(' ').next() == Some(all.trim()),
+            None => false,
+        }
+    })
+}
+
+#[test]
+fn the_terminal_is_given_back_at_every_end() {
+    let rig = Rig::new("view-ends");
+    for (end, status) in [("q", 1), ("\x03", 1), ("TERM", 1), ("HUP", 1)] {
+        let mut view = rig.view(&["--rates"]);
+        view.shows(SOON, "EVENTS PER SECOND");
+        match end {
+            "TERM" | "HUP" => view.signal(end),
+            keys => view.type_in(keys),
+        }
+        assert_eq!(view.wait(PROMPTLY).code(), Some(status), "{end:?}: nothing was shown\n{}", view.text());
+        let after = view.left_behind();
+        assert!(after.contains("osnl tap: 0 events shown in "), "{end:?}: {after}");
+    }
+    // A broker that is not there is said, and tried again.
+    let closed = format!("rabbit://127.0.0.1:{}/", crate::harness::closed_port());
+    let mut view =
+        Pty::start(Path::new(env!("CARGO_BIN_EXE_osnl")), &["tap", &closed], &rig.place.path(""), (100, 24));
+    view.shows(SOON, "cannot connect: 127.0.0.1:");
+    assert!(view.picture().contains("osnl tap  connecting"), "{}", view.picture());
+    view.type_in("q");
+    assert_eq!(view.wait(PROMPTLY).code(), Some(69), "{}", view.text());
+    assert!(view.left_behind().contains("osnl tap: cannot connect: 127.0.0.1:"), "{}", view.left_behind());
+
+    // A broker that lets nobody in ends it, and the reason stays on the screen.
+    let refused = rig.vhost.url().replace("guest:guest@", "guest:S3CRET@");
+    let mut view =
+        Pty::start(Path::new(env!("CARGO_BIN_EXE_osnl")), &["tap", &refused], &rig.place.path(""), (100, 24));
+    assert_eq!(view.wait(PROMPTLY).code(), Some(69), "{}", view.text());
+    let after = view.left_behind();
+    assert!(after.contains("login refused") && !view.text().contains("S3CRET"), "{after}");
+}
+
+#[test]
+fn a_lost_connection_and_a_stop_are_survived() {
+    let mut rig = Rig::new("view-lost");
+    let mut view = rig.view(&[]);
+    rig.publisher.notify(&event(1));
+    view.shows(SOON, "1 seen");
+    rig.vhost.close_all_connections("maintenance");
+    view.shows(SOON, "1 gaps");
+    view.shows(SOON, "live");
+    assert!(view.text().contains("\x1b[7m"), "the selected line is marked by colour too");
+    view.type_in("m");
+    view.shows(SOON, "connection lost: 320 CONNECTION_FORCED - maintenance");
+    let mut publisher = Publisher::start(&rig.vhost.url(), Options::default());
+    publisher.notify(&event(2));
+    view.shows(SOON, "2 seen");
+    view.type_in("p");
+    view.shows(SOON, "paused, 0 passed");
+    publisher.notify(&event(3));
+    view.shows(SOON, "paused, 1 passed");
+    view.type_in("q");
+    assert_eq!(view.wait(PROMPTLY).code(), Some(0), "{}", view.text());
+    assert!(view.left_behind().contains("3 events shown, 1 gap of "), "{}", view.left_behind());
+}

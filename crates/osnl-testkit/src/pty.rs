@@ -1,0 +1,181 @@
+//! A program on a terminal of its own: what it draws, what is typed, and whether it gives the terminal back.
+//!
+//! The terminal is its controlling one, so Ctrl-C (`"\x03"`) becomes a signal as on any terminal. A picture is what a
+//! program draws from "home" to "clear below", as osnl's screens do; colours are taken out of it.
+
+use std::fs::File;
+use std::io::{Read as _, Write as _};
+use std::path::Path;
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::{Arc, Mutex};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use rustix::pty::{OpenptFlags, grantpt, ioctl_tiocgptpeer, openpt, unlockpt};
+use rustix::termios::{Termios, Winsize, tcgetattr, tcsetwinsize};
+
+use crate::process::{Guard, send};
+use crate::wait::reached;
+
+const ENTER: &str = "\x1b[?1049h";
+const LEAVE: &str = "\x1b[?1049l";
+const HOME: &str = "\x1b[H";
+const END: &str = "\x1b[J";
+
+/// A program that runs on a terminal; killed when dropped.
+#[derive(Debug)]
+pub struct Pty {
+    child: Child,
+    master: File,
+    before: Termios,
+    text: Arc<Mutex<Vec<u8>>>,
+    reader: Option<JoinHandle<()>>,
+    _guard: Guard,
+}
+
+impl Pty {
+    /// Starts a program in a folder, on a terminal of so many columns and lines. All three of its streams are the
+    /// terminal.
+    ///
+    /// # Panics
+    /// When there is no terminal to be had, or the program cannot be started.
+    #[must_use]
+    pub fn start(program: &Path, args: &[&str], folder: &Path, size: (u16, u16)) -> Self {
+        let master = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC).unwrap();
+        grantpt(&master).unwrap();
+        unlockpt(&master).unwrap();
+        let flags = OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC;
+        let slave = || Stdio::from(ioctl_tiocgptpeer(&master, flags).unwrap());
+        tcsetwinsize(&master, winsize(size)).unwrap();
+        let before = tcgetattr(&master).unwrap();
+        // A session of its own: the standard library cannot ask for one. It replaces itself, so the id stays.
+        let mut command = Command::new("setsid");
+        command.arg("--ctty").arg(program).args(args).current_dir(folder);
+        command.env("TERM", "xterm-256color").env_remove("NO_COLOR");
+        command.stdin(slave()).stdout(slave()).stderr(slave());
+        let child = command.spawn().unwrap();
+        let guard = Guard::over(&[child.id()], None);
+        // Only the program has the terminal now: its end is the end of what can be read.
+        drop(command);
+        let master = File::from(master);
+        let text = Arc::new(Mutex::new(Vec::new()));
+        let (mut read, gathered) = (master.try_clone().unwrap(), Arc::clone(&text));
+        let reader = std::thread::spawn(move || {
+            let mut bytes = [0; 4096];
+            // Linux says EIO when nobody has the other side any more.
+            while let Ok(count @ 1..) = read.read(&mut bytes) {
+                gathered.lock().unwrap().extend_from_slice(&bytes[..count]);
+            }
+        });
+        Self { child, master, before, text, reader: Some(reader), _guard: guard }
+    }
+
+    /// Types this.
+    ///
+    /// # Panics
+    /// When the terminal has gone.
+    pub fn type_in(&self, keys: &str) {
+        (&self.master).write_all(keys.as_bytes()).unwrap();
+    }
+
+    /// Gives the window another size.
+    ///
+    /// # Panics
+    /// When the terminal has gone.
+    pub fn resize(&self, size: (u16, u16)) {
+        tcsetwinsize(&self.master, winsize(size)).unwrap();
+    }
+
+    /// Sends a signal, by its name without `SIG`.
+    pub fn signal(&self, name: &str) {
+        send(name, &self.child.id().to_string());
+    }
+
+    /// Everything that was written to the terminal.
+    ///
+    /// # Panics
+    /// Never by itself.
+    #[must_use]
+    pub fn text(&self) -> String {
+        String::from_utf8_lossy(&self.text.lock().unwrap()).into_owned()
+    }
+
+    /// The last complete picture, without colours; empty before the first.
+    #[must_use]
+    pub fn picture(&self) -> String {
+        let text = self.text();
+        let Some(end) = text.rfind(END) else { return String::new() };
+        let drawn = text[..end].rsplit(HOME).next().unwrap_or_default();
+        plain(drawn).replace("\r\n", "\n")
+    }
+
+    /// Waits for a picture with this text.
+    ///
+    /// # Panics
+    /// When none comes.
+    #[track_caller]
+    pub fn shows(&self, deadline: Duration, text: &str) {
+        let shown = reached(deadline, &mut || self.picture().contains(text));
+        assert!(shown, "waited {deadline:?} for \"{text}\" in\n{}", self.picture());
+    }
+
+    /// Waits for the program's end.
+    ///
+    /// # Panics
+    /// When it does not end.
+    #[track_caller]
+    pub fn wait(&mut self, deadline: Duration) -> ExitStatus {
+        let ended = reached(deadline, &mut || self.child.try_wait().unwrap().is_some());
+        assert!(ended, "not ended after {deadline:?}:\n{}", self.text());
+        if let Some(reader) = self.reader.take() {
+            reader.join().unwrap();
+        }
+        self.child.wait().unwrap()
+    }
+
+    /// What stands on the first screen after the second was left: what a user reads when the program is over.
+    ///
+    /// # Panics
+    /// When the second screen was not left, or the keyboard is not as it was.
+    #[track_caller]
+    #[must_use]
+    pub fn left_behind(&self) -> String {
+        let text = self.text();
+        let (drawn, after) =
+            text.rsplit_once(LEAVE).unwrap_or_else(|| panic!("the screen was not left:\n{text}"));
+        assert!(drawn.contains(ENTER) && !after.contains(ENTER), "{text}");
+        assert!(drawn.ends_with("\x1b[?25h"), "the cursor is back");
+        let now = tcgetattr(&self.master).unwrap();
+        assert_eq!(
+            (now.local_modes, now.input_modes, now.output_modes),
+            (self.before.local_modes, self.before.input_modes, self.before.output_modes)
+        );
+        plain(after).replace("\r\n", "\n")
+    }
+}
+
+impl Drop for Pty {
+    fn drop(&mut self) {
+        // Not reaped yet, so the id is still its own.
+        if matches!(self.child.try_wait(), Ok(None)) {
+            let _ = self.child.kill();
+        }
+        let _ = self.child.wait();
+    }
+}
+
+fn winsize((ws_col, ws_row): (u16, u16)) -> Winsize {
+    Winsize { ws_row, ws_col, ws_xpixel: 0, ws_ypixel: 0 }
+}
+
+/// Without escape sequences.
+fn plain(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    let mut rest = text;
+    while let Some((before, sequence)) = rest.split_once("\x1b[") {
+        out.push_str(before);
+        let end = sequence.find(|c: char| c.is_ascii_alphabetic()).map_or(sequence.len(), |at| at + 1);
+        rest = &sequence[end..];
+    }
+    out + rest
+}
