@@ -34,17 +34,19 @@ impl RetryPolicy {
     ///
     /// | failure | decision |
     /// | --- | --- |
-    /// | connect, TLS, time-out, reset, 408, 425, 429, 5xx | hold |
+    /// | connect, TLS, time-out, reset, 408, 425, 429, 5xx, what its action calls busy | hold |
     /// | any other status | retry until `max_attempts`, then give up |
     /// | a final refusal, an unusable notification | give up |
     #[must_use]
     pub fn decide(&self, attempt: NonZeroU32, error: &ActionError) -> Decision {
         match error.class {
             ErrorClass::Connect | ErrorClass::Tls | ErrorClass::Timeout | ErrorClass::Reset => Decision::Hold,
-            ErrorClass::Status(408 | 425 | 429 | 500..) => Decision::Hold,
+            ErrorClass::Status(408 | 425 | 429 | 500..) | ErrorClass::Busy(_) => Decision::Hold,
             ErrorClass::Rejected | ErrorClass::Content => Decision::GiveUp,
-            ErrorClass::Status(_) if attempt >= self.max_attempts => Decision::GiveUp,
-            ErrorClass::Status(_) => {
+            ErrorClass::Status(_) | ErrorClass::Refused(_) if attempt >= self.max_attempts => {
+                Decision::GiveUp
+            }
+            ErrorClass::Status(_) | ErrorClass::Refused(_) => {
                 Decision::RetryAfter(self.pause(attempt.get()).max(error.retry_after.unwrap_or_default()))
             }
         }
@@ -72,7 +74,7 @@ mod tests {
 
     #[test]
     fn failures_are_held_retried_or_given_up() {
-        use ErrorClass::{Connect, Content, Rejected, Reset, Status, Timeout, Tls};
+        use ErrorClass::{Busy, Connect, Content, Refused, Rejected, Reset, Status, Timeout, Tls};
         let pause = |s| Decision::RetryAfter(Duration::from_secs(s));
         for (class, attempt, expected) in [
             (Connect, 99, Decision::Hold),
@@ -90,6 +92,9 @@ mod tests {
             (Status(404), 1, pause(1)),
             (Rejected, 1, Decision::GiveUp),
             (Content, 1, Decision::GiveUp),
+            (Busy(409), 99, Decision::Hold),
+            (Refused(500), 1, pause(1)),
+            (Refused(500), 3, Decision::GiveUp),
         ] {
             let error = ActionError::new(class, "x");
             let attempt = NonZeroU32::new(attempt).unwrap();

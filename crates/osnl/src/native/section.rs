@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use osnl_model::{Pattern, Priority};
 
-use super::duration;
 use super::layers::{Layers, RawSection};
+use super::{duration, size};
 use crate::config::{ConfigError, Finding, Kind, Value, Warning, nearest, shown, typed};
 
 /// AMQP's limit for names, in bytes.
@@ -29,6 +29,19 @@ pub(crate) struct Reader<'a> {
 }
 
 impl Reader<'_> {
+    /// The section's name: `roles` of `[action:roles]`.
+    pub(crate) fn name(&self) -> &str {
+        &self.section.name
+    }
+
+    /// A number of bytes.
+    pub(crate) fn size(&mut self, option: &str) -> Option<u64> {
+        let text = self.text(option)?;
+        size::parse(&text).or_else(|| {
+            self.refuse(option, &format!("{} is not a size", shown(&text)), "write 65536, 64KiB or 5MiB")
+        })
+    }
+
     /// The text, or `None` if nothing sets it.
     pub(crate) fn text(&mut self, option: &str) -> Option<String> {
         match self.layers.resolve(self.section, option) {
