@@ -3,8 +3,15 @@
 //! sleep, never retry and never count; the delivery loop gives each attempt its deadline.
 
 pub mod dump;
+pub(crate) mod event_names;
+pub mod file;
 pub mod http_request;
 pub mod k2hr3;
+pub mod k2hr3_register;
+pub mod mail;
+pub mod publish;
+pub mod syslog;
+mod wire;
 
 use std::borrow::Cow;
 use std::sync::Arc;

@@ -64,7 +64,8 @@ impl RuleEngine {
     #[must_use]
     pub fn new(rules: Vec<Rule>, journal: Arc<dyn Journal>, counters: Arc<Counters>) -> Self {
         let live = rules.iter().filter(|rule| rule.mode == Mode::Live);
-        let actions: BTreeSet<_> = live.flat_map(|rule| rule.actions.iter().chain(&rule.fallbacks).cloned()).collect();
+        let actions: BTreeSet<_> =
+            live.flat_map(|rule| rule.actions.iter().chain(&rule.fallbacks).cloned()).collect();
         let actions = actions.into_iter().collect();
         let rules = Arc::new(RuleSet::new(rules, counters.clone()));
         let (guards, permit) = Default::default();

@@ -12,7 +12,8 @@ pub(super) fn action(reader: &mut Reader<'_>, actions: &[&str]) -> Option<Action
     let known = which(reader)?;
     let foreign = refuse_foreign(reader, known.table.name);
     let conf = (known.read)(reader);
-    let delivery = deliveries::settings(reader);
+    let gathers = conf.as_ref().and_then(|conf| conf.conf().gathers());
+    let delivery = deliveries::settings(reader, gathers);
     let (guard, on_full) = (deliveries::guard(reader), deliveries::on_full(reader));
     let (when, on_failure) = (when::read(reader), fallback::read(reader, actions));
     if foreign {

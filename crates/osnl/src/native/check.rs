@@ -16,7 +16,7 @@ use super::section::{Findings, Reader};
 use super::{
     ActionConf, JournalConf, ListenerConf, Native, RuleConf, fallback, never, rabbit, topology, when,
 };
-use crate::config::{ConfigError, Finding, Warning, typed};
+use crate::config::{ConfigError, Finding, Warning};
 use crate::k2hr3::{Level, LogFile};
 use crate::rule::{Nested, Rule};
 
@@ -71,6 +71,9 @@ impl<'a> Checker<'a> {
         if let (Some(rules), Some(actions)) = (&mut rules, &mut actions) {
             conditions(rules, actions);
             self.no_circle(actions);
+            if let Some(listeners) = &listeners {
+                self.goes_round(listeners, rules, actions);
+            }
         }
         if let (Some(journal), Some(rules), Some(actions)) = (&journal, &rules, &actions) {
             self.kept(journal, rules, actions);
@@ -163,6 +166,31 @@ impl<'a> Checker<'a> {
         }
     }
 
+    /// What an action does may be what its own rule looks for.
+    fn goes_round(&mut self, listeners: &[ListenerConf], rules: &[RuleConf], actions: &[ActionConf]) {
+        for action in actions {
+            let fires = |rule: &&RuleConf| {
+                let rule = &rule.rule;
+                rule.actions.contains(&action.name) || rule.fallbacks.contains(&action.name)
+            };
+            let heard =
+                rules.iter().filter(|rule| rule.enabled).filter(fires).flat_map(|rule| &rule.listeners);
+            let heard: Vec<&Arc<str>> = heard.collect();
+            let fed = |listener: &&ListenerConf| {
+                heard.contains(&&listener.name) && action.driver.conf().feeds(listener)
+            };
+            if let (Some(fed), Some(section)) = (listeners.iter().find(fed), self.named(ACTION, &action.name))
+            {
+                let problem = format!(
+                    "may publish to what [listener:{}] listens to, and its rule may fire it again",
+                    fed.name
+                );
+                let allowed = "publish to another exchange or topic, or let the rule look for something else";
+                self.reader(section).warn("exchange", &problem, allowed);
+            }
+        }
+    }
+
     /// What only a journal that keeps can do.
     fn kept(&mut self, journal: &JournalConf, rules: &[RuleConf], actions: &[ActionConf]) {
         for rule in rules {
@@ -225,7 +253,7 @@ fn state_dir(reader: &mut Reader<'_>) -> Option<Option<PathBuf>> {
 }
 
 fn listener(reader: &mut Reader<'_>, rabbit: &RabbitOptions) -> Option<ListenerConf> {
-    let url = transport_url(reader);
+    let url = reader.transport_url();
     let rabbit = rabbit::of_listener(reader, rabbit, url.as_ref());
     let topology = topology::read(reader, rabbit.as_ref());
     let prefetch = reader.number("prefetch", 1, u16::MAX.into());
@@ -249,21 +277,6 @@ fn listener(reader: &mut Reader<'_>, rabbit: &RabbitOptions) -> Option<ListenerC
         prefetch,
         rabbit: rabbit?,
     })
-}
-
-fn transport_url(reader: &mut Reader<'_>) -> Option<TransportUrl> {
-    const OPTION: &str = "transport_url";
-    let text = reader.required(OPTION, "write rabbit://user:password@host:port/vhost")?;
-    match typed::transport_url(&text) {
-        Ok(url) => {
-            if text.contains(":***@") {
-                let problem = "the password is ***, as osnl config show hides it";
-                reader.warn(OPTION, problem, "write the password, or use --show-secrets");
-            }
-            Some(url)
-        }
-        Err(refusal) => reader.refused(OPTION, refusal),
-    }
 }
 
 fn rule(reader: &mut Reader<'_>, listeners: &[&str], actions: &[&str]) -> Option<RuleConf> {

@@ -19,6 +19,7 @@ mod native;
 mod newer_brokers;
 mod notification_listener;
 mod notifier;
+mod outputs;
 mod own_node;
 mod power_set;
 mod proxy;

@@ -97,7 +97,10 @@ fn what_a_driver_does_not_have_is_refused_with_who_has_it() {
         assert_eq!(found, [format!("a.conf:13: [action:record] {expected}")], "{line}");
     };
     check("api_url = http://h/", "api_url: is no option of the driver dump; k2hr3 has it");
-    check("verify = false", "verify: is no option of the driver dump; k2hr3, http have it");
+    check(
+        "verify = false",
+        "verify: is no option of the driver dump; k2hr3, http, syslog, mail, k2hr3_register have it",
+    );
     let found =
         errors(load(&WHOLE.replace("driver = dump", "driver = k2hr3\napi_url = http://h/\npath = x")));
     assert_eq!(found, ["a.conf:14: [action:record] path: is no option of the driver k2hr3; dump has it"]);
