@@ -4,12 +4,14 @@
 
 pub mod dump;
 pub(crate) mod event_names;
+pub mod exec;
 pub mod file;
 pub mod http_request;
 pub mod k2hr3;
 pub mod k2hr3_register;
 pub mod mail;
 pub mod publish;
+pub mod python;
 pub mod syslog;
 mod wire;
 
@@ -23,6 +25,7 @@ use osnl_http::{Failure, FailureClass};
 use osnl_model::{Notification, bulk_part};
 use osnl_transport::BoxFuture;
 use serde_json::Value;
+use tokio_util::sync::CancellationToken;
 
 use crate::received::Received;
 
@@ -74,6 +77,18 @@ pub trait Action: Send + Sync {
 
     /// What it talks to, for people: no secret.
     fn target(&self) -> String;
+
+    /// Called once, before the first attempt: starts what the action keeps running, so that what is wrong with it
+    /// is said at the start and not with the first event. A failure changes nothing else: an attempt starts it again.
+    fn open(&self) -> BoxFuture<'_, Result<(), ActionError>> {
+        Box::pin(std::future::ready(Ok(())))
+    }
+
+    /// Called once, after the last attempt: ends what the action keeps running, at once if `abort` is cancelled.
+    fn close<'a>(&'a self, abort: &'a CancellationToken) -> BoxFuture<'a, ()> {
+        let _ = abort;
+        Box::pin(std::future::ready(()))
+    }
 }
 
 /// An attempt that needs no other.
@@ -139,6 +154,10 @@ pub enum ErrorClass {
     Rejected,
     /// The event cannot be turned into a request; no attempt will change that.
     Content,
+    /// Not now, says whoever was asked: a plug-in whose own target is away.
+    Transient,
+    /// It did not work, and nothing says whether it ever will: a program that ended with an error.
+    Failed,
 }
 
 impl ErrorClass {
@@ -153,7 +172,9 @@ impl ErrorClass {
             | Self::Reset
             | Self::Status(_)
             | Self::Busy(_)
-            | Self::Refused(_) => false,
+            | Self::Refused(_)
+            | Self::Transient
+            | Self::Failed => false,
         }
     }
 }
@@ -168,6 +189,8 @@ impl std::fmt::Display for ErrorClass {
             Self::Status(status) | Self::Busy(status) | Self::Refused(status) => write!(f, "status {status}"),
             Self::Rejected => f.write_str("refused for good"),
             Self::Content => f.write_str("unusable notification"),
+            Self::Transient => f.write_str("not now"),
+            Self::Failed => f.write_str("failed"),
         }
     }
 }

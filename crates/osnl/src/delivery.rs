@@ -12,6 +12,7 @@ mod gather;
 mod limits;
 mod policy;
 mod published;
+mod replaced;
 mod schedule;
 mod setup;
 
@@ -32,6 +33,7 @@ pub use self::limits::{Limits, OnDead};
 pub use self::policy::{Decision, RetryPolicy};
 use self::published::Gauges;
 pub use self::published::{Published, TargetState, TargetStatus};
+use self::replaced::Replaced;
 pub use self::schedule::WhenExhausted;
 use self::schedule::{Schedule, Step};
 pub use self::setup::{Remote, Setup};
@@ -152,6 +154,13 @@ impl DeliveryLoop {
     /// Delivers until told to drain, or until it is [retired](Remote::retire); then the attempts under way are
     /// finished, and no other begins.
     pub async fn run(mut self, shutdown: Shutdown) {
+        tokio::select! {
+            biased;
+            () = shutdown.drain.cancelled() => {}
+            () = shutdown.abort.cancelled() => {}
+            () = replaced::open(self.action.clone(), self.name.clone(), self.settings.timeout) => {}
+        }
+        let mut replaced = Replaced::new(shutdown.abort.clone());
         let mut attempts = FuturesUnordered::new();
         let mut sweep = Instant::now() + SWEEP;
         let gone = self.remote.gone().clone();
@@ -191,7 +200,11 @@ impl DeliveryLoop {
                 () = shutdown.abort.cancelled() => break,
                 () = shutdown.drain.cancelled(), if !draining => {}
                 () = gone.cancelled(), if !draining => {}
-                Ok(()) = self.setups.changed(), if !draining => self.change_setup(),
+                Ok(()) = self.setups.changed(), if !draining => {
+                    let before = self.change_setup();
+                    replaced.by(&self.action, before, &self.name, self.settings.timeout);
+                }
+                () = replaced.work() => {}
                 Some(attempt) = attempts.next() => {
                     for (id, event, result) in attempt {
                         self.attempted(id, &event, result);
@@ -221,7 +234,11 @@ impl DeliveryLoop {
                 self.give_up_what_is_held_too_long();
             }
             self.return_what_cannot_wait();
+            replaced.end_unused();
         }
+        drop(attempts);
+        replaced.end().await;
+        self.action.close(&shutdown.abort).await;
         if gone.is_cancelled() && !shutdown.drain.is_cancelled() {
             for id in self.schedule.release_all() {
                 self.journal.outcome(id, Outcome::Returned);
@@ -233,11 +250,13 @@ impl DeliveryLoop {
         }
     }
 
-    fn change_setup(&mut self) {
+    /// Answers the action that counted until now.
+    fn change_setup(&mut self) -> Arc<dyn Action> {
         let Setup { action, settings, fallback } = self.setups.borrow_and_update().clone();
         self.schedule.change(&settings, Instant::now());
         *self.gauges.target.lock().unwrap_or_else(PoisonError::into_inner) = action.target();
-        (self.action, self.settings, self.fallback) = (action, settings, fallback);
+        (self.settings, self.fallback) = (settings, fallback);
+        std::mem::replace(&mut self.action, action)
     }
 
     fn publish(&self, paused: bool) {

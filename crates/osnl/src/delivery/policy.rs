@@ -34,19 +34,23 @@ impl RetryPolicy {
     ///
     /// | failure | decision |
     /// | --- | --- |
-    /// | connect, TLS, time-out, reset, 408, 425, 429, 5xx, what its action calls busy | hold |
-    /// | any other status | retry until `max_attempts`, then give up |
+    /// | connect, TLS, time-out, reset, 408, 425, 429, 5xx, what its action calls busy, "not now" | hold |
+    /// | any other status, a program that failed | retry until `max_attempts`, then give up |
     /// | a final refusal, an unusable notification | give up |
     #[must_use]
     pub fn decide(&self, attempt: NonZeroU32, error: &ActionError) -> Decision {
         match error.class {
             ErrorClass::Connect | ErrorClass::Tls | ErrorClass::Timeout | ErrorClass::Reset => Decision::Hold,
-            ErrorClass::Status(408 | 425 | 429 | 500..) | ErrorClass::Busy(_) => Decision::Hold,
+            ErrorClass::Status(408 | 425 | 429 | 500..) | ErrorClass::Busy(_) | ErrorClass::Transient => {
+                Decision::Hold
+            }
             ErrorClass::Rejected | ErrorClass::Content => Decision::GiveUp,
-            ErrorClass::Status(_) | ErrorClass::Refused(_) if attempt >= self.max_attempts => {
+            ErrorClass::Status(_) | ErrorClass::Refused(_) | ErrorClass::Failed
+                if attempt >= self.max_attempts =>
+            {
                 Decision::GiveUp
             }
-            ErrorClass::Status(_) | ErrorClass::Refused(_) => {
+            ErrorClass::Status(_) | ErrorClass::Refused(_) | ErrorClass::Failed => {
                 Decision::RetryAfter(self.pause(attempt.get()).max(error.retry_after.unwrap_or_default()))
             }
         }
@@ -74,7 +78,9 @@ mod tests {
 
     #[test]
     fn failures_are_held_retried_or_given_up() {
-        use ErrorClass::{Busy, Connect, Content, Refused, Rejected, Reset, Status, Timeout, Tls};
+        use ErrorClass::{
+            Busy, Connect, Content, Failed, Refused, Rejected, Reset, Status, Timeout, Tls, Transient,
+        };
         let pause = |s| Decision::RetryAfter(Duration::from_secs(s));
         for (class, attempt, expected) in [
             (Connect, 99, Decision::Hold),
@@ -90,8 +96,11 @@ mod tests {
             (Status(400), 3, Decision::GiveUp),
             (Status(301), 3, Decision::GiveUp),
             (Status(404), 1, pause(1)),
-            (Rejected, 1, Decision::GiveUp),
             (Content, 1, Decision::GiveUp),
+            (Transient, 99, Decision::Hold),
+            (Failed, 2, pause(2)),
+            (Failed, 3, Decision::GiveUp),
+            (Rejected, 1, Decision::GiveUp),
             (Busy(409), 99, Decision::Hold),
             (Refused(500), 1, pause(1)),
             (Refused(500), 3, Decision::GiveUp),

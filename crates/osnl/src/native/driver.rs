@@ -73,6 +73,10 @@ drivers! {
     Http(crate::action::http_request::HttpConf),
     /// Writes events down.
     Dump(crate::action::dump::DumpConf),
+    /// Runs a program.
+    Exec(crate::action::exec::ExecConf),
+    /// Calls a plug-in class of the OSS Framework.
+    Python(crate::action::python::PythonConf),
     /// Writes events into a file that is rotated.
     File(crate::action::file::FileConf),
     /// Tells the machine's log, or a collector of logs.

@@ -34,14 +34,6 @@ impl Reader<'_> {
         &self.section.name
     }
 
-    /// A number of bytes.
-    pub(crate) fn size(&mut self, option: &str) -> Option<u64> {
-        let text = self.text(option)?;
-        size::parse(&text).or_else(|| {
-            self.refuse(option, &format!("{} is not a size", shown(&text)), "write 65536, 64KiB or 5MiB")
-        })
-    }
-
     /// The text, or `None` if nothing sets it.
     pub(crate) fn text(&mut self, option: &str) -> Option<String> {
         match self.layers.resolve(self.section, option) {
@@ -160,6 +152,21 @@ impl Reader<'_> {
             None => {
                 let problem = format!("{} is not a duration", shown(&text));
                 self.refuse(option, &problem, "write 30, 30s, 500ms, 5m, 24h or 7d")
+            }
+        }
+    }
+
+    /// A size in bytes.
+    pub(crate) fn size(&mut self, option: &str, least: u64, most: u64) -> Option<u64> {
+        let text = self.text(option)?;
+        match size::parse(&text) {
+            Some(bytes) if (least..=most).contains(&bytes) => Some(bytes),
+            Some(_) => {
+                let allowed = format!("allowed: {} to {}", size::shown(least), size::shown(most));
+                self.refuse(option, &format!("{} is out of range", shown(&text)), &allowed)
+            }
+            None => {
+                self.refuse(option, &format!("{} is not a size", shown(&text)), "write 65536, 64KiB or 5MiB")
             }
         }
     }

@@ -6,6 +6,7 @@ mod known;
 mod layers;
 mod messages;
 mod outputs;
+mod plugins;
 mod rabbit;
 mod reference;
 mod secret_file;

@@ -18,6 +18,7 @@ use crate::template::Template;
 
 /// Smaller files are more names than lines.
 const LEAST_SIZE: u64 = 1024;
+const LARGEST_SIZE: u64 = 1 << 40;
 
 /// `driver = file`.
 #[derive(Clone, Debug)]
@@ -144,10 +145,7 @@ fn fsync(reader: &mut Reader<'_>) -> Option<Fsync> {
 fn rotation(reader: &mut Reader<'_>) -> Option<Rotation> {
     let size = match reader.is_set("rotate_size") {
         false => Some(None),
-        true => match reader.size("rotate_size")? {
-            size if size >= LEAST_SIZE => Some(Some(size)),
-            _ => reader.refuse("rotate_size", "is too small", "allowed: 1KiB or more"),
-        },
+        true => reader.size("rotate_size", LEAST_SIZE, LARGEST_SIZE).map(Some),
     };
     let interval = match reader.is_set("rotate_interval") {
         false => Some(None),

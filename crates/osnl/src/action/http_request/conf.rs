@@ -307,10 +307,7 @@ fn statuses(reader: &mut Reader<'_>, option: &str) -> Option<Statuses> {
 }
 
 fn reply_limit(reader: &mut Reader<'_>) -> Option<usize> {
-    match reader.size("reply_limit")? {
-        bytes if bytes <= MOST_REPLY => usize::try_from(bytes).ok(),
-        _ => reader.refuse("reply_limit", "is out of range", "allowed: 0 to 16MiB"),
-    }
+    reader.size("reply_limit", 0, MOST_REPLY).and_then(|bytes| usize::try_from(bytes).ok())
 }
 
 fn guard(reader: &mut Reader<'_>) -> Option<Guard> {

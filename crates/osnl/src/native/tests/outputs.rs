@@ -53,7 +53,7 @@ fn mistakes_are_told_with_what_is_allowed() {
         &format!("{file}mode = 0400"),
         "mode: is no permission to write; write an octal number such as 0600 or 0640",
     );
-    check(&format!("{file}rotate_size = 10"), "rotate_size: is too small; allowed: 1KiB or more");
+    check(&format!("{file}rotate_size = 10"), "rotate_size: \"10\" is out of range; allowed: 1 KiB to 1 TiB");
     check(
         &format!("{file}rotate_keep = 3"),
         "rotate_keep: means nothing without rotate_size or rotate_interval; set one of them, or remove this",
