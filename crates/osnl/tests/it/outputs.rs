@@ -55,7 +55,7 @@ fn every_event_is_one_line_and_the_files_are_rotated() {
     let path = folder.path().join("audit.jsonl");
     let conf = native(
         folder.path(),
-        &format!("driver = file\npath = {}\nrotate_size = 16KiB\nrotate_keep = 100", path.display()),
+        &format!("driver = file\npath = {}\nrotate_size = 4KiB\nrotate_keep = 100", path.display()),
     );
     let daemon = start(&conf, &broker);
     publish_ports(&broker, 0..60);
@@ -71,7 +71,7 @@ fn every_event_is_one_line_and_the_files_are_rotated() {
     let mut keys = Vec::new();
     for file in &files {
         let text = std::fs::read_to_string(file).unwrap();
-        assert!(text.len() <= 16 * 1024 && text.ends_with('\n'), "{}", file.display());
+        assert!(text.len() <= 4 * 1024 && text.ends_with('\n'), "{}", file.display());
         for line in text.lines() {
             let object: serde_json::Value = serde_json::from_str(line).unwrap();
             keys.push(object["idempotency_key"].as_str().unwrap().to_owned());

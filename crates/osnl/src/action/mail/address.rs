@@ -14,6 +14,9 @@ impl Address {
     /// One address. Quoted local parts, comments and groups are refused: nobody has them, and they hide things.
     pub(super) fn parse(text: &str) -> Option<Self> {
         let text = text.trim();
+        if text.contains(char::is_control) {
+            return None;
+        }
         let (name, address) = match text.split_once('<') {
             Some((name, rest)) => (name.trim().trim_matches('"').trim(), rest.strip_suffix('>')?),
             None => ("", text),

@@ -4,7 +4,9 @@ use std::time::Duration;
 
 use super::{WHOLE, errors, load, warnings};
 use crate::delivery::{Limits, OnDead};
+use crate::explain::{Content, Ruling, Subject, explain};
 use crate::native::OnFull;
+use crate::native::Preview;
 use crate::rule::{KeySource, Mode};
 
 #[track_caller]
@@ -163,4 +165,31 @@ on_full = dead_letter
         plain.contains("  guard      none; recommended for what deletes: guard = 100 per 10m"),
         "{plain}"
     );
+}
+
+#[test]
+fn explain_says_which_action_is_not_asked_and_why() {
+    let loaded = load(&format!("{WHOLE}when = payload.x == 2\n")).unwrap();
+    let event = osnl_model::Notification {
+        event_type: Some("port.delete.end".to_owned()),
+        payload: serde_json::json!({"x": 1}),
+        ..osnl_model::Notification::default()
+    };
+    let subject = Subject {
+        content: Content::Whole(Box::new(event)),
+        listener: None,
+        exchange: None,
+        routing_key: None,
+        received: None,
+    };
+    let verdicts = explain(&loaded.conf, &subject, None);
+    let Ruling::Fires(effects) = &verdicts[0].ruling else { panic!("{verdicts:?}") };
+    let why: Vec<(&str, Option<&str>)> = effects
+        .iter()
+        .map(|effect| match &effect.would {
+            Preview::NotAsked { why } => (&*effect.action, Some(why.as_str())),
+            _ => (&*effect.action, None),
+        })
+        .collect();
+    assert_eq!(why, [("roles", None), ("record", Some("when is false: payload.x is 1"))]);
 }

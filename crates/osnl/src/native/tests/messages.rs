@@ -24,7 +24,11 @@ fn unknown_names_are_errors_with_the_nearest() {
     check("rule:gone", "pool = x", "pool: unknown option; did you mean [listener:NAME] pool?");
     check("rule:gone", "payload. = x", "payload.: unknown option");
     check("DEFAULT", "colour = blue", "colour: unknown option");
-    check("action:record", "api_url = x", "api_url: is no option of the driver dump; k2hr3 has it");
+    check(
+        "action:record",
+        "api_url = x",
+        "api_url: is no option of the driver dump; k2hr3, k2hr3_register have it",
+    );
     let known = "known: [DEFAULT], [journal], [oslo_messaging_rabbit], [listener:NAME], [rule:NAME], \
                  [action:NAME]";
     let check = |heading: &str, expected: &str| {

@@ -29,7 +29,7 @@ class Handler:
         return "250 OK"
     async def handle_DATA(self, server, session, envelope):
         mail = email.message_from_bytes(envelope.content, policy=email.policy.default)
-        parts = {part.get_content_type(): part.get_content() for part in mail.walk() if not part.is_multipart()}
+        parts = {part.get_content_type(): part.get_content().replace("\r\n", "\n") for part in mail.walk() if not part.is_multipart()}
         print(json.dumps({"from": envelope.mail_from, "to": envelope.rcpt_tos, "tls": session.ssl is not None,
             "login": session.auth_data, "headers": {k.lower(): str(v) for k, v in mail.items()}, "parts": parts}), flush=True)
         return "250 taken"

@@ -88,7 +88,7 @@ fn every_wrong_value_is_said_at_its_line() {
     );
     check(
         &format!("{h}reply_limit = 1GiB"),
-        &["a.conf:11: [action:hook] reply_limit: is out of range; allowed: 0 to 16MiB"],
+        &["a.conf:11: [action:hook] reply_limit: \"1GiB\" is out of range; allowed: 0 B to 16 MiB"],
     );
     check(
         &format!("{h}allow_hosts = http://a"),
