@@ -1,3 +1,5 @@
+//! Files as they are afterwards: appended to, moved, made anew, and what cannot be written.
+
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
