@@ -116,7 +116,7 @@ impl ReadDriver for MailConf {
         let subject = or_default(reader, "subject", SUBJECT, Escape::None);
         let body = or_default(reader, "body", BODY, Escape::None);
         let digest_subject = match reader.is_set("digest_subject") {
-            true => reader.compiled("digest_subject", |text| compile_digest(text)).ok()?,
+            true => reader.compiled("digest_subject", compile_digest).ok()?,
             false => compile_digest(DIGEST_SUBJECT).ok(),
         };
         let html = match reader.is_set("html") {

@@ -69,11 +69,10 @@ impl Extensions {
 
     /// What stands behind its name.
     fn words(&self, name: &str) -> Option<Vec<String>> {
-        let found = self.0.iter().find_map(|line| {
+        self.0.iter().find_map(|line| {
             let mut words = line.split([' ', '=']).map(str::to_ascii_uppercase);
             (words.next()? == name).then(|| words.collect())
-        });
-        found
+        })
     }
 }
 
