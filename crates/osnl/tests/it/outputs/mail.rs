@@ -30,7 +30,7 @@ class Handler:
     async def handle_DATA(self, server, session, envelope):
         mail = email.message_from_bytes(envelope.content, policy=email.policy.default)
         parts = {part.get_content_type(): part.get_content().replace("\r\n", "\n") for part in mail.walk() if not part.is_multipart()}
-        print(json.dumps({"from": envelope.mail_from, "to": envelope.rcpt_tos, "tls": session.ssl is not None,
+        print(json.dumps({"from": envelope.mail_from, "to": envelope.rcpt_tos, "tls": server.transport.get_extra_info("ssl_object") is not None,
             "login": session.auth_data, "headers": {k.lower(): str(v) for k, v in mail.items()}, "parts": parts}), flush=True)
         return "250 taken"
 def authenticate(server, session, envelope, mechanism, data):
