@@ -52,7 +52,7 @@ pub use backlog::FullBacklog;
 pub use broker::{Binding, Broker, Cluster, Exchange, Queue, SharedBroker, Vhost};
 pub use peer::{
     Delivered, Notice, Options, OsloListener, Prepared, Publisher, Raw, ReceivedObject, Upstream,
-    VersionedPeer, python,
+    VersionedPeer, python, python_program,
 };
 pub use process::Guard;
 pub use program::Program;

@@ -18,7 +18,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 /// A program of the Python environment, with nothing in its environment that would reach into it.
-pub(crate) fn python_program(name: &str) -> Command {
+pub fn python_program(name: &str) -> Command {
     let folder = std::env::var_os(crate::PYTHON_VARIABLE)
         .unwrap_or_else(|| panic!("no Python environment: run the tests with \"cargo xtask test\""));
     program_in(&PathBuf::from(folder), name)

@@ -3,11 +3,18 @@
 //! sleep, never retry and never count; the delivery loop gives each attempt its deadline.
 
 pub mod dump;
+pub(crate) mod event_names;
 pub mod exec;
+pub mod file;
 pub mod http_request;
 pub mod k2hr3;
+pub mod k2hr3_register;
+pub mod mail;
 pub mod oss_rest;
+pub mod publish;
 pub mod python;
+pub mod syslog;
+mod wire;
 
 use std::borrow::Cow;
 use std::sync::Arc;

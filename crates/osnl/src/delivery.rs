@@ -7,6 +7,7 @@
 //! [`policy`](RetryPolicy), [`breaker`](BreakerState) and `schedule`, which are pure.
 
 mod breaker;
+mod fallback;
 mod gather;
 mod limits;
 mod policy;
@@ -27,6 +28,7 @@ use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until, timeout};
 
 pub use self::breaker::BreakerState;
+pub use self::fallback::Fallback;
 pub use self::gather::Batch;
 pub(crate) use self::gather::Pace;
 pub use self::limits::{Limits, OnDead};
@@ -77,6 +79,7 @@ pub struct DeliveryLoop {
     journal: Arc<dyn Journal>,
     settings: DeliverySettings,
     prelude: Prelude,
+    fallback: Option<Fallback>,
     counters: Arc<Counters>,
     schedule: Schedule,
     state: watch::Sender<BreakerState>,
@@ -102,13 +105,15 @@ impl DeliveryLoop {
         counters: Arc<Counters>,
     ) -> Self {
         let gauges = Gauges { target: action.target().into(), ..Gauges::default() };
-        let remote = Remote::new(Setup { action: action.clone(), settings, prelude: Prelude::default() });
+        let setup = Setup { action: action.clone(), settings, prelude: Prelude::default(), fallback: None };
+        let remote = Remote::new(setup);
         Self {
             name: name.into(),
             action,
             journal,
             settings,
             prelude: Prelude::default(),
+            fallback: None,
             counters,
             schedule: Schedule::new(settings.policy, settings.when_exhausted, settings.concurrency)
                 .with_limits(settings.limits)
@@ -126,6 +131,13 @@ impl DeliveryLoop {
     #[must_use]
     pub fn with_prelude(mut self, prelude: Prelude) -> Self {
         self.prelude = prelude;
+        self
+    }
+
+    /// Hands what it gives up to another action.
+    #[must_use]
+    pub fn with_fallback(mut self, fallback: Option<Fallback>) -> Self {
+        self.fallback = fallback;
         self
     }
 
@@ -255,10 +267,10 @@ impl DeliveryLoop {
 
     /// Answers the action that counted until now.
     fn change_setup(&mut self) -> Arc<dyn Action> {
-        let Setup { action, settings, prelude } = self.setups.borrow_and_update().clone();
+        let Setup { action, settings, prelude, fallback } = self.setups.borrow_and_update().clone();
         self.schedule.change(&settings, Instant::now());
         *self.gauges.target.lock().unwrap_or_else(PoisonError::into_inner) = action.target();
-        (self.settings, self.prelude) = (settings, prelude);
+        (self.settings, self.prelude, self.fallback) = (settings, prelude, fallback);
         std::mem::replace(&mut self.action, action)
     }
 
@@ -324,7 +336,7 @@ impl DeliveryLoop {
                             "given up, dead letter: {reason}"
                         );
                     }
-                    self.journal.outcome_saying(id, outcome, &done);
+                    self.end(id, event, outcome, &done);
                 }
                 // Written down below, with what the target said.
                 Step::Attempted(..) => {}
@@ -354,7 +366,7 @@ impl DeliveryLoop {
     }
 
     fn give_up_what_is_held_too_long(&mut self) {
-        for (id, outcome) in self.schedule.held_too_long(Instant::now()) {
+        for (id, event, outcome) in self.schedule.held_too_long(Instant::now()) {
             if let Outcome::Dead(reason) | Outcome::DeadHoldingKey(reason) = &outcome {
                 tracing::error!(
                     action.name = &*self.name,
@@ -362,7 +374,24 @@ impl DeliveryLoop {
                     "given up, dead letter: {reason}"
                 );
             }
-            self.journal.outcome(id, outcome);
+            self.end(id, &event, outcome, "");
+        }
+    }
+
+    /// What is given up is the fallback's from then on.
+    fn end(&self, id: DeliveryId, event: &Event, outcome: Outcome, done: &str) {
+        let given_up = matches!(outcome, Outcome::Dead(_) | Outcome::DeadHoldingKey(_));
+        match self.fallback.as_ref().filter(|fallback| given_up && fallback.takes(event)) {
+            Some(fallback) => {
+                tracing::warn!(
+                    action.name = &*self.name,
+                    message.id = event.notification.message_id.as_deref().unwrap_or("-"),
+                    "handed to {}, its on_failure",
+                    fallback.action
+                );
+                self.journal.give_up(id, outcome, &fallback.action);
+            }
+            None => self.journal.outcome_saying(id, outcome, done),
         }
     }
 

@@ -14,8 +14,8 @@ use osnl_model::{Mismatch, Notification, Predicate, Priority, bulk_part, is_secr
 
 pub use self::compare::{Change, Compared, Comparison};
 pub use self::heard::{NotHeard, WhyNot};
-use crate::intake::parts;
-use crate::native::{Native, Preview, RuleConf, Wanted};
+use crate::intake::{narrowed, parts};
+use crate::native::{ActionConf, Native, Preview, RuleConf, Wanted};
 use crate::received::Received;
 use crate::rule::{Condition, Mode, RuleMismatch};
 use crate::saved::Saved;
@@ -235,7 +235,7 @@ fn ruling(
         Content::Unreadable(reason) => Ruling::Unreadable(reason.clone()),
         Content::Whole(notification) => match fires() {
             Ok(()) if !previews => Ruling::Fires(Vec::new()),
-            Ok(()) => Ruling::Fires(effects(conf, rule, notification)),
+            Ok(()) => Ruling::Fires(effects(conf, rule, notification, names)),
             Err(mismatch) => fails(rule, &mismatch),
         },
         Content::Head { failed, .. } => match fires() {
@@ -258,19 +258,27 @@ fn of_head(mismatch: &RuleMismatch) -> bool {
     }
 }
 
-fn effects(conf: &Native, rule: &RuleConf, notification: &Notification) -> Vec<Effect> {
+fn effects(
+    conf: &Native,
+    rule: &RuleConf,
+    notification: &Notification,
+    names: Option<&Names>,
+) -> Vec<Effect> {
     let parts = parts(&rule.rule, notification);
     let actions = rule.rule.actions.iter();
     let actions = actions.filter_map(|name| conf.actions.iter().find(|action| action.name == *name));
     let effects = actions.flat_map(|action| {
         parts.iter().map(|(resource, key)| {
             let part = resource.and_then(|n| bulk_part(notification, n as usize));
-            let narrowed = part.map(|payload| Notification { payload, ..notification.clone() });
-            let would = action.preview(&Wanted {
-                notification: narrowed.as_ref().unwrap_or(notification),
-                rule: &rule.rule.name,
-                resource: *resource,
-            });
+            let of_part = part.map(|payload| Notification { payload, ..notification.clone() });
+            let would = match names.map_or(Ok(()), |names| asked(rule, action, names, *resource)) {
+                Err(mismatch) => Preview::NotAsked { why: reason(&mismatch) },
+                Ok(()) => action.preview(&Wanted {
+                    notification: of_part.as_ref().unwrap_or(notification),
+                    rule: &rule.rule.name,
+                    resource: *resource,
+                }),
+            };
             Effect {
                 action: action.name.clone(),
                 key: key.clone(),
@@ -281,6 +289,15 @@ fn effects(conf: &Native, rule: &RuleConf, notification: &Notification) -> Vec<E
         })
     });
     effects.collect()
+}
+
+fn asked(
+    rule: &RuleConf,
+    action: &ActionConf,
+    names: &Names,
+    resource: Option<u32>,
+) -> Result<(), RuleMismatch> {
+    rule.rule.asks(&action.name, &narrowed(&rule.rule, names, resource))
 }
 
 fn fails(rule: &RuleConf, mismatch: &RuleMismatch) -> Ruling {

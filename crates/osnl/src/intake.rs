@@ -17,7 +17,7 @@ use crate::journal::{Begin, Entry, Journal, NewDelivery, Permit, Receipt, Settle
 use crate::metrics::Counters;
 use crate::oss::{KeysOfParts, Watcher};
 use crate::received::Received;
-use crate::rule::{Decided, Guards, KeySource, Mode, Rule, RuleSet};
+use crate::rule::{Decided, Guards, KeySource, Mode, Rule, RuleMismatch, RuleSet};
 use crate::template::Names;
 use crate::unmatched::Ring;
 
@@ -67,7 +67,8 @@ impl RuleEngine {
     #[must_use]
     pub fn new(rules: Vec<Rule>, journal: Arc<dyn Journal>, counters: Arc<Counters>) -> Self {
         let live = rules.iter().filter(|rule| rule.mode == Mode::Live);
-        let actions: BTreeSet<_> = live.flat_map(|rule| rule.actions.iter().cloned()).collect();
+        let actions: BTreeSet<_> =
+            live.flat_map(|rule| rule.actions.iter().chain(&rule.fallbacks).cloned()).collect();
         let actions = actions.into_iter().collect();
         let rules = Arc::new(RuleSet::new(rules, counters.clone()));
         let (guards, watcher, permit) = Default::default();
@@ -102,29 +103,54 @@ impl RuleEngine {
         self
     }
 
-    /// One delivery for each action, and of a bulk request for each of its resources.
+    /// One delivery for each action, and of a bulk request for each of its resources, unless the action's own
+    /// condition says no.
     fn deliveries(
         &self,
         rule: &Rule,
         received: &Received,
-        notification: &Notification,
+        names: &Names,
         noted: &KeysOfParts,
+        failed: &mut Vec<(Arc<str>, RuleMismatch)>,
     ) -> Vec<NewDelivery> {
-        let of_part = |(resource, key): (Option<u32>, Option<String>)| {
-            rule.actions.iter().map(move |action| {
+        let notification = names.notification();
+        let mut deliveries = Vec::new();
+        for (resource, key) in parts(rule, notification) {
+            let named = narrowed(rule, names, resource);
+            for action in &rule.actions {
                 let watched = rule.key == KeySource::Resource && self.watcher.serves(action);
                 let known = noted.iter().find(|(part, _)| watched && *part == resource);
                 let key = known.map_or_else(|| key.clone(), |(_, key)| Some(key.clone()));
-                let begin = match rule.mode {
-                    Mode::Shadow => Begin::Shadow,
-                    Mode::Live => {
+                let begin = match (asked(rule, action, &named), rule.mode) {
+                    (Asked::No(mismatch), _) => {
+                        tracing::debug!(
+                            rule.name = &*rule.name,
+                            action.name = &**action,
+                            "not asked: {mismatch}"
+                        );
+                        failed.push((rule.name.clone(), mismatch));
+                        continue;
+                    }
+                    (Asked::Undecided(why), Mode::Live) => Begin::Dead(why),
+                    (Asked::Undecided(why), Mode::Shadow) => {
+                        tracing::error!(rule.name = &*rule.name, action.name = &**action, "in shadow: {why}");
+                        continue;
+                    }
+                    (Asked::Yes, Mode::Shadow) => Begin::Shadow,
+                    (Asked::Yes, Mode::Live) => {
                         self.guarded(rule, action, key.as_deref(), resource, received, notification)
                     }
                 };
-                NewDelivery { rule: rule.name.clone(), action: action.clone(), key, resource, begin }
-            })
-        };
-        parts(rule, notification).into_iter().flat_map(of_part).collect()
+                deliveries.push(NewDelivery {
+                    rule: rule.name.clone(),
+                    action: action.clone(),
+                    key,
+                    resource,
+                    begin,
+                });
+            }
+        }
+        deliveries
     }
 
     fn guarded(
@@ -223,18 +249,19 @@ impl Intake for RuleEngine {
         if watched {
             (received.noted, keys) = self.watcher.note(&received, notification);
         }
+        let mut failed = decisions.failed;
         let deliveries: Vec<NewDelivery> = decisions
             .decided
             .into_iter()
             .flat_map(|decided| match decided {
-                Decided::Fires(rule) => self.deliveries(rule, &received, notification, &keys),
+                Decided::Fires(rule) => self.deliveries(rule, &received, &names, &keys, &mut failed),
                 Decided::Undecided(rule, why) => dead_letters(rule, &why, notification),
             })
             .collect();
         if deliveries.is_empty() {
             self.counters.unmatched.increment();
             if let Some(ring) = &self.ring {
-                ring.event(&received, notification, &decisions.failed);
+                ring.event(&received, notification, &failed);
             }
             return Receipt::complete(Settle::Acknowledge);
         }
@@ -246,6 +273,40 @@ impl Intake for RuleEngine {
 
     fn unreadable(&self, received: Received, reason: String) -> Receipt {
         self.journal.set_aside(received, reason)
+    }
+}
+
+/// Whether a rule's action is to be done.
+enum Asked {
+    Yes,
+    /// What of its own condition does not hold.
+    No(RuleMismatch),
+    Undecided(String),
+}
+
+fn asked(rule: &Rule, action: &Arc<str>, names: &Names) -> Asked {
+    match rule.asks(action, names) {
+        Ok(()) => Asked::Yes,
+        Err(mismatch @ RuleMismatch::Undecided(_)) => {
+            Asked::Undecided(format!("action {action}: {mismatch}"))
+        }
+        Err(
+            mismatch @ (RuleMismatch::When(_)
+            | RuleMismatch::Lacks { .. }
+            | RuleMismatch::Priority(_)
+            | RuleMismatch::Filter(_)
+            | RuleMismatch::Stopped { .. }),
+        ) => Asked::No(mismatch),
+    }
+}
+
+/// What the conditions of a rule's actions see: of a bulk request the one resource, as the actions do.
+pub(crate) fn narrowed(rule: &Rule, names: &Names, resource: Option<u32>) -> Names {
+    let notification = names.notification();
+    let part = resource.filter(|_| !rule.conditions.is_empty());
+    match part.and_then(|n| bulk_part(notification, n as usize)) {
+        Some(payload) => Names::from(Notification { payload, ..(**notification).clone() }),
+        None => names.clone(),
     }
 }
 
@@ -308,6 +369,61 @@ mod tests {
         }
         assert_eq!(engine.reserve(4).now_or_never(), Some(4));
         drop(receipts);
+    }
+
+    #[test]
+    fn an_action_s_own_condition_is_asked_for_each_of_its_deliveries() {
+        let counters = Arc::new(Counters::default());
+        let journal = Arc::new(MemoryJournal::new(MemoryLimits::for_prefetch(4), counters.clone()));
+        let when = |text: &str| crate::template::Expression::new(text).unwrap();
+        let rule = Rule {
+            name: "r".into(),
+            actions: vec!["all".into(), "some".into(), "unsure".into()],
+            conditions: [
+                ("some".into(), when("payload.port.name == 'b'")),
+                (
+                    "unsure".into(),
+                    when("payload.port.name + 1 == 2 if payload.port.name == 'b' else payload.no"),
+                ),
+            ]
+            .into(),
+            ..Rule::default()
+        };
+        let engine = RuleEngine::new(vec![rule], journal.clone(), counters.clone());
+        let body = r#"{"event_type": "port.create.end", "message_id": "1",
+            "payload": {"ports": [{"id": "1", "name": "a"}, {"id": "2", "name": "b"}]}}"#;
+        let _receipt = engine.notify(Received::sample(body.to_owned(), false));
+        let claimed = |action| {
+            let claimed = journal.claim(action, 9).now_or_never().unwrap_or_default();
+            claimed.iter().map(|c| c.event.resource).collect::<Vec<_>>()
+        };
+        assert_eq!(claimed("all"), [Some(0), Some(1)]);
+        assert_eq!(claimed("some"), [Some(1)]);
+        assert_eq!(claimed("unsure"), []);
+        let dead: Vec<String> = journal.dead_letters().into_iter().map(|dead| dead.reason).collect();
+        assert!(dead.len() == 1 && dead[0].starts_with("action unsure: when cannot be decided"), "{dead:?}");
+    }
+
+    /// What no action wants is settled, and has left its trace as what no rule wants.
+    #[test]
+    fn an_event_that_no_condition_lets_through_is_unmatched_with_the_reason() {
+        let counters = Arc::new(Counters::default());
+        let journal = Arc::new(MemoryJournal::new(MemoryLimits::for_prefetch(4), counters.clone()));
+        let rule = Rule {
+            name: "r".into(),
+            actions: vec!["a".into()],
+            conditions: [("a".into(), crate::template::Expression::new("payload.x == 2").unwrap())].into(),
+            ..Rule::default()
+        };
+        let ring = Arc::new(Ring::new(crate::unmatched::KeepUnmatched { heads: 10, bodies: false }));
+        let engine = RuleEngine::new(vec![rule], journal, counters.clone());
+        let engine = engine.with_unmatched(ring.clone(), &"l".into());
+        let body = r#"{"event_type": "x", "message_id": "1", "payload": {"x": 1}}"#;
+        let receipt = engine.notify(Received::sample(body.to_owned(), false));
+        assert_eq!(receipt.now_or_never(), Some(Settle::Acknowledge));
+        let kept = ring.latest();
+        assert_eq!(kept[0].failed[0].reason, "when is false: payload.x is 1");
+        assert_eq!((counters.matched.get(), counters.unmatched.get()), (0, 1));
     }
 
     /// Nobody can tell whether the rule should have fired: each of its actions has a dead letter that says why, and a

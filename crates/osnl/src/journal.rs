@@ -82,6 +82,11 @@ pub trait Journal: Send + Sync {
         Box::pin(std::future::ready(None))
     }
 
+    /// Ends a claimed delivery as given up, and makes one of the action `fallback` for the same rule, resource and
+    /// key, in one step: both are there or neither. It is made once: none if this rule has had one of that action for
+    /// this resource of the event already.
+    fn give_up(&self, delivery: DeliveryId, outcome: Outcome, fallback: &Arc<str>);
+
     /// Claimed deliveries whose message the broker has waited for too long: each should end with
     /// [`Outcome::Returned`] unless an attempt is under way. Durable stores have none.
     fn overdue(&self, action: &str) -> Vec<DeliveryId>;

@@ -28,6 +28,7 @@ mod duration;
 pub(crate) mod enrich;
 mod equalities;
 mod explain;
+mod fallback;
 pub(crate) mod journal;
 mod known;
 mod layers;
@@ -73,7 +74,7 @@ pub use self::secret_file::{SecretFileError, secret_or_file};
 use crate::config::{
     ConfigError, ConfigErrors, Environment, Finding, Ini, ReadError, Warning, files_of, read_text,
 };
-use crate::delivery::DeliverySettings;
+use crate::delivery::{DeliverySettings, Fallback};
 use crate::enrich::EnrichConf;
 use crate::journal::sqlite::SqliteOptions;
 use crate::k2hr3::{Level, LogFile};
@@ -162,14 +163,17 @@ pub struct ActionConf {
     pub driver: Driver,
     /// At what pace its deliveries are made, when they are given up, and what follows.
     pub delivery: DeliverySettings,
+    /// What must hold besides, whichever rule fires it: decided before anything is kept, or, if it looks at what `enrich`
+    /// brings, before the first attempt.
+    pub when: Option<Expression>,
+    /// Who does instead what it gives up.
+    pub on_failure: Option<Fallback>,
     /// Beyond it, what rules want of it is held.
     pub guard: Option<Rate>,
     /// What becomes of deliveries beyond `max_pending`.
     pub on_full: OnFull,
     /// The enrichments that are asked before the first attempt, in this order.
     pub enrich: Vec<Arc<str>>,
-    /// What must hold for it to do anything, decided at the delivery.
-    pub when: Option<Expression>,
 }
 
 /// What a configuration is read from.

@@ -15,10 +15,10 @@ use std::time::{Duration, SystemTime};
 use osnl_model::{Emission, Framing, Notification, plain_body};
 use osnl_transport::Properties;
 
-use crate::explain::{Content, Ruling, Subject, Verdict, explain};
+use crate::explain::{Content, Effect, Ruling, Subject, Verdict, explain};
 use crate::journal::sqlite::{Row, State};
 use crate::journal::{Begin, Entry, Journal, NewDelivery, Receipt, Settle};
-use crate::native::Native;
+use crate::native::{Native, Preview};
 use crate::notifier::fresh;
 use crate::received::{Noted, Origin, Received};
 use crate::rule::Mode;
@@ -139,7 +139,8 @@ pub fn plan(conf: &Native, source: Source, rules: &[String], listener: Option<&s
             | Ruling::Unknown
             | Ruling::Unreadable(_) => &[],
         };
-        let wishes = effects.iter().map(|effect| {
+        let asked = |effect: &&Effect| !matches!(effect.would, Preview::NotAsked { .. });
+        let wishes = effects.iter().filter(asked).map(|effect| {
             // Order is kept per action and resource, and there a repetition shows: whatever rule it was.
             let same = |row: &&Row| *row.action == *effect.action && row.key == effect.key;
             let before = source.before.iter().rev().filter(same);

@@ -3,6 +3,7 @@
 //! Rules are asked in their order, cheap conditions first: priority, patterns on the head, patterns on context and
 //! payload, then `when`. One that fires with `stop` is the last.
 
+mod condition;
 mod counts;
 mod decide;
 mod guard;
@@ -11,7 +12,7 @@ mod nested;
 mod set;
 mod step_limits;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::sync::Arc;
 
@@ -43,6 +44,10 @@ pub struct Rule {
     pub stop: bool,
     /// What it fires, by name.
     pub actions: Vec<Arc<str>>,
+    /// Conditions of those of its actions that have one of their own, by name.
+    pub conditions: BTreeMap<Arc<str>, Expression>,
+    /// Actions that may get what those give up: there must be room for them too.
+    pub fallbacks: Vec<Arc<str>>,
     /// By what its deliveries are kept in order.
     pub key: KeySource,
     /// Whether what it fires is called.
@@ -87,15 +92,7 @@ impl Rule {
         for nested in &self.nested {
             nested.matches(notification).map_err(RuleMismatch::Filter)?;
         }
-        let Some(when) = &self.when else { return Ok(()) };
-        match when.holds(names) {
-            Ok(true) => Ok(()),
-            Ok(false) => Err(RuleMismatch::When(WhenFalse { when: when.clone(), names: names.clone() })),
-            Err(EvalError::Lacks { name }) => Err(RuleMismatch::Lacks { name }),
-            Err(error @ (EvalError::Fuel | EvalError::TooLong | EvalError::Failed { .. })) => {
-                Err(RuleMismatch::Undecided(error))
-            }
-        }
+        self.when.as_ref().map_or(Ok(()), |when| condition::holds(when, names))
     }
 
     /// Whether the head alone decides it: nothing of it looks at context, payload or metadata.
@@ -104,7 +101,7 @@ impl Rule {
         let NotificationFilter { publisher_id: _, event_type: _, context, metadata, payload } = &self.filter;
         self.when.is_none()
             && self.nested.is_empty()
-            && [context, metadata, payload].into_iter().all(std::collections::BTreeMap::is_empty)
+            && [context, metadata, payload].into_iter().all(BTreeMap::is_empty)
     }
 
     /// Compiles its patterns, which who only checks a configuration does not need.

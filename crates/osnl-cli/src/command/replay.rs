@@ -21,7 +21,7 @@ use osnl::explain::{Ruling, Subject};
 use osnl::journal::Journal as _;
 use osnl::journal::sqlite::{Row, SqliteJournal, State};
 use osnl::metrics::Counters;
-use osnl::native::{JournalConf, Native};
+use osnl::native::{JournalConf, Native, Preview};
 use osnl::replay::{self, Live, Planned, Source, Wish};
 use serde_json::{Value, json};
 
@@ -209,6 +209,7 @@ fn text(name: &str, plan: &Planned) -> String {
                 .find(|wish| wish.delivery.action == effect.action && wish.delivery.key == effect.key);
             let before = match wish {
                 Some(wish) => before(wish),
+                None if matches!(effect.would, Preview::NotAsked { .. }) => "nothing is appended".to_owned(),
                 None => "left out, it was delivered before".to_owned(),
             };
             text.push_str(&format!("\n    {}\n      {}", would(effect), masked(&before)));

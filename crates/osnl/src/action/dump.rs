@@ -1,4 +1,4 @@
-//! The action `dump`: each event is written down as one line of JSON, to stdout or at the end of a file.
+//! The action `dump`, the small brother of [`file`](super::file): each event is written down as one line of JSON, to stdout or at the end of a file.
 //!
 //! Secrets in context and payload are masked. A line that cannot be written counts as a target that is down:
 //! it is tried again without end. Writing blocks the one thread that osnl runs on, for as long as the operating
@@ -68,7 +68,7 @@ impl Action for Dump {
     }
 }
 
-fn line(event: &Event) -> Value {
+pub(super) fn line(event: &Event) -> Value {
     let (notification, origin) = (&event.notification, &event.received.origin);
     json!({
         "rule": &*event.rule,

@@ -18,7 +18,7 @@
 
 mod authorization;
 mod body;
-mod cloud_event;
+pub(in crate::action) mod cloud_event;
 mod conf;
 mod driver;
 mod keystone;
@@ -42,6 +42,7 @@ pub use self::authorization::{Authorization, Fixed};
 pub use self::body::Format;
 pub use self::cloud_event::CloudEventMode;
 pub use self::conf::HttpConf;
+pub(in crate::action) use self::conf::{SOURCE, SUBJECT, TYPE};
 use self::message::{About, Message};
 pub(in crate::action) use self::secrets::scrub;
 pub use self::statuses::{Judgement, NoStatuses, Statuses};

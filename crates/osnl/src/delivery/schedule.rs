@@ -183,7 +183,7 @@ impl Schedule {
     }
 
     /// Gives up what a held target has kept waiting for too long.
-    pub(super) fn held_too_long(&mut self, now: Instant) -> Vec<(DeliveryId, Outcome)> {
+    pub(super) fn held_too_long(&mut self, now: Instant) -> Vec<(DeliveryId, Event, Outcome)> {
         let (Some(since), Some(most)) = (self.held_since, self.limits.hold_max) else { return Vec::new() };
         let held = now.saturating_duration_since(since);
         if held < most {
@@ -194,11 +194,11 @@ impl Schedule {
             .items
             .iter()
             .filter(|(id, item)| !self.under_way.contains_key(id) && too_long(item))
-            .map(|(id, _)| *id)
+            .map(|(id, item)| (*id, item.claimed.event.clone()))
             .collect();
-        ended.sort_unstable();
+        ended.sort_unstable_by_key(|(id, _)| *id);
         let reason = format!("the target was held for {} s, and hold_max is over", held.as_secs());
-        ended.into_iter().map(|id| (id, self.give_up(id, reason.clone()))).collect()
+        ended.into_iter().map(|(id, event)| (id, event, self.give_up(id, reason.clone()))).collect()
     }
 
     fn give_up(&mut self, id: DeliveryId, reason: String) -> Outcome {

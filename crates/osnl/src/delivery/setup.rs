@@ -5,7 +5,7 @@ use std::sync::Arc;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
-use super::{DeliverySettings, Prelude};
+use super::{DeliverySettings, Fallback, Prelude};
 use crate::action::Action;
 
 /// An action and how it is delivered. An attempt is made with what counts when it begins.
@@ -17,6 +17,8 @@ pub struct Setup {
     pub settings: DeliverySettings,
     /// What comes before the first attempt of each delivery.
     pub prelude: Prelude,
+    /// Who gets what it gives up.
+    pub fallback: Option<Fallback>,
 }
 
 /// Changes a loop that runs.

@@ -354,3 +354,63 @@ async fn a_delivery_knows_its_action_its_resource_and_what_it_has_used_up() {
         }
     }
 }
+
+/// The message is settled when the other action is done too, where receipts wait for outcomes.
+#[tokio::test]
+async fn what_is_given_up_is_made_a_delivery_of_another_action_once() {
+    let fallback: Arc<str> = "b".into();
+    for rig in rigs() {
+        let journal = &*rig.journal;
+        let mut several = entry("1", "k", false);
+        several.deliveries[0].resource = Some(0);
+        several.deliveries.push(NewDelivery { resource: Some(1), ..NewDelivery::new("r", "a", None) });
+        // This one has the other action anyway.
+        several.deliveries.push(NewDelivery::new("s", "a", Some("other".into())));
+        several.deliveries.push(NewDelivery::new("s", "b", Some("other".into())));
+        let receipt = append(journal, several).await;
+        let _behind = append(journal, entry("2", "k", false)).await;
+        let claimed = claim(journal, "a", 3).await;
+        for claimed in &claimed {
+            journal.give_up(claimed.id, Outcome::Dead("why".into()), &fallback);
+            // Its outcome is taken once.
+            journal.give_up(claimed.id, Outcome::Dead("why".into()), &fallback);
+        }
+        let made = claim(journal, "b", 3).await;
+        let about: Vec<_> =
+            made.iter().map(|c| (&*c.event.rule, c.key.as_deref(), c.event.resource, c.used)).collect();
+        let new = Used::default();
+        let mut about_sorted = about.clone();
+        about_sorted.sort_by_key(|(rule, _, resource, _)| (*rule, *resource));
+        let expected =
+            [("r", Some("k"), Some(0), new), ("r", None, Some(1), new), ("s", Some("other"), None, new)];
+        assert_eq!(about_sorted, expected);
+        assert!(made.iter().all(|c| &*c.event.action == "b" && c.event.idempotency_key().contains("/b")));
+        assert_eq!(names(&claim(journal, "a", 1).await), ["2"], "the key is free");
+        for made in made {
+            journal.outcome(made.id, Outcome::Delivered);
+        }
+        assert_eq!(within(receipt).await, Settle::Acknowledge);
+        assert_eq!(rig.counters.dead.get(), if rig.durable { 6 } else { 3 });
+        // What is done is not given up, and what has gone back is not either.
+        journal.give_up(claimed[0].id, Outcome::Dead("late".into()), &fallback);
+        assert_eq!(names(&claim(journal, "b", 0).await), [""; 0]);
+    }
+}
+
+/// Behind what the other action has of that key, whoever made it.
+#[tokio::test]
+async fn what_is_made_of_a_failure_keeps_the_order_of_the_other_action() {
+    let fallback: Arc<str> = "b".into();
+    for rig in rigs() {
+        let journal = &*rig.journal;
+        let mut first = entry("1", "k", false);
+        first.deliveries[0].action = "b".into();
+        let _receipts = (append(journal, first).await, append(journal, entry("2", "k", false)).await);
+        let failing = claim(journal, "a", 1).await;
+        journal.give_up(failing[0].id, Outcome::DeadHoldingKey("why".into()), &fallback);
+        let b = claim(journal, "b", 1).await;
+        assert_eq!(names(&b), ["1"]);
+        journal.outcome(b[0].id, Outcome::Delivered);
+        assert_eq!(names(&claim(journal, "b", 1).await), ["2"]);
+    }
+}

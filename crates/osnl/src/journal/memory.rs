@@ -10,6 +10,7 @@
 //! Dead letters are written to the log as one JSON line each, so that they outlive the process.
 
 mod dead;
+mod ends;
 mod limits;
 mod listing;
 mod recent;
@@ -29,7 +30,8 @@ use self::recent::Recent;
 use super::begin::{self, Begin};
 use super::identity::Identity;
 use super::{
-    Claimed, DeliveryId, Entry, Journal, JournalState, Outcome, Paused, Permit, Places, Receipt, Settle, Used,
+    Claimed, DeliveryId, Entry, Journal, JournalState, NewDelivery, Outcome, Paused, Permit, Places, Receipt,
+    Settle, Used,
 };
 use crate::action::Event;
 use crate::enrich::Enriched;
@@ -70,6 +72,8 @@ struct Open {
     received: Arc<Received>,
     notification: Arc<Notification>,
     identity: Identity,
+    /// What was appended, and what was made later in place of what was given up.
+    wanted: Vec<NewDelivery>,
     outstanding: usize,
     returned: bool,
     receipt: Option<oneshot::Sender<Settle>>,
@@ -140,13 +144,6 @@ impl MemoryJournal {
             );
         }
     }
-
-    fn bury(&self, state: &mut State, received: Arc<Received>, reason: String) {
-        if state.dead.len() >= self.limits().dead {
-            state.dead.pop_front();
-        }
-        state.dead.push_back(DeadLetter { received, reason });
-    }
 }
 
 impl Journal for MemoryJournal {
@@ -205,19 +202,7 @@ impl Journal for MemoryJournal {
 
         let entry_id = state.next();
         for new in entry.deliveries.iter().filter(|new| new.begin.is_open()) {
-            let id = DeliveryId(state.next());
-            let lane = new.key.clone().map_or(Lane::Alone(id), Lane::Key);
-            let lanes = state.actions.entry(new.action.clone()).or_default();
-            let waiting = lanes.by_key.entry(lane.clone()).or_default();
-            waiting.push_back(id);
-            if waiting.len() == 1 {
-                lanes.claimable.insert(id);
-            }
-            let (rule, action) = (new.rule.clone(), new.action.clone());
-            let resource = new.resource;
-            state
-                .deliveries
-                .insert(id, Pending { entry: entry_id, rule, action, lane, resource, used, claimed: false });
+            state.add(entry_id, new, used);
         }
         state.identities.insert(identity.clone(), entry_id);
         state.entries.insert(
@@ -226,6 +211,7 @@ impl Journal for MemoryJournal {
                 received: entry.received,
                 notification: entry.notification,
                 identity,
+                wanted: entry.deliveries,
                 outstanding,
                 returned: false,
                 receipt: Some(sender),
@@ -277,42 +263,11 @@ impl Journal for MemoryJournal {
     }
 
     fn outcome(&self, delivery: DeliveryId, outcome: Outcome) {
-        let mut state = self.lock();
-        let state = &mut *state;
-        let Some(pending) = state.remove(delivery) else { return };
-        match &outcome {
-            Outcome::Delivered => self.counters.delivered.increment(),
-            Outcome::NothingToDo => self.counters.nothing_to_do.increment(),
-            Outcome::Dead(reason) | Outcome::DeadHoldingKey(reason) => {
-                self.counters.dead.increment();
-                if let Some(open) = state.entries.get(&pending.entry) {
-                    log_dead_letter(
-                        &pending.rule,
-                        &pending.action,
-                        &open.received.origin,
-                        &open.notification,
-                        reason,
-                    );
-                    let received = open.received.clone();
-                    self.bury(state, received, reason.clone());
-                }
-            }
-            Outcome::Returned => {
-                self.counters.returned.increment();
-                // Whoever is behind it in its key must not overtake it on the way round.
-                let lanes = state.actions.entry(pending.action.clone()).or_default();
-                let followers: Vec<_> =
-                    lanes.by_key.get(&pending.lane).into_iter().flatten().copied().collect();
-                for follower in followers {
-                    if let Some(pending) = state.remove(follower) {
-                        self.counters.returned.increment();
-                        state.finish(&pending, true);
-                    }
-                }
-            }
-        }
-        state.finish(&pending, outcome == Outcome::Returned);
-        self.claimable.notify_waiters();
+        self.end(delivery, outcome, None);
+    }
+
+    fn give_up(&self, delivery: DeliveryId, outcome: Outcome, fallback: &Arc<str>) {
+        self.end(delivery, outcome, Some(fallback));
     }
 
     fn enriched(

@@ -18,6 +18,7 @@ mod checkpoint;
 mod connection;
 mod count;
 mod enriched;
+mod fallback;
 mod gate;
 mod heads;
 mod look;
@@ -227,15 +228,19 @@ impl SqliteJournal {
     }
 
     fn ended(&self, delivery: DeliveryId, outcome: Outcome, done: Option<String>) {
+        self.count(&outcome);
+        self.send(Command::Outcome(delivery, outcome, done));
+    }
+
+    fn count(&self, outcome: &Outcome) {
         let counters = &self.shared.counters;
-        match &outcome {
+        match outcome {
             Outcome::Delivered => counters.delivered.increment(),
             Outcome::NothingToDo => counters.nothing_to_do.increment(),
             Outcome::Dead(_) | Outcome::DeadHoldingKey(_) => counters.dead.increment(),
             // It has not left the journal.
             Outcome::Returned => {}
         }
-        self.send(Command::Outcome(delivery, outcome, done));
     }
 
     fn send(&self, command: Command) {
@@ -328,6 +333,11 @@ impl Journal for SqliteJournal {
         let (sender, receiver) = oneshot::channel();
         self.send(Command::Known(object.to_owned(), sender));
         Box::pin(async move { receiver.await.ok().flatten() })
+    }
+
+    fn give_up(&self, delivery: DeliveryId, outcome: Outcome, fallback: &Arc<str>) {
+        self.count(&outcome);
+        self.send(Command::GiveUp(delivery, outcome, fallback.clone()));
     }
 
     fn overdue(&self, _action: &str) -> Vec<DeliveryId> {

@@ -103,6 +103,11 @@ impl Journal for WireLog {
         self.journal.outcome_saying(delivery, outcome, done);
     }
 
+    fn give_up(&self, delivery: DeliveryId, outcome: Outcome, fallback: &Arc<str>) {
+        self.log_end(delivery, &outcome);
+        self.journal.give_up(delivery, outcome, fallback);
+    }
+
     fn reserve<'a>(&'a self, actions: &'a [Arc<str>], at_most: usize) -> BoxFuture<'a, Permit> {
         self.journal.reserve(actions, at_most)
     }

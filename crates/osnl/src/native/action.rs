@@ -2,29 +2,29 @@
 
 use std::sync::Arc;
 
-use super::ActionConf;
-use super::deliveries;
 use super::driver::{DRIVERS, DriverEntry, driver, names};
 use super::schema::{ACTION, ENRICH, SECTIONS};
 use super::section::Reader;
+use super::{ActionConf, RuleConf, deliveries, fallback, when};
 use crate::config::{nearest, typed};
 use crate::template::Expression;
 
-/// What every action has is read here, whatever its driver: the pace and bounds of its deliveries, and its guard. Further
-/// options of all actions (a condition of its own, another action for what is given up) have their place beside the guard.
-pub(super) fn action(reader: &mut Reader<'_>, enrichments: &[&str]) -> Option<ActionConf> {
+/// What every action has is read here, whatever its driver: the pace and bounds of its deliveries, its guard, what is asked
+/// before and what must hold, and the action that does instead what it gives up, one of `actions`.
+pub(super) fn action(reader: &mut Reader<'_>, enrichments: &[&str], actions: &[&str]) -> Option<ActionConf> {
     let known = which(reader)?;
     let foreign = refuse_foreign(reader, known.table.name);
     let conf = (known.read)(reader);
-    let delivery = deliveries::settings(reader);
+    let gathers = conf.as_ref().and_then(|conf| conf.conf().gathers());
+    let delivery = deliveries::settings(reader, gathers);
     let enrich = match reader.is_set("enrich") {
         true => reader.references("enrich", ENRICH, enrichments),
         false => Some(Vec::new()),
     };
     let named = reader.enrichments();
     let named: Vec<&str> = named.iter().map(String::as_str).collect();
-    let when = reader.compiled("when", |text| Expression::compile(text, &named));
     let (guard, on_full) = (deliveries::guard(reader), deliveries::on_full(reader));
+    let (when, on_failure) = (when::read(reader, &named), fallback::read(reader, actions));
     if foreign {
         return None;
     }
@@ -32,10 +32,11 @@ pub(super) fn action(reader: &mut Reader<'_>, enrichments: &[&str]) -> Option<Ac
         name: reader.section.name.as_str().into(),
         driver: conf?,
         delivery: delivery?,
+        when: when.ok()?,
+        on_failure: on_failure?,
         guard: guard?,
         on_full: on_full?,
         enrich: enrich?.iter().map(|name| Arc::from(name.as_str())).collect(),
-        when: when.ok()?,
     })
 }
 
@@ -74,7 +75,34 @@ fn refuse_foreign(reader: &mut Reader<'_>, driver: &'static str) -> bool {
     foreign
 }
 
+/// Gives rules the conditions of the actions they fire, and the names of those behind them.
+pub(super) fn conditions(rules: &mut [RuleConf], actions: &mut [ActionConf]) {
+    fallback::resolve(actions);
+    for rule in rules.iter_mut().map(|conf| &mut conf.rule) {
+        let fired = actions.iter().filter(|action| rule.actions.contains(&action.name));
+        let own = fired.filter_map(|action| Some((action.name.clone(), action.decided_early()?.clone())));
+        rule.conditions = own.collect();
+        let behind = rule.actions.iter().flat_map(|name| fallback::chain(actions, name));
+        rule.fallbacks = behind.cloned().collect();
+    }
+}
+
 impl ActionConf {
+    /// The condition, if the event alone decides it: then it is decided before anything is kept.
+    pub(super) fn decided_early(&self) -> Option<&Expression> {
+        self.when.as_ref().filter(|when| !self.looks_at_answers(when))
+    }
+
+    /// The condition, if it looks at what `enrich` brings: it is decided once that is known, before the first attempt.
+    pub(super) fn decided_late(&self) -> Option<&Expression> {
+        self.when.as_ref().filter(|when| self.looks_at_answers(when))
+    }
+
+    fn looks_at_answers(&self, when: &Expression) -> bool {
+        let first = |path: &str| path.split(['.', '[']).next().unwrap_or_default().to_owned();
+        when.paths().any(|path| self.enrich.iter().any(|name| **name == *first(path)))
+    }
+
     /// What an option of all actions is for this driver when nothing sets it.
     pub(super) fn default_of(&self, option: &str) -> Option<&'static str> {
         let def = SECTIONS.iter().find(|def| def.kind == ACTION)?.option(option)?;

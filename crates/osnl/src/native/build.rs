@@ -348,15 +348,15 @@ impl ActionConf {
         })?;
         let steps = self.enrich.iter().filter_map(|name| parts.asking.get(name)).cloned().collect::<Vec<_>>();
         let enrichments = (!steps.is_empty()).then(|| Enrichments::new(steps, parts.journal.clone()));
-        let prelude = Prelude { enrichments, when: self.when.clone() };
-        Ok(Setup { action, settings: self.delivery(), prelude })
+        let prelude = Prelude { enrichments, when: self.decided_late().cloned() };
+        Ok(Setup { action, settings: self.delivery(), prelude, fallback: self.on_failure.clone() })
     }
 
     /// The loop of its deliveries, not begun.
     pub(super) fn delivery_loop(&self, parts: &Parts) -> Result<DeliveryLoop, BuildError> {
-        let Setup { action, settings, prelude } = self.setup(parts)?;
+        let Setup { action, settings, prelude, fallback } = self.setup(parts)?;
         let (journal, counters) = (parts.journal.clone(), parts.counters.clone());
         let delivery = DeliveryLoop::new(self.name.clone(), action, journal, settings, counters);
-        Ok(delivery.with_prelude(prelude))
+        Ok(delivery.with_prelude(prelude).with_fallback(fallback))
     }
 }

@@ -7,15 +7,17 @@ use std::sync::Arc;
 use osnl_model::{NotificationFilter, Pattern, Predicate, TransportUrl};
 use osnl_transport::{QueueType, RabbitOptions};
 
-use super::action::action;
+use super::action::{action, conditions};
 use super::deliveries;
 use super::enrich::enrich;
 use super::journal::{journal, keep_unmatched};
 use super::layers::{Layers, RawSection};
 use super::schema::{ACTION, DEFAULT, ENRICH, JOURNAL, LISTENER, RABBIT, RULE};
 use super::section::{Findings, Reader};
-use super::{ActionConf, JournalConf, ListenerConf, Native, RuleConf, never, rabbit, topology, when};
-use crate::config::{ConfigError, Finding, Warning, typed};
+use super::{
+    ActionConf, JournalConf, ListenerConf, Native, RuleConf, fallback, never, rabbit, topology, when,
+};
+use crate::config::{ConfigError, Finding, Warning};
 use crate::k2hr3::{Level, LogFile};
 use crate::rule::{Nested, Rule};
 
@@ -57,16 +59,23 @@ impl<'a> Checker<'a> {
         let listeners = self.each(LISTENER, |reader| listener(reader, &known));
         let known_enrichments = self.names(ENRICH);
         let enrichments = self.each_of(ENRICH, |reader| enrich(reader, &known_enrichments));
-        let actions = self.each(ACTION, |reader| action(reader, &known_enrichments));
         let (known_listeners, known_actions) = (self.names(LISTENER), self.names(ACTION));
-        let rules = self.each(RULE, |reader| rule(reader, &known_listeners, &known_actions));
+        let mut actions = self.each(ACTION, |reader| action(reader, &known_enrichments, &known_actions));
+        let mut rules = self.each(RULE, |reader| rule(reader, &known_listeners, &known_actions));
         if let (Some(listeners), Some(rules)) = (&listeners, &rules) {
             self.one_queue_each(listeners);
-            self.used(listeners, rules, &known_actions);
+            self.used(listeners, rules, &known_actions, actions.as_deref().unwrap_or_default());
             for found in never::fire(listeners, rules) {
                 if let Some(section) = self.named(RULE, found.rule) {
                     self.reader(section).warn(found.option, &found.problem, found.mend);
                 }
+            }
+        }
+        if let (Some(rules), Some(actions)) = (&mut rules, &mut actions) {
+            conditions(rules, actions);
+            self.no_circle(actions);
+            if let Some(listeners) = &listeners {
+                self.goes_round(listeners, rules, actions);
             }
         }
         if let (Some(journal), Some(rules), Some(actions)) = (&journal, &rules, &actions) {
@@ -131,7 +140,13 @@ impl<'a> Checker<'a> {
     }
 
     /// What nothing uses is likely a slip.
-    fn used(&mut self, listeners: &[ListenerConf], rules: &[RuleConf], actions: &[&str]) {
+    fn used(
+        &mut self,
+        listeners: &[ListenerConf],
+        rules: &[RuleConf],
+        known: &[&str],
+        actions: &[ActionConf],
+    ) {
         let enabled = || rules.iter().filter(|rule| rule.enabled);
         for listener in listeners {
             let idle = !enabled().any(|rule| rule.listeners.contains(&listener.name));
@@ -140,10 +155,48 @@ impl<'a> Checker<'a> {
                 self.reader(section).warn("", problem, "name it in the listeners of a rule");
             }
         }
-        for name in actions {
-            let idle = !enabled().any(|rule| rule.rule.actions.iter().any(|action| **action == **name));
+        let used = fallback::used(rules, actions);
+        for name in known {
+            let idle = !used.contains(*name);
             if let (true, Some(section)) = (idle, self.named(ACTION, name)) {
                 self.reader(section).warn("", "no enabled rule fires it", "name it in the actions of a rule");
+            }
+        }
+    }
+
+    /// What is given up ends somewhere.
+    fn no_circle(&mut self, actions: &[ActionConf]) {
+        for action in actions {
+            if let (Some(way), Some(section)) =
+                (fallback::circle(actions, &action.name), self.named(ACTION, &action.name))
+            {
+                let problem = format!("goes round in a circle: {way}");
+                self.reader(section).refuse::<()>("on_failure", &problem, "remove one of them");
+            }
+        }
+    }
+
+    /// What an action does may be what its own rule looks for.
+    fn goes_round(&mut self, listeners: &[ListenerConf], rules: &[RuleConf], actions: &[ActionConf]) {
+        for action in actions {
+            let fires = |rule: &&RuleConf| {
+                let rule = &rule.rule;
+                rule.actions.contains(&action.name) || rule.fallbacks.contains(&action.name)
+            };
+            let heard =
+                rules.iter().filter(|rule| rule.enabled).filter(fires).flat_map(|rule| &rule.listeners);
+            let heard: Vec<&Arc<str>> = heard.collect();
+            let fed = |listener: &&ListenerConf| {
+                heard.contains(&&listener.name) && action.driver.conf().feeds(listener)
+            };
+            if let (Some(fed), Some(section)) = (listeners.iter().find(fed), self.named(ACTION, &action.name))
+            {
+                let problem = format!(
+                    "may publish to what [listener:{}] listens to, and its rule may fire it again",
+                    fed.name
+                );
+                let allowed = "publish to another exchange or topic, or let the rule look for something else";
+                self.reader(section).warn("exchange", &problem, allowed);
             }
         }
     }
@@ -211,7 +264,7 @@ fn state_dir(reader: &mut Reader<'_>) -> Option<Option<PathBuf>> {
 }
 
 fn listener(reader: &mut Reader<'_>, rabbit: &RabbitOptions) -> Option<ListenerConf> {
-    let url = transport_url(reader);
+    let url = reader.transport_url();
     let rabbit = rabbit::of_listener(reader, rabbit, url.as_ref());
     let topology = topology::read(reader, rabbit.as_ref());
     let prefetch = reader.number("prefetch", 1, u16::MAX.into());
@@ -237,21 +290,6 @@ fn listener(reader: &mut Reader<'_>, rabbit: &RabbitOptions) -> Option<ListenerC
     })
 }
 
-fn transport_url(reader: &mut Reader<'_>) -> Option<TransportUrl> {
-    const OPTION: &str = "transport_url";
-    let text = reader.required(OPTION, "write rabbit://user:password@host:port/vhost")?;
-    match typed::transport_url(&text) {
-        Ok(url) => {
-            if text.contains(":***@") {
-                let problem = "the password is ***, as osnl config show hides it";
-                reader.warn(OPTION, problem, "write the password, or use --show-secrets");
-            }
-            Some(url)
-        }
-        Err(refusal) => reader.refused(OPTION, refusal),
-    }
-}
-
 fn rule(reader: &mut Reader<'_>, listeners: &[&str], actions: &[&str]) -> Option<RuleConf> {
     let enabled = reader.boolean("enabled");
     let heard = match reader.is_set("listeners") {
@@ -267,7 +305,7 @@ fn rule(reader: &mut Reader<'_>, listeners: &[&str], actions: &[&str]) -> Option
     let context = patterns(reader, "context.");
     let metadata = patterns(reader, "metadata.");
     let payload = patterns(reader, "payload.");
-    let when = when::read(reader);
+    let when = when::read(reader, &[]);
     let stop = reader.boolean("stop");
     let fired = match reader.is_set("actions") {
         true => reader.references("actions", ACTION, actions),
@@ -292,6 +330,8 @@ fn rule(reader: &mut Reader<'_>, listeners: &[&str], actions: &[&str]) -> Option
                 payload,
             },
             nested,
+            conditions: BTreeMap::new(),
+            fallbacks: Vec::new(),
             when: when.ok()?,
             stop: stop?,
             actions: fired?.iter().map(|name| Arc::from(name.as_str())).collect(),

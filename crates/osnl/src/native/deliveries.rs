@@ -12,6 +12,8 @@ use crate::rule::{KeySource, Mode, Rate};
 
 /// Each has a place in memory and, with most targets, a connection.
 const MOST_AT_ONCE: u32 = 1000;
+/// Nobody reads a longer digest.
+const MOST_GATHERED: usize = 500;
 const LONGEST_WAIT: Duration = Duration::from_secs(3600);
 const FIRST_PAUSE: Duration = Duration::from_secs(1);
 
@@ -66,14 +68,14 @@ fn rate(reader: &mut Reader<'_>, option: &str, what: &str) -> Option<Option<Rate
 }
 
 /// At what pace an action's deliveries are made, and when they are given up.
-pub(super) fn settings(reader: &mut Reader<'_>) -> Option<DeliverySettings> {
+pub(super) fn settings(reader: &mut Reader<'_>, gathers: Option<Duration>) -> Option<DeliverySettings> {
     let timeout = reader.duration("timeout", Duration::from_millis(1));
     let max_attempts = reader.number("max_attempts", 1, u32::MAX);
     let max = reader.duration("retry_interval", Duration::ZERO);
     let exhausted = [("dead_letter", WhenExhausted::DeadLetter), ("return", WhenExhausted::Return)];
     let when_exhausted = reader.word("when_exhausted", &exhausted);
     let concurrency = reader.number("concurrency", 1, MOST_AT_ONCE);
-    let (batch, rate) = (batch(reader), rate(reader, "rate", "calls"));
+    let (batch, rate) = (batch(reader, gathers), rate(reader, "rate", "calls"));
     let limits = limits(reader);
     let max_attempts = NonZeroU32::new(max_attempts?)?;
     Some(DeliverySettings {
@@ -87,10 +89,15 @@ pub(super) fn settings(reader: &mut Reader<'_>) -> Option<DeliverySettings> {
     })
 }
 
-fn batch(reader: &mut Reader<'_>) -> Option<Batch> {
+/// `gathers` is the driver's own word for how long, in place of `batch_wait`; then as many as can are taken.
+fn batch(reader: &mut Reader<'_>, gathers: Option<Duration>) -> Option<Batch> {
     let most = reader.number("batch", 1, MOST_AT_ONCE);
     let wait = reader.duration("batch_wait", Duration::ZERO);
     let (most, wait) = (usize::try_from(most?).ok()?, wait?);
+    if let Some(wait) = gathers {
+        let most = if reader.is_set("batch") { most } else { MOST_GATHERED };
+        return Some(Batch { most, wait });
+    }
     if wait > LONGEST_WAIT {
         let problem = format!("{} s is out of range", wait.as_secs());
         return reader.refuse("batch_wait", &problem, "allowed: 0 to 1h");

@@ -24,9 +24,9 @@ use osnl_transport::BoxFuture;
 pub(crate) use self::table::{DriverOption, DriverTable};
 pub use self::tls::TlsConf;
 pub(crate) use self::tls::{CA_FILE, VERIFY};
-pub(crate) use super::probe::{Probe, file_probe, target_probe};
+pub(crate) use super::probe::{Probe, broker_probe, file_probe, target_probe};
 pub(crate) use super::section::Reader;
-use super::{BuildError, Preview};
+use super::{BuildError, ListenerConf, Preview};
 use crate::action::Action;
 use crate::action::http::HttpOptions;
 use crate::delivery::DeliverySettings;
@@ -80,6 +80,16 @@ drivers! {
     Exec(crate::action::exec::ExecConf),
     /// Calls a plug-in class of the OSS Framework.
     Python(crate::action::python::PythonConf),
+    /// Writes events into a file that is rotated.
+    File(crate::action::file::FileConf),
+    /// Tells the machine's log, or a collector of logs.
+    Syslog(crate::action::syslog::SyslogConf),
+    /// Sends events on to an exchange.
+    Publish(crate::action::publish::PublishConf),
+    /// Writes mails.
+    Mail(crate::action::mail::MailConf),
+    /// Makes new hosts members of a role of K2HR3.
+    K2hr3Register(crate::action::k2hr3_register::K2hr3RegisterConf),
 }
 
 /// A driver's options, checked. Its Debug form shows no secret.
@@ -121,6 +131,17 @@ pub(crate) trait DriverConf {
     /// Whether it destroys something, so that a guard is recommended.
     fn destroys(&self) -> bool {
         false
+    }
+
+    /// Whether what it does may come back as an event of this listener.
+    fn feeds(&self, listener: &ListenerConf) -> bool {
+        let _ = listener;
+        false
+    }
+
+    /// How long the first event of a call waits for others where the driver has an option of its own for that.
+    fn gathers(&self) -> Option<Duration> {
+        None
     }
 
     /// What it would do about an event, without doing it.

@@ -30,9 +30,6 @@ impl Native {
             if !conf.enrich.is_empty() {
                 line(&mut out, 1, &format!("asks       {} before the first attempt", conf.enrich.join(", ")));
             }
-            if let Some(when) = &conf.when {
-                line(&mut out, 1, &format!("if         {}", when.source()));
-            }
         }
         for conf in &self.enrichments {
             line(&mut out, 0, &format!("enrich {}", conf.name));
@@ -254,6 +251,9 @@ fn action(out: &mut String, conf: &ActionConf) {
     let driver = conf.driver.conf();
     let mut say = |word: &str, text: &str| line(out, 1, &format!("{word:<10} {text}"));
     say("does", &driver.does());
+    if let Some(when) = &conf.when {
+        say("if", &when.source().split_whitespace().collect::<Vec<_>>().join(" "));
+    }
     let settings = &conf.delivery;
     if let Some(refuser) = driver.refuser() {
         let end = match settings.when_exhausted {
@@ -303,6 +303,9 @@ fn action(out: &mut String, conf: &ActionConf) {
     }
     if on_dead == OnDead::HoldKey {
         say("dead", "keeps what follows of its resource waiting");
+    }
+    if let Some(fallback) = &conf.on_failure {
+        say("given up", &format!("is handed to {}, and stays a dead letter here", fallback.action));
     }
     if conf.on_full == OnFull::DeadLetter {
         say("full", "what is beyond max_pending is a dead letter");

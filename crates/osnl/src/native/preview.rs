@@ -1,7 +1,6 @@
 //! What an action would do about a notification, without doing it.
 
 use super::{ActionConf, Wanted};
-use crate::template::{EvalError, Names};
 
 /// What would be done. No secret.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -34,6 +33,11 @@ pub enum Preview {
         /// Why.
         why: String,
     },
+    /// Nothing: the action's own condition does not hold, or cannot be decided.
+    NotAsked {
+        /// Why.
+        why: String,
+    },
     /// A dead letter: no request can be made of it.
     Unusable {
         /// Why.
@@ -50,19 +54,6 @@ impl ActionConf {
             let does = format!("{}, when it knows {}", self.driver.conf().does(), self.enrich.join(", "));
             let with = self.enrich.iter().map(|name| ("asks", format!("[enrich:{name}]"))).collect();
             return Preview::Effect { does, with };
-        }
-        if let Some(when) = &self.when {
-            let names = Names::from(wanted.notification.clone());
-            match when.holds(&names) {
-                Ok(true) => {}
-                Ok(false) => return Preview::Nothing { why: format!("when is false: {}", when.source()) },
-                Err(EvalError::Lacks { name }) => {
-                    return Preview::Nothing { why: format!("when is false: the event has no {name}") };
-                }
-                Err(error @ (EvalError::Fuel | EvalError::TooLong | EvalError::Failed { .. })) => {
-                    return Preview::Unusable { why: format!("when cannot be decided: {error}") };
-                }
-            }
         }
         self.driver.conf().preview(wanted)
     }

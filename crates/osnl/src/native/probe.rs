@@ -23,7 +23,7 @@ use osnl_transport::{
     Declare, ExchangeFound, ExchangeLook, HostLook, QueueLook, QueueMade, RabbitTransport, TransportError,
 };
 
-pub(crate) use self::actions::{file_probe, target_probe};
+pub(crate) use self::actions::{broker_probe, file_probe, target_probe};
 use self::enrich::enrichment;
 use super::driver::ProbeContext;
 use super::{JournalConf, ListenerConf, Native};

@@ -195,7 +195,11 @@ impl Running {
         };
 
         let order = |conf: &Native| conf.rules.iter().map(|rule| rule.rule.name.clone()).collect::<Vec<_>>();
-        let guard = |d: &Different| d.kind() == ACTION && d.options.iter().any(|option| option == "guard");
+        // What of an action is decided with the rules.
+        let guard = |d: &Different| {
+            let decided = ["guard", "when", "on_failure"];
+            d.kind() == ACTION && d.options.iter().any(|option| decided.contains(&option.as_str()))
+        };
         let other_rules = different
             .iter()
             .any(|d| d.kind() == RULE || guard(d) || d.kind() == ACTION && d.what != What::Changed)
@@ -242,7 +246,10 @@ impl Running {
             let is_new = !old.actions.iter().any(|before| before.name == action.name);
             if is_new {
                 changes.deliveries.push(action.delivery_loop(parts)?);
-            } else if is_other(ACTION, &action.name) || action.enrich.iter().any(asks_otherwise) {
+            } else if is_other(ACTION, &action.name)
+                || action.enrich.iter().any(asks_otherwise)
+                || action.on_failure.as_ref().is_some_and(|to| is_other(ACTION, &to.action))
+            {
                 changes.setups.push((action.name.clone(), action.setup(parts)?));
             }
         }

@@ -114,6 +114,7 @@ pub(super) static SECTIONS: [SectionDef; 7] = [
         options: &[
             option("driver", None),
             // Here stand, in all_options, those of the drivers.
+            option("when", None),
             option("timeout", Some("30s")),
             option("max_attempts", Some("6")),
             option("retry_interval", Some("60s")),
@@ -124,11 +125,11 @@ pub(super) static SECTIONS: [SectionDef; 7] = [
             option("rate", None),
             option("retry_max_age", None),
             option("hold_max", None),
+            option("on_failure", None),
             option("on_dead", Some("release_key")),
             option("on_full", Some("stop_intake")),
             option("guard", None),
             option("enrich", None),
-            option("when", None),
         ],
         keyed: &[],
     },

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use osnl_model::{Pattern, Priority};
+use osnl_model::{Pattern, Priority, TransportUrl};
 
 use super::layers::{Layers, RawSection};
 use super::{duration, size};
@@ -54,6 +54,22 @@ impl Reader<'_> {
             return self.text(option);
         }
         self.refuse(option, "is not set", allowed)
+    }
+
+    /// A broker, as the option `transport_url` has it, which must be set.
+    pub(crate) fn transport_url(&mut self) -> Option<TransportUrl> {
+        const OPTION: &str = "transport_url";
+        let text = self.required(OPTION, "write rabbit://user:password@host:port/vhost")?;
+        match typed::transport_url(&text) {
+            Ok(url) => {
+                if text.contains(":***@") {
+                    let problem = "the password is ***, as osnl config show hides it";
+                    self.warn(OPTION, problem, "write the password, or use --show-secrets");
+                }
+                Some(url)
+            }
+            Err(refusal) => self.refused(OPTION, refusal),
+        }
     }
 
     pub(crate) fn is_set(&self, option: &str) -> bool {

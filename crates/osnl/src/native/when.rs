@@ -5,9 +5,9 @@ use super::section::Reader;
 use crate::config::{ConfigError, Origin};
 use crate::template::{Expression, TemplateError};
 
-/// `when` of a rule. `Ok(None)` if nothing sets it.
-pub(super) fn read(reader: &mut Reader<'_>) -> Result<Option<Expression>, ()> {
-    reader.compiled("when", Expression::new)
+/// `when` of a rule or an action, which may name these besides. `Ok(None)` if nothing sets it.
+pub(super) fn read(reader: &mut Reader<'_>, more: &[&str]) -> Result<Option<Expression>, ()> {
+    reader.compiled("when", |text| Expression::compile(text, more))
 }
 
 impl Reader<'_> {

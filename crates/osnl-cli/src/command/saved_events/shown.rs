@@ -208,6 +208,7 @@ pub(in crate::command) fn would(effect: &Effect) -> String {
             format!("{does}{}", with.collect::<String>())
         }
         Preview::Nothing { why } => format!("nothing to do: {why}"),
+        Preview::NotAsked { why } => format!("not asked: {why}"),
         Preview::Unusable { why } => format!("a dead letter: {why}"),
     };
     let below: String = below.iter().map(|line| format!("\n      {}", masked(line))).collect();
@@ -231,6 +232,7 @@ pub(in crate::command) fn would_json(effect: &Effect) -> Value {
             json!({"does": does, "with": with.collect::<serde_json::Map<_, _>>()})
         }
         Preview::Nothing { why } => json!({"nothing": why}),
+        Preview::NotAsked { why } => json!({"not_asked": why}),
         Preview::Unusable { why } => json!({"dead_letter": why}),
     };
     json!({"action": &*effect.action, "resource": effect.key, "would": would})

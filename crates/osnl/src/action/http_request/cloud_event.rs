@@ -19,7 +19,7 @@ use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
 use serde_json::{Map, Value};
 
 /// Of `application/cloudevents+json`.
-pub(super) const STRUCTURED: &str = "application/cloudevents+json; charset=utf-8";
+pub(in crate::action) const STRUCTURED: &str = "application/cloudevents+json; charset=utf-8";
 /// What a header's value may not hold as it is, besides what is not ASCII (HTTP binding, 3.1.3.2).
 const ESCAPED: &AsciiSet = &CONTROLS.add(b' ').add(b'"').add(b'%');
 
@@ -34,13 +34,13 @@ pub enum CloudEventMode {
 
 /// The attributes.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct CloudEvent {
-    pub(super) id: String,
-    pub(super) source: String,
-    pub(super) kind: String,
-    pub(super) subject: Option<String>,
-    pub(super) time: Option<String>,
-    pub(super) priority: Option<String>,
+pub(in crate::action) struct CloudEvent {
+    pub(in crate::action) id: String,
+    pub(in crate::action) source: String,
+    pub(in crate::action) kind: String,
+    pub(in crate::action) subject: Option<String>,
+    pub(in crate::action) time: Option<String>,
+    pub(in crate::action) priority: Option<String>,
 }
 
 impl CloudEvent {
@@ -60,7 +60,7 @@ impl CloudEvent {
     ///
     /// # Errors
     /// None that escaping leaves.
-    pub(super) fn headers(&self, headers: &mut HeaderMap) -> Result<(), InvalidHeaderValue> {
+    pub(in crate::action) fn headers(&self, headers: &mut HeaderMap) -> Result<(), InvalidHeaderValue> {
         for (name, value) in self.attributes() {
             let name = match name {
                 "specversion" => HeaderName::from_static("ce-specversion"),
@@ -77,7 +77,12 @@ impl CloudEvent {
     }
 
     /// As an object, for structured mode; `data` is of this content type. What is JSON stays JSON.
-    pub(super) fn structured(&self, headers: &mut HeaderMap, content_type: &str, data: &str) -> String {
+    pub(in crate::action) fn structured(
+        &self,
+        headers: &mut HeaderMap,
+        content_type: &str,
+        data: &str,
+    ) -> String {
         let mut event: Map<String, Value> =
             self.attributes().map(|(name, value)| (name.to_owned(), value.into())).collect();
         let json = is_json(content_type).then(|| serde_json::from_str(data).ok()).flatten();
@@ -89,13 +94,13 @@ impl CloudEvent {
 }
 
 /// `application/json`, `text/json`, `…+json`, with parameters or without.
-pub(super) fn is_json(content_type: &str) -> bool {
+pub(in crate::action) fn is_json(content_type: &str) -> bool {
     let kind = content_type.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
     kind.ends_with("/json") || kind.ends_with("+json")
 }
 
 /// A timestamp of oslo (`2026-11-20 06:36:22.662155`, UTC) or of RFC 3339, in RFC 3339.
-pub(super) fn time(timestamp: &str) -> Option<String> {
+pub(in crate::action) fn time(timestamp: &str) -> Option<String> {
     if let Ok(instant) = timestamp.parse::<jiff::Timestamp>() {
         return Some(instant.to_string());
     }

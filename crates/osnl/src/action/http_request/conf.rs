@@ -24,9 +24,9 @@ use crate::config::shown;
 use crate::native::driver::{DriverTable, ReadDriver, Reader, TlsConf};
 use crate::template::{Escape, Template};
 
-const SOURCE: &str = "openstack/{{ publisher_id|default('unknown')|urlencode }}";
-const TYPE: &str = "org.openstack.{{ event_type }}";
-const SUBJECT: &str = "{{ resource.id|default('') }}";
+pub(in crate::action) const SOURCE: &str = "openstack/{{ publisher_id|default('unknown')|urlencode }}";
+pub(in crate::action) const TYPE: &str = "org.openstack.{{ event_type }}";
+pub(in crate::action) const SUBJECT: &str = "{{ resource.id|default('') }}";
 /// More than any API answers that says only whether it is done.
 const MOST_REPLY: u64 = 16 << 20;
 

@@ -42,6 +42,10 @@ impl Journal for Moody {
         self.inner.outcome(delivery, outcome);
     }
 
+    fn give_up(&self, delivery: DeliveryId, outcome: Outcome, fallback: &Arc<str>) {
+        self.inner.give_up(delivery, outcome, fallback);
+    }
+
     fn overdue(&self, action: &str) -> Vec<DeliveryId> {
         self.inner.overdue(action)
     }

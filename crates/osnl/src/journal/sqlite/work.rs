@@ -277,7 +277,7 @@ impl<'a> Work<'a> {
         select.query_row([lane], |row| row.get(0).map(delivery_id)).optional()
     }
 
-    fn is_behind_another(&self, lane: Option<i64>) -> Result<bool> {
+    pub(super) fn is_behind_another(&self, lane: Option<i64>) -> Result<bool> {
         let Some(lane) = lane else { return Ok(false) };
         self.connection.prepare_cached(IN_LANE)?.exists([lane])
     }

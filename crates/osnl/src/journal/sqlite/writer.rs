@@ -39,6 +39,8 @@ pub(super) enum Command {
     Attempted(DeliveryId, Used, String),
     /// With what was done, if that was said.
     Outcome(DeliveryId, Outcome, Option<String>),
+    /// Given up, and the action that does it instead.
+    GiveUp(DeliveryId, Outcome, Arc<str>),
     Change(Change, Apply, oneshot::Sender<Result<Changed, ChangeError>>),
     /// What was asked for a delivery, and what was learnt of objects.
     Enriched(DeliveryId, String, Vec<(String, String)>, oneshot::Sender<()>),
@@ -72,6 +74,8 @@ enum Done {
     Appended(Appended),
     SetAside(bool),
     Ended(Option<Found>),
+    /// The same, and whether a delivery of another action was made.
+    GivenUp(Option<Found>, bool),
 }
 
 pub(super) struct Writer {
@@ -356,13 +360,14 @@ fn apply(work: &mut Work<'_>, command: &Command) -> rusqlite::Result<(Done, Opti
             work.attempted(*id, *used, answer)?;
             Done::Nothing
         }
-        Command::Outcome(id, outcome, done) => Done::Ended(match outcome {
-            Outcome::Delivered => work.end(*id, State::Delivered, done.as_deref())?,
-            Outcome::NothingToDo => work.end(*id, State::NothingToDo, done.as_deref())?,
-            Outcome::Dead(reason) => work.end(*id, State::Dead, Some(reason))?,
-            Outcome::DeadHoldingKey(reason) => work.end_holding_key(*id, reason)?,
-            Outcome::Returned => work.find(*id)?,
-        }),
+        Command::Outcome(id, outcome, done) => Done::Ended(end(work, *id, outcome, done.as_deref())?),
+        Command::GiveUp(id, outcome, fallback) => {
+            let found = end(work, *id, outcome, None)?;
+            let ended =
+                *outcome != Outcome::Returned && found.as_ref().is_some_and(|was| was.state.is_open());
+            let made = ended && work.fall_back(*id, fallback)?;
+            Done::GivenUp(found, made)
+        }
         Command::Change(change, ..) => return Ok((Done::Nothing, Some(change::apply(work, change)?))),
         Command::Enriched(id, found, learnt, _) => {
             work.enriched(*id, found, learnt)?;
@@ -373,4 +378,19 @@ fn apply(work: &mut Work<'_>, command: &Command) -> rusqlite::Result<(Done, Opti
         Command::Do(_) => Done::Nothing,
     };
     Ok((done, None))
+}
+
+fn end(
+    work: &mut Work<'_>,
+    id: DeliveryId,
+    outcome: &Outcome,
+    done: Option<&str>,
+) -> rusqlite::Result<Option<Found>> {
+    match outcome {
+        Outcome::Delivered => work.end(id, State::Delivered, done),
+        Outcome::NothingToDo => work.end(id, State::NothingToDo, done),
+        Outcome::Dead(reason) => work.end(id, State::Dead, Some(reason)),
+        Outcome::DeadHoldingKey(reason) => work.end_holding_key(id, reason),
+        Outcome::Returned => work.find(id),
+    }
 }

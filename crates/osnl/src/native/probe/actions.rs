@@ -3,9 +3,11 @@
 use std::path::Path;
 use std::time::Duration;
 
+use osnl_model::TransportUrl;
+use osnl_transport::{Declare, RabbitOptions, RabbitTransport};
 use rustix::fs::{Access, AtFlags, CWD, accessat};
 
-use super::{Probe, silent};
+use super::{Probe, ProbeContext, broker, exchange, silent};
 use crate::action::http::{HttpOptions, ReachError, reach};
 use crate::k2hr3::ApiUrl;
 
@@ -39,6 +41,34 @@ pub(crate) async fn target_probe(
             probe.fine(found).until(reached.certificate_ends)
         }
     }
+}
+
+/// Whether a broker lets us in, and has these exchanges; nothing is published or made.
+pub(crate) async fn broker_probe(
+    context: ProbeContext<'_>,
+    url: &TransportUrl,
+    options: &RabbitOptions,
+    exchanges: &[String],
+    declare: Declare,
+) -> Vec<Probe> {
+    let probe = |what: String| Probe::of(context.section, what);
+    let transport = match RabbitTransport::new(url.clone(), options.clone()) {
+        Ok(transport) => transport,
+        Err(error) => return vec![probe("broker".to_owned()).failed(error.to_string(), None)],
+    };
+    let look = transport.look(exchanges, &[], None, context.deadline.mul_f64(0.6));
+    let Ok(look) = tokio::time::timeout(context.deadline, look).await else {
+        return vec![silent(probe("broker".to_owned()), context.deadline)];
+    };
+    let hosts = look
+        .hosts
+        .iter()
+        .map(|host| broker(probe(format!("broker {}", host.host)), host, url.virtual_host()));
+    let exchanges = look
+        .exchanges
+        .iter()
+        .map(|(name, found)| exchange(probe(format!("exchange {name}")), found, declare));
+    hosts.chain(exchanges).collect()
 }
 
 /// Whether a file can be written, or made; asked of the operating system.

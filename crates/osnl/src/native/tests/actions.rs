@@ -96,11 +96,17 @@ fn what_a_driver_does_not_have_is_refused_with_who_has_it() {
         let found = errors(load(&format!("{WHOLE}{line}\n")));
         assert_eq!(found, [format!("a.conf:13: [action:record] {expected}")], "{line}");
     };
-    check("api_url = http://h/", "api_url: is no option of the driver dump; k2hr3 has it");
-    check("verify = false", "verify: is no option of the driver dump; k2hr3, http, oss_rest have it");
+    check("api_url = http://h/", "api_url: is no option of the driver dump; k2hr3, k2hr3_register have it");
+    check(
+        "verify = false",
+        "verify: is no option of the driver dump; k2hr3, http, oss_rest, syslog, mail, k2hr3_register have it",
+    );
     let found =
         errors(load(&WHOLE.replace("driver = dump", "driver = k2hr3\napi_url = http://h/\npath = x")));
-    assert_eq!(found, ["a.conf:14: [action:record] path: is no option of the driver k2hr3; dump has it"]);
+    assert_eq!(
+        found,
+        ["a.conf:14: [action:record] path: is no option of the driver k2hr3; dump, file have it"]
+    );
     check("rate = 5/s", "rate: \"5/s\" is not a rate; write 100 per 10m: so many calls within this time");
     check("batch_wait = 2h", "batch_wait: 7200 s is out of range; allowed: 0 to 1h");
     check("concurrency = 0", "concurrency: 0 is out of range; allowed: 1 to 1000");

@@ -4,7 +4,9 @@ use std::time::Duration;
 
 use super::{WHOLE, errors, load, warnings};
 use crate::delivery::{Limits, OnDead};
+use crate::explain::{Content, Ruling, Subject, explain};
 use crate::native::OnFull;
+use crate::native::Preview;
 use crate::rule::{KeySource, Mode};
 
 #[track_caller]
@@ -75,6 +77,50 @@ fn what_needs_a_journal_that_keeps_is_refused_without_one() {
 }
 
 #[test]
+fn what_is_given_up_goes_to_another_action_and_not_round_in_a_circle() {
+    let said = |more: &str| match load(&format!("{WHOLE}{more}")) {
+        Ok(loaded) => warnings(&loaded),
+        Err(all) => errors(Err(all)),
+    };
+    let other = "[action:chat]\ndriver = dump\n";
+    assert_eq!(said("on_failure = roles\n"), [""; 0]);
+    // Named by no rule, and used.
+    let whole = format!("on_failure = chat\n{other}");
+    assert_eq!(said(&whole), [""; 0]);
+    assert_eq!(
+        said(other),
+        ["a.conf:13: [action:chat]: no enabled rule fires it; name it in the actions of a rule"]
+    );
+    let at = "a.conf:13: [action:record] on_failure:";
+    assert_eq!(
+        said("on_failure = role\n"),
+        [format!("{at} there is no [action:role]; there are: roles, record; did you mean roles?")]
+    );
+    assert_eq!(
+        said("on_failure = record\n"),
+        [format!("{at} is this action itself; name another one, or remove it")]
+    );
+    assert_eq!(
+        said("on_failure = record, roles\n"),
+        [format!("{at} names several actions; name one; that one may have an on_failure too")]
+    );
+    assert_eq!(
+        said(&format!("on_failure = chat\n{other}on_failure = record\n")),
+        [
+            format!("{at} goes round in a circle: record, chat, record; remove one of them"),
+            "a.conf:16: [action:chat] on_failure: goes round in a circle: chat, record, chat; remove one of them"
+                .to_owned()
+        ]
+    );
+    let explained = load(&format!("{WHOLE}when = payload.x == 1\n{whole}")).unwrap().conf.explain();
+    for line in
+        ["  if         payload.x == 1", "  given up   is handed to chat, and stays a dead letter here"]
+    {
+        assert!(explained.lines().any(|found| found == line), "{line}\n{explained}");
+    }
+}
+
+#[test]
 fn all_of_it_is_read_explained_and_shown_again() {
     let more = "\
 [rule:gone]
@@ -119,4 +165,31 @@ on_full = dead_letter
         plain.contains("  guard      none; recommended for what deletes: guard = 100 per 10m"),
         "{plain}"
     );
+}
+
+#[test]
+fn explain_says_which_action_is_not_asked_and_why() {
+    let loaded = load(&format!("{WHOLE}when = payload.x == 2\n")).unwrap();
+    let event = osnl_model::Notification {
+        event_type: Some("port.delete.end".to_owned()),
+        payload: serde_json::json!({"x": 1}),
+        ..osnl_model::Notification::default()
+    };
+    let subject = Subject {
+        content: Content::Whole(Box::new(event)),
+        listener: None,
+        exchange: None,
+        routing_key: None,
+        received: None,
+    };
+    let verdicts = explain(&loaded.conf, &subject, None);
+    let Ruling::Fires(effects) = &verdicts[0].ruling else { panic!("{verdicts:?}") };
+    let why: Vec<(&str, Option<&str>)> = effects
+        .iter()
+        .map(|effect| match &effect.would {
+            Preview::NotAsked { why } => (&*effect.action, Some(why.as_str())),
+            _ => (&*effect.action, None),
+        })
+        .collect();
+    assert_eq!(why, [("roles", None), ("record", Some("when is false: payload.x is 1"))]);
 }

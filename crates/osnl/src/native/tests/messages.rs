@@ -24,7 +24,11 @@ fn unknown_names_are_errors_with_the_nearest() {
     check("rule:gone", "pool = x", "pool: unknown option; did you mean [listener:NAME] pool?");
     check("rule:gone", "payload. = x", "payload.: unknown option");
     check("DEFAULT", "colour = blue", "colour: unknown option");
-    check("action:record", "api_url = x", "api_url: is no option of the driver dump; k2hr3 has it");
+    check(
+        "action:record",
+        "api_url = x",
+        "api_url: is no option of the driver dump; k2hr3, k2hr3_register have it",
+    );
     let known = "known: [DEFAULT], [journal], [oslo_messaging_rabbit], [listener:NAME], [rule:NAME], \
                  [action:NAME], [enrich:NAME]";
     let check = |heading: &str, expected: &str| {
@@ -142,7 +146,7 @@ fn every_wrong_value_says_what_is_allowed() {
     check(
         action,
         "driver = k2hr",
-        "driver: \"k2hr\" is not one of the known words; allowed: k2hr3, http, oss_rest, dump, exec, python; did you mean k2hr3?",
+        "driver: \"k2hr\" is not one of the known words; allowed: k2hr3, http, oss_rest, dump, exec, python, file, syslog, publish, mail, k2hr3_register; did you mean k2hr3?",
     );
     check(
         action,
@@ -214,7 +218,9 @@ timeout = 1 year
     );
     assert_eq!(
         errors(load(&format!("{WHOLE}[action:x]\n"))),
-        ["a.conf:13: [action:x] driver: is not set; allowed: k2hr3, http, oss_rest, dump, exec, python"]
+        [
+            "a.conf:13: [action:x] driver: is not set; allowed: k2hr3, http, oss_rest, dump, exec, python, file, syslog, publish, mail, k2hr3_register"
+        ]
     );
     let shared = "[listener:n]\ntransport_url = rabbit://other@mq:5672/\nexchange = nova\n";
     assert_eq!(

@@ -46,7 +46,8 @@ impl Writer {
                     }
                     let _ = receipt.send(Settle::Acknowledge);
                 }
-                (Command::Outcome(id, outcome, _), Done::Ended(Some(found))) => {
+                (Command::Outcome(id, outcome, _), Done::Ended(Some(found)))
+                | (Command::GiveUp(id, outcome, _), Done::GivenUp(Some(found), false)) => {
                     heads.forget(&found.action, id);
                     if !found.state.is_open() {
                         // It was ended by somebody while an attempt was under way.
@@ -55,6 +56,11 @@ impl Writer {
                     } else {
                         gate.changed(&found.action, -1);
                     }
+                }
+                (Command::GiveUp(id, _, fallback), Done::GivenUp(Some(found), true)) => {
+                    heads.forget(&found.action, id);
+                    gate.changed(&found.action, -1);
+                    gate.changed(&fallback, 1);
                 }
                 (Command::Change(_, Apply::Preview, sender), _) => {
                     let _ = sender.send(Ok(answer.unwrap_or_default().changed));
@@ -87,6 +93,7 @@ impl Writer {
                     | Command::Attempted(..)
                     | Command::Outcome(..)
                     | Command::Known(..)
+                    | Command::GiveUp(..)
                     | Command::Fetch(_)
                     | Command::Close(_),
                     _,

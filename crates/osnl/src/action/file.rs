@@ -1,0 +1,103 @@
+//! The action `file`: each event is a line at the end of a file that is rotated here or by somebody else.
+//!
+//! A line is JSON, as the action `dump` writes it, or what a template makes; line ends in that are written as `\n` and
+//! `\r`, so that nothing in an event looks like a line of its own. A call takes what is ready, writes it with one
+//! `write` and, with `fsync = each`, syncs it once: *delivered* then means that the line is on the disk. With
+//! `interval` and `never` it means that the operating system has it; what the machine loses with its power is lost.
+//!
+//! A line is whole or not there: what could be written in part only is cut off again. A file that cannot be written
+//! counts as a target that is down: it is tried again without end, and nothing is lost.
+//!
+//! Writing is done on a thread for what blocks: a slow disk keeps nobody waiting but its own action.
+
+mod conf;
+mod open;
+mod rotation;
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::SystemTime;
+
+use osnl_transport::BoxFuture;
+
+pub use self::conf::FileConf;
+pub(crate) use self::conf::{Format, Fsync};
+use self::open::Out;
+pub(crate) use self::rotation::Rotation;
+use super::{Action, ActionError, Done, ErrorClass, Event, dump, event_names};
+
+/// See the [module](self).
+pub struct FileAction {
+    format: Format,
+    out: Arc<Mutex<Out>>,
+    target: String,
+}
+
+impl FileAction {
+    fn new(format: Format, out: Out) -> Self {
+        let target = out.path().display().to_string();
+        Self { format, out: Arc::new(Mutex::new(out)), target }
+    }
+
+    /// What did not become a line has its own verdict; the others share that of the one write.
+    async fn write(&self, events: &[Event]) -> Vec<Result<Done, ActionError>> {
+        let lines: Vec<Result<String, String>> = events.iter().map(|event| self.format.line(event)).collect();
+        let text: String = lines.iter().flatten().map(String::as_str).collect();
+        let written = match text.is_empty() {
+            true => Ok(()),
+            false => self.append(text).await,
+        };
+        let verdict = |line: Result<String, String>| match (line, &written) {
+            (Err(why), _) => Err(ActionError::new(ErrorClass::Content, why)),
+            (Ok(_), Ok(())) => Ok(Done::Delivered(format!("written to {}", self.target))),
+            (Ok(_), Err(error)) => {
+                Err(ActionError::new(ErrorClass::Connect, format!("{}: {error}", self.target)))
+            }
+        };
+        lines.into_iter().map(verdict).collect()
+    }
+
+    async fn append(&self, text: String) -> Result<(), String> {
+        let out = self.out.clone();
+        let write = move || {
+            out.lock().unwrap_or_else(PoisonError::into_inner).append(text.as_bytes(), SystemTime::now())
+        };
+        match tokio::task::spawn_blocking(write).await {
+            Ok(written) => written.map_err(|error| error.to_string()),
+            Err(error) => Err(format!("the writing thread ended: {error}")),
+        }
+    }
+}
+
+impl Action for FileAction {
+    fn run<'a>(&'a self, events: &'a [Event]) -> BoxFuture<'a, Vec<Result<Done, ActionError>>> {
+        Box::pin(self.write(events))
+    }
+
+    fn target(&self) -> String {
+        self.target.clone()
+    }
+}
+
+impl Format {
+    /// The line of an event, with its end.
+    fn line(&self, event: &Event) -> Result<String, String> {
+        let mut line = match self {
+            Self::Json => dump::line(event).to_string(),
+            Self::Template(template) => {
+                let text = template.render(&event_names::of_event(event));
+                one_line(&text.map_err(|error| format!("template: {error}"))?)
+            }
+        };
+        line.push('\n');
+        Ok(line)
+    }
+}
+
+/// Without line ends; one at the very end is the template's own.
+pub(super) fn one_line(text: &str) -> String {
+    let text = text.strip_suffix('\n').unwrap_or(text);
+    text.replace('\r', "\\r").replace('\n', "\\n")
+}
+
+#[cfg(test)]
+mod tests;

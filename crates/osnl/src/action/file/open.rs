@@ -1,0 +1,190 @@
+//! The open file: found again when somebody moved it, moved when it is time, cut back when a write fails.
+
+use std::fs::{self, File, Metadata, OpenOptions};
+use std::io::{self, Write as _};
+use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
+use std::path::{Path, PathBuf};
+use std::time::SystemTime;
+
+use super::Fsync;
+use super::rotation::{Rotation, folder};
+
+/// See the [module](self).
+#[derive(Debug)]
+pub(super) struct Out {
+    path: PathBuf,
+    mode: u32,
+    fsync: Fsync,
+    rotation: Rotation,
+    open: Option<Open>,
+    /// When it was synced last.
+    synced: SystemTime,
+}
+
+#[derive(Debug)]
+struct Open {
+    file: File,
+    is: (u64, u64),
+    regular: bool,
+    length: u64,
+    /// When its last line was written.
+    lines: SystemTime,
+    /// The name of a new file is not on the disk before its folder is.
+    new: bool,
+    /// Something is written and not synced.
+    dirty: bool,
+}
+
+impl Out {
+    /// Opens the file, or makes it.
+    ///
+    /// # Errors
+    /// The operating system's; or it is a pipe or a folder, where lines cannot be kept.
+    pub(super) fn open(
+        path: &Path,
+        mode: u32,
+        fsync: Fsync,
+        rotation: Rotation,
+        now: SystemTime,
+    ) -> io::Result<Self> {
+        let path = std::path::absolute(path)?;
+        let open = Some(Open::at(&path, mode, now)?);
+        Ok(Self { path, mode, fsync, rotation, open, synced: now })
+    }
+
+    pub(super) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Appends whole lines and syncs as it was told. Those that go to one file are all there or none.
+    pub(super) fn append(&mut self, lines: &[u8], now: SystemTime) -> io::Result<()> {
+        let result = self.append_all(lines, now);
+        if result.is_err() {
+            // Whatever is wrong with it, the next attempt begins anew.
+            self.open = None;
+        }
+        result
+    }
+
+    fn append_all(&mut self, lines: &[u8], now: SystemTime) -> io::Result<()> {
+        let mut rest = lines;
+        while !rest.is_empty() {
+            self.follow(line(rest), now)?;
+            let Some(open) = &mut self.open else { return Err(io::Error::other("it is not open")) };
+            let mut end = line(rest);
+            while end < rest.len() && self.rotation.has_room(open.length + end as u64, line(&rest[end..])) {
+                end += line(&rest[end..]);
+            }
+            open.write(&rest[..end], now)?;
+            rest = &rest[end..];
+        }
+        let wanted = match self.fsync {
+            Fsync::Each => true,
+            Fsync::Interval(pause) => now.duration_since(self.synced).unwrap_or(pause) >= pause,
+            Fsync::Never => false,
+        };
+        if let (true, Some(open)) = (wanted, &mut self.open) {
+            open.sync(folder(&self.path))?;
+            self.synced = now;
+        }
+        Ok(())
+    }
+
+    /// The right file for these lines.
+    fn follow(&mut self, more: usize, now: SystemTime) -> io::Result<()> {
+        let there = fs::metadata(&self.path).ok();
+        let same = |open: &Open| there.as_ref().is_some_and(|there| identity(there) == open.is);
+        if !self.open.as_ref().is_some_and(same) {
+            self.leave()?;
+            self.open = Some(Open::at(&self.path, self.mode, now)?);
+        }
+        let due = self
+            .open
+            .as_ref()
+            .is_some_and(|open| open.regular && self.rotation.is_due(open.length, open.lines, more, now));
+        if due {
+            self.leave()?;
+            self.rotation.move_away(&self.path, now)?;
+            self.open = Some(Open::at(&self.path, self.mode, now)?);
+        }
+        Ok(())
+    }
+
+    /// What is not looked at again is on the disk.
+    fn leave(&mut self) -> io::Result<()> {
+        match (self.open.take(), self.fsync) {
+            (Some(mut open), Fsync::Each | Fsync::Interval(_)) if open.dirty => open.sync(folder(&self.path)),
+            (_, Fsync::Each | Fsync::Interval(_) | Fsync::Never) => Ok(()),
+        }
+    }
+}
+
+impl Open {
+    fn at(path: &Path, mode: u32, now: SystemTime) -> io::Result<Self> {
+        let before = fs::metadata(path).ok();
+        if let Some(there) = before.as_ref().filter(|there| !there.is_file()) {
+            use std::os::unix::fs::FileTypeExt as _;
+            if !there.file_type().is_char_device() {
+                return Err(io::Error::new(io::ErrorKind::InvalidInput, "is no regular file"));
+            }
+        }
+        let file = OpenOptions::new().create(true).append(true).mode(mode).open(path)?;
+        let found = file.metadata()?;
+        let lines = if found.len() > 0 { found.modified().unwrap_or(now) } else { now };
+        Ok(Self {
+            is: identity(&found),
+            regular: found.is_file(),
+            length: found.len(),
+            lines,
+            new: before.is_none(),
+            dirty: false,
+            file,
+        })
+    }
+
+    fn write(&mut self, lines: &[u8], now: SystemTime) -> io::Result<()> {
+        let mut rest = lines;
+        // Somebody else may append to the same file.
+        let begin = if self.regular { self.file.metadata()?.len() } else { 0 };
+        while !rest.is_empty() {
+            match self.file.write(rest) {
+                Ok(0) => return self.cut(begin, lines.len() - rest.len(), io::ErrorKind::WriteZero.into()),
+                Ok(written) => rest = &rest[written..],
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return self.cut(begin, lines.len() - rest.len(), error),
+            }
+        }
+        self.length = begin + lines.len() as u64;
+        (self.lines, self.dirty) = (now, true);
+        Ok(())
+    }
+
+    /// Takes back what was written in part, if it is still the end.
+    fn cut(&self, begin: u64, written: usize, error: io::Error) -> io::Result<()> {
+        let ours = written > 0 && self.file.metadata()?.len() == begin + written as u64;
+        if ours && self.regular {
+            self.file.set_len(begin)?;
+        }
+        Err(error)
+    }
+
+    fn sync(&mut self, folder: &Path) -> io::Result<()> {
+        if self.regular {
+            self.file.sync_data()?;
+            if std::mem::take(&mut self.new) {
+                File::open(folder)?.sync_all()?;
+            }
+        }
+        self.dirty = false;
+        Ok(())
+    }
+}
+
+/// How long the first line is, with its end.
+fn line(lines: &[u8]) -> usize {
+    lines.iter().position(|byte| *byte == b'\n').map_or(lines.len(), |end| end + 1)
+}
+
+fn identity(file: &Metadata) -> (u64, u64) {
+    (file.dev(), file.ino())
+}

@@ -1,0 +1,230 @@
+//! The action `k2hr3_register`: when a port or an instance is made, its host becomes a member of a role of K2HR3. The
+//! counterpart of [`k2hr3`](super::k2hr3), which deletes what is gone.
+//!
+//! ```text
+//! PUT /v1/role/<role>?host=10.0.0.1&port=0&cuk=<instance>&extra=openstack-auto-v1
+//! X-Auth-Token: U=<scoped token of a user>
+//! ```
+//!
+//! One request for each address. To register a host twice is to register it once, so repeating is safe. `extra` and
+//! `cuk` make the link by which the deletion finds it.
+//!
+//! **IPv6**: K2HR3 takes an IPv6 address for one only if its last group is a single hex digit (`2001:db8::6`); any other
+//! would be stored as a *host name*, which no deletion by instance removes. Such addresses are left out and warned of.
+
+mod conf;
+
+use std::net::IpAddr;
+use std::path::{Path, PathBuf};
+
+use osnl_http::header::{HeaderName, HeaderValue, USER_AGENT};
+use osnl_http::{Client, Method, Request, Url};
+use osnl_model::{Notification, resources};
+use osnl_transport::BoxFuture;
+use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
+use serde_json::Value;
+
+pub use self::conf::K2hr3RegisterConf;
+use super::k2hr3::{HostParameters, Unusable};
+use super::{Action, ActionError, Done, ErrorClass, Event};
+use crate::k2hr3::ApiUrl;
+
+/// See the [module](self).
+pub struct K2hr3Register {
+    client: Client,
+    api_url: ApiUrl,
+    role: String,
+    token_file: PathBuf,
+}
+
+/// The instance, the addresses that are registered, and those that cannot be.
+#[derive(Debug, PartialEq, Eq)]
+struct Asked {
+    cuk: String,
+    addresses: Vec<String>,
+    left_out: Vec<String>,
+}
+
+/// What a notification asks for.
+fn asked_for(notification: &Notification, payload: &Value) -> Result<Asked, Unusable> {
+    let HostParameters { cuk, addresses } = HostParameters::of(payload)?;
+    let addresses = match addresses.is_empty() {
+        false => addresses,
+        // Notifications of instances name them elsewhere, each form in its own way.
+        true => {
+            let found = resources(notification);
+            let all = found.first().and_then(|resource| resource.addresses.as_deref()).unwrap_or_default();
+            all.iter().map(|address| address.address.to_string()).collect()
+        }
+    };
+    let (addresses, left_out): (Vec<String>, Vec<String>) =
+        addresses.into_iter().partition(|address| is_taken_for_an_address(address));
+    if addresses.is_empty() {
+        let why = match left_out.is_empty() {
+            true => "it has no address yet".to_owned(),
+            false => format!("K2HR3 takes none of its addresses for one: {}", left_out.join(", ")),
+        };
+        return Err(Unusable::NothingToDo(why));
+    }
+    Ok(Asked { cuk, addresses, left_out })
+}
+
+/// As K2HR3's own expression judges.
+fn is_taken_for_an_address(text: &str) -> bool {
+    match text.parse() {
+        Ok(IpAddr::V4(_)) => true,
+        Ok(IpAddr::V6(_)) => {
+            let last = text.rsplit(':').next().unwrap_or_default();
+            last.len() == 1 && last.bytes().all(|byte| byte.is_ascii_hexdigit())
+        }
+        Err(_) => false,
+    }
+}
+
+/// Where one address of an instance is registered.
+fn request_url(api_url: &ApiUrl, role: &str, cuk: &str, address: &str) -> String {
+    let quoted = |text: &str| utf8_percent_encode(text, NON_ALPHANUMERIC).to_string();
+    let (address, cuk) = (quoted(&address.to_lowercase()), quoted(cuk).replace("%2D", "-"));
+    let address = address.replace("%2E", ".");
+    let base = api_url.to_string();
+    let base = base.trim_end_matches('/');
+    format!(
+        "{base}/{}?host={address}&port=0&cuk={cuk}&extra=openstack-auto-v1",
+        quoted(role).replace("%2D", "-").replace("%5F", "_")
+    )
+}
+
+/// `U=…` or `R=…`, read for each attempt: tokens expire, and somebody renews the file.
+fn token(path: &Path) -> Result<HeaderValue, String> {
+    const LONGEST: u64 = 16 * 1024;
+    let shown = path.display();
+    let length = std::fs::metadata(path).map_err(|error| format!("token_file {shown}: {error}"))?.len();
+    if length > LONGEST {
+        return Err(format!("token_file {shown}: is too large for a token"));
+    }
+    let text = std::fs::read_to_string(path).map_err(|error| format!("token_file {shown}: {error}"))?;
+    let text = text.trim();
+    if !text.starts_with("U=") && !text.starts_with("R=") {
+        return Err(format!("token_file {shown}: a token begins with U= or R="));
+    }
+    let mut value =
+        HeaderValue::from_str(text).map_err(|_| format!("token_file {shown}: the token is not one line"))?;
+    value.set_sensitive(true);
+    Ok(value)
+}
+
+impl K2hr3Register {
+    async fn register(&self, event: &Event) -> Result<Done, ActionError> {
+        let payload = event.payload();
+        let asked = match asked_for(&event.notification, &payload) {
+            Ok(asked) => asked,
+            Err(Unusable::NothingToDo(why)) => return Ok(Done::NothingToDo(why)),
+            Err(Unusable::Unreadable(why)) => return Err(ActionError::new(ErrorClass::Content, why)),
+        };
+        if !asked.left_out.is_empty() {
+            tracing::warn!(
+                "instance {}: {} cannot be registered; K2HR3 would take it for a host name",
+                asked.cuk,
+                asked.left_out.join(", ")
+            );
+        }
+        // A token that is missing is nobody's event.
+        let token = token(&self.token_file).map_err(|why| ActionError::new(ErrorClass::Connect, why))?;
+        for address in &asked.addresses {
+            self.put(&asked.cuk, address, &token).await?;
+        }
+        let addresses = asked.addresses.join(",");
+        Ok(Done::Delivered(format!("PUT role {} cuk={} host={addresses}", self.role, asked.cuk)))
+    }
+
+    async fn put(&self, cuk: &str, address: &str, token: &HeaderValue) -> Result<(), ActionError> {
+        let url = Url::parse(&request_url(&self.api_url, &self.role, cuk, address));
+        let url =
+            url.map_err(|error| ActionError::new(ErrorClass::Content, format!("no valid request: {error}")))?;
+        let mut request = Request::new(Method::PUT, url);
+        request
+            .headers
+            .insert(USER_AGENT, HeaderValue::from_static(concat!("osnl/", env!("CARGO_PKG_VERSION"))));
+        request.headers.insert(HeaderName::from_static("x-auth-token"), token.clone());
+        let answer = self.client.send(request).await?;
+        match answer.whole && answer.status.is_success() {
+            true => Ok(()),
+            false if answer.status.is_success() => {
+                Err(ActionError::new(ErrorClass::Reset, "the reply broke off: length limit exceeded"))
+            }
+            false => Err(answer.failure().into()),
+        }
+    }
+}
+
+impl Action for K2hr3Register {
+    fn run<'a>(&'a self, events: &'a [Event]) -> BoxFuture<'a, Vec<Result<Done, ActionError>>> {
+        Box::pin(async move {
+            let mut verdicts = Vec::with_capacity(events.len());
+            for event in events {
+                verdicts.push(self.register(event).await);
+            }
+            verdicts
+        })
+    }
+
+    fn target(&self) -> String {
+        format!("role {} of K2HR3 at {}", self.role, self.api_url)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    const ID: &str = "12345678-1234-5678-1234-567812345678";
+
+    #[test]
+    fn a_port_and_an_instance_ask_for_their_addresses_and_not_for_host_names() {
+        let check = |payload: Value, event_type: &str, expected: Result<(&[&str], &[&str]), &str>| {
+            let notification =
+                Notification { event_type: Some(event_type.to_owned()), payload, ..Notification::default() };
+            let found = asked_for(&notification, &notification.payload);
+            match (found, expected) {
+                (Ok(asked), Ok((addresses, left_out))) => {
+                    assert_eq!(asked.cuk, ID);
+                    assert_eq!((asked.addresses, asked.left_out), (owned(addresses), owned(left_out)));
+                }
+                (Err(Unusable::NothingToDo(why)), Err(expected)) => assert_eq!(why, expected),
+                (found, expected) => panic!("{found:?}, not {expected:?}"),
+            }
+        };
+        let port = |addresses: &[&str]| {
+            let fixed: Vec<Value> = addresses.iter().map(|address| json!({"ip_address": address})).collect();
+            json!({"port": {"device_id": ID, "device_owner": "compute:nova", "fixed_ips": fixed}})
+        };
+        let create = "port.create.end";
+        check(port(&["10.0.0.1", "2001:db8::6"]), create, Ok((&["10.0.0.1", "2001:db8::6"], &[])));
+        check(port(&["10.0.0.1", "2001:db8::16"]), create, Ok((&["10.0.0.1"], &["2001:db8::16"])));
+        check(
+            port(&["2001:db8::16"]),
+            create,
+            Err("K2HR3 takes none of its addresses for one: 2001:db8::16"),
+        );
+        check(port(&[]), create, Err("it has no address yet"));
+        let legacy = json!({"instance_id": ID, "fixed_ips": [{"address": "10.0.0.2", "version": 4}]});
+        check(legacy, "compute.instance.create.end", Ok((&["10.0.0.2"], &[])));
+    }
+
+    fn owned(texts: &[&str]) -> Vec<String> {
+        texts.iter().map(|text| (*text).to_owned()).collect()
+    }
+
+    #[test]
+    fn the_request_is_the_api_s() {
+        let url = ApiUrl::parse("https://k2hr3.example.com/v1/role").unwrap();
+        assert_eq!(
+            request_url(&url, "web-servers", ID, "2001:DB8::6"),
+            format!(
+                "https://k2hr3.example.com/v1/role/web-servers?host=2001%3Adb8%3A%3A6&port=0&cuk={ID}&extra=openstack-auto-v1"
+            )
+        );
+    }
+}

@@ -1,0 +1,63 @@
+//! The action `mail`: events as mails, one each or gathered to a digest, by SMTP.
+//!
+//! | file | what it decides |
+//! | --- | --- |
+//! | `conf` | the options |
+//! | `address` | what is an address; that nothing in an event adds another one or a header |
+//! | `letter` | what events become: headers, text, HTML; pure |
+//! | `smtp` | one mail to one server: TLS, login, envelope, refusals |
+//!
+//! *Delivered* means that the server has taken the mail. A call with several events is one mail, a digest, and its
+//! outcome is theirs. What the server refuses for now (4xx: greylisting, a full queue) is tried until it does not; what
+//! it refuses for good (5xx) is a dead letter at once, but for a refused login or sender, which are nobody's event. A mail
+//! that is sent again has the same `Message-ID`.
+
+mod address;
+mod conf;
+mod letter;
+mod smtp;
+
+use osnl_transport::BoxFuture;
+
+pub use self::conf::MailConf;
+use self::letter::Writer;
+use self::smtp::Server;
+use super::{Action, ActionError, Done, ErrorClass, Event, event_names};
+
+/// See the [module](self).
+pub struct Mail {
+    writer: Writer,
+    server: Server,
+}
+
+impl Mail {
+    async fn send(&self, events: &[Event]) -> Vec<Result<Done, ActionError>> {
+        // What cannot be written is left out of a digest, and fails alone.
+        let parts: Vec<_> = events
+            .iter()
+            .map(|event| self.writer.part(&event_names::of_event(event), &event.idempotency_key()))
+            .collect();
+        let good: Vec<_> = parts.iter().flatten().collect();
+        let sent = match self.writer.letter(&good) {
+            None => Ok(String::new()),
+            Some(Ok(letter)) => self.server.send(&letter).await,
+            Some(Err(why)) => Err(ActionError::new(ErrorClass::Content, why)),
+        };
+        let verdict = |part: Result<_, String>| match (part, &sent) {
+            (Err(why), _) => Err(ActionError::new(ErrorClass::Content, why)),
+            (Ok(_), Ok(done)) => Ok(Done::Delivered(done.clone())),
+            (Ok(_), Err(error)) => Err(error.clone()),
+        };
+        parts.iter().map(|part| verdict(part.as_ref().map_err(Clone::clone))).collect()
+    }
+}
+
+impl Action for Mail {
+    fn run<'a>(&'a self, events: &'a [Event]) -> BoxFuture<'a, Vec<Result<Done, ActionError>>> {
+        Box::pin(self.send(events))
+    }
+
+    fn target(&self) -> String {
+        self.server.to_string()
+    }
+}

@@ -1,0 +1,204 @@
+//! What events become: a mail of one, or a digest of several. Pure but for the date.
+//!
+//! Headers hold one line each whatever a template makes; names and subjects that are not ASCII are encoded words, texts
+//! are quoted-printable or base64 as they need.
+
+use std::fmt::Write as _;
+
+use mail_builder::MessageBuilder;
+use mail_builder::headers::address::Address as Header;
+use mail_builder::headers::raw::Raw;
+use osnl_model::BodyDigest;
+
+use super::address::Address;
+use crate::template::{Names, Template};
+
+/// Characters of a subject; nobody reads more.
+const LONGEST_SUBJECT: usize = 250;
+
+/// What mails are made of.
+#[derive(Clone, Debug)]
+pub(super) struct Writer {
+    pub(super) from: Address,
+    pub(super) to: Vec<Template>,
+    pub(super) subject: Template,
+    /// Of a digest of several; it has `count` besides the names of its first event.
+    pub(super) digest_subject: Template,
+    pub(super) body: Template,
+    pub(super) html: Option<Template>,
+    /// What stands behind the `@` of message ids.
+    pub(super) host: String,
+}
+
+/// One event's share.
+#[derive(Debug)]
+pub(super) struct Part {
+    to: Vec<Address>,
+    names: Names,
+    subject: String,
+    text: String,
+    html: Option<String>,
+    key: String,
+}
+
+/// A mail, and who gets it.
+#[derive(Debug)]
+pub(super) struct Letter {
+    pub(super) from: Address,
+    pub(super) to: Vec<Address>,
+    pub(super) subject: String,
+    /// With its headers and line ends of SMTP.
+    pub(super) bytes: Vec<u8>,
+}
+
+impl Writer {
+    /// # Errors
+    /// What of it cannot be made of the event.
+    pub(super) fn part(&self, names: &Names, key: &str) -> Result<Part, String> {
+        let text = |option: &str, template: &Template| {
+            template.render(names).map_err(|error| format!("{option}: {error}"))
+        };
+        let address = |template: &Template| {
+            let made = text("to", template)?;
+            Address::parse(&made).ok_or_else(|| "to: what the template makes is not one address".to_owned())
+        };
+        Ok(Part {
+            to: self.to.iter().map(address).collect::<Result<_, _>>()?,
+            subject: header(&text("subject", &self.subject)?),
+            text: text("body", &self.body)?,
+            html: self.html.as_ref().map(|html| text("html", html)).transpose()?,
+            names: names.clone(),
+            key: key.to_owned(),
+        })
+    }
+
+    /// `None` of nothing.
+    pub(super) fn letter(&self, parts: &[&Part]) -> Option<Result<Letter, String>> {
+        let first = parts.first()?;
+        let subject = match parts.len() {
+            1 => Ok(first.subject.clone()),
+            several => self
+                .digest_subject
+                .render(&first.names.clone().with("count", several))
+                .map(|subject| header(&subject))
+                .map_err(|error| format!("digest_subject: {error}")),
+        };
+        Some(subject.and_then(|subject| self.made(parts, &first.to, subject)))
+    }
+
+    fn made(&self, parts: &[&Part], to: &[Address], subject: String) -> Result<Letter, String> {
+        let mut ids = String::new();
+        parts.iter().for_each(|part| ids.push_str(&part.key));
+        let mut id = String::new();
+        for byte in &BodyDigest::of(ids.as_bytes()).as_bytes()[..16] {
+            let _ = write!(id, "{byte:02x}");
+        }
+        let texts: Vec<String> = parts.iter().map(|part| with_line_ends(&part.text)).collect();
+        let message = MessageBuilder::new()
+            .from(shown(&self.from))
+            .to(Header::new_list(to.iter().map(shown).collect()))
+            .subject(subject.clone())
+            .message_id(format!("{id}@{}", self.host))
+            // RFC 3834: no machine shall answer.
+            .header("Auto-Submitted", Raw::new("auto-generated"))
+            .text_body(texts.join("\n-- \n\n"));
+        let html: Option<Vec<&str>> = parts.iter().map(|part| part.html.as_deref()).collect();
+        let message = match html {
+            Some(html) => message.html_body(html.join("\n<hr>\n")),
+            None => message,
+        };
+        let bytes = message.write_to_vec().map_err(|error| error.to_string())?;
+        Ok(Letter { from: self.from.clone(), to: to.to_vec(), subject, bytes })
+    }
+}
+
+fn shown(address: &Address) -> Header<'_> {
+    Header::new_address(address.name.as_deref(), address.address.as_str())
+}
+
+/// One line.
+fn header(text: &str) -> String {
+    let line: String = text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
+    line.trim().chars().take(LONGEST_SUBJECT).collect()
+}
+
+/// Ends in a line end; control characters that no mail should have are gone.
+fn with_line_ends(text: &str) -> String {
+    let text = text.replace("\r\n", "\n").replace('\r', "\n");
+    let mut text: String = text.chars().filter(|c| !c.is_control() || matches!(c, '\n' | '\t')).collect();
+    if !text.ends_with('\n') {
+        text.push('\n');
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use osnl_model::Notification;
+
+    use super::*;
+
+    fn writer() -> Writer {
+        let template = |text: &str| Template::compile(text, &["count", "action"]).unwrap();
+        Writer {
+            from: Address::parse("Überwachung <osnl@example.com>").unwrap(),
+            to: vec![template("ops@example.com"), template("{{ payload.mail }}")],
+            subject: template("{{ payload.name }}"),
+            digest_subject: template("{{ count }} events"),
+            body: template("Server {{ payload.name }}"),
+            html: None,
+            host: "node1".to_owned(),
+        }
+    }
+
+    fn part(mail: &str, name: &str) -> Result<Part, String> {
+        let payload = serde_json::json!({"mail": mail, "name": name});
+        writer().part(&Names::from(Notification { payload, ..Notification::default() }), "m1/a")
+    }
+
+    /// Its headers, unfolded, and its body.
+    fn letter(parts: &[&Part]) -> (Vec<String>, String) {
+        let letter = writer().letter(parts).unwrap().unwrap();
+        let text = String::from_utf8(letter.bytes).unwrap();
+        let (head, body) = text.split_once("\r\n\r\n").unwrap();
+        let head = head.replace("\r\n ", " ").replace("\r\n\t", " ");
+        (head.split("\r\n").map(str::to_owned).collect(), body.to_owned())
+    }
+
+    #[test]
+    fn nothing_in_an_event_adds_a_header_or_a_recipient() {
+        for evil in ["x@y, z@w", "x@y\r\nBcc: z@w", "x@y> <z@w", "", "x@y\nfoo"] {
+            let why = part(evil, "vm").unwrap_err();
+            assert_eq!(why, "to: what the template makes is not one address", "{evil:?}");
+        }
+        let part = part("x@y", "vm\r\nBcc: z@w\r\n\r\nbody").unwrap();
+        let (head, body) = letter(&[&part]);
+        let names: Vec<&str> = head.iter().filter_map(|line| line.split(':').next()).collect();
+        assert!(!names.contains(&"Bcc") && names.iter().filter(|name| **name == "Subject").count() == 1);
+        assert!(head.contains(&"Subject: vm  Bcc: z@w    body".to_owned()), "{head:?}");
+        assert!(body.starts_with("Server vm"), "{body}");
+        assert!(head.iter().any(|line| line.starts_with("Auto-Submitted: auto-generated")));
+    }
+
+    #[test]
+    fn what_is_not_ascii_travels_as_ascii() {
+        let part = part("x@y", "Größe 仮想 😀").unwrap();
+        let letter = writer().letter(&[&part]).unwrap().unwrap();
+        assert!(letter.bytes.is_ascii());
+        let text = String::from_utf8(letter.bytes).unwrap();
+        assert!(text.contains("Subject: =?utf-8?"), "{text}");
+        assert!(text.contains("From: \"=?utf-8?") || text.contains("From: =?utf-8?"), "{text}");
+        assert!(text.lines().all(|line| line.len() <= 998));
+    }
+
+    #[test]
+    fn a_digest_has_all_texts_and_the_same_id_each_time() {
+        let (one, two) = (part("x@y", "one").unwrap(), part("x@y", "two").unwrap());
+        let (head, body) = letter(&[&one, &two]);
+        assert!(head.contains(&"Subject: 2 events".to_owned()), "{head:?}");
+        assert!(body.contains("Server one") && body.contains("Server two"), "{body}");
+        let id = |head: &[String]| head.iter().find(|line| line.starts_with("Message-ID:")).cloned();
+        assert_eq!(id(&head), id(&letter(&[&one, &two]).0));
+        assert_ne!(id(&head), id(&letter(&[&one]).0));
+    }
+}

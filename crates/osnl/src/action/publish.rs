@@ -1,0 +1,77 @@
+//! The action `publish`: each event goes on to an exchange of a broker, and is delivered when that has confirmed it.
+//!
+//! | `format` | the message |
+//! | --- | --- |
+//! | `notification` | a notification as oslo.messaging writes it, with the event's id, context and payload; event type, publisher, priority and payload by template |
+//! | `raw` | the bytes as they came, compressed if they were |
+//! | `cloudevents` | a CloudEvent in structured mode, as `driver = http` makes it |
+//!
+//! What is sent again has the same ids, so that a reader can tell. A notification's `_unique_id`, which oslo.messaging
+//! makes for each message, is made of the idempotency key here: a message that this action has published and that comes
+//! back to it is recognised, and published no more. `osnl check` warns of what goes round.
+
+mod conf;
+mod message;
+
+use std::sync::Arc;
+
+use futures_util::future::join_all;
+use osnl_transport::{BoxFuture, Transport, TransportError};
+
+pub use self::conf::PublishConf;
+use self::message::{Message, Unsendable};
+use super::{Action, ActionError, Done, ErrorClass, Event};
+
+/// See the [module](self).
+pub struct Publish {
+    message: Message,
+    transport: Arc<dyn Transport>,
+}
+
+impl Publish {
+    async fn send(&self, event: &Event) -> Result<Done, ActionError> {
+        let addressed = match self.message.of(event) {
+            Ok(addressed) => addressed,
+            Err(Unsendable::Ours) => {
+                return Ok(Done::NothingToDo(
+                    "this action has published it itself, and it came round".to_owned(),
+                ));
+            }
+            Err(Unsendable::Content(why)) => return Err(ActionError::new(ErrorClass::Content, why)),
+        };
+        let (target, priority) = (&addressed.target, &addressed.priority);
+        let exchange = target.exchange.as_deref().unwrap_or_default();
+        let done = format!("published to {exchange} with {}", target.routing_key(priority));
+        match self.transport.send(target, priority, addressed.message).await {
+            Ok(()) => Ok(Done::Delivered(done)),
+            Err(error) => Err(ActionError::new(class(&error), error.to_string())),
+        }
+    }
+}
+
+/// AMQP's `no-route` and `resource-error`.
+const NO_ROUTE: u16 = 312;
+const RESOURCE_ERROR: u16 = 506;
+
+fn class(error: &TransportError) -> ErrorClass {
+    match error {
+        TransportError::Tls { .. } | TransportError::TlsFiles { .. } => ErrorClass::Tls,
+        TransportError::Lost { .. } => ErrorClass::Reset,
+        TransportError::TooLarge { .. } => ErrorClass::Content,
+        // Of this message's key nobody has heard; another one may be wanted.
+        TransportError::Unroutable { .. } => ErrorClass::Refused(NO_ROUTE),
+        TransportError::NotTaken { .. } => ErrorClass::Busy(RESOURCE_ERROR),
+        // The broker, or what stands there: nothing can be sent until that is mended.
+        _ => ErrorClass::Connect,
+    }
+}
+
+impl Action for Publish {
+    fn run<'a>(&'a self, events: &'a [Event]) -> BoxFuture<'a, Vec<Result<Done, ActionError>>> {
+        Box::pin(join_all(events.iter().map(|event| self.send(event))))
+    }
+
+    fn target(&self) -> String {
+        self.transport.location()
+    }
+}

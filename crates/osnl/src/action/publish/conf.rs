@@ -1,0 +1,244 @@
+//! `driver = publish`: its options, and what follows from them.
+
+use std::sync::Arc;
+
+use futures_util::FutureExt as _;
+use osnl_model::{Framing, TransportUrl};
+use osnl_transport::{BoxFuture, Declare, RabbitOptions, Route, transport_with};
+
+use super::Publish;
+use super::message::{Changes, Format, Message};
+use crate::action::http_request::{SOURCE, SUBJECT, TYPE};
+use crate::action::{Action, event_names};
+use crate::native::driver::{
+    BuildContext, DriverConf, DriverOption, DriverTable, Probe, ProbeContext, ReadDriver, Reader, Wanted,
+    broker_probe,
+};
+use crate::native::{BuildError, ListenerConf, Preview};
+use crate::template::Template;
+
+const TOPIC: &str = "notifications";
+
+/// `driver = publish`. Its Debug form shows no password.
+#[derive(Clone, Debug)]
+pub struct PublishConf {
+    name: String,
+    url: TransportUrl,
+    options: RabbitOptions,
+    message: Message,
+}
+
+impl ReadDriver for PublishConf {
+    const TABLE: DriverTable = DriverTable::new(
+        "publish",
+        &[
+            DriverOption::new(
+                "transport_url",
+                "URL",
+                "The broker: rabbit://user:password@host:port/vhost, with oslo.messaging's options in its query. Must be \
+                 set.",
+            )
+            .secret(),
+            DriverOption::new("exchange", "template", "Where events are published to. Must be set."),
+            DriverOption::new("topic", "template", "Its routing key is <topic>.<priority>.").or(TOPIC),
+            DriverOption::new("key", "template", "The whole routing key, in place of <topic>.<priority>; it has a dot."),
+            DriverOption::new(
+                "format",
+                "notification, raw or cloudevents",
+                "notification: as oslo.messaging writes it. raw: the bytes as they came. cloudevents: JSON of CloudEvents 1.0.",
+            )
+            .or("notification"),
+            DriverOption::new(
+                "framing",
+                "messagingv2 or messaging",
+                "Of a notification: in the envelope of oslo.messaging 2.0, or bare.",
+            )
+            .or("messagingv2"),
+            DriverOption::new("event_type", "template", "Of a notification; without it the event's."),
+            DriverOption::new("publisher_id", "template", "Of a notification; without it the event's."),
+            DriverOption::new("priority", "template", "Of a notification; without it the event's."),
+            DriverOption::new(
+                "payload",
+                "template",
+                "Of a notification; without it the event's. {{ one expression }} is its value, anything else a text.",
+            ),
+            DriverOption::new("cloudevents_source", "template", "Its source.").or(SOURCE),
+            DriverOption::new("cloudevents_type", "template", "Its type.").or(TYPE),
+            DriverOption::new("cloudevents_subject", "template", "Its subject; empty for none.").or(SUBJECT),
+            DriverOption::new(
+                "declare",
+                "passive or create",
+                "passive: the exchange must be there. create: it is made as oslo.messaging makes it, with a queue named as \
+                 the routing key.",
+            )
+            .or("passive"),
+            DriverOption::new(
+                "mandatory",
+                "boolean",
+                "Whether a message that no queue takes is refused; otherwise the broker drops it.",
+            )
+            .or("false"),
+        ],
+    );
+
+    fn read(reader: &mut Reader<'_>) -> Option<Self> {
+        let url = reader.transport_url();
+        let options = url.as_ref().and_then(|url| match RabbitOptions::from_query(url) {
+            Ok(options) => Some(options),
+            Err(error) => reader.refuse("transport_url", &error.to_string(), "see docs/rabbit.md"),
+        });
+        let exchange = match reader.is_set("exchange") {
+            true => template(reader, "exchange"),
+            false => reader.required("exchange", "write the name of an exchange").and(None),
+        };
+        let topic = or_default(reader, "topic", TOPIC);
+        let key = optional(reader, "key");
+        let format = format(reader);
+        let declare = reader.word("declare", &[("passive", Declare::Passive), ("create", Declare::Create)]);
+        let mandatory = reader.boolean("mandatory");
+        let options = options?;
+        let route = Route { declare: declare?, durable: options.queue().durable == Some(true) };
+        Some(Self {
+            name: reader.name().to_owned(),
+            url: url?,
+            message: Message {
+                exchange: exchange?,
+                topic: topic?,
+                key: key?,
+                format: format?,
+                route,
+                mandatory: mandatory?,
+            },
+            options,
+        })
+    }
+}
+
+fn template(reader: &mut Reader<'_>, option: &str) -> Option<Template> {
+    reader.compiled(option, |text| Template::compile(text, &event_names::MORE)).ok()?
+}
+
+fn optional(reader: &mut Reader<'_>, option: &str) -> Option<Option<Template>> {
+    match reader.is_set(option) {
+        true => template(reader, option).map(Some),
+        false => Some(None),
+    }
+}
+
+fn or_default(reader: &mut Reader<'_>, option: &str, default: &str) -> Option<Template> {
+    match reader.is_set(option) {
+        true => template(reader, option),
+        false => Template::compile(default, &[]).ok(),
+    }
+}
+
+fn format(reader: &mut Reader<'_>) -> Option<Format> {
+    const CHANGES: [&str; 5] = ["framing", "event_type", "publisher_id", "priority", "payload"];
+    const CLOUD: [&str; 3] = ["cloudevents_source", "cloudevents_type", "cloudevents_subject"];
+    let text = reader.word("format", &[("notification", 0), ("raw", 1), ("cloudevents", 2)]);
+    let framing = reader.word("framing", &[("messagingv2", Framing::Envelope), ("messaging", Framing::Bare)]);
+    let event_type = optional(reader, "event_type");
+    let publisher_id = optional(reader, "publisher_id");
+    let priority = optional(reader, "priority");
+    let payload = optional(reader, "payload");
+    let source = or_default(reader, "cloudevents_source", SOURCE);
+    let kind = or_default(reader, "cloudevents_type", TYPE);
+    let subject = or_default(reader, "cloudevents_subject", SUBJECT);
+    let changes = Changes {
+        event_type: event_type?,
+        publisher_id: publisher_id?,
+        priority: priority?,
+        payload: payload?,
+    };
+    let (format, idle): (_, &[&[&str]]) = match text? {
+        0 => (Format::Notification { framing: framing?, changes }, &[&CLOUD]),
+        1 => (Format::Raw, &[&CHANGES, &CLOUD]),
+        _ => (Format::CloudEvents { source: source?, kind: kind?, subject: subject? }, &[&CHANGES]),
+    };
+    for option in idle.iter().copied().flatten() {
+        if reader.is_set(option) {
+            reader.warn(option, "means nothing with this format", "choose another format, or remove it");
+        }
+    }
+    Some(format)
+}
+
+impl DriverConf for PublishConf {
+    fn action(&self, context: &BuildContext<'_>) -> Result<Arc<dyn Action>, BuildError> {
+        let transport = transport_with(&self.url, self.options.clone()).map_err(|error| {
+            BuildError::Action { action: context.name.clone(), problem: format!("transport_url: {error}") }
+        })?;
+        Ok(Arc::new(Publish { message: self.message.clone(), transport: transport.into() }))
+    }
+
+    fn does(&self) -> String {
+        let what = match &self.message.format {
+            Format::Notification { .. } => "as a notification",
+            Format::Raw => "as it came",
+            Format::CloudEvents { .. } => "as a CloudEvent",
+        };
+        format!("publishes each event {what}, to {}", self.shown_place())
+    }
+
+    fn explain(&self) -> Vec<(&'static str, String)> {
+        let lost = match self.message.mandatory {
+            true => "is refused",
+            false => "is dropped by the broker",
+        };
+        vec![("safe", format!("delivered when the broker has confirmed it; what no queue takes {lost}"))]
+    }
+
+    fn refuser(&self) -> Option<&'static str> {
+        Some("the broker")
+    }
+
+    fn preview(&self, wanted: &Wanted<'_>) -> Preview {
+        let names = event_names::of_preview(wanted, &self.name);
+        match self.message.address(&names) {
+            Ok((target, priority)) => Preview::Effect {
+                does: format!("publishes to {}", target.exchange.as_deref().unwrap_or_default()),
+                with: vec![("key", target.routing_key(&priority))],
+            },
+            Err(why) => Preview::Unusable { why },
+        }
+    }
+
+    fn probe<'a>(&'a self, context: ProbeContext<'a>) -> BoxFuture<'a, Vec<Probe>> {
+        let exchange = literal(&self.message.exchange).map(str::to_owned);
+        async move {
+            let exchanges: Vec<String> = exchange.into_iter().collect();
+            let declare = self.message.route.declare;
+            broker_probe(context, &self.url, &self.options, &exchanges, declare).await
+        }
+        .boxed()
+    }
+
+    fn feeds(&self, listener: &ListenerConf) -> bool {
+        let host = |url: &TransportUrl| -> Vec<(String, u16)> {
+            url.hosts().iter().map(|h| (h.hostname.clone(), h.port_or(5672))).collect()
+        };
+        let theirs = host(&listener.transport_url);
+        let same = self.url.virtual_host() == listener.transport_url.virtual_host()
+            && host(&self.url).iter().any(|host| theirs.contains(host));
+        let reads = |exchange: &str| match listener.declare {
+            Declare::Nothing => true,
+            Declare::Passive | Declare::Create => listener.exchanges.iter().any(|own| own == exchange),
+        };
+        let topics =
+            |topic: &str| listener.declare == Declare::Nothing || listener.topics.iter().any(|t| t == topic);
+        same && literal(&self.message.exchange).is_none_or(reads)
+            && (self.message.key.is_some() || literal(&self.message.topic).is_none_or(topics))
+    }
+}
+
+impl PublishConf {
+    fn shown_place(&self) -> String {
+        let hosts = self.url.hosts().iter().map(|h| format!("{}:{}", h.hostname, h.port_or(5672)));
+        format!("{} on {}", self.message.exchange.source(), hosts.collect::<Vec<_>>().join(", "))
+    }
+}
+
+/// A template that is the same for every event.
+fn literal(template: &Template) -> Option<&str> {
+    Some(template.source()).filter(|source| !source.contains('{'))
+}

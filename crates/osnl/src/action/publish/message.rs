@@ -1,0 +1,191 @@
+//! What one event becomes: a message, and where to. Pure.
+
+use osnl_http::HeaderMap;
+use osnl_model::{BodyDigest, Emission, Framing, Priority, Target, mask_secrets};
+use osnl_transport::{Outgoing, Properties, Route};
+use serde_json::value::RawValue;
+
+use crate::action::http_request::cloud_event::{self, CloudEvent};
+use crate::action::{Event, event_names};
+use crate::template::{Names, Template};
+
+/// What messages are made of.
+#[derive(Clone, Debug)]
+pub(super) struct Message {
+    pub(super) exchange: Template,
+    pub(super) topic: Template,
+    /// The whole routing key, in place of `<topic>.<priority>`.
+    pub(super) key: Option<Template>,
+    pub(super) format: Format,
+    pub(super) route: Route,
+    pub(super) mandatory: bool,
+}
+
+/// `format`.
+#[derive(Clone, Debug)]
+pub(super) enum Format {
+    Notification { framing: Framing, changes: Changes },
+    Raw,
+    CloudEvents { source: Template, kind: Template, subject: Template },
+}
+
+/// What of a notification is another than the event's.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Changes {
+    pub(super) event_type: Option<Template>,
+    pub(super) publisher_id: Option<Template>,
+    pub(super) priority: Option<Template>,
+    pub(super) payload: Option<Template>,
+}
+
+/// A message and where it goes.
+#[derive(Debug)]
+pub(super) struct Addressed {
+    pub(super) target: Target,
+    pub(super) priority: Priority,
+    pub(super) message: Outgoing,
+}
+
+/// Why nothing is sent.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Unsendable {
+    /// This action has sent the message itself.
+    Ours,
+    /// No message can be made of the event, and why.
+    Content(String),
+}
+
+/// A routing key is 255 bytes at most, as is the name of an exchange.
+const LONGEST: usize = 255;
+
+impl Message {
+    pub(super) fn of(&self, event: &Event) -> Result<Addressed, Unsendable> {
+        let names = event_names::of_event(event);
+        let unique = unique_id(&event.idempotency_key());
+        if event.notification.unique_id.as_deref() == Some(unique.as_str()) {
+            return Err(Unsendable::Ours);
+        }
+        let (target, priority) = self.address(&names).map_err(Unsendable::Content)?;
+        let message = match &self.format {
+            Format::Raw => Ok(Outgoing {
+                body: event.received.body.clone(),
+                properties: event.received.properties.clone(),
+                route: self.route,
+                mandatory: false,
+            }),
+            Format::Notification { framing, changes } => notification(event, &names, changes, unique)
+                .and_then(|emission| {
+                    emission.body(*framing).map(Outgoing::json).map_err(|error| error.to_string())
+                }),
+            Format::CloudEvents { source, kind, subject } => {
+                cloud_event(&names, &message_id(event), [source, kind, subject])
+            }
+        };
+        let message = message.map_err(Unsendable::Content)?;
+        let message = Outgoing { route: self.route, mandatory: self.mandatory, ..message };
+        Ok(Addressed { target, priority, message })
+    }
+
+    /// Where to, and with what key.
+    pub(super) fn address(&self, names: &Names) -> Result<(Target, Priority), String> {
+        let exchange = rendered("exchange", &self.exchange, names)?;
+        let (topic, priority) = match &self.key {
+            Some(key) => {
+                let key = rendered("key", key, names)?;
+                // Both are one text on the wire; the last word is where the priority of a notification stands.
+                let (topic, last) = key.rsplit_once('.').ok_or("key: it has no dot")?;
+                (topic.to_owned(), word(last))
+            }
+            None => {
+                let priority = match &self.format {
+                    Format::Notification { changes: Changes { priority: Some(template), .. }, .. } => {
+                        Priority::parse(&rendered("priority", template, names)?)
+                    }
+                    Format::Notification { .. } | Format::Raw | Format::CloudEvents { .. } => {
+                        names.notification().priority.clone().unwrap_or(Priority::Info)
+                    }
+                };
+                (rendered("topic", &self.topic, names)?, priority)
+            }
+        };
+        Ok((Target::new(exchange, topic), priority))
+    }
+}
+
+fn word(text: &str) -> Priority {
+    let known = Priority::ALL.into_iter().find(|priority| priority.as_str() == text);
+    known.unwrap_or_else(|| Priority::Other(text.to_owned()))
+}
+
+/// A name on a broker.
+fn rendered(option: &str, template: &Template, names: &Names) -> Result<String, String> {
+    let text = template.render(names).map_err(|error| format!("{option}: {error}"))?;
+    match text.is_empty() || text.len() > LONGEST || text.contains(char::is_control) {
+        true => Err(format!("{option}: what the template makes is no name on a broker")),
+        false => Ok(text),
+    }
+}
+
+fn notification(event: &Event, names: &Names, changes: &Changes, unique: String) -> Result<Emission, String> {
+    let text = |option: &str, template: &Option<Template>, own: Option<String>| match template {
+        None => Ok(own),
+        Some(template) => template.render(names).map(Some).map_err(|error| format!("{option}: {error}")),
+    };
+    let plain = osnl_model::plain_body(&event.received.body, &event.received.properties.content_info());
+    let mut emission = plain.and_then(|plain| Emission::read(&plain)).map_err(|error| error.to_string())?;
+    emission.event_type = text("event_type", &changes.event_type, emission.event_type)?;
+    emission.publisher_id = text("publisher_id", &changes.publisher_id, emission.publisher_id)?;
+    if let Some(priority) = text("priority", &changes.priority, None)? {
+        emission.priority = Some(Priority::parse(&priority));
+    }
+    emission.unique_id = Some(unique);
+    // A payload that is the event's own keeps its keys' order and its numbers' digits.
+    let other = match (&changes.payload, event.resource) {
+        (Some(template), _) => Some(template.value(names).map_err(|error| format!("payload: {error}"))?),
+        (None, Some(_)) => Some(event.payload().into_owned()),
+        (None, None) => None,
+    };
+    if let Some(other) = other {
+        emission.payload = RawValue::from_string(other.to_string()).map_err(|error| error.to_string())?;
+    }
+    Ok(emission)
+}
+
+fn cloud_event(names: &Names, id: &str, [source, kind, subject]: [&Template; 3]) -> Result<Outgoing, String> {
+    let text = |option: &str, template: &Template| {
+        template.render(names).map_err(|error| format!("cloudevents_{option}: {error}"))
+    };
+    let notification = names.notification();
+    let event = CloudEvent {
+        id: id.to_owned(),
+        source: text("source", source)?,
+        kind: text("type", kind)?,
+        subject: Some(text("subject", subject)?).filter(|subject| !subject.is_empty()),
+        time: notification.timestamp.as_deref().and_then(cloud_event::time),
+        priority: notification.priority.as_ref().map(|priority| priority.as_str().to_owned()),
+    };
+    let data = mask_secrets(&notification.payload).to_string();
+    let body = event.structured(&mut HeaderMap::new(), "application/json", &data);
+    let properties = Properties {
+        content_type: Some(cloud_event::STRUCTURED.into()),
+        content_encoding: Some("utf-8".into()),
+        compression: None,
+    };
+    Ok(Outgoing { properties, ..Outgoing::json(body) })
+}
+
+/// As `driver = http` has it.
+fn message_id(event: &Event) -> String {
+    let notification = &event.notification;
+    let message = notification.message_id.as_ref().or(notification.unique_id.as_ref());
+    match (message, event.resource) {
+        (Some(id), Some(n)) => format!("{id}/{n}"),
+        (Some(id), None) => id.clone(),
+        (None, _) => event.idempotency_key(),
+    }
+}
+
+/// 32 hex digits, the same for every attempt.
+fn unique_id(key: &str) -> String {
+    BodyDigest::of(key.as_bytes()).as_bytes()[..16].iter().map(|byte| format!("{byte:02x}")).collect()
+}

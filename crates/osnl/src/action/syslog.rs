@@ -1,0 +1,186 @@
+//! The action `syslog`: each event is a message of RFC 5424, to the machine's own log or a collector.
+//!
+//! | `server` | transport | *delivered* means |
+//! | --- | --- | --- |
+//! | `/dev/log` | a datagram on a Unix socket | who listens there has it in its buffer |
+//! | `udp://host:514` | a datagram (RFC 5426) | it was sent; nobody says whether it arrived |
+//! | `tcp://host:601` | a stream, frames with their length before them (RFC 6587, 3.4.1) | it is in the connection |
+//! | `tls://host:6514` | the same over TLS (RFC 5425) | the same |
+//!
+//! Syslog has no answer: what is in a connection that breaks is lost, and no protocol of this table tells. A
+//! connection that the collector has closed is noticed before the next message and made anew.
+
+mod conf;
+mod message;
+
+use std::fmt;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use osnl_transport::BoxFuture;
+use rustls::ClientConfig;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::{UdpSocket, UnixDatagram};
+use tokio::sync::Mutex;
+
+pub use self::conf::SyslogConf;
+use self::message::Header;
+use super::wire::{Place, Stream, broken};
+use super::{Action, ActionError, Done, ErrorClass, Event, event_names};
+use crate::template::Template;
+
+/// Where messages go.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Server {
+    /// A datagram socket in the file system.
+    Unix(PathBuf),
+    /// Datagrams.
+    Udp(Place),
+    /// A stream.
+    Tcp(Place),
+    /// A stream with TLS.
+    Tls(Place),
+}
+
+impl fmt::Display for Server {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Unix(path) => write!(f, "{}", path.display()),
+            Self::Udp(place) => write!(f, "udp://{place}"),
+            Self::Tcp(place) => write!(f, "tcp://{place}"),
+            Self::Tls(place) => write!(f, "tls://{place}"),
+        }
+    }
+}
+
+/// See the [module](self).
+pub struct Syslog {
+    server: Server,
+    header: Header,
+    text: Template,
+    tls: Option<Arc<ClientConfig>>,
+    open: Mutex<Option<Open>>,
+}
+
+enum Open {
+    Unix(UnixDatagram),
+    Udp(UdpSocket),
+    Stream(Box<dyn Stream>),
+}
+
+impl Syslog {
+    fn message(&self, event: &Event) -> Result<String, ActionError> {
+        let text = self.text.render(&event_names::of_event(event));
+        let text =
+            text.map_err(|error| ActionError::new(ErrorClass::Content, format!("message: {error}")))?;
+        Ok(self.header.message(&event.notification, event.received.origin.received, &text))
+    }
+
+    async fn open(&self) -> Result<Open, ActionError> {
+        let failed = |error| ActionError::new(ErrorClass::Connect, format!("{}: {error}", self.server));
+        match (&self.server, &self.tls) {
+            (Server::Unix(path), _) => {
+                let socket = UnixDatagram::unbound().map_err(failed)?;
+                socket.connect(path).map_err(failed)?;
+                Ok(Open::Unix(socket))
+            }
+            (Server::Udp(place), _) => {
+                let mut addresses =
+                    tokio::net::lookup_host((place.host.as_str(), place.port)).await.map_err(failed)?;
+                let none = || std::io::Error::other("the name has no address");
+                let address = addresses.next().ok_or_else(none).map_err(failed)?;
+                let own = if address.is_ipv6() { "[::]:0" } else { "0.0.0.0:0" };
+                let socket = UdpSocket::bind(own).await.map_err(failed)?;
+                socket.connect(address).await.map_err(failed)?;
+                Ok(Open::Udp(socket))
+            }
+            (Server::Tls(place), Some(config)) => {
+                Ok(Open::Stream(place.encrypt(place.connect().await?, config).await?))
+            }
+            (Server::Tcp(place) | Server::Tls(place), _) => {
+                Ok(Open::Stream(Box::new(place.connect().await?)))
+            }
+        }
+    }
+
+    /// One verdict each. What is not sent, because a message before it failed, failed with it.
+    async fn send(&self, events: &[Event]) -> Vec<Result<Done, ActionError>> {
+        let messages: Vec<_> = events.iter().map(|event| self.message(event)).collect();
+        let mut open = self.open.lock().await;
+        let mut verdicts: Vec<Result<Done, ActionError>> = Vec::with_capacity(events.len());
+        let mut failed: Option<ActionError> = None;
+        for message in messages {
+            let sent = match (&failed, message) {
+                (_, Err(unusable)) => Err(unusable),
+                (Some(failed), Ok(_)) => Err(failed.clone()),
+                (None, Ok(message)) => self.send_one(&mut open, &message).await.inspect_err(|error| {
+                    failed = (!error.class.is_final()).then(|| error.clone());
+                }),
+            };
+            verdicts.push(sent.map(|()| Done::Delivered(format!("sent to {}", self.server))));
+        }
+        verdicts
+    }
+
+    async fn send_one(&self, open: &mut Option<Open>, message: &str) -> Result<(), ActionError> {
+        if let Some(Open::Stream(stream)) = open
+            && is_closed(stream).await
+        {
+            *open = None;
+        }
+        // What is under way when the attempt's time is over leaves a frame in part: the connection goes with it.
+        let mut using = match open.take() {
+            Some(open) => open,
+            None => self.open().await?,
+        };
+        let sent = match &mut using {
+            Open::Unix(socket) => socket.send(message.as_bytes()).await.map(drop),
+            Open::Udp(socket) => socket.send(message.as_bytes()).await.map(drop),
+            Open::Stream(stream) => {
+                let frame = format!("{} {message}", message.len());
+                match stream.write_all(frame.as_bytes()).await {
+                    Ok(()) => stream.flush().await,
+                    Err(error) => Err(error),
+                }
+            }
+        };
+        match sent {
+            Ok(()) => {
+                *open = Some(using);
+                Ok(())
+            }
+            Err(error) if error.raw_os_error() == Some(TOO_LONG) => {
+                *open = Some(using);
+                let reason = format!("{}: {} bytes are too many; lower max_size", self.server, message.len());
+                Err(ActionError::new(ErrorClass::Content, reason))
+            }
+            Err(error) => Err(match using {
+                // Nobody listens, or nobody who takes it.
+                Open::Unix(_) | Open::Udp(_) => {
+                    ActionError::new(ErrorClass::Connect, format!("{}: {error}", self.server))
+                }
+                Open::Stream(_) => broken(&self.server, &error),
+            }),
+        }
+    }
+}
+
+/// `EMSGSIZE`.
+const TOO_LONG: i32 = rustix::io::Errno::MSGSIZE.raw_os_error();
+
+/// A collector says nothing; what can be read is the end.
+async fn is_closed(stream: &mut Box<dyn Stream>) -> bool {
+    let mut byte = [0; 1];
+    let read = stream.read(&mut byte);
+    futures_util::FutureExt::now_or_never(read).is_some()
+}
+
+impl Action for Syslog {
+    fn run<'a>(&'a self, events: &'a [Event]) -> BoxFuture<'a, Vec<Result<Done, ActionError>>> {
+        Box::pin(self.send(events))
+    }
+
+    fn target(&self) -> String {
+        self.server.to_string()
+    }
+}

@@ -1,0 +1,176 @@
+//! An event as a message of RFC 5424, pure.
+//!
+//! ```text
+//! <134>1 2026-11-20T06:36:22.662155Z node1 osnl 4711 port.delete.end [osnl@32473 message_id="..." ...] text
+//! ```
+//!
+//! What an event brings cannot end a field: names are cut to the characters and lengths that the RFC has for them,
+//! values of structured data are escaped, and control characters in the text are written out.
+
+use std::time::SystemTime;
+
+use jiff::Timestamp;
+use osnl_model::{Notification, Priority};
+
+/// Section 6 of RFC 5424: the longest of each.
+const HOSTNAME: usize = 255;
+const APP_NAME: usize = 48;
+const MSGID: usize = 32;
+/// No value of structured data is longer.
+const VALUE: usize = 256;
+
+/// What is the same in all messages of an action.
+#[derive(Clone, Debug)]
+pub(super) struct Header {
+    /// 0 to 23.
+    pub(super) facility: u8,
+    /// The priority's, unless this.
+    pub(super) severity: Option<u8>,
+    pub(super) hostname: String,
+    pub(super) app_name: String,
+    pub(super) process: u32,
+    /// The SD-ID; `None` is no structured data.
+    pub(super) sd_id: Option<String>,
+    /// The longest message, in bytes.
+    pub(super) longest: usize,
+}
+
+impl Header {
+    /// The message about an event with this text.
+    pub(super) fn message(&self, event: &Notification, received: SystemTime, text: &str) -> String {
+        let severity = self.severity.unwrap_or_else(|| severity(event.priority.as_ref()));
+        let time = Timestamp::try_from(received).map_or_else(
+            |_| "-".to_owned(),
+            // The RFC knows microseconds and no more.
+            |time| time.strftime("%Y-%m-%dT%H:%M:%S.%6fZ").to_string(),
+        );
+        let mut message = format!(
+            "<{}>1 {time} {} {} {} {} ",
+            u16::from(self.facility) * 8 + u16::from(severity),
+            name(&self.hostname, HOSTNAME),
+            name(&self.app_name, APP_NAME),
+            self.process,
+            name(event.event_type.as_deref().unwrap_or_default(), MSGID),
+        );
+        match &self.sd_id {
+            None => message.push('-'),
+            Some(id) => message.push_str(&structured(id, event)),
+        }
+        let text = text.trim_end();
+        if !text.is_empty() {
+            message.push(' ');
+            for c in text.chars() {
+                match c.is_control() {
+                    true => message.extend(c.escape_default()),
+                    false => message.push(c),
+                }
+            }
+        }
+        if message.len() > self.longest {
+            message.truncate(message.floor_char_boundary(self.longest.saturating_sub(3)));
+            message.push_str("...");
+        }
+        message
+    }
+}
+
+/// Section 6.2.1: audit and samples are neither warnings nor mere information about a run.
+fn severity(priority: Option<&Priority>) -> u8 {
+    match priority {
+        Some(Priority::Critical) => 2,
+        Some(Priority::Error) => 3,
+        Some(Priority::Warn) => 4,
+        Some(Priority::Audit) => 5,
+        Some(Priority::Debug) => 7,
+        Some(Priority::Info | Priority::Sample | Priority::Other(_)) | None => 6,
+    }
+}
+
+/// Printable ASCII of at most this length; `-` where nothing is.
+fn name(text: &str, longest: usize) -> String {
+    let name: String =
+        text.chars().map(|c| if c.is_ascii_graphic() { c } else { '_' }).take(longest).collect();
+    if name.is_empty() { "-".to_owned() } else { name }
+}
+
+fn structured(id: &str, event: &Notification) -> String {
+    let mut data = format!("[{id}");
+    let priority = event.priority.as_ref().map(Priority::as_str);
+    let values = [
+        ("event_type", event.event_type.as_deref()),
+        ("message_id", event.message_id.as_deref()),
+        ("publisher_id", event.publisher_id.as_deref()),
+        ("priority", priority),
+    ];
+    for (name, value) in values {
+        let Some(value) = value else { continue };
+        data.push_str(&format!(" {name}=\""));
+        for c in value[..value.floor_char_boundary(VALUE)].chars() {
+            match c {
+                '"' | '\\' | ']' => data.extend(['\\', c]),
+                c if c.is_control() => data.push('_'),
+                c => data.push(c),
+            }
+        }
+        data.push('"');
+    }
+    data.push(']');
+    data
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::{Duration, UNIX_EPOCH};
+
+    use super::*;
+
+    fn header() -> Header {
+        Header {
+            facility: 16,
+            severity: None,
+            hostname: "node1".to_owned(),
+            app_name: "osnl".to_owned(),
+            process: 4711,
+            sd_id: Some("osnl@32473".to_owned()),
+            longest: 200,
+        }
+    }
+
+    fn event(event_type: &str, priority: Priority) -> Notification {
+        Notification {
+            event_type: Some(event_type.to_owned()),
+            message_id: Some("m1".to_owned()),
+            priority: Some(priority),
+            ..Notification::default()
+        }
+    }
+
+    #[test]
+    fn a_message_is_as_the_rfc_has_it() {
+        let received = UNIX_EPOCH + Duration::from_micros(1_795_156_582_662_155);
+        let message = header().message(&event("port.delete.end", Priority::Info), received, "gone: Öl\n");
+        assert_eq!(
+            message,
+            "<134>1 2026-11-20T06:36:22.662155Z node1 osnl 4711 port.delete.end [osnl@32473 \
+             event_type=\"port.delete.end\" message_id=\"m1\" priority=\"info\"] gone: Öl"
+        );
+        let bare = Header { sd_id: None, severity: Some(7), facility: 23, ..header() };
+        let message = bare.message(&Notification::default(), UNIX_EPOCH, "");
+        assert_eq!(message, "<191>1 1970-01-01T00:00:00.000000Z node1 osnl 4711 - -");
+    }
+
+    #[test]
+    fn nothing_in_an_event_ends_a_field_or_a_message() {
+        let odd = event("a b\n<11>]\"\\", Priority::Error);
+        let message = header().message(&odd, UNIX_EPOCH, "one\n<11>1 two\u{0}");
+        assert_eq!(
+            message,
+            "<131>1 1970-01-01T00:00:00.000000Z node1 osnl 4711 a_b_<11>]\"\\ [osnl@32473 \
+             event_type=\"a b_<11>\\]\\\"\\\\\" message_id=\"m1\" priority=\"error\"] one\\n<11>1 two\\u{0}"
+        );
+        let long = header().message(&odd, UNIX_EPOCH, &"ü".repeat(200));
+        assert!(long.len() <= 200 && long.ends_with("ü..."), "{long}");
+        let name = event(&"x".repeat(40), Priority::Other("odd".to_owned()));
+        assert!(header().message(&name, UNIX_EPOCH, "").contains(&format!(" {} [", "x".repeat(32))));
+    }
+}

@@ -1,0 +1,94 @@
+//! How a delivery enters its lane, and what follows when it ends.
+
+use std::sync::Arc;
+
+use super::dead::{DeadLetter, log_dead_letter};
+use super::{Lane, MemoryJournal, Pending, State};
+use crate::journal::{DeliveryId, NewDelivery, Outcome, Used};
+use crate::received::Received;
+
+impl MemoryJournal {
+    pub(super) fn end(&self, delivery: DeliveryId, outcome: Outcome, fallback: Option<&Arc<str>>) {
+        let mut state = self.lock();
+        let state = &mut *state;
+        let Some(pending) = state.remove(delivery) else { return };
+        match &outcome {
+            Outcome::Delivered => self.counters.delivered.increment(),
+            Outcome::NothingToDo => self.counters.nothing_to_do.increment(),
+            Outcome::Dead(reason) | Outcome::DeadHoldingKey(reason) => {
+                self.counters.dead.increment();
+                if let Some(open) = state.entries.get(&pending.entry) {
+                    log_dead_letter(
+                        &pending.rule,
+                        &pending.action,
+                        &open.received.origin,
+                        &open.notification,
+                        reason,
+                    );
+                    let received = open.received.clone();
+                    self.bury(state, received, reason.clone());
+                }
+            }
+            Outcome::Returned => {
+                self.counters.returned.increment();
+                // Whoever is behind it in its key must not overtake it on the way round.
+                let lanes = state.actions.entry(pending.action.clone()).or_default();
+                let followers: Vec<_> =
+                    lanes.by_key.get(&pending.lane).into_iter().flatten().copied().collect();
+                for follower in followers {
+                    if let Some(pending) = state.remove(follower) {
+                        self.counters.returned.increment();
+                        state.finish(&pending, true);
+                    }
+                }
+            }
+        }
+        if let (Some(fallback), Outcome::Dead(_) | Outcome::DeadHoldingKey(_)) = (fallback, &outcome) {
+            state.fall_back(&pending, fallback);
+        }
+        state.finish(&pending, outcome == Outcome::Returned);
+        self.claimable.notify_waiters();
+    }
+
+    pub(super) fn bury(&self, state: &mut State, received: Arc<Received>, reason: String) {
+        if state.dead.len() >= self.limits().dead {
+            state.dead.pop_front();
+        }
+        state.dead.push_back(DeadLetter { received, reason });
+    }
+}
+
+impl State {
+    /// At the end of its lane, claimable if it is alone there.
+    pub(super) fn add(&mut self, entry: u64, new: &NewDelivery, used: Used) {
+        let id = DeliveryId(self.next());
+        let lane = new.key.clone().map_or(Lane::Alone(id), Lane::Key);
+        let lanes = self.actions.entry(new.action.clone()).or_default();
+        let waiting = lanes.by_key.entry(lane.clone()).or_default();
+        waiting.push_back(id);
+        if waiting.len() == 1 {
+            lanes.claimable.insert(id);
+        }
+        let (rule, action, resource) = (new.rule.clone(), new.action.clone(), new.resource);
+        self.deliveries.insert(id, Pending { entry, rule, action, lane, resource, used, claimed: false });
+    }
+
+    /// In place of what is given up; none if there has been one. The message waits for it too.
+    fn fall_back(&mut self, given_up: &Pending, fallback: &Arc<str>) {
+        let Some(open) = self.entries.get_mut(&given_up.entry) else { return };
+        let (rule, resource) = (&given_up.rule, given_up.resource);
+        let same =
+            |new: &NewDelivery| new.rule == *rule && new.action == *fallback && new.resource == resource;
+        if open.wanted.iter().any(same) {
+            return;
+        }
+        let key = match &given_up.lane {
+            Lane::Key(key) => Some(key.clone()),
+            Lane::Alone(_) => None,
+        };
+        let new = NewDelivery { resource, ..NewDelivery::new(rule.clone(), fallback.clone(), key) };
+        open.wanted.push(new.clone());
+        open.outstanding += 1;
+        self.add(given_up.entry, &new, Used::default());
+    }
+}

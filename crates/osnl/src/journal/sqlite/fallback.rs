@@ -1,0 +1,56 @@
+//! What is given up becomes a delivery of another action, in the transaction of its end.
+
+use rusqlite::{OptionalExtension as _, Result, params};
+
+use super::rows::{self, State};
+use super::work::{Work, event_of};
+use crate::journal::DeliveryId;
+
+impl Work<'_> {
+    /// Makes a delivery of `to` for rule, resource and key of `from`, behind what that action has of the key. Answers
+    /// whether it is new: the rule may have had one for this event already, from the beginning or from an earlier end
+    /// of `from`, which somebody has retried since.
+    pub(super) fn fall_back(&mut self, from: DeliveryId, to: &str) -> Result<bool> {
+        let event = event_of(self.connection, from)?;
+        let first = DeliveryId::of(event, 0).row();
+        let count: Option<u32> = self
+            .connection
+            .prepare_cached("SELECT deliveries FROM event WHERE id = ?")?
+            .query_row([event], |row| row.get(0))
+            .optional()?;
+        let Some(count) = count else { return Ok(false) };
+        let next = DeliveryId::of(event, count as usize).row();
+        let mut there = self.connection.prepare_cached(
+            "SELECT 1 FROM delivery d JOIN delivery f ON f.id = ?1 \
+             WHERE d.id >= ?2 AND d.id < ?3 AND d.action = ?4 AND d.rule = f.rule AND d.resource IS f.resource",
+        )?;
+        if there.exists(params![from.row(), first, next, to])? {
+            return Ok(false);
+        }
+        if rows::numbers(count as usize + 1) > rows::numbers(count as usize) {
+            // The number behind is the next event's: 65536 deliveries of one event.
+            tracing::error!(action.name = to, delivery = %from, "no delivery can be made of what was given up");
+            return Ok(false);
+        }
+        let key: Option<String> = self
+            .connection
+            .prepare_cached("SELECT key FROM delivery WHERE id = ?")?
+            .query_row([from.row()], |row| row.get(0))?;
+        let lane = key.as_deref().map(|key| rows::lane(to, key));
+        let state = if self.is_behind_another(lane)? { State::Waiting } else { State::Ready };
+        self.connection
+            .prepare_cached(
+                "INSERT INTO delivery (id, rule, action, key, state, resource, lane) \
+                 SELECT ?2, rule, ?3, key, ?4, resource, ?5 FROM delivery WHERE id = ?1",
+            )?
+            .execute(params![from.row(), next, to, state, lane])?;
+        self.connection
+            .prepare_cached("UPDATE event SET deliveries = deliveries + 1 WHERE id = ?")?
+            .execute([event])?;
+        self.count(to, state, 1);
+        if state == State::Ready {
+            self.promoted.push((to.to_owned(), DeliveryId(next.unsigned_abs())));
+        }
+        Ok(true)
+    }
+}

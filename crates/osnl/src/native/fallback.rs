@@ -1,0 +1,73 @@
+//! `on_failure` of an action: another action that does instead what it gives up, and so on, but never in a circle.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use super::schema::ACTION;
+use super::section::Reader;
+use super::{ActionConf, RuleConf};
+use crate::delivery::Fallback;
+use crate::template::Expression;
+
+const OPTION: &str = "on_failure";
+
+/// Its name; [`resolve`] adds its condition. `Some(None)` if nothing sets it.
+pub(super) fn read(reader: &mut Reader<'_>, actions: &[&str]) -> Option<Option<Fallback>> {
+    if !reader.is_set(OPTION) {
+        return Some(None);
+    }
+    match &reader.references(OPTION, ACTION, actions)?[..] {
+        [own] if *own == reader.section.name => {
+            reader.refuse(OPTION, "is this action itself", "name another one, or remove it")
+        }
+        [name] => Some(Some(Fallback { action: name.as_str().into(), when: None })),
+        _ => reader.refuse(OPTION, "names several actions", "name one; that one may have an on_failure too"),
+    }
+}
+
+/// What is given up by an action, and by whom it is handed to, in turn. Ends where it comes round.
+pub(super) fn chain<'a>(actions: &'a [ActionConf], of: &str) -> Vec<&'a Arc<str>> {
+    let mut chain: Vec<&Arc<str>> = Vec::new();
+    let mut at = of;
+    let next = |of: &str| {
+        let action = actions.iter().find(|action| *action.name == *of)?;
+        Some(&action.on_failure.as_ref()?.action)
+    };
+    while let Some(next) = next(at) {
+        let seen = chain.contains(&next);
+        chain.push(next);
+        if seen || **next == *of {
+            break;
+        }
+        at = next;
+    }
+    chain
+}
+
+/// The way from an action back to itself, if there is one: `a, b, a`.
+pub(super) fn circle(actions: &[ActionConf], of: &str) -> Option<String> {
+    let chain = chain(actions, of);
+    chain.last().is_some_and(|last| ***last == *of).then(|| {
+        let names: Vec<&str> = std::iter::once(of).chain(chain.iter().map(|name| &***name)).collect();
+        names.join(", ")
+    })
+}
+
+/// Actions that enabled rules fire, and those that get what they give up.
+pub(super) fn used(rules: &[RuleConf], actions: &[ActionConf]) -> BTreeSet<Arc<str>> {
+    let fired = rules.iter().filter(|rule| rule.enabled).flat_map(|rule| &rule.rule.actions);
+    let fired: BTreeSet<Arc<str>> = fired.cloned().collect();
+    let behind: Vec<Arc<str>> = fired.iter().flat_map(|name| chain(actions, name)).cloned().collect();
+    fired.into_iter().chain(behind).collect()
+}
+
+/// Gives each fallback the condition that it has as an action.
+pub(super) fn resolve(actions: &mut [ActionConf]) {
+    let conditions: BTreeMap<Arc<str>, Expression> = actions
+        .iter()
+        .filter_map(|action| Some((action.name.clone(), action.decided_early()?.clone())))
+        .collect();
+    for fallback in actions.iter_mut().filter_map(|action| action.on_failure.as_mut()) {
+        fallback.when = conditions.get(&fallback.action).cloned();
+    }
+}

@@ -1,0 +1,125 @@
+//! `on_failure` and `when` of an action in a running daemon, with a journal of each kind.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use osnl::action::http::HttpOptions;
+use osnl::journal::sqlite::{Change, Filter, Page, Reader, SqliteJournal, SqliteOptions, State};
+use osnl::metrics::Counters;
+use osnl::native::{Native, Sources, load_texts};
+use osnl_testkit::{Reply, Sink, wait_until};
+use osnl_transport::MemoryBroker;
+
+use crate::harness::{Running, SOON, instance, port_deleted, publish};
+
+/// A role server that refuses, a second one behind it, and a file behind that.
+fn native(folder: &Path, journal: &str, first: &Sink, second: &Sink, chat: &str) -> Native {
+    let text = format!(
+        "[DEFAULT]\nstate_dir = {folder}\n[journal]\n{journal}\n\
+         [listener:neutron]\ntransport_url = rabbit://mq/\nexchange = neutron\ndeclare = create\npriorities = info\n\
+         [rule:ports]\nevent_type = ^port\\.delete\nactions = first\n\
+         [action:first]\ndriver = k2hr3\napi_url = {first}\nmax_attempts = 2\nretry_interval = 0s\non_failure = second\n\
+         [action:second]\ndriver = k2hr3\napi_url = {second}\nmax_attempts = 1\non_failure = chat\n\
+         [action:chat]\ndriver = dump\npath = {folder}/chat.jsonl\n{chat}\n",
+        folder = folder.display(),
+        first = first.url("/v1/role"),
+        second = second.url("/v1/role"),
+    );
+    let loaded = load_texts(&[("test.conf".to_owned(), text)], &Sources::default());
+    loaded.unwrap_or_else(|errors| panic!("{errors}")).conf
+}
+
+fn start(conf: &Native, broker: &MemoryBroker) -> Running {
+    let counters = Arc::new(Counters::default());
+    let transports = |_: &_| Ok(Arc::new(broker.transport()) as Arc<_>);
+    let daemon = conf.daemon_with(&transports, &HttpOptions::default(), &counters).unwrap();
+    let daemon = Running::start_daemon(daemon, counters, Duration::from_secs(10));
+    wait_until(SOON, "the queue is bound", || {
+        let target = osnl_model::Target::new("neutron", "notifications");
+        broker.publish(&target, &osnl_model::Priority::Info, "{\"event_type\": \"x\", \"payload\": {}}") == 1
+    });
+    daemon
+}
+
+fn lines(folder: &Path) -> usize {
+    std::fs::read_to_string(folder.join("chat.jsonl")).unwrap_or_default().lines().count()
+}
+
+const JOURNALS: [&str; 2] = ["allow_volatile = true", "connection = memory://"];
+
+#[test]
+fn what_one_action_gives_up_the_next_does_and_each_has_its_own_attempts() {
+    for journal in JOURNALS {
+        let folder = tempfile::tempdir().unwrap();
+        let (first, second) = (Sink::start(), Sink::start());
+        first.reply_when(|_| Some(Reply::Status(409)));
+        second.reply_when(|request| request.target.contains("10.0.0.2").then_some(Reply::Status(409)));
+        let broker = MemoryBroker::new();
+        let daemon = start(&native(folder.path(), journal, &first, &second, ""), &broker);
+        publish(&broker, &port_deleted(&instance(1), "10.0.0.1"));
+        publish(&broker, &port_deleted(&instance(2), "10.0.0.2"));
+        daemon.wait_until("all are done", |c| c.delivered.get() == 2);
+        assert_eq!((daemon.counters.dead.get(), lines(folder.path())), (3, 1), "{journal}");
+        daemon.stop().unwrap();
+        assert_eq!((first.requests().len(), second.requests().len()), (4, 2), "{journal}");
+        if journal == JOURNALS[0] {
+            let rows = Reader::open(&folder.path().join("journal.db")).unwrap();
+            let rows = rows.list(&Filter::default(), &Page::default()).unwrap();
+            let said: Vec<String> =
+                rows.iter().map(|row| format!("{} {} {}", row.id, row.action, row.state.name())).collect();
+            assert_eq!(
+                said,
+                [
+                    "1.0 first dead",
+                    "1.1 second delivered",
+                    "2.0 first dead",
+                    "2.1 second dead",
+                    "2.2 chat delivered"
+                ]
+            );
+        }
+    }
+}
+
+#[test]
+fn a_dead_letter_that_is_retried_and_given_up_again_is_handed_on_once() {
+    let folder = tempfile::tempdir().unwrap();
+    let (first, second) = (Sink::start(), Sink::start());
+    first.reply_when(|_| Some(Reply::Status(409)));
+    let broker = MemoryBroker::new();
+    let conf = native(folder.path(), JOURNALS[0], &first, &second, "");
+    let daemon = start(&conf, &broker);
+    publish(&broker, &port_deleted(&instance(1), "10.0.0.1"));
+    daemon.wait_until("it is done", |c| c.delivered.get() == 1);
+    daemon.stop().unwrap();
+    let options =
+        SqliteOptions { allow_volatile: true, ..SqliteOptions::new(folder.path().join("journal.db")) };
+    let journal = SqliteJournal::open(options, Arc::default()).unwrap();
+    let which = Filter { states: vec![State::Dead], ..Filter::default() };
+    let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+    let retry = journal.change(Change::Retry { which, out_of_order: true });
+    assert_eq!(runtime.block_on(retry).unwrap().changed.len(), 1);
+    drop(journal);
+    let daemon = start(&conf, &broker);
+    daemon.wait_until("it is given up again", |c| c.dead.get() == 1);
+    daemon.stop().unwrap();
+    assert_eq!((first.requests().len(), second.requests().len()), (4, 1));
+}
+
+#[test]
+fn a_fallback_that_does_not_want_the_event_gets_none() {
+    let folder = tempfile::tempdir().unwrap();
+    let (first, second) = (Sink::start(), Sink::start());
+    for sink in [&first, &second] {
+        sink.reply_when(|_| Some(Reply::Status(409)));
+    }
+    let broker = MemoryBroker::new();
+    let when = format!("when = payload.port.device_id == '{}'", instance(2));
+    let daemon = start(&native(folder.path(), JOURNALS[0], &first, &second, &when), &broker);
+    publish(&broker, &port_deleted(&instance(1), "10.0.0.1"));
+    publish(&broker, &port_deleted(&instance(2), "10.0.0.2"));
+    daemon.wait_until("all are given up", |c| c.dead.get() == 4 && c.delivered.get() == 1);
+    daemon.stop().unwrap();
+    assert_eq!(lines(folder.path()), 1);
+}

@@ -1,0 +1,146 @@
+//! `driver = publish` to a real RabbitMQ: what a reader there gets.
+
+use osnl_model::{Emission, Priority, Target};
+use osnl_testkit::{Broker, Vhost};
+use osnl_transport::{
+    Batch, Consumer, Declare, IncomingMessage, ListenOptions, MemoryBroker, RabbitTransport, Transport as _,
+};
+use serde_json::{Value, json};
+
+use super::{native, start};
+use crate::harness::{SOON, instance, port_deleted, publish};
+
+/// A reader of one key, and the runtime that its connection lives on.
+struct Reading {
+    runtime: tokio::runtime::Runtime,
+    consumer: Box<dyn Consumer>,
+}
+
+impl Reading {
+    fn of(vhost: &Vhost, topic: &str, priority: &str) -> Self {
+        let runtime =
+            tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
+        let url = osnl_model::TransportUrl::parse(&vhost.url()).unwrap();
+        let options = ListenOptions {
+            pool: Some("reader".to_owned()),
+            prefetch: 10,
+            declare: Declare::Create,
+            queue: osnl_transport::QueueKind::OSLO,
+        };
+        let targets = [(Target::new("out", topic), Priority::Other(priority.to_owned()))];
+        let consumer = runtime.block_on(async {
+            let transport = RabbitTransport::new(url, Default::default()).unwrap();
+            transport.listen(&targets, &options).await.unwrap()
+        });
+        Self { runtime, consumer }
+    }
+
+    fn next(&mut self) -> IncomingMessage {
+        let mut batch = Batch::with_limit(1);
+        let poll = self.consumer.poll(&mut batch);
+        self.runtime.block_on(async { tokio::time::timeout(SOON, poll).await }).expect("a message").unwrap();
+        batch.drain().next().unwrap()
+    }
+}
+
+fn action(vhost: &Vhost, more: &str) -> String {
+    format!("driver = publish\ntransport_url = {}\nexchange = out\n{more}", vhost.url())
+}
+
+#[test]
+fn a_reader_gets_a_notification_with_what_the_templates_changed() {
+    let vhost = Broker::shared().vhost("publish-notification");
+    let mut reading = Reading::of(&vhost, "gone", "warn");
+    let folder = tempfile::tempdir().unwrap();
+    let broker = MemoryBroker::new();
+    let more = "topic = gone\npriority = warn\npublisher_id = osnl.{{ publisher_id }}\npayload = {{ payload.port }}\n\
+                mandatory = true";
+    let daemon = start(&native(folder.path(), &action(&vhost, more)), &broker);
+    let port = |n: usize| port_deleted(&instance(n), "10.0.0.1")["port"].clone();
+    publish(&broker, &json!({"ports": [port(1), port(2)]}));
+    let mut ids = Vec::new();
+    for n in 1..3 {
+        let message = reading.next();
+        assert_eq!(message.properties.content_type.as_deref(), Some("application/json"));
+        let read = Emission::read(&message.body).unwrap();
+        assert!(message.body.starts_with(b"{\"oslo.version\": \"2.0\""));
+        assert_eq!(read.priority, Some(Priority::Warn));
+        assert!(read.publisher_id.unwrap().starts_with("osnl."));
+        let payload: Value = serde_json::from_str(read.payload.get()).unwrap();
+        assert_eq!(payload, port(n));
+        ids.push((read.message_id, read.unique_id.unwrap()));
+    }
+    assert_eq!(ids[0].0, ids[1].0, "the event's");
+    assert!(ids[0].1 != ids[1].1 && ids[0].1.len() == 32, "{ids:?}");
+    daemon.wait_until("both are confirmed", |c| c.delivered.get() == 2);
+    daemon.stop().unwrap();
+}
+
+#[test]
+fn bytes_come_as_they_were_and_cloud_events_as_json() {
+    let vhost = Broker::shared().vhost("publish-raw");
+    let mut reading = Reading::of(&vhost, "a.b", "c");
+    let payload = port_deleted(&instance(1), "10.0.0.1");
+    for format in ["raw", "cloudevents"] {
+        let folder = tempfile::tempdir().unwrap();
+        let broker = MemoryBroker::new();
+        let more = format!("key = {{{{ 'a.b' }}}}.c\nformat = {format}");
+        let daemon = start(&native(folder.path(), &action(&vhost, &more)), &broker);
+        publish(&broker, &payload);
+        let message = reading.next();
+        let body: Value = serde_json::from_slice(&message.body).unwrap();
+        if format == "raw" {
+            let read = osnl_model::Notification::decode(&message.body).unwrap();
+            assert_eq!(read.payload, payload);
+        } else {
+            assert_eq!(
+                message.properties.content_type.as_deref(),
+                Some("application/cloudevents+json; charset=utf-8")
+            );
+            assert_eq!(
+                (&body["specversion"], &body["type"]),
+                (&json!("1.0"), &json!("org.openstack.port.delete.end"))
+            );
+            assert_eq!(body["data"], payload);
+        }
+        daemon.stop().unwrap();
+    }
+}
+
+/// No queue is bound to that key; and an exchange that is missing is nobody's event.
+#[test]
+fn what_nobody_takes_is_a_dead_letter_if_it_must_be_taken_and_a_missing_exchange_is_waited_for() {
+    let vhost = Broker::shared().vhost("publish-mandatory");
+    let _reading = Reading::of(&vhost, "heard", "info");
+    let folder = tempfile::tempdir().unwrap();
+    let broker = MemoryBroker::new();
+    let more = "topic = unheard\nmandatory = true\nmax_attempts = 2\nretry_interval = 0s";
+    let daemon = start(&native(folder.path(), &action(&vhost, more)), &broker);
+    publish(&broker, &port_deleted(&instance(1), "10.0.0.1"));
+    daemon.wait_until("it is given up", |c| c.dead.get() == 1);
+    daemon.stop().unwrap();
+    let broker = MemoryBroker::new();
+    let more = action(&vhost, "").replace("exchange = out", "exchange = missing");
+    let daemon = start(&native(folder.path(), &more), &broker);
+    publish(&broker, &port_deleted(&instance(2), "10.0.0.1"));
+    daemon.wait_until("it was tried", |c| c.failures.get() > 0);
+    assert_eq!(daemon.counters.dead.get(), 0);
+    daemon.wait_for_log("is held");
+    daemon.stop().unwrap();
+}
+
+/// A rule that hears what its own action publishes.
+#[test]
+fn a_notification_that_comes_back_is_not_published_again() {
+    let vhost = Broker::shared().vhost("publish-round");
+    let folder = tempfile::tempdir().unwrap();
+    let broker = MemoryBroker::new();
+    let mut reading = Reading::of(&vhost, "notifications", "info");
+    let daemon = start(&native(folder.path(), &action(&vhost, "")), &broker);
+    publish(&broker, &port_deleted(&instance(1), "10.0.0.1"));
+    let published = reading.next();
+    let target = Target::new("neutron", "notifications");
+    broker.publish(&target, &Priority::Info, String::from_utf8(published.body.to_vec()).unwrap());
+    daemon.wait_until("it is recognised", |c| c.nothing_to_do.get() == 1);
+    daemon.stop().unwrap();
+}
