@@ -142,6 +142,16 @@ pub(crate) struct ManArgs {
     /// Which page
     #[arg(value_enum, default_value_t = ManPage::Osnl)]
     pub(crate) page: ManPage,
+    /// roff is for man; markdown has a chapter for each command
+    #[arg(long, value_enum, default_value_t = ManFormat::Roff, value_name = "FORMAT")]
+    pub(crate) format: ManFormat,
+}
+
+/// The form of a manual page.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum ManFormat {
+    Roff,
+    Markdown,
 }
 
 /// A manual page.
@@ -273,7 +283,7 @@ pub(crate) struct EventsArgs {
     /// Which event, or the beginning of several
     #[arg(value_name = "EVENT")]
     pub(crate) event: Option<String>,
-    /// What is printed
+    /// What is printed; markdown is a summary of all events
     #[arg(long, value_enum, default_value_t = EventsFormat::Text, value_name = "FORMAT")]
     pub(crate) format: EventsFormat,
 }
@@ -283,6 +293,8 @@ pub(crate) struct EventsArgs {
 pub(crate) enum EventsFormat {
     Text,
     Json,
+    /// docs/reference/events.md
+    Markdown,
 }
 
 /// What `osnl config reference` prints.

@@ -1,8 +1,10 @@
 //! `osnl man` and `osnl completions`: what packages ship, made from the definitions of the flags.
 
+mod markdown;
+
 use std::io::{self, Write};
 
-use crate::args::{CompletionsArgs, ManArgs, ManPage};
+use crate::args::{CompletionsArgs, ManArgs, ManFormat, ManPage};
 use crate::exit::Exit;
 
 /// Behind what the flags say, in the language of manual pages.
@@ -56,6 +58,16 @@ osnl.conf \- the configuration of osnl: listeners, rules and actions
 "#;
 
 pub(crate) fn man(args: &ManArgs) -> Exit {
+    match args.format {
+        ManFormat::Roff => roff(args),
+        ManFormat::Markdown => {
+            let pages = args.page.command().map(markdown::pages);
+            print(Ok(pages.unwrap_or_else(|| osnl::native::reference().markdown()).into_bytes()))
+        }
+    }
+}
+
+fn roff(args: &ManArgs) -> Exit {
     let rest = match args.page {
         ManPage::Osnl => OSNL.to_owned(),
         ManPage::K2hr3Osnl => K2HR3_OSNL.to_owned(),
