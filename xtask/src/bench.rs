@@ -18,6 +18,7 @@
 //! | `journal` | as `b`, with the journal on this disk: against its parts each alone, and against k2hr3_osnl |
 //! | `durable` | as `d`, by way of the journal, beside the disk's own `fdatasync` |
 //! | `pending` | 50,000 deliveries in the journal, with `--long` a million: memory, start, claims, order |
+//! | `exec` | telling a long-lived child of events, in Rust and in Python |
 //!
 //! Everything runs on a private RabbitMQ node, with release builds; rounds alternate between the programs, each
 //! on a virtual host of its own. k2hr3_osnl takes part where `cargo xtask setup` or `test` has installed it, and
@@ -25,6 +26,7 @@
 //! docs/benchmarks.md says what they mean.
 
 mod configuration;
+mod exec;
 mod journal;
 mod process;
 mod read;
@@ -65,6 +67,7 @@ const SECTIONS: &[(&str, Section)] = &[
     ("durable", journal::latency),
     ("pending", journal::pending),
     ("versioned", versioned::power_set),
+    ("exec", exec::child),
 ];
 
 /// What was asked for.

@@ -13,6 +13,9 @@
 //! | `outcome FILE COUNT` | claims and ends what a journal holds | `FIRST LAST` |
 //! | `sqlite FILE COUNT BATCH` | the rows of appends by SQLite alone | `FIRST LAST` |
 //! | `http PORT COUNT FLIGHT` | makes requests, `FLIGHT` at once | `FIRST LAST` |
+//! | `exec COUNT FLIGHT CHILD…` | tells a child of events, `FLIGHT` at once | `FIRST LAST` |
+//! | `exec-whole COUNT FLIGHT CHILD…` | the same from a broker inside of the process, through all of osnl | `FIRST LAST` |
+//! | `answer` | is such a child: says of each event that it is done | verdicts |
 //! | `sync FILE COUNT` | writes and syncs what a small commit writes | `NUMBER:NANOSECONDS …` |
 //! | `versioned COUNT` | builds and writes a payload `COUNT` times in each round | the payload, then ways with nanoseconds, see [`versioned`] |
 //! | `sink` | an HTTP target that answers 204 | its port; then answers on standard input, see [`sink`] |
@@ -21,6 +24,7 @@
 #![expect(clippy::print_stdout, reason = "a command line tool: its output is its purpose")]
 
 mod confirm;
+mod exec;
 mod http;
 mod journal;
 mod messages;
@@ -60,13 +64,21 @@ fn main() -> Result<()> {
         ["outcome", file, count] => block_on(journal::outcome(file, number(count)?)),
         ["sqlite", file, count, batch] => journal::raw(file, number(count)?, number(batch)?),
         ["http", port, count, flight] => block_on(http::run(number(port)?, number(count)?, number(flight)?)),
+        ["exec", count, flight, ref child @ ..] => {
+            block_on(exec::alone(number(count)?, number(flight)?, child))
+        }
+        ["exec-whole", count, flight, ref child @ ..] => {
+            block_on(exec::whole(number(count)?, number(flight)?, child))
+        }
+        ["answer"] => exec::answer(),
         ["sync", file, count] => journal::sync(file, number(count)?),
         ["versioned", count] => versioned::run(number(count)?),
         ["sink"] => sink::run(),
         _ => bail!(
             "usage: osnl-bench raw URL COUNT | fill URL COUNT EVERY SIZE | pace URL RATE COUNT | \
              confirm URL,… RATE COUNT | notify URL COUNT | payload SIZE | read ROUNDS | append FILE COUNT KEYS SIZE | \
-             outcome FILE COUNT | sqlite FILE COUNT BATCH | http PORT COUNT FLIGHT | sync FILE COUNT | versioned COUNT | sink"
+             outcome FILE COUNT | sqlite FILE COUNT BATCH | http PORT COUNT FLIGHT | exec COUNT FLIGHT CHILD… | \
+             exec-whole COUNT FLIGHT CHILD… | answer | sync FILE COUNT | versioned COUNT | sink"
         ),
     }
 }

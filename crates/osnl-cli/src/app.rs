@@ -30,7 +30,8 @@ pub(crate) fn block_on<T>(future: impl Future<Output = T>) -> std::io::Result<T>
     Ok(output)
 }
 
-/// Runs until SIGTERM or SIGINT; a second one aborts. SIGHUP opens the log file again.
+/// Runs until SIGTERM or SIGINT; a second one aborts. SIGHUP opens the log file again, and has the configuration read
+/// again where the daemon can do that.
 ///
 /// # Errors
 /// A listener could not go on.
@@ -41,7 +42,8 @@ pub(crate) async fn run(
 ) -> Result<Exit, TransportError> {
     let shutdown = Shutdown::new();
     let systemd = Notifier::from_environment();
-    let status = Status::of(&daemon).tell(&systemd);
+    let board = daemon.board();
+    let status = Status::of(board.clone()).tell(&systemd);
     let daemon = daemon.run(&shutdown, DRAIN_DEADLINE);
     tokio::pin!(daemon, status);
     let mut received = 0;
@@ -54,6 +56,7 @@ pub(crate) async fn run(
                 let name = match caught {
                     Caught::Hangup => {
                         logging::reopen();
+                        board.ring("SIGHUP");
                         continue;
                     }
                     Caught::End(name) => name,

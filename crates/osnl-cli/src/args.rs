@@ -17,7 +17,8 @@ use crate::command::replay::ReplayArgs;
 use crate::command::tap::TapArgs;
 
 pub(crate) use self::control::{
-    ChangeArgs, ControlFormat, DeliveriesArgs, DeliveriesCommand, FilterArgs, PlaceArgs, ShowArgs, StatusArgs,
+    ChangeArgs, ControlFormat, DeliveriesArgs, DeliveriesCommand, FilterArgs, PlaceArgs, ReloadArgs,
+    ShowArgs, StatusArgs,
 };
 pub(crate) use self::send::{SendArgs, SendDriver, SendFormat};
 
@@ -31,6 +32,7 @@ pub(crate) enum Invocation {
     Send(Box<SendArgs>),
     Tap(Box<TapArgs>),
     Status(StatusArgs),
+    Reload(ReloadArgs),
     Deliveries(Box<DeliveriesArgs>),
     Explain(Box<ExplainArgs>),
     Replay(Box<ReplayArgs>),
@@ -73,6 +75,8 @@ enum Command {
     Tap(Box<TapArgs>),
     /// How the daemon goes: what is connected, held, pending, given up
     Status(StatusArgs),
+    /// Have the daemon read its configuration again; a wrong one changes nothing
+    Reload(ReloadArgs),
     /// What the journal holds, and what becomes of it
     Deliveries(Box<DeliveriesArgs>),
     /// Why an event fires each rule, or does not
@@ -384,6 +388,7 @@ pub(crate) fn parse(arguments: impl IntoIterator<Item = OsString>) -> Invocation
         Command::Send(args) => Invocation::Send(args),
         Command::Tap(args) => Invocation::Tap(args),
         Command::Status(args) => Invocation::Status(args),
+        Command::Reload(args) => Invocation::Reload(args),
         Command::Deliveries(args) => Invocation::Deliveries(args),
         Command::Explain(args) => Invocation::Explain(args),
         Command::Replay(args) => Invocation::Replay(args),

@@ -9,6 +9,7 @@ pub(crate) mod events;
 pub(crate) mod explain;
 pub(crate) mod k2hr3_osnl;
 pub(crate) mod man;
+pub(crate) mod reload;
 pub(crate) mod replay;
 pub(crate) mod run;
 mod saved_events;

@@ -12,6 +12,7 @@
 //! lines that nobody takes from stderr are dropped when a megabyte of them waits.
 
 mod background;
+mod change;
 mod file;
 mod line;
 
@@ -29,9 +30,11 @@ use tracing::level_filters::LevelFilter;
 use tracing::{Event, Level, Subscriber};
 use tracing_subscriber::filter::Targets;
 use tracing_subscriber::layer::{Context, Layer, SubscriberExt};
+use tracing_subscriber::reload;
 use tracing_subscriber::util::SubscriberInitExt;
 
 use self::background::Background;
+pub(crate) use self::change::prepare;
 use self::file::{LogFile, Rotation};
 
 /// Where log lines go.
@@ -63,6 +66,21 @@ pub(crate) struct Settings {
     pub(crate) as_k2hr3_osnl: bool,
 }
 
+impl Settings {
+    fn rotation(&self) -> Rotation {
+        if self.as_k2hr3_osnl { Rotation::AtMidnight { keep: 31 } } else { Rotation::None }
+    }
+
+    fn levels(&self) -> Targets {
+        Targets::new()
+            .with_default(self.libraries)
+            .with_target("lapin", amqp_client(self.libraries))
+            // It would log a returned message with its whole body.
+            .with_target("lapin::returned_messages", LevelFilter::OFF)
+            .with_targets(OURS.map(|target| (target, self.ours)))
+    }
+}
+
 /// Targets that begin so are our own; `k2hr3_osnl` are the lines kept for its users.
 const OURS: [&str; 4] = ["osnl", "osnl_transport", "osnl_model", "k2hr3_osnl"];
 
@@ -78,20 +96,14 @@ static OUTPUT: OnceLock<Output> = OnceLock::new();
 pub(crate) fn start(settings: &Settings) -> io::Result<()> {
     let file = match &settings.destination {
         Destination::Stderr => None,
-        Destination::File(path) => {
-            let rotation =
-                if settings.as_k2hr3_osnl { Rotation::AtMidnight { keep: 31 } } else { Rotation::None };
-            Some(Mutex::new(LogFile::open(path, rotation, &Zoned::now())?))
-        }
+        Destination::File(path) => Some(LogFile::open(path, settings.rotation(), &Zoned::now())?),
     };
+    let file = Mutex::new(file);
     let stderr = Background::start(io::stderr())?;
     let output = OUTPUT.get_or_init(|| Output { stderr, file, priorities: stderr_is_the_journal() });
-    let levels = Targets::new()
-        .with_default(settings.libraries)
-        .with_target("lapin", amqp_client(settings.libraries))
-        // It would log a returned message with its whole body.
-        .with_target("lapin::returned_messages", LevelFilter::OFF)
-        .with_targets(OURS.map(|target| (target, settings.ours)));
+    let (levels, handle) = reload::Layer::new(settings.levels());
+    // Called once.
+    let _ = change::LEVELS.set(handle);
     let lines = Lines { output, as_k2hr3_osnl: settings.as_k2hr3_osnl };
     tracing_subscriber::registry().with(levels).with(lines).init();
     Ok(())
@@ -105,12 +117,15 @@ fn amqp_client(libraries: LevelFilter) -> LevelFilter {
 
 /// Opens the log file again, for whoever has moved it; says so in the log.
 pub(crate) fn reopen() {
-    let Some(file) = OUTPUT.get().and_then(|output| output.file.as_ref()) else {
+    let is_file = OUTPUT.get().is_some_and(|output| {
+        let mut file = output.file.lock().unwrap_or_else(PoisonError::into_inner);
+        file.as_mut().map(|file| file.reopen(&Zoned::now())).is_some()
+    });
+    if is_file {
+        tracing::info!("SIGHUP: the log file is opened again");
+    } else {
         tracing::info!("SIGHUP: the log goes to stderr, there is no file to open again");
-        return;
-    };
-    file.lock().unwrap_or_else(PoisonError::into_inner).reopen(&Zoned::now());
-    tracing::info!("SIGHUP: the log file is opened again");
+    }
 }
 
 /// Waits, at most a second, until everything said so far has left the program.
@@ -129,15 +144,19 @@ fn stderr_is_the_journal() -> bool {
 
 struct Output {
     stderr: Background,
-    file: Option<Mutex<LogFile>>,
+    file: Mutex<Option<LogFile>>,
     /// Lines on stderr begin with the journal's priorities.
     priorities: bool,
 }
 
 impl Output {
     fn ours(&self, now: &Zoned, level: Level, line: &str) {
-        let Some(file) = &self.file else { return self.stderr(level, line) };
-        let written = file.lock().unwrap_or_else(PoisonError::into_inner).write(now, line);
+        let mut file = self.file.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some(written) = file.as_mut().map(|file| file.write(now, line)) else {
+            drop(file);
+            return self.stderr(level, line);
+        };
+        drop(file);
         if let Some(remark) = &written.remark {
             self.stderr(Level::ERROR, &format!("{remark}\n"));
         }

@@ -18,6 +18,7 @@ fn main() -> ExitCode {
         args::Invocation::Send(flags) => command::send::run(&flags),
         args::Invocation::Tap(flags) => command::tap::run(&flags),
         args::Invocation::Status(flags) => command::status::run(&flags),
+        args::Invocation::Reload(flags) => command::reload::run(&flags),
         args::Invocation::Deliveries(flags) => command::deliveries::run(&flags),
         args::Invocation::Explain(flags) => command::explain::run(&flags),
         args::Invocation::Replay(flags) => command::replay::run(&flags),

@@ -117,6 +117,21 @@ pub trait Transport: Send + Sync {
         })))
     }
 
+    /// Looks at queues that are ours, each of which may have gone, and removes bindings of them; with `alone` only if
+    /// none of them has more than one consumer. Removing what is not there is no error.
+    ///
+    /// # Errors
+    /// As [`Transport::listen`]. A transport that remembers nothing sees nothing and has nothing to remove.
+    fn tidy<'a>(
+        &'a self,
+        superfluous: &'a [Binding],
+        queues: &'a [String],
+        alone: bool,
+    ) -> BoxFuture<'a, Result<Vec<Option<QueueSeen>>, TransportError>> {
+        let _ = (superfluous, alone);
+        Box::pin(std::future::ready(Ok(vec![None; queues.len()])))
+    }
+
     /// What it can do.
     fn features(&self) -> Features;
 
@@ -127,6 +142,15 @@ pub trait Transport: Send + Sync {
 
     /// Where this transport connects to, for people: hosts and virtual host, no secret.
     fn location(&self) -> String;
+}
+
+/// What is in a queue, and who reads it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct QueueSeen {
+    /// Messages that wait, those handed to consumers not counted.
+    pub messages: u32,
+    /// Consumers, ours among them.
+    pub consumers: u32,
 }
 
 /// What a transport can do, asked when a daemon is built.

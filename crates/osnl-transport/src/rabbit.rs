@@ -22,6 +22,7 @@ mod side;
 mod socket;
 mod stream;
 mod tap;
+mod tidy;
 mod tls;
 mod tune;
 
@@ -41,8 +42,8 @@ use self::order::Order;
 use self::publisher::Publisher;
 use self::tap::RabbitTap;
 use crate::outgoing::Outgoing;
-use crate::topology::{ListenOptions, QueueKind, QueueType, Resume, Subscription, plan};
-use crate::{BoxFuture, Consumer, Features, Tap, TapOptions, Transport, TransportError};
+use crate::topology::{Binding, ListenOptions, QueueKind, QueueType, Resume, Subscription, plan};
+use crate::{BoxFuture, Consumer, Features, QueueSeen, Tap, TapOptions, Transport, TransportError};
 
 /// Connects to the hosts of a transport URL.
 #[derive(Debug)]
@@ -182,6 +183,15 @@ impl Transport for RabbitTransport {
             let tap = RabbitTap::open(connection, host, &self.url, options).await?;
             Ok(Box::new(tap) as Box<dyn Tap>)
         })
+    }
+
+    fn tidy<'a>(
+        &'a self,
+        superfluous: &'a [Binding],
+        queues: &'a [String],
+        alone: bool,
+    ) -> BoxFuture<'a, Result<Vec<Option<QueueSeen>>, TransportError>> {
+        Box::pin(tidy::tidy(self, superfluous, queues, alone))
     }
 
     fn features(&self) -> Features {

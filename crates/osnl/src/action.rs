@@ -3,8 +3,10 @@
 //! sleep, never retry and never count; the delivery loop gives each attempt its deadline.
 
 pub mod dump;
+pub mod exec;
 pub mod http;
 pub mod k2hr3;
+pub mod python;
 
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -13,6 +15,7 @@ use std::time::Duration;
 use osnl_model::{Notification, bulk_part};
 use osnl_transport::BoxFuture;
 use serde_json::Value;
+use tokio_util::sync::CancellationToken;
 
 use crate::received::Received;
 
@@ -64,6 +67,18 @@ pub trait Action: Send + Sync {
 
     /// What it talks to, for people: no secret.
     fn target(&self) -> String;
+
+    /// Called once, before the first attempt: starts what the action keeps running, so that what is wrong with it
+    /// is said at the start and not with the first event. A failure changes nothing else: an attempt starts it again.
+    fn open(&self) -> BoxFuture<'_, Result<(), ActionError>> {
+        Box::pin(std::future::ready(Ok(())))
+    }
+
+    /// Called once, after the last attempt: ends what the action keeps running, at once if `abort` is cancelled.
+    fn close<'a>(&'a self, abort: &'a CancellationToken) -> BoxFuture<'a, ()> {
+        let _ = abort;
+        Box::pin(std::future::ready(()))
+    }
 }
 
 /// An attempt that needs no other.
@@ -111,6 +126,10 @@ pub enum ErrorClass {
     Rejected,
     /// The event cannot be turned into a request; no attempt will change that.
     Content,
+    /// Not now, says whoever was asked: a plug-in whose own target is away.
+    Transient,
+    /// It did not work, and nothing says whether it ever will: a program that ended with an error.
+    Failed,
 }
 
 impl ErrorClass {
@@ -120,6 +139,7 @@ impl ErrorClass {
         match self {
             Self::Rejected | Self::Content => true,
             Self::Connect | Self::Tls | Self::Timeout | Self::Reset | Self::Status(_) => false,
+            Self::Transient | Self::Failed => false,
         }
     }
 }
@@ -134,6 +154,8 @@ impl std::fmt::Display for ErrorClass {
             Self::Status(status) => write!(f, "status {status}"),
             Self::Rejected => f.write_str("refused for good"),
             Self::Content => f.write_str("unusable notification"),
+            Self::Transient => f.write_str("not now"),
+            Self::Failed => f.write_str("failed"),
         }
     }
 }

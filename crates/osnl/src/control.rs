@@ -19,7 +19,7 @@
 //! | `move` | `filter`, `to`, `dry_run`, `by` | [`Changes`] |
 //! | `pause`, `resume` | `action`, `by` | [`Paused`] |
 //! | `replay` | `events` ([`Again`]), `keep_ids`, `by` | [`Replayed`] |
-//! | `reload` | | `unsupported` |
+//! | `reload` | `by` | [`Reloaded`] |
 //!
 //! A member that is not known is refused, and so is another `v`. `"journal": "/path"` in a request has it refused if
 //! the daemon's is another. [`Desk`] answers, wherever a request came from; [`ControlSocket`] is one way to it,
@@ -39,8 +39,9 @@ use std::path::{Path, PathBuf};
 
 pub use self::again::{Again, GivenMessage, Wanted};
 pub use self::answer::{
-    Answered, Changes, Delivery, Failure, JournalStatus, List, ListenerStatus, Message, Paused, Refused,
-    Replayed, Show, Status, TargetReport, Totals,
+    Answered, Changes, ConfigurationStatus, Delivery, Failure, JournalStatus, LeftQueue, List,
+    ListenerStatus, Message, NotReloaded, Paused, Refused, Reloaded, Replayed, Show, Status, TargetReport,
+    Totals,
 };
 pub use self::client::{AskError, Client};
 pub use self::desk::{Desk, Store};

@@ -11,7 +11,9 @@ mod gather;
 mod limits;
 mod policy;
 mod published;
+mod replaced;
 mod schedule;
+mod setup;
 
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, PoisonError};
@@ -29,8 +31,10 @@ pub use self::limits::{Limits, OnDead};
 pub use self::policy::{Decision, RetryPolicy};
 use self::published::Gauges;
 pub use self::published::{Published, TargetState, TargetStatus};
+use self::replaced::Replaced;
 pub use self::schedule::WhenExhausted;
 use self::schedule::{Schedule, Step};
+pub use self::setup::{Remote, Setup};
 use crate::action::{Action, ActionError, Done, ErrorClass, Event};
 use crate::journal::{DeliveryId, Journal, Outcome, Used};
 use crate::metrics::Counters;
@@ -73,6 +77,8 @@ pub struct DeliveryLoop {
     state: watch::Sender<BreakerState>,
     status: watch::Sender<TargetStatus>,
     gauges: Arc<Gauges>,
+    remote: Remote,
+    setups: watch::Receiver<Setup>,
     /// Since when the target is held, and when the log said so last.
     held: Option<(Instant, Instant)>,
 }
@@ -90,6 +96,8 @@ impl DeliveryLoop {
         settings: DeliverySettings,
         counters: Arc<Counters>,
     ) -> Self {
+        let gauges = Gauges { target: action.target().into(), ..Gauges::default() };
+        let remote = Remote::new(Setup { action: action.clone(), settings });
         Self {
             name: name.into(),
             action,
@@ -101,7 +109,9 @@ impl DeliveryLoop {
                 .with_batch(settings.batch, settings.rate),
             state: watch::Sender::new(BreakerState::Closed),
             status: watch::Sender::new(TargetStatus::begin()),
-            gauges: Arc::default(),
+            gauges: Arc::new(gauges),
+            setups: remote.setups(),
+            remote,
             held: None,
         }
     }
@@ -115,31 +125,38 @@ impl DeliveryLoop {
     /// What it shows while it runs.
     #[must_use]
     pub fn published(&self) -> Published {
-        Published {
-            name: self.name.clone(),
-            target: self.action.target(),
-            status: self.status.subscribe(),
-            gauges: self.gauges.clone(),
-        }
+        Published { name: self.name.clone(), status: self.status.subscribe(), gauges: self.gauges.clone() }
     }
 
-    /// What the action talks to, for people: no secret.
+    /// Changes it while it runs.
     #[must_use]
-    pub fn target(&self) -> String {
-        self.action.target()
+    pub fn remote(&self) -> Remote {
+        self.remote.clone()
     }
 
-    /// Delivers until told to drain; then the attempts under way are finished, and no other begins.
+    /// The action's name.
+    #[must_use]
+    pub fn name(&self) -> &Arc<str> {
+        &self.name
+    }
+
+    /// Delivers until told to drain, or until it is [retired](Remote::retire); then the attempts under way are
+    /// finished, and no other begins.
     pub async fn run(mut self, shutdown: Shutdown) {
+        tokio::select! {
+            biased;
+            () = shutdown.drain.cancelled() => {}
+            () = shutdown.abort.cancelled() => {}
+            () = replaced::open(self.action.clone(), self.name.clone(), self.settings.timeout) => {}
+        }
+        let mut replaced = Replaced::new(shutdown.abort.clone());
         let mut attempts = FuturesUnordered::new();
         let mut sweep = Instant::now() + SWEEP;
-        // Waiting deliveries are claimed too, so the bound is well above the concurrency: a key that
-        // waits must not keep another from being claimed.
-        let claim_at_most = (self.settings.concurrency.max(16) * 64).max(self.settings.batch.most * 2);
+        let gone = self.remote.gone().clone();
         let mut journal = self.journal.state();
         let mut paused_actions = self.journal.paused();
         loop {
-            let draining = shutdown.drain.is_cancelled();
+            let draining = shutdown.drain.is_cancelled() || gone.is_cancelled();
             // What could not be written down would be done again after a restart.
             let paused = paused_actions.borrow_and_update().contains_key(&*self.name);
             let may_attempt = journal.borrow_and_update().takes_outcomes() && !paused;
@@ -155,7 +172,10 @@ impl DeliveryLoop {
                 changed
             });
             self.publish(paused);
-            let room = claim_at_most.saturating_sub(self.schedule.claimed());
+            // Waiting deliveries are claimed too, so the bound is well above the concurrency: a key that
+            // waits must not keep another from being claimed.
+            let most = (self.settings.concurrency.max(16) * 64).max(self.settings.batch.most * 2);
+            let room = most.saturating_sub(self.schedule.claimed());
             // What is held for longer than that already is looked at with each sweep.
             let hold_ends = self.schedule.hold_ends().filter(|at| *at > Instant::now());
             let due = [self.schedule.wake_at(Instant::now()), hold_ends]
@@ -168,6 +188,12 @@ impl DeliveryLoop {
                 biased;
                 () = shutdown.abort.cancelled() => break,
                 () = shutdown.drain.cancelled(), if !draining => {}
+                () = gone.cancelled(), if !draining => {}
+                Ok(()) = self.setups.changed(), if !draining => {
+                    let before = self.change_setup();
+                    replaced.by(&self.action, before, &self.name, self.settings.timeout);
+                }
+                () = replaced.work() => {}
                 Some(attempt) = attempts.next() => {
                     for (id, event, result) in attempt {
                         self.attempted(id, &event, result);
@@ -197,11 +223,29 @@ impl DeliveryLoop {
                 self.give_up_what_is_held_too_long();
             }
             self.return_what_cannot_wait();
+            replaced.end_unused();
+        }
+        drop(attempts);
+        replaced.end().await;
+        self.action.close(&shutdown.abort).await;
+        if gone.is_cancelled() && !shutdown.drain.is_cancelled() {
+            for id in self.schedule.release_all() {
+                self.journal.outcome(id, Outcome::Returned);
+            }
         }
         let unfinished = self.schedule.claimed();
         if unfinished > 0 {
             tracing::info!(action.name = &*self.name, deliveries = unfinished, "unfinished at the end");
         }
+    }
+
+    /// Answers the action that counted until now.
+    fn change_setup(&mut self) -> Arc<dyn Action> {
+        let Setup { action, settings } = self.setups.borrow_and_update().clone();
+        self.schedule.change(&settings, Instant::now());
+        *self.gauges.target.lock().unwrap_or_else(PoisonError::into_inner) = action.target();
+        self.settings = settings;
+        std::mem::replace(&mut self.action, action)
     }
 
     fn publish(&self, paused: bool) {

@@ -1,6 +1,9 @@
 //! Where the listener hands messages over, and the rule engine as the one intake
 //! that the daemon uses. What library users write is an [endpoint](crate::notification_listener::Endpoint).
 
+mod places;
+mod swap;
+
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -8,6 +11,8 @@ use futures_util::FutureExt;
 use osnl_model::{Head, Notification, bulk_len, bulk_part};
 use osnl_transport::{BoxFuture, IncomingMessage};
 
+use self::places::Places;
+pub use self::swap::LiveRules;
 use crate::journal::{Begin, Entry, Journal, NewDelivery, Permit, Receipt, Settle};
 use crate::metrics::Counters;
 use crate::received::Received;
@@ -43,13 +48,15 @@ pub struct RuleEngine {
     rules: Arc<RuleSet>,
     /// Where what no rule wants leaves its trace.
     ring: Option<Arc<Ring>>,
+    /// Under whose name the ring has its counts.
+    listener: Option<Arc<str>>,
     /// What its rules fire and call, each once.
     actions: Vec<Arc<str>>,
     journal: Arc<dyn Journal>,
     counters: Arc<Counters>,
     guards: Arc<Guards>,
     /// Places reserved for what is about to be read.
-    permit: Mutex<Permit>,
+    permit: Mutex<Places>,
 }
 
 impl RuleEngine {
@@ -61,14 +68,20 @@ impl RuleEngine {
         let actions = actions.into_iter().collect();
         let rules = Arc::new(RuleSet::new(rules, counters.clone()));
         let (guards, permit) = Default::default();
-        Self { rules, ring: None, actions, journal, counters, guards, permit }
+        Self { rules, ring: None, listener: None, actions, journal, counters, guards, permit }
     }
 
     /// Leaves a trace there of what no rule wants, and with it the counts of this listener's rules.
     #[must_use]
-    pub fn with_unmatched(mut self, ring: Arc<Ring>, listener: &Arc<str>) -> Self {
+    pub fn with_unmatched(self, ring: Arc<Ring>, listener: &Arc<str>) -> Self {
         ring.watch(listener, &self.rules);
-        self.ring = Some(ring);
+        self.following(ring, listener)
+    }
+
+    /// The same for an engine that is to [replace](LiveRules::replace) another: its counts are looked at from then on.
+    #[must_use]
+    pub(crate) fn following(mut self, ring: Arc<Ring>, listener: &Arc<str>) -> Self {
+        (self.ring, self.listener) = (Some(ring), Some(listener.clone()));
         self
     }
 
@@ -129,7 +142,23 @@ impl RuleEngine {
             .map_or(Begin::Live, Begin::Held)
     }
 
-    fn with_permit<T>(&self, with: impl FnOnce(&mut Permit) -> T) -> T {
+    /// Takes the place of another engine of the same listener and journal: rules of a name that both have go on
+    /// counting, and what was reserved is used by what comes next.
+    fn succeed(&self, before: &Self) {
+        let places = before.with_permit(std::mem::take);
+        self.with_permit(|own| own.succeed(places));
+        self.begin(Some(before));
+    }
+
+    /// Its rules are what is looked at under the listener's name.
+    fn begin(&self, before: Option<&Self>) {
+        before.inspect(|before| self.rules.succeed(&before.rules));
+        if let (Some(ring), Some(listener)) = (&self.ring, &self.listener) {
+            ring.watch(listener, &self.rules);
+        }
+    }
+
+    fn with_permit<T>(&self, with: impl FnOnce(&mut Places) -> T) -> T {
         with(&mut self.permit.lock().unwrap_or_else(PoisonError::into_inner))
     }
 }
@@ -137,7 +166,7 @@ impl RuleEngine {
 impl Intake for RuleEngine {
     fn reserve(&self, at_most: usize) -> BoxFuture<'_, usize> {
         Box::pin(async move {
-            let have = self.with_permit(|permit| permit.places());
+            let have = self.with_permit(|places| places.count());
             let more = self.journal.reserve(&self.actions, at_most.saturating_sub(have));
             let more = if have == 0 {
                 more.await
@@ -147,9 +176,9 @@ impl Intake for RuleEngine {
             } else {
                 Permit::default()
             };
-            self.with_permit(|permit| {
-                permit.merge(more);
-                permit.places().min(at_most)
+            self.with_permit(|places| {
+                places.merge(more);
+                places.count().min(at_most)
             })
         })
     }
@@ -191,7 +220,7 @@ impl Intake for RuleEngine {
         self.counters.matched.increment();
         let entry =
             Entry { received: Arc::new(received), notification: names.notification().clone(), deliveries };
-        self.with_permit(|permit| self.journal.append(permit, entry))
+        self.with_permit(|places| self.journal.append(places.next(), entry))
     }
 
     fn unreadable(&self, received: Received, reason: String) -> Receipt {

@@ -13,11 +13,14 @@
 
 mod announce;
 pub(crate) mod backoff;
+mod bindings;
+mod farewell;
 mod gauges;
 mod positions;
 mod session;
 mod state;
 mod stream;
+mod tidying;
 mod watchdog;
 
 use std::sync::Arc;
@@ -29,11 +32,14 @@ use tokio::sync::watch;
 use tokio::time::Instant;
 
 use self::backoff::Backoff;
+pub use self::bindings::{Bindings, OwnQueue};
+pub(crate) use self::farewell::Farewell;
 pub use self::gauges::{Gauges, Opened};
 pub use self::positions::PositionStore;
 use self::session::Session;
 pub use self::state::ListenerState;
 use self::stream::Streams;
+use self::tidying::Tidying;
 pub use self::watchdog::{Stall, StallKind};
 use crate::intake::Intake;
 use crate::metrics::Counters;
@@ -60,6 +66,7 @@ pub struct Listener {
     counters: Arc<Counters>,
     state: watch::Sender<ListenerState>,
     positions: Option<PositionStore>,
+    tidying: Option<Tidying>,
     stall: watch::Sender<Option<Stall>>,
     gauges: Arc<Gauges>,
 }
@@ -87,6 +94,7 @@ impl Listener {
             counters,
             state: watch::Sender::new(ListenerState::Connecting { attempt: 0 }),
             positions: None,
+            tidying: None,
             stall: watch::Sender::new(None),
             gauges: Arc::default(),
         }
@@ -97,6 +105,13 @@ impl Listener {
     #[must_use]
     pub fn with_positions(mut self, positions: PositionStore) -> Self {
         self.positions = Some(positions);
+        self
+    }
+
+    /// Remembers there what it binds in this virtual host, and removes what is wanted no more; of its own queue only.
+    #[must_use]
+    pub fn with_bindings(mut self, memory: Arc<Bindings>, vhost: &str) -> Self {
+        self.tidying = Tidying::new(memory, vhost, &self.config.options);
         self
     }
 
@@ -119,6 +134,27 @@ impl Listener {
         &self.config.name
     }
 
+    /// The queues that it reads, by the names it was told.
+    #[must_use]
+    pub fn queues(&self) -> Vec<String> {
+        match &self.config.options.pool {
+            Some(pool) => vec![pool.clone()],
+            None => {
+                self.config.targets.iter().map(|(target, priority)| target.routing_key(priority)).collect()
+            }
+        }
+    }
+
+    /// What is needed to leave its queue for another one.
+    pub(crate) fn farewell(&self) -> Farewell {
+        Farewell::of(self)
+    }
+
+    /// Whether its queue goes with its last consumer.
+    pub(crate) fn is_auto_deleted(&self) -> bool {
+        self.config.options.queue.auto_delete
+    }
+
     /// What it has done, as it runs.
     #[must_use]
     pub fn gauges(&self) -> Arc<Gauges> {
@@ -136,7 +172,11 @@ impl Listener {
     /// # Errors
     /// Access was refused at the start and [`ListenerConfig::refused_access_is_fatal`] is set, or the
     /// error is one that no further attempt can mend.
-    pub async fn run(self, shutdown: Shutdown) -> Result<(), TransportError> {
+    pub async fn run(mut self, shutdown: Shutdown) -> Result<(), TransportError> {
+        // Another listener of the name may have read on since this one was built.
+        if let Some(positions) = &mut self.positions {
+            positions.look_again();
+        }
         let mut lost_at = None;
         let mut streams = Streams::new(&self.config.options, self.positions.clone());
         let result = loop {
@@ -150,7 +190,13 @@ impl Listener {
             self.gauges.connected(consumer.subscription(), away.is_some());
             self.state.send_replace(ListenerState::Listening);
             let mut session = Session::new(&self, consumer, streams.as_mut());
-            let ended = session.run(&shutdown).await;
+            let bindings = session.consumer.subscription().bindings.clone();
+            let tidying = async {
+                if let Some(tidying) = &self.tidying {
+                    tidying.connected(&self.config.name, &*self.transport, &bindings).await;
+                }
+            };
+            let ended = beside(session.run(&shutdown), tidying).await;
             self.stall.send_replace(None);
             match ended {
                 Ok(()) => {
@@ -248,5 +294,15 @@ impl Listener {
         } else {
             tracing::debug!(listener.name = name, attempt, "{error}");
         }
+    }
+}
+
+/// The first, with the second beside it for as long as both have something to do.
+async fn beside<T>(first: impl Future<Output = T>, second: impl Future<Output = ()>) -> T {
+    tokio::pin!(first);
+    tokio::select! {
+        biased;
+        ended = &mut first => ended,
+        () = second => first.await,
     }
 }

@@ -55,6 +55,10 @@ counters! {
     reconnects,
     /// Times that nothing moved although messages waited: see [`Stall`](crate::listener::Stall).
     stalls,
+    /// Reloads of the configuration that were done.
+    reloads,
+    /// Reloads that were refused: the configuration from before went on.
+    reloads_refused,
 }
 
 /// One number that grows.

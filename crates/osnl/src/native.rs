@@ -18,6 +18,7 @@
 
 mod action;
 mod build;
+mod change;
 mod check;
 mod deliveries;
 mod document;
@@ -27,19 +28,23 @@ mod explain;
 pub(crate) mod journal;
 mod known;
 mod layers;
+mod lenient;
 mod never;
 mod orphans;
+mod parts;
 mod preview;
 mod probe;
 mod rabbit;
 mod rate;
 mod reference;
+mod reloading;
 mod schema;
 mod secret_file;
 mod section;
 mod size;
 #[cfg(test)]
 mod tests;
+mod told;
 mod topology;
 mod when;
 
@@ -55,10 +60,12 @@ pub use self::document::{DocEntry, DocSection, Document};
 pub use self::driver::{Driver, TlsConf, Wanted};
 pub use self::duration::parse as parse_duration;
 use self::layers::Layers;
+pub use self::lenient::state_folder_of;
 pub use self::orphans::Orphans;
 pub use self::preview::Preview;
 pub use self::probe::{Probe, Verdict};
 pub use self::reference::{Reference, ReferenceOption, ReferenceSection, reference};
+pub use self::reloading::Logs;
 use crate::config::{
     ConfigError, ConfigErrors, Environment, Finding, Ini, ReadError, Warning, files_of, read_text,
 };

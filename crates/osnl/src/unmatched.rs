@@ -121,9 +121,18 @@ impl Ring {
         Self { shared, _store: store }
     }
 
-    /// Counts of this listener's rules belong to what is written.
+    /// Counts of this listener's rules belong to what is written, from now on these.
     pub fn watch(&self, listener: &Arc<str>, rules: &Arc<RuleSet>) {
-        locked(&self.shared.rules).push((listener.clone(), rules.clone()));
+        let mut watched = locked(&self.shared.rules);
+        match watched.iter_mut().find(|(name, _)| name == listener) {
+            Some((_, before)) => *before = rules.clone(),
+            None => watched.push((listener.clone(), rules.clone())),
+        }
+    }
+
+    /// A listener that has gone has no counts any more.
+    pub fn unwatch(&self, listener: &str) {
+        locked(&self.shared.rules).retain(|(name, _)| **name != *listener);
     }
 
     /// Notes a message whose head no rule wants.

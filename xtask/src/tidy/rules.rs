@@ -84,7 +84,8 @@ impl Findings<'_> {
 
     fn check_layout(&mut self, text: &str) {
         for (line, content) in numbered(text) {
-            if content.contains('\t') {
+            // gofmt knows no other form.
+            if content.contains('\t') && !self.path.ends_with(".go") {
                 self.add(line, "no tabs: indent with blanks");
             }
             if content.ends_with([' ', '\t', '\r']) {

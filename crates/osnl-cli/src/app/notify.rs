@@ -45,6 +45,13 @@ impl Notifier {
     }
 }
 
+/// The configuration is read again, since this moment (`Type=notify-reload` compares it with its own).
+pub(super) fn reloading() -> String {
+    let now = rustix::time::clock_gettime(rustix::time::ClockId::Monotonic);
+    let micros = i128::from(now.tv_sec) * 1_000_000 + i128::from(now.tv_nsec) / 1000;
+    format!("RELOADING=1\nMONOTONIC_USEC={micros}")
+}
+
 fn watchdog(usec: Option<String>, pid: Option<String>, own: u32) -> Option<Duration> {
     if pid.is_some_and(|pid| pid.parse() != Ok(own)) {
         return None;

@@ -1,36 +1,51 @@
 //! What the daemon waits for, in one line for `systemctl status`; made from the states that its loops publish.
 
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::Poll;
 
-use osnl::daemon::Daemon;
-use osnl::delivery::{BreakerState, DeliveryLoop};
-use osnl::listener::{Listener, ListenerState};
+use osnl::daemon::{Board, Reloads};
+use osnl::delivery::{TargetState, TargetStatus};
+use osnl::listener::ListenerState;
 use tokio::sync::watch;
 use tokio::time::{Interval, MissedTickBehavior, interval};
 
-use super::notify::Notifier;
+use super::notify::{self, Notifier};
 
 /// The loops' states, and where each talks to.
 pub(super) struct Status {
+    board: Arc<Board>,
+    /// Other loops run.
+    version: watch::Receiver<u64>,
+    reloads: watch::Receiver<Reloads>,
     listeners: Vec<(String, watch::Receiver<ListenerState>)>,
-    targets: Vec<(String, watch::Receiver<BreakerState>)>,
+    targets: Vec<(String, watch::Receiver<TargetStatus>)>,
 }
 
 impl Status {
-    pub(super) fn of(daemon: &Daemon) -> Self {
-        let listener = |listener: &Listener| (listener.location(), listener.state());
-        let target = |delivery: &DeliveryLoop| (delivery.target(), delivery.state());
-        Self {
-            listeners: daemon.listeners.iter().map(listener).collect(),
-            targets: daemon.deliveries.iter().map(target).collect(),
-        }
+    pub(super) fn of(board: Arc<Board>) -> Self {
+        let (version, reloads) = (board.version(), board.reloads());
+        let mut status = Self { board, version, reloads, listeners: Vec::new(), targets: Vec::new() };
+        status.look();
+        status
+    }
+
+    fn look(&mut self) {
+        self.version.mark_unchanged();
+        let listeners = self.board.listeners();
+        self.listeners = listeners.iter().map(|heard| (heard.broker().to_owned(), heard.state())).collect();
+        let targets = self.board.targets();
+        self.targets = targets.iter().map(|target| (target.target(), target.status())).collect();
+        // Those of the board have never been looked at by anybody.
+        self.listeners.iter_mut().for_each(|(_, state)| state.mark_unchanged());
+        self.targets.iter_mut().for_each(|(_, state)| state.mark_unchanged());
     }
 
     /// Tells `systemd` of each change, and that this thread gets round to telling it. Never ends.
     ///
     /// `READY=1` does not wait for the broker: a broker that is away at boot is a state, not a failure, and must
     /// not hold up what is ordered after us. `Starting` is logged with the first connection, as k2hr3_osnl does.
+    /// While the configuration is read again it is `RELOADING=1`, and `READY=1` when that has ended, well or not.
     pub(super) async fn tell(mut self, systemd: &Notifier) {
         let mut line = self.line();
         let ready = format!("READY=1\nSTATUS={line}");
@@ -42,6 +57,7 @@ impl Status {
             alive
         });
         let mut started = false;
+        let (mut begun, mut ended) = (0, 0);
         loop {
             if !started && self.listeners.iter().any(|(_, state)| *state.borrow() == ListenerState::Listening)
             {
@@ -50,12 +66,18 @@ impl Status {
             }
             tokio::select! {
                 () = self.changed() => {
+                    let reloads = self.reloads.borrow_and_update().clone();
+                    if reloads.begun > begun {
+                        begun = reloads.begun;
+                        systemd.send(&notify::reloading());
+                    }
+                    let again = reloads.ended > ended;
+                    ended = reloads.ended;
+                    self.look();
                     let now = self.line();
-                    if now != line {
-                        let status = match untold.take() {
-                            Some(before) if before.starts_with("READY=1") => format!("READY=1\nSTATUS={now}"),
-                            Some(_) | None => format!("STATUS={now}"),
-                        };
+                    if now != line || again {
+                        let is_ready = again || untold.as_ref().is_some_and(|before| before.starts_with("READY=1"));
+                        let status = format!("{}STATUS={now}", if is_ready { "READY=1\n" } else { "" });
                         untold = (!systemd.send(&status)).then_some(status);
                         line = now;
                     }
@@ -72,18 +94,25 @@ impl Status {
 
     fn line(&self) -> String {
         let listeners = self.listeners.iter().map(|(location, state)| (location.as_str(), *state.borrow()));
-        let held = self.targets.iter().filter(|(_, state)| match *state.borrow() {
-            BreakerState::Closed => false,
-            BreakerState::Open { .. } | BreakerState::Probing => true,
+        let held = self.targets.iter().filter(|(_, status)| match status.borrow().state {
+            TargetState::Closed | TargetState::Paused => false,
+            TargetState::Open { .. } | TargetState::Probing => true,
         });
-        line(listeners, held.map(|(target, _)| target.as_str()))
+        let line = line(listeners, held.map(|(target, _)| target.as_str()));
+        let failed = self.reloads.borrow().failed.is_some();
+        if failed && line != STOPPING {
+            format!("not reloaded, see the log or osnl status; {line}")
+        } else {
+            line
+        }
     }
 
-    /// Waits until any of the loops changes its state.
+    /// Waits until any of the loops changes its state, other loops run, or the configuration was read again.
     async fn changed(&mut self) {
         let listeners = self.listeners.iter_mut().map(|(_, state)| boxed(state));
-        let mut changes: Vec<_> =
-            listeners.chain(self.targets.iter_mut().map(|(_, state)| boxed(state))).collect();
+        let targets = self.targets.iter_mut().map(|(_, state)| boxed(state));
+        let others = [boxed(&mut self.version), boxed(&mut self.reloads)];
+        let mut changes: Vec<_> = listeners.chain(targets).chain(others).collect();
         std::future::poll_fn(|context| {
             let any = changes.iter_mut().any(|change| change.as_mut().poll(context).is_ready());
             if any { Poll::Ready(()) } else { Poll::Pending }
@@ -114,21 +143,26 @@ fn line<'a>(
     listeners: impl Iterator<Item = (&'a str, ListenerState)>,
     held: impl Iterator<Item = &'a str>,
 ) -> String {
-    let (mut waiting, mut listening, mut ending) = (Vec::new(), Vec::new(), false);
+    let (mut waiting, mut listening, mut stopped, mut ending) = (Vec::new(), Vec::new(), Vec::new(), false);
     for (location, state) in listeners {
         match state {
             ListenerState::Connecting { .. } => waiting.push(location),
             ListenerState::Listening => listening.push(location),
-            ListenerState::Draining | ListenerState::Stopped => ending = true,
+            ListenerState::Draining => ending = true,
+            ListenerState::Stopped => stopped.push(location),
         }
     }
-    if ending {
+    if ending || !stopped.is_empty() && waiting.is_empty() && listening.is_empty() {
         return STOPPING.to_owned();
     }
     let clause =
         |what: &str, places: Vec<&str>| (!places.is_empty()).then(|| format!("{what} {}", places.join(", ")));
-    let mut clauses: Vec<String> =
-        [clause("waiting for", waiting), clause("listening to", listening)].into_iter().flatten().collect();
+    let clauses =
+        [clause("waiting for", waiting), clause("listening to", listening), clause("has given up", stopped)];
+    let mut clauses: Vec<String> = clauses.into_iter().flatten().collect();
+    if clauses.is_empty() {
+        clauses.push("no listener runs".to_owned());
+    }
     clauses.extend(held.map(|target| format!("{target} is held")));
     clauses.join("; ")
 }
@@ -153,6 +187,8 @@ mod tests {
             (&[("a", Listening), ("b", waiting), ("c", Listening)], none, "waiting for b; listening to a, c"),
             (&[("a", Listening), ("b", Draining)], none, STOPPING),
             (&[("a", Stopped)], &["K2HR3 at u"], STOPPING),
+            (&[("a", Stopped), ("b", Listening)], none, "listening to b; has given up a"),
+            (&[], none, "no listener runs"),
         ] {
             assert_eq!(
                 line(listeners.iter().copied(), held.iter().copied()),

@@ -57,6 +57,21 @@ pub(crate) struct StatusArgs {
     pub(crate) format: FormatArgs,
 }
 
+/// The flags of `osnl reload`.
+#[derive(Debug, Args)]
+#[command(
+    after_help = "The daemon reads what it was started with: the same files, folders, variables and flags. Ends with 0,\nalso \
+                  when nothing has changed; with 78 when the configuration is wrong, 1 when it needs a restart or names\nwhat \
+                  cannot be used here, 69 when no daemon answers.\n\n\
+                  Examples:\n  osnl reload\n  osnl reload --format json | jq '.changes[].section'"
+)]
+pub(crate) struct ReloadArgs {
+    #[command(flatten)]
+    pub(crate) place: PlaceArgs,
+    #[command(flatten)]
+    pub(crate) format: FormatArgs,
+}
+
 /// `osnl deliveries` and what is behind it.
 #[derive(Debug, Args)]
 #[command(

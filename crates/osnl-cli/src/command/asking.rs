@@ -4,7 +4,9 @@ use std::borrow::Cow;
 use std::io::{self, Write};
 use std::path::PathBuf;
 
-use osnl::control::{AskError, Client, Desk, ReachError, Reached, Refusal, Request, Where, reach};
+use osnl::control::{
+    AskError, Client, Desk, ReachError, Reached, Refusal, Request, Where, reach, socket_path,
+};
 use osnl::native::{self, JournalConf};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -19,11 +21,13 @@ use crate::exit::Exit;
 pub(super) struct Unanswered {
     pub(super) exit: Exit,
     message: String,
+    /// There is nobody who could answer.
+    is_nobody: bool,
 }
 
 impl Unanswered {
     pub(super) fn new(exit: Exit, message: impl Into<String>) -> Self {
-        Self { exit, message: message.into() }
+        Self { exit, message: message.into(), is_nobody: false }
     }
 
     /// Says so.
@@ -47,7 +51,8 @@ impl From<Refusal> for Unanswered {
 
 impl From<ReachError> for Unanswered {
     fn from(error: ReachError) -> Self {
-        Self::new(Exit::Unavailable, error.to_string())
+        let is_nobody = matches!(error, ReachError::Nothing { .. });
+        Self { is_nobody, ..Self::new(Exit::Unavailable, error.to_string()) }
     }
 }
 
@@ -59,9 +64,47 @@ pub(super) enum Respondent {
 
 impl Respondent {
     pub(super) fn of(place: &PlaceArgs) -> Result<Self, Unanswered> {
-        let place = looked_for(place)?;
+        match looked_for(place) {
+            Ok(place) => Self::at(&place),
+            // The configuration is broken, and a daemon may run on the one before.
+            Err(error) => match by_its_folder(place).map(|place| Self::at(&place)) {
+                Some(Ok(daemon @ Self::Daemon(..))) => Ok(daemon),
+                Some(Ok(Self::File(_)) | Err(_)) | None => Err(error),
+            },
+        }
+    }
+
+    /// The daemon of this place, whatever its journal; no file will do.
+    pub(super) fn of_daemon(place: &PlaceArgs) -> Result<Self, Unanswered> {
+        let found = looked_for(place);
+        let at = match (&found, by_its_folder(place)) {
+            (Ok(place), _) => Where { journal: None, any_journal: true, ..place.clone() },
+            (Err(_), Some(place)) => place,
+            (Err(_), None) => Where::default(),
+        };
+        let folder = match (&found, &at.state_dir) {
+            (Ok(place), None) => place.journal.as_ref().and_then(|path| Some(path.parent()?.to_owned())),
+            (_, folder) => folder.clone(),
+        };
+        match (Self::at(&Where { state_dir: folder.clone(), ..at }), found) {
+            (Ok(daemon @ Self::Daemon(..)), _) => Ok(daemon),
+            (_, Err(error)) => Err(error),
+            (Err(error), Ok(_)) if !error.is_nobody => Err(error),
+            (Ok(Self::File(_)) | Err(_), Ok(_)) => {
+                let socket = socket_path(&folder.unwrap_or_default());
+                let message = format!(
+                    "no daemon answers at {}: there is nothing to reload; start osnl run, or name its place with -c or \
+                     --state-dir",
+                    socket.display()
+                );
+                Err(Unanswered::new(Exit::Unavailable, message))
+            }
+        }
+    }
+
+    fn at(place: &Where) -> Result<Self, Unanswered> {
         let reached =
-            app::block_on(reach(&place)).map_err(|error| Unanswered::new(Exit::Failed, error.to_string()))?;
+            app::block_on(reach(place)).map_err(|error| Unanswered::new(Exit::Failed, error.to_string()))?;
         Ok(match reached? {
             Reached::Daemon(client, journal) => Self::Daemon(Box::new(client), journal),
             Reached::File(desk) => Self::File(Box::new(desk)),
@@ -86,6 +129,17 @@ impl Respondent {
             }
         }
     }
+}
+
+/// Where the daemon of a configuration that cannot be used has its socket, as far as that can be told.
+fn by_its_folder(place: &PlaceArgs) -> Option<Where> {
+    let PlaceArgs { config_file, config_dir, state_dir, journal } = place;
+    if state_dir.is_some() || journal.is_some() {
+        return None;
+    }
+    let (config_file, config_dir) = (config_file.clone(), config_dir.clone());
+    let state_dir = native::state_folder_of(&sources::of(&SourceArgs { config_file, config_dir }))?;
+    Some(Where { state_dir: Some(state_dir), any_journal: true, ..Where::default() })
 }
 
 fn looked_for(place: &PlaceArgs) -> Result<Where, Unanswered> {

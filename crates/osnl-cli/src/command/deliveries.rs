@@ -1,7 +1,7 @@
 //! `osnl deliveries`: what the journal holds, and what becomes of it.
 
 mod show;
-mod who;
+pub(super) mod who;
 
 use std::io::{IsTerminal as _, Write as _};
 
@@ -187,6 +187,7 @@ fn changed(request: &Request, changes: &Changes) -> String {
         | Request::Show { .. }
         | Request::Pause { .. }
         | Request::Resume { .. }
+        | Request::Reload { .. }
         | Request::Replay { .. } => "",
     };
     let would = if changes.dry_run { "would be " } else { "" };

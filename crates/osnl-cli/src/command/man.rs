@@ -17,12 +17,13 @@ line; 69 what is needed is not there: a broker, a daemon, its journal; 78 wrong 
 130 a second signal cut the drain short.
 .SH SIGNALS
 SIGTERM, SIGINT: nothing new is taken, attempts under way are finished within 30 s, the broker delivers the rest again.
-A second one aborts. SIGHUP: the log file is opened again.
+A second one aborts. SIGHUP: the log file is opened again, and \fBosnl run\fR reads its configuration
+again.
 .SH FILES
 /etc/osnl/osnl.conf: the configuration of \fBosnl run\fR, \fBcheck\fR, \fBexplain\fR, \fBreplay\fR, \fBconfig show\fR,
 \fBstatus\fR and \fBdeliveries\fR.
 .PP
-control.sock, journal.db in the state directory: where \fBstatus\fR and \fBdeliveries\fR ask and look.
+control.sock, journal.db in the state directory: where \fBstatus\fR, \fBreload\fR and \fBdeliveries\fR ask and look.
 .SH SEE ALSO
 \fBosnl.conf\fR(5) has every option of the configuration; \fBosnl config reference\fR prints the same.
 .SH ENVIRONMENT

@@ -7,17 +7,17 @@ use osnl::action::http::HttpOptions;
 use osnl::journal::sqlite::OpenError;
 use osnl::k2hr3::LogFile;
 use osnl::metrics::Counters;
-use osnl::native::{self, BuildError, Loaded};
+use osnl::native::{self, BuildError, Loaded, Native, Sources};
 
 use super::k2hr3_osnl::filter;
-use super::sources;
+use super::sources as files;
 use crate::app::{self, Signals};
 use crate::args::RunArgs;
 use crate::exit::Exit;
 use crate::logging::{self, Destination, Settings};
 
 pub(crate) fn run(args: &RunArgs) -> Exit {
-    let mut sources = sources::of(&args.sources);
+    let mut sources = files::of(&args.sources);
     if args.debug {
         sources.flags.push(("debug", "true".to_owned(), "--debug"));
     }
@@ -25,12 +25,12 @@ pub(crate) fn run(args: &RunArgs) -> Exit {
         sources.flags.push(("log_file", path.clone(), "--log-file"));
     }
     let ended = match native::load(&sources) {
-        Ok(loaded) => start(&loaded).unwrap_or_else(|error| {
-            sources::complain(&format!("{error:#}"));
+        Ok(loaded) => start(loaded, sources).unwrap_or_else(|error| {
+            files::complain(&format!("{error:#}"));
             Exit::Failed
         }),
         Err(errors) => {
-            sources::complain(&errors.to_string());
+            files::complain(&errors.to_string());
             Exit::Config
         }
     };
@@ -38,14 +38,8 @@ pub(crate) fn run(args: &RunArgs) -> Exit {
     ended
 }
 
-fn start(loaded: &Loaded) -> anyhow::Result<Exit> {
-    let conf = &loaded.conf;
-    let destination = match &conf.log_file {
-        LogFile::Path(path) => Destination::File(path.clone()),
-        LogFile::Stderr => Destination::Stderr,
-    };
-    let (ours, libraries) = (filter(conf.log_level), filter(conf.libs_log_level));
-    let settings = Settings { destination, ours, libraries, as_k2hr3_osnl: false };
+fn start(loaded: Loaded, sources: Sources) -> anyhow::Result<Exit> {
+    let settings = settings(&loaded.conf);
     logging::start(&settings).map_err(|error: io::Error| {
         anyhow::anyhow!(
             "{}: {error}; name another one with log_file, or let this user write it",
@@ -56,13 +50,15 @@ fn start(loaded: &Loaded) -> anyhow::Result<Exit> {
         tracing::warn!("{warning}");
     }
     let counters = Arc::new(Counters::default());
+    let (rules, actions) = (loaded.conf.rules.len(), loaded.conf.actions.len());
     app::block_on(async {
         // Before anybody can read that we are there: who does may stop us.
         let signals = Signals::catch();
-        let daemon = match conf.daemon(&HttpOptions::from_environment(std::env::vars_os()), &counters) {
+        let http = HttpOptions::from_environment(std::env::vars_os());
+        let daemon = match loaded.daemon(sources, &http, &counters, Arc::new(logs)) {
             Ok(daemon) => daemon,
             Err(error @ (BuildError::Transport { .. } | BuildError::Http { .. })) => {
-                sources::complain(&error.to_string());
+                files::complain(&error.to_string());
                 return Ok(Exit::Config);
             }
             Err(
@@ -72,7 +68,7 @@ fn start(loaded: &Loaded) -> anyhow::Result<Exit> {
                 | BuildError::State { .. }),
             ) => return Err(error.into()),
             Err(BuildError::Journal { path, error }) => {
-                sources::complain(&format!("[journal] {}: {error}", path.display()));
+                files::complain(&format!("[journal] {}: {error}", path.display()));
                 return Ok(match error {
                     OpenError::InUse(_) | OpenError::Io(_) | OpenError::Sqlite(_) => Exit::Unavailable,
                     OpenError::NoFile
@@ -86,9 +82,27 @@ fn start(loaded: &Loaded) -> anyhow::Result<Exit> {
             "osnl {} with {} listeners, {} rules, {} actions",
             env!("CARGO_PKG_VERSION"),
             daemon.listeners.len(),
-            conf.rules.len(),
-            conf.actions.len()
+            rules,
+            actions
         );
         Ok(app::run(daemon, signals, &counters).await?)
     })?
+}
+
+fn settings(conf: &Native) -> Settings {
+    let destination = match &conf.log_file {
+        LogFile::Path(path) => Destination::File(path.clone()),
+        LogFile::Stderr => Destination::Stderr,
+    };
+    let (ours, libraries) = (filter(conf.log_level), filter(conf.libs_log_level));
+    Settings { destination, ours, libraries, as_k2hr3_osnl: false }
+}
+
+/// What a reload says of the log.
+fn logs(conf: &Native) -> Result<Box<dyn FnOnce() + Send>, String> {
+    let settings = settings(conf);
+    let destination = settings.destination.clone();
+    logging::prepare(settings).map_err(|error| {
+        format!("{destination}: {error}; name another one with log_file, or let this user write it")
+    })
 }

@@ -38,9 +38,22 @@ fn text(status: &Status) -> String {
     for line in &status.attention {
         text.push_str(&format!("! {}\n", short(line, 200)));
     }
+    if let Some(failed) = status.configuration.as_ref().and_then(|of| of.not_reloaded.as_ref()) {
+        text.push_str(&format!("\nnot reloaded, for {}\n", age(failed.since_seconds)));
+        failed.errors.iter().take(20).for_each(|error| text.push_str(&format!("  {}\n", short(error, 300))));
+        if failed.errors.len() > 20 {
+            text.push_str("  ...; --format json shows more\n");
+        }
+    }
     if !status.listeners.is_empty() {
         text.push_str("\nlisteners\n");
         text.push_str(&listeners(&status.listeners));
+    }
+    if !status.left_queues.is_empty() {
+        text.push_str("\nqueues that nobody reads any more, named until they are gone\n");
+    }
+    for left in &status.left_queues {
+        text.push_str(&format!("  {}: {}\n", clean(&left.queue), clean(&left.delete)));
     }
     if !status.targets.is_empty() {
         text.push_str("\nactions\n");

@@ -136,7 +136,7 @@ fn normal(mut value: Value) -> Value {
             Value::Array(items) => items.iter_mut().for_each(|item| walk(key, item)),
             Value::Null => {}
             Value::String(text) => match key {
-                "received" | "ended" | "started" | "since" | "at" | "last_message" | "oldest"
+                "received" | "ended" | "started" | "loaded" | "since" | "at" | "last_message" | "oldest"
                 | "oldest_pending" | "paused_since" => {
                     assert!(text.ends_with('Z') && text.len() == 24, "{key}: {text}");
                     *text = "WHEN".to_owned();
@@ -296,6 +296,7 @@ fn a_paused_target_waits_across_a_restart_and_status_says_so() {
             "name": "neutron", "state": "listening", "broker": "BROKER", "queues": ["osnl"], "waiting_at_connect": 0,
             "messages": 2, "reconnects": 0, "last_message": "WHEN", "last_message_seconds": "NUMBER"
         }],
+        "configuration": {"loaded": "WHEN", "loaded_seconds": "NUMBER", "not_reloaded": null}, "left_queues": [],
         "targets": [{
             "action": "roles", "target": "TARGET", "configured": true, "state": "paused", "since": "WHEN",
             "since_seconds": "NUMBER", "next_probe_seconds": null, "paused_since": "WHEN", "pending": 2,

@@ -25,6 +25,8 @@ mod queues;
 mod rabbit_options;
 mod recorded_files;
 mod refused;
+mod reload;
+mod reloading;
 mod replay;
 mod send;
 mod side_by_side;

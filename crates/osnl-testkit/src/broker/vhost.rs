@@ -207,6 +207,22 @@ impl Vhost {
         self.ask(&format!("length([P || {CONNECTIONS_HERE}])")).as_u64().unwrap_or_default()
     }
 
+    /// The connections of osnl's to this virtual host, by the broker's name for each: another one has another name.
+    #[must_use]
+    #[track_caller]
+    pub fn connections_of_osnl(&self) -> Vec<String> {
+        let properties = "proplists:get_value(client_properties, rabbit_networking:connection_info(P, [client_properties]))";
+        let seen = self.ask(&format!(
+            "[list_to_binary(pid_to_list(P)) || {CONNECTIONS_HERE}, \
+             (catch case lists:keyfind(<<\"connection_name\">>, 1, {properties}) of \
+                 {{_, _, <<\"osnl:\", _/binary>>}} -> true; _ -> false end) =:= true]"
+        ));
+        let names = seen.as_array().into_iter().flatten().filter_map(Value::as_str);
+        let mut names: Vec<String> = names.map(str::to_owned).collect();
+        names.sort();
+        names
+    }
+
     /// The heartbeat that each connection to this virtual host agreed on, in seconds; 0 is none.
     #[must_use]
     pub fn heartbeats(&self) -> Vec<u64> {

@@ -5,6 +5,8 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
+use crate::daemon::{Reason, SectionChange};
+
 /// How a daemon goes, or the file of one that is stopped.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Status {
@@ -22,14 +24,70 @@ pub struct Status {
     pub started: Option<String>,
     /// Seconds since then.
     pub uptime_seconds: Option<u64>,
+    /// How the daemon's configuration came to be what it is.
+    #[serde(default)]
+    pub configuration: Option<ConfigurationStatus>,
     /// In the order of the configuration; none of a stopped daemon.
     pub listeners: Vec<ListenerStatus>,
+    /// Queues that osnl has made and bound, and that no listener reads any more: they fill up.
+    #[serde(default)]
+    pub left_queues: Vec<LeftQueue>,
     /// Actions in the order of the configuration, then those that only the journal knows.
     pub targets: Vec<TargetReport>,
     /// The journal.
     pub journal: JournalStatus,
     /// What happened since the start of the daemon.
     pub counters: BTreeMap<String, u64>,
+}
+
+/// How a daemon's configuration came to be what it is.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ConfigurationStatus {
+    /// When it was read: at the start, or by the latest reload.
+    pub loaded: String,
+    /// Seconds since then.
+    pub loaded_seconds: u64,
+    /// The latest reload was refused, and nothing has changed.
+    pub not_reloaded: Option<NotReloaded>,
+}
+
+/// A reload that was refused.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NotReloaded {
+    /// When the first one since the latest success was.
+    pub since: String,
+    /// Seconds since then.
+    pub since_seconds: u64,
+    /// What kind of reason.
+    pub reason: Reason,
+    /// All that is wrong, a line each.
+    pub errors: Vec<String>,
+}
+
+/// A queue that osnl has made and that no listener reads any more.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LeftQueue {
+    /// The virtual host.
+    pub vhost: String,
+    /// Its name.
+    pub queue: String,
+    /// What removes it, with everything in it.
+    pub delete: String,
+}
+
+/// What came of a reload.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Reloaded {
+    /// Whether the configuration as it is now counts; if not, nothing was changed.
+    pub reloaded: bool,
+    /// What has changed; nothing if the configuration is what it was.
+    pub changes: Vec<SectionChange>,
+    /// What somebody should know.
+    pub warnings: Vec<String>,
+    /// Why it was refused.
+    pub reason: Option<Reason>,
+    /// All that is wrong, a line each.
+    pub errors: Vec<String>,
 }
 
 /// A listener.

@@ -2,6 +2,7 @@
 
 mod change;
 mod deliveries;
+mod reload;
 mod replay;
 mod status;
 
@@ -11,15 +12,14 @@ use std::time::SystemTime;
 
 use serde::Serialize;
 use serde_json::Value;
-use tokio::sync::watch;
 use tokio::task::spawn_blocking;
 
 use super::Request;
 use super::wire::{Code, Refusal};
-use crate::delivery::{DeliveryLoop, Published};
+use crate::daemon::Board;
 use crate::journal::memory::MemoryJournal;
 use crate::journal::sqlite::{Reader, SqliteJournal};
-use crate::listener::{Gauges, Listener, ListenerState};
+use crate::listener::Bindings;
 use crate::metrics::Counters;
 
 /// What a desk answers from.
@@ -37,51 +37,49 @@ pub enum Store {
 pub struct Desk {
     store: Store,
     live: Option<Live>,
-    /// The configured actions, where they are known.
+    /// The configured actions, where they are known, of a daemon that is stopped.
     actions: Option<Vec<Arc<str>>>,
+    bindings: Option<Arc<Bindings>>,
 }
 
 /// What runs in this process.
 struct Live {
     started: SystemTime,
-    listeners: Vec<Heard>,
-    targets: Vec<Published>,
+    board: Arc<Board>,
     counters: Arc<Counters>,
-}
-
-struct Heard {
-    name: Arc<str>,
-    broker: String,
-    state: watch::Receiver<ListenerState>,
-    gauges: Arc<Gauges>,
 }
 
 impl Desk {
     /// The desk of a daemon that is about to run.
     #[must_use]
-    pub fn of_daemon(
-        store: Store,
-        listeners: &[Listener],
-        deliveries: &[DeliveryLoop],
-        counters: Arc<Counters>,
-    ) -> Self {
-        let heard = |listener: &Listener| Heard {
-            name: listener.name().clone(),
-            broker: listener.location(),
-            state: listener.state(),
-            gauges: listener.gauges(),
-        };
-        let targets: Vec<Published> = deliveries.iter().map(DeliveryLoop::published).collect();
-        let actions = targets.iter().map(|target| target.name().clone()).collect();
-        let listeners = listeners.iter().map(heard).collect();
-        let live = Live { started: SystemTime::now(), listeners, targets, counters };
-        Self { store, live: Some(live), actions: Some(actions) }
+    pub fn of_daemon(store: Store, board: Arc<Board>, counters: Arc<Counters>) -> Self {
+        Self {
+            store,
+            live: Some(Live { started: SystemTime::now(), board, counters }),
+            actions: None,
+            bindings: None,
+        }
+    }
+
+    /// Names the queues of ours that nobody reads any more.
+    #[must_use]
+    pub fn with_bindings(mut self, bindings: Option<Arc<Bindings>>) -> Self {
+        self.bindings = bindings;
+        self
     }
 
     /// The desk of a journal that no daemon has; with the actions of its configuration, where that is known.
     #[must_use]
     pub fn of_file(journal: PathBuf, actions: Option<Vec<Arc<str>>>) -> Self {
-        Self { store: Store::File(journal), live: None, actions }
+        Self { store: Store::File(journal), live: None, actions, bindings: None }
+    }
+
+    /// The configured actions, where they are known.
+    fn actions(&self) -> Option<Vec<Arc<str>>> {
+        match &self.live {
+            Some(live) => Some(live.board.targets().iter().map(|target| target.name().clone()).collect()),
+            None => self.actions.clone(),
+        }
     }
 
     /// Answers a request, as the JSON of what the [module](super) names for its verb.
@@ -99,6 +97,7 @@ impl Desk {
             | Request::Discard { .. }
             | Request::Release { .. }
             | Request::Move { .. } => json(self.change(request).await?),
+            Request::Reload { by } => json(self.reload(by).await?),
             Request::Pause { action, by } => json(self.set_paused(action, true, by).await?),
             Request::Resume { action, by } => json(self.set_paused(action, false, by).await?),
             Request::Replay { events, keep_ids, by } => json(self.replay(events, *keep_ids, by).await?),

@@ -112,6 +112,11 @@ pub enum Request {
         /// Who wants it.
         by: String,
     },
+    /// The daemon reads its configuration again.
+    Reload {
+        /// Who wants it.
+        by: String,
+    },
 }
 
 /// Which deliveries; what is empty or not there excludes nothing.

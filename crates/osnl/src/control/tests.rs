@@ -12,6 +12,7 @@ use tokio::task::{JoinSet, spawn_blocking};
 use tokio_util::sync::CancellationToken;
 
 use super::*;
+use crate::daemon::Board;
 use crate::journal::memory::{MemoryJournal, MemoryLimits};
 
 struct Serving {
@@ -21,7 +22,7 @@ struct Serving {
 
 fn desk() -> Arc<Desk> {
     let journal = Arc::new(MemoryJournal::new(MemoryLimits::for_prefetch(10), Arc::default()));
-    Arc::new(Desk::of_daemon(Store::Memory(journal), &[], &[], Arc::default()))
+    Arc::new(Desk::of_daemon(Store::Memory(journal), Arc::new(Board::new(&[], &[])), Arc::default()))
 }
 
 impl Serving {
@@ -131,7 +132,7 @@ async fn broken_requests_get_an_answer_and_harm_nobody() {
     };
     check(b"\n", "bad-request", "no JSON object").await;
     check(b"\xff\xfe\n", "bad-request", "no JSON object").await;
-    check(b"{\"v\": 1, \"verb\": \"reload\"}\n", "unsupported", "reload").await;
+    check(b"{\"v\": 1, \"verb\": \"reload\"}\n", "bad-request", "missing field `by`").await;
     check(b"{\"v\": 1, \"verb\": \"show\", \"id\": \"x\"}\n", "bad-request", "write it as listed: 17.0")
         .await;
     check(b"{\"v\": 1, \"verb\": \"list\", \"limit\": 0}\n", "bad-request", "1 to 1000").await;

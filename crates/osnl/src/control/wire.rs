@@ -7,9 +7,6 @@ use serde_json::{Map, Value, json};
 
 use super::{Request, VERSION};
 
-/// Verbs that have a name and no answer yet.
-const LATER: [&str; 1] = ["reload"];
-
 /// Why a request was not done, for scripts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -66,9 +63,6 @@ pub(super) fn read_request(line: &[u8]) -> Result<Asked, Refusal> {
         Some(Value::String(path)) => Some(path.into()),
         Some(other) => return Err(bad(format!("journal: {other} is no path"))),
     };
-    if let Some(verb) = object.get("verb").and_then(Value::as_str).filter(|verb| LATER.contains(verb)) {
-        return Err(Refusal::new(Code::Unsupported, format!("{verb} is not supported by this osnl")));
-    }
     let request = serde_json::from_value(Value::Object(object))
         .map_err(|error| bad(format!("not understood: {error}")))?;
     Ok(Asked { journal, request })
@@ -126,7 +120,7 @@ mod tests {
         check("{\"verb\": \"status\"}", Code::BadRequest, "write \"v\": 1");
         check("{\"v\": 2, \"verb\": \"status\"}", Code::BadRequest, "version 2 is not known");
         check("{\"v\": 1}", Code::BadRequest, "missing field `verb`");
-        check("{\"v\": 1, \"verb\": \"reload\"}", Code::Unsupported, "reload is not supported");
+        check("{\"v\": 1, \"verb\": \"reload\"}", Code::BadRequest, "missing field `by`");
         check("{\"v\": 1, \"verb\": \"explode\"}", Code::BadRequest, "unknown variant `explode`");
         check("{\"v\": 1, \"verb\": \"status\", \"x\": 1}", Code::BadRequest, "unknown field `x`");
         check(

@@ -3,10 +3,10 @@
 //! It opens
 //! - at once over what only the target or the way to it can cause: connect, TLS, 429, and a 503 that
 //!   says `Retry-After`,
-//! - over a time-out, a reset or a 5xx when **two different keys** in a row had one with no success
+//! - over a time-out, a reset, a "not now" or a 5xx when **two different keys** in a row had one with no success
 //!   between: one event that makes the target stumble parks its own key and nothing else,
-//! - over the same refusal (3xx, 400, 401, 403, 404, 405) for **five different keys** in a row: a wrong
-//!   token, path or unregistered address is the target's state, not the event's.
+//! - over the same refusal (3xx, 400, 401, 403, 404, 405, a program that failed) for **five different keys** in a
+//!   row: a wrong token, path or unregistered address is the target's state, not the event's.
 //!
 //! While it is open nothing is attempted. When the time is up one probe goes out, each time with
 //! another key, so that a single poisonous event cannot keep the target closed. After a success the
@@ -22,6 +22,8 @@ use crate::action::{ActionError, ErrorClass};
 
 const FAILING_KEYS: usize = 2;
 const REFUSED_KEYS: usize = 5;
+/// What a program that failed counts as among the statuses: no target answers 0.
+const FAILED: u16 = 0;
 /// However long the retries wait, a target that is back is found within this time.
 const LONGEST_OPEN: Duration = Duration::from_secs(30);
 
@@ -76,6 +78,20 @@ impl Breaker {
 
     pub(crate) fn state(&self) -> BreakerState {
         self.state
+    }
+
+    /// Other settings, or another target: what was counted against it is forgotten, and while it is held the next
+    /// probe is due now.
+    pub(crate) fn change(&mut self, concurrency: usize, now: Instant) {
+        self.allowed =
+            if self.allowed >= self.concurrency { concurrency } else { self.allowed.min(concurrency) };
+        self.concurrency = concurrency;
+        self.openings = 0;
+        self.failing.clear();
+        self.refusal = None;
+        if let BreakerState::Open { until } = &mut self.state {
+            *until = now.min(*until);
+        }
     }
 
     /// How many more attempts may begin, given how many are under way.
@@ -135,7 +151,10 @@ impl Breaker {
                 self.open(error, policy, now, false)
             }
             ErrorClass::Status(503) if error.retry_after.is_some() => self.open(error, policy, now, false),
-            ErrorClass::Timeout | ErrorClass::Reset | ErrorClass::Status(408 | 425 | 500..) => {
+            ErrorClass::Timeout
+            | ErrorClass::Reset
+            | ErrorClass::Transient
+            | ErrorClass::Status(408 | 425 | 500..) => {
                 self.refusal = None;
                 self.failing.insert(key.to_owned());
                 if self.state != BreakerState::Closed || self.failing.len() >= FAILING_KEYS {
@@ -145,6 +164,7 @@ impl Breaker {
                 }
             }
             ErrorClass::Status(status) => self.refused(key, status, error, policy, now),
+            ErrorClass::Failed => self.refused(key, FAILED, error, policy, now),
         }
     }
 
@@ -162,7 +182,7 @@ impl Breaker {
             other => &mut other.insert((status, HashSet::new())).1,
         };
         keys.insert(key.to_owned());
-        let of_the_target = matches!(status, 300..=399 | 400 | 401 | 403 | 404 | 405);
+        let of_the_target = matches!(status, FAILED | 300..=399 | 400 | 401 | 403 | 404 | 405);
         if of_the_target
             && (keys.len() >= REFUSED_KEYS || (self.over_refusals && self.state != BreakerState::Closed))
         {
@@ -234,6 +254,8 @@ mod tests {
         for word in script.split_whitespace() {
             if word == "ok" {
                 breaker.success();
+            } else if let Some(concurrency) = word.strip_prefix("change:") {
+                breaker.change(concurrency.parse().unwrap(), now);
             } else if word == "begin" {
                 breaker.begin();
             } else if let Some(seconds) = word.strip_prefix('+') {
@@ -248,6 +270,8 @@ mod tests {
                     "c" => ErrorClass::Connect,
                     "t" => ErrorClass::Timeout,
                     "x" => ErrorClass::Content,
+                    "n" => ErrorClass::Transient,
+                    "f" => ErrorClass::Failed,
                     "r" => ErrorClass::Rejected,
                     status => ErrorClass::Status(status.parse().unwrap()),
                 };
@@ -289,6 +313,30 @@ mod tests {
             ("a:400 b:400 ok c:400 d:400 e:400", "closed, 16 at once"),
             ("a:404 b:404 c:404 d:404 e:404", "open for 1 s"),
             ("a:409 b:409 c:409 d:409 e:409 f:409", "closed, 16 at once"),
+            // Plug-ins: "not now", failed, rejected.
+            ("a:n a:n", "closed, 16 at once"),
+            ("a:n b:n", "open for 1 s"),
+            ("a:f b:f c:f d:f", "closed, 16 at once"),
+            ("a:f b:f c:f d:f e:f", "open for 1 s"),
+            ("a:r b:r c:r d:r e:r f:r", "closed, 16 at once"),
+            ("a:c +1 begin a:r", "closed, 1 at once"),
+        ] {
+            assert_eq!(after(script), expected, "{script}");
+        }
+    }
+
+    #[test]
+    fn other_settings_probe_at_once_and_begin_to_count_anew() {
+        for (script, expected) in [
+            ("change:4", "closed, 4 at once"),
+            ("a:c +1 begin ok change:4", "closed, 1 at once"),
+            ("a:c +1 begin ok change:4 ok ok ok", "closed, 4 at once"),
+            ("a:400 b:400 c:400 d:400 change:16 e:400", "closed, 16 at once"),
+            ("a:429/20 change:16", "open for 0 s"),
+            ("a:c +1 begin a:c +2 begin a:c change:16 begin a:c", "open for 1 s"),
+            // It was opened over refusals: another one says that nothing is mended.
+            ("a:400 b:400 c:400 d:400 e:400 change:16 begin f:400", "open for 1 s"),
+            ("a:400 b:400 c:400 d:400 e:400 change:16 begin ok", "closed, 1 at once"),
         ] {
             assert_eq!(after(script), expected, "{script}");
         }

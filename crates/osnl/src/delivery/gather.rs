@@ -34,6 +34,14 @@ impl Pace {
         Self { rate, begun: VecDeque::new() }
     }
 
+    /// Another rate, which the calls that have begun count against too.
+    pub(super) fn change(&mut self, rate: Option<Rate>) {
+        self.rate = rate;
+        if rate.is_none() {
+            self.begun.clear();
+        }
+    }
+
     /// When the next call may begin; `None` is now.
     pub(super) fn next_at(&mut self, now: Instant) -> Option<Instant> {
         let rate = self.rate?;

@@ -34,17 +34,18 @@ impl RetryPolicy {
     ///
     /// | failure | decision |
     /// | --- | --- |
-    /// | connect, TLS, time-out, reset, 408, 425, 429, 5xx | hold |
-    /// | any other status | retry until `max_attempts`, then give up |
+    /// | connect, TLS, time-out, reset, 408, 425, 429, 5xx, "not now" | hold |
+    /// | any other status, a program that failed | retry until `max_attempts`, then give up |
     /// | a final refusal, an unusable notification | give up |
     #[must_use]
     pub fn decide(&self, attempt: NonZeroU32, error: &ActionError) -> Decision {
         match error.class {
             ErrorClass::Connect | ErrorClass::Tls | ErrorClass::Timeout | ErrorClass::Reset => Decision::Hold,
             ErrorClass::Status(408 | 425 | 429 | 500..) => Decision::Hold,
-            ErrorClass::Rejected | ErrorClass::Content => Decision::GiveUp,
-            ErrorClass::Status(_) if attempt >= self.max_attempts => Decision::GiveUp,
-            ErrorClass::Status(_) => {
+            ErrorClass::Transient => Decision::Hold,
+            ErrorClass::Content | ErrorClass::Rejected => Decision::GiveUp,
+            ErrorClass::Status(_) | ErrorClass::Failed if attempt >= self.max_attempts => Decision::GiveUp,
+            ErrorClass::Status(_) | ErrorClass::Failed => {
                 Decision::RetryAfter(self.pause(attempt.get()).max(error.retry_after.unwrap_or_default()))
             }
         }
@@ -72,7 +73,7 @@ mod tests {
 
     #[test]
     fn failures_are_held_retried_or_given_up() {
-        use ErrorClass::{Connect, Content, Rejected, Reset, Status, Timeout, Tls};
+        use ErrorClass::{Connect, Content, Failed, Rejected, Reset, Status, Timeout, Tls, Transient};
         let pause = |s| Decision::RetryAfter(Duration::from_secs(s));
         for (class, attempt, expected) in [
             (Connect, 99, Decision::Hold),
@@ -88,8 +89,11 @@ mod tests {
             (Status(400), 3, Decision::GiveUp),
             (Status(301), 3, Decision::GiveUp),
             (Status(404), 1, pause(1)),
-            (Rejected, 1, Decision::GiveUp),
             (Content, 1, Decision::GiveUp),
+            (Transient, 99, Decision::Hold),
+            (Failed, 2, pause(2)),
+            (Failed, 3, Decision::GiveUp),
+            (Rejected, 1, Decision::GiveUp),
         ] {
             let error = ActionError::new(class, "x");
             let attempt = NonZeroU32::new(attempt).unwrap();

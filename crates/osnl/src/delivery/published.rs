@@ -84,13 +84,13 @@ pub(super) struct Gauges {
     pub(super) claimed: AtomicUsize,
     pub(super) under_way: AtomicUsize,
     pub(super) failure: Mutex<Option<(SystemTime, String)>>,
+    pub(super) target: Mutex<String>,
 }
 
 /// What a loop shows while it runs.
 #[derive(Clone, Debug)]
 pub struct Published {
     pub(super) name: Arc<str>,
-    pub(super) target: String,
     pub(super) status: watch::Receiver<TargetStatus>,
     pub(super) gauges: Arc<Gauges>,
 }
@@ -104,8 +104,8 @@ impl Published {
 
     /// What it talks to, for people: no secret.
     #[must_use]
-    pub fn target(&self) -> &str {
-        &self.target
+    pub fn target(&self) -> String {
+        self.gauges.target.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// Whether attempts are made, as that changes.

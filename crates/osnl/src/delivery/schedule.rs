@@ -5,6 +5,7 @@
 //! means.
 
 mod calls;
+mod change;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::num::NonZeroU32;

@@ -38,7 +38,7 @@ use crate::received::Received;
 /// See the [module](self).
 #[derive(Debug)]
 pub struct MemoryJournal {
-    limits: MemoryLimits,
+    limits: Mutex<MemoryLimits>,
     places: Arc<Semaphore>,
     state: Mutex<State>,
     claimable: Notify,
@@ -104,7 +104,7 @@ impl MemoryJournal {
     #[must_use]
     pub fn new(limits: MemoryLimits, counters: Arc<Counters>) -> Self {
         Self {
-            limits,
+            limits: Mutex::new(limits),
             places: Arc::new(Semaphore::new(limits.entries)),
             state: Mutex::default(),
             claimable: Notify::new(),
@@ -139,7 +139,7 @@ impl MemoryJournal {
     }
 
     fn bury(&self, state: &mut State, received: Arc<Received>, reason: String) {
-        if state.dead.len() >= self.limits.dead {
+        if state.dead.len() >= self.limits().dead {
             state.dead.pop_front();
         }
         state.dead.push_back(DeadLetter { received, reason });
@@ -315,7 +315,7 @@ impl Journal for MemoryJournal {
     fn overdue(&self, action: &str) -> Vec<DeliveryId> {
         let state = self.lock();
         let now = Instant::now();
-        let overdue = |entry: &Open| now.duration_since(entry.unsettled_since) >= self.limits.unsettled;
+        let overdue = |entry: &Open| now.duration_since(entry.unsettled_since) >= self.limits().unsettled;
         let Some(lanes) = state.actions.get(action) else { return Vec::new() };
         // A follower that is overdue goes back with its head.
         lanes
@@ -333,7 +333,7 @@ impl Journal for MemoryJournal {
     }
 
     fn max_waiting(&self) -> Option<usize> {
-        Some(self.limits.waiting)
+        Some(self.limits().waiting)
     }
 
     fn withdrawn(&self, _action: &str) -> Vec<DeliveryId> {

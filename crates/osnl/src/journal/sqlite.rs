@@ -189,6 +189,11 @@ impl SqliteJournal {
         Ok(Self { shared, commands, writer: Mutex::new(Some(thread)) })
     }
 
+    /// From now on, deliveries of these actions beyond `max_pending` are dead letters at once.
+    pub fn set_overflowing(&self, actions: BTreeSet<Arc<str>>) {
+        self.shared.gate.set_overflowing(actions);
+    }
+
     /// The process that has a journal open to write, if one has: `process 4711`. Whoever wants to change
     /// something asks that one; else it can open the file itself.
     #[must_use]

@@ -196,5 +196,5 @@ pub(super) fn assemble(
     }
     let engine = Arc::new(RuleEngine::new(rules, journal.clone(), counters.clone()));
     let listener = Listener::new(listener, transport, engine, counters.clone());
-    Daemon { listeners: vec![listener], deliveries, journal, control: None }
+    Daemon::new(vec![listener], deliveries, journal)
 }

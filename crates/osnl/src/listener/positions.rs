@@ -49,6 +49,13 @@ impl PositionStore {
         Ok(store)
     }
 
+    /// Reads the file again; what cannot be read leaves what was known.
+    pub(super) fn look_again(&mut self) {
+        if let Some(now) = fs::read(&self.path).ok().and_then(|text| read(&text)) {
+            self.before = now;
+        }
+    }
+
     /// What the file said when it was opened.
     pub(super) fn read_before(&self) -> &BTreeMap<String, Resume> {
         &self.before

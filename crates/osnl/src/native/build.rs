@@ -6,19 +6,19 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use osnl_model::Target;
-use osnl_transport::{ListenOptions, QueueType, Transport, TransportError, transport_with};
+use osnl_transport::{ListenOptions, Transport, TransportError};
 
 use super::driver::BuildContext;
-use super::{ActionConf, JournalConf, ListenerConf, Native, OnFull};
+use super::parts::{Parts, real};
+use super::{ActionConf, JournalConf, ListenerConf, Native};
 use crate::action::http::{HttpError, HttpOptions};
 use crate::control::{ControlSocket, Desk, Store};
 use crate::daemon::Daemon;
-use crate::delivery::{DeliveryLoop, DeliverySettings};
-use crate::intake::RuleEngine;
+use crate::delivery::{DeliveryLoop, DeliverySettings, Setup};
 use crate::journal::Journal;
 use crate::journal::memory::{MemoryJournal, MemoryLimits};
 use crate::journal::sqlite::{OpenError, SqliteJournal, SqliteOptions};
-use crate::listener::{Listener, ListenerConfig, PositionStore};
+use crate::listener::{Bindings, ListenerConfig, PositionStore};
 use crate::metrics::Counters;
 use crate::rule::{Guards, Rule};
 use crate::unmatched::Ring;
@@ -103,7 +103,6 @@ impl Native {
     /// # Errors
     /// See [`BuildError`].
     pub fn daemon(&self, http: &HttpOptions, counters: &Arc<Counters>) -> Result<Daemon, BuildError> {
-        let real = |conf: &ListenerConf| Ok(transport_with(&conf.transport_url, conf.rabbit.clone())?.into());
         self.daemon_with(&real, http, counters)
     }
 
@@ -117,65 +116,47 @@ impl Native {
         http: &HttpOptions,
         counters: &Arc<Counters>,
     ) -> Result<Daemon, BuildError> {
-        let heard: Vec<(&ListenerConf, Vec<Rule>)> = self
-            .listeners
-            .iter()
-            .map(|listener| (listener, self.rules_of(listener)))
-            .filter(|(_, rules)| !rules.is_empty())
-            .collect();
-        let prefetch = heard.iter().fold(0_u16, |sum, (listener, _)| sum.saturating_add(listener.prefetch));
-        let overflowing = self.actions.iter().filter(|action| action.on_full == OnFull::DeadLetter);
-        let overflowing = overflowing.map(|action| action.name.clone()).collect();
-        let (journal, store) = self.journal.open(prefetch, overflowing, counters)?;
+        self.assemble(transports, http, counters).map(|(daemon, _)| daemon)
+    }
+
+    /// The same with what is shared by its parts.
+    pub(super) fn assemble(
+        &self,
+        transports: Transports<'_>,
+        http: &HttpOptions,
+        counters: &Arc<Counters>,
+    ) -> Result<(Daemon, Parts), BuildError> {
+        let (journal, store) = self.journal.open(self.prefetch(), self.overflowing(), counters)?;
         self.say_orphans();
-        let guards = Arc::new(self.guards());
-        let ring = Arc::new(self.ring());
-        let mut made: HashMap<String, Arc<dyn Transport>> = HashMap::new();
+        let mut parts = Parts {
+            http: http.clone(),
+            state_folder: self.state_folder(),
+            counters: counters.clone(),
+            journal: journal.clone(),
+            store: store.clone(),
+            guards: Arc::new(self.guards()),
+            ring: Arc::new(self.ring()),
+            bindings: self.state_folder().map(|folder| Arc::new(Bindings::open(&folder))),
+            transports: HashMap::new(),
+            rules: HashMap::new(),
+        };
         let mut listeners = Vec::new();
-        for (conf, rules) in heard {
-            let place = format!("{}{:?}", conf.transport_url.to_string_with_secrets(), conf.rabbit);
-            let transport = match made.get(&place) {
-                Some(transport) => transport.clone(),
-                None => {
-                    let error = |error| BuildError::Transport { listener: conf.name.clone(), error };
-                    let transport = transports(conf).map_err(error)?;
-                    made.insert(place, transport.clone());
-                    transport
-                }
-            };
-            let engine = RuleEngine::new(rules, journal.clone(), counters.clone());
-            let engine = engine.with_guards(guards.clone()).with_unmatched(ring.clone(), &conf.name);
-            let engine = Arc::new(engine);
-            let mut listener = Listener::new(conf.config(), transport, engine, counters.clone());
-            if conf.queue.queue_type == QueueType::Stream {
-                listener = listener.with_positions(self.positions(&conf.name)?);
-            }
-            listeners.push(listener);
+        for (conf, rules) in self.heard() {
+            listeners.push(parts.listener(self, conf, rules, transports)?);
         }
-        let mut deliveries = Vec::new();
-        let state_folder = self.state_folder();
-        for conf in &self.actions {
-            let action = conf.driver.conf().action(&BuildContext {
-                name: &conf.name,
-                http,
-                settings: &conf.delivery,
-                state_folder: state_folder.as_deref(),
-                counters,
-            })?;
-            let settings = conf.delivery();
-            deliveries.push(DeliveryLoop::new(
-                conf.name.clone(),
-                action,
-                journal.clone(),
-                settings,
-                counters.clone(),
-            ));
+        if let Some(bindings) = &parts.bindings {
+            bindings.want(self.bindings());
         }
-        let control = state_folder.map(|folder| {
-            let desk = Desk::of_daemon(store, &listeners, &deliveries, counters.clone());
+        parts.rules.values().for_each(|live| live.begin(None));
+        let deliveries = self.actions.iter().map(|conf| conf.delivery_loop(&parts));
+        let deliveries = deliveries.collect::<Result<_, _>>()?;
+        let mut daemon = Daemon::new(listeners, deliveries, journal);
+        daemon.control = parts.state_folder.clone().map(|folder| {
+            let desk = Desk::of_daemon(store, daemon.board(), counters.clone());
+            let desk = desk.with_bindings(parts.bindings.clone());
             ControlSocket::new(folder, Arc::new(desk))
         });
-        Ok(Daemon { listeners, deliveries, journal, control })
+        Ok((daemon, parts))
     }
 
     /// Where what outlives the process is kept, and its control socket is; `None` where nothing names a folder.
@@ -193,7 +174,7 @@ impl Native {
     }
 
     /// Where a listener keeps how far it has read its streams.
-    fn positions(&self, listener: &Arc<str>) -> Result<PositionStore, BuildError> {
+    pub(super) fn positions(&self, listener: &Arc<str>) -> Result<PositionStore, BuildError> {
         let Some(path) = self.state_folder() else {
             return Err(BuildError::NoState { listener: listener.clone() });
         };
@@ -206,11 +187,16 @@ impl Native {
 
     /// The guards of rules and actions, knowing what the journal's latest deliveries were.
     fn guards(&self) -> Guards {
-        let rules = self.rules.iter().filter_map(|conf| Some((conf.rule.name.clone(), conf.guard?)));
-        let actions = self.actions.iter().filter_map(|conf| Some((conf.name.clone(), conf.guard?)));
-        let guards = Guards::new(rules, actions);
+        let guards = self.new_guards();
         self.journal.remind(&guards);
         guards
+    }
+
+    /// The same, knowing nothing.
+    pub(super) fn new_guards(&self) -> Guards {
+        let rules = self.rules.iter().filter_map(|conf| Some((conf.rule.name.clone(), conf.guard?)));
+        let actions = self.actions.iter().filter_map(|conf| Some((conf.name.clone(), conf.guard?)));
+        Guards::new(rules, actions)
     }
 
     /// The enabled rules that look at a listener's messages.
@@ -288,5 +274,24 @@ impl ActionConf {
     #[must_use]
     pub fn delivery(&self) -> DeliverySettings {
         self.delivery
+    }
+
+    /// What its attempts are made with.
+    pub(super) fn setup(&self, parts: &Parts) -> Result<Setup, BuildError> {
+        let action = self.driver.conf().action(&BuildContext {
+            name: &self.name,
+            http: &parts.http,
+            settings: &self.delivery,
+            state_folder: parts.state_folder.as_deref(),
+            counters: &parts.counters,
+        })?;
+        Ok(Setup { action, settings: self.delivery() })
+    }
+
+    /// The loop of its deliveries, not begun.
+    pub(super) fn delivery_loop(&self, parts: &Parts) -> Result<DeliveryLoop, BuildError> {
+        let Setup { action, settings } = self.setup(parts)?;
+        let (journal, counters) = (parts.journal.clone(), parts.counters.clone());
+        Ok(DeliveryLoop::new(self.name.clone(), action, journal, settings, counters))
     }
 }

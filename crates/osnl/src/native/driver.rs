@@ -71,6 +71,10 @@ drivers! {
     K2hr3(crate::action::k2hr3::K2hr3Conf),
     /// Writes events down.
     Dump(crate::action::dump::DumpConf),
+    /// Runs a program.
+    Exec(crate::action::exec::ExecConf),
+    /// Calls a plug-in class of the OSS Framework.
+    Python(crate::action::python::PythonConf),
 }
 
 /// A driver's options, checked. Its Debug form shows no secret.

@@ -7,6 +7,7 @@ use osnl_model::{Pattern, Priority};
 
 use super::duration;
 use super::layers::{Layers, RawSection};
+use super::size;
 use crate::config::{ConfigError, Finding, Kind, Value, Warning, nearest, shown, typed};
 
 /// AMQP's limit for names, in bytes.
@@ -131,6 +132,21 @@ impl Reader<'_> {
             None => {
                 let problem = format!("{} is not a duration", shown(&text));
                 self.refuse(option, &problem, "write 30, 30s, 500ms, 5m, 24h or 7d")
+            }
+        }
+    }
+
+    /// A size in bytes.
+    pub(crate) fn size(&mut self, option: &str, least: u64, most: u64) -> Option<u64> {
+        let text = self.text(option)?;
+        match size::parse(&text) {
+            Some(bytes) if (least..=most).contains(&bytes) => Some(bytes),
+            Some(_) => {
+                let allowed = format!("allowed: {} to {}", size::shown(least), size::shown(most));
+                self.refuse(option, &format!("{} is out of range", shown(&text)), &allowed)
+            }
+            None => {
+                self.refuse(option, &format!("{} is not a size", shown(&text)), "write 65536, 64KiB or 1MiB")
             }
         }
     }

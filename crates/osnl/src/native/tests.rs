@@ -5,6 +5,7 @@ mod deliveries;
 mod known;
 mod layers;
 mod messages;
+mod plugins;
 mod rabbit;
 mod reference;
 mod secret_file;

@@ -25,6 +25,21 @@ pub struct RuleCounts {
     pub failed: Vec<(Condition, u64)>,
 }
 
+impl RuleCounts {
+    /// Both together. Conditions that only the earlier counts have stand last.
+    pub(super) fn plus(mut self, before: &Self) -> Self {
+        self.seen += before.seen;
+        self.fired += before.fired;
+        for (condition, times) in &before.failed {
+            match self.failed.iter_mut().find(|(own, _)| own == condition) {
+                Some((_, own)) => *own += times,
+                None => self.failed.push((condition.clone(), *times)),
+            }
+        }
+        self
+    }
+}
+
 /// A condition of a rule.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Condition {

@@ -39,9 +39,13 @@ impl fmt::Display for Rate {
 /// What the guards of actions and rules have let through.
 #[derive(Debug, Default)]
 pub struct Guards {
-    rules: HashMap<Arc<str>, Mutex<Window>>,
-    actions: HashMap<Arc<str>, Mutex<Window>>,
+    rules: Windows,
+    actions: Windows,
 }
+
+/// By the name of what is guarded. Those that outlive a change of the configuration are shared with the guards after
+/// it, whose rates they get with [`Guards::take_effect`].
+type Windows = HashMap<Arc<str>, (Rate, Arc<Mutex<Window>>)>;
 
 impl Guards {
     /// Guards of these rules and of these actions.
@@ -50,10 +54,36 @@ impl Guards {
         rules: impl IntoIterator<Item = (Arc<str>, Rate)>,
         actions: impl IntoIterator<Item = (Arc<str>, Rate)>,
     ) -> Self {
-        let window = |(name, rate)| (name, Mutex::new(Window::new(rate)));
+        let window = |(name, rate)| (name, (rate, Arc::new(Mutex::new(Window::new(rate)))));
         Self {
             rules: rules.into_iter().map(window).collect(),
             actions: actions.into_iter().map(window).collect(),
+        }
+    }
+
+    /// Goes on with what the guards before these have counted; answers those that have nothing to go on with: new
+    /// ones, and those that look back further. What they let through before is to be looked up.
+    #[must_use]
+    pub fn following(mut self, before: &Self) -> (Self, Self) {
+        let mut fresh = Self::default();
+        for (own, old, fresh) in [
+            (&mut self.rules, &before.rules, &mut fresh.rules),
+            (&mut self.actions, &before.actions, &mut fresh.actions),
+        ] {
+            for (name, (rate, window)) in own {
+                match old.get(name).filter(|(old, _)| old.within >= rate.within) {
+                    Some((_, counted)) => *window = counted.clone(),
+                    None => drop(fresh.insert(name.clone(), (*rate, window.clone()))),
+                }
+            }
+        }
+        (self, fresh)
+    }
+
+    /// From now on these rates count, also where the windows are those of guards before.
+    pub fn take_effect(&self) {
+        for (rate, window) in self.rules.values().chain(self.actions.values()) {
+            lock(window).rate = *rate;
         }
     }
 
@@ -61,7 +91,7 @@ impl Guards {
     #[must_use]
     pub fn longest(&self) -> Option<Duration> {
         let all = self.rules.values().chain(self.actions.values());
-        all.map(|window| lock(window).rate.within).max()
+        all.map(|(rate, _)| rate.within).max()
     }
 
     /// Why a delivery is to be held, if it is.
@@ -71,7 +101,7 @@ impl Guards {
         for (kind, name, window) in
             [("rule", rule, self.rules.get(rule)), ("action", action, self.actions.get(action))]
         {
-            let Some(window) = window else { continue };
+            let Some((_, window)) = window else { continue };
             let mut window = lock(window);
             if window.admits(key, at) {
                 continue;
@@ -90,7 +120,7 @@ impl Guards {
 
     /// What arrived before this process began, oldest first, and whether it was let through.
     pub fn remember(&self, rule: &str, action: &str, key: &str, at: SystemTime, passed: bool) {
-        for window in [self.rules.get(rule), self.actions.get(action)].into_iter().flatten() {
+        for (_, window) in [self.rules.get(rule), self.actions.get(action)].into_iter().flatten() {
             lock(window).note(key, millis(at), passed);
         }
     }
@@ -147,10 +177,17 @@ impl Window {
         let moment = (at, self.last);
         self.keys.insert(key.to_owned(), (moment, passed));
         self.order(passed).insert(moment, key.to_owned());
-        if self.held.len() > self.rate.keys as usize + 1
+        while self.held.len() > self.rate.keys as usize + 1
             && let Some((_, oldest)) = self.held.pop_first()
         {
             self.keys.remove(&oldest);
+        }
+    }
+
+    #[cfg(test)]
+    fn unnote(&mut self, key: &str) {
+        if let Some((moment, passed)) = self.keys.remove(key) {
+            self.order(passed).remove(&moment);
         }
     }
 
@@ -229,7 +266,7 @@ mod tests {
         let guards = guard(2);
         let storm: Vec<String> = (0..1000).map(|n| format!("k{n}@{}", n / 100)).collect();
         assert_eq!(held(&guards, &storm.join(" ")).split(' ').count(), 998);
-        assert!(lock(&guards.actions["a"]).keys.len() <= 5);
+        assert!(lock(&guards.actions["a"].1).keys.len() <= 5);
         let restarted = guard(2);
         for (key, second, passed) in [("a", 0, true), ("b", 1, true), ("c", 2, false)] {
             restarted.remember("r", "a", key, UNIX_EPOCH + Duration::from_secs(1_000_000 + second), passed);
@@ -248,5 +285,23 @@ mod tests {
         assert_eq!(verdict("s", "a", "3").as_deref(), Some("guard of action a: more than 2 per 1m"));
         assert_eq!(verdict("s", "b", "4"), None);
         assert_eq!(guards.longest(), Some(Duration::from_secs(60)));
+    }
+    #[test]
+    fn what_was_counted_outlives_a_change_and_the_new_rate_counts() {
+        let rate = |keys, seconds| Rate { keys, within: Duration::from_secs(seconds) };
+        let before = guard(2);
+        assert_eq!(held(&before, "a@0 b@1"), "");
+        for (after, fresh, expected) in
+            [(rate(2, 600), 0, "c@2"), (rate(3, 600), 0, ""), (rate(2, 60), 0, "c@2"), (rate(2, 700), 1, "")]
+        {
+            let (guards, new) = Guards::new([], [("a".into(), after)]).following(&before);
+            assert_eq!(new.actions.len(), fresh, "{after}");
+            guards.take_effect();
+            assert_eq!(held(&guards, "c@2"), expected, "{after}");
+            if fresh == 0 {
+                before.actions["a"].1.lock().unwrap().unnote("c");
+                before.take_effect();
+            }
+        }
     }
 }

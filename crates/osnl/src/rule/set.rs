@@ -28,6 +28,8 @@ pub struct RuleSet {
     places: HashMap<Arc<str>, usize>,
     step_limits: StepLimits,
     memo: Mutex<Memo>,
+    /// What rules of these names had counted in a set before this one.
+    before: Mutex<Vec<RuleCounts>>,
 }
 
 #[derive(Debug, Default)]
@@ -60,7 +62,13 @@ impl RuleSet {
     pub fn new(rules: Vec<Rule>, counters: Arc<Counters>) -> Self {
         let places = rules.iter().enumerate().map(|(at, rule)| (rule.name.clone(), at)).collect();
         let memo = Memo { failed: Failed::of(rules.len()), ..Memo::default() };
-        Self { rules, places, step_limits: StepLimits::new(counters), memo: Mutex::new(memo) }
+        Self {
+            rules,
+            places,
+            step_limits: StepLimits::new(counters),
+            memo: Mutex::new(memo),
+            before: Mutex::default(),
+        }
     }
 
     /// The rules, in their order.
@@ -104,7 +112,22 @@ impl RuleSet {
     pub fn counts(&self) -> Vec<RuleCounts> {
         let mut memo = self.memo();
         memo.add_up();
-        self.rules.iter().enumerate().map(|(at, rule)| memo.failed.counts(at, rule.name.clone())).collect()
+        let before = self.before.lock().unwrap_or_else(PoisonError::into_inner);
+        let counts = |(at, rule): (usize, &Rule)| {
+            let counts = memo.failed.counts(at, rule.name.clone());
+            match before.iter().find(|before| before.rule == rule.name) {
+                Some(before) => counts.plus(before),
+                None => counts,
+            }
+        };
+        self.rules.iter().enumerate().map(counts).collect()
+    }
+
+    /// Takes the place of another set: a rule of a name that both have goes on counting.
+    pub(crate) fn succeed(&self, before: &Self) {
+        let mut counts = before.counts();
+        counts.retain(|counts| self.places.contains_key(&counts.rule));
+        *self.before.lock().unwrap_or_else(PoisonError::into_inner) = counts;
     }
 
     pub(crate) fn step_limits(&self) -> &StepLimits {

@@ -17,7 +17,7 @@ use serde_json::{Value, json};
 use crate::harness::{Running, SOON, framed, instance, port_deleted};
 use crate::rabbit::ports;
 
-fn native(text: &str) -> Native {
+pub(crate) fn native(text: &str) -> Native {
     // A test that wants a file says so in its text, which is read after this.
     let memory = "[journal]\nconnection = memory://\n";
     let texts = [("test.conf".to_owned(), format!("{memory}{text}"))];
@@ -35,14 +35,14 @@ fn text(transport_url: &str, api_url: &str, record: &Path, more: &str) -> String
     )
 }
 
-fn start(conf: &Native, broker: &MemoryBroker) -> Running {
+pub(crate) fn start(conf: &Native, broker: &MemoryBroker) -> Running {
     let counters = Arc::new(Counters::default());
     let daemon =
         conf.daemon_with(&|_| Ok(Arc::new(broker.transport())), &HttpOptions::default(), &counters).unwrap();
     Running::start_daemon(daemon, counters, Duration::from_secs(10))
 }
 
-fn publish(
+pub(crate) fn publish(
     broker: &MemoryBroker,
     exchange: &str,
     priority: &Priority,

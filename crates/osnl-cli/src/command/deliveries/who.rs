@@ -1,7 +1,7 @@
 //! Who asks, for the record: a name, as good as the machine knows it.
 
 /// The login name, and by whose right if it is another's.
-pub(crate) fn asks() -> String {
+pub(in crate::command) fn asks() -> String {
     let uid = rustix::process::geteuid().as_raw();
     let users = std::fs::read_to_string("/etc/passwd").unwrap_or_default();
     of(uid, &users, std::env::var("SUDO_USER").ok().as_deref())

@@ -113,7 +113,7 @@ impl Parts<'_> {
         let delivery = DeliveryLoop::new(ACTION, action, journal.clone(), settings, self.counters.clone());
         let breaker = delivery.state();
         let listening = listeners.iter().map(Listener::state).collect();
-        let daemon = Daemon { listeners, deliveries: vec![delivery], journal, control: None };
+        let daemon = Daemon::new(listeners, vec![delivery], journal);
         Ok(Assembled { daemon, listening, breaker, queues, routes })
     }
 }

@@ -162,10 +162,40 @@ fn shell(block: &Block<'_>, steps: &mut Vec<Step>) {
         command.push_str(text.trim_start());
         match command.strip_suffix('\\') {
             Some(begun) => whole = Some((line, begun.to_owned())),
+            None if command.ends_with('|') => whole = Some((line, command + " ")),
             None if command.is_empty() || command.starts_with('#') => {}
             None => steps.push(Step::Shell { line, command }),
         }
     }
+}
+
+/// The commands of a line: what stands between `|`, `&&`, `;` and `>`, as long as these are in no quotes.
+pub(crate) fn commands(line: &str) -> Vec<&str> {
+    let mut found = Vec::new();
+    let mut quote = None;
+    let mut begin = 0;
+    for (at, c) in line.char_indices() {
+        match (quote, c) {
+            (Some(open), _) if open == c => quote = None,
+            (None, '\'' | '"') => quote = Some(c),
+            (None, '|' | '&' | ';' | '>') => {
+                found.push(line[begin..at].trim());
+                begin = at + 1;
+            }
+            _ => {}
+        }
+    }
+    found.push(line[begin..].trim());
+    found.retain(|command| !command.is_empty());
+    found
+}
+
+#[test]
+fn a_line_has_commands() {
+    let check = |line: &str, expected: &[&str]| assert_eq!(commands(line), expected, "{line}");
+    check("a b", &["a b"]);
+    check("a && b --c | jq '.d | .e' > f", &["a", "b --c", "jq '.d | .e'", "f"]);
+    check("a \"it's\"; b", &["a \"it's\"", "b"]);
 }
 
 #[test]

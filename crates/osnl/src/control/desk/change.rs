@@ -101,7 +101,7 @@ impl Desk {
     }
 
     pub(super) fn is_configured(&self, action: &str) -> Result<(), Refusal> {
-        match &self.actions {
+        match self.actions() {
             Some(actions) if !actions.iter().any(|known| **known == *action) => {
                 let known: Vec<&str> = actions.iter().map(|known| &**known).collect();
                 let why = format!("there is no action {action}; there are {}", known.join(", "));
@@ -217,6 +217,7 @@ fn change_of(request: &Request, which: &Filter) -> Option<Change> {
         | Request::Show { .. }
         | Request::Pause { .. }
         | Request::Resume { .. }
+        | Request::Reload { .. }
         | Request::Replay { .. } => return None,
     })
 }
@@ -232,6 +233,7 @@ fn verb(request: &Request) -> &'static str {
         | Request::Show { .. }
         | Request::Pause { .. }
         | Request::Resume { .. }
+        | Request::Reload { .. }
         | Request::Replay { .. } => "",
     }
 }
@@ -248,6 +250,7 @@ fn why_not(request: &Request, row: Option<&Row>) -> String {
         | Request::Show { .. }
         | Request::Pause { .. }
         | Request::Resume { .. }
+        | Request::Reload { .. }
         | Request::Replay { .. } => "nothing is changed",
     };
     match (row.state, &row.reason) {

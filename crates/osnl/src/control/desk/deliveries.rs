@@ -61,11 +61,12 @@ impl Desk {
         let Some(Shown { row, tries, received, ahead }) = found else {
             return Err(Refusal::new(Code::NotFound, format!("there is no delivery {id}")));
         };
-        let targets = self.live.iter().flat_map(|live| &live.targets);
-        let target = targets.filter(|target| **target.name() == *row.action).map(|target| target.target());
+        let targets = self.live.iter().flat_map(|live| live.board.targets());
+        let mut target =
+            targets.filter(|target| **target.name() == *row.action).map(|target| target.target());
         Ok(Show {
             ahead,
-            target: target.map(str::to_owned).next(),
+            target: target.next(),
             attempts: tries
                 .into_iter()
                 .map(|one| Answered { at: time::shown(one.at), answer: one.answer })

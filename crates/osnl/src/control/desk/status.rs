@@ -8,7 +8,9 @@ use tokio::time::Instant;
 
 use super::super::wire::Refusal;
 use super::super::{Failure, JournalStatus, ListenerStatus, Status, TargetReport, time};
-use super::{Desk, Heard, Store};
+use super::reload::{configuration, not_reloaded};
+use super::{Desk, Store};
+use crate::daemon::Heard;
 use crate::delivery::{Published, TargetState};
 use crate::journal::sqlite::{Overview, SqliteJournal, State, Tally};
 use crate::journal::{Journal as _, JournalState};
@@ -33,12 +35,15 @@ impl Desk {
         };
         let live = self.live.as_ref();
         let targets = self.targets(&kept);
-        let listeners: Vec<_> = live.iter().flat_map(|live| &live.listeners).map(listener).collect();
+        let listeners = live.iter().flat_map(|live| live.board.listeners());
+        let listeners: Vec<_> = listeners.map(|heard| listener(&heard)).collect();
+        let configuration = live.map(|live| configuration(&live.board.reloads().borrow()));
         let journal = self.journal(&kept);
         let mut attention: Vec<String> = unreadable.into_iter().collect();
         if live.is_none() {
             attention.push("no daemon runs on this journal".to_owned());
         }
+        attention.extend(configuration.iter().filter_map(not_reloaded));
         attention.extend(about(&listeners, &targets, &journal));
         Ok(Status {
             running: live.is_some(),
@@ -48,7 +53,9 @@ impl Desk {
             pid: live.map(|_| std::process::id()),
             started: live.map(|live| time::shown(live.started)),
             uptime_seconds: live.map(|live| time::age(live.started)),
+            configuration,
             listeners,
+            left_queues: self.left_queues(),
             targets,
             journal,
             counters: live
@@ -86,9 +93,11 @@ impl Desk {
 
     /// Configured actions first, in their order; then those that only the journal knows.
     fn targets(&self, kept: &Kept) -> Vec<TargetReport> {
-        let live = self.live.iter().flat_map(|live| &live.targets);
-        let published: BTreeMap<&str, &Published> = live.map(|target| (&**target.name(), target)).collect();
-        let mut names: Vec<&str> = self.actions.iter().flatten().map(Arc::as_ref).collect();
+        let live: Vec<Published> = self.live.iter().flat_map(|live| live.board.targets()).collect();
+        let published: BTreeMap<&str, &Published> =
+            live.iter().map(|target| (&**target.name(), target)).collect();
+        let actions = self.actions();
+        let mut names: Vec<&str> = actions.iter().flatten().map(Arc::as_ref).collect();
         let known =
             kept.tally.iter().map(|of| of.action.as_str()).chain(kept.paused.keys().map(String::as_str));
         for name in known {
@@ -96,49 +105,10 @@ impl Desk {
                 names.push(name);
             }
         }
-        names.into_iter().map(|name| self.target(name, published.get(name).copied(), kept)).collect()
-    }
-
-    fn target(&self, name: &str, published: Option<&Published>, kept: &Kept) -> TargetReport {
-        let count = |states: &[State]| -> u64 {
-            let of = kept.tally.iter().filter(|of| of.action == name && states.contains(&of.state));
-            of.map(|of| of.count).sum()
-        };
-        let oldest = kept.oldest.get(name).copied();
-        let paused = kept.paused.get(name).copied();
-        let mut report = TargetReport {
-            action: name.to_owned(),
-            configured: self.actions.as_ref().map(|known| known.iter().any(|known| **known == *name)),
-            state: paused.map(|_| TargetState::Paused.name().to_owned()),
-            since: paused.map(time::shown),
-            since_seconds: paused.map(time::age),
-            paused_since: paused.map(time::shown),
-            pending: count(&[State::Waiting, State::Ready]),
-            oldest_pending: oldest.map(time::shown),
-            oldest_pending_seconds: oldest.map(time::age),
-            held: count(&[State::Held]),
-            dead: count(&[State::Dead]),
-            done: count(&[State::Delivered, State::NothingToDo]),
-            ..TargetReport::default()
-        };
-        if let Some(published) = published {
-            let status = *published.status().borrow();
-            report.target = Some(published.target().to_owned());
-            report.in_flight = published.under_way() as u64;
-            report.last_failure =
-                published.last_failure().map(|(at, answer)| Failure { at: time::shown(at), answer });
-            // The loop notices a moment later than the journal.
-            if paused.is_none() {
-                report.state = Some(status.state.name().to_owned());
-                report.since = Some(time::shown(status.since));
-                report.since_seconds = Some(time::age(status.since));
-            }
-            if let (TargetState::Open { until }, None) = (status.state, paused) {
-                report.next_probe_seconds =
-                    Some(until.saturating_duration_since(Instant::now()).as_secs_f64().ceil() as u64);
-            }
-        }
-        report
+        let configured =
+            |name: &str| actions.as_ref().map(|known| known.iter().any(|known| **known == *name));
+        let report = |name| target(name, configured(name), published.get(name).copied(), kept);
+        names.into_iter().map(report).collect()
     }
 
     fn journal(&self, kept: &Kept) -> JournalStatus {
@@ -177,6 +147,48 @@ impl Desk {
             unreadable: overview.map(|overview| overview.unreadable),
         }
     }
+}
+
+fn target(name: &str, configured: Option<bool>, published: Option<&Published>, kept: &Kept) -> TargetReport {
+    let count = |states: &[State]| -> u64 {
+        let of = kept.tally.iter().filter(|of| of.action == name && states.contains(&of.state));
+        of.map(|of| of.count).sum()
+    };
+    let oldest = kept.oldest.get(name).copied();
+    let paused = kept.paused.get(name).copied();
+    let mut report = TargetReport {
+        action: name.to_owned(),
+        configured,
+        state: paused.map(|_| TargetState::Paused.name().to_owned()),
+        since: paused.map(time::shown),
+        since_seconds: paused.map(time::age),
+        paused_since: paused.map(time::shown),
+        pending: count(&[State::Waiting, State::Ready]),
+        oldest_pending: oldest.map(time::shown),
+        oldest_pending_seconds: oldest.map(time::age),
+        held: count(&[State::Held]),
+        dead: count(&[State::Dead]),
+        done: count(&[State::Delivered, State::NothingToDo]),
+        ..TargetReport::default()
+    };
+    if let Some(published) = published {
+        let status = *published.status().borrow();
+        report.target = Some(published.target());
+        report.in_flight = published.under_way() as u64;
+        report.last_failure =
+            published.last_failure().map(|(at, answer)| Failure { at: time::shown(at), answer });
+        // The loop notices a moment later than the journal.
+        if paused.is_none() {
+            report.state = Some(status.state.name().to_owned());
+            report.since = Some(time::shown(status.since));
+            report.since_seconds = Some(time::age(status.since));
+        }
+        if let (TargetState::Open { until }, None) = (status.state, paused) {
+            report.next_probe_seconds =
+                Some(until.saturating_duration_since(Instant::now()).as_secs_f64().ceil() as u64);
+        }
+    }
+    report
 }
 
 fn listener(heard: &Heard) -> ListenerStatus {
@@ -231,7 +243,7 @@ fn about(listeners: &[ListenerStatus], targets: &[TargetReport], journal: &Journ
         if let (Some(false), open @ 1..) = (target.configured, target.pending + target.held) {
             let open = deliveries(open);
             attention.push(format!(
-                "{open} of {name}, which is not configured; osnl deliveries move --action {name} --to ACTION"
+                "{open} of {name}, which is not configured: orphaned; osnl deliveries move --action {name} --to ACTION"
             ));
         }
     }

@@ -1,5 +1,7 @@
 //! Scripts of what happens, and what the schedule answers.
 
+mod changed;
+
 use std::sync::Arc;
 
 use osnl_model::Notification;

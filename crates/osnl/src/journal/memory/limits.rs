@@ -1,6 +1,9 @@
 //! The bounds of the journal in memory.
 
+use std::sync::PoisonError;
 use std::time::Duration;
+
+use super::MemoryJournal;
 
 /// The bounds of a [`MemoryJournal`](super::MemoryJournal).
 #[derive(Clone, Copy, Debug)]
@@ -27,5 +30,20 @@ impl MemoryLimits {
             unsettled: Duration::from_secs(15 * 60),
             dead: 1000,
         }
+    }
+}
+
+impl MemoryJournal {
+    pub(super) fn limits(&self) -> MemoryLimits {
+        *self.limits.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Has room for a window of so many unsettled messages, should it have less.
+    pub fn make_room(&self, prefetch: u16) {
+        let MemoryLimits { entries, waiting, .. } = MemoryLimits::for_prefetch(prefetch);
+        let mut limits = self.limits.lock().unwrap_or_else(PoisonError::into_inner);
+        self.places.add_permits(entries.saturating_sub(limits.entries));
+        limits.entries = limits.entries.max(entries);
+        limits.waiting = limits.waiting.max(waiting);
     }
 }

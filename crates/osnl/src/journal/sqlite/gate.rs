@@ -1,7 +1,7 @@
 //! How many entries may still come: nothing is read from the broker that could not be kept.
 
 use std::collections::{BTreeSet, HashMap};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard};
 
 use tokio::sync::Notify;
 
@@ -15,7 +15,7 @@ const IN_MEMORY: usize = 16 * 1024;
 pub(super) struct Gate {
     max_pending: u64,
     /// Actions that nobody waits for: beyond the bound, what they are to do is a dead letter.
-    overflowing: BTreeSet<Arc<str>>,
+    overflowing: RwLock<BTreeSet<Arc<str>>>,
     state: Mutex<State>,
     room: Notify,
 }
@@ -46,6 +46,7 @@ struct Reserved {
 impl Gate {
     pub(super) fn new(max_pending: u64, overflowing: BTreeSet<Arc<str>>) -> Self {
         let state = State { open: true, in_memory: 0, actions: HashMap::new() };
+        let overflowing = RwLock::new(overflowing);
         Self { max_pending, overflowing, state: Mutex::new(state), room: Notify::new() }
     }
 
@@ -53,9 +54,19 @@ impl Gate {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    fn overflowing(&self) -> RwLockReadGuard<'_, BTreeSet<Arc<str>>> {
+        self.overflowing.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// From now on, nobody waits for these.
+    pub(super) fn set_overflowing(&self, actions: BTreeSet<Arc<str>>) {
+        *self.overflowing.write().unwrap_or_else(PoisonError::into_inner) = actions;
+        self.room.notify_waiters();
+    }
+
     /// Why one delivery more of an action is a dead letter at once, if it is.
     pub(super) fn overflows(&self, action: &Arc<str>) -> Option<String> {
-        if !self.overflowing.contains(action) {
+        if !self.overflowing().contains(action) {
             return None;
         }
         let pending = self.lock().actions.get(action).map_or(0, |room| room.pending);
@@ -64,16 +75,18 @@ impl Gate {
     }
 
     pub(super) async fn reserve(self: &Arc<Self>, actions: &[Arc<str>], at_most: usize) -> Permit {
-        let bounded = actions.iter().filter(|action| !self.overflowing.contains(*action));
-        let actions: Vec<Arc<str>> = bounded.cloned().collect();
         loop {
             let room = self.room.notified();
             tokio::pin!(room);
             // Armed before looking, so that what is given back in between is not missed.
             room.as_mut().enable();
-            let places = self.lock().take(self.max_pending, &actions, at_most);
+            let bounded: Vec<Arc<str>> = {
+                let overflowing = self.overflowing();
+                actions.iter().filter(|action| !overflowing.contains(*action)).cloned().collect()
+            };
+            let places = self.lock().take(self.max_pending, &bounded, at_most);
             if places > 0 {
-                let from = Reserved { gate: self.clone(), actions };
+                let from = Reserved { gate: self.clone(), actions: bounded };
                 return Permit::new(places, Arc::new(from));
             }
             room.await;

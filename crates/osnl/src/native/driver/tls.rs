@@ -10,7 +10,7 @@ pub(crate) const VERIFY: DriverOption =
 pub(crate) const CA_FILE: DriverOption =
     DriverOption::new("ca_file", "path", "A PEM file of the certificates to trust instead of the system's.");
 
-/// What [`VERIFY`] and [`CA_FILE`] say.
+/// What `verify` and `ca_file` say.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TlsConf {
     /// Whether certificate and name are checked.

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::super::driver::{DRIVERS, Wanted};
+use super::super::driver::{DRIVERS, Wanted, names};
 use super::super::schema::{ACTION, SECTIONS};
 use super::{WHOLE, errors, load, warnings};
 use crate::delivery::{Batch, DeliverySettings, WhenExhausted};
@@ -105,7 +105,7 @@ fn what_a_driver_does_not_have_is_refused_with_who_has_it() {
     check("batch_wait = 2h", "batch_wait: 7200 s is out of range; allowed: 0 to 1h");
     check("concurrency = 0", "concurrency: 0 is out of range; allowed: 1 to 1000");
     let found = errors(load(&WHOLE.replace("driver = dump", "driver = $log_level")));
-    let known = "driver: \"info\" is not one of the known words; allowed: k2hr3, dump";
+    let known = format!("driver: \"info\" is not one of the known words; allowed: {}", names().join(", "));
     assert_eq!(found, [format!("a.conf:12: [action:record] {known}")]);
     let found =
         errors(load(&format!("[DEFAULT]\nlog_file = dump\n{}", WHOLE.replace("= dump", "= $log_file"))));

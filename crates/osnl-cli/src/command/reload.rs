@@ -1,0 +1,85 @@
+//! `osnl reload`: the daemon reads its configuration again; what has changed is printed, or why nothing was.
+
+use osnl::control::{Reloaded, Request};
+use osnl::daemon::Reason;
+
+use super::asking::{Respondent, Unanswered, print, print_json, short};
+use super::sources;
+use crate::args::{ControlFormat, ReloadArgs};
+use crate::exit::Exit;
+
+pub(crate) fn run(args: &ReloadArgs) -> Exit {
+    let reloaded = match ask(args) {
+        Ok(reloaded) => reloaded,
+        Err(error) => return error.complain(),
+    };
+    let printed = match args.format.format {
+        ControlFormat::Text => {
+            sources::complain(&reloaded.errors.join("\n"));
+            print(&text(&reloaded))
+        }
+        ControlFormat::Json => print_json(&reloaded),
+    };
+    match (reloaded.reason, printed) {
+        (None, printed) => printed,
+        (Some(Reason::Configuration), _) => Exit::Config,
+        (Some(Reason::NeedsRestart | Reason::Unusable | Reason::Unsupported), _) => Exit::Failed,
+    }
+}
+
+fn ask(args: &ReloadArgs) -> Result<Reloaded, Unanswered> {
+    let mut daemon = Respondent::of_daemon(&args.place)?;
+    daemon.ask(&Request::Reload { by: super::deliveries::who::asks() })
+}
+
+fn text(reloaded: &Reloaded) -> String {
+    if !reloaded.reloaded {
+        return "not reloaded: nothing was changed, the daemon goes on as before\n".to_owned();
+    }
+    let mut text = match reloaded.changes.len() {
+        0 => "reloaded: nothing has changed\n".to_owned(),
+        1 => "reloaded: 1 section has changed\n".to_owned(),
+        sections => format!("reloaded: {sections} sections have changed\n"),
+    };
+    for change in &reloaded.changes {
+        text.push_str(&format!("  {}\n", short(&change.to_string(), 1000)));
+    }
+    for warning in &reloaded.warnings {
+        text.push_str(&format!("! {}\n", short(warning, 1000)));
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use osnl::daemon::{SectionChange, What};
+
+    use super::*;
+
+    #[test]
+    fn what_has_changed_is_a_line_each() {
+        let nothing = Reloaded {
+            reloaded: true,
+            changes: Vec::new(),
+            warnings: Vec::new(),
+            reason: None,
+            errors: Vec::new(),
+        };
+        assert_eq!(text(&nothing), "reloaded: nothing has changed\n");
+        let change = SectionChange {
+            section: "action:roles".to_owned(),
+            what: What::Changed,
+            options: vec!["api_url".to_owned(), "timeout".to_owned()],
+            effect: "counts for the next attempt".to_owned(),
+        };
+        let one =
+            Reloaded { changes: vec![change], warnings: vec!["mind\x1b[2J".to_owned()], ..nothing.clone() };
+        assert_eq!(
+            text(&one),
+            "reloaded: 1 section has changed\n  \
+             [action:roles] changed (api_url, timeout): counts for the next attempt\n! mind\\x1b[2J\n",
+        );
+        let refused = Reloaded { reloaded: false, reason: Some(Reason::NeedsRestart), ..nothing };
+        assert!(text(&refused).starts_with("not reloaded"));
+    }
+}

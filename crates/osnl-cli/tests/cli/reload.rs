@@ -1,0 +1,355 @@
+//! `osnl reload` and SIGHUP: what has changed is swapped, what is wrong changes nothing, nothing is lost or doubled.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::process::{Command, Stdio};
+use std::time::Duration;
+
+use osnl_testkit::{Notice, Options, Publisher, Reply, wait_until};
+use serde_json::{Value, json};
+
+use crate::reloading::{ACTION, LISTENER, RULE, Rig, SOON, asked, instance, notice};
+
+#[test]
+fn a_wrong_credential_holds_the_target_and_a_corrected_one_drains_it_in_order() {
+    let mut rig = Rig::start("reload-credential");
+    // Who comes with the wrong one is refused, whatever is asked for.
+    rig.sink.reply_when(|request| {
+        Some(Reply::Status(if request.target.starts_with("/right/") { 204 } else { 403 }))
+    });
+    rig.publish((0..5).flat_map(|key| (0..4).map(move |n| (key, key + 5 * n))));
+    wait_until(SOON, "the target is held", || {
+        let target = rig.target("roles");
+        matches!(target["state"].as_str(), Some("open" | "probing")) && target["pending"] == 20
+    });
+    let right = ACTION.replace("SINK", &rig.sink.url("/right/v1/role"));
+    rig.write(&[LISTENER, RULE, &right]);
+    let before = rig.connections();
+    let told = rig.reload(0);
+    assert!(told.contains("1 section has changed"), "{told}");
+    assert!(told.contains("[action:roles] changed (api_url)"), "{told}");
+    wait_until(SOON, "all is delivered", || rig.target("roles")["pending"] == 0);
+    let expected: BTreeMap<String, Vec<usize>> =
+        (0..5).map(|key| (instance(key), (0..4).map(|n| key + 5 * n).collect())).collect();
+    assert_eq!(asked(&rig.sink, |target| target.starts_with("/right/")), expected);
+    let target = rig.target("roles");
+    assert_eq!(
+        (&target["state"], &target["dead"], &target["done"]),
+        (&json!("closed"), &json!(0), &json!(20))
+    );
+    assert!(target["target"].as_str().unwrap().contains("/right/"), "{target}");
+    // The listener has noticed nothing.
+    assert_eq!((rig.connections(), before.len()), (before, 1));
+    assert_eq!(rig.listener("neutron")["reconnects"], 0);
+}
+
+#[test]
+fn what_is_wrong_changes_nothing_and_is_said_everywhere_until_it_is_mended() {
+    let mut rig = Rig::start("reload-refused");
+    let healthy = |rig: &Rig| rig.status()["healthy"] == true;
+    assert!(healthy(&rig), "{}", rig.status());
+    rig.write(&[LISTENER, "[rule:r]\nactions = rolls\nkye = x\n", ACTION]);
+    let told = rig.reload(78);
+    assert!(told.contains("a.conf:12: [rule:r] kye: unknown option") && told.contains("rolls"), "{told}");
+    assert!(told.contains("not reloaded: nothing was changed"), "{told}");
+
+    let (code, text, _) = rig.ask(&["status"]);
+    assert_eq!(code, Some(1), "{text}");
+    assert!(text.contains("! the configuration is not reloaded since "), "{text}");
+    assert!(text.contains("not reloaded, for ") && text.contains("a.conf:11"), "{text}");
+    let status = rig.status();
+    let failed = status["configuration"]["not_reloaded"].clone();
+    assert_eq!((&failed["reason"], failed["errors"].as_array().unwrap().len()), (&json!("configuration"), 2));
+    assert_eq!(status["counters"]["reloads_refused"], 1);
+    assert_eq!(rig.log().matches("not reloaded: ").count(), 2, "{}", rig.log());
+
+    // A restart is needed; since when it fails is still the first time.
+    rig.write(&[LISTENER, RULE, ACTION, "[journal]\nmax_dead = 7\n"]);
+    assert!(rig.reload(1).contains("[journal] max_dead: has changed, which needs a restart"));
+    let again = rig.status()["configuration"]["not_reloaded"].clone();
+    assert_eq!((&again["reason"], &again["since"]), (&json!("needs-restart"), &failed["since"]));
+
+    fs::rename(rig.home.path().join("a.conf"), rig.home.path().join("b.conf")).unwrap();
+    rig.signal("HUP");
+    wait_until(SOON, "the third refusal", || rig.log().contains("a.conf: there is no such file"));
+
+    // It goes on as before all the while.
+    rig.publish([(1, 1)]);
+    wait_until(SOON, "the request", || rig.sink.requests().len() == 1);
+
+    rig.write(&[LISTENER, RULE, ACTION]);
+    assert_eq!(rig.reload(0), "reloaded: nothing has changed\n");
+    assert!(healthy(&rig), "{}", rig.status());
+    let counters = rig.status()["counters"].clone();
+    assert_eq!((&counters["reloads"], &counters["reloads_refused"]), (&json!(1), &json!(3)));
+
+    let (code, json, _) = rig.ask(&["reload", "--format", "json"]);
+    let json: Value = serde_json::from_str(&json).unwrap();
+    assert_eq!((code, &json["reloaded"], &json["changes"]), (Some(0), &json!(true), &json!([])));
+}
+
+#[test]
+fn rules_and_actions_come_and_go_and_orphans_are_adopted() {
+    let mut rig = Rig::start("reload-rules");
+    rig.sink.reply_with(Reply::Status(503));
+    rig.publish([(1, 1), (2, 2)]);
+    wait_until(SOON, "two wait", || rig.target("roles")["pending"] == 2);
+    let before = rig.connections();
+
+    // Another action takes its place; what waits for the old one is nobody's.
+    let other = "[rule:r]\nevent_type = ^port\\.\nactions = notes\n[action:notes]\ndriver = dump\npath = HOME/notes\n";
+    rig.write(&[LISTENER, other]);
+    let told = rig.reload(0);
+    assert!(told.contains("[rule:r] changed (actions, event_type)"), "{told}");
+    assert!(told.contains("[action:roles] removed: attempts under way end"), "{told}");
+    assert!(told.contains("! orphaned: 2 deliveries in the journal wait for [action:roles]"), "{told}");
+    let (_, text, _) = rig.ask(&["status"]);
+    assert!(text.contains("2 deliveries of roles, which is not configured: orphaned"), "{text}");
+    assert_eq!(rig.target("roles")["configured"], false);
+    rig.publish([(3, 3)]);
+    wait_until(SOON, "the note", || rig.target("notes")["done"] == 1);
+    // Events before it were judged by the rules of their time.
+    assert_eq!(fs::read_to_string(rig.home.path().join("notes")).unwrap().lines().count(), 1);
+
+    rig.sink.reply_with(Reply::Status(204));
+    rig.write(&[LISTENER, other, ACTION]);
+    assert!(rig.reload(0).contains("[action:roles] added: its deliveries begin"));
+    wait_until(SOON, "the orphans are adopted", || rig.target("roles")["done"] == 2);
+    assert_eq!(rig.target("roles")["configured"], true);
+    assert_eq!((rig.connections(), rig.listener("neutron")["messages"].clone()), (before, json!(3)));
+    // The rule's counts are those of both sets.
+    let (mut counts, last) = (String::new(), ["r", "3"]);
+    wait_until(SOON, "three are counted", || {
+        counts = rig.ask(&["explain", "--counts"]).1;
+        counts.lines().any(|line| last.iter().all(|word| line.split_whitespace().any(|w| w == *word)))
+    });
+}
+
+#[test]
+fn log_options_count_from_the_next_line_on() {
+    let rig = Rig::start("reload-log");
+    let moved = "[DEFAULT]\nlog_file = HOME/other\ndebug = true\n";
+    rig.write(&[LISTENER, RULE, ACTION, moved]);
+    assert!(rig.reload(0).contains("[DEFAULT] changed (debug, log_file): counts from now on"));
+    let other = || fs::read_to_string(rig.home.path().join("other")).unwrap_or_default();
+    wait_until(SOON, "the other file", || other().contains("reloaded: 1 sections have changed"));
+    assert!(!rig.log().contains("sections have changed"), "{}", rig.log());
+    rig.write(&[LISTENER, RULE, ACTION, "[DEFAULT]\nlog_file = HOME/no/such/folder/log\n"]);
+    let told = rig.reload(1);
+    assert!(told.contains("no/such/folder/log") && told.contains("name another one"), "{told}");
+    rig.write(&[LISTENER, RULE, ACTION]);
+    rig.reload(0);
+    assert!(rig.log().contains("sections have changed"));
+}
+
+#[test]
+fn listeners_come_go_and_move_and_nothing_is_lost() {
+    let mut rig = Rig::start("reload-listeners");
+    let events = |from: usize| (from..from + 20).map(|event| (event % 3, event));
+    rig.publish(events(0));
+    // Only how it is read: the same queue, another connection.
+    let before = rig.connections();
+    rig.write(&[&LISTENER.replace("declare", "prefetch = 50\ndeclare"), RULE, ACTION]);
+    let told = rig.reload(0);
+    assert!(told.contains("connects anew when the connection from before is closed"), "{told}");
+    rig.publish(events(20));
+    rig.listening("neutron");
+    wait_until(SOON, "one connection, another one", || {
+        let now = rig.connections();
+        now.len() == 1 && now != before
+    });
+
+    // Another listener beside it, one that is renamed, one that moves to another queue, and all gone but one.
+    let second = LISTENER.replace("neutron]", "second]").replace("declare", "pool = second\ndeclare");
+    let second = second.replace("exchange = neutron", "exchange = nova");
+    rig.write(&[LISTENER, &second, RULE, ACTION]);
+    assert!(rig.reload(0).contains("[listener:second] added: it begins to listen"));
+    rig.listening("second");
+    rig.listening("neutron");
+    rig.publish(events(40));
+    let renamed = LISTENER.replace("neutron]", "renamed]");
+    rig.write(&[&renamed, RULE, ACTION]);
+    let told = rig.reload(0);
+    assert!(told.contains("[listener:second] removed") && told.contains("delete_queue --vhost"), "{told}");
+    rig.publish(events(60));
+    rig.listening("renamed");
+    let bindings = |rig: &Rig, queue: &str| {
+        let mut of: Vec<String> =
+            rig.vhost.list_bindings().into_iter().filter(|b| b.queue == queue).map(|b| b.exchange).collect();
+        of.sort();
+        of.dedup();
+        of
+    };
+    assert_eq!(bindings(&rig, "osnl"), ["neutron"]);
+    let left = json!([{"vhost": rig.vhost.name(), "queue": "second",
+                       "delete": format!("rabbitmqctl delete_queue --vhost '{}' 'second'", rig.vhost.name())}]);
+    assert_eq!(rig.status()["left_queues"], left);
+    // What it binds no more is removed from its queue; what another has bound there is not.
+    rig.write(&[&renamed.replace("exchange = neutron", "exchange = neutron, nova"), RULE, ACTION]);
+    rig.reload(0);
+    wait_until(SOON, "two exchanges", || bindings(&rig, "osnl") == ["neutron", "nova"]);
+    rig.write(&[&renamed, RULE, ACTION]);
+    rig.reload(0);
+    wait_until(SOON, "one exchange", || bindings(&rig, "osnl") == ["neutron"]);
+    assert_eq!(rig.status()["left_queues"], left);
+    rig.vhost.delete_queue("second");
+    rig.write(&[&renamed.replace("declare", "prefetch = 60\ndeclare"), RULE, ACTION]);
+    rig.reload(0);
+    wait_until(SOON, "the queue is forgotten", || rig.status()["left_queues"] == json!([]));
+    wait_until(SOON, "everything is delivered", || rig.target("roles")["done"] == 80);
+    wait_until(SOON, "one connection", || rig.connections().len() == 1);
+    let expected: BTreeMap<String, Vec<usize>> =
+        (0..3).map(|key| (instance(key), (0..80).filter(|event| event % 3 == key).collect())).collect();
+    assert_eq!(asked(&rig.sink, |_| true), expected);
+}
+
+#[test]
+fn a_hundred_reloads_under_load_lose_nothing_and_double_nothing() {
+    const EVENTS: usize = 2000;
+    let mut rig = Rig::start("reload-hundred");
+    let url = rig.vhost.url();
+    let publishing = std::thread::spawn(move || {
+        let mut publisher = Publisher::start(&url, Options::default());
+        for first in (0..EVENTS).step_by(20) {
+            let notices: Vec<Notice> = (first..first + 20).map(|event| notice(event % 7, event)).collect();
+            publisher.notify_all(&notices);
+        }
+    });
+    let notes = "[rule:notes]\nactions = notes\n[action:notes]\ndriver = dump\npath = HOME/notes\n";
+    for n in 0..100 {
+        // Each time another rule beside, another time-out; now and then another way to read, or a broken file.
+        let listener = LISTENER.replace("declare", &format!("prefetch = {}\ndeclare", 50 + n / 5));
+        let action = ACTION.replace("driver", &format!("timeout = {}s\ndriver", 10 + n % 3));
+        let beside = if n % 2 == 0 { notes } else { "" };
+        let broken = if n % 10 == 7 { "nonsense\n" } else { "" };
+        rig.write(&[&listener, RULE, &action, beside, broken]);
+        match n % 4 {
+            3 => rig.signal("HUP"),
+            _ => drop(rig.reload(if broken.is_empty() { 0 } else { 78 })),
+        }
+    }
+    publishing.join().unwrap();
+    rig.write(&[LISTENER, RULE, ACTION]);
+    rig.reload(0);
+    let done = || asked(&rig.sink, |_| true).values().map(Vec::len).sum::<usize>() >= EVENTS;
+    let end = std::time::Instant::now() + SOON * 2;
+    while !done() {
+        let lines: Vec<String> = rig.log().lines().map(str::to_owned).collect();
+        let last = lines[lines.len().saturating_sub(60)..].join("\n");
+        assert!(std::time::Instant::now() < end, "{}\n{last}", rig.status());
+        std::thread::park_timeout(Duration::from_millis(50));
+    }
+    wait_until(SOON, "nothing is left", || rig.target("roles")["pending"] == 0);
+    wait_until(SOON, "nothing waits at the broker", || rig.vhost.queue_depth("osnl") == Some((0, 0)));
+    let expected: BTreeMap<String, Vec<usize>> =
+        (0..7).map(|key| (instance(key), (0..EVENTS).filter(|event| event % 7 == key).collect())).collect();
+    assert_eq!(asked(&rig.sink, |_| true), expected);
+    let status = rig.status();
+    assert!(status["counters"]["reloads"].as_u64().unwrap() > 60, "{status}");
+    assert_eq!(
+        (&status["counters"]["received"], rig.connections().len()),
+        (&status["counters"]["matched"], 1)
+    );
+    let mut daemon = rig.daemon.take().unwrap();
+    rig.daemon = None;
+    let script = ["-c", "kill -s TERM -- \"$1\"", "sh", &daemon.id().to_string()];
+    assert!(Command::new("sh").args(script).status().unwrap().success());
+    assert_eq!(daemon.wait().unwrap().code(), Some(0));
+}
+
+#[test]
+fn systemd_is_told_of_a_reload_and_of_its_failure() {
+    use std::os::unix::net::UnixDatagram;
+    let mut rig = Rig::start("reload-systemd");
+    let mut daemon = rig.daemon.take().unwrap();
+    let _ = daemon.kill();
+    daemon.wait().unwrap();
+    let path = rig.home.path().join("notify");
+    let manager = UnixDatagram::bind(&path).unwrap();
+    manager.set_read_timeout(Some(SOON)).unwrap();
+    let next = || {
+        let mut bytes = [0; 4096];
+        let read = manager.recv(&mut bytes).expect("systemd is told");
+        String::from_utf8(bytes[..read].to_vec()).unwrap()
+    };
+    // Until something is told that begins so.
+    let told = |begin: &str| std::iter::repeat_with(next).find(|told| told.starts_with(begin)).unwrap();
+    let mut command = rig.command(&["run", "-c", "a.conf"]);
+    command.env("NOTIFY_SOCKET", &path).stdout(Stdio::null()).stderr(Stdio::null());
+    rig.daemon = Some(command.spawn().unwrap());
+    assert!(told("READY=1").contains("STATUS="));
+    told("STATUS=listening to");
+    rig.signal("HUP");
+    let reloading = told("RELOADING=1");
+    let micros = reloading.strip_prefix("RELOADING=1\nMONOTONIC_USEC=").unwrap();
+    assert!(micros.parse::<u64>().unwrap() > 0);
+    assert!(next().starts_with("READY=1\nSTATUS=listening to"));
+    rig.write(&[LISTENER, RULE]);
+    rig.signal("HUP");
+    told("RELOADING=1");
+    assert!(next().starts_with("READY=1\nSTATUS=not reloaded, see the log or osnl status; listening to"));
+    rig.write(&[LISTENER, RULE, ACTION]);
+    rig.reload(0);
+    told("RELOADING=1");
+    assert!(next().starts_with("READY=1\nSTATUS=listening to"));
+}
+
+#[test]
+fn a_reload_while_the_broker_is_away_or_the_daemon_ends_or_is_not_there() {
+    let mut rig = Rig::start("reload-away");
+    let away = LISTENER.replace("URL", "rabbit://u:p@127.0.0.1:9/");
+    rig.write(&[&away, RULE, ACTION]);
+    rig.reload(0);
+    wait_until(SOON, "it tries", || rig.listener("neutron")["state"] == "connecting");
+    rig.publish([(1, 1)]);
+    rig.write(&[LISTENER, RULE, ACTION]);
+    rig.reload(0);
+    rig.listening("neutron");
+    wait_until(SOON, "what came meanwhile", || rig.target("roles")["done"] == 1);
+
+    // An attempt that does not end keeps the drain waiting.
+    rig.sink.reply_with(Reply::Hang);
+    rig.publish([(2, 2)]);
+    wait_until(SOON, "the attempt", || rig.target("roles")["in_flight"] == 1);
+    rig.signal("TERM");
+    wait_until(SOON, "the drain", || rig.log().contains("what is in work is finished"));
+    let (code, _, stderr) = rig.ask(&["reload"]);
+    assert_eq!(code, Some(1), "{stderr}");
+    assert!(stderr.contains("the daemon is ending"), "{stderr}");
+    rig.signal("TERM");
+    let mut daemon = rig.daemon.take().unwrap();
+    assert_eq!(daemon.wait().unwrap().code(), Some(130));
+    let (code, _, stderr) = rig.ask(&["reload"]);
+    assert_eq!(code, Some(69), "{stderr}");
+    assert!(stderr.contains("no daemon answers at") && stderr.contains("nothing to reload"), "{stderr}");
+    rig.write(&[LISTENER, RULE]);
+    let (code, _, stderr) = rig.ask(&["reload"]);
+    assert_eq!(code, Some(78), "{stderr}");
+}
+
+#[test]
+fn a_listener_that_moves_to_another_queue_empties_the_one_before() {
+    let mut rig = Rig::start("reload-moves");
+    // A small window: most of it waits in the queue that is left.
+    let slow = LISTENER.replace("declare", "prefetch = 10\ndeclare");
+    rig.write(&[&slow, RULE, ACTION]);
+    rig.reload(0);
+    rig.listening("neutron");
+    rig.publish((0..500).map(|event| (event % 5, event)));
+    let moved = slow.replace("declare", "pool = moved\ndeclare");
+    rig.write(&[&moved, RULE, ACTION]);
+    let told = rig.reload(0);
+    assert!(told.contains("another queue is read") && told.contains("'osnl'"), "{told}");
+    rig.listening("neutron");
+    wait_until(SOON, "the old queue is left", || rig.log().contains("queue osnl is empty and left"));
+    rig.publish((500..600).map(|event| (event % 5, event)));
+    wait_until(SOON, "everything is delivered", || rig.target("roles")["done"] == 600);
+    wait_until(SOON, "one connection", || rig.connections().len() == 1);
+    let bound = rig.vhost.list_bindings();
+    assert!(bound.iter().all(|binding| binding.queue != "osnl"), "{bound:?}");
+    assert_eq!(rig.vhost.queue_depth("osnl"), Some((0, 0)));
+    assert_eq!(rig.status()["left_queues"][0]["queue"], "osnl");
+    let expected: BTreeMap<String, Vec<usize>> =
+        (0..5).map(|key| (instance(key), (0..600).filter(|event| event % 5 == key).collect())).collect();
+    assert_eq!(asked(&rig.sink, |_| true), expected);
+}

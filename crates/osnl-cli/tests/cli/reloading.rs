@@ -1,0 +1,152 @@
+//! A daemon whose configuration is replaced while it runs, and what its target was asked for.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+use osnl_testkit::{Broker, Notice, Options, Publisher, Sink, Vhost, wait_until};
+use serde_json::{Value, json};
+use tempfile::TempDir;
+
+pub(crate) const SOON: Duration = Duration::from_secs(30);
+
+/// A daemon whose configuration is made of parts that a test replaces.
+pub(crate) struct Rig {
+    pub(crate) home: TempDir,
+    pub(crate) vhost: Vhost,
+    pub(crate) sink: Sink,
+    pub(crate) publisher: Publisher,
+    pub(crate) daemon: Option<Child>,
+}
+
+pub(crate) const LISTENER: &str =
+    "[listener:neutron]\ntransport_url = URL\nexchange = neutron\ndeclare = create\n";
+pub(crate) const RULE: &str = "[rule:r]\nevent_type = ^port\\.delete\\.end$\nactions = roles\n";
+pub(crate) const ACTION: &str = "[action:roles]\ndriver = k2hr3\napi_url = SINK\nretry_interval = 1s\n";
+
+impl Rig {
+    pub(crate) fn start(name: &str) -> Self {
+        let (home, sink) = (tempfile::tempdir().unwrap(), Sink::start());
+        let vhost = Broker::shared().vhost(name);
+        let publisher = Publisher::start(&vhost.url(), Options::default());
+        let mut rig = Self { home, vhost, sink, publisher, daemon: None };
+        rig.write(&[LISTENER, RULE, ACTION]);
+        rig.run();
+        rig
+    }
+
+    /// Makes the configuration these sections; `URL` is the broker's, `SINK` the target's.
+    pub(crate) fn write(&self, sections: &[&str]) {
+        let head =
+            "[DEFAULT]\nstate_dir = HOME/state\nlog_file = HOME/log\n[journal]\nallow_volatile = yes\n";
+        let text = format!("{head}{}", sections.concat());
+        let text = text.replace("HOME", &self.home.path().display().to_string());
+        let text = text.replace("URL", &self.vhost.url()).replace("SINK", &self.sink.url("/v1/role"));
+        fs::write(self.home.path().join("a.conf"), text).unwrap();
+    }
+
+    pub(crate) fn run(&mut self) {
+        let mut command = self.command(&["run", "-c", "a.conf"]);
+        self.daemon = Some(command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap());
+        self.listening("neutron");
+    }
+
+    pub(crate) fn command(&self, args: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_osnl"));
+        command.env_clear().env("HOME", self.home.path()).current_dir(self.home.path()).stdin(Stdio::null());
+        command.args(args);
+        command
+    }
+
+    pub(crate) fn ask(&self, args: &[&str]) -> (Option<i32>, String, String) {
+        let output = self.command(&[args, &["-c", "a.conf"]].concat()).output().unwrap();
+        let text = |bytes| String::from_utf8(bytes).unwrap();
+        (output.status.code(), text(output.stdout), text(output.stderr))
+    }
+
+    /// Reloads; answers what is printed.
+    #[track_caller]
+    pub(crate) fn reload(&self, expected: i32) -> String {
+        let (code, stdout, stderr) = self.ask(&["reload"]);
+        assert_eq!(code, Some(expected), "{stdout}{stderr}");
+        stdout + &stderr
+    }
+
+    pub(crate) fn status(&self) -> Value {
+        serde_json::from_str(&self.ask(&["status", "--format", "json"]).1).unwrap_or_default()
+    }
+
+    pub(crate) fn listener(&self, name: &str) -> Value {
+        let status = self.status();
+        let mut listeners = status["listeners"].as_array().into_iter().flatten();
+        listeners.find(|listener| listener["name"] == name).cloned().unwrap_or_default()
+    }
+
+    #[track_caller]
+    pub(crate) fn listening(&self, name: &str) {
+        wait_until(SOON, &format!("{name} listens"), || self.listener(name)["state"] == "listening");
+    }
+
+    pub(crate) fn target(&self, name: &str) -> Value {
+        let status = self.status();
+        let mut targets = status["targets"].as_array().into_iter().flatten();
+        targets.find(|target| target["action"] == name).cloned().unwrap_or_default()
+    }
+
+    pub(crate) fn publish(&mut self, events: impl IntoIterator<Item = (usize, usize)>) {
+        let notices: Vec<Notice> = events.into_iter().map(|(key, event)| notice(key, event)).collect();
+        self.publisher.notify_all(&notices);
+    }
+
+    pub(crate) fn log(&self) -> String {
+        fs::read_to_string(self.home.path().join("log")).unwrap_or_default()
+    }
+
+    pub(crate) fn signal(&self, name: &str) {
+        let id = self.daemon.as_ref().unwrap().id().to_string();
+        let script = ["-c", "kill -s \"$1\" -- \"$2\"", "sh", name, &id];
+        assert!(Command::new("sh").args(script).status().unwrap().success());
+    }
+
+    /// Who is connected to the broker: a new connection has another name.
+    pub(crate) fn connections(&self) -> Vec<String> {
+        self.vhost.connections_of_osnl()
+    }
+}
+
+impl Drop for Rig {
+    fn drop(&mut self) {
+        if let Some(daemon) = &mut self.daemon {
+            let _ = daemon.kill();
+            let _ = daemon.wait();
+        }
+    }
+}
+
+/// A port of the `key`th instance is deleted, whose address tells the event's number.
+pub(crate) fn notice(key: usize, event: usize) -> Notice {
+    let address = format!("10.{}.{}.{}", event >> 16, event >> 8 & 255, event & 255);
+    Notice {
+        payload: json!({"port": {"device_id": instance(key), "device_owner": "compute:nova",
+                                 "fixed_ips": [{"ip_address": address}]}}),
+        ..Notice::default()
+    }
+}
+
+pub(crate) fn instance(key: usize) -> String {
+    format!("12345678-1234-5678-1234-{key:012}")
+}
+
+/// The events that were asked for, by key, in the order of the requests that `counts`.
+pub(crate) fn asked(sink: &Sink, counts: impl Fn(&str) -> bool) -> BTreeMap<String, Vec<usize>> {
+    let mut asked: BTreeMap<String, Vec<usize>> = BTreeMap::new();
+    for request in sink.requests().into_iter().filter(|request| counts(&request.target)) {
+        let key = request.target.split_once("cuk=").unwrap().1[..36].to_owned();
+        let host = request.target.split_once("host=").unwrap().1.split_once("10.").unwrap().1;
+        let host: String = host.chars().take_while(|c| c.is_ascii_digit() || *c == '.').collect();
+        let event = host.split('.').fold(0, |sum, part| sum * 256 + part.parse::<usize>().unwrap());
+        asked.entry(key).or_default().push(event);
+    }
+    asked
+}

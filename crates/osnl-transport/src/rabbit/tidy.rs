@@ -1,0 +1,56 @@
+//! Taking away what was made for an earlier configuration: bindings of our own queue, nothing else.
+
+use lapin::options::QueueDeclareOptions;
+use lapin::types::FieldTable;
+
+use super::RabbitTransport;
+use super::failure::{Failure, NOT_FOUND, reply_code};
+use super::side::Side;
+use crate::topology::Binding;
+use crate::{QueueSeen, TransportError};
+
+/// What is in the queues, of each that is there, and then removes the bindings: over a connection of its own. With
+/// `alone`, only if none of the queues has another consumer.
+pub(super) async fn tidy(
+    transport: &RabbitTransport,
+    superfluous: &[Binding],
+    queues: &[String],
+    alone: bool,
+) -> Result<Vec<Option<QueueSeen>>, TransportError> {
+    let mut side = Side::new(transport.connection().await?);
+    let mut seen = Vec::new();
+    for queue in queues {
+        let passive = QueueDeclareOptions { passive: true, ..Default::default() };
+        let channel = side.channel().await?;
+        match channel.queue_declare(queue.as_str().into(), passive, FieldTable::default()).await {
+            Ok(found) => seen
+                .push(Some(QueueSeen { messages: found.message_count(), consumers: found.consumer_count() })),
+            Err(error) => {
+                let failure = side.closed_by(&format!("look at queue \"{queue}\""), error);
+                if reply_code(&failure.error) != Some(NOT_FOUND) {
+                    return Err(failure.into());
+                }
+                seen.push(None);
+            }
+        }
+    }
+    let shared = seen.iter().flatten().any(|seen| seen.consumers > 1);
+    for binding in superfluous.iter().filter(|_| !(alone && shared)) {
+        let Binding { queue, exchange, routing_key } = binding;
+        let channel = side.channel().await?;
+        let unbound = channel.queue_unbind(
+            queue.as_str().into(),
+            exchange.as_str().into(),
+            routing_key.as_str().into(),
+            FieldTable::default(),
+        );
+        if let Err(error) = unbound.await {
+            let what =
+                format!("unbind queue \"{queue}\" from exchange \"{exchange}\", key \"{routing_key}\"");
+            return Err(Failure { what, error }.into());
+        }
+    }
+    // What does not answer goes with the connection.
+    let _ = side.connection().close(200, "tidied".into()).await;
+    Ok(seen)
+}

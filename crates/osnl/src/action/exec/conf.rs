@@ -1,0 +1,208 @@
+//! `driver = exec`: its options, and what follows from them.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use osnl_model::{Notification, resources};
+use osnl_transport::BoxFuture;
+
+use super::words;
+use super::{Exec, ExecOptions, Mode, Program};
+use crate::action::Action;
+use crate::native::driver::{
+    BuildContext, DriverConf, DriverOption, DriverTable, Probe, ProbeContext, ReadDriver, Reader, Wanted,
+};
+use crate::native::{BuildError, Preview};
+
+/// `driver = exec`.
+#[derive(Clone, Debug)]
+pub struct ExecConf {
+    /// What is run, and in what surroundings.
+    pub program: Program,
+    /// How it is used.
+    pub options: ExecOptions,
+}
+
+/// What every driver that starts a process has.
+pub(in crate::action) const ENVIRONMENT: DriverOption = DriverOption {
+    secret: true,
+    ..DriverOption::new(
+        "environment",
+        "list of NAME=value",
+        "What the process finds in its environment beside PATH and LANG; nothing of osnl's own is handed on.",
+    )
+};
+pub(in crate::action) const WORKING_DIR: DriverOption =
+    DriverOption::new("working_dir", "absolute path", "The folder that the process works in.").or("/");
+pub(in crate::action) const STOP_TIMEOUT: DriverOption = DriverOption::new(
+    "stop_timeout",
+    "duration",
+    "How long the process may take to end when its input ends, and again after SIGTERM; then it is killed with all of \
+     its process group.",
+)
+.or("5s");
+
+/// What a command may be, in errors.
+const COMMAND: &str =
+    "write the program and its arguments with commas between them, or as a JSON array of texts";
+
+impl ReadDriver for ExecConf {
+    /// One event at a time, until somebody says that the program can do with more.
+    const TABLE: DriverTable = DriverTable::new(
+        "exec",
+        &[
+            DriverOption::new(
+                "command",
+                "list",
+                "The program and its arguments, with commas between them or as a JSON array of texts. No shell is \
+                 between. Must be set.",
+            ),
+            DriverOption::new(
+                "mode",
+                "stream or once",
+                "stream: one child that runs as long as osnl does and speaks JSON lines. once: a process for each event, \
+                 which is on its standard input; the exit status is the verdict.",
+            )
+            .or("stream"),
+            ENVIRONMENT,
+            WORKING_DIR,
+            DriverOption::new(
+                "reply_limit",
+                "size",
+                "The longest line that a child may write, or all that a process for one event may; beyond it the process \
+                 is ended.",
+            )
+            .or("64KiB"),
+            STOP_TIMEOUT,
+            DriverOption::new(
+                "mask_secrets",
+                "boolean",
+                "true: values in context and payload that are secrets by their names are replaced by ***.",
+            )
+            .or("false"),
+        ],
+    )
+    .with_defaults(&[("concurrency", "1")]);
+
+    fn read(reader: &mut Reader<'_>) -> Option<Self> {
+        let command = match reader.is_set("command") {
+            true => reader.text("command").and_then(|text| command(reader, "command", &text)),
+            false => reader.required("command", COMMAND).and(None),
+        };
+        let mode = reader.word("mode", &[("stream", Mode::Stream), ("once", Mode::Once)]);
+        let surroundings = Surroundings::read(reader);
+        let reply_limit = reader.size("reply_limit", 1024, 64 << 20);
+        let mask_secrets = reader.boolean("mask_secrets");
+        let Surroundings { environment, working_dir, stop_timeout } = surroundings?;
+        Some(Self {
+            program: Program { command: command?, environment, working_dir },
+            options: ExecOptions {
+                mode: mode?,
+                reply_limit: usize::try_from(reply_limit?).ok()?,
+                stop_timeout,
+                mask_secrets: mask_secrets?,
+            },
+        })
+    }
+}
+
+impl DriverConf for ExecConf {
+    fn action(&self, context: &BuildContext<'_>) -> Result<Arc<dyn Action>, BuildError> {
+        Ok(Arc::new(Exec::new(context.name.clone(), self.program.clone(), self.options)))
+    }
+
+    fn does(&self) -> String {
+        let name = self.program.name();
+        match self.options.mode {
+            Mode::Stream => format!("tells {name} of each event, a process that keeps running"),
+            Mode::Once => format!("runs {name} for each event"),
+        }
+    }
+
+    fn refuser(&self) -> Option<&'static str> {
+        Some("the program")
+    }
+
+    fn preview(&self, wanted: &Wanted<'_>) -> Preview {
+        Preview::Effect { does: self.does(), with: about(wanted.notification) }
+    }
+
+    fn probe<'a>(&'a self, context: ProbeContext<'a>) -> BoxFuture<'a, Vec<Probe>> {
+        let probe = Probe::of(context.section, format!("program {}", self.program.name()));
+        let probe = match self.program.look() {
+            Ok(path) => probe.fine(format!("{} can be run; it was not", path.display())),
+            Err(reason) => probe.failed(reason, Some("name another one with command")),
+        };
+        Box::pin(std::future::ready(vec![probe]))
+    }
+}
+
+/// What an event is about, for people.
+pub(in crate::action) fn about(notification: &Notification) -> Vec<(&'static str, String)> {
+    let mut about = vec![("event", notification.event_type.clone().unwrap_or_default())];
+    if let Some(resource) = resources(notification).into_iter().next() {
+        about.push((
+            "resource",
+            format!("{} {}", resource.kind, resource.id.as_deref().unwrap_or("without an id")),
+        ));
+    }
+    about
+}
+
+/// [`ENVIRONMENT`], [`WORKING_DIR`] and [`STOP_TIMEOUT`].
+pub(in crate::action) struct Surroundings {
+    pub(in crate::action) environment: Vec<(String, String)>,
+    pub(in crate::action) working_dir: PathBuf,
+    pub(in crate::action) stop_timeout: Duration,
+}
+
+impl Surroundings {
+    pub(in crate::action) fn read(reader: &mut Reader<'_>) -> Option<Self> {
+        let environment = match reader.is_set("environment") {
+            true => environment(reader),
+            false => Some(Vec::new()),
+        };
+        let working_dir = reader.text("working_dir").and_then(|text| absolute(reader, "working_dir", &text));
+        let stop_timeout = reader.duration("stop_timeout", Duration::ZERO);
+        Some(Self { environment: environment?, working_dir: working_dir?, stop_timeout: stop_timeout? })
+    }
+}
+
+fn environment(reader: &mut Reader<'_>) -> Option<Vec<(String, String)>> {
+    const FORM: &str = "write NAME=value, with commas between several or as a JSON array of texts";
+    let text = reader.text("environment")?;
+    let pairs = words::read(&text).and_then(|words| words.iter().map(|word| words::variable(word)).collect());
+    pairs.map_or_else(|problem| reader.refuse("environment", problem, FORM), Some)
+}
+
+/// A program that can be found wherever osnl is started, and its arguments.
+pub(in crate::action) fn command(reader: &mut Reader<'_>, option: &str, text: &str) -> Option<Vec<String>> {
+    let words = match words::read(text) {
+        Ok(words) => words,
+        Err(problem) => return reader.refuse(option, problem, COMMAND),
+    };
+    let Some(program) = words.first().filter(|program| !program.is_empty()) else {
+        return reader.refuse(option, "names no program", COMMAND);
+    };
+    if program.contains('/') && !program.starts_with('/') {
+        let allowed = "write an absolute path, or a name that is looked for in PATH";
+        return reader.refuse(option, "names a program by a relative path", allowed);
+    }
+    if let Some((before, _)) = program.split_once(' ')
+        && words.len() == 1
+        && !PathBuf::from(program).exists()
+    {
+        let problem = format!("the program's name has a blank in it: no shell splits it behind {before}");
+        reader.warn(option, &problem, COMMAND);
+    }
+    Some(words)
+}
+
+pub(in crate::action) fn absolute(reader: &mut Reader<'_>, option: &str, text: &str) -> Option<PathBuf> {
+    let path = PathBuf::from(text);
+    match path.is_absolute() {
+        true => Some(path),
+        false => reader.refuse(option, "is no absolute path", "write one that begins with /"),
+    }
+}

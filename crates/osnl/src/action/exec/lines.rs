@@ -1,0 +1,136 @@
+//! Bytes cut into lines of bounded length; pure.
+
+use bytes::{Buf, BytesMut};
+
+/// Collects what is read and gives it back line by line.
+#[derive(Debug)]
+pub(super) struct Lines {
+    /// Read into by whoever has the pipe.
+    pub(super) buffer: BytesMut,
+    /// The longest line in bytes, without its end.
+    limit: usize,
+    /// What was looked at and holds no line feed.
+    looked_at: usize,
+    /// The rest of the line in hand goes nowhere: its beginning was too long.
+    skipping: bool,
+}
+
+/// What stands next in the buffer.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Next {
+    /// A whole line, without its end.
+    Line(BytesMut),
+    /// The first bytes of a line that is too long.
+    TooLong(BytesMut),
+    /// Nothing whole.
+    More,
+}
+
+impl Lines {
+    pub(super) fn new(limit: usize) -> Self {
+        Self { buffer: BytesMut::new(), limit, looked_at: 0, skipping: false }
+    }
+
+    pub(super) fn next(&mut self) -> Next {
+        loop {
+            let feed = self.buffer[self.looked_at..].iter().position(|byte| *byte == b'\n');
+            if self.skipping {
+                match feed {
+                    Some(at) => {
+                        self.buffer.advance(self.looked_at + at + 1);
+                        self.skipping = false;
+                    }
+                    None => self.buffer.clear(),
+                }
+                self.looked_at = 0;
+                if self.skipping {
+                    return Next::More;
+                }
+                continue;
+            }
+            let end = feed.map(|at| self.looked_at + at);
+            if end.unwrap_or(self.buffer.len()) > self.limit {
+                self.skipping = true;
+                self.looked_at = 0;
+                return Next::TooLong(self.buffer.split_to(self.limit));
+            }
+            let Some(end) = end else {
+                self.looked_at = self.buffer.len();
+                return Next::More;
+            };
+            let mut line = self.buffer.split_to(end + 1);
+            self.looked_at = 0;
+            line.truncate(end);
+            if line.last() == Some(&b'\r') {
+                line.truncate(end - 1);
+            }
+            return Next::Line(line);
+        }
+    }
+
+    /// What stands at the end without a line feed.
+    pub(super) fn rest(&mut self) -> Option<BytesMut> {
+        let rest = self.buffer.split();
+        self.looked_at = 0;
+        (!rest.is_empty() && !self.skipping).then_some(rest)
+    }
+}
+
+/// On one line and not too long, for a log or a reason.
+pub(super) fn tidy(text: &[u8], characters: usize) -> String {
+    let text = String::from_utf8_lossy(text);
+    let mut clean: String =
+        text.chars().take(characters).map(|c| if c.is_control() { ' ' } else { c }).collect();
+    if text.chars().nth(characters).is_some() {
+        clean.push('…');
+    }
+    clean.trim().to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Reads the chunks one after the other, four bytes a line at most; `!` marks what was too long.
+    fn after(chunks: &[&str]) -> Vec<String> {
+        let mut lines = Lines::new(4);
+        let mut seen = Vec::new();
+        for chunk in chunks {
+            lines.buffer.extend_from_slice(chunk.as_bytes());
+            loop {
+                match lines.next() {
+                    Next::Line(line) => seen.push(String::from_utf8(line.to_vec()).unwrap()),
+                    Next::TooLong(line) => {
+                        seen.push(format!("{}!", String::from_utf8(line.to_vec()).unwrap()))
+                    }
+                    Next::More => break,
+                }
+            }
+        }
+        seen.extend(lines.rest().map(|rest| format!("{}$", String::from_utf8(rest.to_vec()).unwrap())));
+        seen
+    }
+
+    #[test]
+    fn lines_come_whole_however_they_arrive_and_none_is_too_long() {
+        for (chunks, expected) in [
+            (&["a\nb\n"][..], &["a", "b"][..]),
+            (&["a", "b", "\n", "c"], &["ab", "c$"]),
+            (&["a\r\n\r\n"], &["a", ""]),
+            (&["abcd\n"], &["abcd"]),
+            (&["abcde\nf\n"], &["abcd!", "f"]),
+            (&["abc", "def", "ghi", "j\nk\n"], &["abcd!", "k"]),
+            (&["abcdef"], &["abcd!"]),
+            (&["\n\n"], &["", ""]),
+        ] {
+            assert_eq!(after(chunks), expected, "{chunks:?}");
+        }
+    }
+
+    #[test]
+    fn what_is_said_stays_on_one_line() {
+        assert_eq!(tidy(b" a\tb\x1b[1m\nc ", 20), "a b [1m c");
+        assert_eq!(tidy("äöü".as_bytes(), 2), "äö…");
+        assert_eq!(tidy(b"\xff", 9), "\u{fffd}");
+    }
+}

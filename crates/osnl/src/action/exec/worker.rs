@@ -1,0 +1,173 @@
+//! A long-lived child that is there when it is needed: started with the first event, and again with the next one
+//! after it has ended. How long is waited between two starts is not decided here but by the delivery loop, which
+//! holds a target that cannot be reached.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use tokio::sync::{Mutex, mpsc, oneshot};
+use tokio::task::JoinSet;
+use tokio_util::sync::{CancellationToken, DropGuard};
+
+use super::process::Process;
+use super::program::Program;
+use super::supervisor::{Order, Supervisor, Terms};
+use crate::action::{ActionError, Done, ErrorClass};
+
+/// Events on their way to the child's supervisor; there are never more than are attempted at once.
+const ORDERS: usize = 64;
+
+/// What is settled about a child before it is started.
+#[derive(Clone, Debug)]
+pub(in crate::action) struct Plan {
+    pub(in crate::action) action: std::sync::Arc<str>,
+    pub(in crate::action) program: Program,
+    /// For people, instead of the program's name.
+    pub(in crate::action) name: String,
+    /// The longest line that it may write, in bytes.
+    pub(in crate::action) reply_limit: usize,
+    /// How long it may take to end when its input ends, and again after SIGTERM.
+    pub(in crate::action) stop_timeout: Duration,
+}
+
+/// See the [module](self).
+#[derive(Debug)]
+pub(in crate::action) struct Worker {
+    plan: Plan,
+    slot: Mutex<Slot>,
+    ids: AtomicU64,
+    abort: CancellationToken,
+}
+
+#[derive(Debug, Default)]
+struct Slot {
+    child: Option<Handle>,
+    /// The one supervisor; dropped with it, the child is killed.
+    supervisor: JoinSet<()>,
+}
+
+#[derive(Clone, Debug)]
+struct Handle {
+    orders: mpsc::Sender<Order>,
+    hung: CancellationToken,
+}
+
+impl Handle {
+    /// Its supervisor may not have heard yet that it hangs.
+    fn is_usable(&self) -> bool {
+        !self.orders.is_closed() && !self.hung.is_cancelled()
+    }
+}
+
+impl Worker {
+    pub(in crate::action) fn new(plan: Plan) -> Self {
+        let abort = CancellationToken::new();
+        Self { plan, slot: Mutex::default(), ids: AtomicU64::new(1), abort }
+    }
+
+    pub(in crate::action) fn plan(&self) -> &Plan {
+        &self.plan
+    }
+
+    /// A number that no other event of this worker has.
+    pub(in crate::action) fn id(&self) -> u64 {
+        self.ids.fetch_add(1, Ordering::Relaxed)
+    }
+
+    /// Starts the child if there is none. `prologue` makes what it is told first.
+    ///
+    /// # Errors
+    /// It cannot be started.
+    pub(in crate::action) async fn start(
+        &self,
+        prologue: impl Fn() -> Result<Vec<u8>, ActionError>,
+    ) -> Result<(), ActionError> {
+        self.child(&prologue).await.map(drop)
+    }
+
+    /// Asks the child, starting it if there is none, and gives the answers in the order of the lines. Dropped before
+    /// they are there, it ends the child: what hangs must not go on while its event is attempted again.
+    pub(in crate::action) async fn ask(
+        &self,
+        lines: Vec<(u64, Vec<u8>)>,
+        prologue: impl Fn() -> Result<Vec<u8>, ActionError>,
+    ) -> Vec<Result<Done, ActionError>> {
+        let child = match self.child(&prologue).await {
+            Ok(child) => child,
+            Err(error) => return lines.iter().map(|_| Err(error.clone())).collect(),
+        };
+        let guard: DropGuard = child.hung.drop_guard();
+        let mut waiting = Vec::with_capacity(lines.len());
+        for (id, line) in lines {
+            let (answer, answered) = oneshot::channel();
+            // Without a supervisor the answer's other end is dropped, which is seen below.
+            let _ = child.orders.send(Order { id, line, answer }).await;
+            waiting.push(answered);
+        }
+        let mut results = Vec::with_capacity(waiting.len());
+        for answered in waiting {
+            results.push(answered.await.unwrap_or_else(|_| {
+                let reason = format!("{} has just ended", self.plan.name);
+                Err(ActionError::new(ErrorClass::Connect, reason))
+            }));
+        }
+        guard.disarm();
+        results
+    }
+
+    /// Ends the child: with the end of its input, then SIGTERM, then SIGKILL; with SIGKILL at once if `abort` is
+    /// cancelled.
+    pub(in crate::action) async fn close(&self, abort: &CancellationToken) {
+        let mut slot = self.slot.lock().await;
+        slot.child = None;
+        tokio::select! {
+            biased;
+            () = gone(&mut slot.supervisor) => return,
+            () = abort.cancelled() => self.abort.cancel(),
+        }
+        gone(&mut slot.supervisor).await;
+    }
+
+    async fn child(
+        &self,
+        prologue: &impl Fn() -> Result<Vec<u8>, ActionError>,
+    ) -> Result<Handle, ActionError> {
+        let mut slot = self.slot.lock().await;
+        if let Some(child) = slot.child.as_ref().filter(|child| child.is_usable()) {
+            return Ok(child.clone());
+        }
+        slot.child = None;
+        // Two at once would do one event twice at once.
+        gone(&mut slot.supervisor).await;
+        let prologue = prologue()?;
+        let Plan { action, program, name, reply_limit, stop_timeout } = &self.plan;
+        let (process, pipes) = Process::start(program.command())
+            .map_err(|error| ActionError::new(ErrorClass::Connect, program.refusal(&error)))?;
+        tracing::info!(action.name = &**action, process.id = process.id(), "started {name}");
+        let (orders, taken) = mpsc::channel(ORDERS);
+        let hung = CancellationToken::new();
+        let terms = Terms {
+            action: action.clone(),
+            name: name.clone(),
+            reply_limit: *reply_limit,
+            stop_timeout: *stop_timeout,
+            hung: hung.clone(),
+            abort: self.abort.clone(),
+        };
+        slot.supervisor.spawn(Supervisor::new(terms, (process, pipes), &prologue, taken).run());
+        let child = Handle { orders, hung };
+        slot.child = Some(child.clone());
+        Ok(child)
+    }
+}
+
+/// Waits until every task has ended. Cancel-safe.
+async fn gone(tasks: &mut JoinSet<()>) {
+    while let Some(ended) = tasks.join_next().await {
+        if let Err(error) = ended
+            && error.is_panic()
+        {
+            tracing::error!(%error, "a supervisor ended by a panic; its child is killed");
+        }
+    }
+}

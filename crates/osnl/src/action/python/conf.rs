@@ -1,0 +1,157 @@
+//! `driver = python`: its options, and what follows from them.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use osnl_transport::BoxFuture;
+use tokio_util::sync::CancellationToken;
+
+use super::{PayloadDetails, PluginConfig, Python, PythonOptions, Told};
+use crate::action::exec::Program;
+use crate::action::exec::conf::{
+    ENVIRONMENT, STOP_TIMEOUT, Surroundings, WORKING_DIR, about, absolute, command,
+};
+use crate::action::{Action, ErrorClass};
+use crate::native::driver::{
+    BuildContext, DriverConf, DriverOption, DriverTable, Probe, ProbeContext, ReadDriver, Reader, Wanted,
+};
+use crate::native::{BuildError, Preview};
+
+/// `driver = python`.
+#[derive(Clone, Debug)]
+pub struct PythonConf {
+    /// Which class, and with what.
+    pub options: PythonOptions,
+}
+
+const CLASS: &str = "write module.Class, as rest_plugin.RESTNotify";
+
+impl ReadDriver for PythonConf {
+    /// A plug-in is called for one event at a time, so there is nothing to gain from several.
+    const TABLE: DriverTable = DriverTable::new(
+        "python",
+        &[
+            DriverOption::new(
+                "plugin",
+                "module.Class",
+                "A class with notify(self, node_detail, created), in a module of plugin_path or an installed one. Must be \
+                 set.",
+            ),
+            DriverOption::new("plugin_path", "list of absolute paths", "Folders with plug-ins, the first one first."),
+            DriverOption::new(
+                "python",
+                "list",
+                "The interpreter, Python 3.6 or newer, and its own arguments if it has any.",
+            )
+            .or("python3"),
+            DriverOption::new(
+                "plugin_config",
+                "list of absolute paths",
+                "Files in oslo.config's form that the plug-in's CONF is filled from, later ones over earlier ones.",
+            ),
+            DriverOption::new(
+                "events_creation",
+                "list",
+                "Event types that are allocations; without both lists an event type's own word counts, create or delete.",
+            ),
+            DriverOption::new("events_deletion", "list", "Event types that are releases."),
+            ENVIRONMENT,
+            WORKING_DIR,
+            STOP_TIMEOUT,
+        ],
+    )
+    .with_defaults(&[("concurrency", "1")]);
+
+    fn read(reader: &mut Reader<'_>) -> Option<Self> {
+        let plugin = reader.required("plugin", CLASS).and_then(|text| class(reader, text));
+        let plugin_path = paths(reader, "plugin_path");
+        let python = reader.text("python").and_then(|text| command(reader, "python", &text));
+        let plugin_config = paths(reader, "plugin_config");
+        let events_creation = names(reader, "events_creation");
+        let events_deletion = names(reader, "events_deletion");
+        let Surroundings { environment, working_dir, stop_timeout } = Surroundings::read(reader)?;
+        let details = PayloadDetails { events_creation: events_creation?, events_deletion: events_deletion? };
+        Some(Self {
+            options: PythonOptions {
+                plugin: plugin?,
+                plugin_path: plugin_path?,
+                python: Program { command: python?, environment, working_dir },
+                config: PluginConfig::files_of(plugin_config?),
+                stop_timeout,
+                details: Arc::new(details),
+            },
+        })
+    }
+}
+
+impl DriverConf for PythonConf {
+    fn action(&self, context: &BuildContext<'_>) -> Result<Arc<dyn Action>, BuildError> {
+        Ok(Arc::new(Python::new(context.name.clone(), self.options.clone())))
+    }
+
+    fn does(&self) -> String {
+        format!("calls the plug-in {} in a Python of its own", self.options.plugin)
+    }
+
+    fn refuser(&self) -> Option<&'static str> {
+        Some("the plug-in")
+    }
+
+    fn preview(&self, wanted: &Wanted<'_>) -> Preview {
+        match self.options.details.of(wanted.notification) {
+            Ok(Told::NothingToDo(why)) => Preview::Nothing { why },
+            Err(error) => Preview::Unusable { why: error.reason },
+            Ok(Told::Notify { created, .. }) => {
+                let mut with = about(wanted.notification);
+                with.push(("created", created.to_string()));
+                Preview::Effect { does: self.does(), with }
+            }
+        }
+    }
+
+    /// Loads the class, as a start does: only then it is known whether it can be.
+    fn probe<'a>(&'a self, context: ProbeContext<'a>) -> BoxFuture<'a, Vec<Probe>> {
+        Box::pin(async move {
+            let probe = Probe::of(context.section, format!("plug-in {}", self.options.plugin));
+            let name = context.section.strip_prefix("action:").unwrap_or(context.section);
+            let python = Python::new(name, self.options.clone());
+            let opened = tokio::time::timeout(context.deadline, python.open()).await;
+            let at_once = CancellationToken::new();
+            at_once.cancel();
+            python.close(&at_once).await;
+            vec![match opened {
+                Ok(Ok(())) => probe.fine("can be loaded; it was not called"),
+                Ok(Err(error)) if error.class == ErrorClass::Connect => probe.failed(error.reason, None),
+                Ok(Err(error)) => probe.failed(error.to_string(), None),
+                Err(_) => {
+                    let late = format!("was not loaded within {} s", context.deadline.as_secs_f64());
+                    probe.failed(late, Some("what does it do while it is imported?"))
+                }
+            }]
+        })
+    }
+}
+
+/// `module.Class`, where the module may have dots of its own.
+fn class(reader: &mut Reader<'_>, text: String) -> Option<String> {
+    let named = |word: &str| {
+        word.chars().next().is_some_and(|c| c.is_alphabetic() || c == '_')
+            && word.chars().all(|c| c.is_alphanumeric() || c == '_')
+    };
+    match text.contains('.') && text.split('.').all(named) {
+        true => Some(text),
+        false => reader.refuse("plugin", "is no class in a module", CLASS),
+    }
+}
+
+fn names(reader: &mut Reader<'_>, option: &str) -> Option<Vec<String>> {
+    match reader.is_set(option) {
+        true => reader.list(option),
+        false => Some(Vec::new()),
+    }
+}
+
+fn paths(reader: &mut Reader<'_>, option: &str) -> Option<Vec<PathBuf>> {
+    let names = names(reader, option)?;
+    names.iter().map(|name| absolute(reader, option, name)).collect()
+}

@@ -1,0 +1,84 @@
+//! What a plug-in finds in its `CONF`: the groups and options of files in oslo.config's form.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::path::{Path, PathBuf};
+
+use serde::{Serialize, Serializer};
+
+use crate::config::{Ini, ReadError, read_text};
+
+/// By group and option, all values in the order of the files: any of them may be a secret.
+type Texts = BTreeMap<String, BTreeMap<String, Vec<String>>>;
+
+/// Files whose groups and options a plug-in finds in its `CONF`. Its Debug form shows no value.
+#[derive(Clone, Default)]
+pub struct PluginConfig {
+    files: Vec<PathBuf>,
+    texts: Texts,
+}
+
+impl PluginConfig {
+    /// Files that are read each time a plug-in is started; of an option that is not multi-valued the last value counts.
+    #[must_use]
+    pub fn files_of(files: impl IntoIterator<Item = PathBuf>) -> Self {
+        Self { files: files.into_iter().collect(), texts: Texts::new() }
+    }
+
+    /// The files, as the real oslo.config is told them.
+    pub(super) fn files(&self) -> &[PathBuf] {
+        &self.files
+    }
+
+    /// With what the files hold now.
+    ///
+    /// # Errors
+    /// Which file cannot be read, and why.
+    pub(super) fn read(&self) -> Result<Self, String> {
+        let mut texts = Texts::new();
+        for path in &self.files {
+            let name = path.display().to_string();
+            let text = read_text(path).map_err(|error| format!("{name}: {}", reason(&error)))?;
+            let (ini, errors) = Ini::parse(&name, &text);
+            if let Some(error) = errors.first() {
+                return Err(error.to_string());
+            }
+            for section in ini.sections {
+                let group = texts.entry(section.name).or_default();
+                for entry in section.entries {
+                    group.entry(entry.key).or_default().push(entry.value);
+                }
+            }
+        }
+        Ok(Self { files: self.files.clone(), texts })
+    }
+
+    /// Whether a file can be used.
+    ///
+    /// # Errors
+    /// As it is said at a start.
+    pub fn check(path: &Path) -> Result<(), String> {
+        Self::files_of([path.to_owned()]).read().map(drop)
+    }
+}
+
+fn reason(error: &ReadError) -> String {
+    match error {
+        ReadError::Missing => "there is no such file".to_owned(),
+        ReadError::NotRegular => "is not a regular file".to_owned(),
+        ReadError::Unreadable(error) => format!("cannot be read: {error}"),
+        ReadError::NotUtf8(line) => format!("line {line} is not UTF-8"),
+    }
+}
+
+impl Serialize for PluginConfig {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        self.texts.serialize(serializer)
+    }
+}
+
+impl fmt::Debug for PluginConfig {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("PluginConfig").field("files", &self.files).finish_non_exhaustive()
+    }
+}

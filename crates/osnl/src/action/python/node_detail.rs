@@ -1,0 +1,153 @@
+//! What a notification is for a plug-in of the OSS Framework: a map, and whether something came or went.
+
+use std::fmt;
+
+use osnl_model::{Notification, Resource, resources};
+use serde::Serialize;
+use serde_json::Value;
+use serde_json::value::{RawValue, to_raw_value};
+
+use crate::action::{ActionError, ErrorClass};
+
+/// What is asked of a plug-in.
+#[derive(Debug)]
+pub enum Told {
+    /// Call it with these.
+    Notify {
+        /// A JSON object; the map that Python makes of it has its keys in this order.
+        node_detail: Box<RawValue>,
+        /// An allocation, not a release.
+        created: bool,
+    },
+    /// Nothing, and why.
+    NothingToDo(String),
+}
+
+/// Makes a plug-in's arguments of a notification.
+pub trait NodeDetails: Send + Sync + fmt::Debug {
+    /// Pure: the same in each attempt. Of a bulk request the notification has the payload of the one resource.
+    ///
+    /// # Errors
+    /// What no attempt will change is [`ErrorClass::Content`].
+    fn of(&self, notification: &Notification) -> Result<Told, ActionError>;
+}
+
+/// The form without OSS Framework: what the resource view knows, and the payload as it is.
+///
+/// | key | value |
+/// | --- | --- |
+/// | `event_type`, `publisher_id`, `timestamp`, `message_id` | as the service wrote them, or null |
+/// | `kind`, `id`, `name`, `project`, `user`, `host`, `state`, `addresses`, `created_at`, … | the resource, as in `docs/exec.md`; absent if it cannot be told |
+/// | `payload` | as the service wrote it; of a bulk request the one resource |
+///
+/// `created` follows from the lists, as in oss_watcher; an event type in both (its `floatingip.update.end`) is an
+/// allocation if `floatingip.router_id` is not null. Without lists it follows from the event type: `create` is an
+/// allocation, `delete` a release; begins (`.start`), errors and everything else ask for nothing.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct PayloadDetails {
+    /// Event types that are allocations; with both lists empty the types' own words count.
+    pub events_creation: Vec<String>,
+    /// Event types that are releases.
+    pub events_deletion: Vec<String>,
+}
+
+#[derive(Serialize)]
+struct Detail<'a> {
+    event_type: Option<&'a str>,
+    publisher_id: Option<&'a str>,
+    timestamp: Option<&'a str>,
+    message_id: Option<&'a str>,
+    // One map, as plug-ins are used to; flattening a written struct has no error that would have to point anywhere.
+    #[serde(flatten)]
+    resource: Option<Resource<'a>>,
+    payload: &'a Value,
+}
+
+impl PayloadDetails {
+    fn created(&self, event_type: &str, payload: &Value) -> Option<bool> {
+        if self.events_creation.is_empty() && self.events_deletion.is_empty() {
+            return by_words(event_type);
+        }
+        let of = |list: &[String]| list.iter().any(|name| name == event_type);
+        match (of(&self.events_creation), of(&self.events_deletion)) {
+            (true, true) => Some(payload.pointer("/floatingip/router_id").is_some_and(|id| !id.is_null())),
+            (true, false) => Some(true),
+            (false, true) => Some(false),
+            (false, false) => None,
+        }
+    }
+}
+
+fn by_words(event_type: &str) -> Option<bool> {
+    let words: Vec<&str> = event_type.split('.').collect();
+    if matches!(words.last(), Some(&("start" | "error"))) {
+        return None;
+    }
+    words.iter().rev().find_map(|word| match *word {
+        "create" | "created" => Some(true),
+        "delete" | "deleted" => Some(false),
+        _ => None,
+    })
+}
+
+impl NodeDetails for PayloadDetails {
+    fn of(&self, n: &Notification) -> Result<Told, ActionError> {
+        let event_type = n.event_type.as_deref();
+        let payload = &n.payload;
+        let Some(created) = self.created(event_type.unwrap_or_default(), payload) else {
+            let event_type = event_type.unwrap_or("no event type");
+            let why = format!("{event_type} is neither a creation nor a deletion");
+            return Ok(Told::NothingToDo(why));
+        };
+        let detail = Detail {
+            event_type,
+            publisher_id: n.publisher_id.as_deref(),
+            timestamp: n.timestamp.as_deref(),
+            message_id: n.message_id.as_deref(),
+            resource: resources(n).into_iter().next(),
+            payload,
+        };
+        let node_detail = to_raw_value(&detail)
+            .map_err(|error| ActionError::new(ErrorClass::Content, format!("no node detail: {error}")))?;
+        Ok(Told::Notify { node_detail, created })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn what_came_and_what_went_is_told_apart() {
+        for (event_type, expected) in [
+            ("compute.instance.create.end", Some(true)),
+            ("compute.instance.delete.end", Some(false)),
+            ("port.create.end", Some(true)),
+            ("instance.create.end", Some(true)),
+            ("image.delete", Some(false)),
+            ("identity.project.created", Some(true)),
+            ("identity.project.deleted", Some(false)),
+            ("compute.instance.create.start", None),
+            ("compute.instance.create.error", None),
+            ("port.update.end", None),
+            ("", None),
+        ] {
+            assert_eq!(PayloadDetails::default().created(event_type, &json!({})), expected, "{event_type}");
+        }
+        let lists = PayloadDetails {
+            events_creation: vec!["a".into(), "floatingip.update.end".into()],
+            events_deletion: vec!["b".into(), "floatingip.update.end".into()],
+        };
+        for (event_type, payload, expected) in [
+            ("a", json!({}), Some(true)),
+            ("b", json!({}), Some(false)),
+            ("port.create.end", json!({}), None),
+            ("floatingip.update.end", json!({"floatingip": {"router_id": "r"}}), Some(true)),
+            ("floatingip.update.end", json!({"floatingip": {"router_id": null}}), Some(false)),
+        ] {
+            assert_eq!(lists.created(event_type, &payload), expected, "{event_type} {payload}");
+        }
+    }
+}

@@ -1,0 +1,70 @@
+//! Asking the daemon to read its configuration again, and how the configuration came to be what it is.
+
+use super::super::answer::{ConfigurationStatus, LeftQueue, NotReloaded, Reloaded};
+use super::super::time;
+use super::super::wire::{Code, Refusal};
+use super::Desk;
+use crate::daemon::{Outcome, Reason, Reloads};
+
+impl Desk {
+    pub(super) async fn reload(&self, by: &str) -> Result<Reloaded, Refusal> {
+        let Some(live) = &self.live else {
+            return Err(Refusal::new(
+                Code::Unavailable,
+                "no daemon runs; the next one reads its configuration",
+            ));
+        };
+        match live.board.reload(by).await {
+            Outcome::Done(told) => Ok(Reloaded {
+                reloaded: true,
+                changes: told.changes,
+                warnings: told.warnings,
+                reason: None,
+                errors: Vec::new(),
+            }),
+            Outcome::Refused(refused) if refused.reason == Reason::Unsupported => {
+                Err(Refusal::new(Code::Unsupported, refused.errors.join("; ")))
+            }
+            Outcome::Refused(refused) => Ok(Reloaded {
+                reloaded: false,
+                changes: Vec::new(),
+                warnings: Vec::new(),
+                reason: Some(refused.reason),
+                errors: refused.errors,
+            }),
+        }
+    }
+
+    pub(super) fn left_queues(&self) -> Vec<LeftQueue> {
+        let left = self.bindings.iter().flat_map(|bindings| bindings.left());
+        let shown = |own: crate::listener::OwnQueue| {
+            let delete = own.delete_command();
+            LeftQueue { vhost: own.vhost, queue: own.queue, delete }
+        };
+        left.map(shown).collect()
+    }
+}
+
+pub(super) fn configuration(reloads: &Reloads) -> ConfigurationStatus {
+    ConfigurationStatus {
+        loaded: time::shown(reloads.loaded),
+        loaded_seconds: time::age(reloads.loaded),
+        not_reloaded: reloads.failed.as_ref().map(|(since, refused)| NotReloaded {
+            since: time::shown(*since),
+            since_seconds: time::age(*since),
+            reason: refused.reason,
+            errors: refused.errors.clone(),
+        }),
+    }
+}
+
+/// What somebody should look at.
+pub(super) fn not_reloaded(configuration: &ConfigurationStatus) -> Option<String> {
+    let failed = configuration.not_reloaded.as_ref()?;
+    let first = failed.errors.first().map(String::as_str).unwrap_or_default();
+    let more = match failed.errors.len() {
+        0 | 1 => String::new(),
+        errors => format!(" (and {} more)", errors - 1),
+    };
+    Some(format!("the configuration is not reloaded since {}: {first}{more}", failed.since))
+}

@@ -1,0 +1,168 @@
+//! What runs at the moment, for whoever shows it, and the bell that asks for a reload.
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::SystemTime;
+
+use tokio::sync::{mpsc, oneshot, watch};
+
+use super::reload::{Asked, Outcome, Reason, Refused};
+use crate::delivery::{DeliveryLoop, Published};
+use crate::listener::{Gauges, Listener, ListenerState};
+
+/// Requests that may wait while one is worked on. One that waits covers all that come with it.
+const WAITING: usize = 16;
+
+/// What runs at the moment, and the bell that asks for a reload.
+pub struct Board {
+    shown: Mutex<Shown>,
+    /// Grows with each change of what runs.
+    version: watch::Sender<u64>,
+    reloads: watch::Sender<Reloads>,
+    asked: mpsc::Sender<Asked>,
+    inbox: Mutex<Option<mpsc::Receiver<Asked>>>,
+}
+
+#[derive(Default)]
+struct Shown {
+    listeners: Vec<Heard>,
+    targets: Vec<Published>,
+}
+
+/// What a listener shows while it runs.
+#[derive(Clone)]
+pub struct Heard {
+    pub(crate) name: Arc<str>,
+    pub(crate) broker: String,
+    pub(crate) state: watch::Receiver<ListenerState>,
+    pub(crate) gauges: Arc<Gauges>,
+}
+
+/// How the configuration came to be what it is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Reloads {
+    /// Since when what counts has counted.
+    pub loaded: SystemTime,
+    /// Reloads begun since the start.
+    pub begun: u64,
+    /// Those that have ended, well or not.
+    pub ended: u64,
+    /// The latest was refused: since when that is so, and why.
+    pub failed: Option<(SystemTime, Refused)>,
+}
+
+impl Heard {
+    fn of(listener: &Listener) -> Self {
+        Self {
+            name: listener.name().clone(),
+            broker: listener.location(),
+            state: listener.state(),
+            gauges: listener.gauges(),
+        }
+    }
+
+    /// Where its broker is, for people: no secret.
+    #[must_use]
+    pub fn broker(&self) -> &str {
+        &self.broker
+    }
+
+    /// What it is doing, as it changes.
+    #[must_use]
+    pub fn state(&self) -> watch::Receiver<ListenerState> {
+        self.state.clone()
+    }
+}
+
+impl Board {
+    pub(crate) fn new(listeners: &[Listener], deliveries: &[DeliveryLoop]) -> Self {
+        let (asked, inbox) = mpsc::channel(WAITING);
+        let reloads = Reloads { loaded: SystemTime::now(), begun: 0, ended: 0, failed: None };
+        let board = Self {
+            shown: Mutex::default(),
+            version: watch::Sender::new(0),
+            reloads: watch::Sender::new(reloads),
+            asked,
+            inbox: Mutex::new(Some(inbox)),
+        };
+        board.show(listeners.iter().map(Heard::of), deliveries.iter().map(DeliveryLoop::published));
+        board
+    }
+
+    /// The listeners that run, in the order of the configuration.
+    #[must_use]
+    pub fn listeners(&self) -> Vec<Heard> {
+        self.with(|shown| shown.listeners.clone())
+    }
+
+    /// The actions, in the order of the configuration.
+    #[must_use]
+    pub fn targets(&self) -> Vec<Published> {
+        self.with(|shown| shown.targets.clone())
+    }
+
+    /// Changes whenever other listeners or actions run.
+    #[must_use]
+    pub fn version(&self) -> watch::Receiver<u64> {
+        self.version.subscribe()
+    }
+
+    /// How the configuration came to be what it is, as that changes.
+    #[must_use]
+    pub fn reloads(&self) -> watch::Receiver<Reloads> {
+        self.reloads.subscribe()
+    }
+
+    /// Asks for a reload and does not wait for it. If many are asked for already, one of them will do.
+    pub fn ring(&self, by: &str) {
+        let _ = self.asked.try_send(Asked { by: by.to_owned(), answer: None });
+    }
+
+    /// Asks for a reload and waits for what comes of it.
+    pub async fn reload(&self, by: &str) -> Outcome {
+        let (answer, answered) = oneshot::channel();
+        let ending = || {
+            let errors = vec!["the daemon is ending, or cannot read its configuration again".to_owned()];
+            Outcome::Refused(Refused { reason: Reason::Unsupported, errors })
+        };
+        if self.asked.send(Asked { by: by.to_owned(), answer: Some(answer) }).await.is_err() {
+            return ending();
+        }
+        answered.await.unwrap_or_else(|_| ending())
+    }
+
+    /// Other listeners and actions run; those that go on are kept as they are shown.
+    pub(super) fn change(
+        &self,
+        begun: &[Listener],
+        replaced: &[Arc<str>],
+        deliveries: &[DeliveryLoop],
+        (listeners, actions): &(Vec<Arc<str>>, Vec<Arc<str>>),
+    ) {
+        let before = self.with(std::mem::take);
+        let kept = before.listeners.into_iter().filter(|heard| !replaced.contains(&heard.name));
+        let heard: Vec<_> = kept.chain(begun.iter().map(Heard::of)).collect();
+        let targets: Vec<_> = deliveries.iter().map(DeliveryLoop::published).chain(before.targets).collect();
+        let listeners = listeners.iter().filter_map(|name| heard.iter().find(|heard| heard.name == *name));
+        let actions = actions.iter().filter_map(|name| targets.iter().find(|target| target.name() == name));
+        self.show(listeners.cloned(), actions.cloned());
+        self.version.send_modify(|version| *version += 1);
+    }
+
+    pub(super) fn note(&self, note: impl FnOnce(&mut Reloads)) {
+        self.reloads.send_modify(note);
+    }
+
+    /// The requests; given to the daemon that runs, once.
+    pub(super) fn inbox(&self) -> Option<mpsc::Receiver<Asked>> {
+        self.inbox.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
+
+    fn show(&self, listeners: impl Iterator<Item = Heard>, targets: impl Iterator<Item = Published>) {
+        let shown = Shown { listeners: listeners.collect(), targets: targets.collect() };
+        self.with(|now| *now = shown);
+    }
+
+    fn with<T>(&self, with: impl FnOnce(&mut Shown) -> T) -> T {
+        with(&mut self.shown.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}

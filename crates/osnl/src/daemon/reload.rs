@@ -1,0 +1,138 @@
+//! What a daemon is told to change while it runs.
+//!
+//! Whoever knows the configuration reads it again, checks it and builds what is new ([`Reload::prepare`]), beside a
+//! daemon that goes on. Only then is anything touched, all at once and without waiting for anything; what is refused
+//! has changed nothing.
+
+use std::sync::Arc;
+
+use osnl_transport::BoxFuture;
+use serde::{Deserialize, Serialize};
+use tokio::sync::oneshot;
+
+use crate::delivery::{DeliveryLoop, Setup};
+use crate::listener::Listener;
+
+/// Reads a configuration again and builds what is new.
+pub trait Reload: Send {
+    /// Changes nothing yet. It may take as long as reading files takes; the daemon goes on meanwhile.
+    fn prepare(self: Box<Self>) -> BoxFuture<'static, (Box<dyn Reload>, Result<Changes, Refused>)>;
+
+    /// What was prepared last counts from now on; must not wait.
+    fn commit(&mut self);
+}
+
+/// What follows from another configuration.
+#[derive(Default)]
+pub struct Changes {
+    /// Listeners that end, by name; those that are replaced too.
+    pub leave: Vec<Arc<str>>,
+    /// Listeners that begin.
+    pub begin: Vec<Listener>,
+    /// Actions that end.
+    pub retire: Vec<Arc<str>>,
+    /// Actions whose next attempt is made with something else.
+    pub setups: Vec<(Arc<str>, Setup)>,
+    /// Actions that begin.
+    pub deliveries: Vec<DeliveryLoop>,
+    /// The names of all listeners and actions, in their order from now on.
+    pub order: (Vec<Arc<str>>, Vec<Arc<str>>),
+    /// For people.
+    pub told: Told,
+}
+
+/// What has changed, for people and scripts.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Told {
+    /// Section by section.
+    pub changes: Vec<SectionChange>,
+    /// What somebody should know.
+    pub warnings: Vec<String>,
+}
+
+/// A section that is not what it was.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SectionChange {
+    /// Between the brackets.
+    pub section: String,
+    /// Whether it is new, gone, or has other values.
+    pub what: What,
+    /// The options that have another value; no value, which may be a secret.
+    pub options: Vec<String>,
+    /// What follows.
+    pub effect: String,
+}
+
+/// How a section is not what it was.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum What {
+    /// It was not there.
+    Added,
+    /// It is not there any more.
+    Removed,
+    /// It has other values.
+    Changed,
+}
+
+impl What {
+    /// As it is printed.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Added => "added",
+            Self::Removed => "removed",
+            Self::Changed => "changed",
+        }
+    }
+}
+
+impl std::fmt::Display for SectionChange {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Self { section, what, options, effect } = self;
+        write!(f, "[{section}] {}", what.name())?;
+        if !options.is_empty() {
+            write!(f, " ({})", options.join(", "))?;
+        }
+        write!(f, ": {effect}")
+    }
+}
+
+/// Why nothing was changed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Refused {
+    /// What kind of reason.
+    pub reason: Reason,
+    /// All that is wrong, a line each.
+    pub errors: Vec<String>,
+}
+
+/// Why a reload is refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Reason {
+    /// The configuration is wrong.
+    Configuration,
+    /// It is right, and something in it cannot change while the daemon runs.
+    NeedsRestart,
+    /// It is right, and something that it names cannot be used here and now.
+    Unusable,
+    /// The daemon is ending, or has no configuration that it could read again.
+    Unsupported,
+}
+
+/// What came of a request to reload.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// What has changed counts; without any change, everything went on as it was.
+    Done(Told),
+    /// Nothing was changed.
+    Refused(Refused),
+}
+
+/// A request to reload.
+pub(crate) struct Asked {
+    /// Who wants it, for the log.
+    pub(crate) by: String,
+    pub(crate) answer: Option<oneshot::Sender<Outcome>>,
+}

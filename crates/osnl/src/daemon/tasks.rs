@@ -1,0 +1,211 @@
+//! The tasks of a daemon, which come and go as its configuration changes.
+//!
+//! A listener that takes the place of another on the same queue begins when that one has closed its connection: what
+//! it had been sent and not taken is in its place in the queue again, so that order survives, with a single active
+//! consumer or without. On another queue it begins at once; when it listens, the old queue is unbound, and its listener
+//! drains when nothing is left there.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use osnl_transport::TransportError;
+use tokio::task::{Id, JoinError, JoinSet};
+use tokio::time::timeout;
+use tokio_util::sync::CancellationToken;
+
+use super::reload::Changes;
+use crate::delivery::{DeliveryLoop, Remote};
+use crate::listener::{Farewell, Listener, ListenerState};
+use crate::shutdown::Shutdown;
+
+/// A listener that another waits for has this long to settle what is open. What is left goes back to the broker, and
+/// is recognised when it comes to the other one.
+const GIVES_WAY: Duration = Duration::from_secs(3);
+
+pub(super) struct Tasks {
+    shutdown: Shutdown,
+    pub(super) listeners: JoinSet<Result<(), TransportError>>,
+    pub(super) deliveries: JoinSet<()>,
+    /// What waits for a listener before it tells another to drain.
+    pub(super) handovers: JoinSet<()>,
+    seats: Vec<Seat>,
+    loops: Vec<Looping>,
+    /// Nothing has changed yet: a listener that cannot begin ends the daemon.
+    starting: bool,
+}
+
+/// A listener that runs, or is about to end.
+struct Seat {
+    task: Id,
+    name: Arc<str>,
+    queues: Vec<String>,
+    own: Shutdown,
+    ended: CancellationToken,
+    leaving: bool,
+    /// Until it has been said.
+    farewell: Option<Farewell>,
+}
+
+/// A delivery loop that runs, or is about to end.
+struct Looping {
+    name: Arc<str>,
+    remote: Remote,
+    ended: CancellationToken,
+    leaving: bool,
+}
+
+impl Tasks {
+    pub(super) fn start(
+        shutdown: &Shutdown,
+        listeners: Vec<Listener>,
+        deliveries: Vec<DeliveryLoop>,
+    ) -> Self {
+        let mut tasks = Self {
+            shutdown: shutdown.clone(),
+            listeners: JoinSet::new(),
+            deliveries: JoinSet::new(),
+            handovers: JoinSet::new(),
+            seats: Vec::new(),
+            loops: Vec::new(),
+            starting: true,
+        };
+        listeners.into_iter().for_each(|listener| tasks.listen(listener));
+        deliveries.into_iter().for_each(|delivery| tasks.deliver(delivery));
+        tasks
+    }
+
+    /// Does what follows from another configuration. Nothing here waits.
+    pub(super) fn apply(&mut self, changes: Changes) {
+        self.starting = false;
+        for (name, setup) in changes.setups {
+            for looping in self.loops.iter().filter(|looping| looping.name == name && !looping.leaving) {
+                looping.remote.change(setup.clone());
+            }
+        }
+        for looping in self.loops.iter_mut().filter(|looping| changes.retire.contains(&looping.name)) {
+            looping.leaving = true;
+            looping.remote.retire();
+        }
+        changes.deliveries.into_iter().for_each(|delivery| self.deliver(delivery));
+
+        let mut left = Vec::new();
+        for seat in self.seats.iter_mut().filter(|seat| !seat.leaving && changes.leave.contains(&seat.name)) {
+            seat.leaving = true;
+            left.push((seat.name.clone(), seat.own.drain.clone(), seat.farewell.take()));
+        }
+        for listener in changes.begin {
+            let (name, state) = (listener.name().clone(), listener.state());
+            self.listen(listener);
+            for (_, drain, farewell) in left.extract_if(.., |(leaving, ..)| *leaving == name) {
+                let mut state = state.clone();
+                let (shutdown, ended) = (self.shutdown.drain.clone(), drain.clone());
+                self.handovers.spawn(async move {
+                    tokio::select! {
+                        () = async {
+                            // It listens, or it never will.
+                            let _ = state.wait_for(|state| listens(*state)).await;
+                            if let Some(farewell) = farewell {
+                                farewell.emptied().await;
+                            }
+                        } => {}
+                        () = shutdown.cancelled() => {}
+                        () = ended.cancelled() => {}
+                    }
+                    drain.cancel();
+                });
+            }
+        }
+        left.into_iter().for_each(|(_, drain, _)| drain.cancel());
+    }
+
+    fn listen(&mut self, listener: Listener) {
+        let own =
+            Shutdown { drain: self.shutdown.drain.child_token(), abort: self.shutdown.abort.child_token() };
+        let queues = listener.queues();
+        let shares = |seat: &&Seat| seat.queues.iter().any(|queue| queues.contains(queue));
+        let before: Vec<_> = self.seats.iter().filter(|seat| seat.leaving).filter(shares).collect();
+        // One that goes with its last consumer must not be without one; nobody has promised an order there.
+        let before: Vec<_> = before.into_iter().filter(|_| !listener.is_auto_deleted()).collect();
+        let before: Vec<_> = before.into_iter().map(|seat| (seat.own.clone(), seat.ended.clone())).collect();
+        let (name, ended) = (listener.name().clone(), CancellationToken::new());
+        let farewell = Some(listener.farewell());
+        let (theirs, over) = (own.clone(), ended.clone().drop_guard());
+        let task = self.listeners.spawn(async move {
+            let _over = over;
+            for (shutdown, ended) in before {
+                gives_way(&shutdown, &ended).await;
+            }
+            listener.run(theirs).await
+        });
+        self.seats.push(Seat { task: task.id(), name, queues, own, ended, leaving: false, farewell });
+    }
+
+    fn deliver(&mut self, delivery: DeliveryLoop) {
+        let (name, remote, ended) = (delivery.name().clone(), delivery.remote(), CancellationToken::new());
+        let before = self.loops.iter().filter(|looping| looping.leaving && looping.name == name);
+        let before: Vec<_> = before.map(|looping| looping.ended.clone()).collect();
+        let (shutdown, over) = (self.shutdown.clone(), ended.clone().drop_guard());
+        self.deliveries.spawn(async move {
+            let _over = over;
+            for ended in before {
+                ended.cancelled().await;
+            }
+            delivery.run(shutdown).await;
+        });
+        self.loops.push(Looping { name, remote, ended, leaving: false });
+    }
+
+    /// A listener ended; answers what ends the daemon over it.
+    pub(super) fn listener_ended(
+        &mut self,
+        ended: Result<(Id, Result<(), TransportError>), JoinError>,
+    ) -> Option<Option<TransportError>> {
+        let (task, result) = match ended {
+            Ok((task, result)) => (task, result),
+            Err(error) => {
+                tracing::error!(%error, "a listener ended by a panic");
+                return Some(None);
+            }
+        };
+        let at = self.seats.iter().position(|seat| seat.task == task)?;
+        let seat = self.seats.swap_remove(at);
+        match result {
+            Ok(()) if seat.own.drain.is_cancelled() => {
+                tracing::info!(listener.name = &*seat.name, "the listener has ended");
+                None
+            }
+            Ok(()) => Some(None),
+            Err(error) if self.starting => Some(Some(error)),
+            Err(error) => {
+                tracing::error!(
+                    listener.name = &*seat.name,
+                    "the listener cannot go on: {error}; correct its section and reload"
+                );
+                None
+            }
+        }
+    }
+
+    /// A delivery loop ended.
+    pub(super) fn delivery_ended(&mut self, ended: Result<(), JoinError>) {
+        if let Err(error) = ended {
+            tracing::error!(%error, "a task ended by a panic");
+        }
+        self.loops.retain(|looping| !looping.ended.is_cancelled());
+    }
+}
+
+fn listens(state: ListenerState) -> bool {
+    match state {
+        ListenerState::Listening | ListenerState::Draining | ListenerState::Stopped => true,
+        ListenerState::Connecting { .. } => false,
+    }
+}
+
+async fn gives_way(shutdown: &Shutdown, ended: &CancellationToken) {
+    shutdown.drain.cancel();
+    if timeout(GIVES_WAY, ended.cancelled()).await.is_err() {
+        shutdown.abort.cancel();
+        ended.cancelled().await;
+    }
+}

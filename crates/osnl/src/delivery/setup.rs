@@ -1,0 +1,51 @@
+//! What a loop makes its attempts with, and that it may change while the loop runs.
+
+use std::sync::Arc;
+
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+
+use super::DeliverySettings;
+use crate::action::Action;
+
+/// An action and how it is delivered. An attempt is made with what counts when it begins.
+#[derive(Clone)]
+pub struct Setup {
+    /// Makes the attempts.
+    pub action: Arc<dyn Action>,
+    /// When they are made, and what failures mean.
+    pub settings: DeliverySettings,
+}
+
+/// Changes a loop that runs.
+#[derive(Clone)]
+pub struct Remote {
+    setups: watch::Sender<Setup>,
+    gone: CancellationToken,
+}
+
+impl Remote {
+    pub(super) fn new(setup: Setup) -> Self {
+        Self { setups: watch::Sender::new(setup), gone: CancellationToken::new() }
+    }
+
+    /// The next attempt is made with this. A target that is held is probed at once, and what waits for its next
+    /// attempt waits no longer: somebody has just corrected something.
+    pub fn change(&self, setup: Setup) {
+        self.setups.send_replace(setup);
+    }
+
+    /// The action is no longer there: attempts under way are finished, everything else stays in the journal for
+    /// whoever has its name next. Where the journal is in memory, its messages go back to the broker.
+    pub fn retire(&self) {
+        self.gone.cancel();
+    }
+
+    pub(super) fn setups(&self) -> watch::Receiver<Setup> {
+        self.setups.subscribe()
+    }
+
+    pub(super) fn gone(&self) -> &CancellationToken {
+        &self.gone
+    }
+}

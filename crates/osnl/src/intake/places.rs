@@ -1,0 +1,33 @@
+//! The places an engine has reserved, and those that the engine before it had: what has been read from the broker
+//! by the time the rules change still has its place.
+
+use crate::journal::Permit;
+
+/// What is taken from first was reserved by predecessors, for their actions; it goes back to where it came from.
+#[derive(Debug, Default)]
+pub(super) struct Places {
+    carried: Vec<Permit>,
+    own: Permit,
+}
+
+impl Places {
+    pub(super) fn count(&self) -> usize {
+        self.carried.iter().map(Permit::places).sum::<usize>() + self.own.places()
+    }
+
+    pub(super) fn merge(&mut self, more: Permit) {
+        self.own.merge(more);
+    }
+
+    /// The permit that the next entry takes its place from.
+    pub(super) fn next(&mut self) -> &mut Permit {
+        self.carried.retain(|permit| permit.places() > 0);
+        self.carried.first_mut().unwrap_or(&mut self.own)
+    }
+
+    /// What a predecessor had is used first.
+    pub(super) fn succeed(&mut self, mut before: Self) {
+        let before = before.carried.drain(..).chain([std::mem::take(&mut before.own)]);
+        self.carried.splice(0..0, before.filter(|permit| permit.places() > 0));
+    }
+}

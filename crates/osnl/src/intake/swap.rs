@@ -1,0 +1,129 @@
+//! A rule engine that can be replaced while its listener runs: what comes from then on is judged by the new rules, what
+//! has been appended keeps its verdict.
+
+use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
+
+use osnl_model::Head;
+use osnl_transport::{BoxFuture, IncomingMessage};
+use tokio::sync::Notify;
+
+use super::{Intake, RuleEngine};
+use crate::journal::Receipt;
+use crate::received::Received;
+
+/// The intake of a listener whose rules may change.
+pub struct LiveRules {
+    engine: RwLock<Arc<RuleEngine>>,
+    replaced: Notify,
+}
+
+impl LiveRules {
+    /// Begins with this engine.
+    #[must_use]
+    pub fn new(engine: RuleEngine) -> Self {
+        Self { engine: RwLock::new(Arc::new(engine)), replaced: Notify::new() }
+    }
+
+    /// Judges by another engine from now on. Rules of a name that both have keep counting, and places that were
+    /// reserved are used by what comes next.
+    pub fn replace(&self, engine: RuleEngine) {
+        let mut current = self.engine.write().unwrap_or_else(PoisonError::into_inner);
+        engine.succeed(&current);
+        *current = Arc::new(engine);
+        drop(current);
+        self.replaced.notify_waiters();
+    }
+
+    /// Its rules are looked at and counted from now on, going on with the counts of another listener of the name.
+    pub(crate) fn begin(&self, before: Option<&Self>) {
+        let before = before.map(|before| before.engine().clone());
+        self.engine().begin(before.as_deref());
+    }
+
+    fn engine(&self) -> RwLockReadGuard<'_, Arc<RuleEngine>> {
+        self.engine.read().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Intake for LiveRules {
+    fn reserve(&self, at_most: usize) -> BoxFuture<'_, usize> {
+        Box::pin(async move {
+            loop {
+                let replaced = self.replaced.notified();
+                tokio::pin!(replaced);
+                // Armed before looking, so that a change in between is not missed.
+                replaced.as_mut().enable();
+                let engine = self.engine().clone();
+                // A full action may be none of the new rules'.
+                tokio::select! {
+                    biased;
+                    places = engine.reserve(at_most) => return places,
+                    () = replaced => {}
+                }
+            }
+        })
+    }
+
+    fn wants(&self, head: &Head<'_>) -> bool {
+        self.engine().wants(head)
+    }
+
+    fn unwanted(&self, message: &IncomingMessage, listener: &Arc<str>, head: &Head<'_>) {
+        self.engine().unwanted(message, listener, head);
+    }
+
+    fn notify(&self, received: Received) -> Receipt {
+        self.engine().notify(received)
+    }
+
+    fn unreadable(&self, received: Received, reason: String) -> Receipt {
+        self.engine().unreadable(received, reason)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use futures_util::FutureExt as _;
+    use osnl_model::{NotificationFilter, Pattern};
+
+    use super::*;
+    use crate::journal::Journal as _;
+    use crate::journal::memory::{MemoryJournal, MemoryLimits};
+    use crate::rule::Rule;
+
+    #[test]
+    fn other_rules_judge_what_comes_next_in_the_places_that_were_reserved() {
+        let counters = Arc::<crate::metrics::Counters>::default();
+        let journal = Arc::new(MemoryJournal::new(MemoryLimits::for_prefetch(2), counters.clone()));
+        let engine = |event_type: &str| {
+            let filter = NotificationFilter {
+                event_type: Some(Pattern::new(event_type).unwrap()),
+                ..NotificationFilter::default()
+            };
+            let rule = Rule { name: "r".into(), filter, actions: vec!["a".into()], ..Rule::default() };
+            RuleEngine::new(vec![rule], journal.clone(), counters.clone())
+        };
+        let body = |event: &str, n: u32| {
+            format!("{{\"event_type\": \"{event}\", \"message_id\": \"{n}\", \"payload\": {{}}}}")
+        };
+        let live = LiveRules::new(engine("^one$"));
+        assert_eq!(live.reserve(4).now_or_never(), Some(4));
+        live.replace(engine("^two$"));
+        let wants = |event: &str| {
+            let head = Head { event_type: Some(event.into()), publisher_id: None, priority: None };
+            live.wants(&head)
+        };
+        assert_eq!((wants("one"), wants("two")), (false, true));
+        // What the old rules had reserved is used by what the new ones want: nothing is free beside it.
+        let receipts: Vec<_> = (0..4).map(|n| live.notify(Received::sample(body("two", n), false))).collect();
+        assert!(journal.reserve(&[], 1).now_or_never().is_none());
+        assert_eq!(journal.claim("a", 9).now_or_never().map(|claimed| claimed.len()), Some(4));
+        // Whoever waits for a place waits for those of the rules that count.
+        let waits = live.reserve(1);
+        tokio::pin!(waits);
+        assert!((&mut waits).now_or_never().is_none());
+        live.replace(engine("^three$"));
+        assert!((&mut waits).now_or_never().is_none(), "all places are taken still");
+        drop(receipts);
+    }
+}

@@ -1,0 +1,219 @@
+//! Which bindings we have made for queues of our own: `<state_dir>/bindings.json`.
+//!
+//! ```json
+//! {"format":1,"queues":[{"vhost":"/","queue":"osnl","bindings":[["neutron","notifications.info"]]}]}
+//! ```
+//!
+//! What the configuration no longer wants of them is removed when a listener of that queue connects; bindings that
+//! others have made are left alone. A queue that no listener reads any more is *left*: it is named until it is gone.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs::{self, DirBuilder, OpenOptions};
+use std::io::{self, Write as _};
+use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use osnl_transport::Binding;
+use serde_json::{Value, json};
+
+const FORMAT: u64 = 1;
+
+/// A queue in a virtual host.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct OwnQueue {
+    /// The virtual host.
+    pub vhost: String,
+    /// The queue's name.
+    pub queue: String,
+}
+
+impl OwnQueue {
+    /// What removes it, with everything in it.
+    #[must_use]
+    pub fn delete_command(&self) -> String {
+        let quoted = |text: &str| format!("'{}'", text.replace('\'', "'\\''"));
+        format!("rabbitmqctl delete_queue --vhost {} {}", quoted(&self.vhost), quoted(&self.queue))
+    }
+}
+
+impl OwnQueue {
+    fn binding(&self, (exchange, routing_key): &(String, String)) -> Binding {
+        Binding { queue: self.queue.clone(), exchange: exchange.clone(), routing_key: routing_key.clone() }
+    }
+}
+
+/// Exchange and routing key.
+type Keys = BTreeSet<(String, String)>;
+
+/// Which bindings osnl has made for queues of its own, kept in a file of the state directory.
+#[derive(Debug)]
+pub struct Bindings {
+    path: PathBuf,
+    state: Mutex<State>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    made: BTreeMap<OwnQueue, Keys>,
+    wanted: BTreeMap<OwnQueue, Keys>,
+}
+
+impl Bindings {
+    /// What a state directory remembers. What cannot be read is nothing: no binding is removed then.
+    #[must_use]
+    pub fn open(state_dir: &Path) -> Self {
+        let path = state_dir.join("bindings.json");
+        let made = match fs::read(&path) {
+            Ok(text) => read(&text).unwrap_or_else(|| {
+                tracing::warn!("{}: is not understood; no binding of before is removed", path.display());
+                BTreeMap::new()
+            }),
+            Err(_) => BTreeMap::new(),
+        };
+        Self { path, state: Mutex::new(State { made, wanted: BTreeMap::new() }) }
+    }
+
+    /// What listeners bind from now on.
+    pub fn want(&self, wanted: impl IntoIterator<Item = (OwnQueue, Vec<Binding>)>) {
+        let mut all: BTreeMap<OwnQueue, Keys> = BTreeMap::new();
+        for (queue, bindings) in wanted {
+            all.entry(queue).or_default().extend(bindings.into_iter().map(|b| (b.exchange, b.routing_key)));
+        }
+        self.lock().wanted = all;
+    }
+
+    /// Queues with bindings of ours that no listener reads.
+    #[must_use]
+    pub fn left(&self) -> Vec<OwnQueue> {
+        let state = self.lock();
+        state.made.keys().filter(|queue| !state.wanted.contains_key(*queue)).cloned().collect()
+    }
+
+    /// What was made of a queue that is read, and is wanted no more.
+    #[must_use]
+    pub fn superfluous(&self, queue: &OwnQueue) -> Vec<Binding> {
+        let state = self.lock();
+        let (Some(made), Some(wanted)) = (state.made.get(queue), state.wanted.get(queue)) else {
+            return Vec::new();
+        };
+        made.difference(wanted).map(|keys| queue.binding(keys)).collect()
+    }
+
+    /// What was made of a queue and is still there.
+    #[must_use]
+    pub fn made_for(&self, queue: &OwnQueue) -> Vec<Binding> {
+        let state = self.lock();
+        state.made.get(queue).into_iter().flatten().map(|keys| queue.binding(keys)).collect()
+    }
+
+    /// These have been made.
+    pub fn made(&self, queue: &OwnQueue, bindings: &[Binding]) {
+        let keys = bindings.iter().map(|b| (b.exchange.clone(), b.routing_key.clone()));
+        self.write(|made| made.entry(queue.clone()).or_default().extend(keys));
+    }
+
+    /// These are no more.
+    pub fn removed(&self, queue: &OwnQueue, bindings: &[Binding]) {
+        let is_removed = |exchange: &str, key: &str| {
+            bindings.iter().any(|b| b.exchange == exchange && b.routing_key == key)
+        };
+        self.write(|made| {
+            made.entry(queue.clone()).or_default().retain(|(exchange, key)| !is_removed(exchange, key));
+        });
+    }
+
+    /// The queue is not there any more.
+    pub fn gone(&self, queue: &OwnQueue) {
+        self.write(|made| drop(made.remove(queue)));
+    }
+
+    fn write(&self, change: impl FnOnce(&mut BTreeMap<OwnQueue, Keys>)) {
+        let mut state = self.lock();
+        let before = text(&state.made);
+        change(&mut state.made);
+        let now = text(&state.made);
+        if now != before
+            && let Err(error) = replace(&self.path, &now)
+        {
+            tracing::warn!(
+                "{}: {error}; bindings that are no longer wanted will not be known after a restart",
+                self.path.display()
+            );
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn replace(path: &Path, text: &str) -> io::Result<()> {
+    if let Some(folder) = path.parent() {
+        DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
+    }
+    let new = path.with_extension("json.new");
+    let mut file = OpenOptions::new().create(true).write(true).truncate(true).mode(0o600).open(&new)?;
+    file.write_all(text.as_bytes())?;
+    file.sync_all()?;
+    fs::rename(&new, path)
+}
+
+fn text(made: &BTreeMap<OwnQueue, Keys>) -> String {
+    let queue =
+        |(own, keys): (&OwnQueue, &Keys)| json!({"vhost": own.vhost, "queue": own.queue, "bindings": keys});
+    format!("{}\n", json!({"format": FORMAT, "queues": made.iter().map(queue).collect::<Vec<_>>()}))
+}
+
+fn read(text: &[u8]) -> Option<BTreeMap<OwnQueue, Keys>> {
+    let found: Value = serde_json::from_slice(text).ok()?;
+    (found["format"] == FORMAT).then_some(())?;
+    let queue = |queue: &Value| {
+        let word = |name: &str| Some(queue[name].as_str()?.to_owned());
+        let own = OwnQueue { vhost: word("vhost")?, queue: word("queue")? };
+        Some((own, serde_json::from_value(queue["bindings"].clone()).ok()?))
+    };
+    found["queues"].as_array()?.iter().map(queue).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_made_and_is_not_wanted_is_superfluous_and_a_queue_that_nobody_reads_is_left() {
+        let folder = tempfile::tempdir().unwrap();
+        let own = |queue: &str| OwnQueue { vhost: "/".into(), queue: queue.into() };
+        let bindings = |queue: &str, exchanges: &[&str]| -> Vec<Binding> {
+            let binding = |exchange: &&str| Binding {
+                queue: queue.into(),
+                exchange: (*exchange).into(),
+                routing_key: "n.info".into(),
+            };
+            exchanges.iter().map(binding).collect()
+        };
+        let memory = Bindings::open(folder.path());
+        memory.want([(own("q"), bindings("q", &["a", "b"])), (own("r"), bindings("r", &["a"]))]);
+        memory.made(&own("q"), &bindings("q", &["a", "b"]));
+        memory.made(&own("r"), &bindings("r", &["a"]));
+        assert_eq!((memory.superfluous(&own("q")), memory.left()), (vec![], vec![]));
+
+        let again = Bindings::open(folder.path());
+        // Two listeners of one queue: what one of them wants is not superfluous.
+        again.want([(own("q"), bindings("q", &["a"])), (own("q"), bindings("q", &["c"]))]);
+        assert_eq!(again.superfluous(&own("q")), bindings("q", &["b"]));
+        assert_eq!(again.superfluous(&own("other")), []);
+        assert_eq!(again.left(), [own("r")]);
+        again.removed(&own("q"), &bindings("q", &["b"]));
+        again.gone(&own("r"));
+        let last = Bindings::open(folder.path());
+        last.want([(own("q"), bindings("q", &["a"]))]);
+        assert_eq!((last.superfluous(&own("q")), last.left()), (vec![], vec![]));
+        assert_eq!(own("a'b").delete_command(), "rabbitmqctl delete_queue --vhost '/' 'a'\\''b'");
+
+        fs::write(folder.path().join("bindings.json"), "{").unwrap();
+        let broken = Bindings::open(folder.path());
+        broken.want([(own("q"), vec![])]);
+        assert_eq!((broken.superfluous(&own("q")), broken.left()), (vec![], vec![]));
+    }
+}

@@ -1,0 +1,186 @@
+//! What is different between two configurations: pure, section by section.
+//!
+//! Compared is what counts: values with `$name` replaced and defaults filled in, of a secret in a file the secret, of
+//! the certificates that an action names their bytes. Reports name options, never values.
+
+use std::collections::BTreeMap;
+
+use super::layers::{Layers, RawSection};
+use super::schema::{ACTION, DEFAULT, JOURNAL};
+use crate::config::{ConfigError, Finding, Origin};
+use crate::daemon::What;
+
+/// Every value that counts, by section.
+pub(super) struct Values(Vec<(String, Section)>);
+
+struct Section {
+    values: BTreeMap<String, (Option<String>, Origin)>,
+}
+
+/// A section that is not what it was.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Different {
+    pub(super) heading: String,
+    pub(super) what: What,
+    /// The options whose value is another, in the order of their names.
+    pub(super) options: Vec<String>,
+}
+
+impl Different {
+    /// What stands before the colon.
+    pub(super) fn kind(&self) -> &str {
+        self.heading.split_once(':').map_or(&self.heading, |(kind, _)| kind)
+    }
+
+    /// What stands behind it.
+    pub(super) fn name(&self) -> &str {
+        self.heading.split_once(':').map_or("", |(_, name)| name)
+    }
+}
+
+impl Values {
+    /// Of a configuration that has passed its check. Files that actions name are read.
+    pub(super) fn of(layers: &Layers) -> Self {
+        let section = |section: &RawSection| (section.heading(), Section::of(layers, section));
+        Self(layers.sections.iter().map(section).collect())
+    }
+
+    fn section(&self, heading: &str) -> Option<&Section> {
+        self.0.iter().find(|(own, _)| own == heading).map(|(_, section)| section)
+    }
+
+    /// Sections that are not what they were: in the order of the new ones, then those that are gone.
+    pub(super) fn different(&self, new: &Self) -> Vec<Different> {
+        let different = |(heading, section): &(String, Section)| {
+            let (what, options) = match self.section(heading) {
+                None => (What::Added, Vec::new()),
+                Some(old) => (What::Changed, old.different(section)),
+            };
+            let is_same = what == What::Changed && options.is_empty();
+            (!is_same).then(|| Different { heading: heading.clone(), what, options })
+        };
+        let gone = self.0.iter().filter(|(heading, _)| new.section(heading).is_none());
+        let gone = gone.map(|(heading, _)| Different {
+            heading: heading.clone(),
+            what: What::Removed,
+            options: Vec::new(),
+        });
+        new.0.iter().filter_map(different).chain(gone).collect()
+    }
+
+    /// What cannot change while a daemon runs, each with its place; `self` is the new configuration.
+    pub(super) fn needing_a_restart(&self, different: &[Different]) -> Vec<ConfigError> {
+        let fixed = |different: &Different, option: &str| match different.kind() {
+            JOURNAL => true,
+            DEFAULT => option == "state_dir",
+            _ => false,
+        };
+        let mut errors = Vec::new();
+        for section in different {
+            for option in section.options.iter().filter(|option| fixed(section, option)) {
+                let origin = self.section(&section.heading).and_then(|own| own.values.get(option));
+                let finding = Finding::of("the configuration", "has changed, which needs a restart")
+                    .group(&section.heading)
+                    .option(option)
+                    .allowed("restart osnl, or set it back; nothing was changed");
+                errors.push(ConfigError(match origin {
+                    Some((_, origin)) => finding.from_origin(origin),
+                    None => finding,
+                }));
+            }
+        }
+        errors
+    }
+}
+
+impl Section {
+    fn of(layers: &Layers, section: &RawSection) -> Self {
+        let driver = section.driver();
+        let fixed = section.def.all_options();
+        let fixed = fixed.filter(|option| option.driver.is_none_or(|d| Some(d) == driver)).map(|o| o.name);
+        let keyed = section.entries.iter().map(|entry| entry.option.as_str());
+        let options = fixed.chain(keyed.filter(|option| section.def.option(option).is_none()));
+        let value = |option: &str| {
+            let origin = section.entry(option).map_or(Origin::Default, |entry| entry.origin.clone());
+            let value = layers.resolve(section, option).ok().flatten();
+            let value = match value {
+                Some(path) if section.def.kind == ACTION && names_a_file(option) => {
+                    let bytes = std::fs::read(&path).unwrap_or_default();
+                    Some(format!("{path}\n{}", osnl_model::BodyDigest::of(&bytes)))
+                }
+                value => value,
+            };
+            (option.to_owned(), (value, origin))
+        };
+        Self { values: options.map(value).collect() }
+    }
+
+    fn different(&self, new: &Self) -> Vec<String> {
+        let options: std::collections::BTreeSet<&String> =
+            self.values.keys().chain(new.values.keys()).collect();
+        let value = |of: &Self, option: &str| of.values.get(option).and_then(|(value, _)| value.clone());
+        let is_other = |option: &&String| value(self, option) != value(new, option);
+        options.into_iter().filter(is_other).cloned().collect()
+    }
+}
+
+/// Certificates and keys: read when the action is built. The listeners' are read for each connection.
+fn names_a_file(option: &str) -> bool {
+    option.ends_with("_file") || option.starts_with("client_")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::{Sources, load_texts};
+    use super::*;
+
+    const BEFORE: &str = "[listener:l]\ntransport_url = rabbit://u:secret@h/\nexchange = x\n\
+                          [rule:r]\nactions = a\nevent_type = ^one$\n\
+                          [action:a]\ndriver = k2hr3\napi_url = https://k/v1/role\n";
+
+    /// The sections that differ, and their options.
+    fn different(before: &str, after: &str) -> String {
+        let values = |text: &str| {
+            let texts = [("f".to_owned(), text.to_owned())];
+            let loaded = load_texts(&texts, &Sources::default());
+            Values::of(&loaded.unwrap_or_else(|errors| panic!("{errors}")).layers)
+        };
+        let (before, after) = (values(before), values(after));
+        let different = before.different(&after);
+        let mut lines: Vec<String> = different
+            .iter()
+            .map(|d| format!("{} {} {}", d.what.name(), d.heading, d.options.join(",")).trim_end().to_owned())
+            .collect();
+        lines.extend(after.needing_a_restart(&different).iter().map(ToString::to_string));
+        lines.join("\n")
+    }
+
+    #[test]
+    fn sections_and_options_that_mean_something_else_are_named_without_values() {
+        for (from, to, expected) in [
+            ("", "", ""),
+            ("exchange = x", "exchange: x", ""),
+            // A default that is written out is what it was.
+            ("exchange = x", "exchange = x\nprefetch = 200", ""),
+            ("exchange = x", "exchange = x\nprefetch = 100", "changed listener:l prefetch"),
+            ("u:secret", "u:other", "changed listener:l transport_url"),
+            ("^one$", "^two$", "changed rule:r event_type"),
+            ("^one$", "^one$\npayload.a = b", "changed rule:r payload.a"),
+            ("https://k/", "https://other/", "changed action:a api_url"),
+            ("[action:a]", "[action:b]\ndriver = dump\n[action:a]", "added action:b"),
+            ("[rule:r]", "[rule:s]", "added rule:s\nremoved rule:r"),
+            ("[listener:l]", "[DEFAULT]\ndebug = true\n[listener:l]", "changed DEFAULT debug"),
+            (
+                "[listener:l]",
+                "[journal]\nmax_dead = 5\nconnection = memory://\n[listener:l]",
+                "changed journal connection,max_dead\n\
+                 f:3: [journal] connection: has changed, which needs a restart; restart osnl, or set it back; nothing was \
+                 changed\n\
+                 f:2: [journal] max_dead: has changed, which needs a restart; restart osnl, or set it back; nothing was \
+                 changed",
+            ),
+        ] {
+            assert_eq!(different(BEFORE, &BEFORE.replace(from, to)), expected, "{from} -> {to}");
+        }
+    }
+}

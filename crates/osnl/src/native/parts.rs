@@ -1,0 +1,131 @@
+//! What is built from a configuration and shared by its listeners and actions; kept by whoever reads the configuration
+//! again while they run.
+
+use std::collections::{BTreeSet, HashMap};
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use osnl_transport::{Binding, Declare, QueueType, Transport, TransportError, transport_with};
+
+use super::{BuildError, ListenerConf, Native, OnFull, Transports};
+use crate::action::http::HttpOptions;
+use crate::control::Store;
+use crate::intake::{LiveRules, RuleEngine};
+use crate::journal::Journal;
+use crate::listener::{Bindings, Listener, OwnQueue};
+use crate::metrics::Counters;
+use crate::rule::{Guards, Rule};
+use crate::unmatched::Ring;
+
+/// Makes the transport of a listener, for as long as a daemon runs.
+pub(super) type MakeTransport =
+    Arc<dyn Fn(&ListenerConf) -> Result<Arc<dyn Transport>, TransportError> + Send + Sync>;
+
+/// See the [module](self).
+#[derive(Clone)]
+pub(super) struct Parts {
+    pub(super) http: HttpOptions,
+    /// Where what outlives the process is kept.
+    pub(super) state_folder: Option<PathBuf>,
+    pub(super) counters: Arc<Counters>,
+    pub(super) journal: Arc<dyn Journal>,
+    pub(super) store: Store,
+    pub(super) guards: Arc<Guards>,
+    pub(super) ring: Arc<Ring>,
+    /// What was bound; nothing is remembered where nothing names a folder.
+    pub(super) bindings: Option<Arc<Bindings>>,
+    /// By where they connect to and how.
+    pub(super) transports: HashMap<String, Arc<dyn Transport>>,
+    /// By the listener's name.
+    pub(super) rules: HashMap<Arc<str>, Arc<LiveRules>>,
+}
+
+/// A transport as the URL asks for it.
+pub(super) fn real(conf: &ListenerConf) -> Result<Arc<dyn Transport>, TransportError> {
+    Ok(transport_with(&conf.transport_url, conf.rabbit.clone())?.into())
+}
+
+/// What listeners may share a transport by; with secrets.
+fn place(conf: &ListenerConf) -> String {
+    format!("{}{:?}", conf.transport_url.to_string_with_secrets(), conf.rabbit)
+}
+
+impl Parts {
+    /// Those that no listener of this configuration uses.
+    pub(super) fn forget_transports(&mut self, native: &Native) {
+        let used: BTreeSet<String> = native.heard().iter().map(|(listener, _)| place(listener)).collect();
+        self.transports.retain(|place, _| used.contains(place));
+    }
+
+    /// What a listener judges by.
+    pub(super) fn engine(&self, listener: &Arc<str>, rules: Vec<Rule>) -> RuleEngine {
+        RuleEngine::new(rules, self.journal.clone(), self.counters.clone())
+            .with_guards(self.guards.clone())
+            .following(self.ring.clone(), listener)
+    }
+
+    /// A listener that has not begun; its rules are counted from [`LiveRules::begin`] on.
+    pub(super) fn listener(
+        &mut self,
+        native: &Native,
+        conf: &ListenerConf,
+        rules: Vec<Rule>,
+        make: Transports<'_>,
+    ) -> Result<Listener, BuildError> {
+        let place = place(conf);
+        let transport = match self.transports.get(&place) {
+            Some(transport) => transport.clone(),
+            None => {
+                let error = |error| BuildError::Transport { listener: conf.name.clone(), error };
+                let transport = make(conf).map_err(error)?;
+                self.transports.insert(place, transport.clone());
+                transport
+            }
+        };
+        let live = Arc::new(LiveRules::new(self.engine(&conf.name, rules)));
+        self.rules.insert(conf.name.clone(), live.clone());
+        let listener = Listener::new(conf.config(), transport, live, self.counters.clone());
+        let listener = match &self.bindings {
+            Some(memory) => listener.with_bindings(memory.clone(), conf.transport_url.virtual_host()),
+            None => listener,
+        };
+        Ok(match conf.queue.queue_type {
+            QueueType::Stream => listener.with_positions(native.positions(&conf.name)?),
+            QueueType::Classic | QueueType::Quorum => listener,
+        })
+    }
+}
+
+impl Native {
+    /// The listeners that some enabled rule looks at, with these rules.
+    pub(super) fn heard(&self) -> Vec<(&ListenerConf, Vec<Rule>)> {
+        let listeners = self.listeners.iter().map(|listener| (listener, self.rules_of(listener)));
+        listeners.filter(|(_, rules)| !rules.is_empty()).collect()
+    }
+
+    /// What the listeners bind queues of their own to.
+    pub(super) fn bindings(&self) -> Vec<(OwnQueue, Vec<Binding>)> {
+        let own = |(listener, _): (&ListenerConf, _)| {
+            let queue = listener.pool.clone().filter(|_| listener.declare != Declare::Nothing)?;
+            let own = OwnQueue { vhost: listener.transport_url.virtual_host().to_owned(), queue };
+            let bindings = listener.config().targets.into_iter().map(|(target, priority)| Binding {
+                queue: own.queue.clone(),
+                routing_key: target.routing_key(&priority),
+                exchange: target.exchange.unwrap_or_default(),
+            });
+            Some((own.clone(), bindings.collect()))
+        };
+        self.heard().into_iter().filter_map(own).collect()
+    }
+
+    /// Unsettled messages of all listeners together.
+    pub(super) fn prefetch(&self) -> u16 {
+        self.heard().iter().fold(0, |sum, (listener, _)| sum.saturating_add(listener.prefetch))
+    }
+
+    /// The actions whose deliveries beyond the bound are dead letters.
+    pub(super) fn overflowing(&self) -> BTreeSet<Arc<str>> {
+        let overflowing = self.actions.iter().filter(|action| action.on_full == OnFull::DeadLetter);
+        overflowing.map(|action| action.name.clone()).collect()
+    }
+}

@@ -1,0 +1,266 @@
+//! Reading a configuration again while its daemon runs: read and checked as at the start, compared, built beside what
+//! runs, and only then swapped. Whatever is wrong, nothing was touched.
+//!
+//! | what is another | what follows |
+//! | --- | --- |
+//! | a rule, their order, a guard | all rules are made anew and judge what comes from then on; what is in the journal keeps its verdict, names that stay keep their counts |
+//! | an action | its next attempt is made with the new settings; a held target is probed at once |
+//! | a listener, or the broker's options that it uses | another connection takes its place |
+//! | log options | the next line is written by them |
+//! | `[journal]`, `state_dir` | refused: it needs a restart |
+
+use std::sync::Arc;
+
+use osnl_transport::BoxFuture;
+use tokio::task::spawn_blocking;
+
+use super::change::{Different, Values};
+use super::parts::{MakeTransport, Parts, real};
+use super::schema::{ACTION, LISTENER, RULE};
+use super::{BuildError, Loaded, Native, Sources, load, told};
+use crate::action::http::HttpOptions;
+use crate::control::Store;
+use crate::daemon::{Changes, Daemon, Reason, Refused, Reload, What};
+use crate::intake::RuleEngine;
+use crate::metrics::Counters;
+use crate::rule::Guards;
+
+/// Makes ready what a configuration says of the log, and answers what has it count: called once when the
+/// configuration is accepted. An error refuses the configuration.
+pub type Logs = Arc<dyn Fn(&Native) -> Result<Box<dyn FnOnce() + Send>, String> + Send + Sync>;
+
+/// What runs, and what it was built from.
+struct Running {
+    sources: Sources,
+    loaded: Loaded,
+    values: Values,
+    parts: Parts,
+    make: MakeTransport,
+    logs: Logs,
+    next: Option<Next>,
+}
+
+/// What listeners judge by from then on, by their names.
+type Engines = Vec<(Arc<str>, RuleEngine)>;
+
+/// What was prepared and does not count yet.
+struct Next {
+    loaded: Loaded,
+    values: Values,
+    parts: Parts,
+    /// For listeners that go on.
+    engines: Engines,
+    logs: Box<dyn FnOnce() + Send>,
+}
+
+impl Loaded {
+    /// What runs, and reads `sources` again when it is asked to. As [`Native::daemon`] otherwise.
+    ///
+    /// # Errors
+    /// See [`BuildError`].
+    pub fn daemon(
+        self,
+        sources: Sources,
+        http: &HttpOptions,
+        counters: &Arc<Counters>,
+        logs: Logs,
+    ) -> Result<Daemon, BuildError> {
+        self.daemon_with(Arc::new(real), sources, http, counters, logs)
+    }
+
+    /// The same with other transports.
+    fn daemon_with(
+        self,
+        make: MakeTransport,
+        sources: Sources,
+        http: &HttpOptions,
+        counters: &Arc<Counters>,
+        logs: Logs,
+    ) -> Result<Daemon, BuildError> {
+        let (daemon, parts) = self.conf.assemble(&*make, http, counters)?;
+        let values = Values::of(&self.layers);
+        let running = Running { sources, loaded: self, values, parts, make, logs, next: None };
+        Ok(daemon.with_reload(Box::new(running), counters.clone()))
+    }
+}
+
+impl Reload for Running {
+    fn prepare(mut self: Box<Self>) -> BoxFuture<'static, (Box<dyn Reload>, Result<Changes, Refused>)> {
+        Box::pin(async move {
+            let prepared = spawn_blocking(move || {
+                let changes = self.changes();
+                (self as Box<dyn Reload>, changes)
+            });
+            match prepared.await {
+                Ok(prepared) => prepared,
+                // It has panicked: the daemon goes on, and cannot be told anything else.
+                Err(error) => {
+                    let errors = vec![format!("the configuration could not be read: {error}")];
+                    let broken: Box<dyn Reload> = Box::new(Broken);
+                    (broken, Err(Refused { reason: Reason::Unsupported, errors }))
+                }
+            }
+        })
+    }
+
+    fn commit(&mut self) {
+        let Some(Next { loaded, values, parts, engines, logs }) = self.next.take() else { return };
+        logs();
+        parts.guards.take_effect();
+        match &parts.store {
+            Store::Sqlite(journal, _) => journal.set_overflowing(loaded.conf.overflowing()),
+            Store::Memory(journal) => journal.make_room(loaded.conf.prefetch()),
+            Store::File(_) => {}
+        }
+        if let Some(bindings) = &parts.bindings {
+            bindings.want(loaded.conf.bindings());
+        }
+        for (name, live) in &parts.rules {
+            let before = self.parts.rules.get(name);
+            if !before.is_some_and(|before| Arc::ptr_eq(before, live)) {
+                live.begin(before.map(|before| &**before));
+            }
+        }
+        for (name, engine) in engines {
+            parts.rules.get(&name).inspect(|live| live.replace(engine));
+        }
+        for name in self.parts.rules.keys().filter(|name| !parts.rules.contains_key(*name)) {
+            parts.ring.unwatch(name);
+        }
+        (self.loaded, self.values, self.parts) = (loaded, values, parts);
+    }
+}
+
+/// In the place of one that is not there any more.
+struct Broken;
+
+impl Reload for Broken {
+    fn prepare(self: Box<Self>) -> BoxFuture<'static, (Box<dyn Reload>, Result<Changes, Refused>)> {
+        let errors = vec!["an earlier reload has failed inside; restart osnl".to_owned()];
+        let refused = Refused { reason: Reason::Unsupported, errors };
+        Box::pin(std::future::ready((self as Box<dyn Reload>, Err(refused))))
+    }
+
+    fn commit(&mut self) {}
+}
+
+impl Running {
+    fn changes(&mut self) -> Result<Changes, Refused> {
+        self.next = None;
+        let loaded = load(&self.sources).map_err(|errors| Refused {
+            reason: Reason::Configuration,
+            errors: errors.0.iter().map(ToString::to_string).collect(),
+        })?;
+        let values = Values::of(&loaded.layers);
+        let different = self.values.different(&values);
+        let mut fixed: Vec<String> =
+            values.needing_a_restart(&different).iter().map(ToString::to_string).collect();
+        let (was, is) = (self.loaded.conf.state_folder(), loaded.conf.state_folder());
+        if fixed.is_empty() && was != is {
+            fixed.push("[DEFAULT] state_dir: is another by now, which needs a restart".to_owned());
+        }
+        if !fixed.is_empty() {
+            return Err(Refused { reason: Reason::NeedsRestart, errors: fixed });
+        }
+        let logs = (self.logs)(&loaded.conf)
+            .map_err(|error| Refused { reason: Reason::Unusable, errors: vec![error] })?;
+        let mut parts = self.parts.clone();
+        let (mut changes, engines) = self.build(&loaded.conf, &different, &mut parts).map_err(unusable)?;
+        changes.told.warnings = loaded.warnings.iter().map(ToString::to_string).collect();
+        changes.told.warnings.extend(self.orphans(&loaded.conf));
+        changes.told.changes = told::told(&different, &self.loaded.conf, &loaded.conf);
+        self.next = Some(Next { loaded, values, parts, engines, logs });
+        Ok(changes)
+    }
+
+    /// Builds what is new; nothing of it runs.
+    fn build(
+        &self,
+        conf: &Native,
+        different: &[Different],
+        parts: &mut Parts,
+    ) -> Result<(Changes, Engines), BuildError> {
+        let old = &self.loaded.conf;
+        let is_other =
+            |kind: &str, name: &str| different.iter().any(|d| d.kind() == kind && d.name() == name);
+        let mut changes = Changes {
+            order: (
+                conf.heard().iter().map(|(listener, _)| listener.name.clone()).collect(),
+                conf.actions.iter().map(|action| action.name.clone()).collect(),
+            ),
+            ..Changes::default()
+        };
+
+        let order = |conf: &Native| conf.rules.iter().map(|rule| rule.rule.name.clone()).collect::<Vec<_>>();
+        let guard = |d: &Different| d.kind() == ACTION && d.options.iter().any(|option| option == "guard");
+        let other_rules = different
+            .iter()
+            .any(|d| d.kind() == RULE || guard(d) || d.kind() == ACTION && d.what != What::Changed)
+            || order(old) != order(conf);
+        if other_rules {
+            parts.guards = Arc::new(self.guards(conf));
+        }
+
+        let mut engines = Vec::new();
+        for (listener, rules) in conf.heard() {
+            let before = old.heard().into_iter().find(|(before, _)| before.name == listener.name);
+            let goes_on = before.as_ref().is_some_and(|(before, _)| {
+                before.rabbit == listener.rabbit && !is_other(LISTENER, &listener.name)
+            });
+            if !goes_on {
+                changes.leave.extend(before.map(|(before, _)| before.name.clone()));
+                changes.begin.push(parts.listener(conf, listener, rules, &*self.make)?);
+            } else if other_rules {
+                engines.push((listener.name.clone(), parts.engine(&listener.name, rules)));
+            }
+        }
+        for (gone, _) in old.heard() {
+            if !conf.heard().iter().any(|(listener, _)| listener.name == gone.name) {
+                parts.rules.remove(&gone.name);
+                changes.leave.push(gone.name.clone());
+            }
+        }
+
+        parts.forget_transports(conf);
+
+        for action in &conf.actions {
+            let is_new = !old.actions.iter().any(|before| before.name == action.name);
+            if is_new {
+                changes.deliveries.push(action.delivery_loop(parts)?);
+            } else if is_other(ACTION, &action.name) {
+                changes.setups.push((action.name.clone(), action.setup(parts)?));
+            }
+        }
+        let gone = old.actions.iter().filter(|old| !conf.actions.iter().any(|new| new.name == old.name));
+        changes.retire = gone.map(|action| action.name.clone()).collect();
+        Ok((changes, engines))
+    }
+
+    /// Guards that go on with what was counted; what new ones let through before is looked up in the journal.
+    fn guards(&self, conf: &Native) -> Guards {
+        let (guards, fresh) = conf.new_guards().following(&self.parts.guards);
+        conf.journal.remind(&fresh);
+        guards
+    }
+
+    /// What waits in the journal for an action that is not configured.
+    fn orphans(&self, conf: &Native) -> Vec<String> {
+        match conf.orphans() {
+            Ok(orphans) => orphans.iter().map(ToString::to_string).collect(),
+            Err(error) => vec![format!("orphaned deliveries cannot be looked for: the journal {error}")],
+        }
+    }
+}
+
+fn unusable(error: BuildError) -> Refused {
+    let reason = match &error {
+        BuildError::Transport { .. } | BuildError::Http { .. } | BuildError::Action { .. } => {
+            Reason::Configuration
+        }
+        BuildError::NoState { .. }
+        | BuildError::State { .. }
+        | BuildError::Journal { .. }
+        | BuildError::File { .. } => Reason::Unusable,
+    };
+    Refused { reason, errors: vec![error.to_string()] }
+}

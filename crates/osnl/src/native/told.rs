@@ -1,0 +1,107 @@
+//! What follows from each section that is not what it was, in words.
+
+use super::change::Different;
+use super::schema::{ACTION, LISTENER, RABBIT, RULE};
+use super::{ListenerConf, Native};
+use crate::daemon::{SectionChange, What};
+use crate::listener::OwnQueue;
+
+pub(super) fn told(different: &[Different], old: &Native, new: &Native) -> Vec<SectionChange> {
+    let mut changes: Vec<SectionChange> = different
+        .iter()
+        .map(|section| SectionChange {
+            section: section.heading.clone(),
+            what: section.what,
+            options: section.options.clone(),
+            effect: effect(section, old, new),
+        })
+        .collect();
+    changes.extend(listeners_by_their_rules(different, old, new));
+    changes
+}
+
+fn effect(section: &Different, old: &Native, new: &Native) -> String {
+    let name = section.name();
+    match (section.kind(), section.what) {
+        (LISTENER, what) => of_listener(name, what, old, new),
+        (RULE, What::Removed) => "nothing fires by it any more; what it has fired goes on".to_owned(),
+        (RULE, What::Added | What::Changed) => "what comes from now on is judged by it".to_owned(),
+        (ACTION, What::Added) => "its deliveries begin".to_owned(),
+        (ACTION, What::Removed) => {
+            "attempts under way end; what waits for it is orphaned until an action has that name again"
+                .to_owned()
+        }
+        (ACTION, What::Changed) => {
+            "counts for the next attempt; if its target is held, that is probed at once".to_owned()
+        }
+        (RABBIT, _) => "listeners that it concerns connect anew".to_owned(),
+        _ => "counts from now on".to_owned(),
+    }
+}
+
+fn of_listener(name: &str, what: What, old: &Native, new: &Native) -> String {
+    let heard = |conf: &Native| {
+        conf.heard().into_iter().map(|(listener, _)| listener.clone()).find(|l| *l.name == *name)
+    };
+    match (what, heard(old), heard(new)) {
+        (What::Removed, None, _) => "it had not been started".to_owned(),
+        (What::Removed, Some(gone), _) => leaves(&gone, new),
+        (What::Added | What::Changed, _, None) => "not started: no enabled rule looks at it".to_owned(),
+        (What::Added | What::Changed, None, Some(_)) => "it begins to listen".to_owned(),
+        (What::Added | What::Changed, Some(before), Some(after)) => {
+            if before.queues().iter().any(|queue| after.queues().contains(queue)) {
+                "connects anew when the connection from before is closed: the queue keeps what comes, in order".to_owned()
+            } else {
+                format!(
+                    "another queue is read; when that is bound, the one before is emptied: {}",
+                    leaves(&before, new)
+                )
+            }
+        }
+    }
+}
+
+/// A queue that nobody reads any more fills up.
+fn leaves(gone: &ListenerConf, new: &Native) -> String {
+    let drains = "what is in work is settled and its connection closed";
+    let read = |queue: &String| new.heard().iter().any(|(listener, _)| listener.queues().contains(queue));
+    let left: Vec<String> = gone.queues().into_iter().filter(|queue| !read(queue)).collect();
+    match (&left[..], &gone.pool) {
+        ([queue], Some(_)) => {
+            let vhost = gone.transport_url.virtual_host().to_owned();
+            let delete = OwnQueue { vhost, queue: queue.clone() }.delete_command();
+            format!("{drains}; queue {queue} is left and fills up, unless somebody else reads it: {delete}")
+        }
+        // The services' own queues.
+        _ => drains.to_owned(),
+    }
+}
+
+/// A listener whose section is the same begins or ends with the rules that look at it.
+fn listeners_by_their_rules(different: &[Different], old: &Native, new: &Native) -> Vec<SectionChange> {
+    let is_told = |name: &str| different.iter().any(|d| d.kind() == LISTENER && d.name() == name);
+    let (was, is) = (old.heard(), new.heard());
+    let mut changes = Vec::new();
+    for (listener, _) in is.iter().filter(|(listener, _)| !is_told(&listener.name)) {
+        if !was.iter().any(|(before, _)| before.name == listener.name) {
+            changes.push((
+                &listener.name,
+                What::Added,
+                "it begins to listen: a rule looks at it now".to_owned(),
+            ));
+        }
+    }
+    for (listener, _) in was.iter().filter(|(listener, _)| !is_told(&listener.name)) {
+        if !is.iter().any(|(after, _)| after.name == listener.name) {
+            let effect = format!("no enabled rule looks at it any more: {}", leaves(listener, new));
+            changes.push((&listener.name, What::Removed, effect));
+        }
+    }
+    let change = |(name, what, effect)| SectionChange {
+        section: format!("{LISTENER}:{name}"),
+        what,
+        options: Vec::new(),
+        effect,
+    };
+    changes.into_iter().map(change).collect()
+}

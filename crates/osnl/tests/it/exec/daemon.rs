@@ -1,0 +1,124 @@
+//! A whole daemon with `driver = exec`: order, a child that dies in mid-event, and the end.
+
+use osnl::daemon::Ended;
+use osnl_model::Priority;
+use osnl_transport::MemoryBroker;
+
+use super::*;
+use crate::harness::{instance, port_deleted};
+use crate::native::{native, publish, start};
+
+/// Gathers events for a moment and answers in another order; writes down what it was told, and who it is. Is killed
+/// by itself in the middle of an event, once.
+const GATHERING: &str = r#"
+import json, os, select, signal, sys
+folder = sys.argv[1]
+open(os.path.join(folder, "pid-%d" % os.getpid()), "w").close()
+told = open(os.path.join(folder, "told"), "a", buffering=1)
+pipe, rest, kept, most = os.fdopen(0, "rb", buffering=0), b"", [], 0
+while True:
+    if kept and not select.select([pipe], [], [], 0.002)[0]:
+        most = max(most, len(kept))
+        for number in reversed(kept): print(json.dumps({"id": number, "verdict": "done"}), flush=True)
+        kept = []
+        continue
+    data = pipe.read(65536)
+    if not data: break
+    *lines, rest = (rest + data).split(b"\n")
+    for line in lines:
+        event = json.loads(line)
+        address = event["payload"]["port"]["fixed_ips"][0]["ip_address"]
+        told.write("%s %s\n" % (event["resource"]["id"], address))
+        if address == "10.0.0.20" and not os.path.exists(os.path.join(folder, "killed")):
+            open(os.path.join(folder, "killed"), "w").close()
+            os.kill(os.getpid(), signal.SIGKILL)
+        kept.append(event["id"])
+open(os.path.join(folder, "ended"), "w").write(str(most))
+"#;
+
+#[test]
+fn order_is_kept_with_several_in_flight_and_a_child_that_dies_in_mid_event() {
+    const KEYS: usize = 10;
+    const EACH: usize = 20;
+    let folder = tempfile::tempdir().unwrap();
+    let script = written(&folder, "child.py", GATHERING);
+    let conf = native(&format!(
+        "[listener:neutron]\ntransport_url = rabbit://mq/\nexchange = neutron\ndeclare = create\n\
+         [rule:ports]\nevent_type = ^port\\.delete\\.end$\nactions = tell\n\
+         [action:tell]\ndriver = exec\ncommand = {}, -S, {script}, {}\nconcurrency = 8\n",
+        python(),
+        folder.path().display()
+    ));
+    let broker = MemoryBroker::new();
+    let daemon = start(&conf, &broker);
+    wait_until(SOON, "it is bound", || publish(&broker, "neutron", &Priority::Info, "x.y", &json!({})) == 1);
+    for n in 0..EACH {
+        for key in 0..KEYS {
+            let mut payload = port_deleted(&instance(key), &format!("10.0.0.{n}"));
+            payload["port"]["id"] = json!(format!("port-of-{key}"));
+            publish(&broker, "neutron", &Priority::Info, "port.delete.end", &payload);
+        }
+    }
+    // Number 20 is the last of the first instance.
+    let mut last = port_deleted(&instance(0), "10.0.0.20");
+    last["port"]["id"] = json!("port-of-0");
+    publish(&broker, "neutron", &Priority::Info, "port.delete.end", &last);
+    daemon.wait_until("all are delivered", |c| c.delivered.get() == (KEYS * EACH + 1) as u64);
+    assert_eq!(daemon.stop().unwrap(), Ended::Drained);
+
+    let told = fs::read_to_string(folder.path().join("told")).unwrap();
+    for key in 0..KEYS {
+        let prefix = format!("port-of-{key} 10.0.0.");
+        let mut seen: Vec<usize> =
+            told.lines().filter_map(|line| line.strip_prefix(&prefix)).map(|n| n.parse().unwrap()).collect();
+        // An attempt whose child has died is made again, and nothing else in between.
+        seen.dedup();
+        let expected: Vec<usize> = (0..EACH + usize::from(key == 0)).collect();
+        assert_eq!(seen, expected, "instance {key}");
+    }
+    let repeated = told.lines().filter(|line| line.ends_with("10.0.0.20")).count();
+    assert_eq!(repeated, 2, "it was killed in the middle of this event");
+    let at_once: usize = fs::read_to_string(folder.path().join("ended")).unwrap().parse().unwrap();
+    assert!((1..=8).contains(&at_once), "{at_once} at once");
+    let pids = pids(&folder);
+    assert_eq!(pids.len(), 2, "one was killed, one ended with its input");
+    assert!(pids.iter().all(|pid| !is_there(*pid)), "{pids:?}");
+}
+
+fn pids(folder: &TempDir) -> Vec<u32> {
+    let names = fs::read_dir(folder.path()).unwrap().flatten();
+    names.filter_map(|name| name.file_name().to_str()?.strip_prefix("pid-")?.parse().ok()).collect()
+}
+
+/// What hangs is ended by the time limit, attempted again, and holds up nobody else; at the end nothing is left.
+#[test]
+fn a_time_limit_ends_what_hangs() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().display();
+    let script = written(
+        &folder,
+        "once.sh",
+        &format!(
+            "#!/bin/sh\ncd {path}\n: > pid-$$\nif mkdir hung 2>/dev/null; then sleep 1000; fi\necho $OSNL_RESOURCE_ID >> told\n"
+        ),
+    );
+    let conf = native(&format!(
+        "[listener:neutron]\ntransport_url = rabbit://mq/\nexchange = neutron\ndeclare = create\n\
+         [rule:ports]\nevent_type = ^port\\.delete\\.end$\nactions = tell\n\
+         [action:tell]\ndriver = exec\nmode = once\ncommand = {script}\ntimeout = 300ms\nstop_timeout = 100ms\n",
+    ));
+    let broker = MemoryBroker::new();
+    let daemon = start(&conf, &broker);
+    wait_until(SOON, "it is bound", || publish(&broker, "neutron", &Priority::Info, "x.y", &json!({})) == 1);
+    for key in 0..2 {
+        let mut payload = port_deleted(&instance(key), "10.0.0.1");
+        payload["port"]["id"] = json!(format!("p{key}"));
+        publish(&broker, "neutron", &Priority::Info, "port.delete.end", &payload);
+    }
+    daemon.wait_until("both are delivered", |c| c.delivered.get() == 2);
+    assert_eq!(daemon.stop().unwrap(), Ended::Drained);
+    assert_eq!(fs::read_to_string(folder.path().join("told")).unwrap(), "p1\np0\n");
+    let pids = pids(&folder);
+    assert_eq!(pids.len(), 3);
+    assert!(pids.iter().all(|pid| !is_there(*pid)), "{pids:?}");
+}

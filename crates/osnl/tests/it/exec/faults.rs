@@ -1,0 +1,135 @@
+//! Children that die, hang, write what is no verdict, or cannot be started.
+
+use super::*;
+
+#[test]
+fn a_child_that_fails_is_replaced_and_its_event_comes_again() {
+    use ErrorClass::{Connect, Reset};
+    for (payload, class, reason) in [
+        (json!({"do": "die"}), Reset, "has ended (signal: 9 (SIGKILL))"),
+        (json!({"do": "exit"}), Reset, "has ended (exit status: 3); its last words: out of cheese"),
+        (json!({"do": "fatal"}), Connect, "no licence"),
+        (json!({"do": "close output"}), Reset, "has ended"),
+        (
+            json!({"do": "write", "text": "hello\n"}),
+            Reset,
+            "\"hello\" is no JSON object; its standard output is for verdicts",
+        ),
+        (
+            json!({"do": "write", "text": "{\"id\": 999, \"verdict\": \"done\"}\n"}),
+            Reset,
+            "has the id of no event that waits",
+        ),
+        (json!({"do": "write", "text": "\u{0}\n"}), Reset, "is no JSON object"),
+        (json!({"do": "flood"}), Reset, "is longer than reply_limit, 65536 bytes"),
+    ] {
+        let (_folder, stand) = obedient(|_, _, _| {});
+        let first = stand.pid();
+        let error = stand.attempt(&payload).unwrap_err();
+        assert_eq!(error.class, class, "{payload}: {error}");
+        assert!(error.reason.contains(reason), "{payload}: {error}");
+        assert!(!is_there(first), "{payload}");
+        let second = stand.pid();
+        assert_ne!(first, second, "{payload}");
+        stand.close(false);
+        assert!(!is_there(second), "{payload}");
+    }
+}
+
+#[test]
+fn a_child_that_has_never_answered_could_not_be_started() {
+    let (_folder, stand) = obedient(|_, _, _| {});
+    let error = stand.attempt(&json!({"do": "exit"})).unwrap_err();
+    assert_eq!(error.class, ErrorClass::Connect, "{error}");
+    assert!(error.reason.ends_with("(exit status: 3); its last words: out of cheese"), "{error}");
+}
+
+#[test]
+fn all_events_in_the_hands_of_a_child_that_dies_fail() {
+    let (_folder, stand) = obedient(|_, _, _| {});
+    stand.pid();
+    let mut payloads = vec![json!({"do": "keep", "until": 99}); 10];
+    payloads.push(json!({"do": "die"}));
+    let results = stand.attempts(&payloads);
+    assert_eq!(results.len(), 11);
+    for result in results {
+        assert_eq!(result.unwrap_err().class, ErrorClass::Reset);
+    }
+    assert_eq!(
+        stand.log.lines().iter().filter(|line| line.contains("SIGKILL")).count(),
+        0,
+        "said by whoever waits"
+    );
+}
+
+#[test]
+fn a_child_that_hangs_is_ended_before_its_event_is_attempted_again() {
+    for stubborn in [false, true] {
+        let (folder, stand) = obedient(|_, _, _| {});
+        let first = stand.pid();
+        let grandchild: u32 = said(stand.attempt(&json!({"do": "bear"}))).parse().unwrap();
+        if stubborn {
+            said(stand.attempt(&json!({"do": "be stubborn"})));
+        }
+        let begun = folder.path().join("hangs");
+        stand.give_up(&json!({"do": "hang", "file": begun}), || begun.exists());
+        // Whoever comes next waits until it is gone.
+        let second = stand.pid();
+        assert_ne!(first, second);
+        assert!(!is_there(first), "stubborn: {stubborn}");
+        wait_until(SOON, "what it has started is reaped by init", || is_gone_or_zombie(grandchild));
+    }
+}
+
+/// The parent of an orphan may be slow, or nobody where there is no init.
+fn is_gone_or_zombie(pid: u32) -> bool {
+    match fs::read_to_string(format!("/proc/{pid}/stat")) {
+        Ok(stat) => stat.rsplit(") ").next().is_some_and(|rest| rest.starts_with('Z')),
+        Err(_) => true,
+    }
+}
+
+#[test]
+fn a_child_that_dies_while_nothing_is_to_be_done_is_noticed() {
+    let (_folder, stand) = obedient(|_, _, _| {});
+    let pid = stand.pid();
+    let pid_of = rustix::process::Pid::from_raw(i32::try_from(pid).unwrap()).unwrap();
+    rustix::process::kill_process(pid_of, rustix::process::Signal::KILL).unwrap();
+    stand.wait(async {
+        while is_there(pid) || stand.log.lines().iter().all(|line| !line.contains("started again")) {
+            tokio::task::yield_now().await;
+        }
+    });
+    assert_ne!(stand.pid(), pid);
+}
+
+#[test]
+fn what_cannot_be_started_says_what_helps() {
+    let folder = tempfile::tempdir().unwrap();
+    let no_interpreter = written(&folder, "no-interpreter", "#!/nonexistent/interpreter\n");
+    let no_program = written(&folder, "no-program", "echo\n");
+    let not_executable = written(&folder, "not-executable", "#!/bin/sh\n");
+    fs::set_permissions(&not_executable, fs::Permissions::from_mode(0o644)).unwrap();
+    for (program, expected) in [
+        (Program::new(["osnl-no-such-program"]), "it is in no folder of its PATH"),
+        (Program::new(["/nonexistent/program"]), "No such file or directory"),
+        (Program::new([no_interpreter.as_str()]), "the interpreter in its first line is not there"),
+        (Program::new([no_program.as_str()]), "a script needs #! in its first line"),
+        (Program::new([not_executable.as_str()]), "it must be executable for the user of osnl"),
+        (
+            Program { working_dir: "/nonexistent".into(), ..Program::new(["/bin/sh"]) },
+            "its working_dir /nonexistent is no folder",
+        ),
+    ] {
+        for mode in [osnl::action::exec::Mode::Stream, osnl::action::exec::Mode::Once] {
+            let options = ExecOptions { mode, ..ExecOptions::default() };
+            let stand = Stand::of(Exec::new("a", program.clone(), options));
+            let error = stand.attempt(&json!({})).unwrap_err();
+            assert_eq!(error.class, ErrorClass::Connect, "{error}");
+            assert!(error.reason.contains(expected), "{expected}: {error}");
+        }
+        let stand = Stand::of(Exec::new("a", program, ExecOptions::default()));
+        let refused = stand.wait(stand.action.open()).unwrap_err();
+        assert!(refused.reason.contains(expected), "{expected}: {refused}");
+    }
+}

@@ -1,0 +1,356 @@
+//! The action `python`: classes written for the OSS Framework, run unchanged.
+
+use std::fs;
+use std::path::Path;
+use std::time::Duration;
+
+use osnl::action::exec::Program;
+use osnl::action::python::{PayloadDetails, PluginConfig, Python, PythonOptions};
+use osnl::action::{ActionError, Done, ErrorClass};
+use osnl_testkit::{Reply, Sink};
+use serde_json::{Value, json};
+use tempfile::TempDir;
+
+use crate::exec::{Stand, event, is_there, python};
+
+/// What stands in `plugin_path`, and in `plugin_config`.
+struct Folder(TempDir);
+
+impl Folder {
+    /// A plug-in in a module of its own, as `new_plugin/__init__.py`.
+    fn with(plugin: &str) -> Self {
+        let folder = Self(tempfile::tempdir().unwrap());
+        folder.write("new_plugin/__init__.py", plugin);
+        folder.write("plugin.conf", "");
+        folder
+    }
+
+    fn write(&self, name: &str, text: &str) {
+        let path = self.0.path().join(name);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, text).unwrap();
+    }
+
+    fn path(&self, name: &str) -> std::path::PathBuf {
+        self.0.path().join(name)
+    }
+
+    /// `real`: with the real oslo.config.
+    fn stand(&self, plugin: &str, real: bool) -> Stand {
+        let mut interpreter = vec![python()];
+        if !real {
+            interpreter.push("-S".to_owned());
+        }
+        self.stand_with(plugin, Program::new(interpreter))
+    }
+
+    fn stand_with(&self, plugin: &str, python: Program) -> Stand {
+        Stand::of(Python::new(
+            "a",
+            PythonOptions {
+                plugin: plugin.to_owned(),
+                plugin_path: vec![self.0.path().to_owned()],
+                python,
+                config: PluginConfig::files_of([self.path("plugin.conf")]),
+                stop_timeout: Duration::from_secs(5),
+                details: std::sync::Arc::new(PayloadDetails::default()),
+            },
+        ))
+    }
+}
+
+fn open(stand: &Stand) -> Result<(), ActionError> {
+    stand.wait(stand.action.open())
+}
+
+/// The shape that the OSS Framework's own page shows for a new plug-in.
+const LISTING: &str = r#"
+import json
+import logging
+
+from oslo.config import cfg
+from oss_framework.plugins import base
+
+
+LOG = logging.getLogger(__name__)
+CONF = cfg.CONF
+
+
+class YourPlugin(base.BasePlugin):
+    """Plugin for handling of events"""
+
+    def notify(self, node_detail, created):
+        data = json.dumps(node_detail)
+        LOG.info("Handled by YourPlugin.")
+        LOG.info(node_detail)
+        LOG.debug(data)
+"#;
+
+#[test]
+fn the_documented_plug_in_runs_as_it_is() {
+    for real in [false, true] {
+        let folder = Folder::with(LISTING);
+        let stand = folder.stand("new_plugin.YourPlugin", real);
+        open(&stand).unwrap();
+        let verdict = stand.attempt(&json!({"port": {"id": "p1"}}));
+        assert_eq!(verdict, Ok(Done::Delivered("notified".to_owned())), "real: {real}");
+        stand.close(false);
+        let log = stand.log.lines();
+        let said = |text: &str| log.iter().any(|line| line.starts_with("INFO a: ") && line.contains(text));
+        assert!(said("oss_framework.plugins.new_plugin: Handled by YourPlugin."), "{log:?}");
+        assert!(said("'kind': 'port'") && said("'id': 'p1'"), "{log:?}");
+        // Nothing is left in the operator's folder.
+        assert!(!folder.path("new_plugin/__pycache__").exists());
+    }
+}
+
+/// The shape of the framework's own REST plug-in, with the standard library's client.
+const REST: &str = r#"
+import base64, json, logging
+import urllib.request
+from oslo.config import cfg
+from oss_framework.plugins import base
+
+LOG = logging.getLogger(__name__)
+CONF = cfg.CONF
+DATA = '<execution-context><string>%(node_detail)s</string></execution-context>'
+
+class RESTNotify(base.BasePlugin):
+    """Plugin for sending of instance data via REST API."""
+    def __init__(self, *args, **kwargs):
+        super(RESTNotify, self).__init__(*args, **kwargs)
+        self.host, self.port = CONF.rest.host, CONF.rest.port
+        self.login = base64.b64encode((CONF.rest.user + ":" + CONF.rest.password).encode()).decode()
+
+    def notify(self, node_detail, created):
+        url = CONF.rest.url_creation if created else CONF.rest.url_deletion
+        url = ':'.join((self.host, str(self.port))) + url
+        headers = {'Content-Type': 'application/xml', 'Authorization': 'Basic ' + self.login}
+        data = DATA % {'node_detail': json.dumps(node_detail)}
+        urllib.request.urlopen(urllib.request.Request(url, data.encode(), headers))
+        return False
+"#;
+
+#[test]
+fn a_plug_in_finds_its_configuration_and_a_target_that_is_away_is_waited_for() {
+    for real in [false, true] {
+        let sink = Sink::start();
+        let port = sink.url("").rsplit(':').next().unwrap().to_owned();
+        let folder = Folder::with(REST);
+        let conf = format!(
+            "[DEFAULT]\nenabled_plugins=rest_plugin.RESTNotify\n[rest]\nhost=http://127.0.0.1\nport={port}\n\
+             user=u\npassword = p$$1\nurl_creation=/new\nurl_deletion=/gone\n"
+        );
+        folder.write("plugin.conf", &conf);
+        let stand = folder.stand("new_plugin.RESTNotify", real);
+        let payload = json!({"port": {"id": "p1"}});
+        stand.attempt_of(&event("port.create.end", &payload)).unwrap();
+        stand.attempt_of(&event("port.delete.end", &payload)).unwrap();
+        let update = stand.attempt_of(&event("port.update.end", &payload));
+        let neither = "port.update.end is neither a creation nor a deletion";
+        assert_eq!(update, Ok(Done::NothingToDo(neither.to_owned())));
+        let requests = sink.requests();
+        let targets: Vec<&str> = requests.iter().map(|request| request.target.as_str()).collect();
+        assert_eq!(targets, ["/new", "/gone"], "real: {real}");
+        sink.script(vec![Reply::Status(503)]);
+        let error = stand.attempt_of(&event("port.create.end", &payload)).unwrap_err();
+        assert_eq!(error.class, ErrorClass::Transient);
+        assert_eq!(error.reason, "urllib.error.HTTPError: HTTP Error 503: Service Unavailable");
+        drop(sink);
+        let error = stand.attempt_of(&event("port.create.end", &payload)).unwrap_err();
+        assert_eq!(error.class, ErrorClass::Transient, "{error}");
+        assert!(error.reason.contains("Connection refused"), "{error}");
+    }
+}
+
+#[test]
+fn what_notify_does_is_the_verdict() {
+    let body =
+        |what: &str| format!("class P:\n    def notify(self, node_detail, created):\n        {what}\n");
+    let failed = |reason: &str| Err(ActionError::new(ErrorClass::Failed, reason));
+    for (what, expected) in [
+        ("return 'anything'", Ok(Done::Delivered("notified".to_owned()))),
+        ("print('{\"id\": 1}')", Ok(Done::Delivered("notified".to_owned()))),
+        ("import os; os.system('echo hello')", Ok(Done::Delivered("notified".to_owned()))),
+        ("import sys; assert sys.stdin.read() == ''", Ok(Done::Delivered("notified".to_owned()))),
+        ("raise ValueError('not this one')", failed("ValueError: not this one")),
+        ("node_detail['missing']", failed("KeyError: 'missing'")),
+        ("raise SystemExit(3)", failed("SystemExit: 3")),
+        (
+            "raise ConnectionResetError('away')",
+            Err(ActionError::new(ErrorClass::Transient, "ConnectionResetError: away")),
+        ),
+    ] {
+        let folder = Folder::with(&body(what));
+        let stand = folder.stand("new_plugin.P", false);
+        assert_eq!(stand.attempt(&json!({"port": {"id": "p"}})), expected, "{what}");
+        if expected.is_err() {
+            assert_eq!(stand.attempt(&json!({"port": {"id": "p"}})), expected, "{what}, by the same child");
+            let log = stand.log.lines();
+            assert_eq!(log.iter().filter(|line| line.contains("started ")).count(), 1, "{log:?}");
+            assert!(
+                log.iter().any(|line| line.starts_with("ERROR") && line.contains("line 3, in notify")),
+                "{log:?}"
+            );
+        }
+    }
+}
+
+#[test]
+fn why_a_plug_in_cannot_be_loaded_is_said_at_the_start() {
+    for (plugin, name, expected) in [
+        (
+            "print 'hello'",
+            "P",
+            "new_plugin/__init__.py, line 1 is Python 2 (the print statement): print 'hello'; osnl runs plug-ins with Python 3.",
+        ),
+        (
+            "import os\nclass P:\n  def notify(self, n, c):\n    try: pass\n    except OSError, e:\n      pass",
+            "P",
+            "line 5 is Python 2 (except with a comma)",
+        ),
+        ("raise ValueError, 'x'", "P", "is Python 2 (raise with a comma)"),
+        ("MODE = 0644", "P", "is Python 2 (an octal number without 0o)"),
+        ("import urllib2", "P", "it imports urllib2, a module of Python 2, now urllib.request"),
+        ("def f(:", "P", "line 1: invalid syntax: def f(:"),
+        ("import osnl_no_such_module", "P", "ModuleNotFoundError: No module named 'osnl_no_such_module'"),
+        ("class Q: pass", "P", "new_plugin/__init__.py has no class P"),
+        ("class P: pass", "P", "new_plugin.P has no method notify(self, node_detail, created)"),
+        ("class P:\n  def __init__(self): raise KeyError('k')", "P", "KeyError: 'k'"),
+        ("raise SystemExit('no')", "P", "SystemExit: no"),
+    ] {
+        let folder = Folder::with(plugin);
+        let stand = folder.stand(&format!("new_plugin.{name}"), false);
+        let error = open(&stand).unwrap_err();
+        assert_eq!(error.class, ErrorClass::Connect, "{plugin}: {error}");
+        assert!(error.reason.contains(expected), "{plugin}: {error}");
+        assert!(error.reason.starts_with(&format!("the plug-in new_plugin.{name}: ")), "{error}");
+        assert_eq!(
+            stand.attempt(&json!({"port": {}})).unwrap_err(),
+            error,
+            "it is tried again with the next event"
+        );
+    }
+    let folder = Folder::with("");
+    for (plugin, python, expected) in [
+        (
+            "other.P",
+            Program::new([python()]),
+            "there is no module other in plugin_path, nor is one installed",
+        ),
+        (
+            "new_plugin.P",
+            Program::new(["/nonexistent/python3"]),
+            "/nonexistent/python3 cannot be started: No such file",
+        ),
+    ] {
+        let error = open(&folder.stand_with(plugin, python)).unwrap_err();
+        assert_eq!(error.class, ErrorClass::Connect);
+        assert!(error.reason.contains(expected), "{error}");
+    }
+    fs::remove_file(folder.path("plugin.conf")).unwrap();
+    let error = open(&folder.stand("new_plugin.P", false)).unwrap_err();
+    assert!(error.reason.ends_with("plugin.conf: there is no such file"), "{error}");
+}
+
+#[test]
+fn a_corrected_plug_in_is_taken_with_the_next_event() {
+    let folder = Folder::with("print 'hello'");
+    let stand = folder.stand("new_plugin.YourPlugin", false);
+    open(&stand).unwrap_err();
+    folder.write("new_plugin/__init__.py", LISTING);
+    stand.attempt(&json!({"port": {"id": "p1"}})).unwrap();
+}
+
+/// Reads options of all types, and those that are not there.
+const OPTIONS: &str = r#"
+import json
+from oslo_config import cfg
+from oslo.config import cfg as by_its_old_name
+from oss_framework import cfg as oss
+from oss_framework.plugins.base import BasePlugin, CONF
+
+assert by_its_old_name is cfg and CONF is cfg.CONF and oss.CONF is CONF
+OPTS = [cfg.StrOpt('text', default='t'), cfg.StrOpt('other', default='$text-$$'), cfg.IntOpt('number', default=3),
+        cfg.BoolOpt('switch', default=False), cfg.FloatOpt('ratio'), cfg.ListOpt('list', default=['a']),
+        cfg.DictOpt('pairs', default={}), cfg.MultiStrOpt('many', default=['m']), cfg.StrOpt('with-dash'),
+        cfg.StrOpt('nothing'), cfg.StrOpt('quoted'), cfg.IntOpt('wrong')]
+CONF.register_group(cfg.OptGroup('mine', 'My options'))
+CONF.register_opts(OPTS, group='mine')
+CONF.register_opt(cfg.StrOpt('top', default='level'))
+
+def of(read):
+    try: return read()
+    except cfg.NoSuchOptError as error: return 'no such option'
+    except cfg.ConfigFileValueError as error: return 'wrong value'
+
+class P(BasePlugin):
+    def notify(self, node_detail, created):
+        names = ['text', 'other', 'number', 'switch', 'ratio', 'list', 'pairs', 'many', 'with_dash', 'nothing',
+                 'quoted', 'wrong', 'unknown']
+        found = {name: of(lambda: getattr(CONF.mine, name)) for name in names}
+        found['top'] = [CONF.top, CONF['top'], 'top' in CONF, 'mine' in CONF, CONF.mine['number'], 'text' in CONF.mine]
+        found['oss'] = [CONF.rest.port, CONF.rest.host, CONF.openstack.tenant, CONF.rabbit.watch_queue,
+                        CONF.enabled_plugins, CONF.events_deletion]
+        CONF.set_override('number', 9, group='mine')
+        found['override'] = CONF.mine.number
+        CONF.clear_override('number', group='mine')
+        found['cleared'] = CONF.mine.number
+        json.dump(found, open(CONF.mine.quoted, 'w'))
+"#;
+
+#[test]
+fn options_are_read_as_oslo_config_reads_them() {
+    for conf in [
+        "",
+        "text = x y\nother = ${text}/$top\nnumber = 7\nswitch = Yes\nratio = 0.5\nlist = a, b ,c\npairs = k:v,l:w\n\
+         many = 1\nmany = 2\nwith-dash = d\nnothing =\nwrong = seven\n",
+        "text =  'quoted'\nlist =\nswitch = 0\nmany = only\nwith_dash = e\nother = $$x $mine.number\n",
+    ] {
+        let read = |real: bool| {
+            let folder = Folder::with(OPTIONS);
+            let file = folder.path("found.json");
+            folder.write(
+                "plugin.conf",
+                &format!(
+                    "[DEFAULT]\nevents_deletion = a,b\n[rest]\nport = 81\n[mine]\nquoted = \"{}\"\n{conf}",
+                    file.display()
+                ),
+            );
+            // The real one is given the framework's options by the shim, as its own package would.
+            let stand = folder.stand("new_plugin.P", real);
+            stand
+                .attempt(&json!({"port": {"id": "p"}}))
+                .unwrap_or_else(|error| panic!("{error} {:?}", stand.log.lines()));
+            let mut found: Value = serde_json::from_str(&fs::read_to_string(&file).unwrap()).unwrap();
+            // Each has a folder of its own; some cases set it a second time.
+            assert!(found["quoted"].take().is_string());
+            found
+        };
+        assert_eq!(read(false), read(true), "{conf}");
+    }
+}
+
+#[test]
+fn a_plug_in_may_stand_in_an_installed_package_and_ends_with_osnl() {
+    let folder = Folder::with("");
+    let site = tempfile::tempdir().unwrap();
+    fs::create_dir(site.path().join("ourcompany")).unwrap();
+    let plugin = "import os\nclass Tell:\n    def notify(self, node_detail, created):\n        \
+                  open(node_detail['payload']['file'], 'w').write(str(os.getpid()) + ' ' + ' '.join(node_detail))\n";
+    fs::write(site.path().join("ourcompany/osnl.py"), plugin).unwrap();
+    let mut program = Program::new([python(), "-S".to_owned()]);
+    program.environment = vec![("PYTHONPATH".to_owned(), site.path().display().to_string())];
+    let stand = folder.stand_with("ourcompany.osnl.Tell", program);
+    let file = folder.path("told");
+    stand.attempt(&json!({"port": {"id": "p", "name": "n"}, "file": file})).unwrap();
+    let told = fs::read_to_string(Path::new(&file)).unwrap();
+    let (pid, keys) = told.split_once(' ').unwrap();
+    assert!(
+        keys.starts_with("event_type publisher_id timestamp message_id kind id project user name"),
+        "{keys}"
+    );
+    assert!(keys.ends_with(" payload"), "{keys}");
+    stand.close(false);
+    assert!(!is_there(pid.parse().unwrap()));
+}
