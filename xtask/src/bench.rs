@@ -6,6 +6,7 @@
 //! | `b` | a queue of which all match, against a fast target: requests per second, CPU, peak memory |
 //! | `c` | from exec to the first request |
 //! | `d` | from publishing to the request, at a pace |
+//! | `http` | `driver = http` against a target whose answers take 20 ms: requests per second, of what its concurrency allows |
 //! | `sizes` | 4 kB and 15 kB: what a message costs beyond what the client library takes for it |
 //! | `rules` | a thousand rules against one, without and with `when` |
 //! | `waiting` | peak memory with a million messages waiting |
@@ -27,6 +28,7 @@
 
 mod configuration;
 mod exec;
+mod http;
 mod journal;
 mod process;
 mod read;
@@ -55,6 +57,7 @@ const SECTIONS: &[(&str, Section)] = &[
     ("b", sections::all_match),
     ("c", sections::start),
     ("d", sections::latency),
+    ("http", http::latency),
     ("sizes", scale::sizes),
     ("rules", scale::rules),
     ("waiting", scale::waiting),

@@ -6,6 +6,7 @@
 //! | --- | --- |
 //! | `reset` | `ok`; everything seen is forgotten |
 //! | `wait COUNT SECONDS` | `SEEN FIRST LAST` when it has seen `COUNT` requests, or the time is up |
+//! | `pause MILLISECONDS` | `ok`; each answer comes so much later, on each connection by itself |
 //! | `order` | `KEYS WRONG`: instances, and requests that came after one with a larger number about the same |
 //! | `times` | `NUMBER:TIME …`: when the request about each message was there |
 
@@ -14,7 +15,7 @@ use std::fmt::Write as _;
 use std::io::{BufRead as _, Read as _, Write as _};
 use std::net::{Ipv4Addr, TcpListener, TcpStream};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail};
 
@@ -36,6 +37,8 @@ struct State {
     latest: HashMap<u64, u64>,
     /// Requests out of order.
     wrong: usize,
+    /// What an answer takes.
+    pause: Duration,
 }
 
 /// Serves until standard input ends.
@@ -77,6 +80,10 @@ fn answer(question: &str, seen: &Seen) -> Result<String> {
             let requests = &state.requests;
             format!("{} {} {}", requests.len(), time(requests.first()), time(requests.last()))
         }
+        ["pause", milliseconds] => {
+            state.pause = Duration::from_millis(milliseconds.parse().context("milliseconds")?);
+            "ok".to_owned()
+        }
         ["order"] => format!("{} {}", state.latest.len(), state.wrong),
         ["times"] => state.requests.iter().fold(String::new(), |mut line, (n, time)| {
             // Writing to a String cannot fail.
@@ -90,6 +97,11 @@ fn answer(question: &str, seen: &Seen) -> Result<String> {
 impl Seen {
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// What an answer takes from here on.
+    fn answer_at(&self) -> Option<Instant> {
+        Some(self.lock().pause).filter(|pause| !pause.is_zero()).map(|pause| Instant::now() + pause)
     }
 
     fn record(&self, head: &[u8]) {
@@ -124,6 +136,7 @@ fn serve(mut stream: TcpStream, seen: &Seen) -> std::io::Result<()> {
             }
             buffer.extend_from_slice(&more[..read]);
         };
+        let answer_at = seen.answer_at();
         seen.record(&buffer[..head]);
         let text = String::from_utf8_lossy(&buffer[..head]).to_ascii_lowercase();
         let close = text.contains("\r\nconnection: close\r\n");
@@ -140,6 +153,15 @@ fn serve(mut stream: TcpStream, seen: &Seen) -> std::io::Result<()> {
             buffer.extend_from_slice(&more[..read]);
         }
         buffer.drain(..head + length);
+        if let Some(at) = answer_at {
+            // A condition that nobody signals: this thread's own time.
+            let (never, condition) = (Mutex::new(()), Condvar::new());
+            let mut guard = never.lock().unwrap_or_else(PoisonError::into_inner);
+            while let Some(left) = at.checked_duration_since(Instant::now()) {
+                guard =
+                    condition.wait_timeout(guard, left).map_or_else(|e| e.into_inner().0, |(guard, _)| guard);
+            }
+        }
         stream.write_all(b"HTTP/1.1 204 No Content\r\n\r\n")?;
         if close {
             return Ok(());

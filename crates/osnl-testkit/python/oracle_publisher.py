@@ -1,4 +1,4 @@
-"""Publishes numbered port deletions, one at a time, each until the broker has confirmed it.
+"""Publishes numbered port deletions, one at a time, each until the broker has confirmed it and a queue has it.
 
 Arguments: port, virtual host, messages per second, keys, seed. Ends with its standard input. Writes the number of
 each message that has been confirmed, in order; one whose confirm was lost is published again with the same ids.
@@ -82,6 +82,8 @@ while not over.is_set():
                 ),
                 exchange="neutron",
                 routing_key="notifications.info",
+                # What no queue takes is confirmed too; so it comes back, which is an exception here.
+                mandatory=True,
             )
             print(number, flush=True)
             break

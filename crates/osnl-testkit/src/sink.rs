@@ -42,6 +42,10 @@ pub enum Reply {
     Garbage,
     /// A 200 whose body is shorter than its `Content-Length`, then the connection is closed.
     ShortBody,
+    /// A 200 and a part of its body, then the connection is reset (RST).
+    ResetInBody,
+    /// A 200 whose body has no end; until the client closes.
+    Endless,
     /// Nothing; the connection stays open until the client or [`Sink::stop`] closes it.
     Hang,
     /// A 200, then bytes are passed between the client and this `host:port`: what a proxy does on CONNECT.

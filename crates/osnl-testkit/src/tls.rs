@@ -56,12 +56,23 @@ impl TlsSink {
         Self::start_at(Ipv4Addr::LOCALHOST.into(), certificate, protocols)
     }
 
+    /// The same for clients that show a certificate of this authority; others are refused.
+    #[must_use]
+    pub fn start_asking(certificate: &Certificate, protocols: Protocols, clients: &Authority) -> Self {
+        let config = serve::config_asking(certificate, protocols, clients);
+        Self::start_with(Ipv4Addr::LOCALHOST.into(), config)
+    }
+
     /// Listens on a free port of this address.
     ///
     /// # Panics
     /// When the machine has no such address.
     #[must_use]
     pub fn start_at(address: IpAddr, certificate: &Certificate, protocols: Protocols) -> Self {
+        Self::start_with(address, serve::config(certificate, protocols))
+    }
+
+    fn start_with(address: IpAddr, config: ServerConfig) -> Self {
         let listener = ports::listen_at(address);
         let address = listener.local_addr().unwrap();
         let mut tls = Self {
@@ -71,7 +82,7 @@ impl TlsSink {
             handshakes: Arc::default(),
             accepting: None,
         };
-        tls.accepting = Some(tls.accept(listener, Arc::new(serve::config(certificate, protocols))));
+        tls.accepting = Some(tls.accept(listener, Arc::new(config)));
         tls
     }
 

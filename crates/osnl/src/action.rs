@@ -4,7 +4,7 @@
 
 pub mod dump;
 pub mod exec;
-pub mod http;
+pub mod http_request;
 pub mod k2hr3;
 pub mod python;
 
@@ -12,6 +12,9 @@ use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::Duration;
 
+pub use osnl_http as http;
+
+use osnl_http::{Failure, FailureClass};
 use osnl_model::{Notification, bulk_part};
 use osnl_transport::BoxFuture;
 use serde_json::Value;
@@ -109,6 +112,19 @@ impl ActionError {
     }
 }
 
+impl From<Failure> for ActionError {
+    fn from(failure: Failure) -> Self {
+        let class = match failure.class {
+            FailureClass::Connect => ErrorClass::Connect,
+            FailureClass::Tls => ErrorClass::Tls,
+            FailureClass::Reset => ErrorClass::Reset,
+            FailureClass::Status(status) => ErrorClass::Status(status),
+            FailureClass::Forbidden | FailureClass::Unsendable => ErrorClass::Content,
+        };
+        Self { class, reason: failure.reason, retry_after: failure.retry_after }
+    }
+}
+
 /// The kinds of failure that a retry policy tells apart.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum ErrorClass {
@@ -120,8 +136,13 @@ pub enum ErrorClass {
     Timeout,
     /// The connection ended, or what came was no whole answer. Whether the effect is there is unknown.
     Reset,
-    /// An answer with this HTTP status, none of 2xx.
+    /// An answer with this HTTP status, none of 2xx. 408, 425, 429 and 5xx say that the target cannot now; any other
+    /// refuses.
     Status(u16),
+    /// An answer with this HTTP status, which for this target says that it cannot now, whatever it says elsewhere.
+    Busy(u16),
+    /// An answer with this HTTP status, which for this target refuses, whatever it says elsewhere.
+    Refused(u16),
     /// Whoever was asked will never do it, and says so: a final refusal, of a plug-in or a target.
     Rejected,
     /// The event cannot be turned into a request; no attempt will change that.
@@ -138,8 +159,15 @@ impl ErrorClass {
     pub fn is_final(self) -> bool {
         match self {
             Self::Rejected | Self::Content => true,
-            Self::Connect | Self::Tls | Self::Timeout | Self::Reset | Self::Status(_) => false,
-            Self::Transient | Self::Failed => false,
+            Self::Connect
+            | Self::Tls
+            | Self::Timeout
+            | Self::Reset
+            | Self::Status(_)
+            | Self::Busy(_)
+            | Self::Refused(_)
+            | Self::Transient
+            | Self::Failed => false,
         }
     }
 }
@@ -151,7 +179,7 @@ impl std::fmt::Display for ErrorClass {
             Self::Tls => f.write_str("TLS failed"),
             Self::Timeout => f.write_str("no answer in time"),
             Self::Reset => f.write_str("no whole answer"),
-            Self::Status(status) => write!(f, "status {status}"),
+            Self::Status(status) | Self::Busy(status) | Self::Refused(status) => write!(f, "status {status}"),
             Self::Rejected => f.write_str("refused for good"),
             Self::Content => f.write_str("unusable notification"),
             Self::Transient => f.write_str("not now"),

@@ -11,7 +11,8 @@
 //! - Whatever else goes wrong while evaluating is [`EvalError::Failed`].
 //!
 //! What an action compiles may name more: the caller lists those names when compiling, and gives them values with
-//! [`Names::with`]. Nothing is escaped for a format unless the template says so: `tojson` (JSON as Python writes
+//! [`Names::with`]. Nothing is escaped for a format unless the template says so, or is compiled by
+//! [`Template::escaping`]: `tojson` (JSON as Python writes
 //! it, quotes included), `xml` (text and attributes of XML and HTML), `urlencode` (a path; `/` stays, as in
 //! Ansible), `form` (a value in a query or a form; of an object all its pairs).
 //!
@@ -40,6 +41,7 @@
 mod encode;
 mod engine;
 mod error;
+mod escape;
 mod methods;
 mod names;
 mod path;
@@ -53,6 +55,7 @@ use osnl_model::Notification;
 
 use self::engine::{ENGINE, Written};
 pub use self::error::{EvalError, TemplateError};
+pub use self::escape::Escape;
 use self::methods::json;
 use self::names::{Aliases, Scope};
 pub use self::names::{NAMES, Names};
@@ -178,12 +181,21 @@ impl Template {
     /// # Errors
     /// As [`Template::new`].
     pub fn compile(source: &str, more: &[&str]) -> Result<Self, TemplateError> {
-        Self::compiled(source, more).map_err(|error| error.placed(source))
+        Self::escaping(source, more, Escape::None)
     }
 
-    fn compiled(source: &str, more: &[&str]) -> Result<Self, TemplateError> {
+    /// The same for a format that values must not break out of: each is escaped where it is written.
+    ///
+    /// # Errors
+    /// As [`Template::new`].
+    pub fn escaping(source: &str, more: &[&str], escape: Escape) -> Result<Self, TemplateError> {
+        Self::compiled(source, more, escape).map_err(|error| error.placed(source))
+    }
+
+    fn compiled(source: &str, more: &[&str], escape: Escape) -> Result<Self, TemplateError> {
         let scanned = Source::template(source, more)?;
         let mut engine = ENGINE.clone();
+        escape.install(&mut engine);
         let wrong = |error| TemplateError::syntax(source, &error);
         engine.add_template_owned(NAME, scanned.text.clone()).map_err(wrong)?;
         let undeclared = engine.get_template(NAME).map_err(wrong)?.undeclared_variables(false);

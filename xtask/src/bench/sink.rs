@@ -50,6 +50,13 @@ impl Sink {
         Ok(())
     }
 
+    /// Each answer comes so much later from here on.
+    pub(super) fn pause(&mut self, milliseconds: u64) -> Result<()> {
+        self.process.tell(&format!("pause {milliseconds}"))?;
+        ensure!(self.process.line()? == "ok", "the sink takes no pause");
+        Ok(())
+    }
+
     /// Waits for `count` requests since the last reset.
     pub(super) fn wait(&mut self, count: u64, seconds: u64) -> Result<Span> {
         self.process.tell(&format!("wait {count} {seconds}"))?;

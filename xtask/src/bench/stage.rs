@@ -255,6 +255,24 @@ impl Queue<'_> {
         Process::start(self.run(&journal, 1, When::No)?.current_dir(&self.folder).stderr(Stdio::null()))
     }
 
+    /// Starts `osnl run` with `driver = http` and so many requests at once.
+    pub(super) fn consume_http(&self, concurrency: u64) -> Result<Process> {
+        let native = self.native("connection = memory://", 1, When::No);
+        let port = self.stage.sink().port();
+        let (head, rest) = native.split_once("[action:roles]").context("no action")?;
+        let (_, rules) = rest.split_once("[rule:").context("no rule")?;
+        let text = format!(
+            "{head}[action:roles]\ndriver = http\nconcurrency = {concurrency}\n\
+             url = http://127.0.0.1:{port}/?cuk={{{{ payload.port.device_id }}}}\n\
+             body = {{\"gone\": \"{{{{ payload.port.device_id }}}}\"}}\n[rule:{rules}"
+        );
+        let file = self.folder.join("osnl.conf");
+        std::fs::write(&file, text)?;
+        let mut command = built("osnl");
+        command.arg("run").arg("-c").arg(file);
+        Process::start(command.current_dir(&self.folder).stderr(Stdio::null()))
+    }
+
     fn run(&self, journal: &str, rules: usize, when: When) -> Result<Command> {
         let file = self.folder.join("osnl.conf");
         std::fs::write(&file, self.native(journal, rules, when))?;

@@ -106,6 +106,38 @@ fn each_rule_says_why_for_people_and_for_scripts() {
 }
 
 #[test]
+fn a_request_by_template_is_shown_whole_and_without_secrets() {
+    let place = Place::new();
+    place.write(
+        "a.conf",
+        "[listener:neutron]\ntransport_url = rabbit://127.0.0.1:9/\nexchange = neutron\n\
+         [rule:r]\nevent_type = ^port\nactions = chat\n\
+         [action:chat]\ndriver = http\nurl = https://chat.example/hooks/{{ secret.hook }}\nsecret.hook = S3CRET\n\
+         auth = bearer\ntoken = S3CRET\nidempotency_header =\n\
+         body = {\"text\": \"port of {{ payload.port.device_id }}\",\n  \"pass\": \"{{ payload.adminPass }}\"}\n",
+    );
+    place.write("event.json", EVENT);
+    let (code, text) = said(&place, &["explain", "-c", "a.conf", "event.json"]);
+    let version = env!("CARGO_PKG_VERSION");
+    assert_eq!(
+        text,
+        format!(
+            "event.json:1: port.delete.end from network.h1, info\n  message id m-1\n  rule r fires\n    \
+             chat for 12345678-1234-5678-1234-567812345678: POST https://chat.example/hooks/***\n      \
+             User-Agent: osnl/{version}\n      Accept: */*\n      Content-Type: application/json\n      \
+             Authorization: Bearer ***\n      \
+             {{\"text\": \"port of 12345678-1234-5678-1234-567812345678\",\n      \"pass\": \"***\"}}\n"
+        )
+    );
+    assert_eq!(code, Some(0));
+    let (_, text) = said(&place, &["explain", "-c", "a.conf", "--format", "json", "event.json"]);
+    let would = &json_lines(&text)[0]["rules"][0]["actions"][0]["would"];
+    assert_eq!(would["headers"]["Authorization"], "Bearer ***");
+    let (_, text) = said(&place, &["config", "show", "-c", "a.conf"]);
+    assert!(text.contains("secret.hook = ***") && !text.contains("S3CRET"), "{text}");
+}
+
+#[test]
 fn recordings_and_standard_input_are_read_in_every_framing() {
     let place = Place::new();
     quiet(&place);

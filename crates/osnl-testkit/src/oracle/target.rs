@@ -92,6 +92,8 @@ fn succeeds(reply: &Reply) -> bool {
         | Reply::CloseWithoutReply
         | Reply::Garbage
         | Reply::ShortBody
+        | Reply::ResetInBody
+        | Reply::Endless
         | Reply::Hang
         | Reply::Tunnel(_) => false,
     }

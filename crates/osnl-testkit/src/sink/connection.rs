@@ -30,7 +30,12 @@ pub(super) fn serve(mut stream: TcpStream, number: usize, shared: &Shared) {
         if last.is_some() && stream.read_exact(&mut [0]).is_err() {
             return;
         }
+        let resets = reply == Reply::ResetInBody;
         match answer(&mut stream, &reply, bodiless) {
+            Ok(_) if resets => {
+                shared.state.lock().unwrap().open.remove(&number);
+                return;
+            }
             Ok(true) if !close => {}
             Ok(_) | Err(_) => break,
         }
@@ -102,6 +107,20 @@ fn answer(stream: &mut TcpStream, reply: &Reply, bodiless: bool) -> io::Result<b
         Reply::ShortBody => {
             stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nshort")?;
             Ok(false)
+        }
+        Reply::ResetInBody => {
+            stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nshort")?;
+            // Without lingering, closing says RST.
+            rustix::net::sockopt::set_socket_linger(&*stream, Some(std::time::Duration::ZERO))?;
+            Ok(false)
+        }
+        Reply::Endless => {
+            stream.write_all(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n")?;
+            let chunk = [b"1000\r\n".as_slice(), &[b'x'; 0x1000], b"\r\n"].concat();
+            // Fails when the client closes, or `Sink::stop` does.
+            loop {
+                stream.write_all(&chunk)?;
+            }
         }
         Reply::Hang => {
             // Ends when the client closes, or when `Sink::stop` shuts the socket down.

@@ -4,13 +4,39 @@ use std::io::{self, Read as _, Write as _};
 use std::net::{Ipv4Addr, Shutdown, TcpStream};
 use std::sync::{Arc, Mutex};
 
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject as _;
+use rustls::server::WebPkiClientVerifier;
 use rustls::version::{TLS12, TLS13};
-use rustls::{ServerConfig, ServerConnection};
+use rustls::{ConfigBuilder, RootCertStore, ServerConfig, ServerConnection, WantsVerifier};
 
-use super::{Certificate, Handshake, Protocols};
+use super::{Authority, Certificate, Handshake, Protocols};
 use crate::Sink;
 
 pub(super) fn config(certificate: &Certificate, protocols: Protocols) -> ServerConfig {
+    builder(protocols)
+        .with_no_client_auth()
+        .with_single_cert(vec![certificate.der()], certificate.key())
+        .unwrap()
+}
+
+/// For clients with a certificate of this authority.
+pub(super) fn config_asking(
+    certificate: &Certificate,
+    protocols: Protocols,
+    clients: &Authority,
+) -> ServerConfig {
+    let mut roots = RootCertStore::empty();
+    roots.add(CertificateDer::from_pem_file(clients.file()).unwrap()).unwrap();
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider).build().unwrap();
+    builder(protocols)
+        .with_client_cert_verifier(verifier)
+        .with_single_cert(vec![certificate.der()], certificate.key())
+        .unwrap()
+}
+
+fn builder(protocols: Protocols) -> ConfigBuilder<ServerConfig, WantsVerifier> {
     let versions = match protocols {
         Protocols::Tls12And13 => vec![&TLS12, &TLS13],
         Protocols::Tls12 => vec![&TLS12],
@@ -18,9 +44,6 @@ pub(super) fn config(certificate: &Certificate, protocols: Protocols) -> ServerC
     };
     ServerConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
         .with_protocol_versions(&versions)
-        .unwrap()
-        .with_no_client_auth()
-        .with_single_cert(vec![certificate.der()], certificate.key())
         .unwrap()
 }
 

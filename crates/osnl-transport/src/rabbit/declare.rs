@@ -8,12 +8,13 @@
 
 use std::collections::BTreeSet;
 
+use futures_util::future::{join, join_all};
 use lapin::options::{
     BasicCancelOptions, BasicConsumeOptions, BasicQosOptions, ExchangeDeclareOptions, QueueBindOptions,
     QueueDeclareOptions,
 };
 use lapin::types::{FieldTable, ShortString};
-use lapin::{Connection, ExchangeKind, Queue};
+use lapin::{Channel, Connection, ExchangeKind, Queue};
 
 use super::arguments::{stream_probe, table};
 use super::failure::{Failure, NOT_FOUND, PRECONDITION_FAILED, reason, reply_code};
@@ -69,14 +70,25 @@ pub(super) async fn declare(
 ) -> Result<Vec<OpenQueue>, DeclareError> {
     let mut declarer = Declarer { side: Side::new(connection) };
     let exchanges: BTreeSet<&str> = plan.bindings.iter().map(|b| b.exchange.as_str()).collect();
+    let mut missing = Vec::new();
     for exchange in exchanges {
-        declarer.exchange(exchange, declare).await?;
+        if !declarer.exchange_is_there(exchange).await? {
+            match declare {
+                Declare::Passive | Declare::Nothing => {
+                    return Err(DeclareError::NoExchange(exchange.to_owned()));
+                }
+                Declare::Create => missing.push(exchange),
+            }
+        }
     }
     let mut open = Vec::with_capacity(plan.queues.len());
     for queue in &plan.queues {
         open.push(declarer.queue(queue, declare, kind).await?);
     }
-    for binding in &plan.bindings {
+    let (of_missing, of_others): (Vec<&Binding>, Vec<&Binding>) =
+        plan.bindings.iter().partition(|binding| missing.contains(&binding.exchange.as_str()));
+    declarer.make_exchanges(&missing, &of_missing).await?;
+    for binding in of_others {
         declarer.bind(binding).await?;
     }
     declarer.side.close_channel("declared").await;
@@ -89,26 +101,56 @@ struct Declarer<'a> {
 }
 
 impl Declarer<'_> {
-    async fn exchange(&mut self, name: &str, declare: Declare) -> Result<(), DeclareError> {
-        let what = format!("declare exchange \"{name}\"");
+    async fn exchange_is_there(&mut self, name: &str) -> Result<bool, Failure> {
         let passive = ExchangeDeclareOptions { passive: true, ..Default::default() };
-        match self.exchange_declare(name, passive, &what).await {
-            Ok(()) => Ok(()),
-            Err(failure) if reply_code(&failure.error) == Some(NOT_FOUND) => {
-                match declare {
-                    Declare::Passive | Declare::Nothing => {
-                        return Err(DeclareError::NoExchange(name.to_owned()));
-                    }
-                    Declare::Create => {}
-                }
-                match self.exchange_declare(name, ExchangeDeclareOptions::default(), &what).await {
-                    // Somebody was quicker, with other arguments: theirs is used.
-                    Err(failure) if reply_code(&failure.error) == Some(PRECONDITION_FAILED) => Ok(()),
-                    other => Ok(other?),
-                }
-            }
-            Err(failure) => Err(failure.into()),
+        match self.exchange_declare(name, passive).await {
+            Ok(()) => Ok(true),
+            Err(failure) if reply_code(&failure.error) == Some(NOT_FOUND) => Ok(false),
+            Err(failure) => Err(failure),
         }
+    }
+
+    /// Makes them and binds to them, last of all and without waiting in between: publishers that wait for an exchange
+    /// publish as soon as it is there, and what comes before its bindings is gone although the broker confirms it.
+    async fn make_exchanges(&mut self, names: &[&str], bindings: &[&Binding]) -> Result<(), Failure> {
+        if names.is_empty() {
+            return Ok(());
+        }
+        let channel = self.side.channel().await?;
+        let made = join_all(names.iter().map(|name| {
+            channel.exchange_declare(
+                (*name).into(),
+                ExchangeKind::Topic,
+                ExchangeDeclareOptions::default(),
+                FieldTable::default(),
+            )
+        }));
+        let bound = join_all(bindings.iter().map(|binding| bind(&channel, binding)));
+        // Polled in this order, so sent in this order.
+        let (made, bound) = join(made, bound).await;
+        for (name, made) in names.iter().zip(made) {
+            match made.map_err(|error| self.side.closed_by(&declaring(name), error)) {
+                // Somebody was quicker, with other arguments: theirs is used. The refusal took our bindings with it.
+                Err(failure) if reply_code(&failure.error) == Some(PRECONDITION_FAILED) => {
+                    return self.make_one_by_one(names, bindings).await;
+                }
+                other => other?,
+            }
+        }
+        bound.into_iter().collect()
+    }
+
+    async fn make_one_by_one(&mut self, names: &[&str], bindings: &[&Binding]) -> Result<(), Failure> {
+        for name in names {
+            match self.exchange_declare(name, ExchangeDeclareOptions::default()).await {
+                Err(failure) if reply_code(&failure.error) == Some(PRECONDITION_FAILED) => {}
+                other => other?,
+            }
+        }
+        for binding in bindings {
+            self.bind(binding).await?;
+        }
+        Ok(())
     }
 
     async fn queue(
@@ -207,35 +249,16 @@ impl Declarer<'_> {
     }
 
     async fn bind(&mut self, binding: &Binding) -> Result<(), Failure> {
-        let Binding { queue, exchange, routing_key } = binding;
         let channel = self.side.channel().await?;
-        let options = QueueBindOptions::default();
-        channel
-            .queue_bind(
-                queue.as_str().into(),
-                exchange.as_str().into(),
-                routing_key.as_str().into(),
-                options,
-                FieldTable::default(),
-            )
-            .await
-            .map_err(|error| Failure {
-                what: format!("bind queue \"{queue}\" to exchange \"{exchange}\" with key \"{routing_key}\""),
-                error,
-            })
+        bind(&channel, binding).await
     }
 
-    async fn exchange_declare(
-        &mut self,
-        name: &str,
-        options: ExchangeDeclareOptions,
-        what: &str,
-    ) -> Result<(), Failure> {
+    async fn exchange_declare(&mut self, name: &str, options: ExchangeDeclareOptions) -> Result<(), Failure> {
         let channel = self.side.channel().await?;
         channel
             .exchange_declare(name.into(), ExchangeKind::Topic, options, FieldTable::default())
             .await
-            .map_err(|error| self.side.closed_by(what, error))
+            .map_err(|error| self.side.closed_by(&declaring(name), error))
     }
 
     async fn queue_declare(
@@ -251,4 +274,25 @@ impl Declarer<'_> {
             .await
             .map_err(|error| self.side.closed_by(what, error))
     }
+}
+
+fn declaring(exchange: &str) -> String {
+    format!("declare exchange \"{exchange}\"")
+}
+
+async fn bind(channel: &Channel, Binding { queue, exchange, routing_key }: &Binding) -> Result<(), Failure> {
+    let options = QueueBindOptions::default();
+    channel
+        .queue_bind(
+            queue.as_str().into(),
+            exchange.as_str().into(),
+            routing_key.as_str().into(),
+            options,
+            FieldTable::default(),
+        )
+        .await
+        .map_err(|error| Failure {
+            what: format!("bind queue \"{queue}\" to exchange \"{exchange}\" with key \"{routing_key}\""),
+            error,
+        })
 }

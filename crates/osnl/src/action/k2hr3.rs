@@ -12,18 +12,15 @@ mod parameters;
 use std::fmt;
 use std::sync::Arc;
 
-use bytes::Bytes;
-use http_body_util::Empty;
-use hyper::header::{ACCEPT_ENCODING, HOST, USER_AGENT};
-use hyper::{Method, Request};
+use osnl_http::header::{ACCEPT_ENCODING, HOST, HeaderValue, USER_AGENT};
+use osnl_http::{Client, HttpError, HttpOptions, Method, Request, Scheme, Url, Verification};
 use osnl_transport::BoxFuture;
 use serde_json::Value;
 
 pub use self::conf::K2hr3Conf;
 pub use self::parameters::{HostParameters, Unusable};
-use super::http::{HttpClient, HttpError, HttpOptions};
 use super::{Action, ActionError, Done, ErrorClass, Event};
-use crate::k2hr3::{ApiUrl, Scheme};
+use crate::k2hr3::ApiUrl;
 
 /// How a payload is read; the counterpart of k2hr3_osnl's `_payload_to_params`.
 type PayloadToParameters = dyn Fn(&Value) -> Result<HostParameters, Unusable> + Send + Sync;
@@ -41,7 +38,7 @@ pub enum NoAddresses {
 /// See the [module](self).
 #[derive(Clone)]
 pub struct K2hr3 {
-    client: HttpClient,
+    client: Client,
     api_url: ApiUrl,
     parameters: Arc<PayloadToParameters>,
     no_addresses: NoAddresses,
@@ -55,12 +52,18 @@ impl K2hr3 {
     /// The URL is `https` and there are no CA certificates where they should be, or the proxy for it cannot be
     /// used.
     pub fn new(api_url: ApiUrl, options: &HttpOptions) -> Result<Self, HttpError> {
-        Ok(Self {
-            client: HttpClient::new(options, &api_url)?,
-            api_url,
-            parameters: Arc::new(HostParameters::of),
-            no_addresses: NoAddresses::All,
-        })
+        let mut options = options.clone();
+        options.remedies.trust =
+            "put the CA's certificate into SSL_CERT_FILE, the system's store, or set allow_self_signed_cert";
+        let client = Client::to(&options, &api_url)?;
+        if options.verification == Verification::None && api_url.scheme() == Scheme::Https {
+            tracing::warn!(
+                "allow_self_signed_cert: neither the certificate of {} nor the name in it is checked; \
+                 whoever answers there is believed",
+                api_url.authority()
+            );
+        }
+        Ok(Self { client, api_url, parameters: Arc::new(HostParameters::of), no_addresses: NoAddresses::All })
     }
 
     /// Reads payloads in another way than [`HostParameters::of`].
@@ -95,26 +98,35 @@ impl K2hr3 {
                 parameters.cuk
             );
         }
-        let status = self.client.send(self.request(&parameters)?).await.map_err(|mut error| {
-            if error.class == ErrorClass::Status(400) {
-                error.reason.push_str(
+        let answer = self.client.send(self.request(&parameters)?).await?;
+        if !answer.whole {
+            return Err(ActionError::new(ErrorClass::Reset, "the reply broke off: length limit exceeded"));
+        }
+        if !answer.status.is_success() {
+            let mut failure = answer.failure();
+            if failure.class == osnl_http::FailureClass::Status(400) {
+                failure.reason.push_str(
                     "; is the address of this host registered in K2HR3's delhost role, and its storage up?",
                 );
             }
-            error
-        })?;
-        Ok(Done::Delivered(format!("DELETE {} {parameters}: {}", self.api_url, status.as_u16())))
+            return Err(failure.into());
+        }
+        Ok(Done::Delivered(format!("DELETE {} {parameters}: {}", self.api_url, answer.status.as_u16())))
     }
 
-    fn request(&self, parameters: &HostParameters) -> Result<Request<Empty<Bytes>>, ActionError> {
-        Request::builder()
-            .method(Method::DELETE)
-            .uri(request_url(&self.api_url, parameters))
-            .header(ACCEPT_ENCODING, "identity")
-            .header(HOST, self.api_url.authority())
-            .header(USER_AGENT, concat!("osnl/", env!("CARGO_PKG_VERSION")))
-            .body(Empty::new())
-            .map_err(|error| ActionError::new(ErrorClass::Content, format!("no valid request: {error}")))
+    fn request(&self, parameters: &HostParameters) -> Result<Request, ActionError> {
+        let invalid = |error: &dyn fmt::Display| {
+            ActionError::new(ErrorClass::Content, format!("no valid request: {error}"))
+        };
+        let url = request_url(&self.api_url, parameters);
+        let mut request = Request::new(Method::DELETE, Url::parse(&url).map_err(|error| invalid(&error))?);
+        let host = HeaderValue::from_str(self.api_url.authority()).map_err(|error| invalid(&error))?;
+        request.headers.insert(ACCEPT_ENCODING, HeaderValue::from_static("identity"));
+        request.headers.insert(HOST, host);
+        request
+            .headers
+            .insert(USER_AGENT, HeaderValue::from_static(concat!("osnl/", env!("CARGO_PKG_VERSION"))));
+        Ok(request)
     }
 }
 
@@ -142,11 +154,12 @@ fn narrowed(
 
 /// Where the request goes, query and all.
 fn request_url(api_url: &ApiUrl, parameters: &HostParameters) -> String {
-    let scheme = match api_url.scheme() {
-        Scheme::Http => "http",
-        Scheme::Https => "https",
-    };
-    format!("{scheme}://{}{}", api_url.authority(), parameters.request_target(api_url.path_and_query()))
+    format!(
+        "{}://{}{}",
+        api_url.scheme(),
+        api_url.authority(),
+        parameters.request_target(api_url.path_and_query())
+    )
 }
 
 fn is_about_a_port(payload: &Value) -> bool {

@@ -150,11 +150,14 @@ impl Breaker {
             ErrorClass::Connect | ErrorClass::Tls | ErrorClass::Status(429) => {
                 self.open(error, policy, now, false)
             }
-            ErrorClass::Status(503) if error.retry_after.is_some() => self.open(error, policy, now, false),
+            ErrorClass::Status(503) | ErrorClass::Busy(_) if error.retry_after.is_some() => {
+                self.open(error, policy, now, false)
+            }
             ErrorClass::Timeout
             | ErrorClass::Reset
             | ErrorClass::Transient
-            | ErrorClass::Status(408 | 425 | 500..) => {
+            | ErrorClass::Status(408 | 425 | 500..)
+            | ErrorClass::Busy(_) => {
                 self.refusal = None;
                 self.failing.insert(key.to_owned());
                 if self.state != BreakerState::Closed || self.failing.len() >= FAILING_KEYS {
@@ -163,7 +166,9 @@ impl Breaker {
                     Change::None
                 }
             }
-            ErrorClass::Status(status) => self.refused(key, status, error, policy, now),
+            ErrorClass::Status(status) | ErrorClass::Refused(status) => {
+                self.refused(key, status, error, policy, now)
+            }
             ErrorClass::Failed => self.refused(key, FAILED, error, policy, now),
         }
     }

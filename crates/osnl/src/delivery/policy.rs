@@ -34,18 +34,23 @@ impl RetryPolicy {
     ///
     /// | failure | decision |
     /// | --- | --- |
-    /// | connect, TLS, time-out, reset, 408, 425, 429, 5xx, "not now" | hold |
+    /// | connect, TLS, time-out, reset, 408, 425, 429, 5xx, what its action calls busy, "not now" | hold |
     /// | any other status, a program that failed | retry until `max_attempts`, then give up |
     /// | a final refusal, an unusable notification | give up |
     #[must_use]
     pub fn decide(&self, attempt: NonZeroU32, error: &ActionError) -> Decision {
         match error.class {
             ErrorClass::Connect | ErrorClass::Tls | ErrorClass::Timeout | ErrorClass::Reset => Decision::Hold,
-            ErrorClass::Status(408 | 425 | 429 | 500..) => Decision::Hold,
-            ErrorClass::Transient => Decision::Hold,
-            ErrorClass::Content | ErrorClass::Rejected => Decision::GiveUp,
-            ErrorClass::Status(_) | ErrorClass::Failed if attempt >= self.max_attempts => Decision::GiveUp,
-            ErrorClass::Status(_) | ErrorClass::Failed => {
+            ErrorClass::Status(408 | 425 | 429 | 500..) | ErrorClass::Busy(_) | ErrorClass::Transient => {
+                Decision::Hold
+            }
+            ErrorClass::Rejected | ErrorClass::Content => Decision::GiveUp,
+            ErrorClass::Status(_) | ErrorClass::Refused(_) | ErrorClass::Failed
+                if attempt >= self.max_attempts =>
+            {
+                Decision::GiveUp
+            }
+            ErrorClass::Status(_) | ErrorClass::Refused(_) | ErrorClass::Failed => {
                 Decision::RetryAfter(self.pause(attempt.get()).max(error.retry_after.unwrap_or_default()))
             }
         }
@@ -73,7 +78,9 @@ mod tests {
 
     #[test]
     fn failures_are_held_retried_or_given_up() {
-        use ErrorClass::{Connect, Content, Failed, Rejected, Reset, Status, Timeout, Tls, Transient};
+        use ErrorClass::{
+            Busy, Connect, Content, Failed, Refused, Rejected, Reset, Status, Timeout, Tls, Transient,
+        };
         let pause = |s| Decision::RetryAfter(Duration::from_secs(s));
         for (class, attempt, expected) in [
             (Connect, 99, Decision::Hold),
@@ -94,6 +101,9 @@ mod tests {
             (Failed, 2, pause(2)),
             (Failed, 3, Decision::GiveUp),
             (Rejected, 1, Decision::GiveUp),
+            (Busy(409), 99, Decision::Hold),
+            (Refused(500), 1, pause(1)),
+            (Refused(500), 3, Decision::GiveUp),
         ] {
             let error = ActionError::new(class, "x");
             let attempt = NonZeroU32::new(attempt).unwrap();

@@ -95,7 +95,7 @@ fn said(subject: &Subject, listener: Option<&str>) -> Vec<String> {
     said.collect()
 }
 
-const FIRES: &str = "ports fires: roles: Request { method: \"DELETE\", url: \"https://k2hr3.example.com/v1/role?extra=openstack-auto-v1&cuk=12345678-1234-5678-1234-567812345678&host=%5B%2210.0.0.1%22%5D\", body: None }, audit: Line { to: \"/var/log/osnl/audit.jsonl\" }";
+const FIRES: &str = "ports fires: roles: Request { method: \"DELETE\", url: \"https://k2hr3.example.com/v1/role?extra=openstack-auto-v1&cuk=12345678-1234-5678-1234-567812345678&host=%5B%2210.0.0.1%22%5D\", headers: [], body: None }, audit: Line { to: \"/var/log/osnl/audit.jsonl\" }";
 
 #[test]
 fn every_rule_says_why_in_their_order() {
@@ -130,7 +130,7 @@ fn who_hears_it_is_asked_first() {
             (0, FIRES),
             (
                 4,
-                "servers fires: roles: Request { method: \"DELETE\", url: \"https://k2hr3.example.com/v1/role?extra=openstack-auto-v1&cuk=12345678-1234-5678-1234-567812345678&host=%5B%2210.0.0.1%22%5D\", body: None }",
+                "servers fires: roles: Request { method: \"DELETE\", url: \"https://k2hr3.example.com/v1/role?extra=openstack-auto-v1&cuk=12345678-1234-5678-1234-567812345678&host=%5B%2210.0.0.1%22%5D\", headers: [], body: None }",
             ),
         ],
     );

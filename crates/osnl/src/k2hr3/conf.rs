@@ -5,7 +5,6 @@
 //! a message arrived and lost that message if one was bad. Unknown names, which k2hr3_osnl ignored without
 //! a word, are ignored with a warning.
 
-mod api_url;
 mod check;
 mod inputs;
 mod journal;
@@ -16,8 +15,9 @@ mod schema;
 use std::io;
 use std::path::{Path, PathBuf};
 
-pub use api_url::{ApiUrl, ApiUrlError, ApiUrlPart, Scheme};
 pub use inputs::HiddenInputs;
+pub use osnl_http::{Scheme, Url as ApiUrl, UrlError as ApiUrlError, UrlPart as ApiUrlPart};
+
 pub use options::{Conf, Executor, K2hr3Options, Level, LogFile, NotificationOptions};
 
 use crate::config::{

@@ -69,6 +69,8 @@ macro_rules! drivers {
 drivers! {
     /// Deletes hosts that are gone from K2HR3.
     K2hr3(crate::action::k2hr3::K2hr3Conf),
+    /// Calls anybody's API or webhook.
+    Http(crate::action::http_request::HttpConf),
     /// Writes events down.
     Dump(crate::action::dump::DumpConf),
     /// Runs a program.

@@ -8,9 +8,11 @@ pub enum Preview {
     /// A request.
     Request {
         /// `DELETE` and the like.
-        method: &'static str,
+        method: String,
         /// With the query.
         url: String,
+        /// What an operator has a say in: names and values, in their order.
+        headers: Vec<(String, String)>,
         /// The body, if it has one.
         body: Option<String>,
     },

@@ -5,9 +5,8 @@ use std::time::Duration;
 
 use osnl_model::{Pattern, Priority};
 
-use super::duration;
 use super::layers::{Layers, RawSection};
-use super::size;
+use super::{duration, size};
 use crate::config::{ConfigError, Finding, Kind, Value, Warning, nearest, shown, typed};
 
 /// AMQP's limit for names, in bytes.
@@ -30,6 +29,11 @@ pub(crate) struct Reader<'a> {
 }
 
 impl Reader<'_> {
+    /// The section's name: `roles` of `[action:roles]`.
+    pub(crate) fn name(&self) -> &str {
+        &self.section.name
+    }
+
     /// The text, or `None` if nothing sets it.
     pub(crate) fn text(&mut self, option: &str) -> Option<String> {
         match self.layers.resolve(self.section, option) {
@@ -146,7 +150,7 @@ impl Reader<'_> {
                 self.refuse(option, &format!("{} is out of range", shown(&text)), &allowed)
             }
             None => {
-                self.refuse(option, &format!("{} is not a size", shown(&text)), "write 65536, 64KiB or 1MiB")
+                self.refuse(option, &format!("{} is not a size", shown(&text)), "write 65536, 64KiB or 5MiB")
             }
         }
     }

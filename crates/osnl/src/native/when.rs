@@ -13,7 +13,7 @@ pub(super) fn read(reader: &mut Reader<'_>) -> Result<Option<Expression>, ()> {
 impl Reader<'_> {
     /// An option that is compiled: `reader.compiled("url", |text| Template::compile(text, &["rule"]))`. `Ok(None)` if
     /// nothing sets it; `Err` has been said, as `file:line:column`.
-    pub(super) fn compiled<T>(
+    pub(crate) fn compiled<T>(
         &mut self,
         option: &str,
         compile: impl FnOnce(&str) -> Result<T, TemplateError>,

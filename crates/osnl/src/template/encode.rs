@@ -73,6 +73,11 @@ pub(super) fn form(value: &Value) -> Result<String, Error> {
     Ok(text)
 }
 
+/// One segment of a path, or one value: nothing in it separates anything.
+pub(super) fn segment(value: &Value) -> Result<String, Error> {
+    bounded(utf8_percent_encode(&python_text(there(value)?), STRICT).to_string())
+}
+
 fn one(value: &Value) -> Result<String, Error> {
     bounded(utf8_percent_encode(&python_text(there(value)?), STRICT).to_string().replace("%20", "+"))
 }

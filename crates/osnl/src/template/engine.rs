@@ -252,7 +252,7 @@ fn as_bool(value: &Value) -> Result<bool, Error> {
 }
 
 /// As Python's `json.dumps` spells it, without sorting.
-fn to_json(value: &Value) -> Result<String, Error> {
+pub(super) fn to_json(value: &Value) -> Result<String, Error> {
     let json = methods::json(there(value)?, 0)?;
     osnl_model::to_python_json(&json)
         .map_err(|error| Error::new(ErrorKind::BadSerialization, error.to_string()))

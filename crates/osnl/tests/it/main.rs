@@ -9,6 +9,7 @@ mod exec;
 mod faults;
 mod harness;
 mod http;
+mod http_action;
 mod journal;
 mod library;
 mod log;

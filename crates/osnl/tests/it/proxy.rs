@@ -94,7 +94,7 @@ fn https_goes_through_a_tunnel_and_the_proxy_sees_no_request() {
         let verification = Verification::Ca(vec![authority.file()]);
         let attempts = Attempts::at(
             &format!("https://{authority_in_url}/v1/role"),
-            &HttpOptions { verification, proxies },
+            &HttpOptions { verification, proxies, ..HttpOptions::default() },
         );
         let attempts = attempts.unwrap();
         attempts.make().unwrap();

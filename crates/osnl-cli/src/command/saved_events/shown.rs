@@ -185,13 +185,22 @@ pub(in crate::command) fn verdict_json(verdict: &Verdict) -> Value {
     object
 }
 
-/// What an action would do.
+/// What an action would do; of a request with headers, each and the body on lines below.
 pub(in crate::command) fn would(effect: &Effect) -> String {
     let key = effect.key.as_ref().map_or(String::new(), |key| format!(" for {key}"));
+    // Lines of their own: the rest stands on the first.
+    let mut below = Vec::new();
     let does = match &effect.would {
-        Preview::Request { method, url, body } => {
-            let body = body.as_ref().map_or(String::new(), |body| format!(" with {body}"));
-            format!("{method} {url}{body}")
+        Preview::Request { method, url, headers, body } => {
+            below.extend(headers.iter().map(|(name, value)| format!("{name}: {value}")));
+            match body {
+                Some(body) if headers.is_empty() => format!("{method} {url} with {body}"),
+                Some(body) => {
+                    below.extend(body.lines().map(str::to_owned));
+                    format!("{method} {url}")
+                }
+                None => format!("{method} {url}"),
+            }
         }
         Preview::Line { to } => format!("a line in {to}"),
         Preview::Effect { does, with } => {
@@ -201,13 +210,21 @@ pub(in crate::command) fn would(effect: &Effect) -> String {
         Preview::Nothing { why } => format!("nothing to do: {why}"),
         Preview::Unusable { why } => format!("a dead letter: {why}"),
     };
-    masked(&format!("{}{key}: {does}", effect.action))
+    let below: String = below.iter().map(|line| format!("\n      {}", masked(line))).collect();
+    masked(&format!("{}{key}: {does}", effect.action)) + &below
 }
 
 /// The same for scripts.
 pub(in crate::command) fn would_json(effect: &Effect) -> Value {
     let would = match &effect.would {
-        Preview::Request { method, url, body } => json!({"method": method, "url": url, "body": body}),
+        Preview::Request { method, url, headers, body } => {
+            let mut request = json!({"method": method, "url": url, "body": body});
+            if !headers.is_empty() {
+                let header = |(name, value): &(String, String)| (name.clone(), json!(value));
+                request["headers"] = headers.iter().map(header).collect::<serde_json::Map<_, _>>().into();
+            }
+            request
+        }
         Preview::Line { to } => json!({"line_in": to}),
         Preview::Effect { does, with } => {
             let with = with.iter().map(|(name, value)| ((*name).to_owned(), json!(value)));

@@ -88,8 +88,9 @@ impl DriverConf for K2hr3Conf {
     fn preview(&self, wanted: &Wanted<'_>) -> Preview {
         match asked_for(&wanted.notification.payload, self.no_addresses) {
             Ok(parameters) => Preview::Request {
-                method: "DELETE",
+                method: "DELETE".to_owned(),
                 url: request_url(&self.api_url, &parameters),
+                headers: Vec::new(),
                 body: None,
             },
             Err(Unusable::NothingToDo(why)) => Preview::Nothing { why },

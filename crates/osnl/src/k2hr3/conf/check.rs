@@ -2,7 +2,7 @@
 
 use osnl_model::{Pattern, PatternError, TransportUrl};
 
-use super::api_url::ApiUrl;
+use super::ApiUrl;
 use super::journal::journal;
 use super::options::{Conf, Executor, K2hr3Options, Level, LogFile, NotificationOptions};
 use super::schema::{DEFAULT, DEFAULT_API_URL, K2HR3, NOTIFICATIONS};

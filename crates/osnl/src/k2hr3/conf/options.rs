@@ -7,7 +7,7 @@ use std::path::PathBuf;
 
 use osnl_model::{Pattern, TransportUrl};
 
-use super::api_url::ApiUrl;
+use super::ApiUrl;
 use crate::native::JournalConf;
 
 /// A checked `k2hr3_osnl.conf`. The fields of `[DEFAULT]` stand here, the other groups have their own.

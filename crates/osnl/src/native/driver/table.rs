@@ -55,6 +55,11 @@ impl DriverOption {
         Self { name, kind, meaning, default: None, secret: false }
     }
 
+    /// A value that no message repeats, and that may stand in a file of its own.
+    pub(crate) const fn secret(self) -> Self {
+        Self { secret: true, ..self }
+    }
+
     /// With the text that counts when nothing sets it.
     pub(crate) const fn or(self, default: &'static str) -> Self {
         Self { default: Some(default), ..self }

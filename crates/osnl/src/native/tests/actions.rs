@@ -97,7 +97,7 @@ fn what_a_driver_does_not_have_is_refused_with_who_has_it() {
         assert_eq!(found, [format!("a.conf:13: [action:record] {expected}")], "{line}");
     };
     check("api_url = http://h/", "api_url: is no option of the driver dump; k2hr3 has it");
-    check("verify = false", "verify: is no option of the driver dump; k2hr3 has it");
+    check("verify = false", "verify: is no option of the driver dump; k2hr3, http have it");
     let found =
         errors(load(&WHOLE.replace("driver = dump", "driver = k2hr3\napi_url = http://h/\npath = x")));
     assert_eq!(found, ["a.conf:14: [action:record] path: is no option of the driver k2hr3; dump has it"]);
@@ -141,8 +141,10 @@ fn a_preview_is_the_driver_s() {
     };
     let wanted = Wanted { notification: &notification, rule: "gone", resource: None };
     let url = "http://k2hr3/v1/role?extra=openstack-auto-v1&cuk=11111111-2222-3333-4444-555555555555";
-    let Preview::Request { method, url: found, body } = conf.actions[0].preview(&wanted) else { panic!() };
-    assert_eq!((method, body), ("DELETE", None));
+    let Preview::Request { method, url: found, headers, body } = conf.actions[0].preview(&wanted) else {
+        panic!()
+    };
+    assert_eq!((method.as_str(), headers.len(), body), ("DELETE", 0, None));
     assert!(found.starts_with(url), "{found}");
     assert_eq!(conf.actions[1].preview(&wanted), Preview::Line { to: "stdout".to_owned() });
     assert_eq!(conf.actions[0].delivery().timeout, Duration::from_secs(30));

@@ -142,7 +142,7 @@ fn every_wrong_value_says_what_is_allowed() {
     check(
         action,
         "driver = k2hr",
-        "driver: \"k2hr\" is not one of the known words; allowed: k2hr3, dump, exec, python; did you mean k2hr3?",
+        "driver: \"k2hr\" is not one of the known words; allowed: k2hr3, http, dump, exec, python; did you mean k2hr3?",
     );
     check(
         action,
@@ -214,7 +214,7 @@ timeout = 1 year
     );
     assert_eq!(
         errors(load(&format!("{WHOLE}[action:x]\n"))),
-        ["a.conf:13: [action:x] driver: is not set; allowed: k2hr3, dump, exec, python"]
+        ["a.conf:13: [action:x] driver: is not set; allowed: k2hr3, http, dump, exec, python"]
     );
     let shared = "[listener:n]\ntransport_url = rabbit://other@mq:5672/\nexchange = nova\n";
     assert_eq!(

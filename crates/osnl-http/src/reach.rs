@@ -4,9 +4,11 @@ use std::error::Error as StdError;
 
 use tower_service::Service as _;
 
-use super::connector::{ConnectError, Connector};
-use super::{HttpError, HttpOptions, failure, tls};
-use crate::k2hr3::{ApiUrl, Scheme};
+use crate::connector::{ConnectError, Connector};
+use crate::failure;
+use crate::options::{HttpError, HttpOptions};
+use crate::tls::Tls;
+use crate::url::{Scheme, Url};
 
 /// A connection that was made and closed again.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -35,25 +37,33 @@ pub enum ReachError {
 ///
 /// # Errors
 /// See [`ReachError`].
-pub async fn reach(options: &HttpOptions, target: &ApiUrl) -> Result<Reached, ReachError> {
+pub async fn reach(options: &HttpOptions, target: &Url) -> Result<Reached, ReachError> {
     let proxy = options.proxies.toward(target.scheme(), target.authority()).map_err(HttpError::from)?;
-    let named = proxy.as_ref().map(ToString::to_string);
-    let (scheme, tls) = match target.scheme() {
-        Scheme::Http => ("http", None),
-        Scheme::Https => ("https", Some(tls::Tls::new(&options.verification, target)?)),
+    let tls = match target.scheme() {
+        Scheme::Http => Tls::without("none is wanted"),
+        Scheme::Https => Tls::to(options, target)?,
     };
-    let secure = tls.is_some();
-    let place = format!("{scheme}://{}/", target.authority());
+    let place = format!("{}://{}/", target.scheme(), target.authority());
     let place = place.parse().map_err(|_| ReachError::Connect("its host is no name".to_owned()))?;
-    let mut connector = Connector::new(proxy, tls);
-    let stream = connector.call(place).await.map_err(|error| ReachError::Connect(words(&error)))?;
-    Ok(Reached { proxy: named, tls: secure, certificate_ends: stream.certificate_ends() })
+    let mut connector = Connector::new(options, tls);
+    let stream = connector.call(place).await.map_err(|error| ReachError::Connect(words(&error, options)))?;
+    Ok(Reached {
+        proxy: proxy.as_ref().map(ToString::to_string),
+        tls: target.scheme() == Scheme::Https,
+        certificate_ends: stream.certificate_ends(),
+    })
 }
 
-fn words(error: &ConnectError) -> String {
+fn words(error: &ConnectError, options: &HttpOptions) -> String {
     match error {
-        ConnectError::Tls { host, error } => failure::handshake(host, error),
-        ConnectError::Tcp(_) | ConnectError::NoProxy { .. } | ConnectError::NoTunnel { .. } => {
+        ConnectError::Tls { host, error } => failure::handshake(host, error, &options.remedies),
+        ConnectError::Tcp(_)
+        | ConnectError::Forbidden(_)
+        | ConnectError::Proxy(_)
+        | ConnectError::NoProxy { .. }
+        | ConnectError::NoTunnel { .. }
+        | ConnectError::NoTls(_)
+        | ConnectError::Name(_) => {
             let mut words = error.to_string();
             let mut cause = error.source();
             while let Some(error) = cause {

@@ -1,4 +1,4 @@
-//! Whom an https target must be.
+//! Whom an https target must be, and who we are to it.
 //!
 //! TLS 1.2 or newer; the name of the target is sent (SNI), an address is not.
 
@@ -6,16 +6,16 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use osnl_tls::FileError;
+use osnl_tls::{FileError, Identity};
 use rustls::ClientConfig;
 use rustls::client::danger::ServerCertVerifier;
 use rustls::pki_types::{CertificateDer, ServerName};
 
-use super::HttpError;
-use crate::k2hr3::ApiUrl;
+use crate::options::{ClientCertificate, HttpError, HttpOptions};
+use crate::url::Url;
 
 /// What to do when certificates cannot be found.
-pub(super) const REMEDY: &str = "name a PEM file in SSL_CERT_FILE or a folder of such files in SSL_CERT_DIR, \
+pub(crate) const REMEDY: &str = "name a PEM file in SSL_CERT_FILE or a folder of such files in SSL_CERT_DIR, \
     or set neither and install the package ca-certificates";
 
 /// Whom an `https` target must be.
@@ -50,21 +50,34 @@ impl Verification {
     }
 }
 
-/// How one target is spoken to.
+/// How `https` targets are spoken to.
 #[derive(Clone, Debug)]
-pub(super) struct Tls {
-    pub(super) config: Arc<ClientConfig>,
-    pub(super) name: ServerName<'static>,
+pub(crate) enum Tls {
+    With(Arc<ClientConfig>),
+    /// Not at all, and why.
+    Without(Arc<str>),
 }
 
 impl Tls {
+    pub(crate) fn without(reason: &str) -> Self {
+        Self::Without(reason.into())
+    }
+
+    /// For one target.
+    ///
     /// # Errors
-    /// No CA certificates where they should be; a name that no certificate can have.
-    pub(super) fn new(verification: &Verification, target: &ApiUrl) -> Result<Self, HttpError> {
+    /// Those of [`new`](Self::new); a name that no certificate can have.
+    pub(crate) fn to(options: &HttpOptions, target: &Url) -> Result<Self, HttpError> {
         let host = target.host();
-        let name = ServerName::try_from(host.to_owned()).map_err(|_| HttpError::Name(host.to_owned()))?;
+        server_name(host).ok_or_else(|| HttpError::Name(host.to_owned()))?;
+        Self::new(options)
+    }
+
+    /// # Errors
+    /// No certificates where they should be.
+    pub(crate) fn new(options: &HttpOptions) -> Result<Self, HttpError> {
         let provider = Arc::new(rustls::crypto::ring::default_provider());
-        let verifier: Arc<dyn ServerCertVerifier> = match verification {
+        let verifier: Arc<dyn ServerCertVerifier> = match &options.verification {
             Verification::System => osnl_tls::checked(system()?, &provider).map_err(none_in_the_system)?,
             Verification::Ca(paths) => {
                 let certificates = osnl_tls::certificates_from(paths)
@@ -73,23 +86,33 @@ impl Tls {
                 osnl_tls::checked(certificates, &provider)
                     .map_err(|_| HttpError::Ca { path: named, reason: "there is none".to_owned() })?
             }
-            Verification::None => {
-                tracing::warn!(
-                    "allow_self_signed_cert: neither the certificate of {} nor the name in it is checked; \
-                     whoever answers there is believed",
-                    target.authority()
-                );
-                osnl_tls::unchecked()
-            }
+            Verification::None => osnl_tls::unchecked(),
         };
         let config = ClientConfig::builder_with_provider(provider)
             .with_protocol_versions(&[&rustls::version::TLS13, &rustls::version::TLS12])
             .map_err(|error| HttpError::Tls(error.to_string()))?
             .dangerous()
-            .with_custom_certificate_verifier(verifier)
-            .with_no_client_auth();
-        Ok(Self { config: Arc::new(config), name })
+            .with_custom_certificate_verifier(verifier);
+        let config = match &options.certificate {
+            None => config.with_no_client_auth(),
+            Some(ClientCertificate { certificate, key }) => {
+                let refuse = |FileError { path, reason }| HttpError::Certificate { path, reason };
+                let Identity { chain, key } =
+                    osnl_tls::identity(certificate, key.as_deref()).map_err(refuse)?;
+                config.with_client_auth_cert(chain, key).map_err(|error| HttpError::Certificate {
+                    path: certificate.clone(),
+                    reason: format!("certificate and key do not fit: {error}"),
+                })?
+            }
+        };
+        Ok(Self::With(Arc::new(config)))
     }
+}
+
+/// What the certificate of this host is asked for; an IPv6 address may stand in brackets.
+pub(crate) fn server_name(host: &str) -> Option<ServerName<'static>> {
+    let bare = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host);
+    ServerName::try_from(bare.to_owned()).ok()
 }
 
 fn system() -> Result<Vec<CertificateDer<'static>>, HttpError> {

@@ -21,7 +21,7 @@ use hyper::Uri;
 use hyper::header::HeaderValue;
 use percent_encoding::percent_decode_str;
 
-use crate::k2hr3::{ApiUrl, Scheme};
+use crate::url::{Scheme, Url};
 
 /// The proxies of an environment, not yet looked at: one that no target needs may be wrong. Prints no login.
 #[derive(Clone, Default, PartialEq, Eq)]
@@ -80,7 +80,7 @@ impl Proxies {
     ///
     /// # Errors
     /// There is one, and it cannot be used.
-    pub(super) fn toward(&self, scheme: Scheme, authority: &str) -> Result<Option<Proxy>, ProxyError> {
+    pub(crate) fn toward(&self, scheme: Scheme, authority: &str) -> Result<Option<Proxy>, ProxyError> {
         let url = match scheme {
             Scheme::Http => &self.http,
             Scheme::Https => &self.https,
@@ -122,7 +122,7 @@ impl fmt::Debug for Proxies {
 
 /// A proxy to go through. Prints its host and port only.
 #[derive(Clone, PartialEq, Eq)]
-pub(super) struct Proxy {
+pub(crate) struct Proxy {
     uri: Uri,
     authorization: Option<HeaderValue>,
 }
@@ -150,7 +150,7 @@ impl Proxy {
             None => (None, authority),
         };
         let host = percent_decode_str(host).decode_utf8_lossy();
-        let address = ApiUrl::parse(&format!("http://{host}/"))
+        let address = Url::parse(&format!("http://{host}/"))
             .ok()
             .filter(|address| address.path_and_query() == "/" && !host.contains(['/', '?']))
             .ok_or_else(|| {
@@ -167,12 +167,12 @@ impl Proxy {
     }
 
     /// Where it listens; without a login.
-    pub(super) fn uri(&self) -> &Uri {
+    pub(crate) fn uri(&self) -> &Uri {
         &self.uri
     }
 
     /// The value of `Proxy-Authorization`, marked as sensitive.
-    pub(super) fn authorization(&self) -> Option<&HeaderValue> {
+    pub(crate) fn authorization(&self) -> Option<&HeaderValue> {
         self.authorization.as_ref()
     }
 }

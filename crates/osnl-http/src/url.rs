@@ -1,7 +1,8 @@
-//! `api_url`: where DELETE is sent, kept byte for byte.
+//! A target's URL, kept byte for byte.
 //!
-//! The request line of k2hr3_osnl repeats the path as it stands in the file (`/v1/r%6fle`, a trailing
-//! slash), so this is no normalising URL type: it takes the text apart and keeps the pieces.
+//! The request line of k2hr3_osnl repeats the path as it stands in its file (`/v1/r%6fle`, a trailing
+//! slash), and a signature may cover it; so this is no normalising URL type: it takes the text apart and keeps the
+//! pieces.
 
 use std::fmt;
 use std::net::Ipv6Addr;
@@ -17,12 +18,21 @@ pub enum Scheme {
     Https,
 }
 
+impl fmt::Display for Scheme {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Http => "http",
+            Self::Https => "https",
+        })
+    }
+}
+
 /// An absolute http or https URL without user information and fragment.
 ///
 /// Display gives it as written, but for the scheme, which is in lower case, and for a missing path, which
 /// becomes `/`.
 #[derive(Clone, PartialEq, Eq)]
-pub struct ApiUrl {
+pub struct Url {
     scheme: Scheme,
     authority: String,
     host: String,
@@ -32,7 +42,7 @@ pub struct ApiUrl {
 
 /// The part of a URL that an error is about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum ApiUrlPart {
+pub enum UrlPart {
     /// What stands before `://`.
     Scheme,
     /// A login before the host.
@@ -49,30 +59,30 @@ pub enum ApiUrlPart {
     Fragment,
 }
 
-/// Why a text is no [`ApiUrl`]. Names the part and repeats nothing: a wrong URL may hold a login.
+/// Why a text is no [`Url`]. Names the part and repeats nothing: a wrong URL may hold a login.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{problem}; {allowed}")]
-pub struct ApiUrlError {
+pub struct UrlError {
     /// Which part is wrong.
-    pub part: ApiUrlPart,
+    pub part: UrlPart,
     /// What is wrong.
     pub problem: &'static str,
     /// What would be right.
     pub allowed: &'static str,
 }
 
-impl ApiUrl {
+impl Url {
     /// Takes a URL apart.
     ///
     /// # Errors
     /// The first part that is wrong, from left to right.
-    pub fn parse(text: &str) -> Result<Self, ApiUrlError> {
+    pub fn parse(text: &str) -> Result<Self, UrlError> {
         let (scheme, rest) = match text.split_once("://") {
             Some((scheme, rest)) if scheme.eq_ignore_ascii_case("http") => (Scheme::Http, rest),
             Some((scheme, rest)) if scheme.eq_ignore_ascii_case("https") => (Scheme::Https, rest),
             Some(_) | None => {
                 return refuse(
-                    ApiUrlPart::Scheme,
+                    UrlPart::Scheme,
                     "the scheme must be http or https",
                     "begin with http:// or https://",
                 );
@@ -81,7 +91,7 @@ impl ApiUrl {
         let (authority, tail) = rest.split_at(rest.find(['/', '?', '#']).unwrap_or(rest.len()));
         if authority.contains('@') {
             return refuse(
-                ApiUrlPart::UserInformation,
+                UrlPart::UserInformation,
                 "user information is not allowed",
                 "leave out what stands before the @ of the host",
             );
@@ -89,7 +99,7 @@ impl ApiUrl {
         let (host, authority, port) = split_authority(authority)?;
         if tail.contains('#') {
             return refuse(
-                ApiUrlPart::Fragment,
+                UrlPart::Fragment,
                 "a fragment is not allowed",
                 "leave out the # and what follows",
             );
@@ -103,7 +113,7 @@ impl ApiUrl {
             let bad = path_and_query.find(|c: char| !c.is_ascii_graphic()).unwrap_or(0);
             let query = path_and_query.find('?').is_some_and(|query| query < bad);
             return refuse(
-                if query { ApiUrlPart::Query } else { ApiUrlPart::Path },
+                if query { UrlPart::Query } else { UrlPart::Path },
                 if query {
                     "the query holds a character that no URL may"
                 } else {
@@ -133,7 +143,7 @@ impl ApiUrl {
         })
     }
 
-    /// Host and port as written, for the `Host` header: the port only if the file gives it, an IPv6 address
+    /// Host and port as written, for the `Host` header: the port only if the URL gives it, an IPv6 address
     /// in brackets.
     pub fn authority(&self) -> &str {
         &self.authority
@@ -150,31 +160,27 @@ impl ApiUrl {
     }
 }
 
-impl fmt::Display for ApiUrl {
+impl fmt::Display for Url {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let scheme = match self.scheme {
-            Scheme::Http => "http",
-            Scheme::Https => "https",
-        };
-        write!(f, "{scheme}://{}{}", self.authority, self.path_and_query)
+        write!(f, "{}://{}{}", self.scheme, self.authority, self.path_and_query)
     }
 }
 
-impl fmt::Debug for ApiUrl {
+impl fmt::Debug for Url {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "ApiUrl({self})")
+        write!(f, "Url({self})")
     }
 }
 
 /// Host without brackets, authority for the `Host` header, port if written.
-fn split_authority(text: &str) -> Result<(String, String, Option<u16>), ApiUrlError> {
+fn split_authority(text: &str) -> Result<(String, String, Option<u16>), UrlError> {
     let (written, port) = match text.rfind(':') {
         // A colon inside the brackets of an IPv6 address separates no port.
         Some(colon) if !text[colon..].contains(']') => (&text[..colon], Some(&text[colon + 1..])),
         Some(_) | None => (text, None),
     };
     if written.is_empty() {
-        return refuse(ApiUrlPart::Host, "the host is missing", "write its name or address behind ://");
+        return refuse(UrlPart::Host, "the host is missing", "write its name or address behind ://");
     }
     let (host, good) = match written.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')) {
         Some(address) => (address, address.parse::<Ipv6Addr>().is_ok()),
@@ -184,7 +190,7 @@ fn split_authority(text: &str) -> Result<(String, String, Option<u16>), ApiUrlEr
     };
     if !good || Authority::try_from(written).is_err() {
         return refuse(
-            ApiUrlPart::Host,
+            UrlPart::Host,
             "the host is neither a name nor an address",
             "a name has letters, digits, dots and dashes; an IPv6 address stands in brackets, without a zone",
         );
@@ -198,13 +204,13 @@ fn split_authority(text: &str) -> Result<(String, String, Option<u16>), ApiUrlEr
             Ok((host.to_owned(), text.to_owned(), Some(number)))
         }
         Ok(_) | Err(_) => {
-            refuse(ApiUrlPart::Port, "the port is no port number", "write a number from 1 to 65535")
+            refuse(UrlPart::Port, "the port is no port number", "write a number from 1 to 65535")
         }
     }
 }
 
-fn refuse<T>(part: ApiUrlPart, problem: &'static str, allowed: &'static str) -> Result<T, ApiUrlError> {
-    Err(ApiUrlError { part, problem, allowed })
+fn refuse<T>(part: UrlPart, problem: &'static str, allowed: &'static str) -> Result<T, UrlError> {
+    Err(UrlError { part, problem, allowed })
 }
 
 #[cfg(test)]
@@ -214,7 +220,7 @@ mod tests {
     #[test]
     fn the_pieces_are_kept_as_written() {
         let check = |text: &str, host: &str, port: u16, authority: &str, path: &str| {
-            let url = ApiUrl::parse(text).expect(text);
+            let url = Url::parse(text).expect(text);
             let pieces = (url.host(), url.port(), url.authority(), url.path_and_query());
             assert_eq!(pieces, (host, port, authority, path), "{text}");
         };
@@ -237,13 +243,13 @@ mod tests {
 
     #[test]
     fn every_wrong_part_is_named() {
-        let check = |text: &str, part: ApiUrlPart| {
-            assert_eq!(ApiUrl::parse(text).map_err(|e| e.part), Err(part), "{text:?}");
+        let check = |text: &str, part: UrlPart| {
+            assert_eq!(Url::parse(text).map_err(|e| e.part), Err(part), "{text:?}");
         };
         for text in
             ["", "https//localhost/v1/role", "localhost", "ftp://h/", "://h/", " http://h/", "http:/h"]
         {
-            check(text, ApiUrlPart::Scheme);
+            check(text, UrlPart::Scheme);
         }
         for text in [
             "http://",
@@ -263,7 +269,7 @@ mod tests {
             "http://h\\p/",
             "http://h%41/",
         ] {
-            check(text, ApiUrlPart::Host);
+            check(text, UrlPart::Host);
         }
         for text in [
             "http://h:0/",
@@ -273,13 +279,13 @@ mod tests {
             "http://h:8o/",
             "http://h: 80/",
         ] {
-            check(text, ApiUrlPart::Port);
+            check(text, UrlPart::Port);
         }
         for text in ["http://u:p@h/", "http://@h/", "http://u@h"] {
-            check(text, ApiUrlPart::UserInformation);
+            check(text, UrlPart::UserInformation);
         }
         for text in ["http://h/#", "http://h/a?b#c", "http://h#x"] {
-            check(text, ApiUrlPart::Fragment);
+            check(text, UrlPart::Fragment);
         }
         for text in [
             "http://h/a b",
@@ -289,18 +295,18 @@ mod tests {
             "http://h/a\tb",
             "http://h/<",
         ] {
-            check(text, ApiUrlPart::Path);
+            check(text, UrlPart::Path);
         }
         for text in ["http://h/?a b", "http://h/?\u{e9}"] {
-            check(text, ApiUrlPart::Query);
+            check(text, UrlPart::Query);
         }
     }
 
     #[test]
     fn display_gives_back_what_was_written() {
         for text in ["https://localhost/v1/role", "http://[::1]:80/r%6fle/?a=b"] {
-            assert_eq!(ApiUrl::parse(text).expect(text).to_string(), text);
+            assert_eq!(Url::parse(text).expect(text).to_string(), text);
         }
-        assert_eq!(ApiUrl::parse("HTTP://h").expect("a URL").to_string(), "http://h/");
+        assert_eq!(Url::parse("HTTP://h").expect("a URL").to_string(), "http://h/");
     }
 }

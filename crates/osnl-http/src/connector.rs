@@ -7,84 +7,125 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use hyper::Uri;
+use hyper::http::uri::{Authority, Scheme as UriScheme};
 use hyper::rt::{Read, ReadBufCursor, Write};
 use hyper_util::client::legacy::connect::{Connected, Connection, HttpConnector};
 use hyper_util::rt::TokioIo;
-use osnl_transport::BoxFuture;
+use osnl_tls::Remedies;
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 use tower_service::Service;
 
-use super::proxy::Proxy;
-use super::tls::Tls;
+use crate::guard::{Forbidden, Guard};
+use crate::options::HttpOptions;
+use crate::proxy::{Proxies, Proxy, ProxyError};
+use crate::resolver::Resolver;
+use crate::tls::{self, Tls};
+use crate::url::Scheme;
 
 /// What a proxy says with 407.
-pub(super) const LOGIN_WANTED: &str =
+pub(crate) const LOGIN_WANTED: &str =
     "the proxy wants a login: write it into http_proxy or https_proxy, as http://USER:PASSWORD@HOST:PORT";
 /// A longer answer to CONNECT is none.
 const MAX_TUNNEL_REPLY: usize = 8 * 1024;
 
-/// Makes connections to one target.
+/// Makes connections to targets.
 #[derive(Clone, Debug)]
-pub(super) struct Connector {
-    tcp: HttpConnector,
-    proxy: Option<Arc<Proxy>>,
-    tls: Option<Tls>,
+pub(crate) struct Connector {
+    tcp: HttpConnector<Resolver>,
+    guard: Option<Arc<Guard>>,
+    proxies: Arc<Proxies>,
+    tls: Tls,
+    pub(crate) remedies: Remedies,
 }
 
 /// Why there is no connection. No secret.
 #[derive(Debug, thiserror::Error)]
-pub(super) enum ConnectError {
+pub(crate) enum ConnectError {
     #[error("{0}")]
     Tcp(#[source] Box<dyn std::error::Error + Send + Sync>),
+    #[error(transparent)]
+    Forbidden(#[from] Forbidden),
+    #[error(transparent)]
+    Proxy(#[from] ProxyError),
     #[error("the proxy {proxy} cannot be reached")]
     NoProxy { proxy: String, source: Box<dyn std::error::Error + Send + Sync> },
     #[error("the proxy {proxy} makes no way to {target}: {reason}")]
     NoTunnel { proxy: String, target: String, reason: String },
+    #[error("there is no TLS: {0}")]
+    NoTls(Arc<str>),
+    #[error("{0:?} is no name that a certificate can be for")]
+    Name(String),
     #[error("{error}")]
     Tls { host: String, error: io::Error },
 }
 
 impl Connector {
-    pub(super) fn new(proxy: Option<Proxy>, tls: Option<Tls>) -> Self {
-        let mut tcp = HttpConnector::new();
+    pub(crate) fn new(options: &HttpOptions, tls: Tls) -> Self {
+        let guard = options.guard.clone().map(Arc::new);
+        let mut tcp = HttpConnector::new_with_resolver(Resolver::new(guard.clone()));
         tcp.enforce_http(false);
-        Self { tcp, proxy: proxy.map(Arc::new), tls }
+        Self { tcp, guard, proxies: Arc::new(options.proxies.clone()), tls, remedies: options.remedies }
+    }
+
+    /// The proxy for a host and port.
+    ///
+    /// # Errors
+    /// There is one, and it cannot be used.
+    pub(crate) fn proxy(&self, scheme: Scheme, authority: &str) -> Result<Option<Proxy>, ProxyError> {
+        self.proxies.toward(scheme, authority)
+    }
+
+    async fn connect(mut self, target: Uri) -> Result<Stream, ConnectError> {
+        let scheme = if target.scheme() == Some(&UriScheme::HTTPS) { Scheme::Https } else { Scheme::Http };
+        let proxy = self.proxy(scheme, target.authority().map(Authority::as_str).unwrap_or_default())?;
+        let host = target.host().unwrap_or_default();
+        if let Some(guard) = &self.guard {
+            // An address is not looked up, so the resolver does not see it; a proxy's lookups nobody sees.
+            match host.trim_matches(['[', ']']).parse() {
+                Ok(address) => guard.judge(host, address)?,
+                Err(_) if proxy.is_some() && !guard.allows_name(host) => {
+                    return Err(Forbidden::ByProxy { host: host.to_owned() }.into());
+                }
+                Err(_) => {}
+            }
+        }
+        let to = proxy.as_ref().map_or_else(|| target.clone(), |proxy| proxy.uri().clone());
+        let connected = self.tcp.call(to).await.map(TokioIo::into_inner);
+        let mut tcp = connected.map_err(|error| match &proxy {
+            Some(proxy) => ConnectError::NoProxy { proxy: proxy.to_string(), source: error.into() },
+            None => ConnectError::Tcp(error.into()),
+        })?;
+        let config = match (scheme, self.tls) {
+            (Scheme::Http, _) => return Ok(Stream::new(tcp, proxy.is_some())),
+            (Scheme::Https, Tls::Without(reason)) => return Err(ConnectError::NoTls(reason)),
+            (Scheme::Https, Tls::With(config)) => config,
+        };
+        if let Some(proxy) = &proxy {
+            tunnel(&mut tcp, proxy, &target).await?;
+        }
+        let name = tls::server_name(host).ok_or_else(|| ConnectError::Name(host.to_owned()))?;
+        let said = name.to_str().into_owned();
+        let connecting = TlsConnector::from(config).connect(name, tcp);
+        let stream = connecting.await.map_err(|error| ConnectError::Tls { host: said, error })?;
+        let certificates = stream.get_ref().1.peer_certificates();
+        let ends = certificates.and_then(|chain| osnl_tls::ends_at(chain.first()?));
+        Ok(Stream { certificate_ends: ends, ..Stream::new(stream, false) })
     }
 }
 
 impl Service<Uri> for Connector {
     type Response = Stream;
     type Error = ConnectError;
-    type Future = BoxFuture<'static, Result<Stream, ConnectError>>;
+    type Future = Pin<Box<dyn Future<Output = Result<Stream, ConnectError>> + Send>>;
 
     fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), ConnectError>> {
         self.tcp.poll_ready(context).map_err(|error| ConnectError::Tcp(error.into()))
     }
 
     fn call(&mut self, target: Uri) -> Self::Future {
-        let proxy = self.proxy.clone();
-        let tls = self.tls.clone();
-        let connecting =
-            self.tcp.call(proxy.as_ref().map_or_else(|| target.clone(), |proxy| proxy.uri().clone()));
-        Box::pin(async move {
-            let connected = connecting.await.map(TokioIo::into_inner);
-            let mut tcp = connected.map_err(|error| match &proxy {
-                Some(proxy) => ConnectError::NoProxy { proxy: proxy.to_string(), source: error.into() },
-                None => ConnectError::Tcp(error.into()),
-            })?;
-            let Some(tls) = tls else { return Ok(Stream::new(tcp, proxy.is_some())) };
-            if let Some(proxy) = &proxy {
-                tunnel(&mut tcp, proxy, &target).await?;
-            }
-            let connecting = TlsConnector::from(tls.config).connect(tls.name.clone(), tcp);
-            let host = || tls.name.to_str().into_owned();
-            let stream = connecting.await.map_err(|error| ConnectError::Tls { host: host(), error })?;
-            let certificates = stream.get_ref().1.peer_certificates();
-            let ends = certificates.and_then(|chain| osnl_tls::ends_at(chain.first()?));
-            Ok(Stream { certificate_ends: ends, ..Stream::new(stream, false) })
-        })
+        Box::pin(self.clone().connect(target))
     }
 }
 
@@ -132,7 +173,7 @@ fn status(reply: &[u8]) -> Option<(u16, String)> {
 }
 
 /// A connection, with or without TLS.
-pub(super) struct Stream {
+pub(crate) struct Stream {
     io: TokioIo<Box<dyn Io>>,
     /// The other side is a proxy that wants whole URLs.
     to_proxy: bool,
@@ -149,7 +190,7 @@ impl Stream {
         Self { io: TokioIo::new(Box::new(io)), to_proxy, certificate_ends: None }
     }
 
-    pub(super) fn certificate_ends(&self) -> Option<i64> {
+    pub(crate) fn certificate_ends(&self) -> Option<i64> {
         self.certificate_ends
     }
 

@@ -1,0 +1,118 @@
+//! What a target answers.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use hyper::header::{DATE, RETRY_AFTER};
+use hyper::{HeaderMap, StatusCode};
+use jiff::fmt::rfc2822;
+
+use crate::failure::{Failure, FailureClass};
+
+/// Longer wishes than this are cut: the target is tried once an hour at least.
+const LONGEST_RETRY_AFTER: Duration = Duration::from_secs(3600);
+/// Of a reply in a sentence.
+const EXCERPT_CHARACTERS: usize = 120;
+
+/// An answer with any status.
+#[derive(Clone, Debug)]
+pub struct Answer {
+    /// Its status.
+    pub status: StatusCode,
+    /// Its headers.
+    pub headers: HeaderMap,
+    /// Its body, at most as much as the request's limit.
+    pub body: Bytes,
+    /// Whether that is all of it. What is beyond the limit is not read, and the connection is closed.
+    pub whole: bool,
+}
+
+impl Answer {
+    /// The start of its body, on one line; `None` if it has none.
+    #[must_use]
+    pub fn excerpt(&self) -> Option<String> {
+        // Four bytes are the most that a character has.
+        let start = &self.body[..self.body.len().min(EXCERPT_CHARACTERS * 4)];
+        let text: String = String::from_utf8_lossy(start)
+            .chars()
+            .map(|c| if c.is_control() { ' ' } else { c })
+            .take(EXCERPT_CHARACTERS)
+            .collect();
+        let text = text.trim();
+        (!text.is_empty()).then(|| format!("reply: {text}"))
+    }
+
+    /// `Retry-After`, an hour at most. A date counts from the answer's own `Date`, so that the target's clock may be wrong;
+    /// without one it is not read.
+    #[must_use]
+    pub fn retry_after(&self) -> Option<Duration> {
+        let header = |name| Some(self.headers.get(name)?.to_str().ok()?.trim());
+        let wish = header(RETRY_AFTER)?;
+        let wait = match wish.parse() {
+            Ok(seconds) => Duration::from_secs(seconds),
+            Err(_) => {
+                let date = |text| Some(rfc2822::parse(text).ok()?.timestamp());
+                let wait = date(wish)?.duration_since(date(header(DATE)?)?);
+                Duration::try_from(wait).unwrap_or_default()
+            }
+        };
+        Some(wait.min(LONGEST_RETRY_AFTER))
+    }
+
+    /// The failure that an answer with this status is, for who did not want it: the status's own words, and the start
+    /// of the reply.
+    #[must_use]
+    pub fn failure(&self) -> Failure {
+        let words = self.status.canonical_reason().unwrap_or("no reason");
+        let reason = match self.excerpt() {
+            Some(excerpt) => format!("{words}, {excerpt}"),
+            None => words.to_owned(),
+        };
+        Failure { class: FailureClass::Status(self.status.as_u16()), reason, retry_after: self.retry_after() }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use hyper::header::HeaderValue;
+
+    use super::*;
+
+    fn answer(headers: &[(hyper::header::HeaderName, &str)], body: &'static [u8]) -> Answer {
+        let pair = |(name, value): &(_, &str)| (Clone::clone(name), HeaderValue::from_str(value).unwrap());
+        let headers = headers.iter().map(pair).collect();
+        Answer { status: StatusCode::IM_A_TEAPOT, headers, body: Bytes::from_static(body), whole: true }
+    }
+
+    #[test]
+    fn retry_after_is_seconds_or_a_date_of_the_target_s_own_clock() {
+        let check = |wish: &str, date: &str, expected: Option<u64>| {
+            let found = answer(&[(RETRY_AFTER, wish), (DATE, date)], b"").retry_after();
+            assert_eq!(found, expected.map(Duration::from_secs), "{wish} {date}");
+        };
+        let date = "Wed, 21 Oct 2015 07:28:00 GMT";
+        check(" 7 ", date, Some(7));
+        check("0", date, Some(0));
+        check("99999999", date, Some(3600));
+        check("-1", date, None);
+        check("soon", date, None);
+        check("Wed, 21 Oct 2015 07:28:30 GMT", date, Some(30));
+        check("Wed, 21 Oct 2015 07:27:00 GMT", date, Some(0));
+        check("Thu, 22 Oct 2015 07:28:00 GMT", date, Some(3600));
+        check("Wed, 21 Oct 2015 07:28:30 GMT", "today", None);
+        assert_eq!(answer(&[(RETRY_AFTER, date)], b"").retry_after(), None);
+        assert_eq!(answer(&[], b"").retry_after(), None);
+    }
+
+    #[test]
+    fn an_excerpt_is_one_short_line() {
+        let check = |body: &'static [u8], expected: &str| {
+            assert_eq!(answer(&[], body).failure().reason, expected);
+        };
+        check(b"", "I'm a teapot");
+        check(b" \n ", "I'm a teapot");
+        check(b"no\r\nway\x1b", "I'm a teapot, reply: no  way");
+        check(b"\xff", "I'm a teapot, reply: \u{fffd}");
+        assert_eq!(answer(&[], &[b'x'; 1000]).excerpt().unwrap().len(), "reply: ".len() + 120);
+    }
+}

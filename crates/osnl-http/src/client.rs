@@ -1,0 +1,159 @@
+//! One request, one answer.
+
+use std::sync::Arc;
+
+use bytes::{Bytes, BytesMut};
+use http_body_util::{BodyExt, Full};
+use hyper::body::Incoming;
+use hyper::header::{HOST, HeaderValue, PROXY_AUTHORIZATION};
+use hyper::{HeaderMap, Method, StatusCode, Uri};
+use hyper_util::client::legacy::Client as Connections;
+use hyper_util::rt::{TokioExecutor, TokioTimer};
+use tokio::sync::Semaphore;
+
+use crate::answer::Answer;
+use crate::connector::{self, Connector};
+use crate::failure::{self, Failure, FailureClass};
+use crate::options::{HttpError, HttpOptions};
+use crate::tls::Tls;
+use crate::url::{Scheme, Url};
+
+/// What is asked of a target.
+#[derive(Clone, Debug)]
+pub struct Request {
+    /// `GET`, `POST` and the like.
+    pub method: Method,
+    /// Where it goes.
+    pub url: Url,
+    /// In the order in which they are sent; `Host` and `Content-Length` are added if they are not there. A value that
+    /// is a secret is marked as sensitive.
+    pub headers: HeaderMap,
+    /// Empty for none.
+    pub body: Bytes,
+    /// How many bytes of the reply are wanted, without its headers; what is beyond is not read.
+    pub reply_limit: usize,
+}
+
+impl Request {
+    /// Without headers and body, with a reply of 64 KiB.
+    #[must_use]
+    pub fn new(method: Method, url: Url) -> Self {
+        Self { method, url, headers: HeaderMap::new(), body: Bytes::new(), reply_limit: 64 * 1024 }
+    }
+}
+
+/// A pool of connections. Clones share it.
+#[derive(Clone, Debug)]
+pub struct Client {
+    connections: Connections<Connector, Full<Bytes>>,
+    connector: Connector,
+    /// For requests at once.
+    places: Arc<Semaphore>,
+}
+
+impl Client {
+    /// A client for the host and port of this URL; certificates are read only if it is `https`. It can be sent elsewhere
+    /// with the same scheme.
+    ///
+    /// # Errors
+    /// No certificates where they should be, or a proxy that cannot be used.
+    pub fn to(options: &HttpOptions, target: &Url) -> Result<Self, HttpError> {
+        let proxy = options.proxies.toward(target.scheme(), target.authority())?;
+        if let Some(proxy) = &proxy {
+            tracing::info!(http.proxy = %proxy, "Requests to {} go through the proxy {proxy}", target.authority());
+        }
+        let tls = match target.scheme() {
+            Scheme::Http => Tls::without("this client was made for a target without TLS"),
+            Scheme::Https => Tls::to(options, target)?,
+        };
+        Ok(Self::with(options, tls))
+    }
+
+    /// A client for any URL. A system without CA certificates is no error before an `https` target is called.
+    ///
+    /// # Errors
+    /// Certificates that were named and cannot be read.
+    pub fn anywhere(options: &HttpOptions) -> Result<Self, HttpError> {
+        let tls = match Tls::new(options) {
+            Ok(tls) => tls,
+            Err(error @ HttpError::NoRoots { .. }) => Tls::without(&error.to_string()),
+            Err(error) => return Err(error),
+        };
+        Ok(Self::with(options, tls))
+    }
+
+    fn with(options: &HttpOptions, tls: Tls) -> Self {
+        let connector = Connector::new(options, tls);
+        // The pool would keep what has no time until it is looked at.
+        let kept = if options.pool.idle.is_zero() { 0 } else { options.pool.idle_per_target };
+        let connections = Connections::builder(TokioExecutor::new())
+            // Python's http.client writes names this way, and byte for byte is what was promised for K2HR3.
+            .http1_title_case_headers(true)
+            .pool_timer(TokioTimer::new())
+            .pool_idle_timeout(options.pool.idle)
+            .pool_max_idle_per_host(kept)
+            .build(connector.clone());
+        Self { connections, connector, places: Arc::new(Semaphore::new(options.pool.requests)) }
+    }
+
+    /// Makes one attempt: an answer with any status, whose body came whole or up to the limit, or an error. Redirects
+    /// are not followed. Has no time limit of its own.
+    ///
+    /// # Errors
+    /// There is no answer, or its body broke off.
+    pub async fn send(&self, request: Request) -> Result<Answer, Failure> {
+        let (scheme, authority) = (request.url.scheme(), request.url.authority());
+        let proxy = self.connector.proxy(scheme, authority);
+        let proxy = proxy.map_err(|error| Failure::new(FailureClass::Connect, error.to_string()))?;
+        let proxy = proxy.filter(|_| scheme == Scheme::Http);
+        let limit = request.reply_limit;
+        let mut message = message(request)?;
+        if let Some(login) = proxy.as_ref().and_then(|proxy| proxy.authorization()) {
+            message.headers_mut().insert(PROXY_AUTHORIZATION, login.clone());
+        }
+        // Until the reply is there; nobody closes it.
+        let _place = self.places.acquire().await;
+        let answer = self.connections.request(message).await;
+        let answer = answer.map_err(|error| failure::of(&error, &self.connector.remedies))?;
+        let (head, body) = answer.into_parts();
+        if proxy.is_some() && head.status == StatusCode::PROXY_AUTHENTICATION_REQUIRED {
+            // The target never saw the request: this is no answer of its.
+            return Err(Failure::new(FailureClass::Connect, connector::LOGIN_WANTED));
+        }
+        let (body, whole) = read(body, limit).await?;
+        Ok(Answer { status: head.status, headers: head.headers, body, whole })
+    }
+}
+
+/// As the library sends it.
+fn message(request: Request) -> Result<hyper::Request<Full<Bytes>>, Failure> {
+    let unsendable = |error: &dyn std::fmt::Display| {
+        Failure::new(FailureClass::Unsendable, format!("no valid request: {error}"))
+    };
+    let uri: Uri = request.url.to_string().parse().map_err(|error| unsendable(&error))?;
+    let mut message = hyper::Request::new(Full::new(request.body));
+    *message.method_mut() = request.method;
+    *message.uri_mut() = uri;
+    *message.headers_mut() = request.headers;
+    if !message.headers().contains_key(HOST) {
+        let host = HeaderValue::from_str(request.url.authority()).map_err(|error| unsendable(&error))?;
+        message.headers_mut().insert(HOST, host);
+    }
+    Ok(message)
+}
+
+/// The first bytes of a body, and whether they are all.
+async fn read(mut body: Incoming, limit: usize) -> Result<(Bytes, bool), Failure> {
+    let mut kept = BytesMut::new();
+    while let Some(frame) = body.frame().await {
+        let frame = frame
+            .map_err(|error| Failure::new(FailureClass::Reset, format!("the reply broke off: {error}")))?;
+        let Ok(data) = frame.into_data() else { continue };
+        let room = limit - kept.len();
+        kept.extend_from_slice(&data[..data.len().min(room)]);
+        if data.len() > room {
+            return Ok((kept.freeze(), false));
+        }
+    }
+    Ok((kept.freeze(), true))
+}

@@ -1,0 +1,190 @@
+//! Where a request may go whose target somebody else has chosen: the URL of an event, a redirect.
+//!
+//! Whoever can name an instance, or answers a webhook, must not reach through us what only this machine reaches: its
+//! own services, the cloud's metadata, the operator's networks. A client that is made with a [`Guard`] looks at
+//! the *addresses* that a name has, and connects to one of those that it has looked at; a name that resolves otherwise
+//! a moment later gains nothing. Other spellings of an address (`2130706433`, `0x7f.1`) are what the resolver makes of
+//! them, and an IPv4 address inside an IPv6 one is judged as that IPv4 address.
+//!
+//! What goes by a proxy is resolved by the proxy, so it is refused as well, unless its host is allowed by name.
+
+mod address;
+
+use std::fmt;
+use std::net::IpAddr;
+use std::str::FromStr;
+
+use ipnet::IpNet;
+
+pub use self::address::AddressClass;
+
+/// What may be reached. The default: addresses of the Internet, and nothing else.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Guard {
+    /// These besides, whatever their addresses are.
+    pub hosts: Vec<AllowedHost>,
+    /// Private networks besides: [`AddressClass::Private`], not this machine, its links or metadata.
+    pub private: bool,
+}
+
+/// A host that may be reached whatever its address is: `cmdb.example`, `*.example`, `10.1.2.3`, `10.0.0.0/8`,
+/// `fd00::/8`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum AllowedHost {
+    /// The name, in lower case.
+    Name(String),
+    /// All names below this one; begins with a dot, in lower case.
+    Below(String),
+    /// All addresses of a network, also when a name has them.
+    Network(IpNet),
+}
+
+/// Why a host may not be reached.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Forbidden {
+    /// Its address, or the last of its addresses.
+    #[error("{host} is {address}, {class}, and its URL is not from the configuration; {REMEDY}")]
+    Address {
+        /// As in the URL.
+        host: String,
+        /// What it resolves to.
+        address: IpAddr,
+        /// What that is.
+        class: AddressClass,
+    },
+    /// A proxy would resolve it.
+    #[error("{host} would be looked up by a proxy, and its URL is not from the configuration; {REMEDY}")]
+    ByProxy {
+        /// As in the URL.
+        host: String,
+    },
+}
+
+const REMEDY: &str = "if it may be called, name it in allow_hosts";
+
+/// No name, address or network.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("is neither a name, nor *.NAME, nor an address or a network as 10.0.0.0/8")]
+pub struct NoHost;
+
+impl Guard {
+    /// Whether this host may be reached at this address.
+    ///
+    /// # Errors
+    /// It may not, and why.
+    pub fn judge(&self, host: &str, address: IpAddr) -> Result<(), Forbidden> {
+        let class = AddressClass::of(address);
+        let fine = match class {
+            AddressClass::Public => true,
+            AddressClass::Private => self.private,
+            AddressClass::Loopback
+            | AddressClass::LinkLocal
+            | AddressClass::Metadata
+            | AddressClass::Special => false,
+        };
+        let network = |allowed: &AllowedHost| match allowed {
+            AllowedHost::Network(network) => network.contains(&address),
+            AllowedHost::Name(_) | AllowedHost::Below(_) => false,
+        };
+        if fine || self.allows_name(host) || self.hosts.iter().any(network) {
+            return Ok(());
+        }
+        Err(Forbidden::Address { host: host.to_owned(), address, class })
+    }
+
+    /// Whether this host may be reached whatever its addresses are.
+    #[must_use]
+    pub fn allows_name(&self, host: &str) -> bool {
+        let host = host.to_ascii_lowercase();
+        let host = host.strip_suffix('.').unwrap_or(&host);
+        self.hosts.iter().any(|allowed| match allowed {
+            AllowedHost::Name(name) => name == host,
+            AllowedHost::Below(below) => host.len() > below.len() && host.ends_with(below.as_str()),
+            AllowedHost::Network(_) => false,
+        })
+    }
+}
+
+impl FromStr for AllowedHost {
+    type Err = NoHost;
+
+    fn from_str(text: &str) -> Result<Self, NoHost> {
+        let bare = text.strip_prefix('[').and_then(|text| text.strip_suffix(']')).unwrap_or(text);
+        if let Ok(address) = bare.parse::<IpAddr>() {
+            return Ok(Self::Network(address.into()));
+        }
+        if let Ok(network) = bare.parse::<IpNet>() {
+            return Ok(Self::Network(network));
+        }
+        let name = text.to_ascii_lowercase();
+        let label = |label: &str| {
+            !label.is_empty() && label.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_'))
+        };
+        match name.strip_prefix("*.") {
+            Some(below) if below.split('.').all(label) => Ok(Self::Below(format!(".{below}"))),
+            None if name.split('.').all(label) => Ok(Self::Name(name)),
+            Some(_) | None => Err(NoHost),
+        }
+    }
+}
+
+impl fmt::Display for AllowedHost {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Name(name) => f.write_str(name),
+            Self::Below(below) => write!(f, "*{below}"),
+            Self::Network(network) if network.prefix_len() == network.max_prefix_len() => {
+                network.addr().fmt(f)
+            }
+            Self::Network(network) => network.fmt(f),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn guard(hosts: &[&str], private: bool) -> Guard {
+        Guard { hosts: hosts.iter().map(|host| host.parse().unwrap()).collect(), private }
+    }
+
+    #[test]
+    fn a_host_is_allowed_by_its_address_its_name_or_its_network() {
+        let check = |guard: &Guard, host: &str, address: &str, expected: bool| {
+            let judged = guard.judge(host, address.parse().unwrap());
+            assert_eq!(judged.is_ok(), expected, "{host} at {address}: {guard:?}");
+        };
+        let none = Guard::default();
+        check(&none, "hook.example", "93.184.216.34", true);
+        check(&none, "hook.example", "10.1.2.3", false);
+        check(&none, "localhost", "127.0.0.1", false);
+        let private = guard(&[], true);
+        check(&private, "hook.example", "10.1.2.3", true);
+        check(&private, "hook.example", "127.0.0.1", false);
+        check(&private, "hook.example", "169.254.1.1", false);
+        check(&private, "hook.example", "169.254.169.254", false);
+        check(&private, "hook.example", "fd00:ec2::254", false);
+        check(&private, "hook.example", "0.0.0.0", false);
+        let named = guard(&["CMDB.example", "*.lab.example", "127.0.0.1", "fd00::/8"], false);
+        check(&named, "cmdb.EXAMPLE", "10.1.2.3", true);
+        check(&named, "cmdb.example.", "10.1.2.3", true);
+        check(&named, "xcmdb.example", "10.1.2.3", false);
+        check(&named, "a.b.lab.example", "127.0.0.9", true);
+        check(&named, "lab.example", "10.1.2.3", false);
+        check(&named, ".lab.example", "10.1.2.3", false);
+        check(&named, "anything", "127.0.0.1", true);
+        check(&named, "anything", "127.0.0.2", false);
+        check(&named, "anything", "fd12::1", true);
+    }
+
+    #[test]
+    fn allowed_hosts_are_read_and_written() {
+        for text in ["cmdb.example", "*.lab.example", "10.0.0.1", "10.0.0.0/8", "::1", "fd00::/8"] {
+            assert_eq!(text.parse::<AllowedHost>().expect(text).to_string(), text);
+        }
+        for text in ["", "*", "*.", "a..b", "http://a", "a/8", "10.0.0.0/33", "a b", "*a.example", "a:80"] {
+            assert_eq!(text.parse::<AllowedHost>(), Err(NoHost), "{text}");
+        }
+    }
+}

@@ -1,0 +1,223 @@
+//! What an address is, for who must decide whether to go there.
+//!
+//! By the registries of special addresses (IANA, RFC 6890) and what clouds document of their metadata services.
+
+use std::fmt;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+/// See [`AddressClass::of`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AddressClass {
+    /// One of the Internet.
+    Public,
+    /// One of a site's own: RFC 1918, shared by carriers (100.64.0.0/10), unique local (fc00::/7).
+    Private,
+    /// This machine.
+    Loopback,
+    /// What is on the same link: 169.254.0.0/16, fe80::/10.
+    LinkLocal,
+    /// Where clouds tell an instance its secrets.
+    Metadata,
+    /// None that a server has: unspecified, multicast, for documentation, reserved, or a translation of unknown kind.
+    Special,
+}
+
+impl fmt::Display for AddressClass {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Public => "a public address",
+            Self::Private => "a private address",
+            Self::Loopback => "this machine",
+            Self::LinkLocal => "a link-local address",
+            Self::Metadata => "a cloud's metadata service",
+            Self::Special => "an address that no server has",
+        })
+    }
+}
+
+/// Amazon and most others, Amazon's containers, Alibaba, Azure, Oracle.
+const METADATA_V4: [Ipv4Addr; 5] = [
+    Ipv4Addr::new(169, 254, 169, 254),
+    Ipv4Addr::new(169, 254, 170, 2),
+    Ipv4Addr::new(100, 100, 100, 200),
+    Ipv4Addr::new(168, 63, 129, 16),
+    Ipv4Addr::new(192, 0, 0, 192),
+];
+/// OpenStack, Amazon, Google.
+const METADATA_V6: [Ipv6Addr; 3] = [
+    Ipv6Addr::new(0xfe80, 0, 0, 0, 0, 0, 0xa9fe, 0xa9fe),
+    Ipv6Addr::new(0xfd00, 0xec2, 0, 0, 0, 0, 0, 0x254),
+    Ipv6Addr::new(0xfd20, 0xce, 0, 0, 0, 0, 0, 0x254),
+];
+
+impl AddressClass {
+    /// What this address is. One of IPv6 that stands for one of IPv4 (mapped, compatible, translated, NAT64, 6to4,
+    /// ISATAP) is what that one is.
+    #[must_use]
+    pub fn of(address: IpAddr) -> Self {
+        match address {
+            IpAddr::V4(address) => v4(address),
+            IpAddr::V6(address) => v6(address),
+        }
+    }
+}
+
+fn v4(address: Ipv4Addr) -> AddressClass {
+    if METADATA_V4.contains(&address) {
+        return AddressClass::Metadata;
+    }
+    match address.octets() {
+        [127, ..] => AddressClass::Loopback,
+        [169, 254, ..] => AddressClass::LinkLocal,
+        [10, ..] | [172, 16..=31, ..] | [192, 168, ..] | [100, 64..=127, ..] => AddressClass::Private,
+        // "This network", protocol assignments, documentation (three), the old 6to4 relay, benchmarks, multicast, reserved.
+        [0, ..]
+        | [192, 0, 0 | 2, _]
+        | [198, 51, 100, _]
+        | [203, 0, 113, _]
+        | [192, 88, 99, _]
+        | [198, 18 | 19, ..]
+        | [224..=255, ..] => AddressClass::Special,
+        _ => AddressClass::Public,
+    }
+}
+
+fn v6(address: Ipv6Addr) -> AddressClass {
+    if METADATA_V6.contains(&address) {
+        return AddressClass::Metadata;
+    }
+    let inner = |high: u16, low: u16| {
+        let ([a, b], [c, d]) = (high.to_be_bytes(), low.to_be_bytes());
+        v4(Ipv4Addr::new(a, b, c, d))
+    };
+    match address.segments() {
+        [0, 0, 0, 0, 0, 0, 0, 0] => AddressClass::Special,
+        [0, 0, 0, 0, 0, 0, 0, 1] => AddressClass::Loopback,
+        // Compatible, mapped, translated (SIIT), NAT64's well-known prefix.
+        [0, 0, 0, 0, 0, 0 | 0xffff, high, low]
+        | [0, 0, 0, 0, 0xffff, 0, high, low]
+        | [0x64, 0xff9b, 0, 0, 0, 0, high, low] => inner(high, low),
+        // 6to4.
+        [0x2002, high, low, ..] => inner(high, low),
+        [0xfe80..=0xfebf, ..] => AddressClass::LinkLocal,
+        // Unique local, and the site-local ones of before.
+        [0xfc00..=0xfdff, ..] | [0xfec0..=0xfeff, ..] => AddressClass::Private,
+        // ISATAP: whatever the prefix, it is delivered inside IPv4.
+        [_, _, _, _, 0 | 0x200, 0x5efe, high, low] => inner(high, low),
+        // Teredo and the rest of the protocol assignments, documentation (two).
+        [0x2001, 0..=0x1ff, ..] | [0x2001, 0xdb8, ..] | [0x3fff, 0..=0xfff, ..] => AddressClass::Special,
+        [0x2000..=0x3fff, ..] => AddressClass::Public,
+        _ => AddressClass::Special,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::AddressClass::{LinkLocal, Loopback, Metadata, Private, Public, Special};
+    use super::*;
+
+    #[test]
+    fn addresses_are_what_the_registries_say() {
+        let table: [(AddressClass, &[&str]); 6] = [
+            (
+                Public,
+                &[
+                    "93.184.216.34",
+                    "1.1.1.1",
+                    "172.15.0.1",
+                    "172.32.0.1",
+                    "100.63.255.255",
+                    "100.128.0.1",
+                    "198.20.0.1",
+                    "223.255.255.254",
+                    "2606:4700::1",
+                    "2a00:1450:4001::1",
+                    "::ffff:93.184.216.34",
+                    "64:ff9b::5db8:d822",
+                    "2002:5db8:d822::1",
+                ],
+            ),
+            (
+                Private,
+                &[
+                    "10.0.0.1",
+                    "172.16.0.1",
+                    "172.31.255.255",
+                    "192.168.1.1",
+                    "100.64.0.1",
+                    "fd00::1",
+                    "fc00::1",
+                    "fec0::1",
+                    "::ffff:10.0.0.1",
+                    "::10.0.0.1",
+                    "64:ff9b::10.0.0.1",
+                    "2002:a00:1::1",
+                    "2606:4700::5efe:10.0.0.1",
+                ],
+            ),
+            (
+                Loopback,
+                &[
+                    "127.0.0.1",
+                    "127.255.255.255",
+                    "::1",
+                    "::ffff:127.0.0.1",
+                    "::127.0.0.1",
+                    "::ffff:0:127.0.0.1",
+                    "64:ff9b::7f00:1",
+                    "2002:7f00:1::",
+                ],
+            ),
+            (LinkLocal, &["169.254.0.1", "fe80::1", "febf::1", "::ffff:169.254.1.1"]),
+            (
+                Metadata,
+                &[
+                    "169.254.169.254",
+                    "169.254.170.2",
+                    "100.100.100.200",
+                    "168.63.129.16",
+                    "192.0.0.192",
+                    "fd00:ec2::254",
+                    "fd20:ce::254",
+                    "fe80::a9fe:a9fe",
+                    "::ffff:169.254.169.254",
+                    "64:ff9b::a9fe:a9fe",
+                    "2002:a9fe:a9fe::1",
+                ],
+            ),
+            (
+                Special,
+                &[
+                    "0.0.0.0",
+                    "0.1.2.3",
+                    "192.0.0.1",
+                    "192.0.2.1",
+                    "198.51.100.1",
+                    "203.0.113.1",
+                    "198.18.0.1",
+                    "198.19.255.255",
+                    "192.88.99.1",
+                    "224.0.0.1",
+                    "240.0.0.1",
+                    "255.255.255.255",
+                    "::",
+                    "::ffff:0.0.0.0",
+                    "ff02::1",
+                    "2001:db8::1",
+                    "3fff::1",
+                    "2001::1",
+                    "2001:2::1",
+                    "100::1",
+                    "64:ff9b:1::a00:1",
+                    "5f00::1",
+                    "4000::1",
+                ],
+            ),
+        ];
+        for (class, addresses) in table {
+            for address in addresses {
+                assert_eq!(AddressClass::of(address.parse().expect(address)), class, "{address}");
+            }
+        }
+    }
+}

@@ -1,0 +1,96 @@
+//! Which redirects are followed, and with what.
+
+use bytes::Bytes;
+use hyper::header::{AUTHORIZATION, COOKIE, HeaderValue};
+use hyper::{HeaderMap, StatusCode};
+
+use super::*;
+
+fn request(method: Method, url: &str) -> Request {
+    let mut request = Request::new(method, Url::parse(url).unwrap());
+    for (name, value) in [
+        (HeaderName::from_static("x-api-key"), "k"),
+        (AUTHORIZATION, "Bearer t"),
+        (COOKIE, "c"),
+        (CONTENT_TYPE, "text/plain"),
+        (USER_AGENT, "osnl"),
+        (HOST, "first"),
+    ] {
+        request.headers.insert(name, HeaderValue::from_static(value));
+    }
+    request.body = Bytes::from_static(b"body");
+    request
+}
+
+fn answer(status: u16, location: &str) -> Answer {
+    let mut headers = HeaderMap::new();
+    headers.insert(LOCATION, HeaderValue::from_str(location).unwrap());
+    Answer { status: StatusCode::from_u16(status).unwrap(), headers, body: Bytes::new(), whole: true }
+}
+
+#[test]
+fn the_target_is_found_or_refused() {
+    let check = |from: &str, location: &str, expected: Result<(&str, bool), RedirectError>| {
+        let next = redirected(&request(Method::GET, from), &answer(307, location));
+        let found = next.map(|next| next.map(|next| (next.request.url.to_string(), next.elsewhere)).unwrap());
+        assert_eq!(found, expected.map(|(url, elsewhere)| (url.to_owned(), elsewhere)), "{from} {location}");
+    };
+    let base = "https://a.example/x/y?q";
+    check(base, "/z", Ok(("https://a.example/z", false)));
+    check(base, "z", Ok(("https://a.example/x/z", false)));
+    check(base, "?p", Ok(("https://a.example/x/y?p", false)));
+    check(base, "https://A.example:443/z#f", Ok(("https://a.example/z", false)));
+    check(base, "//b.example/z", Ok(("https://b.example/z", true)));
+    check(base, "https://a.example:8443/z", Ok(("https://a.example:8443/z", true)));
+    check(base, "https://user:secret@b.example/z", Ok(("https://b.example/z", true)));
+    check(base, "http://a.example/z", Err(RedirectError::Downgrade));
+    check(base, "ftp://a.example/z", Err(RedirectError::NoTarget));
+    check(base, "javascript:1", Err(RedirectError::NoTarget));
+    check("http://a.example/", "https://a.example/", Ok(("https://a.example/", true)));
+    check("http://a.example/", "http://169.254.169.254/latest", Ok(("http://169.254.169.254/latest", true)));
+    // Other spellings are what every client makes of them, so that the guard judges what is called.
+    check("http://a.example/", "http://2852039166/", Ok(("http://169.254.169.254/", true)));
+    check("http://a.example/", "http://0x7f.1/", Ok(("http://127.0.0.1/", true)));
+    let mut empty = answer(301, "/");
+    empty.headers.clear();
+    let refused = redirected(&request(Method::GET, base), &empty).unwrap_err();
+    assert_eq!(refused, RedirectError::NoTarget);
+}
+
+#[test]
+fn other_answers_are_no_redirects() {
+    for status in [200, 204, 300, 304, 305, 306, 400, 500] {
+        let next = redirected(&request(Method::GET, "http://a/"), &answer(status, "/x")).unwrap();
+        assert!(next.is_none(), "{status}");
+    }
+}
+
+#[test]
+fn the_method_and_the_body_stay_only_where_they_must() {
+    let check = |method: Method, status: u16, expected: Method, body: &str, content_type: bool| {
+        let asked = request(method.clone(), "http://a/");
+        let next = redirected(&asked, &answer(status, "/x")).unwrap().unwrap().request;
+        let found = (next.method, &next.body[..], next.headers.contains_key(CONTENT_TYPE));
+        assert_eq!(found, (expected, body.as_bytes(), content_type), "{method} {status}");
+    };
+    for status in [301, 302, 303] {
+        check(Method::POST, status, Method::GET, "", false);
+        check(Method::DELETE, status, Method::GET, "", false);
+        check(Method::HEAD, status, Method::HEAD, "body", true);
+    }
+    for status in [307, 308] {
+        check(Method::POST, status, Method::POST, "body", true);
+        check(Method::DELETE, status, Method::DELETE, "body", true);
+    }
+}
+
+#[test]
+fn nothing_that_may_be_a_secret_goes_elsewhere() {
+    let names = |location: &str| {
+        let next = redirected(&request(Method::POST, "https://a/"), &answer(308, location)).unwrap().unwrap();
+        next.request.headers.keys().map(ToString::to_string).collect::<Vec<_>>()
+    };
+    assert_eq!(names("/x"), ["x-api-key", "authorization", "cookie", "content-type", "user-agent"]);
+    assert_eq!(names("https://b/x"), ["content-type", "user-agent"]);
+    assert_eq!(names("https://a:444/x"), ["content-type", "user-agent"]);
+}

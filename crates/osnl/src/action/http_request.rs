@@ -1,0 +1,200 @@
+//! The action `http`: a request to anybody's API or webhook, by template.
+//!
+//! | file | what it decides |
+//! | --- | --- |
+//! | [`conf`](HttpConf) | the options; `conf/table.rs` is their reference |
+//! | `message` | what one event becomes: method, URL, headers, body; pure |
+//! | `target` | which URL, and whether its host is the event's |
+//! | `body` | JSON, XML, forms, texts, and how values are escaped in them |
+//! | [`cloud_event`](CloudEventMode) | the event as a CloudEvent |
+//! | `sign` | Standard Webhooks |
+//! | [`authorization`](Authorization) | who we are: written out, or asked of somebody else first |
+//! | `secrets` | what is shown nowhere |
+//! | [`statuses`](Judgement) | done, later, never |
+//!
+//! One attempt is one request, and as many more as redirects are followed; and one more if the target no longer
+//! believes a token and [`Authorization`] has another. A request is repeated after every failure but a final one, and after
+//! time-outs and resets the target may have seen it: the idempotency key is the same each time.
+
+mod authorization;
+mod body;
+mod cloud_event;
+mod conf;
+mod driver;
+mod message;
+mod secrets;
+mod sign;
+mod statuses;
+mod target;
+#[cfg(test)]
+mod tests;
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use osnl_http::header::{HeaderName, LOCATION};
+use osnl_http::{Answer, Client, Failure, Request, StatusCode, redirected};
+use osnl_model::Notification;
+use osnl_transport::BoxFuture;
+
+pub use self::authorization::{Authorization, Fixed};
+pub use self::body::Format;
+pub use self::cloud_event::CloudEventMode;
+pub use self::conf::HttpConf;
+use self::message::{About, Message};
+use self::secrets::scrub;
+pub use self::statuses::{Judgement, NoStatuses, Statuses};
+use super::{Action, ActionError, Done, ErrorClass, Event};
+use crate::template::Names;
+
+/// See the [module](self).
+#[derive(Clone)]
+pub struct HttpAction {
+    message: Arc<Message>,
+    judgement: Judgement,
+    redirects: u32,
+    target: String,
+    /// For the target that is written out.
+    own: Client,
+    /// For what the event or a redirect names; without our certificate, and guarded.
+    away: Option<Client>,
+    authorization: Option<Arc<dyn Authorization>>,
+    secrets: Vec<String>,
+}
+
+impl HttpAction {
+    fn new(
+        conf: &HttpConf,
+        own: Client,
+        away: Option<Client>,
+        authorization: Option<Arc<dyn Authorization>>,
+    ) -> Self {
+        let login = authorization.iter().flat_map(|authorization| authorization.secrets());
+        Self {
+            secrets: conf.0.message.secrets.texts().map(str::to_owned).chain(login).collect(),
+            message: conf.0.message.clone(),
+            judgement: conf.0.judgement.clone(),
+            redirects: conf.0.redirects,
+            target: conf.shown_target(),
+            own,
+            away,
+            authorization,
+        }
+    }
+
+    async fn attempt(&self, event: &Event) -> Result<Done, ActionError> {
+        let key = event.idempotency_key();
+        let about = About { rule: &event.rule, action: &event.action, key: &key, resource: event.resource };
+        let names = match event.resource {
+            None => Names::new(event.notification.clone()),
+            Some(_) => Names::from(Notification {
+                payload: event.payload().into_owned(),
+                ..(*event.notification).clone()
+            }),
+        };
+        let request = self.message.request(&names, &about, SystemTime::now());
+        let request = request.map_err(|why| ActionError::new(ErrorClass::Content, why))?;
+        let shown = self.message.shown_target(&names, &about, &request);
+        let answer = self.authorized(request).await?;
+        let status = answer.status.as_u16();
+        match self.judgement.failure(status) {
+            None => Ok(Done::Delivered(format!("{shown}: {status}"))),
+            Some(class) => Err(self.refusal(class, &answer)),
+        }
+    }
+
+    /// Sends it with our login; once more if that can be renewed.
+    async fn authorized(&self, mut request: Request) -> Result<Answer, ActionError> {
+        let Some(authorization) = &self.authorization else { return self.follow(request).await };
+        let (name, value) = authorization.header().await?;
+        request.headers.insert(name, value);
+        let answer = self.follow(request.clone()).await?;
+        if answer.status != StatusCode::UNAUTHORIZED || !authorization.refused().await {
+            return Ok(answer);
+        }
+        let (name, value): (HeaderName, _) = authorization.header().await?;
+        request.headers.insert(name, value);
+        self.follow(request).await
+    }
+
+    /// Sends it, and goes where the answer leads as far as that is allowed.
+    async fn follow(&self, mut request: Request) -> Result<Answer, ActionError> {
+        let mut client = &self.own;
+        for _ in 0..self.redirects {
+            let answer = self.send(client, &request).await?;
+            match redirected(&request, &answer) {
+                Ok(None) => return Ok(answer),
+                Ok(Some(next)) => {
+                    request = next.request;
+                    if next.elsewhere {
+                        client = self.away.as_ref().unwrap_or(client);
+                    }
+                }
+                Err(error) => {
+                    let class = ErrorClass::Status(answer.status.as_u16());
+                    return Err(ActionError::new(class, error.to_string()));
+                }
+            }
+        }
+        self.send(client, &request).await
+    }
+
+    async fn send(&self, client: &Client, request: &Request) -> Result<Answer, ActionError> {
+        client.send(request.clone()).await.map_err(|failure| self.failed(failure))
+    }
+
+    fn failed(&self, failure: Failure) -> ActionError {
+        let reason = self.scrubbed(&failure.reason);
+        Failure { reason, ..failure }.into()
+    }
+
+    fn refusal(&self, class: ErrorClass, answer: &Answer) -> ActionError {
+        let mut failure = answer.failure();
+        if class == ErrorClass::Rejected {
+            failure.reason = format!("status {}, {}", answer.status.as_u16(), failure.reason);
+        }
+        if answer.status.is_redirection()
+            && let Some(location) = answer.headers.get(LOCATION)
+        {
+            let location: String = String::from_utf8_lossy(location.as_bytes())
+                .chars()
+                .filter(|c| !c.is_control())
+                .take(200)
+                .collect();
+            let followed = match self.redirects {
+                0 => "no redirect is followed".to_owned(),
+                n => format!("no more than {n} redirects are followed"),
+            };
+            failure.reason = format!("{}; it leads to {location}, and {followed}", failure.reason);
+        }
+        let reason = self.scrubbed(&failure.reason);
+        ActionError { class, reason, retry_after: failure.retry_after }
+    }
+
+    fn scrubbed(&self, text: &str) -> String {
+        scrub(text, self.secrets.iter().map(String::as_str))
+    }
+}
+
+impl fmt::Debug for HttpAction {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("HttpAction").field("target", &self.target).finish_non_exhaustive()
+    }
+}
+
+impl Action for HttpAction {
+    fn run<'a>(&'a self, events: &'a [Event]) -> BoxFuture<'a, Vec<Result<Done, ActionError>>> {
+        Box::pin(async move {
+            let mut verdicts = Vec::with_capacity(events.len());
+            for event in events {
+                verdicts.push(self.attempt(event).await);
+            }
+            verdicts
+        })
+    }
+
+    fn target(&self) -> String {
+        self.target.clone()
+    }
+}

@@ -1,0 +1,143 @@
+//! What is sent: a text by template, a form, the event itself, or nothing.
+//!
+//! | `format` | values of the event in `body` | checked |
+//! | --- | --- | --- |
+//! | `json` | as inside a JSON text: `"name": "{{ payload.name }}"`; with `tojson`, as a whole value | is JSON |
+//! | `xml` | `&`, `<`, `>` and quotes escaped | |
+//! | `form` | none: each `field.KEY` is a parameter, encoded | |
+//! | `text` | as they are | |
+
+use osnl_http::Method;
+use osnl_http::header::HeaderValue;
+use osnl_model::mask_secrets;
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+use serde_json::{Value, json};
+
+use crate::template::{Escape, Names, Template};
+
+/// What `application/x-www-form-urlencoded` leaves as it is.
+const FORM: &AsciiSet = &NON_ALPHANUMERIC.remove(b'_').remove(b'.').remove(b'-').remove(b'*');
+
+/// How a body is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Format {
+    /// `application/json`.
+    Json,
+    /// `application/xml`.
+    Xml,
+    /// `application/x-www-form-urlencoded`.
+    Form,
+    /// `text/plain`.
+    Text,
+}
+
+impl Format {
+    /// What the receiver is told, unless `content_type` says otherwise.
+    pub(super) fn content_type(self) -> &'static str {
+        match self {
+            Self::Json => "application/json",
+            Self::Xml => "application/xml; charset=utf-8",
+            Self::Form => "application/x-www-form-urlencoded",
+            Self::Text => "text/plain; charset=utf-8",
+        }
+    }
+
+    pub(super) fn escape(self) -> Escape {
+        match self {
+            Self::Json => Escape::Json,
+            Self::Xml => Escape::Xml,
+            Self::Form | Self::Text => Escape::None,
+        }
+    }
+}
+
+/// See the [module](self).
+#[derive(Clone, Debug)]
+pub(super) enum Body {
+    /// None.
+    Nothing,
+    /// The event, secrets masked: [`event`].
+    Event,
+    /// A text.
+    Text(Format, Template),
+    /// Parameters.
+    Form(Vec<(String, Template)>),
+}
+
+impl Body {
+    /// Whether a request of this method has a body when nobody says.
+    pub(super) fn usual(method: &Method) -> Self {
+        if [Method::POST, Method::PUT, Method::PATCH].contains(method) { Self::Event } else { Self::Nothing }
+    }
+
+    pub(super) fn format(&self) -> Option<Format> {
+        match self {
+            Self::Nothing => None,
+            Self::Event => Some(Format::Json),
+            Self::Text(format, _) => Some(*format),
+            Self::Form(_) => Some(Format::Form),
+        }
+    }
+
+    /// The text for an event.
+    ///
+    /// # Errors
+    /// What is wrong with the event, in words.
+    pub(super) fn render(&self, names: &Names) -> Result<String, String> {
+        match self {
+            Self::Nothing => Ok(String::new()),
+            Self::Event => Ok(event(names).to_string()),
+            Self::Text(format, template) => {
+                let text = template.render(names).map_err(|error| format!("body: {error}"))?;
+                if *format == Format::Json
+                    && let Err(error) = serde_json::from_str::<serde::de::IgnoredAny>(&text)
+                {
+                    // Its own words hold no value of the event: what is expected, and where.
+                    return Err(format!("body: what the template makes is no JSON: {error}"));
+                }
+                Ok(text)
+            }
+            Self::Form(fields) => Ok(rendered(fields, "field", names)?
+                .iter()
+                .map(|(key, value)| format!("{}={}", form_encoded(key), form_encoded(value)))
+                .collect::<Vec<_>>()
+                .join("&")),
+        }
+    }
+}
+
+/// Pairs with templates as values; errors name `option.KEY`.
+pub(super) fn rendered(
+    pairs: &[(String, Template)],
+    option: &str,
+    names: &Names,
+) -> Result<Vec<(String, String)>, String> {
+    let pair = |(key, template): &(String, Template)| match template.render(names) {
+        Ok(value) => Ok((key.clone(), value)),
+        Err(error) => Err(format!("{option}.{key}: {error}")),
+    };
+    pairs.iter().map(pair).collect()
+}
+
+/// A key or a value of a form or a query.
+pub(super) fn form_encoded(text: &str) -> String {
+    utf8_percent_encode(text, FORM).to_string().replace("%20", "+")
+}
+
+/// The event as an object: what a receiver gets that nobody has written a template for.
+pub(super) fn event(names: &Names) -> Value {
+    let notification = names.notification();
+    json!({
+        "event_type": notification.event_type,
+        "publisher_id": notification.publisher_id,
+        "priority": notification.priority.as_ref().map(|priority| priority.as_str()),
+        "message_id": notification.message_id,
+        "timestamp": notification.timestamp,
+        "payload": mask_secrets(&notification.payload),
+    })
+}
+
+/// As a header.
+pub(super) fn content_type(text: &str) -> Option<HeaderValue> {
+    HeaderValue::try_from(text).ok().filter(|value| value.to_str().is_ok_and(|text| text.contains('/')))
+}

@@ -1,0 +1,330 @@
+//! `driver = http`: its options, checked.
+
+mod login;
+mod table;
+
+use std::str::FromStr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use osnl_http::header::{
+    AUTHORIZATION, CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, HOST, HeaderName, TRANSFER_ENCODING,
+};
+use osnl_http::{AllowedHost, ClientCertificate, Guard, Method};
+
+use super::authorization::Fixed;
+use super::body::{self, Body, Format};
+use super::cloud_event::CloudEventMode;
+use super::message::{CloudEventConf, Message};
+use super::secrets::Secrets;
+use super::sign;
+use super::statuses::{Judgement, Statuses};
+use super::target::{NAMES, Target, TargetError};
+use crate::config::shown;
+use crate::native::driver::{DriverTable, ReadDriver, Reader, TlsConf};
+use crate::template::{Escape, Template};
+
+const SOURCE: &str = "openstack/{{ publisher_id|default('unknown')|urlencode }}";
+const TYPE: &str = "org.openstack.{{ event_type }}";
+const SUBJECT: &str = "{{ resource.id|default('') }}";
+/// More than any API answers that says only whether it is done.
+const MOST_REPLY: u64 = 16 << 20;
+
+/// `driver = http`. Its Debug form shows no secret; cloning it is cheap.
+#[derive(Clone, Debug)]
+pub struct HttpConf(pub(super) Arc<Settings>);
+
+/// What the options say.
+#[derive(Debug)]
+pub(super) struct Settings {
+    pub(super) name: String,
+    pub(super) message: Arc<Message>,
+    pub(super) login: Option<Fixed>,
+    pub(super) certificate: Option<ClientCertificate>,
+    pub(super) tls: TlsConf,
+    pub(super) judgement: Judgement,
+    pub(super) redirects: u32,
+    pub(super) guard: Guard,
+    pub(super) idle: Duration,
+}
+
+impl ReadDriver for HttpConf {
+    const TABLE: DriverTable = table::TABLE;
+
+    fn read(reader: &mut Reader<'_>) -> Option<Self> {
+        let method = method(reader);
+        let target = target(reader);
+        let query = pairs(reader, "query.");
+        let body = body(reader, method.as_ref());
+        let content_type = content_type(reader);
+        let secrets = secrets(reader);
+        let login = login::login(reader);
+        let certificate = login::certificate(reader);
+        let tls = TlsConf::read(reader);
+        let signer = login::signer(reader);
+        let idempotency = idempotency(reader);
+        let headers = headers(reader, signer.as_ref().is_some_and(Option::is_some));
+        let cloud_event = cloud_event(reader);
+        let judgement = judgement(reader);
+        let redirects = reader.number("redirects", 0, 20);
+        let reply_limit = reply_limit(reader);
+        let idle = reader.duration("idle", Duration::ZERO);
+        let guard = guard(reader);
+        let (target, secrets) = (target?, secrets?);
+        let (login, certificate) = (login?, certificate?);
+        let sent = login.is_some() || certificate.is_some() || !secrets.is_empty();
+        if target.origin().is_none() && sent {
+            let problem = "its host comes out of the event, and credentials would go wherever the event says";
+            return reader.refuse("url", problem, "write scheme and host out, or do without credentials");
+        }
+        Some(Self(Arc::new(Settings {
+            name: reader.name().to_owned(),
+            message: Arc::new(Message {
+                method: method?,
+                target,
+                query: query?,
+                headers: headers?,
+                body: body?,
+                content_type: content_type?,
+                cloud_event: cloud_event?,
+                idempotency: idempotency?,
+                secrets,
+                signer: signer?,
+                reply_limit: reply_limit?,
+            }),
+            login,
+            certificate,
+            tls: tls?,
+            judgement: judgement?,
+            redirects: redirects?,
+            guard: guard?,
+            idle: idle?,
+        })))
+    }
+}
+
+fn method(reader: &mut Reader<'_>) -> Option<Method> {
+    let text = reader.text("method")?;
+    let own = |text: &str| !text.is_empty() && text.bytes().all(|b| b.is_ascii_uppercase());
+    match Method::from_bytes(text.as_bytes()) {
+        Ok(method) if own(&text) && method != Method::CONNECT && method != Method::TRACE => Some(method),
+        Ok(_) | Err(_) => {
+            let problem = format!("{} is no method that can be used", shown(&text));
+            reader.refuse("method", &problem, "write POST, PUT, PATCH, DELETE, GET or another in capitals")
+        }
+    }
+}
+
+fn target(reader: &mut Reader<'_>) -> Option<Target> {
+    if !reader.is_set("url") {
+        return reader.required("url", "write the target's URL, https://host/path").and(None);
+    }
+    let parsed = reader.compiled("url", |text| match Target::parse(text) {
+        Ok(target) => Ok(Ok(target)),
+        Err(TargetError::Url(error)) => Ok(Err(error)),
+        Err(TargetError::Template(error)) => Err(error),
+    });
+    match parsed.ok()?? {
+        Ok(target) => Some(target),
+        Err(error) => reader.refuse("url", error.problem, error.allowed),
+    }
+}
+
+fn template(reader: &mut Reader<'_>, option: &str, escape: Escape) -> Option<Template> {
+    reader.compiled(option, |text| Template::escaping(text, &NAMES, escape)).ok()?
+}
+
+/// `prefix.KEY` for all keys, in the order of the files.
+fn pairs(reader: &mut Reader<'_>, prefix: &str) -> Option<Vec<(String, Template)>> {
+    let pairs: Vec<_> = reader
+        .keys(prefix)
+        .into_iter()
+        .map(|option| Some((option[prefix.len()..].to_owned(), template(reader, &option, Escape::None)?)))
+        .collect();
+    pairs.into_iter().collect()
+}
+
+fn headers(reader: &mut Reader<'_>, signed: bool) -> Option<Vec<(HeaderName, Template)>> {
+    let pairs = pairs(reader, "header.");
+    let auth = reader.text("auth").is_some_and(|auth| auth != "none");
+    let mut headers = Vec::new();
+    let mut all = true;
+    for (key, template) in pairs? {
+        let option = format!("header.{key}");
+        let taken = |name: &HeaderName| match name {
+            name if [HOST, CONTENT_LENGTH, TRANSFER_ENCODING, CONNECTION].contains(name) => {
+                Some("the connection's own")
+            }
+            name if auth && *name == AUTHORIZATION => Some("that of auth"),
+            name if *name == CONTENT_TYPE => Some("that of content_type"),
+            name if signed && [sign::ID, sign::TIMESTAMP, sign::SIGNATURE].contains(name) => {
+                Some("that of signing_secret")
+            }
+            _ => None,
+        };
+        match HeaderName::from_str(&key) {
+            Ok(name) => match taken(&name) {
+                None => headers.push((name, template)),
+                Some(whose) => {
+                    all = false;
+                    reader.refuse::<()>(&option, &format!("is {whose}"), "remove the line");
+                }
+            },
+            Err(_) => {
+                all = false;
+                reader.refuse::<()>(&option, "is no name of a header", "letters, digits and dashes");
+            }
+        }
+    }
+    all.then_some(headers)
+}
+
+fn secrets(reader: &mut Reader<'_>) -> Option<Secrets> {
+    const PREFIX: &str = "secret.";
+    let mut secrets = Some(Vec::new());
+    for option in reader.keys(PREFIX) {
+        let key = &option[PREFIX.len()..];
+        let name = |c: char| c.is_ascii_alphanumeric() || c == '_';
+        if !key.chars().all(name) || key.starts_with(|c: char| c.is_ascii_digit()) {
+            let allowed = "letters, digits and _, so that a template can name it";
+            secrets = reader.refuse(&option, "is no name for templates", allowed);
+            continue;
+        }
+        match (reader.text(&option), &mut secrets) {
+            (Some(value), Some(secrets)) => secrets.push((key.to_owned(), value)),
+            (Some(_), None) => {}
+            (None, _) => secrets = None,
+        }
+    }
+    secrets.map(Secrets::new)
+}
+
+fn body(reader: &mut Reader<'_>, method: Option<&Method>) -> Option<Body> {
+    let formats =
+        [("json", Format::Json), ("xml", Format::Xml), ("form", Format::Form), ("text", Format::Text)];
+    let format = reader.word("format", &formats);
+    let fields = pairs(reader, "field.");
+    let (format, fields) = (format?, fields?);
+    match (format, reader.is_set("body")) {
+        (Format::Form, true) => {
+            reader.refuse("body", "cannot stand beside format = form", "write a field.KEY for each parameter")
+        }
+        (Format::Form, false) if fields.is_empty() => {
+            reader.refuse("format", "form needs parameters", "write a field.KEY for each of them")
+        }
+        (Format::Form, false) => Some(Body::Form(fields)),
+        (Format::Json | Format::Xml | Format::Text, _) if !fields.is_empty() => {
+            let option = format!("field.{}", fields.first().map_or("", |(key, _)| key));
+            reader.refuse(&option, "belongs to format = form", "set that, or remove the line")
+        }
+        (Format::Json | Format::Xml | Format::Text, true) => {
+            let template = template(reader, "body", format.escape())?;
+            Some(if template.source().is_empty() { Body::Nothing } else { Body::Text(format, template) })
+        }
+        (Format::Json, false) => method.map(Body::usual),
+        (Format::Xml | Format::Text, false) => {
+            reader.refuse("format", "needs a body", "write one, or remove the line to send the event as JSON")
+        }
+    }
+}
+
+fn content_type(reader: &mut Reader<'_>) -> Option<Option<osnl_http::header::HeaderValue>> {
+    if !reader.is_set("content_type") {
+        return Some(None);
+    }
+    let text = reader.text("content_type")?;
+    match body::content_type(&text) {
+        Some(value) => Some(Some(value)),
+        None => reader.refuse("content_type", "is no content type", "write application/json or another one"),
+    }
+}
+
+fn idempotency(reader: &mut Reader<'_>) -> Option<Option<HeaderName>> {
+    match reader.text("idempotency_header")?.as_str() {
+        "" => Some(None),
+        text => match HeaderName::from_str(text) {
+            Ok(name) => Some(Some(name)),
+            Err(_) => {
+                reader.refuse("idempotency_header", "is no name of a header", "letters, digits and dashes")
+            }
+        },
+    }
+}
+
+fn cloud_event(reader: &mut Reader<'_>) -> Option<Option<CloudEventConf>> {
+    let modes = [
+        ("off", None),
+        ("binary", Some(CloudEventMode::Binary)),
+        ("structured", Some(CloudEventMode::Structured)),
+    ];
+    let mode = reader.word("cloudevents", &modes);
+    let mut attribute = |option: &str, default: &str| match reader.is_set(option) {
+        true => template(reader, option, Escape::None),
+        // Compiles, as a test makes sure.
+        false => Template::compile(default, &NAMES).ok(),
+    };
+    let source = attribute("cloudevents_source", SOURCE);
+    let kind = attribute("cloudevents_type", TYPE);
+    let subject = attribute("cloudevents_subject", SUBJECT);
+    let (source, kind, subject) = (source?, kind?, subject?);
+    Some(mode?.map(|mode| CloudEventConf { mode, source, kind, subject }))
+}
+
+fn judgement(reader: &mut Reader<'_>) -> Option<Judgement> {
+    let success = statuses(reader, "success");
+    let retry = statuses(reader, "retry");
+    let last = statuses(reader, "final");
+    let (success, retry, last) = (success?, retry?, last?);
+    for (option, one, other, other_option) in [
+        ("retry", &retry, &success, "success"),
+        ("final", &last, &success, "success"),
+        ("final", &last, &retry, "retry"),
+    ] {
+        // A set that nobody has written makes way for one that somebody has.
+        if let Some(status) = one.shared_with(other)
+            && reader.is_set(option)
+            && reader.is_set(other_option)
+        {
+            return reader.refuse(
+                option,
+                &format!("has {status}, which {other_option} has too"),
+                "a status is in one of them",
+            );
+        }
+    }
+    Some(Judgement { success, retry, last })
+}
+
+fn statuses(reader: &mut Reader<'_>, option: &str) -> Option<Statuses> {
+    let text = reader.text(option)?;
+    text.parse().map_or_else(
+        |_| {
+            let problem = format!("{} is no list of statuses", shown(&text));
+            reader.refuse(option, &problem, "write 200-299, 304")
+        },
+        Some,
+    )
+}
+
+fn reply_limit(reader: &mut Reader<'_>) -> Option<usize> {
+    reader.size("reply_limit", 0, MOST_REPLY).and_then(|bytes| usize::try_from(bytes).ok())
+}
+
+fn guard(reader: &mut Reader<'_>) -> Option<Guard> {
+    let private = reader.boolean("allow_private");
+    if !reader.is_set("allow_hosts") {
+        return Some(Guard { hosts: Vec::new(), private: private? });
+    }
+    let mut hosts = Some(Vec::new());
+    for item in reader.list("allow_hosts")? {
+        match (item.parse::<AllowedHost>(), &mut hosts) {
+            (Ok(host), Some(hosts)) => hosts.push(host),
+            (Ok(_), None) => {}
+            (Err(error), _) => {
+                let problem = format!("{} {error}", shown(&item));
+                hosts = reader.refuse("allow_hosts", &problem, "write cmdb.example, *.example or 10.0.0.0/8");
+            }
+        }
+    }
+    Some(Guard { hosts: hosts?, private: private? })
+}

@@ -1,0 +1,105 @@
+//! The options of `driver = http`.
+
+use crate::native::driver::{CA_FILE, DriverOption, DriverTable, VERIFY};
+
+pub(super) const TABLE: DriverTable = DriverTable { keyed: KEYED, ..DriverTable::new("http", OPTIONS) };
+
+const KEYED: &[DriverOption] = &[
+    DriverOption::new("query.", "template", "A parameter behind url; the value is encoded."),
+    DriverOption::new("header.", "template", "A header of the request."),
+    DriverOption::new("field.", "template", "A parameter of a body with format = form; the value is encoded."),
+    DriverOption::new(
+        "secret.",
+        "text",
+        "A value that templates name as secret.KEY and that is shown nowhere: the token in a chat's URL, an API key.",
+    )
+    .secret(),
+];
+
+const OPTIONS: &[DriverOption] = &[
+    DriverOption::new(
+        "url",
+        "template",
+        "Where the request goes. Must be set. Behind a host that is written out, values of the event are percent-encoded; a \
+         host that comes out of the event may be none of this site (allow_hosts).",
+    ),
+    DriverOption::new("method", "GET, POST, PUT, …", "The request's method.").or("POST"),
+    DriverOption::new(
+        "body",
+        "template",
+        "What is sent. Without it POST, PUT and PATCH send the event as JSON, secrets masked.",
+    ),
+    DriverOption::new(
+        "format",
+        "json, xml, form or text",
+        "What the body is: how values are escaped in it, and its content type. With json it must be JSON.",
+    )
+    .or("json"),
+    DriverOption::new("content_type", "text", "Another content type than the format's."),
+    DriverOption::new("auth", "none, basic or bearer", "How to log in: by username and password, or by token.")
+        .or("none"),
+    DriverOption::new("username", "text", "For auth = basic."),
+    DriverOption::new("password", "text", "For auth = basic.").secret(),
+    DriverOption::new("token", "text", "For auth = bearer.").secret(),
+    DriverOption::new("client_certificate", "path", "A PEM file of our own certificate, for targets that ask for one."),
+    DriverOption::new("client_key", "path", "A PEM file of its key, if that stands in a file of its own."),
+    VERIFY,
+    CA_FILE,
+    DriverOption::new(
+        "signing_secret",
+        "list",
+        "Signs requests as Standard Webhooks have it: whsec_ and base64; with several, a signature of each.",
+    )
+    .secret(),
+    DriverOption::new(
+        "idempotency_header",
+        "header",
+        "The header with what is the same in all attempts of one delivery; empty for none.",
+    )
+    .or("Idempotency-Key"),
+    DriverOption::new(
+        "cloudevents",
+        "off, binary or structured",
+        "Sends the event as a CloudEvent, with the body or the payload as its data.",
+    )
+    .or("off"),
+    DriverOption::new("cloudevents_source", "template", "Its source.")
+        .or(super::SOURCE),
+    DriverOption::new("cloudevents_type", "template", "Its type.").or(super::TYPE),
+    DriverOption::new("cloudevents_subject", "template", "Its subject; empty for none.").or(super::SUBJECT),
+    DriverOption::new("success", "statuses", "Answers that say that it is done.").or("200-299"),
+    DriverOption::new("retry", "statuses", "Answers that say later: tried until the target can; Retry-After is obeyed.")
+        .or("408, 425, 429, 500-599"),
+    DriverOption::new(
+        "final",
+        "statuses",
+        "Answers that say never: a dead letter at once. Any other answer is tried max_attempts times.",
+    )
+    .or(""),
+    DriverOption::new(
+        "redirects",
+        "number",
+        "How many redirects are followed: never from https to http, elsewhere without credentials and only to what may be \
+         called.",
+    )
+    .or("0"),
+    DriverOption::new(
+        "reply_limit",
+        "size",
+        "How much of a reply is read. The status counts; what is beyond it closes the connection.",
+    )
+    .or("64KiB"),
+    DriverOption::new("idle", "duration", "How long a connection is kept for the next request; 0 for none.").or("4s"),
+    DriverOption::new(
+        "allow_hosts",
+        "list",
+        "Names, *.NAME, addresses and networks that an event or a redirect may lead to although they are none of the \
+         Internet.",
+    ),
+    DriverOption::new(
+        "allow_private",
+        "boolean",
+        "true: private networks too; never this machine, its links or a cloud's metadata.",
+    )
+    .or("false"),
+];

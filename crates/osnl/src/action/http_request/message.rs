@@ -1,0 +1,188 @@
+//! What one event becomes: a request, and the same for people. Pure.
+
+use std::time::SystemTime;
+
+use osnl_http::header::{ACCEPT, CONTENT_TYPE, HeaderName, HeaderValue, USER_AGENT};
+use osnl_http::{HeaderMap, Method, Request, Url};
+use osnl_model::{Notification, mask_secrets};
+
+use super::body::{Body, rendered};
+use super::cloud_event::{self, CloudEvent, CloudEventMode};
+use super::secrets::{MASK, Secrets};
+use super::sign::Signer;
+use super::target::Target;
+use crate::template::{Names, Template};
+
+/// What a request is made of.
+#[derive(Clone, Debug)]
+pub(super) struct Message {
+    pub(super) method: Method,
+    pub(super) target: Target,
+    pub(super) query: Vec<(String, Template)>,
+    pub(super) headers: Vec<(HeaderName, Template)>,
+    pub(super) body: Body,
+    pub(super) content_type: Option<HeaderValue>,
+    pub(super) cloud_event: Option<CloudEventConf>,
+    /// The header that carries the idempotency key.
+    pub(super) idempotency: Option<HeaderName>,
+    pub(super) secrets: Secrets,
+    pub(super) signer: Option<Signer>,
+    pub(super) reply_limit: usize,
+}
+
+/// `cloudevents = …` and the attributes that are templates.
+#[derive(Clone, Debug)]
+pub(super) struct CloudEventConf {
+    pub(super) mode: CloudEventMode,
+    pub(super) source: Template,
+    pub(super) kind: Template,
+    pub(super) subject: Template,
+}
+
+/// Which event it is about.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct About<'a> {
+    pub(super) rule: &'a str,
+    pub(super) action: &'a str,
+    /// [`Event::idempotency_key`](crate::action::Event::idempotency_key).
+    pub(super) key: &'a str,
+    pub(super) resource: Option<u32>,
+}
+
+impl Message {
+    /// The request about this event, whose payload is narrowed to the one resource. Without authorization.
+    ///
+    /// # Errors
+    /// What is wrong with the event, in words, without a value of it.
+    pub(super) fn request(
+        &self,
+        event: &Names,
+        about: &About<'_>,
+        now: SystemTime,
+    ) -> Result<Request, String> {
+        let names = named(event, about).with("secret", self.secrets.values());
+        self.made(&names, about, Some(now))
+    }
+
+    /// The same for people: secrets are `***`, and nothing is signed.
+    ///
+    /// # Errors
+    /// As [`Message::request`].
+    pub(super) fn shown(&self, event: &Names, about: &About<'_>) -> Result<Request, String> {
+        // What the event itself has of secrets is in no preview either.
+        let notification = event.notification();
+        let masked =
+            Notification { payload: mask_secrets(&notification.payload), ..(**notification).clone() };
+        let names = named(&masked.into(), about).with("secret", self.secrets.masked());
+        let mut request = self.made(&names, about, None)?;
+        // The URL's template has encoded them.
+        let url = request.url.to_string().replace("%2A%2A%2A", MASK);
+        request.url = Url::parse(&url).map_err(|error| error.to_string())?;
+        Ok(request)
+    }
+
+    /// Method and URL for a log line.
+    pub(super) fn shown_target(&self, event: &Names, about: &About<'_>, request: &Request) -> String {
+        if self.secrets.is_empty() {
+            return format!("{} {}", self.method, request.url);
+        }
+        match self.shown(event, about) {
+            Ok(shown) => format!("{} {}", self.method, shown.url),
+            Err(_) => format!("{} {}", self.method, self.target.source()),
+        }
+    }
+
+    fn made(&self, names: &Names, about: &About<'_>, sign: Option<SystemTime>) -> Result<Request, String> {
+        let query = rendered(&self.query, "query", names)?;
+        let url = self.target.render(names, &query).map_err(|error| format!("url: {error}"))?;
+        let mut request = Request::new(self.method.clone(), url);
+        request.reply_limit = self.reply_limit;
+        let headers = &mut request.headers;
+        headers.insert(USER_AGENT, HeaderValue::from_static(concat!("osnl/", env!("CARGO_PKG_VERSION"))));
+        headers.insert(ACCEPT, HeaderValue::from_static("*/*"));
+        let key = header_value(about.key).ok_or("its id is no text for a header")?;
+        if let Some(name) = &self.idempotency {
+            headers.insert(name.clone(), key.clone());
+        }
+        let mut body = self.body(names, about, headers)?;
+        for (name, template) in &self.headers {
+            let value = template.render(names).map_err(|error| format!("header.{name}: {error}"))?;
+            let value = header_value(&value).ok_or_else(|| {
+                format!("header.{name}: what the template makes has a line end or another control character")
+            })?;
+            headers.insert(name.clone(), value);
+        }
+        match (&self.signer, sign) {
+            (Some(signer), Some(now)) => signer.sign(headers, &key, now, body.as_bytes()),
+            (Some(_), None) => {
+                headers.insert(super::sign::ID, key);
+                headers.insert(super::sign::TIMESTAMP, HeaderValue::from_static(MASK));
+                headers.insert(super::sign::SIGNATURE, HeaderValue::from_static(MASK));
+            }
+            (None, _) => {}
+        }
+        request.body = std::mem::take(&mut body).into();
+        Ok(request)
+    }
+
+    /// The body, and the headers that describe it.
+    fn body(&self, names: &Names, about: &About<'_>, headers: &mut HeaderMap) -> Result<String, String> {
+        let format = self.body.format().map(|format| HeaderValue::from_static(format.content_type()));
+        let content_type = self.content_type.clone().or(format);
+        let Some(conf) = &self.cloud_event else {
+            if let Some(content_type) = content_type {
+                headers.insert(CONTENT_TYPE, content_type);
+            }
+            return self.body.render(names);
+        };
+        let event = conf.event(names, about)?;
+        let data = match &self.body {
+            Body::Event | Body::Nothing => mask_secrets(&names.notification().payload).to_string(),
+            body @ (Body::Text(..) | Body::Form(_)) => body.render(names)?,
+        };
+        let content_type = content_type.unwrap_or_else(|| HeaderValue::from_static("application/json"));
+        match conf.mode {
+            CloudEventMode::Structured => {
+                Ok(event.structured(headers, content_type.to_str().unwrap_or_default(), &data))
+            }
+            CloudEventMode::Binary => {
+                headers.insert(CONTENT_TYPE, content_type);
+                event.headers(headers).map_err(|error| format!("cloudevents: {error}"))?;
+                Ok(data)
+            }
+        }
+    }
+}
+
+impl CloudEventConf {
+    fn event(&self, names: &Names, about: &About<'_>) -> Result<CloudEvent, String> {
+        let text = |option: &str, template: &Template| {
+            template.render(names).map_err(|error| format!("cloudevents_{option}: {error}"))
+        };
+        let notification = names.notification();
+        let message = notification.message_id.as_ref().or(notification.unique_id.as_ref());
+        let id = match (message, about.resource) {
+            (Some(id), Some(n)) => format!("{id}/{n}"),
+            (Some(id), None) => id.clone(),
+            (None, _) => about.key.to_owned(),
+        };
+        let subject = text("subject", &self.subject)?;
+        Ok(CloudEvent {
+            id,
+            source: text("source", &self.source)?,
+            kind: text("type", &self.kind)?,
+            subject: Some(subject).filter(|subject| !subject.is_empty()),
+            time: notification.timestamp.as_deref().and_then(cloud_event::time),
+            priority: notification.priority.as_ref().map(|priority| priority.as_str().to_owned()),
+        })
+    }
+}
+
+fn named(event: &Names, about: &About<'_>) -> Names {
+    event.clone().with("rule", about.rule).with("action", about.action).with("idempotency_key", about.key)
+}
+
+/// A header's value; what is not ASCII goes as UTF-8.
+fn header_value(text: &str) -> Option<HeaderValue> {
+    HeaderValue::from_bytes(text.trim().as_bytes()).ok()
+}

@@ -1,0 +1,95 @@
+//! What configurations make of one event, and what is said of those that are wrong.
+
+mod messages;
+mod refused;
+
+use std::time::{Duration, UNIX_EPOCH};
+
+use osnl_model::{Notification, Priority};
+use serde_json::json;
+
+use super::HttpConf;
+use super::message::About;
+use crate::config::ConfigErrors;
+use crate::native::driver::Wanted;
+use crate::native::{Driver, Loaded, Preview, Sources, load_texts};
+use crate::template::Names;
+
+/// A file whose one action has these lines.
+fn load(lines: &str) -> Result<Loaded, ConfigErrors> {
+    let text = format!(
+        "[listener:n]\ntransport_url = rabbit://u:p@h/\nexchange = neutron\npriorities = info\n\
+         [rule:r]\nactions = hook\nevent_type = ^x\n[action:hook]\ndriver = http\n{lines}\n"
+    );
+    load_texts(&[("a.conf".to_owned(), text)], &Sources::default())
+}
+
+fn conf(lines: &str) -> HttpConf {
+    let loaded = load(lines).unwrap_or_else(|errors| panic!("{lines}\n{errors}"));
+    match &loaded.conf.actions[0].driver {
+        Driver::Http(conf) => conf.clone(),
+        other => panic!("{other:?}"),
+    }
+}
+
+fn event() -> Notification {
+    Notification {
+        event_type: Some("port.delete.end".into()),
+        publisher_id: Some("network.node 1".into()),
+        priority: Some(Priority::Info),
+        message_id: Some("m-1".into()),
+        timestamp: Some("2026-11-20 06:36:22.662155".into()),
+        payload: json!({
+            "port": {"id": "p-1", "name": "web \"1\" <a&b>/../x?y=z"}, "adminPass": "S3CRET",
+            "callback": "http://hook.example/cb?a=1", "n": 3,
+        }),
+        ..Notification::default()
+    }
+}
+
+/// The request as text: its line, its headers but for those that are always there, and its body.
+fn sent(lines: &str) -> Result<String, String> {
+    let conf = conf(lines);
+    let about = About { rule: "r", action: "hook", key: "m-1/hook", resource: None };
+    let at = UNIX_EPOCH + Duration::from_secs(1_614_265_330);
+    let request = conf.0.message.request(&Names::from(event()), &about, at)?;
+    let mut text = format!("{} {}\n", request.method, request.url);
+    for (name, value) in &request.headers {
+        if !["user-agent", "accept"].contains(&name.as_str()) {
+            text.push_str(&format!("{name}: {}\n", String::from_utf8_lossy(value.as_bytes())));
+        }
+    }
+    Ok(format!("{text}\n{}", String::from_utf8_lossy(&request.body)))
+}
+
+/// What `osnl explain` shows.
+fn previewed(lines: &str) -> Preview {
+    let loaded = load(lines).unwrap_or_else(|errors| panic!("{lines}\n{errors}"));
+    loaded.conf.actions[0].preview(&Wanted { notification: &event(), rule: "r", resource: None })
+}
+
+#[test]
+fn the_example_and_every_recipe_load_without_a_warning() {
+    let root = concat!(env!("CARGO_MANIFEST_DIR"), "/../..");
+    let said = |text: &str| match load_texts(&[("a.conf".to_owned(), text.to_owned())], &Sources::default()) {
+        Ok(loaded) => loaded.warnings.iter().map(ToString::to_string).collect(),
+        Err(errors) => errors.0.iter().map(ToString::to_string).collect::<Vec<_>>(),
+    };
+    let example = std::fs::read_to_string(format!("{root}/examples/http.conf")).unwrap();
+    assert_eq!(said(&example), [""; 0]);
+    let page = std::fs::read_to_string(format!("{root}/docs/http.md")).unwrap();
+    let blocks: Vec<&str> =
+        page.split("```ini\n").skip(1).filter_map(|rest| rest.split("```").next()).collect();
+    assert!(blocks.len() >= 6, "{}", blocks.len());
+    for block in blocks {
+        // Secrets are in files that only the reader has.
+        let block = block.replace("file:///etc/osnl/", "in-");
+        let names: Vec<&str> =
+            block.lines().filter_map(|line| line.strip_prefix("[action:")?.strip_suffix(']')).collect();
+        let frame = format!(
+            "[listener:n]\ntransport_url = rabbit://u:p@h/\nexchange = neutron\n[rule:r]\nactions = {}\n",
+            names.join(", ")
+        );
+        assert_eq!(said(&format!("{frame}{block}")), [""; 0], "{block}");
+    }
+}

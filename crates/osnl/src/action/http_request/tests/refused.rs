@@ -1,0 +1,151 @@
+//! Configurations that are refused, each with what is said.
+
+use super::load;
+
+fn check(lines: &str, expected: &[&str]) {
+    let said: Vec<String> = match load(lines) {
+        Ok(_) => Vec::new(),
+        Err(errors) => errors.0.iter().map(ToString::to_string).collect(),
+    };
+    assert_eq!(said, expected, "{lines}");
+}
+
+#[test]
+fn every_wrong_value_is_said_at_its_line() {
+    check("", &["a.conf:8: [action:hook] url: is not set; write the target's URL, https://host/path"]);
+    check(
+        "url = ftp://h/",
+        &["a.conf:10: [action:hook] url: the scheme must be http or https; begin with http:// or https://"],
+    );
+    check(
+        "url = http://h/a b",
+        &[
+            "a.conf:10: [action:hook] url: the path holds a character that no URL may; write blanks, control and \
+            non-ASCII characters percent-encoded (a blank is %20)",
+        ],
+    );
+    check(
+        "url = http://u:hunter2@h/{{ payload.a }}",
+        &[
+            "a.conf:10: [action:hook] url: user information is not allowed; leave out what stands before the @ of the \
+            host",
+        ],
+    );
+    let h = "url = http://h/\n";
+    check(
+        &format!("{h}method = post"),
+        &[
+            "a.conf:11: [action:hook] method: \"post\" is no method that can be used; write POST, PUT, PATCH, \
+            DELETE, GET or another in capitals",
+        ],
+    );
+    check(
+        &format!("{h}format = yaml"),
+        &[
+            "a.conf:11: [action:hook] format: \"yaml\" is not one of the known words; allowed: json, xml, form, text",
+        ],
+    );
+    check(
+        &format!("{h}format = xml"),
+        &[
+            "a.conf:11: [action:hook] format: needs a body; write one, or remove the line to send the event as JSON",
+        ],
+    );
+    check(
+        &format!("{h}format = form"),
+        &["a.conf:11: [action:hook] format: form needs parameters; write a field.KEY for each of them"],
+    );
+    check(
+        &format!("{h}field.a = b"),
+        &["a.conf:11: [action:hook] field.a: belongs to format = form; set that, or remove the line"],
+    );
+    check(
+        &format!("{h}header.Host = x\nheader.a b = c\nheader.Content-Type = d"),
+        &[
+            "a.conf:11: [action:hook] header.Host: is the connection's own; remove the line",
+            "a.conf:12: [action:hook] header.a b: is no name of a header; letters, digits and dashes",
+            "a.conf:13: [action:hook] header.Content-Type: is that of content_type; remove the line",
+        ],
+    );
+    check(
+        &format!("{h}secret.a-b = c"),
+        &[
+            "a.conf:11: [action:hook] secret.a-b: is no name for templates; letters, digits and _, so that a template \
+            can name it",
+        ],
+    );
+    check(
+        &format!("{h}success = 2xx"),
+        &["a.conf:11: [action:hook] success: \"2xx\" is no list of statuses; write 200-299, 304"],
+    );
+    check(
+        &format!("{h}success = 200-299, 404\nfinal = 404"),
+        &["a.conf:12: [action:hook] final: has 404, which success has too; a status is in one of them"],
+    );
+    check(
+        &format!("{h}redirects = 99"),
+        &["a.conf:11: [action:hook] redirects: 99 is out of range; allowed: 0 to 20"],
+    );
+    check(
+        &format!("{h}reply_limit = 1GiB"),
+        &["a.conf:11: [action:hook] reply_limit: \"1GiB\" is out of range; allowed: 0 B to 16 MiB"],
+    );
+    check(
+        &format!("{h}allow_hosts = http://a"),
+        &[
+            "a.conf:11: [action:hook] allow_hosts: the value (not shown, it looks like a URL) is neither a name, nor *.NAME, nor an address or a \
+            network as 10.0.0.0/8; write cmdb.example, *.example or 10.0.0.0/8",
+        ],
+    );
+}
+
+#[test]
+fn logins_are_whole_and_never_repeated() {
+    let h = "url = http://h/\n";
+    check(
+        &format!("{h}auth = basic\nusername = a:b\npassword = hunter2"),
+        &["a.conf:12: [action:hook] username: holds a colon; a name for auth = basic has none"],
+    );
+    check(
+        &format!("{h}auth = basic\nusername = a"),
+        &["a.conf:8: [action:hook] password: is not set; write it, or file:///path"],
+    );
+    check(
+        &format!("{h}token = hunter2"),
+        &["a.conf:11: [action:hook] token: belongs to auth = bearer; set that, or remove the line"],
+    );
+    check(
+        &format!("{h}auth = bearer\ntoken = t\nheader.authorization = x"),
+        &["a.conf:13: [action:hook] header.authorization: is that of auth; remove the line"],
+    );
+    check(
+        &format!("{h}client_key = /k"),
+        &[
+            "a.conf:11: [action:hook] client_key: needs client_certificate; name the file of the certificate there",
+        ],
+    );
+    check(
+        &format!("{h}signing_secret = hunter2"),
+        &[
+            "a.conf:11: [action:hook] signing_secret: does not begin with whsec_; write whsec_ and base64, as the \
+            receiver shows it; several with blanks between them",
+        ],
+    );
+    let credentials = "a.conf:10: [action:hook] url: its host comes out of the event, and credentials would go \
+        wherever the event says; write scheme and host out, or do without credentials";
+    check("url = {{ payload.url }}\nauth = bearer\ntoken = t", &[credentials]);
+    check("url = https://{{ payload.host }}/\nsecret.a = b", &[credentials]);
+    check("url = {{ payload.url }}\nclient_certificate = /c", &[credentials]);
+}
+
+#[test]
+fn templates_are_refused_with_line_and_column() {
+    check(
+        "url = http://h/{{ paylod.a }}",
+        &[
+            "a.conf:10:19: [action:hook] url: there is no name paylod; the names are payload, context, event_type, \
+            publisher_id, priority, message_id, timestamp, resource, rule, action, idempotency_key, secret; did you \
+            mean payload?",
+        ],
+    );
+}

@@ -1,0 +1,345 @@
+//! `driver = http` against targets that fail in every way: the verdict of the attempt, and what the journal lists.
+
+mod deliveries;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, SystemTime};
+
+use osnl::action::http::HttpOptions;
+use osnl::action::http::header::{HeaderName, HeaderValue};
+use osnl::action::http_request::{Authorization, HttpAction};
+use osnl::action::{Action, ActionError, Done, ErrorClass, Event};
+use osnl::native::{Driver, Sources, load_texts};
+use osnl::received::{Origin, Received};
+use osnl_testkit::{Authority, Identity, Protocols, Reply, Sink, TlsSink};
+use osnl_transport::{BoxFuture, Properties};
+use serde_json::{Value, json};
+use tokio::runtime::Runtime;
+
+use crate::harness::{SOON, framed};
+
+/// An action, and the runtime that its connections live in.
+struct Hook {
+    runtime: Runtime,
+    action: HttpAction,
+}
+
+impl Hook {
+    /// With these lines of its section.
+    fn new(lines: &str) -> Self {
+        Self::with(lines, None)
+    }
+
+    fn with(lines: &str, authorization: Option<Arc<dyn Authorization>>) -> Self {
+        let text = format!(
+            "[listener:n]\ntransport_url = rabbit://h/\nexchange = neutron\npriorities = info\n\
+             [rule:r]\nactions = hook\nevent_type = ^x\n[action:hook]\ndriver = http\n{lines}\n"
+        );
+        let loaded = load_texts(&[("a.conf".to_owned(), text)], &Sources::default());
+        let loaded = loaded.unwrap_or_else(|errors| panic!("{errors}"));
+        let Driver::Http(conf) = &loaded.conf.actions[0].driver else { panic!("another driver") };
+        let action = conf.build(&HttpOptions::default(), authorization).unwrap();
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        Self { runtime, action }
+    }
+
+    /// One attempt about an event with this payload; as the delivery loop, it gives up after a time.
+    fn call(&self, payload: &Value, time: Duration) -> Result<Done, ActionError> {
+        let body = framed("compute.host1", "instance.delete.end", payload);
+        let origin = Origin {
+            listener: "n".into(),
+            queue: "q".into(),
+            exchange: "neutron".to_owned(),
+            routing_key: "notifications.info".to_owned(),
+            redelivered: false,
+            received: SystemTime::now(),
+        };
+        let received = Received { body: body.into(), properties: Properties::default(), origin };
+        let notification = Arc::new(received.decode().unwrap());
+        let events = [Event {
+            received: Arc::new(received),
+            notification,
+            rule: "r".into(),
+            action: "hook".into(),
+            resource: None,
+        }];
+        self.runtime.block_on(async {
+            match tokio::time::timeout(time, self.action.run(&events)).await {
+                Ok(mut verdicts) => verdicts.remove(0),
+                Err(_) => Err(ActionError::new(ErrorClass::Timeout, "as the delivery loop says")),
+            }
+        })
+    }
+
+    fn make(&self) -> Result<Done, ActionError> {
+        self.call(&json!({"id": "vm-1"}), SOON)
+    }
+
+    fn refused(&self) -> ActionError {
+        self.make().unwrap_err()
+    }
+}
+
+fn with(status: u16, headers: &[(&str, &str)], body: &str) -> Reply {
+    let headers = headers.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+    Reply::StatusWith { status, headers, body: body.as_bytes().to_vec() }
+}
+
+#[test]
+fn the_request_is_what_the_templates_say_over_kept_connections() {
+    let sink = Sink::start();
+    let hook = Hook::new(&format!(
+        "url = {}\nmethod = PUT\nheader.X-Kind = {{{{ event_type }}}}\nbody = {{\"id\": \"{{{{ payload.id }}}}\"}}\n\
+         auth = basic\nusername = u\npassword = p",
+        sink.url("/v1/{{ payload.id }}?q=1")
+    ));
+    for _ in 0..2 {
+        let done = hook.make().unwrap();
+        assert_eq!(done, Done::Delivered(format!("PUT {}: 204", sink.url("/v1/vm-1?q=1"))));
+    }
+    let requests = sink.requests();
+    assert_eq!(requests.iter().map(|request| request.connection).collect::<Vec<_>>(), [1, 1]);
+    let request = &requests[0];
+    assert_eq!((request.method.as_str(), request.target.as_str()), ("PUT", "/v1/vm-1?q=1"));
+    assert_eq!(request.body, br#"{"id": "vm-1"}"#);
+    assert_eq!(request.header("content-length"), Some("14"));
+    assert_eq!(request.header("x-kind"), Some("instance.delete.end"));
+    assert_eq!(request.header("authorization"), Some("Basic dTpw"));
+    assert_eq!(request.header("host"), Some(format!("127.0.0.1:{}", sink.port()).as_str()));
+    let key = request.header("idempotency-key").unwrap();
+    assert!(key.ends_with("/hook"), "{key}");
+}
+
+#[test]
+fn a_receiver_can_check_the_signature_and_knows_a_repeated_request() {
+    let sink = Sink::start();
+    let secret = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
+    let hook = Hook::new(&format!("url = {}\nsigning_secret = {secret}", sink.url("/")));
+    hook.make().unwrap();
+    let request = &sink.requests()[0];
+    let header = |name: &str| request.header(name).unwrap().to_owned();
+    assert_eq!(header("webhook-id"), header("idempotency-key"));
+    let sent: u64 = header("webhook-timestamp").parse().unwrap();
+    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap().as_secs();
+    assert!(now.abs_diff(sent) < 60, "{sent}");
+    // Python's own HMAC, as the specification has it.
+    let check = "import base64, hashlib, hmac, json, sys\nq = json.load(sys.stdin)\n\
+        key = base64.b64decode(q['secret'][6:])\n\
+        text = f\"{q['id']}.{q['time']}.{q['body']}\".encode()\n\
+        print('v1,' + base64.b64encode(hmac.new(key, text, hashlib.sha256).digest()).decode())\n";
+    let asked = json!({
+        "secret": secret, "id": header("webhook-id"), "time": sent,
+        "body": String::from_utf8(request.body.clone()).unwrap(),
+    });
+    let expected = osnl_testkit::python(check, &asked.to_string());
+    assert_eq!(header("webhook-signature"), expected.trim());
+}
+
+#[test]
+fn answers_are_judged_by_their_status() {
+    let sink = Sink::start();
+    let hook = Hook::new(&format!("url = {}\nretry = 409, 503\nfinal = 410", sink.url("/")));
+    let check = |reply: Reply, class: ErrorClass, reason: &str, wait: Option<u64>| {
+        sink.script(vec![reply]);
+        let error = hook.refused();
+        let found = (error.class, error.reason.as_str(), error.retry_after);
+        assert_eq!(found, (class, reason, wait.map(Duration::from_secs)));
+    };
+    check(with(429, &[("Retry-After", "7")], ""), ErrorClass::Refused(429), "Too Many Requests", Some(7));
+    check(with(503, &[], "later"), ErrorClass::Status(503), "Service Unavailable, reply: later", None);
+    check(with(409, &[], ""), ErrorClass::Busy(409), "Conflict", None);
+    check(with(500, &[], ""), ErrorClass::Refused(500), "Internal Server Error", None);
+    check(with(410, &[], "gone"), ErrorClass::Rejected, "status 410, Gone, reply: gone", None);
+    check(with(404, &[], ""), ErrorClass::Status(404), "Not Found", None);
+}
+
+#[test]
+fn what_breaks_off_is_told_apart_and_what_has_no_end_is_cut() {
+    let sink = Sink::start();
+    let hook = Hook::new(&format!("url = {}\nreply_limit = 8KiB", sink.url("/")));
+    let check = |reply: Reply, class: ErrorClass| {
+        sink.script(vec![reply.clone()]);
+        assert_eq!(hook.refused().class, class, "{reply:?}");
+    };
+    check(Reply::Reset, ErrorClass::Reset);
+    check(Reply::ResetInBody, ErrorClass::Reset);
+    check(Reply::ShortBody, ErrorClass::Reset);
+    check(Reply::Garbage, ErrorClass::Reset);
+    // The status is there, and counts; the rest is not read.
+    sink.script(vec![Reply::Endless]);
+    hook.make().unwrap();
+    let before = sink.requests().len();
+    hook.make().unwrap();
+    let requests = sink.requests();
+    assert_ne!(requests[before].connection, requests[before - 1].connection, "the endless one is closed");
+    sink.script(vec![Reply::Hang]);
+    let slow = hook.call(&json!({}), Duration::from_millis(50)).unwrap_err();
+    assert_eq!(slow.class, ErrorClass::Timeout);
+    sink.stop();
+    assert_eq!(hook.refused().class, ErrorClass::Connect);
+}
+
+#[test]
+fn certificates_are_checked_and_shown() {
+    let authority = Authority::new();
+    let clients = Authority::new();
+    let certificate = authority.issue(&Identity::LOOPBACK);
+    let ours = clients.issue(&Identity::For("DNS:osnl"));
+    let strange = authority.issue(&Identity::For("DNS:osnl"));
+    let ca = authority.file();
+    let lines = |target: &TlsSink, more: &str| {
+        format!("url = {}\nca_file = {}\n{more}", target.url("localhost", "/"), ca.display())
+    };
+    let shows = |certificate: &osnl_testkit::Certificate| {
+        let (file, key) = (certificate.file().display(), certificate.key_file().display());
+        format!("client_certificate = {file}\nclient_key = {key}")
+    };
+    for protocols in [Protocols::Tls12, Protocols::Tls13] {
+        let target = TlsSink::start_asking(&certificate, protocols, &clients);
+        Hook::new(&lines(&target, &shows(&ours))).make().unwrap();
+        assert_eq!(target.sink().requests().len(), 1);
+        for more in [String::new(), shows(&strange)] {
+            let error = Hook::new(&lines(&target, &more)).refused();
+            assert_eq!(error.class, ErrorClass::Tls, "{protocols:?} {more}: {error}");
+        }
+        assert_eq!(target.sink().requests().len(), 1, "who is not known reaches nothing");
+    }
+    let expired = TlsSink::start(&authority.issue(&Identity::Expired), Protocols::Tls13);
+    let error = Hook::new(&lines(&expired, "")).refused();
+    assert_eq!(error.class, ErrorClass::Tls);
+    assert_eq!(error.reason, "certificate expired on 2024-02-01T00:00:00Z");
+    let other = Authority::new();
+    let unknown = TlsSink::start(&other.issue(&Identity::LOOPBACK), Protocols::Tls13);
+    let error = Hook::new(&lines(&unknown, "")).refused();
+    assert!(error.reason.contains("name the CA's certificate in ca_file"), "{error}");
+    Hook::new(&format!("url = {}\nverify = false", unknown.url("localhost", "/"))).make().unwrap();
+}
+
+#[test]
+fn redirects_are_followed_only_if_asked_for_and_never_to_what_is_guarded() {
+    let sink = Sink::start();
+    let other = Sink::start();
+    let url = sink.url("/first");
+    let lines = |more: &str| format!("url = {url}\nauth = bearer\ntoken = hunter2\nheader.X-Key = k\n{more}");
+    let moved = |status: u16, to: &str| with(status, &[("Location", to)], "");
+    sink.script(vec![moved(302, "/second")]);
+    let error = Hook::new(&lines("")).refused();
+    assert_eq!(error.class, ErrorClass::Status(302));
+    assert_eq!(error.reason, "Found; it leads to /second, and no redirect is followed");
+
+    sink.script(vec![moved(307, "/second"), moved(303, "third")]);
+    Hook::new(&lines("redirects = 2")).make().unwrap();
+    let seen: Vec<_> = sink.requests().iter().map(|r| (r.method.clone(), r.target.clone())).collect();
+    let pair = |method: &str, target: &str| (method.to_owned(), target.to_owned());
+    assert_eq!(
+        seen[1..],
+        [pair("POST", "/first"), pair("POST", "/second"), pair("GET", "/third")],
+        "the method stays over 307"
+    );
+    assert!(sink.requests().iter().all(|request| request.header("authorization") == Some("Bearer hunter2")));
+
+    for to in ["http://169.254.169.254/latest/meta-data", "http://[fd00:ec2::254]/", &other.url("/")] {
+        sink.script(vec![moved(307, to)]);
+        let error = Hook::new(&lines("redirects = 2\nallow_private = true")).refused();
+        assert_eq!(error.class, ErrorClass::Content, "{to}: {error}");
+        assert!(error.reason.contains("allow_hosts"), "{error}");
+    }
+    assert_eq!(other.requests().len(), 0);
+
+    sink.script(vec![moved(307, &other.url("/there"))]);
+    Hook::new(&lines("redirects = 1\nallow_hosts = 127.0.0.1")).make().unwrap();
+    let there = &other.requests()[0];
+    assert_eq!((there.method.as_str(), there.target.as_str()), ("POST", "/there"));
+    assert!(!there.body.is_empty());
+    assert_eq!((there.header("authorization"), there.header("x-key")), (None, None));
+
+    sink.script(vec![moved(307, "/a"), moved(307, "/b")]);
+    let error = Hook::new(&lines("redirects = 1")).refused();
+    assert!(error.reason.ends_with("it leads to /b, and no more than 1 redirects are followed"), "{error}");
+}
+
+#[test]
+fn an_event_s_url_reaches_no_address_of_this_site() {
+    let sink = Sink::start();
+    let guarded = Hook::new("url = {{ payload.url }}");
+    let port = sink.port();
+    for host in [
+        "127.0.0.1",
+        "localhost",
+        "2130706433",
+        "0x7f.1",
+        "0177.0.0.1",
+        "0.0.0.0",
+        "[::1]",
+        "[::ffff:127.0.0.1]",
+    ] {
+        let payload = json!({"url": format!("http://{host}:{port}/")});
+        let error = guarded.call(&payload, SOON).unwrap_err();
+        assert_eq!(error.class, ErrorClass::Content, "{host}: {error}");
+        assert!(error.reason.contains("allow_hosts"), "{host}: {error}");
+    }
+    let metadata = json!({"url": "http://169.254.169.254/latest/meta-data/"});
+    let error = guarded.call(&metadata, SOON).unwrap_err();
+    assert!(
+        error.reason.starts_with("169.254.169.254 is 169.254.169.254, a cloud's metadata service"),
+        "{error}"
+    );
+    assert_eq!(sink.requests().len(), 0);
+    for allowed in ["localhost", "127.0.0.0/8"] {
+        let hook = Hook::new(&format!("url = {{{{ payload.url }}}}\nallow_hosts = {allowed}"));
+        hook.call(&json!({"url": format!("http://localhost:{port}/")}), SOON).unwrap();
+    }
+    assert_eq!(sink.requests().len(), 2);
+}
+
+#[test]
+fn no_secret_comes_back_in_a_reply_or_a_log_line() {
+    let sink = Sink::start();
+    let hook = Hook::new(&format!(
+        "url = {}\nsecret.hook = hunter2\nauth = basic\nusername = u\npassword = hunter3",
+        sink.url("/{{ secret.hook }}")
+    ));
+    assert_eq!(hook.make().unwrap(), Done::Delivered(format!("POST {}: 204", sink.url("/***"))));
+    let echo = "/hunter2 with u:hunter3, dTpodW50ZXIz";
+    sink.script(vec![with(403, &[], echo), with(302, &[("Location", "/hunter2")], "")]);
+    for expected in ["reply: /*** with u:***, ***", "it leads to /***"] {
+        let error = hook.refused();
+        assert!(error.reason.contains(expected), "{error}");
+        assert!(!error.reason.contains("hunter"), "{error}");
+    }
+    let printed = format!("{:?} {}", hook.action, hook.action.target());
+    assert!(!printed.contains("hunter"), "{printed}");
+}
+
+/// A login that is renewed after a 401, as a token of Keystone's.
+#[derive(Debug, Default)]
+struct Tokens(AtomicUsize);
+
+impl Authorization for Tokens {
+    fn header(&self) -> BoxFuture<'_, Result<(HeaderName, HeaderValue), ActionError>> {
+        let value = HeaderValue::from(self.0.load(Ordering::Relaxed));
+        Box::pin(std::future::ready(Ok((HeaderName::from_static("x-auth-token"), value))))
+    }
+
+    fn refused(&self) -> BoxFuture<'_, bool> {
+        // One more, and no other after it.
+        Box::pin(std::future::ready(self.0.fetch_add(1, Ordering::Relaxed) == 0))
+    }
+
+    fn shown(&self) -> (HeaderName, String) {
+        (HeaderName::from_static("x-auth-token"), "***".to_owned())
+    }
+}
+
+#[test]
+fn a_login_that_is_no_longer_believed_is_renewed_once() {
+    let sink = Sink::start();
+    let hook = Hook::with(&format!("url = {}", sink.url("/")), Some(Arc::new(Tokens::default())));
+    sink.script(vec![Reply::Status(401), Reply::Status(204), Reply::Status(401)]);
+    hook.make().unwrap();
+    assert_eq!(hook.refused().class, ErrorClass::Status(401));
+    let tokens: Vec<_> =
+        sink.requests().iter().map(|r| r.header("x-auth-token").unwrap().to_owned()).collect();
+    assert_eq!(tokens, ["0", "1", "1"]);
+}

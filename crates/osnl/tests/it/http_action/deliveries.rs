@@ -1,0 +1,156 @@
+//! From a message to what the journal says of its delivery, with a target that fails.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use osnl::action::http::HttpOptions;
+use osnl::journal::sqlite::{Filter, Page, Reader, Row, State};
+use osnl::metrics::Counters;
+use osnl::native::{Sources, load_texts};
+use osnl_model::{Priority, Target};
+use osnl_testkit::{Authority, Identity, Protocols, Reply, TlsSink, wait_until};
+use osnl_transport::MemoryBroker;
+use serde_json::json;
+
+use super::with;
+use crate::harness::{Running, SOON, framed};
+
+/// A daemon whose one action has these lines, and whose messages are in the journal of this folder.
+fn start(folder: &Path, broker: &MemoryBroker, lines: &str) -> Running {
+    let text = format!(
+        "[DEFAULT]\nstate_dir = {}\n[journal]\nallow_volatile = true\n\
+         [listener:nova]\ntransport_url = rabbit://mq/\nexchange = nova\ndeclare = create\npriorities = info\n\
+         [rule:r]\nevent_type = ^instance\\.delete\nactions = hook\n\
+         [action:hook]\ndriver = http\nretry_interval = 0s\n{lines}\n",
+        folder.display()
+    );
+    let loaded = load_texts(&[("test.conf".to_owned(), text)], &Sources::default());
+    let conf = loaded.unwrap_or_else(|errors| panic!("{errors}")).conf;
+    let counters = Arc::new(Counters::default());
+    let transports = |_: &_| Ok(Arc::new(broker.transport()) as Arc<_>);
+    let daemon = conf.daemon_with(&transports, &HttpOptions::default(), &counters).unwrap();
+    let daemon = Running::start_daemon(daemon, counters, Duration::from_secs(10));
+    let target = Target::new("nova", "notifications");
+    wait_until(SOON, "the queue is bound", || {
+        broker.publish(&target, &Priority::Info, r#"{"event_type": "x", "payload": {}}"#) == 1
+    });
+    daemon
+}
+
+fn publish(broker: &MemoryBroker, id: &str) {
+    let body = framed("compute.host1", "instance.delete.end", &json!({"instance_id": id}));
+    assert_eq!(broker.publish(&Target::new("nova", "notifications"), &Priority::Info, body), 1);
+}
+
+fn rows(folder: &Path, state: State) -> Vec<Row> {
+    let filter = Filter { states: vec![state], ..Filter::default() };
+    Reader::open(&folder.join("journal.db")).unwrap().list(&filter, &Page::default()).unwrap()
+}
+
+/// What fails for a time is delivered in the end, whatever it was; the same request each time.
+#[test]
+fn what_fails_for_a_time_is_delivered_by_the_same_request() {
+    let authority = Authority::new();
+    let target = TlsSink::start(&authority.issue(&Identity::LOOPBACK), Protocols::Tls12And13);
+    let sink = target.sink();
+    let folder = tempfile::tempdir().unwrap();
+    let broker = MemoryBroker::new();
+    let lines = format!(
+        "url = {}\nca_file = {}\ntimeout = 2s\nbody = {{\"gone\": \"{{{{ payload.instance_id }}}}\"}}",
+        target.url("localhost", "/gone"),
+        authority.file().display()
+    );
+    let faults = vec![
+        Reply::Status(500),
+        with(429, &[("Retry-After", "0")], ""),
+        Reply::ResetInBody,
+        Reply::CloseWithoutReply,
+        Reply::After(Duration::from_millis(20), Box::new(Reply::Status(503))),
+        Reply::Endless,
+    ];
+    let attempts = faults.len();
+    sink.script(faults);
+    let daemon = start(folder.path(), &broker, &lines);
+    publish(&broker, "vm-1");
+    daemon.wait_until("it is delivered", |c| c.delivered.get() == 1);
+    daemon.stop().unwrap();
+    let requests = sink.requests();
+    assert_eq!(requests.len(), attempts);
+    let first = &requests[0];
+    assert!(requests.iter().all(|r| r.body == br#"{"gone": "vm-1"}"#));
+    assert!(requests.iter().all(|r| r.header("idempotency-key") == first.header("idempotency-key")));
+    let rows = rows(folder.path(), State::Delivered);
+    let said = rows[0].reason.as_deref().unwrap();
+    assert_eq!(said, format!("POST {}: 200", target.url("localhost", "/gone")));
+}
+
+#[test]
+fn what_cannot_be_delivered_says_why() {
+    let check = |lines: &str, replies: Vec<Reply>, attempts: usize, expected: &str| {
+        let authority = Authority::new();
+        let target = TlsSink::start(&authority.issue(&Identity::LOOPBACK), Protocols::Tls12And13);
+        target.sink().script(replies);
+        let folder = tempfile::tempdir().unwrap();
+        let broker = MemoryBroker::new();
+        let url = target.url("localhost", "");
+        let lines = lines.replace("TARGET", &url);
+        let lines = format!("ca_file = {}\nmax_attempts = 2\n{lines}", authority.file().display());
+        let daemon = start(folder.path(), &broker, &lines);
+        publish(&broker, "vm-1");
+        daemon.wait_until("it is given up", |c| c.dead.get() == 1);
+        daemon.stop().unwrap();
+        assert_eq!(target.sink().requests().len(), attempts, "{lines}");
+        let rows = rows(folder.path(), State::Dead);
+        let (reason, attempt) = rows[0].reason.as_deref().unwrap().rsplit_once(" (attempt ").unwrap();
+        let said = (reason.replace(&url, "TARGET"), attempt.to_owned());
+        assert_eq!(said, (expected.to_owned(), format!("{})", attempts.max(1))), "{lines}");
+    };
+    let refuses = |status: u16| vec![with(status, &[], "no such thing"); 2];
+    check("url = TARGET/x", refuses(422), 2, "status 422: Unprocessable Entity, reply: no such thing");
+    check(
+        "url = TARGET/x\nfinal = 410",
+        refuses(410),
+        1,
+        "refused for good: status 410, Gone, reply: no such thing",
+    );
+    check(
+        "url = TARGET/{{ payload.no }}",
+        Vec::new(),
+        0,
+        "unusable notification: url: the event has no payload.no",
+    );
+    check(
+        "url = TARGET/x\nredirects = 1",
+        vec![with(307, &[("Location", "https://169.254.169.254/latest")], "")],
+        1,
+        "unusable notification: 169.254.169.254 is 169.254.169.254, a cloud's metadata service, and its URL is not from \
+         the configuration; if it may be called, name it in allow_hosts",
+    );
+    check(
+        "url = TARGET/x\nredirects = 1",
+        vec![with(307, &[("Location", "http://localhost/x")], ""); 2],
+        2,
+        "status 307: the redirect leads from https to http",
+    );
+}
+
+/// A certificate that has expired holds the target: nothing is lost, and the log says why.
+#[test]
+fn a_target_with_an_expired_certificate_is_held() {
+    let authority = Authority::new();
+    let target = TlsSink::start(&authority.issue(&Identity::Expired), Protocols::Tls13);
+    let folder = tempfile::tempdir().unwrap();
+    let broker = MemoryBroker::new();
+    let lines = format!(
+        "url = {}\nca_file = {}\nmax_attempts = 1",
+        target.url("localhost", "/"),
+        authority.file().display()
+    );
+    let daemon = start(folder.path(), &broker, &lines);
+    publish(&broker, "vm-1");
+    daemon.wait_for_log("certificate expired on 2024-02-01T00:00:00Z");
+    daemon.stop().unwrap();
+    assert_eq!(rows(folder.path(), State::Dead).len(), 0);
+    assert_eq!(target.sink().requests().len(), 0);
+}
