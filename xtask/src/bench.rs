@@ -13,6 +13,7 @@
 //! | `publish` | emitting with the broker's confirms, beside oslo.messaging's Notifier |
 //! | `versioned` | building and writing a versioned payload, beside oslo.versionedobjects and `serde_json` |
 //! | `config` | reading and checking a configuration of a thousand rules |
+//! | `enrich` | what an enrichment costs that is remembered: the answer, and keeping it with the delivery |
 //! | `return` | from the broker's return to the first request |
 //! | `tap` | looking on at full speed, lines into a pipe, against the raw consumer |
 //! | `read` | reading what a message is about, against parsing it |
@@ -27,6 +28,7 @@
 //! docs/benchmarks.md says what they mean.
 
 mod configuration;
+mod enrich;
 mod exec;
 mod http;
 mod journal;
@@ -63,6 +65,7 @@ const SECTIONS: &[(&str, Section)] = &[
     ("waiting", scale::waiting),
     ("publish", scale::publish),
     ("config", configuration::check),
+    ("enrich", enrich::hit),
     ("return", scale::comes_back),
     ("tap", tap::piped),
     ("read", read::resource_view),

@@ -27,6 +27,7 @@ pub(crate) async fn run(port: u64, count: u64, in_flight: u64) -> Result<()> {
             rule: "deleted".into(),
             action: "roles".into(),
             resource: None,
+            enriched: None,
         })
     });
     let events: Vec<Event> = events.collect::<Result<_>>()?;

@@ -12,6 +12,7 @@
 //! | `append FILE COUNT KEYS SIZE` | appends to a journal; `SIZE` 0 is as recorded | `FIRST LAST` |
 //! | `outcome FILE COUNT` | claims and ends what a journal holds | `FIRST LAST` |
 //! | `sqlite FILE COUNT BATCH` | the rows of appends by SQLite alone | `FIRST LAST` |
+//! | `enrich FILE ROUNDS` | asks for what is remembered, and keeps it in a journal | `HIT KEPT`, nanoseconds, see [`enrich`] |
 //! | `http PORT COUNT FLIGHT` | makes requests, `FLIGHT` at once | `FIRST LAST` |
 //! | `exec COUNT FLIGHT CHILD…` | tells a child of events, `FLIGHT` at once | `FIRST LAST` |
 //! | `exec-whole COUNT FLIGHT CHILD…` | the same from a broker inside of the process, through all of osnl | `FIRST LAST` |
@@ -24,6 +25,7 @@
 #![expect(clippy::print_stdout, reason = "a command line tool: its output is its purpose")]
 
 mod confirm;
+mod enrich;
 mod exec;
 mod http;
 mod journal;
@@ -50,6 +52,7 @@ fn main() -> Result<()> {
         }
         ["pace", url, rate, count] => block_on(publish::pace(url, number(rate)?, number(count)?)),
         ["confirm", urls, rate, count] => block_on(confirm::run(urls, number(rate)?, number(count)?)),
+        ["enrich", file, rounds] => block_on(enrich::run(file, number(rounds)?)),
         ["read", rounds] => read::run(number(rounds)?),
         ["notify", url, count] => block_on(notify::run(url, number(count)?)),
         ["payload", size] => {

@@ -7,6 +7,7 @@
 //! | [`VersionedPeer`] | the real oslo.versionedobjects, with ironic's payload classes |
 //! | [`Sink`] | an HTTP target, or proxy, that records byte for byte and fails as told |
 //! | [`TlsSink`], [`OldServer`], [`Authority`] | the same behind TLS, a server of TLS 1.1, certificates good and bad |
+//! | [`Openstack`](openstack::Openstack) | Keystone, nova, neutron, glance and ironic, as far as they are asked for one object |
 //! | [`Proxy`], [`FullBacklog`] | a network between client and server that stalls, cuts, delays, refuses; a server that accepts nobody |
 //! | [`Program`] | any child that is killed, asked to stop and started again at chosen moments |
 //! | [`Pty`] | a program on a terminal: what it draws, keys, whether it gives the terminal back |
@@ -34,6 +35,7 @@ mod broker;
 pub mod conformance;
 pub mod fixture;
 mod hex;
+pub mod openstack;
 pub mod oracle;
 mod peer;
 mod pipe;

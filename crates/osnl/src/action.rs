@@ -20,7 +20,9 @@ use osnl_transport::BoxFuture;
 use serde_json::Value;
 use tokio_util::sync::CancellationToken;
 
+use crate::enrich::Enriched;
 use crate::received::Received;
+use crate::template::Names;
 
 /// One notification for one action.
 #[derive(Clone, Debug)]
@@ -35,6 +37,9 @@ pub struct Event {
     pub action: Arc<str>,
     /// Which of the notification's resources it is about, where a bulk request has several; `None` is the event.
     pub resource: Option<u32>,
+    /// What was asked for it ([`crate::enrich`]), by the names of the enrichments; `None` before that, and where an
+    /// action wants none.
+    pub enriched: Option<Arc<Enriched>>,
 }
 
 impl Event {
@@ -44,6 +49,20 @@ impl Event {
     pub fn payload(&self) -> Cow<'_, Value> {
         let part = self.resource.and_then(|n| bulk_part(&self.notification, n as usize));
         part.map_or(Cow::Borrowed(&self.notification.payload), Cow::Owned)
+    }
+
+    /// What a template can name of it: the notification as far as this event concerns it, and what was asked for it.
+    #[must_use]
+    pub fn names(&self) -> Names {
+        let names = match self.resource {
+            None => Names::new(self.notification.clone()),
+            Some(_) => Names::from(Notification {
+                payload: self.payload().into_owned(),
+                ..(*self.notification).clone()
+            }),
+        };
+        let enriched = self.enriched.iter().flat_map(|enriched| enriched.iter());
+        enriched.fold(names, |names, (name, value)| names.with(name, value.clone()))
     }
 
     /// The same in every attempt, and another for every other effect that is wanted: the message's id, or the

@@ -10,6 +10,7 @@ mod breaker;
 mod gather;
 mod limits;
 mod policy;
+mod prelude;
 mod published;
 mod replaced;
 mod schedule;
@@ -27,8 +28,11 @@ use tokio::time::{Instant, sleep_until, timeout};
 
 pub use self::breaker::BreakerState;
 pub use self::gather::Batch;
+pub(crate) use self::gather::Pace;
 pub use self::limits::{Limits, OnDead};
 pub use self::policy::{Decision, RetryPolicy};
+pub use self::prelude::Prelude;
+use self::prelude::Prepared;
 use self::published::Gauges;
 pub use self::published::{Published, TargetState, TargetStatus};
 use self::replaced::Replaced;
@@ -72,6 +76,7 @@ pub struct DeliveryLoop {
     action: Arc<dyn Action>,
     journal: Arc<dyn Journal>,
     settings: DeliverySettings,
+    prelude: Prelude,
     counters: Arc<Counters>,
     schedule: Schedule,
     state: watch::Sender<BreakerState>,
@@ -97,12 +102,13 @@ impl DeliveryLoop {
         counters: Arc<Counters>,
     ) -> Self {
         let gauges = Gauges { target: action.target().into(), ..Gauges::default() };
-        let remote = Remote::new(Setup { action: action.clone(), settings });
+        let remote = Remote::new(Setup { action: action.clone(), settings, prelude: Prelude::default() });
         Self {
             name: name.into(),
             action,
             journal,
             settings,
+            prelude: Prelude::default(),
             counters,
             schedule: Schedule::new(settings.policy, settings.when_exhausted, settings.concurrency)
                 .with_limits(settings.limits)
@@ -114,6 +120,13 @@ impl DeliveryLoop {
             remote,
             held: None,
         }
+    }
+
+    /// What is done before the first attempt of each delivery: what is asked, and what must hold.
+    #[must_use]
+    pub fn with_prelude(mut self, prelude: Prelude) -> Self {
+        self.prelude = prelude;
+        self
     }
 
     /// The target's breaker, as it changes.
@@ -196,6 +209,7 @@ impl DeliveryLoop {
                 () = replaced.work() => {}
                 Some(attempt) = attempts.next() => {
                     for (id, event, result) in attempt {
+                        self.schedule.learnt(id, &event);
                         self.attempted(id, &event, result);
                     }
                 }
@@ -241,10 +255,10 @@ impl DeliveryLoop {
 
     /// Answers the action that counted until now.
     fn change_setup(&mut self) -> Arc<dyn Action> {
-        let Setup { action, settings } = self.setups.borrow_and_update().clone();
+        let Setup { action, settings, prelude } = self.setups.borrow_and_update().clone();
         self.schedule.change(&settings, Instant::now());
         *self.gauges.target.lock().unwrap_or_else(PoisonError::into_inner) = action.target();
-        self.settings = settings;
+        (self.settings, self.prelude) = (settings, prelude);
         std::mem::replace(&mut self.action, action)
     }
 
@@ -265,7 +279,8 @@ impl DeliveryLoop {
             let (ids, events): (Vec<_>, Vec<_>) =
                 items.into_iter().map(|item| (item.claimed.id, item.claimed.event.clone())).unzip();
             self.counters.attempts.add(u64::try_from(ids.len()).unwrap_or(u64::MAX));
-            attempts.push(attempt(self.action.clone(), ids, events, self.settings.timeout));
+            let (action, journal) = (self.action.clone(), self.journal.clone());
+            attempts.push(attempt(action, journal, self.prelude.clone(), ids, events, self.settings.timeout));
         }
     }
 
@@ -393,11 +408,17 @@ impl DeliveryLoop {
 
 fn attempt(
     action: Arc<dyn Action>,
+    journal: Arc<dyn Journal>,
+    prelude: Prelude,
     ids: Vec<DeliveryId>,
     events: Vec<Event>,
     limit: Duration,
 ) -> BoxFuture<'static, Attempt> {
     Box::pin(async move {
+        let Prepared { ids, events, decided } = prelude.prepare(&*journal, ids, events).await;
+        if events.is_empty() {
+            return decided;
+        }
         let mut verdicts = match timeout(limit, action.run(&events)).await {
             Ok(verdicts) => verdicts,
             Err(_) => {
@@ -408,7 +429,8 @@ fn attempt(
         .into_iter();
         let none = || Err(ActionError::new(ErrorClass::Reset, "the action gave no verdict"));
         let each = ids.into_iter().zip(events);
-        each.map(|(id, event)| (id, event, verdicts.next().unwrap_or_else(none))).collect()
+        let called = each.map(|(id, event)| (id, event, verdicts.next().unwrap_or_else(none)));
+        decided.into_iter().chain(called).collect()
     })
 }
 

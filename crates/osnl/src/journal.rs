@@ -31,6 +31,7 @@ use tokio::sync::{oneshot, watch};
 
 pub use self::begin::Begin;
 use crate::action::Event;
+use crate::enrich::Enriched;
 use crate::received::Received;
 
 /// A store of entries and their deliveries. See the [module](self).
@@ -61,6 +62,24 @@ pub trait Journal: Send + Sync {
     fn outcome_saying(&self, delivery: DeliveryId, outcome: Outcome, done: &str) {
         let _ = done;
         self.outcome(delivery, outcome);
+    }
+
+    /// Keeps what was asked for a claimed delivery, for all its attempts, and what is worth knowing of objects once they
+    /// are gone (`kind:id` and JSON); completes when that is safe.
+    fn enriched(
+        &self,
+        delivery: DeliveryId,
+        enriched: &Enriched,
+        learnt: Vec<(String, String)>,
+    ) -> BoxFuture<'static, ()> {
+        let _ = (delivery, enriched, learnt);
+        Box::pin(std::future::ready(()))
+    }
+
+    /// What was kept last of an object that an enrichment has looked at (`kind:id`), as JSON.
+    fn known<'a>(&'a self, object: &'a str) -> BoxFuture<'a, Option<String>> {
+        let _ = object;
+        Box::pin(std::future::ready(None))
     }
 
     /// Claimed deliveries whose message the broker has waited for too long: each should end with

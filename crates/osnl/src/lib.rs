@@ -29,6 +29,7 @@ pub mod config;
 pub mod control;
 pub mod daemon;
 pub mod delivery;
+pub mod enrich;
 pub mod explain;
 pub mod intake;
 pub mod journal;

@@ -7,6 +7,7 @@
 //! [listener:NAME]    transport_url, exchange, topics, priorities, pool, queue, declare, queue_type, ...
 //! [rule:NAME]        listeners, event_type, publisher_id, context.KEY, metadata.KEY, payload.KEY, when, actions, ...
 //! [action:NAME]      driver, timeout, max_attempts, guard, ...; what else depends on the driver
+//! [enrich:NAME]      kind, id, cloud, auth_url, ..., cache_ttl, timeout, default, on_error
 //! ```
 //!
 //! The syntax is [`crate::config`]'s. From the weakest layer to the strongest: defaults, files in the order
@@ -24,6 +25,7 @@ mod deliveries;
 mod document;
 pub(crate) mod driver;
 mod duration;
+pub(crate) mod enrich;
 mod explain;
 pub(crate) mod journal;
 mod known;
@@ -70,9 +72,11 @@ use crate::config::{
     ConfigError, ConfigErrors, Environment, Finding, Ini, ReadError, Warning, files_of, read_text,
 };
 use crate::delivery::DeliverySettings;
+use crate::enrich::EnrichConf;
 use crate::journal::sqlite::SqliteOptions;
 use crate::k2hr3::{Level, LogFile};
 use crate::rule::{Rate, Rule};
+use crate::template::Expression;
 use crate::unmatched::KeepUnmatched;
 
 /// A checked native configuration. Printing it (Debug) shows no password.
@@ -96,6 +100,8 @@ pub struct Native {
     pub rules: Vec<RuleConf>,
     /// In the order of the files; never empty.
     pub actions: Vec<ActionConf>,
+    /// In the order of the files.
+    pub enrichments: Vec<EnrichConf>,
 }
 
 /// `[journal]`.
@@ -158,6 +164,10 @@ pub struct ActionConf {
     pub guard: Option<Rate>,
     /// What becomes of deliveries beyond `max_pending`.
     pub on_full: OnFull,
+    /// The enrichments that are asked before the first attempt, in this order.
+    pub enrich: Vec<Arc<str>>,
+    /// What must hold for it to do anything, decided at the delivery.
+    pub when: Option<Expression>,
 }
 
 /// What a configuration is read from.

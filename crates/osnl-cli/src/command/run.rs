@@ -57,7 +57,9 @@ fn start(loaded: Loaded, sources: Sources) -> anyhow::Result<Exit> {
         let http = HttpOptions::from_environment(std::env::vars_os());
         let daemon = match loaded.daemon(sources, &http, &counters, Arc::new(logs)) {
             Ok(daemon) => daemon,
-            Err(error @ (BuildError::Transport { .. } | BuildError::Http { .. })) => {
+            Err(
+                error @ (BuildError::Transport { .. } | BuildError::Http { .. } | BuildError::Enrich { .. }),
+            ) => {
                 files::complain(&error.to_string());
                 return Ok(Exit::Config);
             }

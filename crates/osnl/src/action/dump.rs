@@ -133,6 +133,7 @@ mod tests {
             rule: "r".into(),
             action: "a".into(),
             resource: None,
+            enriched: None,
         };
         let line = line(&event).to_string();
         assert!(!line.contains("S3CRET") && line.contains("\"zone_id\":\"z\""), "{line}");

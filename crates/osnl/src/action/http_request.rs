@@ -21,6 +21,7 @@ mod body;
 mod cloud_event;
 mod conf;
 mod driver;
+mod keystone;
 mod message;
 mod secrets;
 mod sign;
@@ -35,7 +36,6 @@ use std::time::SystemTime;
 
 use osnl_http::header::{HeaderName, LOCATION};
 use osnl_http::{Answer, Client, Failure, Request, StatusCode, redirected};
-use osnl_model::Notification;
 use osnl_transport::BoxFuture;
 
 pub use self::authorization::{Authorization, Fixed};
@@ -46,7 +46,6 @@ use self::message::{About, Message};
 use self::secrets::scrub;
 pub use self::statuses::{Judgement, NoStatuses, Statuses};
 use super::{Action, ActionError, Done, ErrorClass, Event};
-use crate::template::Names;
 
 /// See the [module](self).
 #[derive(Clone)]
@@ -70,9 +69,8 @@ impl HttpAction {
         away: Option<Client>,
         authorization: Option<Arc<dyn Authorization>>,
     ) -> Self {
-        let login = authorization.iter().flat_map(|authorization| authorization.secrets());
         Self {
-            secrets: conf.0.message.secrets.texts().map(str::to_owned).chain(login).collect(),
+            secrets: conf.0.message.secrets.texts().map(str::to_owned).collect(),
             message: conf.0.message.clone(),
             judgement: conf.0.judgement.clone(),
             redirects: conf.0.redirects,
@@ -86,13 +84,7 @@ impl HttpAction {
     async fn attempt(&self, event: &Event) -> Result<Done, ActionError> {
         let key = event.idempotency_key();
         let about = About { rule: &event.rule, action: &event.action, key: &key, resource: event.resource };
-        let names = match event.resource {
-            None => Names::new(event.notification.clone()),
-            Some(_) => Names::from(Notification {
-                payload: event.payload().into_owned(),
-                ..(*event.notification).clone()
-            }),
-        };
+        let names = event.names();
         let request = self.message.request(&names, &about, SystemTime::now());
         let request = request.map_err(|why| ActionError::new(ErrorClass::Content, why))?;
         let shown = self.message.shown_target(&names, &about, &request);
@@ -173,7 +165,10 @@ impl HttpAction {
     }
 
     fn scrubbed(&self, text: &str) -> String {
-        scrub(text, self.secrets.iter().map(String::as_str))
+        // A token that was fetched is known only now.
+        let fetched: Vec<String> =
+            self.authorization.iter().flat_map(|authorization| authorization.secrets()).collect();
+        scrub(text, self.secrets.iter().chain(&fetched).map(String::as_str))
     }
 }
 

@@ -24,13 +24,13 @@ impl Default for Batch {
 
 /// Calls as they begin, as many as a rate allows. What was before the start is not known.
 #[derive(Debug, Default)]
-pub(super) struct Pace {
+pub(crate) struct Pace {
     rate: Option<Rate>,
     begun: VecDeque<Instant>,
 }
 
 impl Pace {
-    pub(super) fn new(rate: Option<Rate>) -> Self {
+    pub(crate) fn new(rate: Option<Rate>) -> Self {
         Self { rate, begun: VecDeque::new() }
     }
 
@@ -43,7 +43,7 @@ impl Pace {
     }
 
     /// When the next call may begin; `None` is now.
-    pub(super) fn next_at(&mut self, now: Instant) -> Option<Instant> {
+    pub(crate) fn next_at(&mut self, now: Instant) -> Option<Instant> {
         let rate = self.rate?;
         while self.begun.front().is_some_and(|begun| *begun + rate.within <= now) {
             self.begun.pop_front();
@@ -53,7 +53,7 @@ impl Pace {
     }
 
     /// A call begins.
-    pub(super) fn begin(&mut self, now: Instant) {
+    pub(crate) fn begin(&mut self, now: Instant) {
         if self.rate.is_some() {
             self.begun.push_back(now);
         }

@@ -17,7 +17,7 @@ use super::breaker::{Breaker, BreakerState, Change};
 use super::gather::{Batch, Pace};
 use super::limits::{Clock, Limits, OnDead};
 use super::policy::{Decision, RetryPolicy};
-use crate::action::{ActionError, Done};
+use crate::action::{ActionError, Done, Event};
 use crate::journal::{Claimed, DeliveryId, Outcome, Used};
 use crate::rule::Rate;
 
@@ -138,6 +138,13 @@ impl Schedule {
     /// The resource key of a delivery.
     pub(super) fn key(&self, id: DeliveryId) -> Option<&str> {
         self.items.get(&id)?.claimed.key.as_deref()
+    }
+
+    /// Keeps what was asked for an event, for its next attempt.
+    pub(super) fn learnt(&mut self, id: DeliveryId, event: &Event) {
+        if let (Some(item), Some(enriched)) = (self.items.get_mut(&id), &event.enriched) {
+            item.claimed.event.enriched = Some(enriched.clone());
+        }
     }
 
     /// What a claimed delivery has used up.

@@ -32,6 +32,7 @@ use super::{
     Claimed, DeliveryId, Entry, Journal, JournalState, Outcome, Paused, Permit, Places, Receipt, Settle, Used,
 };
 use crate::action::Event;
+use crate::enrich::Enriched;
 use crate::metrics::Counters;
 use crate::received::Received;
 
@@ -57,6 +58,8 @@ struct State {
     identities: HashMap<Identity, u64>,
     finished: Recent<Identity, ()>,
     returned: Recent<Identity, Used>,
+    /// What was seen last of objects that were asked about.
+    objects: Recent<String, String>,
     dead: VecDeque<DeadLetter>,
     closed: bool,
 }
@@ -312,6 +315,24 @@ impl Journal for MemoryJournal {
         self.claimable.notify_waiters();
     }
 
+    fn enriched(
+        &self,
+        _delivery: DeliveryId,
+        _enriched: &Enriched,
+        learnt: Vec<(String, String)>,
+    ) -> BoxFuture<'static, ()> {
+        // A delivery that goes back to the broker is another one when it comes again, and may ask again.
+        let mut state = self.lock();
+        for (name, body) in learnt {
+            state.objects.insert(name, body);
+        }
+        Box::pin(std::future::ready(()))
+    }
+
+    fn known<'a>(&'a self, object: &'a str) -> BoxFuture<'a, Option<String>> {
+        Box::pin(std::future::ready(self.lock().objects.get(&object.to_owned()).cloned()))
+    }
+
     fn overdue(&self, action: &str) -> Vec<DeliveryId> {
         let state = self.lock();
         let now = Instant::now();
@@ -382,6 +403,7 @@ impl State {
                     rule: pending.rule.clone(),
                     action: pending.action.clone(),
                     resource: pending.resource,
+                    enriched: None,
                 },
                 used: pending.used,
             });

@@ -17,6 +17,7 @@ mod change;
 mod checkpoint;
 mod connection;
 mod count;
+mod enriched;
 mod gate;
 mod heads;
 mod look;
@@ -58,6 +59,7 @@ use super::identity::Identity;
 use super::{
     Begin, Claimed, DeliveryId, Entry, Journal, JournalState, Outcome, Paused, Permit, Receipt, Used,
 };
+use crate::enrich::Enriched;
 use crate::metrics::Counters;
 use crate::received::Received;
 
@@ -305,6 +307,27 @@ impl Journal for SqliteJournal {
 
     fn outcome_saying(&self, delivery: DeliveryId, outcome: Outcome, done: &str) {
         self.ended(delivery, outcome, Some(done.to_owned()));
+    }
+
+    fn enriched(
+        &self,
+        delivery: DeliveryId,
+        enriched: &Enriched,
+        learnt: Vec<(String, String)>,
+    ) -> BoxFuture<'static, ()> {
+        let (sender, receiver) = oneshot::channel();
+        let found = serde_json::to_string(enriched).unwrap_or_default();
+        self.send(Command::Enriched(delivery, found, learnt, sender));
+        Box::pin(async move {
+            // The writer has ended: so has everything else.
+            let _ = receiver.await;
+        })
+    }
+
+    fn known<'a>(&'a self, object: &'a str) -> BoxFuture<'a, Option<String>> {
+        let (sender, receiver) = oneshot::channel();
+        self.send(Command::Known(object.to_owned(), sender));
+        Box::pin(async move { receiver.await.ok().flatten() })
     }
 
     fn overdue(&self, _action: &str) -> Vec<DeliveryId> {

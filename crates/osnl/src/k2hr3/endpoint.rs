@@ -180,5 +180,6 @@ fn event(notification: Notification) -> Event {
         rule: "info".into(),
         action: super::meaning::NAME.into(),
         resource: None,
+        enriched: None,
     }
 }

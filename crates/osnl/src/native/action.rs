@@ -1,19 +1,29 @@
 //! `[action:NAME]`: which driver, its own options, and what every action has.
 
+use std::sync::Arc;
+
 use super::ActionConf;
 use super::deliveries;
 use super::driver::{DRIVERS, DriverEntry, driver, names};
-use super::schema::{ACTION, SECTIONS};
+use super::schema::{ACTION, ENRICH, SECTIONS};
 use super::section::Reader;
 use crate::config::{nearest, typed};
+use crate::template::Expression;
 
 /// What every action has is read here, whatever its driver: the pace and bounds of its deliveries, and its guard. Further
 /// options of all actions (a condition of its own, another action for what is given up) have their place beside the guard.
-pub(super) fn action(reader: &mut Reader<'_>) -> Option<ActionConf> {
+pub(super) fn action(reader: &mut Reader<'_>, enrichments: &[&str]) -> Option<ActionConf> {
     let known = which(reader)?;
     let foreign = refuse_foreign(reader, known.table.name);
     let conf = (known.read)(reader);
     let delivery = deliveries::settings(reader);
+    let enrich = match reader.is_set("enrich") {
+        true => reader.references("enrich", ENRICH, enrichments),
+        false => Some(Vec::new()),
+    };
+    let named = reader.enrichments();
+    let named: Vec<&str> = named.iter().map(String::as_str).collect();
+    let when = reader.compiled("when", |text| Expression::compile(text, &named));
     let (guard, on_full) = (deliveries::guard(reader), deliveries::on_full(reader));
     if foreign {
         return None;
@@ -24,6 +34,8 @@ pub(super) fn action(reader: &mut Reader<'_>) -> Option<ActionConf> {
         delivery: delivery?,
         guard: guard?,
         on_full: on_full?,
+        enrich: enrich?.iter().map(|name| Arc::from(name.as_str())).collect(),
+        when: when.ok()?,
     })
 }
 

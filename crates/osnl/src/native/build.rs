@@ -14,7 +14,9 @@ use super::{ActionConf, JournalConf, ListenerConf, Native};
 use crate::action::http::{HttpError, HttpOptions};
 use crate::control::{ControlSocket, Desk, Store};
 use crate::daemon::Daemon;
-use crate::delivery::{DeliveryLoop, DeliverySettings, Setup};
+use crate::delivery::{DeliveryLoop, DeliverySettings, Prelude, Setup};
+use crate::enrich::openstack::Cloud;
+use crate::enrich::{EnrichConf, Enrichments, Step};
 use crate::journal::Journal;
 use crate::journal::memory::{MemoryJournal, MemoryLimits};
 use crate::journal::sqlite::{OpenError, SqliteJournal, SqliteOptions};
@@ -84,6 +86,14 @@ pub enum BuildError {
         /// The operating system's reason.
         error: io::Error,
     },
+    /// The certificates of an enrichment.
+    #[error("[enrich:{name}] {error}")]
+    Enrich {
+        /// The section's name.
+        name: Arc<str>,
+        /// What is wrong, and what to do.
+        error: HttpError,
+    },
     /// Anything else that an action needs.
     #[error("[action:{action}] {problem}")]
     Action {
@@ -139,6 +149,7 @@ impl Native {
             bindings: self.state_folder().map(|folder| Arc::new(Bindings::open(&folder))),
             transports: HashMap::new(),
             rules: HashMap::new(),
+            asking: self.asking(http, |_| None)?,
         };
         let mut listeners = Vec::new();
         for (conf, rules) in self.heard() {
@@ -157,6 +168,43 @@ impl Native {
             ControlSocket::new(folder, Arc::new(desk))
         });
         Ok((daemon, parts))
+    }
+
+    /// What asks for each enrichment; `before` is what asks for it already. New ones of one cloud share a login and its
+    /// connections.
+    pub(super) fn asking(
+        &self,
+        http: &HttpOptions,
+        before: impl Fn(&EnrichConf) -> Option<Step>,
+    ) -> Result<HashMap<Arc<str>, Step>, BuildError> {
+        let mut clouds: Vec<Cloud> = Vec::new();
+        let mut asking = HashMap::new();
+        for conf in &self.enrichments {
+            if let Some(step) = before(conf) {
+                asking.insert(conf.name.clone(), step);
+                continue;
+            }
+            let same = |cloud: &&Cloud| *cloud.conf() == conf.cloud && cloud.timeout() == conf.limits.timeout;
+            let cloud = match clouds.iter().find(same) {
+                Some(cloud) => cloud.clone(),
+                None => {
+                    let error = |error| BuildError::Enrich { name: conf.name.clone(), error };
+                    let cloud = conf.cloud(http).map_err(error)?;
+                    clouds.push(cloud.clone());
+                    cloud
+                }
+            };
+            let step = Step {
+                name: conf.name.clone(),
+                kind: conf.kind,
+                id: conf.id.clone(),
+                enricher: conf.enricher(cloud),
+                default: conf.default.clone(),
+                on_error: conf.on_error,
+            };
+            asking.insert(conf.name.clone(), step);
+        }
+        Ok(asking)
     }
 
     /// Where what outlives the process is kept, and its control socket is; `None` where nothing names a folder.
@@ -285,13 +333,17 @@ impl ActionConf {
             state_folder: parts.state_folder.as_deref(),
             counters: &parts.counters,
         })?;
-        Ok(Setup { action, settings: self.delivery() })
+        let steps = self.enrich.iter().filter_map(|name| parts.asking.get(name)).cloned().collect::<Vec<_>>();
+        let enrichments = (!steps.is_empty()).then(|| Enrichments::new(steps, parts.journal.clone()));
+        let prelude = Prelude { enrichments, when: self.when.clone() };
+        Ok(Setup { action, settings: self.delivery(), prelude })
     }
 
     /// The loop of its deliveries, not begun.
     pub(super) fn delivery_loop(&self, parts: &Parts) -> Result<DeliveryLoop, BuildError> {
-        let Setup { action, settings } = self.setup(parts)?;
+        let Setup { action, settings, prelude } = self.setup(parts)?;
         let (journal, counters) = (parts.journal.clone(), parts.counters.clone());
-        Ok(DeliveryLoop::new(self.name.clone(), action, journal, settings, counters))
+        let delivery = DeliveryLoop::new(self.name.clone(), action, journal, settings, counters);
+        Ok(delivery.with_prelude(prelude))
     }
 }

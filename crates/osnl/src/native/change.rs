@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 
 use super::layers::{Layers, RawSection};
-use super::schema::{ACTION, DEFAULT, JOURNAL};
+use super::schema::{ACTION, DEFAULT, ENRICH, JOURNAL};
 use crate::config::{ConfigError, Finding, Origin};
 use crate::daemon::What;
 
@@ -104,7 +104,7 @@ impl Section {
             let origin = section.entry(option).map_or(Origin::Default, |entry| entry.origin.clone());
             let value = layers.resolve(section, option).ok().flatten();
             let value = match value {
-                Some(path) if section.def.kind == ACTION && names_a_file(option) => {
+                Some(path) if [ACTION, ENRICH].contains(&section.def.kind) && names_a_file(option) => {
                     let bytes = std::fs::read(&path).unwrap_or_default();
                     Some(format!("{path}\n{}", osnl_model::BodyDigest::of(&bytes)))
                 }

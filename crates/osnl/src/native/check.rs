@@ -9,9 +9,10 @@ use osnl_transport::{QueueType, RabbitOptions};
 
 use super::action::action;
 use super::deliveries;
+use super::enrich::enrich;
 use super::journal::{journal, keep_unmatched};
 use super::layers::{Layers, RawSection};
-use super::schema::{ACTION, DEFAULT, JOURNAL, LISTENER, RABBIT, RULE};
+use super::schema::{ACTION, DEFAULT, ENRICH, JOURNAL, LISTENER, RABBIT, RULE};
 use super::section::{Findings, Reader};
 use super::{ActionConf, JournalConf, ListenerConf, Native, RuleConf, never, rabbit, topology, when};
 use crate::config::{ConfigError, Finding, Warning, typed};
@@ -54,7 +55,9 @@ impl<'a> Checker<'a> {
         let options = self.unnamed(RABBIT).and_then(|section| rabbit::section(&mut self.reader(section)));
         let known = options.clone().unwrap_or_default();
         let listeners = self.each(LISTENER, |reader| listener(reader, &known));
-        let actions = self.each(ACTION, action);
+        let known_enrichments = self.names(ENRICH);
+        let enrichments = self.each_of(ENRICH, |reader| enrich(reader, &known_enrichments));
+        let actions = self.each(ACTION, |reader| action(reader, &known_enrichments));
         let (known_listeners, known_actions) = (self.names(LISTENER), self.names(ACTION));
         let rules = self.each(RULE, |reader| rule(reader, &known_listeners, &known_actions));
         if let (Some(listeners), Some(rules)) = (&listeners, &rules) {
@@ -80,19 +83,26 @@ impl<'a> Checker<'a> {
             listeners: listeners?,
             rules: rules?,
             actions: actions?,
+            enrichments: enrichments?,
         })
     }
 
     /// Every section of a kind; `None` if there is none or one is wrong.
     fn each<T>(&mut self, kind: &str, read: impl Fn(&mut Reader<'_>) -> Option<T>) -> Option<Vec<T>> {
         let layers = self.layers;
-        let sections: Vec<&RawSection> = layers.sections.iter().filter(|s| s.def.kind == kind).collect();
-        if sections.is_empty() {
+        if !layers.sections.iter().any(|section| section.def.kind == kind) {
             let finding = Finding::of(self.file, format!("there is no [{kind}:NAME]")).allowed("write one");
             self.findings.errors.push(ConfigError(finding));
             return None;
         }
-        let read: Vec<Option<T>> = sections.into_iter().map(|s| read(&mut self.reader(s))).collect();
+        self.each_of(kind, read)
+    }
+
+    /// The same, if there are any.
+    fn each_of<T>(&mut self, kind: &str, read: impl Fn(&mut Reader<'_>) -> Option<T>) -> Option<Vec<T>> {
+        let layers = self.layers;
+        let sections = layers.sections.iter().filter(|s| s.def.kind == kind);
+        let read: Vec<Option<T>> = sections.map(|s| read(&mut self.reader(s))).collect();
         read.into_iter().collect()
     }
 

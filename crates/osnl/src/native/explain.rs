@@ -5,6 +5,7 @@ use osnl_transport::{Arguments, Declare, QueueKind, QueueType, StreamOffset};
 
 use super::{ActionConf, JournalConf, ListenerConf, Native, OnFull, RuleConf, rabbit, size};
 use crate::delivery::{Limits, OnDead, WhenExhausted};
+use crate::enrich::{EnrichConf, OnError};
 use crate::rule::{KeySource, Mode};
 
 impl Native {
@@ -26,9 +27,43 @@ impl Native {
         for conf in &self.actions {
             line(&mut out, 0, &format!("action {}", conf.name));
             action(&mut out, conf);
+            if !conf.enrich.is_empty() {
+                line(&mut out, 1, &format!("asks       {} before the first attempt", conf.enrich.join(", ")));
+            }
+            if let Some(when) = &conf.when {
+                line(&mut out, 1, &format!("if         {}", when.source()));
+            }
+        }
+        for conf in &self.enrichments {
+            line(&mut out, 0, &format!("enrich {}", conf.name));
+            enrich(&mut out, conf);
         }
         out
     }
+}
+
+fn enrich(out: &mut String, conf: &EnrichConf) {
+    let EnrichConf { name: _, kind, id, cloud, limits, default, on_error } = conf;
+    let id = id.as_ref().map_or("that the event is about".to_owned(), |id| id.source().to_owned());
+    line(out, 1, &format!("asks       {} for the {kind} {id}", cloud.auth_url));
+    line(out, 1, &format!("as         {}", cloud.shown()));
+    let ttl = |ttl: std::time::Duration| match ttl.as_secs_f64() {
+        0.0 => "not at all".to_owned(),
+        seconds => format!("for {seconds} s"),
+    };
+    let (known, gone) = (ttl(limits.cache_ttl), ttl(limits.negative_ttl));
+    let size = limits.cache_size;
+    line(out, 1, &format!("remembers  {size} answers {known}, that one is gone {gone}"));
+    let rate = limits.rate.map_or_else(String::new, |rate| {
+        format!(", at most {} in {} s", rate.keys, rate.within.as_secs_f64())
+    });
+    line(out, 1, &format!("time       {} s{rate}", limits.timeout.as_secs_f64()));
+    line(out, 1, &format!("gone       what the event says, else what was seen earlier, else {default}"));
+    let error = match on_error {
+        OnError::Retry => "the delivery waits, and no attempt is used up",
+        OnError::Default => "as if it were gone",
+    };
+    line(out, 1, &format!("no answer  {error}"));
 }
 
 fn line(out: &mut String, depth: usize, text: &str) {

@@ -10,6 +10,7 @@ use osnl_transport::{Binding, Declare, QueueType, Transport, TransportError, tra
 use super::{BuildError, ListenerConf, Native, OnFull, Transports};
 use crate::action::http::HttpOptions;
 use crate::control::Store;
+use crate::enrich::Step;
 use crate::intake::{LiveRules, RuleEngine};
 use crate::journal::Journal;
 use crate::listener::{Bindings, Listener, OwnQueue};
@@ -38,6 +39,8 @@ pub(super) struct Parts {
     pub(super) transports: HashMap<String, Arc<dyn Transport>>,
     /// By the listener's name.
     pub(super) rules: HashMap<Arc<str>, Arc<LiveRules>>,
+    /// What asks for enrichments, by their names.
+    pub(super) asking: HashMap<Arc<str>, Step>,
 }
 
 /// A transport as the URL asks for it.

@@ -1,6 +1,7 @@
 //! What an action would do about a notification, without doing it.
 
 use super::{ActionConf, Wanted};
+use crate::template::{EvalError, Names};
 
 /// What would be done. No secret.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -41,9 +42,28 @@ pub enum Preview {
 }
 
 impl ActionConf {
-    /// What this action would do.
+    /// What this action would do. Of one that asks somebody first only that is told: what it does then, and whether, depends on
+    /// the answers.
     #[must_use]
     pub fn preview(&self, wanted: &Wanted<'_>) -> Preview {
+        if !self.enrich.is_empty() {
+            let does = format!("{}, when it knows {}", self.driver.conf().does(), self.enrich.join(", "));
+            let with = self.enrich.iter().map(|name| ("asks", format!("[enrich:{name}]"))).collect();
+            return Preview::Effect { does, with };
+        }
+        if let Some(when) = &self.when {
+            let names = Names::from(wanted.notification.clone());
+            match when.holds(&names) {
+                Ok(true) => {}
+                Ok(false) => return Preview::Nothing { why: format!("when is false: {}", when.source()) },
+                Err(EvalError::Lacks { name }) => {
+                    return Preview::Nothing { why: format!("when is false: the event has no {name}") };
+                }
+                Err(error @ (EvalError::Fuel | EvalError::TooLong | EvalError::Failed { .. })) => {
+                    return Preview::Unusable { why: format!("when cannot be decided: {error}") };
+                }
+            }
+        }
         self.driver.conf().preview(wanted)
     }
 }

@@ -5,11 +5,13 @@
 //! | each host of a broker | name, TCP, TLS, login, virtual host | everything |
 //! | exchanges and queues | passively; queues are compared as `RabbitTransport::look` does | nothing is made, bound or consumed |
 //! | what actions need | as their drivers do: of HTTP TCP, a proxy's tunnel, TLS | no request is sent |
+//! | clouds of enrichments | a login, and whether the catalogue has the service | no object is read |
 //! | files | asked of the operating system | nothing is written |
 //!
 //! All at the same time, each within the deadline.
 
 mod actions;
+mod enrich;
 
 use std::time::Duration;
 
@@ -22,6 +24,7 @@ use osnl_transport::{
 };
 
 pub(crate) use self::actions::{file_probe, target_probe};
+use self::enrich::enrichment;
 use super::driver::ProbeContext;
 use super::{JournalConf, ListenerConf, Native};
 use crate::action::http::HttpOptions;
@@ -80,7 +83,7 @@ impl std::fmt::Display for Probe {
 }
 
 impl Native {
-    /// Tries everything; in the order journal, listeners, actions.
+    /// Tries everything; in the order journal, listeners, actions, enrichments.
     pub async fn probe(&self, http: &HttpOptions, deadline: Duration) -> Vec<Probe> {
         let mut all: Vec<BoxFuture<'_, Vec<Probe>>> = Vec::new();
         all.push(async { vec![journal(&self.journal)] }.boxed());
@@ -101,6 +104,9 @@ impl Native {
                 }
                 .boxed(),
             );
+        }
+        for conf in &self.enrichments {
+            all.push(async move { vec![enrichment(conf, http, deadline).await] }.boxed());
         }
         join_all(all).await.concat()
     }

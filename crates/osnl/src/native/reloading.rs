@@ -5,6 +5,7 @@
 //! | --- | --- |
 //! | a rule, their order, a guard | all rules are made anew and judge what comes from then on; what is in the journal keeps its verdict, names that stay keep their counts |
 //! | an action | its next attempt is made with the new settings; a held target is probed at once |
+//! | an enrichment | the same for the actions that name it; what it remembered is forgotten |
 //! | a listener, or the broker's options that it uses | another connection takes its place |
 //! | log options | the next line is written by them |
 //! | `[journal]`, `state_dir` | refused: it needs a restart |
@@ -16,11 +17,12 @@ use tokio::task::spawn_blocking;
 
 use super::change::{Different, Values};
 use super::parts::{MakeTransport, Parts, real};
-use super::schema::{ACTION, LISTENER, RULE};
+use super::schema::{ACTION, ENRICH, LISTENER, RULE};
 use super::{BuildError, Loaded, Native, Sources, load, told};
 use crate::action::http::HttpOptions;
 use crate::control::Store;
 use crate::daemon::{Changes, Daemon, Reason, Refused, Reload, What};
+use crate::enrich::EnrichConf;
 use crate::intake::RuleEngine;
 use crate::metrics::Counters;
 use crate::rule::Guards;
@@ -223,11 +225,23 @@ impl Running {
 
         parts.forget_transports(conf);
 
+        // What stands in a clouds.yaml may be another one although the section is the same.
+        let asks_as_before = |enrich: &EnrichConf| {
+            let before = old.enrichments.iter().find(|before| before.name == enrich.name);
+            !is_other(ENRICH, &enrich.name) && before.is_some_and(|before| before.cloud == enrich.cloud)
+        };
+        let asking = conf.asking(&parts.http, |enrich| {
+            self.parts.asking.get(&enrich.name).filter(|_| asks_as_before(enrich)).cloned()
+        })?;
+        parts.asking = asking;
+        let asks_otherwise =
+            |name: &Arc<str>| conf.enrichments.iter().any(|e| e.name == *name && !asks_as_before(e));
+
         for action in &conf.actions {
             let is_new = !old.actions.iter().any(|before| before.name == action.name);
             if is_new {
                 changes.deliveries.push(action.delivery_loop(parts)?);
-            } else if is_other(ACTION, &action.name) {
+            } else if is_other(ACTION, &action.name) || action.enrich.iter().any(asks_otherwise) {
                 changes.setups.push((action.name.clone(), action.setup(parts)?));
             }
         }
@@ -254,9 +268,10 @@ impl Running {
 
 fn unusable(error: BuildError) -> Refused {
     let reason = match &error {
-        BuildError::Transport { .. } | BuildError::Http { .. } | BuildError::Action { .. } => {
-            Reason::Configuration
-        }
+        BuildError::Transport { .. }
+        | BuildError::Http { .. }
+        | BuildError::Enrich { .. }
+        | BuildError::Action { .. } => Reason::Configuration,
         BuildError::NoState { .. }
         | BuildError::State { .. }
         | BuildError::Journal { .. }

@@ -35,8 +35,9 @@ pub(super) const RABBIT: &str = "oslo_messaging_rabbit";
 pub(super) const LISTENER: &str = "listener";
 pub(super) const RULE: &str = "rule";
 pub(super) const ACTION: &str = "action";
+pub(super) const ENRICH: &str = "enrich";
 
-pub(super) static SECTIONS: [SectionDef; 6] = [
+pub(super) static SECTIONS: [SectionDef; 7] = [
     SectionDef {
         kind: DEFAULT,
         named: false,
@@ -126,6 +127,44 @@ pub(super) static SECTIONS: [SectionDef; 6] = [
             option("on_dead", Some("release_key")),
             option("on_full", Some("stop_intake")),
             option("guard", None),
+            option("enrich", None),
+            option("when", None),
+        ],
+        keyed: &[],
+    },
+    SectionDef {
+        kind: ENRICH,
+        named: true,
+        options: &[
+            option("kind", None),
+            option("id", None),
+            option("cloud", None),
+            option("clouds_file", None),
+            option("auth_type", None),
+            option("auth_url", None),
+            option("username", None),
+            OptionDef { secret: true, ..option("password", None) },
+            option("user_domain_name", None),
+            option("user_domain_id", None),
+            option("project_name", None),
+            option("project_id", None),
+            option("project_domain_name", None),
+            option("project_domain_id", None),
+            option("system_scope", None),
+            option("application_credential_id", None),
+            option("application_credential_name", None),
+            OptionDef { secret: true, ..option("application_credential_secret", None) },
+            option("region_name", None),
+            option("interface", None),
+            option("verify", None),
+            option("ca_file", None),
+            option("cache_size", Some("10000")),
+            option("cache_ttl", Some("60s")),
+            option("negative_ttl", Some("10s")),
+            option("timeout", Some("10s")),
+            option("rate", None),
+            option("default", Some("null")),
+            option("on_error", Some("retry")),
         ],
         keyed: &[],
     },

@@ -60,6 +60,12 @@ impl Reader<'_> {
         self.section.entry(option).is_some()
     }
 
+    /// The enrichments that an action names, which its templates may use. Whether they are there is checked elsewhere.
+    pub(crate) fn enrichments(&self) -> Vec<String> {
+        let text = self.layers.resolve(self.section, "enrich").ok().flatten();
+        text.map_or_else(Vec::new, |text| typed::list(&text))
+    }
+
     /// What is set and begins with `prefix`, by its whole name, in the order of the files.
     pub(crate) fn keys(&self, prefix: &str) -> Vec<String> {
         let names = self.section.entries.iter().map(|entry| &entry.option);

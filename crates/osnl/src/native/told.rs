@@ -1,7 +1,7 @@
 //! What follows from each section that is not what it was, in words.
 
 use super::change::Different;
-use super::schema::{ACTION, LISTENER, RABBIT, RULE};
+use super::schema::{ACTION, ENRICH, LISTENER, RABBIT, RULE};
 use super::{ListenerConf, Native};
 use crate::daemon::{SectionChange, What};
 use crate::listener::OwnQueue;
@@ -33,6 +33,9 @@ fn effect(section: &Different, old: &Native, new: &Native) -> String {
         }
         (ACTION, What::Changed) => {
             "counts for the next attempt; if its target is held, that is probed at once".to_owned()
+        }
+        (ENRICH, _) => {
+            "counts for attempts that begin from now on; what was remembered is asked again".to_owned()
         }
         (RABBIT, _) => "listeners that it concerns connect anew".to_owned(),
         _ => "counts from now on".to_owned(),

@@ -66,6 +66,13 @@ impl Names {
         self
     }
 
+    /// The same further names of another form of the notification, such as one without its secrets.
+    #[must_use]
+    pub(crate) fn about(&self, notification: Notification) -> Self {
+        let more = self.0.more.clone();
+        Self(Arc::new(Inner { notification: Arc::new(notification), resource: OnceLock::new(), more }))
+    }
+
     /// The notification.
     #[must_use]
     pub fn notification(&self) -> &Arc<Notification> {

@@ -45,7 +45,7 @@ pub(crate) fn event(event_type: &str, payload: &Value) -> Event {
     let received = Received { body: body.into(), properties: Properties::default(), origin };
     let notification = Arc::new(received.decode().unwrap());
     let received = Arc::new(received);
-    Event { received, notification, rule: "r".into(), action: "a".into(), resource: None }
+    Event { received, notification, rule: "r".into(), action: "a".into(), resource: None, enriched: None }
 }
 
 /// An action, the runtime that it lives in, and what it says.

@@ -48,6 +48,7 @@ impl Attempts {
             rule: "test".into(),
             action: "test".into(),
             resource: None,
+            enriched: None,
         }];
         let attempt = async { tokio::time::timeout(SOON, self.action.run(&events)).await.unwrap() };
         self.runtime.block_on(attempt).remove(0)

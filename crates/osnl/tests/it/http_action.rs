@@ -63,6 +63,7 @@ impl Hook {
             rule: "r".into(),
             action: "hook".into(),
             resource: None,
+            enriched: None,
         }];
         self.runtime.block_on(async {
             match tokio::time::timeout(time, self.action.run(&events)).await {

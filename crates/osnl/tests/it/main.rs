@@ -4,6 +4,7 @@
 mod bodies;
 mod defects;
 mod deliveries;
+mod enrich;
 mod examples;
 mod exec;
 mod faults;

@@ -12,7 +12,7 @@ use osnl_http::header::{
 };
 use osnl_http::{AllowedHost, ClientCertificate, Guard, Method};
 
-use super::authorization::Fixed;
+pub(super) use self::login::Login;
 use super::body::{self, Body, Format};
 use super::cloud_event::CloudEventMode;
 use super::message::{CloudEventConf, Message};
@@ -39,7 +39,7 @@ pub struct HttpConf(pub(super) Arc<Settings>);
 pub(super) struct Settings {
     pub(super) name: String,
     pub(super) message: Arc<Message>,
-    pub(super) login: Option<Fixed>,
+    pub(super) login: Option<Login>,
     pub(super) certificate: Option<ClientCertificate>,
     pub(super) tls: TlsConf,
     pub(super) judgement: Judgement,
@@ -119,7 +119,8 @@ fn target(reader: &mut Reader<'_>) -> Option<Target> {
     if !reader.is_set("url") {
         return reader.required("url", "write the target's URL, https://host/path").and(None);
     }
-    let parsed = reader.compiled("url", |text| match Target::parse(text) {
+    let names = names(reader);
+    let parsed = reader.compiled("url", |text| match Target::parse(text, &of(&names)) {
         Ok(target) => Ok(Ok(target)),
         Err(TargetError::Url(error)) => Ok(Err(error)),
         Err(TargetError::Template(error)) => Err(error),
@@ -131,7 +132,17 @@ fn target(reader: &mut Reader<'_>) -> Option<Target> {
 }
 
 fn template(reader: &mut Reader<'_>, option: &str, escape: Escape) -> Option<Template> {
-    reader.compiled(option, |text| Template::escaping(text, &NAMES, escape)).ok()?
+    let names = names(reader);
+    reader.compiled(option, |text| Template::escaping(text, &of(&names), escape)).ok()?
+}
+
+/// What templates may name besides the event: an action's own names, and what it has asked for.
+fn names(reader: &Reader<'_>) -> Vec<String> {
+    NAMES.iter().map(|name| (*name).to_owned()).chain(reader.enrichments()).collect()
+}
+
+fn of(names: &[String]) -> Vec<&str> {
+    names.iter().map(String::as_str).collect()
 }
 
 /// `prefix.KEY` for all keys, in the order of the files.

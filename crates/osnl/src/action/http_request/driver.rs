@@ -1,21 +1,27 @@
 //! `driver = http`: what follows from its options.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use futures_util::FutureExt as _;
 use osnl_http::header::{HeaderName, HeaderValue};
 use osnl_http::{Client, HttpError, HttpOptions, Pool, Scheme, Verification};
 use osnl_model::Notification;
+use osnl_openstack::Cloud;
 use osnl_transport::BoxFuture;
 
 use super::HttpAction;
 use super::authorization::Authorization;
-use super::conf::HttpConf;
+use super::conf::{HttpConf, Login};
+use super::keystone::Keystone;
 use super::message::About;
 use crate::action::Action;
 use crate::native::driver::{BuildContext, DriverConf, Probe, ProbeContext, Wanted, target_probe};
 use crate::native::{BuildError, Preview};
 use crate::template::Names;
+
+/// For one request to Keystone; the time of the whole attempt counts too.
+const LOGIN_TIMEOUT: Duration = Duration::from_secs(10);
 
 impl HttpConf {
     /// How its own target is reached.
@@ -59,8 +65,15 @@ impl HttpConf {
                 (client.clone(), Some(client))
             }
         };
-        let fixed = || self.0.login.clone().map(|login| Arc::new(login) as Arc<dyn Authorization>);
-        let authorization = authorization.or_else(fixed);
+        let authorization = match (authorization, &self.0.login) {
+            (Some(other), _) => Some(other),
+            (None, None) => None,
+            (None, Some(Login::Fixed(login))) => Some(Arc::new(login.clone()) as Arc<dyn Authorization>),
+            (None, Some(Login::Keystone(cloud))) => {
+                let cloud = Cloud::new((**cloud).clone(), http, LOGIN_TIMEOUT)?;
+                Some(Arc::new(Keystone::new(cloud)) as Arc<dyn Authorization>)
+            }
+        };
         Ok(HttpAction::new(self, own, away, authorization))
     }
 

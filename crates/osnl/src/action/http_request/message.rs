@@ -73,7 +73,7 @@ impl Message {
         let notification = event.notification();
         let masked =
             Notification { payload: mask_secrets(&notification.payload), ..(**notification).clone() };
-        let names = named(&masked.into(), about).with("secret", self.secrets.masked());
+        let names = named(&event.about(masked), about).with("secret", self.secrets.masked());
         let mut request = self.made(&names, about, None)?;
         // The URL's template has encoded them.
         let url = request.url.to_string().replace("%2A%2A%2A", MASK);

@@ -32,7 +32,7 @@ pub(super) enum TargetError {
 impl Target {
     /// # Errors
     /// It is no template, or what is written out of it is no URL.
-    pub(super) fn parse(text: &str) -> Result<Self, TargetError> {
+    pub(super) fn parse(text: &str, names: &[&str]) -> Result<Self, TargetError> {
         let written = &text[..text.find("{{").into_iter().chain(text.find("{%")).min().unwrap_or(text.len())];
         let origin = match written.split_once("://") {
             // All of it, so that a wrong character is found before there is an event.
@@ -41,7 +41,7 @@ impl Target {
             Some(_) | None => None,
         };
         let escape = if origin.is_some() { Escape::Url } else { Escape::None };
-        let template = Template::escaping(text, &NAMES, escape)?;
+        let template = Template::escaping(text, names, escape)?;
         let root = |url: Url| Url::parse(&format!("{}://{}/", url.scheme(), url.authority()));
         Ok(Self { template, origin: origin.map(root).transpose()? })
     }

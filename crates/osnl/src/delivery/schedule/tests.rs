@@ -20,6 +20,7 @@ fn claimed(id: u64, key: &str) -> Claimed {
             rule: "r".into(),
             action: "a".into(),
             resource: None,
+            enriched: None,
         },
         used: Used::default(),
     }

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant, SystemTime};
 use rusqlite::{Connection, OptionalExtension as _, Result, TransactionBehavior, params};
 
 use super::archive;
+use super::enriched;
 use super::rows::{self, delivery_id, millis, numbers, received};
 use super::work::{Work, event_of};
 use super::writer::Writer;
@@ -36,7 +37,7 @@ pub(super) fn tick(writer: &mut Writer) -> Result<Pruned> {
         let over = size > writer.max_size;
         // Too large, the oldest history leaves before its time.
         let before = if over { i64::MAX } else { cutoff };
-        let gone = history(writer, before)? + dead(writer)?;
+        let gone = history(writer, before)? + dead(writer)? + objects(writer, before)?;
         if gone == 0 {
             let full = over || (is_full(writer) && size > writer.max_size / 20 * 19);
             let full = full.then(|| {
@@ -74,6 +75,12 @@ fn history(writer: &mut Writer, before: i64) -> Result<usize> {
     let ids = oldest(connection, "state >= 4 AND ended < ?1", before)?;
     remove(connection, &ids, next_event)?;
     Ok(ids.len())
+}
+
+/// Objects that nothing has asked about since a moment.
+fn objects(writer: &mut Writer, before: i64) -> Result<usize> {
+    let Some((connection, _)) = writer.parts() else { return Ok(0) };
+    enriched::forget(connection, before, BITE)
 }
 
 /// Dead letters beyond the bound, into the file first; answers how many left. Those that hold their key stay.
@@ -137,6 +144,7 @@ fn remove(connection: &mut Connection, ids: &[DeliveryId], next_event: i64) -> R
         let Some(found) = work.find(*id)? else { continue };
         let event = event_of(&transaction, *id)?;
         transaction.prepare_cached("DELETE FROM attempt WHERE delivery = ?")?.execute([id.row()])?;
+        transaction.prepare_cached("DELETE FROM enriched WHERE delivery = ?")?.execute([id.row()])?;
         transaction.prepare_cached("DELETE FROM delivery WHERE id = ?")?.execute([id.row()])?;
         work.count(&found.action, found.state, -1);
         let deliveries: Option<u32> = transaction

@@ -14,8 +14,12 @@ use super::rows::lane;
 pub(super) const APPLICATION: i64 = 0x6f73_6e6c;
 
 /// What leads from each version to the next; the first from an empty file to version 1.
-pub(super) const MIGRATIONS: [Step; 3] =
-    [Step { sql: V1, fill: None }, Step { sql: V2, fill: None }, Step { sql: V3, fill: Some(fill_lanes) }];
+pub(super) const MIGRATIONS: [Step; 4] = [
+    Step { sql: V1, fill: None },
+    Step { sql: V2, fill: None },
+    Step { sql: V3, fill: Some(fill_lanes) },
+    Step { sql: V4, fill: None },
+];
 
 /// One step: what SQL says, then what it cannot.
 pub(super) struct Step {
@@ -113,6 +117,13 @@ DROP INDEX delivery_holds;
 ALTER TABLE delivery ADD COLUMN lane INTEGER;
 CREATE INDEX delivery_lane ON delivery (lane) WHERE lane IS NOT NULL;
 CREATE INDEX delivery_holds ON delivery (lane) WHERE holds_key = 1 AND lane IS NOT NULL;
+";
+
+/// What was asked for a delivery, and what was seen last of an object that something was asked about.
+const V4: &str = "
+CREATE TABLE enriched (delivery INTEGER PRIMARY KEY, found TEXT NOT NULL);
+CREATE TABLE object (name TEXT PRIMARY KEY, at INTEGER NOT NULL, body TEXT NOT NULL) WITHOUT ROWID;
+CREATE INDEX object_at ON object (at);
 ";
 
 /// Gives what is open, and dead letters that hold their key, the lanes they are in.
@@ -267,7 +278,7 @@ mod tests {
         let newer = format!("PRAGMA application_id = {APPLICATION}; PRAGMA user_version = 1000");
         check(
             &newer,
-            "was written by a newer osnl (version 1000 of its tables, this one knows 3); run that one, or name another file",
+            "was written by a newer osnl (version 1000 of its tables, this one knows 4); run that one, or name another file",
         );
     }
 }

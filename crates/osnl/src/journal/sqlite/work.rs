@@ -9,6 +9,7 @@ use std::time::Duration;
 use osnl_model::BodyDigest;
 use rusqlite::{Connection, OptionalExtension as _, Result, params};
 
+use super::enriched;
 use super::rows::{self, State, delivery_id, identity_number, millis, received};
 use crate::action::Event;
 use crate::journal::identity::Identity;
@@ -370,8 +371,15 @@ pub(super) fn load(
             return Ok(Some(Err(format!("the journal's copy of the message cannot be read: {error}"))));
         }
     };
-    let event =
-        Event { received: received.into(), notification, rule: rule.into(), action: action.into(), resource };
+    let enriched = enriched::of(connection, id)?.map(Into::into);
+    let event = Event {
+        received: received.into(),
+        notification,
+        rule: rule.into(),
+        action: action.into(),
+        resource,
+        enriched,
+    };
     Ok(Some(Ok(Claimed { id, key, event, used })))
 }
 

@@ -40,6 +40,10 @@ pub(super) enum Command {
     /// With what was done, if that was said.
     Outcome(DeliveryId, Outcome, Option<String>),
     Change(Change, Apply, oneshot::Sender<Result<Changed, ChangeError>>),
+    /// What was asked for a delivery, and what was learnt of objects.
+    Enriched(DeliveryId, String, Vec<(String, String)>, oneshot::Sender<()>),
+    /// What is known of an object.
+    Known(String, oneshot::Sender<Option<String>>),
     Fetch(Arc<str>),
     Close(Option<oneshot::Sender<()>>),
     #[cfg(test)]
@@ -218,6 +222,8 @@ impl Writer {
                 what(connection);
             }
         }
+        let asked: Vec<Command> =
+            batch.extract_if(.., |command| matches!(command, Command::Known(..))).collect();
         let fetches: Vec<Arc<str>> = batch
             .extract_if(.., |command| matches!(command, Command::Fetch(_)))
             .filter_map(|command| if let Command::Fetch(action) = command { Some(action) } else { None })
@@ -244,6 +250,12 @@ impl Writer {
                     );
                     return false;
                 }
+            }
+        }
+        for command in asked {
+            if let (Command::Known(object, sender), Some(connection)) = (command, &self.connection) {
+                // What cannot be read now is not known: the next commit says why.
+                let _ = sender.send(super::enriched::known(connection, &object).unwrap_or_default());
             }
         }
         for action in fetches {
@@ -352,7 +364,11 @@ fn apply(work: &mut Work<'_>, command: &Command) -> rusqlite::Result<(Done, Opti
             Outcome::Returned => work.find(*id)?,
         }),
         Command::Change(change, ..) => return Ok((Done::Nothing, Some(change::apply(work, change)?))),
-        Command::Fetch(_) | Command::Close(_) => Done::Nothing,
+        Command::Enriched(id, found, learnt, _) => {
+            work.enriched(*id, found, learnt)?;
+            Done::Nothing
+        }
+        Command::Known(..) | Command::Fetch(_) | Command::Close(_) => Done::Nothing,
         #[cfg(test)]
         Command::Do(_) => Done::Nothing,
     };

@@ -12,7 +12,7 @@ const PATH: &str = "path";
 const PATTERN: &str = "regular expression";
 
 /// What each kind of section is for.
-pub(super) static SECTIONS: [(&str, &str); 6] = [
+pub(super) static SECTIONS: [(&str, &str); 7] = [
     ("DEFAULT", "The program itself."),
     ("journal", "What keeps messages until they are done."),
     (
@@ -26,6 +26,11 @@ pub(super) static SECTIONS: [(&str, &str); 6] = [
         "What is looked for, and which actions it fires. Rules are tried in the order of files and sections.",
     ),
     ("action", "What is done about an event."),
+    (
+        "enrich",
+        "What an event does not say, asked of the OpenStack APIs for the actions that name it in enrich; their templates \
+         have it under the section's name.",
+    ),
 ];
 
 /// Every option that is neither the rabbit driver's nor of a driver of actions.
@@ -89,4 +94,35 @@ pub(super) static OPTIONS: &[Row] = &[
     ("action", "on_dead", "release_key or hold_key", "hold_key: what is behind a dead letter of the same resource waits until that is retried or discarded."),
     ("action", "on_full", "stop_intake or dead_letter", "What becomes of deliveries beyond max_pending."),
     ("action", "guard", "number per duration", "As of a rule, for all rules that fire it."),
+    ("action", "enrich", LIST, "The sections [enrich:NAME] that are asked before the first attempt, in this order; what they bring is in templates and in when under their names."),
+    ("action", "when", "expression", "What must hold for the action to do anything, decided before its first attempt; it may look at what enrich has brought. False is nothing to do."),
+    ("enrich", "kind", "server, port, floatingip, flavor, image, project, user or node", "What is asked for. Must be set."),
+    ("enrich", "id", "template", "Its id. Without it that of the object that the event is about or names, or that an enrichment before it has brought."),
+    ("enrich", "cloud", NAME, "A cloud of clouds.yaml, which is looked for as openstacksdk does it. What is set here beside it counts more."),
+    ("enrich", "clouds_file", PATH, "The clouds.yaml, if it is not where openstacksdk looks; a secure.yaml beside it counts too."),
+    ("enrich", "auth_type", "password, v3applicationcredential or token", "How to log in; without it by what is there."),
+    ("enrich", "auth_url", "URL", "Keystone. What ends in /v2.0, or in no version, is v3 too."),
+    ("enrich", "username", NAME, "Who logs in."),
+    ("enrich", "password", "text", "Their password."),
+    ("enrich", "user_domain_name", NAME, "Their domain; without it and user_domain_id the one whose id is default."),
+    ("enrich", "user_domain_id", "id", "The same by its id."),
+    ("enrich", "project_name", NAME, "For which project; without it and project_id the login has no scope, and with an application credential none is named."),
+    ("enrich", "project_id", "id", "The same by its id."),
+    ("enrich", "project_domain_name", NAME, "The project's domain; without it and project_domain_id the one whose id is default."),
+    ("enrich", "project_domain_id", "id", "The same by its id."),
+    ("enrich", "system_scope", "all", "For the whole system instead of a project."),
+    ("enrich", "application_credential_id", "id", "An application credential instead of a user with a password."),
+    ("enrich", "application_credential_name", NAME, "The same by its name, with username."),
+    ("enrich", "application_credential_secret", "text", "Its secret."),
+    ("enrich", "region_name", NAME, "Whose services count, where the catalogue has several regions; without it the first."),
+    ("enrich", "interface", "public, internal or admin", "Which of a service's URLs counts; without it public."),
+    ("enrich", "verify", BOOLEAN, "false: no certificate is checked, nor the name in it."),
+    ("enrich", "ca_file", PATH, "A PEM file of the certificates to trust instead of the system's."),
+    ("enrich", "cache_size", NUMBER, "Answers that are remembered; 0 for none."),
+    ("enrich", "cache_ttl", DURATION, "How long an object is remembered; 0 for not at all."),
+    ("enrich", "negative_ttl", DURATION, "The same of an object that is not there."),
+    ("enrich", "timeout", DURATION, "For one answer in all, login included."),
+    ("enrich", "rate", "number per duration", "Such as 50 per 1s: the most requests within this time; what is beyond it waits, as long as timeout allows. Without it as many as there are."),
+    ("enrich", "default", "JSON", "What it is where the object is gone and neither the event nor the journal knows it."),
+    ("enrich", "on_error", "retry or default", "What follows where nobody can be asked. retry: the delivery waits. default: as if the object were gone."),
 ];

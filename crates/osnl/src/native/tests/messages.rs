@@ -26,7 +26,7 @@ fn unknown_names_are_errors_with_the_nearest() {
     check("DEFAULT", "colour = blue", "colour: unknown option");
     check("action:record", "api_url = x", "api_url: is no option of the driver dump; k2hr3 has it");
     let known = "known: [DEFAULT], [journal], [oslo_messaging_rabbit], [listener:NAME], [rule:NAME], \
-                 [action:NAME]";
+                 [action:NAME], [enrich:NAME]";
     let check = |heading: &str, expected: &str| {
         assert_eq!(
             errors(load(&format!("{WHOLE}[{heading}]\nx = y\n"))),

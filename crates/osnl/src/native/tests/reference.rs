@@ -31,6 +31,7 @@ fn variables_are_spelt_as_they_are_read() {
             "OS_LISTENER_<NAME>__<OPTION>",
             "OS_RULE_<NAME>__<OPTION>",
             "OS_ACTION_<NAME>__<OPTION>",
+            "OS_ENRICH_<NAME>__<OPTION>",
         ]
     );
 }

@@ -1,25 +1,63 @@
 //! Who we are: logins, certificates, signatures.
 
 use osnl_http::ClientCertificate;
+use osnl_http::header::HeaderName;
+use osnl_openstack::CloudConf;
 
-use super::super::authorization::Fixed;
+use super::super::authorization::{Authorization as _, Fixed};
+use super::super::keystone;
 use super::super::sign::Signer;
 use crate::native::driver::Reader;
+use crate::native::enrich::{LOGIN, cloud};
 
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Auth {
     None,
     Basic,
     Bearer,
+    Keystone,
+}
+
+/// `auth`, checked.
+#[derive(Clone, Debug)]
+pub(in super::super) enum Login {
+    /// A header that is written out.
+    Fixed(Fixed),
+    /// A token that has to be fetched.
+    Keystone(Box<CloudConf>),
+}
+
+impl Login {
+    /// For people: `authorization: Basic ***`.
+    pub(in super::super) fn shown(&self) -> (HeaderName, String) {
+        match self {
+            Self::Fixed(login) => login.shown(),
+            Self::Keystone(_) => keystone::shown(),
+        }
+    }
 }
 
 /// `auth`, and what belongs to it.
-pub(super) fn login(reader: &mut Reader<'_>) -> Option<Option<Fixed>> {
-    let auth =
-        reader.word("auth", &[("none", Auth::None), ("basic", Auth::Basic), ("bearer", Auth::Bearer)])?;
+pub(super) fn login(reader: &mut Reader<'_>) -> Option<Option<Login>> {
+    let words = [
+        ("none", Auth::None),
+        ("basic", Auth::Basic),
+        ("bearer", Auth::Bearer),
+        ("keystone", Auth::Keystone),
+    ];
+    let auth = reader.word("auth", &words)?;
+    // Of a login to Keystone these two are those of `auth = basic`, and those of the target.
+    let shared = ["username", "password", "verify", "ca_file"];
+    let of_keystone = LOGIN.iter().map(|(option, _)| *option).chain(["cloud", "clouds_file"]);
+    for option in of_keystone.filter(|option| !shared.contains(option)) {
+        if auth != Auth::Keystone && reader.is_set(option) {
+            return reader.refuse(option, "belongs to auth = keystone", "set that, or remove the line");
+        }
+    }
     let of = [("username", Auth::Basic), ("password", Auth::Basic), ("token", Auth::Bearer)];
     for (option, whose) in of {
-        if reader.is_set(option) && auth != whose {
+        let keystone = auth == Auth::Keystone && whose == Auth::Basic;
+        if reader.is_set(option) && auth != whose && !keystone {
             let other = if whose == Auth::Basic { "basic" } else { "bearer" };
             return reader.refuse(
                 option,
@@ -30,18 +68,19 @@ pub(super) fn login(reader: &mut Reader<'_>) -> Option<Option<Fixed>> {
     }
     match auth {
         Auth::None => Some(None),
+        Auth::Keystone => Some(Some(Login::Keystone(Box::new(cloud(reader)?)))),
         Auth::Basic => {
             let user = reader.required("username", "write the name to log in with");
             let password = reader.required("password", "write it, or file:///path");
             match Fixed::basic(&user?, &password?) {
-                Some(login) => Some(Some(login)),
+                Some(login) => Some(Some(Login::Fixed(login))),
                 None => reader.refuse("username", "holds a colon", "a name for auth = basic has none"),
             }
         }
         Auth::Bearer => {
             let token = reader.required("token", "write it, or file:///path")?;
             match Fixed::bearer(token.trim()) {
-                Some(login) if !token.trim().is_empty() => Some(Some(login)),
+                Some(login) if !token.trim().is_empty() => Some(Some(Login::Fixed(login))),
                 Some(_) | None => {
                     reader.refuse("token", "is none that a header can hold", "write it on one line")
                 }

@@ -36,11 +36,23 @@ const OPTIONS: &[DriverOption] = &[
     )
     .or("json"),
     DriverOption::new("content_type", "text", "Another content type than the format's."),
-    DriverOption::new("auth", "none, basic or bearer", "How to log in: by username and password, or by token.")
-        .or("none"),
-    DriverOption::new("username", "text", "For auth = basic."),
-    DriverOption::new("password", "text", "For auth = basic.").secret(),
+    DriverOption::new(
+        "auth",
+        "none, basic, bearer or keystone",
+        "How to log in: by username and password, by token, or by a token that Keystone gives.",
+    )
+    .or("none"),
+    DriverOption::new("username", "text", "For auth = basic and keystone."),
+    DriverOption::new("password", "text", "For auth = basic and keystone.").secret(),
     DriverOption::new("token", "text", "For auth = bearer.").secret(),
+    DriverOption::new("cloud", "name", "For auth = keystone: a cloud of clouds.yaml."),
+    DriverOption::new("clouds_file", "path", "The clouds.yaml, if it is not where openstacksdk looks."),
+    DriverOption::new("auth_url", "URL", "For auth = keystone, without cloud: Keystone."),
+    DriverOption::new("user_domain_name", "name", "The user's domain; without it the one whose id is default."),
+    DriverOption::new("project_name", "name", "For which project."),
+    DriverOption::new("project_domain_name", "name", "The project's domain; without it the one whose id is default."),
+    DriverOption::new("application_credential_id", "id", "An application credential instead of user and password."),
+    DriverOption::new("application_credential_secret", "text", "Its secret.").secret(),
     DriverOption::new("client_certificate", "path", "A PEM file of our own certificate, for targets that ask for one."),
     DriverOption::new("client_key", "path", "A PEM file of its key, if that stands in a file of its own."),
     VERIFY,

@@ -77,12 +77,16 @@ impl Writer {
                     }
                     let _ = sender.send(Ok(answer.changed));
                 }
+                (Command::Enriched(_, _, _, sender), _) => {
+                    let _ = sender.send(());
+                }
                 // Told to nobody, or about what is no more.
                 (
                     Command::Append(..)
                     | Command::SetAside(..)
                     | Command::Attempted(..)
                     | Command::Outcome(..)
+                    | Command::Known(..)
                     | Command::Fetch(_)
                     | Command::Close(_),
                     _,
@@ -109,6 +113,7 @@ fn claimed(entry: &Entry, event: i64, n: usize) -> Claimed {
             rule: new.rule.clone(),
             action: new.action.clone(),
             resource: new.resource,
+            enriched: None,
         },
         used: Used::default(),
     }

@@ -1,0 +1,235 @@
+//! Which URL a service has for us, out of the catalogue that comes with a token. Pure.
+
+use std::fmt;
+use std::str::FromStr;
+
+use serde_json::Value;
+
+/// Types of services, each with the others it goes by in older clouds (the service types authority's list).
+const ALIASES: [&[&str]; 6] = [
+    &["baremetal", "bare-metal"],
+    &["block-storage", "block-store", "volumev3", "volumev2", "volume"],
+    &["object-store", "object-storage"],
+    &["container-infrastructure-management", "container-infra", "container-infrastructure"],
+    &["orchestration", "heat"],
+    &["shared-file-system", "sharev2", "share"],
+];
+
+/// From where a service is called.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum Interface {
+    /// From anywhere.
+    #[default]
+    Public,
+    /// From inside of the cloud's own network.
+    Internal,
+    /// For administrators; Keystone v2.0 had its own port for them.
+    Admin,
+}
+
+impl Interface {
+    /// All of them.
+    pub const ALL: [Self; 3] = [Self::Public, Self::Internal, Self::Admin];
+
+    /// As a catalogue has it.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Public => "public",
+            Self::Internal => "internal",
+            Self::Admin => "admin",
+        }
+    }
+}
+
+impl FromStr for Interface {
+    type Err = ();
+
+    /// `public`, or as Keystone v2.0 had it, `publicURL`.
+    fn from_str(text: &str) -> Result<Self, ()> {
+        let name = text.strip_suffix("URL").unwrap_or(text);
+        Self::ALL.into_iter().find(|interface| interface.name() == name).ok_or(())
+    }
+}
+
+impl fmt::Display for Interface {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+/// What a token's catalogue says.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Catalog(Vec<Endpoint>);
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Endpoint {
+    service: String,
+    interface: String,
+    region: Option<String>,
+    region_id: Option<String>,
+    url: String,
+}
+
+/// Why a catalogue has no URL for us.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum CatalogError {
+    /// Unscoped tokens have none.
+    #[error("the token has no service catalogue: the login has no scope; name a project (project_name)")]
+    None,
+    /// No service of this type.
+    #[error("the service catalogue has no service of type {service}; it has {}", .have.join(", "))]
+    NoService {
+        /// As it was asked for.
+        service: String,
+        /// The types that are there.
+        have: Vec<String>,
+    },
+    /// The service has no URL for this interface and region.
+    #[error(
+        "the service catalogue has no {interface} URL of {service}{}; it has {}",
+        .region.as_ref().map(|region| format!(" in region {region}")).unwrap_or_default(), .have.join(", ")
+    )]
+    NoEndpoint {
+        /// As it was asked for.
+        service: String,
+        /// As it was asked for.
+        interface: Interface,
+        /// As it was asked for.
+        region: Option<String>,
+        /// What is there instead, as `public in RegionOne`.
+        have: Vec<String>,
+    },
+}
+
+impl Catalog {
+    /// The catalogue of a token's body; entries that are none are left out.
+    #[must_use]
+    pub fn of(token: &Value) -> Self {
+        let text = |value: &Value, key: &str| value.get(key).and_then(Value::as_str).map(str::to_owned);
+        let services = token.get("catalog").and_then(Value::as_array).into_iter().flatten();
+        let endpoints = services.flat_map(|service| {
+            let each = service.get("endpoints").and_then(Value::as_array).into_iter().flatten();
+            each.filter_map(move |endpoint| {
+                Some(Endpoint {
+                    service: text(service, "type")?,
+                    interface: text(endpoint, "interface")?,
+                    region: text(endpoint, "region"),
+                    region_id: text(endpoint, "region_id"),
+                    url: text(endpoint, "url")?,
+                })
+            })
+        });
+        Self(endpoints.collect())
+    }
+
+    /// The types of its services, each once, as they stand.
+    #[must_use]
+    pub fn services(&self) -> Vec<String> {
+        let mut services: Vec<String> = Vec::new();
+        for endpoint in &self.0 {
+            if !services.contains(&endpoint.service) {
+                services.push(endpoint.service.clone());
+            }
+        }
+        services
+    }
+
+    /// The URL of a service; without a region the first that is listed.
+    ///
+    /// # Errors
+    /// See [`CatalogError`].
+    pub fn url(
+        &self,
+        service: &str,
+        interface: Interface,
+        region: Option<&str>,
+    ) -> Result<&str, CatalogError> {
+        if self.0.is_empty() {
+            return Err(CatalogError::None);
+        }
+        let names = ALIASES.iter().find(|names| names.contains(&service)).copied();
+        let one = [service];
+        let names = names.unwrap_or(&one);
+        // The type asked for counts first, then its other names in their order.
+        let ordered = one.iter().chain(names.iter().filter(|name| **name != service));
+        let mut have = Vec::new();
+        for name in ordered {
+            for endpoint in self.0.iter().filter(|endpoint| endpoint.service == **name) {
+                let here = region.is_none_or(|region| {
+                    [&endpoint.region, &endpoint.region_id].into_iter().flatten().any(|r| r == region)
+                });
+                if here && endpoint.interface == interface.name() {
+                    return Ok(&endpoint.url);
+                }
+                let region = endpoint.region.as_ref().or(endpoint.region_id.as_ref());
+                let region = region.map(|region| format!(" in {region}")).unwrap_or_default();
+                have.push(format!("{}{region}", endpoint.interface));
+            }
+        }
+        let service = service.to_owned();
+        Err(if have.is_empty() {
+            CatalogError::NoService { service, have: self.services() }
+        } else {
+            CatalogError::NoEndpoint { service, interface, region: region.map(str::to_owned), have }
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use osnl_testkit::fixture;
+
+    use super::*;
+
+    fn recorded() -> Catalog {
+        let exchanges = fixture::json("openstack/keystone.json");
+        let exchanges = exchanges["exchanges"].as_array().unwrap().clone();
+        let login = exchanges.iter().find(|e| e["label"] == "osswatch_password").unwrap();
+        Catalog::of(&login["response"]["token"])
+    }
+
+    #[test]
+    fn a_service_is_found_by_type_alias_interface_and_region() {
+        let catalog = recorded();
+        let check = |service: &str, interface, region, expected: &str| {
+            assert_eq!(catalog.url(service, interface, region), Ok(expected));
+        };
+        check("compute", Interface::Public, None, "http://127.0.0.1:8774/v2.1");
+        check("compute", Interface::Internal, Some("RegionOne"), "http://127.0.0.1:8774/v2.1");
+        check("network", Interface::Public, None, "http://127.0.0.1:9696");
+        let volumes = "http://127.0.0.1:8776/v3/16f266df259941c7bedf4e5d8802eaf4";
+        check("volume", Interface::Public, None, volumes);
+        check("block-storage", Interface::Public, None, volumes);
+    }
+
+    #[test]
+    fn what_is_missing_is_said_with_what_is_there() {
+        let catalog = recorded();
+        let check = |service: &str, interface, region, expected: &str| {
+            assert_eq!(catalog.url(service, interface, region).unwrap_err().to_string(), expected);
+        };
+        check(
+            "baremetal",
+            Interface::Public,
+            None,
+            "the service catalogue has no service of type baremetal; it has identity, compute, network, image, volumev3",
+        );
+        check(
+            "compute",
+            Interface::Admin,
+            Some("RegionTwo"),
+            "the service catalogue has no admin URL of compute in region RegionTwo; it has public in RegionOne, \
+             internal in RegionOne",
+        );
+        let none = Catalog::default().url("compute", Interface::Public, None).unwrap_err().to_string();
+        assert!(none.contains("no scope"), "{none}");
+    }
+
+    #[test]
+    fn an_interface_has_two_spellings() {
+        assert_eq!("internalURL".parse(), Ok(Interface::Internal));
+        assert_eq!("public".parse(), Ok(Interface::Public));
+        assert_eq!("Public".parse::<Interface>(), Err(()));
+    }
+}

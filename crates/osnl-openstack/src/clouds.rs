@@ -1,0 +1,222 @@
+//! `clouds.yaml`, found and merged as openstacksdk does it.
+//!
+//! The first that is there of `clouds.yaml`, `clouds.yml`, `clouds.json` in `OS_CLIENT_CONFIG_FILE` (a file), the working
+//! folder, `$XDG_CONFIG_HOME/openstack` (`~/.config/openstack`), `/etc/openstack`. Over it, option by option, the
+//! first `secure.yaml` of the same folders (`OS_CLIENT_SECURE_FILE`), for who keeps secrets apart. Below it, what
+//! `profile` names in `clouds-public.yaml`.
+
+mod yaml;
+
+use std::path::{Path, PathBuf};
+
+use serde_json::{Map, Value};
+
+use crate::conf::{CloudConf, ConfError, Fields};
+
+/// What is looked up in the environment; handed in, as everything of it.
+#[derive(Clone, Debug, Default)]
+pub struct Variables {
+    /// `OS_CLIENT_CONFIG_FILE`.
+    pub config_file: Option<PathBuf>,
+    /// `OS_CLIENT_SECURE_FILE`.
+    pub secure_file: Option<PathBuf>,
+    /// `XDG_CONFIG_HOME`.
+    pub config_home: Option<PathBuf>,
+    /// `HOME`.
+    pub home: Option<PathBuf>,
+    /// The working folder.
+    pub working: Option<PathBuf>,
+    /// `/etc/openstack`; another one in tests.
+    pub site: Option<PathBuf>,
+}
+
+impl Variables {
+    /// Those of the process.
+    #[must_use]
+    pub fn of_process() -> Self {
+        let path = |name| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
+        Self {
+            config_file: path("OS_CLIENT_CONFIG_FILE"),
+            secure_file: path("OS_CLIENT_SECURE_FILE"),
+            config_home: path("XDG_CONFIG_HOME"),
+            home: path("HOME"),
+            working: Some(PathBuf::from(".")),
+            site: Some(PathBuf::from("/etc/openstack")),
+        }
+    }
+
+    fn folders(&self) -> Vec<PathBuf> {
+        let config = self.config_home.clone().or_else(|| Some(self.home.as_ref()?.join(".config")));
+        let config = config.map(|folder| folder.join("openstack"));
+        [self.working.clone(), config, self.site.clone()].into_iter().flatten().collect()
+    }
+
+    fn find(&self, named: Option<&PathBuf>, stem: &str) -> Option<PathBuf> {
+        let each = self.folders().into_iter();
+        let each =
+            each.flat_map(|folder| ["yaml", "yml", "json"].map(|end| folder.join(format!("{stem}.{end}"))));
+        named.cloned().into_iter().chain(each).find(|path| path.is_file())
+    }
+}
+
+/// The clouds that are written down.
+#[derive(Clone)]
+pub struct Clouds {
+    file: PathBuf,
+    clouds: Map<String, Value>,
+    home: Option<PathBuf>,
+}
+
+/// Why a cloud cannot be had by its name.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum CloudsError {
+    /// No file.
+    #[error("there is no clouds.yaml in {}; name one in OS_CLIENT_CONFIG_FILE", .searched.join(", "))]
+    NoFile {
+        /// Where one was looked for.
+        searched: Vec<String>,
+    },
+    /// A file that cannot be read.
+    #[error("{}: {problem}", .file.display())]
+    File {
+        /// Which.
+        file: PathBuf,
+        /// What is wrong with it, and where. No value of it.
+        problem: String,
+    },
+    /// No such cloud.
+    #[error("{}: there is no cloud {name}; it has {}", .file.display(), .have.join(", "))]
+    NoCloud {
+        /// Which file.
+        file: PathBuf,
+        /// What was asked for.
+        name: String,
+        /// What is there.
+        have: Vec<String>,
+    },
+    /// A cloud that cannot be used.
+    #[error("{}: cloud {name}: {error}", .file.display())]
+    Cloud {
+        /// Which file.
+        file: PathBuf,
+        /// Which cloud.
+        name: String,
+        /// What is wrong with it.
+        error: ConfError,
+    },
+}
+
+impl Clouds {
+    /// The clouds of the first files that are there.
+    ///
+    /// # Errors
+    /// No file, or one that is no YAML.
+    pub fn find(variables: &Variables) -> Result<Self, CloudsError> {
+        let Some(file) = variables.find(variables.config_file.as_ref(), "clouds") else {
+            let named = variables.config_file.iter().map(|file| file.display().to_string());
+            let folders = variables.folders().into_iter().map(|folder| folder.display().to_string());
+            return Err(CloudsError::NoFile { searched: named.chain(folders).collect() });
+        };
+        let mut clouds = section(&file, "clouds")?;
+        if let Some(secure) = variables.find(variables.secure_file.as_ref(), "secure") {
+            merge(&mut clouds, section(&secure, "clouds")?);
+        }
+        if let Some(public) = variables.find(None, "clouds-public") {
+            let public = section(&public, "public-clouds")?;
+            for cloud in clouds.values_mut().filter_map(Value::as_object_mut) {
+                let profile = cloud.get("profile").or_else(|| cloud.get("cloud")).and_then(Value::as_str);
+                let Some(below) = profile.and_then(|profile| public.get(profile)?.as_object()) else {
+                    continue;
+                };
+                let above = std::mem::replace(cloud, below.clone());
+                merge(cloud, above);
+            }
+        }
+        Ok(Self { file, clouds, home: variables.home.clone() })
+    }
+
+    /// The file that was found.
+    #[must_use]
+    pub fn file(&self) -> &Path {
+        &self.file
+    }
+
+    /// The cloud of this name, and over it what is written elsewhere: `more` counts more.
+    ///
+    /// # Errors
+    /// There is none, or it cannot be used.
+    pub fn cloud(&self, name: &str, more: &[(&str, String)]) -> Result<CloudConf, CloudsError> {
+        let Some(cloud) = self.clouds.get(name).and_then(Value::as_object) else {
+            let have = self.clouds.keys().cloned().collect();
+            return Err(CloudsError::NoCloud { file: self.file.clone(), name: name.to_owned(), have });
+        };
+        let mut fields = Fields::default();
+        // The first of `regions` counts where `region_name` says nothing.
+        let region = cloud.get("regions").and_then(|regions| regions.get(0));
+        if let Some(region) =
+            region.and_then(|region| region.as_str().or_else(|| region.get("name")?.as_str()))
+        {
+            fields.set("region_name", region);
+        }
+        let auth = cloud.get("auth").and_then(Value::as_object);
+        for (option, value) in cloud.iter().chain(auth.into_iter().flatten()) {
+            let value = match value {
+                Value::String(text) => text.clone(),
+                Value::Bool(_) | Value::Number(_) => value.to_string(),
+                Value::Null | Value::Array(_) | Value::Object(_) => continue,
+            };
+            // What else stands there is for other programs.
+            fields.set(option, self.expanded(option, value));
+        }
+        for (option, value) in more {
+            fields.set(option, value.clone());
+        }
+        let error = |error| CloudsError::Cloud { file: self.file.clone(), name: name.to_owned(), error };
+        CloudConf::of(&fields).map_err(error)
+    }
+
+    /// Files may begin with `~`.
+    fn expanded(&self, option: &str, value: String) -> String {
+        let file = matches!(option, "cacert" | "cert" | "key");
+        match (value.strip_prefix("~/").filter(|_| file), &self.home) {
+            (Some(rest), Some(home)) => home.join(rest).to_string_lossy().into_owned(),
+            (Some(_) | None, _) => value,
+        }
+    }
+}
+
+impl std::fmt::Debug for Clouds {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let names: Vec<&String> = self.clouds.keys().collect();
+        f.debug_struct("Clouds").field("file", &self.file).field("clouds", &names).finish_non_exhaustive()
+    }
+}
+
+/// The map of this name in a file; JSON is YAML too.
+fn section(file: &Path, name: &str) -> Result<Map<String, Value>, CloudsError> {
+    let problem = |problem: String| CloudsError::File { file: file.to_owned(), problem };
+    let text = std::fs::read_to_string(file).map_err(|error| problem(format!("cannot be read: {error}")))?;
+    let mut whole = yaml::read(&text).map_err(problem)?;
+    match whole.get_mut(name).map(Value::take) {
+        Some(Value::Object(map)) => Ok(map),
+        None | Some(Value::Null) => Ok(Map::new()),
+        Some(Value::Bool(_) | Value::Number(_) | Value::String(_) | Value::Array(_)) => {
+            Err(problem(format!("`{name}` is no map")))
+        }
+    }
+}
+
+/// Lays `above` over `below`, maps within maps.
+fn merge(below: &mut Map<String, Value>, above: Map<String, Value>) {
+    for (key, value) in above {
+        match (below.get_mut(&key), value) {
+            (Some(Value::Object(old)), Value::Object(new)) => merge(old, new),
+            (_, value) => {
+                below.insert(key, value);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

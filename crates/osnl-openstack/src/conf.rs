@@ -1,0 +1,305 @@
+//! Who we are to which cloud. Options have the names that keystoneauth's have, wherever they are written: in
+//! `clouds.yaml`, in a section of a configuration, or mapped from the four of the OSS Framework. Pure.
+
+mod fields;
+mod url;
+
+use std::path::PathBuf;
+
+use osnl_http::{ClientCertificate, Url, Verification};
+
+pub use self::fields::Fields;
+use crate::catalog::Interface;
+use crate::secret::Secret;
+
+/// A cloud and who we are to it. Its Debug form shows no secret.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CloudConf {
+    /// Keystone's, ending in `/v3`.
+    pub auth_url: Url,
+    /// Who logs in.
+    pub identity: Identity,
+    /// For what.
+    pub scope: Scope,
+    /// Whose URLs of services count, where a catalogue has several.
+    pub region: Option<String>,
+    /// From where services are called.
+    pub interface: Interface,
+    /// URLs of services that count instead of the catalogue's: type and URL.
+    pub endpoints: Vec<(String, String)>,
+    /// Whom `https` services must be; `None` is as everything else is called.
+    pub verification: Option<Verification>,
+    /// Our certificate, for services that ask for one.
+    pub certificate: Option<ClientCertificate>,
+}
+
+/// Who logs in.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Identity {
+    /// A user with a password.
+    Password {
+        /// Whose.
+        user: User,
+        /// The password.
+        password: Secret,
+    },
+    /// An application credential, which has its scope in itself.
+    ApplicationCredential {
+        /// Which.
+        credential: Credential,
+        /// What was shown once when it was made.
+        secret: Secret,
+    },
+    /// A token that somebody else has fetched. It ends, and then nothing can renew it.
+    Token(Secret),
+}
+
+/// An id, or a name in a domain.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum User {
+    /// Needs no domain.
+    Id(String),
+    /// A name in a domain.
+    Name(String, Domain),
+}
+
+/// An application credential.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Credential {
+    /// Needs no user.
+    Id(String),
+    /// A name, and whose it is.
+    Name(String, User),
+}
+
+/// A domain.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Domain {
+    /// By its id; `default` is that of the first domain.
+    Id(String),
+    /// By its name.
+    Name(String),
+}
+
+/// For what a token is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Scope {
+    /// Nothing: such a token has no catalogue. With an application credential: what that is for.
+    Unscoped,
+    /// A project, by its id.
+    ProjectId(String),
+    /// A project, by its name in a domain.
+    Project(String, Domain),
+    /// A domain.
+    Domain(Domain),
+    /// All of the cloud.
+    System,
+}
+
+/// What is wrong with options, and what would be right.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{option}: {problem}; {allowed}")]
+pub struct ConfError {
+    /// Which option.
+    pub option: &'static str,
+    /// What is wrong; no value that may be a secret.
+    pub problem: String,
+    /// What would be right.
+    pub allowed: String,
+}
+
+impl ConfError {
+    pub(crate) fn new(option: &'static str, problem: impl Into<String>, allowed: impl Into<String>) -> Self {
+        Self { option, problem: problem.into(), allowed: allowed.into() }
+    }
+}
+
+/// The types of login, as `auth_type` names them.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Type {
+    Password,
+    ApplicationCredential,
+    Token,
+}
+
+const TYPES: [(&str, Type); 6] = [
+    ("password", Type::Password),
+    ("v3password", Type::Password),
+    ("v2password", Type::Password),
+    ("v3applicationcredential", Type::ApplicationCredential),
+    ("token", Type::Token),
+    ("v3token", Type::Token),
+];
+
+impl CloudConf {
+    /// Checks what was written, and fills in what is usual: domains are `default`, as the `openstack` command has it.
+    ///
+    /// # Errors
+    /// What is missing or does not go together; the first thing.
+    pub fn of(fields: &Fields) -> Result<Self, ConfError> {
+        let auth_url = url::auth_url(fields.require("auth_url", "write the URL of Keystone")?)?;
+        let kind = match fields.get("auth_type") {
+            // Written only for application credentials by `openstack application credential create`.
+            None if fields.has("application_credential_secret") => Type::ApplicationCredential,
+            None if fields.has("token") && !fields.has("password") => Type::Token,
+            None => Type::Password,
+            Some(name) => {
+                TYPES.iter().find(|(known, _)| *known == name).map(|(_, kind)| *kind).ok_or_else(|| {
+                    let names: Vec<&str> = TYPES.iter().map(|(name, _)| *name).collect();
+                    ConfError::new(
+                        "auth_type",
+                        format!("{name} is not known"),
+                        format!("allowed: {}", names.join(", ")),
+                    )
+                })?
+            }
+        };
+        let identity = match kind {
+            Type::Password => Identity::Password {
+                user: user(fields)?,
+                password: Secret::new(fields.require("password", "write it")?),
+            },
+            Type::ApplicationCredential => {
+                let credential = match fields.get("application_credential_id") {
+                    Some(id) => Credential::Id(id.to_owned()),
+                    None => {
+                        let allowed = "write application_credential_id, or the name and its user (username)";
+                        let name = fields.require("application_credential_name", allowed)?;
+                        Credential::Name(name.to_owned(), user(fields)?)
+                    }
+                };
+                let secret = fields.require("application_credential_secret", "write it")?;
+                Identity::ApplicationCredential { credential, secret: Secret::new(secret) }
+            }
+            Type::Token => Identity::Token(Secret::new(fields.require("token", "write it")?)),
+        };
+        let scope = match kind {
+            // Keystone: "Application credentials cannot request a scope."
+            Type::ApplicationCredential => Scope::Unscoped,
+            Type::Password | Type::Token => scope(fields)?,
+        };
+        let interface = match fields.get("interface") {
+            None => Interface::default(),
+            Some(text) => text.parse().map_err(|()| {
+                ConfError::new("interface", format!("{text} is none"), "allowed: public, internal, admin")
+            })?,
+        };
+        Ok(Self {
+            auth_url,
+            identity,
+            scope,
+            region: fields.get("region_name").map(str::to_owned),
+            interface,
+            endpoints: fields.endpoints().to_vec(),
+            verification: verification(fields)?,
+            certificate: fields.get("cert").map(|certificate| ClientCertificate {
+                certificate: PathBuf::from(certificate),
+                key: fields.get("key").map(PathBuf::from),
+            }),
+        })
+    }
+
+    /// The four options of the OSS Framework's `[openstack]`.
+    ///
+    /// # Errors
+    /// As [`CloudConf::of`].
+    pub fn legacy(auth_url: &str, user: &str, password: &str, tenant: &str) -> Result<Self, ConfError> {
+        let mut fields = Fields::default();
+        let all =
+            [("auth_url", auth_url), ("username", user), ("password", password), ("project_name", tenant)];
+        for (name, value) in all {
+            fields.set(name, value);
+        }
+        Self::of(&fields)
+    }
+
+    /// Who logs in for what, for people: `user osswatch for project oss`.
+    #[must_use]
+    pub fn shown(&self) -> String {
+        let user = |user: &User| match user {
+            User::Id(id) => format!("user id {id}"),
+            User::Name(name, _) => format!("user {name}"),
+        };
+        let who = match &self.identity {
+            Identity::Password { user: who, .. } => user(who),
+            Identity::ApplicationCredential { credential: Credential::Id(id), .. } => {
+                format!("application credential id {id}")
+            }
+            Identity::ApplicationCredential { credential: Credential::Name(name, of), .. } => {
+                format!("application credential {name} of {}", user(of))
+            }
+            Identity::Token(_) => "a token".to_owned(),
+        };
+        let domain = |domain: &Domain| match domain {
+            Domain::Id(id) => format!("domain id {id}"),
+            Domain::Name(name) => format!("domain {name}"),
+        };
+        let scope = match &self.scope {
+            Scope::Unscoped => return who,
+            Scope::ProjectId(id) => format!("project id {id}"),
+            Scope::Project(name, of) => format!("project {name} of {}", domain(of)),
+            Scope::Domain(of) => domain(of),
+            Scope::System => "the whole system".to_owned(),
+        };
+        format!("{who} for {scope}")
+    }
+}
+
+fn user(fields: &Fields) -> Result<User, ConfError> {
+    match fields.get("user_id") {
+        Some(id) => Ok(User::Id(id.to_owned())),
+        None => {
+            let name = fields.require("username", "write it, or user_id")?;
+            Ok(User::Name(name.to_owned(), domain(fields, "user_domain_id", "user_domain_name")))
+        }
+    }
+}
+
+fn domain(fields: &Fields, id: &str, name: &str) -> Domain {
+    match (fields.get(id), fields.get(name)) {
+        (Some(id), _) => Domain::Id(id.to_owned()),
+        (None, Some(name)) => Domain::Name(name.to_owned()),
+        (None, None) => Domain::Id(fields.get("default_domain").unwrap_or("default").to_owned()),
+    }
+}
+
+fn scope(fields: &Fields) -> Result<Scope, ConfError> {
+    if let Some(system) = fields.get("system_scope") {
+        return match system {
+            "all" => Ok(Scope::System),
+            other => Err(ConfError::new("system_scope", format!("{other} is none"), "allowed: all")),
+        };
+    }
+    if let Some(id) = fields.get("project_id") {
+        return Ok(Scope::ProjectId(id.to_owned()));
+    }
+    if let Some(name) = fields.get("project_name") {
+        return Ok(Scope::Project(
+            name.to_owned(),
+            domain(fields, "project_domain_id", "project_domain_name"),
+        ));
+    }
+    Ok(match (fields.get("domain_id"), fields.get("domain_name")) {
+        (None, None) => Scope::Unscoped,
+        (Some(_), _) | (None, Some(_)) => Scope::Domain(domain(fields, "domain_id", "domain_name")),
+    })
+}
+
+fn verification(fields: &Fields) -> Result<Option<Verification>, ConfError> {
+    let verify = match fields.get("verify").map(str::to_ascii_lowercase).as_deref() {
+        None => None,
+        Some("true" | "yes" | "on" | "1") => Some(true),
+        Some("false" | "no" | "off" | "0") => Some(false),
+        Some(other) => {
+            return Err(ConfError::new("verify", format!("{other} is neither"), "allowed: true, false"));
+        }
+    };
+    Ok(match (verify, fields.get("cacert")) {
+        (Some(false), _) => Some(Verification::None),
+        (Some(true) | None, Some(file)) => Some(Verification::Ca(vec![PathBuf::from(file)])),
+        (Some(true) | None, None) => None,
+    })
+}
+
+#[cfg(test)]
+mod tests;

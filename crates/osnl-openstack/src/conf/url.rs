@@ -1,0 +1,50 @@
+//! Where Keystone v3 is, for who has written where Keystone is.
+
+use osnl_http::Url;
+
+use super::ConfError;
+
+/// The URL that ends in `/v3`. What ends in `/v2.0` is where v3 was too, and today only v3 is; without a version it
+/// is the root, under which Keystone serves `/v3`.
+///
+/// # Errors
+/// It is no URL.
+pub(super) fn auth_url(text: &str) -> Result<Url, ConfError> {
+    let wrong = |error: osnl_http::UrlError| ConfError::new("auth_url", error.problem, error.allowed);
+    let url = Url::parse(text.trim()).map_err(wrong)?;
+    if url.has_query() {
+        return Err(ConfError::new("auth_url", "has a query", "write it up to /v3"));
+    }
+    let written = url.to_string();
+    let base = written.trim_end_matches('/');
+    // Copied from documentation that shows the request for a token.
+    let base = base.strip_suffix("/auth/tokens").or_else(|| base.strip_suffix("/tokens")).unwrap_or(base);
+    let base = base.strip_suffix("/v2.0").or_else(|| base.strip_suffix("/v3")).unwrap_or(base);
+    Url::parse(&format!("{base}/v3")).map_err(wrong)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_spelling_of_an_auth_url_leads_to_v3() {
+        for (text, expected) in [
+            ("http://h:5000/v3", "http://h:5000/v3"),
+            ("http://h:5000/v3/", "http://h:5000/v3"),
+            ("http://h:5000/v2.0", "http://h:5000/v3"),
+            ("http://h:5000/v2.0/", "http://h:5000/v3"),
+            ("http://h:5000", "http://h:5000/v3"),
+            ("https://h/identity/", "https://h/identity/v3"),
+            ("https://h/identity/v3/auth/tokens", "https://h/identity/v3"),
+            (" http://h/v2.0/tokens ", "http://h/v3"),
+        ] {
+            assert_eq!(auth_url(text).unwrap().to_string(), expected, "{text}");
+        }
+        for text in ["h:5000/v3", "http://u:p@h/v3", "http://h/v3?a=b", ""] {
+            let error = auth_url(text).unwrap_err();
+            assert_eq!(error.option, "auth_url", "{text}");
+            assert!(!error.to_string().contains("u:p"), "{error}");
+        }
+    }
+}

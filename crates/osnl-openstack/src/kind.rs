@@ -1,0 +1,187 @@
+//! What can be asked for, who knows it, and where.
+
+use std::fmt;
+use std::str::FromStr;
+
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+
+/// What an id may hold as it stands in a path (RFC 3986, unreserved).
+const UNRESERVED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
+
+/// A kind of object.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Kind {
+    /// An instance, of nova.
+    Server,
+    /// A port, of neutron.
+    Port,
+    /// A floating IP, of neutron.
+    FloatingIp,
+    /// A flavor, of nova.
+    Flavor,
+    /// An image, of glance.
+    Image,
+    /// A project, of Keystone.
+    Project,
+    /// A user, of Keystone.
+    User,
+    /// A bare metal node, of ironic.
+    Node,
+}
+
+/// No kind has this name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("is no kind of object that can be asked for")]
+pub struct NoKind;
+
+impl Kind {
+    /// All of them, in the order in which they are documented.
+    pub const ALL: [Self; 8] = [
+        Self::Server,
+        Self::Port,
+        Self::FloatingIp,
+        Self::Flavor,
+        Self::Image,
+        Self::Project,
+        Self::User,
+        Self::Node,
+    ];
+
+    /// `server`, `floatingip` and so on.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Server => "server",
+            Self::Port => "port",
+            Self::FloatingIp => "floatingip",
+            Self::Flavor => "flavor",
+            Self::Image => "image",
+            Self::Project => "project",
+            Self::User => "user",
+            Self::Node => "node",
+        }
+    }
+
+    /// The type of its service, as catalogues have it.
+    #[must_use]
+    pub fn service(self) -> &'static str {
+        match self {
+            Self::Server | Self::Flavor => "compute",
+            Self::Port | Self::FloatingIp => "network",
+            Self::Image => "image",
+            Self::Project | Self::User => "identity",
+            Self::Node => "baremetal",
+        }
+    }
+
+    /// Its collection below the version, and what the object is wrapped in; glance and ironic do not wrap.
+    fn place(self) -> (&'static str, Option<&'static str>) {
+        match self {
+            Self::Server => ("servers", Some("server")),
+            Self::Port => ("ports", Some("port")),
+            Self::FloatingIp => ("floatingips", Some("floatingip")),
+            Self::Flavor => ("flavors", Some("flavor")),
+            Self::Image => ("images", None),
+            Self::Project => ("projects", Some("project")),
+            Self::User => ("users", Some("user")),
+            Self::Node => ("nodes", None),
+        }
+    }
+
+    /// The version of the API, where a catalogue's URL does not end in one.
+    fn version(self) -> &'static str {
+        match self {
+            Self::Server | Self::Flavor => "v2.1",
+            Self::Port | Self::FloatingIp => "v2.0",
+            Self::Image => "v2",
+            Self::Project | Self::User => "v3",
+            Self::Node => "v1",
+        }
+    }
+
+    /// The header that asks for more than the API's first form: ironic's first one has neither a node's name
+    /// (1.5) nor its owner (1.50). nova stays at 2.1, its first: later ones embed the flavor (2.47) and have no `id`
+    /// of it.
+    pub(crate) fn microversion(self) -> Option<(&'static str, &'static str)> {
+        match self {
+            Self::Node => Some(("X-OpenStack-Ironic-API-Version", "1.50")),
+            Self::Server
+            | Self::Flavor
+            | Self::Port
+            | Self::FloatingIp
+            | Self::Image
+            | Self::Project
+            | Self::User => None,
+        }
+    }
+
+    /// What the object stands in.
+    pub(crate) fn wrapped_in(self) -> Option<&'static str> {
+        self.place().1
+    }
+
+    /// The URL of one object below a catalogue's.
+    pub(crate) fn url(self, endpoint: &str, id: &str) -> String {
+        let base = endpoint.trim_end_matches('/');
+        // Catalogues have Keystone with v2.0, v3 or none: what is asked is always v3.
+        let base = match self {
+            Self::Project | Self::User => base.strip_suffix("/v2.0").unwrap_or(base),
+            Self::Server | Self::Flavor | Self::Port | Self::FloatingIp | Self::Image | Self::Node => base,
+        };
+        let version = if versioned(base) { String::new() } else { format!("/{}", self.version()) };
+        let id = utf8_percent_encode(id, UNRESERVED);
+        format!("{base}{version}/{}/{id}", self.place().0)
+    }
+}
+
+/// Whether a path has a version: `/v2.1`, also with a project behind it.
+fn versioned(url: &str) -> bool {
+    let path = url.split_once("://").map_or(url, |(_, rest)| rest);
+    path.split('/').skip(1).any(|part| {
+        part.strip_prefix('v').is_some_and(|number| {
+            number.starts_with(|c: char| c.is_ascii_digit())
+                && number.bytes().all(|b| b.is_ascii_digit() || b == b'.')
+        })
+    })
+}
+
+impl fmt::Display for Kind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+impl FromStr for Kind {
+    type Err = NoKind;
+
+    fn from_str(text: &str) -> Result<Self, NoKind> {
+        Self::ALL.into_iter().find(|kind| kind.name() == text).ok_or(NoKind)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_url_has_one_version_and_an_id_that_cannot_leave_its_place() {
+        let check = |kind: Kind, endpoint: &str, id: &str, expected: &str| {
+            assert_eq!(kind.url(endpoint, id), expected);
+        };
+        check(Kind::Server, "http://h:8774/v2.1", "a-1", "http://h:8774/v2.1/servers/a-1");
+        check(Kind::Server, "http://h/compute/v2.1/", "a", "http://h/compute/v2.1/servers/a");
+        check(Kind::Server, "http://h/v2.1/0123", "a", "http://h/v2.1/0123/servers/a");
+        check(Kind::Flavor, "http://v1/compute", "m1.small", "http://v1/compute/v2.1/flavors/m1.small");
+        check(Kind::Port, "http://h:9696", "p", "http://h:9696/v2.0/ports/p");
+        check(Kind::FloatingIp, "http://h:9696/", "f", "http://h:9696/v2.0/floatingips/f");
+        check(Kind::Image, "http://h/image", "i", "http://h/image/v2/images/i");
+        check(Kind::User, "http://h/identity", "u", "http://h/identity/v3/users/u");
+        check(Kind::User, "http://h:5000/v3", "u", "http://h:5000/v3/users/u");
+        check(Kind::Project, "http://h:5000/v2.0", "p", "http://h:5000/v3/projects/p");
+        check(Kind::Node, "http://h:6385", "n", "http://h:6385/v1/nodes/n");
+        check(Kind::Flavor, "http://h/v2.1", "../x y?z", "http://h/v2.1/flavors/..%2Fx%20y%3Fz");
+        for kind in Kind::ALL {
+            assert_eq!(kind.name().parse(), Ok(kind));
+        }
+    }
+}

@@ -1,0 +1,115 @@
+//! The body of a login for Keystone v3, and what its answer says. Pure.
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+use serde_json::{Value, json};
+
+use crate::catalog::Catalog;
+use crate::conf::{CloudConf, Credential, Domain, Identity, Scope, User};
+
+/// The body of `POST /v3/auth/tokens`.
+pub(crate) fn body(conf: &CloudConf) -> Vec<u8> {
+    let identity = match &conf.identity {
+        Identity::Password { user: who, password } => {
+            let mut user = user(who);
+            user["password"] = password.reveal().into();
+            json!({"methods": ["password"], "password": {"user": user}})
+        }
+        Identity::ApplicationCredential { credential, secret } => {
+            let mut credential = match credential {
+                Credential::Id(id) => json!({"id": id}),
+                Credential::Name(name, of) => json!({"name": name, "user": user(of)}),
+            };
+            credential["secret"] = secret.reveal().into();
+            json!({"methods": ["application_credential"], "application_credential": credential})
+        }
+        Identity::Token(token) => json!({"methods": ["token"], "token": {"id": token.reveal()}}),
+    };
+    let scope = match &conf.scope {
+        Scope::Unscoped => None,
+        Scope::ProjectId(id) => Some(json!({"project": {"id": id}})),
+        Scope::Project(name, of) => Some(json!({"project": {"name": name, "domain": domain(of)}})),
+        Scope::Domain(of) => Some(json!({"domain": domain(of)})),
+        Scope::System => Some(json!({"system": {"all": true}})),
+    };
+    let mut auth = json!({"identity": identity});
+    if let Some(scope) = scope {
+        auth["scope"] = scope;
+    }
+    json!({"auth": auth}).to_string().into_bytes()
+}
+
+fn user(user: &User) -> Value {
+    match user {
+        User::Id(id) => json!({"id": id}),
+        User::Name(name, of) => json!({"name": name, "domain": domain(of)}),
+    }
+}
+
+fn domain(domain: &Domain) -> Value {
+    match domain {
+        Domain::Id(id) => json!({"id": id}),
+        Domain::Name(name) => json!({"name": name}),
+    }
+}
+
+/// What an answer says about the token that came with it.
+#[derive(Clone, Debug)]
+pub(crate) struct Granted {
+    /// How long it is good, by Keystone's own clock: ours may be wrong. `None` where it does not say.
+    pub(crate) lifetime: Option<Duration>,
+    /// Whose it is.
+    pub(crate) user: String,
+    /// For what: a project's name.
+    pub(crate) project: Option<String>,
+    /// As what.
+    pub(crate) roles: Vec<String>,
+    /// Where services are.
+    pub(crate) catalog: Catalog,
+}
+
+/// Reads the body of an answer; `None` if it is none.
+pub(crate) fn granted(body: &[u8]) -> Option<Granted> {
+    let body: Value = serde_json::from_slice(body).ok()?;
+    let token = body.get("token")?;
+    let text = |pointer: &str| token.pointer(pointer).and_then(Value::as_str).map(str::to_owned);
+    let time = |pointer: &str| text(pointer)?.parse::<Timestamp>().ok();
+    let lifetime = match (time("/issued_at"), time("/expires_at")) {
+        (Some(issued), Some(expires)) => Some(Duration::try_from(expires - issued).unwrap_or_default()),
+        (None, _) | (_, None) => None,
+    };
+    let roles = token.get("roles").and_then(Value::as_array).into_iter().flatten();
+    let roles = roles.filter_map(|role| role.get("name")?.as_str()).map(str::to_owned);
+    Some(Granted {
+        lifetime,
+        user: text("/user/name").unwrap_or_default(),
+        project: text("/project/name"),
+        roles: roles.collect(),
+        catalog: Catalog::of(token),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_recorded_answer_is_read() {
+        let recorded = osnl_testkit::fixture::json("openstack/keystone.json");
+        let of = |label: &str| {
+            let exchanges = recorded["exchanges"].as_array().unwrap();
+            let exchange = exchanges.iter().find(|exchange| exchange["label"] == label).unwrap();
+            granted(exchange["response"].to_string().as_bytes())
+        };
+        let watcher = of("osswatch_password").unwrap();
+        assert_eq!(watcher.lifetime, Some(Duration::from_secs(3600)));
+        assert_eq!((watcher.user.as_str(), watcher.project.as_deref()), ("osswatch", Some("oss")));
+        assert_eq!(watcher.roles, ["reader"]);
+        // Its time is the first token's, of which eight seconds were over.
+        assert_eq!(of("token_to_token").unwrap().lifetime, Some(Duration::from_secs(3592)));
+        assert_eq!(of("password_unscoped").unwrap().catalog, Catalog::default());
+        assert!(of("password_wrong").is_none());
+        assert!(granted(b"<html>").is_none());
+    }
+}

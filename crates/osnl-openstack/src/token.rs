@@ -1,0 +1,191 @@
+//! One token for all who ask: fetched by one of them, renewed before it ends, forgotten when a service refuses it.
+
+use std::sync::{Arc, PoisonError, RwLock};
+use std::time::Duration;
+
+use osnl_http::header::HeaderValue;
+use tokio::sync::Mutex;
+use tokio::time::Instant;
+
+use crate::error::ApiError;
+use crate::login::Granted;
+
+/// A token is renewed so long before it ends, or a tenth of its life if that is shorter: a request that is on
+/// its way with it must still find it good.
+const MARGIN: Duration = Duration::from_secs(60);
+
+/// How long after a renewal that failed the token that is still good is used without another try.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// A token, and what came with it.
+#[derive(Debug)]
+pub(crate) struct Token {
+    /// As the header has it; marked as sensitive.
+    pub(crate) value: HeaderValue,
+    /// What Keystone said of it.
+    pub(crate) granted: Granted,
+    /// When it ends, by our own clock; `None` where Keystone did not say.
+    ends: Option<Instant>,
+}
+
+impl Token {
+    /// A token that was asked for at this moment.
+    pub(crate) fn new(value: HeaderValue, granted: Granted, asked: Instant) -> Self {
+        let ends = granted.lifetime.and_then(|lifetime| asked.checked_add(lifetime));
+        Self { value, granted, ends }
+    }
+
+    fn good(&self, now: Instant) -> bool {
+        self.ends.is_none_or(|ends| now < ends)
+    }
+
+    fn ends_soon(&self, now: Instant) -> bool {
+        let margin = MARGIN.min(self.granted.lifetime.unwrap_or_default() / 10);
+        self.ends.is_some_and(|ends| now + margin >= ends)
+    }
+}
+
+/// The token of one login.
+#[derive(Debug, Default)]
+pub(crate) struct Tokens {
+    current: RwLock<Option<Arc<Token>>>,
+    /// Held by whoever fetches; when the last try failed, and why.
+    fetching: Mutex<Option<(Instant, ApiError)>>,
+}
+
+impl Tokens {
+    /// The token, fetched if there is none that is good. Who waited while a try failed shares its failure: a
+    /// thousand waiting requests must not knock a thousand times.
+    ///
+    /// # Errors
+    /// Those of `fetch`.
+    pub(crate) async fn get<F>(&self, fetch: impl FnOnce() -> F) -> Result<Arc<Token>, ApiError>
+    where
+        F: Future<Output = Result<Token, ApiError>>,
+    {
+        let began = Instant::now();
+        if let Some(token) = self.current().filter(|token| !token.ends_soon(began)) {
+            return Ok(token);
+        }
+        let mut failed = self.fetching.lock().await;
+        let now = Instant::now();
+        let current = self.current();
+        if let Some(token) = &current
+            && !token.ends_soon(now)
+        {
+            return Ok(token.clone());
+        }
+        let still_good = current.filter(|token| token.good(now));
+        if let Some((at, error)) = failed.as_ref() {
+            match still_good {
+                Some(token) if *at + PATIENCE > now => return Ok(token),
+                None if *at >= began => return Err(error.clone()),
+                Some(_) | None => {}
+            }
+        }
+        match fetch().await {
+            Ok(token) => {
+                let token = Arc::new(token);
+                *failed = None;
+                *self.current.write().unwrap_or_else(PoisonError::into_inner) = Some(token.clone());
+                Ok(token)
+            }
+            Err(error) => {
+                *failed = Some((Instant::now(), error.clone()));
+                match still_good {
+                    Some(token) => {
+                        tracing::warn!("The token cannot be renewed yet, and is still good: {error}");
+                        Ok(token)
+                    }
+                    None => Err(error),
+                }
+            }
+        }
+    }
+
+    /// A service has refused this token: it is used no more.
+    pub(crate) fn refused(&self, value: &HeaderValue) {
+        let mut current = self.current.write().unwrap_or_else(PoisonError::into_inner);
+        if current.as_ref().is_some_and(|token| token.value == value) {
+            *current = None;
+        }
+    }
+
+    fn current(&self) -> Option<Arc<Token>> {
+        self.current.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use futures_util::future::join_all;
+
+    use super::*;
+    use crate::catalog::{Catalog, CatalogError};
+
+    fn token(lifetime: u64) -> Token {
+        let granted = Granted {
+            lifetime: Some(Duration::from_secs(lifetime)),
+            user: String::new(),
+            project: None,
+            roles: Vec::new(),
+            catalog: Catalog::default(),
+        };
+        Token::new(HeaderValue::from_static("t"), granted, Instant::now())
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn it_is_fetched_once_and_again_before_it_ends() {
+        let (tokens, fetched) = (Tokens::default(), AtomicUsize::new(0));
+        let fetch = || async {
+            tokio::time::sleep(Duration::from_millis(100)).await;
+            fetched.fetch_add(1, Ordering::Relaxed);
+            Ok(token(3600))
+        };
+        assert!(join_all((0..50).map(|_| tokens.get(fetch))).await.iter().all(Result::is_ok));
+        assert_eq!(fetched.load(Ordering::Relaxed), 1);
+        for (seconds, expected) in [(3500, 1), (41, 2), (100, 2)] {
+            tokio::time::advance(Duration::from_secs(seconds)).await;
+            tokens.get(fetch).await.unwrap();
+            assert_eq!(fetched.load(Ordering::Relaxed), expected, "{seconds}");
+        }
+        tokens.refused(&HeaderValue::from_static("other"));
+        tokens.get(fetch).await.unwrap();
+        assert_eq!(fetched.load(Ordering::Relaxed), 2);
+        tokens.refused(&HeaderValue::from_static("t"));
+        tokens.get(fetch).await.unwrap();
+        assert_eq!(fetched.load(Ordering::Relaxed), 3);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_waited_shares_the_failure_and_who_comes_later_tries_again() {
+        let (tokens, fetched) = (Tokens::default(), AtomicUsize::new(0));
+        let fetch = || async {
+            tokio::time::sleep(Duration::from_millis(100)).await;
+            fetched.fetch_add(1, Ordering::Relaxed);
+            Err(CatalogError::None.into())
+        };
+        assert!(join_all((0..50).map(|_| tokens.get(fetch))).await.iter().all(Result::is_err));
+        assert_eq!(fetched.load(Ordering::Relaxed), 1);
+        tokio::time::advance(Duration::from_millis(1)).await;
+        assert!(tokens.get(fetch).await.is_err());
+        assert_eq!(fetched.load(Ordering::Relaxed), 2);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn one_that_is_still_good_outlives_a_keystone_that_is_away() {
+        let (tokens, tries) = (Tokens::default(), AtomicUsize::new(0));
+        tokens.get(|| async { Ok(token(3600)) }).await.unwrap();
+        let fail = || async {
+            tries.fetch_add(1, Ordering::Relaxed);
+            Err(CatalogError::None.into())
+        };
+        for (seconds, good, expected) in [(3550, true, 1), (5, true, 1), (10, true, 2), (40, false, 3)] {
+            tokio::time::advance(Duration::from_secs(seconds)).await;
+            assert_eq!(tokens.get(fail).await.is_ok(), good, "{seconds}");
+            assert_eq!(tries.load(Ordering::Relaxed), expected, "{seconds}");
+        }
+    }
+}

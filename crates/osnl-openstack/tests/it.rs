@@ -1,0 +1,197 @@
+//! Against a stand-in of the recorded answers: what is read, what a failure is, and how often who is asked.
+
+use std::time::Duration;
+
+use futures_util::future::join_all;
+use osnl_http::{FailureClass, HttpOptions};
+use osnl_openstack::{
+    ApiError, Cloud, CloudConf, Fields, Flavor, FloatingIp, Image, Kind, Node, Port, Project, Server, User,
+};
+use osnl_testkit::Reply;
+use osnl_testkit::openstack::{CREDENTIAL, CREDENTIAL_SECRET, Openstack, PASSWORD, TOKEN, USER};
+
+fn cloud(openstack: &Openstack, more: &[(&str, &str)]) -> Cloud {
+    let mut fields = Fields::default();
+    let url = openstack.auth_url();
+    let usual =
+        [("auth_url", url.as_str()), ("username", USER), ("password", PASSWORD), ("project_name", "oss")];
+    for (name, value) in usual.iter().chain(more) {
+        fields.set(name, *value);
+    }
+    let conf = CloudConf::of(&fields).expect("good options");
+    Cloud::new(conf, &HttpOptions::default(), Duration::from_secs(5)).expect("no certificates are needed")
+}
+
+const LOGINS: &str = "/v3/auth/tokens";
+
+#[tokio::test]
+async fn every_kind_is_read_with_one_login() {
+    let openstack = Openstack::start();
+    let cloud = cloud(&openstack, &[]);
+    let server: Server = cloud.read(Openstack::id("server")).await.unwrap();
+    assert_eq!((server.name.as_str(), server.created.as_str()), ("web 1", "2024-05-06T07:08:09Z"));
+    assert_eq!(server.metadata["Owner"], "ops");
+    let flavor: Flavor = cloud.read(&server.flavor_id.unwrap()).await.unwrap();
+    assert_eq!((flavor.ram, flavor.disk, flavor.ephemeral, flavor.vcpus), (512, 20, 5, 1));
+    let image: Image = cloud.read(&server.image_id.unwrap()).await.unwrap();
+    assert_eq!(image.os.as_deref(), Some("Ubuntu"));
+    let floating: FloatingIp = cloud.read(Openstack::id("floatingip")).await.unwrap();
+    let port: Port = cloud.read(&floating.port_id.unwrap()).await.unwrap();
+    assert_eq!(
+        (port.device_id.as_str(), port.fixed_ips[0].ip_address.as_str()),
+        (Openstack::id("server"), "10.0.0.5")
+    );
+    let project: Project = cloud.read(Openstack::id("project")).await.unwrap();
+    let user: User = cloud.read(Openstack::id("user")).await.unwrap();
+    assert_eq!((project.name.as_str(), user.name.as_str()), ("oss", "osswatch"));
+    let node: Node = cloud.read(Openstack::id("node")).await.unwrap();
+    assert_eq!(node.name.as_deref(), Some("rack1-07"));
+    assert_eq!(openstack.count(LOGINS), 1);
+    let asked = openstack.sink().requests();
+    let ironic = asked.iter().find(|request| request.target.starts_with("/baremetal")).unwrap();
+    assert_eq!(ironic.header("x-openstack-ironic-api-version"), Some("1.50"));
+}
+
+#[tokio::test]
+async fn a_server_that_boots_from_a_volume_has_no_image() {
+    let openstack = Openstack::start();
+    let path = format!("/compute/v2.1/servers/{}", Openstack::id("server"));
+    let mut body = openstack.get(&path);
+    body["server"]["image"] = "".into();
+    openstack.put(&path, body);
+    let server: Server = cloud(&openstack, &[]).read(Openstack::id("server")).await.unwrap();
+    assert_eq!(server.image_id, None);
+}
+
+#[tokio::test]
+async fn a_token_that_is_refused_is_replaced_once() {
+    let openstack = Openstack::start();
+    let cloud = cloud(&openstack, &[]);
+    let ask = || cloud.get(Kind::Port, Openstack::id("port"));
+    ask().await.unwrap();
+    openstack.revoke();
+    ask().await.unwrap();
+    assert_eq!((openstack.count(LOGINS), openstack.count("/network")), (2, 3));
+    // A service that believes none, whatever Keystone says.
+    openstack.fail("/network", Reply::Status(401));
+    let error = ask().await.unwrap_err();
+    assert_eq!(error.class(), Some(FailureClass::Status(401)));
+    assert_eq!((openstack.count(LOGINS), openstack.count("/network")), (3, 5));
+}
+
+#[tokio::test]
+async fn a_thousand_that_ask_at_once_log_in_once() {
+    let openstack = Openstack::start();
+    openstack.fail(LOGINS, Reply::After(Duration::from_millis(300), Box::new(Reply::Status(200))));
+    let cloud = cloud(&openstack, &[]);
+    let answers = join_all((0..100).map(|_| cloud.token())).await;
+    assert!(answers.iter().all(Result::is_ok));
+    assert_eq!(openstack.count(LOGINS), 1);
+}
+
+#[tokio::test]
+async fn what_went_wrong_is_told_apart() {
+    let openstack = Openstack::start();
+    let cloud = cloud(&openstack, &[]);
+    let gone = cloud.get(Kind::Server, "no-such").await.unwrap_err();
+    assert!(gone.is_gone());
+    assert!(gone.to_string().starts_with("server no-such of http://127.0.0.1:"), "{gone}");
+    for id in ["", ".", ".."] {
+        assert!(cloud.get(Kind::Server, id).await.unwrap_err().is_gone(), "{id:?}");
+    }
+    let ask = || cloud.get(Kind::Server, Openstack::id("server"));
+    let check = async |reply: Reply, expected: FailureClass, words: &str| {
+        openstack.heal();
+        openstack.fail("/compute", reply);
+        let error = ask().await.unwrap_err();
+        assert_eq!(error.class(), Some(expected), "{error}");
+        assert!(error.to_string().contains(words), "{error}");
+        assert!(!error.is_gone());
+    };
+    let body = r#"{"forbidden": {"code": 403, "message": "Policy doesn't allow it."}}"#;
+    let forbidden = Reply::StatusWith { status: 403, headers: Vec::new(), body: body.into() };
+    check(forbidden, FailureClass::Status(403), "Policy doesn't allow it.").await;
+    check(Reply::Status(500), FailureClass::Status(500), "Internal Server Error").await;
+    check(Reply::ResetInBody, FailureClass::Reset, "broke off").await;
+    let later = vec![("Retry-After".to_owned(), "7".to_owned())];
+    openstack.heal();
+    openstack.fail("/compute", Reply::StatusWith { status: 429, headers: later, body: Vec::new() });
+    assert_eq!(ask().await.unwrap_err().retry_after(), Some(Duration::from_secs(7)));
+    openstack.heal();
+    openstack.fail("/compute", Reply::StatusWith { status: 200, headers: Vec::new(), body: b"{}".to_vec() });
+    let error = ask().await.unwrap_err().to_string();
+    assert!(error.ends_with("the answer has no server in it"), "{error}");
+    openstack.sink().stop();
+    // The connection that was kept ends as a reset.
+    assert!(ask().await.is_err());
+    assert_eq!(ask().await.unwrap_err().class(), Some(FailureClass::Connect));
+}
+
+#[tokio::test]
+async fn a_service_that_does_not_answer_is_given_up_in_time() {
+    let openstack = Openstack::start();
+    let conf = CloudConf::legacy(&openstack.auth_url(), USER, PASSWORD, "oss").unwrap();
+    let cloud = Cloud::new(conf, &HttpOptions::default(), Duration::from_millis(200)).unwrap();
+    openstack.fail("/image", Reply::Hang);
+    let error = cloud.get(Kind::Image, Openstack::id("image")).await.unwrap_err();
+    assert!(matches!(error, ApiError::TimedOut { .. }), "{error}");
+    assert!(error.to_string().ends_with(": no answer in 0.2 s"), "{error}");
+}
+
+#[tokio::test]
+async fn a_refused_login_says_what_keystone_said_and_no_secret() {
+    let openstack = Openstack::start();
+    let check = async |more: &[(&str, &str)], expected: &str| {
+        let error = cloud(&openstack, more).login().await.unwrap_err();
+        let text = error.to_string();
+        assert!(text.contains(expected), "{text}");
+        assert_eq!(error.class(), Some(FailureClass::Status(401)), "{text}");
+        for secret in ["wr0ng", PASSWORD, CREDENTIAL_SECRET, TOKEN] {
+            assert!(!format!("{text} {error:?}").contains(secret), "{text}");
+        }
+    };
+    let refused =
+        "refused (401): The request you have made requires authentication.; user, password, project";
+    check(&[("password", "wr0ng")], refused).await;
+    check(&[("project_name", "nope")], "login as user osswatch for project nope of domain id default").await;
+    check(&[("application_credential_id", CREDENTIAL), ("application_credential_secret", "wr0ng")], refused)
+        .await;
+    check(&[("auth_type", "token"), ("token", "wr0ng")], "login as a token for project oss").await;
+}
+
+#[tokio::test]
+async fn each_way_to_log_in_works_and_says_what_it_gives() {
+    let openstack = Openstack::start();
+    let check = async |more: &[(&str, &str)], project: Option<&str>| {
+        let login = cloud(&openstack, more).login().await.unwrap();
+        assert_eq!((login.user.as_str(), login.project.as_deref()), (USER, project));
+        login
+    };
+    let login = check(&[], Some("oss")).await;
+    assert_eq!(login.services, ["identity", "compute", "network", "image", "volumev3", "baremetal"]);
+    assert_eq!((login.roles, login.lifetime), (vec!["reader".to_owned()], Some(Duration::from_secs(3600))));
+    let credential =
+        [("application_credential_id", CREDENTIAL), ("application_credential_secret", CREDENTIAL_SECRET)];
+    check(&credential, Some("oss")).await;
+    // Unscoped: no catalogue, and Keystone itself all the same.
+    let mut fields = Fields::default();
+    let url = openstack.auth_url();
+    for (name, value) in [("auth_url", url.as_str()), ("username", USER), ("password", PASSWORD)] {
+        fields.set(name, value);
+    }
+    let conf = CloudConf::of(&fields).unwrap();
+    let unscoped = Cloud::new(conf, &HttpOptions::default(), Duration::from_secs(5)).unwrap();
+    assert!(unscoped.login().await.is_ok());
+    assert!(unscoped.get(Kind::User, Openstack::id("user")).await.is_ok());
+    let error = unscoped.get(Kind::Server, "x").await.unwrap_err().to_string();
+    assert!(error.contains("the login has no scope; name a project"), "{error}");
+}
+
+#[tokio::test]
+async fn no_debug_form_shows_a_token() {
+    let openstack = Openstack::start();
+    let cloud = cloud(&openstack, &[]);
+    let token = cloud.token().await.unwrap();
+    let printed = format!("{cloud:?} {token:?}");
+    assert!(!printed.contains(TOKEN) && !printed.contains(PASSWORD), "{printed}");
+}

@@ -1,0 +1,246 @@
+//! Keystone, nova, neutron, glance and ironic on one port of loopback, as far as they are asked for one object.
+//!
+//! Keystone's answers and glance's image are the recorded ones (`fixtures/openstack`), with the URLs of its catalogue
+//! put onto this port; nova, neutron and ironic answer in the form that their API references document. What is refused is
+//! refused as the service does it. Each part can be made slow, failing or unreachable, objects come and go, and
+//! every request is counted.
+
+mod objects;
+
+use std::collections::{HashMap, HashSet};
+use std::sync::{Arc, Mutex};
+
+use serde_json::{Value, json};
+
+use crate::{Reply, Request, Sink, fixture};
+
+/// The user that [`Openstack`] lets in, of project `oss` and domain `Default`.
+pub const USER: &str = "osswatch";
+/// Its password.
+pub const PASSWORD: &str = "s3cret-password";
+/// The id of its application credential.
+pub const CREDENTIAL: &str = "a906a37caf67443a9cd229f5661b6f71";
+/// That one's secret.
+pub const CREDENTIAL_SECRET: &str = "s3cret-credential";
+/// How its tokens begin.
+pub const TOKEN: &str = "gAAAAAB-token-";
+
+/// The stand-in. Stops when dropped.
+#[derive(Debug)]
+pub struct Openstack {
+    sink: Sink,
+    state: Arc<Mutex<State>>,
+}
+
+#[derive(Debug)]
+struct State {
+    base: String,
+    /// Path and what is answered.
+    objects: HashMap<String, Value>,
+    /// Beginning of a path and what becomes of requests there.
+    faults: Vec<(String, Reply)>,
+    issued: usize,
+    good: HashSet<String>,
+    lifetime: u64,
+    recorded: HashMap<String, Value>,
+}
+
+impl Openstack {
+    /// All services, with one object of each kind ([`Openstack::id`]).
+    #[must_use]
+    pub fn start() -> Self {
+        let sink = Sink::start();
+        let exchanges = fixture::json("openstack/keystone.json")["exchanges"].as_array().unwrap().clone();
+        let recorded = exchanges.into_iter().map(|e| (e["label"].as_str().unwrap().to_owned(), e)).collect();
+        let state = State {
+            base: sink.url(""),
+            objects: HashMap::new(),
+            faults: Vec::new(),
+            issued: 0,
+            good: HashSet::new(),
+            lifetime: 3600,
+            recorded,
+        };
+        let state = Arc::new(Mutex::new(state));
+        let answering = state.clone();
+        sink.reply_when(move |request| Some(answering.lock().unwrap().reply(request)));
+        let openstack = Self { sink, state };
+        for (path, body) in objects::all() {
+            openstack.put(&path, body);
+        }
+        openstack
+    }
+
+    /// Where Keystone is.
+    #[must_use]
+    pub fn auth_url(&self) -> String {
+        self.sink.url("/v3")
+    }
+
+    /// The id of the object of a kind (`server`, `floatingip` and so on) that is there from the start.
+    ///
+    /// # Panics
+    /// There is no such kind.
+    #[must_use]
+    pub fn id(kind: &str) -> &'static str {
+        objects::id(kind)
+    }
+
+    /// From now on this path has this body: `/compute/v2.1/servers/ID`, `/network/v2.0/ports/ID`, `/image/v2/images/ID`,
+    /// `/v3/projects/ID`, `/baremetal/v1/nodes/ID`.
+    pub fn put(&self, path: &str, body: Value) {
+        self.state.lock().unwrap().objects.insert(path.to_owned(), body);
+    }
+
+    /// What a path has.
+    ///
+    /// # Panics
+    /// It has nothing.
+    #[must_use]
+    pub fn get(&self, path: &str) -> Value {
+        self.state.lock().unwrap().objects[path].clone()
+    }
+
+    /// From now on there is nothing at this path.
+    pub fn remove(&self, path: &str) {
+        self.state.lock().unwrap().objects.remove(path);
+    }
+
+    /// From now on every request whose path begins so gets this.
+    pub fn fail(&self, path: &str, reply: Reply) {
+        self.state.lock().unwrap().faults.push((path.to_owned(), reply));
+    }
+
+    /// Ends all faults.
+    pub fn heal(&self) {
+        self.state.lock().unwrap().faults.clear();
+    }
+
+    /// No token that was given out so far is good any more, whatever was said of its time.
+    pub fn revoke(&self) {
+        self.state.lock().unwrap().good.clear();
+    }
+
+    /// How long new tokens are good, as Keystone says; it does not hold them to it.
+    pub fn lifetime(&self, seconds: u64) {
+        self.state.lock().unwrap().lifetime = seconds;
+    }
+
+    /// How many requests there were to paths that begin so.
+    #[must_use]
+    pub fn count(&self, path: &str) -> usize {
+        self.sink.requests().iter().filter(|request| request.target.starts_with(path)).count()
+    }
+
+    /// The target underneath, for what it recorded, to stop it and to start it again.
+    #[must_use]
+    pub fn sink(&self) -> &Sink {
+        &self.sink
+    }
+}
+
+impl State {
+    fn reply(&mut self, request: &Request) -> Reply {
+        let fault = self.faults.iter().rev().find(|(path, _)| request.target.starts_with(path.as_str()));
+        match fault.map(|(_, reply)| reply.clone()) {
+            // Late, and then as it should be.
+            Some(Reply::After(time, then)) if *then == Reply::Status(200) => {
+                Reply::After(time, Box::new(self.well(request)))
+            }
+            Some(reply) => reply,
+            None => self.well(request),
+        }
+    }
+
+    fn well(&mut self, request: &Request) -> Reply {
+        if (request.method.as_str(), request.target.as_str()) == ("POST", "/v3/auth/tokens") {
+            return self.login(&request.body);
+        }
+        if !request.header("x-auth-token").is_some_and(|token| self.good.contains(token)) {
+            return self.recorded("expired_or_bad_token");
+        }
+        match self.objects.get(&request.target) {
+            Some(body) => answer(200, &[], body),
+            None => objects::missing(&request.target),
+        }
+    }
+
+    fn login(&mut self, body: &[u8]) -> Reply {
+        let body: Value = serde_json::from_slice(body).unwrap_or_default();
+        let identity = &body["auth"]["identity"];
+        let label = match identity["methods"][0].as_str() {
+            Some("password") => {
+                let user = &identity["password"]["user"];
+                let project = &body["auth"]["scope"]["project"]["name"];
+                match (user["name"].as_str(), user["password"].as_str(), project.as_str()) {
+                    (Some(USER), Some(PASSWORD), Some("oss")) => "osswatch_password",
+                    (Some(USER), Some(PASSWORD), Some(_)) => "password_no_such_project",
+                    (Some(USER), Some(PASSWORD), None) => "password_unscoped",
+                    (_, _, _) => "password_wrong",
+                }
+            }
+            Some("application_credential") => {
+                let credential = &identity["application_credential"];
+                let good = credential["secret"] == CREDENTIAL_SECRET
+                    && (credential["id"] == CREDENTIAL || credential["name"] == "watcher");
+                match (good, body["auth"].get("scope").is_some()) {
+                    (true, true) => "appcred_auth_with_scope_refused",
+                    (true, false) => "appcred_auth_by_id",
+                    (false, _) => "appcred_bad_secret",
+                }
+            }
+            Some("token") => {
+                let token = identity["token"]["id"].as_str().unwrap_or_default();
+                if self.good.contains(token) { "token_to_token" } else { "expired_or_bad_token" }
+            }
+            Some(_) | None => "password_wrong",
+        };
+        self.recorded(label)
+    }
+
+    /// A recorded answer; with a token of its own if it has one.
+    fn recorded(&mut self, label: &str) -> Reply {
+        let recorded = self.recorded[label].clone();
+        let status = u16::try_from(recorded["status"].as_u64().unwrap()).unwrap();
+        let mut body = recorded["response"].clone();
+        let mut headers = Vec::new();
+        if status == 201 {
+            self.issued += 1;
+            let token = format!("{TOKEN}{}", self.issued);
+            headers.push(("X-Subject-Token", token.clone()));
+            self.good.insert(token);
+            let minutes = self.lifetime / 60;
+            let time = |hour: u64, minute: u64, second: u64| {
+                format!("2026-11-20T{hour:02}:{minute:02}:{second:02}.000000Z")
+            };
+            body["token"]["issued_at"] = time(5, 0, 0).into();
+            body["token"]["expires_at"] = time(5 + minutes / 60, minutes % 60, self.lifetime % 60).into();
+            if let Some(catalog) = body["token"]["catalog"].as_array_mut() {
+                for service in catalog.iter_mut() {
+                    let path = objects::service_path(service["type"].as_str().unwrap());
+                    for endpoint in service["endpoints"].as_array_mut().unwrap() {
+                        endpoint["url"] = format!("{}{path}", self.base).into();
+                    }
+                }
+                let mut ironic = catalog[0].clone();
+                ironic["type"] = "baremetal".into();
+                for endpoint in ironic["endpoints"].as_array_mut().unwrap() {
+                    endpoint["url"] = format!("{}/baremetal", self.base).into();
+                }
+                catalog.push(ironic);
+            }
+        }
+        for name in ["WWW-Authenticate"] {
+            if let Some(value) = recorded["response_headers"][name].as_str() {
+                headers.push((name, value.to_owned()));
+            }
+        }
+        answer(status, &headers, &body)
+    }
+}
+
+fn answer(status: u16, headers: &[(&str, String)], body: &Value) -> Reply {
+    let mut all = vec![("Content-Type".to_owned(), "application/json".to_owned())];
+    all.extend(headers.iter().map(|(name, value)| ((*name).to_owned(), value.clone())));
+    Reply::StatusWith { status, headers: all, body: json!(body).to_string().into_bytes() }
+}

@@ -1,0 +1,70 @@
+//! `auth = keystone`: a token of Keystone's, fetched when it is needed and renewed before it ends.
+
+use std::fmt;
+use std::sync::{Mutex, PoisonError};
+
+use osnl_http::header::{HeaderName, HeaderValue};
+use osnl_openstack::Cloud;
+use osnl_transport::BoxFuture;
+
+use super::authorization::Authorization;
+use crate::action::ActionError;
+use crate::enrich::EnrichError;
+
+/// Logs in to a cloud, for targets that believe its tokens.
+pub(super) struct Keystone {
+    cloud: Cloud,
+    /// What was sent last.
+    last: Mutex<Option<HeaderValue>>,
+}
+
+impl Keystone {
+    pub(super) fn new(cloud: Cloud) -> Self {
+        Self { cloud, last: Mutex::new(None) }
+    }
+
+    fn last(&self) -> Option<HeaderValue> {
+        self.last.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}
+
+impl Authorization for Keystone {
+    /// A login that is refused holds the target, as a wrong password is no event's fault.
+    fn header(&self) -> BoxFuture<'_, Result<(HeaderName, HeaderValue), ActionError>> {
+        Box::pin(async move {
+            let (name, value) = self.cloud.token().await.map_err(|error| {
+                let EnrichError { class, reason, retry_after } = error.into();
+                ActionError { class, reason, retry_after }
+            })?;
+            *self.last.lock().unwrap_or_else(PoisonError::into_inner) = Some(value.clone());
+            Ok((name, value))
+        })
+    }
+
+    fn refused(&self) -> BoxFuture<'_, bool> {
+        let last = self.last();
+        if let Some(last) = &last {
+            self.cloud.refused(last);
+        }
+        Box::pin(std::future::ready(last.is_some()))
+    }
+
+    fn shown(&self) -> (HeaderName, String) {
+        shown()
+    }
+
+    fn secrets(&self) -> Vec<String> {
+        self.last().iter().filter_map(|value| value.to_str().ok()).map(str::to_owned).collect()
+    }
+}
+
+/// `x-auth-token: ***`.
+pub(super) fn shown() -> (HeaderName, String) {
+    (HeaderName::from_static("x-auth-token"), "***".to_owned())
+}
+
+impl fmt::Debug for Keystone {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Keystone").field("cloud", &self.cloud.shown()).finish_non_exhaustive()
+    }
+}

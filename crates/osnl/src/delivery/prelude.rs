@@ -1,0 +1,90 @@
+//! Before the first attempt of a delivery: what the event does not say is asked for, and the action's condition decided.
+//!
+//! What was found is journalled before anything is called, so that every further attempt sends the same. It has its own
+//! time, beside that of the attempt. Where somebody cannot be asked, the attempt has failed as if the target were down.
+
+use futures_util::future::join_all;
+
+use super::Attempt;
+use crate::action::{ActionError, Done, ErrorClass, Event};
+use crate::enrich::Enrichments;
+use crate::journal::{DeliveryId, Journal};
+use crate::template::{EvalError, Expression};
+
+/// What an action wants before it is called.
+#[derive(Clone, Debug, Default)]
+pub struct Prelude {
+    /// What is asked for.
+    pub enrichments: Option<Enrichments>,
+    /// What must hold.
+    pub when: Option<Expression>,
+}
+
+/// What is left to be called, and what is decided without.
+pub(super) struct Prepared {
+    pub(super) ids: Vec<DeliveryId>,
+    pub(super) events: Vec<Event>,
+    pub(super) decided: Attempt,
+}
+
+impl Prelude {
+    pub(super) async fn prepare(
+        &self,
+        journal: &dyn Journal,
+        ids: Vec<DeliveryId>,
+        events: Vec<Event>,
+    ) -> Prepared {
+        if self.enrichments.is_none() && self.when.is_none() {
+            return Prepared { ids, events, decided: Vec::new() };
+        }
+        let asked = join_all(events.iter().map(|event| self.ask(event))).await;
+        let mut prepared = Prepared { ids: Vec::new(), events: Vec::new(), decided: Vec::new() };
+        let mut kept = Vec::new();
+        for ((id, mut event), asked) in ids.into_iter().zip(events).zip(asked) {
+            let verdict = match asked {
+                Err(error) => Some(Err(error)),
+                Ok(None) => self.verdict(&event),
+                Ok(Some(resolved)) => {
+                    event.enriched = Some(resolved.enriched.clone());
+                    if resolved.new {
+                        kept.push(journal.enriched(id, &resolved.enriched, resolved.learnt));
+                    }
+                    self.verdict(&event)
+                }
+            };
+            match verdict {
+                Some(verdict) => prepared.decided.push((id, event, verdict)),
+                None => {
+                    prepared.ids.push(id);
+                    prepared.events.push(event);
+                }
+            }
+        }
+        // Nothing is sent that a later attempt might send otherwise.
+        join_all(kept).await;
+        prepared
+    }
+
+    async fn ask(&self, event: &Event) -> Result<Option<crate::enrich::Resolved>, ActionError> {
+        match &self.enrichments {
+            None => Ok(None),
+            Some(enrichments) => enrichments.resolve(event).await.map(Some),
+        }
+    }
+
+    /// What follows from the condition; `None` is that the action is called.
+    fn verdict(&self, event: &Event) -> Option<Result<Done, ActionError>> {
+        let when = self.when.as_ref()?;
+        match when.holds(&event.names()) {
+            Ok(true) => None,
+            Ok(false) => Some(Ok(Done::NothingToDo(format!("when is false: {}", when.source())))),
+            Err(EvalError::Lacks { name }) => {
+                Some(Ok(Done::NothingToDo(format!("when is false: the event has no {name}"))))
+            }
+            Err(error @ (EvalError::Fuel | EvalError::TooLong | EvalError::Failed { .. })) => {
+                let reason = format!("when cannot be decided: {error}");
+                Some(Err(ActionError::new(ErrorClass::Content, reason)))
+            }
+        }
+    }
+}

@@ -1,0 +1,209 @@
+//! One answer for all who ask: remembered for a while, asked for once at a time, and not too often.
+
+use std::collections::{HashMap, VecDeque};
+use std::fmt;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use futures_util::FutureExt as _;
+use futures_util::future::Shared;
+use osnl_transport::BoxFuture;
+use tokio::time::{Instant, sleep_until, timeout};
+
+use super::{EnrichError, Found, Kind, Lookup};
+use crate::action::ErrorClass;
+use crate::delivery::Pace;
+use crate::rule::Rate;
+
+/// The bounds of what is remembered and asked.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Limits {
+    /// Answers remembered; the oldest make place. None are with 0.
+    pub cache_size: usize,
+    /// How long an object is remembered.
+    pub cache_ttl: Duration,
+    /// How long it is that there is none.
+    pub negative_ttl: Duration,
+    /// How long an answer may take in all: waiting for its turn, a login, the request.
+    pub timeout: Duration,
+    /// The most requests within a time; `None` is as many as there are.
+    pub rate: Option<Rate>,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            cache_size: 10_000,
+            cache_ttl: Duration::from_secs(60),
+            negative_ttl: Duration::from_secs(10),
+            timeout: Duration::from_secs(10),
+            rate: None,
+        }
+    }
+}
+
+/// Asks a [`Lookup`] within [`Limits`]. Clones share what is remembered.
+#[derive(Clone)]
+pub struct Enricher {
+    source: Arc<dyn Lookup>,
+    limits: Limits,
+    state: Arc<Mutex<State>>,
+}
+
+type Flight = Shared<BoxFuture<'static, Result<Found, EnrichError>>>;
+
+struct State {
+    known: HashMap<(Kind, String), Known>,
+    /// In the order in which they were remembered, with the number of each: one that was remembered again is
+    /// there twice, and only the later place counts.
+    order: VecDeque<((Kind, String), u64)>,
+    last: u64,
+    /// What is being asked. Whoever waits drives it; when nobody waits any more it ends.
+    flights: HashMap<(Kind, String), (Flight, u64)>,
+    pace: Pace,
+}
+
+struct Known {
+    found: Found,
+    until: Instant,
+    number: u64,
+}
+
+impl Enricher {
+    /// Asks this source.
+    #[must_use]
+    pub fn new(source: Arc<dyn Lookup>, limits: Limits) -> Self {
+        let state = State {
+            known: HashMap::new(),
+            order: VecDeque::new(),
+            last: 0,
+            flights: HashMap::new(),
+            pace: Pace::new(limits.rate),
+        };
+        Self { source, limits, state: Arc::new(Mutex::new(state)) }
+    }
+
+    /// What is known of one object: remembered, or asked for.
+    ///
+    /// # Errors
+    /// It cannot be asked, or there was no answer in time. Failures are not remembered.
+    pub async fn fetch(&self, kind: Kind, id: &str) -> Result<Found, EnrichError> {
+        self.look_up(kind, id).await.map(|(found, _)| found)
+    }
+
+    /// The same, and whether somebody was asked for it.
+    pub(super) async fn look_up(&self, kind: Kind, id: &str) -> Result<(Found, bool), EnrichError> {
+        let key = (kind, id.to_owned());
+        let (flight, number) = {
+            let mut state = self.lock();
+            let now = Instant::now();
+            if let Some(known) = state.known.get(&key).filter(|known| now < known.until) {
+                return Ok((known.found.clone(), false));
+            }
+            let under_way = state.flights.get(&key).filter(|(flight, _)| flight.peek().is_none());
+            match under_way {
+                Some((flight, number)) => (flight.clone(), *number),
+                None => {
+                    state.last += 1;
+                    let number = state.last;
+                    let flight = self.clone().ask(kind, id.to_owned()).boxed().shared();
+                    state.flights.insert(key.clone(), (flight.clone(), number));
+                    (flight, number)
+                }
+            }
+        };
+        let landing = Landing { state: &self.state, key: &key, number };
+        let limit = self.limits.timeout;
+        let answer = timeout(limit, flight).await.unwrap_or_else(|_| {
+            let reason = format!("{}: no answer in {} s", self.source.target(), limit.as_secs_f64());
+            Err(EnrichError { class: ErrorClass::Timeout, reason, retry_after: None })
+        });
+        drop(landing);
+        if let Ok(found) = &answer {
+            self.remember(key, found.clone(), number);
+        }
+        answer.map(|found| (found, true))
+    }
+
+    /// One request, when it is its turn. The future is the flight's own, and outlives who began it.
+    async fn ask(self, kind: Kind, id: String) -> Result<Found, EnrichError> {
+        loop {
+            let wait = {
+                let mut state = self.lock();
+                let now = Instant::now();
+                let next = state.pace.next_at(now);
+                if next.is_none() {
+                    state.pace.begin(now);
+                }
+                next
+            };
+            match wait {
+                None => return self.source.fetch(kind, &id).await,
+                Some(at) => sleep_until(at).await,
+            }
+        }
+    }
+
+    fn remember(&self, key: (Kind, String), found: Found, number: u64) {
+        let ttl = match found {
+            Found::There(_) => self.limits.cache_ttl,
+            Found::Gone => self.limits.negative_ttl,
+        };
+        if ttl.is_zero() || self.limits.cache_size == 0 {
+            return;
+        }
+        let mut state = self.lock();
+        if state.known.get(&key).is_some_and(|known| known.number >= number) {
+            return;
+        }
+        state.known.insert(key.clone(), Known { found, until: Instant::now() + ttl, number });
+        state.order.push_back((key, number));
+        while state.known.len() > self.limits.cache_size || state.order.len() > 2 * self.limits.cache_size {
+            let Some((oldest, number)) = state.order.pop_front() else { break };
+            if state.known.get(&oldest).is_some_and(|known| known.number == number) {
+                state.known.remove(&oldest);
+            }
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Takes a flight off the list when its first passenger is done or has given up: it is not asked for ever.
+struct Landing<'a> {
+    state: &'a Mutex<State>,
+    key: &'a (Kind, String),
+    number: u64,
+}
+
+impl Drop for Landing<'_> {
+    fn drop(&mut self) {
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let done = |flight: &Flight| flight.peek().is_some() || flight.strong_count().is_none_or(|n| n <= 1);
+        if state.flights.get(self.key).is_some_and(|(flight, n)| *n == self.number && done(flight)) {
+            state.flights.remove(self.key);
+        }
+    }
+}
+
+impl Lookup for Enricher {
+    fn fetch<'a>(&'a self, kind: Kind, id: &'a str) -> BoxFuture<'a, Result<Found, EnrichError>> {
+        Box::pin(Self::fetch(self, kind, id))
+    }
+
+    fn target(&self) -> String {
+        self.source.target()
+    }
+}
+
+impl fmt::Debug for Enricher {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let target = self.source.target();
+        f.debug_struct("Enricher")
+            .field("target", &target)
+            .field("limits", &self.limits)
+            .finish_non_exhaustive()
+    }
+}

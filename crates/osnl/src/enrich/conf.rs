@@ -1,0 +1,55 @@
+//! `[enrich:NAME]`, checked.
+
+use std::sync::Arc;
+
+use osnl_http::{HttpError, HttpOptions};
+use osnl_openstack::{Cloud, CloudConf};
+use serde_json::Value;
+
+use super::cache::Limits;
+use super::{Enricher, Kind};
+use crate::template::Template;
+
+/// See `docs/enrichment.md`. Its Debug form shows no secret.
+#[derive(Clone, Debug)]
+pub struct EnrichConf {
+    /// The section's name, under which templates have what was found.
+    pub name: Arc<str>,
+    /// What is asked for.
+    pub kind: Kind,
+    /// Its id, if that is not the one that the event is about.
+    pub id: Option<Template>,
+    /// Whom, and as whom.
+    pub cloud: CloudConf,
+    /// How often, and for how long an answer counts.
+    pub limits: Limits,
+    /// What it is when nobody knows it.
+    pub default: Value,
+    /// What follows when nobody can be asked.
+    pub on_error: OnError,
+}
+
+/// `on_error`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OnError {
+    /// The delivery waits, as for a target that is down.
+    Retry,
+    /// The object counts as gone.
+    Default,
+}
+
+impl EnrichConf {
+    /// What asks.
+    #[must_use]
+    pub fn enricher(&self, cloud: Cloud) -> Enricher {
+        Enricher::new(Arc::new(cloud), self.limits)
+    }
+
+    /// The cloud that is asked.
+    ///
+    /// # Errors
+    /// Certificates that cannot be read.
+    pub fn cloud(&self, http: &HttpOptions) -> Result<Cloud, HttpError> {
+        Cloud::new(self.cloud.clone(), http, self.limits.timeout)
+    }
+}

@@ -1,0 +1,184 @@
+//! What one action wants to know of one event, and what counts when nobody knows it.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::Arc;
+
+use serde_json::Value;
+
+use super::conf::OnError;
+use super::subject::{described, subject};
+use super::{Enricher, Found, Kind};
+use crate::action::{ActionError, ErrorClass, Event};
+use crate::journal::Journal;
+use crate::template::{Names, Template};
+
+/// What is larger is not kept with a delivery: no server, port or image is described in so many bytes.
+const LARGEST: usize = 256 * 1024;
+
+/// What was found, by the names of the sections.
+pub type Enriched = BTreeMap<String, Value>;
+
+/// The enrichments of one action, in the order in which the action names them: an `id` may look at those before it.
+#[derive(Clone)]
+pub struct Enrichments {
+    steps: Vec<Step>,
+    journal: Arc<dyn Journal>,
+}
+
+/// One `[enrich:NAME]`, ready to be asked.
+#[derive(Clone, Debug)]
+pub(crate) struct Step {
+    pub(crate) name: Arc<str>,
+    pub(crate) kind: Kind,
+    pub(crate) id: Option<Template>,
+    pub(crate) enricher: Enricher,
+    pub(crate) default: Value,
+    pub(crate) on_error: OnError,
+}
+
+/// What was found, and what of it is worth knowing when the object is gone.
+#[derive(Clone, Debug, Default)]
+pub struct Resolved {
+    /// By the names of the sections.
+    pub enriched: Arc<Enriched>,
+    /// Objects by `kind:id`, as JSON.
+    pub learnt: Vec<(String, String)>,
+    /// Whether anything was added to what the event had.
+    pub new: bool,
+}
+
+impl Enrichments {
+    pub(crate) fn new(steps: Vec<Step>, journal: Arc<dyn Journal>) -> Self {
+        Self { steps, journal }
+    }
+
+    /// One object of a kind, which is that of the event, or that one before it has brought; nothing where nobody knows it.
+    #[must_use]
+    pub fn of(names: &[(&str, Kind, Enricher)], journal: Arc<dyn Journal>) -> Self {
+        let step = |(name, kind, enricher): &(&str, Kind, Enricher)| Step {
+            name: (*name).into(),
+            kind: *kind,
+            id: None,
+            enricher: enricher.clone(),
+            default: Value::Null,
+            on_error: OnError::Retry,
+        };
+        Self::new(names.iter().map(step).collect(), journal)
+    }
+
+    /// What the action may name of this event. What is known of the event already stays as it is.
+    ///
+    /// # Errors
+    /// Somebody cannot be asked; the error names whom, and nothing is kept of what the others said.
+    pub async fn resolve(&self, event: &Event) -> Result<Resolved, ActionError> {
+        let before = event.enriched.clone().unwrap_or_default();
+        if self.steps.iter().all(|step| before.contains_key(&*step.name)) {
+            return Ok(Resolved { enriched: before, ..Resolved::default() });
+        }
+        let mut enriched = (*before).clone();
+        let mut learnt = Vec::new();
+        for step in &self.steps {
+            if enriched.contains_key(&*step.name) {
+                continue;
+            }
+            let value = self.ask(step, event, &enriched, &mut learnt).await?;
+            enriched.insert(step.name.to_string(), value);
+        }
+        Ok(Resolved { enriched: Arc::new(enriched), learnt, new: true })
+    }
+
+    async fn ask(
+        &self,
+        step: &Step,
+        event: &Event,
+        before: &Enriched,
+        learnt: &mut Vec<(String, String)>,
+    ) -> Result<Value, ActionError> {
+        let names = names(event, before);
+        let notification = names.notification().clone();
+        let id = match &step.id {
+            None => of_others(step.kind, before).or_else(|| subject(step.kind, &notification)),
+            // A name that the event lacks is no id.
+            Some(template) => template.render(&names).ok().map(|id| id.trim().to_owned()),
+        };
+        let Some(id) = id.filter(|id| !id.is_empty()) else { return Ok(step.default.clone()) };
+        let object = format!("{}:{id}", step.kind);
+        let own = described(step.kind, &id, &notification);
+        match step.enricher.look_up(step.kind, &id).await {
+            // Kept already.
+            Ok((Found::There(value), false)) => return Ok((*value).clone()),
+            Ok((Found::There(value), true)) => {
+                let text = value.to_string();
+                if text.len() > LARGEST {
+                    let reason =
+                        format!("[enrich:{}] {object} is described in {} bytes", step.name, text.len());
+                    return Err(ActionError::new(ErrorClass::Content, reason));
+                }
+                learnt.push((object, text));
+                return Ok((*value).clone());
+            }
+            Ok((Found::Gone, _)) => {}
+            Err(error) => match step.on_error {
+                OnError::Retry => return Err(error.of_delivery(&step.name)),
+                OnError::Default => {
+                    tracing::warn!(
+                        action.name = &*event.action,
+                        "[enrich:{}] {error}; not waited for",
+                        step.name
+                    );
+                }
+            },
+        }
+        if let Some(own) = own {
+            let known = self.with_earlier(&object, own).await;
+            learnt.push((object, known.to_string()));
+            return Ok(known);
+        }
+        match self.earlier(&object).await {
+            Some(earlier) => Ok(earlier),
+            None => Ok(step.default.clone()),
+        }
+    }
+
+    /// What the event says, and what was seen earlier where it says nothing.
+    async fn with_earlier(&self, object: &str, own: Value) -> Value {
+        match (self.earlier(object).await, own) {
+            (Some(Value::Object(mut earlier)), Value::Object(own)) => {
+                earlier.extend(own);
+                Value::Object(earlier)
+            }
+            (_, own) => own,
+        }
+    }
+
+    async fn earlier(&self, object: &str) -> Option<Value> {
+        let text = self.journal.known(object).await?;
+        serde_json::from_str(&text).ok()
+    }
+}
+
+/// The names of an event, and what was found so far.
+fn names(event: &Event, found: &Enriched) -> Names {
+    let all = event.names();
+    found.iter().fold(all, |names, (name, value)| names.with(name, value.clone()))
+}
+
+/// The id that another enrichment has brought: the flavor of a server, the port of a floating IP.
+fn of_others(kind: Kind, found: &Enriched) -> Option<String> {
+    let at: &[&str] = match kind {
+        Kind::Server => &["/device_id", "/instance_uuid"],
+        Kind::Port => &["/port_id"],
+        Kind::Flavor => &["/flavor/id"],
+        Kind::Image => &["/image/id"],
+        Kind::FloatingIp | Kind::Project | Kind::User | Kind::Node => &[],
+    };
+    let ids = found.values().flat_map(|value| at.iter().filter_map(|at| value.pointer(at)?.as_str()));
+    ids.map(str::to_owned).find(|id| !id.is_empty())
+}
+
+impl fmt::Debug for Enrichments {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_list().entries(self.steps.iter().map(|step| &step.name)).finish()
+    }
+}

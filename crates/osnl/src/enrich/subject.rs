@@ -1,0 +1,111 @@
+//! Which object an event is about, and what the event itself says of it. Pure.
+
+use osnl_model::{Notification, resources};
+use serde_json::{Map, Value, json};
+
+use super::Kind;
+
+/// Ids that stand in the payload of an event about something else, in the order in which they are looked for.
+fn pointers(kind: Kind) -> &'static [&'static str] {
+    match kind {
+        Kind::Server => &[
+            "/port/device_id",
+            "/floatingip/port_details/device_id",
+            "/nova_object.data/uuid",
+            "/instance_uuid",
+            "/instance_id",
+            "/server_id",
+        ],
+        Kind::Port => &["/port_id", "/floatingip/port_id"],
+        Kind::FloatingIp => &["/floatingip_id"],
+        Kind::Flavor => &["/instance_flavor_id", "/nova_object.data/flavor/nova_object.data/flavorid"],
+        Kind::Image => &["/image_meta/base_image_ref", "/nova_object.data/image_uuid", "/image_id"],
+        Kind::Project => &["/tenant_id", "/project_id"],
+        Kind::User => &["/user_id"],
+        Kind::Node => &["/node", "/ironic_object.data/node_uuid", "/node_uuid"],
+    }
+}
+
+/// The word of the resource view for a kind.
+fn resource_kind(kind: Kind) -> &'static str {
+    match kind {
+        Kind::Server => "instance",
+        Kind::Port
+        | Kind::FloatingIp
+        | Kind::Flavor
+        | Kind::Image
+        | Kind::Project
+        | Kind::User
+        | Kind::Node => kind.name(),
+    }
+}
+
+/// The id that `id` of an enrichment is without one written. `None` is an event that names no such object; an id that is
+/// empty, as `device_id` of a port that nobody uses, is none.
+pub(super) fn subject(kind: Kind, event: &Notification) -> Option<String> {
+    let resource = resources(event).into_iter().next();
+    let own = resource.as_ref().and_then(|resource| {
+        if resource.kind == resource_kind(kind) {
+            return resource.id.as_deref();
+        }
+        match kind {
+            Kind::Project => resource.project,
+            Kind::User => resource.user,
+            Kind::Server | Kind::Port | Kind::FloatingIp | Kind::Flavor | Kind::Image | Kind::Node => None,
+        }
+    });
+    let elsewhere = || pointers(kind).iter().find_map(|at| event.payload.pointer(at)?.as_str());
+    own.filter(|id| !id.is_empty()).or_else(|| elsewhere().filter(|id| !id.is_empty())).map(str::to_owned)
+}
+
+/// What the event says of the object, in the form in which its service's API describes it; `None` if it is about another
+/// one. What an event does not say is absent.
+pub(super) fn described(kind: Kind, id: &str, event: &Notification) -> Option<Value> {
+    let resource = resources(event).into_iter().next()?;
+    if resource.kind != resource_kind(kind) || resource.id.as_deref() != Some(id) {
+        return None;
+    }
+    // neutron's events have the API's own bodies; those of a deletion only in newer releases, and then whole.
+    let body = match kind {
+        Kind::Port => event.payload.get("port"),
+        Kind::FloatingIp => event.payload.get("floatingip"),
+        Kind::Image => Some(&event.payload).filter(|payload| payload.get("disk_format").is_some()),
+        Kind::Server | Kind::Flavor | Kind::Project | Kind::User | Kind::Node => None,
+    };
+    if let Some(body @ Value::Object(_)) = body {
+        return Some(body.clone());
+    }
+    let mut object = Map::new();
+    let mut put = |key: &str, value: Value| {
+        if !value.is_null() {
+            object.insert(key.to_owned(), value);
+        }
+    };
+    put(if kind == Kind::Node { "uuid" } else { "id" }, id.into());
+    put("name", json!(resource.name));
+    match kind {
+        Kind::Server => {
+            let payload = &event.payload;
+            let data = payload.get("nova_object.data").unwrap_or(payload);
+            put("tenant_id", json!(resource.project));
+            put("user_id", json!(resource.user));
+            put("status", json!(resource.state.map(str::to_uppercase)));
+            put("created", json!(resource.created_at));
+            put("metadata", data.get("metadata").cloned().filter(Value::is_object).unwrap_or_default());
+            let of = |kind| subject(kind, event).map_or(Value::Null, |id| json!({"id": id}));
+            put("flavor", of(Kind::Flavor));
+            put("image", of(Kind::Image));
+            put("addresses", json!(resource.addresses));
+        }
+        Kind::Node => {
+            put("owner", json!(resource.project));
+            put("provision_state", json!(resource.state));
+        }
+        Kind::Port | Kind::FloatingIp | Kind::Flavor | Kind::Image | Kind::Project | Kind::User => {
+            put("project_id", json!(resource.project));
+            put("status", json!(resource.state));
+            put("created_at", json!(resource.created_at));
+        }
+    }
+    Some(Value::Object(object))
+}

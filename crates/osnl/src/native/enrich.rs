@@ -1,0 +1,181 @@
+//! `[enrich:NAME]`: what is asked for, whom, as whom, and how often. A `clouds.yaml` is read here, with the files.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use osnl_openstack::{CloudConf, Clouds, Fields, Kind, Variables};
+use serde_json::Value;
+
+use super::rate::{self, NoRate};
+use super::section::Reader;
+use crate::config::shown;
+use crate::enrich::{EnrichConf, Limits, OnError};
+use crate::template::{NAMES, Template};
+
+/// What an action's templates may name besides the event and its enrichments.
+const TAKEN: [&str; 4] = ["rule", "action", "idempotency_key", "secret"];
+
+/// Options that say who we are, with the names that they have in a `clouds.yaml`.
+pub(crate) const LOGIN: [(&str, &str); 18] = [
+    ("auth_type", "auth_type"),
+    ("auth_url", "auth_url"),
+    ("username", "username"),
+    ("password", "password"),
+    ("user_domain_name", "user_domain_name"),
+    ("user_domain_id", "user_domain_id"),
+    ("project_name", "project_name"),
+    ("project_id", "project_id"),
+    ("project_domain_name", "project_domain_name"),
+    ("project_domain_id", "project_domain_id"),
+    ("system_scope", "system_scope"),
+    ("application_credential_id", "application_credential_id"),
+    ("application_credential_name", "application_credential_name"),
+    ("application_credential_secret", "application_credential_secret"),
+    ("region_name", "region_name"),
+    ("interface", "interface"),
+    ("verify", "verify"),
+    ("ca_file", "cacert"),
+];
+
+/// One section; `all` are the names of all of them.
+pub(super) fn enrich(reader: &mut Reader<'_>, all: &[&str]) -> Option<EnrichConf> {
+    let name = named(reader);
+    let kinds: Vec<(&str, Kind)> = Kind::ALL.iter().map(|kind| (kind.name(), *kind)).collect();
+    let kind = match reader.is_set("kind") {
+        true => reader.word("kind", &kinds),
+        false => {
+            let names: Vec<&str> = kinds.iter().map(|(name, _)| *name).collect();
+            reader.required("kind", &format!("allowed: {}", names.join(", "))).and(None)
+        }
+    };
+    let own = reader.name().to_owned();
+    let others: Vec<&str> = all.iter().copied().filter(|name| *name != own).collect();
+    let id = reader.compiled("id", |text| Template::compile(text, &others));
+    let cloud = cloud(reader);
+    let limits = limits(reader);
+    let default = default(reader);
+    let on_error = reader.word("on_error", &[("retry", OnError::Retry), ("default", OnError::Default)]);
+    Some(EnrichConf {
+        name: name?.into(),
+        kind: kind?,
+        id: id.ok()?,
+        cloud: cloud?,
+        limits: limits?,
+        default: default?,
+        on_error: on_error?,
+    })
+}
+
+/// The section's name, which templates use.
+fn named(reader: &mut Reader<'_>) -> Option<String> {
+    let name = reader.name().to_owned();
+    let letters = name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_');
+    if !letters || name.starts_with(|c: char| c.is_ascii_digit()) {
+        return reader.refuse("", "is no name for templates", "name it with letters, digits and _");
+    }
+    if NAMES.contains(&name.as_str()) || TAKEN.contains(&name.as_str()) {
+        let problem = format!("{name} is the event's own name in templates");
+        return reader.refuse("", &problem, "name it otherwise");
+    }
+    Some(name)
+}
+
+/// Whom to ask, and who we are to them.
+pub(crate) fn cloud(reader: &mut Reader<'_>) -> Option<CloudConf> {
+    let mut written = Vec::new();
+    for (option, field) in LOGIN {
+        if reader.is_set(option) {
+            written.push((field, reader.text(option)?));
+        }
+    }
+    let file = reader.path("clouds_file", "write the path of a clouds.yaml, or remove the line")?;
+    if !reader.is_set("cloud") {
+        if file.is_some() {
+            return reader.refuse(
+                "clouds_file",
+                "is of no use without cloud",
+                "set cloud, or remove the line",
+            );
+        }
+        if !reader.is_set("auth_url") {
+            return reader.refuse(
+                "auth_url",
+                "is not set",
+                "write cloud = NAME of a clouds.yaml, or auth_url",
+            );
+        }
+        let mut fields = Fields::default();
+        for (field, value) in written {
+            fields.set(field, value);
+        }
+        return CloudConf::of(&fields).map_or_else(
+            |error| {
+                let option = LOGIN.iter().find(|(_, field)| *field == error.option);
+                let option = option.map_or(error.option, |(option, _)| option);
+                reader.refuse(option, &error.problem, &error.allowed)
+            },
+            Some,
+        );
+    }
+    let name = reader.text("cloud")?;
+    let clouds = match Clouds::find(&variables(file)) {
+        Ok(clouds) => clouds,
+        Err(error) => {
+            return reader.refuse("cloud", &error.to_string(), "or write auth_url and a login here");
+        }
+    };
+    match clouds.cloud(&name, &written) {
+        Ok(cloud) => Some(cloud),
+        Err(error) => reader.refuse("cloud", &error.to_string(), "name one that is complete"),
+    }
+}
+
+/// With a file named, what is beside it.
+fn variables(file: Option<PathBuf>) -> Variables {
+    let of_process = Variables::of_process();
+    match file {
+        None => of_process,
+        Some(file) => Variables {
+            working: file.parent().map(PathBuf::from),
+            config_file: Some(file),
+            home: of_process.home,
+            ..Variables::default()
+        },
+    }
+}
+
+fn limits(reader: &mut Reader<'_>) -> Option<Limits> {
+    let cache_size = reader.number("cache_size", 0, 10_000_000);
+    let cache_ttl = reader.duration("cache_ttl", Duration::ZERO);
+    let negative_ttl = reader.duration("negative_ttl", Duration::ZERO);
+    let timeout = reader.duration("timeout", Duration::from_millis(1));
+    let rate = match reader.is_set("rate") {
+        false => Some(None),
+        true => reader.text("rate").and_then(|text| match rate::parse(&text) {
+            Ok(rate) => Some(Some(rate)),
+            Err(NoRate::Form | NoRate::Range) => reader.refuse(
+                "rate",
+                &format!("{} is no rate", shown(&text)),
+                "write 100 per 1s or 1000 per 1m",
+            ),
+        }),
+    };
+    Some(Limits {
+        cache_size: usize::try_from(cache_size?).ok()?,
+        cache_ttl: cache_ttl?,
+        negative_ttl: negative_ttl?,
+        timeout: timeout?,
+        rate: rate?,
+    })
+}
+
+fn default(reader: &mut Reader<'_>) -> Option<Value> {
+    let text = reader.text("default")?;
+    serde_json::from_str(&text).map_or_else(
+        |error| {
+            let problem = format!("is no JSON: {error}");
+            reader.refuse("default", &problem, "write null, or {\"name\": \"unknown\"}")
+        },
+        Some,
+    )
+}

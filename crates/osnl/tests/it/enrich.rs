@@ -1,0 +1,364 @@
+//! Enrichment from a message to a request, with a daemon, its journal, and a stand-in for the OpenStack APIs.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use osnl::action::http::HttpOptions;
+use osnl::journal::sqlite::{Filter, Page, Reader, State};
+use osnl::metrics::Counters;
+use osnl::native::{Native, Sources, Verdict, load_texts};
+use osnl_model::{Priority, Target};
+use osnl_testkit::openstack::{CREDENTIAL_SECRET, Openstack, PASSWORD, TOKEN, USER};
+use osnl_testkit::{Reply, Sink, wait_until};
+use osnl_transport::MemoryBroker;
+use serde_json::{Value, json};
+
+use crate::harness::{Running, SOON, framed};
+
+const LOGINS: &str = "/v3/auth/tokens";
+const SERVERS: &str = "/compute/v2.1/servers/";
+
+/// Parts that outlive a daemon.
+struct Stage {
+    openstack: Openstack,
+    target: Sink,
+    broker: MemoryBroker,
+    folder: tempfile::TempDir,
+}
+
+impl Stage {
+    fn new() -> Self {
+        let target = Sink::start();
+        target.reply_with(Reply::Status(204));
+        let (openstack, broker) = (Openstack::start(), MemoryBroker::new());
+        Self { openstack, target, broker, folder: tempfile::tempdir().unwrap() }
+    }
+
+    fn conf(&self, action: &str, more: &str) -> Native {
+        let login = format!(
+            "auth_url = {}\nusername = {USER}\npassword = {PASSWORD}\nproject_name = oss",
+            self.openstack.auth_url()
+        );
+        let text = format!(
+            "[DEFAULT]\nstate_dir = {}\n[journal]\nallow_volatile = true\n\
+             [listener:l]\ntransport_url = rabbit://mq/\nexchange = neutron\ndeclare = create\npriorities = info\n\
+             [rule:r]\nevent_type = ^port\\.|^compute\\.\nactions = hook\n\
+             [action:hook]\ndriver = http\nurl = {}\nretry_interval = 0s\nmax_attempts = 2\n{action}\n\
+             [enrich:server]\nkind = server\n{login}\n{}",
+            self.folder.path().display(),
+            self.target.url("/hook"),
+            more.replace("LOGIN", &login),
+        );
+        load(&text)
+    }
+
+    fn start(&self, conf: &Native) -> Running {
+        let counters = Arc::new(Counters::default());
+        let transports = |_: &_| Ok(Arc::new(self.broker.transport()) as Arc<_>);
+        let daemon = conf.daemon_with(&transports, &HttpOptions::default(), &counters).unwrap();
+        let daemon = Running::start_daemon(daemon, counters, Duration::from_secs(10));
+        wait_until(SOON, "the queue is bound", || self.publish("x", &json!({})) == 1);
+        daemon
+    }
+
+    fn publish(&self, event_type: &str, payload: &Value) -> usize {
+        let body = framed("network.host1", event_type, payload);
+        self.broker.publish(&Target::new("neutron", "notifications"), &Priority::Info, body)
+    }
+
+    /// A port of the server that is there, or of another.
+    fn port(&self, n: usize, server: &str) {
+        let port = json!({"port": {"id": format!("port-{n}"), "device_id": server}});
+        assert_eq!(self.publish("port.create.end", &port), 1);
+    }
+
+    fn bodies(&self) -> Vec<String> {
+        let requests = self.target.requests();
+        requests.iter().map(|request| String::from_utf8(request.body.clone()).unwrap()).collect()
+    }
+
+    fn reasons(&self, state: State) -> Vec<String> {
+        let filter = Filter { states: vec![state], ..Filter::default() };
+        let rows = Reader::open(&self.folder.path().join("journal.db")).unwrap();
+        let rows = rows.list(&filter, &Page::default()).unwrap();
+        rows.into_iter().map(|row| row.reason.unwrap_or_default()).collect()
+    }
+
+    fn server_path(&self) -> String {
+        format!("{SERVERS}{}", Openstack::id("server"))
+    }
+
+    fn rename(&self, name: &str) {
+        let mut body = self.openstack.get(&self.server_path());
+        body["server"]["name"] = name.into();
+        self.openstack.put(&self.server_path(), body);
+    }
+}
+
+fn load(text: &str) -> Native {
+    let loaded = load_texts(&[("test.conf".to_owned(), text.to_owned())], &Sources::default());
+    loaded.unwrap_or_else(|errors| panic!("{errors}")).conf
+}
+
+const BODY: &str = "enrich = server\nbody = {\"host\": \"{{ server.name }}\"}";
+
+/// A target that fails sees the same request again, also after a restart, whatever the server is called by then.
+#[test]
+fn every_attempt_sends_what_was_found_before_the_first() {
+    let stage = Stage::new();
+    stage.target.reply_with(Reply::Status(503));
+    let conf = stage.conf(BODY, "cache_ttl = 0\n");
+    let daemon = stage.start(&conf);
+    stage.port(1, Openstack::id("server"));
+    let deadline = SOON;
+    let seen = stage.target.wait_for(2, deadline).len();
+    daemon.stop().unwrap();
+    stage.rename("another");
+    let daemon = stage.start(&conf);
+    stage.target.wait_for(seen + 1, deadline);
+    stage.target.reply_with(Reply::Status(204));
+    daemon.wait_until("it is delivered", |c| c.delivered.get() == 1);
+    daemon.stop().unwrap();
+    assert!(stage.bodies().iter().all(|body| body == r#"{"host": "web 1"}"#), "{:?}", stage.bodies());
+    assert_eq!(stage.openstack.count(SERVERS), 1);
+}
+
+/// An API that is down holds deliveries as a target that is down does: nothing is sent, nothing is used up, and the log
+/// names the API.
+#[test]
+fn an_api_that_is_down_costs_no_attempt() {
+    let stage = Stage::new();
+    let conf = stage.conf(&format!("{BODY}\nconcurrency = 1"), "timeout = 2s\n");
+    let daemon = stage.start(&conf);
+    stage.openstack.fail("/compute", Reply::Status(500));
+    for n in 0..3 {
+        stage.port(n, Openstack::id("server"));
+    }
+    daemon.wait_until("more attempts than the action has", |c| c.failures.get() > 6);
+    daemon.wait_for_log("[enrich:server] http://127.0.0.1");
+    assert_eq!((daemon.counters.dead.get(), stage.target.requests().len()), (0, 0));
+    // A token that ends meanwhile is one more thing that is put right by itself.
+    stage.openstack.revoke();
+    stage.openstack.heal();
+    daemon.wait_until("all are delivered", |c| c.delivered.get() == 3);
+    let log = daemon.log().join("\n");
+    daemon.stop().unwrap();
+    assert_eq!(stage.bodies(), [r#"{"host": "web 1"}"#; 3]);
+    for secret in [PASSWORD, TOKEN] {
+        assert!(!log.contains(secret), "{log}");
+    }
+}
+
+#[test]
+fn what_is_forbidden_uses_attempts_and_says_what_nova_said() {
+    let stage = Stage::new();
+    let daemon = stage.start(&stage.conf(BODY, ""));
+    let body = r#"{"forbidden": {"code": 403, "message": "Policy doesn't allow it."}}"#;
+    let forbidden = Reply::StatusWith { status: 403, headers: Vec::new(), body: body.into() };
+    stage.openstack.fail("/compute", forbidden);
+    stage.port(1, Openstack::id("server"));
+    daemon.wait_until("it is given up", |c| c.dead.get() == 1);
+    daemon.stop().unwrap();
+    let reasons = stage.reasons(State::Dead);
+    assert!(reasons[0].starts_with("status 403: [enrich:server] server "), "{reasons:?}");
+    assert!(reasons[0].ends_with("forbidden (403): Policy doesn't allow it. (attempt 2)"), "{reasons:?}");
+}
+
+/// A server that is gone is as it was seen last, after a restart too; one that was never seen is the default.
+#[test]
+fn what_is_gone_is_as_the_journal_has_it() {
+    let stage = Stage::new();
+    let more = "cache_ttl = 0\nnegative_ttl = 0\ndefault = {\"name\": \"nobody\"}\n";
+    let conf = stage.conf(BODY, more);
+    let daemon = stage.start(&conf);
+    stage.port(1, Openstack::id("server"));
+    daemon.wait_until("the first is delivered", |c| c.delivered.get() == 1);
+    daemon.stop().unwrap();
+    stage.openstack.remove(&stage.server_path());
+    let daemon = stage.start(&conf);
+    stage.port(2, Openstack::id("server"));
+    daemon.wait_until("the second is delivered", |c| c.delivered.get() == 1);
+    stage.port(3, "00000000-0000-4000-8000-000000000000");
+    daemon.wait_until("the third is delivered", |c| c.delivered.get() == 2);
+    let payload =
+        json!({"instance_id": Openstack::id("server"), "display_name": "web 2", "state": "deleted"});
+    stage.publish("compute.instance.delete.end", &payload);
+    daemon.wait_until("the fourth is delivered", |c| c.delivered.get() == 3);
+    daemon.stop().unwrap();
+    let host = |name: &str| format!("{{\"host\": \"{name}\"}}");
+    assert_eq!(stage.bodies(), [host("web 1"), host("web 1"), host("nobody"), host("web 2")]);
+}
+
+#[test]
+fn an_action_has_a_condition_that_knows_what_was_found() {
+    let stage = Stage::new();
+    let action = "enrich = server, flavor\nwhen = server.metadata.Owner == 'ops' and flavor.ram < 1000\n\
+                  body = {\"ram\": {{ flavor.ram|tojson }}}";
+    let daemon = stage.start(&stage.conf(action, "cache_ttl = 0\n[enrich:flavor]\nkind = flavor\nLOGIN\n"));
+    stage.port(1, Openstack::id("server"));
+    daemon.wait_until("the first is delivered", |c| c.delivered.get() == 1);
+    let mut body = stage.openstack.get(&stage.server_path());
+    body["server"]["metadata"]["Owner"] = "dev".into();
+    stage.openstack.put(&stage.server_path(), body.clone());
+    stage.port(2, Openstack::id("server"));
+    daemon.wait_until("the second asks for nothing", |c| c.nothing_to_do.get() == 1);
+    body["server"]["metadata"] = json!({});
+    stage.openstack.put(&stage.server_path(), body);
+    stage.port(3, Openstack::id("server"));
+    daemon.wait_until("nor does the third", |c| c.nothing_to_do.get() == 2);
+    daemon.stop().unwrap();
+    assert_eq!(stage.bodies(), [r#"{"ram": 512}"#]);
+    let mut said = stage.reasons(State::NothingToDo);
+    said.sort();
+    let when = "when is false: server.metadata.Owner == 'ops' and flavor.ram < 1000";
+    assert_eq!(said, [when, "when is false: the event has no server.metadata.Owner"]);
+    // Both sections are one cloud.
+    assert_eq!(stage.openstack.count(LOGINS), 1);
+}
+
+#[test]
+fn the_login_is_tried_before_anything_runs() {
+    let stage = Stage::new();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let probe = |conf: &Native| {
+        let probes = runtime.block_on(conf.probe(&HttpOptions::default(), Duration::from_secs(10)));
+        let probe = probes.into_iter().find(|probe| probe.section == "enrich:server").unwrap();
+        (probe.verdict, probe.to_string())
+    };
+    let conf = stage.conf(BODY, "");
+    let (verdict, text) = probe(&conf);
+    assert_eq!(verdict, Verdict::Fine);
+    let expected = "logged in as osswatch for project oss with roles reader; compute is at http://127.0.0.1:";
+    assert!(text.contains(expected), "{text}");
+    assert_eq!(stage.openstack.count(SERVERS), 0);
+
+    let (verdict, text) = probe(&stage.conf(BODY, "region_name = Mars\n"));
+    assert_eq!(verdict, Verdict::Failed);
+    assert!(text.contains("no public URL of compute in region Mars; it has public in RegionOne"), "{text}");
+    let wrong = "password = wr0ng\n";
+    let text = probe(&stage.conf(BODY, wrong)).1;
+    assert!(text.contains("refused (401): The request you have made requires authentication."), "{text}");
+    assert!(!text.contains("wr0ng"), "{text}");
+    stage.openstack.sink().stop();
+    let text = probe(&conf).1;
+    assert!(text.contains("is it running, and is auth_url right?"), "{text}");
+}
+
+#[test]
+fn a_cloud_comes_out_of_clouds_yaml_and_its_secret_out_of_the_file_beside_it() {
+    let stage = Stage::new();
+    let (folder, url) = (stage.folder.path(), stage.openstack.auth_url());
+    let file = folder.join("clouds.yaml");
+    let yaml = format!(
+        "clouds:\n  mine:\n    auth_type: v3applicationcredential\n    auth:\n      auth_url: {url}\n      \
+         application_credential_id: a906a37caf67443a9cd229f5661b6f71\n"
+    );
+    std::fs::write(&file, yaml).unwrap();
+    let secure =
+        format!("clouds: {{mine: {{auth: {{application_credential_secret: {CREDENTIAL_SECRET}}}}}}}");
+    std::fs::write(folder.join("secure.yaml"), secure).unwrap();
+    let more = format!(
+        "[enrich:other]\nkind = port\nid = {{{{ payload.port.id }}}}\ncloud = mine\nclouds_file = {}\n",
+        file.display()
+    );
+    let conf = stage.conf("enrich = other\nbody = {\"device\": \"{{ other.device_id }}\"}", &more);
+    assert!(!format!("{conf:?}").contains(CREDENTIAL_SECRET));
+    let shown = conf.explain();
+    assert!(
+        shown.contains("as         application credential id a906a37caf67443a9cd229f5661b6f71"),
+        "{shown}"
+    );
+    let daemon = stage.start(&conf);
+    let port = json!({"port": {"id": Openstack::id("port")}});
+    stage.publish("port.update.end", &port);
+    daemon.wait_until("it is delivered", |c| c.delivered.get() == 1);
+    daemon.stop().unwrap();
+    assert_eq!(stage.bodies(), [format!("{{\"device\": \"{}\"}}", Openstack::id("server"))]);
+}
+
+fn errors(more: &str) -> String {
+    let text = format!(
+        "[listener:l]\ntransport_url = rabbit://mq/\nexchange = x\n[rule:r]\nactions = a\n[action:a]\ndriver = http\n\
+         url = http://h/\n{more}"
+    );
+    load_texts(&[("f".to_owned(), text)], &Sources::default()).unwrap_err().to_string()
+}
+
+#[test]
+fn what_is_wrong_points_at_its_line() {
+    let check = |more: &str, expected: &str| {
+        let said = errors(more);
+        assert!(said.contains(expected), "{said}\n{expected}");
+        assert!(!said.contains("s3cr"), "{said}");
+    };
+    let login = "auth_url = http://h/v3\nusername = u\npassword = s3cr\n";
+    check(
+        "enrich = servr\n[enrich:server]\nkind = server\nauth_url = http://h/v3\nusername = u\npassword = p",
+        "f:9: [action:a] enrich: there is no [enrich:servr]; there are: server; did you mean server?",
+    );
+    check(&format!("[enrich:e]\n{login}"), "[enrich:e] kind: is not set; allowed: server, port, floatingip,");
+    check(&format!("[enrich:e]\nkind = sever\n{login}"), "did you mean server?");
+    check(
+        "[enrich:e]\nkind = port\n",
+        "[enrich:e] auth_url: is not set; write cloud = NAME of a clouds.yaml",
+    );
+    check(
+        "[enrich:e]\nkind = port\nauth_url = h/v3\n",
+        "f:11: [enrich:e] auth_url: the scheme must be http or https",
+    );
+    check(
+        "[enrich:e]\nkind = port\nauth_url = http://h\nusername = u",
+        "[enrich:e] password: is missing; write it",
+    );
+    check(
+        "[enrich:e]\nkind = port\ncloud = c\nclouds_file = /nowhere/clouds.yaml\n",
+        "f:11: [enrich:e] cloud: there is no clouds.yaml in /nowhere/clouds.yaml, /nowhere",
+    );
+    check(&format!("[enrich:payload]\nkind = port\n{login}"), "payload is the event's own name in templates");
+    check(
+        &format!("[enrich:a-b]\nkind = port\n{login}"),
+        "is no name for templates; name it with letters, digits",
+    );
+    check(&format!("[enrich:e]\nkind = port\ndefault = {{\n{login}"), "[enrich:e] default: is no JSON");
+    check(&format!("[enrich:e]\nkind = port\nid = {{{{ paylod.x }}}}\n{login}"), "did you mean payload?");
+    check("auth = basic\ncloud = c\n", "[action:a] cloud: belongs to auth = keystone; set that");
+    check(
+        "auth = keystone\n",
+        "[action:a] auth_url: is not set; write cloud = NAME of a clouds.yaml, or auth_url",
+    );
+    // An action's templates have what it names, and nothing else.
+    check(&format!("body = {{{{ e.name }}}}\n[enrich:e]\nkind = port\n{login}"), "f:9:11: [action:a] body:");
+}
+
+/// `auth = keystone`: one token for all requests, another one when the target believes it no more, and none in the log.
+#[test]
+fn an_action_calls_by_a_token_of_keystone_s() {
+    let stage = Stage::new();
+    let login = format!("auth_url = {}\nproject_name = oss", stage.openstack.auth_url());
+    let action = format!("auth = keystone\nusername = {USER}\npassword = {PASSWORD}\n{login}\nbody = {{}}");
+    let conf = stage.conf(&action, "");
+    let shown = conf.explain();
+    assert!(shown.contains("login      x-auth-token: ***"), "{shown}");
+    let daemon = stage.start(&conf);
+    stage.port(1, "a");
+    daemon.wait_until("the first is delivered", |c| c.delivered.get() == 1);
+    // The target repeats the token that it refuses, and is told another one.
+    let echo = format!("no: {TOKEN}1");
+    let refused = Reply::StatusWith { status: 401, headers: Vec::new(), body: echo.clone().into_bytes() };
+    stage.target.script(vec![refused]);
+    stage.port(2, "a");
+    daemon.wait_until("the second is delivered", |c| c.delivered.get() == 2);
+    let echo = echo.replace("-1", "-2");
+    let refused = Reply::StatusWith { status: 400, headers: Vec::new(), body: echo.into_bytes() };
+    stage.target.script(vec![refused.clone(), refused]);
+    stage.port(3, "a");
+    daemon.wait_until("the third is given up", |c| c.dead.get() == 1);
+    let log = daemon.log().join("\n");
+    daemon.stop().unwrap();
+    let requests = stage.target.requests();
+    let tokens: Vec<&str> = requests.iter().filter_map(|r| r.header("x-auth-token")).collect();
+    let token = |n: usize| format!("{TOKEN}{n}");
+    assert_eq!(tokens, [token(1), token(1), token(2), token(2), token(2)]);
+    let reason = &stage.reasons(State::Dead)[0];
+    assert!(!log.contains(TOKEN) && !reason.contains(TOKEN) && reason.contains("no: ***"), "{reason}\n{log}");
+}
