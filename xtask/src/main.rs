@@ -7,7 +7,7 @@
 //! | `ci` | the gate: format, lints, `test`, docs, `tidy`, `deny` |
 //! | `tidy` | the rules about files that no compiler checks |
 //! | `deny` | licences, duplicate versions and origins of the dependencies |
-//! | `docs` | writes what is made from the code: `docs/reference/configuration.md` |
+//! | `docs` | writes the pages of `docs/reference` that are made from the code |
 //! | `demo-picture` | records `osnl demo` into `docs/demo.svg` |
 //! | `chaos --cluster` | a RabbitMQ cluster whose nodes are killed under a running osnl: effects against events |
 //! | `catalogue` | writes what the binary knows about notifications, from `fixtures/emission` |
@@ -43,7 +43,7 @@ cargo xtask COMMAND
   ci             the gate: format, clippy, test, docs, tidy, deny
   tidy           check the rules about files that no compiler checks
   deny           check licences, duplicate versions and origins of the dependencies
-  docs           write docs/reference/configuration.md from the code
+  docs           write the pages of docs/reference from the code
   demo-picture   record `osnl demo` into docs/demo.svg
   chaos [--minutes N] [--seed S] [--upstream] | --cluster
                  kill and break everything while events come, and count what is lost

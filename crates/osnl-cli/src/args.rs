@@ -289,7 +289,7 @@ pub(crate) struct EventsArgs {
     /// Which event, or the beginning of several
     #[arg(value_name = "EVENT")]
     pub(crate) event: Option<String>,
-    /// What is printed
+    /// What is printed; markdown is a summary of all events
     #[arg(long, value_enum, default_value_t = EventsFormat::Text, value_name = "FORMAT")]
     pub(crate) format: EventsFormat,
 }
@@ -299,6 +299,8 @@ pub(crate) struct EventsArgs {
 pub(crate) enum EventsFormat {
     Text,
     Json,
+    /// docs/reference/events.md
+    Markdown,
 }
 
 /// What `osnl config reference` prints.

@@ -1,7 +1,7 @@
 //! The flags of `osnl man`, and which pages there are: osnl, its configuration, and one for each command.
 
 use clap::builder::PossibleValuesParser;
-use clap::{Args, CommandFactory as _};
+use clap::{Args, CommandFactory as _, ValueEnum};
 
 use super::{K2hr3Osnl, Osnl, OssWatcher};
 
@@ -47,6 +47,16 @@ pub(crate) struct ManArgs {
     /// osnl, osnl.conf, or a command: tap, deliveries, deliveries-list, k2hr3-osnl
     #[arg(default_value = "osnl", value_parser = PossibleValuesParser::new(PAGES), hide_possible_values = true)]
     pub(crate) page: String,
+    /// roff is for man; markdown has a chapter for each command
+    #[arg(long, value_enum, default_value_t = ManFormat::Roff, value_name = "FORMAT")]
+    pub(crate) format: ManFormat,
+}
+
+/// The form of a manual page.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum ManFormat {
+    Roff,
+    Markdown,
 }
 
 /// `osnl`, with the names that its commands have in usage lines and titles.

@@ -2,7 +2,9 @@
 //!
 //! Without arguments the services; with one its events; with an event where it is published, the fields of its
 //! payload and a sample. `--format json` has the same: a list of services, of events, or of events with fields
-//! and sample.
+//! and sample. `--format markdown` is a table of the events with where they are published.
+
+mod summary;
 
 use std::fmt::Write as _;
 use std::io::Write as _;
@@ -29,6 +31,7 @@ pub(crate) fn run(args: &EventsArgs) -> Exit {
     let text = match args.format {
         EventsFormat::Text => found.text(),
         EventsFormat::Json => format!("{:#}\n", found.json()),
+        EventsFormat::Markdown => summary::page(&found.events()),
     };
     // A reader that has seen enough, such as head, is no failure.
     let _ = std::io::stdout().write_all(text.as_bytes());
@@ -87,6 +90,13 @@ fn look(args: &EventsArgs) -> Result<Found, String> {
 }
 
 impl Found {
+    fn events(&self) -> Vec<&'static Event> {
+        match self {
+            Self::Services => catalogue::events().iter().collect(),
+            Self::Events(events) | Self::One(events) => events.clone(),
+        }
+    }
+
     fn text(&self) -> String {
         let mut out = String::new();
         match self {

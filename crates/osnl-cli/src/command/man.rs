@@ -1,8 +1,11 @@
 //! `osnl man` and `osnl completions`: what packages ship, made from the definitions of the flags.
 
+mod markdown;
+
 use std::io::{self, Write};
 
-use crate::args::{CompletionsArgs, ManArgs, man};
+use crate::args::man::{self, ManFormat};
+use crate::args::{CompletionsArgs, ManArgs};
 use crate::exit::Exit;
 
 /// Behind what the flags say, in the language of manual pages.
@@ -79,17 +82,27 @@ const COMMAND: &str = r"
 ";
 
 pub(crate) fn man(args: &ManArgs) -> Exit {
-    let rest = match args.page.as_str() {
+    match args.format {
+        ManFormat::Roff => roff(&args.page),
+        ManFormat::Markdown => {
+            let pages = man::command(&args.page).map(markdown::pages);
+            print(Ok(pages.unwrap_or_else(|| osnl::native::reference().markdown()).into_bytes()))
+        }
+    }
+}
+
+fn roff(page: &str) -> Exit {
+    let rest = match page {
         "osnl" => OSNL.to_owned(),
         "k2hr3-osnl" => K2HR3_OSNL.to_owned(),
         "oss-watcher" => OSS_WATCHER.to_owned(),
         "osnl.conf" => format!("{OSNL_CONF}{}", osnl::native::reference().roff()),
         _ => COMMAND.to_owned(),
     };
-    let mut page = Vec::new();
+    let mut flags = Vec::new();
     let rendered =
-        man::command(&args.page).map_or(Ok(()), |command| clap_mangen::Man::new(command).render(&mut page));
-    print(rendered.map(|()| [&page[..], rest.trim_start().as_bytes()].concat()))
+        man::command(page).map_or(Ok(()), |command| clap_mangen::Man::new(command).render(&mut flags));
+    print(rendered.map(|()| [&flags[..], rest.trim_start().as_bytes()].concat()))
 }
 
 pub(crate) fn completions(args: &CompletionsArgs) -> Exit {

@@ -255,10 +255,10 @@ fn a_real_broker_carries_it_and_is_left_as_it_was() {
 }
 
 #[test]
-fn the_readme_shows_what_is_printed() {
-    let readme = concat!(env!("CARGO_MANIFEST_DIR"), "/../../README.md");
-    let readme = std::fs::read_to_string(readme).unwrap();
-    let section = readme.split("## What the demo prints").nth(1).unwrap();
+fn the_page_shows_what_is_printed() {
+    let page = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/demo.md");
+    let page = std::fs::read_to_string(page).unwrap();
+    let section = page.split("## What it prints").nth(1).unwrap();
     let sample = section.split("```").nth(1).unwrap();
     let printed = lines(&[]);
     let printed: Vec<String> = printed.iter().map(|line| without_port(line)).collect();
@@ -268,7 +268,7 @@ fn the_readme_shows_what_is_printed() {
         let at = rest.iter().position(|printed| *printed == without_port(line));
         from += at.unwrap_or_else(|| panic!("not printed, or not there: {line}\n{}", rest.join("\n"))) + 1;
     }
-    assert!(from > 10, "there is no sample in the README");
+    assert!(from > 10, "there is no sample on the page");
 }
 
 /// The stand-in listens wherever there is a free port.

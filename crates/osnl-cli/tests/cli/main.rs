@@ -1,6 +1,7 @@
 //! The binary as its users run it.
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
+mod book;
 mod check_connect;
 mod command_line;
 mod config;

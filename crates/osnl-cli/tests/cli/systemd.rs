@@ -13,6 +13,7 @@ use serde_json::json;
 use crate::daemon::{Case, Daemon, SOON, Way};
 
 const OURS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../packaging/systemd/k2hr3_osnl.service");
+const RUN: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../packaging/systemd/osnl.service");
 const THEIRS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../fixtures/k2hr3/systemd/k2hr3_osnl.service");
 const PROGRAM: &str = "/usr/bin/k2hr3_osnl";
 const CONF: &str = "/etc/k2hr3/k2hr3_osnl.conf";
@@ -71,28 +72,45 @@ fn our_unit_is_compatible_ready_in_time_and_patient_at_the_end() {
 
 /// systemd's own verdict where there is systemd; elsewhere the test above is the only one.
 #[test]
-#[expect(clippy::print_stdout, reason = "which of the two was tested")]
 fn systemd_accepts_our_unit() {
+    is_accepted(OURS, "k2hr3_osnl.service", PROGRAM);
+}
+
+#[test]
+fn systemd_accepts_the_unit_of_osnl_run() {
+    is_accepted(RUN, "osnl.service", "/usr/bin/osnl");
+    let of = |unit: &str| -> Vec<_> {
+        let same = |(_, name, _): &(String, String, String)| {
+            name.starts_with("Protect") || name.starts_with("Restrict")
+        };
+        settings(unit).into_iter().filter(same).collect()
+    };
+    assert_eq!(of(RUN), of(OURS), "locked in as the other");
+}
+
+#[track_caller]
+#[expect(clippy::print_stdout, reason = "which of the two was tested")]
+fn is_accepted(path: &str, name: &str, program: &str) {
     let folder = tempfile::tempdir().unwrap();
-    let unit = folder.path().join("k2hr3_osnl.service");
+    let unit = folder.path().join(name);
     let verify = |text: &str| {
         // It looks for the program.
-        fs::write(&unit, text.replace(PROGRAM, env!("CARGO_BIN_EXE_osnl"))).unwrap();
+        fs::write(&unit, text.replace(program, env!("CARGO_BIN_EXE_osnl"))).unwrap();
         Command::new("systemd-analyze").args(["verify", "--man=no"]).arg(&unit).output()
     };
-    let text = fs::read_to_string(OURS).unwrap();
+    let text = fs::read_to_string(path).unwrap();
     match verify(&text) {
         Ok(output) => {
             let said = String::from_utf8_lossy(&output.stderr);
             assert!(output.status.success(), "{said}");
-            assert!(!said.contains("k2hr3_osnl.service"), "{said}");
+            assert!(!said.contains(name), "{said}");
             let wrong = verify(&text.replace("ProtectClock", "ProtectClok")).unwrap();
             assert!(String::from_utf8_lossy(&wrong.stderr).contains("ProtectClok"), "it finds what is wrong");
             println!("verified by systemd-analyze");
         }
         Err(error) => {
             assert_eq!(error.kind(), std::io::ErrorKind::NotFound, "{error}");
-            assert!(settings(OURS).len() > 20);
+            assert!(settings(path).len() > 20);
             println!("systemd-analyze is not installed: parsed only");
         }
     }

@@ -1,0 +1,224 @@
+//! The book: every page is listed, every link leads somewhere, every command that a page shows does what it shows.
+//!
+//! Pages that one reads from the top are played ([`PLAYED`]): files are written, commands run on a real broker, and
+//! what they print is compared. Of the other pages each `osnl` command is given to the binary with `--help` behind it,
+//! which refuses unknown flags and values. What can be neither is listed by name.
+
+mod compare;
+mod links;
+mod page;
+mod stage;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use self::page::Step;
+use self::stage::Stage;
+
+/// Pages whose blocks are run in order; each has a test below.
+const PLAYED: [&str; 6] = [
+    "coming-from-k2hr3-osnl.md",
+    "coming-from-kombu.md",
+    "getting-started.md",
+    "rules-step-by-step.md",
+    "running.md",
+    "troubleshooting.md",
+];
+
+/// Blocks of played pages that no test can run: page, `not-run=NAME`, and why.
+const NOT_RUN: [(&str, &str, &str); 6] = [
+    ("coming-from-k2hr3-osnl.md", "back", "systemctl, and files of the system"),
+    ("coming-from-k2hr3-osnl.md", "change", "systemctl, and files of the system"),
+    ("coming-from-k2hr3-osnl.md", "durable-queue", "rabbitmqadmin is a plug-in's"),
+    ("getting-started.md", "build", "what runs the test was built"),
+    ("getting-started.md", "package", "apt"),
+    ("running.md", "systemd", "systemctl"),
+];
+
+/// Commands of other pages and of the README that are not osnl's: page and how they begin.
+const OTHER_PROGRAMS: [(&str, &str); 10] = [
+    ("../README.md", "cargo run --release -- demo"),
+    ("../README.md", "cargo xtask test"),
+    ("../README.md", "ln -s osnl "),
+    ("benchmarks.md", "cargo xtask bench"),
+    ("deliveries.md", "printf "),
+    ("operation.md", "ln -s /usr/bin/osnl "),
+    ("oss-watcher.md", "ln -s "),
+    ("reload.md", "systemctl reload "),
+    ("versioned-notifications.md", "OSNL_TRANSPORT_URL="),
+    ("writing-a-plugin.md", "echo "),
+];
+
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").canonicalize().unwrap()
+}
+
+fn read(path: &str) -> String {
+    let path = root().join("docs").join(path);
+    std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
+}
+
+/// All Markdown below `docs`, by path; `SUMMARY.md` is no page.
+fn pages() -> BTreeSet<String> {
+    fn walk(folder: &Path, docs: &Path, found: &mut BTreeSet<String>) {
+        for entry in std::fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                walk(&path, docs, found);
+            } else if path.extension().is_some_and(|extension| extension == "md") {
+                found.insert(path.strip_prefix(docs).unwrap().to_str().unwrap().to_owned());
+            }
+        }
+    }
+    let docs = root().join("docs");
+    let mut found = BTreeSet::new();
+    walk(&docs, &docs, &mut found);
+    found.remove("SUMMARY.md");
+    found
+}
+
+fn steps(path: &str) -> Vec<Step> {
+    page::steps(&read(path))
+}
+
+#[track_caller]
+fn play(path: &str) {
+    assert!(PLAYED.contains(&path), "{path} is not among PLAYED");
+    let mut stage = Stage::new(path.trim_end_matches(".md"));
+    for step in steps(path) {
+        stage.play(&step);
+    }
+    stage.end();
+}
+
+#[test]
+fn getting_started() {
+    play("getting-started.md");
+}
+
+#[test]
+fn coming_from_k2hr3_osnl() {
+    play("coming-from-k2hr3-osnl.md");
+}
+
+#[test]
+fn coming_from_kombu() {
+    play("coming-from-kombu.md");
+}
+
+#[test]
+fn rules_step_by_step() {
+    play("rules-step-by-step.md");
+}
+
+#[test]
+fn running() {
+    play("running.md");
+}
+
+#[test]
+fn troubleshooting() {
+    play("troubleshooting.md");
+}
+
+#[test]
+fn the_summary_lists_each_page_once() {
+    let mut listed = BTreeMap::new();
+    for (_, target) in links::links(&read("SUMMARY.md")) {
+        *listed.entry(target).or_insert(0) += 1;
+    }
+    let twice: Vec<_> = listed.iter().filter(|(_, count)| **count > 1).collect();
+    assert!(twice.is_empty(), "docs/SUMMARY.md has these more than once: {twice:?}");
+    let listed: BTreeSet<String> = listed.into_keys().collect();
+    let pages = pages();
+    let missing: Vec<_> = pages.difference(&listed).collect();
+    assert!(missing.is_empty(), "add to docs/SUMMARY.md: {missing:?}");
+    let gone: Vec<_> = listed.difference(&pages).collect();
+    assert!(gone.is_empty(), "docs/SUMMARY.md lists what is not there: {gone:?}");
+}
+
+#[test]
+fn every_link_leads_to_a_file_and_its_heading() {
+    let root = root();
+    let docs = pages().into_iter().chain(["SUMMARY.md".to_owned()]).map(|page| format!("docs/{page}"));
+    let files = docs.chain(["README.md", "ARCHITECTURE.md", "CONTRIBUTING.md"].map(str::to_owned));
+    let broken: Vec<String> = files.flat_map(|file| links::broken(&root, &file)).collect();
+    assert!(broken.is_empty(), "{}", broken.join("\n"));
+}
+
+#[test]
+fn what_is_not_run_is_known_by_name() {
+    let mut found = Vec::new();
+    for path in PLAYED {
+        let text = read(path);
+        for step in page::steps(&text) {
+            if let Step::NotRun(name) = step {
+                found.push((path, name));
+            }
+        }
+        // A configuration that is only looked at would be the first to be wrong.
+        let shown = page::blocks(&text).into_iter().filter(|block| ["ini", "sh"].contains(&block.language));
+        let idle: Vec<usize> = shown.filter(|block| block.words.is_empty()).map(|block| block.line).collect();
+        assert!(idle.is_empty(), "{path}: blocks that nothing reads, in lines {idle:?}");
+    }
+    let found: BTreeSet<(&str, &str)> = found.iter().map(|(path, name)| (*path, name.as_str())).collect();
+    let known = NOT_RUN.iter().map(|(path, name, _)| (*path, *name)).collect();
+    assert_eq!(found, known, "blocks with not-run=NAME, and the list NOT_RUN of this test");
+}
+
+#[test]
+fn the_commands_of_all_other_pages_have_flags_that_exist() {
+    let pages = pages().into_iter().filter(|page| !PLAYED.contains(&page.as_str()));
+    let folder = tempfile::tempdir().unwrap();
+    stage::programs(folder.path());
+    let mut tried = 0;
+    let mut wrong = Vec::new();
+    for path in pages.chain(["../README.md".to_owned()]) {
+        for step in steps(&path) {
+            let Step::Shell { line, command } = step else { continue };
+            let of_osnl = |part: &&str| stage::NAMES.contains(&part.split(' ').next().unwrap_or_default());
+            let parts: Vec<&str> = page::commands(&command).into_iter().filter(of_osnl).collect();
+            tried += parts.len();
+            for said in parts.iter().filter_map(|part| refusal(part, folder.path())) {
+                wrong.push(format!("docs/{path}:{line}: {command}\n{said}"));
+            }
+            let known =
+                OTHER_PROGRAMS.iter().any(|(page, begin)| *page == path && command.starts_with(begin));
+            if parts.is_empty() && !known {
+                wrong.push(format!("docs/{path}:{line}: {command}: not osnl, and not among OTHER_PROGRAMS"));
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+    assert!(tried > 10, "{tried}");
+}
+
+/// What the binary says to a command's flags, if it refuses them.
+fn refusal(command: &str, folder: &Path) -> Option<String> {
+    let mut shell = Command::new("sh");
+    shell.arg("-c").arg(format!("{command} --help")).stdin(Stdio::null());
+    let output = shell.env("PATH", stage::path_to(folder, "")).output().unwrap();
+    (!output.status.success()).then(|| String::from_utf8_lossy(&output.stderr).into_owned())
+}
+
+#[test]
+fn generated_pages_are_what_this_build_prints() {
+    let printed = |args: &[&str]| {
+        let output = Command::new(env!("CARGO_BIN_EXE_osnl")).args(args).output().unwrap();
+        String::from_utf8(output.stdout).unwrap()
+    };
+    let stale = "cargo xtask docs writes it";
+    assert!(read("reference/events.md") == printed(&["events", "--format", "markdown"]), "events: {stale}");
+    let commands = printed(&["man", "--format", "markdown"]);
+    let mut names = Vec::new();
+    for page in format!("\n{commands}").split("\n# ").skip(1) {
+        let title = page.lines().next().unwrap().trim_matches('`');
+        let name = title.rsplit(' ').next().unwrap();
+        let there = read(&format!("reference/commands/{name}.md"));
+        assert!(there == format!("# {}\n", page.trim_end()), "reference/commands/{name}.md: {stale}");
+        names.push(format!("reference/commands/{name}.md"));
+    }
+    let there = pages().into_iter().filter(|page| page.starts_with("reference/commands/"));
+    assert_eq!(there.collect::<BTreeSet<_>>(), names.into_iter().collect(), "{stale}");
+}

@@ -1,0 +1,274 @@
+//! Where a page is played: a folder, a virtual host of a real broker, a target, and one step after the other.
+//!
+//! The addresses that pages name are replaced by those of here, and back in what is printed. A command that only asks
+//! is asked again until the answer is as shown, since what it asks about takes its time; one that does something is
+//! run once. What a page exports stays set; status 1 of a command that asks is an answer, any other has to be shown by
+//! `echo $?`.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use osnl_testkit::{Broker, Program, Reply, Sink, Vhost};
+use tempfile::TempDir;
+
+use super::compare::is_as_shown;
+use super::page::Step;
+
+const SOON: Duration = Duration::from_secs(30);
+/// Of commands that may be run again: they change nothing.
+const ASKING: [&str; 12] = [
+    "osnl status",
+    "osnl deliveries list",
+    "osnl deliveries show",
+    "osnl explain",
+    "osnl check",
+    "osnl tap",
+    "sudo rabbitmqctl list",
+    "cat ",
+    "tail ",
+    "grep ",
+    "wc ",
+    "ls ",
+];
+const BIN: &str = ".bin";
+/// What the program is called by.
+pub(crate) const NAMES: [&str; 4] = ["osnl", "k2hr3_osnl", "k2hr3-osnl", "oss_watcher"];
+/// What a place below /tmp needs, where tests are; readers have a disk.
+const VOLATILE: &str = "[journal]\nallow_volatile = true\n";
+/// What `osnl check` says of it.
+const SAYS_VOLATILE: &str = "  place      may be one that does not outlive";
+
+/// The binary under each of its names, in a folder of this folder.
+pub(crate) fn programs(folder: &Path) {
+    fs::create_dir(folder.join(BIN)).unwrap();
+    for name in NAMES {
+        std::os::unix::fs::symlink(env!("CARGO_BIN_EXE_osnl"), folder.join(BIN).join(name)).unwrap();
+    }
+}
+
+/// A `PATH` that has them, and `more`, before what this machine has.
+pub(crate) fn path_to(folder: &Path, more: &str) -> String {
+    let path = std::env::var("PATH").unwrap_or_default();
+    format!("{}:{more}:{path}", folder.join(BIN).display())
+}
+
+pub(crate) struct Stage {
+    folder: TempDir,
+    vhost: Vhost,
+    target: Sink,
+    running: Vec<Program>,
+    /// The page's `export`s, before each command.
+    exports: String,
+    status: i32,
+    /// Whether somebody has to ask for the status before the next command.
+    failed: bool,
+    /// Configurations that were written, and no command has named since.
+    unread: BTreeSet<String>,
+    transcript: String,
+    /// What pages say, and what it is here.
+    names: Vec<(String, String)>,
+}
+
+impl Stage {
+    pub(crate) fn new(page: &str) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let vhost = Broker::shared().vhost(page);
+        let target = Sink::start();
+        programs(folder.path());
+        let url = vhost.url();
+        let host = url.split(['@', '/']).nth(3).unwrap().to_owned();
+        let names = vec![
+            ("rabbit://guest:guest@127.0.0.1:5672/".to_owned(), url.clone()),
+            ("amqp://guest:guest@127.0.0.1:5672//".to_owned(), url.replace("rabbit:", "amqp:")),
+            ("127.0.0.1:5672".to_owned(), host),
+            ("virtual host /".to_owned(), format!("virtual host {}", vhost.name())),
+            ("virtual host \"/\"".to_owned(), format!("virtual host \"{}\"", vhost.name())),
+            ("127.0.0.1:8080".to_owned(), format!("127.0.0.1:{}", target.port())),
+        ];
+        Self {
+            folder,
+            vhost,
+            target,
+            running: Vec::new(),
+            exports: String::new(),
+            status: 0,
+            failed: false,
+            unread: BTreeSet::new(),
+            transcript: String::new(),
+            names,
+        }
+    }
+
+    pub(crate) fn play(&mut self, step: &Step) {
+        match step {
+            Step::File { name, text } => {
+                let volatile = if text.contains("[listener:") { VOLATILE } else { "" };
+                fs::write(self.path(name), self.here(text) + volatile).unwrap();
+                self.written(name);
+            }
+            Step::Adds { name, text } => {
+                let whole = fs::read_to_string(self.path(name)).unwrap() + &self.here(text);
+                fs::write(self.path(name), whole).unwrap();
+                self.written(name);
+            }
+            Step::Command { line, command, prints, stays: true } => self.begin(*line, command, prints),
+            Step::Command { line, command, prints, stays: false } => self.run(*line, command, prints),
+            Step::GoesOn { line, prints } => {
+                self.told(*line, "goes on");
+                self.wait_for(&[&["...".to_owned()], &prints[..]].concat());
+            }
+            Step::Interrupt { line, prints } => self.interrupt(*line, prints),
+            Step::Stage(words) => self.arrange(words),
+            Step::NotRun(_) => {}
+            Step::Shell { line, command } => {
+                panic!(
+                    "line {line}: a played page shows what commands print, in a block `console`: {command}"
+                )
+            }
+        }
+    }
+
+    /// What must be true of every page at its end.
+    pub(crate) fn end(mut self) {
+        assert!(!self.failed, "the last command failed, and the page does not show it\n{}", self.transcript);
+        assert!(self.unread.is_empty(), "shown, and never read by a command: {:?}", self.unread);
+        for program in &mut self.running {
+            assert!(
+                program.is_running(),
+                "it has ended by itself:\n{}\n{}",
+                program.output(),
+                self.transcript
+            );
+        }
+    }
+
+    fn written(&mut self, name: &str) {
+        if name.ends_with(".conf") {
+            self.unread.insert(name.to_owned());
+        }
+    }
+
+    fn arrange(&mut self, words: &str) {
+        match words.split_whitespace().collect::<Vec<_>>()[..] {
+            ["target", "stops"] => self.target.stop(),
+            ["target", "starts"] => self.target.restart(),
+            ["target", "answers", status] => self.target.reply_with(Reply::Status(status.parse().unwrap())),
+            _ => panic!("nobody knows how to arrange: {words}"),
+        }
+    }
+
+    fn begin(&mut self, line: usize, command: &str, prints: &[String]) {
+        self.told(line, command);
+        self.running.push(Program::start(self.shell(&format!("exec {command}"))));
+        self.wait_for(prints);
+    }
+
+    /// Until what was started last has printed this, and whatever else after it.
+    fn wait_for(&mut self, prints: &[String]) {
+        let program = self.running.last().expect("nothing runs that could print anything");
+        let end = Instant::now() + SOON;
+        loop {
+            let printed = self.as_in_pages(&program.output());
+            if is_as_shown(prints, &printed, true) {
+                self.transcript.push_str(&printed);
+                return;
+            }
+            assert!(Instant::now() < end, "{}{printed}\n-- shown:\n{}", self.transcript, prints.join("\n"));
+            std::thread::park_timeout(Duration::from_millis(20));
+        }
+    }
+
+    fn interrupt(&mut self, line: usize, prints: &[String]) {
+        self.told(line, "^C");
+        let mut program = self.running.pop().expect("nothing runs that could be interrupted");
+        let before = program.output().len();
+        program.signal("INT");
+        self.status = program.wait(SOON).code().unwrap_or(-1);
+        self.failed = self.status != 0;
+        let printed = self.as_in_pages(&program.output()[before..]);
+        let fine = prints.is_empty() || is_as_shown(prints, &printed, false);
+        assert!(fine, "{}{printed}\n-- shown:\n{}", self.transcript, prints.join("\n"));
+    }
+
+    fn run(&mut self, line: usize, command: &str, prints: &[String]) {
+        self.told(line, command);
+        if command == "echo $?" {
+            assert_eq!(prints, [self.status.to_string()], "{}", self.transcript);
+            self.failed = false;
+            return;
+        }
+        assert!(
+            !self.failed,
+            "the command before failed, and the page does not show it\n{}",
+            self.transcript
+        );
+        if command.starts_with("export ") {
+            self.exports.push_str(&format!("{command}\n"));
+            return;
+        }
+        let asks = ASKING.iter().any(|begin| command.starts_with(begin));
+        let end = Instant::now() + SOON;
+        loop {
+            let printed = self.once(command);
+            if is_as_shown(prints, &printed, false) {
+                self.transcript.push_str(&printed);
+                self.failed = self.status != 0 && !(asks && self.status == 1);
+                return;
+            }
+            let late = !asks || Instant::now() >= end;
+            let running: Vec<String> = self.running.iter().map(Program::output).collect();
+            assert!(
+                !late,
+                "{}{printed}\n-- shown:\n{}\n-- running:\n{}",
+                self.transcript,
+                prints.join("\n"),
+                running.join("\n")
+            );
+            std::thread::park_timeout(Duration::from_millis(100));
+        }
+    }
+
+    /// Both outputs of it, in the order in which they were written.
+    fn once(&mut self, command: &str) -> String {
+        if let Some(args) = command.strip_prefix("sudo rabbitmqctl ") {
+            self.status = 0;
+            return self.as_in_pages(&self.vhost.ctl(&args.split_whitespace().collect::<Vec<_>>()));
+        }
+        let mut program = Program::start(self.shell(command));
+        self.status = program.wait(SOON).code().unwrap_or(-1);
+        self.as_in_pages(&program.output())
+    }
+
+    fn told(&mut self, line: usize, command: &str) {
+        self.unread.retain(|name| !command.contains(name.as_str()));
+        self.transcript.push_str(&format!("-- line {line}: {command}\n"));
+    }
+
+    fn shell(&self, command: &str) -> Command {
+        let mut shell = Command::new("sh");
+        let folder = self.folder.path();
+        let python = std::env::var(osnl_testkit::PYTHON_VARIABLE).unwrap_or_default();
+        shell.arg("-c").arg(self.exports.clone() + &self.here(command)).current_dir(folder).env_clear();
+        shell.env("PATH", path_to(folder, &format!("{python}/bin")));
+        shell.env("HOME", folder).env("STATE_DIRECTORY", folder.join("state")).env("TZ", "UTC");
+        shell
+    }
+
+    fn here(&self, text: &str) -> String {
+        self.names.iter().fold(text.to_owned(), |text, (shown, here)| text.replace(shown, here))
+    }
+
+    fn as_in_pages(&self, text: &str) -> String {
+        let lines =
+            text.lines().filter(|line| !line.starts_with(SAYS_VOLATILE)).map(|line| format!("{line}\n"));
+        self.names.iter().fold(lines.collect(), |text: String, (shown, here)| text.replace(here, shown))
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        assert!(Path::new(name).is_relative() && !name.contains(".."), "{name}");
+        self.folder.path().join(name)
+    }
+}
