@@ -166,18 +166,16 @@ pub enum ErrorClass {
     /// An answer with this HTTP status, none of 2xx. 408, 425, 429 and 5xx say that the target cannot now; any other
     /// refuses.
     Status(u16),
-    /// An answer with this HTTP status, which for this target says that it cannot now, whatever it says elsewhere.
-    Busy(u16),
-    /// An answer with this HTTP status, which for this target refuses, whatever it says elsewhere.
-    Refused(u16),
+    /// Not now, says whoever was asked: a plug-in whose own target is away, or a target for which this HTTP status means
+    /// that, whatever it means elsewhere.
+    Busy(Option<u16>),
+    /// It did not work, and nothing says whether it ever will: a program that ended with an error, or a target that refuses
+    /// with this HTTP status, whatever it means elsewhere.
+    Refused(Option<u16>),
     /// Whoever was asked will never do it, and says so: a final refusal, of a plug-in or a target.
     Rejected,
     /// The event cannot be turned into a request; no attempt will change that.
     Content,
-    /// Not now, says whoever was asked: a plug-in whose own target is away.
-    Transient,
-    /// It did not work, and nothing says whether it ever will: a program that ended with an error.
-    Failed,
 }
 
 impl ErrorClass {
@@ -192,9 +190,7 @@ impl ErrorClass {
             | Self::Reset
             | Self::Status(_)
             | Self::Busy(_)
-            | Self::Refused(_)
-            | Self::Transient
-            | Self::Failed => false,
+            | Self::Refused(_) => false,
         }
     }
 }
@@ -206,11 +202,13 @@ impl std::fmt::Display for ErrorClass {
             Self::Tls => f.write_str("TLS failed"),
             Self::Timeout => f.write_str("no answer in time"),
             Self::Reset => f.write_str("no whole answer"),
-            Self::Status(status) | Self::Busy(status) | Self::Refused(status) => write!(f, "status {status}"),
+            Self::Status(status) | Self::Busy(Some(status)) | Self::Refused(Some(status)) => {
+                write!(f, "status {status}")
+            }
             Self::Rejected => f.write_str("refused for good"),
             Self::Content => f.write_str("unusable notification"),
-            Self::Transient => f.write_str("not now"),
-            Self::Failed => f.write_str("failed"),
+            Self::Busy(None) => f.write_str("not now"),
+            Self::Refused(None) => f.write_str("failed"),
         }
     }
 }

@@ -86,7 +86,7 @@ impl From<ApiError> for EnrichError {
     /// one object.
     fn from(error: ApiError) -> Self {
         let class = match &error {
-            ApiError::Forbidden { .. } => ErrorClass::Refused(403),
+            ApiError::Forbidden { .. } => ErrorClass::Refused(Some(403)),
             ApiError::TimedOut { .. } => ErrorClass::Timeout,
             // A catalogue without the service, which somebody has to add or to configure.
             ApiError::Catalog(_) => ErrorClass::Connect,
@@ -97,7 +97,7 @@ impl From<ApiError> for EnrichError {
             | ApiError::Unreachable { .. } => match error.class() {
                 Some(FailureClass::Tls) => ErrorClass::Tls,
                 Some(FailureClass::Reset) => ErrorClass::Reset,
-                Some(FailureClass::Status(status)) => ErrorClass::Busy(status),
+                Some(FailureClass::Status(status)) => ErrorClass::Busy(Some(status)),
                 Some(FailureClass::Connect | FailureClass::Forbidden | FailureClass::Unsendable) | None => {
                     ErrorClass::Connect
                 }

@@ -59,8 +59,8 @@ fn class(error: &TransportError) -> ErrorClass {
         TransportError::Lost { .. } => ErrorClass::Reset,
         TransportError::TooLarge { .. } => ErrorClass::Content,
         // Of this message's key nobody has heard; another one may be wanted.
-        TransportError::Unroutable { .. } => ErrorClass::Refused(NO_ROUTE),
-        TransportError::NotTaken { .. } => ErrorClass::Busy(RESOURCE_ERROR),
+        TransportError::Unroutable { .. } => ErrorClass::Refused(Some(NO_ROUTE)),
+        TransportError::NotTaken { .. } => ErrorClass::Busy(Some(RESOURCE_ERROR)),
         // The broker, or what stands there: nothing can be sent until that is mended.
         _ => ErrorClass::Connect,
     }

@@ -150,12 +150,11 @@ impl Breaker {
             ErrorClass::Connect | ErrorClass::Tls | ErrorClass::Status(429) => {
                 self.open(error, policy, now, false)
             }
-            ErrorClass::Status(503) | ErrorClass::Busy(_) if error.retry_after.is_some() => {
+            ErrorClass::Status(503) | ErrorClass::Busy(Some(_)) if error.retry_after.is_some() => {
                 self.open(error, policy, now, false)
             }
             ErrorClass::Timeout
             | ErrorClass::Reset
-            | ErrorClass::Transient
             | ErrorClass::Status(408 | 425 | 500..)
             | ErrorClass::Busy(_) => {
                 self.refusal = None;
@@ -166,10 +165,8 @@ impl Breaker {
                     Change::None
                 }
             }
-            ErrorClass::Status(status) | ErrorClass::Refused(status) => {
-                self.refused(key, status, error, policy, now)
-            }
-            ErrorClass::Failed => self.refused(key, FAILED, error, policy, now),
+            ErrorClass::Status(status) => self.refused(key, status, error, policy, now),
+            ErrorClass::Refused(status) => self.refused(key, status.unwrap_or(FAILED), error, policy, now),
         }
     }
 
@@ -275,8 +272,8 @@ mod tests {
                     "c" => ErrorClass::Connect,
                     "t" => ErrorClass::Timeout,
                     "x" => ErrorClass::Content,
-                    "n" => ErrorClass::Transient,
-                    "f" => ErrorClass::Failed,
+                    "n" => ErrorClass::Busy(None),
+                    "f" => ErrorClass::Refused(None),
                     "r" => ErrorClass::Rejected,
                     status => ErrorClass::Status(status.parse().unwrap()),
                 };

@@ -41,16 +41,12 @@ impl RetryPolicy {
     pub fn decide(&self, attempt: NonZeroU32, error: &ActionError) -> Decision {
         match error.class {
             ErrorClass::Connect | ErrorClass::Tls | ErrorClass::Timeout | ErrorClass::Reset => Decision::Hold,
-            ErrorClass::Status(408 | 425 | 429 | 500..) | ErrorClass::Busy(_) | ErrorClass::Transient => {
-                Decision::Hold
-            }
+            ErrorClass::Status(408 | 425 | 429 | 500..) | ErrorClass::Busy(_) => Decision::Hold,
             ErrorClass::Rejected | ErrorClass::Content => Decision::GiveUp,
-            ErrorClass::Status(_) | ErrorClass::Refused(_) | ErrorClass::Failed
-                if attempt >= self.max_attempts =>
-            {
+            ErrorClass::Status(_) | ErrorClass::Refused(_) if attempt >= self.max_attempts => {
                 Decision::GiveUp
             }
-            ErrorClass::Status(_) | ErrorClass::Refused(_) | ErrorClass::Failed => {
+            ErrorClass::Status(_) | ErrorClass::Refused(_) => {
                 Decision::RetryAfter(self.pause(attempt.get()).max(error.retry_after.unwrap_or_default()))
             }
         }
@@ -78,9 +74,7 @@ mod tests {
 
     #[test]
     fn failures_are_held_retried_or_given_up() {
-        use ErrorClass::{
-            Busy, Connect, Content, Failed, Refused, Rejected, Reset, Status, Timeout, Tls, Transient,
-        };
+        use ErrorClass::{Busy, Connect, Content, Refused, Rejected, Reset, Status, Timeout, Tls};
         let pause = |s| Decision::RetryAfter(Duration::from_secs(s));
         for (class, attempt, expected) in [
             (Connect, 99, Decision::Hold),
@@ -97,13 +91,13 @@ mod tests {
             (Status(301), 3, Decision::GiveUp),
             (Status(404), 1, pause(1)),
             (Content, 1, Decision::GiveUp),
-            (Transient, 99, Decision::Hold),
-            (Failed, 2, pause(2)),
-            (Failed, 3, Decision::GiveUp),
+            (Busy(None), 99, Decision::Hold),
+            (Refused(None), 2, pause(2)),
+            (Refused(None), 3, Decision::GiveUp),
             (Rejected, 1, Decision::GiveUp),
-            (Busy(409), 99, Decision::Hold),
-            (Refused(500), 1, pause(1)),
-            (Refused(500), 3, Decision::GiveUp),
+            (Busy(Some(409)), 99, Decision::Hold),
+            (Refused(Some(500)), 1, pause(1)),
+            (Refused(Some(500)), 3, Decision::GiveUp),
         ] {
             let error = ActionError::new(class, "x");
             let attempt = NonZeroU32::new(attempt).unwrap();

@@ -93,7 +93,7 @@ async fn that_one_is_gone_is_forgotten_sooner_and_a_failure_at_once() {
         assert_eq!(enricher.fetch(Kind::Server, "a").await, Ok(Found::Gone));
         assert_eq!(source.asked(), expected, "{seconds}");
     }
-    source.set("b", Err(ErrorClass::Busy(500)));
+    source.set("b", Err(ErrorClass::Busy(Some(500))));
     assert!(enricher.fetch(Kind::Server, "b").await.is_err());
     source.set("b", Ok(Some(json!({}))));
     assert!(matches!(enricher.fetch(Kind::Server, "b").await, Ok(Found::There(_))));
@@ -227,12 +227,12 @@ async fn what_is_gone_is_the_event_s_then_the_journal_s_then_the_default() {
 #[tokio::test(start_paused = true)]
 async fn who_cannot_be_asked_is_named_unless_nobody_waits_for_it() {
     let source = Source::of(&[]);
-    source.set("s", Err(ErrorClass::Busy(503)));
+    source.set("s", Err(ErrorClass::Busy(Some(503))));
     let mut waiting = step("server", Kind::Server, None, &source);
     let event = event("port.create.end", json!({"port": {"id": "p", "device_id": "s"}}));
     let error = Enrichments::new(vec![waiting.clone()], journal()).resolve(&event).await.unwrap_err();
     assert_eq!(error.to_string(), "status 503: [enrich:server] http://nova: no");
-    assert_eq!(error.class, ErrorClass::Busy(503));
+    assert_eq!(error.class, ErrorClass::Busy(Some(503)));
     waiting.on_error = OnError::Default;
     let found = Enrichments::new(vec![waiting], journal()).resolve(&event).await.unwrap();
     assert_eq!(found.enriched["server"]["name"], "unknown");
@@ -276,10 +276,10 @@ fn only_what_is_forbidden_uses_attempts() {
         openstack::Asked { kind: Kind::Server, id: "s".to_owned(), service: "http://nova".to_owned() };
     let unreachable = |class| ApiError::Unreachable { at: at(), failure: Failure::new(class, "x") };
     for (error, expected) in [
-        (ApiError::Forbidden { asked, said: String::new() }, ErrorClass::Refused(403)),
-        (ApiError::Login { at: at(), who: at(), status: 401, said: at() }, ErrorClass::Busy(401)),
-        (status(500), ErrorClass::Busy(500)),
-        (status(400), ErrorClass::Busy(400)),
+        (ApiError::Forbidden { asked, said: String::new() }, ErrorClass::Refused(Some(403))),
+        (ApiError::Login { at: at(), who: at(), status: 401, said: at() }, ErrorClass::Busy(Some(401))),
+        (status(500), ErrorClass::Busy(Some(500))),
+        (status(400), ErrorClass::Busy(Some(400))),
         (unreachable(FailureClass::Connect), ErrorClass::Connect),
         (unreachable(FailureClass::Tls), ErrorClass::Tls),
         (unreachable(FailureClass::Reset), ErrorClass::Reset),

@@ -194,12 +194,12 @@ fn each_verdict_is_taken_as_documented() {
     for (answer, expected) in [
         (json!({"verdict": "done", "reason": "ticket 7"}), Ok(Done::Delivered("ticket 7".to_owned()))),
         (json!({"verdict": "nothing_to_do", "reason": "ours"}), Ok(Done::NothingToDo("ours".to_owned()))),
-        (json!({"verdict": "transient", "reason": "x"}), error(ErrorClass::Transient, "x", None)),
+        (json!({"verdict": "transient", "reason": "x"}), error(ErrorClass::Busy(None), "x", None)),
         (
             json!({"verdict": "transient", "retry_after": 9}),
-            error(ErrorClass::Transient, "no reason given", Some(9)),
+            error(ErrorClass::Busy(None), "no reason given", Some(9)),
         ),
-        (json!({"verdict": "failed", "reason": "x"}), error(ErrorClass::Failed, "x", None)),
+        (json!({"verdict": "failed", "reason": "x"}), error(ErrorClass::Refused(None), "x", None)),
         (json!({"verdict": "permanent", "reason": "x"}), error(ErrorClass::Rejected, "x", None)),
     ] {
         assert_eq!(stand.attempt(&json!({"do": "answer", "answer": answer})), expected, "{answer}");

@@ -152,10 +152,15 @@ fn answers_are_judged_by_their_status() {
         let found = (error.class, error.reason.as_str(), error.retry_after);
         assert_eq!(found, (class, reason, wait.map(Duration::from_secs)));
     };
-    check(with(429, &[("Retry-After", "7")], ""), ErrorClass::Refused(429), "Too Many Requests", Some(7));
+    check(
+        with(429, &[("Retry-After", "7")], ""),
+        ErrorClass::Refused(Some(429)),
+        "Too Many Requests",
+        Some(7),
+    );
     check(with(503, &[], "later"), ErrorClass::Status(503), "Service Unavailable, reply: later", None);
-    check(with(409, &[], ""), ErrorClass::Busy(409), "Conflict", None);
-    check(with(500, &[], ""), ErrorClass::Refused(500), "Internal Server Error", None);
+    check(with(409, &[], ""), ErrorClass::Busy(Some(409)), "Conflict", None);
+    check(with(500, &[], ""), ErrorClass::Refused(Some(500)), "Internal Server Error", None);
     check(with(410, &[], "gone"), ErrorClass::Rejected, "status 410, Gone, reply: gone", None);
     check(with(404, &[], ""), ErrorClass::Status(404), "Not Found", None);
 }

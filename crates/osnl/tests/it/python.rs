@@ -154,11 +154,11 @@ fn a_plug_in_finds_its_configuration_and_a_target_that_is_away_is_waited_for() {
         assert_eq!(targets, ["/new", "/gone"], "real: {real}");
         sink.script(vec![Reply::Status(503)]);
         let error = stand.attempt_of(&event("port.create.end", &payload)).unwrap_err();
-        assert_eq!(error.class, ErrorClass::Transient);
+        assert_eq!(error.class, ErrorClass::Busy(None));
         assert_eq!(error.reason, "urllib.error.HTTPError: HTTP Error 503: Service Unavailable");
         drop(sink);
         let error = stand.attempt_of(&event("port.create.end", &payload)).unwrap_err();
-        assert_eq!(error.class, ErrorClass::Transient, "{error}");
+        assert_eq!(error.class, ErrorClass::Busy(None), "{error}");
         assert!(error.reason.contains("Connection refused"), "{error}");
     }
 }
@@ -167,7 +167,7 @@ fn a_plug_in_finds_its_configuration_and_a_target_that_is_away_is_waited_for() {
 fn what_notify_does_is_the_verdict() {
     let body =
         |what: &str| format!("class P:\n    def notify(self, node_detail, created):\n        {what}\n");
-    let failed = |reason: &str| Err(ActionError::new(ErrorClass::Failed, reason));
+    let failed = |reason: &str| Err(ActionError::new(ErrorClass::Refused(None), reason));
     for (what, expected) in [
         ("return 'anything'", Ok(Done::Delivered("notified".to_owned()))),
         ("print('{\"id\": 1}')", Ok(Done::Delivered("notified".to_owned()))),
@@ -178,7 +178,7 @@ fn what_notify_does_is_the_verdict() {
         ("raise SystemExit(3)", failed("SystemExit: 3")),
         (
             "raise ConnectionResetError('away')",
-            Err(ActionError::new(ErrorClass::Transient, "ConnectionResetError: away")),
+            Err(ActionError::new(ErrorClass::Busy(None), "ConnectionResetError: away")),
         ),
     ] {
         let folder = Folder::with(&body(what));

@@ -197,11 +197,11 @@ impl Run {
             Some(Over::TooMuch) => {
                 let reason =
                     format!("{name} was ended, because it wrote more than reply_limit, {reply_limit} bytes");
-                return failed(ErrorClass::Failed, reason);
+                return failed(ErrorClass::Refused(None), reason);
             }
             None if within == Some(false) => {
                 let reason = format!("{name} wrote more than reply_limit, {reply_limit} bytes");
-                return failed(ErrorClass::Failed, reason);
+                return failed(ErrorClass::Refused(None), reason);
             }
             None => {}
         }
@@ -221,7 +221,9 @@ impl Run {
                 let said = if first.is_empty() { words } else { format!(": {first}") };
                 failed(verdict::class_of_exit(code), format!("{name} ended with {code}{said}"))
             }
-            None => failed(ErrorClass::Failed, format!("{name} has ended ({}){words}", ending(status))),
+            None => {
+                failed(ErrorClass::Refused(None), format!("{name} has ended ({}){words}", ending(status)))
+            }
         }
     }
 }

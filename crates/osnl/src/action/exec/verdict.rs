@@ -101,8 +101,8 @@ fn meaning(verdict: Verdict, reason: Option<&str>, retry_after: Option<f64>) -> 
     match verdict {
         Verdict::Done => Ok(Done::Delivered(reason("done"))),
         Verdict::NothingToDo => Ok(Done::NothingToDo(reason("no reason given"))),
-        Verdict::Transient => error(ErrorClass::Transient),
-        Verdict::Failed => error(ErrorClass::Failed),
+        Verdict::Transient => error(ErrorClass::Busy(None)),
+        Verdict::Failed => error(ErrorClass::Refused(None)),
         Verdict::Permanent => error(ErrorClass::Rejected),
     }
 }
@@ -111,8 +111,8 @@ fn meaning(verdict: Verdict, reason: Option<&str>, retry_after: Option<f64>) -> 
 pub(super) fn class_of_exit(code: i32) -> ErrorClass {
     match code {
         65 => ErrorClass::Rejected,
-        75 => ErrorClass::Transient,
-        _ => ErrorClass::Failed,
+        75 => ErrorClass::Busy(None),
+        _ => ErrorClass::Refused(None),
     }
 }
 
@@ -130,20 +130,20 @@ mod tests {
             (r#"{"id":1,"verdict":"done"}"#, Ok(Done::Delivered("done".to_owned()))),
             (r#"{"verdict":"done","reason":"x\ny","id":1,"more":[]}"#, Ok(Done::Delivered("x y".to_owned()))),
             (r#"{"id":1,"verdict":"nothing_to_do","reason":"r"}"#, Ok(Done::NothingToDo("r".to_owned()))),
-            (r#"{"id":1,"verdict":"transient"}"#, error(ErrorClass::Transient, "no reason given", None)),
+            (r#"{"id":1,"verdict":"transient"}"#, error(ErrorClass::Busy(None), "no reason given", None)),
             (
                 r#"{"id":1,"verdict":"transient","reason":"r","retry_after":2.5}"#,
-                error(ErrorClass::Transient, "r", Some(2.5)),
+                error(ErrorClass::Busy(None), "r", Some(2.5)),
             ),
             (
                 r#"{"id":1,"verdict":"transient","reason":"r","retry_after":1e300}"#,
-                error(ErrorClass::Transient, "r", Some(3600.0)),
+                error(ErrorClass::Busy(None), "r", Some(3600.0)),
             ),
             (
                 r#"{"id":1,"verdict":"transient","reason":"r","retry_after":-1}"#,
-                error(ErrorClass::Transient, "r", None),
+                error(ErrorClass::Busy(None), "r", None),
             ),
-            (r#"{"id":1,"verdict":"failed","reason":"r"}"#, error(ErrorClass::Failed, "r", None)),
+            (r#"{"id":1,"verdict":"failed","reason":"r"}"#, error(ErrorClass::Refused(None), "r", None)),
             (
                 r#"{"id":1,"verdict":"permanent","reason":""}"#,
                 error(ErrorClass::Rejected, "no reason given", None),

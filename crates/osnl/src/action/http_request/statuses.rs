@@ -88,9 +88,9 @@ impl Judgement {
         } else if self.last.contains(status) {
             Some(ErrorClass::Rejected)
         } else if self.retry.contains(status) {
-            Some(if later { ErrorClass::Status(status) } else { ErrorClass::Busy(status) })
+            Some(if later { ErrorClass::Status(status) } else { ErrorClass::Busy(Some(status)) })
         } else {
-            Some(if later { ErrorClass::Refused(status) } else { ErrorClass::Status(status) })
+            Some(if later { ErrorClass::Refused(Some(status)) } else { ErrorClass::Status(status) })
         }
     }
 }
@@ -135,9 +135,9 @@ mod tests {
         check(&usual, 503, Some(ErrorClass::Status(503)));
         let own = judgement("200-299, 404", "409, 503", "410, 422");
         check(&own, 404, None);
-        check(&own, 409, Some(ErrorClass::Busy(409)));
+        check(&own, 409, Some(ErrorClass::Busy(Some(409))));
         check(&own, 503, Some(ErrorClass::Status(503)));
-        check(&own, 500, Some(ErrorClass::Refused(500)));
+        check(&own, 500, Some(ErrorClass::Refused(Some(500))));
         check(&own, 410, Some(ErrorClass::Rejected));
     }
 }

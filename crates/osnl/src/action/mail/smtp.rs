@@ -261,8 +261,8 @@ impl Talk<'_> {
         let reply = self.reply().await?;
         let class = match (reply.code, whose) {
             (200..=399, _) => return Ok(reply),
-            (code @ 400..=499, _) => ErrorClass::Busy(code),
-            (code, Whose::Ours) => ErrorClass::Refused(code),
+            (code @ 400..=499, _) => ErrorClass::Busy(Some(code)),
+            (code, Whose::Ours) => ErrorClass::Refused(Some(code)),
             (_, Whose::Mails) => ErrorClass::Rejected,
         };
         Err(ActionError::new(class, format!("{}: {} {}", self.server, reply.code, reply.text())))

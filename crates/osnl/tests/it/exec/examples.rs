@@ -30,7 +30,7 @@ fn the_one_in_python_notes_each_event_once() {
     assert_eq!(written, format!("{} port.create.end p1\n", of.idempotency_key()));
     fs::remove_dir_all(folder.path()).unwrap();
     let away = stand.attempt_of(&of).unwrap_err();
-    assert_eq!((away.class, away.retry_after), (ErrorClass::Transient, Some(Duration::from_secs(10))));
+    assert_eq!((away.class, away.retry_after), (ErrorClass::Busy(None), Some(Duration::from_secs(10))));
 }
 
 #[test]
@@ -52,7 +52,7 @@ fn the_ones_in_shell_need_nothing_but_a_shell() {
     }
     let away = stand(&[&plugin("once.sh"), "/nonexistent"], Mode::Once);
     let error = away.attempt_of(&event("port.create.end", &payload)).unwrap_err();
-    assert_eq!(error.class, ErrorClass::Transient, "{error}");
+    assert_eq!(error.class, ErrorClass::Busy(None), "{error}");
 
     let log = folder.path().join("events.log").display().to_string();
     let stream = stand(&[&plugin("stream.sh"), &log], Mode::Stream);

@@ -18,20 +18,20 @@ fn shell(script: &str) -> (TempDir, Stand) {
 
 #[test]
 fn the_exit_status_is_the_verdict() {
-    use ErrorClass::{Failed, Rejected, Transient};
+    use ErrorClass::{Busy, Refused, Rejected};
     for (script, expected) in [
         ("exit 0", Ok("done")),
         ("echo ticket 7; echo more", Ok("ticket 7")),
         ("cat >/dev/null; echo '{\"verdict\": \"done\", \"reason\": \"by verdict\"}'", Ok("by verdict")),
         ("echo no such host; exit 65", Err((Rejected, "ended with 65: no such host"))),
-        ("exit 75", Err((Transient, "ended with 75"))),
-        ("echo oops >&2; exit 1", Err((Failed, "ended with 1; its last words: oops"))),
-        ("exit 127", Err((Failed, "ended with 127"))),
-        ("kill -9 $$", Err((Failed, "signal: 9"))),
+        ("exit 75", Err((Busy(None), "ended with 75"))),
+        ("echo oops >&2; exit 1", Err((Refused(None), "ended with 1; its last words: oops"))),
+        ("exit 127", Err((Refused(None), "ended with 127"))),
+        ("kill -9 $$", Err((Refused(None), "signal: 9"))),
         // A verdict counts only from a process that ended well.
-        ("echo '{\"verdict\": \"done\"}'; exit 1", Err((Failed, "ended with 1"))),
-        ("echo '{\"verdict\": \"transient\", \"retry_after\": 5}'", Err((Transient, "no reason given"))),
-        ("yes", Err((Failed, "more than reply_limit, 1000 bytes"))),
+        ("echo '{\"verdict\": \"done\"}'; exit 1", Err((Refused(None), "ended with 1"))),
+        ("echo '{\"verdict\": \"transient\", \"retry_after\": 5}'", Err((Busy(None), "no reason given"))),
+        ("yes", Err((Refused(None), "more than reply_limit, 1000 bytes"))),
         // Its output is open in what it leaves behind, which goes with it.
         ("sleep 1000 & exit 0", Ok("done")),
     ] {
