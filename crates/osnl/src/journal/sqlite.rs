@@ -192,6 +192,11 @@ impl SqliteJournal {
         Ok(Self { shared, commands, writer: Mutex::new(Some(thread)) })
     }
 
+    /// How many deliveries of an action may be pending.
+    pub(crate) fn max_pending(&self) -> u64 {
+        self.shared.gate.max_pending()
+    }
+
     /// From now on, deliveries of these actions beyond `max_pending` are dead letters at once.
     pub fn set_overflowing(&self, actions: BTreeSet<Arc<str>>) {
         self.shared.gate.set_overflowing(actions);

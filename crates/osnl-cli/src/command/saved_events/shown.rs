@@ -6,6 +6,7 @@ use std::time::SystemTime;
 use jiff::Timestamp;
 use osnl::explain::{Content, Effect, Ruling, Subject, Verdict};
 use osnl::native::Preview;
+use osnl::rule::Mode;
 use serde_json::{Value, json};
 
 use crate::command::tap::clean;
@@ -212,7 +213,11 @@ pub(in crate::command) fn would(effect: &Effect) -> String {
         Preview::Unusable { why } => format!("a dead letter: {why}"),
     };
     let below: String = below.iter().map(|line| format!("\n      {}", masked(line))).collect();
-    masked(&format!("{}{key}: {does}", effect.action)) + &below
+    let shadow = match effect.mode {
+        Mode::Live => "",
+        Mode::Shadow => " (in shadow: recorded, and not done)",
+    };
+    masked(&format!("{}{key}: {does}{shadow}", effect.action)) + &below
 }
 
 /// The same for scripts.
@@ -235,5 +240,9 @@ pub(in crate::command) fn would_json(effect: &Effect) -> Value {
         Preview::NotAsked { why } => json!({"not_asked": why}),
         Preview::Unusable { why } => json!({"dead_letter": why}),
     };
-    json!({"action": &*effect.action, "resource": effect.key, "would": would})
+    let mode = match effect.mode {
+        Mode::Live => "live",
+        Mode::Shadow => "shadow",
+    };
+    json!({"action": &*effect.action, "resource": effect.key, "mode": mode, "would": would})
 }

@@ -45,6 +45,7 @@ impl Desk {
         }
         attention.extend(configuration.iter().filter_map(not_reloaded));
         attention.extend(about(&listeners, &targets, &journal));
+        attention.extend(self.most().iter().flat_map(|most| full(&targets, *most)));
         Ok(Status {
             running: live.is_some(),
             healthy: attention.is_empty(),
@@ -65,6 +66,14 @@ impl Desk {
                 .map(|(name, count)| (name.to_owned(), count))
                 .collect(),
         })
+    }
+
+    /// What `max_pending` is; only the daemon knows, and only a journal that keeps has such a bound.
+    fn most(&self) -> Option<u64> {
+        match &self.store {
+            Store::Sqlite(journal, _) => Some(journal.max_pending()),
+            Store::Memory(_) | Store::File(_) => None,
+        }
     }
 
     async fn kept(&self) -> Result<Kept, Refusal> {
@@ -248,6 +257,19 @@ fn about(listeners: &[ListenerStatus], targets: &[TargetReport], journal: &Journ
         }
     }
     attention
+}
+
+/// Actions that have as many deliveries open as they may.
+fn full(targets: &[TargetReport], most: u64) -> Vec<String> {
+    let full = targets.iter().filter(|target| target.pending + target.held >= most);
+    let line = |target: &TargetReport| {
+        let name = &target.action;
+        format!(
+            "{name} has reached max_pending ({most}): until some are delivered, what its rules want stays with the \
+             broker, or is given up with on_full = dead_letter"
+        )
+    };
+    full.map(line).collect()
 }
 
 fn deliveries(count: u64) -> String {

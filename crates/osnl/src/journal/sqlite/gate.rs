@@ -50,6 +50,10 @@ impl Gate {
         Self { max_pending, overflowing, state: Mutex::new(state), room: Notify::new() }
     }
 
+    pub(super) fn max_pending(&self) -> u64 {
+        self.max_pending
+    }
+
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
