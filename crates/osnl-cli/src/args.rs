@@ -53,7 +53,7 @@ pub(crate) enum Invocation {
     name = "osnl",
     version,
     about = "OpenStack Notification Listener: your cloud's events reach who must hear them",
-    after_help = "Examples:\n  osnl demo\n  osnl check -c /etc/osnl/osnl.conf",
+    after_help = "Examples:\n  osnl check -c /etc/osnl/osnl.conf",
     // Options are --help and --version alone: without a list of them all fits a screen.
     help_template = "{about}\n{usage-heading} {usage}\n\nCommands:\n{subcommands}{after-help}",
     disable_help_subcommand = true
@@ -326,9 +326,14 @@ pub(crate) enum ReferenceFormat {
                         osnl demo --format json | tail -n 1\n  \
                         osnl demo --transport-url rabbit://guest:guest@127.0.0.1:5672/")]
 pub(crate) struct DemoArgs {
-    /// What is shown: k2hr3 is a small cloud whose hosts leave K2HR3; oss a server and its floating IP, as
-    /// oss_watcher's target hears of them (of the other options --fail and --format count)
-    #[arg(long, value_enum, default_value_t = DemoScenario::K2hr3, value_name = "SCENARIO")]
+    /// What is shown: k2hr3 or oss
+    #[arg(
+        long,
+        value_enum,
+        default_value_t = DemoScenario::K2hr3,
+        value_name = "SCENARIO",
+        hide_possible_values = true
+    )]
     pub(crate) scenario: DemoScenario,
     /// How many events there are
     #[arg(long, default_value_t = 60, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1_000_000))]

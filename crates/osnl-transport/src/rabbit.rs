@@ -12,6 +12,7 @@ mod connect;
 mod consumer;
 mod declare;
 mod failure;
+mod held;
 pub(crate) mod look;
 mod order;
 mod properties;
@@ -37,6 +38,7 @@ use self::connect::DEFAULT_PORT;
 use self::consumer::RabbitConsumer;
 use self::declare::DeclareError;
 use self::failure::lost;
+use self::held::Held;
 use self::options::{RabbitOptions, Reconnect, Trust};
 use self::order::Order;
 use self::publisher::Publisher;
@@ -123,6 +125,7 @@ impl RabbitTransport {
     ) -> Result<RabbitConsumer, TransportError> {
         let plan = plan(to, options)?;
         let (connection, host) = self.connect().await?;
+        let connection = Held::new(connection);
         let forced = self.durable_queues.load(Ordering::Relaxed);
         let queue = QueueKind { durable: options.queue.durable || forced, ..options.queue.clone() };
         let mut open = match declare::declare(&connection, &plan, options.declare, &queue).await {

@@ -18,10 +18,11 @@ use lapin::options::{
     QueueDeclareOptions,
 };
 use lapin::types::{FieldTable, ShortString};
-use lapin::{Channel, Connection, Event};
+use lapin::{Channel, Event};
 
 use super::arguments::{consumer_table, stream_offset};
 use super::failure::{Failure, lost};
+use super::held::Held;
 use super::properties::properties;
 use crate::message::{Batch, IncomingMessage};
 use crate::settle::{Settlement, Window};
@@ -32,7 +33,7 @@ use crate::{BoxFuture, Consumer, TransportError, Waiting};
 pub(super) const CLOSE_TIMEOUT: Duration = Duration::from_secs(3);
 
 pub(super) struct RabbitConsumer {
-    connection: Arc<Connection>,
+    connection: Arc<Held>,
     queues: Vec<QueueConsumer>,
     /// Whose turn it is to be polled.
     next: usize,
@@ -60,7 +61,7 @@ struct QueueConsumer {
 impl RabbitConsumer {
     /// Begins to consume; of each queue at most `share` messages are unsettled.
     pub(super) async fn start(
-        connection: Connection,
+        connection: Held,
         subscription: Subscription,
         share: u16,
         kind: &QueueKind,

@@ -338,7 +338,7 @@ fn an_action_calls_by_a_token_of_keystone_s() {
     let action = format!("auth = keystone\nusername = {USER}\npassword = {PASSWORD}\n{login}\nbody = {{}}");
     let conf = stage.conf(&action, "");
     let shown = conf.explain();
-    assert!(shown.contains("login      x-auth-token: ***"), "{shown}");
+    assert!(shown.contains("login      X-Auth-Token: ***"), "{shown}");
     let daemon = stage.start(&conf);
     stage.port(1, "a");
     daemon.wait_until("the first is delivered", |c| c.delivered.get() == 1);

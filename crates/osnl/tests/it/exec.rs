@@ -240,7 +240,7 @@ fn a_child_gets_the_whole_event_and_its_secrets_masked_where_wanted() {
         }
         let resource = &line["resource"];
         assert_eq!((&resource["kind"], &resource["id"]), (&json!("port"), &json!("p1")));
-        assert_eq!(resource["addresses"], json!([{"address": "10.0.0.1", "kind": "fixed"}]));
+        assert_eq!(resource["addresses"], json!([{"address": "10.0.0.1", "kind": "fixed", "version": 4}]));
     }
 }
 
