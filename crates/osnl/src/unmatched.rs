@@ -126,7 +126,11 @@ impl Ring {
         let mut watched = locked(&self.shared.rules);
         match watched.iter_mut().find(|(name, _)| name == listener) {
             Some((_, before)) => *before = rules.clone(),
-            None => watched.push((listener.clone(), rules.clone())),
+            // By name: listeners begin in no particular order.
+            None => {
+                let at = watched.partition_point(|(name, _)| name < listener);
+                watched.insert(at, (listener.clone(), rules.clone()));
+            }
         }
     }
 
