@@ -10,9 +10,11 @@
 //! | [`memory`](Memory) | what was seen of instances, ports and floating IPs, and what an event means against it |
 //! | [`node_detail`](NodeForm) | the keys and values of a node detail, in each of the program's forms |
 //! | [`body`](Body) | JSON, or the XML around it |
+//! | [`asked`](Asked) | what nova, neutron and glance say of an instance |
 //!
-//! But for [`Servers`], who may be asked, it is pure. The action that posts is [`crate::action::oss_rest`].
+//! But for [`Servers`], who may be asked, it is pure; [`Asked`] asks. The action that posts is [`crate::action::oss_rest`].
 
+mod asked;
 mod body;
 pub mod conf;
 mod event;
@@ -27,6 +29,7 @@ mod told;
 mod watcher;
 mod wire_log;
 
+pub use self::asked::Asked;
 pub use self::body::Body;
 pub use self::event::{Happened, Lists, What};
 pub use self::instance::Instance;

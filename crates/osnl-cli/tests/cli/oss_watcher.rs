@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use osnl_testkit::openstack::{Openstack, PASSWORD, USER};
 use osnl_testkit::{Broker, Options, Prepared, Publisher, Raw, Reply, Sink, Vhost, fixture, wait_until};
 use serde_json::{Value, json};
 
@@ -49,6 +50,8 @@ impl Stand {
             .replace("host=localhost\nport=5672\npassword=passwprd\nuser=user\nwatch_queue", &rabbit)
             .replace("/var/logs/oss.log", self.place.path("oss.log").to_str().unwrap())
             .replace("https://some_host\nport=80", &format!("http://127.0.0.1\nport={}", self.sink.port()));
+        // Whoever wants to ask a cloud says so in `more`.
+        let text = text.split("[openstack]").next().unwrap();
         self.place.write("oss.conf", format!("{text}\n{more}\n"));
     }
 
@@ -368,6 +371,44 @@ fn the_program_s_flags_are_there_and_a_wrong_file_does_not_start() {
     let (code, stdout, stderr) = run(&["check", "--oss-watcher", "log.conf"]);
     assert_eq!(code, Some(0), "{stdout}{stderr}");
     assert!(stdout.contains("POST http://h:80/ for what comes"), "{stdout}");
+}
+
+/// A floating IP of an instance that no event has told of, by stock neutron: nova, neutron and glance know it.
+#[test]
+fn the_cloud_of_the_file_is_asked_for_what_no_event_has_told() {
+    let cloud = Openstack::start();
+    let path = |id: &str| format!("/compute/v2.1/servers/{id}");
+    cloud.put(&path("33333333-aaaa-4bbb-8ccc-000000000001"), cloud.get(&path(Openstack::id("server"))));
+    let group = format!(
+        "[openstack]\nauth_url = {}\nuser = {USER}\npassword = {PASSWORD}\ntenant = oss",
+        cloud.auth_url().replace("/v3", "/v2.0")
+    );
+    let mut stand = Stand::new("oss-cloud", &group);
+    let osnl = stand.start();
+    recorded("neutron", "floatingip_update_associate", false)
+        .into_iter()
+        .for_each(|body| stand.publish(body));
+    let requests = stand.sink.wait_for(1, SOON);
+    settled(&stand.vhost, QUEUE);
+    let node: Value = serde_json::from_slice(&requests[0].body).unwrap();
+    let expected = json!({
+        "FQDN": "web 1", "IP": "172.24.4.174", "IPType": "Public", "OS": "Ubuntu", "Storage": 20, "Ram": 512, "CPU": 1,
+        "Datacenter": "KDC", "SecurityDomain": "DQT", "Owner": "ops", "AdditionalUsers": null, "ApplicationName": "shop",
+        "EnvironmentCI": null, "Description": null, "CreationDate": "2024-05-06T07:08:09Z",
+    });
+    assert_eq!(node, expected);
+    let log = osnl.stop();
+    assert!(!log.contains(PASSWORD) && !log.contains("WARNING"), "{log}");
+    let shown = |flags: &[&str]| {
+        let mut osnl = stand.place.run(Path::new(OSNL), &[&["config", "show"], flags].concat());
+        let (code, stderr) = osnl.refused();
+        assert_eq!(code, Some(0), "{stderr}");
+        osnl.stdout()
+    };
+    let text = shown(&["--oss-watcher", "oss.conf"]);
+    assert!(text.contains("[enrich:openstack]") && text.contains("ask = openstack"), "{text}");
+    assert!(!text.contains(PASSWORD), "{text}");
+    assert!(shown(&["--show-secrets", "--oss-watcher", "oss.conf"]).contains(PASSWORD));
 }
 
 /// A class of the shape that the document shows, beside the built-in plug-in.

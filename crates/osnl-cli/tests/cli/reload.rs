@@ -5,6 +5,7 @@ use std::fs;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
+use osnl_testkit::openstack::{Openstack, PASSWORD, USER};
 use osnl_testkit::{Notice, Options, Publisher, Reply, wait_until};
 use serde_json::{Value, json};
 
@@ -41,6 +42,37 @@ fn a_wrong_credential_holds_the_target_and_a_corrected_one_drains_it_in_order() 
     // The listener has noticed nothing.
     assert_eq!((rig.connections(), before.len()), (before, 1));
     assert_eq!(rig.listener("neutron")["reconnects"], 0);
+}
+
+/// The action's own section stays: that of the cloud that it asks is another.
+#[test]
+fn a_corrected_login_of_the_cloud_that_an_action_asks_counts() {
+    let mut rig = Rig::start("reload-ask");
+    let openstack = Openstack::start();
+    let path = |id: &str| format!("/compute/v2.1/servers/{id}");
+    openstack.put(&path(&instance(1)), openstack.get(&path(Openstack::id("server"))));
+    let action = "[action:roles]\ndriver = oss_rest\nurl_creation = SINK\nevents_deletion = port.delete.end\n\
+                  retry_interval = 1s\nask = cloud\n";
+    let cloud = |password: &str| {
+        let url = openstack.auth_url();
+        format!(
+            "[enrich:cloud]\nkind = server\nauth_url = {url}\nusername = {USER}\npassword = {password}\nproject_name = oss\n"
+        )
+    };
+    rig.write(&[LISTENER, RULE, action, &cloud("wrong")]);
+    rig.reload(0);
+    rig.publish([(1, 1)]);
+    wait_until(SOON, "the target is held", || {
+        let target = rig.target("roles");
+        matches!(target["state"].as_str(), Some("open" | "probing")) && target["pending"] == 1
+    });
+    assert_eq!(rig.sink.requests().len(), 0);
+    rig.write(&[LISTENER, RULE, action, &cloud(PASSWORD)]);
+    let told = rig.reload(0);
+    assert!(told.contains("[enrich:cloud] changed (password)"), "{told}");
+    let requests = rig.sink.wait_for(1, SOON);
+    let node: Value = serde_json::from_slice(&requests[0].body).unwrap();
+    assert_eq!((&node["FQDN"], &node["IP"]), (&json!("web 1"), &json!("10.0.0.1")));
 }
 
 #[test]

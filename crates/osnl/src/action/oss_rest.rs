@@ -22,7 +22,7 @@ use osnl_http::{Client, HttpError, HttpOptions, Method, Request, Url};
 use osnl_transport::BoxFuture;
 
 pub use self::conf::OssRestConf;
-pub(in crate::action) use self::conf::{DATACENTER, IP_TYPE, KEYS, SECURITY_DOMAIN, VALUES, form};
+pub(in crate::action) use self::conf::{ASK, DATACENTER, IP_TYPE, KEYS, SECURITY_DOMAIN, VALUES, form};
 use super::http_request::{Authorization as _, Fixed, scrub};
 use super::{Action, ActionError, Done, ErrorClass, Event};
 use crate::oss::{Body, Call, Happened, Lists, NodeForm, Servers, Telling, completed};

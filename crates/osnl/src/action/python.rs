@@ -13,6 +13,7 @@
 //!
 //! A class that cannot be loaded holds its events; why is in the log at the start, a Python 2 syntax error by name.
 
+mod asking;
 mod conf;
 mod config;
 mod node_detail;
@@ -116,7 +117,7 @@ impl Python {
         // Of each event: what is known without asking, or how many calls it has.
         let mut wanted = Vec::with_capacity(events.len());
         for event in events {
-            wanted.push(match self.options.details.of_event(event) {
+            wanted.push(match self.options.details.completed(event).await {
                 Ok(asked) => {
                     let before = lines.len();
                     let mut nothing = None;

@@ -345,6 +345,7 @@ impl ActionConf {
             settings: &self.delivery,
             state_folder: parts.state_folder.as_deref(),
             counters: &parts.counters,
+            asking: &parts.asking,
         })?;
         let steps = self.enrich.iter().filter_map(|name| parts.asking.get(name)).cloned().collect::<Vec<_>>();
         let enrichments = (!steps.is_empty()).then(|| Enrichments::new(steps, parts.journal.clone()));

@@ -5,7 +5,7 @@
 //! | --- | --- |
 //! | a rule, their order, a guard | all rules are made anew and judge what comes from then on; what is in the journal keeps its verdict, names that stay keep their counts |
 //! | an action | its next attempt is made with the new settings; a held target is probed at once |
-//! | an enrichment | the same for the actions that name it; what it remembered is forgotten |
+//! | an enrichment | the same for the actions that name it in `enrich` or `ask`; what it remembered is forgotten |
 //! | a listener, or the broker's options that it uses | another connection takes its place |
 //! | log options | the next line is written by them |
 //! | `[journal]`, `state_dir` | refused: it needs a restart |
@@ -247,7 +247,7 @@ impl Running {
             if is_new {
                 changes.deliveries.push(action.delivery_loop(parts)?);
             } else if is_other(ACTION, &action.name)
-                || action.enrich.iter().any(asks_otherwise)
+                || action.enrich.iter().chain(action.driver.conf().asks()).any(asks_otherwise)
                 || action.on_failure.as_ref().is_some_and(|to| is_other(ACTION, &to.action))
             {
                 changes.setups.push((action.name.clone(), action.setup(parts)?));

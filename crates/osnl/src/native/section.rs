@@ -1,11 +1,13 @@
 //! Reading one section's options, each to its type, collecting what is wrong.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use osnl_model::{Pattern, Priority, TransportUrl};
 
 use super::layers::{Layers, RawSection};
+use super::schema::ENRICH;
 use super::{duration, size};
 use crate::config::{ConfigError, Finding, Kind, Value, Warning, nearest, shown, typed};
 
@@ -80,6 +82,19 @@ impl Reader<'_> {
     pub(crate) fn enrichments(&self) -> Vec<String> {
         let text = self.layers.resolve(self.section, "enrich").ok().flatten();
         text.map_or_else(Vec::new, |text| typed::list(&text))
+    }
+
+    /// The one `[enrich:NAME]` that is named; `Some(None)` if nothing sets it.
+    pub(crate) fn enrichment(&mut self, option: &str) -> Option<Option<Arc<str>>> {
+        if !self.is_set(option) {
+            return Some(None);
+        }
+        let sections = self.layers.sections.iter().filter(|section| section.def.kind == ENRICH);
+        let known: Vec<&str> = sections.map(|section| section.name.as_str()).collect();
+        match &self.references(option, ENRICH, &known)?[..] {
+            [name] => Some(Some(name.as_str().into())),
+            _ => self.refuse(option, "names several", "name the one whose cloud is asked"),
+        }
     }
 
     /// What is set and begins with `prefix`, by its whole name, in the order of the files.

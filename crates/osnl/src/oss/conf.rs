@@ -39,6 +39,8 @@ pub struct Conf {
     pub watch_queue: String,
     /// `[rest]`; `None` if its plug-in is not enabled.
     rest: Option<Rest>,
+    /// `[openstack]`; `None` if nothing of it is set.
+    openstack: Option<Openstack>,
     /// `[oss]`
     oss: Vec<(&'static str, String)>,
     /// `[journal]`
@@ -64,6 +66,14 @@ struct Rest {
     verify: bool,
     ca_file: Option<String>,
     timeout: String,
+}
+
+#[derive(Clone)]
+struct Openstack {
+    auth_url: String,
+    user: String,
+    password: String,
+    tenant: String,
 }
 
 /// A configuration that can be used, and what its writer should know about it. Its Debug form shows no password.
@@ -225,7 +235,12 @@ fn at_home(errors: ConfigErrors, document: &Document, settings: &Settings, file:
             .flat_map(|section| &section.entries)
             .find(|entry| Some(&entry.option) == finding.option.as_ref())
             .map(|entry| entry.from.clone());
-        let groups = [schema::DEFAULT, schema::JOURNAL, schema::OSS, schema::REST, schema::RABBIT];
+        let mut groups = vec![schema::DEFAULT, schema::JOURNAL, schema::OSS, schema::REST, schema::RABBIT];
+        let mut finding = finding;
+        if finding.group.as_deref() == Some(shown::CLOUD) {
+            groups = vec![schema::OPENSTACK];
+            finding.option = finding.option.map(|option| shown::of_openstack(&option).to_owned());
+        }
         let option = finding.option.clone().unwrap_or_default();
         let origin = groups.into_iter().map(|group| (group, settings.origin(group, &option)));
         let found = origin.into_iter().find(|(_, origin)| *origin != Origin::Default);

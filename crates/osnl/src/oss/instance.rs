@@ -169,7 +169,7 @@ pub(super) fn text_of(value: &Value, key: &str) -> Option<String> {
     value.get(key)?.as_str().filter(|text| !text.is_empty()).map(str::to_owned)
 }
 
-fn number(value: &Value, key: &str) -> Option<i64> {
+pub(super) fn number(value: &Value, key: &str) -> Option<i64> {
     value.get(key)?.as_i64()
 }
 

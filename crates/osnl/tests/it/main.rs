@@ -22,6 +22,7 @@ mod newer_brokers;
 mod notification_listener;
 mod notifier;
 mod oss;
+mod oss_asked;
 mod outputs;
 mod own_node;
 mod power_set;

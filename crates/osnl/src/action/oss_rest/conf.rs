@@ -25,6 +25,8 @@ pub struct OssRestConf {
     pub options: Box<OssRestOptions>,
     /// Whom to believe.
     pub tls: TlsConf,
+    /// The `[enrich:NAME]` whose cloud is asked for what no event has told.
+    pub ask: Option<Arc<str>>,
 }
 
 const EVENTS_CREATION: DriverOption = DriverOption::new(
@@ -58,6 +60,12 @@ pub(in crate::action) const DATACENTER: DriverOption =
     DriverOption::new("datacenter", "text", "What Datacenter says.").or("KDC");
 pub(in crate::action) const SECURITY_DOMAIN: DriverOption =
     DriverOption::new("security_domain", "text", "What SecurityDomain says.").or("DQT");
+pub(in crate::action) const ASK: DriverOption = DriverOption::new(
+    "ask",
+    "name",
+    "A section [enrich:NAME]: its cloud is asked for what no event has told of an instance, with its login, its cache and \
+     its limits, whatever its kind. Without it that is null.",
+);
 
 impl ReadDriver for OssRestConf {
     const TABLE: DriverTable = DriverTable::new(
@@ -81,6 +89,7 @@ impl ReadDriver for OssRestConf {
             IP_TYPE,
             DATACENTER,
             SECURITY_DOMAIN,
+            ASK,
             DriverOption::new(
                 "idempotency_header",
                 "header",
@@ -122,6 +131,7 @@ impl ReadDriver for OssRestConf {
             },
         };
         let tls = TlsConf::read(reader);
+        let ask = reader.enrichment(ASK.name);
         let options = OssRestOptions {
             creation: creation?,
             deletion: deletion?,
@@ -131,7 +141,7 @@ impl ReadDriver for OssRestConf {
             body: body?,
             idempotency: idempotency?,
         };
-        Some(Self { options: Box::new(options), tls: tls? })
+        Some(Self { options: Box::new(options), tls: tls?, ask: ask? })
     }
 }
 
@@ -201,9 +211,12 @@ impl DriverConf for OssRestConf {
                 url.authority()
             );
         }
-        Ok(Arc::new(
-            OssRest::new(OssRestOptions::clone(&self.options), &self.http(context.http)).map_err(error)?,
-        ))
+        let options = OssRestOptions::clone(&self.options);
+        let action = OssRest::new(options, &self.http(context.http)).map_err(error)?;
+        Ok(Arc::new(match context.servers(self.ask.as_ref()) {
+            Some(servers) => action.with_servers(servers),
+            None => action,
+        }))
     }
 
     fn does(&self) -> String {
@@ -218,11 +231,18 @@ impl DriverConf for OssRestConf {
             let (name, value) = login.shown();
             lines.push(("login", format!("{name}: {value}")));
         }
+        if let Some(name) = &self.ask {
+            lines.push(("asks", format!("the cloud of [enrich:{name}] for what no event has told")));
+        }
         lines
     }
 
     fn watches(&self) -> Option<Lists> {
         Some(self.options.lists.clone())
+    }
+
+    fn asks(&self) -> Option<&Arc<str>> {
+        self.ask.as_ref()
     }
 
     /// As if nothing had been seen before.

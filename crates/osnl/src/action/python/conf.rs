@@ -11,7 +11,7 @@ use crate::action::exec::Program;
 use crate::action::exec::conf::{
     ENVIRONMENT, STOP_TIMEOUT, Surroundings, WORKING_DIR, about, absolute, command,
 };
-use crate::action::oss_rest::{DATACENTER, IP_TYPE, KEYS, SECURITY_DOMAIN, VALUES, form};
+use crate::action::oss_rest::{ASK, DATACENTER, IP_TYPE, KEYS, SECURITY_DOMAIN, VALUES, form};
 use crate::action::{Action, ErrorClass};
 use crate::native::driver::{
     BuildContext, DriverConf, DriverOption, DriverTable, Probe, ProbeContext, ReadDriver, Reader, Wanted,
@@ -24,6 +24,8 @@ use crate::oss::Lists;
 pub struct PythonConf {
     /// Which class, and with what.
     pub options: PythonOptions,
+    /// The `[enrich:NAME]` whose cloud is asked for what no event has told.
+    pub ask: Option<Arc<str>>,
 }
 
 const CLASS: &str = "write module.Class, as rest_plugin.RESTNotify";
@@ -69,6 +71,7 @@ impl ReadDriver for PythonConf {
             DriverOption { default: None, ..IP_TYPE },
             DriverOption { default: None, ..DATACENTER },
             DriverOption { default: None, ..SECURITY_DOMAIN },
+            ASK,
             ENVIRONMENT,
             WORKING_DIR,
             STOP_TIMEOUT,
@@ -85,6 +88,7 @@ impl ReadDriver for PythonConf {
         let events_deletion = names(reader, "events_deletion");
         let Surroundings { environment, working_dir, stop_timeout } = Surroundings::read(reader)?;
         let details = details(reader, events_creation?, events_deletion?);
+        let ask = reader.enrichment(ASK.name);
         Some(Self {
             options: PythonOptions {
                 plugin: plugin?,
@@ -94,13 +98,20 @@ impl ReadDriver for PythonConf {
                 stop_timeout,
                 details: details?,
             },
+            ask: ask?,
         })
     }
 }
 
 impl DriverConf for PythonConf {
     fn action(&self, context: &BuildContext<'_>) -> Result<Arc<dyn Action>, BuildError> {
-        Ok(Arc::new(Python::new(context.name.clone(), self.options.clone())))
+        let mut options = self.options.clone();
+        if let Some(servers) = context.servers(self.ask.as_ref())
+            && let Some(details) = options.details.asking(servers)
+        {
+            options.details = details;
+        }
+        Ok(Arc::new(Python::new(context.name.clone(), options)))
     }
 
     fn does(&self) -> String {
@@ -109,6 +120,10 @@ impl DriverConf for PythonConf {
 
     fn watches(&self) -> Option<Lists> {
         self.options.details.watches()
+    }
+
+    fn asks(&self) -> Option<&Arc<str>> {
+        self.ask.as_ref()
     }
 
     fn refuser(&self) -> Option<&'static str> {
@@ -163,7 +178,7 @@ fn details(
         };
         return Some(Arc::new(OssDetails { lists, form: form(reader)? }));
     }
-    for option in [KEYS, VALUES, IP_TYPE, DATACENTER, SECURITY_DOMAIN] {
+    for option in [KEYS, VALUES, IP_TYPE, DATACENTER, SECURITY_DOMAIN, ASK] {
         if reader.is_set(option.name) {
             return reader.refuse(
                 option.name,

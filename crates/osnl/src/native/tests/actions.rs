@@ -120,6 +120,41 @@ fn what_a_driver_does_not_have_is_refused_with_who_has_it() {
 }
 
 #[test]
+fn the_cloud_that_is_asked_is_a_section_that_is_there() {
+    let cloud = "[enrich:cloud]\nkind = server\nauth_url = http://k/v3\nusername = u\npassword = p\n";
+    let rest = WHOLE.replace("driver = dump", "driver = oss_rest\nurl_creation = http://t/");
+    let python = WHOLE.replace("driver = dump", "driver = python\nplugin = a.B\nnode_detail = oss");
+    for (conf, line) in [(&rest, 14), (&python, 15)] {
+        let check = |ask: &str, expected: &str| {
+            let found = errors(load(&format!("{conf}ask = {ask}\n{cloud}")));
+            assert_eq!(found, [format!("a.conf:{line}: [action:record] ask: {expected}")], "{ask}");
+        };
+        check("clod", "there is no [enrich:clod]; there are: cloud; did you mean cloud?");
+        check("", "has an empty item; write names with commas between them");
+        let loaded = load(&format!("{conf}ask = cloud\n{cloud}")).unwrap();
+        let asks = loaded.conf.actions[1].driver.conf().asks();
+        assert_eq!(asks.map(|name| &**name), Some("cloud"));
+    }
+    let two = format!("{rest}ask = cloud, other\n{cloud}{}", cloud.replace(":cloud", ":other"));
+    let several = "a.conf:14: [action:record] ask: names several; name the one whose cloud is asked";
+    assert_eq!(errors(load(&two)), [several]);
+    let found = errors(load(&format!("{rest}ask = cloud\n")));
+    assert_eq!(
+        found,
+        ["a.conf:14: [action:record] ask: there is no [enrich:cloud]; there is no [enrich:NAME]"]
+    );
+    let plain = python.replace("= oss", "= plain");
+    let found = errors(load(&format!("{plain}ask = cloud\n{cloud}")));
+    let belongs = "ask: belongs to node_detail = oss; set that, or remove the line";
+    assert_eq!(found, [format!("a.conf:15: [action:record] {belongs}")]);
+    let explained = load(&format!("{rest}ask = cloud\n{cloud}")).unwrap().conf.explain();
+    assert!(
+        explained.contains("asks       the cloud of [enrich:cloud] for what no event has told"),
+        "{explained}"
+    );
+}
+
+#[test]
 fn calls_of_several_events_and_their_pace_are_read_and_explained() {
     let loaded = load(&format!("{WHOLE}batch = 50\nbatch_wait = 2s\nrate = 100 per 10m\n")).unwrap();
     let delivery = loaded.conf.actions[1].delivery();

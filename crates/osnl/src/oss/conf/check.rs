@@ -3,11 +3,8 @@
 use osnl_http::Url;
 
 use super::schema::{DEFAULT, JOURNAL, OPENSTACK, OSS, OWN_PLUGIN, RABBIT, REST};
-use super::{Conf, Plugin, Rest};
+use super::{Conf, Openstack, Plugin, Rest};
 use crate::config::{ConfigError, Finding, Origin, Settings, Value, Warning, shown};
-
-/// What osnl reads of the program's groups and does nothing with yet.
-const NOT_ASKED: &str = "is read and not used: what no event tells is null";
 
 pub(super) struct Checker<'a> {
     /// What a finding without a line is about.
@@ -37,15 +34,7 @@ impl Checker<'_> {
             journal.into_iter().filter_map(|name| Some((name, self.text(JOURNAL, name)?))).collect();
         let oss = ["keys", "values", "ip_type", "datacenter", "security_domain"];
         let oss = oss.into_iter().filter_map(|name| Some((name, self.text(OSS, name)?))).collect();
-        for name in ["auth_url", "user", "password", "tenant"] {
-            // Read all the same: a wrong value is reported.
-            self.text(OPENSTACK, name);
-        }
-        if let Some(name) =
-            ["auth_url", "user", "password", "tenant"].into_iter().find(|n| self.is_set(OPENSTACK, n))
-        {
-            self.warn(OPENSTACK, name, NOT_ASKED, "what osnl has seen of an instance before is used instead");
-        }
+        let openstack = self.openstack();
         Some(Conf {
             plugins: plugins?,
             log_file: log_file?,
@@ -56,6 +45,7 @@ impl Checker<'_> {
             transport_url: broker?,
             watch_queue: watch_queue?,
             rest: rest?,
+            openstack: openstack?,
             oss,
             journal,
         })
@@ -178,6 +168,16 @@ impl Checker<'_> {
             ca_file: self.text(REST, "ca_file"),
             timeout: timeout?,
         })
+    }
+
+    /// `Some(None)` where nothing of the group is set: its defaults are a cloud on this machine, which nobody has asked for.
+    fn openstack(&mut self) -> Option<Option<Openstack>> {
+        let names = ["auth_url", "user", "password", "tenant"];
+        if !names.into_iter().any(|name| self.is_set(OPENSTACK, name)) {
+            return Some(None);
+        }
+        let [auth_url, user, password, tenant] = names.map(|name| self.text(OPENSTACK, name));
+        Some(Some(Openstack { auth_url: auth_url?, user: user?, password: password?, tenant: tenant? }))
     }
 
     fn url(&mut self, option: &str, origin: &str) -> Option<String> {

@@ -2,13 +2,16 @@
 
 use osnl_model::service::nova::{legacy_name, versioned_name};
 
-use super::schema::{DEFAULT, JOURNAL, OSS, RABBIT, REST};
-use super::{Conf, Plugin, Rest};
+use super::schema::{DEFAULT, JOURNAL, OPENSTACK, OSS, RABBIT, REST};
+use super::{Conf, Openstack, Plugin, Rest};
 use crate::config::{Origin, Settings};
 use crate::native::{DocEntry, DocSection};
 
 /// The one name of the listener and the rule, and the action that posts.
 const NAME: &str = "oss_watcher";
+/// The section that `[openstack]` becomes, and the name by which actions ask it.
+pub(super) const CLOUD: &str = "enrich:openstack";
+const ASKED: &str = "openstack";
 const FIXED: &str = "as oss_watcher does it";
 
 /// What tells what others leave out.
@@ -88,10 +91,32 @@ pub(super) fn sections(conf: &Conf, settings: &Settings, files: &[String]) -> Ve
         {
             entries.push(entry(option, list.join(", "), from(DEFAULT, option)));
         }
+        if conf.openstack.is_some() {
+            entries.push(entry("ask", ASKED, "[openstack]"));
+        }
         entries.extend(conf.oss.iter().map(|(name, text)| entry(name, text, from(OSS, name))));
         sections.push(section(&format!("action:{}", plugin.action()), entries));
     }
+    sections.extend(conf.openstack.iter().map(|openstack| section(CLOUD, cloud_entries(openstack, &from))));
     sections
+}
+
+fn cloud_entries(openstack: &Openstack, from: &dyn Fn(&str, &str) -> String) -> Vec<DocEntry> {
+    let Openstack { auth_url, user, password, tenant } = openstack;
+    let values =
+        [("auth_url", auth_url), ("username", user), ("password", password), ("project_name", tenant)];
+    let mut entries = vec![entry("kind", "server", FIXED)];
+    entries.extend(values.map(|(option, text)| entry(option, text, from(OPENSTACK, of_openstack(option)))));
+    entries
+}
+
+/// The option of `[openstack]` that one of its section comes from.
+pub(super) fn of_openstack(option: &str) -> &str {
+    match option {
+        "username" => "user",
+        "project_name" => "tenant",
+        option => option,
+    }
 }
 
 fn rest_entries(rest: &Rest, from: &dyn Fn(&str, &str) -> String) -> Vec<DocEntry> {

@@ -23,14 +23,11 @@ fn the_document_s_own_file_means_what_it_says() {
     assert_eq!(rest.options.creation.to_string(), "https://some_host:80/some_url");
     assert_eq!(rest.options.deletion.to_string(), "https://some_host:80/some_url2");
     assert_eq!((&rest.options.lists, &rest.options.form), (&Default::default(), &Default::default()));
-    let warnings: Vec<String> = loaded.warnings.iter().map(ToString::to_string).collect();
-    assert_eq!(
-        warnings,
-        [
-            "/etc/oss.conf:23: [openstack] auth_url: is read and not used: what no event tells is null; what osnl has seen of an \
-             instance before is used instead"
-        ]
-    );
+    assert_eq!(loaded.warnings, []);
+    assert_eq!(rest.ask.as_deref(), Some("openstack"));
+    let [cloud] = &native.enrichments[..] else { panic!("one cloud") };
+    assert_eq!(cloud.cloud.auth_url.to_string(), "http://localhost:5000/v3");
+    assert_eq!(cloud.cloud.shown(), "user user for project admin of domain id default");
     let document = loaded.document();
     assert!(document.reads_back());
     let shown = format!("{}{loaded:?}", document.text(false));
@@ -60,6 +57,29 @@ fn an_empty_file_has_the_program_s_defaults() {
     let Driver::OssRest(rest) = &native.actions[0].driver else { panic!("its driver") };
     assert_eq!(rest.options.creation.to_string(), "http://127.0.0.1:80/");
     assert_eq!(loaded.warnings.len(), 1, "{:?}", loaded.warnings);
+}
+
+/// One line of the group is enough to ask; what it leaves out are the program's defaults, and errors are of its lines.
+#[test]
+fn a_cloud_is_asked_where_the_file_says_so() {
+    let asked = |text: &str| {
+        let loaded = load(text).unwrap();
+        assert!(loaded.document().reads_back());
+        let asks = loaded.native.conf.actions.iter().map(|action| match &action.driver {
+            Driver::OssRest(conf) => conf.ask.clone(),
+            Driver::Python(conf) => conf.ask.clone(),
+            other => panic!("{other:?}"),
+        });
+        let clouds = loaded.native.conf.enrichments.iter().map(|conf| conf.cloud.shown());
+        (asks.collect::<Vec<_>>(), clouds.collect::<Vec<_>>())
+    };
+    assert_eq!(asked("[rest]\nhost = http://h\n"), (vec![None], Vec::new()));
+    let both = "[DEFAULT]\nenabled_plugins = rest_plugin.RESTNotify, a.B\n[openstack]\nuser = o$$w\n";
+    let cloud = "user o$w for project admin of domain id default".to_owned();
+    assert_eq!(asked(both), (vec![Some("openstack".into()); 2], vec![cloud]));
+    let wrong = "[rest]\npassword = x\n[openstack]\nuser = x\nauth_url = ftp://keystone\n";
+    let errors = load(wrong).unwrap_err().to_string();
+    assert!(errors.starts_with("/etc/oss.conf:5: [openstack] auth_url: "), "{errors}");
 }
 
 #[test]

@@ -1,0 +1,192 @@
+//! Node details of floating IPs whose instance no event has told of, completed by a stand-in for the OpenStack APIs.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use osnl::action::http::HttpOptions;
+use osnl::metrics::Counters;
+use osnl::native::{Sources, load_texts};
+use osnl_model::{Priority, Target};
+use osnl_testkit::openstack::{Openstack, PASSWORD, USER};
+use osnl_testkit::{Reply, Sink, fixture, wait_until};
+use osnl_transport::MemoryBroker;
+use serde_json::{Value, json};
+
+use crate::harness::{Running, SOON, framed};
+
+/// As the recorded events name them.
+const SERVER: &str = "/compute/v2.1/servers/33333333-aaaa-4bbb-8ccc-000000000001";
+const PORT: &str = "/network/v2.0/ports/c5330e6d-3205-477b-8692-e791283a6bae";
+const FLAVOR: &str = "/compute/v2.1/flavors/42";
+
+/// What the recording's stubs answered, in the form of the services.
+fn openstack() -> Openstack {
+    let openstack = Openstack::start();
+    let of = |path: &str, kind: &str| openstack.get(&format!("{path}{}", Openstack::id(kind)));
+    let mut server = of("/compute/v2.1/servers/", "server");
+    server["server"]["metadata"] = json!({"Owner": "alice", "ApplicationName": "shop"});
+    server["server"]["flavor"]["id"] = "42".into();
+    let mut flavor = of("/compute/v2.1/flavors/", "flavor");
+    flavor["flavor"]["ram"] = 2048.into();
+    flavor["flavor"]["vcpus"] = 2.into();
+    let mut port = of("/network/v2.0/ports/", "port");
+    port["port"]["device_id"] = SERVER.rsplit('/').next().unwrap().into();
+    for (path, body) in [(SERVER, server), (FLAVOR, flavor), (PORT, port)] {
+        openstack.put(path, body);
+    }
+    openstack
+}
+
+/// The floating IP that stock neutron told of, as `change` would have it.
+fn associated(change: impl Fn(&mut Value)) -> Value {
+    let file = fixture::json("oss/original-behaviour.json");
+    let mut payload = file["inputs"]["floatingip.update.end associate, stock neutron"]["payload"].clone();
+    change(&mut payload["floatingip"]);
+    payload
+}
+
+/// Older neutrons say no more of a port than its id.
+fn port_alone(floatingip: &mut Value) {
+    floatingip.as_object_mut().unwrap().remove("port_details");
+}
+
+/// What the original handed to plug-ins when a patched neutron told of it, with null for `nulls`.
+fn expected(nulls: &[&str]) -> Value {
+    let file = fixture::json("oss/original-behaviour.json");
+    let results = file["results"]["floatingip.update.end associate, patched neutron (top-level port_id)"]
+        .as_object()
+        .unwrap();
+    let (_, first) = results.iter().find(|(commit, _)| commit.starts_with("b29e25e")).unwrap();
+    let mut node = first["plugin_calls"][0]["node_detail"].clone();
+    for key in nulls {
+        assert!(node[key] != Value::Null, "{key}");
+        node[*key] = Value::Null;
+    }
+    node
+}
+
+struct Stage {
+    target: Sink,
+    broker: MemoryBroker,
+    folder: tempfile::TempDir,
+}
+
+impl Stage {
+    fn start(openstack: &Openstack, more: &str) -> (Self, Running) {
+        let (target, broker) = (Sink::start(), MemoryBroker::new());
+        target.reply_with(Reply::Status(204));
+        let stage = Self { target, broker, folder: tempfile::tempdir().unwrap() };
+        // What the section asks for itself does not matter.
+        let text = format!(
+            "[DEFAULT]\nstate_dir = {}\n[journal]\nallow_volatile = true\n\
+             [listener:l]\ntransport_url = rabbit://mq/\nexchange = neutron\ndeclare = create\npriorities = info\n\
+             [rule:r]\nevent_type = ^floatingip\\.\nactions = oss\n\
+             [action:oss]\ndriver = oss_rest\nurl_creation = {}\nask = cloud\nretry_interval = 0s\nmax_attempts = 2\n\
+             [enrich:cloud]\nkind = project\nauth_url = {}\nusername = {USER}\npassword = {PASSWORD}\nproject_name = oss\n{more}",
+            stage.folder.path().display(),
+            stage.target.url("/came"),
+            openstack.auth_url(),
+        );
+        let loaded = load_texts(&[("test.conf".to_owned(), text)], &Sources::default());
+        let conf = loaded.unwrap_or_else(|errors| panic!("{errors}")).conf;
+        let counters = Arc::new(Counters::default());
+        let transports = |_: &_| Ok(Arc::new(stage.broker.transport()) as Arc<_>);
+        let daemon = conf.daemon_with(&transports, &HttpOptions::default(), &counters).unwrap();
+        let daemon = Running::start_daemon(daemon, counters, Duration::from_secs(10));
+        wait_until(SOON, "the queue is bound", || stage.publish("x", &json!({})) == 1);
+        (stage, daemon)
+    }
+
+    fn publish(&self, event_type: &str, payload: &Value) -> usize {
+        let body = framed("network.vm", event_type, payload);
+        self.broker.publish(&Target::new("neutron", "notifications"), &Priority::Info, body)
+    }
+
+    fn posted(&self) -> Vec<Value> {
+        let requests = self.target.requests();
+        requests.iter().map(|request| serde_json::from_slice(&request.body).unwrap()).collect()
+    }
+}
+
+#[test]
+fn a_node_detail_has_what_the_services_know_and_null_for_what_is_gone() {
+    const OF_FLAVOR: [&str; 3] = ["Storage", "Ram", "CPU"];
+    const OF_SERVER: [&str; 8] =
+        ["FQDN", "OS", "Storage", "Ram", "CPU", "Owner", "ApplicationName", "CreationDate"];
+    let stock = |_: &mut Value| {};
+    let same = |_: &Openstack| {};
+    let set = |path: &'static str, pointer: &'static str, value: Value| {
+        move |openstack: &Openstack| {
+            let mut body = openstack.get(path);
+            *body.pointer_mut(pointer).unwrap() = value.clone();
+            openstack.put(path, body);
+        }
+    };
+    type Case<'a> = (&'a str, &'a dyn Fn(&mut Value), Box<dyn Fn(&Openstack)>, &'a [&'a str]);
+    let cases: [Case<'_>; 9] = [
+        ("its port tells the instance", &stock, Box::new(same), &[]),
+        ("neutron is asked for the instance", &port_alone, Box::new(same), &[]),
+        ("the server is gone", &stock, Box::new(|o| o.remove(SERVER)), &OF_SERVER),
+        ("the port is gone", &port_alone, Box::new(|o| o.remove(PORT)), &OF_SERVER),
+        (
+            "the port is a router's",
+            &port_alone,
+            Box::new(set(PORT, "/port/device_owner", "network:router_gateway".into())),
+            &OF_SERVER,
+        ),
+        ("it boots from a volume", &stock, Box::new(set(SERVER, "/server/image", "".into())), &["OS"]),
+        ("the flavor is gone", &stock, Box::new(|o| o.remove(FLAVOR)), &OF_FLAVOR),
+        ("the image is gone", &stock, Box::new(set(SERVER, "/server/image/id", "gone".into())), &["OS"]),
+        (
+            "the server has no metadata",
+            &stock,
+            Box::new(set(SERVER, "/server/metadata", json!({}))),
+            &["Owner", "ApplicationName"],
+        ),
+    ];
+    for (name, change, prepare, nulls) in cases {
+        let openstack = openstack();
+        prepare(&openstack);
+        let (stage, daemon) = Stage::start(&openstack, "");
+        stage.publish("floatingip.update.end", &associated(change));
+        daemon.wait_until(name, |c| c.delivered.get() == 1);
+        daemon.stop().unwrap();
+        assert_eq!(stage.posted(), [expected(nulls)], "{name}");
+    }
+}
+
+/// Keystone away is as a target that is away: nothing is posted or used up, and everything goes on when it is back.
+#[test]
+fn nothing_is_lost_while_keystone_is_away() {
+    let openstack = openstack();
+    let (stage, daemon) = Stage::start(&openstack, "timeout = 2s\n");
+    openstack.sink().stop();
+    for n in 0..3 {
+        let own = |floatingip: &mut Value| floatingip["id"] = format!("fip-{n}").into();
+        stage.publish("floatingip.update.end", &associated(own));
+    }
+    daemon.wait_until("more attempts than the action has", |c| c.failures.get() > 6);
+    daemon.wait_for_log("[enrich:cloud] http://127.0.0.1");
+    assert_eq!((daemon.counters.dead.get(), stage.posted().len()), (0, 0));
+    openstack.sink().restart();
+    daemon.wait_until("all are delivered", |c| c.delivered.get() == 3);
+    let log = daemon.log().join("\n");
+    daemon.stop().unwrap();
+    assert_eq!(stage.posted(), vec![expected(&[]); 3]);
+    assert_eq!(openstack.count(SERVER), 1, "the answer is remembered");
+    assert!(!log.contains(PASSWORD), "{log}");
+}
+
+/// `on_error = default`: what cannot be asked counts as gone, and nothing waits.
+#[test]
+fn a_node_detail_need_not_wait_for_the_services() {
+    let openstack = openstack();
+    openstack.fail("/v3", Reply::Status(503));
+    let (stage, daemon) = Stage::start(&openstack, "on_error = default\n");
+    stage.publish("floatingip.update.end", &associated(|_| {}));
+    daemon.wait_until("it is told", |c| c.delivered.get() == 1);
+    daemon.wait_for_log("; not waited for");
+    daemon.stop().unwrap();
+    let posted = stage.posted();
+    assert_eq!((&posted[0]["IP"], &posted[0]["FQDN"]), (&"172.24.4.174".into(), &Value::Null));
+}
