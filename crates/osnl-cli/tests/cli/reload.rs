@@ -51,28 +51,36 @@ fn a_corrected_login_of_the_cloud_that_an_action_asks_counts() {
     let openstack = Openstack::start();
     let path = |id: &str| format!("/compute/v2.1/servers/{id}");
     openstack.put(&path(&instance(1)), openstack.get(&path(Openstack::id("server"))));
-    let action = "[action:roles]\ndriver = oss_rest\nurl_creation = SINK\nevents_deletion = port.delete.end\n\
+    let action = "[action:roles]\ndriver = oss_rest\nurl_creation = SINK\n\
                   retry_interval = 1s\nask = cloud\n";
+    let rule = RULE.replace("port\\.delete", "floatingip\\.update");
     let cloud = |password: &str| {
         let url = openstack.auth_url();
         format!(
             "[enrich:cloud]\nkind = server\nauth_url = {url}\nusername = {USER}\npassword = {password}\nproject_name = oss\n"
         )
     };
-    rig.write(&[LISTENER, RULE, action, &cloud("wrong")]);
+    rig.write(&[LISTENER, &rule, action, &cloud("wrong")]);
     rig.reload(0);
-    rig.publish([(1, 1)]);
-    wait_until(SOON, "the target is held", || {
-        let target = rig.target("roles");
-        matches!(target["state"].as_str(), Some("open" | "probing")) && target["pending"] == 1
+    let floating = json!({"floatingip": {
+        "id": "f", "floating_ip_address": "172.24.4.9", "port_id": "p", "router_id": "r",
+        "port_details": {"device_id": instance(1), "device_owner": "compute:nova"},
+    }});
+    rig.publisher.notify_all(&[Notice {
+        event_type: "floatingip.update.end".into(),
+        payload: floating,
+        ..Notice::default()
+    }]);
+    wait_until(SOON, "the login is refused", || {
+        rig.target("roles")["last_failure"].to_string().contains("[enrich:cloud] ")
     });
     assert_eq!(rig.sink.requests().len(), 0);
-    rig.write(&[LISTENER, RULE, action, &cloud(PASSWORD)]);
+    rig.write(&[LISTENER, &rule, action, &cloud(PASSWORD)]);
     let told = rig.reload(0);
     assert!(told.contains("[enrich:cloud] changed (password)"), "{told}");
     let requests = rig.sink.wait_for(1, SOON);
     let node: Value = serde_json::from_slice(&requests[0].body).unwrap();
-    assert_eq!((&node["FQDN"], &node["IP"]), (&json!("web 1"), &json!("10.0.0.1")));
+    assert_eq!((&node["FQDN"], &node["IP"]), (&json!("web 1"), &json!("172.24.4.9")));
 }
 
 #[test]
