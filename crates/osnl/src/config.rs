@@ -27,6 +27,7 @@ mod value;
 #[cfg(test)]
 mod differential;
 
+pub(crate) use environment::PREFIX;
 pub use environment::{Environment, variable_name};
 pub use error::{ConfigError, ConfigErrors, Finding, Warning, shown};
 pub use ini::{Entry, Ini, Section};

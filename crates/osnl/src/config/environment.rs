@@ -35,12 +35,15 @@ impl fmt::Debug for Environment {
     }
 }
 
+/// How every variable begins that is an option.
+pub(crate) const PREFIX: &str = "OS_";
+
 /// `OS_<GROUP>__<OPTION>` in capitals; what no variable's name may hold becomes `_`.
 pub fn variable_name(group: &str, option: &str) -> String {
     let spelt = |name: &str| -> String {
         name.chars().map(|c| if c.is_ascii_alphanumeric() { c.to_ascii_uppercase() } else { '_' }).collect()
     };
-    format!("OS_{}__{}", spelt(group), spelt(option))
+    format!("{PREFIX}{}__{}", spelt(group), spelt(option))
 }
 
 #[cfg(test)]

@@ -5,21 +5,38 @@
 //! be anything. Several services share `openstack`; there a pattern counts as a known service's if it begins
 //! with a word that one of their events begins with.
 
+mod fields;
+
 use std::collections::HashMap;
 
 use osnl_model::catalogue::{self, Event, Lacking};
 use osnl_model::{Pattern, Predicate, Priority};
 
+use self::fields::{Fields, Found};
 use super::equalities;
 use super::layers::RawSection;
 use super::schema::RULE;
-use super::{ListenerConf, Loaded, RuleConf};
+use super::{ListenerConf, Loaded, Native, RuleConf};
 use crate::config::{Finding, Warning, nearest, shown};
 
 /// The exchange of every service that was given none of its own.
 const SHARED: &str = "openstack";
-/// The known events of exchanges, and whether each of these is known.
-type Services<'a> = HashMap<Vec<&'a str>, (Vec<&'static Event>, bool)>;
+
+/// What is the same for many rules, and dear to find out.
+#[derive(Default)]
+struct Asked<'a> {
+    /// The known events of exchanges, and whether each of these is known.
+    services: HashMap<Vec<&'a str>, (Vec<&'static Event>, bool)>,
+    fields: Fields,
+}
+
+/// A configuration that is judged.
+struct Judge<'a> {
+    conf: &'a Native,
+    /// Where each rule stands.
+    sections: HashMap<&'a str, &'a RawSection>,
+}
+
 /// Keys that a warning names.
 const NAMED: usize = 8;
 
@@ -32,15 +49,20 @@ impl Loaded {
     #[must_use]
     pub fn never_sent(&self) -> Vec<Warning> {
         let enabled = self.conf.rules.iter().filter(|rule| rule.enabled);
-        let mut services = Services::new();
-        enabled.flat_map(|rule| self.of_rule(rule, &mut services)).collect()
+        let sections = self.layers.sections.iter().filter(|section| section.def.kind == RULE);
+        let sections = sections.map(|section| (section.name.as_str(), section)).collect();
+        let judge = Judge { conf: &self.conf, sections };
+        let mut asked = Asked::default();
+        enabled.flat_map(|rule| judge.of_rule(rule, &mut asked)).collect()
     }
+}
 
-    fn of_rule<'a>(&'a self, rule: &RuleConf, services: &mut Services<'a>) -> Vec<Warning> {
+impl<'a> Judge<'a> {
+    fn of_rule(&self, rule: &RuleConf, asked: &mut Asked<'a>) -> Vec<Warning> {
         let heard = self.conf.listeners.iter().filter(|listener| rule.listeners.contains(&listener.name));
         let exchanges: Vec<&str> =
             heard.flat_map(|listener: &ListenerConf| listener.exchanges.iter().map(String::as_str)).collect();
-        // The same for most rules, and dear to find out.
+        let Asked { services, fields } = asked;
         let (known, all_known) = services.entry(exchanges.clone()).or_insert_with(|| {
             let known: Vec<&Event> =
                 catalogue::events().iter().filter(|event| exchanges.contains(&event.exchange())).collect();
@@ -69,11 +91,17 @@ impl Loaded {
             // Other services of a shared exchange may have the field.
             (None, _) if exchanges.contains(&SHARED) => Vec::new(),
             (_, false) => {
-                let patterns = payload_keys(rule).filter_map(|key| self.no_text(rule, key, &matched));
+                let mut found: Vec<Warning> =
+                    pattern.and_then(|_| self.elsewhere(rule, &matched)).into_iter().collect();
+                let mut fields = fields.of(&matched);
+                for key in payload_keys(rule) {
+                    found.extend(self.no_text(rule, key, fields.at(key)));
+                }
                 let when = rule.rule.when.iter().flat_map(|when| when.paths());
-                let paths = when.filter_map(|path| path.strip_prefix("payload."));
-                let fields = patterns.chain(paths.filter_map(|path| self.no_field(rule, path, &matched)));
-                pattern.and_then(|_| self.elsewhere(rule, &matched)).into_iter().chain(fields).collect()
+                for path in when.filter_map(|path| path.strip_prefix("payload.")) {
+                    found.extend(self.no_field(rule, path, fields.at(path)));
+                }
+                found
             }
             (None, true) => Vec::new(),
         }
@@ -172,29 +200,27 @@ impl Loaded {
     }
 
     /// A name in `when` that no event has.
-    fn no_field(&self, rule: &RuleConf, path: &str, matched: &[&Event]) -> Option<Warning> {
-        let lacking = catalogue::lacking(matched, path)?;
+    fn no_field(&self, rule: &RuleConf, path: &str, found: &Found) -> Option<Warning> {
+        let Found::Nothing(lacking) = found else { return None };
         let problem = format!("none of the known events of this rule has payload.{path}");
         let near = lacking.near.as_ref().map(|near| format!("payload.{near}"));
-        Some(self.warning(rule, "when", &problem, &there(&lacking), near.as_deref()))
+        Some(self.warning(rule, "when", &problem, &there(lacking), near.as_deref()))
     }
 
     /// A pattern on a payload key that can never match.
-    fn no_text(&self, rule: &RuleConf, path: &str, matched: &[&Event]) -> Option<Warning> {
+    fn no_text(&self, rule: &RuleConf, path: &str, found: &Found) -> Option<Warning> {
         let option = format!("payload.{path}");
-        if let Some(lacking) = catalogue::lacking(matched, path) {
-            let problem = "none of the known events of this rule has this key";
-            return Some(self.warning(rule, &option, problem, &there(&lacking), lacking.near.as_deref()));
+        match found {
+            Found::Nothing(lacking) => {
+                let problem = "none of the known events of this rule has this key";
+                Some(self.warning(rule, &option, problem, &there(lacking), lacking.near.as_deref()))
+            }
+            Found::NoText(event) => {
+                let problem = "is never a text in the events of this rule, and only texts are compared";
+                Some(self.warning(rule, &option, problem, &format!("see osnl events {event}"), None))
+            }
+            Found::MayBeText => None,
         }
-        // What nobody described may be a text.
-        let having = || matched.iter().filter(|event| event.has_field(path));
-        let may_be_text = |event: &Event| event.field(path).is_none_or(|field| may_be_text(field.kind));
-        if having().next().is_none() || having().any(|event| may_be_text(event)) {
-            return None;
-        }
-        let problem = "is never a text in the events of this rule, and only texts are compared";
-        let event = having().next().map_or("", |event| event.event_type);
-        Some(self.warning(rule, &option, problem, &format!("see osnl events {event}"), None))
     }
 
     fn warning(
@@ -205,9 +231,8 @@ impl Loaded {
         allowed: &str,
         near: Option<&str>,
     ) -> Warning {
-        let named = |section: &&RawSection| section.def.kind == RULE && *section.name == *rule.rule.name;
         let mut finding = Finding::of("configuration", problem).allowed(allowed).option(option);
-        if let Some(section) = self.layers.sections.iter().find(named) {
+        if let Some(section) = self.sections.get(&*rule.rule.name) {
             let place = section.entry(option).map_or(&section.place, |entry| &entry.origin);
             finding = finding.group(&section.heading()).from_origin(place);
         }
@@ -225,12 +250,6 @@ fn payload_keys(rule: &RuleConf) -> impl Iterator<Item = &str> {
         }
     });
     rule.rule.filter.payload.keys().map(String::as_str).chain(inside)
-}
-
-/// Of what was only ever seen as null nobody knows.
-fn may_be_text(kind: &str) -> bool {
-    let texts = ["text", "UUID", "date-time", "IP address", "MAC address"];
-    kind == "null" || kind.starts_with("one of: ") || kind.split(" or ").any(|kind| texts.contains(&kind))
 }
 
 /// What is where a path ends.

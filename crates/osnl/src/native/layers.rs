@@ -4,7 +4,8 @@ use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 
 use crate::config::{
-    ConfigError, Environment, Finding, Ini, Origin, Section, Warning, nearest, substitute, variable_name,
+    ConfigError, Environment, Finding, Ini, Origin, PREFIX, Section, Warning, nearest, substitute,
+    variable_name,
 };
 
 use super::driver::{self, DRIVERS};
@@ -215,7 +216,9 @@ impl Layers {
         environment: &Environment,
     ) -> (Vec<ConfigError>, Vec<Warning>) {
         let (mut errors, mut warnings) = (Vec::new(), Vec::new());
-        for (variable, text) in environment.iter() {
+        // Nothing else can be an option, and a thousand sections are not spelt for each variable of a shell.
+        let ours = environment.iter().filter(|(variable, _)| variable.starts_with(PREFIX));
+        for (variable, text) in ours {
             let spelt = |section: &RawSection| variable.starts_with(&variable_name(&section.heading(), ""));
             let sections: Vec<usize> =
                 (0..self.sections.len()).filter(|i| spelt(&self.sections[*i])).collect();

@@ -3,12 +3,16 @@
 //! A configuration of a thousand rules is mostly event types and names of hosts: patterns that are a few texts, such as
 //! `^(port|network)\.delete\.end$`. These are compared as texts and never compiled. All others are, by whoever asks
 //! first, unless they are so large that the engine might refuse them: then at once, since a configuration is
-//! refused before it runs.
+//! refused before it runs. The plainest are not even parsed ([`plain`]).
+
+mod plain;
 
 use std::sync::{Arc, OnceLock};
 
 use regex::Regex;
 use regex_syntax::hir::{Class, Hir, HirKind, Look};
+
+use self::plain::Plain;
 
 /// More texts than these are the engine's.
 const MOST_TEXTS: usize = 32;
@@ -34,12 +38,23 @@ struct Text {
     whole: bool,
 }
 
+impl Text {
+    fn begins(&self, text: &str) -> bool {
+        if self.whole { self.text == text } else { text.starts_with(&self.text) }
+    }
+}
+
 impl Linear {
     /// `regex` as the engine writes patterns, anchored at its beginning.
     ///
     /// # Errors
     /// The engine's words.
     pub(super) fn new(regex: String) -> Result<Self, String> {
+        match plain::read(&regex) {
+            Some(Plain::Texts(texts)) => return Ok(Self(Arc::new(Inner::Texts(texts)))),
+            Some(Plain::Small) => return Ok(Self(Arc::new(Inner::Engine { regex, built: OnceLock::new() }))),
+            None => {}
+        }
         let hir = regex_syntax::parse(&regex).map_err(|refused| refused.to_string())?;
         if let Some(texts) = texts(&hir, true) {
             return Ok(Self(Arc::new(Inner::Texts(texts))));
@@ -55,10 +70,7 @@ impl Linear {
     /// `None` if the engine does not take the pattern after all, which [`LIGHT`] rules out.
     pub(super) fn is_match(&self, text: &str) -> Option<bool> {
         match &*self.0 {
-            Inner::Texts(texts) => Some(texts.iter().any(|wanted| match wanted.whole {
-                true => wanted.text == text,
-                false => text.starts_with(&wanted.text),
-            })),
+            Inner::Texts(texts) => Some(texts.iter().any(|wanted| wanted.begins(text))),
             Inner::Engine { regex, built } => {
                 built.get_or_init(|| Regex::new(regex).ok()).as_ref().map(|regex| regex.is_match(text))
             }
