@@ -17,7 +17,7 @@ pub use self::heard::{NotHeard, WhyNot};
 use crate::intake::{narrowed, parts};
 use crate::native::{ActionConf, Native, Preview, RuleConf, Wanted};
 use crate::received::Received;
-use crate::rule::{Condition, Mode, RuleMismatch};
+use crate::rule::{Condition, Mode, RuleMismatch, WhenMismatch};
 use crate::saved::Saved;
 use crate::template::Names;
 use crate::unmatched::{FailedBehind, Unmatched};
@@ -272,7 +272,7 @@ fn effects(
             let part = resource.and_then(|n| bulk_part(notification, n as usize));
             let of_part = part.map(|payload| Notification { payload, ..notification.clone() });
             let would = match names.map_or(Ok(()), |names| asked(rule, action, names, *resource)) {
-                Err(mismatch) => Preview::NotAsked { why: reason(&mismatch) },
+                Err(mismatch) => Preview::NotAsked { why: mismatch.to_string() },
                 Ok(()) => action.preview(&Wanted {
                     notification: of_part.as_ref().unwrap_or(notification),
                     rule: &rule.rule.name,
@@ -296,7 +296,7 @@ fn asked(
     action: &ActionConf,
     names: &Names,
     resource: Option<u32>,
-) -> Result<(), RuleMismatch> {
+) -> Result<(), WhenMismatch> {
     rule.rule.asks(&action.name, &narrowed(&rule.rule, names, resource))
 }
 
@@ -314,17 +314,17 @@ fn fails(rule: &RuleConf, mismatch: &RuleMismatch) -> Ruling {
             allows: pattern(mismatch).to_owned(),
             saw: shortened(&mismatch.saw.to_string()),
         },
-        RuleMismatch::When(when) => {
+        RuleMismatch::When(WhenMismatch::False(when)) => {
             let secret = when.saw().iter().any(|(name, _)| is_secret_path(name));
             let allows = if secret { "***".to_owned() } else { one_line(when.source()) };
             Ruling::Fails { condition, allows, saw: when.to_string() }
         }
-        RuleMismatch::Lacks { name } => {
+        RuleMismatch::When(WhenMismatch::Lacks { name }) => {
             let source = rule.rule.when.as_ref().map(|when| one_line(when.source()));
             let saw = format!("the event has no {name}");
             Ruling::Fails { condition, allows: source.unwrap_or_default(), saw }
         }
-        RuleMismatch::Undecided(_) => Ruling::Undecided(mismatch.to_string()),
+        RuleMismatch::When(WhenMismatch::Undecided(_)) => Ruling::Undecided(mismatch.to_string()),
         RuleMismatch::Stopped { by } => Ruling::Stopped(by.clone()),
     }
 }
@@ -342,11 +342,9 @@ fn is_secret_path(path: &str) -> bool {
 #[must_use]
 pub(crate) fn reason(mismatch: &RuleMismatch) -> String {
     match mismatch {
-        RuleMismatch::Priority(_)
-        | RuleMismatch::When(_)
-        | RuleMismatch::Lacks { .. }
-        | RuleMismatch::Undecided(_)
-        | RuleMismatch::Stopped { .. } => mismatch.to_string(),
+        RuleMismatch::Priority(_) | RuleMismatch::When(_) | RuleMismatch::Stopped { .. } => {
+            mismatch.to_string()
+        }
         RuleMismatch::Filter(found) => format!(
             "{} is {}, which does not match \"{}\"",
             found.predicate,

@@ -17,7 +17,7 @@ use crate::journal::{Begin, Entry, Journal, NewDelivery, Permit, Receipt, Settle
 use crate::metrics::Counters;
 use crate::oss::{KeysOfParts, Watcher};
 use crate::received::Received;
-use crate::rule::{Decided, Guards, KeySource, Mode, Rule, RuleMismatch, RuleSet};
+use crate::rule::{Decided, Guards, KeySource, Mode, Rule, RuleMismatch, RuleSet, WhenMismatch};
 use crate::template::Names;
 use crate::unmatched::Ring;
 
@@ -105,13 +105,13 @@ impl RuleEngine {
 
     /// One delivery for each action, and of a bulk request for each of its resources, unless the action's own
     /// condition says no.
-    fn deliveries(
+    fn deliveries<'r>(
         &self,
-        rule: &Rule,
+        rule: &'r Rule,
         received: &Received,
         names: &Names,
         noted: &KeysOfParts,
-        failed: &mut Vec<(Arc<str>, RuleMismatch)>,
+        failed: &mut Vec<(&'r Rule, RuleMismatch)>,
     ) -> Vec<NewDelivery> {
         let notification = names.notification();
         let mut deliveries = Vec::new();
@@ -121,23 +121,22 @@ impl RuleEngine {
                 let watched = rule.key == KeySource::Resource && self.watcher.serves(action);
                 let known = noted.iter().find(|(part, _)| watched && *part == resource);
                 let key = known.map_or_else(|| key.clone(), |(_, key)| Some(key.clone()));
-                let begin = match (asked(rule, action, &named), rule.mode) {
-                    (Asked::No(mismatch), _) => {
-                        tracing::debug!(
-                            rule.name = &*rule.name,
-                            action.name = &**action,
-                            "not asked: {mismatch}"
-                        );
-                        failed.push((rule.name.clone(), mismatch));
+                let (name, to) = (&*rule.name, &**action);
+                let begin = match (rule.asks(action, &named), rule.mode) {
+                    (Err(mismatch @ (WhenMismatch::False(_) | WhenMismatch::Lacks { .. })), _) => {
+                        tracing::debug!(rule.name = name, action.name = to, "not asked: {mismatch}");
+                        failed.push((rule, RuleMismatch::When(mismatch)));
                         continue;
                     }
-                    (Asked::Undecided(why), Mode::Live) => Begin::Dead(why),
-                    (Asked::Undecided(why), Mode::Shadow) => {
-                        tracing::error!(rule.name = &*rule.name, action.name = &**action, "in shadow: {why}");
+                    (Err(mismatch @ WhenMismatch::Undecided(_)), Mode::Live) => {
+                        Begin::Dead(format!("action {action}: {mismatch}"))
+                    }
+                    (Err(mismatch @ WhenMismatch::Undecided(_)), Mode::Shadow) => {
+                        tracing::error!(rule.name = name, action.name = to, "in shadow: {mismatch}");
                         continue;
                     }
-                    (Asked::Yes, Mode::Shadow) => Begin::Shadow,
-                    (Asked::Yes, Mode::Live) => {
+                    (Ok(()), Mode::Shadow) => Begin::Shadow,
+                    (Ok(()), Mode::Live) => {
                         self.guarded(rule, action, key.as_deref(), resource, received, notification)
                     }
                 };
@@ -276,30 +275,6 @@ impl Intake for RuleEngine {
     }
 }
 
-/// Whether a rule's action is to be done.
-enum Asked {
-    Yes,
-    /// What of its own condition does not hold.
-    No(RuleMismatch),
-    Undecided(String),
-}
-
-fn asked(rule: &Rule, action: &Arc<str>, names: &Names) -> Asked {
-    match rule.asks(action, names) {
-        Ok(()) => Asked::Yes,
-        Err(mismatch @ RuleMismatch::Undecided(_)) => {
-            Asked::Undecided(format!("action {action}: {mismatch}"))
-        }
-        Err(
-            mismatch @ (RuleMismatch::When(_)
-            | RuleMismatch::Lacks { .. }
-            | RuleMismatch::Priority(_)
-            | RuleMismatch::Filter(_)
-            | RuleMismatch::Stopped { .. }),
-        ) => Asked::No(mismatch),
-    }
-}
-
 /// What the conditions of a rule's actions see: of a bulk request the one resource, as the actions do.
 pub(crate) fn narrowed(rule: &Rule, names: &Names, resource: Option<u32>) -> Names {
     let notification = names.notification();
@@ -344,114 +319,4 @@ pub(crate) fn parts(rule: &Rule, notification: &Notification) -> Vec<(Option<u32
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::journal::memory::{MemoryJournal, MemoryLimits};
-    use crate::journal::{Journal, Outcome};
-
-    #[test]
-    fn places_are_filled_up_before_the_last_is_used() {
-        let counters = Arc::new(Counters::default());
-        let journal = Arc::new(MemoryJournal::new(MemoryLimits::for_prefetch(4), counters.clone()));
-        let rule = Rule { name: "r".into(), actions: vec!["a".into()], ..Rule::default() };
-        let engine = RuleEngine::new(vec![rule], journal.clone(), counters);
-        assert_eq!(engine.reserve(4).now_or_never(), Some(4));
-        let body = |n: u32| format!("{{\"event_type\": \"x\", \"message_id\": \"{n}\", \"payload\": {{}}}}");
-        let notify = |n: u32| engine.notify(Received::sample(body(n), false));
-        let mut receipts: Vec<_> = (0..3).map(notify).collect();
-        // One is left of four, and three are taken of the four that are free.
-        assert_eq!(engine.reserve(4).now_or_never(), Some(4));
-        receipts.extend((3..7).map(notify));
-        // Eight places, seven entries: the last is given, without waiting for more.
-        assert_eq!(engine.reserve(4).now_or_never(), Some(1));
-        for claimed in journal.claim("a", 7).now_or_never().unwrap() {
-            journal.outcome(claimed.id, Outcome::Delivered);
-        }
-        assert_eq!(engine.reserve(4).now_or_never(), Some(4));
-        drop(receipts);
-    }
-
-    #[test]
-    fn an_action_s_own_condition_is_asked_for_each_of_its_deliveries() {
-        let counters = Arc::new(Counters::default());
-        let journal = Arc::new(MemoryJournal::new(MemoryLimits::for_prefetch(4), counters.clone()));
-        let when = |text: &str| crate::template::Expression::new(text).unwrap();
-        let rule = Rule {
-            name: "r".into(),
-            actions: vec!["all".into(), "some".into(), "unsure".into()],
-            conditions: [
-                ("some".into(), when("payload.port.name == 'b'")),
-                (
-                    "unsure".into(),
-                    when("payload.port.name + 1 == 2 if payload.port.name == 'b' else payload.no"),
-                ),
-            ]
-            .into(),
-            ..Rule::default()
-        };
-        let engine = RuleEngine::new(vec![rule], journal.clone(), counters.clone());
-        let body = r#"{"event_type": "port.create.end", "message_id": "1",
-            "payload": {"ports": [{"id": "1", "name": "a"}, {"id": "2", "name": "b"}]}}"#;
-        let _receipt = engine.notify(Received::sample(body.to_owned(), false));
-        let claimed = |action| {
-            let claimed = journal.claim(action, 9).now_or_never().unwrap_or_default();
-            claimed.iter().map(|c| c.event.resource).collect::<Vec<_>>()
-        };
-        assert_eq!(claimed("all"), [Some(0), Some(1)]);
-        assert_eq!(claimed("some"), [Some(1)]);
-        assert_eq!(claimed("unsure"), []);
-        let dead: Vec<String> = journal.dead_letters().into_iter().map(|dead| dead.reason).collect();
-        assert!(dead.len() == 1 && dead[0].starts_with("action unsure: when cannot be decided"), "{dead:?}");
-    }
-
-    /// What no action wants is settled, and has left its trace as what no rule wants.
-    #[test]
-    fn an_event_that_no_condition_lets_through_is_unmatched_with_the_reason() {
-        let counters = Arc::new(Counters::default());
-        let journal = Arc::new(MemoryJournal::new(MemoryLimits::for_prefetch(4), counters.clone()));
-        let rule = Rule {
-            name: "r".into(),
-            actions: vec!["a".into()],
-            conditions: [("a".into(), crate::template::Expression::new("payload.x == 2").unwrap())].into(),
-            ..Rule::default()
-        };
-        let ring = Arc::new(Ring::new(crate::unmatched::KeepUnmatched { heads: 10, bodies: false }));
-        let engine = RuleEngine::new(vec![rule], journal, counters.clone());
-        let engine = engine.with_unmatched(ring.clone(), &"l".into());
-        let body = r#"{"event_type": "x", "message_id": "1", "payload": {"x": 1}}"#;
-        let receipt = engine.notify(Received::sample(body.to_owned(), false));
-        assert_eq!(receipt.now_or_never(), Some(Settle::Acknowledge));
-        let kept = ring.latest();
-        assert_eq!(kept[0].failed[0].reason, "when is false: payload.x is 1");
-        assert_eq!((counters.matched.get(), counters.unmatched.get()), (0, 1));
-    }
-
-    /// Nobody can tell whether the rule should have fired: each of its actions has a dead letter that says why, and a
-    /// rule that only looks on has none.
-    #[test]
-    fn what_cannot_be_decided_is_a_dead_letter_of_each_action() {
-        let counters = Arc::new(Counters::default());
-        let journal = Arc::new(MemoryJournal::new(MemoryLimits::for_prefetch(4), counters.clone()));
-        let when = |name: &str, when: &str, mode: Mode| Rule {
-            name: name.into(),
-            when: Some(crate::template::Expression::new(when).unwrap()),
-            actions: vec!["a".into(), "b".into()],
-            mode,
-            ..Rule::default()
-        };
-        let rules = vec![
-            when("typed", "payload.n + 'x' == 1", Mode::Live),
-            when("shadow", "payload.n + 'x' == 1", Mode::Shadow),
-            when("lacks", "payload.other == 1", Mode::Live),
-        ];
-        let engine = RuleEngine::new(rules, journal.clone(), counters.clone());
-        let body = r#"{"event_type": "x", "message_id": "1", "payload": {"n": 1}}"#;
-        let receipt = engine.notify(Received::sample(body.to_owned(), false));
-        assert_eq!(receipt.now_or_never(), Some(Settle::Acknowledge));
-        let reasons: Vec<String> = journal.dead_letters().into_iter().map(|dead| dead.reason).collect();
-        let why = "rule typed: when cannot be decided: invalid operation: tried to use + operator on unsupported \
-                   types number and string, at \"payload.n + 'x'\"";
-        assert_eq!(reasons, [why, why]);
-        assert_eq!((counters.dead.get(), counters.shadowed.get(), counters.matched.get()), (2, 0, 1));
-    }
-}
+mod tests;

@@ -13,11 +13,12 @@ mod set;
 mod step_limits;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fmt;
 use std::sync::Arc;
 
-use osnl_model::{Head, Mismatch, NotificationFilter, Pattern, Priority, StepLimit, is_secret_key};
+use osnl_model::{Head, Mismatch, NotificationFilter, Pattern, Priority, StepLimit};
 
+pub(crate) use self::condition::holds;
+pub use self::condition::{WhenFalse, WhenMismatch};
 pub use self::counts::{Condition, RuleCounts};
 pub use self::decide::{Decided, Decisions};
 pub use self::guard::{Guards, HELD, Rate};
@@ -25,7 +26,7 @@ pub use self::key::{KeySource, Path};
 pub use self::nested::Nested;
 pub use self::set::RuleSet;
 pub(crate) use self::step_limits::StepLimits;
-use crate::template::{EvalError, Expression, Names};
+use crate::template::{Expression, Names};
 
 /// A condition and the actions it fires. The default has neither name nor condition nor action.
 #[derive(Clone, Debug, Default)]
@@ -92,7 +93,7 @@ impl Rule {
         for nested in &self.nested {
             nested.matches(notification).map_err(RuleMismatch::Filter)?;
         }
-        self.when.as_ref().map_or(Ok(()), |when| condition::holds(when, names))
+        self.when.as_ref().map_or(Ok(()), |when| holds(when, names)).map_err(RuleMismatch::When)
     }
 
     /// Whether the head alone decides it: nothing of it looks at context, payload or metadata.
@@ -110,6 +111,7 @@ impl Rule {
         let keyed = [context, metadata, payload].into_iter().flat_map(|patterns| patterns.values());
         let nested = self.nested.iter().map(|nested| &nested.pattern);
         publisher_id.iter().chain(event_type).chain(keyed).chain(nested).for_each(Pattern::prepare);
+        self.when.iter().chain(self.conditions.values()).for_each(Expression::prepare);
     }
 
     fn wants_priority(&self, priority: Option<&Priority>) -> bool {
@@ -130,62 +132,13 @@ pub enum RuleMismatch {
     /// A predicate of the filter failed.
     #[error("{0}")]
     Filter(Mismatch),
-    /// `when` is false.
-    #[error("when is false: {0}")]
-    When(WhenFalse),
-    /// `when` looks at something that the notification does not have.
-    #[error("when is false: the event has no {name}")]
-    Lacks {
-        /// As it is written in the rule.
-        name: String,
-    },
+    /// `when` does not hold.
+    #[error("{0}")]
+    When(WhenMismatch),
     /// A rule before it has fired and is the last that is asked.
     #[error("rule {by} fired before it, and stops")]
     Stopped {
         /// That rule.
         by: Arc<str>,
     },
-    /// `when` could be neither true nor false: the message is a dead letter of this rule's actions.
-    #[error("when cannot be decided: {0}")]
-    Undecided(EvalError),
-}
-
-/// What a `when` saw that is false; worked out when it is printed: of several sides of an `and`, the first that is false,
-/// and what that one saw.
-#[derive(Clone, Debug)]
-pub struct WhenFalse {
-    when: Expression,
-    names: Names,
-}
-
-impl WhenFalse {
-    /// The names it looks at with their values, secrets masked; `None` is absent.
-    #[must_use]
-    pub fn saw(&self) -> Vec<(String, Option<String>)> {
-        self.when.saw(&self.names)
-    }
-
-    /// The expression.
-    #[must_use]
-    pub fn source(&self) -> &str {
-        self.when.source()
-    }
-}
-
-impl fmt::Display for WhenFalse {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let side = self.when.false_side(&self.names);
-        let saw = side.as_ref().map_or_else(|| self.saw(), |side| side.saw(&self.names));
-        let mut words = Vec::new();
-        // What stands beside a secret may be one.
-        let secret = |(name, _): &(String, _)| name.split('.').any(is_secret_key);
-        if let Some(side) = side.filter(|_| !saw.iter().any(secret)) {
-            words.push(side.source().split_whitespace().collect::<Vec<_>>().join(" "));
-        }
-        let values = saw.into_iter();
-        words.extend(
-            values.map(|(name, value)| format!("{name} is {}", value.as_deref().unwrap_or("absent"))),
-        );
-        f.write_str(&words.join(", "))
-    }
 }

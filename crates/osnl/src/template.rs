@@ -36,7 +36,8 @@
 //! of any text that `replace` or `join` makes. What comes with the notification is data and never compiled.
 //!
 //! **Cost**: the payload is not converted. A path such as `payload.port.name` is one walk through the tree; only the value at
-//! its end becomes a value of the engine.
+//! its end becomes a value of the engine. A condition that is plain comparisons and their `and` is decided without the
+//! engine at all.
 
 mod encode;
 mod engine;
@@ -45,11 +46,12 @@ mod escape;
 mod methods;
 mod names;
 mod path;
+mod quick;
 mod scan;
 mod sides;
 
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use minijinja::{Environment, Value};
 use osnl_model::Notification;
@@ -61,8 +63,9 @@ use self::methods::json;
 use self::names::{Aliases, Scope};
 pub use self::names::{NAMES, Names};
 pub(crate) use self::path::{walk, walk_object};
+use self::quick::{Answer, Quick};
 use self::scan::Source;
-pub(crate) use self::sides::{conjuncts, places};
+pub(crate) use self::sides::{conjuncts, name, outside, text, texts};
 
 /// Instructions that one evaluation may take.
 pub const FUEL: u64 = 50_000;
@@ -73,10 +76,18 @@ pub const LONGEST_OUTPUT: usize = 1024 * 1024;
 
 /// A compiled expression. Cloning it is cheap.
 #[derive(Clone)]
-pub struct Expression {
-    source: Arc<str>,
+pub struct Expression(Arc<Compiled>);
+
+struct Compiled {
+    source: Box<str>,
+    /// Names beyond those of the event.
+    more: Vec<Box<str>>,
     aliases: Arc<Aliases>,
-    compiled: Arc<minijinja::Expression<'static, 'static>>,
+    engine: minijinja::Expression<'static, 'static>,
+    /// The same without the engine, if it is as plain as that.
+    quick: Option<Quick>,
+    /// The sides of its `and`s, for who asks which of them is false.
+    sides: OnceLock<Vec<Expression>>,
 }
 
 impl Expression {
@@ -98,17 +109,24 @@ impl Expression {
 
     fn compiled(source: &str, more: &[&str]) -> Result<Self, TemplateError> {
         let scanned = Source::expression(source, more)?;
-        let compiled = ENGINE
+        let engine = ENGINE
             .compile_expression_owned(scanned.text.clone())
             .map_err(|error| TemplateError::syntax(source, &error))?;
-        scanned.check(&compiled.undeclared_variables(false))?;
-        Ok(Self { source: source.into(), aliases: Arc::new(scanned.aliases), compiled: Arc::new(compiled) })
+        scanned.check(&engine.undeclared_variables(false))?;
+        Ok(Self(Arc::new(Compiled {
+            quick: Quick::read(source, &scanned.aliases),
+            source: source.into(),
+            more: more.iter().map(|name| (*name).into()).collect(),
+            aliases: Arc::new(scanned.aliases),
+            engine,
+            sides: OnceLock::new(),
+        })))
     }
 
     /// As it was written.
     #[must_use]
     pub fn source(&self) -> &str {
-        &self.source
+        &self.0.source
     }
 
     /// Whether it holds: its value is true in Python's sense.
@@ -116,7 +134,16 @@ impl Expression {
     /// # Errors
     /// See [`EvalError`].
     pub fn holds(&self, names: &Names) -> Result<bool, EvalError> {
-        Ok(self.eval(names)?.is_true())
+        match self.0.quick.as_ref().map_or(Answer::Engine, |quick| quick.ask(names)) {
+            Answer::Holds(holds) => Ok(holds),
+            Answer::Lacks(name) => Err(EvalError::Lacks { name: name.to_owned() }),
+            Answer::Engine => Ok(self.eval(names)?.is_true()),
+        }
+    }
+
+    /// Compiles what would else be compiled by the first notification.
+    pub(crate) fn prepare(&self) {
+        self.0.quick.iter().for_each(Quick::prepare);
     }
 
     /// Its value as JSON: a number stays a number, a list a list.
@@ -124,42 +151,50 @@ impl Expression {
     /// # Errors
     /// See [`EvalError`].
     pub fn value(&self, names: &Names) -> Result<serde_json::Value, EvalError> {
-        json(&self.eval(names)?, 0).map_err(|error| EvalError::of(&self.source, &error, &self.aliases, names))
+        json(&self.eval(names)?, 0).map_err(|error| self.error(&error, names))
     }
 
     fn eval(&self, names: &Names) -> Result<Value, EvalError> {
-        let evaluated = self.compiled.eval(Scope::of(names, &self.aliases));
+        let evaluated = self.0.engine.eval(Scope::of(names, &self.0.aliases));
         match evaluated {
-            Ok(value) if value.is_undefined() => Err(EvalError::lacks(None, &self.aliases, names)),
+            Ok(value) if value.is_undefined() => Err(EvalError::lacks(None, &self.0.aliases, names)),
             Ok(value) => Ok(value),
-            Err(error) => Err(EvalError::of(&self.source, &error, &self.aliases, names)),
+            Err(error) => Err(self.error(&error, names)),
         }
+    }
+
+    fn error(&self, error: &minijinja::Error, names: &Names) -> EvalError {
+        EvalError::of(&self.0.source, error, &self.0.aliases, names)
     }
 
     /// The names that it looks at, as they were written: `event_type`, `payload.port.name`.
     pub(crate) fn paths(&self) -> impl Iterator<Item = &str> {
-        self.aliases.0.values().map(String::as_str)
+        self.0.aliases.0.values().map(String::as_str)
     }
 
     /// The first side of its top-level `and`s that is false by itself, where it has several and that can be said.
     #[must_use]
     pub fn false_side(&self, names: &Names) -> Option<Self> {
-        let sides = conjuncts(&self.source).filter(|sides| sides.len() > 1)?;
-        let compiled = sides.into_iter().map(|side| Self::new(side.trim()).ok());
-        compiled.map_while(|side| side).find(|side| matches!(side.holds(names), Ok(false)))
+        let sides = self.0.sides.get_or_init(|| {
+            let more: Vec<&str> = self.0.more.iter().map(|name| &**name).collect();
+            let sides = conjuncts(&self.0.source).filter(|sides| sides.len() > 1).unwrap_or_default();
+            // Behind one that is none by itself nothing can be said.
+            sides.into_iter().map_while(|side| Self::compile(side.trim(), &more).ok()).collect()
+        });
+        sides.iter().find(|side| matches!(side.holds(names), Ok(false))).cloned()
     }
 
     /// The names that it looks at, as they were written, with what the notification has there: `None` is
     /// nothing. Secrets are masked, long texts cut.
     #[must_use]
     pub fn saw(&self, names: &Names) -> Vec<(String, Option<String>)> {
-        self.aliases.saw(names)
+        self.0.aliases.saw(names)
     }
 }
 
 impl fmt::Debug for Expression {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("Expression").field(&self.source).finish()
+        f.debug_tuple("Expression").field(&self.0.source).finish()
     }
 }
 

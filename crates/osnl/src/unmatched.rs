@@ -7,7 +7,7 @@
 //!
 //! Which condition of which rule failed in the head is not kept: it follows from the head and the rules, and
 //! is found when somebody asks. What failed behind the head is kept, since the payload is not, unless bodies
-//! are asked for. Beside the ring stand the [counts](crate::rule::RuleCounts) of every rule, always.
+//! are asked for; of [`REASONS`] rules at most. Beside the ring stand the [counts](crate::rule::RuleCounts) of every rule, always.
 
 mod file;
 mod line;
@@ -24,10 +24,17 @@ use osnl_transport::{IncomingMessage, Properties};
 pub use self::file::{Counted, counts, read};
 use self::store::Store;
 use crate::received::Received;
-use crate::rule::{Condition, RuleMismatch, RuleSet};
+use crate::rule::{Condition, Rule, RuleMismatch, RuleSet};
 
 /// Bytes of bodies that are kept, if they are asked for; each has an equal share.
 const BODIES: usize = 64 << 20;
+
+/// Rules whose failed condition is kept of one message. With a thousand rules that look behind every head, what they saw
+/// would be more than all heads together.
+pub const REASONS: usize = 32;
+
+/// The longest reason that is kept, in characters.
+const LONGEST_REASON: usize = 500;
 
 /// How much is kept of what no rule wanted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -66,7 +73,8 @@ pub struct Unmatched {
     pub priority: Option<String>,
     /// Its id, if more than its head was read.
     pub message_id: Option<String>,
-    /// The rules whose condition behind the head failed, with what they saw.
+    /// The rules whose condition behind the head failed, with what they saw; [`REASONS`] at most, those first that
+    /// look at the head too.
     pub failed: Vec<FailedBehind>,
     /// Its bytes and how to read them, if they are kept.
     pub body: Option<(Bytes, Properties)>,
@@ -152,26 +160,19 @@ impl Ring {
     }
 
     /// Notes a message that some rules wanted by its head, and none by the rest.
-    pub fn event(
-        &self,
-        received: &Received,
-        notification: &Notification,
-        failed: &[(Arc<str>, RuleMismatch)],
-    ) {
+    pub fn event(&self, received: &Received, notification: &Notification, failed: &[(&Rule, RuleMismatch)]) {
         self.shared.note(|slot, keep| {
             let origin = &received.origin;
             slot.place(&origin.listener, &origin.queue, &origin.exchange, &origin.routing_key);
             slot.received = Some(origin.received);
             slot.head(&notification.head());
             set(&mut slot.message_id, notification.message_id.as_deref());
-            slot.failed = failed
-                .iter()
-                .map(|(rule, mismatch)| FailedBehind {
-                    rule: rule.clone(),
-                    condition: Condition::from(mismatch).to_string(),
-                    reason: crate::explain::reason(mismatch),
-                })
-                .collect();
+            let of_head = |(rule, _): &&(&Rule, RuleMismatch)| {
+                rule.filter.event_type.is_some() || rule.filter.publisher_id.is_some()
+            };
+            let others = failed.iter().filter(|failed| !of_head(failed));
+            let kept = failed.iter().filter(of_head).chain(others).take(REASONS);
+            slot.failed = kept.map(FailedBehind::of).collect();
             slot.body = keep.body(&received.body).map(|body| (body, received.properties.clone()));
         });
     }
@@ -180,6 +181,18 @@ impl Ring {
     #[must_use]
     pub fn latest(&self) -> Vec<Unmatched> {
         self.shared.since(0).1
+    }
+}
+
+impl FailedBehind {
+    fn of((rule, mismatch): &(&Rule, RuleMismatch)) -> Self {
+        let mut reason = crate::explain::reason(mismatch);
+        if let Some((end, _)) = reason.char_indices().nth(LONGEST_REASON) {
+            reason.truncate(end);
+            reason.push('…');
+        }
+        let condition = Condition::from(mismatch).to_string();
+        Self { rule: rule.name.clone(), condition, reason }
     }
 }
 

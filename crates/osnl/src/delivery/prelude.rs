@@ -9,7 +9,8 @@ use super::Attempt;
 use crate::action::{ActionError, Done, ErrorClass, Event};
 use crate::enrich::Enrichments;
 use crate::journal::{DeliveryId, Journal};
-use crate::template::{EvalError, Expression};
+use crate::rule::{WhenMismatch, holds};
+use crate::template::Expression;
 
 /// What an action wants before it is called.
 #[derive(Clone, Debug, Default)]
@@ -74,17 +75,11 @@ impl Prelude {
 
     /// What follows from the condition; `None` is that the action is called.
     fn verdict(&self, event: &Event) -> Option<Result<Done, ActionError>> {
-        let when = self.when.as_ref()?;
-        match when.holds(&event.names()) {
-            Ok(true) => None,
-            Ok(false) => Some(Ok(Done::NothingToDo(format!("when is false: {}", when.source())))),
-            Err(EvalError::Lacks { name }) => {
-                Some(Ok(Done::NothingToDo(format!("when is false: the event has no {name}"))))
-            }
-            Err(error @ (EvalError::Fuel | EvalError::TooLong | EvalError::Failed { .. })) => {
-                let reason = format!("when cannot be decided: {error}");
-                Some(Err(ActionError::new(ErrorClass::Content, reason)))
-            }
-        }
+        let mismatch = holds(self.when.as_ref()?, &event.names()).err()?;
+        let why = mismatch.to_string();
+        Some(match mismatch {
+            WhenMismatch::False(_) | WhenMismatch::Lacks { .. } => Ok(Done::NothingToDo(why)),
+            WhenMismatch::Undecided(_) => Err(ActionError::new(ErrorClass::Content, why)),
+        })
     }
 }

@@ -69,7 +69,7 @@ impl From<&RuleMismatch> for Condition {
         match mismatch {
             RuleMismatch::Priority(_) => Self::Priority,
             RuleMismatch::Filter(mismatch) => Self::Filter(mismatch.predicate.clone()),
-            RuleMismatch::When(_) | RuleMismatch::Lacks { .. } | RuleMismatch::Undecided(_) => Self::When,
+            RuleMismatch::When(_) => Self::When,
             RuleMismatch::Stopped { .. } => Self::Stopped,
         }
     }
@@ -106,6 +106,8 @@ pub(super) struct Failed {
 #[derive(Debug, Default)]
 struct Behind {
     fired: u64,
+    /// Of a thousand rules it is `when` that fails, nearly always.
+    when: u64,
     failed: HashMap<Condition, u64>,
 }
 
@@ -130,7 +132,10 @@ impl Failed {
         let Some(behind) = self.behind.get_mut(rule) else { return };
         match failed {
             None => behind.fired += 1,
-            Some(condition) => *behind.failed.entry(condition).or_default() += 1,
+            Some(Condition::When) => behind.when += 1,
+            Some(condition @ (Condition::Priority | Condition::Filter(_) | Condition::Stopped)) => {
+                *behind.failed.entry(condition).or_default() += 1
+            }
         }
     }
 
@@ -144,6 +149,7 @@ impl Failed {
         let behind = self.behind.get(rule);
         let mut rest: Vec<_> =
             behind.map(|behind| behind.failed.clone().into_iter().collect()).unwrap_or_default();
+        rest.extend(behind.filter(|behind| behind.when > 0).map(|behind| (Condition::When, behind.when)));
         rest.sort_by_key(|(condition, _): &(Condition, u64)| condition.to_string());
         let failed = head.into_iter().zip(of_head).filter(|(_, times)| *times > 0).chain(rest).collect();
         RuleCounts { rule: name, seen: self.seen, fired: behind.map_or(0, |behind| behind.fired), failed }

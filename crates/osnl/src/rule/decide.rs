@@ -1,8 +1,6 @@
 //! The verdicts of a set's rules on one notification, in their order.
 
-use std::sync::Arc;
-
-use super::{Mode, Rule, RuleMismatch, RuleSet};
+use super::{Mode, Rule, RuleMismatch, RuleSet, WhenMismatch};
 use crate::template::Names;
 
 /// What the rules of a set say of one notification.
@@ -10,8 +8,8 @@ use crate::template::Names;
 pub struct Decisions<'a> {
     /// The rules that want something to be done.
     pub decided: Vec<Decided<'a>>,
-    /// Those whose head predicates hold and that did not fire, by name: the first condition that failed.
-    pub failed: Vec<(Arc<str>, RuleMismatch)>,
+    /// Those whose head predicates hold and that did not fire: the first condition that failed.
+    pub failed: Vec<(&'a Rule, RuleMismatch)>,
 }
 
 /// A rule that wants something to be done.
@@ -40,16 +38,16 @@ impl RuleSet {
     /// with `stop` none is asked; one that cannot be decided has not fired.
     #[must_use]
     pub fn decide(&self, names: &Names) -> Decisions<'_> {
-        let standing = self.standing(&names.notification().head());
+        let standing = self.places_standing(&names.notification().head());
         let mut decisions = Decisions { decided: Vec::new(), failed: Vec::new() };
         let mut verdicts = Vec::with_capacity(standing.len());
         let mut ended_by: Option<&Rule> = None;
-        for rule in standing {
+        for (at, rule) in standing {
             let fired = match ended_by {
                 Some(by) => Err(RuleMismatch::Stopped { by: by.name.clone() }),
                 None => rule.fires(names),
             };
-            verdicts.push((rule, fired.as_ref().err().map(Into::into)));
+            verdicts.push((at, fired.as_ref().err().map(Into::into)));
             match fired {
                 Ok(()) => {
                     decisions.decided.push(Decided::Fires(rule));
@@ -59,18 +57,17 @@ impl RuleSet {
                 }
                 Err(mismatch) => {
                     match &mismatch {
-                        RuleMismatch::Undecided(_) => {
+                        RuleMismatch::When(WhenMismatch::Undecided(_)) => {
                             let why = format!("rule {}: {mismatch}", rule.name);
                             decisions.decided.push(Decided::Undecided(rule, why));
                         }
                         RuleMismatch::Filter(mismatch) => self.step_limits().look_at(mismatch),
                         RuleMismatch::Priority(_)
-                        | RuleMismatch::When(_)
-                        | RuleMismatch::Lacks { .. }
+                        | RuleMismatch::When(WhenMismatch::False(_) | WhenMismatch::Lacks { .. })
                         | RuleMismatch::Stopped { .. } => {}
                     }
                     tracing::debug!(rule.name = &*rule.name, "did not fire: {mismatch}");
-                    decisions.failed.push((rule.name.clone(), mismatch));
+                    decisions.failed.push((rule, mismatch));
                 }
             }
         }

@@ -8,7 +8,7 @@
 //! What failed is counted in the same way: a head that was seen before adds one to one number, and what that
 //! means for each rule is added up when somebody asks (see [`RuleCounts`]).
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use osnl_model::{Head, Priority};
@@ -24,8 +24,6 @@ const REMEMBERED: usize = 4096;
 /// Rules, in their order: many are asked at about the price of one.
 pub struct RuleSet {
     rules: Vec<Rule>,
-    /// The place of each by its name.
-    places: HashMap<Arc<str>, usize>,
     step_limits: StepLimits,
     memo: Mutex<Memo>,
     /// What rules of these names had counted in a set before this one.
@@ -61,11 +59,9 @@ impl RuleSet {
     #[must_use]
     pub fn new(rules: Vec<Rule>, counters: Arc<Counters>) -> Self {
         rules.iter().for_each(Rule::prepare);
-        let places = rules.iter().enumerate().map(|(at, rule)| (rule.name.clone(), at)).collect();
         let memo = Memo { failed: Failed::of(rules.len()), ..Memo::default() };
         Self {
             rules,
-            places,
             step_limits: StepLimits::new(counters),
             memo: Mutex::new(memo),
             before: Mutex::default(),
@@ -90,21 +86,25 @@ impl RuleSet {
     /// The rules that can fire on a message with this head, in their order.
     #[must_use]
     pub fn standing(&self, head: &Head<'_>) -> Vec<&Rule> {
+        self.places_standing(head).into_iter().map(|(_, rule)| rule).collect()
+    }
+
+    /// The same with their places.
+    pub(super) fn places_standing(&self, head: &Head<'_>) -> Vec<(usize, &Rule)> {
         let mut memo = self.memo();
         let numbers = memo.numbers(&self.rules, &self.step_limits, head);
         let words: Vec<u64> = memo.standing(numbers).collect();
         drop(memo);
         let stands = |at: usize| words.get(at / 64).is_some_and(|word| word >> (at % 64) & 1 == 1);
-        self.rules.iter().enumerate().filter(|(at, _)| stands(*at)).map(|(_, rule)| rule).collect()
+        self.rules.iter().enumerate().filter(|(at, _)| stands(*at)).collect()
     }
 
-    /// Counts what became of rules whose head predicates held: which condition failed first, or that they fired.
-    pub(super) fn count(&self, verdicts: Vec<(&Rule, Option<Condition>)>) {
+    /// Counts what became of rules, by their places, whose head predicates held: which condition failed first, or that
+    /// they fired.
+    pub(super) fn count(&self, verdicts: Vec<(usize, Option<Condition>)>) {
         let mut memo = self.memo();
-        for (rule, failed) in verdicts {
-            if let Some(at) = self.places.get(&rule.name) {
-                memo.failed.behind_head(*at, failed);
-            }
+        for (at, failed) in verdicts {
+            memo.failed.behind_head(at, failed);
         }
     }
 
@@ -114,9 +114,11 @@ impl RuleSet {
         let mut memo = self.memo();
         memo.add_up();
         let before = self.before.lock().unwrap_or_else(PoisonError::into_inner);
+        let before: HashMap<&str, &RuleCounts> =
+            before.iter().map(|before| (&*before.rule, before)).collect();
         let counts = |(at, rule): (usize, &Rule)| {
             let counts = memo.failed.counts(at, rule.name.clone());
-            match before.iter().find(|before| before.rule == rule.name) {
+            match before.get(&*rule.name) {
                 Some(before) => counts.plus(before),
                 None => counts,
             }
@@ -127,7 +129,8 @@ impl RuleSet {
     /// Takes the place of another set: a rule of a name that both have goes on counting.
     pub(crate) fn succeed(&self, before: &Self) {
         let mut counts = before.counts();
-        counts.retain(|counts| self.places.contains_key(&counts.rule));
+        let names: HashSet<&str> = self.rules.iter().map(|rule| &*rule.name).collect();
+        counts.retain(|counts| names.contains(&*counts.rule));
         *self.before.lock().unwrap_or_else(PoisonError::into_inner) = counts;
     }
 

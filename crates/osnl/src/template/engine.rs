@@ -4,7 +4,7 @@
 //! what escapes for HTML, and every function (`range`, `debug`).
 
 use std::io;
-use std::sync::LazyLock;
+use std::sync::{Arc, LazyLock};
 
 use minijinja::value::{Value, ValueKind};
 use minijinja::{Environment, Error, ErrorKind, State, UndefinedBehavior, filters, tests};
@@ -206,8 +206,9 @@ pub(super) fn there(value: &Value) -> Result<&Value, Error> {
     if value.is_undefined() { Err(Error::from(ErrorKind::UndefinedError)) } else { Ok(value) }
 }
 
+/// Where a pattern is to match.
 #[derive(Clone, Copy)]
-enum Place {
+pub(super) enum Place {
     Start,
     Anywhere,
 }
@@ -225,12 +226,17 @@ fn matches(value: &Value, pattern: &Value, place: Place) -> Result<bool, Error> 
         ValueKind::None => return Ok(false),
         kind => return Err(wrong("the value", kind)),
     };
-    let compiled = patterns::compiled(pattern, matches!(place, Place::Anywhere)).map_err(|problem| {
+    let compiled = pattern_of(pattern, place).map_err(|problem| {
         Error::new(ErrorKind::InvalidOperation, format!("the pattern cannot be compiled: {problem}"))
     })?;
     compiled
         .matches(text.as_str().unwrap_or_default())
         .map_err(|_| Error::new(ErrorKind::InvalidOperation, "the pattern was given up after too many steps"))
+}
+
+/// The same for everybody who asks for it.
+pub(super) fn pattern_of(pattern: &str, place: Place) -> Result<Arc<Pattern>, String> {
+    patterns::compiled(pattern, matches!(place, Place::Anywhere))
 }
 
 /// Ansible's: the list, the text or the object has it.
@@ -294,7 +300,7 @@ impl io::Write for Written {
 mod patterns {
     use super::*;
     use std::collections::HashMap;
-    use std::sync::{Arc, Mutex, PoisonError};
+    use std::sync::{Mutex, PoisonError};
 
     /// Beyond it, all are forgotten: somebody makes patterns from what notifications hold.
     const REMEMBERED: usize = 1024;

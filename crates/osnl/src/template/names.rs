@@ -124,16 +124,32 @@ impl Names {
         }
     }
 
-    /// What is under a name as it was written, in the engine's terms.
-    fn value(&self, written: &str) -> Option<Value> {
+    /// What is under a name as it was written.
+    pub(super) fn look(&self, written: &str) -> Option<Looked<'_>> {
         let (name, path) = written.split_once('.').unwrap_or((written, ""));
-        let Some(root) = self.root(name) else {
-            return if path.is_empty() { self.plain(name).map(Value::from) } else { None };
-        };
-        if let (Root::Context, "") = (root, path) {
-            return Some(Value::from_object(Node { names: self.clone(), root, steps: None }));
+        match self.root(name) {
+            None if path.is_empty() => self.plain(name).map(Looked::Text),
+            None => None,
+            Some(Root::Context) if path.is_empty() => Some(Looked::Context),
+            Some(root) => self.tree(root, path).map(Looked::Json),
         }
-        let json = self.tree(root, path)?;
+    }
+
+    /// The same in the engine's terms.
+    fn value(&self, written: &str) -> Option<Value> {
+        let json = match self.look(written)? {
+            Looked::Text(text) => return Some(Value::from(text)),
+            Looked::Context => {
+                return Some(Value::from_object(Node {
+                    names: self.clone(),
+                    root: Root::Context,
+                    steps: None,
+                }));
+            }
+            Looked::Json(json) => json,
+        };
+        let (name, path) = written.split_once('.').unwrap_or((written, ""));
+        let root = self.root(name)?;
         let step = || Step { before: None, to: To::Path(path.into()) };
         Some(convert(json, || {
             let steps = if path.is_empty() { None } else { Some(Arc::new(step())) };
@@ -161,6 +177,15 @@ impl Names {
         let head: String = chars.by_ref().take(100).collect();
         Some(if chars.next().is_some() { format!("{head}…") } else { head })
     }
+}
+
+/// What a name leads to.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Looked<'a> {
+    Text(&'a str),
+    Json(&'a Json),
+    /// All of the context, which is no tree of its own.
+    Context,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -1,5 +1,7 @@
 //! The sides of an expression's `and`s, found in its text: which of them is false, which of them says what must hold.
 
+use super::engine::unquoted;
+
 /// The sides of top-level `and`s; `None` if an `or` or an `if` stands among them.
 pub(crate) fn conjuncts(source: &str) -> Option<Vec<&str>> {
     let mut found = Vec::new();
@@ -42,4 +44,45 @@ pub(crate) fn places(source: &str) -> impl Iterator<Item = (usize, usize, bool, 
         }
         (at, depth, quoted || quote.is_some(), c)
     })
+}
+
+/// What stands before and behind a sign, outside of quotes and brackets.
+pub(crate) fn outside<'a>(side: &'a str, sign: &str) -> Option<(&'a str, &'a str)> {
+    let mut at =
+        places(side).filter(|(at, depth, quoted, _)| !quoted && *depth == 0 && side[*at..].starts_with(sign));
+    let found = at.next()?.0;
+    Some((side[..found].trim(), side[found + sign.len()..].trim()))
+}
+
+/// A name, or a path.
+pub(crate) fn name(written: &str) -> Option<String> {
+    let begins = written.starts_with(|c: char| c.is_alphabetic());
+    let is_name = begins && written.chars().all(|c| c.is_alphanumeric() || c == '_' || c == '.');
+    let is_value = ["true", "false", "none", "True", "False", "None"].contains(&written);
+    (is_name && !is_value).then(|| written.to_owned())
+}
+
+/// A text in quotes.
+pub(crate) fn text(written: &str) -> Option<String> {
+    let quote = written.chars().next().filter(|c| matches!(c, '"' | '\''))?;
+    let inner = written.get(1..)?.strip_suffix(quote)?;
+    if !inner.contains([quote, '\\']) {
+        return Some(inner.to_owned());
+    }
+    places(written).all(|(.., quoted, _)| quoted).then(|| unquoted(written))?
+}
+
+/// A list of such texts.
+pub(crate) fn texts(written: &str) -> Option<Vec<String>> {
+    let inner = written.strip_prefix('[')?.strip_suffix(']')?;
+    let commas = places(inner).filter(|(_, depth, quoted, c)| *c == ',' && !quoted && *depth == 0);
+    let mut ends: Vec<usize> = commas.map(|(at, ..)| at).collect();
+    ends.push(inner.len());
+    let mut begin = 0;
+    let items = ends.into_iter().map(|end| {
+        let item = &inner[begin..end];
+        begin = end + 1;
+        text(item.trim())
+    });
+    items.collect()
 }

@@ -52,7 +52,7 @@ fn a_place_that_is_used_again_keeps_nothing_of_before() {
     let (received, mut notification) = event(0, "a secret");
     notification.publisher_id = Some("p".to_owned());
     notification.priority = Some(osnl_model::Priority::Info);
-    ring.event(&received, &notification, &[("r".into(), RuleMismatch::Priority(None))]);
+    ring.event(&received, &notification, &[(&Rule::default(), RuleMismatch::Priority(None))]);
     assert_eq!(ring.latest()[0].body.as_ref().unwrap().0, "a secret");
     let long = "x".repeat(BODIES + 1);
     ring.event(&Received::sample(long, false), &Notification::default(), &[]);
@@ -145,4 +145,24 @@ fn the_counts_of_each_rule_are_written() {
         failed: vec![("event_type".to_owned(), 2), ("when".to_owned(), 2)],
     };
     assert_eq!(counted, [expected]);
+}
+
+/// A thousand rules that are decided by nothing but `when`, and two that are nearer to firing.
+#[test]
+fn of_many_rules_the_reasons_of_a_few_are_kept() {
+    let ring = Ring::new(KeepUnmatched { heads: 2, bodies: false });
+    let (received, notification) = event(0, "{}");
+    let mut rules: Vec<Rule> =
+        (0..1000).map(|n| Rule { name: format!("r{n}").into(), ..Rule::default() }).collect();
+    for (at, pattern) in [(700, "a"), (900, "b")] {
+        rules[at].filter.event_type = Some(Pattern::new(pattern).unwrap());
+    }
+    let by = "x".repeat(LONGEST_REASON);
+    let failed: Vec<_> =
+        rules.iter().map(|rule| (rule, RuleMismatch::Stopped { by: by.as_str().into() })).collect();
+    ring.event(&received, &notification, &failed);
+    let kept = &ring.latest()[0].failed;
+    let names: Vec<&str> = kept.iter().map(|failed| &*failed.rule).collect();
+    assert_eq!((names.len(), &names[..4]), (REASONS, &["r700", "r900", "r0", "r1"][..]));
+    assert!(kept.iter().all(|failed| failed.reason.chars().count() == LONGEST_REASON + 1));
 }

@@ -82,7 +82,7 @@ fn every_verdict_is_counted() {
     let set = RuleSet::new(rules, Arc::default());
     for _ in 0..3 {
         let failed = set.decide(&names()).failed;
-        let failed: Vec<String> = failed.iter().map(|(rule, why)| format!("{rule}: {why}")).collect();
+        let failed: Vec<String> = failed.iter().map(|(rule, why)| format!("{}: {why}", rule.name)).collect();
         assert_eq!(failed[0], "false: when is false: payload.n is 1");
         assert_eq!(failed[1], "lacks: when is false: the event has no payload.x");
         assert!(failed[2].starts_with("undecided: when cannot be decided: "), "{}", failed[2]);

@@ -144,7 +144,7 @@ fn what_failed_behind_the_head_and_what_fired_is_counted() {
         RuleMismatch::Filter(mismatch)
     };
     let count = |at: usize, fired: Result<(), RuleMismatch>| {
-        set.count(vec![(&set.rules()[at], fired.as_ref().err().map(Into::into))]);
+        set.count(vec![(at, fired.as_ref().err().map(Into::into))]);
     };
     count(0, Ok(()));
     for _ in 0..2 {
