@@ -44,11 +44,11 @@ pub struct Subject {
 #[derive(Clone, Debug)]
 pub enum Content {
     /// All of it.
-    Whole(Box<Notification>),
+    Whole(Arc<Notification>),
     /// Its head, and what failed behind it then.
     Head {
         /// A notification with the fields of a head.
-        head: Box<Notification>,
+        head: Arc<Notification>,
         /// Per rule.
         failed: Vec<FailedBehind>,
     },
@@ -63,7 +63,7 @@ impl Subject {
         let origin = &received.origin;
         Self {
             content: match received.decode() {
-                Ok(notification) => Content::Whole(Box::new(notification)),
+                Ok(notification) => Content::Whole(Arc::new(notification)),
                 Err(error) => Content::Unreadable(error.to_string()),
             },
             listener: Some(origin.listener.clone()),
@@ -79,7 +79,7 @@ impl Subject {
         let plain = osnl_model::plain_body(&saved.body, &saved.properties.content_info());
         Self {
             content: match plain.and_then(|plain| Notification::decode(&plain)) {
-                Ok(notification) => Content::Whole(Box::new(notification)),
+                Ok(notification) => Content::Whole(Arc::new(notification)),
                 Err(error) => Content::Unreadable(error.to_string()),
             },
             listener: None,
@@ -105,8 +105,8 @@ impl Subject {
         };
         Self {
             content: match decoded {
-                Some(notification) => Content::Whole(Box::new(notification)),
-                None => Content::Head { head: Box::new(head()), failed: unmatched.failed.clone() },
+                Some(notification) => Content::Whole(Arc::new(notification)),
+                None => Content::Head { head: Arc::new(head()), failed: unmatched.failed.clone() },
             },
             listener: Some(unmatched.listener.clone()),
             exchange: Some(unmatched.exchange.clone()),
@@ -117,7 +117,7 @@ impl Subject {
 
     /// What is known of the notification.
     #[must_use]
-    pub fn notification(&self) -> Option<&Notification> {
+    pub fn notification(&self) -> Option<&Arc<Notification>> {
         match &self.content {
             Content::Whole(notification) => Some(notification),
             Content::Head { head, .. } => Some(head),
@@ -196,7 +196,7 @@ pub fn explain(conf: &Native, subject: &Subject, listener: Option<&str>) -> Vec<
 
 /// `previews`: whether it matters what the actions would do.
 fn verdicts(conf: &Native, subject: &Subject, listener: Option<&str>, previews: bool) -> Vec<Verdict> {
-    let names = subject.notification().map(|notification| Names::from(notification.clone()));
+    let names = subject.notification().map(|notification| Names::new(notification.clone()));
     // Each listener asks its own rules: who stops, and where.
     let mut ended: Vec<(Arc<str>, Vec<Arc<str>>)> = Vec::new();
     let mut verdicts = Vec::with_capacity(conf.rules.len());

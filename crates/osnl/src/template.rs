@@ -43,6 +43,7 @@ mod encode;
 mod engine;
 mod error;
 mod escape;
+mod habits;
 mod methods;
 mod names;
 mod path;
@@ -51,6 +52,7 @@ mod scan;
 mod sides;
 
 use std::fmt;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, OnceLock};
 
 use minijinja::{Environment, Value};
@@ -83,6 +85,8 @@ struct Compiled {
     /// Names beyond those of the event.
     more: Vec<Box<str>>,
     aliases: Arc<Aliases>,
+    /// Paths that are written with brackets.
+    indexed: Vec<String>,
     engine: minijinja::Expression<'static, 'static>,
     /// The same without the engine, if it is as plain as that.
     quick: Option<Quick>,
@@ -112,10 +116,16 @@ impl Expression {
         let engine = ENGINE
             .compile_expression_owned(scanned.text.clone())
             .map_err(|error| TemplateError::syntax(source, &error))?;
+        if scanned.may_be_cut {
+            // The engine takes what it cannot read at the end for the end; in brackets it is not.
+            let whole = ENGINE.compile_expression_owned(format!("({}\n)", scanned.text));
+            whole.map_err(|error| TemplateError::syntax_in_brackets(source, &error))?;
+        }
         scanned.check(&engine.undeclared_variables(false))?;
         Ok(Self(Arc::new(Compiled {
             quick: Quick::read(source, &scanned.aliases),
             source: source.into(),
+            indexed: scanned.indexed,
             more: more.iter().map(|name| (*name).into()).collect(),
             aliases: Arc::new(scanned.aliases),
             engine,
@@ -155,8 +165,7 @@ impl Expression {
     }
 
     fn eval(&self, names: &Names) -> Result<Value, EvalError> {
-        let evaluated = self.0.engine.eval(Scope::of(names, &self.0.aliases));
-        match evaluated {
+        match unbroken(|| self.0.engine.eval(Scope::of(names, &self.0.aliases))) {
             Ok(value) if value.is_undefined() => Err(EvalError::lacks(None, &self.0.aliases, names)),
             Ok(value) => Ok(value),
             Err(error) => Err(self.error(&error, names)),
@@ -169,7 +178,13 @@ impl Expression {
 
     /// The names that it looks at, as they were written: `event_type`, `payload.port.name`.
     pub(crate) fn paths(&self) -> impl Iterator<Item = &str> {
-        self.0.aliases.0.values().map(String::as_str)
+        self.0.aliases.0.values().chain(&self.0.indexed).map(String::as_str)
+    }
+
+    /// Its value if that is the same for every event: it looks at nothing of them.
+    pub(crate) fn constant(&self) -> Option<Result<bool, EvalError>> {
+        let nothing = self.0.aliases.0.is_empty();
+        nothing.then(|| self.holds(&Names::from(Notification::default())))
     }
 
     /// The first side of its top-level `and`s that is false by itself, where it has several and that can be said.
@@ -268,8 +283,9 @@ impl Template {
         let mut written = Written::default();
         let scope = Scope::of(names, &self.aliases);
         let template = self.engine.get_template(NAME);
-        let rendered =
-            template.and_then(|template| template.render_captured_to(scope, &mut written).map(drop));
+        let rendered = unbroken(|| {
+            template.and_then(|template| template.render_captured_to(scope, &mut written).map(drop))
+        });
         match rendered {
             Ok(()) => Ok(written.into_text()),
             Err(_) if written.full() => Err(EvalError::TooLong),
@@ -288,6 +304,14 @@ impl Template {
             None => self.render(names).map(Into::into),
         }
     }
+}
+
+/// A mistake in the engine is about one event and not about the daemon: none is known that [`scan`] lets pass.
+fn unbroken<T>(evaluate: impl FnOnce() -> Result<T, minijinja::Error>) -> Result<T, minijinja::Error> {
+    catch_unwind(AssertUnwindSafe(evaluate)).unwrap_or_else(|_| {
+        let problem = "the engine has a mistake and cannot do this; please report it";
+        Err(minijinja::Error::new(minijinja::ErrorKind::InvalidOperation, problem))
+    })
 }
 
 impl fmt::Debug for Template {

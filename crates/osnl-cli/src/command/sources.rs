@@ -77,10 +77,11 @@ pub(super) fn warn(warnings: &[Warning]) {
     }
 }
 
-/// Each line of an error on stderr.
+/// Each line of an error on stderr; excerpts, which begin with a blank, as they are.
 #[expect(clippy::print_stderr, reason = "errors go there")]
 pub(super) fn complain(errors: &str) {
     for line in errors.lines() {
-        eprintln!("osnl: error: {line}");
+        let before = if line.starts_with(' ') { "" } else { "osnl: error: " };
+        eprintln!("{before}{line}");
     }
 }

@@ -28,6 +28,8 @@ pub struct Finding {
     pub allowed: Option<String>,
     /// The known name nearest to a misspelt one.
     pub suggestion: Option<String>,
+    /// The line and what points at its place, two lines without an end, where that says more than a column.
+    pub excerpt: Option<String>,
 }
 
 impl Finding {
@@ -42,6 +44,7 @@ impl Finding {
             problem: problem.into(),
             allowed: None,
             suggestion: None,
+            excerpt: None,
         }
     }
 
@@ -131,7 +134,7 @@ impl fmt::Display for Warning {
     }
 }
 
-/// Every error of a configuration, in the order of lines; displayed one per line.
+/// Every error of a configuration, in the order of lines; displayed one per line, some with an excerpt of two more lines that begin with a blank.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ConfigErrors(pub Vec<ConfigError>);
 
@@ -142,6 +145,9 @@ impl fmt::Display for ConfigErrors {
                 f.write_str("\n")?;
             }
             error.fmt(f)?;
+            if let Some(excerpt) = &error.0.excerpt {
+                write!(f, "\n{excerpt}")?;
+            }
         }
         Ok(())
     }

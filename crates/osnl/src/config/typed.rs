@@ -91,7 +91,12 @@ pub(crate) fn option_refusal(error: &OptionError) -> Refusal {
 pub(crate) fn bad_pattern(of: &str, error: &PatternError) -> Refusal {
     let place = error.position.map(|position| format!(" at character {}", position + 1)).unwrap_or_default();
     let message = error.message.split_whitespace().collect::<Vec<_>>().join(" ");
-    Refusal::new(format!("bad regular expression{of}{place}: {message}"), "the syntax is that of Python's re")
+    // As a shell has them.
+    let allowed = match error.pattern.starts_with('*') {
+        true => "the syntax is that of Python's re, where any text is .* and a dot is \\.",
+        false => "the syntax is that of Python's re",
+    };
+    Refusal::new(format!("bad regular expression{of}{place}: {message}"), allowed)
 }
 
 /// Whether an `@` follows the end of the hosts. Such a URL reads as one with a strange virtual host, but what

@@ -117,6 +117,11 @@ impl<'a> Judge<'a> {
         }
         let near = types.iter().find_map(|wanted| nearest(wanted, names()));
         let problem = format!("wants an event type that is not known of {}", exchanges.join(" and "));
+        if types.iter().any(|wanted| wanted.contains(['*', '^', '$', '\\'])) {
+            let mend =
+                "== compares whole texts; a pattern stands in the option event_type, or behind is match";
+            return Some(self.warning(rule, "when", &problem, mend, None));
+        }
         Some(self.warning(rule, "when", &problem, "osnl events lists them", near))
     }
 

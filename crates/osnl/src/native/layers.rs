@@ -126,6 +126,10 @@ impl Layers {
                     let finding = Finding::at(&ini.file, entry.line, "unknown option");
                     let mut finding = finding.group(&into.heading()).option(&entry.key);
                     finding.suggestion = suggestion(into.def, &entry.key);
+                    if entry.key.starts_with("and ") || entry.key.starts_with("or ") {
+                        finding.allowed =
+                            Some("a value goes on in the next line if that begins with a blank".to_owned());
+                    }
                     errors.push(ConfigError(finding));
                 }
             }
@@ -352,7 +356,14 @@ fn is_name(name: &str) -> bool {
 
 /// The nearest name of the same section, else the section that has it.
 fn suggestion(def: &SectionDef, name: &str) -> Option<String> {
-    let own = def.all_options().map(|option| option.name);
+    let own = || def.all_options().map(|option| option.name);
+    // One or many: `priority` for `priorities`.
+    let many = name.strip_suffix('y').map_or_else(|| format!("{name}s"), |stem| format!("{stem}ies"));
+    if let Some(own) = own().find(|own| *own == many) {
+        return Some(own.to_owned());
+    }
     let elsewhere = || SECTIONS.iter().find(|def| def.option(name).is_some());
-    nearest(name, own).map(str::to_owned).or_else(|| elsewhere().map(|def| format!("{} {name}", def.form())))
+    nearest(name, own())
+        .map(str::to_owned)
+        .or_else(|| elsewhere().map(|def| format!("{} {name}", def.form())))
 }

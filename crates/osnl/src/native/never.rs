@@ -81,6 +81,11 @@ fn contradicted(conf: &RuleConf) -> Option<String> {
                 "never fires: it wants {name} to be {is}, and something else at the same time"
             ));
         }
+        let is_priority = |text: &String| Priority::ALL.iter().any(|p| p.as_str() == text);
+        if name == "priority" && !texts.iter().any(is_priority) {
+            let all = Priority::ALL.each_ref().map(|priority| priority.as_str()).join(", ");
+            return Some(format!("never fires: it wants priority to be {is}, and it is one of {all}"));
+        }
         if let (Some(allowed), "priority") = (&rule.priorities, name.as_str()) {
             let known = |text: &String| allowed.iter().any(|priority| priority.as_str() == text);
             if !texts.iter().any(known) {

@@ -1,13 +1,70 @@
 //! Options that are Jinja: compiled, and what is wrong with one at its line and column of the file.
 
+use osnl_model::is_secret_key;
+
 use super::layers::RawEntry;
 use super::section::Reader;
 use crate::config::{ConfigError, Origin};
-use crate::template::{Expression, TemplateError};
+use crate::template::{Expression, TemplateError, outside, text};
+
+/// Longer lines are not shown, in characters.
+const LONGEST_EXCERPT: usize = 160;
 
 /// `when` of a rule or an action, which may name these besides. `Ok(None)` if nothing sets it.
 pub(super) fn read(reader: &mut Reader<'_>, more: &[&str]) -> Result<Option<Expression>, ()> {
-    reader.compiled("when", |text| Expression::compile(text, more))
+    let compiled = reader.compiled("when", |text| {
+        if text.trim_start().starts_with("- ") {
+            let problem = "is a list, and would be read as a number below zero";
+            let allowed = "put and between the conditions, each further line beginning with a blank";
+            return Err(TemplateError::at_begin(problem, allowed));
+        }
+        Expression::compile(text, more)
+    })?;
+    if let Some(when) = &compiled {
+        look(reader, when);
+    }
+    Ok(compiled)
+}
+
+/// What is no mistake of the syntax, and surely one.
+fn look(reader: &mut Reader<'_>, when: &Expression) {
+    match when.constant() {
+        Some(Ok(true)) => {
+            let problem = "is true whatever the event is: it looks at nothing of it";
+            return reader.warn(
+                "when",
+                problem,
+                "remove the line, or name what it is to look at, as payload.state",
+            );
+        }
+        Some(Ok(false)) => {
+            let problem = "is false whatever the event is: it looks at nothing of it";
+            return reader.warn(
+                "when",
+                problem,
+                "name what it is to look at; enabled = false ends a rule for a time",
+            );
+        }
+        Some(Err(_)) | None => {}
+    }
+    if let Some(always) = always_true(when.source()) {
+        let problem =
+            format!("is true whatever the event is: behind or stands {always}, which is true by itself");
+        reader.warn("when", &problem, "write value in [\"a\", \"b\"], or the comparison on both sides");
+    }
+}
+
+/// A side of a top-level `or` that is a text, as in `priority == "info" or "warn"`.
+fn always_true(source: &str) -> Option<&str> {
+    let mut sides = Vec::new();
+    let mut rest = source;
+    while let Some((before, behind)) = outside(rest, " or ") {
+        sides.push(before);
+        rest = behind;
+    }
+    sides.push(rest.trim());
+    let mut further = sides.into_iter().skip(1);
+    further.find(|side| text(side).is_some_and(|text| !text.is_empty()))
 }
 
 impl Reader<'_> {
@@ -27,7 +84,18 @@ impl Reader<'_> {
         };
         let (row, column) = place(entry, &text, error.at);
         let mut finding = self.finding(option, &error.problem);
-        finding.allowed = error.allowed;
+        if option == "when" {
+            finding.excerpt = excerpt(option, &text, error.at);
+            // The reader of the file has taken them away, as that of oslo.config does.
+            let whole = |quote: char| {
+                text.contains(quote) && Expression::new(&format!("{quote}{text}{quote}")).is_ok()
+            };
+            if whole('"') || whole('\'') {
+                finding.problem.push_str("; the quotes at both ends were taken for those of the whole value");
+                finding.allowed = Some("put the whole into ( )".to_owned());
+            }
+        }
+        finding.allowed = finding.allowed.or(error.allowed);
         finding.suggestion = error.suggestion;
         match (&entry.origin, finding.line) {
             (Origin::File { .. }, Some(line)) => {
@@ -48,6 +116,21 @@ impl Reader<'_> {
         self.findings.errors.push(ConfigError(finding));
         Err(())
     }
+}
+
+/// The line, and below it what points at the place; `None` if that might show a secret, or would be too long.
+fn excerpt(option: &str, text: &str, at: usize) -> Option<String> {
+    let secret = text.split(|c: char| !c.is_alphanumeric() && c != '_').any(is_secret_key);
+    let row = text[..at].matches('\n').count();
+    let line: String =
+        text.split('\n').nth(row)?.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
+    let before = text[..at].rsplit('\n').next()?.chars().count();
+    if secret || line.chars().count() > LONGEST_EXCERPT {
+        return None;
+    }
+    let begin = if row == 0 { format!("{option} = ") } else { " ".repeat(4) };
+    let point = " ".repeat(begin.len() + before);
+    Some(format!("    {begin}{line}\n    {point}^"))
 }
 
 /// How many lines below the key, and the column there, counted from 1.

@@ -2,6 +2,7 @@
 
 use minijinja::ErrorKind;
 
+use super::habits;
 use super::names::{Aliases, Names};
 
 /// Why a source cannot be compiled.
@@ -28,6 +29,11 @@ impl TemplateError {
         Self { at, line: 1, column: 1, problem: problem.into(), allowed, suggestion: None }
     }
 
+    /// About the source as a whole.
+    pub(crate) fn at_begin(problem: &str, allowed: &str) -> Self {
+        Self::new(0, problem, allowed)
+    }
+
     /// With line and column of its place.
     pub(super) fn placed(self, source: &str) -> Self {
         let before = source.get(..self.at).unwrap_or_default();
@@ -41,18 +47,15 @@ impl TemplateError {
     pub(super) fn syntax(source: &str, error: &minijinja::Error) -> Self {
         let at = error.range().map_or(0, |range| range.start).min(source.len());
         let at = source.floor_char_boundary(at);
-        let rest = &source[at..];
-        let hint = [
-            ("==", "a comparison stands between two values"),
-            ("=", "a comparison is =="),
-            ("&", "write and"),
-            ("|", "write or; a single | is followed by a filter"),
-            ("!", "write not; unequal is !="),
-            ("?", "write a if condition else b"),
-        ];
-        let hint = hint.iter().find(|(sign, _)| rest.starts_with(sign)).map_or("", |(_, hint)| hint);
+        let hint = habits::at(&source[at..]);
         let what = error.detail().unwrap_or("it cannot be read");
         Self::new(at, format!("cannot be read: {what}"), hint)
+    }
+
+    /// The same of the source in brackets.
+    pub(super) fn syntax_in_brackets(source: &str, error: &minijinja::Error) -> Self {
+        let at = error.range().map_or(0, |range| range.start.saturating_sub(1)).min(source.len());
+        Self::new(source.floor_char_boundary(at), "cannot be read from here on", "")
     }
 }
 

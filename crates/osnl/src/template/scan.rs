@@ -12,6 +12,7 @@ use osnl_model::{Pattern, nearest};
 use super::LONGEST_SOURCE;
 use super::engine::{FILTERS, TESTS, unquoted};
 use super::error::TemplateError;
+use super::habits;
 use super::methods::METHODS;
 use super::names::{Aliases, NAMES, RESOURCE, has_fields};
 
@@ -25,6 +26,10 @@ pub(super) struct Source<'a> {
     tokens: Vec<Token>,
     pub(super) text: String,
     pub(super) aliases: Aliases,
+    /// `payload['a'].b`, as a path.
+    pub(super) indexed: Vec<String>,
+    /// It has something that the engine may be unable to read.
+    pub(super) may_be_cut: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -127,9 +132,10 @@ impl<'a> Source<'a> {
             let problem = format!("is {} bytes long", written.len());
             return Err(TemplateError::new(0, problem, format!("at most {LONGEST_SOURCE}")));
         }
-        let (text, aliases) = Default::default();
-        let mut source = Self { written, more, only, tokens, text, aliases };
+        let (text, aliases, indexed) = Default::default();
+        let mut source = Self { written, more, only, tokens, text, aliases, indexed, may_be_cut: false };
         source.look()?;
+        source.indexed = source.indexed();
         source.rewrite()?;
         Ok(source)
     }
@@ -159,11 +165,51 @@ impl<'a> Source<'a> {
         before == "is" || before == "not" && n >= 2 && self.word(n - 2) == "is"
     }
 
-    /// Filters, tests, methods and patterns.
-    fn look(&self) -> Result<(), TemplateError> {
+    /// The engine goes backwards otherwise than Python, and not at all through what is empty.
+    fn slices(&self) -> Result<(), TemplateError> {
+        let mut open: Vec<(&str, u32)> = Vec::new();
         for n in 0..self.tokens.len() {
-            if self.kind(n) != Some(Kind::Word) {
-                continue;
+            match self.word(n) {
+                bracket @ ("[" | "(" | "{") => open.push((bracket, 0)),
+                "]" | ")" | "}" => drop(open.pop()),
+                ":" => match open.last_mut() {
+                    Some(("[", colons @ 1)) => {
+                        *colons += 1;
+                        let step = self.kind(n + 1) == Some(Kind::Number) && self.word(n + 2) == "]";
+                        if !step && self.word(n + 1) != "]" {
+                            let problem = "the step of a slice is no plain number above 0";
+                            let at = self.tokens[n].at.start;
+                            return Err(TemplateError::new(at, problem, "| reverse turns a value round"));
+                        }
+                    }
+                    Some((_, colons)) => *colons += 1,
+                    None => {}
+                },
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+
+    /// Filters, tests, methods and patterns, and signs that mean nothing.
+    fn look(&mut self) -> Result<(), TemplateError> {
+        self.slices()?;
+        for n in 0..self.tokens.len() {
+            match self.kind(n) {
+                Some(Kind::Word) => {}
+                Some(Kind::Sign) => {
+                    self.sign(n)?;
+                    continue;
+                }
+                Some(Kind::Text) => {
+                    self.may_be_cut |= self.word(n).contains('\\');
+                    self.closed(n)?;
+                    continue;
+                }
+                Some(Kind::Number) | None => {
+                    self.may_be_cut |= self.word(n).contains(|c: char| !c.is_ascii_digit());
+                    continue;
+                }
             }
             let word = self.word(n);
             if self.before(n) == "|" {
@@ -180,6 +226,59 @@ impl<'a> Source<'a> {
             }
         }
         Ok(())
+    }
+
+    /// The engine takes a sign that it does not know for the end of the expression.
+    fn sign(&self, n: usize) -> Result<(), TemplateError> {
+        let (sign, at) = (self.word(n), self.tokens[n].at.start);
+        let follows = |sign: &str| self.word(n + 1) == sign && self.tokens[n + 1].at.start == at + 1;
+        let known = match sign {
+            "!" => follows("="),
+            "=" => true,
+            sign => "+-/*%~|.,:()[]{}<>".contains(sign),
+        };
+        let twice = sign == "|" && follows("|");
+        if known && !twice {
+            return Ok(());
+        }
+        Err(TemplateError::new(at, "cannot be read: unexpected character", habits::at(&self.written[at..])))
+    }
+
+    fn closed(&self, n: usize) -> Result<(), TemplateError> {
+        let text = self.word(n);
+        if text.len() > 1 && text.ends_with(&text[..1]) {
+            return Ok(());
+        }
+        let at = self.tokens[n].at.start;
+        Err(TemplateError::new(at, "cannot be read: the text has no end", "write its quote behind it"))
+    }
+
+    /// Paths with `['key']` in them.
+    fn indexed(&self) -> Vec<String> {
+        let mut found = Vec::new();
+        for n in (0..self.tokens.len()).filter(|n| self.is_name(*n) && has_fields(self.word(*n))) {
+            let (mut path, mut last, mut brackets) = (self.word(n).to_owned(), n, false);
+            loop {
+                let key = match (self.word(last + 1), self.kind(last + 2)) {
+                    ("[", Some(Kind::Text)) if self.word(last + 3) == "]" => {
+                        brackets = true;
+                        last += 3;
+                        unquoted(self.word(last - 1))
+                    }
+                    (".", Some(Kind::Word | Kind::Number)) if self.word(last + 3) != "(" => {
+                        last += 2;
+                        Some(self.word(last).to_owned())
+                    }
+                    _ => break,
+                };
+                let Some(key) = key else { break };
+                path = format!("{path}.{key}");
+            }
+            if brackets {
+                found.push(path);
+            }
+        }
+        found
     }
 
     /// Filters that name tests or filters as texts.
@@ -209,6 +308,9 @@ impl<'a> Source<'a> {
             return Ok(());
         }
         let problem = format!("there is no {what} {}", shown(name));
+        if let Some(instead) = habits::instead(what, name) {
+            return Err(TemplateError::new(self.tokens[n].at.start, problem, instead));
+        }
         let mut sorted = all.to_vec();
         sorted.retain(|name| name.starts_with(|c: char| c.is_alphabetic()));
         sorted.sort_unstable();
@@ -313,13 +415,6 @@ impl<'a> Source<'a> {
         NAMES.contains(&word) || self.more.contains(&word)
     }
 
-    fn suggestion(&self, word: &str) -> Option<String> {
-        if word.starts_with("nova_object") || word == "port" || word == "instance" {
-            return Some(format!("payload.{word}"));
-        }
-        nearest(word, self.names()).map(str::to_owned)
-    }
-
     /// Names that the engine would look up and that no notification has.
     pub(super) fn check(&self, undeclared: &HashSet<String>) -> Result<(), TemplateError> {
         for n in 0..self.tokens.len() {
@@ -334,9 +429,18 @@ impl<'a> Source<'a> {
             if self.is_name(n) && !known && undeclared.contains(word) {
                 let what = if self.word(n + 1) == "(" { "function" } else { "name" };
                 let problem = format!("there is no {what} {}", shown(word));
-                let error =
-                    TemplateError::new(at, problem, format!("the names are {}", self.names().join(", ")));
-                return Err(TemplateError { suggestion: self.suggestion(word), ..error });
+                if let Some(instead) = habits::instead(what, word) {
+                    return Err(TemplateError::new(at, problem, instead));
+                }
+                let mut allowed = format!("the names are {}", self.names().join(", "));
+                // As in `state == ACTIVE`.
+                if ["=", ",", "[", "in"].contains(&self.before(n)) {
+                    allowed.push_str("; a text stands in quotes");
+                }
+                let rest = &self.written[self.tokens[n].at.end..];
+                let near = nearest(word, self.names()).map(str::to_owned);
+                let suggestion = near.or_else(|| habits::path(word, rest));
+                return Err(TemplateError { suggestion, ..TemplateError::new(at, problem, allowed) });
             }
         }
         Ok(())

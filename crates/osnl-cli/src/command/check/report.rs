@@ -68,6 +68,7 @@ fn said(said: &Said) -> Value {
     if let Some(finding) = &said.finding {
         all["file"] = json!(finding.file);
         all["line"] = json!(finding.line);
+        all["column"] = json!(finding.column);
         all["section"] = json!(finding.group);
         all["option"] = json!(finding.option);
         all["problem"] = json!(finding.problem);

@@ -4,6 +4,7 @@
 
 use std::io::{IsTerminal as _, Write as _, stderr};
 use std::path::Path;
+use std::time::{Duration, Instant};
 
 use osnl::explain::{Change, Compared, Comparison, Subject};
 use osnl::native::{self, Native};
@@ -15,6 +16,9 @@ use crate::command::saved_events::{self, Out, Refused, masked};
 use crate::command::sources;
 use crate::exit::Exit;
 
+/// What took no longer is not said.
+const SHOWN: Duration = Duration::from_secs(1);
+
 /// Where a rule is not there, or a number says nothing.
 const NONE: &str = "-";
 
@@ -24,6 +28,7 @@ pub(super) fn show(args: &ExplainArgs, conf: &Native, file: &Path) -> Result<Exi
         let names = conf.rules.iter().chain(&tried.rules).map(|rule| &*rule.rule.name);
         saved_events::known("rule", rule, names)?;
     }
+    let begin = Instant::now();
     let mut comparison = Comparison::new(conf, &tried, args.listener.as_deref());
     look(args, conf, &mut comparison)?;
     let rules = comparison.rules().iter();
@@ -32,12 +37,13 @@ pub(super) fn show(args: &ExplainArgs, conf: &Native, file: &Path) -> Result<Exi
         .collect();
     let mut out = Out::default();
     match args.format {
-        ExplainFormat::Text => out.line(&text(&comparison, &rules, file)),
+        ExplainFormat::Text => out.line(&text(&comparison, &rules, file, begin.elapsed())),
         ExplainFormat::Json => {
             rules.iter().for_each(|found| out.json(object(found)));
             let (now, then) = comparison.firing();
             out.json(
-                json!({"summary": {"events": comparison.events(), "firing_now": now, "would_fire": then}}),
+                json!({"summary": {"events": comparison.events(), "firing_now": now, "would_fire": then,
+                    "seconds": begin.elapsed().as_secs_f64()}}),
             );
         }
     }
@@ -94,10 +100,13 @@ fn look(args: &ExplainArgs, conf: &Native, comparison: &mut Comparison<'_>) -> R
     Ok(())
 }
 
-fn text(comparison: &Comparison<'_>, rules: &[&Compared], file: &Path) -> String {
+fn text(comparison: &Comparison<'_>, rules: &[&Compared], file: &Path, took: Duration) -> String {
     let (now, then) = comparison.firing();
+    // Of interest to who asks again.
+    let took =
+        if took >= SHOWN { format!(", looked at in {:.1} s", took.as_secs_f64()) } else { String::new() };
     let mut text = format!(
-        "{} events: a rule fires on {now} now, and would on {then} with {}\n",
+        "{} events: a rule fires on {now} now, and would on {then} with {}{took}\n",
         comparison.events(),
         masked(&file.display().to_string())
     );
