@@ -47,6 +47,7 @@ mod names;
 mod path;
 mod scan;
 mod sides;
+mod unasked;
 
 use std::fmt;
 use std::sync::Arc;
@@ -63,6 +64,7 @@ pub use self::names::{NAMES, Names};
 pub(crate) use self::path::{walk, walk_object};
 use self::scan::Source;
 pub(crate) use self::sides::{conjuncts, places};
+pub(crate) use self::unasked::{placeholder, readable};
 
 /// Instructions that one evaluation may take.
 pub const FUEL: u64 = 50_000;
@@ -223,6 +225,11 @@ impl Template {
     #[must_use]
     pub fn source(&self) -> &str {
         &self.source
+    }
+
+    /// The names that it looks at, without what follows them: `event_type`, `payload`.
+    pub(crate) fn roots(&self) -> impl Iterator<Item = &str> {
+        self.aliases.0.values().map(|path| path.split('.').next().unwrap_or(path))
     }
 
     /// The text for one notification.

@@ -336,7 +336,8 @@ impl<'a> Source<'a> {
                 let problem = format!("there is no {what} {}", shown(word));
                 let error =
                     TemplateError::new(at, problem, format!("the names are {}", self.names().join(", ")));
-                return Err(TemplateError { suggestion: self.suggestion(word), ..error });
+                let unknown = Some(word.to_owned());
+                return Err(TemplateError { suggestion: self.suggestion(word), unknown, ..error });
             }
         }
         Ok(())
