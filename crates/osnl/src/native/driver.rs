@@ -25,7 +25,7 @@ use osnl_transport::BoxFuture;
 pub(crate) use self::table::{DriverOption, DriverTable};
 pub use self::tls::TlsConf;
 pub(crate) use self::tls::{CA_FILE, VERIFY};
-pub(crate) use super::probe::{Probe, broker_probe, file_probe, target_probe};
+pub(crate) use super::probe::{Probe, broker_probe, file_probe, login_probe, target_probe};
 pub(crate) use super::section::Reader;
 use super::{BuildError, ListenerConf, Preview};
 use crate::action::Action;

@@ -16,7 +16,9 @@ use super::conf::{HttpConf, Login};
 use super::keystone::Keystone;
 use super::message::About;
 use crate::action::Action;
-use crate::native::driver::{BuildContext, DriverConf, Probe, ProbeContext, Wanted, target_probe};
+use crate::native::driver::{
+    BuildContext, DriverConf, Probe, ProbeContext, Wanted, login_probe, target_probe,
+};
 use crate::native::{BuildError, Preview};
 use crate::template::readable;
 
@@ -156,12 +158,21 @@ impl DriverConf for HttpConf {
 
     fn probe<'a>(&'a self, context: ProbeContext<'a>) -> BoxFuture<'a, Vec<Probe>> {
         async move {
-            let Some(origin) = self.0.message.target.origin() else {
-                let probe = Probe::of(context.section.to_owned(), format!("target {}", self.shown_target()));
-                return vec![probe.fine("its host comes out of the event, and is not tried")];
-            };
-            let http = self.http(context.http);
-            vec![target_probe(context.section, "url", origin, &http, context.deadline).await]
+            let mut probes = vec![match self.0.message.target.origin() {
+                Some(origin) => {
+                    let http = self.http(context.http);
+                    target_probe(context.section, "url", origin, &http, context.deadline).await
+                }
+                None => {
+                    let what = format!("target {}", self.shown_target());
+                    let probe = Probe::of(context.section.to_owned(), what);
+                    probe.fine("its host comes out of the event, and is not tried")
+                }
+            }];
+            if let Some(Login::Keystone(cloud)) = &self.0.login {
+                probes.push(login_probe(context.section, cloud, context.http, context.deadline).await);
+            }
+            probes
         }
         .boxed()
     }
