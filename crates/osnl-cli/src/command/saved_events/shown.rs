@@ -192,7 +192,7 @@ pub(in crate::command) fn verdict_json(verdict: &Verdict) -> Value {
 fn ask(Ask { name, kind, id, cloud, value }: &Ask) -> String {
     let what = match id {
         Ok(id) => format!("{kind} {id}"),
-        Err(why) => format!("nobody, {why}"),
+        Err(why) => format!("nobody: {why}"),
     };
     let outcome = match value {
         Foreseen::Unknown => format!(", at {cloud}"),
