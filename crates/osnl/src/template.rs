@@ -227,9 +227,14 @@ impl Template {
         &self.source
     }
 
-    /// The names that it looks at, without what follows them: `event_type`, `payload`.
+    /// The names that it looks at, as they were written: `event_type`, `payload.port.name`.
+    pub(crate) fn paths(&self) -> impl Iterator<Item = &str> {
+        self.aliases.0.values().map(String::as_str)
+    }
+
+    /// The same without what follows them: `event_type`, `payload`.
     pub(crate) fn roots(&self) -> impl Iterator<Item = &str> {
-        self.aliases.0.values().map(|path| path.split('.').next().unwrap_or(path))
+        self.paths().map(|path| path.split('.').next().unwrap_or(path))
     }
 
     /// The text for one notification.

@@ -1,12 +1,14 @@
 //! What enrichments bring in templates of all drivers: that each takes them, that a check refuses what is not asked, and
 //! where a preview has them.
 
+use std::sync::Arc;
+
 use osnl_model::Notification;
 use serde_json::{Value, json};
 
 use super::super::driver::{DRIVERS, Wanted};
 use super::{errors, load, warnings};
-use crate::enrich::{Ask, Foreseen, Kind};
+use crate::enrich::{Ask, Foreseen, Kind, foresee};
 use crate::native::Preview;
 
 const LOGIN: &str = "auth_url = http://keystone/v3\nusername = u\npassword = p";
@@ -260,4 +262,35 @@ fn a_default_is_a_value() {
     assert!(shown(&preview(action, &default)).ends_with(" nobody"));
     let lacks = preview(action, &Foreseen::Default(Value::Null));
     assert!(matches!(&lacks, Preview::Unusable { why } if why.contains("server.name")), "{lacks:?}");
+}
+
+/// With which id each would be asked, or why nobody is; what was kept with a delivery is what later ids follow from.
+#[test]
+fn the_ids_that_would_be_asked_are_foreseen() {
+    let check = |id: &str, payload: &Value, kept: Option<&Value>, expected: [Result<&str, &str>; 2]| {
+        let conf = text("driver = dump\nenrich = server, flavor")
+            .replace("kind = server\n", &format!("kind = server\n{id}"));
+        let conf = load(&conf).unwrap_or_else(|errors| panic!("{errors}")).conf;
+        let notification = Notification {
+            event_type: Some("port.create.end".to_owned()),
+            payload: payload.clone(),
+            ..Notification::default()
+        };
+        let kept = kept.map(|server| [("server".to_owned(), server.clone())].into());
+        let asks = foresee(conf.asked_by(&conf.actions[0]), &Arc::new(notification), kept.as_ref());
+        let ids: Vec<_> = asks.iter().map(|ask| ask.id.as_deref().map_err(String::as_str)).collect();
+        assert_eq!(ids, expected, "{id} {payload}");
+    };
+    let port = json!({"port": {"id": "p", "device_id": "s"}});
+    check("", &port, None, [Ok("s"), Ok("<server.flavor.id>")]);
+    check("", &port, Some(&json!({"flavor": {"id": "f"}})), [Ok("s"), Ok("f")]);
+    check("", &port, Some(&Value::Null), [Ok("s"), Err("the event names no flavor")]);
+    let nobody = [Err("the event names no server"), Err("the event names no flavor")];
+    check("", &json!({"port": {"id": "p", "device_id": ""}}), None, nobody);
+    let unnamed = [Err("the event has no payload.host"), Err("the event names no flavor")];
+    check("id = {{ payload.host }}\n", &port, None, unnamed);
+    let empty = [Err("its id is empty for this event"), Err("the event names no flavor")];
+    check("id = {{ payload.host|default(' ') }}\n", &port, None, empty);
+    let secret = json!({"adminPass": "S3CRET"});
+    check("id = {{ payload.adminPass }}\n", &secret, None, [Ok("***"), Ok("<server.flavor.id>")]);
 }
