@@ -161,7 +161,10 @@ impl Cloud {
             Ok(url) => Ok(url.to_owned()),
             // Keystone itself is where we have just been, also for who has no scope.
             Err(_) if service == "identity" => Ok(conf.auth_url.to_string()),
-            Err(error) => Err(error.into()),
+            Err(error) => {
+                self.0.tokens.lacks(&token);
+                Err(error.into())
+            }
         }
     }
 

@@ -150,14 +150,11 @@ impl Clouds {
             let have = self.clouds.keys().cloned().collect();
             return Err(CloudsError::NoCloud { file: self.file.clone(), name: name.to_owned(), have });
         };
+        let error = |error| CloudsError::Cloud { file: self.file.clone(), name: name.to_owned(), error };
         let mut fields = Fields::default();
-        // The first of `regions` counts where `region_name` says nothing.
-        let region = cloud.get("regions").and_then(|regions| regions.get(0));
-        if let Some(region) =
-            region.and_then(|region| region.as_str().or_else(|| region.get("name")?.as_str()))
-        {
-            fields.set("region_name", region);
-        }
+        let wanted =
+            more.iter().find(|(option, _)| *option == "region_name").map(|(_, region)| region.as_str());
+        let cloud = &of_region(cloud, wanted, &mut fields).map_err(error)?;
         let auth = cloud.get("auth").and_then(Value::as_object);
         for (option, value) in cloud.iter().chain(auth.into_iter().flatten()) {
             let value = match value {
@@ -171,8 +168,14 @@ impl Clouds {
         for (option, value) in more {
             fields.set(option, value.clone());
         }
-        let error = |error| CloudsError::Cloud { file: self.file.clone(), name: name.to_owned(), error };
-        CloudConf::of(&fields).map_err(error)
+        let profile = cloud.get("profile").or_else(|| cloud.get("cloud")).and_then(Value::as_str);
+        match (fields.get("auth_url"), profile) {
+            (None, Some(profile)) => {
+                let problem = format!("{profile} stands in no clouds-public.yaml, or has no auth_url there");
+                Err(error(ConfError::new("profile", problem, "write auth_url beside it")))
+            }
+            (Some(_), _) | (None, None) => CloudConf::of(&fields).map_err(error),
+        }
     }
 
     /// Files may begin with `~`.
@@ -189,6 +192,44 @@ impl std::fmt::Debug for Clouds {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let names: Vec<&String> = self.clouds.keys().collect();
         f.debug_struct("Clouds").field("file", &self.file).field("clouds", &names).finish_non_exhaustive()
+    }
+}
+
+/// The options of a cloud as one of its `regions` has them: the one that is asked for, else that of `region_name`, else the
+/// first. A list of regions is all that there are.
+fn of_region(
+    cloud: &Map<String, Value>,
+    wanted: Option<&str>,
+    fields: &mut Fields,
+) -> Result<Map<String, Value>, ConfError> {
+    let regions = cloud.get("regions").and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
+    let name = |region: &Value| {
+        region.as_str().or_else(|| region.get("name")?.as_str()).unwrap_or_default().to_owned()
+    };
+    let wanted = wanted.or_else(|| cloud.get("region_name")?.as_str()).filter(|name| !name.is_empty());
+    let region = match wanted {
+        Some(wanted) => regions.iter().find(|region| name(region) == wanted),
+        None => regions.first(),
+    };
+    match (region, wanted) {
+        (Some(region), _) => {
+            let mut merged = cloud.clone();
+            if let Some(values) = region.get("values").and_then(Value::as_object) {
+                merge(&mut merged, values.clone());
+            }
+            fields.set("region_name", name(region));
+            merged.remove("region_name");
+            Ok(merged)
+        }
+        (None, Some(wanted)) if !regions.is_empty() => {
+            let all = regions.iter().map(name).collect::<Vec<_>>().join(", ");
+            Err(ConfError::new(
+                "region_name",
+                format!("{wanted} is none of its regions"),
+                format!("allowed: {all}"),
+            ))
+        }
+        (None, _) => Ok(cloud.clone()),
     }
 }
 

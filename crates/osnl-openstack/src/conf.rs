@@ -286,13 +286,16 @@ fn scope(fields: &Fields) -> Result<Scope, ConfError> {
 }
 
 fn verification(fields: &Fields) -> Result<Option<Verification>, ConfError> {
-    let verify = match fields.get("verify").map(str::to_ascii_lowercase).as_deref() {
-        None => None,
-        Some("true" | "yes" | "on" | "1") => Some(true),
-        Some("false" | "no" | "off" | "0") => Some(false),
-        Some(other) => {
-            return Err(ConfError::new("verify", format!("{other} is neither"), "allowed: true, false"));
-        }
+    let boolean = |option: &'static str| match fields.get(option).map(str::to_ascii_lowercase).as_deref() {
+        None => Ok(None),
+        Some("true" | "yes" | "on" | "1") => Ok(Some(true)),
+        Some("false" | "no" | "off" | "0") => Ok(Some(false)),
+        Some(other) => Err(ConfError::new(option, format!("{other} is neither"), "allowed: true, false")),
+    };
+    // openstacksdk's order: insecure wins over verify.
+    let verify = match boolean("insecure")? {
+        Some(true) => Some(false),
+        Some(false) | None => boolean("verify")?,
     };
     Ok(match (verify, fields.get("cacert")) {
         (Some(false), _) => Some(Verification::None),

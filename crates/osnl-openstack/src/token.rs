@@ -26,13 +26,15 @@ pub(crate) struct Token {
     pub(crate) granted: Granted,
     /// When it ends, by our own clock; `None` where Keystone did not say.
     ends: Option<Instant>,
+    /// When it was asked for, by our own clock.
+    asked: Instant,
 }
 
 impl Token {
     /// A token that was asked for at this moment.
     pub(crate) fn new(value: HeaderValue, granted: Granted, asked: Instant) -> Self {
         let ends = granted.lifetime.and_then(|lifetime| asked.checked_add(lifetime));
-        Self { value, granted, ends }
+        Self { value, granted, ends, asked }
     }
 
     fn good(&self, now: Instant) -> bool {
@@ -103,6 +105,14 @@ impl Tokens {
         }
     }
 
+    /// Its catalogue lacks what is looked for: somebody may have added that since. One that is not quite new is used no
+    /// more, and the next login brings the catalogue as it is by then.
+    pub(crate) fn lacks(&self, token: &Token) {
+        if token.asked + PATIENCE <= Instant::now() {
+            self.refused(&token.value);
+        }
+    }
+
     /// A service has refused this token: it is used no more.
     pub(crate) fn refused(&self, value: &HeaderValue) {
         let mut current = self.current.write().unwrap_or_else(PoisonError::into_inner);
@@ -157,6 +167,22 @@ mod tests {
         tokens.refused(&HeaderValue::from_static("t"));
         tokens.get(fetch).await.unwrap();
         assert_eq!(fetched.load(Ordering::Relaxed), 3);
+    }
+
+    /// Whoever adds a service to the catalogue need not wait until the token ends.
+    #[tokio::test(start_paused = true)]
+    async fn a_catalogue_that_lacks_something_is_fetched_again_but_not_at_once() {
+        let (tokens, fetched) = (Tokens::default(), AtomicUsize::new(0));
+        let fetch = || async {
+            fetched.fetch_add(1, Ordering::Relaxed);
+            Ok(token(3600))
+        };
+        for (seconds, expected) in [(0, 1), (9, 1), (1, 1), (0, 2), (0, 2)] {
+            tokio::time::advance(Duration::from_secs(seconds)).await;
+            let current = tokens.get(fetch).await.unwrap();
+            tokens.lacks(&current);
+            assert_eq!(fetched.load(Ordering::Relaxed), expected, "{seconds}");
+        }
     }
 
     #[tokio::test(start_paused = true)]

@@ -7,8 +7,8 @@ use osnl_http::{FailureClass, HttpOptions};
 use osnl_openstack::{
     ApiError, Cloud, CloudConf, Fields, Flavor, FloatingIp, Image, Kind, Node, Port, Project, Server, User,
 };
-use osnl_testkit::Reply;
 use osnl_testkit::openstack::{CREDENTIAL, CREDENTIAL_SECRET, Openstack, PASSWORD, TOKEN, USER};
+use osnl_testkit::{Authority, Identity, Protocols, Reply, TlsSink};
 
 fn cloud(openstack: &Openstack, more: &[(&str, &str)]) -> Cloud {
     let mut fields = Fields::default();
@@ -87,6 +87,36 @@ async fn a_thousand_that_ask_at_once_log_in_once() {
     let answers = join_all((0..100).map(|_| cloud.token())).await;
     assert!(answers.iter().all(Result::is_ok));
     assert_eq!(openstack.count(LOGINS), 1);
+}
+
+/// A token that ends in the middle of a burst is replaced once for all of it.
+#[tokio::test]
+async fn a_burst_shares_the_token_that_replaces_a_refused_one() {
+    let openstack = Openstack::start();
+    let cloud = cloud(&openstack, &[]);
+    cloud.get(Kind::Port, Openstack::id("port")).await.unwrap();
+    openstack.revoke();
+    let asking = (0..40).map(|_| cloud.get(Kind::Port, Openstack::id("port")));
+    assert!(join_all(asking).await.iter().all(Result::is_ok));
+    assert_eq!(openstack.count(LOGINS), 2);
+}
+
+#[tokio::test]
+async fn a_certificate_that_has_ended_is_named_as_such() {
+    let authority = Authority::new();
+    let keystone = TlsSink::start(&authority.issue(&Identity::Expired), Protocols::Tls13);
+    let (url, ca) = (keystone.url("localhost", "/v3"), authority.file().display().to_string());
+    let mut fields = Fields::default();
+    for (name, value) in
+        [("auth_url", url.as_str()), ("username", USER), ("password", PASSWORD), ("cacert", &ca)]
+    {
+        fields.set(name, value);
+    }
+    let conf = CloudConf::of(&fields).unwrap();
+    let cloud = Cloud::new(conf, &HttpOptions::default(), Duration::from_secs(5)).unwrap();
+    let error = cloud.login().await.unwrap_err();
+    assert_eq!(error.class(), Some(FailureClass::Tls));
+    assert!(error.to_string().contains("expired"), "{error}");
 }
 
 #[tokio::test]

@@ -42,6 +42,7 @@ struct State {
     issued: usize,
     good: HashSet<String>,
     lifetime: u64,
+    without: Option<String>,
     recorded: HashMap<String, Value>,
 }
 
@@ -59,6 +60,7 @@ impl Openstack {
             issued: 0,
             good: HashSet::new(),
             lifetime: 3600,
+            without: None,
             recorded,
         };
         let state = Arc::new(Mutex::new(state));
@@ -124,6 +126,11 @@ impl Openstack {
     /// How long new tokens are good, as Keystone says; it does not hold them to it.
     pub fn lifetime(&self, seconds: u64) {
         self.state.lock().unwrap().lifetime = seconds;
+    }
+
+    /// From now on catalogues have no service of this type.
+    pub fn without(&self, service: &str) {
+        self.state.lock().unwrap().without = Some(service.to_owned());
     }
 
     /// How many requests there were to paths that begin so.
@@ -228,6 +235,7 @@ impl State {
                     endpoint["url"] = format!("{}/baremetal", self.base).into();
                 }
                 catalog.push(ironic);
+                catalog.retain(|service| service["type"].as_str() != self.without.as_deref());
             }
         }
         for name in ["WWW-Authenticate"] {

@@ -70,7 +70,7 @@ impl Event {
             }),
         };
         let enriched = self.enriched.iter().flat_map(|enriched| enriched.iter());
-        enriched.fold(names, |names, (name, value)| names.with(name, value.clone()))
+        enriched.fold(names, |names, (name, value)| names.with_found(name, value.clone()))
     }
 
     /// The same in every attempt, and another for every other effect that is wanted: the message's id, or the

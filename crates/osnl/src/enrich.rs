@@ -4,6 +4,7 @@
 //! | --- | --- |
 //! | [`conf`](EnrichConf) | `[enrich:NAME]`, checked |
 //! | `cache` | [`Enricher`]: one answer for all who ask, for a while; who is asked how often |
+//! | [`foreseen`](Ask) | what would be asked, for `osnl explain`; pure |
 //! | `subject` | which object an event is about, and what the event itself says of it; pure |
 //! | [`steps`](Enrichments) | what one action wants to know of one event, and what counts when nobody knows it |
 //!
@@ -22,6 +23,7 @@
 
 mod cache;
 mod conf;
+mod foreseen;
 mod steps;
 mod subject;
 
@@ -38,6 +40,8 @@ pub use osnl_openstack::Kind;
 
 pub use self::cache::{Enricher, Limits};
 pub use self::conf::{EnrichConf, OnError};
+pub(crate) use self::foreseen::foresee;
+pub use self::foreseen::{Ask, Foreseen};
 pub(crate) use self::steps::Step;
 pub use self::steps::{Enriched, Enrichments, Resolved};
 use crate::action::{ActionError, ErrorClass};

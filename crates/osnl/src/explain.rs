@@ -5,19 +5,21 @@
 //! message, is the rule enabled, was it its turn (`stop`), its priorities, its patterns, then `when`.
 
 mod compare;
+mod effects;
 mod heard;
 
 use std::sync::Arc;
 use std::time::SystemTime;
 
-use osnl_model::{Mismatch, Notification, Predicate, Priority, bulk_part, is_secret_key};
+use osnl_model::{Mismatch, Notification, Predicate, Priority, is_secret_key};
 
 pub use self::compare::{Change, Compared, Comparison};
+use self::effects::effects;
+pub use self::effects::{AskedFor, Effect};
 pub use self::heard::{NotHeard, WhyNot};
-use crate::intake::{narrowed, parts};
-use crate::native::{ActionConf, Native, Preview, RuleConf, Wanted};
+use crate::native::{Native, RuleConf};
 use crate::received::Received;
-use crate::rule::{Condition, Mode, RuleMismatch, WhenMismatch};
+use crate::rule::{Condition, RuleMismatch, WhenMismatch};
 use crate::saved::Saved;
 use crate::template::Names;
 use crate::unmatched::{FailedBehind, Unmatched};
@@ -38,6 +40,8 @@ pub struct Subject {
     pub routing_key: Option<String>,
     /// When it was received.
     pub received: Option<SystemTime>,
+    /// What was asked for its deliveries and is kept with them.
+    pub asked: Vec<AskedFor>,
 }
 
 /// What is known of an event.
@@ -70,7 +74,14 @@ impl Subject {
             exchange: Some(origin.exchange.clone()),
             routing_key: Some(origin.routing_key.clone()),
             received: Some(origin.received),
+            asked: Vec::new(),
         }
+    }
+
+    /// With what was asked for its deliveries.
+    #[must_use]
+    pub fn with_asked(self, asked: Vec<AskedFor>) -> Self {
+        Self { asked, ..self }
     }
 
     /// An event from a file.
@@ -86,6 +97,7 @@ impl Subject {
             exchange: saved.exchange.clone(),
             routing_key: saved.routing_key.clone(),
             received: saved.received,
+            asked: Vec::new(),
         }
     }
 
@@ -112,6 +124,7 @@ impl Subject {
             exchange: Some(unmatched.exchange.clone()),
             routing_key: Some(unmatched.routing_key.clone()),
             received: unmatched.received,
+            asked: Vec::new(),
         }
     }
 
@@ -127,7 +140,7 @@ impl Subject {
 }
 
 /// What one rule says of an event.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Verdict {
     /// The rule.
     pub rule: Arc<str>,
@@ -136,7 +149,7 @@ pub struct Verdict {
 }
 
 /// What a rule says.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub enum Ruling {
     /// It fires. Of an event whose head alone is known nobody can say what its actions would do.
     Fires(Vec<Effect>),
@@ -163,21 +176,6 @@ pub enum Ruling {
     Unknown,
     /// The event cannot be read.
     Unreadable(String),
-}
-
-/// What a rule that fires asks for.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Effect {
-    /// The action.
-    pub action: Arc<str>,
-    /// The resource whose order is kept.
-    pub key: Option<String>,
-    /// Which of a bulk request's resources it is about.
-    pub resource: Option<u32>,
-    /// Whether it would be done, or only recorded.
-    pub mode: Mode,
-    /// What would be done.
-    pub would: Preview,
 }
 
 impl Ruling {
@@ -235,7 +233,7 @@ fn ruling(
         Content::Unreadable(reason) => Ruling::Unreadable(reason.clone()),
         Content::Whole(notification) => match fires() {
             Ok(()) if !previews => Ruling::Fires(Vec::new()),
-            Ok(()) => Ruling::Fires(effects(conf, rule, notification, names)),
+            Ok(()) => Ruling::Fires(effects(conf, rule, notification, names, &subject.asked)),
             Err(mismatch) => fails(rule, &mismatch),
         },
         Content::Head { failed, .. } => match fires() {
@@ -256,48 +254,6 @@ fn of_head(mismatch: &RuleMismatch) -> bool {
         | Condition::When
         | Condition::Stopped => false,
     }
-}
-
-fn effects(
-    conf: &Native,
-    rule: &RuleConf,
-    notification: &Notification,
-    names: Option<&Names>,
-) -> Vec<Effect> {
-    let parts = parts(&rule.rule, notification);
-    let actions = rule.rule.actions.iter();
-    let actions = actions.filter_map(|name| conf.actions.iter().find(|action| action.name == *name));
-    let effects = actions.flat_map(|action| {
-        parts.iter().map(|(resource, key)| {
-            let part = resource.and_then(|n| bulk_part(notification, n as usize));
-            let of_part = part.map(|payload| Notification { payload, ..notification.clone() });
-            let would = match names.map_or(Ok(()), |names| asked(rule, action, names, *resource)) {
-                Err(mismatch) => Preview::NotAsked { why: mismatch.to_string() },
-                Ok(()) => action.preview(&Wanted {
-                    notification: of_part.as_ref().unwrap_or(notification),
-                    rule: &rule.rule.name,
-                    resource: *resource,
-                }),
-            };
-            Effect {
-                action: action.name.clone(),
-                key: key.clone(),
-                resource: *resource,
-                mode: rule.rule.mode,
-                would,
-            }
-        })
-    });
-    effects.collect()
-}
-
-fn asked(
-    rule: &RuleConf,
-    action: &ActionConf,
-    names: &Names,
-    resource: Option<u32>,
-) -> Result<(), WhenMismatch> {
-    rule.rule.asks(&action.name, &narrowed(&rule.rule, names, resource))
 }
 
 fn fails(rule: &RuleConf, mismatch: &RuleMismatch) -> Ruling {

@@ -50,6 +50,7 @@ mod path;
 mod quick;
 mod scan;
 mod sides;
+mod unasked;
 
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -68,6 +69,7 @@ pub(crate) use self::path::{walk, walk_object};
 use self::quick::{Answer, Quick};
 use self::scan::Source;
 pub(crate) use self::sides::{conjuncts, name, outside, text, texts};
+pub(crate) use self::unasked::{placeholder, readable};
 
 /// Instructions that one evaluation may take.
 pub const FUEL: u64 = 50_000;
@@ -273,6 +275,16 @@ impl Template {
     #[must_use]
     pub fn source(&self) -> &str {
         &self.source
+    }
+
+    /// The names that it looks at, as they were written: `event_type`, `payload.port.name`.
+    pub(crate) fn paths(&self) -> impl Iterator<Item = &str> {
+        self.aliases.0.values().map(String::as_str)
+    }
+
+    /// The same without what follows them: `event_type`, `payload`.
+    pub(crate) fn roots(&self) -> impl Iterator<Item = &str> {
+        self.paths().map(|path| path.split('.').next().unwrap_or(path))
     }
 
     /// The text for one notification.

@@ -73,9 +73,11 @@ fn subjects(args: &ExplainArgs, conf: &Native) -> Result<Vec<(String, Subject)>,
     if args.journal || args.pick.is_given() {
         let reader = saved_events::reader(saved_events::journal(conf)?)?;
         let kept = args.pick.events(&reader, args.limit(), true)?;
-        let named =
-            kept.iter().map(|kept| (format!("event {}", kept.number), Subject::received(&kept.received)));
-        return Ok(named.collect());
+        let named = kept.iter().map(|kept| {
+            let asked = reader.asked_for(&kept.deliveries).map_err(saved_events::unreadable)?;
+            Ok((format!("event {}", kept.number), Subject::received(&kept.received).with_asked(asked)))
+        });
+        return named.collect();
     }
     let files = saved_events::files(&args.file)?;
     Ok(files.iter().map(|(name, saved)| (format!("{name}:{}", saved.line), Subject::saved(saved))).collect())

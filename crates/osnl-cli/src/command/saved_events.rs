@@ -130,7 +130,7 @@ impl PickArgs {
 
     /// The events, oldest first: the first of them, or the last.
     pub(super) fn events(&self, reader: &Reader, limit: u32, last: bool) -> Result<Vec<Kept>, Refused> {
-        let failed = |error| (Exit::Unavailable, format!("the journal cannot be read: {error}"));
+        let failed = unreadable;
         let filter = self.filter();
         let numbers = if self.id.is_empty() {
             reader.event_numbers(&filter, limit, last).map_err(failed)?
@@ -172,7 +172,7 @@ impl PickArgs {
             self.events(reader, u32::MAX, false)?.iter().for_each(what);
             return Ok(());
         }
-        let failed = |error| (Exit::Unavailable, format!("the journal cannot be read: {error}"));
+        let failed = unreadable;
         let filter = self.filter();
         let (mut after, mut seen) = (None, None);
         loop {
@@ -252,6 +252,11 @@ pub(super) fn reader(file: &Path) -> Result<Reader, Refused> {
         return Err((Exit::Unavailable, text));
     }
     Reader::open(file).map_err(|error| cannot_open(file, &error))
+}
+
+/// A journal that is open, and broken.
+pub(super) fn unreadable(error: impl std::fmt::Display) -> Refused {
+    (Exit::Unavailable, format!("the journal cannot be read: {error}"))
 }
 
 pub(super) fn cannot_open(file: &Path, error: &OpenError) -> Refused {

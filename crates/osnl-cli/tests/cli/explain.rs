@@ -137,6 +137,66 @@ fn a_request_by_template_is_shown_whole_and_without_secrets() {
     assert!(text.contains("secret.hook = ***") && !text.contains("S3CRET"), "{text}");
 }
 
+/// Which enrichments are asked, with which ids; where nobody was asked for a value, its name stands. Nobody listens there.
+#[test]
+fn what_would_be_asked_is_said_and_nobody_is_asked() {
+    let place = Place::new();
+    let cloud = "auth_url = http://127.0.0.1:9/v3\nusername = u\npassword = S3CRET\n";
+    place.write(
+        "a.conf",
+        format!(
+            "[listener:neutron]\ntransport_url = rabbit://127.0.0.1:9/\nexchange = neutron\n\
+             [rule:r]\nevent_type = ^port\nactions = cmdb\n\
+             [action:cmdb]\ndriver = http\nurl = https://cmdb/{{{{ server.name }}}}\nenrich = server, flavor, image, owner\n\
+             when = server.metadata.Env == 'production'\nidempotency_header =\n\
+             body = {{\"ram\": {{{{ flavor.ram }}}}, \"owner\": \"{{{{ owner.name|default('nobody') }}}}\"}}\n\
+             [enrich:server]\nkind = server\n{cloud}[enrich:flavor]\nkind = flavor\n{cloud}\
+             [enrich:image]\nkind = image\nid = {{{{ server.image.id }}}}\n{cloud}\
+             [enrich:owner]\nkind = user\nid = {{{{ payload.port.owner }}}}\ndefault = {{\"name\": \"ops\"}}\n{cloud}"
+        ),
+    );
+    place.write("event.json", EVENT);
+    let (code, text) = said(&place, &["explain", "-c", "a.conf", "event.json"]);
+    let id = "12345678-1234-5678-1234-567812345678";
+    let version = env!("CARGO_PKG_VERSION");
+    assert_eq!(
+        text,
+        format!(
+            "event.json:1: port.delete.end from network.h1, info\n  message id m-1\n  rule r fires\n    \
+             cmdb for {id}: POST https://cmdb/<server.name>\n      \
+             User-Agent: osnl/{version}\n      Accept: */*\n      Content-Type: application/json\n      \
+             {{\"ram\": <flavor.ram>, \"owner\": \"ops\"}}\n      \
+             asks [enrich:server] for server {id}, at http://127.0.0.1:9/v3\n      \
+             asks [enrich:flavor] for flavor <server.flavor.id>, at http://127.0.0.1:9/v3\n      \
+             asks [enrich:image] for image <server.image.id>, at http://127.0.0.1:9/v3\n      \
+             asks [enrich:owner] for nobody: the event has no payload.port.owner; it is {{\"name\":\"ops\"}}\n      \
+             done if what was asked makes it true: server.metadata.Env == 'production'\n"
+        )
+    );
+    assert_eq!(code, Some(0));
+    let (_, text) = said(&place, &["explain", "-c", "a.conf", "--format", "json", "event.json"]);
+    let action = &json_lines(&text)[0]["rules"][0]["actions"][0];
+    let asks = json!([
+        {"enrichment": "server", "kind": "server", "id": id, "cloud": "http://127.0.0.1:9/v3"},
+        {"enrichment": "flavor", "kind": "flavor", "id": "<server.flavor.id>", "cloud": "http://127.0.0.1:9/v3"},
+        {"enrichment": "image", "kind": "image", "id": "<server.image.id>", "cloud": "http://127.0.0.1:9/v3"},
+        {"enrichment": "owner", "kind": "user", "id": null, "why": "the event has no payload.port.owner",
+         "default": {"name": "ops"}, "cloud": "http://127.0.0.1:9/v3"},
+    ]);
+    assert_eq!(
+        (&action["asks"], &action["provided"]),
+        (&asks, &json!("server.metadata.Env == 'production'"))
+    );
+    let (_, text) = said(&place, &["check", "-c", "a.conf"]);
+    for line in [
+        "  asks       [enrich:server] for the server: the event's\n",
+        "  asks       [enrich:flavor] for the flavor: that of server, else the event's\n",
+        "  asks       [enrich:image] for the image: id {{ server.image.id }}\n",
+    ] {
+        assert!(text.contains(line), "{line}\n{text}");
+    }
+}
+
 #[test]
 fn recordings_and_standard_input_are_read_in_every_framing() {
     let place = Place::new();

@@ -80,6 +80,7 @@ fn the_first_file_counts_and_secrets_are_laid_over_it() {
     let ca = folder.path().join("home/ca.pem");
     assert_eq!(app.verification, Some(osnl_http::Verification::Ca(vec![ca])));
     let other = clouds.cloud("app", &[("region_name", "R2".to_owned())]).unwrap();
+    assert_eq!(other.endpoints, app.endpoints);
     assert_eq!(other.region.as_deref(), Some("R2"));
 
     let old = clouds.cloud("old", &[]).unwrap();
@@ -87,6 +88,63 @@ fn the_first_file_counts_and_secrets_are_laid_over_it() {
 
     variables.config_file = Some(folder.path().join("named.yaml"));
     assert!(Clouds::find(&variables).unwrap().cloud("named", &[]).is_ok());
+}
+
+/// What is written by hand, by Kolla, by DevStack and by vendors.
+#[test]
+fn every_usual_form_means_what_openstacksdk_means() {
+    let text = "
+clouds:
+  system: {auth: {auth_url: 'http://k/v3', username: u, password: p, system_scope: all}, interface: adminURL}
+  named:
+    auth_type: v3applicationcredential
+    auth: {auth_url: 'http://k/v3', application_credential_name: n, username: u, user_domain_id: d, application_credential_secret: s}
+  insecure: {auth: {auth_url: 'https://k/v3', token: t, project_id: p}, insecure: true, cacert: /x}
+  numbers: {auth: {auth_url: 'http://k/v3', username: 1234, password: 5678, project_name: 42}, region_name: ''}
+  regions:
+    auth: {auth_url: 'http://k/v3', username: u, password: p}
+    regions:
+      - name: R1
+        values: {interface: internal}
+      - name: R2
+        values: {auth: {auth_url: 'http://k2/v3'}}
+      - R3
+  totp: {auth_type: v3totp, auth: {auth_url: 'http://k/v3', username: u, passcode: '1'}}
+  vendor: {profile: ovh, auth: {username: u, password: p}}
+";
+    let (_folder, variables) = folder(&[("etc/clouds.yaml", text)]);
+    let clouds = Clouds::find(&variables).unwrap();
+    let cloud = |name: &str| clouds.cloud(name, &[]).unwrap();
+    assert_eq!((cloud("system").scope, cloud("system").interface), (Scope::System, Interface::Admin));
+    assert_eq!(cloud("named").shown(), "application credential n of user u");
+    assert_eq!(cloud("insecure").verification, Some(osnl_http::Verification::None));
+    assert_eq!(cloud("numbers").shown(), "user 1234 for project 42 of domain id default");
+    assert_eq!(cloud("numbers").region, None);
+    let region = |more: &[(&str, String)]| {
+        let cloud = clouds.cloud("regions", more).unwrap();
+        (cloud.region.unwrap(), cloud.interface, cloud.auth_url.to_string())
+    };
+    let of = |name: &str| region(&[("region_name", name.to_owned())]);
+    assert_eq!(region(&[]), ("R1".to_owned(), Interface::Internal, "http://k/v3".to_owned()));
+    assert_eq!(of("R2"), ("R2".to_owned(), Interface::Public, "http://k2/v3".to_owned()));
+    assert_eq!(of("R3"), ("R3".to_owned(), Interface::Public, "http://k/v3".to_owned()));
+    let refused = |name: &str, more: &[(&str, String)], expected: &str| {
+        let error = clouds.cloud(name, more).unwrap_err().to_string();
+        assert!(error.ends_with(expected), "{error}");
+    };
+    let mars = [("region_name", "Mars".to_owned())];
+    refused("regions", &mars, "cloud regions: region_name: Mars is none of its regions; allowed: R1, R2, R3");
+    refused(
+        "totp",
+        &[],
+        "cloud totp: auth_type: v3totp is not known; allowed: password, v3password, v2password, \
+         v3applicationcredential, token, v3token",
+    );
+    refused(
+        "vendor",
+        &[],
+        "profile: ovh stands in no clouds-public.yaml, or has no auth_url there; write auth_url beside it",
+    );
 }
 
 #[test]

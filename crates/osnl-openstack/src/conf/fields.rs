@@ -12,7 +12,7 @@ pub struct Fields {
 }
 
 /// Every option that is known, each with the other names it goes by.
-const NAMES: [&[&str]; 25] = [
+const NAMES: [&[&str]; 26] = [
     &["auth_type"],
     &["auth_url"],
     &["username", "user_name", "user"],
@@ -35,6 +35,7 @@ const NAMES: [&[&str]; 25] = [
     &["region_name", "region"],
     &["interface", "endpoint_type"],
     &["verify"],
+    &["insecure"],
     &["cacert", "ca_file"],
     &["cert"],
     &["key"],

@@ -1,6 +1,6 @@
 //! The action `dump`, the small brother of [`file`](super::file): each event is written down as one line of JSON, to stdout or at the end of a file.
 //!
-//! Secrets in context and payload are masked. A line that cannot be written counts as a target that is down:
+//! What the action has asked for is `enrichments`, by their names. Secrets there, in context and in payload are masked. A line that cannot be written counts as a target that is down:
 //! it is tried again without end. Writing blocks the one thread that osnl runs on, for as long as the operating
 //! system takes: a pipe that nobody reads stops everything, as it should.
 
@@ -70,7 +70,7 @@ impl Action for Dump {
 
 pub(super) fn line(event: &Event) -> Value {
     let (notification, origin) = (&event.notification, &event.received.origin);
-    json!({
+    let mut line = json!({
         "rule": &*event.rule,
         "listener": &*origin.listener,
         "queue": &*origin.queue,
@@ -85,7 +85,12 @@ pub(super) fn line(event: &Event) -> Value {
         "context": mask_secrets(&Value::Object(notification.context.clone())),
         "payload": mask_secrets(&event.payload()),
         "idempotency_key": event.idempotency_key(),
-    })
+    });
+    if let Some(enriched) = &event.enriched {
+        line["enrichments"] =
+            enriched.iter().map(|(name, value)| (name.clone(), mask_secrets(value))).collect();
+    }
+    line
 }
 
 #[cfg(test)]

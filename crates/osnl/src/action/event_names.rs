@@ -1,36 +1,53 @@
-//! What templates of actions name: the event, of a bulk request the one resource, and whose wish it is.
+//! What templates of actions name: the event, of a bulk request the one resource; whose wish it is; and what
+//! the action has asked for it. The same for all drivers: one compiles its options with [`template`], renders them for an
+//! attempt with [`of_event`], and for a preview with [`of_preview`].
 
 use osnl_model::{Notification, mask_secrets};
 
 use super::Event;
-use crate::native::driver::Wanted;
-use crate::template::Names;
+use crate::native::driver::{Reader, Wanted};
+use crate::template::{Escape, Names, Template};
 
-/// Names beyond those of the event, for [`Template::compile`](crate::template::Template::compile).
+/// Names beyond those of the event that every action has.
 pub(crate) const MORE: [&str; 3] = ["rule", "action", "idempotency_key"];
+
+/// All names beyond those of the event that templates of this section may use: [`MORE`], and what `enrich` asks for.
+pub(crate) fn of_section(reader: &Reader<'_>) -> Vec<String> {
+    MORE.into_iter().map(str::to_owned).chain(reader.enrichments()).collect()
+}
+
+/// An option that is a template; `Some(None)` if nothing sets it, `None` has been said.
+pub(crate) fn template(reader: &mut Reader<'_>, option: &str, escape: Escape) -> Option<Option<Template>> {
+    let names = of_section(reader);
+    let names: Vec<&str> = names.iter().map(String::as_str).collect();
+    reader.compiled(option, |text| Template::escaping(text, &names, escape)).ok()
+}
+
+/// The same, with what it is when nothing sets it.
+pub(crate) fn template_or(
+    reader: &mut Reader<'_>,
+    option: &str,
+    default: &str,
+    escape: Escape,
+) -> Option<Template> {
+    match template(reader, option, escape)? {
+        Some(template) => Some(template),
+        // Compiles, as a test makes sure.
+        None => Template::compile(default, &MORE).ok(),
+    }
+}
 
 /// For an attempt.
 pub(crate) fn of_event(event: &Event) -> Names {
-    let notification = &event.notification;
-    let names = match event.resource {
-        None => Names::new(notification.clone()),
-        Some(_) => {
-            Names::from(Notification { payload: event.payload().into_owned(), ..(**notification).clone() })
-        }
-    };
-    let names = names.with("rule", &*event.rule).with("action", &*event.action);
+    let names = event.names().with("rule", &*event.rule).with("action", &*event.action);
     names.with("idempotency_key", event.idempotency_key())
 }
 
-/// For a preview: what the event has of secrets is masked.
+/// For a preview: what the event has of secrets is masked, and so is what is known of enrichments; of others it has
+/// where their values will stand.
 pub(crate) fn of_preview(wanted: &Wanted<'_>, action: &str) -> Names {
     let notification = wanted.notification;
-    let message =
-        notification.message_id.as_deref().or(notification.unique_id.as_deref()).unwrap_or("DIGEST");
-    let key = match wanted.resource {
-        Some(n) => format!("{message}/{action}/{n}"),
-        None => format!("{message}/{action}"),
-    };
     let masked = Notification { payload: mask_secrets(&notification.payload), ..notification.clone() };
-    Names::from(masked).with("rule", wanted.rule).with("action", action).with("idempotency_key", key)
+    let names = wanted.names(masked).with("rule", wanted.rule).with("action", action);
+    names.with("idempotency_key", wanted.idempotency_key(action))
 }

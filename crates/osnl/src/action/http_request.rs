@@ -40,9 +40,10 @@ use osnl_transport::BoxFuture;
 
 pub use self::authorization::{Authorization, Fixed};
 pub use self::body::Format;
+pub(in crate::action) use self::body::rendered;
 pub use self::cloud_event::CloudEventMode;
 pub use self::conf::HttpConf;
-pub(in crate::action) use self::conf::{SOURCE, SUBJECT, TYPE};
+pub(in crate::action) use self::conf::{EXTENSION, SOURCE, SUBJECT, TYPE, extensions};
 use self::message::{About, Message};
 pub(in crate::action) use self::secrets::scrub;
 pub use self::statuses::{Judgement, NoStatuses, Statuses};

@@ -3,7 +3,7 @@
 //! | `format` | the message |
 //! | --- | --- |
 //! | `notification` | a notification as oslo.messaging writes it, with the event's id, context and payload; event type, publisher, priority and payload by template |
-//! | `raw` | the bytes as they came, compressed if they were |
+//! | `raw` | the bytes as they came, compressed if they were; or what `payload` makes |
 //! | `cloudevents` | a CloudEvent in structured mode, as `driver = http` makes it |
 //!
 //! What is sent again has the same ids, so that a reader can tell. A notification's `_unique_id`, which oslo.messaging

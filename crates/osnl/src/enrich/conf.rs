@@ -7,6 +7,7 @@ use osnl_openstack::{Cloud, CloudConf};
 use serde_json::Value;
 
 use super::cache::Limits;
+use super::steps::brought_by;
 use super::{Enricher, Kind};
 use crate::template::Template;
 
@@ -39,6 +40,11 @@ pub enum OnError {
 }
 
 impl EnrichConf {
+    /// Whether what it finds has the id of an object of this kind.
+    pub(crate) fn brings(&self, kind: Kind) -> bool {
+        brought_by(kind).iter().any(|(by, _)| *by == self.kind)
+    }
+
     /// What asks.
     #[must_use]
     pub fn enricher(&self, cloud: Cloud) -> Enricher {

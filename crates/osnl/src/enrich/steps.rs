@@ -161,19 +161,24 @@ impl Enrichments {
 /// The names of an event, and what was found so far.
 fn names(event: &Event, found: &Enriched) -> Names {
     let all = event.names();
-    found.iter().fold(all, |names, (name, value)| names.with(name, value.clone()))
+    found.iter().fold(all, |names, (name, value)| names.with_found(name, value.clone()))
+}
+
+/// Which objects have the id of another: the server of a port, the flavor of a server; and where it stands in them.
+pub(super) fn brought_by(kind: Kind) -> &'static [(Kind, &'static str)] {
+    match kind {
+        Kind::Server => &[(Kind::Port, "/device_id"), (Kind::Node, "/instance_uuid")],
+        Kind::Port => &[(Kind::FloatingIp, "/port_id")],
+        Kind::Flavor => &[(Kind::Server, "/flavor/id")],
+        Kind::Image => &[(Kind::Server, "/image/id")],
+        Kind::FloatingIp | Kind::Project | Kind::User | Kind::Node => &[],
+    }
 }
 
 /// The id that another enrichment has brought: the flavor of a server, the port of a floating IP.
 fn of_others(kind: Kind, found: &Enriched) -> Option<String> {
-    let at: &[&str] = match kind {
-        Kind::Server => &["/device_id", "/instance_uuid"],
-        Kind::Port => &["/port_id"],
-        Kind::Flavor => &["/flavor/id"],
-        Kind::Image => &["/image/id"],
-        Kind::FloatingIp | Kind::Project | Kind::User | Kind::Node => &[],
-    };
-    let ids = found.values().flat_map(|value| at.iter().filter_map(|at| value.pointer(at)?.as_str()));
+    let at = || brought_by(kind).iter().map(|(_, at)| at);
+    let ids = found.values().flat_map(|value| at().filter_map(|at| value.pointer(at)?.as_str()));
     ids.map(str::to_owned).find(|id| !id.is_empty())
 }
 

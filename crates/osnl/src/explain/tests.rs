@@ -70,6 +70,7 @@ fn subject(event: &serde_json::Value, place: Option<(&str, &str)>) -> Subject {
         exchange: place.map(|(exchange, _)| exchange.to_owned()),
         routing_key: place.map(|(_, key)| key.to_owned()),
         received: None,
+        asked: Vec::new(),
     }
 }
 

@@ -5,8 +5,9 @@ use std::sync::Arc;
 use super::driver::{DRIVERS, DriverEntry, driver, names};
 use super::schema::{ACTION, ENRICH, SECTIONS};
 use super::section::Reader;
-use super::{ActionConf, RuleConf, deliveries, fallback, when};
+use super::{ActionConf, Native, RuleConf, deliveries, fallback, when};
 use crate::config::{nearest, typed};
+use crate::enrich::EnrichConf;
 use crate::template::Expression;
 
 /// What every action has is read here, whatever its driver: the pace and bounds of its deliveries, its guard, what is asked
@@ -87,6 +88,14 @@ pub(super) fn conditions(rules: &mut [RuleConf], actions: &mut [ActionConf]) {
     }
 }
 
+impl Native {
+    /// What an action asks before its first attempt, in its order.
+    pub(crate) fn asked_by<'a>(&'a self, action: &'a ActionConf) -> impl Iterator<Item = &'a EnrichConf> {
+        let named = |name: &'a Arc<str>| self.enrichments.iter().find(|conf| conf.name == *name);
+        action.enrich.iter().filter_map(named)
+    }
+}
+
 impl ActionConf {
     /// The condition, if the event alone decides it: then it is decided before anything is kept.
     pub(super) fn decided_early(&self) -> Option<&Expression> {
@@ -94,7 +103,7 @@ impl ActionConf {
     }
 
     /// The condition, if it looks at what `enrich` brings: it is decided once that is known, before the first attempt.
-    pub(super) fn decided_late(&self) -> Option<&Expression> {
+    pub(crate) fn decided_late(&self) -> Option<&Expression> {
         self.when.as_ref().filter(|when| self.looks_at_answers(when))
     }
 

@@ -18,8 +18,10 @@ use super::{
     ActionConf, JournalConf, ListenerConf, Native, RuleConf, fallback, never, rabbit, topology, when,
 };
 use crate::config::{ConfigError, Finding, Warning};
+use crate::enrich::EnrichConf;
 use crate::k2hr3::{Level, LogFile};
 use crate::rule::{Nested, Rule};
+use crate::template::Template;
 
 const LEVELS: [(&str, Level); 4] =
     [("debug", Level::Debug), ("info", Level::Info), ("warn", Level::Warn), ("error", Level::Error)];
@@ -74,6 +76,9 @@ impl<'a> Checker<'a> {
         if let (Some(rules), Some(actions)) = (&mut rules, &mut actions) {
             conditions(rules, actions);
             self.no_circle(actions);
+            if let Some(enrichments) = &enrichments {
+                self.asked_in_order(enrichments, actions);
+            }
             if let Some(listeners) = &listeners {
                 self.goes_round(listeners, rules, actions);
             }
@@ -172,6 +177,33 @@ impl<'a> Checker<'a> {
             {
                 let problem = format!("goes round in a circle: {way}");
                 self.reader(section).refuse::<()>("on_failure", &problem, "remove one of them");
+            }
+        }
+    }
+
+    /// What an `id` names is known before it is asked, and what is asked is of use.
+    fn asked_in_order(&mut self, enrichments: &[EnrichConf], actions: &[ActionConf]) {
+        for action in actions.iter().filter(|action| !action.enrich.is_empty()) {
+            let Some(section) = self.named(ACTION, &action.name) else { continue };
+            for (n, name) in action.enrich.iter().enumerate() {
+                let conf = enrichments.iter().find(|conf| conf.name == *name);
+                let named = conf.and_then(|conf| conf.id.as_ref()).into_iter().flat_map(Template::roots);
+                let is_other = |root: &&str| enrichments.iter().any(|other| *other.name == **root);
+                let before = |root: &str| action.enrich[..n].iter().any(|before| **before == *root);
+                for other in named.filter(is_other).filter(|root| !before(root)) {
+                    let problem =
+                        format!("the id of [enrich:{name}] names {other}, which is not asked before it");
+                    self.reader(section).refuse::<()>(
+                        "enrich",
+                        &problem,
+                        &format!("name {other} before {name}"),
+                    );
+                }
+            }
+            if !action.driver.conf().takes_enrichments() && action.decided_late().is_none() {
+                let problem = "brings what neither when nor the driver looks at";
+                let allowed = "write a when that names it, or remove the line";
+                self.reader(section).warn("enrich", problem, allowed);
             }
         }
     }

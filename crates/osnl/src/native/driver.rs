@@ -19,21 +19,22 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use osnl_model::Notification;
+use osnl_model::{Notification, mask_secrets};
 use osnl_transport::BoxFuture;
 
 pub(crate) use self::table::{DriverOption, DriverTable};
 pub use self::tls::TlsConf;
 pub(crate) use self::tls::{CA_FILE, VERIFY};
-pub(crate) use super::probe::{Probe, broker_probe, file_probe, target_probe};
+pub(crate) use super::probe::{Probe, broker_probe, file_probe, login_probe, target_probe};
 pub(crate) use super::section::Reader;
 use super::{BuildError, ListenerConf, Preview};
 use crate::action::Action;
 use crate::action::http::HttpOptions;
 use crate::delivery::DeliverySettings;
-use crate::enrich::Step;
+use crate::enrich::{Ask, Step};
 use crate::metrics::Counters;
 use crate::oss::{Asked, Lists, Servers};
+use crate::template::Names;
 
 /// A line for each driver: its variant, and the type of its options.
 macro_rules! drivers {
@@ -135,6 +136,11 @@ pub(crate) trait DriverConf {
         None
     }
 
+    /// Whether what `enrich` brings can reach what it does: by templates, or as `enrichments` of all of the event.
+    fn takes_enrichments(&self) -> bool {
+        true
+    }
+
     /// Whether it destroys something, so that a guard is recommended.
     fn destroys(&self) -> bool {
         false
@@ -206,6 +212,32 @@ pub struct Wanted<'a> {
     pub rule: &'a str,
     /// Which of the notification's resources it is about, where a bulk request has several.
     pub resource: Option<u32>,
+    /// What the action asks before it is called, in its order.
+    pub asks: &'a [Ask],
+}
+
+impl Wanted<'_> {
+    /// What a template can name: this form of the notification, and what is known of enrichments, secrets masked; of
+    /// others where their values will stand.
+    pub(crate) fn names(&self, shown: Notification) -> Names {
+        self.asks.iter().fold(Names::from(shown), |names, ask| ask.named(names, mask_secrets))
+    }
+
+    /// As an attempt will have it; a message without an id has the digest of its bytes.
+    pub(crate) fn idempotency_key(&self, action: &str) -> String {
+        let message = self.notification.message_id.as_deref().or(self.notification.unique_id.as_deref());
+        let message = message.unwrap_or("DIGEST");
+        match self.resource {
+            Some(n) => format!("{message}/{action}/{n}"),
+            None => format!("{message}/{action}"),
+        }
+    }
+
+    /// The object `enrichments` of drivers that hand over all of an event, for people; `None` where nothing is asked.
+    pub(crate) fn enrichments(&self) -> Option<(&'static str, String)> {
+        let found = self.names(Notification::default()).found()?;
+        Some(("enrichments", found.to_string()))
+    }
 }
 
 /// How a section with this driver is read.

@@ -27,8 +27,19 @@ impl Native {
         for conf in &self.actions {
             line(&mut out, 0, &format!("action {}", conf.name));
             action(&mut out, conf);
-            if !conf.enrich.is_empty() {
-                line(&mut out, 1, &format!("asks       {} before the first attempt", conf.enrich.join(", ")));
+            let mut before: Vec<&EnrichConf> = Vec::new();
+            for asked in self.asked_by(conf) {
+                let which = match (&asked.id, before.iter().find(|by| by.brings(asked.kind))) {
+                    (Some(id), _) => format!("id {}", id.source()),
+                    (None, Some(by)) => format!("that of {}, else the event's", by.name),
+                    (None, None) => "the event's".to_owned(),
+                };
+                line(
+                    &mut out,
+                    1,
+                    &format!("asks       [enrich:{}] for the {}: {which}", asked.name, asked.kind),
+                );
+                before.push(asked);
             }
         }
         for conf in &self.enrichments {

@@ -1,6 +1,7 @@
 //! What an action would do about a notification, without doing it.
 
 use super::{ActionConf, Wanted};
+use crate::enrich::Foreseen;
 
 /// What would be done. No secret.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -45,16 +46,29 @@ pub enum Preview {
     },
 }
 
+impl Preview {
+    /// A line of JSON with all of an event; with what is asked for it, if there is anything.
+    pub(crate) fn line(to: String, wanted: &Wanted<'_>) -> Self {
+        match wanted.enrichments() {
+            None => Self::Line { to },
+            Some(enrichments) => Self::Effect { does: format!("a line in {to}"), with: vec![enrichments] },
+        }
+    }
+}
+
 impl ActionConf {
-    /// What this action would do. Of one that asks somebody first only that is told: what it does then, and whether, depends on
-    /// the answers.
+    /// What this action would do. What it would ask for is where it will stand, as `<server.name>`; where more depends on
+    /// the answers than a text, only what it does is told.
     #[must_use]
     pub fn preview(&self, wanted: &Wanted<'_>) -> Preview {
-        if !self.enrich.is_empty() {
-            let does = format!("{}, when it knows {}", self.driver.conf().does(), self.enrich.join(", "));
-            let with = self.enrich.iter().map(|name| ("asks", format!("[enrich:{name}]"))).collect();
-            return Preview::Effect { does, with };
+        let unknown = wanted.asks.iter().filter(|ask| ask.value == Foreseen::Unknown);
+        let unknown: Vec<&str> = unknown.map(|ask| &*ask.name).collect();
+        match self.driver.conf().preview(wanted) {
+            Preview::Unusable { .. } if !unknown.is_empty() => {
+                let does = format!("{}, when it knows {}", self.driver.conf().does(), unknown.join(", "));
+                Preview::Effect { does, with: Vec::new() }
+            }
+            preview => preview,
         }
-        self.driver.conf().preview(wanted)
     }
 }

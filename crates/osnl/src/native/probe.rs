@@ -5,7 +5,7 @@
 //! | each host of a broker | name, TCP, TLS, login, virtual host | everything |
 //! | exchanges and queues | passively; queues are compared as `RabbitTransport::look` does | nothing is made, bound or consumed |
 //! | what actions need | as their drivers do: of HTTP TCP, a proxy's tunnel, TLS | no request is sent |
-//! | clouds of enrichments | a login, and whether the catalogue has the service | no object is read |
+//! | clouds | a login; each service that is asked, for an object that nobody has | no object is read |
 //! | files | asked of the operating system | nothing is written |
 //!
 //! All at the same time, each within the deadline.
@@ -25,6 +25,7 @@ use osnl_transport::{
 
 pub(crate) use self::actions::{broker_probe, file_probe, target_probe};
 use self::enrich::enrichment;
+pub(crate) use self::enrich::login_probe;
 use super::driver::ProbeContext;
 use super::{JournalConf, ListenerConf, Native};
 use crate::action::http::HttpOptions;
@@ -106,7 +107,7 @@ impl Native {
             );
         }
         for conf in &self.enrichments {
-            all.push(async move { vec![enrichment(conf, http, deadline).await] }.boxed());
+            all.push(async move { enrichment(conf, &self.kinds_asked(conf), http, deadline).await }.boxed());
         }
         join_all(all).await.concat()
     }

@@ -30,7 +30,7 @@ pub(crate) struct Reader<'a> {
     pub(super) findings: &'a mut Findings,
 }
 
-impl Reader<'_> {
+impl<'a> Reader<'a> {
     /// The section's name: `roles` of `[action:roles]`.
     pub(crate) fn name(&self) -> &str {
         &self.section.name
@@ -84,13 +84,18 @@ impl Reader<'_> {
         text.map_or_else(Vec::new, |text| typed::list(&text))
     }
 
+    /// All that there are, by their names.
+    pub(super) fn all_enrichments(&self) -> Vec<&'a str> {
+        let sections = self.layers.sections.iter().filter(|section| section.def.kind == ENRICH);
+        sections.map(|section| section.name.as_str()).collect()
+    }
+
     /// The one `[enrich:NAME]` that is named; `Some(None)` if nothing sets it.
     pub(crate) fn enrichment(&mut self, option: &str) -> Option<Option<Arc<str>>> {
         if !self.is_set(option) {
             return Some(None);
         }
-        let sections = self.layers.sections.iter().filter(|section| section.def.kind == ENRICH);
-        let known: Vec<&str> = sections.map(|section| section.name.as_str()).collect();
+        let known = self.all_enrichments();
         match &self.references(option, ENRICH, &known)?[..] {
             [name] => Some(Some(name.as_str().into())),
             _ => self.refuse(option, "names several", "name the one whose cloud is asked"),

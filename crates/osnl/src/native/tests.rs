@@ -2,6 +2,7 @@
 
 mod actions;
 mod deliveries;
+mod enrichments;
 mod known;
 mod layers;
 mod messages;

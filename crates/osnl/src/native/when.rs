@@ -3,8 +3,9 @@
 use osnl_model::is_secret_key;
 
 use super::layers::RawEntry;
+use super::schema::{ACTION, RULE};
 use super::section::Reader;
-use crate::config::{ConfigError, Origin};
+use crate::config::{ConfigError, Origin, nearest};
 use crate::template::{Expression, TemplateError, outside, text};
 
 /// Longer lines are not shown, in characters.
@@ -80,7 +81,7 @@ impl Reader<'_> {
         let text = self.text(option).ok_or(())?;
         let error = match compile(&text) {
             Ok(compiled) => return Ok(Some(compiled)),
-            Err(error) => error,
+            Err(error) => self.of_enrichment(error),
         };
         let (row, column) = place(entry, &text, error.at);
         let mut finding = self.finding(option, &error.problem);
@@ -131,6 +132,31 @@ fn excerpt(option: &str, text: &str, at: usize) -> Option<String> {
     let begin = if row == 0 { format!("{option} = ") } else { " ".repeat(4) };
     let point = " ".repeat(begin.len() + before);
     Some(format!("    {begin}{line}\n    {point}^"))
+}
+
+impl Reader<'_> {
+    /// What is wrong with a name, where it is one of an enrichment that cannot be named here, or nearly.
+    fn of_enrichment(&self, error: TemplateError) -> TemplateError {
+        let Some(name) = error.unknown.as_deref() else { return error };
+        let known = self.all_enrichments();
+        if !known.contains(&name) {
+            let suggestion = error.suggestion.or_else(|| nearest(name, known).map(str::to_owned));
+            return TemplateError { suggestion, ..error };
+        }
+        let (problem, allowed) = match self.section.def.kind {
+            ACTION => {
+                let asked = self.enrichments();
+                let list = asked.iter().map(String::as_str).chain([name]).collect::<Vec<_>>().join(", ");
+                (format!("[enrich:{name}] is not asked by this action"), format!("write enrich = {list}"))
+            }
+            RULE => {
+                let problem = format!("[enrich:{name}] is asked at the delivery, after rules are decided");
+                (problem, "write the condition as when of the action".to_owned())
+            }
+            _ => return error,
+        };
+        TemplateError { problem, allowed: Some(allowed), suggestion: None, ..error }
+    }
 }
 
 /// How many lines below the key, and the column there, counted from 1.

@@ -21,12 +21,14 @@ pub struct TemplateError {
     pub allowed: Option<String>,
     /// The known name nearest to a misspelt one.
     pub suggestion: Option<String>,
+    /// The name that there is none of, if that is what is wrong.
+    pub unknown: Option<String>,
 }
 
 impl TemplateError {
     pub(super) fn new(at: usize, problem: impl Into<String>, allowed: impl Into<String>) -> Self {
         let allowed = Some(allowed.into()).filter(|allowed: &String| !allowed.is_empty());
-        Self { at, line: 1, column: 1, problem: problem.into(), allowed, suggestion: None }
+        Self { at, line: 1, column: 1, problem: problem.into(), allowed, suggestion: None, unknown: None }
     }
 
     /// About the source as a whole.

@@ -8,6 +8,7 @@ use osnl_model::{Notification, is_secret_key, mask_secrets, resources};
 use serde_json::Value as Json;
 
 use super::path::{walk, walk_object};
+use super::unasked::{Unasked, placeholder};
 
 /// The names, in the order in which messages list them.
 ///
@@ -42,7 +43,27 @@ struct Inner {
     notification: Arc<Notification>,
     resource: OnceLock<Json>,
     /// Names beyond those of the event.
-    more: Vec<(Arc<str>, Json)>,
+    more: Vec<(Arc<str>, More)>,
+}
+
+/// What stands under a name beyond those of the event.
+#[derive(Clone, Debug)]
+enum More {
+    /// An action's own word.
+    Own(Json),
+    /// What an enrichment has found.
+    Found(Json),
+    /// What an enrichment would find: nobody was asked.
+    Unknown,
+}
+
+impl More {
+    fn json(&self) -> Option<&Json> {
+        match self {
+            Self::Own(json) | Self::Found(json) => Some(json),
+            Self::Unknown => None,
+        }
+    }
 }
 
 impl Names {
@@ -56,14 +77,47 @@ impl Names {
     /// is replaced. A name of the event itself stays the event's. What compiles against it must be
     /// told of it: [`Template::compile`](super::Template::compile).
     #[must_use]
-    pub fn with(mut self, name: &str, value: impl Into<Json>) -> Self {
+    pub fn with(self, name: &str, value: impl Into<Json>) -> Self {
+        self.and(name, More::Own(value.into()))
+    }
+
+    /// The same of what an enrichment has found.
+    #[must_use]
+    pub(crate) fn with_found(self, name: &str, value: Json) -> Self {
+        self.and(name, More::Found(value))
+    }
+
+    /// The same of what an enrichment would find: `{{ server.name }}` is `<server.name>`.
+    #[must_use]
+    pub(crate) fn with_unknown(self, name: &str) -> Self {
+        self.and(name, More::Unknown)
+    }
+
+    fn and(mut self, name: &str, value: More) -> Self {
         let inner = Arc::make_mut(&mut self.0);
-        let value = value.into();
         match inner.more.iter_mut().find(|(known, _)| **known == *name) {
             Some((_, old)) => *old = value,
             None => inner.more.push((name.into(), value)),
         }
         self
+    }
+
+    /// What enrichments have found, by their names; `None` where none was to be asked. One that nobody was asked for is
+    /// `<server>`.
+    #[must_use]
+    pub(crate) fn found(&self) -> Option<Json> {
+        let found = self.0.more.iter().filter_map(|(name, more)| match more {
+            More::Own(_) => None,
+            More::Found(json) => Some((name.to_string(), json.clone())),
+            More::Unknown => Some((name.to_string(), placeholder(name).into())),
+        });
+        let found: serde_json::Map<String, Json> = found.collect();
+        (!found.is_empty()).then_some(Json::Object(found))
+    }
+
+    /// The names of enrichments that nobody was asked for.
+    pub(crate) fn unknown(&self) -> impl Iterator<Item = &str> {
+        self.0.more.iter().filter(|(_, more)| matches!(more, More::Unknown)).map(|(name, _)| &**name)
     }
 
     /// The same further names of another form of the notification, such as one without its secrets.
@@ -106,9 +160,16 @@ impl Names {
             Root::Resource if path.is_empty() => Some(self.resource()).filter(|json| !json.is_null()),
             Root::Resource => walk(self.resource(), path),
             Root::More(at) => {
-                let (_, value) = self.0.more.get(at)?;
+                let value = self.0.more.get(at)?.1.json()?;
                 if path.is_empty() { Some(value) } else { walk(value, path) }
             }
+        }
+    }
+
+    fn is_unknown(&self, root: Root) -> bool {
+        match root {
+            Root::More(at) => matches!(self.0.more.get(at), Some((_, More::Unknown))),
+            Root::Payload | Root::Context | Root::Resource => false,
         }
     }
 
@@ -131,6 +192,7 @@ impl Names {
             None if path.is_empty() => self.plain(name).map(Looked::Text),
             None => None,
             Some(Root::Context) if path.is_empty() => Some(Looked::Context),
+            Some(root) if self.is_unknown(root) => Some(Looked::Unasked),
             Some(root) => self.tree(root, path).map(Looked::Json),
         }
     }
@@ -146,6 +208,7 @@ impl Names {
                     steps: None,
                 }));
             }
+            Looked::Unasked => return Some(Unasked::value(written)),
             Looked::Json(json) => json,
         };
         let (name, path) = written.split_once('.').unwrap_or((written, ""));
@@ -163,6 +226,7 @@ impl Names {
         let text = match self.root(name) {
             None => Json::from(self.plain(name)?).to_string(),
             Some(Root::Context) if path.is_empty() => "an object".to_owned(),
+            Some(root) if self.is_unknown(root) => placeholder(written),
             Some(root) => {
                 let json = self.tree(root, path)?;
                 let secret = path.split('.').any(is_secret_key);
@@ -186,6 +250,8 @@ pub(super) enum Looked<'a> {
     Json(&'a Json),
     /// All of the context, which is no tree of its own.
     Context,
+    /// What an enrichment would find, and nobody was asked for.
+    Unasked,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

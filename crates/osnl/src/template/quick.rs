@@ -152,6 +152,7 @@ impl Side {
             Looked::Text(text) => Some(text),
             Looked::Json(Json::String(text)) => Some(text.as_str()),
             Looked::Json(_) | Looked::Context => None,
+            Looked::Unasked => return Answer::Engine,
         };
         match (&self.test, found) {
             (Test::OneOf { texts, wanted }, found) => {
@@ -161,7 +162,7 @@ impl Side {
                 Looked::Json(Json::Number(found)) => found
                     .as_i64()
                     .map_or(Answer::Engine, |found| Answer::Holds(compared(found, sign, *number))),
-                Looked::Text(_) | Looked::Json(_) | Looked::Context => Answer::Engine,
+                Looked::Text(_) | Looked::Json(_) | Looked::Context | Looked::Unasked => Answer::Engine,
             },
             (Test::Begins(text), Some(found)) => Answer::Holds(found.starts_with(text.as_str())),
             (Test::Ends(text), Some(found)) => Answer::Holds(found.ends_with(text.as_str())),

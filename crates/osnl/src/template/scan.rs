@@ -429,8 +429,9 @@ impl<'a> Source<'a> {
             if self.is_name(n) && !known && undeclared.contains(word) {
                 let what = if self.word(n + 1) == "(" { "function" } else { "name" };
                 let problem = format!("there is no {what} {}", shown(word));
+                let unknown = Some(word.to_owned());
                 if let Some(instead) = habits::instead(what, word) {
-                    return Err(TemplateError::new(at, problem, instead));
+                    return Err(TemplateError { unknown, ..TemplateError::new(at, problem, instead) });
                 }
                 let mut allowed = format!("the names are {}", self.names().join(", "));
                 // As in `state == ACTIVE`.
@@ -440,7 +441,7 @@ impl<'a> Source<'a> {
                 let rest = &self.written[self.tokens[n].at.end..];
                 let near = nearest(word, self.names()).map(str::to_owned);
                 let suggestion = near.or_else(|| habits::path(word, rest));
-                return Err(TemplateError { suggestion, ..TemplateError::new(at, problem, allowed) });
+                return Err(TemplateError { suggestion, unknown, ..TemplateError::new(at, problem, allowed) });
             }
         }
         Ok(())

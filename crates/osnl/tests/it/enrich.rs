@@ -1,5 +1,8 @@
 //! Enrichment from a message to a request, with a daemon, its journal, and a stand-in for the OpenStack APIs.
 
+mod faults;
+mod retries;
+
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -220,17 +223,43 @@ fn an_action_has_a_condition_that_knows_what_was_found() {
 fn the_login_is_tried_before_anything_runs() {
     let stage = Stage::new();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-    let probe = |conf: &Native| {
+    let probes = |conf: &Native| {
         let probes = runtime.block_on(conf.probe(&HttpOptions::default(), Duration::from_secs(10)));
-        let probe = probes.into_iter().find(|probe| probe.section == "enrich:server").unwrap();
-        (probe.verdict, probe.to_string())
+        let probes = probes.into_iter().filter(|probe| probe.section == "enrich:server");
+        probes.map(|probe| (probe.verdict, probe.to_string())).collect::<Vec<_>>()
     };
+    let probe = |conf: &Native| probes(conf).pop().unwrap();
     let conf = stage.conf(BODY, "");
+    let found = probes(&conf);
+    assert_eq!(
+        found.iter().map(|(verdict, _)| *verdict).collect::<Vec<_>>(),
+        [Verdict::Fine, Verdict::Warning]
+    );
+    assert!(found[0].1.ends_with("logged in as osswatch for project oss with roles reader"), "{found:?}");
+    let servers = &found[1].1;
+    assert!(servers.contains("[enrich:server] servers of compute: http://127.0.0.1:"), "{servers}");
+    assert!(
+        servers.contains("/compute/v2.1 answers, and lets us read those of project oss; those of other"),
+        "{servers}"
+    );
+    // No server is read: what is asked for is nobody's.
+    assert_eq!((stage.openstack.count(SERVERS), stage.openstack.count(&stage.server_path())), (1, 0));
+    // What a driver asks of the cloud beside it.
+    let more = "[enrich:flavor]\nkind = flavor\nLOGIN\n[rule:o]\nactions = oss\n[action:oss]\ndriver = oss_rest\n\
+                url_creation = http://127.0.0.1:9/\nask = server\n";
+    assert_eq!(probes(&stage.conf(BODY, more)).len(), 5);
+
+    let body = r#"{"forbidden": {"code": 403, "message": "Policy doesn't allow it."}}"#;
+    stage
+        .openstack
+        .fail("/compute", Reply::StatusWith { status: 403, headers: Vec::new(), body: body.into() });
     let (verdict, text) = probe(&conf);
-    assert_eq!(verdict, Verdict::Fine);
-    let expected = "logged in as osswatch for project oss with roles reader; compute is at http://127.0.0.1:";
-    assert!(text.contains(expected), "{text}");
-    assert_eq!(stage.openstack.count(SERVERS), 0);
+    assert_eq!(verdict, Verdict::Failed);
+    assert!(text.ends_with("Policy doesn't allow it.; give the user a role that may read it: reader for its own project, admin for all"), "{text}");
+    stage.openstack.heal();
+    stage.openstack.fail("/compute", Reply::Status(503));
+    assert!(probe(&conf).1.contains("status 503: Service Unavailable; its own log says why"));
+    stage.openstack.heal();
 
     let (verdict, text) = probe(&stage.conf(BODY, "region_name = Mars\n"));
     assert_eq!(verdict, Verdict::Failed);

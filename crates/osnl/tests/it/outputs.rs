@@ -1,8 +1,8 @@
 //! Drivers that write events down or send them to a log, from message to what is there: real files, sockets and TLS.
 
 mod k2hr3_register;
-mod mail;
-mod publish;
+pub(crate) mod mail;
+pub(crate) mod publish;
 mod syslog;
 
 use std::path::Path;

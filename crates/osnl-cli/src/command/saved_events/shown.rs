@@ -4,9 +4,11 @@ use std::io::{self, Write as _};
 use std::time::SystemTime;
 
 use jiff::Timestamp;
+use osnl::enrich::{Ask, Foreseen};
 use osnl::explain::{Content, Effect, Ruling, Subject, Verdict};
 use osnl::native::Preview;
 use osnl::rule::Mode;
+use osnl_model::mask_secrets;
 use serde_json::{Value, json};
 
 use crate::command::tap::clean;
@@ -186,6 +188,34 @@ pub(in crate::command) fn verdict_json(verdict: &Verdict) -> Value {
     object
 }
 
+/// Whom an action asks for what before it does something.
+fn ask(Ask { name, kind, id, cloud, value }: &Ask) -> String {
+    let what = match id {
+        Ok(id) => format!("{kind} {id}"),
+        Err(why) => format!("nobody: {why}"),
+    };
+    let outcome = match value {
+        Foreseen::Unknown => format!(", at {cloud}"),
+        Foreseen::Default(value) => format!("; it is {}", mask_secrets(value)),
+        Foreseen::Kept(_) => ", kept with the delivery".to_owned(),
+    };
+    format!("asks [enrich:{name}] for {what}{outcome}")
+}
+
+fn ask_json(Ask { name, kind, id, cloud, value }: &Ask) -> Value {
+    let mut object =
+        json!({"enrichment": &**name, "kind": kind.name(), "id": id.as_ref().ok(), "cloud": cloud});
+    if let Err(why) = id {
+        object["why"] = json!(why);
+    }
+    match value {
+        Foreseen::Unknown => {}
+        Foreseen::Default(value) => object["default"] = mask_secrets(value),
+        Foreseen::Kept(value) => object["kept"] = mask_secrets(value),
+    }
+    object
+}
+
 /// What an action would do; of a request with headers, each and the body on lines below.
 pub(in crate::command) fn would(effect: &Effect) -> String {
     let key = effect.key.as_ref().map_or(String::new(), |key| format!(" for {key}"));
@@ -212,6 +242,8 @@ pub(in crate::command) fn would(effect: &Effect) -> String {
         Preview::NotAsked { why } => format!("not asked: {why}"),
         Preview::Unusable { why } => format!("a dead letter: {why}"),
     };
+    below.extend(effect.asks.iter().map(ask));
+    below.extend(effect.provided.iter().map(|when| format!("done if what was asked makes it true: {when}")));
     let below: String = below.iter().map(|line| format!("\n      {}", masked(line))).collect();
     let shadow = match effect.mode {
         Mode::Live => "",
@@ -244,5 +276,12 @@ pub(in crate::command) fn would_json(effect: &Effect) -> Value {
         Mode::Live => "live",
         Mode::Shadow => "shadow",
     };
-    json!({"action": &*effect.action, "resource": effect.key, "mode": mode, "would": would})
+    let mut object = json!({"action": &*effect.action, "resource": effect.key, "mode": mode, "would": would});
+    if !effect.asks.is_empty() {
+        object["asks"] = effect.asks.iter().map(ask_json).collect();
+    }
+    if let Some(when) = &effect.provided {
+        object["provided"] = json!(when);
+    }
+    object
 }

@@ -61,8 +61,8 @@ impl DriverConf for DumpConf {
         None
     }
 
-    fn preview(&self, _: &Wanted<'_>) -> Preview {
-        Preview::Line { to: self.to() }
+    fn preview(&self, wanted: &Wanted<'_>) -> Preview {
+        Preview::line(self.to(), wanted)
     }
 
     fn probe<'a>(&'a self, context: ProbeContext<'a>) -> BoxFuture<'a, Vec<Probe>> {

@@ -125,7 +125,8 @@ impl DriverConf for ExecConf {
     }
 
     fn preview(&self, wanted: &Wanted<'_>) -> Preview {
-        Preview::Effect { does: self.does(), with: about(wanted.notification) }
+        let with = about(wanted.notification).into_iter().chain(wanted.enrichments()).collect();
+        Preview::Effect { does: self.does(), with }
     }
 
     fn probe<'a>(&'a self, context: ProbeContext<'a>) -> BoxFuture<'a, Vec<Probe>> {

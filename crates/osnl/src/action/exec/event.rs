@@ -10,6 +10,7 @@
 //! | `queue`, `exchange`, `routing_key`, `redelivered` | where it came from |
 //! | `resource` | what it is about, in one form for all services, or null: `kind`, `id`, `project`, `user`, `name`, `host`, `state`, `addresses`, `created_at`, `updated_at`, `launched_at`, `deleted_at` |
 //! | `context`, `payload` | as the service wrote them; of a bulk request the one resource |
+//! | `enrichments` | what the action has asked for, by their names; absent where it asks for nothing |
 
 use jiff::Timestamp;
 use osnl_model::{Resource, mask_secrets, resources};
@@ -17,6 +18,7 @@ use serde::Serialize;
 use serde_json::Value;
 
 use crate::action::Event;
+use crate::enrich::Enriched;
 
 #[derive(Serialize)]
 struct Line<'a> {
@@ -38,6 +40,8 @@ struct Line<'a> {
     resource: Option<&'a Resource<'a>>,
     context: &'a Value,
     payload: &'a Value,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    enrichments: Option<&'a Enriched>,
 }
 
 /// The line, with its end. `mask`: values that are secrets by their names are replaced.
@@ -46,6 +50,11 @@ pub(super) fn line(id: u64, event: &Event, mask: bool) -> Vec<u8> {
     let payload = event.payload();
     let context = Value::Object(n.context.clone());
     let masked = mask.then(|| (mask_secrets(&context), mask_secrets(&payload)));
+    let shown = |found: &Enriched| -> Enriched {
+        found.iter().map(|(name, value)| (name.clone(), mask_secrets(value))).collect()
+    };
+    let enriched = event.enriched.as_deref();
+    let masked_too = enriched.filter(|_| mask).map(shown);
     let (context, payload) = masked.as_ref().map_or((&context, &*payload), |(c, p)| (c, p));
     let resource = resource_of(event);
     let line = Line {
@@ -67,6 +76,7 @@ pub(super) fn line(id: u64, event: &Event, mask: bool) -> Vec<u8> {
         resource: resource.as_ref(),
         context,
         payload,
+        enrichments: masked_too.as_ref().or(enriched),
     };
     // Texts as keys throughout, and no number that JSON does not have: it can always be written.
     let mut text = serde_json::to_vec(&line).unwrap_or_default();

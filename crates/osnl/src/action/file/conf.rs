@@ -14,7 +14,7 @@ use crate::native::driver::{
     file_probe,
 };
 use crate::native::{BuildError, Preview};
-use crate::template::Template;
+use crate::template::{Escape, Template};
 
 /// Smaller files are more names than lines.
 const LEAST_SIZE: u64 = 1024;
@@ -111,8 +111,8 @@ impl ReadDriver for FileConf {
 
 fn format(reader: &mut Reader<'_>) -> Option<Format> {
     let json = reader.word("format", &[("json", true), ("template", false)]);
-    let template = reader.compiled("template", |text| Template::compile(text, &event_names::MORE));
-    match (json?, template.ok()?) {
+    let template = event_names::template(reader, "template", Escape::None);
+    match (json?, template?) {
         (false, Some(template)) => Some(Format::Template(template)),
         (false, None) => reader.refuse("template", "is not set", "write what a line is, or format = json"),
         (true, None) => Some(Format::Json),
@@ -203,7 +203,7 @@ impl DriverConf for FileConf {
     fn preview(&self, wanted: &Wanted<'_>) -> Preview {
         let to = self.path.display().to_string();
         match &self.format {
-            Format::Json => Preview::Line { to },
+            Format::Json => Preview::line(to, wanted),
             Format::Template(template) => {
                 match template.render(&event_names::of_preview(wanted, &self.name)) {
                     Ok(text) => Preview::Effect {

@@ -89,7 +89,9 @@ impl Body {
             Self::Event => Ok(event(names).to_string()),
             Self::Text(format, template) => {
                 let text = template.render(names).map_err(|error| format!("body: {error}"))?;
+                // Where values will stand without quotes, it is JSON once they are known.
                 if *format == Format::Json
+                    && names.unknown().next().is_none()
                     && let Err(error) = serde_json::from_str::<serde::de::IgnoredAny>(&text)
                 {
                     // Its own words hold no value of the event: what is expected, and where.
@@ -107,7 +109,7 @@ impl Body {
 }
 
 /// Pairs with templates as values; errors name `option.KEY`.
-pub(super) fn rendered(
+pub(in crate::action) fn rendered(
     pairs: &[(String, Template)],
     option: &str,
     names: &Names,
@@ -124,17 +126,22 @@ pub(super) fn form_encoded(text: &str) -> String {
     utf8_percent_encode(text, FORM).to_string().replace("%20", "+")
 }
 
-/// The event as an object: what a receiver gets that nobody has written a template for.
+/// The event as an object, with what the action has asked for: what a receiver gets that nobody has written a template
+/// for.
 pub(super) fn event(names: &Names) -> Value {
     let notification = names.notification();
-    json!({
+    let mut event = json!({
         "event_type": notification.event_type,
         "publisher_id": notification.publisher_id,
         "priority": notification.priority.as_ref().map(|priority| priority.as_str()),
         "message_id": notification.message_id,
         "timestamp": notification.timestamp,
         "payload": mask_secrets(&notification.payload),
-    })
+    });
+    if let Some(found) = names.found() {
+        event["enrichments"] = mask_secrets(&found);
+    }
+    event
 }
 
 /// As a header.

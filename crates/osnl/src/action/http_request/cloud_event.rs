@@ -8,6 +8,7 @@
 //! | `subject` | `cloudevents_subject`, by default the resource's id |
 //! | `time` | the notification's timestamp, which is UTC |
 //! | `priority` | an extension: `info`, `error`, … |
+//! | others | extensions: an `extension.NAME` each, absent where that is empty |
 //!
 //! **Binary** mode has the attributes in headers `ce-…` and the data as the body; **structured** mode has all of it in
 //! one JSON object. Data is the action's body, or the payload with secrets masked.
@@ -41,10 +42,34 @@ pub(in crate::action) struct CloudEvent {
     pub(in crate::action) subject: Option<String>,
     pub(in crate::action) time: Option<String>,
     pub(in crate::action) priority: Option<String>,
+    /// Names that [`is_extension`] has agreed to, and their values; empty ones are left out.
+    pub(in crate::action) extensions: Vec<(String, String)>,
 }
 
+/// Whether an attribute of this name may be added: lower-case letters and digits, at most twenty as the specification
+/// recommends, and none that it knows itself.
+pub(in crate::action) fn is_extension(name: &str) -> bool {
+    let fine = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit();
+    (1..=20).contains(&name.len()) && name.chars().all(fine) && !OWN.contains(&name)
+}
+
+/// Attributes of the specification, what stands beside them in JSON, and our own.
+const OWN: [&str; 11] = [
+    "specversion",
+    "id",
+    "source",
+    "type",
+    "subject",
+    "time",
+    "datacontenttype",
+    "dataschema",
+    "data",
+    "database64",
+    "priority",
+];
+
 impl CloudEvent {
-    fn attributes(&self) -> impl Iterator<Item = (&'static str, &str)> {
+    fn attributes(&self) -> impl Iterator<Item = (&str, &str)> {
         let always = [
             ("specversion", "1.0"),
             ("id", self.id.as_str()),
@@ -53,7 +78,9 @@ impl CloudEvent {
         ];
         let maybe = [("subject", &self.subject), ("time", &self.time), ("priority", &self.priority)];
         let maybe = maybe.into_iter().filter_map(|(name, value)| Some((name, value.as_deref()?)));
-        always.into_iter().chain(maybe)
+        let extensions = self.extensions.iter().filter(|(_, value)| !value.is_empty());
+        let extensions = extensions.map(|(name, value)| (name.as_str(), value.as_str()));
+        always.into_iter().chain(maybe).chain(extensions)
     }
 
     /// As headers, for binary mode.
@@ -62,15 +89,8 @@ impl CloudEvent {
     /// None that escaping leaves.
     pub(in crate::action) fn headers(&self, headers: &mut HeaderMap) -> Result<(), InvalidHeaderValue> {
         for (name, value) in self.attributes() {
-            let name = match name {
-                "specversion" => HeaderName::from_static("ce-specversion"),
-                "id" => HeaderName::from_static("ce-id"),
-                "source" => HeaderName::from_static("ce-source"),
-                "type" => HeaderName::from_static("ce-type"),
-                "subject" => HeaderName::from_static("ce-subject"),
-                "time" => HeaderName::from_static("ce-time"),
-                _ => HeaderName::from_static("ce-priority"),
-            };
+            // All of them are names of headers by their form.
+            let Ok(name) = HeaderName::try_from(format!("ce-{name}")) else { continue };
             headers.insert(name, HeaderValue::try_from(utf8_percent_encode(value, ESCAPED).to_string())?);
         }
         Ok(())
@@ -122,6 +142,10 @@ mod tests {
             subject: Some("a \"ü\" 100%".to_owned()),
             time: time("2026-11-20 06:36:22.662155"),
             priority: None,
+            extensions: vec![
+                ("servername".to_owned(), "web 1".to_owned()),
+                ("none".to_owned(), String::new()),
+            ],
         }
     }
 
@@ -138,6 +162,7 @@ mod tests {
             ("ce-type", "org.openstack.instance.delete.end"),
             ("ce-subject", "a%20%22%C3%BC%22%20100%25"),
             ("ce-time", "2026-11-20T06:36:22.662155Z"),
+            ("ce-servername", "web%201"),
         ];
         assert_eq!(found, expected);
     }
@@ -152,7 +177,7 @@ mod tests {
             assert_eq!(body["data"], expected);
             assert_eq!(body["datacontenttype"], content_type);
             assert_eq!(body["subject"], "a \"ü\" 100%");
-            assert_eq!(body.get("priority"), None);
+            assert_eq!((body.get("priority"), &body["servername"]), (None, &json!("web 1")));
         };
         check("application/json", r#"{"a": [1]}"#, json!({"a": [1]}));
         check("application/problem+JSON; charset=utf-8", "3", json!(3));

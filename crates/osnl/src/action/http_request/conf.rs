@@ -13,13 +13,15 @@ use osnl_http::header::{
 use osnl_http::{AllowedHost, ClientCertificate, Guard, Method};
 
 pub(super) use self::login::Login;
+pub(in crate::action) use self::table::EXTENSION;
 use super::body::{self, Body, Format};
-use super::cloud_event::CloudEventMode;
+use super::cloud_event::{self, CloudEventMode};
 use super::message::{CloudEventConf, Message};
 use super::secrets::Secrets;
 use super::sign;
 use super::statuses::{Judgement, Statuses};
 use super::target::{NAMES, Target, TargetError};
+use crate::action::event_names;
 use crate::config::shown;
 use crate::native::driver::{DriverTable, ReadDriver, Reader, TlsConf};
 use crate::template::{Escape, Template};
@@ -277,8 +279,35 @@ fn cloud_event(reader: &mut Reader<'_>) -> Option<Option<CloudEventConf>> {
     let source = attribute("cloudevents_source", SOURCE);
     let kind = attribute("cloudevents_type", TYPE);
     let subject = attribute("cloudevents_subject", SUBJECT);
-    let (source, kind, subject) = (source?, kind?, subject?);
-    Some(mode?.map(|mode| CloudEventConf { mode, source, kind, subject }))
+    let extensions = extensions(reader);
+    let (source, kind, subject, extensions) = (source?, kind?, subject?, extensions?);
+    match (mode?, extensions.first()) {
+        (None, Some((name, _))) => {
+            let option = format!("extension.{name}");
+            reader.refuse(&option, "belongs to cloudevents", "set that, or remove the line")
+        }
+        (mode, _) => Some(mode.map(|mode| CloudEventConf { mode, source, kind, subject, extensions })),
+    }
+}
+
+/// `extension.NAME`: attributes of a CloudEvent beside the usual ones.
+pub(in crate::action) fn extensions(reader: &mut Reader<'_>) -> Option<Vec<(String, Template)>> {
+    const PREFIX: &str = "extension.";
+    let mut found = Some(Vec::new());
+    for option in reader.keys(PREFIX) {
+        let name = &option[PREFIX.len()..];
+        if !cloud_event::is_extension(name) {
+            let allowed = "1 to 20 lower-case letters and digits, and no attribute that it has already";
+            found = reader.refuse(&option, "is no name for an attribute of a CloudEvent", allowed);
+            continue;
+        }
+        match (event_names::template(reader, &option, Escape::None), &mut found) {
+            (Some(Some(template)), Some(found)) => found.push((name.to_owned(), template)),
+            (Some(_), _) => {}
+            (None, _) => found = None,
+        }
+    }
+    found
 }
 
 fn judgement(reader: &mut Reader<'_>) -> Option<Judgement> {

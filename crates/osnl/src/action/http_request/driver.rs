@@ -16,9 +16,11 @@ use super::conf::{HttpConf, Login};
 use super::keystone::Keystone;
 use super::message::About;
 use crate::action::Action;
-use crate::native::driver::{BuildContext, DriverConf, Probe, ProbeContext, Wanted, target_probe};
+use crate::native::driver::{
+    BuildContext, DriverConf, Probe, ProbeContext, Wanted, login_probe, target_probe,
+};
 use crate::native::{BuildError, Preview};
-use crate::template::Names;
+use crate::template::readable;
 
 /// For one request to Keystone; the time of the whole attempt counts too.
 const LOGIN_TIMEOUT: Duration = Duration::from_secs(10);
@@ -128,15 +130,11 @@ impl DriverConf for HttpConf {
     }
 
     fn preview(&self, wanted: &Wanted<'_>) -> Preview {
-        let notification = wanted.notification;
-        let message = notification.message_id.as_deref().or(notification.unique_id.as_deref());
-        let message = message.unwrap_or("DIGEST");
-        let key = match wanted.resource {
-            Some(n) => format!("{message}/{}/{n}", self.0.name),
-            None => format!("{message}/{}", self.0.name),
-        };
+        let key = wanted.idempotency_key(&self.0.name);
+        let names = wanted.names(Notification::clone(wanted.notification));
+        let as_written = |text: String| readable(text, names.unknown());
         let about = About { rule: wanted.rule, action: &self.0.name, key: &key, resource: wanted.resource };
-        match self.0.message.shown(&Names::from(Notification::clone(notification)), &about) {
+        match self.0.message.shown(&names, &about) {
             Err(why) => Preview::Unusable { why },
             Ok(request) => {
                 let header = |(name, value): (&HeaderName, &HeaderValue)| {
@@ -147,10 +145,10 @@ impl DriverConf for HttpConf {
                     let (name, value) = login.shown();
                     headers.push((as_sent(&name), value));
                 }
-                let body = String::from_utf8_lossy(&request.body).into_owned();
+                let body = as_written(String::from_utf8_lossy(&request.body).into_owned());
                 Preview::Request {
                     method: request.method.to_string(),
-                    url: request.url.to_string(),
+                    url: as_written(request.url.to_string()),
                     headers,
                     body: Some(body).filter(|body| !body.is_empty()),
                 }
@@ -160,12 +158,21 @@ impl DriverConf for HttpConf {
 
     fn probe<'a>(&'a self, context: ProbeContext<'a>) -> BoxFuture<'a, Vec<Probe>> {
         async move {
-            let Some(origin) = self.0.message.target.origin() else {
-                let probe = Probe::of(context.section.to_owned(), format!("target {}", self.shown_target()));
-                return vec![probe.fine("its host comes out of the event, and is not tried")];
-            };
-            let http = self.http(context.http);
-            vec![target_probe(context.section, "url", origin, &http, context.deadline).await]
+            let mut probes = vec![match self.0.message.target.origin() {
+                Some(origin) => {
+                    let http = self.http(context.http);
+                    target_probe(context.section, "url", origin, &http, context.deadline).await
+                }
+                None => {
+                    let what = format!("target {}", self.shown_target());
+                    let probe = Probe::of(context.section.to_owned(), what);
+                    probe.fine("its host comes out of the event, and is not tried")
+                }
+            }];
+            if let Some(Login::Keystone(cloud)) = &self.0.login {
+                probes.push(login_probe(context.section, cloud, context.http, context.deadline).await);
+            }
+            probes
         }
         .boxed()
     }

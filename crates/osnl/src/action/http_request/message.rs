@@ -37,6 +37,7 @@ pub(super) struct CloudEventConf {
     pub(super) source: Template,
     pub(super) kind: Template,
     pub(super) subject: Template,
+    pub(super) extensions: Vec<(String, Template)>,
 }
 
 /// Which event it is about.
@@ -174,6 +175,7 @@ impl CloudEventConf {
             subject: Some(subject).filter(|subject| !subject.is_empty()),
             time: notification.timestamp.as_deref().and_then(cloud_event::time),
             priority: notification.priority.as_ref().map(|priority| priority.as_str().to_owned()),
+            extensions: rendered(&self.extensions, "extension", names)?,
         })
     }
 }

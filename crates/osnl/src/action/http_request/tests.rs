@@ -65,7 +65,7 @@ fn sent(lines: &str) -> Result<String, String> {
 /// What `osnl explain` shows.
 fn previewed(lines: &str) -> Preview {
     let loaded = load(lines).unwrap_or_else(|errors| panic!("{lines}\n{errors}"));
-    loaded.conf.actions[0].preview(&Wanted { notification: &event(), rule: "r", resource: None })
+    loaded.conf.actions[0].preview(&Wanted { notification: &event(), rule: "r", resource: None, asks: &[] })
 }
 
 #[test]

@@ -85,6 +85,10 @@ impl DriverConf for K2hr3Conf {
         true
     }
 
+    fn takes_enrichments(&self) -> bool {
+        false
+    }
+
     fn preview(&self, wanted: &Wanted<'_>) -> Preview {
         match asked_for(&wanted.notification.payload, self.no_addresses) {
             Ok(parameters) => Preview::Request {

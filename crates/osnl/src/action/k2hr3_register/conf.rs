@@ -88,6 +88,10 @@ impl DriverConf for K2hr3RegisterConf {
         Some("K2HR3")
     }
 
+    fn takes_enrichments(&self) -> bool {
+        false
+    }
+
     fn preview(&self, wanted: &Wanted<'_>) -> Preview {
         match asked_for(wanted.notification, &wanted.notification.payload) {
             Ok(asked) => Preview::Effect {

@@ -113,16 +113,10 @@ impl ReadDriver for MailConf {
             })
         });
         let to = recipients(reader);
-        let subject = or_default(reader, "subject", SUBJECT, Escape::None);
-        let body = or_default(reader, "body", BODY, Escape::None);
-        let digest_subject = match reader.is_set("digest_subject") {
-            true => reader.compiled("digest_subject", compile_digest).ok()?,
-            false => compile_digest(DIGEST_SUBJECT).ok(),
-        };
-        let html = match reader.is_set("html") {
-            true => template(reader, "html", Escape::Xml).map(Some),
-            false => Some(None),
-        };
+        let subject = event_names::template_or(reader, "subject", SUBJECT, Escape::None);
+        let body = event_names::template_or(reader, "body", BODY, Escape::None);
+        let digest_subject = digest_subject(reader);
+        let html = event_names::template(reader, "html", Escape::Xml);
         let to = to?;
         let digest = digest(reader, &to);
         let host = rustix::system::uname().nodename().to_string_lossy().into_owned();
@@ -152,19 +146,13 @@ fn own_name(host: &str) -> String {
     if fine { host.to_owned() } else { "localhost".to_owned() }
 }
 
-fn compile_digest(text: &str) -> Result<Template, TemplateError> {
-    let [rule, action, key] = event_names::MORE;
-    Template::compile(text, &[rule, action, key, "count"])
-}
-
-fn template(reader: &mut Reader<'_>, option: &str, escape: Escape) -> Option<Template> {
-    reader.compiled(option, |text| Template::escaping(text, &event_names::MORE, escape)).ok()?
-}
-
-fn or_default(reader: &mut Reader<'_>, option: &str, default: &str, escape: Escape) -> Option<Template> {
-    match reader.is_set(option) {
-        true => template(reader, option, escape),
-        false => Template::compile(default, &event_names::MORE).ok(),
+fn digest_subject(reader: &mut Reader<'_>) -> Option<Template> {
+    let names = event_names::of_section(reader);
+    let names: Vec<&str> = names.iter().map(String::as_str).chain(["count"]).collect();
+    let compile = |text: &str| Template::compile(text, &names);
+    match reader.compiled("digest_subject", compile).ok()? {
+        Some(template) => Some(template),
+        None => compile(DIGEST_SUBJECT).ok(),
     }
 }
 
@@ -187,17 +175,21 @@ fn login(reader: &mut Reader<'_>, security: Security) -> Option<Option<Login>> {
 fn recipients(reader: &mut Reader<'_>) -> Option<Vec<Template>> {
     const ALLOWED: &str = "write addresses or templates with commas between them";
     let text = reader.required("to", "write who gets the mails")?;
-    let mut to = Vec::new();
-    for item in split(&text) {
-        if !item.contains('{') && Address::parse(item).is_none() {
-            return reader.refuse("to", "has something that is no address", ALLOWED);
-        }
-        match Template::compile(item, &event_names::MORE) {
-            Ok(template) => to.push(template),
-            Err(error) => return reader.refuse("to", &error.problem, ALLOWED),
-        }
+    if split(&text).iter().any(|item| !item.contains('{') && Address::parse(item).is_none()) {
+        return reader.refuse("to", "has something that is no address", ALLOWED);
     }
-    Some(to)
+    let names = event_names::of_section(reader);
+    let names: Vec<&str> = names.iter().map(String::as_str).collect();
+    let compiled = reader.compiled("to", |text| {
+        let mut begin = 0;
+        let compile = |item: &str| {
+            // Items stand in the text in their order.
+            begin += text[begin..].find(item).unwrap_or_default();
+            Template::compile(item, &names).map_err(|error| TemplateError { at: begin + error.at, ..error })
+        };
+        split(text).into_iter().map(compile).collect()
+    });
+    compiled.ok()?
 }
 
 fn digest(reader: &mut Reader<'_>, to: &[Template]) -> Option<Option<Duration>> {
@@ -272,17 +264,14 @@ impl DriverConf for MailConf {
 
     fn preview(&self, wanted: &Wanted<'_>) -> Preview {
         let names = event_names::of_preview(wanted, &self.name);
-        let letter = self.writer.part(&names, "").and_then(|part| match self.writer.letter(&[&part]) {
-            Some(letter) => letter,
-            None => Err("there is nothing to write".to_owned()),
-        });
-        match letter {
-            Ok(letter) => {
-                let to: Vec<String> = letter.to.into_iter().map(|to| to.address).collect();
-                Preview::Effect {
-                    does: format!("mails to {}", to.join(", ")),
-                    with: vec![("subject", letter.subject)],
+        match self.writer.part(&names, "") {
+            Ok(part) => {
+                let does = format!("mails to {}", part.recipients().collect::<Vec<_>>().join(", "));
+                let mut with = vec![("subject", part.subject().to_owned())];
+                if !wanted.asks.is_empty() {
+                    with.push(("text", part.text().to_owned()));
                 }
+                Preview::Effect { does, with }
             }
             Err(why) => Preview::Unusable { why },
         }

@@ -41,6 +41,20 @@ pub(super) struct Part {
     key: String,
 }
 
+impl Part {
+    pub(super) fn recipients(&self) -> impl Iterator<Item = &str> {
+        self.to.iter().map(|to| to.address.as_str())
+    }
+
+    pub(super) fn subject(&self) -> &str {
+        &self.subject
+    }
+
+    pub(super) fn text(&self) -> &str {
+        &self.text
+    }
+}
+
 /// A mail, and who gets it.
 #[derive(Debug)]
 pub(super) struct Letter {
@@ -60,7 +74,11 @@ impl Writer {
         };
         let address = |template: &Template| {
             let made = text("to", template)?;
-            Address::parse(&made).ok_or_else(|| "to: what the template makes is not one address".to_owned())
+            // Where one will stand that nobody was asked for yet.
+            let unknown = names.unknown().next().is_some() && made.contains('<');
+            let open = unknown.then(|| Address { name: None, address: made.clone() });
+            open.or_else(|| Address::parse(&made))
+                .ok_or_else(|| "to: what the template makes is not one address".to_owned())
         };
         Ok(Part {
             to: self.to.iter().map(address).collect::<Result<_, _>>()?,

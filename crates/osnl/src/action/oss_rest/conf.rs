@@ -245,6 +245,10 @@ impl DriverConf for OssRestConf {
         self.ask.as_ref()
     }
 
+    fn takes_enrichments(&self) -> bool {
+        false
+    }
+
     /// As if nothing had been seen before.
     fn preview(&self, wanted: &Wanted<'_>) -> Preview {
         let lists = &self.options.lists;

@@ -7,15 +7,15 @@ use osnl_model::{Framing, TransportUrl};
 use osnl_transport::{BoxFuture, Declare, RabbitOptions, Route, transport_with};
 
 use super::Publish;
-use super::message::{Changes, Format, Message};
-use crate::action::http_request::{SOURCE, SUBJECT, TYPE};
+use super::message::{Changes, CloudEvents, Format, Message};
+use crate::action::http_request::{EXTENSION, SOURCE, SUBJECT, TYPE, extensions};
 use crate::action::{Action, event_names};
 use crate::native::driver::{
     BuildContext, DriverConf, DriverOption, DriverTable, Probe, ProbeContext, ReadDriver, Reader, Wanted,
     broker_probe,
 };
 use crate::native::{BuildError, ListenerConf, Preview};
-use crate::template::Template;
+use crate::template::{Escape, Template};
 
 const TOPIC: &str = "notifications";
 
@@ -60,7 +60,8 @@ impl ReadDriver for PublishConf {
             DriverOption::new(
                 "payload",
                 "template",
-                "Of a notification; without it the event's. {{ one expression }} is its value, anything else a text.",
+                "Of a notification, a CloudEvent's data, or all of a raw message; without it the event's. {{ one expression }} \
+                 is its value, anything else a text.",
             ),
             DriverOption::new("cloudevents_source", "template", "Its source.").or(SOURCE),
             DriverOption::new("cloudevents_type", "template", "Its type.").or(TYPE),
@@ -79,7 +80,8 @@ impl ReadDriver for PublishConf {
             )
             .or("false"),
         ],
-    );
+    )
+    .with_keyed(&[EXTENSION]);
 
     fn read(reader: &mut Reader<'_>) -> Option<Self> {
         let url = reader.transport_url();
@@ -88,7 +90,7 @@ impl ReadDriver for PublishConf {
             Err(error) => reader.refuse("transport_url", &error.to_string(), "see docs/rabbit.md"),
         });
         let exchange = match reader.is_set("exchange") {
-            true => template(reader, "exchange"),
+            true => optional(reader, "exchange").flatten(),
             false => reader.required("exchange", "write the name of an exchange").and(None),
         };
         let topic = or_default(reader, "topic", TOPIC);
@@ -114,26 +116,16 @@ impl ReadDriver for PublishConf {
     }
 }
 
-fn template(reader: &mut Reader<'_>, option: &str) -> Option<Template> {
-    reader.compiled(option, |text| Template::compile(text, &event_names::MORE)).ok()?
-}
-
 fn optional(reader: &mut Reader<'_>, option: &str) -> Option<Option<Template>> {
-    match reader.is_set(option) {
-        true => template(reader, option).map(Some),
-        false => Some(None),
-    }
+    event_names::template(reader, option, Escape::None)
 }
 
 fn or_default(reader: &mut Reader<'_>, option: &str, default: &str) -> Option<Template> {
-    match reader.is_set(option) {
-        true => template(reader, option),
-        false => Template::compile(default, &[]).ok(),
-    }
+    event_names::template_or(reader, option, default, Escape::None)
 }
 
 fn format(reader: &mut Reader<'_>) -> Option<Format> {
-    const CHANGES: [&str; 5] = ["framing", "event_type", "publisher_id", "priority", "payload"];
+    const CHANGES: [&str; 4] = ["framing", "event_type", "publisher_id", "priority"];
     const CLOUD: [&str; 3] = ["cloudevents_source", "cloudevents_type", "cloudevents_subject"];
     let text = reader.word("format", &[("notification", 0), ("raw", 1), ("cloudevents", 2)]);
     let framing = reader.word("framing", &[("messagingv2", Framing::Envelope), ("messaging", Framing::Bare)]);
@@ -144,6 +136,8 @@ fn format(reader: &mut Reader<'_>) -> Option<Format> {
     let source = or_default(reader, "cloudevents_source", SOURCE);
     let kind = or_default(reader, "cloudevents_type", TYPE);
     let subject = or_default(reader, "cloudevents_subject", SUBJECT);
+    let extensions = extensions(reader);
+    let added = reader.keys(EXTENSION.name);
     let changes = Changes {
         event_type: event_type?,
         publisher_id: publisher_id?,
@@ -152,10 +146,15 @@ fn format(reader: &mut Reader<'_>) -> Option<Format> {
     };
     let (format, idle): (_, &[&[&str]]) = match text? {
         0 => (Format::Notification { framing: framing?, changes }, &[&CLOUD]),
-        1 => (Format::Raw, &[&CHANGES, &CLOUD]),
-        _ => (Format::CloudEvents { source: source?, kind: kind?, subject: subject? }, &[&CHANGES]),
+        1 => (Format::Raw(changes.payload), &[&CHANGES, &CLOUD]),
+        _ => {
+            let (source, kind, subject, data) = (source?, kind?, subject?, changes.payload);
+            let conf = CloudEvents { source, kind, subject, extensions: extensions?, data };
+            (Format::CloudEvents(Box::new(conf)), &[&CHANGES])
+        }
     };
-    for option in idle.iter().copied().flatten() {
+    let added = added.iter().filter(|_| !matches!(format, Format::CloudEvents(_)));
+    for option in idle.iter().copied().flatten().copied().chain(added.map(String::as_str)) {
         if reader.is_set(option) {
             reader.warn(option, "means nothing with this format", "choose another format, or remove it");
         }
@@ -174,8 +173,9 @@ impl DriverConf for PublishConf {
     fn does(&self) -> String {
         let what = match &self.message.format {
             Format::Notification { .. } => "as a notification",
-            Format::Raw => "as it came",
-            Format::CloudEvents { .. } => "as a CloudEvent",
+            Format::Raw(None) => "as it came",
+            Format::Raw(Some(_)) => "as its template has it",
+            Format::CloudEvents(_) => "as a CloudEvent",
         };
         format!("publishes each event {what}, to {}", self.shown_place())
     }
@@ -194,11 +194,16 @@ impl DriverConf for PublishConf {
 
     fn preview(&self, wanted: &Wanted<'_>) -> Preview {
         let names = event_names::of_preview(wanted, &self.name);
-        match self.message.address(&names) {
-            Ok((target, priority)) => Preview::Effect {
-                does: format!("publishes to {}", target.exchange.as_deref().unwrap_or_default()),
-                with: vec![("key", target.routing_key(&priority))],
-            },
+        let payload = self.message.payload(&names).transpose();
+        match self.message.address(&names).and_then(|address| Ok((address, payload?))) {
+            Ok(((target, priority), payload)) => {
+                let mut with = vec![("key", target.routing_key(&priority))];
+                with.extend(payload.map(|payload| ("payload", payload)));
+                Preview::Effect {
+                    does: format!("publishes to {}", target.exchange.as_deref().unwrap_or_default()),
+                    with,
+                }
+            }
             Err(why) => Preview::Unusable { why },
         }
     }

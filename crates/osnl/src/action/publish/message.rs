@@ -3,9 +3,11 @@
 use osnl_http::HeaderMap;
 use osnl_model::{BodyDigest, Emission, Framing, Priority, Target, mask_secrets};
 use osnl_transport::{Outgoing, Properties, Route};
+use serde_json::Value;
 use serde_json::value::RawValue;
 
 use crate::action::http_request::cloud_event::{self, CloudEvent};
+use crate::action::http_request::rendered as rendered_all;
 use crate::action::{Event, event_names};
 use crate::template::{Names, Template};
 
@@ -24,9 +26,24 @@ pub(super) struct Message {
 /// `format`.
 #[derive(Clone, Debug)]
 pub(super) enum Format {
-    Notification { framing: Framing, changes: Changes },
-    Raw,
-    CloudEvents { source: Template, kind: Template, subject: Template },
+    Notification {
+        framing: Framing,
+        changes: Changes,
+    },
+    /// As it came, or what this makes.
+    Raw(Option<Template>),
+    CloudEvents(Box<CloudEvents>),
+}
+
+/// What a CloudEvent is made of.
+#[derive(Clone, Debug)]
+pub(super) struct CloudEvents {
+    pub(super) source: Template,
+    pub(super) kind: Template,
+    pub(super) subject: Template,
+    pub(super) extensions: Vec<(String, Template)>,
+    /// Its data, if that is not the event's payload.
+    pub(super) data: Option<Template>,
 }
 
 /// What of a notification is another than the event's.
@@ -67,7 +84,8 @@ impl Message {
         }
         let (target, priority) = self.address(&names).map_err(Unsendable::Content)?;
         let message = match &self.format {
-            Format::Raw => Ok(Outgoing {
+            Format::Raw(Some(template)) => raw(&names, template),
+            Format::Raw(None) => Ok(Outgoing {
                 body: event.received.body.clone(),
                 properties: event.received.properties.clone(),
                 route: self.route,
@@ -77,13 +95,21 @@ impl Message {
                 .and_then(|emission| {
                     emission.body(*framing).map(Outgoing::json).map_err(|error| error.to_string())
                 }),
-            Format::CloudEvents { source, kind, subject } => {
-                cloud_event(&names, &message_id(event), [source, kind, subject])
-            }
+            Format::CloudEvents(conf) => conf.message(&names, &message_id(event)),
         };
         let message = message.map_err(Unsendable::Content)?;
         let message = Outgoing { route: self.route, mandatory: self.mandatory, ..message };
         Ok(Addressed { target, priority, message })
+    }
+
+    /// What its template makes of an event; `None` where the payload is the event's.
+    pub(super) fn payload(&self, names: &Names) -> Option<Result<String, String>> {
+        let template = match &self.format {
+            Format::Notification { changes, .. } => changes.payload.as_ref(),
+            Format::Raw(template) => template.as_ref(),
+            Format::CloudEvents(conf) => conf.data.as_ref(),
+        };
+        template.map(|template| value(names, template).map(|value| value.to_string()))
     }
 
     /// Where to, and with what key.
@@ -101,7 +127,7 @@ impl Message {
                     Format::Notification { changes: Changes { priority: Some(template), .. }, .. } => {
                         Priority::parse(&rendered("priority", template, names)?)
                     }
-                    Format::Notification { .. } | Format::Raw | Format::CloudEvents { .. } => {
+                    Format::Notification { .. } | Format::Raw(_) | Format::CloudEvents(_) => {
                         names.notification().priority.clone().unwrap_or(Priority::Info)
                     }
                 };
@@ -141,7 +167,7 @@ fn notification(event: &Event, names: &Names, changes: &Changes, unique: String)
     emission.unique_id = Some(unique);
     // A payload that is the event's own keeps its keys' order and its numbers' digits.
     let other = match (&changes.payload, event.resource) {
-        (Some(template), _) => Some(template.value(names).map_err(|error| format!("payload: {error}"))?),
+        (Some(template), _) => Some(value(names, template)?),
         (None, Some(_)) => Some(event.payload().into_owned()),
         (None, None) => None,
     };
@@ -151,27 +177,48 @@ fn notification(event: &Event, names: &Names, changes: &Changes, unique: String)
     Ok(emission)
 }
 
-fn cloud_event(names: &Names, id: &str, [source, kind, subject]: [&Template; 3]) -> Result<Outgoing, String> {
-    let text = |option: &str, template: &Template| {
-        template.render(names).map_err(|error| format!("cloudevents_{option}: {error}"))
-    };
-    let notification = names.notification();
-    let event = CloudEvent {
-        id: id.to_owned(),
-        source: text("source", source)?,
-        kind: text("type", kind)?,
-        subject: Some(text("subject", subject)?).filter(|subject| !subject.is_empty()),
-        time: notification.timestamp.as_deref().and_then(cloud_event::time),
-        priority: notification.priority.as_ref().map(|priority| priority.as_str().to_owned()),
-    };
-    let data = mask_secrets(&notification.payload).to_string();
-    let body = event.structured(&mut HeaderMap::new(), "application/json", &data);
-    let properties = Properties {
-        content_type: Some(cloud_event::STRUCTURED.into()),
+fn value(names: &Names, template: &Template) -> Result<Value, String> {
+    template.value(names).map_err(|error| format!("payload: {error}"))
+}
+
+/// A text as it is, anything else as JSON.
+fn raw(names: &Names, template: &Template) -> Result<Outgoing, String> {
+    Ok(match value(names, template)? {
+        Value::String(text) => Outgoing { properties: utf8("text/plain"), ..Outgoing::json(text) },
+        other => Outgoing::json(other.to_string()),
+    })
+}
+
+fn utf8(content_type: &'static str) -> Properties {
+    Properties {
+        content_type: Some(content_type.into()),
         content_encoding: Some("utf-8".into()),
         compression: None,
-    };
-    Ok(Outgoing { properties, ..Outgoing::json(body) })
+    }
+}
+
+impl CloudEvents {
+    fn message(&self, names: &Names, id: &str) -> Result<Outgoing, String> {
+        let text = |option: &str, template: &Template| {
+            template.render(names).map_err(|error| format!("cloudevents_{option}: {error}"))
+        };
+        let notification = names.notification();
+        let event = CloudEvent {
+            id: id.to_owned(),
+            source: text("source", &self.source)?,
+            kind: text("type", &self.kind)?,
+            subject: Some(text("subject", &self.subject)?).filter(|subject| !subject.is_empty()),
+            time: notification.timestamp.as_deref().and_then(cloud_event::time),
+            priority: notification.priority.as_ref().map(|priority| priority.as_str().to_owned()),
+            extensions: rendered_all(&self.extensions, "extension", names)?,
+        };
+        let data = match &self.data {
+            Some(template) => value(names, template)?,
+            None => mask_secrets(&notification.payload),
+        };
+        let body = event.structured(&mut HeaderMap::new(), "application/json", &data.to_string());
+        Ok(Outgoing { properties: utf8(cloud_event::STRUCTURED), ..Outgoing::json(body) })
+    }
 }
 
 /// As `driver = http` has it.

@@ -130,6 +130,10 @@ impl DriverConf for PythonConf {
         Some("the plug-in")
     }
 
+    fn takes_enrichments(&self) -> bool {
+        self.options.details.hands_enrichments_over()
+    }
+
     fn preview(&self, wanted: &Wanted<'_>) -> Preview {
         match self.options.details.of(wanted.notification) {
             Ok(Told::NothingToDo(why)) => Preview::Nothing { why },
@@ -137,6 +141,7 @@ impl DriverConf for PythonConf {
             Ok(Told::Notify { created, .. }) => {
                 let mut with = about(wanted.notification);
                 with.push(("created", created.to_string()));
+                with.extend(wanted.enrichments().filter(|_| self.options.details.hands_enrichments_over()));
                 Preview::Effect { does: self.does(), with }
             }
         }

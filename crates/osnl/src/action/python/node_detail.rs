@@ -12,6 +12,7 @@ use serde_json::value::{RawValue, to_raw_value};
 
 use super::asking::CompletedDetails;
 use crate::action::{ActionError, ErrorClass, Event};
+use crate::enrich::Enriched;
 use crate::oss::{Call, Lists, Memory, NodeForm, Servers, Telling};
 
 /// What is asked of a plug-in.
@@ -44,14 +45,7 @@ pub trait NodeDetails: Send + Sync + fmt::Debug {
     /// # Errors
     /// As [`NodeDetails::of`].
     fn of_event(&self, event: &Event) -> Result<Asked, ActionError> {
-        let notification = match event.resource {
-            None => Cow::Borrowed(&*event.notification),
-            Some(_) => {
-                let payload = event.payload().into_owned();
-                Cow::Owned(Notification { payload, ..Notification::clone(&event.notification) })
-            }
-        };
-        self.of(&notification).map(|told| vec![told])
+        self.of(&narrowed(event)).map(|told| vec![told])
     }
 
     /// The same, with what others had to be asked for. Never empty.
@@ -68,9 +62,25 @@ pub trait NodeDetails: Send + Sync + fmt::Debug {
         None
     }
 
+    /// Whether what the action has asked for is in it.
+    fn hands_enrichments_over(&self) -> bool {
+        false
+    }
+
     /// The events of which it has to know what they mean against what was seen before; `None` if it takes each as it is.
     fn watches(&self) -> Option<Lists> {
         None
+    }
+}
+
+/// The notification as far as this delivery concerns it.
+fn narrowed(event: &Event) -> Cow<'_, Notification> {
+    match event.resource {
+        None => Cow::Borrowed(&*event.notification),
+        Some(_) => {
+            let payload = event.payload().into_owned();
+            Cow::Owned(Notification { payload, ..Notification::clone(&event.notification) })
+        }
     }
 }
 
@@ -128,6 +138,7 @@ impl NodeDetails for OssDetails {
 /// | `event_type`, `publisher_id`, `timestamp`, `message_id` | as the service wrote them, or null |
 /// | `kind`, `id`, `name`, `project`, `user`, `host`, `state`, `addresses`, `created_at`, … | the resource, as in `docs/exec.md`; absent if it cannot be told |
 /// | `payload` | as the service wrote it; of a bulk request the one resource |
+/// | `enrichments` | what the action has asked for, by their names; absent where it asks for nothing |
 ///
 /// `created` follows from the lists, as in oss_watcher; an event type in both (its `floatingip.update.end`) is an
 /// allocation if `floatingip.router_id` is not null. Without lists it follows from the event type: `create` is an
@@ -150,6 +161,8 @@ struct Detail<'a> {
     #[serde(flatten)]
     resource: Option<Resource<'a>>,
     payload: &'a Value,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    enrichments: Option<&'a Enriched>,
 }
 
 impl PayloadDetails {
@@ -181,6 +194,20 @@ fn by_words(event_type: &str) -> Option<bool> {
 
 impl NodeDetails for PayloadDetails {
     fn of(&self, n: &Notification) -> Result<Told, ActionError> {
+        self.told(n, None)
+    }
+
+    fn of_event(&self, event: &Event) -> Result<Asked, ActionError> {
+        self.told(&narrowed(event), event.enriched.as_deref()).map(|told| vec![told])
+    }
+
+    fn hands_enrichments_over(&self) -> bool {
+        true
+    }
+}
+
+impl PayloadDetails {
+    fn told(&self, n: &Notification, enrichments: Option<&Enriched>) -> Result<Told, ActionError> {
         let event_type = n.event_type.as_deref();
         let payload = &n.payload;
         let Some(created) = self.created(event_type.unwrap_or_default(), payload) else {
@@ -195,6 +222,7 @@ impl NodeDetails for PayloadDetails {
             message_id: n.message_id.as_deref(),
             resource: resources(n).into_iter().next(),
             payload,
+            enrichments,
         };
         let node_detail = to_raw_value(&detail)
             .map_err(|error| ActionError::new(ErrorClass::Content, format!("no node detail: {error}")))?;

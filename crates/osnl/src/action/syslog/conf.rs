@@ -16,7 +16,7 @@ use crate::native::driver::{
     TlsConf, VERIFY, Wanted,
 };
 use crate::native::{BuildError, Preview};
-use crate::template::Template;
+use crate::template::{Escape, Template};
 
 /// Section 6.2.1 of RFC 5424, by their numbers.
 const FACILITIES: [&str; 24] = [
@@ -103,10 +103,7 @@ impl ReadDriver for SyslogConf {
             false => Some(rustix::system::uname().nodename().to_string_lossy().into_owned()),
         };
         let sd_id = sd_id(reader);
-        let text = match reader.is_set("message") {
-            true => reader.compiled("message", |text| Template::compile(text, &event_names::MORE)).ok()?,
-            false => Template::compile(TEXT, &[]).ok(),
-        };
+        let text = event_names::template_or(reader, "message", TEXT, Escape::None);
         let server = server?;
         let longest = match (reader.is_set("max_size"), &server) {
             (true, _) => reader.number("max_size", 480, 65_000),

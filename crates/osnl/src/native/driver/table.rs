@@ -44,6 +44,11 @@ impl DriverTable {
         named.chain(keyed.filter(move |row| option.len() > row.name.len() && option.starts_with(row.name)))
     }
 
+    /// With options whose names end in a key.
+    pub(crate) const fn with_keyed(self, keyed: &'static [DriverOption]) -> Self {
+        Self { keyed, ..self }
+    }
+
     /// The default of an option that every action has, if this driver has another one.
     pub(crate) fn default_of(&self, option: &str) -> Option<&'static str> {
         self.defaults.iter().find(|(name, _)| *name == option).map(|(_, default)| *default)

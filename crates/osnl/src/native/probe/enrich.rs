@@ -1,53 +1,169 @@
-//! What is probed of an enrichment: the login, and whether the catalogue has the service.
+//! What is probed of a cloud: the login; for each kind that is asked for, whether the catalogue has its service, whether
+//! that answers, and whether our roles may read there. What is asked for is an object that nobody has: no object is read,
+//! and 404 is the good answer.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
-use osnl_openstack::ApiError;
+use osnl_openstack::{ApiError, Cloud, CloudConf, Identity, Kind, LoggedIn, Scope};
 
-use super::{Probe, silent};
+use super::{Native, Probe, silent};
 use crate::action::http::HttpOptions;
 use crate::enrich::EnrichConf;
 
-/// Logs in; no object is read. The token is dropped, and ends by itself.
-pub(super) async fn enrichment(conf: &EnrichConf, http: &HttpOptions, deadline: Duration) -> Probe {
-    let probe = Probe::of(format!("enrich:{}", conf.name), format!("keystone {}", conf.cloud.auth_url));
+/// The id of nothing.
+const NOBODY: &str = "00000000-0000-0000-0000-000000000000";
+
+/// An `[enrich:NAME]`: the login, then a line for each kind. The token is dropped, and ends by itself.
+pub(super) async fn enrichment(
+    conf: &EnrichConf,
+    kinds: &BTreeSet<Kind>,
+    http: &HttpOptions,
+    deadline: Duration,
+) -> Vec<Probe> {
+    let section = format!("enrich:{}", conf.name);
     let cloud = match conf.cloud(http) {
         Ok(cloud) => cloud,
-        Err(error) => return probe.failed(error.to_string(), None),
+        Err(error) => return vec![keystone(&section, &conf.cloud).failed(error.to_string(), None)],
     };
-    let trying = async {
-        let login = cloud.login().await?;
-        let service = cloud.endpoint(conf.kind.service()).await?;
-        Ok((login, service))
-    };
-    match tokio::time::timeout(deadline, trying).await {
-        Err(_) => silent(probe, deadline),
+    let (login, logged_in) = log_in(&section, &cloud, deadline).await;
+    let mut probes = vec![login];
+    if let Some(logged_in) = logged_in {
+        for kind in kinds {
+            let probe = Probe::of(section.as_str(), format!("{kind}s of {}", kind.service()));
+            let reading = reads(probe.clone(), &cloud, *kind, &logged_in);
+            let read = tokio::time::timeout(deadline, reading).await;
+            probes.push(read.unwrap_or_else(|_| silent(probe, deadline)));
+        }
+    }
+    probes
+}
+
+/// The login alone: whose it is, for what, and as what.
+pub(crate) async fn login_probe(
+    section: &str,
+    conf: &CloudConf,
+    http: &HttpOptions,
+    deadline: Duration,
+) -> Probe {
+    match Cloud::new(conf.clone(), http, deadline) {
+        Ok(cloud) => log_in(section, &cloud, deadline).await.0,
+        Err(error) => keystone(section, conf).failed(error.to_string(), None),
+    }
+}
+
+fn keystone(section: &str, conf: &CloudConf) -> Probe {
+    Probe::of(section, format!("keystone {}", conf.auth_url))
+}
+
+async fn log_in(section: &str, cloud: &Cloud, deadline: Duration) -> (Probe, Option<LoggedIn>) {
+    let probe = keystone(section, cloud.conf());
+    match tokio::time::timeout(deadline, cloud.login()).await {
+        Err(_) => (silent(probe, deadline), None),
         Ok(Err(error)) => {
             let advice = match &error {
                 ApiError::Unreachable { .. } | ApiError::TimedOut { .. } => {
                     Some("is it running, and is auth_url right?")
                 }
-                ApiError::Catalog(_) => Some("region_name and interface choose among what there is"),
-                ApiError::Gone(_)
+                ApiError::Status { .. } => Some("its own log says why; a delivery would wait for it"),
+                ApiError::Answer { .. } => Some("is auth_url that of Keystone?"),
+                // Says itself what may be wrong.
+                ApiError::Login { .. }
+                | ApiError::Gone(_)
                 | ApiError::Forbidden { .. }
-                | ApiError::Login { .. }
-                | ApiError::Status { .. }
-                | ApiError::Answer { .. } => None,
+                | ApiError::Catalog(_) => None,
             };
-            probe.failed(error.to_string(), advice)
+            (probe.failed(error.to_string(), advice), None)
         }
-        Ok(Ok((login, service))) => {
-            let project = login.project.map_or_else(String::new, |project| format!(" for project {project}"));
+        Ok(Ok(login)) => {
+            let scope = match (&login.project, &cloud.conf().scope) {
+                (Some(project), _) => format!(" for project {project}"),
+                (None, Scope::System) => " for the whole system".to_owned(),
+                (None, Scope::Domain(_)) => " for a domain".to_owned(),
+                (None, Scope::Unscoped | Scope::ProjectId(_) | Scope::Project(..)) => {
+                    " for nothing".to_owned()
+                }
+            };
             let roles = match login.roles.as_slice() {
                 [] => "no roles".to_owned(),
                 roles => format!("roles {}", roles.join(", ")),
             };
-            let found = format!(
-                "logged in as {}{project} with {roles}; {} is at {service}",
-                login.user,
-                conf.kind.service()
-            );
-            probe.fine(found)
+            let found = format!("logged in as {}{scope} with {roles}", login.user);
+            let probe = match (&cloud.conf().identity, login.lifetime) {
+                (Identity::Token(_), Some(lifetime)) => {
+                    let found = format!("{found}, by a token that ends in {} min", lifetime.as_secs() / 60);
+                    probe.warning(found, "nothing can renew it; an application credential renews itself")
+                }
+                (
+                    Identity::Password { .. } | Identity::ApplicationCredential { .. } | Identity::Token(_),
+                    _,
+                ) => probe.fine(found),
+            };
+            (probe, Some(login))
         }
+    }
+}
+
+async fn reads(probe: Probe, cloud: &Cloud, kind: Kind, login: &LoggedIn) -> Probe {
+    let service = match cloud.endpoint(kind.service()).await {
+        Ok(service) => service,
+        Err(error) => {
+            let advice = match login.services.is_empty() {
+                true => "name a project to log in for, with project_name",
+                false => "region_name and interface choose among what there is",
+            };
+            return probe.failed(error.to_string(), Some(advice));
+        }
+    };
+    let all = login.roles.iter().any(|role| role == "admin") || !is_of_projects(kind);
+    match (cloud.get(kind, NOBODY).await, &login.project) {
+        (Ok(_) | Err(ApiError::Gone(_)), Some(project)) if !all => probe.warning(
+            format!("{service} answers, and lets us read those of project {project}"),
+            "those of other projects count as gone, and get the default; a role admin sees all",
+        ),
+        (Ok(_) | Err(ApiError::Gone(_)), _) => {
+            probe.fine(format!("{service} answers, and lets us read; none was read"))
+        }
+        (Err(error), _) => {
+            let advice = match &error {
+                ApiError::Forbidden { .. } => Some(match cloud.conf().scope {
+                    Scope::System => {
+                        "services refuse who is logged in for the whole system what belongs to projects; log in for a project"
+                    }
+                    Scope::Unscoped | Scope::ProjectId(_) | Scope::Project(..) | Scope::Domain(_) => {
+                        "give the user a role that may read it: reader for its own project, admin for all"
+                    }
+                }),
+                ApiError::Status { status: 401, .. } => Some(
+                    "does the service trust this Keystone (www_authenticate_uri), and is its clock right?",
+                ),
+                ApiError::Unreachable { .. } | ApiError::TimedOut { .. } => {
+                    Some("the catalogue names this URL; can this machine reach it, or another interface?")
+                }
+                ApiError::Status { .. } => Some("its own log says why; a delivery would wait for it"),
+                ApiError::Answer { .. } => Some("does the catalogue name the right URL?"),
+                ApiError::Gone(_) | ApiError::Login { .. } | ApiError::Catalog(_) => None,
+            };
+            probe.failed(error.to_string(), advice)
+        }
+    }
+}
+
+/// Whether each belongs to a project, and is hidden from others.
+fn is_of_projects(kind: Kind) -> bool {
+    match kind {
+        Kind::Server | Kind::Port | Kind::FloatingIp => true,
+        Kind::Flavor | Kind::Image | Kind::Project | Kind::User | Kind::Node => false,
+    }
+}
+
+impl Native {
+    /// What is asked of the cloud of an `[enrich:NAME]`: its own kind, and what drivers ask of it that it is named to.
+    pub(super) fn kinds_asked(&self, conf: &EnrichConf) -> BTreeSet<Kind> {
+        let asks = self.actions.iter().any(|action| action.driver.conf().asks() == Some(&conf.name));
+        let named = self.actions.iter().any(|action| action.enrich.contains(&conf.name));
+        let own = (named || !asks).then_some(conf.kind);
+        let of_drivers = [Kind::Server, Kind::Port, Kind::Flavor, Kind::Image];
+        own.into_iter().chain(of_drivers.into_iter().filter(|_| asks)).collect()
     }
 }

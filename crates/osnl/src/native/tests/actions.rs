@@ -180,7 +180,7 @@ fn a_preview_is_the_driver_s() {
         payload: serde_json::json!({"instance_id": "11111111-2222-3333-4444-555555555555"}),
         ..Default::default()
     };
-    let wanted = Wanted { notification: &notification, rule: "gone", resource: None };
+    let wanted = Wanted { notification: &notification, rule: "gone", resource: None, asks: &[] };
     let url = "http://k2hr3/v1/role?extra=openstack-auto-v1&cuk=11111111-2222-3333-4444-555555555555";
     let Preview::Request { method, url: found, headers, body } = conf.actions[0].preview(&wanted) else {
         panic!()

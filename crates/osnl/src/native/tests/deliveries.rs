@@ -181,6 +181,7 @@ fn explain_says_which_action_is_not_asked_and_why() {
         exchange: None,
         routing_key: None,
         received: None,
+        asked: Vec::new(),
     };
     let verdicts = explain(&loaded.conf, &subject, None);
     let Ruling::Fires(effects) = &verdicts[0].ruling else { panic!("{verdicts:?}") };

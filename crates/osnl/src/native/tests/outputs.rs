@@ -90,7 +90,12 @@ fn preview(action: &str, payload: serde_json::Value) -> Preview {
         payload,
         ..osnl_model::Notification::default()
     };
-    loaded.conf.actions[0].preview(&Wanted { notification: &notification, rule: "r", resource: None })
+    loaded.conf.actions[0].preview(&Wanted {
+        notification: &notification,
+        rule: "r",
+        resource: None,
+        asks: &[],
+    })
 }
 
 #[test]

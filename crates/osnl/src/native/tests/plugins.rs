@@ -130,7 +130,7 @@ fn what_would_be_done_is_said_without_doing_it() {
     let preview = |action: &str, event_type: &str| {
         let loaded = load(&with(action)).unwrap();
         let n = notification(event_type);
-        loaded.conf.actions[1].preview(&Wanted { notification: &n, rule: "r", resource: None })
+        loaded.conf.actions[1].preview(&Wanted { notification: &n, rule: "r", resource: None, asks: &[] })
     };
     let about = || vec![("event", "port.create.end".to_owned()), ("resource", "port p1".to_owned())];
     let does = "runs /bin/x for each event".to_owned();

@@ -49,13 +49,13 @@ def factory():
         auth_require_tls=False, auth_exclude_mechanism=options.get("without", []))
 async def main():
     implicit = context if options.get("tls") == "implicit" else None
-    server = await asyncio.get_running_loop().create_server(factory, "127.0.0.1", 0, ssl=implicit)
+    server = await asyncio.get_running_loop().create_server(factory, "127.0.0.1", options.get("port", 0), ssl=implicit)
     print(server.sockets[0].getsockname()[1], flush=True)
     await server.serve_forever()
 asyncio.run(main())
 "#;
 
-struct Server {
+pub(crate) struct Server {
     child: Child,
     _guard: Guard,
     lines: Lines<BufReader<ChildStdout>>,
@@ -63,7 +63,7 @@ struct Server {
 }
 
 impl Server {
-    fn start(options: &Value) -> Self {
+    pub(crate) fn start(options: &Value) -> Self {
         let mut command = python_program("python");
         command.args(["-X", "utf8", "-W", "ignore", "-c", SERVER, &options.to_string()]);
         let mut child = command.stdout(Stdio::piped()).spawn().unwrap();
@@ -81,7 +81,7 @@ impl Server {
         Self::start(&options)
     }
 
-    fn next(&mut self) -> Value {
+    pub(crate) fn next(&mut self) -> Value {
         serde_json::from_str(&self.lines.next().expect("a mail").unwrap()).unwrap()
     }
 

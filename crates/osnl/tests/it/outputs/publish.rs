@@ -11,23 +11,27 @@ use super::{native, start};
 use crate::harness::{SOON, instance, port_deleted, publish};
 
 /// A reader of one key, and the runtime that its connection lives on.
-struct Reading {
+pub(crate) struct Reading {
     runtime: tokio::runtime::Runtime,
     consumer: Box<dyn Consumer>,
 }
 
 impl Reading {
     fn of(vhost: &Vhost, topic: &str, priority: &str) -> Self {
+        Self::at(vhost, "out", topic, priority)
+    }
+
+    pub(crate) fn at(vhost: &Vhost, exchange: &str, topic: &str, priority: &str) -> Self {
         let runtime =
             tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
         let url = osnl_model::TransportUrl::parse(&vhost.url()).unwrap();
         let options = ListenOptions {
-            pool: Some("reader".to_owned()),
+            pool: Some(format!("reader-{exchange}")),
             prefetch: 10,
             declare: Declare::Create,
             queue: osnl_transport::QueueKind::OSLO,
         };
-        let targets = [(Target::new("out", topic), Priority::Other(priority.to_owned()))];
+        let targets = [(Target::new(exchange, topic), Priority::Other(priority.to_owned()))];
         let consumer = runtime.block_on(async {
             let transport = RabbitTransport::new(url, Default::default()).unwrap();
             transport.listen(&targets, &options).await.unwrap()
@@ -35,7 +39,7 @@ impl Reading {
         Self { runtime, consumer }
     }
 
-    fn next(&mut self) -> IncomingMessage {
+    pub(crate) fn next(&mut self) -> IncomingMessage {
         let mut batch = Batch::with_limit(1);
         let poll = self.consumer.poll(&mut batch);
         self.runtime.block_on(async { tokio::time::timeout(SOON, poll).await }).expect("a message").unwrap();

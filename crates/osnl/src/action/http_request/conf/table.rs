@@ -4,9 +4,17 @@ use crate::native::driver::{CA_FILE, DriverOption, DriverTable, VERIFY};
 
 pub(super) const TABLE: DriverTable = DriverTable { keyed: KEYED, ..DriverTable::new("http", OPTIONS) };
 
+/// Of every driver that makes CloudEvents.
+pub(in crate::action) const EXTENSION: DriverOption = DriverOption::new(
+    "extension.",
+    "template",
+    "A further attribute of a CloudEvent: lower-case letters and digits, as extension.servername; empty for none.",
+);
+
 const KEYED: &[DriverOption] = &[
     DriverOption::new("query.", "template", "A parameter behind url; the value is encoded."),
     DriverOption::new("header.", "template", "A header of the request."),
+    EXTENSION,
     DriverOption::new("field.", "template", "A parameter of a body with format = form; the value is encoded."),
     DriverOption::new(
         "secret.",

@@ -6,8 +6,9 @@ use osnl_model::Notification;
 use rusqlite::{OptionalExtension as _, Result, ToSql};
 
 use super::super::rows::{self, received};
-use super::super::work;
+use super::super::{enriched, work};
 use super::{Filter, Page, Reader, Row, list};
+use crate::explain::AskedFor;
 use crate::journal::DeliveryId;
 use crate::journal::identity::Identity;
 use crate::received::Received;
@@ -90,6 +91,20 @@ impl Reader {
         let filter = Filter { event: Some(number), ..Filter::default() };
         let deliveries = list(&self.0, &filter, &Page { after: None, limit: u32::MAX })?;
         Ok(Some(Kept { number, received, deliveries }))
+    }
+
+    /// What was asked for these deliveries and is kept with them, secrets and all.
+    ///
+    /// # Errors
+    /// SQLite's.
+    pub fn asked_for(&self, deliveries: &[Row]) -> Result<Vec<AskedFor>> {
+        let mut all = Vec::new();
+        for row in deliveries {
+            let Some(found) = enriched::of(&self.0, row.id)? else { continue };
+            let (rule, action) = (row.rule.clone(), row.action.clone());
+            all.push(AskedFor { rule, action, resource: row.resource, found });
+        }
+        Ok(all)
     }
 
     /// Whether a message with an id is kept already: appended once more it would be no second event.

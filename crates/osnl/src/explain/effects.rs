@@ -1,0 +1,131 @@
+//! What the actions of a rule that fires would ask, and do.
+
+use std::sync::Arc;
+
+use osnl_model::{Notification, bulk_part};
+
+use super::{is_secret_path, one_line, reason};
+use crate::enrich::{Ask, Enriched, Foreseen, foresee};
+use crate::intake::{narrowed, parts};
+use crate::native::{ActionConf, Native, Preview, RuleConf, Wanted};
+use crate::rule::{Mode, RuleMismatch, WhenMismatch};
+use crate::template::Names;
+
+/// What was found for a delivery before its first attempt.
+#[derive(Clone, Debug)]
+pub struct AskedFor {
+    /// The rule that fired.
+    pub rule: String,
+    /// The action.
+    pub action: String,
+    /// Which of a bulk request's resources it is about.
+    pub resource: Option<u32>,
+    /// By the names of the enrichments.
+    pub found: Enriched,
+}
+
+/// What a rule that fires asks for.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Effect {
+    /// The action.
+    pub action: Arc<str>,
+    /// The resource whose order is kept.
+    pub key: Option<String>,
+    /// Which of a bulk request's resources it is about.
+    pub resource: Option<u32>,
+    /// Whether it would be done, or only recorded.
+    pub mode: Mode,
+    /// What would be asked before, in this order.
+    pub asks: Vec<Ask>,
+    /// The action's condition, if what is not known yet decides it; `***` if it looks at a key that seems secret.
+    pub provided: Option<String>,
+    /// What would be done.
+    pub would: Preview,
+}
+
+pub(super) fn effects(
+    conf: &Native,
+    rule: &RuleConf,
+    notification: &Notification,
+    names: Option<&Names>,
+    found: &[AskedFor],
+) -> Vec<Effect> {
+    let parts = parts(&rule.rule, notification);
+    let actions = rule.rule.actions.iter();
+    let actions = actions.filter_map(|name| conf.actions.iter().find(|action| action.name == *name));
+    let effects = actions.flat_map(|action| {
+        parts.iter().map(|(resource, key)| {
+            let part = resource.and_then(|n| bulk_part(notification, n as usize));
+            let of_part = part.map(|payload| Notification { payload, ..notification.clone() });
+            let of_part = Arc::new(of_part.unwrap_or_else(|| notification.clone()));
+            let kept = found.iter().find(|found| {
+                (found.rule.as_str(), found.action.as_str(), found.resource)
+                    == (&*rule.rule.name, &*action.name, *resource)
+            });
+            let mut asks = foresee(conf.asked_by(action), &of_part, kept.map(|kept| &kept.found));
+            let mut provided = None;
+            let decided = names.map_or(Ok(()), |names| asked(rule, action, names, *resource));
+            let would = match decided.map_err(|mismatch| reason(&RuleMismatch::When(mismatch))) {
+                Err(why) => {
+                    // Nobody is asked; what was asked then is told.
+                    asks.retain(|ask| matches!(ask.value, Foreseen::Kept(_)));
+                    Preview::NotAsked { why }
+                }
+                Ok(()) => match late(action, &of_part, &asks) {
+                    Late::False(why) => Preview::NotAsked { why },
+                    late @ (Late::Holds | Late::Open(_)) => {
+                        if let Late::Open(when) = late {
+                            provided = Some(when);
+                        }
+                        let (notification, rule) = (&*of_part, &*rule.rule.name);
+                        action.preview(&Wanted { notification, rule, resource: *resource, asks: &asks })
+                    }
+                },
+            };
+            Effect {
+                action: action.name.clone(),
+                key: key.clone(),
+                resource: *resource,
+                mode: rule.rule.mode,
+                asks,
+                provided,
+                would,
+            }
+        })
+    });
+    effects.collect()
+}
+
+/// The condition of an action that looks at what `enrich` brings.
+enum Late {
+    Holds,
+    /// And why.
+    False(String),
+    /// Nobody was asked for what decides it.
+    Open(String),
+}
+
+fn late(action: &ActionConf, notification: &Arc<Notification>, asks: &[Ask]) -> Late {
+    let Some(when) = action.decided_late() else { return Late::Holds };
+    let secret = when.paths().any(is_secret_path);
+    let source = if secret { "***".to_owned() } else { one_line(when.source()) };
+    if asks.iter().any(|ask| ask.value == Foreseen::Unknown) {
+        return Late::Open(source);
+    }
+    let names = Names::new(notification.clone());
+    let names = asks.iter().fold(names, |names, ask| ask.named(names, Clone::clone));
+    match when.holds(&names) {
+        Ok(true) => Late::Holds,
+        Ok(false) => Late::False(format!("when is false: {source}")),
+        Err(error) => Late::False(format!("when is false: {error}")),
+    }
+}
+
+fn asked(
+    rule: &RuleConf,
+    action: &ActionConf,
+    names: &Names,
+    resource: Option<u32>,
+) -> Result<(), WhenMismatch> {
+    rule.rule.asks(&action.name, &narrowed(&rule.rule, names, resource))
+}

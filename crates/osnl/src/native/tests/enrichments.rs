@@ -1,0 +1,296 @@
+//! What enrichments bring in templates of all drivers: that each takes them, that a check refuses what is not asked, and
+//! where a preview has them.
+
+use std::sync::Arc;
+
+use osnl_model::Notification;
+use serde_json::{Value, json};
+
+use super::super::driver::{DRIVERS, Wanted};
+use super::{errors, load, warnings};
+use crate::enrich::{Ask, Foreseen, Kind, foresee};
+use crate::native::Preview;
+
+const LOGIN: &str = "auth_url = http://keystone/v3\nusername = u\npassword = p";
+
+/// Drivers with templates, as an option for each; `TEXT` is where a text with a value stands.
+const TEMPLATES: [(&str, &str); 17] = [
+    ("http", "url = http://h/\nbody = {\"a\": \"TEXT\"}"),
+    ("http", "url = http://h/TEXT"),
+    ("http", "url = http://h/\nheader.X-Name = TEXT"),
+    ("http", "url = http://h/\nquery.name = TEXT"),
+    ("http", "url = http://h/\nformat = form\nfield.name = TEXT"),
+    ("http", "url = http://h/\ncloudevents = binary\nextension.servername = TEXT"),
+    ("file", "path = /x\nformat = template\ntemplate = TEXT"),
+    ("syslog", "message = TEXT"),
+    ("mail", "server = h\nfrom = a@b\nto = a@b\nsubject = TEXT"),
+    ("mail", "server = h\nfrom = a@b\nto = a@b\nbody = TEXT"),
+    ("mail", "server = h\nfrom = a@b\nto = a@b\nhtml = TEXT"),
+    ("mail", "server = h\nfrom = a@b\nto = a@b\ndigest = 1m\ndigest_subject = TEXT"),
+    ("mail", "server = h\nfrom = a@b\nto = x@y, TEXT@example.com"),
+    ("publish", "transport_url = rabbit://h/\nexchange = TEXT"),
+    ("publish", "transport_url = rabbit://h/\nexchange = x\npayload = TEXT"),
+    ("publish", "transport_url = rabbit://h/\nexchange = x\nformat = raw\npayload = TEXT"),
+    (
+        "publish",
+        "transport_url = rabbit://h/\nexchange = x\nformat = cloudevents\nextension.servername = TEXT",
+    ),
+];
+
+fn text(action: &str) -> String {
+    format!(
+        "[listener:n]\ntransport_url = rabbit://u:p@h/\nexchange = n\n[rule:r]\nevent_type = ^port\nactions = a\n\
+         [enrich:server]\nkind = server\n{LOGIN}\n[enrich:flavor]\nkind = flavor\n{LOGIN}\n[action:a]\n{action}\n"
+    )
+}
+
+/// A name that there is none of is said with its line, column and the nearest one, in every template of every driver.
+#[test]
+fn every_template_takes_what_its_action_asks_and_nothing_else() {
+    for (driver, options) in TEMPLATES {
+        let action = |enrich: &str, value: &str| {
+            text(&format!("driver = {driver}\n{enrich}{}", options.replace("TEXT", value)))
+        };
+        let asking = "enrich = server\n";
+        assert_eq!(errors(load(&action(asking, "{{ server.name }}"))), [""; 0], "{driver} {options}");
+        let said = |enrich: &str, value: &str| {
+            let whole = action(enrich, value);
+            let (line, written) =
+                whole.lines().enumerate().find(|(_, line)| line.contains(value)).expect("the line");
+            let column = written.find(value).unwrap() + 4;
+            let said = errors(load(&whole)).join("\n");
+            let place = format!("a.conf:{}:{column}: [action:a] ", line + 1);
+            assert!(said.starts_with(&place), "{driver} {options}\n{place}\n{said}");
+            said
+        };
+        let unasked = said("", "{{ server.name }}");
+        let expected = ": [enrich:server] is not asked by this action; write enrich = server";
+        assert!(unasked.ends_with(expected), "{unasked}");
+        let other = said(asking, "{{ flavor.ram }}");
+        assert!(other.ends_with("is not asked by this action; write enrich = server, flavor"), "{other}");
+        let slip = said(asking, "{{ servr.name }}");
+        assert!(slip.contains("there is no name servr") && slip.ends_with("did you mean server?"), "{slip}");
+        let slip = said("", "{{ servr.name }}");
+        assert!(slip.ends_with("did you mean server?"), "{slip}");
+    }
+    // A driver that has templates stands above.
+    for entry in DRIVERS {
+        let has = entry.table.options.iter().any(|option| option.kind == "template");
+        assert_eq!(
+            has,
+            TEMPLATES.iter().any(|(driver, _)| *driver == entry.table.name),
+            "{}",
+            entry.table.name
+        );
+    }
+}
+
+#[test]
+fn conditions_and_ids_see_what_is_asked_before_them() {
+    let rule = text("driver = dump").replace("event_type = ^port", "when = server.name == 'x'");
+    assert_eq!(
+        errors(load(&rule)),
+        [
+            "a.conf:5:8: [rule:r] when: [enrich:server] is asked at the delivery, after rules are decided; write the \
+          condition as when of the action"
+        ]
+    );
+    let ordered = |enrich: &str| {
+        text(&format!("driver = dump\nenrich = {enrich}"))
+            .replace("kind = flavor\n", "kind = flavor\nid = {{ server.flavor.id }}\n")
+    };
+    assert_eq!(errors(load(&ordered("server, flavor"))), [""; 0]);
+    for wrong in ["flavor, server", "flavor"] {
+        assert_eq!(
+            errors(load(&ordered(wrong))),
+            [
+                "a.conf:20: [action:a] enrich: the id of [enrich:flavor] names server, which is not asked before it; name \
+              server before flavor"
+            ]
+        );
+    }
+}
+
+/// What nothing looks at is likely a slip.
+#[test]
+fn a_driver_that_cannot_use_an_answer_is_warned_of() {
+    let check = |action: &str, expected: bool| {
+        let loaded = load(&text(action)).unwrap_or_else(|errors| panic!("{errors}"));
+        let said = warnings(&loaded).join("\n");
+        let slip = "enrich: brings what neither when nor the driver looks at; write a when that names it";
+        assert_eq!(said.contains(slip), expected, "{action}\n{said}");
+    };
+    let k2hr3 = "driver = k2hr3\napi_url = http://h/\nenrich = server\n";
+    check(k2hr3, true);
+    check(&format!("{k2hr3}when = server.name"), false);
+    check("driver = python\nplugin = a.B\nnode_detail = oss\nenrich = server", true);
+    for driver in ["python\nplugin = a.B", "dump", "exec\ncommand = /bin/true", "syslog"] {
+        check(&format!("driver = {driver}\nenrich = server"), false);
+    }
+}
+
+fn preview(action: &str, value: &Foreseen) -> Preview {
+    let loaded =
+        load(&text(&format!("enrich = server\n{action}"))).unwrap_or_else(|errors| panic!("{errors}"));
+    let notification = Notification {
+        event_type: Some("port.create.end".to_owned()),
+        message_id: Some("m1".to_owned()),
+        payload: json!({"id": "p"}),
+        ..Notification::default()
+    };
+    let ask = Ask {
+        name: "server".into(),
+        kind: Kind::Server,
+        id: Ok("s".to_owned()),
+        cloud: "http://keystone/v3".to_owned(),
+        value: value.clone(),
+    };
+    loaded.conf.actions[0].preview(&Wanted {
+        notification: &notification,
+        rule: "r",
+        resource: None,
+        asks: &[ask],
+    })
+}
+
+fn shown(preview: &Preview) -> String {
+    match preview {
+        Preview::Request { url, headers, body, .. } => {
+            let headers =
+                headers.iter().filter(|(name, _)| name.starts_with("X-") || name.starts_with("Ce-"));
+            let headers: String = headers.map(|(name, value)| format!(" {name}: {value}")).collect();
+            format!("{url}{headers} {}", body.as_deref().unwrap_or_default())
+        }
+        Preview::Effect { does, with } => {
+            let with = with.iter().map(|(name, value)| format!("{name} {value}")).collect::<Vec<_>>();
+            format!("{does}: {}", with.join(", "))
+        }
+        other => format!("{other:?}"),
+    }
+}
+
+/// Where nobody was asked, the path of the value; what is kept, itself.
+#[test]
+fn a_preview_shows_where_a_value_will_stand() {
+    let kept = Foreseen::Kept(json!({"name": "web 1", "metadata": {"Owner": "ops"}, "adminPass": "S3CRET"}));
+    let check = |action: &str, unknown: &str, known: &str| {
+        for (value, expected) in [(&Foreseen::Unknown, unknown), (&kept, known)] {
+            let text = shown(&preview(action, value));
+            assert!(text.contains(expected), "{action}\n{text}\n{expected}");
+            assert!(!text.contains("S3CRET"), "{text}");
+        }
+    };
+    let name = "{{ server.name }}";
+    check(
+        "driver = http\nurl = http://h/{{ server.name }}?o={{ server.metadata['Owner'] }}\nheader.X-N = {{ server.name|upper }}\n\
+         body = {\"a\": \"{{ server.name }}\", \"b\": {{ server.ram|default(1) }}, \"c\": {{ server.metadata|tojson }}}",
+        "http://h/<server.name>?o=<server.metadata.Owner> X-N: <SERVER.NAME> {\"a\": \"<server.name>\", \"b\": \
+         <server.ram>, \"c\": \"<server.metadata>\"}",
+        "http://h/web%201?o=ops X-N: WEB 1 {\"a\": \"web 1\", \"b\": 1, \"c\": {\"Owner\": \"ops\"}}",
+    );
+    check(
+        "driver = http\nurl = http://h/\nformat = form\nfield.n = {{ server.name }}",
+        "n=<server.name>",
+        "n=web+1",
+    );
+    check(
+        "driver = http\nurl = http://h/\nformat = xml\nbody = <n>{{ server.name }}</n>",
+        "<n><server.name></n>",
+        "<n>web 1</n>",
+    );
+    check(
+        "driver = http\nurl = http://h/",
+        "\"enrichments\":{\"server\":\"<server>\"}",
+        "\"name\":\"web 1\"",
+    );
+    check(
+        "driver = http\nurl = http://h/\ncloudevents = binary\nextension.servername = {{ server.name }}",
+        "Ce-Servername: <server.name>",
+        "Ce-Servername: web%201",
+    );
+    check(&format!("driver = syslog\nmessage = {name}"), " <server.name>", " web 1");
+    check(
+        &format!("driver = file\npath = /x\nformat = template\ntemplate = {name}"),
+        "a line in /x: line <server.name>",
+        "a line in /x: line web 1",
+    );
+    check(
+        &format!(
+            "driver = mail\nserver = h\nfrom = a@b\nto = {{{{ server.metadata.Owner }}}}@example.com\nbody = {name}"
+        ),
+        "mails to <server.metadata.Owner>@example.com: subject",
+        "mails to ops@example.com: subject",
+    );
+    check(
+        &format!("driver = mail\nserver = h\nfrom = a@b\nto = a@b\nbody = {name}"),
+        "text <server.name>",
+        "text web 1",
+    );
+    check(
+        &format!(
+            "driver = publish\ntransport_url = rabbit://h/\nexchange = {name}\npayload = {{{{ server }}}}"
+        ),
+        "publishes to <server.name>: key notifications.info, payload \"<server>\"",
+        "publishes to web 1: key notifications.info, payload {",
+    );
+    for driver in [
+        "dump",
+        "file\npath = /x",
+        "exec\ncommand = /bin/true",
+        "python\nplugin = a.B\nevents_creation = port.create.end",
+    ] {
+        let driver = format!("driver = {driver}");
+        check(
+            &driver,
+            "enrichments {\"server\":\"<server>\"}",
+            "enrichments {\"server\":{\"adminPass\":\"***\"",
+        );
+    }
+    // What is more than a text cannot be shown yet.
+    check(
+        "driver = http\nurl = http://h/\nbody = {\"a\": {{ server.ram * 2 }}}",
+        "POST http://h/, when it knows server: ",
+        "Unusable",
+    );
+}
+
+/// The default of an enrichment that will not be asked is known.
+#[test]
+fn a_default_is_a_value() {
+    let default = Foreseen::Default(json!({"name": "nobody"}));
+    let action = "driver = syslog\nmessage = {{ server.name }}";
+    assert!(shown(&preview(action, &default)).ends_with(" nobody"));
+    let lacks = preview(action, &Foreseen::Default(Value::Null));
+    assert!(matches!(&lacks, Preview::Unusable { why } if why.contains("server.name")), "{lacks:?}");
+}
+
+/// With which id each would be asked, or why nobody is; what was kept with a delivery is what later ids follow from.
+#[test]
+fn the_ids_that_would_be_asked_are_foreseen() {
+    let check = |id: &str, payload: &Value, kept: Option<&Value>, expected: [Result<&str, &str>; 2]| {
+        let conf = text("driver = dump\nenrich = server, flavor")
+            .replace("kind = server\n", &format!("kind = server\n{id}"));
+        let conf = load(&conf).unwrap_or_else(|errors| panic!("{errors}")).conf;
+        let notification = Notification {
+            event_type: Some("port.create.end".to_owned()),
+            payload: payload.clone(),
+            ..Notification::default()
+        };
+        let kept = kept.map(|server| [("server".to_owned(), server.clone())].into());
+        let asks = foresee(conf.asked_by(&conf.actions[0]), &Arc::new(notification), kept.as_ref());
+        let ids: Vec<_> = asks.iter().map(|ask| ask.id.as_deref().map_err(String::as_str)).collect();
+        assert_eq!(ids, expected, "{id} {payload}");
+    };
+    let port = json!({"port": {"id": "p", "device_id": "s"}});
+    check("", &port, None, [Ok("s"), Ok("<server.flavor.id>")]);
+    check("", &port, Some(&json!({"flavor": {"id": "f"}})), [Ok("s"), Ok("f")]);
+    check("", &port, Some(&Value::Null), [Ok("s"), Err("the event names no flavor")]);
+    let nobody = [Err("the event names no server"), Err("the event names no flavor")];
+    check("", &json!({"port": {"id": "p", "device_id": ""}}), None, nobody);
+    let unnamed = [Err("the event has no payload.host"), Err("the event names no flavor")];
+    check("id = {{ payload.host }}\n", &port, None, unnamed);
+    let empty = [Err("its id is empty for this event"), Err("the event names no flavor")];
+    check("id = {{ payload.host|default(' ') }}\n", &port, None, empty);
+    let secret = json!({"adminPass": "S3CRET"});
+    check("id = {{ payload.adminPass }}\n", &secret, None, [Ok("***"), Ok("<server.flavor.id>")]);
+}

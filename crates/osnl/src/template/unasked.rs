@@ -1,0 +1,96 @@
+//! Where a value will stand that nobody was asked for: `{{ server.name }}` is `<server.name>` in a preview, and so is
+//! what filters of texts and methods make of it. What cannot be made of a text (a sum, a loop) is an error.
+
+use std::fmt;
+use std::sync::Arc;
+
+use minijinja::value::{Object, ObjectRepr, Value};
+use minijinja::{Error, State};
+
+/// The value of `server.metadata['Owner']`, by its path.
+#[derive(Debug)]
+pub(super) struct Unasked(String);
+
+impl Unasked {
+    pub(super) fn value(path: &str) -> Value {
+        Value::from_object(Self(path.to_owned()))
+    }
+}
+
+/// How it is written.
+pub(crate) fn placeholder(path: &str) -> String {
+    format!("<{path}>")
+}
+
+impl fmt::Display for Unasked {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "<{}>", self.0)
+    }
+}
+
+impl Object for Unasked {
+    fn repr(self: &Arc<Self>) -> ObjectRepr {
+        ObjectRepr::Plain
+    }
+
+    fn get_value(self: &Arc<Self>, key: &Value) -> Option<Value> {
+        Some(Self::value(&format!("{}.{key}", self.0)))
+    }
+
+    fn is_true(self: &Arc<Self>) -> bool {
+        true
+    }
+
+    fn call_method(
+        self: &Arc<Self>,
+        _: &mut State<'_, '_>,
+        method: &str,
+        args: &[Value],
+    ) -> Result<Value, Error> {
+        // The one method that leads to another value; the others make another text of it.
+        match (method, args.first()) {
+            ("get", Some(key)) => Ok(Self::value(&format!("{}.{key}", self.0))),
+            _ => Ok(Value::from_dyn_object(self.clone())),
+        }
+    }
+
+    fn render(self: &Arc<Self>, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(&**self, f)
+    }
+}
+
+/// A preview of a URL, a form or XML with the placeholders of these names as people write them.
+pub(crate) fn readable<'a>(text: String, names: impl Iterator<Item = &'a str>) -> String {
+    names.fold(text, |text, name| {
+        ENDS.iter().fold(text, |text, (open, close)| with_placeholders(&text, name, open, close))
+    })
+}
+
+/// `<` and `>` as formats write them.
+const ENDS: [(&str, &str); 2] = [("%3C", "%3E"), ("&lt;", "&gt;")];
+
+fn with_placeholders(text: &str, name: &str, open: &str, close: &str) -> String {
+    let begin = format!("{open}{name}");
+    let mut out = String::with_capacity(text.len());
+    let mut rest = text;
+    while let Some(at) = rest.find(&begin) {
+        let (before, from) = rest.split_at(at);
+        out.push_str(before);
+        let path = &from[open.len()..];
+        let end = path
+            .find(close)
+            .filter(|end| path[name.len()..*end].is_empty() || path[name.len()..].starts_with('.'));
+        match end {
+            Some(end) => {
+                out.push_str(&placeholder(&path[..end]));
+                rest = &path[end + close.len()..];
+            }
+            None => {
+                out.push_str(&from[..begin.len()]);
+                rest = &from[begin.len()..];
+            }
+        }
+    }
+    out.push_str(rest);
+    out
+}
