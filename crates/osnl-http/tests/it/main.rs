@@ -1,6 +1,8 @@
 //! One request and its answer, against a real target.
 #![expect(clippy::unwrap_used, reason = "in a test a panic is the report")]
 
+mod guard;
+
 use std::time::Duration;
 
 use osnl_http::header::{CONTENT_TYPE, HeaderValue};
