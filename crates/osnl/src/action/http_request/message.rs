@@ -3,7 +3,7 @@
 use std::time::SystemTime;
 
 use osnl_http::header::{ACCEPT, CONTENT_TYPE, HeaderName, HeaderValue, USER_AGENT};
-use osnl_http::{HeaderMap, Method, Request, Url};
+use osnl_http::{HeaderMap, Method, Request};
 use osnl_model::{Notification, mask_secrets};
 
 use super::body::{Body, rendered};
@@ -50,7 +50,8 @@ pub(super) struct About<'a> {
 }
 
 impl Message {
-    /// The request about this event, whose payload is narrowed to the one resource. Without authorization.
+    /// The request about this event, whose payload is narrowed to the one resource. Without authorization, and to a service
+    /// of the catalogue without its place ([`Target::placed`]).
     ///
     /// # Errors
     /// What is wrong with the event, in words, without a value of it.
@@ -64,30 +65,29 @@ impl Message {
         self.made(&names, about, Some(now))
     }
 
-    /// The same for people: secrets are `***`, and nothing is signed.
+    /// The same for people, with its URL as it is shown: secrets are `***`, and nothing is signed.
     ///
     /// # Errors
     /// As [`Message::request`].
-    pub(super) fn shown(&self, event: &Names, about: &About<'_>) -> Result<Request, String> {
+    pub(super) fn shown(&self, event: &Names, about: &About<'_>) -> Result<(String, Request), String> {
         // What the event itself has of secrets is in no preview either.
         let notification = event.notification();
         let masked =
             Notification { payload: mask_secrets(&notification.payload), ..(**notification).clone() };
         let names = named(&event.about(masked), about).with("secret", self.secrets.masked());
-        let mut request = self.made(&names, about, None)?;
+        let request = self.made(&names, about, None)?;
         // The URL's template has encoded them.
-        let url = request.url.to_string().replace("%2A%2A%2A", MASK);
-        request.url = Url::parse(&url).map_err(|error| error.to_string())?;
-        Ok(request)
+        let url = self.target.shown(&request.url).replace("%2A%2A%2A", MASK);
+        Ok((url, request))
     }
 
     /// Method and URL for a log line.
     pub(super) fn shown_target(&self, event: &Names, about: &About<'_>, request: &Request) -> String {
         if self.secrets.is_empty() {
-            return format!("{} {}", self.method, request.url);
+            return format!("{} {}", self.method, self.target.shown(&request.url));
         }
         match self.shown(event, about) {
-            Ok(shown) => format!("{} {}", self.method, shown.url),
+            Ok((url, _)) => format!("{} {url}", self.method),
             Err(_) => format!("{} {}", self.method, self.target.source()),
         }
     }
