@@ -137,7 +137,13 @@ pub(super) fn event(names: &Names) -> Value {
     })
 }
 
-/// As a header.
+/// As a header: RFC 9110, 8.3.1.
 pub(super) fn content_type(text: &str) -> Option<HeaderValue> {
-    HeaderValue::try_from(text).ok().filter(|value| value.to_str().is_ok_and(|text| text.contains('/')))
+    let mut pieces = text.split(';').next().unwrap_or_default().trim_end().split('/');
+    let token = |piece: Option<&str>| {
+        let letter = |b: u8| b.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&b);
+        piece.is_some_and(|piece| !piece.is_empty() && piece.bytes().all(letter))
+    };
+    let is_one = token(pieces.next()) && token(pieces.next()) && pieces.next().is_none();
+    HeaderValue::try_from(text).ok().filter(|value| is_one && value.to_str().is_ok())
 }

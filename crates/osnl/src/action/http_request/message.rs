@@ -97,6 +97,8 @@ impl Message {
         let url = self.target.render(names, &query).map_err(|error| format!("url: {error}"))?;
         let mut request = Request::new(self.method.clone(), url);
         request.reply_limit = self.reply_limit;
+        // Whatever its method is: it would be repeated after a pause all the same, as the same delivery with the same key.
+        request.repeatable = true;
         let headers = &mut request.headers;
         headers.insert(USER_AGENT, HeaderValue::from_static(concat!("osnl/", env!("CARGO_PKG_VERSION"))));
         headers.insert(ACCEPT, HeaderValue::from_static("*/*"));
@@ -115,7 +117,7 @@ impl Message {
         match (&self.signer, sign) {
             (Some(signer), Some(now)) => signer.sign(headers, &key, now, body.as_bytes()),
             (Some(_), None) => {
-                headers.insert(super::sign::ID, key);
+                headers.insert(super::sign::ID, super::sign::without_stops(&key));
                 headers.insert(super::sign::TIMESTAMP, HeaderValue::from_static(MASK));
                 headers.insert(super::sign::SIGNATURE, HeaderValue::from_static(MASK));
             }
@@ -143,11 +145,11 @@ impl Message {
         let content_type = content_type.unwrap_or_else(|| HeaderValue::from_static("application/json"));
         match conf.mode {
             CloudEventMode::Structured => {
-                Ok(event.structured(headers, content_type.to_str().unwrap_or_default(), &data))
+                event.structured(headers, content_type.to_str().unwrap_or_default(), &data)
             }
             CloudEventMode::Binary => {
                 headers.insert(CONTENT_TYPE, content_type);
-                event.headers(headers).map_err(|error| format!("cloudevents: {error}"))?;
+                event.headers(headers)?;
                 Ok(data)
             }
         }
@@ -160,7 +162,8 @@ impl CloudEventConf {
             template.render(names).map_err(|error| format!("cloudevents_{option}: {error}"))
         };
         let notification = names.notification();
-        let message = notification.message_id.as_ref().or(notification.unique_id.as_ref());
+        let ids = [&notification.message_id, &notification.unique_id];
+        let message = ids.into_iter().flatten().find(|id| !id.is_empty());
         let id = match (message, about.resource) {
             (Some(id), Some(n)) => format!("{id}/{n}"),
             (Some(id), None) => id.clone(),

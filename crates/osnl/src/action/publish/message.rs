@@ -165,7 +165,7 @@ fn cloud_event(names: &Names, id: &str, [source, kind, subject]: [&Template; 3])
         priority: notification.priority.as_ref().map(|priority| priority.as_str().to_owned()),
     };
     let data = mask_secrets(&notification.payload).to_string();
-    let body = event.structured(&mut HeaderMap::new(), "application/json", &data);
+    let body = event.structured(&mut HeaderMap::new(), "application/json", &data)?;
     let properties = Properties {
         content_type: Some(cloud_event::STRUCTURED.into()),
         content_encoding: Some("utf-8".into()),
