@@ -100,7 +100,7 @@ proptest! {
         let sink = Sink::start();
         let host = match last {
             1..=9 => "localhost".to_owned(),
-            10..=19 => "LOCALHOST.".to_owned(),
+            10..=19 => "LocalHost".to_owned(),
             20..=29 => "[::1]".to_owned(),
             30..=39 => "[0:0::0:1]".to_owned(),
             40..=49 => "[::]".to_owned(),

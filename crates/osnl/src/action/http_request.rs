@@ -4,6 +4,7 @@
 //! | --- | --- |
 //! | [`conf`](HttpConf) | the options; `conf/table.rs` is their reference |
 //! | `message` | what one event becomes: method, URL, headers, body; pure |
+//! | `verb` | which method |
 //! | `target` | which URL, and whose its host is: ours, a service's of the catalogue, the event's |
 //! | `body` | JSON, XML, forms, texts, and how values are escaped in them |
 //! | [`cloud_event`](CloudEventMode) | the event as a CloudEvent |
@@ -29,6 +30,7 @@ mod statuses;
 mod target;
 #[cfg(test)]
 mod tests;
+mod verb;
 
 use std::fmt;
 use std::sync::Arc;

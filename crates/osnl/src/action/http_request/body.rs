@@ -54,6 +54,8 @@ impl Format {
 /// See the [module](self).
 #[derive(Clone, Debug)]
 pub(super) enum Body {
+    /// What a request of its method has when nobody says: [`Body::of`] says it.
+    Usual,
     /// None.
     Nothing,
     /// The event, secrets masked: [`event`].
@@ -65,14 +67,18 @@ pub(super) enum Body {
 }
 
 impl Body {
-    /// Whether a request of this method has a body when nobody says.
-    pub(super) fn usual(method: &Method) -> Self {
-        if [Method::POST, Method::PUT, Method::PATCH].contains(method) { Self::Event } else { Self::Nothing }
+    /// What a request of this method has: the event, where the method is for sending something.
+    pub(super) fn of(&self, method: &Method) -> &Self {
+        match self {
+            Self::Usual if [Method::POST, Method::PUT, Method::PATCH].contains(method) => &Self::Event,
+            Self::Usual => &Self::Nothing,
+            Self::Nothing | Self::Event | Self::Text(..) | Self::Form(_) => self,
+        }
     }
 
     pub(super) fn format(&self) -> Option<Format> {
         match self {
-            Self::Nothing => None,
+            Self::Usual | Self::Nothing => None,
             Self::Event => Some(Format::Json),
             Self::Text(format, _) => Some(*format),
             Self::Form(_) => Some(Format::Form),
@@ -85,7 +91,7 @@ impl Body {
     /// What is wrong with the event, in words.
     pub(super) fn render(&self, names: &Names) -> Result<String, String> {
         match self {
-            Self::Nothing => Ok(String::new()),
+            Self::Usual | Self::Nothing => Ok(String::new()),
             Self::Event => Ok(event(names).to_string()),
             Self::Text(format, template) => {
                 let text = template.render(names).map_err(|error| format!("body: {error}"))?;

@@ -11,7 +11,7 @@ use osnl_http::header::{
     AUTHORIZATION, CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, EXPECT, HOST, HeaderName, PROXY_AUTHORIZATION,
     TE, TRAILER, TRANSFER_ENCODING, UPGRADE,
 };
-use osnl_http::{AllowedHost, ClientCertificate, Guard, Method};
+use osnl_http::{AllowedHost, ClientCertificate, Guard};
 
 pub(super) use self::login::Login;
 use super::body::{self, Body, Format};
@@ -22,6 +22,7 @@ use super::secrets::Secrets;
 use super::sign;
 use super::statuses::{Judgement, Statuses};
 use super::target::{NAMES, Target, TargetError};
+use super::verb::{self, Verb};
 use crate::config::shown;
 use crate::native::driver::{DriverTable, ReadDriver, Reader, TlsConf};
 use crate::template::{Escape, Template};
@@ -57,7 +58,7 @@ impl ReadDriver for HttpConf {
         let method = method(reader);
         let target = target(reader);
         let query = pairs(reader, "query.");
-        let body = body(reader, method.as_ref());
+        let body = body(reader);
         let content_type = content_type(reader);
         let secrets = secrets(reader);
         let login = login::login(reader);
@@ -117,12 +118,14 @@ impl ReadDriver for HttpConf {
     }
 }
 
-fn method(reader: &mut Reader<'_>) -> Option<Method> {
+fn method(reader: &mut Reader<'_>) -> Option<Verb> {
     let text = reader.text("method")?;
-    let own = |text: &str| !text.is_empty() && text.bytes().all(|b| b.is_ascii_uppercase());
-    match Method::from_bytes(text.as_bytes()) {
-        Ok(method) if own(&text) && method != Method::CONNECT && method != Method::TRACE => Some(method),
-        Ok(_) | Err(_) => {
+    if text.contains("{{") || text.contains("{%") {
+        return template(reader, "method", Escape::None).map(Verb::Template);
+    }
+    match verb::usable(&text) {
+        Some(method) => Some(Verb::Written(method)),
+        None => {
             let problem = format!("{} is no method that can be used", shown(&text));
             reader.refuse("method", &problem, "write POST, PUT, PATCH, DELETE, GET or another in capitals")
         }
@@ -254,7 +257,7 @@ fn secrets(reader: &mut Reader<'_>) -> Option<Secrets> {
     secrets.map(Secrets::new)
 }
 
-fn body(reader: &mut Reader<'_>, method: Option<&Method>) -> Option<Body> {
+fn body(reader: &mut Reader<'_>) -> Option<Body> {
     let formats =
         [("json", Format::Json), ("xml", Format::Xml), ("form", Format::Form), ("text", Format::Text)];
     let format = reader.word("format", &formats);
@@ -276,7 +279,7 @@ fn body(reader: &mut Reader<'_>, method: Option<&Method>) -> Option<Body> {
             let template = template(reader, "body", format.escape())?;
             Some(if template.source().is_empty() { Body::Nothing } else { Body::Text(format, template) })
         }
-        (Format::Json, false) => method.map(Body::usual),
+        (Format::Json, false) => Some(Body::Usual),
         (Format::Xml | Format::Text, false) => {
             reader.refuse("format", "needs a body", "write one, or remove the line to send the event as JSON")
         }

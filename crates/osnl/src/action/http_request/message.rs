@@ -3,7 +3,7 @@
 use std::time::SystemTime;
 
 use osnl_http::header::{ACCEPT, CONTENT_TYPE, HeaderName, HeaderValue, USER_AGENT};
-use osnl_http::{HeaderMap, Method, Request};
+use osnl_http::{HeaderMap, Request};
 use osnl_model::{Notification, mask_secrets};
 
 use super::body::{Body, rendered};
@@ -11,12 +11,13 @@ use super::cloud_event::{self, CloudEvent, CloudEventMode};
 use super::secrets::{MASK, Secrets};
 use super::sign::Signer;
 use super::target::Target;
+use super::verb::Verb;
 use crate::template::{Names, Template};
 
 /// What a request is made of.
 #[derive(Clone, Debug)]
 pub(super) struct Message {
-    pub(super) method: Method,
+    pub(super) method: Verb,
     pub(super) target: Target,
     pub(super) query: Vec<(String, Template)>,
     pub(super) headers: Vec<(HeaderName, Template)>,
@@ -84,18 +85,18 @@ impl Message {
     /// Method and URL for a log line.
     pub(super) fn shown_target(&self, event: &Names, about: &About<'_>, request: &Request) -> String {
         if self.secrets.is_empty() {
-            return format!("{} {}", self.method, self.target.shown(&request.url));
+            return format!("{} {}", request.method, self.target.shown(&request.url));
         }
         match self.shown(event, about) {
-            Ok((url, _)) => format!("{} {url}", self.method),
-            Err(_) => format!("{} {}", self.method, self.target.source()),
+            Ok((url, _)) => format!("{} {url}", request.method),
+            Err(_) => format!("{} {}", request.method, self.target.source()),
         }
     }
 
     fn made(&self, names: &Names, about: &About<'_>, sign: Option<SystemTime>) -> Result<Request, String> {
         let query = rendered(&self.query, "query", names)?;
         let url = self.target.render(names, &query).map_err(|error| format!("url: {error}"))?;
-        let mut request = Request::new(self.method.clone(), url);
+        let mut request = Request::new(self.method.render(names)?, url);
         request.reply_limit = self.reply_limit;
         // Whatever its method is: it would be repeated after a pause all the same, as the same delivery with the same key.
         request.repeatable = true;
@@ -106,7 +107,7 @@ impl Message {
         if let Some(name) = &self.idempotency {
             headers.insert(name.clone(), key.clone());
         }
-        let mut body = self.body(names, about, headers)?;
+        let mut body = self.body(self.body.of(&request.method), names, about, headers)?;
         for (name, template) in &self.headers {
             let value = template.render(names).map_err(|error| format!("header.{name}: {error}"))?;
             let value = header_value(&value).ok_or_else(|| {
@@ -128,18 +129,26 @@ impl Message {
     }
 
     /// The body, and the headers that describe it.
-    fn body(&self, names: &Names, about: &About<'_>, headers: &mut HeaderMap) -> Result<String, String> {
-        let format = self.body.format().map(|format| HeaderValue::from_static(format.content_type()));
+    fn body(
+        &self,
+        body: &Body,
+        names: &Names,
+        about: &About<'_>,
+        headers: &mut HeaderMap,
+    ) -> Result<String, String> {
+        let format = body.format().map(|format| HeaderValue::from_static(format.content_type()));
         let content_type = self.content_type.clone().or(format);
         let Some(conf) = &self.cloud_event else {
             if let Some(content_type) = content_type {
                 headers.insert(CONTENT_TYPE, content_type);
             }
-            return self.body.render(names);
+            return body.render(names);
         };
         let event = conf.event(names, about)?;
-        let data = match &self.body {
-            Body::Event | Body::Nothing => mask_secrets(&names.notification().payload).to_string(),
+        let data = match body {
+            Body::Usual | Body::Event | Body::Nothing => {
+                mask_secrets(&names.notification().payload).to_string()
+            }
             body @ (Body::Text(..) | Body::Form(_)) => body.render(names)?,
         };
         let content_type = content_type.unwrap_or_else(|| HeaderValue::from_static("application/json"));

@@ -1,6 +1,7 @@
 //! Each recipe of `docs/http.md`, run on recorded notifications: what its target gets is what the target documents.
 
 use std::collections::BTreeSet;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -56,7 +57,7 @@ fn placed(block: &str, sink: &Sink, openstack: &Openstack) -> String {
     text
 }
 
-fn start(block: &str, names: &[String], broker: &MemoryBroker) -> Running {
+fn start(folder: &Path, block: &str, names: &[String], broker: &MemoryBroker) -> Running {
     let rule = match block.contains("[rule:") {
         true => String::new(),
         false => {
@@ -70,7 +71,8 @@ fn start(block: &str, names: &[String], broker: &MemoryBroker) -> Running {
         )
     };
     let (nova, neutron) = (listener("nova", "versioned_notifications"), listener("neutron", "notifications"));
-    let text = format!("[journal]\nconnection = memory://\n{nova}{neutron}{rule}{block}");
+    let head = format!("[DEFAULT]\nstate_dir = {}\n[journal]\nallow_volatile = true\n", folder.display());
+    let text = format!("{head}{nova}{neutron}{rule}{block}");
     let loaded = load_texts(&[("recipe.conf".to_owned(), text)], &Sources::default());
     let conf = loaded.unwrap_or_else(|errors| panic!("{errors}\n{block}")).conf;
     let counters = Arc::new(Counters::default());
@@ -134,8 +136,9 @@ fn each_recipe_sends_what_its_target_documents() {
         sink.reply_with(Reply::Status(status));
         openstack.list("dns", "public", "RegionOne", &sink.url(""));
         let broker = MemoryBroker::new();
+        let folder = tempfile::tempdir().unwrap();
         // Of the block's actions only this one, so that what comes is its.
-        let daemon = start(&placed(block, &sink, &openstack), &[name.to_owned()], &broker);
+        let daemon = start(folder.path(), &placed(block, &sink, &openstack), &[name.to_owned()], &broker);
         let (target, body) = message(&recipe["event"]);
         wait_until(SOON, "the queue is bound", || {
             broker.publish(&target, &Priority::Info, r#"{"event_type": "x", "payload": {}}"#) == 1
