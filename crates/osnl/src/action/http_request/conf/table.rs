@@ -24,7 +24,7 @@ const OPTIONS: &[DriverOption] = &[
          host that comes out of the event may be none of this site (allow_hosts). With auth = keystone it may name a service \
          instead of a host: catalog:dns/v2/zones.",
     ),
-    DriverOption::new("method", "template", "The request's method: GET, POST, PUT, …").or("POST"),
+    DriverOption::new("method", "template", "The request's method, as POST, PUT or DELETE.").or("POST"),
     DriverOption::new(
         "body",
         "template",
