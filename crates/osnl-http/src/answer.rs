@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use hyper::header::{DATE, RETRY_AFTER};
+use hyper::header::{CONTENT_ENCODING, DATE, RETRY_AFTER};
 use hyper::{HeaderMap, StatusCode};
 use jiff::fmt::rfc2822;
 
@@ -28,9 +28,20 @@ pub struct Answer {
 }
 
 impl Answer {
-    /// The start of its body, on one line; `None` if it has none.
+    /// The start of its body, on one line; of a compressed one how long it is. `None` if it has none.
     #[must_use]
     pub fn excerpt(&self) -> Option<String> {
+        // Nobody asked for it, and some send it all the same.
+        if let Some(coding) = self.headers.get(CONTENT_ENCODING).filter(|_| !self.body.is_empty())
+            && coding != "identity"
+        {
+            let coding: String = String::from_utf8_lossy(coding.as_bytes())
+                .chars()
+                .filter(|c| !c.is_control())
+                .take(20)
+                .collect();
+            return Some(format!("reply: {} bytes of {coding}", self.body.len()));
+        }
         // Four bytes are the most that a character has.
         let start = &self.body[..self.body.len().min(EXCERPT_CHARACTERS * 4)];
         let text: String = String::from_utf8_lossy(start)
@@ -113,6 +124,9 @@ mod tests {
         check(b" \n ", "I'm a teapot");
         check(b"no\r\nway\x1b", "I'm a teapot, reply: no  way");
         check(b"\xff", "I'm a teapot, reply: \u{fffd}");
+        let zipped = |coding| answer(&[(CONTENT_ENCODING, coding)], b"\x1f\x8b\x08").excerpt().unwrap();
+        assert_eq!(zipped("gzip"), "reply: 3 bytes of gzip");
+        assert_eq!(zipped("identity"), "reply: \u{fffd}");
         assert_eq!(answer(&[], &[b'x'; 1000]).excerpt().unwrap().len(), "reply: ".len() + 120);
     }
 }

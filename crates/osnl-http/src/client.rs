@@ -6,13 +6,15 @@ use bytes::{Bytes, BytesMut};
 use http_body_util::{BodyExt, Full};
 use hyper::body::Incoming;
 use hyper::header::{HOST, HeaderValue, PROXY_AUTHORIZATION};
+use hyper::http::Extensions;
 use hyper::{HeaderMap, Method, StatusCode, Uri};
 use hyper_util::client::legacy::Client as Connections;
+use hyper_util::client::legacy::connect::{CaptureConnection, capture_connection};
 use hyper_util::rt::{TokioExecutor, TokioTimer};
 use tokio::sync::Semaphore;
 
 use crate::answer::Answer;
-use crate::connector::{self, Connector};
+use crate::connector::{self, Connector, Traffic};
 use crate::failure::{self, Failure, FailureClass};
 use crate::options::{HttpError, HttpOptions};
 use crate::tls::Tls;
@@ -32,13 +34,19 @@ pub struct Request {
     pub body: Bytes,
     /// How many bytes of the reply are wanted, without its headers; what is beyond is not read.
     pub reply_limit: usize,
+    /// Whether it does no harm if the target sees it twice. Then it is sent once more, at once and over a new connection, if
+    /// the connection was one that had been kept and ended before there was a byte of an answer: a server closes idle
+    /// connections when it likes, also just then.
+    pub repeatable: bool,
 }
 
 impl Request {
-    /// Without headers and body, with a reply of 64 KiB.
+    /// Without headers and body, with a reply of 64 KiB; repeatable if its method is idempotent.
     #[must_use]
     pub fn new(method: Method, url: Url) -> Self {
-        Self { method, url, headers: HeaderMap::new(), body: Bytes::new(), reply_limit: 64 * 1024 }
+        let repeatable = method.is_idempotent();
+        let (headers, body) = (HeaderMap::new(), Bytes::new());
+        Self { method, url, headers, body, reply_limit: 64 * 1024, repeatable }
     }
 }
 
@@ -46,6 +54,8 @@ impl Request {
 #[derive(Clone, Debug)]
 pub struct Client {
     connections: Connections<Connector, Full<Bytes>>,
+    /// Without kept ones.
+    fresh: Connections<Connector, Full<Bytes>>,
     connector: Connector,
     /// For requests at once.
     places: Arc<Semaphore>,
@@ -86,17 +96,20 @@ impl Client {
         let connector = Connector::new(options, tls);
         // The pool would keep what has no time until it is looked at.
         let kept = if options.pool.idle.is_zero() { 0 } else { options.pool.idle_per_target };
-        let connections = Connections::builder(TokioExecutor::new())
-            // Python's http.client writes names this way, and byte for byte is what was promised for K2HR3.
-            .http1_title_case_headers(true)
-            .pool_timer(TokioTimer::new())
-            .pool_idle_timeout(options.pool.idle)
-            .pool_max_idle_per_host(kept)
-            .build(connector.clone());
-        Self { connections, connector, places: Arc::new(Semaphore::new(options.pool.requests)) }
+        let pool = |kept: usize| {
+            Connections::builder(TokioExecutor::new())
+                // Python's http.client writes names this way, and byte for byte is what was promised for K2HR3.
+                .http1_title_case_headers(true)
+                .pool_timer(TokioTimer::new())
+                .pool_idle_timeout(options.pool.idle)
+                .pool_max_idle_per_host(kept)
+                .build(connector.clone())
+        };
+        let (connections, fresh) = (pool(kept), pool(0));
+        Self { connections, fresh, connector, places: Arc::new(Semaphore::new(options.pool.requests)) }
     }
 
-    /// Makes one attempt: an answer with any status, whose body came whole or up to the limit, or an error. Redirects
+    /// Makes one attempt, and another one only as [`Request::repeatable`] says: an answer with any status, whose body came whole or up to the limit, or an error. Redirects
     /// are not followed. Has no time limit of its own.
     ///
     /// # Errors
@@ -106,14 +119,19 @@ impl Client {
         let proxy = self.connector.proxy(scheme, authority);
         let proxy = proxy.map_err(|error| Failure::new(FailureClass::Connect, error.to_string()))?;
         let proxy = proxy.filter(|_| scheme == Scheme::Http);
-        let limit = request.reply_limit;
+        let (limit, repeatable) = (request.reply_limit, request.repeatable);
         let mut message = message(request)?;
         if let Some(login) = proxy.as_ref().and_then(|proxy| proxy.authorization()) {
             message.headers_mut().insert(PROXY_AUTHORIZATION, login.clone());
         }
         // Until the reply is there; nobody closes it.
         let _place = self.places.acquire().await;
-        let answer = self.connections.request(message).await;
+        let again = repeatable.then(|| message.clone());
+        let connection = capture_connection(&mut message);
+        let answer = match (self.connections.request(message).await, again) {
+            (Err(_), Some(again)) if ended_unanswered(&connection) => self.fresh.request(again).await,
+            (answer, _) => answer,
+        };
         let answer = answer.map_err(|error| failure::of(&error, &self.connector.remedies))?;
         let (head, body) = answer.into_parts();
         if proxy.is_some() && head.status == StatusCode::PROXY_AUTHENTICATION_REQUIRED {
@@ -123,6 +141,15 @@ impl Client {
         let (body, whole) = read(body, limit).await?;
         Ok(Answer { status: head.status, headers: head.headers, body, whole })
     }
+}
+
+/// Whether the request went over a connection that had been kept, and that ended before it had a byte of an answer.
+fn ended_unanswered(connection: &CaptureConnection) -> bool {
+    let mut extras = Extensions::new();
+    if let Some(connected) = connection.connection_metadata().as_ref() {
+        connected.get_extras(&mut extras);
+    }
+    extras.get::<Traffic>().is_some_and(Traffic::ended_unanswered)
 }
 
 /// As the library sends it.

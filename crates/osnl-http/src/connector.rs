@@ -4,6 +4,7 @@
 use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll};
 
 use hyper::Uri;
@@ -12,7 +13,7 @@ use hyper::rt::{Read, ReadBufCursor, Write};
 use hyper_util::client::legacy::connect::{Connected, Connection, HttpConnector};
 use hyper_util::rt::TokioIo;
 use osnl_tls::Remedies;
-use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _, ReadBuf};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 use tower_service::Service;
@@ -174,7 +175,8 @@ fn status(reply: &[u8]) -> Option<(u16, String)> {
 
 /// A connection, with or without TLS.
 pub(crate) struct Stream {
-    io: TokioIo<Box<dyn Io>>,
+    io: TokioIo<Watched>,
+    traffic: Traffic,
     /// The other side is a proxy that wants whole URLs.
     to_proxy: bool,
     /// When the target's certificate ends, in seconds since 1970.
@@ -185,23 +187,98 @@ trait Io: AsyncRead + AsyncWrite + Send + Unpin {}
 
 impl<T: AsyncRead + AsyncWrite + Send + Unpin> Io for T {}
 
+/// What came over a connection, for who must know whether a request on it had any answer.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Traffic(Arc<[AtomicBool; 2]>);
+
+impl Traffic {
+    /// Whether an earlier request had an answer on this connection, and the last one has not had a byte of one.
+    pub(crate) fn ended_unanswered(&self) -> bool {
+        let [ever, since] = &*self.0;
+        ever.load(Ordering::Acquire) && !since.load(Ordering::Acquire)
+    }
+
+    fn read(&self) {
+        self.0.iter().for_each(|read| read.store(true, Ordering::Release));
+    }
+
+    fn written(&self) {
+        self.0[1].store(false, Ordering::Release);
+    }
+}
+
+/// Bytes above TLS.
+struct Watched {
+    io: Box<dyn Io>,
+    traffic: Traffic,
+}
+
+impl AsyncRead for Watched {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let before = buffer.filled().len();
+        let polled = Pin::new(&mut self.io).poll_read(context, buffer);
+        if buffer.filled().len() > before {
+            self.traffic.read();
+        }
+        polled
+    }
+}
+
+impl AsyncWrite for Watched {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        self.traffic.written();
+        Pin::new(&mut self.io).poll_write(context, bytes)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.io).poll_flush(context)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.io).poll_shutdown(context)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.io.is_write_vectored()
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        bytes: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        self.traffic.written();
+        Pin::new(&mut self.io).poll_write_vectored(context, bytes)
+    }
+}
+
 impl Stream {
     fn new(io: impl Io + 'static, to_proxy: bool) -> Self {
-        Self { io: TokioIo::new(Box::new(io)), to_proxy, certificate_ends: None }
+        let traffic = Traffic::default();
+        let io = TokioIo::new(Watched { io: Box::new(io), traffic: traffic.clone() });
+        Self { io, traffic, to_proxy, certificate_ends: None }
     }
 
     pub(crate) fn certificate_ends(&self) -> Option<i64> {
         self.certificate_ends
     }
 
-    fn io(&mut self) -> Pin<&mut TokioIo<Box<dyn Io>>> {
+    fn io(&mut self) -> Pin<&mut TokioIo<Watched>> {
         Pin::new(&mut self.io)
     }
 }
 
 impl Connection for Stream {
     fn connected(&self) -> Connected {
-        Connected::new().proxy(self.to_proxy)
+        Connected::new().proxy(self.to_proxy).extra(self.traffic.clone())
     }
 }
 

@@ -16,7 +16,7 @@
 //! What is configured is settled when a client is built: a wrong CA file or a wrong proxy is an error at the
 //! start, not with the first message. Nothing here reads the environment; it is handed in.
 //!
-//! Here are no deadlines, no second attempts and no pauses: who calls [`Client::send`] gives it its time, by
+//! Here are no deadlines, no pauses, and no second attempts but one ([`Request::repeatable`]): who calls [`Client::send`] gives it its time, by
 //! dropping the future, and decides what a [`Failure`] means. A reply is read up to the limit of its request,
 //! whatever the target sends.
 

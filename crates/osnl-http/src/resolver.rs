@@ -14,8 +14,8 @@ use crate::guard::{Forbidden, Guard};
 
 /// What the connector asks. The addresses that it hands out are those that are connected to.
 #[derive(Clone, Debug)]
-pub(crate) struct Resolver {
-    system: GaiResolver,
+pub(crate) struct Resolver<S = GaiResolver> {
+    system: S,
     guard: Option<Arc<Guard>>,
 }
 
@@ -34,7 +34,12 @@ impl Resolver {
     }
 }
 
-impl Service<Name> for Resolver {
+impl<S> Service<Name> for Resolver<S>
+where
+    S: Service<Name, Error = io::Error>,
+    S::Response: Iterator<Item = SocketAddr>,
+    S::Future: Send + 'static,
+{
     type Response = vec::IntoIter<SocketAddr>;
     type Error = ResolveError;
     type Future = Pin<Box<dyn Future<Output = Result<Self::Response, ResolveError>> + Send>>;
@@ -73,6 +78,13 @@ fn allowed(guard: &Guard, host: &str, found: Vec<SocketAddr>) -> Result<Vec<Sock
 
 #[cfg(test)]
 mod tests {
+    use std::collections::VecDeque;
+    use std::future::Ready;
+    use std::sync::Mutex;
+
+    use hyper_util::client::legacy::connect::HttpConnector;
+    use osnl_testkit::Sink;
+
     use super::*;
 
     #[test]
@@ -85,5 +97,53 @@ mod tests {
         check(&["10.0.0.1:80", "1.1.1.1:80", "[::1]:80"], Some(&["1.1.1.1:80"]));
         check(&["10.0.0.1:80", "[::1]:80"], None);
         check(&[], Some(&[]));
+    }
+
+    /// A name server that says something else each time.
+    #[derive(Clone)]
+    struct Rebinding(Arc<Mutex<VecDeque<Vec<&'static str>>>>);
+
+    impl Service<Name> for Rebinding {
+        type Response = vec::IntoIter<SocketAddr>;
+        type Error = io::Error;
+        type Future = Ready<io::Result<Self::Response>>;
+
+        fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+            Poll::Ready(Ok(()))
+        }
+
+        fn call(&mut self, _: Name) -> Self::Future {
+            let found =
+                self.0.lock().unwrap().pop_front().expect("a name is looked up once for each connection");
+            let found: Vec<SocketAddr> =
+                found.into_iter().map(|ip| SocketAddr::new(ip.parse().unwrap(), 0)).collect();
+            std::future::ready(Ok(found.into_iter()))
+        }
+    }
+
+    /// What was judged is what is connected to: a name that has another address a moment later gains nothing.
+    #[test]
+    fn a_name_that_is_rebound_leads_nowhere_else() {
+        // Stands for the Internet; the other one for this machine.
+        let outside = Sink::start_at("127.0.0.2".parse().unwrap());
+        let guard = Guard { hosts: vec!["127.0.0.2".parse().unwrap()], private: false };
+        let answers = [
+            (vec!["127.0.0.2"], true),
+            (vec!["127.0.0.1"], false),
+            (vec!["127.0.0.1", "127.0.0.2"], true),
+            (vec!["127.0.0.1", "127.0.0.3", "::1"], false),
+            (vec!["127.0.0.2"], true),
+        ];
+        let said = answers.iter().map(|(addresses, _)| addresses.clone()).collect();
+        let system = Rebinding(Arc::new(Mutex::new(said)));
+        let resolver = Resolver { system, guard: Some(Arc::new(guard)) };
+        let mut connector = HttpConnector::new_with_resolver(resolver);
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        let url: hyper::Uri = format!("http://rebound.example:{}/", outside.port()).parse().unwrap();
+        for (addresses, reached) in &answers {
+            let stream = runtime.block_on(connector.call(url.clone()));
+            let peer = stream.ok().map(|stream| stream.inner().peer_addr().unwrap().ip().to_string());
+            assert_eq!(peer, reached.then(|| "127.0.0.2".to_owned()), "{addresses:?}");
+        }
     }
 }

@@ -6,13 +6,21 @@ use std::str::FromStr;
 use serde_json::Value;
 
 /// Types of services, each with the others it goes by in older clouds (the service types authority's list).
-const ALIASES: [&[&str]; 6] = [
+const ALIASES: [&[&str]; 14] = [
+    &["alarm", "alarming"],
+    &["application-container", "container"],
     &["baremetal", "bare-metal"],
     &["block-storage", "block-store", "volumev3", "volumev2", "volume"],
     &["object-store", "object-storage"],
     &["container-infrastructure-management", "container-infra", "container-infrastructure"],
+    &["event", "events"],
+    &["instance-ha", "ha"],
+    &["message", "messaging"],
+    &["meter", "metering"],
     &["orchestration", "heat"],
+    &["resource-cluster", "cluster", "clustering"],
     &["shared-file-system", "sharev2", "share"],
+    &["workflow", "workflowv2"],
 ];
 
 /// From where a service is called.
@@ -176,6 +184,29 @@ impl Catalog {
     }
 }
 
+/// A path (and query) of a service's API below its URL of the catalogue; it begins with `/`.
+///
+/// Some clouds list a service with the version of its API, some without. Who writes a path with a version (`/v2/zones`)
+/// means that one: it takes the place of one that the catalogue's URL ends in.
+#[must_use]
+pub fn below(endpoint: &str, path: &str) -> String {
+    let base = endpoint.trim_end_matches('/');
+    let first = path.trim_start_matches('/').split(['/', '?']).next().unwrap_or_default();
+    let base = match base.rsplit_once('/') {
+        Some((root, last)) if is_version(first) && is_version(last) => root,
+        Some(_) | None => base,
+    };
+    format!("{base}{path}")
+}
+
+/// `v2`, `v2.1`.
+pub(crate) fn is_version(segment: &str) -> bool {
+    segment.strip_prefix('v').is_some_and(|number| {
+        number.starts_with(|c: char| c.is_ascii_digit())
+            && number.bytes().all(|b| b.is_ascii_digit() || b == b'.')
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use osnl_testkit::fixture;
@@ -231,5 +262,24 @@ mod tests {
         assert_eq!("internalURL".parse(), Ok(Interface::Internal));
         assert_eq!("public".parse(), Ok(Interface::Public));
         assert_eq!("Public".parse::<Interface>(), Err(()));
+    }
+
+    #[test]
+    fn a_path_is_below_the_service_with_one_version() {
+        let check = |endpoint: &str, path: &str, expected: &str| {
+            assert_eq!(below(endpoint, path), expected, "{endpoint} {path}");
+        };
+        check("http://h:9001", "/v2/zones", "http://h:9001/v2/zones");
+        check("http://h:9001/", "/v2/zones?limit=1", "http://h:9001/v2/zones?limit=1");
+        check("http://h/dns", "/v2/zones", "http://h/dns/v2/zones");
+        check("http://h/dns/v2", "/v2/zones", "http://h/dns/v2/zones");
+        check("http://h/dns/v2/", "/zones", "http://h/dns/v2/zones");
+        check("http://h:5000/v2.0", "/v3/users", "http://h:5000/v3/users");
+        check("http://h:8774/v2.1", "/servers/1", "http://h:8774/v2.1/servers/1");
+        // With a project behind the version, and a host that only looks like one.
+        check("http://h:8776/v3/0123", "/volumes", "http://h:8776/v3/0123/volumes");
+        check("http://h:8776/v3/0123", "/v3/volumes", "http://h:8776/v3/0123/v3/volumes");
+        check("http://h/dns", "?a=b", "http://h/dns?a=b");
+        check("http://h/volume/v3", "/", "http://h/volume/v3/");
     }
 }

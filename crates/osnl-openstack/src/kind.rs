@@ -5,6 +5,8 @@ use std::str::FromStr;
 
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
+use crate::catalog::is_version;
+
 /// What an id may hold as it stands in a path (RFC 3986, unreserved).
 const UNRESERVED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 
@@ -137,12 +139,7 @@ impl Kind {
 /// Whether a path has a version: `/v2.1`, also with a project behind it.
 fn versioned(url: &str) -> bool {
     let path = url.split_once("://").map_or(url, |(_, rest)| rest);
-    path.split('/').skip(1).any(|part| {
-        part.strip_prefix('v').is_some_and(|number| {
-            number.starts_with(|c: char| c.is_ascii_digit())
-                && number.bytes().all(|b| b.is_ascii_digit() || b == b'.')
-        })
-    })
+    path.split('/').skip(1).any(is_version)
 }
 
 impl fmt::Display for Kind {

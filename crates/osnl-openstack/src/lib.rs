@@ -29,7 +29,7 @@ mod objects;
 mod secret;
 mod token;
 
-pub use self::catalog::{Catalog, CatalogError, Interface};
+pub use self::catalog::{Catalog, CatalogError, Interface, below};
 pub use self::cloud::{Cloud, LoggedIn};
 pub use self::clouds::{Clouds, CloudsError, Variables};
 pub use self::conf::{CloudConf, ConfError, Fields, Identity, Scope};

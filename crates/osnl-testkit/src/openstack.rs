@@ -44,6 +44,8 @@ struct State {
     lifetime: u64,
     without: Option<String>,
     recorded: HashMap<String, Value>,
+    /// Further endpoints of the catalogue: type, interface, region, URL.
+    listed: Vec<[String; 4]>,
 }
 
 impl Openstack {
@@ -62,6 +64,7 @@ impl Openstack {
             lifetime: 3600,
             without: None,
             recorded,
+            listed: Vec::new(),
         };
         let state = Arc::new(Mutex::new(state));
         let answering = state.clone();
@@ -101,6 +104,23 @@ impl Openstack {
     #[must_use]
     pub fn get(&self, path: &str) -> Value {
         self.state.lock().unwrap().objects[path].clone()
+    }
+
+    /// From now on the catalogue of each new token has this URL too, of a service of this type.
+    pub fn list(&self, service: &str, interface: &str, region: &str, url: &str) {
+        let endpoint = [service, interface, region, url].map(str::to_owned);
+        self.state.lock().unwrap().listed.push(endpoint);
+    }
+
+    /// From now on no new token's catalogue has what [`Openstack::list`] has added.
+    pub fn unlist(&self) {
+        self.state.lock().unwrap().listed.clear();
+    }
+
+    /// Whether this token has been given out, and not been taken back since.
+    #[must_use]
+    pub fn believes(&self, token: &str) -> bool {
+        self.state.lock().unwrap().good.contains(token)
     }
 
     /// From now on there is nothing at this path.
@@ -235,6 +255,11 @@ impl State {
                     endpoint["url"] = format!("{}/baremetal", self.base).into();
                 }
                 catalog.push(ironic);
+                for [service, interface, region, url] in &self.listed {
+                    let endpoint =
+                        json!({"interface": interface, "region": region, "region_id": region, "url": url});
+                    catalog.push(json!({"type": service, "name": service, "endpoints": [endpoint]}));
+                }
                 catalog.retain(|service| service["type"].as_str() != self.without.as_deref());
             }
         }

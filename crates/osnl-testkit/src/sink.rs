@@ -46,6 +46,10 @@ pub enum Reply {
     ResetInBody,
     /// A 200 whose body has no end; until the client closes.
     Endless,
+    /// Exactly these bytes, then the connection is closed.
+    Raw(Vec<u8>),
+    /// The first of these, and then the second without end; until the client closes.
+    Forever(Vec<u8>, Vec<u8>),
     /// Nothing; the connection stays open until the client or [`Sink::stop`] closes it.
     Hang,
     /// A 200, then bytes are passed between the client and this `host:port`: what a proxy does on CONNECT.

@@ -33,6 +33,7 @@ pub(crate) mod journal;
 mod known;
 mod layers;
 mod lenient;
+mod logins;
 mod never;
 mod orphans;
 mod parts;

@@ -28,6 +28,7 @@ mod rabbit_options;
 mod recorded_files;
 mod refused;
 mod reload;
+mod reload_http;
 mod reloading;
 mod replay;
 mod rule_tests;

@@ -1,6 +1,8 @@
 //! One request and its answer, against a real target.
 #![expect(clippy::unwrap_used, reason = "in a test a panic is the report")]
 
+mod guard;
+
 use std::time::Duration;
 
 use osnl_http::header::{CONTENT_TYPE, HeaderValue};
@@ -109,4 +111,29 @@ fn what_was_made_for_plain_http_says_so_over_https() {
     });
     assert_eq!(failure.class, FailureClass::Tls);
     assert_eq!(failure.reason, "there is no TLS: this client was made for a target without TLS");
+}
+
+/// Over a connection that was kept, and that ends before there is a byte of an answer.
+#[test]
+fn a_request_is_sent_again_only_if_that_does_no_harm() {
+    let check = |method: Method, repeatable: Option<bool>, sends: usize| {
+        let sink = Sink::start();
+        sink.script(vec![Reply::Status(204), Reply::CloseWithoutReply, Reply::Status(204)]);
+        let answer = run(async {
+            let client = Client::anywhere(&HttpOptions::default()).unwrap();
+            client.send(request(Method::GET, &sink.url("/"))).await.unwrap();
+            let mut asked = request(method.clone(), &sink.url("/"));
+            asked.repeatable = repeatable.unwrap_or(asked.repeatable);
+            client.send(asked).await
+        });
+        assert_eq!(sink.requests().len(), 1 + sends, "{method} {repeatable:?}");
+        assert_eq!(answer.err().map(|failure| failure.class), (sends == 1).then_some(FailureClass::Reset));
+    };
+    check(Method::GET, None, 2);
+    check(Method::DELETE, None, 2);
+    check(Method::PUT, None, 2);
+    check(Method::POST, None, 1);
+    check(Method::PATCH, None, 1);
+    check(Method::POST, Some(true), 2);
+    check(Method::PUT, Some(false), 1);
 }

@@ -94,6 +94,8 @@ fn succeeds(reply: &Reply) -> bool {
         | Reply::ShortBody
         | Reply::ResetInBody
         | Reply::Endless
+        | Reply::Raw(_)
+        | Reply::Forever(..)
         | Reply::Hang
         | Reply::Tunnel(_) => false,
     }

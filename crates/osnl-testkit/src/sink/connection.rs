@@ -115,12 +115,13 @@ fn answer(stream: &mut TcpStream, reply: &Reply, bodiless: bool) -> io::Result<b
             Ok(false)
         }
         Reply::Endless => {
-            stream.write_all(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n")?;
             let chunk = [b"1000\r\n".as_slice(), &[b'x'; 0x1000], b"\r\n"].concat();
-            // Fails when the client closes, or `Sink::stop` does.
-            loop {
-                stream.write_all(&chunk)?;
-            }
+            forever(stream, b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n", &chunk)
+        }
+        Reply::Forever(first, then) => forever(stream, first, then),
+        Reply::Raw(bytes) => {
+            stream.write_all(bytes)?;
+            Ok(false)
         }
         Reply::Hang => {
             // Ends when the client closes, or when `Sink::stop` shuts the socket down.
@@ -135,6 +136,14 @@ fn answer(stream: &mut TcpStream, reply: &Reply, bodiless: bool) -> io::Result<b
             Ok(false)
         }
         Reply::CloseWithoutReply | Reply::Reset | Reply::After(..) => Ok(false),
+    }
+}
+
+/// Fails when the client closes, or `Sink::stop` does.
+fn forever(stream: &mut TcpStream, first: &[u8], then: &[u8]) -> io::Result<bool> {
+    stream.write_all(first)?;
+    loop {
+        stream.write_all(then)?;
     }
 }
 

@@ -4,7 +4,8 @@
 //! | --- | --- |
 //! | [`conf`](HttpConf) | the options; `conf/table.rs` is their reference |
 //! | `message` | what one event becomes: method, URL, headers, body; pure |
-//! | `target` | which URL, and whether its host is the event's |
+//! | `verb` | which method |
+//! | `target` | which URL, and whose its host is: ours, a service's of the catalogue, the event's |
 //! | `body` | JSON, XML, forms, texts, and how values are escaped in them |
 //! | [`cloud_event`](CloudEventMode) | the event as a CloudEvent |
 //! | `sign` | Standard Webhooks |
@@ -29,12 +30,13 @@ mod statuses;
 mod target;
 #[cfg(test)]
 mod tests;
+mod verb;
 
 use std::fmt;
 use std::sync::Arc;
 use std::time::SystemTime;
 
-use osnl_http::header::{HeaderName, LOCATION};
+use osnl_http::header::LOCATION;
 use osnl_http::{Answer, Client, Failure, Request, StatusCode, redirected};
 use osnl_transport::BoxFuture;
 
@@ -56,7 +58,7 @@ pub struct HttpAction {
     judgement: Judgement,
     redirects: u32,
     target: String,
-    /// For the target that is written out.
+    /// For the target that is written out, or that the catalogue has.
     own: Client,
     /// For what the event or a redirect names; without our certificate, and guarded.
     away: Option<Client>,
@@ -99,17 +101,54 @@ impl HttpAction {
     }
 
     /// Sends it with our login; once more if that can be renewed.
-    async fn authorized(&self, mut request: Request) -> Result<Answer, ActionError> {
-        let Some(authorization) = &self.authorization else { return self.follow(request).await };
-        let (name, value) = authorization.header().await?;
-        request.headers.insert(name, value);
-        let answer = self.follow(request.clone()).await?;
+    async fn authorized(&self, request: Request) -> Result<Answer, ActionError> {
+        let Some(authorization) = &self.authorization else { return self.placed(None, request).await };
+        let answer = self.logged_in(&**authorization, request.clone()).await?;
         if answer.status != StatusCode::UNAUTHORIZED || !authorization.refused().await {
             return Ok(answer);
         }
-        let (name, value): (HeaderName, _) = authorization.header().await?;
+        self.logged_in(&**authorization, request).await
+    }
+
+    async fn logged_in(
+        &self,
+        authorization: &dyn Authorization,
+        mut request: Request,
+    ) -> Result<Answer, ActionError> {
+        let (name, value) = authorization.header().await?;
         request.headers.insert(name, value);
-        self.follow(request).await
+        self.placed(Some(authorization), request).await
+    }
+
+    /// Sends it to where its service is, if that is what the target names.
+    async fn placed(
+        &self,
+        authorization: Option<&dyn Authorization>,
+        mut request: Request,
+    ) -> Result<Answer, ActionError> {
+        let target = &self.message.target;
+        let Some(service) = target.service() else { return self.follow(request).await };
+        let held = |reason: String| ActionError::new(ErrorClass::Connect, reason);
+        let Some(authorization) = authorization else {
+            return Err(held(format!("nobody is logged in who could say where {service} is")));
+        };
+        let endpoint = authorization.endpoint(service).await?;
+        request.url = target.placed(&request.url, &endpoint).map_err(|error| {
+            held(format!(
+                "the service catalogue has {endpoint} for {service}, which cannot be called: {error}"
+            ))
+        })?;
+        match self.follow(request).await {
+            Ok(answer) => Ok(answer),
+            Err(failed) => {
+                if failed.class == ErrorClass::Connect {
+                    // It may have moved: the next attempt reads the catalogue anew.
+                    authorization.refused().await;
+                }
+                let reason = format!("{service} at {endpoint}: {}", failed.reason);
+                Err(ActionError { reason, ..failed })
+            }
+        }
     }
 
     /// Sends it, and goes where the answer leads as far as that is allowed.

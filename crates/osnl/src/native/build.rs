@@ -9,13 +9,13 @@ use osnl_model::Target;
 use osnl_transport::{ListenOptions, Transport, TransportError};
 
 use super::driver::BuildContext;
+use super::logins::Logins;
 use super::parts::{Parts, real};
 use super::{ActionConf, JournalConf, ListenerConf, Native};
 use crate::action::http::{HttpError, HttpOptions};
 use crate::control::{ControlSocket, Desk, Store};
 use crate::daemon::Daemon;
 use crate::delivery::{DeliveryLoop, DeliverySettings, Prelude, Setup};
-use crate::enrich::openstack::Cloud;
 use crate::enrich::{EnrichConf, Enrichments, Step};
 use crate::journal::Journal;
 use crate::journal::memory::{MemoryJournal, MemoryLimits};
@@ -137,6 +137,7 @@ impl Native {
         http: &HttpOptions,
         counters: &Arc<Counters>,
     ) -> Result<(Daemon, Parts), BuildError> {
+        let logins = Logins::default();
         let (journal, store) = self.journal.open(self.prefetch(), self.overflowing(), counters)?;
         self.say_orphans();
         let mut parts = Parts {
@@ -151,7 +152,8 @@ impl Native {
             bindings: self.state_folder().map(|folder| Arc::new(Bindings::open(&folder))),
             transports: HashMap::new(),
             rules: HashMap::new(),
-            asking: self.asking(http, |_| None)?,
+            asking: self.asking(http, &logins, |_| None)?,
+            logins,
         };
         let mut listeners = Vec::new();
         for (conf, rules) in self.heard() {
@@ -177,25 +179,17 @@ impl Native {
     pub(super) fn asking(
         &self,
         http: &HttpOptions,
+        logins: &Logins,
         before: impl Fn(&EnrichConf) -> Option<Step>,
     ) -> Result<HashMap<Arc<str>, Step>, BuildError> {
-        let mut clouds: Vec<Cloud> = Vec::new();
         let mut asking = HashMap::new();
         for conf in &self.enrichments {
             if let Some(step) = before(conf) {
                 asking.insert(conf.name.clone(), step);
                 continue;
             }
-            let same = |cloud: &&Cloud| *cloud.conf() == conf.cloud && cloud.timeout() == conf.limits.timeout;
-            let cloud = match clouds.iter().find(same) {
-                Some(cloud) => cloud.clone(),
-                None => {
-                    let error = |error| BuildError::Enrich { name: conf.name.clone(), error };
-                    let cloud = conf.cloud(http).map_err(error)?;
-                    clouds.push(cloud.clone());
-                    cloud
-                }
-            };
+            let error = |error| BuildError::Enrich { name: conf.name.clone(), error };
+            let cloud = logins.cloud(&conf.cloud, http, conf.limits.timeout).map_err(error)?;
             let step = Step {
                 name: conf.name.clone(),
                 kind: conf.kind,
@@ -346,6 +340,7 @@ impl ActionConf {
             state_folder: parts.state_folder.as_deref(),
             counters: &parts.counters,
             asking: &parts.asking,
+            logins: &parts.logins,
         })?;
         let steps = self.enrich.iter().filter_map(|name| parts.asking.get(name)).cloned().collect::<Vec<_>>();
         let enrichments = (!steps.is_empty()).then(|| Enrichments::new(steps, parts.journal.clone()));

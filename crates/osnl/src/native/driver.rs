@@ -20,12 +20,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use osnl_model::{Notification, mask_secrets};
+use osnl_openstack::CloudConf;
 use osnl_transport::BoxFuture;
 
 pub(crate) use self::table::{DriverOption, DriverTable};
 pub use self::tls::TlsConf;
 pub(crate) use self::tls::{CA_FILE, VERIFY};
-pub(crate) use super::probe::{Probe, broker_probe, file_probe, login_probe, target_probe};
+use super::logins::Logins;
+pub(crate) use super::probe::{Probe, broker_probe, cloud_probe, file_probe, target_probe};
 pub(crate) use super::section::Reader;
 use super::{BuildError, ListenerConf, Preview};
 use crate::action::Action;
@@ -141,6 +143,11 @@ pub(crate) trait DriverConf {
         true
     }
 
+    /// The cloud that it logs in to by itself.
+    fn logs_in(&self) -> Option<&CloudConf> {
+        None
+    }
+
     /// Whether it destroys something, so that a guard is recommended.
     fn destroys(&self) -> bool {
         false
@@ -182,6 +189,8 @@ pub(crate) struct BuildContext<'a> {
     pub(crate) counters: &'a Arc<Counters>,
     /// What asks the clouds of `[enrich:NAME]`, by their names.
     pub(crate) asking: &'a HashMap<Arc<str>, Step>,
+    /// What is logged in to clouds.
+    pub(crate) logins: &'a Logins,
 }
 
 impl BuildContext<'_> {

@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use osnl_transport::{Binding, Declare, QueueType, Transport, TransportError, transport_with};
 
+use super::logins::Logins;
 use super::{BuildError, ListenerConf, Native, OnFull, Transports};
 use crate::action::http::HttpOptions;
 use crate::control::Store;
@@ -44,6 +45,8 @@ pub(super) struct Parts {
     pub(super) rules: HashMap<Arc<str>, Arc<LiveRules>>,
     /// What asks for enrichments, by their names.
     pub(super) asking: HashMap<Arc<str>, Step>,
+    /// What is new logs in with these.
+    pub(super) logins: Logins,
 }
 
 /// A transport as the URL asks for it.

@@ -5,13 +5,13 @@
 //! | each host of a broker | name, TCP, TLS, login, virtual host | everything |
 //! | exchanges and queues | passively; queues are compared as `RabbitTransport::look` does | nothing is made, bound or consumed |
 //! | what actions need | as their drivers do: of HTTP TCP, a proxy's tunnel, TLS | no request is sent |
-//! | clouds | a login; each service that is asked, for an object that nobody has | no object is read |
+//! | clouds of enrichments and of `auth = keystone` | a login; each service that is asked, for an object that nobody has | no object is read |
 //! | files | asked of the operating system | nothing is written |
 //!
 //! All at the same time, each within the deadline.
 
 mod actions;
-mod enrich;
+mod cloud;
 
 use std::time::Duration;
 
@@ -24,8 +24,8 @@ use osnl_transport::{
 };
 
 pub(crate) use self::actions::{broker_probe, file_probe, target_probe};
-use self::enrich::enrichment;
-pub(crate) use self::enrich::login_probe;
+pub(crate) use self::cloud::cloud_probe;
+use self::cloud::enrichment;
 use super::driver::ProbeContext;
 use super::{JournalConf, ListenerConf, Native};
 use crate::action::http::HttpOptions;

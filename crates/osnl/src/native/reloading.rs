@@ -16,6 +16,7 @@ use osnl_transport::BoxFuture;
 use tokio::task::spawn_blocking;
 
 use super::change::{Different, Values};
+use super::logins::Logins;
 use super::parts::{MakeTransport, Parts, real};
 use super::schema::{ACTION, ENRICH, LISTENER, RULE};
 use super::{BuildError, Loaded, Native, Sources, load, told};
@@ -235,7 +236,8 @@ impl Running {
             let before = old.enrichments.iter().find(|before| before.name == enrich.name);
             !is_other(ENRICH, &enrich.name) && before.is_some_and(|before| before.cloud == enrich.cloud)
         };
-        let asking = conf.asking(&parts.http, |enrich| {
+        parts.logins = Logins::default();
+        let asking = conf.asking(&parts.http, &parts.logins, |enrich| {
             self.parts.asking.get(&enrich.name).filter(|_| asks_as_before(enrich)).cloned()
         })?;
         parts.asking = asking;
@@ -243,10 +245,12 @@ impl Running {
             |name: &Arc<str>| conf.enrichments.iter().any(|e| e.name == *name && !asks_as_before(e));
 
         for action in &conf.actions {
-            let is_new = !old.actions.iter().any(|before| before.name == action.name);
-            if is_new {
+            let Some(before) = old.actions.iter().find(|before| before.name == action.name) else {
                 changes.deliveries.push(action.delivery_loop(parts)?);
-            } else if is_other(ACTION, &action.name)
+                continue;
+            };
+            if is_other(ACTION, &action.name)
+                || before.driver.conf().logs_in() != action.driver.conf().logs_in()
                 || action.enrich.iter().chain(action.driver.conf().asks()).any(asks_otherwise)
                 || action.on_failure.as_ref().is_some_and(|to| is_other(ACTION, &to.action))
             {

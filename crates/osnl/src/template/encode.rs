@@ -23,7 +23,8 @@ pub(super) fn xml(value: &Value) -> Result<String, Error> {
             '>' => escaped.push_str("&gt;"),
             '"' => escaped.push_str("&quot;"),
             '\'' => escaped.push_str("&#39;"),
-            '\t' | '\n' | '\r' => escaped.push(c),
+            // As they are, readers make blanks of them in attributes, and \n of \r everywhere.
+            '\t' | '\n' | '\r' => escaped.push_str(&format!("&#{};", u32::from(c))),
             '\0'..='\x1f' | '\u{fffe}' | '\u{ffff}' => escaped.push('\u{fffd}'),
             c => escaped.push(c),
         }

@@ -108,7 +108,7 @@ mod tests {
                 ("{{ payload.n }} {{ payload.yes }} {{ payload.null }}", "3 true null"),
                 (r#""{{ payload.list }}""#, r#""[\"\\\"\",1]""#),
                 ("{{ payload.list|tojson }}", r#"["\"", 1]"#),
-                ("{{ payload.name|xml }}", r"a&quot;b\\c\n&lt;&amp;&#39;&gt; ü/../?x=1"),
+                ("{{ payload.name|xml }}", r"a&quot;b\\c&#10;&lt;&amp;&#39;&gt; ü/../?x=1"),
                 ("<{{ payload.missing if false }}>", "<>"),
                 (r#"{{ "x" ~ payload.safe }}"#, "xabc"),
             ],
@@ -116,8 +116,8 @@ mod tests {
         check(
             Escape::Xml,
             &[
-                ("<a b='{{ payload.name }}'/>", "<a b='a&quot;b\\c\n&lt;&amp;&#39;&gt; ü/../?x=1'/>"),
-                ("{{ payload.name|xml }}", "a&quot;b\\c\n&lt;&amp;&#39;&gt; ü/../?x=1"),
+                ("<a b='{{ payload.name }}'/>", "<a b='a&quot;b\\c&#10;&lt;&amp;&#39;&gt; ü/../?x=1'/>"),
+                ("{{ payload.name|xml }}", "a&quot;b\\c&#10;&lt;&amp;&#39;&gt; ü/../?x=1"),
                 ("{{ payload.list|tojson }}", "[&quot;\\&quot;&quot;, 1]"),
             ],
         );
@@ -128,7 +128,7 @@ mod tests {
                 ("/{{ payload.name|urlencode }}", "/a%22b%5Cc%0A%3C%26%27%3E%20%C3%BC/../%3Fx%3D1"),
                 (
                     "{{ payload.name|xml }}",
-                    "a%26quot%3Bb%5Cc%0A%26lt%3B%26amp%3B%26%2339%3B%26gt%3B%20%C3%BC%2F..%2F%3Fx%3D1",
+                    "a%26quot%3Bb%5Cc%26%2310%3B%26lt%3B%26amp%3B%26%2339%3B%26gt%3B%20%C3%BC%2F..%2F%3Fx%3D1",
                 ),
             ],
         );

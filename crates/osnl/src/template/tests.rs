@@ -136,7 +136,7 @@ fn more_names_and_other_formats() {
     check("{{ owner.name }}", Err("the event has no owner.name"));
     check("{{ owner.name | default(rule) }}", Ok(json!("r 1")));
     check("{{ owner.mail|xml }}", Ok(json!("a&amp;b@example.com")));
-    check("{{ '<\\n\\u0001\"\\'>'|xml }}", Ok(json!("&lt;\n\u{fffd}&quot;&#39;&gt;")));
+    check("{{ '<\\n\\u0001\"\\'>'|xml }}", Ok(json!("&lt;&#10;\u{fffd}&quot;&#39;&gt;")));
     check("{{ 'a b/ü?&~'|urlencode }}", Ok(json!("a%20b/%C3%BC%3F%26~")));
     check("{{ 'a b/ü?&~'|form }}", Ok(json!("a+b%2F%C3%BC%3F%26~")));
     check("{{ {'q': 'a b', 'n': 1}|form }}", Ok(json!("n=1&q=a+b")));

@@ -1,6 +1,10 @@
 //! `driver = http` against targets that fail in every way: the verdict of the attempt, and what the journal lists.
 
+mod catalog;
 mod deliveries;
+mod faults;
+mod pace;
+mod recipes;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};

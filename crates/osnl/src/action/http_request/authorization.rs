@@ -10,7 +10,7 @@ use base64::engine::general_purpose::STANDARD;
 use osnl_http::header::{AUTHORIZATION, HeaderName, HeaderValue};
 use osnl_transport::BoxFuture;
 
-use crate::action::ActionError;
+use crate::action::{ActionError, ErrorClass};
 
 /// A header that says who we are. Its Debug form shows no secret.
 pub trait Authorization: Send + Sync + fmt::Debug {
@@ -22,6 +22,15 @@ pub trait Authorization: Send + Sync + fmt::Debug {
     /// The target has answered 401 to the last header. `true`: another one can be had, and the request is worth
     /// repeating once within the same attempt.
     fn refused(&self) -> BoxFuture<'_, bool>;
+
+    /// The URL of a service of this type, by the catalogue that came with what [`header`](Self::header) sends: for targets
+    /// that are written as `catalog:TYPE/path`. Asked once for each request, and again after [`refused`](Self::refused).
+    ///
+    /// An error is the attempt's. Whoever knows no catalogue leaves it as it is.
+    fn endpoint<'a>(&'a self, service: &'a str) -> BoxFuture<'a, Result<String, ActionError>> {
+        let reason = format!("this login has no service catalogue that could say where {service} is");
+        Box::pin(std::future::ready(Err(ActionError::new(ErrorClass::Connect, reason))))
+    }
 
     /// How it is shown: `Authorization: Basic ***`.
     fn shown(&self) -> (HeaderName, String);

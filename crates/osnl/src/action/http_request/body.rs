@@ -54,6 +54,8 @@ impl Format {
 /// See the [module](self).
 #[derive(Clone, Debug)]
 pub(super) enum Body {
+    /// What a request of its method has when nobody says: [`Body::of`] says it.
+    Usual,
     /// None.
     Nothing,
     /// The event, secrets masked: [`event`].
@@ -65,14 +67,18 @@ pub(super) enum Body {
 }
 
 impl Body {
-    /// Whether a request of this method has a body when nobody says.
-    pub(super) fn usual(method: &Method) -> Self {
-        if [Method::POST, Method::PUT, Method::PATCH].contains(method) { Self::Event } else { Self::Nothing }
+    /// What a request of this method has: the event, where the method is for sending something.
+    pub(super) fn of(&self, method: &Method) -> &Self {
+        match self {
+            Self::Usual if [Method::POST, Method::PUT, Method::PATCH].contains(method) => &Self::Event,
+            Self::Usual => &Self::Nothing,
+            Self::Nothing | Self::Event | Self::Text(..) | Self::Form(_) => self,
+        }
     }
 
     pub(super) fn format(&self) -> Option<Format> {
         match self {
-            Self::Nothing => None,
+            Self::Usual | Self::Nothing => None,
             Self::Event => Some(Format::Json),
             Self::Text(format, _) => Some(*format),
             Self::Form(_) => Some(Format::Form),
@@ -85,7 +91,7 @@ impl Body {
     /// What is wrong with the event, in words.
     pub(super) fn render(&self, names: &Names) -> Result<String, String> {
         match self {
-            Self::Nothing => Ok(String::new()),
+            Self::Usual | Self::Nothing => Ok(String::new()),
             Self::Event => Ok(event(names).to_string()),
             Self::Text(format, template) => {
                 let text = template.render(names).map_err(|error| format!("body: {error}"))?;
@@ -144,7 +150,13 @@ pub(super) fn event(names: &Names) -> Value {
     event
 }
 
-/// As a header.
+/// As a header: RFC 9110, 8.3.1.
 pub(super) fn content_type(text: &str) -> Option<HeaderValue> {
-    HeaderValue::try_from(text).ok().filter(|value| value.to_str().is_ok_and(|text| text.contains('/')))
+    let mut pieces = text.split(';').next().unwrap_or_default().trim_end().split('/');
+    let token = |piece: Option<&str>| {
+        let letter = |b: u8| b.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&b);
+        piece.is_some_and(|piece| !piece.is_empty() && piece.bytes().all(letter))
+    };
+    let is_one = token(pieces.next()) && token(pieces.next()) && pieces.next().is_none();
+    HeaderValue::try_from(text).ok().filter(|value| is_one && value.to_str().is_ok())
 }

@@ -10,13 +10,17 @@
 //! | `priority` | an extension: `info`, `error`, … |
 //! | others | extensions: an `extension.NAME` each, absent where that is empty |
 //!
+//! What a template makes of an attribute must be what the specification allows there, or the event is a dead letter that says
+//! so: `id` and `type` are not empty, `source` is a URI-reference, no text has a control character or a noncharacter.
+//!
 //! **Binary** mode has the attributes in headers `ce-…` and the data as the body; **structured** mode has all of it in
 //! one JSON object. Data is the action's body, or the payload with secrets masked.
 
 use jiff::civil::DateTime;
 use osnl_http::HeaderMap;
-use osnl_http::header::{CONTENT_TYPE, HeaderName, HeaderValue, InvalidHeaderValue};
+use osnl_http::header::{CONTENT_TYPE, HeaderName, HeaderValue};
 use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
+use serde_json::value::RawValue;
 use serde_json::{Map, Value};
 
 /// Of `application/cloudevents+json`.
@@ -78,38 +82,72 @@ impl CloudEvent {
         ];
         let maybe = [("subject", &self.subject), ("time", &self.time), ("priority", &self.priority)];
         let maybe = maybe.into_iter().filter_map(|(name, value)| Some((name, value.as_deref()?)));
+        let maybe = maybe.filter(|(_, value)| !value.is_empty());
         let extensions = self.extensions.iter().filter(|(_, value)| !value.is_empty());
         let extensions = extensions.map(|(name, value)| (name.as_str(), value.as_str()));
         always.into_iter().chain(maybe).chain(extensions)
     }
 
+    /// What the specification does not allow, in words.
+    fn check(&self) -> Result<(), String> {
+        for (name, value) in self.attributes() {
+            let required = ["id", "source", "type"].contains(&name);
+            if required && value.is_empty() {
+                return Err(format!("cloudevents: its {name} is empty"));
+            }
+            if !value.chars().all(allowed) {
+                return Err(format!("cloudevents: its {name} holds a control character, which none may"));
+            }
+        }
+        if is_uri_reference(&self.source) {
+            Ok(())
+        } else {
+            Err("cloudevents: its source is no URI-reference; |urlencode writes values so that they can stand in one"
+                .to_owned())
+        }
+    }
+
     /// As headers, for binary mode.
     ///
     /// # Errors
-    /// None that escaping leaves.
-    pub(in crate::action) fn headers(&self, headers: &mut HeaderMap) -> Result<(), InvalidHeaderValue> {
+    /// What the specification does not allow, in words.
+    pub(in crate::action) fn headers(&self, headers: &mut HeaderMap) -> Result<(), String> {
+        self.check()?;
         for (name, value) in self.attributes() {
             // All of them are names of headers by their form.
             let Ok(name) = HeaderName::try_from(format!("ce-{name}")) else { continue };
-            headers.insert(name, HeaderValue::try_from(utf8_percent_encode(value, ESCAPED).to_string())?);
+            let value = HeaderValue::try_from(utf8_percent_encode(value, ESCAPED).to_string());
+            headers.insert(name, value.map_err(|error| format!("cloudevents: {error}"))?);
         }
         Ok(())
     }
 
-    /// As an object, for structured mode; `data` is of this content type. What is JSON stays JSON.
+    /// As an object, for structured mode; `data` is of this content type. What is JSON stays JSON, its numbers as they are.
+    ///
+    /// # Errors
+    /// What the specification does not allow, in words: an attribute, or data that its content type calls JSON and that is
+    /// none.
     pub(in crate::action) fn structured(
         &self,
         headers: &mut HeaderMap,
         content_type: &str,
         data: &str,
-    ) -> String {
+    ) -> Result<String, String> {
+        self.check()?;
         let mut event: Map<String, Value> =
             self.attributes().map(|(name, value)| (name.to_owned(), value.into())).collect();
-        let json = is_json(content_type).then(|| serde_json::from_str(data).ok()).flatten();
         event.insert("datacontenttype".to_owned(), content_type.into());
-        event.insert("data".to_owned(), json.unwrap_or_else(|| data.into()));
         headers.insert(CONTENT_TYPE, HeaderValue::from_static(STRUCTURED));
-        Value::Object(event).to_string()
+        if !is_json(content_type) {
+            event.insert("data".to_owned(), data.into());
+            return Ok(Value::Object(event).to_string());
+        }
+        let data: &RawValue = serde_json::from_str(data).map_err(|error| {
+            format!("cloudevents: its data is no JSON, as its content type says: {error}")
+        })?;
+        let mut text = Value::Object(event).to_string();
+        text.truncate(text.len() - 1);
+        Ok(format!("{text},\"data\":{data}}}"))
     }
 }
 
@@ -121,11 +159,62 @@ pub(in crate::action) fn is_json(content_type: &str) -> bool {
 
 /// A timestamp of oslo (`2026-11-20 06:36:22.662155`, UTC) or of RFC 3339, in RFC 3339.
 pub(in crate::action) fn time(timestamp: &str) -> Option<String> {
-    if let Ok(instant) = timestamp.parse::<jiff::Timestamp>() {
-        return Some(instant.to_string());
-    }
-    let civil: DateTime = timestamp.parse().ok()?;
-    Some(civil.to_zoned(jiff::tz::TimeZone::UTC).ok()?.timestamp().to_string())
+    let instant = match timestamp.parse::<jiff::Timestamp>() {
+        Ok(instant) => instant,
+        Err(_) => {
+            let civil: DateTime = timestamp.parse().ok()?;
+            civil.to_zoned(jiff::tz::TimeZone::UTC).ok()?.timestamp()
+        }
+    };
+    // RFC 3339 has no years before 0.
+    Some(instant.to_string()).filter(|text| !text.starts_with('-'))
+}
+
+/// What a text of a CloudEvent may hold.
+fn allowed(c: char) -> bool {
+    let code = u32::from(c);
+    let noncharacter = code & 0xfffe == 0xfffe || (0xfdd0..=0xfdef).contains(&code);
+    !c.is_control() && !noncharacter
+}
+
+/// RFC 3986, 4.1: a URI, or what is resolved against one.
+fn is_uri_reference(text: &str) -> bool {
+    let known = |c: char| c.is_ascii_alphanumeric() || "-._~:/?#@!$&'()*+,;=%[]".contains(c);
+    let encoded = text
+        .split('%')
+        .skip(1)
+        .all(|rest| rest.as_bytes().get(..2).is_some_and(|digits| digits.iter().all(u8::is_ascii_hexdigit)));
+    let (path, fragment) = text.split_once('#').map_or((text, ""), |(path, fragment)| (path, fragment));
+    let path = path.split('?').next().unwrap_or_default();
+    // The first segment has a colon only as the end of a scheme.
+    let scheme = path.split('/').next().unwrap_or_default().split_once(':');
+    let scheme_fine = scheme.is_none_or(|(scheme, _)| {
+        scheme.starts_with(|c: char| c.is_ascii_alphabetic())
+            && scheme.chars().all(|c| c.is_ascii_alphanumeric() || "+-.".contains(c))
+    });
+    let behind = path.split_once("//").filter(|(before, _)| before.is_empty() || before.ends_with(':'));
+    let authority = behind.map_or("", |(_, rest)| rest.split('/').next().unwrap_or_default());
+    // Brackets are for addresses of IPv6 only.
+    let brackets = |text: &str| text.matches(['[', ']']).count();
+    let authority_fine = match brackets(authority) {
+        0 => true,
+        2 => authority.rsplit('@').next().is_some_and(|host| {
+            host.strip_prefix('[').and_then(|host| host.split_once(']')).is_some_and(|(address, port)| {
+                address.parse::<std::net::Ipv6Addr>().is_ok()
+                    && (port.is_empty()
+                        || port
+                            .strip_prefix(':')
+                            .is_some_and(|port| port.bytes().all(|b| b.is_ascii_digit())))
+            })
+        }),
+        _ => false,
+    };
+    text.chars().all(known)
+        && encoded
+        && scheme_fine
+        && authority_fine
+        && brackets(text) == brackets(authority)
+        && !fragment.contains('#')
 }
 
 #[cfg(test)]
@@ -172,7 +261,7 @@ mod tests {
         let check = |content_type: &str, data: &str, expected: Value| {
             let mut headers = HeaderMap::new();
             let body: Value =
-                serde_json::from_str(&event().structured(&mut headers, content_type, data)).unwrap();
+                serde_json::from_str(&event().structured(&mut headers, content_type, data).unwrap()).unwrap();
             assert_eq!(headers[CONTENT_TYPE], STRUCTURED);
             assert_eq!(body["data"], expected);
             assert_eq!(body["datacontenttype"], content_type);
@@ -183,6 +272,55 @@ mod tests {
         check("application/problem+JSON; charset=utf-8", "3", json!(3));
         check("text/plain", "3", json!("3"));
         check("application/xml", "<a/>", json!("<a/>"));
+        let mut headers = HeaderMap::new();
+        let exact =
+            event().structured(&mut headers, "application/json", "{\"n\": 12345678901234567890123.10}");
+        assert!(exact.unwrap().ends_with(",\"data\":{\"n\": 12345678901234567890123.10}}"));
+        assert!(event().structured(&mut headers, "text/json", "no").unwrap_err().contains("is no JSON"));
+    }
+
+    #[test]
+    fn an_attribute_is_what_the_specification_allows() {
+        let check = |event: CloudEvent, expected: &str| {
+            let mut headers = HeaderMap::new();
+            assert!(event.headers(&mut headers).unwrap_err().contains(expected), "{event:?}");
+            assert!(event.structured(&mut headers, "a/b", "").unwrap_err().contains(expected), "{event:?}");
+            assert!(headers.is_empty());
+        };
+        check(CloudEvent { id: String::new(), ..event() }, "its id is empty");
+        check(CloudEvent { kind: String::new(), ..event() }, "its type is empty");
+        check(CloudEvent { source: String::new(), ..event() }, "its source is empty");
+        check(CloudEvent { source: "a b".to_owned(), ..event() }, "no URI-reference");
+        for bad in ["a\nb", "\u{7f}", "\u{85}", "\u{fdd0}", "\u{ffff}", "\u{1fffe}"] {
+            check(CloudEvent { subject: Some(bad.to_owned()), ..event() }, "its subject holds a control");
+        }
+    }
+
+    #[test]
+    fn a_source_is_a_uri_reference() {
+        for fine in [
+            "openstack/compute.host1",
+            "https://user@cloud.example:5000/a?b=c#d",
+            "urn:uuid:6e8bc430-9c3a-11d9-9669-0800200c9a66",
+            "mailto:ops@cloud.example",
+            "//[2001:db8::1]:80/a",
+            "//u@[::1]",
+            "1-555-123-4567",
+            "./1:2",
+            "a/b:c",
+            "?a",
+            "#a",
+            "%C3%BC",
+            "/a//b",
+        ] {
+            assert!(is_uri_reference(fine), "{fine}");
+        }
+        for bad in [
+            "a b", "ü", "a#b#c", "%", "%4", "%zz", "a%2", "1:2", "a_b:c", ":a", "a[b]", "//[::1", "//[x]/",
+            "a\"b", "a<b>", "a\\b", "^", "{a}", "a|b", "`",
+        ] {
+            assert!(!is_uri_reference(bad), "{bad}");
+        }
     }
 
     #[test]
@@ -194,5 +332,6 @@ mod tests {
         check("2026-11-20T06:36:22", Some("2026-11-20T06:36:22Z"));
         check("2026-11-20T06:36:22+02:00", Some("2026-11-20T04:36:22Z"));
         check("yesterday", None);
+        check("-000001-01-01T00:00:00Z", None);
     }
 }

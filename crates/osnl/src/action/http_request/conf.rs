@@ -8,19 +8,22 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use osnl_http::header::{
-    AUTHORIZATION, CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, HOST, HeaderName, TRANSFER_ENCODING,
+    AUTHORIZATION, CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, EXPECT, HOST, HeaderName, PROXY_AUTHORIZATION,
+    TE, TRAILER, TRANSFER_ENCODING, UPGRADE,
 };
-use osnl_http::{AllowedHost, ClientCertificate, Guard, Method};
+use osnl_http::{AllowedHost, ClientCertificate, Guard};
 
 pub(super) use self::login::Login;
 pub(in crate::action) use self::table::EXTENSION;
 use super::body::{self, Body, Format};
 use super::cloud_event::{self, CloudEventMode};
+use super::keystone;
 use super::message::{CloudEventConf, Message};
 use super::secrets::Secrets;
 use super::sign;
 use super::statuses::{Judgement, Statuses};
 use super::target::{NAMES, Target, TargetError};
+use super::verb::{self, Verb};
 use crate::action::event_names;
 use crate::config::shown;
 use crate::native::driver::{DriverTable, ReadDriver, Reader, TlsConf};
@@ -57,7 +60,7 @@ impl ReadDriver for HttpConf {
         let method = method(reader);
         let target = target(reader);
         let query = pairs(reader, "query.");
-        let body = body(reader, method.as_ref());
+        let body = body(reader);
         let content_type = content_type(reader);
         let secrets = secrets(reader);
         let login = login::login(reader);
@@ -75,7 +78,19 @@ impl ReadDriver for HttpConf {
         let (target, secrets) = (target?, secrets?);
         let (login, certificate) = (login?, certificate?);
         let sent = login.is_some() || certificate.is_some() || !secrets.is_empty();
-        if target.origin().is_none() && sent {
+        let keystone = matches!(login, Some(Login::Keystone(_)));
+        if target.service().is_some() && !keystone {
+            let problem =
+                "names a service, and the catalogue that says where it is comes with a token of Keystone's";
+            return reader.refuse("url", problem, "set auth = keystone, or write scheme and host out");
+        }
+        for option in ["region_name", "interface"] {
+            if reader.is_set(option) && target.service().is_none() {
+                let problem = "chooses among the URLs of a service, and url names none";
+                return reader.refuse(option, problem, "write url = catalog:TYPE/path, or remove the line");
+            }
+        }
+        if target.is_event_s() && sent {
             let problem = "its host comes out of the event, and credentials would go wherever the event says";
             return reader.refuse("url", problem, "write scheme and host out, or do without credentials");
         }
@@ -105,12 +120,14 @@ impl ReadDriver for HttpConf {
     }
 }
 
-fn method(reader: &mut Reader<'_>) -> Option<Method> {
+fn method(reader: &mut Reader<'_>) -> Option<Verb> {
     let text = reader.text("method")?;
-    let own = |text: &str| !text.is_empty() && text.bytes().all(|b| b.is_ascii_uppercase());
-    match Method::from_bytes(text.as_bytes()) {
-        Ok(method) if own(&text) && method != Method::CONNECT && method != Method::TRACE => Some(method),
-        Ok(_) | Err(_) => {
+    if text.contains("{{") || text.contains("{%") {
+        return template(reader, "method", Escape::None).map(Verb::Template);
+    }
+    match verb::usable(&text) {
+        Some(method) => Some(Verb::Written(method)),
+        None => {
             let problem = format!("{} is no method that can be used", shown(&text));
             reader.refuse("method", &problem, "write POST, PUT, PATCH, DELETE, GET or another in capitals")
         }
@@ -124,12 +141,17 @@ fn target(reader: &mut Reader<'_>) -> Option<Target> {
     let names = names(reader);
     let parsed = reader.compiled("url", |text| match Target::parse(text, &of(&names)) {
         Ok(target) => Ok(Ok(target)),
-        Err(TargetError::Url(error)) => Ok(Err(error)),
+        Err(error @ (TargetError::Url(_) | TargetError::Service)) => Ok(Err(error)),
         Err(TargetError::Template(error)) => Err(error),
     });
     match parsed.ok()?? {
         Ok(target) => Some(target),
-        Err(error) => reader.refuse("url", error.problem, error.allowed),
+        Err(TargetError::Url(error)) => reader.refuse("url", error.problem, error.allowed),
+        Err(error @ (TargetError::Service | TargetError::Template(_))) => reader.refuse(
+            "url",
+            &error.to_string(),
+            "write catalog:TYPE/path, as catalog:dns/v2/zones; only what follows may come out of the event",
+        ),
     }
 }
 
@@ -159,16 +181,19 @@ fn pairs(reader: &mut Reader<'_>, prefix: &str) -> Option<Vec<(String, Template)
 
 fn headers(reader: &mut Reader<'_>, signed: bool) -> Option<Vec<(HeaderName, Template)>> {
     let pairs = pairs(reader, "header.");
-    let auth = reader.text("auth").is_some_and(|auth| auth != "none");
+    let auth = reader.text("auth").unwrap_or_default();
+    let event = reader.text("cloudevents").is_some_and(|mode| mode != "off");
     let mut headers = Vec::new();
     let mut all = true;
     for (key, template) in pairs? {
         let option = format!("header.{key}");
         let taken = |name: &HeaderName| match name {
-            name if [HOST, CONTENT_LENGTH, TRANSFER_ENCODING, CONNECTION].contains(name) => {
-                Some("the connection's own")
+            name if is_connection_s(name) => Some("the connection's own"),
+            name if auth == "keystone" && *name == keystone::HEADER => Some("that of auth"),
+            name if ["basic", "bearer"].contains(&auth.as_str()) && *name == AUTHORIZATION => {
+                Some("that of auth")
             }
-            name if auth && *name == AUTHORIZATION => Some("that of auth"),
+            name if event && is_attribute(name) => Some("that of cloudevents"),
             name if *name == CONTENT_TYPE => Some("that of content_type"),
             name if signed && [sign::ID, sign::TIMESTAMP, sign::SIGNATURE].contains(name) => {
                 Some("that of signing_secret")
@@ -192,6 +217,28 @@ fn headers(reader: &mut Reader<'_>, signed: bool) -> Option<Vec<(HeaderName, Tem
     all.then_some(headers)
 }
 
+/// What HTTP itself needs, or what is between us and a proxy.
+fn is_connection_s(name: &HeaderName) -> bool {
+    let own = [
+        HOST,
+        CONTENT_LENGTH,
+        TRANSFER_ENCODING,
+        CONNECTION,
+        EXPECT,
+        PROXY_AUTHORIZATION,
+        TE,
+        TRAILER,
+        UPGRADE,
+    ];
+    own.contains(name) || ["keep-alive", "proxy-connection"].contains(&name.as_str())
+}
+
+/// An attribute of CloudEvents that has options of its own; others are extensions of whoever writes them.
+fn is_attribute(name: &HeaderName) -> bool {
+    let own = ["specversion", "id", "source", "type", "subject", "time", "priority", "datacontenttype"];
+    name.as_str().strip_prefix("ce-").is_some_and(|name| own.contains(&name))
+}
+
 fn secrets(reader: &mut Reader<'_>) -> Option<Secrets> {
     const PREFIX: &str = "secret.";
     let mut secrets = Some(Vec::new());
@@ -212,7 +259,7 @@ fn secrets(reader: &mut Reader<'_>) -> Option<Secrets> {
     secrets.map(Secrets::new)
 }
 
-fn body(reader: &mut Reader<'_>, method: Option<&Method>) -> Option<Body> {
+fn body(reader: &mut Reader<'_>) -> Option<Body> {
     let formats =
         [("json", Format::Json), ("xml", Format::Xml), ("form", Format::Form), ("text", Format::Text)];
     let format = reader.word("format", &formats);
@@ -234,7 +281,7 @@ fn body(reader: &mut Reader<'_>, method: Option<&Method>) -> Option<Body> {
             let template = template(reader, "body", format.escape())?;
             Some(if template.source().is_empty() { Body::Nothing } else { Body::Text(format, template) })
         }
-        (Format::Json, false) => method.map(Body::usual),
+        (Format::Json, false) => Some(Body::Usual),
         (Format::Xml | Format::Text, false) => {
             reader.refuse("format", "needs a body", "write one, or remove the line to send the event as JSON")
         }
@@ -256,6 +303,8 @@ fn idempotency(reader: &mut Reader<'_>) -> Option<Option<HeaderName>> {
     match reader.text("idempotency_header")?.as_str() {
         "" => Some(None),
         text => match HeaderName::from_str(text) {
+            Ok(name) if is_connection_s(&name) || [AUTHORIZATION, CONTENT_TYPE].contains(&name) => reader
+                .refuse("idempotency_header", "is taken", "name another one, or leave it empty for none"),
             Ok(name) => Some(Some(name)),
             Err(_) => {
                 reader.refuse("idempotency_header", "is no name of a header", "letters, digits and dashes")

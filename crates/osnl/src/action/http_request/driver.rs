@@ -5,9 +5,9 @@ use std::time::Duration;
 
 use futures_util::FutureExt as _;
 use osnl_http::header::{HeaderName, HeaderValue};
-use osnl_http::{Client, HttpError, HttpOptions, Pool, Scheme, Verification};
+use osnl_http::{Client, HttpError, HttpOptions, Pool, Scheme, Url, Verification};
 use osnl_model::Notification;
-use osnl_openstack::Cloud;
+use osnl_openstack::{Cloud, CloudConf};
 use osnl_transport::BoxFuture;
 
 use super::HttpAction;
@@ -17,7 +17,7 @@ use super::keystone::Keystone;
 use super::message::About;
 use crate::action::Action;
 use crate::native::driver::{
-    BuildContext, DriverConf, Probe, ProbeContext, Wanted, login_probe, target_probe,
+    BuildContext, DriverConf, Probe, ProbeContext, Wanted, cloud_probe, target_probe,
 };
 use crate::native::{BuildError, Preview};
 use crate::template::readable;
@@ -51,32 +51,55 @@ impl HttpConf {
         let away = HttpOptions { certificate: None, guard: Some(self.0.guard.clone()), ..own.clone() };
         let (own, away) = match self.0.message.target.origin() {
             Some(origin) => {
-                if own.verification == Verification::None && origin.scheme() == Scheme::Https {
-                    tracing::warn!(
-                        action.name = %self.0.name,
-                        "verify = false: neither the certificate of {} nor the name in it is checked; whoever answers \
-                         there is believed",
-                        origin.authority()
-                    );
+                if origin.scheme() == Scheme::Https {
+                    self.warn_of_unverified(&own, origin.authority());
                 }
-                let away = if self.0.redirects > 0 { Some(Client::anywhere(&away)?) } else { None };
-                (Client::to(&own, origin)?, away)
+                (Client::to(&own, origin)?, self.away(&away)?)
             }
-            None => {
-                let client = Client::anywhere(&away)?;
-                (client.clone(), Some(client))
-            }
+            None => match self.0.message.target.service() {
+                Some(service) => {
+                    self.warn_of_unverified(&own, service);
+                    (Client::anywhere(&own)?, self.away(&away)?)
+                }
+                None => {
+                    let client = Client::anywhere(&away)?;
+                    (client.clone(), Some(client))
+                }
+            },
         };
         let authorization = match (authorization, &self.0.login) {
             (Some(other), _) => Some(other),
             (None, None) => None,
             (None, Some(Login::Fixed(login))) => Some(Arc::new(login.clone()) as Arc<dyn Authorization>),
             (None, Some(Login::Keystone(cloud))) => {
-                let cloud = Cloud::new((**cloud).clone(), http, LOGIN_TIMEOUT)?;
-                Some(Arc::new(Keystone::new(cloud)) as Arc<dyn Authorization>)
+                Some(keystone(Cloud::new((**cloud).clone(), http, LOGIN_TIMEOUT)?))
             }
         };
         Ok(HttpAction::new(self, own, away, authorization))
+    }
+
+    /// With the login that others of this cloud have too.
+    fn built(&self, context: &BuildContext<'_>) -> Result<HttpAction, HttpError> {
+        let shared = match self.logs_in() {
+            Some(cloud) => Some(keystone(context.logins.cloud(cloud, context.http, LOGIN_TIMEOUT)?)),
+            None => None,
+        };
+        self.build(context.http, shared)
+    }
+
+    /// For redirects.
+    fn away(&self, guarded: &HttpOptions) -> Result<Option<Client>, HttpError> {
+        if self.0.redirects > 0 { Client::anywhere(guarded).map(Some) } else { Ok(None) }
+    }
+
+    fn warn_of_unverified(&self, http: &HttpOptions, whom: &str) {
+        if http.verification == Verification::None {
+            tracing::warn!(
+                action.name = %self.0.name,
+                "verify = false: neither the certificate of {whom} nor the name in it is checked; whoever answers there is \
+                 believed"
+            );
+        }
     }
 
     /// What a URL stands for before there is an event, for people.
@@ -88,7 +111,7 @@ impl HttpConf {
 impl DriverConf for HttpConf {
     fn action(&self, context: &BuildContext<'_>) -> Result<Arc<dyn Action>, BuildError> {
         let error = |error| BuildError::Http { action: context.name.clone(), error };
-        Ok(Arc::new(self.build(context.http, None).map_err(error)?))
+        Ok(Arc::new(self.built(context).map_err(error)?))
     }
 
     fn does(&self) -> String {
@@ -99,7 +122,17 @@ impl DriverConf for HttpConf {
         let mut lines = Vec::new();
         if let Some(login) = &self.0.login {
             let (name, value) = login.shown();
-            lines.push(("login", format!("{}: {value}", as_sent(&name))));
+            let who = match login {
+                Login::Fixed(_) => String::new(),
+                Login::Keystone(cloud) => format!(", of {} at {}", cloud.shown(), cloud.auth_url),
+            };
+            lines.push(("login", format!("{}: {value}{who}", as_sent(&name))));
+        }
+        if let (Some(service), Some(cloud)) = (self.0.message.target.service(), self.logs_in()) {
+            let region = cloud.region.as_ref().map(|region| format!(" in region {region}"));
+            let region = region.unwrap_or_default();
+            let which = format!("the {} URL of {service}{region} in Keystone's catalogue", cloud.interface);
+            lines.push(("service", which));
         }
         if let Some(certificate) = &self.0.certificate {
             lines.push(("shows", format!("the certificate in {}", certificate.certificate.display())));
@@ -117,7 +150,7 @@ impl DriverConf for HttpConf {
         if self.0.redirects > 0 {
             lines.push(("redirects", format!("at most {} are followed", self.0.redirects)));
         }
-        if self.0.message.target.origin().is_none() {
+        if self.0.message.target.is_event_s() {
             let mut allowed: Vec<String> = self.0.guard.hosts.iter().map(ToString::to_string).collect();
             if self.0.guard.private {
                 allowed.push("private networks".to_owned());
@@ -129,6 +162,13 @@ impl DriverConf for HttpConf {
         lines
     }
 
+    fn logs_in(&self) -> Option<&CloudConf> {
+        match &self.0.login {
+            Some(Login::Keystone(cloud)) => Some(cloud),
+            Some(Login::Fixed(_)) | None => None,
+        }
+    }
+
     fn preview(&self, wanted: &Wanted<'_>) -> Preview {
         let key = wanted.idempotency_key(&self.0.name);
         let names = wanted.names(Notification::clone(wanted.notification));
@@ -136,7 +176,7 @@ impl DriverConf for HttpConf {
         let about = About { rule: wanted.rule, action: &self.0.name, key: &key, resource: wanted.resource };
         match self.0.message.shown(&names, &about) {
             Err(why) => Preview::Unusable { why },
-            Ok(request) => {
+            Ok((url, request)) => {
                 let header = |(name, value): (&HeaderName, &HeaderValue)| {
                     (as_sent(name), String::from_utf8_lossy(value.as_bytes()).into_owned())
                 };
@@ -148,7 +188,7 @@ impl DriverConf for HttpConf {
                 let body = as_written(String::from_utf8_lossy(&request.body).into_owned());
                 Preview::Request {
                     method: request.method.to_string(),
-                    url: as_written(request.url.to_string()),
+                    url: as_written(url),
                     headers,
                     body: Some(body).filter(|body| !body.is_empty()),
                 }
@@ -158,24 +198,42 @@ impl DriverConf for HttpConf {
 
     fn probe<'a>(&'a self, context: ProbeContext<'a>) -> BoxFuture<'a, Vec<Probe>> {
         async move {
-            let mut probes = vec![match self.0.message.target.origin() {
-                Some(origin) => {
+            let target = &self.0.message.target;
+            let mut probes = Vec::new();
+            let mut place = target.origin().cloned();
+            let mut left = context.deadline;
+            if let Some(conf) = self.logs_in() {
+                // What is found then has to be reached in the same time.
+                let time = left.mul_f64(if target.service().is_some() { 0.6 } else { 1.0 });
+                let service = target.service();
+                let (probe, found) = cloud_probe(context.section, conf, context.http, service, time).await;
+                probes.push(probe);
+                if let Some(endpoint) = found {
+                    left = left.mul_f64(0.4);
+                    place = Url::parse(&endpoint).ok();
+                }
+            }
+            let unplaced =
+                || Probe::of(context.section.to_owned(), format!("target {}", self.shown_target()));
+            match &place {
+                Some(place) => {
                     let http = self.http(context.http);
-                    target_probe(context.section, "url", origin, &http, context.deadline).await
+                    probes.push(target_probe(context.section, "url", place, &http, left).await);
                 }
-                None => {
-                    let what = format!("target {}", self.shown_target());
-                    let probe = Probe::of(context.section.to_owned(), what);
-                    probe.fine("its host comes out of the event, and is not tried")
+                None if target.is_event_s() => {
+                    probes.push(unplaced().fine("its host comes out of the event, and is not tried"));
                 }
-            }];
-            if let Some(Login::Keystone(cloud)) = &self.0.login {
-                probes.push(login_probe(context.section, cloud, context.http, context.deadline).await);
+                // Why there is none has been said.
+                None => {}
             }
             probes
         }
         .boxed()
     }
+}
+
+fn keystone(cloud: Cloud) -> Arc<dyn Authorization> {
+    Arc::new(Keystone::new(cloud))
 }
 
 /// `Idempotency-Key`: names are sent with capitals.

@@ -1,15 +1,19 @@
-//! `auth = keystone`: a token of Keystone's, fetched when it is needed and renewed before it ends.
+//! `auth = keystone`: a token of Keystone's, fetched when it is needed and renewed before it ends, and the catalogue that
+//! comes with it.
 
 use std::fmt;
 use std::sync::{Mutex, PoisonError};
 
 use osnl_http::header::{HeaderName, HeaderValue};
-use osnl_openstack::Cloud;
+use osnl_openstack::{ApiError, Cloud};
 use osnl_transport::BoxFuture;
 
 use super::authorization::Authorization;
 use crate::action::ActionError;
 use crate::enrich::EnrichError;
+
+/// What carries the token.
+pub(super) const HEADER: HeaderName = HeaderName::from_static("x-auth-token");
 
 /// Logs in to a cloud, for targets that believe its tokens.
 pub(super) struct Keystone {
@@ -32,10 +36,7 @@ impl Authorization for Keystone {
     /// A login that is refused holds the target, as a wrong password is no event's fault.
     fn header(&self) -> BoxFuture<'_, Result<(HeaderName, HeaderValue), ActionError>> {
         Box::pin(async move {
-            let (name, value) = self.cloud.token().await.map_err(|error| {
-                let EnrichError { class, reason, retry_after } = error.into();
-                ActionError { class, reason, retry_after }
-            })?;
+            let (name, value) = self.cloud.token().await.map_err(failed)?;
             *self.last.lock().unwrap_or_else(PoisonError::into_inner) = Some(value.clone());
             Ok((name, value))
         })
@@ -49,6 +50,18 @@ impl Authorization for Keystone {
         Box::pin(std::future::ready(last.is_some()))
     }
 
+    /// A service that the catalogue does not have holds the target too: somebody has to add it, or to correct
+    /// `region_name` or `interface`. The next attempt reads the catalogue anew.
+    fn endpoint<'a>(&'a self, service: &'a str) -> BoxFuture<'a, Result<String, ActionError>> {
+        Box::pin(async move {
+            let found = self.cloud.endpoint(service).await;
+            if let (Err(ApiError::Catalog(_)), Some(last)) = (&found, self.last()) {
+                self.cloud.refused(&last);
+            }
+            found.map_err(failed)
+        })
+    }
+
     fn shown(&self) -> (HeaderName, String) {
         shown()
     }
@@ -58,9 +71,14 @@ impl Authorization for Keystone {
     }
 }
 
+fn failed(error: ApiError) -> ActionError {
+    let EnrichError { class, reason, retry_after } = error.into();
+    ActionError { class, reason, retry_after }
+}
+
 /// `x-auth-token: ***`.
 pub(super) fn shown() -> (HeaderName, String) {
-    (HeaderName::from_static("x-auth-token"), "***".to_owned())
+    (HEADER, "***".to_owned())
 }
 
 impl fmt::Debug for Keystone {

@@ -3,7 +3,7 @@
 use std::time::SystemTime;
 
 use osnl_http::header::{ACCEPT, CONTENT_TYPE, HeaderName, HeaderValue, USER_AGENT};
-use osnl_http::{HeaderMap, Method, Request, Url};
+use osnl_http::{HeaderMap, Request};
 use osnl_model::{Notification, mask_secrets};
 
 use super::body::{Body, rendered};
@@ -11,12 +11,13 @@ use super::cloud_event::{self, CloudEvent, CloudEventMode};
 use super::secrets::{MASK, Secrets};
 use super::sign::Signer;
 use super::target::Target;
+use super::verb::Verb;
 use crate::template::{Names, Template};
 
 /// What a request is made of.
 #[derive(Clone, Debug)]
 pub(super) struct Message {
-    pub(super) method: Method,
+    pub(super) method: Verb,
     pub(super) target: Target,
     pub(super) query: Vec<(String, Template)>,
     pub(super) headers: Vec<(HeaderName, Template)>,
@@ -51,7 +52,8 @@ pub(super) struct About<'a> {
 }
 
 impl Message {
-    /// The request about this event, whose payload is narrowed to the one resource. Without authorization.
+    /// The request about this event, whose payload is narrowed to the one resource. Without authorization, and to a service
+    /// of the catalogue without its place ([`Target::placed`]).
     ///
     /// # Errors
     /// What is wrong with the event, in words, without a value of it.
@@ -65,39 +67,40 @@ impl Message {
         self.made(&names, about, Some(now))
     }
 
-    /// The same for people: secrets are `***`, and nothing is signed.
+    /// The same for people, with its URL as it is shown: secrets are `***`, and nothing is signed.
     ///
     /// # Errors
     /// As [`Message::request`].
-    pub(super) fn shown(&self, event: &Names, about: &About<'_>) -> Result<Request, String> {
+    pub(super) fn shown(&self, event: &Names, about: &About<'_>) -> Result<(String, Request), String> {
         // What the event itself has of secrets is in no preview either.
         let notification = event.notification();
         let masked =
             Notification { payload: mask_secrets(&notification.payload), ..(**notification).clone() };
         let names = named(&event.about(masked), about).with("secret", self.secrets.masked());
-        let mut request = self.made(&names, about, None)?;
+        let request = self.made(&names, about, None)?;
         // The URL's template has encoded them.
-        let url = request.url.to_string().replace("%2A%2A%2A", MASK);
-        request.url = Url::parse(&url).map_err(|error| error.to_string())?;
-        Ok(request)
+        let url = self.target.shown(&request.url).replace("%2A%2A%2A", MASK);
+        Ok((url, request))
     }
 
     /// Method and URL for a log line.
     pub(super) fn shown_target(&self, event: &Names, about: &About<'_>, request: &Request) -> String {
         if self.secrets.is_empty() {
-            return format!("{} {}", self.method, request.url);
+            return format!("{} {}", request.method, self.target.shown(&request.url));
         }
         match self.shown(event, about) {
-            Ok(shown) => format!("{} {}", self.method, shown.url),
-            Err(_) => format!("{} {}", self.method, self.target.source()),
+            Ok((url, _)) => format!("{} {url}", request.method),
+            Err(_) => format!("{} {}", request.method, self.target.source()),
         }
     }
 
     fn made(&self, names: &Names, about: &About<'_>, sign: Option<SystemTime>) -> Result<Request, String> {
         let query = rendered(&self.query, "query", names)?;
         let url = self.target.render(names, &query).map_err(|error| format!("url: {error}"))?;
-        let mut request = Request::new(self.method.clone(), url);
+        let mut request = Request::new(self.method.render(names)?, url);
         request.reply_limit = self.reply_limit;
+        // Whatever its method is: it would be repeated after a pause all the same, as the same delivery with the same key.
+        request.repeatable = true;
         let headers = &mut request.headers;
         headers.insert(USER_AGENT, HeaderValue::from_static(concat!("osnl/", env!("CARGO_PKG_VERSION"))));
         headers.insert(ACCEPT, HeaderValue::from_static("*/*"));
@@ -105,7 +108,7 @@ impl Message {
         if let Some(name) = &self.idempotency {
             headers.insert(name.clone(), key.clone());
         }
-        let mut body = self.body(names, about, headers)?;
+        let mut body = self.body(self.body.of(&request.method), names, about, headers)?;
         for (name, template) in &self.headers {
             let value = template.render(names).map_err(|error| format!("header.{name}: {error}"))?;
             let value = header_value(&value).ok_or_else(|| {
@@ -116,7 +119,7 @@ impl Message {
         match (&self.signer, sign) {
             (Some(signer), Some(now)) => signer.sign(headers, &key, now, body.as_bytes()),
             (Some(_), None) => {
-                headers.insert(super::sign::ID, key);
+                headers.insert(super::sign::ID, super::sign::without_stops(&key));
                 headers.insert(super::sign::TIMESTAMP, HeaderValue::from_static(MASK));
                 headers.insert(super::sign::SIGNATURE, HeaderValue::from_static(MASK));
             }
@@ -127,28 +130,36 @@ impl Message {
     }
 
     /// The body, and the headers that describe it.
-    fn body(&self, names: &Names, about: &About<'_>, headers: &mut HeaderMap) -> Result<String, String> {
-        let format = self.body.format().map(|format| HeaderValue::from_static(format.content_type()));
+    fn body(
+        &self,
+        body: &Body,
+        names: &Names,
+        about: &About<'_>,
+        headers: &mut HeaderMap,
+    ) -> Result<String, String> {
+        let format = body.format().map(|format| HeaderValue::from_static(format.content_type()));
         let content_type = self.content_type.clone().or(format);
         let Some(conf) = &self.cloud_event else {
             if let Some(content_type) = content_type {
                 headers.insert(CONTENT_TYPE, content_type);
             }
-            return self.body.render(names);
+            return body.render(names);
         };
         let event = conf.event(names, about)?;
-        let data = match &self.body {
-            Body::Event | Body::Nothing => mask_secrets(&names.notification().payload).to_string(),
+        let data = match body {
+            Body::Usual | Body::Event | Body::Nothing => {
+                mask_secrets(&names.notification().payload).to_string()
+            }
             body @ (Body::Text(..) | Body::Form(_)) => body.render(names)?,
         };
         let content_type = content_type.unwrap_or_else(|| HeaderValue::from_static("application/json"));
         match conf.mode {
             CloudEventMode::Structured => {
-                Ok(event.structured(headers, content_type.to_str().unwrap_or_default(), &data))
+                event.structured(headers, content_type.to_str().unwrap_or_default(), &data)
             }
             CloudEventMode::Binary => {
                 headers.insert(CONTENT_TYPE, content_type);
-                event.headers(headers).map_err(|error| format!("cloudevents: {error}"))?;
+                event.headers(headers)?;
                 Ok(data)
             }
         }
@@ -161,7 +172,8 @@ impl CloudEventConf {
             template.render(names).map_err(|error| format!("cloudevents_{option}: {error}"))
         };
         let notification = names.notification();
-        let message = notification.message_id.as_ref().or(notification.unique_id.as_ref());
+        let ids = [&notification.message_id, &notification.unique_id];
+        let message = ids.into_iter().flatten().find(|id| !id.is_empty());
         let id = match (message, about.resource) {
             (Some(id), Some(n)) => format!("{id}/{n}"),
             (Some(id), None) => id.clone(),

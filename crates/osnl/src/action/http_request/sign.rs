@@ -2,7 +2,8 @@
 //!
 //! Three headers, as the specification (standardwebhooks.com) has them:
 //!
-//! - `webhook-id`: the same in every attempt; our idempotency key;
+//! - `webhook-id`: the same in every attempt; our idempotency key, a full stop in it written as `%2E`, since what is signed is
+//!   separated by full stops;
 //! - `webhook-timestamp`: seconds since 1970, of this attempt;
 //! - `webhook-signature`: `v1,` and the base64 of HMAC-SHA256 over `ID.TIMESTAMP.BODY`; with several secrets (while one
 //!   takes over from another), one for each, separated by blanks.
@@ -62,18 +63,27 @@ impl Signer {
     /// Adds the three headers of an attempt at this time.
     pub(super) fn sign(&self, headers: &mut HeaderMap, id: &HeaderValue, now: SystemTime, body: &[u8]) {
         let seconds = now.duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
+        let id = without_stops(id);
         let mut signed = id.as_bytes().to_vec();
         signed.extend_from_slice(format!(".{seconds}.").as_bytes());
         signed.extend_from_slice(body);
         let signatures: Vec<String> =
             self.keys.iter().map(|key| format!("v1,{}", STANDARD.encode(hmac::sign(key, &signed)))).collect();
-        headers.insert(ID, id.clone());
+        headers.insert(ID, id);
         headers.insert(TIMESTAMP, HeaderValue::from(seconds));
         // Base64 is a header's value, always.
         if let Ok(signatures) = HeaderValue::try_from(signatures.join(" ")) {
             headers.insert(SIGNATURE, signatures);
         }
     }
+}
+
+/// "It's important that […] the message id […] not be allowed to include any `.`".
+pub(super) fn without_stops(id: &HeaderValue) -> HeaderValue {
+    let bytes = id.as_bytes().to_vec().into_iter();
+    let written = bytes.flat_map(|b| if b == b'.' { b"%2E".to_vec() } else { vec![b] });
+    // What was a header's value is one still.
+    HeaderValue::from_bytes(&written.collect::<Vec<_>>()).unwrap_or_else(|_| id.clone())
 }
 
 fn key(word: &str) -> Result<hmac::Key, SecretError> {
@@ -118,6 +128,7 @@ mod tests {
         let id = "msg_p5jXN8AQM9LWM0D4loKWxJek";
         let found = signed(SECRET, id, 1_614_265_330, r#"{"test": 2432232314}"#);
         assert_eq!(found, [id, "1614265330", "v1,g0hM9SsE+OTPJTGt/tmIKtSyZlE3uFJELVlNIOLJ1OE="]);
+        assert_eq!(signed(SECRET, "a.1.b/c", 1, "")[0], "a%2E1%2Eb/c");
         // The body, the id and the time are each covered.
         let first = &found[2];
         assert_ne!(&signed(SECRET, id, 1_614_265_330, r#"{"test": 2432232315}"#)[2], first);

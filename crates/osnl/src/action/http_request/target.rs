@@ -1,23 +1,43 @@
 //! `url`: a template, and what is known of its target before there is an event.
 //!
-//! Scheme, host and port are either written out, or come out of the event in part or in whole. In the first case every
-//! `{{ value }}` behind them is percent-encoded, a slash too, so that no event can make another request of it
-//! than the configuration has (`|urlencode` leaves slashes alone); in the second nothing is, and the target is
-//! [guarded](osnl_http::Guard).
+//! | `url` | whose host it is | values in it |
+//! | --- | --- | --- |
+//! | `https://host/path/{{ value }}` | ours: it is written out | percent-encoded, a slash too |
+//! | `catalog:TYPE/path/{{ value }}` | that of this service, as the catalogue has it that comes with our token | the same |
+//! | `{{ value }}`, `https://{{ value }}/` | the event's, in part or in whole: [guarded](osnl_http::Guard) | as they are |
+//!
+//! Where the host is ours, no event can make another request of it than the configuration has: values stay in their
+//! segment (`|urlencode` leaves slashes alone), and a segment that becomes `..`, or nothing, is refused, because servers
+//! resolve such paths to other ones: a deletion of `hosts/{{ name }}` must not become one of `hosts/`.
 
 use osnl_http::{Url, UrlError};
+use osnl_openstack::below;
 
 use crate::template::{Escape, Names, Template, TemplateError};
 
 /// What an action may name besides the event.
 pub(super) const NAMES: [&str; 4] = ["rule", "action", "idempotency_key", "secret"];
+/// What stands before the type of a service.
+const CATALOG: &str = "catalog:";
+/// Where a service of the catalogue is until it is asked for; never resolves (RFC 2606).
+const UNRESOLVED: &str = "http://catalog.invalid";
 
 /// See the [module](self).
 #[derive(Clone, Debug)]
 pub(super) struct Target {
     template: Template,
-    /// The target's root, if it is written out.
-    origin: Option<Url>,
+    host: Host,
+    /// Segments that are `.` or `..`, and empty ones, as they are written; `None` where the event may make as many.
+    written: Option<Segments>,
+}
+
+#[derive(Clone, Debug)]
+enum Host {
+    /// The target's root.
+    Written(Url),
+    /// Of a service of this type.
+    Catalog(String),
+    Event,
 }
 
 /// Why a text is no target.
@@ -27,6 +47,8 @@ pub(super) enum TargetError {
     Template(#[from] TemplateError),
     #[error(transparent)]
     Url(#[from] UrlError),
+    #[error("the type of its service is none that is written out")]
+    Service,
 }
 
 impl Target {
@@ -34,16 +56,27 @@ impl Target {
     /// It is no template, or what is written out of it is no URL.
     pub(super) fn parse(text: &str, names: &[&str]) -> Result<Self, TargetError> {
         let written = &text[..text.find("{{").into_iter().chain(text.find("{%")).min().unwrap_or(text.len())];
-        let origin = match written.split_once("://") {
+        let host = match (service(written), written.split_once("://")) {
+            (Some((service, rest)), _) => {
+                let ends = rest.is_empty() && written.len() == text.len();
+                if !is_type(service) || !(ends || rest.starts_with(['/', '?'])) {
+                    return Err(TargetError::Service);
+                }
+                Url::parse(&format!("{UNRESOLVED}{rest}"))?;
+                Host::Catalog(service.to_owned())
+            }
             // All of it, so that a wrong character is found before there is an event.
-            _ if written.len() == text.len() => Some(Url::parse(text)?),
-            Some((_, rest)) if rest.contains(['/', '?']) => Some(Url::parse(written)?),
-            Some(_) | None => None,
+            (None, _) if written.len() == text.len() => Host::Written(root(&Url::parse(text)?)?),
+            (None, Some((_, rest))) if rest.contains(['/', '?']) => {
+                Host::Written(root(&Url::parse(written)?)?)
+            }
+            (None, Some(_) | None) => Host::Event,
         };
-        let escape = if origin.is_some() { Escape::Url } else { Escape::None };
-        let template = Template::escaping(text, names, escape)?;
-        let root = |url: Url| Url::parse(&format!("{}://{}/", url.scheme(), url.authority()));
-        Ok(Self { template, origin: origin.map(root).transpose()? })
+        let (escape, written) = match &host {
+            Host::Written(_) | Host::Catalog(_) => (Escape::Url, Some(Segments::written(text))),
+            Host::Event => (Escape::None, None),
+        };
+        Ok(Self { template: Template::escaping(text, names, escape)?, host, written })
     }
 
     /// As it was written.
@@ -51,17 +84,39 @@ impl Target {
         self.template.source()
     }
 
-    /// Scheme, host and port, if they are the same for all events.
+    /// Scheme, host and port, if they are written out.
     pub(super) fn origin(&self) -> Option<&Url> {
-        self.origin.as_ref()
+        match &self.host {
+            Host::Written(origin) => Some(origin),
+            Host::Catalog(_) | Host::Event => None,
+        }
     }
 
-    /// The URL for an event, with these parameters behind it.
+    /// The type of the service whose URL the catalogue has.
+    pub(super) fn service(&self) -> Option<&str> {
+        match &self.host {
+            Host::Catalog(service) => Some(service),
+            Host::Written(_) | Host::Event => None,
+        }
+    }
+
+    /// Whether the event says where the request goes.
+    pub(super) fn is_event_s(&self) -> bool {
+        match &self.host {
+            Host::Event => true,
+            Host::Written(_) | Host::Catalog(_) => false,
+        }
+    }
+
+    /// The URL for an event, with these parameters behind it. That of a service is still to be [placed](Self::placed).
     ///
     /// # Errors
     /// What is wrong with the event, in words.
     pub(super) fn render(&self, names: &Names, query: &[(String, String)]) -> Result<Url, String> {
         let mut text = self.template.render(names).map_err(|error| error.to_string())?;
+        if let Some((_, rest)) = self.service().and_then(|_| service(&text)) {
+            text = format!("{UNRESOLVED}{rest}");
+        }
         for (key, value) in query {
             text.push(if text.contains('?') { '&' } else { '?' });
             text.push_str(&super::body::form_encoded(key));
@@ -70,11 +125,114 @@ impl Target {
         }
         // The text may be the event's: it is not repeated.
         let url = Url::parse(&text).map_err(|error| error.to_string())?;
-        match &self.origin {
-            Some(origin) if origin.scheme() != url.scheme() || origin.authority() != url.authority() => {
-                Err("the event changes the host of the URL".to_owned())
+        match &self.host {
+            Host::Written(origin)
+                if origin.scheme() != url.scheme() || origin.authority() != url.authority() =>
+            {
+                return Err("the event changes the host of the URL".to_owned());
             }
-            Some(_) | None => Ok(url),
+            Host::Written(_) | Host::Catalog(_) | Host::Event => {}
+        }
+        match &self.written {
+            Some(written) => written.allow(url.path_and_query()).map(|()| url),
+            None => Ok(url),
+        }
+    }
+
+    /// A rendered URL where its service is, by the catalogue.
+    ///
+    /// # Errors
+    /// The catalogue's URL cannot be called.
+    pub(super) fn placed(&self, url: &Url, endpoint: &str) -> Result<Url, UrlError> {
+        Url::parse(&below(endpoint, self.below_service(url)))
+    }
+
+    /// A rendered URL for people: `catalog:dns/v2/zones`.
+    pub(super) fn shown(&self, url: &Url) -> String {
+        match &self.host {
+            Host::Catalog(service) => format!("{CATALOG}{service}{}", self.below_service(url)),
+            Host::Written(_) | Host::Event => url.to_string(),
+        }
+    }
+
+    /// Path and query; `catalog:dns` alone, or with a query, is the service's own URL, without a slash of ours.
+    fn below_service<'a>(&self, url: &'a Url) -> &'a str {
+        let rest = url.path_and_query();
+        let slash = service(self.source()).is_some_and(|(_, rest)| rest.starts_with('/'));
+        if slash { rest } else { rest.trim_start_matches('/') }
+    }
+}
+
+/// Type of the service, and what stands behind it.
+fn service(text: &str) -> Option<(&str, &str)> {
+    let rest = text.strip_prefix(CATALOG)?;
+    Some(rest.split_at(rest.find(['/', '?', '#']).unwrap_or(rest.len())))
+}
+
+/// As the service types authority writes them, and older clouds.
+fn is_type(text: &str) -> bool {
+    !text.is_empty() && text.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_'))
+}
+
+fn root(url: &Url) -> Result<Url, UrlError> {
+    Url::parse(&format!("{}://{}/", url.scheme(), url.authority()))
+}
+
+/// How many segments of a path lead elsewhere.
+#[derive(Clone, Copy, Debug, Default)]
+struct Segments {
+    /// `.` and `..`, also percent-encoded.
+    dots: usize,
+    /// Nothing between two slashes or behind the last; `None`: as many as the template's `{% if … %}` make.
+    empty: Option<usize>,
+}
+
+impl Segments {
+    /// Of a template, whose values count as letters.
+    fn written(template: &str) -> Self {
+        let (mut text, mut rest) = (String::new(), template);
+        while let Some(at) = rest.find("{{") {
+            text.push_str(&rest[..at]);
+            text.push('x');
+            rest = rest[at..].split_once("}}").map_or("", |(_, rest)| rest);
+        }
+        text.push_str(rest);
+        let below = text.split_once("://").map_or(text.as_str(), |(_, rest)| rest);
+        let path = below.find(['/', '?']).map_or("", |at| &below[at..]);
+        let mut all = Self::of(path);
+        if template.contains("{%") {
+            all.empty = None;
+        }
+        all
+    }
+
+    fn of(path_and_query: &str) -> Self {
+        let path = path_and_query.split('?').next().unwrap_or_default();
+        let path = path.strip_prefix('/').unwrap_or(path);
+        let dots = |segment: &&str| {
+            let plain = segment.to_ascii_lowercase().replace("%2e", ".");
+            plain == "." || plain == ".."
+        };
+        Self {
+            dots: path.split('/').filter(dots).count(),
+            empty: Some(path.split('/').filter(|segment| segment.is_empty()).count()),
+        }
+    }
+
+    /// Whether a path has no more of them.
+    fn allow(&self, path_and_query: &str) -> Result<(), String> {
+        let found = Self::of(path_and_query);
+        if found.dots > self.dots {
+            return Err("a value makes a step of the path that leads elsewhere (. or ..)".to_owned());
+        }
+        match (found.empty, self.empty) {
+            (Some(found), Some(written)) if found > written => {
+                Err("a value that is empty leaves a segment of the path empty".to_owned())
+            }
+            (_, _) => Ok(()),
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,6 +1,7 @@
 //! What configurations make of one event, and what is said of those that are wrong.
 
 mod messages;
+mod properties;
 mod refused;
 
 use std::time::{Duration, UNIX_EPOCH};
@@ -81,13 +82,20 @@ fn the_example_and_every_recipe_load_without_a_warning() {
     let blocks: Vec<&str> =
         page.split("```ini\n").skip(1).filter_map(|rest| rest.split("```").next()).collect();
     assert!(blocks.len() >= 6, "{}", blocks.len());
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("clouds.yaml");
+    let auth = "auth_url: http://k/v3, username: u, password: p, project_name: oss";
+    std::fs::write(&file, format!("clouds: {{mycloud: {{auth: {{{auth}}}}}}}\n")).unwrap();
+    let cloud = format!("cloud = mycloud\nclouds_file = {}", file.display());
     for block in blocks {
         // Secrets are in files that only the reader has.
-        let block = block.replace("file:///etc/osnl/", "in-");
+        let block = block.replace("file:///etc/osnl/", "in-").replace("cloud = mycloud", &cloud);
         let names: Vec<&str> =
             block.lines().filter_map(|line| line.strip_prefix("[action:")?.strip_suffix(']')).collect();
         let frame = format!(
-            "[listener:n]\ntransport_url = rabbit://u:p@h/\nexchange = neutron\n[rule:r]\nactions = {}\n",
+            "[listener:n]\ntransport_url = rabbit://u:p@h/\nexchange = neutron\n\
+             [listener:m]\ntransport_url = rabbit://u:p@h/\nexchange = nova\ntopics = versioned_notifications\npool = m\n\
+             [rule:r]\nactions = {}\n",
             names.join(", ")
         );
         assert_eq!(said(&format!("{frame}{block}")), [""; 0], "{block}");

@@ -216,7 +216,7 @@ impl CloudEvents {
             Some(template) => value(names, template)?,
             None => mask_secrets(&notification.payload),
         };
-        let body = event.structured(&mut HeaderMap::new(), "application/json", &data.to_string());
+        let body = event.structured(&mut HeaderMap::new(), "application/json", &data.to_string())?;
         Ok(Outgoing { properties: utf8(cloud_event::STRUCTURED), ..Outgoing::json(body) })
     }
 }

@@ -17,7 +17,7 @@ use super::with;
 use crate::harness::{Running, SOON, framed};
 
 /// A daemon whose one action has these lines, and whose messages are in the journal of this folder.
-fn start(folder: &Path, broker: &MemoryBroker, lines: &str) -> Running {
+pub(super) fn start(folder: &Path, broker: &MemoryBroker, lines: &str) -> Running {
     let text = format!(
         "[DEFAULT]\nstate_dir = {}\n[journal]\nallow_volatile = true\n\
          [listener:nova]\ntransport_url = rabbit://mq/\nexchange = nova\ndeclare = create\npriorities = info\n\
@@ -38,7 +38,7 @@ fn start(folder: &Path, broker: &MemoryBroker, lines: &str) -> Running {
     daemon
 }
 
-fn publish(broker: &MemoryBroker, id: &str) {
+pub(super) fn publish(broker: &MemoryBroker, id: &str) {
     let body = framed("compute.host1", "instance.delete.end", &json!({"instance_id": id}));
     assert_eq!(broker.publish(&Target::new("nova", "notifications"), &Priority::Info, body), 1);
 }
@@ -64,6 +64,11 @@ fn what_fails_for_a_time_is_delivered_by_the_same_request() {
     let faults = vec![
         Reply::Status(500),
         with(429, &[("Retry-After", "0")], ""),
+        with(
+            503,
+            &[("Date", "Fri, 20 Nov 2026 06:00:00 GMT"), ("Retry-After", "Fri, 20 Nov 2026 06:00:00 GMT")],
+            "",
+        ),
         Reply::ResetInBody,
         Reply::CloseWithoutReply,
         Reply::After(Duration::from_millis(20), Box::new(Reply::Status(503))),

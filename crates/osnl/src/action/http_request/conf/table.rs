@@ -29,9 +29,10 @@ const OPTIONS: &[DriverOption] = &[
         "url",
         "template",
         "Where the request goes. Must be set. Behind a host that is written out, values of the event are percent-encoded; a \
-         host that comes out of the event may be none of this site (allow_hosts).",
+         host that comes out of the event may be none of this site (allow_hosts). With auth = keystone it may name a service \
+         instead of a host: catalog:dns/v2/zones.",
     ),
-    DriverOption::new("method", "GET, POST, PUT, …", "The request's method.").or("POST"),
+    DriverOption::new("method", "template", "The request's method, as POST, PUT or DELETE.").or("POST"),
     DriverOption::new(
         "body",
         "template",
@@ -61,6 +62,8 @@ const OPTIONS: &[DriverOption] = &[
     DriverOption::new("project_domain_name", "name", "The project's domain; without it the one whose id is default."),
     DriverOption::new("application_credential_id", "id", "An application credential instead of user and password."),
     DriverOption::new("application_credential_secret", "text", "Its secret.").secret(),
+    DriverOption::new("region_name", "name", "For url = catalog:…: the region whose URL counts; without it the first that is listed."),
+    DriverOption::new("interface", "public, internal or admin", "For url = catalog:…: which of its URLs; without it public."),
     DriverOption::new("client_certificate", "path", "A PEM file of our own certificate, for targets that ask for one."),
     DriverOption::new("client_key", "path", "A PEM file of its key, if that stands in a file of its own."),
     VERIFY,

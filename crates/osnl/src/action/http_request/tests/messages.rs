@@ -56,6 +56,26 @@ fn values_stay_in_their_places() {
 }
 
 #[test]
+fn a_method_may_come_out_of_a_template_and_is_one() {
+    let url = "url = http://h/";
+    let by = |expression: &str| format!("{url}\nmethod = {{{{ {expression} }}}}");
+    let chosen = "\"DELETE\" if event_type is search(\"delete\") else \"PUT\"";
+    check(&by(chosen), &format!("DELETE http://h/\n{KEY}\n"));
+    // What is sent when nobody says follows the method.
+    let put = sent(&by("\"PUT\"")).unwrap();
+    assert!(
+        put.starts_with("PUT http://h/\n") && put.contains("\"event_type\":\"port.delete.end\""),
+        "{put}"
+    );
+    for none in ["payload.port.name", "\"\"", "\"put\"", "\"CONNECT\"", "\"TRACE\"", "\"GET / HTTP/1.1\""] {
+        assert_eq!(sent(&by(none)).unwrap_err(), "method: what the template makes is none", "{none}");
+    }
+    assert_eq!(sent(&by("payload.no")).unwrap_err(), "method: the event has no payload.no");
+    let Preview::Request { method, .. } = previewed(&by(chosen)) else { panic!("no request") };
+    assert_eq!(method, "DELETE");
+}
+
+#[test]
 fn without_a_body_the_event_is_sent_and_no_secret_of_it() {
     let text = sent("url = http://h/").unwrap();
     let body: serde_json::Value = serde_json::from_str(text.split_once("\n\n").unwrap().1).unwrap();

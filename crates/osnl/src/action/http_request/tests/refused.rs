@@ -100,6 +100,94 @@ fn every_wrong_value_is_said_at_its_line() {
 }
 
 #[test]
+fn a_service_needs_a_catalogue_and_a_type_that_is_written_out() {
+    let login = "auth = keystone\nauth_url = http://k/\nusername = u\npassword = p\n";
+    check(
+        "url = catalog:dns/v2/zones",
+        &[
+            "a.conf:10: [action:hook] url: names a service, and the catalogue that says where it is comes with a token of \
+            Keystone's; set auth = keystone, or write scheme and host out",
+        ],
+    );
+    check(&format!("url = catalog:dns/v2/zones\n{login}region_name = one\ninterface = internal"), &[]);
+    let service = "a.conf:10: [action:hook] url: the type of its service is none that is written out; write \
+        catalog:TYPE/path, as catalog:dns/v2/zones; only what follows may come out of the event";
+    for url in
+        ["catalog:{{ payload.type }}/v2", "catalog:dns{{ payload.more }}/v2", "catalog:/v2", "catalog:d.ns/"]
+    {
+        check(&format!("url = {url}\n{login}"), &[service]);
+    }
+    check(
+        &format!("url = catalog:dns/a b\n{login}"),
+        &[
+            "a.conf:10: [action:hook] url: the path holds a character that no URL may; write blanks, control and non-ASCII \
+            characters percent-encoded (a blank is %20)",
+        ],
+    );
+    check(
+        &format!("url = http://h/\n{login}region_name = one"),
+        &[
+            "a.conf:15: [action:hook] region_name: chooses among the URLs of a service, and url names none; write url = \
+            catalog:TYPE/path, or remove the line",
+        ],
+    );
+    check(
+        &format!("url = catalog:dns/\n{login}interface = private"),
+        &["a.conf:15: [action:hook] interface: private is none; allowed: public, internal, admin"],
+    );
+    check(
+        "url = http://h/\nregion_name = one",
+        &["a.conf:11: [action:hook] region_name: belongs to auth = keystone; set that, or remove the line"],
+    );
+}
+
+#[test]
+fn what_others_set_no_header_of_ours_may() {
+    let h = "url = http://h/\n";
+    let taken = |header: &str, whose: &str, more: &str| {
+        let expected = format!("a.conf:11: [action:hook] header.{header}: is {whose}; remove the line");
+        check(&format!("{h}header.{header} = x\n{more}"), &[&expected]);
+    };
+    let connection = [
+        "Host",
+        "content-length",
+        "Transfer-Encoding",
+        "Connection",
+        "Keep-Alive",
+        "TE",
+        "Trailer",
+        "Upgrade",
+    ];
+    for header in connection.into_iter().chain(["Expect", "Proxy-Authorization", "Proxy-Connection"]) {
+        taken(header, "the connection's own", "");
+    }
+    let keystone = "auth = keystone\nauth_url = http://k/\nusername = u\npassword = p";
+    taken("X-Auth-Token", "that of auth", keystone);
+    check(&format!("{h}header.Authorization = x\n{keystone}"), &[]);
+    check(&format!("{h}header.X-Auth-Token = x"), &[]);
+    taken("Ce-Source", "that of cloudevents", "cloudevents = binary");
+    check(&format!("{h}header.ce-tenant = x\ncloudevents = binary"), &[]);
+    check(&format!("{h}header.ce-id = x"), &[]);
+    for header in ["Host", "content-length", "Authorization"] {
+        check(
+            &format!("{h}idempotency_header = {header}"),
+            &[
+                "a.conf:11: [action:hook] idempotency_header: is taken; name another one, or leave it empty for none",
+            ],
+        );
+    }
+    for kind in ["json", "/json", "application/", "a/b/c", "a b/c", "a/b c", "ä/b"] {
+        check(
+            &format!("{h}content_type = {kind}"),
+            &[
+                "a.conf:11: [action:hook] content_type: is no content type; write application/json or another one",
+            ],
+        );
+    }
+    check(&format!("{h}content_type = application/problem+json; charset=utf-8"), &[]);
+}
+
+#[test]
 fn logins_are_whole_and_never_repeated() {
     let h = "url = http://h/\n";
     check(

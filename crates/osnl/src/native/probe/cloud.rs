@@ -39,16 +39,26 @@ pub(super) async fn enrichment(
     probes
 }
 
-/// The login alone: whose it is, for what, and as what.
-pub(crate) async fn login_probe(
+/// A login, and where its catalogue has this service. What is in neither is in the answer's first part.
+pub(crate) async fn cloud_probe(
     section: &str,
     conf: &CloudConf,
     http: &HttpOptions,
+    service: Option<&str>,
     deadline: Duration,
-) -> Probe {
-    match Cloud::new(conf.clone(), http, deadline) {
-        Ok(cloud) => log_in(section, &cloud, deadline).await.0,
-        Err(error) => keystone(section, conf).failed(error.to_string(), None),
+) -> (Probe, Option<String>) {
+    let cloud = match Cloud::new(conf.clone(), http, deadline) {
+        Ok(cloud) => cloud,
+        Err(error) => return (keystone(section, conf).failed(error.to_string(), None), None),
+    };
+    let (probe, logged_in) = log_in(section, &cloud, deadline).await;
+    let (Some(logged_in), Some(service)) = (logged_in, service) else { return (probe, None) };
+    match cloud.endpoint(service).await {
+        Ok(endpoint) => {
+            let found = format!("{}; {service} is at {endpoint}", probe.found);
+            (Probe { found, ..probe }, Some(endpoint))
+        }
+        Err(error) => (probe.failed(error.to_string(), Some(advice_of_catalog(&logged_in))), None),
     }
 }
 
@@ -108,11 +118,7 @@ async fn reads(probe: Probe, cloud: &Cloud, kind: Kind, login: &LoggedIn) -> Pro
     let service = match cloud.endpoint(kind.service()).await {
         Ok(service) => service,
         Err(error) => {
-            let advice = match login.services.is_empty() {
-                true => "name a project to log in for, with project_name",
-                false => "region_name and interface choose among what there is",
-            };
-            return probe.failed(error.to_string(), Some(advice));
+            return probe.failed(error.to_string(), Some(advice_of_catalog(login)));
         }
     };
     let all = login.roles.iter().any(|role| role == "admin") || !is_of_projects(kind);
@@ -146,6 +152,14 @@ async fn reads(probe: Probe, cloud: &Cloud, kind: Kind, login: &LoggedIn) -> Pro
             };
             probe.failed(error.to_string(), advice)
         }
+    }
+}
+
+fn advice_of_catalog(login: &LoggedIn) -> &'static str {
+    if login.services.is_empty() {
+        "name a project to log in for, with project_name"
+    } else {
+        "region_name and interface choose among what there is"
     }
 }
 

@@ -1,0 +1,70 @@
+//! A reload and `driver = http`: its logins, and its connections.
+
+use std::fs;
+use std::time::Duration;
+
+use osnl_testkit::openstack::{Openstack, PASSWORD, USER};
+use osnl_testkit::{Reply, wait_until};
+
+use crate::reloading::{LISTENER, RULE, Rig, SOON};
+
+/// The action's own section stays: what is in the file is another.
+#[test]
+fn a_corrected_clouds_yaml_counts_for_an_action_that_logs_in() {
+    let mut rig = Rig::start("reload-clouds");
+    let openstack = Openstack::start();
+    openstack.list("dns", "public", "RegionOne", &rig.sink.url("/dns"));
+    let action = "[action:roles]\ndriver = http\nurl = catalog:dns/v2/zones\nauth = keystone\ncloud = mine\n\
+                  clouds_file = HOME/clouds.yaml\nretry_interval = 1s\n";
+    let clouds = |password: &str| {
+        let login = format!("username: {USER}, password: {password}, project_name: oss");
+        let auth = format!("{{auth_url: '{}', {login}}}", openstack.auth_url());
+        let file = rig.home.path().join("clouds.yaml");
+        fs::write(file, format!("clouds: {{mine: {{auth: {auth}}}}}\n")).unwrap();
+    };
+    clouds("wr0ng");
+    rig.write(&[LISTENER, RULE, action]);
+    rig.reload(0);
+    rig.publish([(1, 1)]);
+    wait_until(SOON, "the login is refused", || {
+        rig.target("roles")["last_failure"].to_string().contains("login as user")
+    });
+    assert_eq!(rig.sink.requests().len(), 0);
+    let file = rig.home.path().join("clouds.yaml");
+    let corrected = fs::read_to_string(&file).unwrap().replace("wr0ng", PASSWORD);
+    fs::write(file, corrected).unwrap();
+    rig.reload(0);
+    wait_until(SOON, "it is delivered", || rig.target("roles")["pending"] == 0);
+    assert_eq!(rig.sink.requests()[0].target, "/dns/v2/zones");
+}
+
+/// What goes on keeps its connections; what is another gets new ones, and what is under way ends as it began.
+#[test]
+fn connections_outlive_a_reload_that_is_not_about_their_action() {
+    let mut rig = Rig::start("reload-connections");
+    let hook = "[action:roles]\ndriver = http\nurl = SINK\nidle = 1m\nconcurrency = 1\nretry_interval = 1s\n";
+    rig.write(&[LISTENER, RULE, hook]);
+    rig.reload(0);
+    rig.publish([(1, 1)]);
+    wait_until(SOON, "the first is delivered", || rig.target("roles")["done"] == 1);
+    rig.write(&[LISTENER, &RULE.replace("end$", "(start|end)$"), hook]);
+    assert!(rig.reload(0).contains("[rule:r] changed"));
+    rig.publish([(2, 2)]);
+    wait_until(SOON, "the second is delivered", || rig.target("roles")["done"] == 2);
+    let connections =
+        |rig: &Rig| rig.sink.requests().iter().map(|request| request.connection).collect::<Vec<_>>();
+    assert_eq!(connections(&rig), [1, 1]);
+    // Under way while its action becomes another.
+    rig.sink.script(vec![Reply::After(Duration::from_millis(700), Box::new(Reply::Status(204)))]);
+    rig.publish([(3, 3)]);
+    rig.sink.wait_for(3, SOON);
+    let other = format!("{hook}header.X-Other = yes\nrate = 100 per 1s\n");
+    rig.write(&[LISTENER, RULE, &other]);
+    assert!(rig.reload(0).contains("[action:roles] changed"));
+    rig.publish([(4, 4)]);
+    wait_until(SOON, "all are delivered", || rig.target("roles")["done"] == 4);
+    assert_eq!(connections(&rig), [1, 1, 1, 2]);
+    let others: Vec<_> =
+        rig.sink.requests().iter().map(|request| request.header("x-other").map(str::to_owned)).collect();
+    assert_eq!(others, [None, None, None, Some("yes".to_owned())]);
+}

@@ -1,0 +1,89 @@
+//! Whose host it is, and what an event may make of a path.
+
+use osnl_model::Notification;
+use serde_json::json;
+
+use super::*;
+
+fn rendered(url: &str, value: &str) -> Result<String, String> {
+    let target = Target::parse(url, &[]).map_err(|error| error.to_string())?;
+    let payload = json!({"v": value, "yes": true});
+    let names = Names::from(Notification { payload, ..Notification::default() });
+    target.render(&names, &[("q".to_owned(), "a b".to_owned())]).map(|url| target.shown(&url))
+}
+
+#[test]
+fn a_service_of_the_catalogue_is_named_and_placed() {
+    let check = |url: &str, endpoint: &str, shown: &str, placed: &str| {
+        let target = Target::parse(url, &[]).unwrap();
+        assert_eq!((target.origin(), target.is_event_s()), (None, false));
+        let names = Names::from(Notification { payload: json!({"v": "a/b"}), ..Notification::default() });
+        let rendered = target.render(&names, &[]).unwrap();
+        assert_eq!(target.shown(&rendered), shown, "{url}");
+        assert_eq!(target.placed(&rendered, endpoint).unwrap().to_string(), placed, "{url} {endpoint}");
+    };
+    let dns = "http://h:9001/";
+    check("catalog:dns/v2/zones", dns, "catalog:dns/v2/zones", "http://h:9001/v2/zones");
+    check(
+        "catalog:dns/v2/{{ payload.v }}?a=1",
+        dns,
+        "catalog:dns/v2/a%2Fb?a=1",
+        "http://h:9001/v2/a%2Fb?a=1",
+    );
+    check("catalog:dns/v2/zones", "https://h/dns/v2", "catalog:dns/v2/zones", "https://h/dns/v2/zones");
+    check("catalog:dns", "https://h/dns", "catalog:dns", "https://h/dns");
+    check("catalog:dns?a={{ payload.v }}", dns, "catalog:dns?a=a%2Fb", "http://h:9001/?a=a%2Fb");
+    check("catalog:block-storage/", "http://h/v3/1", "catalog:block-storage/", "http://h/v3/1/");
+    assert!(
+        Target::parse("catalog:dns/", &[]).unwrap().placed(&Url::parse("http://c/").unwrap(), "x").is_err()
+    );
+}
+
+#[test]
+fn the_type_of_a_service_is_written_out() {
+    for url in [
+        "catalog:",
+        "catalog:/v2",
+        "catalog:{{ payload.v }}/v2",
+        "catalog:dns{{ payload.v }}/v2",
+        "catalog:dns{% if true %}/v2{% endif %}",
+        "catalog:dns@evil.example/v2",
+        "catalog:dns:80/v2",
+        "catalog://dns/v2",
+        "catalog:d ns/",
+    ] {
+        assert!(matches!(Target::parse(url, &[]), Err(TargetError::Service)), "{url}");
+    }
+    // What only the event calls one is a URL, and no good one.
+    assert!(rendered("{{ payload.v }}", "catalog:dns/v2").unwrap_err().contains("scheme"));
+}
+
+#[test]
+fn no_value_leads_out_of_its_place() {
+    let fine = |url: &str, value: &str, expected: &str| {
+        assert_eq!(rendered(url, value).unwrap(), expected, "{url} {value}");
+    };
+    let refused = |url: &str, value: &str, expected: &str| {
+        let error = rendered(url, value).unwrap_err();
+        assert!(error.contains(expected), "{url} {value}: {error}");
+    };
+    for base in ["https://h", "catalog:dns"] {
+        let url = |rest: &str| format!("{base}{rest}");
+        fine(&url("/v/{{ payload.v }}"), "a.b", &url("/v/a.b?q=a+b"));
+        fine(&url("/v/{{ payload.v }}"), "...", &url("/v/...?q=a+b"));
+        fine(&url("/v/{{ payload.v }}/x"), "../..", &url("/v/..%2F../x?q=a+b"));
+        fine(&url("/v/x{{ payload.v }}"), "", &url("/v/x?q=a+b"));
+        fine(&url("/v/?a={{ payload.v }}"), "..", &url("/v/?a=..&q=a+b"));
+        fine(&url("/../{{ payload.v }}//"), "a", &url("/../a//?q=a+b"));
+        fine(&url("/v{% if payload.yes %}/{{ payload.v }}{% endif %}"), "", &url("/v/?q=a+b"));
+        fine(&url("/{{ payload.v|urlencode }}"), "T0/B0", &url("/T0/B0?q=a+b"));
+        refused(&url("/v/{{ payload.v }}"), "..", "leads elsewhere");
+        refused(&url("/v/{{ payload.v }}/x"), ".", "leads elsewhere");
+        refused(&url("/v/.{{ payload.v }}/x"), ".", "leads elsewhere");
+        refused(&url("/v/{{ payload.v|urlencode }}"), "a/../../b", "leads elsewhere");
+        refused(&url("/v/%2e{{ payload.v }}"), ".", "leads elsewhere");
+        refused(&url("/v{% if payload.yes %}/{{ payload.v }}{% endif %}"), "..", "leads elsewhere");
+        refused(&url("/v/{{ payload.v }}"), "", "empty");
+        refused(&url("/v/{{ payload.v }}/x"), "", "empty");
+    }
+}

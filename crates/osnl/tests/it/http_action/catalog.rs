@@ -1,0 +1,264 @@
+//! Targets that the service catalogue names: the recorded Keystone, and a service of its own over HTTP and TLS.
+
+use std::time::Duration;
+
+use osnl::action::ErrorClass;
+use osnl::action::http::HttpOptions;
+use osnl::native::{Loaded, Sources, Verdict, load_texts};
+use osnl_model::Notification;
+use osnl_testkit::openstack::{CREDENTIAL, CREDENTIAL_SECRET, Openstack, PASSWORD, USER};
+use osnl_testkit::{Authority, Identity, Protocols, Reply, Sink, TlsSink};
+use osnl_transport::MemoryBroker;
+use serde_json::json;
+
+use super::deliveries::{publish, start};
+use super::{Hook, SOON};
+
+const LOGINS: &str = "/v3/auth/tokens";
+const REGION: &str = "RegionOne";
+
+fn login(openstack: &Openstack) -> String {
+    format!(
+        "auth = keystone\nauth_url = {}\nusername = {USER}\npassword = {PASSWORD}\nproject_name = oss",
+        openstack.auth_url()
+    )
+}
+
+#[test]
+fn a_service_is_called_where_the_catalogue_says_and_with_the_token() {
+    let openstack = Openstack::start();
+    let authority = Authority::new();
+    let dns = TlsSink::start(&authority.issue(&Identity::LOOPBACK), Protocols::Tls12And13);
+    let other = Sink::start();
+    openstack.list("dns", "public", REGION, &other.url("/public"));
+    openstack.list("dns", "internal", REGION, &other.url("/internal"));
+    openstack.list("dns", "internal", "RegionTwo", &dns.url("localhost", "/dns/v2"));
+    let url = "url = catalog:dns/v2/zones/{{ payload.zone }}/recordsets\nquery.limit = 1";
+    let lines = format!("{url}\n{}\nca_file = {}", login(&openstack), authority.file().display());
+    let hook = Hook::new(&format!("{lines}\nregion_name = RegionTwo\ninterface = internal"));
+    for zone in ["z-1", "a/../b"] {
+        hook.call(&json!({"zone": zone}), SOON).unwrap();
+    }
+    let requests = dns.sink().requests();
+    let targets: Vec<&str> = requests.iter().map(|request| request.target.as_str()).collect();
+    let expected = ["/dns/v2/zones/z-1/recordsets?limit=1", "/dns/v2/zones/a%2F..%2Fb/recordsets?limit=1"];
+    assert_eq!(targets, expected);
+    assert!(requests.iter().all(|request| openstack.believes(request.header("x-auth-token").unwrap())));
+    assert!(requests.iter().all(|request| request.connection == 1), "connections are kept");
+    assert_eq!(openstack.count(LOGINS), 1, "the catalogue is kept with the token");
+    for (more, path) in [("", "/public/v2/zones"), ("\ninterface = internal", "/internal/v2/zones")] {
+        Hook::new(&format!("{lines}{more}")).call(&json!({"zone": "z"}), SOON).unwrap();
+        let requests = other.requests();
+        assert!(requests.last().unwrap().target.starts_with(path), "{more}: {requests:?}");
+    }
+}
+
+#[test]
+fn a_token_that_is_no_longer_believed_is_renewed_with_its_catalogue() {
+    let openstack = Openstack::start();
+    let (before, after) = (Sink::start(), Sink::start());
+    openstack.list("dns", "public", REGION, &before.url(""));
+    let hook = Hook::new(&format!("url = catalog:dns/v2/zones\n{}", login(&openstack)));
+    hook.make().unwrap();
+    openstack.revoke();
+    openstack.unlist();
+    openstack.list("dns", "public", REGION, &after.url(""));
+    before.script(vec![Reply::Status(401)]);
+    hook.make().unwrap();
+    assert_eq!((before.requests().len(), after.requests().len()), (2, 1));
+    assert!(openstack.believes(after.requests()[0].header("x-auth-token").unwrap()));
+    assert_eq!(openstack.count(LOGINS), 2);
+    // A service that has moved is found by the next attempt.
+    after.stop();
+    openstack.unlist();
+    openstack.list("dns", "public", REGION, &before.url(""));
+    let error = hook.refused();
+    assert_eq!(error.class, ErrorClass::Connect);
+    assert!(error.reason.starts_with(&format!("dns at {}: ", after.url(""))), "{error}");
+    hook.make().unwrap();
+    assert_eq!((before.requests().len(), openstack.count(LOGINS)), (3, 3));
+    // 401 again and again is the target's word.
+    before.reply_with(Reply::Status(401));
+    assert_eq!(hook.refused().class, ErrorClass::Status(401));
+    assert_eq!((before.requests().len(), openstack.count(LOGINS)), (5, 4));
+}
+
+#[test]
+fn what_the_catalogue_lacks_holds_the_target_and_names_what_it_has() {
+    let openstack = Openstack::start();
+    let sink = Sink::start();
+    let check = |more: &str, expected: &str| {
+        let hook = Hook::new(&format!("url = catalog:dns/v2/zones\n{}\n{more}", login(&openstack)));
+        let error = hook.refused();
+        assert_eq!(error.class, ErrorClass::Connect, "{error}");
+        assert!(error.reason.contains(expected), "{error}");
+        hook
+    };
+    let has = "no service of type dns; it has identity, compute, network, image, volumev3, baremetal";
+    let hook = check("", has);
+    openstack.list("dns", "public", REGION, &sink.url(""));
+    hook.make().unwrap();
+    check("region_name = Mars", "no public URL of dns in region Mars; it has public in RegionOne");
+    check("interface = admin", "no admin URL of dns; it has public in RegionOne");
+    openstack.unlist();
+    openstack.list("dns", "public", REGION, "dns.example:9001");
+    check(
+        "",
+        "the service catalogue has dns.example:9001 for dns, which cannot be called: the scheme must be http",
+    );
+    openstack.fail("/v3", Reply::Status(503));
+    let error = Hook::new(&format!("url = catalog:dns/v2\n{}", login(&openstack))).refused();
+    assert_eq!(error.class, ErrorClass::Busy(Some(503)), "{error}");
+    assert_eq!(sink.requests().len(), 1);
+}
+
+/// An event cannot name the service, and what it makes of the path is refused before anybody is asked.
+#[test]
+fn an_event_chooses_neither_service_nor_host() {
+    let openstack = Openstack::start();
+    let sink = Sink::start();
+    openstack.list("dns", "public", REGION, &sink.url("/dns"));
+    let hook =
+        Hook::new(&format!("url = catalog:dns/v2/zones/{{{{ payload.zone }}}}\n{}", login(&openstack)));
+    for zone in ["..", ".", ""] {
+        let error = hook.call(&json!({"zone": zone}), SOON).unwrap_err();
+        assert_eq!(error.class, ErrorClass::Content, "{zone:?}: {error}");
+    }
+    assert_eq!(openstack.count(LOGINS), 0);
+    for zone in ["@evil.example/", "//evil.example", "\r\nHost: evil", "?x", "#", "\\..\\", "%2e%2e"] {
+        hook.call(&json!({"zone": zone}), SOON).unwrap();
+    }
+    for request in sink.requests() {
+        let segment = request.target.strip_prefix("/dns/v2/zones/").unwrap();
+        assert!(!segment.contains(['/', '?', '#', '\\', '@']), "{segment}");
+        assert_eq!(request.header("host"), Some(format!("127.0.0.1:{}", sink.port()).as_str()));
+    }
+}
+
+#[test]
+fn a_cloud_of_clouds_yaml_is_one_login_for_all() {
+    let openstack = Openstack::start();
+    let sink = Sink::start();
+    openstack.list("dns", "public", "RegionTwo", &sink.url("/two"));
+    openstack.list("dns", "public", REGION, &sink.url("/one"));
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("clouds.yaml");
+    let auth = format!(
+        "auth_type: v3applicationcredential\n    auth:\n      auth_url: {}\n      application_credential_id: {CREDENTIAL}\n      \
+         application_credential_secret: {CREDENTIAL_SECRET}\n",
+        openstack.auth_url()
+    );
+    let moved = sink.url("/moved");
+    let clouds = format!(
+        "clouds:\n  mine:\n    region_name: RegionTwo\n    {auth}  own:\n    dns_endpoint_override: {moved}\n    {auth}"
+    );
+    std::fs::write(&file, clouds).unwrap();
+    let lines = |cloud: &str, more: &str| {
+        format!("url = catalog:dns/v2/zones\ncloud = {cloud}\nclouds_file = {}\n{more}", file.display())
+    };
+    for (cloud, more, path) in [
+        ("mine", "", "/two/v2/zones"),
+        ("mine", "region_name = RegionOne", "/one/v2/zones"),
+        ("own", "", "/moved/v2/zones"),
+    ] {
+        Hook::new(&format!("auth = keystone\n{}", lines(cloud, more))).make().unwrap();
+        assert_eq!(sink.requests().last().unwrap().target, path, "{cloud} {more}");
+    }
+
+    // Two actions and an enrichment of one cloud log in once.
+    let before = openstack.count(LOGINS);
+    let broker = MemoryBroker::new();
+    let journal = tempfile::tempdir().unwrap();
+    let more = format!(
+        "auth = keystone\nmax_attempts = 1\nenrich = server\n{mine}\n\
+         [rule:s]\nevent_type = ^instance\\.delete\nactions = second\n\
+         [action:second]\ndriver = http\nauth = keystone\n{mine}\n\
+         [enrich:server]\nkind = server\nid = {id}\ncloud = mine\nclouds_file = {file}\n",
+        mine = lines("mine", ""),
+        id = Openstack::id("server"),
+        file = file.display(),
+    );
+    // The stand-in's other services are in the first region only.
+    openstack.list("compute", "public", "RegionTwo", &openstack.auth_url().replace("/v3", "/compute/v2.1"));
+    let daemon = start(journal.path(), &broker, &more);
+    publish(&broker, "vm-1");
+    daemon.wait_until("both are delivered", |c| c.delivered.get() == 2);
+    daemon.stop().unwrap();
+    assert_eq!(openstack.count(LOGINS) - before, 1);
+}
+
+/// Held without an attempt used, by a message that says what to do, and going on by itself.
+#[test]
+fn a_delivery_waits_for_the_service_to_be_in_the_catalogue() {
+    let openstack = Openstack::start();
+    let sink = Sink::start();
+    let folder = tempfile::tempdir().unwrap();
+    let broker = MemoryBroker::new();
+    let lines = format!("url = catalog:dns/v2/zones\nmax_attempts = 1\n{}", login(&openstack));
+    let daemon = start(folder.path(), &broker, &lines);
+    publish(&broker, "vm-1");
+    daemon.wait_for_log("the service catalogue has no service of type dns; it has identity, compute");
+    openstack.list("dns", "public", REGION, &sink.url(""));
+    daemon.wait_until("it is delivered", |c| c.delivered.get() == 1);
+    daemon.stop().unwrap();
+    assert_eq!(sink.requests().len(), 1);
+}
+
+fn loaded(action: &str) -> Loaded {
+    let text = format!(
+        "[listener:n]\ntransport_url = rabbit://127.0.0.1:1/\nexchange = neutron\npriorities = info\n\
+         [rule:r]\nactions = hook\nevent_type = ^x\n[action:hook]\ndriver = http\n{action}\n"
+    );
+    load_texts(&[("a.conf".to_owned(), text)], &Sources::default())
+        .unwrap_or_else(|errors| panic!("{errors}"))
+}
+
+#[test]
+fn check_shows_the_service_and_connect_where_it_is() {
+    let openstack = Openstack::start();
+    let sink = Sink::start();
+    openstack.list("dns", "public", REGION, &sink.url("/dns"));
+    let lines = format!("url = catalog:dns/v2/{{{{ payload.id }}}}\n{}", login(&openstack));
+    let explained = loaded(&format!("{lines}\nregion_name = {REGION}")).conf.explain();
+    for expected in [
+        "POST catalog:dns/v2/{{ payload.id }}".to_owned(),
+        "the public URL of dns in region RegionOne in Keystone's catalogue".to_owned(),
+        format!(
+            "X-Auth-Token: ***, of user {USER} for project oss of domain id default at {}",
+            openstack.auth_url()
+        ),
+    ] {
+        assert!(explained.contains(&expected), "{expected}: {explained}");
+    }
+    let wanted = osnl::native::Wanted {
+        notification: &Notification { payload: json!({"id": "a/b"}), ..Notification::default() },
+        rule: "r",
+        resource: None,
+    };
+    let preview = format!("{:?}", loaded(&lines).conf.actions[0].preview(&wanted));
+    assert!(
+        preview.contains("\"catalog:dns/v2/a%2Fb\"") && !preview.contains("catalog.invalid"),
+        "{preview}"
+    );
+
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let probes = |lines: &str| {
+        let loaded = loaded(lines);
+        let all = runtime.block_on(loaded.conf.probe(&HttpOptions::default(), Duration::from_secs(10)));
+        let own = all.into_iter().filter(|probe| probe.section == "action:hook");
+        own.map(|probe| (probe.verdict, probe.to_string())).collect::<Vec<_>>()
+    };
+    let found = probes(&lines);
+    let expected = format!("project oss with roles reader; dns is at {}", sink.url("/dns"));
+    assert!(found[0].0 == Verdict::Fine && found[0].1.ends_with(&expected), "{found:?}");
+    let expected =
+        format!("target 127.0.0.1:{}: accepts connections, no TLS; no request was sent", sink.port());
+    assert!(found[1].0 == Verdict::Fine && found[1].1.ends_with(&expected), "{found:?}");
+    let found = probes(&format!("{lines}\nregion_name = Mars"));
+    assert_eq!((found.len(), found[0].0), (1, Verdict::Failed));
+    assert!(found[0].1.ends_with("region_name and interface choose among what there is"), "{found:?}");
+    assert_eq!(sink.requests().len(), 0);
+    // A target that is written out has its login tried too.
+    let found = probes(&format!("url = {}\n{}\npassword = wr0ng", sink.url("/"), login(&openstack)));
+    assert_eq!((found[0].0, found[1].0), (Verdict::Failed, Verdict::Fine), "{found:?}");
+}
