@@ -32,6 +32,9 @@ use crate::enrich::Enriched;
 use crate::received::Received;
 use crate::template::Names;
 
+/// The name of [`Event::failure`] in templates.
+pub(crate) const FAILURE: &str = "failure";
+
 /// One notification for one action.
 #[derive(Clone, Debug)]
 pub struct Event {
@@ -45,8 +48,8 @@ pub struct Event {
     pub action: Arc<str>,
     /// Which of the notification's resources it is about, where a bulk request has several; `None` is the event.
     pub resource: Option<u32>,
-    /// What was asked for it ([`crate::enrich`]), by the names of the enrichments; `None` before that, and where an
-    /// action wants none.
+    /// What was asked for it ([`crate::enrich`]), by the names of the enrichments, and [`Event::failure`]; `None` before
+    /// that, and where there is none of either.
     pub enriched: Option<Arc<Enriched>>,
 }
 
@@ -57,6 +60,19 @@ impl Event {
     pub fn payload(&self) -> Cow<'_, Value> {
         let part = self.resource.and_then(|n| bulk_part(&self.notification, n as usize));
         part.map_or(Cow::Borrowed(&self.notification.payload), Cow::Owned)
+    }
+
+    /// Why the action before gave it up, where this one is its `on_failure`: `action`, `reason`, `attempts`, `answer`,
+    /// `at`, and the same of the one before that as `before`.
+    #[must_use]
+    pub fn failure(&self) -> Option<&Value> {
+        self.enriched.as_ref()?.get(FAILURE)
+    }
+
+    /// What was asked for it, by the names of the enrichments.
+    pub(crate) fn asked(&self) -> impl Iterator<Item = (&String, &Value)> {
+        let enriched = self.enriched.iter().flat_map(|enriched| enriched.iter());
+        enriched.filter(|(name, _)| *name != FAILURE)
     }
 
     /// What a template can name of it: the notification as far as this event concerns it, and what was asked for it.

@@ -13,7 +13,8 @@ use osnl_transport::{BoxFuture, IncomingMessage};
 
 use self::places::Places;
 pub use self::swap::LiveRules;
-use crate::journal::{Begin, Entry, Journal, NewDelivery, Permit, Receipt, Settle};
+use crate::delivery::GivenUp;
+use crate::journal::{Begin, Entry, Handover, Journal, NewDelivery, Permit, Receipt, Settle};
 use crate::metrics::Counters;
 use crate::oss::{KeysOfParts, Watcher};
 use crate::received::Received;
@@ -121,6 +122,7 @@ impl RuleEngine {
                 let watched = rule.key == KeySource::Resource && self.watcher.serves(action);
                 let known = noted.iter().find(|(part, _)| watched && *part == resource);
                 let key = known.map_or_else(|| key.clone(), |(_, key)| Some(key.clone()));
+                let mut instead = None;
                 let begin = match (asked(rule, action, &named), rule.mode) {
                     (Asked::No(mismatch), _) => {
                         tracing::debug!(
@@ -131,7 +133,10 @@ impl RuleEngine {
                         failed.push((rule.name.clone(), mismatch));
                         continue;
                     }
-                    (Asked::Undecided(why), Mode::Live) => Begin::Dead(why),
+                    (Asked::Undecided(why), Mode::Live) => {
+                        instead = handed_on(rule, action, &why, &named, key.as_deref(), resource);
+                        Begin::Dead(why)
+                    }
                     (Asked::Undecided(why), Mode::Shadow) => {
                         tracing::error!(rule.name = &*rule.name, action.name = &**action, "in shadow: {why}");
                         continue;
@@ -146,11 +151,14 @@ impl RuleEngine {
                     action: action.clone(),
                     key,
                     resource,
+                    ordered: !rule.unordered.contains(action),
+                    told: None,
                     begin,
                 });
+                deliveries.extend(instead);
             }
         }
-        deliveries
+        once_each(deliveries)
     }
 
     fn guarded(
@@ -255,7 +263,7 @@ impl Intake for RuleEngine {
             .into_iter()
             .flat_map(|decided| match decided {
                 Decided::Fires(rule) => self.deliveries(rule, &received, &names, &keys, &mut failed),
-                Decided::Undecided(rule, why) => dead_letters(rule, &why, notification),
+                Decided::Undecided(rule, why) => dead_letters(rule, &why, &names),
             })
             .collect();
         if deliveries.is_empty() {
@@ -302,9 +310,12 @@ fn asked(rule: &Rule, action: &Arc<str>, names: &Names) -> Asked {
 
 /// What the conditions of a rule's actions see: of a bulk request the one resource, as the actions do.
 pub(crate) fn narrowed(rule: &Rule, names: &Names, resource: Option<u32>) -> Names {
+    part_of(names, resource.filter(|_| !rule.conditions.is_empty()))
+}
+
+fn part_of(names: &Names, resource: Option<u32>) -> Names {
     let notification = names.notification();
-    let part = resource.filter(|_| !rule.conditions.is_empty());
-    match part.and_then(|n| bulk_part(notification, n as usize)) {
+    match resource.and_then(|n| bulk_part(notification, n as usize)) {
         Some(payload) => Names::from(Notification { payload, ..(**notification).clone() }),
         None => names.clone(),
     }
@@ -312,7 +323,7 @@ pub(crate) fn narrowed(rule: &Rule, names: &Names, resource: Option<u32>) -> Nam
 
 /// What a rule would have asked for that cannot be decided: dead letters that say so. Retrying one is somebody's
 /// decision to do it, so a rule in shadow, of which nothing may ever be called, has none.
-fn dead_letters(rule: &Rule, why: &str, notification: &Notification) -> Vec<NewDelivery> {
+fn dead_letters(rule: &Rule, why: &str, names: &Names) -> Vec<NewDelivery> {
     match rule.mode {
         Mode::Shadow => {
             tracing::error!(rule.name = &*rule.name, "in shadow: {why}");
@@ -320,14 +331,55 @@ fn dead_letters(rule: &Rule, why: &str, notification: &Notification) -> Vec<NewD
         }
         Mode::Live => {}
     }
-    let of_part = |(resource, key): (Option<u32>, Option<String>)| {
-        rule.actions.iter().map(move |action| NewDelivery {
-            resource,
-            begin: Begin::Dead(why.to_owned()),
-            ..NewDelivery::new(rule.name.clone(), action.clone(), key.clone())
-        })
-    };
-    parts(rule, notification).into_iter().flat_map(of_part).collect()
+    let mut deliveries = Vec::new();
+    for (resource, key) in parts(rule, names.notification()) {
+        let named = part_of(names, resource);
+        for action in &rule.actions {
+            deliveries.push(NewDelivery {
+                resource,
+                begin: Begin::Dead(why.to_owned()),
+                ..NewDelivery::new(rule.name.clone(), action.clone(), key.clone())
+            });
+            deliveries.extend(handed_on(rule, action, why, &named, key.as_deref(), resource));
+        }
+    }
+    once_each(deliveries)
+}
+
+/// What another action gets of a delivery that cannot even be begun.
+fn handed_on(
+    rule: &Rule,
+    action: &Arc<str>,
+    why: &str,
+    names: &Names,
+    key: Option<&str>,
+    resource: Option<u32>,
+) -> Option<NewDelivery> {
+    let fallback = rule.on_failure.get(action).filter(|fallback| fallback.takes_named(names))?;
+    let given_up = GivenUp { action, reason: why, attempts: 0, answer: "" };
+    let Handover { action, ordered, told } = fallback.handover(given_up, None);
+    let key = key.map(str::to_owned);
+    Some(NewDelivery { resource, ordered, told, ..NewDelivery::new(rule.name.clone(), action, key) })
+}
+
+/// An action is asked once for a rule and resource: what it has of its own stays, and else what it got first.
+fn once_each(deliveries: Vec<NewDelivery>) -> Vec<NewDelivery> {
+    if deliveries.iter().all(|new| new.told.is_none()) {
+        return deliveries;
+    }
+    let mut kept: Vec<NewDelivery> = Vec::with_capacity(deliveries.len());
+    let own: BTreeSet<_> = deliveries
+        .iter()
+        .filter(|new| new.told.is_none())
+        .map(|new| (new.action.clone(), new.resource))
+        .collect();
+    for new in deliveries {
+        let again = kept.iter().any(|kept| kept.action == new.action && kept.resource == new.resource);
+        if new.told.is_none() || !(again || own.contains(&(new.action.clone(), new.resource))) {
+            kept.push(new);
+        }
+    }
+    kept
 }
 
 /// What a rule has a delivery of its own for: the event, or of a bulk request each of its resources, by its place
@@ -345,6 +397,8 @@ pub(crate) fn parts(rule: &Rule, notification: &Notification) -> Vec<(Option<u32
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
     use crate::journal::memory::{MemoryJournal, MemoryLimits};
     use crate::journal::{Journal, Outcome};
@@ -402,6 +456,29 @@ mod tests {
         assert_eq!(claimed("unsure"), []);
         let dead: Vec<String> = journal.dead_letters().into_iter().map(|dead| dead.reason).collect();
         assert!(dead.len() == 1 && dead[0].starts_with("action unsure: when cannot be decided"), "{dead:?}");
+    }
+
+    /// What counts is when messages came, whatever the clock says while they are looked at: a backlog of a night that is
+    /// read at once is no storm, and a storm is one however slowly it is read.
+    #[test]
+    fn a_guard_counts_by_when_messages_came() {
+        let rate = crate::rule::Rate { keys: 2, within: Duration::from_secs(600) };
+        for (apart, held) in [(601, 0), (1, 3)] {
+            let counters = Arc::new(Counters::default());
+            let journal = Arc::new(MemoryJournal::new(MemoryLimits::for_prefetch(9), counters.clone()));
+            let rule = Rule { name: "r".into(), actions: vec!["a".into()], ..Rule::default() };
+            let guards = Arc::new(Guards::new([], [("a".into(), rate)]));
+            let engine = RuleEngine::new(vec![rule], journal, counters.clone()).with_guards(guards);
+            for n in 0..5_u64 {
+                let body = format!(
+                    "{{\"event_type\": \"port.delete.end\", \"message_id\": \"{n}\", \"payload\": {{\"port\": {{\"id\": \"{n}\"}}}}}}"
+                );
+                let mut received = Received::sample(body, false);
+                received.origin.received += Duration::from_secs(apart * n);
+                drop(engine.notify(received));
+            }
+            assert_eq!(counters.guarded.get(), held, "{apart} s apart");
+        }
     }
 
     /// What no action wants is settled, and has left its trace as what no rule wants.

@@ -150,6 +150,8 @@ pub fn plan(conf: &Native, source: Source, rules: &[String], listener: Option<&s
                     action: effect.action.clone(),
                     key: effect.key.clone(),
                     resource: effect.resource,
+                    ordered: true,
+                    told: None,
                     begin: match effect.mode {
                         Mode::Live => Begin::Live,
                         Mode::Shadow => Begin::Shadow,

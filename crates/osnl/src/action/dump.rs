@@ -13,7 +13,7 @@ use std::sync::{Mutex, PoisonError};
 
 use osnl_model::mask_secrets;
 use osnl_transport::BoxFuture;
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 pub use self::conf::DumpConf;
 use super::{Action, ActionError, Done, ErrorClass, Event};
@@ -70,7 +70,7 @@ impl Action for Dump {
 
 pub(super) fn line(event: &Event) -> Value {
     let (notification, origin) = (&event.notification, &event.received.origin);
-    json!({
+    let mut line = json!({
         "rule": &*event.rule,
         "listener": &*origin.listener,
         "queue": &*origin.queue,
@@ -85,7 +85,17 @@ pub(super) fn line(event: &Event) -> Value {
         "context": mask_secrets(&Value::Object(notification.context.clone())),
         "payload": mask_secrets(&event.payload()),
         "idempotency_key": event.idempotency_key(),
-    })
+    });
+    // Only where there is something: most lines are of neither.
+    let asked: Map<String, Value> =
+        event.asked().map(|(name, value)| (name.clone(), mask_secrets(value))).collect();
+    if !asked.is_empty() {
+        line["enriched"] = asked.into();
+    }
+    if let Some(failure) = event.failure() {
+        line["failure"] = failure.clone();
+    }
+    line
 }
 
 #[cfg(test)]

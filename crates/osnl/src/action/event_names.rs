@@ -2,23 +2,27 @@
 
 use osnl_model::{Notification, mask_secrets};
 
-use super::Event;
-use crate::native::driver::Wanted;
-use crate::template::Names;
+use super::{Event, FAILURE};
+use crate::native::driver::{Reader, Wanted};
+use crate::template::{Escape, Names, Template, TemplateError};
 
 /// Names beyond those of the event, for [`Template::compile`](crate::template::Template::compile).
-pub(crate) const MORE: [&str; 3] = ["rule", "action", "idempotency_key"];
+pub(crate) const MORE: [&str; 4] = ["rule", "action", "idempotency_key", FAILURE];
+
+/// These and the enrichments that a section names.
+pub(crate) fn of_section(reader: &Reader<'_>) -> Vec<String> {
+    MORE.iter().map(|name| (*name).to_owned()).chain(reader.enrichments()).collect()
+}
+
+/// Compiles a template of a section, which may name [`of_section`].
+pub(crate) fn compile(names: &[String], text: &str, escape: Escape) -> Result<Template, TemplateError> {
+    let names: Vec<&str> = names.iter().map(String::as_str).collect();
+    Template::escaping(text, &names, escape)
+}
 
 /// For an attempt.
 pub(crate) fn of_event(event: &Event) -> Names {
-    let notification = &event.notification;
-    let names = match event.resource {
-        None => Names::new(notification.clone()),
-        Some(_) => {
-            Names::from(Notification { payload: event.payload().into_owned(), ..(**notification).clone() })
-        }
-    };
-    let names = names.with("rule", &*event.rule).with("action", &*event.action);
+    let names = event.names().with("rule", &*event.rule).with("action", &*event.action);
     names.with("idempotency_key", event.idempotency_key())
 }
 

@@ -137,6 +137,8 @@ impl Wanted {
             action: self.action.as_str().into(),
             key: self.resource.clone(),
             resource: self.of_bulk,
+            ordered: true,
+            told: None,
             begin: if self.shadow { Begin::Shadow } else { Begin::Live },
         }
     }

@@ -10,11 +10,13 @@
 //! | `queue`, `exchange`, `routing_key`, `redelivered` | where it came from |
 //! | `resource` | what it is about, in one form for all services, or null: `kind`, `id`, `project`, `user`, `name`, `host`, `state`, `addresses`, `created_at`, `updated_at`, `launched_at`, `deleted_at` |
 //! | `context`, `payload` | as the service wrote them; of a bulk request the one resource |
+//! | `enriched` | what was asked for it, by the names of the enrichments; absent where nothing was |
+//! | `failure` | why the action before gave it up: `action`, `reason`, `attempts`, `answer`, `at`, `before`; absent where none did |
 
 use jiff::Timestamp;
 use osnl_model::{Resource, mask_secrets, resources};
 use serde::Serialize;
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 use crate::action::Event;
 
@@ -38,6 +40,10 @@ struct Line<'a> {
     resource: Option<&'a Resource<'a>>,
     context: &'a Value,
     payload: &'a Value,
+    #[serde(skip_serializing_if = "Map::is_empty")]
+    enriched: Map<String, Value>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    failure: Option<&'a Value>,
 }
 
 /// The line, with its end. `mask`: values that are secrets by their names are replaced.
@@ -67,11 +73,17 @@ pub(super) fn line(id: u64, event: &Event, mask: bool) -> Vec<u8> {
         resource: resource.as_ref(),
         context,
         payload,
+        enriched: event.asked().map(|(name, value)| (name.clone(), masked_if(mask, value))).collect(),
+        failure: event.failure(),
     };
     // Texts as keys throughout, and no number that JSON does not have: it can always be written.
     let mut text = serde_json::to_vec(&line).unwrap_or_default();
     text.push(b'\n');
     text
+}
+
+fn masked_if(mask: bool, value: &Value) -> Value {
+    if mask { mask_secrets(value) } else { value.clone() }
 }
 
 /// What the event is about; of a bulk request the one resource.

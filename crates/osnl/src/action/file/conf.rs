@@ -14,7 +14,7 @@ use crate::native::driver::{
     file_probe,
 };
 use crate::native::{BuildError, Preview};
-use crate::template::Template;
+use crate::template::{Escape, Template};
 
 /// Smaller files are more names than lines.
 const LEAST_SIZE: u64 = 1024;
@@ -45,7 +45,7 @@ pub(crate) enum Format {
 pub(crate) enum Fsync {
     /// Before it counts as delivered.
     Each,
-    /// With the first line after each such pause.
+    /// So long after a line at the latest.
     Interval(Duration),
     /// When the operating system sees fit.
     Never,
@@ -68,8 +68,8 @@ impl ReadDriver for FileConf {
             DriverOption::new(
                 "fsync",
                 "each, interval or never",
-                "each: an event is delivered when its line is on the disk. interval: at most once in \
-                 fsync_interval. never: when the operating system sees fit.",
+                "each: an event is delivered when its line is on the disk. interval: once in \
+                 fsync_interval, while there are lines. never: when the operating system sees fit.",
             )
             .or("each"),
             DriverOption::new("fsync_interval", "duration", "How long fsync = interval waits.").or("1s"),
@@ -111,7 +111,8 @@ impl ReadDriver for FileConf {
 
 fn format(reader: &mut Reader<'_>) -> Option<Format> {
     let json = reader.word("format", &[("json", true), ("template", false)]);
-    let template = reader.compiled("template", |text| Template::compile(text, &event_names::MORE));
+    let names = event_names::of_section(reader);
+    let template = reader.compiled("template", |text| event_names::compile(&names, text, Escape::None));
     match (json?, template.ok()?) {
         (false, Some(template)) => Some(Format::Template(template)),
         (false, None) => reader.refuse("template", "is not set", "write what a line is, or format = json"),
@@ -181,7 +182,7 @@ impl DriverConf for FileConf {
     fn explain(&self) -> Vec<(&'static str, String)> {
         let safe = match self.fsync {
             Fsync::Each => "delivered when it is on the disk".to_owned(),
-            Fsync::Interval(pause) => format!("synced at most once in {} s", pause.as_secs_f64()),
+            Fsync::Interval(pause) => format!("synced within {} s", pause.as_secs_f64()),
             Fsync::Never => "never synced".to_owned(),
         };
         let Rotation { size, interval, keep } = self.rotation;

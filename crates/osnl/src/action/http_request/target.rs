@@ -10,7 +10,7 @@ use osnl_http::{Url, UrlError};
 use crate::template::{Escape, Names, Template, TemplateError};
 
 /// What an action may name besides the event.
-pub(super) const NAMES: [&str; 4] = ["rule", "action", "idempotency_key", "secret"];
+pub(super) const NAMES: [&str; 5] = ["rule", "action", "idempotency_key", "secret", "failure"];
 
 /// See the [module](self).
 #[derive(Clone, Debug)]

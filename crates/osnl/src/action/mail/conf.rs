@@ -116,8 +116,11 @@ impl ReadDriver for MailConf {
         let subject = or_default(reader, "subject", SUBJECT, Escape::None);
         let body = or_default(reader, "body", BODY, Escape::None);
         let digest_subject = match reader.is_set("digest_subject") {
-            true => reader.compiled("digest_subject", compile_digest).ok()?,
-            false => compile_digest(DIGEST_SUBJECT).ok(),
+            true => {
+                let names = event_names::of_section(reader);
+                reader.compiled("digest_subject", |text| compile_digest(text, &names)).ok()?
+            }
+            false => compile_digest(DIGEST_SUBJECT, &[]).ok(),
         };
         let html = match reader.is_set("html") {
             true => template(reader, "html", Escape::Xml).map(Some),
@@ -152,13 +155,15 @@ fn own_name(host: &str) -> String {
     if fine { host.to_owned() } else { "localhost".to_owned() }
 }
 
-fn compile_digest(text: &str) -> Result<Template, TemplateError> {
-    let [rule, action, key] = event_names::MORE;
-    Template::compile(text, &[rule, action, key, "count"])
+fn compile_digest(text: &str, names: &[String]) -> Result<Template, TemplateError> {
+    let mut names = names.to_vec();
+    names.extend(event_names::MORE.into_iter().chain(["count"]).map(str::to_owned));
+    event_names::compile(&names, text, Escape::None)
 }
 
 fn template(reader: &mut Reader<'_>, option: &str, escape: Escape) -> Option<Template> {
-    reader.compiled(option, |text| Template::escaping(text, &event_names::MORE, escape)).ok()?
+    let names = event_names::of_section(reader);
+    reader.compiled(option, |text| event_names::compile(&names, text, escape)).ok()?
 }
 
 fn or_default(reader: &mut Reader<'_>, option: &str, default: &str, escape: Escape) -> Option<Template> {
@@ -187,12 +192,13 @@ fn login(reader: &mut Reader<'_>, security: Security) -> Option<Option<Login>> {
 fn recipients(reader: &mut Reader<'_>) -> Option<Vec<Template>> {
     const ALLOWED: &str = "write addresses or templates with commas between them";
     let text = reader.required("to", "write who gets the mails")?;
+    let names = event_names::of_section(reader);
     let mut to = Vec::new();
     for item in split(&text) {
         if !item.contains('{') && Address::parse(item).is_none() {
             return reader.refuse("to", "has something that is no address", ALLOWED);
         }
-        match Template::compile(item, &event_names::MORE) {
+        match event_names::compile(&names, item, Escape::None) {
             Ok(template) => to.push(template),
             Err(error) => return reader.refuse("to", &error.problem, ALLOWED),
         }
@@ -296,12 +302,19 @@ impl DriverConf for MailConf {
                 Err(why) => return vec![probe.failed(why, None)],
             };
             vec![match tokio::time::timeout(context.deadline, server.probe()).await {
-                Ok(Ok(())) => probe.fine(match self.login {
-                    Some(_) => "lets us in; no mail was sent",
-                    None => "answers; no mail was sent",
-                }),
+                Ok(Ok(ends)) => {
+                    let tls = if self.security == Security::None { "no TLS" } else { "TLS" };
+                    let found = match &self.login {
+                        Some(login) => format!("lets {} in, {tls}; no mail was sent", login.user),
+                        None => format!("answers, {tls}; no mail was sent"),
+                    };
+                    probe.fine(found).until(ends)
+                }
                 Ok(Err(error)) => probe.failed(error.to_string(), Some("are server, tls and login right?")),
-                Err(_) => probe.failed("no answer in time", Some("is a firewall in the way of this port?")),
+                Err(_) => {
+                    let late = format!("no answer within {} s", context.deadline.as_secs_f64());
+                    probe.failed(late, Some("is a firewall in the way of this port?"))
+                }
             }]
         }
         .boxed()

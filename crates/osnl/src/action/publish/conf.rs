@@ -15,7 +15,7 @@ use crate::native::driver::{
     broker_probe,
 };
 use crate::native::{BuildError, ListenerConf, Preview};
-use crate::template::Template;
+use crate::template::{Escape, Template};
 
 const TOPIC: &str = "notifications";
 
@@ -115,7 +115,8 @@ impl ReadDriver for PublishConf {
 }
 
 fn template(reader: &mut Reader<'_>, option: &str) -> Option<Template> {
-    reader.compiled(option, |text| Template::compile(text, &event_names::MORE)).ok()?
+    let names = event_names::of_section(reader);
+    reader.compiled(option, |text| event_names::compile(&names, text, Escape::None)).ok()?
 }
 
 fn optional(reader: &mut Reader<'_>, option: &str) -> Option<Option<Template>> {

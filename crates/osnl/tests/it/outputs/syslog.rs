@@ -13,7 +13,7 @@ use rustls::{ServerConfig, ServerConnection, StreamOwned};
 use super::{native, publish_ports, start};
 use crate::harness::{SOON, instance};
 
-const MESSAGE: &str = "message = {{ event_type }} {{ payload.port.device_id }}";
+const MESSAGE: &str = "format = rfc5424\nmessage = {{ event_type }} {{ payload.port.device_id }}";
 
 /// The next message, which is about this instance.
 fn expect(messages: &Receiver<String>, n: usize) {
