@@ -2,6 +2,7 @@
 
 mod k2hr3_register;
 mod mail;
+mod probes;
 mod publish;
 mod syslog;
 
