@@ -37,6 +37,7 @@ pub struct MailConf {
     login: Option<Login>,
     writer: Writer,
     digest: Option<Duration>,
+    patience: Duration,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -87,6 +88,13 @@ impl ReadDriver for MailConf {
                 "Of a mail with several events: count is how many, the other names are the first one's.",
             )
             .or(DIGEST_SUBJECT),
+            DriverOption::new(
+                "wait_for_recipients",
+                "duration",
+                "How long after an event a recipient whom the server refuses for now (greylisting, a full mailbox) keeps the \
+                 others waiting; then they get the mail without that one.",
+            )
+            .or("1h"),
         ],
     )
     .with_defaults(&[("concurrency", "1"), ("timeout", "60s")]);
@@ -128,6 +136,7 @@ impl ReadDriver for MailConf {
         };
         let to = to?;
         let digest = digest(reader, &to);
+        let patience = reader.duration("wait_for_recipients", Duration::ZERO);
         let host = rustix::system::uname().nodename().to_string_lossy().into_owned();
         Some(Self {
             name: reader.name().to_owned(),
@@ -145,6 +154,7 @@ impl ReadDriver for MailConf {
                 host: own_name(&host),
             },
             digest: digest?,
+            patience: patience?,
         })
     }
 }
@@ -244,7 +254,8 @@ impl MailConf {
 impl DriverConf for MailConf {
     fn action(&self, context: &BuildContext<'_>) -> Result<Arc<dyn Action>, BuildError> {
         let refuse = |problem| BuildError::Action { action: context.name.clone(), problem };
-        Ok(Arc::new(Mail { writer: self.writer.clone(), server: self.server().map_err(refuse)? }))
+        let (writer, patience) = (self.writer.clone(), self.patience);
+        Ok(Arc::new(Mail { writer, server: self.server().map_err(refuse)?, patience }))
     }
 
     fn does(&self) -> String {

@@ -97,12 +97,12 @@ impl Reply {
 }
 
 impl Server {
-    /// Answers what was done.
+    /// Answers what was done. With `wait_for_all` nobody gets the mail while the server refuses one of them for now.
     ///
     /// # Errors
     /// The step that failed; a refusal for now is [`ErrorClass::Busy`], one for good [`ErrorClass::Rejected`], one of us
     /// and not of the mail [`ErrorClass::Refused`].
-    pub(super) async fn send(&self, letter: &Letter) -> Result<String, ActionError> {
+    pub(super) async fn send(&self, letter: &Letter, wait_for_all: bool) -> Result<String, ActionError> {
         let (mut talk, can) = self.open().await?;
         let international =
             letter.from.is_international() || letter.to.iter().any(super::address::Address::is_international);
@@ -126,12 +126,21 @@ impl Server {
                     tracing::warn!(target.name = %self, "{}: {}", to.address, error.reason);
                     refused.push((&to.address, error));
                 }
+                Err(error @ ActionError { class: ErrorClass::Busy(_), .. }) if !wait_for_all => {
+                    tracing::warn!(target.name = %self, "{}: {}", to.address, error.reason);
+                    refused.push((&to.address, error));
+                }
                 // Nobody has it yet, so nobody gets it twice.
                 Err(error) => return Err(error),
             }
         }
-        if let (true, Some((_, error))) = (taken.is_empty(), refused.pop_if(|_| taken.is_empty())) {
-            return Err(error);
+        if taken.is_empty() {
+            // One who may have it later is a reason to try again.
+            let last = refused.iter().rposition(|(_, error)| !error.class.is_final());
+            let last = last.or(refused.len().checked_sub(1));
+            if let Some(last) = last {
+                return Err(refused.swap_remove(last).1);
+            }
         }
         talk.ask("DATA", Whose::Mails).await?;
         let reply = talk.data(&letter.bytes).await?;

@@ -147,6 +147,11 @@ fn a_mail_arrives_by_each_kind_of_tls_and_login() {
     }
 }
 
+/// The same folder, and nothing new.
+fn start_again(folder: &Path, server: &Server, more: &str) -> crate::harness::Running {
+    in_clear(folder, server, more, 0)
+}
+
 fn in_clear(folder: &Path, server: &Server, more: &str, events: usize) -> crate::harness::Running {
     let broker = MemoryBroker::new();
     let daemon = start(&native(folder, &server.action(&format!("tls = none\n{more}"))), &broker);
@@ -258,6 +263,28 @@ fn a_recipient_that_is_refused_is_named_with_what_was_done() {
         reason.contains("not to nobody@example.com: ") && reason.contains("550 5.1.1 no such user"),
         "{reason}"
     );
+    assert_eq!(server.rest(), [""; 0]);
+}
+
+/// A mailbox that is full keeps the others waiting for a while and not for ever; one who is alone is waited for.
+#[test]
+fn a_recipient_who_is_refused_for_now_keeps_the_others_waiting_for_so_long_only() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut server = Server::start(&json!({}));
+    let to = "to = a@example.com, never@example.com";
+    let daemon = in_clear(folder.path(), &server, to, 1);
+    daemon.wait_until("it was tried", |c| c.failures.get() >= 2);
+    daemon.stop().unwrap();
+    let daemon = start_again(folder.path(), &server, &format!("{to}\nwait_for_recipients = 0s"));
+    assert_eq!(server.next()["to"], json!(["a@example.com"]));
+    daemon.wait_until("it is delivered", |c| c.delivered.get() == 1);
+    daemon.stop().unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let alone = "to = never@example.com, nobody@example.com\nwait_for_recipients = 0s";
+    let daemon = in_clear(folder.path(), &server, alone, 1);
+    daemon.wait_until("it is tried again", |c| c.failures.get() >= 2);
+    assert_eq!(daemon.counters.dead.get(), 0);
+    daemon.stop().unwrap();
     assert_eq!(server.rest(), [""; 0]);
 }
 
