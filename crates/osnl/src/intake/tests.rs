@@ -1,0 +1,133 @@
+//! What becomes of a message at the intake.
+
+use std::time::Duration;
+
+use super::*;
+use crate::journal::memory::{MemoryJournal, MemoryLimits};
+use crate::journal::{Journal, Outcome};
+
+#[test]
+fn places_are_filled_up_before_the_last_is_used() {
+    let counters = Arc::new(Counters::default());
+    let journal = Arc::new(MemoryJournal::new(MemoryLimits::for_prefetch(4), counters.clone()));
+    let rule = Rule { name: "r".into(), actions: vec!["a".into()], ..Rule::default() };
+    let engine = RuleEngine::new(vec![rule], journal.clone(), counters);
+    assert_eq!(engine.reserve(4).now_or_never(), Some(4));
+    let body = |n: u32| format!("{{\"event_type\": \"x\", \"message_id\": \"{n}\", \"payload\": {{}}}}");
+    let notify = |n: u32| engine.notify(Received::sample(body(n), false));
+    let mut receipts: Vec<_> = (0..3).map(notify).collect();
+    // One is left of four, and three are taken of the four that are free.
+    assert_eq!(engine.reserve(4).now_or_never(), Some(4));
+    receipts.extend((3..7).map(notify));
+    // Eight places, seven entries: the last is given, without waiting for more.
+    assert_eq!(engine.reserve(4).now_or_never(), Some(1));
+    for claimed in journal.claim("a", 7).now_or_never().unwrap() {
+        journal.outcome(claimed.id, Outcome::Delivered);
+    }
+    assert_eq!(engine.reserve(4).now_or_never(), Some(4));
+    drop(receipts);
+}
+
+#[test]
+fn an_action_s_own_condition_is_asked_for_each_of_its_deliveries() {
+    let counters = Arc::new(Counters::default());
+    let journal = Arc::new(MemoryJournal::new(MemoryLimits::for_prefetch(4), counters.clone()));
+    let when = |text: &str| crate::template::Expression::new(text).unwrap();
+    let rule = Rule {
+        name: "r".into(),
+        actions: vec!["all".into(), "some".into(), "unsure".into()],
+        conditions: [
+            ("some".into(), when("payload.port.name == 'b'")),
+            ("unsure".into(), when("payload.port.name + 1 == 2 if payload.port.name == 'b' else payload.no")),
+        ]
+        .into(),
+        ..Rule::default()
+    };
+    let engine = RuleEngine::new(vec![rule], journal.clone(), counters.clone());
+    let body = r#"{"event_type": "port.create.end", "message_id": "1",
+        "payload": {"ports": [{"id": "1", "name": "a"}, {"id": "2", "name": "b"}]}}"#;
+    let _receipt = engine.notify(Received::sample(body.to_owned(), false));
+    let claimed = |action| {
+        let claimed = journal.claim(action, 9).now_or_never().unwrap_or_default();
+        claimed.iter().map(|c| c.event.resource).collect::<Vec<_>>()
+    };
+    assert_eq!(claimed("all"), [Some(0), Some(1)]);
+    assert_eq!(claimed("some"), [Some(1)]);
+    assert_eq!(claimed("unsure"), []);
+    let dead: Vec<String> = journal.dead_letters().into_iter().map(|dead| dead.reason).collect();
+    assert!(dead.len() == 1 && dead[0].starts_with("action unsure: when cannot be decided"), "{dead:?}");
+}
+
+/// What counts is when messages came, whatever the clock says while they are looked at: a backlog of a night that is
+/// read at once is no storm, and a storm is one however slowly it is read.
+#[test]
+fn a_guard_counts_by_when_messages_came() {
+    let rate = crate::rule::Rate { keys: 2, within: Duration::from_secs(600) };
+    for (apart, held) in [(601, 0), (1, 3)] {
+        let counters = Arc::new(Counters::default());
+        let journal = Arc::new(MemoryJournal::new(MemoryLimits::for_prefetch(9), counters.clone()));
+        let rule = Rule { name: "r".into(), actions: vec!["a".into()], ..Rule::default() };
+        let guards = Arc::new(Guards::new([], [("a".into(), rate)]));
+        let engine = RuleEngine::new(vec![rule], journal, counters.clone()).with_guards(guards);
+        for n in 0..5_u64 {
+            let body = format!(
+                "{{\"event_type\": \"port.delete.end\", \"message_id\": \"{n}\", \"payload\": {{\"port\": {{\"id\": \"{n}\"}}}}}}"
+            );
+            let mut received = Received::sample(body, false);
+            received.origin.received += Duration::from_secs(apart * n);
+            drop(engine.notify(received));
+        }
+        assert_eq!(counters.guarded.get(), held, "{apart} s apart");
+    }
+}
+
+/// What no action wants is settled, and has left its trace as what no rule wants.
+#[test]
+fn an_event_that_no_condition_lets_through_is_unmatched_with_the_reason() {
+    let counters = Arc::new(Counters::default());
+    let journal = Arc::new(MemoryJournal::new(MemoryLimits::for_prefetch(4), counters.clone()));
+    let rule = Rule {
+        name: "r".into(),
+        actions: vec!["a".into()],
+        conditions: [("a".into(), crate::template::Expression::new("payload.x == 2").unwrap())].into(),
+        ..Rule::default()
+    };
+    let ring = Arc::new(Ring::new(crate::unmatched::KeepUnmatched { heads: 10, bodies: false }));
+    let engine = RuleEngine::new(vec![rule], journal, counters.clone());
+    let engine = engine.with_unmatched(ring.clone(), &"l".into());
+    let body = r#"{"event_type": "x", "message_id": "1", "payload": {"x": 1}}"#;
+    let receipt = engine.notify(Received::sample(body.to_owned(), false));
+    assert_eq!(receipt.now_or_never(), Some(Settle::Acknowledge));
+    let kept = ring.latest();
+    assert_eq!(kept[0].failed[0].reason, "when is false: payload.x is 1");
+    assert_eq!((counters.matched.get(), counters.unmatched.get()), (0, 1));
+}
+
+/// Nobody can tell whether the rule should have fired: each of its actions has a dead letter that says why, and a
+/// rule that only looks on has none.
+#[test]
+fn what_cannot_be_decided_is_a_dead_letter_of_each_action() {
+    let counters = Arc::new(Counters::default());
+    let journal = Arc::new(MemoryJournal::new(MemoryLimits::for_prefetch(4), counters.clone()));
+    let when = |name: &str, when: &str, mode: Mode| Rule {
+        name: name.into(),
+        when: Some(crate::template::Expression::new(when).unwrap()),
+        actions: vec!["a".into(), "b".into()],
+        mode,
+        ..Rule::default()
+    };
+    let rules = vec![
+        when("typed", "payload.n + 'x' == 1", Mode::Live),
+        when("shadow", "payload.n + 'x' == 1", Mode::Shadow),
+        when("lacks", "payload.other == 1", Mode::Live),
+    ];
+    let engine = RuleEngine::new(rules, journal.clone(), counters.clone());
+    let body = r#"{"event_type": "x", "message_id": "1", "payload": {"n": 1}}"#;
+    let receipt = engine.notify(Received::sample(body.to_owned(), false));
+    assert_eq!(receipt.now_or_never(), Some(Settle::Acknowledge));
+    let reasons: Vec<String> = journal.dead_letters().into_iter().map(|dead| dead.reason).collect();
+    let why = "rule typed: when cannot be decided: invalid operation: tried to use + operator on unsupported \
+               types number and string, at \"payload.n + 'x'\"";
+    assert_eq!(reasons, [why, why]);
+    assert_eq!((counters.dead.get(), counters.shadowed.get(), counters.matched.get()), (2, 0, 1));
+}
