@@ -32,6 +32,9 @@ use crate::enrich::Enriched;
 use crate::received::Received;
 use crate::template::Names;
 
+/// The name of [`Event::failure`] in templates.
+pub(crate) const FAILURE: &str = "failure";
+
 /// One notification for one action.
 #[derive(Clone, Debug)]
 pub struct Event {
@@ -45,8 +48,8 @@ pub struct Event {
     pub action: Arc<str>,
     /// Which of the notification's resources it is about, where a bulk request has several; `None` is the event.
     pub resource: Option<u32>,
-    /// What was asked for it ([`crate::enrich`]), by the names of the enrichments; `None` before that, and where an
-    /// action wants none.
+    /// What was asked for it ([`crate::enrich`]), by the names of the enrichments, and [`Event::failure`]; `None` before
+    /// that, and where there is none of either.
     pub enriched: Option<Arc<Enriched>>,
 }
 
@@ -57,6 +60,20 @@ impl Event {
     pub fn payload(&self) -> Cow<'_, Value> {
         let part = self.resource.and_then(|n| bulk_part(&self.notification, n as usize));
         part.map_or(Cow::Borrowed(&self.notification.payload), Cow::Owned)
+    }
+
+    /// Why the action before gave it up, where this one is its `on_failure`: `action`, `reason`, `attempts`, `answer`,
+    /// `at`, and the same of the one before that as `before`.
+    #[must_use]
+    pub fn failure(&self) -> Option<&Value> {
+        self.enriched.as_ref()?.get(FAILURE)
+    }
+
+    /// What was asked for it, by the names of the enrichments; `None` where nothing was.
+    pub(crate) fn asked(&self) -> Option<Enriched> {
+        let mut asked = Enriched::clone(self.enriched.as_ref()?);
+        asked.remove(FAILURE);
+        (!asked.is_empty()).then_some(asked)
     }
 
     /// What a template can name of it: the notification as far as this event concerns it, and what was asked for it.
@@ -70,7 +87,10 @@ impl Event {
             }),
         };
         let enriched = self.enriched.iter().flat_map(|enriched| enriched.iter());
-        enriched.fold(names, |names, (name, value)| names.with_found(name, value.clone()))
+        enriched.fold(names, |names, (name, value)| match name.as_str() {
+            FAILURE => names.with(name, value.clone()),
+            _ => names.with_found(name, value.clone()),
+        })
     }
 
     /// The same in every attempt, and another for every other effect that is wanted: the message's id, or the

@@ -30,6 +30,7 @@ use tokio::time::{Instant, sleep_until, timeout};
 
 pub use self::breaker::BreakerState;
 pub use self::fallback::Fallback;
+pub(crate) use self::fallback::GivenUp;
 pub use self::gather::Batch;
 pub(crate) use self::gather::Pace;
 pub use self::limits::{Limits, OnDead};

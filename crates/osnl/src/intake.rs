@@ -1,6 +1,7 @@
 //! Where the listener hands messages over, and the rule engine as the one intake
 //! that the daemon uses. What library users write is an [endpoint](crate::notification_listener::Endpoint).
 
+mod instead;
 mod places;
 mod swap;
 
@@ -11,6 +12,7 @@ use futures_util::FutureExt;
 use osnl_model::{Head, Notification, bulk_len, bulk_part};
 use osnl_transport::{BoxFuture, IncomingMessage};
 
+use self::instead::{handed_on, once_each};
 use self::places::Places;
 pub use self::swap::LiveRules;
 use crate::journal::{Begin, Entry, Journal, NewDelivery, Permit, Receipt, Settle};
@@ -122,6 +124,7 @@ impl RuleEngine {
                 let known = noted.iter().find(|(part, _)| watched && *part == resource);
                 let key = known.map_or_else(|| key.clone(), |(_, key)| Some(key.clone()));
                 let (name, to) = (&*rule.name, &**action);
+                let mut instead = None;
                 let begin = match (rule.asks(action, &named), rule.mode) {
                     (Err(mismatch @ (WhenMismatch::False(_) | WhenMismatch::Lacks { .. })), _) => {
                         tracing::debug!(rule.name = name, action.name = to, "not asked: {mismatch}");
@@ -129,7 +132,9 @@ impl RuleEngine {
                         continue;
                     }
                     (Err(mismatch @ WhenMismatch::Undecided(_)), Mode::Live) => {
-                        Begin::Dead(format!("action {action}: {mismatch}"))
+                        let why = format!("action {action}: {mismatch}");
+                        instead = handed_on(rule, action, &why, &named, key.as_deref(), resource);
+                        Begin::Dead(why)
                     }
                     (Err(mismatch @ WhenMismatch::Undecided(_)), Mode::Shadow) => {
                         tracing::error!(rule.name = name, action.name = to, "in shadow: {mismatch}");
@@ -145,11 +150,14 @@ impl RuleEngine {
                     action: action.clone(),
                     key,
                     resource,
+                    ordered: !rule.unordered.contains(action),
+                    told: None,
                     begin,
                 });
+                deliveries.extend(instead);
             }
         }
-        deliveries
+        once_each(deliveries)
     }
 
     fn guarded(
@@ -254,7 +262,7 @@ impl Intake for RuleEngine {
             .into_iter()
             .flat_map(|decided| match decided {
                 Decided::Fires(rule) => self.deliveries(rule, &received, &names, &keys, &mut failed),
-                Decided::Undecided(rule, why) => dead_letters(rule, &why, notification),
+                Decided::Undecided(rule, why) => dead_letters(rule, &why, &names),
             })
             .collect();
         if deliveries.is_empty() {
@@ -277,9 +285,12 @@ impl Intake for RuleEngine {
 
 /// What the conditions of a rule's actions see: of a bulk request the one resource, as the actions do.
 pub(crate) fn narrowed(rule: &Rule, names: &Names, resource: Option<u32>) -> Names {
+    part_of(names, resource.filter(|_| !rule.conditions.is_empty()))
+}
+
+fn part_of(names: &Names, resource: Option<u32>) -> Names {
     let notification = names.notification();
-    let part = resource.filter(|_| !rule.conditions.is_empty());
-    match part.and_then(|n| bulk_part(notification, n as usize)) {
+    match resource.and_then(|n| bulk_part(notification, n as usize)) {
         Some(payload) => Names::from(Notification { payload, ..(**notification).clone() }),
         None => names.clone(),
     }
@@ -287,7 +298,7 @@ pub(crate) fn narrowed(rule: &Rule, names: &Names, resource: Option<u32>) -> Nam
 
 /// What a rule would have asked for that cannot be decided: dead letters that say so. Retrying one is somebody's
 /// decision to do it, so a rule in shadow, of which nothing may ever be called, has none.
-fn dead_letters(rule: &Rule, why: &str, notification: &Notification) -> Vec<NewDelivery> {
+fn dead_letters(rule: &Rule, why: &str, names: &Names) -> Vec<NewDelivery> {
     match rule.mode {
         Mode::Shadow => {
             tracing::error!(rule.name = &*rule.name, "in shadow: {why}");
@@ -295,14 +306,19 @@ fn dead_letters(rule: &Rule, why: &str, notification: &Notification) -> Vec<NewD
         }
         Mode::Live => {}
     }
-    let of_part = |(resource, key): (Option<u32>, Option<String>)| {
-        rule.actions.iter().map(move |action| NewDelivery {
-            resource,
-            begin: Begin::Dead(why.to_owned()),
-            ..NewDelivery::new(rule.name.clone(), action.clone(), key.clone())
-        })
-    };
-    parts(rule, notification).into_iter().flat_map(of_part).collect()
+    let mut deliveries = Vec::new();
+    for (resource, key) in parts(rule, names.notification()) {
+        let named = part_of(names, resource);
+        for action in &rule.actions {
+            deliveries.push(NewDelivery {
+                resource,
+                begin: Begin::Dead(why.to_owned()),
+                ..NewDelivery::new(rule.name.clone(), action.clone(), key.clone())
+            });
+            deliveries.extend(handed_on(rule, action, why, &named, key.as_deref(), resource));
+        }
+    }
+    once_each(deliveries)
 }
 
 /// What a rule has a delivery of its own for: the event, or of a bulk request each of its resources, by its place

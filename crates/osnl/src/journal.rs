@@ -82,10 +82,10 @@ pub trait Journal: Send + Sync {
         Box::pin(std::future::ready(None))
     }
 
-    /// Ends a claimed delivery as given up, and makes one of the action `fallback` for the same rule, resource and
+    /// Ends a claimed delivery as given up, and makes one of another action for the same rule, resource and
     /// key, in one step: both are there or neither. It is made once: none if this rule has had one of that action for
     /// this resource of the event already.
-    fn give_up(&self, delivery: DeliveryId, outcome: Outcome, fallback: &Arc<str>);
+    fn give_up(&self, delivery: DeliveryId, outcome: Outcome, to: &Handover);
 
     /// Claimed deliveries whose message the broker has waited for too long: each should end with
     /// [`Outcome::Returned`] unless an attempt is under way. Durable stores have none.
@@ -226,6 +226,10 @@ pub struct NewDelivery {
     pub key: Option<String>,
     /// Which of the event's resources it is about, where a bulk request has several; `None` is the event.
     pub resource: Option<u32>,
+    /// Whether it waits for those of its action and key that came before it.
+    pub ordered: bool,
+    /// What is known of it from the beginning, beside the event: why the action before it gave up.
+    pub told: Option<Arc<Enriched>>,
     /// How it begins.
     pub begin: Begin,
 }
@@ -233,7 +237,33 @@ pub struct NewDelivery {
 impl NewDelivery {
     /// One about the whole event, to be delivered.
     pub fn new(rule: impl Into<Arc<str>>, action: impl Into<Arc<str>>, key: Option<String>) -> Self {
-        Self { rule: rule.into(), action: action.into(), key, resource: None, begin: Begin::Live }
+        Self {
+            rule: rule.into(),
+            action: action.into(),
+            key,
+            resource: None,
+            ordered: true,
+            told: None,
+            begin: Begin::Live,
+        }
+    }
+}
+
+/// Who gets what is given up.
+#[derive(Clone, Debug)]
+pub struct Handover {
+    /// The action.
+    pub action: Arc<str>,
+    /// As [`NewDelivery::ordered`].
+    pub ordered: bool,
+    /// As [`NewDelivery::told`].
+    pub told: Option<Arc<Enriched>>,
+}
+
+impl Handover {
+    /// To this action, in its order, and without a word.
+    pub fn to(action: impl Into<Arc<str>>) -> Self {
+        Self { action: action.into(), ordered: true, told: None }
     }
 }
 

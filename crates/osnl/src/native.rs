@@ -39,6 +39,7 @@ mod orphans;
 mod parts;
 mod preview;
 mod probe;
+mod programs;
 mod rabbit;
 mod rate;
 mod reference;

@@ -139,6 +139,8 @@ pub fn plan(conf: &Native, source: Source, rules: &[String], listener: Option<&s
             | Ruling::Unknown
             | Ruling::Unreadable(_) => &[],
         };
+        let own = conf.rules.iter().find(|conf| conf.rule.name == verdict.rule);
+        let unordered = |action: &Arc<str>| own.is_some_and(|own| own.rule.unordered.contains(action));
         let asked = |effect: &&Effect| !matches!(effect.would, Preview::NotAsked { .. });
         let wishes = effects.iter().filter(asked).map(|effect| {
             // Order is kept per action and resource, and there a repetition shows: whatever rule it was.
@@ -150,6 +152,8 @@ pub fn plan(conf: &Native, source: Source, rules: &[String], listener: Option<&s
                     action: effect.action.clone(),
                     key: effect.key.clone(),
                     resource: effect.resource,
+                    ordered: !unordered(&effect.action),
+                    told: None,
                     begin: match effect.mode {
                         Mode::Live => Begin::Live,
                         Mode::Shadow => Begin::Shadow,

@@ -26,6 +26,7 @@ pub use self::key::{KeySource, Path};
 pub use self::nested::Nested;
 pub use self::set::RuleSet;
 pub(crate) use self::step_limits::StepLimits;
+use crate::delivery::Fallback;
 use crate::template::{Expression, Names};
 
 /// A condition and the actions it fires. The default has neither name nor condition nor action.
@@ -49,6 +50,10 @@ pub struct Rule {
     pub conditions: BTreeMap<Arc<str>, Expression>,
     /// Actions that may get what those give up: there must be room for them too.
     pub fallbacks: Vec<Arc<str>>,
+    /// Of those that it fires, who gets at once what cannot even be begun.
+    pub on_failure: BTreeMap<Arc<str>, Fallback>,
+    /// Those that it fires whose deliveries wait for no other, whatever the key: a digest is one call of many events.
+    pub unordered: BTreeSet<Arc<str>>,
     /// By what its deliveries are kept in order.
     pub key: KeySource,
     /// Whether what it fires is called.

@@ -393,3 +393,37 @@ fn a_listener_that_moves_to_another_queue_empties_the_one_before() {
         (0..5).map(|key| (instance(key), (0..600).filter(|event| event % 5 == key).collect())).collect();
     assert_eq!(asked(&rig.sink, |_| true), expected);
 }
+
+/// The configuration is what it was: the plug-in's file is another, and counts from the reload on.
+#[test]
+fn a_plug_in_whose_file_has_changed_is_started_anew() {
+    let mut rig = Rig::start("reload-plug-in");
+    let (plugin, told) = (rig.home.path().join("plugins/tell.py"), rig.home.path().join("told"));
+    fs::create_dir(plugin.parent().unwrap()).unwrap();
+    let write = |word: &str| {
+        let text = format!(
+            "class P:\n    def notify(self, d, c):\n        open({told:?}, 'a').write('{word}\\n')\n"
+        );
+        fs::write(&plugin, text).unwrap();
+    };
+    write("one");
+    let python = std::env::var(osnl_testkit::PYTHON_VARIABLE).expect("run \"cargo xtask test\"");
+    let action = format!(
+        "[action:roles]\ndriver = python\nplugin = tell.P\nplugin_path = HOME/plugins\npython = {python}/bin/python\n"
+    );
+    rig.write(&[LISTENER, RULE, &action]);
+    rig.reload(0);
+    let lines =
+        || fs::read_to_string(&told).unwrap_or_default().lines().map(str::to_owned).collect::<Vec<_>>();
+    rig.publish([(1, 1)]);
+    wait_until(SOON, "the first is told of", || lines() == ["one"]);
+    let nothing = rig.reload(0);
+    assert!(!nothing.contains("roles"), "{nothing}");
+    write("second");
+    rig.publish([(1, 2)]);
+    wait_until(SOON, "it is as it was loaded", || lines() == ["one", "one"]);
+    let reloaded = rig.reload(0);
+    assert!(reloaded.contains("[action:roles] changed (plugin_path)"), "{reloaded}");
+    rig.publish([(1, 3)]);
+    wait_until(SOON, "the new one is told", || lines() == ["one", "one", "second"]);
+}

@@ -8,7 +8,7 @@
 use std::time::Duration;
 
 use futures_util::future::join_all;
-use lapin::options::{ExchangeDeclareOptions, QueueDeclareOptions};
+use lapin::options::{ExchangeDeclareOptions, ExchangeUnbindOptions, QueueDeclareOptions};
 use lapin::types::FieldTable;
 use lapin::{Connection, ExchangeKind};
 use osnl_model::TransportHost;
@@ -28,6 +28,8 @@ use crate::{ExchangeFound, TransportError};
 const TYPE: &str = "x-queue-type";
 /// No broker has it, so no queue is made by asking for it.
 const NO_TYPE: &str = "osnl-only-asks";
+/// Every virtual host has it.
+const SOURCE: &str = "amq.topic";
 
 /// What was found at a broker.
 #[derive(Debug, Default)]
@@ -100,7 +102,37 @@ pub enum QueueMade {
     Differs(String),
 }
 
+/// Whether we may publish to an exchange.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum MayWrite {
+    /// We may, or the broker does not say.
+    Yes,
+    /// The broker's words.
+    No(String),
+}
+
 impl RabbitTransport {
+    /// Whether we may publish to an exchange that is there; nothing is published. A binding that nobody has is taken
+    /// away from it: for that the broker wants the permission to write it, and then that to read the other
+    /// side (`rabbit_channel.erl`, `binding_action`), which may be missing: the refusal names the exchange.
+    ///
+    /// # Errors
+    /// No host lets us in.
+    pub async fn may_write(&self, exchange: &str, limit: Duration) -> Result<MayWrite, TransportError> {
+        let mut last = TransportError::Connect { host: String::new(), reason: "no host".to_owned() };
+        for host in self.url.hosts() {
+            match self.reach(host, limit).await.1 {
+                Err(error) => last = error,
+                Ok((connection, _)) => {
+                    let verdict = unbind(&mut Side::new(&connection), exchange).await;
+                    close(&connection).await;
+                    return Ok(verdict);
+                }
+            }
+        }
+        Err(last)
+    }
+
     /// Looks at every host at the same time, then with one that lets us in at exchanges and queues; the queues are
     /// compared with `kind` if there is one. A host has `limit` to let us in, and never more than ten seconds.
     pub async fn look(
@@ -182,6 +214,20 @@ async fn exchange(side: &mut Side<Connection>, name: &str) -> Result<ExchangeLoo
                 Some(_) | None => Err(reason(&failure.error)),
             }
         }
+    }
+}
+
+async fn unbind(side: &mut Side<&Connection>, exchange: &str) -> MayWrite {
+    let Ok(channel) = side.channel().await else { return MayWrite::Yes };
+    let (none, table) = (ExchangeUnbindOptions::default(), FieldTable::default());
+    let source = if exchange == SOURCE { "amq.fanout" } else { SOURCE };
+    let unbound = channel.exchange_unbind(exchange.into(), source.into(), NO_TYPE.into(), none, table);
+    let Err(error) = unbound.await else { return MayWrite::Yes };
+    let failure = side.closed_by("ask whether an exchange may be written", error);
+    let words = reason(&failure.error);
+    match reply_code(&failure.error) {
+        Some(ACCESS_REFUSED) if words.contains(&format!("exchange '{exchange}'")) => MayWrite::No(words),
+        Some(_) | None => MayWrite::Yes,
     }
 }
 

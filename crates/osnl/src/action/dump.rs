@@ -86,9 +86,13 @@ pub(super) fn line(event: &Event) -> Value {
         "payload": mask_secrets(&event.payload()),
         "idempotency_key": event.idempotency_key(),
     });
-    if let Some(enriched) = &event.enriched {
+    // Only where there is something: most lines are of neither.
+    if let Some(enriched) = event.asked() {
         line["enrichments"] =
-            enriched.iter().map(|(name, value)| (name.clone(), mask_secrets(value))).collect();
+            enriched.into_iter().map(|(name, value)| (name, mask_secrets(&value))).collect();
+    }
+    if let Some(failure) = event.failure() {
+        line["failure"] = failure.clone();
     }
     line
 }

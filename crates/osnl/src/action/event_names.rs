@@ -4,12 +4,12 @@
 
 use osnl_model::{Notification, mask_secrets};
 
-use super::Event;
+use super::{Event, FAILURE};
 use crate::native::driver::{Reader, Wanted};
 use crate::template::{Escape, Names, Template};
 
 /// Names beyond those of the event that every action has.
-pub(crate) const MORE: [&str; 3] = ["rule", "action", "idempotency_key"];
+pub(crate) const MORE: [&str; 4] = ["rule", "action", "idempotency_key", FAILURE];
 
 /// All names beyond those of the event that templates of this section may use: [`MORE`], and what `enrich` asks for.
 pub(crate) fn of_section(reader: &Reader<'_>) -> Vec<String> {

@@ -8,16 +8,21 @@
 //! A line is whole or not there: what could be written in part only is cut off again. A file that cannot be written
 //! counts as a target that is down: it is tried again without end, and nothing is lost.
 //!
+//! With `interval` the sync comes when its time has come, whether anything follows or not, and at the end.
+//!
 //! Writing is done on a thread for what blocks: a slow disk keeps nobody waiting but its own action.
 
 mod conf;
 mod open;
 mod rotation;
 
-use std::sync::{Arc, Mutex, PoisonError};
-use std::time::SystemTime;
+use std::io;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, SystemTime};
 
 use osnl_transport::BoxFuture;
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
 
 pub use self::conf::FileConf;
 pub(crate) use self::conf::{Format, Fsync};
@@ -30,12 +35,14 @@ pub struct FileAction {
     format: Format,
     out: Arc<Mutex<Out>>,
     target: String,
+    /// The sync that is due, at most one.
+    timer: Mutex<JoinSet<()>>,
 }
 
 impl FileAction {
     fn new(format: Format, out: Out) -> Self {
         let target = out.path().display().to_string();
-        Self { format, out: Arc::new(Mutex::new(out)), target }
+        Self { format, out: Arc::new(Mutex::new(out)), target, timer: Mutex::default() }
     }
 
     /// What did not become a line has its own verdict; the others share that of the one write.
@@ -57,14 +64,33 @@ impl FileAction {
     }
 
     async fn append(&self, text: String) -> Result<(), String> {
-        let out = self.out.clone();
-        let write = move || {
-            out.lock().unwrap_or_else(PoisonError::into_inner).append(text.as_bytes(), SystemTime::now())
-        };
-        match tokio::task::spawn_blocking(write).await {
-            Ok(written) => written.map_err(|error| error.to_string()),
-            Err(error) => Err(format!("the writing thread ended: {error}")),
+        let now = SystemTime::now();
+        let (written, due) = on_thread(&self.out, move |out| {
+            let written = out.append(text.as_bytes(), now);
+            (written.map_err(|error| error.to_string()), out.wants_timer(now))
+        })
+        .await?;
+        if let Some(due) = due {
+            self.sync_after(due);
         }
+        written
+    }
+
+    fn sync_after(&self, due: Duration) {
+        let (out, target) = (self.out.clone(), self.target.clone());
+        let mut timer = lock(&self.timer);
+        while timer.try_join_next().is_some() {}
+        timer.spawn(async move {
+            tokio::time::sleep(due).await;
+            say(&target, on_thread(&out, |out| out.timer_ended(SystemTime::now())).await);
+        });
+    }
+
+    async fn ended(&self) {
+        let timer = std::mem::take(&mut *lock(&self.timer));
+        // What it would have done is done now.
+        drop(timer);
+        say(&self.target, on_thread(&self.out, |out| out.timer_ended(SystemTime::now())).await);
     }
 }
 
@@ -75,6 +101,34 @@ impl Action for FileAction {
 
     fn target(&self) -> String {
         self.target.clone()
+    }
+
+    fn close<'a>(&'a self, _abort: &'a CancellationToken) -> BoxFuture<'a, ()> {
+        Box::pin(self.ended())
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// # Errors
+/// The thread did not come to its end.
+async fn on_thread<T: Send + 'static>(
+    out: &Arc<Mutex<Out>>,
+    what: impl FnOnce(&mut Out) -> T + Send + 'static,
+) -> Result<T, String> {
+    let out = out.clone();
+    let done = tokio::task::spawn_blocking(move || what(&mut lock(&out))).await;
+    done.map_err(|error| format!("the writing thread ended: {error}"))
+}
+
+/// Events that count as delivered may be gone if the machine loses its power: nobody else would say so.
+fn say(target: &str, synced: Result<io::Result<()>, String>) {
+    match synced {
+        Ok(Ok(())) => {}
+        Ok(Err(error)) => tracing::error!("{target}: what was written last may not be on the disk: {error}"),
+        Err(error) => tracing::error!("{target}: what was written last may not be on the disk: {error}"),
     }
 }
 

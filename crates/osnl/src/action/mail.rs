@@ -17,6 +17,8 @@ mod conf;
 mod letter;
 mod smtp;
 
+use std::time::Duration;
+
 use osnl_transport::BoxFuture;
 
 pub use self::conf::MailConf;
@@ -28,9 +30,20 @@ use super::{Action, ActionError, Done, ErrorClass, Event, event_names};
 pub struct Mail {
     writer: Writer,
     server: Server,
+    /// So long after an event all its recipients are waited for.
+    patience: Duration,
 }
 
 impl Mail {
+    /// Whether a recipient who is refused for now keeps the others waiting: as long as there is an event that is young.
+    fn waits_for_all(&self, events: &[Event]) -> bool {
+        let young = |event: &Event| {
+            // What seems to come from a time that is still to be has just come.
+            event.received.origin.received.elapsed().unwrap_or_default() < self.patience
+        };
+        events.iter().any(young)
+    }
+
     async fn send(&self, events: &[Event]) -> Vec<Result<Done, ActionError>> {
         // What cannot be written is left out of a digest, and fails alone.
         let parts: Vec<_> = events
@@ -40,7 +53,7 @@ impl Mail {
         let good: Vec<_> = parts.iter().flatten().collect();
         let sent = match self.writer.letter(&good) {
             None => Ok(String::new()),
-            Some(Ok(letter)) => self.server.send(&letter).await,
+            Some(Ok(letter)) => self.server.send(&letter, self.waits_for_all(events)).await,
             Some(Err(why)) => Err(ActionError::new(ErrorClass::Content, why)),
         };
         let verdict = |part: Result<_, String>| match (part, &sent) {

@@ -1,4 +1,4 @@
-//! The action `syslog`: each event is a message of RFC 5424, to the machine's own log or a collector.
+//! The action `syslog`: each event is a message of RFC 5424 or of RFC 3164, to the machine's own log or a collector.
 //!
 //! | `server` | transport | *delivered* means |
 //! | --- | --- | --- |
@@ -25,7 +25,7 @@ use tokio::sync::Mutex;
 
 pub use self::conf::SyslogConf;
 use self::message::Header;
-use super::wire::{Place, Stream, broken};
+use super::wire::{Encrypted, Place, Stream, broken};
 use super::{Action, ActionError, Done, ErrorClass, Event, event_names};
 use crate::template::Template;
 
@@ -76,6 +76,10 @@ impl Syslog {
         Ok(self.header.message(&event.notification, event.received.origin.received, &text))
     }
 
+    async fn encrypted(&self, place: &Place, config: &Arc<ClientConfig>) -> Result<Encrypted, ActionError> {
+        place.encrypt(place.connect().await?, config).await
+    }
+
     async fn open(&self) -> Result<Open, ActionError> {
         let failed = |error| ActionError::new(ErrorClass::Connect, format!("{}: {error}", self.server));
         match (&self.server, &self.tls) {
@@ -95,7 +99,7 @@ impl Syslog {
                 Ok(Open::Udp(socket))
             }
             (Server::Tls(place), Some(config)) => {
-                Ok(Open::Stream(place.encrypt(place.connect().await?, config).await?))
+                Ok(Open::Stream(self.encrypted(place, config).await?.stream))
             }
             (Server::Tcp(place) | Server::Tls(place), _) => {
                 Ok(Open::Stream(Box::new(place.connect().await?)))

@@ -19,6 +19,13 @@ pub(crate) trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
 
 impl<T: AsyncRead + AsyncWrite + Send + Unpin> Stream for T {}
 
+/// A connection with TLS.
+pub(crate) struct Encrypted {
+    pub(crate) stream: Box<dyn Stream>,
+    /// When the server's certificate ends, in seconds since 1970, if it can be read.
+    pub(crate) certificate_ends: Option<i64>,
+}
+
 const REMEDIES: Remedies = Remedies {
     trust: "put the CA's certificate into ca_file",
     renewed: "ca_file",
@@ -73,12 +80,16 @@ impl Place {
         &self,
         stream: TcpStream,
         config: &Arc<ClientConfig>,
-    ) -> Result<Box<dyn Stream>, ActionError> {
+    ) -> Result<Encrypted, ActionError> {
         let failed = |reason: String| ActionError::new(ErrorClass::Tls, reason);
         let name = ServerName::try_from(self.host.clone());
         let name = name.map_err(|_| failed(format!("no certificate can be for {}", self.host)))?;
         match TlsConnector::from(config.clone()).connect(name, stream).await {
-            Ok(stream) => Ok(Box::new(stream)),
+            Ok(stream) => {
+                let certificates = stream.get_ref().1.peer_certificates();
+                let ends = certificates.and_then(|chain| osnl_tls::ends_at(chain.first()?));
+                Ok(Encrypted { stream: Box::new(stream), certificate_ends: ends })
+            }
             Err(error) => Err(failed(osnl_tls::handshake_refusal(&self.host, &error, &REMEDIES))),
         }
     }

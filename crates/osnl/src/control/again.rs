@@ -61,9 +61,16 @@ pub struct Wanted {
     /// Which of the resources of a bulk request it is about.
     #[serde(default)]
     pub of_bulk: Option<u32>,
+    /// Whether it waits for those before it of its resource; a mail of a digest does not.
+    #[serde(default = "yes", skip_serializing_if = "Clone::clone")]
+    pub ordered: bool,
     /// Only recorded, nothing is called.
     #[serde(default)]
     pub shadow: bool,
+}
+
+fn yes() -> bool {
+    true
 }
 
 impl Again {
@@ -127,6 +134,7 @@ impl Wanted {
             action: new.action.to_string(),
             resource: new.key.clone(),
             of_bulk: new.resource,
+            ordered: new.ordered,
             shadow,
         }
     }
@@ -137,6 +145,8 @@ impl Wanted {
             action: self.action.as_str().into(),
             key: self.resource.clone(),
             resource: self.of_bulk,
+            ordered: self.ordered,
+            told: None,
             begin: if self.shadow { Begin::Shadow } else { Begin::Live },
         }
     }

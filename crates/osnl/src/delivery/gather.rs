@@ -14,11 +14,13 @@ pub struct Batch {
     pub most: usize,
     /// How long the first of them waits for others.
     pub wait: Duration,
+    /// The events of a call are one thing for the target, a digest: what fails of it stays together.
+    pub whole: bool,
 }
 
 impl Default for Batch {
     fn default() -> Self {
-        Self { most: 1, wait: Duration::ZERO }
+        Self { most: 1, wait: Duration::ZERO, whole: false }
     }
 }
 

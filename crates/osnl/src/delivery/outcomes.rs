@@ -6,7 +6,7 @@ use std::time::{Duration, SystemTime};
 use tokio::time::Instant;
 
 use super::schedule::Step;
-use super::{BreakerState, DeliveryLoop};
+use super::{BreakerState, DeliveryLoop, GivenUp};
 use crate::action::{ActionError, Done, Event};
 use crate::journal::{DeliveryId, Outcome, Used};
 
@@ -39,6 +39,7 @@ impl DeliveryLoop {
         };
         let used = self.schedule.used(id, Instant::now()).unwrap_or_default();
         for step in self.schedule.report(id, result, Instant::now()) {
+            let attempts = used.attempts.saturating_add(1);
             let (error, resource) =
                 failure.as_ref().map_or(("", "-"), |(error, resource)| (error.as_str(), resource.as_str()));
             match step {
@@ -54,7 +55,7 @@ impl DeliveryLoop {
                             "given up, dead letter: {reason}"
                         );
                     }
-                    self.end(id, event, outcome, &done);
+                    self.end(id, event, outcome, &done, (attempts, error));
                 }
                 // Written down below, with what the target said.
                 Step::Attempted(..) => {}
@@ -84,7 +85,9 @@ impl DeliveryLoop {
     }
 
     pub(super) fn give_up_what_is_held_too_long(&mut self) {
-        for (id, event, outcome) in self.schedule.held_too_long(Instant::now()) {
+        let answer = self.gauges.failure.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let answer = answer.map_or(String::new(), |(_, answer)| answer);
+        for (id, event, outcome, attempts) in self.schedule.held_too_long(Instant::now()) {
             if let Outcome::Dead(reason) | Outcome::DeadHoldingKey(reason) = &outcome {
                 tracing::error!(
                     action.name = &*self.name,
@@ -92,24 +95,36 @@ impl DeliveryLoop {
                     "given up, dead letter: {reason}"
                 );
             }
-            self.end(id, &event, outcome, "");
+            self.end(id, &event, outcome, "", (attempts, &answer));
         }
     }
 
-    /// What is given up is the fallback's from then on.
-    fn end(&self, id: DeliveryId, event: &Event, outcome: Outcome, done: &str) {
-        let given_up = matches!(outcome, Outcome::Dead(_) | Outcome::DeadHoldingKey(_));
-        match self.fallback.as_ref().filter(|fallback| given_up && fallback.takes(event)) {
-            Some(fallback) => {
+    /// What is given up is the fallback's from then on, with how often it was attempted and what was said last.
+    fn end(
+        &self,
+        id: DeliveryId,
+        event: &Event,
+        outcome: Outcome,
+        done: &str,
+        (attempts, answer): (u32, &str),
+    ) {
+        let given_up = match &outcome {
+            Outcome::Dead(reason) | Outcome::DeadHoldingKey(reason) => Some(reason.clone()),
+            Outcome::Delivered | Outcome::NothingToDo | Outcome::Returned => None,
+        };
+        let fallback = self.fallback.as_ref().filter(|fallback| given_up.is_some() && fallback.takes(event));
+        match (fallback, given_up) {
+            (Some(fallback), Some(reason)) => {
                 tracing::warn!(
                     action.name = &*self.name,
                     message.id = event.notification.message_id.as_deref().unwrap_or("-"),
                     "handed to {}, its on_failure",
                     fallback.action
                 );
-                self.journal.give_up(id, outcome, &fallback.action);
+                let given_up = GivenUp { action: &self.name, reason: &reason, attempts, answer };
+                self.journal.give_up(id, outcome, &fallback.handover(given_up, event.failure()));
             }
-            None => self.journal.outcome_saying(id, outcome, done),
+            (None, _) | (_, None) => self.journal.outcome_saying(id, outcome, done),
         }
     }
 

@@ -17,7 +17,7 @@ use super::breaker::{Breaker, BreakerState, Change};
 use super::gather::{Batch, Pace};
 use super::limits::{Clock, Limits, OnDead};
 use super::policy::{Decision, RetryPolicy};
-use crate::action::{ActionError, Done, Event};
+use crate::action::{ActionError, Done, ErrorClass, Event};
 use crate::journal::{Claimed, DeliveryId, Outcome, Used};
 use crate::rule::Rate;
 
@@ -182,8 +182,8 @@ impl Schedule {
         }
     }
 
-    /// Gives up what a held target has kept waiting for too long.
-    pub(super) fn held_too_long(&mut self, now: Instant) -> Vec<(DeliveryId, Event, Outcome)> {
+    /// Gives up what a held target has kept waiting for too long; with the attempts that each had used up.
+    pub(super) fn held_too_long(&mut self, now: Instant) -> Vec<(DeliveryId, Event, Outcome, u32)> {
         let (Some(since), Some(most)) = (self.held_since, self.limits.hold_max) else { return Vec::new() };
         let held = now.saturating_duration_since(since);
         if held < most {
@@ -194,11 +194,12 @@ impl Schedule {
             .items
             .iter()
             .filter(|(id, item)| !self.under_way.contains_key(id) && too_long(item))
-            .map(|(id, item)| (*id, item.claimed.event.clone()))
+            .map(|(id, item)| (*id, item.claimed.event.clone(), item.attempts))
             .collect();
-        ended.sort_unstable_by_key(|(id, _)| *id);
+        ended.sort_unstable_by_key(|(id, ..)| *id);
         let reason = format!("the target was held for {} s, and hold_max is over", held.as_secs());
-        ended.into_iter().map(|(id, event)| (id, event, self.give_up(id, reason.clone()))).collect()
+        let give_up = |(id, event, attempts)| (id, event, self.give_up(id, reason.clone()), attempts);
+        ended.into_iter().map(give_up).collect()
     }
 
     fn give_up(&mut self, id: DeliveryId, reason: String) -> Outcome {
@@ -291,7 +292,9 @@ impl Schedule {
         };
 
         // Of a call with several nobody knows whose fault it is: they count as one, cost nothing, and go alone then.
-        item.alone |= several.is_some();
+        // A digest stays one, unless it is refused for good: then each shows for itself whether it is.
+        let refused = self.batch.whole && error.class == ErrorClass::Rejected;
+        item.alone |= several.is_some() && (!self.batch.whole || refused);
         let key = match several {
             Some(call) => format!("call #{call}"),
             None => item.claimed.key.clone().unwrap_or_else(|| format!("#{}", id.0)),
@@ -303,7 +306,9 @@ impl Schedule {
         let too_old = self.limits.max_age.filter(|most| age >= *most);
         let Some(item) = self.items.get_mut(&id) else { return steps };
         let decision = match self.policy.decide(attempt, &error) {
-            Decision::RetryAfter(_) | Decision::GiveUp if several.is_some() && !error.class.is_final() => {
+            Decision::RetryAfter(_) | Decision::GiveUp
+                if several.is_some() && (refused || !error.class.is_final()) =>
+            {
                 Decision::Hold
             }
             decision @ (Decision::Hold | Decision::RetryAfter(_) | Decision::GiveUp) => decision,

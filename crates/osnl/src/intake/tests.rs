@@ -1,5 +1,7 @@
 //! What the rule engine asks for, and what it leaves behind.
 
+use std::time::Duration;
+
 use super::*;
 use crate::journal::memory::{MemoryJournal, MemoryLimits};
 use crate::journal::{Journal, Outcome};
@@ -54,6 +56,29 @@ fn an_action_s_own_condition_is_asked_for_each_of_its_deliveries() {
     assert_eq!(claimed("unsure"), []);
     let dead: Vec<String> = journal.dead_letters().into_iter().map(|dead| dead.reason).collect();
     assert!(dead.len() == 1 && dead[0].starts_with("action unsure: when cannot be decided"), "{dead:?}");
+}
+
+/// What counts is when messages came, whatever the clock says while they are looked at: a backlog of a night that is
+/// read at once is no storm, and a storm is one however slowly it is read.
+#[test]
+fn a_guard_counts_by_when_messages_came() {
+    let rate = crate::rule::Rate { keys: 2, within: Duration::from_secs(600) };
+    for (apart, held) in [(601, 0), (1, 3)] {
+        let counters = Arc::new(Counters::default());
+        let journal = Arc::new(MemoryJournal::new(MemoryLimits::for_prefetch(9), counters.clone()));
+        let rule = Rule { name: "r".into(), actions: vec!["a".into()], ..Rule::default() };
+        let guards = Arc::new(Guards::new([], [("a".into(), rate)]));
+        let engine = RuleEngine::new(vec![rule], journal, counters.clone()).with_guards(guards);
+        for n in 0..5_u64 {
+            let body = format!(
+                "{{\"event_type\": \"port.delete.end\", \"message_id\": \"{n}\", \"payload\": {{\"port\": {{\"id\": \"{n}\"}}}}}}"
+            );
+            let mut received = Received::sample(body, false);
+            received.origin.received += Duration::from_secs(apart * n);
+            drop(engine.notify(received));
+        }
+        assert_eq!(counters.guarded.get(), held, "{apart} s apart");
+    }
 }
 
 /// What no action wants is settled, and has left its trace as what no rule wants.

@@ -7,6 +7,7 @@ use futures_util::FutureExt;
 use osnl_model::Notification;
 use tempfile::TempDir;
 
+use super::Handover;
 use super::memory::{MemoryJournal, MemoryLimits};
 use super::sqlite::{SqliteJournal, SqliteOptions};
 use super::{
@@ -358,7 +359,7 @@ async fn a_delivery_knows_its_action_its_resource_and_what_it_has_used_up() {
 /// The message is settled when the other action is done too, where receipts wait for outcomes.
 #[tokio::test]
 async fn what_is_given_up_is_made_a_delivery_of_another_action_once() {
-    let fallback: Arc<str> = "b".into();
+    let fallback = Handover::to("b");
     for rig in rigs() {
         let journal = &*rig.journal;
         let mut several = entry("1", "k", false);
@@ -400,7 +401,7 @@ async fn what_is_given_up_is_made_a_delivery_of_another_action_once() {
 /// Behind what the other action has of that key, whoever made it.
 #[tokio::test]
 async fn what_is_made_of_a_failure_keeps_the_order_of_the_other_action() {
-    let fallback: Arc<str> = "b".into();
+    let fallback = Handover::to("b");
     for rig in rigs() {
         let journal = &*rig.journal;
         let mut first = entry("1", "k", false);

@@ -30,8 +30,8 @@ use self::recent::Recent;
 use super::begin::{self, Begin};
 use super::identity::Identity;
 use super::{
-    Claimed, DeliveryId, Entry, Journal, JournalState, NewDelivery, Outcome, Paused, Permit, Places, Receipt,
-    Settle, Used,
+    Claimed, DeliveryId, Entry, Handover, Journal, JournalState, NewDelivery, Outcome, Paused, Permit,
+    Places, Receipt, Settle, Used,
 };
 use crate::action::Event;
 use crate::enrich::Enriched;
@@ -86,9 +86,11 @@ struct Pending {
     entry: u64,
     rule: Arc<str>,
     action: Arc<str>,
+    key: Option<String>,
     lane: Lane,
     resource: Option<u32>,
     used: Used,
+    told: Option<Arc<Enriched>>,
     claimed: bool,
 }
 
@@ -266,8 +268,8 @@ impl Journal for MemoryJournal {
         self.end(delivery, outcome, None);
     }
 
-    fn give_up(&self, delivery: DeliveryId, outcome: Outcome, fallback: &Arc<str>) {
-        self.end(delivery, outcome, Some(fallback));
+    fn give_up(&self, delivery: DeliveryId, outcome: Outcome, to: &Handover) {
+        self.end(delivery, outcome, Some(to));
     }
 
     fn enriched(
@@ -348,17 +350,14 @@ impl State {
             pending.claimed = true;
             claimed.push(Claimed {
                 id,
-                key: match &pending.lane {
-                    Lane::Key(key) => Some(key.clone()),
-                    Lane::Alone(_) => None,
-                },
+                key: pending.key.clone(),
                 event: Event {
                     received: open.received.clone(),
                     notification: open.notification.clone(),
                     rule: pending.rule.clone(),
                     action: pending.action.clone(),
                     resource: pending.resource,
-                    enriched: None,
+                    enriched: pending.told.clone(),
                 },
                 used: pending.used,
             });

@@ -58,7 +58,8 @@ pub use self::rows::State;
 use self::writer::{Appending, Apply, Command, Writer};
 use super::identity::Identity;
 use super::{
-    Begin, Claimed, DeliveryId, Entry, Journal, JournalState, Outcome, Paused, Permit, Receipt, Used,
+    Begin, Claimed, DeliveryId, Entry, Handover, Journal, JournalState, Outcome, Paused, Permit, Receipt,
+    Used,
 };
 use crate::enrich::Enriched;
 use crate::metrics::Counters;
@@ -340,9 +341,9 @@ impl Journal for SqliteJournal {
         Box::pin(async move { receiver.await.ok().flatten() })
     }
 
-    fn give_up(&self, delivery: DeliveryId, outcome: Outcome, fallback: &Arc<str>) {
+    fn give_up(&self, delivery: DeliveryId, outcome: Outcome, to: &Handover) {
         self.count(&outcome);
-        self.send(Command::GiveUp(delivery, outcome, fallback.clone()));
+        self.send(Command::GiveUp(delivery, outcome, to.clone()));
     }
 
     fn overdue(&self, _action: &str) -> Vec<DeliveryId> {

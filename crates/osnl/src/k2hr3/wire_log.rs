@@ -21,7 +21,7 @@ use tokio::sync::watch;
 
 use crate::action::k2hr3::HostParameters;
 use crate::journal::{
-    Claimed, DeliveryId, Entry, Journal, JournalState, Outcome, Paused, Permit, Receipt, Used,
+    Claimed, DeliveryId, Entry, Handover, Journal, JournalState, Outcome, Paused, Permit, Receipt, Used,
 };
 use crate::received::Received;
 
@@ -103,9 +103,9 @@ impl Journal for WireLog {
         self.journal.outcome_saying(delivery, outcome, done);
     }
 
-    fn give_up(&self, delivery: DeliveryId, outcome: Outcome, fallback: &Arc<str>) {
+    fn give_up(&self, delivery: DeliveryId, outcome: Outcome, to: &Handover) {
         self.log_end(delivery, &outcome);
-        self.journal.give_up(delivery, outcome, fallback);
+        self.journal.give_up(delivery, outcome, to);
     }
 
     fn reserve<'a>(&'a self, actions: &'a [Arc<str>], at_most: usize) -> BoxFuture<'a, Permit> {

@@ -79,12 +79,17 @@ fn refuse_foreign(reader: &mut Reader<'_>, driver: &'static str) -> bool {
 /// Gives rules the conditions of the actions they fire, and the names of those behind them.
 pub(super) fn conditions(rules: &mut [RuleConf], actions: &mut [ActionConf]) {
     fallback::resolve(actions);
+    let gathering = fallback::gathering(actions);
     for rule in rules.iter_mut().map(|conf| &mut conf.rule) {
         let fired = actions.iter().filter(|action| rule.actions.contains(&action.name));
         let own = fired.filter_map(|action| Some((action.name.clone(), action.decided_early()?.clone())));
         rule.conditions = own.collect();
         let behind = rule.actions.iter().flat_map(|name| fallback::chain(actions, name));
         rule.fallbacks = behind.cloned().collect();
+        rule.unordered = gathering.iter().filter(|name| rule.actions.contains(name)).cloned().collect();
+        let fired = actions.iter().filter(|action| rule.actions.contains(&action.name));
+        rule.on_failure =
+            fired.filter_map(|action| Some((action.name.clone(), action.on_failure.clone()?))).collect();
     }
 }
 

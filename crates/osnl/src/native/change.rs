@@ -1,11 +1,12 @@
 //! What is different between two configurations: pure, section by section.
 //!
 //! Compared is what counts: values with `$name` replaced and defaults filled in, of a secret in a file the secret, of
-//! the certificates that an action names their bytes. Reports name options, never values.
+//! the certificates that an action names their bytes, of plug-ins and programs when they were written. Reports name options, never values.
 
 use std::collections::BTreeMap;
 
 use super::layers::{Layers, RawSection};
+use super::programs;
 use super::schema::{ACTION, DEFAULT, ENRICH, JOURNAL};
 use crate::config::{ConfigError, Finding, Origin};
 use crate::daemon::What;
@@ -108,6 +109,10 @@ impl Section {
                     let bytes = std::fs::read(&path).unwrap_or_default();
                     Some(format!("{path}\n{}", osnl_model::BodyDigest::of(&bytes)))
                 }
+                Some(value) if section.def.kind == ACTION => Some(match programs::files_of(option, &value) {
+                    Some(files) => format!("{value}\n{files}"),
+                    None => value,
+                }),
                 value => value,
             };
             (option.to_owned(), (value, origin))

@@ -1,6 +1,6 @@
 //! From layers to [`Native`]: every section once, in the order of the files, then what they are to each other.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -364,6 +364,8 @@ fn rule(reader: &mut Reader<'_>, listeners: &[&str], actions: &[&str]) -> Option
             nested,
             conditions: BTreeMap::new(),
             fallbacks: Vec::new(),
+            on_failure: BTreeMap::new(),
+            unordered: BTreeSet::new(),
             when: when.ok()?,
             stop: stop?,
             actions: fired?.iter().map(|name| Arc::from(name.as_str())).collect(),

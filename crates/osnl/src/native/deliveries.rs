@@ -96,7 +96,7 @@ fn batch(reader: &mut Reader<'_>, gathers: Option<Duration>) -> Option<Batch> {
     let (most, wait) = (usize::try_from(most?).ok()?, wait?);
     if let Some(wait) = gathers {
         let most = if reader.is_set("batch") { most } else { MOST_GATHERED };
-        return Some(Batch { most, wait });
+        return Some(Batch { most, wait, whole: true });
     }
     if wait > LONGEST_WAIT {
         let problem = format!("{} s is out of range", wait.as_secs());
@@ -105,7 +105,7 @@ fn batch(reader: &mut Reader<'_>, gathers: Option<Duration>) -> Option<Batch> {
     if most == 1 && !wait.is_zero() {
         reader.warn("batch_wait", "means nothing with batch = 1", "set batch, or remove it");
     }
-    Some(Batch { most, wait: if most == 1 { Duration::ZERO } else { wait } })
+    Some(Batch { most, wait: if most == 1 { Duration::ZERO } else { wait }, whole: false })
 }
 
 fn limits(reader: &mut Reader<'_>) -> Option<Limits> {

@@ -13,7 +13,7 @@ use crate::enrich::{EnrichConf, Limits, OnError};
 use crate::template::{NAMES, Template};
 
 /// What an action's templates may name besides the event and its enrichments.
-const TAKEN: [&str; 5] = ["rule", "action", "idempotency_key", "secret", "count"];
+const TAKEN: [&str; 6] = ["rule", "action", "idempotency_key", "secret", "count", "failure"];
 
 /// Options that say who we are, with the names that they have in a `clouds.yaml`.
 pub(crate) const LOGIN: [(&str, &str); 18] = [

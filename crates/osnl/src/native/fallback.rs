@@ -20,7 +20,7 @@ pub(super) fn read(reader: &mut Reader<'_>, actions: &[&str]) -> Option<Option<F
         [own] if *own == reader.section.name => {
             reader.refuse(OPTION, "is this action itself", "name another one, or remove it")
         }
-        [name] => Some(Some(Fallback { action: name.as_str().into(), when: None })),
+        [name] => Some(Some(Fallback { action: name.as_str().into(), when: None, ordered: true })),
         _ => reader.refuse(OPTION, "names several actions", "name one; that one may have an on_failure too"),
     }
 }
@@ -61,13 +61,21 @@ pub(super) fn used(rules: &[RuleConf], actions: &[ActionConf]) -> BTreeSet<Arc<s
     fired.into_iter().chain(behind).collect()
 }
 
+/// The actions whose calls are one thing of many events: a digest. Theirs wait for nobody.
+pub(super) fn gathering(actions: &[ActionConf]) -> BTreeSet<Arc<str>> {
+    let gathering = actions.iter().filter(|action| action.driver.conf().gathers().is_some());
+    gathering.map(|action| action.name.clone()).collect()
+}
+
 /// Gives each fallback the condition that it has as an action.
 pub(super) fn resolve(actions: &mut [ActionConf]) {
     let conditions: BTreeMap<Arc<str>, Expression> = actions
         .iter()
         .filter_map(|action| Some((action.name.clone(), action.decided_early()?.clone())))
         .collect();
+    let gathering = gathering(actions);
     for fallback in actions.iter_mut().filter_map(|action| action.on_failure.as_mut()) {
         fallback.when = conditions.get(&fallback.action).cloned();
+        fallback.ordered = !gathering.contains(&fallback.action);
     }
 }

@@ -123,3 +123,122 @@ fn a_fallback_that_does_not_want_the_event_gets_none() {
     daemon.stop().unwrap();
     assert_eq!(lines(folder.path()), 1);
 }
+
+/// Starts with these actions, the first of which a rule fires for every deletion.
+fn started(folder: &Path, journal: &str, broker: &MemoryBroker, actions: &str) -> Running {
+    let text = format!(
+        "[DEFAULT]\nstate_dir = {folder}\n[journal]\n{journal}\n\
+         [listener:neutron]\ntransport_url = rabbit://mq/\nexchange = neutron\ndeclare = create\npriorities = info\n\
+         [rule:ports]\nevent_type = ^port\\.delete\nactions = first\n{actions}",
+        folder = folder.display(),
+    );
+    let loaded = load_texts(&[("test.conf".to_owned(), text)], &Sources::default());
+    start(&loaded.unwrap_or_else(|errors| panic!("{errors}")).conf, broker)
+}
+
+fn written(folder: &Path, name: &str) -> Vec<serde_json::Value> {
+    let text = std::fs::read_to_string(folder.join(name)).unwrap_or_default();
+    text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+}
+
+/// Also after a restart between the one and the other: it is kept with the delivery.
+#[test]
+fn whoever_gets_what_is_given_up_is_told_by_whom_why_and_how_often() {
+    for journal in JOURNALS {
+        let folder = tempfile::tempdir().unwrap();
+        let at = folder.path().display();
+        let (first, second) = (Sink::start(), Sink::start());
+        first.reply_when(|_| Some(Reply::Status(409)));
+        second.reply_when(|_| Some(Reply::Status(410)));
+        let broker = MemoryBroker::new();
+        let template = "format = template\ntemplate = {\"by\": \"{{ failure.action }}\", \"why\": {{ failure.reason|tojson }}, \
+                        \"times\": {{ failure.attempts }}, \"said\": {{ failure.answer|tojson }}, \
+                        \"before\": \"{{ failure.before.action }}\"}";
+        let actions = format!(
+            "[action:first]\ndriver = k2hr3\napi_url = {}\nmax_attempts = 2\nretry_interval = 0s\non_failure = second\n\
+             [action:second]\ndriver = k2hr3\napi_url = {}\nmax_attempts = 1\non_failure = chat\n\
+             [action:chat]\ndriver = file\npath = {at}/chat.jsonl\n{template}\non_failure = last\n\
+             [action:last]\ndriver = dump\npath = {at}/last.jsonl\n",
+            first.url("/v1/role"),
+            second.url("/v1/role"),
+        );
+        let daemon = started(folder.path(), journal, &broker, &actions);
+        publish(&broker, &port_deleted(&instance(1), "10.0.0.1"));
+        daemon.wait_until("it is told of", |c| c.delivered.get() == 1);
+        daemon.stop().unwrap();
+        let told = written(folder.path(), "chat.jsonl");
+        let told = &told[0];
+        assert_eq!(
+            (&told["by"], &told["times"], &told["before"]),
+            (&"second".into(), &1.into(), &"first".into())
+        );
+        let why = told["why"].as_str().unwrap();
+        assert!(why.starts_with("status 410") && why.ends_with("(attempt 1)"), "{why}");
+        let said = told["said"].as_str().unwrap();
+        assert!(why.starts_with(said) && !said.is_empty(), "{said}");
+    }
+}
+
+/// No request could ever be made of it: whoever shall hear of failures hears of that too, once.
+#[test]
+fn what_is_dead_from_the_beginning_is_handed_on() {
+    // The event has no `up`, and no number is where one is wanted.
+    let undecided = "when = payload.port.device_id + 1 > 2\n";
+    let unmade = "body = {\"up\": {{ payload.port.up }}}\n";
+    for journal in JOURNALS {
+        for (rule, own, why) in [
+            ("", unmade, "body: "),
+            ("", undecided, "action first: when cannot be decided"),
+            (undecided, "", "rule ports: when cannot be decided"),
+        ] {
+            let folder = tempfile::tempdir().unwrap();
+            let sink = Sink::start();
+            let broker = MemoryBroker::new();
+            let actions = format!(
+                "{rule}[action:first]\ndriver = http\nurl = {}\n{own}on_failure = chat\n\
+                 [action:chat]\ndriver = dump\npath = {}/chat.jsonl\n",
+                sink.url("/"),
+                folder.path().display(),
+            );
+            let daemon = started(folder.path(), journal, &broker, &actions);
+            publish(&broker, &port_deleted(&instance(1), "10.0.0.1"));
+            daemon.wait_until("it is told of", |c| c.delivered.get() == 1);
+            assert_eq!(daemon.counters.dead.get(), 1, "{why}");
+            daemon.stop().unwrap();
+            let told = written(folder.path(), "chat.jsonl");
+            let failure = &told[0]["failure"];
+            assert_eq!((told.len(), &failure["action"]), (1, &"first".into()), "{journal} {why}");
+            assert!(failure["reason"].as_str().unwrap().contains(why), "{failure}");
+            assert_eq!(sink.requests().len(), 0);
+        }
+    }
+}
+
+/// One that is wanted by the rule itself is not asked again, and one that does not want the event is not asked.
+#[test]
+fn what_is_dead_from_the_beginning_is_handed_on_to_whoever_wants_it() {
+    for (rule, when, expected) in [
+        ("", "", 1),
+        ("", "when = payload.port.device_id == 'another'\n", 0),
+        ("actions = first, chat\n", "", 1),
+    ] {
+        let folder = tempfile::tempdir().unwrap();
+        let broker = MemoryBroker::new();
+        let at = folder.path().display();
+        let actions = format!(
+            "[action:first]\ndriver = dump\npath = {at}/first.jsonl\nwhen = payload.port.device_id + 1 > 2\n\
+             on_failure = chat\n[action:chat]\ndriver = dump\npath = {at}/chat.jsonl\n{when}"
+        );
+        let daemon = started(folder.path(), JOURNALS[0], &broker, &format!("{rule}{actions}"));
+        publish(&broker, &port_deleted(&instance(1), "10.0.0.1"));
+        daemon.wait_until("it is given up", |c| c.dead.get() == 1 && c.delivered.get() == expected);
+        daemon.stop().unwrap();
+        assert_eq!(lines(folder.path()), usize::try_from(expected).unwrap(), "{rule}{when}");
+        // Where the rule wants it anyway, it is no failure's.
+        let told = written(folder.path(), "chat.jsonl");
+        assert_eq!(
+            told.iter().filter(|line| line["failure"].is_null()).count(),
+            usize::from(!rule.is_empty())
+        );
+    }
+}

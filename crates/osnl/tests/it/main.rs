@@ -9,6 +9,7 @@ mod examples;
 mod exec;
 mod fallback;
 mod faults;
+mod guarantees;
 mod harness;
 mod http;
 mod http_action;

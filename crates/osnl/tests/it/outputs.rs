@@ -2,6 +2,7 @@
 
 mod k2hr3_register;
 pub(crate) mod mail;
+mod probes;
 pub(crate) mod publish;
 mod syslog;
 

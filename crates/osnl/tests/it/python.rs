@@ -354,3 +354,91 @@ fn a_plug_in_may_stand_in_an_installed_package_and_ends_with_osnl() {
     stand.close(false);
     assert!(!is_there(pid.parse().unwrap()));
 }
+
+/// What plug-ins do that nobody expects of them; each event gets its one verdict, and the next one too.
+#[test]
+fn a_plug_in_may_do_what_it_likes_and_the_next_event_is_answered() {
+    let body = |what: &str| {
+        let what = what.replace('\n', "\n        ");
+        format!(
+            "import os, sys, threading, time\nclass P:\n    def notify(self, node_detail, created):\n        {what}\n"
+        )
+    };
+    let done = Ok("notified".to_owned());
+    for (what, expected) in [
+        // Hundreds of lines a second are more than a log wants, and no reason to stop.
+        ("sys.stderr.write('x' * 99 + '\\n' * 50000); sys.stderr.flush()", done.clone()),
+        ("sys.stderr.write(('y' * 1000 + '\\n') * 5000)", done.clone()),
+        (
+            "print('z' * 3000000)\nos.write(1, b'\\xff{\"id\": 1, \"verdict\": \"permanent\"}\\n')",
+            done.clone(),
+        ),
+        // Copies of itself, ended as they should be or not.
+        ("if os.fork() == 0: os._exit(0)", done.clone()),
+        ("os.fork()", done.clone()),
+        ("if os.fork() == 0: raise ValueError('in the copy')", done.clone()),
+        ("if os.fork() == 0: sys.exit(7)", done.clone()),
+        ("threading.Thread(target=time.sleep, args=(1000,), daemon=True).start()", done.clone()),
+        ("threading.Thread(target=lambda: 1 / 0).start()", done.clone()),
+        ("if sys.stdout: sys.stdout.close()\nsys.stdout = None", done.clone()),
+        ("os.chdir('/')\nos.environ.clear()\nsys.path.clear()", done.clone()),
+        ("return object()", done.clone()),
+        ("os._exit(3)", Err("exit status: 3")),
+        ("os.kill(os.getpid(), 9)", Err("SIGKILL")),
+        ("def deeper(): deeper()\ndeeper()", Err("RecursionError")),
+        ("raise type('Odd', (Exception,), {'__str__': lambda self: 1 / 0})()", Err("Odd")),
+        ("raise KeyboardInterrupt()", Err("KeyboardInterrupt")),
+    ] {
+        let folder = Folder::with(&body(what));
+        let stand = folder.stand("new_plugin.P", false);
+        open(&stand).unwrap();
+        for _ in 0..2 {
+            match (stand.attempt(&json!({"port": {"id": "p"}})), &expected) {
+                (Ok(Done::Delivered(found)), Ok(expected)) => assert_eq!(found, *expected, "{what}"),
+                (Err(error), Err(expected)) => assert!(error.reason.contains(expected), "{what}: {error}"),
+                (found, expected) => panic!("{what}: {found:?} is not {expected:?}: {:?}", stand.log.lines()),
+            }
+        }
+        stand.close(false);
+    }
+}
+
+/// What one call does with its argument no other call sees, not even the next one about the same event.
+#[test]
+fn a_plug_in_changes_its_own_copy_alone() {
+    let folder = Folder::with(
+        "class P:\n    def notify(self, node_detail, created):\n        assert 'mine' not in node_detail\n        \
+         node_detail['mine'] = 1\n        node_detail['payload'].clear()\n",
+    );
+    let stand = folder.stand("new_plugin.P", false);
+    for _ in 0..3 {
+        stand.attempt(&json!({"port": {"id": "p"}})).unwrap_or_else(|error| panic!("{error}"));
+    }
+}
+
+/// As larger plug-ins are laid out: a package with modules that import one another.
+#[test]
+fn a_plug_in_in_a_package_imports_its_neighbours() {
+    for (plugin, base) in [
+        ("ours.sub.tell.Tell", "from oss_framework.plugins.base import BasePlugin"),
+        ("ours.sub.tell.Tell", "from oss_framework.plugins import base\nBasePlugin = base.BasePlugin"),
+    ] {
+        let folder = Folder::with("");
+        folder.write("ours/__init__.py", "NAME = 'ours'\n");
+        folder.write("ours/common.py", "from . import NAME\ndef text(n): return NAME + ' ' + n['id']\n");
+        folder.write("ours/sub/__init__.py", "from ..common import text\n");
+        folder.write(
+            "ours/sub/tell.py",
+            &format!(
+                "{base}\nfrom . import text\nfrom ..common import NAME\nfrom .other import write\n\
+                 class Tell(BasePlugin):\n    def notify(self, node_detail, created):\n        write(node_detail, text(node_detail))\n"
+            ),
+        );
+        folder.write("ours/sub/other.py", "def write(n, t): open(n['payload']['file'], 'w').write(t)\n");
+        let stand = folder.stand(plugin, false);
+        open(&stand).unwrap_or_else(|error| panic!("{error}"));
+        let file = folder.path("told");
+        stand.attempt(&json!({"port": {"id": "p"}, "file": file})).unwrap();
+        assert_eq!(fs::read_to_string(&file).unwrap(), "ours p");
+    }
+}

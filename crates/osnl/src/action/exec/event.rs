@@ -11,6 +11,7 @@
 //! | `resource` | what it is about, in one form for all services, or null: `kind`, `id`, `project`, `user`, `name`, `host`, `state`, `addresses`, `created_at`, `updated_at`, `launched_at`, `deleted_at` |
 //! | `context`, `payload` | as the service wrote them; of a bulk request the one resource |
 //! | `enrichments` | what the action has asked for, by their names; absent where it asks for nothing |
+//! | `failure` | why the action before gave it up: `action`, `reason`, `attempts`, `answer`, `at`, `before`; absent where none did |
 
 use jiff::Timestamp;
 use osnl_model::{Resource, mask_secrets, resources};
@@ -41,7 +42,9 @@ struct Line<'a> {
     context: &'a Value,
     payload: &'a Value,
     #[serde(skip_serializing_if = "Option::is_none")]
-    enrichments: Option<&'a Enriched>,
+    enrichments: Option<Enriched>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    failure: Option<&'a Value>,
 }
 
 /// The line, with its end. `mask`: values that are secrets by their names are replaced.
@@ -50,11 +53,9 @@ pub(super) fn line(id: u64, event: &Event, mask: bool) -> Vec<u8> {
     let payload = event.payload();
     let context = Value::Object(n.context.clone());
     let masked = mask.then(|| (mask_secrets(&context), mask_secrets(&payload)));
-    let shown = |found: &Enriched| -> Enriched {
-        found.iter().map(|(name, value)| (name.clone(), mask_secrets(value))).collect()
-    };
-    let enriched = event.enriched.as_deref();
-    let masked_too = enriched.filter(|_| mask).map(shown);
+    let enriched = event.asked().map(|found| -> Enriched {
+        found.into_iter().map(|(name, value)| (name, if mask { mask_secrets(&value) } else { value })).collect()
+    });
     let (context, payload) = masked.as_ref().map_or((&context, &*payload), |(c, p)| (c, p));
     let resource = resource_of(event);
     let line = Line {
@@ -76,7 +77,8 @@ pub(super) fn line(id: u64, event: &Event, mask: bool) -> Vec<u8> {
         resource: resource.as_ref(),
         context,
         payload,
-        enrichments: masked_too.as_ref().or(enriched),
+        enrichments: enriched,
+        failure: event.failure(),
     };
     // Texts as keys throughout, and no number that JSON does not have: it can always be written.
     let mut text = serde_json::to_vec(&line).unwrap_or_default();

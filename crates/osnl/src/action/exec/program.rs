@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::Stdio;
 
 use rustix::fs::{Access, AtFlags, CWD, accessat};
+use rustix::io::Errno;
 use tokio::process::Command;
 
 /// What a child finds in its environment unless it is set: the usual folders, and texts in UTF-8.
@@ -47,11 +48,11 @@ impl Program {
             false => self.folders().map(|folder| folder.join(name)).find(|path| path.is_file()),
         };
         let Some(path) = path else {
-            return Err(self.refusal(&io::ErrorKind::NotFound.into()));
+            return Err(self.refusal(&Errno::NOENT.into()));
         };
         match accessat(CWD, &path, Access::EXEC_OK, AtFlags::EACCESS) {
             Ok(()) if path.is_file() && self.working_dir.is_dir() => Ok(path),
-            Ok(()) => Err(self.refusal(&io::ErrorKind::PermissionDenied.into())),
+            Ok(()) => Err(self.refusal(&Errno::ACCESS.into())),
             Err(error) => Err(self.refusal(&error.into())),
         }
     }

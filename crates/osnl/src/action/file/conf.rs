@@ -45,7 +45,7 @@ pub(crate) enum Format {
 pub(crate) enum Fsync {
     /// Before it counts as delivered.
     Each,
-    /// With the first line after each such pause.
+    /// So long after a line at the latest.
     Interval(Duration),
     /// When the operating system sees fit.
     Never,
@@ -68,8 +68,8 @@ impl ReadDriver for FileConf {
             DriverOption::new(
                 "fsync",
                 "each, interval or never",
-                "each: an event is delivered when its line is on the disk. interval: at most once in \
-                 fsync_interval. never: when the operating system sees fit.",
+                "each: an event is delivered when its line is on the disk. interval: once in \
+                 fsync_interval, while there are lines. never: when the operating system sees fit.",
             )
             .or("each"),
             DriverOption::new("fsync_interval", "duration", "How long fsync = interval waits.").or("1s"),
@@ -181,7 +181,7 @@ impl DriverConf for FileConf {
     fn explain(&self) -> Vec<(&'static str, String)> {
         let safe = match self.fsync {
             Fsync::Each => "delivered when it is on the disk".to_owned(),
-            Fsync::Interval(pause) => format!("synced at most once in {} s", pause.as_secs_f64()),
+            Fsync::Interval(pause) => format!("synced within {} s", pause.as_secs_f64()),
             Fsync::Never => "never synced".to_owned(),
         };
         let Rotation { size, interval, keep } = self.rotation;

@@ -4,7 +4,7 @@ use std::fs::{self, File, Metadata, OpenOptions};
 use std::io::{self, Write as _};
 use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use super::Fsync;
 use super::rotation::{Rotation, folder};
@@ -19,6 +19,8 @@ pub(super) struct Out {
     open: Option<Open>,
     /// When it was synced last.
     synced: SystemTime,
+    /// Somebody will sync what is written when its time has come.
+    timed: bool,
 }
 
 #[derive(Debug)]
@@ -49,7 +51,7 @@ impl Out {
     ) -> io::Result<Self> {
         let path = std::path::absolute(path)?;
         let open = Some(Open::at(&path, mode, now)?);
-        Ok(Self { path, mode, fsync, rotation, open, synced: now })
+        Ok(Self { path, mode, fsync, rotation, open, synced: now, timed: false })
     }
 
     pub(super) fn path(&self) -> &Path {
@@ -83,11 +85,39 @@ impl Out {
             Fsync::Interval(pause) => now.duration_since(self.synced).unwrap_or(pause) >= pause,
             Fsync::Never => false,
         };
-        if let (true, Some(open)) = (wanted, &mut self.open) {
-            open.sync(folder(&self.path))?;
-            self.synced = now;
+        if wanted { self.sync(now) } else { Ok(()) }
+    }
+
+    /// How long what is written waits for its sync, if nobody is there yet who will see to it: whoever asks will.
+    pub(super) fn wants_timer(&mut self, now: SystemTime) -> Option<Duration> {
+        let Fsync::Interval(pause) = self.fsync else { return None };
+        let waits = !self.timed && self.open.as_ref().is_some_and(|open| open.dirty);
+        self.timed |= waits;
+        let due = pause.saturating_sub(now.duration_since(self.synced).unwrap_or_default());
+        waits.then_some(due)
+    }
+
+    /// Its time has come: syncs what is written, though nothing follows.
+    pub(super) fn timer_ended(&mut self, now: SystemTime) -> io::Result<()> {
+        self.timed = false;
+        self.sync(now)
+    }
+
+    /// Syncs what is written and is not synced yet.
+    pub(super) fn sync(&mut self, now: SystemTime) -> io::Result<()> {
+        match &mut self.open {
+            Some(open) if open.dirty => {
+                self.synced = now;
+                open.sync(folder(&self.path))
+            }
+            Some(_) | None => Ok(()),
         }
-        Ok(())
+    }
+
+    /// Whether something is written and not synced.
+    #[cfg(test)]
+    pub(super) fn is_dirty(&self) -> bool {
+        self.open.as_ref().is_some_and(|open| open.dirty)
     }
 
     /// The right file for these lines.
@@ -169,13 +199,14 @@ impl Open {
     }
 
     fn sync(&mut self, folder: &Path) -> io::Result<()> {
+        // What could not be synced will not be by trying again: the operating system has dropped it.
+        self.dirty = false;
         if self.regular {
             self.file.sync_data()?;
             if std::mem::take(&mut self.new) {
                 File::open(folder)?.sync_all()?;
             }
         }
-        self.dirty = false;
         Ok(())
     }
 }

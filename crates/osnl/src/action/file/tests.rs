@@ -8,7 +8,8 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use tempfile::TempDir;
 
 use super::open::Out;
-use super::{Fsync, Rotation, one_line};
+use super::{FileAction, Format, Fsync, Rotation, lock, one_line};
+use crate::action::Action as _;
 
 const NEVER: Rotation = Rotation { size: None, interval: None, keep: 3 };
 
@@ -130,6 +131,67 @@ fn what_cannot_be_written_is_an_error_and_tried_again() {
     fs::remove_dir(out.path()).unwrap();
     out.append(b"2\n", at(1)).unwrap();
     assert_eq!(fs::read_to_string(out.path()).unwrap(), "2\n");
+}
+
+/// Nothing follows for hours: what was written last is on the disk all the same, and at the end at once.
+#[tokio::test(start_paused = true)]
+async fn what_was_written_last_is_synced_when_its_time_has_come() {
+    let folder = tempfile::tempdir().unwrap();
+    let pause = Duration::from_secs(3600);
+    let path = folder.path().join("audit.jsonl");
+    // As if it had just been synced.
+    let out = Out::open(&path, 0o600, Fsync::Interval(pause), NEVER, SystemTime::now()).unwrap();
+    let action = FileAction::new(Format::Json, out);
+    let is_dirty = || lock(&action.out).is_dirty();
+    for round in 0..3 {
+        action.append("1\n".to_owned()).await.unwrap();
+        // It shares the sync of the one before.
+        action.append("2\n".to_owned()).await.unwrap();
+        assert!(is_dirty(), "{round}");
+        tokio::time::sleep(pause + Duration::from_secs(1)).await;
+        assert!(!is_dirty(), "{round}");
+        assert!(lock(&action.timer).len() <= 1);
+    }
+    action.append("3\n".to_owned()).await.unwrap();
+    assert!(is_dirty());
+    action.close(&Default::default()).await;
+    assert!(!is_dirty());
+}
+
+const FULL: &str = "OSNL_TEST_OF_A_FULL_DISK";
+
+/// A disk that fills up in the middle of a line: the line is not there in part, and comes when there is room. A limit
+/// of the size of files stands for the disk, in a process of its own, which is this test again.
+#[test]
+fn a_disk_that_is_full_in_mid_line_keeps_whole_lines() {
+    if let Some(folder) = std::env::var_os(FULL) {
+        let path = Path::new(&folder).join("audit.jsonl");
+        let mut out = Out::open(&path, 0o600, Fsync::Each, NEVER, at(0)).unwrap();
+        let line = |c: char| format!("{}\n", String::from(c).repeat(699));
+        out.append(line('a').as_bytes(), at(0)).unwrap();
+        for _ in 0..2 {
+            let error = out.append(line('b').as_bytes(), at(1)).unwrap_err();
+            assert_eq!(error.raw_os_error(), Some(rustix::io::Errno::FBIG.raw_os_error()));
+            assert_eq!(fs::read_to_string(&path).unwrap(), line('a'));
+        }
+        fs::rename(&path, Path::new(&folder).join("moved")).unwrap();
+        out.append(line('b').as_bytes(), at(2)).unwrap();
+        assert_eq!(fs::read_to_string(&path).unwrap(), line('b'));
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let name = std::thread::current().name().unwrap().to_owned();
+    // In blocks of 512 bytes, or of 1024 where sh is bash: room for one line and a part of the next.
+    let script = "trap '' XFSZ; ulimit -f 2; test \"$(ulimit -f)\" = 2 || exit 9; exec \"$0\" --exact \"$1\"";
+    let child = std::process::Command::new("dash")
+        .args(["-c", script])
+        .args([std::env::current_exe().unwrap().as_os_str(), name.as_ref()])
+        .env(FULL, folder.path())
+        .output()
+        .unwrap();
+    assert!(child.status.success(), "{}", String::from_utf8_lossy(&child.stdout));
+    assert!(String::from_utf8_lossy(&child.stdout).contains("1 passed"));
+    assert_eq!(names(folder.path()), ["audit.jsonl", "moved"]);
 }
 
 #[test]

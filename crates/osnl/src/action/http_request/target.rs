@@ -16,7 +16,7 @@ use osnl_openstack::below;
 use crate::template::{Escape, Names, Template, TemplateError};
 
 /// What an action may name besides the event.
-pub(super) const NAMES: [&str; 4] = ["rule", "action", "idempotency_key", "secret"];
+pub(super) const NAMES: [&str; 5] = ["rule", "action", "idempotency_key", "secret", "failure"];
 /// What stands before the type of a service.
 const CATALOG: &str = "catalog:";
 /// Where a service of the catalogue is until it is asked for; never resolves (RFC 2606).

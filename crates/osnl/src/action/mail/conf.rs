@@ -37,6 +37,7 @@ pub struct MailConf {
     login: Option<Login>,
     writer: Writer,
     digest: Option<Duration>,
+    patience: Duration,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -87,6 +88,13 @@ impl ReadDriver for MailConf {
                 "Of a mail with several events: count is how many, the other names are the first one's.",
             )
             .or(DIGEST_SUBJECT),
+            DriverOption::new(
+                "wait_for_recipients",
+                "duration",
+                "How long after an event a recipient whom the server refuses for now (greylisting, a full mailbox) keeps the \
+                 others waiting; then they get the mail without that one.",
+            )
+            .or("1h"),
         ],
     )
     .with_defaults(&[("concurrency", "1"), ("timeout", "60s")]);
@@ -119,6 +127,7 @@ impl ReadDriver for MailConf {
         let html = event_names::template(reader, "html", Escape::Xml);
         let to = to?;
         let digest = digest(reader, &to);
+        let patience = reader.duration("wait_for_recipients", Duration::ZERO);
         let host = rustix::system::uname().nodename().to_string_lossy().into_owned();
         Some(Self {
             name: reader.name().to_owned(),
@@ -136,6 +145,7 @@ impl ReadDriver for MailConf {
                 host: own_name(&host),
             },
             digest: digest?,
+            patience: patience?,
         })
     }
 }
@@ -230,7 +240,8 @@ impl MailConf {
 impl DriverConf for MailConf {
     fn action(&self, context: &BuildContext<'_>) -> Result<Arc<dyn Action>, BuildError> {
         let refuse = |problem| BuildError::Action { action: context.name.clone(), problem };
-        Ok(Arc::new(Mail { writer: self.writer.clone(), server: self.server().map_err(refuse)? }))
+        let (writer, patience) = (self.writer.clone(), self.patience);
+        Ok(Arc::new(Mail { writer, server: self.server().map_err(refuse)?, patience }))
     }
 
     fn does(&self) -> String {
@@ -285,12 +296,19 @@ impl DriverConf for MailConf {
                 Err(why) => return vec![probe.failed(why, None)],
             };
             vec![match tokio::time::timeout(context.deadline, server.probe()).await {
-                Ok(Ok(())) => probe.fine(match self.login {
-                    Some(_) => "lets us in; no mail was sent",
-                    None => "answers; no mail was sent",
-                }),
+                Ok(Ok(ends)) => {
+                    let tls = if self.security == Security::None { "no TLS" } else { "TLS" };
+                    let found = match &self.login {
+                        Some(login) => format!("lets {} in, {tls}; no mail was sent", login.user),
+                        None => format!("answers, {tls}; no mail was sent"),
+                    };
+                    probe.fine(found).until(ends)
+                }
                 Ok(Err(error)) => probe.failed(error.to_string(), Some("are server, tls and login right?")),
-                Err(_) => probe.failed("no answer in time", Some("is a firewall in the way of this port?")),
+                Err(_) => {
+                    let late = format!("no answer within {} s", context.deadline.as_secs_f64());
+                    probe.failed(late, Some("is a firewall in the way of this port?"))
+                }
             }]
         }
         .boxed()

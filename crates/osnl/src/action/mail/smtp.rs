@@ -3,7 +3,7 @@
 //! A connection for each mail: there are few, and a server drops idle ones. What was said in clear before STARTTLS is
 //! forgotten. Without TLS no login is tried unless the configuration says `tls = none`.
 
-use std::fmt;
+use std::fmt::{self, Write as _};
 use std::sync::Arc;
 
 use base64::Engine as _;
@@ -13,7 +13,7 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
 use super::letter::Letter;
-use crate::action::wire::{Place, Stream, broken};
+use crate::action::wire::{Encrypted, Place, Stream, broken};
 use crate::action::{ActionError, ErrorClass};
 
 /// A reply is a few lines.
@@ -80,6 +80,8 @@ struct Talk<'a> {
     server: &'a Server,
     stream: Box<dyn Stream + 'a>,
     read: Vec<u8>,
+    /// When the server's certificate ends, if it has shown one.
+    certificate_ends: Option<i64>,
 }
 
 struct Reply {
@@ -95,64 +97,83 @@ impl Reply {
 }
 
 impl Server {
-    /// Answers what was done.
+    /// Answers what was done. With `wait_for_all` nobody gets the mail while the server refuses one of them for now.
     ///
     /// # Errors
     /// The step that failed; a refusal for now is [`ErrorClass::Busy`], one for good [`ErrorClass::Rejected`], one of us
     /// and not of the mail [`ErrorClass::Refused`].
-    pub(super) async fn send(&self, letter: &Letter) -> Result<String, ActionError> {
+    pub(super) async fn send(&self, letter: &Letter, wait_for_all: bool) -> Result<String, ActionError> {
         let (mut talk, can) = self.open().await?;
         let international =
             letter.from.is_international() || letter.to.iter().any(super::address::Address::is_international);
         if international && !can.has("SMTPUTF8") {
-            let reason = format!("{self}: does not know SMTPUTF8, which an address here needs");
+            let all = std::iter::once(&letter.from).chain(&letter.to);
+            let which = all.filter(|a| a.is_international()).map(|a| a.address.as_str());
+            let which = which.collect::<Vec<_>>().join(", ");
+            let reason = format!("{self}: does not know SMTPUTF8, which {which} needs");
             return Err(ActionError::new(ErrorClass::Content, reason));
         }
         let utf8 = if international { " SMTPUTF8" } else { "" };
         let eight = if can.has("8BITMIME") { " BODY=8BITMIME" } else { "" };
         // A refused sender is no event's fault.
         talk.ask(&format!("MAIL FROM:<{}>{eight}{utf8}", letter.from.address), Whose::Ours).await?;
-        let mut refused: Option<ActionError> = None;
+        let mut refused: Vec<(&str, ActionError)> = Vec::new();
         let mut taken = Vec::new();
         for to in &letter.to {
             match talk.ask(&format!("RCPT TO:<{}>", to.address), Whose::Mails).await {
                 Ok(_) => taken.push(to.address.as_str()),
                 Err(error) if error.class == ErrorClass::Rejected => {
                     tracing::warn!(target.name = %self, "{}: {}", to.address, error.reason);
-                    refused = Some(error);
+                    refused.push((&to.address, error));
+                }
+                Err(error @ ActionError { class: ErrorClass::Busy(_), .. }) if !wait_for_all => {
+                    tracing::warn!(target.name = %self, "{}: {}", to.address, error.reason);
+                    refused.push((&to.address, error));
                 }
                 // Nobody has it yet, so nobody gets it twice.
                 Err(error) => return Err(error),
             }
         }
-        if let (true, Some(refused)) = (taken.is_empty(), refused) {
-            return Err(refused);
+        if taken.is_empty() {
+            // One who may have it later is a reason to try again.
+            let last = refused.iter().rposition(|(_, error)| !error.class.is_final());
+            let last = last.or(refused.len().checked_sub(1));
+            if let Some(last) = last {
+                return Err(refused.swap_remove(last).1);
+            }
         }
         talk.ask("DATA", Whose::Mails).await?;
         let reply = talk.data(&letter.bytes).await?;
         // It is taken; what follows is manners.
         let _ = talk.write(b"QUIT\r\n").await;
-        Ok(format!("mailed to {}: \"{}\" ({})", taken.join(", "), letter.subject, reply.text()))
+        let mut done = format!("mailed to {}: \"{}\" ({})", taken.join(", "), letter.subject, reply.text());
+        for (address, error) in refused {
+            let _ = write!(done, "; not to {address}: {}", error.reason);
+        }
+        Ok(done)
     }
 
-    /// Up to the login, without a mail.
+    /// Up to the login, without a mail. Answers when the server's certificate ends.
     ///
     /// # Errors
     /// As [`Server::send`].
-    pub(super) async fn probe(&self) -> Result<(), ActionError> {
+    pub(super) async fn probe(&self) -> Result<Option<i64>, ActionError> {
         let (mut talk, _) = self.open().await?;
         let _ = talk.write(b"QUIT\r\n").await;
-        Ok(())
+        Ok(talk.certificate_ends)
     }
 
     async fn open(&self) -> Result<(Talk<'_>, Extensions), ActionError> {
         let connection = self.place.connect().await?;
-        let stream: Box<dyn Stream> = match &self.tls {
-            Tls::Implicit(config) => self.place.encrypt(connection, config).await?,
-            Tls::None => Box::new(connection),
+        let (stream, certificate_ends): (Box<dyn Stream>, _) = match &self.tls {
+            Tls::Implicit(config) => {
+                let Encrypted { stream, certificate_ends } = self.place.encrypt(connection, config).await?;
+                (stream, certificate_ends)
+            }
+            Tls::None => (Box::new(connection), None),
             Tls::Starttls(config) => return self.upgraded(connection, config).await,
         };
-        let mut talk = Talk { server: self, stream, read: Vec::new() };
+        let mut talk = Talk { server: self, stream, read: Vec::new(), certificate_ends };
         talk.expect(Whose::Ours).await?;
         let can = talk.hello().await?;
         self.logged_in(talk, can).await
@@ -165,7 +186,8 @@ impl Server {
     ) -> Result<(Talk<'_>, Extensions), ActionError> {
         let failed = |reason: &str| ActionError::new(ErrorClass::Tls, format!("{self}: {reason}"));
         {
-            let mut clear = Talk { server: self, stream: Box::new(&mut connection), read: Vec::new() };
+            let stream = Box::new(&mut connection);
+            let mut clear = Talk { server: self, stream, read: Vec::new(), certificate_ends: None };
             clear.expect(Whose::Ours).await?;
             if !clear.hello().await?.has("STARTTLS") {
                 return Err(failed(
@@ -177,8 +199,8 @@ impl Server {
                 return Err(failed("somebody wrote in clear behind the answer to STARTTLS"));
             }
         }
-        let stream = self.place.encrypt(connection, config).await?;
-        let mut talk = Talk { server: self, stream, read: Vec::new() };
+        let Encrypted { stream, certificate_ends } = self.place.encrypt(connection, config).await?;
+        let mut talk = Talk { server: self, stream, read: Vec::new(), certificate_ends };
         let can = talk.hello().await?;
         self.logged_in(talk, can).await
     }

@@ -210,7 +210,12 @@ def say(level, text):
 
 
 def serve(pipe, out):
+    own = os.getpid()
+
     def reply(**answer):
+        # A copy of us that a plug-in has made and not ended: it must neither answer nor read what we are sent.
+        if os.getpid() != own:
+            os._exit(0)
         out.write(json.dumps(answer).encode() + b"\n")
         out.flush()
 
@@ -246,7 +251,8 @@ def main(pipe):
     nothing = os.open(os.devnull, os.O_RDONLY)
     os.dup2(nothing, 0)
     os.close(nothing)
-    sys.stdout = sys.stderr
+    # Of its own: a plug-in that closes it still has the other one.
+    sys.stdout = open(2, "w", buffering=1, encoding="utf-8", errors="backslashreplace", closefd=False)
     logging.basicConfig(level=logging.INFO, format="%(message)s", handlers=[Handler()])
     serve(pipe, out)
 

@@ -4,10 +4,11 @@ use std::sync::Arc;
 use std::time::UNIX_EPOCH;
 
 use futures_util::FutureExt as _;
+use jiff::tz::TimeZone;
 use osnl_transport::BoxFuture;
 use tokio::sync::Mutex;
 
-use super::message::Header;
+use super::message::{Form, Header};
 use super::{Server, Syslog};
 use crate::action::wire::{Place, client_config};
 use crate::action::{Action, event_names};
@@ -63,6 +64,14 @@ impl ReadDriver for SyslogConf {
             DriverOption::new("app_name", "name", "What the messages are said to come from.").or("osnl"),
             DriverOption::new("hostname", "name", "The same for the machine; without it the machine's own."),
             DriverOption::new(
+                "format",
+                "auto, rfc5424 or rfc3164",
+                "rfc3164: the old form, <PRI>Nov 20 06:36:22 HOST NAME[PID]: text, with local time; a socket gets it \
+                 without HOST, as from syslog(3). auto: that to a socket, since journald reads nothing else, and rfc5424 to \
+                 a collector.",
+            )
+            .or("auto"),
+            DriverOption::new(
                 "structured_data",
                 "name or none",
                 "The name that event type, message id, publisher and priority stand under, NAME@NUMBER with the number \
@@ -103,8 +112,21 @@ impl ReadDriver for SyslogConf {
             false => Some(rustix::system::uname().nodename().to_string_lossy().into_owned()),
         };
         let sd_id = sd_id(reader);
+        let words = [("auto", None), ("rfc5424", Some(true)), ("rfc3164", Some(false))];
+        let format = reader.word("format", &words);
         let text = event_names::template_or(reader, "message", TEXT, Escape::None);
         let server = server?;
+        let socket = matches!(server, Server::Unix(_));
+        let form = match format?.unwrap_or(!socket) {
+            true => Form::Rfc5424,
+            false => {
+                if reader.is_set("structured_data") {
+                    let problem = "means nothing in the form of RFC 3164";
+                    reader.warn("structured_data", problem, "write format = rfc5424, or remove it");
+                }
+                Form::Rfc3164 { with_host: !socket, zone: TimeZone::system() }
+            }
+        };
         let longest = match (reader.is_set("max_size"), &server) {
             (true, _) => reader.number("max_size", 480, 65_000),
             (false, Server::Udp(_)) => Some(LONGEST_DATAGRAM),
@@ -114,6 +136,7 @@ impl ReadDriver for SyslogConf {
             name: reader.name().to_owned(),
             server,
             header: Header {
+                form,
                 facility: facility?,
                 severity: severity?,
                 hostname: hostname?,
@@ -187,7 +210,11 @@ impl DriverConf for SyslogConf {
     }
 
     fn does(&self) -> String {
-        format!("sends each event to the log at {}, as RFC 5424 has it", self.server)
+        let form = match self.header.form {
+            Form::Rfc5424 => "RFC 5424",
+            Form::Rfc3164 { .. } => "RFC 3164",
+        };
+        format!("sends each event to the log at {}, as {form} has it", self.server)
     }
 
     fn explain(&self) -> Vec<(&'static str, String)> {
@@ -222,9 +249,10 @@ impl DriverConf for SyslogConf {
         async move {
             let probe = Probe::of(context.section, format!("log {}", self.server));
             vec![match tokio::time::timeout(context.deadline, self.probed()).await {
-                Ok(Ok(found)) => probe.fine(found),
+                Ok(Ok((found, ends))) => probe.fine(found).until(ends),
                 Err(_) => {
-                    probe.failed("no answer in time", Some("does something between us swallow packets?"))
+                    let late = format!("no answer within {} s", context.deadline.as_secs_f64());
+                    probe.failed(late, Some("does something between us swallow packets?"))
                 }
                 Ok(Err(why)) => probe.failed(why, Some("is it running, and is server right?")),
             }]
@@ -234,19 +262,27 @@ impl DriverConf for SyslogConf {
 }
 
 impl SyslogConf {
-    async fn probed(&self) -> Result<&'static str, String> {
+    /// What was found, and when the collector's certificate ends.
+    async fn probed(&self) -> Result<(&'static str, Option<i64>), String> {
         let tls = match &self.server {
             Server::Tls(_) => Some(client_config(&self.tls)?),
             Server::Unix(_) | Server::Udp(_) | Server::Tcp(_) => None,
         };
         let (server, header, text) = (self.server.clone(), self.header.clone(), self.text.clone());
         let syslog = Syslog { server, header, text, tls, open: Mutex::new(None) };
+        if let (Server::Tls(place), Some(config)) = (&syslog.server, &syslog.tls) {
+            let seen = syslog.encrypted(place, config).await.map_err(|error| error.to_string())?;
+            return Ok(("accepts connections, TLS; nothing was sent", seen.certificate_ends));
+        }
         match syslog.open().await {
-            Ok(_) => Ok(match self.server {
-                Server::Unix(_) => "somebody listens; nothing was sent",
-                Server::Udp(_) => "its name has an address; whether somebody listens is not known",
-                Server::Tcp(_) | Server::Tls(_) => "accepts connections; nothing was sent",
-            }),
+            Ok(_) => Ok((
+                match self.server {
+                    Server::Unix(_) => "somebody listens; nothing was sent",
+                    Server::Udp(_) => "its name has an address; whether somebody listens is not known",
+                    Server::Tcp(_) | Server::Tls(_) => "accepts connections, no TLS; nothing was sent",
+                },
+                None,
+            )),
             Err(error) => Err(error.to_string()),
         }
     }

@@ -1,7 +1,8 @@
-//! An event as a message of RFC 5424, pure.
+//! An event as a message of RFC 5424, or of RFC 3164 as syslog(3) and old collectors have it; pure.
 //!
 //! ```text
 //! <134>1 2026-11-20T06:36:22.662155Z node1 osnl 4711 port.delete.end [osnl@32473 message_id="..." ...] text
+//! <134>Nov 20 06:36:22 node1 osnl[4711]: text
 //! ```
 //!
 //! What an event brings cannot end a field: names are cut to the characters and lengths that the RFC has for them,
@@ -10,6 +11,7 @@
 use std::time::SystemTime;
 
 use jiff::Timestamp;
+use jiff::tz::TimeZone;
 use osnl_model::{Notification, Priority};
 
 /// Section 6 of RFC 5424: the longest of each.
@@ -19,9 +21,19 @@ const MSGID: usize = 32;
 /// No value of structured data is longer.
 const VALUE: usize = 256;
 
+/// How a message is written.
+#[derive(Clone, Debug)]
+pub(super) enum Form {
+    /// With a version, structured data, and UTC.
+    Rfc5424,
+    /// The old one; a log on the same machine wants no host in it.
+    Rfc3164 { with_host: bool, zone: TimeZone },
+}
+
 /// What is the same in all messages of an action.
 #[derive(Clone, Debug)]
 pub(super) struct Header {
+    pub(super) form: Form,
     /// 0 to 23.
     pub(super) facility: u8,
     /// The priority's, unless this.
@@ -39,23 +51,28 @@ impl Header {
     /// The message about an event with this text.
     pub(super) fn message(&self, event: &Notification, received: SystemTime, text: &str) -> String {
         let severity = self.severity.unwrap_or_else(|| severity(event.priority.as_ref()));
-        let time = Timestamp::try_from(received).map_or_else(
-            |_| "-".to_owned(),
-            // The RFC knows microseconds and no more.
-            |time| time.strftime("%Y-%m-%dT%H:%M:%S.%6fZ").to_string(),
-        );
-        let mut message = format!(
-            "<{}>1 {time} {} {} {} {} ",
-            u16::from(self.facility) * 8 + u16::from(severity),
-            name(&self.hostname, HOSTNAME),
-            name(&self.app_name, APP_NAME),
-            self.process,
-            name(event.event_type.as_deref().unwrap_or_default(), MSGID),
-        );
-        match &self.sd_id {
-            None => message.push('-'),
-            Some(id) => message.push_str(&structured(id, event)),
-        }
+        let priority = u16::from(self.facility) * 8 + u16::from(severity);
+        let (host, app, process) =
+            (name(&self.hostname, HOSTNAME), name(&self.app_name, APP_NAME), self.process);
+        let time = Timestamp::try_from(received);
+        let mut message = match &self.form {
+            Form::Rfc5424 => {
+                // The RFC knows microseconds and no more.
+                let time = time.map(|time| time.strftime("%Y-%m-%dT%H:%M:%S.%6fZ").to_string());
+                let time = time.unwrap_or_else(|_| "-".to_owned());
+                let kind = name(event.event_type.as_deref().unwrap_or_default(), MSGID);
+                let data = self.sd_id.as_ref().map_or("-".to_owned(), |id| structured(id, event));
+                format!("<{priority}>1 {time} {host} {app} {process} {kind} {data}")
+            }
+            Form::Rfc3164 { with_host, zone } => {
+                let time = time.unwrap_or(Timestamp::UNIX_EPOCH).to_zoned(zone.clone());
+                let time = time.strftime("%b %e %H:%M:%S");
+                let host = if *with_host { format!("{host} ") } else { String::new() };
+                // A tag has no bracket of its own, and ends at the first.
+                let app = app.replace(['[', ']', ':'], "_");
+                format!("<{priority}>{time} {host}{app}[{process}]:")
+            }
+        };
         let text = text.trim_end();
         if !text.is_empty() {
             message.push(' ');
@@ -126,6 +143,7 @@ mod tests {
 
     fn header() -> Header {
         Header {
+            form: Form::Rfc5424,
             facility: 16,
             severity: None,
             hostname: "node1".to_owned(),
@@ -157,6 +175,23 @@ mod tests {
         let bare = Header { sd_id: None, severity: Some(7), facility: 23, ..header() };
         let message = bare.message(&Notification::default(), UNIX_EPOCH, "");
         assert_eq!(message, "<191>1 1970-01-01T00:00:00.000000Z node1 osnl 4711 - -");
+    }
+
+    #[test]
+    fn the_old_form_is_that_of_syslog_3_to_a_socket_and_has_the_host_elsewhere() {
+        let received = UNIX_EPOCH + Duration::from_secs(1_795_156_582);
+        let zone = TimeZone::fixed(jiff::tz::offset(9));
+        let old = |with_host| Header {
+            form: Form::Rfc3164 { with_host, zone: zone.clone() },
+            app_name: "os[nl".to_owned(),
+            ..header()
+        };
+        let event = event("port.delete.end", Priority::Error);
+        let message = old(false).message(&event, received, "gone\nforged");
+        assert_eq!(message, "<131>Nov 20 15:36:22 os_nl[4711]: gone\\nforged");
+        // A day of one digit has a blank before it.
+        let message = old(true).message(&event, received - Duration::from_secs(15 * 86_400), "");
+        assert_eq!(message, "<131>Nov  5 15:36:22 node1 os_nl[4711]:");
     }
 
     #[test]

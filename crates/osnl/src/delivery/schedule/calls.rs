@@ -13,8 +13,14 @@ impl Schedule {
         }
         let ids = match self.breaker.state() {
             BreakerState::Closed => self.gather(now)?,
+            BreakerState::Open { .. } | BreakerState::Probing if self.batch.whole => {
+                self.ready.iter().take(self.batch.most.max(1)).copied().collect()
+            }
             BreakerState::Open { .. } | BreakerState::Probing => vec![self.probe()?],
         };
+        if ids.is_empty() {
+            return None;
+        }
         self.pace.begin(now);
         self.last_call += 1;
         self.calls.insert(self.last_call, (ids.len(), ids.len()));

@@ -1,6 +1,7 @@
 //! Scripts of what happens, and what the schedule answers.
 
 mod changed;
+mod digest;
 
 use std::sync::Arc;
 
@@ -35,7 +36,7 @@ struct Script {
 impl Script {
     fn held_too_long(&mut self) -> Vec<(DeliveryId, Outcome)> {
         let ended = self.schedule.held_too_long(self.now);
-        ended.into_iter().map(|(id, _, outcome)| (id, outcome)).collect()
+        ended.into_iter().map(|(id, _, outcome, _)| (id, outcome)).collect()
     }
 
     fn new(deliveries: u64, when_exhausted: WhenExhausted) -> Self {
@@ -354,7 +355,8 @@ fn a_dead_letter_holds_its_key_if_it_should() {
 /// Of ten deliveries, calls of three.
 fn batches(wait: u64, rate: Option<Rate>) -> Script {
     let mut script = Script::new(10, WhenExhausted::DeadLetter);
-    script.schedule = script.schedule.with_batch(Batch { most: 3, wait: SECOND * wait as u32 }, rate);
+    script.schedule =
+        script.schedule.with_batch(Batch { most: 3, wait: SECOND * wait as u32, whole: false }, rate);
     script
 }
 

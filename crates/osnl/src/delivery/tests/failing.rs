@@ -5,7 +5,7 @@ use std::time::SystemTime;
 use tokio::sync::watch;
 
 use super::*;
-use crate::journal::{Claimed, JournalState, Permit, Used};
+use crate::journal::{Claimed, Handover, JournalState, Permit, Used};
 
 /// A journal in memory whose state is the test's.
 struct Moody {
@@ -42,8 +42,8 @@ impl Journal for Moody {
         self.inner.outcome(delivery, outcome);
     }
 
-    fn give_up(&self, delivery: DeliveryId, outcome: Outcome, fallback: &Arc<str>) {
-        self.inner.give_up(delivery, outcome, fallback);
+    fn give_up(&self, delivery: DeliveryId, outcome: Outcome, to: &Handover) {
+        self.inner.give_up(delivery, outcome, to);
     }
 
     fn overdue(&self, action: &str) -> Vec<DeliveryId> {

@@ -4,11 +4,11 @@ use std::sync::Arc;
 
 use super::dead::{DeadLetter, log_dead_letter};
 use super::{Lane, MemoryJournal, Pending, State};
-use crate::journal::{DeliveryId, NewDelivery, Outcome, Used};
+use crate::journal::{DeliveryId, Handover, NewDelivery, Outcome, Used};
 use crate::received::Received;
 
 impl MemoryJournal {
-    pub(super) fn end(&self, delivery: DeliveryId, outcome: Outcome, fallback: Option<&Arc<str>>) {
+    pub(super) fn end(&self, delivery: DeliveryId, outcome: Outcome, to: Option<&Handover>) {
         let mut state = self.lock();
         let state = &mut *state;
         let Some(pending) = state.remove(delivery) else { return };
@@ -43,8 +43,8 @@ impl MemoryJournal {
                 }
             }
         }
-        if let (Some(fallback), Outcome::Dead(_) | Outcome::DeadHoldingKey(_)) = (fallback, &outcome) {
-            state.fall_back(&pending, fallback);
+        if let (Some(to), Outcome::Dead(_) | Outcome::DeadHoldingKey(_)) = (to, &outcome) {
+            state.fall_back(&pending, to);
         }
         state.finish(&pending, outcome == Outcome::Returned);
         self.claimable.notify_waiters();
@@ -62,7 +62,7 @@ impl State {
     /// At the end of its lane, claimable if it is alone there.
     pub(super) fn add(&mut self, entry: u64, new: &NewDelivery, used: Used) {
         let id = DeliveryId(self.next());
-        let lane = new.key.clone().map_or(Lane::Alone(id), Lane::Key);
+        let lane = new.key.clone().filter(|_| new.ordered).map_or(Lane::Alone(id), Lane::Key);
         let lanes = self.actions.entry(new.action.clone()).or_default();
         let waiting = lanes.by_key.entry(lane.clone()).or_default();
         waiting.push_back(id);
@@ -70,23 +70,26 @@ impl State {
             lanes.claimable.insert(id);
         }
         let (rule, action, resource) = (new.rule.clone(), new.action.clone(), new.resource);
-        self.deliveries.insert(id, Pending { entry, rule, action, lane, resource, used, claimed: false });
+        let (key, told) = (new.key.clone(), new.told.clone());
+        let pending = Pending { entry, rule, action, key, lane, resource, used, told, claimed: false };
+        self.deliveries.insert(id, pending);
     }
 
     /// In place of what is given up; none if there has been one. The message waits for it too.
-    fn fall_back(&mut self, given_up: &Pending, fallback: &Arc<str>) {
+    fn fall_back(&mut self, given_up: &Pending, to: &Handover) {
         let Some(open) = self.entries.get_mut(&given_up.entry) else { return };
         let (rule, resource) = (&given_up.rule, given_up.resource);
         let same =
-            |new: &NewDelivery| new.rule == *rule && new.action == *fallback && new.resource == resource;
+            |new: &NewDelivery| new.rule == *rule && new.action == to.action && new.resource == resource;
         if open.wanted.iter().any(same) {
             return;
         }
-        let key = match &given_up.lane {
-            Lane::Key(key) => Some(key.clone()),
-            Lane::Alone(_) => None,
+        let new = NewDelivery {
+            resource,
+            ordered: to.ordered,
+            told: to.told.clone(),
+            ..NewDelivery::new(rule.clone(), to.action.clone(), given_up.key.clone())
         };
-        let new = NewDelivery { resource, ..NewDelivery::new(rule.clone(), fallback.clone(), key) };
         open.wanted.push(new.clone());
         open.outstanding += 1;
         self.add(given_up.entry, &new, Used::default());

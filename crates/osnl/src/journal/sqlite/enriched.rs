@@ -10,6 +10,17 @@ use crate::journal::DeliveryId;
 pub(super) const OBJECTS: i64 = 100_000;
 
 impl Work<'_> {
+    /// Keeps what is known of a new delivery from the beginning.
+    pub(super) fn told(&self, row: i64, told: Option<&Enriched>) -> Result<()> {
+        let Some(told) = told else { return Ok(()) };
+        // Texts as keys, and no number that JSON does not have.
+        let found = serde_json::to_string(told).unwrap_or_default();
+        self.connection
+            .prepare_cached("INSERT INTO enriched (delivery, found) VALUES (?1, ?2)")?
+            .execute(params![row, found])?;
+        Ok(())
+    }
+
     /// Keeps what was found for a delivery that is there, and what was learnt on the way.
     pub(super) fn enriched(&self, id: DeliveryId, found: &str, learnt: &[(String, String)]) -> Result<()> {
         let mut insert = self.connection.prepare_cached(

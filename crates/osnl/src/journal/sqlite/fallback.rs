@@ -4,13 +4,14 @@ use rusqlite::{OptionalExtension as _, Result, params};
 
 use super::rows::{self, State};
 use super::work::{Work, event_of};
-use crate::journal::DeliveryId;
+use crate::journal::{DeliveryId, Handover};
 
 impl Work<'_> {
-    /// Makes a delivery of `to` for rule, resource and key of `from`, behind what that action has of the key. Answers
+    /// Makes a delivery of another action for rule, resource and key of `from`, behind what that action has of the key. Answers
     /// whether it is new: the rule may have had one for this event already, from the beginning or from an earlier end
     /// of `from`, which somebody has retried since.
-    pub(super) fn fall_back(&mut self, from: DeliveryId, to: &str) -> Result<bool> {
+    pub(super) fn fall_back(&mut self, from: DeliveryId, how: &Handover) -> Result<bool> {
+        let to = &*how.action;
         let event = event_of(self.connection, from)?;
         let first = DeliveryId::of(event, 0).row();
         let count: Option<u32> = self
@@ -36,7 +37,7 @@ impl Work<'_> {
             .connection
             .prepare_cached("SELECT key FROM delivery WHERE id = ?")?
             .query_row([from.row()], |row| row.get(0))?;
-        let lane = key.as_deref().map(|key| rows::lane(to, key));
+        let lane = key.as_deref().filter(|_| how.ordered).map(|key| rows::lane(to, key));
         let state = if self.is_behind_another(lane)? { State::Waiting } else { State::Ready };
         self.connection
             .prepare_cached(
@@ -47,6 +48,7 @@ impl Work<'_> {
         self.connection
             .prepare_cached("UPDATE event SET deliveries = deliveries + 1 WHERE id = ?")?
             .execute([event])?;
+        self.told(next, how.told.as_deref())?;
         self.count(to, state, 1);
         if state == State::Ready {
             self.promoted.push((to.to_owned(), DeliveryId(next.unsigned_abs())));

@@ -114,7 +114,8 @@ impl<'a> Work<'a> {
         self.saw(&received.noted.changes)?;
         let mut ready = Vec::new();
         for (n, new) in entry.deliveries.iter().enumerate() {
-            let lane = new.key.as_deref().map(|key| rows::lane(&new.action, key));
+            let key = new.key.as_deref().filter(|_| new.ordered);
+            let lane = key.map(|key| rows::lane(&new.action, key));
             let (state, reason) = match &new.begin {
                 Begin::Live if self.is_behind_another(lane)? => (State::Waiting, None),
                 Begin::Live => (State::Ready, None),
@@ -137,6 +138,7 @@ impl<'a> Work<'a> {
                 new.resource,
                 lane.filter(|_| state.is_open()),
             ])?;
+            self.told(DeliveryId::of(event, n).row(), new.told.as_deref())?;
             if state == State::Ready {
                 ready.push(n);
             }

@@ -22,7 +22,7 @@ use super::rows::{State, millis, numbers};
 use super::work::{Appended, Found, Work};
 use super::{OpenError, Shared, SqliteOptions, paused, prune, schema, trouble};
 use crate::journal::identity::Identity;
-use crate::journal::{DeliveryId, Entry, Outcome, Settle, Used};
+use crate::journal::{DeliveryId, Entry, Handover, Outcome, Settle, Used};
 use crate::received::Received;
 
 /// Commands of one transaction.
@@ -40,7 +40,7 @@ pub(super) enum Command {
     /// With what was done, if that was said.
     Outcome(DeliveryId, Outcome, Option<String>),
     /// Given up, and the action that does it instead.
-    GiveUp(DeliveryId, Outcome, Arc<str>),
+    GiveUp(DeliveryId, Outcome, Handover),
     Change(Change, Apply, oneshot::Sender<Result<Changed, ChangeError>>),
     /// What was asked for a delivery, and what was learnt of objects.
     Enriched(DeliveryId, String, Vec<(String, String)>, oneshot::Sender<()>),
@@ -98,6 +98,11 @@ pub(super) struct Writer {
     closing: bool,
 }
 
+/// What a journal may grow to where nobody says: 10 GiB, and never more than half of what was free at the start.
+pub(super) fn default_size(free: u64) -> u64 {
+    (free / 2).min(10 * GIB)
+}
+
 impl Writer {
     pub(super) fn open(
         options: SqliteOptions,
@@ -106,7 +111,7 @@ impl Writer {
     ) -> Result<Self, OpenError> {
         let place = Place::take(&options.path, options.allow_volatile)?;
         let free = free_bytes(&place.file).unwrap_or(u64::MAX);
-        let max_size = options.max_size.unwrap_or((free / 2).min(10 * GIB));
+        let max_size = options.max_size.unwrap_or_else(|| default_size(free));
         let mut writer = Self {
             max_size,
             inode: None,
@@ -361,11 +366,11 @@ fn apply(work: &mut Work<'_>, command: &Command) -> rusqlite::Result<(Done, Opti
             Done::Nothing
         }
         Command::Outcome(id, outcome, done) => Done::Ended(end(work, *id, outcome, done.as_deref())?),
-        Command::GiveUp(id, outcome, fallback) => {
+        Command::GiveUp(id, outcome, to) => {
             let found = end(work, *id, outcome, None)?;
             let ended =
                 *outcome != Outcome::Returned && found.as_ref().is_some_and(|was| was.state.is_open());
-            let made = ended && work.fall_back(*id, fallback)?;
+            let made = ended && work.fall_back(*id, to)?;
             Done::GivenUp(found, made)
         }
         Command::Change(change, ..) => return Ok((Done::Nothing, Some(change::apply(work, change)?))),

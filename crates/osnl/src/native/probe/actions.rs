@@ -4,8 +4,8 @@ use std::path::Path;
 use std::time::Duration;
 
 use osnl_model::TransportUrl;
-use osnl_transport::{Declare, RabbitOptions, RabbitTransport};
-use rustix::fs::{Access, AtFlags, CWD, accessat};
+use osnl_transport::{Declare, ExchangeLook, MayWrite, RabbitOptions, RabbitTransport};
+use rustix::fs::{Access, AtFlags, CWD, accessat, statvfs};
 
 use super::{Probe, ProbeContext, broker, exchange, silent};
 use crate::action::http::{HttpOptions, ReachError, reach};
@@ -43,7 +43,7 @@ pub(crate) async fn target_probe(
     }
 }
 
-/// Whether a broker lets us in, and has these exchanges; nothing is published or made.
+/// Whether a broker lets us in, has these exchanges, and lets us publish to them; nothing is published or made.
 pub(crate) async fn broker_probe(
     context: ProbeContext<'_>,
     url: &TransportUrl,
@@ -64,11 +64,32 @@ pub(crate) async fn broker_probe(
         .hosts
         .iter()
         .map(|host| broker(probe(format!("broker {}", host.host)), host, url.virtual_host()));
-    let exchanges = look
-        .exchanges
-        .iter()
-        .map(|(name, found)| exchange(probe(format!("exchange {name}")), found, declare));
-    hosts.chain(exchanges).collect()
+    let mut probes: Vec<Probe> = hosts.collect();
+    for (name, found) in &look.exchanges {
+        let seen = exchange(probe(format!("exchange {name}")), found, declare);
+        let there = matches!(found, ExchangeLook::There(_));
+        let asked = transport.may_write(name, context.deadline.mul_f64(0.3));
+        probes.push(match if there { asked.await.ok() } else { None } {
+            Some(MayWrite::No(words)) => {
+                seen.failed(words, Some("rabbitmqctl set_permissions lets this user write it"))
+            }
+            Some(MayWrite::Yes) => {
+                let found = format!("{}, and we may publish to it; nothing was", seen.found);
+                Probe { found, ..seen }
+            }
+            None => seen,
+        });
+    }
+    probes
+}
+
+/// A disk with less is about to be full.
+const LITTLE: u64 = 64 << 20;
+
+/// The bytes that are free where this folder is.
+fn free(folder: &Path) -> Option<u64> {
+    let found = statvfs(folder).ok()?;
+    Some(found.f_bavail.saturating_mul(found.f_frsize))
 }
 
 /// Whether a file can be written, or made; asked of the operating system.
@@ -82,7 +103,16 @@ pub(crate) fn file_probe(section: &str, path: &Path) -> Probe {
     match accessat(CWD, of, access, AtFlags::EACCESS) {
         Ok(()) if path.is_dir() => probe.failed("is a folder", Some("name a file")),
         Ok(()) => {
-            probe.fine(if path.exists() { "can be written" } else { "is not there yet, and can be made" })
+            let found = if path.exists() { "can be written" } else { "is not there yet, and can be made" };
+            // What is no file, such as /dev/stdout, takes no room.
+            let free = if path.exists() && !path.is_file() { None } else { free(folder) };
+            match free.filter(|free| *free < LITTLE) {
+                Some(free) => {
+                    let left = format!("{found}, but its disk has {} MiB left", free >> 20);
+                    probe.warning(left, "make room: what cannot be written is tried until it can")
+                }
+                None => probe.fine(found),
+            }
         }
         Err(error) => {
             let error = std::io::Error::from(error);

@@ -158,7 +158,7 @@ fn the_cloud_that_is_asked_is_a_section_that_is_there() {
 fn calls_of_several_events_and_their_pace_are_read_and_explained() {
     let loaded = load(&format!("{WHOLE}batch = 50\nbatch_wait = 2s\nrate = 100 per 10m\n")).unwrap();
     let delivery = loaded.conf.actions[1].delivery();
-    assert_eq!(delivery.batch, Batch { most: 50, wait: Duration::from_secs(2) });
+    assert_eq!(delivery.batch, Batch { most: 50, wait: Duration::from_secs(2), whole: false });
     assert_eq!(delivery.rate.map(|rate| rate.to_string()).as_deref(), Some("100 per 10m"));
     let explained = loaded.conf.explain();
     for line in [

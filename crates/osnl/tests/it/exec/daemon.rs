@@ -122,3 +122,53 @@ fn a_time_limit_ends_what_hangs() {
     assert_eq!(pids.len(), 3);
     assert!(pids.iter().all(|pid| !is_there(*pid)), "{pids:?}");
 }
+
+/// One that ends after each event, as a script without a loop does: slowly, and without losing or turning anything round.
+#[test]
+fn a_child_that_ends_after_each_event_loses_nothing() {
+    const EVENTS: usize = 12;
+    for verdict in [true, false] {
+        let folder = tempfile::tempdir().unwrap();
+        let answer = if verdict {
+            "printf '{\"id\": %s, \"verdict\": \"done\"}\\n' \"$n\""
+        } else {
+            "test -e again || { : > again; exit 3; }; printf '{\"id\": %s, \"verdict\": \"done\"}\\n' \"$n\""
+        };
+        let script = written(
+            &folder,
+            "child.sh",
+            &format!(
+                "#!/bin/sh\nIFS= read -r line || exit 0\nn=${{line#*:}}; n=${{n%%,*}}\nprintf '%s\\n' \"$line\" >> told\n{answer}\n"
+            ),
+        );
+        let conf = native(&format!(
+            "[listener:neutron]\ntransport_url = rabbit://mq/\nexchange = neutron\ndeclare = create\n\
+             [rule:ports]\nevent_type = ^port\\.delete\\.end$\nactions = tell\n\
+             [action:tell]\ndriver = exec\ncommand = {script}\nworking_dir = {}\nretry_interval = 0s\n",
+            folder.path().display()
+        ));
+        let broker = MemoryBroker::new();
+        let daemon = start(&conf, &broker);
+        wait_until(SOON, "it is bound", || {
+            publish(&broker, "neutron", &Priority::Info, "x.y", &json!({})) == 1
+        });
+        for n in 0..EVENTS {
+            let payload = port_deleted(&instance(n % 2), &format!("10.0.0.{n}"));
+            publish(&broker, "neutron", &Priority::Info, "port.delete.end", &payload);
+        }
+        daemon.wait_until("all are delivered", |c| c.delivered.get() == EVENTS as u64);
+        assert_eq!(daemon.counters.dead.get(), 0);
+        assert_eq!(daemon.stop().unwrap(), Ended::Drained);
+        let told = fs::read_to_string(folder.path().join("told")).unwrap();
+        for key in 0..2 {
+            let mut seen: Vec<usize> = told
+                .lines()
+                .map(|line| serde_json::from_str::<Value>(line).unwrap()["payload"]["port"].clone())
+                .filter(|port| port["device_id"] == instance(key))
+                .map(|port| port["fixed_ips"][0]["ip_address"].as_str().unwrap()[7..].parse().unwrap())
+                .collect();
+            seen.dedup();
+            assert_eq!(seen, (0..EVENTS).filter(|n| n % 2 == key).collect::<Vec<_>>(), "{verdict}");
+        }
+    }
+}

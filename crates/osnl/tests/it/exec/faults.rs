@@ -1,5 +1,7 @@
 //! Children that die, hang, write what is no verdict, or cannot be started.
 
+use osnl::action::exec::Mode;
+
 use super::*;
 
 #[test]
@@ -121,7 +123,7 @@ fn what_cannot_be_started_says_what_helps() {
             "its working_dir /nonexistent is no folder",
         ),
     ] {
-        for mode in [osnl::action::exec::Mode::Stream, osnl::action::exec::Mode::Once] {
+        for mode in [Mode::Stream, Mode::Once] {
             let options = ExecOptions { mode, ..ExecOptions::default() };
             let stand = Stand::of(Exec::new("a", program.clone(), options));
             let error = stand.attempt(&json!({})).unwrap_err();
@@ -131,5 +133,45 @@ fn what_cannot_be_started_says_what_helps() {
         let stand = Stand::of(Exec::new("a", program, ExecOptions::default()));
         let refused = stand.wait(stand.action.open()).unwrap_err();
         assert!(refused.reason.contains(expected), "{expected}: {refused}");
+    }
+}
+
+/// Text that is no UTF-8, on either way out of it: a verdict that says so, and a log that stays readable.
+#[test]
+fn bytes_that_are_no_text_spoil_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let script = "import os, sys\nfor line in sys.stdin.buffer:\n  os.write(2, b'caf\\xe9 \\xff\\n')\n  \
+                  os.write(1, b'{\"id\": ' + line[6:line.index(b',')] + b', \"verdict\": \"failed\", \"reason\": \"caf\\xe9\"}\\n')\n";
+    let script = written(&folder, "child.py", script);
+    let program = Program::new([python(), "-S".to_owned(), script]);
+    let stand = Stand::of(Exec::new("a", program, ExecOptions::default()));
+    let error = stand.attempt(&json!({})).unwrap_err();
+    assert!(error.reason.contains("caf\u{fffd}"), "{error:?}");
+    stand.close(false);
+    assert!(
+        stand.log.lines().iter().any(|line| line.contains("caf\u{fffd} \u{fffd}")),
+        "{:?}",
+        stand.log.lines()
+    );
+}
+
+/// An event is handed over whole, however large; what it says of itself fits.
+#[test]
+fn a_huge_event_comes_whole() {
+    for mode in [Mode::Stream, Mode::Once] {
+        let folder = tempfile::tempdir().unwrap();
+        let script = match mode {
+            Mode::Stream => {
+                "import json, sys\nfor line in sys.stdin:\n  e = json.loads(line)\n  \
+                             print(json.dumps({'id': e['id'], 'verdict': 'done', 'reason': str(len(e['payload']['x']))}), flush=True)\n"
+            }
+            Mode::Once => "import json, sys\nprint(len(json.loads(sys.stdin.read())['payload']['x']))\n",
+        };
+        let script = written(&folder, "child.py", script);
+        let program = Program::new([python(), "-S".to_owned(), script]);
+        let stand = Stand::of(Exec::new("a", program, ExecOptions { mode, ..ExecOptions::default() }));
+        let payload = json!({"x": "ü\"\\".repeat(3_000_000)});
+        assert_eq!(said(stand.attempt(&payload)), "9000000", "{mode:?}");
+        stand.close(false);
     }
 }

@@ -4,12 +4,14 @@ use std::io::{BufRead as _, BufReader, Lines};
 use std::path::Path;
 use std::process::{Child, ChildStdout, Stdio};
 
+use base64::Engine as _;
+use base64::prelude::BASE64_STANDARD;
 use osnl_testkit::{Authority, Certificate, Guard, Identity, python_program};
 use osnl_transport::MemoryBroker;
 use serde_json::{Value, json};
 
 use super::{native, publish_ports, start};
-use crate::harness::instance;
+use crate::harness::{instance, port_deleted, publish};
 
 /// Says its port, then each mail it has taken as a line of JSON. Recipients: `nobody@` is refused, `later@` twice for now.
 const SERVER: &str = r#"
@@ -25,13 +27,17 @@ class Handler:
             tries[address] = tries.get(address, 0) + 1
             if tries[address] <= 2:
                 return "451 4.7.1 greylisted, come again"
+        if address.startswith("never@"):
+            return "452 4.2.2 mailbox full"
         envelope.rcpt_tos.append(address)
         return "250 OK"
     async def handle_DATA(self, server, session, envelope):
+        if b"REFUSE" in envelope.content:
+            return "554 5.7.1 looks like spam"
         mail = email.message_from_bytes(envelope.content, policy=email.policy.default)
         parts = {part.get_content_type(): part.get_content().replace("\r\n", "\n") for part in mail.walk() if not part.is_multipart()}
         print(json.dumps({"from": envelope.mail_from, "to": envelope.rcpt_tos, "tls": server.transport.get_extra_info("ssl_object") is not None,
-            "login": session.auth_data, "headers": {k.lower(): str(v) for k, v in mail.items()}, "parts": parts}), flush=True)
+            "login": session.auth_data, "raw": base64.b64encode(envelope.content).decode(), "options": envelope.mail_options, "headers": {k.lower(): str(v) for k, v in mail.items()}, "parts": parts}), flush=True)
         return "250 taken"
 def authenticate(server, session, envelope, mechanism, data):
     user, password = data.login.decode(), data.password.decode()
@@ -73,7 +79,7 @@ impl Server {
         Self { child, _guard: guard, lines, port }
     }
 
-    fn with_tls(tls: &str, certificate: &Certificate, more: Value) -> Self {
+    pub(super) fn with_tls(tls: &str, certificate: &Certificate, more: Value) -> Self {
         let mut options = json!({
             "tls": tls, "certificate": certificate.file(), "key": certificate.key_file(),
         });
@@ -81,11 +87,17 @@ impl Server {
         Self::start(&options)
     }
 
+    /// Ends it; the mails that nobody has looked at.
+    pub(crate) fn rest(mut self) -> Vec<String> {
+        let _ = self.child.kill();
+        self.lines.by_ref().map(Result::unwrap).collect()
+    }
+
     pub(crate) fn next(&mut self) -> Value {
         serde_json::from_str(&self.lines.next().expect("a mail").unwrap()).unwrap()
     }
 
-    fn action(&self, more: &str) -> String {
+    pub(super) fn action(&self, more: &str) -> String {
         format!(
             "driver = mail\nserver = localhost:{}\nfrom = Überwachung <osnl@example.com>\nretry_interval = 0s\n{more}",
             self.port
@@ -135,6 +147,11 @@ fn a_mail_arrives_by_each_kind_of_tls_and_login() {
     }
 }
 
+/// The same folder, and nothing new.
+fn start_again(folder: &Path, server: &Server, more: &str) -> crate::harness::Running {
+    in_clear(folder, server, more, 0)
+}
+
 fn in_clear(folder: &Path, server: &Server, more: &str, events: usize) -> crate::harness::Running {
     let broker = MemoryBroker::new();
     let daemon = start(&native(folder, &server.action(&format!("tls = none\n{more}"))), &broker);
@@ -178,6 +195,151 @@ fn what_comes_within_the_interval_is_one_mail() {
     assert!((1..6).all(|n| text.contains(&instance(n))), "{text}");
     daemon.wait_until("all are delivered", |c| c.delivered.get() == 5);
     daemon.stop().unwrap();
+}
+
+/// What is about one instance is in one mail, in its order, though a rule keeps order by that; so it is where mails
+/// are another action's `on_failure`. A server that cannot now does not tear a digest apart.
+#[test]
+fn a_digest_has_all_of_one_resource_and_stays_one() {
+    for by_failure in [false, true] {
+        let folder = tempfile::tempdir().unwrap();
+        let mut server = Server::start(&json!({}));
+        let mail = server.action(
+            "tls = none\nto = ops@example.com, later@example.com\ndigest = 2s\n\
+             subject = one\ndigest_subject = {{ count }}\n\
+             body = {{ payload.port.fixed_ips[0].ip_address }}.",
+        );
+        let sections = match by_failure {
+            false => mail,
+            true => format!(
+                "driver = http\nurl = http://127.0.0.1:1/\nbody = {{{{ payload.no_such_thing }}}}\non_failure = ops\n[action:ops]\n{mail}"
+            ),
+        };
+        let broker = MemoryBroker::new();
+        let daemon = start(&native(folder.path(), &sections), &broker);
+        for n in 1..=5 {
+            publish(&broker, &port_deleted(&instance(1), &format!("10.0.0.{n}")));
+        }
+        let mail = server.next();
+        assert_eq!(mail["headers"]["subject"], "5", "{by_failure}");
+        let text = mail["parts"]["text/plain"].as_str().unwrap();
+        let at = |n| text.find(&format!("10.0.0.{n}.")).unwrap_or_else(|| panic!("{n} in {text}"));
+        assert!((1..5).all(|n| at(n) < at(n + 1)), "{text}");
+        daemon.wait_until("all are delivered", |c| c.delivered.get() == 5);
+        daemon.stop().unwrap();
+    }
+}
+
+/// Only the one that the server takes offence at is a dead letter.
+#[test]
+fn a_digest_that_is_refused_for_good_is_taken_apart() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut server = Server::start(&json!({}));
+    let more = "to = ops@example.com\ndigest = 1s\n\
+                body = {{ 'REFUSE' if payload.port.fixed_ips[0].ip_address == '10.0.0.2' else event_type }}";
+    let daemon = in_clear(folder.path(), &server, more, 3);
+    for _ in 0..2 {
+        assert!(server.next()["headers"]["subject"].as_str().unwrap().starts_with("port.delete.end"));
+    }
+    daemon.wait_until("one is given up", |c| c.delivered.get() == 2 && c.dead.get() == 1);
+    daemon.stop().unwrap();
+    assert_eq!(server.rest(), [""; 0]);
+}
+
+/// One of three is refused: the others have it, and who has not is said where one looks for the delivery.
+#[test]
+fn a_recipient_that_is_refused_is_named_with_what_was_done() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut server = Server::start(&json!({}));
+    let daemon = in_clear(folder.path(), &server, "to = a@example.com, nobody@example.com, b@example.com", 1);
+    assert_eq!(server.next()["to"], json!(["a@example.com", "b@example.com"]));
+    daemon.wait_until("it is delivered", |c| c.delivered.get() == 1);
+    daemon.stop().unwrap();
+    let rows = osnl::journal::sqlite::Reader::open(&folder.path().join("journal.db")).unwrap();
+    let rows = rows.list(&Default::default(), &Default::default()).unwrap();
+    let reason = rows[0].reason.clone().unwrap();
+    assert!(reason.contains("mailed to a@example.com, b@example.com"), "{reason}");
+    assert!(
+        reason.contains("not to nobody@example.com: ") && reason.contains("550 5.1.1 no such user"),
+        "{reason}"
+    );
+    assert_eq!(server.rest(), [""; 0]);
+}
+
+/// A mailbox that is full keeps the others waiting for a while and not for ever; one who is alone is waited for.
+#[test]
+fn a_recipient_who_is_refused_for_now_keeps_the_others_waiting_for_so_long_only() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut server = Server::start(&json!({}));
+    let to = "to = a@example.com, never@example.com";
+    let daemon = in_clear(folder.path(), &server, to, 1);
+    daemon.wait_until("it was tried", |c| c.failures.get() >= 2);
+    daemon.stop().unwrap();
+    let daemon = start_again(folder.path(), &server, &format!("{to}\nwait_for_recipients = 0s"));
+    assert_eq!(server.next()["to"], json!(["a@example.com"]));
+    daemon.wait_until("it is delivered", |c| c.delivered.get() == 1);
+    daemon.stop().unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let alone = "to = never@example.com, nobody@example.com\nwait_for_recipients = 0s";
+    let daemon = in_clear(folder.path(), &server, alone, 1);
+    daemon.wait_until("it is tried again", |c| c.failures.get() >= 2);
+    assert_eq!(daemon.counters.dead.get(), 0);
+    daemon.stop().unwrap();
+    assert_eq!(server.rest(), [""; 0]);
+}
+
+/// Addresses beyond ASCII go to a server that knows them, and to another one not at all.
+#[test]
+fn addresses_beyond_ascii_want_a_server_that_knows_them() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut server = Server::start(&json!({"utf8": true}));
+    let to = "to = Größe <größe@example.com>, b@example.com";
+    let daemon = in_clear(folder.path(), &server, to, 1);
+    let mail = server.next();
+    assert_eq!(mail["to"], json!(["größe@example.com", "b@example.com"]));
+    assert!(mail["options"].as_array().unwrap().contains(&json!("SMTPUTF8")), "{mail}");
+    assert!(mail["headers"]["to"].as_str().unwrap().contains("größe@example.com"), "{mail}");
+    daemon.stop().unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let server = Server::start(&json!({}));
+    let daemon = in_clear(folder.path(), &server, to, 1);
+    daemon.wait_for_log("does not know SMTPUTF8, which größe@example.com needs");
+    daemon.wait_until("it is given up", |c| c.dead.get() == 1);
+    daemon.stop().unwrap();
+    assert_eq!(server.rest(), [""; 0]);
+}
+
+/// Dots, lines of any length, and what an event would like to be a header or the end of the mail.
+#[test]
+fn nothing_in_a_text_ends_a_mail_or_makes_it_unreadable() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut server = Server::start(&json!({}));
+    let texts = "to = ops@example.com\nsubject = {{ payload.evil }}\nbody = {{ payload.text }}";
+    let broker = MemoryBroker::new();
+    let daemon = start(&native(folder.path(), &server.action(&format!("tls = none\n{texts}"))), &broker);
+    let long = "x".repeat(100_000);
+    for text in [
+        ".\n..\n.\r\n.\r\nQUIT\r\n",
+        &format!("{long}\n.{long}"),
+        "\u{0}\u{1b}[1m\u{85}end",
+        "Ünïcödé\n.\n",
+        "",
+    ] {
+        let evil = "x\r\nBcc: evil@example.com\r\n\r\n.\r\nMAIL FROM:<evil@example.com>";
+        publish(&broker, &json!({"evil": evil, "text": text}));
+        let mail = server.next();
+        let clean: String =
+            text.replace("\r\n", "\n").chars().filter(|c| *c == '\n' || !c.is_control()).collect();
+        assert_eq!(mail["parts"]["text/plain"].as_str().unwrap().trim_end(), clean.trim_end());
+        assert_eq!((&mail["to"], &mail["from"]), (&json!(["ops@example.com"]), &json!("osnl@example.com")));
+        assert!(mail["headers"]["bcc"].is_null(), "{mail}");
+        assert_eq!(mail["headers"]["subject"].as_str().unwrap().matches("evil@").count(), 2);
+        let raw = BASE64_STANDARD.decode(mail["raw"].as_str().unwrap()).unwrap();
+        assert!(raw.split(|byte| *byte == b'\n').all(|line| line.len() <= 999), "{text:.40}");
+    }
+    daemon.wait_until("all are delivered", |c| c.delivered.get() == 5);
+    daemon.stop().unwrap();
+    assert_eq!(server.rest(), [""; 0]);
 }
 
 /// Its password is in no line of the log.

@@ -1,7 +1,7 @@
 //! `driver = publish` to a real RabbitMQ: what a reader there gets.
 
 use osnl_model::{Emission, Priority, Target};
-use osnl_testkit::{Broker, Vhost};
+use osnl_testkit::{Broker, OsloListener, Vhost};
 use osnl_transport::{
     Batch, Consumer, Declare, IncomingMessage, ListenOptions, MemoryBroker, RabbitTransport, Transport as _,
 };
@@ -78,6 +78,27 @@ fn a_reader_gets_a_notification_with_what_the_templates_changed() {
     assert!(ids[0].1 != ids[1].1 && ids[0].1.len() == 32, "{ids:?}");
     daemon.wait_until("both are confirmed", |c| c.delivered.get() == 2);
     daemon.stop().unwrap();
+}
+
+/// oslo.messaging's own listener is called as by any service.
+#[test]
+fn a_real_listener_is_called_with_it() {
+    let vhost = Broker::shared().vhost("publish-oslo");
+    let listener = OsloListener::start(&vhost.url(), &[("out", "notifications")], Some("reader"), true);
+    let folder = tempfile::tempdir().unwrap();
+    let broker = MemoryBroker::new();
+    for (n, framing) in ["messagingv2", "messaging"].into_iter().enumerate() {
+        let more = format!("framing = {framing}\npriority = error\nevent_type = gone.{{{{ event_type }}}}");
+        let daemon = start(&native(folder.path(), &action(&vhost, &more)), &broker);
+        let port = port_deleted(&instance(1), "10.0.0.1");
+        publish(&broker, &port);
+        let call = listener.wait_for(n + 1, SOON).pop().unwrap();
+        daemon.stop().unwrap();
+        assert_eq!(
+            (&call["priority"], &call["event_type"], &call["payload"]),
+            (&json!("error"), &json!("gone.port.delete.end"), &port)
+        );
+    }
 }
 
 #[test]

@@ -13,7 +13,7 @@ use rustls::{ServerConfig, ServerConnection, StreamOwned};
 use super::{native, publish_ports, start};
 use crate::harness::{SOON, instance};
 
-const MESSAGE: &str = "message = {{ event_type }} {{ payload.port.device_id }}";
+const MESSAGE: &str = "format = rfc5424\nmessage = {{ event_type }} {{ payload.port.device_id }}";
 
 /// The next message, which is about this instance.
 fn expect(messages: &Receiver<String>, n: usize) {
@@ -51,6 +51,29 @@ fn datagrams_reach_a_socket_in_the_file_system_and_one_of_udp() {
     for thread in threads {
         thread.join().unwrap();
     }
+}
+
+/// As syslog(3) writes it, since systemd's journal reads nothing else there.
+#[test]
+fn a_socket_gets_the_old_form_unless_it_is_told_otherwise() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("log");
+    let socket = UnixDatagram::bind(&path).unwrap();
+    socket.set_read_timeout(Some(SOON)).unwrap();
+    let broker = MemoryBroker::new();
+    let action = format!("driver = syslog\nserver = {}\nmessage = {{{{ event_type }}}} ends", path.display());
+    let daemon = start(&native(folder.path(), &action), &broker);
+    publish_ports(&broker, 0..1);
+    let mut buffer = [0; 9000];
+    let length = socket.recv(&mut buffer).unwrap();
+    let message = std::str::from_utf8(&buffer[..length]).unwrap();
+    daemon.stop().unwrap();
+    // <30>Nov 20 06:36:22 osnl[4711]: text
+    let (time, rest) = message.strip_prefix("<30>").unwrap().split_at(15);
+    let zone = jiff::tz::TimeZone::system();
+    let now = jiff::Timestamp::now().to_zoned(zone);
+    assert!(time.starts_with(&now.strftime("%b %e ").to_string()), "{message}");
+    assert_eq!(rest, format!(" osnl[{}]: port.delete.end ends", std::process::id()));
 }
 
 /// Two, as a test sends them.

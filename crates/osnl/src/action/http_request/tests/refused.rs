@@ -232,7 +232,7 @@ fn templates_are_refused_with_line_and_column() {
         "url = http://h/{{ paylod.a }}",
         &[
             "a.conf:10:19: [action:hook] url: there is no name paylod; the names are payload, context, event_type, \
-            publisher_id, priority, message_id, timestamp, resource, rule, action, idempotency_key, secret; did you \
+            publisher_id, priority, message_id, timestamp, resource, rule, action, idempotency_key, secret, failure; did you \
             mean payload?",
         ],
     );

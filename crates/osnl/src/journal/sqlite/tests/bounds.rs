@@ -161,3 +161,13 @@ async fn an_action_that_overflows_makes_dead_letters_and_stops_nobody() {
     keep(&journal, "5", "5").await;
     assert_eq!(names(&claim(&journal, "a", 1).await), ["5"]);
 }
+
+#[test]
+fn a_journal_takes_half_of_what_is_free_and_ten_gib_at_most() {
+    const GIB: u64 = 1 << 30;
+    for (free, expected) in
+        [(0, 0), (3 * GIB, 3 * GIB / 2), (20 * GIB, 10 * GIB), (21 * GIB, 10 * GIB), (u64::MAX, 10 * GIB)]
+    {
+        assert_eq!(writer::default_size(free), expected, "{free}");
+    }
+}

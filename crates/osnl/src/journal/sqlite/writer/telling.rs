@@ -57,10 +57,10 @@ impl Writer {
                         gate.changed(&found.action, -1);
                     }
                 }
-                (Command::GiveUp(id, _, fallback), Done::GivenUp(Some(found), true)) => {
+                (Command::GiveUp(id, _, to), Done::GivenUp(Some(found), true)) => {
                     heads.forget(&found.action, id);
                     gate.changed(&found.action, -1);
-                    gate.changed(&fallback, 1);
+                    gate.changed(&to.action, 1);
                 }
                 (Command::Change(_, Apply::Preview, sender), _) => {
                     let _ = sender.send(Ok(answer.unwrap_or_default().changed));
@@ -120,7 +120,7 @@ fn claimed(entry: &Entry, event: i64, n: usize) -> Claimed {
             rule: new.rule.clone(),
             action: new.action.clone(),
             resource: new.resource,
-            enriched: None,
+            enriched: new.told.clone(),
         },
         used: Used::default(),
     }

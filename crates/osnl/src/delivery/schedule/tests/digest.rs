@@ -1,0 +1,30 @@
+//! Digests: calls whose events belong together.
+
+use super::*;
+
+/// A digest is one thing: what the server cannot take now stays together, also while it is held and probed. Only what
+/// is refused for good shows one by one whose fault it is.
+#[test]
+fn a_digest_fails_and_is_tried_again_as_a_whole() {
+    let mut script = Script::new(5, WhenExhausted::DeadLetter);
+    script.schedule = script.schedule.with_batch(Batch { most: 3, wait: Duration::ZERO, whole: true }, None);
+    assert_eq!(script.calls(), [vec![1, 2, 3], vec![4, 5]]);
+    for id in 1..=5 {
+        script.fails(id, ErrorClass::Connect);
+    }
+    assert!(matches!(script.schedule.breaker(), BreakerState::Open { .. }));
+    script.pass(60);
+    assert_eq!(script.calls(), [vec![1, 2, 3]], "the probe is a digest too");
+    for id in 1..=3 {
+        script.ok(id);
+    }
+    assert_eq!(script.calls(), [vec![4, 5]]);
+    for id in 4..=5 {
+        let steps = script.fails(id, ErrorClass::Rejected);
+        assert!(!steps.iter().any(|step| matches!(step, Step::End(..))), "{steps:?}");
+    }
+    script.pass(60);
+    assert_eq!(script.calls(), [vec![4], vec![5]]);
+    assert!(matches!(&script.fails(4, ErrorClass::Rejected)[..], [Step::End(_, Outcome::Dead(_)), ..]));
+    script.ok(5);
+}
