@@ -1,6 +1,6 @@
 //! One event, opened: where it is from, what it is about, what rules say of it, payload and context without secrets.
 
-use osnl_model::{Notification, Resource, resources};
+use osnl_model::{Masked, Notification, Resource, resources};
 use serde_json::Value;
 
 use super::kept::Kept;
@@ -70,11 +70,10 @@ impl Lines {
             self.text(Tone::Dim, "  none could be told from the message");
         }
         self.rules(kept, Ok(n), rules);
-        let (context, payload) = event.masked();
         self.title("payload, secrets masked");
-        self.json(&payload);
+        self.json(Masked::value(&n.payload));
         self.title("context, secrets masked");
-        self.json(&context);
+        self.json(Masked::object(&n.context));
     }
 
     fn unreadable(&mut self, kept: &Kept, why: &Unreadable, rules: Option<&Rules>) {
@@ -144,8 +143,8 @@ impl Lines {
         }
     }
 
-    fn json(&mut self, value: &Value) {
-        let written = clean::json(format!("{value:#}"));
+    fn json(&mut self, masked: Masked<'_>) {
+        let written = clean::json(serde_json::to_string_pretty(&masked).unwrap_or_default());
         written.lines().for_each(|line| self.0.push(vec![(Tone::Plain, format!("  {line}"))]));
     }
 
