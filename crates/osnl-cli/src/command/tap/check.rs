@@ -11,7 +11,7 @@ use std::collections::BTreeMap;
 use std::io::{self, Write as _};
 use std::time::Duration;
 
-use osnl_transport::{ExchangeFound, Tap, TapOptions, Transport, TransportError};
+use osnl_transport::{ExchangeFound, Greeting, Tap, TapOptions, Transport, TransportError};
 use serde_json::{Value, json};
 
 use self::mend::Cause;
@@ -29,6 +29,7 @@ pub(super) struct Checked {
     host: String,
     virtual_host: String,
     user: String,
+    broker: Greeting,
     counts_dropped: bool,
     /// Name, and what became of it.
     exchanges: Vec<(String, State)>,
@@ -107,6 +108,7 @@ impl Checked {
             host: found.host,
             virtual_host: found.virtual_host,
             user: found.user,
+            broker: found.greeting,
             counts_dropped: found.counts_dropped,
             exchanges,
             keys,
@@ -131,7 +133,8 @@ impl Checked {
     fn text(&self) -> String {
         let keys = self.keys.join(", ");
         let host = format!("{}, virtual host \"{}\", user {}", self.host, self.virtual_host, self.user);
-        let mut lines = vec![("connected", host)];
+        let broker = self.broker.words().unwrap_or_else(|| "it does not say what it is".to_owned());
+        let mut lines = vec![("connected", host), ("broker", broker)];
         let bounded = "declared, exclusive, bounded; what the bound drops is";
         match self.counts_dropped {
             true => lines.push(("queue", format!("{bounded} counted"))),
@@ -193,6 +196,11 @@ impl Checked {
             "host": self.host,
             "virtual_host": self.virtual_host,
             "user": self.user,
+            "broker": {
+                "product": self.broker.product,
+                "version": self.broker.version,
+                "cluster": self.broker.cluster,
+            },
             "counts_dropped": self.counts_dropped,
             "exchanges": exchanges.collect::<Vec<_>>(),
             "routing_keys": self.keys,
