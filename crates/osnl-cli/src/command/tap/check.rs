@@ -31,6 +31,8 @@ pub(super) struct Checked {
     user: String,
     broker: Greeting,
     counts_dropped: bool,
+    /// Nobody named them, so that one is missing is no trouble by itself.
+    chosen: bool,
     /// Name, and what became of it.
     exchanges: Vec<(String, State)>,
     keys: Vec<String>,
@@ -50,13 +52,13 @@ enum State {
 /// Goes through the steps until the time is over, `count` have come, or `stop` says so.
 pub(super) async fn look(
     transport: &dyn Transport,
-    options: &TapOptions,
+    (options, chosen): (&TapOptions, bool),
     wanted: &Wanted,
     (time, count): (Duration, Option<u64>),
     stop: impl Future<Output = ()>,
 ) -> Result<Checked, TransportError> {
     let mut tap = transport.tap(options).await?;
-    let mut checked = Checked::of(&mut *tap, options).await?;
+    let mut checked = Checked { chosen, ..Checked::of(&mut *tap, options).await? };
     checked.seconds = time.as_secs();
     let watching = async {
         let mut messages = Vec::new();
@@ -143,7 +145,11 @@ impl Checked {
                 lines.push(("", mended(&self.permissions())));
             }
         }
+        let missing: Vec<&str> = self.missing_of_chosen().collect();
         for (name, state) in &self.exchanges {
+            if missing.contains(&name.as_str()) {
+                continue;
+            }
             lines.push((
                 "exchange",
                 match state {
@@ -155,6 +161,19 @@ impl Checked {
                 },
             ));
             lines.extend(self.mend(name, state).map(|command| ("", mended(&command))));
+        }
+        if !missing.is_empty() {
+            let names = missing.join(", ");
+            lines.push((
+                "exchanges",
+                format!(
+                    "not there in this virtual host: {names}; a service makes its own when it first publishes"
+                ),
+            ));
+            lines.push((
+                "",
+                mended("osnl tap --check --exchange NAME  # what is to be done about one of them"),
+            ));
         }
         let total: u64 = self.seen.values().sum();
         if total == 0 {
@@ -229,6 +248,12 @@ impl Checked {
 
     fn likely(&self) -> Vec<Cause> {
         mend::likely(&self.names(), &self.virtual_host)
+    }
+
+    /// Told together: hardly a cloud has all services.
+    fn missing_of_chosen(&self) -> impl Iterator<Item = &str> {
+        let missing = self.exchanges.iter().filter(|(_, state)| self.chosen && *state == State::Missing);
+        missing.map(|(name, _)| name.as_str())
     }
 
     fn names(&self) -> Vec<&str> {

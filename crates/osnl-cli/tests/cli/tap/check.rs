@@ -69,7 +69,7 @@ fn a_check_goes_through_the_steps_and_says_what_is_likely_wrong() {
         "exchange   nova: topic, transient; bound with notifications.*\n",
         "exchange   neutron: topic, durable; bound with notifications.*\n",
         "exchange   glance: not there in this virtual host;",
-        "           -> crudini --set /etc/glance/glance.conf oslo_messaging_notifications driver messagingv2",
+        "           -> crudini --set /etc/glance/glance-api.conf oslo_messaging_notifications driver messagingv2",
         "messages   none in 1 s; likely, in this order:\n           1. nothing is sent: the driver of ",
         "              -> crudini --set /etc/nova/nova.conf oslo_messaging_notifications driver messagingv2",
         "           5. nothing happened\n              -> openstack ",
@@ -77,6 +77,17 @@ fn a_check_goes_through_the_steps_and_says_what_is_likely_wrong() {
         assert!(text.contains(line), "{line} in\n{text}");
     }
     assert_eq!(rig.vhost.list_exchanges(), before);
+
+    // Of those that nobody named, hardly a cloud has all.
+    let mut tap = rig.tap(&["--check", "--for", "1s"]);
+    assert_eq!(tap.wait(PROMPTLY).code(), Some(1), "{}", tap.stderr());
+    let text = tap.stdout();
+    assert!(text.contains("\nexchange   nova: topic, transient; bound with notifications.*, "), "{text}");
+    assert!(
+        text.contains("\nexchanges  not there in this virtual host: glance, cinder, keystone, "),
+        "{text}"
+    );
+    assert!(!text.contains("exchange   glance"), "{text}");
 
     let mut tap = rig.tap(&["--check", "-e", "nova", "--format", "json", "--for", "30s", "--count", "2"]);
     wait_until(SOON, "the check to be bound", || {
@@ -94,6 +105,27 @@ fn a_check_goes_through_the_steps_and_says_what_is_likely_wrong() {
     let seen =
         json!([{"exchange": "nova", "routing_key": "notifications.info", "format": "legacy", "count": 2}]);
     assert_eq!((&checked["seen"], &checked["messages"]), (&seen, &json!(2)));
+}
+
+#[test]
+fn who_may_not_even_have_a_queue_is_told_what_would_let_him() {
+    let rig = Rig::with_nova("tap-poor");
+    let user = format!("{}-user", rig.vhost.name());
+    rig.vhost.set_password(&user, "S3CRET");
+    rig.vhost.ctl(&["set_permissions", &user, "^$", "^$", ".*"]);
+    let url = rig.vhost.url_for(&user, "S3CRET");
+    for check in [&["--check"][..], &[]] {
+        let args = [&["tap", &url, "-e", "nova", "--for", "1s"], check].concat();
+        let mut tap = rig.place.run(Path::new(env!("CARGO_BIN_EXE_osnl")), &args);
+        assert_eq!(tap.wait(PROMPTLY).code(), Some(69), "{}", tap.stderr());
+        let command = format!("osnl tap: -> rabbitmqctl set_permissions -p {} {user} ", rig.vhost.name());
+        assert!(
+            tap.stderr().contains("403 ACCESS_REFUSED") && tap.stderr().contains(&command),
+            "{}",
+            tap.stderr()
+        );
+        assert!(!tap.stderr().contains("S3CRET"), "{}", tap.stderr());
+    }
 }
 
 #[test]

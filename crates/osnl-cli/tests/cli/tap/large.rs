@@ -41,7 +41,7 @@ fn an_event_of_a_megabyte_is_shown_whole_in_every_form() {
 
 #[test]
 fn ten_thousand_a_second_are_all_seen_or_counted() {
-    let mut rig = Rig::with_nova("tap-many");
+    let rig = Rig::with_nova("tap-many");
     let mut tap = rig.listening(&["-e", "nova", "--rates", "--format", "json"]);
     let place = &rig.place;
     place.write("one.json", r#"{"event_type": "compute.instance.update", "payload": {"instance_id": "i"}}"#);

@@ -20,6 +20,7 @@ const TEXT: &[(&str, &str)] = &[
     ("", "In an opened event"),
     ("Up, Down, PgUp, PgDn", "scroll"),
     ("Left, Right", "the one before, the next"),
+    ("r", "what each rule says of it (with -c)"),
     ("", "In the rates"),
     ("t, 1, 2, 3, a", "sort by type, last second, 10 s, 60 s, all; r reverses"),
 ];
