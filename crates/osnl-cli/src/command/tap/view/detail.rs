@@ -11,6 +11,8 @@ use crate::terminal::{Span, Tone};
 
 /// More lines than anybody reads on a screen; `--save` and `--body` have them all.
 const MOST_LINES: usize = 5_000;
+/// Characters of one of them: user data and the like, which are looked at with every picture.
+const MOST_CHARACTERS: usize = 20_000;
 /// Resources of a bulk request that are shown.
 const MOST_RESOURCES: usize = 20;
 
@@ -153,7 +155,16 @@ impl Lines {
 
     fn json(&mut self, masked: Masked<'_>) {
         let written = clean::json(serde_json::to_string_pretty(&masked).unwrap_or_default());
-        written.lines().for_each(|line| self.0.push(vec![(Tone::Plain, format!("  {line}"))]));
+        for line in written.lines() {
+            let line = match line.char_indices().nth(MOST_CHARACTERS) {
+                Some((at, _)) => {
+                    let more = line[at..].chars().count();
+                    format!("  {}... and {more} characters more; s saves the whole event", &line[..at])
+                }
+                None => format!("  {line}"),
+            };
+            self.0.push(vec![(Tone::Plain, line)]);
+        }
     }
 
     fn title(&mut self, text: &str) {
