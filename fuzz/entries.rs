@@ -5,7 +5,7 @@ use osnl_model::versioned::ironic::{
 };
 use osnl_model::versioned::{Form, Json, Versioned, VersionedObject, read_text, to_payload_text};
 use osnl_model::{
-    BodyDigest, ContentInfo, MAX_PLAIN_BODY, Notification, Secret, TransportUrl, bulk_len, bulk_part,
+    BodyDigest, ContentInfo, MAX_PLAIN_BODY, Masked, Notification, Secret, TransportUrl, bulk_len, bulk_part,
     mask_secrets, plain_body, read_head, resource_key, resources, service,
 };
 
@@ -40,7 +40,8 @@ pub(crate) fn envelope(data: &[u8]) {
     let _ = read_head(data);
     let _ = BodyDigest::of(data);
     let Ok(read) = Notification::decode(data) else { return };
-    let _ = (mask_secrets(&read.payload), resource_key(&read), format!("{read:?}"));
+    let _ = (resource_key(&read), format!("{read:?}"));
+    masked(&read);
     let plain = serde_json::json!({
         "event_type": read.event_type,
         "publisher_id": read.publisher_id,
@@ -103,8 +104,17 @@ pub(crate) fn readers(data: &[u8]) {
         let alone = Notification { payload: part, ..read.clone() };
         assert_eq!(resources(&alone).first(), Some(resource));
     }
+    masked(&read);
     let masked = mask_secrets(&read.payload);
     assert_eq!(mask_secrets(&masked), masked, "what is masked stays as it is");
+}
+
+/// Without secrets it is the same whether it is written or copied.
+fn masked(read: &Notification) {
+    let masked = mask_secrets(&read.payload);
+    assert_eq!(format!("{:?}", Masked::value(&read.payload)), masked.to_string());
+    let context = mask_secrets(&serde_json::Value::Object(read.context.clone()));
+    assert_eq!(format!("{:?}", Masked::object(&read.context)), context.to_string());
 }
 
 fn read_as<T: VersionedObject + std::fmt::Debug>(text: &str, raw: &Json) {

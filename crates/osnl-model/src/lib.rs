@@ -79,7 +79,7 @@ pub use priority::Priority;
 pub use python_json::{parse_python_json, to_python_json};
 pub use python_literal::parse_python_literal;
 pub use recorder::Recorder;
-pub use redact::{is_secret_key, mask_secrets, mask_text};
+pub use redact::{Masked, is_secret_key, mask_secrets, mask_text};
 pub use resource::{
     Address, AddressKind, Resource, bulk_len, bulk_part, resource_key, resource_keys, resources,
 };

@@ -14,6 +14,7 @@
 //! Names decide generously: hiding too much costs a look at the source, hiding too little a password. What the
 //! recorded messages lose by it is listed in `fixtures/emission/masked.txt`.
 
+mod masked;
 mod places;
 mod text;
 mod words;
@@ -22,6 +23,7 @@ use serde_json::{Map, Value};
 
 use self::places::Judgement;
 
+pub use self::masked::Masked;
 pub use self::text::mask_text;
 pub use self::words::is_secret_key;
 

@@ -49,6 +49,7 @@ pub use memory::{MemoryBroker, MemoryTransport};
 pub use message::{Batch, Epoch, IncomingMessage, Properties};
 pub use outgoing::{Outgoing, Route};
 pub use rabbit::RabbitTransport;
+pub use rabbit::greeting::Greeting;
 pub use rabbit::look::{ExchangeLook, HostLook, Look, MayWrite, QueueLook, QueueMade, Reached};
 pub use rabbit::options::{
     Effect, Failover, LoginMethod, OptionError, OptionKind, QueueOptions, QuorumLimits, RABBIT_OPTIONS,

@@ -12,6 +12,7 @@ mod connect;
 mod consumer;
 mod declare;
 mod failure;
+pub(crate) mod greeting;
 mod held;
 pub(crate) mod look;
 mod order;
@@ -38,6 +39,7 @@ use self::connect::DEFAULT_PORT;
 use self::consumer::RabbitConsumer;
 use self::declare::DeclareError;
 use self::failure::lost;
+use self::greeting::Greeting;
 use self::held::Held;
 use self::options::{RabbitOptions, Reconnect, Trust};
 use self::order::Order;
@@ -93,19 +95,27 @@ impl RabbitTransport {
     /// # Errors
     /// See [`TransportError`].
     pub async fn connection(&self) -> Result<Connection, TransportError> {
-        self.connect().await.map(|(connection, _)| connection)
+        self.connect().await.map(|(connection, _, _)| connection)
     }
 
     /// One round over all hosts: the first that lets us in.
     ///
     /// A refused login is told rather than a refused certificate, and that rather than a refused connection: it is
     /// what somebody has to mend.
-    async fn connect(&self) -> Result<(Connection, String), TransportError> {
+    async fn connect(&self) -> Result<(Connection, String, Greeting), TransportError> {
         let mut worst: Option<TransportError> = None;
         for index in self.order.round() {
             let host = &self.url.hosts()[index];
             match connect::connect(&self.url, host, &self.options).await {
-                Ok(connection) => return Ok((connection, address(host))),
+                Ok((connection, seen)) => {
+                    let host = address(host);
+                    let broker = seen.greeting.words();
+                    tracing::debug!(
+                        "connected to {host}: {}",
+                        broker.as_deref().unwrap_or("it does not say what it is")
+                    );
+                    return Ok((connection, host, seen.greeting));
+                }
                 Err(failure) if worst.as_ref().is_none_or(|w| rank(w) <= rank(&failure)) => {
                     worst = Some(failure)
                 }
@@ -124,7 +134,7 @@ impl RabbitTransport {
         options: &ListenOptions,
     ) -> Result<RabbitConsumer, TransportError> {
         let plan = plan(to, options)?;
-        let (connection, host) = self.connect().await?;
+        let (connection, host, _) = self.connect().await?;
         let connection = Held::new(connection);
         let forced = self.durable_queues.load(Ordering::Relaxed);
         let queue = QueueKind { durable: options.queue.durable || forced, ..options.queue.clone() };
@@ -182,8 +192,8 @@ impl Transport for RabbitTransport {
 
     fn tap<'a>(&'a self, options: &'a TapOptions) -> BoxFuture<'a, Result<Box<dyn Tap>, TransportError>> {
         Box::pin(async move {
-            let (connection, host) = self.connect().await?;
-            let tap = RabbitTap::open(connection, host, &self.url, options).await?;
+            let (connection, host, greeting) = self.connect().await?;
+            let tap = RabbitTap::open(connection, (host, greeting), &self.url, options).await?;
             Ok(Box::new(tap) as Box<dyn Tap>)
         })
     }

@@ -20,7 +20,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use serde_json::{Map, Value};
 
-use crate::{BoxFuture, TransportError};
+use crate::{BoxFuture, Greeting, TransportError};
 
 /// What to look at, and how much of it may wait.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -55,6 +55,8 @@ pub struct Tapped {
     pub virtual_host: String,
     /// The user logged in as.
     pub user: String,
+    /// What the broker says it is.
+    pub greeting: Greeting,
     /// The queue's name, given by the broker.
     pub queue: String,
     /// Exchanges bound to, as they were asked for.

@@ -103,7 +103,7 @@ fn event(document: &str, line: usize) -> Result<Saved, String> {
 ///
 /// # Errors
 /// They are no base64.
-pub(crate) fn body_of(object: &Map<String, Value>) -> Result<Option<Vec<u8>>, String> {
+pub fn body_of(object: &Map<String, Value>) -> Result<Option<Vec<u8>>, String> {
     let text = |key: &str| object.get(key).and_then(Value::as_str);
     if let Some(body) = text("body").or_else(|| text("body_text")) {
         return Ok(Some(body.as_bytes().to_vec()));
@@ -113,7 +113,8 @@ pub(crate) fn body_of(object: &Map<String, Value>) -> Result<Option<Vec<u8>>, St
 }
 
 /// How to read the body of such a document.
-pub(crate) fn properties_of(object: &Map<String, Value>) -> Properties {
+#[must_use]
+pub fn properties_of(object: &Map<String, Value>) -> Properties {
     let properties = object.get("properties");
     let property = |key: &str| Some(properties?.get(key)?.as_str()?.to_owned());
     // `osnl tap` has the headers among the properties, recordings beside them.

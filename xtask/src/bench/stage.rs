@@ -42,6 +42,8 @@ pub(super) enum Program {
 pub(super) enum Lines {
     Text,
     Json,
+    /// Lines, and a file of `--save`.
+    Saved,
 }
 
 /// Whether the rules have a `when`.
@@ -79,6 +81,7 @@ impl fmt::Display for Program {
             Self::Journal => f.write_str("osnl run, journal on disk"),
             Self::Tap(Lines::Text) => f.write_str("osnl tap, lines into a pipe"),
             Self::Tap(Lines::Json) => f.write_str("osnl tap, JSON into a pipe"),
+            Self::Tap(Lines::Saved) => f.write_str("osnl tap --save, lines into a pipe"),
             Self::Upstream => f.write_str("k2hr3_osnl 1.0.8"),
         }
     }
@@ -283,13 +286,18 @@ impl Queue<'_> {
 
     /// Bounded so that nothing that a run publishes is dropped.
     fn tap(&self, lines: Lines) -> Command {
-        let format = match lines {
-            Lines::Text => "text",
-            Lines::Json => "json",
-        };
         let mut command = built("osnl");
         command.args(["tap", &self.vhost.url(), "--exchange", "neutron", "--queue-limit", "1000000"]);
-        command.args(["--format", format]);
+        match lines {
+            Lines::Text => {}
+            Lines::Json => drop(command.args(["--format", "json"])),
+            Lines::Saved => {
+                let file = self.folder.join("saved.jsonl");
+                // It would be appended to.
+                drop(std::fs::remove_file(&file));
+                command.arg("--save").arg(file);
+            }
+        }
         command
     }
 

@@ -15,7 +15,8 @@ const MOST: u64 = 15_000;
 
 /// Against a consumer that does nothing but acknowledge, on messages of 4 kB.
 pub(super) fn piped(stage: &Stage, effort: Effort) -> Result<()> {
-    let programs = [Program::Raw, Program::Tap(Lines::Text), Program::Tap(Lines::Json)];
+    let taps = [Lines::Text, Lines::Json, Lines::Saved].map(Program::Tap);
+    let programs = [&[Program::Raw][..], &taps].concat();
     let load = Load { count: MOST, every: MOST, size: SIZE };
     drain(stage, "(tap) looking on, messages of 4 kB", &programs, effort.rounds, load)?.print();
     Ok(())

@@ -143,8 +143,9 @@ fn messages(
     };
     let with = |message: Outgoing| Outgoing { route, mandatory: true, ..message };
     match &entry.content {
-        Content::Bytes(message) => {
-            let copies = targets.iter().map(|target| (about(target, None), with(message.clone())));
+        Content::Bytes(read, message) => {
+            let read = read.as_deref();
+            let copies = targets.iter().map(|target| (about(target, read), with(message.clone())));
             Ok(copies.collect())
         }
         Content::Notification(emission, framing) => {

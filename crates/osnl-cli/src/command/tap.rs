@@ -88,7 +88,8 @@ async fn tap(args: &TapArgs, plan: Plan) -> Exit {
     };
     if args.check {
         let until = (args.duration.unwrap_or(check::USUAL), args.count);
-        let looked = check::look(&*transport, &options, output.wanted(), until, end_signal(&mut signals));
+        let looked =
+            check::look(&*transport, (&options, chosen), output.wanted(), until, end_signal(&mut signals));
         return match looked.await {
             Ok(checked) => checked.report(args.format),
             Err(error) => {
@@ -147,7 +148,7 @@ fn refused(error: &TransportError, url: &TransportUrl, options: &TapOptions) {
     let user = url.hosts().first().map_or("guest", |host| host.credentials().0);
     let mut exchanges: Vec<&str> = options.bindings.iter().map(|binding| &*binding.exchange).collect();
     exchanges.dedup();
-    if let Some(command) = check::mend::refused(error, user, &exchanges) {
+    if let Some(command) = check::mend::refused(error, (user, url.virtual_host()), &exchanges) {
         say(&format!("-> {command}"));
     }
 }

@@ -79,18 +79,17 @@ pub(crate) fn cell(text: &str, columns: usize) -> String {
 
 /// The text in pieces of at most this many columns; one, if it is empty.
 pub(crate) fn wrap(text: &str, columns: usize) -> Vec<&str> {
-    let mut pieces = Vec::new();
-    let mut rest = text;
-    while width(rest) > columns.max(1) {
+    let (mut pieces, mut start, mut taken) = (Vec::new(), 0, 0);
+    for (at, c) in text.char_indices() {
+        let wide = c.width().unwrap_or(1);
         // A character that is wider than all there is goes through whole.
-        let first = rest.chars().next().map_or(0, char::len_utf8);
-        let end = clip(rest, columns.max(1)).len().max(first);
-        pieces.push(&rest[..end]);
-        rest = &rest[end..];
+        if taken + wide > columns.max(1) && at > start {
+            pieces.push(&text[start..at]);
+            (start, taken) = (at, 0);
+        }
+        taken += wide;
     }
-    if !rest.is_empty() || pieces.is_empty() {
-        pieces.push(rest);
-    }
+    pieces.push(&text[start..]);
     pieces
 }
 

@@ -212,19 +212,24 @@ fn each_host_and_target_says_what_is_wrong_with_it_in_bounded_time() {
             found.lines().find(|line| line.contains(part)).unwrap_or_else(|| panic!("no {part} in\n{found}"));
         assert!(line.contains(expected), "{line}");
     };
+    let [product, version, cluster] = vhost.greeting();
     let broker_line =
         |n: usize| found.lines().filter(|line| line.contains("[listener:l] broker")).nth(n).unwrap();
     assert_eq!(
         broker_line(0),
         format!(
-            "ok       [listener:l] broker 127.0.0.1:{port}: logged in as guest, virtual host {name}, no TLS"
+            "ok       [listener:l] broker 127.0.0.1:{port}: logged in as guest, virtual host {name}, no TLS, \
+             {product} {version}, cluster {cluster}"
         )
     );
     assert!(broker_line(1).contains("login refused for user \"guest\""), "{found}");
     assert!(broker_line(1).ends_with("look at user and password of transport_url"), "{found}");
     assert!(broker_line(2).contains("Connection refused"), "{found}");
     assert!(broker_line(3).contains("no answer within 2.4 s"), "{found}");
-    one("[listener:tls] broker", &format!("virtual host {name}, TLS, certificate until 2120-01-01"));
+    let tls = format!(
+        "virtual host {name}, TLS, {product} {version}, cluster {cluster}, certificate until 2120-01-01"
+    );
+    one("[listener:tls] broker", &tls);
     one("[listener:vhost] broker", "virtual host \"nowhere\" refused");
     one("[action:a] target", "failed ");
     one("[action:a] target", "expired");

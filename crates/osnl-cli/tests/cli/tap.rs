@@ -1,10 +1,15 @@
 //! `osnl tap` on a real RabbitMQ, with the real oslo.messaging publishing and others reading.
 
-use std::os::unix::fs::PermissionsExt as _;
+mod check;
+mod large;
+mod save;
+
 use std::path::Path;
 
-use osnl_testkit::{Broker, Notice, Options, Prepared, Publisher, Raw, Vhost, wait_until};
-use serde_json::{Value, json};
+use osnl_testkit::{
+    Binding, Broker, Exchange, Notice, Options, Prepared, Publisher, Queue, Raw, Vhost, wait_until,
+};
+use serde_json::json;
 
 use crate::harness::{Osnl, PROMPTLY, Place, SOON};
 
@@ -40,6 +45,11 @@ impl Rig {
         tap.wait_for("listening at");
         tap
     }
+}
+
+/// All that a virtual host has, by the broker's own listing.
+fn state(vhost: &Vhost) -> (Vec<Exchange>, Vec<Queue>, Vec<Binding>) {
+    (vhost.list_exchanges(), vhost.list_queues(), vhost.list_bindings())
 }
 
 fn event(n: usize) -> Notice {
@@ -80,7 +90,6 @@ fn a_tap_takes_nothing_from_anybody_and_leaves_nothing_behind() {
         durable: false,
         ..Prepared::default()
     });
-    let state = |vhost: &Vhost| (vhost.list_exchanges(), vhost.list_queues(), vhost.list_bindings());
     let before = state(&rig.vhost);
     let mut taps = [rig.listening(&["--exchange", "nova"]), rig.listening(&["--exchange", "nova"])];
     let own: Vec<_> =
@@ -223,52 +232,6 @@ fn only_what_is_asked_for_is_shown_and_the_status_says_whether_anything_was() {
 }
 
 #[test]
-fn what_is_saved_is_as_it_was_received_and_for_its_owner_only() {
-    let mut rig = Rig::with_nova("tap-save");
-    let mut tap = rig.listening(&["-e", "nova", "--save", "s.jsonl", "-n", "2", "--format", "json"]);
-    rig.publisher.notify(&event(1));
-    rig.publisher.raw(&Raw {
-        exchange: "nova".into(),
-        body: b"\xff\x1b]0;owned\x07".to_vec(),
-        headers: json!({"compression": "none-such", "n": 7}),
-        ..Raw::default()
-    });
-    assert_eq!(tap.wait(PROMPTLY).code(), Some(0), "{}", tap.stderr());
-    let saved: Vec<Value> =
-        rig.place.read("s.jsonl").lines().map(|line| serde_json::from_str(line).unwrap()).collect();
-    assert_eq!(saved.len(), 2);
-    let theirs = rig
-        .publisher
-        .take("notifications.info")
-        .and_then(|_| rig.publisher.take("notifications.info"))
-        .unwrap();
-    assert_eq!(saved[0]["body"].as_str().unwrap().as_bytes(), theirs.body, "byte for byte, secrets included");
-    assert_eq!(saved[0]["properties"], theirs.properties);
-    assert_eq!(
-        (&saved[0]["exchange"], &saved[0]["routing_key"]),
-        (&json!("nova"), &json!("notifications.info"))
-    );
-    assert_eq!(saved[1]["body_base64"], "/xtdMDtvd25lZAc=");
-    assert_eq!(saved[1]["properties"]["headers"], json!({"compression": "none-such", "n": 7}));
-    let printed: Vec<Value> = tap.stdout().lines().map(|line| serde_json::from_str(line).unwrap()).collect();
-    assert_eq!(
-        printed[0]["payload"],
-        json!({"instance_id": "i-1", "display_name": "vm 1", "adminPass": "***"})
-    );
-    assert_eq!(printed[0]["resource"], json!({"id": "i-1", "ids": ["i-1"], "name": "vm 1"}));
-    assert_eq!(printed[1]["body_escaped"], "\\xff\\x1b]0;owned\\x07");
-    assert_eq!(printed[1]["unreadable"], "unsupported compression \"none-such\"");
-    assert!(!tap.stdout().contains("S3CRET") && !tap.stderr().contains("S3CRET"));
-
-    let file = rig.place.path("s.jsonl");
-    assert_eq!(std::fs::metadata(&file).unwrap().permissions().mode() & 0o777, 0o600);
-    std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o644)).unwrap();
-    let (code, stderr) = rig.tap(&["--save", "s.jsonl"]).refused();
-    assert_eq!(code, Some(78), "{stderr}");
-    assert!(stderr.contains("others may read it (mode 0644)") && stderr.contains("chmod 600"), "{stderr}");
-}
-
-#[test]
 fn the_articles_url_and_a_listeners_are_understood() {
     let place = Place::new();
     let article = format!("amqp://guest:guest@127.0.0.1:{}//", Broker::shared().port());
@@ -348,92 +311,16 @@ fn a_reader_that_has_seen_enough_ends_it_well() {
         &["-o", "pipefail", "-c", script, env!("CARGO_BIN_EXE_osnl"), &rig.vhost.url()],
     );
     head.wait_for("listening at");
+    let began = std::time::Instant::now();
     for n in 1.. {
         rig.publisher.notify(&event(n));
         if !head.is_running() {
             break;
         }
-        assert!(n < 2000, "{}", head.stderr());
+        assert!(began.elapsed() < SOON, "{}", head.stderr());
     }
     assert_eq!(head.wait(PROMPTLY).code(), Some(0), "{}", head.stderr());
     assert_eq!(ids(&head.stdout()), expected(1..4));
-}
-
-#[test]
-fn a_check_goes_through_the_steps_and_says_what_is_likely_wrong() {
-    let mut rig = Rig::with_nova("tap-check");
-    rig.publisher.prepare(&Prepared { exchange: "neutron".to_owned(), ..Prepared::default() });
-    let before = rig.vhost.list_exchanges();
-    let mut tap =
-        rig.tap(&["--check", "-e", "nova,neutron,glance", "--topic", "notifications", "--for", "1s"]);
-    assert_eq!(tap.wait(PROMPTLY).code(), Some(1), "{}", tap.stderr());
-    let text = tap.stdout();
-    for line in [
-        "virtual host \"tap-check-",
-        ", user guest\n",
-        "queue      declared, exclusive, bounded; what the bound drops is counted\n",
-        "exchange   nova: topic, transient; bound with notifications.*\n",
-        "exchange   neutron: topic, durable; bound with notifications.*\n",
-        "exchange   glance: not there in this virtual host;",
-        "           -> crudini --set /etc/glance/glance.conf oslo_messaging_notifications driver messagingv2",
-        "messages   none in 1 s; likely, in this order:\n           1. nothing is sent: the driver of ",
-        "              -> crudini --set /etc/nova/nova.conf oslo_messaging_notifications driver messagingv2",
-        "           5. nothing happened\n              -> openstack ",
-    ] {
-        assert!(text.contains(line), "{line} in\n{text}");
-    }
-    assert_eq!(rig.vhost.list_exchanges(), before);
-
-    let mut tap = rig.tap(&["--check", "-e", "nova", "--format", "json", "--for", "30s", "--count", "2"]);
-    wait_until(SOON, "the check to be bound", || {
-        rig.vhost.list_bindings().iter().any(|binding| binding.queue.starts_with("amq.gen-"))
-    });
-    // It asks what the exchange is before it looks at messages; they wait in its queue.
-    rig.publisher.notify_all(&events(1..3));
-    assert_eq!(tap.wait(PROMPTLY).code(), Some(0), "{}", tap.stderr());
-    let checked: Value = serde_json::from_str(&tap.stdout()).unwrap();
-    assert_eq!(
-        checked["exchanges"],
-        json!([{"name": "nova", "state": "bound", "type": "topic", "durable": false}])
-    );
-    let seen =
-        json!([{"exchange": "nova", "routing_key": "notifications.info", "format": "legacy", "count": 2}]);
-    assert_eq!((&checked["seen"], &checked["messages"]), (&seen, &json!(2)));
-}
-
-#[test]
-fn the_command_that_a_check_names_mends_what_it_found() {
-    let rig = Rig::with_nova("tap-mend");
-    let user = format!("{}-user", rig.vhost.name());
-    rig.vhost.set_password(&user, "S3CRET");
-    rig.vhost.ctl(&["set_permissions", &user, "^amq\\.gen-.*", "^amq\\.gen-.*", "^amq\\.gen-.*"]);
-    let url = rig.vhost.url_for(&user, "S3CRET");
-    let check = || {
-        let args = ["tap", &url, "--check", "-e", "nova", "--for", "1s"];
-        let mut tap = rig.place.run(Path::new(env!("CARGO_BIN_EXE_osnl")), &args);
-        assert_eq!(tap.wait(PROMPTLY).code(), Some(1), "{}", tap.stderr());
-        tap.stdout()
-    };
-    let text = check();
-    assert!(text.contains("the bound drops is not counted: no write permission for amq.default\n"), "{text}");
-    assert!(text.contains("read permission is needed\n"), "{text}");
-    let commands: Vec<&str> =
-        text.lines().filter_map(|line| line.trim().strip_prefix("-> rabbitmqctl ")).collect();
-    let [first, second, ..] = &commands[..] else { panic!("{text}") };
-    assert_eq!(first, second, "one command mends both");
-    // The shell's own words; rabbitmqctl is the test node's.
-    let script = format!("set -- {first}\nprintf '%s\\n' \"$@\"");
-    let words = std::process::Command::new("sh").args(["-c", &script]).output().unwrap();
-    let words = String::from_utf8(words.stdout).unwrap();
-    let words: Vec<&str> = words.lines().collect();
-    assert_eq!(words[..3], ["set_permissions", "-p", rig.vhost.name()]);
-    rig.vhost.ctl(&[&words[..1], &words[3..]].concat());
-    let text = check();
-    assert!(text.contains("the bound drops is counted\n"), "{text}");
-    assert!(
-        text.contains("exchange   nova: durability unknown (no configure permission); bound with "),
-        "{text}"
-    );
 }
 
 #[test]

@@ -163,6 +163,57 @@ fn at_end(view: &Pty) -> bool {
 }
 
 #[test]
+fn a_flood_and_an_event_of_a_megabyte_leave_the_view_usable_in_any_size() {
+    let mut rig = Rig::new("view-flood");
+    rig.place.write("osnl.conf", rules(&rig.vhost));
+    let url = rig.vhost.url();
+    let osnl = Path::new(env!("CARGO_BIN_EXE_osnl"));
+    let args = ["tap", &url, "--exchange", "nova", "-c", "osnl.conf"];
+    let mut view = Pty::start(osnl, &args, &rig.place.path(""), (72, 18));
+    view.shows(SOON, "live");
+    let payload = json!({"instance_id": "i-1", "display_name": "仮想", "note": "仮想 x".repeat(150_000), "z": "the end"});
+    rig.publisher.notify(&Notice { payload, ..event(0) });
+    view.shows(SOON, "1 seen");
+    rig.place.write(
+        "one.json",
+        r#"{"event_type": "port.update.end", "payload": {"port": {"id": "p", "name": "仮想"}}}"#,
+    );
+    let args = ["send", "--transport-url", &url, "--exchange", "nova", "--count", "4000", "one.json"];
+    let mut sent = rig.place.run(osnl, &args);
+    // Keys are answered while they come.
+    view.type_in("?");
+    view.shows(SOON, "leave; a summary stays");
+    view.type_in("\t");
+    view.shows(SOON, "EVENTS PER SECOND");
+    assert_eq!(sent.wait(SOON).code(), Some(0), "{}", sent.stderr());
+    view.type_in("\t");
+    view.shows(SOON, "4001 seen");
+    assert!(view.picture().lines().all(|line| columns(line) <= 72), "{}", view.picture());
+
+    // The first that came, from its beginning to its end, and what the rules say of it.
+    view.type_in("\x1b[H\r");
+    view.shows(SOON, "event 1, lines 1 to 14 of ");
+    view.shows(SOON, "rules       deleted fires, 1 of 2; r shows");
+    view.type_in("r");
+    view.shows(SOON, "✓ rule deleted fires");
+    view.type_in("\x1b[F");
+    view.shows(SOON, "context, secrets masked");
+    view.resize((200, 60));
+    osnl_testkit::wait_until(SOON, "a larger picture", || view.picture().lines().count() == 60);
+    view.shows(SOON, "event 1, lines ");
+    view.type_in("\x1b");
+    view.shows(SOON, "port 仮想 p");
+    view.type_in("q");
+    assert_eq!(view.wait(PROMPTLY).code(), Some(0), "{}", view.left_behind());
+    assert!(view.left_behind().contains("4001 events shown in "), "{}", view.left_behind());
+}
+
+/// Columns, as a terminal counts them.
+fn columns(line: &str) -> usize {
+    line.chars().map(|c| if ('\u{2e80}'..'\u{a000}').contains(&c) { 2 } else { 1 }).sum()
+}
+
+#[test]
 fn the_terminal_is_given_back_at_every_end() {
     let rig = Rig::new("view-ends");
     for (end, status) in [("q", 1), ("\x03", 1), ("TERM", 1), ("HUP", 1)] {

@@ -1,5 +1,6 @@
 //! Names, neighbours, texts.
 
+use proptest::prelude::*;
 use serde_json::json;
 
 use super::*;
@@ -156,4 +157,83 @@ fn connection_information_is_read_into_or_masked_whole() {
     check(json!("{}"), json!("{}"));
     check(json!(""), json!(""));
     check(json!("chap u x"), json!("***"));
+}
+
+/// Names, signs, quotes and blanks of all kinds, so that names of secrets come out every other time.
+fn texts() -> impl Strategy<Value = String> {
+    let pieces = [
+        "password",
+        "Token",
+        "pwd",
+        "PSK",
+        "sig",
+        "user_",
+        "auth",
+        "pass",
+        "word",
+        "-",
+        ".",
+        "_",
+        "7",
+        "é",
+        "K",
+        " ",
+        "\n",
+        "\u{a0}",
+        "\\",
+        "\"",
+        "'",
+        ":",
+        "=",
+        ": ",
+        "u'",
+        "b\"",
+        "ub",
+        "None",
+        "x y",
+        ",",
+        "{",
+        "}",
+        "://",
+        "@",
+        "gAAAAA",
+        "12:30:59Z",
+        "fa:16:3e:00",
+        "_id",
+        "_expires_at",
+        "temp_url_sig",
+        "Bearer ",
+    ];
+    prop::collection::vec(prop::sample::select(pieces.to_vec()), 0..12).prop_map(|pieces| pieces.concat())
+}
+
+/// [`is_secret_key`] said without care for time.
+fn is_secret(key: &str) -> bool {
+    use super::words::{HARMLESS, SECRET, SECRET_WHOLE};
+    let squeezed: String = key.chars().filter(|c| c.is_alphanumeric()).flat_map(char::to_lowercase).collect();
+    !HARMLESS.iter().any(|end| squeezed.ends_with(end))
+        && (SECRET_WHOLE.contains(&squeezed.as_str()) || SECRET.iter().any(|word| squeezed.contains(word)))
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { failure_persistence: None, cases: 4096, ..ProptestConfig::default() })]
+
+    #[test]
+    fn what_is_looked_at_before_the_pattern_misses_no_pair(text in texts()) {
+        prop_assert!(text::may_have_pairs(&text) || text::pairs(&text).is_none(), "{:?}: {:?}", text, text::pairs(&text));
+    }
+
+    #[test]
+    fn names_are_judged_as_they_are_described(name in texts(), word in prop::sample::select(words::SECRET.to_vec())) {
+        for name in [name.clone(), format!("{name}{word}"), format!("{word}_{name}"), name.repeat(9)] {
+            prop_assert_eq!(is_secret_key(&name), is_secret(&name), "{}", name);
+        }
+    }
+
+    #[test]
+    fn what_is_written_is_what_would_be_copied(key in texts(), text in texts(), other in texts()) {
+        let value = json!({"a": [{key.clone(): text.clone(), "key": other, "value": text}, {key: [other]}, null, 1.5],
+            "connection_info": other, "password": [text], "token": ""});
+        prop_assert_eq!(format!("{:?}", Masked::value(&value)), mask_secrets(&value).to_string());
+    }
 }

@@ -6,7 +6,7 @@ use std::sync::LazyLock;
 use regex::{Captures, Regex};
 use serde_json::Value;
 
-use super::words::is_secret_key;
+use super::words::{is_secret_key, may_end_in_secret_key};
 use super::{MASK, mask_secrets};
 use crate::python_literal::{parse_python_literal, python_repr};
 
@@ -61,10 +61,10 @@ fn running(text: &str) -> Cow<'_, str> {
     if text.contains("gAAAAA") || text.contains("PRIVATE KEY") {
         masked = replaced(masked, FORMS.as_ref(), |_| MASK.to_owned());
     }
-    if text.contains("://") {
+    if text.contains("://") && text.contains('@') {
         masked = replaced(masked, LOGIN.as_ref(), |found| format!("{}{MASK}@", &found["before"]));
     }
-    if text.contains([':', '=']) {
+    if may_have_pairs(&masked) {
         masked = match pairs(&masked) {
             Some(new) => Cow::Owned(new),
             None => masked,
@@ -73,8 +73,21 @@ fn running(text: &str) -> Cow<'_, str> {
     masked
 }
 
+/// Whether [`pairs`] could find a secret's name: most texts with a `:` are times and addresses, and looking back from
+/// it is much cheaper than the pattern. Says yes too often, never too seldom.
+pub(super) fn may_have_pairs(text: &str) -> bool {
+    text.match_indices([':', '=']).any(|(at, _)| {
+        // Backwards what may stand between a name and the sign.
+        let before = text[..at].trim_end();
+        let before = before.strip_suffix(['"', '\'']).unwrap_or(before).trim_end_matches('\\');
+        let in_name = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '.' | '-');
+        let name = &before[before.trim_end_matches(in_name).len()..];
+        !name.is_empty() && may_end_in_secret_key(name)
+    })
+}
+
 /// `None` if nothing had to be replaced.
-fn pairs(text: &str) -> Option<String> {
+pub(super) fn pairs(text: &str) -> Option<String> {
     let (mut out, mut copied, mut at) = (String::new(), 0, 0);
     while let Some(found) = PAIRS.as_ref()?.captures_at(text, at) {
         let (name, value) = (&found["name"], found.name("value")?);

@@ -1,7 +1,7 @@
 //! Names that tell a secret wherever they stand.
 
 /// Parts of names that make them secret, without case and separators.
-const SECRET: [&str; 30] = [
+pub(super) const SECRET: [&str; 30] = [
     "password",
     "passwd",
     "passphrase",
@@ -38,10 +38,10 @@ const SECRET: [&str; 30] = [
 ];
 
 /// Whole names, where a part would be too much.
-const SECRET_WHOLE: [&str; 5] = ["psk", "passcode", "pwd", "sig", "tempurlsig"];
+pub(super) const SECRET_WHOLE: [&str; 5] = ["psk", "passcode", "pwd", "sig", "tempurlsig"];
 
 /// Ends of names that contain one of these words and are no secret: ids, dates, references, yes and no.
-const HARMLESS: [&str; 10] = [
+pub(super) const HARMLESS: [&str; 10] = [
     "credentialid",
     "credentialrestricted",
     "passwordexpiresat",
@@ -60,7 +60,57 @@ const HARMLESS: [&str; 10] = [
 /// Even `token_id` does, since the id of a keystone token is the token.
 #[must_use]
 pub fn is_secret_key(key: &str) -> bool {
-    let squeezed: String = key.chars().filter(|c| c.is_alphanumeric()).flat_map(char::to_lowercase).collect();
-    !HARMLESS.iter().any(|end| squeezed.ends_with(end))
-        && (SECRET_WHOLE.contains(&squeezed.as_str()) || SECRET.iter().any(|word| squeezed.contains(word)))
+    squeezed(key, |squeezed| {
+        has_secret_word(squeezed) && !HARMLESS.iter().any(|end| squeezed.ends_with(end.as_bytes()))
+            || SECRET_WHOLE.iter().any(|word| squeezed == word.as_bytes())
+    })
 }
+
+/// Whether a name that ends as this one does could be one of [`is_secret_key`]. Says yes too often, never too seldom.
+pub(super) fn may_end_in_secret_key(name: &str) -> bool {
+    squeezed(name, |squeezed| {
+        has_secret_word(squeezed) || SECRET_WHOLE.iter().any(|word| squeezed.ends_with(word.as_bytes()))
+    })
+}
+
+/// Letters and digits of a name, lower case. Each key of each message goes through here: only long ones, and those
+/// beyond ASCII, take memory.
+fn squeezed<T>(name: &str, then: impl FnOnce(&[u8]) -> T) -> T {
+    const SHORT: usize = 64;
+    if name.len() > SHORT || !name.is_ascii() {
+        let squeezed: String =
+            name.chars().filter(|c| c.is_alphanumeric()).flat_map(char::to_lowercase).collect();
+        return then(squeezed.as_bytes());
+    }
+    let (mut squeezed, mut length) = ([0; SHORT], 0);
+    for byte in name.bytes().filter(u8::is_ascii_alphanumeric) {
+        squeezed[length] = byte.to_ascii_lowercase();
+        length += 1;
+    }
+    then(&squeezed[..length])
+}
+
+fn has_secret_word(squeezed: &[u8]) -> bool {
+    (0..squeezed.len()).any(|at| {
+        let letter = squeezed[at].wrapping_sub(b'a');
+        let mut words = BY_LETTER.get(usize::from(letter)).copied().unwrap_or(0);
+        while words != 0 {
+            if squeezed[at..].starts_with(SECRET[words.trailing_zeros() as usize].as_bytes()) {
+                return true;
+            }
+            words &= words - 1;
+        }
+        false
+    })
+}
+
+/// For each letter the words of [`SECRET`] that begin with it, a bit each.
+const BY_LETTER: [u32; 26] = {
+    let mut by_letter = [0; 26];
+    let mut word = 0;
+    while word < SECRET.len() {
+        by_letter[(SECRET[word].as_bytes()[0] - b'a') as usize] |= 1 << word;
+        word += 1;
+    }
+    by_letter
+};

@@ -223,6 +223,16 @@ impl Vhost {
         names
     }
 
+    /// What the broker says it is before anybody logs in: product, version, and the name of its cluster.
+    #[must_use]
+    pub fn greeting(&self) -> [String; 3] {
+        let said = self.ask(
+            "[list_to_binary(rabbit:product_name()), list_to_binary(rabbit:product_version()), \
+              rabbit_nodes:cluster_name()]",
+        );
+        std::array::from_fn(|n| said[n].as_str().unwrap_or_default().to_owned())
+    }
+
     /// The heartbeat that each connection to this virtual host agreed on, in seconds; 0 is none.
     #[must_use]
     pub fn heartbeats(&self) -> Vec<u64> {

@@ -1,7 +1,7 @@
 //! One attempt at one host: name and TCP, TLS, login, virtual host; the failure says which of them it was.
 
 use std::io;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 use lapin::uri::{AMQPAuthority, AMQPQueryString, AMQPScheme, AMQPUri, AMQPUserInfo, SASLMechanism};
@@ -14,6 +14,7 @@ use tokio::time::{Instant, timeout_at};
 use tokio_rustls::TlsConnector;
 
 use super::failure::connect_failure;
+use super::greeting::Greeting;
 use super::options::{LoginMethod, RabbitOptions};
 use super::socket::{BrokerStream, Carrier};
 use super::{address, runtime, tls};
@@ -23,6 +24,13 @@ use crate::TransportError;
 const TIMEOUT: Duration = Duration::from_secs(10);
 pub(super) const DEFAULT_PORT: u16 = 5672;
 
+/// What was seen on the way in.
+pub(super) struct Seen {
+    /// When the broker's certificate ends, in seconds since 1970.
+    pub(super) certificate_ends: Option<i64>,
+    pub(super) greeting: Greeting,
+}
+
 /// # Errors
 /// [`TransportError::Connect`], [`TransportError::Tls`], [`TransportError::LoginRefused`],
 /// [`TransportError::VirtualHostRefused`].
@@ -30,16 +38,7 @@ pub(super) async fn connect(
     url: &TransportUrl,
     host: &TransportHost,
     options: &RabbitOptions,
-) -> Result<Connection, TransportError> {
-    connect_seen(url, host, options).await.map(|(connection, _)| connection)
-}
-
-/// The same, with when the broker's certificate ends, in seconds since 1970.
-pub(super) async fn connect_seen(
-    url: &TransportUrl,
-    host: &TransportHost,
-    options: &RabbitOptions,
-) -> Result<(Connection, Option<i64>), TransportError> {
+) -> Result<(Connection, Seen), TransportError> {
     let deadline = Instant::now() + TIMEOUT;
     let failed = |reason: String| TransportError::Connect { host: address(host), reason };
     let silent = |_| failed(format!("no answer within {} s", TIMEOUT.as_secs()));
@@ -72,7 +71,8 @@ pub(super) async fn connect_seen(
     // waits for this stream and knows of no time-out.
     let (silence, allowed) = watch::channel(Some(TIMEOUT + Duration::from_secs(1)));
     let heartbeat = options.heartbeat();
-    let stream = BrokerStream::new(carrier, allowed, heartbeat > 0);
+    let told = Arc::new(OnceLock::new());
+    let stream = BrokerStream::new(carrier, allowed, heartbeat > 0, Arc::clone(&told));
     let login = login(uri(url, host, options), stream);
     let connection = timeout_at(deadline, login).await.map_err(silent)?.map_err(|error| {
         let user = match options.login() {
@@ -84,7 +84,8 @@ pub(super) async fn connect_seen(
     // Three heartbeats of the broker's, which sends two per interval.
     let negotiated = connection.configuration().heartbeat();
     silence.send_replace((negotiated > 0).then(|| Duration::from_millis(u64::from(negotiated) * 1500)));
-    Ok((connection, ends))
+    let greeting = told.get().cloned().unwrap_or_default();
+    Ok((connection, Seen { certificate_ends: ends, greeting }))
 }
 
 /// The library asks for the connection that is there already, once.

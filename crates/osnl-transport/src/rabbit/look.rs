@@ -15,8 +15,10 @@ use osnl_model::TransportHost;
 use tokio::time::timeout;
 
 use super::arguments::table;
+use super::connect::Seen;
 use super::consumer::CLOSE_TIMEOUT;
 use super::failure::{ACCESS_REFUSED, NOT_FOUND, PRECONDITION_FAILED, reason, reply_code};
+use super::greeting::Greeting;
 use super::options::LoginMethod;
 use super::refusal::Difference;
 use super::side::Side;
@@ -60,6 +62,8 @@ pub struct Reached {
     pub certificate_ends: Option<i64>,
     /// As whom.
     pub user: String,
+    /// What the broker says it is.
+    pub greeting: Greeting,
 }
 
 /// An exchange.
@@ -176,7 +180,7 @@ impl RabbitTransport {
         host: &TransportHost,
         limit: Duration,
     ) -> (String, Result<(Connection, Reached), TransportError>) {
-        let reached = match timeout(limit, connect::connect_seen(&self.url, host, &self.options)).await {
+        let reached = match timeout(limit, connect::connect(&self.url, host, &self.options)).await {
             Ok(reached) => reached,
             Err(_) => {
                 let reason = format!("no answer within {} s", limit.as_secs_f64());
@@ -188,8 +192,9 @@ impl RabbitTransport {
             LoginMethod::External => "of the client certificate".to_owned(),
         };
         let tls = self.options.tls(self.url.hosts().len()).is_some();
-        let reached = reached.map(|(connection, certificate_ends)| {
-            let seen = Reached { tls, certificate_ends, user };
+        let reached = reached.map(|(connection, seen)| {
+            let Seen { certificate_ends, greeting } = seen;
+            let seen = Reached { tls, certificate_ends, user, greeting };
             (connection, seen)
         });
         (address(host), reached)

@@ -5,12 +5,13 @@
 //! - ends with an error when nothing has come for the [`Silence`] allowed: the client library notices a dead peer
 //!   too, but only after two heartbeats and up to a half, and a connection that hangs before its login never;
 //! - says what it is when the other side speaks TLS and we do not;
+//! - hears what the broker says it is, which the client library keeps to itself ([`greeting`]);
 //! - takes the heartbeat out of the broker's offer when none is wanted: the client library has no way to refuse it.
 
 use std::io::{self, IoSlice};
 use std::pin::{Pin, pin};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -21,6 +22,7 @@ use tokio::task::JoinSet;
 use tokio::time::Instant;
 use tokio_rustls::client::TlsStream;
 
+use super::greeting::{self, Greeting};
 use super::tune::NoHeartbeat;
 
 /// How long the broker may send nothing; `None` is for ever.
@@ -55,10 +57,17 @@ pub(super) struct BrokerStream {
     /// that outlives the runtime, where a timer panics.
     alarm: JoinSet<Duration>,
     no_heartbeat: Option<NoHeartbeat>,
+    greeting: Option<greeting::Listener>,
 }
 
 impl BrokerStream {
-    pub(super) fn new(carrier: Carrier, silence: watch::Receiver<Silence>, heartbeat: bool) -> Self {
+    /// `told` is set to what the broker says it is, as soon as it does.
+    pub(super) fn new(
+        carrier: Carrier,
+        silence: watch::Receiver<Silence>,
+        heartbeat: bool,
+        told: Arc<OnceLock<Greeting>>,
+    ) -> Self {
         let (since, heard) = (Instant::now(), Arc::default());
         let mut alarm = JoinSet::new();
         alarm.spawn(too_long(silence, since, Arc::clone(&heard)));
@@ -69,6 +78,7 @@ impl BrokerStream {
             heard_anything: false,
             alarm,
             no_heartbeat: (!heartbeat).then(NoHeartbeat::default),
+            greeting: Some(greeting::Listener::new(told)),
         }
     }
 
@@ -152,6 +162,9 @@ impl BrokerStream {
                 let words = "the broker speaks TLS on this port: set ssl = true, or use its port without TLS";
                 return Err(io::Error::new(io::ErrorKind::InvalidData, words));
             }
+        }
+        if self.greeting.as_mut().is_some_and(|listener| listener.pass(bytes)) {
+            self.greeting = None;
         }
         if self.no_heartbeat.as_mut().is_some_and(|filter| filter.pass(bytes)) {
             self.no_heartbeat = None;

@@ -22,6 +22,7 @@ use osnl_model::TransportUrl;
 
 use super::consumer::CLOSE_TIMEOUT;
 use super::failure::{ACCESS_REFUSED, Failure, NOT_FOUND, lost, reason, reply_code};
+use super::greeting::Greeting;
 use super::side::Side;
 use crate::tap::{ExchangeFound, Tap, TapMessage, TapOptions, Tapped, exchanges};
 use crate::{BoxFuture, TransportError};
@@ -48,7 +49,7 @@ impl RabbitTap {
     /// Declares, binds and consumes on a fresh connection.
     pub(super) async fn open(
         connection: Connection,
-        host: String,
+        (host, greeting): (String, Greeting),
         url: &TransportUrl,
         options: &TapOptions,
     ) -> Result<Self, TransportError> {
@@ -59,6 +60,7 @@ impl RabbitTap {
             host,
             virtual_host: url.virtual_host().to_owned(),
             user,
+            greeting,
             queue: queue.to_string(),
             counts_dropped: counter.is_some(),
             ..Tapped::default()

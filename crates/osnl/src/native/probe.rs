@@ -207,7 +207,8 @@ fn broker(probe: Probe, host: &HostLook, virtual_host: &str) -> Probe {
     let error = match &host.reached {
         Ok(reached) => {
             let tls = if reached.tls { "TLS" } else { "no TLS" };
-            let found = format!("logged in as {}, virtual host {virtual_host}, {tls}", reached.user);
+            let broker = reached.greeting.words().map(|words| format!(", {words}")).unwrap_or_default();
+            let found = format!("logged in as {}, virtual host {virtual_host}, {tls}{broker}", reached.user);
             return probe.fine(found).until(reached.certificate_ends);
         }
         Err(error) => error,

@@ -3,16 +3,18 @@
 //!
 //! | a document with | is |
 //! | --- | --- |
-//! | `body_text` or `body_base64` | a recording: a body with its exchange, routing key and properties |
+//! | `body`, `body_text` or `body_base64` | a saved event or a recording: a body with its exchange, routing key and properties |
 //! | `oslo.message` | a body in the envelope 2.0 |
 //! | anything else | a notification; `context` may be one object instead of `_context_<key>` |
+//!
+//! With `--keep-ids` and nothing else that changes it, a body goes out byte for byte as it came, unless there is a token
+//! in it.
 
 use std::io::Read as _;
 use std::path::Path;
 
 use anyhow::{Context as _, anyhow, bail};
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
+use osnl::saved;
 use osnl_model::{Emission, Framing, Priority, plain_body};
 use osnl_transport::{Outgoing, Properties};
 use serde_json::value::RawValue;
@@ -33,8 +35,8 @@ pub(super) struct Entry {
 #[derive(Debug)]
 pub(super) enum Content {
     Notification(Box<Emission>, Framing),
-    /// What cannot be read, kept as it was recorded.
-    Bytes(Outgoing),
+    /// As it was recorded, and what it says if it can be read.
+    Bytes(Option<Box<Emission>>, Outgoing),
 }
 
 /// What the flags and the file say, in the file's order.
@@ -72,30 +74,17 @@ fn entry(document: &str, args: &SendArgs) -> anyhow::Result<Entry> {
     // A recording's own fields have neither order nor numbers to keep.
     let fields = osnl_model::parse_python_json(document).ok();
     if let Some(Value::Object(fields)) = &fields
-        && (fields.contains_key("body_text") || fields.contains_key("body_base64"))
+        && let Some(body) = saved::body_of(fields).map_err(|error| anyhow!(error))?
     {
-        return recording(fields, args);
+        return recording(body, fields, args);
     }
     let emission = Emission::read(document.as_bytes())?;
     notification(emission, framing_of(fields.as_ref()).unwrap_or(Framing::Envelope), None, args)
 }
 
-fn recording(fields: &Map<String, Value>, args: &SendArgs) -> anyhow::Result<Entry> {
+fn recording(body: Vec<u8>, fields: &Map<String, Value>, args: &SendArgs) -> anyhow::Result<Entry> {
     let text = |key: &str| fields.get(key).and_then(Value::as_str).map(str::to_owned);
-    let property = |key: &str| fields.get("properties")?.get(key)?.as_str().map(str::to_owned);
-    let properties = Properties {
-        content_type: property("content_type").map(Into::into),
-        content_encoding: property("content_encoding").map(Into::into),
-        compression: fields
-            .get("headers")
-            .and_then(|headers| headers.get("compression")?.as_str())
-            .map(str::to_owned),
-    };
-    let body = match (text("body_text"), text("body_base64")) {
-        (Some(body), _) => body.into_bytes(),
-        (None, Some(encoded)) => STANDARD.decode(encoded).context("body_base64")?,
-        (None, None) => bail!("body_text, or body_base64, is no text"),
-    };
+    let properties = saved::properties_of(fields);
     let key = text("routing_key").unwrap_or_default();
     let (topic, key_priority) = match key.rsplit_once('.') {
         Some((topic, priority)) => (Some(topic.to_owned()), Some(Priority::parse(priority))),
@@ -106,20 +95,36 @@ fn recording(fields: &Map<String, Value>, args: &SendArgs) -> anyhow::Result<Ent
         let framing = framing_of(serde_json::from_slice(&plain).ok().as_ref());
         Emission::read(&plain).map(|emission| (emission, framing.unwrap_or(Framing::Bare)))
     });
+    let as_it_is = |read: Option<Emission>, body: Vec<u8>, properties: Properties| Entry {
+        exchange: None,
+        topic: None,
+        priority: args.priority.clone().or_else(|| key_priority.clone()).unwrap_or(Priority::Info),
+        content: Content::Bytes(read.map(Box::new), Outgoing { properties, ..Outgoing::json(body) }),
+    };
     let mut entry = match read {
-        Ok((emission, framing)) => notification(emission, framing, key_priority, args)?,
+        Ok((emission, _)) if is_kept(args) && !has_token(&emission) => {
+            as_it_is(Some(emission), body, properties)
+        }
+        Ok((emission, framing)) => notification(emission, framing, key_priority.clone(), args)?,
         Err(error) if !args.keep_ids => {
             return Err(anyhow!(error).context("the body cannot be read; --keep-ids sends it as it is"));
         }
-        Err(_) => Entry {
-            content: Content::Bytes(Outgoing { properties, ..Outgoing::json(body) }),
-            exchange: None,
-            topic: None,
-            priority: args.priority.clone().or(key_priority).unwrap_or(Priority::Info),
-        },
+        Err(_) => as_it_is(None, body, properties),
     };
     (entry.exchange, entry.topic) = (text("exchange"), topic);
     Ok(entry)
+}
+
+/// Whether nothing is to be changed about what was recorded.
+fn is_kept(args: &SendArgs) -> bool {
+    let SendArgs { event_type, publisher_id, payload, context, priority, driver, .. } = args;
+    let said = event_type.is_some() || publisher_id.is_some() || priority.is_some() || driver.is_some();
+    args.keep_ids && !said && payload.is_none() && context.is_none()
+}
+
+/// It is sent as null.
+fn has_token(emission: &Emission) -> bool {
+    emission.context.iter().any(|(key, value)| key == "auth_token" && value.get() != "null")
 }
 
 /// `None` for what has no envelope.

@@ -11,7 +11,7 @@ use std::collections::BTreeMap;
 use std::io::{self, Write as _};
 use std::time::Duration;
 
-use osnl_transport::{ExchangeFound, Tap, TapOptions, Transport, TransportError};
+use osnl_transport::{ExchangeFound, Greeting, Tap, TapOptions, Transport, TransportError};
 use serde_json::{Value, json};
 
 use self::mend::Cause;
@@ -29,7 +29,10 @@ pub(super) struct Checked {
     host: String,
     virtual_host: String,
     user: String,
+    broker: Greeting,
     counts_dropped: bool,
+    /// Nobody named them, so that one is missing is no trouble by itself.
+    chosen: bool,
     /// Name, and what became of it.
     exchanges: Vec<(String, State)>,
     keys: Vec<String>,
@@ -49,13 +52,13 @@ enum State {
 /// Goes through the steps until the time is over, `count` have come, or `stop` says so.
 pub(super) async fn look(
     transport: &dyn Transport,
-    options: &TapOptions,
+    (options, chosen): (&TapOptions, bool),
     wanted: &Wanted,
     (time, count): (Duration, Option<u64>),
     stop: impl Future<Output = ()>,
 ) -> Result<Checked, TransportError> {
     let mut tap = transport.tap(options).await?;
-    let mut checked = Checked::of(&mut *tap, options).await?;
+    let mut checked = Checked { chosen, ..Checked::of(&mut *tap, options).await? };
     checked.seconds = time.as_secs();
     let watching = async {
         let mut messages = Vec::new();
@@ -107,6 +110,7 @@ impl Checked {
             host: found.host,
             virtual_host: found.virtual_host,
             user: found.user,
+            broker: found.greeting,
             counts_dropped: found.counts_dropped,
             exchanges,
             keys,
@@ -131,7 +135,8 @@ impl Checked {
     fn text(&self) -> String {
         let keys = self.keys.join(", ");
         let host = format!("{}, virtual host \"{}\", user {}", self.host, self.virtual_host, self.user);
-        let mut lines = vec![("connected", host)];
+        let broker = self.broker.words().unwrap_or_else(|| "it does not say what it is".to_owned());
+        let mut lines = vec![("connected", host), ("broker", broker)];
         let bounded = "declared, exclusive, bounded; what the bound drops is";
         match self.counts_dropped {
             true => lines.push(("queue", format!("{bounded} counted"))),
@@ -140,7 +145,11 @@ impl Checked {
                 lines.push(("", mended(&self.permissions())));
             }
         }
+        let missing: Vec<&str> = self.missing_of_chosen().collect();
         for (name, state) in &self.exchanges {
+            if missing.contains(&name.as_str()) {
+                continue;
+            }
             lines.push((
                 "exchange",
                 match state {
@@ -152,6 +161,19 @@ impl Checked {
                 },
             ));
             lines.extend(self.mend(name, state).map(|command| ("", mended(&command))));
+        }
+        if !missing.is_empty() {
+            let names = missing.join(", ");
+            lines.push((
+                "exchanges",
+                format!(
+                    "not there in this virtual host: {names}; a service makes its own when it first publishes"
+                ),
+            ));
+            lines.push((
+                "",
+                mended("osnl tap --check --exchange NAME  # what is to be done about one of them"),
+            ));
         }
         let total: u64 = self.seen.values().sum();
         if total == 0 {
@@ -193,6 +215,11 @@ impl Checked {
             "host": self.host,
             "virtual_host": self.virtual_host,
             "user": self.user,
+            "broker": {
+                "product": self.broker.product,
+                "version": self.broker.version,
+                "cluster": self.broker.cluster,
+            },
             "counts_dropped": self.counts_dropped,
             "exchanges": exchanges.collect::<Vec<_>>(),
             "routing_keys": self.keys,
@@ -221,6 +248,12 @@ impl Checked {
 
     fn likely(&self) -> Vec<Cause> {
         mend::likely(&self.names(), &self.virtual_host)
+    }
+
+    /// Told together: hardly a cloud has all services.
+    fn missing_of_chosen(&self) -> impl Iterator<Item = &str> {
+        let missing = self.exchanges.iter().filter(|(_, state)| self.chosen && *state == State::Missing);
+        missing.map(|(name, _)| name.as_str())
     }
 
     fn names(&self) -> Vec<&str> {

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 use osnl::template::Names;
-use osnl_model::{ContentInfo, DecodeError, Notification, Pattern, mask_secrets, plain_body, read_head};
+use osnl_model::{ContentInfo, DecodeError, Notification, Pattern, plain_body, read_head};
 use osnl_transport::TapMessage;
 use serde_json::Value;
 
@@ -154,11 +154,5 @@ impl Event {
             Some(time) => time.replacen(' ', "T", 1),
             None => format!("{received:.6}").trim_end_matches('Z').to_owned(),
         }
-    }
-
-    /// Context and payload, without secrets.
-    pub(super) fn masked(&self) -> (Value, Value) {
-        let context = Value::Object(self.notification.context.clone());
-        (mask_secrets(&context), mask_secrets(&self.notification.payload))
     }
 }

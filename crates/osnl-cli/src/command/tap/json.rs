@@ -7,88 +7,184 @@
 //!
 //! Saved: `received`, `exchange`, `routing_key`, `properties` under AMQP's names, `body` or `body_base64`: all that
 //! is needed to publish it again. Nothing is masked there.
+//!
+//! Both are written from what was read, without a copy of it in between: a tap is often asked to keep up.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use jiff::Timestamp;
+use osnl_model::Masked;
 use osnl_transport::{TapMessage, TapProperties};
-use serde_json::{Map, Value, json};
+use serde::Serialize;
+use serde_json::{Map, Value};
 
 use super::clean;
 use super::event::{Event, Unreadable};
 use super::resource::Form;
 
-/// The object of an event, without its end.
+/// The object of an event, without the end of its line.
 pub(super) fn event(message: &TapMessage, event: &Event, received: Timestamp, raw: bool) -> String {
     let n = &event.notification;
     let about = &event.about;
-    let (context, payload) = event.masked();
     let (format, version) = match &about.form {
-        Form::Versioned(class, version) => (class.as_str(), Some(version)),
+        Form::Versioned(class, version) => (class.as_str(), Some(version.as_str())),
         Form::Legacy => ("legacy", None),
         Form::Cadf => ("CADF", None),
     };
-    let mut object = place(message, received);
-    for (key, value) in [
-        ("timestamp", json!(n.timestamp)),
-        ("priority", json!(n.priority.as_ref().map(|priority| priority.as_str()))),
-        ("event_type", json!(n.event_type)),
-        ("publisher_id", json!(n.publisher_id)),
-        ("message_id", json!(n.message_id)),
-        ("project_id", json!(about.project)),
-        ("user_id", json!(about.user)),
-        ("resource", json!({"id": about.ids.first(), "ids": about.ids, "name": about.name})),
-        ("format", json!(format)),
-        ("version", json!(version)),
-        ("context", context),
-        ("payload", payload),
-    ] {
-        object.insert(key.to_owned(), value);
-    }
-    written(object, message, raw)
+    let (body, body_base64) = if raw { body(message) } else { (None, None) };
+    written(&Shown {
+        received: &time(received),
+        exchange: &message.exchange,
+        routing_key: &message.routing_key,
+        timestamp: n.timestamp.as_deref(),
+        priority: n.priority.as_ref().map(|priority| priority.as_str()),
+        event_type: n.event_type.as_deref(),
+        publisher_id: n.publisher_id.as_deref(),
+        message_id: n.message_id.as_deref(),
+        project_id: about.project.as_deref(),
+        user_id: about.user.as_deref(),
+        resource: Resource {
+            id: about.ids.first().map(String::as_str),
+            ids: &about.ids,
+            name: about.name.as_deref(),
+        },
+        format,
+        version,
+        context: Masked::object(&n.context),
+        payload: Masked::value(&n.payload),
+        body,
+        body_base64,
+    })
 }
 
-/// The object of a body that cannot be read, without its end.
+/// Context and payload over several lines, without secrets.
+pub(super) fn body_masked(event: &Event) -> String {
+    let n = &event.notification;
+    let whole = Whole { context: Masked::object(&n.context), payload: Masked::value(&n.payload) };
+    clean::json(serde_json::to_string_pretty(&whole).unwrap_or_default())
+}
+
+/// The object of a body that cannot be read, without the end of its line.
 pub(super) fn unreadable(message: &TapMessage, why: &Unreadable, received: Timestamp, raw: bool) -> String {
-    let mut object = place(message, received);
-    object.insert("unreadable".to_owned(), json!(why.reason.to_string()));
-    object.insert("body_escaped".to_owned(), json!(why.body));
-    written(object, message, raw)
+    let (body, body_base64) = if raw { body(message) } else { (None, None) };
+    written(&ShownUnread {
+        received: &time(received),
+        exchange: &message.exchange,
+        routing_key: &message.routing_key,
+        unreadable: &why.reason.to_string(),
+        body_escaped: &why.body,
+        body,
+        body_base64,
+    })
 }
 
-/// The object to be saved, without its end.
+/// The object to be saved, without the end of its line.
 pub(super) fn saved(message: &TapMessage, received: Timestamp) -> String {
-    let mut object = place(message, received);
-    object.insert("properties".to_owned(), Value::Object(properties(&message.properties)));
-    body(&mut object, message);
-    Value::Object(object).to_string()
-}
-
-fn place(message: &TapMessage, received: Timestamp) -> Map<String, Value> {
-    let mut object = Map::new();
-    object.insert("received".to_owned(), json!(format!("{received:.6}")));
-    object.insert("exchange".to_owned(), json!(message.exchange));
-    object.insert("routing_key".to_owned(), json!(message.routing_key));
-    object
-}
-
-fn written(mut object: Map<String, Value>, message: &TapMessage, raw: bool) -> String {
-    if raw {
-        body(&mut object, message);
-    }
-    clean::json(Value::Object(object).to_string())
-}
-
-fn body(object: &mut Map<String, Value>, message: &TapMessage) {
-    let (key, value) = match std::str::from_utf8(&message.body) {
-        Ok(text) => ("body", json!(text)),
-        Err(_) => ("body_base64", json!(STANDARD.encode(&message.body))),
+    let (body, body_base64) = body(message);
+    let saved = Saved {
+        received: &time(received),
+        exchange: &message.exchange,
+        routing_key: &message.routing_key,
+        properties: properties(&message.properties),
+        body,
+        body_base64,
     };
-    object.insert(key.to_owned(), value);
+    text(&saved)
+}
+
+#[derive(Serialize)]
+struct Shown<'a> {
+    received: &'a str,
+    exchange: &'a str,
+    routing_key: &'a str,
+    timestamp: Option<&'a str>,
+    priority: Option<&'a str>,
+    event_type: Option<&'a str>,
+    publisher_id: Option<&'a str>,
+    message_id: Option<&'a str>,
+    project_id: Option<&'a str>,
+    user_id: Option<&'a str>,
+    resource: Resource<'a>,
+    format: &'a str,
+    version: Option<&'a str>,
+    context: Masked<'a>,
+    payload: Masked<'a>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    body: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    body_base64: Option<String>,
+}
+
+#[derive(Serialize)]
+struct Resource<'a> {
+    id: Option<&'a str>,
+    ids: &'a [String],
+    name: Option<&'a str>,
+}
+
+#[derive(Serialize)]
+struct Whole<'a> {
+    context: Masked<'a>,
+    payload: Masked<'a>,
+}
+
+#[derive(Serialize)]
+struct ShownUnread<'a> {
+    received: &'a str,
+    exchange: &'a str,
+    routing_key: &'a str,
+    unreadable: &'a str,
+    body_escaped: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    body: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    body_base64: Option<String>,
+}
+
+#[derive(Serialize)]
+struct Saved<'a> {
+    received: &'a str,
+    exchange: &'a str,
+    routing_key: &'a str,
+    properties: Properties<'a>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    body: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    body_base64: Option<String>,
 }
 
 /// Those that were set, under AMQP's names.
-fn properties(from: &TapProperties) -> Map<String, Value> {
+#[derive(Serialize)]
+struct Properties<'a> {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    content_type: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    content_encoding: Option<&'a str>,
+    #[serde(skip_serializing_if = "Map::is_empty")]
+    headers: &'a Map<String, Value>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    delivery_mode: Option<u8>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    priority: Option<u8>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    correlation_id: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reply_to: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    expiration: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    message_id: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    timestamp: Option<u64>,
+    #[serde(rename = "type", skip_serializing_if = "Option::is_none")]
+    kind: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    user_id: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    app_id: Option<&'a str>,
+}
+
+fn properties(from: &TapProperties) -> Properties<'_> {
     let TapProperties {
         content_type,
         content_encoding,
@@ -104,24 +200,40 @@ fn properties(from: &TapProperties) -> Map<String, Value> {
         app_id,
         headers,
     } = from;
-    let headers = (!headers.is_empty()).then_some(headers);
-    [
-        ("content_type", json!(content_type)),
-        ("content_encoding", json!(content_encoding)),
-        ("headers", json!(headers)),
-        ("delivery_mode", json!(delivery_mode)),
-        ("priority", json!(priority)),
-        ("correlation_id", json!(correlation_id)),
-        ("reply_to", json!(reply_to)),
-        ("expiration", json!(expiration)),
-        ("message_id", json!(message_id)),
-        ("timestamp", json!(timestamp)),
-        ("type", json!(kind)),
-        ("user_id", json!(user_id)),
-        ("app_id", json!(app_id)),
-    ]
-    .into_iter()
-    .filter(|(_, value)| !value.is_null())
-    .map(|(key, value)| (key.to_owned(), value))
-    .collect()
+    Properties {
+        content_type: content_type.as_deref(),
+        content_encoding: content_encoding.as_deref(),
+        headers,
+        delivery_mode: *delivery_mode,
+        priority: *priority,
+        correlation_id: correlation_id.as_deref(),
+        reply_to: reply_to.as_deref(),
+        expiration: expiration.as_deref(),
+        message_id: message_id.as_deref(),
+        timestamp: *timestamp,
+        kind: kind.as_deref(),
+        user_id: user_id.as_deref(),
+        app_id: app_id.as_deref(),
+    }
+}
+
+fn time(received: Timestamp) -> String {
+    format!("{received:.6}")
+}
+
+/// As text, or as what stands for it.
+fn body(message: &TapMessage) -> (Option<&str>, Option<String>) {
+    match std::str::from_utf8(&message.body) {
+        Ok(text) => (Some(text), None),
+        Err(_) => (None, Some(STANDARD.encode(&message.body))),
+    }
+}
+
+fn written(object: &impl Serialize) -> String {
+    clean::json(text(object))
+}
+
+/// There are no maps in these objects whose keys are no texts, so nothing can fail.
+fn text(object: &impl Serialize) -> String {
+    serde_json::to_string(object).unwrap_or_default()
 }

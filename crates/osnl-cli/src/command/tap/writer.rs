@@ -148,9 +148,7 @@ impl Writer {
                 out.push('\n');
             }
             (TapFormat::Text, Body::Masked, Ok(event)) => {
-                let (context, payload) = event.masked();
-                let whole = serde_json::json!({"context": context, "payload": payload});
-                for line in clean::json(format!("{whole:#}")).lines() {
+                for line in json::body_masked(event).lines() {
                     out.push_str("  ");
                     out.push_str(line);
                     out.push('\n');

@@ -18,7 +18,7 @@ pub(super) struct Cause {
 pub(super) fn likely(exchanges: &[&str], virtual_host: &str) -> Vec<Cause> {
     // Nova stands for all, unless something else was looked at.
     let service = exchanges.iter().find(|name| **name != "openstack").copied().unwrap_or("nova");
-    let file = quoted(&format!("/etc/{service}/{service}.conf")).into_owned();
+    let file = file_of(service);
     let vhost = quoted(virtual_host);
     let cause = |what, command| Cause { what, command };
     vec![
@@ -67,10 +67,18 @@ pub(super) fn missing(name: &str, virtual_host: &str) -> String {
     if name == "openstack" {
         return format!("rabbitmqctl list_exchanges -p {vhost} name type  # cinder and manila make it");
     }
-    let file = quoted(&format!("/etc/{name}/{name}.conf")).into_owned();
+    let file = file_of(name);
     format!(
         "crudini --set {file} oslo_messaging_notifications driver messagingv2  # restart it, then change something"
     )
+}
+
+/// Where a service that is called as its exchange has its configuration, quoted.
+fn file_of(service: &str) -> String {
+    match service {
+        "glance" => "/etc/glance/glance-api.conf".to_owned(),
+        other => quoted(&format!("/etc/{other}/{other}.conf")).into_owned(),
+    }
 }
 
 /// An exchange of another type than `topic`.
@@ -85,7 +93,7 @@ pub(super) fn other_type(name: &str, virtual_host: &str) -> String {
 /// What a broker that lets nobody in wants; `None` where the error says all there is to say.
 pub(in crate::command::tap) fn refused(
     error: &TransportError,
-    user: &str,
+    (user, virtual_host): (&str, &str),
     exchanges: &[&str],
 ) -> Option<String> {
     match error {
@@ -102,6 +110,8 @@ pub(in crate::command::tap) fn refused(
             quoted(virtual_host),
             permissions(user, virtual_host, exchanges)
         )),
+        // A queue of its own is all that it asks for before it listens.
+        TransportError::Refused { .. } => Some(permissions(user, virtual_host, exchanges)),
         TransportError::UnknownDriver { .. }
         | TransportError::Options(_)
         | TransportError::TlsFiles { .. }
@@ -109,7 +119,6 @@ pub(in crate::command::tap) fn refused(
         | TransportError::NoExchange { .. }
         | TransportError::NoQueue { .. }
         | TransportError::ListenOptions { .. }
-        | TransportError::Refused { .. }
         | TransportError::Lost { .. }
         | TransportError::Cancelled { .. } => None,
         // The others are of sending; the enum grows.
@@ -147,7 +156,7 @@ mod tests {
              '^(amq\\.gen-.*|nova|my\\.exchange)$'  # replaces what the user has: rabbitmqctl list_user_permissions 'o'\\''tap'"
         );
         let check = |error: TransportError, expected: Option<&str>| {
-            let found = refused(&error, "tap", &["nova"]);
+            let found = refused(&error, ("tap", "/v"), &["nova"]);
             match expected {
                 Some(begins) => {
                     assert!(found.as_ref().is_some_and(|found| found.starts_with(begins)), "{found:?}")
@@ -172,15 +181,19 @@ mod tests {
             },
             Some("rabbitmqctl list_vhosts; rabbitmqctl add_vhost /x; rabbitmqctl set_permissions -p /x tap "),
         );
+        check(
+            TransportError::Refused { what: String::new(), reason: String::new() },
+            Some("rabbitmqctl set_permissions -p /v tap '^amq\\.gen-.*' "),
+        );
         check(TransportError::Lost { reason: String::new() }, None);
         assert!(
             missing("glance", "/")
-                .starts_with("crudini --set /etc/glance/glance.conf oslo_messaging_notifications driver")
+                .starts_with("crudini --set /etc/glance/glance-api.conf oslo_messaging_notifications driver")
         );
         assert!(other_type("nova", "v").starts_with("rabbitmqadmin -V v delete exchange name=nova"));
         let causes = likely(&["openstack", "glance"], "/");
         assert_eq!(causes.len(), 5);
-        assert!(causes[0].command.starts_with("crudini --set /etc/glance/glance.conf"));
+        assert!(causes[0].command.starts_with("crudini --set /etc/glance/glance-api.conf"));
         assert!(causes.iter().all(|cause| !cause.command.is_empty()));
     }
 }

@@ -1,16 +1,18 @@
 //! One event, opened: where it is from, what it is about, what rules say of it, payload and context without secrets.
 
-use osnl_model::{Notification, Resource, resources};
+use osnl_model::{Masked, Resource, resources};
 use serde_json::Value;
 
 use super::kept::Kept;
-use super::rules::Rules;
+use super::rules::{Judged, Rules};
 use crate::command::tap::clean;
 use crate::command::tap::event::{Event, Unreadable, Wanted};
 use crate::terminal::{Span, Tone};
 
 /// More lines than anybody reads on a screen; `--save` and `--body` have them all.
 const MOST_LINES: usize = 5_000;
+/// Characters of one of them: user data and the like, which are looked at with every picture.
+const MOST_CHARACTERS: usize = 20_000;
 /// Resources of a bulk request that are shown.
 const MOST_RESOURCES: usize = 20;
 
@@ -18,33 +20,38 @@ const MOST_RESOURCES: usize = 20;
 pub(super) struct Detail {
     pub(super) number: u64,
     pub(super) lines: Vec<Vec<Span>>,
+    /// Where among them it is said what the rules say, if anybody asked.
+    pub(super) rules_at: Option<usize>,
 }
 
 impl Detail {
     pub(super) fn of(number: u64, kept: &Kept, rules: Option<&Rules>) -> Self {
-        let mut lines = Lines(Vec::new());
+        let mut lines = Lines(Vec::new(), None);
         // What is kept has been read before.
         match Wanted::default().read(&kept.message) {
             Some(Ok(event)) => lines.event(kept, &event, rules),
             Some(Err(why)) => lines.unreadable(kept, &why, rules),
             None => {}
         }
-        let Lines(mut lines) = lines;
+        let Lines(mut lines, rules_at) = lines;
         let more = lines.len().saturating_sub(MOST_LINES);
         if more > 0 {
             lines.truncate(MOST_LINES);
             lines.push(vec![(Tone::Dim, format!("... and {more} lines more; s saves the whole event"))]);
         }
-        Self { number, lines }
+        Self { number, lines, rules_at }
     }
 }
 
-struct Lines(Vec<Vec<Span>>);
+/// And where the rules are among them.
+struct Lines(Vec<Vec<Span>>, Option<usize>);
 
 impl Lines {
     fn event(&mut self, kept: &Kept, event: &Event, rules: Option<&Rules>) {
         let n = &event.notification;
+        let judged = rules.map(|rules| rules.judge(kept, Ok(n)));
         self.pair("event type", n.event_type.as_deref());
+        self.pair("rules", judged.as_ref().map(Judged::words).as_deref());
         self.pair("priority", n.priority.as_ref().map(|priority| priority.as_str()));
         self.pair("publisher", n.publisher_id.as_deref());
         self.pair("form", Some(&event.about.form.label()));
@@ -69,18 +76,19 @@ impl Lines {
             self.title("resource");
             self.text(Tone::Dim, "  none could be told from the message");
         }
-        self.rules(kept, Ok(n), rules);
-        let (context, payload) = event.masked();
+        self.rules(judged);
         self.title("payload, secrets masked");
-        self.json(&payload);
+        self.json(Masked::value(&n.payload));
         self.title("context, secrets masked");
-        self.json(&context);
+        self.json(Masked::object(&n.context));
     }
 
     fn unreadable(&mut self, kept: &Kept, why: &Unreadable, rules: Option<&Rules>) {
+        let judged = rules.map(|rules| rules.judge(kept, Err(why.reason.to_string())));
         self.pair("unreadable", Some(&why.reason.to_string()));
+        self.pair("rules", judged.as_ref().map(Judged::words).as_deref());
         self.place(kept);
-        self.rules(kept, Err(why.reason.to_string()), rules);
+        self.rules(judged);
         self.title("body, escaped; secrets hidden as well as it goes");
         self.text(Tone::Plain, &format!("  {}", why.body));
     }
@@ -135,18 +143,28 @@ impl Lines {
         }
     }
 
-    fn rules(&mut self, kept: &Kept, read: Result<&Notification, String>, rules: Option<&Rules>) {
-        let Some(rules) = rules else { return };
+    fn rules(&mut self, judged: Option<Judged>) {
+        let Some(judged) = judged else { return };
         self.title("rules");
-        for mut line in rules.lines(kept, read) {
+        self.1 = Some(self.0.len() - 1);
+        for mut line in judged.lines {
             line.insert(0, (Tone::Plain, "  ".to_owned()));
             self.0.push(line);
         }
     }
 
-    fn json(&mut self, value: &Value) {
-        let written = clean::json(format!("{value:#}"));
-        written.lines().for_each(|line| self.0.push(vec![(Tone::Plain, format!("  {line}"))]));
+    fn json(&mut self, masked: Masked<'_>) {
+        let written = clean::json(serde_json::to_string_pretty(&masked).unwrap_or_default());
+        for line in written.lines() {
+            let line = match line.char_indices().nth(MOST_CHARACTERS) {
+                Some((at, _)) => {
+                    let more = line[at..].chars().count();
+                    format!("  {}... and {more} characters more; s saves the whole event", &line[..at])
+                }
+                None => format!("  {line}"),
+            };
+            self.0.push(vec![(Tone::Plain, line)]);
+        }
     }
 
     fn title(&mut self, text: &str) {

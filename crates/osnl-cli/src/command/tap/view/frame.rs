@@ -46,6 +46,9 @@ fn page(
         Page::Detail => {
             let number = state.detail.as_ref().map_or(0, |detail| detail.number);
             let lines = state.detail.as_ref().map_or(Vec::new(), |detail| wrapped(&detail.lines, width));
+            if let (Some(at), Some(detail)) = (state.jump.take(), &state.detail) {
+                state.top = wrapped(&detail.lines[..at.min(detail.lines.len())], width).len();
+            }
             (lines, format!(" event {number}"))
         }
         Page::Messages => {
@@ -154,6 +157,9 @@ fn foot(state: &State, standing: &Standing, width: usize) -> Vec<Span> {
             "up, down select  enter open  / filter  p pause  tab rates  ? help  q leave".into()
         }
         Page::List => "enter open  / filter  s save  end follow  p pause  tab rates  ? help  q leave".into(),
+        Page::Detail if state.detail.as_ref().is_some_and(|detail| detail.rules_at.is_some()) => {
+            "up, down scroll  left, right others  r rules  s save  esc back  q leave".into()
+        }
         Page::Detail => "up, down scroll  left, right other events  s save  esc back  q leave".into(),
         Page::Rates => "t 1 2 3 a sort  r reverse  p pause  tab list  ? help  q leave".into(),
         Page::Messages | Page::Help => "esc back  q leave".into(),

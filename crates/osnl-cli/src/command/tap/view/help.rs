@@ -19,7 +19,7 @@ const TEXT: &[(&str, &str)] = &[
     ("s", "save as received, secrets included, for osnl explain and replay"),
     ("", "In an opened event"),
     ("Up, Down, PgUp, PgDn", "scroll"),
-    ("Left, Right", "the one before, the next"),
+    ("Left, Right; r", "the one before, the next; what each rule says (with -c)"),
     ("", "In the rates"),
     ("t, 1, 2, 3, a", "sort by type, last second, 10 s, 60 s, all; r reverses"),
 ];

@@ -6,6 +6,7 @@ use osnl_model::Notification;
 
 use super::kept::Kept;
 use crate::command::saved_events::{verdict, would};
+use crate::command::tap::clean;
 use crate::terminal::{Span, Tone};
 
 /// The rules of a configuration.
@@ -16,10 +17,19 @@ pub(in crate::command::tap) struct Rules {
     pub(in crate::command::tap) listener: Option<String>,
 }
 
+/// What they say of an event.
+#[derive(Debug)]
+pub(super) struct Judged {
+    /// The names of those that fire.
+    fires: Vec<String>,
+    all: usize,
+    /// A line for each rule, those that fire first, and one for each thing that would be done.
+    pub(super) lines: Vec<Vec<Span>>,
+}
+
 impl Rules {
-    /// A line for each rule, one for each thing that would be done. No secret is in them, nor anything that acts on a
-    /// terminal.
-    pub(super) fn lines(&self, kept: &Kept, read: Result<&Notification, String>) -> Vec<Vec<Span>> {
+    /// Asks each of them. No secret is in the answer, nor anything that acts on a terminal.
+    pub(super) fn judge(&self, kept: &Kept, read: Result<&Notification, String>) -> Judged {
         let subject = Subject {
             content: match read {
                 Ok(notification) => Content::Whole(Box::new(notification.clone())),
@@ -33,6 +43,8 @@ impl Rules {
         };
         let mut verdicts = explain(&self.conf, &subject, self.listener.as_deref());
         verdicts.sort_by_key(|verdict| !verdict.ruling.fires());
+        let firing = verdicts.iter().filter(|verdict| verdict.ruling.fires());
+        let fires = firing.map(|verdict| clean::text(&verdict.rule).into_owned()).collect();
         let mut lines = Vec::new();
         for found in &verdicts {
             let (mark, tone) = if found.ruling.fires() { ("✓ ", Tone::Good) } else { ("  ", Tone::Dim) };
@@ -43,6 +55,22 @@ impl Rules {
                 );
             }
         }
-        lines
+        Judged { fires, all: verdicts.len(), lines }
+    }
+}
+
+impl Judged {
+    /// In short.
+    pub(super) fn words(&self) -> String {
+        match (&self.fires[..], self.all) {
+            (_, 0) => "there is none in the configuration".to_owned(),
+            ([], 1) => "the only one does not fire; r shows why".to_owned(),
+            ([], all) => format!("none of {all} fires; r shows why"),
+            ([one], 1) => format!("{one} fires; r shows what it does"),
+            ([one], all) => {
+                format!("{one} fires, 1 of {all}; r shows what it does, and why the others do not")
+            }
+            (some, all) => format!("{} fire, {} of {all}; r shows what they do", some.join(", "), some.len()),
+        }
     }
 }

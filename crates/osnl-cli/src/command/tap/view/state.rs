@@ -66,6 +66,9 @@ pub(super) struct State {
     pub(super) reversed: bool,
     /// The first line of a page that is only scrolled.
     pub(super) top: usize,
+    /// A line of what is opened, before lines are broken, that is to be the first: where it stands is known once it is
+    /// drawn.
+    pub(super) jump: Option<usize>,
     /// Lines of the page.
     pub(super) rows: usize,
 }
@@ -91,6 +94,7 @@ impl State {
             order: Order::Sixty,
             reversed: false,
             top: 0,
+            jump: None,
             rows: 20,
         }
     }
@@ -206,6 +210,10 @@ impl State {
                 self.open(rules);
             }
             Key::Enter => self.turn(self.base),
+            Key::Char('r') => match self.detail.as_ref().map(|detail| detail.rules_at) {
+                Some(Some(at)) => self.jump = Some(at),
+                Some(None) | None => self.note("no rules are known: start with -c FILE".to_owned()),
+            },
             key => self.scroll(key),
         }
     }

@@ -105,6 +105,9 @@ fn each_page_looks_as_it_is_kept() {
     press(&mut list, "/~event_type=^compute\\.instance\\.create\\.end$\r");
     assert_eq!(list.key(Key::Enter, Some(&rules())), Act::Nothing);
     check("opened", &mut list, SIZE);
+    press(&mut list, "r");
+    check("opened-rules", &mut list, SIZE);
+    check("opened-rules-72", &mut list, Size { width: 72, height: 18 });
     press(&mut list, "$");
     check("opened-end", &mut list, SIZE);
     press(&mut list, "\x1b/~no such thing\r");

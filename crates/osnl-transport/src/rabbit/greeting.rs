@@ -1,0 +1,166 @@
+//! What a broker says it is, before anybody logs in: the server properties of `connection.start`.
+//!
+//! The client library reads them and does not hand them on, so they are read on their way to it. Only texts are
+//! looked at, no table within them, and no more than [`MOST`] bytes: whatever is malformed ends the reading, and what
+//! was found until then counts. The bytes pass unchanged, and the client library judges them by itself.
+
+use std::fmt;
+use std::sync::{Arc, OnceLock};
+
+/// Which broker answers, as far as it says so.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Greeting {
+    /// `RabbitMQ`.
+    pub product: Option<String>,
+    /// `3.10.8`.
+    pub version: Option<String>,
+    /// The name that all nodes of a cluster share, such as `rabbit@mq1`.
+    pub cluster: Option<String>,
+}
+
+impl Greeting {
+    /// `RabbitMQ 3.10.8, cluster rabbit@mq1`, or as much of it as is known; `None` if nothing is.
+    #[must_use]
+    pub fn words(&self) -> Option<String> {
+        let Self { product, version, cluster } = self;
+        let broker = match (product, version) {
+            (Some(product), Some(version)) => Some(format!("{product} {version}")),
+            (Some(product), None) => Some(product.clone()),
+            (None, Some(version)) => Some(format!("version {version}")),
+            (None, None) => None,
+        };
+        let cluster = cluster.as_ref().map(|name| format!("cluster {name}"));
+        let words: Vec<String> = [broker, cluster].into_iter().flatten().collect();
+        (!words.is_empty()).then(|| words.join(", "))
+    }
+}
+
+/// The first frame is smaller than 4 kB, or the broker breaks the protocol.
+const MOST: usize = 8 * 1024;
+/// Characters of a text that are kept; names and versions have less.
+const LONGEST: usize = 100;
+/// Octets of a frame before its payload: type, channel, size.
+const HEADER: usize = 7;
+/// A method frame on channel 0.
+const METHOD: [u8; 3] = [1, 0, 0];
+/// Class `connection` (10), method `start` (10).
+const START: [u8; 4] = [0, 10, 0, 10];
+
+/// Gathers the first frame, however it is cut into pieces.
+pub(super) struct Listener {
+    bytes: Vec<u8>,
+    told: Arc<OnceLock<Greeting>>,
+}
+
+impl Listener {
+    pub(super) const fn new(told: Arc<OnceLock<Greeting>>) -> Self {
+        Self { bytes: Vec::new(), told }
+    }
+
+    /// Looks at what comes; true once there is nothing left to look for.
+    pub(super) fn pass(&mut self, bytes: &[u8]) -> bool {
+        let room = MOST - self.bytes.len();
+        self.bytes.extend_from_slice(&bytes[..bytes.len().min(room)]);
+        let Some(whole) = frame_end(&self.bytes) else { return false };
+        if self.bytes.len() < whole {
+            return false;
+        }
+        // Nobody else sets it.
+        let _ = self.told.set(read(&self.bytes[..whole]));
+        true
+    }
+}
+
+/// How much is waited for; `None` until the header has come.
+fn frame_end(bytes: &[u8]) -> Option<usize> {
+    if bytes.len() >= METHOD.len() && !bytes.starts_with(&METHOD) {
+        return Some(0);
+    }
+    let size = bytes.get(METHOD.len()..HEADER)?.try_into().ok()?;
+    Some(HEADER.saturating_add(u32::from_be_bytes(size) as usize).min(MOST))
+}
+
+/// What a first frame says, its end octet not needed.
+fn read(frame: &[u8]) -> Greeting {
+    let mut greeting = Greeting::default();
+    let mut rest = Octets(frame.get(HEADER..).unwrap_or_default());
+    let is_start = rest.take(START.len()) == Some(&START);
+    let _protocol_version = rest.take(2);
+    let Some(length) = rest.long().filter(|_| is_start) else { return greeting };
+    let table = &rest.0[..length.min(rest.0.len())];
+    // Ends where it is malformed.
+    let _ = properties(Octets(table), &mut greeting);
+    greeting
+}
+
+fn properties(mut table: Octets<'_>, greeting: &mut Greeting) -> Option<()> {
+    while !table.0.is_empty() {
+        let name = table.short_text()?;
+        let value = table.value()?;
+        let place = match name {
+            b"product" => &mut greeting.product,
+            b"version" => &mut greeting.version,
+            b"cluster_name" => &mut greeting.cluster,
+            _ => continue,
+        };
+        *place = value.map(shown).filter(|text| !text.is_empty());
+    }
+    Some(())
+}
+
+/// It goes into lines.
+fn shown(text: &[u8]) -> String {
+    String::from_utf8_lossy(text).chars().filter(|c| !c.is_control()).take(LONGEST).collect()
+}
+
+/// What is left of some octets.
+struct Octets<'a>(&'a [u8]);
+
+impl<'a> Octets<'a> {
+    fn take(&mut self, count: usize) -> Option<&'a [u8]> {
+        let (taken, rest) = self.0.split_at_checked(count)?;
+        self.0 = rest;
+        Some(taken)
+    }
+
+    fn long(&mut self) -> Option<usize> {
+        Some(u32::from_be_bytes(self.take(4)?.try_into().ok()?) as usize)
+    }
+
+    fn short_text(&mut self) -> Option<&'a [u8]> {
+        let [length] = *self.take(1)? else { return None };
+        self.take(usize::from(length))
+    }
+
+    /// A value of a table, which is jumped over unless it is a text. The types are those that RabbitMQ writes
+    /// (`rabbit_binary_parser.erl`); of any other the length is not known, and so is nothing behind it.
+    fn value(&mut self) -> Option<Option<&'a [u8]>> {
+        let [kind] = *self.take(1)? else { return None };
+        let length = match kind {
+            b'S' => {
+                let length = self.long()?;
+                return Some(Some(self.take(length)?));
+            }
+            b'F' | b'A' | b'x' => self.long()?,
+            b'V' => 0,
+            b't' | b'b' | b'B' => 1,
+            b's' | b'u' => 2,
+            b'I' | b'i' | b'f' => 4,
+            b'D' => 5,
+            b'l' | b'L' | b'd' | b'T' => 8,
+            _ => return None,
+        };
+        self.take(length)?;
+        Some(None)
+    }
+}
+
+/// Nothing of what was gathered, which is of no use to a reader.
+impl fmt::Debug for Listener {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Listener").finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests;
