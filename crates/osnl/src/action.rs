@@ -11,6 +11,7 @@ pub mod k2hr3;
 pub mod k2hr3_register;
 pub mod mail;
 pub mod oss_rest;
+mod progress;
 pub mod publish;
 pub mod python;
 pub mod syslog;
@@ -22,6 +23,7 @@ use std::time::Duration;
 
 pub use osnl_http as http;
 
+pub use self::progress::Progress;
 use osnl_http::{Failure, FailureClass};
 use osnl_model::{Notification, bulk_part};
 use osnl_transport::BoxFuture;
@@ -29,6 +31,7 @@ use serde_json::Value;
 use tokio_util::sync::CancellationToken;
 
 use crate::enrich::Enriched;
+use crate::oss::{DONE, HAPPENED};
 use crate::received::Received;
 use crate::template::Names;
 
@@ -48,6 +51,8 @@ pub struct Event {
     /// What was asked for it ([`crate::enrich`]), by the names of the enrichments; `None` before that, and where an
     /// action wants none.
     pub enriched: Option<Arc<Enriched>>,
+    /// How many of its calls are done, where it asks for several.
+    pub progress: Progress,
 }
 
 impl Event {
@@ -70,6 +75,8 @@ impl Event {
             }),
         };
         let enriched = self.enriched.iter().flat_map(|enriched| enriched.iter());
+        // What is kept for the action itself is no name.
+        let enriched = enriched.filter(|(name, _)| *name != HAPPENED && *name != DONE);
         enriched.fold(names, |names, (name, value)| names.with(name, value.clone()))
     }
 

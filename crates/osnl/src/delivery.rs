@@ -42,7 +42,7 @@ pub use self::schedule::WhenExhausted;
 use self::schedule::{Schedule, Step};
 pub use self::setup::{Remote, Setup};
 use crate::action::{Action, ActionError, Done, ErrorClass, Event};
-use crate::journal::{DeliveryId, Journal, Outcome, Used};
+use crate::journal::{DeliveryId, Journal, Learnt, Outcome, Used};
 use crate::metrics::Counters;
 use crate::rule::Rate;
 use crate::shutdown::Shutdown;
@@ -220,7 +220,12 @@ impl DeliveryLoop {
                 }
                 () = replaced.work() => {}
                 Some(attempt) = attempts.next() => {
-                    for (id, event, result) in attempt {
+                    for (id, mut event, result) in attempt {
+                        if result.is_err() && let Some(kept) = event.progressed() {
+                            // Written in its turn; nobody has to wait for it.
+                            drop(self.journal.enriched(id, &kept, Learnt::default()));
+                            event.enriched = Some(kept);
+                        }
                         self.schedule.learnt(id, &event);
                         self.attempted(id, &event, result);
                     }
