@@ -298,3 +298,32 @@ fn a_versioned_creation_has_the_operating_system_of_its_image() {
     let asked = ["/compute", "/network", "/image"].map(|path| openstack.count(path));
     assert_eq!(asked, [0, 0, 1]);
 }
+
+/// Of a move the release was answered and the allocation was not: a restart goes on with the allocation.
+#[test]
+fn a_restart_goes_on_where_a_delivery_had_come_to() {
+    let openstack = openstack();
+    let stage = Stage::new();
+    let journal = format!("connection = sqlite:///{}/j.db", stage.folder.path().display());
+    let daemon = stage.run(&openstack, &journal, "");
+    stage.publish("floatingip.update.end", &associated(|_| {}));
+    daemon.wait_until("it is told", |c| c.delivered.get() == 1);
+    stage.target.reply_with(Reply::Status(503));
+    stage.target.script(vec![Reply::Status(204)]);
+    let moved = |floatingip: &mut Value| {
+        floatingip["port_id"] = "another-port".into();
+        floatingip["port_details"]["device_id"] = "another".into();
+        floatingip["revision_number"] = 9.into();
+    };
+    stage.publish("floatingip.update.end", &associated(moved));
+    daemon.wait_until("the allocation is tried", |c| c.failures.get() > 0);
+    daemon.stop().unwrap();
+    stage.target.reply_with(Reply::Status(204));
+    let daemon = stage.run(&openstack, &journal, "");
+    daemon.wait_until("it is delivered", |c| c.delivered.get() == 1);
+    daemon.stop().unwrap();
+    let requests = stage.target.requests();
+    let second = |n: usize| requests[n].header("idempotency-key").unwrap().ends_with("/oss/2");
+    assert!(requests.len() > 3 && !second(0) && !second(1));
+    assert!((2..requests.len()).all(second), "{requests:?}");
+}
