@@ -68,7 +68,7 @@ pub(crate) async fn run(file: &str, rounds: u64) -> Result<()> {
         claimed.extend(journal.claim("a", KEPT as usize).await);
     }
     let before = cpu()?;
-    join_all(claimed.iter().map(|one| journal.enriched(one.id, &found.enriched, Vec::new()))).await;
+    join_all(claimed.iter().map(|one| journal.enriched(one.id, &found.enriched, Default::default()))).await;
     let kept = (cpu()? - before) / KEPT;
     println!("{} {}", hit.as_nanos(), kept.as_nanos());
     journal.close().await;
@@ -109,6 +109,7 @@ fn event(n: u32) -> Result<Event> {
         action: "a".into(),
         resource: None,
         enriched: None,
+        progress: Default::default(),
     })
 }
 

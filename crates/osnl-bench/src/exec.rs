@@ -30,7 +30,15 @@ pub(crate) async fn alone(count: u64, in_flight: u64, child: &[&str]) -> Result<
     let events = received((1..=count).map(|n| messages.matching(n))).map(|received| {
         let notification = Arc::new(received.decode()?);
         let (rule, action) = ("deleted".into(), "tell".into());
-        Ok(Event { received: Arc::new(received), notification, rule, action, resource: None, enriched: None })
+        Ok(Event {
+            received: Arc::new(received),
+            notification,
+            rule,
+            action,
+            resource: None,
+            enriched: None,
+            progress: Default::default(),
+        })
     });
     let events: Vec<Event> = events.collect::<Result<_>>()?;
     action.open().await?;

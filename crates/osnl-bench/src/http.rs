@@ -28,6 +28,7 @@ pub(crate) async fn run(port: u64, count: u64, in_flight: u64) -> Result<()> {
             action: "roles".into(),
             resource: None,
             enriched: None,
+            progress: Default::default(),
         })
     });
     let events: Vec<Event> = events.collect::<Result<_>>()?;

@@ -11,6 +11,7 @@ pub mod k2hr3;
 pub mod k2hr3_register;
 pub mod mail;
 pub mod oss_rest;
+mod progress;
 pub mod publish;
 pub mod python;
 pub mod syslog;
@@ -22,6 +23,7 @@ use std::time::Duration;
 
 pub use osnl_http as http;
 
+pub use self::progress::Progress;
 use osnl_http::{Failure, FailureClass};
 use osnl_model::{Notification, bulk_part};
 use osnl_transport::BoxFuture;
@@ -29,6 +31,7 @@ use serde_json::Value;
 use tokio_util::sync::CancellationToken;
 
 use crate::enrich::Enriched;
+use crate::oss::{DONE, HAPPENED};
 use crate::received::Received;
 use crate::template::Names;
 
@@ -51,6 +54,8 @@ pub struct Event {
     /// What was asked for it ([`crate::enrich`]), by the names of the enrichments, and [`Event::failure`]; `None` before
     /// that, and where there is none of either.
     pub enriched: Option<Arc<Enriched>>,
+    /// How many of its calls are done, where it asks for several.
+    pub progress: Progress,
 }
 
 impl Event {
@@ -72,7 +77,7 @@ impl Event {
     /// What was asked for it, by the names of the enrichments; `None` where nothing was.
     pub(crate) fn asked(&self) -> Option<Enriched> {
         let mut asked = Enriched::clone(self.enriched.as_ref()?);
-        asked.remove(FAILURE);
+        asked.retain(|name, _| ![FAILURE, HAPPENED, DONE].contains(&name.as_str()));
         (!asked.is_empty()).then_some(asked)
     }
 
@@ -89,6 +94,8 @@ impl Event {
         let enriched = self.enriched.iter().flat_map(|enriched| enriched.iter());
         enriched.fold(names, |names, (name, value)| match name.as_str() {
             FAILURE => names.with(name, value.clone()),
+            // What is kept for the action itself is no name.
+            HAPPENED | DONE => names,
             _ => names.with_found(name, value.clone()),
         })
     }

@@ -44,7 +44,7 @@ use self::schedule::Schedule;
 pub use self::schedule::WhenExhausted;
 pub use self::setup::{Remote, Setup};
 use crate::action::{Action, ActionError, Done, ErrorClass, Event};
-use crate::journal::{DeliveryId, Journal, Outcome};
+use crate::journal::{DeliveryId, Journal, Learnt, Outcome};
 use crate::metrics::Counters;
 use crate::rule::Rate;
 use crate::shutdown::Shutdown;
@@ -219,7 +219,12 @@ impl DeliveryLoop {
                 }
                 () = replaced.work() => {}
                 Some(attempt) = attempts.next() => {
-                    for (id, event, result) in attempt {
+                    for (id, mut event, result) in attempt {
+                        if result.is_err() && let Some(kept) = event.progressed() {
+                            // Written in its turn; nobody has to wait for it.
+                            drop(self.journal.enriched(id, &kept, Learnt::default()));
+                            event.enriched = Some(kept);
+                        }
                         self.schedule.learnt(id, &event);
                         self.attempted(id, &event, result);
                     }

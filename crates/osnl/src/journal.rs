@@ -32,6 +32,7 @@ use tokio::sync::{oneshot, watch};
 pub use self::begin::Begin;
 use crate::action::Event;
 use crate::enrich::Enriched;
+use crate::oss::Change;
 use crate::received::Received;
 
 /// A store of entries and their deliveries. See the [module](self).
@@ -64,14 +65,9 @@ pub trait Journal: Send + Sync {
         self.outcome(delivery, outcome);
     }
 
-    /// Keeps what was asked for a claimed delivery, for all its attempts, and what is worth knowing of objects once they
-    /// are gone (`kind:id` and JSON); completes when that is safe.
-    fn enriched(
-        &self,
-        delivery: DeliveryId,
-        enriched: &Enriched,
-        learnt: Vec<(String, String)>,
-    ) -> BoxFuture<'static, ()> {
+    /// Keeps what was asked for a claimed delivery, for all its attempts, and what is worth knowing later; it is written
+    /// in the order of the calls, and completes when that is safe.
+    fn enriched(&self, delivery: DeliveryId, enriched: &Enriched, learnt: Learnt) -> BoxFuture<'static, ()> {
         let _ = (delivery, enriched, learnt);
         Box::pin(std::future::ready(()))
     }
@@ -112,6 +108,15 @@ pub trait Journal: Send + Sync {
     /// No outcome will come any more: completes when everything it was told is safe. Receipts that are still
     /// open then end as [`Settle::Leave`].
     fn close(&self) -> BoxFuture<'_, ()>;
+}
+
+/// What was learnt on the way of a delivery, for others.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Learnt {
+    /// What is worth knowing of objects once they are gone: `kind:id` and JSON.
+    pub objects: Vec<(String, String)>,
+    /// What is known otherwise of resources that were seen.
+    pub changes: Vec<Change>,
 }
 
 /// Paused actions, and since when each is.

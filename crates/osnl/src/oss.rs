@@ -11,11 +11,13 @@
 //! | [`node_detail`](NodeForm) | the keys and values of a node detail, in each of the program's forms |
 //! | [`body`](Body) | JSON, or the XML around it |
 //! | [`asked`](Asked) | what nova, neutron and glance say of an instance |
+//! | [`completing`](Completing) | who is asked of a delivery, and that it is asked once |
 //!
-//! But for [`Servers`], who may be asked, it is pure; [`Asked`] asks. The action that posts is [`crate::action::oss_rest`].
+//! But for [`Servers`], who may be asked, it is pure; [`Asked`] asks, before a delivery's first attempt. The action that posts is [`crate::action::oss_rest`].
 
 mod asked;
 mod body;
+mod completing;
 pub mod conf;
 mod event;
 mod instance;
@@ -31,13 +33,16 @@ mod wire_log;
 
 pub use self::asked::Asked;
 pub use self::body::Body;
+pub(crate) use self::completing::Completed;
+pub use self::completing::Completing;
 pub use self::event::{Happened, Lists, What};
-pub use self::instance::Instance;
+pub use self::instance::{Instance, Nic};
 pub use self::memory::{Change, Memory, Told};
 pub use self::node_detail::{Constants, IpType, Keys, NodeDetail, NodeForm, Values};
 pub use self::ordered::Ordered;
-pub use self::servers::{Servers, completed};
+pub use self::servers::{Complete, Server, Servers, completed};
 pub use self::told::{Call, Telling};
+pub(crate) use self::told::{DONE, HAPPENED};
 pub(crate) use self::watcher::Keys as KeysOfParts;
 pub use self::watcher::{Watched, Watcher};
 

@@ -21,6 +21,7 @@ mod logs;
 mod names;
 mod options;
 mod oracle;
+mod oss_owner;
 mod oss_watcher;
 mod other_rules;
 mod queues;

@@ -9,20 +9,20 @@ use serde_json::{Value, json};
 use crate::harness::{Osnl, Place, SOON, settled};
 
 const OSNL: &str = env!("CARGO_BIN_EXE_osnl");
-const QUEUE: &str = "monitoring.info";
+pub(crate) const QUEUE: &str = "monitoring.info";
 /// The last thing that a test publishes: what is behind it has been looked at.
 const LAST: &str = "the-last";
 
-struct Stand {
-    place: Place,
-    vhost: Vhost,
-    sink: Sink,
+pub(crate) struct Stand {
+    pub(crate) place: Place,
+    pub(crate) vhost: Vhost,
+    pub(crate) sink: Sink,
     publisher: Publisher,
 }
 
 impl Stand {
     /// The document's own example, with our places in it; sections may come again in `more`.
-    fn new(name: &str, more: &str) -> Self {
+    pub(crate) fn new(name: &str, more: &str) -> Self {
         let vhost = Broker::shared().vhost(name);
         let (place, sink) = (Place::new(), Sink::start());
         let mut publisher = Publisher::start(&vhost.url(), Options::default());
@@ -36,7 +36,7 @@ impl Stand {
         stand
     }
 
-    fn write(&self, more: &str) {
+    pub(crate) fn write(&self, more: &str) {
         let url = self.vhost.url();
         let (login, place) = url.trim_start_matches("rabbit://").split_once('@').unwrap();
         let (user, password) = login.split_once(':').unwrap();
@@ -55,7 +55,7 @@ impl Stand {
         self.place.write("oss.conf", format!("{text}\n{more}\n"));
     }
 
-    fn start(&self) -> Osnl {
+    pub(crate) fn start(&self) -> Osnl {
         let link = self.place.path("oss_watcher");
         if !link.exists() {
             std::os::unix::fs::symlink(OSNL, &link).unwrap();
@@ -63,7 +63,7 @@ impl Stand {
         self.place.run(&link, &["--config-file=oss.conf"]).listening()
     }
 
-    fn publish(&mut self, body: impl AsRef<[u8]>) {
+    pub(crate) fn publish(&mut self, body: impl AsRef<[u8]>) {
         let raw = Raw {
             exchange: String::new(),
             routing_key: QUEUE.to_owned(),
@@ -74,7 +74,7 @@ impl Stand {
     }
 
     /// A creation whose request ends what a test looks at.
-    fn last(&mut self) {
+    pub(crate) fn last(&mut self) {
         let payload = json!({"instance_id": LAST, "hostname": LAST, "fixed_ips": [{"address": "10.9.9.9"}]});
         self.publish(message("compute.instance.create.end", &payload).to_string());
     }
@@ -110,7 +110,7 @@ fn fastrand_id() -> String {
 }
 
 /// A recorded message, bare or in its envelope.
-fn recorded(file: &str, case: &str, bare: bool) -> Vec<String> {
+pub(crate) fn recorded(file: &str, case: &str, bare: bool) -> Vec<String> {
     let file = fixture::json(&format!("emission/captures/{file}.json"));
     let messages = file["cases"][case].as_array().unwrap().iter();
     messages

@@ -148,6 +148,7 @@ mod tests {
             action: "a".into(),
             resource: None,
             enriched: None,
+            progress: Default::default(),
         };
         let line = line(&event).to_string();
         assert!(!line.contains("S3CRET") && line.contains("\"zone_id\":\"z\""), "{line}");

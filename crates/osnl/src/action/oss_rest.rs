@@ -1,9 +1,9 @@
 //! The action `oss_rest`: posts a node detail for what came and what went, as the REST plug-in of the OSS Framework does.
 //!
-//! What an event means is noted when it comes ([`crate::oss`]); what no event has told may be asked of
-//! [`Servers`]. One delivery is a request for each address that came or went with the event, mostly one, in order;
-//! a floating IP that moves is a release and an allocation. If one fails the delivery is repeated as a whole, with the same
-//! keys: a receiver that remembers them does nothing twice.
+//! What an event means is noted when it comes ([`crate::oss`]); what no event has told may have been asked for before the
+//! first attempt. One delivery is a request for each address that came or went with the event, mostly one, in order;
+//! a floating IP that moves is a release and an allocation. If one fails, the next attempt goes on with it: what was
+//! answered before is kept with the delivery.
 //!
 //! | | |
 //! | --- | --- |
@@ -15,7 +15,6 @@
 mod conf;
 
 use std::fmt;
-use std::sync::Arc;
 
 use osnl_http::header::{CONTENT_TYPE, HeaderName, HeaderValue};
 use osnl_http::{Client, HttpError, HttpOptions, Method, Request, Url};
@@ -25,7 +24,7 @@ pub use self::conf::OssRestConf;
 pub(in crate::action) use self::conf::{ASK, DATACENTER, IP_TYPE, KEYS, SECURITY_DOMAIN, VALUES, form};
 use super::http_request::{Authorization as _, Fixed, scrub};
 use super::{Action, ActionError, Done, ErrorClass, Event};
-use crate::oss::{Body, Call, Happened, Lists, NodeForm, Servers, Telling, completed};
+use crate::oss::{Body, Call, Happened, Lists, NodeForm, Telling};
 
 /// What is posted, and where.
 #[derive(Clone, Debug)]
@@ -52,7 +51,6 @@ pub struct OssRest {
     options: OssRestOptions,
     to_creation: Client,
     to_deletion: Client,
-    servers: Option<Arc<dyn Servers>>,
 }
 
 impl OssRest {
@@ -65,14 +63,7 @@ impl OssRest {
         let same = options.creation.scheme() == options.deletion.scheme()
             && options.creation.authority() == options.deletion.authority();
         let to_deletion = if same { to_creation.clone() } else { Client::to(http, &options.deletion)? };
-        Ok(Self { options, to_creation, to_deletion, servers: None })
-    }
-
-    /// Asks these for what no event has told.
-    #[must_use]
-    pub fn with_servers(mut self, servers: Arc<dyn Servers>) -> Self {
-        self.servers = Some(servers);
-        self
+        Ok(Self { options, to_creation, to_deletion })
     }
 
     async fn tell(&self, event: &Event) -> Result<Done, ActionError> {
@@ -82,18 +73,15 @@ impl OssRest {
         };
         let key = event.idempotency_key();
         let mut done = Vec::new();
-        for (n, call) in (1_usize..).zip(calls) {
+        for (n, call) in (1_usize..).zip(calls).skip(event.done()) {
             let key = if n == 1 { key.clone() } else { format!("{key}/{n}") };
             done.push(self.post(call, &key).await?);
+            event.one_is_done();
         }
         Ok(Done::Delivered(done.join("; ")))
     }
 
     async fn post(&self, Call { happened, created }: Call, key: &str) -> Result<String, ActionError> {
-        let happened = match &self.servers {
-            Some(servers) => completed(happened, &**servers).await?,
-            None => happened,
-        };
         let request = self.options.request(&happened, created, Some(key))?;
         let client = if created { &self.to_creation } else { &self.to_deletion };
         let shown = format!("POST {} {}", request.url, about(&happened));

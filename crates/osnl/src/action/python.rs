@@ -13,7 +13,6 @@
 //!
 //! A class that cannot be loaded holds its events; why is in the log at the start, a Python 2 syntax error by name.
 
-mod asking;
 mod conf;
 mod config;
 mod node_detail;
@@ -113,51 +112,78 @@ impl Python {
     }
 
     async fn notify(&self, events: &[Event]) -> Vec<Result<Done, ActionError>> {
-        let mut lines = Vec::new();
-        // Of each event: what is known without asking, or how many calls it has.
-        let mut wanted = Vec::with_capacity(events.len());
-        for event in events {
-            wanted.push(match self.options.details.completed(event).await {
-                Ok(asked) => {
-                    let before = lines.len();
-                    let mut nothing = None;
-                    for told in asked {
-                        match told {
-                            Told::Notify { node_detail, created } => {
-                                let id = self.worker.id();
-                                let line = Line { id, node_detail: &node_detail, created };
-                                // Texts as keys: it can always be written.
-                                let mut line = serde_json::to_vec(&line).unwrap_or_default();
-                                line.push(b'\n');
-                                lines.push((id, line));
-                            }
-                            Told::NothingToDo(why) => nothing = Some(why),
-                        }
-                    }
-                    match nothing {
-                        Some(why) if lines.len() == before => Err(Ok(Done::NothingToDo(why))),
-                        Some(_) | None => Ok(lines.len() - before),
+        let mut open: Vec<Open<'_>> =
+            events.iter().map(|event| Open::of(event, &*self.options.details)).collect();
+        // The next call of each event that is not done: of one event's calls, none before the one ahead of it is done.
+        loop {
+            let (mut lines, mut asked) = (Vec::new(), Vec::new());
+            for one in open.iter_mut().filter(|one| one.verdict.is_none()) {
+                let Some((node_detail, created)) = one.calls.next() else { continue };
+                let id = self.worker.id();
+                // Texts as keys: it can always be written.
+                let mut line =
+                    serde_json::to_vec(&Line { id, node_detail: &node_detail, created }).unwrap_or_default();
+                line.push(b'\n');
+                lines.push((id, line));
+                asked.push(one);
+            }
+            if lines.is_empty() {
+                break;
+            }
+            let mut verdicts = self.worker.ask(lines, || self.prologue()).await.into_iter();
+            for one in asked {
+                match verdicts.next().unwrap_or_else(missing) {
+                    Ok(done) => one.done(done),
+                    Err(error) => one.verdict = Some(Err(error)),
+                }
+            }
+        }
+        open.into_iter().map(|one| one.verdict.or(one.last.map(Ok)).unwrap_or_else(missing)).collect()
+    }
+}
+
+/// An event whose calls are being made.
+struct Open<'a> {
+    event: &'a Event,
+    calls: std::vec::IntoIter<(Box<RawValue>, bool)>,
+    /// What the call before has brought.
+    last: Option<Done>,
+    /// What ends it before all calls are made.
+    verdict: Option<Result<Done, ActionError>>,
+}
+
+impl<'a> Open<'a> {
+    fn of(event: &'a Event, details: &dyn NodeDetails) -> Self {
+        let (mut calls, mut verdict) = (Vec::new(), None);
+        match details.of_event(event) {
+            Err(error) => verdict = Some(Err(error)),
+            Ok(asked) => {
+                for told in asked {
+                    match told {
+                        Told::Notify { node_detail, created } => calls.push((node_detail, created)),
+                        Told::NothingToDo(why) => verdict = Some(Ok(Done::NothingToDo(why))),
                     }
                 }
-                Err(error) => Err(Err(error)),
-            });
-        }
-        let mut asked = match lines.is_empty() {
-            true => Vec::new(),
-            false => self.worker.ask(lines, || self.prologue()).await,
-        }
-        .into_iter();
-        let missing = || Err(ActionError::new(ErrorClass::Reset, "the plug-in gave no verdict"));
-        let verdict = |wanted: Result<usize, Result<Done, ActionError>>| match wanted {
-            Err(known) => known,
-            Ok(calls) => {
-                let verdicts: Vec<_> = (0..calls).map(|_| asked.next().unwrap_or_else(missing)).collect();
-                // All are looked at, so that those of the next event are its own.
-                verdicts.into_iter().reduce(|first, next| first.and(next)).unwrap_or_else(missing)
             }
-        };
-        wanted.into_iter().map(verdict).collect()
+        }
+        if !calls.is_empty() {
+            verdict = None;
+        }
+        let mut calls = calls.into_iter();
+        // An attempt before this one has made these.
+        let before = calls.by_ref().take(event.done()).last();
+        let last = before.map(|_| Done::Delivered("called".to_owned()));
+        Self { event, calls, last, verdict }
     }
+
+    fn done(&mut self, done: Done) {
+        self.event.one_is_done();
+        self.last = Some(done);
+    }
+}
+
+fn missing() -> Result<Done, ActionError> {
+    Err(ActionError::new(ErrorClass::Reset, "the plug-in gave no verdict"))
 }
 
 impl Action for Python {

@@ -4,11 +4,13 @@
 //! time, beside that of the attempt. Where somebody cannot be asked, the attempt has failed as if the target were down.
 
 use futures_util::future::join_all;
+use osnl_transport::BoxFuture;
 
 use super::Attempt;
 use crate::action::{ActionError, Done, ErrorClass, Event};
 use crate::enrich::Enrichments;
-use crate::journal::{DeliveryId, Journal};
+use crate::journal::{DeliveryId, Journal, Learnt};
+use crate::oss::{Completed, Completing};
 use crate::rule::{WhenMismatch, holds};
 use crate::template::Expression;
 
@@ -19,6 +21,8 @@ pub struct Prelude {
     pub enrichments: Option<Enrichments>,
     /// What must hold.
     pub when: Option<Expression>,
+    /// Who is asked for what no event has told of an instance.
+    pub completing: Option<Completing>,
 }
 
 /// What is left to be called, and what is decided without.
@@ -28,6 +32,36 @@ pub(super) struct Prepared {
     pub(super) decided: Attempt,
 }
 
+impl Prepared {
+    /// What of them nobody can be asked for is decided.
+    async fn complete(
+        &mut self,
+        completing: &Completing,
+        journal: &dyn Journal,
+    ) -> Vec<BoxFuture<'static, ()>> {
+        let asked = join_all(self.events.iter().map(|event| completing.complete(event))).await;
+        let (ids, events) = (std::mem::take(&mut self.ids), std::mem::take(&mut self.events));
+        let mut kept = Vec::new();
+        for ((id, mut event), asked) in ids.into_iter().zip(events).zip(asked) {
+            match asked {
+                Err(error) => {
+                    self.decided.push((id, event, Err(error)));
+                    continue;
+                }
+                Ok(None) => {}
+                Ok(Some(Completed { enriched, changes })) => {
+                    let learnt = Learnt { changes, ..Learnt::default() };
+                    kept.push(journal.enriched(id, &enriched, learnt));
+                    event.enriched = Some(enriched);
+                }
+            }
+            self.ids.push(id);
+            self.events.push(event);
+        }
+        kept
+    }
+}
+
 impl Prelude {
     pub(super) async fn prepare(
         &self,
@@ -35,7 +69,7 @@ impl Prelude {
         ids: Vec<DeliveryId>,
         events: Vec<Event>,
     ) -> Prepared {
-        if self.enrichments.is_none() && self.when.is_none() {
+        if self.enrichments.is_none() && self.when.is_none() && self.completing.is_none() {
             return Prepared { ids, events, decided: Vec::new() };
         }
         let asked = join_all(events.iter().map(|event| self.ask(event))).await;
@@ -48,7 +82,8 @@ impl Prelude {
                 Ok(Some(resolved)) => {
                     event.enriched = Some(resolved.enriched.clone());
                     if resolved.new {
-                        kept.push(journal.enriched(id, &resolved.enriched, resolved.learnt));
+                        let learnt = Learnt { objects: resolved.learnt, ..Learnt::default() };
+                        kept.push(journal.enriched(id, &resolved.enriched, learnt));
                     }
                     self.verdict(&event)
                 }
@@ -60,6 +95,9 @@ impl Prelude {
                     prepared.events.push(event);
                 }
             }
+        }
+        if let Some(completing) = &self.completing {
+            kept.extend(prepared.complete(completing, journal).await);
         }
         // Nothing is sent that a later attempt might send otherwise.
         join_all(kept).await;

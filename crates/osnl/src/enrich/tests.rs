@@ -12,8 +12,8 @@ use tokio::time::{Instant, advance, sleep};
 
 use super::*;
 use crate::action::Event;
-use crate::journal::Journal;
 use crate::journal::memory::{MemoryJournal, MemoryLimits};
+use crate::journal::{Journal, Learnt};
 use crate::metrics::Counters;
 use crate::received::Received;
 use crate::rule::Rate;
@@ -148,6 +148,7 @@ fn event(event_type: &str, payload: Value) -> Event {
         action: "a".into(),
         resource: None,
         enriched: None,
+        progress: Default::default(),
     }
 }
 
@@ -206,7 +207,13 @@ async fn what_is_gone_is_the_event_s_then_the_journal_s_then_the_default() {
     let enrichments = Enrichments::new(vec![step("server", Kind::Server, None, &source)], journal.clone());
     let resolve = async |event: &Event| {
         let found = enrichments.resolve(event).await.unwrap();
-        journal.enriched(crate::journal::DeliveryId(1), &found.enriched, found.learnt).await;
+        journal
+            .enriched(
+                crate::journal::DeliveryId(1),
+                &found.enriched,
+                Learnt { objects: found.learnt, ..Learnt::default() },
+            )
+            .await;
         found.enriched["server"].clone()
     };
     let port = |device: &str| event("port.delete.end", json!({"port": {"id": "p", "device_id": device}}));

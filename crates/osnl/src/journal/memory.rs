@@ -30,8 +30,8 @@ use self::recent::Recent;
 use super::begin::{self, Begin};
 use super::identity::Identity;
 use super::{
-    Claimed, DeliveryId, Entry, Handover, Journal, JournalState, NewDelivery, Outcome, Paused, Permit,
-    Places, Receipt, Settle, Used,
+    Claimed, DeliveryId, Entry, Handover, Journal, JournalState, Learnt, NewDelivery, Outcome, Paused,
+    Permit, Places, Receipt, Settle, Used,
 };
 use crate::action::Event;
 use crate::enrich::Enriched;
@@ -276,11 +276,11 @@ impl Journal for MemoryJournal {
         &self,
         _delivery: DeliveryId,
         _enriched: &Enriched,
-        learnt: Vec<(String, String)>,
+        learnt: Learnt,
     ) -> BoxFuture<'static, ()> {
         // A delivery that goes back to the broker is another one when it comes again, and may ask again.
         let mut state = self.lock();
-        for (name, body) in learnt {
+        for (name, body) in learnt.objects {
             state.objects.insert(name, body);
         }
         Box::pin(std::future::ready(()))
@@ -358,6 +358,7 @@ impl State {
                     action: pending.action.clone(),
                     resource: pending.resource,
                     enriched: pending.told.clone(),
+                    progress: Default::default(),
                 },
                 used: pending.used,
             });

@@ -58,8 +58,8 @@ pub use self::rows::State;
 use self::writer::{Appending, Apply, Command, Writer};
 use super::identity::Identity;
 use super::{
-    Begin, Claimed, DeliveryId, Entry, Handover, Journal, JournalState, Outcome, Paused, Permit, Receipt,
-    Used,
+    Begin, Claimed, DeliveryId, Entry, Handover, Journal, JournalState, Learnt, Outcome, Paused, Permit,
+    Receipt, Used,
 };
 use crate::enrich::Enriched;
 use crate::metrics::Counters;
@@ -320,12 +320,7 @@ impl Journal for SqliteJournal {
         self.ended(delivery, outcome, Some(done.to_owned()));
     }
 
-    fn enriched(
-        &self,
-        delivery: DeliveryId,
-        enriched: &Enriched,
-        learnt: Vec<(String, String)>,
-    ) -> BoxFuture<'static, ()> {
+    fn enriched(&self, delivery: DeliveryId, enriched: &Enriched, learnt: Learnt) -> BoxFuture<'static, ()> {
         let (sender, receiver) = oneshot::channel();
         let found = serde_json::to_string(enriched).unwrap_or_default();
         self.send(Command::Enriched(delivery, found, learnt, sender));

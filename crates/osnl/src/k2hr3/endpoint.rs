@@ -186,5 +186,6 @@ fn event(notification: Notification) -> Event {
         action: super::meaning::NAME.into(),
         resource: None,
         enriched: None,
+        progress: Default::default(),
     }
 }

@@ -22,7 +22,7 @@ use crate::journal::memory::{MemoryJournal, MemoryLimits};
 use crate::journal::sqlite::{OpenError, SqliteJournal, SqliteOptions};
 use crate::listener::{Bindings, ListenerConfig, PositionStore};
 use crate::metrics::Counters;
-use crate::oss::{Watched, Watcher};
+use crate::oss::{Asked, Completing, Watched, Watcher};
 use crate::rule::{Guards, Rule};
 use crate::unmatched::Ring;
 
@@ -339,13 +339,20 @@ impl ActionConf {
             settings: &self.delivery,
             state_folder: parts.state_folder.as_deref(),
             counters: &parts.counters,
-            asking: &parts.asking,
             logins: &parts.logins,
         })?;
         let steps = self.enrich.iter().filter_map(|name| parts.asking.get(name)).cloned().collect::<Vec<_>>();
         let enrichments = (!steps.is_empty()).then(|| Enrichments::new(steps, parts.journal.clone()));
-        let prelude = Prelude { enrichments, when: self.decided_late().cloned() };
+        let completing = self.completing(parts);
+        let prelude = Prelude { enrichments, when: self.decided_late().cloned(), completing };
         Ok(Setup { action, settings: self.delivery(), prelude, fallback: self.on_failure.clone() })
+    }
+
+    /// Who is asked for what no event has told, if anybody is.
+    fn completing(&self, parts: &Parts) -> Option<Completing> {
+        let conf = self.driver.conf();
+        let servers = Arc::new(Asked::of(parts.asking.get(conf.asks()?)?));
+        Some(Completing { servers, lists: conf.watches()?, watcher: parts.watcher.clone() })
     }
 
     /// The loop of its deliveries, not begun.

@@ -14,7 +14,6 @@
 mod table;
 mod tls;
 
-use std::collections::HashMap;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -33,9 +32,9 @@ use super::{BuildError, ListenerConf, Preview};
 use crate::action::Action;
 use crate::action::http::HttpOptions;
 use crate::delivery::DeliverySettings;
-use crate::enrich::{Ask, Step};
+use crate::enrich::Ask;
 use crate::metrics::Counters;
-use crate::oss::{Asked, Lists, Servers};
+use crate::oss::Lists;
 use crate::template::Names;
 
 /// A line for each driver: its variant, and the type of its options.
@@ -133,7 +132,8 @@ pub(crate) trait DriverConf {
         None
     }
 
-    /// The `[enrich:NAME]` whose cloud its attempts ask, beside what `enrich` names.
+    /// The `[enrich:NAME]` whose cloud is asked before its first attempt for what no event has told of an instance, beside
+    /// what `enrich` names. Only for who [watches](Self::watches).
     fn asks(&self) -> Option<&Arc<str>> {
         None
     }
@@ -187,18 +187,8 @@ pub(crate) struct BuildContext<'a> {
     /// What the process counts.
     #[expect(dead_code, reason = "for drivers that count something of their own")]
     pub(crate) counters: &'a Arc<Counters>,
-    /// What asks the clouds of `[enrich:NAME]`, by their names.
-    pub(crate) asking: &'a HashMap<Arc<str>, Step>,
     /// What is logged in to clouds.
     pub(crate) logins: &'a Logins,
-}
-
-impl BuildContext<'_> {
-    /// The cloud of this section, for what no event has told of an instance.
-    pub(crate) fn servers(&self, ask: Option<&Arc<str>>) -> Option<Arc<dyn Servers>> {
-        let step = self.asking.get(ask?)?;
-        Some(Arc::new(Asked::of(step)))
-    }
 }
 
 /// What a driver may need to probe.

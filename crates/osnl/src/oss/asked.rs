@@ -4,7 +4,7 @@
 //! | asked | used | gives |
 //! | --- | --- | --- |
 //! | neutron: the port | `device_id`, if `device_owner` begins with `compute:` | the instance's id |
-//! | nova: the server | `name`, `metadata`, `created`, the ids of flavor and image | display name, metadata, date |
+//! | nova: the server | `name`, host name, `metadata`, `created`, `addresses`, the ids of flavor and image | the same |
 //! | nova: its flavor | `disk`, `OS-FLV-EXT-DATA:ephemeral`, `ram`, `vcpus` | sizes |
 //! | glance: its image | the property `os`, as in nova's own events | the operating system |
 //!
@@ -18,9 +18,9 @@ use std::sync::Arc;
 use osnl_transport::BoxFuture;
 use serde_json::Value;
 
-use super::instance::{Instance, number, text_of};
+use super::instance::{Instance, Nic, number, text_of};
 use super::ordered::Ordered;
-use super::servers::Servers;
+use super::servers::{Server, Servers};
 use crate::action::ActionError;
 use crate::enrich::{Found, Kind, Lookup, OnError, Step};
 
@@ -70,20 +70,26 @@ impl Servers for Asked {
         })
     }
 
-    fn instance<'a>(&'a self, id: &'a str) -> BoxFuture<'a, Result<Option<Instance>, ActionError>> {
+    fn instance<'a>(&'a self, id: &'a str) -> BoxFuture<'a, Result<Option<Server>, ActionError>> {
         Box::pin(async move {
             let Some(server) = self.ask(Kind::Server, Some(id)).await? else { return Ok(None) };
             let part = |pointer: &str| server.pointer(pointer).and_then(Value::as_str);
             let flavor = self.ask(Kind::Flavor, part("/flavor/id")).await?;
-            let image = self.ask(Kind::Image, part("/image/id")).await?;
+            let image = part("/image/id");
+            let os = match image {
+                Some(image) => self.os_of_image(image).await?,
+                None => None,
+            };
             let of_flavor = |key: &str| flavor.as_ref().and_then(|flavor| number(flavor, key));
             let (root, ephemeral) = (of_flavor("disk"), of_flavor("OS-FLV-EXT-DATA:ephemeral"));
             let metadata = server.get("metadata").and_then(Value::as_object);
-            Ok(Some(Instance {
+            let instance = Instance {
                 id: Some(id.to_owned()),
-                hostname: None,
+                // Told to administrators, and by newer novas to all.
+                hostname: text_of(&server, "OS-EXT-SRV-ATTR:hostname"),
                 display_name: text_of(&server, "name"),
-                os: image.as_ref().and_then(|image| text_of(image, "os")),
+                os,
+                image: None,
                 disk_gb: root.map(|root| root.saturating_add(ephemeral.unwrap_or(0))),
                 root_gb: root,
                 memory_mb: of_flavor("ram"),
@@ -92,9 +98,35 @@ impl Servers for Asked {
                 metadata: metadata.map(|map| {
                     Ordered(map.iter().map(|(key, value)| (key.clone(), value.clone())).collect())
                 }),
-            }))
+            };
+            Ok(Some(Server { instance, nics: nics(&server) }))
         })
     }
+
+    fn os_of_image<'a>(&'a self, image: &'a str) -> BoxFuture<'a, Result<Option<String>, ActionError>> {
+        Box::pin(async move {
+            let image = self.ask(Kind::Image, Some(image)).await?;
+            Ok(image.and_then(|image| text_of(&image, "os")))
+        })
+    }
+}
+
+/// Addresses by their networks; a floating one has the MAC address of the one that it is mapped to.
+fn nics(server: &Value) -> Vec<Nic> {
+    let networks = server.get("addresses").and_then(Value::as_object);
+    let listed = networks.into_iter().flat_map(|networks| networks.values());
+    let mut nics: Vec<(Option<String>, Nic)> = Vec::new();
+    for item in listed.filter_map(Value::as_array).flatten() {
+        let Some(address) = text_of(item, "addr") else { continue };
+        let mac = text_of(item, "OS-EXT-IPS-MAC:mac_addr");
+        let floating = text_of(item, "OS-EXT-IPS:type").as_deref() == Some("floating");
+        let of = nics.iter_mut().find(|(known, _)| floating && *known == mac);
+        match of {
+            Some((_, nic)) => nic.floating.push(address),
+            None => nics.push((mac, Nic { address, ..Nic::default() })),
+        }
+    }
+    nics.into_iter().map(|(_, nic)| nic).collect()
 }
 
 impl fmt::Debug for Asked {

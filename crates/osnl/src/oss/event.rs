@@ -12,7 +12,7 @@ const FLOATING: &str = "floatingip.update.end";
 ///
 /// A name counts in both of nova's forms: `compute.instance.create.end` is `instance.create.end` too.
 /// `floatingip.update.end`, in whichever list, stands for every way in which a floating IP comes to an instance or leaves it:
-/// an update, a creation with a port, a deletion, the deletion of its port. Which of the two happened follows from what
+/// an update, a creation with a port, a deletion, and what becomes of its port. Which of the two happened follows from what
 /// was known of it before.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Lists {
@@ -114,6 +114,12 @@ impl Lists {
     }
 }
 
-/// What is done to floating IPs.
-const FLOATING_EVENTS: [&str; 4] =
-    [FLOATING, "floatingip.create.end", "floatingip.delete.end", "port.delete.end"];
+/// What is done to floating IPs, or to the port of one.
+const FLOATING_EVENTS: [&str; 6] = [
+    FLOATING,
+    "floatingip.create.end",
+    "floatingip.delete.end",
+    "port.create.end",
+    "port.update.end",
+    "port.delete.end",
+];

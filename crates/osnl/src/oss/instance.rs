@@ -22,6 +22,9 @@ pub struct Instance {
     /// The image's property `os`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub os: Option<String>,
+    /// The image's id, where an event names it and none of its properties.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub image: Option<String>,
     /// Gibibytes of root and ephemeral disk together.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub disk_gb: Option<i64>,
@@ -45,14 +48,27 @@ pub struct Instance {
 /// An address of an instance.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
-pub(super) struct Nic {
-    pub(super) address: String,
+pub struct Nic {
+    /// Its own.
+    pub address: String,
     /// Whether the two forms, or neutron, named its port.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub(super) port: Option<String>,
+    pub port: Option<String>,
     /// Floating addresses mapped to it.
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub(super) floating: Vec<String>,
+    pub floating: Vec<String>,
+}
+
+impl Nic {
+    /// As oss_watcher chose: the first floating address, else its own.
+    pub(super) fn shown(&self) -> String {
+        self.floating.first().unwrap_or(&self.address).clone()
+    }
+
+    /// In the order in which one is chosen.
+    pub(super) fn all(&self) -> impl Iterator<Item = String> {
+        self.floating.iter().chain([&self.address]).cloned()
+    }
 }
 
 /// What one event of nova's tells.
@@ -99,6 +115,8 @@ impl Reading {
             hostname: text_of(payload, "hostname"),
             display_name: text_of(payload, "display_name"),
             os: text_of(image, "os"),
+            // Its properties are there: one without `os` has none.
+            image: None,
             disk_gb: number(payload, "disk_gb"),
             root_gb: number(payload, "root_gb"),
             memory_mb: number(payload, "memory_mb"),
@@ -126,6 +144,7 @@ impl Reading {
             display_name: text_of(data, "display_name"),
             // The versioned form has the image's id only.
             os: None,
+            image: text_of(data, "image_uuid"),
             disk_gb: root.map(|root| root.saturating_add(ephemeral.unwrap_or(0))),
             root_gb: root,
             memory_mb: number(flavor, "memory_mb"),
@@ -150,12 +169,13 @@ impl Instance {
                 *mine = other;
             }
         }
-        let Self { id, hostname, display_name, os, disk_gb, root_gb, memory_mb, vcpus, created_at, metadata } =
-            other;
+        let Self { id, hostname, display_name, os, image, .. } = other;
+        let Self { disk_gb, root_gb, memory_mb, vcpus, created_at, metadata, .. } = other;
         or(&mut self.id, id);
         or(&mut self.hostname, hostname);
         or(&mut self.display_name, display_name);
         or(&mut self.os, os);
+        or(&mut self.image, image);
         or(&mut self.disk_gb, disk_gb);
         or(&mut self.root_gb, root_gb);
         or(&mut self.memory_mb, memory_mb);

@@ -2,16 +2,19 @@
 //!
 //! | what an event does not say | where it comes from |
 //! | --- | --- |
-//! | the addresses of a deleted instance | its payload; what its creation was told with; `instance.delete.start`; its ports |
-//! | the instance of a floating IP | `port_details`, then the port's own events |
+//! | the addresses of a deleted instance | its payload; what its creation was told with; `instance.delete.start`; its ports; who was asked |
+//! | the instance of a floating IP | `port_details`, then the port's own events, then who was asked |
 //! | which instance a floating IP has left | the association that was known |
 //! | whether an update changed that at all | the same; for one never seen, whether `floatingip.update.start` asked for it |
+//! | to whom a floating IP comes whose port nobody had | the port's own events |
 //! | which floating IPs a deleted port had | the associations that were known |
 //!
 //! Bounded: beyond a hundred thousand rows the one that was not touched for longest is forgotten, and what it knew is null. Each
 //! change is answered as text, for a journal to keep; [`Memory::restore`] takes it back. A message that comes again is
 //! answered what it was answered before, as long as it is among the last four thousand. No clock is read.
 
+mod address;
+mod asked;
 mod decided;
 mod floating;
 mod port;
@@ -50,7 +53,7 @@ pub struct Memory {
 /// A row that has changed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Change {
-    /// `instance/ID`, `port/ID`, `floatingip/ID`.
+    /// `instance/ID`, `port/ID`, `floatingip/ID`, `address/IP`; `asked/` before one of the first two.
     pub name: String,
     /// What it is now; `None` if it is forgotten.
     pub row: Option<String>,
@@ -168,7 +171,7 @@ impl Memory {
         }
     }
 
-    fn changes(&mut self) -> Vec<Change> {
+    pub(super) fn changes(&mut self) -> Vec<Change> {
         let touched = std::mem::take(&mut self.touched);
         let change = |name: String| {
             let row = self.row(&name).and_then(|row| serde_json::to_string(row).ok());
@@ -180,31 +183,42 @@ impl Memory {
     fn instance_row(&self, id: &str) -> Option<&InstanceRow> {
         match self.row(&instance_name(id))? {
             Row::Instance(row) => Some(row),
-            Row::Port(_) | Row::Floating(_) => None,
+            Row::Port(_) | Row::Floating(_) | Row::Asked(_) | Row::Address(_) => None,
         }
     }
 
     fn port_row(&self, id: &str) -> Option<&PortRow> {
         match self.row(&port_name(id))? {
             Row::Port(row) => Some(row),
-            Row::Instance(_) | Row::Floating(_) => None,
+            Row::Instance(_) | Row::Floating(_) | Row::Asked(_) | Row::Address(_) => None,
         }
     }
 
     fn floating_row(&self, id: &str) -> Option<&FloatingRow> {
         match self.row(&floating_name(id))? {
             Row::Floating(row) => Some(row),
-            Row::Instance(_) | Row::Port(_) => None,
+            Row::Instance(_) | Row::Port(_) | Row::Asked(_) | Row::Address(_) => None,
         }
     }
 
-    /// What is known of an instance.
+    /// What is known of an instance: what events have told, and what others have where those told nothing.
     #[must_use]
     pub fn instance(&self, id: Option<&str>) -> Instance {
-        match id.and_then(|id| self.instance_row(id)) {
-            Some(row) => row.instance.clone(),
-            None => Instance::unknown(id.map(str::to_owned)),
+        let mut known = Instance::unknown(id.map(str::to_owned));
+        let Some(id) = id else { return known };
+        if let Some(asked) = self.asked(&instance_name(id)) {
+            known.learn(asked.instance.clone());
         }
+        if let Some(row) = self.instance_row(id) {
+            known.learn(row.instance.clone());
+        }
+        known
+    }
+
+    /// The instance that has a port, as far as it is known.
+    fn instance_of_port(&self, port: &str) -> Option<String> {
+        let told = self.port_row(port).and_then(|row| row.instance.clone());
+        told.or_else(|| self.asked(&port_name(port))?.instance.id.clone())
     }
 }
 
@@ -214,6 +228,10 @@ fn instance_name(id: &str) -> String {
 
 fn port_name(id: &str) -> String {
     format!("port/{id}")
+}
+
+fn address_name(ip: &str) -> String {
+    format!("address/{ip}")
 }
 
 fn floating_name(id: &str) -> String {

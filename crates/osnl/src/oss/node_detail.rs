@@ -171,7 +171,10 @@ impl NodeForm {
         if !matches!(fraction.unwrap_or(rest), "" | "Z" | "+00:00") {
             return Some(written.to_owned());
         }
+        let legacy = written.as_bytes()[10] == b' ';
         Some(match (self.values, self.asked(happened)) {
+            // As it came, with a fraction or without a zone as it may be: the program looked at none of it.
+            (Values::Original, false) if legacy => written.to_owned(),
             (Values::Original, false) => format!("{day} {time}+00:00"),
             (Values::Original, true) | (Values::Uniform, _) => format!("{day}T{time}Z"),
         })

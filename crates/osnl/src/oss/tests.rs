@@ -1,5 +1,7 @@
 //! Against what the original did, and what real services send.
 
+mod cloud;
+mod corpus;
 mod recorded;
 mod stock;
 mod watching;

@@ -1,8 +1,13 @@
-//! What plug-ins are told of one delivery.
+//! What plug-ins are told of one delivery, and how far that has come.
 
 use super::event::{Happened, Lists};
 use super::memory::Memory;
 use crate::action::Event;
+
+/// What was asked for a delivery is kept with it under this name, as [`Happened`]s; no section has such a name.
+pub(crate) const HAPPENED: &str = "oss:happened";
+/// How many of its calls are done.
+pub(crate) const DONE: &str = "oss:done";
 
 /// What there is to tell, or why there is nothing.
 #[derive(Clone, Debug, PartialEq)]
@@ -23,10 +28,11 @@ pub struct Call {
 }
 
 impl Telling {
-    /// What was noted with the message; of one with which nothing was, what it says alone.
+    /// What was asked for the delivery, or was noted with the message; of one with which nothing was, what it says alone.
     #[must_use]
     pub fn of(event: &Event, lists: &Lists) -> Self {
-        let noted = event.received.noted.happened.as_deref();
+        let asked = event.enriched.as_ref().and_then(|kept| kept.get(HAPPENED)?.as_str());
+        let noted = asked.or(event.received.noted.happened.as_deref());
         let happened = noted.and_then(|noted| serde_json::from_str(noted).ok()).unwrap_or_else(|| {
             let payload = event.received.payload_text();
             Memory::default().tell(&event.notification, payload.as_deref(), lists).happened

@@ -9,7 +9,8 @@ use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use osnl_model::Notification;
 
 use super::event::{Happened, Lists};
-use super::memory::{Memory, Told};
+use super::memory::{Change, Memory, Told};
+use super::servers::Complete;
 use crate::received::{Noted, Received};
 
 /// By which resource of a bulk request: what its deliveries are kept in order by.
@@ -65,6 +66,19 @@ impl Watcher {
         self.watched.read().unwrap_or_else(PoisonError::into_inner).actions.contains(action)
     }
 
+    /// Takes note of what was asked for, for events that say less; answers what is known otherwise since.
+    pub(super) fn learn<'a>(&self, found: impl Iterator<Item = &'a Complete>) -> Vec<Change> {
+        let mut memory = self.memory.lock().unwrap_or_else(PoisonError::into_inner);
+        found.for_each(|complete| memory.learn(complete));
+        memory.changes()
+    }
+
+    /// What a message means, to be kept with it; nothing of one that cannot be read.
+    #[must_use]
+    pub fn noted(&self, received: &Received) -> Noted {
+        received.decode().map(|n| self.note(received, &n).0).unwrap_or_default()
+    }
+
     /// What is kept with a message, and the keys by which its parts keep their order: the instance that an address comes
     /// to or leaves is often not in the event itself.
     pub(crate) fn note(&self, received: &Received, n: &Notification) -> (Noted, Keys) {
@@ -72,16 +86,17 @@ impl Watcher {
         let told = {
             let lists = self.watched.read().unwrap_or_else(PoisonError::into_inner).lists.clone();
             let mut memory = self.memory.lock().unwrap_or_else(PoisonError::into_inner);
-            lists.map(|lists| memory.tell(n, payload.as_deref(), &lists)).unwrap_or_default()
+            let told = lists.map(|lists| memory.tell(n, payload.as_deref(), &lists)).unwrap_or_default();
+            let key = |happened: &Happened| Some((happened.part, memory.lane(happened)?));
+            // Of a move both have the address's.
+            let keys: Keys = told.happened.iter().filter_map(key).collect();
+            (told, keys)
         };
-        let Told { happened, changes } = told;
+        let (Told { happened, changes }, keys) = told;
         if !happened.is_empty() {
             // What the program's log has said of each event.
             tracing::info!("Handle event `{}`.", n.event_type.as_deref().unwrap_or_default());
         }
-        let key = |happened: &Happened| Some((happened.part, happened.instance.id.as_ref()?.to_lowercase()));
-        // Of a move the first is the instance that is left.
-        let keys = happened.iter().filter_map(key).collect();
         // Texts and numbers: it can always be written.
         let happened = serde_json::to_string(&happened).ok().map(Into::into);
         (Noted { happened, changes }, keys)

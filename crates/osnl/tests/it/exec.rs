@@ -46,7 +46,15 @@ pub(crate) fn event(event_type: &str, payload: &Value) -> Event {
         Received { body: body.into(), properties: Properties::default(), origin, noted: Default::default() };
     let notification = Arc::new(received.decode().unwrap());
     let received = Arc::new(received);
-    Event { received, notification, rule: "r".into(), action: "a".into(), resource: None, enriched: None }
+    Event {
+        received,
+        notification,
+        rule: "r".into(),
+        action: "a".into(),
+        resource: None,
+        enriched: None,
+        progress: Default::default(),
+    }
 }
 
 /// An action, the runtime that it lives in, and what it says.

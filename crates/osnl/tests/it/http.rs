@@ -54,6 +54,7 @@ impl Attempts {
             action: "test".into(),
             resource: None,
             enriched: None,
+            progress: Default::default(),
         }];
         let attempt = async { tokio::time::timeout(SOON, self.action.run(&events)).await.unwrap() };
         self.runtime.block_on(attempt).remove(0)

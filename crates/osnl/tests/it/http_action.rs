@@ -73,6 +73,7 @@ impl Hook {
             action: "hook".into(),
             resource: None,
             enriched: None,
+            progress: Default::default(),
         }];
         self.runtime.block_on(async {
             match tokio::time::timeout(time, self.action.run(&events)).await {

@@ -1,41 +1,28 @@
-//! The action `oss_rest` with somebody who may be asked for what no event has told.
+//! The action `oss_rest`: its requests, and what follows when one of several fails.
 
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::SystemTime;
 
 use osnl::action::http::HttpOptions;
 use osnl::action::oss_rest::{OssRest, OssRestOptions};
-use osnl::action::{Action, ActionError, Done, ErrorClass, Event};
-use osnl::oss::{Body, Instance, Lists, NodeForm, Servers};
+use osnl::action::{Action, ActionError, Done, Event};
+use osnl::oss::{Body, Lists, NodeForm, Watched, Watcher};
 use osnl::received::{Origin, Received};
 use osnl_http::Url;
+use osnl_http::header::HeaderName;
 use osnl_testkit::{Reply, Sink, fixture};
-use osnl_transport::{BoxFuture, Properties};
+use osnl_transport::Properties;
 use serde_json::Value;
 use tokio::runtime::Runtime;
 
-/// Answers each question with what it is told to, and notes who was asked for.
-#[derive(Debug)]
-struct Asked {
-    answer: Result<Option<Instance>, ActionError>,
-    ids: Mutex<Vec<String>>,
-}
+const VM: &str = "33333333-aaaa-4bbb-8ccc-000000000001";
 
-impl Servers for Asked {
-    fn of_port<'a>(&'a self, port: &'a str) -> BoxFuture<'a, Result<Option<String>, ActionError>> {
-        self.ids.lock().unwrap().push(port.to_owned());
-        Box::pin(async { Ok(None) })
-    }
-
-    fn instance<'a>(&'a self, id: &'a str) -> BoxFuture<'a, Result<Option<Instance>, ActionError>> {
-        self.ids.lock().unwrap().push(id.to_owned());
-        Box::pin(std::future::ready(self.answer.clone()))
-    }
-}
-
-fn associated() -> Event {
+fn associated() -> String {
     let file = fixture::json("emission/captures/neutron.json");
-    let body = file["cases"]["floatingip_update_associate"][1]["body_text"].as_str().unwrap().to_owned();
+    file["cases"]["floatingip_update_associate"][1]["body_text"].as_str().unwrap().to_owned()
+}
+
+fn event(body: String) -> Event {
     let origin = Origin {
         listener: "l".into(),
         queue: "q".into(),
@@ -54,13 +41,11 @@ fn associated() -> Event {
         action: "a".into(),
         resource: None,
         enriched: None,
+        progress: Default::default(),
     }
 }
 
-fn attempt(
-    sink: &Sink,
-    answer: Result<Option<Instance>, ActionError>,
-) -> (Result<Done, ActionError>, Vec<String>) {
+fn attempt(sink: &Sink, event: &Event) -> Result<Done, ActionError> {
     let url = |path: &str| Url::parse(&sink.url(path)).unwrap();
     let options = OssRestOptions {
         creation: url("/came"),
@@ -69,44 +54,51 @@ fn attempt(
         lists: Lists::default(),
         form: NodeForm::default(),
         body: Body::Json,
-        idempotency: None,
+        idempotency: Some(HeaderName::from_static("idempotency-key")),
     };
-    let servers = Arc::new(Asked { answer, ids: Mutex::default() });
-    let action = OssRest::new(options, &HttpOptions::default()).unwrap().with_servers(servers.clone());
+    let action = OssRest::new(options, &HttpOptions::default()).unwrap();
     let runtime: Runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-    let result = runtime.block_on(action.run(&[associated()])).remove(0);
-    let ids = servers.ids.lock().unwrap().clone();
-    (result, ids)
+    runtime.block_on(action.run(std::slice::from_ref(event))).remove(0)
 }
 
 #[test]
-fn what_no_event_has_told_is_asked_for() {
+fn a_node_detail_is_posted_and_an_answer_is_what_it_is() {
     let sink = Sink::start();
-    let posted = |n: usize| -> Value { serde_json::from_slice(&sink.requests()[n].body).unwrap() };
-    const VM: &str = "33333333-aaaa-4bbb-8ccc-000000000001";
-    let found = Instance {
-        display_name: Some("web 1".to_owned()),
-        memory_mb: Some(2048),
-        root_gb: Some(20),
-        ..Instance::default()
-    };
-    let (result, ids) = attempt(&sink, Ok(Some(found)));
     let expected = format!("POST {} IP=172.24.4.174 instance={VM}: 204", sink.url("/came"));
-    assert_eq!((result.unwrap(), ids), (Done::Delivered(expected), vec![VM.to_owned()]));
-    assert_eq!((&posted(0)["FQDN"], &posted(0)["Ram"]), (&"web 1".into(), &2048.into()));
-    // The server is gone: it is told all the same.
-    attempt(&sink, Ok(None)).0.unwrap();
-    assert_eq!((&posted(1)["FQDN"], &posted(1)["IP"]), (&Value::Null, &"172.24.4.174".into()));
-    // Keystone is away: another attempt may find more, and nothing is posted before.
-    let away = ActionError::new(ErrorClass::Connect, "keystone");
-    assert_eq!(attempt(&sink, Err(away.clone())).0, Err(away));
-    assert_eq!(sink.requests().len(), 2);
+    assert_eq!(attempt(&sink, &event(associated())).unwrap(), Done::Delivered(expected));
+    let posted: Value = serde_json::from_slice(&sink.requests()[0].body).unwrap();
+    assert_eq!((&posted["FQDN"], &posted["IP"]), (&Value::Null, &"172.24.4.174".into()));
+    sink.reply_with(Reply::StatusWith { status: 422, headers: Vec::new(), body: b"no such node".to_vec() });
+    let error = attempt(&sink, &event(associated())).unwrap_err();
+    assert_eq!(error.to_string(), "status 422: Unprocessable Entity, reply: no such node");
 }
 
+/// Of a move the release was answered: the next attempt begins with the allocation, under the same key.
 #[test]
-fn an_answer_is_what_it_is_and_its_words_are_kept() {
+fn what_was_answered_is_not_sent_again() {
+    let mut watched = Watched::default();
+    watched.add("a".into(), Lists::default());
+    let watcher = Watcher::new(watched, Vec::new());
+    let first = event(associated());
+    let _seen = watcher.noted(&first.received);
+    let moved = associated().replace(VM, "other").replace("_unique_id\\\": \\\"", "_unique_id\\\": \\\"2");
+    let mut moved = event(moved);
+    let mut received = Received::clone(&moved.received);
+    received.noted = watcher.noted(&moved.received);
+    moved.received = Arc::new(received);
+
     let sink = Sink::start();
-    sink.reply_with(Reply::StatusWith { status: 422, headers: Vec::new(), body: b"no such node".to_vec() });
-    let error = attempt(&sink, Ok(None)).0.unwrap_err();
-    assert_eq!(error.to_string(), "status 422: Unprocessable Entity, reply: no such node");
+    sink.script(vec![Reply::Status(204), Reply::Status(503)]);
+    attempt(&sink, &moved).unwrap_err();
+    attempt(&sink, &moved).unwrap();
+    let requests = sink.requests();
+    let id = moved.notification.message_id.clone().unwrap();
+    let sent: Vec<(&str, &str)> = requests
+        .iter()
+        .map(|request| {
+            (&*request.target, request.header("idempotency-key").unwrap().strip_prefix(&*id).unwrap())
+        })
+        .collect();
+    assert_eq!(sent, [("/went", "/a"), ("/came", "/a/2"), ("/came", "/a/2")]);
+    assert_eq!(requests[1].body, requests[2].body);
 }

@@ -73,28 +73,38 @@ struct Stage {
 
 impl Stage {
     fn start(openstack: &Openstack, more: &str) -> (Self, Running) {
+        let stage = Self::new();
+        let daemon = stage.run(openstack, "", more);
+        (stage, daemon)
+    }
+
+    fn new() -> Self {
         let (target, broker) = (Sink::start(), MemoryBroker::new());
         target.reply_with(Reply::Status(204));
-        let stage = Self { target, broker, folder: tempfile::tempdir().unwrap() };
+        Self { target, broker, folder: tempfile::tempdir().unwrap() }
+    }
+
+    /// A daemon, which may know what one before it has kept.
+    fn run(&self, openstack: &Openstack, journal: &str, more: &str) -> Running {
         // What the section asks for itself does not matter.
         let text = format!(
-            "[DEFAULT]\nstate_dir = {}\n[journal]\nallow_volatile = true\n\
+            "[DEFAULT]\nstate_dir = {}\n[journal]\nallow_volatile = true\n{journal}\n\
              [listener:l]\ntransport_url = rabbit://mq/\nexchange = neutron\ndeclare = create\npriorities = info\n\
-             [rule:r]\nevent_type = ^floatingip\\.\nactions = oss\n\
+             [rule:r]\nevent_type = ^(floatingip|port|instance|compute)\\.\nactions = oss\n\
              [action:oss]\ndriver = oss_rest\nurl_creation = {}\nask = cloud\nretry_interval = 0s\nmax_attempts = 2\n\
              [enrich:cloud]\nkind = project\nauth_url = {}\nusername = {USER}\npassword = {PASSWORD}\nproject_name = oss\n{more}",
-            stage.folder.path().display(),
-            stage.target.url("/came"),
+            self.folder.path().display(),
+            self.target.url("/came"),
             openstack.auth_url(),
         );
         let loaded = load_texts(&[("test.conf".to_owned(), text)], &Sources::default());
         let conf = loaded.unwrap_or_else(|errors| panic!("{errors}")).conf;
         let counters = Arc::new(Counters::default());
-        let transports = |_: &_| Ok(Arc::new(stage.broker.transport()) as Arc<_>);
+        let transports = |_: &_| Ok(Arc::new(self.broker.transport()) as Arc<_>);
         let daemon = conf.daemon_with(&transports, &HttpOptions::default(), &counters).unwrap();
         let daemon = Running::start_daemon(daemon, counters, Duration::from_secs(10));
-        wait_until(SOON, "the queue is bound", || stage.publish("x", &json!({})) == 1);
-        (stage, daemon)
+        wait_until(SOON, "the queue is bound", || self.publish("x", &json!({})) == 1);
+        daemon
     }
 
     fn publish(&self, event_type: &str, payload: &Value) -> usize {
@@ -189,4 +199,131 @@ fn a_node_detail_need_not_wait_for_the_services() {
     daemon.stop().unwrap();
     let posted = stage.posted();
     assert_eq!((&posted[0]["IP"], &posted[0]["FQDN"]), (&"172.24.4.174".into(), &Value::Null));
+}
+
+fn renamed(openstack: &Openstack, name: &str) {
+    let mut server = openstack.get(SERVER);
+    server["server"]["name"] = name.into();
+    openstack.put(SERVER, server);
+}
+
+/// What was asked for is kept with the delivery: whoever renames the server between two attempts changes nothing, and
+/// neither does a restart.
+#[test]
+fn every_attempt_sends_the_same_body() {
+    let openstack = openstack();
+    let stage = Stage::new();
+    let journal = format!("connection = sqlite:///{}/j.db", stage.folder.path().display());
+    stage.target.reply_with(Reply::Status(503));
+    let daemon = stage.run(&openstack, &journal, "cache_ttl = 0s\n");
+    stage.publish("floatingip.update.end", &associated(|_| {}));
+    daemon.wait_until("it is tried again", |c| c.failures.get() > 1);
+    renamed(&openstack, "web 2");
+    let tried = daemon.counters.failures.get();
+    daemon.wait_until("after the change too", |c| c.failures.get() > tried);
+    daemon.stop().unwrap();
+    openstack.remove(SERVER);
+    stage.target.reply_with(Reply::Status(204));
+    let daemon = stage.run(&openstack, &journal, "cache_ttl = 0s\n");
+    daemon.wait_until("it is delivered", |c| c.delivered.get() == 1);
+    daemon.stop().unwrap();
+    let posted = stage.posted();
+    assert!(posted.len() > 3 && posted.iter().all(|body| *body == expected(&[])), "{posted:?}");
+    assert_eq!(openstack.count(SERVER), 1);
+}
+
+/// Nobody can be asked of a server that is gone; what was asked while it was there is still known, after a restart too.
+#[test]
+fn a_deletion_is_told_with_what_was_asked_before() {
+    let openstack = openstack();
+    let mut server = openstack.get(SERVER);
+    server["server"]["addresses"] = json!({"private": [
+        {"addr": "10.0.0.200", "version": 4, "OS-EXT-IPS:type": "fixed", "OS-EXT-IPS-MAC:mac_addr": "fa:16:3e:83:81:8e"},
+        {"addr": "172.24.4.174", "version": 4, "OS-EXT-IPS:type": "floating", "OS-EXT-IPS-MAC:mac_addr": "fa:16:3e:83:81:8e"},
+    ]});
+    openstack.put(SERVER, server);
+    let stage = Stage::new();
+    let journal = format!("connection = sqlite:///{}/j.db", stage.folder.path().display());
+    let daemon = stage.run(&openstack, &journal, "");
+    stage.publish("floatingip.update.end", &associated(port_alone));
+    daemon.wait_until("it is told", |c| c.delivered.get() == 1);
+    daemon.stop().unwrap();
+    for gone in [SERVER, PORT, FLAVOR] {
+        openstack.remove(gone);
+    }
+    let daemon = stage.run(&openstack, &journal, "");
+    let id = SERVER.rsplit('/').next().unwrap();
+    stage.publish("compute.instance.delete.end", &json!({"instance_id": id}));
+    daemon.wait_until("its deletion too", |c| c.delivered.get() == 1);
+    daemon.stop().unwrap();
+    let mut deleted = expected(&[]);
+    // Of events of instances the dates and sizes are written otherwise.
+    deleted["CreationDate"] = "2024-05-06 07:08:09+00:00".into();
+    deleted["Storage"] = 25.into();
+    assert_eq!(stage.posted()[1], deleted);
+    assert_eq!(openstack.count(SERVER), 1, "nobody is asked again");
+}
+
+/// Nova's versioned events name an image, and not what it is: glance is asked for that, and nobody for anything else.
+#[test]
+fn a_versioned_creation_has_the_operating_system_of_its_image() {
+    let openstack = openstack();
+    let of_image = "/image/v2/images/44444444-aaaa-4bbb-8ccc-000000000001";
+    let mut image = openstack.get(&format!("/image/v2/images/{}", Openstack::id("image")));
+    image["os"] = "Ubuntu".into();
+    openstack.put(of_image, image);
+    let (stage, daemon) = Stage::start(&openstack, "");
+    let file = fixture::json("emission/captures/nova.json");
+    let payload = |case: &str| {
+        let messages = file["cases"][case].as_array().unwrap();
+        messages.last().unwrap()["decoded_message"]["payload"].clone()
+    };
+    stage.publish("instance.create.end", &payload("instance_create_end"));
+    daemon.wait_until("it is told", |c| c.delivered.get() == 1);
+    // It is known from then on.
+    stage.publish("instance.delete.end", &payload("instance_delete_end"));
+    daemon.wait_until("its deletion too", |c| c.delivered.get() == 2);
+    let volume = |payload: &mut Value| {
+        payload["nova_object.data"]["image_uuid"] = "".into();
+        payload["nova_object.data"]["uuid"] = "boots-from-a-volume".into();
+    };
+    let mut from_volume = payload("instance_create_end");
+    volume(&mut from_volume);
+    stage.publish("instance.create.end", &from_volume);
+    daemon.wait_until("that too", |c| c.delivered.get() == 3);
+    daemon.stop().unwrap();
+    let of = |key: &str| stage.posted().iter().map(|body| body[key].clone()).collect::<Vec<_>>();
+    assert_eq!(of("OS"), [json!("Ubuntu"), json!("Ubuntu"), Value::Null]);
+    assert_eq!(of("CreationDate"), vec![json!("2024-05-06 07:08:09+00:00"); 3]);
+    let asked = ["/compute", "/network", "/image"].map(|path| openstack.count(path));
+    assert_eq!(asked, [0, 0, 1]);
+}
+
+/// Of a move the release was answered and the allocation was not: a restart goes on with the allocation.
+#[test]
+fn a_restart_goes_on_where_a_delivery_had_come_to() {
+    let openstack = openstack();
+    let stage = Stage::new();
+    let journal = format!("connection = sqlite:///{}/j.db", stage.folder.path().display());
+    let daemon = stage.run(&openstack, &journal, "");
+    stage.publish("floatingip.update.end", &associated(|_| {}));
+    daemon.wait_until("it is told", |c| c.delivered.get() == 1);
+    stage.target.reply_with(Reply::Status(503));
+    stage.target.script(vec![Reply::Status(204)]);
+    let moved = |floatingip: &mut Value| {
+        floatingip["port_id"] = "another-port".into();
+        floatingip["port_details"]["device_id"] = "another".into();
+        floatingip["revision_number"] = 9.into();
+    };
+    stage.publish("floatingip.update.end", &associated(moved));
+    daemon.wait_until("the allocation is tried", |c| c.failures.get() > 0);
+    daemon.stop().unwrap();
+    stage.target.reply_with(Reply::Status(204));
+    let daemon = stage.run(&openstack, &journal, "");
+    daemon.wait_until("it is delivered", |c| c.delivered.get() == 1);
+    daemon.stop().unwrap();
+    let requests = stage.target.requests();
+    let second = |n: usize| requests[n].header("idempotency-key").unwrap().ends_with("/oss/2");
+    assert!(requests.len() > 3 && !second(0) && !second(1));
+    assert!((2..requests.len()).all(second), "{requests:?}");
 }

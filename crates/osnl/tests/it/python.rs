@@ -196,6 +196,23 @@ fn what_notify_does_is_the_verdict() {
     }
 }
 
+/// A plug-in that forks and does not end its child: that one must neither answer nor take the next event.
+#[test]
+fn what_a_plug_in_forks_is_not_the_plug_in() {
+    for what in ["os.fork()", "if os.fork() == 0: raise ValueError('the child')"] {
+        let class =
+            format!("import os\nclass P:\n    def notify(self, node_detail, created):\n        {what}\n");
+        let folder = Folder::with(&class);
+        let stand = folder.stand("new_plugin.P", false);
+        for n in 0..20 {
+            let verdict = stand.attempt(&json!({"port": {"id": "p"}}));
+            assert_eq!(verdict, Ok(Done::Delivered("notified".to_owned())), "{what}, event {n}");
+        }
+        let log = stand.log.lines();
+        assert_eq!(log.iter().filter(|line| line.contains("started ")).count(), 1, "{log:?}");
+    }
+}
+
 #[test]
 fn why_a_plug_in_cannot_be_loaded_is_said_at_the_start() {
     for (plugin, name, expected) in [

@@ -213,10 +213,7 @@ impl DriverConf for OssRestConf {
         }
         let options = OssRestOptions::clone(&self.options);
         let action = OssRest::new(options, &self.http(context.http)).map_err(error)?;
-        Ok(Arc::new(match context.servers(self.ask.as_ref()) {
-            Some(servers) => action.with_servers(servers),
-            None => action,
-        }))
+        Ok(Arc::new(action))
     }
 
     fn does(&self) -> String {

@@ -105,13 +105,7 @@ impl ReadDriver for PythonConf {
 
 impl DriverConf for PythonConf {
     fn action(&self, context: &BuildContext<'_>) -> Result<Arc<dyn Action>, BuildError> {
-        let mut options = self.options.clone();
-        if let Some(servers) = context.servers(self.ask.as_ref())
-            && let Some(details) = options.details.asking(servers)
-        {
-            options.details = details;
-        }
-        Ok(Arc::new(Python::new(context.name.clone(), options)))
+        Ok(Arc::new(Python::new(context.name.clone(), self.options.clone())))
     }
 
     fn does(&self) -> String {

@@ -2,18 +2,15 @@
 
 use std::borrow::Cow;
 use std::fmt;
-use std::sync::Arc;
 
 use osnl_model::{Notification, Resource, resources};
-use osnl_transport::BoxFuture;
 use serde::Serialize;
 use serde_json::Value;
 use serde_json::value::{RawValue, to_raw_value};
 
-use super::asking::CompletedDetails;
 use crate::action::{ActionError, ErrorClass, Event};
 use crate::enrich::Enriched;
-use crate::oss::{Call, Lists, Memory, NodeForm, Servers, Telling};
+use crate::oss::{Call, Lists, Memory, NodeForm, Telling};
 
 /// What is asked of a plug-in.
 #[derive(Debug)]
@@ -40,26 +37,12 @@ pub trait NodeDetails: Send + Sync + fmt::Debug {
     /// What no attempt will change is [`ErrorClass::Content`].
     fn of(&self, notification: &Notification) -> Result<Told, ActionError>;
 
-    /// The same of a delivery, with what was noted with its message. Never empty.
+    /// The same of a delivery, with what was noted with its message or asked for. Never empty.
     ///
     /// # Errors
     /// As [`NodeDetails::of`].
     fn of_event(&self, event: &Event) -> Result<Asked, ActionError> {
         self.of(&narrowed(event)).map(|told| vec![told])
-    }
-
-    /// The same, with what others had to be asked for. Never empty.
-    ///
-    /// # Errors
-    /// As [`NodeDetails::of`]; or somebody cannot be asked now, and another attempt may find more.
-    fn completed<'a>(&'a self, event: &'a Event) -> BoxFuture<'a, Result<Asked, ActionError>> {
-        Box::pin(std::future::ready(self.of_event(event)))
-    }
-
-    /// The same with these to be asked for what no event has told; `None` if it has no use for them.
-    fn asking(&self, servers: Arc<dyn Servers>) -> Option<Arc<dyn NodeDetails>> {
-        let _ = servers;
-        None
     }
 
     /// Whether what the action has asked for is in it.
@@ -94,7 +77,7 @@ pub struct OssDetails {
 }
 
 impl OssDetails {
-    pub(super) fn told(&self, telling: Telling) -> Result<Asked, ActionError> {
+    fn told(&self, telling: Telling) -> Result<Asked, ActionError> {
         let calls = match telling {
             Telling::Calls(calls) => calls,
             Telling::Nothing(why) => return Ok(vec![Told::NothingToDo(why)]),
@@ -120,10 +103,6 @@ impl NodeDetails for OssDetails {
 
     fn of_event(&self, event: &Event) -> Result<Asked, ActionError> {
         self.told(Telling::of(event, &self.lists))
-    }
-
-    fn asking(&self, servers: Arc<dyn Servers>) -> Option<Arc<dyn NodeDetails>> {
-        Some(Arc::new(CompletedDetails { details: self.clone(), servers }))
     }
 
     fn watches(&self) -> Option<Lists> {

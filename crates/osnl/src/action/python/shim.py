@@ -229,20 +229,24 @@ def serve(pipe, out):
         say(logging.ERROR, traceback.format_exc())
         reply(fatal=why(error)[:500])
         return
+    ours = os.getpid()
     for line in pipe:
         event = json.loads(line)
         if "hello" in event:
             reply(id=event["id"], verdict="done", reason="loaded")
             continue
+        verdict, reason = "done", "notified"
         try:
             plugin.notify(event["node_detail"], event["created"])
         except (Exception, SystemExit) as error:
             say(logging.ERROR, traceback.format_exc())
             # What an unreachable target raises: sockets, urllib, requests. It is waited for without end.
             verdict = "transient" if isinstance(error, OSError) else "failed"
-            reply(id=event["id"], verdict=verdict, reason=last_line(error)[:500])
-        else:
-            reply(id=event["id"], verdict="done", reason="notified")
+            reason = last_line(error)[:500]
+        if os.getpid() != ours:
+            # A process that the plug-in has forked, and that has come back here: events and verdicts are not its own.
+            os._exit(0)
+        reply(id=event["id"], verdict=verdict, reason=reason)
 
 
 def main(pipe):

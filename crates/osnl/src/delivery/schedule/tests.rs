@@ -22,6 +22,7 @@ fn claimed(id: u64, key: &str) -> Claimed {
             action: "a".into(),
             resource: None,
             enriched: None,
+            progress: Default::default(),
         },
         used: Used::default(),
     }

@@ -4,7 +4,7 @@ use rusqlite::{Connection, OptionalExtension as _, Result, params};
 
 use super::work::Work;
 use crate::enrich::Enriched;
-use crate::journal::DeliveryId;
+use crate::journal::{DeliveryId, Learnt};
 
 /// Objects that are remembered; the oldest leave.
 pub(super) const OBJECTS: i64 = 100_000;
@@ -22,7 +22,7 @@ impl Work<'_> {
     }
 
     /// Keeps what was found for a delivery that is there, and what was learnt on the way.
-    pub(super) fn enriched(&self, id: DeliveryId, found: &str, learnt: &[(String, String)]) -> Result<()> {
+    pub(super) fn enriched(&self, id: DeliveryId, found: &str, learnt: &Learnt) -> Result<()> {
         let mut insert = self.connection.prepare_cached(
             "INSERT OR REPLACE INTO enriched (delivery, found) SELECT id, ?2 FROM delivery WHERE id = ?1",
         )?;
@@ -31,10 +31,10 @@ impl Work<'_> {
             "INSERT INTO object (name, at, body) VALUES (?1, ?2, ?3) \
              ON CONFLICT (name) DO UPDATE SET at = excluded.at, body = excluded.body",
         )?;
-        for (name, body) in learnt {
+        for (name, body) in &learnt.objects {
             upsert.execute(params![name, self.now, body])?;
         }
-        Ok(())
+        self.saw(&learnt.changes)
     }
 }
 

@@ -148,7 +148,7 @@ impl<'a> Work<'a> {
     }
 
     /// What is known of resources since this message.
-    fn saw(&self, changes: &[Change]) -> Result<()> {
+    pub(super) fn saw(&self, changes: &[Change]) -> Result<()> {
         for Change { name, row } in changes {
             match row {
                 Some(row) => {
@@ -402,6 +402,7 @@ pub(super) fn load(
         action: action.into(),
         resource,
         enriched,
+        progress: Default::default(),
     };
     Ok(Some(Ok(Claimed { id, key, event, used })))
 }

@@ -22,7 +22,7 @@ use super::rows::{State, millis, numbers};
 use super::work::{Appended, Found, Work};
 use super::{OpenError, Shared, SqliteOptions, paused, prune, schema, trouble};
 use crate::journal::identity::Identity;
-use crate::journal::{DeliveryId, Entry, Handover, Outcome, Settle, Used};
+use crate::journal::{DeliveryId, Entry, Handover, Learnt, Outcome, Settle, Used};
 use crate::received::Received;
 
 /// Commands of one transaction.
@@ -43,7 +43,7 @@ pub(super) enum Command {
     GiveUp(DeliveryId, Outcome, Handover),
     Change(Change, Apply, oneshot::Sender<Result<Changed, ChangeError>>),
     /// What was asked for a delivery, and what was learnt of objects.
-    Enriched(DeliveryId, String, Vec<(String, String)>, oneshot::Sender<()>),
+    Enriched(DeliveryId, String, Learnt, oneshot::Sender<()>),
     /// What is known of an object.
     Known(String, oneshot::Sender<Option<String>>),
     Fetch(Arc<str>),

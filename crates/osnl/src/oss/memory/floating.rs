@@ -1,9 +1,12 @@
 //! Events of floating IPs. An update says what is so now; whether that is new follows from what was known.
+//!
+//! A floating IP has come to an instance when its port is an instance's: one whose port nobody uses yet comes when an
+//! instance takes the port, and leaves when the port is taken from it.
 
 use osnl_model::Notification;
 use serde_json::Value;
 
-use super::port::owner;
+use super::port::Holder;
 use super::rows::{FloatingRow, PortRow, Row};
 use super::{Memory, floating_name, port_name};
 use crate::oss::event::{Happened, What};
@@ -26,13 +29,11 @@ impl Memory {
                 Vec::new()
             }
             "floatingip.delete.end" => {
-                let released = match known.filter(|row| !row.edited) {
-                    Some(row) => self.released(&row),
-                    None => self.released(&self.now(one)),
-                };
+                let before = known.filter(|row| !row.edited).unwrap_or_else(|| self.now(one));
+                let happened = self.changed(&id, Some(&before), &FloatingRow::default());
                 self.detach(&id);
                 self.forget(&floating_name(&id));
-                released.into_iter().collect()
+                happened
             }
             "floatingip.create.end" | "floatingip.update.end" => {
                 self.set(&id, known, one, payload, event_type)
@@ -57,38 +58,19 @@ impl Memory {
         {
             return Vec::new();
         }
-        let same = |before: &FloatingRow| {
-            let moved =
-                before.instance.is_some() && now.instance.is_some() && before.instance != now.instance;
-            before.port == now.port && !moved
-        };
-        let mut happened = Vec::new();
-        match &known {
-            Some(before) if same(before) => {}
-            Some(before) => {
-                happened.extend(self.released(before));
-                happened.extend(self.allocated(&now));
-            }
+        let happened = match &known {
+            Some(before) => self.changed(id, Some(before), &now),
             // It was only described, and nothing was known of it.
-            None if edited => {}
-            None if now.port.is_some() => happened.extend(self.allocated(&now)),
-            None if event_type == "floatingip.create.end" => {}
+            None if edited => Vec::new(),
+            None if now.port.is_some() || event_type == "floatingip.create.end" => {
+                self.changed(id, None, &now)
+            }
             None => {
                 // A patched neutron names the port that it has left.
-                let port = text_of(payload, "port_id");
-                let instance = port.as_deref().and_then(|port| self.port_row(port)?.instance.clone());
-                let what = What::Released;
-                let instance = self.instance(instance.as_deref());
-                happened.push(Happened {
-                    what,
-                    ip: now.address.clone(),
-                    port,
-                    instance,
-                    part: None,
-                    not: None,
-                });
+                let left = FloatingRow { port: text_of(payload, "port_id"), ..now.clone() };
+                vec![self.about(id, What::Released, &left)]
             }
-        }
+        };
         self.detach(id);
         if let Some(port) = &now.port {
             let mut row = self.port_row(port).cloned().unwrap_or_default();
@@ -105,47 +87,83 @@ impl Memory {
     }
 
     /// The port of a floating IP is gone.
-    pub(super) fn left(&mut self, id: &str) -> Option<Happened> {
-        let row = self.floating_row(id)?.clone();
-        let free = FloatingRow { port: None, instance: None, owner: None, ..row.clone() };
+    pub(super) fn left(&mut self, id: &str, port: &str) -> Vec<Happened> {
+        let Some(row) = self.floating_of(id, port) else { return Vec::new() };
+        let free =
+            FloatingRow { address: row.address.clone(), revision: row.revision, ..FloatingRow::default() };
+        let happened = self.changed(id, Some(&row), &free);
         self.put_floating(id, free);
-        self.released(&row)
+        happened
+    }
+
+    /// The port of a floating IP has this holder.
+    pub(super) fn held(&mut self, id: &str, port: &str, holder: &Holder) -> Vec<Happened> {
+        let Some(row) = self.floating_of(id, port) else { return Vec::new() };
+        let now = row.clone().with(holder.clone());
+        if now == row {
+            return Vec::new();
+        }
+        let happened = self.changed(id, Some(&row), &now);
+        self.put_floating(id, now);
+        happened
+    }
+
+    fn floating_of(&self, id: &str, port: &str) -> Option<FloatingRow> {
+        self.floating_row(id).filter(|row| row.port.as_deref() == Some(port)).cloned()
     }
 
     /// As an event has it.
     fn now(&self, one: &Value) -> FloatingRow {
-        let details = one.get("port_details").unwrap_or(&Value::Null);
         let port = text_of(one, "port_id");
-        let owner = owner(details);
-        let instance = text_of(details, "device_id").filter(|_| owner.is_none());
-        let instance = match &owner {
-            None => instance.or_else(|| self.port_row(port.as_deref()?)?.instance.clone()),
-            Some(_) => None,
+        let holder = match (&port, one.get("port_details")) {
+            (None, _) => Holder::default(),
+            (Some(_), Some(details)) if details.get("device_id").is_some() => Holder::of(details),
+            (Some(port), _) => self.holder(port),
         };
-        FloatingRow {
+        let row = FloatingRow {
             address: text_of(one, "floating_ip_address"),
-            instance,
-            owner,
             port,
             revision: one.get("revision_number").and_then(Value::as_i64),
-            edited: false,
+            ..FloatingRow::default()
+        };
+        row.with(holder)
+    }
+
+    /// What there is to say of a floating IP that was `before` and is `now`.
+    fn changed(&mut self, id: &str, before: Option<&FloatingRow>, now: &FloatingRow) -> Vec<Happened> {
+        let before = before.filter(|row| row.port.is_some());
+        let moved = |before: &FloatingRow| {
+            before.instance.is_some() && now.instance.is_some() && before.instance != now.instance
+        };
+        if let Some(before) = before
+            && before.port == now.port
+            && before.is_told() == now.is_told()
+            && !moved(before)
+        {
+            return Vec::new();
         }
+        let mut happened = Vec::new();
+        happened.extend(before.map(|before| self.about(id, What::Released, before)));
+        happened.extend(now.port.is_some().then(|| self.about(id, What::Allocated, now)));
+        if happened.iter().any(|one| one.not.is_none()) {
+            happened.retain(|one| one.not.is_none());
+        }
+        happened
     }
 
-    fn allocated(&self, row: &FloatingRow) -> Option<Happened> {
-        self.about(What::Allocated, row)
-    }
-
-    fn released(&self, row: &FloatingRow) -> Option<Happened> {
-        self.about(What::Released, row)
-    }
-
-    fn about(&self, what: What, row: &FloatingRow) -> Option<Happened> {
-        let port = Some(row.port.clone()?);
-        let not = row.owner.as_ref();
-        let not = not.map(|owner| format!("the floating IP's port belongs to {owner}, not to an instance"));
-        let instance = self.instance(row.instance.as_deref());
-        Some(Happened { what, ip: row.address.clone(), port, instance, part: None, not })
+    fn about(&mut self, id: &str, what: What, row: &FloatingRow) -> Happened {
+        let not = match &row.owner {
+            Some(owner) => Some(format!("the floating IP's port belongs to {owner}, not to an instance")),
+            None if row.unbound => Some("the floating IP's port is no instance's yet".to_owned()),
+            None => None,
+        };
+        let of_port = || if not.is_some() { None } else { self.instance_of_port(row.port.as_deref()?) };
+        let known = row.instance.clone().or_else(of_port);
+        let instance = self.instance(known.as_deref());
+        let happened =
+            Happened { what, ip: row.address.clone(), port: row.port.clone(), instance, part: None, not };
+        self.addressed(id, &happened);
+        happened
     }
 
     fn put_floating(&mut self, id: &str, row: FloatingRow) {
@@ -159,5 +177,19 @@ impl Memory {
         let floating = row.floating.iter().filter(|floating| *floating != id).cloned().collect();
         let row = PortRow { floating, ..row.clone() };
         self.put(port_name(&port), Row::Port(row));
+    }
+}
+
+impl FloatingRow {
+    fn with(self, holder: Holder) -> Self {
+        let Holder { instance, owner, unbound } = holder;
+        // Who has the port was perhaps only asked for.
+        let instance = if owner.is_none() && !unbound { instance.or(self.instance) } else { None };
+        Self { instance, owner, unbound, ..self }
+    }
+
+    /// Whether it is an instance's, known or not.
+    fn is_told(&self) -> bool {
+        self.port.is_some() && self.owner.is_none() && !self.unbound
     }
 }

@@ -3,10 +3,32 @@
 use osnl_model::Notification;
 use serde_json::Value;
 
+use super::asked::asked_name;
 use super::rows::{PortRow, Row};
 use super::{Memory, port_name};
 use crate::oss::event::{Happened, Lists, What};
 use crate::oss::instance::text_of;
+
+/// Who has a port.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Holder {
+    pub(super) instance: Option<String>,
+    /// Who, if that is no instance.
+    pub(super) owner: Option<String>,
+    /// Nobody.
+    pub(super) unbound: bool,
+}
+
+impl Holder {
+    /// As a port, or what a floating IP says of its port, has it.
+    pub(super) fn of(port: &Value) -> Self {
+        // A port of a router or of a load balancer has a device that is no instance.
+        let owner = text_of(port, "device_owner").filter(|owner| !owner.starts_with("compute:"));
+        let instance = text_of(port, "device_id").filter(|_| owner.is_none());
+        let unbound = owner.is_none() && instance.is_none();
+        Self { instance, owner, unbound }
+    }
+}
 
 impl Memory {
     pub(super) fn port(&mut self, n: &Notification, payload: &Value, lists: &Lists) -> Vec<Happened> {
@@ -17,52 +39,60 @@ impl Memory {
             return Vec::new();
         }
         let known = self.port_row(&id).cloned().unwrap_or_default();
-        // A port of a router or of a load balancer has a device that is no instance.
-        let device = text_of(port, "device_id").filter(|_| owner(port).is_none());
-        let instance = match port.get("device_id") {
-            Some(_) => device,
-            None => known.instance.clone(),
-        };
+        let told = port.get("device_id").is_some();
+        let holder = if told { Holder::of(port) } else { self.holder(&id) };
         let addresses = addresses(port);
-        if known.instance != instance
+        if known.instance != holder.instance
             && let Some(before) = &known.instance
         {
             self.unplugged(before, &id);
         }
-        if let Some(instance) = &instance
+        if let Some(instance) = &holder.instance
             && !addresses.is_empty()
         {
             self.plugged(instance, &id, &addresses);
         }
         let mut happened = Vec::new();
         if lists.created(event_type, What::Port).is_some() {
+            let not = holder.owner.as_ref();
             happened.push(Happened {
                 what: What::Port,
                 ip: addresses.first().cloned(),
                 port: Some(id.clone()),
-                instance: self.instance(instance.as_deref()),
+                instance: self.instance(holder.instance.as_deref()),
                 part: None,
-                not: owner(port).map(|owner| format!("the port belongs to {owner}, not to an instance")),
+                not: not.map(|owner| format!("the port belongs to {owner}, not to an instance")),
             });
         }
         if event_type == "port.delete.end" {
             for floating in &known.floating {
-                happened.extend(self.left(floating));
+                happened.extend(self.left(floating, &id));
             }
-            if let Some(instance) = &instance {
+            if let Some(instance) = &holder.instance {
                 self.unplugged(instance, &id);
             }
             self.forget(&port_name(&id));
-        } else {
-            self.put(port_name(&id), Row::Port(PortRow { instance, ..known }));
+            self.forget(&asked_name(&port_name(&id)));
+            return happened;
         }
+        for floating in known.floating.iter().filter(|_| told) {
+            happened.extend(self.held(floating, &id, &holder));
+        }
+        let Holder { instance, owner, unbound } = holder;
+        let row = PortRow { instance, owner, unbound, floating: known.floating };
+        self.put(port_name(&id), Row::Port(row));
         happened
     }
-}
 
-/// Who has a port that is no instance's.
-pub(super) fn owner(port: &Value) -> Option<String> {
-    text_of(port, "device_owner").filter(|owner| !owner.starts_with("compute:"))
+    /// Who has a port, as far as events have told.
+    pub(super) fn holder(&self, port: &str) -> Holder {
+        match self.port_row(port) {
+            Some(PortRow { instance, owner, unbound, .. }) => {
+                Holder { instance: instance.clone(), owner: owner.clone(), unbound: *unbound }
+            }
+            None => Holder::default(),
+        }
+    }
 }
 
 fn addresses(port: &Value) -> Vec<String> {

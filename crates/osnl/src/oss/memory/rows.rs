@@ -11,6 +11,22 @@ pub(super) enum Row {
     Instance(InstanceRow),
     Port(PortRow),
     Floating(FloatingRow),
+    Asked(AskedRow),
+    Address(AddressRow),
+}
+
+/// Of a floating address.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub(super) struct AddressRow {
+    /// By what its tellings keep their order.
+    pub(super) lane: String,
+    /// Whether it is told of as somebody's.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub(super) held: bool,
+    /// Whose, if that is known.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) holder: Option<String>,
 }
 
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
@@ -33,11 +49,27 @@ pub(super) struct InstanceRow {
     pub(super) went: Option<bool>,
 }
 
+/// What others have said when they were asked.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub(super) struct AskedRow {
+    /// Of a port: the instance that has it, by its id.
+    pub(super) instance: Instance,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(super) nics: Vec<Nic>,
+}
+
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 #[serde(default)]
 pub(super) struct PortRow {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) instance: Option<String>,
+    /// Who has it, if that is no instance.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) owner: Option<String>,
+    /// Nobody has it.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub(super) unbound: bool,
     /// Ids of the floating IPs that are mapped to it.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub(super) floating: Vec<String>,
@@ -55,6 +87,9 @@ pub(super) struct FloatingRow {
     /// Who has the port, if that is no instance.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) owner: Option<String>,
+    /// Nobody has the port yet.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub(super) unbound: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) revision: Option<i64>,
     /// Only a request is known, which did not ask for another port.

@@ -29,16 +29,19 @@ impl Memory {
         };
         let twice = before.is_some_and(|before| before != versioned).then(|| TWICE.to_owned());
         let created = lists.created(event_type, What::Instance);
-        let ip = said.first().map(Nic::shown).or_else(|| match created {
-            Some(false) => row.told.clone().or_else(|| row.address()),
-            Some(true) | None => row.address(),
-        });
+        // What it was told with goes first; a floating address may be another's by now, whenever nova says this.
+        let ip = {
+            let told = row.told.iter().filter(|_| created == Some(false)).cloned();
+            let mut addresses = told.chain(said.iter().flat_map(Nic::all)).chain(row.addresses());
+            addresses.find(|address| !self.has_left(address, &id))
+        };
+        let ip = ip.or_else(|| self.asked(&instance_name(&id))?.nics.first().map(Nic::shown));
         if created == Some(true) && ip.is_some() && twice.is_none() {
             row.told.clone_from(&ip);
         }
         let none = (ip.is_none() && created == Some(true)).then(|| "it has no address".to_owned());
-        let instance = row.instance.clone();
         self.put(instance_name(&id), Row::Instance(row));
+        let instance = self.instance(Some(&id));
         Happened { what: What::Instance, ip, port: None, instance, part: None, not: twice.or(none) }
     }
 
@@ -76,14 +79,7 @@ impl Memory {
 }
 
 impl InstanceRow {
-    fn address(&self) -> Option<String> {
-        self.nics.first().map(Nic::shown).or_else(|| self.gone.first().cloned())
-    }
-}
-
-impl Nic {
-    /// As oss_watcher chose: the first floating address, else its own.
-    fn shown(&self) -> String {
-        self.floating.first().unwrap_or(&self.address).clone()
+    fn addresses(&self) -> impl Iterator<Item = String> {
+        self.nics.iter().flat_map(Nic::all).chain(self.gone.iter().cloned())
     }
 }

@@ -20,7 +20,7 @@ impl Servers for Recorded {
         std::future::ready(Ok(id)).boxed()
     }
 
-    fn instance<'a>(&'a self, id: &'a str) -> BoxFuture<'a, Result<Option<Instance>, ActionError>> {
+    fn instance<'a>(&'a self, id: &'a str) -> BoxFuture<'a, Result<Option<Server>, ActionError>> {
         let metadata = serde_json::from_str(r#"{"Owner": "alice", "ApplicationName": "shop"}"#).unwrap();
         let instance = Instance {
             id: Some(id.to_owned()),
@@ -33,7 +33,12 @@ impl Servers for Recorded {
             metadata: Some(metadata),
             ..Instance::default()
         };
-        std::future::ready(Ok(Some(instance))).boxed()
+        let server = Server { instance, nics: Vec::new() };
+        std::future::ready(Ok(Some(server))).boxed()
+    }
+
+    fn os_of_image<'a>(&'a self, _: &'a str) -> BoxFuture<'a, Result<Option<String>, ActionError>> {
+        std::future::ready(Ok(None)).boxed()
     }
 }
 
@@ -54,7 +59,8 @@ fn calls(body: &str, form: &NodeForm) -> Vec<(bool, String)> {
     let event_type = serde_json::from_str::<Value>(body).unwrap()["event_type"].clone();
     let event_type = event_type.as_str().unwrap_or_default();
     let happened = told(&mut Memory::default(), body, &lists);
-    let happened = happened.into_iter().map(|one| completed(one, &Recorded).now_or_never().unwrap().unwrap());
+    let happened =
+        happened.into_iter().map(|one| completed(one, &Recorded).now_or_never().unwrap().unwrap().happened);
     let told = happened.filter(|one| one.not.is_none());
     told.map(|one| {
         let text = Body::Json.text(&form.node_detail(&one)).unwrap();

@@ -121,6 +121,7 @@ fn claimed(entry: &Entry, event: i64, n: usize) -> Claimed {
             action: new.action.clone(),
             resource: new.resource,
             enriched: new.told.clone(),
+            progress: Default::default(),
         },
         used: Used::default(),
     }

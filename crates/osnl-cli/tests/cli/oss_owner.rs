@@ -1,0 +1,106 @@
+//! `oss_watcher` in the hands of whoever has run the original for years, and moves on.
+
+use std::path::Path;
+
+use osnl_testkit::wait_until;
+
+use crate::harness::{SOON, settled};
+use crate::oss_watcher::{QUEUE, Stand, recorded};
+
+const OSNL: &str = env!("CARGO_BIN_EXE_osnl");
+
+/// A life of an instance and its floating IP: seven requests.
+fn publish(stand: &mut Stand) {
+    for (file, case) in [
+        ("nova", "legacy_compute_instance_create_end"),
+        ("neutron", "floatingip_update_associate"),
+        ("neutron", "floatingip_update_description_only"),
+        ("neutron", "floatingip_update_disassociate"),
+        ("nova", "legacy_compute_instance_delete_end"),
+    ] {
+        recorded(file, case, false).into_iter().for_each(|body| stand.publish(body));
+    }
+}
+
+/// What `config show` prints runs, and what it posts is the same to the byte.
+#[test]
+fn the_native_form_posts_what_the_program_s_file_does() {
+    let mut stand = Stand::new(
+        "oss-native",
+        "[rest]\nbody = xml\n[oss]\nkeys = metadata\nip_type = auto\ndatacenter = \"A; B\"\n",
+    );
+    let osnl = stand.start();
+    publish(&mut stand);
+    stand.sink.wait_for(4, SOON);
+    settled(&stand.vhost, QUEUE);
+    osnl.stop();
+    let mut shown =
+        stand.place.run(Path::new(OSNL), &["config", "show", "--show-secrets", "--oss-watcher", "oss.conf"]);
+    let (code, stderr) = shown.refused();
+    assert_eq!(code, Some(0), "{stderr}");
+    // Its log to where the test looks.
+    let shown = shown.stdout();
+    let lines: Vec<&str> = shown.lines().filter(|line| !line.starts_with("log_file")).collect();
+    stand.place.write("osnl.conf", lines.join("\n"));
+    let osnl = stand.place.run(Path::new(OSNL), &["run", "-c", "osnl.conf"]).listening();
+    publish(&mut stand);
+    let requests = stand.sink.wait_for(8, SOON);
+    settled(&stand.vhost, QUEUE);
+    osnl.stop();
+    let bytes = |n: usize| {
+        let request = &requests[n];
+        String::from_utf8_lossy(&[&request.head[..], &request.body[..]].concat()).into_owned()
+    };
+    assert_eq!(requests.len(), 8);
+    for n in 0..4 {
+        assert_eq!(bytes(n), bytes(n + 4), "request {n}");
+        assert!(bytes(n).contains("\"Datacenter\": "), "{}", bytes(n));
+    }
+}
+
+/// The log is moved away under it, as logrotate does without telling anybody.
+#[test]
+fn a_log_file_that_was_moved_is_opened_anew() {
+    let mut stand = Stand::new("oss-rotated", "");
+    let osnl = stand.start();
+    std::fs::rename(stand.place.path("oss.log"), stand.place.path("oss.log.1")).unwrap();
+    let path = stand.place.path("oss.log");
+    // It is looked for once a second, when there is something to write.
+    wait_until(SOON, "the file is opened anew", || {
+        stand.last();
+        path.exists()
+    });
+    osnl.stop();
+    let (old, new) = (stand.place.read("oss.log.1"), stand.place.read("oss.log"));
+    assert!(old.contains("Listen queue monitoring.info") && !old.contains("Stopped"), "{old}");
+    assert!(new.contains("INFO (app) Stopped") && !new.contains("Listen queue"), "{new}");
+}
+
+/// A password that the broker refuses is said, without it, and tried again: somebody may be setting it just now.
+#[test]
+fn a_refused_login_is_said_and_tried_again() {
+    let stand = Stand::new("oss-login", "");
+    stand.write("[rabbit]\npassword = not-the-secret-one\n");
+    let link = stand.place.path("oss_watcher");
+    std::os::unix::fs::symlink(OSNL, &link).unwrap();
+    let mut osnl = stand.place.run(&link, &["--config-file=oss.conf"]);
+    osnl.wait_for("WARNING (service) Rabbit service is unavailable");
+    osnl.wait_for("trying again");
+    assert!(osnl.is_running());
+    let log = osnl.stop();
+    assert!(!log.contains("not-the-secret-one"), "{log}");
+}
+
+/// Two with one journal would tell everything twice, or in the wrong order: the second says so and does not start.
+#[test]
+fn a_second_one_with_the_same_journal_does_not_start() {
+    let stand = Stand::new("oss-second", "");
+    let journal = stand.place.path("journal.db");
+    stand.write(&format!("[journal]\nconnection = sqlite://{}\nallow_volatile = true", journal.display()));
+    let osnl = stand.start();
+    let mut second = stand.place.run(Path::new(OSNL), &["oss-watcher", "--config-file=oss.conf"]);
+    let (code, stderr) = second.refused();
+    assert_eq!(code, Some(1), "{stderr}");
+    assert!(stderr.contains("[journal]") && stderr.contains("journal.db"), "{stderr}");
+    osnl.stop();
+}

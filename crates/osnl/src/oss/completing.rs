@@ -1,0 +1,69 @@
+//! Before the first attempt of a delivery: what no event has told is asked for, once, and kept.
+//!
+//! The answers are journalled with the delivery, so that each further attempt sends the same, after a restart too; and
+//! the [`Watcher`] knows them from then on, so that a deletion of which nobody can be asked any more is told with what its
+//! instance was.
+
+use std::sync::Arc;
+
+use super::event::Lists;
+use super::memory::Change;
+use super::servers::{Complete, Servers, completed};
+use super::told::{HAPPENED, Telling};
+use super::watcher::Watcher;
+use crate::action::{ActionError, Event};
+use crate::enrich::Enriched;
+
+/// See the [module](self).
+#[derive(Clone, Debug)]
+pub struct Completing {
+    /// Who is asked.
+    pub servers: Arc<dyn Servers>,
+    /// Which events are what.
+    pub lists: Lists,
+    /// Who remembers it.
+    pub watcher: Arc<Watcher>,
+}
+
+/// What was found out.
+#[derive(Clone, Debug)]
+pub(crate) struct Completed {
+    /// What the delivery had, and what was found.
+    pub(crate) enriched: Arc<Enriched>,
+    /// What is known otherwise since.
+    pub(crate) changes: Vec<Change>,
+}
+
+impl Completing {
+    /// `None` where nobody had to be asked, or it is known already.
+    ///
+    /// # Errors
+    /// Somebody cannot be asked now, and nothing is kept of what the others said.
+    pub(crate) async fn complete(&self, event: &Event) -> Result<Option<Completed>, ActionError> {
+        let before = event.enriched.as_deref();
+        if before.is_some_and(|kept| kept.contains_key(HAPPENED)) {
+            return Ok(None);
+        }
+        let calls = match Telling::of(event, &self.lists) {
+            Telling::Calls(calls) => calls,
+            Telling::Nothing(_) => return Ok(None),
+        };
+        let (mut all, mut asked) = (Vec::new(), false);
+        for call in calls {
+            let complete = completed(call.happened, &*self.servers).await?;
+            asked |= complete.asked;
+            all.push(complete);
+        }
+        if !asked {
+            return Ok(None);
+        }
+        let found = all.iter().filter(|complete| complete.asked);
+        let changes = self.watcher.learn(found.clone());
+        let happened: Vec<_> = all.into_iter().map(|Complete { happened, .. }| happened).collect();
+        let mut enriched = before.cloned().unwrap_or_default();
+        // As a text: metadata keeps the order of its keys. Texts and numbers can always be written.
+        let text = serde_json::to_string(&happened).unwrap_or_default();
+        enriched.insert(HAPPENED.to_owned(), text.into());
+        Ok(Some(Completed { enriched: Arc::new(enriched), changes }))
+    }
+}
