@@ -22,7 +22,7 @@ pub(crate) use self::control::{
     ChangeArgs, ControlFormat, DeliveriesArgs, DeliveriesCommand, FilterArgs, PlaceArgs, ReloadArgs,
     ShowArgs, StatusArgs,
 };
-pub(crate) use self::man::ManArgs;
+pub(crate) use self::man::{CompletionsArgs, ManArgs};
 pub(crate) use self::send::{SendArgs, SendDriver, SendFormat};
 
 /// What to do.
@@ -177,32 +177,6 @@ pub(crate) struct OssWatcherArgs {
     /// Print the version and exit
     #[arg(long)]
     pub(crate) version: bool,
-}
-
-/// The flags of `osnl completions`.
-#[derive(Debug, Args)]
-#[command(after_help = "Examples:\n  osnl completions bash > /etc/bash_completion.d/osnl\n  \
-                        osnl completions zsh > /usr/share/zsh/site-functions/_osnl\n  \
-                        osnl completions fish > /etc/fish/completions/osnl.fish")]
-pub(crate) struct CompletionsArgs {
-    /// Which shell
-    pub(crate) shell: clap_complete::Shell,
-    /// The name it is called by
-    #[arg(long, value_enum, default_value_t = Program::Osnl, value_name = "NAME")]
-    pub(crate) program: Program,
-}
-
-/// The names of the program.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub(crate) enum Program {
-    Osnl,
-    #[value(name = "k2hr3-osnl")]
-    K2hr3Osnl,
-    #[value(name = "k2hr3_osnl")]
-    K2hr3OsnlOld,
-    OssWatcher,
-    #[value(name = "oss_watcher")]
-    OssWatcherOld,
 }
 
 /// A level on the command line.

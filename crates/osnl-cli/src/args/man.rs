@@ -1,9 +1,9 @@
-//! The flags of `osnl man`, and which pages there are: osnl, its configuration, and one for each command.
+//! The flags of `osnl man` and `osnl completions`, and which pages there are: osnl, its configuration, and one for each command.
 
 use clap::builder::PossibleValuesParser;
 use clap::{Args, CommandFactory as _, ValueEnum, ValueHint};
 
-use super::{K2hr3Osnl, Osnl, OssWatcher, Program};
+use super::{K2hr3Osnl, Osnl, OssWatcher};
 
 /// What can be printed. Written out, since the commands are not known while their flags are being described; a test
 /// holds it against them.
@@ -50,6 +50,32 @@ pub(crate) struct ManArgs {
     /// roff is for man, markdown for a book
     #[arg(long, value_enum, default_value_t = ManFormat::Roff, value_name = "FORMAT")]
     pub(crate) format: ManFormat,
+}
+
+/// The flags of `osnl completions`.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:\n  osnl completions bash > /etc/bash_completion.d/osnl\n  \
+                        osnl completions zsh > /usr/share/zsh/site-functions/_osnl\n  \
+                        osnl completions fish > /etc/fish/completions/osnl.fish")]
+pub(crate) struct CompletionsArgs {
+    /// Which shell
+    pub(crate) shell: clap_complete::Shell,
+    /// The name it is called by
+    #[arg(long, value_enum, default_value_t = Program::Osnl, value_name = "NAME")]
+    pub(crate) program: Program,
+}
+
+/// The names of the program.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Program {
+    Osnl,
+    #[value(name = "k2hr3-osnl")]
+    K2hr3Osnl,
+    #[value(name = "k2hr3_osnl")]
+    K2hr3OsnlOld,
+    OssWatcher,
+    #[value(name = "oss_watcher")]
+    OssWatcherOld,
 }
 
 /// The form of a manual page.
