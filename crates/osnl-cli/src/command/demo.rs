@@ -89,7 +89,7 @@ pub(crate) fn run(args: &DemoArgs) -> Exit {
 async fn tell(args: &DemoArgs) -> anyhow::Result<Exit> {
     let terminal = std::io::stdout().is_terminal();
     let no_colour = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
-    let colour = (terminal || args.screen.is_some()) && !no_colour;
+    let colour = crate::terminal::coloured() || (args.screen.is_some() && !no_colour);
     let (screen, voice) = match args.format {
         DemoFormat::Json => (None, Voice::Json { since: Instant::now() }),
         DemoFormat::Text => match Screen::on_stdout(args.screen, colour) {

@@ -7,7 +7,6 @@
 mod summary;
 
 use std::fmt::Write as _;
-use std::io::Write as _;
 
 use osnl::config::nearest;
 use osnl_model::catalogue::{self, Event, Field, Form};
@@ -15,6 +14,7 @@ use serde_json::{Value, json};
 
 use crate::args::{EventsArgs, EventsFormat};
 use crate::exit::Exit;
+use crate::output;
 
 /// Names that are offered for one that is not known.
 const OFFERED: usize = 5;
@@ -33,9 +33,7 @@ pub(crate) fn run(args: &EventsArgs) -> Exit {
         EventsFormat::Json => format!("{:#}\n", found.json()),
         EventsFormat::Markdown => summary::page(&found.events()),
     };
-    // A reader that has seen enough, such as head, is no failure.
-    let _ = std::io::stdout().write_all(text.as_bytes());
-    Exit::Done
+    output::print(&text)
 }
 
 /// What was asked for.

@@ -21,7 +21,7 @@ use serde_json::{Value, json};
 
 pub(crate) use self::args::{ExplainArgs, ExplainFormat};
 use super::saved_events::{
-    self, Out, Refused, about, about_json, masked, verdict, verdict_json, would, would_json,
+    self, Out, Refused, about, about_json, masked, tint, verdict, verdict_json, would, would_json,
 };
 use crate::exit::Exit;
 
@@ -38,7 +38,7 @@ fn look(args: &ExplainArgs, conf: &Native) -> Result<Exit, Refused> {
     if args.counts {
         return counts::show(args, saved_events::journal(conf)?);
     }
-    let mut out = Out::default();
+    let mut out = if args.format == ExplainFormat::Text { Out::tinted(tint) } else { Out::plain() };
     let (mut seen, mut fired) = (0_u64, 0_u64);
     for (name, subject) in subjects(args, conf)? {
         let mut verdicts = explain(conf, &subject, args.listener.as_deref());

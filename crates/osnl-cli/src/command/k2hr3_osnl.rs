@@ -14,17 +14,16 @@ use crate::app::{self, Signals};
 use crate::args::{K2hr3OsnlArgs, LevelFlag};
 use crate::exit::Exit;
 use crate::logging::{self, Destination};
+use crate::output;
 
 /// The manual's name, and the one that the RPM installs; from the root.
 const DEFAULT_PATHS: [&str; 2] = ["etc/k2hr3/k2hr3_osnl.conf", "etc/k2hr3/k2hr3-osnl.conf"];
 /// The version of k2hr3_osnl that this replaces.
 const REPLACES: &str = "1.0.8";
 
-#[expect(clippy::print_stdout, reason = "the version")]
 pub(crate) fn run(args: &K2hr3OsnlArgs) -> Exit {
     if args.version {
-        println!("k2hr3-osnl {REPLACES} (osnl {})", env!("CARGO_PKG_VERSION"));
-        return Exit::Done;
+        return output::print(&format!("k2hr3-osnl {REPLACES} (osnl {})\n", env!("CARGO_PKG_VERSION")));
     }
     let ended = start(args);
     logging::flush();

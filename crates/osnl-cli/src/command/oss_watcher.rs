@@ -16,12 +16,11 @@ use crate::app::{self, Signals};
 use crate::args::OssWatcherArgs;
 use crate::exit::Exit;
 use crate::logging::{self, Destination, Settings, Style};
+use crate::output;
 
-#[expect(clippy::print_stdout, reason = "the version")]
 pub(crate) fn run(args: &OssWatcherArgs) -> Exit {
     if args.version {
-        println!("{} (osnl {})", oss::version(), env!("CARGO_PKG_VERSION"));
-        return Exit::Done;
+        return output::print(&format!("{} (osnl {})\n", oss::version(), env!("CARGO_PKG_VERSION")));
     }
     let ended = match load(args) {
         Ok(loaded) => start(&loaded),

@@ -29,7 +29,7 @@ pub(crate) use self::args::ReplayArgs;
 use self::daemon::Daemon;
 use super::explain::ExplainFormat;
 use super::saved_events::{
-    self, Out, Refused, about, about_json, masked, time, verdict, verdict_json, would, would_json,
+    self, Out, Refused, about, about_json, masked, time, tint, verdict, verdict_json, would, would_json,
 };
 use crate::app;
 use crate::exit::Exit;
@@ -42,7 +42,7 @@ pub(crate) fn run(args: &ReplayArgs) -> Exit {
 
 fn replay(args: &ReplayArgs, conf: &Native) -> Result<Exit, Refused> {
     let daemon = if args.live { ready(conf, args)? } else { None };
-    let mut out = Out::default();
+    let mut out = if args.format == ExplainFormat::Text { Out::tinted(tint) } else { Out::plain() };
     let mut planned = Vec::new();
     for (name, source) in sources(args, conf)? {
         let mut plan = replay::plan(conf, source, &args.rule, args.listener.as_deref());
@@ -62,7 +62,10 @@ fn replay(args: &ReplayArgs, conf: &Native) -> Result<Exit, Refused> {
     let sums = Sums::of(&planned);
     if !args.live || sums.deliveries == 0 {
         match args.format {
-            ExplainFormat::Text => out.line(&format!("{}; nothing was changed", sums.text())),
+            ExplainFormat::Text => {
+                let next = if args.live || sums.deliveries == 0 { "" } else { "; --live appends them" };
+                out.line(&format!("{}; nothing was changed{next}", sums.text()));
+            }
             ExplainFormat::Json => out.json(sums.json(None)),
         }
         return Ok(out.end(if sums.deliveries > 0 { Exit::Done } else { Exit::Failed }));
@@ -170,8 +173,10 @@ impl Sums {
 
     fn text(&self) -> String {
         let Self { events, firing, deliveries, delivered } = self;
+        let (event, ask) = if *events == 1 { ("event", "asks") } else { ("events", "ask") };
         format!(
-            "{firing} of {events} events ask for {deliveries} deliveries, {delivered} of which were delivered before"
+            "{firing} of {events} {event} {ask} for {deliveries} deliver{}, {delivered} of which were delivered before",
+            if *deliveries == 1 { "y" } else { "ies" }
         )
     }
 
@@ -222,7 +227,11 @@ fn before(wish: &Wish) -> String {
     let Some(row) = &wish.before else { return "not delivered before".to_owned() };
     let ended = row.ended.map_or(String::new(), |at| format!(" {}", time(at)));
     let reason = row.reason.as_ref().map_or(String::new(), |reason| format!(": {reason}"));
-    let tries = if row.tries > 0 { format!(" after {} failed attempts", row.tries) } else { String::new() };
+    let tries = if row.tries > 0 {
+        format!(" after {} failed attempt{}", row.tries, if row.tries == 1 { "" } else { "s" })
+    } else {
+        String::new()
+    };
     let what = match row.state {
         State::Delivered => "delivered before,",
         State::NothingToDo => "nothing was to do before,",

@@ -15,7 +15,7 @@ use osnl::native::{JournalConf, Native};
 use osnl::saved::{self, Saved};
 
 pub(super) use self::shown::{
-    Out, about, about_json, masked, time, verdict, verdict_json, would, would_json,
+    Out, about, about_json, masked, time, tint, verdict, verdict_json, would, would_json,
 };
 use super::check::meaning;
 use super::sources;
@@ -28,25 +28,25 @@ pub(super) type Refused = (Exit, String);
 /// Which events of the journal.
 #[derive(Debug, Args)]
 pub(crate) struct PickArgs {
-    /// An event by its number, or the one of a delivery: 17, or 17.0
+    /// By its number, or that of a delivery: 17, or 17.0
     #[arg(long, value_name = "ID", value_parser = id)]
     pub(super) id: Vec<Id>,
-    /// Only those of this event type
+    /// Of this event type
     #[arg(long, value_name = "NAME")]
     pub(super) event_type: Option<String>,
-    /// Only those on which this rule fired at the time
+    /// On which this rule fired at the time
     #[arg(long, value_name = "RULE")]
     pub(super) fired: Option<String>,
-    /// Only those for this action
+    /// For this action
     #[arg(long, value_name = "ACTION")]
     pub(super) action: Option<String>,
-    /// Only those about this resource, by its key
+    /// About this resource, by its key
     #[arg(long, value_name = "KEY")]
     pub(super) resource: Option<String>,
-    /// Only those with a delivery in this state; repeated: any of them
-    #[arg(long, value_name = "STATE")]
+    /// With a delivery in this state, such as dead; repeated: any of them
+    #[arg(long, value_name = "STATE", hide_possible_values = true)]
     pub(super) state: Vec<StateFlag>,
-    /// Received since then: 2h (ago), 2026-11-20, 2026-11-20T06:30 (local time), 2026-11-20T06:30Z
+    /// Received since then: 2h (ago), 2026-11-20, 2026-11-20T06:30Z
     #[arg(long, value_name = "TIME", value_parser = moment)]
     pub(super) since: Option<SystemTime>,
     /// Received before then

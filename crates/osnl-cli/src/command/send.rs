@@ -10,7 +10,7 @@
 //! | 2 | the command line is wrong |
 //! | 69 | the broker cannot be reached, lets us not in, or went away |
 //! | 78 | the configuration cannot be used |
-//! | 130 | Ctrl-C: what was on its way is still waited for |
+//! | 130 | Ctrl-C: what was on its way is still waited for; not after a second one, nor before the broker has answered |
 
 mod destination;
 mod input;
@@ -80,6 +80,7 @@ async fn send(args: &SendArgs, destination: &Destination, entries: &[Entry]) -> 
             tokio::select! {
                 biased;
                 _ = &mut interrupt => {
+                    interrupt.set(tokio::signal::ctrl_c());
                     interrupted = true;
                     break 'sending;
                 }
@@ -95,16 +96,24 @@ async fn send(args: &SendArgs, destination: &Destination, entries: &[Entry]) -> 
             on_the_way.push(async move { (sent, transport.send(target, &entry.priority, message).await) });
         }
     }
-    while !on_the_way.is_empty() {
+    let mut aborted = interrupted && !report.has_answers();
+    while !aborted && !on_the_way.is_empty() {
         tokio::select! {
             Some((sent, answer)) = on_the_way.next() => {
                 report.answered(&sent, answer);
             }
-            _ = &mut interrupt, if !interrupted => interrupted = true,
+            _ = &mut interrupt => {
+                interrupt.set(tokio::signal::ctrl_c());
+                // What no broker has answered to at all waits for a connection, and not for a confirm.
+                aborted = interrupted || !report.has_answers();
+                interrupted = true;
+            }
         }
     }
     let took = begun.elapsed();
-    transport.close().await;
+    if !aborted {
+        transport.close().await;
+    }
     report.finish(took);
     Ok(if interrupted {
         Exit::Interrupted

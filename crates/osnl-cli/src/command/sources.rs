@@ -7,6 +7,7 @@ use osnl::k2hr3::{Conf, HiddenInputs};
 use osnl::native::{self, Sources};
 
 use crate::args::{CheckArgs, SourceArgs};
+use crate::terminal::{Tone, on_stderr};
 
 /// Read where no file and no folder is named.
 const DEFAULT_PATH: &str = "/etc/osnl/osnl.conf";
@@ -73,7 +74,7 @@ fn legacy(path: &Path) -> Result<osnl::k2hr3::Loaded, String> {
 #[expect(clippy::print_stderr, reason = "warnings go there")]
 pub(super) fn warn(warnings: &[Warning]) {
     for warning in warnings {
-        eprintln!("osnl: warning: {warning}");
+        eprintln!("osnl: {} {warning}", on_stderr(Tone::Warn, "warning:"));
     }
 }
 
@@ -81,7 +82,10 @@ pub(super) fn warn(warnings: &[Warning]) {
 #[expect(clippy::print_stderr, reason = "errors go there")]
 pub(super) fn complain(errors: &str) {
     for line in errors.lines() {
-        let before = if line.starts_with(' ') { "" } else { "osnl: error: " };
-        eprintln!("{before}{line}");
+        if line.starts_with(' ') {
+            eprintln!("{line}");
+        } else {
+            eprintln!("osnl: {} {line}", on_stderr(Tone::Bad, "error:"));
+        }
     }
 }

@@ -2,9 +2,16 @@
 
 use osnl::control::{JournalStatus, ListenerStatus, Request, Status, TargetReport};
 
-use super::asking::{Respondent, Unanswered, age, clean, print, print_json, short, table};
+use super::asking::{Respondent, Unanswered, age, clean, print_json, print_tinted, short, table_within};
 use crate::args::{ControlFormat, StatusArgs};
 use crate::exit::Exit;
+use crate::output;
+use crate::terminal::{self, Tone};
+
+/// So many of a kind have a line each.
+const FEW: usize = 10;
+/// Columns of the lines of counters.
+const COUNTERS: usize = 78;
 
 pub(crate) fn run(args: &StatusArgs) -> Exit {
     let status = match look(args) {
@@ -12,7 +19,7 @@ pub(crate) fn run(args: &StatusArgs) -> Exit {
         Err(error) => return error.complain(),
     };
     let printed = match args.format.format {
-        ControlFormat::Text => print(&text(&status)),
+        ControlFormat::Text => print_tinted(&text(&status), tint),
         ControlFormat::Json => print_json(&status),
     };
     match printed {
@@ -52,8 +59,11 @@ fn text(status: &Status) -> String {
     if !status.left_queues.is_empty() {
         text.push_str("\nqueues that nobody reads any more, named until they are gone\n");
     }
-    for left in &status.left_queues {
+    for left in status.left_queues.iter().take(FEW) {
         text.push_str(&format!("  {}: {}\n", clean(&left.queue), clean(&left.delete)));
+    }
+    if status.left_queues.len() > FEW {
+        text.push_str(&format!("  and {} more; --format json shows them\n", status.left_queues.len() - FEW));
     }
     if !status.targets.is_empty() {
         text.push_str("\nactions\n");
@@ -62,10 +72,41 @@ fn text(status: &Status) -> String {
     text.push_str(&format!("\njournal\n{}", journal(&status.journal)));
     let counters: Vec<_> = status.counters.iter().filter(|(_, count)| **count > 0).collect();
     if !counters.is_empty() {
-        let counters: Vec<String> = counters.iter().map(|(name, count)| format!("{name} {count}")).collect();
-        text.push_str(&format!("\nsince the start\n  {}\n", counters.join(", ")));
+        text.push_str("\nsince the start\n");
+        let mut line = String::new();
+        for (n, (name, count)) in counters.iter().enumerate() {
+            let one = format!("{name} {count}{}", if n + 1 < counters.len() { "," } else { "" });
+            if !line.is_empty() && line.len() + 1 + one.len() > COUNTERS {
+                text.push_str(&format!(" {line}\n"));
+                line.clear();
+            }
+            line.push_str(&format!(" {one}"));
+        }
+        text.push_str(&format!(" {line}\n"));
     }
     text
+}
+
+/// What needs attention, the headings, and states that are not as they should be.
+fn tint(line: &str) -> Option<(Tone, std::ops::Range<usize>)> {
+    const STATES: [(&str, Tone); 6] = [
+        ("listening", Tone::Good),
+        ("ok", Tone::Good),
+        ("connecting", Tone::Warn),
+        ("paused", Tone::Warn),
+        ("probing", Tone::Warn),
+        ("held", Tone::Bad),
+    ];
+    if line.starts_with("! ") {
+        return output::all(Tone::Warn, line);
+    }
+    match line {
+        "all is well" => output::all(Tone::Good, line),
+        "listeners" | "actions" | "journal" | "since the start" => output::all(Tone::Strong, line),
+        _ if line.starts_with("not reloaded") => output::all(Tone::Bad, line),
+        _ if line.starts_with("  name ") => output::all(Tone::Dim, line),
+        _ => output::word(line, &STATES),
+    }
 }
 
 fn listeners(listeners: &[ListenerStatus]) -> String {
@@ -88,7 +129,7 @@ fn listeners(listeners: &[ListenerStatus]) -> String {
             short(&queue, 60),
         ]);
     }
-    table(&rows)
+    table_within(rows, terminal::columns(), &[4, 5, 6])
 }
 
 fn targets(targets: &[TargetReport]) -> String {
@@ -99,8 +140,8 @@ fn targets(targets: &[TargetReport]) -> String {
     ];
     for target in targets {
         let state = match (&target.state, target.configured, target.next_probe_seconds) {
-            (Some(state), _, Some(seconds)) => format!("{state}, probe in {}", age(seconds)),
-            (Some(state), _, None) => state.clone(),
+            (Some(state), _, Some(seconds)) => format!("{}, probe in {}", plain(state), age(seconds)),
+            (Some(state), _, None) => plain(state).to_owned(),
             (None, Some(false), _) => "not configured".to_owned(),
             (None, Some(true) | None, _) => "-".to_owned(),
         };
@@ -118,7 +159,16 @@ fn targets(targets: &[TargetReport]) -> String {
             target.target.as_deref().map_or(String::new(), |target| short(target, 60)),
         ]);
     }
-    table(&rows)
+    table_within(rows, terminal::columns(), &[9, 2, 5])
+}
+
+/// A breaker's state as people say it: an open one holds what is for its target.
+fn plain(state: &str) -> &str {
+    match state {
+        "closed" => "ok",
+        "open" => "held",
+        other => other,
+    }
 }
 
 fn journal(journal: &JournalStatus) -> String {
@@ -131,16 +181,21 @@ fn journal(journal: &JournalStatus) -> String {
         parts.push(size(bytes));
     }
     if let Some(events) = journal.events {
-        parts.push(format!("{events} events"));
+        parts.push(format!("{events} event{}", s(events)));
     }
-    parts.push(format!("{} deliveries", journal.deliveries));
+    let deliveries = if journal.deliveries == 1 { "delivery" } else { "deliveries" };
+    parts.push(format!("{} {deliveries}", journal.deliveries));
     if let Some(seconds) = journal.oldest_seconds {
         parts.push(format!("the oldest {} ago", age(seconds)));
     }
     if let Some(unreadable @ 1..) = journal.unreadable {
-        parts.push(format!("{unreadable} unreadable messages"));
+        parts.push(format!("{unreadable} unreadable message{}", s(unreadable)));
     }
     format!("  {}\n", parts.join(", "))
+}
+
+fn s(count: u64) -> &'static str {
+    if count == 1 { "" } else { "s" }
 }
 
 fn size(bytes: u64) -> String {

@@ -91,7 +91,8 @@ async fn tap(args: &TapArgs, plan: Plan) -> Exit {
         let looked =
             check::look(&*transport, (&options, chosen), output.wanted(), until, end_signal(&mut signals));
         return match looked.await {
-            Ok(checked) => checked.report(args.format),
+            Ok(Some(checked)) => checked.report(args.format),
+            Ok(None) => Exit::Interrupted,
             Err(error) => {
                 refused(&error, &url, &options);
                 Exit::Unavailable

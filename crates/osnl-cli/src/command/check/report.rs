@@ -1,12 +1,12 @@
 //! What `osnl check` prints: sentences, or one JSON object
 //! `{"usable", "errors", "warnings", "explanation", "probes"}`; `probes` is there with `--connect` only.
 
-use std::io::{self, Write as _};
-
 use osnl::native::{Probe, Verdict};
 use serde_json::{Value, json};
 
 use super::Said;
+use crate::output;
+use crate::terminal::Tone;
 
 /// Of a configuration that can be used.
 pub(super) struct Report {
@@ -58,9 +58,17 @@ pub(super) fn refused(errors: &[Said]) -> String {
     format!("{}\n", json!({ "usable": false, "errors": errors, "warnings": [], "explanation": [] }))
 }
 
-/// A reader that has seen enough is no failure.
-pub(super) fn print(text: &str) {
-    let _ = io::stdout().write_all(text.as_bytes());
+/// Warnings, what was tried, and the last word.
+pub(super) fn tint(line: &str) -> Option<(Tone, std::ops::Range<usize>)> {
+    let first = line.split([' ', ':']).next().unwrap_or_default();
+    let tone = match first {
+        "failed" => Tone::Bad,
+        "warning" => Tone::Warn,
+        "ok" => Tone::Good,
+        _ if line.starts_with("The configuration can be used") => return output::all(Tone::Good, line),
+        _ => return None,
+    };
+    Some((tone, 0..first.len()))
 }
 
 fn said(said: &Said) -> Value {

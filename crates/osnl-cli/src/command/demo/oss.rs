@@ -6,7 +6,6 @@
 
 mod target;
 
-use std::io::IsTerminal as _;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -42,10 +41,9 @@ struct Step {
 }
 
 pub(super) async fn tell(args: &DemoArgs) -> anyhow::Result<Exit> {
-    let no_colour = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
     let voice = match args.format {
         DemoFormat::Json => Voice::Json { since: Instant::now() },
-        DemoFormat::Text => Voice::Plain { colour: std::io::stdout().is_terminal() && !no_colour },
+        DemoFormat::Text => Voice::Plain { colour: crate::terminal::coloured() },
     };
     let story = Arc::new(Story::new(voice));
     let target = Target::start(args.fail, story.clone()).await?;

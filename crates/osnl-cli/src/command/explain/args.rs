@@ -14,34 +14,28 @@ use crate::command::saved_events::PickArgs;
 #[command(group = ArgGroup::new("source").multiple(true).required(true).args(
     ["file", "journal", "unmatched", "counts", "rules", "id", "event_type", "fired", "action", "resource", "state", "since", "until"]
 ))]
+#[command(override_usage = "osnl explain [OPTIONS] FILE... | --journal | --unmatched | --id ID | ...")]
 #[command(
-    override_usage = "osnl explain [OPTIONS] FILE...\n       osnl explain [OPTIONS] --journal | --id ID | --since TIME ...\n       \
-    osnl explain [OPTIONS] --unmatched [PATTERN] | --counts\n       \
-    osnl explain [OPTIONS] --rules FILE [FILE... | --journal | --unmatched]"
-)]
-#[command(
-    after_help = "Ends with 0 if a rule fires, 1 if none does, 69 without a journal, 78 if the configuration \
-    cannot be used.\n\n\
+    after_help = "Ends with 0 if a rule fires, 1 if none does, 69 without a journal, 78 for a wrong configuration.\n\n\
     Examples:\n  osnl tap -n 1 --save seen.jsonl rabbit://; osnl explain seen.jsonl\n  \
     osnl explain --unmatched '^port\\.' --since 10m --rule forget-ports\n  \
-    osnl explain --id 17.0 --format json\n  osnl explain --counts\n  \
     osnl explain --rules new-rules.conf --since 7d"
 )]
 pub(crate) struct ExplainArgs {
-    /// Events as JSON: saved by osnl tap, for osnl send, or plain notifications; - is stdin
+    /// Events as JSON: saved by osnl tap, for osnl send, or plain; - is stdin
     #[arg(value_name = "FILE", conflicts_with_all = ["journal", "unmatched", "counts"])]
     pub(super) file: Vec<PathBuf>,
-    /// The last events of the journal; any of the filters below means it too
+    /// The last events of the journal; the filters below mean it too
     #[arg(long, conflicts_with_all = ["unmatched", "counts"])]
     pub(super) journal: bool,
-    /// What no rule wanted, of the daemon that has or had the journal; only types that match PATTERN
+    /// What no rule wanted lately; only types that match PATTERN
     #[arg(long, value_name = "PATTERN", num_args = 0..=1, value_parser = pattern, conflicts_with = "counts")]
     #[expect(clippy::option_option, reason = "how clap tells a flag from a flag with a value")]
     pub(super) unmatched: Option<Option<Pattern>>,
-    /// For each rule how often it fired, and which condition failed first how often
+    /// How often each rule fired, and which condition failed first
     #[arg(long)]
     pub(super) counts: bool,
-    /// Try FILE's rules in place of the configured ones, on all of journal and ring: what would fire, what no longer
+    /// Try the rules of FILE instead: what would fire, what no longer
     #[arg(long, value_name = "FILE", conflicts_with_all = ["counts", "limit", "k2hr3_osnl"])]
     pub(super) rules: Option<PathBuf>,
     /// Only this rule; repeated: these
@@ -53,8 +47,8 @@ pub(crate) struct ExplainArgs {
     /// At most so many, the last ones [default: 20]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     limit: Option<u32>,
-    /// Lines for people, or a JSON object on a line
-    #[arg(long, value_enum, default_value_t = ExplainFormat::Text, value_name = "text|json", hide_possible_values = true)]
+    /// text for people, or json: an object a line
+    #[arg(long, value_enum, default_value_t = ExplainFormat::Text, value_name = "FORMAT", hide_possible_values = true)]
     pub(super) format: ExplainFormat,
     #[command(flatten, next_help_heading = "Configuration")]
     pub(super) of: CheckArgs,

@@ -35,7 +35,7 @@ pub(super) fn show(args: &ExplainArgs, conf: &Native, file: &Path) -> Result<Exi
     let rules: Vec<&Compared> = rules
         .filter(|found| args.rule.is_empty() || args.rule.iter().any(|name| **name == *found.rule))
         .collect();
-    let mut out = Out::default();
+    let mut out = Out::plain();
     match args.format {
         ExplainFormat::Text => out.line(&text(&comparison, &rules, file, begin.elapsed())),
         ExplainFormat::Json => {

@@ -17,7 +17,7 @@ pub(super) fn show(args: &ExplainArgs, journal: &Path) -> Result<Exit, Refused> 
         (args.rule.is_empty() || args.rule.iter().any(|name| *name == *counted.rule))
             && args.listener.as_ref().is_none_or(|name| **name == *counted.listener)
     });
-    let mut out = Out::default();
+    let mut out = Out::plain();
     if args.format == ExplainFormat::Text {
         out.line(&format!("since {}", time(since)));
     }

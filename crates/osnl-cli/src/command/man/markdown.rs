@@ -7,6 +7,8 @@ use std::fmt::Write as _;
 
 use clap::{Arg, Command};
 
+use super::words;
+
 const MADE: &str = "<!-- made by `cargo xtask docs` from the program's own definitions; changes go there -->";
 
 /// A page for each subcommand, or one for a command that has none.
@@ -36,6 +38,10 @@ fn page(out: &mut String, command: &Command, level: &str) {
     }
     if let Some(about) = command.get_about() {
         let _ = writeln!(out, "{}.\n", escaped(&about.to_string()));
+    }
+    let called = name.strip_prefix("osnl ").unwrap_or(name).replace(' ', "-");
+    for paragraph in words::of(&called).more.lines().filter(|line| !line.is_empty()) {
+        let _ = writeln!(out, "{}\n", from_roff(paragraph));
     }
     let usage = command.clone().render_usage().to_string();
     let _ = writeln!(out, "```text\n{}\n```\n", usage.trim_start_matches("Usage: "));
@@ -98,6 +104,22 @@ fn row(arg: &Arg) -> String {
     format!("| `{}` | {meaning} |", names.join(", ").replace('|', "\\|"))
 }
 
+/// A paragraph of a manual page: what is bold there is code here.
+fn from_roff(text: &str) -> String {
+    let text = text.replace("\\-", "-").replace("\\(dq", "\"");
+    let mut out = String::new();
+    for (n, part) in text.split("\\f").enumerate() {
+        match (n, part.strip_prefix('B'), part.strip_prefix('R')) {
+            (1.., Some(code), _) => {
+                let _ = write!(out, "`{code}`");
+            }
+            (1.., None, Some(plain)) => out.push_str(&escaped(plain)),
+            _ => out.push_str(&escaped(part)),
+        }
+    }
+    out
+}
+
 /// Text as Markdown shows it unchanged, in a cell too.
 fn escaped(text: &str) -> String {
     let mut out = String::new();
@@ -117,6 +139,11 @@ fn escaped(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn words_of_a_manual_page_are_words_of_the_book() {
+        assert_eq!(from_roff(r"\fB\-\-raw\fR: {\(dqa_b\(dq}"), "`--raw`: {\"a\\_b\"}");
+    }
 
     #[test]
     fn a_page_says_what_there_is_and_hides_what_is_hidden() {

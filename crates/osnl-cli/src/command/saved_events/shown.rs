@@ -1,6 +1,5 @@
 //! What is said of events, rules and actions: for people, and for scripts. No secret, nothing that acts on a terminal.
 
-use std::io::{self, Write as _};
 use std::time::SystemTime;
 
 use jiff::Timestamp;
@@ -13,25 +12,39 @@ use serde_json::{Value, json};
 
 use crate::command::tap::clean;
 use crate::exit::Exit;
+use crate::output::{self, Put, Tint};
+use crate::terminal::{self, Tone};
 
 /// Standard output, until nobody reads it any more.
-#[derive(Default)]
 pub(in crate::command) struct Out {
     gone: bool,
     failed: bool,
+    coloured: bool,
+    tint: Tint,
 }
 
 impl Out {
+    /// For people on a terminal with this in colour.
+    pub(in crate::command) fn tinted(tint: Tint) -> Self {
+        Self { gone: false, failed: false, coloured: terminal::coloured(), tint }
+    }
+
+    /// For scripts, and without colours.
+    pub(in crate::command) fn plain() -> Self {
+        Self { gone: false, failed: false, coloured: false, tint: |_| None }
+    }
+
     /// A line, or several.
     pub(in crate::command) fn line(&mut self, text: &str) {
         if self.gone {
             return;
         }
-        let written = writeln!(io::stdout(), "{text}");
-        if let Err(error) = written {
-            self.gone = true;
-            // Who has seen enough, such as `head`, is no failure.
-            self.failed = error.kind() != io::ErrorKind::BrokenPipe;
+        let mut text = if self.coloured { output::tinted(text, self.tint) } else { text.to_owned() };
+        text.push('\n');
+        match output::put(text.as_bytes()) {
+            Put::Done => {}
+            Put::Gone => self.gone = true,
+            Put::Failed => (self.gone, self.failed) = (true, true),
         }
     }
 
@@ -110,6 +123,16 @@ pub(in crate::command) fn about_json(name: &str, subject: &Subject) -> Value {
         "message_id": n.and_then(|n| n.message_id.as_deref()),
         "head_only": matches!(subject.content, Content::Head { .. }),
     })
+}
+
+/// How `explain` and `replay` are coloured: the line of an event, and what fires.
+pub(in crate::command) fn tint(line: &str) -> Option<(Tone, std::ops::Range<usize>)> {
+    match line.strip_prefix("  rule ") {
+        Some(rest) if rest.ends_with(" fires") => output::all(Tone::Good, line),
+        Some(_) => None,
+        None if line.starts_with(' ') => None,
+        None => output::all(Tone::Strong, line),
+    }
 }
 
 /// What a rule says, without what its actions would do.

@@ -7,6 +7,9 @@ use osnl_transport::TransportError;
 use serde_json::json;
 
 use crate::args::{SendArgs, SendFormat};
+use crate::exit::Exit;
+use crate::output::{self, Tint};
+use crate::terminal::Tone;
 
 /// So many messages have a line each in the text form; of more, only what went wrong.
 const FEW: u64 = 20;
@@ -37,7 +40,21 @@ pub(super) struct Report {
     said: BTreeMap<String, u64>,
     /// Why the broker cannot be reached any more.
     unavailable: Option<String>,
+    /// Standard output cannot be written to. That nobody reads it any more is none.
+    unwritten: bool,
 }
+
+/// What became of each message stands first.
+const TINT: Tint = |line| {
+    let end = line.find(':')?;
+    let tone = match &line[..end] {
+        "confirmed" => Tone::Good,
+        "unrouted" => Tone::Warn,
+        "refused" | "not confirmed" => Tone::Bad,
+        _ => return None,
+    };
+    Some((tone, 0..end))
+};
 
 impl Report {
     pub(super) fn new(args: &SendArgs, location: String, total: u64) -> Self {
@@ -52,6 +69,7 @@ impl Report {
             refused: 0,
             said: BTreeMap::new(),
             unavailable: None,
+            unwritten: false,
         }
     }
 
@@ -80,45 +98,49 @@ impl Report {
         self.unavailable.is_none()
     }
 
-    #[expect(clippy::print_stdout, reason = "what it is for")]
-    fn line(&self, sent: &Sent, outcome: &str, error: Option<TransportError>) {
+    fn line(&mut self, sent: &Sent, outcome: &str, error: Option<TransportError>) {
         let Sent { exchange, routing_key, event_type, message_id } = sent;
         match self.format {
-            SendFormat::Json => println!(
-                "{}",
-                json!({"outcome": outcome, "exchange": exchange, "routing_key": routing_key,
+            SendFormat::Json => self.say(
+                &json!({"outcome": outcome, "exchange": exchange, "routing_key": routing_key,
                     "event_type": event_type, "message_id": message_id,
                     "reason": error.map(|error| error.to_string())})
+                .to_string(),
             ),
             SendFormat::Text if self.total <= FEW => {
                 let id = message_id.as_ref().map(|id| format!(" {id}")).unwrap_or_default();
                 let event_type = event_type.as_deref().unwrap_or("(no event type)");
-                println!("{outcome}: {event_type}{id} to exchange \"{exchange}\", key {routing_key}");
+                self.say(&format!(
+                    "{outcome}: {event_type}{id} to exchange \"{exchange}\", key {routing_key}"
+                ));
             }
             SendFormat::Text => {}
         }
     }
 
     /// Says what was done and what was not.
-    #[expect(clippy::print_stdout, clippy::print_stderr, reason = "what it is for")]
-    pub(super) fn finish(&self, took: Duration) {
-        let Self { location, total, confirmed, refused, .. } = self;
+    #[expect(clippy::print_stderr, reason = "what is no answer goes there")]
+    pub(super) fn finish(&mut self, took: Duration) {
+        let Self { location, total, confirmed, refused, .. } = &*self;
+        let (total, confirmed, refused) = (*total, *confirmed, *refused);
         let unrouted: u64 = self.unrouted.values().sum();
-        match self.format {
-            SendFormat::Json => println!(
-                "{}",
+        let last = match self.format {
+            SendFormat::Json => {
                 json!({"summary": {"messages": total, "confirmed": confirmed, "unrouted": unrouted,
                     "refused": refused, "not_confirmed": total - confirmed - unrouted - refused,
                     "seconds": took.as_secs_f64(), "broker": location}})
-            ),
+                .to_string()
+            }
             SendFormat::Text => {
-                let messages = if *total == 1 { "message" } else { "messages" };
-                println!(
+                let messages = if total == 1 { "message" } else { "messages" };
+                format!(
                     "{confirmed} of {total} {messages} kept by {location}, confirmed in {:.3} s",
                     took.as_secs_f64()
-                );
+                )
             }
-        }
+        };
+        self.say(&last);
+        let Self { location, .. } = &*self;
         let kind = if self.mandatory { "error" } else { "warning" };
         for ((exchange, key), count) in &self.unrouted {
             eprintln!(
@@ -137,6 +159,18 @@ impl Report {
         }
     }
 
+    /// A line of the answer. What is sent does not depend on it.
+    fn say(&mut self, line: &str) {
+        if !self.unwritten {
+            self.unwritten = output::print_tinted(&format!("{line}\n"), TINT) != Exit::Done;
+        }
+    }
+
+    /// Whether the broker has said anything so far.
+    pub(super) fn has_answers(&self) -> bool {
+        self.confirmed + self.refused > 0 || !self.unrouted.is_empty()
+    }
+
     /// Whether the broker went away.
     pub(super) fn is_unavailable(&self) -> bool {
         self.unavailable.is_some()
@@ -144,6 +178,6 @@ impl Report {
 
     /// Whether something did not get where it should.
     pub(super) fn has_failed(&self) -> bool {
-        self.refused > 0 || (self.mandatory && !self.unrouted.is_empty())
+        self.unwritten || self.refused > 0 || (self.mandatory && !self.unrouted.is_empty())
     }
 }

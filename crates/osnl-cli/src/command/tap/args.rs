@@ -13,69 +13,68 @@ use crate::args::SourceArgs;
 #[derive(Debug, Args)]
 #[command(
     after_help = "Ends with 0 when something was shown, 1 when nothing was, 69 when the broker let nobody in.\n\n\
-    Examples:\n  osnl tap rabbit://openstack:secret@mq1:5672/\n  \
-    osnl tap amqp://guest:guest@localhost:5672// --exchange nova --priority info --body\n  \
-    osnl tap --event-type '^port\\.' --format json --for 5m --save ports.jsonl file:///run/osnl/url\n  \
-    osnl tap -c osnl.conf --listener neutron  # on a terminal; Enter: which rules an event fires"
+    Examples:\n  osnl tap rabbit://openstack:secret@mq1:5672/ -e nova --priority info --body\n  \
+    osnl tap --event-type '^port\\.' --format json --for 5m --save ports.jsonl\n  \
+    osnl tap -c osnl.conf --listener neutron  # Enter: which rules an event fires"
 )]
 pub(crate) struct TapArgs {
-    /// The broker: rabbit://, amqp://, or file:///PATH of a file with the URL [default: rabbit://]
+    /// rabbit://..., or file:///PATH of a file with it [default: rabbit://]
     #[arg(value_name = "URL", value_parser = secret, conflicts_with_all = ["transport_url", "listener"])]
     pub(crate) url: Option<Secret>,
-    /// The same
+    /// The same as URL
     #[arg(long, value_name = "URL", value_parser = secret, conflicts_with = "listener")]
     pub(crate) transport_url: Option<Secret>,
-    /// Broker, exchange, topics and priorities of this listener of a configuration
+    /// Broker, exchange, topics, priorities as of this listener
     #[arg(long, value_name = "NAME")]
     pub(crate) listener: Option<String>,
     #[command(flatten)]
     pub(crate) sources: SourceArgs,
 
-    /// Exchanges, repeated or by comma [default: those of the known services]
+    /// Exchanges, by comma [default: those of the known services]
     #[arg(short = 'e', long, value_name = "NAME", value_delimiter = ',')]
     pub(crate) exchange: Vec<String>,
-    /// Topics [default: notifications, versioned_notifications, and ironic's]
+    /// Topics [default: those of the known services]
     #[arg(short = 't', long, value_name = "NAME", value_delimiter = ',')]
     pub(crate) topic: Vec<String>,
     /// Priorities [default: all, unknown ones too]
     #[arg(short = 'p', long, value_name = "NAME", value_delimiter = ',')]
     pub(crate) priority: Vec<String>,
-    /// Routing keys to bind as they are, such as '#', instead of the default topics
+    /// Routing keys instead of topics, bound as they are, such as '#'
     #[arg(long, value_name = "KEY")]
     pub(crate) key: Vec<String>,
 
-    /// Only types that match, as Python's re.match; repeated: any of them
+    /// Types that match, as Python's re.match; repeated: any
     #[arg(long, value_name = "PATTERN", value_parser = pattern)]
     pub(crate) event_type: Vec<Pattern>,
-    /// Only publishers that match, in the same way
+    /// Publishers that match, in the same way
     #[arg(long, value_name = "PATTERN", value_parser = pattern)]
     pub(crate) publisher: Vec<Pattern>,
-    /// Only events of this project, by id or name
+    /// Of this project, by id or name
     #[arg(long, value_name = "PROJECT")]
     pub(crate) project: Vec<String>,
-    /// Only events about this resource, by id or name
+    /// About this resource, by id or name
     #[arg(long, value_name = "RESOURCE")]
     pub(crate) resource: Vec<String>,
-    /// Only what a rule with this would want: payload.port.name=^web-; repeated: all
+    /// As in a rule: payload.port.name=^web-; repeated: all
     #[arg(long, value_name = "NAME=PATTERN", value_parser = Condition::parse)]
     pub(crate) filter: Vec<Condition>,
     /// The same with an expression: 'resource.kind == "port"'
     #[arg(long, value_name = "EXPRESSION", value_parser = Condition::when)]
     pub(crate) when: Vec<Condition>,
 
-    /// A line for each event, or a JSON object on a line
-    #[arg(long, value_enum, default_value_t = TapFormat::Text, value_name = "text|json", hide_possible_values = true)]
+    /// text: a line an event, or json: an object a line
+    #[arg(long, value_enum, default_value_t = TapFormat::Text, value_name = "FORMAT", hide_possible_values = true)]
     pub(crate) format: TapFormat,
-    /// On a terminal too, lines; so do -n, --body, --raw and JSON
+    /// Lines on a terminal too; so do -n, --body, --raw and json
     #[arg(long)]
     pub(crate) lines: bool,
     /// Also context and payload, secrets masked
     #[arg(long, conflicts_with = "raw")]
     pub(crate) body: bool,
-    /// Also bodies as received: passwords and tokens are shown
+    /// Also bodies as received, passwords and tokens too
     #[arg(long)]
     pub(crate) raw: bool,
-    /// Also append the events to a file, as received, secrets included; mode 0600
+    /// Also append them to a file as received, secrets and all; mode 0600
     #[arg(long, value_name = "FILE")]
     pub(crate) save: Option<PathBuf>,
     /// End after so many events
@@ -85,13 +84,13 @@ pub(crate) struct TapArgs {
     #[arg(long = "for", value_name = "TIME", value_parser = duration)]
     pub(crate) duration: Option<Duration>,
 
-    /// Instead, events per second by type; on a terminal a live table
+    /// Instead: events per second by type, on a terminal live
     #[arg(long, conflicts_with_all = ["body", "raw"])]
     pub(crate) rates: bool,
-    /// Instead, check login, exchanges, bindings, and what comes within --for [10s]
+    /// Instead: check login, exchanges, bindings, and what comes
     #[arg(long, conflicts_with_all = ["body", "raw", "save", "rates"])]
     pub(crate) check: bool,
-    /// Messages that may wait; older ones are dropped, and counted
+    /// How many may wait, older ones are dropped
     #[arg(long, value_name = "N", default_value_t = 10_000, value_parser = clap::value_parser!(u32).range(1..))]
     pub(crate) queue_limit: u32,
 }

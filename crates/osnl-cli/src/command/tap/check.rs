@@ -8,7 +8,6 @@
 pub(super) mod mend;
 
 use std::collections::BTreeMap;
-use std::io::{self, Write as _};
 use std::time::Duration;
 
 use osnl_transport::{ExchangeFound, Greeting, Tap, TapOptions, Transport, TransportError};
@@ -19,6 +18,7 @@ use super::args::TapFormat;
 use super::clean;
 use super::event::Wanted;
 use crate::exit::Exit;
+use crate::output;
 
 /// How long messages are waited for.
 pub(super) const USUAL: Duration = Duration::from_secs(10);
@@ -49,16 +49,25 @@ enum State {
     Refused(String),
 }
 
-/// Goes through the steps until the time is over, `count` have come, or `stop` says so.
+/// Goes through the steps until the time is over, `count` have come, or `stop` says so; `None` if that was before anything
+/// could be looked at.
 pub(super) async fn look(
     transport: &dyn Transport,
     (options, chosen): (&TapOptions, bool),
     wanted: &Wanted,
     (time, count): (Duration, Option<u64>),
     stop: impl Future<Output = ()>,
-) -> Result<Checked, TransportError> {
-    let mut tap = transport.tap(options).await?;
-    let mut checked = Checked { chosen, ..Checked::of(&mut *tap, options).await? };
+) -> Result<Option<Checked>, TransportError> {
+    let mut stop = std::pin::pin!(stop);
+    let opening = async {
+        let mut tap = transport.tap(options).await?;
+        let checked = Checked { chosen, ..Checked::of(&mut *tap, options).await? };
+        Ok::<_, TransportError>((tap, checked))
+    };
+    let (mut tap, mut checked) = tokio::select! {
+        opened = opening => opened?,
+        () = &mut stop => return Ok(None),
+    };
     checked.seconds = time.as_secs();
     let watching = async {
         let mut messages = Vec::new();
@@ -83,11 +92,11 @@ pub(super) async fn look(
     tokio::select! {
         ended = watching => ended?,
         () = tokio::time::sleep(time) => {}
-        () = stop => {}
+        () = &mut stop => {}
     }
     checked.dropped = tap.dropped().await.ok().flatten().unwrap_or(0);
     tap.close().await;
-    Ok(checked)
+    Ok(Some(checked))
 }
 
 impl Checked {
@@ -124,10 +133,9 @@ impl Checked {
             TapFormat::Text => self.text(),
             TapFormat::Json => clean::json(format!("{}\n", self.json())),
         };
-        match io::stdout().write_all(text.as_bytes()) {
-            Ok(()) => {}
-            Err(error) if error.kind() == io::ErrorKind::BrokenPipe => {}
-            Err(_) => return Exit::Failed,
+        match output::print(&text) {
+            Exit::Done => {}
+            failed => return failed,
         }
         if self.seen.is_empty() { Exit::Failed } else { Exit::Done }
     }

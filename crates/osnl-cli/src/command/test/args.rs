@@ -8,22 +8,19 @@ use crate::args::CheckArgs;
 
 /// The flags of `osnl test`.
 #[derive(Debug, Args)]
-#[command(
-    after_help = "Ends with 0 if every test passes, 1 if one fails or there is none, 78 if the configuration or \
-                        a test cannot be read.\n\n\
+#[command(after_help = "Ends with 0 if all pass, 1 if one fails, 78 if something cannot be read.\n\n\
                         Examples:\n  osnl test -c /etc/osnl/osnl.conf\n  \
                         osnl test --new port.delete.end > /etc/osnl/tests/ports.test\n  \
-                        osnl test --format junit > report.xml"
-)]
+                        osnl test --format junit > report.xml")]
 pub(crate) struct TestArgs {
-    /// Files of tests, or folders with *.test [default: the folder tests beside the configuration]
+    /// Tests, or folders of them [default: tests beside the configuration]
     #[arg(value_name = "FILE", conflicts_with = "new")]
     pub(super) file: Vec<PathBuf>,
-    /// Print a test to begin with: a known event, and what the rules make of it now
+    /// Print a test of this event to begin with
     #[arg(long, value_name = "EVENT")]
     pub(super) new: Option<String>,
-    /// Lines for people, a JSON object a line, or one JUnit document
-    #[arg(long, value_enum, default_value_t = TestFormat::Text, value_name = "text|json|junit", hide_possible_values = true)]
+    /// text, json, or junit: one document
+    #[arg(long, value_enum, default_value_t = TestFormat::Text, value_name = "FORMAT", hide_possible_values = true)]
     pub(super) format: TestFormat,
     #[command(flatten, next_help_heading = "Configuration")]
     pub(super) of: CheckArgs,

@@ -32,7 +32,7 @@ pub(super) fn print(args: &TestArgs, name: &str) -> Exit {
             None
         }
     };
-    let mut out = Out::default();
+    let mut out = Out::plain();
     out.line(
         "# What the rules make of it now. Change it to what they should; osnl test says what differs.\n\
          # rules and actions: exactly these, or none.",

@@ -6,6 +6,7 @@ use super::args::TestFormat;
 use super::file::Case;
 use crate::command::saved_events::{Out, masked};
 use crate::exit::Exit;
+use crate::terminal::Tone;
 
 /// What came of one test.
 pub(super) struct Outcome<'a> {
@@ -25,7 +26,7 @@ impl Outcome<'_> {
 }
 
 pub(super) fn print(format: TestFormat, outcomes: &[Outcome<'_>], exit: Exit) -> Exit {
-    let mut out = Out::default();
+    let mut out = if format == TestFormat::Text { Out::tinted(tint) } else { Out::plain() };
     let failed = outcomes.iter().filter(|outcome| !outcome.passed()).count();
     match format {
         TestFormat::Text => {
@@ -54,6 +55,17 @@ pub(super) fn print(format: TestFormat, outcomes: &[Outcome<'_>], exit: Exit) ->
         TestFormat::Junit => out.line(&junit(outcomes, failed)),
     }
     out.end(exit)
+}
+
+fn tint(line: &str) -> Option<(Tone, std::ops::Range<usize>)> {
+    let tone = if line.starts_with("FAILED") || line.ends_with("failed") {
+        Tone::Bad
+    } else if line.starts_with("ok ") || line.ends_with(" pass") || line.ends_with(" passes") {
+        Tone::Good
+    } else {
+        return None;
+    };
+    Some((tone, 0..if line.starts_with("ok ") { 2 } else { line.len() }))
 }
 
 fn junit(outcomes: &[Outcome<'_>], failed: usize) -> String {

@@ -1,0 +1,116 @@
+//! Standard output of the commands that print: text for people or for scripts, on a terminal with its telling parts in
+//! colour.
+//!
+//! Whoever has seen enough, such as `head`, is no failure. What cannot be written for another reason, such as a full disk,
+//! is said and ends the command with 1: a script must not take half an answer for a whole one.
+
+use std::io::{self, Write as _};
+use std::ops::Range;
+
+use crate::exit::Exit;
+use crate::terminal::{self, Tone};
+
+/// Which part of a line has which tone; the line has no line end.
+pub(crate) type Tint = fn(&str) -> Option<(Tone, Range<usize>)>;
+
+/// Prints a text as it is.
+pub(crate) fn print(text: &str) -> Exit {
+    print_bytes(text.as_bytes())
+}
+
+/// Prints a text, on a terminal in colour.
+pub(crate) fn print_tinted(text: &str, tint: Tint) -> Exit {
+    match terminal::coloured() {
+        true => print(&tinted(text, tint)),
+        false => print(text),
+    }
+}
+
+pub(crate) fn print_bytes(bytes: &[u8]) -> Exit {
+    match put(bytes) {
+        Put::Done | Put::Gone => Exit::Done,
+        Put::Failed => Exit::Failed,
+    }
+}
+
+/// What became of bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Put {
+    Done,
+    /// Nobody reads any more.
+    Gone,
+    /// It has been said why.
+    Failed,
+}
+
+pub(crate) fn put(bytes: &[u8]) -> Put {
+    let mut stdout = io::stdout().lock();
+    match stdout.write_all(bytes).and_then(|()| stdout.flush()) {
+        Ok(()) => Put::Done,
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Put::Gone,
+        Err(error) => {
+            // Standard error may be as full.
+            let _ = writeln!(io::stderr(), "osnl: error: standard output: {error}");
+            Put::Failed
+        }
+    }
+}
+
+/// Each line with its part in colour.
+pub(crate) fn tinted(text: &str, tint: Tint) -> String {
+    let mut out = String::with_capacity(text.len() + 64);
+    for line in text.split_inclusive('\n') {
+        let (line, end) = line.strip_suffix('\n').map_or((line, ""), |line| (line, "\n"));
+        match tint(line) {
+            Some((tone, part)) => {
+                out.push_str(&line[..part.start]);
+                out.push_str(&tone.paint(&line[part.clone()]));
+                out.push_str(&line[part.end..]);
+            }
+            None => out.push_str(line),
+        }
+        out.push_str(end);
+    }
+    out
+}
+
+/// The whole line.
+pub(crate) fn all(tone: Tone, line: &str) -> Option<(Tone, Range<usize>)> {
+    Some((tone, 0..line.len()))
+}
+
+/// The first of these words that stands in the line by itself, in its tone.
+pub(crate) fn word(line: &str, words: &[(&str, Tone)]) -> Option<(Tone, Range<usize>)> {
+    let mut at = 0;
+    for found in line.split(' ') {
+        let bare = found.trim_end_matches([',', ':', ';']);
+        if let Some((_, tone)) = words.iter().find(|(word, _)| *word == bare) {
+            return Some((*tone, at..at + bare.len()));
+        }
+        at += found.len() + 1;
+    }
+    None
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_part_of_a_line_is_painted_and_its_text_stays() {
+        let tint: Tint = |line| match line.strip_prefix("! ") {
+            Some(_) => all(Tone::Warn, line),
+            None => word(line, &[("dead", Tone::Bad), ("held", Tone::Warn)]),
+        };
+        for (text, expected) in [
+            ("", ""),
+            ("plain\n", "plain\n"),
+            ("! mind\nplain", "\x1b[33m! mind\x1b[0m\nplain"),
+            ("1.0  dead  x\n\n", "1.0  \x1b[31mdead\x1b[0m  x\n\n"),
+            ("roles: held, probe", "roles: \x1b[33mheld\x1b[0m, probe"),
+            ("deadline", "deadline"),
+        ] {
+            assert_eq!(tinted(text, tint), expected);
+        }
+    }
+}

@@ -1,0 +1,118 @@
+//! What shells offer: the script as bash runs it, asked as `Tab` asks.
+
+use std::process::{Command, Stdio};
+
+use super::OSNL;
+use super::tree;
+use crate::harness::Place;
+
+/// What bash offers when `Tab` is pressed behind these words; the last one is being typed.
+fn offered(place: &Place, program: &str, words: &[&str]) -> Vec<String> {
+    let script = r#"
+        source "$1" || exit 1
+        shift
+        COMP_WORDS=("$@")
+        COMP_CWORD=$((${#COMP_WORDS[@]} - 1))
+        COMP_LINE="${COMP_WORDS[*]}"
+        COMP_POINT=${#COMP_LINE}
+        complete -p "$1" >/dev/null || exit 1
+        function=$(complete -p "$1" | sed 's/.*-F \([^ ]*\).*/\1/')
+        "$function" "$1" "${COMP_WORDS[COMP_CWORD]}" "${COMP_WORDS[COMP_CWORD-1]}" 2>/dev/null
+        printf '%s\n' "${COMPREPLY[@]}"
+    "#;
+    let scripts = place.path("scripts");
+    let file = scripts.join(format!("{program}.bash"));
+    if !file.exists() {
+        std::fs::create_dir_all(scripts).unwrap();
+        let script = completions("bash", program);
+        std::fs::write(&file, script).unwrap();
+    }
+    let mut bash = Command::new("bash");
+    bash.args(["--norc", "-c", script, "bash"]).arg(&file).arg(program).args(words);
+    let output = bash.current_dir(place.path("")).stdin(Stdio::null()).output().unwrap();
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success() && stderr.is_empty(), "{program} {words:?}: {stderr}");
+    let text = String::from_utf8(output.stdout).unwrap();
+    let mut found: Vec<String> = text.lines().filter(|line| !line.is_empty()).map(str::to_owned).collect();
+    found.sort();
+    found
+}
+
+fn completions(shell: &str, program: &str) -> String {
+    let output = Command::new(OSNL).args(["completions", shell, "--program", program]).output().unwrap();
+    assert_eq!((output.status.code(), &*output.stderr), (Some(0), &b""[..]), "{shell} {program}");
+    String::from_utf8(output.stdout).unwrap()
+}
+
+#[test]
+fn bash_offers_commands_options_values_and_files() {
+    let place = Place::new();
+    for name in ["a.conf", "a b.conf", "b.jsonl"] {
+        place.write(name, "");
+    }
+    std::fs::create_dir(place.path("conf.d")).unwrap();
+    let check = |words: &[&str], expected: &[&str]| {
+        assert_eq!(offered(&place, "osnl", words), expected, "osnl {words:?}");
+    };
+    check(&["dem"], &["demo"]);
+    check(&["re"], &["reload", "replay"]);
+    check(&["deliveries", "re"], &["release", "resume", "retry"]);
+    check(&["config", "s"], &["show"]);
+    check(&["status", "--st"], &["--state-dir"]);
+    check(&["deliveries", "retry", "--out"], &["--out-of-order"]);
+    check(&["check", "--format", ""], &["json", "text"]);
+    check(&["test", "--format", "j"], &["json", "junit"]);
+    check(&["man", "--format", "m"], &["markdown"]);
+    check(&["completions", "z"], &["zsh"]);
+    check(&["explain", "--state", "de"], &["dead", "delivered"]);
+    check(&["run", "-c", "a"], &["a b.conf", "a.conf"]);
+    check(&["status", "--config-file", "a.c"], &["a.conf"]);
+    check(&["tap", "--save", "b"], &["b.jsonl"]);
+    // No file is a rule's name, a number or a time.
+    for words in
+        [&["explain", "--rule", "a"][..], &["tap", "-n", "a"], &["deliveries", "list", "--since", "a"]]
+    {
+        check(words, &["a"]);
+    }
+}
+
+/// Every command and each of its options is offered, whatever comes to be added.
+#[test]
+fn bash_offers_all_that_there_is() {
+    let place = Place::new();
+    for node in tree::all() {
+        let mut words = node.words();
+        words.push("");
+        let commands = offered(&place, "osnl", &words);
+        for name in &node.below {
+            assert!(commands.contains(name), "osnl {} offers {commands:?}, not {name}", node.name);
+        }
+        words.pop();
+        words.push("-");
+        let options = offered(&place, "osnl", &words);
+        for option in node.options() {
+            assert!(
+                options.iter().any(|offered| offered == option),
+                "osnl {}: {option} in {options:?}",
+                node.name
+            );
+        }
+    }
+}
+
+#[test]
+fn other_names_have_scripts_of_their_own() {
+    let place = Place::new();
+    place.write("k.conf", "");
+    for name in ["k2hr3-osnl", "k2hr3_osnl"] {
+        assert_eq!(offered(&place, name, &["--conf"]), ["--config-file"]);
+        assert_eq!(offered(&place, name, &["-c", "k"]), ["k.conf"]);
+        assert_eq!(offered(&place, name, &["-d", "d"]), ["debug"]);
+    }
+    for name in ["oss-watcher", "oss_watcher"] {
+        assert_eq!(offered(&place, name, &["--config-f"]), ["--config-file"]);
+        for shell in ["zsh", "fish", "bash"] {
+            assert!(completions(shell, name).contains(name), "{shell} {name}");
+        }
+    }
+}

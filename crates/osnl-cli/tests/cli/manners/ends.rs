@@ -1,0 +1,183 @@
+//! How commands end: 0, 1, 2, 69, 78, 130; and that nothing asks where nobody answers.
+
+use std::net::TcpListener;
+use std::path::Path;
+
+use osnl_testkit::{Pty, Reply};
+
+use super::OSNL;
+use super::rig::{Rig, Told};
+use super::samples::SAMPLES;
+use super::tree;
+use crate::harness::{PROMPTLY, Place};
+
+/// Status and outputs; without a daemon, a journal or a configuration unless `place` has them.
+fn tell(place: &Place, args: &[&str]) -> Told {
+    // A daemon of this machine, where one runs, is none of ours.
+    let state = format!("STATE_DIRECTORY={}", place.path("nobody").display());
+    let mut osnl = place.run(Path::new("/usr/bin/env"), &[&[&*state, OSNL], args].concat());
+    let code = osnl.wait(PROMPTLY).code();
+    Told { code, stdout: osnl.stdout(), stderr: osnl.stderr() }
+}
+
+#[test]
+fn wrong_use_is_2_and_says_where_to_look() {
+    let place = Place::new();
+    for node in tree::all() {
+        let words = node.words();
+        let told = tell(&place, &[&words[..], &["--nonsense"]].concat());
+        assert_eq!((told.code, &*told.stdout), (Some(2), ""), "osnl {}: {}", node.name, told.stderr);
+        for part in ["--nonsense", "Usage: osnl", "--help"] {
+            assert!(told.stderr.contains(part), "osnl {}: no {part} in\n{}", node.name, told.stderr);
+        }
+        if node.below.is_empty() && node.has("--format") {
+            let told = tell(&place, &[&words[..], &["--format", "yam"]].concat());
+            assert_eq!((told.code, &*told.stdout), (Some(2), ""), "osnl {}", node.name);
+            assert!(told.stderr.contains("[possible values: "), "osnl {}: {}", node.name, told.stderr);
+        }
+        if !node.below.is_empty() {
+            let told = tell(&place, &words);
+            assert_eq!(told.code, Some(2), "osnl {} alone", node.name);
+            assert!(told.stderr.contains("Commands:"), "osnl {} alone says what there is", node.name);
+        }
+    }
+}
+
+#[test]
+fn a_configuration_that_cannot_be_used_is_78_and_a_daemon_that_is_not_there_69() {
+    let place = Place::new();
+    place.write("wrong.conf", "[listener:n]\nexchnge = neutron\n");
+    place.write("event.json", super::rig::notice("port.delete.end", 3).to_string());
+    let complains = |told: &Told, status: i32, call: &[&str], part: &str| {
+        assert_eq!((told.code, &*told.stdout), (Some(status), ""), "{call:?}: {}", told.stderr);
+        assert!(told.stderr.contains(part), "{call:?}: no {part} in\n{}", told.stderr);
+        assert!(told.stderr.starts_with("osnl"), "{call:?}: {}", told.stderr);
+    };
+    let mut called = 0;
+    for sample in SAMPLES.iter().filter(|sample| sample.is_configured() && sample.command != "run") {
+        for (conf, part) in [("none.conf", "none.conf"), ("wrong.conf", "did you mean exchange")] {
+            let call = sample.call(conf);
+            complains(&tell(&place, &call), 78, &call, part);
+            called += 1;
+        }
+        if sample.node().has("--state-dir") {
+            let name: Vec<&str> = sample.command.split_whitespace().collect();
+            let call = [&name[..], sample.args, &["--state-dir", "nowhere"]].concat();
+            complains(&tell(&place, &call), 69, &call, "nowhere");
+        }
+    }
+    assert!(called > 40, "the sweep has shrunk: {called}");
+    for (call, status) in [
+        (&["run", "-c", "none.conf"][..], 78),
+        (&["run", "-c", "wrong.conf"], 78),
+        (&["k2hr3-osnl", "-c", "none.conf"], 1),
+        (&["oss-watcher", "--config-file", "none.conf"], 1),
+    ] {
+        let told = tell(&place, call);
+        assert_eq!(told.code, Some(status), "{call:?}: {}", told.stderr);
+    }
+}
+
+#[test]
+fn nothing_asks_where_nobody_answers_and_no_is_the_default_elsewhere() {
+    let mut rig = Rig::start("manners-asks");
+    let asking: [&[&str]; 2] = [
+        &["deliveries", "discard", "--state", "dead", "-c", "a.conf"],
+        &["replay", "event.json", "--rule", "forget-ports", "--live", "-c", "a.conf"],
+    ];
+    for call in asking {
+        let told = rig.tell(call);
+        assert_eq!((told.code, &*told.stdout), (Some(2), ""), "{call:?}: {}", told.stderr);
+        assert!(told.stderr.contains("--yes") && !told.stderr.contains("[y/N]"), "{call:?}: {}", told.stderr);
+        for answer in ["\r", "n\r", "maybe\r", "\x04"] {
+            let mut terminal = Pty::start(Path::new(OSNL), call, &rig.place.path(""), (80, 24));
+            osnl_testkit::wait_until(PROMPTLY, "a question", || terminal.text().contains("[y/N]"));
+            terminal.type_in(answer);
+            assert_eq!(terminal.wait(PROMPTLY).code(), Some(1), "{call:?} {answer:?}: {}", terminal.text());
+        }
+        // Where somebody is asked, Ctrl-C is no answer.
+        let mut terminal = Pty::start(Path::new(OSNL), call, &rig.place.path(""), (80, 24));
+        osnl_testkit::wait_until(PROMPTLY, "a question", || terminal.text().contains("[y/N]"));
+        terminal.type_in("\x03");
+        assert_ne!(terminal.wait(PROMPTLY).code(), Some(0), "{call:?}");
+    }
+    rig.wait("roles", "dead", 1);
+    for call in asking {
+        let mut terminal = Pty::start(Path::new(OSNL), call, &rig.place.path(""), (80, 24));
+        osnl_testkit::wait_until(PROMPTLY, "a question", || terminal.text().contains("[y/N]"));
+        terminal.type_in("y\r");
+        assert_eq!(terminal.wait(PROMPTLY).code(), Some(0), "{call:?}: {}", terminal.text());
+    }
+    rig.stop();
+}
+
+#[test]
+fn ctrl_c_ends_what_only_looks_at_once() {
+    let silent = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("rabbit://guest:guest@127.0.0.1:{}/", silent.local_addr().unwrap().port());
+    let place = Place::new();
+    place.write(
+        "a.conf",
+        format!(
+            "[listener:n]\ntransport_url = {url}\nexchange = neutron\n[rule:r]\nactions = d\n\
+             [action:d]\ndriver = dump\npath = d\n"
+        ),
+    );
+    place.write("event.json", super::rig::notice("port.delete.end", 3).to_string());
+    // What a signal ends itself is 130 in a shell; what answers it says so.
+    let calls: [&[&str]; 4] = [
+        &["check", "--connect", "--timeout", "60s", "-c", "a.conf"],
+        &["tap", &url],
+        &["tap", "--check", &url],
+        &["send", "--transport-url", &url, "event.json"],
+    ];
+    for call in calls {
+        let mut osnl = place.run(Path::new(OSNL), call);
+        // It is under way once it knocks.
+        let _knocked = silent.accept().unwrap();
+        osnl.signal("INT");
+        let status = osnl.wait(PROMPTLY);
+        assert!(by_interrupt(status) || status.code() == Some(69), "{call:?}: {status} {}", osnl.stderr());
+        assert!(!osnl.stderr().contains("panicked"), "{call:?}: {}", osnl.stderr());
+    }
+}
+
+fn by_interrupt(status: std::process::ExitStatus) -> bool {
+    use std::os::unix::process::ExitStatusExt as _;
+    status.signal() == Some(2) || status.code() == Some(130)
+}
+
+#[test]
+fn ctrl_c_once_drains_a_daemon_and_twice_aborts_it() {
+    let mut rig = Rig::start("manners-interrupts");
+    rig.stop();
+    let start = |rig: &Rig| {
+        let daemon = rig.place.run(Path::new(OSNL), &["run", "-c", "a.conf"]);
+        daemon.listening()
+    };
+    let mut once = start(&rig);
+    once.signal("INT");
+    assert_eq!(once.wait(PROMPTLY).code(), Some(0), "{}", once.stderr());
+    rig.sink.reply_with(Reply::Hang);
+    let mut twice = start(&rig);
+    let before = rig.sink.requests().len();
+    rig.publish("port.delete.end", 7);
+    rig.sink.wait_for(before + 1, PROMPTLY);
+    twice.signal("INT");
+    twice.wait_for("SIGINT");
+    assert!(twice.is_running(), "the attempt under way may yet be answered");
+    twice.signal("INT");
+    assert_eq!(twice.wait(PROMPTLY).code(), Some(130), "{}", twice.stderr());
+}
+
+#[test]
+fn a_question_waits_for_whoever_is_asked_only() {
+    // The sweep over all commands: without a terminal each of them ends by itself, with nothing to read.
+    let place = Place::new();
+    for sample in SAMPLES {
+        let call = sample.call("none.conf");
+        let told = tell(&place, &call);
+        assert!(told.code.is_some(), "{call:?}");
+        assert!(!told.stderr.contains("[y/N]") && !told.stdout.contains("[y/N]"), "{call:?}: {told:?}");
+    }
+}

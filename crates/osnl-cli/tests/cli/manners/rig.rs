@@ -1,0 +1,128 @@
+//! A daemon with something of everything: delivered, dead, held, in shadow, unmatched.
+
+use std::path::Path;
+
+use osnl_testkit::{Broker, Notice, Options, Publisher, Reply, Sink, Vhost, wait_until};
+use serde_json::{Value, json};
+
+use super::OSNL;
+use crate::harness::{Osnl, PROMPTLY, Place, SOON, closed_port, instance};
+
+pub(super) struct Rig {
+    pub(super) place: Place,
+    pub(super) vhost: Vhost,
+    pub(super) sink: Sink,
+    publisher: Publisher,
+    daemon: Option<Osnl>,
+}
+
+/// What a call came to.
+#[derive(Debug)]
+pub(super) struct Told {
+    pub(super) code: Option<i32>,
+    pub(super) stdout: String,
+    pub(super) stderr: String,
+}
+
+impl Rig {
+    pub(super) fn start(name: &str) -> Self {
+        let (place, sink) = (Place::new(), Sink::start());
+        let vhost = Broker::shared().vhost(name);
+        // Instance 1 is refused for good.
+        sink.reply_when(|request| request.target.contains("000000000001").then_some(Reply::Status(409)));
+        let publisher = Publisher::start(&vhost.url(), Options::default());
+        let mut rig = Self { place, vhost, sink, publisher, daemon: None };
+        rig.place.write("a.conf", rig.conf());
+        rig.place.write("event.json", notice("port.delete.end", 3).to_string());
+        std::fs::create_dir(rig.place.path("tests")).unwrap();
+        rig.place.write("tests/gone.json", notice("port.delete.end", 3).to_string());
+        rig.place
+            .write("tests/a.test", "[test:a port goes]\nevent = gone.json\nrules = forget-ports, tell\n");
+        rig.run();
+        for (event_type, instance) in
+            [("port.delete.end", 1), ("port.delete.end", 2), ("port.create.end", 4), ("subnet.create.end", 5)]
+        {
+            rig.publish(event_type, instance);
+        }
+        rig.wait("roles", "dead", 1);
+        rig.wait("roles", "done", 1);
+        // The one that is attempted counts as held while it waits for its next attempt.
+        wait_until(SOON, "cmdb is held", || rig.target("cmdb")["state"] == "open");
+        rig
+    }
+
+    pub(super) fn conf(&self) -> String {
+        let (state, audit) = (self.place.path("state"), self.place.path("audit.jsonl"));
+        format!(
+            "[DEFAULT]\nstate_dir = {}\n[journal]\nallow_volatile = yes\nkeep_unmatched = 100\n\
+             [listener:neutron]\ntransport_url = {}\nexchange = neutron\ndeclare = create\n\
+             [rule:forget-ports]\nevent_type = ^port\\.delete\\.end$\nactions = roles\n\
+             [rule:tell]\npayload.port.device_id = .*00000[13]$\nevent_type = ^port\\.delete\\.end$\nactions = cmdb\n\
+             [rule:new-ports]\nevent_type = ^port\\.create\\.end$\nactions = audit\nmode = shadow\n\
+             [action:roles]\ndriver = k2hr3\napi_url = {}\nmax_attempts = 1\n\
+             [action:cmdb]\ndriver = http\nurl = http://127.0.0.1:{}/hosts\n\
+             [action:audit]\ndriver = dump\npath = {}\n",
+            state.display(),
+            self.vhost.url(),
+            self.sink.url("/v1/role"),
+            closed_port(),
+            audit.display(),
+        )
+    }
+
+    fn run(&mut self) {
+        self.daemon = Some(self.place.run(Path::new(OSNL), &["run", "-c", "a.conf"]));
+        wait_until(SOON, "it listens", || self.status()["listeners"][0]["state"] == "listening");
+    }
+
+    /// Ends the daemon; its files stay.
+    pub(super) fn stop(&mut self) {
+        if let Some(daemon) = self.daemon.take() {
+            daemon.stop();
+        }
+    }
+
+    pub(super) fn publish(&mut self, event_type: &str, instance: usize) {
+        let body = notice(event_type, instance);
+        self.publisher.notify_all(&[Notice {
+            exchange: "neutron".to_owned(),
+            topic: "notifications".to_owned(),
+            publisher_id: "network.node1".to_owned(),
+            event_type: event_type.to_owned(),
+            payload: body["payload"].clone(),
+            ..Notice::default()
+        }]);
+    }
+
+    pub(super) fn tell(&self, args: &[&str]) -> Told {
+        let mut osnl = self.place.run(Path::new(OSNL), args);
+        let code = osnl.wait(PROMPTLY).code();
+        Told { code, stdout: osnl.stdout(), stderr: osnl.stderr() }
+    }
+
+    pub(super) fn status(&self) -> Value {
+        let told = self.tell(&["status", "-c", "a.conf", "--format", "json"]);
+        serde_json::from_str(&told.stdout).unwrap_or_default()
+    }
+
+    fn target(&self, action: &str) -> Value {
+        let status = self.status();
+        let targets = status["targets"].as_array().cloned().unwrap_or_default();
+        targets.into_iter().find(|target| target["action"] == action).unwrap_or_default()
+    }
+
+    /// Waits until so many deliveries of an action are what `of` counts.
+    pub(super) fn wait(&self, action: &str, of: &str, count: u64) {
+        wait_until(SOON, &format!("{action}: {count} {of}"), || self.target(action)[of] == count);
+    }
+}
+
+/// A notification of neutron's about a port of instance `n`.
+pub(super) fn notice(event_type: &str, n: usize) -> Value {
+    json!({
+        "event_type": event_type, "publisher_id": "network.node1", "priority": "INFO",
+        "message_id": format!("11111111-2222-3333-4444-{n:012}"), "timestamp": "2026-11-20 05:04:03.000001",
+        "payload": {"port": {"device_id": instance(n), "device_owner": "compute:nova", "admin_password": "S3CRET",
+                             "fixed_ips": [{"ip_address": "10.0.0.1"}]}},
+    })
+}

@@ -1,0 +1,111 @@
+//! Of each command a call that prints something, on what the [`Rig`](super::rig::Rig) has.
+
+use super::tree::{self, Node};
+
+/// What `--format json` prints.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Json {
+    One,
+    /// An object a line.
+    Lines,
+    /// There is none.
+    None(&'static str),
+}
+
+/// A call, and what it comes to.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Sample {
+    pub(super) command: &'static str,
+    /// Without `-c a.conf`, which each command gets that takes it.
+    pub(super) args: &'static [&'static str],
+    pub(super) status: i32,
+    pub(super) json: Json,
+    /// Whether it is in colour on a terminal.
+    pub(super) coloured: bool,
+}
+
+const DAEMON: Json = Json::None("a daemon: its log is what it says, and has a format of its own");
+const FOR_TOOLS: Json = Json::None("what it prints is for another tool");
+
+/// Those in whose way nothing is changed come first.
+pub(super) const SAMPLES: &[Sample] = &[
+    of("check", &[], 0, Json::One, true),
+    of("check", &["--connect"], 69, Json::One, true),
+    of("status", &[], 1, Json::One, true),
+    of("deliveries list", &[], 0, Json::One, true),
+    of("deliveries show", &["1.0"], 0, Json::One, false),
+    of("explain", &["event.json"], 0, Json::Lines, true),
+    of("explain", &["--counts"], 0, Json::Lines, false),
+    of("explain", &["--unmatched"], 1, Json::Lines, true),
+    of("explain", &["--rules", "a.conf", "--journal"], 0, Json::Lines, false),
+    of("replay", &["event.json"], 0, Json::Lines, true),
+    of("test", &[], 0, Json::Lines, true),
+    of("config show", &[], 0, Json::One, true),
+    of("config reference", &[], 0, Json::One, false),
+    of("events", &[], 0, Json::One, false),
+    of("events", &["neutron"], 0, Json::One, false),
+    of("events", &["port.delete.end"], 0, Json::One, false),
+    of("reload", &[], 0, Json::One, false),
+    of("send", &["--listener", "neutron", "event.json"], 0, Json::Lines, true),
+    of("tap", &["--listener", "neutron", "--check", "--for", "300ms"], 1, Json::One, false),
+    of("demo", &["--count", "3", "--rate", "1000"], 0, Json::Lines, true),
+    of("deliveries retry", &["--state", "dead", "--dry-run"], 0, Json::One, false),
+    of("deliveries discard", &["--state", "dead", "--dry-run"], 0, Json::One, false),
+    of("deliveries release", &["--action", "cmdb", "--dry-run"], 0, Json::One, false),
+    of("deliveries move", &["--action", "gone", "--to", "roles", "--dry-run"], 0, Json::One, false),
+    of("deliveries pause", &["audit"], 0, Json::One, false),
+    of("deliveries resume", &["audit"], 0, Json::One, false),
+    of("man", &[], 0, FOR_TOOLS, false),
+    of("completions", &["bash"], 0, FOR_TOOLS, false),
+    of("k2hr3-osnl", &["-v"], 0, DAEMON, false),
+    of("oss-watcher", &["--version"], 0, DAEMON, false),
+    of("run", &["--help"], 0, DAEMON, true),
+];
+
+const fn of(
+    command: &'static str,
+    args: &'static [&'static str],
+    status: i32,
+    json: Json,
+    coloured: bool,
+) -> Sample {
+    Sample { command, args, status, json, coloured }
+}
+
+impl Sample {
+    pub(super) fn node(&self) -> &'static Node {
+        let found = tree::all().iter().find(|node| node.name == self.command);
+        found.unwrap_or_else(|| panic!("there is no command {}", self.command))
+    }
+
+    /// Whether it reads a configuration in osnl's own form.
+    pub(super) fn is_configured(&self) -> bool {
+        self.node().has("--config-dir") && self.command != "oss-watcher"
+    }
+
+    /// The whole call, with this configuration.
+    pub(super) fn call(&self, conf: &'static str) -> Vec<&'static str> {
+        let conf: &[&str] = if self.is_configured() { &["-c", conf] } else { &[] };
+        [&*self.command.split_whitespace().collect::<Vec<_>>(), self.args, conf].concat()
+    }
+}
+
+#[test]
+fn every_command_has_a_sample() {
+    for node in tree::leaves() {
+        let mut of_it = SAMPLES.iter().filter(|sample| sample.command == node.name).peekable();
+        assert!(of_it.peek().is_some(), "osnl {} has no row in samples.rs", node.name);
+        for sample in of_it {
+            let json = node.has("--format") && node.help.contains("json");
+            match sample.json {
+                Json::One | Json::Lines => assert!(json, "osnl {} has no --format json", node.name),
+                Json::None(why) => {
+                    assert!(!json, "osnl {}: {why}, and yet --format json is there", node.name)
+                }
+            }
+        }
+    }
+    for sample in SAMPLES {
+        assert!(sample.node().below.is_empty(), "{}", sample.command);
+    }
+}

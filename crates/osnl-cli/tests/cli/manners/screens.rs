@@ -1,0 +1,135 @@
+//! The screens as an operator sees them, on a pipe: kept beside the tests, with what differs from run to run as its kind.
+
+use std::path::Path;
+
+use osnl_testkit::Pty;
+use regex::Regex;
+
+use super::OSNL;
+use super::rig::Rig;
+use crate::harness::PROMPTLY;
+use crate::snapshot::is_as_kept;
+
+/// What differs from run to run, as its kind. Columns are as wide as what is in them, so they are two blanks apart here.
+fn normal(rig: &Rig, text: &str) -> String {
+    let folder = rig.place.path("").display().to_string();
+    let text = text.replace(folder.trim_end_matches('/'), "PLACE");
+    let text = text.replace(&rig.vhost.url(), "rabbit://BROKER").replace(rig.vhost.name(), "VHOST");
+    let mut text = text.replace(env!("CARGO_PKG_VERSION"), "VERSION");
+    for (pattern, kind) in [
+        (r"In \d+\.\d s: [\d.]+ notifications and [\d.]+ attempts", "In N s: N notifications and N attempts"),
+        // Whether the temporary folder outlives a restart is the machine's matter.
+        (r"(?m)^  place .*\n", ""),
+        (r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d(\.\d+)?Z?", "WHEN"),
+        (r"127\.0\.0\.1:\d+", "127.0.0.1:PORT"),
+        (r"process \d+", "process PID"),
+        (r"digest [0-9a-f]+", "digest DIGEST"),
+        (r"[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[0-9a-f]{4}-[0-9a-f]{12}", "MESSAGE-ID"),
+        (r"\b\d+ bytes", "N bytes"),
+        // Attempts go on while the test looks.
+        (r"\b(attempts|failures) \d+,", "$1 N,"),
+        (r"\b0 of \d+\b", "0 of N"),
+        (r"after \d+ failed attempts?", "after N failed attempts"),
+        (r"\b\d+(\.\d+)? (KiB|MiB)", "SIZE"),
+        (r"in \d+\.\d+ s", "in N s"),
+        (r"\b\d+ (s|min|h)\b", "N s"),
+        (r"(by|of|user) root\b", "$1 USER"),
+    ] {
+        text = Regex::new(pattern).unwrap().replace_all(&text, kind).into_owned();
+    }
+    let columns = Regex::new(r"(\S) {2,}").unwrap();
+    columns.replace_all(&text, "$1  ").into_owned()
+}
+
+/// What a call prints and how it ends, as kept.
+#[track_caller]
+fn shows(rig: &Rig, name: &str, args: &[&str]) {
+    let conf: &[&str] = if args[0] == "events" { &[] } else { &["-c", "a.conf"] };
+    let told = rig.tell(&[args, conf].concat());
+    let ended = told.code.map_or("a signal".to_owned(), |code| code.to_string());
+    let mut text = format!("$ osnl {}\n{}", args.join(" "), told.stdout);
+    if !told.stderr.is_empty() {
+        text.push_str(&format!("--- on standard error\n{}", told.stderr));
+    }
+    text.push_str(&format!("--- ends with {ended}\n"));
+    is_as_kept(&format!("screen-{name}"), &normal(rig, &text));
+}
+
+#[test]
+fn the_screens_of_a_daemon_and_of_its_file() {
+    let mut rig = Rig::start("manners-screens");
+    shows(&rig, "status", &["status"]);
+    shows(&rig, "deliveries-list", &["deliveries", "list"]);
+    fits(&rig, "status", &["status"]);
+    fits(&rig, "deliveries-list", &["deliveries", "list"]);
+    shows(&rig, "deliveries-list-none", &["deliveries", "list", "--rule", "nobody"]);
+    shows(&rig, "deliveries-list-page", &["deliveries", "list", "--limit", "1"]);
+    shows(&rig, "deliveries-show", &["deliveries", "show", "1.0"]);
+    shows(&rig, "deliveries-show-none", &["deliveries", "show", "99.0"]);
+    shows(&rig, "deliveries-retry-dry-run", &["deliveries", "retry", "--state", "dead", "--dry-run"]);
+    shows(&rig, "deliveries-discard-dry-run", &["deliveries", "discard", "--action", "cmdb", "--dry-run"]);
+    shows(&rig, "deliveries-discard-asks", &["deliveries", "discard", "--action", "cmdb"]);
+    shows(&rig, "deliveries-which", &["deliveries", "retry"]);
+    shows(&rig, "deliveries-release-dry-run", &["deliveries", "release", "--action", "cmdb", "--dry-run"]);
+    shows(&rig, "deliveries-move-nowhere", &["deliveries", "move", "--action", "cmdb", "--to", "nobody"]);
+    shows(
+        &rig,
+        "deliveries-move-dry-run",
+        &["deliveries", "move", "--action", "cmdb", "--to", "audit", "--dry-run"],
+    );
+    shows(&rig, "deliveries-pause", &["deliveries", "pause", "audit"]);
+    shows(&rig, "deliveries-resume", &["deliveries", "resume", "audit"]);
+    shows(&rig, "check", &["check"]);
+    shows(&rig, "check-connect", &["check", "--connect"]);
+    shows(&rig, "config-show", &["config", "show"]);
+    shows(&rig, "explain-file", &["explain", "event.json"]);
+    shows(&rig, "explain-journal", &["explain", "--id", "1"]);
+    shows(&rig, "explain-unmatched", &["explain", "--unmatched"]);
+    shows(&rig, "explain-counts", &["explain", "--counts"]);
+    shows(&rig, "replay-shadow", &["replay", "--id", "1"]);
+    shows(&rig, "replay-asks", &["replay", "--id", "1", "--live"]);
+    shows(&rig, "replay-live", &["replay", "event.json", "--rule", "forget-ports", "--live", "--yes"]);
+    rig.wait("roles", "done", 2);
+    shows(&rig, "test", &["test"]);
+    shows(&rig, "events-none", &["events", "port.delte.end"]);
+    shows(&rig, "send", &["send", "--listener", "neutron", "--keep-ids", "event.json"]);
+    shows(&rig, "tap-check", &["tap", "--listener", "neutron", "--check", "--for", "300ms"]);
+    shows(&rig, "reload-same", &["reload"]);
+    let conf = rig.conf();
+    rig.place.write("a.conf", conf.replace("max_attempts = 1", "max_attempts = 2"));
+    shows(&rig, "reload-done", &["reload"]);
+    rig.place.write("a.conf", conf.replace("max_attempts = 1", "max_attemps = 1"));
+    shows(&rig, "reload-refused", &["reload"]);
+    shows(&rig, "status-not-reloaded", &["status"]);
+    shows(&rig, "check-wrong", &["check"]);
+    rig.place.write("a.conf", &conf);
+    assert_eq!(rig.tell(&["reload", "-c", "a.conf"]).code, Some(0));
+    rig.stop();
+    shows(&rig, "status-stopped", &["status"]);
+    shows(&rig, "reload-stopped", &["reload"]);
+    shows(&rig, "deliveries-retry", &["deliveries", "retry", "1.0"]);
+    shows(&rig, "deliveries-discard", &["deliveries", "discard", "1.0"]);
+}
+
+/// On a terminal of 80 columns: tables fit, and what matters is still there.
+fn fits(rig: &Rig, name: &str, args: &[&str]) {
+    let call = [&["NO_COLOR=1", OSNL], args, &["-c", "a.conf"]].concat();
+    let mut terminal = Pty::start(Path::new("/usr/bin/env"), &call, &rig.place.path(""), (80, 24));
+    assert!(terminal.wait(PROMPTLY).code().is_some(), "{}", terminal.text());
+    let text = terminal.text().replace("\r\n", "\n");
+    let tables = text.lines().filter(|line| !line.starts_with('!') && !line.contains("journal.db"));
+    for line in tables {
+        assert!(line.chars().count() <= 80, "{args:?}: {line}\n{text}");
+    }
+    is_as_kept(&format!("screen-{name}-80"), &normal(rig, &text));
+}
+
+#[test]
+fn the_end_of_the_demo() {
+    let rig = Rig::start("manners-demo");
+    let told = rig.tell(&["demo", "--count", "10"]);
+    assert_eq!(told.code, Some(0), "{}", told.stderr);
+    let end: Vec<&str> = told.stdout.lines().rev().take(8).collect();
+    let end: Vec<&str> = end.into_iter().rev().collect();
+    is_as_kept("screen-demo-end", &normal(&rig, &format!("{}\n", end.join("\n"))));
+}

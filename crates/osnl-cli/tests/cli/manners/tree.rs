@@ -1,0 +1,85 @@
+//! The tree of commands, walked by `--help`: clap writes that from the definitions that it parses by.
+
+use std::process::{Command, Stdio};
+use std::sync::OnceLock;
+
+use super::OSNL;
+
+/// A command as its help tells of it.
+#[derive(Debug)]
+pub(super) struct Node {
+    /// `deliveries list`; nothing for the program itself.
+    pub(super) name: String,
+    /// On a terminal of 100 columns.
+    pub(super) help: String,
+    /// On one of 80.
+    pub(super) narrow: String,
+    /// Names of commands below it.
+    pub(super) below: Vec<String>,
+}
+
+impl Node {
+    pub(super) fn words(&self) -> Vec<&str> {
+        self.name.split_whitespace().collect()
+    }
+
+    /// Its options, `--help` and others, without values.
+    pub(super) fn options(&self) -> Vec<&str> {
+        let named = self.help.lines().filter(|line| line.trim_start().starts_with('-'));
+        named
+            .flat_map(|line| line.split([' ', ',']).filter(|word| word.starts_with('-')).take(2))
+            .map(|word| word.trim_end_matches('>'))
+            .filter(|word| word.len() > 1)
+            .collect()
+    }
+
+    pub(super) fn has(&self, option: &str) -> bool {
+        self.options().contains(&option)
+    }
+
+    /// The lines of its examples.
+    pub(super) fn examples(text: &str) -> Vec<&str> {
+        let of = text.lines().skip_while(|line| !line.starts_with("Example"));
+        of.skip(1).filter(|line| !line.trim().is_empty()).collect()
+    }
+}
+
+/// All commands, the program itself first.
+pub(super) fn all() -> &'static [Node] {
+    static TREE: OnceLock<Vec<Node>> = OnceLock::new();
+    TREE.get_or_init(|| {
+        let mut found = Vec::new();
+        walk("", &mut found);
+        assert!(found.len() > 20, "the tree is not read: {found:?}");
+        found
+    })
+}
+
+/// Those that do something: no groups.
+pub(super) fn leaves() -> impl Iterator<Item = &'static Node> {
+    all().iter().filter(|node| node.below.is_empty())
+}
+
+fn walk(name: &str, found: &mut Vec<Node>) {
+    let help = help(name, "100", "--help");
+    let listed = help.lines().skip_while(|line| *line != "Commands:").skip(1);
+    let listed = listed.take_while(|line| line.starts_with("  "));
+    // What is wrapped is indented further.
+    let listed = listed.filter(|line| !line.starts_with("   "));
+    let below: Vec<String> =
+        listed.filter_map(|line| line.split_whitespace().next()).map(str::to_owned).collect();
+    let narrow = self::help(name, "80", "--help");
+    found.push(Node { name: name.to_owned(), help, narrow, below: below.clone() });
+    for child in below {
+        walk(format!("{name} {child}").trim_start(), found);
+    }
+}
+
+/// What a command's help prints on so many columns.
+pub(super) fn help(name: &str, columns: &str, flag: &str) -> String {
+    let mut command = Command::new(OSNL);
+    command.args(name.split_whitespace()).arg(flag).env("COLUMNS", columns).stdin(Stdio::null());
+    let output = command.output().unwrap();
+    assert_eq!((output.status.code(), &*output.stderr), (Some(0), &b""[..]), "{name} {flag}");
+    String::from_utf8(output.stdout).unwrap()
+}
