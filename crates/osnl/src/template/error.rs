@@ -6,7 +6,7 @@ use super::names::{Aliases, Names};
 
 /// Why a source cannot be compiled.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{problem}{}", .allowed.as_ref().map_or(String::new(), |allowed| format!("; {allowed}")))]
+#[error("{problem}{}{}", behind("; ", .allowed.as_deref(), ""), behind("; did you mean ", .suggestion.as_deref(), "?"))]
 pub struct TemplateError {
     /// Where it begins, in bytes of the source.
     pub at: usize,
@@ -20,6 +20,10 @@ pub struct TemplateError {
     pub allowed: Option<String>,
     /// The known name nearest to a misspelt one.
     pub suggestion: Option<String>,
+}
+
+fn behind(before: &str, part: Option<&str>, after: &str) -> String {
+    part.map_or_else(String::new, |part| format!("{before}{part}{after}"))
 }
 
 impl TemplateError {
@@ -41,19 +45,22 @@ impl TemplateError {
     pub(super) fn syntax(source: &str, error: &minijinja::Error) -> Self {
         let at = error.range().map_or(0, |range| range.start).min(source.len());
         let at = source.floor_char_boundary(at);
-        let rest = &source[at..];
-        let hint = [
-            ("==", "a comparison stands between two values"),
-            ("=", "a comparison is =="),
-            ("&", "write and"),
-            ("|", "write or; a single | is followed by a filter"),
-            ("!", "write not; unequal is !="),
-            ("?", "write a if condition else b"),
-        ];
-        let hint = hint.iter().find(|(sign, _)| rest.starts_with(sign)).map_or("", |(_, hint)| hint);
         let what = error.detail().unwrap_or("it cannot be read");
-        Self::new(at, format!("cannot be read: {what}"), hint)
+        Self::new(at, format!("cannot be read: {what}"), hint(&source[at..]))
     }
+}
+
+/// What is meant where the rest of a source begins with a sign of other languages; empty where nobody knows.
+pub(super) fn hint(rest: &str) -> &'static str {
+    let hints = [
+        ("==", "a comparison stands between two values"),
+        ("=", "a comparison is =="),
+        ("&", "write and"),
+        ("|", "write or; a single | is followed by a filter"),
+        ("!", "write not; unequal is !="),
+        ("?", "write a if condition else b"),
+    ];
+    hints.iter().find(|(sign, _)| rest.starts_with(sign)).map_or("", |(_, hint)| hint)
 }
 
 /// Why an evaluation has no result.

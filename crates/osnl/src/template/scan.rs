@@ -4,6 +4,8 @@
 //! One thing is rewritten on the way: a path, `payload.a.b`, becomes one name ([`Aliases`]), so that it lacks as
 //! a whole. It keeps its length, and with it every place its meaning.
 
+mod signs;
+
 use std::collections::{BTreeSet, HashSet};
 use std::ops::Range;
 
@@ -14,6 +16,7 @@ use super::engine::{FILTERS, TESTS, unquoted};
 use super::error::TemplateError;
 use super::methods::METHODS;
 use super::names::{Aliases, NAMES, RESOURCE, has_fields};
+use crate::config::typed::bad_pattern;
 
 /// What the engine compiles, and how it came from what was written.
 pub(super) struct Source<'a> {
@@ -129,6 +132,7 @@ impl<'a> Source<'a> {
         }
         let (text, aliases) = Default::default();
         let mut source = Self { written, more, only, tokens, text, aliases };
+        source.signs()?;
         source.look()?;
         source.rewrite()?;
         Ok(source)
@@ -227,8 +231,8 @@ impl<'a> Source<'a> {
         match Pattern::new(&pattern) {
             Ok(_) => Ok(()),
             Err(error) => {
-                let problem = format!("is no pattern that Python's re would take: {}", error.message);
-                Err(TemplateError::new(at, problem, ""))
+                let refusal = bad_pattern("", &error);
+                Err(TemplateError::new(at, refusal.problem, refusal.allowed))
             }
         }
     }
