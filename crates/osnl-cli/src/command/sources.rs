@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use osnl::config::{ConfigErrors, Warning};
+use osnl::config::{ConfigErrors, Warning, in_words};
 use osnl::k2hr3::{Conf, HiddenInputs};
 use osnl::native::{self, Sources};
 
@@ -81,6 +81,6 @@ pub(super) fn warn(warnings: &[Warning]) {
 #[expect(clippy::print_stderr, reason = "errors go there")]
 pub(super) fn complain(errors: &str) {
     for line in errors.lines() {
-        eprintln!("osnl: error: {line}");
+        eprintln!("osnl: error: {}", in_words(line));
     }
 }

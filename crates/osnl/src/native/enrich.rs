@@ -153,11 +153,14 @@ fn limits(reader: &mut Reader<'_>) -> Option<Limits> {
         false => Some(None),
         true => reader.text("rate").and_then(|text| match rate::parse(&text) {
             Ok(rate) => Some(Some(rate)),
-            Err(NoRate::Form | NoRate::Range) => reader.refuse(
-                "rate",
-                &format!("{} is no rate", shown(&text)),
-                "write 100 per 1s or 1000 per 1m",
-            ),
+            Err(NoRate::Form) => {
+                let problem = format!("{} is not a rate", shown(&text));
+                reader.refuse("rate", &problem, "write 100 per 1s or 1000 per 1m")
+            }
+            Err(NoRate::Range) => {
+                let problem = format!("{} is out of range", shown(&text));
+                reader.refuse("rate", &problem, "allowed: 1 to 1000000 per 1s to 7d")
+            }
         }),
     };
     Some(Limits {

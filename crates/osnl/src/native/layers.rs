@@ -125,6 +125,10 @@ impl Layers {
                     let finding = Finding::at(&ini.file, entry.line, "unknown option");
                     let mut finding = finding.group(&into.heading()).option(&entry.key);
                     finding.suggestion = suggestion(into.def, &entry.key);
+                    if finding.suggestion.is_none() {
+                        let form = into.def.form();
+                        finding.allowed = Some(format!("osnl config reference has those of {form}"));
+                    }
                     errors.push(ConfigError(finding));
                 }
             }
@@ -347,9 +351,15 @@ fn is_name(name: &str) -> bool {
     !name.is_empty() && name.chars().all(|c| c.is_alphanumeric() || matches!(c, '-' | '_' | '.'))
 }
 
-/// The nearest name of the same section, else the section that has it.
+/// The nearest name of the same section, else the section that has it, or one that is near.
 fn suggestion(def: &SectionDef, name: &str) -> Option<String> {
-    let own = def.all_options().map(|option| option.name);
-    let elsewhere = || SECTIONS.iter().find(|def| def.option(name).is_some());
-    nearest(name, own).map(str::to_owned).or_else(|| elsewhere().map(|def| format!("{} {name}", def.form())))
+    let own = nearest(name, def.all_options().map(|option| option.name)).map(str::to_owned);
+    let there = || SECTIONS.iter().find(|def| def.option(name).is_some()).map(|def| (def, name));
+    let near = || {
+        // A short word is near to many that are of other sections.
+        let all = if name.len() < 7 || name.ends_with('.') { &[] } else { &SECTIONS[..] };
+        all.iter().find_map(|def| Some((def, nearest(name, def.all_options().map(|option| option.name))?)))
+    };
+    let elsewhere = || there().or_else(near).map(|(def, name)| format!("{} {name}", def.form()));
+    own.or_else(elsewhere)
 }

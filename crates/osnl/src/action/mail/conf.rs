@@ -105,8 +105,7 @@ impl ReadDriver for MailConf {
             })
         });
         let tls = TlsConf::read(reader);
-        let (security, _) = security?;
-        let login = login(reader, security);
+        let login = login(reader, security.map(|(security, _)| security));
         let from = reader.required("from", "write the address that mails come from").and_then(|text| {
             Address::parse(&text).or_else(|| {
                 reader.refuse("from", "is no address", "write osnl@example.com or Name <osnl@example.com>")
@@ -116,25 +115,24 @@ impl ReadDriver for MailConf {
         let subject = or_default(reader, "subject", SUBJECT, Escape::None);
         let body = or_default(reader, "body", BODY, Escape::None);
         let digest_subject = match reader.is_set("digest_subject") {
-            true => reader.compiled("digest_subject", compile_digest).ok()?,
+            true => reader.compiled("digest_subject", compile_digest).ok().flatten(),
             false => compile_digest(DIGEST_SUBJECT).ok(),
         };
         let html = match reader.is_set("html") {
             true => template(reader, "html", Escape::Xml).map(Some),
             false => Some(None),
         };
-        let to = to?;
-        let digest = digest(reader, &to);
+        let digest = digest(reader, to.as_deref().unwrap_or_default());
         let host = rustix::system::uname().nodename().to_string_lossy().into_owned();
         Some(Self {
             name: reader.name().to_owned(),
             place: place?,
-            security,
+            security: security?.0,
             tls: tls?,
             login: login?,
             writer: Writer {
                 from: from?,
-                to,
+                to: to?,
                 subject: subject?,
                 digest_subject: digest_subject?,
                 body: body?,
@@ -168,11 +166,11 @@ fn or_default(reader: &mut Reader<'_>, option: &str, default: &str, escape: Esca
     }
 }
 
-fn login(reader: &mut Reader<'_>, security: Security) -> Option<Option<Login>> {
+fn login(reader: &mut Reader<'_>, security: Option<Security>) -> Option<Option<Login>> {
     match (reader.is_set("username"), reader.is_set("password")) {
         (false, false) => Some(None),
         (true, true) => {
-            if security == Security::None {
+            if security == Some(Security::None) {
                 let problem = "travels in clear with tls = none";
                 reader.warn("password", problem, "write tls = starttls or implicit");
             }
