@@ -40,7 +40,7 @@ pub struct Saved {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum SavedError {
     /// It is no JSON from somewhere on.
-    #[error("line {line}: no JSON: {reason}; a file holds JSON documents, one after the other")]
+    #[error("line {line}: no JSON: {reason}; {FORM}")]
     Json {
         /// Where.
         line: usize,
@@ -58,6 +58,21 @@ pub enum SavedError {
     /// There is no document.
     #[error("there is no event in it")]
     Empty,
+}
+
+/// What a file is.
+const FORM: &str = "a file holds JSON documents, one after the other";
+
+impl SavedError {
+    /// The same as what is said of a file: `FILE:LINE: what is wrong`.
+    #[must_use]
+    pub fn of_file(&self, name: &str) -> String {
+        match self {
+            Self::Json { line, reason } => format!("{name}:{line}: no JSON: {reason}; {FORM}"),
+            Self::Document { line, reason } => format!("{name}:{line}: {reason}"),
+            Self::Empty => format!("{name}: {self}"),
+        }
+    }
 }
 
 /// Reads all events of a text.
