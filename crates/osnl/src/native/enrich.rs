@@ -149,7 +149,8 @@ fn login(reader: &mut Reader<'_>, mut fields: Fields) -> Option<CloudConf> {
         reader.refuse::<()>(option, &error.problem, &error.allowed);
         let right = match error.option {
             "auth_url" => "http://keystone/v3",
-            "auth_type" => "password",
+            // What else there must be depends on what is meant.
+            "auth_type" | "application_credential_name" => return None,
             "interface" => "public",
             "system_scope" => "all",
             "verify" => "true",
