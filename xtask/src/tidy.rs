@@ -3,6 +3,7 @@
 //! Looked at are the files that git tracks or would track (`git ls-files` with untracked ones that are not
 //! ignored). Recordings under `fixtures/` are not ours to format; they must only be text.
 
+mod pictures;
 mod rules;
 
 use std::fmt;
@@ -42,6 +43,7 @@ pub(crate) fn run() -> Result<ExitCode> {
             violations.extend(rules::check(path, &bytes));
         }
     }
+    violations.extend(pictures::check(&step::root(), &paths)?);
     for violation in &violations {
         println!("{violation}");
     }

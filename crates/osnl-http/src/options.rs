@@ -25,6 +25,8 @@ pub struct HttpOptions {
     pub pool: Pool,
     /// What the reader of a refusal can do, in the words of the configuration they have.
     pub remedies: Remedies,
+    /// The same of files of CA certificates that cannot be used.
+    pub ca_remedy: &'static str,
 }
 
 impl Default for HttpOptions {
@@ -35,6 +37,7 @@ impl Default for HttpOptions {
             proxies: Proxies::default(),
             guard: None,
             pool: Pool::default(),
+            ca_remedy: tls::REMEDY,
             remedies: Remedies {
                 trust: "put the CA's certificate into SSL_CERT_FILE or the system's store",
                 renewed: "SSL_CERT_FILE or the system's store",
@@ -91,12 +94,14 @@ impl Default for Pool {
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum HttpError {
     /// A file or folder that was named for CA certificates gives none.
-    #[error("CA certificates in {}: {reason}; {}", .path.display(), tls::REMEDY)]
+    #[error("CA certificates in {}: {reason}; {remedy}", .path.display())]
     Ca {
         /// The file or folder; several are separated by colons.
         path: PathBuf,
         /// What is wrong with it.
         reason: String,
+        /// What to do: [`HttpOptions::ca_remedy`].
+        remedy: &'static str,
     },
     /// The system has no CA certificates.
     #[error("this system has no CA certificates{detail}; {}", tls::REMEDY)]
@@ -105,7 +110,7 @@ pub enum HttpError {
         detail: String,
     },
     /// Our own certificate or its key cannot be used.
-    #[error("client certificate in {}: {reason}", .path.display())]
+    #[error("client certificate in {}: {reason}; name PEM files of certificate and key that this user can read", .path.display())]
     Certificate {
         /// The file.
         path: PathBuf,

@@ -80,11 +80,16 @@ impl Tls {
         let verifier: Arc<dyn ServerCertVerifier> = match &options.verification {
             Verification::System => osnl_tls::checked(system()?, &provider).map_err(none_in_the_system)?,
             Verification::Ca(paths) => {
-                let certificates = osnl_tls::certificates_from(paths)
-                    .map_err(|FileError { path, reason }| HttpError::Ca { path, reason })?;
+                let certificates =
+                    osnl_tls::certificates_from(paths).map_err(|FileError { path, reason }| {
+                        HttpError::Ca { path, reason, remedy: options.ca_remedy }
+                    })?;
                 let named = std::env::join_paths(paths).map(PathBuf::from).unwrap_or_default();
-                osnl_tls::checked(certificates, &provider)
-                    .map_err(|_| HttpError::Ca { path: named, reason: "there is none".to_owned() })?
+                osnl_tls::checked(certificates, &provider).map_err(|_| HttpError::Ca {
+                    path: named,
+                    reason: "there is none".to_owned(),
+                    remedy: options.ca_remedy,
+                })?
             }
             Verification::None => osnl_tls::unchecked(),
         };

@@ -61,6 +61,7 @@ impl Cloud {
         let mut http = http.clone();
         if let Some(verification) = &conf.verification {
             http.verification = verification.clone();
+            http.ca_remedy = "name a PEM file in cacert or ca_file, or remove it to trust the system's";
         }
         if conf.certificate.is_some() {
             http.certificate.clone_from(&conf.certificate);

@@ -141,6 +141,11 @@ impl Clouds {
         &self.file
     }
 
+    /// The names of the clouds.
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        self.clouds.keys().map(String::as_str)
+    }
+
     /// The cloud of this name, and over it what is written elsewhere: `more` counts more.
     ///
     /// # Errors

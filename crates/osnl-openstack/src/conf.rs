@@ -148,7 +148,7 @@ impl CloudConf {
                     let names: Vec<&str> = TYPES.iter().map(|(name, _)| *name).collect();
                     ConfError::new(
                         "auth_type",
-                        format!("{name} is not known"),
+                        format!("{name} is no known type"),
                         format!("allowed: {}", names.join(", ")),
                     )
                 })?
@@ -181,7 +181,11 @@ impl CloudConf {
         let interface = match fields.get("interface") {
             None => Interface::default(),
             Some(text) => text.parse().map_err(|()| {
-                ConfError::new("interface", format!("{text} is none"), "allowed: public, internal, admin")
+                ConfError::new(
+                    "interface",
+                    format!("{text} is no interface"),
+                    "allowed: public, internal, admin",
+                )
             })?,
         };
         Ok(Self {
@@ -267,7 +271,7 @@ fn scope(fields: &Fields) -> Result<Scope, ConfError> {
     if let Some(system) = fields.get("system_scope") {
         return match system {
             "all" => Ok(Scope::System),
-            other => Err(ConfError::new("system_scope", format!("{other} is none"), "allowed: all")),
+            other => Err(ConfError::new("system_scope", format!("{other} is no scope"), "allowed: all")),
         };
     }
     if let Some(id) = fields.get("project_id") {
@@ -290,7 +294,7 @@ fn verification(fields: &Fields) -> Result<Option<Verification>, ConfError> {
         None => Ok(None),
         Some("true" | "yes" | "on" | "1") => Ok(Some(true)),
         Some("false" | "no" | "off" | "0") => Ok(Some(false)),
-        Some(other) => Err(ConfError::new(option, format!("{other} is neither"), "allowed: true, false")),
+        Some(other) => Err(ConfError::new(option, format!("{other} is not a boolean"), "allowed: true, false")),
     };
     // openstacksdk's order: insecure wins over verify.
     let verify = match boolean("insecure")? {

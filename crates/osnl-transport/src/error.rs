@@ -225,10 +225,14 @@ impl TransportError {
 }
 
 /// oslo.messaging has no `amqp://` either; what people mean by it is `rabbit://`.
-fn meant(driver: &str) -> &'static str {
+fn meant(driver: &str) -> String {
     match driver {
-        "amqp" | "pyamqp" => "write rabbit://",
-        "amqps" | "pyamqps" => "write rabbit://...?ssl=1",
-        _ => "known: rabbit, kombu",
+        "amqp" | "pyamqp" => "write rabbit://".to_owned(),
+        "amqps" | "pyamqps" => "write rabbit://...?ssl=1".to_owned(),
+        driver => {
+            let near = osnl_model::nearest(driver, crate::DRIVERS);
+            let near = near.map_or_else(String::new, |near| format!("; did you mean {near}://?"));
+            format!("known: {}{near}", crate::DRIVERS.join(", "))
+        }
     }
 }

@@ -74,7 +74,7 @@ pub use self::reference::{Reference, ReferenceOption, ReferenceSection, referenc
 pub use self::reloading::Logs;
 pub use self::secret_file::{SecretFileError, secret_or_file};
 use crate::config::{
-    ConfigError, ConfigErrors, Environment, Finding, Ini, ReadError, Warning, files_of, read_text,
+    ConfigError, ConfigErrors, Environment, Ini, Warning, files_of, folder_finding, in_order, read_text,
 };
 use crate::delivery::{DeliverySettings, Fallback};
 use crate::enrich::EnrichConf;
@@ -198,15 +198,27 @@ pub struct Sources {
 pub struct Loaded {
     /// The checked values.
     pub conf: Native,
-    /// In the order they were found.
+    /// In the order of files and lines.
     pub warnings: Vec<Warning>,
     layers: Layers,
+    files: Vec<String>,
+}
+
+impl Loaded {
+    /// The warnings with those of [`never_sent`](Self::never_sent) among them, for who checks a configuration.
+    #[must_use]
+    pub fn all_warnings(&self) -> Vec<Warning> {
+        let mut warnings = self.warnings.clone();
+        warnings.extend(self.never_sent());
+        in_order(&mut warnings, |warning| &warning.0, &self.files);
+        warnings
+    }
 }
 
 impl std::fmt::Debug for Loaded {
     /// Without the texts as they were written, which may be secrets.
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let Self { conf, warnings, layers: _ } = self;
+        let Self { conf, warnings, layers: _, files: _ } = self;
         f.debug_struct("Loaded").field("conf", conf).field("warnings", warnings).finish_non_exhaustive()
     }
 }
@@ -217,14 +229,11 @@ impl std::fmt::Debug for Loaded {
 /// Everything that is wrong, in the order of files and lines; no value is used if one is wrong.
 pub fn load(sources: &Sources) -> Result<Loaded, ConfigErrors> {
     let mut errors = Vec::new();
-    let mut refuse = |source: String, problem: String| {
-        errors.push(ConfigError(Finding::of(&source, problem)));
-    };
     let mut files = sources.files.clone();
     for folder in &sources.folders {
         match files_of(folder) {
             Ok(more) => files.extend(more),
-            Err(error) => refuse(folder.display().to_string(), format!("the folder cannot be read: {error}")),
+            Err(error) => errors.push(ConfigError(folder_finding(folder, &error))),
         }
     }
     files.extend(sources.rules.clone());
@@ -233,12 +242,7 @@ pub fn load(sources: &Sources) -> Result<Loaded, ConfigErrors> {
         let name = file.display().to_string();
         match read_text(file) {
             Ok(text) => texts.push((name, text)),
-            Err(ReadError::Missing) => refuse(name, "there is no such file".to_owned()),
-            Err(ReadError::NotRegular) => refuse(name, "is not a regular file".to_owned()),
-            Err(ReadError::Unreadable(error)) => refuse(name, format!("cannot be read: {error}")),
-            Err(ReadError::NotUtf8(line)) => {
-                refuse(format!("{name}:{line}"), "the line is not UTF-8".to_owned())
-            }
+            Err(error) => errors.push(ConfigError(error.finding(&name))),
         }
     }
     if errors.is_empty() { load_texts(&texts, sources) } else { Err(ConfigErrors(errors)) }
@@ -272,10 +276,11 @@ pub fn load_texts(texts: &[(String, String)], sources: &Sources) -> Result<Loade
     let checked = check::check(last, &layers);
     errors.extend(checked.errors);
     warnings.extend(checked.warnings);
-    let place = |error: &ConfigError| texts.iter().position(|(name, _)| *name == error.0.file);
-    errors.sort_by_key(|error| (place(error).unwrap_or(usize::MAX), error.0.line.unwrap_or(u32::MAX)));
+    let files: Vec<String> = texts.iter().map(|(name, _)| name.clone()).collect();
+    in_order(&mut errors, |error| &error.0, &files);
+    in_order(&mut warnings, |warning| &warning.0, &files);
     match checked.conf {
-        Some(conf) if errors.is_empty() => Ok(Loaded { conf, warnings, layers }),
+        Some(conf) if errors.is_empty() => Ok(Loaded { conf, warnings, layers, files }),
         Some(_) | None => Err(ConfigErrors(errors)),
     }
 }

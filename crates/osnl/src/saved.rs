@@ -15,6 +15,7 @@ use base64::engine::general_purpose::STANDARD;
 use jiff::Timestamp;
 use osnl_model::{Emission, Framing};
 use osnl_transport::Properties;
+use serde_json::error::Category;
 use serde_json::value::RawValue;
 use serde_json::{Map, Value};
 
@@ -39,7 +40,7 @@ pub struct Saved {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum SavedError {
     /// It is no JSON from somewhere on.
-    #[error("line {line}: no JSON: {reason}; a file holds JSON documents, one after the other")]
+    #[error("line {line}: no JSON: {reason}; {FORM}")]
     Json {
         /// Where.
         line: usize,
@@ -59,6 +60,21 @@ pub enum SavedError {
     Empty,
 }
 
+/// What a file is.
+const FORM: &str = "a file holds JSON documents, one after the other";
+
+impl SavedError {
+    /// The same as what is said of a file: `FILE:LINE: what is wrong`.
+    #[must_use]
+    pub fn of_file(&self, name: &str) -> String {
+        match self {
+            Self::Json { line, reason } => format!("{name}:{line}: no JSON: {reason}; {FORM}"),
+            Self::Document { line, reason } => format!("{name}:{line}: {reason}"),
+            Self::Empty => format!("{name}: {self}"),
+        }
+    }
+}
+
 /// Reads all events of a text.
 ///
 /// # Errors
@@ -70,7 +86,12 @@ pub fn read(text: &str) -> Result<Vec<Saved>, SavedError> {
         let document = document.map_err(|error| SavedError::Json {
             line: error.line(),
             // Position and kind; serde_json's own text may name what it has found.
-            reason: format!("{:?} at column {}", error.classify(), error.column()).to_lowercase(),
+            reason: match error.classify() {
+                Category::Eof => "it ends in the middle of a document".to_owned(),
+                Category::Syntax | Category::Data | Category::Io => {
+                    format!("unexpected character at column {}", error.column())
+                }
+            },
         })?;
         let line = 1 + text[..documents.byte_offset() - document.get().len()].matches('\n').count();
         let each: Vec<Box<RawValue>> = match document.get().starts_with('[') {
@@ -223,7 +244,7 @@ mod tests {
         check("{}\n3", "line 2: an event is a JSON object");
         check(
             "{}\n{\"auth_token\": S3CRET}",
-            "line 2: no JSON: syntax at column 16; a file holds JSON documents, one after the other",
+            "line 2: no JSON: unexpected character at column 16; a file holds JSON documents, one after the other",
         );
         check(r#"{"body_base64": "***"}"#, "line 1: body_base64 is no base64");
     }

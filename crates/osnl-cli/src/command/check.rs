@@ -68,13 +68,14 @@ pub(crate) fn run(args: &CheckRunArgs) -> Exit {
 
 /// With what [`Loaded::never_sent`](native::Loaded::never_sent) finds: of interest to who checks a configuration only.
 fn judged(looked: Looked) -> Result<(Native, Vec<Said>), Refused> {
-    let never = match &looked {
-        Looked::Native(loaded) => loaded.never_sent(),
-        Looked::K2hr3Osnl(_) | Looked::OssWatcher(_) => Vec::new(),
+    let looked = match looked {
+        Looked::Native(mut loaded) => {
+            loaded.warnings = loaded.all_warnings();
+            Looked::Native(loaded)
+        }
+        legacy @ (Looked::K2hr3Osnl(_) | Looked::OssWatcher(_)) => legacy,
     };
-    let (native, mut warnings) = meaning(looked)?;
-    warnings.extend(never.into_iter().map(|warning| Said::of(warning.0)));
-    Ok((native, warnings))
+    meaning(looked)
 }
 
 /// A `k2hr3_osnl.conf` is explained as what it means in the native form.

@@ -12,6 +12,7 @@ use osnl::config::nearest;
 use osnl_model::catalogue::{self, Event, Field, Form};
 use serde_json::{Value, json};
 
+use super::sources;
 use crate::args::{EventsArgs, EventsFormat};
 use crate::exit::Exit;
 use crate::output;
@@ -19,12 +20,11 @@ use crate::output;
 /// Names that are offered for one that is not known.
 const OFFERED: usize = 5;
 
-#[expect(clippy::print_stderr, reason = "what a command says when it fails")]
 pub(crate) fn run(args: &EventsArgs) -> Exit {
     let found = match look(args) {
         Ok(found) => found,
         Err(error) => {
-            eprintln!("osnl events: {error}");
+            sources::complain(&error.to_string());
             return Exit::Failed;
         }
     };

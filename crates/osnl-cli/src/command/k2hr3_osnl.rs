@@ -4,7 +4,7 @@ use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use osnl::config::Warning;
+use osnl::config::{Warning, in_words};
 use osnl::k2hr3::{Conf, HiddenInputs, Level, LogFile};
 use osnl::metrics::Counters;
 use osnl_transport::{Transport, TransportError, transport};
@@ -33,7 +33,7 @@ pub(crate) fn run(args: &K2hr3OsnlArgs) -> Exit {
             // Several configuration errors are several lines.
             for line in format!("{error:#}").lines() {
                 // The exit status says it too, to whoever has closed stderr.
-                let _ = writeln!(io::stderr(), "k2hr3-osnl: error: {line}");
+                let _ = writeln!(io::stderr(), "k2hr3-osnl: error: {}", in_words(line));
             }
             Exit::Failed
         }

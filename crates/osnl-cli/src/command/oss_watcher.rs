@@ -5,7 +5,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use osnl::action::http::HttpOptions;
-use osnl::config::ConfigErrors;
+use osnl::config::{ConfigErrors, in_words};
 use osnl::k2hr3::LogFile;
 use osnl::metrics::Counters;
 use osnl::oss;
@@ -32,7 +32,7 @@ pub(crate) fn run(args: &OssWatcherArgs) -> Exit {
         Err(error) => {
             for line in format!("{error:#}").lines() {
                 // The exit status says it too, to whoever has closed stderr.
-                let _ = writeln!(io::stderr(), "oss-watcher: error: {line}");
+                let _ = writeln!(io::stderr(), "oss-watcher: error: {}", in_words(line));
             }
             Exit::Failed
         }

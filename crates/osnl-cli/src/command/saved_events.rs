@@ -274,9 +274,9 @@ pub(super) fn files(paths: &[PathBuf]) -> Result<Vec<(String, Saved)>, Refused> 
     let mut found = Vec::new();
     for path in paths {
         let name = if path == Path::new("-") { "stdin".to_owned() } else { path.display().to_string() };
-        let failed = |error: String| (Exit::Failed, format!("{}: {error}", masked(&name)));
-        let text = text(path).map_err(|error| failed(error.to_string()))?;
-        let events = saved::read(&text).map_err(|error| failed(error.to_string()))?;
+        let shown = masked(&name);
+        let text = text(path).map_err(|error| (Exit::Failed, format!("{shown}: {error}")))?;
+        let events = saved::read(&text).map_err(|error| (Exit::Failed, error.of_file(&shown)))?;
         found.extend(events.into_iter().map(|event| (name.clone(), event)));
     }
     Ok(found)

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use osnl::config::{ConfigErrors, Warning};
+use osnl::config::{ConfigErrors, Warning, in_words};
 use osnl::k2hr3::{Conf, HiddenInputs};
 use osnl::native::{self, Sources};
 
@@ -85,7 +85,7 @@ pub(super) fn complain(errors: &str) {
         if line.starts_with(' ') {
             eprintln!("{line}");
         } else {
-            eprintln!("osnl: {} {line}", on_stderr(Tone::Bad, "error:"));
+            eprintln!("osnl: {} {}", on_stderr(Tone::Bad, "error:"), in_words(line));
         }
     }
 }

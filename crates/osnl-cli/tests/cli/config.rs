@@ -86,14 +86,19 @@ fn a_wrong_configuration_ends_with_78_and_a_line_for_each_error() {
     )
     .unwrap();
     let errors = "\
-osnl: error: wrong.conf:4: [listener:a] colour: unknown option
+osnl: error: wrong.conf:4: [listener:a] colour: unknown option; osnl config reference has those of [listener:NAME]
 osnl: error: wrong.conf:6: [rule:r] actions: there is no [action:role]; there are: roles; did you mean roles?
 ";
     for command in [&["run"][..], &["check"], &["config", "show"]] {
         let output = osnl(&home).args(command).args(["-c", "wrong.conf"]).output().unwrap();
         check(&output, 78, "", errors);
         let output = osnl(&home).args(command).args(["-c", "none.conf"]).output().unwrap();
-        check(&output, 78, "", "osnl: error: none.conf: there is no such file\n");
+        check(
+            &output,
+            78,
+            "",
+            "osnl: error: none.conf: there is no such file; create it, or name another one\n",
+        );
     }
     let output = osnl(&home).args(["check", "--k2hr3-osnl", "none.conf"]).output().unwrap();
     let missing =

@@ -267,7 +267,7 @@ fn what_cannot_be_explained_ends_with_the_reason_and_the_status_for_it() {
     check(&["-c", "a.conf", "--unmatched"], 69, "journal.db.unmatched");
     check(&["-c", "a.conf", "--counts"], 69, "journal.db.rules");
     check(&["-c", "a.conf", "missing.json"], 1, "missing.json: No such file");
-    check(&["-c", "a.conf", "broken.json"], 1, "broken.json: line 1: no JSON");
+    check(&["-c", "a.conf", "broken.json"], 1, "broken.json:1: no JSON");
 }
 
 pub(crate) fn port(n: usize) -> Notice {

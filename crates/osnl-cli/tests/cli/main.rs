@@ -9,6 +9,7 @@ mod control;
 mod crash;
 mod daemon;
 mod demo;
+mod errors;
 mod events;
 mod explain;
 mod gap;

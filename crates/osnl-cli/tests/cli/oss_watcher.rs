@@ -354,7 +354,13 @@ fn the_program_s_flags_are_there_and_a_wrong_file_does_not_start() {
         assert!(stdout.contains(flag), "{stdout}");
     }
     let (code, _, stderr) = run(&["oss-watcher", "--config-file=missing.conf"]);
-    assert_eq!((code, &*stderr), (Some(1), "oss-watcher: error: missing.conf: there is no such file\n"));
+    assert_eq!(
+        (code, &*stderr),
+        (
+            Some(1),
+            "oss-watcher: error: missing.conf: there is no such file; create it, or name another one\n"
+        )
+    );
     place.write("bad.conf", "[DEFAULT]\nenabled_plugins = nothing\n[rabbit]\nport = x\n");
     let (code, _, stderr) = run(&["oss-watcher", "--config-file", "bad.conf"]);
     assert_eq!((code, stderr.lines().count()), (Some(1), 2), "{stderr}");

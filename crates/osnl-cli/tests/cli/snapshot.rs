@@ -9,10 +9,20 @@ const UPDATE: &str = "OSNL_UPDATE_SNAPSHOTS";
 #[track_caller]
 pub(crate) fn is_as_kept(name: &str, text: &str) {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/cli/snapshots").join(format!("{name}.txt"));
-    if std::env::var_os(UPDATE).is_some() {
-        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
-        std::fs::write(&path, text).unwrap();
-    }
+    update(&path, text);
     let kept = std::fs::read_to_string(&path).unwrap_or_default();
     assert_eq!(text, kept, "{name} is not as it was; {UPDATE}=1 writes it anew, and git shows what changed");
+}
+
+/// Whether kept texts are written instead of compared.
+pub(crate) fn is_updated() -> bool {
+    std::env::var_os(UPDATE).is_some()
+}
+
+/// Writes a kept text if that is wanted.
+pub(crate) fn update(path: &Path, text: &str) {
+    if is_updated() {
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(path, text).unwrap();
+    }
 }

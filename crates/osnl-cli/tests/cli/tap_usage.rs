@@ -60,6 +60,6 @@ fn wrong_usage_is_2_and_a_configuration_that_cannot_be_used_78() {
     check(
         &["-c", "two.conf", "--listener", "c"],
         78,
-        "no listener \"c\" in the configuration; there are: a, b",
+        "--listener: there is no [listener:c]; there are: a, b",
     );
 }

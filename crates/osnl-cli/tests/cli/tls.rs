@@ -85,7 +85,7 @@ fn what_the_environment_has_wrong_is_one_line_and_status_1() {
     check(
         https,
         ("SSL_CERT_FILE", "/nonexistent/ca.pem"),
-        "CA certificates in /nonexistent/ca.pem: No such file or directory (os error 2); name a PEM file in \
+        "CA certificates in /nonexistent/ca.pem: No such file or directory; name a PEM file in \
          SSL_CERT_FILE or a folder of such files in SSL_CERT_DIR, or set neither and install the package \
          ca-certificates",
     );

@@ -195,8 +195,10 @@ impl QueueKind {
         if self.queue_type == QueueType::Stream && self.single_active_consumer {
             return refuse("single_active_consumer", "gives every reader all of its messages");
         }
+        if self.delivery_limit.is_some() && self.queue_type != QueueType::Quorum {
+            return refuse("delivery_limit", "has no limit of deliveries");
+        }
         let quorum_only = [
-            self.delivery_limit.map(|_| "x-delivery-limit"),
             self.max_in_memory_length.map(|_| "x-max-in-memory-length"),
             self.max_in_memory_bytes.map(|_| "x-max-in-memory-bytes"),
         ];
@@ -375,7 +377,7 @@ mod tests {
         );
         check(
             QueueKind { delivery_limit: Some(1), ..kind(Classic, &[]) },
-            Some("arguments: a classic queue does not know x-delivery-limit"),
+            Some("delivery_limit: a classic queue has no limit of deliveries"),
         );
         check(
             kind(Stream, &[("x-message-ttl", "1")]),

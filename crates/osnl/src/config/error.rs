@@ -41,7 +41,7 @@ impl Finding {
             column: None,
             group: None,
             option: None,
-            problem: problem.into(),
+            problem: in_words(&problem.into()),
             allowed: None,
             suggestion: None,
             excerpt: None,
@@ -169,6 +169,27 @@ pub fn shown(value: &str) -> String {
     format!("\"{}{rest}\"", head.escape_debug())
 }
 
+/// Without the operating system's number behind its own words: `Not a directory (os error 20)` is `Not a directory`.
+#[must_use]
+pub fn in_words(text: &str) -> String {
+    let mut parts = text.split(" (os error ");
+    let mut words = parts.next().unwrap_or_default().to_owned();
+    for part in parts {
+        words.push_str(part.split_once(')').map_or("", |(_, rest)| rest));
+    }
+    words
+}
+
+/// Sorts what was found by file, in their order, and line; what no line is to blame for comes after those of its file,
+/// what no file is to blame for last.
+pub(crate) fn in_order<T>(found: &mut [T], of: impl Fn(&T) -> &Finding, files: &[String]) {
+    found.sort_by_key(|one| {
+        let finding = of(one);
+        let file = files.iter().position(|name| *name == finding.file);
+        (file.unwrap_or(usize::MAX), finding.line.unwrap_or(u32::MAX))
+    });
+}
+
 /// A name from a file, fit for one line of a log; not repeated if it looks like part of a URL.
 fn one_line(name: &str) -> String {
     if name.contains("://") || name.contains('@') {
@@ -195,6 +216,14 @@ mod tests {
             full.to_string(),
             "a.conf: [k2hr3] api\\nurl: no `=` in this line; write one; did you mean api_url?"
         );
+    }
+
+    #[test]
+    fn the_number_of_an_error_of_the_operating_system_is_left_out() {
+        let check = |text: &str, expected: &str| assert_eq!(in_words(text), expected);
+        check("x: Not a directory (os error 20); name another", "x: Not a directory; name another");
+        check("a (os error 1): b (os error 2)", "a: b");
+        check("none", "none");
     }
 
     #[test]

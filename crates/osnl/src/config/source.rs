@@ -3,6 +3,8 @@
 use std::path::{Path, PathBuf};
 use std::{fs, io};
 
+use super::error::Finding;
+
 /// Why a file gives no text.
 #[derive(Debug)]
 pub enum ReadError {
@@ -14,6 +16,32 @@ pub enum ReadError {
     Unreadable(io::Error),
     /// This line is not UTF-8.
     NotUtf8(u32),
+}
+
+impl ReadError {
+    /// The same as what is said of the file, with what to do.
+    #[must_use]
+    pub fn finding(&self, file: &str) -> Finding {
+        match self {
+            Self::Missing => {
+                Finding::of(file, "there is no such file").allowed("create it, or name another one")
+            }
+            Self::NotRegular => Finding::of(file, "is not a regular file")
+                .allowed("name a file, or a folder of files with --config-dir"),
+            Self::Unreadable(error) => {
+                Finding::of(file, format!("cannot be read: {error}")).allowed("let this user read it")
+            }
+            Self::NotUtf8(line) => {
+                Finding::at(file, *line, "the line is not UTF-8").allowed("save the file as UTF-8")
+            }
+        }
+    }
+}
+
+/// What is said of a folder that [`files_of`] cannot read.
+pub(crate) fn folder_finding(folder: &Path, error: &io::Error) -> Finding {
+    let problem = format!("the folder cannot be read: {error}");
+    Finding::of(&folder.display().to_string(), problem).allowed("name one that this user can read")
 }
 
 /// The text of a regular file, or of what a symbolic link to one leads to.

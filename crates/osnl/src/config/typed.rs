@@ -4,7 +4,7 @@ use osnl_model::{PatternError, TransportUrl};
 use osnl_transport::{OptionError, RabbitOptions};
 
 use super::error::shown;
-use super::nearest;
+use super::{ValueError, nearest};
 
 /// What is wrong with a value; its place is added by whoever knows it. Repeats no secret.
 #[derive(Debug)]
@@ -17,6 +17,13 @@ pub(crate) struct Refusal {
 impl Refusal {
     pub(crate) fn new(problem: impl Into<String>, allowed: impl Into<String>) -> Self {
         Self { problem: problem.into(), allowed: allowed.into(), suggestion: None }
+    }
+}
+
+impl From<ValueError> for Refusal {
+    fn from(error: ValueError) -> Self {
+        let ValueError { problem, allowed, suggestion } = error;
+        Self { problem, allowed, suggestion }
     }
 }
 
@@ -71,7 +78,7 @@ pub(crate) fn option_refusal(error: &OptionError) -> Refusal {
             suggestion: nearest.map(str::to_owned),
             ..Refusal::new(
                 format!("unknown option {}", name.as_deref().map_or("in the query".to_owned(), shown)),
-                "known are those of [oslo_messaging_rabbit]",
+                "known are those of [oslo_messaging_rabbit], as osnl config reference has them",
             )
         },
         OptionError::Value { name, allowed } => {

@@ -1,5 +1,7 @@
 //! From text to a typed value, as oslo.config's types read it, and `$name` substitution.
 
+use osnl_model::nearest;
+
 use super::error::shown;
 use super::ini::is_space;
 use super::settings::Kind;
@@ -25,11 +27,13 @@ pub struct ValueError {
     pub problem: String,
     /// What would be right.
     pub allowed: String,
+    /// The known word nearest to a misspelt one.
+    pub suggestion: Option<String>,
 }
 
 impl ValueError {
     pub(super) fn new(problem: impl Into<String>, allowed: impl Into<String>) -> Self {
-        Self { problem: problem.into(), allowed: allowed.into() }
+        Self { problem: problem.into(), allowed: allowed.into(), suggestion: None }
     }
 }
 
@@ -51,7 +55,12 @@ impl Value {
             Kind::Text => Ok(Some(Self::Text(text.to_owned()))),
             Kind::Choice(words) if words.contains(&text) => Ok(Some(Self::Text(text.to_owned()))),
             Kind::Choice(words) => {
-                refuse("is not one of the known words", format!("allowed: {}", words.join(", ")))
+                refuse("is not one of the known words", format!("allowed: {}", words.join(", "))).map_err(
+                    |error| ValueError {
+                        suggestion: nearest(text, words.iter().copied()).map(str::to_owned),
+                        ..error
+                    },
+                )
             }
             Kind::Bool => match boolean(text) {
                 Some(value) => Ok(Some(Self::Bool(value))),

@@ -21,7 +21,7 @@ pub use osnl_http::{Scheme, Url as ApiUrl, UrlError as ApiUrlError, UrlPart as A
 pub use options::{Conf, Executor, K2hr3Options, Level, LogFile, NotificationOptions};
 
 use crate::config::{
-    ConfigError, ConfigErrors, Environment, Finding, Ini, Origin, ReadError, Settings, Warning, read_text,
+    ConfigError, ConfigErrors, Environment, Ini, Origin, ReadError, Settings, Warning, in_order, read_text,
 };
 
 /// A configuration that can be used, and what its writer should know about it.
@@ -151,8 +151,9 @@ impl Conf {
         warnings.extend(more);
         let is_syntax = !errors.is_empty();
         errors.extend(values);
-        let place = |error: &ConfigError| files.iter().position(|(name, _)| *name == error.0.file);
-        errors.sort_by_key(|error| (place(error).unwrap_or(usize::MAX), error.0.line));
+        let names: Vec<String> = files.iter().map(|(name, _)| name.clone()).collect();
+        in_order(&mut errors, |error| &error.0, &names);
+        in_order(&mut warnings, |warning| &warning.0, &names);
         match conf {
             Some(conf) if errors.is_empty() => Ok(Loaded { conf, warnings, settings }),
             Some(_) | None if is_syntax => Err(ConfError::Syntax(ConfigErrors(errors))),
@@ -166,9 +167,8 @@ fn read(path: &Path) -> Result<String, ConfError> {
         ReadError::Missing => ConfError::Missing { path: path.to_owned() },
         ReadError::NotRegular => ConfError::NotRegular { path: path.to_owned() },
         ReadError::Unreadable(error) => ConfError::Unreadable { path: path.to_owned(), error },
-        ReadError::NotUtf8(line) => {
-            let finding = Finding::at(&path.display().to_string(), line, "the line is not UTF-8")
-                .allowed("save the file as UTF-8");
+        error @ ReadError::NotUtf8(_) => {
+            let finding = error.finding(&path.display().to_string());
             ConfError::Syntax(ConfigErrors(vec![ConfigError(finding)]))
         }
     })

@@ -138,8 +138,11 @@ impl<'a> Checker<'a> {
             });
             if let (Some(other), Some(section)) = (shared, self.named(LISTENER, &listener.name)) {
                 let problem = format!("[listener:{}] uses this queue of this broker already", other.name);
-                let option = if section.entry("queue").is_some() { "queue" } else { "pool" };
-                self.reader(section).refuse::<()>(option, &problem, "give each listener a pool of its own");
+                let (option, allowed) = match section.entry("queue") {
+                    Some(_) => ("queue", "read it by one listener only"),
+                    None => ("pool", "give each listener a pool of its own"),
+                };
+                self.reader(section).refuse::<()>(option, &problem, allowed);
             }
         }
     }

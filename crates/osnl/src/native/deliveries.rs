@@ -148,7 +148,7 @@ pub(super) fn kept_action(reader: &mut Reader<'_>, journal: &JournalConf, action
     }
     if reader.is_set("on_full") {
         let problem = "means nothing for memory://, where the broker keeps what waits";
-        reader.warn("on_full", problem, "it is of sqlite://");
+        reader.warn("on_full", problem, "remove it, or set sqlite:// in [journal] connection");
     }
 }
 

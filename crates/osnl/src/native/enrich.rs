@@ -3,12 +3,12 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use osnl_openstack::{CloudConf, Clouds, Fields, Kind, Variables};
+use osnl_openstack::{CloudConf, Clouds, CloudsError, Fields, Kind, Variables};
 use serde_json::Value;
 
 use super::rate::{self, NoRate};
 use super::section::Reader;
-use crate::config::shown;
+use crate::config::{nearest, shown, typed};
 use crate::enrich::{EnrichConf, Limits, OnError};
 use crate::template::{NAMES, Template};
 
@@ -89,6 +89,11 @@ pub(crate) fn cloud(reader: &mut Reader<'_>) -> Option<CloudConf> {
         }
     }
     let file = reader.path("clouds_file", "write the path of a clouds.yaml, or remove the line")?;
+    // Other files are looked for where one of the environment is not there, but who names it here means this one.
+    if file.as_ref().is_some_and(|file| !file.is_file()) {
+        let allowed = "name a clouds.yaml that is there, or remove the line";
+        return reader.refuse("clouds_file", "there is no such file", allowed);
+    }
     if !reader.is_set("cloud") {
         if file.is_some() {
             return reader.refuse(
@@ -108,14 +113,7 @@ pub(crate) fn cloud(reader: &mut Reader<'_>) -> Option<CloudConf> {
         for (field, value) in written {
             fields.set(field, value);
         }
-        return CloudConf::of(&fields).map_or_else(
-            |error| {
-                let option = LOGIN.iter().find(|(_, field)| *field == error.option);
-                let option = option.map_or(error.option, |(option, _)| option);
-                reader.refuse(option, &error.problem, &error.allowed)
-            },
-            Some,
-        );
+        return login(reader, fields);
     }
     let name = reader.text("cloud")?;
     let clouds = match Clouds::find(&variables(file)) {
@@ -126,7 +124,40 @@ pub(crate) fn cloud(reader: &mut Reader<'_>) -> Option<CloudConf> {
     };
     match clouds.cloud(&name, &written) {
         Ok(cloud) => Some(cloud),
+        Err(error @ CloudsError::NoCloud { .. }) => {
+            let near = nearest(&name, clouds.names()).map(str::to_owned);
+            let refusal = typed::Refusal::new(error.to_string(), "name one of them");
+            reader.refused("cloud", typed::Refusal { suggestion: near, ..refusal })
+        }
         Err(error) => reader.refuse("cloud", &error.to_string(), "name one that is complete"),
+    }
+}
+
+/// All that is wrong with a login: each thing is said, and put right with what nobody uses, to hear of the next.
+fn login(reader: &mut Reader<'_>, mut fields: Fields) -> Option<CloudConf> {
+    let mut said: Vec<&str> = Vec::new();
+    loop {
+        let error = match CloudConf::of(&fields) {
+            Ok(conf) => return said.is_empty().then_some(conf),
+            Err(error) => error,
+        };
+        if said.contains(&error.option) {
+            return None;
+        }
+        let option = LOGIN.iter().find(|(_, field)| *field == error.option);
+        let option = option.map_or(error.option, |(option, _)| option);
+        reader.refuse::<()>(option, &error.problem, &error.allowed);
+        let right = match error.option {
+            "auth_url" => "http://keystone/v3",
+            // What else there must be depends on what is meant.
+            "auth_type" | "application_credential_name" => return None,
+            "interface" => "public",
+            "system_scope" => "all",
+            "verify" => "true",
+            _ => "x",
+        };
+        fields.set(error.option, right.to_owned());
+        said.push(error.option);
     }
 }
 
@@ -153,11 +184,14 @@ fn limits(reader: &mut Reader<'_>) -> Option<Limits> {
         false => Some(None),
         true => reader.text("rate").and_then(|text| match rate::parse(&text) {
             Ok(rate) => Some(Some(rate)),
-            Err(NoRate::Form | NoRate::Range) => reader.refuse(
-                "rate",
-                &format!("{} is no rate", shown(&text)),
-                "write 100 per 1s or 1000 per 1m",
-            ),
+            Err(NoRate::Form) => {
+                let problem = format!("{} is not a rate", shown(&text));
+                reader.refuse("rate", &problem, "write 100 per 1s or 1000 per 1m")
+            }
+            Err(NoRate::Range) => {
+                let problem = format!("{} is out of range", shown(&text));
+                reader.refuse("rate", &problem, "allowed: 1 to 1000000 per 1s to 7d")
+            }
         }),
     };
     Some(Limits {

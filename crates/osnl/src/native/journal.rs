@@ -13,6 +13,8 @@ use crate::unmatched::KeepUnmatched;
 const LONGEST_RETENTION: Duration = Duration::from_secs(3650 * 86_400);
 /// Room for a handful of messages of the largest kind.
 const SMALLEST: u64 = 16 << 20;
+/// What to do about an option that only a journal on disk has.
+pub(crate) const IDLE: &str = "remove it, or set sqlite:// in connection";
 pub(crate) const ONLY: &str = "write sqlite:///path/to/journal.db, memory://, or remove the line";
 
 /// Of each listener's stream nobody looks further back, and each costs memory.
@@ -26,7 +28,13 @@ pub(super) fn keep_unmatched(reader: &mut Reader<'_>) -> Option<KeepUnmatched> {
 }
 
 pub(super) fn journal(reader: &mut Reader<'_>) -> Option<JournalConf> {
-    let connection = reader.text("connection");
+    let connection = reader.text("connection").and_then(|connection| match connection.as_str() {
+        "memory://" => Some(None),
+        text => match file_of(text) {
+            Ok(path) => Some(Some(path)),
+            Err(problem) => reader.refuse("connection", problem, ONLY),
+        },
+    });
     let retention = retention(reader);
     let max_size = max_size(reader);
     let max_pending = reader.number("max_pending", 1, u32::MAX);
@@ -42,18 +50,15 @@ pub(super) fn journal(reader: &mut Reader<'_>) -> Option<JournalConf> {
         allow_volatile: allow_volatile?,
         overflowing: Default::default(),
     };
-    if connection == "memory://" {
+    let Some(path) = connection else {
         for option in ["retention", "max_size", "max_pending", "max_dead", "allow_volatile"] {
             if reader.is_set(option) {
-                reader.warn(option, "means nothing for memory://", "it is of sqlite://");
+                reader.warn(option, "means nothing for memory://", IDLE);
             }
         }
         return Some(JournalConf::Memory);
-    }
-    match file_of(&connection) {
-        Ok(path) => Some(JournalConf::Sqlite(SqliteOptions { path, ..options })),
-        Err(problem) => reader.refuse("connection", problem, ONLY),
-    }
+    };
+    Some(JournalConf::Sqlite(SqliteOptions { path, ..options }))
 }
 
 /// The file of `sqlite:///path`, or what is wrong with it.

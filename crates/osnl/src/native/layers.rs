@@ -129,6 +129,9 @@ impl Layers {
                     if entry.key.starts_with("and ") || entry.key.starts_with("or ") {
                         finding.allowed =
                             Some("a value goes on in the next line if that begins with a blank".to_owned());
+                    } else if finding.suggestion.is_none() {
+                        let form = into.def.form();
+                        finding.allowed = Some(format!("osnl config reference has those of {form}"));
                     }
                     errors.push(ConfigError(finding));
                 }
@@ -354,16 +357,18 @@ fn is_name(name: &str) -> bool {
     !name.is_empty() && name.chars().all(|c| c.is_alphanumeric() || matches!(c, '-' | '_' | '.'))
 }
 
-/// The nearest name of the same section, else the section that has it.
+/// The nearest name of the same section, else the section that has it, or one that is near.
 fn suggestion(def: &SectionDef, name: &str) -> Option<String> {
-    let own = || def.all_options().map(|option| option.name);
     // One or many: `priority` for `priorities`.
     let many = name.strip_suffix('y').map_or_else(|| format!("{name}s"), |stem| format!("{stem}ies"));
-    if let Some(own) = own().find(|own| *own == many) {
-        return Some(own.to_owned());
-    }
-    let elsewhere = || SECTIONS.iter().find(|def| def.option(name).is_some());
-    nearest(name, own())
-        .map(str::to_owned)
-        .or_else(|| elsewhere().map(|def| format!("{} {name}", def.form())))
+    let own = || def.all_options().map(|option| option.name);
+    let own = own().find(|own| *own == many).or_else(|| nearest(name, own())).map(str::to_owned);
+    let there = || SECTIONS.iter().find(|def| def.option(name).is_some()).map(|def| (def, name));
+    let near = || {
+        // A short word is near to many that are of other sections.
+        let all = if name.len() < 7 || name.ends_with('.') { &[] } else { &SECTIONS[..] };
+        all.iter().find_map(|def| Some((def, nearest(name, def.all_options().map(|option| option.name))?)))
+    };
+    let elsewhere = || there().or_else(near).map(|(def, name)| format!("{} {name}", def.form()));
+    own.or_else(elsewhere)
 }

@@ -7,7 +7,7 @@ use osnl_transport::{Effect, OptionError, RABBIT_OPTIONS, RabbitOptions, Trust};
 use super::ListenerConf;
 use super::document::DocEntry;
 use super::section::Reader;
-use crate::config::{Origin, typed};
+use crate::config::{Origin, nearest, shown, typed};
 
 /// `[oslo_messaging_rabbit]`.
 pub(super) fn section(reader: &mut Reader<'_>) -> Option<RabbitOptions> {
@@ -45,9 +45,13 @@ fn lay(reader: &mut Reader<'_>, mut options: RabbitOptions) -> Option<RabbitOpti
         if let Err(error) = options.set(option.name, &text) {
             good = false;
             let refusal = match &error {
-                OptionError::Value { allowed, .. } => {
-                    typed::Refusal::new("has a bad value", format!("allowed: {allowed}"))
-                }
+                OptionError::Value { allowed, .. } => typed::Refusal {
+                    suggestion: nearest(&text, allowed.split(", ")).map(str::to_owned),
+                    ..typed::Refusal::new(
+                        format!("{} cannot be its value", shown(&text)),
+                        format!("allowed: {allowed}"),
+                    )
+                },
                 OptionError::Refused { value, reason, .. } => {
                     typed::Refusal::new(format!("{value} is not supported"), *reason)
                 }

@@ -266,7 +266,7 @@ impl<'a> Reader<'a> {
             }
             all = false;
             let there = match known {
-                [] => format!("there is no [{kind}:NAME]"),
+                [] => format!("there is none; write a section [{kind}:NAME]"),
                 known => format!("there are: {}", known.join(", ")),
             };
             let suggestion = nearest(name, known.iter().copied()).map(str::to_owned);

@@ -125,8 +125,10 @@ fn existing(reader: &mut Reader<'_>) -> Option<Topology> {
 }
 
 fn exchanges(reader: &mut Reader<'_>) -> Option<Vec<String>> {
-    let text =
-        reader.required("exchange", "write the service's, such as neutron, nova or openstack; or a queue")?;
+    let text = reader.required(
+        "exchange",
+        "write the service's, such as neutron, nova or openstack, or read a queue as it is: queue = NAME",
+    )?;
     if text.is_empty() {
         return reader.refuse("exchange", "is empty", "write a name");
     }
@@ -207,7 +209,13 @@ fn queue(reader: &mut Reader<'_>, own: bool, driver: QueueOptions) -> Option<Que
 fn checked(reader: &mut Reader<'_>, queue: &QueueKind, only: &[&str]) -> Option<()> {
     match queue.refusal() {
         Some((option, why)) if only.is_empty() || only.contains(&option) => {
-            reader.refuse(option, &why, "remove it, or choose another queue_type")
+            let allowed = match option {
+                "arguments" | "consumer_arguments" => {
+                    "leave it out of the list, or choose another queue_type"
+                }
+                _ => "remove it, or choose another queue_type",
+            };
+            reader.refuse(option, &why, allowed)
         }
         Some(_) | None => Some(()),
     }

@@ -13,8 +13,8 @@ use std::path::{Path, PathBuf};
 
 use self::check::Checker;
 use crate::config::{
-    ConfigError, ConfigErrors, Environment, Finding, Ini, Origin, ReadError, Settings, Warning, files_of,
-    read_text,
+    ConfigError, ConfigErrors, Environment, Finding, Ini, Origin, Settings, Warning, files_of,
+    folder_finding, in_order, read_text,
 };
 use crate::native::{self, Document};
 
@@ -159,23 +159,17 @@ impl Conf {
     ) -> Result<Loaded, ConfigErrors> {
         let mut paths = files.to_vec();
         let mut errors = Vec::new();
-        let mut refuse = |path: &Path, problem: String| {
-            errors.push(ConfigError(Finding::of(&path.display().to_string(), problem)));
-        };
         for folder in folders {
             match files_of(folder) {
                 Ok(more) => paths.extend(more),
-                Err(error) => refuse(folder, format!("the folder cannot be read: {error}")),
+                Err(error) => errors.push(ConfigError(folder_finding(folder, &error))),
             }
         }
         let mut texts = Vec::new();
         for path in &paths {
             match read_text(path) {
                 Ok(text) => texts.push((absolute(path), text)),
-                Err(ReadError::Missing) => refuse(path, "there is no such file".to_owned()),
-                Err(ReadError::NotRegular) => refuse(path, "is not a regular file".to_owned()),
-                Err(ReadError::Unreadable(error)) => refuse(path, format!("cannot be read: {error}")),
-                Err(ReadError::NotUtf8(line)) => refuse(path, format!("line {line} is not UTF-8")),
+                Err(error) => errors.push(ConfigError(error.finding(&path.display().to_string()))),
             }
         }
         if errors.is_empty() { Self::from_texts(&texts, environment) } else { Err(ConfigErrors(errors)) }
@@ -199,8 +193,8 @@ impl Conf {
         let conf = checker.conf();
         errors.extend(checker.errors);
         warnings.extend(checker.warnings);
-        let place = |error: &ConfigError| texts.iter().position(|(name, _)| *name == error.0.file);
-        errors.sort_by_key(|error| (place(error).unwrap_or(usize::MAX), error.0.line));
+        let files: Vec<String> = texts.iter().map(|(name, _)| name.clone()).collect();
+        in_order(&mut errors, |error| &error.0, &files);
         let conf = match conf {
             Some(conf) if errors.is_empty() => conf,
             Some(_) | None => return Err(ConfigErrors(errors)),
@@ -209,13 +203,13 @@ impl Conf {
             // Sections of its own are what a plug-in finds in its CONF.
             warnings.retain(|warning| warning.0.option.is_some() || warning.0.group.is_none());
         }
-        let files: Vec<String> = texts.iter().map(|(name, _)| name.clone()).collect();
         let document = Document { sections: shown::sections(&conf, &settings, &files) };
         let sources = native::Sources::default();
         let native =
             native::load_texts(&[("oss.conf in osnl's form".to_owned(), document.text(true))], &sources)
-                .map_err(|errors| at_home(errors, &document, &settings, file))?;
+                .map_err(|errors| at_home(errors, &document, &settings, &files))?;
         warnings.extend(native.warnings.iter().filter(|warning| !said(warning)).cloned());
+        in_order(&mut warnings, |warning| &warning.0, &files);
         Ok(Loaded { conf, warnings, files, native, document })
     }
 }
@@ -226,7 +220,8 @@ fn said(warning: &Warning) -> bool {
 }
 
 /// An error of the native form is one of the line that its value came from.
-fn at_home(errors: ConfigErrors, document: &Document, settings: &Settings, file: &str) -> ConfigErrors {
+fn at_home(errors: ConfigErrors, document: &Document, settings: &Settings, files: &[String]) -> ConfigErrors {
+    let file = files.last().map_or("oss.conf", String::as_str);
     let home = |error: ConfigError| {
         let finding = error.0;
         let sections =
@@ -251,7 +246,9 @@ fn at_home(errors: ConfigErrors, document: &Document, settings: &Settings, file:
             (None, _) => Finding { file: file.to_owned(), line: None, ..finding },
         })
     };
-    ConfigErrors(errors.0.into_iter().map(home).collect())
+    let mut errors: Vec<ConfigError> = errors.0.into_iter().map(home).collect();
+    in_order(&mut errors, |error| &error.0, files);
+    ConfigErrors(errors)
 }
 
 /// The plug-ins' child may have another working folder.

@@ -7,7 +7,7 @@ use super::names::{Aliases, Names};
 
 /// Why a source cannot be compiled.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{problem}{}", .allowed.as_ref().map_or(String::new(), |allowed| format!("; {allowed}")))]
+#[error("{problem}{}{}", behind("; ", .allowed.as_deref(), ""), behind("; did you mean ", .suggestion.as_deref(), "?"))]
 pub struct TemplateError {
     /// Where it begins, in bytes of the source.
     pub at: usize,
@@ -23,6 +23,10 @@ pub struct TemplateError {
     pub suggestion: Option<String>,
     /// The name that there is none of, if that is what is wrong.
     pub unknown: Option<String>,
+}
+
+fn behind(before: &str, part: Option<&str>, after: &str) -> String {
+    part.map_or_else(String::new, |part| format!("{before}{part}{after}"))
 }
 
 impl TemplateError {

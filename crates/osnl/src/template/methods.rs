@@ -66,7 +66,7 @@ pub(super) fn call(
     match (value.kind(), method) {
         // Jinja's: null has no attributes, so this is a name that is not there.
         (ValueKind::None, _) => {
-            Err(Error::new(ErrorKind::UndefinedError, format!("{method}, its value is null")))
+            Err(Error::new(ErrorKind::UndefinedError, format!("text for {method}, the value is null")))
         }
         (ValueKind::String, "replace") => {
             let (old, new, count): (&str, &str, Option<i64>) = from_args(args)?;

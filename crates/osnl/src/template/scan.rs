@@ -15,6 +15,7 @@ use super::error::TemplateError;
 use super::habits;
 use super::methods::METHODS;
 use super::names::{Aliases, NAMES, RESOURCE, has_fields};
+use crate::config::typed::bad_pattern;
 
 /// What the engine compiles, and how it came from what was written.
 pub(super) struct Source<'a> {
@@ -329,8 +330,8 @@ impl<'a> Source<'a> {
         match Pattern::new(&pattern) {
             Ok(_) => Ok(()),
             Err(error) => {
-                let problem = format!("is no pattern that Python's re would take: {}", error.message);
-                Err(TemplateError::new(at, problem, ""))
+                let refusal = bad_pattern("", &error);
+                Err(TemplateError::new(at, refusal.problem, refusal.allowed))
             }
         }
     }

@@ -83,7 +83,7 @@ fn templates() {
     check("<b> & \"{{ publisher_id }}\"", Ok("<b> & \"network.node1\""));
     let names_are =
         "the names are payload, context, event_type, publisher_id, priority, message_id, timestamp, resource";
-    check("{{ paylod.x }}", Err(&format!("there is no name paylod; {names_are}")));
+    check("{{ paylod.x }}", Err(&format!("there is no name paylod; {names_are}; did you mean payload?")));
     check(
         "{% for payload in [1] %}{% endfor %}",
         Err("payload is a name already and cannot be another one; give the variable another name"),
@@ -149,7 +149,7 @@ fn more_names_and_other_formats() {
     check("x={{ payload.x|form }}", Err("the event has no payload.x"));
     let names_are = "the names are payload, context, event_type, publisher_id, priority, message_id, timestamp, \
                      resource, rule, owner, idempotency_key";
-    check("{{ ownr }}", Err(&format!("there is no name ownr; {names_are}")));
+    check("{{ ownr }}", Err(&format!("there is no name ownr; {names_are}; did you mean owner?")));
     check(
         "{% set rule = 1 %}",
         Err("rule is a name already and cannot be another one; give the variable another name"),

@@ -341,7 +341,7 @@ fn what_is_wrong_points_at_its_line() {
     );
     check(
         "[enrich:e]\nkind = port\ncloud = c\nclouds_file = /nowhere/clouds.yaml\n",
-        "f:11: [enrich:e] cloud: there is no clouds.yaml in /nowhere/clouds.yaml, /nowhere",
+        "f:12: [enrich:e] clouds_file: there is no such file; name a clouds.yaml that is there",
     );
     check(&format!("[enrich:payload]\nkind = port\n{login}"), "payload is the event's own name in templates");
     check(

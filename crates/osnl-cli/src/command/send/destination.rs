@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use anyhow::{Context as _, anyhow};
 use osnl::native::{self, ListenerConf};
-use osnl_model::{Compression, TransportUrl};
+use osnl_model::{Compression, TransportUrl, nearest};
 use osnl_transport::{RabbitOptions, Transport, transport_with};
 
 use crate::args::SendArgs;
@@ -64,7 +64,9 @@ fn from_configuration(args: &SendArgs) -> Result<ListenerConf, Refused> {
     let names = listeners.iter().map(|listener| &*listener.name).collect::<Vec<_>>().join(", ");
     match &args.listener {
         Some(name) => listeners.into_iter().find(|listener| *listener.name == **name).ok_or_else(|| {
-            (Exit::Usage, anyhow!("--listener: there is no [listener:{name}]; there are: {names}"))
+            let near = nearest(name, names.split(", "));
+            let near = near.map_or_else(String::new, |near| format!("; did you mean {near}?"));
+            (Exit::Usage, anyhow!("--listener: there is no [listener:{name}]; there are: {names}{near}"))
         }),
         None => match (listeners.pop(), listeners.is_empty()) {
             (Some(only), true) => Ok(only),

@@ -5,7 +5,7 @@ use std::io::IsTerminal as _;
 
 use anyhow::{Context as _, bail};
 use osnl::native::{self, ListenerConf, Native};
-use osnl_model::{Secret, TransportUrl};
+use osnl_model::{Secret, TransportUrl, nearest};
 use osnl_transport::{RabbitOptions, TapBinding, TapOptions};
 
 use super::args::{TapArgs, TapFormat};
@@ -214,5 +214,9 @@ fn listener(args: &TapArgs, conf: &Native) -> anyhow::Result<ListenerConf> {
         ),
     };
     let name = args.listener.as_deref().unwrap_or_default();
-    found.cloned().with_context(|| format!("no listener \"{name}\" in the configuration; there are: {names}"))
+    found.cloned().with_context(|| {
+        let near = nearest(name, names.split(", "));
+        let near = near.map_or_else(String::new, |near| format!("; did you mean {near}?"));
+        format!("--listener: there is no [listener:{name}]; there are: {names}{near}")
+    })
 }

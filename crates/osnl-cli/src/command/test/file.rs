@@ -55,6 +55,7 @@ pub(super) fn read(path: &Path, conf: &Native) -> Result<Vec<Case>, Vec<String>>
     for section in &ini.sections {
         cases.extend(reading.case(section));
     }
+    reading.errors.sort_by_key(|error| error.0.line);
     match reading.errors.is_empty() {
         true => Ok(cases),
         false => Err(reading.errors.iter().map(ToString::to_string).collect()),

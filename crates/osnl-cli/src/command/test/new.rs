@@ -18,9 +18,8 @@ pub(super) fn print(args: &TestArgs, name: &str) -> Exit {
     if events.is_empty() {
         let near = nearest(name, catalogue::events().iter().map(|event| event.event_type));
         let hint = near.map_or(String::new(), |near| format!("; did you mean {near}?"));
-        saved_events::say(&format!(
-            "no service is known to send {name}; osnl events lists what is known{hint}"
-        ));
+        let problem = format!("no service is known to send {name}; osnl events lists what is known{hint}");
+        sources::complain(&problem);
         return Exit::Failed;
     }
     let conf = match sources::look(&args.of).and_then(meaning) {

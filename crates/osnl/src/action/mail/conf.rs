@@ -113,8 +113,7 @@ impl ReadDriver for MailConf {
             })
         });
         let tls = TlsConf::read(reader);
-        let (security, _) = security?;
-        let login = login(reader, security);
+        let login = login(reader, security.map(|(security, _)| security));
         let from = reader.required("from", "write the address that mails come from").and_then(|text| {
             Address::parse(&text).or_else(|| {
                 reader.refuse("from", "is no address", "write osnl@example.com or Name <osnl@example.com>")
@@ -125,19 +124,18 @@ impl ReadDriver for MailConf {
         let body = event_names::template_or(reader, "body", BODY, Escape::None);
         let digest_subject = digest_subject(reader);
         let html = event_names::template(reader, "html", Escape::Xml);
-        let to = to?;
-        let digest = digest(reader, &to);
+        let digest = digest(reader, to.as_deref().unwrap_or_default());
         let patience = reader.duration("wait_for_recipients", Duration::ZERO);
         let host = rustix::system::uname().nodename().to_string_lossy().into_owned();
         Some(Self {
             name: reader.name().to_owned(),
             place: place?,
-            security,
+            security: security?.0,
             tls: tls?,
             login: login?,
             writer: Writer {
                 from: from?,
-                to,
+                to: to?,
                 subject: subject?,
                 digest_subject: digest_subject?,
                 body: body?,
@@ -166,11 +164,11 @@ fn digest_subject(reader: &mut Reader<'_>) -> Option<Template> {
     }
 }
 
-fn login(reader: &mut Reader<'_>, security: Security) -> Option<Option<Login>> {
+fn login(reader: &mut Reader<'_>, security: Option<Security>) -> Option<Option<Login>> {
     match (reader.is_set("username"), reader.is_set("password")) {
         (false, false) => Some(None),
         (true, true) => {
-            if security == Security::None {
+            if security == Some(Security::None) {
                 let problem = "travels in clear with tls = none";
                 reader.warn("password", problem, "write tls = starttls or implicit");
             }

@@ -169,14 +169,15 @@ fn lists(reader: &mut Reader<'_>) -> Option<Lists> {
 /// Where a table has no defaults, the program's count.
 pub(in crate::action) fn form(reader: &mut Reader<'_>) -> Option<NodeForm> {
     let mut form = NodeForm::default();
+    let (mut known_keys, mut known_values) = (Some(form.keys), Some(form.values));
     if reader.text(KEYS.name).is_some() {
         let keys =
             [("documented", Keys::Documented), ("flattened", Keys::Flattened), ("metadata", Keys::Metadata)];
-        form.keys = reader.word(KEYS.name, &keys)?;
+        known_keys = reader.word(KEYS.name, &keys);
     }
     if reader.text(VALUES.name).is_some() {
-        form.values =
-            reader.word(VALUES.name, &[("original", Values::Original), ("uniform", Values::Uniform)])?;
+        known_values =
+            reader.word(VALUES.name, &[("original", Values::Original), ("uniform", Values::Uniform)]);
     }
     let Constants { ip_type, datacenter, security_domain } = &mut form.constants;
     if let Some(text) = reader.text(IP_TYPE.name) {
@@ -187,6 +188,7 @@ pub(in crate::action) fn form(reader: &mut Reader<'_>) -> Option<NodeForm> {
             *value = text;
         }
     }
+    (form.keys, form.values) = (known_keys?, known_values?);
     Some(form)
 }
 

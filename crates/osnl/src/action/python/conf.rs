@@ -86,9 +86,13 @@ impl ReadDriver for PythonConf {
         let plugin_config = paths(reader, "plugin_config");
         let events_creation = names(reader, "events_creation");
         let events_deletion = names(reader, "events_deletion");
-        let Surroundings { environment, working_dir, stop_timeout } = Surroundings::read(reader)?;
-        let details = details(reader, events_creation?, events_deletion?);
+        let surroundings = Surroundings::read(reader);
+        let lists = events_creation.zip(events_deletion);
+        let (creation, deletion) = lists.clone().unwrap_or_default();
+        let details = details(reader, creation, deletion);
         let ask = reader.enrichment(ASK.name);
+        lists?;
+        let Surroundings { environment, working_dir, stop_timeout } = surroundings?;
         Some(Self {
             options: PythonOptions {
                 plugin: plugin?,

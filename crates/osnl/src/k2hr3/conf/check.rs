@@ -258,7 +258,10 @@ impl Checker<'_> {
         }
         match u32::try_from(count) {
             Ok(count) => Some(count),
-            Err(_) => self.refuse(K2HR3, option, "is too large", &format!("allowed: 0 to {}", u32::MAX)),
+            Err(_) => {
+                let allowed = format!("allowed: 0 to {}", u32::MAX);
+                self.refuse(K2HR3, option, &format!("{count} is out of range"), &allowed)
+            }
         }
     }
 
@@ -317,7 +320,7 @@ impl Checker<'_> {
     fn value(&mut self, group: &str, option: &str) -> Option<Reading> {
         match self.settings.read(group, option) {
             Ok(reading) => Some(reading),
-            Err(error) => self.refuse(group, option, &error.problem, &error.allowed),
+            Err(error) => self.refused(group, option, error.into()),
         }
     }
 

@@ -5,7 +5,7 @@ use super::schema::JOURNAL;
 use crate::config::Origin;
 use crate::journal::sqlite::SqliteOptions;
 use crate::native::JournalConf;
-use crate::native::journal::{ONLY, file_of, max_size_of, retention_of};
+use crate::native::journal::{IDLE, ONLY, file_of, max_size_of, retention_of};
 
 /// Every option but `connection`.
 const BOUNDS: [&str; 5] = ["retention", "max_size", "max_pending", "max_dead", "allow_volatile"];
@@ -33,7 +33,7 @@ pub(super) fn journal(checker: &mut Checker<'_>) -> Option<JournalConf> {
     if connection == "memory://" {
         for option in BOUNDS {
             if checker.settings.origin(JOURNAL, option) != Origin::Default {
-                checker.warn(JOURNAL, option, "means nothing for memory://", "it is of sqlite://");
+                checker.warn(JOURNAL, option, "means nothing for memory://", IDLE);
             }
         }
         return Some(JournalConf::Memory);

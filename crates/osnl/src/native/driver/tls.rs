@@ -33,6 +33,7 @@ impl TlsConf {
             http.verification = Verification::None;
         } else if let Some(path) = &self.ca_file {
             http.verification = Verification::Ca(vec![path.clone()]);
+            http.ca_remedy = "name a PEM file in ca_file, or remove it to trust the system's";
         }
         http
     }

@@ -141,7 +141,9 @@ fn the_cloud_that_is_asked_is_a_section_that_is_there() {
     let found = errors(load(&format!("{rest}ask = cloud\n")));
     assert_eq!(
         found,
-        ["a.conf:14: [action:record] ask: there is no [enrich:cloud]; there is no [enrich:NAME]"]
+        [
+            "a.conf:14: [action:record] ask: there is no [enrich:cloud]; there is none; write a section [enrich:NAME]"
+        ]
     );
     let plain = python.replace("= oss", "= plain");
     let found = errors(load(&format!("{plain}ask = cloud\n{cloud}")));

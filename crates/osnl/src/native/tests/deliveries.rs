@@ -71,7 +71,7 @@ fn what_needs_a_journal_that_keeps_is_refused_without_one() {
         warnings(&loaded),
         [
             "a.conf:16: [action:roles] on_full: means nothing for memory://, where the broker keeps what waits; \
-          it is of sqlite://"
+          remove it, or set sqlite:// in [journal] connection"
         ]
     );
 }

@@ -109,9 +109,9 @@ fn folders_come_after_files_sorted_and_every_unreadable_one_is_said() {
     let errors = errors(load_files(&sources));
     let expected = [
         format!("{place}/none: the folder cannot be read: "),
-        format!("{place}/missing.conf: there is no such file"),
-        format!("{place}/d: is not a regular file"),
-        format!("{place}/latin.conf:2: the line is not UTF-8"),
+        format!("{place}/missing.conf: there is no such file; create it, or name another one"),
+        format!("{place}/d: is not a regular file; name a file, or a folder of files with --config-dir"),
+        format!("{place}/latin.conf:2: the line is not UTF-8; save the file as UTF-8"),
     ];
     assert_eq!(errors.len(), expected.len(), "{errors:?}");
     for (error, expected) in errors.iter().zip(expected) {

@@ -22,8 +22,17 @@ fn the_whole_is_well() {
 fn unknown_names_are_errors_with_the_nearest() {
     check("action:roles", "api-url = http://h/", "api-url: unknown option; did you mean api_url?");
     check("rule:gone", "pool = x", "pool: unknown option; did you mean [listener:NAME] pool?");
-    check("rule:gone", "payload. = x", "payload.: unknown option");
-    check("DEFAULT", "colour = blue", "colour: unknown option");
+    check(
+        "rule:gone",
+        "payload. = x",
+        "payload.: unknown option; osnl config reference has those of [rule:NAME]",
+    );
+    check("DEFAULT", "colour = blue", "colour: unknown option; osnl config reference has those of [DEFAULT]");
+    check(
+        "listener:neutron",
+        "event_typ = x",
+        "event_typ: unknown option; did you mean [rule:NAME] event_type?",
+    );
     check(
         "action:record",
         "api_url = x",
@@ -204,8 +213,8 @@ timeout = 1 year
             "a.conf:1: the line has neither `=` nor `:`; write `name = value`; a comment starts with # in column 1, \
              a continued value with a blank",
             "a.conf:2: [listener:a] transport_url: is not set; write rabbit://user:password@host:port/vhost",
-            "a.conf:2: [listener:a] exchange: is not set; write the service's, such as neutron, nova or openstack; or a queue",
-            "a.conf:6: [listener:b] colour: unknown option",
+            "a.conf:2: [listener:a] exchange: is not set; write the service's, such as neutron, nova or openstack, or read a queue as it is: queue = NAME",
+            "a.conf:6: [listener:b] colour: unknown option; osnl config reference has those of [listener:NAME]",
             "a.conf:7: [rule:r] actions: is not set; name the sections [action:NAME] that it fires",
             "a.conf:8: [rule:r] listeners: there is no [listener:cells]; there are: a, b",
             "a.conf:9: [action:x] api_url: is not set; write the URL of your role API, https://host/v1/role",

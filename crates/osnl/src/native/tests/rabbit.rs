@@ -92,8 +92,18 @@ fn what_is_wrong_points_at_its_line() {
         assert!(!seen.concat().contains("hunter2"));
     };
     let words = "allowed: true, yes, on, 1, or false, no, off, 0";
-    check("", "", "ssl = maybe", &format!("a.conf:6: [oslo_messaging_rabbit] ssl: has a bad value; {words}"));
-    check("", "ssl = maybe", "", &format!("a.conf:4: [listener:n] ssl: has a bad value; {words}"));
+    check(
+        "",
+        "",
+        "ssl = maybe",
+        &format!("a.conf:6: [oslo_messaging_rabbit] ssl: \"maybe\" cannot be its value; {words}"),
+    );
+    check(
+        "",
+        "ssl = maybe",
+        "",
+        &format!("a.conf:4: [listener:n] ssl: \"maybe\" cannot be its value; {words}"),
+    );
     check(
         "",
         "",

@@ -75,7 +75,7 @@ fn a_file_that_gives_no_secret_is_refused_with_what_to_do() {
     check(
         &here("empty/x"),
         &[],
-        "HERE/empty/x cannot be read: Not a directory (os error 20); let the user that osnl runs as read it",
+        "HERE/empty/x cannot be read: Not a directory; let the user that osnl runs as read it",
     );
     let form =
         "names no absolute path behind file://; write file:///path, or file://$CREDENTIALS_DIRECTORY/NAME";

@@ -43,11 +43,15 @@ fn every_conflict_says_what_to_do() {
     );
     check(
         "arguments = x-delivery-limit=3",
-        "arguments: a classic queue does not know x-delivery-limit; remove it, or choose another queue_type",
+        "arguments: a classic queue does not know x-delivery-limit; leave it out of the list, or choose another queue_type",
+    );
+    check(
+        "delivery_limit = 3\nqueue_type = classic",
+        "delivery_limit: a classic queue has no limit of deliveries; remove it, or choose another queue_type",
     );
     check(
         "arguments = x-queue-type=quorum",
-        "arguments: x-queue-type has an option of its own, queue_type; remove it, or choose another queue_type",
+        "arguments: x-queue-type has an option of its own, queue_type; leave it out of the list, or choose another queue_type",
     );
     check(
         "queue_type = qourum",
@@ -96,7 +100,7 @@ fn a_queue_stands_alone() {
         expected.map(|(option, line)| format!("a.conf:{line}: [listener:neutron] {option}: {meaningless}"))
     );
     let neither = "a.conf:1: [listener:neutron] exchange: is not set; write the service's, such as neutron, nova or \
-                   openstack; or a queue";
+                   openstack, or read a queue as it is: queue = NAME";
     assert_eq!(errors(load(&alone(""))), [neither]);
     let conf = listener(&alone("queue = theirs\nconsumer_arguments = x-priority=5"));
     assert_eq!((conf.pool.as_deref(), conf.declare), (Some("theirs"), Declare::Nothing));
@@ -174,9 +178,13 @@ fn two_listeners_do_not_share_a_queue_but_may_share_a_stream() {
         let text = format!("{}{}", with(&first.replace('|', "\n")), second(other));
         let expected: Vec<String> = expected
             .map(|(option, line)| {
+                let mend = match option {
+                    "queue" => "read it by one listener only",
+                    _ => "give each listener a pool of its own",
+                };
                 format!(
                     "a.conf:{line}: [listener:n] {option}: [listener:neutron] uses this queue of this broker already; \
-                     give each listener a pool of its own"
+                     {mend}"
                 )
             })
             .into_iter()

@@ -117,7 +117,7 @@ impl Checker<'_> {
     fn rest(&mut self) -> Option<Rest> {
         let (host, port) = (self.name(REST, "host"), self.port(REST));
         let (user, password) = (self.text(REST, "user"), self.text(REST, "password"));
-        let mut host = host?;
+        let mut host = host.unwrap_or_else(|| "http://host".to_owned());
         if !host.contains("://") {
             let problem = "has no scheme, http:// is used";
             self.warn(
@@ -147,7 +147,8 @@ impl Checker<'_> {
             self.text(REST, "timeout").and_then(|text| match crate::native::parse_duration(&text) {
                 Some(timeout) if !timeout.is_zero() => Some(text),
                 Some(_) | None => {
-                    self.refuse(REST, "timeout", &format!("{} is no time", shown(&text)), "write 30 or 30s")
+                    let problem = format!("{} is not a duration", shown(&text));
+                    self.refuse(REST, "timeout", &problem, "write 30, 30s or 5m")
                 }
             });
         if self.text(REST, "body").as_deref() == Some("xml_unescaped") {
@@ -202,7 +203,9 @@ impl Checker<'_> {
         };
         match u16::try_from(number) {
             Ok(port) if port > 0 => Some(port),
-            Ok(_) | Err(_) => self.refuse(group, "port", "is no port", "allowed: 1 to 65535"),
+            Ok(_) | Err(_) => {
+                self.refuse(group, "port", &format!("{number} is out of range"), "allowed: 1 to 65535")
+            }
         }
     }
 
@@ -225,7 +228,12 @@ impl Checker<'_> {
                 Value::Text(text) => Some(text),
                 Value::Bool(_) | Value::Integer(_) | Value::Dict(_) => None,
             },
-            Err(error) => self.refuse(group, option, &error.problem, &error.allowed),
+            Err(error) => {
+                let mut finding = self.finding(group, option, &error.problem).allowed(error.allowed);
+                finding.suggestion = error.suggestion;
+                self.errors.push(ConfigError(finding));
+                None
+            }
         }
     }
 

@@ -124,14 +124,14 @@ fn what_is_wrong_is_said_at_its_line_and_all_at_once() {
         "[DEFAULT]\nenabled_plugins = x\n[rabbit]\nport = 0\n[rest]\nhost = ftp://h\n",
         &[
             "/etc/oss.conf:2: [DEFAULT] enabled_plugins: \"x\" is no class in a module; write module.Class, as rest_plugin.RESTNotify",
-            "/etc/oss.conf:4: [rabbit] port: is no port; allowed: 1 to 65535",
+            "/etc/oss.conf:4: [rabbit] port: 0 is out of range; allowed: 1 to 65535",
             "/etc/oss.conf:6: [rest] host: the scheme must be http or https; write https://host; the port and the path have options \
              of their own",
         ],
     );
     check(
         "[rest]\ntimeout = soon\n",
-        &["/etc/oss.conf:2: [rest] timeout: \"soon\" is no time; write 30 or 30s"],
+        &["/etc/oss.conf:2: [rest] timeout: \"soon\" is not a duration; write 30, 30s or 5m"],
     );
     check(
         "[rabbit]\nwatch_queue =\n",
