@@ -26,8 +26,6 @@ pub(super) struct Source<'a> {
     tokens: Vec<Token>,
     pub(super) text: String,
     pub(super) aliases: Aliases,
-    /// `payload['a'].b`, as a path.
-    pub(super) indexed: Vec<String>,
     /// It has something that the engine may be unable to read.
     pub(super) may_be_cut: bool,
 }
@@ -132,10 +130,9 @@ impl<'a> Source<'a> {
             let problem = format!("is {} bytes long", written.len());
             return Err(TemplateError::new(0, problem, format!("at most {LONGEST_SOURCE}")));
         }
-        let (text, aliases, indexed) = Default::default();
-        let mut source = Self { written, more, only, tokens, text, aliases, indexed, may_be_cut: false };
+        let (text, aliases) = Default::default();
+        let mut source = Self { written, more, only, tokens, text, aliases, may_be_cut: false };
         source.look()?;
-        source.indexed = source.indexed();
         source.rewrite()?;
         Ok(source)
     }
@@ -253,34 +250,6 @@ impl<'a> Source<'a> {
         Err(TemplateError::new(at, "cannot be read: the text has no end", "write its quote behind it"))
     }
 
-    /// Paths with `['key']` in them.
-    fn indexed(&self) -> Vec<String> {
-        let mut found = Vec::new();
-        for n in (0..self.tokens.len()).filter(|n| self.is_name(*n) && has_fields(self.word(*n))) {
-            let (mut path, mut last, mut brackets) = (self.word(n).to_owned(), n, false);
-            loop {
-                let key = match (self.word(last + 1), self.kind(last + 2)) {
-                    ("[", Some(Kind::Text)) if self.word(last + 3) == "]" => {
-                        brackets = true;
-                        last += 3;
-                        unquoted(self.word(last - 1))
-                    }
-                    (".", Some(Kind::Word | Kind::Number)) if self.word(last + 3) != "(" => {
-                        last += 2;
-                        Some(self.word(last).to_owned())
-                    }
-                    _ => break,
-                };
-                let Some(key) = key else { break };
-                path = format!("{path}.{key}");
-            }
-            if brackets {
-                found.push(path);
-            }
-        }
-        found
-    }
-
     /// Filters that name tests or filters as texts.
     fn arguments(&self, n: usize, filter: &str) -> Result<(), TemplateError> {
         let named = match filter {
@@ -343,14 +312,14 @@ impl<'a> Source<'a> {
         while n < self.tokens.len() {
             let token = self.tokens[n].clone();
             if self.is_name(n) && self.is_known(self.word(n)) {
-                let last = self.path(n);
-                let path = &self.written[token.at.start..self.tokens[last].at.end];
-                self.resource_field(n, path)?;
-                let alias = self.alias(path, &words);
+                let (last, path) = self.path(n);
+                let written = &self.written[token.at.start..self.tokens[last].at.end];
+                self.resource_field(n, &path)?;
+                let alias = self.alias(written, &path, &words);
                 text.push_str(&self.written[copied..token.at.start]);
                 text.push_str(&alias);
                 copied = self.tokens[last].at.end;
-                self.aliases.0.insert(alias, path.to_owned());
+                self.aliases.0.insert(alias, path);
                 n = last;
             }
             n += 1;
@@ -360,37 +329,53 @@ impl<'a> Source<'a> {
         Ok(())
     }
 
-    /// The last token of the path that begins at `n`.
-    fn path(&self, n: usize) -> usize {
-        let mut last = n;
-        if !has_fields(self.word(n)) {
-            return last;
+    /// The last token of the path that begins at `n`, and the path with dots: `payload['port'].id` is `payload.port.id`.
+    fn path(&self, n: usize) -> (usize, String) {
+        let (mut last, mut path) = (n, self.word(n).to_owned());
+        while has_fields(self.word(n)) {
+            let joined = |from: usize, to: usize| {
+                (from..to).all(|n| {
+                    self.tokens.get(n + 1).is_some_and(|next| self.tokens[n].at.end == next.at.start)
+                })
+            };
+            let key = match (self.word(last + 1), self.kind(last + 2)) {
+                (".", Some(Kind::Word | Kind::Number))
+                    if joined(last, last + 2) && self.word(last + 3) != "(" =>
+                {
+                    last += 2;
+                    self.word(last)
+                }
+                ("[", Some(Kind::Text)) if self.word(last + 3) == "]" && joined(last, last + 3) => {
+                    let key = self.word(last + 2);
+                    let key = key.get(1..key.len() - 1).unwrap_or_default();
+                    let plain = key.starts_with(|c: char| c.is_alphabetic())
+                        && key.chars().all(|c| c.is_alphanumeric() || c == '_');
+                    if !plain {
+                        break;
+                    }
+                    last += 3;
+                    key
+                }
+                _ => break,
+            };
+            path = format!("{path}.{key}");
         }
-        while let (Some(dot), Some(key)) = (self.tokens.get(last + 1), self.tokens.get(last + 2)) {
-            let joined = self.tokens[last].at.end == dot.at.start && dot.at.end == key.at.start;
-            let is_key = matches!(key.kind, Kind::Word | Kind::Number);
-            let is_method = self.word(last + 3) == "(";
-            if !joined || self.word(last + 1) != "." || !is_key || is_method {
-                break;
-            }
-            last += 2;
-        }
-        last
+        (last, path)
     }
 
     /// Of the same length, and no other word of the source.
-    fn alias(&self, path: &str, words: &BTreeSet<&str>) -> String {
+    fn alias(&self, written: &str, path: &str, words: &BTreeSet<&str>) -> String {
         if !path.contains('.') {
-            return path.to_owned();
+            return written.to_owned();
         }
-        let spelt =
-            ["_", "0", "1", "2", "3", "4", "5", "6", "7", "8", "9"].map(|sign| path.replace('.', sign));
+        let spelt = ["_", "0", "1", "2", "3", "4", "5", "6", "7", "8", "9"]
+            .map(|sign| written.replace(|c: char| !c.is_alphanumeric() && c != '_', sign));
         let free = spelt.iter().find(|alias| match self.aliases.0.get(*alias) {
             Some(other) => other == path,
             None => !words.contains(alias.as_str()),
         });
         // Eleven paths that differ only in their dots: the engine walks this one step by step.
-        free.cloned().unwrap_or_else(|| path.to_owned())
+        free.cloned().unwrap_or_else(|| written.to_owned())
     }
 
     fn resource_field(&self, n: usize, path: &str) -> Result<(), TemplateError> {
