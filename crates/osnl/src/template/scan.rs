@@ -4,11 +4,14 @@
 //! One thing is rewritten on the way: a path, `payload.a.b`, becomes one name ([`Aliases`]), so that it lacks as
 //! a whole. It keeps its length, and with it every place its meaning.
 
+mod lex;
+
 use std::collections::{BTreeSet, HashSet};
 use std::ops::Range;
 
 use osnl_model::{Pattern, nearest};
 
+use self::lex::{Kind, Token, lex, lex_until};
 use super::LONGEST_SOURCE;
 use super::engine::{FILTERS, TESTS, unquoted};
 use super::error::TemplateError;
@@ -28,20 +31,6 @@ pub(super) struct Source<'a> {
     pub(super) aliases: Aliases,
     /// It has something that the engine may be unable to read.
     pub(super) may_be_cut: bool,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Kind {
-    Word,
-    Number,
-    Text,
-    Sign,
-}
-
-#[derive(Clone, Debug)]
-struct Token {
-    kind: Kind,
-    at: Range<usize>,
 }
 
 const KEYWORDS: [&str; 26] = [
@@ -434,52 +423,4 @@ impl<'a> Source<'a> {
 
 fn shown(name: &str) -> String {
     name.chars().filter(|c| !c.is_control()).take(60).collect()
-}
-
-fn lex(source: &str, range: Range<usize>, tokens: &mut Vec<Token>) {
-    let mut at = range.start;
-    while at < range.end {
-        at = one(source, at, tokens);
-    }
-}
-
-/// Up to `close` outside of a text; answers where it ends.
-fn lex_until(source: &str, from: usize, close: &str, tokens: &mut Vec<Token>) -> usize {
-    let mut at = from;
-    while at < source.len() {
-        if source[at..].starts_with(close) {
-            return at + close.len();
-        }
-        at = one(source, at, tokens);
-    }
-    at
-}
-
-/// Takes the token, or the blank, that begins there; answers where it ends.
-fn one(source: &str, at: usize, tokens: &mut Vec<Token>) -> usize {
-    let rest = &source[at..];
-    let Some(first) = rest.chars().next() else { return source.len() };
-    let run = |holds: fn(char) -> bool| rest.find(|c: char| !holds(c)).unwrap_or(rest.len());
-    let (kind, length) = match first {
-        c if c.is_whitespace() => return at + c.len_utf8(),
-        c if c.is_alphabetic() || c == '_' => (Kind::Word, run(|c| c.is_alphanumeric() || c == '_')),
-        c if c.is_ascii_digit() => (Kind::Number, run(|c| c.is_alphanumeric() || c == '_')),
-        '"' | '\'' => (Kind::Text, text_length(rest, first)),
-        c => (Kind::Sign, c.len_utf8()),
-    };
-    tokens.push(Token { kind, at: at..at + length });
-    at + length
-}
-
-fn text_length(rest: &str, quote: char) -> usize {
-    let mut escaped = false;
-    for (at, c) in rest.char_indices().skip(1) {
-        match c {
-            _ if escaped => escaped = false,
-            '\\' => escaped = true,
-            c if c == quote => return at + c.len_utf8(),
-            _ => {}
-        }
-    }
-    rest.len()
 }
