@@ -46,6 +46,7 @@ mod escape;
 mod habits;
 mod methods;
 mod names;
+mod numbers;
 mod path;
 mod quick;
 mod scan;
@@ -87,8 +88,6 @@ struct Compiled {
     /// Names beyond those of the event.
     more: Vec<Box<str>>,
     aliases: Arc<Aliases>,
-    /// Paths that are written with brackets.
-    indexed: Vec<String>,
     engine: minijinja::Expression<'static, 'static>,
     /// The same without the engine, if it is as plain as that.
     quick: Option<Quick>,
@@ -127,7 +126,6 @@ impl Expression {
         Ok(Self(Arc::new(Compiled {
             quick: Quick::read(source, &scanned.aliases),
             source: source.into(),
-            indexed: scanned.indexed,
             more: more.iter().map(|name| (*name).into()).collect(),
             aliases: Arc::new(scanned.aliases),
             engine,
@@ -180,7 +178,7 @@ impl Expression {
 
     /// The names that it looks at, as they were written: `event_type`, `payload.port.name`.
     pub(crate) fn paths(&self) -> impl Iterator<Item = &str> {
-        self.0.aliases.0.values().chain(&self.0.indexed).map(String::as_str)
+        self.0.aliases.0.values().map(String::as_str)
     }
 
     /// Its value if that is the same for every event: it looks at nothing of them.

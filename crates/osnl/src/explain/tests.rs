@@ -65,7 +65,7 @@ fn port() -> serde_json::Value {
 
 fn subject(event: &serde_json::Value, place: Option<(&str, &str)>) -> Subject {
     Subject {
-        content: Content::Whole(Box::new(Notification::decode(event.to_string().as_bytes()).unwrap())),
+        content: Content::Whole(Arc::new(Notification::decode(event.to_string().as_bytes()).unwrap())),
         listener: None,
         exchange: place.map(|(exchange, _)| exchange.to_owned()),
         routing_key: place.map(|(_, key)| key.to_owned()),
@@ -190,7 +190,7 @@ fn of_a_head_alone_is_said_what_follows_from_it() {
         reason: "it was there".into(),
     }];
     let subject = Subject {
-        content: Content::Head { head: Box::new(head), failed },
+        content: Content::Head { head: Arc::new(head), failed },
         ..subject(&port(), Some(("neutron", "notifications.info")))
     };
     let seen = said(&subject, None);
@@ -204,7 +204,7 @@ fn of_a_head_alone_is_said_what_follows_from_it() {
         priority: Some(Priority::Error),
         ..Notification::default()
     };
-    let content = Content::Head { head: Box::new(head), failed: Vec::new() };
+    let content = Content::Head { head: Arc::new(head), failed: Vec::new() };
     let seen = said(&Subject { content, ..subject }, None);
     assert_eq!(seen[1], "errors fires: ");
 }

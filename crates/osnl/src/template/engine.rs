@@ -12,6 +12,7 @@ use osnl_model::Pattern;
 
 use super::encode;
 use super::methods::{self, bounded_join, bounded_replace};
+use super::numbers;
 use super::{FUEL, LONGEST_OUTPUT};
 
 /// The filters.
@@ -129,9 +130,9 @@ fn engine() -> Environment<'static> {
     engine.add_filter("default", filters::default);
     engine.add_filter("dictsort", filters::dictsort);
     engine.add_filter("first", filters::first);
-    engine.add_filter("float", filters::float);
+    engine.add_filter("float", numbers::float);
     engine.add_filter("form", encode::form);
-    engine.add_filter("int", filters::int);
+    engine.add_filter("int", numbers::int);
     engine.add_filter("items", filters::items);
     engine.add_filter("join", bounded_join);
     engine.add_filter("last", filters::last);
@@ -176,23 +177,29 @@ fn engine() -> Environment<'static> {
     engine.add_test("boolean", tests::is_boolean);
     engine.add_test("contains", contains);
     engine.add_test("defined", tests::is_defined);
-    engine.add_test("divisibleby", tests::is_divisibleby);
-    engine.add_test("even", tests::is_even);
+    engine.add_test("divisibleby", numbers::is_divisible);
+    engine.add_test("even", numbers::is_even);
     engine.add_test("false", tests::is_false);
     engine.add_test("falsy", |value: &Value| there(value).map(|value| !value.is_true()));
     engine.add_test("float", tests::is_float);
-    engine.add_test("in", tests::is_in);
+    engine.add_test("in", |state: &mut State<'_, '_>, what: &Value, within: &Value| {
+        tests::is_in(state, there(what)?, there(within)?)
+    });
     engine.add_test("integer", tests::is_integer);
-    engine.add_test("iterable", tests::is_iterable);
+    engine.add_test("iterable", |value: &Value| {
+        there(value).map(|value| !value.is_none() && tests::is_iterable(value))
+    });
     engine.add_test("lower", tests::is_lower);
     engine.add_test("mapping", tests::is_mapping);
     engine.add_test("match", |value: &Value, pattern: &Value| matches(value, pattern, Place::Start));
     engine.add_test("none", tests::is_none);
     engine.add_test("number", tests::is_number);
-    engine.add_test("odd", tests::is_odd);
+    engine.add_test("odd", numbers::is_odd);
     engine.add_test("regex", |value: &Value, pattern: &Value| matches(value, pattern, Place::Anywhere));
     engine.add_test("search", |value: &Value, pattern: &Value| matches(value, pattern, Place::Anywhere));
-    engine.add_test("sequence", |value: &Value| matches!(value.kind(), ValueKind::Seq | ValueKind::String));
+    engine.add_test("sequence", |value: &Value| {
+        matches!(value.kind(), ValueKind::Seq | ValueKind::String | ValueKind::Map)
+    });
     engine.add_test("string", tests::is_string);
     engine.add_test("true", tests::is_true);
     engine.add_test("truthy", |value: &Value| there(value).map(Value::is_true));
@@ -241,7 +248,12 @@ pub(super) fn pattern_of(pattern: &str, place: Place) -> Result<Arc<Pattern>, St
 
 /// Ansible's: the list, the text or the object has it.
 fn contains(state: &mut State<'_, '_>, within: &Value, what: &Value) -> Result<bool, Error> {
-    tests::is_in(state, there(what)?, there(within)?)
+    match there(within)?.kind() {
+        kind @ (ValueKind::None | ValueKind::Bool | ValueKind::Number) => {
+            Err(Error::new(ErrorKind::InvalidOperation, format!("{kind} contains nothing")))
+        }
+        _ => tests::is_in(state, there(what)?, within),
+    }
 }
 
 /// Ansible's: `"yes"`, `"on"`, `"1"` and `"true"` in any case, and 1.

@@ -83,8 +83,26 @@ pub(super) fn call(
                 if method == "removeprefix" { text.strip_prefix(part) } else { text.strip_suffix(part) };
             Ok(Value::from(rest.unwrap_or(text)))
         }
+        (ValueKind::String, "title") if args.is_empty() => {
+            Ok(Value::from(title(value.as_str().unwrap_or_default())))
+        }
         _ => pycompat::unknown_method_callback(state, value, method, args),
     }
+}
+
+/// Python's: a word begins behind whatever is no letter.
+fn title(text: &str) -> String {
+    let mut inside = false;
+    let mut out = String::with_capacity(text.len());
+    for c in text.chars() {
+        if inside {
+            out.extend(c.to_lowercase());
+        } else {
+            out.extend(c.to_uppercase());
+        }
+        inside = c.is_alphabetic();
+    }
+    out
 }
 
 /// The filter `replace`.

@@ -4,11 +4,14 @@
 //! One thing is rewritten on the way: a path, `payload.a.b`, becomes one name ([`Aliases`]), so that it lacks as
 //! a whole. It keeps its length, and with it every place its meaning.
 
+mod lex;
+
 use std::collections::{BTreeSet, HashSet};
 use std::ops::Range;
 
 use osnl_model::{Pattern, nearest};
 
+use self::lex::{Kind, Token, lex, lex_until};
 use super::LONGEST_SOURCE;
 use super::engine::{FILTERS, TESTS, unquoted};
 use super::error::TemplateError;
@@ -27,24 +30,8 @@ pub(super) struct Source<'a> {
     tokens: Vec<Token>,
     pub(super) text: String,
     pub(super) aliases: Aliases,
-    /// `payload['a'].b`, as a path.
-    pub(super) indexed: Vec<String>,
     /// It has something that the engine may be unable to read.
     pub(super) may_be_cut: bool,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Kind {
-    Word,
-    Number,
-    Text,
-    Sign,
-}
-
-#[derive(Clone, Debug)]
-struct Token {
-    kind: Kind,
-    at: Range<usize>,
 }
 
 const KEYWORDS: [&str; 26] = [
@@ -133,10 +120,9 @@ impl<'a> Source<'a> {
             let problem = format!("is {} bytes long", written.len());
             return Err(TemplateError::new(0, problem, format!("at most {LONGEST_SOURCE}")));
         }
-        let (text, aliases, indexed) = Default::default();
-        let mut source = Self { written, more, only, tokens, text, aliases, indexed, may_be_cut: false };
+        let (text, aliases) = Default::default();
+        let mut source = Self { written, more, only, tokens, text, aliases, may_be_cut: false };
         source.look()?;
-        source.indexed = source.indexed();
         source.rewrite()?;
         Ok(source)
     }
@@ -254,34 +240,6 @@ impl<'a> Source<'a> {
         Err(TemplateError::new(at, "cannot be read: the text has no end", "write its quote behind it"))
     }
 
-    /// Paths with `['key']` in them.
-    fn indexed(&self) -> Vec<String> {
-        let mut found = Vec::new();
-        for n in (0..self.tokens.len()).filter(|n| self.is_name(*n) && has_fields(self.word(*n))) {
-            let (mut path, mut last, mut brackets) = (self.word(n).to_owned(), n, false);
-            loop {
-                let key = match (self.word(last + 1), self.kind(last + 2)) {
-                    ("[", Some(Kind::Text)) if self.word(last + 3) == "]" => {
-                        brackets = true;
-                        last += 3;
-                        unquoted(self.word(last - 1))
-                    }
-                    (".", Some(Kind::Word | Kind::Number)) if self.word(last + 3) != "(" => {
-                        last += 2;
-                        Some(self.word(last).to_owned())
-                    }
-                    _ => break,
-                };
-                let Some(key) = key else { break };
-                path = format!("{path}.{key}");
-            }
-            if brackets {
-                found.push(path);
-            }
-        }
-        found
-    }
-
     /// Filters that name tests or filters as texts.
     fn arguments(&self, n: usize, filter: &str) -> Result<(), TemplateError> {
         let named = match filter {
@@ -344,14 +302,14 @@ impl<'a> Source<'a> {
         while n < self.tokens.len() {
             let token = self.tokens[n].clone();
             if self.is_name(n) && self.is_known(self.word(n)) {
-                let last = self.path(n);
-                let path = &self.written[token.at.start..self.tokens[last].at.end];
-                self.resource_field(n, path)?;
-                let alias = self.alias(path, &words);
+                let (last, path) = self.path(n);
+                let written = &self.written[token.at.start..self.tokens[last].at.end];
+                self.resource_field(n, &path)?;
+                let alias = self.alias(written, &path, &words);
                 text.push_str(&self.written[copied..token.at.start]);
                 text.push_str(&alias);
                 copied = self.tokens[last].at.end;
-                self.aliases.0.insert(alias, path.to_owned());
+                self.aliases.0.insert(alias, path);
                 n = last;
             }
             n += 1;
@@ -361,37 +319,53 @@ impl<'a> Source<'a> {
         Ok(())
     }
 
-    /// The last token of the path that begins at `n`.
-    fn path(&self, n: usize) -> usize {
-        let mut last = n;
-        if !has_fields(self.word(n)) {
-            return last;
+    /// The last token of the path that begins at `n`, and the path with dots: `payload['port'].id` is `payload.port.id`.
+    fn path(&self, n: usize) -> (usize, String) {
+        let (mut last, mut path) = (n, self.word(n).to_owned());
+        while has_fields(self.word(n)) {
+            let joined = |from: usize, to: usize| {
+                (from..to).all(|n| {
+                    self.tokens.get(n + 1).is_some_and(|next| self.tokens[n].at.end == next.at.start)
+                })
+            };
+            let key = match (self.word(last + 1), self.kind(last + 2)) {
+                (".", Some(Kind::Word | Kind::Number))
+                    if joined(last, last + 2) && self.word(last + 3) != "(" =>
+                {
+                    last += 2;
+                    self.word(last)
+                }
+                ("[", Some(Kind::Text)) if self.word(last + 3) == "]" && joined(last, last + 3) => {
+                    let key = self.word(last + 2);
+                    let key = key.get(1..key.len() - 1).unwrap_or_default();
+                    let plain = key.starts_with(|c: char| c.is_alphabetic())
+                        && key.chars().all(|c| c.is_alphanumeric() || c == '_');
+                    if !plain {
+                        break;
+                    }
+                    last += 3;
+                    key
+                }
+                _ => break,
+            };
+            path = format!("{path}.{key}");
         }
-        while let (Some(dot), Some(key)) = (self.tokens.get(last + 1), self.tokens.get(last + 2)) {
-            let joined = self.tokens[last].at.end == dot.at.start && dot.at.end == key.at.start;
-            let is_key = matches!(key.kind, Kind::Word | Kind::Number);
-            let is_method = self.word(last + 3) == "(";
-            if !joined || self.word(last + 1) != "." || !is_key || is_method {
-                break;
-            }
-            last += 2;
-        }
-        last
+        (last, path)
     }
 
     /// Of the same length, and no other word of the source.
-    fn alias(&self, path: &str, words: &BTreeSet<&str>) -> String {
+    fn alias(&self, written: &str, path: &str, words: &BTreeSet<&str>) -> String {
         if !path.contains('.') {
-            return path.to_owned();
+            return written.to_owned();
         }
-        let spelt =
-            ["_", "0", "1", "2", "3", "4", "5", "6", "7", "8", "9"].map(|sign| path.replace('.', sign));
+        let spelt = ["_", "0", "1", "2", "3", "4", "5", "6", "7", "8", "9"]
+            .map(|sign| written.replace(|c: char| !c.is_alphanumeric() && c != '_', sign));
         let free = spelt.iter().find(|alias| match self.aliases.0.get(*alias) {
             Some(other) => other == path,
             None => !words.contains(alias.as_str()),
         });
         // Eleven paths that differ only in their dots: the engine walks this one step by step.
-        free.cloned().unwrap_or_else(|| path.to_owned())
+        free.cloned().unwrap_or_else(|| written.to_owned())
     }
 
     fn resource_field(&self, n: usize, path: &str) -> Result<(), TemplateError> {
@@ -451,52 +425,4 @@ impl<'a> Source<'a> {
 
 fn shown(name: &str) -> String {
     name.chars().filter(|c| !c.is_control()).take(60).collect()
-}
-
-fn lex(source: &str, range: Range<usize>, tokens: &mut Vec<Token>) {
-    let mut at = range.start;
-    while at < range.end {
-        at = one(source, at, tokens);
-    }
-}
-
-/// Up to `close` outside of a text; answers where it ends.
-fn lex_until(source: &str, from: usize, close: &str, tokens: &mut Vec<Token>) -> usize {
-    let mut at = from;
-    while at < source.len() {
-        if source[at..].starts_with(close) {
-            return at + close.len();
-        }
-        at = one(source, at, tokens);
-    }
-    at
-}
-
-/// Takes the token, or the blank, that begins there; answers where it ends.
-fn one(source: &str, at: usize, tokens: &mut Vec<Token>) -> usize {
-    let rest = &source[at..];
-    let Some(first) = rest.chars().next() else { return source.len() };
-    let run = |holds: fn(char) -> bool| rest.find(|c: char| !holds(c)).unwrap_or(rest.len());
-    let (kind, length) = match first {
-        c if c.is_whitespace() => return at + c.len_utf8(),
-        c if c.is_alphabetic() || c == '_' => (Kind::Word, run(|c| c.is_alphanumeric() || c == '_')),
-        c if c.is_ascii_digit() => (Kind::Number, run(|c| c.is_alphanumeric() || c == '_')),
-        '"' | '\'' => (Kind::Text, text_length(rest, first)),
-        c => (Kind::Sign, c.len_utf8()),
-    };
-    tokens.push(Token { kind, at: at..at + length });
-    at + length
-}
-
-fn text_length(rest: &str, quote: char) -> usize {
-    let mut escaped = false;
-    for (at, c) in rest.char_indices().skip(1) {
-        match c {
-            _ if escaped => escaped = false,
-            '\\' => escaped = true,
-            c if c == quote => return at + c.len_utf8(),
-            _ => {}
-        }
-    }
-    rest.len()
 }

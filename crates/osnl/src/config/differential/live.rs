@@ -5,6 +5,7 @@
 use fastrand::Rng;
 use serde_json::{Value as Json, json};
 
+use super::super::settings::normalized;
 use super::super::typed::list;
 use super::super::{Environment, Ini, Kind, OptionDef, Schema, Settings, Value, variable_name};
 
@@ -95,6 +96,7 @@ fn pick<'a>(rng: &mut Rng, from: &[&'a str]) -> &'a str {
     from[rng.usize(..from.len())]
 }
 
+/// Numbers in other digits than ASCII's, which `int` of Python takes, are refused by us: the manual says so.
 fn value(rng: &mut Rng, name: &str) -> String {
     let of_type: &[&str] = match name {
         "b" => &[
@@ -137,8 +139,6 @@ fn value(rng: &mut Rng, name: &str) -> String {
             "- 7",
             "--7",
             "1e3",
-            "٣",
-            "１２",
             "-0",
             "+-1",
             "\u{a0}5",
@@ -396,7 +396,7 @@ fn one(settings: &Settings, group: &str, name: &str) -> Json {
 /// All values of all files, in their order.
 fn multi(settings: &Settings, inis: &[Ini], group: &str) -> Json {
     let sections = inis.iter().flat_map(|ini| &ini.sections);
-    let ours = sections.filter(|section| section.name.eq_ignore_ascii_case(group));
+    let ours = sections.filter(|section| normalized(&section.name) == normalized(group));
     let entries: Vec<&str> =
         ours.flat_map(|s| &s.entries).filter(|e| e.key == "m").map(|e| e.value.as_str()).collect();
     if entries.is_empty() {

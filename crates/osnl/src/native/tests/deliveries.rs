@@ -1,5 +1,6 @@
 //! What rules and actions say of their deliveries: every error, what is explained, and that it is shown again.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::{WHOLE, errors, load, warnings};
@@ -176,7 +177,7 @@ fn explain_says_which_action_is_not_asked_and_why() {
         ..osnl_model::Notification::default()
     };
     let subject = Subject {
-        content: Content::Whole(Box::new(event)),
+        content: Content::Whole(Arc::new(event)),
         listener: None,
         exchange: None,
         routing_key: None,

@@ -1,5 +1,7 @@
 //! What the rules of a configuration say of an event: those that fire first, with what their actions would do.
 
+use std::sync::Arc;
+
 use osnl::explain::{Content, Ruling, Subject, explain};
 use osnl::native::Native;
 use osnl_model::Notification;
@@ -32,7 +34,7 @@ impl Rules {
     pub(super) fn judge(&self, kept: &Kept, read: Result<&Notification, String>) -> Judged {
         let subject = Subject {
             content: match read {
-                Ok(notification) => Content::Whole(Box::new(notification.clone())),
+                Ok(notification) => Content::Whole(Arc::new(notification.clone())),
                 Err(reason) => Content::Unreadable(reason),
             },
             listener: None,

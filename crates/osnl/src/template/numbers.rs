@@ -1,0 +1,72 @@
+//! Numbers as Jinja2 makes and tests them, where the engine does otherwise: it refuses what is no number, and calls a text
+//! neither odd nor even.
+
+use minijinja::value::{Kwargs, Value, ValueKind};
+use minijinja::{Error, ErrorKind, State, filters, tests};
+
+use super::engine::there;
+
+/// Of what is no number the default, 0 unless said otherwise.
+pub(super) fn int(
+    state: &State<'_, '_>,
+    value: &Value,
+    default: Option<Value>,
+    base: Option<u32>,
+    kwargs: Kwargs,
+) -> Result<Value, Error> {
+    let default = default.or(kwargs.get("default")?).unwrap_or_else(|| Value::from(0));
+    let base = base.or(kwargs.get("base")?);
+    kwargs.assert_all_used()?;
+    let text = there(value)?.as_str().map(|text| Value::from(digits(text)));
+    let none = Kwargs::from_iter(std::iter::empty::<(&str, Value)>());
+    let made = filters::int(state, text.as_ref().unwrap_or(value), Some(Value::from(())), base, none)?;
+    Ok(if made.is_none() { default } else { made })
+}
+
+/// The same.
+pub(super) fn float(
+    state: &State<'_, '_>,
+    value: &Value,
+    default: Option<Value>,
+    kwargs: Kwargs,
+) -> Result<Value, Error> {
+    let default = default.or(kwargs.get("default")?).unwrap_or_else(|| Value::from(0.0));
+    kwargs.assert_all_used()?;
+    let text = there(value)?.as_str().map(|text| Value::from(digits(text)));
+    let none = Kwargs::from_iter(std::iter::empty::<(&str, Value)>());
+    let made = filters::float(state, text.as_ref().unwrap_or(value), Some(Value::from(())), none)?;
+    Ok(if made.is_none() { default } else { made })
+}
+
+/// As Python reads them: blanks around, and `_` between two digits.
+fn digits(text: &str) -> String {
+    let text = text.trim();
+    let between = |at: usize| {
+        let digit = |byte: Option<&u8>| byte.is_some_and(u8::is_ascii_digit);
+        at > 0 && digit(text.as_bytes().get(at - 1)) && digit(text.as_bytes().get(at + 1))
+    };
+    text.char_indices().filter(|(at, c)| *c != '_' || !between(*at)).map(|(_, c)| c).collect()
+}
+
+pub(super) fn is_even(value: &Value) -> Result<bool, Error> {
+    number(value).cloned().map(tests::is_even)
+}
+
+pub(super) fn is_odd(value: &Value) -> Result<bool, Error> {
+    number(value).cloned().map(tests::is_odd)
+}
+
+pub(super) fn is_divisible(value: &Value, by: &Value) -> Result<bool, Error> {
+    if number(by)?.is_true() {
+        return Ok(tests::is_divisibleby(number(value)?, by));
+    }
+    // The engine would divide.
+    Err(Error::new(ErrorKind::InvalidOperation, "nothing is divisible by 0"))
+}
+
+fn number(value: &Value) -> Result<&Value, Error> {
+    match there(value)?.kind() {
+        ValueKind::Number | ValueKind::Bool => Ok(value),
+        kind => Err(Error::new(ErrorKind::InvalidOperation, format!("{kind} is no number"))),
+    }
+}

@@ -1,0 +1,65 @@
+//! Words, numbers, texts and signs of a source, with their places.
+
+use std::ops::Range;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Kind {
+    Word,
+    Number,
+    Text,
+    Sign,
+}
+
+#[derive(Clone, Debug)]
+pub(super) struct Token {
+    pub(super) kind: Kind,
+    pub(super) at: Range<usize>,
+}
+
+pub(super) fn lex(source: &str, range: Range<usize>, tokens: &mut Vec<Token>) {
+    let mut at = range.start;
+    while at < range.end {
+        at = one(source, at, tokens);
+    }
+}
+
+/// Up to `close` outside of a text; answers where it ends.
+pub(super) fn lex_until(source: &str, from: usize, close: &str, tokens: &mut Vec<Token>) -> usize {
+    let mut at = from;
+    while at < source.len() {
+        if source[at..].starts_with(close) {
+            return at + close.len();
+        }
+        at = one(source, at, tokens);
+    }
+    at
+}
+
+/// Takes the token, or the blank, that begins there; answers where it ends.
+fn one(source: &str, at: usize, tokens: &mut Vec<Token>) -> usize {
+    let rest = &source[at..];
+    let Some(first) = rest.chars().next() else { return source.len() };
+    let run = |holds: fn(char) -> bool| rest.find(|c: char| !holds(c)).unwrap_or(rest.len());
+    let (kind, length) = match first {
+        c if c.is_whitespace() => return at + c.len_utf8(),
+        c if c.is_alphabetic() || c == '_' => (Kind::Word, run(|c| c.is_alphanumeric() || c == '_')),
+        c if c.is_ascii_digit() => (Kind::Number, run(|c| c.is_alphanumeric() || c == '_')),
+        '"' | '\'' => (Kind::Text, text_length(rest, first)),
+        c => (Kind::Sign, c.len_utf8()),
+    };
+    tokens.push(Token { kind, at: at..at + length });
+    at + length
+}
+
+fn text_length(rest: &str, quote: char) -> usize {
+    let mut escaped = false;
+    for (at, c) in rest.char_indices().skip(1) {
+        match c {
+            _ if escaped => escaped = false,
+            '\\' => escaped = true,
+            c if c == quote => return at + c.len_utf8(),
+            _ => {}
+        }
+    }
+    rest.len()
+}
