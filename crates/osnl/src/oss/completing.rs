@@ -14,7 +14,8 @@ use super::watcher::Watcher;
 use crate::action::{ActionError, Event};
 use crate::enrich::Enriched;
 
-/// See the [module](self).
+/// Asks, before the first attempt of a delivery, for what no event has told of it; what is found is kept with the delivery
+/// and remembered.
 #[derive(Clone, Debug)]
 pub struct Completing {
     /// Who is asked.
