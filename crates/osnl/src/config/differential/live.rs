@@ -96,7 +96,8 @@ fn pick<'a>(rng: &mut Rng, from: &[&'a str]) -> &'a str {
     from[rng.usize(..from.len())]
 }
 
-/// Numbers in other digits than ASCII's, which `int` of Python takes, are refused by us: the manual says so.
+/// Not numbers in other digits than ASCII's, which `int` of Python takes and we refuse, nor `$` of a list, which is Python's
+/// form of it there and its text here: the manual says so.
 fn value(rng: &mut Rng, name: &str) -> String {
     let of_type: &[&str] = match name {
         "b" => &[
@@ -245,8 +246,6 @@ fn value(rng: &mut Rng, name: &str) -> String {
         "\"${other}\"",
         "$i",
         "${g.i}",
-        "$m",
-        "$l",
         "pre-${other}-post",
         "\"quoted\"",
         "'quoted'",
