@@ -461,7 +461,9 @@ fn generated_sets_of_files_give_what_oslo_gives() {
                 }
             } else {
                 values += usize::from(!expected.is_null());
-                if found != expected {
+                // Of a name whose own value names nothing oslo makes an empty text; we refuse it.
+                let emptied = found.get("refused").is_some() && [json!(""), json!([])].contains(expected);
+                if found != expected && !emptied {
                     differs(name);
                 }
             }
