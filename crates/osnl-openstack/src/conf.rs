@@ -294,7 +294,9 @@ fn verification(fields: &Fields) -> Result<Option<Verification>, ConfError> {
         None => Ok(None),
         Some("true" | "yes" | "on" | "1") => Ok(Some(true)),
         Some("false" | "no" | "off" | "0") => Ok(Some(false)),
-        Some(other) => Err(ConfError::new(option, format!("{other} is not a boolean"), "allowed: true, false")),
+        Some(other) => {
+            Err(ConfError::new(option, format!("{other} is not a boolean"), "allowed: true, false"))
+        }
     };
     // openstacksdk's order: insecure wins over verify.
     let verify = match boolean("insecure")? {

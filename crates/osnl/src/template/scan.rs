@@ -416,7 +416,11 @@ impl<'a> Source<'a> {
                 let rest = &self.written[self.tokens[n].at.end..];
                 let near = nearest(word, self.names()).map(str::to_owned);
                 let suggestion = near.or_else(|| habits::path(word, rest));
-                return Err(TemplateError { suggestion, unknown, ..TemplateError::new(at, problem, allowed) });
+                return Err(TemplateError {
+                    suggestion,
+                    unknown,
+                    ..TemplateError::new(at, problem, allowed)
+                });
             }
         }
         Ok(())

@@ -22,6 +22,7 @@ fn normal(rig: &Rig, text: &str) -> String {
         (r"(?m)^  place .*\n", ""),
         (r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d(\.\d+)?Z?", "WHEN"),
         (r"127\.0\.0\.1:\d+", "127.0.0.1:PORT"),
+        (r"RabbitMQ [\d.]+, cluster [^ \n]+", "RabbitMQ N, cluster NODE"),
         (r"process \d+", "process PID"),
         (r"digest [0-9a-f]+", "digest DIGEST"),
         (r"[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[0-9a-f]{4}-[0-9a-f]{12}", "MESSAGE-ID"),

@@ -54,7 +54,10 @@ pub(super) fn line(id: u64, event: &Event, mask: bool) -> Vec<u8> {
     let context = Value::Object(n.context.clone());
     let masked = mask.then(|| (mask_secrets(&context), mask_secrets(&payload)));
     let enriched = event.asked().map(|found| -> Enriched {
-        found.into_iter().map(|(name, value)| (name, if mask { mask_secrets(&value) } else { value })).collect()
+        found
+            .into_iter()
+            .map(|(name, value)| (name, if mask { mask_secrets(&value) } else { value }))
+            .collect()
     });
     let (context, payload) = masked.as_ref().map_or((&context, &*payload), |(c, p)| (c, p));
     let resource = resource_of(event);

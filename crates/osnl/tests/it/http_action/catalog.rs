@@ -233,7 +233,8 @@ fn check_shows_the_service_and_connect_where_it_is() {
     let wanted = osnl::native::Wanted {
         notification: &Notification { payload: json!({"id": "a/b"}), ..Notification::default() },
         rule: "r",
-        resource: None, asks: &[],
+        resource: None,
+        asks: &[],
     };
     let preview = format!("{:?}", loaded(&lines).conf.actions[0].preview(&wanted));
     assert!(
