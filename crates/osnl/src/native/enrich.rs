@@ -129,7 +129,7 @@ pub(crate) fn cloud(reader: &mut Reader<'_>) -> Option<CloudConf> {
             let refusal = typed::Refusal::new(error.to_string(), "name one of them");
             reader.refused("cloud", typed::Refusal { suggestion: near, ..refusal })
         }
-        Err(error) => reader.refuse("cloud", &error.to_string(), "name one that is complete"),
+        Err(error) => reader.refuse("cloud", &error.to_string(), "or name one that is complete"),
     }
 }
 

@@ -249,9 +249,10 @@ pub(super) fn pattern_of(pattern: &str, place: Place) -> Result<Arc<Pattern>, St
 /// Ansible's: the list, the text or the object has it.
 fn contains(state: &mut State<'_, '_>, within: &Value, what: &Value) -> Result<bool, Error> {
     match there(within)?.kind() {
-        kind @ (ValueKind::None | ValueKind::Bool | ValueKind::Number) => {
-            Err(Error::new(ErrorKind::InvalidOperation, format!("{kind} contains nothing")))
-        }
+        kind @ (ValueKind::None | ValueKind::Bool | ValueKind::Number) => Err(Error::new(
+            ErrorKind::InvalidOperation,
+            format!("the value is no text, list or map but {kind}"),
+        )),
         _ => tests::is_in(state, there(what)?, within),
     }
 }

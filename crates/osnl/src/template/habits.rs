@@ -47,6 +47,20 @@ pub(super) fn at(rest: &str) -> &'static str {
     of_word.or_else(of_sign).map_or("", |(_, hint)| hint)
 }
 
+/// The same at a place where the engine may have taken what stands before it for something else: the `~` of `~=`, or `NOT`
+/// for a name.
+pub(super) fn near(source: &str, place: usize) -> &'static str {
+    let (before, rest) = source.split_at(place);
+    if before.ends_with('~') && rest.starts_with('=') {
+        return at(&source[place - 1..]);
+    }
+    let word = before.trim_end().rsplit(|c: char| !c.is_alphanumeric() && c != '_').next();
+    match (at(rest), word) {
+        ("", Some("NOT")) => at("NOT"),
+        (hint, _) => hint,
+    }
+}
+
 /// Names of other languages: for what is no filter, test, method, function or name here.
 const FOREIGN: [(&str, &str); 22] = [
     ("len", "length"),
@@ -55,7 +69,7 @@ const FOREIGN: [(&str, &str); 22] = [
     ("null", "none"),
     ("nil", "none"),
     ("undef", "undefined"),
-    ("empty", "not defined, or == \"\""),
+    ("empty", "value is not defined, or value == \"\""),
     ("exists", "defined"),
     ("present", "defined"),
     ("matches", "match"),

@@ -304,7 +304,11 @@ fn idempotency(reader: &mut Reader<'_>) -> Option<Option<HeaderName>> {
         "" => Some(None),
         text => match HeaderName::from_str(text) {
             Ok(name) if is_connection_s(&name) || [AUTHORIZATION, CONTENT_TYPE].contains(&name) => reader
-                .refuse("idempotency_header", "is taken", "name another one, or leave it empty for none"),
+                .refuse(
+                    "idempotency_header",
+                    "is a header that has another use",
+                    "name another one, or leave it empty for none",
+                ),
             Ok(name) => Some(Some(name)),
             Err(_) => {
                 reader.refuse("idempotency_header", "is no name of a header", "letters, digits and dashes")
@@ -333,7 +337,11 @@ fn cloud_event(reader: &mut Reader<'_>) -> Option<Option<CloudEventConf>> {
     match (mode?, extensions.first()) {
         (None, Some((name, _))) => {
             let option = format!("extension.{name}");
-            reader.refuse(&option, "belongs to cloudevents", "set that, or remove the line")
+            reader.refuse(
+                &option,
+                "belongs to cloudevents",
+                "set that to binary or structured, or remove the line",
+            )
         }
         (mode, _) => Some(mode.map(|mode| CloudEventConf { mode, source, kind, subject, extensions })),
     }

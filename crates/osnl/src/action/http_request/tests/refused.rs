@@ -172,7 +172,7 @@ fn what_others_set_no_header_of_ours_may() {
         check(
             &format!("{h}idempotency_header = {header}"),
             &[
-                "a.conf:11: [action:hook] idempotency_header: is taken; name another one, or leave it empty for none",
+                "a.conf:11: [action:hook] idempotency_header: is a header that has another use; name another one, or leave it empty for none",
             ],
         );
     }
