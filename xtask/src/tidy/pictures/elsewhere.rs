@@ -43,7 +43,6 @@ pub(super) const ELSEWHERE: &[(&str, &str, &str)] = &[
         "a name in the query",
         "where the name may be a part of a password; its own tests",
     ),
-    ("osnl-transport/src/rabbit/options.rs", "any text", "no text is refused"),
     ("osnl/src/action/http_request/sign.rs", "Signer({} secrets)", "a Debug form"),
     ("osnl/src/action/mail/conf.rs", "the mail server", "a name within a delivery's failure"),
     ("osnl/src/action/oss_rest/conf.rs", "compute.instance.create.end, floatingip.update.end", "a default"),
@@ -104,8 +103,8 @@ pub(super) const ELSEWHERE: &[(&str, &str, &str)] = &[
         "needs a daemon: tests/cli/reload.rs",
     ),
     ("osnl/src/native/change.rs", "restart osnl, or set it back; nothing was changed", "the same"),
-    ("osnl/src/native/known.rs", "IP address", "a kind of the catalogue"),
-    ("osnl/src/native/known.rs", "MAC address", "a kind of the catalogue"),
+    ("osnl/src/native/known/fields.rs", "IP address", "a kind of the catalogue"),
+    ("osnl/src/native/known/fields.rs", "MAC address", "a kind of the catalogue"),
     (
         "osnl/src/native/orphans.rs",
         "orphaned: {} deliveries in the journal wait for [action:{}], which is not configured; they go on when an action has that name again, or when they are moved or discarded",
@@ -154,6 +153,11 @@ pub(super) const ELSEWHERE: &[(&str, &str, &str)] = &[
         "osnl/src/rule/step_limits.rs",
         "the pattern \"{}\" was given up after too many steps; such a text counts as no match. Patterns without nested repetition and look-around need no limit. Said once; counted as step_limits",
         "of running rules",
+    ),
+    (
+        "osnl/src/template.rs",
+        "the engine has a mistake and cannot do this; please report it",
+        "nothing is known that leads to it; what did is refused before: template/scan.rs",
     ),
     (
         "osnl/src/template/error.rs",
