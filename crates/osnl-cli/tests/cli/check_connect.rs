@@ -267,7 +267,7 @@ fn check_answers_scripts_in_json() {
         all["warnings"][0],
         json!({
             "text": "osnl.conf:6: [listener:l] pool: the # and what follows belong to the value; a comment needs a line of its own",
-            "file": "osnl.conf", "line": 6, "section": "listener:l", "option": "pool",
+            "file": "osnl.conf", "line": 6, "column": null, "section": "listener:l", "option": "pool",
             "problem": "the # and what follows belong to the value",
             "allowed": "a comment needs a line of its own", "suggestion": null,
         })

@@ -46,7 +46,10 @@ fn what_would_fire_and_what_no_longer_is_counted_and_named() {
                "unknown": 0, "undecided": 0}),
         json!({"summary": {"events": 10, "firing_now": 2, "would_fire": 9}}),
     ];
-    assert_eq!((code, json_lines(&text)), (Some(0), expected.to_vec()));
+    let mut lines = json_lines(&text);
+    let seconds = lines[1]["summary"].as_object_mut().unwrap().remove("seconds");
+    assert!(seconds.is_some_and(|seconds| seconds.is_number()));
+    assert_eq!((code, lines), (Some(0), expected.to_vec()));
 
     // Nothing of the file fires: that is an answer a script can ask for.
     let (code, _) = said(&place, &[&args[..], &["--rule", "errors"]].concat());

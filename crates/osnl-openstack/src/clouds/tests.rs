@@ -137,7 +137,7 @@ clouds:
     refused(
         "totp",
         &[],
-        "cloud totp: auth_type: v3totp is not known; allowed: password, v3password, v2password, \
+        "cloud totp: auth_type: v3totp is no known type; allowed: password, v3password, v2password, \
          v3applicationcredential, token, v3token",
     );
     refused(

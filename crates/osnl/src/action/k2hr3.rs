@@ -120,6 +120,8 @@ impl K2hr3 {
         };
         let url = request_url(&self.api_url, parameters);
         let mut request = Request::new(Method::DELETE, Url::parse(&url).map_err(|error| invalid(&error))?);
+        // What reaches K2HR3 is what `retries` counts, as of k2hr3_osnl, which kept no connection.
+        request.repeatable = false;
         let host = HeaderValue::from_str(self.api_url.authority()).map_err(|error| invalid(&error))?;
         request.headers.insert(ACCEPT_ENCODING, HeaderValue::from_static("identity"));
         request.headers.insert(HOST, host);

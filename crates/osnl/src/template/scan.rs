@@ -183,6 +183,13 @@ impl<'a> Source<'a> {
         self.slices()?;
         for n in 0..self.tokens.len() {
             match self.kind(n) {
+                // No name has such letters, and behind a text the engine overlooks it.
+                Some(Kind::Word)
+                    if !self.word(n).is_ascii() && n > 0 && self.kind(n - 1) == Some(Kind::Text) =>
+                {
+                    let at = self.tokens[n].at.start;
+                    return Err(TemplateError::new(at, "cannot be read: unexpected character", ""));
+                }
                 Some(Kind::Word) => {}
                 Some(Kind::Sign) => {
                     self.sign(n)?;

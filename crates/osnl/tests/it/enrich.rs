@@ -213,7 +213,7 @@ fn an_action_has_a_condition_that_knows_what_was_found() {
     assert_eq!(stage.bodies(), [r#"{"ram": 512}"#]);
     let mut said = stage.reasons(State::NothingToDo);
     said.sort();
-    let when = "when is false: server.metadata.Owner == 'ops' and flavor.ram < 1000";
+    let when = "when is false: server.metadata.Owner == 'ops', server.metadata.Owner is \"dev\"";
     assert_eq!(said, [when, "when is false: the event has no server.metadata.Owner"]);
     // Both sections are one cloud.
     assert_eq!(stage.openstack.count(LOGINS), 1);

@@ -10,7 +10,7 @@ use super::super::typed::list;
 use super::super::{Environment, Ini, Kind, OptionDef, Schema, Settings, Value, variable_name};
 
 /// As many sets, unless `OSNL_SETS` says another number.
-const SETS: usize = 600;
+const SETS: usize = 1800;
 /// `OSNL_SEED` is another one, to look further than the gate does.
 const SEED: u64 = 20_261_120;
 
@@ -462,7 +462,9 @@ fn generated_sets_of_files_give_what_oslo_gives() {
             } else {
                 values += usize::from(!expected.is_null());
                 // Of a name whose own value names nothing oslo makes an empty text; we refuse it.
-                let emptied = found.get("refused").is_some() && [json!(""), json!([])].contains(expected);
+                let empty = |value: &Json| *value == "" || *value == json!([]);
+                let holds_one = expected.as_array().is_some_and(|items| items.iter().any(empty));
+                let emptied = found.get("refused").is_some() && (empty(expected) || holds_one);
                 if found != expected && !emptied {
                     differs(name);
                 }

@@ -133,7 +133,7 @@ fn a_service_needs_a_catalogue_and_a_type_that_is_written_out() {
     );
     check(
         &format!("url = catalog:dns/\n{login}interface = private"),
-        &["a.conf:15: [action:hook] interface: private is none; allowed: public, internal, admin"],
+        &["a.conf:15: [action:hook] interface: private is no interface; allowed: public, internal, admin"],
     );
     check(
         "url = http://h/\nregion_name = one",
