@@ -65,6 +65,7 @@ pub use self::deliveries::OnFull;
 pub use self::document::{DocEntry, DocSection, Document};
 pub use self::driver::{Driver, TlsConf, Wanted};
 pub use self::duration::parse as parse_duration;
+pub(crate) use self::duration::shown as shown_duration;
 use self::layers::Layers;
 pub use self::lenient::state_folder_of;
 pub use self::orphans::Orphans;

@@ -65,7 +65,7 @@ action roles
   attempts   at most 6 if K2HR3 refuses, then a dead letter; without end if it does not answer
   time       30 s for each, pauses from 1 s up to 300 s
   no address nothing is done, if a deleted port has none
-  age        a dead letter after 86400 s of trying, not counted while it is held
+  age        a dead letter after 1d of trying, not counted while it is held
   guard      100 per 10m; what is beyond it is held until somebody releases it
 action record
   does       writes each event to forgotten-ports.jsonl, a JSON line each

@@ -3,6 +3,7 @@
 use std::num::NonZeroU32;
 use std::time::Duration;
 
+use super::duration;
 use super::rate::{self, NoRate};
 use super::section::Reader;
 use super::{ActionConf, JournalConf, RuleConf};
@@ -99,7 +100,7 @@ fn batch(reader: &mut Reader<'_>, gathers: Option<Duration>) -> Option<Batch> {
         return Some(Batch { most, wait, whole: true });
     }
     if wait > LONGEST_WAIT {
-        let problem = format!("{} s is out of range", wait.as_secs());
+        let problem = format!("{} is out of range", duration::shown(wait));
         return reader.refuse("batch_wait", &problem, "allowed: 0 to 1h");
     }
     if most == 1 && !wait.is_zero() {

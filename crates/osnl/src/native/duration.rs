@@ -19,9 +19,30 @@ pub fn parse(text: &str) -> Option<Duration> {
     number.checked_mul(seconds).map(Duration::from_secs)
 }
 
+/// As [`parse`] reads it, in the largest unit of which it is a whole number.
+pub(crate) fn shown(duration: Duration) -> String {
+    let seconds = duration.as_secs();
+    if duration.subsec_millis() > 0 {
+        return format!("{}ms", duration.as_millis());
+    }
+    let units = [("d", 86_400), ("h", 3600), ("m", 60)];
+    match units.into_iter().find(|(_, unit)| seconds > 0 && seconds % unit == 0) {
+        Some((letter, unit)) => format!("{}{letter}", seconds / unit),
+        None => format!("{seconds}s"),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn it_is_shown_as_it_is_read() {
+        for text in ["0s", "1s", "90s", "500ms", "1500ms", "5m", "24m", "1h", "30h", "7d", "2147483s"] {
+            assert_eq!(shown(parse(text).unwrap()), text);
+        }
+        assert_eq!(shown(Duration::from_secs(86_400)), "1d");
+    }
 
     #[test]
     fn numbers_with_a_unit() {

@@ -3,7 +3,7 @@
 use osnl_model::TransportUrl;
 use osnl_transport::{Arguments, Declare, QueueKind, QueueType, StreamOffset};
 
-use super::{ActionConf, JournalConf, ListenerConf, Native, OnFull, RuleConf, rabbit, size};
+use super::{ActionConf, JournalConf, ListenerConf, Native, OnFull, RuleConf, duration, rabbit, size};
 use crate::delivery::{Limits, OnDead, WhenExhausted};
 use crate::enrich::{EnrichConf, OnError};
 use crate::rule::{KeySource, Mode};
@@ -306,11 +306,11 @@ fn action(out: &mut String, conf: &ActionConf) {
     }
     let Limits { max_age, hold_max, on_dead } = settings.limits;
     if let Some(age) = max_age {
-        let age = age.as_secs();
-        say("age", &format!("a dead letter after {age} s of trying, not counted while it is held"));
+        let age = duration::shown(age);
+        say("age", &format!("a dead letter after {age} of trying, not counted while it is held"));
     }
     if let Some(held) = hold_max {
-        say("held", &format!("for at most {} s, then dead letters", held.as_secs()));
+        say("held", &format!("for at most {}, then dead letters", duration::shown(held)));
     }
     if on_dead == OnDead::HoldKey {
         say("dead", "keeps what follows of its resource waiting");

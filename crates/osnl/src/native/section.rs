@@ -172,7 +172,7 @@ impl<'a> Reader<'a> {
         match duration::parse(&text) {
             Some(duration) if (least..=MOST).contains(&duration) => Some(duration),
             Some(_) => {
-                let allowed = format!("allowed: {} ms to {} s", least.as_millis(), MOST.as_secs());
+                let allowed = format!("allowed: {} to {}", duration::shown(least), duration::shown(MOST));
                 self.refuse(option, &format!("{} is out of range", shown(&text)), &allowed)
             }
             None => {

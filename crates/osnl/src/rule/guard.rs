@@ -10,6 +10,8 @@ use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use crate::native::shown_duration;
+
 /// The log repeats that a guard holds so seldom.
 const REMIND: i64 = 60_000;
 
@@ -24,15 +26,7 @@ pub struct Rate {
 
 impl fmt::Display for Rate {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let seconds = self.within.as_secs();
-        let (number, unit) = match seconds {
-            0 => (1, "s"),
-            s if s % 86_400 == 0 => (s / 86_400, "d"),
-            s if s % 3600 == 0 => (s / 3600, "h"),
-            s if s % 60 == 0 => (s / 60, "m"),
-            s => (s, "s"),
-        };
-        write!(f, "{} per {number}{unit}", self.keys)
+        write!(f, "{} per {}", self.keys, shown_duration(self.within.max(Duration::from_secs(1))))
     }
 }
 

@@ -13,7 +13,7 @@ use crate::native::driver::{
     BuildContext, DriverConf, DriverOption, DriverTable, Probe, ProbeContext, ReadDriver, Reader, Wanted,
     file_probe,
 };
-use crate::native::{BuildError, Preview};
+use crate::native::{BuildError, Preview, shown_duration};
 use crate::template::{Escape, Template};
 
 /// Smaller files are more names than lines.
@@ -186,7 +186,7 @@ impl DriverConf for FileConf {
         };
         let Rotation { size, interval, keep } = self.rotation;
         let size = size.map(|size| format!("at {size} bytes"));
-        let interval = interval.map(|span| format!("each {} s", span.as_secs()));
+        let interval = interval.map(|span| format!("each {}", shown_duration(span)));
         let when: Vec<String> = size.into_iter().chain(interval).collect();
         let mut lines = vec![("safe", safe)];
         match when.is_empty() {

@@ -16,7 +16,7 @@ use crate::native::driver::{
     BuildContext, CA_FILE, DriverConf, DriverOption, DriverTable, Probe, ProbeContext, ReadDriver, Reader,
     TlsConf, VERIFY, Wanted,
 };
-use crate::native::{BuildError, Preview};
+use crate::native::{BuildError, Preview, shown_duration};
 use crate::template::{Escape, Template, TemplateError};
 
 const SUBJECT: &str =
@@ -257,7 +257,7 @@ impl DriverConf for MailConf {
         if let Some(digest) = self.digest {
             lines.push((
                 "digest",
-                format!("what comes within {} s of the first is one mail", digest.as_secs()),
+                format!("what comes within {} of the first is one mail", shown_duration(digest)),
             ));
         }
         lines

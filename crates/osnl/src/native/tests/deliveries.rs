@@ -41,7 +41,7 @@ fn every_wrong_value_says_what_is_allowed() {
     let duration = "is not a duration; write 30, 30s, 500ms, 5m, 24h or 7d";
     for option in ["retry_max_age", "hold_max"] {
         refused(action, &format!("{option} = soon"), &format!("{option}: \"soon\" {duration}"));
-        let range = "is out of range; allowed: 1000 ms to 2147483 s";
+        let range = "is out of range; allowed: 1s to 2147483s";
         refused(action, &format!("{option} = 0"), &format!("{option}: \"0\" {range}"));
     }
     refused(action, "retry_maxage = 1h", "retry_maxage: unknown option; did you mean retry_max_age?");
@@ -151,8 +151,8 @@ on_full = dead_letter
         "  shadow     recorded as done, nothing is called",
         "  order      by payload.port.network_id",
         "  guard      20 per 1m; what is beyond it is held until somebody releases it",
-        "  age        a dead letter after 86400 s of trying, not counted while it is held",
-        "  held       for at most 172800 s, then dead letters",
+        "  age        a dead letter after 1d of trying, not counted while it is held",
+        "  held       for at most 2d, then dead letters",
         "  dead       keeps what follows of its resource waiting",
         "  full       what is beyond max_pending is a dead letter",
         "  guard      100 per 10m; what is beyond it is held until somebody releases it",

@@ -167,7 +167,7 @@ fn every_wrong_value_says_what_is_allowed() {
         "timeout = soon",
         "timeout: \"soon\" is not a duration; write 30, 30s, 500ms, 5m, 24h or 7d",
     );
-    check(action, "timeout = 0", "timeout: \"0\" is out of range; allowed: 1 ms to 2147483 s");
+    check(action, "timeout = 0", "timeout: \"0\" is out of range; allowed: 1ms to 2147483s");
     check(action, "max_attempts = 0", "max_attempts: 0 is out of range; allowed: 1 to 4294967295");
     check(
         action,
