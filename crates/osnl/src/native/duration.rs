@@ -26,7 +26,7 @@ pub(crate) fn shown(duration: Duration) -> String {
         return format!("{}ms", duration.as_millis());
     }
     let units = [("d", 86_400), ("h", 3600), ("m", 60)];
-    match units.into_iter().find(|(_, unit)| seconds > 0 && seconds % unit == 0) {
+    match units.into_iter().find(|(_, unit)| seconds > 0 && seconds.is_multiple_of(*unit)) {
         Some((letter, unit)) => format!("{}{letter}", seconds / unit),
         None => format!("{seconds}s"),
     }

@@ -108,7 +108,7 @@ fn what_a_driver_does_not_have_is_refused_with_who_has_it() {
         ["a.conf:14: [action:record] path: is no option of the driver k2hr3; dump, file have it"]
     );
     check("rate = 5/s", "rate: \"5/s\" is not a rate; write 100 per 10m: so many calls within this time");
-    check("batch_wait = 2h", "batch_wait: 7200 s is out of range; allowed: 0 to 1h");
+    check("batch_wait = 2h", "batch_wait: 2h is out of range; allowed: 0 to 1h");
     check("concurrency = 0", "concurrency: 0 is out of range; allowed: 1 to 1000");
     let found = errors(load(&WHOLE.replace("driver = dump", "driver = $log_level")));
     let known = format!("driver: \"info\" is not one of the known words; allowed: {}", names().join(", "));
