@@ -9,7 +9,7 @@ use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::{Args, ColorChoice, Parser, Subcommand, ValueEnum};
 use osnl_model::Secret;
 
 use crate::command::demo::ScreenSize;
@@ -17,6 +17,7 @@ use crate::command::explain::ExplainArgs;
 use crate::command::replay::ReplayArgs;
 use crate::command::tap::TapArgs;
 use crate::command::test::TestArgs;
+use crate::terminal::are_colours_wanted;
 
 pub(crate) use self::control::{
     ChangeArgs, ControlFormat, DeliveriesArgs, DeliveriesCommand, FilterArgs, PlaceArgs, ReloadArgs,
@@ -381,18 +382,26 @@ fn secret(text: &str) -> Result<Secret, String> {
     Ok(Secret::new(text))
 }
 
+/// Help and usage errors have colours where everything else has them: clap by itself takes some variables, such as `CI`,
+/// for a terminal that knows colours.
+fn parsed<P: Parser>(arguments: Vec<OsString>) -> P {
+    let colours = if are_colours_wanted() { ColorChoice::Auto } else { ColorChoice::Never };
+    let found = P::command().color(colours).get_matches_from(arguments);
+    P::from_arg_matches(&found).unwrap_or_else(|error| error.exit())
+}
+
 /// Reads the command line; help, version and usage errors end the program here (0 and 2).
 pub(crate) fn parse(arguments: impl IntoIterator<Item = OsString>) -> Invocation {
     let arguments: Vec<OsString> = arguments.into_iter().collect();
     let called_as = arguments.first().map(Path::new).and_then(Path::file_stem).and_then(|name| name.to_str());
     if let Some(program @ ("k2hr3_osnl" | "k2hr3-osnl")) = called_as {
         let program = program.to_owned();
-        return Invocation::K2hr3Osnl(K2hr3OsnlArgs { program, ..K2hr3Osnl::parse_from(arguments).args });
+        return Invocation::K2hr3Osnl(K2hr3OsnlArgs { program, ..parsed::<K2hr3Osnl>(arguments).args });
     }
     if let Some("oss_watcher" | "oss-watcher") = called_as {
-        return Invocation::OssWatcher(OssWatcher::parse_from(arguments).args);
+        return Invocation::OssWatcher(parsed::<OssWatcher>(arguments).args);
     }
-    match Osnl::parse_from(arguments).command {
+    match parsed::<Osnl>(arguments).command {
         Command::OssWatcher(args) => Invocation::OssWatcher(args),
         Command::K2hr3Osnl(args) => Invocation::K2hr3Osnl(args),
         Command::Demo(args) => Invocation::Demo(args),

@@ -125,7 +125,8 @@ pub(crate) fn on_stderr(tone: Tone, text: &str) -> String {
     if std::io::stderr().is_terminal() && are_colours_wanted() { tone.paint(text) } else { text.to_owned() }
 }
 
-fn are_colours_wanted() -> bool {
+/// Whether nobody said that a terminal should have none, by `NO_COLOR` or `TERM=dumb`.
+pub(crate) fn are_colours_wanted() -> bool {
     std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
         && std::env::var_os("TERM").is_none_or(|value| value != "dumb")
 }

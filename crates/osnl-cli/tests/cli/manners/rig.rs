@@ -48,6 +48,11 @@ impl Rig {
         rig.wait("roles", "done", 1);
         // The one that is attempted counts as held while it waits for its next attempt.
         wait_until(SOON, "cmdb is held", || rig.target("cmdb")["state"] == "open");
+        // It is written beside the journal, by a thread that nobody waits for.
+        let unmatched = ["explain", "-c", "a.conf", "--unmatched"];
+        wait_until(SOON, "what no rule wanted is kept", || {
+            rig.tell(&unmatched).stdout.contains("subnet.create.end")
+        });
         rig
     }
 
