@@ -34,13 +34,13 @@ pub(super) fn tick(writer: &mut Writer) -> Result<Pruned> {
     let cutoff = millis(SystemTime::now()).saturating_sub(retention);
     loop {
         let size = used(writer)?;
-        let over = size > writer.max_size;
-        // Too large, the oldest history leaves before its time.
-        let before = if over { i64::MAX } else { cutoff };
+        // Too large, the oldest history leaves before its time; once nothing was read for it, until there is room for more
+        // than the next message.
+        let wanting = size > writer.max_size || (is_full(writer) && size > writer.max_size / 20 * 19);
+        let before = if wanting { i64::MAX } else { cutoff };
         let gone = history(writer, before)? + dead(writer)? + objects(writer, before)?;
         if gone == 0 {
-            let full = over || (is_full(writer) && size > writer.max_size / 20 * 19);
-            let full = full.then(|| {
+            let full = wanting.then(|| {
                 format!(
                     "the journal {} holds {} MiB of pending and dead deliveries, its max_size: nothing is read from the \
                      broker until some are delivered, retried or discarded; or raise max_size",
