@@ -105,15 +105,24 @@ impl Event {
     /// them can tell a repeated request from a second one.
     #[must_use]
     pub fn idempotency_key(&self) -> String {
-        let notification = &self.notification;
-        let message = match notification.message_id.as_ref().or(notification.unique_id.as_ref()) {
-            Some(id) => id.clone(),
-            None => self.received.digest().to_string(),
-        };
-        match self.resource {
-            Some(n) => format!("{message}/{}/{n}", self.action),
-            None => format!("{message}/{}", self.action),
-        }
+        idempotency_key(&self.notification, &self.action, self.resource, || {
+            self.received.digest().to_string()
+        })
+    }
+}
+
+/// [`Event::idempotency_key`], of a message without an id with this digest.
+pub(crate) fn idempotency_key(
+    notification: &Notification,
+    action: &str,
+    resource: Option<u32>,
+    digest: impl FnOnce() -> String,
+) -> String {
+    let message = notification.message_id.as_ref().or(notification.unique_id.as_ref());
+    let message = message.cloned().unwrap_or_else(digest);
+    match resource {
+        Some(n) => format!("{message}/{action}/{n}"),
+        None => format!("{message}/{action}"),
     }
 }
 

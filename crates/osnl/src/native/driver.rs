@@ -29,8 +29,8 @@ use super::logins::Logins;
 pub(crate) use super::probe::{Probe, broker_probe, cloud_probe, file_probe, target_probe};
 pub(crate) use super::section::Reader;
 use super::{BuildError, ListenerConf, Preview};
-use crate::action::Action;
 use crate::action::http::HttpOptions;
+use crate::action::{Action, idempotency_key};
 use crate::delivery::DeliverySettings;
 use crate::enrich::Ask;
 use crate::metrics::Counters;
@@ -224,12 +224,7 @@ impl Wanted<'_> {
 
     /// As an attempt will have it; a message without an id has the digest of its bytes.
     pub(crate) fn idempotency_key(&self, action: &str) -> String {
-        let message = self.notification.message_id.as_deref().or(self.notification.unique_id.as_deref());
-        let message = message.unwrap_or("DIGEST");
-        match self.resource {
-            Some(n) => format!("{message}/{action}/{n}"),
-            None => format!("{message}/{action}"),
-        }
+        idempotency_key(self.notification, action, self.resource, || "DIGEST".to_owned())
     }
 
     /// The object `enrichments` of drivers that hand over all of an event, for people; `None` where nothing is asked.

@@ -3,8 +3,9 @@
 //! and 404 is the good answer.
 
 use std::collections::BTreeSet;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
+use futures_util::future::join_all;
 use osnl_openstack::{ApiError, Cloud, CloudConf, Identity, Kind, LoggedIn, Scope};
 
 use super::{Native, Probe, silent};
@@ -28,18 +29,21 @@ pub(super) async fn enrichment(
     };
     let (login, logged_in) = log_in(&section, &cloud, deadline).await;
     let mut probes = vec![login];
-    if let Some(logged_in) = logged_in {
-        for kind in kinds {
-            let probe = Probe::of(section.as_str(), format!("{kind}s of {}", kind.service()));
-            let reading = reads(probe.clone(), &cloud, *kind, &logged_in);
+    if let Some(logged_in) = &logged_in {
+        let (section, cloud) = (section.as_str(), &cloud);
+        let read = kinds.iter().map(|kind| async move {
+            let probe = Probe::of(section, format!("{kind}s of {}", kind.service()));
+            let reading = reads(probe.clone(), cloud, *kind, logged_in);
             let read = tokio::time::timeout(deadline, reading).await;
-            probes.push(read.unwrap_or_else(|_| silent(probe, deadline)));
-        }
+            read.unwrap_or_else(|_| silent(probe, deadline))
+        });
+        probes.extend(join_all(read).await);
     }
     probes
 }
 
-/// A login, and where its catalogue has this service. What is in neither is in the answer's first part.
+/// A login, and where its catalogue has this service, both within the deadline; `None` where the probe says why not, or
+/// nothing was asked.
 pub(crate) async fn cloud_probe(
     section: &str,
     conf: &CloudConf,
@@ -51,9 +55,15 @@ pub(crate) async fn cloud_probe(
         Ok(cloud) => cloud,
         Err(error) => return (keystone(section, conf).failed(error.to_string(), None), None),
     };
+    let begun = Instant::now();
     let (probe, logged_in) = log_in(section, &cloud, deadline).await;
     let (Some(logged_in), Some(service)) = (logged_in, service) else { return (probe, None) };
-    match cloud.endpoint(service).await {
+    // Kept with the token, unless it lacks the service: then it is fetched once more.
+    let left = deadline.saturating_sub(begun.elapsed());
+    let Ok(found) = tokio::time::timeout(left, cloud.endpoint(service)).await else {
+        return (silent(probe, deadline), None);
+    };
+    match found {
         Ok(endpoint) => {
             let found = format!("{}; {service} is at {endpoint}", probe.found);
             (Probe { found, ..probe }, Some(endpoint))
