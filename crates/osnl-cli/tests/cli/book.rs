@@ -37,10 +37,12 @@ const NOT_RUN: [(&str, &str, &str); 6] = [
 ];
 
 /// Commands of other pages and of the README that are not osnl's: page and how they begin.
-const OTHER_PROGRAMS: [(&str, &str); 10] = [
+const OTHER_PROGRAMS: [(&str, &str); 12] = [
+    ("../README.md", "cargo build --release"),
     ("../README.md", "cargo run --release -- demo"),
     ("../README.md", "cargo xtask test"),
     ("../README.md", "ln -s osnl "),
+    ("../README.md", "sudo install "),
     ("benchmarks.md", "cargo xtask bench"),
     ("deliveries.md", "printf "),
     ("operation.md", "ln -s /usr/bin/osnl "),
