@@ -118,7 +118,7 @@ pub(crate) async fn outcome(file: &str, count: u64) -> Result<()> {
         let left = usize::try_from(count - ended).unwrap_or(IN_FLIGHT);
         let claimed = journal.claim(ACTION, IN_FLIGHT.min(left)).await;
         ended += claimed.len() as u64;
-        claimed.into_iter().for_each(|claimed| journal.outcome(claimed.id, Outcome::Delivered));
+        claimed.into_iter().for_each(|claimed| journal.end(claimed.id, Outcome::Delivered.into()));
     }
     journal.close().await;
     print_span(began.elapsed());

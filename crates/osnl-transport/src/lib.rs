@@ -68,7 +68,8 @@ pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 /// Queues, and how many messages wait in each.
 pub type Waiting = Vec<(Arc<str>, u32)>;
 
-/// A broker that can be listened to, and published to.
+/// A broker that can be listened to, and published to. No method has a default body: a transport around another forwards
+/// each of them.
 pub trait Transport: Send + Sync {
     /// Makes one attempt to connect, declare and consume. Where the broker has several hosts, one
     /// attempt is one round over all of them.
@@ -97,26 +98,16 @@ pub trait Transport: Send + Sync {
         to: &'a Target,
         priority: &'a Priority,
         message: Outgoing,
-    ) -> BoxFuture<'a, Result<(), TransportError>> {
-        let _ = (to, priority, message);
-        Box::pin(async { Err(TransportError::OnlyListens { location: self.location() }) })
-    }
+    ) -> BoxFuture<'a, Result<(), TransportError>>;
 
     /// Closes in good order what [`Transport::send`] has opened; a later send opens it again.
-    fn close(&self) -> BoxFuture<'_, ()> {
-        Box::pin(std::future::ready(()))
-    }
+    fn close(&self) -> BoxFuture<'_, ()>;
 
     /// Makes one attempt to connect and look on, with a queue that takes nothing from anybody.
     ///
     /// # Errors
     /// As [`Transport::listen`]. A transport on which nobody can look on refuses.
-    fn tap<'a>(&'a self, _options: &'a TapOptions) -> BoxFuture<'a, Result<Box<dyn Tap>, TransportError>> {
-        Box::pin(std::future::ready(Err(TransportError::Refused {
-            what: "look on".to_owned(),
-            reason: format!("{} can only be listened to", self.location()),
-        })))
-    }
+    fn tap<'a>(&'a self, options: &'a TapOptions) -> BoxFuture<'a, Result<Box<dyn Tap>, TransportError>>;
 
     /// Looks at queues that are ours, each of which may have gone, and removes bindings of them; with `alone` only if
     /// none of them has more than one consumer. Removing what is not there is no error.
@@ -128,21 +119,43 @@ pub trait Transport: Send + Sync {
         superfluous: &'a [Binding],
         queues: &'a [String],
         alone: bool,
-    ) -> BoxFuture<'a, Result<Vec<Option<QueueSeen>>, TransportError>> {
-        let _ = (superfluous, alone);
-        Box::pin(std::future::ready(Ok(vec![None; queues.len()])))
-    }
+    ) -> BoxFuture<'a, Result<Vec<Option<QueueSeen>>, TransportError>>;
 
     /// What it can do.
     fn features(&self) -> Features;
 
     /// The pauses that its options ask for around attempts to connect; whoever connects again keeps them.
-    fn reconnect(&self) -> Reconnect {
-        Reconnect::default()
-    }
+    fn reconnect(&self) -> Reconnect;
 
     /// Where this transport connects to, for people: hosts and virtual host, no secret.
     fn location(&self) -> String;
+}
+
+/// Answers for a transport that only listens, at this location: nothing can be published, watched or tidied.
+#[derive(Clone, Debug)]
+pub struct OnlyListens(pub String);
+
+impl OnlyListens {
+    /// Answers [`Transport::send`].
+    pub fn send<'a>(self) -> BoxFuture<'a, Result<(), TransportError>> {
+        Box::pin(std::future::ready(Err(TransportError::OnlyListens { location: self.0 })))
+    }
+
+    /// Answers [`Transport::close`].
+    pub fn close<'a>(self) -> BoxFuture<'a, ()> {
+        Box::pin(std::future::ready(()))
+    }
+
+    /// Answers [`Transport::tap`].
+    pub fn tap<'a>(self) -> BoxFuture<'a, Result<Box<dyn Tap>, TransportError>> {
+        let reason = format!("{} can only be listened to", self.0);
+        Box::pin(std::future::ready(Err(TransportError::Refused { what: "look on".to_owned(), reason })))
+    }
+
+    /// Answers [`Transport::tidy`] about so many queues: none of them is seen.
+    pub fn tidy<'a>(self, queues: usize) -> BoxFuture<'a, Result<Vec<Option<QueueSeen>>, TransportError>> {
+        Box::pin(std::future::ready(Ok(vec![None; queues])))
+    }
 }
 
 /// What is in a queue, and who reads it.

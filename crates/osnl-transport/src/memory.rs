@@ -21,7 +21,8 @@ use crate::message::{Epoch, Properties};
 use crate::outgoing::Outgoing;
 use crate::topology::{Binding, Declare, ListenOptions, OpenQueue, QueueType, Subscription, plan};
 use crate::{
-    BoxFuture, Consumer, Features, Tap, TapMessage, TapOptions, TapProperties, Transport, TransportError,
+    BoxFuture, Consumer, Features, OnlyListens, QueueSeen, Reconnect, Tap, TapMessage, TapOptions,
+    TapProperties, Transport, TransportError,
 };
 
 /// A broker that lives as long as its last handle. Clones share it.
@@ -251,6 +252,23 @@ impl Transport for MemoryTransport {
         Box::pin(
             async move { MemoryTap::open(&self.broker, options).map(|tap| Box::new(tap) as Box<dyn Tap>) },
         )
+    }
+
+    fn close(&self) -> BoxFuture<'_, ()> {
+        OnlyListens(self.location()).close()
+    }
+
+    fn tidy<'a>(
+        &'a self,
+        _: &'a [Binding],
+        queues: &'a [String],
+        _: bool,
+    ) -> BoxFuture<'a, Result<Vec<Option<QueueSeen>>, TransportError>> {
+        OnlyListens(self.location()).tidy(queues.len())
+    }
+
+    fn reconnect(&self) -> Reconnect {
+        Reconnect::default()
     }
 
     fn features(&self) -> Features {

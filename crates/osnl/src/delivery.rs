@@ -202,7 +202,8 @@ impl DeliveryLoop {
             let room = most.saturating_sub(self.schedule.claimed());
             // What is held for longer than that already is looked at with each sweep.
             let hold_ends = self.schedule.hold_ends().filter(|at| *at > Instant::now());
-            let due = [self.schedule.wake_at(Instant::now()), hold_ends]
+            let retry = self.journal.next_due(&self.name).filter(|_| room > 0);
+            let due = [self.schedule.wake_at(Instant::now()), hold_ends, retry]
                 .into_iter()
                 .flatten()
                 .filter(|_| may_attempt)
@@ -260,8 +261,9 @@ impl DeliveryLoop {
         self.action.close(&shutdown.abort).await;
         if gone.is_cancelled() && !shutdown.drain.is_cancelled() {
             for id in self.schedule.release_all() {
-                self.journal.outcome(id, Outcome::Returned);
+                self.journal.end(id, Outcome::Returned.into());
             }
+            self.journal.retired(&self.name);
         }
         let unfinished = self.schedule.claimed();
         if unfinished > 0 {
@@ -273,6 +275,7 @@ impl DeliveryLoop {
     fn change_setup(&mut self) -> Arc<dyn Action> {
         let Setup { action, settings, prelude, fallback } = self.setups.borrow_and_update().clone();
         self.schedule.change(&settings, Instant::now());
+        self.journal.due_now(&self.name);
         *self.gauges.target.lock().unwrap_or_else(PoisonError::into_inner) = action.target();
         (self.settings, self.prelude, self.fallback) = (settings, prelude, fallback);
         std::mem::replace(&mut self.action, action)
@@ -288,7 +291,7 @@ impl DeliveryLoop {
     fn begin_attempts(&mut self, attempts: &mut FuturesUnordered<BoxFuture<'static, Attempt>>) {
         for id in self.journal.withdrawn(&self.name) {
             if self.schedule.release(id) {
-                self.journal.outcome(id, Outcome::Returned);
+                self.journal.end(id, Outcome::Returned.into());
             }
         }
         while let Some(items) = self.schedule.next(Instant::now()) {
@@ -303,19 +306,15 @@ impl DeliveryLoop {
     fn return_overdue(&mut self) {
         for id in self.journal.overdue(&self.name) {
             if self.schedule.release(id) {
-                self.journal.outcome(id, Outcome::Returned);
+                self.journal.end(id, Outcome::Returned.into());
             }
         }
     }
 
     fn return_what_cannot_wait(&mut self) {
         let now = Instant::now();
-        let mut returned = self.schedule.returning(now);
-        if let Some(most) = self.journal.max_waiting() {
-            returned.extend(self.schedule.shed(most, now));
-        }
-        for id in returned {
-            self.journal.outcome(id, Outcome::Returned);
+        for id in self.schedule.returning(now) {
+            self.journal.end(id, Outcome::Returned.into());
         }
     }
 }

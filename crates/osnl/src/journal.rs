@@ -2,20 +2,22 @@
 //!
 //! The way of an entry: [`reserve`](Journal::reserve) a place *before* anything is read from the
 //! broker, [`append`](Journal::append) what a rule wants and get a [`Receipt`], hand the deliveries
-//! out to the delivery loop by [`claim`](Journal::claim), take each [`Outcome`] back. When everything
+//! out to the delivery loop by [`claim`](Journal::claim), take each [`End`] back. When everything
 //! the message asked for is safe the receipt completes, and the listener settles the message.
 //!
 //! What *safe* means is the store's choice and the only difference between stores. With
 //! [`memory`] (`memory://`) it is the last outcome; with a durable store, [`sqlite`], it is the commit.
 //!
 //! **Order**: per action and resource key, in the order of the appends. Only the oldest delivery of a
-//! key is ever claimed; its outcome makes the next one claimable.
+//! key is ever claimed; its outcome makes the next one claimable. A delivery that waits for its retry waits in the
+//! journal with its due time ([`retry_at`](Journal::retry_at)): claims hold what runs, and what can run now.
 
 mod begin;
 #[cfg(test)]
 mod conformance;
 mod identity;
 pub mod memory;
+mod share;
 pub mod sqlite;
 
 use std::collections::BTreeMap;
@@ -28,6 +30,7 @@ use std::time::{Duration, SystemTime};
 
 use osnl_transport::BoxFuture;
 use tokio::sync::{oneshot, watch};
+use tokio::time::Instant;
 
 pub use self::begin::Begin;
 use crate::action::Event;
@@ -35,7 +38,8 @@ use crate::enrich::Enriched;
 use crate::oss::Change;
 use crate::received::Received;
 
-/// A store of entries and their deliveries. See the [module](self).
+/// A store of entries and their deliveries. See the [module](self). No method has a default body: a journal around
+/// another forwards each of them.
 pub trait Journal: Send + Sync {
     /// Waits until at least one entry for these actions could be kept, and holds up to `at_most` places. An
     /// action whose bound is reached keeps nobody waiting who does not name it.
@@ -47,63 +51,63 @@ pub trait Journal: Send + Sync {
     /// Keeps a message that cannot be read, with its bytes, and says so once in the log.
     fn set_aside(&self, received: Received, reason: String) -> Receipt;
 
-    /// Claims up to `at_most` deliveries of this action, oldest first; waits until there is one.
-    /// Cancel-safe: a claim that was not answered claims nothing.
+    /// Claims up to `at_most` deliveries of this action that may be attempted now: those that have never failed, in
+    /// order of arrival, and those whose retry is due, longest due first; where there are both, neither gets less than
+    /// a quarter of the places. Waits until there is one. Cancel-safe: a claim that was not answered claims nothing.
+    ///
+    /// The journal never sleeps: the caller asks again at [`next_due`](Journal::next_due).
     fn claim<'a>(&'a self, action: &'a str, at_most: usize) -> BoxFuture<'a, Vec<Claimed>>;
+
+    /// Returns when the next retry of this action becomes due, if one waits in the journal and a claim is of use then.
+    fn next_due(&self, action: &str) -> Option<Instant>;
 
     /// Takes note of an attempt that failed: what is used up by now, so that a later claim knows, and what the
     /// target said.
     fn attempted(&self, delivery: DeliveryId, used: Used, answer: &str);
 
+    /// Ends a claim whose attempt failed and will be repeated. The delivery keeps its place in its lane, and nothing of
+    /// its lane overtakes it. A durable store keeps the moment too; after a restart the retry is due after at most the
+    /// pause that was meant.
+    fn retry_at(&self, delivery: DeliveryId, retry: Retry);
+
+    /// Makes everything of this action that waits for a retry due now: its settings have changed.
+    fn due_now(&self, action: &str);
+
     /// Ends a claimed delivery. For a durable store, whose message is acknowledged already,
     /// [`Outcome::Returned`] means: back into the journal, claimable again.
-    fn outcome(&self, delivery: DeliveryId, outcome: Outcome);
-
-    /// The same with what was done, in words for a listing; a store that lists nothing drops them.
-    fn outcome_saying(&self, delivery: DeliveryId, outcome: Outcome, done: &str) {
-        let _ = done;
-        self.outcome(delivery, outcome);
-    }
+    ///
+    /// A delivery that is given up and handed to another action ends and is made anew in one step: both are there or
+    /// neither. It is made once: none if its rule has had one of that action for this resource of the event already.
+    fn end(&self, delivery: DeliveryId, end: End);
 
     /// Keeps what was asked for a claimed delivery, for all its attempts, and what is worth knowing later; it is written
     /// in the order of the calls, and completes when that is safe.
-    fn enriched(&self, delivery: DeliveryId, enriched: &Enriched, learnt: Learnt) -> BoxFuture<'static, ()> {
-        let _ = (delivery, enriched, learnt);
-        Box::pin(std::future::ready(()))
-    }
+    fn enriched(&self, delivery: DeliveryId, enriched: &Enriched, learnt: Learnt) -> BoxFuture<'static, ()>;
 
     /// What was kept last of an object that an enrichment has looked at (`kind:id`), as JSON.
-    fn known<'a>(&'a self, object: &'a str) -> BoxFuture<'a, Option<String>> {
-        let _ = object;
-        Box::pin(std::future::ready(None))
-    }
+    fn known<'a>(&'a self, object: &'a str) -> BoxFuture<'a, Option<String>>;
 
-    /// Ends a claimed delivery as given up, and makes one of another action for the same rule, resource and
-    /// key, in one step: both are there or neither. It is made once: none if this rule has had one of that action for
-    /// this resource of the event already.
-    fn give_up(&self, delivery: DeliveryId, outcome: Outcome, to: &Handover);
-
-    /// Claimed deliveries whose message the broker has waited for too long: each should end with
-    /// [`Outcome::Returned`] unless an attempt is under way. Durable stores have none.
+    /// Returns the claimed deliveries whose message the broker has waited for too long: each should end with
+    /// [`Outcome::Returned`] unless an attempt is under way. What is not claimed, the journal ends by itself. Durable
+    /// stores have none.
     fn overdue(&self, action: &str) -> Vec<DeliveryId>;
 
-    /// How many deliveries of an action may wait for a retry before far ones are returned;
-    /// `None` where waiting costs the broker nothing.
-    fn max_waiting(&self) -> Option<usize>;
-
-    /// Claimed deliveries that somebody has discarded or moved meanwhile: each should end with
-    /// [`Outcome::Returned`] before another attempt.
+    /// Returns the claims that the operator has discarded, held or moved meanwhile: each should end with
+    /// [`Outcome::Returned`] before another attempt. Only then does what was asked take effect and does the lane go on.
+    /// An attempt under way ends first; if it succeeded, that is recorded.
     fn withdrawn(&self, action: &str) -> Vec<DeliveryId>;
+
+    /// The action has no delivery loop any more. Where the broker keeps the messages, everything of the action that is
+    /// not claimed goes back to it.
+    fn retired(&self, action: &str);
 
     /// Whether it can be written, as it changes. While it has failed nothing is reserved or claimed, and no
     /// attempt should begin.
     fn state(&self) -> watch::Receiver<JournalState>;
 
     /// The actions that are paused, as that changes. No attempt of theirs begins and nothing of theirs ages; what is
-    /// appended for them waits. Nothing can be paused in a store that does not say so.
-    fn paused(&self) -> watch::Receiver<Paused> {
-        watch::channel(Paused::new()).1
-    }
+    /// appended for them waits.
+    fn paused(&self) -> watch::Receiver<Paused>;
 
     /// No outcome will come any more: completes when everything it was told is safe. Receipts that are still
     /// open then end as [`Settle::Leave`].
@@ -297,6 +301,50 @@ pub struct Used {
     pub attempts: u32,
     /// Time since its first attempt, without the time in which its target was held.
     pub age: Duration,
+    /// Attempts made that failed, of any class: above none, its resource has failed before.
+    pub made: u32,
+}
+
+/// An attempt that failed and will be repeated.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Retry {
+    /// When it may be attempted again.
+    pub due: Instant,
+    /// What it has used up by now.
+    pub used: Used,
+    /// What the target said.
+    pub answer: String,
+}
+
+/// The end of a claim.
+#[derive(Clone, Debug)]
+pub struct End {
+    /// How it ended.
+    pub outcome: Outcome,
+    /// What was done, in words for a listing; a store that lists nothing drops them.
+    pub done: Option<String>,
+    /// The action that does instead what is given up.
+    pub to: Option<Handover>,
+}
+
+impl End {
+    /// The same, and what was done.
+    #[must_use]
+    pub fn saying(self, done: impl Into<String>) -> Self {
+        Self { done: Some(done.into()), ..self }
+    }
+
+    /// The same, handed to another action if it is given up.
+    #[must_use]
+    pub fn handed_to(self, to: Handover) -> Self {
+        Self { to: Some(to), ..self }
+    }
+}
+
+impl From<Outcome> for End {
+    fn from(outcome: Outcome) -> Self {
+        Self { outcome, done: None, to: None }
+    }
 }
 
 /// How a delivery ended.
@@ -313,6 +361,17 @@ pub enum Outcome {
     DeadHoldingKey(String),
     /// The message goes back to the broker, and with it everything of the same key behind it.
     Returned,
+}
+
+impl Outcome {
+    /// Why it is given up, if it is.
+    #[must_use]
+    pub fn given_up(&self) -> Option<&str> {
+        match self {
+            Self::Dead(reason) | Self::DeadHoldingKey(reason) => Some(reason),
+            Self::Delivered | Self::NothingToDo | Self::Returned => None,
+        }
+    }
 }
 
 /// What the listener shall do with the message.

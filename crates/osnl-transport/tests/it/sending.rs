@@ -6,8 +6,9 @@ use futures_util::future::join_all;
 use osnl_model::{Priority, Target, TransportUrl};
 use osnl_testkit::{Broker, Vhost};
 use osnl_transport::{
-    Batch, Declare, IncomingMessage, ListenOptions, MemoryBroker, Outgoing, Properties, QueueKind, Route,
-    Transport, TransportError, transport,
+    Batch, Binding, BoxFuture, Declare, IncomingMessage, ListenOptions, MemoryBroker, OnlyListens, Outgoing,
+    Properties, QueueKind, QueueSeen, Reconnect, Route, Tap, TapOptions, Transport, TransportError,
+    transport,
 };
 
 const SOON: Duration = Duration::from_secs(20);
@@ -131,6 +132,36 @@ async fn a_transport_that_only_listens_says_so() {
         ) -> osnl_transport::BoxFuture<'a, Result<Box<dyn osnl_transport::Consumer>, TransportError>>
         {
             Box::pin(async { Err(TransportError::Lost { reason: "-".into() }) })
+        }
+
+        fn send<'a>(
+            &'a self,
+            _: &'a Target,
+            _: &'a Priority,
+            _: Outgoing,
+        ) -> BoxFuture<'a, Result<(), TransportError>> {
+            OnlyListens(self.location()).send()
+        }
+
+        fn close(&self) -> BoxFuture<'_, ()> {
+            OnlyListens(self.location()).close()
+        }
+
+        fn tap<'a>(&'a self, _: &'a TapOptions) -> BoxFuture<'a, Result<Box<dyn Tap>, TransportError>> {
+            OnlyListens(self.location()).tap()
+        }
+
+        fn tidy<'a>(
+            &'a self,
+            _: &'a [Binding],
+            queues: &'a [String],
+            _: bool,
+        ) -> BoxFuture<'a, Result<Vec<Option<QueueSeen>>, TransportError>> {
+            OnlyListens(self.location()).tidy(queues.len())
+        }
+
+        fn reconnect(&self) -> Reconnect {
+            Reconnect::default()
         }
 
         fn features(&self) -> osnl_transport::Features {

@@ -8,7 +8,7 @@ use tokio::time::Instant;
 use super::schedule::Step;
 use super::{BreakerState, DeliveryLoop, GivenUp};
 use crate::action::{ActionError, Done, Event};
-use crate::journal::{DeliveryId, Outcome, Used};
+use crate::journal::{DeliveryId, End, Outcome, Retry, Used};
 
 /// How often the log repeats that a target is held.
 const REMIND: Duration = Duration::from_secs(60);
@@ -46,7 +46,11 @@ impl DeliveryLoop {
                 Step::End(id, outcome) => {
                     if let Outcome::Dead(reason) | Outcome::DeadHoldingKey(reason) = &outcome {
                         // The last attempt is part of the history too.
-                        let last = Used { attempts: used.attempts.saturating_add(1), ..used };
+                        let last = Used {
+                            attempts: used.attempts.saturating_add(1),
+                            made: used.made.saturating_add(1),
+                            ..used
+                        };
                         self.journal.attempted(id, last, error);
                         tracing::error!(
                             action.name = action,
@@ -79,8 +83,16 @@ impl DeliveryLoop {
                 }
             }
         }
-        if let (Some((error, _)), Some(used)) = (&failure, self.schedule.used(id, Instant::now())) {
-            self.journal.attempted(id, used, error);
+        let now = Instant::now();
+        if let (Some((error, _)), Some(used)) = (failure, self.schedule.used(id, now)) {
+            match self.schedule.hand_back(id) {
+                // It ages while it waits.
+                Some(due) => {
+                    let age = used.age + due.saturating_duration_since(now);
+                    self.journal.retry_at(id, Retry { due, used: Used { age, ..used }, answer: error });
+                }
+                None => self.journal.attempted(id, used, &error),
+            }
         }
     }
 
@@ -108,10 +120,7 @@ impl DeliveryLoop {
         done: &str,
         (attempts, answer): (u32, &str),
     ) {
-        let given_up = match &outcome {
-            Outcome::Dead(reason) | Outcome::DeadHoldingKey(reason) => Some(reason.clone()),
-            Outcome::Delivered | Outcome::NothingToDo | Outcome::Returned => None,
-        };
+        let given_up = outcome.given_up().map(str::to_owned);
         let fallback = self.fallback.as_ref().filter(|fallback| given_up.is_some() && fallback.takes(event));
         match (fallback, given_up) {
             (Some(fallback), Some(reason)) => {
@@ -122,9 +131,10 @@ impl DeliveryLoop {
                     fallback.action
                 );
                 let given_up = GivenUp { action: &self.name, reason: &reason, attempts, answer };
-                self.journal.give_up(id, outcome, &fallback.handover(given_up, event.failure()));
+                let handover = fallback.handover(given_up, event.failure());
+                self.journal.end(id, End::from(outcome).handed_to(handover));
             }
-            (None, _) | (_, None) => self.journal.outcome_saying(id, outcome, done),
+            (None, _) | (_, None) => self.journal.end(id, End::from(outcome).saying(done)),
         }
     }
 

@@ -21,9 +21,6 @@ use crate::action::{ActionError, Done, ErrorClass, Event};
 use crate::journal::{Claimed, DeliveryId, Outcome, Used};
 use crate::rule::Rate;
 
-/// A retry further away than this may go back to the broker when too many wait.
-const FAR: Duration = Duration::from_secs(60);
-
 /// What ends a delivery whose attempts are used up.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum WhenExhausted {
@@ -39,6 +36,8 @@ pub(super) struct Item {
     pub(super) claimed: Claimed,
     /// Attempts on answers used up.
     attempts: u32,
+    /// Attempts that failed, of any class.
+    made: u32,
     /// Attempts in a row that were held: they cost none.
     holds: u32,
     /// Since when it is ready.
@@ -150,7 +149,7 @@ impl Schedule {
     /// What a claimed delivery has used up.
     pub(super) fn used(&self, id: DeliveryId, now: Instant) -> Option<Used> {
         let item = self.items.get(&id)?;
-        Some(Used { attempts: item.attempts, age: self.age(item, now) })
+        Some(Used { attempts: item.attempts, age: self.age(item, now), made: item.made })
     }
 
     fn age(&self, item: &Item, now: Instant) -> Duration {
@@ -216,13 +215,15 @@ impl Schedule {
 
     pub(super) fn add(&mut self, claimed: Claimed, now: Instant) {
         let id = claimed.id;
-        let attempts = claimed.used.attempts;
+        let Used { attempts, made, age: _ } = claimed.used;
         let item = Item {
             attempts,
+            made,
             claimed,
-            holds: 0,
+            // Where it has waited in the journal since, only the sum of both is known.
+            holds: made.saturating_sub(attempts),
             ready_since: now,
-            alone: false,
+            alone: made > 0 && !self.batch.whole,
             exhausted: false,
             waits_since: now,
             aging: None,
@@ -239,15 +240,16 @@ impl Schedule {
         leaving
     }
 
-    /// Too many wait: those furthest from their next attempt, oldest first, go back to the broker.
-    pub(super) fn shed(&mut self, most: usize, now: Instant) -> Vec<DeliveryId> {
-        let excess = self.waiting.len().saturating_sub(most);
-        let mut far: Vec<_> =
-            self.waiting.iter().filter(|(due, _)| *due > now + FAR).map(|(_, id)| *id).collect();
-        far.sort_unstable();
-        far.truncate(excess);
-        far.iter().for_each(|id| self.forget(*id));
-        far
+    /// Lets go of a delivery that waits for its own retry: it waits in the journal until then. One that is only to
+    /// leave stays, and one that was part of a digest and goes alone next.
+    pub(super) fn hand_back(&mut self, id: DeliveryId) -> Option<Instant> {
+        let item = self.items.get(&id)?;
+        if item.exhausted || (item.alone && self.batch.whole) {
+            return None;
+        }
+        let due = self.waiting.iter().find(|(_, other)| *other == id).map(|(due, _)| *due)?;
+        self.forget(id);
+        Some(due)
     }
 
     /// Lets go of a delivery unless an attempt is under way.
@@ -290,6 +292,7 @@ impl Schedule {
             }
             Err(error) => error,
         };
+        item.made = item.made.saturating_add(1);
 
         // Of a call with several nobody knows whose fault it is: they count as one, cost nothing, and go alone then.
         // A digest stays one, unless it is refused for good: then each shows for itself whether it is.

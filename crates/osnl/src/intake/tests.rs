@@ -22,7 +22,7 @@ fn places_are_filled_up_before_the_last_is_used() {
     // Eight places, seven entries: the last is given, without waiting for more.
     assert_eq!(engine.reserve(4).now_or_never(), Some(1));
     for claimed in journal.claim("a", 7).now_or_never().unwrap() {
-        journal.outcome(claimed.id, Outcome::Delivered);
+        journal.end(claimed.id, Outcome::Delivered.into());
     }
     assert_eq!(engine.reserve(4).now_or_never(), Some(4));
     drop(receipts);

@@ -6,13 +6,14 @@ use std::time::Duration;
 use futures_util::FutureExt;
 use osnl_model::Notification;
 use tempfile::TempDir;
+use tokio::time::Instant;
 
 use super::Handover;
 use super::memory::{MemoryJournal, MemoryLimits};
 use super::sqlite::{SqliteJournal, SqliteOptions};
 use super::{
-    Begin, Claimed, DeliveryId, Entry, Journal, JournalState, NewDelivery, Outcome, Permit, Receipt, Settle,
-    Used,
+    Begin, Claimed, DeliveryId, End, Entry, Journal, JournalState, NewDelivery, Outcome, Permit, Receipt,
+    Retry, Settle, Used,
 };
 use crate::metrics::Counters;
 use crate::received::Received;
@@ -66,7 +67,11 @@ pub(super) fn body(id: &str, key: &str) -> String {
 
 /// So many attempts used up, and no time.
 pub(super) fn attempts(attempts: u32) -> Used {
-    Used { attempts, age: Duration::ZERO }
+    Used { attempts, age: Duration::ZERO, made: attempts }
+}
+
+fn given_up(why: &str) -> End {
+    Outcome::Dead(why.into()).into()
 }
 
 pub(super) async fn append(journal: &dyn Journal, entry: Entry) -> Receipt {
@@ -107,13 +112,13 @@ async fn order_within_a_key_and_none_between_keys() {
         }
         let first = claim(journal, "a", 2).await;
         assert_eq!(names(&first), ["1", "3"]);
-        journal.outcome(number(&first, "3"), Outcome::Delivered);
+        journal.end(number(&first, "3"), Outcome::Delivered.into());
         assert_eq!(names(&claim(journal, "a", 0).await), [""; 0]);
         // A dead letter frees its key as an effect does.
-        journal.outcome(number(&first, "1"), Outcome::Dead("why".into()));
+        journal.end(number(&first, "1"), Outcome::Dead("why".into()).into());
         let second = claim(journal, "a", 1).await;
         assert_eq!(names(&second), ["2"]);
-        journal.outcome(second[0].id, Outcome::NothingToDo);
+        journal.end(second[0].id, Outcome::NothingToDo.into());
         assert_eq!(names(&claim(journal, "a", 1).await), ["4"]);
         assert_eq!(rig.counters.dead.get(), 1);
     }
@@ -150,9 +155,9 @@ async fn a_receipt_completes_when_everything_is_safe() {
         let a = claim(journal, "a", 1).await;
         let b = claim(journal, "b", 1).await;
         if !rig.durable {
-            journal.outcome(a[0].id, Outcome::Delivered);
+            journal.end(a[0].id, Outcome::Delivered.into());
             assert_eq!((&mut receipt).now_or_never(), None);
-            journal.outcome(b[0].id, Outcome::Dead("why".into()));
+            journal.end(b[0].id, Outcome::Dead("why".into()).into());
             assert_eq!(within(receipt).await, Settle::Acknowledge);
         }
     }
@@ -186,7 +191,7 @@ async fn copies_of_a_message_are_one_event_and_other_messages_are_not() {
         entries.push(append(&*rig.journal, entry).await);
         if done_before {
             for claimed in claim(&*rig.journal, "a", 1).await {
-                rig.journal.outcome(claimed.id, Outcome::Delivered);
+                rig.journal.end(claimed.id, Outcome::Delivered.into());
             }
         }
     }
@@ -214,7 +219,7 @@ async fn copies_of_a_message_are_one_event_and_other_messages_are_not() {
                 let redelivered = u64::from(is_copy && second.3);
                 assert_eq!(counted, (redelivered, u64::from(is_copy) - redelivered), "{story}");
                 for claimed in claimed {
-                    rig.journal.outcome(claimed.id, Outcome::Delivered);
+                    rig.journal.end(claimed.id, Outcome::Delivered.into());
                 }
                 // Every copy is settled, but for those of a connection that is gone.
                 let last = receipts.pop().unwrap();
@@ -235,7 +240,7 @@ async fn attempts_outlive_the_way_round() {
         let first = claim(journal, "a", 1).await;
         assert_eq!(first[0].used.attempts, 0);
         journal.attempted(first[0].id, attempts(3), "status 409: no");
-        journal.outcome(first[0].id, Outcome::Returned);
+        journal.end(first[0].id, Outcome::Returned.into());
         let settle = within(receipt).await;
         assert_eq!(settle, if rig.durable { Settle::Acknowledge } else { Settle::Requeue });
         let _again = (!rig.durable).then(|| entry("1", "k", true));
@@ -276,7 +281,7 @@ async fn places_are_bounded_and_come_back() {
         }
         assert!(journal.reserve(&actions, 1).now_or_never().is_none());
         let claimed = claim(journal, "a", PLACES).await;
-        journal.outcome(claimed[0].id, Outcome::Delivered);
+        journal.end(claimed[0].id, Outcome::Delivered.into());
         let one = within(journal.reserve(&actions, 100)).await;
         assert_eq!(one.places(), 1);
         drop(one);
@@ -346,9 +351,9 @@ async fn a_delivery_knows_its_action_its_resource_and_what_it_has_used_up() {
         let claimed = claim(journal, "a", 2).await;
         let keys: Vec<_> = claimed.iter().map(|c| c.event.idempotency_key()).collect();
         assert_eq!(keys, ["m1/a/0", "m1/a/1"]);
-        let used = Used { attempts: 2, age: Duration::from_millis(1500) };
+        let used = Used { attempts: 2, age: Duration::from_millis(1500), made: 5 };
         journal.attempted(claimed[1].id, used, "status 500: no");
-        journal.outcome(claimed[1].id, Outcome::Returned);
+        journal.end(claimed[1].id, Outcome::Returned.into());
         if rig.durable {
             let again = claim(journal, "a", 1).await;
             assert_eq!((again[0].used, again[0].event.resource), (used, Some(1)));
@@ -372,9 +377,9 @@ async fn what_is_given_up_is_made_a_delivery_of_another_action_once() {
         let _behind = append(journal, entry("2", "k", false)).await;
         let claimed = claim(journal, "a", 3).await;
         for claimed in &claimed {
-            journal.give_up(claimed.id, Outcome::Dead("why".into()), &fallback);
+            journal.end(claimed.id, given_up("why").handed_to(fallback.clone()));
             // Its outcome is taken once.
-            journal.give_up(claimed.id, Outcome::Dead("why".into()), &fallback);
+            journal.end(claimed.id, given_up("why").handed_to(fallback.clone()));
         }
         let made = claim(journal, "b", 3).await;
         let about: Vec<_> =
@@ -388,12 +393,12 @@ async fn what_is_given_up_is_made_a_delivery_of_another_action_once() {
         assert!(made.iter().all(|c| &*c.event.action == "b" && c.event.idempotency_key().contains("/b")));
         assert_eq!(names(&claim(journal, "a", 1).await), ["2"], "the key is free");
         for made in made {
-            journal.outcome(made.id, Outcome::Delivered);
+            journal.end(made.id, Outcome::Delivered.into());
         }
         assert_eq!(within(receipt).await, Settle::Acknowledge);
-        assert_eq!(rig.counters.dead.get(), if rig.durable { 6 } else { 3 });
+        assert_eq!(rig.counters.dead.get(), 3);
         // What is done is not given up, and what has gone back is not either.
-        journal.give_up(claimed[0].id, Outcome::Dead("late".into()), &fallback);
+        journal.end(claimed[0].id, given_up("late").handed_to(fallback.clone()));
         assert_eq!(names(&claim(journal, "b", 0).await), [""; 0]);
     }
 }
@@ -408,10 +413,112 @@ async fn what_is_made_of_a_failure_keeps_the_order_of_the_other_action() {
         first.deliveries[0].action = "b".into();
         let _receipts = (append(journal, first).await, append(journal, entry("2", "k", false)).await);
         let failing = claim(journal, "a", 1).await;
-        journal.give_up(failing[0].id, Outcome::DeadHoldingKey("why".into()), &fallback);
+        journal
+            .end(failing[0].id, End::from(Outcome::DeadHoldingKey("why".into())).handed_to(fallback.clone()));
         let b = claim(journal, "b", 1).await;
         assert_eq!(names(&b), ["1"]);
-        journal.outcome(b[0].id, Outcome::Delivered);
+        journal.end(b[0].id, Outcome::Delivered.into());
         assert_eq!(names(&claim(journal, "b", 1).await), ["2"]);
+    }
+}
+
+/// A claim that ends with a retry is no claim; its delivery keeps its place and is claimed again when it is due.
+#[tokio::test]
+async fn a_retry_waits_in_the_journal_and_nothing_of_its_lane_overtakes_it() {
+    let hour = Duration::from_secs(3600);
+    for rig in rigs() {
+        let journal = &*rig.journal;
+        let mut receipts = Vec::new();
+        for (id, key) in [("1", "k"), ("2", "k"), ("3", "other")] {
+            receipts.push(append(journal, entry(id, key, false)).await);
+        }
+        let first = claim(journal, "a", 2).await;
+        assert_eq!(first[0].used.made, 0);
+        assert_eq!(journal.next_due("a"), None);
+        let used = Used { attempts: 1, age: Duration::from_secs(7), made: 3 };
+        let due = Instant::now() + hour;
+        journal.retry_at(first[0].id, Retry { due, used, answer: "status 409: no".into() });
+        // Known at once: the caller sleeps until then, whenever it is written down.
+        let next = journal.next_due("a").unwrap();
+        assert!(next <= due && due - next < Duration::from_millis(2), "{:?}", due - next);
+        assert_eq!(names(&claim(journal, "a", 0).await), [""; 0], "2 is behind it");
+        assert!(journal.next_due("a").is_some() && journal.next_due("b").is_none());
+        journal.due_now("a");
+        let again = claim(journal, "a", 1).await;
+        assert_eq!((names(&again), again[0].id, again[0].used), (vec!["1"], first[0].id, used));
+        assert_eq!(journal.next_due("a"), None);
+        // One that is due already waits for a claim only.
+        journal.retry_at(again[0].id, Retry { due: Instant::now(), used, answer: "no".into() });
+        let again = claim(journal, "a", 1).await;
+        journal.end(again[0].id, Outcome::Delivered.into());
+        assert_eq!(names(&claim(journal, "a", 1).await), ["2"]);
+    }
+}
+
+#[tokio::test]
+async fn of_those_that_failed_the_longest_due_comes_first_and_others_come_too() {
+    for rig in rigs() {
+        let journal = &*rig.journal;
+        let mut receipts = Vec::new();
+        for n in 0..PLACES {
+            receipts.push(append(journal, entry(&n.to_string(), &n.to_string(), false)).await);
+        }
+        let claimed = within(journal.claim("a", 4)).await;
+        let claimed = if claimed.len() == 4 { claimed } else { panic!("{}", claimed.len()) };
+        // A store's clock may count whole milliseconds.
+        let now = Instant::now();
+        let dues = [1, 4, 2, 3].map(|n| now.checked_sub(Duration::from_millis(5 * n)).unwrap_or(now));
+        for (claimed, due) in claimed.iter().zip(dues) {
+            journal.retry_at(claimed.id, Retry { due, used: attempts(1), answer: String::new() });
+        }
+        let mut seen: Vec<(String, bool)> = Vec::new();
+        while seen.iter().filter(|(_, failed)| *failed).count() < 4 {
+            let some = within(journal.claim("a", 1)).await;
+            seen.extend(some.iter().map(|c| (names(&[c.clone()])[0].to_owned(), c.used.made > 0)));
+        }
+        let of = |failed| -> Vec<&str> {
+            seen.iter().filter(|one| one.1 == failed).map(|one| one.0.as_str()).collect()
+        };
+        assert_eq!(of(true), ["1", "3", "2", "0"], "{seen:?}");
+        assert_eq!(of(false), ["4", "5", "6", "7"][..of(false).len()], "{seen:?}");
+        assert!(of(false).len() >= 3, "{seen:?}");
+    }
+}
+
+/// Nothing can be done about it here any more.
+#[tokio::test]
+async fn an_action_that_is_gone_returns_what_the_broker_keeps() {
+    for rig in rigs() {
+        let journal = &*rig.journal;
+        let mut receipts = Vec::new();
+        for (id, key) in [("1", "k"), ("2", "k"), ("3", "other"), ("4", "third")] {
+            receipts.push(append(journal, entry(id, key, false)).await);
+        }
+        let claimed = within(journal.claim("a", 2)).await;
+        // The last attempt ends after the loop has let go of everything else: the next of its lane has no loop.
+        journal.end(claimed[0].id, Outcome::Delivered.into());
+        let retry =
+            Retry { due: Instant::now() + Duration::from_secs(60), used: attempts(1), answer: String::new() };
+        journal.retry_at(claimed[1].id, retry);
+        journal.retired("a");
+        let mut settled = Vec::new();
+        for receipt in receipts {
+            settled.push(within(receipt).await);
+        }
+        let expected = match rig.durable {
+            true => [Settle::Acknowledge; 4],
+            false => [Settle::Acknowledge, Settle::Requeue, Settle::Requeue, Settle::Requeue],
+        };
+        assert_eq!(settled, expected);
+        // With a loop again, it goes on.
+        if rig.durable {
+            journal.due_now("a");
+            assert_eq!(claim(journal, "a", 3).await.len(), 3);
+        } else {
+            assert_eq!(within(append(journal, entry("5", "k", false)).await).await, Settle::Requeue);
+            assert_eq!(claim(journal, "a", 0).await.len(), 0);
+            let _receipt = append(journal, entry("6", "k", false)).await;
+            assert_eq!(names(&claim(journal, "a", 1).await), ["6"]);
+        }
     }
 }

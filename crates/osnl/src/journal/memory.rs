@@ -15,7 +15,7 @@ mod limits;
 mod listing;
 mod recent;
 
-use std::collections::{BTreeSet, HashMap, VecDeque};
+use std::collections::{BTreeSet, HashMap, HashSet, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use osnl_model::Notification;
@@ -29,9 +29,10 @@ pub use self::limits::MemoryLimits;
 use self::recent::Recent;
 use super::begin::{self, Begin};
 use super::identity::Identity;
+use super::share::Share;
 use super::{
-    Claimed, DeliveryId, Entry, Handover, Journal, JournalState, Learnt, NewDelivery, Outcome, Paused,
-    Permit, Places, Receipt, Settle, Used,
+    Claimed, DeliveryId, End, Entry, Journal, JournalState, Learnt, NewDelivery, Paused, Permit, Places,
+    Receipt, Retry, Settle, Used,
 };
 use crate::action::Event;
 use crate::enrich::Enriched;
@@ -63,6 +64,8 @@ struct State {
     /// What was seen last of objects that were asked about.
     objects: Recent<String, String>,
     dead: VecDeque<DeadLetter>,
+    /// Actions without a delivery loop: nothing of theirs can be kept.
+    retired: HashSet<Arc<str>>,
     closed: bool,
 }
 
@@ -92,6 +95,8 @@ struct Pending {
     used: Used,
     told: Option<Arc<Enriched>>,
     claimed: bool,
+    /// When its next attempt is due, while it waits for that.
+    due: Option<Instant>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -104,8 +109,11 @@ enum Lane {
 #[derive(Debug, Default)]
 struct Lanes {
     by_key: HashMap<Lane, VecDeque<DeliveryId>>,
-    /// Heads of their lane that nobody has claimed.
+    /// Heads of their lane that can be claimed and have not failed.
     claimable: BTreeSet<DeliveryId>,
+    /// Heads of their lane that wait for a retry, or whose retry is due.
+    waiting: BTreeSet<(Instant, DeliveryId)>,
+    share: Share,
 }
 
 impl MemoryJournal {
@@ -188,6 +196,12 @@ impl Journal for MemoryJournal {
         if redelivered {
             used = state.returned.take(&identity).unwrap_or_default();
         }
+        let lost =
+            entry.deliveries.iter().any(|new| new.begin.is_open() && state.retired.contains(&new.action));
+        if lost {
+            // The rules that want it are going: those that follow decide when it comes again.
+            return Receipt::complete(Settle::Requeue);
+        }
         begin::announce(&entry, &self.counters);
         for new in &entry.deliveries {
             if let Begin::Dead(reason) = &new.begin {
@@ -264,12 +278,33 @@ impl Journal for MemoryJournal {
         }
     }
 
-    fn outcome(&self, delivery: DeliveryId, outcome: Outcome) {
-        self.end(delivery, outcome, None);
+    fn next_due(&self, action: &str) -> Option<Instant> {
+        self.lock().actions.get(action)?.waiting.first().map(|(due, _)| *due)
     }
 
-    fn give_up(&self, delivery: DeliveryId, outcome: Outcome, to: &Handover) {
-        self.end(delivery, outcome, Some(to));
+    fn retry_at(&self, delivery: DeliveryId, retry: Retry) {
+        let mut state = self.lock();
+        state.wait(delivery, &retry);
+        self.return_far_ones(&mut state, delivery);
+        self.claimable.notify_waiters();
+    }
+
+    fn due_now(&self, action: &str) {
+        let now = Instant::now();
+        let mut state = self.lock();
+        let state = &mut *state;
+        let Some(lanes) = state.actions.get_mut(action) else { return };
+        for (due, id) in std::mem::take(&mut lanes.waiting) {
+            lanes.waiting.insert((due.min(now), id));
+            if let Some(pending) = state.deliveries.get_mut(&id) {
+                pending.due = Some(due.min(now));
+            }
+        }
+        self.claimable.notify_waiters();
+    }
+
+    fn end(&self, delivery: DeliveryId, end: End) {
+        self.finish(delivery, &end);
     }
 
     fn enriched(
@@ -291,31 +326,41 @@ impl Journal for MemoryJournal {
     }
 
     fn overdue(&self, action: &str) -> Vec<DeliveryId> {
-        let state = self.lock();
+        let mut state = self.lock();
         let now = Instant::now();
-        let overdue = |entry: &Open| now.duration_since(entry.unsettled_since) >= self.limits().unsettled;
+        let patience = self.limits().unsettled;
+        let overdue = |entry: &Open| now.duration_since(entry.unsettled_since) >= patience;
         let Some(lanes) = state.actions.get(action) else { return Vec::new() };
         // A follower that is overdue goes back with its head.
-        lanes
-            .by_key
-            .values()
-            .filter(|lane| {
-                lane.iter().any(|id| {
-                    let entry = state.deliveries.get(id).and_then(|p| state.entries.get(&p.entry));
-                    entry.is_some_and(overdue)
-                })
+        let heads = lanes.by_key.values().filter(|lane| {
+            lane.iter().any(|id| {
+                let entry = state.deliveries.get(id).and_then(|p| state.entries.get(&p.entry));
+                entry.is_some_and(overdue)
             })
-            .filter_map(|lane| lane.front().copied())
-            .filter(|id| state.deliveries.get(id).is_some_and(|p| p.claimed))
-            .collect()
-    }
-
-    fn max_waiting(&self) -> Option<usize> {
-        Some(self.limits().waiting)
+        });
+        let heads = heads.filter_map(|lane| lane.front().copied());
+        let (claimed, mut own): (Vec<_>, Vec<_>) =
+            heads.partition(|id| state.deliveries.get(id).is_some_and(|p| p.claimed));
+        own.sort_unstable();
+        own.into_iter().for_each(|id| self.give_back(&mut state, id));
+        claimed
     }
 
     fn withdrawn(&self, _action: &str) -> Vec<DeliveryId> {
         Vec::new()
+    }
+
+    fn retired(&self, action: &str) {
+        let mut state = self.lock();
+        state.retired.insert(action.into());
+        let mut idle: Vec<_> = state
+            .deliveries
+            .iter()
+            .filter(|(_, pending)| *pending.action == *action && !pending.claimed)
+            .map(|(id, _)| *id)
+            .collect();
+        idle.sort_unstable();
+        idle.into_iter().for_each(|id| self.give_back(&mut state, id));
     }
 
     fn state(&self) -> watch::Receiver<JournalState> {
@@ -341,13 +386,20 @@ impl State {
     }
 
     fn claim(&mut self, action: &str, at_most: usize) -> Vec<Claimed> {
+        self.retired.remove(action);
         let Some(lanes) = self.actions.get_mut(action) else { return Vec::new() };
+        let now = Instant::now();
+        let due = lanes.waiting.iter().take_while(|(due, _)| *due <= now).take(at_most).count();
+        let (fresh, retries) = lanes.share.of(at_most, lanes.claimable.len(), due);
+        let retries = std::iter::from_fn(|| lanes.waiting.pop_first()).map(|(_, id)| id).take(retries);
+        let mut ids: Vec<DeliveryId> = retries.collect();
+        ids.extend(std::iter::from_fn(|| lanes.claimable.pop_first()).take(fresh));
         let mut claimed = Vec::new();
-        while claimed.len() < at_most {
-            let Some(id) = lanes.claimable.pop_first() else { break };
+        for id in ids {
             let Some(pending) = self.deliveries.get_mut(&id) else { continue };
             let Some(open) = self.entries.get(&pending.entry) else { continue };
             pending.claimed = true;
+            pending.due = None;
             claimed.push(Claimed {
                 id,
                 key: pending.key.clone(),
@@ -366,17 +418,33 @@ impl State {
         claimed
     }
 
+    /// The claim is over, and another one is possible from a moment on.
+    fn wait(&mut self, id: DeliveryId, retry: &Retry) {
+        let Some(pending) = self.deliveries.get_mut(&id).filter(|pending| pending.claimed) else { return };
+        pending.used = retry.used;
+        pending.claimed = false;
+        pending.due = Some(retry.due);
+        if let Some(lanes) = self.actions.get_mut(&pending.action) {
+            lanes.waiting.insert((retry.due, id));
+        }
+    }
+
     /// Takes a delivery out of its lane; the next of its key becomes claimable.
     fn remove(&mut self, id: DeliveryId) -> Option<Pending> {
         let pending = self.deliveries.remove(&id)?;
         if let Some(lanes) = self.actions.get_mut(&pending.action) {
             lanes.claimable.remove(&id);
+            if let Some(due) = pending.due {
+                lanes.waiting.remove(&(due, id));
+            }
             if let Some(lane) = lanes.by_key.get_mut(&pending.lane) {
+                let was_first = lane.front() == Some(&id);
                 lane.retain(|other| *other != id);
                 match lane.front() {
-                    Some(next) => {
+                    Some(next) if was_first => {
                         lanes.claimable.insert(*next);
                     }
+                    Some(_) => {}
                     None => {
                         lanes.by_key.remove(&pending.lane);
                     }
@@ -387,7 +455,7 @@ impl State {
     }
 
     /// One outcome less to wait for; with the last one the receipt completes.
-    fn finish(&mut self, pending: &Pending, returned: bool) {
+    fn settle(&mut self, pending: &Pending, returned: bool) {
         let Some(open) = self.entries.get_mut(&pending.entry) else { return };
         open.outstanding -= 1;
         open.returned |= returned;

@@ -15,12 +15,13 @@
 mod archive;
 mod change;
 mod checkpoint;
+mod claimable;
+mod clock;
 mod connection;
 mod count;
 mod enriched;
 mod fallback;
 mod gate;
-mod heads;
 mod look;
 mod overview;
 mod paused;
@@ -32,6 +33,7 @@ mod schema;
 #[cfg(test)]
 mod tests;
 mod trouble;
+mod turn;
 mod work;
 mod writer;
 
@@ -46,20 +48,22 @@ use std::time::Duration;
 use osnl_model::Notification;
 use osnl_transport::BoxFuture;
 use tokio::sync::{oneshot, watch};
+use tokio::time::Instant;
 
 pub use self::change::{Change, ChangeError, Changed};
+use self::claimable::Claimable;
+use self::clock::{Clock, whole_millis};
 use self::gate::Gate;
-use self::heads::Heads;
 pub use self::look::{PlaceLook, look};
 pub use self::overview::Overview;
 use self::place::Place;
 pub use self::reader::{Filter, Kept, Page, Reader, Recent, Row, Shown, Tally, Try, Unreadable};
 pub use self::rows::State;
-use self::writer::{Appending, Apply, Command, Writer};
+use self::writer::{Appending, Apply, Command, Due, Writer};
 use super::identity::Identity;
 use super::{
-    Begin, Claimed, DeliveryId, Entry, Handover, Journal, JournalState, Learnt, Outcome, Paused, Permit,
-    Receipt, Used,
+    Begin, Claimed, DeliveryId, End, Entry, Journal, JournalState, Learnt, Paused, Permit, Receipt, Retry,
+    Used,
 };
 use crate::enrich::Enriched;
 use crate::metrics::Counters;
@@ -164,7 +168,8 @@ fn named(notification: &Notification) -> Notification {
 /// What caller and writer share.
 #[derive(Debug)]
 struct Shared {
-    heads: Heads,
+    claimable: Claimable,
+    clock: Clock,
     gate: Arc<Gate>,
     state: watch::Sender<JournalState>,
     paused: watch::Sender<Paused>,
@@ -180,7 +185,8 @@ impl SqliteJournal {
     /// See [`OpenError`].
     pub fn open(options: SqliteOptions, counters: Arc<Counters>) -> Result<Self, OpenError> {
         let shared = Arc::new(Shared {
-            heads: Heads::default(),
+            claimable: Claimable::default(),
+            clock: Clock::start(),
             gate: Arc::new(Gate::new(options.max_pending, options.overflowing.clone())),
             state: watch::Sender::new(JournalState::Working),
             paused: watch::Sender::new(Paused::new()),
@@ -233,22 +239,6 @@ impl SqliteJournal {
         receiver.await.unwrap_or(Err(ChangeError::Closed))
     }
 
-    fn ended(&self, delivery: DeliveryId, outcome: Outcome, done: Option<String>) {
-        self.count(&outcome);
-        self.send(Command::Outcome(delivery, outcome, done));
-    }
-
-    fn count(&self, outcome: &Outcome) {
-        let counters = &self.shared.counters;
-        match outcome {
-            Outcome::Delivered => counters.delivered.increment(),
-            Outcome::NothingToDo => counters.nothing_to_do.increment(),
-            Outcome::Dead(_) | Outcome::DeadHoldingKey(_) => counters.dead.increment(),
-            // It has not left the journal.
-            Outcome::Returned => {}
-        }
-    }
-
     fn send(&self, command: Command) {
         // The writer is gone only after close: then nothing that comes late can be kept, and its receipt says so.
         let _ = self.commands.send(command);
@@ -273,7 +263,7 @@ impl Journal for SqliteJournal {
         drop(permit.take_one());
         // Hashed and, where the bytes in the file will do, dropped here: everything waits for the one writer.
         let identity = Identity::of(&entry.received, &entry.notification);
-        let whole = entry.deliveries.iter().any(|new| self.shared.heads.expects(&new.action));
+        let whole = entry.deliveries.iter().any(|new| self.shared.claimable.expects(&new.action));
         if !whole {
             entry.notification = Arc::new(named(&entry.notification));
         }
@@ -290,20 +280,21 @@ impl Journal for SqliteJournal {
     fn claim<'a>(&'a self, action: &'a str, at_most: usize) -> BoxFuture<'a, Vec<Claimed>> {
         Box::pin(async move {
             loop {
-                let claimable = self.shared.heads.claimable.notified();
-                tokio::pin!(claimable);
+                let changed = self.shared.claimable.changed.notified();
+                tokio::pin!(changed);
                 // Armed before looking, so that what is committed in between is not missed.
-                claimable.as_mut().enable();
+                changed.as_mut().enable();
                 if self.shared.state.borrow().takes_outcomes() {
-                    let (claimed, ask) = self.shared.heads.claim(action, at_most);
-                    if ask {
-                        self.send(Command::Fetch(action.into()));
+                    let now = self.shared.clock.now();
+                    let (claimed, ask) = self.shared.claimable.claim(action, at_most, now);
+                    if ask.is_any() {
+                        self.send(Command::Fetch(action.into(), ask, now));
                     }
                     if !claimed.is_empty() {
                         return claimed;
                     }
                 }
-                claimable.await;
+                changed.await;
             }
         })
     }
@@ -312,12 +303,27 @@ impl Journal for SqliteJournal {
         self.send(Command::Attempted(delivery, used, answer.to_owned()));
     }
 
-    fn outcome(&self, delivery: DeliveryId, outcome: Outcome) {
-        self.ended(delivery, outcome, None);
+    fn next_due(&self, action: &str) -> Option<Instant> {
+        if !self.shared.state.borrow().takes_outcomes() {
+            return None;
+        }
+        self.shared.clock.instant(self.shared.claimable.next_due(action)?)
     }
 
-    fn outcome_saying(&self, delivery: DeliveryId, outcome: Outcome, done: &str) {
-        self.ended(delivery, outcome, Some(done.to_owned()));
+    fn retry_at(&self, delivery: DeliveryId, retry: Retry) {
+        let Retry { due, used, answer } = retry;
+        let pause = whole_millis(due.saturating_duration_since(Instant::now()));
+        let at = self.shared.clock.millis(due);
+        self.shared.claimable.retries(delivery, at);
+        self.send(Command::Retry(delivery, Due { at, pause }, used, answer));
+    }
+
+    fn due_now(&self, action: &str) {
+        self.send(Command::DueNow(action.into(), self.shared.clock.now()));
+    }
+
+    fn end(&self, delivery: DeliveryId, end: End) {
+        self.send(Command::End(delivery, end));
     }
 
     fn enriched(&self, delivery: DeliveryId, enriched: &Enriched, learnt: Learnt) -> BoxFuture<'static, ()> {
@@ -336,21 +342,16 @@ impl Journal for SqliteJournal {
         Box::pin(async move { receiver.await.ok().flatten() })
     }
 
-    fn give_up(&self, delivery: DeliveryId, outcome: Outcome, to: &Handover) {
-        self.count(&outcome);
-        self.send(Command::GiveUp(delivery, outcome, to.clone()));
-    }
-
     fn overdue(&self, _action: &str) -> Vec<DeliveryId> {
         Vec::new()
     }
 
-    fn max_waiting(&self) -> Option<usize> {
-        None
+    fn withdrawn(&self, action: &str) -> Vec<DeliveryId> {
+        self.shared.claimable.withdrawn(action)
     }
 
-    fn withdrawn(&self, action: &str) -> Vec<DeliveryId> {
-        self.shared.heads.withdrawn(action)
+    fn retired(&self, action: &str) {
+        self.shared.claimable.retire(action);
     }
 
     fn state(&self) -> watch::Receiver<JournalState> {

@@ -18,10 +18,13 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use osnl_transport::BoxFuture;
 use tokio::sync::watch;
+use tokio::time::Instant;
 
 use crate::action::k2hr3::HostParameters;
+use crate::enrich::Enriched;
 use crate::journal::{
-    Claimed, DeliveryId, Entry, Handover, Journal, JournalState, Outcome, Paused, Permit, Receipt, Used,
+    Claimed, DeliveryId, End, Entry, Journal, JournalState, Learnt, Outcome, Paused, Permit, Receipt, Retry,
+    Used,
 };
 use crate::received::Received;
 
@@ -46,7 +49,8 @@ impl WireLog {
 
     fn remember(&self, claimed: &Claimed) {
         let parameters = HostParameters::of(&claimed.event.payload()).ok();
-        if parameters.as_ref().is_some_and(|parameters| parameters.addresses.is_empty()) {
+        let is_first = claimed.used.made == 0;
+        if is_first && parameters.as_ref().is_some_and(|parameters| parameters.addresses.is_empty()) {
             tracing::warn!(target: ENDPOINT, "ips is empty");
         }
         self.lock().insert(claimed.id, parameters.map(|parameters| parameters.cuk));
@@ -93,19 +97,35 @@ impl Journal for WireLog {
         })
     }
 
-    fn outcome(&self, delivery: DeliveryId, outcome: Outcome) {
-        self.log_end(delivery, &outcome);
-        self.journal.outcome(delivery, outcome);
+    fn end(&self, delivery: DeliveryId, end: End) {
+        self.log_end(delivery, &end.outcome);
+        self.journal.end(delivery, end);
     }
 
-    fn outcome_saying(&self, delivery: DeliveryId, outcome: Outcome, done: &str) {
-        self.log_end(delivery, &outcome);
-        self.journal.outcome_saying(delivery, outcome, done);
+    fn retry_at(&self, delivery: DeliveryId, retry: Retry) {
+        // The next claim is of the same host, and says nothing twice.
+        self.lock().remove(&delivery);
+        self.journal.retry_at(delivery, retry);
     }
 
-    fn give_up(&self, delivery: DeliveryId, outcome: Outcome, to: &Handover) {
-        self.log_end(delivery, &outcome);
-        self.journal.give_up(delivery, outcome, to);
+    fn next_due(&self, action: &str) -> Option<Instant> {
+        self.journal.next_due(action)
+    }
+
+    fn due_now(&self, action: &str) {
+        self.journal.due_now(action);
+    }
+
+    fn enriched(&self, delivery: DeliveryId, enriched: &Enriched, learnt: Learnt) -> BoxFuture<'static, ()> {
+        self.journal.enriched(delivery, enriched, learnt)
+    }
+
+    fn known<'a>(&'a self, object: &'a str) -> BoxFuture<'a, Option<String>> {
+        self.journal.known(object)
+    }
+
+    fn retired(&self, action: &str) {
+        self.journal.retired(action);
     }
 
     fn reserve<'a>(&'a self, actions: &'a [Arc<str>], at_most: usize) -> BoxFuture<'a, Permit> {
@@ -126,10 +146,6 @@ impl Journal for WireLog {
 
     fn overdue(&self, action: &str) -> Vec<DeliveryId> {
         self.journal.overdue(action)
-    }
-
-    fn max_waiting(&self) -> Option<usize> {
-        self.journal.max_waiting()
     }
 
     fn withdrawn(&self, action: &str) -> Vec<DeliveryId> {

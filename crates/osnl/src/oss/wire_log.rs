@@ -5,7 +5,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use osnl_model::{Priority, Target};
 use osnl_transport::{
-    BoxFuture, Consumer, Features, ListenOptions, Transport, TransportError, transport_with,
+    Binding, BoxFuture, Consumer, Features, ListenOptions, Outgoing, QueueSeen, Reconnect, Tap, TapOptions,
+    Transport, TransportError, transport_with,
 };
 
 use super::conf::Loaded;
@@ -48,8 +49,34 @@ impl Transport for Said {
         })
     }
 
+    fn send<'a>(
+        &'a self,
+        to: &'a Target,
+        priority: &'a Priority,
+        message: Outgoing,
+    ) -> BoxFuture<'a, Result<(), TransportError>> {
+        self.inner.send(to, priority, message)
+    }
+
     fn close(&self) -> BoxFuture<'_, ()> {
         self.inner.close()
+    }
+
+    fn tap<'a>(&'a self, options: &'a TapOptions) -> BoxFuture<'a, Result<Box<dyn Tap>, TransportError>> {
+        self.inner.tap(options)
+    }
+
+    fn tidy<'a>(
+        &'a self,
+        superfluous: &'a [Binding],
+        queues: &'a [String],
+        alone: bool,
+    ) -> BoxFuture<'a, Result<Vec<Option<QueueSeen>>, TransportError>> {
+        self.inner.tidy(superfluous, queues, alone)
+    }
+
+    fn reconnect(&self) -> Reconnect {
+        self.inner.reconnect()
     }
 
     fn features(&self) -> Features {

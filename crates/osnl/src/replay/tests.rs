@@ -117,7 +117,7 @@ async fn events_are_chosen_and_say_what_was_done_about_them() {
     file.append(&planned(0..3, &["ports"]), Live::default()).await.unwrap();
     let journal = SqliteJournal::open(file.options(), file.counters.clone()).unwrap();
     let claimed = journal.claim("audit", 1).await;
-    journal.outcome(claimed[0].id, Outcome::Delivered);
+    journal.end(claimed[0].id, Outcome::Delivered.into());
     journal.close().await;
     drop(journal);
 

@@ -9,7 +9,10 @@ use osnl::k2hr3::{
 };
 use osnl_model::{Priority, Target, TransportUrl};
 use osnl_testkit::{Broker, Reply, Sink, fixture};
-use osnl_transport::{BoxFuture, Consumer, Features, ListenOptions, Transport, TransportError, transport};
+use osnl_transport::{
+    Binding, BoxFuture, Consumer, Features, ListenOptions, OnlyListens, Outgoing, QueueSeen, Reconnect, Tap,
+    TapOptions, Transport, TransportError, transport,
+};
 use serde_json::{Map, Value, json};
 use tokio_util::sync::CancellationToken;
 
@@ -152,6 +155,36 @@ impl Transport for NoRequeue {
         _: &'a ListenOptions,
     ) -> BoxFuture<'a, Result<Box<dyn Consumer>, TransportError>> {
         Box::pin(async { Err(TransportError::Connect { host: "-".into(), reason: "never".into() }) })
+    }
+
+    fn send<'a>(
+        &'a self,
+        _: &'a Target,
+        _: &'a Priority,
+        _: Outgoing,
+    ) -> BoxFuture<'a, Result<(), TransportError>> {
+        OnlyListens(self.location()).send()
+    }
+
+    fn close(&self) -> BoxFuture<'_, ()> {
+        OnlyListens(self.location()).close()
+    }
+
+    fn tap<'a>(&'a self, _: &'a TapOptions) -> BoxFuture<'a, Result<Box<dyn Tap>, TransportError>> {
+        OnlyListens(self.location()).tap()
+    }
+
+    fn tidy<'a>(
+        &'a self,
+        _: &'a [Binding],
+        queues: &'a [String],
+        _: bool,
+    ) -> BoxFuture<'a, Result<Vec<Option<QueueSeen>>, TransportError>> {
+        OnlyListens(self.location()).tidy(queues.len())
+    }
+
+    fn reconnect(&self) -> Reconnect {
+        Reconnect::default()
     }
 
     fn features(&self) -> Features {

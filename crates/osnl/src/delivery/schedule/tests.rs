@@ -230,22 +230,6 @@ fn a_held_schedule_with_nothing_to_send_does_not_wake() {
     assert_eq!(script.schedule.wake_at(script.now), None);
 }
 
-#[test]
-fn too_many_far_retries_go_back_oldest_first() {
-    let mut script = Script::new(4, WhenExhausted::DeadLetter);
-    let far =
-        ActionError { retry_after: Some(120 * SECOND), ..ActionError::new(ErrorClass::Status(409), "x") };
-    script.begun();
-    for id in 1..=4 {
-        script.schedule.report(DeliveryId(id), Err(far.clone()), script.now);
-    }
-    assert_eq!(script.schedule.shed(4, script.now), []);
-    assert_eq!(script.schedule.shed(2, script.now), [DeliveryId(1), DeliveryId(2)]);
-    // Those whose next attempt is near stay.
-    script.pass(61);
-    assert_eq!(script.schedule.shed(0, script.now), []);
-}
-
 /// The same with limits, and twenty attempts.
 fn limited(deliveries: u64, limits: Limits) -> Script {
     let mut script = Script::new(0, WhenExhausted::DeadLetter);
@@ -285,7 +269,7 @@ fn an_age_ends_what_is_tried_again_and_again_and_is_kept_with_the_attempts() {
 #[test]
 fn what_was_used_up_before_counts() {
     let mut script = limited(0, Limits { max_age: Some(10 * SECOND), ..Limits::default() });
-    let used = Used { attempts: 4, age: 9 * SECOND };
+    let used = Used { attempts: 4, age: 9 * SECOND, made: 4 };
     script.schedule.add(Claimed { used, ..claimed(1, "k") }, script.now);
     script.begun();
     script.pass(1);

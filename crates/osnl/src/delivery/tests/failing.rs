@@ -5,7 +5,8 @@ use std::time::SystemTime;
 use tokio::sync::watch;
 
 use super::*;
-use crate::journal::{Claimed, Handover, JournalState, Permit, Used};
+use crate::enrich::Enriched;
+use crate::journal::{Claimed, End, JournalState, Paused, Permit, Retry, Used};
 
 /// A journal in memory whose state is the test's.
 struct Moody {
@@ -38,20 +39,40 @@ impl Journal for Moody {
         self.inner.attempted(delivery, used, answer);
     }
 
-    fn outcome(&self, delivery: DeliveryId, outcome: Outcome) {
-        self.inner.outcome(delivery, outcome);
+    fn end(&self, delivery: DeliveryId, end: End) {
+        self.inner.end(delivery, end);
     }
 
-    fn give_up(&self, delivery: DeliveryId, outcome: Outcome, to: &Handover) {
-        self.inner.give_up(delivery, outcome, to);
+    fn retry_at(&self, delivery: DeliveryId, retry: Retry) {
+        self.inner.retry_at(delivery, retry);
+    }
+
+    fn next_due(&self, action: &str) -> Option<Instant> {
+        self.inner.next_due(action)
+    }
+
+    fn due_now(&self, action: &str) {
+        self.inner.due_now(action);
+    }
+
+    fn enriched(&self, delivery: DeliveryId, enriched: &Enriched, learnt: Learnt) -> BoxFuture<'static, ()> {
+        self.inner.enriched(delivery, enriched, learnt)
+    }
+
+    fn known<'a>(&'a self, object: &'a str) -> BoxFuture<'a, Option<String>> {
+        self.inner.known(object)
+    }
+
+    fn retired(&self, action: &str) {
+        self.inner.retired(action);
+    }
+
+    fn paused(&self) -> watch::Receiver<Paused> {
+        self.inner.paused()
     }
 
     fn overdue(&self, action: &str) -> Vec<DeliveryId> {
         self.inner.overdue(action)
-    }
-
-    fn max_waiting(&self) -> Option<usize> {
-        None
     }
 
     fn withdrawn(&self, action: &str) -> Vec<DeliveryId> {

@@ -1,18 +1,52 @@
 //! How a delivery enters its lane, and what follows when it ends.
 
 use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::Instant;
 
 use super::dead::{DeadLetter, log_dead_letter};
 use super::{Lane, MemoryJournal, Pending, State};
-use crate::journal::{DeliveryId, Handover, NewDelivery, Outcome, Used};
+use crate::journal::{DeliveryId, End, Handover, NewDelivery, Outcome, Used};
 use crate::received::Received;
 
+/// A retry further away than this may go back to the broker when too many wait.
+const FAR: Duration = Duration::from_secs(60);
+
 impl MemoryJournal {
-    pub(super) fn end(&self, delivery: DeliveryId, outcome: Outcome, to: Option<&Handover>) {
+    pub(super) fn finish(&self, delivery: DeliveryId, end: &End) {
         let mut state = self.lock();
-        let state = &mut *state;
+        self.finish_in(&mut state, delivery, end);
+        drop(state);
+        self.claimable.notify_waiters();
+    }
+
+    /// The message goes back to the broker, and with it what is behind it in its lane.
+    pub(super) fn give_back(&self, state: &mut State, delivery: DeliveryId) {
+        self.finish_in(state, delivery, &Outcome::Returned.into());
+    }
+
+    /// Too many of an action wait for a retry: those furthest from it, oldest first, go back to the broker.
+    pub(super) fn return_far_ones(&self, state: &mut State, newest: DeliveryId) {
+        let Some(lanes) = state.deliveries.get(&newest).and_then(|p| state.actions.get(&p.action)) else {
+            return;
+        };
+        let excess = lanes.waiting.len().saturating_sub(self.limits().waiting);
+        if excess == 0 {
+            return;
+        }
+        let from = Instant::now() + FAR;
+        let mut far: Vec<_> =
+            lanes.waiting.iter().filter(|(due, _)| *due > from).map(|(_, id)| *id).collect();
+        far.sort_unstable();
+        far.truncate(excess);
+        far.into_iter().for_each(|id| self.give_back(state, id));
+    }
+
+    fn finish_in(&self, state: &mut State, delivery: DeliveryId, end: &End) {
+        let End { outcome, done: _, to } = end;
         let Some(pending) = state.remove(delivery) else { return };
-        match &outcome {
+        match outcome {
             Outcome::Delivered => self.counters.delivered.increment(),
             Outcome::NothingToDo => self.counters.nothing_to_do.increment(),
             Outcome::Dead(reason) | Outcome::DeadHoldingKey(reason) => {
@@ -33,21 +67,19 @@ impl MemoryJournal {
                 self.counters.returned.increment();
                 // Whoever is behind it in its key must not overtake it on the way round.
                 let lanes = state.actions.entry(pending.action.clone()).or_default();
-                let followers: Vec<_> =
-                    lanes.by_key.get(&pending.lane).into_iter().flatten().copied().collect();
-                for follower in followers {
+                let behind: Vec<_> = lanes.by_key.get(&pending.lane).into_iter().flatten().copied().collect();
+                for follower in behind.into_iter().filter(|follower| *follower > delivery) {
                     if let Some(pending) = state.remove(follower) {
                         self.counters.returned.increment();
-                        state.finish(&pending, true);
+                        state.settle(&pending, true);
                     }
                 }
             }
         }
-        if let (Some(to), Outcome::Dead(_) | Outcome::DeadHoldingKey(_)) = (to, &outcome) {
+        if let (Some(to), Some(_)) = (to, outcome.given_up()) {
             state.fall_back(&pending, to);
         }
-        state.finish(&pending, outcome == Outcome::Returned);
-        self.claimable.notify_waiters();
+        state.settle(&pending, *outcome == Outcome::Returned);
     }
 
     pub(super) fn bury(&self, state: &mut State, received: Arc<Received>, reason: String) {
@@ -71,7 +103,8 @@ impl State {
         }
         let (rule, action, resource) = (new.rule.clone(), new.action.clone(), new.resource);
         let (key, told) = (new.key.clone(), new.told.clone());
-        let pending = Pending { entry, rule, action, key, lane, resource, used, told, claimed: false };
+        let (claimed, due) = (false, None);
+        let pending = Pending { entry, rule, action, key, lane, resource, used, told, claimed, due };
         self.deliveries.insert(id, pending);
     }
 

@@ -5,8 +5,8 @@ use std::time::Duration;
 use futures_util::FutureExt;
 
 use super::*;
-use crate::journal::NewDelivery;
 use crate::journal::conformance::attempts;
+use crate::journal::{NewDelivery, Outcome};
 
 fn journal() -> MemoryJournal {
     MemoryJournal::new(MemoryLimits::for_prefetch(4), Arc::default())
@@ -49,10 +49,10 @@ fn a_receipt_completes_with_the_last_outcome() {
     two_actions.deliveries.push(NewDelivery::new("r", "b", None));
     let mut receipt = append_as(&journal, two_actions);
     let first = claim(&journal)[0].0;
-    journal.outcome(first, Outcome::Delivered);
+    journal.end(first, Outcome::Delivered.into());
     assert_eq!((&mut receipt).now_or_never(), None);
     let second = journal.claim("b", 1).now_or_never().unwrap()[0].id;
-    journal.outcome(second, Outcome::Dead("why".into()));
+    journal.end(second, Outcome::Dead("why".into()).into());
     assert_eq!(receipt.now_or_never(), Some(Settle::Acknowledge));
     assert_eq!(journal.dead_letters().len(), 1);
 }
@@ -64,9 +64,9 @@ fn only_the_oldest_of_a_key_is_claimable_and_its_outcome_promotes_the_next() {
     let first = claim(&journal);
     assert_eq!(names(&first), ["1", "3"]);
     assert_eq!(names(&claim(&journal)), [""; 0]);
-    journal.outcome(first[1].0, Outcome::Delivered);
+    journal.end(first[1].0, Outcome::Delivered.into());
     assert_eq!(names(&claim(&journal)), [""; 0]);
-    journal.outcome(first[0].0, Outcome::Delivered);
+    journal.end(first[0].0, Outcome::Delivered.into());
     assert_eq!(names(&claim(&journal)), ["2"]);
 }
 
@@ -76,7 +76,7 @@ fn what_is_given_back_takes_its_followers_along_and_remembers_its_attempts() {
     let receipts = [append(&journal, "1", "k"), append(&journal, "2", "k")];
     let first = claim(&journal)[0].0;
     journal.attempted(first, attempts(5), "no");
-    journal.outcome(first, Outcome::Returned);
+    journal.end(first, Outcome::Returned.into());
     for receipt in receipts {
         assert_eq!(receipt.now_or_never(), Some(Settle::Requeue));
     }
@@ -95,7 +95,7 @@ fn a_redelivered_message_adopts_its_open_entry() {
     // No second event, and the receipt of the lost connection leaves its message alone.
     assert_eq!(names(&claim(&journal)), [""; 0]);
     assert_eq!(lost.now_or_never(), Some(Settle::Leave));
-    journal.outcome(claimed[0].0, Outcome::Delivered);
+    journal.end(claimed[0].0, Outcome::Delivered.into());
     assert_eq!(adopted.now_or_never(), Some(Settle::Acknowledge));
 }
 
@@ -103,7 +103,7 @@ fn a_redelivered_message_adopts_its_open_entry() {
 fn a_redelivered_message_that_is_done_is_acknowledged_without_a_second_event() {
     let journal = journal();
     let _lost = append(&journal, "1", "k");
-    journal.outcome(claim(&journal)[0].0, Outcome::Delivered);
+    journal.end(claim(&journal)[0].0, Outcome::Delivered.into());
     let again = append_as(&journal, entry("1", "k", true));
     assert_eq!(again.now_or_never(), Some(Settle::Acknowledge));
     assert_eq!(names(&claim(&journal)), [""; 0]);
@@ -119,7 +119,7 @@ async fn places_are_bounded_and_come_back_with_the_outcome() {
     assert_eq!(permit.places(), 0);
     drop(permit);
     assert!(journal.reserve(&[], 1).now_or_never().is_none());
-    journal.outcome(claim(&journal)[0].0, Outcome::Delivered);
+    journal.end(claim(&journal)[0].0, Outcome::Delivered.into());
     assert_eq!(journal.reserve(&[], 100).await.places(), 1);
 }
 
@@ -135,6 +135,40 @@ async fn what_the_broker_has_waited_for_too_long_is_overdue_and_adopting_starts_
     assert_eq!(journal.overdue("a"), []);
     tokio::time::advance(Duration::from_secs(15 * 60)).await;
     assert_eq!(journal.overdue("a"), [head]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn too_many_far_retries_go_back_oldest_first() {
+    // Two of four may wait.
+    let journal = journal();
+    let far = |seconds| Retry {
+        due: Instant::now() + Duration::from_secs(seconds),
+        used: attempts(1),
+        answer: "no".into(),
+    };
+    let mut receipts: Vec<_> = (1..=5).map(|n| append(&journal, &n.to_string(), &n.to_string())).collect();
+    for (n, (id, _)) in claim(&journal).into_iter().enumerate() {
+        // Those whose next attempt is near stay.
+        journal.retry_at(id, far(if n == 0 { 59 } else { 120 }));
+    }
+    let settled: Vec<_> = receipts.iter_mut().map(|receipt| receipt.now_or_never()).collect();
+    let back = Some(Settle::Requeue);
+    assert_eq!(settled, [None, back, back, back, None]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_waits_for_a_retry_is_returned_by_the_journal_itself_when_it_is_overdue() {
+    let journal = journal();
+    let receipts = [append(&journal, "1", "k"), append(&journal, "2", "k")];
+    let head = claim(&journal)[0].0;
+    let due = Instant::now() + Duration::from_secs(3600);
+    journal.retry_at(head, Retry { due, used: attempts(1), answer: "no".into() });
+    tokio::time::advance(Duration::from_secs(15 * 60)).await;
+    assert_eq!(journal.overdue("a"), []);
+    for receipt in receipts {
+        assert_eq!(receipt.now_or_never(), Some(Settle::Requeue));
+    }
+    assert_eq!(journal.next_due("a"), None);
 }
 
 #[test]

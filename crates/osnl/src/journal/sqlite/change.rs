@@ -120,12 +120,12 @@ pub(super) fn apply(work: &mut Work<'_>, change: &Change) -> Result<Answer> {
         answer.changed.more = rows.last().map(|row| row.id);
     }
     for row in rows {
-        let found = Found { action: row.action.clone(), key: row.key.clone(), state: row.state };
+        let Some(found) = work.find(row.id)? else { continue };
         let refused = match change {
             Change::Retry { out_of_order, .. } => retry(work, &row, &found, *out_of_order, &mut answer)?,
             Change::Discard { by, .. } => {
-                work.set_state(row.id, &found, State::Discarded, Some(&format!("discarded by {by}")))?;
-                work.promote(&found.action, found.lane())?;
+                work.set_state(&found, State::Discarded, Some(&format!("discarded by {by}")))?;
+                work.next_after(&found)?;
                 if found.state.is_open() {
                     *answer.pending.entry(row.action.clone()).or_default() -= 1;
                     answer.withdrawn.push((row.action.clone(), row.id));
@@ -133,12 +133,12 @@ pub(super) fn apply(work: &mut Work<'_>, change: &Change) -> Result<Answer> {
                 None
             }
             Change::Hold { why, .. } => {
-                work.set_state(row.id, &found, State::Held, Some(why))?;
+                work.set_state(&found, State::Held, Some(why))?;
                 answer.withdrawn.push((row.action.clone(), row.id));
                 None
             }
             Change::Release { .. } => {
-                open_again(work, row.id, &found)?;
+                work.open_again(&found)?;
                 None
             }
             Change::Move { to, .. } => move_to(work, &row, found, to, &mut answer)?,
@@ -151,34 +151,6 @@ pub(super) fn apply(work: &mut Work<'_>, change: &Change) -> Result<Answer> {
         }
     }
     Ok(answer)
-}
-
-/// Claimable if nothing open of its key is before it, and waiting else.
-fn open_again(work: &mut Work<'_>, id: DeliveryId, found: &Found) -> Result<()> {
-    let first = match found.lane() {
-        Some(lane) => {
-            work.first_open(lane)?.is_none_or(|(first, _)| first >= id)
-                && work.holder(lane)?.is_none_or(|holder| holder == id)
-        }
-        None => true,
-    };
-    // One that is claimed already stays ahead, whatever its number: two of a key are never claimable at once.
-    let taken = match found.lane() {
-        Some(lane) => has_ready(work, lane)?,
-        None => false,
-    };
-    let state = if first && !taken { State::Ready } else { State::Waiting };
-    work.set_state(id, found, state, None)?;
-    if state == State::Ready {
-        work.promoted.push((found.action.clone(), id));
-    }
-    Ok(())
-}
-
-fn has_ready(work: &Work<'_>, lane: i64) -> Result<bool> {
-    let mut select =
-        work.connection.prepare_cached("SELECT 1 FROM delivery WHERE lane = ?1 AND state = 1 LIMIT 1")?;
-    select.exists([lane])
 }
 
 fn retry(
@@ -197,7 +169,7 @@ fn retry(
     work.connection
         .prepare_cached("UPDATE delivery SET attempts = 0, aged = 0, holds_key = 0 WHERE id = ?")?
         .execute([row.id.row()])?;
-    open_again(work, row.id, found)?;
+    work.open_again(found)?;
     *answer.pending.entry(row.action.clone()).or_default() += 1;
     Ok(None)
 }
@@ -228,17 +200,17 @@ fn move_to(
         let why = format!("{} has it in work; take the action out of the configuration first", found.action);
         return Ok(Some(why));
     }
-    let moved = Found { action: to.to_owned(), key: found.key.clone(), state: State::Waiting };
+    let moved = Found { action: to.to_owned(), lane: None, state: State::Waiting, ..found.clone() };
     work.connection
-        .prepare_cached("UPDATE delivery SET action = ?2, state = 0, lane = ?3 WHERE id = ?1")?
-        .execute(params![row.id.row(), to, moved.lane()])?;
+        .prepare_cached("UPDATE delivery SET action = ?2, state = 0, lane = NULL WHERE id = ?1")?
+        .execute(params![row.id.row(), to])?;
     work.count(&found.action, found.state, -1);
     work.count(to, State::Waiting, 1);
-    work.promote(&found.action, found.lane())?;
+    work.next_after(&found)?;
     if found.state == State::Held {
-        work.set_state(row.id, &moved, State::Held, row.reason.as_deref())?;
+        work.set_state(&moved, State::Held, row.reason.as_deref())?;
     } else {
-        open_again(work, row.id, &moved)?;
+        work.open_again(&moved)?;
     }
     answer.withdrawn.push((found.action.clone(), row.id));
     *answer.pending.entry(found.action.clone()).or_default() -= 1;

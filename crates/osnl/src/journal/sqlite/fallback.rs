@@ -2,7 +2,8 @@
 
 use rusqlite::{OptionalExtension as _, Result, params};
 
-use super::rows::{self, State};
+use super::rows::{self, State, delivery_id};
+use super::turn::Lane;
 use super::work::{Work, event_of};
 use crate::journal::{DeliveryId, Handover};
 
@@ -38,21 +39,18 @@ impl Work<'_> {
             .prepare_cached("SELECT key FROM delivery WHERE id = ?")?
             .query_row([from.row()], |row| row.get(0))?;
         let lane = key.as_deref().filter(|_| how.ordered).map(|key| rows::lane(to, key));
-        let state = if self.is_behind_another(lane)? { State::Waiting } else { State::Ready };
         self.connection
             .prepare_cached(
-                "INSERT INTO delivery (id, rule, action, key, state, resource, lane) \
-                 SELECT ?2, rule, ?3, key, ?4, resource, ?5 FROM delivery WHERE id = ?1",
+                "INSERT INTO delivery (id, rule, action, key, state, resource, lane, ordered) \
+                 SELECT ?2, rule, ?3, key, ?4, resource, ?5, ?6 FROM delivery WHERE id = ?1",
             )?
-            .execute(params![from.row(), next, to, state, lane])?;
+            .execute(params![from.row(), next, to, State::Waiting, lane, how.ordered])?;
         self.connection
             .prepare_cached("UPDATE event SET deliveries = deliveries + 1 WHERE id = ?")?
             .execute([event])?;
         self.told(next, how.told.as_deref())?;
-        self.count(to, state, 1);
-        if state == State::Ready {
-            self.promoted.push((to.to_owned(), DeliveryId(next.unsigned_abs())));
-        }
+        self.count(to, State::Waiting, 1);
+        self.lane_turn(lane.map_or(Lane::Alone(delivery_id(next)), Lane::Shared))?;
         Ok(true)
     }
 }

@@ -230,8 +230,11 @@ impl Reader {
     /// # Errors
     /// SQLite's.
     pub fn oldest_ready(&self, action: &str) -> Result<Option<SystemTime>> {
-        let mut select = self.0.prepare_cached(super::work::READY)?;
-        let id = select.query_row(params![action, 1], |row| row.get(0).map(delivery_id)).optional()?;
+        let mut select = self.0.prepare_cached(
+            "SELECT min(id) FROM (SELECT min(id) AS id FROM delivery WHERE action = ?1 AND state = 1 AND due = 0 \
+             UNION ALL SELECT min(id) FROM delivery WHERE action = ?1 AND state = 1 AND due > 0)",
+        )?;
+        let id = select.query_row([action], |row| Ok(row.get::<_, Option<i64>>(0)?.map(delivery_id)))?;
         let Some(id) = id else { return Ok(None) };
         Ok(self.message(id)?.map(|message| message.origin.received))
     }

@@ -14,12 +14,13 @@ use super::rows::lane;
 pub(super) const APPLICATION: i64 = 0x6f73_6e6c;
 
 /// What leads from each version to the next; the first from an empty file to version 1.
-pub(super) const MIGRATIONS: [Step; 5] = [
+pub(super) const MIGRATIONS: [Step; 6] = [
     Step { sql: V1, fill: None },
     Step { sql: V2, fill: None },
     Step { sql: V3, fill: Some(fill_lanes) },
     Step { sql: V4, fill: None },
     Step { sql: V5, fill: None },
+    Step { sql: V6, fill: None },
 ];
 
 /// One step: what SQL says, then what it cannot.
@@ -133,6 +134,32 @@ ALTER TABLE event ADD COLUMN noted TEXT;
 CREATE TABLE seen (name TEXT PRIMARY KEY, at INTEGER NOT NULL, row TEXT NOT NULL) WITHOUT ROWID;
 ";
 
+/// When a retry is due and the pause that this was, whether a delivery waits for its lane, whether a guard holds it, and
+/// what is to be done with one once its attempt has ended. A lane's own index says which states it has, dead letters
+/// that hold it included, so that theirs goes.
+///
+/// Of older rows: what was open with a key and without a lane waits for no lane; of what has ended nothing says so. What
+/// is held with the reason of a guard is held by one; of what was discarded, the reason has been overwritten. What has
+/// failed and is open is due since its latest attempt.
+const V6: &str = "
+ALTER TABLE delivery ADD COLUMN due INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE delivery ADD COLUMN pause INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE delivery ADD COLUMN ordered INTEGER NOT NULL DEFAULT 1;
+ALTER TABLE delivery ADD COLUMN guarded INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE delivery ADD COLUMN wish INTEGER;
+ALTER TABLE delivery ADD COLUMN wish_text TEXT;
+UPDATE delivery SET ordered = 0 WHERE state <= 2 AND key IS NOT NULL AND lane IS NULL;
+UPDATE delivery SET guarded = 1 WHERE state = 2 AND reason GLOB 'guard of *';
+UPDATE delivery SET due = coalesce((SELECT max(at) FROM attempt WHERE attempt.delivery = delivery.id), 1)
+    WHERE state = 1 AND tries > 0;
+DROP INDEX delivery_ready;
+DROP INDEX delivery_lane;
+DROP INDEX delivery_holds;
+CREATE INDEX delivery_ready ON delivery (action, due) WHERE state = 1;
+CREATE INDEX delivery_lane ON delivery (lane, state) WHERE lane IS NOT NULL;
+CREATE INDEX delivery_wish ON delivery (wish) WHERE wish IS NOT NULL;
+";
+
 /// Gives what is open, and dead letters that hold their key, the lanes they are in.
 fn fill_lanes(connection: &Connection) -> rusqlite::Result<()> {
     let mut select = connection.prepare(
@@ -239,6 +266,11 @@ mod tests {
             let expected = if version == 1 { &expected[..2] } else { &expected };
             let expected: Vec<_> = expected.iter().map(|(key, id)| (*id, lane("roles", key))).collect();
             assert_eq!(lanes, expected, "version {version}");
+            // Those from before the sixth: what has failed is due since its latest attempt.
+            let due: i64 =
+                old.query_row("SELECT due FROM delivery WHERE id = 65536", [], |row| row.get(0)).unwrap();
+            let expected = if version == 6 { 1_790_000_060_000 } else { 1_790_000_000_200 };
+            assert_eq!(due, expected, "version {version}");
             assert_eq!(
                 seen,
                 [
@@ -257,6 +289,39 @@ mod tests {
         let mut rows = connection.prepare(sql).unwrap();
         let rows = rows.query_map([], |row| Ok((row.get(0)?, row.get(1)?))).unwrap();
         rows.map(Result::unwrap).collect()
+    }
+
+    /// What the old rows say of what the columns of the sixth version say.
+    #[test]
+    fn what_was_a_sentence_or_worked_out_again_becomes_a_column() {
+        let mut old = recorded(5);
+        old.execute_batch(
+            "INSERT INTO delivery (id, rule, action, key, state, reason, lane) VALUES
+              (1, 'r', 'a', 'k', 2, 'guard of rule r: more than 1 per 1m', 7),
+              (2, 'r', 'a', 'k', 2, 'held by root', 7),
+              (3, 'r', 'a', 'k', 2, 'guard of rule r: more than 1 per 1m', NULL),
+              (4, 'r', 'a', NULL, 1, NULL, NULL),
+              (5, 'r', 'a', 'k', 1, NULL, NULL),
+              (6, 'r', 'a', 'k', 4, 'guard of the gate said 200', NULL);
+             UPDATE delivery SET tries = 2 WHERE id = 5;",
+        )
+        .unwrap();
+        migrate(&mut old, VERSION).unwrap();
+        let mut select =
+            old.prepare("SELECT id, ordered, guarded, due FROM delivery WHERE id < 10 ORDER BY id").unwrap();
+        let rows = select
+            .query_map([], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?)))
+            .unwrap()
+            .map(Result::unwrap);
+        let expected: [(i64, bool, bool, i64); 6] = [
+            (1, true, true, 0),
+            (2, true, false, 0),
+            (3, false, true, 0),
+            (4, true, false, 0),
+            (5, false, false, 1),
+            (6, true, false, 0),
+        ];
+        assert_eq!(rows.collect::<Vec<_>>(), expected);
     }
 
     #[test]
@@ -285,7 +350,7 @@ mod tests {
         let newer = format!("PRAGMA application_id = {APPLICATION}; PRAGMA user_version = 1000");
         check(
             &newer,
-            "was written by a newer osnl (version 1000 of its tables, this one knows 5); run that one, or name another file",
+            "was written by a newer osnl (version 1000 of its tables, this one knows 6); run that one, or name another file",
         );
     }
 }

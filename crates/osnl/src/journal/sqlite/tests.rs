@@ -9,8 +9,8 @@ use tempfile::TempDir;
 
 use super::writer::Command;
 use super::*;
-use crate::journal::Settle;
 use crate::journal::conformance::{append, attempts, claim, entry, names, options, within};
+use crate::journal::{Outcome, Settle};
 
 fn open(folder: &TempDir) -> SqliteJournal {
     open_with(options(folder))

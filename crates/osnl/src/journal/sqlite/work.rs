@@ -9,8 +9,11 @@ use std::time::Duration;
 use osnl_model::BodyDigest;
 use rusqlite::{Connection, OptionalExtension as _, Result, params};
 
+use super::clock::whole_millis;
 use super::enriched;
-use super::rows::{self, State, delivery_id, identity_number, millis, received};
+use super::rows::{self, State, identity_number, millis, received};
+use super::turn::Lane;
+use super::writer::Due;
 use crate::action::Event;
 use crate::journal::identity::Identity;
 use crate::journal::{Begin, Claimed, DeliveryId, Entry, Used};
@@ -47,17 +50,24 @@ pub(super) enum Appended {
 }
 
 /// A delivery as far as its order is concerned.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Found {
+    pub(super) id: DeliveryId,
     pub(super) action: String,
     pub(super) key: Option<String>,
     pub(super) state: State,
+    /// Whether it waits for those of its action and key that came before it.
+    pub(super) ordered: bool,
+    /// The lane that it stands in now.
+    pub(super) lane: Option<i64>,
 }
 
 impl Found {
-    /// Where it waits for others, if it has a key.
-    pub(super) fn lane(&self) -> Option<i64> {
-        self.key.as_deref().map(|key| rows::lane(&self.action, key))
+    /// Where it waits for others once it is open.
+    pub(super) fn own_lane(&self) -> Lane {
+        let key = self.key.as_deref().filter(|_| self.ordered);
+        let lane = self.lane.or_else(|| key.map(|key| rows::lane(&self.action, key)));
+        lane.map_or(Lane::Alone(self.id), Lane::Shared)
     }
 }
 
@@ -116,16 +126,15 @@ impl<'a> Work<'a> {
         for (n, new) in entry.deliveries.iter().enumerate() {
             let key = new.key.as_deref().filter(|_| new.ordered);
             let lane = key.map(|key| rows::lane(&new.action, key));
-            let (state, reason) = match &new.begin {
-                Begin::Live if self.is_behind_another(lane)? => (State::Waiting, None),
-                Begin::Live => (State::Ready, None),
-                Begin::Shadow => (State::Shadow, None),
-                Begin::Held(why) => (State::Held, Some(why)),
-                Begin::Dead(why) => (State::Dead, Some(why)),
+            let (state, reason, guarded) = match &new.begin {
+                Begin::Live => (self.on_arrival(lane)?, None, false),
+                Begin::Shadow => (State::Shadow, None, false),
+                Begin::Held(why) => (State::Held, Some(why), true),
+                Begin::Dead(why) => (State::Dead, Some(why), false),
             };
             let mut insert = self.connection.prepare_cached(
-                "INSERT INTO delivery (id, rule, action, key, state, ended, reason, resource, lane) \
-                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)",
+                "INSERT INTO delivery (id, rule, action, key, state, ended, reason, resource, lane, ordered, guarded) \
+                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)",
             )?;
             insert.execute(params![
                 DeliveryId::of(event, n).row(),
@@ -137,6 +146,8 @@ impl<'a> Work<'a> {
                 reason,
                 new.resource,
                 lane.filter(|_| state.is_open()),
+                new.ordered,
+                guarded,
             ])?;
             self.told(DeliveryId::of(event, n).row(), new.told.as_deref())?;
             if state == State::Ready {
@@ -200,23 +211,52 @@ impl<'a> Work<'a> {
     }
 
     pub(super) fn attempted(&mut self, id: DeliveryId, used: Used, answer: &str) -> Result<()> {
-        let mut update = self.connection.prepare_cached(
-            "UPDATE delivery SET attempts = ?2, aged = ?3, tries = tries + 1 WHERE id = ?1 RETURNING tries",
-        )?;
-        let aged = i64::try_from(used.age.as_millis()).unwrap_or(i64::MAX);
-        let tries: Option<i64> =
-            update.query_row(params![id.row(), used.attempts, aged], |row| row.get(0)).optional()?;
-        let Some(tries) = tries else { return Ok(()) };
+        let mut update = self
+            .connection
+            .prepare_cached("UPDATE delivery SET attempts = ?2, aged = ?3, tries = ?4 WHERE id = ?1")?;
+        let found = update.execute(params![id.row(), used.attempts, whole_millis(used.age), used.made])?;
+        if found > 0 { self.answered(id, used.made, answer) } else { Ok(()) }
+    }
+
+    /// Keeps what is used up, what the target said, and when the next attempt is due. Answers the action of what is
+    /// open.
+    pub(super) fn retry(
+        &mut self,
+        id: DeliveryId,
+        due: Due,
+        used: Used,
+        answer: &str,
+    ) -> Result<Option<String>> {
+        let mut update = self.connection.prepare_cached(RETRY)?;
+        let action: Option<String> = update
+            .query_row(
+                params![id.row(), used.attempts, whole_millis(used.age), used.made, due.at, due.pause],
+                |row| row.get(0),
+            )
+            .optional()?;
+        if action.is_some() {
+            self.answered(id, used.made, answer)?;
+        }
+        Ok(action)
+    }
+
+    /// Answers whether there are more of them.
+    pub(super) fn due_now(&self, action: &str, now: i64) -> Result<bool> {
+        let mut update = self.connection.prepare_cached(DUE_NOW)?;
+        Ok(update.execute(params![action, now, DUE_AT_ONCE])? == DUE_AT_ONCE as usize)
+    }
+
+    fn answered(&self, id: DeliveryId, made: u32, answer: &str) -> Result<()> {
         let mut insert = self.connection.prepare_cached(
             "INSERT OR REPLACE INTO attempt (delivery, slot, at, answer) VALUES (?1, ?2, ?3, ?4)",
         )?;
         let answer = &answer[..answer.floor_char_boundary(ANSWER)];
-        insert.execute(params![id.row(), tries % i64::from(ATTEMPTS), self.now, answer])?;
+        insert.execute(params![id.row(), made % ATTEMPTS, self.now, answer])?;
         Ok(())
     }
 
-    /// Ends an open delivery and makes the next of its key claimable. Answers what it was; nothing is changed
-    /// of one that has ended already.
+    /// Ends an open delivery; the turn is the next one's of its lane. Answers what it was; nothing is changed of one
+    /// that has ended already.
     pub(super) fn end(
         &mut self,
         id: DeliveryId,
@@ -225,84 +265,70 @@ impl<'a> Work<'a> {
     ) -> Result<Option<Found>> {
         let Some(found) = self.find(id)? else { return Ok(None) };
         if found.state.is_open() {
-            self.set_state(id, &found, state, reason)?;
-            self.promote(&found.action, found.lane())?;
+            self.set_state(&found, state, reason)?;
+            self.next_after(&found)?;
         }
         Ok(Some(found))
     }
 
+    /// A delivery has left its lane, or holds it no more.
+    pub(super) fn next_after(&mut self, found: &Found) -> Result<()> {
+        match found.lane {
+            Some(lane) => self.lane_turn(Lane::Shared(lane)),
+            None => Ok(()),
+        }
+    }
+
     pub(super) fn find(&self, id: DeliveryId) -> Result<Option<Found>> {
-        let mut select =
-            self.connection.prepare_cached("SELECT action, key, state FROM delivery WHERE id = ?")?;
+        let mut select = self.connection.prepare_cached(FIND)?;
         select
             .query_row([id.row()], |row| {
-                Ok(Found { action: row.get(0)?, key: row.get(1)?, state: row.get(2)? })
+                Ok(Found {
+                    id,
+                    action: row.get(0)?,
+                    key: row.get(1)?,
+                    state: row.get(2)?,
+                    lane: row.get(3)?,
+                    ordered: row.get(4)?,
+                })
             })
             .optional()
     }
 
-    /// An end has its moment and its reason; what is open again has neither.
-    pub(super) fn set_state(
-        &mut self,
-        id: DeliveryId,
-        was: &Found,
-        state: State,
-        reason: Option<&str>,
-    ) -> Result<()> {
+    /// An end has its moment and its reason; what is open again has neither. Of open states, only waiting and held.
+    pub(super) fn set_state(&mut self, was: &Found, state: State, reason: Option<&str>) -> Result<()> {
+        debug_assert_ne!(state, State::Ready, "the turn decides");
         let ended = (!state.is_open()).then_some(self.now);
         let mut update = self.connection.prepare_cached(END)?;
         // What has ended stands in nobody's way.
-        let lane = if state.is_open() { was.lane() } else { None };
-        update.execute(params![id.row(), state, ended, reason, lane])?;
+        let lane = match was.own_lane() {
+            Lane::Shared(lane) if state.is_open() => Some(lane),
+            Lane::Shared(_) | Lane::Alone(_) => None,
+        };
+        update.execute(params![was.id.row(), state, ended, reason, lane])?;
         self.count(&was.action, was.state, -1);
         self.count(&was.action, state, 1);
         Ok(())
     }
 
-    /// Ends an open delivery as a dead letter that keeps what is behind it in its key waiting.
+    /// Opens a delivery; it is claimable when it is its turn.
+    pub(super) fn open_again(&mut self, was: &Found) -> Result<()> {
+        self.set_state(was, State::Waiting, None)?;
+        self.lane_turn(was.own_lane())
+    }
+
+    /// Ends an open delivery as a dead letter that keeps what is behind it in its lane waiting.
     pub(super) fn end_holding_key(&mut self, id: DeliveryId, reason: &str) -> Result<Option<Found>> {
         let Some(found) = self.find(id)? else { return Ok(None) };
         if found.state.is_open() {
-            self.set_state(id, &found, State::Dead, Some(reason))?;
+            self.set_state(&found, State::Dead, Some(reason))?;
             self.connection
                 .prepare_cached(
-                    "UPDATE delivery SET holds_key = 1, lane = ?2 WHERE id = ?1 AND key IS NOT NULL",
+                    "UPDATE delivery SET holds_key = 1, lane = ?2 WHERE id = ?1 AND ?2 IS NOT NULL",
                 )?
-                .execute(params![id.row(), found.lane()])?;
+                .execute(params![id.row(), found.lane])?;
         }
         Ok(Some(found))
-    }
-
-    /// A dead letter that holds a key.
-    pub(super) fn holder(&self, lane: i64) -> Result<Option<DeliveryId>> {
-        let mut select = self.connection.prepare_cached(HOLDER)?;
-        select.query_row([lane], |row| row.get(0).map(delivery_id)).optional()
-    }
-
-    pub(super) fn is_behind_another(&self, lane: Option<i64>) -> Result<bool> {
-        let Some(lane) = lane else { return Ok(false) };
-        self.connection.prepare_cached(IN_LANE)?.exists([lane])
-    }
-
-    /// The oldest open delivery of a lane.
-    pub(super) fn first_open(&self, lane: i64) -> Result<Option<(DeliveryId, State)>> {
-        let mut select = self.connection.prepare_cached(FIRST_OPEN)?;
-        select.query_row([lane], |row| Ok((delivery_id(row.get(0)?), row.get(1)?))).optional()
-    }
-
-    /// Makes the oldest of a lane of this action claimable if it only waited for its turn.
-    pub(super) fn promote(&mut self, action: &str, lane: Option<i64>) -> Result<()> {
-        let Some(lane) = lane else { return Ok(()) };
-        if let Some((id, State::Waiting)) = self.first_open(lane)?
-            && self.holder(lane)?.is_none()
-        {
-            let mut update = self.connection.prepare_cached("UPDATE delivery SET state = 1 WHERE id = ?")?;
-            update.execute([id.row()])?;
-            self.count(action, State::Waiting, -1);
-            self.count(action, State::Ready, 1);
-            self.promoted.push((action.to_owned(), id));
-        }
-        Ok(())
     }
 
     pub(super) fn count(&mut self, action: &str, state: State, by: i64) {
@@ -349,30 +375,46 @@ pub(super) fn same(connection: &Connection, number: i64, identity: &Identity) ->
 pub(super) const SAME: &str =
     "SELECT id, queue, coalesce(unique_id, message_id), body FROM event WHERE identity = ?";
 
+const FIND: &str = "SELECT action, key, state, lane, ordered FROM delivery WHERE id = ?";
+
+/// It begins anew if it is opened again.
 pub(super) const END: &str =
-    "UPDATE delivery SET state = ?2, ended = ?3, reason = ?4, lane = ?5 WHERE id = ?1";
+    "UPDATE delivery SET state = ?2, ended = ?3, reason = ?4, lane = ?5, due = 0 WHERE id = ?1";
 
-/// What a delivery has to wait for: open ones, and dead letters that hold the key. Answered by the index
-/// `delivery_lane` alone.
-pub(super) const IN_LANE: &str = "SELECT 1 FROM delivery WHERE lane = ?1 LIMIT 1";
+/// Claimable ones that have not failed. Answered by the index `delivery_ready` alone, as are the next three.
+pub(super) const READY: &str =
+    "SELECT id FROM delivery WHERE action = ?1 AND state = 1 AND due = 0 ORDER BY id LIMIT ?2";
 
-/// Found by the index `delivery_lane`.
-pub(super) const FIRST_OPEN: &str =
-    "SELECT id, state FROM delivery WHERE lane = ?1 AND state <= 2 ORDER BY id LIMIT 1";
+/// Those whose retry is due.
+pub(super) const DUE: &str = "SELECT id FROM delivery WHERE action = ?1 AND state = 1 AND due > 0 AND due <= ?2 \
+     ORDER BY due, id LIMIT ?3";
 
-/// Answered by the index `delivery_holds` alone.
-pub(super) const HOLDER: &str = "SELECT id FROM delivery WHERE lane = ?1 AND holds_key = 1 LIMIT 1";
+/// When the next retry is due after a moment.
+pub(super) const NEXT_DUE: &str =
+    "SELECT due FROM delivery WHERE action = ?1 AND state = 1 AND due > ?2 ORDER BY due LIMIT 1";
 
-/// Answered by the index `delivery_ready` alone.
-pub(super) const READY: &str = "SELECT id FROM delivery WHERE action = ?1 AND state = 1 ORDER BY id LIMIT ?2";
+/// Some of those that wait for their retry are due now.
+pub(super) const DUE_NOW: &str = "UPDATE delivery SET due = ?2, pause = 0 WHERE id IN \
+     (SELECT id FROM delivery WHERE action = ?1 AND state = 1 AND due > ?2 LIMIT ?3)";
 
-/// A claimable delivery with its event as the delivery loop takes it; the error is of a body that cannot be read.
+/// Deliveries of one such step.
+const DUE_AT_ONCE: u32 = 1000;
+
+const RETRY: &str = "UPDATE delivery SET attempts = ?2, aged = ?3, tries = ?4, due = ?5, pause = ?6 \
+     WHERE id = ?1 AND state = 1 RETURNING action";
+
+/// By the index, of which only those are looked up that wait.
+pub(super) const CLAMP_DUE: &str = "UPDATE delivery INDEXED BY delivery_ready SET due = ?1 + pause \
+     WHERE state = 1 AND due > ?1 AND due > ?1 + pause";
+
+/// A claimable delivery, its due time, and its event as the delivery loop takes it; the error is of a body that cannot
+/// be read.
 pub(super) fn load(
     connection: &Connection,
     id: DeliveryId,
-) -> Result<Option<std::result::Result<Claimed, String>>> {
+) -> Result<Option<(i64, std::result::Result<Claimed, String>)>> {
     let sql = format!(
-        "SELECT d.rule, d.action, d.key, d.resource, d.attempts, d.aged, {}, e.noted FROM delivery d JOIN event e ON e.id = ?2 WHERE d.id = ?1 AND d.state = 1",
+        "SELECT d.rule, d.action, d.key, d.resource, d.attempts, d.aged, {}, e.noted, d.tries, d.due FROM delivery d JOIN event e ON e.id = ?2 WHERE d.id = ?1 AND d.state = 1",
         rows::RECEIVED
     );
     let mut select = connection.prepare_cached(&sql)?;
@@ -381,17 +423,18 @@ pub(super) fn load(
         .query_row(params![id.row(), event], |row| {
             let (rule, action): (String, String) = (row.get(0)?, row.get(1)?);
             let age = Duration::from_millis(row.get::<_, i64>(5)?.unsigned_abs());
-            let used = Used { attempts: row.get(4)?, age };
+            let used = Used { attempts: row.get(4)?, age, made: row.get(17)? };
             let mut received = received(row, 6)?;
             received.noted.happened = row.get::<_, Option<String>>(16)?.map(Into::into);
-            Ok((rule, action, row.get(2)?, row.get(3)?, used, received))
+            Ok((rule, action, row.get(2)?, row.get(3)?, used, received, row.get(18)?))
         })
         .optional()?;
-    let Some((rule, action, key, resource, used, received)) = row else { return Ok(None) };
+    let Some((rule, action, key, resource, used, received, due)) = row else { return Ok(None) };
     let notification = match received.decode() {
         Ok(notification) => notification.into(),
         Err(error) => {
-            return Ok(Some(Err(format!("the journal's copy of the message cannot be read: {error}"))));
+            let unusable = format!("the journal's copy of the message cannot be read: {error}");
+            return Ok(Some((due, Err(unusable))));
         }
     };
     let enriched = enriched::of(connection, id)?.map(Into::into);
@@ -404,7 +447,7 @@ pub(super) fn load(
         enriched,
         progress: Default::default(),
     };
-    Ok(Some(Ok(Claimed { id, key, event, used })))
+    Ok(Some((due, Ok(Claimed { id, key, event, used }))))
 }
 
 /// The event of a delivery: the last one that begins at or before it.

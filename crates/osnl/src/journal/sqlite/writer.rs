@@ -16,13 +16,14 @@ use tokio::sync::oneshot;
 pub(super) use super::change::Answer;
 use super::change::{self, Change, ChangeError, Changed};
 use super::checkpoint::{self, Checkpointer};
+use super::claimable::Ask;
 use super::connection::{closed, connect};
 use super::place::{Inode, Place, free_bytes};
 use super::rows::{State, millis, numbers};
 use super::work::{Appended, Found, Work};
-use super::{OpenError, Shared, SqliteOptions, paused, prune, schema, trouble};
+use super::{OpenError, Shared, SqliteOptions, paused, prune, schema, trouble, work};
 use crate::journal::identity::Identity;
-use crate::journal::{DeliveryId, Entry, Handover, Learnt, Outcome, Settle, Used};
+use crate::journal::{DeliveryId, End, Entry, Learnt, Outcome, Settle, Used};
 use crate::received::Received;
 
 /// Commands of one transaction.
@@ -37,16 +38,18 @@ pub(super) enum Command {
     Append(Appending, oneshot::Sender<Settle>),
     SetAside(Received, String, oneshot::Sender<Settle>),
     Attempted(DeliveryId, Used, String),
-    /// With what was done, if that was said.
-    Outcome(DeliveryId, Outcome, Option<String>),
-    /// Given up, and the action that does it instead.
-    GiveUp(DeliveryId, Outcome, Handover),
+    /// An attempt that failed and will be repeated.
+    Retry(DeliveryId, Due, Used, String),
+    /// All retries of an action are due at this moment.
+    DueNow(Arc<str>, i64),
+    End(DeliveryId, End),
     Change(Change, Apply, oneshot::Sender<Result<Changed, ChangeError>>),
     /// What was asked for a delivery, and what was learnt of objects.
     Enriched(DeliveryId, String, Learnt, oneshot::Sender<()>),
     /// What is known of an object.
     Known(String, oneshot::Sender<Option<String>>),
-    Fetch(Arc<str>),
+    /// From the file into memory; what is due by that moment.
+    Fetch(Arc<str>, Ask, i64),
     Close(Option<oneshot::Sender<()>>),
     #[cfg(test)]
     Do(Box<dyn FnOnce(&Connection) + Send>),
@@ -58,6 +61,13 @@ pub(super) struct Appending {
     pub(super) identity: Identity,
     /// Whether the notification is all of it, as the delivery loop takes it; else it is what stands in columns.
     pub(super) whole: bool,
+}
+
+/// When a retry may be attempted, and the pause that this was meant to be.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Due {
+    pub(super) at: i64,
+    pub(super) pause: i64,
 }
 
 /// Whether a change is made.
@@ -73,9 +83,12 @@ enum Done {
     Nothing,
     Appended(Appended),
     SetAside(bool),
-    Ended(Option<Found>),
-    /// The same, and whether a delivery of another action was made.
-    GivenUp(Option<Found>, bool),
+    /// The action of what waits for a retry now; none of what is not open any more.
+    Retried(Option<String>),
+    /// Whether there are more of them.
+    DueNow(bool),
+    /// The delivery as it was, and whether one of another action was made.
+    Ended(Option<Found>, bool),
 }
 
 pub(super) struct Writer {
@@ -128,6 +141,7 @@ impl Writer {
             place,
         };
         writer.reopen()?;
+        writer.clamp_due()?;
         writer.count_pending()?;
         Ok(writer)
     }
@@ -155,6 +169,13 @@ impl Writer {
         self.inode = Inode::of(&self.place.file)?;
         self.connection = Some(connection);
         self.read_paused();
+        Ok(())
+    }
+
+    /// No retry waits for longer than its pause, whatever the clock said when it was written.
+    fn clamp_due(&self) -> Result<(), OpenError> {
+        let Some(connection) = &self.connection else { return Ok(()) };
+        connection.execute(work::CLAMP_DUE, [self.shared.clock.now()])?;
         Ok(())
     }
 
@@ -233,23 +254,33 @@ impl Writer {
         }
         let asked: Vec<Command> =
             batch.extract_if(.., |command| matches!(command, Command::Known(..))).collect();
-        let fetches: Vec<Arc<str>> = batch
-            .extract_if(.., |command| matches!(command, Command::Fetch(_)))
-            .filter_map(|command| if let Command::Fetch(action) = command { Some(action) } else { None })
-            .collect();
+        let fetches: Vec<Command> =
+            batch.extract_if(.., |command| matches!(command, Command::Fetch(..))).collect();
         if !batch.is_empty() {
             loop {
                 // After a failure: into the right file, or none.
                 let ready = if self.failing.is_some() { self.ready_storage() } else { Ok(()) };
-                match ready.and_then(|()| self.transact(&batch).map_err(|error| trouble::reason(&error))) {
+                let is_change = matches!(batch[..], [Command::Change(..)]);
+                let ended =
+                    ready.and_then(|()| self.transact(&batch).map_err(|error| trouble::reason(&error)));
+                let is_over = match ended {
                     Ok((done, promoted)) => {
                         self.works();
-                        self.tell(batch, done);
+                        self.tell(std::mem::take(&mut batch), done);
                         self.offer(promoted);
                         self.relieve_wal();
-                        break;
+                        true
                     }
-                    Err(reason) => self.failed(&reason),
+                    Err(reason) => {
+                        self.failed(&reason);
+                        false
+                    }
+                };
+                if is_change {
+                    self.shared.claimable.thaw();
+                }
+                if is_over {
+                    break;
                 }
                 if !self.wait_for_storage() {
                     tracing::error!(
@@ -267,8 +298,10 @@ impl Writer {
                 let _ = sender.send(super::enriched::known(connection, &object).unwrap_or_default());
             }
         }
-        for action in fetches {
-            self.fetch(&action);
+        for command in fetches {
+            if let Command::Fetch(action, ask, now) = command {
+                self.fetch(&action, ask, now);
+            }
         }
         true
     }
@@ -282,7 +315,7 @@ impl Writer {
         let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
         let mut work = Work::new(&transaction, millis(SystemTime::now()), self.next_event);
         if let [Command::Change(..)] = batch {
-            work.claimed = self.shared.heads.taken();
+            work.claimed = self.shared.claimable.freeze();
         }
         let mut done = Vec::with_capacity(batch.len());
         for command in batch {
@@ -365,20 +398,23 @@ fn apply(work: &mut Work<'_>, command: &Command) -> rusqlite::Result<(Done, Opti
             work.attempted(*id, *used, answer)?;
             Done::Nothing
         }
-        Command::Outcome(id, outcome, done) => Done::Ended(end(work, *id, outcome, done.as_deref())?),
-        Command::GiveUp(id, outcome, to) => {
-            let found = end(work, *id, outcome, None)?;
-            let ended =
-                *outcome != Outcome::Returned && found.as_ref().is_some_and(|was| was.state.is_open());
-            let made = ended && work.fall_back(*id, to)?;
-            Done::GivenUp(found, made)
+        Command::Retry(id, due, used, answer) => Done::Retried(work.retry(*id, *due, *used, answer)?),
+        Command::DueNow(action, now) => Done::DueNow(work.due_now(action, *now)?),
+        Command::End(id, End { outcome, done, to }) => {
+            let found = end(work, *id, outcome, done.as_deref())?;
+            let ended = outcome.given_up().is_some() && found.as_ref().is_some_and(|was| was.state.is_open());
+            let made = match to {
+                Some(to) if ended => work.fall_back(*id, to)?,
+                Some(_) | None => false,
+            };
+            Done::Ended(found, made)
         }
         Command::Change(change, ..) => return Ok((Done::Nothing, Some(change::apply(work, change)?))),
         Command::Enriched(id, found, learnt, _) => {
             work.enriched(*id, found, learnt)?;
             Done::Nothing
         }
-        Command::Known(..) | Command::Fetch(_) | Command::Close(_) => Done::Nothing,
+        Command::Known(..) | Command::Fetch(..) | Command::Close(_) => Done::Nothing,
         #[cfg(test)]
         Command::Do(_) => Done::Nothing,
     };

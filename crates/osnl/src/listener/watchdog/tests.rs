@@ -5,8 +5,9 @@ use std::time::Duration;
 
 use osnl_model::{Head, Priority, Target};
 use osnl_transport::{
-    Batch, BoxFuture, Consumer, Declare, Features, ListenOptions, MemoryBroker, MemoryTransport, QueueKind,
-    Subscription, Transport, TransportError, Waiting, Window,
+    Batch, Binding, BoxFuture, Consumer, Declare, Features, ListenOptions, MemoryBroker, MemoryTransport,
+    OnlyListens, Outgoing, QueueKind, QueueSeen, Reconnect, Subscription, Tap, TapOptions, Transport,
+    TransportError, Waiting, Window,
 };
 use tokio::sync::{oneshot, watch};
 use tokio::time::{Instant, sleep};
@@ -70,6 +71,36 @@ impl Transport for Mute {
             subscription.other_consumers = u32::from(options.queue.single_active_consumer);
             Ok(Box::new(MuteConsumer { inner, subscription }) as Box<dyn Consumer>)
         })
+    }
+
+    fn send<'a>(
+        &'a self,
+        _: &'a Target,
+        _: &'a Priority,
+        _: Outgoing,
+    ) -> BoxFuture<'a, Result<(), TransportError>> {
+        OnlyListens(self.location()).send()
+    }
+
+    fn close(&self) -> BoxFuture<'_, ()> {
+        OnlyListens(self.location()).close()
+    }
+
+    fn tap<'a>(&'a self, _: &'a TapOptions) -> BoxFuture<'a, Result<Box<dyn Tap>, TransportError>> {
+        OnlyListens(self.location()).tap()
+    }
+
+    fn tidy<'a>(
+        &'a self,
+        _: &'a [Binding],
+        queues: &'a [String],
+        _: bool,
+    ) -> BoxFuture<'a, Result<Vec<Option<QueueSeen>>, TransportError>> {
+        OnlyListens(self.location()).tidy(queues.len())
+    }
+
+    fn reconnect(&self) -> Reconnect {
+        Reconnect::default()
     }
 
     fn features(&self) -> Features {

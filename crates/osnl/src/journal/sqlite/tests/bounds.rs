@@ -1,6 +1,6 @@
 //! What the journal keeps, and what leaves it.
 
-use super::super::heads::PIECE;
+use super::super::claimable::PIECE;
 use super::*;
 
 #[tokio::test]
@@ -10,12 +10,12 @@ async fn history_leaves_after_its_time_and_its_number_is_not_used_again() {
     keep(&journal, "1", "k").await;
     keep(&journal, "2", "k").await;
     let claimed = claim(&journal, "a", 1).await;
-    journal.outcome(claimed[0].id, Outcome::Delivered);
+    journal.end(claimed[0].id, Outcome::Delivered.into());
     let left = || states(&reader(&folder));
     osnl_testkit::wait_until(Duration::from_secs(20), "the delivered one has left", || left().len() == 1);
     assert_eq!(left(), [("m2".to_owned(), "ready")]);
     let claimed = claim(&journal, "a", 1).await;
-    journal.outcome(claimed[0].id, Outcome::NothingToDo);
+    journal.end(claimed[0].id, Outcome::NothingToDo.into());
     osnl_testkit::wait_until(Duration::from_secs(20), "all have left", || left().is_empty());
     drop(journal);
     let journal = open(&folder);
@@ -33,7 +33,7 @@ async fn the_oldest_dead_letters_leave_to_a_file_first() {
     for n in 0..4 {
         keep(&journal, &n.to_string(), "k").await;
         let claimed = claim(&journal, "a", 1).await;
-        journal.outcome(claimed[0].id, Outcome::Dead(format!("reason {n}")));
+        journal.end(claimed[0].id, Outcome::Dead(format!("reason {n}")).into());
     }
     let dead =
         || reader(&folder).list(&Filter { states: vec![State::Dead], ..Filter::default() }, &Page::default());
@@ -93,7 +93,7 @@ async fn at_its_size_history_leaves_first_and_then_the_intake_stops() {
         n += 1;
         if n <= 10 {
             for claimed in claim(&journal, "a", 1).await {
-                journal.outcome(claimed.id, Outcome::Delivered);
+                journal.end(claimed.id, Outcome::Delivered.into());
             }
         }
     }
@@ -108,7 +108,7 @@ async fn at_its_size_history_leaves_first_and_then_the_intake_stops() {
             Box::pin(wait_for(&journal, JournalState::takes_entries)),
         ));
         if let futures_util::future::Either::Left((claimed, _)) = claims.await {
-            claimed.into_iter().for_each(|claimed| journal.outcome(claimed.id, Outcome::Delivered));
+            claimed.into_iter().for_each(|claimed| journal.end(claimed.id, Outcome::Delivered.into()));
         }
     }
     within(append(&journal, large(n)).await).await;
@@ -129,10 +129,10 @@ async fn a_backlog_is_not_in_memory_and_comes_in_order() {
     let mut seen = Vec::new();
     while seen.len() < count {
         let claimed = within(journal.claim("a", 100)).await;
-        let known = journal.shared.heads.known("a").len();
+        let known = journal.shared.claimable.known("a").len();
         assert!(known <= 2 * PIECE + 200, "{known} in memory");
         seen.extend(names(&claimed).into_iter().map(str::to_owned).collect::<Vec<_>>());
-        claimed.iter().for_each(|claimed| journal.outcome(claimed.id, Outcome::Delivered));
+        claimed.iter().for_each(|claimed| journal.end(claimed.id, Outcome::Delivered.into()));
     }
     let expected: Vec<_> = (0..count).map(|n| n.to_string()).collect();
     assert_eq!(seen, expected);
@@ -156,7 +156,7 @@ async fn an_action_that_overflows_makes_dead_letters_and_stops_nobody() {
     let reason = "2 deliveries are pending, max_pending (on_full = dead_letter)";
     assert!(rows.iter().all(|row| row.reason.as_deref() == Some(reason)), "{rows:?}");
     // With room there again, the next one is delivered.
-    journal.outcome(claimed[0].id, Outcome::Delivered);
+    journal.end(claimed[0].id, Outcome::Delivered.into());
     assert_eq!(names(&claim(&journal, "a", 0).await), [""; 0]);
     keep(&journal, "5", "5").await;
     assert_eq!(names(&claim(&journal, "a", 1).await), ["5"]);

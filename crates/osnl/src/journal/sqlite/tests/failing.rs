@@ -29,9 +29,9 @@ async fn check(breaking: &'static str, expected: &str, mending: &'static str) {
     let mut receipt;
     if breaking.contains("max_page_count") {
         receipt = journal.append(&mut permit, large);
-        journal.outcome(claimed[0].id, Outcome::Delivered);
+        journal.end(claimed[0].id, Outcome::Delivered.into());
     } else {
-        journal.outcome(claimed[0].id, Outcome::Delivered);
+        journal.end(claimed[0].id, Outcome::Delivered.into());
         receipt = journal.append(&mut permit, large);
     }
     let failed = wait_for(&journal, |state| !state.takes_outcomes()).await;

@@ -32,7 +32,7 @@ async fn deliveries_are_found_by_what_is_known_of_them() {
     }
     let claimed = claim(&journal, "a", 2).await;
     journal.attempted(claimed[1].id, attempts(1), "status 409: no");
-    journal.outcome(claimed[1].id, Outcome::Dead("status 409: no (attempt 6)".into()));
+    journal.end(claimed[1].id, Outcome::Dead("status 409: no (attempt 6)".into()).into());
     claim(&journal, "a", 0).await;
 
     let reader = reader(&folder);
@@ -79,7 +79,11 @@ async fn the_latest_attempts_are_kept() {
     keep(&journal, "1", "k").await;
     let claimed = claim(&journal, "a", 1).await;
     for n in 0..50 {
-        journal.attempted(claimed[0].id, attempts(0), &format!("{n} {}", "ü".repeat(5000)));
+        journal.attempted(
+            claimed[0].id,
+            Used { made: n + 1, ..attempts(0) },
+            &format!("{n} {}", "ü".repeat(5000)),
+        );
     }
     claim(&journal, "a", 0).await;
     let shown = reader(&folder).show(claimed[0].id).unwrap().unwrap();
@@ -100,17 +104,17 @@ async fn a_dead_letter_is_retried_unless_something_later_of_its_key_was_done() {
     for _ in 0..2 {
         let claimed = claim(&journal, "a", 1).await;
         journal.attempted(claimed[0].id, attempts(6), "no");
-        journal.outcome(claimed[0].id, Outcome::Dead("why".into()));
+        journal.end(claimed[0].id, Outcome::Dead("why".into()).into());
     }
     let retry = |out_of_order| Change::Retry { which: Filter::default(), out_of_order };
     // Both in one go, in their order.
     assert_eq!(change(&journal, retry(false)).await, (vec!["1.0".to_owned(), "2.0".into()], vec![]));
     let claimed = claim(&journal, "a", 1).await;
     assert_eq!((names(&claimed), claimed[0].used.attempts), (vec!["1"], 0));
-    journal.outcome(claimed[0].id, Outcome::Dead("why".into()));
+    journal.end(claimed[0].id, Outcome::Dead("why".into()).into());
     let second = claim(&journal, "a", 1).await;
     assert_eq!(names(&second), ["2"]);
-    journal.outcome(second[0].id, Outcome::Delivered);
+    journal.end(second[0].id, Outcome::Delivered.into());
     let refused = change(&journal, retry(false)).await;
     assert_eq!(refused.0, [""; 0]);
     assert!(refused.1[0].starts_with("1.0: 2.0 of the same resource came later"), "{refused:?}");
@@ -133,7 +137,7 @@ async fn what_is_discarded_ends_and_frees_its_key() {
     assert_eq!(change(&journal, discard("1.0")).await.0, ["1.0"]);
     assert_eq!(journal.withdrawn("a"), [claimed[0].id]);
     assert_eq!(names(&claim(&journal, "a", 1).await), ["3"]);
-    journal.outcome(claimed[0].id, Outcome::Returned);
+    journal.end(claimed[0].id, Outcome::Returned.into());
     assert_eq!(names(&claim(&journal, "a", 0).await), [""; 0]);
     assert_eq!(journal.withdrawn("a"), []);
     assert_eq!(change(&journal, discard("1.0")).await.0, [""; 0], "twice is once");
@@ -161,7 +165,7 @@ async fn what_is_held_keeps_its_followers_until_it_is_released() {
     assert_eq!(change(&journal, Change::Release { which: Filter::default() }).await.0, ["1.0"]);
     let claimed = claim(&journal, "a", 1).await;
     assert_eq!(names(&claimed), ["1"]);
-    journal.outcome(claimed[0].id, Outcome::Delivered);
+    journal.end(claimed[0].id, Outcome::Delivered.into());
     assert_eq!(names(&claim(&journal, "a", 1).await), ["2"]);
 }
 
@@ -188,7 +192,7 @@ async fn what_is_moved_is_another_action_s_in_its_order() {
         let claimed = claim(&journal, "b", 1).await;
         assert_eq!(claimed.len(), 1, "one of a key at a time");
         order.push(names(&claimed)[0].to_owned());
-        journal.outcome(claimed[0].id, Outcome::Delivered);
+        journal.end(claimed[0].id, Outcome::Delivered.into());
     }
     // The one that was claimable of `b` already stays ahead.
     assert_eq!(order, ["3", "1", "2"]);
@@ -204,7 +208,7 @@ async fn a_dead_letter_that_holds_its_key_keeps_its_followers_until_somebody_dec
             keep(&journal, id, key).await;
         }
         let first = claim(&journal, "a", 2).await;
-        journal.outcome(first[0].id, Outcome::DeadHoldingKey("why".into()));
+        journal.end(first[0].id, Outcome::DeadHoldingKey("why".into()).into());
         keep(&journal, "4", "k").await;
         assert_eq!(names(&claim(&journal, "a", 0).await), [""; 0], "2 and 4 wait");
         // So does what is behind one that somebody takes out of the middle.
@@ -225,12 +229,12 @@ async fn a_dead_letter_that_holds_its_key_keeps_its_followers_until_somebody_dec
             assert_eq!(change(&journal, retry).await, (vec!["1.0".to_owned()], vec![]));
             let again = claim(&journal, "a", 1).await;
             assert_eq!((names(&again), again[0].used), (vec!["1"], Default::default()));
-            journal.outcome(again[0].id, Outcome::Delivered);
+            journal.end(again[0].id, Outcome::Delivered.into());
         }
         for id in ["4", "5"] {
             let next = claim(&journal, "a", 1).await;
             assert_eq!(names(&next), [id]);
-            journal.outcome(next[0].id, Outcome::Delivered);
+            journal.end(next[0].id, Outcome::Delivered.into());
         }
     }
 }
@@ -244,9 +248,9 @@ async fn a_dead_letter_that_holds_its_key_does_not_leave_for_want_of_room() {
         keep(&journal, id, id).await;
     }
     let claimed = claim(&journal, "a", 3).await;
-    journal.outcome(claimed[0].id, Outcome::DeadHoldingKey("first".into()));
-    journal.outcome(claimed[1].id, Outcome::Dead("second".into()));
-    journal.outcome(claimed[2].id, Outcome::Dead("third".into()));
+    journal.end(claimed[0].id, Outcome::DeadHoldingKey("first".into()).into());
+    journal.end(claimed[1].id, Outcome::Dead("second".into()).into());
+    journal.end(claimed[2].id, Outcome::Dead("third".into()).into());
     let left = || -> Vec<String> {
         let rows = reader(&folder).list(&only(&[State::Dead]), &Page::default()).unwrap();
         rows.into_iter().filter_map(|row| row.reason).collect()
@@ -270,7 +274,7 @@ async fn what_a_guard_holds_waits_with_its_followers_over_a_restart() {
     change(&journal, Change::Release { which: only(&[]) }).await;
     let first = claim(&journal, "a", 1).await;
     assert_eq!((names(&first), first[0].used), (vec!["1"], Default::default()));
-    journal.outcome(first[0].id, Outcome::Delivered);
+    journal.end(first[0].id, Outcome::Delivered.into());
     assert_eq!(names(&claim(&journal, "a", 1).await), ["2"]);
 }
 
@@ -280,7 +284,7 @@ async fn what_was_done_can_be_listed() {
     let journal = open(&folder);
     keep(&journal, "1", "k").await;
     let claimed = claim(&journal, "a", 1).await;
-    journal.outcome_saying(claimed[0].id, Outcome::Delivered, "DELETE x: 204");
+    journal.end(claimed[0].id, End::from(Outcome::Delivered).saying("DELETE x: 204"));
     let done = || reader(&folder).list(&only(&[State::Delivered]), &Page::default()).unwrap();
     osnl_testkit::wait_until(Duration::from_secs(20), "it is kept", || done().len() == 1);
     assert_eq!(done()[0].reason.as_deref(), Some("DELETE x: 204"));

@@ -5,7 +5,7 @@ use std::io::Write as _;
 use std::path::Path;
 use std::process::{Command as Process, Stdio};
 
-use super::super::work;
+use super::super::{turn, work};
 use super::*;
 use crate::journal::NewDelivery;
 
@@ -26,7 +26,7 @@ async fn everything_is_there_again_as_it_came() {
     keep(&journal, "3", "other").await;
     let first = claim(&journal, "a", 2).await;
     journal.attempted(first[0].id, attempts(2), "status 409: not now");
-    journal.outcome(first[1].id, Outcome::Dead("given up".into()));
+    journal.end(first[1].id, Outcome::Dead("given up".into()).into());
     drop(journal);
 
     let journal = open(&folder);
@@ -64,13 +64,13 @@ async fn order_attempts_and_numbers_go_on_after_a_restart() {
     }
     let first = claim(&journal, "a", 2).await;
     journal.attempted(first[0].id, attempts(2), "no");
-    journal.outcome(first[1].id, Outcome::Delivered);
+    journal.end(first[1].id, Outcome::Delivered.into());
     drop(journal);
     let journal = open(&folder);
     let again = claim(&journal, "a", 1).await;
     assert_eq!((names(&again), again[0].used.attempts, again[0].id), (vec!["1"], 2, first[0].id));
     keep(&journal, "4", "k").await;
-    journal.outcome(again[0].id, Outcome::Delivered);
+    journal.end(again[0].id, Outcome::Delivered.into());
     assert_eq!(names(&claim(&journal, "a", 1).await), ["2"]);
     // The same message, and it is known.
     within(append(&journal, entry("3", "other", true)).await).await;
@@ -105,7 +105,7 @@ async fn appends_until_it_is_killed() {
             writeln!(promised, "{id}").unwrap();
         }
         for claimed in journal.claim("a", 5).await {
-            journal.outcome(claimed.id, Outcome::Delivered);
+            journal.end(claimed.id, Outcome::Delivered.into());
         }
     }
 }
@@ -180,10 +180,12 @@ fn no_question_on_the_way_of_a_message_scans() {
         rows.map(Result::unwrap).collect::<Vec<_>>().join("; ")
     };
     for (sql, index) in [
-        (work::IN_LANE, "COVERING INDEX delivery_lane (lane=?)"),
-        (work::FIRST_OPEN, "INDEX delivery_lane (lane=?)"),
-        (work::READY, "INDEX delivery_ready (action=?)"),
-        (work::HOLDER, "INDEX delivery_holds (lane=?)"),
+        (turn::IN_LANE, "COVERING INDEX delivery_lane (lane=?)"),
+        (turn::FIRST_WAITING, "COVERING INDEX delivery_lane (lane=? AND state=?)"),
+        (turn::TAKEN, "COVERING INDEX delivery_lane (lane=? AND state=?)"),
+        (work::READY, "COVERING INDEX delivery_ready (action=? AND due=?)"),
+        (work::DUE, "COVERING INDEX delivery_ready (action=? AND due>? AND due<?)"),
+        (work::NEXT_DUE, "COVERING INDEX delivery_ready (action=? AND due>?)"),
         ("SELECT id FROM event WHERE identity = ?", "INDEX event_identity (identity=?)"),
         ("SELECT max(id) FROM event WHERE id <= ?1 >> 16", "INTEGER PRIMARY KEY (rowid<?)"),
         (
@@ -212,7 +214,7 @@ async fn no_statement_is_planned_anew_for_other_values() {
     }
     for _ in 0..4 {
         let claimed = claim(&journal, "a", 5).await;
-        claimed.into_iter().for_each(|claimed| journal.outcome(claimed.id, Outcome::Delivered));
+        claimed.into_iter().for_each(|claimed| journal.end(claimed.id, Outcome::Delivered.into()));
     }
     let (told, planned) = oneshot::channel();
     journal.send(Command::Do(Box::new(move |connection| {
@@ -222,7 +224,7 @@ async fn no_statement_is_planned_anew_for_other_values() {
     // A connection that is not told to keep its plans does not.
     let other = rusqlite::Connection::open(options(&folder).path).unwrap();
     for n in 0..20 {
-        for sql in [work::SAME, work::IN_LANE, work::FIRST_OPEN, work::HOLDER] {
+        for sql in [work::SAME, turn::IN_LANE, turn::FIRST_WAITING] {
             other.prepare_cached(sql).unwrap().exists([n]).unwrap();
         }
         other.prepare_cached(work::READY).unwrap().exists(rusqlite::params!["a", n]).unwrap();
@@ -234,7 +236,8 @@ async fn no_statement_is_planned_anew_for_other_values() {
 
 /// How often each of the statements that every message runs was planned again.
 fn planned_again(connection: &rusqlite::Connection) -> [i32; 6] {
-    let statements = [work::SAME, work::IN_LANE, work::FIRST_OPEN, work::HOLDER, work::READY, work::END];
+    let statements =
+        [work::SAME, turn::IN_LANE, turn::FIRST_WAITING, turn::MAKE_READY, work::READY, work::END];
     statements
         .map(|sql| connection.prepare_cached(sql).unwrap().get_status(rusqlite::StatementStatus::RePrepare))
 }

@@ -174,7 +174,7 @@ impl Writer {
                 Some(reason) => tracing::error!("{reason}"),
                 None => tracing::info!("the journal takes messages again"),
             }
-            self.shared.heads.claimable.notify_waiters();
+            self.shared.claimable.changed.notify_waiters();
         }
     }
 }

@@ -4,12 +4,12 @@ use super::super::work::Appended;
 use super::super::{Shared, prune};
 use super::{Answer, Appending, Apply, Change, Command, Done, Writer};
 use crate::action::Event;
-use crate::journal::{Claimed, DeliveryId, Entry, Outcome, Settle, Used, begin};
+use crate::journal::{Claimed, DeliveryId, End, Entry, Outcome, Settle, Used, begin};
 use crate::received::Received;
 
 impl Writer {
     pub(super) fn tell(&mut self, batch: Vec<Command>, done: Vec<(Done, Option<Answer>)>) {
-        let Shared { heads, gate, counters, .. } = &*self.shared;
+        let Shared { claimable, gate, counters, .. } = &*self.shared;
         let mut unreadable = false;
         for (command, (done, answer)) in batch.into_iter().zip(done) {
             match (command, done) {
@@ -22,9 +22,9 @@ impl Writer {
                             for n in ready {
                                 let new = &entry.deliveries[n];
                                 if !whole {
-                                    heads.is_beyond(&new.action);
-                                } else if heads.has_place(&new.action) {
-                                    heads.add(&new.action, claimed(&entry, event, n));
+                                    claimable.is_beyond(&new.action);
+                                } else if claimable.has_place(&new.action) {
+                                    claimable.add(&new.action, claimed(&entry, event, n));
                                 }
                             }
                         }
@@ -46,21 +46,29 @@ impl Writer {
                     }
                     let _ = receipt.send(Settle::Acknowledge);
                 }
-                (Command::Outcome(id, outcome, _), Done::Ended(Some(found)))
-                | (Command::GiveUp(id, outcome, _), Done::GivenUp(Some(found), false)) => {
-                    heads.forget(&found.action, id);
+                (Command::Retry(id, due, ..), Done::Retried(action)) => match action {
+                    Some(action) => claimable.retried(&action, id, due.at),
+                    None => claimable.forget(id),
+                },
+                (Command::DueNow(action, now), Done::DueNow(more)) => {
+                    claimable.waits_until(&action, now);
+                    if more {
+                        self.backlog.push_back(Command::DueNow(action, now));
+                    }
+                }
+                (Command::End(id, End { outcome, to, .. }), Done::Ended(Some(found), handed_over)) => {
+                    claimable.forget(id);
                     if !found.state.is_open() {
                         // It was ended by somebody while an attempt was under way.
                     } else if outcome == Outcome::Returned {
                         self.offer(vec![(found.action, id)]);
                     } else {
+                        self.shared.count(&outcome);
                         gate.changed(&found.action, -1);
+                        if let (Some(to), true) = (to, handed_over) {
+                            gate.changed(&to.action, 1);
+                        }
                     }
-                }
-                (Command::GiveUp(id, _, to), Done::GivenUp(Some(found), true)) => {
-                    heads.forget(&found.action, id);
-                    gate.changed(&found.action, -1);
-                    gate.changed(&to.action, 1);
                 }
                 (Command::Change(_, Apply::Preview, sender), _) => {
                     let _ = sender.send(Ok(answer.unwrap_or_default().changed));
@@ -76,7 +84,7 @@ impl Writer {
                         | Change::Move { .. } => {}
                     }
                     for (action, id) in &answer.withdrawn {
-                        heads.withdraw(action, *id);
+                        claimable.withdraw(action, *id);
                     }
                     for (action, by) in &answer.pending {
                         gate.changed(action, *by);
@@ -91,10 +99,11 @@ impl Writer {
                     Command::Append(..)
                     | Command::SetAside(..)
                     | Command::Attempted(..)
-                    | Command::Outcome(..)
+                    | Command::Retry(..)
+                    | Command::DueNow(..)
+                    | Command::End(..)
                     | Command::Known(..)
-                    | Command::GiveUp(..)
-                    | Command::Fetch(_)
+                    | Command::Fetch(..)
                     | Command::Close(_),
                     _,
                 ) => {}
@@ -102,7 +111,7 @@ impl Writer {
                 (Command::Do(_), _) => {}
             }
         }
-        heads.claimable.notify_waiters();
+        claimable.changed.notify_waiters();
         if unreadable && let Err(error) = prune::unreadable(self) {
             tracing::warn!("unreadable messages cannot be moved out of the journal: {error}");
         }
@@ -128,6 +137,17 @@ fn claimed(entry: &Entry, event: i64, n: usize) -> Claimed {
 }
 
 impl Shared {
+    fn count(&self, outcome: &Outcome) {
+        let counters = &self.counters;
+        match outcome {
+            Outcome::Delivered => counters.delivered.increment(),
+            Outcome::NothingToDo => counters.nothing_to_do.increment(),
+            Outcome::Dead(_) | Outcome::DeadHoldingKey(_) => counters.dead.increment(),
+            // It has not left the journal.
+            Outcome::Returned => {}
+        }
+    }
+
     fn count_copy(&self, entry: &Entry) {
         let origin = &entry.received.origin;
         if origin.redelivered {
