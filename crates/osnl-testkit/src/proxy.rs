@@ -4,6 +4,7 @@
 //! open and those to come, is a [`Fault`] that can be changed at any time; [`Proxy::cut`] ends the open ones. The
 //! proxy knows no protocol: it stands before a broker as well as before an HTTP target.
 
+mod frames;
 mod relay;
 
 use std::net::{Ipv4Addr, Shutdown, SocketAddr, TcpListener, TcpStream};
@@ -27,6 +28,9 @@ pub enum Fault {
     CutAfter(u64),
     /// Nobody listens: new connections are refused. Open ones go on.
     Refuse,
+    /// Of AMQP connections opened meanwhile no message passes that the broker pushes, while replies and heartbeats do:
+    /// a broker that is slow, to its consumers only. What was kept back is gone.
+    NoDeliveries,
 }
 
 /// The proxy. Stops when dropped, and cuts what is open.
@@ -87,7 +91,9 @@ impl Proxy {
         self.shared.changed.notify_all();
         match fault {
             Fault::Refuse => self.stop_listening(),
-            Fault::None | Fault::Stall | Fault::Delay(_) | Fault::CutAfter(_) if refused => {
+            Fault::None | Fault::Stall | Fault::Delay(_) | Fault::CutAfter(_) | Fault::NoDeliveries
+                if refused =>
+            {
                 // The kernel may hold on to the port for a moment.
                 let mut listener = None;
                 wait::reached(Duration::from_secs(10), &mut || {
@@ -96,7 +102,7 @@ impl Proxy {
                 });
                 self.listen(listener.expect("the proxy's port is still free"));
             }
-            Fault::None | Fault::Stall | Fault::Delay(_) | Fault::CutAfter(_) => {}
+            Fault::None | Fault::Stall | Fault::Delay(_) | Fault::CutAfter(_) | Fault::NoDeliveries => {}
         }
     }
 

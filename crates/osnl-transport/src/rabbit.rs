@@ -44,6 +44,7 @@ use self::held::Held;
 use self::options::{RabbitOptions, Reconnect, Trust};
 use self::order::Order;
 use self::publisher::Publisher;
+use self::stream::Identity;
 use self::tap::RabbitTap;
 use crate::outgoing::Outgoing;
 use crate::topology::{Binding, ListenOptions, QueueKind, QueueType, Resume, Subscription, plan};
@@ -154,13 +155,27 @@ impl RabbitTransport {
         }
         for queue in open.iter_mut().filter(|queue| queue.queue_type == Some(QueueType::Stream)) {
             let Some(Resume::At(position)) = options.queue.resume.get(&*queue.name) else { continue };
-            if !queue.created && stream::is_another(&connection, &queue.name, *position).await? {
-                queue.created = true;
-                remarks.push(format!(
-                    "stream \"{}\" is not the one that was read before, which had {position} messages or more: this \
-                     one is read from its beginning",
-                    queue.name
-                ));
+            if queue.created {
+                continue;
+            }
+            match stream::identity(&connection, &queue.name, *position).await? {
+                Identity::Same => {}
+                Identity::Another => {
+                    queue.created = true;
+                    remarks.push(format!(
+                        "stream \"{}\" is not the one that was read before, which had {position} messages or more: \
+                         this one is read from its beginning",
+                        queue.name
+                    ));
+                }
+                Identity::Unknown => {
+                    let reason = format!(
+                        "the broker sends nothing of stream \"{}\" (or it is empty): whether it is the one of which \
+                         {position} messages were read is not known, and nothing is read of it before",
+                        queue.name
+                    );
+                    return Err(TransportError::Lost { reason });
+                }
             }
         }
         let subscription = Subscription::new(host, plan.bindings, open, remarks);

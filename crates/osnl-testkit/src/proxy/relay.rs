@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
+use super::frames::Frames;
 use super::{Fault, Shared};
 
 /// Both ends of a connection.
@@ -23,7 +24,7 @@ impl Pair {
     pub(super) fn allow(&self, fault: Fault) {
         let left = match fault {
             Fault::CutAfter(bytes) => bytes,
-            Fault::None | Fault::Stall | Fault::Delay(_) | Fault::Refuse => u64::MAX,
+            Fault::None | Fault::Stall | Fault::Delay(_) | Fault::Refuse | Fault::NoDeliveries => u64::MAX,
         };
         self.left.store(left, Ordering::SeqCst);
     }
@@ -74,8 +75,17 @@ fn copy(shared: &Shared, pair: &Pair, from_server: bool) {
     let (mut from, mut to) =
         if from_server { (&pair.server, &pair.client) } else { (&pair.client, &pair.server) };
     let mut buffer = vec![0; 64 * 1024];
+    let withholds = |shared: &Shared| shared.state.lock().unwrap().fault == Fault::NoDeliveries;
+    let mut frames = (from_server && withholds(shared)).then(Frames::default);
     while let Ok(n @ 1..) = from.read(&mut buffer) {
         pause(shared, pair);
+        if let Some(frames) = &mut frames {
+            let passed = frames.pass(&buffer[..n], withholds(shared));
+            if pair.is_cut() || to.write_all(&passed).is_err() {
+                return;
+            }
+            continue;
+        }
         let allowed = if from_server { pass(pair, n) } else { n };
         if pair.is_cut() || to.write_all(&buffer[..allowed]).is_err() {
             return;

@@ -2,9 +2,9 @@
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use osnl_model::Priority;
-use osnl_testkit::{Broker, Options, Prepared, Publisher, Raw, Vhost};
-use osnl_transport::{Declare, ListenOptions, QueueKind, QueueType, Resume, StreamOffset};
+use osnl_model::{Priority, TransportUrl};
+use osnl_testkit::{Broker, Fault, Options, Prepared, Proxy, Publisher, Raw, Vhost};
+use osnl_transport::{Declare, ListenOptions, QueueKind, QueueType, Resume, StreamOffset, transport};
 use serde_json::json;
 
 use crate::session::{Seen, Session, bodies, options, rabbit, targets};
@@ -143,7 +143,30 @@ async fn a_stream_that_was_made_anew_is_read_from_its_beginning() {
     vhost.delete_queue(STREAM);
     let arguments = json!({"x-queue-type": "stream"});
     publisher.prepare(&Prepared { queue: STREAM.into(), arguments, ..Prepared::default() });
-    let mut session = open(&vhost, &reading(StreamOffset::Next, Some(Resume::At(5)))).await;
+    // Silence decides nothing: as long as it is empty it may be the one that was read, on a broker that is slow.
+    let reading = reading(StreamOffset::Next, Some(Resume::At(5)));
+    let error = Session::open(&*rabbit(&vhost), &[], &reading).await.err().unwrap();
+    assert!(error.is_recoverable() && error.to_string().contains("is not known"), "{error}");
     publish(&mut publisher, 0..1);
+    let mut session = open(&vhost, &reading).await;
     assert_eq!(offsets(&session.read(1).await), [0]);
+}
+
+/// A broker is slow exactly when everybody reconnects; what has been read is not read again over it.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stream_of_which_nothing_comes_is_not_taken_for_another() {
+    let (vhost, mut publisher) = stream("silent");
+    publish(&mut publisher, 0..5);
+    let proxy = Proxy::before(Broker::shared().port());
+    let url = TransportUrl::parse(&vhost.url_through(proxy.port())).unwrap();
+    let transport = transport(&url).unwrap();
+    let reading = reading(StreamOffset::Next, Some(Resume::At(5)));
+    proxy.set(Fault::NoDeliveries);
+    let error = Session::open(&*transport, &[], &reading).await.err().expect("nothing is known");
+    assert!(error.is_recoverable() && !error.is_refused_access(), "{error}");
+    proxy.set(Fault::None);
+    let mut session = Session::open(&*transport, &[], &reading).await.unwrap();
+    assert!(!session.consumer.subscription().created);
+    publish(&mut publisher, 5..6);
+    assert_eq!(offsets(&session.read(1).await), [5]);
 }
