@@ -14,6 +14,7 @@
 //! | `amqp` (feature `amqp`) | an AMQP server that answers as scripted: what newer brokers do |
 //! | `conformance` (feature `conformance`) | what every transport promises, a test each |
 //! | [`oracle`] | publishes with confirms, kills everything, counts at the target |
+//! | [`hostile`] | notification bodies that hurt a reader: deep, wide, quadratic, bombs |
 //! | [`fixture`] | the recorded notifications and requests in `fixtures/` |
 //! | [`wait_until`] | waiting for what happens elsewhere, with a deadline that says what was missing |
 //!
@@ -35,6 +36,7 @@ mod broker;
 pub mod conformance;
 pub mod fixture;
 mod hex;
+pub mod hostile;
 pub mod openstack;
 pub mod oracle;
 mod peer;
