@@ -295,6 +295,7 @@ impl Notifier {
                 message,
                 retry: self.retry,
                 failures: 0,
+                refusals: 0,
                 label: label.clone(),
                 counters: shared.counters.clone(),
                 reply: Some(reply),

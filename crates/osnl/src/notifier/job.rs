@@ -37,6 +37,8 @@ pub(super) struct Job {
     pub(super) retry: Retry,
     /// Attempts that failed, those shared with others included.
     pub(super) failures: u32,
+    /// Attempts that the broker refused for now: of this message alone.
+    pub(super) refusals: u32,
     pub(super) label: Arc<Label>,
     pub(super) counters: Arc<Counters>,
     /// `None` once it has answered.

@@ -1,11 +1,16 @@
 //! The task that empties the buffer: it alone decides when something is sent and sent again.
 //!
-//! While sends succeed, many are open at a time. After a failure nothing is begun until the pause is over; then one
-//! message, the oldest, is sent as a probe, and the rest follows when it is confirmed. A failure to reach the
-//! broker counts as an attempt of every message that waits: each would have met the same.
+//! While sends succeed, many are open at a time. When the broker cannot be reached, or the connection is lost, nothing is
+//! begun until the pause is over; then one message, the oldest, is sent as a probe, and the rest follows when the broker
+//! has answered. A failure to reach the broker counts as an attempt of every message that waits: each would have met the
+//! same.
+//!
+//! A message that the broker refuses for now (its exchange is missing, its queue is full) waits by itself: it says nothing
+//! about the others.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+use std::time::Duration;
 
 use futures_util::StreamExt as _;
 use futures_util::stream::FuturesUnordered;
@@ -18,6 +23,10 @@ use crate::listener::backoff::Backoff;
 
 /// Messages that may wait for their confirm at the same time.
 const IN_FLIGHT: usize = 1000;
+/// A message that was refused is tried again after this long, twice as long after each further refusal.
+const REFUSED: Duration = Duration::from_secs(1);
+/// The longest of these pauses.
+const REFUSED_LONGEST: Duration = Duration::from_secs(30);
 
 pub(super) enum Order {
     Send(Box<Job>),
@@ -44,6 +53,8 @@ type Attempt = BoxFuture<'static, (Box<Job>, Result<(), TransportError>)>;
 struct Worker {
     transport: Arc<dyn Transport>,
     waiting: BTreeMap<u64, Box<Job>>,
+    /// Those that were refused, by when each is tried again. The notifier's buffer bounds them.
+    refused: BTreeMap<(Instant, u64), Box<Job>>,
     attempts: FuturesUnordered<Attempt>,
     /// Sequences of all jobs here.
     open: BTreeSet<u64>,
@@ -59,6 +70,7 @@ pub(super) async fn run(transport: Arc<dyn Transport>, mut inbox: mpsc::Unbounde
     let mut worker = Worker {
         transport,
         waiting: BTreeMap::new(),
+        refused: BTreeMap::new(),
         attempts: FuturesUnordered::new(),
         open: BTreeSet::new(),
         flushes: Vec::new(),
@@ -68,10 +80,11 @@ pub(super) async fn run(transport: Arc<dyn Transport>, mut inbox: mpsc::Unbounde
     loop {
         worker.begin();
         worker.answer_flushes();
-        let pause = match worker.gate {
+        let shut = match worker.gate {
             Gate::Shut(until) => Some(until),
             Gate::Open | Gate::Probing => None,
         };
+        let due = worker.refused.first_key_value().map(|((due, _), _)| *due);
         tokio::select! {
             order = inbox.recv() => match order {
                 Some(Order::Send(job)) => {
@@ -82,7 +95,8 @@ pub(super) async fn run(transport: Arc<dyn Transport>, mut inbox: mpsc::Unbounde
                 Some(Order::Stop) | None => return,
             },
             Some((job, sent)) = worker.attempts.next(), if !worker.attempts.is_empty() => worker.settle(job, sent),
-            () = sleep_until(pause.unwrap_or_else(Instant::now)), if pause.is_some() => worker.gate = Gate::Probing,
+            () = sleep_until(shut.unwrap_or_else(Instant::now)), if shut.is_some() => worker.gate = Gate::Probing,
+            () = sleep_until(due.unwrap_or_else(Instant::now)), if due.is_some() => worker.refused_are_due(),
         }
     }
 }
@@ -115,22 +129,55 @@ impl Worker {
             return;
         };
         job.failures = job.failures.saturating_add(1);
+        let is_probe = matches!(self.gate, Gate::Probing);
         if !error.is_recoverable() {
             self.open.remove(&job.sequence);
             job.lost(error);
             // The broker has answered.
-            if matches!(self.gate, Gate::Probing) {
+            if is_probe {
                 self.gate = Gate::Open;
             }
             return;
         }
-        let first = matches!(self.gate, Gate::Open);
-        if first || matches!(self.gate, Gate::Probing) {
-            if error.is_unreachable() {
-                self.waiting.values_mut().for_each(|other| other.failures = other.failures.saturating_add(1));
-            }
-            self.gate = Gate::Shut(Instant::now() + self.backoff.after(&error));
+        if job.retry.allows(job.failures) {
+            job.counters.retried.increment();
+            job.counters.failed(error.to_string());
         }
+        if error.is_unreachable() || is_lost(&error) {
+            self.shut(&error);
+            // What loses the connection each time must not be the only probe there ever is.
+            match is_probe && is_lost(&error) {
+                true => self.refuse(job),
+                false => drop(self.waiting.insert(job.sequence, job)),
+            }
+        } else {
+            if is_probe {
+                self.gate = Gate::Open;
+            }
+            if job.refusals == 0 {
+                tracing::warn!(
+                    "{} does not take a notification for {}: {error}; it is tried again, others are not kept waiting",
+                    self.transport.location(),
+                    job.target.routing_key(&job.priority),
+                );
+            }
+            self.refuse(job);
+        }
+        self.give_up(&error);
+    }
+
+    /// Nothing is begun for a while, unless that is so already.
+    fn shut(&mut self, error: &TransportError) {
+        let first = match self.gate {
+            Gate::Open => true,
+            Gate::Probing => false,
+            Gate::Shut(_) => return,
+        };
+        if error.is_unreachable() {
+            let waiting = self.waiting.values_mut().chain(self.refused.values_mut());
+            waiting.for_each(|other| other.failures = other.failures.saturating_add(1));
+        }
+        self.gate = Gate::Shut(Instant::now() + self.backoff.after(error));
         if first {
             tracing::warn!(
                 "{} takes no notification: {error}; {} wait and are tried again",
@@ -138,27 +185,34 @@ impl Worker {
                 self.open.len()
             );
         }
-        if job.retry.allows(job.failures) {
-            job.counters.retried.increment();
-            job.counters.failed(error.to_string());
+    }
+
+    /// Lets a message wait by itself.
+    fn refuse(&mut self, mut job: Box<Job>) {
+        let pause = REFUSED.saturating_mul(2_u32.saturating_pow(job.refusals.min(16))).min(REFUSED_LONGEST);
+        job.refusals = job.refusals.saturating_add(1);
+        self.refused.insert((Instant::now() + pause, job.sequence), job);
+    }
+
+    /// Those whose own pause is over may be sent again.
+    fn refused_are_due(&mut self) {
+        let now = Instant::now();
+        while let Some(entry) = self.refused.first_entry()
+            && entry.key().0 <= now
+        {
+            let job = entry.remove();
+            self.waiting.insert(job.sequence, job);
         }
-        self.waiting.insert(job.sequence, job);
-        self.give_up(&error);
     }
 
     /// What may not be tried again.
     fn give_up(&mut self, error: &TransportError) {
-        let ended: Vec<u64> = self
-            .waiting
-            .values()
-            .filter(|job| job.failures > 0 && !job.retry.allows(job.failures))
-            .map(|job| job.sequence)
-            .collect();
-        for sequence in ended {
-            self.open.remove(&sequence);
-            if let Some(job) = self.waiting.remove(&sequence) {
-                job.lost(error.clone());
-            }
+        let ends = |job: &Job| job.failures > 0 && !job.retry.allows(job.failures);
+        let waiting = self.waiting.extract_if(.., |_, job| ends(job)).map(|(_, job)| job);
+        let refused = self.refused.extract_if(.., |_, job| ends(job)).map(|(_, job)| job);
+        for job in waiting.chain(refused) {
+            self.open.remove(&job.sequence);
+            job.lost(error.clone());
         }
     }
 
@@ -169,4 +223,9 @@ impl Worker {
             let _ = reply.send(());
         }
     }
+}
+
+/// Whether the connection ended, which says nothing of the message that was under way.
+fn is_lost(error: &TransportError) -> bool {
+    matches!(error, TransportError::Lost { .. })
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use osnl::notifier::{BuildError, Confirm, Context, Driver, Notifier, OnFull, Recorder, Retry};
 use osnl_model::Priority;
-use osnl_transport::MemoryBroker;
+use osnl_transport::{Declare, MemoryBroker, Route};
 use serde_json::json;
 
 use super::{LONG, builder};
@@ -109,4 +109,46 @@ fn what_cannot_be_built_says_why() {
     for (number, retry) in [(-1, Retry::Forever), (0, Retry::Times(0)), (7, Retry::Times(7))] {
         assert_eq!(Retry::from_oslo(number), retry);
     }
+}
+
+/// Finding 18: what the broker refuses for now waits by itself; the gate is for a broker that cannot be reached.
+#[tokio::test(start_paused = true)]
+async fn a_missing_exchange_keeps_the_notifications_for_another_exchange_waiting_for_nothing() {
+    let broker = MemoryBroker::new();
+    let passive = Route { declare: Declare::Passive, ..Route::OSLO };
+    let there = builder(Arc::new(broker.transport()), Driver::Messaging).build().unwrap();
+    there.info(&Context::new(), "e", &0).await.unwrap();
+    let notifier = builder(Arc::new(broker.transport()), Driver::Messaging)
+        .exchange("missing")
+        .route(passive)
+        .confirm(Confirm::Background)
+        .build()
+        .unwrap();
+    notifier.info(&Context::new(), "e", &0).await.unwrap();
+    notifier.flush(Duration::from_secs(5)).await.unwrap_err();
+    let other = notifier.to(&osnl::versioned::Topics::from_option("nova", "notifications")).unwrap();
+    for n in 0..100 {
+        other.info(&Context::new(), "e", &n).await.unwrap();
+    }
+    let unsent = notifier.flush(Duration::from_secs(3600)).await.unwrap_err();
+    assert_eq!((unsent.waiting, unsent.lost, notifier.counters().confirmed.get()), (1, 0, 100));
+    assert_eq!(broker.ready("notifications.info"), 101);
+    // As soon as the exchange is there, it is found: within the longest pause.
+    let maker = builder(Arc::new(broker.transport()), Driver::Messaging).exchange("missing").build().unwrap();
+    maker.info(&Context::new(), "e", &1).await.unwrap();
+    notifier.flush(Duration::from_secs(31)).await.unwrap();
+    assert_eq!(notifier.counters().confirmed.get(), 101);
+}
+
+/// The pause is the message's own, and its attempts are counted as ever.
+#[tokio::test(start_paused = true)]
+async fn what_is_refused_each_time_is_given_up_after_its_own_attempts() {
+    let broker = MemoryBroker::new();
+    let passive = Route { declare: Declare::Passive, ..Route::OSLO };
+    let notifier = builder(Arc::new(broker.transport()), Driver::Messaging).route(passive).build().unwrap();
+    let begun = tokio::time::Instant::now();
+    let prepared = notifier.prepare(None, Some(Retry::Times(3)));
+    let error = prepared.info(&Context::new(), "e", &()).await.unwrap_err().to_string();
+    assert!(error.starts_with("given up after 4 attempts: publish to exchange \"nova\""), "{error}");
+    assert_eq!(begun.elapsed().as_secs(), 7);
 }
