@@ -22,7 +22,7 @@ use crate::{Head, JsonKind, Notification};
 pub use pattern::{Pattern, PatternError, StepLimit};
 
 /// Conditions on a notification, all of which must hold. The default has none and matches everything.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct NotificationFilter {
     /// What `publisher_id` must match.
     pub publisher_id: Option<Pattern>,

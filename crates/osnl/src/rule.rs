@@ -29,8 +29,9 @@ pub(crate) use self::step_limits::StepLimits;
 use crate::delivery::Fallback;
 use crate::template::{Expression, Names};
 
-/// A condition and the actions it fires. The default has neither name nor condition nor action.
-#[derive(Clone, Debug, Default)]
+/// A condition and the actions it fires. The default has neither name nor condition nor action. Two that are equal decide
+/// alike: a reload compares them.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Rule {
     /// The rule's name in the configuration.
     pub name: Arc<str>,

@@ -95,6 +95,15 @@ struct Compiled {
     sides: OnceLock<Vec<Expression>>,
 }
 
+/// Whether they are written alike and know the same names: then they mean the same.
+impl PartialEq for Expression {
+    fn eq(&self, other: &Self) -> bool {
+        self.0.source == other.0.source && self.0.more == other.0.more
+    }
+}
+
+impl Eq for Expression {}
+
 impl Expression {
     /// Compiles `source`, an expression without `{{ }}`.
     ///

@@ -13,7 +13,7 @@ use crate::journal::Handover;
 use crate::template::{EvalError, Expression, Names};
 
 /// The action that gets what another gives up.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Fallback {
     /// Its name.
     pub action: Arc<str>,

@@ -1,6 +1,6 @@
 //! From a checked configuration to what runs.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -23,7 +23,7 @@ use crate::journal::sqlite::{OpenError, SqliteJournal, SqliteOptions};
 use crate::listener::{Bindings, ListenerConfig, PositionStore};
 use crate::metrics::Counters;
 use crate::oss::{Asked, Completing, Watched, Watcher};
-use crate::rule::{Guards, Rule};
+use crate::rule::{Guards, Rate, Rule};
 use crate::unmatched::Ring;
 
 /// Makes the transport of a listener; tests have one that stays inside the process.
@@ -249,9 +249,15 @@ impl Native {
 
     /// The same, knowing nothing.
     pub(super) fn new_guards(&self) -> Guards {
+        let [rules, actions] = self.guard_rates();
+        Guards::new(rules, actions)
+    }
+
+    /// The guards of rules and of actions, by their names.
+    pub(super) fn guard_rates(&self) -> [BTreeMap<Arc<str>, Rate>; 2] {
         let rules = self.rules.iter().filter_map(|conf| Some((conf.rule.name.clone(), conf.guard?)));
         let actions = self.actions.iter().filter_map(|conf| Some((conf.name.clone(), conf.guard?)));
-        Guards::new(rules, actions)
+        [rules.collect(), actions.collect()]
     }
 
     /// The enabled rules that look at a listener's messages.

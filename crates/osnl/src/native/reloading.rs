@@ -10,6 +10,9 @@
 //! | log options | the next line is written by them |
 //! | `[journal]`, `state_dir` | refused: it needs a restart |
 
+#[cfg(test)]
+mod tests;
+
 use std::sync::Arc;
 
 use osnl_transport::BoxFuture;
@@ -18,11 +21,11 @@ use tokio::task::spawn_blocking;
 use super::change::{Different, Values};
 use super::logins::Logins;
 use super::parts::{MakeTransport, Parts, real};
-use super::schema::{ACTION, ENRICH, LISTENER, RULE};
+use super::schema::{ACTION, ENRICH, LISTENER};
 use super::{BuildError, Loaded, Native, Sources, load, told};
 use crate::action::http::HttpOptions;
 use crate::control::Store;
-use crate::daemon::{Changes, Daemon, Reason, Refused, Reload, What};
+use crate::daemon::{Changes, Daemon, Reason, Refused, Reload};
 use crate::enrich::EnrichConf;
 use crate::intake::RuleEngine;
 use crate::metrics::Counters;
@@ -195,17 +198,9 @@ impl Running {
             ..Changes::default()
         };
 
-        let order = |conf: &Native| conf.rules.iter().map(|rule| rule.rule.name.clone()).collect::<Vec<_>>();
-        // What of an action is decided with the rules.
-        let guard = |d: &Different| {
-            let decided = ["guard", "when", "on_failure"];
-            d.kind() == ACTION && d.options.iter().any(|option| decided.contains(&option.as_str()))
-        };
-        let other_rules = different
-            .iter()
-            .any(|d| d.kind() == RULE || guard(d) || d.kind() == ACTION && d.what != What::Changed)
-            || order(old) != order(conf);
-        if other_rules {
+        // Built rules hold what the settings of actions decide with them, so they are compared and not options.
+        let other_guards = old.guard_rates() != conf.guard_rates();
+        if other_guards {
             parts.guards = Arc::new(self.guards(conf));
         }
 
@@ -218,7 +213,7 @@ impl Running {
             if !goes_on {
                 changes.leave.extend(before.map(|(before, _)| before.name.clone()));
                 changes.begin.push(parts.listener(conf, listener, rules, &*self.make)?);
-            } else if other_rules {
+            } else if other_guards || before.is_some_and(|(_, before)| before != rules) {
                 engines.push((listener.name.clone(), parts.engine(&listener.name, rules)));
             }
         }

@@ -6,7 +6,7 @@ use serde_json::Value;
 use crate::template::{walk, walk_object};
 
 /// A pattern at the end of a path. A key of the whole path, dots included, comes before everything else.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Nested {
     /// Where it looks; of context and payload only.
     pub predicate: Predicate,

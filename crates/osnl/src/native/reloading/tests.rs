@@ -1,0 +1,89 @@
+use std::path::Path;
+
+use futures_util::FutureExt as _;
+use osnl_transport::MemoryBroker;
+
+use super::*;
+use crate::intake::Intake as _;
+use crate::received::Received;
+
+const BEFORE: &str = "[DEFAULT]\nstate_dir = DIR\n[journal]\nconnection = memory://\n\
+                      [listener:l]\ntransport_url = rabbit://u:p@h/\nexchange = x\n\
+                      [rule:r]\nactions = post\nevent_type = ^port\n\
+                      [action:post]\ndriver = mail\nserver = h\nfrom = a@b\nto = a@b\n";
+const DIGEST: &str = "digest = 10m\n";
+
+/// What runs, of a file in this folder with this text.
+fn running(folder: &Path, text: &str) -> Running {
+    let file = folder.join("osnl.conf");
+    write(folder, text);
+    let sources = Sources { files: vec![file], ..Sources::default() };
+    let loaded = load(&sources).unwrap_or_else(|errors| panic!("{errors}"));
+    let values = Values::of(&loaded.layers);
+    let broker = MemoryBroker::new();
+    let make: MakeTransport = Arc::new(move |_| Ok(Arc::new(broker.transport())));
+    let counters = Arc::<Counters>::default();
+    let (_, parts) = loaded.conf.assemble(&*make, &HttpOptions::default(), &counters).unwrap();
+    let logs: Logs = Arc::new(|_| Ok(Box::new(|| {})));
+    Running { sources, loaded, values, parts, make, logs, next: None }
+}
+
+fn write(folder: &Path, text: &str) {
+    let text = text.replace("DIR", &folder.display().to_string());
+    std::fs::write(folder.join("osnl.conf"), text).unwrap();
+}
+
+/// How many of two deliveries of one resource can be attempted at once.
+fn at_once(running: &Running) -> usize {
+    let live = &running.parts.rules["l"];
+    live.reserve(2).now_or_never().unwrap();
+    for n in 0..2 {
+        let body = format!(
+            r#"{{"message_id": "{n}", "event_type": "port.create.end", "payload": {{"port": {{"id": "p"}}}}}}"#
+        );
+        drop(live.notify(Received::sample(body, false)));
+    }
+    running.parts.journal.claim("post", 10).now_or_never().map_or(0, |claimed| claimed.len())
+}
+
+/// Finding 13: what rules know of an action's settings is compared as it was built, so a reload leaves what a restart
+/// would.
+#[test]
+fn a_digest_that_comes_or_goes_with_a_reload_counts_as_after_a_restart() {
+    let (single, digest) = (BEFORE.to_owned(), format!("{BEFORE}{DIGEST}"));
+    for (before, after, expected) in
+        [(&single, &single, 1), (&digest, &digest, 2), (&single, &digest, 2), (&digest, &single, 1)]
+    {
+        let folder = tempfile::tempdir().unwrap();
+        let mut reloaded = running(folder.path(), before);
+        write(folder.path(), after);
+        drop(reloaded.changes().unwrap_or_else(|refused| panic!("{refused:?}")));
+        reloaded.commit();
+        assert_eq!(at_once(&reloaded), expected, "after a reload");
+        let folder = tempfile::tempdir().unwrap();
+        assert_eq!(at_once(&running(folder.path(), after)), expected, "after a restart");
+    }
+}
+
+/// What means the same leaves the rules that run alone: their counts, their places.
+#[test]
+fn rules_are_made_anew_only_where_something_of_them_is_another() {
+    let folder = tempfile::tempdir().unwrap();
+    let before = BEFORE.replace("connection = memory://", "allow_volatile = true");
+    let mut running = running(folder.path(), &before);
+    for (from, to, expected) in [
+        ("", "", false),
+        ("to = a@b", "to = other@b", false),
+        ("[rule:r]", "[rule:unused]\nenabled = false\nactions = post\nevent_type = x\n[rule:r]", false),
+        ("^port", "^network", true),
+        ("driver = mail", "driver = mail\nguard = 5 per 1m", true),
+        ("driver = mail", "driver = mail\nwhen = payload.a == 1", true),
+        ("driver = mail", "driver = mail\ndigest = 1m", true),
+        ("actions = post", "actions = post\nstop = true", true),
+    ] {
+        write(folder.path(), &before.replace(from, to));
+        drop(running.changes().unwrap_or_else(|refused| panic!("{from}: {refused:?}")));
+        let engines = running.next.take().map(|next| next.engines.len());
+        assert_eq!(engines, Some(usize::from(expected)), "{from} -> {to}");
+    }
+}
