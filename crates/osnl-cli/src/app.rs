@@ -5,10 +5,9 @@ mod status;
 
 use std::time::Duration;
 
-use osnl::daemon::{Daemon, Ended};
+use osnl::daemon::{Daemon, DaemonError, Ended};
 use osnl::metrics::Counters;
 use osnl::shutdown::Shutdown;
-use osnl_transport::TransportError;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use self::notify::Notifier;
@@ -34,16 +33,20 @@ pub(crate) fn block_on<T>(future: impl Future<Output = T>) -> std::io::Result<T>
 /// again where the daemon can do that.
 ///
 /// # Errors
-/// A listener could not go on.
+/// A listener could not go on, or a part of the daemon has ended unexpectedly.
 pub(crate) async fn run(
     daemon: Daemon,
     mut signals: Signals,
     counters: &Counters,
-) -> Result<Exit, TransportError> {
+) -> Result<Exit, DaemonError> {
     let shutdown = Shutdown::new();
     let systemd = Notifier::from_environment();
     let board = daemon.board();
     let status = Status::of(board.clone()).tell(&systemd);
+    let daemon = match logging::ends() {
+        Some(ends) => daemon.watching(ends),
+        None => daemon,
+    };
     let daemon = daemon.run(&shutdown, DRAIN_DEADLINE);
     tokio::pin!(daemon, status);
     let mut received = 0;

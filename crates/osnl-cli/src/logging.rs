@@ -26,6 +26,7 @@ use std::sync::{Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 use jiff::Zoned;
+use osnl::ends::Ends;
 use tracing::level_filters::LevelFilter;
 use tracing::{Event, Level, Subscriber};
 use tracing_subscriber::filter::Targets;
@@ -144,6 +145,11 @@ pub(crate) fn reopen() {
     } else {
         tracing::info!("SIGHUP: the log goes to stderr, there is no file to open again");
     }
+}
+
+/// Where the thread that writes to stderr says that it has ended unexpectedly; none before [`start`].
+pub(crate) fn ends() -> Option<Ends> {
+    OUTPUT.get().map(|output| output.stderr.ends())
 }
 
 /// Waits, at most a second, until everything said so far has left the program.

@@ -4,10 +4,14 @@
 mod board;
 mod reload;
 mod tasks;
+#[cfg(test)]
+mod tests;
 
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
+use futures_util::StreamExt as _;
+use futures_util::stream::FuturesUnordered;
 use osnl_transport::{BoxFuture, TransportError};
 use tokio::task::JoinSet;
 use tokio::time::timeout;
@@ -19,6 +23,7 @@ pub use self::reload::{Changes, Outcome, Reason, Refused, Reload, SectionChange,
 use self::tasks::Tasks;
 use crate::control::ControlSocket;
 use crate::delivery::DeliveryLoop;
+use crate::ends::{Ends, UnexpectedEnd};
 use crate::journal::Journal;
 use crate::listener::Listener;
 use crate::metrics::Counters;
@@ -41,6 +46,19 @@ pub struct Daemon {
     board: Arc<Board>,
     /// Reads the configuration again.
     reload: Option<(Box<dyn Reload>, Arc<Counters>)>,
+    /// Where threads beside it say that they have ended unexpectedly.
+    watched: Vec<Ends>,
+}
+
+/// Why a daemon has ended that was not told to.
+#[derive(Debug, thiserror::Error)]
+pub enum DaemonError {
+    /// A listener could not go on.
+    #[error(transparent)]
+    Listener(#[from] TransportError),
+    /// A part of it has ended unexpectedly.
+    #[error("{0}; what was not acknowledged stays with the broker")]
+    Unexpected(UnexpectedEnd),
 }
 
 /// A reload under way.
@@ -62,13 +80,20 @@ impl Daemon {
     #[must_use]
     pub fn new(listeners: Vec<Listener>, deliveries: Vec<DeliveryLoop>, journal: Arc<dyn Journal>) -> Self {
         let board = Arc::new(Board::new(&listeners, &deliveries));
-        Self { listeners, deliveries, journal, control: None, board, reload: None }
+        Self { listeners, deliveries, journal, control: None, board, reload: None, watched: Vec::new() }
     }
 
     /// The same, and whoever is asked to [reload](Board::reload) asks this one. Reloads are counted.
     #[must_use]
     pub fn with_reload(mut self, reload: Box<dyn Reload>, counters: Arc<Counters>) -> Self {
         self.reload = Some((reload, counters));
+        self
+    }
+
+    /// Ends with an error when something is reported there.
+    #[must_use]
+    pub fn watching(mut self, ends: Ends) -> Self {
+        self.watched.push(ends);
         self
     }
 
@@ -85,9 +110,12 @@ impl Daemon {
     /// unsettled is delivered again by the broker.
     ///
     /// # Errors
-    /// The first listener that could not go on; everything else was drained.
-    pub async fn run(self, shutdown: &Shutdown, drain_deadline: Duration) -> Result<Ended, TransportError> {
-        let mut tasks = Tasks::start(shutdown, self.listeners, self.deliveries);
+    /// The first listener that could not go on, or the first part that ended unexpectedly; everything else was drained.
+    pub async fn run(self, shutdown: &Shutdown, drain_deadline: Duration) -> Result<Ended, DaemonError> {
+        let ends = Ends::default();
+        let mut tasks = Tasks::start(shutdown, &ends, self.listeners, self.deliveries);
+        let watched: Vec<Ends> = self.watched.into_iter().chain([ends]).collect();
+        let mut unexpected: FuturesUnordered<_> = watched.iter().map(Ends::first).collect();
         let asked = CancellationToken::new();
         // Also stops it when what runs the daemon is dropped.
         let _unasked = asked.clone().drop_guard();
@@ -96,7 +124,7 @@ impl Daemon {
             controls.spawn(control.run(asked.clone()));
         }
 
-        let mut first_error = None;
+        let mut first_error: Option<DaemonError> = None;
         let mut requests = self.board.inbox().filter(|_| self.reload.is_some());
         let (mut reload, counters) = self.reload.unzip();
         let mut preparing: Option<(Preparing, Asked)> = None;
@@ -104,15 +132,16 @@ impl Daemon {
             tokio::select! {
                 biased;
                 () = shutdown.drain.cancelled() => break,
-                // A listener that ends by itself at the start has failed; the others are told to drain.
-                Some(ended) = tasks.listeners.join_next_with_id() => {
-                    if let Some(error) = tasks.listener_ended(ended) {
-                        first_error = error;
-                        break;
-                    }
+                // Whatever ends unexpectedly ends the daemon; the others are told to drain.
+                Some(end) = unexpected.next() => first_error = Some(DaemonError::Unexpected(end)),
+                Some(ended) = tasks.listeners.join_next_with_id() => first_error = tasks.listener_ended(ended).err(),
+                Some(ended) = tasks.deliveries.join_next_with_id() => first_error = tasks.delivery_ended(ended).err(),
+                Some(ended) = tasks.handovers.join_next() => {
+                    first_error = ended.err().map(|error| tasks::panicked("handover of a queue".to_owned(), error));
                 }
-                Some(ended) = tasks.deliveries.join_next() => tasks.delivery_ended(ended),
-                Some(_) = tasks.handovers.join_next() => {}
+                Some(ended) = controls.join_next() => {
+                    first_error = ended.err().map(|error| tasks::panicked("control socket".to_owned(), error));
+                }
                 (again, prepared) = prepared(&mut preparing) => {
                     let asked = preparing.take().map(|(_, asked)| asked);
                     let counters = counters.as_deref();
@@ -126,20 +155,28 @@ impl Daemon {
                     }
                 }
             }
+            if let Some(DaemonError::Unexpected(end)) = &first_error {
+                tracing::error!(
+                    task = end.task,
+                    "{end}; the daemon ends, what was not acknowledged stays with the broker"
+                );
+            }
+            if first_error.is_some() {
+                break;
+            }
         }
         // Whoever waits for a reload hears that there will be none.
         drop((preparing, requests));
         shutdown.drain.cancel();
 
         let drained = async {
-            wait_all(&mut tasks.deliveries, |()| {}).await;
+            while let Some(ended) = tasks.deliveries.join_next_with_id().await {
+                late(&mut first_error, tasks.delivery_ended(ended));
+            }
             self.journal.close().await;
-            wait_all(&mut tasks.listeners, |result| {
-                if let Err(error) = result {
-                    first_error.get_or_insert(error);
-                }
-            })
-            .await;
+            while let Some(ended) = tasks.listeners.join_next_with_id().await {
+                late(&mut first_error, tasks.listener_ended(ended));
+            }
         };
         let in_time = tokio::select! {
             biased;
@@ -147,21 +184,32 @@ impl Daemon {
             in_time = timeout(drain_deadline, drained) => in_time.is_err().then_some(Ended::DeadlinePassed),
         };
         asked.cancel();
-        wait_all(&mut controls, |()| {}).await;
+        while controls.join_next().await.is_some() {}
+        if let Some(end) = watched.iter().find_map(Ends::reported) {
+            late(&mut first_error, Err(DaemonError::Unexpected(end)));
+        }
         if let Some(ended) = in_time {
             shutdown.abort.cancel();
             let rest = async {
-                wait_all(&mut tasks.deliveries, |()| {}).await;
-                wait_all(&mut tasks.listeners, |_| {}).await;
+                while tasks.deliveries.join_next().await.is_some() {}
+                while tasks.listeners.join_next().await.is_some() {}
             };
             // What does not notice in time is cut off when its set is dropped.
             let _ = timeout(ABORT_GRACE, rest).await;
-            return Ok(ended);
+            return first_error.map_or(Ok(ended), Err);
         }
-        match first_error {
-            Some(error) => Err(error),
-            None => Ok(Ended::Drained),
+        first_error.map_or(Ok(Ended::Drained), Err)
+    }
+}
+
+/// Takes note of what went wrong while it drained, unless that began with something else.
+fn late(first_error: &mut Option<DaemonError>, ended: Result<(), DaemonError>) {
+    let Err(error) = ended else { return };
+    if first_error.is_none() {
+        if let DaemonError::Unexpected(end) = &error {
+            tracing::error!(task = end.task, "{end}");
         }
+        *first_error = Some(error);
     }
 }
 
@@ -232,14 +280,5 @@ fn said(told: &Told) {
     match told.changes.len() {
         0 => tracing::info!("reloaded: nothing has changed"),
         sections => tracing::info!("reloaded: {sections} sections have changed"),
-    }
-}
-
-async fn wait_all<T: 'static>(tasks: &mut JoinSet<T>, mut each: impl FnMut(T)) {
-    while let Some(ended) = tasks.join_next().await {
-        match ended {
-            Ok(value) => each(value),
-            Err(error) => tracing::error!(%error, "a task ended by a panic"),
-        }
     }
 }

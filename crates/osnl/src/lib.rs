@@ -30,6 +30,7 @@ pub mod config;
 pub mod control;
 pub mod daemon;
 pub mod delivery;
+pub mod ends;
 pub mod enrich;
 pub mod explain;
 pub mod intake;

@@ -23,6 +23,7 @@ use osnl_transport::{IncomingMessage, Properties};
 
 pub use self::file::{Counted, counts, read};
 use self::store::Store;
+use crate::ends::Ends;
 use crate::received::Received;
 use crate::rule::{Condition, Rule, RuleMismatch, RuleSet};
 
@@ -96,6 +97,7 @@ pub struct Ring {
     shared: Arc<Shared>,
     /// Ended, with everything written, when the ring is dropped.
     _store: Option<Store>,
+    ends: Ends,
 }
 
 struct Shared {
@@ -117,7 +119,7 @@ impl Ring {
     /// A ring in memory only.
     #[must_use]
     pub fn new(keep: KeepUnmatched) -> Self {
-        Self { shared: Arc::new(Shared::new(keep)), _store: None }
+        Self { shared: Arc::new(Shared::new(keep)), _store: None, ends: Ends::default() }
     }
 
     /// A ring that is also written beside a journal's file. A file that cannot be written is said in the log,
@@ -125,8 +127,15 @@ impl Ring {
     #[must_use]
     pub fn beside(keep: KeepUnmatched, journal: &Path) -> Self {
         let shared = Arc::new(Shared::new(keep));
-        let store = Store::start(shared.clone(), journal);
-        Self { shared, _store: store }
+        let ends = Ends::default();
+        let store = Store::start(shared.clone(), journal, &ends);
+        Self { shared, _store: store, ends }
+    }
+
+    /// Where the thread that writes its file says that it has ended unexpectedly.
+    #[must_use]
+    pub fn ends(&self) -> Ends {
+        self.ends.clone()
     }
 
     /// Counts of this listener's rules belong to what is written, from now on these.

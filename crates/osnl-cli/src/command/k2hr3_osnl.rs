@@ -5,9 +5,10 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use osnl::config::{Warning, in_words};
+use osnl::daemon::DaemonError;
 use osnl::k2hr3::{Conf, HiddenInputs, Level, LogFile};
 use osnl::metrics::Counters;
-use osnl_transport::{Transport, TransportError, transport};
+use osnl_transport::{Transport, transport};
 use tracing::level_filters::LevelFilter;
 
 use crate::app::{self, Signals};
@@ -75,8 +76,11 @@ fn start(args: &K2hr3OsnlArgs) -> anyhow::Result<Exit> {
 }
 
 /// A refusal, with where to mend it.
-fn explained(error: TransportError, path: &Path) -> anyhow::Error {
-    let refused = error.is_refused_access();
+fn explained(error: DaemonError, path: &Path) -> anyhow::Error {
+    let refused = match &error {
+        DaemonError::Listener(error) => error.is_refused_access(),
+        DaemonError::Unexpected(_) => false,
+    };
     let error = anyhow::Error::from(error);
     if refused { error.context(format!("{}: refused by the broker", path.display())) } else { error }
 }

@@ -5,6 +5,8 @@ use std::io::{self, ErrorKind, Write};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use osnl::ends::Ends;
+
 /// Bytes that may wait for the reader.
 const MOST: usize = 1024 * 1024;
 
@@ -14,6 +16,7 @@ const FULL: Duration = Duration::from_millis(10);
 /// The queue, and the thread that empties it. The thread ends with the program.
 pub(super) struct Background {
     shared: Arc<Shared>,
+    ends: Ends,
 }
 
 #[derive(Default)]
@@ -28,6 +31,14 @@ struct Queue {
     dropped: u64,
     /// The thread has something in its hands.
     writing: bool,
+    /// The thread is gone: the last lines of the program are written by the one that has them.
+    ended: bool,
+}
+
+impl Queue {
+    fn write_directly(&mut self) {
+        write(&mut io::stderr(), &std::mem::take(&mut self.waiting));
+    }
 }
 
 impl Background {
@@ -37,9 +48,19 @@ impl Background {
     /// No thread can be started.
     pub(super) fn start(stream: impl Write + Send + 'static) -> io::Result<Self> {
         let shared = Arc::new(Shared::default());
-        let theirs = shared.clone();
-        std::thread::Builder::new().name("log".to_owned()).spawn(move || theirs.write_all_to(stream))?;
-        Ok(Self { shared })
+        let ends = Ends::default();
+        let (theirs, reported) = (shared.clone(), ends.clone());
+        let run = move || {
+            reported.thread("the thread that writes the log to stderr", || theirs.write_all_to(stream));
+            theirs.has_ended();
+        };
+        std::thread::Builder::new().name("log".to_owned()).spawn(run)?;
+        Ok(Self { shared, ends })
+    }
+
+    /// Where its thread says that it has ended unexpectedly.
+    pub(super) fn ends(&self) -> Ends {
+        self.ends.clone()
     }
 
     /// Hands over a line; never waits for the stream.
@@ -51,6 +72,9 @@ impl Background {
             return;
         }
         queue.waiting.extend_from_slice(line.as_bytes());
+        if queue.ended {
+            return queue.write_directly();
+        }
         drop(queue);
         self.shared.changed.notify_all();
     }
@@ -67,6 +91,14 @@ impl Background {
 impl Shared {
     fn lock(&self) -> MutexGuard<'_, Queue> {
         self.queue.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn has_ended(&self) {
+        let mut queue = self.lock();
+        (queue.writing, queue.ended) = (false, true);
+        queue.write_directly();
+        drop(queue);
+        self.changed.notify_all();
     }
 
     fn write_all_to(&self, mut stream: impl Write) {
@@ -154,6 +186,30 @@ mod tests {
         assert!(dropped > 0 && lines > 0);
         assert_eq!(lines + dropped, pushed);
         assert!(text.len() < 3 * MOST, "bounded");
+    }
+
+    /// Finding 9: no part of the daemon ends without the daemon hearing of it.
+    #[test]
+    fn a_thread_that_panics_says_so_and_keeps_nobody_waiting() {
+        struct Odd;
+        impl Write for Odd {
+            fn write(&mut self, _: &[u8]) -> io::Result<usize> {
+                panic!("an odd stream")
+            }
+            fn flush(&mut self) -> io::Result<()> {
+                Ok(())
+            }
+        }
+        let background = Background::start(Odd).unwrap();
+        background.push("a\n");
+        background.flush(LONG);
+        while !background.shared.lock().ended {
+            std::thread::yield_now();
+        }
+        let end = background.ends().reported().unwrap().to_string();
+        assert_eq!(end, "the thread that writes the log to stderr ended unexpectedly: an odd stream");
+        background.push("b\n");
+        assert!(background.shared.lock().waiting.is_empty(), "written by the one that says it");
     }
 
     #[test]

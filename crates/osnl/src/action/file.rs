@@ -29,6 +29,7 @@ pub(crate) use self::conf::{Format, Fsync};
 use self::open::Out;
 pub(crate) use self::rotation::Rotation;
 use super::{Action, ActionError, Done, ErrorClass, Event, dump, event_names};
+use crate::ends::watched;
 
 /// See the [module](self).
 pub struct FileAction {
@@ -80,10 +81,14 @@ impl FileAction {
         let (out, target) = (self.out.clone(), self.target.clone());
         let mut timer = lock(&self.timer);
         while timer.try_join_next().is_some() {}
-        timer.spawn(async move {
-            tokio::time::sleep(due).await;
-            say(&target, on_thread(&out, |out| out.timer_ended(SystemTime::now())).await);
-        });
+        let task = || format!("the timer of {target}");
+        timer.spawn(watched(task, {
+            let target = target.clone();
+            async move {
+                tokio::time::sleep(due).await;
+                say(&target, on_thread(&out, |out| out.timer_ended(SystemTime::now())).await);
+            }
+        }));
     }
 
     async fn ended(&self) {

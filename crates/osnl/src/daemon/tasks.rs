@@ -13,8 +13,10 @@ use tokio::task::{Id, JoinError, JoinSet};
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
+use super::DaemonError;
 use super::reload::Changes;
 use crate::delivery::{DeliveryLoop, Remote};
+use crate::ends::{self, Ends, UnexpectedEnd};
 use crate::listener::{Farewell, Listener, ListenerState};
 use crate::shutdown::Shutdown;
 
@@ -24,6 +26,8 @@ const GIVES_WAY: Duration = Duration::from_secs(3);
 
 pub(super) struct Tasks {
     shutdown: Shutdown,
+    /// Where what the actions keep running says that it has ended unexpectedly.
+    ends: Ends,
     pub(super) listeners: JoinSet<Result<(), TransportError>>,
     pub(super) deliveries: JoinSet<()>,
     /// What waits for a listener before it tells another to drain.
@@ -48,6 +52,7 @@ struct Seat {
 
 /// A delivery loop that runs, or is about to end.
 struct Looping {
+    task: Id,
     name: Arc<str>,
     remote: Remote,
     ended: CancellationToken,
@@ -57,11 +62,13 @@ struct Looping {
 impl Tasks {
     pub(super) fn start(
         shutdown: &Shutdown,
+        ends: &Ends,
         listeners: Vec<Listener>,
         deliveries: Vec<DeliveryLoop>,
     ) -> Self {
         let mut tasks = Self {
             shutdown: shutdown.clone(),
+            ends: ends.clone(),
             listeners: JoinSet::new(),
             deliveries: JoinSet::new(),
             handovers: JoinSet::new(),
@@ -145,54 +152,70 @@ impl Tasks {
         let before = self.loops.iter().filter(|looping| looping.leaving && looping.name == name);
         let before: Vec<_> = before.map(|looping| looping.ended.clone()).collect();
         let (shutdown, over) = (self.shutdown.clone(), ended.clone().drop_guard());
-        self.deliveries.spawn(async move {
+        let task = self.deliveries.spawn(self.ends.clone().within(async move {
             let _over = over;
             for ended in before {
                 ended.cancelled().await;
             }
             delivery.run(shutdown).await;
-        });
-        self.loops.push(Looping { name, remote, ended, leaving: false });
+        }));
+        self.loops.push(Looping { task: task.id(), name, remote, ended, leaving: false });
     }
 
-    /// A listener ended; answers what ends the daemon over it.
+    /// A listener ended; the error is what ends the daemon over it.
     pub(super) fn listener_ended(
         &mut self,
         ended: Result<(Id, Result<(), TransportError>), JoinError>,
-    ) -> Option<Option<TransportError>> {
-        let (task, result) = match ended {
-            Ok((task, result)) => (task, result),
-            Err(error) => {
-                tracing::error!(%error, "a listener ended by a panic");
-                return Some(None);
-            }
-        };
-        let at = self.seats.iter().position(|seat| seat.task == task)?;
+    ) -> Result<(), DaemonError> {
+        let task = ended.as_ref().map_or_else(JoinError::id, |(task, _)| *task);
+        let Some(at) = self.seats.iter().position(|seat| seat.task == task) else { return Ok(()) };
         let seat = self.seats.swap_remove(at);
-        match result {
-            Ok(()) if seat.own.drain.is_cancelled() => {
+        let name = || format!("listener {}", seat.name);
+        match ended {
+            Err(error) => Err(panicked(name(), error)),
+            Ok((_, Ok(()))) if seat.own.drain.is_cancelled() || seat.own.abort.is_cancelled() => {
                 tracing::info!(listener.name = &*seat.name, "the listener has ended");
-                None
+                Ok(())
             }
-            Ok(()) => Some(None),
-            Err(error) if self.starting => Some(Some(error)),
-            Err(error) => {
+            Ok((_, Ok(()))) => Err(by_itself(name())),
+            Ok((_, Err(error))) if self.starting => Err(DaemonError::Listener(error)),
+            Ok((_, Err(error))) => {
                 tracing::error!(
                     listener.name = &*seat.name,
                     "the listener cannot go on: {error}; correct its section and reload"
                 );
-                None
+                Ok(())
             }
         }
     }
 
-    /// A delivery loop ended.
-    pub(super) fn delivery_ended(&mut self, ended: Result<(), JoinError>) {
-        if let Err(error) = ended {
-            tracing::error!(%error, "a task ended by a panic");
+    /// A delivery loop ended; the error is what ends the daemon over it.
+    pub(super) fn delivery_ended(&mut self, ended: Result<(Id, ()), JoinError>) -> Result<(), DaemonError> {
+        let task = ended.as_ref().map_or_else(JoinError::id, |(task, ())| *task);
+        let Some(at) = self.loops.iter().position(|looping| looping.task == task) else { return Ok(()) };
+        let looping = self.loops.swap_remove(at);
+        let name = || format!("delivery loop of action {}", looping.name);
+        match ended {
+            Err(error) => Err(panicked(name(), error)),
+            Ok(_) if looping.leaving || self.shutdown.drain.is_cancelled() => Ok(()),
+            Ok(_) if self.shutdown.abort.is_cancelled() => Ok(()),
+            Ok(_) => Err(by_itself(name())),
         }
-        self.loops.retain(|looping| !looping.ended.is_cancelled());
     }
+}
+
+/// A task that panicked.
+pub(super) fn panicked(task: String, error: JoinError) -> DaemonError {
+    let message = match error.try_into_panic() {
+        Ok(panic) => ends::message(&*panic),
+        Err(error) => error.to_string(),
+    };
+    DaemonError::Unexpected(UnexpectedEnd { task, message })
+}
+
+/// A task that is only to end when it is told to.
+fn by_itself(task: String) -> DaemonError {
+    DaemonError::Unexpected(UnexpectedEnd { task, message: "nothing told it to end".to_owned() })
 }
 
 fn listens(state: ListenerState) -> bool {

@@ -40,7 +40,7 @@ mod writer;
 use std::collections::BTreeSet;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::AtomicU32;
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, mpsc};
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -65,6 +65,7 @@ use super::{
     Begin, Claimed, DeliveryId, End, Entry, Journal, JournalState, Learnt, Paused, Permit, Receipt, Retry,
     Used,
 };
+use crate::ends::{self, Ends};
 use crate::enrich::Enriched;
 use crate::metrics::Counters;
 use crate::received::Received;
@@ -176,6 +177,28 @@ struct Shared {
     counters: Arc<Counters>,
     /// Pages in the WAL after the latest commit.
     wal_pages: AtomicU32,
+    /// Where its threads say that they have ended unexpectedly.
+    ends: Ends,
+    /// Its end was asked for: what comes now comes too late.
+    closing: AtomicBool,
+    /// Its thread has ended unexpectedly, which has been published.
+    is_gone: AtomicBool,
+}
+
+impl Shared {
+    /// Nothing is written any more, for good: intake stops, no attempt begins.
+    fn writer_is_gone(&self, words: &str) {
+        if self.is_gone.swap(true, Ordering::Relaxed) {
+            return;
+        }
+        let reason = format!("the journal's thread ended unexpectedly: {words}; restart osnl");
+        self.gate.set_open(false);
+        self.state.send_replace(JournalState::Failed {
+            reason: reason.clone(),
+            since: std::time::SystemTime::now(),
+        });
+        tracing::error!("{reason}; what was not acknowledged stays with the broker");
+    }
 }
 
 impl SqliteJournal {
@@ -192,11 +215,33 @@ impl SqliteJournal {
             paused: watch::Sender::new(Paused::new()),
             counters,
             wal_pages: AtomicU32::new(0),
+            ends: Ends::default(),
+            closing: AtomicBool::new(false),
+            is_gone: AtomicBool::new(false),
         });
         let (commands, receiver) = mpsc::channel();
         let writer = Writer::open(options, shared.clone(), receiver)?;
-        let thread = std::thread::Builder::new().name("journal".to_owned()).spawn(move || writer.run())?;
+        let theirs = shared.clone();
+        let run = move || {
+            if let Err(words) = ends::caught(|| writer.run()) {
+                theirs.writer_is_gone(&words);
+                theirs.ends.report("journal", words);
+            }
+        };
+        let thread = std::thread::Builder::new().name("journal".to_owned()).spawn(run)?;
         Ok(Self { shared, commands, writer: Mutex::new(Some(thread)) })
+    }
+
+    /// Where its threads say that they have ended unexpectedly.
+    #[must_use]
+    pub fn ends(&self) -> Ends {
+        self.shared.ends.clone()
+    }
+
+    /// Does something on the thread that writes.
+    #[cfg(test)]
+    pub(crate) fn on_writer(&self, what: impl FnOnce() + Send + 'static) {
+        self.send(Command::Do(Box::new(move |_| what())));
     }
 
     /// How many deliveries of an action may be pending.
@@ -240,8 +285,11 @@ impl SqliteJournal {
     }
 
     fn send(&self, command: Command) {
-        // The writer is gone only after close: then nothing that comes late can be kept, and its receipt says so.
-        let _ = self.commands.send(command);
+        // After close nothing that comes late can be kept, and its receipt says so. Before, the writer is gone without
+        // having been told to.
+        if self.commands.send(command).is_err() && !self.shared.closing.load(Ordering::Relaxed) {
+            self.shared.writer_is_gone("nothing takes its commands");
+        }
     }
 }
 
@@ -364,6 +412,7 @@ impl Journal for SqliteJournal {
 
     fn close(&self) -> BoxFuture<'_, ()> {
         let (sender, receiver) = oneshot::channel();
+        self.shared.closing.store(true, Ordering::Relaxed);
         self.send(Command::Close(Some(sender)));
         Box::pin(async move {
             // Dropped unsent by a writer that has ended already: as closed as can be.
@@ -375,12 +424,11 @@ impl Journal for SqliteJournal {
 impl Drop for SqliteJournal {
     /// Waits for what is queued to be committed, so that the file can be opened again at once.
     fn drop(&mut self) {
+        self.shared.closing.store(true, Ordering::Relaxed);
         self.send(Command::Close(None));
-        let writer = self.writer.get_mut().unwrap_or_else(PoisonError::into_inner).take();
-        if let Some(writer) = writer
-            && writer.join().is_err()
-        {
-            tracing::error!("the journal's thread ended by a panic");
+        if let Some(writer) = self.writer.get_mut().unwrap_or_else(PoisonError::into_inner).take() {
+            // A panic has been reported within.
+            let _ = writer.join();
         }
     }
 }

@@ -165,7 +165,10 @@ impl Native {
         parts.rules.values().for_each(|live| live.begin(None));
         let deliveries = self.actions.iter().map(|conf| conf.delivery_loop(&parts));
         let deliveries = deliveries.collect::<Result<_, _>>()?;
-        let mut daemon = Daemon::new(listeners, deliveries, journal);
+        let mut daemon = Daemon::new(listeners, deliveries, journal).watching(parts.ring.ends());
+        if let Store::Sqlite(journal, _) = &store {
+            daemon = daemon.watching(journal.ends());
+        }
         daemon.control = parts.state_folder.clone().map(|folder| {
             let desk = Desk::of_daemon(store, daemon.board(), counters.clone());
             let desk = desk.with_bindings(parts.bindings.clone());

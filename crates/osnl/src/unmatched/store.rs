@@ -10,6 +10,7 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use super::{BODIES, Shared, file, line};
+use crate::ends::Ends;
 
 /// How old what is in the files may be.
 const EACH: Duration = Duration::from_secs(1);
@@ -22,7 +23,7 @@ pub(super) struct Store {
 
 impl Store {
     /// `None`, and a line in the log, if there can be no thread.
-    pub(super) fn start(shared: Arc<Shared>, journal: &Path) -> Option<Self> {
+    pub(super) fn start(shared: Arc<Shared>, journal: &Path, ends: &Ends) -> Option<Self> {
         let (stop, stopped) = mpsc::channel();
         let mut writer = Writer {
             shared,
@@ -32,11 +33,14 @@ impl Store {
             counts: String::new(),
             said: false,
         };
+        let ends = ends.clone();
         let run = move || {
-            while stopped.recv_timeout(EACH) == Err(RecvTimeoutError::Timeout) {
+            ends.thread("the writer of unmatched messages", || {
+                while stopped.recv_timeout(EACH) == Err(RecvTimeoutError::Timeout) {
+                    writer.write();
+                }
                 writer.write();
-            }
-            writer.write();
+            });
         };
         match std::thread::Builder::new().name("unmatched".to_owned()).spawn(run) {
             Ok(thread) => Some(Self { stop: Some(stop), thread: Some(thread) }),
@@ -51,10 +55,9 @@ impl Store {
 impl Drop for Store {
     fn drop(&mut self) {
         drop(self.stop.take());
-        if let Some(thread) = self.thread.take()
-            && thread.join().is_err()
-        {
-            tracing::error!("the thread that writes what no rule wanted ended by a panic");
+        if let Some(thread) = self.thread.take() {
+            // A panic has been reported within.
+            let _ = thread.join();
         }
     }
 }

@@ -5,7 +5,7 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use osnl::action::http::HttpOptions;
-use osnl::daemon::{Daemon, Ended};
+use osnl::daemon::{Daemon, DaemonError, Ended};
 use osnl::delivery::DeliverySettings;
 use osnl::k2hr3::Conf;
 use osnl::listener::{Listener, ListenerState};
@@ -13,7 +13,7 @@ use osnl::metrics::Counters;
 use osnl::shutdown::Shutdown;
 use osnl_model::{Priority, Target};
 use osnl_testkit::{Sink, wait_until};
-use osnl_transport::{MemoryBroker, Properties, Transport, TransportError};
+use osnl_transport::{MemoryBroker, Properties, Transport};
 use serde_json::{Value, json};
 use tokio::sync::watch;
 
@@ -43,7 +43,7 @@ pub(crate) struct Running {
     /// What the first listener has published, and when.
     states: States,
     log: Log,
-    thread: Option<JoinHandle<Result<Ended, TransportError>>>,
+    thread: Option<JoinHandle<Result<Ended, DaemonError>>>,
 }
 
 impl Running {
@@ -123,13 +123,13 @@ impl Running {
     }
 
     /// Drains, and answers how it ended.
-    pub(crate) fn stop(mut self) -> Result<Ended, TransportError> {
+    pub(crate) fn stop(mut self) -> Result<Ended, DaemonError> {
         self.shutdown.drain.cancel();
         self.join()
     }
 
     /// Waits for it to end by itself.
-    pub(crate) fn join(&mut self) -> Result<Ended, TransportError> {
+    pub(crate) fn join(&mut self) -> Result<Ended, DaemonError> {
         self.thread.take().unwrap().join().unwrap()
     }
 }

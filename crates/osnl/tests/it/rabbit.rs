@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use osnl::daemon::Ended;
+use osnl::daemon::{DaemonError, Ended};
 use osnl::k2hr3::Conf;
 use osnl_model::TransportUrl;
 use osnl_testkit::{
@@ -313,13 +313,16 @@ fn a_refused_login_or_virtual_host_ends_the_start_with_its_name_and_no_password(
     let conf = conf("http://127.0.0.1:9/", "");
     let mut login = Running::start(&conf, rabbit(&vhost.url().replace(":guest@", ":wrong-one@")));
     let error = login.join().unwrap_err();
-    assert!(matches!(&error, TransportError::LoginRefused { user, .. } if user == "guest"), "{error}");
+    assert!(
+        matches!(&error, DaemonError::Listener(TransportError::LoginRefused { user, .. }) if user == "guest"),
+        "{error}"
+    );
     assert!(!format!("{error} {error:?}").contains("wrong-one"));
 
     let mut nowhere = Running::start(&conf, rabbit(&vhost.url().replace(vhost.name(), "no-such-host")));
     let error = nowhere.join().unwrap_err();
     assert!(
-        matches!(&error, TransportError::VirtualHostRefused { virtual_host, .. } if virtual_host == "no-such-host"),
+        matches!(&error, DaemonError::Listener(TransportError::VirtualHostRefused { virtual_host, .. }) if virtual_host == "no-such-host"),
         "{error}"
     );
 }

@@ -23,6 +23,7 @@ use super::process::{Process, ending};
 use super::verdict;
 use super::worker::Plan;
 use crate::action::{ActionError, Done, ErrorClass, Event};
+use crate::ends::watched;
 
 /// What a process that has ended has written arrives within this time.
 const LAST_CALL: Duration = Duration::from_secs(1);
@@ -85,11 +86,12 @@ impl Once {
         {
             let mut tasks = lock(&self.tasks);
             while tasks.try_join_next().is_some() {}
-            tasks.spawn(async move {
+            let task = || format!("the supervisor of {} of action {}", self.plan.name, self.plan.action);
+            tasks.spawn(watched(task, async move {
                 let _at_end = at_end;
                 // Whoever asked may have given up.
                 let _ = answer.send(run.finish().await);
-            });
+            }));
         }
         let mut given_up = GivenUp { once: self, hung, ended: Some(ended) };
         let result = answered.await.unwrap_or_else(|_| {

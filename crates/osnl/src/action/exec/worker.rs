@@ -13,6 +13,7 @@ use super::process::Process;
 use super::program::Program;
 use super::supervisor::{Order, Supervisor, Terms};
 use crate::action::{ActionError, Done, ErrorClass};
+use crate::ends::watched;
 
 /// Events on their way to the child's supervisor; there are never more than are attempted at once.
 const ORDERS: usize = 64;
@@ -154,7 +155,9 @@ impl Worker {
             hung: hung.clone(),
             abort: self.abort.clone(),
         };
-        slot.supervisor.spawn(Supervisor::new(terms, (process, pipes), &prologue, taken).run());
+        let supervised = Supervisor::new(terms, (process, pipes), &prologue, taken).run();
+        let task = || format!("the supervisor of {name} of action {action}");
+        slot.supervisor.spawn(watched(task, supervised));
         let child = Handle { orders, hung };
         slot.child = Some(child.clone());
         Ok(child)

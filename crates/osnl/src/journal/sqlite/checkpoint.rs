@@ -9,6 +9,8 @@ use std::thread::JoinHandle;
 
 use rusqlite::Connection;
 
+use crate::ends::Ends;
+
 /// With so many pages in the WAL (4 MiB) it is begun.
 pub(super) const MANY: u32 = 1024;
 /// With so many (64 MiB) the writer helps.
@@ -23,16 +25,19 @@ pub(super) struct Checkpointer {
 }
 
 impl Checkpointer {
-    pub(super) fn start() -> std::io::Result<Self> {
+    pub(super) fn start(ends: &Ends) -> std::io::Result<Self> {
         let connection: Arc<Mutex<Option<Connection>>> = Arc::default();
         let (wake, woken) = mpsc::sync_channel(1);
         let theirs = connection.clone();
+        let ends = ends.clone();
         let work = move || {
-            while woken.recv().is_ok() {
-                if let Some(connection) = &*theirs.lock().unwrap_or_else(PoisonError::into_inner) {
-                    passive(connection);
+            ends.thread("journal checkpointer", || {
+                while woken.recv().is_ok() {
+                    if let Some(connection) = &*theirs.lock().unwrap_or_else(PoisonError::into_inner) {
+                        passive(connection);
+                    }
                 }
-            }
+            });
         };
         let thread = std::thread::Builder::new().name("journal-ckpt".to_owned()).spawn(work)?;
         Ok(Self { connection, wake: Some(wake), thread: Some(thread) })

@@ -129,7 +129,7 @@ impl Writer {
             max_size,
             inode: None,
             connection: None,
-            checkpointer: Checkpointer::start()?,
+            checkpointer: Checkpointer::start(&shared.ends)?,
             shared,
             commands,
             backlog: VecDeque::new(),

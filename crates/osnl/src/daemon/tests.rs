@@ -1,0 +1,166 @@
+//! Each part of a daemon that ends unexpectedly ends the daemon, by name and with the words of its panic.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use osnl_model::{Head, Priority, Target};
+use osnl_transport::{BoxFuture, Declare, ListenOptions, MemoryBroker, QueueKind};
+
+use super::*;
+use crate::action::{Action, ActionError, Done, Event};
+use crate::delivery::{Batch, DeliverySettings, Limits, RetryPolicy, WhenExhausted};
+use crate::ends::watched;
+use crate::intake::{Intake, RuleEngine};
+use crate::journal::memory::{MemoryJournal, MemoryLimits};
+use crate::journal::sqlite::{SqliteJournal, SqliteOptions};
+use crate::journal::{Receipt, Settle};
+use crate::listener::ListenerConfig;
+use crate::received::Received;
+use crate::rule::Rule;
+
+/// Panics when it is asked for its first attempt, or has a task of its own that does.
+struct Odd {
+    own_task: bool,
+}
+
+impl Action for Odd {
+    fn run<'a>(&'a self, events: &'a [Event]) -> BoxFuture<'a, Vec<Result<Done, ActionError>>> {
+        Box::pin(async move {
+            assert!(self.own_task, "an odd attempt");
+            drop(tokio::spawn(watched(|| "plug-in p".to_owned(), async { panic!("an odd plug-in") })));
+            tokio::task::yield_now().await;
+            events.iter().map(|_| Ok(Done::Delivered("d".to_owned()))).collect()
+        })
+    }
+
+    fn target(&self) -> String {
+        "nowhere".to_owned()
+    }
+}
+
+/// Panics on its first message.
+struct OddIntake;
+
+impl Intake for OddIntake {
+    fn wants(&self, _: &Head<'_>) -> bool {
+        true
+    }
+
+    fn notify(&self, _: Received) -> Receipt {
+        panic!("an odd message")
+    }
+
+    fn unreadable(&self, _: Received, _: String) -> Receipt {
+        Receipt::complete(Settle::Acknowledge)
+    }
+}
+
+const BODY: &str = r#"{"message_id": "m", "event_type": "e", "payload": {}}"#;
+
+fn listener(broker: &MemoryBroker, intake: Arc<dyn Intake>) -> Listener {
+    let config = ListenerConfig {
+        name: "l".into(),
+        targets: vec![(Target::new("x", "t"), Priority::Info)],
+        options: ListenOptions {
+            pool: Some("p".to_owned()),
+            prefetch: 4,
+            declare: Declare::Create,
+            queue: QueueKind::OSLO,
+        },
+        refused_access_is_fatal: false,
+    };
+    Listener::new(config, Arc::new(broker.transport()), intake, Arc::default())
+}
+
+/// Runs a daemon on a message until it ends by itself: what it says, and what of the message is left.
+async fn ended(broker: &MemoryBroker, daemon: Daemon) -> String {
+    let mut state = daemon.listeners[0].state();
+    let shutdown = Shutdown::new();
+    let publish = async {
+        let _ = state.wait_for(|state| *state == crate::listener::ListenerState::Listening).await;
+        broker.publish(&Target::new("x", "t"), &Priority::Info, BODY);
+    };
+    let (ended, ()) = tokio::join!(daemon.run(&shutdown, Duration::from_secs(5)), publish);
+    ended.map(|ended| format!("{ended:?}")).unwrap_or_else(|error| error.to_string())
+}
+
+fn rules(journal: &Arc<dyn Journal>) -> Arc<dyn Intake> {
+    let rule = Rule { name: "r".into(), actions: vec!["a".into()], ..Rule::default() };
+    Arc::new(RuleEngine::new(vec![rule], journal.clone(), Arc::default()))
+}
+
+fn memory() -> Arc<dyn Journal> {
+    Arc::new(MemoryJournal::new(MemoryLimits::for_prefetch(10), Arc::default()))
+}
+
+fn deliveries(action: Odd, journal: &Arc<dyn Journal>) -> Vec<DeliveryLoop> {
+    let settings = DeliverySettings {
+        concurrency: 4,
+        timeout: Duration::from_secs(30),
+        policy: RetryPolicy {
+            max_attempts: std::num::NonZeroU32::MIN,
+            initial: Duration::from_secs(1),
+            max: Duration::from_secs(1),
+            jitter: 0.0,
+        },
+        when_exhausted: WhenExhausted::DeadLetter,
+        limits: Limits::default(),
+        batch: Batch::default(),
+        rate: None,
+    };
+    vec![DeliveryLoop::new("a", Arc::new(action), journal.clone(), settings, Arc::default())]
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_listener_that_panics_ends_the_daemon_and_its_message_stays_with_the_broker() {
+    let broker = MemoryBroker::new();
+    let daemon = Daemon::new(vec![listener(&broker, Arc::new(OddIntake))], Vec::new(), memory());
+    assert_eq!(
+        ended(&broker, daemon).await,
+        "listener l ended unexpectedly: an odd message; what was not acknowledged stays with the broker"
+    );
+    assert_eq!(broker.ready("p"), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_delivery_loop_that_panics_ends_the_daemon_and_its_message_stays_with_the_broker() {
+    let (broker, journal) = (MemoryBroker::new(), memory());
+    let listeners = vec![listener(&broker, rules(&journal))];
+    let daemon = Daemon::new(listeners, deliveries(Odd { own_task: false }, &journal), journal);
+    assert_eq!(
+        ended(&broker, daemon).await,
+        "delivery loop of action a ended unexpectedly: an odd attempt; what was not acknowledged stays with the broker"
+    );
+    assert_eq!(broker.ready("p"), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_an_action_keeps_running_ends_the_daemon_when_it_panics() {
+    let (broker, journal) = (MemoryBroker::new(), memory());
+    let listeners = vec![listener(&broker, rules(&journal))];
+    let daemon = Daemon::new(listeners, deliveries(Odd { own_task: true }, &journal), journal);
+    assert_eq!(
+        ended(&broker, daemon).await,
+        "plug-in p ended unexpectedly: an odd plug-in; what was not acknowledged stays with the broker"
+    );
+}
+
+#[tokio::test]
+async fn a_journal_thread_that_panics_fails_the_journal_and_ends_the_daemon() {
+    let folder = tempfile::tempdir().unwrap();
+    let options = SqliteOptions { allow_volatile: true, ..SqliteOptions::new(folder.path().join("j.db")) };
+    let store = Arc::new(SqliteJournal::open(options, Arc::default()).unwrap());
+    let journal: Arc<dyn Journal> = store.clone();
+    let broker = MemoryBroker::new();
+    let daemon = Daemon::new(vec![listener(&broker, rules(&journal))], Vec::new(), journal.clone())
+        .watching(store.ends());
+    store.on_writer(|| panic!("an odd row"));
+    assert_eq!(
+        ended(&broker, daemon).await,
+        "journal ended unexpectedly: an odd row; what was not acknowledged stays with the broker"
+    );
+    // What comes now is not dropped silently.
+    assert!(!journal.state().borrow().takes_entries() && !journal.state().borrow().takes_outcomes());
+    let receipt = journal.set_aside(Received::sample(BODY, false), "why".to_owned());
+    assert_eq!(receipt.await, Settle::Leave);
+}
