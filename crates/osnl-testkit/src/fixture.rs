@@ -4,6 +4,8 @@ use std::path::{Path, PathBuf};
 
 use serde_json::Value;
 
+use crate::hex;
+
 /// The path of a fixture, by its path below `fixtures/`, such as `k2hr3/requests.json`.
 ///
 /// # Panics
@@ -25,6 +27,16 @@ pub fn path(name: &str) -> PathBuf {
 pub fn text(name: &str) -> String {
     let path = path(name);
     std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("fixture {name}: {error}"))
+}
+
+/// A fixture of hexadecimal digits as the bytes that they stand for.
+///
+/// # Panics
+/// When there is none, or it holds anything but digits and line ends.
+#[must_use]
+#[track_caller]
+pub fn bytes(name: &str) -> Vec<u8> {
+    hex::decode(&text(name).lines().collect::<String>())
 }
 
 /// A fixture as JSON.

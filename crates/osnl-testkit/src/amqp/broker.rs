@@ -61,6 +61,8 @@ struct Message {
     exchange: String,
     routing_key: String,
     body: Vec<u8>,
+    /// Octets in place of the usual properties.
+    properties: Option<Vec<u8>>,
     returned: u32,
 }
 
@@ -92,9 +94,24 @@ impl ScriptedBroker {
 
     /// Puts a message into the queue.
     pub fn publish(&self, exchange: &str, routing_key: &str, body: impl Into<Vec<u8>>) {
+        self.publish_message(exchange, routing_key, body.into(), None);
+    }
+
+    /// The same with any octets for properties: their flags and what follows.
+    pub fn publish_raw(
+        &self,
+        exchange: &str,
+        routing_key: &str,
+        properties: Vec<u8>,
+        body: impl Into<Vec<u8>>,
+    ) {
+        self.publish_message(exchange, routing_key, body.into(), Some(properties));
+    }
+
+    fn publish_message(&self, exchange: &str, routing_key: &str, body: Vec<u8>, properties: Option<Vec<u8>>) {
         let mut state = self.shared.lock().unwrap();
         let (exchange, routing_key) = (exchange.to_owned(), routing_key.to_owned());
-        state.ready.push_back(Message { exchange, routing_key, body: body.into(), returned: 0 });
+        state.ready.push_back(Message { exchange, routing_key, body, properties, returned: 0 });
         state.deliver();
     }
 
@@ -255,7 +272,12 @@ impl State {
                 consumer.last_tag += 1;
                 let tag = (consumer.last_tag, message.returned > 0);
                 let origin = (message.exchange.as_str(), message.routing_key.as_str());
-                consumer.link.deliver(consumer.channel, tag, origin, &message.body, properties);
+                match &message.properties {
+                    None => consumer.link.deliver(consumer.channel, tag, origin, &message.body, properties),
+                    Some(raw) => {
+                        consumer.link.deliver_raw(consumer.channel, tag, origin, &message.body, raw);
+                    }
+                }
                 consumer.unsettled.insert(consumer.last_tag, message);
             }
         }

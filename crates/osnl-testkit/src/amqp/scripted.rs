@@ -95,6 +95,32 @@ impl Link {
         body: &[u8],
         properties: AMQPProperties,
     ) {
+        let header = AMQPContentHeader { class_id: BASIC, body_size: body.len() as u64, properties };
+        let header = bytes_of(&[AMQPFrame::Header(channel, header)]);
+        self.deliver_frames(channel, (delivery_tag, redelivered), (exchange, routing_key), &header, body);
+    }
+
+    /// The same with any octets for properties: their flags and what follows.
+    pub fn deliver_raw(
+        &self,
+        channel: u16,
+        tag: (u64, bool),
+        origin: (&str, &str),
+        body: &[u8],
+        properties: &[u8],
+    ) {
+        let header = content_header(channel, body.len(), properties);
+        self.deliver_frames(channel, tag, origin, &header, body);
+    }
+
+    fn deliver_frames(
+        &self,
+        channel: u16,
+        (delivery_tag, redelivered): (u64, bool),
+        (exchange, routing_key): (&str, &str),
+        header: &[u8],
+        body: &[u8],
+    ) {
         let deliver = basic::Deliver {
             consumer_tag: "c".into(),
             delivery_tag,
@@ -102,12 +128,13 @@ impl Link {
             exchange: exchange.into(),
             routing_key: routing_key.into(),
         };
-        let header = AMQPContentHeader { class_id: BASIC, body_size: body.len() as u64, properties };
         let method = AMQPFrame::Method(channel, AMQPClass::Basic(basic::AMQPMethod::Deliver(deliver)));
-        let mut frames = vec![method, AMQPFrame::Header(channel, header)];
+        let mut bytes = bytes_of(&[method]);
+        bytes.extend_from_slice(header);
         let pieces = body.chunks(FRAME_MAX as usize - 8);
-        frames.extend(pieces.map(|piece| AMQPFrame::Body(channel, piece.to_vec())));
-        self.write(&frames);
+        let pieces: Vec<_> = pieces.map(|piece| AMQPFrame::Body(channel, piece.to_vec())).collect();
+        bytes.extend(bytes_of(&pieces));
+        let _ = self.stream.lock().unwrap().write_all(&bytes);
     }
 
     /// `channel.close`: what the broker does over a request it refuses. `method` is its class and number.
@@ -134,13 +161,21 @@ impl Link {
     }
 
     fn write(&self, frames: &[AMQPFrame]) {
-        let mut bytes = Vec::new();
-        for frame in frames {
-            let written = gen_frame(frame)(WriteContext::from(Vec::new())).unwrap();
-            bytes.extend(written.write);
-        }
-        let _ = self.stream.lock().unwrap().write_all(&bytes);
+        let _ = self.stream.lock().unwrap().write_all(&bytes_of(frames));
     }
+}
+
+/// Frames as they go over the wire.
+pub(super) fn bytes_of(frames: &[AMQPFrame]) -> Vec<u8> {
+    let written = |frame| gen_frame(frame)(WriteContext::from(Vec::new())).unwrap().write;
+    frames.iter().flat_map(written).collect()
+}
+
+/// A content header frame of the class `basic` with any octets for properties.
+pub(super) fn content_header(channel: u16, body_size: usize, properties: &[u8]) -> Vec<u8> {
+    let size = u32::try_from(12 + properties.len()).unwrap().to_be_bytes();
+    let (class, body_size) = (BASIC.to_be_bytes(), (body_size as u64).to_be_bytes());
+    [&[2], &channel.to_be_bytes()[..], &size, &class, &[0, 0], &body_size, properties, &[0xCE]].concat()
 }
 
 /// Until the client or the script ends the connection.

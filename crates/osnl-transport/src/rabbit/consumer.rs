@@ -22,6 +22,7 @@ use lapin::{Channel, Event};
 
 use super::arguments::{consumer_table, stream_offset};
 use super::failure::{Failure, lost};
+use super::headers;
 use super::held::Held;
 use super::properties::properties;
 use crate::message::{Batch, IncomingMessage};
@@ -46,6 +47,8 @@ pub(super) struct RabbitConsumer {
     held: VecDeque<IncomingMessage>,
     /// Found behind messages that had to be handed over first.
     ended: Option<TransportError>,
+    /// Messages without some of their headers.
+    shortened: u64,
 }
 
 /// One queue's channel and what comes over it.
@@ -101,6 +104,7 @@ impl RabbitConsumer {
             subscription,
             held: VecDeque::new(),
             ended: None,
+            shortened: 0,
         })
     }
 
@@ -116,7 +120,10 @@ impl RabbitConsumer {
                 continue;
             }
             match queue.deliveries.poll_next_unpin(context) {
-                Poll::Ready(Some(Ok(delivery))) => out.push(self.message(at, delivery)),
+                Poll::Ready(Some(Ok(delivery))) => {
+                    self.look_for_the_mark(at, &delivery);
+                    out.push(self.message(at, delivery));
+                }
                 Poll::Ready(Some(Err(error))) => return self.end(lost(&error)),
                 Poll::Ready(None) => {
                     let queue = queue.name.to_string();
@@ -149,6 +156,23 @@ impl RabbitConsumer {
                 // The library's; a lost connection comes as the end of the deliveries.
                 _ => {}
             }
+        }
+    }
+
+    /// Warns of messages some of whose headers were removed: of the 1st, 10th, 100th, … of this connection, since whoever
+    /// may publish one may publish a million.
+    fn look_for_the_mark(&mut self, at: usize, delivery: &Delivery) {
+        let Some(removed) = delivery.properties.headers().as_ref().and_then(headers::removed) else { return };
+        self.shortened += 1;
+        if self.shortened == 10_u64.pow(self.shortened.ilog10()) {
+            tracing::warn!(
+                queue.name = %self.queues[at].name,
+                exchange = delivery.exchange.as_str(),
+                routing_key = delivery.routing_key.as_str(),
+                %removed,
+                messages = self.shortened,
+                "message headers were removed; the message itself is read as usual"
+            );
         }
     }
 

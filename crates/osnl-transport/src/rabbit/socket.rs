@@ -6,7 +6,8 @@
 //!   too, but only after two heartbeats and up to a half, and a connection that hangs before its login never;
 //! - says what it is when the other side speaks TLS and we do not;
 //! - hears what the broker says it is, which the client library keeps to itself ([`greeting`]);
-//! - takes the heartbeat out of the broker's offer when none is wanted: the client library has no way to refuse it.
+//! - looks at frames before the client library does, which cannot bear all of them ([`frames`]): limits the broker's offer
+//!   ([`tune`](super::tune)), and makes tables safe ([`headers`](super::headers)).
 
 use std::io::{self, IoSlice};
 use std::pin::{Pin, pin};
@@ -22,8 +23,8 @@ use tokio::task::JoinSet;
 use tokio::time::Instant;
 use tokio_rustls::client::TlsStream;
 
+use super::frames::{self, Frames};
 use super::greeting::{self, Greeting};
-use super::tune::NoHeartbeat;
 
 /// How long the broker may send nothing; `None` is for ever.
 pub(super) type Silence = Option<Duration>;
@@ -56,7 +57,7 @@ pub(super) struct BrokerStream {
     /// Ends when the silence has been too long. A task of the runtime's, since this stream is polled from a thread
     /// that outlives the runtime, where a timer panics.
     alarm: JoinSet<Duration>,
-    no_heartbeat: Option<NoHeartbeat>,
+    frames: Frames,
     greeting: Option<greeting::Listener>,
 }
 
@@ -77,7 +78,7 @@ impl BrokerStream {
             since,
             heard_anything: false,
             alarm,
-            no_heartbeat: (!heartbeat).then(NoHeartbeat::default),
+            frames: Frames::new(heartbeat),
             greeting: Some(greeting::Listener::new(told)),
         }
     }
@@ -133,20 +134,32 @@ impl BrokerStream {
         context: &mut Context<'_>,
         bytes: &mut [u8],
     ) -> Poll<io::Result<usize>> {
-        let mut buffer = ReadBuf::new(bytes);
-        let polled = match &mut self.carrier {
-            Carrier::Plain(tcp) => pin!(tcp).poll_read(context, &mut buffer),
-            Carrier::Tls(tls) => pin!(tls).poll_read(context, &mut buffer),
-        };
-        let length = buffer.filled().len();
-        match polled {
-            Poll::Ready(Ok(())) => Poll::Ready(self.took(&mut bytes[..length])),
-            Poll::Ready(Err(error)) => Poll::Ready(Err(self.silent_end(error))),
-            Poll::Pending => self.wait(context),
+        loop {
+            let ready = self.frames.take(bytes);
+            if ready > 0 || bytes.is_empty() {
+                return Poll::Ready(Ok(ready));
+            }
+            let mut buffer = ReadBuf::new(bytes);
+            let polled = match &mut self.carrier {
+                Carrier::Plain(tcp) => pin!(tcp).poll_read(context, &mut buffer),
+                Carrier::Tls(tls) => pin!(tls).poll_read(context, &mut buffer),
+            };
+            let length = buffer.filled().len();
+            match polled {
+                Poll::Ready(Ok(())) => {
+                    let given = self.took(&mut bytes[..length])?;
+                    // Nothing is handed over as long as a frame is not complete; a zero would be the end.
+                    if given > 0 || length == 0 {
+                        return Poll::Ready(Ok(given));
+                    }
+                }
+                Poll::Ready(Err(error)) => return Poll::Ready(Err(self.silent_end(error))),
+                Poll::Pending => return self.wait(context),
+            }
         }
     }
 
-    /// Looks at what came, and may change it.
+    /// Looks at what came, and may change it; gives how much of it is for the caller at once.
     fn took(&mut self, bytes: &mut [u8]) -> io::Result<usize> {
         /// The content types of an alert and of a handshake, and the major version, as records begin.
         const TLS: [[u8; 2]; 2] = [[21, 3], [22, 3]];
@@ -166,10 +179,8 @@ impl BrokerStream {
         if self.greeting.as_mut().is_some_and(|listener| listener.pass(bytes)) {
             self.greeting = None;
         }
-        if self.no_heartbeat.as_mut().is_some_and(|filter| filter.pass(bytes)) {
-            self.no_heartbeat = None;
-        }
-        Ok(bytes.len())
+        let broken = |error: frames::BrokenFrame| io::Error::new(io::ErrorKind::InvalidData, error);
+        self.frames.pass(bytes).map_err(broken)
     }
 }
 

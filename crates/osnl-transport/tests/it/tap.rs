@@ -62,7 +62,7 @@ impl Rabbit {
     }
 }
 
-fn options(bindings: &[(&str, &str)]) -> TapOptions {
+pub(crate) fn options(bindings: &[(&str, &str)]) -> TapOptions {
     let binding = |&(exchange, routing_key): &(&str, &str)| TapBinding {
         exchange: exchange.to_owned(),
         routing_key: routing_key.to_owned(),

@@ -11,6 +11,7 @@ mod fallback;
 mod faults;
 mod guarantees;
 mod harness;
+mod hostile_headers;
 mod http;
 mod http_action;
 mod journal;

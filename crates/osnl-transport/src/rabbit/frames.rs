@@ -1,0 +1,197 @@
+//! The frames of a connection, on their way from the broker to the client library, however they are cut into pieces.
+//!
+//! Bodies and heartbeats pass unseen. A method frame or a content header is handed over once it is complete: usually it
+//! is, in the buffer of the caller, where it is looked at and left. What has to change ([`headers`], [`tune`]), and what
+//! comes behind it in the same buffer, goes by a buffer of our own, as does a frame of which only a part has come.
+//!
+//! No frame that is kept is larger than [`LARGEST`], which is also the most that is agreed with the broker.
+
+use super::{headers, tune};
+
+/// The largest frame, its eight octets of header and end included: what RabbitMQ offers by default.
+pub(super) const LARGEST: u32 = 131_072;
+/// Octets of a frame before its payload: type, channel, size.
+const HEADER: usize = 7;
+/// What stands in place of a frame when a broker does not speak this version of the protocol.
+const PROTOCOL_HEADER: usize = 8;
+
+const METHOD: u8 = 1;
+const CONTENT_HEADER: u8 = 2;
+const BODY: u8 = 3;
+const HEARTBEAT: u8 = 8;
+
+/// The bytes are not AMQP as we have agreed on it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub(super) enum BrokenFrame {
+    #[error("the broker sent a frame of {0} bytes; at most {LARGEST} were agreed")]
+    TooLarge(u64),
+    #[error("the broker sent a frame of type {0}, which AMQP 0-9-1 does not have")]
+    UnknownType(u8),
+}
+
+/// See the [module](self).
+#[derive(Debug)]
+pub(super) struct Frames {
+    /// Whether the broker's offer of a heartbeat is left as it is.
+    heartbeat: bool,
+    /// How much passes unseen before the next frame begins.
+    passing: usize,
+    /// The beginning of a frame of which more has to come.
+    held: Vec<u8>,
+    /// What is to be handed over before anything that comes later.
+    ready: Vec<u8>,
+    given: usize,
+}
+
+/// The frame that begins with some bytes.
+enum Next {
+    /// Its length cannot be told yet, or not all of it is there.
+    Incomplete,
+    Unseen(usize),
+    Seen {
+        kind: u8,
+        length: usize,
+    },
+}
+
+impl Frames {
+    pub(super) const fn new(heartbeat: bool) -> Self {
+        Self { heartbeat, passing: 0, held: Vec::new(), ready: Vec::new(), given: 0 }
+    }
+
+    /// Looks at what came; gives how much of it, from its beginning, the caller has. More may be [`take`](Self::take)n.
+    pub(super) fn pass(&mut self, bytes: &mut [u8]) -> Result<usize, BrokenFrame> {
+        let mut at = 0;
+        // From here on everything goes by our own buffer.
+        let mut stay = None;
+        if !self.held.is_empty() {
+            stay = Some(0);
+            at = self.complete(bytes)?;
+        }
+        while at < bytes.len() {
+            let rest = &mut bytes[at..];
+            if self.passing > 0 {
+                let count = self.passing.min(rest.len());
+                self.passing -= count;
+                if stay.is_some() {
+                    self.ready.extend_from_slice(&rest[..count]);
+                }
+                at += count;
+                continue;
+            }
+            match next(rest)? {
+                Next::Incomplete => {
+                    stay.get_or_insert(at);
+                    self.held.extend_from_slice(rest);
+                    break;
+                }
+                Next::Unseen(length) => self.passing = length,
+                Next::Seen { kind, length } => {
+                    let frame = &mut rest[..length];
+                    if let Some(payload) = self.judge(kind, frame) {
+                        stay.get_or_insert(at);
+                        self.push(frame[..3].try_into().unwrap_or_default(), &payload);
+                    } else if stay.is_some() {
+                        self.ready.extend_from_slice(frame);
+                    }
+                    at += length;
+                }
+            }
+        }
+        Ok(stay.unwrap_or(bytes.len()))
+    }
+
+    /// Hands over what is ready, as far as there is room; gives how much.
+    pub(super) fn take(&mut self, into: &mut [u8]) -> usize {
+        let waiting = &self.ready[self.given..];
+        let count = waiting.len().min(into.len());
+        into[..count].copy_from_slice(&waiting[..count]);
+        self.given += count;
+        if self.given == self.ready.len() {
+            self.given = 0;
+            self.ready.clear();
+            // One frame's worth is kept for the next time.
+            self.ready.shrink_to(LARGEST as usize);
+        }
+        count
+    }
+
+    /// Adds what the frame in hand still lacks; gives how much that was.
+    fn complete(&mut self, bytes: &[u8]) -> Result<usize, BrokenFrame> {
+        let mut used = 0;
+        loop {
+            let missing = match next(&self.held)? {
+                Next::Unseen(length) => {
+                    self.passing = length - self.held.len();
+                    self.ready.append(&mut self.held);
+                    return Ok(used);
+                }
+                Next::Seen { kind, length } => {
+                    let mut frame = std::mem::take(&mut self.held);
+                    match self.judge(kind, &mut frame[..length]) {
+                        Some(payload) => self.push(frame[..3].try_into().unwrap_or_default(), &payload),
+                        None => self.ready.extend_from_slice(&frame),
+                    }
+                    frame.clear();
+                    self.held = frame;
+                    return Ok(used);
+                }
+                Next::Incomplete => {
+                    size(&self.held).map_or(HEADER, |size| HEADER + size + 1) - self.held.len()
+                }
+            };
+            let more = &bytes[used..];
+            if more.is_empty() {
+                return Ok(used);
+            }
+            let more = &more[..missing.min(more.len())];
+            self.held.extend_from_slice(more);
+            used += more.len();
+        }
+    }
+
+    /// Looks at a frame; gives its payload anew if it cannot stay where it is.
+    fn judge(&self, kind: u8, frame: &mut [u8]) -> Option<Vec<u8>> {
+        let end = frame.len() - 1;
+        let payload = &mut frame[HEADER..end];
+        if kind == CONTENT_HEADER {
+            return headers::content_header(payload);
+        }
+        tune::limit(payload, self.heartbeat);
+        headers::method(payload)
+    }
+
+    fn push(&mut self, type_and_channel: [u8; 3], payload: &[u8]) {
+        let size = u32::try_from(payload.len()).unwrap_or(u32::MAX);
+        self.ready.extend_from_slice(&type_and_channel);
+        self.ready.extend_from_slice(&size.to_be_bytes());
+        self.ready.extend_from_slice(payload);
+        self.ready.push(0xCE);
+    }
+}
+
+fn next(bytes: &[u8]) -> Result<Next, BrokenFrame> {
+    let Some(kind) = bytes.first().copied() else { return Ok(Next::Incomplete) };
+    match kind {
+        METHOD | CONTENT_HEADER => {
+            let Some(size) = size(bytes) else { return Ok(Next::Incomplete) };
+            let length = HEADER + size + 1;
+            if length > LARGEST as usize {
+                return Err(BrokenFrame::TooLarge(length as u64));
+            }
+            Ok(if bytes.len() < length { Next::Incomplete } else { Next::Seen { kind, length } })
+        }
+        BODY | HEARTBEAT => Ok(size(bytes).map_or(Next::Incomplete, |size| Next::Unseen(HEADER + size + 1))),
+        b'A' => Ok(Next::Unseen(PROTOCOL_HEADER)),
+        unknown => Err(BrokenFrame::UnknownType(unknown)),
+    }
+}
+
+/// The size of the payload, once it is known.
+fn size(frame: &[u8]) -> Option<usize> {
+    let [.., a, b, c, d] = *frame.first_chunk::<HEADER>()?;
+    usize::try_from(u32::from_be_bytes([a, b, c, d])).ok()
+}
+
+#[cfg(test)]
+mod tests;

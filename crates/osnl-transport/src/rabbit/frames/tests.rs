@@ -1,0 +1,143 @@
+//! Streams of frames, cut into pieces of any size.
+
+use osnl_testkit::amqp::frame::{AMQPFrame, parse_frame};
+use osnl_testkit::amqp::headers::{alone, arrays, tables, text};
+use osnl_testkit::fixture;
+use proptest::prelude::*;
+
+use super::*;
+
+fn frame(kind: u8, payload: &[u8]) -> Vec<u8> {
+    let size = u32::try_from(payload.len()).unwrap().to_be_bytes();
+    [&[kind, 0, 1][..], &size, payload, &[0xCE]].concat()
+}
+
+fn header(properties: &[u8]) -> Vec<u8> {
+    frame(CONTENT_HEADER, &[&[0, 60, 0, 0, 0, 0, 0, 0, 0, 0, 0, 4][..], properties].concat())
+}
+
+/// What the client library sees when the network hands over pieces of some sizes and it has room for others.
+fn seen(bytes: &[u8], pieces: &[usize], rooms: &[usize]) -> Result<Vec<u8>, BrokenFrame> {
+    let mut frames = Frames::new(true);
+    let mut seen = Vec::new();
+    let (mut from, mut pieces, mut rooms) = (0, pieces.iter().cycle(), rooms.iter().cycle());
+    while from < bytes.len() || frames.given < frames.ready.len() {
+        let mut room = vec![0; *rooms.next().unwrap()];
+        let ready = frames.take(&mut room);
+        seen.extend_from_slice(&room[..ready]);
+        if ready > 0 {
+            continue;
+        }
+        let came = (*pieces.next().unwrap()).min(room.len()).min(bytes.len() - from);
+        room[..came].copy_from_slice(&bytes[from..from + came]);
+        from += came;
+        let given = frames.pass(&mut room[..came])?;
+        seen.extend_from_slice(&room[..given]);
+        assert!(frames.held.len() <= LARGEST as usize);
+    }
+    assert!(frames.held.is_empty() || from == bytes.len());
+    Ok(seen)
+}
+
+fn parsed(mut bytes: &[u8]) -> Vec<AMQPFrame> {
+    let mut frames = Vec::new();
+    while !bytes.is_empty() {
+        let (rest, frame) = parse_frame(bytes).unwrap();
+        frames.push(frame);
+        bytes = rest;
+    }
+    frames
+}
+
+#[test]
+fn a_recorded_connection_passes_as_it_is() {
+    let recorded = fixture::bytes("amqp/consumer.hex");
+    assert!(parsed(&recorded).len() > 15);
+    for piece in [1, 2, 3, 7, 8, 19, 64, 4096, recorded.len()] {
+        assert!(seen(&recorded, &[piece], &[65_536]).as_ref() == Ok(&recorded), "in pieces of {piece}");
+    }
+}
+
+#[test]
+fn only_the_offer_changes_at_the_start() {
+    let tune = frame(METHOD, &[0, 10, 0, 30, 7, 255, 0, 0x10, 0, 0, 0, 60]);
+    let limited = frame(METHOD, &[0, 10, 0, 30, 7, 255, 0, 2, 0, 0, 0, 60]);
+    for piece in [1, 3, 100] {
+        assert_eq!(seen(&tune, &[piece], &[64]).unwrap(), limited);
+    }
+}
+
+#[test]
+fn what_is_not_amqp_is_refused() {
+    let check = |bytes: &[u8], expected: Result<&[u8], BrokenFrame>| {
+        for piece in [1, 5, 4096] {
+            assert_eq!(
+                seen(bytes, &[piece], &[4096]).as_deref(),
+                expected.as_ref().map(|ok| *ok),
+                "{bytes:?}"
+            );
+        }
+    };
+    check(b"HTTP/1.1 400", Err(BrokenFrame::UnknownType(b'H')));
+    check(b"AMQP\0\0\x09\x01", Ok(b"AMQP\0\0\x09\x01"));
+    check(&[CONTENT_HEADER, 0, 1, 0, 2, 0, 0], Err(BrokenFrame::TooLarge(131_080)));
+    check(&[METHOD, 0, 1, 255, 255, 255, 255], Err(BrokenFrame::TooLarge(4_294_967_303)));
+    let largest = header(&vec![0; LARGEST as usize - HEADER - 1 - 12]);
+    assert_eq!(largest.len(), LARGEST as usize);
+    assert_eq!(parsed(&seen(&largest, &[10_000], &[65_536]).unwrap()).len(), 1);
+}
+
+/// Nothing is handed over before a frame is complete, and a connection that ends within one ends.
+#[test]
+fn a_part_of_a_frame_waits() {
+    let whole = header(&[0, 0]);
+    for cut in 1..whole.len() {
+        let mut frames = Frames::new(true);
+        let mut part = whole[..cut].to_vec();
+        assert_eq!(frames.pass(&mut part), Ok(0), "{cut}");
+        assert_eq!(frames.take(&mut [0; 64]), 0);
+    }
+}
+
+fn any_frame() -> impl Strategy<Value = Vec<u8>> {
+    prop_oneof![
+        Just(frame(HEARTBEAT, &[])),
+        Just(header(&[0, 0])),
+        Just(header(&alone(&[("compression", text("zlib"))]))),
+        (1..60_usize).prop_map(|levels| header(&alone(&[("a", tables(levels)), ("b", text("stays"))]))),
+        (1..3_000_usize).prop_map(|levels| header(&alone(&[("a", arrays(levels))]))),
+        prop::collection::vec(any::<u8>(), 0..40)
+            .prop_map(|rest| header(&[&[0xff, 0xff][..], &rest].concat())),
+        prop::collection::vec(any::<u8>(), 0..200).prop_map(|body| frame(BODY, &body)),
+        Just(frame(METHOD, &[&[0, 60, 0, 60, 1, b'c'][..], &[0; 9], &[1, b'e', 1, b'k']].concat())),
+    ]
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { failure_persistence: None, cases: 512, ..ProptestConfig::default() })]
+
+    #[test]
+    fn neither_the_cut_nor_the_room_matters(
+        frames in prop::collection::vec(any_frame(), 1..30),
+        pieces in prop::collection::vec(1..300_usize, 1..20),
+        rooms in prop::collection::vec(1..300_usize, 1..20),
+    ) {
+        let bytes = frames.concat();
+        let whole = seen(&bytes, &[bytes.len()], &[bytes.len()]).unwrap();
+        prop_assert_eq!(&seen(&bytes, &pieces, &rooms).unwrap(), &whole);
+        let parsed = parsed(&whole);
+        prop_assert_eq!(parsed.len(), frames.len());
+        for (sent, seen) in frames.iter().zip(&parsed) {
+            if let AMQPFrame::Body(_, body) = seen {
+                prop_assert_eq!(&sent[HEADER..sent.len() - 1], &body[..]);
+            }
+        }
+    }
+
+    #[test]
+    fn any_bytes_are_survived(bytes in prop::collection::vec(prop_oneof![0..4_u8, any::<u8>()], 0..600), piece in 1..64_usize) {
+        let whole = seen(&bytes, &[bytes.len().max(1)], &[bytes.len().max(1)]);
+        let cut = seen(&bytes, &[piece], &[100]);
+        prop_assert_eq!(whole.is_err(), cut.is_err());
+    }
+}
