@@ -3,7 +3,7 @@
 //! | command | what it does |
 //! | --- | --- |
 //! | `setup` | brings what the tests need: RabbitMQ by package, a Python environment under `target/` |
-//! | `test [ARGS…]` | `setup`, a private RabbitMQ node, `cargo test --workspace --locked ARGS…`, the count of tests |
+//! | `test [--broker 4] [ARGS…]` | `setup`, a private RabbitMQ node, `cargo test --workspace --locked ARGS…`, the count of tests |
 //! | `ci` | the gate: format, lints, `test`, docs, `tidy`, `deny` |
 //! | `tidy` | the rules about files that no compiler checks |
 //! | `deny` | licences, duplicate versions and origins of the dependencies |
@@ -12,7 +12,7 @@
 //! | `chaos --cluster` | a RabbitMQ cluster whose nodes are killed under a running osnl: effects against events |
 //! | `catalogue` | writes what the binary knows about notifications, from `fixtures/emission` |
 //! | `bench [--quick] [a b c d]` | what a message costs, as a table: see docs/benchmarks.md |
-//! | `chaos [--minutes N] [--seed S] [--upstream]` | kills and breaks everything while events come, and counts what is lost |
+//! | `chaos [--minutes N] [--seed S] [--alone] [--plain] [--upstream]` | kills and breaks everything while events come, and counts what is lost |
 //!
 //! Exit status: 0 done, 1 failed, 2 usage; `test` ends with the status of `cargo test`.
 #![expect(
@@ -39,13 +39,14 @@ const HELP: &str = "\
 cargo xtask COMMAND
 
   setup          bring what the tests need: RabbitMQ by package, a Python environment under target/
-  test [ARGS…]   setup, start a private broker, run `cargo test --workspace --locked ARGS…`
+  test [ARGS…]   setup, start a private broker, run `cargo test --workspace --locked ARGS…`;
+                 with --broker 4 what needs a broker, against RabbitMQ 4 in a root directory of Debian trixie
   ci             the gate: format, clippy, test, docs, tidy, deny
   tidy           check the rules about files that no compiler checks
   deny           check licences, duplicate versions and origins of the dependencies
   docs           write the pages of docs/reference from the code
   demo-picture   record `osnl demo` into docs/demo.svg
-  chaos [--minutes N] [--seed S] [--upstream] | --cluster
+  chaos [--minutes N] [--seed S] [--alone] [--plain] [--upstream] | --cluster
                  kill and break everything while events come, and count what is lost
   catalogue      write crates/osnl-model/data from fixtures/emission
   bench [a b …]  measure what a message costs; --quick for a short run, --long for a million pending (docs/benchmarks.md)

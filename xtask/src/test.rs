@@ -2,6 +2,12 @@
 //!
 //! The tests find the broker and the Python peer in their environment. Both, and cargo itself, end with this
 //! process, also when it is interrupted or killed: a guard outside of our process group sees to that.
+//!
+//! With `--broker 4` only tests that need a broker run, against that version: [`other_broker`]. What that version has
+//! removed is data: [`removed`].
+
+mod other_broker;
+mod removed;
 
 use std::io::BufReader;
 use std::os::unix::process::CommandExt as _;
@@ -11,6 +17,9 @@ use std::{fmt, io};
 
 use anyhow::{Context as _, Result};
 use osnl_testkit::{BROKER_VARIABLE, Broker, Guard, PYTHON_VARIABLE};
+
+use self::other_broker::Release;
+use self::removed::REMOVED;
 
 use crate::{setup, step};
 
@@ -22,14 +31,59 @@ pub(crate) struct Count {
     skipped: u64,
 }
 
+/// Where the tests are that need a broker.
+const WITH_BROKER: &[&str] = &[
+    "-p",
+    "osnl",
+    "-p",
+    "osnl-transport",
+    "-p",
+    "osnl-cli",
+    "-p",
+    "osnl-testkit",
+    "--test",
+    "it",
+    "--test",
+    "cli",
+    "--test",
+    "broker",
+];
+
 /// Runs the tests with further arguments for `cargo test` and ends with its status.
 pub(crate) fn run(args: &[String]) -> Result<ExitCode> {
-    let (count, status) = run_and_count(args)?;
+    let (count, status) = match other_broker::parse(args) {
+        Ok((None, args)) => run_and_count(&args)?,
+        Ok((Some(release), rest)) if other_broker::is_entered() => run_against(release, rest)?,
+        Ok((Some(release), _)) => match other_broker::enter(release, args)? {},
+        Err(error) => {
+            eprintln!("xtask test: {error:#}");
+            return Ok(ExitCode::from(2));
+        }
+    };
     println!("{count}");
     Ok(match status.code() {
         Some(code) => u8::try_from(code).map_or(ExitCode::FAILURE, ExitCode::from),
         None => ExitCode::FAILURE,
     })
+}
+
+/// Those that need a broker, but for those that are about what the release has removed.
+fn run_against(release: Release, mut args: Vec<String>) -> Result<(Count, ExitStatus)> {
+    if !names_packages(&args) {
+        args.splice(0..0, WITH_BROKER.iter().map(|word| (*word).to_owned()));
+    }
+    if !args.iter().any(|arg| arg == "--") {
+        args.push("--".to_owned());
+    }
+    args.extend(REMOVED.iter().flat_map(|(test, _)| ["--skip".to_owned(), (*test).to_owned()]));
+    let result = run_and_count(&args);
+    println!(
+        "left out, because RabbitMQ {} has removed what they are about: {}",
+        release.version,
+        REMOVED.len()
+    );
+    REMOVED.iter().for_each(|(test, why)| println!("  {test}: {why}"));
+    result
 }
 
 /// Runs the tests; their output passes through, the count is left to the caller to print.
@@ -38,7 +92,8 @@ pub(crate) fn run_and_count(args: &[String]) -> Result<(Count, ExitStatus)> {
     let started = Instant::now();
     let broker = Broker::start();
     println!(
-        "test: a private RabbitMQ listens on port {} after {:.1} s",
+        "test: a private RabbitMQ {} listens on port {} after {:.1} s",
+        broker.root().greeting()[1],
         broker.port(),
         started.elapsed().as_secs_f32()
     );

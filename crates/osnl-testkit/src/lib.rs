@@ -73,5 +73,9 @@ pub const REQUIREMENTS: &str = include_str!("../python/requirements.txt");
 /// Environment variable: the folder of the node that all tests share, as [`Broker::folder`] gives it.
 pub const BROKER_VARIABLE: &str = "OSNL_TEST_BROKER";
 
+/// Environment variable: the root directory whose RabbitMQ runs, as `cargo xtask test --broker 4` sets it; none: the
+/// system's.
+pub const BROKER_ROOT_VARIABLE: &str = "OSNL_TEST_BROKER_ROOT";
+
 /// Environment variable: the folder of the Python environment that `cargo xtask setup` made.
 pub const PYTHON_VARIABLE: &str = "OSNL_TEST_PYTHON";

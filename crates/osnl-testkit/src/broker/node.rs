@@ -2,7 +2,11 @@
 //!
 //! Asking goes by `erl_call`, which comes with Erlang: a question costs 2 to 10 ms, where each call of
 //! rabbitmqctl boots an Erlang machine of its own.
+//!
+//! With [`BROKER_ROOT_VARIABLE`] all of RabbitMQ's and Erlang's programs are those of another root directory, which sees
+//! the node's folder at the same path.
 
+use std::ffi::OsStr;
 use std::fmt::Write as _;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
@@ -11,7 +15,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use serde_json::{Value, json};
 
-use crate::{SCRIPTS, hex, ports};
+use crate::{BROKER_ROOT_VARIABLE, SCRIPTS, hex, ports};
 
 /// Everything one must know to run or to reach a node. Written to `node.json` in its folder.
 #[derive(Debug)]
@@ -98,14 +102,31 @@ impl Node {
     /// One of RabbitMQ's scripts, in an environment that knows this node and nothing of the system's.
     pub(super) fn script(&self, name: &str) -> Command {
         let path = Path::new(SCRIPTS).join(name);
-        assert!(path.exists(), "no {}: run \"cargo xtask setup\"", path.display());
-        let mut command = Command::new(path);
+        let on_disk = match other_root() {
+            Some(root) => root.join(SCRIPTS.trim_start_matches('/')).join(name),
+            None => path.clone(),
+        };
+        assert!(on_disk.exists(), "no {}: run \"cargo xtask setup\"", on_disk.display());
+        self.program(&path)
+    }
+
+    /// A program of RabbitMQ's or Erlang's, in an environment that knows this node and nothing of the system's.
+    pub(super) fn program(&self, program: impl AsRef<OsStr>) -> Command {
+        let mut command = match other_root() {
+            // It replaces itself by the program: the child that we hold is still the node.
+            Some(root) => {
+                let mut command = Command::new("chroot");
+                command.arg(root).arg(program);
+                command
+            }
+            None => Command::new(program),
+        };
         self.environment(&mut command);
         command
     }
 
     /// Sets what belongs to this node and removes what may come from outside.
-    pub(super) fn environment(&self, command: &mut Command) {
+    fn environment(&self, command: &mut Command) {
         for (key, _) in std::env::vars_os() {
             let key = key.to_string_lossy().into_owned();
             if key.starts_with("RABBITMQ_") || key.starts_with("ERL_") || key == "NOTIFY_SOCKET" {
@@ -168,8 +189,7 @@ impl Node {
              catch Class:Reason -> iolist_to_binary([$e, io_lib:format(\"~p: ~p\", [Class, Reason])]) end, \
              lists:flatten([io_lib:format(\"~2.16.0b\", [Byte]) || <<Byte>> <= Reply]).\n"
         );
-        let mut command = Command::new("erl_call");
-        self.environment(&mut command);
+        let mut command = self.program("erl_call");
         let address = format!("127.0.0.1:{}", self.dist);
         // A name of its own for each question: the one that `-r` makes up is the clock's second, and the
         // node turns away the second of two that ask at once under one name.
@@ -207,6 +227,11 @@ impl Node {
         let text = reply.unwrap_or_else(|error| panic!("the test broker refuses {expression}: {error}"));
         serde_json::from_str(&text).unwrap()
     }
+}
+
+/// The root directory whose RabbitMQ runs, if it is not the system's.
+fn other_root() -> Option<PathBuf> {
+    std::env::var_os(BROKER_ROOT_VARIABLE).map(PathBuf::from)
 }
 
 /// Text as an Erlang binary, byte by byte: nothing in it can end the expression.

@@ -4,7 +4,7 @@ use std::fs::File;
 use std::io::{Read as _, Write as _};
 use std::net::{Ipv4Addr, TcpStream};
 use std::path::Path;
-use std::process::{Command, Stdio};
+use std::process::Stdio;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
@@ -196,8 +196,7 @@ fn launch(node: &Arc<Node>) -> Result<Processes, String> {
 
 /// Starts the epmd that this node wants, and waits for its port.
 pub(super) fn launch_epmd(node: &Node) -> Result<Group, String> {
-    let mut epmd = Command::new("epmd");
-    node.environment(&mut epmd);
+    let mut epmd = node.program("epmd");
     epmd.args(["-port", &node.epmd.to_string(), "-address", "127.0.0.1"]);
     let mut epmd = Group::spawn(epmd.stdin(Stdio::null()).stdout(output(node)).stderr(output(node)));
     // A node that finds no epmd starts one by itself, which nobody would end.

@@ -25,7 +25,8 @@ pub struct Queue {
     pub durable: bool,
     /// Whether it goes with its last consumer.
     pub auto_delete: bool,
-    /// The arguments of its declaration, as a JSON object.
+    /// The arguments of its declaration, as a JSON object. RabbitMQ 4 writes down the type that a queue has for want of
+    /// another; left out here, because no client has asked for it.
     pub arguments: Value,
     /// Messages that wait.
     pub ready: u64,
@@ -138,7 +139,7 @@ impl Vhost {
                 name: text(row, "name"),
                 durable: row["durable"] == true,
                 auto_delete: row["auto_delete"] == true,
-                arguments: row["arguments"].clone(),
+                arguments: asked_for(&row["arguments"]),
                 ready: row["ready"].as_u64().unwrap_or_default(),
                 unacked: row["unacked"].as_u64().unwrap_or_default(),
                 consumers: row["consumers"].as_u64().unwrap_or_default(),
@@ -316,6 +317,17 @@ impl Drop for Vhost {
 /// Erlang generators: `P` runs over the connections to `V`. One may close while it is asked.
 const CONNECTIONS_HERE: &str = "P <- rabbit_networking:connections(), \
      (catch proplists:get_value(vhost, rabbit_networking:connection_info(P, [vhost]))) =:= V";
+
+/// The arguments of a queue without the type that RabbitMQ 4 adds; RabbitMQ 3 never has it but from a client.
+fn asked_for(arguments: &Value) -> Value {
+    let mut arguments = arguments.clone();
+    if arguments["x-queue-type"] == "classic"
+        && let Some(arguments) = arguments.as_object_mut()
+    {
+        arguments.remove("x-queue-type");
+    }
+    arguments
+}
 
 fn text(row: &Value, key: &str) -> String {
     row[key].as_str().unwrap_or_default().to_owned()
