@@ -4,7 +4,7 @@
 //! | kind | what happens |
 //! | --- | --- |
 //! | `--cluster` | three RabbitMQ nodes with a quorum queue; the leader is killed with SIGKILL, the lead is moved, the node that osnl is connected to is killed, both come back |
-//! | `[--minutes N] [--seed S] [--upstream]` | daemon, broker and target are killed at random moments, and the target fails, hangs, resets and answers garbage |
+//! | `[--minutes N] [--seed S] [--alone] [--plain] [--upstream]` | two daemons, broker and target are killed at random moments, the target fails, hangs, resets and answers garbage, and an operator reloads, pauses, renames the queue, retries, discards, releases |
 //!
 //! Not part of the gate: it takes minutes and most of the machine. Each kind is a file. Everything that is started is
 //! ended by its process id, also when this program is killed.

@@ -1,14 +1,18 @@
 //! The oracle: publishes with confirms, kills and breaks everything at random moments, and counts at the target.
 //!
-//! Each event has a number and a key. What is looked at in the end: every confirmed event has had its effect, the
-//! first effects of a key came in the order of its events, and the journal has a record of each. Everything random
+//! Each event has a number and a key. [`judge`] says what is looked at in the end: effects, order and records. With
+//! [`Plan::operations`] an operator reloads, pauses, renames the queue and commands meanwhile; with [`Plan::standby`] a
+//! second daemon takes over whenever the first is killed, and order is judged per daemon. Everything random
 //! comes from one seed; what the operating system does in between does not, so a seed repeats the kind of a run,
 //! not its every moment.
 
 mod breaking;
+mod judge;
+mod operator;
 mod program;
 mod publisher;
 mod report;
+mod settings;
 mod target;
 
 pub use program::Program;
@@ -18,8 +22,11 @@ use std::time::{Duration, Instant};
 
 use crate::{Broker, wait_until};
 use breaking::Breaking;
+use judge::Evidence;
+use operator::{Done, make_whole};
 use program::Daemon;
 use publisher::Confirmed;
+use settings::Settings;
 use target::Target;
 
 const QUEUE: &str = "k2hr3_osnl";
@@ -43,6 +50,10 @@ pub struct Plan {
     pub rate: u32,
     /// Resources that the events are about.
     pub keys: u32,
+    /// An operator reloads, pauses, retries, discards, releases and renames the queue.
+    pub operations: bool,
+    /// A second daemon stands by on the same queue.
+    pub standby: bool,
 }
 
 impl Plan {
@@ -50,7 +61,7 @@ impl Plan {
     #[must_use]
     pub fn new(program: Program, seed: u64) -> Self {
         let (time, drain) = (Duration::from_secs(60), Duration::from_secs(120));
-        Self { program, time, drain, seed, rate: 200, keys: 50 }
+        Self { program, time, drain, seed, rate: 200, keys: 50, operations: false, standby: false }
     }
 
     /// Does it, on a broker of its own.
@@ -61,60 +72,91 @@ impl Plan {
     pub fn run(&self) -> Report {
         let broker = Broker::start();
         let vhost = broker.vhost("oracle");
-        let target = Target::start();
-        let daemon = Daemon::start(self.program.clone(), &vhost.url(), &target.url());
+        let names = if self.standby { &["daemon", "standby"][..] } else { &["daemon"] };
+        let target = Target::start(names.len());
+        let settings = if self.operations { Settings::bounded() } else { Settings::default() };
+        let start = |(n, name): (usize, &&'static str)| {
+            Daemon::start(name, self.program.clone(), [&vhost.url(), &target.url(n)], settings.clone())
+        };
+        let daemons: Vec<Daemon> = names.iter().enumerate().map(start).collect();
+        let depth = |queue: &str| vhost.list_queues().into_iter().find(|found| found.name == queue);
         wait_until(SOON, "the queue to be consumed", || {
-            vhost.list_queues().iter().any(|queue| queue.name == QUEUE && queue.consumers > 0)
+            depth(QUEUE).is_some_and(|queue| queue.consumers >= daemons.len() as u64)
         });
 
         let began = Instant::now();
         let publisher = Confirmed::start(broker.port(), vhost.name(), self);
         let end = began + self.time;
-        let breaking = Breaking { end, seed: self.seed, confirmed: &publisher, target: &target };
-        let mut recoveries = Vec::new();
+        let breaking = Breaking {
+            end,
+            seed: self.seed,
+            confirmed: &publisher,
+            target: &target,
+            refuses_some: self.operations,
+        };
+        let (mut recoveries, mut done) = (Vec::new(), Done::default());
         std::thread::scope(|scope| {
-            let parts = [
-                scope.spawn(|| breaking.daemon(&daemon)),
-                scope.spawn(|| breaking.target()),
-                scope.spawn(|| {
-                    if self.program.has_durable_queue() { breaking.broker(&broker) } else { Vec::new() }
-                }),
-            ];
-            for part in parts {
+            let broker = scope.spawn(|| {
+                if self.program.has_durable_queue() { breaking.broker(&broker) } else { Vec::new() }
+            });
+            let daemons: &[Daemon] = &daemons;
+            let breaking = &breaking;
+            let kills: Vec<_> = (daemons.iter().enumerate())
+                .map(|(n, daemon)| scope.spawn(move || breaking.daemon(n, daemon)))
+                .collect();
+            let operator =
+                scope.spawn(|| if self.operations { breaking.operate(daemons) } else { Done::default() });
+            recoveries.extend(breaking.target());
+            for part in kills {
                 recoveries.extend(part.join().unwrap());
             }
+            done = operator.join().unwrap();
+            recoveries.extend(broker.join().unwrap());
         });
         let confirmed = publisher.stop();
         let published = began.elapsed();
 
         let stopped = Instant::now();
+        if self.operations {
+            make_whole(&daemons, &mut done);
+        }
         let mut last = (0, Instant::now());
         let drained = || {
+            daemons.iter().for_each(Daemon::supervise);
             let requests = target.count();
             if requests != last.0 {
                 last = (requests, Instant::now());
             }
-            let done = target.has_all(confirmed.iter().map(|(number, _)| *number));
-            let given_up = !self.program.has_durable_queue() && last.1.elapsed() > QUIET;
-            done || given_up || stopped.elapsed() > self.drain
+            let is_quiet = last.1.elapsed() > QUIET;
+            let has_all = target.has_all(confirmed.iter().map(|(number, _)| *number));
+            // Events that were discarded or given up never have their effects: then it is over when nothing is open.
+            let over = self.operations && is_quiet && {
+                let queue = depth(&daemons[0].settings().queue());
+                queue.is_some_and(|queue| (queue.ready, queue.unacked) == (0, 0))
+                    && daemons.iter().all(|daemon| daemon.open() == Some(0))
+            };
+            let given_up = !self.program.has_durable_queue() && is_quiet;
+            has_all || over || given_up || stopped.elapsed() > self.drain
         };
-        wait_until(self.drain + QUIET, "the events to have their effects", drained);
+        wait_until(self.drain + SOON, "the events to have their effects", drained);
         let drained = stopped.elapsed();
         // What was repeated late is counted too.
-        let log = daemon.stop();
-        let journal = self.program.has_durable_queue().then(|| daemon.journal());
+        let log = daemons.iter().map(Daemon::stop).collect::<Vec<_>>().join("");
+        let journals = self.program.has_durable_queue();
+        let journals: Option<Vec<_>> = journals.then(|| daemons.iter().map(Daemon::journal).collect());
+        let mut wrong: Vec<String> = daemons.iter().flat_map(Daemon::ended).collect();
+        wrong.extend(journals.iter().flatten().filter_map(|(_, wrong)| wrong.clone()));
+        let evidence = Evidence {
+            confirmed: confirmed.iter().map(|(number, _)| *number).collect(),
+            requests: target.requests(),
+            journals: journals.map(|journals| journals.into_iter().map(|(rows, _)| rows).collect()),
+            retried: done.retried,
+        };
+        let faults = target.faults();
         Report::of(
-            self,
-            report::Seen {
-                published,
-                drained,
-                confirmed,
-                requests: target.requests(),
-                faults: target.faults(),
-                recoveries,
-                journal,
-                log,
-            },
+            self.seed,
+            &evidence,
+            report::Seen { published, drained, faults, recoveries, operations: done.count, wrong, log },
         )
     }
 }

@@ -1,9 +1,12 @@
 //! The long form of the oracle: see `osnl_testkit::oracle` for what is done and looked at.
 //!
-//! `--minutes N` (2), `--seed S` (the clock's), `--upstream` (k2hr3_osnl 1.0.8 in osnl's place, for 25 seconds), `--release`.
+//! `--minutes N` (2), `--seed S` (the clock's), `--upstream` (k2hr3_osnl 1.0.8 in osnl's place, for 25 seconds), `--release`,
+//! `--osnl PATH` (another build of it). An operator's commands, reloads and other queues come between the faults, and a
+//! second daemon stands by; `--alone` is without that one, `--plain` without both.
 //! What fails prints the seed and the end of the program's log; the exit status is 1 then. Upstream loses events, so
 //! its status is 0 whatever it loses.
 
+use std::path::PathBuf;
 use std::process::{Command, ExitCode, Stdio};
 use std::time::{Duration, SystemTime};
 
@@ -20,6 +23,9 @@ struct Wanted {
     seed: Option<u64>,
     upstream: bool,
     release: bool,
+    osnl: Option<PathBuf>,
+    operations: bool,
+    standby: bool,
 }
 
 /// Runs the oracle.
@@ -42,12 +48,19 @@ pub(super) fn run(args: &[String]) -> Result<ExitCode> {
             .map_or(ExitCode::FAILURE, ExitCode::from));
     }
     let clock = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH)?.as_secs();
-    let plan = Plan { time: wanted.time, ..Plan::new(wanted.program()?, wanted.seed.unwrap_or(clock)) };
+    let plan = Plan {
+        time: wanted.time,
+        operations: wanted.operations,
+        standby: wanted.standby,
+        ..Plan::new(wanted.program()?, wanted.seed.unwrap_or(clock))
+    };
     println!(
-        "chaos: {:.0} s of at most {} events/s about {} resources, seed {}",
+        "chaos: {:.0} s of at most {} events/s about {} resources, {}{}, seed {}",
         plan.time.as_secs_f32(),
         plan.rate,
         plan.keys,
+        if plan.standby { "two daemons" } else { "one daemon" },
+        if plan.operations { " and their operator" } else { "" },
         plan.seed
     );
     let report = plan.run();
@@ -56,16 +69,32 @@ pub(super) fn run(args: &[String]) -> Result<ExitCode> {
         return Ok(ExitCode::SUCCESS);
     }
     println!(
-        "again with: cargo xtask chaos --seed {}\nthe program's last words:\n{}",
-        plan.seed,
+        "again with: cargo xtask chaos {}\nthe program's last words:\n{}",
+        with_seed(args, plan.seed),
         report.log()
     );
     Ok(ExitCode::FAILURE)
 }
 
+/// The same options with this seed.
+fn with_seed(args: &[String], seed: u64) -> String {
+    let mut words = Vec::new();
+    let mut args = args.iter();
+    while let Some(arg) = args.next() {
+        if arg == "--seed" {
+            args.next();
+        } else {
+            words.push(arg.clone());
+        }
+    }
+    words.extend(["--seed".to_owned(), seed.to_string()]);
+    words.join(" ")
+}
+
 impl Wanted {
     fn parse(args: &[String]) -> Result<Self> {
         let (mut minutes, mut seed, mut upstream, mut release) = (None, None, false, false);
+        let (mut osnl, mut operations, mut standby) = (None, true, true);
         let mut args = args.iter();
         while let Some(arg) = args.next() {
             match arg.as_str() {
@@ -73,9 +102,17 @@ impl Wanted {
                 "--seed" => seed = Some(number(arg, args.next())?),
                 "--upstream" => upstream = true,
                 "--release" => release = true,
-                other => {
-                    bail!("\"{other}\" is none of the options: --minutes N, --seed S, --upstream, --release")
+                "--alone" => standby = false,
+                "--plain" => (operations, standby) = (false, false),
+                "--osnl" => {
+                    let path = args.next().context("--osnl needs the path of a program")?;
+                    // It runs in a folder of its own.
+                    osnl = Some(std::fs::canonicalize(path).with_context(|| format!("--osnl {path}"))?);
                 }
+                other => bail!(
+                    "\"{other}\" is none of the options: --minutes N, --seed S, --release, --osnl PATH, --alone, \
+                     --plain, --upstream"
+                ),
             }
         }
         let time = match minutes {
@@ -83,12 +120,16 @@ impl Wanted {
             None if upstream => Duration::from_secs(25),
             None => Duration::from_secs(120),
         };
-        Ok(Self { time, seed, upstream, release })
+        let (operations, standby) = (operations && !upstream, standby && !upstream);
+        Ok(Self { time, seed, upstream, release, osnl, operations, standby })
     }
 
     fn program(&self) -> Result<Program> {
         if self.upstream {
             return Ok(Program::Upstream);
+        }
+        if let Some(path) = &self.osnl {
+            return Ok(Program::Osnl(path.clone()));
         }
         let profile = if self.release { "release" } else { "dev" };
         let build = ["build", "--locked", "-p", "osnl-cli", "--profile", profile];
@@ -112,23 +153,40 @@ mod tests {
 
     #[test]
     fn options_are_told_from_mistakes() {
-        let check = |line: &str, expected: Result<(u64, Option<u64>, bool), &str>| {
+        let check = |line: &str, expected: Result<(u64, Option<u64>, &str), &str>| {
             let args: Vec<String> = line.split_whitespace().map(str::to_owned).collect();
             match (Wanted::parse(&args), expected) {
                 (Ok(found), Ok(expected)) => {
-                    assert_eq!((found.time.as_secs(), found.seed, found.upstream), expected, "{line}");
+                    let kinds = [(found.upstream, "u"), (found.operations, "o"), (found.standby, "s")];
+                    let kinds: String = kinds.iter().filter(|(is, _)| *is).map(|(_, kind)| *kind).collect();
+                    assert_eq!((found.time.as_secs(), found.seed, &*kinds), expected, "{line}");
                 }
                 (Err(error), Err(reason)) => assert!(format!("{error:#}").contains(reason), "{error:#}"),
                 (found, _) => panic!("{line}: {found:?}"),
             }
         };
-        check("", Ok((120, None, false)));
-        check("--minutes 5 --seed 7", Ok((300, Some(7), false)));
-        check("--upstream", Ok((25, None, true)));
-        check("--upstream --minutes 1", Ok((60, None, true)));
+        check("", Ok((120, None, "os")));
+        check("--minutes 5 --seed 7", Ok((300, Some(7), "os")));
+        check("--alone", Ok((120, None, "o")));
+        check("--plain --release", Ok((120, None, "")));
+        check("--upstream", Ok((25, None, "u")));
+        check("--upstream --minutes 1", Ok((60, None, "u")));
+        check("--osnl .", Ok((120, None, "os")));
+        check("--osnl", Err("path of a program"));
+        check("--osnl no/such/file", Err("--osnl no/such/file"));
         check("--minutes", Err("--minutes needs a number"));
         check("--minutes 0", Err("no number above 0"));
         check("--seed x", Err("--seed x"));
         check("--hours 1", Err("\"--hours\" is none"));
+    }
+
+    #[test]
+    fn a_run_is_repeated_with_its_seed() {
+        let check = |line: &str, expected: &str| {
+            let args: Vec<String> = line.split_whitespace().map(str::to_owned).collect();
+            assert_eq!(with_seed(&args, 7), expected);
+        };
+        check("", "--seed 7");
+        check("--minutes 7 --seed 3 --alone", "--minutes 7 --alone --seed 7");
     }
 }

@@ -6,7 +6,7 @@ use super::pause_until;
 use super::program::Daemon;
 use super::publisher::Confirmed;
 use super::report::Break;
-use super::target::Target;
+use super::target::{SHARE, Target};
 use crate::{Broker, Reply};
 
 pub(super) struct Breaking<'a> {
@@ -15,18 +15,20 @@ pub(super) struct Breaking<'a> {
     pub(super) seed: u64,
     pub(super) confirmed: &'a Confirmed,
     pub(super) target: &'a Target,
+    /// Some keys are refused for longer, so that there are dead letters.
+    pub(super) refuses_some: bool,
 }
 
 impl Breaking<'_> {
-    /// `kill -9`, and started again at once or a little later.
-    pub(super) fn daemon(&self, daemon: &Daemon) -> Vec<Break> {
-        let mut chance = fastrand::Rng::with_seed(self.seed);
+    /// `kill -9`, and started again at once or a little later. The `at`th of those that run.
+    pub(super) fn daemon(&self, at: usize, daemon: &Daemon) -> Vec<Break> {
+        let mut chance = fastrand::Rng::with_seed(self.seed.wrapping_add(at as u64 * 1000));
         let mut breaks = Vec::new();
         while self.next(millis(&mut chance, 300, 4_000)) {
             daemon.kill();
             pause_until(Instant::now() + millis(&mut chance, 0, 300));
             daemon.start_again();
-            breaks.push(self.now("daemon killed"));
+            breaks.push(self.now(if at == 0 { "daemon killed" } else { "standby killed" }));
         }
         breaks
     }
@@ -49,10 +51,16 @@ impl Breaking<'_> {
         while self.next(millis(&mut chance, 200, 3_000)) {
             let lasts = millis(&mut chance, 50, 1_500);
             if chance.u8(..4) == 0 {
-                self.target.sink.stop();
+                self.target.stop();
                 pause_until(Instant::now() + lasts);
-                self.target.sink.restart();
+                self.target.restart();
                 breaks.push(self.now("target killed"));
+            } else if self.refuses_some && chance.u8(..3) == 0 {
+                let reply = Reply::Status([403, 404, 500][chance.usize(..3)]);
+                self.target.refuse_some(Some((chance.u64(..SHARE), reply)));
+                pause_until((Instant::now() + lasts * 3).min(self.end));
+                self.target.refuse_some(None);
+                breaks.push(self.now("some keys refused"));
             } else {
                 self.target.fail_with(Some(fault(&mut chance)));
                 pause_until(Instant::now() + lasts);
@@ -64,7 +72,7 @@ impl Breaking<'_> {
     }
 
     /// Waits; whether there is something left to break then.
-    fn next(&self, pause: Duration) -> bool {
+    pub(super) fn next(&self, pause: Duration) -> bool {
         let moment = Instant::now() + pause;
         pause_until(moment.min(self.end));
         moment < self.end
@@ -90,6 +98,6 @@ fn fault(chance: &mut fastrand::Rng) -> Reply {
     }
 }
 
-fn millis(chance: &mut fastrand::Rng, from: u64, to: u64) -> Duration {
+pub(super) fn millis(chance: &mut fastrand::Rng, from: u64, to: u64) -> Duration {
     Duration::from_millis(chance.u64(from..to))
 }

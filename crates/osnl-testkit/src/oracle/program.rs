@@ -1,18 +1,20 @@
-//! Who is under test: started, killed, started again, on the same folder.
+//! The daemons under test: started, killed, started again, configured anew and given commands, each on its own folder.
 
-use std::collections::BTreeMap;
 use std::fs::{self, File, OpenOptions};
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
-use std::sync::Mutex;
+use std::sync::{Mutex, MutexGuard};
 
+use serde_json::Value;
 use tempfile::TempDir;
 
 use super::SOON;
+use super::judge::Row;
+use super::settings::Settings;
 use crate::process::{Group, Guard};
 use crate::wait::reached;
 
-/// Who consumes the queue.
+/// The program that consumes the queue.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Program {
     /// This `osnl`, by `osnl run` with its journal.
@@ -30,39 +32,102 @@ impl Program {
     }
 }
 
-/// The number of the state of each event's delivery, by the event's message id.
-pub(super) type Journal = BTreeMap<String, i64>;
+/// The status of a start that found the journal in use: a command had it.
+const UNAVAILABLE: i32 = 69;
 
 pub(super) struct Daemon {
+    /// `daemon` or `standby`.
+    pub(super) name: &'static str,
     program: Program,
+    transport_url: String,
+    api_url: String,
     home: TempDir,
     running: Mutex<Option<(Group, Guard)>>,
+    settings: Mutex<Settings>,
+    /// Held by an operation that a kill must not meet.
+    unkilled: Mutex<()>,
+    /// How it ended without being asked to.
+    ended: Mutex<Vec<String>>,
+}
+
+/// What a command said.
+#[derive(Debug)]
+pub(super) struct Said {
+    pub(super) status: Option<i32>,
+    pub(super) out: String,
 }
 
 impl Daemon {
-    pub(super) fn start(program: Program, transport_url: &str, api_url: &str) -> Self {
-        let home = tempfile::tempdir().unwrap();
-        let text = match program {
-            // A refused request is tried again without end: what is dead after six tries has no effect.
-            Program::Osnl(_) => format!(
-                "[DEFAULT]\nstate_dir = {}\nlog_level = warn\n[journal]\nallow_volatile = yes\n\
-                 [listener:neutron]\ntransport_url = {transport_url}\nexchange = neutron\npool = {}\ndeclare = create\n\
-                 [rule:deleted]\nevent_type = ^port\\.delete\\.end$\nactions = roles\n\
-                 [action:roles]\ndriver = k2hr3\napi_url = {api_url}\ntimeout = 1s\nretry_interval = 1s\n\
-                 max_attempts = 1000\n",
-                home.path().display(),
-                super::QUEUE,
-            ),
-            Program::Upstream => format!(
-                "[oslo_messaging_notifications]\ntransport_url = {transport_url}\nallow_requeue = True\n\
-                 [k2hr3]\napi_url = {api_url}\nrequeue_on_error = True\ntimeout_seconds = 1\n\
-                 retry_interval_seconds = 1\n"
-            ),
+    /// The URLs are the broker's and the target's.
+    pub(super) fn start(
+        name: &'static str,
+        program: Program,
+        [transport_url, api_url]: [&str; 2],
+        settings: Settings,
+    ) -> Self {
+        let daemon = Self {
+            name,
+            program,
+            transport_url: transport_url.to_owned(),
+            api_url: api_url.to_owned(),
+            home: tempfile::tempdir().unwrap(),
+            running: Mutex::new(None),
+            settings: Mutex::new(settings.clone()),
+            unkilled: Mutex::default(),
+            ended: Mutex::default(),
         };
-        fs::write(home.path().join("a.conf"), text).unwrap();
-        let daemon = Self { program, home, running: Mutex::new(None) };
+        daemon.configure(settings);
         daemon.start_again();
         daemon
+    }
+
+    /// Writes its configuration; the file is replaced at once, so that no start reads half of it.
+    pub(super) fn configure(&self, settings: Settings) {
+        let text = match self.program {
+            Program::Osnl(_) => settings.text(self.home.path(), &self.transport_url, &self.api_url),
+            Program::Upstream => format!(
+                "[oslo_messaging_notifications]\ntransport_url = {}\nallow_requeue = True\n\
+                 [k2hr3]\napi_url = {}\nrequeue_on_error = True\ntimeout_seconds = 1\n\
+                 retry_interval_seconds = 1\n",
+                self.transport_url, self.api_url
+            ),
+        };
+        let file = self.home.path().join("a.conf");
+        fs::write(file.with_extension("new"), text).unwrap();
+        fs::rename(file.with_extension("new"), file).unwrap();
+        *self.settings.lock().unwrap() = settings;
+    }
+
+    pub(super) fn settings(&self) -> Settings {
+        self.settings.lock().unwrap().clone()
+    }
+
+    /// Runs a command of `osnl` against it, or against its file while it is down.
+    pub(super) fn ask(&self, words: &[&str]) -> Said {
+        let Program::Osnl(path) = &self.program else { panic!("{:?} takes no commands", self.program) };
+        let mut command = Command::new(path);
+        command.env_clear().args(words).args(["-c", "a.conf"]);
+        command.env("HOME", self.home.path()).current_dir(self.home.path()).stdin(Stdio::null());
+        let output = command.output().unwrap();
+        let text = |bytes| String::from_utf8_lossy(bytes).into_owned();
+        Said { status: output.status.code(), out: text(&output.stdout) + &text(&output.stderr) }
+    }
+
+    /// As [`Daemon::ask`], for what prints JSON.
+    pub(super) fn ask_json(&self, words: &[&str]) -> Option<Value> {
+        serde_json::from_str(&self.ask(&[words, &["--format", "json"]].concat()).out).ok()
+    }
+
+    /// Deliveries that have not ended, if it can be asked.
+    pub(super) fn open(&self) -> Option<u64> {
+        let list = self.ask_json(&["deliveries", "list", "--limit", "1"])?;
+        let states = list["totals"]["by_state"].as_object()?;
+        Some(["waiting", "ready", "held"].iter().filter_map(|state| states.get(*state)?.as_u64()).sum())
+    }
+
+    /// While this is held nothing kills it.
+    pub(super) fn spare(&self) -> MutexGuard<'_, ()> {
+        self.unkilled.lock().unwrap()
     }
 
     fn command(&self) -> Command {
@@ -91,9 +156,37 @@ impl Daemon {
 
     /// SIGKILL: nothing is said, finished or closed.
     pub(super) fn kill(&self) {
+        let _alone = self.spare();
         if let Some((mut group, _guard)) = self.running.lock().unwrap().take() {
+            if !group.is_running() {
+                self.note_end(&mut group);
+            }
             group.kill();
         }
+    }
+
+    /// Starts it again if it has ended by itself, as a service manager does.
+    pub(super) fn supervise(&self) {
+        let mut running = self.running.lock().unwrap();
+        let Some((group, _)) = running.as_mut() else { return };
+        if group.is_running() {
+            return;
+        }
+        self.note_end(group);
+        drop(running);
+        self.start_again();
+    }
+
+    fn note_end(&self, group: &mut Group) {
+        let Ok(status) = group.child().wait() else { return };
+        if status.code() != Some(UNAVAILABLE) {
+            self.ended.lock().unwrap().push(format!("the {} ended by itself: {status}", self.name));
+        }
+    }
+
+    /// How it ended without being asked to.
+    pub(super) fn ended(&self) -> Vec<String> {
+        self.ended.lock().unwrap().clone()
     }
 
     /// In good order, and gives what it has said.
@@ -106,19 +199,35 @@ impl Daemon {
         fs::read_to_string(self.home.path().join("log")).unwrap_or_default()
     }
 
-    /// What the journal has, read by Python's SQLite: not by the program that is under test.
-    pub(super) fn journal(&self) -> Journal {
-        let script = "import sqlite3, sys\n\
+    /// What the journal has, read by Python's SQLite: not by the program that is under test; and what is
+    /// wrong with the file itself, its counts included.
+    pub(super) fn journal(&self) -> (Vec<Row>, Option<String>) {
+        let script = "import json, sqlite3, sys\n\
             database = sqlite3.connect(sys.stdin.read())\n\
-            print(database.execute('PRAGMA integrity_check').fetchone()[0], -1)\n\
-            for row in database.execute('SELECT e.message_id, d.state FROM event e JOIN delivery d ON d.id >> 16 = e.id'):\n\
-            \x20   print(*row)\n";
+            select = lambda text: database.execute(text).fetchall()\n\
+            counted = 'SELECT action, state, count(*) FROM delivery GROUP BY 1, 2'\n\
+            kept = 'SELECT action, state, count FROM tally WHERE count <> 0'\n\
+            differ = 'SELECT * FROM (%s) EXCEPT SELECT * FROM (%s)'\n\
+            print(json.dumps([select('PRAGMA integrity_check')[0][0],\n\
+            \x20   select(differ % (counted, kept)), select(differ % (kept, counted))]))\n\
+            for row in select('SELECT e.message_id, d.id, d.state, e.queue, d.reason '\n\
+            \x20       'FROM event e JOIN delivery d ON d.id >> 16 = e.id'):\n\
+            \x20   print(json.dumps(row))\n";
         let file = self.home.path().join("journal.db");
-        let lines = crate::python(script, &file.to_string_lossy());
-        let pair = |line: &str| {
-            let (id, state) = line.rsplit_once(' ')?;
-            Some((id.to_owned(), state.parse().ok()?))
+        let said = crate::python(script, &file.to_string_lossy());
+        let mut lines = said.lines().map_while(|line| serde_json::from_str::<Value>(line).ok());
+        let state = lines.next().unwrap_or_default();
+        let (name, nothing) = (self.name, Value::Array(Vec::new()));
+        let wrong = if state[0] != "ok" {
+            Some(format!("the journal of the {name} is damaged: {}", state[0]))
+        } else if state[1] != nothing || state[2] != nothing {
+            let (there, kept) = (&state[1], &state[2]);
+            Some(format!(
+                "the journal of the {name} counts {kept}, and there are {there} (action, state, deliveries)"
+            ))
+        } else {
+            None
         };
-        lines.lines().filter_map(pair).collect()
+        (lines.map(|row| Row::read(&row)).collect(), wrong)
     }
 }

@@ -1,15 +1,12 @@
 //! What was seen, and what is wrong with it.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::BTreeMap;
 use std::fmt;
 use std::time::{Duration, Instant};
 
-use super::Plan;
-use super::program::Journal;
+use super::judge::{Evidence, Verdict};
 use super::target::Asked;
 
-/// The number of the state `delivered` in the journal.
-const DELIVERED: i64 = 4;
 /// Of each kind of fault so many are named.
 const NAMED: usize = 10;
 /// Lines of the program's log that go with a fault.
@@ -24,14 +21,14 @@ pub(super) struct Break {
     pub(super) confirmed: u64,
 }
 
+/// What was seen beside the evidence.
 pub(super) struct Seen {
     pub(super) published: Duration,
     pub(super) drained: Duration,
-    pub(super) confirmed: Vec<(u64, Instant)>,
-    pub(super) requests: Vec<Asked>,
     pub(super) faults: BTreeMap<String, u64>,
     pub(super) recoveries: Vec<Break>,
-    pub(super) journal: Option<Journal>,
+    pub(super) operations: BTreeMap<&'static str, (u64, u64)>,
+    pub(super) wrong: Vec<String>,
     pub(super) log: String,
 }
 
@@ -69,8 +66,16 @@ pub struct Report {
     pub missing: Vec<u64>,
     /// Events whose first effect came after that of a later event of the same key.
     pub out_of_order: Vec<u64>,
-    /// Events confirmed or delivered that the journal does not have as delivered.
+    /// Events confirmed or delivered that no journal has a record of.
     pub unrecorded: Vec<u64>,
+    /// Events that a journal has as delivered more often than the target saw it.
+    pub unseen: Vec<u64>,
+    /// Events that ended without an effect and without a reason.
+    pub unexplained: Vec<u64>,
+    /// Confirmed events that ended without effect, with a record: dead letters, and what was discarded.
+    pub dead: usize,
+    /// What an operator has done, how often it was accepted and refused.
+    pub operations: BTreeMap<&'static str, (u64, u64)>,
     /// What else is wrong.
     pub wrong: Vec<String>,
     /// The end of what the program has said.
@@ -78,58 +83,48 @@ pub struct Report {
 }
 
 impl Report {
-    pub(super) fn of(plan: &Plan, seen: Seen) -> Self {
-        let confirmed: BTreeSet<u64> = seen.confirmed.iter().map(|(number, _)| *number).collect();
-        let mut effects: BTreeSet<u64> = BTreeSet::new();
-        let mut latest: HashMap<u64, u64> = HashMap::new();
-        let (mut duplicates, mut out_of_order, mut wrong) = (0, Vec::new(), Vec::new());
-        for asked in &seen.requests {
-            if asked.event == u64::MAX {
-                wrong.push("a request that is about none of the events".to_owned());
-            } else if asked.effect && effects.insert(asked.event) {
-                let latest = latest.entry(asked.key).or_default();
-                if asked.event < *latest {
-                    out_of_order.push(asked.event);
-                }
-                *latest = asked.event.max(*latest);
-            } else if asked.effect {
-                duplicates += 1;
-            }
+    pub(super) fn of(seed: u64, evidence: &Evidence, mut seen: Seen) -> Self {
+        let verdict = Verdict::of(evidence);
+        let foreign = evidence.requests.iter().filter(|asked| asked.event == u64::MAX).count();
+        if foreign > 0 {
+            seen.wrong.push(format!("{foreign} requests that are about none of the events"));
         }
-        let unrecorded = seen.journal.map_or_else(Vec::new, |journal| {
-            if !journal.contains_key("ok") {
-                wrong.push("the journal is damaged".to_owned());
-            }
-            let recorded = |event: &u64| {
-                journal.get(&format!("10000000-0000-4000-8000-{event:012x}")) == Some(&DELIVERED)
-            };
-            confirmed.union(&effects).filter(|event| !recorded(event)).copied().collect()
-        });
         let lines: Vec<&str> = seen.log.lines().collect();
         Self {
-            seed: plan.seed,
+            seed,
             published: seen.published,
             drained: seen.drained,
-            confirmed: confirmed.len(),
-            requests: seen.requests.len(),
-            duplicates,
+            confirmed: evidence.confirmed.len(),
+            requests: evidence.requests.len(),
+            duplicates: verdict.duplicates,
             faults: seen.faults,
-            recoveries: recoveries(&seen.recoveries, &seen.requests),
-            missing: confirmed.difference(&effects).copied().collect(),
-            out_of_order,
-            unrecorded,
-            wrong,
+            recoveries: recoveries(&seen.recoveries, &evidence.requests),
+            missing: verdict.missing,
+            out_of_order: verdict.out_of_order,
+            unrecorded: verdict.unrecorded,
+            unseen: verdict.unseen,
+            unexplained: verdict.unexplained,
+            dead: verdict.dead,
+            operations: seen.operations,
+            wrong: seen.wrong,
             log: lines[lines.len().saturating_sub(LINES)..].join("\n"),
         }
     }
 
-    /// Whether every confirmed event had its effect, in order, with a record.
+    /// Whether every confirmed event had its effect or a reason, in order, with a record that is true.
     #[must_use]
     pub fn holds(&self) -> bool {
-        self.missing.is_empty()
-            && self.out_of_order.is_empty()
-            && self.unrecorded.is_empty()
-            && self.wrong.is_empty()
+        self.wrong.is_empty() && self.findings().iter().all(|(_, events)| events.is_empty())
+    }
+
+    fn findings(&self) -> [(&'static str, &[u64]); 5] {
+        [
+            ("confirmed events without effect or reason", &self.missing),
+            ("events after a later one of their key", &self.out_of_order),
+            ("events without a record of what became of them", &self.unrecorded),
+            ("events with a record of what the target never saw", &self.unseen),
+            ("events that ended for no reason", &self.unexplained),
+        ]
     }
 
     /// How often something was killed: daemon, broker, target.
@@ -185,11 +180,14 @@ impl fmt::Display for Report {
         }
         let faults: Vec<String> = self.faults.iter().map(|(what, times)| format!("{what} {times}")).collect();
         writeln!(f, "  requests answered badly: {}", faults.join(", "))?;
-        for (what, events) in [
-            ("confirmed events without effect", &self.missing),
-            ("events after a later one of their key", &self.out_of_order),
-            ("events without a record of their delivery", &self.unrecorded),
-        ] {
+        if !self.operations.is_empty() {
+            let operations: Vec<String> = (self.operations.iter())
+                .map(|(what, (accepted, refused))| format!("{what} {accepted} (refused {refused})"))
+                .collect();
+            writeln!(f, "  an operator's: {}", operations.join(", "))?;
+            writeln!(f, "  events that ended without effect, with a record: {}", self.dead)?;
+        }
+        for (what, events) in self.findings() {
             let named: Vec<String> = events.iter().take(NAMED).map(u64::to_string).collect();
             let more = if events.len() > NAMED { " …" } else { "" };
             let colon = if events.is_empty() { "" } else { ": " };

@@ -1,4 +1,4 @@
-//! The target: counts what it is asked, and does not answer as it should from time to time.
+//! The target: counts what each daemon asks of it, and does not answer as it should from time to time.
 
 use std::collections::{BTreeMap, HashSet};
 use std::sync::{Arc, Mutex};
@@ -6,11 +6,16 @@ use std::time::{Duration, Instant};
 
 use crate::{Reply, Request, Sink};
 
+/// One in so many keys is refused where some are.
+pub(super) const SHARE: u64 = 8;
+
 /// What was asked of the target.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Asked {
     pub(super) event: u64,
     pub(super) key: u64,
+    /// The number of the daemon that asked.
+    pub(super) daemon: usize,
     /// It was answered as a success.
     pub(super) effect: bool,
     pub(super) at: Instant,
@@ -19,32 +24,51 @@ pub(super) struct Asked {
 #[derive(Default)]
 struct State {
     fault: Option<Reply>,
+    /// What is answered about some keys.
+    refused: Option<(u64, Reply)>,
     asked: Vec<Asked>,
     effects: HashSet<u64>,
     faults: BTreeMap<String, u64>,
 }
 
 pub(super) struct Target {
-    pub(super) sink: Sink,
+    /// One for each daemon, which is known by it.
+    sinks: Vec<Sink>,
     state: Arc<Mutex<State>>,
 }
 
 impl Target {
-    pub(super) fn start() -> Self {
-        let sink = Sink::start();
+    pub(super) fn start(daemons: usize) -> Self {
         let state: Arc<Mutex<State>> = Arc::default();
-        let theirs = state.clone();
-        sink.reply_when(move |request| Some(theirs.lock().unwrap().answer(request)));
-        Self { sink, state }
+        let sink = |daemon: usize| {
+            let (sink, state) = (Sink::start(), state.clone());
+            sink.reply_when(move |request| Some(state.lock().unwrap().answer(daemon, request)));
+            sink
+        };
+        Self { sinks: (0..daemons).map(sink).collect(), state }
     }
 
-    pub(super) fn url(&self) -> String {
-        self.sink.url("/v1/role")
+    /// What a daemon has to ask.
+    pub(super) fn url(&self, daemon: usize) -> String {
+        self.sinks[daemon].url("/v1/role")
+    }
+
+    pub(super) fn stop(&self) {
+        self.sinks.iter().for_each(Sink::stop);
+    }
+
+    pub(super) fn restart(&self) {
+        self.sinks.iter().for_each(Sink::restart);
     }
 
     /// From now on, every request gets this; none: a success.
     pub(super) fn fail_with(&self, fault: Option<Reply>) {
         self.state.lock().unwrap().fault = fault;
+    }
+
+    /// From now on, every request about a key that is so much above a multiple of [`SHARE`] gets this.
+    pub(super) fn refuse_some(&self, refused: Option<(u64, Reply)>) {
+        self.state.lock().unwrap().refused = refused;
     }
 
     pub(super) fn count(&self) -> usize {
@@ -67,15 +91,17 @@ impl Target {
 }
 
 impl State {
-    fn answer(&mut self, request: &Request) -> Reply {
-        let reply = self.fault.clone().unwrap_or(Reply::Status(204));
+    fn answer(&mut self, daemon: usize, request: &Request) -> Reply {
+        let (key, event) = numbers(&request.target).unwrap_or((u64::MAX, u64::MAX));
+        let refused = self.refused.as_ref().filter(|(share, _)| key % SHARE == *share);
+        let refused = refused.map(|(_, reply)| reply.clone());
+        let reply = self.fault.clone().or(refused).unwrap_or(Reply::Status(204));
         let effect = succeeds(&reply);
         if !effect {
             let name = format!("{reply:?}").split(['{', ' ']).next().unwrap_or_default().to_owned();
             *self.faults.entry(name).or_default() += 1;
         }
-        let (key, event) = numbers(&request.target).unwrap_or((u64::MAX, u64::MAX));
-        self.asked.push(Asked { event, key, effect, at: Instant::now() });
+        self.asked.push(Asked { event, key, daemon, effect, at: Instant::now() });
         if effect {
             self.effects.insert(event);
         }
