@@ -185,6 +185,7 @@ impl DeliveryLoop {
             let paused = paused_actions.borrow_and_update().contains_key(&*self.name);
             let may_attempt = journal.borrow_and_update().takes_outcomes() && !paused;
             self.schedule.look_at_clock(may_attempt, Instant::now());
+            self.return_withdrawn();
             if !draining && may_attempt {
                 self.begin_attempts(&mut attempts);
             } else if draining && self.schedule.under_way() == 0 {
@@ -288,12 +289,16 @@ impl DeliveryLoop {
         self.gauges.under_way.store(self.schedule.under_way(), Ordering::Relaxed);
     }
 
-    fn begin_attempts(&mut self, attempts: &mut FuturesUnordered<BoxFuture<'static, Attempt>>) {
+    /// What the operator has taken back is done once nobody has it in hand.
+    fn return_withdrawn(&mut self) {
         for id in self.journal.withdrawn(&self.name) {
             if self.schedule.release(id) {
                 self.journal.end(id, Outcome::Returned.into());
             }
         }
+    }
+
+    fn begin_attempts(&mut self, attempts: &mut FuturesUnordered<BoxFuture<'static, Attempt>>) {
         while let Some(items) = self.schedule.next(Instant::now()) {
             let (ids, events): (Vec<_>, Vec<_>) =
                 items.into_iter().map(|item| (item.claimed.id, item.claimed.event.clone())).unzip();

@@ -55,6 +55,8 @@ pub trait Journal: Send + Sync {
     /// order of arrival, and those whose retry is due, longest due first; where there are both, neither gets less than
     /// a quarter of the places. Waits until there is one. Cancel-safe: a claim that was not answered claims nothing.
     ///
+    /// It may answer with none once when a claim has been [withdrawn](Journal::withdrawn).
+    ///
     /// The journal never sleeps: the caller asks again at [`next_due`](Journal::next_due).
     fn claim<'a>(&'a self, action: &'a str, at_most: usize) -> BoxFuture<'a, Vec<Claimed>>;
 

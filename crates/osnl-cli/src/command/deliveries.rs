@@ -78,7 +78,8 @@ fn change(
     let mut respondent = Respondent::of(&args.place)?;
     if ask && !args.dry_run {
         let would: Changes = respondent.ask(&request(filter.clone(), true))?;
-        if would.changed > 0 && !agreed(would.changed)? {
+        let count = would.changed + would.under_way;
+        if count > 0 && !agreed(count)? {
             return Ok(Exit::Failed);
         }
     }
@@ -241,6 +242,21 @@ fn changed(request: &Request, changes: &Changes) -> String {
         text.push_str(&format!(": {}", changes.ids.join(", ")));
     }
     text.push('\n');
+    if changes.under_way > 0 {
+        let names = match &changes.under_way_ids[..] {
+            few @ [_, ..] if changes.under_way <= 20 => format!(": {}", few.join(", ")),
+            _ => String::new(),
+        };
+        let each = if changes.under_way == 1 {
+            "ends when its attempt does"
+        } else {
+            "each ends when its attempt does"
+        };
+        text.push_str(&format!(
+            "{} under way, {each}, unless that succeeds{names}\n",
+            deliveries(changes.under_way)
+        ));
+    }
     if changes.refused > 0 {
         let not = match (changes.dry_run, changes.refused) {
             (true, _) => "would not be",

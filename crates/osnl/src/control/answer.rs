@@ -309,6 +309,12 @@ pub struct Changes {
     pub refused: u64,
     /// The first thousand of them.
     pub refusals: Vec<Refused>,
+    /// How many are under way: each is changed when its attempt has ended, unless that succeeds.
+    #[serde(default)]
+    pub under_way: u64,
+    /// The first thousand of them.
+    #[serde(default)]
+    pub under_way_ids: Vec<String>,
 }
 
 /// A delivery that was not changed.

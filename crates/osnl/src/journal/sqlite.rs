@@ -30,10 +30,12 @@ mod prune;
 mod reader;
 mod rows;
 mod schema;
+mod selection;
 #[cfg(test)]
 mod tests;
 mod trouble;
 mod turn;
+mod wish;
 mod work;
 mod writer;
 
@@ -59,6 +61,7 @@ pub use self::overview::Overview;
 use self::place::Place;
 pub use self::reader::{Filter, Kept, Page, Reader, Recent, Row, Shown, Tally, Try, Unreadable};
 pub use self::rows::State;
+pub use self::selection::Changing;
 use self::writer::{Appending, Apply, Command, Due, Writer};
 use super::identity::Identity;
 use super::{
@@ -153,6 +156,8 @@ impl From<rusqlite::Error> for OpenError {
 pub struct SqliteJournal {
     shared: Arc<Shared>,
     commands: mpsc::Sender<Command>,
+    /// The file, to be looked into beside the writer.
+    path: PathBuf,
     writer: Mutex<Option<JoinHandle<()>>>,
 }
 
@@ -220,6 +225,7 @@ impl SqliteJournal {
             is_gone: AtomicBool::new(false),
         });
         let (commands, receiver) = mpsc::channel();
+        let path = options.path.clone();
         let writer = Writer::open(options, shared.clone(), receiver)?;
         let theirs = shared.clone();
         let run = move || {
@@ -229,7 +235,7 @@ impl SqliteJournal {
             }
         };
         let thread = std::thread::Builder::new().name("journal".to_owned()).spawn(run)?;
-        Ok(Self { shared, commands, writer: Mutex::new(Some(thread)) })
+        Ok(Self { shared, commands, path, writer: Mutex::new(Some(thread)) })
     }
 
     /// Where its threads say that they have ended unexpectedly.
@@ -261,27 +267,27 @@ impl SqliteJournal {
         Place::holder(file)
     }
 
-    /// Retries, discards, holds, releases or moves deliveries, pauses or resumes an action; completes when it is
-    /// committed, which may be long after a caller has stopped to wait if the file cannot be written.
+    /// Retries, discards, holds, releases or moves deliveries, pauses or resumes an action, bite by bite; completes when
+    /// all of it is committed. What a loop has claimed is changed when its attempt has ended.
     ///
     /// # Errors
-    /// The journal is closed.
+    /// See [`ChangeError`].
     pub async fn change(&self, change: Change) -> Result<Changed, ChangeError> {
-        self.apply(change, Apply::Commit).await
+        all(self.changing(change, false)).await
     }
 
     /// What [`change`](Self::change) would answer now; nothing is changed.
     ///
     /// # Errors
-    /// The journal is closed.
+    /// See [`ChangeError`].
     pub async fn preview(&self, change: Change) -> Result<Changed, ChangeError> {
-        self.apply(change, Apply::Preview).await
+        all(self.changing(change, true)).await
     }
 
-    async fn apply(&self, change: Change, how: Apply) -> Result<Changed, ChangeError> {
-        let (sender, receiver) = oneshot::channel();
-        self.send(Command::Change(change, how, sender));
-        receiver.await.unwrap_or(Err(ChangeError::Closed))
+    /// The same a bite at a time; with `preview`, nothing is changed.
+    #[must_use]
+    pub fn changing(&self, change: Change, preview: bool) -> Changing<'_> {
+        Changing::new(self, change, if preview { Apply::Preview } else { Apply::Commit })
     }
 
     fn send(&self, command: Command) {
@@ -291,6 +297,14 @@ impl SqliteJournal {
             self.shared.writer_is_gone("nothing takes its commands");
         }
     }
+}
+
+async fn all(mut changing: Changing<'_>) -> Result<Changed, ChangeError> {
+    let mut all = Changed::default();
+    while let Some(changed) = changing.next().await? {
+        all.add(changed);
+    }
+    Ok(all)
 }
 
 impl Journal for SqliteJournal {
@@ -338,7 +352,7 @@ impl Journal for SqliteJournal {
                     if ask.is_any() {
                         self.send(Command::Fetch(action.into(), ask, now));
                     }
-                    if !claimed.is_empty() {
+                    if let Some(claimed) = claimed {
                         return claimed;
                     }
                 }

@@ -12,7 +12,7 @@ use super::super::wire::{Code, Refusal};
 use super::super::{Changes, Paused, Refused, Request, time};
 use super::{Desk, Store};
 use crate::journal::sqlite::{
-    Change, Changed, Filter, OpenError, Page, Row, SqliteJournal, SqliteOptions, State,
+    Change, Changed, Changing, Filter, OpenError, Page, Row, SqliteJournal, SqliteOptions, State,
 };
 use crate::journal::{DeliveryId, Journal as _, JournalState};
 
@@ -38,21 +38,25 @@ impl Desk {
         if let Request::Move { to, .. } = request {
             self.is_configured(to)?;
         }
-        let mut which = filter.filter()?;
+        let which = filter.filter()?;
         let journal = self.writable().await?;
         let named = self.named(&which.ids).await?;
         let mut seen: HashSet<DeliveryId> = HashSet::new();
         let mut changes = Changes { dry_run: *dry_run, ..Changes::default() };
-        while let Some(change) = change_of(request, &which) {
-            let Changed { changed, refused, more } = apply(&journal, change, *dry_run).await?;
-            seen.extend(changed.iter().chain(refused.iter().map(|(id, _)| id)).filter(|_| !named.is_empty()));
-            changes.changed += changed.len() as u64;
-            let room = NAMED.saturating_sub(changes.ids.len());
-            changes.ids.extend(changed.into_iter().take(room).map(|id| id.to_string()));
-            refused.into_iter().for_each(|(id, why)| changes.refuse(id, why));
-            match more {
-                Some(after) => which.after = Some(after),
-                None => break,
+        if let Some(change) = change_of(request, &which) {
+            let mut changing = journal.changing(change, *dry_run);
+            // Each bite is committed for itself, so that nothing else waits for all of them.
+            while let Some(changed) = next(&mut changing, changes.changed).await? {
+                let Changed { changed, refused, under_way } = changed;
+                if !named.is_empty() {
+                    let refused = refused.iter().map(|(id, _)| id);
+                    seen.extend(changed.iter().chain(&under_way).chain(refused));
+                }
+                changes.changed += changed.len() as u64;
+                changes.under_way += under_way.len() as u64;
+                name(&mut changes.ids, &changed);
+                name(&mut changes.under_way_ids, &under_way);
+                refused.into_iter().for_each(|(id, why)| changes.refuse(id, why));
             }
         }
         for (id, row) in named.into_iter().filter(|(id, _)| !seen.contains(id)) {
@@ -60,6 +64,13 @@ impl Desk {
         }
         if !dry_run && changes.changed > 0 {
             tracing::info!("{}: {} deliveries, asked for by {by}", verb(request), changes.changed);
+        }
+        if !dry_run && changes.under_way > 0 {
+            tracing::info!(
+                "to be {} when their attempts have ended: {} deliveries, asked for by {by}",
+                verb(request),
+                changes.under_way
+            );
         }
         self.give_back(journal).await;
         Ok(changes)
@@ -76,7 +87,7 @@ impl Desk {
             let journal = self.writable().await?;
             let action = action.to_owned();
             let change = if pause { Change::Pause { action } } else { Change::Resume { action } };
-            apply(&journal, change, false).await?;
+            next(&mut journal.changing(change, false), 0).await?;
             self.give_back(journal).await;
         }
         let now = self.paused_since(action).await?;
@@ -178,15 +189,22 @@ impl Changes {
     }
 }
 
-async fn apply(journal: &SqliteJournal, change: Change, dry_run: bool) -> Result<Changed, Refusal> {
-    let applied =
-        async { if dry_run { journal.preview(change).await } else { journal.change(change).await } };
-    match timeout(PATIENCE, applied).await {
+/// Names as many as an answer holds.
+fn name(names: &mut Vec<String>, ids: &[DeliveryId]) {
+    let room = NAMED.saturating_sub(names.len());
+    names.extend(ids.iter().take(room).map(ToString::to_string));
+}
+
+/// The next bite, after so many deliveries.
+async fn next(changing: &mut Changing<'_>, before: u64) -> Result<Option<Changed>, Refusal> {
+    match timeout(PATIENCE, changing.next()).await {
         Ok(Ok(changed)) => Ok(changed),
         Ok(Err(error)) => Err(Refusal::new(Code::Unavailable, error.to_string())),
         Err(_) => {
-            let why = "the journal cannot be written now; what was asked for is done as soon as it can: look at it with \
-                       osnl status";
+            let why = format!(
+                "the journal cannot be written now; {before} deliveries were changed before, and up to a thousand more are as \
+                 soon as it can: look at it with osnl status, then ask again"
+            );
             Err(Refusal::new(Code::Unavailable, why))
         }
     }

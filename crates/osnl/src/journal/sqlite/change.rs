@@ -1,18 +1,26 @@
-//! What people do to deliveries: retry, discard, hold, release, move. Each in one transaction of the writer,
-//! a bounded number at a time.
+//! What the operator does to deliveries: retry, discard, hold, release, move.
+//!
+//! Which deliveries are meant is looked up on a connection that only reads ([`super::selection`]); then they are changed
+//! in bites, each a transaction of the writer beside which appends go on. A bite costs what it changes, however long the
+//! history is.
+//!
+//! A delivery that a loop has claimed is not taken out of its hands: what is asked is written beside it, as a [`Wish`],
+//! and takes effect when the claim ends, unless the effect is there by then. Until then its lane does not go on.
 
 use std::collections::HashMap;
+use std::time::{Duration, Instant};
 
 use rusqlite::{OptionalExtension as _, Result, params};
 
 use super::paused;
-use super::reader::{self, Filter, Page, Row};
-use super::rows::State;
+use super::reader::Filter;
+use super::rows::{State, delivery_id};
+use super::wish::Wish;
 use super::work::{Found, Work};
 use crate::journal::DeliveryId;
 
-/// Deliveries of one change; the answer says whether there are more.
-const AT_ONCE: u32 = 1000;
+/// How long appends may wait for a bite.
+const AT_MOST: Duration = Duration::from_millis(100);
 
 /// A change that somebody asks for.
 #[derive(Clone, Debug)]
@@ -62,6 +70,20 @@ pub enum Change {
     },
 }
 
+impl Change {
+    /// Which deliveries are asked for, and the states in which each can be changed; `None` of what changes none.
+    pub(super) fn which(&self) -> Option<(&Filter, &'static [State])> {
+        Some(match self {
+            Self::Retry { which, .. } => (which, &[State::Dead]),
+            Self::Discard { which, .. } => (which, &[State::Waiting, State::Ready, State::Held, State::Dead]),
+            Self::Hold { which, .. } => (which, &[State::Waiting, State::Ready]),
+            Self::Release { which } => (which, &[State::Held]),
+            Self::Move { which, .. } => (which, &[State::Waiting, State::Ready, State::Held]),
+            Self::Pause { .. } | Self::Resume { .. } => return None,
+        })
+    }
+}
+
 /// What a change did.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Changed {
@@ -69,8 +91,17 @@ pub struct Changed {
     pub changed: Vec<DeliveryId>,
     /// Those that were not, and why.
     pub refused: Vec<(DeliveryId, String)>,
-    /// There were more than one change takes: ask again, with this as [`Filter::after`].
-    pub more: Option<DeliveryId>,
+    /// Those that are claimed: they are changed when their attempt has ended, unless it succeeds.
+    pub under_way: Vec<DeliveryId>,
+}
+
+impl Changed {
+    /// Adds what another part of the same change did.
+    pub(super) fn add(&mut self, other: Self) {
+        self.changed.extend(other.changed);
+        self.refused.extend(other.refused);
+        self.under_way.extend(other.under_way);
+    }
 }
 
 /// Why a change was not made.
@@ -79,141 +110,187 @@ pub enum ChangeError {
     /// The journal was closed before.
     #[error("the journal is closed")]
     Closed,
+    /// The deliveries cannot be looked up.
+    #[error("the journal cannot be read: {0}")]
+    Unreadable(String),
 }
 
-/// What the writer does after the commit.
+/// One transaction of a change.
+#[derive(Debug)]
+pub(super) struct Bite {
+    pub(super) change: Change,
+    /// Each with the last delivery of its action and resource that has had an effect, as far as is known.
+    pub(super) ids: Vec<(DeliveryId, Option<DeliveryId>)>,
+    /// Effects since this moment are not known yet.
+    pub(super) known_until: i64,
+}
+
+/// What a bite did; what of it the writer tells after the commit.
 #[derive(Debug, Default)]
 pub(super) struct Answer {
     pub(super) changed: Changed,
+    /// How many of its deliveries were looked at; the others are for another bite.
+    pub(super) bitten: usize,
+    /// Effects since [`Bite::known_until`], and the moment until which they are known now.
+    pub(super) effects: Vec<(String, String, DeliveryId)>,
+    pub(super) known_until: i64,
+    /// What guards held and is released.
+    pub(super) released: Vec<DeliveryId>,
     pub(super) withdrawn: Vec<(String, DeliveryId)>,
     pub(super) pending: HashMap<String, i64>,
 }
 
-pub(super) fn apply(work: &mut Work<'_>, change: &Change) -> Result<Answer> {
-    const OPEN: [State; 3] = [State::Waiting, State::Ready, State::Held];
-    let (which, states): (_, &[State]) = match change {
+pub(super) fn apply(work: &mut Work<'_>, bite: &Bite) -> Result<Answer> {
+    let mut answer = Answer { known_until: work.now, ..Answer::default() };
+    let (which, states) = match &bite.change {
         Change::Pause { action } => {
             paused::pause(work.connection, action, work.now)?;
-            return Ok(Answer::default());
+            return Ok(answer);
         }
         Change::Resume { action } => {
             paused::resume(work.connection, action)?;
-            return Ok(Answer::default());
+            return Ok(answer);
         }
-        Change::Retry { which, .. } => (which, &[State::Dead]),
-        Change::Discard { which, .. } => (which, &[State::Waiting, State::Ready, State::Held, State::Dead]),
-        Change::Hold { which, .. } => (which, &[State::Waiting, State::Ready]),
-        Change::Release { which } => (which, &[State::Held]),
-        Change::Move { which, .. } => (which, &OPEN),
+        change @ (Change::Retry { .. }
+        | Change::Discard { .. }
+        | Change::Hold { .. }
+        | Change::Release { .. }
+        | Change::Move { .. }) => match change.which() {
+            Some(which) => which,
+            None => return Ok(answer),
+        },
     };
-    let mut which = which.clone();
-    which.states = match &which.states[..] {
-        [] => states.to_vec(),
-        asked => states.iter().copied().filter(|state| asked.contains(state)).collect(),
+    let end = Instant::now() + AT_MOST;
+    let effects = match bite.change {
+        Change::Retry { out_of_order: false, .. } => effects_since(work, bite.known_until)?,
+        Change::Retry { .. }
+        | Change::Discard { .. }
+        | Change::Hold { .. }
+        | Change::Release { .. }
+        | Change::Move { .. }
+        | Change::Pause { .. }
+        | Change::Resume { .. } => Vec::new(),
     };
-    let mut answer = Answer::default();
-    if which.states.is_empty() {
-        return Ok(answer);
-    }
-    let rows = reader::list(work.connection, &which, &Page { after: None, limit: AT_ONCE })?;
-    if rows.len() == AT_ONCE as usize {
-        answer.changed.more = rows.last().map(|row| row.id);
-    }
-    for row in rows {
-        let Some(found) = work.find(row.id)? else { continue };
-        let refused = match change {
-            Change::Retry { out_of_order, .. } => retry(work, &row, &found, *out_of_order, &mut answer)?,
+    for (id, later) in &bite.ids {
+        if answer.bitten > 0 && Instant::now() >= end {
+            break;
+        }
+        answer.bitten += 1;
+        // It was looked up a while ago.
+        let Some(found) = work.find(*id)? else { continue };
+        let is_asked = which.action.as_ref().is_none_or(|action| *action == found.action);
+        if !is_asked || !states.contains(&found.state) {
+            continue;
+        }
+        let refused = match &bite.change {
+            Change::Retry { out_of_order, .. } => {
+                let later = if *out_of_order { None } else { latest(work, &found, *later, &effects)? };
+                retry(work, &found, later, &mut answer)?
+            }
             Change::Discard { by, .. } => {
-                work.set_state(&found, State::Discarded, Some(&format!("discarded by {by}")))?;
-                work.next_after(&found)?;
-                if found.state.is_open() {
-                    *answer.pending.entry(row.action.clone()).or_default() -= 1;
-                    answer.withdrawn.push((row.action.clone(), row.id));
-                }
+                ask(work, &found, Wish::Discard { by: by.clone() }, &mut answer)?;
                 None
             }
             Change::Hold { why, .. } => {
-                work.set_state(&found, State::Held, Some(why))?;
-                answer.withdrawn.push((row.action.clone(), row.id));
+                ask(work, &found, Wish::Hold { why: why.clone() }, &mut answer)?;
                 None
             }
             Change::Release { .. } => {
-                work.open_again(&found)?;
+                release(work, &found, &mut answer)?;
                 None
             }
-            Change::Move { to, .. } => move_to(work, &row, found, to, &mut answer)?,
+            Change::Move { to, .. } if found.action == *to => Some(format!("it is of {to} already")),
+            Change::Move { to, .. } => {
+                ask(work, &found, Wish::Move { to: to.clone() }, &mut answer)?;
+                None
+            }
             // Answered above.
             Change::Pause { .. } | Change::Resume { .. } => None,
         };
-        match refused {
-            None => answer.changed.changed.push(row.id),
-            Some(why) => answer.changed.refused.push((row.id, why)),
+        if let Some(why) = refused {
+            answer.changed.refused.push((*id, why));
+        } else if answer.changed.under_way.last() != Some(id) {
+            answer.changed.changed.push(*id);
         }
     }
+    answer.effects = effects;
     Ok(answer)
+}
+
+/// Done at once, or when the claim has ended.
+fn ask(work: &mut Work<'_>, found: &Found, wish: Wish, answer: &mut Answer) -> Result<()> {
+    if work.claimed.contains(&found.id) {
+        work.wish(found.id, &wish)?;
+        answer.changed.under_way.push(found.id);
+    } else {
+        for (action, by) in work.fulfil(found, &wish)? {
+            *answer.pending.entry(action).or_default() += by;
+        }
+    }
+    answer.withdrawn.push((found.action.clone(), found.id));
+    Ok(())
+}
+
+fn release(work: &mut Work<'_>, found: &Found, answer: &mut Answer) -> Result<()> {
+    // It is let through from now on, also for what a guard remembers after a restart.
+    let sql = "UPDATE delivery SET guarded = 0 WHERE id = ?1 AND guarded = 1";
+    if work.connection.prepare_cached(sql)?.execute([found.id.row()])? > 0 {
+        answer.released.push(found.id);
+    }
+    work.open_again(found)
 }
 
 fn retry(
     work: &mut Work<'_>,
-    row: &Row,
     found: &Found,
-    out_of_order: bool,
+    later: Option<DeliveryId>,
     answer: &mut Answer,
 ) -> Result<Option<String>> {
-    if let (false, Some(later)) = (out_of_order, later(work, row)?) {
+    if let Some(later) = later {
         return Ok(Some(format!(
-            "{} of the same resource came later: a late retry could undo it; --out-of-order does it nevertheless",
-            later
+            "{later} of the same resource came later: a late retry could undo it; --out-of-order does it nevertheless",
         )));
     }
     work.connection
         .prepare_cached("UPDATE delivery SET attempts = 0, aged = 0, holds_key = 0 WHERE id = ?")?
-        .execute([row.id.row()])?;
+        .execute([found.id.row()])?;
     work.open_again(found)?;
-    *answer.pending.entry(row.action.clone()).or_default() += 1;
+    *answer.pending.entry(found.action.clone()).or_default() += 1;
     Ok(None)
 }
 
 /// A later delivery of the same action and resource that has had an effect, or may be having one: what is held,
-/// or waits behind this one, has none yet. Looked for among all that came later: somebody asks for this by hand,
-/// and an index for it would cost each append.
-fn later(work: &Work<'_>, row: &Row) -> Result<Option<DeliveryId>> {
-    let mut select = work.connection.prepare_cached(
-        "SELECT id FROM delivery NOT INDEXED WHERE id > ?1 AND action = ?2 AND key = ?3 AND state IN (1, 4, 5) LIMIT 1",
-    )?;
-    select
-        .query_row(params![row.id.row(), row.action, row.key], |row| row.get(0).map(super::rows::delivery_id))
-        .optional()
+/// or waits behind this one, has none yet. What waits for no lane has no order that could be broken.
+fn latest(
+    work: &Work<'_>,
+    found: &Found,
+    known: Option<DeliveryId>,
+    effects: &[(String, String, DeliveryId)],
+) -> Result<Option<DeliveryId>> {
+    let (Some(key), true) = (&found.key, found.ordered) else { return Ok(None) };
+    if known.is_some() {
+        return Ok(known);
+    }
+    let since =
+        effects.iter().filter(|(action, of, id)| *id > found.id && *action == found.action && of == key);
+    if let Some((.., id)) = since.last() {
+        return Ok(Some(*id));
+    }
+    let Some(lane) = found.shared_lane() else { return Ok(None) };
+    let mut select = work.connection.prepare_cached(READY_BEHIND)?;
+    select.query_row(params![lane, found.id.row()], |row| row.get(0).map(delivery_id)).optional()
 }
 
-fn move_to(
-    work: &mut Work<'_>,
-    row: &Row,
-    found: Found,
-    to: &str,
-    answer: &mut Answer,
-) -> Result<Option<String>> {
-    if found.action == to {
-        return Ok(Some(format!("it is of {to} already")));
-    }
-    if work.claimed.contains(&row.id) {
-        let why = format!("{} has it in work; take the action out of the configuration first", found.action);
-        return Ok(Some(why));
-    }
-    let moved = Found { action: to.to_owned(), lane: None, state: State::Waiting, ..found.clone() };
-    work.connection
-        .prepare_cached("UPDATE delivery SET action = ?2, state = 0, lane = NULL WHERE id = ?1")?
-        .execute(params![row.id.row(), to])?;
-    work.count(&found.action, found.state, -1);
-    work.count(to, State::Waiting, 1);
-    work.next_after(&found)?;
-    if found.state == State::Held {
-        work.set_state(&moved, State::Held, row.reason.as_deref())?;
-    } else {
-        work.open_again(&moved)?;
-    }
-    answer.withdrawn.push((found.action.clone(), row.id));
-    *answer.pending.entry(found.action.clone()).or_default() -= 1;
-    *answer.pending.entry(to.to_owned()).or_default() += 1;
-    Ok(None)
+fn effects_since(work: &Work<'_>, since: i64) -> Result<Vec<(String, String, DeliveryId)>> {
+    let mut select = work.connection.prepare_cached(EFFECTS)?;
+    let rows = select.query_map([since], |row| Ok((row.get(0)?, row.get(1)?, delivery_id(row.get(2)?))))?;
+    rows.collect()
 }
+
+/// Answered by the index `delivery_lane` alone.
+pub(super) const READY_BEHIND: &str =
+    "SELECT id FROM delivery WHERE lane = ?1 AND state = 1 AND id > ?2 LIMIT 1";
+
+/// Found by the index `delivery_done`.
+pub(super) const EFFECTS: &str = "SELECT action, key, id FROM delivery \
+     WHERE state >= 4 AND ended >= ?1 AND state IN (4, 5) AND key IS NOT NULL";

@@ -39,6 +39,8 @@ struct Queue {
     due: BTreeMap<(i64, DeliveryId), Claimed>,
     taken: HashSet<DeliveryId>,
     withdrawn: BTreeSet<DeliveryId>,
+    /// The loop has not been told of the latest of these.
+    calls_back: bool,
     /// There may be claimable ones in the file that are not in `fresh`.
     beyond: bool,
     /// The writer has been asked for them.
@@ -59,6 +61,7 @@ impl Queue {
             due: BTreeMap::new(),
             taken: HashSet::new(),
             withdrawn: BTreeSet::new(),
+            calls_back: false,
             beyond: true,
             asked: false,
             next_due: Some(0),
@@ -107,13 +110,16 @@ impl Claimable {
         self.queues.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Claims what is in memory, and answers what the writer should fetch.
-    pub(super) fn claim(&self, action: &str, at_most: usize, now: i64) -> (Vec<Claimed>, Ask) {
+    /// Claims what is in memory, and answers what the writer should fetch; `None` while nothing can be claimed.
+    pub(super) fn claim(&self, action: &str, at_most: usize, now: i64) -> (Option<Vec<Claimed>>, Ask) {
         let mut queues = self.lock();
         if queues.frozen {
             return Default::default();
         }
         let queue = queues.by_action.entry(action.into()).or_insert_with(Queue::new);
+        if std::mem::take(&mut queue.calls_back) {
+            return (Some(Vec::new()), Ask::default());
+        }
         let (fresh, due) = queue.share.of(at_most, queue.fresh.len(), queue.due.len());
         let due = std::iter::from_fn(|| queue.due.pop_first()).take(due).map(|(_, claimed)| claimed);
         let mut claimed: Vec<Claimed> = due.collect();
@@ -126,7 +132,7 @@ impl Claimable {
         };
         queue.asked |= ask.fresh;
         queue.due_asked |= ask.due;
-        (claimed, ask)
+        ((!claimed.is_empty()).then_some(claimed), ask)
     }
 
     /// When something of an action becomes due that a claim would not find now.
@@ -141,17 +147,6 @@ impl Claimable {
         let mut queues = self.lock();
         if let Some(queue) = queues.by_action.values_mut().find(|queue| queue.taken.contains(&id)) {
             queue.uncommitted.insert(id, due);
-        }
-    }
-
-    /// The retry is committed.
-    pub(super) fn retried(&self, action: &str, id: DeliveryId, due: i64) {
-        let mut queues = self.lock();
-        for queue in queues.by_action.values_mut() {
-            queue.forget(id);
-        }
-        if let Some(queue) = queues.by_action.get_mut(action) {
-            queue.waits_until(due);
         }
     }
 
@@ -265,7 +260,7 @@ impl Claimable {
             queue.fresh.remove(&id);
             queue.due.retain(|(_, other), _| *other != id);
             if queue.taken.contains(&id) {
-                queue.withdrawn.insert(id);
+                queue.calls_back |= queue.withdrawn.insert(id);
             }
         }
         // Wakes the loop, which looks for what it shall give back.

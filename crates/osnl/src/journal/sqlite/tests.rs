@@ -3,8 +3,10 @@
 mod bounds;
 mod failing;
 mod hands;
+mod lanes;
 mod restart;
 
+use futures_util::FutureExt as _;
 use tempfile::TempDir;
 
 use super::writer::Command;

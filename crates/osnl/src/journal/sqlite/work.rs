@@ -13,10 +13,11 @@ use super::clock::whole_millis;
 use super::enriched;
 use super::rows::{self, State, identity_number, millis, received};
 use super::turn::Lane;
+use super::wish::{Pending, Wish};
 use super::writer::Due;
 use crate::action::Event;
 use crate::journal::identity::Identity;
-use crate::journal::{Begin, Claimed, DeliveryId, Entry, Used};
+use crate::journal::{Begin, Claimed, DeliveryId, End, Entry, Outcome, Used};
 use crate::oss::Change;
 use crate::received::Received;
 
@@ -49,6 +50,21 @@ pub(super) enum Appended {
     Copy,
 }
 
+/// What became of a claim.
+#[derive(Debug)]
+pub(super) enum Ended {
+    /// The delivery had ended, or is not there.
+    Nothing,
+    /// It is claimable again.
+    Returned { action: String },
+    /// It waits for its retry.
+    Waits { action: String, due: i64 },
+    /// It has ended; whether one of another action was made of it.
+    Ended { action: String, made: bool },
+    /// What the operator asked for meanwhile is done.
+    Fulfilled(Pending),
+}
+
 /// A delivery as far as its order is concerned.
 #[derive(Clone, Debug)]
 pub(super) struct Found {
@@ -60,14 +76,19 @@ pub(super) struct Found {
     pub(super) ordered: bool,
     /// The lane that it stands in now.
     pub(super) lane: Option<i64>,
+    /// What is to be done when its claim has ended.
+    pub(super) wish: Option<Wish>,
 }
 
 impl Found {
     /// Where it waits for others once it is open.
     pub(super) fn own_lane(&self) -> Lane {
+        self.shared_lane().map_or(Lane::Alone(self.id), Lane::Shared)
+    }
+
+    pub(super) fn shared_lane(&self) -> Option<i64> {
         let key = self.key.as_deref().filter(|_| self.ordered);
-        let lane = self.lane.or_else(|| key.map(|key| rows::lane(&self.action, key)));
-        lane.map_or(Lane::Alone(self.id), Lane::Shared)
+        self.lane.or_else(|| key.map(|key| rows::lane(&self.action, key)))
     }
 }
 
@@ -218,26 +239,61 @@ impl<'a> Work<'a> {
         if found > 0 { self.answered(id, used.made, answer) } else { Ok(()) }
     }
 
-    /// Keeps what is used up, what the target said, and when the next attempt is due. Answers the action of what is
-    /// open.
-    pub(super) fn retry(
-        &mut self,
-        id: DeliveryId,
-        due: Due,
-        used: Used,
-        answer: &str,
-    ) -> Result<Option<String>> {
+    /// Keeps what is used up, what the target said, and when the next attempt is due.
+    pub(super) fn retry(&mut self, id: DeliveryId, due: Due, used: Used, answer: &str) -> Result<Ended> {
         let mut update = self.connection.prepare_cached(RETRY)?;
-        let action: Option<String> = update
+        let found: Option<(String, bool)> = update
             .query_row(
                 params![id.row(), used.attempts, whole_millis(used.age), used.made, due.at, due.pause],
-                |row| row.get(0),
+                |row| Ok((row.get(0)?, row.get(1)?)),
             )
             .optional()?;
-        if action.is_some() {
-            self.answered(id, used.made, answer)?;
+        let Some((action, is_wished)) = found else { return Ok(Ended::Nothing) };
+        self.answered(id, used.made, answer)?;
+        if is_wished
+            && let Some(found) = self.find(id)?
+            && let Some(wish) = &found.wish
+        {
+            return Ok(Ended::Fulfilled(self.fulfil(&found, wish)?));
         }
-        Ok(action)
+        Ok(Ended::Waits { action, due: due.at })
+    }
+
+    /// The claim has ended. What the operator asked for meanwhile is done now, unless the effect is there.
+    pub(super) fn end_claim(&mut self, id: DeliveryId, end: &End) -> Result<Ended> {
+        let Some(found) = self.find(id)? else { return Ok(Ended::Nothing) };
+        if !found.state.is_open() {
+            return Ok(Ended::Nothing);
+        }
+        let done = end.done.as_deref();
+        let (state, reason) = match (&end.outcome, &found.wish) {
+            (Outcome::Delivered, _) => (State::Delivered, done),
+            (Outcome::NothingToDo, _) => (State::NothingToDo, done),
+            (Outcome::Dead(_) | Outcome::DeadHoldingKey(_) | Outcome::Returned, Some(wish)) => {
+                return Ok(Ended::Fulfilled(self.fulfil(&found, wish)?));
+            }
+            (Outcome::Returned, None) => return Ok(Ended::Returned { action: found.action }),
+            (Outcome::Dead(reason) | Outcome::DeadHoldingKey(reason), None) => {
+                (State::Dead, Some(reason.as_str()))
+            }
+        };
+        self.set_state(&found, state, reason)?;
+        match (&end.outcome, found.lane) {
+            (Outcome::DeadHoldingKey(_), Some(lane)) => self.hold_lane(id, lane)?,
+            (
+                Outcome::Delivered
+                | Outcome::NothingToDo
+                | Outcome::Dead(_)
+                | Outcome::DeadHoldingKey(_)
+                | Outcome::Returned,
+                _,
+            ) => self.next_after(&found)?,
+        }
+        let made = match &end.to {
+            Some(to) if state == State::Dead => self.fall_back(id, to)?,
+            Some(_) | None => false,
+        };
+        Ok(Ended::Ended { action: found.action, made })
     }
 
     /// Answers whether there are more of them.
@@ -253,22 +309,6 @@ impl<'a> Work<'a> {
         let answer = &answer[..answer.floor_char_boundary(ANSWER)];
         insert.execute(params![id.row(), made % ATTEMPTS, self.now, answer])?;
         Ok(())
-    }
-
-    /// Ends an open delivery; the turn is the next one's of its lane. Answers what it was; nothing is changed of one
-    /// that has ended already.
-    pub(super) fn end(
-        &mut self,
-        id: DeliveryId,
-        state: State,
-        reason: Option<&str>,
-    ) -> Result<Option<Found>> {
-        let Some(found) = self.find(id)? else { return Ok(None) };
-        if found.state.is_open() {
-            self.set_state(&found, state, reason)?;
-            self.next_after(&found)?;
-        }
-        Ok(Some(found))
     }
 
     /// A delivery has left its lane, or holds it no more.
@@ -290,6 +330,7 @@ impl<'a> Work<'a> {
                     state: row.get(2)?,
                     lane: row.get(3)?,
                     ordered: row.get(4)?,
+                    wish: Wish::read(row, 5)?,
                 })
             })
             .optional()
@@ -301,10 +342,7 @@ impl<'a> Work<'a> {
         let ended = (!state.is_open()).then_some(self.now);
         let mut update = self.connection.prepare_cached(END)?;
         // What has ended stands in nobody's way.
-        let lane = match was.own_lane() {
-            Lane::Shared(lane) if state.is_open() => Some(lane),
-            Lane::Shared(_) | Lane::Alone(_) => None,
-        };
+        let lane = if state.is_open() { was.shared_lane() } else { None };
         update.execute(params![was.id.row(), state, ended, reason, lane])?;
         self.count(&was.action, was.state, -1);
         self.count(&was.action, state, 1);
@@ -317,18 +355,12 @@ impl<'a> Work<'a> {
         self.lane_turn(was.own_lane())
     }
 
-    /// Ends an open delivery as a dead letter that keeps what is behind it in its lane waiting.
-    pub(super) fn end_holding_key(&mut self, id: DeliveryId, reason: &str) -> Result<Option<Found>> {
-        let Some(found) = self.find(id)? else { return Ok(None) };
-        if found.state.is_open() {
-            self.set_state(&found, State::Dead, Some(reason))?;
-            self.connection
-                .prepare_cached(
-                    "UPDATE delivery SET holds_key = 1, lane = ?2 WHERE id = ?1 AND ?2 IS NOT NULL",
-                )?
-                .execute(params![id.row(), found.lane])?;
-        }
-        Ok(Some(found))
+    /// A dead letter keeps what is behind it in its lane waiting.
+    fn hold_lane(&self, id: DeliveryId, lane: i64) -> Result<()> {
+        self.connection
+            .prepare_cached("UPDATE delivery SET holds_key = 1, lane = ?2 WHERE id = ?1")?
+            .execute(params![id.row(), lane])?;
+        Ok(())
     }
 
     pub(super) fn count(&mut self, action: &str, state: State, by: i64) {
@@ -375,11 +407,11 @@ pub(super) fn same(connection: &Connection, number: i64, identity: &Identity) ->
 pub(super) const SAME: &str =
     "SELECT id, queue, coalesce(unique_id, message_id), body FROM event WHERE identity = ?";
 
-const FIND: &str = "SELECT action, key, state, lane, ordered FROM delivery WHERE id = ?";
+const FIND: &str = "SELECT action, key, state, lane, ordered, wish, wish_text FROM delivery WHERE id = ?";
 
 /// It begins anew if it is opened again.
-pub(super) const END: &str =
-    "UPDATE delivery SET state = ?2, ended = ?3, reason = ?4, lane = ?5, due = 0 WHERE id = ?1";
+pub(super) const END: &str = "UPDATE delivery SET state = ?2, ended = ?3, reason = ?4, lane = ?5, due = 0, wish = NULL, wish_text = NULL \
+     WHERE id = ?1";
 
 /// Claimable ones that have not failed. Answered by the index `delivery_ready` alone, as are the next three.
 pub(super) const READY: &str =
@@ -401,7 +433,7 @@ pub(super) const DUE_NOW: &str = "UPDATE delivery SET due = ?2, pause = 0 WHERE 
 const DUE_AT_ONCE: u32 = 1000;
 
 const RETRY: &str = "UPDATE delivery SET attempts = ?2, aged = ?3, tries = ?4, due = ?5, pause = ?6 \
-     WHERE id = ?1 AND state = 1 RETURNING action";
+     WHERE id = ?1 AND state = 1 RETURNING action, wish IS NOT NULL";
 
 /// By the index, of which only those are looked up that wait.
 pub(super) const CLAMP_DUE: &str = "UPDATE delivery INDEXED BY delivery_ready SET due = ?1 + pause \

@@ -13,17 +13,16 @@ use std::time::{Duration, Instant, SystemTime};
 use rusqlite::{Connection, OptionalExtension as _, TransactionBehavior};
 use tokio::sync::oneshot;
 
-pub(super) use super::change::Answer;
-use super::change::{self, Change, ChangeError, Changed};
+use super::change::{self, Answer, Bite, Change};
 use super::checkpoint::{self, Checkpointer};
 use super::claimable::Ask;
 use super::connection::{closed, connect};
 use super::place::{Inode, Place, free_bytes};
-use super::rows::{State, millis, numbers};
-use super::work::{Appended, Found, Work};
+use super::rows::{millis, numbers};
+use super::work::{Appended, Ended, Work};
 use super::{OpenError, Shared, SqliteOptions, paused, prune, schema, trouble, work};
 use crate::journal::identity::Identity;
-use crate::journal::{DeliveryId, End, Entry, Learnt, Outcome, Settle, Used};
+use crate::journal::{DeliveryId, End, Entry, Learnt, Settle, Used};
 use crate::received::Received;
 
 /// Commands of one transaction.
@@ -43,7 +42,9 @@ pub(super) enum Command {
     /// All retries of an action are due at this moment.
     DueNow(Arc<str>, i64),
     End(DeliveryId, End),
-    Change(Change, Apply, oneshot::Sender<Result<Changed, ChangeError>>),
+    Change(Bite, Apply, oneshot::Sender<Answer>),
+    /// Answered when everything before it is committed, with the moment.
+    Barrier(oneshot::Sender<i64>),
     /// What was asked for a delivery, and what was learnt of objects.
     Enriched(DeliveryId, String, Learnt, oneshot::Sender<()>),
     /// What is known of an object.
@@ -83,12 +84,9 @@ enum Done {
     Nothing,
     Appended(Appended),
     SetAside(bool),
-    /// The action of what waits for a retry now; none of what is not open any more.
-    Retried(Option<String>),
     /// Whether there are more of them.
     DueNow(bool),
-    /// The delivery as it was, and whether one of another action was made.
-    Ended(Option<Found>, bool),
+    Ended(Ended),
 }
 
 pub(super) struct Writer {
@@ -141,7 +139,7 @@ impl Writer {
             place,
         };
         writer.reopen()?;
-        writer.clamp_due()?;
+        writer.begin()?;
         writer.count_pending()?;
         Ok(writer)
     }
@@ -172,10 +170,20 @@ impl Writer {
         Ok(())
     }
 
-    /// No retry waits for longer than its pause, whatever the clock said when it was written.
-    fn clamp_due(&self) -> Result<(), OpenError> {
-        let Some(connection) = &self.connection else { return Ok(()) };
-        connection.execute(work::CLAMP_DUE, [self.shared.clock.now()])?;
+    /// Nothing is claimed now: what was asked for claims is done. And no retry waits for longer than its pause, whatever
+    /// the clock said when it was written.
+    fn begin(&mut self) -> Result<(), OpenError> {
+        let now = self.shared.clock.now();
+        let Some(connection) = &mut self.connection else { return Ok(()) };
+        let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+        let mut work = Work::new(&transaction, millis(SystemTime::now()), self.next_event);
+        let changes = work.connection.execute(work::CLAMP_DUE, [now])? + work.fulfil_all()?;
+        work.write_tally()?;
+        if changes > 0 {
+            transaction.commit()?
+        } else {
+            transaction.rollback()?
+        }
         Ok(())
     }
 
@@ -252,8 +260,9 @@ impl Writer {
                 what(connection);
             }
         }
-        let asked: Vec<Command> =
-            batch.extract_if(.., |command| matches!(command, Command::Known(..))).collect();
+        let asked: Vec<Command> = batch
+            .extract_if(.., |command| matches!(command, Command::Known(..) | Command::Barrier(_)))
+            .collect();
         let fetches: Vec<Command> =
             batch.extract_if(.., |command| matches!(command, Command::Fetch(..))).collect();
         if !batch.is_empty() {
@@ -293,9 +302,15 @@ impl Writer {
             }
         }
         for command in asked {
-            if let (Command::Known(object, sender), Some(connection)) = (command, &self.connection) {
-                // What cannot be read now is not known: the next commit says why.
-                let _ = sender.send(super::enriched::known(connection, &object).unwrap_or_default());
+            match (command, &self.connection) {
+                (Command::Known(object, sender), Some(connection)) => {
+                    // What cannot be read now is not known: the next commit says why.
+                    let _ = sender.send(super::enriched::known(connection, &object).unwrap_or_default());
+                }
+                (Command::Barrier(sender), _) => {
+                    let _ = sender.send(millis(SystemTime::now()));
+                }
+                _ => {}
             }
         }
         for command in fetches {
@@ -398,40 +413,17 @@ fn apply(work: &mut Work<'_>, command: &Command) -> rusqlite::Result<(Done, Opti
             work.attempted(*id, *used, answer)?;
             Done::Nothing
         }
-        Command::Retry(id, due, used, answer) => Done::Retried(work.retry(*id, *due, *used, answer)?),
+        Command::Retry(id, due, used, answer) => Done::Ended(work.retry(*id, *due, *used, answer)?),
         Command::DueNow(action, now) => Done::DueNow(work.due_now(action, *now)?),
-        Command::End(id, End { outcome, done, to }) => {
-            let found = end(work, *id, outcome, done.as_deref())?;
-            let ended = outcome.given_up().is_some() && found.as_ref().is_some_and(|was| was.state.is_open());
-            let made = match to {
-                Some(to) if ended => work.fall_back(*id, to)?,
-                Some(_) | None => false,
-            };
-            Done::Ended(found, made)
-        }
-        Command::Change(change, ..) => return Ok((Done::Nothing, Some(change::apply(work, change)?))),
+        Command::End(id, end) => Done::Ended(work.end_claim(*id, end)?),
+        Command::Change(bite, ..) => return Ok((Done::Nothing, Some(change::apply(work, bite)?))),
         Command::Enriched(id, found, learnt, _) => {
             work.enriched(*id, found, learnt)?;
             Done::Nothing
         }
-        Command::Known(..) | Command::Fetch(..) | Command::Close(_) => Done::Nothing,
+        Command::Known(..) | Command::Barrier(_) | Command::Fetch(..) | Command::Close(_) => Done::Nothing,
         #[cfg(test)]
         Command::Do(_) => Done::Nothing,
     };
     Ok((done, None))
-}
-
-fn end(
-    work: &mut Work<'_>,
-    id: DeliveryId,
-    outcome: &Outcome,
-    done: Option<&str>,
-) -> rusqlite::Result<Option<Found>> {
-    match outcome {
-        Outcome::Delivered => work.end(id, State::Delivered, done),
-        Outcome::NothingToDo => work.end(id, State::NothingToDo, done),
-        Outcome::Dead(reason) => work.end(id, State::Dead, Some(reason)),
-        Outcome::DeadHoldingKey(reason) => work.end_holding_key(id, reason),
-        Outcome::Returned => work.find(id),
-    }
 }

@@ -171,3 +171,29 @@ fn a_journal_takes_half_of_what_is_free_and_ten_gib_at_most() {
         assert_eq!(writer::default_size(free), expected, "{free}");
     }
 }
+
+/// What is claimed and not ready in the file any more does not hide what is.
+#[tokio::test]
+async fn everything_claimable_comes_though_what_is_claimed_was_changed_behind_its_back() {
+    let folder = tempfile::tempdir().unwrap();
+    let journal = open(&folder);
+    let count = 2 * PIECE + 9;
+    let mut receipts = Vec::new();
+    for n in 0..count {
+        receipts.push(append(&journal, entry(&n.to_string(), &n.to_string(), false)).await);
+    }
+    for receipt in receipts {
+        within(receipt).await;
+    }
+    let mut claimed = Vec::new();
+    while claimed.len() < 16 {
+        claimed.extend(within(journal.claim("a", 16 - claimed.len())).await);
+    }
+    tamper(&journal, "UPDATE delivery SET state = 6, lane = NULL WHERE id >> 16 <= 16").await;
+    let mut seen = claimed.len();
+    while seen < count {
+        let some = within(journal.claim("a", 100)).await;
+        seen += some.len();
+        some.iter().for_each(|claimed| journal.end(claimed.id, Outcome::Delivered.into()));
+    }
+}

@@ -3,8 +3,6 @@
 use std::fs;
 use std::os::unix::fs::FileExt as _;
 
-use futures_util::FutureExt;
-
 use super::*;
 
 fn reason(state: &JournalState) -> String {

@@ -1,7 +1,7 @@
 //! What people see, and what they do to deliveries.
 
 use super::*;
-use crate::journal::NewDelivery;
+use crate::journal::{Begin, End, Handover, NewDelivery, Retry, Used};
 
 fn only(states: &[State]) -> Filter {
     Filter { states: states.to_vec(), ..Filter::default() }
@@ -133,17 +133,199 @@ async fn what_is_discarded_ends_and_frees_its_key() {
     let discard = |id: &str| Change::Discard { which: one(DeliveryId::parse(id).unwrap()), by: "eve".into() };
     assert_eq!(change(&journal, discard("2.0")).await.0, ["2.0"]);
     assert_eq!(journal.withdrawn("a"), []);
-    // The one in work is to be given back; what comes of an attempt under way changes nothing.
-    assert_eq!(change(&journal, discard("1.0")).await.0, ["1.0"]);
+    // The one in work is to be given back, and until then the next of its lane does not start.
+    let asked = within(journal.change(discard("1.0"))).await.unwrap();
+    assert_eq!((asked.changed, asked.under_way), (vec![], vec![claimed[0].id]));
     assert_eq!(journal.withdrawn("a"), [claimed[0].id]);
-    assert_eq!(names(&claim(&journal, "a", 1).await), ["3"]);
-    journal.end(claimed[0].id, Outcome::Returned.into());
+    // It is told at once, and once.
+    assert_eq!(within(journal.claim("a", 1)).await.len(), 0);
     assert_eq!(names(&claim(&journal, "a", 0).await), [""; 0]);
+    journal.end(claimed[0].id, Outcome::Returned.into());
+    assert_eq!(names(&claim(&journal, "a", 1).await), ["3"]);
     assert_eq!(journal.withdrawn("a"), []);
     assert_eq!(change(&journal, discard("1.0")).await.0, [""; 0], "twice is once");
     let reader = reader(&folder);
     let row = &reader.list(&one(claimed[0].id), &Page::default()).unwrap()[0];
     assert_eq!((row.state, row.reason.as_deref()), (State::Discarded, Some("discarded by eve")));
+}
+
+/// An attempt under way ends first: what it did is what is recorded.
+#[tokio::test]
+async fn what_is_asked_of_a_delivery_under_way_is_done_unless_it_succeeds() {
+    let used = Used { made: 1, ..Used::default() };
+    let retry = || Retry { due: Instant::now() + Duration::from_secs(60), used, answer: "no".into() };
+    for restart in [false, true] {
+        for (outcome, expected) in [
+            (Some(Outcome::Delivered), "delivered"),
+            (Some(Outcome::NothingToDo), "nothing-to-do"),
+            (Some(Outcome::Dead("why".into())), "discarded"),
+            (Some(Outcome::DeadHoldingKey("why".into())), "discarded"),
+            (Some(Outcome::Returned), "discarded"),
+            (None, "discarded"),
+        ] {
+            let folder = tempfile::tempdir().unwrap();
+            let mut journal = open(&folder);
+            keep(&journal, "1", "k").await;
+            keep(&journal, "2", "k").await;
+            let first = claim(&journal, "a", 1).await[0].id;
+            let discard = Change::Discard { which: one(first), by: "eve".into() };
+            let asked = within(journal.change(discard)).await.unwrap();
+            assert_eq!((asked.changed, asked.under_way), (vec![], vec![first]));
+            assert_eq!(names(&claim(&journal, "a", 0).await), [""; 0], "the first has not ended");
+            assert_eq!(reader(&folder).list(&one(first), &Page::default()).unwrap()[0].state, State::Ready);
+            if restart {
+                drop(journal);
+                journal = open(&folder);
+            } else if let Some(outcome) = outcome {
+                let end = End::from(outcome).handed_to(Handover::to("b"));
+                journal.end(first, end);
+            } else {
+                journal.retry_at(first, retry());
+            }
+            assert_eq!(names(&claim(&journal, "a", 1).await), ["2"]);
+            assert_eq!(names(&claim(&journal, "b", 0).await), [""; 0], "nothing was given up");
+            let expected = if restart { "discarded" } else { expected };
+            let row = &reader(&folder).list(&one(first), &Page::default()).unwrap()[0];
+            assert_eq!(row.state.name(), expected);
+            if expected == "discarded" {
+                assert_eq!(row.reason.as_deref(), Some("discarded by eve"));
+            }
+        }
+    }
+}
+
+/// Two of a lane are never claimable at once, whoever is taken out of it.
+#[tokio::test]
+async fn a_retry_out_of_order_and_a_discard_do_not_make_two_of_a_lane_claimable() {
+    let folder = tempfile::tempdir().unwrap();
+    let journal = open(&folder);
+    for id in ["1", "2", "3"] {
+        keep(&journal, id, "k").await;
+    }
+    let first = claim(&journal, "a", 1).await;
+    journal.end(first[0].id, Outcome::Dead("why".into()).into());
+    let second = claim(&journal, "a", 1).await;
+    change(&journal, Change::Retry { which: one(first[0].id), out_of_order: true }).await;
+    let third = one(DeliveryId::parse("3.0").unwrap());
+    change(&journal, Change::Discard { which: third, by: "me".into() }).await;
+    assert_eq!(names(&claim(&journal, "a", 0).await), [""; 0]);
+    journal.end(second[0].id, Outcome::Delivered.into());
+    assert_eq!(names(&claim(&journal, "a", 1).await), ["1"]);
+}
+
+/// That a delivery waits for no lane is its own, however often it is opened again.
+#[tokio::test]
+async fn what_waits_for_nobody_does_so_after_a_release_a_retry_and_a_move() {
+    let folder = tempfile::tempdir().unwrap();
+    let journal = open(&folder);
+    for (id, begin) in
+        [("1", Begin::Held("guard".into())), ("2", Begin::Held("guard".into())), ("3", Begin::Live)]
+    {
+        let mut entry = entry(id, "k", false);
+        (entry.deliveries[0].ordered, entry.deliveries[0].begin) = (false, begin);
+        within(append(&journal, entry).await).await;
+    }
+    change(&journal, Change::Release { which: Filter::default() }).await;
+    for claimed in claim(&journal, "a", 3).await {
+        journal.end(claimed.id, Outcome::Dead("why".into()).into());
+    }
+    change(&journal, Change::Retry { which: Filter::default(), out_of_order: false }).await;
+    let which = Filter { action: Some("a".into()), ..Filter::default() };
+    change(&journal, Change::Hold { which: which.clone(), why: "me".into() }).await;
+    change(&journal, Change::Move { which, to: "b".into() }).await;
+    change(&journal, Change::Release { which: Filter::default() }).await;
+    assert_eq!(claim(&journal, "b", 3).await.len(), 3);
+}
+
+/// Lanes are numbers: two that share one are of the actions that their rows say.
+#[tokio::test]
+async fn lanes_of_two_actions_that_share_a_number_send_nothing_to_the_wrong_target() {
+    let folder = tempfile::tempdir().unwrap();
+    let journal = open(&folder);
+    keep(&journal, "1", "k").await;
+    keep(&journal, "2", "k").await;
+    tamper(
+        &journal,
+        "UPDATE delivery SET action = 'b' WHERE id >> 16 = 2; \
+                      UPDATE tally SET count = 0; \
+                      INSERT OR REPLACE INTO tally VALUES ('a', 1, 1), ('b', 0, 1)",
+    )
+    .await;
+    claim(&journal, "b", 0).await;
+    let first = claim(&journal, "a", 1).await;
+    journal.end(first[0].id, Outcome::Delivered.into());
+    assert_eq!(names(&claim(&journal, "a", 0).await), [""; 0]);
+    let second = claim(&journal, "b", 1).await;
+    assert_eq!((names(&second), &*second[0].event.action), (vec!["2"], "b"));
+    let tally = reader(&folder).tally().unwrap();
+    let tally: Vec<_> = tally.iter().map(|t| (t.action.as_str(), t.state.name(), t.count)).collect();
+    assert_eq!(tally, [("a", "delivered", 1), ("b", "ready", 1)]);
+}
+
+/// However long the history, a change is made in bites beside which others are served.
+#[tokio::test]
+async fn a_large_change_is_made_in_bites_and_appends_go_on_beside_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let journal = open(&folder);
+    keep(&journal, "1", "k").await;
+    tamper(&journal, "WITH RECURSIVE n (n) AS (SELECT 2 UNION ALL SELECT n + 1 FROM n WHERE n < 3501) \
+        INSERT INTO event (id, identity, received, redelivered, deliveries, listener, queue, exchange, routing_key, body) \
+        SELECT n, n, 0, 0, 1, 'l', 'q', 'x', 'r', CAST('{}' AS BLOB) FROM n; \
+        INSERT INTO delivery (id, rule, action, key, state, ended, reason) \
+        SELECT id << 16, 'r', 'a', 'k' || id, 3, 1, 'why' FROM event WHERE id > 1; \
+        INSERT INTO tally VALUES ('a', 3, 3500)").await;
+    // Further events get numbers behind these.
+    drop(journal);
+    let journal = open(&folder);
+    let retry = |out_of_order| Change::Retry { which: only(&[State::Dead]), out_of_order };
+    let would = within(journal.preview(retry(false))).await.unwrap();
+    assert_eq!(would.changed.len(), 3500);
+    let mut changing = journal.changing(retry(false), false);
+    let mut bites = 0;
+    while let Some(changed) = within(changing.next()).await.unwrap() {
+        bites += 1;
+        assert!(changed.changed.len() <= 1000);
+        // Committed before the next bite begins.
+        keep(&journal, &format!("beside {bites}"), "other").await;
+    }
+    assert!(bites >= 4, "{bites}");
+    let tally = reader(&folder).tally().unwrap();
+    assert!(!tally.iter().any(|tally| tally.state == State::Dead), "{tally:?}");
+}
+
+/// What has had an effect since the deliveries were looked up counts too.
+#[tokio::test]
+async fn an_effect_that_comes_while_dead_letters_are_retried_is_seen() {
+    let folder = tempfile::tempdir().unwrap();
+    let journal = open(&folder);
+    for id in ["1", "2"] {
+        keep(&journal, id, "k").await;
+    }
+    let first = claim(&journal, "a", 1).await;
+    journal.end(first[0].id, Outcome::Dead("why".into()).into());
+    let second = claim(&journal, "a", 1).await;
+    let hold = Change::Hold { which: one(second[0].id), why: "me".into() };
+    change(&journal, hold).await;
+    journal.end(second[0].id, Outcome::Returned.into());
+    // Behind the others, so that it is in a later bite.
+    tamper(&journal, "WITH RECURSIVE n (n) AS (SELECT -1001 UNION ALL SELECT n + 1 FROM n WHERE n < -1) \
+        INSERT INTO delivery (id, rule, action, key, state, ended, reason) \
+        SELECT (1 << 16) + n, 'r', 'c', 'k', 3, 1, 'why' FROM n; \
+        INSERT INTO event SELECT 0, 0, received, 0, 0, 1001, listener, queue, exchange, routing_key, content_type, \
+        content_encoding, compression, NULL, NULL, NULL, body, NULL FROM event WHERE id = 1; \
+        INSERT INTO tally VALUES ('c', 3, 1001)").await;
+    let retry = Change::Retry { which: only(&[State::Dead]), out_of_order: false };
+    let mut changing = journal.changing(retry, false);
+    assert!((1..=1000).contains(&within(changing.next()).await.unwrap().unwrap().changed.len()));
+    change(&journal, Change::Release { which: one(second[0].id) }).await;
+    let second = claim(&journal, "a", 1).await;
+    journal.end(second[0].id, Outcome::Delivered.into());
+    let mut refused = Vec::new();
+    while let Some(rest) = within(changing.next()).await.unwrap() {
+        refused.extend(rest.refused.into_iter().map(|(id, why)| format!("{id}: {why}")));
+    }
+    assert_eq!(refused.len(), 1, "{refused:?}");
+    assert!(refused[0].starts_with("1.0: 2.0 of the same resource came later"), "{refused:?}");
 }
 
 #[tokio::test]
@@ -181,12 +363,12 @@ async fn what_is_moved_is_another_action_s_in_its_order() {
     let to_b =
         || Change::Move { which: Filter { action: Some("a".into()), ..Filter::default() }, to: "b".into() };
     let running = claim(&journal, "a", 1).await;
-    let refused = change(&journal, to_b()).await.1;
-    assert!(refused[0].starts_with("1.0: a has it in work"), "{refused:?}");
+    let moved = within(journal.change(to_b())).await.unwrap();
+    assert_eq!((moved.changed.len(), moved.under_way), (1, vec![running[0].id]));
+    assert_eq!(names(&claim(&journal, "b", 1).await), ["3"]);
     drop(journal);
-    let journal = open(&folder);
     // The second went before; the first follows now that nobody has it.
-    assert_eq!(change(&journal, to_b()).await.0, [running[0].id.to_string()]);
+    let journal = open(&folder);
     let mut order = Vec::new();
     for _ in 0..3 {
         let claimed = claim(&journal, "b", 1).await;
@@ -305,7 +487,12 @@ async fn a_preview_says_what_a_change_would_do_and_does_nothing() {
     // Neither what is in memory nor the counts have moved.
     assert_eq!(names(&claim(&journal, "a", 1).await), ["1"]);
     assert_eq!(reader(&folder).count(&Filter::default()).unwrap(), [(State::Waiting, 2), (State::Ready, 1)]);
-    assert_eq!(journal.change(discard()).await.unwrap(), would);
+    // One is under way by now.
+    let changed = journal.change(discard()).await.unwrap();
+    assert_eq!(
+        (changed.under_way, changed.changed),
+        (would.changed[..1].to_vec(), would.changed[1..].to_vec())
+    );
 }
 
 #[tokio::test]

@@ -5,7 +5,7 @@ use std::io::Write as _;
 use std::path::Path;
 use std::process::{Command as Process, Stdio};
 
-use super::super::{turn, work};
+use super::super::{change, turn, wish, work};
 use super::*;
 use crate::journal::NewDelivery;
 
@@ -184,6 +184,9 @@ fn no_question_on_the_way_of_a_message_scans() {
         (turn::FIRST_WAITING, "COVERING INDEX delivery_lane (lane=? AND state=?)"),
         (turn::TAKEN, "COVERING INDEX delivery_lane (lane=? AND state=?)"),
         (work::READY, "COVERING INDEX delivery_ready (action=? AND due=?)"),
+        (change::READY_BEHIND, "COVERING INDEX delivery_lane (lane=? AND state=? AND rowid>?)"),
+        (wish::WISHES, "COVERING INDEX delivery_wish"),
+        (change::EFFECTS, "INDEX delivery_done (ended>?)"),
         (work::DUE, "COVERING INDEX delivery_ready (action=? AND due>? AND due<?)"),
         (work::NEXT_DUE, "COVERING INDEX delivery_ready (action=? AND due>?)"),
         ("SELECT id FROM event WHERE identity = ?", "INDEX event_identity (identity=?)"),

@@ -1,6 +1,6 @@
 //! After a commit: who waits is told, and what has become claimable comes into memory.
 
-use super::super::work::Appended;
+use super::super::work::{Appended, Ended};
 use super::super::{Shared, prune};
 use super::{Answer, Appending, Apply, Change, Command, Done, Writer};
 use crate::action::Event;
@@ -46,36 +46,20 @@ impl Writer {
                     }
                     let _ = receipt.send(Settle::Acknowledge);
                 }
-                (Command::Retry(id, due, ..), Done::Retried(action)) => match action {
-                    Some(action) => claimable.retried(&action, id, due.at),
-                    None => claimable.forget(id),
-                },
                 (Command::DueNow(action, now), Done::DueNow(more)) => {
                     claimable.waits_until(&action, now);
                     if more {
                         self.backlog.push_back(Command::DueNow(action, now));
                     }
                 }
-                (Command::End(id, End { outcome, to, .. }), Done::Ended(Some(found), handed_over)) => {
-                    claimable.forget(id);
-                    if !found.state.is_open() {
-                        // It was ended by somebody while an attempt was under way.
-                    } else if outcome == Outcome::Returned {
-                        self.offer(vec![(found.action, id)]);
-                    } else {
-                        self.shared.count(&outcome);
-                        gate.changed(&found.action, -1);
-                        if let (Some(to), true) = (to, handed_over) {
-                            gate.changed(&to.action, 1);
-                        }
-                    }
-                }
+                (Command::Retry(id, ..), Done::Ended(ended)) => self.tell_end(id, ended, None),
+                (Command::End(id, end), Done::Ended(ended)) => self.tell_end(id, ended, Some(end)),
                 (Command::Change(_, Apply::Preview, sender), _) => {
-                    let _ = sender.send(Ok(answer.unwrap_or_default().changed));
+                    let _ = sender.send(answer.unwrap_or_default());
                 }
-                (Command::Change(change, Apply::Commit, sender), _) => {
+                (Command::Change(bite, Apply::Commit, sender), _) => {
                     let Some(answer) = answer else { continue };
-                    match change {
+                    match bite.change {
                         Change::Pause { .. } | Change::Resume { .. } => self.read_paused(),
                         Change::Retry { .. }
                         | Change::Discard { .. }
@@ -89,7 +73,7 @@ impl Writer {
                     for (action, by) in &answer.pending {
                         gate.changed(action, *by);
                     }
-                    let _ = sender.send(Ok(answer.changed));
+                    let _ = sender.send(answer);
                 }
                 (Command::Enriched(_, _, _, sender), _) => {
                     let _ = sender.send(());
@@ -103,6 +87,7 @@ impl Writer {
                     | Command::DueNow(..)
                     | Command::End(..)
                     | Command::Known(..)
+                    | Command::Barrier(_)
                     | Command::Fetch(..)
                     | Command::Close(_),
                     _,
@@ -114,6 +99,29 @@ impl Writer {
         claimable.changed.notify_waiters();
         if unreadable && let Err(error) = prune::unreadable(self) {
             tracing::warn!("unreadable messages cannot be moved out of the journal: {error}");
+        }
+    }
+}
+
+impl Writer {
+    fn tell_end(&self, id: DeliveryId, ended: Ended, end: Option<End>) {
+        let Shared { claimable, gate, .. } = &*self.shared;
+        claimable.forget(id);
+        match ended {
+            Ended::Nothing => {}
+            Ended::Waits { action, due } => claimable.waits_until(&action, due),
+            Ended::Returned { action } => self.offer(vec![(action, id)]),
+            Ended::Fulfilled(pending) => {
+                pending.into_iter().for_each(|(action, by)| gate.changed(&action, by));
+            }
+            Ended::Ended { action, made } => {
+                gate.changed(&action, -1);
+                let Some(End { outcome, to, .. }) = end else { return };
+                self.shared.count(&outcome);
+                if let (Some(to), true) = (to, made) {
+                    gate.changed(&to.action, 1);
+                }
+            }
         }
     }
 }
