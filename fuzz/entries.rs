@@ -5,8 +5,9 @@ use osnl_model::versioned::ironic::{
 };
 use osnl_model::versioned::{Form, Json, Versioned, VersionedObject, read_text, to_payload_text};
 use osnl_model::{
-    BodyDigest, ContentInfo, MAX_PLAIN_BODY, Masked, Notification, Secret, TransportUrl, bulk_len, bulk_part,
-    mask_secrets, plain_body, read_head, resource_key, resources, service,
+    BodyDigest, Budget, ContentInfo, DecodeError, Masked, Notification, Secret, TransportUrl, bulk_len,
+    bulk_part, mask_secrets, mask_text, parse_python_literal, plain_body, read_head, resource_key, resources,
+    service,
 };
 
 /// A URL that is read prints as one that reads the same; printed for people it has no password; no error repeats
@@ -66,7 +67,7 @@ pub(crate) fn compressed(data: &[u8]) {
             let info = ContentInfo { content_type: None, content_encoding, compression };
             if let Ok(plain) = plain_body(data, &info) {
                 // latin-1 may double.
-                assert!(plain.len() <= 2 * MAX_PLAIN_BODY.max(data.len()));
+                assert!(plain.len() <= 2 * Budget::DEFAULT.body.max(data.len()));
                 envelope(&plain);
             }
         }
@@ -112,6 +113,53 @@ pub(crate) fn readers(data: &[u8]) {
     masked(&read);
     let masked = mask_secrets(&read.payload);
     assert_eq!(mask_secrets(&masked), masked, "what is masked stays as it is");
+}
+
+/// A text without its secrets is the same when they are masked once more, written or copied, alone or in an object; it has
+/// none of what stood behind a secret's name.
+pub(crate) fn masking(data: &[u8]) {
+    let text = String::from_utf8_lossy(data);
+    let once = mask_text(&text);
+    assert_eq!(mask_text(&once), once, "{text:?}");
+    let value = serde_json::json!({ "note": text, "connection_info": text, "list": [text, text], "password": [text] });
+    let masked = mask_secrets(&value);
+    assert_eq!(mask_secrets(&masked), masked, "{text:?}");
+    assert_eq!(format!("{:?}", Masked::value(&value)), masked.to_string());
+    let planted = format!("{text}\npassword=S3CR3T\n");
+    assert!(!mask_text(&planted).contains("S3CR3T"), "{text:?}");
+    let planted = serde_json::json!([{ "x": text, "token": "S3CR3T" }]).to_string();
+    assert!(!mask_text(&planted).contains("S3CR3T"), "{text:?}");
+}
+
+/// A literal is read, or refused, without a panic; JSON of texts and numbers is one.
+pub(crate) fn python_literal(data: &[u8]) {
+    let text = String::from_utf8_lossy(data);
+    let _ = parse_python_literal(&text);
+    let quoted = serde_json::json!([text, {"a": 1}]).to_string();
+    // Escapes of JSON that Python has not, or means otherwise.
+    if !quoted.contains("\\b") && !quoted.contains("\\f") && !quoted.contains("\\u") {
+        assert_eq!(parse_python_literal(&quoted), serde_json::from_str(&quoted).ok(), "{quoted}");
+    }
+}
+
+/// What a small budget lets in, a larger one reads as the same; what it does not, is refused for a reason that names a
+/// limit, and never costs more than the limit.
+pub(crate) fn budgets(data: &[u8]) {
+    let small = Budget { body: 2000, values: 60, resources: 2 };
+    match (small.decode(data), Notification::decode(data)) {
+        (Ok(small), whole) => assert_eq!(Ok(small), whole),
+        (Err(DecodeError::TooMuch(excess)), _) => {
+            let said = excess.to_string();
+            assert!(excess.option().is_none_or(|option| said.contains(option)), "{said}");
+        }
+        (Err(error), whole) => assert_eq!(whole.err(), Some(error)),
+    }
+    for compression in [Some("gzip"), Some("bz2")] {
+        let info = ContentInfo { compression, ..ContentInfo::default() };
+        if let Ok(plain) = small.plain_body(data, &info) {
+            assert!(plain.len() <= small.body);
+        }
+    }
 }
 
 /// Without secrets it is the same whether it is written or copied.

@@ -15,12 +15,8 @@ use std::io::Read;
 use bzip2::read::MultiBzDecoder;
 use flate2::read::{MultiGzDecoder, ZlibDecoder};
 
-use crate::DecodeError;
 use crate::error::excerpt;
-
-/// The largest body that decompression may give, in bytes (64 MiB). A message of a few kB could otherwise
-/// fill the memory.
-pub const MAX_PLAIN_BODY: usize = 64 * 1024 * 1024;
+use crate::{Budget, DecodeError, Excess};
 
 /// What a message's properties and headers say about its body.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -38,32 +34,43 @@ pub struct ContentInfo<'a> {
 /// # Errors
 ///
 /// An unknown compression or encoding, compressed data that is damaged, cut off, or larger than
-/// [`MAX_PLAIN_BODY`].
+/// [`Budget::DEFAULT`] allows.
 pub fn plain_body<'a>(raw: &'a [u8], info: &ContentInfo<'_>) -> Result<Cow<'a, [u8]>, DecodeError> {
+    plain_body_of(raw, info, Budget::DEFAULT.body)
+}
+
+/// The same with a limit of one's own for what decompression may give.
+pub(crate) fn plain_body_of<'a>(
+    raw: &'a [u8],
+    info: &ContentInfo<'_>,
+    limit: usize,
+) -> Result<Cow<'a, [u8]>, DecodeError> {
     let plain = match info.compression {
         None | Some("") => Cow::Borrowed(raw),
-        Some(name) => Cow::Owned(decompress(raw, name)?),
+        Some(name) => Cow::Owned(decompress(raw, name, limit)?),
     };
     match Charset::named(info.content_encoding.unwrap_or_default())? {
         Charset::Utf8 => Ok(plain),
         Charset::Latin1 if plain.is_ascii() => Ok(plain),
+        // It may double, so what is too large is not converted. Reading it says so.
+        Charset::Latin1 if plain.len() > limit => Ok(plain),
         Charset::Latin1 => {
             Ok(Cow::Owned(plain.iter().copied().map(char::from).collect::<String>().into_bytes()))
         }
     }
 }
 
-fn decompress(raw: &[u8], name: &str) -> Result<Vec<u8>, DecodeError> {
+fn decompress(raw: &[u8], name: &str, limit: usize) -> Result<Vec<u8>, DecodeError> {
     match name.to_ascii_lowercase().as_str() {
         // What kombu calls application/x-gzip is zlib data (RFC 1950). Real gzip is told by its magic number.
         "application/x-gzip" | "application/gzip" | "gzip" | "zlib" => {
             if raw.starts_with(&[0x1f, 0x8b]) {
-                read_up_to(MultiGzDecoder::new(raw), MAX_PLAIN_BODY)
+                read_up_to(MultiGzDecoder::new(raw), limit)
             } else {
-                read_up_to(ZlibDecoder::new(raw), MAX_PLAIN_BODY)
+                read_up_to(ZlibDecoder::new(raw), limit)
             }
         }
-        "application/x-bz2" | "bzip2" | "bz2" => read_up_to(MultiBzDecoder::new(raw), MAX_PLAIN_BODY),
+        "application/x-bz2" | "bzip2" | "bz2" => read_up_to(MultiBzDecoder::new(raw), limit),
         _ => Err(DecodeError::UnsupportedCompression { name: excerpt(name) }),
     }
 }
@@ -73,7 +80,7 @@ fn read_up_to(reader: impl Read, limit: usize) -> Result<Vec<u8>, DecodeError> {
     // One byte more than allowed tells "exactly the limit" from "more".
     let longest = u64::try_from(limit).unwrap_or(u64::MAX).saturating_add(1);
     reader.take(longest).read_to_end(&mut plain).map_err(|_| DecodeError::DamagedCompression)?;
-    if plain.len() > limit { Err(DecodeError::TooLarge { limit }) } else { Ok(plain) }
+    if plain.len() > limit { Err(Excess::Decompressed { limit }.into()) } else { Ok(plain) }
 }
 
 enum Charset {
@@ -106,6 +113,8 @@ mod tests {
     use flate2::write::{GzEncoder, ZlibEncoder};
 
     use super::*;
+
+    const MAX_PLAIN_BODY: usize = Budget::DEFAULT.body;
 
     fn zlib(plain: &[u8]) -> Vec<u8> {
         let mut encoder = ZlibEncoder::new(Vec::new(), Compression::fast());
@@ -186,20 +195,20 @@ mod tests {
     fn a_bomb_stops_at_the_limit() {
         let check = |size: usize| read_up_to(ZlibDecoder::new(&*zlib(&vec![0; size])), 1000).map(|b| b.len());
         assert_eq!(check(1000), Ok(1000));
-        assert_eq!(check(1001), Err(DecodeError::TooLarge { limit: 1000 }));
+        assert_eq!(check(1001), Err(Excess::Decompressed { limit: 1000 }.into()));
 
         let bomb = zlib(&vec![0; MAX_PLAIN_BODY + 1]);
         let refused = plain_body(&bomb, &info(None, Some("gzip"))).unwrap_err();
-        assert_eq!(refused, DecodeError::TooLarge { limit: MAX_PLAIN_BODY });
+        assert_eq!(refused, Excess::Decompressed { limit: MAX_PLAIN_BODY }.into());
 
         // bzip2 packs far denser: hundreds of bytes are megabytes.
         let check =
             |size: usize| read_up_to(MultiBzDecoder::new(&*bz2(&vec![0; size])), 1000).map(|b| b.len());
         assert_eq!(check(1000), Ok(1000));
-        assert_eq!(check(1001), Err(DecodeError::TooLarge { limit: 1000 }));
-        let bomb = bz2(&vec![0; 4_000_000]).repeat(MAX_PLAIN_BODY / 4_000_000 + 1);
+        assert_eq!(check(1001), Err(Excess::Decompressed { limit: 1000 }.into()));
+        let bomb = bz2(&vec![0; 4_000_000]).repeat(MAX_PLAIN_BODY / 4_000_000 + 16);
         assert!(bomb.len() < 10_000, "{}", bomb.len());
         let refused = plain_body(&bomb, &info(None, Some("application/x-bz2"))).unwrap_err();
-        assert_eq!(refused, DecodeError::TooLarge { limit: MAX_PLAIN_BODY });
+        assert_eq!(refused, Excess::Decompressed { limit: MAX_PLAIN_BODY }.into());
     }
 }

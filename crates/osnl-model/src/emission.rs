@@ -4,6 +4,7 @@
 //! their size. Everything else of the text becomes Python's style (see [`to_python_json`]), so the body of
 //! what oslo.messaging has written comes out byte for byte as it was.
 
+use std::collections::HashMap;
 use std::fmt;
 
 use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
@@ -93,7 +94,9 @@ impl Emission {
     }
 
     fn of(pairs: Pairs) -> Result<Self, DecodeError> {
-        let text = |key: &str| Ok(pairs.value(key)?.and_then(|value| value.as_str().map(str::to_owned)));
+        let text = |key: &str| -> Result<Option<String>, DecodeError> {
+            Ok(pairs.value(key)?.and_then(|value| value.as_str().map(str::to_owned)))
+        };
         let mut read = Self {
             message_id: text("message_id")?,
             publisher_id: text("publisher_id")?,
@@ -173,10 +176,14 @@ impl<'de> Deserialize<'de> for Pairs {
 
             fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Pairs, A::Error> {
                 let mut pairs: Vec<(String, Box<RawValue>)> = Vec::new();
+                let mut places: HashMap<String, usize> = HashMap::new();
                 while let Some((key, value)) = map.next_entry::<String, Box<RawValue>>()? {
-                    match pairs.iter_mut().find(|(name, _)| *name == key) {
+                    match places.get(&key).and_then(|at| pairs.get_mut(*at)) {
                         Some(before) => before.1 = value,
-                        None => pairs.push((key, value)),
+                        None => {
+                            places.insert(key.clone(), pairs.len());
+                            pairs.push((key, value));
+                        }
                     }
                 }
                 Ok(Pairs(pairs))

@@ -16,13 +16,14 @@ mod fast;
 use std::borrow::Cow;
 use std::fmt;
 
-use serde::Deserialize;
+use serde::Deserializer as _;
 use serde::de::{IgnoredAny, MapAccess, Visitor};
 use serde_json::Value;
 
+use crate::budget::{Purse, Tree};
 use crate::error::excerpt;
-use crate::python_json::parse_as;
-use crate::{DecodeError, JsonKind, Part, Priority};
+use crate::python_json::repairing;
+use crate::{Budget, DecodeError, JsonKind, Part, Priority};
 
 /// What most messages are decided by.
 ///
@@ -56,20 +57,32 @@ impl Head<'_> {
 /// A body that is no JSON object, an envelope that is incomplete or not of version `2.0`, a message in it
 /// that is no JSON object, a priority that is neither text nor null.
 pub fn read_head(body: &[u8]) -> Result<Head<'_>, DecodeError> {
+    head_within(body, &Budget::DEFAULT)
+}
+
+/// The same within another budget, which matters only where all of the body has to be read.
+pub(crate) fn head_within<'a>(body: &'a [u8], budget: &Budget) -> Result<Head<'a>, DecodeError> {
     match fast::read_head(body) {
         Some(head) => Ok(head),
-        None => slow_head(body),
+        None => {
+            budget.check_size(body)?;
+            slow_head(body, budget)
+        }
     }
 }
 
-fn slow_head(body: &[u8]) -> Result<Head<'_>, DecodeError> {
+fn slow_head<'a>(body: &'a [u8], budget: &Budget) -> Result<Head<'a>, DecodeError> {
     let text = json_text(body)?;
-    let keys: HeadKeys = parse_as(text).map_err(|error| not_json(text, Part::Body, &error))?;
+    let purse = Purse::of(budget);
+    let read = |text: &str, part, depth| {
+        let keys = repairing(text, |text| HeadKeys::parse(text, &purse, depth));
+        keys.map_err(|error| refused(text, part, &error, &purse))
+    };
+    let keys = read(text, Part::Body, 0)?;
     let Some(message) = framed(keys.version.as_ref(), keys.message.as_ref())? else {
         return keys.into_head();
     };
-    let keys: HeadKeys = parse_as(message).map_err(|error| not_json(message, Part::Message, &error))?;
-    keys.into_head()
+    read(message, Part::Message, 2)?.into_head()
 }
 
 /// The body as text, if it may be JSON at all.
@@ -116,6 +129,11 @@ pub(crate) fn priority(value: Option<&Value>) -> Result<Option<Priority>, Decode
     }
 }
 
+/// The error for a text that was too much, is not JSON, or not the object it should be.
+pub(crate) fn refused(text: &str, part: Part, error: &serde_json::Error, purse: &Purse) -> DecodeError {
+    purse.excess().map_or_else(|| not_json(text, part, error), DecodeError::from)
+}
+
 /// The error for a text that is not JSON, or not the object it should be.
 pub(crate) fn not_json(text: &str, part: Part, error: &serde_json::Error) -> DecodeError {
     if error.is_data() {
@@ -158,15 +176,21 @@ impl HeadKeys {
     }
 }
 
-impl<'de> Deserialize<'de> for HeadKeys {
-    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_map(HeadKeysVisitor)
+impl HeadKeys {
+    fn parse(text: &str, purse: &Purse, depth: usize) -> Result<Self, serde_json::Error> {
+        let mut deserializer = serde_json::Deserializer::from_str(text);
+        let keys = (&mut deserializer).deserialize_map(HeadKeysVisitor { purse, depth })?;
+        deserializer.end()?;
+        Ok(keys)
     }
 }
 
-struct HeadKeysVisitor;
+struct HeadKeysVisitor<'a> {
+    purse: &'a Purse,
+    depth: usize,
+}
 
-impl<'de> Visitor<'de> for HeadKeysVisitor {
+impl<'de> Visitor<'de> for HeadKeysVisitor<'_> {
     type Value = HeadKeys;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -187,7 +211,7 @@ impl<'de> Visitor<'de> for HeadKeysVisitor {
                     continue;
                 }
             };
-            *place = Some(map.next_value()?);
+            *place = Some(map.next_value_seed(Tree::new(self.purse, self.depth + 1))?);
         }
         Ok(keys)
     }

@@ -9,6 +9,8 @@ use std::fmt;
 use serde_json::Value;
 use thiserror::Error;
 
+use crate::Excess;
+
 /// A body that cannot be read as a notification. Trying again never helps.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 pub enum DecodeError {
@@ -79,12 +81,9 @@ pub enum DecodeError {
     /// The header `compression` does not tell the truth, or the body is cut off.
     #[error("the compressed body is damaged or cut off")]
     DamagedCompression,
-    /// Undoing the compression would give more than [`MAX_PLAIN_BODY`](crate::MAX_PLAIN_BODY) bytes.
-    #[error("the compressed body is larger than {limit} bytes when decompressed")]
-    TooLarge {
-        /// The limit in bytes.
-        limit: usize,
-    },
+    /// The message costs more than its [`Budget`](crate::Budget).
+    #[error(transparent)]
+    TooMuch(#[from] Excess),
     /// The property `content_encoding` names an encoding this crate does not read.
     #[error("unsupported content encoding {name:?}")]
     UnsupportedEncoding {

@@ -32,6 +32,8 @@
 //!
 //! [`versioned`] is the emitting side: notifications of typed, versioned payloads, and reading them back.
 //!
+//! [`Budget`] bounds what all of this may cost for one message; the functions without one use its default.
+//!
 //! [`Target`], [`Priority`] and [`TransportUrl`] are the words in which one says where to listen;
 //! [`resources`] reads what a notification is about, whatever its form; [`resource_key`] and [`BodyDigest`] are what order and recognise messages; [`mask_secrets`] makes them
 //! fit to be shown; [`service`] reads payloads as their services mean them, and [`catalogue`] knows what they send.
@@ -44,6 +46,7 @@ mod target;
 mod transport_url;
 
 mod body;
+mod budget;
 mod compress;
 mod context;
 mod emission;
@@ -66,7 +69,8 @@ pub mod versioned;
 // The derives write `::osnl_model`, here too.
 extern crate self as osnl_model;
 
-pub use body::{ContentInfo, MAX_PLAIN_BODY, plain_body};
+pub use body::{ContentInfo, plain_body};
+pub use budget::{Budget, Excess};
 pub use compress::Compression;
 pub use context::{Context, RequestContext};
 pub use digest::BodyDigest;
@@ -79,7 +83,7 @@ pub use priority::Priority;
 pub use python_json::{parse_python_json, to_python_json};
 pub use python_literal::parse_python_literal;
 pub use recorder::Recorder;
-pub use redact::{Masked, is_secret_key, mask_secrets, mask_text};
+pub use redact::{Masked, is_secret_key, mask_members, mask_secrets, mask_text};
 pub use resource::{
     Address, AddressKind, Resource, bulk_len, bulk_part, resource_key, resource_keys, resources,
 };

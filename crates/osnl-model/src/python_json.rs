@@ -10,6 +10,8 @@ mod write;
 use serde::Deserialize;
 use serde_json::Value;
 
+use crate::budget::Purse;
+
 pub use write::to_python_json;
 
 /// Reads JSON, with the allowances of the module's documentation; `NaN` and both infinities are null.
@@ -18,18 +20,25 @@ pub use write::to_python_json;
 ///
 /// What `serde_json` says, with line and column; nesting deeper than 128 levels is one of the reasons.
 pub fn parse_python_json(text: &str) -> Result<Value, serde_json::Error> {
-    match serde_json::from_str(text) {
+    // `serde_json` ends at 128 levels.
+    let purse = Purse::new(usize::MAX, usize::MAX, usize::MAX);
+    repairing(text, |text| purse.parse(text, 0))
+}
+
+/// Parses, and where that fails for what only Python has, parses what it means.
+pub(crate) fn repairing<T>(
+    text: &str,
+    parse: impl Fn(&str) -> Result<T, serde_json::Error>,
+) -> Result<T, serde_json::Error> {
+    match parse(text) {
         Ok(value) => Ok(value),
-        Err(error) => with_repaired(text, error, |repaired| serde_json::from_str(repaired)),
+        Err(error) => with_repaired(text, error, parse),
     }
 }
 
-/// As [`parse_python_json`], into a type of the caller's that need not borrow from the text.
+/// As [`parse_python_json`], into a type of the caller's that need not borrow from the text and is no [`Value`].
 pub(crate) fn parse_as<T: for<'de> Deserialize<'de>>(text: &str) -> Result<T, serde_json::Error> {
-    match serde_json::from_str(text) {
-        Ok(value) => Ok(value),
-        Err(error) => with_repaired(text, error, |repaired| serde_json::from_str(repaired)),
-    }
+    repairing(text, |text| serde_json::from_str(text))
 }
 
 fn with_repaired<T>(

@@ -5,6 +5,15 @@ use serde_json::{Map, Number, Value};
 /// Deeper is no literal of a service's.
 const DEEPEST: usize = 64;
 
+/// Why a text is not read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Unread {
+    /// It is not a literal.
+    NotOne,
+    /// It is nested too deeply, or has too many values; it may be a literal.
+    TooMuch,
+}
+
 /// Reads what Python's `repr` gives for dictionaries, lists, tuples, sets, texts, bytes, numbers, `None` and
 /// booleans.
 ///
@@ -12,10 +21,18 @@ const DEEPEST: usize = 64;
 /// beyond 64 bits becomes a float; what is made by a call (`ValueError('x')`) is the text of the call. `None` for anything else, such as `<object at 0x7f>` inside.
 #[must_use]
 pub fn parse_python_literal(text: &str) -> Option<Value> {
-    let mut reader = Reader { rest: text };
-    let value = reader.value(0)?;
-    reader.blanks();
-    reader.rest.is_empty().then_some(value)
+    read_literal(text, DEEPEST, usize::MAX).ok()
+}
+
+/// The same with at most so many levels, of which there are never more than 64, and values. The time is linear in the
+/// text's length.
+pub(crate) fn read_literal(text: &str, levels: usize, values: usize) -> Result<Value, Unread> {
+    let mut reader = Reader { rest: text, values, has_too_much: false };
+    let found = reader.value(levels.min(DEEPEST)).filter(|_| {
+        reader.blanks();
+        reader.rest.is_empty()
+    });
+    found.ok_or(if reader.has_too_much { Unread::TooMuch } else { Unread::NotOne })
 }
 
 /// A value as Python's `repr` writes it.
@@ -58,6 +75,9 @@ fn quoted(text: &str) -> String {
 
 struct Reader<'a> {
     rest: &'a str,
+    /// How many values there may still be.
+    values: usize,
+    has_too_much: bool,
 }
 
 impl<'a> Reader<'a> {
@@ -72,36 +92,53 @@ impl<'a> Reader<'a> {
         rest.is_some()
     }
 
-    fn value(&mut self, depth: usize) -> Option<Value> {
-        if depth > DEEPEST {
-            return None;
-        }
+    /// A value with at most so many levels below it.
+    fn value(&mut self, levels: usize) -> Option<Value> {
         self.blanks();
-        match self.rest.chars().next()? {
-            '{' => self.braces(depth),
-            '[' => self.items('[', ']', depth),
-            '(' => self.items('(', ')', depth),
+        let first = self.rest.chars().next()?;
+        let Some(left) = self.values.checked_sub(1) else {
+            self.has_too_much = true;
+            return None;
+        };
+        self.values = left;
+        match first {
+            '{' => self.braces(levels),
+            '[' => self.items('[', ']', levels),
+            '(' => self.items('(', ')', levels),
             '\'' | '"' => self.text().map(Value::String),
             'u' | 'b' | 'r' if self.rest[1..].starts_with(['\'', '"']) => {
                 self.rest = &self.rest[1..];
                 self.text().map(Value::String)
             }
-            _ => self.word_or_call(depth),
+            _ => self.word_or_call(levels),
+        }
+    }
+
+    /// A value one level further in.
+    fn inner(&mut self, levels: usize) -> Option<Value> {
+        match levels.checked_sub(1) {
+            Some(levels) => self.value(levels),
+            None => {
+                self.has_too_much = true;
+                None
+            }
         }
     }
 
     /// A dictionary or a set.
-    fn braces(&mut self, depth: usize) -> Option<Value> {
+    fn braces(&mut self, levels: usize) -> Option<Value> {
         self.eat('{');
         let (mut members, mut items) = (Map::new(), Vec::new());
         while !self.eat('}') {
-            let first = self.value(depth + 1)?;
+            let first = self.inner(levels)?;
             if self.eat(':') {
                 let key = match first {
                     Value::String(text) => text,
+                    // No key in Python. Written as texts within each other they would double with each level.
+                    other if has_object(&other) => return None,
                     other => python_repr(&other),
                 };
-                members.insert(key, self.value(depth + 1)?);
+                members.insert(key, self.inner(levels)?);
             } else {
                 items.push(first);
             }
@@ -116,11 +153,11 @@ impl<'a> Reader<'a> {
         }
     }
 
-    fn items(&mut self, open: char, close: char, depth: usize) -> Option<Value> {
+    fn items(&mut self, open: char, close: char, levels: usize) -> Option<Value> {
         self.eat(open);
         let mut items = Vec::new();
         while !self.eat(close) {
-            items.push(self.value(depth + 1)?);
+            items.push(self.inner(levels)?);
             if !self.eat(',') && !self.rest.starts_with(close) {
                 return None;
             }
@@ -129,7 +166,7 @@ impl<'a> Reader<'a> {
     }
 
     /// `None`, `12`, or `ValueError('x', code=1)`.
-    fn word_or_call(&mut self, depth: usize) -> Option<Value> {
+    fn word_or_call(&mut self, levels: usize) -> Option<Value> {
         let before = self.rest;
         let name = self.word();
         if !self.rest.starts_with('(') {
@@ -137,12 +174,10 @@ impl<'a> Reader<'a> {
         }
         self.eat('(');
         while !self.eat(')') {
-            if let Some((keyword, value)) = self.rest.split_once('=')
-                && keyword.chars().all(|c| c.is_ascii_alphanumeric() || c == '_')
-            {
-                self.rest = value;
-            }
-            self.value(depth + 1)?;
+            // Only the keyword's own characters are looked at: the next `=` may be far away, or nowhere.
+            let keyword = self.rest.trim_start_matches(|c: char| c.is_ascii_alphanumeric() || c == '_');
+            self.rest = keyword.strip_prefix('=').unwrap_or(self.rest);
+            self.inner(levels)?;
             if !self.eat(',') && !self.rest.starts_with(')') {
                 return None;
             }
@@ -182,6 +217,14 @@ impl<'a> Reader<'a> {
         let (word, rest) = self.rest.split_at(end.unwrap_or(self.rest.len()));
         self.rest = rest;
         word
+    }
+}
+
+fn has_object(value: &Value) -> bool {
+    match value {
+        Value::Object(_) => true,
+        Value::Array(items) => items.iter().any(has_object),
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => false,
     }
 }
 
@@ -265,5 +308,23 @@ mod tests {
             assert_eq!(parse_python_literal(text), None, "{text}");
         }
         assert_eq!(parse_python_literal(&"[".repeat(100_000)), None);
+    }
+
+    #[test]
+    fn a_literal_that_is_too_much_is_told_from_none() {
+        let nested = |levels: usize| format!("{}{}", "[".repeat(levels), "]".repeat(levels));
+        let check = |text: &str, levels, values, expected| {
+            assert_eq!(read_literal(text, levels, values).err(), expected, "{text}");
+        };
+        check(&nested(5), 4, 99, None);
+        check(&nested(6), 4, 99, Some(Unread::TooMuch));
+        check(&nested(65), 999, 99, None);
+        check(&nested(66), 999, 99, Some(Unread::TooMuch));
+        check("[1, 2]", 9, 3, None);
+        check("[1, 2]", 9, 2, Some(Unread::TooMuch));
+        check("[1, 2", 9, 3, Some(Unread::NotOne));
+        // A dictionary is no key. Each level would double the backslashes of the one inside of it.
+        check(&("{".repeat(40) + &"'a': 1}: 1, ".repeat(40)), 99, 999, Some(Unread::NotOne));
+        check("{((1, 'a'), (2,)): 1}", 9, 99, None);
     }
 }

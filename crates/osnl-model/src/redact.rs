@@ -14,6 +14,13 @@
 //! Names decide generously: hiding too much costs a look at the source, hiding too little a password. What the
 //! recorded messages lose by it is listed in `fixtures/emission/masked.txt`.
 
+//!
+//! Masking costs time in proportion to what it reads, and little stack: it enters 128 levels in all, counted over arrays,
+//! objects and texts that are read into, of which four may be texts. What is deeper is `***`, and so is a text whose value
+//! would be larger than [`text`] reads. A text of more than 256 KiB is replaced by its length. It fails closed: what cannot
+//! be looked at is not shown.
+
+mod depth;
 mod masked;
 mod places;
 mod text;
@@ -21,7 +28,8 @@ mod words;
 
 use serde_json::{Map, Value};
 
-use self::places::Judgement;
+use self::depth::{Depth, too_deep};
+use self::places::{Judgement, names_the_next};
 
 pub use self::masked::Masked;
 pub use self::text::mask_text;
@@ -36,26 +44,63 @@ const MASK: &str = "***";
 /// What can hold none stays: null, booleans, `""`, `[]` and `{}`. That a secret is absent is worth knowing.
 #[must_use]
 pub fn mask_secrets(value: &Value) -> Value {
+    masked(value, Depth::TOP)
+}
+
+/// The same for the members of an object, such as a context.
+#[must_use]
+pub fn mask_members(object: &Map<String, Value>) -> Map<String, Value> {
+    match masked_object(object, Depth::TOP) {
+        Value::Object(masked) => masked,
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) | Value::Array(_) => Map::new(),
+    }
+}
+
+// Loops and no iterator chains: each frame counts 128 times.
+fn masked(value: &Value, depth: Depth) -> Value {
     match value {
-        Value::Array(items) => items.iter().map(mask_secrets).collect(),
-        Value::Object(object) => {
-            object.iter().map(|(key, value)| (key.clone(), member(object, key, value))).collect()
-        }
-        Value::String(text) => Value::String(mask_text(text).into_owned()),
+        Value::Array(items) => masked_items(items, depth),
+        Value::Object(object) => masked_object(object, depth),
+        Value::String(text) => Value::String(text::masked(text, depth).into_owned()),
         Value::Null | Value::Bool(_) | Value::Number(_) => value.clone(),
     }
 }
 
-fn member(object: &Map<String, Value>, key: &str, value: &Value) -> Value {
-    match (places::judge(object, key, value), value) {
+fn masked_items(items: &[Value], depth: Depth) -> Value {
+    let Some(depth) = depth.inside() else { return too_deep() };
+    let mut out = Vec::with_capacity(items.len());
+    for (at, item) in items.iter().enumerate() {
+        out.push(if is_named_before(items, at) { Value::from(MASK) } else { masked(item, depth) });
+    }
+    Value::Array(out)
+}
+
+fn masked_object(object: &Map<String, Value>, depth: Depth) -> Value {
+    let Some(depth) = depth.inside() else { return too_deep() };
+    let mut out = Map::new();
+    for (key, value) in object {
+        let judgement = places::judge(object, key, value);
+        out.insert(key.clone(), member(judgement, value, depth));
+    }
+    Value::Object(out)
+}
+
+fn member(judgement: Judgement, value: &Value, depth: Depth) -> Value {
+    match (judgement, value) {
         (Judgement::Secret, value) if says_nothing(value) => value.clone(),
         (Judgement::Secret, _) => Value::from(MASK),
-        // A text that cannot be read into may have the secret anywhere.
-        (Judgement::Within, Value::String(inner)) if !says_nothing(value) => {
-            Value::from(text::structured(inner).map_or_else(|| MASK.to_owned(), std::borrow::Cow::into_owned))
+        (Judgement::Within, Value::String(inner)) if !inner.is_empty() => {
+            Value::from(text::masked_within(inner, depth).into_owned())
         }
-        (Judgement::Within | Judgement::Plain, value) => mask_secrets(value),
+        (Judgement::Within | Judgement::Plain, value) => masked(value, depth),
     }
+}
+
+/// Whether an item is a secret because the one before it is its name: `["--password", "x"]`.
+fn is_named_before(items: &[Value], at: usize) -> bool {
+    let Some(name) = at.checked_sub(1).and_then(|before| items.get(before)) else { return false };
+    let is_something = items.get(at).is_some_and(|item| !says_nothing(item));
+    is_something && name.as_str().is_some_and(|name| names_the_next(name, items.len()))
 }
 
 fn says_nothing(value: &Value) -> bool {

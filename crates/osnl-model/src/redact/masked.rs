@@ -1,10 +1,12 @@
 //! Writing without secrets, without a copy of what is written.
 
+use serde::ser::{SerializeMap as _, SerializeSeq as _};
 use serde::{Serialize, Serializer};
 use serde_json::{Map, Value};
 
+use super::depth::{Depth, too_deep};
 use super::places::{self, Judgement};
-use super::{MASK, mask_text, says_nothing, text};
+use super::{MASK, is_named_before, says_nothing, text};
 
 /// A value that serializes as [`mask_secrets`](crate::mask_secrets) of it would, which is not made for that.
 #[derive(Clone, Copy)]
@@ -40,33 +42,60 @@ impl std::fmt::Debug for Masked<'_> {
 impl Serialize for Masked<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         match self.0 {
-            Inner::Value(Value::Array(items)) => serializer.collect_seq(items.iter().map(Masked::value)),
-            Inner::Value(Value::Object(object)) | Inner::Object(object) => {
-                serializer.collect_map(object.iter().map(|(key, value)| (key, Member { object, key, value })))
-            }
-            Inner::Value(Value::String(text)) => serializer.serialize_str(&mask_text(text)),
-            Inner::Value(value @ (Value::Null | Value::Bool(_) | Value::Number(_))) => {
-                value.serialize(serializer)
-            }
+            Inner::Value(value) => Within { value, depth: Depth::TOP }.serialize(serializer),
+            Inner::Object(object) => serialize_object(object, Depth::TOP, serializer),
         }
     }
 }
 
-struct Member<'a> {
-    object: &'a Map<String, Value>,
-    key: &'a str,
+/// A value at a depth.
+struct Within<'a> {
     value: &'a Value,
+    depth: Depth,
 }
 
-impl Serialize for Member<'_> {
+impl Serialize for Within<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        match (places::judge(self.object, self.key, self.value), self.value) {
-            (Judgement::Secret, value) if says_nothing(value) => value.serialize(serializer),
-            (Judgement::Secret, _) => serializer.serialize_str(MASK),
-            (Judgement::Within, Value::String(inner)) if !inner.is_empty() => {
-                serializer.serialize_str(&text::structured(inner).unwrap_or(MASK.into()))
-            }
-            (Judgement::Within | Judgement::Plain, value) => Masked::value(value).serialize(serializer),
+        match self.value {
+            Value::Array(items) => serialize_items(items, self.depth, serializer),
+            Value::Object(object) => serialize_object(object, self.depth, serializer),
+            Value::String(text) => serializer.serialize_str(&text::masked(text, self.depth)),
+            value @ (Value::Null | Value::Bool(_) | Value::Number(_)) => value.serialize(serializer),
         }
     }
+}
+
+fn serialize_items<S: Serializer>(items: &[Value], depth: Depth, serializer: S) -> Result<S::Ok, S::Error> {
+    let Some(depth) = depth.inside() else { return too_deep().serialize(serializer) };
+    let mut seq = serializer.serialize_seq(Some(items.len()))?;
+    for (at, value) in items.iter().enumerate() {
+        if is_named_before(items, at) {
+            seq.serialize_element(MASK)?;
+        } else {
+            seq.serialize_element(&Within { value, depth })?;
+        }
+    }
+    seq.end()
+}
+
+fn serialize_object<S: Serializer>(
+    object: &Map<String, Value>,
+    depth: Depth,
+    serializer: S,
+) -> Result<S::Ok, S::Error> {
+    let Some(depth) = depth.inside() else { return too_deep().serialize(serializer) };
+    let mut map = serializer.serialize_map(Some(object.len()))?;
+    for (key, value) in object {
+        match (places::judge(object, key, value), value) {
+            (Judgement::Secret, value) if says_nothing(value) => map.serialize_entry(key, value)?,
+            (Judgement::Secret, _) => map.serialize_entry(key, MASK)?,
+            (Judgement::Within, Value::String(inner)) if !inner.is_empty() => {
+                map.serialize_entry(key, &text::masked_within(inner, depth))?;
+            }
+            (Judgement::Within | Judgement::Plain, value) => {
+                map.serialize_entry(key, &Within { value, depth })?;
+            }
+        }
+    }
+    map.end()
 }

@@ -26,9 +26,12 @@ const BESIDE: [(&str, &str, &[&str]); 4] = [
 pub(super) fn judge(object: &Map<String, Value>, key: &str, value: &Value) -> Judgement {
     match key {
         // Cinder writes maps as rows of these; glance's metadata has the same.
-        "value" => secret_if(named_by_row(object)),
+        "value" | "Value" | "VALUE" => secret_if(named_by_row(object)),
         // Alone, a key is one; beside a value it is a name.
-        "key" => secret_if(beside(object, key) || !object.contains_key("value")),
+        "key" | "Key" | "KEY" => {
+            let has_value = ["value", "Value", "VALUE"].iter().any(|value| object.contains_key(*value));
+            secret_if(beside(object, key) || !has_value)
+        }
         _ if beside(object, key) => Judgement::Secret,
         // Nova's is a flag, ironic's the drive.
         "config_drive" if is_flag(value) => Judgement::Plain,
@@ -42,8 +45,18 @@ fn secret_if(secret: bool) -> Judgement {
 }
 
 fn named_by_row(object: &Map<String, Value>) -> bool {
-    let name = object.get("key").or_else(|| object.get("name")).or_else(|| object.get("meta_key"));
-    name.and_then(Value::as_str).is_some_and(is_secret_key)
+    const NAMES: [&str; 9] =
+        ["key", "Key", "KEY", "name", "Name", "NAME", "meta_key", "Meta_key", "META_KEY"];
+    NAMES.iter().filter_map(|name| object.get(*name)?.as_str()).any(is_secret_key)
+}
+
+/// Whether an item of a list is the name of the secret that follows it: an option of a command line, or the first of a
+/// pair.
+pub(super) fn names_the_next(name: &str, items: usize) -> bool {
+    // A sentence is no name.
+    let is_name = name.len() <= 64
+        && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'.' | b'-'));
+    is_name && (items == 2 || name.starts_with("--")) && is_secret_key(name)
 }
 
 fn beside(object: &Map<String, Value>, key: &str) -> bool {

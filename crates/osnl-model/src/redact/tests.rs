@@ -5,6 +5,9 @@ use serde_json::json;
 
 use super::*;
 
+mod gaps;
+mod limits;
+
 #[test]
 fn names_decide() {
     for key in [
@@ -122,7 +125,7 @@ fn texts_are_masked_inside() {
     // Neither, and yet.
     check("{'password': 'x', 'o': <object at 0x7f>}", "{'password': '***', 'o': <object at 0x7f>}");
     check(r#"failed: {\"admin_pass\": \"x y\", \"b\": 1"#, r#"failed: {\"admin_pass\": \"***\", \"b\": 1"#);
-    check("X-Auth-Token: gAb12 and more", "X-Auth-Token: *** and more");
+    check("X-Auth-Token: gAb12 and more\nnext", "X-Auth-Token: ***\nnext");
     check("Authorization: Bearer abc.def", "Authorization: ***");
     check("password=hunter2&user=u", "password=***&user=u");
     check("token=None, password=''", "token=None, password=''");
@@ -209,18 +212,21 @@ fn texts() -> impl Strategy<Value = String> {
 
 /// [`is_secret_key`] said without care for time.
 fn is_secret(key: &str) -> bool {
-    use super::words::{HARMLESS, SECRET, SECRET_WHOLE};
+    use super::words::{HARMLESS, SECRET, SECRET_END, SECRET_WHOLE};
     let squeezed: String = key.chars().filter(|c| c.is_alphanumeric()).flat_map(char::to_lowercase).collect();
-    !HARMLESS.iter().any(|end| squeezed.ends_with(end))
-        && (SECRET_WHOLE.contains(&squeezed.as_str()) || SECRET.iter().any(|word| squeezed.contains(word)))
+    let ends = SECRET_END.iter().any(|end| squeezed.ends_with(end)) && squeezed != "key";
+    SECRET_WHOLE.contains(&squeezed.as_str())
+        || !HARMLESS.iter().any(|end| squeezed.ends_with(end))
+            && (ends || SECRET.iter().any(|word| squeezed.contains(word)))
 }
 
 proptest! {
     #![proptest_config(ProptestConfig { failure_persistence: None, cases: 4096, ..ProptestConfig::default() })]
 
     #[test]
-    fn what_is_looked_at_before_the_pattern_misses_no_pair(text in texts()) {
-        prop_assert!(text::may_have_pairs(&text) || text::pairs(&text).is_none(), "{:?}: {:?}", text, text::pairs(&text));
+    fn what_is_masked_stays_as_it_is(text in texts()) {
+        let once = mask_text(&text).into_owned();
+        prop_assert_eq!(mask_text(&once), once.as_str(), "{:?}", text);
     }
 
     #[test]

@@ -1,119 +1,129 @@
 //! Secrets inside of texts.
+//!
+//! | what | read as |
+//! | --- | --- |
+//! | begins with `{`, `[` or `(` and is JSON or a Python literal | a value, masked like any other, written again in its own language |
+//! | so, but nested too deeply, or of more than 20,000 values | `***` |
+//! | more than 256 KiB | `***` and its length |
+//! | any other | [`forms`], then [`pairs`] |
+
+mod forms;
+mod pairs;
 
 use std::borrow::Cow;
-use std::sync::LazyLock;
 
-use regex::{Captures, Regex};
 use serde_json::Value;
 
-use super::words::{is_secret_key, may_end_in_secret_key};
-use super::{MASK, mask_secrets};
-use crate::python_literal::{parse_python_literal, python_repr};
+use super::MASK;
+use super::depth::Depth;
+use crate::budget::Purse;
+use crate::python_literal::{Unread, python_repr, read_literal};
 
-/// What in a text is a secret by its form: a Fernet token, a private key.
-static FORMS: LazyLock<Option<Regex>> = LazyLock::new(|| {
-    Regex::new(concat!(
-        r"gAAAAA[A-Za-z0-9_=-]{40,}",
-        r"|(?s:-----BEGIN [A-Z0-9 ]*PRIVATE KEY-----.*?(?:-----END [A-Z0-9 ]*PRIVATE KEY-----|$))",
-    ))
-    .ok()
-});
+/// Longer texts are not looked into. What services write of their own is far shorter.
+const LONGEST: usize = 256 * 1024;
 
-/// The login of a URL. A password may hold anything but what ends the authority; the last `@` ends it.
-static LOGIN: LazyLock<Option<Regex>> =
-    LazyLock::new(|| Regex::new(r"(?P<before>[A-Za-z][A-Za-z0-9+.-]*://[^\s/?#:@]*:)[^\s/?#]*@").ok());
-
-/// `name=value`, `name: value`, `"name": "value"`, `'name': u'value'`, also with the quotes escaped once more.
-static PAIRS: LazyLock<Option<Regex>> = LazyLock::new(|| {
-    Regex::new(concat!(
-        r#"(?P<name>[A-Za-z_][A-Za-z0-9_.-]*)(?P<sep>\\*["']?\s*[:=]\s*[ub]?)"#,
-        r#"(?P<value>\\*"(?:[^"\\]|\\[^"])*\\*"|\\*'(?:[^'\\]|\\[^'])*\\*'|(?:Bearer |Basic )?[^\s,;&}\])"'\\]+)"#,
-    ))
-    .ok()
-});
+/// The values of a text that is read, and the memory they take.
+const VALUES: usize = 20_000;
+const MEMORY: usize = 16 * 1024 * 1024;
 
 /// The text with its secrets as `***`.
 ///
 /// A text that is JSON or a Python literal (as cinder's `connection_info` and a snapshot's `metadata`, as the
-/// exceptions of nova's legacy form) is read, masked as [`mask_secrets`] does, and written again in its own
-/// language. In any text, what is found by form: the password and the secret parameters of a URL, a Fernet
-/// token, a private key, and whatever follows a secret's name and `:` or `=`.
+/// exceptions of nova's legacy form) is read, masked as [`mask_secrets`](super::mask_secrets) does, and written again in
+/// its own language. In any other text, what is found by form: the login of a URL, a token of Keystone, a private key, and
+/// whatever follows a secret's name and a sign between the two. A text that is too long for that is its length.
 #[must_use]
 pub fn mask_text(text: &str) -> Cow<'_, str> {
-    structured(text).unwrap_or_else(|| running(text))
+    masked(text, Depth::TOP)
 }
 
-/// The same for a text that is an object or a list in JSON or Python; `None` for any other.
-pub(super) fn structured(text: &str) -> Option<Cow<'_, str>> {
+/// A text at a depth.
+pub(super) fn masked(text: &str, depth: Depth) -> Cow<'_, str> {
+    if text.len() > LONGEST {
+        return Cow::Owned(format!("{MASK} (a text of {} bytes)", text.len()));
+    }
+    match structured(text, depth) {
+        Structure::Masked(masked) => masked,
+        Structure::TooMuch => Cow::Borrowed(MASK),
+        Structure::None => running(text),
+    }
+}
+
+/// A text that must be readable, because its secrets may be anywhere.
+pub(super) fn masked_within(text: &str, depth: Depth) -> Cow<'_, str> {
+    match structured(text, depth) {
+        Structure::Masked(masked) if text.len() <= LONGEST => masked,
+        Structure::Masked(_) | Structure::TooMuch | Structure::None => Cow::Borrowed(MASK),
+    }
+}
+
+enum Structure<'a> {
+    /// It is an object or a list; without its secrets.
+    Masked(Cow<'a, str>),
+    /// It may be one.
+    TooMuch,
+    None,
+}
+
+fn structured(text: &str, depth: Depth) -> Structure<'_> {
     if !text.trim_start().starts_with(['{', '[', '(']) {
-        return None;
+        return Structure::None;
     }
-    let (read, write): (Value, fn(&Value) -> String) = match serde_json::from_str(text) {
+    let Some(depth) = depth.in_text() else { return Structure::TooMuch };
+    let purse = Purse::new(VALUES, MEMORY, depth.levels());
+    let (read, write): (Value, fn(&Value) -> String) = match purse.parse(text, 0) {
         Ok(read) => (read, Value::to_string),
-        Err(_) => (parse_python_literal(text)?, python_repr),
+        Err(_) if purse.excess().is_some() => return Structure::TooMuch,
+        Err(_) => match read_literal(text, depth.levels(), VALUES) {
+            Ok(read) => (read, python_repr),
+            Err(Unread::TooMuch) => return Structure::TooMuch,
+            Err(Unread::NotOne) => return Structure::None,
+        },
     };
-    let masked = mask_secrets(&read);
-    Some(if masked == read { Cow::Borrowed(text) } else { Cow::Owned(write(&masked)) })
+    let masked = super::masked(&read, depth);
+    Structure::Masked(if masked == read { Cow::Borrowed(text) } else { Cow::Owned(write(&masked)) })
 }
 
-fn running(text: &str) -> Cow<'_, str> {
-    let mut masked = Cow::Borrowed(text);
-    if text.contains("gAAAAA") || text.contains("PRIVATE KEY") {
-        masked = replaced(masked, FORMS.as_ref(), |_| MASK.to_owned());
-    }
-    if text.contains("://") && text.contains('@') {
-        masked = replaced(masked, LOGIN.as_ref(), |found| format!("{}{MASK}@", &found["before"]));
-    }
-    if may_have_pairs(&masked) {
-        masked = match pairs(&masked) {
-            Some(new) => Cow::Owned(new),
-            None => masked,
-        };
-    }
-    masked
-}
-
-/// Whether [`pairs`] could find a secret's name: most texts with a `:` are times and addresses, and looking back from
-/// it is much cheaper than the pattern. Says yes too often, never too seldom.
-pub(super) fn may_have_pairs(text: &str) -> bool {
-    text.match_indices([':', '=']).any(|(at, _)| {
-        // Backwards what may stand between a name and the sign.
-        let before = text[..at].trim_end();
-        let before = before.strip_suffix(['"', '\'']).unwrap_or(before).trim_end_matches('\\');
-        let in_name = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '.' | '-');
-        let name = &before[before.trim_end_matches(in_name).len()..];
-        !name.is_empty() && may_end_in_secret_key(name)
+/// Sentences, configuration files, headers, commands.
+pub(super) fn running(text: &str) -> Cow<'_, str> {
+    let passes = [forms::tokens, forms::private_keys, forms::logins, pairs::named];
+    passes.iter().fold(Cow::Borrowed(text), |text, pass| match pass(&text) {
+        Some(masked) => Cow::Owned(masked),
+        None => text,
     })
 }
 
-/// `None` if nothing had to be replaced.
-pub(super) fn pairs(text: &str) -> Option<String> {
-    let (mut out, mut copied, mut at) = (String::new(), 0, 0);
-    while let Some(found) = PAIRS.as_ref()?.captures_at(text, at) {
-        let (name, value) = (&found["name"], found.name("value")?);
-        let bare = value.as_str().trim_matches(['\\', '"', '\'']);
-        let is_nothing = matches!(bare, "" | "None" | "null" | "True" | "False");
-        if is_secret_key(name) && !is_nothing {
-            // The quotes stay, so that what is left still looks like what it was.
-            let (before, after) = value.as_str().split_at(value.as_str().find(bare)?);
-            out.extend([&text[copied..value.start()], before, MASK, &after[bare.len()..]]);
-            (copied, at) = (value.end(), value.end());
-        } else {
-            // In `failed: password=x` the value holds the next pair.
-            at = value.start();
-        }
-    }
-    out.push_str(&text[copied..]);
-    (copied > 0).then_some(out)
+/// A text with parts of it masked, from its beginning to its end.
+struct Mask<'a> {
+    text: &'a str,
+    out: String,
+    /// Everything before is in `out`, or masked.
+    done: usize,
 }
 
-fn replaced<'a>(
-    text: Cow<'a, str>,
-    pattern: Option<&Regex>,
-    by: impl Fn(&Captures<'_>) -> String,
-) -> Cow<'a, str> {
-    match pattern.map(|pattern| pattern.replace_all(&text, |found: &Captures<'_>| by(found))) {
-        Some(Cow::Owned(new)) => Cow::Owned(new),
-        Some(Cow::Borrowed(_)) | None => text,
+impl<'a> Mask<'a> {
+    const fn of(text: &'a str) -> Self {
+        Self { text, out: String::new(), done: 0 }
     }
+
+    fn hide(&mut self, from: usize, to: usize) {
+        self.out.push_str(self.text.get(self.done..from).unwrap_or_default());
+        self.out.push_str(MASK);
+        self.done = to;
+    }
+
+    /// `None` if nothing was hidden.
+    fn finish(mut self) -> Option<String> {
+        if self.done == 0 {
+            return None;
+        }
+        self.out.push_str(self.text.get(self.done..).unwrap_or_default());
+        Some(self.out)
+    }
+}
+
+/// How many bytes from here on are such.
+fn run(text: &str, from: usize, is_one: impl Fn(u8) -> bool) -> usize {
+    let rest = text.as_bytes().get(from..).unwrap_or_default();
+    rest.iter().position(|byte| !is_one(*byte)).unwrap_or(rest.len())
 }

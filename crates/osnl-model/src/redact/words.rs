@@ -1,7 +1,7 @@
 //! Names that tell a secret wherever they stand.
 
 /// Parts of names that make them secret, without case and separators.
-pub(super) const SECRET: [&str; 30] = [
+pub(super) const SECRET: [&str; 32] = [
     "password",
     "passwd",
     "passphrase",
@@ -35,13 +35,21 @@ pub(super) const SECRET: [&str; 30] = [
     "providerauth",
     "authmaterial",
     "discoveryurl",
+    // Files that are a login.
+    "kubeconfig",
+    "keytab",
 ];
 
 /// Whole names, where a part would be too much.
-pub(super) const SECRET_WHOLE: [&str; 5] = ["psk", "passcode", "pwd", "sig", "tempurlsig"];
+pub(super) const SECRET_WHOLE: [&str; 11] =
+    ["passcode", "pwd", "sig", "tempurlsig", "otp", "totp", "pin", "jwt", "bearer", "auth", "hook"];
+
+/// Ends of names that make them secret, where the word may stand in other names too.
+pub(super) const SECRET_END: [&str; 8] =
+    ["pass", "pw", "psk", "key", "signature", "sessionid", "hookurl", "creds"];
 
 /// Ends of names that contain one of these words and are no secret: ids, dates, references, yes and no.
-pub(super) const HARMLESS: [&str; 10] = [
+pub(super) const HARMLESS: [&str; 27] = [
     "credentialid",
     "credentialrestricted",
     "passwordexpiresat",
@@ -52,6 +60,24 @@ pub(super) const HARMLESS: [&str; 10] = [
     "accesskeyid",
     "tokentype",
     "issuedat",
+    // Keys that name, find or sort something, and those that everybody may have.
+    "publickey",
+    "pubkey",
+    "routingkey",
+    "bindingkey",
+    "primarykey",
+    "foreignkey",
+    "uniquekey",
+    "sortkey",
+    "metakey",
+    "cachekey",
+    "hashkey",
+    "groupkey",
+    "partitionkey",
+    "idempotencykey",
+    "resourcekey",
+    "bypass",
+    "compass",
 ];
 
 /// Whether a key of this name holds a secret wherever it stands. Case and separators do not matter:
@@ -61,15 +87,14 @@ pub(super) const HARMLESS: [&str; 10] = [
 #[must_use]
 pub fn is_secret_key(key: &str) -> bool {
     squeezed(key, |squeezed| {
-        has_secret_word(squeezed) && !HARMLESS.iter().any(|end| squeezed.ends_with(end.as_bytes()))
-            || SECRET_WHOLE.iter().any(|word| squeezed == word.as_bytes())
-    })
-}
-
-/// Whether a name that ends as this one does could be one of [`is_secret_key`]. Says yes too often, never too seldom.
-pub(super) fn may_end_in_secret_key(name: &str) -> bool {
-    squeezed(name, |squeezed| {
-        has_secret_word(squeezed) || SECRET_WHOLE.iter().any(|word| squeezed.ends_with(word.as_bytes()))
+        // No word is shorter.
+        if squeezed.len() < 2 {
+            return false;
+        }
+        let ends_in = |ends: &[&str]| ends.iter().any(|end| squeezed.ends_with(end.as_bytes()));
+        // Alone, what a `key` is depends on what stands beside it.
+        let is_secret = has_secret_word(squeezed) || ends_in(&SECRET_END) && squeezed != b"key";
+        is_secret && !ends_in(&HARMLESS) || SECRET_WHOLE.iter().any(|word| squeezed == word.as_bytes())
     })
 }
 

@@ -6,7 +6,7 @@ use std::fmt;
 use serde_json::{Map, Value};
 
 use super::Read;
-use crate::{mask_secrets, mask_text, parse_python_literal};
+use crate::{mask_secrets, mask_text, parse_python_json, parse_python_literal};
 
 /// A value as it came. Its Debug output is masked.
 #[derive(Clone, Copy, PartialEq)]
@@ -69,7 +69,7 @@ impl<'a> Free<'a> {
 }
 
 fn parsed(text: &str) -> Option<Map<String, Value>> {
-    let read = serde_json::from_str(text).ok().or_else(|| parse_python_literal(text))?;
+    let read = parse_python_json(text).ok().or_else(|| parse_python_literal(text))?;
     match read {
         Value::Object(object) => Some(object),
         _ => None,

@@ -7,6 +7,10 @@
 #[path = "../../../../fuzz/entries.rs"]
 mod entries;
 
+#[path = "../../../osnl-testkit/src/hostile.rs"]
+#[expect(unreachable_pub, reason = "a module of another crate")]
+mod hostile;
+
 use std::io::Write as _;
 use std::path::Path;
 use std::sync::OnceLock;
@@ -199,6 +203,87 @@ fn mutated(mut bytes: Vec<u8>, mutations: &[Mutation]) -> Vec<u8> {
     bytes
 }
 
+/// What secrets stand in and beside: names, signs, quotes of each kind, brackets, tokens.
+fn text_pieces() -> impl Strategy<Value = String> {
+    let pieces = [
+        "password",
+        "token",
+        "x",
+        "S",
+        " ",
+        "\n",
+        "  ",
+        "\r\n",
+        ":",
+        "=",
+        ",",
+        ";",
+        "&",
+        "|",
+        ">",
+        "<",
+        "</",
+        "/>",
+        "--",
+        "-",
+        "\"",
+        "'",
+        "\\\"",
+        "\\",
+        "\\\\",
+        "u'",
+        "{",
+        "}",
+        "[",
+        "]",
+        "(",
+        ")",
+        "f(",
+        "a=",
+        "1",
+        "None",
+        "null",
+        "***",
+        "://",
+        "@",
+        "/",
+        "?",
+        "#",
+        "eyJa",
+        ".",
+        "gAAAAAaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa",
+        "-----BEGIN PRIVATE KEY-----",
+        "-----END PRIVATE KEY-----",
+        "Authorization",
+        "Bearer ",
+        "é",
+        "\u{a0}",
+        "key",
+        "value",
+        "\"key\":",
+        "\"value\":",
+        "'a':",
+    ];
+    vec(prop::sample::select(pieces.to_vec()), 0..24).prop_map(|pieces| pieces.concat())
+}
+
+#[test]
+fn hostile_bodies_hold_what_the_targets_assert() {
+    for body in hostile::bodies("x.y", 4096) {
+        let info = osnl_model::ContentInfo { compression: body.compression, ..Default::default() };
+        entries::budgets(&body.bytes);
+        if let Ok(plain) = osnl_model::plain_body(&body.bytes, &info) {
+            entries::envelope(&plain);
+            entries::readers(&plain);
+            entries::budgets(&plain);
+        }
+    }
+    for (_, text) in hostile::texts(2048) {
+        entries::masking(text.as_bytes());
+        entries::python_literal(text.as_bytes());
+    }
+}
+
 #[test]
 fn recorded_messages_hold_what_the_targets_assert() {
     for body in bodies() {
@@ -216,6 +301,17 @@ proptest! {
     #[test]
     fn mutated_messages(which in any::<Index>(), mutations in vec(mutation(), 1..6)) {
         entries::envelope(&mutated(which.get(bodies()).clone(), &mutations));
+    }
+
+    #[test]
+    fn texts_with_secrets(text in text_pieces()) {
+        entries::masking(text.as_bytes());
+        entries::python_literal(text.as_bytes());
+    }
+
+    #[test]
+    fn mutated_messages_in_small_budgets(which in any::<Index>(), mutations in vec(mutation(), 0..6)) {
+        entries::budgets(&mutated(which.get(bodies()).clone(), &mutations));
     }
 
     #[test]
@@ -274,5 +370,8 @@ proptest! {
         entries::versioned(&bytes);
         entries::readers(&bytes);
         entries::compressed(&bytes);
+        entries::masking(&bytes);
+        entries::python_literal(&bytes);
+        entries::budgets(&bytes);
     }
 }

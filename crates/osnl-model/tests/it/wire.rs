@@ -54,12 +54,7 @@ fn without_callback() -> BTreeMap<u32, Expected> {
         (58, Read(Some(Priority::Info))),
         (61, Refused("unsupported oslo.version \"3.0\": only \"2.0\" is known")),
         (63, Refused("the body begins with a byte order mark")),
-        (
-            64,
-            Refused(
-                "the text of oslo.message is not readable JSON: recursion limit exceeded at line 1 column 214",
-            ),
-        ),
+        (64, Refused("the message is nested deeper than 120 levels, the most that any listener reads")),
     ])
 }
 
@@ -144,7 +139,7 @@ fn read(case: &Value) -> Result<Notification, DecodeError> {
     let read = Notification::decode(&body);
     match &read {
         Ok(notification) => assert_eq!(read_head(&body), Ok(notification.head())),
-        Err(DecodeError::NotJson { .. }) => {} // the head may stand before what is wrong
+        Err(DecodeError::NotJson { .. } | DecodeError::TooMuch(_)) => {} // the head may stand before what is wrong
         Err(error) => assert_eq!(read_head(&body).as_ref(), Err(error)),
     }
     read

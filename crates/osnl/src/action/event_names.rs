@@ -2,8 +2,6 @@
 //! the action has asked for it. The same for all drivers: one compiles its options with [`template`], renders them for an
 //! attempt with [`of_event`], and for a preview with [`of_preview`].
 
-use osnl_model::{Notification, mask_secrets};
-
 use super::{Event, FAILURE};
 use crate::native::driver::{Reader, Wanted};
 use crate::template::{Escape, Names, Template};
@@ -46,8 +44,6 @@ pub(crate) fn of_event(event: &Event) -> Names {
 /// For a preview: what the event has of secrets is masked, and so is what is known of enrichments; of others it has
 /// where their values will stand.
 pub(crate) fn of_preview(wanted: &Wanted<'_>, action: &str) -> Names {
-    let notification = wanted.notification;
-    let masked = Notification { payload: mask_secrets(&notification.payload), ..notification.clone() };
-    let names = wanted.names(masked).with("rule", wanted.rule).with("action", action);
+    let names = wanted.names(wanted.notification.masked()).with("rule", wanted.rule).with("action", action);
     names.with("idempotency_key", wanted.idempotency_key(action))
 }

@@ -4,7 +4,7 @@ use std::time::SystemTime;
 
 use osnl_http::header::{ACCEPT, CONTENT_TYPE, HeaderName, HeaderValue, USER_AGENT};
 use osnl_http::{HeaderMap, Request};
-use osnl_model::{Notification, mask_secrets};
+use osnl_model::{mask_secrets, mask_text};
 
 use super::body::{Body, rendered};
 use super::cloud_event::{self, CloudEvent, CloudEventMode};
@@ -73,23 +73,30 @@ impl Message {
     /// As [`Message::request`].
     pub(super) fn shown(&self, event: &Names, about: &About<'_>) -> Result<(String, Request), String> {
         // What the event itself has of secrets is in no preview either.
-        let notification = event.notification();
-        let masked =
-            Notification { payload: mask_secrets(&notification.payload), ..(**notification).clone() };
-        let names = named(&event.about(masked), about).with("secret", self.secrets.masked());
+        let names = self.masked_names(event, about);
         let request = self.made(&names, about, None)?;
         // The URL's template has encoded them.
         let url = self.target.shown(&request.url).replace("%2A%2A%2A", MASK);
         Ok((url, request))
     }
 
-    /// Method and URL for a log line.
+    fn masked_names(&self, event: &Names, about: &About<'_>) -> Names {
+        named(&event.about(event.notification().masked()), about).with("secret", self.secrets.masked())
+    }
+
+    /// Method and URL for a log line. Where the event has a part in the URL, it is made once more from what is masked.
     pub(super) fn shown_target(&self, event: &Names, about: &About<'_>, request: &Request) -> String {
-        if self.secrets.is_empty() {
+        if !self.target.is_event_dependent() && self.query.iter().all(|(_, value)| value.paths().next().is_none())
+        {
             return format!("{} {}", request.method, self.target.shown(&request.url));
         }
-        match self.shown(event, about) {
-            Ok((url, _)) => format!("{} {url}", request.method),
+        let names = self.masked_names(event, about);
+        let query = rendered(&self.query, "query", &names);
+        match query.and_then(|query| self.target.render(&names, &query)) {
+            Ok(url) => {
+                let url = self.target.shown(&url).replace("%2A%2A%2A", MASK);
+                format!("{} {}", request.method, mask_text(&url))
+            }
             Err(_) => format!("{} {}", request.method, self.target.source()),
         }
     }

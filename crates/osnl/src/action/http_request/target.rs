@@ -108,6 +108,11 @@ impl Target {
         }
     }
 
+    /// Whether the URL is another one for another event.
+    pub(super) fn is_event_dependent(&self) -> bool {
+        self.template.paths().next().is_some()
+    }
+
     /// The URL for an event, with these parameters behind it. That of a service is still to be [placed](Self::placed).
     ///
     /// # Errors

@@ -1,0 +1,233 @@
+//! What one message may cost, decided in one place for every reader.
+//!
+//! | limit | default | counted |
+//! | --- | --- | --- |
+//! | [`body`](Budget::body) | 4 MiB | bytes of the body without compression |
+//! | [`values`](Budget::values) | 500,000 | values of both JSON texts, while they are parsed |
+//! | [`memory`](Budget::memory) | 8 times `body` | bytes that the values take, while they are parsed: `{"":0}` takes 700 |
+//! | [`DEPTH`](Budget::DEPTH) | 120, fixed | arrays, objects, and the text of the envelope, together |
+//! | [`resources`](Budget::resources) | 10,000 | resources of a bulk request |
+//!
+//! A message that exceeds one is not read further. The [`Excess`] says what, how much, and which option would let it in.
+//! Texts within the payload stay texts here; masking reads into them, with limits of its own.
+
+mod tree;
+
+use std::borrow::Cow;
+use std::cell::Cell;
+
+use serde::de::DeserializeSeed as _;
+use serde_json::Value;
+
+pub(crate) use self::tree::Tree;
+use crate::{ContentInfo, DecodeError, Head, Notification, body};
+
+/// The most that a reader does for one message.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Budget {
+    /// Bytes of a plain body, compressed on the wire or not: option `max_body`.
+    pub body: usize,
+    /// JSON values: option `max_values`.
+    pub values: usize,
+    /// Resources of a bulk request: option `max_resources`.
+    pub resources: usize,
+}
+
+/// What a message has too much of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, thiserror::Error)]
+pub enum Excess {
+    /// The plain body is too large.
+    #[error("the body has {found} bytes; the limit is {limit} (option max_body)")]
+    Body {
+        /// Its size.
+        found: usize,
+        /// The limit.
+        limit: usize,
+    },
+    /// The body is too large without its compression; nobody knows how large.
+    #[error("the body has more than {limit} bytes when decompressed, the limit (option max_body)")]
+    Decompressed {
+        /// The limit.
+        limit: usize,
+    },
+    /// There are too many values.
+    #[error("the message has more than {limit} values, the limit (option max_values)")]
+    Values {
+        /// The limit.
+        limit: usize,
+    },
+    /// The values would take too much memory.
+    #[error(
+        "the message takes more than {limit} bytes of memory when decoded, the limit ({} times option max_body)",
+        Budget::MEMORY
+    )]
+    Memory {
+        /// The limit.
+        limit: usize,
+    },
+    /// The nesting is too deep. No option changes that.
+    #[error("the message is nested deeper than {limit} levels, the most that any listener reads")]
+    Depth {
+        /// The limit.
+        limit: usize,
+    },
+    /// A bulk request has too many resources.
+    #[error("the message has {found} resources; the limit is {limit} (option max_resources)")]
+    Resources {
+        /// How many.
+        found: usize,
+        /// The limit.
+        limit: usize,
+    },
+}
+
+impl Excess {
+    /// The option that would let the message in, if one would.
+    #[must_use]
+    pub const fn option(&self) -> Option<&'static str> {
+        match self {
+            Self::Body { .. } | Self::Decompressed { .. } | Self::Memory { .. } => Some("max_body"),
+            Self::Values { .. } => Some("max_values"),
+            Self::Resources { .. } => Some("max_resources"),
+            Self::Depth { .. } => None,
+        }
+    }
+}
+
+impl Default for Budget {
+    fn default() -> Self {
+        Self::DEFAULT
+    }
+}
+
+impl Budget {
+    /// What a listener without these options has.
+    pub const DEFAULT: Self = Self { body: 4 * 1024 * 1024, values: 500_000, resources: 10_000 };
+
+    /// How deep arrays, objects and texts may be nested in each other. Fixed: what reads, masks, writes and drops a
+    /// message does so by recursion, and must do with a small stack.
+    pub const DEPTH: usize = 120;
+
+    /// How many times `body` the decoded message may take. An ordinary one takes four to seven times its size.
+    pub const MEMORY: usize = 8;
+
+    /// The most memory that the values of a message may take.
+    #[must_use]
+    pub const fn memory(&self) -> usize {
+        self.body.saturating_mul(Self::MEMORY)
+    }
+
+    /// What either of two budgets lets in.
+    #[must_use]
+    pub fn or(self, other: Self) -> Self {
+        Self {
+            body: self.body.max(other.body),
+            values: self.values.max(other.values),
+            resources: self.resources.max(other.resources),
+        }
+    }
+
+    /// The body as UTF-8 (not yet checked) without compression: see [`plain_body`](crate::plain_body). The size of a
+    /// body that is plain already is looked at when it is read as a whole.
+    ///
+    /// # Errors
+    /// As `plain_body`.
+    pub fn plain_body<'a>(
+        &self,
+        raw: &'a [u8],
+        info: &ContentInfo<'_>,
+    ) -> Result<Cow<'a, [u8]>, DecodeError> {
+        body::plain_body_of(raw, info, self.body)
+    }
+
+    /// The head of a plain body: see [`read_head`](crate::read_head). One that stands in the usual place is read whatever
+    /// follows it; the rest is not looked at.
+    ///
+    /// # Errors
+    /// As `read_head`.
+    pub fn read_head<'a>(&self, body: &'a [u8]) -> Result<Head<'a>, DecodeError> {
+        crate::envelope::head_within(body, self)
+    }
+
+    /// Reads a plain body: see [`Notification::decode`].
+    ///
+    /// # Errors
+    /// As `decode`.
+    pub fn decode(&self, body: &[u8]) -> Result<Notification, DecodeError> {
+        Notification::decode_within(body, self)
+    }
+
+    /// A body that is too large.
+    pub(crate) fn check_size(&self, body: &[u8]) -> Result<(), DecodeError> {
+        match body.len() {
+            found if found > self.body => Err(Excess::Body { found, limit: self.body }.into()),
+            _ => Ok(()),
+        }
+    }
+}
+
+/// What is left of a budget while one message is parsed; both of its JSON texts draw on it.
+#[derive(Debug)]
+pub(crate) struct Purse {
+    values: Cell<usize>,
+    memory: Cell<usize>,
+    levels: usize,
+    limits: (usize, usize, usize),
+    excess: Cell<Option<Excess>>,
+}
+
+impl Purse {
+    pub(crate) fn of(budget: &Budget) -> Self {
+        Self::new(budget.values, budget.memory(), Budget::DEPTH)
+    }
+
+    pub(crate) fn new(values: usize, memory: usize, levels: usize) -> Self {
+        let limits = (values, memory, levels);
+        Self { values: values.into(), memory: memory.into(), levels, limits, excess: Cell::new(None) }
+    }
+
+    /// Reads JSON that is nested so deeply already.
+    pub(crate) fn parse(&self, text: &str, depth: usize) -> Result<Value, serde_json::Error> {
+        let before = (self.values.get(), self.memory.get());
+        let mut deserializer = serde_json::Deserializer::from_str(text);
+        let value = Tree::new(self, depth).deserialize(&mut deserializer);
+        value.and_then(|value| deserializer.end().map(|()| value)).inspect_err(|_| {
+            // What was built is gone. It may be read again, as Python's JSON.
+            self.values.set(before.0);
+            self.memory.set(before.1);
+        })
+    }
+
+    /// What was too much, if that is why reading ended.
+    pub(crate) fn excess(&self) -> Option<Excess> {
+        self.excess.get()
+    }
+
+    /// Takes one value of this size.
+    fn take(&self, bytes: usize) -> Result<(), Excess> {
+        let (values, memory, _) = self.limits;
+        let Some(left) = self.values.get().checked_sub(1) else {
+            return Err(self.exceeded(Excess::Values { limit: values }));
+        };
+        self.values.set(left);
+        self.take_memory(bytes).map_err(|()| self.exceeded(Excess::Memory { limit: memory }))
+    }
+
+    fn take_memory(&self, bytes: usize) -> Result<(), ()> {
+        self.memory.set(self.memory.get().checked_sub(bytes).ok_or(())?);
+        Ok(())
+    }
+
+    fn enter(&self, depth: usize) -> Result<(), Excess> {
+        let (_, _, limit) = self.limits;
+        if depth > self.levels { Err(self.exceeded(Excess::Depth { limit })) } else { Ok(()) }
+    }
+
+    fn exceeded(&self, excess: Excess) -> Excess {
+        self.excess.set(Some(excess));
+        excess
+    }
+}
+
+#[cfg(test)]
+mod tests;

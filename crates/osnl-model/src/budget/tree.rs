@@ -1,0 +1,138 @@
+//! Reads JSON into a tree, counting.
+//!
+//! `serde_json`'s own way to a [`Value`] is not used for anything from outside. It has two properties that a message must
+//! not have at its disposal: it builds whatever is written, and an object whose one key is
+//! `$serde_json::private::RawValue` is parsed a second time as JSON, with a fresh count of levels.
+
+use std::fmt;
+
+use serde::de::{DeserializeSeed, Deserializer, Error, MapAccess, SeqAccess, Visitor};
+use serde_json::{Map, Number, Value};
+
+use super::{Excess, Purse};
+
+/// What a node of a B-tree takes, with what the allocator adds, and how many members it has at least (but for the last).
+const NODE: usize = 640;
+const MEMBERS: usize = 6;
+
+/// What an allocation takes beyond its bytes.
+const ALLOCATION: usize = 16;
+
+/// A value at a depth.
+#[derive(Clone, Copy)]
+pub(crate) struct Tree<'a> {
+    purse: &'a Purse,
+    depth: usize,
+}
+
+impl<'a> Tree<'a> {
+    /// `depth`: how many arrays, objects and texts it is in.
+    pub(crate) const fn new(purse: &'a Purse, depth: usize) -> Self {
+        Self { purse, depth }
+    }
+
+    fn text<E: Error>(self, bytes: usize) -> Result<(), E> {
+        self.purse.take(if bytes == 0 { 0 } else { bytes + ALLOCATION }).map_err(error)
+    }
+
+    /// The members of an object or the items of an array.
+    fn inner<E: Error>(self) -> Result<Self, E> {
+        let inner = Self { depth: self.depth + 1, ..self };
+        self.purse.enter(inner.depth).map_err(error)?;
+        self.purse.take(0).map_err(error)?;
+        Ok(inner)
+    }
+
+    fn more_memory<E: Error>(self, bytes: usize) -> Result<(), E> {
+        let (_, limit, _) = self.purse.limits;
+        self.purse.take_memory(bytes).map_err(|()| error(self.purse.exceeded(Excess::Memory { limit })))
+    }
+}
+
+/// The caller looks into the purse: what it says is never shown.
+fn error<E: Error>(excess: Excess) -> E {
+    E::custom(excess)
+}
+
+impl<'de> DeserializeSeed<'de> for Tree<'_> {
+    type Value = Value;
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Value, D::Error> {
+        deserializer.deserialize_any(self)
+    }
+}
+
+impl<'de> Visitor<'de> for Tree<'_> {
+    type Value = Value;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("any valid JSON value")
+    }
+
+    fn visit_unit<E: Error>(self) -> Result<Value, E> {
+        self.text(0)?;
+        Ok(Value::Null)
+    }
+
+    fn visit_bool<E: Error>(self, value: bool) -> Result<Value, E> {
+        self.text(0)?;
+        Ok(Value::Bool(value))
+    }
+
+    fn visit_i64<E: Error>(self, value: i64) -> Result<Value, E> {
+        self.text(0)?;
+        Ok(Value::from(value))
+    }
+
+    fn visit_u64<E: Error>(self, value: u64) -> Result<Value, E> {
+        self.text(0)?;
+        Ok(Value::from(value))
+    }
+
+    fn visit_f64<E: Error>(self, value: f64) -> Result<Value, E> {
+        self.text(0)?;
+        Ok(Number::from_f64(value).map_or(Value::Null, Value::Number))
+    }
+
+    fn visit_str<E: Error>(self, value: &str) -> Result<Value, E> {
+        self.text(value.len())?;
+        Ok(Value::String(value.to_owned()))
+    }
+
+    fn visit_string<E: Error>(self, value: String) -> Result<Value, E> {
+        self.text(value.len())?;
+        Ok(Value::String(value))
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Value, A::Error> {
+        let inner = self.inner()?;
+        let mut items: Vec<Value> = Vec::new();
+        while let Some(item) = seq.next_element_seed(inner)? {
+            if items.len() == items.capacity() {
+                // It grows to twice its size.
+                let more = items.capacity().max(4);
+                inner.more_memory(more * size_of::<Value>() + if more == 4 { ALLOCATION } else { 0 })?;
+            }
+            items.push(item);
+        }
+        Ok(Value::Array(items))
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Value, A::Error> {
+        let inner = self.inner()?;
+        let mut members = Map::new();
+        let mut count = 0_usize;
+        while let Some(key) = map.next_key::<String>()? {
+            if count.is_multiple_of(MEMBERS) {
+                inner.more_memory(NODE)?;
+            }
+            count += 1;
+            if !key.is_empty() {
+                inner.more_memory(key.len() + ALLOCATION)?;
+            }
+            let value = map.next_value_seed(inner)?;
+            members.insert(key, value);
+        }
+        Ok(Value::Object(members))
+    }
+}

@@ -1,0 +1,37 @@
+//! How far masking reads: one count for arrays, objects, and texts that are read into.
+
+use serde_json::Value;
+
+use super::MASK;
+
+/// What may still be entered. Beyond it everything is `***`, so that what is too deep to be read is not shown either.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Depth {
+    levels: usize,
+    texts: usize,
+}
+
+impl Depth {
+    /// 128 levels, of which 4 may be texts.
+    pub(super) const TOP: Self = Self { levels: 128, texts: 4 };
+
+    /// Into an array or an object.
+    pub(super) fn inside(self) -> Option<Self> {
+        Some(Self { levels: self.levels.checked_sub(1)?, ..self })
+    }
+
+    /// Into a text that is JSON or Python.
+    pub(super) fn in_text(self) -> Option<Self> {
+        Some(Self { texts: self.texts.checked_sub(1)?, ..self.inside()? })
+    }
+
+    /// How many levels what is parsed may have.
+    pub(super) const fn levels(self) -> usize {
+        self.levels
+    }
+}
+
+/// What stands for all that is too deep.
+pub(super) fn too_deep() -> Value {
+    Value::from(MASK)
+}

@@ -1,0 +1,156 @@
+//! Names and texts that were shown in clear once, each with what is rightly shown beside it.
+
+use serde_json::json;
+
+use super::super::*;
+
+#[test]
+fn names_that_were_missed() {
+    for key in [
+        "pass",
+        "db_pass",
+        "rabbit_pass",
+        "userpass",
+        "root_pw",
+        "bind_pw",
+        "wpa_psk",
+        "ike_psk",
+        "psk",
+        "ssh_key",
+        "client_key",
+        "tls_key",
+        "server_key",
+        "encryption_key",
+        "master_key",
+        "admin_key",
+        "otp",
+        "pin",
+        "session_id",
+        "jwt",
+        "bearer",
+        "auth",
+        "creds",
+        "kubeconfig",
+        "keytab",
+        "webhook_url",
+        "hook",
+        "signature",
+        "X-Amz-Signature",
+    ] {
+        assert!(is_secret_key(key), "{key}");
+    }
+    for key in [
+        "key",
+        "key_name",
+        "public_key",
+        "ssh_public_key",
+        "pubkey",
+        "routing_key",
+        "meta_key",
+        "encryption_key_id",
+        "secret_ref",
+        "bypass",
+        "passed",
+        "compass",
+        "monitoring",
+        "author",
+        "author_id",
+        "auth_url",
+        "auth_type",
+        "hooks_enabled",
+        "opinion",
+        "session",
+        "keyword",
+        "keys",
+        "keypair_name",
+        "img_signature_hash_method",
+        "webhook",
+    ] {
+        assert!(!is_secret_key(key), "{key}");
+    }
+}
+
+#[test]
+fn texts_that_were_missed() {
+    let check = |text: &str, expected: &str| assert_eq!(mask_text(text), expected, "{text}");
+    // Tokens by their form: Keystone's of JWS.
+    check("got eyJhbGciOiJFUzI1NiJ9.eyJzdWIiOiJ4In0.c2ln-_x, done", "got ***, done");
+    check("eyJhbGciOiJub25lIn0.eyJzdWIiOiJ4In0.", "***.");
+    check("eyJhbGciOiJSU0EtT0FFUCJ9.b2s.aXY.Y3Q.dGFn behind", "*** behind");
+    check("eyJ is how a token begins. eyJhbGc", "eyJ is how a token begins. eyJhbGc");
+    // URLs.
+    check("https://TOKEN@host/x", "https://***@host/x");
+    check("clone https://ghp_abc@github.com/a/b.git now", "clone https://***@github.com/a/b.git now");
+    check("https://h/o?Signature=abc&Expires=1", "https://h/o?Signature=***&Expires=1");
+    check("https://h/o?X-Amz-Signature=abc&a=1", "https://h/o?X-Amz-Signature=***&a=1");
+    check("mail to root@example.com at http://h/", "mail to root@example.com at http://h/");
+    check(r#"{"a": "http://h", "b": "c@d""#, r#"{"a": "http://h", "b": "c@d""#);
+    // Headers: the value to the end of the line.
+    check("Authorization: Token x y", "Authorization: ***");
+    check("Authorization=Bearer x y", "Authorization=***");
+    check(
+        "GET / HTTP/1.1\r\nAuthorization: AWS4-HMAC-SHA256 Credential=A/b, SignedHeaders=host, Signature=c\r\nHost: h\r\n",
+        "GET / HTTP/1.1\r\nAuthorization: ***\r\nHost: h\r\n",
+    );
+    check("Cookie: a=b; c=d\nAccept: */*", "Cookie: ***\nAccept: */*");
+    // Elements, options of commands, pairs.
+    check("<user>u</user><password>x</password>", "<user>u</user><password>***</password>");
+    check("<ns:adminPass kind='a'>x y</ns:adminPass><a/>", "<ns:adminPass kind='a'>***</ns:adminPass><a/>");
+    check("<password/><user>u</user>", "<password/><user>u</user>");
+    check("mysql --user u --password x --host h", "mysql --user u --password *** --host h");
+    check("mysql --password --host h", "mysql --password --host h");
+    check("run --password='x y' z", "run --password='***' z");
+    check(r#"["--user", "u", "--password", "x"]"#, r#"["--user","u","--password","***"]"#);
+    check(r#"failed: ["--password", "x"], <a>"#, r#"failed: ["--password", "***"], <a>"#);
+    check(r#"("password", "x")"#, "['password', '***']");
+    check("[('user', 'u'), ('password', 'x')]", "[['user', 'u'], ['password', '***']]");
+    check("of ('password', 'x') and <object>", "of ('password', '***') and <object>");
+    check("['password', 'user', 'email']", "['password', 'user', 'email']");
+    // Values that have more than one word, a quote, a comma, or look like nothing.
+    check("password: two words", "password: ***");
+    check(r#"password="a \" b" and"#, r#"password="***" and"#);
+    check(r#"password="a \\" b"#, r#"password="***" b"#);
+    check(r#"x {\"password\": \"a \\\" b\", \"c\": 1"#, r#"x {\"password\": \"***\", \"c\": 1"#);
+    check("password='never closed", "password='***");
+    check("admin_pass=a,b", "admin_pass=***");
+    check("f(admin_pass=a, user=u)", "f(admin_pass=***, user=u)");
+    check("password=None x", "password=***");
+    check("password=None, x", "password=None, x");
+    check("password: None, x", "password: None, x");
+    check("{'password': None, 'o': <object>}", "{'password': None, 'o': <object>}");
+    check("{'pin': 1234, 'o': <object>}", "{'pin': ***, 'o': <object>}");
+    // cloud-init.
+    check("chpasswd: list: | root:x", "chpasswd: ***");
+    check(
+        "chpasswd:\n  list: |\n    root:x\n    u:y\npackages:\n- vim\n",
+        "chpasswd:\n  ***\npackages:\n- vim\n",
+    );
+    check("a: 1\npassword: |\n  x\n\n  y\nb: 2", "a: 1\npassword: |\n  ***\nb: 2");
+    check("password:\nb: 2", "password:\nb: 2");
+    // Rows, in capitals too.
+    check(r#"[{"Key": "password", "Value": "x"}]"#, r#"[{"Key":"password","Value":"***"}]"#);
+    check(r#"[{"Key": "colour", "Value": "red"}]"#, r#"[{"Key": "colour", "Value": "red"}]"#);
+    check(r#"{"pass\u0077ord": "x"}"#, r#"{"password":"***"}"#);
+    // Ordinary ones.
+    for text in [
+        "2026-11-20 06:36:22.662155",
+        "fa:16:3e:00:11:22",
+        "Build of instance 1 aborted: Failed to allocate the network(s), not rescheduling.",
+        "a -- b --- c --help",
+        "1 < 2 and 3 > 2",
+        "x = 1, y: 2",
+        "-----BEGIN CERTIFICATE-----\nMII\n-----END CERTIFICATE-----",
+        "https://h:5000/v3 and ssh root@h",
+    ] {
+        check(text, text);
+    }
+}
+
+#[test]
+fn lists_of_options_and_pairs_are_masked_as_values_too() {
+    let check = |value: Value, expected: Value| assert_eq!(mask_secrets(&value), expected);
+    check(json!(["run", "--password", "x", "-v"]), json!(["run", "--password", "***", "-v"]));
+    check(json!(["--password", null, "--token=x"]), json!(["--password", null, "--token=***"]));
+    check(json!([["password", "x"], ["user", "u"]]), json!([["password", "***"], ["user", "u"]]));
+    check(json!(["password", "user", "email"]), json!(["password", "user", "email"]));
+}

@@ -1,0 +1,239 @@
+//! Values behind the names of secrets.
+//!
+//! | form | the value ends |
+//! | --- | --- |
+//! | `name=value` | at a blank, `&`, `;`, or a comma with a blank behind it |
+//! | `name: value`, also a header | with the line |
+//! | `name:` or `name: \|` at the end of a line | with the last line that is indented |
+//! | `"name": value`, `'name': value` | at a blank, comma or bracket |
+//! | any of them with the value in quotes; also `"name", "value"` | with the quote that fits, or the text |
+//! | `--name value` | at a blank |
+//! | `<name>value</name>` | at the next `<` |
+//!
+//! Quotes may be escaped, once or more often. The signs are looked for first, the name stands before a sign, and a value is
+//! read only behind a secret's name, so the time is linear in the text's length. `None`, `null`, `True`, `False` and
+//! nothing at all are no secrets.
+
+use super::super::words::is_secret_key;
+use super::{Mask, run};
+
+/// The text without what stands behind names; `None` if nothing had to be hidden.
+pub(super) fn named(text: &str) -> Option<String> {
+    let mut mask = Mask::of(text);
+    // Where the last sign was: no name goes back beyond it.
+    let (mut since, mut at) = (0, 0);
+    let bytes = text.as_bytes();
+    while let Some(byte) = bytes.get(at) {
+        let found = match byte {
+            b':' | b'=' | b',' => {
+                let found = behind_sign(text, since, at, *byte);
+                since = at + 1;
+                found
+            }
+            b'<' => element(text, at),
+            b'-' if bytes.get(at + 1) == Some(&b'-') => {
+                let (found, end) = option(text, since, at);
+                // So many name characters, no sign among them.
+                at = if found.is_some() { at } else { end.max(at + 1) - 1 };
+                found
+            }
+            _ => None,
+        };
+        match found {
+            Some(Value { from, to, next }) => {
+                if from < to {
+                    mask.hide(from, to);
+                }
+                (since, at) = (next, next);
+            }
+            None => at += 1,
+        }
+    }
+    mask.finish()
+}
+
+/// A value, which is nothing worth hiding if it has no length, and where to go on.
+struct Value {
+    from: usize,
+    to: usize,
+    next: usize,
+}
+
+const fn in_name(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'.' | b'-')
+}
+
+fn behind_sign(text: &str, since: usize, at: usize, sign: u8) -> Option<Value> {
+    let before = text.get(since..at)?.trim_end();
+    let unquoted = before.strip_suffix(['"', '\'']);
+    let before = unquoted.unwrap_or(before).trim_end_matches('\\');
+    let length = before.bytes().rev().position(|byte| !in_name(byte)).unwrap_or(before.len());
+    let name = before.get(before.len() - length..)?;
+    let name = name.trim_start_matches(|c: char| !c.is_ascii_alphabetic() && c != '_');
+    if name.is_empty() || !is_secret_key(name) {
+        return None;
+    }
+    let from = at + 1 + run(text, at + 1, is_blank);
+    match sign {
+        b',' => unquoted.and_then(|_| quoted(text, from)),
+        b'=' => quoted(text, from).or_else(|| bare(text, from, name)),
+        _ => quoted(text, from).or_else(|| match (unquoted, block(text, from)) {
+            (_, Some(value)) => Some(value),
+            (Some(_), None) => scalar(text, from),
+            (None, None) => line(text, from),
+        }),
+    }
+}
+
+const fn is_blank(byte: u8) -> bool {
+    matches!(byte, b' ' | b'\t' | 0x0b | 0x0c)
+}
+
+/// In quotes, which may be escaped: what closes them is escaped as often.
+fn quoted(text: &str, from: usize) -> Option<Value> {
+    let prefix = usize::from(matches!(text.as_bytes().get(from), Some(b'u' | b'b' | b'U' | b'B')));
+    let open = from + prefix;
+    let escapes = run(text, open, |byte| byte == b'\\');
+    let quote = *text.as_bytes().get(open + escapes).filter(|byte| matches!(byte, b'"' | b'\''))?;
+    let from = open + escapes + 1;
+    let (mut at, mut before) = (from, 0_usize);
+    loop {
+        match text.as_bytes().get(at) {
+            // Cut off: all of it may be the secret.
+            None => return Some(value(text, from, text.len(), text.len())),
+            Some(b'\\') => before += 1,
+            // As many backslashes as the opening quote has, behind any number of those that are escaped themselves.
+            Some(byte) if *byte == quote && (before < escapes || before % (2 * (escapes + 1)) == escapes) => {
+                return Some(value(text, from, at - before.min(escapes), at + 1));
+            }
+            Some(_) => before = 0,
+        }
+        at += 1;
+    }
+}
+
+/// Behind `=`.
+fn bare(text: &str, from: usize, name: &str) -> Option<Value> {
+    let rest = text.get(from..)?;
+    let word = rest.find(char::is_whitespace).and_then(|end| rest.get(..end)).unwrap_or(rest);
+    let scheme = ["Bearer", "Basic", "Token", "Digest", "Negotiate", "AWS4-HMAC-SHA256"];
+    let lower = name.to_ascii_lowercase();
+    let to_the_end = lower.contains("authorization") || lower.contains("cookie") || scheme.contains(&word);
+    let blank_behind = text.as_bytes().get(from + word.len()).is_some_and(|byte| is_blank(*byte));
+    if to_the_end || is_nothing(word) && blank_behind {
+        return line(text, from);
+    }
+    let mut end = 0;
+    for (at, byte) in word.bytes().enumerate() {
+        let ends = match byte {
+            b'&' | b';' => true,
+            b',' => at + 1 == word.len() || is_nothing(word.get(..at).unwrap_or_default()),
+            _ => false,
+        };
+        if ends {
+            break;
+        }
+        end = at + 1;
+    }
+    let word = word.get(..end)?;
+    // What closes what was opened before it.
+    let word = word.trim_end_matches([')', ']', '}', '"', '\'', '\\', '>']);
+    (!word.is_empty()).then(|| value(text, from, from + word.len(), from + word.len()))
+}
+
+/// Behind a name in quotes: a number, or what is cut off.
+fn scalar(text: &str, from: usize) -> Option<Value> {
+    let length = run(text, from, |byte| {
+        !matches!(byte, b',' | b'}' | b']' | b')' | b'"' | b'\'' | b'{' | b'[' | b'(' | b'<')
+            && !byte.is_ascii_whitespace()
+    });
+    (length > 0).then(|| value(text, from, from + length, from + length))
+}
+
+/// Up to the end of the line.
+fn line(text: &str, from: usize) -> Option<Value> {
+    let rest = text.get(from..)?;
+    let nothing = rest.find([',', ';', '&', ')', '}', ']', '"', '\'', '\\', '\n', '\r']);
+    // Looked at only as far as such a word is long.
+    if nothing.filter(|end| *end <= 5).is_some_and(|end| is_nothing(&rest[..end])) || is_nothing(rest) {
+        return None;
+    }
+    let length = rest.find(['\n', '\r']).unwrap_or(rest.len());
+    let length = rest.get(..length)?.trim_end().len();
+    (length > 0).then(|| value(text, from, from + length, from + length))
+}
+
+/// The indented lines below `name:`, or `name: |`.
+fn block(text: &str, from: usize) -> Option<Value> {
+    let mark = usize::from(matches!(text.as_bytes().get(from), Some(b'|' | b'>')));
+    let mark = mark + if mark == 0 { 0 } else { run(text, from + 1, |byte| b"+-0123456789".contains(&byte)) };
+    let mut at = from + mark;
+    at += run(text, at, |byte| is_blank(byte) || byte == b'\r');
+    if text.as_bytes().get(at) != Some(&b'\n') {
+        return None;
+    }
+    let mut end = at;
+    while text.as_bytes().get(at) == Some(&b'\n') {
+        let indent = run(text, at + 1, |byte| is_blank(byte) || byte == b'\r');
+        let line = run(text, at + 1, |byte| byte != b'\n');
+        if line > indent {
+            if indent == 0 && text.as_bytes().get(at + 1) != Some(&b'-') {
+                break;
+            }
+            end = at + 1 + line;
+        }
+        at += 1 + line;
+    }
+    let inner = text.get(from + mark..end)?;
+    let start = end - inner.trim_start().len();
+    (start < end).then(|| Value { from: start, to: end, next: end })
+}
+
+/// `--name value`, also as two texts of a list. Without one, where the name ends.
+fn option(text: &str, since: usize, at: usize) -> (Option<Value>, usize) {
+    let before = at.checked_sub(1).filter(|before| *before >= since);
+    if before.and_then(|before| text.as_bytes().get(before)).is_some_and(|byte| in_name(*byte)) {
+        return (None, at + 1);
+    }
+    let end = at + run(text, at, in_name);
+    let Some(name) = text.get(at + 2..end).filter(|name| !name.is_empty()) else { return (None, end) };
+    let behind = text.as_bytes().get(end).copied().unwrap_or_default();
+    if !is_blank(behind) || !is_secret_key(name) {
+        return (None, end);
+    }
+    let from = end + run(text, end, is_blank);
+    let found = quoted(text, from).or_else(|| {
+        let length = run(text, from, |byte| !byte.is_ascii_whitespace());
+        let word = text.get(from..from + length)?;
+        // Another option: this one has no value.
+        (!word.is_empty() && !word.starts_with("--")).then(|| value(text, from, from + length, from + length))
+    });
+    (found, end)
+}
+
+/// `<name>value`
+fn element(text: &str, at: usize) -> Option<Value> {
+    let end = at + 1 + run(text, at + 1, |byte| in_name(byte) || byte == b':');
+    let name = text.get(at + 1..end)?;
+    let name = name.rsplit(':').next().unwrap_or(name);
+    if name.is_empty() || !is_secret_key(name) {
+        return None;
+    }
+    let from = end + run(text, end, |byte| !matches!(byte, b'<' | b'>'));
+    let is_open = text.as_bytes().get(from) == Some(&b'>') && !text.get(end..from)?.ends_with('/');
+    if !is_open {
+        return None;
+    }
+    let length = run(text, from + 1, |byte| byte != b'<');
+    Some(value(text, from + 1, from + 1 + length, from + 1 + length))
+}
+
+/// What is nothing is not hidden.
+fn value(text: &str, from: usize, to: usize, next: usize) -> Value {
+    let to = if is_nothing(text.get(from..to).unwrap_or_default()) { from } else { to };
+    Value { from, to, next }
+}
+
+fn is_nothing(word: &str) -> bool {
+    matches!(word.trim(), "" | "None" | "null" | "True" | "False" | "true" | "false")
+}
