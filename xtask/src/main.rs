@@ -10,6 +10,8 @@
 //! | `docs` | writes the pages of `docs/reference` that are made from the code |
 //! | `demo-picture` | records `osnl demo` into `docs/demo.svg` |
 //! | `chaos --cluster` | a RabbitMQ cluster whose nodes are killed under a running osnl: effects against events |
+//! | `fuzz [--minutes N] [TARGET…]` | gives every reader inputs that nobody meant, and saves those that break something |
+//! | `soak [--minutes N] [--seed S]` | hostile messages among normal ones, under a bound of memory: every normal one has its effect in time |
 //! | `catalogue` | writes what the binary knows about notifications, from `fixtures/emission` |
 //! | `bench [--quick] [a b c d]` | what a message costs, as a table: see docs/benchmarks.md |
 //! | `chaos [--minutes N] [--seed S] [--alone] [--plain] [--upstream]` | kills and breaks everything while events come, and counts what is lost |
@@ -28,7 +30,9 @@ mod ci;
 mod demo_picture;
 mod deny;
 mod docs;
+mod fuzz;
 mod setup;
+mod soak;
 mod step;
 mod test;
 mod tidy;
@@ -48,6 +52,10 @@ cargo xtask COMMAND
   demo-picture   record `osnl demo` into docs/demo.svg
   chaos [--minutes N] [--seed S] [--alone] [--plain] [--upstream] | --cluster
                  kill and break everything while events come, and count what is lost
+  fuzz [--minutes N] [TARGET…]
+                 give every reader inputs that nobody meant, and save those that break something
+  soak [--minutes N] [--seed S]
+                 send hostile messages among normal ones to a daemon with bounded memory, and time the normal ones
   catalogue      write crates/osnl-model/data from fixtures/emission
   bench [a b …]  measure what a message costs; --quick for a short run, --long for a million pending (docs/benchmarks.md)
 
@@ -57,7 +65,7 @@ fn main() -> ExitCode {
     let mut args = std::env::args().skip(1);
     let command = args.next().unwrap_or_else(|| "--help".to_owned());
     let rest: Vec<String> = args.collect();
-    let takes_arguments = ["test", "bench", "chaos"].contains(&command.as_str());
+    let takes_arguments = ["test", "bench", "chaos", "fuzz", "soak"].contains(&command.as_str());
     if !takes_arguments && !rest.is_empty() {
         eprintln!("xtask: `{command}` takes no arguments: {}\n\n{HELP}", rest.join(" "));
         return ExitCode::from(2);
@@ -74,6 +82,8 @@ fn main() -> ExitCode {
         "catalogue" => catalogue::run(),
         "bench" => bench::run(&rest),
         "chaos" => chaos::run(&rest),
+        "fuzz" => fuzz::run(&rest),
+        "soak" => soak::run(&rest),
         "help" | "-h" | "--help" => {
             println!("{HELP}");
             Ok(ExitCode::SUCCESS)

@@ -15,6 +15,7 @@
 //! | `enrich FILE ROUNDS` | asks for what is remembered, and keeps it in a journal | `HIT KEPT`, nanoseconds, see [`enrich`] |
 //! | `http PORT COUNT FLIGHT` | makes requests, `FLIGHT` at once | `FIRST LAST` |
 //! | `exec COUNT FLIGHT CHILD…` | tells a child of events, `FLIGHT` at once | `FIRST LAST` |
+//! | `soak URL RATE SECONDS LARGEST SEED` | publishes matching messages at `RATE` per second and a hostile one for each ten | `NUMBER:TIME …` of the matching ones, then `HOSTILE BYTES` |
 //! | `exec-whole COUNT FLIGHT CHILD…` | the same from a broker inside of the process, through all of osnl | `FIRST LAST` |
 //! | `answer` | is such a child: says of each event that it is done | verdicts |
 //! | `sync FILE COUNT` | writes and syncs what a small commit writes | `NUMBER:NANOSECONDS …` |
@@ -36,6 +37,7 @@ mod queue;
 mod raw;
 mod read;
 mod sink;
+mod soak;
 mod versioned;
 
 use std::time::SystemTime;
@@ -52,6 +54,9 @@ fn main() -> Result<()> {
         }
         ["pace", url, rate, count] => block_on(publish::pace(url, number(rate)?, number(count)?)),
         ["confirm", urls, rate, count] => block_on(confirm::run(urls, number(rate)?, number(count)?)),
+        ["soak", url, rate, seconds, largest, seed] => {
+            block_on(soak::run(url, number(rate)?, number(seconds)?, number(largest)?, number(seed)?))
+        }
         ["enrich", file, rounds] => block_on(enrich::run(file, number(rounds)?)),
         ["read", rounds] => read::run(number(rounds)?),
         ["notify", url, count] => block_on(notify::run(url, number(count)?)),
@@ -79,7 +84,7 @@ fn main() -> Result<()> {
         ["sink"] => sink::run(),
         _ => bail!(
             "usage: osnl-bench raw URL COUNT | fill URL COUNT EVERY SIZE | pace URL RATE COUNT | \
-             confirm URL,… RATE COUNT | notify URL COUNT | payload SIZE | read ROUNDS | append FILE COUNT KEYS SIZE | \
+             confirm URL,… RATE COUNT | notify URL COUNT | payload SIZE | soak URL RATE SECONDS LARGEST SEED | read ROUNDS | append FILE COUNT KEYS SIZE | \
              outcome FILE COUNT | sqlite FILE COUNT BATCH | http PORT COUNT FLIGHT | exec COUNT FLIGHT CHILD… | \
              exec-whole COUNT FLIGHT CHILD… | answer | sync FILE COUNT | versioned COUNT | sink"
         ),

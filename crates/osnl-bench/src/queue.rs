@@ -13,6 +13,14 @@ pub(crate) const EXCHANGE: &str = "neutron";
 /// `<topic>.<priority>`
 pub(crate) const ROUTING_KEY: &str = "notifications.info";
 
+/// Connects to a URL `rabbit://…` and opens a channel, where the queue is osnl's own, declared by itself.
+pub(crate) async fn open_durable(url: &str) -> Result<(Connection, Channel)> {
+    let url = url.replacen("rabbit://", "amqp://", 1);
+    let connection = Connection::connect(&url, ConnectionProperties::default()).await.context("connect")?;
+    let channel = connection.create_channel().await?;
+    Ok((connection, channel))
+}
+
 /// Connects to a URL `rabbit://…` and opens a channel with the queue declared and bound.
 pub(crate) async fn open(url: &str) -> Result<(Connection, Channel)> {
     let url = url.replacen("rabbit://", "amqp://", 1);

@@ -53,6 +53,13 @@ pub use self::wire::{Code, Refusal};
 /// Bytes of a request, its line end included.
 pub const LONGEST_REQUEST: usize = 4 << 20;
 
+/// For fuzzing: a line is read as a request. The request written again, or the refusal's words.
+#[doc(hidden)]
+pub fn read_again(line: &[u8]) -> Result<Vec<u8>, String> {
+    let asked = wire::read_request(line).map_err(|refusal| refusal.message)?;
+    wire::write_request(&asked.request, asked.journal.as_deref()).map_err(|error| error.to_string())
+}
+
 /// The only version of requests and answers so far.
 pub const VERSION: u64 = 1;
 

@@ -1,11 +1,13 @@
 //! The fuzz targets' assertions, bounded: recorded messages, mutated at random, and URLs of odd pieces.
 //!
-//! `cargo fuzz` looks further, see CONTRIBUTING.md. Here nothing is needed beyond cargo.
+//! `cargo xtask fuzz` looks further, see CONTRIBUTING.md. Here nothing is needed beyond cargo.
 
 #![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test may panic anywhere")]
 
 #[path = "../../../../fuzz/entries.rs"]
 mod entries;
+#[path = "../../../../fuzz/texts.rs"]
+mod texts;
 
 #[path = "../../../osnl-testkit/src/hostile.rs"]
 #[expect(unreachable_pub, reason = "a module of another crate")]
@@ -361,6 +363,19 @@ proptest! {
         "\\PC{0,4}",
     ], 0..16)) {
         entries::transport_url(pieces.concat().as_bytes());
+    }
+
+    #[test]
+    fn texts_of_odd_pieces(pieces in vec(prop_oneof![
+        prop::sample::select(vec![
+            "password", "=", ":", " ", "'", "\"", "\\", "S3CRET", "token", "{", "}", "[", "]", "(", ")", ",", "None", "u'a'",
+            "b'\\xff'", "://", "@", "--os-password", "Bearer", "gAAAAA", "eyJa.eyJb.c", "1e999", "NaN", "\n", "<password>",
+            "-----BEGIN PRIVATE KEY-----", "chpasswd:",
+        ]).prop_map(str::to_owned),
+        "\\PC{0,4}",
+    ], 0..24)) {
+        texts::masking(pieces.concat().as_bytes());
+        texts::python_literals(pieces.concat().as_bytes());
     }
 
     #[test]

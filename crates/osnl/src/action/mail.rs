@@ -26,6 +26,12 @@ use self::letter::Writer;
 use self::smtp::Server;
 use super::{Action, ActionError, Done, ErrorClass, Event, event_names};
 
+/// For fuzzing: what a mail server says is read as the answers to a mail. The text of the last, or the error's words.
+#[doc(hidden)]
+pub async fn hear(said: &[u8]) -> Result<String, String> {
+    smtp::hear(said).await.map_err(|error| format!("{error:?}"))
+}
+
 /// See the [module](self).
 pub struct Mail {
     writer: Writer,

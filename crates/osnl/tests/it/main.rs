@@ -9,6 +9,7 @@ mod examples;
 mod exec;
 mod fallback;
 mod faults;
+mod fuzz;
 mod guarantees;
 mod harness;
 mod hostile_headers;

@@ -62,6 +62,24 @@ impl fmt::Display for Server {
 #[derive(Debug, Default)]
 struct Extensions(Vec<String>);
 
+/// For fuzzing: what a server says from its first byte to its last, taken as the answers to a whole mail.
+pub(super) async fn hear(said: &[u8]) -> Result<String, ActionError> {
+    let server = Server {
+        place: Place::parse("localhost", 25)
+            .ok_or_else(|| ActionError::new(ErrorClass::Connect, "no place"))?,
+        tls: Tls::None,
+        login: Some(Login { user: "osnl".to_owned(), password: "S3CRET".to_owned() }),
+        name: "localhost".to_owned(),
+    };
+    let stream = Box::new(tokio::io::join(said, tokio::io::sink()));
+    let mut talk = Talk { server: &server, stream, read: Vec::new(), certificate_ends: None };
+    talk.expect(Whose::Ours).await?;
+    let can = talk.hello().await?;
+    let (mut talk, _) = server.logged_in(talk, can).await?;
+    talk.ask("DATA", Whose::Mails).await?;
+    Ok(talk.data(b"text").await?.text())
+}
+
 impl Extensions {
     fn has(&self, name: &str) -> bool {
         self.words(name).is_some()

@@ -1,0 +1,82 @@
+//! A normal stream with hostile messages in it: one for each ten.
+
+use std::fmt::Write as _;
+use std::time::{Duration, Instant};
+
+use anyhow::{Result, ensure};
+use lapin::options::{BasicPublishOptions, ConfirmSelectOptions};
+use lapin::types::{AMQPValue, FieldTable};
+use lapin::{BasicProperties, Channel};
+use osnl_testkit::hostile;
+use tokio::time::MissedTickBehavior;
+
+use crate::messages::Messages;
+use crate::{now, queue};
+
+/// Normal messages for each hostile one.
+const SHARE: u64 = 10;
+/// What hostile messages pretend to be: what the first rule wants, a bulk request, what only the second rule wants.
+const EVENT_TYPES: [&str; 3] = ["port.delete.end", "port.create.end", "compute.instance.update"];
+/// Confirms awaited at once.
+const UNCONFIRMED: u64 = 500;
+
+/// Publishes normal messages at `rate` per second for `seconds`, and hostile ones of `largest` plain bytes at most among
+/// them. Prints when each normal one was published, then `HOSTILE BYTES`.
+pub(crate) async fn run(url: &str, rate: u64, seconds: u64, largest: u64, seed: u64) -> Result<()> {
+    let (connection, channel) = queue::open_durable(url).await?;
+    channel.confirm_select(ConfirmSelectOptions::default()).await?;
+    let messages = Messages::new(0)?;
+    let mut streams: Vec<hostile::Stream> = (EVENT_TYPES.iter().zip(seed..))
+        .map(|(event_type, seed)| {
+            hostile::Stream::new(event_type, usize::try_from(largest).unwrap_or(0), seed)
+        })
+        .collect();
+    let mut tick = tokio::time::interval(Duration::from_secs(1) / u32::try_from(rate)?);
+    tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let end = Instant::now() + Duration::from_secs(seconds);
+    let (mut times, mut sent, mut bytes) = (String::new(), 0_usize, 0_usize);
+    let mut n = 0;
+    while Instant::now() < end {
+        tick.tick().await;
+        n += 1;
+        write!(times, "{n}:{} ", now())?;
+        publish(&channel, &messages.matching(n), None).await?;
+        if n % SHARE == 0 {
+            let which = sent % streams.len();
+            let body = streams[which].next();
+            for body in body.into_iter() {
+                sent += 1;
+                bytes += body.plain;
+                publish(&channel, &body.bytes, body.compression).await?;
+            }
+        }
+        if n % UNCONFIRMED == 0 {
+            confirmed(&channel).await?;
+        }
+    }
+    confirmed(&channel).await?;
+    connection.close(200, "done".into()).await?;
+    println!("{times}\n{sent} {bytes}");
+    Ok(())
+}
+
+async fn confirmed(channel: &Channel) -> Result<()> {
+    let refused = channel.wait_for_confirms().await?;
+    ensure!(refused.is_empty(), "the broker refused {} messages", refused.len());
+    Ok(())
+}
+
+async fn publish(channel: &Channel, body: &[u8], compression: Option<&str>) -> Result<()> {
+    let mut headers = FieldTable::default();
+    if let Some(compression) = compression {
+        headers.insert("compression".into(), AMQPValue::LongString(compression.into()));
+    }
+    let properties = BasicProperties::default()
+        .with_content_type("application/json".into())
+        .with_content_encoding("utf-8".into())
+        .with_delivery_mode(2)
+        .with_headers(headers);
+    let (exchange, key) = (queue::EXCHANGE.into(), queue::ROUTING_KEY.into());
+    drop(channel.basic_publish(exchange, key, BasicPublishOptions::default(), body, properties).await?);
+    Ok(())
+}

@@ -1,0 +1,166 @@
+//! What is asserted of any bytes that the daemon reads beside messages: templates, INI files, control requests, saved
+//! events, rows of a journal, answers of SMTP and HTTP servers. Included by the fuzz driver and by
+//! `crates/osnl/tests/it/fuzz.rs`.
+
+use std::cell::OnceCell;
+use std::io::{Read as _, Write as _};
+use std::net::{Ipv4Addr, TcpListener};
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::mpsc::{Sender, channel};
+use std::time::Duration;
+
+use osnl::config::Ini;
+use osnl::journal::Journal;
+use osnl::journal::sqlite::{SqliteJournal, SqliteOptions};
+use osnl::template::{Expression, LONGEST_OUTPUT, Names, Template};
+use osnl_http::{Client, HttpOptions, Method, Request, Url, redirected};
+use osnl_model::Notification;
+use rusqlite::{Connection, params};
+
+/// Nothing that is read here may take longer.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+fn names() -> Names {
+    let body = r#"{"event_type": "port.delete.end", "publisher_id": "network.vm", "message_id": "m",
+        "payload": {"port": {"device_id": "d", "name": "n", "tags": ["a", "b"], "size": 3}}}"#;
+    Names::from(Notification::decode(body.as_bytes()).expect("it is one"))
+}
+
+/// A template is compiled or refused, and rendered within its bounds or refused.
+pub(crate) fn templates(data: &[u8]) {
+    let text = String::from_utf8_lossy(data);
+    if let Ok(template) = Template::new(&text)
+        && let Ok(rendered) = template.render(&names())
+    {
+        assert!(rendered.len() <= LONGEST_OUTPUT + text.len(), "{} bytes of {text:?}", rendered.len());
+    }
+    if let Ok(expression) = Expression::new(&text) {
+        let _ = (expression.holds(&names()), expression.value(&names()));
+    }
+}
+
+/// A configuration file is read; each error has a place in it.
+pub(crate) fn ini(data: &[u8]) {
+    let text = String::from_utf8_lossy(data);
+    let (_, errors) = Ini::parse("a.conf", &text);
+    for error in errors {
+        assert!(!error.to_string().is_empty());
+    }
+}
+
+/// A request is refused, or is the same when it is written and read again.
+pub(crate) fn control_requests(data: &[u8]) {
+    if let Ok(written) = osnl::control::read_again(data) {
+        assert_eq!(osnl::control::read_again(&written), Ok(written));
+    }
+}
+
+/// A file of events is read or refused; what was read can be decoded or refused.
+pub(crate) fn saved_events(data: &[u8]) {
+    let text = String::from_utf8_lossy(data);
+    for event in osnl::saved::read(&text).unwrap_or_default() {
+        assert!(event.line >= 1);
+        let _ = Notification::decode(&event.body);
+    }
+}
+
+/// What a mail server answers is read to its end, and no error has the password.
+pub(crate) fn smtp_replies(data: &[u8]) {
+    let heard = block_on(osnl::action::mail::hear(data));
+    let said = heard.unwrap_or_else(|error| error);
+    assert!(!said.contains("S3CRET") || String::from_utf8_lossy(data).contains("S3CRET"), "{said}");
+}
+
+/// What an HTTP server answers is read within its bounds; where it leads elsewhere, that is no panic.
+pub(crate) fn http_replies(data: &[u8]) {
+    thread_local! { static SERVER: OnceCell<(u16, Sender<Vec<u8>>)> = const { OnceCell::new() }; }
+    let port = SERVER.with(|server| {
+        let (port, answers) = server.get_or_init(server_of_anything);
+        answers.send(data.to_vec()).expect("it runs");
+        *port
+    });
+    let url = Url::parse(&format!("http://127.0.0.1:{port}/a")).expect("it is one");
+    let client = Client::to(&HttpOptions::from_environment([]), &url).expect("nothing is asked for");
+    let request = Request::new(Method::GET, url);
+    let answer = block_on(async { tokio::time::timeout(PATIENCE, client.send(request.clone())).await });
+    if let Ok(answer) = answer.expect("it is read to its end") {
+        let _ =
+            (answer.excerpt(), answer.retry_after(), answer.failure(), redirected(&request, &answer).is_ok());
+    }
+}
+
+/// Answers each connection with the next bytes that it is given, and closes it.
+fn server_of_anything() -> (u16, Sender<Vec<u8>>) {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a port");
+    let port = listener.local_addr().expect("an address").port();
+    let (answers, next) = channel::<Vec<u8>>();
+    std::thread::spawn(move || {
+        for stream in listener.incoming().map_while(Result::ok) {
+            let Ok(bytes) = next.recv() else { return };
+            let (mut stream, mut head) = (stream, [0; 4096]);
+            // The request is small: one piece.
+            let _ = stream.read(&mut head);
+            let _ = stream.write_all(&bytes);
+        }
+    });
+    (port, answers)
+}
+
+/// A journal whose rows hold anything is opened or refused; what it claims can be decoded or refused.
+pub(crate) fn journal_rows(data: &[u8]) {
+    let folder = tempfile::tempdir().expect("a folder");
+    let file = folder.path().join("journal.db");
+    {
+        // The tables are the journal's own.
+        let journal = open(&file).expect("it is new");
+        block_on(journal.close());
+    }
+    let connection = Connection::open(&file).expect("it is there");
+    // A byte that is rare in texts separates the fields.
+    let mut fields = data.split(|byte| *byte == 0x1f);
+    let mut blob = || fields.next().unwrap_or_default().to_vec();
+    let mut text = || String::from_utf8_lossy(&blob()).into_owned();
+    let (body, head) = (blob_of(&mut text), text());
+    let number = |text: &str| text.trim().parse::<i64>().unwrap_or(text.len() as i64);
+    let (state, key, done, noted, found, row) = (text(), text(), text(), text(), text(), text());
+    let _ = connection.execute(
+        "INSERT INTO event (id, identity, received, redelivered, deliveries, listener, queue, exchange, routing_key, \
+         content_type, content_encoding, compression, message_id, event_type, body, noted) \
+         VALUES (1, ?1, ?1, 0, 1, ?2, ?2, ?2, ?2, ?3, ?3, ?3, ?2, ?2, ?4, ?5)",
+        params![number(&head), head, text(), body, noted],
+    );
+    let _ = connection.execute(
+        "INSERT INTO delivery (id, rule, action, key, state, attempts, reason, lane, resource, aged) \
+         VALUES (65536, ?1, 'roles', ?1, ?2, ?2, ?3, ?4, ?4, ?4)",
+        params![key, number(&state), done, number(&done)],
+    );
+    let _ = connection.execute("INSERT INTO enriched (delivery, found) VALUES (65536, ?1)", params![found]);
+    let _ = connection
+        .execute("INSERT INTO seen (name, at, row) VALUES (?1, ?2, ?1)", params![row, number(&row)]);
+    let _ = connection
+        .execute("INSERT OR REPLACE INTO meta (name, value) VALUES (?1, ?2)", params![found, number(&row)]);
+    drop(connection);
+    if let Ok(journal) = open(&file) {
+        block_on(async {
+            let claim = tokio::time::timeout(Duration::from_millis(20), journal.claim("roles", 16));
+            for claimed in claim.await.unwrap_or_default() {
+                let _ = claimed.event.received.decode();
+            }
+            journal.close().await;
+        });
+    }
+}
+
+fn blob_of(text: &mut impl FnMut() -> String) -> Vec<u8> {
+    text().into_bytes()
+}
+
+fn open(file: &Path) -> Result<SqliteJournal, osnl::journal::sqlite::OpenError> {
+    SqliteJournal::open(SqliteOptions { allow_volatile: true, ..SqliteOptions::new(file) }, Arc::default())
+}
+
+fn block_on<T>(future: impl Future<Output = T>) -> T {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    runtime.expect("a runtime").block_on(future)
+}

@@ -1,0 +1,23 @@
+//! The target that `OSNL_FUZZ_TARGET` names.
+
+#[path = "../daemon.rs"]
+mod daemon;
+#[path = "../entries.rs"]
+mod entries;
+#[path = "../texts.rs"]
+mod texts;
+
+use std::sync::OnceLock;
+
+const TARGETS: &[(&str, fn(&[u8]))] = include!(concat!(env!("OUT_DIR"), "/targets.rs"));
+
+/// Runs it on one input.
+pub(crate) fn run(data: &[u8]) {
+    static TARGET: OnceLock<fn(&[u8])> = OnceLock::new();
+    let target = TARGET.get_or_init(|| {
+        let name = std::env::var("OSNL_FUZZ_TARGET").unwrap_or_default();
+        let found = TARGETS.iter().find(|(target, _)| *target == name);
+        found.unwrap_or_else(|| panic!("OSNL_FUZZ_TARGET is \"{name}\", which is no target")).1
+    });
+    target(data);
+}

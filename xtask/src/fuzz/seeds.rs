@@ -1,0 +1,165 @@
+//! What a target's corpus begins with: recorded messages, the configurations of tests and examples, answers by hand.
+
+use std::fs;
+use std::path::Path;
+
+use anyhow::{Context as _, Result};
+use osnl_model::parse_python_json;
+use serde_json::Value;
+
+use crate::step;
+
+/// Larger ones are only slower.
+const LARGEST: usize = 20_000;
+
+const URLS: &[&str] = &[
+    "rabbit://guest:guest@127.0.0.1:5672/",
+    "kombu+amqp://a:S3CRET%40x@[::1]:5671,b:c@host/v%2Fhost?ssl=1&ssl_ca_file=%2Fetc%2Fca#x",
+    "amqp:///",
+];
+
+const TEMPLATES: &[&str] = &[
+    "{{ payload.port.device_id|default('-') }} of {{ publisher_id.split('.')[0] }}",
+    "event_type == \"port.delete.end\" and publisher_id.startswith(\"network\") and payload.port.size > 2",
+    "{% for tag in payload.port.tags if tag != 'a' %}{{ loop.index }}{{ tag|upper }}{% else %}none{% endfor %}",
+    "payload.port.name is match(\"^n(o|e)*$\") or payload.port.tags|length * 3 in [1, 2, 6]",
+    "{{ payload|tojson }}{% set x = payload.port.size ** 2 %}{{ x ~ 'y' }}",
+];
+
+const REQUESTS: &[&str] = &[
+    r#"{"v": 1, "verb": "status"}"#,
+    r#"{"v": 1, "verb": "list", "filter": {"states": ["dead"], "since": "2026-11-20T06:00:00Z"}, "limit": 10, "after": "17.0"}"#,
+    r#"{"v": 1, "verb": "retry", "filter": {"ids": ["17.0"], "action": "roles"}, "out_of_order": true, "dry_run": true, "by": "root"}"#,
+    r#"{"v": 1, "verb": "move", "filter": {"event": 17}, "to": "audit", "by": "root", "journal": "/x"}"#,
+    r#"{"v": 1, "verb": "replay", "events": [{"event": 3, "deliveries": [{"rule": "r", "action": "a", "resource": "x", "of_bulk": 1, "shadow": false}]}], "keep_ids": true, "by": "root"}"#,
+    r#"{"v": 1, "verb": "replay", "events": [{"message": {"body_base64": "e30=", "content_type": "application/json"}, "deliveries": []}], "by": "x"}"#,
+    r#"{"v": 1, "verb": "pause", "action": "roles", "by": "root"}"#,
+];
+
+const SMTP: &[&str] = &[
+    "220 mail ESMTP\r\n250-mail\r\n250-AUTH PLAIN LOGIN\r\n250 8BITMIME\r\n235 ok\r\n354 go on\r\n250 2.0.0 taken\r\n",
+    "220-a\r\n220 b\r\n250-mail\r\n250 AUTH=LOGIN\r\n334 VXNlcm5hbWU6\r\n334 UGFzc3dvcmQ6\r\n535 no S3CRET\r\n",
+    "421 busy\r\n",
+];
+
+const HTTP: &[&str] = &[
+    "HTTP/1.1 204 No Content\r\n\r\n",
+    "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 13\r\n\r\n{\"error\": {}}",
+    "HTTP/1.1 429 Too Many\r\nRetry-After: 120\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\nX: y\r\n\r\n",
+    "HTTP/1.1 503 Busy\r\nRetry-After: Fri, 20 Nov 2026 06:00:00 GMT\r\nConnection: close\r\n\r\n",
+    "HTTP/1.1 307 Elsewhere\r\nLocation: //b:1/../c?d#e\r\n\r\n",
+    "HTTP/1.1 100 Continue\r\n\r\nHTTP/1.0 404 Not Found\r\n\r\n<html>\x1b[2J</html>",
+];
+
+const ROWS: &[&str] = &[
+    "{\"event_type\": \"x\"}\x1f17\x1f1\x1fport\x1fdone\x1f{\"n\": 1}\x1f{\"server\": {\"id\": 1}}\x1fserver:1\x1fapplication/json",
+    "\x1f\x1f3\x1fk\x1fguard of x\x1f[]\x1fpaused roles\x1f12\x1f\x1fapplication/x-gzip",
+];
+
+const LITERALS: &[&str] = &[
+    "{'a': ['b', u'c', 1.5, None, True, (1,), {'d'}], 'e': b'\\xff', 3: ValueError('x')}",
+    "{\"NaN\": NaN, \"i\": -Infinity, \"big\": 99999999999999999999}",
+];
+
+const SECRETS: &[&str] = &[
+    "password=S3CRET token: gAAAAABabc 'adminPass': 'x' --os-password y",
+    "mysql://root:S3CRET@db/x Authorization: Bearer abc.def.ghi",
+    "{\"auth\": {\"password\": \"S3CRET\", \"x\": \"{\\\"secret\\\": \\\"y\\\"}\"}}",
+    "#cloud-config\nchpasswd:\n  list: |\n    root:S3CRET\n-----BEGIN PRIVATE KEY-----\nMII\n-----END PRIVATE KEY-----",
+];
+
+/// Writes them into the folder of the corpus.
+pub(super) fn write(target: &str, corpus: &Path) -> Result<()> {
+    fs::create_dir_all(corpus)?;
+    for (n, seed) in of(target)?.iter().enumerate() {
+        fs::write(corpus.join(format!("seed-{n}")), seed)?;
+    }
+    Ok(())
+}
+
+/// The inputs that a target begins with; none of a target that is not known here.
+pub(super) fn of(target: &str) -> Result<Vec<Vec<u8>>> {
+    let texts = |texts: &[&str]| texts.iter().map(|text| text.as_bytes().to_vec()).collect();
+    Ok(match target {
+        "transport_url" => texts(URLS),
+        "envelope" | "compressed" | "saved_events" => bodies()?,
+        "versioned" => payloads()?,
+        "readers" => notifications()?,
+        "python_literals" => [texts(LITERALS), bodies()?].concat(),
+        "masking" => [texts(SECRETS), texts(LITERALS)].concat(),
+        "templates" => texts(TEMPLATES),
+        "ini" => configurations()?,
+        "control_requests" => texts(REQUESTS),
+        "smtp_replies" => texts(SMTP),
+        "http_replies" => texts(HTTP),
+        "journal_rows" => texts(ROWS),
+        // A method frame's header, as a client library meets it; whatever a new target reads, a byte is a beginning.
+        _ => vec![vec![1, 0, 1, 0, 0, 0, 4, 0, 60, 0, 60, 0xce], b"{}".to_vec()],
+    })
+}
+
+/// The bodies of the recorded messages that are text.
+fn bodies() -> Result<Vec<Vec<u8>>> {
+    let mut bodies = Vec::new();
+    for recording in recordings("fixtures/wire")? {
+        bodies.extend(recording["body_text"].as_str().map(|body| body.as_bytes().to_vec()));
+    }
+    bodies.retain(|body| body.len() < LARGEST);
+    Ok(bodies)
+}
+
+/// A few decoded notifications of each service.
+fn notifications() -> Result<Vec<Vec<u8>>> {
+    let mut found = Vec::new();
+    for folder in ["fixtures/emission/captures", "fixtures/emission/captures2"] {
+        for recording in recordings(folder)? {
+            let cases = recording["cases"].as_object().into_iter().flatten();
+            found.extend(
+                cases.step_by(4).map(|(_, case)| case[0]["decoded_message"].to_string().into_bytes()),
+            );
+        }
+    }
+    found.retain(|message| message.len() < LARGEST);
+    Ok(found)
+}
+
+/// Payloads of versioned notifications.
+fn payloads() -> Result<Vec<Vec<u8>>> {
+    let recording = read("fixtures/emission/captures2/ironic.json".as_ref())?;
+    let cases = recording["cases"].as_object().into_iter().flatten();
+    Ok(cases
+        .step_by(4)
+        .map(|(_, case)| case[0]["decoded_message"]["payload"].to_string().into_bytes())
+        .collect())
+}
+
+/// The configurations of examples and fixtures.
+fn configurations() -> Result<Vec<Vec<u8>>> {
+    let mut found = Vec::new();
+    for folder in ["examples", "fixtures/config", "fixtures/oss", "fixtures/k2hr3"] {
+        let Ok(entries) = fs::read_dir(step::root().join(folder)) else { continue };
+        for entry in entries {
+            let path = entry?.path();
+            if path.extension().is_some_and(|extension| extension == "conf") {
+                found.push(fs::read(path)?);
+            }
+        }
+    }
+    Ok(found)
+}
+
+fn recordings(folder: &str) -> Result<Vec<Value>> {
+    let mut paths = Vec::new();
+    for entry in fs::read_dir(step::root().join(folder)).with_context(|| folder.to_owned())? {
+        paths.push(entry?.path());
+    }
+    paths.sort();
+    paths.retain(|path| path.extension().is_some_and(|extension| extension == "json"));
+    paths.iter().map(|path| read(path)).collect()
+}
+
+fn read(path: &Path) -> Result<Value> {
+    let path = step::root().join(path);
+    let text = fs::read_to_string(&path).with_context(|| path.display().to_string())?;
+    parse_python_json(&text).with_context(|| path.display().to_string())
+}
