@@ -6,8 +6,8 @@ use osnl_model::versioned::ironic::{
 use osnl_model::versioned::{Form, Json, Versioned, VersionedObject, read_text, to_payload_text};
 use osnl_model::{
     BodyDigest, Budget, ContentInfo, DecodeError, Masked, Notification, Secret, TransportUrl, bulk_len,
-    bulk_part, mask_secrets, mask_text, parse_python_literal, plain_body, read_head, resource_key, resources,
-    service,
+    bulk_part, mask_secrets, mask_text, parse_python_json, parse_python_literal, plain_body, read_head,
+    resource_key, resources, service, to_python_json,
 };
 
 /// A URL that is read prints as one that reads the same; printed for people it has no password; no error repeats
@@ -131,10 +131,13 @@ pub(crate) fn masking(data: &[u8]) {
     assert!(!mask_text(&planted).contains("S3CR3T"), "{text:?}");
 }
 
-/// A literal is read, or refused, without a panic; JSON of texts and numbers is one.
-pub(crate) fn python_literal(data: &[u8]) {
+/// A literal is read, or refused, without a panic, and written as JSON it is the same; JSON of texts and numbers is a literal.
+pub(crate) fn python_literals(data: &[u8]) {
     let text = String::from_utf8_lossy(data);
-    let _ = parse_python_literal(&text);
+    for value in [parse_python_literal(&text), parse_python_json(&text).ok()].into_iter().flatten() {
+        let Ok(written) = to_python_json(&value) else { continue };
+        assert_eq!(parse_python_json(&written).ok().as_ref(), Some(&value), "{written}");
+    }
     let quoted = serde_json::json!([text, {"a": 1}]).to_string();
     // Escapes of JSON that Python has not, or means otherwise.
     if !quoted.contains("\\b") && !quoted.contains("\\f") && !quoted.contains("\\u") {

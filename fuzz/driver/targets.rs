@@ -4,8 +4,8 @@
 mod daemon;
 #[path = "../entries.rs"]
 mod entries;
-#[path = "../texts.rs"]
-mod texts;
+#[path = "../wire.rs"]
+mod wire;
 
 use std::sync::OnceLock;
 

@@ -49,6 +49,8 @@ pub use memory::{MemoryBroker, MemoryTransport};
 pub use message::{Batch, Epoch, IncomingMessage, Properties};
 pub use outgoing::{Outgoing, Route};
 pub use rabbit::RabbitTransport;
+#[doc(hidden)]
+pub use rabbit::frames::frames_in_pieces;
 pub use rabbit::greeting::Greeting;
 pub use rabbit::look::{ExchangeLook, HostLook, Look, MayWrite, QueueLook, QueueMade, Reached};
 pub use rabbit::options::{

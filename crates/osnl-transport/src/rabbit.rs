@@ -12,7 +12,7 @@ mod connect;
 mod consumer;
 mod declare;
 mod failure;
-mod frames;
+pub(crate) mod frames;
 pub(crate) mod greeting;
 mod headers;
 mod held;

@@ -5,6 +5,7 @@ use std::path::Path;
 
 use anyhow::{Context as _, Result};
 use osnl_model::parse_python_json;
+use osnl_testkit::fixture;
 use serde_json::Value;
 
 use crate::step;
@@ -93,8 +94,8 @@ pub(super) fn of(target: &str) -> Result<Vec<Vec<u8>>> {
         "smtp_replies" => texts(SMTP),
         "http_replies" => texts(HTTP),
         "journal_rows" => texts(ROWS),
-        // A method frame's header, as a client library meets it; whatever a new target reads, a byte is a beginning.
-        _ => vec![vec![1, 0, 1, 0, 0, 0, 4, 0, 60, 0, 60, 0xce], b"{}".to_vec()],
+        "amqp_frames" => vec![fixture::bytes("amqp/consumer.hex")],
+        _ => Vec::new(),
     })
 }
 

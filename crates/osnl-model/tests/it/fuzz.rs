@@ -6,8 +6,6 @@
 
 #[path = "../../../../fuzz/entries.rs"]
 mod entries;
-#[path = "../../../../fuzz/texts.rs"]
-mod texts;
 
 #[path = "../../../osnl-testkit/src/hostile.rs"]
 #[expect(unreachable_pub, reason = "a module of another crate")]
@@ -282,7 +280,7 @@ fn hostile_bodies_hold_what_the_targets_assert() {
     }
     for (_, text) in hostile::texts(2048) {
         entries::masking(text.as_bytes());
-        entries::python_literal(text.as_bytes());
+        entries::python_literals(text.as_bytes());
     }
 }
 
@@ -308,7 +306,7 @@ proptest! {
     #[test]
     fn texts_with_secrets(text in text_pieces()) {
         entries::masking(text.as_bytes());
-        entries::python_literal(text.as_bytes());
+        entries::python_literals(text.as_bytes());
     }
 
     #[test]
@@ -374,8 +372,8 @@ proptest! {
         ]).prop_map(str::to_owned),
         "\\PC{0,4}",
     ], 0..24)) {
-        texts::masking(pieces.concat().as_bytes());
-        texts::python_literals(pieces.concat().as_bytes());
+        entries::masking(pieces.concat().as_bytes());
+        entries::python_literals(pieces.concat().as_bytes());
     }
 
     #[test]
@@ -386,7 +384,7 @@ proptest! {
         entries::readers(&bytes);
         entries::compressed(&bytes);
         entries::masking(&bytes);
-        entries::python_literal(&bytes);
+        entries::python_literals(&bytes);
         entries::budgets(&bytes);
     }
 }

@@ -43,6 +43,25 @@ pub(super) struct Frames {
     given: usize,
 }
 
+/// For fuzzing: what the client library is handed of a broker's bytes, when they come in pieces of this size.
+pub fn frames_in_pieces(bytes: &[u8], piece: usize) -> Result<Vec<u8>, String> {
+    let mut frames = Frames::new(true);
+    let mut passed = Vec::new();
+    for came in bytes.chunks(piece.max(1)) {
+        let mut came = came.to_vec();
+        let given = frames.pass(&mut came).map_err(|broken| broken.to_string())?;
+        passed.extend_from_slice(&came[..given]);
+        let mut room = [0; 4096];
+        loop {
+            match frames.take(&mut room) {
+                0 => break,
+                count => passed.extend_from_slice(&room[..count]),
+            }
+        }
+    }
+    Ok(passed)
+}
+
 /// The frame that begins with some bytes.
 enum Next {
     /// Its length cannot be told yet, or not all of it is there.

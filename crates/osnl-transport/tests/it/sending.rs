@@ -129,8 +129,7 @@ async fn a_transport_that_only_listens_says_so() {
             &'a self,
             _: &'a [(Target, Priority)],
             _: &'a ListenOptions,
-        ) -> osnl_transport::BoxFuture<'a, Result<Box<dyn osnl_transport::Consumer>, TransportError>>
-        {
+        ) -> BoxFuture<'a, Result<Box<dyn osnl_transport::Consumer>, TransportError>> {
             Box::pin(async { Err(TransportError::Lost { reason: "-".into() }) })
         }
 

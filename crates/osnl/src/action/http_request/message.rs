@@ -86,7 +86,8 @@ impl Message {
 
     /// Method and URL for a log line. Where the event has a part in the URL, it is made once more from what is masked.
     pub(super) fn shown_target(&self, event: &Names, about: &About<'_>, request: &Request) -> String {
-        if !self.target.is_event_dependent() && self.query.iter().all(|(_, value)| value.paths().next().is_none())
+        if !self.target.is_event_dependent()
+            && self.query.iter().all(|(_, value)| value.paths().next().is_none())
         {
             return format!("{} {}", request.method, self.target.shown(&request.url));
         }
