@@ -13,6 +13,7 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
 use super::letter::Letter;
+use crate::action::http_request::scrub;
 use crate::action::wire::{Encrypted, Place, Stream, broken};
 use crate::action::{ActionError, ErrorClass};
 
@@ -108,13 +109,27 @@ struct Reply {
 }
 
 impl Reply {
-    fn text(&self) -> String {
-        let text = self.lines.join(" ");
+    /// What it says, without our password, which a server may repeat in each form that it was sent in.
+    fn text(&self, server: &Server) -> String {
+        let text = scrub(&self.lines.join(" "), server.secrets().iter().map(String::as_str));
         text.chars().map(|c| if c.is_control() { ' ' } else { c }).take(500).collect()
     }
 }
 
+impl Login {
+    fn plain(&self) -> String {
+        BASE64_STANDARD.encode(format!("\0{}\0{}", self.user, self.password))
+    }
+}
+
 impl Server {
+    /// What must be in no text.
+    fn secrets(&self) -> Vec<String> {
+        let forms =
+            |login: &Login| [login.plain(), BASE64_STANDARD.encode(&login.password), login.password.clone()];
+        self.login.iter().flat_map(forms).collect()
+    }
+
     /// Answers what was done. With `wait_for_all` nobody gets the mail while the server refuses one of them for now.
     ///
     /// # Errors
@@ -164,7 +179,8 @@ impl Server {
         let reply = talk.data(&letter.bytes).await?;
         // It is taken; what follows is manners.
         let _ = talk.write(b"QUIT\r\n").await;
-        let mut done = format!("mailed to {}: \"{}\" ({})", taken.join(", "), letter.subject, reply.text());
+        let mut done =
+            format!("mailed to {}: \"{}\" ({})", taken.join(", "), letter.subject, reply.text(self));
         for (address, error) in refused {
             let _ = write!(done, "; not to {address}: {}", error.reason);
         }
@@ -228,12 +244,11 @@ impl Server {
         mut talk: Talk<'a>,
         can: Extensions,
     ) -> Result<(Talk<'a>, Extensions), ActionError> {
-        let Some(Login { user, password }) = &self.login else { return Ok((talk, can)) };
+        let Some(login @ Login { user, password }) = &self.login else { return Ok((talk, can)) };
         let mechanisms = can.words("AUTH").unwrap_or_default();
         let offers = |name: &str| mechanisms.iter().any(|own| own == name);
         if offers("PLAIN") {
-            let both = BASE64_STANDARD.encode(format!("\0{user}\0{password}"));
-            talk.secret(&format!("AUTH PLAIN {both}")).await?;
+            talk.secret(&format!("AUTH PLAIN {}", login.plain())).await?;
         } else if offers("LOGIN") {
             talk.secret("AUTH LOGIN").await?;
             talk.secret(&BASE64_STANDARD.encode(user)).await?;
@@ -305,7 +320,7 @@ impl Talk<'_> {
             (code, Whose::Ours) => ErrorClass::Refused(Some(code)),
             (_, Whose::Mails) => ErrorClass::Rejected,
         };
-        Err(ActionError::new(class, format!("{}: {} {}", self.server, reply.code, reply.text())))
+        Err(ActionError::new(class, format!("{}: {} {}", self.server, reply.code, reply.text(self.server))))
     }
 
     async fn reply(&mut self) -> Result<Reply, ActionError> {

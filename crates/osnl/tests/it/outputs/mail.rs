@@ -42,7 +42,10 @@ class Handler:
 def authenticate(server, session, envelope, mechanism, data):
     user, password = data.login.decode(), data.password.decode()
     if password != "S3CRET":
-        return AuthResult(success=False, handled=False)
+        both = base64.b64encode(f"\0{user}\0{password}".encode()).decode()
+        alone = base64.b64encode(password.encode()).decode()
+        return AuthResult(success=False, handled=False, message=f"535 what is AUTH PLAIN {both} with {alone} for {password}?") \
+            if options.get("repeats") else AuthResult(success=False, handled=False)
     return AuthResult(success=True, auth_data=f"{user} by {mechanism}")
 context = None
 if options.get("certificate"):
@@ -352,6 +355,18 @@ fn a_refused_login_and_a_server_without_starttls_are_nobody_s_event() {
     daemon.wait_for_log("535");
     assert!(daemon.log().iter().all(|line| !line.contains("WR0NG") && !line.contains("V1Iw")));
     assert_eq!(daemon.counters.dead.get(), 0);
+    daemon.stop().unwrap();
+    // Not even where the server repeats what we said, in any of its forms.
+    let folder = tempfile::tempdir().unwrap();
+    let server = Server::start(&json!({"auth": true, "repeats": true}));
+    let daemon =
+        in_clear(folder.path(), &server, "to = ops@example.com\nusername = osnl\npassword = WR0NGPASS", 1);
+    daemon.wait_for_log("what is AUTH PLAIN *** with *** for ***?");
+    let both = BASE64_STANDARD.encode("\0osnl\0WR0NGPASS");
+    let alone = BASE64_STANDARD.encode("WR0NGPASS");
+    assert!(
+        daemon.log().iter().all(|line| !["WR0NGPASS", &both, &alone].iter().any(|form| line.contains(form)))
+    );
     daemon.stop().unwrap();
     let folder = tempfile::tempdir().unwrap();
     let broker = MemoryBroker::new();
