@@ -6,6 +6,7 @@ use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
 use super::engine::there;
 use super::methods::{bound, python_text};
+use super::unasked::Unasked;
 
 /// What Python's `urllib.parse.quote` escapes with `safe=""`.
 const STRICT: &AsciiSet = &NON_ALPHANUMERIC.remove(b'_').remove(b'.').remove(b'-').remove(b'~');
@@ -77,6 +78,19 @@ pub(super) fn form(value: &Value) -> Result<String, Error> {
 /// One segment of a path, or one value: nothing in it separates anything.
 pub(super) fn segment(value: &Value) -> Result<String, Error> {
     bounded(utf8_percent_encode(&python_text(there(value)?), STRICT).to_string())
+}
+
+/// One word of a routing key.
+pub(super) fn word(value: &Value) -> Result<String, Error> {
+    let text = python_text(there(value)?);
+    // Of a preview: where a value will stand.
+    let unasked = value.downcast_object_ref::<Unasked>().is_some();
+    bounded(if unasked { text } else { text.replace(['.', '*', '#'], "_") })
+}
+
+/// Some words of a routing key, none of which is a pattern.
+pub(super) fn words(value: &Value) -> Result<String, Error> {
+    bounded(python_text(there(value)?).replace(['*', '#'], "_"))
 }
 
 fn one(value: &Value) -> Result<String, Error> {

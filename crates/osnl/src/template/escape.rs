@@ -23,6 +23,9 @@ pub enum Escape {
     /// As one segment of a path, or one value of a query: everything but letters, digits and `-._~` percent-encoded.
     /// `urlencode` leaves slashes alone, `form` writes blanks as `+`.
     Url,
+    /// As one word of a routing key: dots, and `*` and `#`, which are patterns in a binding, become `_`. `dotted` leaves
+    /// dots alone.
+    Word,
 }
 
 impl Escape {
@@ -43,6 +46,10 @@ impl Escape {
                 engine.add_filter("urlencode", |value: &Value| encode::url(value).map(safe));
                 engine.add_filter("form", |value: &Value| encode::form(value).map(safe));
                 engine.set_formatter(|out, _, value| write(out, value, encode::segment));
+            }
+            Self::Word => {
+                engine.add_filter("dotted", |value: &Value| encode::words(value).map(safe));
+                engine.set_formatter(|out, _, value| write(out, value, encode::word));
             }
         }
     }
@@ -89,7 +96,7 @@ mod tests {
 
     fn check(escape: Escape, cases: &[(&str, &str)]) {
         let payload = json!({
-            "name": "a\"b\\c\n<&'> ü/../?x=1", "n": 3, "yes": true, "null": null, "list": ["\"", 1], "safe": "abc",
+            "name": "a\"b\\c\n<&'> ü/../?x=1", "n": 3, "yes": true, "null": null, "list": ["\"", 1], "safe": "abc", "key": "x.y.#.*z",
         });
         let names = Names::from(Notification { payload, ..Notification::default() });
         for (source, expected) in cases {
@@ -119,6 +126,14 @@ mod tests {
                 ("<a b='{{ payload.name }}'/>", "<a b='a&quot;b\\c&#10;&lt;&amp;&#39;&gt; ü/../?x=1'/>"),
                 ("{{ payload.name|xml }}", "a&quot;b\\c&#10;&lt;&amp;&#39;&gt; ü/../?x=1"),
                 ("{{ payload.list|tojson }}", "[&quot;\\&quot;&quot;, 1]"),
+            ],
+        );
+        check(
+            Escape::Word,
+            &[
+                ("a.{{ payload.key }}.b", "a.x_y____z.b"),
+                ("{{ payload.key|dotted }}", "x.y._._z"),
+                ("{{ payload.n }}.{{ payload.yes }}", "3.True"),
             ],
         );
         check(

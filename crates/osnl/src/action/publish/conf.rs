@@ -7,7 +7,7 @@ use osnl_model::{Framing, TransportUrl};
 use osnl_transport::{BoxFuture, Declare, RabbitOptions, Route, transport_with};
 
 use super::Publish;
-use super::message::{Changes, CloudEvents, Format, Message};
+use super::message::{Changes, CloudEvents, Format, Message, Privacy};
 use crate::action::http_request::{EXTENSION, SOURCE, SUBJECT, TYPE, extensions};
 use crate::action::{Action, event_names};
 use crate::native::driver::{
@@ -41,7 +41,12 @@ impl ReadDriver for PublishConf {
             .secret(),
             DriverOption::new("exchange", "template", "Where events are published to. Must be set."),
             DriverOption::new("topic", "template", "Its routing key is <topic>.<priority>.").or(TOPIC),
-            DriverOption::new("key", "template", "The whole routing key, in place of <topic>.<priority>; it has a dot."),
+            DriverOption::new(
+                "key",
+                "template",
+                "The whole routing key, in place of <topic>.<priority>; it has a dot. Dots, * and # in values of exchange, topic \
+                 and key become _, but event_type and publisher_id keep their dots, as does a value with |dotted.",
+            ),
             DriverOption::new(
                 "format",
                 "notification, raw or cloudevents",
@@ -63,6 +68,18 @@ impl ReadDriver for PublishConf {
                 "Of a notification, a CloudEvent's data, or all of a raw message; without it the event's. {{ one expression }} \
                  is its value, anything else a text.",
             ),
+            DriverOption::new(
+                "mask_secrets",
+                "boolean",
+                "Of a notification, true: values in context and payload that are secrets by their names are replaced by ***.",
+            )
+            .or("false"),
+            DriverOption::new(
+                "keep_token",
+                "boolean",
+                "Of a notification, true: the token of the request in its context is passed on; otherwise it is null.",
+            )
+            .or("false"),
             DriverOption::new("cloudevents_source", "template", "Its source.").or(SOURCE),
             DriverOption::new("cloudevents_type", "template", "Its type.").or(TYPE),
             DriverOption::new("cloudevents_subject", "template", "Its subject; empty for none.").or(SUBJECT),
@@ -90,11 +107,16 @@ impl ReadDriver for PublishConf {
             Err(error) => reader.refuse("transport_url", &error.to_string(), "see docs/rabbit.md"),
         });
         let exchange = match reader.is_set("exchange") {
-            true => optional(reader, "exchange").flatten(),
+            true => address(reader, "exchange").flatten(),
             false => reader.required("exchange", "write the name of an exchange").and(None),
         };
-        let topic = or_default(reader, "topic", TOPIC);
-        let key = optional(reader, "key");
+        let topic = match address(reader, "topic") {
+            // Compiles, as a test makes sure.
+            Some(None) => Template::compile(TOPIC, &event_names::MORE).ok(),
+            Some(topic) => topic,
+            None => None,
+        };
+        let key = address(reader, "key");
         let format = format(reader);
         let declare = reader.word("declare", &[("passive", Declare::Passive), ("create", Declare::Create)]);
         let mandatory = reader.boolean("mandatory");
@@ -120,12 +142,36 @@ fn optional(reader: &mut Reader<'_>, option: &str) -> Option<Option<Template>> {
     event_names::template(reader, option, Escape::None)
 }
 
+/// A name on a broker. What stands for one word of it has no dots of its own, except in names that services write with
+/// dots: one expression that is just such a name keeps them.
+fn address(reader: &mut Reader<'_>, option: &str) -> Option<Option<Template>> {
+    let names = event_names::of_section(reader);
+    let names: Vec<&str> = names.iter().map(String::as_str).collect();
+    reader.compiled(option, |text| Template::escaping(&with_dots(text), &names, Escape::Word)).ok()
+}
+
+fn with_dots(text: &str) -> String {
+    let mut out = String::new();
+    let mut rest = text;
+    while let Some((before, inner)) = rest.split_once("{{") {
+        let Some((expression, behind)) = inner.split_once("}}") else { break };
+        let keeps = ["event_type", "publisher_id"].contains(&expression.trim());
+        let filter = if keeps { "|dotted" } else { "" };
+        out.push_str(&format!(
+            "{before}{{{{{}{filter}}}}}",
+            if keeps { expression.trim_end() } else { expression }
+        ));
+        rest = behind;
+    }
+    out + rest
+}
+
 fn or_default(reader: &mut Reader<'_>, option: &str, default: &str) -> Option<Template> {
     event_names::template_or(reader, option, default, Escape::None)
 }
 
 fn format(reader: &mut Reader<'_>) -> Option<Format> {
-    const CHANGES: [&str; 4] = ["framing", "event_type", "publisher_id", "priority"];
+    const CHANGES: [&str; 5] = ["framing", "event_type", "publisher_id", "priority", "keep_token"];
     const CLOUD: [&str; 3] = ["cloudevents_source", "cloudevents_type", "cloudevents_subject"];
     let text = reader.word("format", &[("notification", 0), ("raw", 1), ("cloudevents", 2)]);
     let framing = reader.word("framing", &[("messagingv2", Framing::Envelope), ("messaging", Framing::Bare)]);
@@ -137,6 +183,7 @@ fn format(reader: &mut Reader<'_>) -> Option<Format> {
     let kind = or_default(reader, "cloudevents_type", TYPE);
     let subject = or_default(reader, "cloudevents_subject", SUBJECT);
     let extensions = extensions(reader);
+    let (mask, keep_token) = (reader.boolean("mask_secrets"), reader.boolean("keep_token"));
     let added = reader.keys(EXTENSION.name);
     let changes = Changes {
         event_type: event_type?,
@@ -144,8 +191,15 @@ fn format(reader: &mut Reader<'_>) -> Option<Format> {
         priority: priority?,
         payload: payload?,
     };
-    let (format, idle): (_, &[&[&str]]) = match text? {
-        0 => (Format::Notification { framing: framing?, changes }, &[&CLOUD]),
+    let text = text?;
+    if text != 0 && mask? {
+        let problem = "belongs to format = notification";
+        let allowed = "set that; raw forwards the bytes as they came, and cloudevents masks secrets anyway";
+        return reader.refuse("mask_secrets", problem, allowed);
+    }
+    let privacy = Privacy { mask: mask?, keep_token: keep_token? };
+    let (format, idle): (_, &[&[&str]]) = match text {
+        0 => (Format::Notification { framing: framing?, changes, privacy }, &[&CLOUD]),
         1 => (Format::Raw(changes.payload), &[&CHANGES, &CLOUD]),
         _ => {
             let (source, kind, subject, data) = (source?, kind?, subject?, changes.payload);

@@ -29,10 +29,21 @@ pub(super) enum Format {
     Notification {
         framing: Framing,
         changes: Changes,
+        privacy: Privacy,
     },
     /// As it came, or what this makes.
     Raw(Option<Template>),
     CloudEvents(Box<CloudEvents>),
+}
+
+/// What of a notification is passed on although it is a secret.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Privacy {
+    /// Values in context and payload that are secrets by their names are replaced.
+    pub(super) mask: bool,
+    /// The token of the request in the context is passed on. Otherwise it is null, as oslo.context's `redacted_copy` and
+    /// `osnl send` have it.
+    pub(super) keep_token: bool,
 }
 
 /// What a CloudEvent is made of.
@@ -91,10 +102,12 @@ impl Message {
                 route: self.route,
                 mandatory: false,
             }),
-            Format::Notification { framing, changes } => notification(event, &names, changes, unique)
-                .and_then(|emission| {
+            Format::Notification { framing, changes, privacy } => {
+                notification(event, &names, changes, unique).and_then(|mut emission| {
+                    privacy.apply(&mut emission)?;
                     emission.body(*framing).map(Outgoing::json).map_err(|error| error.to_string())
-                }),
+                })
+            }
             Format::CloudEvents(conf) => conf.message(&names, &message_id(event)),
         };
         let message = message.map_err(Unsendable::Content)?;
@@ -135,6 +148,35 @@ impl Message {
             }
         };
         Ok((Target::new(exchange, topic), priority))
+    }
+}
+
+impl Privacy {
+    fn apply(self, emission: &mut Emission) -> Result<(), String> {
+        let masked = |key: &str, value: &RawValue| -> Result<Box<RawValue>, String> {
+            let read: Value = serde_json::from_str(value.get()).map_err(|error| error.to_string())?;
+            // By its name too, where it is an entry of the context.
+            let masked = mask_secrets(&Value::Object([(key.to_owned(), read.clone())].into_iter().collect()));
+            match masked.get(key) {
+                Some(masked) if *masked != read => {
+                    RawValue::from_string(masked.to_string()).map_err(|error| error.to_string())
+                }
+                // As it was written.
+                Some(_) | None => Ok(value.to_owned()),
+            }
+        };
+        if self.mask {
+            emission.payload = masked("payload", &emission.payload)?;
+            for (key, value) in &mut emission.context {
+                *value = masked(key, value)?;
+            }
+        }
+        if !self.keep_token {
+            for (_, value) in emission.context.iter_mut().filter(|(key, _)| key == "auth_token") {
+                *value = RawValue::NULL.to_owned();
+            }
+        }
+        Ok(())
     }
 }
 

@@ -109,7 +109,7 @@ fn bytes_come_as_they_were_and_cloud_events_as_json() {
     for format in ["raw", "cloudevents"] {
         let folder = tempfile::tempdir().unwrap();
         let broker = MemoryBroker::new();
-        let more = format!("key = {{{{ 'a.b' }}}}.c\nformat = {format}");
+        let more = format!("key = {{{{ 'a.b'|dotted }}}}.c\nformat = {format}");
         let daemon = start(&native(folder.path(), &action(&vhost, &more)), &broker);
         publish(&broker, &payload);
         let message = reading.next();
@@ -167,5 +167,53 @@ fn a_notification_that_comes_back_is_not_published_again() {
     let target = Target::new("neutron", "notifications");
     broker.publish(&target, &Priority::Info, String::from_utf8(published.body.to_vec()).unwrap());
     daemon.wait_until("it is recognised", |c| c.nothing_to_do.get() == 1);
+    daemon.stop().unwrap();
+}
+
+/// A token that leaves is one that another broker's readers may use.
+#[test]
+fn the_token_of_the_context_stays_here_unless_it_is_wanted() {
+    let vhost = Broker::shared().vhost("publish-token");
+    let mut reading = Reading::of(&vhost, "notifications", "info");
+    let check = |more: &str, token: &str, password: &str, reading: &mut Reading| {
+        let folder = tempfile::tempdir().unwrap();
+        let broker = MemoryBroker::new();
+        let daemon = start(&native(folder.path(), &action(&vhost, more)), &broker);
+        let mut payload = port_deleted(&instance(1), "10.0.0.1");
+        payload["adminPass"] = json!("S3CRETPASS");
+        let inner = json!({
+            "event_type": "port.delete.end", "publisher_id": "network.node1", "priority": "INFO", "message_id": "m",
+            "timestamp": "2026-11-20 06:36:22.662155", "payload": payload, "_context_auth_token": "S3CRETTOKEN",
+            "_context_user": "u",
+        });
+        let target = Target::new("neutron", "notifications");
+        assert_eq!(broker.publish(&target, &Priority::Info, inner.to_string()), 1);
+        let read = Emission::read(&reading.next().body).unwrap();
+        let entry = |name: &str| {
+            let found = read.context.iter().find(|(key, _)| key == name);
+            found.map(|(_, value)| value.get().to_owned()).unwrap_or_default()
+        };
+        assert_eq!((entry("auth_token").as_str(), entry("user").as_str()), (token, "\"u\""), "{more}");
+        assert!(read.payload.get().contains(password), "{more}: {}", read.payload);
+        daemon.stop().unwrap();
+    };
+    check("", "null", "S3CRETPASS", &mut reading);
+    check("keep_token = true", "\"S3CRETTOKEN\"", "S3CRETPASS", &mut reading);
+    check("keep_token = true\nmask_secrets = true", "\"***\"", "\"adminPass\": \"***\"", &mut reading);
+}
+
+/// Somebody who names a port chooses no topic.
+#[test]
+fn a_value_is_one_word_of_a_routing_key() {
+    let vhost = Broker::shared().vhost("publish-words");
+    let mut reading = Reading::of(&vhost, "openstack.a_b__", "port_x.delete.end");
+    let folder = tempfile::tempdir().unwrap();
+    let broker = MemoryBroker::new();
+    let more = "key = openstack.{{ payload.port.name }}.{{ 'port.x' }}.{{ 'delete.end'|dotted }}";
+    let daemon = start(&native(folder.path(), &action(&vhost, more)), &broker);
+    let mut payload = port_deleted(&instance(1), "10.0.0.1");
+    payload["port"]["name"] = json!("a.b*#");
+    publish(&broker, &payload);
+    assert_eq!(reading.next().routing_key, "openstack.a_b__.port_x.delete.end");
     daemon.stop().unwrap();
 }
