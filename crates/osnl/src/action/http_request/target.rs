@@ -8,7 +8,9 @@
 //!
 //! Where the host is ours, no event can make another request of it than the configuration has: values stay in their
 //! segment (`|urlencode` leaves slashes alone), and a segment that becomes `..`, or nothing, is refused, because servers
-//! resolve such paths to other ones: a deletion of `hosts/{{ name }}` must not become one of `hosts/`.
+//! resolve such paths to other ones: a deletion of `hosts/{{ name }}` must not become one of `hosts/`. A value that is
+//! several steps by itself (`vm/../../x`) is sent as `vm%2F..%2F..%2Fx`, and there are servers and proxies that decode it
+//! before they resolve it: its steps are judged like segments.
 
 use osnl_http::{Url, UrlError};
 use osnl_openstack::below;
@@ -190,6 +192,8 @@ struct Segments {
     dots: usize,
     /// Nothing between two slashes or behind the last; `None`: as many as the template's `{% if … %}` make.
     empty: Option<usize>,
+    /// Nothing beside a slash or a backslash that is percent-encoded.
+    encoded_empty: usize,
 }
 
 impl Segments {
@@ -214,14 +218,18 @@ impl Segments {
     fn of(path_and_query: &str) -> Self {
         let path = path_and_query.split('?').next().unwrap_or_default();
         let path = path.strip_prefix('/').unwrap_or(path);
-        let dots = |segment: &&str| {
-            let plain = segment.to_ascii_lowercase().replace("%2e", ".");
-            plain == "." || plain == ".."
-        };
-        Self {
-            dots: path.split('/').filter(dots).count(),
-            empty: Some(path.split('/').filter(|segment| segment.is_empty()).count()),
+        let (mut dots, mut empty, mut encoded_empty) = (0, 0, 0);
+        for segment in path.split('/') {
+            let plain =
+                segment.to_ascii_lowercase().replace("%2e", ".").replace("%2f", "/").replace("%5c", "/");
+            let steps = || plain.split(['/', '\\']);
+            dots += steps().filter(|step| matches!(*step, "." | "..")).count();
+            match steps().count() {
+                1 => empty += usize::from(segment.is_empty()),
+                _ => encoded_empty += steps().filter(|step| step.is_empty()).count(),
+            }
         }
+        Self { dots, empty: Some(empty), encoded_empty }
     }
 
     /// Whether a path has no more of them.
@@ -229,6 +237,12 @@ impl Segments {
         let found = Self::of(path_and_query);
         if found.dots > self.dots {
             return Err("a value makes a step of the path that leads elsewhere (. or ..)".to_owned());
+        }
+        if found.encoded_empty > self.encoded_empty {
+            return Err(
+                "a value leaves a step of the path empty (it begins or ends with / or \\, or has two)"
+                    .to_owned(),
+            );
         }
         match (found.empty, self.empty) {
             (Some(found), Some(written)) if found > written => {

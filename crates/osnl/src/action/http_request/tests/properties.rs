@@ -65,6 +65,11 @@ fn read(reads: &str, texts: &[&str]) -> Vec<Value> {
     serde_json::from_str(&python(&script, &json!(texts).to_string())).unwrap()
 }
 
+/// As seen by a server that decodes a path before it resolves it.
+fn leads_elsewhere(value: &str) -> bool {
+    value.split(['/', '\\']).any(|step| matches!(step, "" | "." | ".."))
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 128, failure_persistence: None, ..ProptestConfig::default() })]
 
@@ -73,10 +78,10 @@ proptest! {
         for (url, root) in [("https://h:1/a/{{ payload.v }}/b?c=d", "https://h:1"), ("catalog:dns/a/{{ payload.v }}/b?c=d", "")] {
             let login = if root.is_empty() { "auth = keystone\nauth_url = http://k/\nusername = u\npassword = p" } else { "" };
             let Ok(request) = made(&format!("url = {url}\n{login}"), event(&value), 0) else {
-                let refused = value.is_empty() || value == "." || value == "..";
-                prop_assert!(refused, "{:?}", value);
+                prop_assert!(leads_elsewhere(&value), "{:?}", value);
                 continue;
             };
+            prop_assert!(!leads_elsewhere(&value), "{:?}", value);
             let url = request.url;
             if !root.is_empty() {
                 prop_assert_eq!(format!("{}://{}", url.scheme(), url.authority()), root);
