@@ -33,6 +33,7 @@ pub(crate) mod journal;
 mod known;
 mod layers;
 mod lenient;
+pub(crate) mod literal;
 mod logins;
 mod never;
 mod orphans;

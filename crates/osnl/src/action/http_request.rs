@@ -10,7 +10,7 @@
 //! | [`cloud_event`](CloudEventMode) | the event as a CloudEvent |
 //! | `sign` | Standard Webhooks |
 //! | [`authorization`](Authorization) | who we are: written out, or asked of somebody else first |
-//! | `secrets` | what is shown nowhere |
+//! | `secrets`, `literals` | what is shown nowhere: `secret.KEY`, and secrets that are written out elsewhere |
 //! | [`statuses`](Judgement) | done, later, never |
 //!
 //! One attempt is one request, and as many more as redirects are followed; and one more if the target no longer
@@ -23,6 +23,7 @@ pub(in crate::action) mod cloud_event;
 mod conf;
 mod driver;
 mod keystone;
+mod literals;
 mod message;
 mod secrets;
 mod sign;
@@ -63,7 +64,10 @@ pub struct HttpAction {
     /// For what the event or a redirect names; without our certificate, and guarded.
     away: Option<Client>,
     authorization: Option<Arc<dyn Authorization>>,
+    /// Searched for in what comes from outside, and in what is said of a request.
     secrets: Vec<String>,
+    /// Whether a secret may stand in the body.
+    body_holds_secret: bool,
 }
 
 impl HttpAction {
@@ -74,7 +78,8 @@ impl HttpAction {
         authorization: Option<Arc<dyn Authorization>>,
     ) -> Self {
         Self {
-            secrets: conf.0.message.secrets.texts().map(str::to_owned).collect(),
+            secrets: conf.secrets().map(str::to_owned).collect(),
+            body_holds_secret: conf.0.literals.in_body,
             message: conf.0.message.clone(),
             judgement: conf.0.judgement.clone(),
             redirects: conf.0.redirects,
@@ -95,7 +100,7 @@ impl HttpAction {
         let answer = self.authorized(request).await?;
         let status = answer.status.as_u16();
         match self.judgement.failure(status) {
-            None => Ok(Done::Delivered(format!("{shown}: {status}"))),
+            None => Ok(Done::Delivered(self.scrubbed(&format!("{shown}: {status}")))),
             Some(class) => Err(self.refusal(class, &answer)),
         }
     }
@@ -158,6 +163,13 @@ impl HttpAction {
             let answer = self.send(client, &request).await?;
             match redirected(&request, &answer) {
                 Ok(None) => return Ok(answer),
+                Ok(Some(next))
+                    if next.elsewhere && self.body_holds_secret && !next.request.body.is_empty() =>
+                {
+                    let class = ErrorClass::Status(answer.status.as_u16());
+                    let reason = "the redirect leads to another host, and the body may hold a secret";
+                    return Err(ActionError::new(class, reason.to_owned()));
+                }
                 Ok(Some(next)) => {
                     request = next.request;
                     if next.elsewhere {

@@ -3,10 +3,11 @@
 use osnl_model::TransportUrl;
 
 use super::driver;
+use super::driver::DriverOption;
 use super::layers::{Layers, RawSection};
 use super::schema::{ACTION, LISTENER, RABBIT, SECTIONS};
-use super::secret_file;
 use super::{Loaded, rabbit, topology};
+use super::{literal, secret_file};
 use crate::config::{Origin, substitute};
 
 /// Sections with their values, each with where it came from. Its Debug form is for tests: values may be secrets.
@@ -139,17 +140,30 @@ fn hidden(section: &DocSection, entry: &DocEntry) -> DocEntry {
 }
 
 fn hidden_text(section: &DocSection, entry: &DocEntry) -> String {
-    let secret = is_secret(section, &entry.option);
-    if secret { without_password(&entry.text) } else { entry.text.clone() }
-}
-
-fn is_secret(section: &DocSection, option: &str) -> bool {
-    let kind = section.heading.split(':').next().unwrap_or_default();
+    let (kind, option) = (section.heading.split(':').next().unwrap_or_default(), &entry.option);
     let driver = section.entries.iter().find(|entry| entry.option == "driver");
     let driver = driver.and_then(|entry| driver::driver(&entry.text)).filter(|_| kind == ACTION);
-    let of_driver = driver.and_then(|entry| entry.table.options_named(option).next()).map(|row| row.secret);
-    let def = || SECTIONS.iter().find(|def| def.kind == kind).and_then(|def| def.option(option));
-    of_driver.unwrap_or_else(|| def().is_some_and(|def| def.secret))
+    if let Some(row) = driver.and_then(|entry| entry.table.options_named(option).next()) {
+        return hidden_value(row, entry);
+    }
+    let def = SECTIONS.iter().find(|def| def.kind == kind).and_then(|def| def.option(option));
+    if def.is_some_and(|def| def.secret) { without_password(&entry.text) } else { entry.text.clone() }
+}
+
+/// A driver's option: a secret may also stand in one that is none by itself.
+fn hidden_value(row: &DriverOption, entry: &DocEntry) -> String {
+    if row.secret {
+        return without_password(&entry.text);
+    }
+    if row.is_secret(&entry.option) {
+        let all_from_elsewhere = literal::words(&entry.text).is_empty();
+        return if all_from_elsewhere { entry.text.clone() } else { without_password(&entry.text) };
+    }
+    match (row.kind, row.name) {
+        ("template", _) => literal::masked(&entry.text).into_owned(),
+        (_, "command" | "python") => literal::masked_command(&entry.text).into_owned(),
+        (_, _) => entry.text.clone(),
+    }
 }
 
 /// Of a transport URL the password is hidden, of any other secret all; a file that holds one is named.

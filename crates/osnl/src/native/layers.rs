@@ -78,7 +78,12 @@ impl RawSection {
         });
         let rows: Vec<_> = rows.collect();
         let own = rows.iter().find(|(of, _)| Some(*of) == self.driver()).or(rows.first());
-        own.map(|(of, row)| OptionDef { name: row.name, default: None, secret: row.secret, driver: Some(of) })
+        own.map(|(of, row)| OptionDef {
+            name: row.name,
+            default: None,
+            secret: row.is_secret(name),
+            driver: Some(of),
+        })
     }
 
     fn set(&mut self, option: &str, text: &str, origin: Origin) {

@@ -270,6 +270,25 @@ fn redirects_are_followed_only_if_asked_for_and_never_to_what_is_guarded() {
     assert!(!there.body.is_empty());
     assert_eq!((there.header("authorization"), there.header("x-key")), (None, None));
 
+    // A body with a secret of ours stays with the target; within it, it goes along.
+    for body in ["{\"k\": \"{{ secret.k }}\"}", "{\"password\": \"S3CRET\"}"] {
+        let lines =
+            format!("url = {url}\nredirects = 1\nallow_hosts = 127.0.0.1\nsecret.k = S3CRET\nbody = {body}");
+        let before = other.requests().len();
+        sink.script(vec![moved(307, &other.url("/there"))]);
+        let error = Hook::new(&lines).refused();
+        assert_eq!(error.class, ErrorClass::Status(307));
+        assert_eq!(error.reason, "the redirect leads to another host, and the body may hold a secret");
+        assert_eq!(other.requests().len(), before, "{body}");
+        sink.script(vec![moved(308, "/second")]);
+        Hook::new(&lines).make().unwrap();
+        assert!(String::from_utf8_lossy(&sink.requests().last().unwrap().body).contains("S3CRET"));
+    }
+    // What is written out in a header is not repeated when the target repeats it.
+    sink.script(vec![with(400, &[], "no Bearer S3CRETHDR here")]);
+    let error = Hook::new(&format!("url = {url}\nheader.Authorization = Bearer S3CRETHDR")).refused();
+    assert!(error.reason.contains("no Bearer *** here"), "{error}");
+
     sink.script(vec![moved(307, "/a"), moved(307, "/b")]);
     let error = Hook::new(&lines("redirects = 1")).refused();
     assert!(error.reason.ends_with("it leads to /b, and no more than 1 redirects are followed"), "{error}");

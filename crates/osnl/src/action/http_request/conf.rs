@@ -18,6 +18,7 @@ pub(in crate::action) use self::table::EXTENSION;
 use super::body::{self, Body, Format};
 use super::cloud_event::{self, CloudEventMode};
 use super::keystone;
+use super::literals::Literals;
 use super::message::{CloudEventConf, Message};
 use super::secrets::Secrets;
 use super::sign;
@@ -51,6 +52,7 @@ pub(super) struct Settings {
     pub(super) redirects: u32,
     pub(super) guard: Guard,
     pub(super) idle: Duration,
+    pub(super) literals: Literals,
 }
 
 impl ReadDriver for HttpConf {
@@ -87,10 +89,24 @@ impl ReadDriver for HttpConf {
         for option in ["region_name", "interface"] {
             if reader.is_set(option) && target.service().is_none() {
                 let problem = "chooses among the URLs of a service, and url names none";
+                let written = reader.keys("").into_iter().find(|key| key.eq_ignore_ascii_case(option));
+                let option = written.as_deref().unwrap_or(option);
                 return reader.refuse(option, problem, "write url = catalog:TYPE/path, or remove the line");
             }
         }
-        if target.is_event_s() && sent {
+        let (query, headers, body) = (query?, headers?, body?);
+        let literals = Literals::of(&target, &query, &headers, &body);
+        if target.is_event_s()
+            && let Some(option) = &literals.first
+        {
+            let problem = "is a credential by its name, and the host of url comes out of the event: it would go wherever the \
+                           event says";
+            let written = reader.keys("").into_iter().find(|key| key.eq_ignore_ascii_case(option));
+            let option = written.as_deref().unwrap_or(option);
+            return reader.refuse(option, problem, "write scheme and host of url out, or do without it");
+        }
+        let signed = signer.as_ref().is_some_and(Option::is_some);
+        if target.is_event_s() && (sent || signed) {
             let problem = "its host comes out of the event, and credentials would go wherever the event says";
             return reader.refuse("url", problem, "write scheme and host out, or do without credentials");
         }
@@ -99,9 +115,9 @@ impl ReadDriver for HttpConf {
             message: Arc::new(Message {
                 method: method?,
                 target,
-                query: query?,
-                headers: headers?,
-                body: body?,
+                query,
+                headers,
+                body,
                 content_type: content_type?,
                 cloud_event: cloud_event?,
                 idempotency: idempotency?,
@@ -116,6 +132,7 @@ impl ReadDriver for HttpConf {
             redirects: redirects?,
             guard: guard?,
             idle: idle?,
+            literals,
         })))
     }
 }

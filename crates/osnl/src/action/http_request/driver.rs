@@ -6,7 +6,7 @@ use std::time::Duration;
 use futures_util::FutureExt as _;
 use osnl_http::header::{HeaderName, HeaderValue};
 use osnl_http::{Client, HttpError, HttpOptions, Pool, Scheme, Url, Verification};
-use osnl_model::Notification;
+use osnl_model::{Notification, mask_text};
 use osnl_openstack::{Cloud, CloudConf};
 use osnl_transport::BoxFuture;
 
@@ -15,11 +15,12 @@ use super::authorization::Authorization;
 use super::conf::{HttpConf, Login};
 use super::keystone::Keystone;
 use super::message::About;
+use super::scrub;
 use crate::action::Action;
 use crate::native::driver::{
     BuildContext, DriverConf, Probe, ProbeContext, Wanted, cloud_probe, target_probe,
 };
-use crate::native::{BuildError, Preview};
+use crate::native::{BuildError, Preview, literal};
 use crate::template::readable;
 
 /// For one request to Keystone; the time of the whole attempt counts too.
@@ -104,7 +105,13 @@ impl HttpConf {
 
     /// What a URL stands for before there is an event, for people.
     pub(super) fn shown_target(&self) -> String {
-        self.0.message.target.source().to_owned()
+        literal::masked(self.0.message.target.source()).into_owned()
+    }
+
+    /// What is shown nowhere.
+    pub(super) fn secrets(&self) -> impl Iterator<Item = &str> {
+        let literals = self.0.literals.words.iter().map(String::as_str);
+        self.0.message.secrets.texts().chain(literals)
     }
 }
 
@@ -172,13 +179,17 @@ impl DriverConf for HttpConf {
     fn preview(&self, wanted: &Wanted<'_>) -> Preview {
         let key = wanted.idempotency_key(&self.0.name);
         let names = wanted.names(Notification::clone(wanted.notification));
-        let as_written = |text: String| readable(text, names.unknown());
+        let as_written = |text: String| {
+            let text = scrub(&mask_text(&text), self.secrets());
+            readable(text, names.unknown())
+        };
         let about = About { rule: wanted.rule, action: &self.0.name, key: &key, resource: wanted.resource };
         match self.0.message.shown(&names, &about) {
             Err(why) => Preview::Unusable { why },
             Ok((url, request)) => {
                 let header = |(name, value): (&HeaderName, &HeaderValue)| {
-                    (as_sent(name), String::from_utf8_lossy(value.as_bytes()).into_owned())
+                    let value = String::from_utf8_lossy(value.as_bytes());
+                    (as_sent(name), scrub(&value, self.secrets()))
                 };
                 let mut headers: Vec<(String, String)> = request.headers.iter().map(header).collect();
                 if let Some(login) = &self.0.login {

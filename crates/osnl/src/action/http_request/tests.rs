@@ -41,7 +41,7 @@ fn event() -> Notification {
         message_id: Some("m-1".into()),
         timestamp: Some("2026-11-20 06:36:22.662155".into()),
         payload: json!({
-            "port": {"id": "p-1", "name": "web \"1\" <a&b>/../x?y=z"}, "adminPass": "S3CRET",
+            "port": {"id": "p-1", "name": "web \"1\" <a&b>/..x?y=z"}, "adminPass": "S3CRET",
             "callback": "http://hook.example/cb?a=1", "n": 3,
         }),
         ..Notification::default()

@@ -1,5 +1,7 @@
 //! A driver's options as a table: what files, the environment, `config show` and the reference know of them.
 
+use osnl_model::is_secret_key;
+
 /// Name and options of a driver.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct DriverTable {
@@ -25,6 +27,8 @@ pub(crate) struct DriverOption {
     pub(crate) default: Option<&'static str>,
     /// No message repeats its value, and it may stand in a file of its own.
     pub(crate) secret: bool,
+    /// The same for an option whose key says so: `header.Authorization` of `header.`.
+    pub(crate) secret_by_key: bool,
 }
 
 impl DriverTable {
@@ -57,7 +61,18 @@ impl DriverTable {
 
 impl DriverOption {
     pub(crate) const fn new(name: &'static str, kind: &'static str, meaning: &'static str) -> Self {
-        Self { name, kind, meaning, default: None, secret: false }
+        Self { name, kind, meaning, default: None, secret: false, secret_by_key: false }
+    }
+
+    /// Whether this option of its row, which may end in a key, is a secret.
+    pub(crate) fn is_secret(&self, option: &str) -> bool {
+        let by_key = || option.strip_prefix(self.name).is_some_and(is_secret_key);
+        self.secret || (self.secret_by_key && by_key())
+    }
+
+    /// Secret where the key behind its name is the name of a secret.
+    pub(crate) const fn secret_by_key(self) -> Self {
+        Self { secret_by_key: true, ..self }
     }
 
     /// A value that no message repeats, and that may stand in a file of its own.

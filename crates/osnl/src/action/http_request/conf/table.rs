@@ -12,10 +12,17 @@ pub(in crate::action) const EXTENSION: DriverOption = DriverOption::new(
 );
 
 const KEYED: &[DriverOption] = &[
-    DriverOption::new("query.", "template", "A parameter behind url; the value is encoded."),
-    DriverOption::new("header.", "template", "A header of the request."),
+    DriverOption::new("query.", "template", "A parameter behind url; the value is encoded.").secret_by_key(),
+    DriverOption::new(
+        "header.",
+        "template",
+        "A header of the request. One whose name says that it is a secret (Authorization, X-Api-Key) is shown nowhere; so it is \
+         with query. and field.",
+    )
+    .secret_by_key(),
     EXTENSION,
-    DriverOption::new("field.", "template", "A parameter of a body with format = form; the value is encoded."),
+    DriverOption::new("field.", "template", "A parameter of a body with format = form; the value is encoded.")
+        .secret_by_key(),
     DriverOption::new(
         "secret.",
         "text",

@@ -1,7 +1,8 @@
 //! Requests, as they are sent and as they are shown.
 
-use super::{conf, previewed, sent};
-use crate::native::Preview;
+use super::{conf, load, previewed, sent};
+use crate::action::Action as _;
+use crate::native::{Preview, Sources, load_texts};
 
 const KEY: &str = "idempotency-key: m-1/hook\n";
 
@@ -14,14 +15,12 @@ fn values_stay_in_their_places() {
     let url = "url = https://api.example:8443/v1";
     check(
         &format!("{url}/{{{{ payload.port.name }}}}?n={{{{ payload.n }}}}\nmethod = DELETE"),
-        &format!(
-            "DELETE https://api.example:8443/v1/web%20%221%22%20%3Ca%26b%3E%2F..%2Fx%3Fy%3Dz?n=3\n{KEY}\n"
-        ),
+        &format!("DELETE https://api.example:8443/v1/web%20%221%22%20%3Ca%26b%3E%2F..x%3Fy%3Dz?n=3\n{KEY}\n"),
     );
     check(
         &format!("{url}\nmethod = GET\nquery.name = {{{{ payload.port.name }}}}\nquery.b c = d&e"),
         &format!(
-            "GET https://api.example:8443/v1?name=web+%221%22+%3Ca%26b%3E%2F..%2Fx%3Fy%3Dz&b+c=d%26e\n{KEY}\n"
+            "GET https://api.example:8443/v1?name=web+%221%22+%3Ca%26b%3E%2F..x%3Fy%3Dz&b+c=d%26e\n{KEY}\n"
         ),
     );
     check(
@@ -30,21 +29,21 @@ fn values_stay_in_their_places() {
         ),
         &format!(
             "POST https://api.example:8443/v1\n{KEY}content-type: application/x-www-form-urlencoded\n\n\
-             n=3&name=web+%221%22+%3Ca%26b%3E%2F..%2Fx%3Fy%3Dz"
+             n=3&name=web+%221%22+%3Ca%26b%3E%2F..x%3Fy%3Dz"
         ),
     );
     check(
         &format!("{url}\nformat = xml\nbody = <p n='{{{{ payload.port.name }}}}'/>"),
         &format!(
             "POST https://api.example:8443/v1\n{KEY}content-type: application/xml; charset=utf-8\n\n\
-             <p n='web &quot;1&quot; &lt;a&amp;b&gt;/../x?y=z'/>"
+             <p n='web &quot;1&quot; &lt;a&amp;b&gt;/..x?y=z'/>"
         ),
     );
     check(
         &format!("{url}\nbody = {{\"text\": \"{{{{ payload.port.name }}}}\", \"n\": {{{{ payload.n }}}}}}"),
         &format!(
             "POST https://api.example:8443/v1\n{KEY}content-type: application/json\n\n\
-             {{\"text\": \"web \\\"1\\\" <a&b>/../x?y=z\", \"n\": 3}}"
+             {{\"text\": \"web \\\"1\\\" <a&b>/..x?y=z\", \"n\": 3}}"
         ),
     );
     check(
@@ -189,4 +188,52 @@ fn a_preview_shows_the_request_and_no_secret() {
     ];
     assert_eq!(named, expected);
     assert_eq!(body.as_deref(), Some(r#"{"a": "***", "pass": "***"}"#));
+}
+
+#[test]
+fn what_is_a_secret_by_its_name_is_in_no_form_for_people() {
+    let lines = "url = https://h/{{ payload.n }}?token=S3CRET1&n=1\nquery.sig = S3CRET2\n\
+                 header.Authorization = Bearer S3CRET3\nheader.X-Api-Key = S3CRET4\nheader.X-Kind = plain\n\
+                 body = {\"password\": \"S3CRET5\", \"n\": {{ payload.n }}}";
+    let request = sent(lines).unwrap();
+    for n in 1..=5 {
+        assert!(request.contains(&format!("S3CRET{n}")), "it is sent: {request}");
+    }
+    let loaded = load(lines).unwrap();
+    let shown = [
+        format!("{:?}", previewed(lines)),
+        loaded.conf.explain(),
+        loaded.document().text(false),
+        format!("{:?}", loaded.document().hidden()),
+        format!("{:?}", conf(lines)),
+        conf(lines).build(&Default::default(), None).unwrap().target(),
+    ];
+    for text in &shown[..4] {
+        assert!(!text.contains("S3CRET"), "{text}");
+        assert!(text.contains("***"), "{text}");
+    }
+    assert!(!shown[5].contains("S3CRET"), "{}", shown[5]);
+    assert!(shown[2].contains("header.X-Kind = plain"), "{}", shown[2]);
+    assert!(loaded.document().text(true).contains("Bearer S3CRET3"));
+    assert!(loaded.document().reads_back());
+}
+
+#[test]
+fn arguments_of_commands_are_hidden_and_what_names_a_secret_is_shown() {
+    let text = |driver: &str| {
+        let text = format!(
+            "[listener:n]\ntransport_url = rabbit://u:p@h/\nexchange = neutron\n[rule:r]\nactions = a\n[action:a]\n{driver}\n"
+        );
+        let loaded = load_texts(&[("a.conf".to_owned(), text)], &Sources::default());
+        loaded.unwrap_or_else(|errors| panic!("{errors}")).document().text(false)
+    };
+    let shown = text("driver = exec\ncommand = /bin/x, --password, hunter2, -v");
+    assert!(shown.contains("command = /bin/x, --password, ***, -v"), "{shown}");
+    let shown = text(
+        "driver = http\nurl = http://h/\nsecret.k = hunter2\nheader.Authorization = Bearer {{ secret.k }}",
+    );
+    assert!(
+        shown.contains("header.Authorization = Bearer {{ secret.k }}") && !shown.contains("hunter2"),
+        "{shown}"
+    );
 }

@@ -237,3 +237,31 @@ fn templates_are_refused_with_line_and_column() {
         ],
     );
 }
+
+/// What is a credential by its name goes where the configuration says, and nowhere else.
+#[test]
+fn no_credential_stands_beside_a_url_out_of_the_event() {
+    let url = "url = {{ payload.callback }}\n";
+    let named = |option: &str| {
+        format!(
+            "a.conf:11: [action:hook] {option}: is a credential by its name, and the host of url comes out of the event: it \
+             would go wherever the event says; write scheme and host of url out, or do without it"
+        )
+    };
+    check(&format!("{url}header.Authorization = Bearer hunter2"), &[&named("header.Authorization")]);
+    check(&format!("{url}header.X-Api-Key = hunter2"), &[&named("header.X-Api-Key")]);
+    check(&format!("{url}header.cookie = s={{{{ payload.n }}}}"), &[&named("header.cookie")]);
+    check(&format!("{url}query.sig = hunter2"), &[&named("query.sig")]);
+    check(
+        &format!("{url}format = form\nfield.password = hunter2"),
+        &[&named("field.password").replace(":11:", ":12:")],
+    );
+    check("url = {{ payload.callback }}?token=hunter2", &[&named("url").replace(":11:", ":10:")]);
+    let credentials = "a.conf:10: [action:hook] url: its host comes out of the event, and credentials would go wherever \
+        the event says; write scheme and host out, or do without credentials";
+    check(&format!("{url}signing_secret = whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"), &[credentials]);
+    // The event's own, to where the event says.
+    check(&format!("{url}header.Authorization = Bearer {{{{ payload.token }}}}"), &[]);
+    check(&format!("{url}header.X-Kind = plain"), &[]);
+    check("url = https://h/x\nheader.Authorization = Bearer hunter2", &[]);
+}

@@ -1,0 +1,84 @@
+//! Secrets that are written out in headers, parameters and the URL, in place of `secret.KEY`.
+//!
+//! A name decides: `Authorization`, `X-Api-Key`, `token`, `sig`. What stands there beside the scheme (`Bearer`) and the
+//! expressions of a template is taken for a secret: it is masked for people, searched for in replies, and refused where the
+//! event says where a request goes.
+
+use osnl_http::header::HeaderName;
+use osnl_model::is_secret_key;
+
+use super::body::{Body, form_encoded};
+use super::target::Target;
+use crate::native::literal;
+use crate::template::Template;
+
+/// See the [module](self). Its Debug form shows no value.
+#[derive(Clone, Default)]
+pub(super) struct Literals {
+    /// What must be shown nowhere, also as a URL or a form has it.
+    pub(super) words: Vec<String>,
+    /// The option of the first, as `header.Authorization`.
+    pub(super) first: Option<String>,
+    /// Whether the body holds a secret, written out or by `secret.KEY`.
+    pub(super) in_body: bool,
+}
+
+impl Literals {
+    pub(super) fn of(
+        target: &Target,
+        query: &[(String, Template)],
+        headers: &[(HeaderName, Template)],
+        body: &Body,
+    ) -> Self {
+        let mut found = Self::default();
+        found.add("url", literal::parameters(target.source()));
+        for (name, template) in headers {
+            found.look("header", name.as_str(), template);
+        }
+        for (name, template) in query {
+            found.look("query", name, template);
+        }
+        let names_secret = |template: &Template| template.roots().any(|root| root == "secret");
+        match body {
+            Body::Usual | Body::Nothing | Body::Event => {}
+            Body::Text(_, template) => {
+                found.in_body =
+                    names_secret(template) || literal::masked(template.source()) != template.source();
+            }
+            Body::Form(fields) => {
+                let before = found.words.len();
+                for (name, template) in fields {
+                    found.look("field", name, template);
+                }
+                let secret = fields.iter().any(|(_, template)| names_secret(template));
+                found.in_body = secret || found.words.len() > before;
+            }
+        }
+        found
+    }
+
+    fn look(&mut self, kind: &str, name: &str, template: &Template) {
+        if is_secret_key(name) {
+            self.add(&format!("{kind}.{name}"), literal::words(template.source()));
+        }
+    }
+
+    fn add(&mut self, option: &str, words: Vec<String>) {
+        if !words.is_empty() {
+            self.first.get_or_insert_with(|| option.to_owned());
+        }
+        for word in words {
+            let encoded = form_encoded(&word);
+            if encoded != word {
+                self.words.push(encoded);
+            }
+            self.words.push(word);
+        }
+    }
+}
+
+impl std::fmt::Debug for Literals {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Literals").field("first", &self.first).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,138 @@
+//! Secrets that are written out where no option is made for them: a token in a header, a URL or an argument.
+//!
+//! A value with `{{ … }}` in it may hold one beside the expressions. What stands within an expression is the event's, or
+//! `secret.KEY`, and is shown as it is.
+
+use std::borrow::Cow;
+
+use osnl_model::{is_secret_key, mask_text};
+
+use crate::config::typed;
+
+const MASK: &str = "***";
+/// Words before a credential in a header, which say what it is.
+const SCHEMES: [&str; 9] =
+    ["bearer", "basic", "token", "apikey", "key", "geniekey", "splunk", "bot", "digest"];
+
+/// A piece of a template.
+enum Piece<'a> {
+    Written(&'a str),
+    Expression(&'a str),
+}
+
+fn pieces(template: &str) -> impl Iterator<Item = Piece<'_>> {
+    let mut rest = template;
+    std::iter::from_fn(move || {
+        if rest.is_empty() {
+            return None;
+        }
+        let ends = [("{{", "}}"), ("{%", "%}")];
+        let next = ends.iter().filter_map(|(open, close)| Some((rest.find(open)?, *close))).min();
+        let (piece, length) = match next {
+            Some((0, close)) => {
+                let end = rest.find(close).map_or(rest.len(), |at| at + close.len());
+                (Piece::Expression(&rest[..end]), end)
+            }
+            Some((at, _)) => (Piece::Written(&rest[..at]), at),
+            None => (Piece::Written(rest), rest.len()),
+        };
+        rest = &rest[length..];
+        Some(piece)
+    })
+}
+
+/// A template for people: what is a secret by its form or by a name before it is `***`.
+pub(crate) fn masked(template: &str) -> Cow<'_, str> {
+    let mut out = String::new();
+    for piece in pieces(template) {
+        match piece {
+            Piece::Written(text) => out.push_str(&mask_text(text)),
+            Piece::Expression(text) => out.push_str(text),
+        }
+    }
+    if out == template { Cow::Borrowed(template) } else { Cow::Owned(out) }
+}
+
+/// The words that are written out in the value of something that is a secret by its name; none where all of it comes from
+/// the event or from `secret.KEY`.
+pub(crate) fn words(template: &str) -> Vec<String> {
+    let written = pieces(template).filter_map(|piece| match piece {
+        Piece::Written(text) => Some(text),
+        Piece::Expression(_) => None,
+    });
+    let words = written.flat_map(str::split_whitespace);
+    let is_scheme = |word: &&str| SCHEMES.contains(&word.to_ascii_lowercase().as_str());
+    words.filter(|word| !is_scheme(word)).map(str::to_owned).collect()
+}
+
+/// The values of parameters in a URL's query that are secrets by their names.
+pub(crate) fn parameters(url: &str) -> Vec<String> {
+    let query = url.split_once('?').map_or("", |(_, query)| query);
+    let pairs = query.split('&').filter_map(|pair| pair.split_once('='));
+    pairs.filter(|(name, _)| is_secret_key(name)).flat_map(|(_, value)| words(value)).collect()
+}
+
+/// A command for people, as it was written: `--password, ***`.
+pub(crate) fn masked_command(text: &str) -> Cow<'_, str> {
+    let array: Option<Vec<String>> = serde_json::from_str(text).ok();
+    let words = array.clone().unwrap_or_else(|| typed::list(text));
+    let mut masked: Vec<String> = Vec::with_capacity(words.len());
+    for (at, word) in words.iter().enumerate() {
+        let before = at.checked_sub(1).map_or("", |before| words[before].as_str());
+        let name = |word: &str| word.starts_with('-') && is_secret_key(word.trim_start_matches('-'));
+        let hidden = match word.split_once('=') {
+            Some((option, value)) if name(option) && !value.is_empty() => format!("{option}={MASK}"),
+            _ if name(before) && !before.contains('=') && !word.starts_with('-') => MASK.to_owned(),
+            Some(_) | None => mask_text(word).into_owned(),
+        };
+        masked.push(hidden);
+    }
+    match array {
+        _ if masked == words => Cow::Borrowed(text),
+        Some(_) => Cow::Owned(serde_json::Value::from(masked).to_string()),
+        None => Cow::Owned(masked.join(", ")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_written_out_is_masked_and_expressions_stay() {
+        let check = |text: &str, expected: &str| assert_eq!(masked(text), expected, "{text}");
+        check("https://h/{{ payload.id }}?token=S3CRET&n=1", "https://h/{{ payload.id }}?token=***&n=1");
+        check("https://h/?token={{ secret.t }}", "https://h/?token={{ secret.t }}");
+        check("https://u:S3CRET@h/{% if x %}a{% endif %}", "https://u:***@h/{% if x %}a{% endif %}");
+        check(
+            r#"{"password": "S3CRET", "n": "{{ payload.n }}"}"#,
+            r#"{"password": "***", "n": "{{ payload.n }}"}"#,
+        );
+        check("{{ unclosed", "{{ unclosed");
+        check("plain", "plain");
+    }
+
+    #[test]
+    fn the_words_of_a_secret_are_those_that_are_written_out() {
+        let check = |text: &str, expected: &[&str]| assert_eq!(words(text), expected, "{text}");
+        check("Bearer S3CRET", &["S3CRET"]);
+        check("S3CRET", &["S3CRET"]);
+        check("Bearer {{ secret.k }}", &[]);
+        check("{{ payload.token }}", &[]);
+        check("GenieKey abc{{ payload.n }}", &["abc"]);
+        check("", &[]);
+        assert_eq!(parameters("https://h/?n=1&token=S3CRET&sig={{ secret.s }}"), ["S3CRET"]);
+        assert_eq!(parameters("https://h/token=x"), [""; 0]);
+    }
+
+    #[test]
+    fn arguments_behind_a_secret_s_name_are_masked() {
+        let check = |text: &str, expected: &str| assert_eq!(masked_command(text), expected, "{text}");
+        check("/bin/x, --password, hunter2, -v", "/bin/x, --password, ***, -v");
+        check("/bin/x, --api-key=hunter2, a", "/bin/x, --api-key=***, a");
+        check(r#"["/bin/x", "--token", "hunter2", "a, b"]"#, r#"["/bin/x","--token","***","a, b"]"#);
+        check("/bin/x, --password, -v", "/bin/x, --password, -v");
+        check("/bin/x, https://u:hunter2@h/", "/bin/x, https://u:***@h/");
+        check("/bin/x , a", "/bin/x , a");
+    }
+}
