@@ -191,7 +191,7 @@ impl Default for Live {
 /// Why a replay ended before its end.
 #[derive(Debug, thiserror::Error)]
 pub enum ReplayError {
-    /// The journal takes nothing.
+    /// The journal takes nothing. Everything that was handed to it is kept.
     #[error(
         "the journal takes no more after {appended} events: it is full, cannot be written, or an action has max_pending \
          deliveries; let a daemon deliver what is in it, then go on"
@@ -199,6 +199,18 @@ pub enum ReplayError {
     Stuck {
         /// How many were appended before.
         appended: u64,
+    },
+    /// The journal does not answer: what was sent last may be kept, now or later.
+    #[error(
+        "the journal has kept {appended} events and has not answered about {sent} more: they are kept as soon as it can be \
+         written, if it is not stopped before; do not replay these again before osnl deliveries list has shown that \
+         they are missing, and go on behind them"
+    )]
+    Unknown {
+        /// How many were appended before, in their order.
+        appended: u64,
+        /// How many behind these were handed to the journal.
+        sent: u64,
     },
     /// The journal was closed.
     #[error("the journal was closed after {appended} events; what was not appended can be replayed again")]
@@ -234,11 +246,15 @@ pub(crate) async fn append(
         let group = permit.places().min(GROUP);
         let receipts: Vec<Receipt> =
             rest.by_ref().take(group).map(|entry| journal.append(&mut permit, entry)).collect();
+        let sent = receipts.len() as u64;
+        let before = appended;
         for receipt in receipts {
             match tokio::time::timeout(how.patience, receipt).await {
                 Ok(Settle::Acknowledge) => appended += 1,
                 Ok(Settle::Requeue | Settle::Leave) => return Err(ReplayError::Closed { appended }),
-                Err(_) => return Err(ReplayError::Stuck { appended }),
+                Err(_) => {
+                    return Err(ReplayError::Unknown { appended, sent: sent - (appended - before) });
+                }
             }
         }
     }

@@ -155,7 +155,7 @@ async fn a_journal_that_takes_nothing_is_said() {
     let error = live(&journal, &planned(0..5, &["ports"]), how).await.unwrap_err();
     let appended = match error {
         ReplayError::Stuck { appended } => appended,
-        ReplayError::Closed { .. } => panic!("{error}"),
+        ReplayError::Unknown { .. } | ReplayError::Closed { .. } => panic!("{error}"),
     };
     journal.close().await;
     drop(journal);
@@ -173,4 +173,16 @@ async fn what_cannot_be_read_or_does_not_fire_is_left_out() {
         .collect();
     assert!(matches!(planned[0].rules[0].verdict.ruling, Ruling::Unreadable(_)));
     assert_eq!(file.append(&planned, Live::default()).await.unwrap(), 0);
+}
+
+/// A journal that answers nothing in time may keep what it was handed all the same.
+#[tokio::test(start_paused = true)]
+async fn what_the_journal_does_not_answer_about_is_not_said_to_be_missing() {
+    // Its receipts complete with the outcomes, which nobody makes here.
+    let limits = crate::journal::memory::MemoryLimits::for_prefetch(10);
+    let journal = crate::journal::memory::MemoryJournal::new(limits, Arc::default());
+    let error = live(&journal, &planned(0..5, &["ports"]), Live::default()).await.unwrap_err();
+    let ReplayError::Unknown { appended: 0, sent } = error else { panic!("{error}") };
+    assert!(sent > 0);
+    assert_eq!(journal.rows().len() as u64, sent);
 }

@@ -43,7 +43,7 @@ impl Desk {
         };
         let asked = entries.len() as u64;
         let appended = replay::append(&**journal, entries, how).await.map_err(|error| match error {
-            ReplayError::Stuck { .. } | ReplayError::Closed { .. } => {
+            ReplayError::Stuck { .. } | ReplayError::Unknown { .. } | ReplayError::Closed { .. } => {
                 Refusal::new(Code::Unavailable, error.to_string())
             }
         })?;
