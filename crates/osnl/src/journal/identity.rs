@@ -25,8 +25,8 @@ impl Identity {
         }
     }
 
-    /// Whether a second copy is no second event: with an id always, without one only if the broker says that
-    /// it has delivered it before.
+    /// Whether a second copy may be no second event: with an id always, without one only if the broker says that it has
+    /// delivered it before, and then only of what is open or was not settled.
     pub(super) fn tells(&self, redelivered: bool) -> bool {
         self.id.is_some() || redelivered
     }

@@ -50,6 +50,17 @@ pub struct MemoryJournal {
     working: watch::Sender<JournalState>,
     paused: watch::Sender<Paused>,
     counters: Arc<Counters>,
+    on_return: OnReturn,
+}
+
+/// Is told what the journal returns to the broker by itself.
+#[derive(Default)]
+struct OnReturn(Mutex<Option<Box<dyn Fn(&Event) + Send>>>);
+
+impl std::fmt::Debug for OnReturn {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("OnReturn")
+    }
 }
 
 #[derive(Debug, Default)]
@@ -79,7 +90,8 @@ struct Open {
     wanted: Vec<NewDelivery>,
     outstanding: usize,
     returned: bool,
-    receipt: Option<oneshot::Sender<Settle>>,
+    /// Of each time that the message came: all complete.
+    receipts: Vec<oneshot::Sender<Settle>>,
     unsettled_since: Instant,
     _place: Option<Permit>,
 }
@@ -128,7 +140,14 @@ impl MemoryJournal {
             working: watch::Sender::new(JournalState::Working),
             paused: watch::Sender::new(Paused::new()),
             counters,
+            on_return: OnReturn::default(),
         }
+    }
+
+    /// Calls this with each delivery that the journal returns to the broker without a delivery loop: it waited for a
+    /// retry for too long, or too many did.
+    pub fn on_return(&self, told: Box<dyn Fn(&Event) + Send>) {
+        *self.on_return.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(told);
     }
 
     /// The latest dead letters, oldest first.
@@ -183,12 +202,19 @@ impl Journal for MemoryJournal {
             let open = state.identities.get(&identity).copied();
             if let (true, Some(open)) = (redelivered, open.and_then(|id| state.entries.get_mut(&id))) {
                 self.counters.adopted.increment();
-                open.receipt = Some(sender);
+                // Those that nobody waits for any more are of connections that are gone.
+                open.receipts.retain(|receipt| !receipt.is_closed());
+                open.receipts.push(sender);
                 open.unsettled_since = Instant::now();
                 return receipt;
             }
             // A copy of its own: the open entry keeps the first one unsettled, and with it its event.
-            if open.is_some() || state.finished.get(&identity).is_some() {
+            let is_finished = match identity.id {
+                Some(_) => state.finished.get(&identity).is_some(),
+                // It comes again once.
+                None => state.finished.take(&identity).is_some(),
+            };
+            if open.is_some() || is_finished {
                 self.count_copy(redelivered, &identity);
                 return Receipt::complete(Settle::Acknowledge);
             }
@@ -212,7 +238,9 @@ impl Journal for MemoryJournal {
         }
         let outstanding = entry.deliveries.iter().filter(|new| new.begin.is_open()).count();
         if outstanding == 0 {
-            state.finished.insert(identity, ());
+            if identity.id.is_some() {
+                state.finished.insert(identity, ());
+            }
             return Receipt::complete(Settle::Acknowledge);
         }
 
@@ -230,7 +258,7 @@ impl Journal for MemoryJournal {
                 wanted: entry.deliveries,
                 outstanding,
                 returned: false,
-                receipt: Some(sender),
+                receipts: vec![sender],
                 unsettled_since: Instant::now(),
                 _place: permit.take_one(),
             },
@@ -379,6 +407,20 @@ impl Journal for MemoryJournal {
     }
 }
 
+impl Open {
+    fn event(&self, pending: &Pending) -> Event {
+        Event {
+            received: self.received.clone(),
+            notification: self.notification.clone(),
+            rule: pending.rule.clone(),
+            action: pending.action.clone(),
+            resource: pending.resource,
+            enriched: pending.told.clone(),
+            progress: Default::default(),
+        }
+    }
+}
+
 impl State {
     fn next(&mut self) -> u64 {
         self.last += 1;
@@ -400,20 +442,8 @@ impl State {
             let Some(open) = self.entries.get(&pending.entry) else { continue };
             pending.claimed = true;
             pending.due = None;
-            claimed.push(Claimed {
-                id,
-                key: pending.key.clone(),
-                event: Event {
-                    received: open.received.clone(),
-                    notification: open.notification.clone(),
-                    rule: pending.rule.clone(),
-                    action: pending.action.clone(),
-                    resource: pending.resource,
-                    enriched: pending.told.clone(),
-                    progress: Default::default(),
-                },
-                used: pending.used,
-            });
+            let event = open.event(pending);
+            claimed.push(Claimed { id, key: pending.key.clone(), event, used: pending.used });
         }
         claimed
     }
@@ -468,18 +498,18 @@ impl State {
         let Some(mut open) = self.entries.remove(&pending.entry) else { return };
         self.identities.remove(&open.identity);
         let settle = if open.returned { Settle::Requeue } else { Settle::Acknowledge };
-        if settle == Settle::Acknowledge {
+        // Where nobody waits any more, the connection is gone, and the message comes again.
+        let is_unsettled =
+            open.receipts.drain(..).fold(true, |gone, receipt| receipt.send(settle).is_err() && gone);
+        // Without an id, another message may have the same bytes: only one that comes again is the same.
+        if settle == Settle::Acknowledge && (is_unsettled || open.identity.id.is_some()) {
             self.finished.insert(open.identity, ());
-        }
-        if let Some(receipt) = open.receipt.take() {
-            // Nobody waits any more: the connection is gone, and the message comes again.
-            let _ = receipt.send(settle);
         }
     }
 
     fn drop_receipts(&mut self) {
         for open in self.entries.values_mut() {
-            open.receipt = None;
+            open.receipts.clear();
         }
     }
 }

@@ -10,10 +10,11 @@ use osnl_model::{NotificationFilter, Priority, Target};
 use osnl_transport::{Declare, ListenOptions, QueueKind, RabbitOptions, Transport};
 
 use super::Conf;
-use super::wire_log::WireLog;
+use super::wire_log::{WireLog, log_returned};
 use crate::action::Action;
 use crate::action::http::{HttpError, HttpOptions, Verification};
 use crate::action::k2hr3::K2hr3;
+use crate::control::Store;
 use crate::daemon::Daemon;
 use crate::delivery::{Batch, DeliveryLoop, DeliverySettings, Limits, RetryPolicy, WhenExhausted};
 use crate::intake::RuleEngine;
@@ -153,7 +154,11 @@ impl Conf {
 
     pub(super) fn open_journal(&self, counters: &Arc<Counters>) -> Result<Arc<dyn Journal>, StartError> {
         let opened = self.journal.open(self.listener().options.prefetch, Default::default(), counters);
-        opened.map(|(journal, _)| journal).map_err(StartError::Journal)
+        let (journal, store) = opened.map_err(StartError::Journal)?;
+        if let Store::Memory(memory) = store {
+            memory.on_return(Box::new(log_returned));
+        }
+        Ok(journal)
     }
 }
 

@@ -20,6 +20,7 @@ use osnl_transport::BoxFuture;
 use tokio::sync::watch;
 use tokio::time::Instant;
 
+use crate::action::Event;
 use crate::action::k2hr3::HostParameters;
 use crate::enrich::Enriched;
 use crate::journal::{
@@ -62,6 +63,12 @@ impl WireLog {
             log_end(outcome, cuk.as_deref());
         }
     }
+}
+
+/// The journal returns a message by itself.
+pub(super) fn log_returned(event: &Event) {
+    let parameters = HostParameters::of(&event.payload()).ok();
+    log_end(&Outcome::Returned, parameters.as_ref().map(|parameters| parameters.cuk.as_str()));
 }
 
 fn log_end(outcome: &Outcome, cuk: Option<&str>) {

@@ -1,6 +1,6 @@
 //! How a delivery enters its lane, and what follows when it ends.
 
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
 use tokio::time::Instant;
@@ -23,6 +23,13 @@ impl MemoryJournal {
 
     /// The message goes back to the broker, and with it what is behind it in its lane.
     pub(super) fn give_back(&self, state: &mut State, delivery: DeliveryId) {
+        let pending = state.deliveries.get(&delivery);
+        let event = pending.and_then(|pending| Some(state.entries.get(&pending.entry)?.event(pending)));
+        if let (Some(event), Some(told)) =
+            (event, &*self.on_return.0.lock().unwrap_or_else(PoisonError::into_inner))
+        {
+            told(&event);
+        }
         self.finish_in(state, delivery, &Outcome::Returned.into());
     }
 

@@ -38,7 +38,7 @@ pub(super) fn tick(writer: &mut Writer) -> Result<Pruned> {
         // than the next message.
         let wanting = size > writer.max_size || (is_full(writer) && size > writer.max_size / 20 * 19);
         let before = if wanting { i64::MAX } else { cutoff };
-        let gone = history(writer, before)? + dead(writer)? + objects(writer, before)?;
+        let gone = history(writer, before)? + dead(writer)? + objects(writer, cutoff)?;
         if gone == 0 {
             let full = wanting.then(|| {
                 format!(

@@ -3,7 +3,7 @@
 //! Nothing here is visible to anybody before the commit: what should be known after it is answered, or kept
 //! in [`Work::promoted`] and [`Work::tally`].
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::time::Duration;
 
 use osnl_model::BodyDigest;
@@ -39,7 +39,13 @@ pub(super) struct Work<'a> {
     pub(super) claimed: HashSet<DeliveryId>,
     /// What became claimable: action and delivery.
     pub(super) promoted: Vec<(String, DeliveryId)>,
+    /// Events without an id whose message is known to come again.
+    pub(super) unsettled: &'a BTreeSet<i64>,
+    /// Those of them that came.
+    pub(super) adopted: Vec<i64>,
 }
+
+static NONE: BTreeSet<i64> = BTreeSet::new();
 
 /// What became of an entry.
 #[derive(Debug)]
@@ -101,6 +107,8 @@ impl<'a> Work<'a> {
             tally: HashMap::new(),
             claimed: HashSet::new(),
             promoted: Vec::new(),
+            unsettled: &NONE,
+            adopted: Vec::new(),
         }
     }
 
@@ -110,6 +118,7 @@ impl<'a> Work<'a> {
         let number = identity_number(identity);
         if identity.tells(origin.redelivered)
             && let Some(event) = same(self.connection, number, identity)?
+            && (identity.id.is_some() || self.comes_again(event)?)
         {
             let mut seen =
                 self.connection.prepare_cached("UPDATE event SET copies = copies + 1 WHERE id = ?")?;
@@ -177,6 +186,17 @@ impl<'a> Work<'a> {
             self.count(&new.action, state, 1);
         }
         Ok(Appended::New { event, ready })
+    }
+
+    /// Whether a message without an id is the one that this event was: it is open, or nobody settled it. What was done
+    /// and settled was another with the same bytes.
+    fn comes_again(&mut self, event: i64) -> Result<bool> {
+        if self.unsettled.contains(&event) {
+            self.adopted.push(event);
+            return Ok(true);
+        }
+        let (from, to) = (DeliveryId::of(event, 0).row(), DeliveryId::of(event + 1, 0).row());
+        self.connection.prepare_cached(IS_OPEN)?.exists([from, to])
     }
 
     /// What is known of resources since this message.
@@ -406,6 +426,8 @@ pub(super) fn same(connection: &Connection, number: i64, identity: &Identity) ->
 /// Found by the index `event_identity`.
 pub(super) const SAME: &str =
     "SELECT id, queue, coalesce(unique_id, message_id), body FROM event WHERE identity = ?";
+
+const IS_OPEN: &str = "SELECT 1 FROM delivery WHERE id >= ?1 AND id < ?2 AND state <= 2 LIMIT 1";
 
 const FIND: &str = "SELECT action, key, state, lane, ordered, wish, wish_text FROM delivery WHERE id = ?";
 

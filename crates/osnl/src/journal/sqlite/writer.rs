@@ -4,7 +4,7 @@ mod failing;
 mod fetching;
 mod telling;
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
@@ -107,7 +107,12 @@ pub(super) struct Writer {
     /// Since when it fails, and when the log said so last.
     failing: Option<(SystemTime, Instant)>,
     closing: bool,
+    /// Events of messages without an id that nobody was there to settle: they come again.
+    unsettled: BTreeSet<i64>,
 }
+
+/// Of those, the latest.
+const UNSETTLED: usize = u16::MAX as usize;
 
 /// What a journal may grow to where nobody says: 10 GiB, and never more than half of what was free at the start.
 pub(super) fn default_size(free: u64) -> u64 {
@@ -135,6 +140,7 @@ impl Writer {
             next_tick: Instant::now() + TICK,
             failing: None,
             closing: false,
+            unsettled: BTreeSet::new(),
             options,
             place,
         };
@@ -329,6 +335,7 @@ impl Writer {
         let Some(connection) = &mut self.connection else { return Err(closed()) };
         let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
         let mut work = Work::new(&transaction, millis(SystemTime::now()), self.next_event);
+        work.unsettled = &self.unsettled;
         if let [Command::Change(..)] = batch {
             work.claimed = self.shared.claimable.freeze();
         }
@@ -337,13 +344,16 @@ impl Writer {
             done.push(apply(&mut work, command)?);
         }
         work.write_tally()?;
-        let (next_event, promoted) = (work.next_event, work.promoted);
+        let (next_event, promoted, adopted) = (work.next_event, work.promoted, work.adopted);
         if let [Command::Change(_, Apply::Preview, _)] = batch {
             transaction.rollback()?;
             return Ok((done, Vec::new()));
         }
         transaction.commit()?;
         self.next_event = next_event;
+        for event in adopted {
+            self.unsettled.remove(&event);
+        }
         Ok((done, promoted))
     }
 

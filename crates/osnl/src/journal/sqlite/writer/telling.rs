@@ -2,7 +2,7 @@
 
 use super::super::work::{Appended, Ended};
 use super::super::{Shared, prune};
-use super::{Answer, Appending, Apply, Change, Command, Done, Writer};
+use super::{Answer, Appending, Apply, Change, Command, Done, UNSETTLED, Writer};
 use crate::action::Event;
 use crate::journal::{Claimed, DeliveryId, End, Entry, Outcome, Settle, Used, begin};
 use crate::received::Received;
@@ -11,12 +11,15 @@ impl Writer {
     pub(super) fn tell(&mut self, batch: Vec<Command>, done: Vec<(Done, Option<Answer>)>) {
         let Shared { claimable, gate, counters, .. } = &*self.shared;
         let mut unreadable = false;
+        let mut unsettled = Vec::new();
         for (command, (done, answer)) in batch.into_iter().zip(done) {
             match (command, done) {
                 (Command::Append(appending, receipt), Done::Appended(appended)) => {
-                    let Appending { entry, whole, .. } = appending;
+                    let Appending { entry, whole, identity } = appending;
+                    let mut nameless = None;
                     match appended {
                         Appended::New { event, ready } => {
+                            nameless = identity.id.is_none().then_some(event);
                             begin::announce(&entry, counters);
                             begin::announce_dead(&entry);
                             for n in ready {
@@ -36,7 +39,9 @@ impl Writer {
                     }
                     gate.committed();
                     // Nobody waits any more: the connection is gone, and the message comes again.
-                    let _ = receipt.send(Settle::Acknowledge);
+                    if let (Err(_), Some(event)) = (receipt.send(Settle::Acknowledge), nameless) {
+                        unsettled.push(event);
+                    }
                 }
                 (Command::SetAside(received, reason, receipt), Done::SetAside(new)) => {
                     if new {
@@ -97,6 +102,10 @@ impl Writer {
             }
         }
         claimable.changed.notify_waiters();
+        self.unsettled.extend(unsettled);
+        while self.unsettled.len() > UNSETTLED {
+            self.unsettled.pop_first();
+        }
         if unreadable && let Err(error) = prune::unreadable(self) {
             tracing::warn!("unreadable messages cannot be moved out of the journal: {error}");
         }
