@@ -188,6 +188,8 @@ struct Shared {
     closing: AtomicBool,
     /// Its thread has ended unexpectedly, which has been published.
     is_gone: AtomicBool,
+    /// Is told what a guard held and is released.
+    on_release: OnRelease,
 }
 
 impl Shared {
@@ -203,6 +205,24 @@ impl Shared {
             since: std::time::SystemTime::now(),
         });
         tracing::error!("{reason}; what was not acknowledged stays with the broker");
+    }
+}
+
+/// Who is told of releases.
+#[derive(Default)]
+struct OnRelease(Mutex<Option<Box<dyn Fn(&Recent) + Send>>>);
+
+impl OnRelease {
+    fn tell(&self, released: &Recent) {
+        if let Some(told) = &*self.0.lock().unwrap_or_else(PoisonError::into_inner) {
+            told(released);
+        }
+    }
+}
+
+impl std::fmt::Debug for OnRelease {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("OnRelease")
     }
 }
 
@@ -223,6 +243,7 @@ impl SqliteJournal {
             ends: Ends::default(),
             closing: AtomicBool::new(false),
             is_gone: AtomicBool::new(false),
+            on_release: OnRelease::default(),
         });
         let (commands, receiver) = mpsc::channel();
         let path = options.path.clone();
@@ -258,6 +279,11 @@ impl SqliteJournal {
     /// From now on, deliveries of these actions beyond `max_pending` are dead letters at once.
     pub fn set_overflowing(&self, actions: BTreeSet<Arc<str>>) {
         self.shared.gate.set_overflowing(actions);
+    }
+
+    /// Calls this with each delivery that a guard held and that is released, in place of what was called before.
+    pub fn on_release(&self, told: Box<dyn Fn(&Recent) + Send>) {
+        *self.shared.on_release.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(told);
     }
 
     /// The process that has a journal open to write, if one has: `process 4711`. Whoever wants to change

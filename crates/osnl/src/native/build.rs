@@ -10,6 +10,7 @@ use osnl_transport::{ListenOptions, Transport, TransportError};
 
 use super::driver::BuildContext;
 use super::logins::Logins;
+use super::orphans::follow_releases;
 use super::parts::{Parts, real};
 use super::{ActionConf, JournalConf, ListenerConf, Native};
 use crate::action::http::{HttpError, HttpOptions};
@@ -155,6 +156,7 @@ impl Native {
             asking: self.asking(http, &logins, |_| None)?,
             logins,
         };
+        follow_releases(&parts.store, &parts.guards);
         let mut listeners = Vec::new();
         for (conf, rules) in self.heard() {
             listeners.push(parts.listener(self, conf, rules, transports)?);

@@ -1,11 +1,13 @@
 //! What a journal holds from before: deliveries of actions that are no longer configured, and what the guards
 //! have let through.
 
+use std::sync::Arc;
 use std::time::SystemTime;
 
 use super::{JournalConf, Native};
-use crate::journal::sqlite::{OpenError, Reader, State};
-use crate::rule::{Guards, HELD};
+use crate::control::Store;
+use crate::journal::sqlite::{OpenError, Reader, Recent};
+use crate::rule::Guards;
 
 /// Open deliveries of an action that is not configured. They stay in the journal, and go on when an action has
 /// that name again, or when they are moved to another.
@@ -37,8 +39,7 @@ impl Native {
         let Some(reader) = self.journal.reader()? else { return Ok(Vec::new()) };
         let mut found: Vec<Orphans> = Vec::new();
         for tally in reader.tally()? {
-            let is_open = matches!(tally.state, State::Waiting | State::Ready | State::Held);
-            if !is_open || self.actions.iter().any(|action| *action.name == *tally.action) {
+            if !tally.state.is_open() || self.actions.iter().any(|action| *action.name == *tally.action) {
                 continue;
             }
             match found.iter_mut().find(|orphans| orphans.action == tally.action) {
@@ -82,20 +83,28 @@ impl JournalConf {
     pub(super) fn remind(&self, guards: &Guards) {
         let Some(longest) = guards.longest() else { return };
         let since = SystemTime::now().checked_sub(longest).unwrap_or(SystemTime::UNIX_EPOCH);
-        let recent = self.reader().and_then(|reader| match reader {
-            Some(reader) => Ok(reader.recent(since)?),
-            None => Ok(Vec::new()),
+        let visited = self.reader().and_then(|reader| match reader {
+            Some(reader) => Ok(reader.recent(since, |row| remember(guards, &row))?),
+            None => Ok(()),
         });
-        match recent {
-            Ok(recent) => {
-                for row in recent {
-                    let passed = !row.reason.is_some_and(|reason| reason.starts_with(HELD));
-                    guards.remember(&row.rule, &row.action, &row.key, row.received, passed);
-                }
-            }
-            Err(error) => {
-                tracing::warn!("what the guards let through before is not known: the journal {error}")
-            }
+        if let Err(error) = visited {
+            tracing::warn!("what the guards let through before is not known: the journal {error}");
         }
+    }
+}
+
+fn remember(guards: &Guards, row: &Recent) {
+    guards.remember(&row.rule, &row.action, &row.key, row.received, row.has_passed);
+}
+
+/// From now on these guards know what is released.
+pub(super) fn follow_releases(store: &Store, guards: &Arc<Guards>) {
+    match store {
+        Store::Sqlite(journal, _) => {
+            let guards = guards.clone();
+            journal.on_release(Box::new(move |row| remember(&guards, row)));
+        }
+        // Where nothing is held, nothing is released.
+        Store::Memory(_) | Store::File(_) => {}
     }
 }

@@ -20,6 +20,7 @@ use tokio::task::spawn_blocking;
 
 use super::change::{Different, Values};
 use super::logins::Logins;
+use super::orphans::follow_releases;
 use super::parts::{MakeTransport, Parts, real};
 use super::schema::{ACTION, ENRICH, LISTENER};
 use super::{BuildError, Loaded, Native, Sources, load, told};
@@ -113,6 +114,7 @@ impl Reload for Running {
         let Some(Next { loaded, values, parts, engines, logs }) = self.next.take() else { return };
         logs();
         parts.guards.take_effect();
+        follow_releases(&parts.store, &parts.guards);
         parts.watcher.watch(loaded.conf.watched());
         match &parts.store {
             Store::Sqlite(journal, _) => journal.set_overflowing(loaded.conf.overflowing()),

@@ -101,7 +101,7 @@ impl Guards {
                 continue;
             }
             let rate = window.rate;
-            why.get_or_insert_with(|| format!("{HELD} of {kind} {name}: more than {rate}"));
+            why.get_or_insert_with(|| format!("guard of {kind} {name}: more than {rate}"));
             if window.is_to_be_said(millis(at)) {
                 tracing::error!(
                     "the guard of {kind} {name} holds what it wants for further resources: more than {rate}; look at \
@@ -112,16 +112,14 @@ impl Guards {
         why
     }
 
-    /// What arrived before this process began, oldest first, and whether it was let through.
+    /// What arrived before this process began, oldest first, or has been released since, and whether it was let
+    /// through.
     pub fn remember(&self, rule: &str, action: &str, key: &str, at: SystemTime, passed: bool) {
         for (_, window) in [self.rules.get(rule), self.actions.get(action)].into_iter().flatten() {
             lock(window).note(key, millis(at), passed);
         }
     }
 }
-
-/// What the reason of a delivery that a guard holds begins with.
-pub const HELD: &str = "guard";
 
 fn lock(window: &Mutex<Window>) -> std::sync::MutexGuard<'_, Window> {
     window.lock().unwrap_or_else(PoisonError::into_inner)
@@ -138,7 +136,7 @@ type Moment = (i64, u64);
 struct Window {
     rate: Rate,
     keys: HashMap<String, (Moment, bool)>,
-    /// By when they came last; at most `rate.keys` of them.
+    /// By when they came last: the latest `rate.keys`, which is enough to know that nothing new passes.
     passed: BTreeMap<Moment, String>,
     /// The same of those that were held: the latest `rate.keys` and one more, which is enough to know that there
     /// are too many.
@@ -171,11 +169,15 @@ impl Window {
         let moment = (at, self.last);
         self.keys.insert(key.to_owned(), (moment, passed));
         self.order(passed).insert(moment, key.to_owned());
-        while self.held.len() > self.rate.keys as usize + 1
-            && let Some((_, oldest)) = self.held.pop_first()
-        {
-            self.keys.remove(&oldest);
+        let most = self.rate.keys as usize;
+        for (order, most) in [(&mut self.passed, most.max(1)), (&mut self.held, most + 1)] {
+            while order.len() > most
+                && let Some((_, oldest)) = order.pop_first()
+            {
+                self.keys.remove(&oldest);
+            }
         }
+        debug_assert!(self.keys.len() <= 2 * most + 2, "{} keys of {}", self.keys.len(), self.rate);
     }
 
     #[cfg(test)]
@@ -266,6 +268,27 @@ mod tests {
             restarted.remember("r", "a", key, UNIX_EPOCH + Duration::from_secs(1_000_000 + second), passed);
         }
         assert_eq!(held(&restarted, "c@3 a@4 d@5 e@700"), "c@3 d@5");
+    }
+
+    /// A guard that is new to a long history remembers no more than it needs, and holds what is new all the same.
+    #[test]
+    fn what_came_before_a_guard_was_there_is_bounded_too() {
+        let guards = guard(100);
+        let at = |n: u64| UNIX_EPOCH + Duration::from_secs(1_000_000 + n / 1000);
+        for n in 0..301_000 {
+            guards.remember("r", "a", &format!("k{n}"), at(n), true);
+        }
+        assert_eq!(lock(&guards.actions["a"].1).keys.len(), 100);
+        assert!(guards.verdict("r", "a", "new", at(301_000)).is_some());
+        assert!(guards.verdict("r", "a", "k300999", at(301_000)).is_none());
+    }
+
+    #[test]
+    fn what_is_released_is_let_through_from_then_on() {
+        let guards = guard(2);
+        assert_eq!(held(&guards, "a@0 b@1 c@2 c@3"), "c@2 c@3");
+        guards.remember("r", "a", "c", UNIX_EPOCH + Duration::from_secs(1_000_003), true);
+        assert_eq!(held(&guards, "c@4 d@5"), "d@5");
     }
 
     #[test]

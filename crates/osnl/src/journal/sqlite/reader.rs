@@ -4,6 +4,7 @@
 //! thread.
 
 mod lookup;
+mod recent;
 
 use std::path::Path;
 use std::time::SystemTime;
@@ -17,6 +18,8 @@ use crate::journal::DeliveryId;
 use crate::received::Received;
 
 pub use self::lookup::Kept;
+pub use self::recent::Recent;
+pub(super) use self::recent::recent;
 
 /// Which deliveries; what is empty or `None` excludes nothing.
 #[derive(Clone, Debug, Default)]
@@ -114,21 +117,6 @@ pub struct Shown {
     pub received: Received,
     /// Open deliveries of the same action and resource before it.
     pub ahead: u64,
-}
-
-/// A delivery as far as a guard is concerned.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Recent {
-    /// The rule that fired.
-    pub rule: String,
-    /// The action it wants.
-    pub action: String,
-    /// Its key, or what tells its message and resource.
-    pub key: String,
-    /// When its message reached us.
-    pub received: SystemTime,
-    /// Why it is dead, held or discarded; what was done.
-    pub reason: Option<String>,
 }
 
 /// How many deliveries of an action are in a state.
@@ -246,48 +234,6 @@ impl Reader {
     pub fn seen(&self) -> Result<Vec<(String, String)>> {
         let mut rows = self.0.prepare("SELECT name, row FROM seen ORDER BY at, name")?;
         rows.query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?.collect()
-    }
-
-    /// The deliveries of what was received since a moment, oldest first.
-    ///
-    /// # Errors
-    /// SQLite's.
-    pub fn recent(&self, since: SystemTime) -> Result<Vec<Recent>> {
-        let since = millis(since);
-        let mut newest = self
-            .0
-            .prepare("SELECT id, received, coalesce(unique_id, message_id) FROM event ORDER BY id DESC")?;
-        let mut events = newest.query([])?;
-        let mut deliveries = self.0.prepare(
-            "SELECT rule, action, key, resource, reason FROM delivery WHERE id >= ?1 AND id < ?2 AND state <> 7 \
-             ORDER BY id DESC",
-        )?;
-        let mut found = Vec::new();
-        let mut next = i64::MAX;
-        while let Some(event) = events.next()? {
-            let (id, received): (i64, i64) = (event.get(0)?, event.get(1)?);
-            // They are in the order in which they came.
-            if received < since {
-                break;
-            }
-            let message: Option<String> = event.get(2)?;
-            let rows = deliveries.query_map([DeliveryId::of(id, 0).row(), next], |row| {
-                let key: Option<String> = row.get(2)?;
-                let resource: u32 = row.get::<_, Option<u32>>(3)?.unwrap_or_default();
-                let own = || format!("{}#{resource}", message.as_deref().unwrap_or_default());
-                Ok(Recent {
-                    rule: row.get(0)?,
-                    action: row.get(1)?,
-                    key: key.unwrap_or_else(own),
-                    received: moment(received),
-                    reason: row.get(4)?,
-                })
-            })?;
-            found.extend(rows.collect::<Result<Vec<_>>>()?);
-            next = DeliveryId::of(id, 0).row();
-        }
-        found.reverse();
-        Ok(found)
     }
 
     /// Messages that could not be read, oldest first.

@@ -540,3 +540,70 @@ async fn counts_are_those_of_the_list_whatever_the_filter() {
         assert_eq!(rows.iter().filter(|row| filter.matches(row)).count() as u64, expected, "{filter:?}");
     }
 }
+
+/// What a guard remembers after a restart is what it decided, not what is said about the delivery since.
+#[tokio::test]
+async fn what_a_guard_decided_is_kept_whatever_becomes_of_the_delivery() {
+    let folder = tempfile::tempdir().unwrap();
+    let journal = open(&folder);
+    let (told, released) = std::sync::mpsc::channel();
+    journal.on_release(Box::new(move |row| told.send((row.key.clone(), row.has_passed)).unwrap()));
+    let begin = |held: bool| if held { Begin::Held("guard of rule r: x".into()) } else { Begin::Live };
+    for (id, held) in [("1", true), ("2", true), ("3", true), ("4", false), ("5", false)] {
+        let mut new = entry(id, id, false);
+        new.deliveries[0].begin = begin(held);
+        if id == "5" {
+            // Without a key, its message and resource stand for it.
+            new.deliveries[0].key = None;
+        }
+        within(append(&journal, new).await).await;
+    }
+    let of = |id: &str| one(DeliveryId::parse(&format!("{id}.0")).unwrap());
+    change(&journal, Change::Discard { which: of("1"), by: "eve".into() }).await;
+    change(&journal, Change::Release { which: of("2") }).await;
+    let claimed = claim(&journal, "a", 3).await;
+    for claimed in claimed {
+        let says = End::from(Outcome::Delivered).saying("guard of the gate: 204");
+        journal.end(claimed.id, says);
+    }
+    claim(&journal, "a", 0).await;
+    assert_eq!(released.try_iter().collect::<Vec<_>>(), [("2".to_owned(), true)]);
+    let seen = |since| {
+        let mut seen = Vec::new();
+        let visit = |row: Recent| seen.push((row.key, row.has_passed));
+        reader(&folder).recent(since, visit).unwrap();
+        seen
+    };
+    let expected = [("1", false), ("2", true), ("3", false), ("4", true), ("5#0", true)];
+    assert_eq!(seen(std::time::UNIX_EPOCH), expected.map(|(key, passed)| (key.to_owned(), passed)));
+    assert_eq!(seen(std::time::SystemTime::now() + Duration::from_secs(1)), []);
+}
+
+/// However many there were, only those since the moment are looked at, and each with its own event.
+#[tokio::test]
+async fn the_recent_deliveries_are_those_since_a_moment() {
+    let folder = tempfile::tempdir().unwrap();
+    let journal = open(&folder);
+    for n in 0..40_u64 {
+        let mut new = entry(&n.to_string(), &format!("k{n}"), false);
+        Arc::make_mut(&mut new.received).origin.received =
+            std::time::UNIX_EPOCH + Duration::from_secs(1_000_000 + 100 * n);
+        if n % 3 == 0 {
+            new.deliveries.push(NewDelivery::new("s", "b", None));
+        }
+        within(append(&journal, new).await).await;
+    }
+    for n in [0, 1, 17, 39, 40] {
+        let since = std::time::UNIX_EPOCH + Duration::from_secs(1_000_000 + 100 * n);
+        let mut seen = Vec::new();
+        reader(&folder).recent(since, |row| seen.push((row.action, row.key))).unwrap();
+        let mut expected = Vec::new();
+        for n in n..40 {
+            expected.push(("a".to_owned(), format!("k{n}")));
+            if n % 3 == 0 {
+                expected.push(("b".to_owned(), format!("{n}#0")));
+            }
+        }
+        assert_eq!(seen, expected, "{n}");
+    }
+}

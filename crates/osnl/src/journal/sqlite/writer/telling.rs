@@ -1,5 +1,6 @@
 //! After a commit: who waits is told, and what has become claimable comes into memory.
 
+use super::super::reader::recent;
 use super::super::work::{Appended, Ended};
 use super::super::{Shared, prune};
 use super::{Answer, Appending, Apply, Change, Command, Done, UNSETTLED, Writer};
@@ -78,6 +79,7 @@ impl Writer {
                     for (action, by) in &answer.pending {
                         gate.changed(action, *by);
                     }
+                    self.tell_released(&answer.released);
                     let _ = sender.send(answer);
                 }
                 (Command::Enriched(_, _, _, sender), _) => {
@@ -113,6 +115,16 @@ impl Writer {
 }
 
 impl Writer {
+    fn tell_released(&self, released: &[DeliveryId]) {
+        let Some(connection) = &self.connection else { return };
+        for id in released {
+            // What cannot be read now is what the guard remembers after the next start.
+            if let Ok(Some(released)) = recent(connection, *id) {
+                self.shared.on_release.tell(&released);
+            }
+        }
+    }
+
     fn tell_end(&self, id: DeliveryId, ended: Ended, end: Option<End>) {
         let Shared { claimable, gate, .. } = &*self.shared;
         claimable.forget(id);
