@@ -134,6 +134,13 @@ pub trait Action: Send + Sync {
     /// What it talks to, for people: no secret.
     fn target(&self) -> String;
 
+    /// The host that an attempt for this event calls, where the event names it: `host:port`. `None` where the
+    /// configuration names the target, and where the event names none.
+    fn host(&self, event: &Event) -> Option<Arc<str>> {
+        let _ = event;
+        None
+    }
+
     /// Called once, before the first attempt: starts what the action keeps running, so that what is wrong with it
     /// is said at the start and not with the first event. A failure changes nothing else: an attempt starts it again.
     fn open(&self) -> BoxFuture<'_, Result<(), ActionError>> {
@@ -166,12 +173,19 @@ pub struct ActionError {
     pub reason: String,
     /// How long the target asked us to wait.
     pub retry_after: Option<Duration>,
+    /// The service that could not be asked, of [`ErrorClass::Dependency`]. No secret.
+    pub dependency: Option<Arc<str>>,
 }
 
 impl ActionError {
     /// A failure of this kind.
     pub fn new(class: ErrorClass, reason: impl Into<String>) -> Self {
-        Self { class, reason: reason.into(), retry_after: None }
+        Self { class, reason: reason.into(), retry_after: None, dependency: None }
+    }
+
+    /// A service that this delivery needs, and that is not its target, cannot be asked now.
+    pub fn dependency(name: impl Into<Arc<str>>, reason: impl Into<String>) -> Self {
+        Self { dependency: Some(name.into()), ..Self::new(ErrorClass::Dependency, reason) }
     }
 }
 
@@ -184,7 +198,7 @@ impl From<Failure> for ActionError {
             FailureClass::Status(status) => ErrorClass::Status(status),
             FailureClass::Forbidden | FailureClass::Unsendable => ErrorClass::Content,
         };
-        Self { class, reason: failure.reason, retry_after: failure.retry_after }
+        Self { retry_after: failure.retry_after, ..Self::new(class, failure.reason) }
     }
 }
 
@@ -212,6 +226,8 @@ pub enum ErrorClass {
     Rejected,
     /// The event cannot be turned into a request; no attempt will change that.
     Content,
+    /// A service that the delivery needs before its attempt cannot be asked now. It says nothing about the target.
+    Dependency,
 }
 
 impl ErrorClass {
@@ -226,7 +242,8 @@ impl ErrorClass {
             | Self::Reset
             | Self::Status(_)
             | Self::Busy(_)
-            | Self::Refused(_) => false,
+            | Self::Refused(_)
+            | Self::Dependency => false,
         }
     }
 }
@@ -243,6 +260,7 @@ impl std::fmt::Display for ErrorClass {
             }
             Self::Rejected => f.write_str("refused for good"),
             Self::Content => f.write_str("unusable notification"),
+            Self::Dependency => f.write_str("a dependency is down"),
             Self::Busy(None) => f.write_str("not now"),
             Self::Refused(None) => f.write_str("failed"),
         }

@@ -41,7 +41,7 @@ pub use self::again::{Again, GivenMessage, Wanted};
 pub use self::answer::{
     Answered, Changes, ConfigurationStatus, Delivery, Failure, JournalStatus, LeftQueue, List,
     ListenerStatus, Message, NotReloaded, Paused, Refused, Reloaded, Replayed, Show, Status, TargetReport,
-    Totals,
+    Totals, Unavailable,
 };
 pub use self::client::{AskError, Client};
 pub use self::desk::{Desk, Store};

@@ -2,14 +2,18 @@
 //!
 //! It claims deliveries from the journal (heads of their resource key only, so order is the
 //! journal's), attempts up to `concurrency` of them at once, and gives each outcome back. A key that
-//! fails waits by itself; a target that is down is *held*: the breaker stops all attempts, probes, and
-//! then lets them go at a growing pace, oldest first. What failed how, and what follows, is decided in
-//! [`policy`](RetryPolicy), [`breaker`](BreakerState) and `schedule`, which are pure.
+//! fails waits by itself, in the journal; a target that is down is *held*: the breaker stops all attempts, probes, and
+//! then lets them go at a growing pace, those first that have never failed. What failed how, and what follows, is decided in
+//! [`policy`](RetryPolicy), [`breaker`](BreakerState) and `schedule`, which are pure; so is `course`: what woke the loop,
+//! and in which order what follows. This file makes the calls and waits.
 
 mod breaker;
+mod course;
 mod fallback;
 mod gather;
+mod hosts;
 mod limits;
+mod outages;
 mod outcomes;
 mod policy;
 mod prelude;
@@ -20,7 +24,7 @@ mod setup;
 
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, PoisonError};
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
@@ -29,28 +33,28 @@ use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until, timeout};
 
 pub use self::breaker::BreakerState;
+use self::course::{Course, Verdict, Wake};
 pub use self::fallback::Fallback;
 pub(crate) use self::fallback::GivenUp;
 pub use self::gather::Batch;
 pub(crate) use self::gather::Pace;
-pub use self::limits::{Limits, OnDead};
+pub use self::hosts::HeldHost;
+pub use self::limits::{HostLimits, Limits, OnDead};
+pub use self::outages::Outage;
 pub use self::policy::{Decision, RetryPolicy};
 pub use self::prelude::Prelude;
 use self::prelude::Prepared;
 use self::published::Gauges;
-pub use self::published::{Published, TargetState, TargetStatus};
+pub use self::published::{Held, Published, TargetState, TargetStatus};
 use self::replaced::Replaced;
-use self::schedule::Schedule;
 pub use self::schedule::WhenExhausted;
+use self::schedule::{Consequence, Schedule};
 pub use self::setup::{Remote, Setup};
-use crate::action::{Action, ActionError, Done, ErrorClass, Event};
-use crate::journal::{DeliveryId, Journal, Learnt, Outcome};
+use crate::action::{Action, ActionError, ErrorClass, Event};
+use crate::journal::{DeliveryId, Journal, JournalState, Learnt, Outcome, Paused};
 use crate::metrics::Counters;
 use crate::rule::Rate;
 use crate::shutdown::Shutdown;
-
-/// How often the journal is asked for what has waited too long.
-const SWEEP: Duration = Duration::from_secs(10);
 
 /// How one action is delivered.
 #[derive(Clone, Copy, Debug)]
@@ -69,6 +73,8 @@ pub struct DeliverySettings {
     pub batch: Batch,
     /// The most calls within a time; `None` is as many as there are.
     pub rate: Option<Rate>,
+    /// What each host that an event names is allowed of it.
+    pub hosts: HostLimits,
 }
 
 /// The loop of one action. See the [module](self).
@@ -80,7 +86,7 @@ pub struct DeliveryLoop {
     prelude: Prelude,
     fallback: Option<Fallback>,
     counters: Arc<Counters>,
-    schedule: Schedule,
+    course: Course,
     state: watch::Sender<BreakerState>,
     status: watch::Sender<TargetStatus>,
     gauges: Arc<Gauges>,
@@ -90,8 +96,9 @@ pub struct DeliveryLoop {
     held: Option<(Instant, Instant)>,
 }
 
-/// Of each delivery of one call how it went.
-type Attempt = Vec<(DeliveryId, Event, Result<Done, ActionError>)>;
+/// How each delivery of one call went.
+type Attempt = Vec<Verdict>;
+type Attempts = FuturesUnordered<BoxFuture<'static, Attempt>>;
 
 impl DeliveryLoop {
     /// A loop for the deliveries that name this action.
@@ -106,6 +113,10 @@ impl DeliveryLoop {
         let gauges = Gauges { target: action.target().into(), ..Gauges::default() };
         let setup = Setup { action: action.clone(), settings, prelude: Prelude::default(), fallback: None };
         let remote = Remote::new(setup);
+        let schedule = Schedule::new(settings.policy, settings.when_exhausted, settings.concurrency)
+            .with_limits(settings.limits)
+            .with_batch(settings.batch, settings.rate)
+            .with_hosts(settings.hosts);
         Self {
             name: name.into(),
             action,
@@ -114,9 +125,7 @@ impl DeliveryLoop {
             prelude: Prelude::default(),
             fallback: None,
             counters,
-            schedule: Schedule::new(settings.policy, settings.when_exhausted, settings.concurrency)
-                .with_limits(settings.limits)
-                .with_batch(settings.batch, settings.rate),
+            course: Course::new(schedule, Instant::now()),
             state: watch::Sender::new(BreakerState::Closed),
             status: watch::Sender::new(TargetStatus::begin()),
             gauges: Arc::new(gauges),
@@ -174,153 +183,138 @@ impl DeliveryLoop {
             () = replaced::open(self.action.clone(), self.name.clone(), self.settings.timeout) => {}
         }
         let mut replaced = Replaced::new(shutdown.abort.clone());
-        let mut attempts = FuturesUnordered::new();
-        let mut sweep = Instant::now() + SWEEP;
+        let mut attempts = Attempts::new();
         let gone = self.remote.gone().clone();
-        let mut journal = self.journal.state();
-        let mut paused_actions = self.journal.paused();
+        let (mut journal, mut paused) = (self.journal.state(), self.journal.paused());
+        let allowed = |journal: &mut watch::Receiver<JournalState>,
+                       paused: &mut watch::Receiver<Paused>,
+                       name: &str| {
+            let writable = journal.borrow_and_update().takes_outcomes();
+            Wake::Allowed { writable, paused: paused.borrow_and_update().contains_key(name) }
+        };
+        let mut wake = allowed(&mut journal, &mut paused, &self.name);
         loop {
-            let draining = shutdown.drain.is_cancelled() || gone.is_cancelled();
-            // What could not be written down would be done again after a restart.
-            let paused = paused_actions.borrow_and_update().contains_key(&*self.name);
-            let may_attempt = journal.borrow_and_update().takes_outcomes() && !paused;
-            self.schedule.look_at_clock(may_attempt, Instant::now());
-            self.return_withdrawn();
-            if !draining && may_attempt {
-                self.begin_attempts(&mut attempts);
-            } else if draining && self.schedule.under_way() == 0 {
+            self.step(wake, &mut attempts);
+            replaced.end_unused();
+            if self.course.has_ended() {
                 break;
             }
-            self.state.send_if_modified(|state| {
-                let changed = *state != self.schedule.breaker();
-                *state = self.schedule.breaker();
-                changed
-            });
-            self.publish(paused);
-            // Waiting deliveries are claimed too, so the bound is well above the concurrency: a key that
-            // waits must not keep another from being claimed.
-            let most = (self.settings.concurrency.max(16) * 64).max(self.settings.batch.most * 2);
-            let room = most.saturating_sub(self.schedule.claimed());
-            // What is held for longer than that already is looked at with each sweep.
-            let hold_ends = self.schedule.hold_ends().filter(|at| *at > Instant::now());
-            let retry = self.journal.next_due(&self.name).filter(|_| room > 0);
-            let due = [self.schedule.wake_at(Instant::now()), hold_ends, retry]
-                .into_iter()
-                .flatten()
-                .filter(|_| may_attempt)
-                .min();
-            let wake = due.map_or(sweep, |at| at.min(sweep));
-            tokio::select! {
+            let draining = self.course.is_draining();
+            let room = self.course.schedule.room();
+            let wake_at = self.course.wake_at(self.journal.next_due(&self.name), Instant::now());
+            wake = tokio::select! {
                 biased;
                 () = shutdown.abort.cancelled() => break,
-                () = shutdown.drain.cancelled(), if !draining => {}
-                () = gone.cancelled(), if !draining => {}
+                () = shutdown.drain.cancelled(), if !draining => Wake::Draining,
+                () = gone.cancelled(), if !draining => Wake::Draining,
                 Ok(()) = self.setups.changed(), if !draining => {
                     let before = self.change_setup();
                     replaced.by(&self.action, before, &self.name, self.settings.timeout);
+                    Wake::Changed(self.settings)
                 }
-                () = replaced.work() => {}
-                Some(attempt) = attempts.next() => {
-                    for (id, mut event, result) in attempt {
-                        if result.is_err() && let Some(kept) = event.progressed() {
-                            // Written in its turn; nobody has to wait for it.
-                            drop(self.journal.enriched(id, &kept, Learnt::default()));
-                            event.enriched = Some(kept);
-                        }
-                        self.schedule.learnt(id, &event);
-                        self.attempted(id, &event, result);
-                    }
-                }
+                () = replaced.work() => Wake::Due,
+                Some(verdicts) = attempts.next() => self.heard(verdicts),
                 claimed = self.journal.claim(&self.name, room), if !draining && room > 0 => {
-                    let now = Instant::now();
-                    for claimed in claimed {
-                        let (id, came) = (claimed.id, claimed.event.received.origin.received);
-                        self.schedule.add(claimed, now);
-                        // Looked at once: a clock that is set later changes nothing.
-                        let ago = SystemTime::now().duration_since(came).unwrap_or_default();
-                        self.schedule.came_before(id, ago, now);
-                    }
+                    let host = |event: &Event| self.action.host(event);
+                    Wake::Claimed(claimed.into_iter().map(|one| { let host = host(&one.event); (one, host) }).collect())
                 }
-                Ok(()) = journal.changed(), if !draining => {}
-                Ok(()) = paused_actions.changed(), if !draining => {}
-                () = sleep_until(wake), if !draining => {
-                    if Instant::now() >= sweep {
-                        sweep = Instant::now() + SWEEP;
-                        self.return_overdue();
-                        self.remind();
-                    }
-                }
-            }
-            if may_attempt {
-                self.give_up_what_is_held_too_long();
-            }
-            self.return_what_cannot_wait();
-            replaced.end_unused();
+                Ok(()) = journal.changed(), if !draining => allowed(&mut journal, &mut paused, &self.name),
+                Ok(()) = paused.changed(), if !draining => allowed(&mut journal, &mut paused, &self.name),
+                () = sleep_until(wake_at), if !draining => Wake::Due,
+            };
         }
         drop(attempts);
         replaced.end().await;
         self.action.close(&shutdown.abort).await;
         if gone.is_cancelled() && !shutdown.drain.is_cancelled() {
-            for id in self.schedule.release_all() {
-                self.journal.end(id, Outcome::Returned.into());
-            }
-            self.journal.retired(&self.name);
+            self.leave();
         }
-        let unfinished = self.schedule.claimed();
+        let unfinished = self.course.schedule.claimed();
         if unfinished > 0 {
             tracing::info!(action.name = &*self.name, deliveries = unfinished, "unfinished at the end");
         }
     }
 
+    /// One step of the course, and what follows from it.
+    fn step(&mut self, wake: Wake, attempts: &mut Attempts) {
+        let now = Instant::now();
+        let mut consequences = Vec::new();
+        let withdrawn = self.journal.withdrawn(&self.name);
+        if !withdrawn.is_empty() {
+            self.course.step(Wake::Withdrawn(withdrawn), now, &mut consequences);
+        }
+        self.course.step(wake, now, &mut consequences);
+        if self.course.sweeps(now) {
+            let overdue = self.journal.overdue(&self.name);
+            self.course.step(Wake::Withdrawn(overdue), now, &mut consequences);
+            self.remind();
+        }
+        for consequence in consequences {
+            match consequence {
+                Consequence::Begin(call) => attempts.push(self.begin(call)),
+                Consequence::Return(id) => self.journal.end(id, Outcome::Returned.into()),
+                Consequence::DueNow => self.journal.due_now(&self.name),
+                Consequence::End(ended) => self.ended(*ended),
+                Consequence::Retry(retried) => self.retried(*retried),
+                Consequence::Apart { id, error } => self.apart(id, &error),
+                Consequence::Opened { host, error, pause } => self.opened(host, &error, pause),
+                Consequence::Closed { host } => self.closed(host),
+                Consequence::Down { dependency, error } => self.down(&dependency, &error),
+                Consequence::Answers { dependency } => self.answers(&dependency),
+            }
+        }
+        self.publish();
+    }
+
+    /// Keeps what an attempt has done so far, before its claim may end.
+    fn heard(&self, mut verdicts: Vec<Verdict>) -> Wake {
+        for Verdict { id, event, result, .. } in &mut verdicts {
+            if result.is_err()
+                && let Some(kept) = event.progressed()
+            {
+                // Written in its turn; nothing has to wait for it.
+                drop(self.journal.enriched(*id, &kept, Learnt::default()));
+                event.enriched = Some(kept);
+            }
+        }
+        Wake::Attempted(verdicts)
+    }
+
+    fn begin(&self, call: Vec<(DeliveryId, Event)>) -> BoxFuture<'static, Attempt> {
+        let (ids, events): (Vec<_>, Vec<_>) = call.into_iter().unzip();
+        self.counters.attempts.add(u64::try_from(ids.len()).unwrap_or(u64::MAX));
+        let (action, journal) = (self.action.clone(), self.journal.clone());
+        attempt(action, journal, self.prelude.clone(), ids, events, self.settings.timeout)
+    }
+
+    /// The action is gone: nothing of it stays claimed.
+    fn leave(&mut self) {
+        for id in self.course.schedule.release_all() {
+            self.journal.end(id, Outcome::Returned.into());
+        }
+        self.journal.retired(&self.name);
+    }
+
     /// Answers the action that counted until now.
     fn change_setup(&mut self) -> Arc<dyn Action> {
         let Setup { action, settings, prelude, fallback } = self.setups.borrow_and_update().clone();
-        self.schedule.change(&settings, Instant::now());
-        self.journal.due_now(&self.name);
         *self.gauges.target.lock().unwrap_or_else(PoisonError::into_inner) = action.target();
         (self.settings, self.prelude, self.fallback) = (settings, prelude, fallback);
         std::mem::replace(&mut self.action, action)
     }
 
-    fn publish(&self, paused: bool) {
-        let state = TargetState::of(self.schedule.breaker(), paused);
+    fn publish(&mut self) {
+        let schedule = &mut self.course.schedule;
+        let breaker = schedule.breaker();
+        self.state.send_if_modified(|state| std::mem::replace(state, breaker) != breaker);
+        self.gauges.claimed.store(schedule.claimed(), Ordering::Relaxed);
+        self.gauges.under_way.store(schedule.under_way(), Ordering::Relaxed);
+        if let Some((hosts, others, outages)) = schedule.take_shown() {
+            let mut shown = self.gauges.held.lock().unwrap_or_else(PoisonError::into_inner);
+            *shown = Held { hosts, others, outages };
+        }
+        let state = TargetState::of(breaker, self.course.is_paused());
         self.status.send_if_modified(|status| status.becomes(state));
-        self.gauges.claimed.store(self.schedule.claimed(), Ordering::Relaxed);
-        self.gauges.under_way.store(self.schedule.under_way(), Ordering::Relaxed);
-    }
-
-    /// What the operator has taken back is done once nobody has it in hand.
-    fn return_withdrawn(&mut self) {
-        for id in self.journal.withdrawn(&self.name) {
-            if self.schedule.release(id) {
-                self.journal.end(id, Outcome::Returned.into());
-            }
-        }
-    }
-
-    fn begin_attempts(&mut self, attempts: &mut FuturesUnordered<BoxFuture<'static, Attempt>>) {
-        while let Some(items) = self.schedule.next(Instant::now()) {
-            let (ids, events): (Vec<_>, Vec<_>) =
-                items.into_iter().map(|item| (item.claimed.id, item.claimed.event.clone())).unzip();
-            self.counters.attempts.add(u64::try_from(ids.len()).unwrap_or(u64::MAX));
-            let (action, journal) = (self.action.clone(), self.journal.clone());
-            attempts.push(attempt(action, journal, self.prelude.clone(), ids, events, self.settings.timeout));
-        }
-    }
-
-    fn return_overdue(&mut self) {
-        for id in self.journal.overdue(&self.name) {
-            if self.schedule.release(id) {
-                self.journal.end(id, Outcome::Returned.into());
-            }
-        }
-    }
-
-    fn return_what_cannot_wait(&mut self) {
-        let now = Instant::now();
-        for id in self.schedule.returning(now) {
-            self.journal.end(id, Outcome::Returned.into());
-        }
     }
 }
 
@@ -333,22 +327,27 @@ fn attempt(
     limit: Duration,
 ) -> BoxFuture<'static, Attempt> {
     Box::pin(async move {
-        let Prepared { ids, events, decided } = prelude.prepare(&*journal, ids, events).await;
-        if events.is_empty() {
-            return decided;
+        let Prepared { ids, events, decided, answered } = prelude.prepare(&*journal, ids, events).await;
+        let mut results = Vec::new();
+        if !events.is_empty() {
+            results = match timeout(limit, action.run(&events)).await {
+                Ok(results) => results,
+                Err(_) => {
+                    let late = ActionError::new(ErrorClass::Timeout, format!("after {limit:?}"));
+                    vec![Err(late); events.len()]
+                }
+            };
         }
-        let mut verdicts = match timeout(limit, action.run(&events)).await {
-            Ok(verdicts) => verdicts,
-            Err(_) => {
-                let late = ActionError::new(ErrorClass::Timeout, format!("after {limit:?}"));
-                vec![Err(late); events.len()]
-            }
-        }
-        .into_iter();
+        let mut results = results.into_iter();
         let none = || Err(ActionError::new(ErrorClass::Reset, "the action gave no verdict"));
         let each = ids.into_iter().zip(events);
-        let called = each.map(|(id, event)| (id, event, verdicts.next().unwrap_or_else(none)));
-        decided.into_iter().chain(called).collect()
+        let called = each.map(|(id, event)| (id, event, results.next().unwrap_or_else(none)));
+        let mut answered = Some(answered);
+        let verdict = |(id, event, result): (DeliveryId, Event, Result<_, _>)| {
+            let host = if result.is_err() { action.host(&event) } else { None };
+            Verdict { id, event, host, answered: answered.take().unwrap_or_default(), result }
+        };
+        decided.into_iter().chain(called).map(verdict).collect()
     })
 }
 

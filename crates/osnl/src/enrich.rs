@@ -17,9 +17,10 @@
 //! earlier and is kept in the journal (what the API said, or an event); the stated default, which is null
 //! unless somebody has stated one.
 //!
-//! Where it cannot be asked, the delivery waits as for a target that is down: that costs no attempt, and opens the
-//! action's breaker. What is forbidden (403) is an answer about one object, and costs attempts. `on_error = default` asks
-//! for neither: what cannot be asked counts as gone.
+//! Where it cannot be asked, the delivery waits for this dependency ([`ErrorClass::Dependency`]): that costs no attempt,
+//! and says nothing about the action's target, so that deliveries which need nothing of it go out. A service that cannot
+//! be reached is asked again after a growing pause, by one delivery for all ([`Enricher`]). What is forbidden (403) is an
+//! answer about one object, and costs attempts. `on_error = default` asks for neither: what cannot be asked counts as gone.
 
 mod cache;
 mod conf;
@@ -77,12 +78,43 @@ pub struct EnrichError {
 }
 
 impl EnrichError {
-    /// The failure of a delivery that waits for it; `name` is the section's.
+    /// The failure of a delivery that needs the answer; `name` is the section's, `target` whom it asks.
     #[must_use]
-    pub fn of_delivery(&self, name: &str) -> ActionError {
+    pub fn of_delivery(&self, name: &str, target: &str) -> ActionError {
         let reason = format!("[enrich:{name}] {}", self.reason);
-        ActionError { class: self.class, reason, retry_after: self.retry_after }
+        let error = match self.class {
+            ErrorClass::Connect
+            | ErrorClass::Tls
+            | ErrorClass::Timeout
+            | ErrorClass::Reset
+            | ErrorClass::Busy(_)
+            | ErrorClass::Dependency => ActionError::dependency(dependency(name, target), reason),
+            // An answer about the one object.
+            ErrorClass::Status(_) | ErrorClass::Refused(_) | ErrorClass::Rejected | ErrorClass::Content => {
+                ActionError::new(self.class, reason)
+            }
+        };
+        ActionError { retry_after: self.retry_after, ..error }
     }
+
+    /// Whether there was no answer at all.
+    pub(crate) fn is_unreachable(&self) -> bool {
+        match self.class {
+            ErrorClass::Connect | ErrorClass::Tls | ErrorClass::Timeout => true,
+            ErrorClass::Reset
+            | ErrorClass::Busy(_)
+            | ErrorClass::Dependency
+            | ErrorClass::Status(_)
+            | ErrorClass::Refused(_)
+            | ErrorClass::Rejected
+            | ErrorClass::Content => false,
+        }
+    }
+}
+
+/// The name of a section's service, for status and log.
+pub(crate) fn dependency(name: &str, target: &str) -> Arc<str> {
+    format!("[enrich:{name}] {target}").into()
 }
 
 impl From<ApiError> for EnrichError {

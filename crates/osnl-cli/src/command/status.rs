@@ -159,7 +159,21 @@ fn targets(targets: &[TargetReport]) -> String {
             target.target.as_deref().map_or(String::new(), |target| short(target, 60)),
         ]);
     }
-    table_within(rows, terminal::columns(), &[9, 2, 5])
+    let mut text = table_within(rows, terminal::columns(), &[9, 2, 5]);
+    for target in targets {
+        for host in &target.held_hosts {
+            let (action, name) = (clean(&target.action), clean(&host.name));
+            let next =
+                host.next_probe_seconds.map_or("now".to_owned(), |seconds| format!("in {}", age(seconds)));
+            let (since, reason) = (age(host.since_seconds), short(&host.reason, 200));
+            text.push_str(&format!("  {action}: host {name} held for {since}, probe {next}: {reason}\n"));
+        }
+        if target.more_held_hosts > 0 {
+            let (action, more) = (clean(&target.action), target.more_held_hosts);
+            text.push_str(&format!("  {action}: {more} more hosts held\n"));
+        }
+    }
+    text
 }
 
 /// A breaker's state as people say it: an open one holds what is for its target.

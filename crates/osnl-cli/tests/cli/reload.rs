@@ -72,8 +72,10 @@ fn a_corrected_login_of_the_cloud_that_an_action_asks_counts() {
         ..Notice::default()
     }]);
     wait_until(SOON, "the login is refused", || {
-        rig.target("roles")["last_failure"].to_string().contains("[enrich:cloud] ")
+        rig.target("roles")["dependencies_down"].to_string().contains("[enrich:cloud] ")
     });
+    // Status names what is at fault: the target is not.
+    assert_eq!(rig.target("roles")["state"], "closed");
     assert_eq!(rig.sink.requests().len(), 0);
     rig.write(&[LISTENER, &rule, action, &cloud(PASSWORD)]);
     let told = rig.reload(0);

@@ -214,7 +214,7 @@ impl HttpAction {
             failure.reason = format!("{}; it leads to {location}, and {followed}", failure.reason);
         }
         let reason = self.scrubbed(&failure.reason);
-        ActionError { class, reason, retry_after: failure.retry_after }
+        ActionError { retry_after: failure.retry_after, ..ActionError::new(class, reason) }
     }
 
     fn scrubbed(&self, text: &str) -> String {
@@ -244,5 +244,14 @@ impl Action for HttpAction {
 
     fn target(&self) -> String {
         self.target.clone()
+    }
+
+    fn host(&self, event: &Event) -> Option<Arc<str>> {
+        if !self.message.target.is_event_s() {
+            return None;
+        }
+        let key = event.idempotency_key();
+        let about = About { rule: &event.rule, action: &event.action, key: &key, resource: event.resource };
+        self.message.host(&event.names(), &about).map(Arc::from)
     }
 }

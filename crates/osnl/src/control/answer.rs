@@ -148,6 +148,35 @@ pub struct TargetReport {
     pub done: u64,
     /// The latest failed attempt since the start.
     pub last_failure: Option<Failure>,
+    /// Hosts that events name and that are held, those that are held longest.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub held_hosts: Vec<Unavailable>,
+    /// How many other hosts are held.
+    #[serde(default, skip_serializing_if = "is_none")]
+    pub more_held_hosts: usize,
+    /// Services that deliveries need before their attempts, and that are down.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub dependencies_down: Vec<Unavailable>,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde's signature")]
+fn is_none(count: &usize) -> bool {
+    *count == 0
+}
+
+/// A host or a service that some deliveries of an action wait for.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Unavailable {
+    /// Its name. Host names come out of events, and are escaped.
+    pub name: String,
+    /// Since when.
+    pub since: String,
+    /// Seconds since then.
+    pub since_seconds: u64,
+    /// The latest failure.
+    pub reason: String,
+    /// Seconds until it is asked again; nothing while it is.
+    pub next_probe_seconds: Option<u64>,
 }
 
 /// A failed attempt.

@@ -3,14 +3,17 @@
 //! It opens
 //! - at once over what only the target or the way to it can cause: connect, TLS, 429, and a 503 that
 //!   says `Retry-After`,
-//! - over a time-out, a reset, a "not now" or a 5xx when **two different keys** in a row had one with no success
-//!   between: one event that makes the target stumble parks its own key and nothing else,
+//! - over a time-out, a reset, a "not now" or a 5xx when **two keys in a row that had never failed before** had one with
+//!   no success between: an event that makes the target stumble parks its own key and nothing else, however often,
 //! - over the same refusal (3xx, 400, 401, 403, 404, 405, a program that failed) for **five different keys** in a
-//!   row: a wrong token, path or unregistered address is the target's state, not the event's.
+//!   row, unless another key has succeeded within the last minute: a wrong token, path or unregistered address is a
+//!   fault of the target, a name that the target does not like is a fault of the event.
 //!
-//! While it is open nothing is attempted. When the time is up one probe goes out, each time with
-//! another key, so that a single poisonous event cannot keep the target closed. After a success the
-//! limit of concurrent attempts grows from one, doubling with each success.
+//! While it is open nothing is attempted but one probe at a time, after a pause that grows to half a minute. Over
+//! stumbles and refusals, which some events may cause alone, a delivery that has never failed probes after
+//! [`LONGEST_FRESH`] at most. Each time that an opening over stumbles proves wrong within a minute, the next one takes
+//! twice as many keys, up to [`MOST_FAILING`]. After a success the limit of concurrent attempts grows from one, doubling
+//! with each success.
 
 use std::collections::HashSet;
 use std::time::Duration;
@@ -21,11 +24,19 @@ use super::policy::RetryPolicy;
 use crate::action::{ActionError, ErrorClass};
 
 const FAILING_KEYS: usize = 2;
+/// The most keys in a row that an opening over stumbles takes.
+const MOST_FAILING: usize = 64;
 const REFUSED_KEYS: usize = 5;
-/// What a program that failed counts as among the statuses: no target answers 0.
+/// The status that a failed program counts as: no target answers 0.
 const FAILED: u16 = 0;
 /// However long the retries wait, a target that is back is found within this time.
-const LONGEST_OPEN: Duration = Duration::from_secs(30);
+pub(super) const LONGEST_OPEN: Duration = Duration::from_secs(30);
+/// The longest pause between probes with deliveries that have never failed, where an event may be at fault.
+pub(super) const LONGEST_FRESH: Duration = Duration::from_secs(5);
+/// A success or a wrong opening within this time counts.
+const LATELY: Duration = Duration::from_secs(60);
+/// After this time without an opening, the next one takes [`FAILING_KEYS`] again.
+const FORGIVEN: Duration = Duration::from_secs(600);
 
 /// What the breaker lets through; published for logs and, later, the admin page.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -49,7 +60,26 @@ pub(crate) enum Change {
     Closed,
 }
 
-#[derive(Debug)]
+/// The cause of the latest opening.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Cause {
+    /// What no event can cause.
+    Target,
+    /// Time-outs, resets, 5xx, "not now".
+    Stumbles,
+    /// Another answer of that kind keeps it open.
+    Refusals,
+}
+
+/// The key of a failed attempt.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Failed<'a> {
+    pub(crate) key: &'a str,
+    /// The key had failed before this attempt.
+    pub(crate) before: bool,
+}
+
+#[derive(Clone, Debug)]
 pub(crate) struct Breaker {
     state: BreakerState,
     concurrency: usize,
@@ -57,10 +87,17 @@ pub(crate) struct Breaker {
     allowed: usize,
     /// Openings in a row without a success.
     openings: u32,
+    /// Keys that stumbled for the first time since the last success; never more than `patience`.
     failing: HashSet<String>,
+    /// How many of them open it.
+    patience: usize,
+    /// The latest refusal and its keys, [`REFUSED_KEYS`] at most.
     refusal: Option<(u16, HashSet<String>)>,
-    /// It was opened over refusals: another answer of that kind keeps it open.
-    over_refusals: bool,
+    cause: Cause,
+    /// While open: when a delivery that has never failed may probe.
+    fresh_at: Option<Instant>,
+    opened: Option<Instant>,
+    succeeded: Option<Instant>,
 }
 
 impl Breaker {
@@ -71,13 +108,34 @@ impl Breaker {
             allowed: concurrency,
             openings: 0,
             failing: HashSet::new(),
+            patience: FAILING_KEYS,
             refusal: None,
-            over_refusals: false,
+            cause: Cause::Target,
+            fresh_at: None,
+            opened: None,
+            succeeded: None,
         }
     }
 
     pub(crate) fn state(&self) -> BreakerState {
         self.state
+    }
+
+    pub(crate) fn is_closed(&self) -> bool {
+        match self.state {
+            BreakerState::Closed => true,
+            BreakerState::Open { .. } | BreakerState::Probing => false,
+        }
+    }
+
+    /// Whether it opened over refusals and is open.
+    pub(crate) fn is_open_over_refusals(&self) -> bool {
+        !self.is_closed() && self.cause == Cause::Refusals
+    }
+
+    /// Whether all calls may be made that the settings allow.
+    pub(crate) fn is_at_full_pace(&self) -> bool {
+        self.is_closed() && self.allowed >= self.concurrency
     }
 
     /// Other settings, or another target: what was counted against it is forgotten, and while it is held the next
@@ -88,19 +146,40 @@ impl Breaker {
         self.concurrency = concurrency;
         self.openings = 0;
         self.failing.clear();
+        self.patience = FAILING_KEYS;
         self.refusal = None;
-        if let BreakerState::Open { until } = &mut self.state {
-            *until = now.min(*until);
+        self.succeeded = None;
+        match self.state {
+            BreakerState::Closed => {}
+            // A probe of the target before says nothing about this one.
+            BreakerState::Probing | BreakerState::Open { .. } => {
+                self.state = BreakerState::Open { until: now };
+                self.fresh_at = Some(now);
+            }
         }
     }
 
-    /// How many more attempts may begin, given how many are under way.
-    pub(crate) fn allowance(&self, now: Instant, under_way: usize) -> usize {
+    /// How many more attempts may begin, given how many are under way; `fresh` asks for a delivery that has never failed.
+    pub(crate) fn allowance(&self, now: Instant, under_way: usize, fresh: bool) -> usize {
         match self.state {
             BreakerState::Closed => self.allowed.saturating_sub(under_way),
             // Attempts that began before it opened end first; the probe is alone.
-            BreakerState::Open { until } if now >= until && under_way == 0 => 1,
+            BreakerState::Open { .. }
+                if under_way == 0 && self.opens_at(fresh).is_none_or(|at| at <= now) =>
+            {
+                1
+            }
             BreakerState::Open { .. } | BreakerState::Probing => 0,
+        }
+    }
+
+    /// When the next probe may begin, while it is open.
+    pub(crate) fn opens_at(&self, fresh: bool) -> Option<Instant> {
+        match self.state {
+            BreakerState::Open { until } => {
+                Some(self.fresh_at.filter(|_| fresh).map_or(until, |at| at.min(until)))
+            }
+            BreakerState::Closed | BreakerState::Probing => None,
         }
     }
 
@@ -112,17 +191,18 @@ impl Breaker {
     }
 
     /// The target did what it was asked.
-    pub(crate) fn success(&mut self) -> Change {
+    pub(crate) fn success(&mut self, now: Instant) -> Change {
         self.failing.clear();
         self.refusal = None;
         self.openings = 0;
+        self.succeeded = Some(now);
         match self.state {
             BreakerState::Closed => {
                 self.allowed = (self.allowed * 2).min(self.concurrency);
                 Change::None
             }
             // A straggler that began before it opened proves as much as a probe.
-            BreakerState::Open { .. } | BreakerState::Probing => self.close(),
+            BreakerState::Open { .. } | BreakerState::Probing => self.close(now),
         }
     }
 
@@ -130,50 +210,69 @@ impl Breaker {
     pub(crate) fn neutral(&mut self, now: Instant) {
         if self.state == BreakerState::Probing {
             self.state = BreakerState::Open { until: now };
+            self.fresh_at = Some(now);
         }
     }
 
     /// The attempt failed.
     pub(crate) fn failure(
         &mut self,
-        key: &str,
+        failed: Failed<'_>,
         error: &ActionError,
         policy: &RetryPolicy,
         now: Instant,
     ) -> Change {
         match error.class {
-            ErrorClass::Content => {
+            ErrorClass::Content | ErrorClass::Dependency => {
                 self.neutral(now);
                 Change::None
             }
-            ErrorClass::Rejected => self.answered(),
+            ErrorClass::Rejected => self.answered(now),
             ErrorClass::Connect | ErrorClass::Tls | ErrorClass::Status(429) => {
-                self.open(error, policy, now, false)
+                self.open(Cause::Target, failed, error, policy, now)
             }
             ErrorClass::Status(503) | ErrorClass::Busy(Some(_)) if error.retry_after.is_some() => {
-                self.open(error, policy, now, false)
+                self.open(Cause::Target, failed, error, policy, now)
             }
             ErrorClass::Timeout
             | ErrorClass::Reset
             | ErrorClass::Status(408 | 425 | 500..)
-            | ErrorClass::Busy(_) => {
-                self.refusal = None;
-                self.failing.insert(key.to_owned());
-                if self.state != BreakerState::Closed || self.failing.len() >= FAILING_KEYS {
-                    self.open(error, policy, now, false)
-                } else {
-                    Change::None
-                }
-            }
-            ErrorClass::Status(status) => self.refused(key, status, error, policy, now),
-            ErrorClass::Refused(status) => self.refused(key, status.unwrap_or(FAILED), error, policy, now),
+            | ErrorClass::Busy(_) => self.stumbled(failed, error, policy, now),
+            ErrorClass::Status(status) => self.refused(status, failed, error, policy, now),
+            ErrorClass::Refused(status) => self.refused(status.unwrap_or(FAILED), failed, error, policy, now),
+        }
+    }
+
+    fn stumbled(
+        &mut self,
+        failed: Failed<'_>,
+        error: &ActionError,
+        policy: &RetryPolicy,
+        now: Instant,
+    ) -> Change {
+        if !self.is_closed() {
+            return self.open(Cause::Stumbles, failed, error, policy, now);
+        }
+        if failed.before {
+            return Change::None;
+        }
+        let long_ago = |at: Instant| now.saturating_duration_since(at) > FORGIVEN;
+        if self.failing.is_empty() && self.opened.is_none_or(long_ago) {
+            self.patience = FAILING_KEYS;
+        }
+        self.refusal = None;
+        self.failing.insert(failed.key.to_owned());
+        debug_assert!(self.failing.len() <= self.patience, "it opens over so many, and forgets them");
+        match self.failing.len() >= self.patience {
+            true => self.open(Cause::Stumbles, failed, error, policy, now),
+            false => Change::None,
         }
     }
 
     fn refused(
         &mut self,
-        key: &str,
         status: u16,
+        failed: Failed<'_>,
         error: &ActionError,
         policy: &RetryPolicy,
         now: Instant,
@@ -183,33 +282,36 @@ impl Breaker {
             Some((same, keys)) if *same == status => keys,
             other => &mut other.insert((status, HashSet::new())).1,
         };
-        keys.insert(key.to_owned());
-        let of_the_target = matches!(status, FAILED | 300..=399 | 400 | 401 | 403 | 404 | 405);
-        if of_the_target
-            && (keys.len() >= REFUSED_KEYS || (self.over_refusals && self.state != BreakerState::Closed))
-        {
-            return self.open(error, policy, now, true);
+        if keys.len() < REFUSED_KEYS {
+            keys.insert(failed.key.to_owned());
         }
-        self.answered()
+        let enough = keys.len() >= REFUSED_KEYS;
+        let of_the_target = matches!(status, FAILED | 300..=399 | 400 | 401 | 403 | 404 | 405);
+        let lately = self.succeeded.is_some_and(|at| now.saturating_duration_since(at) < LATELY);
+        if of_the_target && ((enough && !lately) || self.is_open_over_refusals()) {
+            return self.open(Cause::Refusals, failed, error, policy, now);
+        }
+        self.answered(now)
     }
 
     /// It answers, if not as we want: whatever kept us away is over.
-    fn answered(&mut self) -> Change {
+    fn answered(&mut self, now: Instant) -> Change {
         self.failing.clear();
         match self.state {
-            BreakerState::Probing => self.close(),
+            BreakerState::Probing => self.close(now),
             BreakerState::Closed | BreakerState::Open { .. } => Change::None,
         }
     }
 
     fn open(
         &mut self,
+        cause: Cause,
+        failed: Failed<'_>,
         error: &ActionError,
         policy: &RetryPolicy,
         now: Instant,
-        over_refusals: bool,
     ) -> Change {
-        let was_closed = self.state == BreakerState::Closed;
+        let was_closed = self.is_closed();
         // Attempts that were under way when it opened say nothing new.
         if let BreakerState::Open { until } = self.state
             && until > now
@@ -219,15 +321,34 @@ impl Breaker {
         }
         self.openings = self.openings.saturating_add(1);
         let pause = policy.pause(self.openings).min(LONGEST_OPEN).max(error.retry_after.unwrap_or_default());
-        self.state = BreakerState::Open { until: now + pause };
-        self.over_refusals = over_refusals;
-        if was_closed { Change::Opened } else { Change::None }
+        let until = now + pause;
+        self.fresh_at = Some(match cause {
+            Cause::Target => until,
+            Cause::Stumbles | Cause::Refusals if error.retry_after.is_some() => until,
+            // A key that fails again and again does not make the others wait.
+            Cause::Stumbles | Cause::Refusals if failed.before && !was_closed => self.fresh_at.unwrap_or(now),
+            Cause::Stumbles | Cause::Refusals => now + pause.min(LONGEST_FRESH),
+        });
+        self.state = BreakerState::Open { until };
+        self.cause = cause;
+        self.failing.clear();
+        if was_closed {
+            self.opened = Some(now);
+            Change::Opened
+        } else {
+            Change::None
+        }
     }
 
-    fn close(&mut self) -> Change {
+    fn close(&mut self, now: Instant) -> Change {
+        let soon = self.opened.is_some_and(|at| now.saturating_duration_since(at) < LATELY);
+        self.patience = match self.cause {
+            Cause::Stumbles if soon => (self.patience * 2).min(MOST_FAILING),
+            Cause::Stumbles | Cause::Target | Cause::Refusals => FAILING_KEYS,
+        };
         self.state = BreakerState::Closed;
         self.allowed = 1;
-        self.over_refusals = false;
+        self.fresh_at = None;
         self.refusal = None;
         self.failing.clear();
         Change::Closed
@@ -250,12 +371,20 @@ mod tests {
     /// Reports, one a word: `KEY:CLASS` where class is `c`onnect, `t`ime-out or a status; `ok`; `+N` seconds
     /// pass; `begin`. Answers what is left open: seconds until the probe, or `closed`.
     fn after(script: &str) -> String {
-        let start = Instant::now();
-        let mut now = start;
+        let (breaker, now) = played(script);
+        match breaker.state() {
+            BreakerState::Closed => format!("closed, {} at once", breaker.allowed),
+            BreakerState::Open { until } => format!("open for {} s", (until - now).as_secs()),
+            BreakerState::Probing => "probing".to_owned(),
+        }
+    }
+
+    fn played(script: &str) -> (Breaker, Instant) {
+        let mut now = Instant::now();
         let mut breaker = Breaker::new(16);
         for word in script.split_whitespace() {
             if word == "ok" {
-                breaker.success();
+                breaker.success(now);
             } else if let Some(concurrency) = word.strip_prefix("change:") {
                 breaker.change(concurrency.parse().unwrap(), now);
             } else if word == "begin" {
@@ -275,21 +404,19 @@ mod tests {
                     "n" => ErrorClass::Busy(None),
                     "f" => ErrorClass::Refused(None),
                     "r" => ErrorClass::Rejected,
+                    "d" => ErrorClass::Dependency,
                     status => ErrorClass::Status(status.parse().unwrap()),
                 };
                 breaker.failure(
-                    key,
-                    &ActionError { class, reason: String::new(), retry_after },
+                    // A key in capitals had failed before.
+                    Failed { key, before: key.chars().all(char::is_uppercase) },
+                    &ActionError { retry_after, ..ActionError::new(class, "") },
                     &POLICY,
                     now,
                 );
             }
         }
-        match breaker.state() {
-            BreakerState::Closed => format!("closed, {} at once", breaker.allowed),
-            BreakerState::Open { until } => format!("open for {} s", (until - now).as_secs()),
-            BreakerState::Probing => "probing".to_owned(),
-        }
+        (breaker, now)
     }
 
     #[test]
@@ -324,6 +451,75 @@ mod tests {
             ("a:c +1 begin a:r", "closed, 1 at once"),
         ] {
             assert_eq!(after(script), expected, "{script}");
+        }
+    }
+
+    #[test]
+    fn a_key_that_has_failed_before_opens_nothing() {
+        for (script, expected) in [
+            ("A:500 B:500 C:t D:n", "closed, 16 at once"),
+            ("a:500 B:500 C:500", "closed, 16 at once"),
+            ("a:500 B:500 c:500", "open for 1 s"),
+            // What only the target can cause is its own, whoever it is said to.
+            ("A:c", "open for 1 s"),
+            ("A:503/5", "open for 5 s"),
+            // A dependency says nothing about the target.
+            ("a:d b:d c:d", "closed, 16 at once"),
+            ("a:c +1 begin b:d", "open for 0 s"),
+        ] {
+            assert_eq!(after(script), expected, "{script}");
+        }
+    }
+
+    #[test]
+    fn a_wrong_opening_makes_the_next_one_take_more_keys() {
+        let wrong = "a:500 b:500 +1 begin ok";
+        for (script, expected) in [
+            (format!("{wrong} c:500 d:500 e:500"), "closed, 1 at once"),
+            (format!("{wrong} c:500 d:500 e:500 f:500"), "open for 1 s"),
+            // It was down for more than a minute, so the opening was right.
+            (format!("a:500 b:500 +1 begin c:500 +70 begin ok c:500 d:500"), "open for 1 s"),
+            (format!("{wrong} +601 c:500 d:500"), "open for 1 s"),
+        ] {
+            assert_eq!(after(&script), expected, "{script}");
+        }
+    }
+
+    #[test]
+    fn refusals_hold_no_target_that_has_lately_taken_another() {
+        for (script, expected) in [
+            ("ok a:400 b:400 c:400 d:400 e:400 f:400 g:400", "closed, 16 at once"),
+            ("ok +59 a:400 b:400 c:400 d:400 e:400 +1 f:400", "open for 1 s"),
+            ("ok +60 a:400 b:400 c:400 d:400 e:400", "open for 1 s"),
+        ] {
+            assert_eq!(after(script), expected, "{script}");
+        }
+    }
+
+    #[test]
+    fn refused_keys_are_not_collected_without_end() {
+        let mut breaker = Breaker::new(4);
+        for key in 0..10_000 {
+            let key = key.to_string();
+            let failed = Failed { key: &key, before: false };
+            breaker.failure(failed, &ActionError::new(ErrorClass::Status(409), ""), &POLICY, Instant::now());
+        }
+        assert_eq!(breaker.refusal.map(|(_, keys)| keys.len()), Some(REFUSED_KEYS));
+    }
+
+    /// Seconds until a probe, of deliveries that have never failed and of all.
+    #[test]
+    fn what_has_never_failed_probes_soon_where_an_event_may_be_at_fault() {
+        let long = "+9 begin A:500 +9 begin A:500 +9 begin A:500 +9 begin";
+        for (script, fresh, all) in [
+            (format!("a:500 b:500 {long} c:500"), 5, 16),
+            (format!("a:500 b:500 {long} C:500"), 0, 16),
+            (format!("a:c {long} c:c"), 16, 16),
+            (format!("a:500 b:500 {long} c:503/20"), 20, 20),
+        ] {
+            let (breaker, now) = played(&script);
+            let left = |fresh| breaker.opens_at(fresh).unwrap().saturating_duration_since(now).as_secs();
+            assert_eq!((left(true), left(false)), (fresh, all), "{script}");
         }
     }
 

@@ -4,6 +4,8 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+use crate::rule::Rate;
+
 /// Further settings of an action's deliveries. By default nothing is given up for its age.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Limits {
@@ -24,6 +26,15 @@ pub enum OnDead {
     ReleaseKey,
     /// What is behind it waits until somebody retries or discards it.
     HoldKey,
+}
+
+/// What an action that calls hosts of events allows each of them. By default as much as the action itself.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct HostLimits {
+    /// The most calls under way at once. `None` is as many as the action makes.
+    pub concurrency: Option<usize>,
+    /// The most calls within a time. `None` is as many as the action makes.
+    pub rate: Option<Rate>,
 }
 
 /// Time that passes only while it is told to.
@@ -51,9 +62,78 @@ impl Clock {
     }
 }
 
+/// How long a held target has kept what is behind it waiting. It stops while no attempt may begin.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Hold {
+    clock: Clock,
+    since: Instant,
+    /// When the clock ran again last, and what it said then.
+    resumed: Option<(Instant, Duration)>,
+    /// Since when it stands still.
+    stopped: Option<Instant>,
+}
+
+impl Hold {
+    pub(super) fn begin(now: Instant) -> Self {
+        Self { clock: Clock::stopped(), since: now, resumed: None, stopped: None }
+    }
+
+    pub(super) fn set(&mut self, runs: bool, now: Instant) {
+        match (runs, self.clock.since) {
+            (true, None) => (self.resumed, self.stopped) = (Some((now, self.clock.at(now))), None),
+            (false, Some(_)) => self.stopped = Some(now),
+            (true, Some(_)) | (false, None) => {}
+        }
+        self.clock.set(runs, now);
+    }
+
+    pub(super) fn lasted(&self, now: Instant) -> Duration {
+        self.clock.at(now)
+    }
+
+    /// How long it has kept something waiting that arrived at this moment. Where pauses make that unknown it is the
+    /// least that it can be.
+    pub(super) fn kept_waiting(&self, arrived: Option<Instant>, now: Instant) -> Duration {
+        let lasted = self.lasted(now);
+        match (arrived.filter(|at| *at > self.since), self.resumed) {
+            (None, _) => lasted,
+            (Some(at), Some((resumed, _))) if at >= resumed => {
+                lasted.min(self.stopped.unwrap_or(now).saturating_duration_since(at))
+            }
+            (Some(_), Some((_, before))) => lasted.saturating_sub(before),
+            (Some(_), None) => Duration::ZERO,
+        }
+    }
+
+    /// When something that waits from its beginning has waited for so long, if it goes on without a stop.
+    pub(super) fn reaches(&self, most: Duration, now: Instant) -> Option<Instant> {
+        self.clock.since?;
+        now.checked_add(most.checked_sub(self.lasted(now))?)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_hold_counts_neither_stops_nor_what_was_before_an_arrival() {
+        let start = Instant::now();
+        let at = |seconds| start + Duration::from_secs(seconds);
+        let mut hold = Hold::begin(at(100));
+        hold.set(true, at(100));
+        let kept = |hold: &Hold, arrived, now| hold.kept_waiting(Some(at(arrived)), at(now)).as_secs();
+        assert_eq!([kept(&hold, 5, 110), kept(&hold, 104, 110)], [10, 6]);
+        assert_eq!(hold.reaches(Duration::from_secs(30), at(110)), Some(at(130)));
+        hold.set(false, at(110));
+        assert_eq!([kept(&hold, 5, 500), kept(&hold, 300, 500)], [10, 0]);
+        assert_eq!(hold.reaches(Duration::from_secs(30), at(500)), None);
+        hold.set(true, at(500));
+        // Before the hold, before the stop, during it, and after it.
+        let found = [5, 104, 300, 505].map(|arrived| kept(&hold, arrived, 507));
+        assert_eq!(found, [17, 7, 7, 2]);
+        assert_eq!(hold.kept_waiting(None, at(507)).as_secs(), 17);
+    }
 
     #[test]
     fn a_clock_counts_only_while_it_runs() {

@@ -1,114 +1,138 @@
 //! What follows from an attempt, said in the log and written down in the journal.
 
-use std::sync::PoisonError;
+use std::sync::{Arc, PoisonError};
 use std::time::{Duration, SystemTime};
 
 use tokio::time::Instant;
 
-use super::schedule::Step;
+use super::schedule::{Ended, Reason, Retried};
 use super::{BreakerState, DeliveryLoop, GivenUp};
-use crate::action::{ActionError, Done, Event};
-use crate::journal::{DeliveryId, End, Outcome, Retry, Used};
+use crate::action::{Done, Event};
+use crate::journal::{Claimed, DeliveryId, End, Outcome};
 
 /// How often the log repeats that a target is held.
 const REMIND: Duration = Duration::from_secs(60);
 
 impl DeliveryLoop {
-    pub(super) fn attempted(&mut self, id: DeliveryId, event: &Event, result: Result<Done, ActionError>) {
-        let message = event.notification.message_id.as_deref().unwrap_or("-");
-        let action = &*self.name;
+    /// A delivery has ended.
+    pub(super) fn ended(&self, ended: Ended) {
+        let Ended { claimed: Claimed { id, key, event, .. }, outcome, last, used } = ended;
+        let (action, message) = (&*self.name, message_id(&event));
         let mut done = String::new();
-        let failure = match &result {
-            Ok(Done::Delivered(what)) => {
+        let mut answer = String::new();
+        match last {
+            Some(Ok(Done::Delivered(what))) => {
                 tracing::info!(action.name = action, message.id = message, "delivered {what}");
-                done.clone_from(what);
-                None
+                done = what;
             }
-            Ok(Done::NothingToDo(why)) => {
+            Some(Ok(Done::NothingToDo(why))) => {
                 tracing::info!(action.name = action, message.id = message, "nothing to do: {why}");
-                done.clone_from(why);
-                None
+                done = why;
             }
-            Err(error) => {
-                self.counters.failures.increment();
-                *self.gauges.failure.lock().unwrap_or_else(PoisonError::into_inner) =
-                    Some((SystemTime::now(), error.to_string()));
-                let resource = self.schedule.key(id).unwrap_or("-").to_owned();
-                Some((error.to_string(), resource))
+            Some(Err(error)) => {
+                answer = error.to_string();
+                self.failed(&answer);
+                // The last attempt is part of the history too.
+                self.journal.attempted(id, used, &answer);
             }
-        };
-        let used = self.schedule.used(id, Instant::now()).unwrap_or_default();
-        for step in self.schedule.report(id, result, Instant::now()) {
-            let attempts = used.attempts.saturating_add(1);
-            let (error, resource) =
-                failure.as_ref().map_or(("", "-"), |(error, resource)| (error.as_str(), resource.as_str()));
-            match step {
-                Step::End(id, outcome) => {
-                    if let Outcome::Dead(reason) | Outcome::DeadHoldingKey(reason) = &outcome {
-                        // The last attempt is part of the history too.
-                        let last = Used {
-                            attempts: used.attempts.saturating_add(1),
-                            made: used.made.saturating_add(1),
-                            ..used
-                        };
-                        self.journal.attempted(id, last, error);
-                        tracing::error!(
-                            action.name = action,
-                            message.id = message,
-                            resource.id = resource,
-                            "given up, dead letter: {reason}"
-                        );
-                    }
-                    self.end(id, event, outcome, &done, (attempts, error));
-                }
-                // Written down below, with what the target said.
-                Step::Attempted(..) => {}
-                Step::Waits(pause) => tracing::warn!(
-                    action.name = action,
-                    message.id = message,
-                    resource.id = resource,
-                    "{error}; next attempt in {:.1} s",
-                    pause.as_secs_f64()
-                ),
-                Step::Held => tracing::debug!(action.name = action, message.id = message, "{error}; held"),
-                Step::Opened(pause) => tracing::warn!(
-                    action.name = action,
-                    message.id = message,
-                    "{} is held: {error}; nothing is lost, next try in {:.1} s",
-                    self.action.target(),
-                    pause.as_secs_f64()
-                ),
-                Step::Closed => {
-                    tracing::info!(action.name = action, "{} answers again", self.action.target())
-                }
+            None => answer = self.last_answer(),
+        }
+        if let Some(reason) = outcome.given_up() {
+            tracing::error!(
+                action.name = action,
+                delivery = id.0,
+                message.id = message,
+                resource.id = key.as_deref().unwrap_or("-"),
+                "given up, dead letter: {reason}"
+            );
+        }
+        self.end(id, &event, outcome, &done, (used.attempts, &answer));
+    }
+
+    /// A delivery waits in the journal.
+    pub(super) fn retried(&self, retried: Retried) {
+        let Retried { claimed: Claimed { id, key, event, .. }, retry, pause, reason } = retried;
+        let (action, message, error) = (&*self.name, message_id(&event), retry.answer.as_str());
+        match reason {
+            Reason::Failed => tracing::warn!(
+                action.name = action,
+                message.id = message,
+                resource.id = key.as_deref().unwrap_or("-"),
+                "{error}; next attempt in {:.1} s",
+                pause.as_secs_f64()
+            ),
+            Reason::Held => tracing::debug!(action.name = action, message.id = message, "{error}; held"),
+            Reason::Dependency => {
+                tracing::debug!(action.name = action, message.id = message, "{error}; waits for it")
+            }
+            Reason::Crowded => {
+                tracing::debug!(action.name = action, message.id = message, "its host is busy or held")
             }
         }
-        let now = Instant::now();
-        if let (Some((error, _)), Some(used)) = (failure, self.schedule.used(id, now)) {
-            match self.schedule.hand_back(id) {
-                // It ages while it waits.
-                Some(due) => {
-                    let age = used.age + due.saturating_duration_since(now);
-                    self.journal.retry_at(id, Retry { due, used: Used { age, ..used }, answer: error });
-                }
-                None => self.journal.attempted(id, used, &error),
-            }
+        match reason {
+            Reason::Failed | Reason::Held => self.failed(error),
+            // It says nothing about the target.
+            Reason::Dependency => self.counters.failures.increment(),
+            Reason::Crowded => {}
+        }
+        self.journal.retry_at(id, retry);
+    }
+
+    /// A delivery of a digest that was refused for good.
+    pub(super) fn apart(&self, id: DeliveryId, error: &str) {
+        self.failed(error);
+        tracing::warn!(action.name = &*self.name, delivery = id.0, "{error}; tried alone");
+    }
+
+    fn failed(&self, error: &str) {
+        self.counters.failures.increment();
+        *self.gauges.failure.lock().unwrap_or_else(PoisonError::into_inner) =
+            Some((SystemTime::now(), error.to_owned()));
+    }
+
+    fn last_answer(&self) -> String {
+        let answer = self.gauges.failure.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        answer.map_or(String::new(), |(_, answer)| answer)
+    }
+
+    pub(super) fn opened(&self, host: Option<Arc<str>>, error: &str, pause: Duration) {
+        let target = self.action.target();
+        match host {
+            None => tracing::warn!(
+                action.name = &*self.name,
+                "{target} is held: {error}; nothing is lost, next try in {:.1} s",
+                pause.as_secs_f64()
+            ),
+            Some(host) => tracing::warn!(
+                action.name = &*self.name,
+                target.host = %host.escape_debug(),
+                "a host that an event names is held: {error}; the others are not, next try in {:.1} s",
+                pause.as_secs_f64()
+            ),
         }
     }
 
-    pub(super) fn give_up_what_is_held_too_long(&mut self) {
-        let answer = self.gauges.failure.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        let answer = answer.map_or(String::new(), |(_, answer)| answer);
-        for (id, event, outcome, attempts) in self.schedule.held_too_long(Instant::now()) {
-            if let Outcome::Dead(reason) | Outcome::DeadHoldingKey(reason) = &outcome {
-                tracing::error!(
-                    action.name = &*self.name,
-                    delivery = id.0,
-                    "given up, dead letter: {reason}"
-                );
-            }
-            self.end(id, &event, outcome, "", (attempts, &answer));
+    pub(super) fn closed(&self, host: Option<Arc<str>>) {
+        match host {
+            None => tracing::info!(action.name = &*self.name, "{} answers again", self.action.target()),
+            Some(host) => tracing::info!(
+                action.name = &*self.name,
+                target.host = %host.escape_debug(),
+                "a host that an event names answers again"
+            ),
         }
+    }
+
+    pub(super) fn down(&self, dependency: &str, error: &str) {
+        tracing::warn!(
+            action.name = &*self.name,
+            dependency = dependency,
+            "a dependency is down: deliveries that need it wait, the others go out: {error}"
+        );
+    }
+
+    pub(super) fn answers(&self, dependency: &str) {
+        tracing::info!(action.name = &*self.name, dependency = dependency, "a dependency answers again");
     }
 
     /// What is given up is the fallback's from then on, with how often it was attempted and what was said last.
@@ -120,28 +144,28 @@ impl DeliveryLoop {
         done: &str,
         (attempts, answer): (u32, &str),
     ) {
-        let given_up = outcome.given_up().map(str::to_owned);
-        let fallback = self.fallback.as_ref().filter(|fallback| given_up.is_some() && fallback.takes(event));
-        match (fallback, given_up) {
+        let reason = outcome.given_up().map(str::to_owned);
+        let fallback = self.fallback.as_ref().filter(|fallback| reason.is_some() && fallback.takes(event));
+        let end = match (fallback, reason) {
             (Some(fallback), Some(reason)) => {
                 tracing::warn!(
                     action.name = &*self.name,
-                    message.id = event.notification.message_id.as_deref().unwrap_or("-"),
+                    message.id = message_id(event),
                     "handed to {}, its on_failure",
                     fallback.action
                 );
                 let given_up = GivenUp { action: &self.name, reason: &reason, attempts, answer };
-                let handover = fallback.handover(given_up, event.failure());
-                self.journal.end(id, End::from(outcome).handed_to(handover));
+                End::from(outcome).handed_to(fallback.handover(given_up, event.failure()))
             }
-            (None, _) | (_, None) => self.journal.end(id, End::from(outcome).saying(done)),
-        }
+            (None, _) | (_, None) => End::from(outcome).saying(done),
+        };
+        self.journal.end(id, end);
     }
 
     /// Whoever is on call reads the last lines first.
     pub(super) fn remind(&mut self) {
         let now = Instant::now();
-        if self.schedule.breaker() == BreakerState::Closed {
+        if self.course.schedule.breaker() == BreakerState::Closed {
             self.held = None;
             return;
         }
@@ -150,11 +174,15 @@ impl DeliveryLoop {
             self.held = Some((since, now));
             tracing::warn!(
                 action.name = &*self.name,
-                deliveries = self.schedule.claimed(),
+                deliveries = self.course.schedule.claimed(),
                 "{} is still held, for {} s now; nothing is lost",
                 self.action.target(),
                 (now - since).as_secs()
             );
         }
     }
+}
+
+fn message_id(event: &Event) -> &str {
+    event.notification.message_id.as_deref().unwrap_or("-")
 }

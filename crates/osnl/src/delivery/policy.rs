@@ -34,14 +34,16 @@ impl RetryPolicy {
     ///
     /// | failure | decision |
     /// | --- | --- |
-    /// | connect, TLS, time-out, reset, 408, 425, 429, 5xx, what its action calls busy, "not now" | hold |
+    /// | connect, TLS, time-out, reset, 408, 425, 429, 5xx, what its action calls busy, "not now", a dependency | hold |
     /// | any other status, a program that failed | retry until `max_attempts`, then give up |
     /// | a final refusal, an unusable notification | give up |
     #[must_use]
     pub fn decide(&self, attempt: NonZeroU32, error: &ActionError) -> Decision {
         match error.class {
             ErrorClass::Connect | ErrorClass::Tls | ErrorClass::Timeout | ErrorClass::Reset => Decision::Hold,
-            ErrorClass::Status(408 | 425 | 429 | 500..) | ErrorClass::Busy(_) => Decision::Hold,
+            ErrorClass::Status(408 | 425 | 429 | 500..) | ErrorClass::Busy(_) | ErrorClass::Dependency => {
+                Decision::Hold
+            }
             ErrorClass::Rejected | ErrorClass::Content => Decision::GiveUp,
             ErrorClass::Status(_) | ErrorClass::Refused(_) if attempt >= self.max_attempts => {
                 Decision::GiveUp

@@ -1,12 +1,14 @@
 //! Before the first attempt of a delivery: what the event does not say is asked for, and the action's condition decided.
 //!
 //! What was found is journalled before anything is called, so that every further attempt sends the same. It has its own
-//! time, beside that of the attempt. Where somebody cannot be asked, the attempt has failed as if the target were down.
+//! time, beside that of the attempt. Where a service cannot be asked, the delivery waits for this dependency; the target has
+//! nothing to do with it.
+
+use std::sync::Arc;
 
 use futures_util::future::join_all;
 use osnl_transport::BoxFuture;
 
-use super::Attempt;
 use crate::action::{ActionError, Done, ErrorClass, Event};
 use crate::enrich::Enrichments;
 use crate::journal::{DeliveryId, Journal, Learnt};
@@ -29,8 +31,13 @@ pub struct Prelude {
 pub(super) struct Prepared {
     pub(super) ids: Vec<DeliveryId>,
     pub(super) events: Vec<Event>,
-    pub(super) decided: Attempt,
+    pub(super) decided: Vec<Decided>,
+    /// The services that were asked and have answered.
+    pub(super) answered: Vec<Arc<str>>,
 }
+
+/// A delivery that needs no call, or cannot have one now.
+pub(super) type Decided = (DeliveryId, Event, Result<Done, ActionError>);
 
 impl Prepared {
     /// What of them nobody can be asked for is decided.
@@ -50,6 +57,7 @@ impl Prepared {
                 }
                 Ok(None) => {}
                 Ok(Some(Completed { enriched, changes })) => {
+                    self.answered.push(completing.servers.dependency());
                     let learnt = Learnt { changes, ..Learnt::default() };
                     kept.push(journal.enriched(id, &enriched, learnt));
                     event.enriched = Some(enriched);
@@ -70,10 +78,11 @@ impl Prelude {
         events: Vec<Event>,
     ) -> Prepared {
         if self.enrichments.is_none() && self.when.is_none() && self.completing.is_none() {
-            return Prepared { ids, events, decided: Vec::new() };
+            return Prepared { ids, events, decided: Vec::new(), answered: Vec::new() };
         }
         let asked = join_all(events.iter().map(|event| self.ask(event))).await;
-        let mut prepared = Prepared { ids: Vec::new(), events: Vec::new(), decided: Vec::new() };
+        let mut prepared =
+            Prepared { ids: Vec::new(), events: Vec::new(), decided: Vec::new(), answered: Vec::new() };
         let mut kept = Vec::new();
         for ((id, mut event), asked) in ids.into_iter().zip(events).zip(asked) {
             let verdict = match asked {
@@ -81,6 +90,7 @@ impl Prelude {
                 Ok(None) => self.verdict(&event),
                 Ok(Some(resolved)) => {
                     event.enriched = Some(resolved.enriched.clone());
+                    prepared.answered.extend(resolved.answered);
                     if resolved.new {
                         let learnt = Learnt { objects: resolved.learnt, ..Learnt::default() };
                         kept.push(journal.enriched(id, &resolved.enriched, learnt));

@@ -7,7 +7,7 @@ use std::time::SystemTime;
 use tokio::sync::watch;
 use tokio::time::Instant;
 
-use super::BreakerState;
+use super::{BreakerState, HeldHost, Outage};
 
 /// Whether attempts are made.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -85,6 +85,18 @@ pub(super) struct Gauges {
     pub(super) under_way: AtomicUsize,
     pub(super) failure: Mutex<Option<(SystemTime, String)>>,
     pub(super) target: Mutex<String>,
+    pub(super) held: Mutex<Held>,
+}
+
+/// What is held beside the target.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Held {
+    /// Hosts that events name, those that are held longest.
+    pub hosts: Vec<HeldHost>,
+    /// How many other hosts are held.
+    pub others: usize,
+    /// Dependencies that are down: deliveries that need them wait, and no others.
+    pub outages: Vec<Outage>,
 }
 
 /// What a loop shows while it runs.
@@ -124,6 +136,12 @@ impl Published {
     #[must_use]
     pub fn claimed(&self) -> usize {
         self.gauges.claimed.load(Ordering::Relaxed)
+    }
+
+    /// What is held beside the target, of a bounded number.
+    #[must_use]
+    pub fn held(&self) -> Held {
+        self.gauges.held.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// The latest failed attempt, and what was answered.

@@ -1,25 +1,42 @@
 //! Which delivery is attempted when: pure, the time is passed in.
 //!
-//! A claimed delivery is in exactly one place: *ready* (in order of arrival), *waiting* until its own
-//! moment, or *under way*. The breaker says how many may be under way; the policy says what a failure
-//! means.
+//! A claimed delivery is in exactly one place: *ready* or *under way*. A delivery that waits for its own retry waits in
+//! the journal with its due time, and its claim has ended; so the claims hold what runs and what can run now, at most
+//! [`Schedule::window`] of them. The breaker says how many may be under way; the policy says what a failure means.
+//!
+//! | file | what it decides |
+//! | --- | --- |
+//! | `calls` | which deliveries make the next call, and when |
+//! | `report` | what follows from an attempt |
+//! | `hold` | what a held target keeps waiting, and for how long |
+//! | `change` | other settings |
 
 mod calls;
 mod change;
+mod hold;
+mod report;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
-use std::num::NonZeroU32;
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::breaker::{Breaker, BreakerState, Change};
+pub(super) use self::report::{Consequence, Ended, Reason, Retried};
+use super::breaker::{Breaker, BreakerState};
 use super::gather::{Batch, Pace};
-use super::limits::{Clock, Limits, OnDead};
-use super::policy::{Decision, RetryPolicy};
-use crate::action::{ActionError, Done, ErrorClass, Event};
-use crate::journal::{Claimed, DeliveryId, Outcome, Used};
+use super::hosts::{HeldHost, Hosts};
+use super::limits::{Clock, Hold, HostLimits, Limits};
+use super::outages::{Outage, Outages};
+use super::policy::RetryPolicy;
+use crate::action::Event;
+use crate::journal::{Claimed, DeliveryId};
 use crate::rule::Rate;
+
+/// The fewest claims, for a choice of probes.
+const FEWEST: usize = 16;
+/// Calls of several events may claim no more than this for being all under way at once.
+const MOST_GATHERED: usize = 1024;
 
 /// What ends a delivery whose attempts are used up.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -34,63 +51,78 @@ pub enum WhenExhausted {
 #[derive(Clone, Debug)]
 pub(super) struct Item {
     pub(super) claimed: Claimed,
-    /// Attempts on answers used up.
-    attempts: u32,
-    /// Attempts that failed, of any class.
-    made: u32,
-    /// Attempts in a row that were held: they cost none.
-    holds: u32,
+    /// The host that its event names.
+    host: Option<Arc<str>>,
     /// Since when it is ready.
     ready_since: Instant,
-    /// It failed in a call with others: it is tried alone, so that it shows which of them is at fault.
+    /// It was refused for good in a call with others: it is tried alone, so that it shows which of them is at fault.
     alone: bool,
-    /// Nothing more to try: when its pause is over it goes back to the broker.
-    exhausted: bool,
-    /// Since when it waits for a target, should that be held.
-    waits_since: Instant,
-    /// At its first attempt here: what the clock that it ages by said, and its age from before.
-    aging: Option<(Duration, Duration)>,
+    /// When its message came; `None` is before anything that counts.
+    arrived: Option<Instant>,
+    /// The clock that it ages by, at the beginning of its attempt.
+    aging: Option<Duration>,
 }
 
-/// What the loop has to do after a report.
-#[derive(Debug, PartialEq, Eq)]
-pub(super) enum Step {
-    /// Tell the journal: this delivery has ended.
-    End(DeliveryId, Outcome),
-    /// Tell the journal: attempts used up so far.
-    Attempted(DeliveryId, u32),
-    /// The delivery waits for this long; for the log.
-    Waits(Duration),
-    /// The delivery waits for the target; for the log.
-    Held,
-    /// The breaker opened, and for how long; for the log.
-    Opened(Duration),
-    /// The breaker closed; for the log.
-    Closed,
+impl Item {
+    /// Whether an attempt of it has failed before.
+    fn has_failed(&self) -> bool {
+        self.claimed.used.made > 0
+    }
 }
 
+/// A call under way.
+#[derive(Debug)]
+struct Call {
+    deliveries: usize,
+    /// How many of them have not reported.
+    left: usize,
+    /// All of them had failed before.
+    again: bool,
+    /// It shows whether a target or host that is held is back.
+    probe: bool,
+    /// The settings that it was made with.
+    settings: u64,
+    host: Option<Arc<str>>,
+}
+
+#[derive(Debug)]
 pub(super) struct Schedule {
     policy: RetryPolicy,
     when_exhausted: WhenExhausted,
-    breaker: Breaker,
-    ready: BTreeSet<DeliveryId>,
-    waiting: BTreeSet<(Instant, DeliveryId)>,
-    /// With the call that each is part of.
-    under_way: BTreeMap<DeliveryId, u64>,
-    /// Of the calls under way: how many deliveries each has, and how many of them have not reported.
-    calls: HashMap<u64, (usize, usize)>,
-    last_call: u64,
+    concurrency: usize,
+    limits: Limits,
     batch: Batch,
     pace: Pace,
-    /// Exhausted, and their last pause is over.
-    leaving: Vec<DeliveryId>,
+    breaker: Breaker,
+    hosts: Hosts,
+    outages: Outages,
+    /// Ready, and no attempt of them has ever failed; in order of arrival.
+    fresh: BTreeSet<DeliveryId>,
+    /// Ready again after a failure.
+    again: BTreeSet<DeliveryId>,
+    /// With the call that each is part of.
+    under_way: BTreeMap<DeliveryId, u64>,
+    calls: HashMap<u64, Call>,
+    last_call: u64,
     items: HashMap<DeliveryId, Item>,
-    last_probe: Option<DeliveryId>,
-    limits: Limits,
+    /// No attempt is left to them: they go back to the broker when they are due and claimed again.
+    exhausted: HashMap<DeliveryId, Instant>,
+    /// Calls since the last one of deliveries that had failed before.
+    turn: usize,
+    /// The next probe takes the newest delivery, not the oldest.
+    newest: bool,
+    /// Whether an attempt may begin.
+    runs: bool,
     /// Runs while the breaker is closed: what ages, ages by it.
     closed: Clock,
-    /// Since when it is not.
-    held_since: Option<Instant>,
+    /// While the breaker is not.
+    hold: Option<Hold>,
+    /// The settings have changed while the target was held: nothing is given up before a probe has shown what they do.
+    probe_owed: bool,
+    /// How often the settings have changed.
+    settings: u64,
+    /// Deliveries have hosts of their own.
+    has_hosts: bool,
 }
 
 impl Schedule {
@@ -98,20 +130,28 @@ impl Schedule {
         Self {
             policy,
             when_exhausted,
+            concurrency,
+            limits: Limits::default(),
+            batch: Batch::default(),
+            pace: Pace::default(),
             breaker: Breaker::new(concurrency),
-            ready: BTreeSet::new(),
-            waiting: BTreeSet::new(),
+            hosts: Hosts::new(HostLimits::default(), concurrency),
+            outages: Outages::default(),
+            fresh: BTreeSet::new(),
+            again: BTreeSet::new(),
             under_way: BTreeMap::new(),
             calls: HashMap::new(),
             last_call: 0,
-            batch: Batch::default(),
-            pace: Pace::default(),
-            leaving: Vec::new(),
             items: HashMap::new(),
-            last_probe: None,
-            limits: Limits::default(),
+            exhausted: HashMap::new(),
+            turn: 0,
+            newest: false,
+            runs: true,
             closed: Clock::stopped(),
-            held_since: None,
+            hold: None,
+            probe_owed: false,
+            settings: 0,
+            has_hosts: false,
         }
     }
 
@@ -126,6 +166,11 @@ impl Schedule {
         self
     }
 
+    pub(super) fn with_hosts(mut self, limits: HostLimits) -> Self {
+        self.hosts = Hosts::new(limits, self.concurrency);
+        self
+    }
+
     pub(super) fn breaker(&self) -> BreakerState {
         self.breaker.state()
     }
@@ -134,269 +179,108 @@ impl Schedule {
         self.items.len()
     }
 
-    /// The resource key of a delivery.
-    pub(super) fn key(&self, id: DeliveryId) -> Option<&str> {
-        self.items.get(&id)?.claimed.key.as_deref()
-    }
-
-    /// Keeps what was asked for an event, for its next attempt.
-    pub(super) fn learnt(&mut self, id: DeliveryId, event: &Event) {
-        if let (Some(item), Some(enriched)) = (self.items.get_mut(&id), &event.enriched) {
-            item.claimed.event.enriched = Some(enriched.clone());
-        }
-    }
-
-    /// What a claimed delivery has used up.
-    pub(super) fn used(&self, id: DeliveryId, now: Instant) -> Option<Used> {
-        let item = self.items.get(&id)?;
-        Some(Used { attempts: item.attempts, age: self.age(item, now), made: item.made })
-    }
-
-    fn age(&self, item: &Item, now: Instant) -> Duration {
-        let before = item.claimed.used.age;
-        item.aging.map_or(before, |(then, age)| age + self.closed.at(now).saturating_sub(then))
-    }
-
-    /// Whether time counts: it does while the breaker is closed, and `may_attempt` says whether anything may begin.
-    pub(super) fn look_at_clock(&mut self, may_attempt: bool, now: Instant) {
-        let closed = match self.breaker.state() {
-            BreakerState::Closed => true,
-            BreakerState::Open { .. } | BreakerState::Probing => false,
-        };
-        self.closed.set(closed && may_attempt, now);
-        self.held_since = if closed { None } else { Some(self.held_since.unwrap_or(now)) };
-    }
-
-    /// When what a held target keeps waiting is given up; `None` if it is not held, or for ever.
-    pub(super) fn hold_ends(&self) -> Option<Instant> {
-        self.held_since?.checked_add(self.limits.hold_max?)
-    }
-
-    /// A delivery that was added now had come so long ago: it has waited for a held target as long as that, but not
-    /// longer than the target is held.
-    pub(super) fn came_before(&mut self, id: DeliveryId, ago: Duration, now: Instant) {
-        let held = self.held_since.map_or(Duration::ZERO, |since| now.saturating_duration_since(since));
-        if let Some(item) = self.items.get_mut(&id) {
-            item.waits_since = now.checked_sub(ago.min(held)).unwrap_or(now);
-        }
-    }
-
-    /// Gives up what a held target has kept waiting for too long; with the attempts that each had used up.
-    pub(super) fn held_too_long(&mut self, now: Instant) -> Vec<(DeliveryId, Event, Outcome, u32)> {
-        let (Some(since), Some(most)) = (self.held_since, self.limits.hold_max) else { return Vec::new() };
-        let held = now.saturating_duration_since(since);
-        if held < most {
-            return Vec::new();
-        }
-        let too_long = |item: &Item| now.saturating_duration_since(item.waits_since) >= most;
-        let mut ended: Vec<_> = self
-            .items
-            .iter()
-            .filter(|(id, item)| !self.under_way.contains_key(id) && too_long(item))
-            .map(|(id, item)| (*id, item.claimed.event.clone(), item.attempts))
-            .collect();
-        ended.sort_unstable_by_key(|(id, ..)| *id);
-        let reason = format!("the target was held for {} s, and hold_max is over", held.as_secs());
-        let give_up = |(id, event, attempts)| (id, event, self.give_up(id, reason.clone()), attempts);
-        ended.into_iter().map(give_up).collect()
-    }
-
-    fn give_up(&mut self, id: DeliveryId, reason: String) -> Outcome {
-        self.forget(id);
-        match self.limits.on_dead {
-            OnDead::ReleaseKey => Outcome::Dead(reason),
-            OnDead::HoldKey => Outcome::DeadHoldingKey(reason),
-        }
-    }
-
     pub(super) fn under_way(&self) -> usize {
         self.under_way.len()
     }
 
-    pub(super) fn add(&mut self, claimed: Claimed, now: Instant) {
+    /// How many more may be claimed.
+    pub(super) fn room(&self) -> usize {
+        self.window().saturating_sub(self.items.len())
+    }
+
+    /// The most claims. The journal gives neither deliveries that have never failed nor those that are due again less
+    /// than a quarter of the places, so a quarter is what all calls at once need: either kind alone can keep every call
+    /// busy, and however many of the other kind there are, these have their places. What has failed and is not due is not
+    /// among the claims, so it never fills them.
+    pub(super) fn window(&self) -> usize {
+        let gathered = (self.concurrency * self.batch.most).min(MOST_GATHERED);
+        (self.concurrency * 4).max(gathered).max(self.batch.most * 2).max(FEWEST)
+    }
+
+    /// Takes in what was claimed; answers those that are claimed only to go back to the broker.
+    pub(super) fn add(
+        &mut self,
+        claimed: Claimed,
+        host: Option<Arc<str>>,
+        arrived: Option<Instant>,
+        now: Instant,
+    ) -> Option<DeliveryId> {
         let id = claimed.id;
-        let Used { attempts, made, age: _ } = claimed.used;
-        let item = Item {
-            attempts,
-            made,
-            claimed,
-            // Where it has waited in the journal since, only the sum of both is known.
-            holds: made.saturating_sub(attempts),
-            ready_since: now,
-            alone: made > 0 && !self.batch.whole,
-            exhausted: false,
-            waits_since: now,
-            aging: None,
+        if self.exhausted.remove(&id).is_some() {
+            return Some(id);
+        }
+        self.has_hosts |= host.is_some();
+        let item = Item { claimed, host, ready_since: now, alone: false, arrived, aging: None };
+        self.ready(item);
+        None
+    }
+
+    fn ready(&mut self, item: Item) {
+        let id = item.claimed.id;
+        if item.has_failed() {
+            self.again.insert(id)
+        } else {
+            self.fresh.insert(id)
         };
         self.items.insert(id, item);
-        self.ready.insert(id);
     }
 
-    /// Deliveries whose last pause is over and that go back to the broker.
-    pub(super) fn returning(&mut self, now: Instant) -> Vec<DeliveryId> {
-        self.ripen(now);
-        let leaving = std::mem::take(&mut self.leaving);
-        leaving.iter().for_each(|id| self.forget(*id));
-        leaving
+    /// The number and the event of a delivery, for its attempt.
+    pub(super) fn event(&self, id: DeliveryId) -> Option<(DeliveryId, Event)> {
+        self.items.get(&id).map(|item| (id, item.claimed.event.clone()))
     }
 
-    /// Lets go of a delivery that waits for its own retry: it waits in the journal until then. One that is only to
-    /// leave stays, and one that was part of a digest and goes alone next.
-    pub(super) fn hand_back(&mut self, id: DeliveryId) -> Option<Instant> {
-        let item = self.items.get(&id)?;
-        if item.exhausted || (item.alone && self.batch.whole) {
-            return None;
+    /// Whether time counts: `runs` says whether an attempt may begin.
+    pub(super) fn look_at_clock(&mut self, runs: bool, now: Instant) {
+        self.runs = runs;
+        let closed = self.breaker.is_closed();
+        self.closed.set(closed && runs, now);
+        self.outages.set(runs, now);
+        if closed {
+            (self.hold, self.probe_owed) = (None, false);
+        } else {
+            self.hold.get_or_insert(Hold::begin(now)).set(runs, now);
         }
-        let due = self.waiting.iter().find(|(_, other)| *other == id).map(|(due, _)| *due)?;
-        self.forget(id);
-        Some(due)
     }
 
     /// Lets go of a delivery unless an attempt is under way.
     pub(super) fn release(&mut self, id: DeliveryId) -> bool {
-        let idle = self.items.contains_key(&id) && !self.under_way.contains_key(&id);
-        if idle {
-            self.forget(id);
-        }
-        idle
+        let idle = !self.under_way.contains_key(&id);
+        idle && self.forget(id).is_some()
     }
 
-    /// The attempt ended.
-    pub(super) fn report(
-        &mut self,
-        id: DeliveryId,
-        result: Result<Done, ActionError>,
-        now: Instant,
-    ) -> Vec<Step> {
-        let several = self.returned(id);
-        let Some(item) = self.items.get_mut(&id) else { return Vec::new() };
-        let mut steps = Vec::new();
-        let error = match result {
-            Ok(done) => {
-                let outcome = match done {
-                    Done::Delivered(_) => {
-                        if self.breaker.success() == Change::Closed {
-                            steps.push(Step::Closed);
-                        }
-                        Outcome::Delivered
-                    }
-                    Done::NothingToDo(_) => {
-                        self.breaker.neutral(now);
-                        Outcome::NothingToDo
-                    }
-                };
-                self.forget(id);
-                self.look_at_clock(true, now);
-                steps.push(Step::End(id, outcome));
-                return steps;
-            }
-            Err(error) => error,
-        };
-        item.made = item.made.saturating_add(1);
-
-        // Of a call with several nobody knows whose fault it is: they count as one, cost nothing, and go alone then.
-        // A digest stays one, unless it is refused for good: then each shows for itself whether it is.
-        let refused = self.batch.whole && error.class == ErrorClass::Rejected;
-        item.alone |= several.is_some() && (!self.batch.whole || refused);
-        let key = match several {
-            Some(call) => format!("call #{call}"),
-            None => item.claimed.key.clone().unwrap_or_else(|| format!("#{}", id.0)),
-        };
-        let change = self.breaker.failure(&key, &error, &self.policy, now);
-        let attempt = NonZeroU32::MIN.saturating_add(item.attempts);
-        self.look_at_clock(true, now);
-        let age = self.used(id, now).map_or(Duration::ZERO, |used| used.age);
-        let too_old = self.limits.max_age.filter(|most| age >= *most);
-        let Some(item) = self.items.get_mut(&id) else { return steps };
-        let decision = match self.policy.decide(attempt, &error) {
-            Decision::RetryAfter(_) | Decision::GiveUp
-                if several.is_some() && (refused || !error.class.is_final()) =>
-            {
-                Decision::Hold
-            }
-            decision @ (Decision::Hold | Decision::RetryAfter(_) | Decision::GiveUp) => decision,
-        };
-        match (self.breaker.state(), decision) {
-            // The target's state, not the event's: no attempt is burnt and nothing ages.
-            (BreakerState::Open { until }, _) if !error.class.is_final() => {
-                item.ready_since = now;
-                self.ready.insert(id);
-                steps.push(if change == Change::Opened { Step::Opened(until - now) } else { Step::Held });
-            }
-            (_, Decision::Hold | Decision::RetryAfter(_)) if too_old.is_some() => {
-                let reason = format!("{error} (attempt {attempt}, after {} s: retry_max_age)", age.as_secs());
-                let outcome = self.give_up(id, reason);
-                steps.push(Step::End(id, outcome));
-            }
-            (_, Decision::Hold) => {
-                item.holds = item.holds.saturating_add(1);
-                let pause = self.policy.pause(item.holds).max(error.retry_after.unwrap_or_default());
-                self.waiting.insert((now + pause, id));
-                steps.push(Step::Waits(pause));
-            }
-            (_, Decision::RetryAfter(pause)) => {
-                item.holds = 0;
-                item.attempts = attempt.get();
-                self.waiting.insert((now + pause, id));
-                steps.push(Step::Attempted(id, attempt.get()));
-                steps.push(Step::Waits(pause));
-            }
-            (_, Decision::GiveUp) => match self.when_exhausted {
-                WhenExhausted::Return if !error.class.is_final() => {
-                    let pause = self.policy.pause(attempt.get());
-                    item.exhausted = true;
-                    self.waiting.insert((now + pause, id));
-                    steps.push(Step::Attempted(id, attempt.get()));
-                    steps.push(Step::Waits(pause));
-                }
-                WhenExhausted::Return | WhenExhausted::DeadLetter => {
-                    let outcome = self.give_up(id, format!("{error} (attempt {attempt})"));
-                    steps.push(Step::End(id, outcome));
-                }
-            },
-        }
-        if change == Change::Closed {
-            steps.push(Step::Closed);
-        }
-        steps
+    /// Lets go of everything that is not under way, in its order.
+    pub(super) fn release_all(&mut self) -> Vec<DeliveryId> {
+        let idle: BTreeSet<DeliveryId> = self.fresh.union(&self.again).copied().collect();
+        idle.iter().for_each(|id| drop(self.forget(*id)));
+        idle.into_iter().collect()
     }
 
-    fn ripen(&mut self, now: Instant) {
-        while let Some((due, id)) = self.waiting.first().copied()
-            && due <= now
-        {
-            self.waiting.pop_first();
-            match self.items.get_mut(&id) {
-                Some(item) if item.exhausted => self.leaving.push(id),
-                Some(item) => {
-                    item.ready_since = due;
-                    self.ready.insert(id);
-                }
-                None => {}
-            }
-        }
+    /// Once in a while: forgets what is over without anybody having said so.
+    pub(super) fn tidy(&mut self, now: Instant) {
+        self.outages.look(now);
+        // What is discarded while it waits for its end is never claimed again. One that is claimed all the same is tried
+        // once more.
+        let long = Duration::from_secs(3600);
+        self.exhausted.retain(|_, due| now < *due + long);
     }
 
-    /// Another delivery than the last one that probed, so that one poisonous event cannot keep the
-    /// target closed: the next younger that is ready, else the oldest.
-    fn probe(&mut self) -> Option<DeliveryId> {
-        let younger = self.last_probe.and_then(|last| self.ready.range(DeliveryId(last.0 + 1)..).next());
-        let id = younger.or(self.ready.first()).copied();
-        self.last_probe = id;
-        id
+    /// What a status shows beside the target, if that has changed: held hosts, how many others, and dependencies that are
+    /// down.
+    pub(super) fn take_shown(&mut self) -> Option<(Vec<HeldHost>, usize, Vec<Outage>)> {
+        let changed = self.hosts.take_changed() | self.outages.take_changed();
+        changed.then(|| {
+            let (hosts, others) = self.hosts.held();
+            (hosts, others, self.outages.all())
+        })
     }
 
-    fn take_out(&mut self, id: DeliveryId) {
-        self.ready.remove(&id);
-        self.waiting.retain(|(_, other)| *other != id);
-        self.leaving.retain(|other| *other != id);
-    }
-
-    fn forget(&mut self, id: DeliveryId) {
-        self.take_out(id);
-        self.items.remove(&id);
+    fn forget(&mut self, id: DeliveryId) -> Option<Item> {
+        self.fresh.remove(&id);
+        self.again.remove(&id);
+        self.items.remove(&id)
     }
 }
 
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;

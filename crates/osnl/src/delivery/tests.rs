@@ -1,12 +1,14 @@
 //! The loop on a paused clock, with an action that does as told.
 
 mod failing;
+mod neighbours;
 
 use std::sync::Mutex;
 
 use osnl_model::Notification;
 
 use super::*;
+use crate::action::Done;
 use crate::journal::memory::{MemoryJournal, MemoryLimits};
 use crate::journal::{Entry, NewDelivery, Receipt, Settle};
 use crate::received::Received;
@@ -37,6 +39,8 @@ impl Action for Told {
 struct Rig {
     journal: Arc<MemoryJournal>,
     action: Arc<Told>,
+    settings: DeliverySettings,
+    remote: Remote,
     shutdown: Shutdown,
     task: tokio::task::JoinSet<()>,
 }
@@ -45,6 +49,15 @@ impl Rig {
     fn start(failure: Option<ErrorClass>, initial: Duration) -> Self {
         let counters = Arc::new(Counters::default());
         let journal = Arc::new(MemoryJournal::new(MemoryLimits::for_prefetch(10), counters.clone()));
+        Self::with(journal, failure, initial, counters)
+    }
+
+    fn with(
+        journal: Arc<MemoryJournal>,
+        failure: Option<ErrorClass>,
+        initial: Duration,
+        counters: Arc<Counters>,
+    ) -> Self {
         let action = Arc::new(Told { failure: Mutex::new(failure), attempts: Mutex::new(0) });
         let settings = DeliverySettings {
             concurrency: 4,
@@ -59,19 +72,25 @@ impl Rig {
             limits: Limits::default(),
             batch: Batch::default(),
             rate: None,
+            hosts: HostLimits::default(),
         };
         let looped = DeliveryLoop::new("a", action.clone(), journal.clone(), settings, counters);
+        let remote = looped.remote();
         let shutdown = Shutdown::new();
         let mut task = tokio::task::JoinSet::new();
         task.spawn(looped.run(shutdown.clone()));
-        Self { journal, action, shutdown, task }
+        Self { journal, action, settings, remote, shutdown, task }
     }
 
     async fn append(&self, key: &str) -> Receipt {
+        self.append_as(key, key).await
+    }
+
+    async fn append_as(&self, id: &str, key: &str) -> Receipt {
         let entry = Entry {
             received: Arc::new(Received::sample("", false)),
             notification: Arc::new(Notification {
-                message_id: Some(key.to_owned()),
+                message_id: Some(id.to_owned()),
                 ..Notification::default()
             }),
             deliveries: vec![NewDelivery::new("r", "a", Some(key.to_owned()))],
@@ -150,5 +169,45 @@ async fn a_paused_target_is_not_called_and_what_waits_does_not_age() {
     rig.journal.set_paused("a", false);
     assert_eq!(receipt.await, Settle::Acknowledge);
     assert_eq!(*rig.action.attempts.lock().unwrap(), 3);
+    rig.stop().await;
+}
+
+/// Finding 6: twenty deliveries that were held for longer than the settings allow which mend the target.
+#[tokio::test(start_paused = true)]
+async fn the_reload_that_mends_a_target_costs_it_no_delivery() {
+    let counters = Arc::new(Counters::default());
+    let journal = Arc::new(MemoryJournal::new(MemoryLimits::for_prefetch(100), counters.clone()));
+    let mut rig = Rig::with(journal, Some(ErrorClass::Connect), Duration::from_secs(1), counters.clone());
+    let mut receipts = Vec::new();
+    for n in 0..20 {
+        receipts.push(rig.append(&n.to_string()).await);
+    }
+    tokio::time::sleep(Duration::from_secs(8)).await;
+    let mended = Arc::new(Told { failure: Mutex::new(None), attempts: Mutex::new(0) });
+    let mut settings = rig.settings;
+    settings.limits.hold_max = Some(Duration::from_secs(5));
+    rig.remote.change(Setup {
+        action: mended.clone(),
+        settings,
+        prelude: Prelude::default(),
+        fallback: None,
+    });
+    for receipt in receipts {
+        assert_eq!(receipt.await, Settle::Acknowledge);
+    }
+    assert_eq!((*mended.attempts.lock().unwrap(), counters.dead.get()), (20, 0));
+    rig.action = mended;
+    rig.stop().await;
+}
+
+/// Finding 12: what has no claim when the action is taken away goes back too.
+#[tokio::test(start_paused = true)]
+async fn an_action_that_is_taken_away_gives_everything_back() {
+    let rig = Rig::start(Some(ErrorClass::Status(409)), Duration::from_secs(600));
+    // One waits for its retry, and one of the same resource behind it is not claimable.
+    let (first, second) = (rig.append("k").await, rig.append_as("behind", "k").await);
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    rig.remote.retire();
+    assert_eq!((first.await, second.await), (Settle::Requeue, Settle::Requeue));
     rig.stop().await;
 }

@@ -15,6 +15,11 @@ use crate::action::ErrorClass;
 use crate::delivery::Pace;
 use crate::rule::Rate;
 
+/// How long a source that cannot be reached is not asked at first.
+pub(super) const FIRST_PAUSE: Duration = Duration::from_secs(1);
+/// The longest: a source that is back is found within this time.
+pub(super) const LONGEST_PAUSE: Duration = Duration::from_secs(30);
+
 /// The bounds of what is remembered and asked.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Limits {
@@ -61,6 +66,16 @@ struct State {
     /// What is being asked. Whoever waits drives it; when nobody waits any more it ends.
     flights: HashMap<(Kind, String), (Flight, u64)>,
     pace: Pace,
+    /// The source cannot be reached.
+    down: Option<Down>,
+}
+
+struct Down {
+    /// Failures in a row.
+    failures: u32,
+    error: EnrichError,
+    /// When it is asked again, by whoever needs it first.
+    until: Instant,
 }
 
 struct Known {
@@ -79,6 +94,7 @@ impl Enricher {
             last: 0,
             flights: HashMap::new(),
             pace: Pace::new(limits.rate),
+            down: None,
         };
         Self { source, limits, state: Arc::new(Mutex::new(state)) }
     }
@@ -86,7 +102,9 @@ impl Enricher {
     /// What is known of one object: remembered, or asked for.
     ///
     /// # Errors
-    /// It cannot be asked, or there was no answer in time. Failures are not remembered.
+    /// It cannot be asked, or there was no answer in time. Failures are not remembered, but for a source that cannot be
+    /// reached: until it is asked again, after a pause that grows from [`FIRST_PAUSE`] to [`LONGEST_PAUSE`], the same is
+    /// answered without asking, so that no delivery waits for a time-out that another has met already.
     pub async fn fetch(&self, kind: Kind, id: &str) -> Result<Found, EnrichError> {
         self.look_up(kind, id).await.map(|(found, _)| found)
     }
@@ -99,6 +117,14 @@ impl Enricher {
             let now = Instant::now();
             if let Some(known) = state.known.get(&key).filter(|known| now < known.until) {
                 return Ok((known.found.clone(), false));
+            }
+            if let Some(down) = &mut state.down {
+                if now < down.until {
+                    let retry_after = Some(down.until.saturating_duration_since(now));
+                    return Err(EnrichError { retry_after, ..down.error.clone() });
+                }
+                // This one shows whether it is back; the others go on waiting.
+                down.until = now + self.limits.timeout;
             }
             let under_way = state.flights.get(&key).filter(|(flight, _)| flight.peek().is_none());
             match under_way {
@@ -122,7 +148,19 @@ impl Enricher {
         if let Ok(found) = &answer {
             self.remember(key, found.clone(), number);
         }
+        match &answer {
+            Err(error) if error.is_unreachable() => self.is_down(error),
+            Ok(_) | Err(_) => self.lock().down = None,
+        }
         answer.map(|found| (found, true))
+    }
+
+    fn is_down(&self, error: &EnrichError) {
+        let mut state = self.lock();
+        let failures = state.down.as_ref().map_or(0, |down| down.failures).saturating_add(1);
+        let pause = FIRST_PAUSE.saturating_mul(1 << (failures - 1).min(6)).min(LONGEST_PAUSE);
+        let until = Instant::now() + pause.max(error.retry_after.unwrap_or_default());
+        state.down = Some(Down { failures, error: error.clone(), until });
     }
 
     /// One request, when it is its turn. The future is the flight's own, and outlives who began it.

@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use super::conf::OnError;
 use super::subject::{described, subject};
-use super::{Enricher, Found, Kind};
+use super::{Enricher, Found, Kind, Lookup as _, dependency};
 use crate::action::{ActionError, ErrorClass, Event};
 use crate::journal::Journal;
 use crate::template::{Names, Template};
@@ -46,6 +46,8 @@ pub struct Resolved {
     pub learnt: Vec<(String, String)>,
     /// Whether anything was added to what the event had.
     pub new: bool,
+    /// The services that were asked and have answered.
+    pub answered: Vec<Arc<str>>,
 }
 
 impl Enrichments {
@@ -77,15 +79,15 @@ impl Enrichments {
             return Ok(Resolved { enriched: before, ..Resolved::default() });
         }
         let mut enriched = (*before).clone();
-        let mut learnt = Vec::new();
+        let (mut learnt, mut answered) = (Vec::new(), Vec::new());
         for step in &self.steps {
             if enriched.contains_key(&*step.name) {
                 continue;
             }
-            let value = self.ask(step, event, &enriched, &mut learnt).await?;
+            let value = self.ask(step, event, &enriched, &mut learnt, &mut answered).await?;
             enriched.insert(step.name.to_string(), value);
         }
-        Ok(Resolved { enriched: Arc::new(enriched), learnt, new: true })
+        Ok(Resolved { enriched: Arc::new(enriched), learnt, new: true, answered })
     }
 
     async fn ask(
@@ -94,6 +96,7 @@ impl Enrichments {
         event: &Event,
         before: &Enriched,
         learnt: &mut Vec<(String, String)>,
+        answered: &mut Vec<Arc<str>>,
     ) -> Result<Value, ActionError> {
         let names = names(event, before);
         let notification = names.notification().clone();
@@ -105,7 +108,11 @@ impl Enrichments {
         let Some(id) = id.filter(|id| !id.is_empty()) else { return Ok(step.default.clone()) };
         let object = format!("{}:{id}", step.kind);
         let own = described(step.kind, &id, &notification);
-        match step.enricher.look_up(step.kind, &id).await {
+        let answer = step.enricher.look_up(step.kind, &id).await;
+        if let Ok((_, true)) = &answer {
+            answered.push(dependency(&step.name, &step.enricher.target()));
+        }
+        match answer {
             // Kept already.
             Ok((Found::There(value), false)) => return Ok((*value).clone()),
             Ok((Found::There(value), true)) => {
@@ -120,7 +127,7 @@ impl Enrichments {
             }
             Ok((Found::Gone, _)) => {}
             Err(error) => match step.on_error {
-                OnError::Retry => return Err(error.of_delivery(&step.name)),
+                OnError::Retry => return Err(error.of_delivery(&step.name, &step.enricher.target())),
                 OnError::Default => {
                     tracing::warn!(
                         action.name = &*event.action,

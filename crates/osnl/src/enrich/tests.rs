@@ -124,8 +124,16 @@ async fn an_answer_has_its_time_and_requests_have_their_rate() {
     let enricher = Enricher::new(source.clone(), limits());
     let error = enricher.fetch(Kind::Server, "a").await.unwrap_err();
     assert_eq!((error.class, error.reason.as_str()), (ErrorClass::Timeout, "http://nova: no answer in 10 s"));
+    // Until it is asked again the same is said of everything, without another request.
+    let began = Instant::now();
+    let error = enricher.fetch(Kind::Port, "b").await.unwrap_err();
+    assert_eq!((error.retry_after, began.elapsed()), (Some(Duration::from_secs(1)), Duration::ZERO));
+    assert_eq!(source.asked(), 1);
     // Who gave up does not leave its request behind.
-    assert!(enricher.fetch(Kind::Server, "a").await.is_err());
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    let (error, other) = tokio::join!(enricher.fetch(Kind::Server, "a"), enricher.fetch(Kind::Port, "b"));
+    assert_eq!(error.unwrap_err().retry_after, None, "one asks");
+    assert!(other.unwrap_err().retry_after.is_some(), "the others go on waiting");
     assert_eq!(source.asked(), 2);
 
     let source = Source::of(&[]);
@@ -238,8 +246,9 @@ async fn who_cannot_be_asked_is_named_unless_nobody_waits_for_it() {
     let mut waiting = step("server", Kind::Server, None, &source);
     let event = event("port.create.end", json!({"port": {"id": "p", "device_id": "s"}}));
     let error = Enrichments::new(vec![waiting.clone()], journal()).resolve(&event).await.unwrap_err();
-    assert_eq!(error.to_string(), "status 503: [enrich:server] http://nova: no");
-    assert_eq!(error.class, ErrorClass::Busy(Some(503)));
+    assert_eq!(error.to_string(), "a dependency is down: [enrich:server] http://nova: no");
+    assert_eq!(error.class, ErrorClass::Dependency);
+    assert_eq!(error.dependency.as_deref(), Some("[enrich:server] http://nova"));
     waiting.on_error = OnError::Default;
     let found = Enrichments::new(vec![waiting], journal()).resolve(&event).await.unwrap();
     assert_eq!(found.enriched["server"]["name"], "unknown");

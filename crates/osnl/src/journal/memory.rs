@@ -335,14 +335,12 @@ impl Journal for MemoryJournal {
         self.finish(delivery, &end);
     }
 
-    fn enriched(
-        &self,
-        _delivery: DeliveryId,
-        _enriched: &Enriched,
-        learnt: Learnt,
-    ) -> BoxFuture<'static, ()> {
-        // A delivery that goes back to the broker is another one when it comes again, and may ask again.
+    fn enriched(&self, delivery: DeliveryId, enriched: &Enriched, learnt: Learnt) -> BoxFuture<'static, ()> {
         let mut state = self.lock();
+        // A delivery that goes back to the broker is another one when it comes again, and may ask again.
+        if let Some(pending) = state.deliveries.get_mut(&delivery) {
+            pending.told = Some(Arc::new(enriched.clone()));
+        }
         for (name, body) in learnt.objects {
             state.objects.insert(name, body);
         }

@@ -16,7 +16,9 @@ use crate::action::http::{HttpError, HttpOptions, Verification};
 use crate::action::k2hr3::K2hr3;
 use crate::control::Store;
 use crate::daemon::Daemon;
-use crate::delivery::{Batch, DeliveryLoop, DeliverySettings, Limits, RetryPolicy, WhenExhausted};
+use crate::delivery::{
+    Batch, DeliveryLoop, DeliverySettings, HostLimits, Limits, RetryPolicy, WhenExhausted,
+};
 use crate::intake::RuleEngine;
 use crate::journal::Journal;
 use crate::listener::{Listener, ListenerConfig};
@@ -99,6 +101,7 @@ impl Conf {
             limits: Limits::default(),
             batch: Batch::default(),
             rate: None,
+            hosts: HostLimits::default(),
         }
     }
 

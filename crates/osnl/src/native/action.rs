@@ -17,7 +17,8 @@ pub(super) fn action(reader: &mut Reader<'_>, enrichments: &[&str], actions: &[&
     let foreign = refuse_foreign(reader, known.table.name);
     let conf = (known.read)(reader);
     let gathers = conf.as_ref().and_then(|conf| conf.conf().gathers());
-    let delivery = deliveries::settings(reader, gathers);
+    let hosts = conf.as_ref().and_then(|conf| conf.conf().hosts()).unwrap_or_default();
+    let delivery = deliveries::settings(reader, gathers, hosts);
     let enrich = match reader.is_set("enrich") {
         true => reader.references("enrich", ENRICH, enrichments),
         false => Some(Vec::new()),

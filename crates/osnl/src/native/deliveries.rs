@@ -8,7 +8,7 @@ use super::rate::{self, NoRate};
 use super::section::Reader;
 use super::{ActionConf, JournalConf, RuleConf};
 use crate::config::shown;
-use crate::delivery::{Batch, DeliverySettings, Limits, OnDead, RetryPolicy, WhenExhausted};
+use crate::delivery::{Batch, DeliverySettings, HostLimits, Limits, OnDead, RetryPolicy, WhenExhausted};
 use crate::rule::{KeySource, Mode, Rate};
 
 /// Each has a place in memory and, with most targets, a connection.
@@ -49,6 +49,21 @@ pub(super) fn guard(reader: &mut Reader<'_>) -> Option<Option<Rate>> {
     rate(reader, "guard", "different resources")
 }
 
+/// What each host that an event names is allowed; `from_event` is whether events name hosts at all.
+pub(crate) fn hosts(reader: &mut Reader<'_>, from_event: bool) -> Option<HostLimits> {
+    let is_set = |option: &&str| reader.is_set(option);
+    let set: Vec<&str> = ["host_concurrency", "host_rate"].into_iter().filter(is_set).collect();
+    if let (Some(option), false) = (set.first(), from_event) {
+        let problem = "bounds each host that an event names, and the host of url is written out";
+        return reader.refuse(option, problem, "remove the line; concurrency and rate bound the target");
+    }
+    let concurrency = match set.contains(&"host_concurrency") {
+        true => Some(usize::try_from(reader.number("host_concurrency", 1, MOST_AT_ONCE)?).ok()?),
+        false => None,
+    };
+    Some(HostLimits { concurrency, rate: rate(reader, "host_rate", "calls of a host")? })
+}
+
 /// So many of these within a time.
 fn rate(reader: &mut Reader<'_>, option: &str, what: &str) -> Option<Option<Rate>> {
     if !reader.is_set(option) {
@@ -69,7 +84,12 @@ fn rate(reader: &mut Reader<'_>, option: &str, what: &str) -> Option<Option<Rate
 }
 
 /// At what pace an action's deliveries are made, and when they are given up.
-pub(super) fn settings(reader: &mut Reader<'_>, gathers: Option<Duration>) -> Option<DeliverySettings> {
+/// `gathers` and `hosts` are the driver's.
+pub(super) fn settings(
+    reader: &mut Reader<'_>,
+    gathers: Option<Duration>,
+    hosts: HostLimits,
+) -> Option<DeliverySettings> {
     let timeout = reader.duration("timeout", Duration::from_millis(1));
     let max_attempts = reader.number("max_attempts", 1, u32::MAX);
     let max = reader.duration("retry_interval", Duration::ZERO);
@@ -87,6 +107,7 @@ pub(super) fn settings(reader: &mut Reader<'_>, gathers: Option<Duration>) -> Op
         limits: limits?,
         batch: batch?,
         rate: rate?,
+        hosts,
     })
 }
 

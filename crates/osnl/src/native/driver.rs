@@ -25,13 +25,14 @@ use osnl_transport::BoxFuture;
 pub(crate) use self::table::{DriverOption, DriverTable};
 pub use self::tls::TlsConf;
 pub(crate) use self::tls::{CA_FILE, VERIFY};
+pub(crate) use super::deliveries::hosts;
 use super::logins::Logins;
 pub(crate) use super::probe::{Probe, broker_probe, cloud_probe, file_probe, target_probe};
 pub(crate) use super::section::Reader;
 use super::{BuildError, ListenerConf, Preview};
 use crate::action::http::HttpOptions;
 use crate::action::{Action, idempotency_key};
-use crate::delivery::DeliverySettings;
+use crate::delivery::{DeliverySettings, HostLimits};
 use crate::enrich::Ask;
 use crate::metrics::Counters;
 use crate::oss::Lists;
@@ -157,6 +158,11 @@ pub(crate) trait DriverConf {
     fn feeds(&self, listener: &ListenerConf) -> bool {
         let _ = listener;
         false
+    }
+
+    /// What each host that an event names is allowed; `None` if events name no host.
+    fn hosts(&self) -> Option<HostLimits> {
+        None
     }
 
     /// How long the first event of a call waits for others where the driver has an option of its own for that.

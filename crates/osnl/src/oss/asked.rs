@@ -22,7 +22,7 @@ use super::instance::{Instance, Nic, number, text_of};
 use super::ordered::Ordered;
 use super::servers::{Server, Servers};
 use crate::action::ActionError;
-use crate::enrich::{Found, Kind, Lookup, OnError, Step};
+use crate::enrich::{Found, Kind, Lookup, OnError, Step, dependency};
 
 /// Asks a cloud, or what remembers its answers.
 pub struct Asked {
@@ -50,7 +50,7 @@ impl Asked {
             Ok(Found::There(object)) => Ok(Some(object)),
             Ok(Found::Gone) => Ok(None),
             Err(error) => match self.on_error {
-                OnError::Retry => Err(error.of_delivery(&self.name)),
+                OnError::Retry => Err(error.of_delivery(&self.name, &self.lookup.target())),
                 OnError::Default => {
                     tracing::warn!("[enrich:{}] {error}; not waited for", self.name);
                     Ok(None)
@@ -61,6 +61,10 @@ impl Asked {
 }
 
 impl Servers for Asked {
+    fn dependency(&self) -> Arc<str> {
+        dependency(&self.name, &self.lookup.target())
+    }
+
     fn of_port<'a>(&'a self, port: &'a str) -> BoxFuture<'a, Result<Option<String>, ActionError>> {
         Box::pin(async move {
             let port = self.ask(Kind::Port, Some(port)).await?;

@@ -1,6 +1,7 @@
 //! Who may be asked where events do not tell: nova, neutron and glance, or a stand-in for them.
 
 use std::fmt;
+use std::sync::Arc;
 
 use osnl_transport::BoxFuture;
 
@@ -10,6 +11,9 @@ use crate::action::ActionError;
 
 /// What is known of instances beyond events.
 pub trait Servers: Send + Sync + fmt::Debug {
+    /// The name by which failures call whoever is asked ([`ActionError::dependency`]).
+    fn dependency(&self) -> Arc<str>;
+
     /// The instance that has this port; `None` if there is no such port, or it has none.
     fn of_port<'a>(&'a self, port: &'a str) -> BoxFuture<'a, Result<Option<String>, ActionError>>;
 

@@ -197,7 +197,7 @@ fn each_verdict_is_taken_as_documented() {
     let (_folder, stand) = obedient(|_, _, _| {});
     let error = |class, reason: &str, seconds: Option<u64>| {
         let retry_after = seconds.map(Duration::from_secs);
-        Err(ActionError { class, reason: reason.to_owned(), retry_after })
+        Err(ActionError { retry_after, ..ActionError::new(class, reason) })
     };
     for (answer, expected) in [
         (json!({"verdict": "done", "reason": "ticket 7"}), Ok(Done::Delivered("ticket 7".to_owned()))),

@@ -187,6 +187,31 @@ fn nothing_is_lost_while_keystone_is_away() {
     assert!(!log.contains(PASSWORD), "{log}");
 }
 
+/// Only what needs Keystone waits for it: an instance's creation that says everything itself is posted at once.
+#[test]
+fn what_needs_no_keystone_is_posted_while_it_is_away() {
+    let openstack = openstack();
+    let (stage, daemon) = Stage::start(&openstack, "timeout = 2s\n");
+    openstack.sink().stop();
+    stage.publish("floatingip.update.end", &associated(|_| {}));
+    daemon.wait_until("the floating IP has met it", |c| c.failures.get() > 0);
+    let file = fixture::json("emission/captures/nova.json");
+    let messages = file["cases"]["legacy_compute_instance_create_end"].as_array().unwrap();
+    let mut created = messages.last().unwrap()["decoded_message"]["payload"].clone();
+    // Another resource than the instance that the floating IP belongs to.
+    created["instance_id"] = "55555555-aaaa-4bbb-8ccc-000000000001".into();
+    stage.publish("compute.instance.create.end", &created);
+    daemon.wait_until("the instance is told", |c| c.delivered.get() == 1);
+    assert_ne!(stage.posted()[0]["IP"], "172.24.4.174", "the floating IP waits");
+    daemon.wait_for_log("a dependency is down");
+    openstack.sink().restart();
+    daemon.wait_until("the floating IP is told", |c| c.delivered.get() == 2);
+    daemon.wait_for_log("a dependency answers again");
+    let log = daemon.log().join("\n");
+    daemon.stop().unwrap();
+    assert!(!log.contains(" is held"), "the target has nothing to do with it: {log}");
+}
+
 /// `on_error = default`: what cannot be asked counts as gone, and nothing waits.
 #[test]
 fn a_node_detail_need_not_wait_for_the_services() {

@@ -96,7 +96,7 @@ fn meaning(verdict: Verdict, reason: Option<&str>, retry_after: Option<f64>) -> 
         let retry_after = retry_after
             .filter(|seconds| *seconds > 0.0)
             .map(|seconds| Duration::from_secs_f64(seconds.min(LONGEST_RETRY_AFTER)));
-        Err(ActionError { class, reason: reason("no reason given"), retry_after })
+        Err(ActionError { retry_after, ..ActionError::new(class, reason("no reason given")) })
     };
     match verdict {
         Verdict::Done => Ok(Done::Delivered(reason("done"))),
@@ -124,7 +124,7 @@ mod tests {
     fn each_verdict_has_its_meaning() {
         let error = |class, reason: &str, seconds: Option<f64>| {
             let retry_after = seconds.map(Duration::from_secs_f64);
-            Err(ActionError { class, reason: reason.to_owned(), retry_after })
+            Err(ActionError { retry_after, ..ActionError::new(class, reason) })
         };
         for (line, expected) in [
             (r#"{"id":1,"verdict":"done"}"#, Ok(Done::Delivered("done".to_owned()))),

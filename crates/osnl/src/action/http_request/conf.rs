@@ -27,7 +27,8 @@ use super::target::{NAMES, Target, TargetError};
 use super::verb::{self, Verb};
 use crate::action::event_names;
 use crate::config::shown;
-use crate::native::driver::{DriverTable, ReadDriver, Reader, TlsConf};
+use crate::delivery::HostLimits;
+use crate::native::driver::{self, DriverTable, ReadDriver, Reader, TlsConf};
 use crate::template::{Escape, Template};
 
 pub(in crate::action) const SOURCE: &str = "openstack/{{ publisher_id|default('unknown')|urlencode }}";
@@ -53,6 +54,8 @@ pub(super) struct Settings {
     pub(super) guard: Guard,
     pub(super) idle: Duration,
     pub(super) literals: Literals,
+    /// Where events name hosts: what each of them is allowed.
+    pub(super) hosts: Option<HostLimits>,
 }
 
 impl ReadDriver for HttpConf {
@@ -78,6 +81,8 @@ impl ReadDriver for HttpConf {
         let idle = reader.duration("idle", Duration::ZERO);
         let guard = guard(reader);
         let (target, secrets) = (target?, secrets?);
+        let hosts = driver::hosts(reader, target.is_event_s())?;
+        let hosts = target.is_event_s().then_some(hosts);
         let (login, certificate) = (login?, certificate?);
         let sent = login.is_some() || certificate.is_some() || !secrets.is_empty();
         let keystone = matches!(login, Some(Login::Keystone(_)));
@@ -133,6 +138,7 @@ impl ReadDriver for HttpConf {
             guard: guard?,
             idle: idle?,
             literals,
+            hosts,
         })))
     }
 }

@@ -17,6 +17,7 @@ use super::keystone::Keystone;
 use super::message::About;
 use super::scrub;
 use crate::action::Action;
+use crate::delivery::HostLimits;
 use crate::native::driver::{
     BuildContext, DriverConf, Probe, ProbeContext, Wanted, cloud_probe, target_probe,
 };
@@ -119,6 +120,10 @@ impl DriverConf for HttpConf {
     fn action(&self, context: &BuildContext<'_>) -> Result<Arc<dyn Action>, BuildError> {
         let error = |error| BuildError::Http { action: context.name.clone(), error };
         Ok(Arc::new(self.built(context).map_err(error)?))
+    }
+
+    fn hosts(&self) -> Option<HostLimits> {
+        self.0.hosts
     }
 
     fn does(&self) -> String {

@@ -73,7 +73,7 @@ impl Authorization for Keystone {
 
 fn failed(error: ApiError) -> ActionError {
     let EnrichError { class, reason, retry_after } = error.into();
-    ActionError { class, reason, retry_after }
+    ActionError { retry_after, ..ActionError::new(class, reason) }
 }
 
 /// `x-auth-token: ***`.

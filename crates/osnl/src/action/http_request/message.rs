@@ -102,6 +102,12 @@ impl Message {
         }
     }
 
+    /// The host that the request about this event goes to, as `host:port`; `None` if the event makes none.
+    pub(super) fn host(&self, event: &Names, about: &About<'_>) -> Option<String> {
+        let url = self.target.render(&named(event, about), &[]).ok()?;
+        Some(url.authority().to_ascii_lowercase())
+    }
+
     fn made(&self, names: &Names, about: &About<'_>, sign: Option<SystemTime>) -> Result<Request, String> {
         let query = rendered(&self.query, "query", names)?;
         let url = self.target.render(names, &query).map_err(|error| format!("url: {error}"))?;

@@ -7,11 +7,11 @@ use std::time::SystemTime;
 use tokio::time::Instant;
 
 use super::super::wire::Refusal;
-use super::super::{Failure, JournalStatus, ListenerStatus, Status, TargetReport, time};
+use super::super::{Failure, JournalStatus, ListenerStatus, Status, TargetReport, Unavailable, time};
 use super::reload::{configuration, not_reloaded};
 use super::{Desk, Store};
 use crate::daemon::Heard;
-use crate::delivery::{Published, TargetState};
+use crate::delivery::{Held, Published, TargetState};
 use crate::journal::sqlite::{Overview, SqliteJournal, State, Tally};
 use crate::journal::{Journal as _, JournalState};
 use crate::listener::ListenerState;
@@ -193,11 +193,36 @@ fn target(name: &str, configured: Option<bool>, published: Option<&Published>, k
             report.since_seconds = Some(time::age(status.since));
         }
         if let (TargetState::Open { until }, None) = (status.state, paused) {
-            report.next_probe_seconds =
-                Some(until.saturating_duration_since(Instant::now()).as_secs_f64().ceil() as u64);
+            report.next_probe_seconds = Some(seconds_until(until));
         }
+        let Held { hosts, others, outages } = published.held();
+        report.held_hosts = hosts
+            .into_iter()
+            .map(|held| unavailable(held.host, held.since, held.reason, held.next_probe))
+            .collect();
+        report.more_held_hosts = others;
+        report.dependencies_down = outages
+            .into_iter()
+            .map(|down| {
+                unavailable(down.dependency.to_string(), down.since, down.reason, Some(down.next_try))
+            })
+            .collect();
     }
     report
+}
+
+fn unavailable(name: String, since: SystemTime, reason: String, next: Option<Instant>) -> Unavailable {
+    Unavailable {
+        name,
+        since: time::shown(since),
+        since_seconds: time::age(since),
+        reason,
+        next_probe_seconds: next.map(seconds_until),
+    }
+}
+
+fn seconds_until(moment: Instant) -> u64 {
+    moment.saturating_duration_since(Instant::now()).as_secs_f64().ceil() as u64
 }
 
 fn listener(heard: &Heard) -> ListenerStatus {
@@ -240,6 +265,12 @@ fn about(listeners: &[ListenerStatus], targets: &[TargetReport], journal: &Journ
                 attention.push(format!("{name} is held: {answer}; nothing is lost, it is tried again"));
             }
             Some(_) | None => {}
+        }
+        for down in &target.dependencies_down {
+            let (dependency, since, reason) = (&down.name, down.since_seconds, &down.reason);
+            attention.push(format!(
+                "{dependency} is down for {since} s: {reason}; deliveries of {name} that need it wait, the others go out"
+            ));
         }
         if target.held > 0 {
             let held = deliveries(target.held);

@@ -2,13 +2,17 @@
 
 mod changed;
 mod digest;
+mod held;
+mod tenants;
 
-use std::sync::Arc;
+use std::num::NonZeroU32;
 
 use osnl_model::Notification;
 
 use super::*;
-use crate::action::{ErrorClass, Event};
+use crate::action::{ActionError, Done, ErrorClass, Event};
+use crate::delivery::limits::OnDead;
+use crate::journal::{Outcome, Used};
 use crate::received::Received;
 
 fn claimed(id: u64, key: &str) -> Claimed {
@@ -28,29 +32,84 @@ fn claimed(id: u64, key: &str) -> Claimed {
     }
 }
 
-/// A schedule whose deliveries 1, 2, 3 … have a key each; pauses without jitter, three attempts.
+/// A consequence in a few words.
+pub(in crate::delivery) fn worded(consequence: &Consequence) -> String {
+    match consequence {
+        Consequence::Begin(call) => {
+            let ids: Vec<u64> = call.iter().map(|(id, _)| id.0).collect();
+            format!("begins {ids:?}")
+        }
+        Consequence::End(ended) => {
+            let id = ended.claimed.id.0;
+            match &ended.outcome {
+                Outcome::Delivered => format!("{id} delivered"),
+                Outcome::NothingToDo => format!("{id} nothing to do"),
+                Outcome::Dead(reason) => format!("{id} dead: {reason}"),
+                Outcome::DeadHoldingKey(reason) => format!("{id} dead, holding: {reason}"),
+                Outcome::Returned => format!("{id} returned"),
+            }
+        }
+        Consequence::Retry(retried) => {
+            let (id, pause) = (retried.claimed.id.0, retried.pause.as_secs());
+            match retried.reason {
+                Reason::Failed => format!("{id} waits {pause}"),
+                Reason::Held => format!("{id} held {pause}"),
+                Reason::Dependency => format!("{id} depends {pause}"),
+                Reason::Crowded => format!("{id} crowded {pause}"),
+            }
+        }
+        Consequence::Return(id) => format!("{} returns", id.0),
+        Consequence::DueNow => "all due".to_owned(),
+        Consequence::Apart { id, .. } => format!("{} apart", id.0),
+        Consequence::Opened { host, pause, .. } => {
+            format!("{} opened {}", host.as_deref().unwrap_or("target"), pause.as_secs())
+        }
+        Consequence::Closed { host } => format!("{} closed", host.as_deref().unwrap_or("target")),
+        Consequence::Down { dependency, .. } => format!("{dependency} down"),
+        Consequence::Answers { dependency } => format!("{dependency} answers"),
+    }
+}
+
+/// A schedule whose deliveries 1, 2, 3 … have a key each, and a journal behind it that keeps what waits; pauses without
+/// jitter, three attempts.
 struct Script {
     schedule: Schedule,
     now: Instant,
+    /// When each is due.
+    waiting: BTreeMap<(Instant, DeliveryId), Claimed>,
+    hosts: HashMap<DeliveryId, Arc<str>>,
+    returned: Vec<u64>,
 }
 
+const POLICY: RetryPolicy = RetryPolicy {
+    max_attempts: NonZeroU32::new(3).unwrap(),
+    initial: Duration::from_secs(1),
+    max: Duration::from_secs(600),
+    jitter: 0.0,
+};
+
 impl Script {
-    fn held_too_long(&mut self) -> Vec<(DeliveryId, Outcome)> {
-        let ended = self.schedule.held_too_long(self.now);
-        ended.into_iter().map(|(id, _, outcome, _)| (id, outcome)).collect()
+    fn new(deliveries: u64, when_exhausted: WhenExhausted) -> Self {
+        Self::of(deliveries, Schedule::new(POLICY, when_exhausted, 4))
     }
 
-    fn new(deliveries: u64, when_exhausted: WhenExhausted) -> Self {
-        let policy = RetryPolicy {
-            max_attempts: NonZeroU32::new(3).unwrap(),
-            initial: Duration::from_secs(1),
-            max: Duration::from_secs(600),
-            jitter: 0.0,
-        };
+    fn of(deliveries: u64, mut schedule: Schedule) -> Self {
         let now = Instant::now();
-        let mut schedule = Schedule::new(policy, when_exhausted, 4);
-        (1..=deliveries).for_each(|id| schedule.add(claimed(id, &format!("key{id}")), now));
-        Self { schedule, now }
+        schedule.look_at_clock(true, now);
+        let (waiting, hosts) = (BTreeMap::new(), HashMap::new());
+        let mut script = Self { schedule, now, waiting, hosts, returned: Vec::new() };
+        (1..=deliveries).for_each(|id| script.add(id));
+        script
+    }
+
+    fn add(&mut self, id: u64) {
+        self.claim(claimed(id, &format!("key{id}")));
+    }
+
+    fn claim(&mut self, claimed: Claimed) {
+        let host = self.hosts.get(&claimed.id).cloned();
+        let returned = self.schedule.add(claimed, host, Some(self.now), self.now);
+        self.returned.extend(returned.map(|id| id.0));
     }
 
     fn pass(&mut self, seconds: u64) {
@@ -62,18 +121,67 @@ impl Script {
         self.calls().concat()
     }
 
-    /// The same, call by call.
+    /// The same, call by call; what is due is claimed before.
     fn calls(&mut self) -> Vec<Vec<u64>> {
-        let ids = |items: Vec<&Item>| items.iter().map(|item| item.claimed.id.0).collect();
-        std::iter::from_fn(|| self.schedule.next(self.now).map(ids)).collect()
+        while let Some(entry) = self.waiting.first_entry()
+            && entry.key().0 <= self.now
+        {
+            let claimed = entry.remove();
+            self.claim(claimed);
+        }
+        self.schedule.look_at_clock(true, self.now);
+        let next = std::iter::from_fn(|| self.schedule.next(self.now));
+        next.map(|ids| ids.into_iter().map(|id| id.0).collect()).collect()
     }
 
-    fn ok(&mut self, id: u64) -> Vec<Step> {
-        self.schedule.report(DeliveryId(id), Ok(Done::Delivered(String::new())), self.now)
+    fn report(&mut self, id: u64, result: Result<Done, ActionError>) -> Vec<String> {
+        let id = DeliveryId(id);
+        let (_, event) = self.schedule.event(id).expect("it is claimed");
+        let mut out = Vec::new();
+        self.schedule.report(id, event, self.hosts.get(&id).cloned(), result, self.now, &mut out);
+        self.keep(out)
     }
 
-    fn fails(&mut self, id: u64, class: ErrorClass) -> Vec<Step> {
-        self.schedule.report(DeliveryId(id), Err(ActionError::new(class, "x")), self.now)
+    /// What waits goes into the journal.
+    fn keep(&mut self, out: Vec<Consequence>) -> Vec<String> {
+        let words = out.iter().map(worded).collect();
+        for consequence in out {
+            match consequence {
+                Consequence::Retry(retried) => {
+                    let claimed = Claimed { used: retried.retry.used, ..retried.claimed };
+                    self.waiting.insert((retried.retry.due, claimed.id), claimed);
+                }
+                Consequence::DueNow => {
+                    let waiting = std::mem::take(&mut self.waiting);
+                    self.waiting = waiting
+                        .into_iter()
+                        .map(|((due, id), claimed)| ((due.min(self.now), id), claimed))
+                        .collect();
+                }
+                Consequence::Begin(_)
+                | Consequence::End(_)
+                | Consequence::Return(_)
+                | Consequence::Apart { .. }
+                | Consequence::Opened { .. }
+                | Consequence::Closed { .. }
+                | Consequence::Down { .. }
+                | Consequence::Answers { .. } => {}
+            }
+        }
+        words
+    }
+
+    fn used(&self, id: u64) -> Used {
+        let waiting = self.waiting.values().find(|claimed| claimed.id.0 == id);
+        waiting.expect("it waits").used
+    }
+
+    fn ok(&mut self, id: u64) -> Vec<String> {
+        self.report(id, Ok(Done::Delivered(String::new())))
+    }
+
+    fn fails(&mut self, id: u64, class: ErrorClass) -> Vec<String> {
+        self.report(id, Err(ActionError::new(class, "x")))
     }
 }
 
@@ -83,7 +191,7 @@ const SECOND: Duration = Duration::from_secs(1);
 fn deliveries_begin_in_order_up_to_the_concurrency() {
     let mut script = Script::new(6, WhenExhausted::DeadLetter);
     assert_eq!(script.begun(), [1, 2, 3, 4]);
-    assert_eq!(script.ok(2), [Step::End(DeliveryId(2), Outcome::Delivered)]);
+    assert_eq!(script.ok(2), ["2 delivered"]);
     assert_eq!(script.begun(), [5]);
 }
 
@@ -92,13 +200,13 @@ fn one_key_that_makes_the_target_stumble_waits_by_itself_and_never_ends() {
     let mut script = Script::new(1, WhenExhausted::DeadLetter);
     for pause in [1, 2, 4, 8, 16] {
         assert_eq!(script.begun(), [1]);
-        assert_eq!(script.fails(1, ErrorClass::Status(500)), [Step::Waits(pause * SECOND)]);
-        assert_eq!(script.begun(), [0; 0]);
+        assert_eq!(script.fails(1, ErrorClass::Status(500)), [format!("1 waits {pause}")]);
+        assert_eq!(script.schedule.claimed(), 0, "it waits in the journal");
         // Another key is not held up, and its success forgives.
-        script.schedule.add(claimed(100 + u64::from(pause), "other"), script.now);
-        assert_eq!(script.begun(), [100 + u64::from(pause)]);
-        script.ok(100 + u64::from(pause));
-        script.pass(pause.into());
+        script.add(100 + pause);
+        assert_eq!(script.begun(), [100 + pause]);
+        script.ok(100 + pause);
+        script.pass(pause);
     }
 }
 
@@ -108,7 +216,7 @@ fn a_single_key_that_is_asked_to_wait_longer_waits_longer() {
     script.begun();
     let error =
         ActionError { retry_after: Some(9 * SECOND), ..ActionError::new(ErrorClass::Status(500), "x") };
-    assert_eq!(script.schedule.report(DeliveryId(1), Err(error), script.now), [Step::Waits(9 * SECOND)]);
+    assert_eq!(script.report(1, Err(error)), ["1 waits 9"]);
 }
 
 #[test]
@@ -116,14 +224,14 @@ fn a_refusal_is_tried_again_and_then_a_dead_letter() {
     let mut script = Script::new(1, WhenExhausted::DeadLetter);
     let refused = ErrorClass::Status(400);
     script.begun();
-    assert_eq!(script.fails(1, refused), [Step::Attempted(DeliveryId(1), 1), Step::Waits(SECOND)]);
+    assert_eq!(script.fails(1, refused), ["1 waits 1"]);
+    assert_eq!((script.used(1).attempts, script.used(1).made), (1, 1));
     script.pass(1);
     script.begun();
-    assert_eq!(script.fails(1, refused), [Step::Attempted(DeliveryId(1), 2), Step::Waits(2 * SECOND)]);
+    assert_eq!(script.fails(1, refused), ["1 waits 2"]);
     script.pass(2);
     script.begun();
-    let reason = "status 400: x (attempt 3)".to_owned();
-    assert_eq!(script.fails(1, refused), [Step::End(DeliveryId(1), Outcome::Dead(reason))]);
+    assert_eq!(script.fails(1, refused), ["1 dead: status 400: x (attempt 3)"]);
     assert_eq!(script.schedule.claimed(), 0);
 }
 
@@ -131,113 +239,74 @@ fn a_refusal_is_tried_again_and_then_a_dead_letter() {
 fn what_is_used_up_goes_back_to_the_broker_after_one_more_pause_when_asked() {
     let mut script = Script::new(1, WhenExhausted::Return);
     for _ in 0..3 {
-        script.pass(600);
-        assert_eq!(script.schedule.returning(script.now), []);
         assert_eq!(script.begun(), [1]);
         script.fails(1, ErrorClass::Status(400));
+        script.pass(600);
     }
-    assert_eq!(script.schedule.wake_at(script.now), Some(script.now + 4 * SECOND));
-    script.pass(4);
     assert_eq!(script.begun(), [0; 0]);
-    assert_eq!(script.schedule.returning(script.now), [DeliveryId(1)]);
-    assert_eq!(script.schedule.wake_at(script.now), None);
+    assert_eq!(script.returned, [1]);
+    // It has come again, and is tried once more before it waits again.
+    script.claim(Claimed { used: Used { attempts: 3, made: 3, ..Used::default() }, ..claimed(1, "k") });
+    assert_eq!(script.begun(), [1]);
+    assert_eq!(script.fails(1, ErrorClass::Status(400)), ["1 waits 8"]);
 }
 
 #[test]
 fn an_unusable_notification_is_a_dead_letter_at_once_even_when_requeueing() {
     let mut script = Script::new(1, WhenExhausted::Return);
     script.begun();
-    let reason = "unusable notification: x (attempt 1)".to_owned();
-    assert_eq!(script.fails(1, ErrorClass::Content), [Step::End(DeliveryId(1), Outcome::Dead(reason))]);
+    let dead = "1 dead: unusable notification: x (attempt 1)";
+    assert_eq!(script.fails(1, ErrorClass::Content), [dead]);
 }
 
 /// It does not go back to the broker, nor wait for a target that is held.
 #[test]
 fn a_final_refusal_is_a_dead_letter_at_once() {
-    let dead = |id| {
-        let reason = "refused for good: x (attempt 1)".to_owned();
-        [Step::End(DeliveryId(id), Outcome::Dead(reason))]
-    };
     let mut script = Script::new(2, WhenExhausted::Return);
     script.begun();
-    assert_eq!(script.fails(1, ErrorClass::Connect), [Step::Opened(SECOND)]);
-    assert_eq!(script.fails(2, ErrorClass::Rejected), dead(2));
+    assert_eq!(script.fails(1, ErrorClass::Connect), ["target opened 1", "1 held 1"]);
+    assert_eq!(script.fails(2, ErrorClass::Rejected), ["2 dead: refused for good: x (attempt 1)"]);
     script.pass(1);
     assert_eq!(script.begun(), [1]);
-    let [end] = dead(1);
-    assert_eq!(script.fails(1, ErrorClass::Rejected), [end, Step::Closed]);
+    let closed = ["target closed", "1 dead: refused for good: x (attempt 1)"];
+    assert_eq!(script.fails(1, ErrorClass::Rejected), closed);
     assert_eq!(script.schedule.claimed(), 0);
 }
 
 #[test]
-fn a_target_that_is_down_is_held_probed_and_drained_at_a_growing_pace() {
-    let mut script = Script::new(9, WhenExhausted::DeadLetter);
-    assert_eq!(script.begun(), [1, 2, 3, 4]);
-    assert_eq!(script.fails(1, ErrorClass::Connect), [Step::Opened(SECOND)]);
-    for id in [2, 3, 4] {
-        assert_eq!(script.fails(id, ErrorClass::Connect), [Step::Held]);
+fn what_failed_before_gets_a_share_of_the_calls_and_never_all() {
+    let mut script = Script::of(0, Schedule::new(POLICY, WhenExhausted::DeadLetter, 8));
+    let used = Used { made: 1, ..Used::default() };
+    (1..=20).for_each(|id| script.claim(Claimed { used, ..claimed(id, &format!("key{id}")) }));
+    // Alone they have all calls but a quarter.
+    assert_eq!(script.begun(), [1, 2, 3, 4, 5, 6]);
+    // What has never failed goes at once.
+    (101..=112).for_each(|id| script.add(id));
+    assert_eq!(script.begun(), [101, 102]);
+    // Of four calls from then on one is for those that have failed.
+    let mut next = Vec::new();
+    for id in [1, 2, 3, 4, 5, 6, 101, 102] {
+        script.ok(id);
+        next.extend(script.begun());
     }
-    assert_eq!(script.begun(), [0; 0]);
-    assert_eq!(script.schedule.wake_at(script.now), Some(script.now + SECOND));
-    script.pass(1);
-    // One probe at a time, each with another key.
-    assert_eq!(script.begun(), [1]);
-    assert_eq!(script.fails(1, ErrorClass::Connect), [Step::Held]);
-    script.pass(2);
-    assert_eq!(script.begun(), [2]);
-    assert_eq!(script.ok(2), [Step::Closed, Step::End(DeliveryId(2), Outcome::Delivered)]);
-    // The oldest first, one, then two, then four at once.
-    assert_eq!(script.begun(), [1]);
-    script.ok(1);
-    assert_eq!(script.begun(), [3, 4]);
-    script.ok(3);
-    script.ok(4);
-    assert_eq!(script.begun(), [5, 6, 7, 8]);
+    assert_eq!(next, [103, 7, 104, 105, 106, 8, 107, 108]);
 }
 
 #[test]
-fn while_the_target_is_held_no_attempt_is_burnt() {
-    let mut script = Script::new(5, WhenExhausted::DeadLetter);
-    script.schedule = Schedule::new(
-        RetryPolicy { max_attempts: NonZeroU32::MIN, ..script.schedule.policy },
-        WhenExhausted::DeadLetter,
-        16,
-    );
-    (1..=5).for_each(|id| script.schedule.add(claimed(id, &format!("key{id}")), script.now));
-    assert_eq!(script.begun(), [1, 2, 3, 4, 5]);
-    // With one attempt allowed the first four end; the fifth key in a row shows that it is the target.
-    for id in 1..=4 {
-        let ended = script.fails(id, ErrorClass::Status(403));
-        assert!(matches!(ended[..], [Step::End(_, Outcome::Dead(_))]), "{ended:?}");
+fn the_claims_that_there_may_be_follow_from_the_calls() {
+    for (concurrency, batch, expected) in
+        [(1, 1, 16), (16, 1, 64), (1000, 1, 4000), (16, 50, 800), (4, 500, 1024)]
+    {
+        let batch = Batch { most: batch, ..Batch::default() };
+        let schedule = Schedule::new(POLICY, WhenExhausted::DeadLetter, concurrency).with_batch(batch, None);
+        assert_eq!(schedule.window(), expected, "{concurrency} {batch:?}");
     }
-    assert_eq!(script.fails(5, ErrorClass::Status(403)), [Step::Opened(SECOND)]);
-    for _ in 0..10 {
-        script.pass(30);
-        assert_eq!(script.begun(), [5]);
-        assert_eq!(script.fails(5, ErrorClass::Status(403)), [Step::Held]);
-    }
-    script.pass(30);
-    assert_eq!(script.begun(), [5]);
-    assert_eq!(script.ok(5), [Step::Closed, Step::End(DeliveryId(5), Outcome::Delivered)]);
-}
-
-#[test]
-fn a_held_schedule_with_nothing_to_send_does_not_wake() {
-    let mut script = Script::new(1, WhenExhausted::DeadLetter);
-    script.begun();
-    script.fails(1, ErrorClass::Connect);
-    assert!(script.schedule.release(DeliveryId(1)));
-    assert_eq!(script.schedule.wake_at(script.now), None);
 }
 
 /// The same with limits, and twenty attempts.
 fn limited(deliveries: u64, limits: Limits) -> Script {
-    let mut script = Script::new(0, WhenExhausted::DeadLetter);
-    let policy = RetryPolicy { max_attempts: NonZeroU32::new(20).unwrap(), ..script.schedule.policy };
-    script.schedule = Schedule::new(policy, WhenExhausted::DeadLetter, 4).with_limits(limits);
-    let now = script.now;
-    (1..=deliveries).for_each(|id| script.schedule.add(claimed(id, &format!("key{id}")), now));
-    script
+    let policy = RetryPolicy { max_attempts: NonZeroU32::new(20).unwrap(), ..POLICY };
+    Script::of(deliveries, Schedule::new(policy, WhenExhausted::DeadLetter, 4).with_limits(limits))
 }
 
 #[test]
@@ -249,18 +318,20 @@ fn an_age_ends_what_is_tried_again_and_again_and_is_kept_with_the_attempts() {
         let mut age = 0;
         for pause in [1, 2, 4, 8] {
             assert_eq!(script.begun(), [1], "{class:?}");
-            let steps = script.fails(1, class);
+            let words = script.fails(1, class);
             if age < 10 {
-                assert!(matches!(steps.last(), Some(Step::Waits(_))), "{steps:?}");
-                let known = script.schedule.used(DeliveryId(1), script.now).unwrap();
-                assert_eq!(known.age, age * SECOND);
+                assert_eq!(words, [format!("1 waits {pause}")], "{class:?}");
+                // With the pause, which the journal does not count.
+                assert_eq!(script.used(1).age, (age + pause) as u32 * SECOND);
             } else {
-                let reason = format!("{class}: x (attempt {}, after {age} s: retry_max_age)", used + 1);
-                assert_eq!(steps, [Step::End(DeliveryId(1), Outcome::Dead(reason))]);
+                assert_eq!(
+                    words,
+                    [format!("1 dead: {class}: x (attempt {}, after {age} s: retry_max_age)", used + 1)]
+                );
                 return;
             }
             script.pass(pause);
-            age += u32::try_from(pause).unwrap();
+            age += pause;
         }
         assert!(age > 10);
     }
@@ -270,79 +341,25 @@ fn an_age_ends_what_is_tried_again_and_again_and_is_kept_with_the_attempts() {
 fn what_was_used_up_before_counts() {
     let mut script = limited(0, Limits { max_age: Some(10 * SECOND), ..Limits::default() });
     let used = Used { attempts: 4, age: 9 * SECOND, made: 4 };
-    script.schedule.add(Claimed { used, ..claimed(1, "k") }, script.now);
+    script.claim(Claimed { used, ..claimed(1, "k") });
     script.begun();
     script.pass(1);
-    let reason = "status 409: x (attempt 5, after 10 s: retry_max_age)".to_owned();
-    assert_eq!(script.fails(1, ErrorClass::Status(409)), [Step::End(DeliveryId(1), Outcome::Dead(reason))]);
-}
-
-#[test]
-fn while_the_target_is_held_nothing_ages() {
-    let mut script = limited(1, Limits { max_age: Some(10 * SECOND), ..Limits::default() });
-    script.begun();
-    script.pass(4);
-    script.fails(1, ErrorClass::Connect);
-    for _ in 0..100 {
-        script.pass(3600);
-        assert_eq!(script.begun(), [1]);
-        assert_eq!(script.fails(1, ErrorClass::Connect), [Step::Held]);
-    }
-    assert_eq!(script.schedule.used(DeliveryId(1), script.now).unwrap().age, 4 * SECOND);
-    // Nor does it while nothing can be written down.
-    script.pass(30);
-    script.begun();
-    script.fails(1, ErrorClass::Status(409));
-    script.schedule.look_at_clock(false, script.now);
-    script.pass(3600);
-    script.schedule.look_at_clock(true, script.now);
-    assert_eq!(script.schedule.used(DeliveryId(1), script.now).unwrap().age, 4 * SECOND);
-}
-
-#[test]
-fn a_target_that_is_held_longer_than_it_may_makes_dead_letters_of_what_waited_as_long() {
-    let mut script = limited(2, Limits { hold_max: Some(60 * SECOND), ..Limits::default() });
-    script.begun();
-    script.fails(1, ErrorClass::Connect);
-    script.fails(2, ErrorClass::Connect);
-    assert_eq!(script.schedule.hold_ends(), Some(script.now + 60 * SECOND));
-    script.pass(50);
-    script.schedule.add(claimed(3, "late"), script.now);
-    script.schedule.add(claimed(4, "from the journal"), script.now);
-    // Longer ago than the target is held counts no more than that.
-    script.schedule.came_before(DeliveryId(4), 3600 * SECOND, script.now);
-    assert_eq!(script.held_too_long(), []);
-    script.pass(10);
-    let ended = |ids: &[u64], seconds: u32| {
-        let reason = format!("the target was held for {seconds} s, and hold_max is over");
-        ids.iter().map(|id| (DeliveryId(*id), Outcome::Dead(reason.clone()))).collect::<Vec<_>>()
-    };
-    assert_eq!(script.held_too_long(), ended(&[1, 2, 4], 60));
-    // The one that came later has a minute of its own.
-    script.pass(49);
-    assert_eq!(script.held_too_long(), []);
-    script.pass(1);
-    assert_eq!(script.held_too_long(), ended(&[3], 110));
-    assert_eq!(script.schedule.claimed(), 0);
+    let dead = "1 dead: status 409: x (attempt 5, after 10 s: retry_max_age)";
+    assert_eq!(script.fails(1, ErrorClass::Status(409)), [dead]);
 }
 
 #[test]
 fn a_dead_letter_holds_its_key_if_it_should() {
     let mut script = limited(1, Limits { on_dead: OnDead::HoldKey, ..Limits::default() });
     script.begun();
-    let reason = "unusable notification: x (attempt 1)".to_owned();
-    assert_eq!(
-        script.fails(1, ErrorClass::Content),
-        [Step::End(DeliveryId(1), Outcome::DeadHoldingKey(reason))]
-    );
+    let dead = "1 dead, holding: unusable notification: x (attempt 1)";
+    assert_eq!(script.fails(1, ErrorClass::Content), [dead]);
 }
 
 /// Of ten deliveries, calls of three.
 fn batches(wait: u64, rate: Option<Rate>) -> Script {
-    let mut script = Script::new(10, WhenExhausted::DeadLetter);
-    script.schedule =
-        script.schedule.with_batch(Batch { most: 3, wait: SECOND * wait as u32, whole: false }, rate);
-    script
+    let batch = Batch { most: 3, wait: SECOND * wait as u32, whole: false };
+    Script::of(10, Schedule::new(POLICY, WhenExhausted::DeadLetter, 4).with_batch(batch, rate))
 }
 
 #[test]
@@ -351,7 +368,7 @@ fn events_are_gathered_into_calls_and_concurrency_counts_those() {
     assert_eq!(script.calls(), [vec![1, 2, 3], vec![4, 5, 6], vec![7, 8, 9], vec![10]]);
     script.ok(1);
     script.ok(2);
-    script.schedule.add(claimed(11, "k"), script.now);
+    script.add(11);
     assert!(script.calls().is_empty(), "the first call is not over");
     script.ok(3);
     assert_eq!(script.calls(), [[11]]);
@@ -364,7 +381,7 @@ fn the_first_waits_for_others_for_that_long_and_no_longer() {
     let due = script.now + 5 * SECOND;
     assert_eq!(script.schedule.wake_at(script.now), Some(due));
     script.pass(4);
-    script.schedule.add(claimed(11, "k"), script.now);
+    script.add(11);
     assert!(script.calls().is_empty());
     script.pass(1);
     assert_eq!(script.calls(), [[10, 11]]);
@@ -378,19 +395,18 @@ fn what_failed_together_is_tried_alone() {
         let mut script = batches(0, None);
         script.begun();
         for id in 1..=3 {
-            assert_eq!(script.fails(id, class), [Step::Waits(SECOND)], "{class}");
-            assert_eq!(script.schedule.used(DeliveryId(id), script.now).unwrap().attempts, 0);
+            assert_eq!(script.fails(id, class), [format!("{id} waits 1")], "{class}");
+            assert_eq!(script.used(id).attempts, 0);
         }
         script.pass(1);
         (4..=10).for_each(|id| drop(script.ok(id)));
         assert_eq!(script.calls(), [[1], [2], [3]]);
     }
-    // What nobody can change is not tried again.
+    // A final refusal is not tried again.
     let mut script = batches(0, None);
     script.begun();
     script.ok(1);
-    let reason = "refused for good: x (attempt 1)".to_owned();
-    assert_eq!(script.fails(2, ErrorClass::Rejected), [Step::End(DeliveryId(2), Outcome::Dead(reason))]);
+    assert_eq!(script.fails(2, ErrorClass::Rejected), ["2 dead: refused for good: x (attempt 1)"]);
 }
 
 #[test]

@@ -106,6 +106,7 @@ async fn no_attempt_begins_while_its_outcome_could_not_be_kept() {
         limits: Limits::default(),
         batch: Batch::default(),
         rate: None,
+        hosts: HostLimits::default(),
     };
     let looped = DeliveryLoop::new("a", rig.action.clone(), moody.clone(), settings, counters);
     rig.task.spawn(looped.run(rig.shutdown.clone()));

@@ -1,6 +1,8 @@
 //! What leaves the journal: history that is old enough, dead letters beyond the bound, and history that is in
 //! the way of what is pending. In bites, so that no append waits long.
 
+use std::cmp::Reverse;
+use std::collections::{HashMap, VecDeque};
 use std::time::{Duration, Instant, SystemTime};
 
 use rusqlite::{Connection, OptionalExtension as _, Result, TransactionBehavior, params};
@@ -83,7 +85,9 @@ fn objects(writer: &mut Writer, before: i64) -> Result<usize> {
     enriched::forget(connection, before, BITE)
 }
 
-/// Dead letters beyond the bound, into the file first; answers how many left. Those that hold their key stay.
+/// Dead letters beyond the bound, into the file first; answers how many left. Those that hold their key stay. The oldest
+/// leave of the action and cause that have most of them: however many events of one tenant end in the same way, those of
+/// the others stay.
 fn dead(writer: &mut Writer) -> Result<usize> {
     let (next_event, most) =
         (writer.next_event(), i64::try_from(writer.options.max_dead).unwrap_or(i64::MAX));
@@ -92,8 +96,10 @@ fn dead(writer: &mut Writer) -> Result<usize> {
     let dead: i64 =
         connection
             .query_row("SELECT coalesce(sum(count), 0) FROM tally WHERE state = 3", [], |row| row.get(0))?;
-    let mut ids = oldest(connection, "state = 3 AND holds_key = 0 AND ended < ?1", i64::MAX)?;
-    ids.truncate(usize::try_from(dead - most).unwrap_or(0));
+    if dead <= most {
+        return Ok(0);
+    }
+    let ids = most_common(connection, (dead - most).min(BITE))?;
     let mut lines = Vec::new();
     for id in &ids {
         lines.extend(dead_line(connection, *id)?);
@@ -107,6 +113,34 @@ fn dead(writer: &mut Writer) -> Result<usize> {
     }
     remove(connection, &ids, next_event)?;
     Ok(ids.len())
+}
+
+/// The oldest dead letters of the action and cause that have most of them, one after the other.
+fn most_common(connection: &Connection, count: i64) -> Result<Vec<DeliveryId>> {
+    let mut select = connection.prepare_cached(
+        "SELECT id, action, coalesce(reason, '') FROM delivery WHERE state = 3 AND holds_key = 0 ORDER BY ended",
+    )?;
+    let mut rows = select.query([])?;
+    let mut groups: HashMap<(String, String), VecDeque<DeliveryId>> = HashMap::new();
+    while let Some(row) = rows.next()? {
+        let reason: String = row.get(2)?;
+        let of = (row.get(1)?, cause(&reason).to_owned());
+        groups.entry(of).or_default().push_back(row.get(0).map(delivery_id)?);
+    }
+    let next = || {
+        let largest = groups.values_mut().max_by_key(|group| (group.len(), group.front().map(Reverse)));
+        largest.and_then(VecDeque::pop_front)
+    };
+    Ok(std::iter::from_fn(next).take(usize::try_from(count).unwrap_or(0)).collect())
+}
+
+/// The class of failure at the beginning of a reason, as `status 400` or `cannot connect`. What has no class ends
+/// before its first number.
+fn cause(reason: &str) -> &str {
+    match reason.split_once(": ") {
+        Some((class, _)) => class,
+        None => reason.split(|c: char| c.is_ascii_digit()).next().unwrap_or_default(),
+    }
 }
 
 fn oldest(connection: &Connection, which: &str, before: i64) -> Result<Vec<DeliveryId>> {

@@ -269,7 +269,10 @@ impl<'a> Work<'a> {
             )
             .optional()?;
         let Some((action, is_wished)) = found else { return Ok(Ended::Nothing) };
-        self.answered(id, used.made, answer)?;
+        // Without an answer there was no attempt.
+        if !answer.is_empty() {
+            self.answered(id, used.made, answer)?;
+        }
         if is_wished
             && let Some(found) = self.find(id)?
             && let Some(wish) = &found.wish

@@ -14,6 +14,10 @@ use crate::action::ActionError;
 struct Recorded;
 
 impl Servers for Recorded {
+    fn dependency(&self) -> std::sync::Arc<str> {
+        "recorded".into()
+    }
+
     fn of_port<'a>(&'a self, port: &'a str) -> BoxFuture<'a, Result<Option<String>, ActionError>> {
         let id = (port == "c5330e6d-3205-477b-8692-e791283a6bae")
             .then(|| "33333333-aaaa-4bbb-8ccc-000000000001".to_owned());

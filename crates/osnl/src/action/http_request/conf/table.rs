@@ -127,6 +127,16 @@ const OPTIONS: &[DriverOption] = &[
          Internet.",
     ),
     DriverOption::new(
+        "host_concurrency",
+        "number, 1 to 1000",
+        "Where the host of url comes out of the event: the most calls of one host at once. Without it, concurrency.",
+    ),
+    DriverOption::new(
+        "host_rate",
+        "rate",
+        "Where the host of url comes out of the event: at most so many calls of one host within a time, as 10 per 1m.",
+    ),
+    DriverOption::new(
         "allow_private",
         "boolean",
         "true: private networks too; never this machine, its links or a cloud's metadata.",

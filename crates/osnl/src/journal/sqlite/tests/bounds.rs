@@ -54,6 +54,26 @@ async fn the_oldest_dead_letters_leave_to_a_file_first() {
     assert_eq!(mode & 0o777, 0o600);
 }
 
+/// However many events of one tenant end in the same way, the dead letters of others stay.
+#[tokio::test]
+async fn dead_letters_of_one_cause_do_not_push_out_those_of_another() {
+    let folder = tempfile::tempdir().unwrap();
+    let journal = open_with(SqliteOptions { max_dead: 4, ..options(&folder) });
+    let reasons = ["status 403: no (attempt 6)", "cannot connect: refused (attempt 6)"];
+    let flood = (0..6).map(|n| format!("status 400: name {n} is too long (attempt 6)"));
+    for (n, reason) in reasons.map(str::to_owned).into_iter().chain(flood).enumerate() {
+        keep(&journal, &n.to_string(), &n.to_string()).await;
+        let claimed = claim(&journal, "a", 1).await;
+        journal.end(claimed[0].id, Outcome::Dead(reason).into());
+    }
+    let dead =
+        || reader(&folder).list(&Filter { states: vec![State::Dead], ..Filter::default() }, &Page::default());
+    osnl_testkit::wait_until(Duration::from_secs(20), "four have left", || dead().unwrap().len() == 4);
+    let left: Vec<_> = dead().unwrap().into_iter().filter_map(|row| row.reason).collect();
+    let flood = |n: usize| format!("status 400: name {n} is too long (attempt 6)");
+    assert_eq!(left, [reasons[0].to_owned(), reasons[1].to_owned(), flood(4), flood(5)]);
+}
+
 #[tokio::test]
 async fn unreadable_messages_are_kept_with_their_bytes_and_bounded() {
     let folder = tempfile::tempdir().unwrap();

@@ -1,0 +1,177 @@
+//! Dependencies that are down: services that a delivery needs before its attempt, and that are not its target. Pure; the
+//! time is passed in.
+//!
+//! An outage holds only the deliveries that need the service, and each of those only until the next try is due. It is over
+//! when the service has answered, or when no try has failed for [`QUIET`] after one was due: then no delivery that waited
+//! for it has met it again.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use tokio::time::Instant;
+
+use super::breaker::LONGEST_OPEN;
+use super::limits::Hold;
+use super::policy::RetryPolicy;
+
+/// A service that answers neither in this time after a try was due nor fails is not needed any more. Longer than an
+/// enrichment waits for an answer by default.
+const QUIET: Duration = Duration::from_secs(20);
+/// An action names fewer enrichments.
+const MOST: usize = 64;
+const LONGEST_REASON: usize = 500;
+
+/// A dependency that is down, for a status.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Outage {
+    /// The service, as errors name it.
+    pub dependency: Arc<str>,
+    /// Since when it is down.
+    pub since: SystemTime,
+    /// The latest failure.
+    pub reason: String,
+    /// When it is asked again.
+    pub next_try: Instant,
+}
+
+#[derive(Debug)]
+struct Down {
+    failures: u32,
+    hold: Hold,
+    outage: Outage,
+}
+
+/// See the [module](self).
+#[derive(Debug, Default)]
+pub(super) struct Outages {
+    down: BTreeMap<Arc<str>, Down>,
+    changed: bool,
+}
+
+impl Outages {
+    /// A delivery met it: when that delivery may try again, and whether this is the beginning of the outage.
+    pub(super) fn failed(
+        &mut self,
+        dependency: &Arc<str>,
+        reason: &str,
+        retry_after: Option<Duration>,
+        policy: &RetryPolicy,
+        now: Instant,
+    ) -> (Instant, bool) {
+        let reason: String = reason.chars().take(LONGEST_REASON).collect();
+        let begins = !self.down.contains_key(dependency);
+        if begins && self.down.len() >= MOST {
+            // Never with what a configuration can name; the delivery waits all the same.
+            return (now + retry_after.unwrap_or(LONGEST_OPEN), false);
+        }
+        let down = self.down.entry(dependency.clone()).or_insert_with(|| Down {
+            failures: 0,
+            hold: Hold::begin(now),
+            outage: Outage {
+                dependency: dependency.clone(),
+                since: SystemTime::now(),
+                reason: String::new(),
+                next_try: now,
+            },
+        });
+        // Of all that meet it between two tries the first one counts.
+        if down.outage.next_try <= now {
+            down.failures = down.failures.saturating_add(1);
+            let pause = policy.pause(down.failures).min(LONGEST_OPEN);
+            down.outage.next_try = now + pause.max(retry_after.unwrap_or_default());
+            down.outage.reason = reason;
+            self.changed = true;
+        }
+        (down.outage.next_try, begins)
+    }
+
+    /// Whether the clock of `hold_max` runs.
+    pub(super) fn set(&mut self, runs: bool, now: Instant) {
+        self.down.values_mut().for_each(|down| down.hold.set(runs, now));
+    }
+
+    /// How long it has kept something waiting that arrived at this moment.
+    pub(super) fn kept_waiting(
+        &self,
+        dependency: &str,
+        arrived: Option<Instant>,
+        now: Instant,
+    ) -> Option<Duration> {
+        self.down.get(dependency).map(|down| down.hold.kept_waiting(arrived, now))
+    }
+
+    /// Other settings: each outage begins anew, and is asked for at once.
+    pub(super) fn change(&mut self, now: Instant) {
+        for down in self.down.values_mut() {
+            down.failures = 0;
+            down.hold = Hold::begin(now);
+            down.outage.next_try = now;
+        }
+    }
+
+    /// It has answered; whether it was down.
+    pub(super) fn answered(&mut self, dependency: &str) -> bool {
+        let was = self.down.remove(dependency).is_some();
+        self.changed |= was;
+        was
+    }
+
+    /// Whether one is known to be down: the age of what needs it stands still.
+    pub(super) fn is_empty(&self) -> bool {
+        self.down.is_empty()
+    }
+
+    /// Forgets those that no delivery has met again.
+    pub(super) fn look(&mut self, now: Instant) {
+        let before = self.down.len();
+        self.down.retain(|_, down| now < down.outage.next_try + QUIET);
+        self.changed |= self.down.len() != before;
+    }
+
+    pub(super) fn take_changed(&mut self) -> bool {
+        std::mem::take(&mut self.changed)
+    }
+
+    pub(super) fn all(&self) -> Vec<Outage> {
+        self.down.values().map(|down| down.outage.clone()).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::num::NonZeroU32;
+
+    use super::*;
+
+    const POLICY: RetryPolicy = RetryPolicy {
+        max_attempts: NonZeroU32::MIN,
+        initial: Duration::from_secs(1),
+        max: Duration::from_secs(600),
+        jitter: 0.0,
+    };
+
+    #[test]
+    fn an_outage_grows_its_own_pause_and_ends_with_an_answer_or_in_silence() {
+        let mut outages = Outages::default();
+        let name: Arc<str> = "keystone".into();
+        let start = Instant::now();
+        let mut now = start;
+        for pause in [1, 2, 4, 8, 16, 30, 30] {
+            let begins = now == start;
+            let due = now + Duration::from_secs(pause);
+            assert_eq!(outages.failed(&name, "refused", None, &POLICY, now), (due, begins));
+            // Those that meet it with it wait for the same moment.
+            assert_eq!(outages.failed(&name, "refused", None, &POLICY, now), (due, false));
+            now = due;
+        }
+        assert_eq!(outages.all()[0].reason, "refused");
+        assert!(outages.answered(&name));
+        assert!(!outages.answered(&name));
+        outages.failed(&name, "refused", None, &POLICY, now);
+        outages.look(now + QUIET);
+        assert!(!outages.is_empty());
+        outages.look(now + QUIET + Duration::from_secs(1));
+        assert!(outages.is_empty());
+    }
+}

@@ -1,0 +1,259 @@
+//! Targets that are held, and dependencies that are down.
+
+use super::*;
+
+#[test]
+fn a_target_that_is_down_is_held_probed_and_drained_at_a_growing_pace() {
+    let mut script = Script::new(9, WhenExhausted::DeadLetter);
+    assert_eq!(script.begun(), [1, 2, 3, 4]);
+    assert_eq!(script.fails(1, ErrorClass::Connect), ["target opened 1", "1 held 1"]);
+    for id in [2, 3, 4] {
+        assert_eq!(script.fails(id, ErrorClass::Connect), [format!("{id} held 1")]);
+    }
+    assert_eq!(script.begun(), [0; 0]);
+    assert_eq!(script.schedule.wake_at(script.now), Some(script.now + SECOND));
+    script.pass(1);
+    // One probe at a time, of those that have never failed the oldest and the newest in turn.
+    assert_eq!(script.begun(), [5]);
+    assert_eq!(script.fails(5, ErrorClass::Connect), ["5 held 1"]);
+    script.pass(2);
+    assert_eq!(script.begun(), [9]);
+    assert_eq!(script.ok(9), ["target closed", "9 delivered"]);
+    // One, then two, then four at once; those first that have never failed.
+    assert_eq!(script.begun(), [6]);
+    script.ok(6);
+    assert_eq!(script.begun(), [7, 8]);
+    script.ok(7);
+    script.ok(8);
+    // All calls but one, as long as nothing else is there.
+    assert_eq!(script.begun(), [1, 2, 3]);
+}
+
+#[test]
+fn a_failed_probe_waits_by_itself_and_longer_each_time() {
+    let mut script = Script::new(1, WhenExhausted::DeadLetter);
+    script.begun();
+    script.fails(1, ErrorClass::Connect);
+    for pause in [2, 4, 8, 16, 30, 30] {
+        script.pass(30);
+        assert_eq!(script.begun(), [1]);
+        assert_eq!(script.fails(1, ErrorClass::Connect), [format!("1 held {pause}")]);
+    }
+    assert_eq!((script.used(1).attempts, script.used(1).age, script.used(1).made), (0, Duration::ZERO, 7));
+}
+
+/// Eight events that make the target stumble, and one that does not: finding 7.
+#[test]
+fn a_healthy_delivery_behind_eight_that_fail_waits_ten_seconds_at_most() {
+    let mut script = Script::new(8, WhenExhausted::DeadLetter);
+    let play = |script: &mut Script, healthy: u64, most: u64| {
+        for _ in 0..=most {
+            for id in script.begun() {
+                if id == healthy {
+                    script.ok(id);
+                    return;
+                }
+                script.fails(id, ErrorClass::Status(500));
+            }
+            script.pass(1);
+        }
+        panic!("{healthy} waits for more than {most} s");
+    };
+    // With them, while they fail for the first time.
+    script.add(9);
+    play(&mut script, 9, 10);
+    for healthy in 10..100 {
+        // At any time later, and at once while the target is not held.
+        let most = if script.schedule.breaker() == BreakerState::Closed { 0 } else { 10 };
+        for _ in 0..healthy % 7 {
+            for id in script.begun() {
+                script.fails(id, ErrorClass::Status(500));
+            }
+            script.pass(1);
+        }
+        script.add(healthy);
+        play(&mut script, healthy, most);
+    }
+    assert_eq!(script.schedule.breaker(), BreakerState::Closed, "those that have failed before open nothing");
+}
+
+#[test]
+fn a_refused_probe_uses_up_an_attempt_and_nothing_else_does_while_it_is_held() {
+    let policy = RetryPolicy { max_attempts: NonZeroU32::new(2).unwrap(), ..POLICY };
+    let mut script = Script::of(6, Schedule::new(policy, WhenExhausted::DeadLetter, 16));
+    assert_eq!(script.begun(), [1, 2, 3, 4, 5, 6]);
+    let refused = ErrorClass::Status(403);
+    for id in 1..=4 {
+        assert_eq!(script.fails(id, refused), [format!("{id} waits 1")]);
+    }
+    assert_eq!(script.fails(5, refused), ["target opened 1", "5 held 1"]);
+    assert_eq!(script.fails(6, refused), ["6 held 1"]);
+    assert_eq!([1, 5, 6].map(|id| script.used(id).attempts), [1, 0, 0]);
+    script.pass(1);
+    assert_eq!(script.begun(), [1]);
+    assert_eq!(script.fails(1, refused), ["1 dead: status 403: x (attempt 2)"]);
+    script.pass(2);
+    assert_eq!(script.begun(), [6]);
+    assert_eq!(script.fails(6, refused), ["6 waits 1"]);
+    assert_eq!((script.used(6).attempts, script.used(6).age), (1, Duration::ZERO));
+    script.pass(4);
+    assert_eq!(script.begun(), [2]);
+    assert_eq!(script.ok(2), ["target closed", "2 delivered"]);
+}
+
+#[test]
+fn a_held_schedule_with_nothing_to_send_does_not_wake() {
+    let mut script = Script::new(2, WhenExhausted::DeadLetter);
+    script.begun();
+    script.fails(1, ErrorClass::Connect);
+    script.ok(2);
+    assert_eq!(script.schedule.wake_at(script.now), None);
+}
+
+#[test]
+fn while_the_target_is_held_nothing_ages() {
+    let mut script = limited(1, Limits { max_age: Some(10 * SECOND), ..Limits::default() });
+    script.begun();
+    script.pass(4);
+    script.fails(1, ErrorClass::Connect);
+    for _ in 0..100 {
+        script.pass(3600);
+        assert_eq!(script.begun(), [1]);
+        let words = script.fails(1, ErrorClass::Connect);
+        assert!(words[0].starts_with("1 held"), "{words:?}");
+    }
+    assert_eq!(script.used(1).age, 4 * SECOND);
+    // Nor does it while nothing can be written down.
+    script.pass(30);
+    script.begun();
+    script.add(2);
+    script.ok(1);
+    script.begun();
+    script.pass(4);
+    script.schedule.look_at_clock(false, script.now);
+    script.pass(3600);
+    script.schedule.look_at_clock(true, script.now);
+    script.fails(2, ErrorClass::Status(409));
+    assert_eq!(script.used(2).age, 5 * SECOND, "with a second of pause");
+}
+
+fn held_too_long(script: &mut Script) -> Vec<String> {
+    let mut out = Vec::new();
+    script.schedule.give_up_held(script.now, &mut out);
+    script.keep(out)
+}
+
+#[test]
+fn a_target_that_is_held_longer_than_it_may_makes_dead_letters_of_what_waited_as_long() {
+    let mut script = limited(3, Limits { hold_max: Some(60 * SECOND), ..Limits::default() });
+    assert_eq!(script.begun(), [1, 2, 3]);
+    script.fails(1, ErrorClass::Connect);
+    script.ok(2);
+    // It succeeded after all: the hold begins with the next failure.
+    script.fails(3, ErrorClass::Connect);
+    script.schedule.look_at_clock(true, script.now);
+    let ends = Some(script.now + 60 * SECOND);
+    assert_eq!(script.schedule.hold_ends(script.now), ends);
+    let began = script.now;
+    script.pass(50);
+    script.add(4);
+    let long_ago = began.checked_sub(SECOND);
+    script.schedule.add(claimed(5, "from the journal"), None, long_ago, script.now);
+    assert_eq!(held_too_long(&mut script), [""; 0]);
+    script.pass(10);
+    let dead = |id: u64, seconds: u32| {
+        format!("{id} dead: the target was held for {seconds} s, and hold_max is over")
+    };
+    assert_eq!(held_too_long(&mut script), [dead(5, 60)]);
+    // The one that came later has a minute of its own.
+    script.pass(49);
+    assert_eq!(held_too_long(&mut script), [""; 0]);
+    script.pass(1);
+    assert_eq!(held_too_long(&mut script), [dead(4, 110)]);
+    assert_eq!(script.schedule.claimed(), 0);
+}
+
+#[test]
+fn a_hold_does_not_last_while_no_attempt_may_begin() {
+    let mut script = limited(2, Limits { hold_max: Some(60 * SECOND), ..Limits::default() });
+    script.begun();
+    script.fails(1, ErrorClass::Connect);
+    script.fails(2, ErrorClass::Connect);
+    script.add(3);
+    script.pass(10);
+    // Paused, or the journal has failed.
+    script.schedule.look_at_clock(false, script.now);
+    assert_eq!(script.schedule.hold_ends(script.now), None);
+    script.pass(3600);
+    script.schedule.look_at_clock(true, script.now);
+    assert_eq!(held_too_long(&mut script), [""; 0]);
+    assert_eq!(script.schedule.hold_ends(script.now), Some(script.now + 50 * SECOND));
+    script.pass(50);
+    let dead = "3 dead: the target was held for 60 s, and hold_max is over";
+    assert_eq!(held_too_long(&mut script), [dead]);
+}
+
+fn depends(script: &mut Script, id: u64) -> Vec<String> {
+    script.report(id, Err(ActionError::dependency("keystone", "refused")))
+}
+
+#[test]
+fn a_dependency_that_is_down_holds_what_needs_it_and_nothing_else() {
+    let mut script = limited(4, Limits { max_age: Some(10 * SECOND), ..Limits::default() });
+    assert_eq!(script.begun(), [1, 2, 3, 4]);
+    assert_eq!(depends(&mut script, 1), ["keystone down", "1 depends 1"]);
+    assert_eq!(depends(&mut script, 2), ["2 depends 1"]);
+    assert_eq!(script.ok(3), ["3 delivered"]);
+    assert_eq!(script.schedule.breaker(), BreakerState::Closed);
+    assert_eq!(script.ok(4), ["4 delivered"]);
+    for pause in [2, 4, 8, 16, 30, 30] {
+        script.pass(30);
+        assert_eq!(script.begun(), [1, 2]);
+        for id in [1, 2] {
+            assert_eq!(depends(&mut script, id), [format!("{id} depends {pause}")]);
+        }
+        // Others go out all the time.
+        script.add(100 + pause);
+        assert_eq!(script.begun(), [100 + pause]);
+        script.ok(100 + pause);
+    }
+    // It costs nothing, and nothing ages.
+    assert_eq!(script.used(1), Used::default());
+    let (_, _, outages) = script.schedule.take_shown().unwrap();
+    assert_eq!((&*outages[0].dependency, outages[0].reason.as_str()), ("keystone", "refused"));
+    let mut out = Vec::new();
+    script.schedule.answered(&"keystone".into(), &mut out);
+    script.schedule.answered(&"keystone".into(), &mut out);
+    assert_eq!(script.keep(out), ["keystone answers"]);
+    assert_eq!(script.schedule.take_shown().unwrap().2, []);
+}
+
+#[test]
+fn a_dependency_that_is_down_for_longer_than_hold_max_ends_what_waits_for_it() {
+    let mut script = limited(1, Limits { hold_max: Some(60 * SECOND), ..Limits::default() });
+    script.begun();
+    depends(&mut script, 1);
+    script.pass(30);
+    // Paused for an hour.
+    script.schedule.look_at_clock(false, script.now);
+    script.pass(3600);
+    assert_eq!(script.begun(), [1]);
+    assert_eq!(depends(&mut script, 1), ["1 depends 2"]);
+    script.pass(30);
+    assert_eq!(script.begun(), [1]);
+    let dead = "1 dead: a dependency is down: refused (for 60 s, and hold_max is over)";
+    assert_eq!(depends(&mut script, 1), [dead]);
+}
+
+/// Held over the target, with a probe that needs a dependency: another one probes.
+#[test]
+fn a_probe_that_needs_a_dependency_makes_place_for_another() {
+    let mut script = Script::new(6, WhenExhausted::DeadLetter);
+    script.begun();
+    (1..=4).for_each(|id| drop(script.fails(id, ErrorClass::Connect)));
+    script.pass(1);
+    assert_eq!(script.begun(), [5]);
+    depends(&mut script, 5);
+    assert_eq!(script.begun(), [6]);
+    assert_eq!(script.ok(6), ["target closed", "6 delivered"]);
+}
