@@ -196,6 +196,9 @@ pub trait Consumer: Send {
     /// poll.
     fn ended(&mut self) -> BoxFuture<'_, TransportError>;
 
+    /// Messages that have come and were not handed over, as far as is known: those that came while nothing was to be.
+    fn untaken(&self) -> usize;
+
     /// Sends the settlements that `window` has gathered; leaves them there while the broker takes nothing.
     ///
     /// # Errors

@@ -25,7 +25,7 @@ use crate::control::ControlSocket;
 use crate::delivery::DeliveryLoop;
 use crate::ends::{Ends, UnexpectedEnd};
 use crate::journal::Journal;
-use crate::listener::Listener;
+use crate::listener::{Farewell, Listener};
 use crate::metrics::Counters;
 use crate::shutdown::Shutdown;
 
@@ -40,6 +40,8 @@ pub struct Daemon {
     pub deliveries: Vec<DeliveryLoop>,
     /// What stands between them.
     pub journal: Arc<dyn Journal>,
+    /// Queues that were left before a restart, and may hold messages still.
+    emptying: Vec<Farewell>,
     /// Answers questions about all of it, until the end of the drain.
     pub control: Option<ControlSocket>,
     /// Shows what runs.
@@ -80,7 +82,16 @@ impl Daemon {
     #[must_use]
     pub fn new(listeners: Vec<Listener>, deliveries: Vec<DeliveryLoop>, journal: Arc<dyn Journal>) -> Self {
         let board = Arc::new(Board::new(&listeners, &deliveries));
-        Self { listeners, deliveries, journal, control: None, board, reload: None, watched: Vec::new() }
+        Self {
+            listeners,
+            deliveries,
+            journal,
+            emptying: Vec::new(),
+            control: None,
+            board,
+            reload: None,
+            watched: Vec::new(),
+        }
     }
 
     /// The same, and whoever is asked to [reload](Board::reload) asks this one. Reloads are counted.
@@ -94,6 +105,12 @@ impl Daemon {
     #[must_use]
     pub fn watching(mut self, ends: Ends) -> Self {
         self.watched.push(ends);
+        self
+    }
+
+    /// The same, and what is left in these queues is read too.
+    pub(crate) fn emptying(mut self, emptying: Vec<Farewell>) -> Self {
+        self.emptying = emptying;
         self
     }
 
@@ -113,7 +130,7 @@ impl Daemon {
     /// The first listener that could not go on, or the first part that ended unexpectedly; everything else was drained.
     pub async fn run(self, shutdown: &Shutdown, drain_deadline: Duration) -> Result<Ended, DaemonError> {
         let ends = Ends::default();
-        let mut tasks = Tasks::start(shutdown, &ends, self.listeners, self.deliveries);
+        let mut tasks = Tasks::start(shutdown, &ends, self.listeners, self.emptying, self.deliveries);
         let watched: Vec<Ends> = self.watched.into_iter().chain([ends]).collect();
         let mut unexpected: FuturesUnordered<_> = watched.iter().map(Ends::first).collect();
         let asked = CancellationToken::new();
@@ -136,9 +153,11 @@ impl Daemon {
                 Some(end) = unexpected.next() => first_error = Some(DaemonError::Unexpected(end)),
                 Some(ended) = tasks.listeners.join_next_with_id() => first_error = tasks.listener_ended(ended).err(),
                 Some(ended) = tasks.deliveries.join_next_with_id() => first_error = tasks.delivery_ended(ended).err(),
-                Some(ended) = tasks.handovers.join_next() => {
-                    first_error = ended.err().map(|error| tasks::panicked("handover of a queue".to_owned(), error));
-                }
+                Some(left) = tasks.handovers.join_next() => match left {
+                    Ok(Some(farewell)) => tasks.empty(farewell),
+                    Ok(None) => {}
+                    Err(error) => first_error = Some(tasks::panicked("handover of a queue".to_owned(), error)),
+                },
                 Some(ended) = controls.join_next() => {
                     first_error = ended.err().map(|error| tasks::panicked("control socket".to_owned(), error));
                 }

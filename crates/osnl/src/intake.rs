@@ -15,7 +15,7 @@ use osnl_transport::{BoxFuture, IncomingMessage};
 use self::instead::{handed_on, once_each};
 use self::places::Places;
 pub use self::swap::LiveRules;
-use crate::journal::{Begin, Entry, Journal, NewDelivery, Permit, Receipt, Settle};
+use crate::journal::{Begin, Entry, Journal, NewDelivery, Obstacle, Permit, Receipt, Settle};
 use crate::metrics::Counters;
 use crate::oss::{KeysOfParts, Watcher};
 use crate::received::Received;
@@ -29,6 +29,17 @@ pub trait Intake: Send + Sync {
     /// the broker. Nothing is read that could not be kept.
     fn reserve(&self, at_most: usize) -> BoxFuture<'_, usize> {
         Box::pin(std::future::ready(at_most))
+    }
+
+    /// Keeps at most so many of the places that were reserved, and gives the others back: no message is there for them.
+    fn keep(&self, at_most: usize) {
+        let _ = at_most;
+    }
+
+    /// What keeps a message from being kept now, or those that are open from ending; `None` if nothing does, or if it is
+    /// not known.
+    fn obstacle(&self) -> Option<Obstacle> {
+        None
     }
 
     /// Whether a message with this head is wanted, decided before its payload is read.
@@ -191,9 +202,14 @@ impl RuleEngine {
     /// Takes the place of another engine of the same listener and journal: rules of a name that both have go on
     /// counting, and what was reserved is used by what comes next.
     fn succeed(&self, before: &Self) {
+        self.take_places(before);
+        self.begin(Some(before));
+    }
+
+    /// Takes over the places that another engine of the same listener has come to hold after it was replaced.
+    fn take_places(&self, before: &Self) {
         let places = before.with_permit(std::mem::take);
         self.with_permit(|own| own.succeed(places));
-        self.begin(Some(before));
     }
 
     /// Its rules are what is looked at under the listener's name.
@@ -227,6 +243,14 @@ impl Intake for RuleEngine {
                 places.count().min(at_most)
             })
         })
+    }
+
+    fn keep(&self, at_most: usize) {
+        self.with_permit(|places| places.keep(at_most));
+    }
+
+    fn obstacle(&self) -> Option<Obstacle> {
+        self.journal.obstacle(&self.actions)
     }
 
     fn wants(&self, head: &Head<'_>) -> bool {

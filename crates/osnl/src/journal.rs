@@ -45,6 +45,10 @@ pub trait Journal: Send + Sync {
     /// action whose bound is reached keeps nobody waiting who does not name it.
     fn reserve<'a>(&'a self, actions: &'a [Arc<str>], at_most: usize) -> BoxFuture<'a, Permit>;
 
+    /// What keeps an entry for these actions from being kept now, or messages that are open from ending; `None` if
+    /// nothing does.
+    fn obstacle(&self, actions: &[Arc<str>]) -> Option<Obstacle>;
+
     /// Keeps an entry in one of the permit's places. The order of the calls is the order of delivery.
     fn append(&self, permit: &mut Permit, entry: Entry) -> Receipt;
 
@@ -169,6 +173,57 @@ impl JournalState {
     }
 }
 
+/// What keeps an entry from being kept, or its message from ending.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Obstacle {
+    /// The journal has reached its size.
+    Full {
+        /// As [`JournalState::Full`] has it.
+        reason: String,
+    },
+    /// The journal cannot be written.
+    Failed {
+        /// As [`JournalState::Failed`] has it.
+        reason: String,
+    },
+    /// An action has as many deliveries as it may.
+    ActionFull {
+        /// Its name.
+        action: Arc<str>,
+        /// Deliveries that are pending; further places may be promised.
+        pending: u64,
+        /// `max_pending`.
+        most: u64,
+    },
+    /// Entries are in memory only, and their messages wait with the broker for their end.
+    NoPlace {
+        /// How many.
+        open: usize,
+        /// How many deliveries have ended so far: as long as this stays the same, nothing moves.
+        ended: u64,
+    },
+}
+
+impl fmt::Display for Obstacle {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Full { reason } => write!(f, "the journal is full: {reason}"),
+            Self::Failed { reason } => write!(f, "the journal cannot be written: {reason}"),
+            Self::ActionFull { action, pending, most } => {
+                let deliveries = if *pending == 1 { "delivery" } else { "deliveries" };
+                write!(
+                    f,
+                    "action {action} has {pending} {deliveries} pending and no place for another (max_pending is {most})"
+                )
+            }
+            Self::NoPlace { open, .. } => {
+                let messages = if *open == 1 { "message waits" } else { "messages wait" };
+                write!(f, "{open} {messages} for the end of their deliveries, and none of them ends")
+            }
+        }
+    }
+}
+
 /// Places that were reserved; unused ones go back when it is dropped.
 #[derive(Debug, Default)]
 pub struct Permit {
@@ -198,6 +253,14 @@ impl Permit {
             std::mem::swap(self, &mut other);
         } else {
             self.places += std::mem::take(&mut other.places);
+        }
+    }
+
+    /// Gives back what is beyond so many.
+    pub(crate) fn keep(&mut self, at_most: usize) {
+        if let (surplus @ 1.., Some(from)) = (self.places.saturating_sub(at_most), &self.from) {
+            self.places = at_most;
+            from.give_back(surplus);
         }
     }
 

@@ -1,9 +1,11 @@
 //! The listener's loop, the only place that owns connecting: connect, poll, dispatch, settle, back off.
 //!
 //! ```text
-//! Connecting { attempt } ──► Listening ──► Draining ──► Stopped
-//!        ▲                      │
-//!        └──── connection lost ─┘
+//! Connecting { attempt } ──► Listening or Standby ──► Draining ──► Stopped
+//!        ▲                      │        ▲  │
+//!        ├──── connection lost ─┘        │  │ nothing more can be kept
+//!        │                               │  ▼
+//!        └──── there is room again ─── Blocked: after a while what was pushed goes back
 //! ```
 //!
 //! Of each message the head is read first. What nobody wants is acknowledged, with neither a task nor an
@@ -14,8 +16,10 @@
 mod announce;
 pub(crate) mod backoff;
 mod bindings;
+mod blockade;
 mod farewell;
 mod gauges;
+mod given_back;
 mod positions;
 mod session;
 mod state;
@@ -24,19 +28,21 @@ mod tidying;
 mod watchdog;
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use osnl_model::{Priority, Target};
 use osnl_transport::{Consumer, ListenOptions, Transport, TransportError};
 use tokio::sync::watch;
 use tokio::time::Instant;
 
+use self::announce::Before;
 use self::backoff::Backoff;
-pub use self::bindings::{Bindings, OwnQueue};
-pub(crate) use self::farewell::Farewell;
-pub use self::gauges::{Gauges, Opened};
+pub use self::bindings::{Bindings, LeftQueue, OwnQueue};
+use self::blockade::Returns;
+pub(crate) use self::farewell::{Farewell, Left};
+pub use self::gauges::{Gauges, Opened, Trouble};
 pub use self::positions::PositionStore;
-use self::session::Session;
+use self::session::{Ended, Session, few};
 pub use self::state::ListenerState;
 use self::stream::Streams;
 use self::tidying::Tidying;
@@ -56,7 +62,13 @@ pub struct ListenerConfig {
     /// Whether a refused login or virtual host at the very start ends the program, as it does with
     /// oslo.messaging, instead of being tried again.
     pub refused_access_is_fatal: bool,
+    /// After this long without room for another message, what the broker has pushed goes back to it. Well below the
+    /// broker's consumer time-out (30 min in RabbitMQ).
+    pub give_back_after: Duration,
 }
+
+/// [`ListenerConfig::give_back_after`] unless said otherwise.
+pub const GIVE_BACK_AFTER: Duration = Duration::from_secs(5 * 60);
 
 /// One subscription, kept up. See the [module](self).
 pub struct Listener {
@@ -145,8 +157,8 @@ impl Listener {
         }
     }
 
-    /// What is needed to leave its queue for another one.
-    pub(crate) fn farewell(&self) -> Farewell {
+    /// What is needed to leave its queue for another one; `None` where the queue is not ours to empty.
+    pub(crate) fn farewell(&self) -> Option<Farewell> {
         Farewell::of(self)
     }
 
@@ -177,19 +189,26 @@ impl Listener {
         if let Some(positions) = &mut self.positions {
             positions.look_again();
         }
-        let mut lost_at = None;
+        let mut before: Option<Lost> = None;
+        let mut returns = Returns::default();
         let mut streams = Streams::new(&self.config.options, self.positions.clone());
         let result = loop {
-            let consumer = match self.connect(&shutdown, lost_at.is_none(), streams.as_ref()).await {
+            let first = before.is_none();
+            let prefetch = match returns.is_small() {
+                true => few(self.config.options.prefetch, self.queues().len()),
+                false => self.config.options.prefetch,
+            };
+            let consumer = match self.connect(&shutdown, first, streams.as_ref(), prefetch).await {
                 Ok(Some(consumer)) => consumer,
                 Ok(None) => break Ok(()),
                 Err(error) => break Err(error),
             };
-            let away = lost_at.map(|lost_at: Instant| lost_at.elapsed());
-            announce::announce(&self.config.name, &self.config.options, consumer.subscription(), away);
-            self.gauges.connected(consumer.subscription(), away.is_some());
-            self.state.send_replace(ListenerState::Listening);
-            let mut session = Session::new(&self, consumer, streams.as_mut());
+            let lost = before.take().map(|Lost { at, unsettled }| Before { away: at.elapsed(), unsettled });
+            announce::announce(&self.config.name, &self.config.options, consumer.subscription(), lost);
+            self.gauges.connected(consumer.subscription(), lost.is_some());
+            self.stall.send_replace(None);
+            let mut session = Session::new(&self, consumer, streams.as_mut(), prefetch);
+            self.enter(if session.is_standby() { ListenerState::Standby } else { ListenerState::Listening });
             let bindings = session.consumer.subscription().bindings.clone();
             let tidying = async {
                 if let Some(tidying) = &self.tidying {
@@ -197,27 +216,74 @@ impl Listener {
                 }
             };
             let ended = beside(session.run(&shutdown), tidying).await;
-            self.stall.send_replace(None);
+            let unsettled = session.unsettled();
+            before = Some(Lost { at: Instant::now(), unsettled });
             match ended {
-                Ok(()) => {
+                Ok(Ended::Drained) => {
                     session.consumer.close().await;
                     break Ok(());
                 }
+                Ok(Ended::GiveBack { since, reason, window_full }) => {
+                    let consumer = session.into_consumer();
+                    if !self.give_back(consumer, &mut returns, (since, reason, window_full), &shutdown).await
+                    {
+                        break Ok(());
+                    }
+                }
+                Ok(Ended::Widen) => {
+                    tracing::info!(
+                        listener.name = &*self.config.name,
+                        "nothing has blocked for a while: the whole prefetch is asked for again"
+                    );
+                    session.consumer.close().await;
+                    returns.widened();
+                }
                 Err(error) => {
-                    lost_at = Some(Instant::now());
+                    self.stall.send_replace(None);
                     tracing::warn!(
                         listener.name = &*self.config.name,
-                        unsettled = session.window.unsettled(),
+                        unsettled,
                         "{error}; connecting again, the broker delivers what is unsettled again"
                     );
                 }
             }
         };
+        self.stall.send_replace(None);
         if let Some(streams) = &mut streams {
             streams.write(&self.config.name, true).await;
         }
-        self.state.send_replace(ListenerState::Stopped);
+        self.enter(ListenerState::Stopped);
         result
+    }
+
+    /// It is in this state from now on.
+    fn enter(&self, state: ListenerState) {
+        self.gauges.entered(SystemTime::now());
+        self.state.send_replace(state);
+    }
+
+    /// It is blocked, for this reason; since when is what was said first.
+    fn blocked(&self, at: SystemTime, reason: String) {
+        let known = match &*self.state.borrow() {
+            ListenerState::Blocked { since, reason } => Some((*since, reason.clone())),
+            ListenerState::Connecting { .. }
+            | ListenerState::Listening
+            | ListenerState::Standby
+            | ListenerState::Draining
+            | ListenerState::Stopped => None,
+        };
+        let since = known.as_ref().map_or(at, |(since, _)| *since);
+        if known.is_none() {
+            tracing::warn!(
+                listener.name = &*self.config.name,
+                reason,
+                "the listener is blocked: nothing more is read until there is room, and the broker keeps the messages"
+            );
+        }
+        if known.is_none_or(|(_, known)| *known != *reason) {
+            self.gauges.entered(since);
+            self.state.send_replace(ListenerState::Blocked { since, reason: reason.into() });
+        }
     }
 
     /// Tries until it is connected; `None` when told to stop.
@@ -226,11 +292,13 @@ impl Listener {
         shutdown: &Shutdown,
         first: bool,
         streams: Option<&Streams>,
+        prefetch: u16,
     ) -> Result<Option<Box<dyn Consumer>>, TransportError> {
         let mut backoff = Backoff::new(self.transport.reconnect());
         let mut said = None;
-        let options = streams.map(|streams| streams.options(&self.config.options));
-        let options = options.as_ref().unwrap_or(&self.config.options);
+        let options = &self.config.options;
+        let options = streams.map_or_else(|| options.clone(), |streams| streams.options(options));
+        let options = &ListenOptions { prefetch, ..options };
         if let Some(pause) = backoff.before().filter(|_| !first) {
             tokio::select! {
                 biased;
@@ -239,7 +307,11 @@ impl Listener {
             }
         }
         for attempt in 1.. {
-            self.state.send_replace(ListenerState::Connecting { attempt });
+            if attempt == 1 {
+                self.enter(ListenerState::Connecting { attempt });
+            } else {
+                self.state.send_replace(ListenerState::Connecting { attempt });
+            }
             let listen = self.transport.listen(&self.config.targets, options);
             let error = tokio::select! {
                 biased;
@@ -249,6 +321,7 @@ impl Listener {
                         if !first {
                             self.counters.reconnects.increment();
                         }
+                        self.gauges.failed(None);
                         return Ok(Some(consumer));
                     }
                     Err(error) => error,
@@ -260,6 +333,7 @@ impl Listener {
                 return Err(error);
             }
             let pause = backoff.after(&error);
+            self.gauges.failed(Some(Trouble { reason: error.to_string(), next: SystemTime::now() + pause }));
             self.say_failed(attempt, &error, pause, &mut said);
             tokio::select! {
                 biased;
@@ -295,6 +369,13 @@ impl Listener {
             tracing::debug!(listener.name = name, attempt, "{error}");
         }
     }
+}
+
+/// A connection that has ended.
+struct Lost {
+    at: Instant,
+    /// Messages that were not settled, as far as is known.
+    unsettled: usize,
 }
 
 /// The first, with the second beside it for as long as both have something to do.

@@ -57,6 +57,7 @@ mod when;
 
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use osnl_model::{Priority, TransportUrl};
 use osnl_transport::{Declare, QueueKind, RabbitOptions};
@@ -141,6 +142,8 @@ pub struct ListenerConf {
     pub queue: QueueKind,
     /// Unsettled messages that the broker may hand us.
     pub prefetch: u16,
+    /// After this long without room for another message, what the broker has pushed goes back to it.
+    pub give_back_after: Duration,
     /// What oslo.messaging's rabbit driver is told by `[oslo_messaging_rabbit]`, the URL's query and this section.
     pub rabbit: RabbitOptions,
 }

@@ -213,14 +213,13 @@ impl RunningListener {
     pub async fn listening(&self) {
         let mut state = self.state.clone();
         // An error: it has ended.
-        let _ =
-            state.wait_for(|state| matches!(state, ListenerState::Listening | ListenerState::Stopped)).await;
+        let _ = state.wait_for(|state| state.is_subscribed() || *state == ListenerState::Stopped).await;
     }
 
     /// What it is doing.
     #[must_use]
     pub fn state(&self) -> ListenerState {
-        *self.state.borrow()
+        self.state.borrow().clone()
     }
 
     /// What happened so far.

@@ -59,8 +59,7 @@ impl Status {
         let mut started = false;
         let (mut begun, mut ended) = (0, 0);
         loop {
-            if !started && self.listeners.iter().any(|(_, state)| *state.borrow() == ListenerState::Listening)
-            {
+            if !started && self.listeners.iter().any(|(_, state)| state.borrow().is_subscribed()) {
                 started = true;
                 tracing::info!(target: "osnl::app", "Starting");
             }
@@ -93,7 +92,8 @@ impl Status {
     }
 
     fn line(&self) -> String {
-        let listeners = self.listeners.iter().map(|(location, state)| (location.as_str(), *state.borrow()));
+        let listeners =
+            self.listeners.iter().map(|(location, state)| (location.as_str(), state.borrow().clone()));
         let held = self.targets.iter().filter(|(_, status)| match status.borrow().state {
             TargetState::Closed | TargetState::Paused => false,
             TargetState::Open { .. } | TargetState::Probing => true,
@@ -144,21 +144,30 @@ fn line<'a>(
     held: impl Iterator<Item = &'a str>,
 ) -> String {
     let (mut waiting, mut listening, mut stopped, mut ending) = (Vec::new(), Vec::new(), Vec::new(), false);
+    let (mut standby, mut blocked) = (Vec::new(), Vec::new());
     for (location, state) in listeners {
         match state {
             ListenerState::Connecting { .. } => waiting.push(location),
             ListenerState::Listening => listening.push(location),
+            ListenerState::Standby => standby.push(location),
+            ListenerState::Blocked { .. } => blocked.push(location),
             ListenerState::Draining => ending = true,
             ListenerState::Stopped => stopped.push(location),
         }
     }
-    if ending || !stopped.is_empty() && waiting.is_empty() && listening.is_empty() {
+    let none = [&waiting, &listening, &standby, &blocked].iter().all(|places| places.is_empty());
+    if ending || !stopped.is_empty() && none {
         return STOPPING.to_owned();
     }
     let clause =
         |what: &str, places: Vec<&str>| (!places.is_empty()).then(|| format!("{what} {}", places.join(", ")));
-    let clauses =
-        [clause("waiting for", waiting), clause("listening to", listening), clause("has given up", stopped)];
+    let clauses = [
+        clause("waiting for", waiting),
+        clause("blocked, see osnl status:", blocked),
+        clause("listening to", listening),
+        clause("standing by at", standby),
+        clause("has given up", stopped),
+    ];
     let mut clauses: Vec<String> = clauses.into_iter().flatten().collect();
     if clauses.is_empty() {
         clauses.push("no listener runs".to_owned());
@@ -176,22 +185,33 @@ mod tests {
 
     #[test]
     fn the_line_says_what_is_waited_for() {
-        use ListenerState::{Connecting, Draining, Listening, Stopped};
+        use ListenerState::{Blocked, Connecting, Draining, Listening, Standby, Stopped};
+        let blocked = Blocked { since: std::time::SystemTime::UNIX_EPOCH, reason: "full".into() };
         let waiting = Connecting { attempt: 3 };
         let none: &[&str] = &[];
         for (listeners, held, expected) in [
-            (&[("a", waiting)][..], none, "waiting for a"),
+            (&[("a", waiting.clone())][..], none, "waiting for a"),
             (&[("a", Listening)], none, "listening to a"),
             (&[("a", Listening)], &["K2HR3 at u"], "listening to a; K2HR3 at u is held"),
-            (&[("a", waiting)], &["K2HR3 at u"], "waiting for a; K2HR3 at u is held"),
-            (&[("a", Listening), ("b", waiting), ("c", Listening)], none, "waiting for b; listening to a, c"),
+            (&[("a", waiting.clone())], &["K2HR3 at u"], "waiting for a; K2HR3 at u is held"),
+            (
+                &[("a", blocked.clone()), ("b", Standby)],
+                none,
+                "blocked, see osnl status: a; standing by at b",
+            ),
+            (&[("a", Stopped), ("b", blocked)], none, "blocked, see osnl status: b; has given up a"),
+            (
+                &[("a", Listening), ("b", waiting.clone()), ("c", Listening)],
+                none,
+                "waiting for b; listening to a, c",
+            ),
             (&[("a", Listening), ("b", Draining)], none, STOPPING),
             (&[("a", Stopped)], &["K2HR3 at u"], STOPPING),
             (&[("a", Stopped), ("b", Listening)], none, "listening to b; has given up a"),
             (&[], none, "no listener runs"),
         ] {
             assert_eq!(
-                line(listeners.iter().copied(), held.iter().copied()),
+                line(listeners.iter().cloned(), held.iter().copied()),
                 expected,
                 "{listeners:?} {held:?}"
             );

@@ -1,6 +1,6 @@
 //! `osnl status`: how the daemon goes, on one screen; of a stopped one, what its file holds.
 
-use osnl::control::{JournalStatus, ListenerStatus, Request, Status, TargetReport};
+use osnl::control::{JournalStatus, LeftQueue, ListenerStatus, Request, Status, TargetReport};
 
 use super::asking::{Respondent, Unanswered, age, clean, print_json, print_tinted, short, table_within};
 use crate::args::{ControlFormat, StatusArgs};
@@ -60,7 +60,7 @@ fn text(status: &Status) -> String {
         text.push_str("\nqueues that nobody reads any more, named until they are gone\n");
     }
     for left in status.left_queues.iter().take(FEW) {
-        text.push_str(&format!("  {}: {}\n", clean(&left.queue), clean(&left.delete)));
+        text.push_str(&format!("  {}: {}\n", clean(&left.queue), left_queue(left)));
     }
     if status.left_queues.len() > FEW {
         text.push_str(&format!("  and {} more; --format json shows them\n", status.left_queues.len() - FEW));
@@ -89,8 +89,10 @@ fn text(status: &Status) -> String {
 
 /// What needs attention, the headings, and states that are not as they should be.
 fn tint(line: &str) -> Option<(Tone, std::ops::Range<usize>)> {
-    const STATES: [(&str, Tone); 6] = [
+    const STATES: [(&str, Tone); 8] = [
         ("listening", Tone::Good),
+        ("standby", Tone::Good),
+        ("blocked", Tone::Bad),
         ("ok", Tone::Good),
         ("connecting", Tone::Warn),
         ("paused", Tone::Warn),
@@ -111,7 +113,9 @@ fn tint(line: &str) -> Option<(Tone, std::ops::Range<usize>)> {
 
 fn listeners(listeners: &[ListenerStatus]) -> String {
     let mut rows = vec![
-        ["  name", "state", "messages", "last", "reconnects", "waiting", "queue"].map(str::to_owned).to_vec(),
+        ["  name", "state", "since", "messages", "last", "reconnects", "waiting", "queue"]
+            .map(str::to_owned)
+            .to_vec(),
     ];
     for listener in listeners {
         let queue = match &listener.queues[..] {
@@ -121,7 +125,11 @@ fn listeners(listeners: &[ListenerStatus]) -> String {
         };
         rows.push(vec![
             format!("  {}", clean(&listener.name)),
-            listener.state.clone(),
+            match listener.next_attempt_seconds {
+                Some(seconds) => format!("{}, next attempt in {}", listener.state, age(seconds)),
+                None => listener.state.clone(),
+            },
+            listener.since_seconds.map_or("-".to_owned(), age),
             listener.messages.to_string(),
             listener.last_message_seconds.map_or("-".to_owned(), |seconds| format!("{} ago", age(seconds))),
             listener.reconnects.to_string(),
@@ -129,7 +137,27 @@ fn listeners(listeners: &[ListenerStatus]) -> String {
             short(&queue, 60),
         ]);
     }
-    table_within(rows, terminal::columns(), &[4, 5, 6])
+    table_within(rows, terminal::columns(), &[5, 6, 7, 2])
+}
+
+/// What is in a queue that is left, and what to do about it; only what is known to be empty is to be deleted.
+fn left_queue(left: &LeftQueue) -> String {
+    let holds = match (left.messages, left.seen_seconds) {
+        (Some(messages), Some(seconds)) => {
+            format!("{messages} message{} {} ago", s(messages), age(seconds))
+        }
+        (Some(messages), None) => format!("{messages} message{}", s(messages)),
+        (None, _) => "what it holds is not known".to_owned(),
+    };
+    match (&left.emptied_by, &left.delete, left.messages) {
+        (Some(listener), ..) => format!("{holds}; being emptied by listener {}", clean(listener)),
+        (None, Some(delete), _) => format!("empty; {}", clean(delete)),
+        (None, None, None) => holds,
+        (None, None, Some(0)) => format!("{holds}; other consumers read it"),
+        (None, None, Some(_)) => {
+            format!("{holds}; a listener with queue = {} reads them", clean(&left.queue))
+        }
+    }
 }
 
 fn targets(targets: &[TargetReport]) -> String {

@@ -17,6 +17,7 @@ mod harness;
 mod journal;
 mod journalled;
 mod killed;
+mod left_queue;
 mod logging;
 mod logs;
 mod manners;

@@ -212,7 +212,8 @@ fn listeners_come_go_and_move_and_nothing_is_lost() {
     let renamed = LISTENER.replace("neutron]", "renamed]");
     rig.write(&[&renamed, RULE, ACTION]);
     let told = rig.reload(0);
-    assert!(told.contains("[listener:second] removed") && told.contains("delete_queue --vhost"), "{told}");
+    // What it holds is not known yet, so nothing says that it may be deleted.
+    assert!(told.contains("[listener:second] removed") && !told.contains("delete_queue"), "{told}");
     rig.publish(events(60));
     rig.listening("renamed");
     let bindings = |rig: &Rig, queue: &str| {
@@ -223,9 +224,14 @@ fn listeners_come_go_and_move_and_nothing_is_lost() {
         of
     };
     assert_eq!(bindings(&rig, "osnl"), ["neutron"]);
-    let left = json!([{"vhost": rig.vhost.name(), "queue": "second",
-                       "delete": format!("rabbitmqctl delete_queue --vhost '{}' 'second'", rig.vhost.name())}]);
-    assert_eq!(rig.status()["left_queues"], left);
+    // It is bound and nobody reads it; when it has been looked at and is empty, it may go.
+    let left = |rig: &Rig| {
+        let left = rig.status()["left_queues"][0].clone();
+        (left["queue"] == "second", left["messages"].clone(), left["delete"].as_str().map(str::to_owned))
+    };
+    let delete = format!("rabbitmqctl delete_queue --vhost '{}' 'second'", rig.vhost.name());
+    let empty = (true, json!(0), Some(delete));
+    wait_until(SOON, "it is known to be empty", || left(&rig) == empty);
     // What it binds no more is removed from its queue; what another has bound there is not.
     rig.write(&[&renamed.replace("exchange = neutron", "exchange = neutron, nova"), RULE, ACTION]);
     rig.reload(0);
@@ -233,7 +239,7 @@ fn listeners_come_go_and_move_and_nothing_is_lost() {
     rig.write(&[&renamed, RULE, ACTION]);
     rig.reload(0);
     wait_until(SOON, "one exchange", || bindings(&rig, "osnl") == ["neutron"]);
-    assert_eq!(rig.status()["left_queues"], left);
+    wait_until(SOON, "it is still there", || left(&rig) == empty);
     rig.vhost.delete_queue("second");
     rig.write(&[&renamed.replace("declare", "prefetch = 60\ndeclare"), RULE, ACTION]);
     rig.reload(0);
@@ -381,7 +387,7 @@ fn a_listener_that_moves_to_another_queue_empties_the_one_before() {
     let moved = slow.replace("declare", "pool = moved\ndeclare");
     rig.write(&[&moved, RULE, ACTION]);
     let told = rig.reload(0);
-    assert!(told.contains("another queue is read") && told.contains("'osnl'"), "{told}");
+    assert!(told.contains("another queue is read") && told.contains("queue osnl is left"), "{told}");
     rig.listening("neutron");
     wait_until(SOON, "the old queue is left", || rig.log().contains("queue osnl is empty and left"));
     rig.publish((500..600).map(|event| (event % 5, event)));

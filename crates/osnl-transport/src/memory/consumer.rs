@@ -94,6 +94,10 @@ impl Consumer for MemoryConsumer {
         })
     }
 
+    fn untaken(&self) -> usize {
+        0
+    }
+
     fn flush<'a>(&'a mut self, window: &'a mut Window) -> BoxFuture<'a, Result<(), TransportError>> {
         Box::pin(async move {
             let mut state = self.broker.lock();

@@ -274,6 +274,10 @@ impl Consumer for RabbitConsumer {
         })
     }
 
+    fn untaken(&self) -> usize {
+        self.held.len()
+    }
+
     fn flush<'a>(&'a mut self, window: &'a mut Window) -> BoxFuture<'a, Result<(), TransportError>> {
         Box::pin(async move {
             // The library writes nothing to a blocked connection, so waiting for it would stop the intake too. What is

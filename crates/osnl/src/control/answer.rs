@@ -71,8 +71,21 @@ pub struct LeftQueue {
     pub vhost: String,
     /// Its name.
     pub queue: String,
-    /// What removes it, with everything in it.
-    pub delete: String,
+    /// Messages that waited in it when it was looked last; `null` if that is not known.
+    #[serde(default)]
+    pub messages: Option<u64>,
+    /// Consumers that it had then.
+    #[serde(default)]
+    pub consumers: Option<u64>,
+    /// Seconds since then.
+    #[serde(default)]
+    pub seen_seconds: Option<u64>,
+    /// The listener that reads what is left in it.
+    #[serde(default)]
+    pub emptied_by: Option<String>,
+    /// What removes it, where nothing was in it and nothing read it; else nothing.
+    #[serde(default)]
+    pub delete: Option<String>,
 }
 
 /// What came of a reload.
@@ -95,8 +108,23 @@ pub struct Reloaded {
 pub struct ListenerStatus {
     /// Its name.
     pub name: String,
-    /// `connecting`, `listening`, `draining` or `stopped`.
+    /// `connecting`, `listening`, `standby`, `blocked`, `draining` or `stopped`.
     pub state: String,
+    /// Why it is connecting or blocked.
+    #[serde(default)]
+    pub reason: Option<String>,
+    /// Since when it is in this state.
+    #[serde(default)]
+    pub since: Option<String>,
+    /// Seconds since then.
+    #[serde(default)]
+    pub since_seconds: Option<u64>,
+    /// When the next attempt to connect begins, in seconds.
+    #[serde(default)]
+    pub next_attempt_seconds: Option<u64>,
+    /// What does not move although messages wait.
+    #[serde(default)]
+    pub stalled: Option<String>,
     /// Where its broker is.
     pub broker: String,
     /// The queues that it reads; none before the first connection.

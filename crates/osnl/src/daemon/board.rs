@@ -7,7 +7,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 
 use super::reload::{Asked, Outcome, Reason, Refused};
 use crate::delivery::{DeliveryLoop, Published};
-use crate::listener::{Gauges, Listener, ListenerState};
+use crate::listener::{Gauges, Listener, ListenerState, Stall};
 
 /// Requests that may wait while one is worked on. One that waits covers all that come with it.
 const WAITING: usize = 16;
@@ -35,6 +35,7 @@ pub struct Heard {
     pub(crate) broker: String,
     pub(crate) state: watch::Receiver<ListenerState>,
     pub(crate) gauges: Arc<Gauges>,
+    pub(crate) stall: watch::Receiver<Option<Stall>>,
 }
 
 /// How the configuration came to be what it is.
@@ -57,6 +58,7 @@ impl Heard {
             broker: listener.location(),
             state: listener.state(),
             gauges: listener.gauges(),
+            stall: listener.stall(),
         }
     }
 

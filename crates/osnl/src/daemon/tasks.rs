@@ -3,12 +3,14 @@
 //! A listener that takes the place of another on the same queue begins when that one has closed its connection: what
 //! it had been sent and not taken is in its place in the queue again, so that order survives, with a single active
 //! consumer or without. On another queue it begins at once; when it listens, the old queue is unbound, and its listener
-//! drains when nothing is left there.
+//! drains when nothing seems to be left there. Then it is looked again: whatever is in the queue is read by another
+//! listener of it ([`Farewell`]), until nothing is.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use osnl_transport::TransportError;
+use tokio::sync::watch;
 use tokio::task::{Id, JoinError, JoinSet};
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
@@ -17,7 +19,7 @@ use super::DaemonError;
 use super::reload::Changes;
 use crate::delivery::{DeliveryLoop, Remote};
 use crate::ends::{self, Ends, UnexpectedEnd};
-use crate::listener::{Farewell, Listener, ListenerState};
+use crate::listener::{Farewell, Gauges, Left, Listener, ListenerState};
 use crate::shutdown::Shutdown;
 
 /// A listener that another waits for has this long to settle what is open. What is left goes back to the broker, and
@@ -30,8 +32,8 @@ pub(super) struct Tasks {
     ends: Ends,
     pub(super) listeners: JoinSet<Result<(), TransportError>>,
     pub(super) deliveries: JoinSet<()>,
-    /// What waits for a listener before it tells another to drain.
-    pub(super) handovers: JoinSet<()>,
+    /// What waits for a listener before it tells another to drain; a queue that holds something after that is read on.
+    pub(super) handovers: JoinSet<Option<Farewell>>,
     seats: Vec<Seat>,
     loops: Vec<Looping>,
     /// Nothing has changed yet: a listener that cannot begin ends the daemon.
@@ -46,8 +48,34 @@ struct Seat {
     own: Shutdown,
     ended: CancellationToken,
     leaving: bool,
-    /// Until it has been said.
+    /// `None` where the queue is not ours to empty.
     farewell: Option<Farewell>,
+    state: watch::Receiver<ListenerState>,
+    gauges: Arc<Gauges>,
+}
+
+/// What is needed to leave the queue of a listener that runs.
+struct Leaving {
+    name: Arc<str>,
+    own: Shutdown,
+    ended: CancellationToken,
+    farewell: Option<Farewell>,
+    state: watch::Receiver<ListenerState>,
+    gauges: Arc<Gauges>,
+}
+
+impl Seat {
+    fn leave(&mut self) -> Leaving {
+        self.leaving = true;
+        Leaving {
+            name: self.name.clone(),
+            own: self.own.clone(),
+            ended: self.ended.clone(),
+            farewell: self.farewell.clone(),
+            state: self.state.clone(),
+            gauges: self.gauges.clone(),
+        }
+    }
 }
 
 /// A delivery loop that runs, or is about to end.
@@ -64,6 +92,7 @@ impl Tasks {
         shutdown: &Shutdown,
         ends: &Ends,
         listeners: Vec<Listener>,
+        emptying: Vec<Farewell>,
         deliveries: Vec<DeliveryLoop>,
     ) -> Self {
         let mut tasks = Self {
@@ -78,6 +107,7 @@ impl Tasks {
         };
         listeners.into_iter().for_each(|listener| tasks.listen(listener));
         deliveries.into_iter().for_each(|delivery| tasks.deliver(delivery));
+        emptying.into_iter().for_each(|farewell| tasks.empty(farewell));
         tasks
     }
 
@@ -97,32 +127,71 @@ impl Tasks {
 
         let mut left = Vec::new();
         for seat in self.seats.iter_mut().filter(|seat| !seat.leaving && changes.leave.contains(&seat.name)) {
-            seat.leaving = true;
-            left.push((seat.name.clone(), seat.own.drain.clone(), seat.farewell.take()));
+            left.push(seat.leave());
         }
         for listener in changes.begin {
-            let (name, state) = (listener.name().clone(), listener.state());
+            let (name, state, queues) = (listener.name().clone(), listener.state(), listener.queues());
             self.listen(listener);
-            for (_, drain, farewell) in left.extract_if(.., |(leaving, ..)| *leaving == name) {
-                let mut state = state.clone();
-                let (shutdown, ended) = (self.shutdown.drain.clone(), drain.clone());
-                self.handovers.spawn(async move {
-                    tokio::select! {
-                        () = async {
-                            // It listens, or it never will.
-                            let _ = state.wait_for(|state| listens(*state)).await;
-                            if let Some(farewell) = farewell {
-                                farewell.emptied().await;
-                            }
-                        } => {}
-                        () = shutdown.cancelled() => {}
-                        () = ended.cancelled() => {}
-                    }
-                    drain.cancel();
-                });
+            for mut leaving in left.extract_if(.., |leaving| leaving.name == name) {
+                // What reads the same queue takes its place there.
+                leaving.farewell = leaving.farewell.filter(|farewell| !queues.contains(farewell.queue()));
+                leaving.farewell.as_ref().inspect(|farewell| farewell.begin());
+                self.hand_over(leaving, Some(state.clone()));
             }
         }
-        left.into_iter().for_each(|(_, drain, _)| drain.cancel());
+        left.into_iter().for_each(|leaving| leaving.own.drain.cancel());
+    }
+
+    /// The queue of a listener is left: for another one, as soon as that one listens.
+    fn hand_over(&mut self, leaving: Leaving, other: Option<watch::Receiver<ListenerState>>) {
+        let Leaving { own, ended, farewell, state, gauges, .. } = leaving;
+        let shutdown = self.shutdown.drain.clone();
+        self.handovers.spawn(async move {
+            let looks_empty = async {
+                if let Some(mut other) = other {
+                    // It listens, or it never will.
+                    let _ = other.wait_for(listens).await;
+                }
+                match &farewell {
+                    Some(farewell) => farewell.looks_empty(state, &gauges).await,
+                    None => Left::NotOurs,
+                }
+            };
+            let seems = tokio::select! {
+                seems = looks_empty => seems,
+                // Something else has its place, or the daemon ends: what is left is remembered.
+                () = own.drain.cancelled() => return None,
+            };
+            own.drain.cancel();
+            let farewell = farewell.filter(|_| seems != Left::NotOurs)?;
+            let left = async {
+                ended.cancelled().await;
+                farewell.left().await
+            };
+            let left = tokio::select! {
+                left = left => left,
+                () = shutdown.cancelled() => return None,
+            };
+            match left {
+                Left::Messages(_) => Some(farewell),
+                Left::Empty | Left::NotOurs => None,
+            }
+        });
+    }
+
+    /// Reads what is left in a queue, and then leaves it.
+    pub(super) fn empty(&mut self, farewell: Farewell) {
+        let queue = farewell.queue();
+        // What reads the queue by now reads what is in it.
+        if self.seats.iter().any(|seat| seat.queues.contains(queue) && seat.farewell.is_some()) {
+            return;
+        }
+        let listener = farewell.reader();
+        self.listen(listener);
+        let Some(seat) = self.seats.last_mut() else { return };
+        seat.farewell = Some(farewell);
+        let leaving = seat.leave();
+        self.hand_over(leaving, None);
     }
 
     fn listen(&mut self, listener: Listener) {
@@ -135,7 +204,7 @@ impl Tasks {
         let before: Vec<_> = before.into_iter().filter(|_| !listener.is_auto_deleted()).collect();
         let before: Vec<_> = before.into_iter().map(|seat| (seat.own.clone(), seat.ended.clone())).collect();
         let (name, ended) = (listener.name().clone(), CancellationToken::new());
-        let farewell = Some(listener.farewell());
+        let (farewell, state, gauges) = (listener.farewell(), listener.state(), listener.gauges());
         let (theirs, over) = (own.clone(), ended.clone().drop_guard());
         let task = self.listeners.spawn(async move {
             let _over = over;
@@ -144,7 +213,8 @@ impl Tasks {
             }
             listener.run(theirs).await
         });
-        self.seats.push(Seat { task: task.id(), name, queues, own, ended, leaving: false, farewell });
+        let (task, leaving) = (task.id(), false);
+        self.seats.push(Seat { task, name, queues, own, ended, leaving, farewell, state, gauges });
     }
 
     fn deliver(&mut self, delivery: DeliveryLoop) {
@@ -218,9 +288,13 @@ fn by_itself(task: String) -> DaemonError {
     DaemonError::Unexpected(UnexpectedEnd { task, message: "nothing told it to end".to_owned() })
 }
 
-fn listens(state: ListenerState) -> bool {
+fn listens(state: &ListenerState) -> bool {
     match state {
-        ListenerState::Listening | ListenerState::Draining | ListenerState::Stopped => true,
+        ListenerState::Listening
+        | ListenerState::Standby
+        | ListenerState::Blocked { .. }
+        | ListenerState::Draining
+        | ListenerState::Stopped => true,
         ListenerState::Connecting { .. } => false,
     }
 }

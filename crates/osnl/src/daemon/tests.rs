@@ -8,13 +8,13 @@ use osnl_transport::{BoxFuture, Declare, ListenOptions, MemoryBroker, QueueKind}
 
 use super::*;
 use crate::action::{Action, ActionError, Done, Event};
-use crate::delivery::{Batch, DeliverySettings, Limits, RetryPolicy, WhenExhausted};
+use crate::delivery::{Batch, DeliverySettings, HostLimits, Limits, RetryPolicy, WhenExhausted};
 use crate::ends::watched;
 use crate::intake::{Intake, RuleEngine};
 use crate::journal::memory::{MemoryJournal, MemoryLimits};
 use crate::journal::sqlite::{SqliteJournal, SqliteOptions};
 use crate::journal::{Receipt, Settle};
-use crate::listener::ListenerConfig;
+use crate::listener::{GIVE_BACK_AFTER, ListenerConfig, ListenerState};
 use crate::received::Received;
 use crate::rule::Rule;
 
@@ -68,6 +68,7 @@ fn listener(broker: &MemoryBroker, intake: Arc<dyn Intake>) -> Listener {
             queue: QueueKind::OSLO,
         },
         refused_access_is_fatal: false,
+        give_back_after: GIVE_BACK_AFTER,
     };
     Listener::new(config, Arc::new(broker.transport()), intake, Arc::default())
 }
@@ -77,7 +78,7 @@ async fn ended(broker: &MemoryBroker, daemon: Daemon) -> String {
     let mut state = daemon.listeners[0].state();
     let shutdown = Shutdown::new();
     let publish = async {
-        let _ = state.wait_for(|state| *state == crate::listener::ListenerState::Listening).await;
+        let _ = state.wait_for(|state| *state == ListenerState::Listening).await;
         broker.publish(&Target::new("x", "t"), &Priority::Info, BODY);
     };
     let (ended, ()) = tokio::join!(daemon.run(&shutdown, Duration::from_secs(5)), publish);
@@ -107,6 +108,7 @@ fn deliveries(action: Odd, journal: &Arc<dyn Journal>) -> Vec<DeliveryLoop> {
         limits: Limits::default(),
         batch: Batch::default(),
         rate: None,
+        hosts: HostLimits::default(),
     };
     vec![DeliveryLoop::new("a", Arc::new(action), journal.clone(), settings, Arc::default())]
 }

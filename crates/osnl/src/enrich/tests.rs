@@ -130,7 +130,7 @@ async fn an_answer_has_its_time_and_requests_have_their_rate() {
     assert_eq!((error.retry_after, began.elapsed()), (Some(Duration::from_secs(1)), Duration::ZERO));
     assert_eq!(source.asked(), 1);
     // Who gave up does not leave its request behind.
-    tokio::time::sleep(Duration::from_secs(1)).await;
+    sleep(Duration::from_secs(1)).await;
     let (error, other) = tokio::join!(enricher.fetch(Kind::Server, "a"), enricher.fetch(Kind::Port, "b"));
     assert_eq!(error.unwrap_err().retry_after, None, "one asks");
     assert!(other.unwrap_err().retry_after.is_some(), "the others go on waiting");

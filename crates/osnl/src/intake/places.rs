@@ -15,6 +15,14 @@ impl Places {
         self.carried.iter().map(Permit::places).sum::<usize>() + self.own.places()
     }
 
+    /// Gives back what is beyond so many; what was carried over is kept before our own.
+    pub(super) fn keep(&mut self, mut at_most: usize) {
+        for permit in self.carried.iter_mut().chain([&mut self.own]) {
+            permit.keep(at_most);
+            at_most -= permit.places();
+        }
+    }
+
     pub(super) fn merge(&mut self, more: Permit) {
         self.own.merge(more);
     }

@@ -8,7 +8,7 @@ use osnl_transport::{BoxFuture, IncomingMessage};
 use tokio::sync::Notify;
 
 use super::{Intake, RuleEngine};
-use crate::journal::Receipt;
+use crate::journal::{Obstacle, Receipt};
 use crate::received::Received;
 
 /// The intake of a listener whose rules may change.
@@ -55,13 +55,27 @@ impl Intake for LiveRules {
                 replaced.as_mut().enable();
                 let engine = self.engine().clone();
                 // A full action may be none of the new rules'.
-                tokio::select! {
+                let places = tokio::select! {
                     biased;
-                    places = engine.reserve(at_most) => return places,
-                    () = replaced => {}
+                    () = replaced => continue,
+                    places = engine.reserve(at_most) => places,
+                };
+                let current = self.engine();
+                if !Arc::ptr_eq(&current, &engine) {
+                    // Replaced meanwhile: the next message takes its place from the new one.
+                    current.take_places(&engine);
                 }
+                return places;
             }
         })
+    }
+
+    fn keep(&self, at_most: usize) {
+        self.engine().keep(at_most);
+    }
+
+    fn obstacle(&self) -> Option<Obstacle> {
+        self.engine().obstacle()
     }
 
     fn wants(&self, head: &Head<'_>) -> bool {
@@ -125,5 +139,27 @@ mod tests {
         live.replace(engine("^three$"));
         assert!((&mut waits).now_or_never().is_none(), "all places are taken still");
         drop(receipts);
+    }
+
+    /// The engine that is replaced has its place in the same poll in which it is replaced.
+    #[test]
+    fn places_that_come_while_the_rules_are_replaced_are_those_of_the_new_rules() {
+        let counters = Arc::<crate::metrics::Counters>::default();
+        let journal = Arc::new(MemoryJournal::new(MemoryLimits::for_prefetch(2), counters.clone()));
+        let rule = || Rule { name: "r".into(), actions: vec!["a".into()], ..Rule::default() };
+        let engine = || RuleEngine::new(vec![rule()], journal.clone(), counters.clone());
+        let all = journal.reserve(&[], 4).now_or_never().unwrap();
+        let live = LiveRules::new(engine());
+        let waits = live.reserve(4);
+        tokio::pin!(waits);
+        assert!((&mut waits).now_or_never().is_none());
+        live.replace(engine());
+        drop(all);
+        let places = (&mut waits).now_or_never().unwrap();
+        let own = live.engine().with_permit(|places| places.count());
+        assert!(places >= 1 && own == places, "{places} were given, {own} are held");
+        let body = r#"{"event_type": "x", "message_id": "1", "payload": {}}"#;
+        let _receipt = live.notify(Received::sample(body.to_owned(), false));
+        assert_eq!(live.engine().with_permit(|places| places.count()), places - 1, "the entry has a place");
     }
 }

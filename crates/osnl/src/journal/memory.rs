@@ -31,8 +31,8 @@ use super::begin::{self, Begin};
 use super::identity::Identity;
 use super::share::Share;
 use super::{
-    Claimed, DeliveryId, End, Entry, Journal, JournalState, Learnt, NewDelivery, Paused, Permit, Places,
-    Receipt, Retry, Settle, Used,
+    Claimed, DeliveryId, End, Entry, Journal, JournalState, Learnt, NewDelivery, Obstacle, Paused, Permit,
+    Places, Receipt, Retry, Settle, Used,
 };
 use crate::action::Event;
 use crate::enrich::Enriched;
@@ -126,6 +126,8 @@ struct Lanes {
     /// Heads of their lane that wait for a retry, or whose retry is due.
     waiting: BTreeSet<(Instant, DeliveryId)>,
     share: Share,
+    /// How many have had an outcome.
+    ended: u64,
 }
 
 impl MemoryJournal {
@@ -190,6 +192,15 @@ impl Journal for MemoryJournal {
             }
             Permit::new(places, self.places.clone())
         })
+    }
+
+    fn obstacle(&self, actions: &[Arc<str>]) -> Option<Obstacle> {
+        let state = self.lock();
+        let concerns = |entry: &&Open| entry.wanted.iter().any(|new| actions.contains(&new.action));
+        let open = state.entries.values().filter(concerns).count();
+        let ended =
+            actions.iter().filter_map(|action| state.actions.get(action)).map(|lanes| lanes.ended).sum();
+        (open > 0).then_some(Obstacle::NoPlace { open, ended })
     }
 
     fn append(&self, permit: &mut Permit, entry: Entry) -> Receipt {
@@ -355,7 +366,11 @@ impl Journal for MemoryJournal {
         let mut state = self.lock();
         let now = Instant::now();
         let patience = self.limits().unsettled;
-        let overdue = |entry: &Open| now.duration_since(entry.unsettled_since) >= patience;
+        let overdue = |entry: &Open| {
+            // A message that has gone back with its connection does not wait for us.
+            let is_ours = entry.receipts.iter().any(|receipt| !receipt.is_closed());
+            is_ours && now.duration_since(entry.unsettled_since) >= patience
+        };
         let Some(lanes) = state.actions.get(action) else { return Vec::new() };
         // A follower that is overdue goes back with its head.
         let heads = lanes.by_key.values().filter(|lane| {

@@ -56,6 +56,7 @@ pub use self::change::{Change, ChangeError, Changed};
 use self::claimable::Claimable;
 use self::clock::{Clock, whole_millis};
 use self::gate::Gate;
+pub(crate) use self::gate::IN_MEMORY;
 pub use self::look::{PlaceLook, look};
 pub use self::overview::Overview;
 use self::place::Place;
@@ -65,8 +66,8 @@ pub use self::selection::Changing;
 use self::writer::{Appending, Apply, Command, Due, Writer};
 use super::identity::Identity;
 use super::{
-    Begin, Claimed, DeliveryId, End, Entry, Journal, JournalState, Learnt, Paused, Permit, Receipt, Retry,
-    Used,
+    Begin, Claimed, DeliveryId, End, Entry, Journal, JournalState, Learnt, Obstacle, Paused, Permit, Receipt,
+    Retry, Used,
 };
 use crate::ends::{self, Ends};
 use crate::enrich::Enriched;
@@ -336,6 +337,14 @@ async fn all(mut changing: Changing<'_>) -> Result<Changed, ChangeError> {
 impl Journal for SqliteJournal {
     fn reserve<'a>(&'a self, actions: &'a [Arc<str>], at_most: usize) -> BoxFuture<'a, Permit> {
         Box::pin(self.shared.gate.reserve(actions, at_most))
+    }
+
+    fn obstacle(&self, actions: &[Arc<str>]) -> Option<Obstacle> {
+        match &*self.shared.state.borrow() {
+            JournalState::Full { reason, .. } => Some(Obstacle::Full { reason: reason.clone() }),
+            JournalState::Failed { reason, .. } => Some(Obstacle::Failed { reason: reason.clone() }),
+            JournalState::Working => self.shared.gate.obstacle(actions),
+        }
     }
 
     fn append(&self, permit: &mut Permit, mut entry: Entry) -> Receipt {

@@ -21,7 +21,7 @@ use crate::delivery::{
 };
 use crate::intake::RuleEngine;
 use crate::journal::Journal;
-use crate::listener::{Listener, ListenerConfig};
+use crate::listener::{GIVE_BACK_AFTER, Listener, ListenerConfig};
 use crate::metrics::Counters;
 use crate::native::BuildError;
 use crate::rule::Rule;
@@ -55,6 +55,7 @@ impl Conf {
                 queue: QueueKind { durable, ..QueueKind::OSLO },
             },
             refused_access_is_fatal: true,
+            give_back_after: GIVE_BACK_AFTER,
         }
     }
 

@@ -24,8 +24,8 @@ use crate::action::Event;
 use crate::action::k2hr3::HostParameters;
 use crate::enrich::Enriched;
 use crate::journal::{
-    Claimed, DeliveryId, End, Entry, Journal, JournalState, Learnt, Outcome, Paused, Permit, Receipt, Retry,
-    Used,
+    Claimed, DeliveryId, End, Entry, Journal, JournalState, Learnt, Obstacle, Outcome, Paused, Permit,
+    Receipt, Retry, Used,
 };
 use crate::received::Received;
 
@@ -137,6 +137,10 @@ impl Journal for WireLog {
 
     fn reserve<'a>(&'a self, actions: &'a [Arc<str>], at_most: usize) -> BoxFuture<'a, Permit> {
         self.journal.reserve(actions, at_most)
+    }
+
+    fn obstacle(&self, actions: &[Arc<str>]) -> Option<Obstacle> {
+        self.journal.obstacle(actions)
     }
 
     fn append(&self, permit: &mut Permit, entry: Entry) -> Receipt {

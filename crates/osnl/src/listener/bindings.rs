@@ -4,6 +4,9 @@
 //! {"format":1,"queues":[{"vhost":"/","queue":"osnl","bindings":[["neutron","notifications.info"]]}]}
 //! ```
 //!
+//! A queue that was left for another one and may still hold messages is to be *emptied*, by the listener that read it:
+//! `"emptying":"neutron"` beside its bindings, which an older osnl passes over.
+//!
 //! What the configuration no longer wants of them is removed when a listener of that queue connects; bindings that
 //! others have made are left alone. A queue that no listener reads any more is *left*: it is named until it is gone.
 
@@ -13,8 +16,9 @@ use std::io::{self, Write as _};
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::SystemTime;
 
-use osnl_transport::Binding;
+use osnl_transport::{Binding, QueueSeen};
 use serde_json::{Value, json};
 
 const FORMAT: u64 = 1;
@@ -55,8 +59,38 @@ pub struct Bindings {
 
 #[derive(Debug, Default)]
 struct State {
-    made: BTreeMap<OwnQueue, Keys>,
+    made: Made,
     wanted: BTreeMap<OwnQueue, Keys>,
+    /// What was in queues that are left, when it was looked last. Not kept.
+    seen: BTreeMap<OwnQueue, (QueueSeen, SystemTime)>,
+}
+
+/// What the file holds.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+struct Made {
+    bound: BTreeMap<OwnQueue, Keys>,
+    /// By the listener of this name.
+    emptying: BTreeMap<OwnQueue, String>,
+}
+
+/// A queue of ours that no listener of the configuration reads.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LeftQueue {
+    /// Which.
+    pub queue: OwnQueue,
+    /// What was in it when it was looked last; `None` if that is not known.
+    pub seen: Option<(QueueSeen, SystemTime)>,
+    /// The listener that empties it.
+    pub emptied_by: Option<String>,
+}
+
+impl LeftQueue {
+    /// What removes it, if nothing was in it when it was looked last and nothing read it.
+    #[must_use]
+    pub fn delete_command(&self) -> Option<String> {
+        let is_empty = |seen: &QueueSeen| seen.messages == 0 && seen.consumers == 0;
+        self.seen.filter(|(seen, _)| is_empty(seen)).map(|_| self.queue.delete_command())
+    }
 }
 
 impl Bindings {
@@ -67,11 +101,11 @@ impl Bindings {
         let made = match fs::read(&path) {
             Ok(text) => read(&text).unwrap_or_else(|| {
                 tracing::warn!("{}: is not understood; no binding of before is removed", path.display());
-                BTreeMap::new()
+                Made::default()
             }),
-            Err(_) => BTreeMap::new(),
+            Err(_) => Made::default(),
         };
-        Self { path, state: Mutex::new(State { made, wanted: BTreeMap::new() }) }
+        Self { path, state: Mutex::new(State { made, ..State::default() }) }
     }
 
     /// What listeners bind from now on.
@@ -80,21 +114,73 @@ impl Bindings {
         for (queue, bindings) in wanted {
             all.entry(queue).or_default().extend(bindings.into_iter().map(|b| (b.exchange, b.routing_key)));
         }
-        self.lock().wanted = all;
+        self.lock().wanted = all.clone();
+        // What is read again is not to be emptied.
+        self.write(|made| made.emptying.retain(|queue, _| !all.contains_key(queue)));
+    }
+
+    /// Whether a listener of the configuration reads it.
+    pub(super) fn is_wanted(&self, queue: &OwnQueue) -> bool {
+        self.lock().wanted.contains_key(queue)
     }
 
     /// Queues with bindings of ours that no listener reads.
     #[must_use]
     pub fn left(&self) -> Vec<OwnQueue> {
         let state = self.lock();
-        state.made.keys().filter(|queue| !state.wanted.contains_key(*queue)).cloned().collect()
+        state.made.bound.keys().filter(|queue| !state.wanted.contains_key(*queue)).cloned().collect()
+    }
+
+    /// The same, with what is known of each.
+    #[must_use]
+    pub fn left_queues(&self) -> Vec<LeftQueue> {
+        let left = self.left();
+        let state = self.lock();
+        let known = |queue: OwnQueue| LeftQueue {
+            seen: state.seen.get(&queue).copied(),
+            emptied_by: state.made.emptying.get(&queue).cloned(),
+            queue,
+        };
+        left.into_iter().map(known).collect()
+    }
+
+    /// Queues that are to be emptied and that no listener of the configuration reads, with the name of the listener that
+    /// does it.
+    #[must_use]
+    pub fn emptying(&self) -> Vec<(OwnQueue, String)> {
+        let state = self.lock();
+        let emptying = state.made.emptying.iter().filter(|(queue, _)| !state.wanted.contains_key(*queue));
+        emptying.map(|(queue, listener)| (queue.clone(), listener.clone())).collect()
+    }
+
+    /// The queue is left for another one, and what is in it is to be read by this listener: also after a restart.
+    pub(super) fn begin_to_empty(&self, queue: &OwnQueue, listener: &str) {
+        self.write(|made| {
+            made.bound.entry(queue.clone()).or_default();
+            made.emptying.insert(queue.clone(), listener.to_owned());
+        });
+    }
+
+    /// Nothing is left in the queue, or that is not ours to read.
+    pub(super) fn end_emptying(&self, queue: &OwnQueue) {
+        self.write(|made| drop(made.emptying.remove(queue)));
+    }
+
+    /// What is in a queue that is left; `None` where it could not be seen.
+    pub(super) fn saw(&self, queue: &OwnQueue, seen: Option<QueueSeen>) {
+        let seen = seen.map(|seen| (seen, SystemTime::now()));
+        let mut state = self.lock();
+        match seen {
+            Some(seen) => state.seen.insert(queue.clone(), seen),
+            None => state.seen.remove(queue),
+        };
     }
 
     /// What was made of a queue that is read, and is wanted no more.
     #[must_use]
     pub fn superfluous(&self, queue: &OwnQueue) -> Vec<Binding> {
         let state = self.lock();
-        let (Some(made), Some(wanted)) = (state.made.get(queue), state.wanted.get(queue)) else {
+        let (Some(made), Some(wanted)) = (state.made.bound.get(queue), state.wanted.get(queue)) else {
             return Vec::new();
         };
         made.difference(wanted).map(|keys| queue.binding(keys)).collect()
@@ -104,13 +190,13 @@ impl Bindings {
     #[must_use]
     pub fn made_for(&self, queue: &OwnQueue) -> Vec<Binding> {
         let state = self.lock();
-        state.made.get(queue).into_iter().flatten().map(|keys| queue.binding(keys)).collect()
+        state.made.bound.get(queue).into_iter().flatten().map(|keys| queue.binding(keys)).collect()
     }
 
     /// These have been made.
     pub fn made(&self, queue: &OwnQueue, bindings: &[Binding]) {
         let keys = bindings.iter().map(|b| (b.exchange.clone(), b.routing_key.clone()));
-        self.write(|made| made.entry(queue.clone()).or_default().extend(keys));
+        self.write(|made| made.bound.entry(queue.clone()).or_default().extend(keys));
     }
 
     /// These are no more.
@@ -119,16 +205,21 @@ impl Bindings {
             bindings.iter().any(|b| b.exchange == exchange && b.routing_key == key)
         };
         self.write(|made| {
-            made.entry(queue.clone()).or_default().retain(|(exchange, key)| !is_removed(exchange, key));
+            let bound = made.bound.entry(queue.clone()).or_default();
+            bound.retain(|(exchange, key)| !is_removed(exchange, key));
         });
     }
 
     /// The queue is not there any more.
     pub fn gone(&self, queue: &OwnQueue) {
-        self.write(|made| drop(made.remove(queue)));
+        self.lock().seen.remove(queue);
+        self.write(|made| {
+            made.bound.remove(queue);
+            made.emptying.remove(queue);
+        });
     }
 
-    fn write(&self, change: impl FnOnce(&mut BTreeMap<OwnQueue, Keys>)) {
+    fn write(&self, change: impl FnOnce(&mut Made)) {
         let mut state = self.lock();
         let before = text(&state.made);
         change(&mut state.made);
@@ -159,21 +250,28 @@ fn replace(path: &Path, text: &str) -> io::Result<()> {
     fs::rename(&new, path)
 }
 
-fn text(made: &BTreeMap<OwnQueue, Keys>) -> String {
-    let queue =
-        |(own, keys): (&OwnQueue, &Keys)| json!({"vhost": own.vhost, "queue": own.queue, "bindings": keys});
-    format!("{}\n", json!({"format": FORMAT, "queues": made.iter().map(queue).collect::<Vec<_>>()}))
+fn text(made: &Made) -> String {
+    let queue = |(own, keys): (&OwnQueue, &Keys)| {
+        let mut entry = json!({"vhost": own.vhost, "queue": own.queue, "bindings": keys});
+        if let Some(listener) = made.emptying.get(own) {
+            entry["emptying"] = json!(listener);
+        }
+        entry
+    };
+    format!("{}\n", json!({"format": FORMAT, "queues": made.bound.iter().map(queue).collect::<Vec<_>>()}))
 }
 
-fn read(text: &[u8]) -> Option<BTreeMap<OwnQueue, Keys>> {
+fn read(text: &[u8]) -> Option<Made> {
     let found: Value = serde_json::from_slice(text).ok()?;
     (found["format"] == FORMAT).then_some(())?;
-    let queue = |queue: &Value| {
+    let mut made = Made::default();
+    for queue in found["queues"].as_array()? {
         let word = |name: &str| Some(queue[name].as_str()?.to_owned());
         let own = OwnQueue { vhost: word("vhost")?, queue: word("queue")? };
-        Some((own, serde_json::from_value(queue["bindings"].clone()).ok()?))
-    };
-    found["queues"].as_array()?.iter().map(queue).collect()
+        made.emptying.extend(word("emptying").map(|listener| (own.clone(), listener)));
+        made.bound.insert(own, serde_json::from_value(queue["bindings"].clone()).ok()?);
+    }
+    Some(made)
 }
 
 #[cfg(test)]
@@ -215,5 +313,32 @@ mod tests {
         let broken = Bindings::open(folder.path());
         broken.want([(own("q"), vec![])]);
         assert_eq!((broken.superfluous(&own("q")), broken.left()), (vec![], vec![]));
+    }
+
+    #[test]
+    fn what_is_to_be_emptied_outlives_a_restart_and_is_deleted_by_nobody_before_it_is_empty() {
+        let folder = tempfile::tempdir().unwrap();
+        let own = |queue: &str| OwnQueue { vhost: "/".into(), queue: queue.into() };
+        let memory = Bindings::open(folder.path());
+        memory.want([(own("new"), vec![])]);
+        memory.begin_to_empty(&own("old"), "neutron");
+        let again = Bindings::open(folder.path());
+        again.want([(own("new"), vec![])]);
+        assert_eq!(again.emptying(), [(own("old"), "neutron".to_owned())]);
+        let command = |messages: u32, consumers: u32| {
+            again.saw(&own("old"), Some(QueueSeen { messages, consumers }));
+            again.left_queues()[0].delete_command()
+        };
+        assert_eq!(again.left_queues()[0].delete_command(), None, "nobody has looked");
+        assert_eq!((command(3, 0), command(0, 1)), (None, None));
+        assert_eq!(command(0, 0).as_deref(), Some("rabbitmqctl delete_queue --vhost '/' 'old'"));
+        again.saw(&own("old"), None);
+        assert_eq!(again.left_queues()[0].delete_command(), None, "it could not be seen");
+        again.end_emptying(&own("old"));
+        assert_eq!(Bindings::open(folder.path()).emptying(), []);
+        // A queue that is read again is not to be emptied.
+        again.begin_to_empty(&own("old"), "neutron");
+        again.want([(own("old"), vec![])]);
+        assert_eq!(Bindings::open(folder.path()).emptying(), []);
     }
 }

@@ -1,72 +1,238 @@
 //! Leaving a queue of ours for another one: once that one is bound and read, nothing more is to come into the old one,
-//! and what is in it is read before its listener drains.
+//! and what is in it is read before it is left.
+//!
+//! What a broker says waits in a queue is what it has not pushed yet, and a listener that is blocked takes nothing of
+//! what it has. So a queue is known to be empty only when nothing waits in it *after* its consumer has closed, and no
+//! other consumer has anything of it. Until then another reader begins. That a queue is to be emptied is remembered over
+//! restarts ([`Bindings`](super::Bindings)).
 //!
 //! What is published after the one was bound and before the other is unbound stands in both, and is delivered twice.
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use osnl_transport::{QueueType, Transport};
+use osnl_transport::{Declare, ListenOptions, QueueKind, QueueSeen, QueueType, Transport, TransportError};
+use tokio::sync::watch;
 
 use super::gauges::Gauges;
+use super::state::ListenerState;
 use super::tidying::Tidying;
+use super::watchdog::Stage;
 use super::{Listener, ListenerConfig};
+use crate::intake::Intake;
+use crate::metrics::Counters;
 
 /// How often it is looked whether anything is left.
 const LOOK: Duration = Duration::from_secs(1);
+/// How often a queue that has a consumer after ours has closed is looked at: the broker may not have noticed yet.
+const LOOKS: u32 = 3;
 
-/// What is needed of a listener that runs to leave its queue well.
+/// What is needed to read a queue until nothing is left in it.
+#[derive(Clone)]
 pub(crate) struct Farewell {
     listener: Arc<str>,
     transport: Arc<dyn Transport>,
-    /// `None` where the queue is not ours to empty.
-    tidying: Option<Tidying>,
-    gauges: Arc<Gauges>,
+    endpoint: Arc<dyn Intake>,
+    counters: Arc<Counters>,
+    tidying: Tidying,
+    prefetch: u16,
+    give_back_after: Duration,
+}
+
+/// What is left in a queue whose reader has closed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Left {
+    /// Nothing: it is left.
+    Empty,
+    /// So many messages: they are to be read.
+    Messages(u32),
+    /// What is in it is not ours to read: another consumer has it, a listener reads it again, or it is gone.
+    NotOurs,
+}
+
+/// What one look at a queue tells.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Seen {
+    Known(Left),
+    /// Another look is needed.
+    Unknown,
 }
 
 impl Farewell {
-    pub(super) fn of(listener: &Listener) -> Self {
-        let Listener { config: ListenerConfig { name, options, .. }, transport, tidying, gauges, .. } =
-            listener;
-        let (listener, transport, gauges) = (name.clone(), transport.clone(), gauges.clone());
+    /// `None` where the queue is not ours to empty.
+    pub(super) fn of(listener: &Listener) -> Option<Self> {
+        let Listener { config, transport, endpoint, counters, tidying, .. } = listener;
         // Nothing is taken from a stream.
-        let tidying = tidying.clone().filter(|_| options.queue.queue_type != QueueType::Stream);
-        Self { listener, transport, tidying, gauges }
+        let tidying = tidying.clone().filter(|_| config.options.queue.queue_type != QueueType::Stream)?;
+        Some(Self {
+            listener: config.name.clone(),
+            transport: transport.clone(),
+            endpoint: endpoint.clone(),
+            counters: counters.clone(),
+            tidying,
+            prefetch: config.options.prefetch,
+            give_back_after: config.give_back_after,
+        })
     }
 
-    /// Ends when nothing is left in the queue, or when that is not ours to wait for.
-    pub(crate) async fn emptied(&self) {
-        let Some(tidying) = &self.tidying else { return };
-        let (name, queue) = (&*self.listener, tidying.queue());
+    /// The same for another queue of the listener's virtual host: one that was to be emptied before a restart.
+    pub(crate) fn from_before(self, queue: &str) -> Self {
+        Self { tidying: self.tidying.of_queue(queue), ..self }
+    }
+
+    /// The queue's name.
+    pub(crate) fn queue(&self) -> &String {
+        self.tidying.queue()
+    }
+
+    /// The queue is left for another one from now on, also after a restart.
+    pub(crate) fn begin(&self) {
+        self.tidying.begin_to_empty(&self.listener);
+    }
+
+    /// A listener that reads what is in the queue and declares nothing.
+    pub(crate) fn reader(&self) -> Listener {
+        let options = ListenOptions {
+            pool: Some(self.tidying.queue().to_owned()),
+            prefetch: self.prefetch,
+            declare: Declare::Nothing,
+            queue: QueueKind::OSLO,
+        };
+        let config = ListenerConfig {
+            name: self.listener.clone(),
+            targets: Vec::new(),
+            options,
+            refused_access_is_fatal: false,
+            give_back_after: self.give_back_after,
+        };
+        Listener::new(config, self.transport.clone(), self.endpoint.clone(), self.counters.clone())
+    }
+
+    /// Unbinds the queue and ends when it looks empty to a listener that is not blocked, or when it is not ours.
+    pub(crate) async fn looks_empty(&self, state: watch::Receiver<ListenerState>, gauges: &Gauges) -> Left {
         let mut taken = None;
         loop {
-            let bound = tidying.bound();
-            match self.transport.tidy(&bound, &[queue.to_owned()], true).await {
-                Ok(seen) => match seen.first() {
-                    Some(Some(seen)) if seen.consumers > 1 => {
-                        tracing::warn!(
-                            listener.name = name,
-                            "queue {queue} has other consumers: it stays bound, and what is in it is theirs"
-                        );
-                        return;
+            match self.look(1).await {
+                Seen::Known(Left::NotOurs) => return self.not_ours(),
+                Seen::Known(Left::Empty) => {
+                    let listens =
+                        matches!(*state.borrow(), ListenerState::Listening | ListenerState::Standby);
+                    let now = (listens && gauges.stage() == Stage::Polling).then(|| gauges.messages());
+                    if now.is_some() && taken == now {
+                        return Left::Empty;
                     }
-                    Some(Some(seen)) => {
-                        tidying.unbound(&bound);
-                        let now = Some(self.gauges.messages());
-                        if seen.messages == 0 && taken == now {
-                            tracing::info!(listener.name = name, "queue {queue} is empty and left");
-                            return;
-                        }
-                        taken = now;
-                    }
-                    Some(None) | None => return,
-                },
-                Err(error) => tracing::warn!(
-                    listener.name = name,
-                    "queue {queue} is to be left, and it is not known what is in it: {error}; looked at again"
-                ),
+                    taken = now;
+                }
+                Seen::Known(Left::Messages(_)) | Seen::Unknown => taken = None,
             }
             tokio::time::sleep(LOOK).await;
+        }
+    }
+
+    /// What is left now that its reader has closed. Asks until the broker says so.
+    pub(crate) async fn left(&self) -> Left {
+        let (name, queue) = (&*self.listener, &**self.tidying.queue());
+        let mut looks = 0;
+        loop {
+            looks += 1;
+            match self.look(0).await {
+                Seen::Known(Left::Empty) => {
+                    self.tidying.end_emptying();
+                    tracing::info!(
+                        listener.name = name,
+                        queue.name = queue,
+                        "queue {queue} is empty and left"
+                    );
+                    return Left::Empty;
+                }
+                Seen::Known(Left::Messages(messages)) => {
+                    tracing::info!(
+                        listener.name = name,
+                        queue.name = queue,
+                        queue.waiting = messages,
+                        "the queue that is to be left holds messages: they are read"
+                    );
+                    return Left::Messages(messages);
+                }
+                // The broker may not have noticed yet that ours has closed.
+                Seen::Known(Left::NotOurs) if looks >= LOOKS => return self.not_ours(),
+                Seen::Known(Left::NotOurs) | Seen::Unknown => {}
+            }
+            tokio::time::sleep(LOOK).await;
+        }
+    }
+
+    fn not_ours(&self) -> Left {
+        tracing::warn!(
+            listener.name = &*self.listener,
+            queue.name = &**self.tidying.queue(),
+            "the queue has other consumers, is read again, or is gone: it is not emptied, and what is in it is theirs"
+        );
+        self.tidying.end_emptying();
+        Left::NotOurs
+    }
+
+    /// One look; `ours`: how many of its consumers are ours.
+    async fn look(&self, ours: u32) -> Seen {
+        let (name, queue) = (&*self.listener, &**self.tidying.queue());
+        if self.tidying.is_wanted() {
+            return Seen::Known(Left::NotOurs);
+        }
+        let bound = self.tidying.bound();
+        let looked = self.transport.tidy(&bound, &[queue.to_owned()], true).await;
+        if let Err(error) = &looked {
+            tracing::warn!(
+                listener.name = name,
+                queue.name = queue,
+                "the queue is to be left, and it is not known what is in it: {error}; looked at again"
+            );
+        }
+        let seen = decide(&looked, ours);
+        match (&looked, seen) {
+            (Ok(found), Seen::Known(Left::Empty | Left::Messages(_))) => {
+                self.tidying.unbound(&bound);
+                self.tidying.saw(found.first().copied().flatten());
+            }
+            (Ok(found), Seen::Known(Left::NotOurs)) => match found.first() {
+                Some(None) => self.tidying.gone(),
+                seen => self.tidying.saw(seen.copied().flatten()),
+            },
+            (_, Seen::Unknown) | (Err(_), Seen::Known(_)) => self.tidying.saw(None),
+        }
+        seen
+    }
+}
+
+fn decide(looked: &Result<Vec<Option<QueueSeen>>, TransportError>, ours: u32) -> Seen {
+    match looked.as_ref().map(|seen| seen.first().copied()) {
+        Ok(Some(Some(seen))) if seen.consumers > ours => Seen::Known(Left::NotOurs),
+        Ok(Some(Some(QueueSeen { messages: 0, .. }))) => Seen::Known(Left::Empty),
+        Ok(Some(Some(QueueSeen { messages, .. }))) => Seen::Known(Left::Messages(messages)),
+        Ok(Some(None)) => Seen::Known(Left::NotOurs),
+        Ok(None) | Err(_) => Seen::Unknown,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_the_broker_says_decides() {
+        let seen = |messages, consumers| Ok(vec![Some(QueueSeen { messages, consumers })]);
+        let lost = || Err(TransportError::Lost { reason: "silence".into() });
+        for (looked, ours, expected) in [
+            (seen(0, 1), 1, Seen::Known(Left::Empty)),
+            (seen(5, 1), 1, Seen::Known(Left::Messages(5))),
+            (seen(0, 2), 1, Seen::Known(Left::NotOurs)),
+            (seen(0, 0), 0, Seen::Known(Left::Empty)),
+            (seen(5, 0), 0, Seen::Known(Left::Messages(5))),
+            (seen(0, 1), 0, Seen::Known(Left::NotOurs)),
+            (Ok(vec![None]), 0, Seen::Known(Left::NotOurs)),
+            (Ok(vec![]), 0, Seen::Unknown),
+            (lost(), 0, Seen::Unknown),
+        ] {
+            assert_eq!(decide(&looked, ours), expected, "{looked:?} {ours}");
         }
     }
 }

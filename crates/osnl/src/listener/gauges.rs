@@ -1,10 +1,12 @@
 //! What one listener has done, for a status.
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use osnl_transport::Subscription;
+
+use super::watchdog::Stage;
 
 /// Numbers of one listener.
 #[derive(Debug, Default)]
@@ -14,6 +16,20 @@ pub struct Gauges {
     /// Milliseconds since 1970; 0 is never.
     last_message: AtomicU64,
     opened: Mutex<Opened>,
+    /// A [`Stage`].
+    stage: AtomicU8,
+    /// Since when the state is what it is.
+    since: Mutex<Option<SystemTime>>,
+    trouble: Mutex<Option<Trouble>>,
+}
+
+/// Why it is not connected.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Trouble {
+    /// What the latest attempt failed of.
+    pub reason: String,
+    /// When the next one begins.
+    pub next: SystemTime,
 }
 
 /// What was found when it connected last.
@@ -43,6 +59,48 @@ impl Gauges {
             let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
             self.last_message.store(u64::try_from(now.as_millis()).unwrap_or(u64::MAX), Ordering::Relaxed);
         }
+    }
+
+    pub(super) fn set_stage(&self, stage: Stage) {
+        let number = match stage {
+            Stage::Taking => 0,
+            Stage::WindowFull => 1,
+            Stage::Reserving => 2,
+            Stage::Polling => 3,
+        };
+        self.stage.store(number, Ordering::Relaxed);
+    }
+
+    /// What its session waits for.
+    pub(super) fn stage(&self) -> Stage {
+        match self.stage.load(Ordering::Relaxed) {
+            1 => Stage::WindowFull,
+            2 => Stage::Reserving,
+            3 => Stage::Polling,
+            _ => Stage::Taking,
+        }
+    }
+
+    /// It is in another state from now on, or from `since` on.
+    pub(super) fn entered(&self, since: SystemTime) {
+        *self.since.lock().unwrap_or_else(PoisonError::into_inner) = Some(since);
+    }
+
+    /// An attempt to connect failed, or succeeded.
+    pub(super) fn failed(&self, trouble: Option<Trouble>) {
+        *self.trouble.lock().unwrap_or_else(PoisonError::into_inner) = trouble;
+    }
+
+    /// Since when it is in its state; `None` before it has begun.
+    #[must_use]
+    pub fn since(&self) -> Option<SystemTime> {
+        *self.since.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Why it is not connected; `None` while it is, and before the first attempt has failed.
+    #[must_use]
+    pub fn trouble(&self) -> Option<Trouble> {
+        self.trouble.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// Messages taken from the broker since the start, redeliveries included.

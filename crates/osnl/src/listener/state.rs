@@ -1,7 +1,10 @@
 //! What a listener is doing. Logs, readiness and the admin page read this and nothing else.
 
+use std::sync::Arc;
+use std::time::SystemTime;
+
 /// See the picture in the [listener's module](super).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ListenerState {
     /// Not connected; `attempt` counts from 1 since the connection was lost, or since the start.
     Connecting {
@@ -10,8 +13,42 @@ pub enum ListenerState {
     },
     /// Messages come in.
     Listening,
+    /// Connected, and another consumer of the queue is the one that gets its messages, as far as is known.
+    Standby,
+    /// Nothing more can be kept, so nothing is read. The messages are with the broker: what it has pushed goes back
+    /// after a while, and nothing is fetched before there is room.
+    Blocked {
+        /// When something moved last.
+        since: SystemTime,
+        /// What has no room, in words.
+        reason: Arc<str>,
+    },
     /// Nothing new is taken; what is open is being settled.
     Draining,
     /// It has ended.
     Stopped,
+}
+
+impl ListenerState {
+    /// The word for it on every screen.
+    #[must_use]
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Connecting { .. } => "connecting",
+            Self::Listening => "listening",
+            Self::Standby => "standby",
+            Self::Blocked { .. } => "blocked",
+            Self::Draining => "draining",
+            Self::Stopped => "stopped",
+        }
+    }
+
+    /// Whether it has a subscription, or has given one back until there is room.
+    #[must_use]
+    pub fn is_subscribed(&self) -> bool {
+        match self {
+            Self::Listening | Self::Standby | Self::Blocked { .. } => true,
+            Self::Connecting { .. } | Self::Draining | Self::Stopped => false,
+        }
+    }
 }

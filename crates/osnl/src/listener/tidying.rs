@@ -3,13 +3,15 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use osnl_transport::{Binding, Declare, ListenOptions, Transport};
-use tokio::time::timeout;
+use osnl_transport::{Binding, Declare, ListenOptions, QueueSeen, Transport};
+use tokio::time::{sleep, timeout};
 
-use super::bindings::{Bindings, OwnQueue};
+use super::bindings::{Bindings, LeftQueue, OwnQueue};
 
-/// A broker that takes longer is asked again with the next connection.
+/// A broker that takes longer is asked again later.
 const PATIENCE: Duration = Duration::from_secs(20);
+/// How often queues that are left are looked at: what is said of them is not older.
+const AGAIN: Duration = Duration::from_secs(60);
 
 /// What a listener remembers of its own queue, where it has one.
 #[derive(Clone)]
@@ -25,7 +27,7 @@ impl Tidying {
         Some(Self { memory, own: OwnQueue { vhost: vhost.to_owned(), queue } })
     }
 
-    pub(super) fn queue(&self) -> &str {
+    pub(super) fn queue(&self) -> &String {
         &self.own.queue
     }
 
@@ -39,19 +41,62 @@ impl Tidying {
         self.memory.removed(&self.own, bindings);
     }
 
-    /// Connected with these bindings; ends when there is nothing more to do.
+    /// The same for another queue of the virtual host.
+    pub(super) fn of_queue(&self, queue: &str) -> Self {
+        let own = OwnQueue { vhost: self.own.vhost.clone(), queue: queue.to_owned() };
+        Self { memory: self.memory.clone(), own }
+    }
+
+    /// The queue is left, and this listener reads what is in it.
+    pub(super) fn begin_to_empty(&self, listener: &str) {
+        self.memory.begin_to_empty(&self.own, listener);
+    }
+
+    /// There is nothing to read in it any more.
+    pub(super) fn end_emptying(&self) {
+        self.memory.end_emptying(&self.own);
+    }
+
+    /// Whether a listener of the configuration reads it.
+    pub(super) fn is_wanted(&self) -> bool {
+        self.memory.is_wanted(&self.own)
+    }
+
+    /// What is in it now; `None` where that could not be seen.
+    pub(super) fn saw(&self, seen: Option<QueueSeen>) {
+        self.memory.saw(&self.own, seen);
+    }
+
+    /// It is not there.
+    pub(super) fn gone(&self) {
+        self.memory.gone(&self.own);
+    }
+
+    /// Connected with these bindings; then looks again and again at what is left, for as long as anything is.
     pub(super) async fn connected(&self, listener: &str, transport: &dyn Transport, bindings: &[Binding]) {
         self.memory.made(&self.own, bindings);
+        self.tidied(listener, transport, true).await;
+        loop {
+            sleep(AGAIN).await;
+            self.tidied(listener, transport, false).await;
+        }
+    }
+
+    /// `aloud`: queues that are left are said.
+    async fn tidied(&self, listener: &str, transport: &dyn Transport, aloud: bool) {
         let superfluous = self.memory.superfluous(&self.own);
         let left = self.memory.left().into_iter().filter(|left| left.vhost == self.own.vhost);
         let left: Vec<String> = left.map(|left| left.queue).collect();
         if superfluous.is_empty() && left.is_empty() {
             return;
         }
-        match timeout(PATIENCE, transport.tidy(&superfluous, &left, false)).await {
+        let own = |queue: &String| OwnQueue { vhost: self.own.vhost.clone(), queue: queue.clone() };
+        let tidied = timeout(PATIENCE, transport.tidy(&superfluous, &left, false)).await;
+        if !matches!(tidied, Ok(Ok(_))) {
+            left.iter().for_each(|queue| self.memory.saw(&own(queue), None));
+        }
+        match tidied {
             Ok(Ok(seen)) => {
-                let gone = left.iter().zip(seen).filter(|(_, seen)| seen.is_none()).map(|(queue, _)| queue);
-                let gone: Vec<String> = gone.cloned().collect();
                 self.memory.removed(&self.own, &superfluous);
                 for Binding { queue, exchange, routing_key } in &superfluous {
                     tracing::info!(
@@ -59,26 +104,52 @@ impl Tidying {
                         "queue {queue} is no longer bound to exchange {exchange} with key {routing_key}: nothing asks for it"
                     );
                 }
-                let own = |queue: String| OwnQueue { vhost: self.own.vhost.clone(), queue };
-                for queue in &gone {
-                    self.memory.gone(&own(queue.clone()));
+                for (queue, seen) in left.iter().zip(seen) {
+                    match seen {
+                        Some(seen) => self.memory.saw(&own(queue), Some(seen)),
+                        None => self.memory.gone(&own(queue)),
+                    }
                 }
-                for queue in left.into_iter().filter(|queue| !gone.contains(queue)).map(own) {
-                    tracing::warn!(
-                        "queue {} was made by osnl, no listener reads it, and it fills up: {}",
-                        queue.queue,
-                        queue.delete_command()
-                    );
-                }
+                let here = |left: &LeftQueue| left.queue.vhost == self.own.vhost;
+                self.memory.left_queues().into_iter().filter(here).filter(|_| aloud).for_each(say_left);
             }
             Ok(Err(error)) => tracing::warn!(
                 listener.name = listener,
-                "bindings that nothing asks for any more are still there: {error}; tried again with the next connection"
+                "bindings that nothing asks for any more are still there: {error}; tried again in a minute"
             ),
             Err(_) => tracing::warn!(
                 listener.name = listener,
-                "bindings that nothing asks for any more are still there: no answer; tried again with the next connection"
+                "bindings that nothing asks for any more are still there: no answer; tried again in a minute"
             ),
         }
+    }
+}
+
+fn say_left(left: LeftQueue) {
+    let delete = left.delete_command();
+    let LeftQueue { queue: OwnQueue { queue, .. }, seen, emptied_by } = left;
+    match (emptied_by, delete, seen) {
+        (Some(listener), _, _) => {
+            tracing::info!(
+                listener.name = listener,
+                queue.name = queue,
+                "the queue is being emptied and then left"
+            );
+        }
+        (None, Some(delete), _) => tracing::warn!(
+            queue.name = queue,
+            "queue {queue} was made by osnl, no listener reads it, and it is empty: {delete}"
+        ),
+        (None, None, Some((seen, _))) => tracing::warn!(
+            queue.name = queue,
+            queue.waiting = seen.messages,
+            queue.consumers = seen.consumers,
+            "queue {queue} was made by osnl and no listener reads it; it holds messages or has other consumers: a \
+             listener with queue = {queue} reads them"
+        ),
+        (None, None, None) => tracing::warn!(
+            queue.name = queue,
+            "queue {queue} was made by osnl and no listener reads it; what it holds is not known"
+        ),
     }
 }

@@ -90,8 +90,10 @@ pub(super) enum Stage {
     WindowFull,
     /// A place in the journal.
     Reserving,
-    /// A message.
+    /// A message: what the broker has pushed is taken.
     Polling,
+    /// Nothing: messages have just come.
+    Taking,
 }
 
 /// What has changed, for the log and the published state.
@@ -130,6 +132,7 @@ impl Change {
 }
 
 /// Something to act upon.
+#[derive(Debug)]
 pub(super) enum Wake {
     Look,
     Answer(Result<Waiting, TransportError>),
@@ -171,10 +174,26 @@ impl Watchdog {
         self.moved = true;
     }
 
-    /// Messages have come: whoever has been sent something is no standby.
-    pub(super) fn arrived(&mut self) {
+    /// Messages have come: a consumer that has been sent something is not a standby. Answers whether it was taken for
+    /// one.
+    pub(super) fn arrived(&mut self) -> bool {
         self.moved = true;
-        self.standby = false;
+        std::mem::take(&mut self.standby)
+    }
+
+    /// Whether another consumer is taken for the one that gets the messages.
+    pub(super) fn is_standby(&self) -> bool {
+        self.standby
+    }
+
+    /// What was pushed goes back: from now on nothing moves, and nobody looks.
+    pub(super) fn given_back(&mut self, stage: Stage, unsettled: usize, since: Instant) -> Option<Change> {
+        let kind = match stage {
+            Stage::WindowFull => StallKind::WindowFull { unsettled },
+            Stage::Reserving | Stage::Polling | Stage::Taking => StallKind::JournalFull { unsettled },
+        };
+        let is_known = self.told.is_some();
+        self.stalled(kind, since, Instant::now()).filter(|_| !is_known)
     }
 
     /// Waits for the next look, or for the broker's answer. Cancel-safe.
@@ -224,14 +243,14 @@ impl Watchdog {
                 }
                 None
             }
-            (Wake::Look, Stage::WindowFull | Stage::Reserving) => None,
+            (Wake::Look, Stage::WindowFull | Stage::Reserving | Stage::Taking) => None,
             (Wake::Answer(Ok(waiting)), Stage::Polling) => self.answered(&waiting, now),
             // A broker that does not answer is the connection's matter: its heartbeat notices.
             (Wake::Answer(Err(error)), _) => {
                 tracing::debug!(queue.name = self.queue, "the broker was asked what waits: {error}");
                 None
             }
-            (Wake::Answer(Ok(_)), Stage::WindowFull | Stage::Reserving) => None,
+            (Wake::Answer(Ok(_)), Stage::WindowFull | Stage::Reserving | Stage::Taking) => None,
         }
     }
 

@@ -164,10 +164,12 @@ impl Native {
         if let Some(bindings) = &parts.bindings {
             bindings.want(self.bindings());
         }
+        let emptying = parts.emptying(self, &listeners);
         parts.rules.values().for_each(|live| live.begin(None));
         let deliveries = self.actions.iter().map(|conf| conf.delivery_loop(&parts));
         let deliveries = deliveries.collect::<Result<_, _>>()?;
-        let mut daemon = Daemon::new(listeners, deliveries, journal).watching(parts.ring.ends());
+        let mut daemon =
+            Daemon::new(listeners, deliveries, journal).emptying(emptying).watching(parts.ring.ends());
         if let Store::Sqlite(journal, _) = &store {
             daemon = daemon.watching(journal.ends());
         }
@@ -331,6 +333,7 @@ impl ListenerConf {
                 queue: self.queue.clone(),
             },
             refused_access_is_fatal: false,
+            give_back_after: self.give_back_after,
         }
     }
 }

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use osnl_model::{NotificationFilter, Pattern, Predicate, TransportUrl};
 use osnl_transport::{QueueType, RabbitOptions};
@@ -19,9 +20,13 @@ use super::{
 };
 use crate::config::{ConfigError, Finding, Warning};
 use crate::enrich::EnrichConf;
+use crate::journal::sqlite::IN_MEMORY;
 use crate::k2hr3::{Level, LogFile};
 use crate::rule::{Nested, Rule};
 use crate::template::Template;
+
+/// A broker that ends a consumer sooner than this ends every one that works.
+const LEAST_PATIENCE: Duration = Duration::from_millis(100);
 
 const LEVELS: [(&str, Level); 4] =
     [("debug", Level::Debug), ("info", Level::Info), ("warn", Level::Warn), ("error", Level::Error)];
@@ -84,6 +89,7 @@ impl<'a> Checker<'a> {
             }
         }
         if let (Some(journal), Some(rules), Some(actions)) = (&journal, &rules, &actions) {
+            self.places(journal, rules, actions);
             self.kept(journal, rules, actions);
         }
         let ((log_level, libs_log_level, log_file), _) = (log?, options?);
@@ -251,6 +257,26 @@ impl<'a> Checker<'a> {
         }
     }
 
+    /// A listener that waits for a message holds a place for it, of each action that its rules may fire.
+    fn places(&mut self, journal: &JournalConf, rules: &[RuleConf], actions: &[ActionConf]) {
+        let (JournalConf::Sqlite(options), Some(section)) = (journal, self.unnamed(JOURNAL)) else { return };
+        for action in actions {
+            let fires = |rule: &&RuleConf| rule.enabled && rule.rule.actions.contains(&action.name);
+            let listeners: BTreeSet<&str> =
+                rules.iter().filter(fires).flat_map(|rule| &rule.listeners).map(|name| &**name).collect();
+            if options.max_pending < listeners.len() as u64 {
+                let problem = format!(
+                    "{} is less than the {} listeners whose rules fire [action:{}]; each holds a place while it waits \
+                     for a message",
+                    options.max_pending,
+                    listeners.len(),
+                    action.name
+                );
+                self.reader(section).refuse::<()>("max_pending", &problem, "allow at least one for each");
+            }
+        }
+    }
+
     fn reader<'b>(&'b mut self, section: &'b RawSection) -> Reader<'b> {
         Reader { file: self.file, layers: self.layers, section, findings: &mut self.findings }
     }
@@ -298,14 +324,25 @@ fn state_dir(reader: &mut Reader<'_>) -> Option<Option<PathBuf>> {
     }
 }
 
+/// No more than a journal on disk keeps in memory: what is pushed beyond that waits for nothing.
+fn kept_in_memory(reader: &mut Reader<'_>, prefetch: u16) -> u16 {
+    let most = u16::try_from(IN_MEMORY).unwrap_or(u16::MAX);
+    if prefetch > most {
+        let problem = format!("{prefetch} is more than the journal keeps in memory at once");
+        reader.warn("prefetch", &problem, &format!("{most} is used; a smaller one is as fast"));
+    }
+    prefetch.min(most)
+}
+
 fn listener(reader: &mut Reader<'_>, rabbit: &RabbitOptions) -> Option<ListenerConf> {
     let url = reader.transport_url();
     let rabbit = rabbit::of_listener(reader, rabbit, url.as_ref());
     let topology = topology::read(reader, rabbit.as_ref());
     let prefetch = reader.number("prefetch", 1, u16::MAX.into());
     let prefetch = prefetch.and_then(|own| rabbit::prefetch(reader, rabbit.as_ref(), own));
+    let give_back_after = reader.duration("give_back_after", LEAST_PATIENCE);
     let topology = topology?;
-    let prefetch = prefetch?;
+    let prefetch = kept_in_memory(reader, prefetch?);
     let queues = topology.topics.len() * topology.priorities.len();
     if topology.pool.is_none() && queues > usize::from(prefetch) {
         let problem = format!("{prefetch} is less than the {queues} queues that share it");
@@ -321,6 +358,7 @@ fn listener(reader: &mut Reader<'_>, rabbit: &RabbitOptions) -> Option<ListenerC
         declare: topology.declare,
         queue: topology.queue,
         prefetch,
+        give_back_after: give_back_after?,
         rabbit: rabbit?,
     })
 }

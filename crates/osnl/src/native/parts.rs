@@ -14,7 +14,7 @@ use crate::control::Store;
 use crate::enrich::Step;
 use crate::intake::{LiveRules, RuleEngine};
 use crate::journal::Journal;
-use crate::listener::{Bindings, Listener, OwnQueue};
+use crate::listener::{Bindings, Farewell, Listener, OwnQueue};
 use crate::metrics::Counters;
 use crate::oss::Watcher;
 use crate::rule::{Guards, Rule};
@@ -103,6 +103,32 @@ impl Parts {
             QueueType::Stream => listener.with_positions(native.positions(&conf.name)?),
             QueueType::Classic | QueueType::Quorum => listener,
         })
+    }
+}
+
+impl Parts {
+    /// Queues that were left before this start and may hold messages still, each with the listener that read it; one
+    /// whose listener is not there any more stays as it is.
+    pub(super) fn emptying(&self, native: &Native, listeners: &[Listener]) -> Vec<Farewell> {
+        let emptying = self.bindings.iter().flat_map(|bindings| bindings.emptying());
+        let farewell = |(own, name): (OwnQueue, String)| {
+            let heard = native.heard();
+            let conf = heard.iter().find(|(conf, _)| *conf.name == *name).map(|(conf, _)| conf);
+            let conf = conf.filter(|conf| conf.transport_url.virtual_host() == own.vhost);
+            let listener =
+                listeners.iter().find(|listener| **listener.name() == *name).filter(|_| conf.is_some());
+            let farewell = listener.and_then(Listener::farewell);
+            if farewell.is_none() {
+                tracing::warn!(
+                    queue.name = own.queue,
+                    "the queue was to be emptied by [listener:{name}], which does not read its virtual host any more: a \
+                     listener with queue = {} reads what is in it",
+                    own.queue
+                );
+            }
+            Some(farewell?.from_before(&own.queue))
+        };
+        emptying.filter_map(farewell).collect()
     }
 }
 

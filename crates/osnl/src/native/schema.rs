@@ -86,6 +86,7 @@ pub(super) static SECTIONS: [SectionDef; 7] = [
             option("consumer_arguments", None),
             option("stream_offset", Some("next")),
             option("prefetch", Some("200")),
+            option("give_back_after", Some("5m")),
             option("tls", Some("oslo")),
         ],
         keyed: &[],

@@ -4,7 +4,6 @@ use super::change::Different;
 use super::schema::{ACTION, ENRICH, LISTENER, RABBIT, RULE};
 use super::{ListenerConf, Native};
 use crate::daemon::{SectionChange, What};
-use crate::listener::OwnQueue;
 
 pub(super) fn told(different: &[Different], old: &Native, new: &Native) -> Vec<SectionChange> {
     let mut changes: Vec<SectionChange> = different
@@ -71,9 +70,9 @@ fn leaves(gone: &ListenerConf, new: &Native) -> String {
     let left: Vec<String> = gone.queues().into_iter().filter(|queue| !read(queue)).collect();
     match (&left[..], &gone.pool) {
         ([queue], Some(_)) => {
-            let vhost = gone.transport_url.virtual_host().to_owned();
-            let delete = OwnQueue { vhost, queue: queue.clone() }.delete_command();
-            format!("{drains}; queue {queue} is left and fills up, unless somebody else reads it: {delete}")
+            format!(
+                "{drains}; queue {queue} is left and fills up, unless somebody else reads it: osnl status says what is in it"
+            )
         }
         // The services' own queues.
         _ => drains.to_owned(),

@@ -13,7 +13,7 @@ use super::dispatch::{Dispatch, Dispatcher};
 use super::requeue::LONGEST_STAY;
 use super::set_aside::{Keeper, Shelf};
 use super::{Endpoint, NotificationListener, RequeuePolicy, SetAside};
-use crate::listener::{Listener, ListenerConfig};
+use crate::listener::{GIVE_BACK_AFTER, Listener, ListenerConfig};
 use crate::metrics::Counters;
 use crate::rule::StepLimits;
 use crate::shutdown::Shutdown;
@@ -256,8 +256,13 @@ impl Builder {
             tasks: TaskTracker::new(),
             said: Mutex::default(),
         });
-        let config =
-            ListenerConfig { name: self.name, targets, options: self.options, refused_access_is_fatal: true };
+        let config = ListenerConfig {
+            name: self.name,
+            targets,
+            options: self.options,
+            refused_access_is_fatal: true,
+            give_back_after: GIVE_BACK_AFTER,
+        };
         let intake = Arc::new(Dispatcher(dispatch.clone()));
         let listener = Listener::new(config, transport, intake, self.counters);
         Ok(NotificationListener { listener, dispatch })

@@ -130,7 +130,7 @@ fn engine() -> Environment<'static> {
     engine.add_filter("d", filters::default);
     engine.add_filter("default", filters::default);
     engine.add_filter("dictsort", filters::dictsort);
-    engine.add_filter("dotted", |value: &Value| super::encode::words(value));
+    engine.add_filter("dotted", |value: &Value| encode::words(value));
     engine.add_filter("first", filters::first);
     engine.add_filter("float", numbers::float);
     engine.add_filter("form", encode::form);

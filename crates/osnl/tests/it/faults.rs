@@ -99,7 +99,7 @@ fn a_channel_error_is_told_and_everything_in_work_is_adopted() {
     daemon.wait_for_log("unknown delivery tag 4294967295; connecting again");
     let states: Vec<_> = daemon.states().into_iter().map(|(_, state)| state).collect();
     let (connecting, listening) = (ListenerState::Connecting { attempt: 1 }, ListenerState::Listening);
-    assert!(states.ends_with(&[connecting, listening, connecting, listening]), "{states:?}");
+    assert!(states.ends_with(&[connecting.clone(), listening.clone(), connecting, listening]), "{states:?}");
     all_done(&vhost, &target, daemon, 20);
 }
 

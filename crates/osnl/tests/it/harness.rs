@@ -96,7 +96,7 @@ impl Running {
 
     /// What the first listener is doing.
     pub(crate) fn state(&self) -> ListenerState {
-        self.states().last().map_or(ListenerState::Connecting { attempt: 0 }, |(_, state)| *state)
+        self.states().last().map_or(ListenerState::Connecting { attempt: 0 }, |(_, state)| state.clone())
     }
 
     /// What it has been doing, and since when.
@@ -140,7 +140,7 @@ type States = Arc<Mutex<Vec<(Instant, ListenerState)>>>;
 async fn record(state: Option<watch::Receiver<ListenerState>>, states: States) -> std::convert::Infallible {
     if let Some(mut state) = state {
         loop {
-            let now = *state.borrow_and_update();
+            let now = state.borrow_and_update().clone();
             states.lock().unwrap().push((Instant::now(), now));
             if state.changed().await.is_err() {
                 break;

@@ -28,6 +28,7 @@ mod oss;
 mod oss_asked;
 mod outputs;
 mod own_node;
+mod places;
 mod power_set;
 mod proxy;
 mod python;

@@ -1,14 +1,19 @@
 //! What goes wrong with the broker itself: on one node that these tests share, one after the other.
 
 use std::net::{Ipv4Addr, TcpStream};
-use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
+use osnl::action::http::HttpOptions;
 use osnl::listener::ListenerState;
-use osnl_testkit::{Broker, Options, Prepared, Publisher, Vhost, wait_until};
+use osnl::metrics::Counters;
+use osnl_model::TransportUrl;
+use osnl_testkit::{Broker, Options, Prepared, Publisher, Reply, Sink, Vhost, wait_until};
+use osnl_transport::{QueueSeen, transport};
 
 use crate::faults::{Target, all_done, connects, in_work};
-use crate::harness::{QUEUE, Running, SOON};
+use crate::harness::{QUEUE, Running, SOON, instance};
+use crate::native::native;
 use crate::rabbit::ports;
 
 /// It ends with this process.
@@ -113,4 +118,60 @@ fn the_broker_s_consumer_time_out_costs_a_connection_and_nothing_else() {
     broker.unset("consumer_timeout");
     broker.unset("channel_tick_interval");
     all_done(&vhost, &target, daemon, 10);
+}
+
+fn seen(vhost: &Vhost, queue: &str) -> QueueSeen {
+    let transport = transport(&TransportUrl::parse(&vhost.url()).unwrap()).unwrap();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    runtime.block_on(transport.tidy(&[], &[queue.to_owned()], false)).unwrap()[0].unwrap()
+}
+
+/// A quorum queue that drops what comes again too often, on a broker that ends a consumer which keeps a message for too
+/// long: what nothing can keep goes back once, and is not fetched before there is room.
+#[test]
+fn nothing_is_lost_to_a_delivery_limit_while_nothing_can_be_kept() {
+    let broker = node();
+    broker.set("consumer_timeout", "1000");
+    broker.set("channel_tick_interval", "300");
+    let vhost = broker.vhost("delivery-limit");
+    let (folder, sink) = (tempfile::tempdir().unwrap(), Sink::start());
+    sink.reply_with(Reply::Status(503));
+    let text = format!(
+        "[journal]\nconnection = sqlite:///{}/journal.db\nallow_volatile = yes\nmax_pending = 1\n\
+         [listener:l]\ntransport_url = {}\nexchange = neutron\npool = q\ndeclare = create\n\
+         queue_type = quorum\ndelivery_limit = 3\ngive_back_after = 400ms\n\
+         [rule:r]\nevent_type = ^port\\.delete\\.end$\nactions = roles\n\
+         [action:roles]\ndriver = k2hr3\napi_url = {}\nretry_interval = 1s\n",
+        folder.path().display(),
+        vhost.url(),
+        sink.url("/v1/role"),
+    );
+    let counters = Arc::new(Counters::default());
+    let daemon = native(&text).daemon(&HttpOptions::default(), &counters).unwrap();
+    let daemon = Running::start_daemon(daemon, counters, Duration::from_secs(10));
+    wait_until(SOON, "it listens", || daemon.state() == ListenerState::Listening);
+    let mut publisher = Publisher::start(&vhost.url(), Options::default());
+    publisher.notify_all(&ports(0..6));
+    daemon.wait_for_log("nothing could keep is given back");
+    match daemon.state() {
+        ListenerState::Blocked { reason, .. } => assert!(reason.contains("max_pending"), "{reason}"),
+        other => panic!("{other:?}"),
+    }
+    // Longer than the broker's patience would have lasted four times over.
+    let given_back = Instant::now();
+    wait_until(SOON, "the queue keeps them", || {
+        // The broker's own count; what its tools say of a quorum queue is some seconds old.
+        assert_eq!(seen(&vhost, "q"), QueueSeen { messages: 5, consumers: 0 });
+        given_back.elapsed() > Duration::from_secs(6)
+    });
+    sink.reply_with(Reply::Status(204));
+    daemon.wait_until("all six have their effect", |c| c.delivered.get() == 6);
+    wait_until(SOON, "it is no longer blocked", || daemon.state() == ListenerState::Listening);
+    broker.unset("consumer_timeout");
+    broker.unset("channel_tick_interval");
+    daemon.stop().unwrap();
+    for n in 0..6 {
+        let asked = |r: &osnl_testkit::Request| r.target.contains(&instance(n));
+        assert!(sink.requests().iter().any(asked), "{n}");
+    }
 }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use osnl::intake::{Intake, RuleEngine};
-use osnl::journal::{Receipt, Settle};
+use osnl::journal::{Obstacle, Receipt, Settle};
 use osnl::received::Received;
 use osnl::rule::Rule;
 use osnl::template::Names;
@@ -57,6 +57,14 @@ impl Narrated {
 impl Intake for Narrated {
     fn reserve(&self, at_most: usize) -> BoxFuture<'_, usize> {
         self.engine.reserve(at_most)
+    }
+
+    fn keep(&self, at_most: usize) {
+        self.engine.keep(at_most);
+    }
+
+    fn obstacle(&self) -> Option<Obstacle> {
+        self.engine.obstacle()
     }
 
     fn wants(&self, head: &Head<'_>) -> bool {

@@ -78,7 +78,7 @@ pub(super) async fn hear(said: &[u8]) -> Result<String, ActionError> {
     let can = talk.hello().await?;
     let (mut talk, _) = server.logged_in(talk, can).await?;
     talk.ask("DATA", Whose::Mails).await?;
-    Ok(talk.data(b"text").await?.text())
+    Ok(talk.data(b"text").await?.text(&server))
 }
 
 impl Extensions {

@@ -36,10 +36,15 @@ impl Desk {
     }
 
     pub(super) fn left_queues(&self) -> Vec<LeftQueue> {
-        let left = self.bindings.iter().flat_map(|bindings| bindings.left());
-        let shown = |own: crate::listener::OwnQueue| {
-            let delete = own.delete_command();
-            LeftQueue { vhost: own.vhost, queue: own.queue, delete }
+        let left = self.bindings.iter().flat_map(|bindings| bindings.left_queues());
+        let shown = |left: crate::listener::LeftQueue| LeftQueue {
+            delete: left.delete_command(),
+            vhost: left.queue.vhost,
+            queue: left.queue.queue,
+            messages: left.seen.map(|(seen, _)| seen.messages.into()),
+            consumers: left.seen.map(|(seen, _)| seen.consumers.into()),
+            seen_seconds: left.seen.map(|(_, at)| time::age(at)),
+            emptied_by: left.emptied_by,
         };
         left.map(shown).collect()
     }

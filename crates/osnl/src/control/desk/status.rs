@@ -228,15 +228,30 @@ fn seconds_until(moment: Instant) -> u64 {
 fn listener(heard: &Heard) -> ListenerStatus {
     let opened = heard.gauges.opened();
     let last = heard.gauges.last_message();
+    let state = heard.state.borrow().clone();
+    let trouble = heard.gauges.trouble();
+    let (reason, next) = match (&state, trouble) {
+        (ListenerState::Blocked { reason, .. }, _) => (Some(reason.to_string()), None),
+        (ListenerState::Connecting { .. }, Some(trouble)) => (Some(trouble.reason), Some(trouble.next)),
+        (ListenerState::Connecting { .. }, None)
+        | (
+            ListenerState::Listening
+            | ListenerState::Standby
+            | ListenerState::Draining
+            | ListenerState::Stopped,
+            _,
+        ) => (None, None),
+    };
+    let since = heard.gauges.since();
+    let next = next.map(|next| next.duration_since(SystemTime::now()).unwrap_or_default());
     ListenerStatus {
         name: heard.name.to_string(),
-        state: match *heard.state.borrow() {
-            ListenerState::Connecting { .. } => "connecting",
-            ListenerState::Listening => "listening",
-            ListenerState::Draining => "draining",
-            ListenerState::Stopped => "stopped",
-        }
-        .to_owned(),
+        state: state.name().to_owned(),
+        reason,
+        since: since.map(time::shown),
+        since_seconds: since.map(time::age),
+        next_attempt_seconds: next.map(|next| next.as_secs_f64().ceil() as u64),
+        stalled: heard.stall.borrow().as_ref().map(|stall| stall.kind.to_string()),
         broker: heard.broker.clone(),
         waiting_at_connect: opened.host.as_ref().map(|_| opened.waiting),
         queues: opened.queues,
@@ -252,9 +267,18 @@ fn about(listeners: &[ListenerStatus], targets: &[TargetReport], journal: &Journ
     if let (Some(state), Some(reason)) = (&journal.state, &journal.reason) {
         attention.push(format!("the journal is {state}: {reason}"));
     }
-    for listener in listeners.iter().filter(|listener| listener.state != "listening") {
-        let ListenerStatus { name, state, broker, .. } = listener;
-        attention.push(format!("listener {name} is {state}: {broker}"));
+    for listener in listeners {
+        let ListenerStatus { name, state, broker, reason, stalled, .. } = listener;
+        let since = listener.since_seconds.filter(|_| reason.is_some());
+        let since = since.map(|seconds| format!(", for {seconds} s")).unwrap_or_default();
+        match (state.as_str(), reason, stalled) {
+            ("listening" | "standby", _, Some(stalled)) => {
+                attention.push(format!("listener {name} is stalled: {stalled}"));
+            }
+            ("listening" | "standby", _, None) => {}
+            (_, Some(reason), _) => attention.push(format!("listener {name} is {state}{since}: {reason}")),
+            (_, None, _) => attention.push(format!("listener {name} is {state}: {broker}")),
+        }
     }
     for target in targets {
         let name = &target.action;

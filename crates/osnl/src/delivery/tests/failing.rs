@@ -6,7 +6,7 @@ use tokio::sync::watch;
 
 use super::*;
 use crate::enrich::Enriched;
-use crate::journal::{Claimed, End, JournalState, Paused, Permit, Retry, Used};
+use crate::journal::{Claimed, End, JournalState, Obstacle, Paused, Permit, Retry, Used};
 
 /// A journal in memory whose state is the test's.
 struct Moody {
@@ -21,6 +21,10 @@ impl Journal for Moody {
 
     fn reserve<'a>(&'a self, actions: &'a [Arc<str>], at_most: usize) -> BoxFuture<'a, Permit> {
         self.inner.reserve(actions, at_most)
+    }
+
+    fn obstacle(&self, actions: &[Arc<str>]) -> Option<Obstacle> {
+        self.inner.obstacle(actions)
     }
 
     fn append(&self, permit: &mut Permit, entry: Entry) -> Receipt {

@@ -53,6 +53,11 @@ impl MemoryJournal {
     fn finish_in(&self, state: &mut State, delivery: DeliveryId, end: &End) {
         let End { outcome, done: _, to } = end;
         let Some(pending) = state.remove(delivery) else { return };
+        if *outcome != Outcome::Returned
+            && let Some(lanes) = state.actions.get_mut(&pending.action)
+        {
+            lanes.ended += 1;
+        }
         match outcome {
             Outcome::Delivered => self.counters.delivered.increment(),
             Outcome::NothingToDo => self.counters.nothing_to_do.increment(),

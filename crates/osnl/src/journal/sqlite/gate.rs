@@ -1,14 +1,17 @@
 //! How many entries may still come: nothing is read from the broker that could not be kept.
+//!
+//! Places are shared fairly: a caller that finds a place free leaves one to each caller that waits for the same and
+//! could have it now, so that a busy listener does not keep another one waiting.
 
 use std::collections::{BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard};
 
 use tokio::sync::Notify;
 
-use crate::journal::{Permit, Places};
+use crate::journal::{Obstacle, Permit, Places};
 
 /// Entries that are promised or not yet committed: they are in memory.
-const IN_MEMORY: usize = 16 * 1024;
+pub(crate) const IN_MEMORY: usize = 16 * 1024;
 
 /// The bound of each action, and whether anything may come at all.
 #[derive(Debug)]
@@ -26,6 +29,30 @@ struct State {
     /// Entries promised, and those appended and not committed.
     in_memory: usize,
     actions: HashMap<Arc<str>, Room>,
+    /// The callers that wait, in the order in which they began to.
+    waiting: Vec<Waiting>,
+    last_ticket: u64,
+}
+
+/// A caller that waits for a place.
+#[derive(Debug)]
+struct Waiting {
+    ticket: u64,
+    actions: Vec<Arc<str>>,
+}
+
+/// The place in the queue of a caller that waits; given up when it is dropped.
+struct Ticket<'a> {
+    gate: &'a Gate,
+    number: u64,
+}
+
+impl Drop for Ticket<'_> {
+    fn drop(&mut self) {
+        self.gate.lock().waiting.retain(|waiting| waiting.ticket != self.number);
+        // What was left to it is there for others.
+        self.gate.room.notify_waiters();
+    }
 }
 
 #[derive(Debug, Default)]
@@ -45,7 +72,8 @@ struct Reserved {
 
 impl Gate {
     pub(super) fn new(max_pending: u64, overflowing: BTreeSet<Arc<str>>) -> Self {
-        let state = State { open: true, in_memory: 0, actions: HashMap::new() };
+        let state =
+            State { open: true, in_memory: 0, actions: HashMap::new(), waiting: Vec::new(), last_ticket: 0 };
         let overflowing = RwLock::new(overflowing);
         Self { max_pending, overflowing, state: Mutex::new(state), room: Notify::new() }
     }
@@ -79,21 +107,52 @@ impl Gate {
     }
 
     pub(super) async fn reserve(self: &Arc<Self>, actions: &[Arc<str>], at_most: usize) -> Permit {
+        let mut ticket: Option<Ticket<'_>> = None;
         loop {
             let room = self.room.notified();
             tokio::pin!(room);
             // Armed before looking, so that what is given back in between is not missed.
             room.as_mut().enable();
-            let bounded: Vec<Arc<str>> = {
-                let overflowing = self.overflowing();
-                actions.iter().filter(|action| !overflowing.contains(*action)).cloned().collect()
-            };
-            let places = self.lock().take(self.max_pending, &bounded, at_most);
+            let bounded = self.bounded(actions);
+            let number = ticket.as_ref().map(|ticket| ticket.number);
+            let places = self.lock().take(self.max_pending, &bounded, at_most, number);
             if places > 0 {
                 let from = Reserved { gate: self.clone(), actions: bounded };
                 return Permit::new(places, Arc::new(from));
             }
+            ticket = ticket.or_else(|| Some(self.wait(bounded)));
             room.await;
+        }
+    }
+
+    fn wait(&self, actions: Vec<Arc<str>>) -> Ticket<'_> {
+        let mut state = self.lock();
+        state.last_ticket += 1;
+        let number = state.last_ticket;
+        state.waiting.push(Waiting { ticket: number, actions });
+        Ticket { gate: self, number }
+    }
+
+    /// The actions whose bound keeps an entry from being kept.
+    fn bounded(&self, actions: &[Arc<str>]) -> Vec<Arc<str>> {
+        let overflowing = self.overflowing();
+        actions.iter().filter(|action| !overflowing.contains(*action)).cloned().collect()
+    }
+
+    /// What keeps an entry for these actions from being kept now, the journal's own state not counted.
+    pub(super) fn obstacle(&self, actions: &[Arc<str>]) -> Option<Obstacle> {
+        let (bounded, state, most) = (self.bounded(actions), self.lock(), self.max_pending);
+        let taken = |action: &Arc<str>| {
+            let room = state.actions.get(action)?;
+            (room.pending + room.reserved >= most).then_some(room.pending)
+        };
+        let full = bounded.into_iter().find_map(|action| Some((taken(&action)?, action)));
+        match full {
+            Some((pending, action)) => Some(Obstacle::ActionFull { action, pending, most }),
+            None => {
+                let open = state.in_memory;
+                (open >= IN_MEMORY).then_some(Obstacle::NoPlace { open, ended: 0 })
+            }
         }
     }
 
@@ -132,15 +191,22 @@ impl Gate {
 }
 
 impl State {
-    fn take(&mut self, max_pending: u64, actions: &[Arc<str>], at_most: usize) -> usize {
+    fn take(&mut self, max_pending: u64, actions: &[Arc<str>], at_most: usize, ticket: Option<u64>) -> usize {
         if !self.open {
             return 0;
         }
-        let mut places =
-            u64::try_from(at_most.max(1).min(IN_MEMORY.saturating_sub(self.in_memory))).unwrap_or(0);
+        let ahead = |state: &Self, action: Option<&Arc<str>>| {
+            let before = |waiting: &&Waiting| ticket.is_none_or(|own| waiting.ticket < own);
+            let waits = |waiting: &&Waiting| action.is_none_or(|action| waiting.actions.contains(action));
+            let could = |waiting: &&Waiting| waiting.actions.iter().all(|a| state.free(max_pending, a) > 0);
+            state.waiting.iter().filter(before).filter(waits).filter(could).count()
+        };
+        let free = IN_MEMORY.saturating_sub(self.in_memory).saturating_sub(ahead(self, None));
+        let mut places = u64::try_from(at_most.max(1).min(free)).unwrap_or(0);
         for action in actions {
+            let left = ahead(self, Some(action)) as u64;
+            let free = self.free(max_pending, action).saturating_sub(left);
             let room = self.actions.entry(action.clone()).or_default();
-            let free = max_pending.saturating_sub(room.pending + room.reserved);
             if room.pending >= max_pending && !room.said {
                 room.said = true;
                 tracing::error!(
@@ -151,12 +217,22 @@ impl State {
             }
             places = places.min(free);
         }
+        if places == 0 {
+            return 0;
+        }
         for action in actions {
             self.actions.entry(action.clone()).or_default().reserved += places;
         }
         let places = usize::try_from(places).unwrap_or(0);
         self.in_memory += places;
         places
+    }
+
+    /// Deliveries of an action that may still be promised.
+    fn free(&self, max_pending: u64, action: &Arc<str>) -> u64 {
+        self.actions
+            .get(action)
+            .map_or(max_pending, |room| max_pending.saturating_sub(room.pending + room.reserved))
     }
 }
 
@@ -205,5 +281,32 @@ mod tests {
         assert!(reserve(&both[1..], 1).is_none());
         gate.set_open(true);
         assert_eq!(reserve(&both[1..], 1).map(|r| r.0), Some(1));
+    }
+
+    #[test]
+    fn a_caller_that_waits_has_the_next_place_before_one_that_has_enough() {
+        let gate = Arc::new(Gate::new(2, BTreeSet::new()));
+        let actions: [Arc<str>; 1] = ["a".into()];
+        let other: [Arc<str>; 1] = ["b".into()];
+        let busy = gate.reserve(&actions, 10).now_or_never().unwrap();
+        assert_eq!(busy.places(), 2);
+        let waits = gate.reserve(&actions, 10);
+        tokio::pin!(waits);
+        assert!((&mut waits).now_or_never().is_none());
+        assert_eq!(
+            gate.obstacle(&actions).unwrap().to_string(),
+            "action a has 0 deliveries pending and no place for another (max_pending is 2)"
+        );
+        drop(busy);
+        // Two are free, and one of them is for the caller that waits; another action is not its concern.
+        let greedy = gate.reserve(&actions, 10).now_or_never().unwrap();
+        assert_eq!(greedy.places(), 1);
+        assert_eq!(gate.reserve(&other, 10).now_or_never().unwrap().places(), 2);
+        let served = (&mut waits).now_or_never().unwrap();
+        assert_eq!(served.places(), 1);
+        assert!(gate.reserve(&actions, 1).now_or_never().is_none());
+        drop(greedy);
+        // Of one that has given up nothing is left to it.
+        assert_eq!(gate.reserve(&actions, 10).now_or_never().unwrap().places(), 1);
     }
 }

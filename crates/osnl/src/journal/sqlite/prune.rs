@@ -128,7 +128,8 @@ fn most_common(connection: &Connection, count: i64) -> Result<Vec<DeliveryId>> {
         groups.entry(of).or_default().push_back(row.get(0).map(delivery_id)?);
     }
     let next = || {
-        let largest = groups.values_mut().max_by_key(|group| (group.len(), group.front().map(Reverse)));
+        let largest =
+            groups.values_mut().max_by_key(|group| (group.len(), group.front().copied().map(Reverse)));
         largest.and_then(VecDeque::pop_front)
     };
     Ok(std::iter::from_fn(next).take(usize::try_from(count).unwrap_or(0)).collect())

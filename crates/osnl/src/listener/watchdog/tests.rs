@@ -16,7 +16,7 @@ use tokio_util::task::TaskTracker;
 use super::{Change, STUCK, Stage, Stall, StallKind, Wake, Watchdog};
 use crate::intake::Intake;
 use crate::journal::{Receipt, Settle};
-use crate::listener::{Listener, ListenerConfig};
+use crate::listener::{GIVE_BACK_AFTER, Listener, ListenerConfig};
 use crate::metrics::Counters;
 use crate::received::Received;
 use crate::shutdown::Shutdown;
@@ -125,6 +125,10 @@ impl Consumer for MuteConsumer {
         self.inner.ended()
     }
 
+    fn untaken(&self) -> usize {
+        self.inner.untaken()
+    }
+
     fn flush<'a>(&'a mut self, window: &'a mut Window) -> BoxFuture<'a, Result<(), TransportError>> {
         self.inner.flush(window)
     }
@@ -161,7 +165,13 @@ impl Running {
         let options =
             ListenOptions { pool: Some("p".to_owned()), prefetch: 4, declare: Declare::Create, queue };
         let targets = vec![(Target::new("neutron", "notifications"), Priority::Info)];
-        let config = ListenerConfig { name: "l".into(), targets, options, refused_access_is_fatal: false };
+        let config = ListenerConfig {
+            name: "l".into(),
+            targets,
+            options,
+            refused_access_is_fatal: false,
+            give_back_after: GIVE_BACK_AFTER,
+        };
         let listener = Listener::new(config, transport, endpoint.clone(), counters.clone());
         let (stall, shutdown) = (listener.stall(), Shutdown::new());
         let listener = TaskTracker::new().spawn(listener.run(shutdown.clone()));
@@ -187,7 +197,8 @@ impl Running {
 
     fn end_all(&self) {
         for sender in self.endpoint.open.lock().unwrap().drain(..) {
-            sender.send(Settle::Acknowledge).unwrap();
+            // Of what was given back nobody waits for the end.
+            let _ = sender.send(Settle::Acknowledge);
         }
     }
 

@@ -65,6 +65,7 @@ pub(super) static OPTIONS: &[Row] = &[
     ("listener", "consumer_arguments", "list of name=value", "Further arguments of the consumer."),
     ("listener", "stream_offset", "first, last, next or a time", "Where a stream is begun; later it is read from where it was left. A time is written as 2026-11-20T06:00:00Z."),
     ("listener", "prefetch", NUMBER, "Unsettled messages at once, over all queues of the listener, 1 to 65535."),
+    ("listener", "give_back_after", DURATION, "How long there may be no room for another message before those that the broker has handed over go back to it. Keep it well below the broker's consumer time-out (30 minutes unless changed)."),
     ("listener", "tls", "oslo or verify", "verify: TLS, with certificate and name verified. oslo: as ssl and ssl_ca_file say."),
     ("rule", "enabled", BOOLEAN, "A rule that is not is checked and never fires."),
     ("rule", "listeners", LIST, "The listeners whose messages it sees; without it all."),

@@ -546,7 +546,7 @@ async fn counts_are_those_of_the_list_whatever_the_filter() {
 async fn what_a_guard_decided_is_kept_whatever_becomes_of_the_delivery() {
     let folder = tempfile::tempdir().unwrap();
     let journal = open(&folder);
-    let (told, released) = std::sync::mpsc::channel();
+    let (told, released) = mpsc::channel();
     journal.on_release(Box::new(move |row| told.send((row.key.clone(), row.has_passed)).unwrap()));
     let begin = |held: bool| if held { Begin::Held("guard of rule r: x".into()) } else { Begin::Live };
     for (id, held) in [("1", true), ("2", true), ("3", true), ("4", false), ("5", false)] {

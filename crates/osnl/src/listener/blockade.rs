@@ -1,0 +1,248 @@
+//! Decides when waiting for room is a state, and when what the broker has pushed must go back to it. Pure.
+//!
+//! What the broker has pushed and nothing could keep stays unacknowledged. RabbitMQ ends the channel over it after its
+//! consumer time-out (30 min), and each such end counts against the delivery limit of a quorum queue. So it goes back
+//! in time, and is not fetched again before there is room:
+//!
+//! | waits for | blocked after | goes back after |
+//! | --- | --- | --- |
+//! | a place in the journal | [`NOTICED`] in which nothing moves | `patience` since something was pushed that is not taken yet |
+//! | the end of a message, the window being full, where the intake names an obstacle | [`SLOW`] in which nothing moves | `patience` in which nothing moves |
+//!
+//! A full window without an obstacle is an endpoint that takes its time: it is left alone.
+
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use super::watchdog::Stage;
+
+/// How long nothing may move before waiting for a place is a state.
+const NOTICED: Duration = Duration::from_secs(1);
+/// The same for a full window, whose messages may take their time.
+const SLOW: Duration = Duration::from_secs(10);
+/// The unsettled messages of a subscription that was given back before: so few that each has its turn before a delivery
+/// limit of 20 is used up.
+pub(super) const FEW: u16 = 8;
+/// The shortest pause after a return, and the longest; in between, each is four times the one before.
+const SHORTEST: Duration = Duration::from_secs(5);
+const LONGEST: Duration = Duration::from_secs(3600);
+/// How long nothing may block before the whole prefetch is asked for again.
+const CALM: Duration = Duration::from_secs(60);
+
+/// What follows from waiting.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Verdict {
+    /// Messages move, or are waited for.
+    Free,
+    /// Nothing can be kept.
+    Blocked {
+        /// When something moved last.
+        since: Instant,
+    },
+    /// The same, and what the broker has pushed goes back.
+    GiveBack {
+        /// When something moved last.
+        since: Instant,
+    },
+}
+
+/// What one session has waited for. See the [module](self).
+#[derive(Debug)]
+pub(super) struct Blockade {
+    patience: Duration,
+    prefetch: usize,
+    moved_at: Instant,
+    /// Nothing that is not taken yet was pushed before.
+    fresh_at: Instant,
+    /// Messages taken since then.
+    taken: usize,
+    since: Option<Instant>,
+    /// When it was blocked last, or began.
+    calm_since: Instant,
+}
+
+impl Blockade {
+    pub(super) fn new(patience: Duration, prefetch: usize, now: Instant) -> Self {
+        Self { patience, prefetch, moved_at: now, fresh_at: now, taken: 0, since: None, calm_since: now }
+    }
+
+    /// How often it is to be looked.
+    pub(super) fn every(patience: Duration) -> Duration {
+        NOTICED.min(patience / 4).max(Duration::from_millis(10))
+    }
+
+    /// So many messages were taken.
+    pub(super) fn taken(&mut self, messages: usize, now: Instant) {
+        self.moved_at = now;
+        self.taken += messages;
+        if self.taken >= self.prefetch {
+            // As many as can have been pushed before.
+            self.fresh(now);
+        }
+    }
+
+    /// A message has ended.
+    pub(super) fn settled(&mut self, now: Instant) {
+        self.moved_at = now;
+    }
+
+    /// All that was pushed is taken.
+    pub(super) fn fresh(&mut self, now: Instant) {
+        self.fresh_at = now;
+        self.taken = 0;
+    }
+
+    /// What follows at this moment. `obstacle`: whether the intake names one.
+    pub(super) fn look(&mut self, stage: Stage, obstacle: bool, now: Instant) -> Verdict {
+        let quiet = now - self.moved_at;
+        let (blocked, give_back) = match stage {
+            Stage::Polling => {
+                self.fresh(now);
+                (false, false)
+            }
+            Stage::Taking => (false, false),
+            Stage::Reserving => {
+                (quiet >= NOTICED.min(self.patience / 2), now - self.fresh_at >= self.patience)
+            }
+            Stage::WindowFull if obstacle => (quiet >= SLOW.min(self.patience / 2), quiet >= self.patience),
+            Stage::WindowFull => {
+                self.moved_at = now;
+                (false, false)
+            }
+        };
+        // A trickle is no end of it: as many as were pushed by then must have been taken.
+        let trickles = stage != Stage::Polling && self.since.is_some_and(|since| self.fresh_at <= since);
+        if !(blocked || give_back || trickles) {
+            self.since = None;
+            return Verdict::Free;
+        }
+        self.calm_since = now;
+        let since = *self.since.get_or_insert(self.moved_at);
+        if give_back { Verdict::GiveBack { since } } else { Verdict::Blocked { since } }
+    }
+
+    /// Whether nothing has blocked for so long that the whole prefetch may be asked for again.
+    pub(super) fn is_calm(&self, now: Instant) -> bool {
+        self.since.is_none() && now - self.calm_since >= CALM.min(self.patience)
+    }
+}
+
+/// How often what was pushed went back, over the sessions of one listener. Pure.
+#[derive(Debug, Default)]
+pub(super) struct Returns {
+    count: u32,
+    last: Option<Instant>,
+    small: bool,
+}
+
+impl Returns {
+    /// What was pushed goes back: how long to wait at least before anything is fetched again.
+    pub(super) fn given_back(&mut self, patience: Duration, now: Instant) -> Duration {
+        let pause = |count: u32| {
+            let shortest = SHORTEST.min(patience);
+            shortest.saturating_mul(4_u32.saturating_pow(count)).min(LONGEST)
+        };
+        // As long as it lasted without a return, it has been forgotten.
+        if self.last.is_some_and(|last| now - last >= LONGEST.max(patience * 4) * 2) {
+            self.count = 0;
+        }
+        let pause = pause(self.count);
+        self.count = self.count.saturating_add(1);
+        (self.last, self.small) = (Some(now), true);
+        pause
+    }
+
+    /// The whole prefetch is asked for again.
+    pub(super) fn widened(&mut self) {
+        self.small = false;
+    }
+
+    /// Whether only few messages are to be pushed.
+    pub(super) fn is_small(&self) -> bool {
+        self.small
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const PATIENCE: Duration = Duration::from_secs(300);
+
+    /// `r10` waits for a place for ten seconds, `w10` with a full window behind an obstacle, `e10` behind an endpoint,
+    /// `p10` for a message; `t5` takes five messages, `s` settles one; `=` expects a state: `free`, `blocked`, `back`.
+    fn check(script: &str) {
+        let begun = Instant::now();
+        let mut now = begun;
+        let mut blockade = Blockade::new(PATIENCE, 20, now);
+        let mut verdict = Verdict::Free;
+        for word in script.split_whitespace() {
+            let (verb, rest) = word.split_at(1);
+            match verb {
+                "t" => blockade.taken(rest.parse().unwrap(), now),
+                "s" => blockade.settled(now),
+                "=" => {
+                    let seen = match verdict {
+                        Verdict::Free => "free",
+                        Verdict::Blocked { .. } => "blocked",
+                        Verdict::GiveBack { .. } => "back",
+                    };
+                    assert_eq!(seen, rest, "{script}: {word} at {:?}", now - begun);
+                }
+                verb => {
+                    let (stage, obstacle) = match verb {
+                        "r" => (Stage::Reserving, true),
+                        "w" => (Stage::WindowFull, true),
+                        "e" => (Stage::WindowFull, false),
+                        _ => (Stage::Polling, false),
+                    };
+                    for _ in 0..rest.parse::<u32>().unwrap() {
+                        now += Duration::from_secs(1);
+                        verdict = blockade.look(stage, obstacle, now);
+                    }
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn waiting_for_room_is_a_state_and_after_minutes_what_was_pushed_goes_back() {
+        check("p5 t20 r1 =blocked r298 =blocked r2 =back");
+        check("p5 t20 w9 =free w1 =blocked w289 =blocked w1 =back");
+        check("p5 t20 w100 s t1 w250 =blocked w50 =back");
+        // An endpoint may take hours.
+        check("t20 e7200 =free");
+        check("r30 =blocked p1 =free");
+        // What flows is not blocked, however full it is at each look.
+        let flows = "t20 r1 ".repeat(500);
+        check(&format!("{flows} =blocked t20 w1 =free"));
+    }
+
+    /// One message a minute: the last of those that were pushed would wait for more than the broker's patience.
+    #[test]
+    fn a_trickle_does_not_keep_what_was_pushed() {
+        check(&format!("t1 {} =back", "r60 t1 s ".repeat(5)));
+        check(&format!("t1 {} =blocked", "r60 t1 s ".repeat(4)));
+        // Twice a second is slow too, for a large prefetch; this one is served within the patience.
+        check(&format!("t1 {} =blocked t1 p1 =free", "r2 t1 s ".repeat(400)));
+    }
+
+    #[test]
+    fn a_return_that_follows_another_waits_longer() {
+        let (mut returns, mut now) = (Returns::default(), Instant::now());
+        let mut pauses = Vec::new();
+        for _ in 0..7 {
+            assert_eq!(returns.is_small(), !pauses.is_empty());
+            pauses.push(returns.given_back(PATIENCE, now).as_secs());
+            now += PATIENCE;
+        }
+        assert_eq!(pauses, [5, 20, 80, 320, 1280, 3600, 3600]);
+        // Twenty of them, which is what a quorum queue allows, take most of a day.
+        assert!(20 * PATIENCE.as_secs() + pauses.iter().sum::<u64>() + 13 * 3600 > 15 * 3600);
+        returns.widened();
+        assert!(!returns.is_small());
+        now += Duration::from_secs(3 * 3600);
+        assert_eq!(returns.given_back(PATIENCE, now).as_secs(), 5);
+    }
+}

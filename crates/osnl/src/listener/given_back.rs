@@ -1,0 +1,109 @@
+//! What becomes of a listener that has given back what the broker had pushed: it waits for room, without a subscription.
+//!
+//! A closed channel puts the messages back in front, in their order. With a single active consumer another daemon takes
+//! the queue over; this one does not consume again before it has room, so two that are blocked do not pass the queue to
+//! and fro.
+
+use std::time::{Duration, SystemTime};
+
+use osnl_transport::{Consumer, QueueType};
+use tokio::time::{Instant, sleep, sleep_until, timeout};
+
+use super::Listener;
+use super::blockade::Returns;
+use crate::journal::Obstacle;
+use crate::shutdown::Shutdown;
+
+/// How often it is looked whether what was open ends, and what the reason is by now.
+const LOOK: Duration = Duration::from_secs(1);
+/// How long the broker may take to say who reads the queue now.
+const ANSWER: Duration = Duration::from_secs(5);
+
+impl Listener {
+    /// Closes the channel and waits until there is room. Answers whether it is to go on; otherwise it was told to stop.
+    pub(super) async fn give_back(
+        &self,
+        consumer: Box<dyn Consumer>,
+        returns: &mut Returns,
+        (since, reason, window_full): (Instant, String, bool),
+        shutdown: &Shutdown,
+    ) -> bool {
+        let found = consumer.subscription();
+        let queues: Vec<String> = found.queues().iter().map(ToString::to_string).collect();
+        let shared = found.open.iter().any(|queue| queue.queue_type != Some(QueueType::Stream));
+        let ended = self.ended();
+        let pause = returns.given_back(self.config.give_back_after, Instant::now());
+        consumer.close().await;
+        tracing::warn!(
+            listener.name = &*self.config.name,
+            queue.name = queues.join(", "),
+            reason,
+            blocked.seconds = since.elapsed().as_secs(),
+            pause.seconds = pause.as_secs(),
+            "what the broker had handed over and nothing could keep is given back; the listener reads again when there \
+             is room"
+        );
+        let wait = async {
+            let others = if shared { self.others(&queues).await } else { Some(0) };
+            let also = match others {
+                Some(0) => String::new(),
+                Some(others) => {
+                    tracing::warn!(
+                        listener.name = &*self.config.name,
+                        queue.name = queues.join(", "),
+                        queue.consumers = others,
+                        "another consumer reads the queue now: order holds for each daemon, not over both"
+                    );
+                    "; another consumer reads the queue now, and order holds for each daemon".to_owned()
+                }
+                None => "; whether another consumer reads the queue now is not known".to_owned(),
+            };
+            let begun = SystemTime::now();
+            let shown = async {
+                loop {
+                    let reason = self.endpoint.obstacle().map_or_else(|| reason.clone(), |o| o.to_string());
+                    self.blocked(begun, format!("{reason}; what was handed over is given back{also}"));
+                    sleep(LOOK).await;
+                }
+            };
+            let not_before = Instant::now() + pause;
+            let room = async {
+                sleep_until(not_before).await;
+                while window_full && ended.is_some() && self.ended() == ended {
+                    sleep(LOOK.min(self.config.give_back_after)).await;
+                }
+                // Held for the first message that comes.
+                while self.endpoint.reserve(1).await == 0 {}
+            };
+            tokio::select! {
+                () = shown => {}
+                () = room => {}
+            }
+        };
+        tokio::select! {
+            biased;
+            () = shutdown.abort.cancelled() => return false,
+            () = shutdown.drain.cancelled() => return false,
+            () = wait => {}
+        }
+        tracing::info!(
+            listener.name = &*self.config.name,
+            "there is room again: the listener reads on, with few messages at a time at first"
+        );
+        true
+    }
+
+    /// How many deliveries have ended, where messages wait for that; `None` if none waits.
+    fn ended(&self) -> Option<u64> {
+        match self.endpoint.obstacle()? {
+            Obstacle::NoPlace { ended, .. } => Some(ended),
+            Obstacle::Full { .. } | Obstacle::Failed { .. } | Obstacle::ActionFull { .. } => None,
+        }
+    }
+
+    /// How many consumers the queues have now; `None` if the broker does not say.
+    async fn others(&self, queues: &[String]) -> Option<u32> {
+        let seen = timeout(ANSWER, self.transport.tidy(&[], queues, false)).await.ok()?.ok()?;
+        seen.into_iter().map(|seen| seen.map(|seen| seen.consumers)).sum()
+    }
+}

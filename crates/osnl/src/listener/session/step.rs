@@ -1,0 +1,350 @@
+//! What a session does about what woke it, without input or output.
+
+use std::time::{Duration, SystemTime};
+
+use futures_util::stream::FuturesUnordered;
+use futures_util::{FutureExt, StreamExt};
+use osnl_transport::{Batch, BoxFuture, Consumer, IncomingMessage, Subscription, TransportError, Window};
+use tokio::time::Instant;
+
+use crate::journal::{Obstacle, Receipt, Settle};
+use crate::listener::Listener;
+use crate::listener::blockade::{Blockade, FEW, Verdict};
+use crate::listener::state::ListenerState;
+use crate::listener::stream::Streams;
+use crate::listener::watchdog::{Stage, Wake, Watchdog};
+use crate::received::{Received, with_head};
+
+/// How long a message that nobody wants may wait for others to be acknowledged with: an acknowledgement costs as
+/// much as several messages. What had an outcome does not wait.
+const LINGER: Duration = Duration::from_millis(5);
+
+/// A message handed over, until its receipt completes.
+type Open = BoxFuture<'static, (IncomingMessage, Settle)>;
+
+/// What woke a session.
+#[derive(Debug)]
+pub(in crate::listener) enum Woken {
+    /// Stop at once.
+    Aborted,
+    /// Take nothing new, and settle what is open.
+    Draining,
+    /// A receipt has completed; others may have too.
+    Completed(IncomingMessage, Settle),
+    /// So many places are there for what a stream has not taken back.
+    HandOut(usize),
+    /// The batch has what came, or the connection is lost.
+    Polled(Result<(), TransportError>),
+    /// Something is due: a flush, a position.
+    Clock,
+    /// It is time to look whether anything moves; what the intake says keeps it from it.
+    Look(Option<Obstacle>),
+    /// The watchdog looks.
+    Watch(Wake),
+}
+
+/// The input or output that a step asks for.
+#[derive(Debug)]
+pub(in crate::listener) enum Order {
+    /// None.
+    Nothing,
+    /// Tell the broker to push nothing more.
+    Quiesce,
+    /// Tell the broker what is settled.
+    Flush,
+    /// The session is over.
+    End(Result<Ended, TransportError>),
+}
+
+/// How a session ended that was not lost.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(in crate::listener) enum Ended {
+    /// It was told to stop, and what was open is settled; or to stop at once.
+    Drained,
+    /// Nothing can be kept: what the broker has pushed goes back by closing the channel.
+    GiveBack {
+        /// When something moved last.
+        since: Instant,
+        /// What has no room.
+        reason: String,
+        /// Whether the messages that were read wait for their end, rather than new ones for a place.
+        window_full: bool,
+    },
+    /// There is room again, and nothing is open: the whole prefetch can be asked for.
+    Widen,
+}
+
+/// What a session knows. See the [module](self).
+pub(super) struct Core<'a> {
+    pub(super) listener: &'a Listener,
+    pub(super) window: Window,
+    pub(super) open: FuturesUnordered<Open>,
+    pub(super) batch: Batch,
+    /// When the broker is told at the latest of what is settled; `None` while nothing is.
+    pub(super) flush_at: Option<Instant>,
+    /// `None` where queues are read.
+    pub(super) streams: Option<&'a mut Streams>,
+    pub(super) watchdog: Watchdog,
+    pub(super) draining: bool,
+    blockade: Blockade,
+    prefetch: usize,
+    /// Whether fewer messages are asked for than the configuration allows.
+    small: bool,
+}
+
+impl<'a> Core<'a> {
+    pub(super) fn new(
+        listener: &'a Listener,
+        found: &Subscription,
+        mut streams: Option<&'a mut Streams>,
+        prefetch: u16,
+    ) -> Self {
+        let options = &listener.config.options;
+        if let Some(streams) = &mut streams {
+            let created = |name: &str| found.open.iter().any(|queue| *queue.name == *name && queue.created);
+            streams.opened(options, &found.queues(), created);
+        }
+        let standby = options.queue.single_active_consumer && found.other_consumers > 0;
+        let (small, prefetch) = (prefetch < options.prefetch, usize::from(prefetch));
+        let patience = listener.config.give_back_after;
+        Self {
+            listener,
+            window: Window::new(found.epoch),
+            open: FuturesUnordered::new(),
+            batch: Batch::with_limit(prefetch),
+            flush_at: None,
+            streams,
+            watchdog: Watchdog::new(found.queues().join(", "), standby),
+            draining: false,
+            blockade: Blockade::new(patience, prefetch, Instant::now()),
+            prefetch,
+            small,
+        }
+    }
+
+    /// How many messages may be taken.
+    pub(super) fn room(&self) -> usize {
+        let held = self.streams.as_ref().map_or(0, |streams| streams.held());
+        self.prefetch.saturating_sub(self.open.len() + held)
+    }
+
+    /// What a stream has not taken back, and whether it is to be handed out again.
+    pub(super) fn held(&self) -> (usize, bool) {
+        self.streams.as_ref().map_or((0, false), |streams| (streams.held(), streams.is_due()))
+    }
+
+    pub(super) fn wake_at(&self) -> Option<Instant> {
+        let streams = self.streams.as_ref().and_then(|streams| streams.wake_at());
+        self.flush_at.into_iter().chain(streams).min()
+    }
+
+    /// Whether the broker is to be told now of what is settled: it is much, or the first of it has waited for
+    /// [`LINGER`].
+    pub(super) fn is_flush_due(&mut self, now: Instant) -> bool {
+        let due = self.window.due();
+        due > 0 && {
+            let flush_at = *self.flush_at.get_or_insert(now + LINGER);
+            due >= self.prefetch / 4 || now >= flush_at
+        }
+    }
+
+    /// `stage`: what it was waiting for when it was woken.
+    pub(super) fn step(
+        &mut self,
+        woken: Woken,
+        stage: Stage,
+        consumer: &dyn Consumer,
+        now: Instant,
+    ) -> Order {
+        match woken {
+            Woken::Aborted => Order::End(Ok(Ended::Drained)),
+            Woken::Draining => {
+                self.draining = true;
+                self.listener.enter(ListenerState::Draining);
+                Order::Quiesce
+            }
+            Woken::Completed(message, settle) => {
+                self.blockade.settled(now);
+                self.settle(message, settle);
+                while let Some(Some((message, settle))) = self.open.next().now_or_never() {
+                    self.settle(message, settle);
+                }
+                Order::Flush
+            }
+            Woken::HandOut(places) => {
+                self.hand_out_again(places);
+                Order::Nothing
+            }
+            Woken::Polled(polled) => {
+                let messages = self.batch.len();
+                self.dispatch();
+                match polled {
+                    Ok(()) => {
+                        self.blockade.taken(messages, now);
+                        Order::Nothing
+                    }
+                    Err(error) => Order::End(Err(error)),
+                }
+            }
+            Woken::Clock => Order::Nothing,
+            Woken::Look(obstacle) => self.look(obstacle, stage, consumer, now),
+            Woken::Watch(wake) => {
+                let Listener { config, stall, counters, .. } = self.listener;
+                if let Some(change) = self.watchdog.woken(wake, stage, self.open.len(), consumer) {
+                    change.publish(&config.name, stall, counters);
+                }
+                Order::Nothing
+            }
+        }
+    }
+
+    /// Whether it is blocked, or no longer, and what follows.
+    fn look(
+        &mut self,
+        obstacle: Option<Obstacle>,
+        stage: Stage,
+        consumer: &dyn Consumer,
+        now: Instant,
+    ) -> Order {
+        let Listener { config, stall, counters, .. } = self.listener;
+        let reason = || match (&obstacle, stage) {
+            (Some(obstacle), _) => obstacle.to_string(),
+            (None, Stage::WindowFull) => {
+                format!("{} messages are open, and none of them ends", self.open.len())
+            }
+            (None, _) => "there is no place for another message".to_owned(),
+        };
+        match self.blockade.look(stage, obstacle.is_some(), now) {
+            Verdict::Free => {
+                if matches!(*self.listener.state.borrow(), ListenerState::Blocked { .. }) {
+                    tracing::info!(listener.name = &*config.name, "the listener is no longer blocked");
+                    self.listener.enter(ListenerState::Listening);
+                }
+                if self.may_widen(stage, consumer, now) {
+                    Order::End(Ok(Ended::Widen))
+                } else {
+                    Order::Nothing
+                }
+            }
+            Verdict::Blocked { since } => {
+                self.listener.blocked(moment(since, now), reason());
+                Order::Nothing
+            }
+            Verdict::GiveBack { since } => {
+                self.listener.blocked(moment(since, now), reason());
+                if let Some(change) = self.watchdog.given_back(stage, self.open.len(), since) {
+                    change.publish(&config.name, stall, counters);
+                }
+                let window_full = stage == Stage::WindowFull;
+                Order::End(Ok(Ended::GiveBack { since, reason: reason(), window_full }))
+            }
+        }
+    }
+
+    /// Closing returns nothing then. With another consumer beside ours it would hand the queue over.
+    fn may_widen(&self, stage: Stage, consumer: &dyn Consumer, now: Instant) -> bool {
+        self.small
+            && stage == Stage::Polling
+            && self.open.is_empty()
+            && self.window.unsettled() == 0
+            && consumer.untaken() == 0
+            && consumer.subscription().other_consumers == 0
+            && self.blockade.is_calm(now)
+    }
+
+    fn dispatch(&mut self) {
+        let Listener { config, endpoint, counters, gauges, .. } = self.listener;
+        if self.batch.is_empty() {
+            return;
+        }
+        self.window.admit(&self.batch);
+        if self.watchdog.arrived() {
+            self.listener.enter(ListenerState::Listening);
+        }
+        counters.received.add(self.batch.len() as u64);
+        gauges.received(self.batch.len());
+        let mut unmatched = 0;
+        for mut message in self.batch.drain() {
+            if let Some(streams) = &mut self.streams
+                && streams.admit(&mut message)
+            {
+                let _ = self.window.acknowledge(message);
+                continue;
+            }
+            let wanted = with_head(&message, |head| {
+                let wanted = endpoint.wants(head);
+                if !wanted {
+                    endpoint.unwanted(&message, &config.name, head);
+                }
+                wanted
+            });
+            let receipt = match wanted {
+                Ok(false) => {
+                    unmatched += 1;
+                    if let Some(streams) = &mut self.streams {
+                        streams.done(&message);
+                    }
+                    // Cannot be stale: it came over the connection whose window this is.
+                    let _ = self.window.acknowledge(message);
+                    continue;
+                }
+                Ok(true) => endpoint.notify(Received::of(&message, &config.name)),
+                Err(error) => endpoint.unreadable(Received::of(&message, &config.name), error.to_string()),
+            };
+            self.open.push(open(message, receipt));
+        }
+        counters.unmatched.add(unmatched);
+    }
+
+    /// What a stream does not take back, for which there are so many places.
+    fn hand_out_again(&mut self, places: usize) {
+        let Listener { config, endpoint, .. } = self.listener;
+        for message in self.streams.iter_mut().flat_map(|streams| streams.again(places)) {
+            // It was wanted when it came, and could be read.
+            let receipt = endpoint.notify(Received::of(&message, &config.name));
+            self.open.push(open(message, receipt));
+        }
+    }
+
+    fn settle(&mut self, message: IncomingMessage, settle: Settle) {
+        self.watchdog.settled();
+        let stale = match (settle, &mut self.streams) {
+            (Settle::Acknowledge, Some(streams)) => {
+                streams.done(&message);
+                self.window.acknowledge(message)
+            }
+            (Settle::Acknowledge, None) => self.window.acknowledge(message),
+            // Nothing can go back to a stream: it is handed out again from here.
+            (Settle::Requeue, Some(streams)) => {
+                streams.hold(message);
+                Ok(())
+            }
+            (Settle::Requeue, None) => self.window.requeue(message),
+            // Dropped: it stays unsettled and goes back with the connection.
+            (Settle::Leave, _) => Ok(()),
+        };
+        debug_assert!(stale.is_ok(), "a session's messages are those of its window");
+    }
+}
+
+/// The unsettled messages to ask for after a return, of so many that are allowed by so many queues.
+pub(in crate::listener) fn few(allowed: u16, queues: usize) -> u16 {
+    let queues = u16::try_from(queues).unwrap_or(u16::MAX);
+    allowed.min(FEW.max(queues))
+}
+
+/// A monotonic moment as people have it.
+fn moment(at: Instant, now: Instant) -> SystemTime {
+    let ago = now.saturating_duration_since(at);
+    SystemTime::now().checked_sub(ago).unwrap_or(SystemTime::UNIX_EPOCH)
+}
+
+fn open(message: IncomingMessage, receipt: Receipt) -> Open {
+    Box::pin(async move {
+        let settle = receipt.await;
+        (message, settle)
+    })
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,217 @@
+//! What follows from what woke a session; the broker is one in the process, and nothing waits.
+
+use std::sync::{Arc, Mutex};
+
+use osnl_model::{Head, Priority, Target};
+use osnl_transport::{Declare, ListenOptions, MemoryBroker, QueueKind, Transport as _};
+use tokio::sync::oneshot;
+
+use super::*;
+use crate::intake::Intake;
+use crate::listener::{GIVE_BACK_AFTER, ListenerConfig};
+use crate::metrics::Counters;
+
+/// Wants everything, and ends nothing until told.
+#[derive(Default)]
+struct Holding(Mutex<Vec<oneshot::Sender<Settle>>>);
+
+impl Intake for Holding {
+    fn wants(&self, _: &Head<'_>) -> bool {
+        true
+    }
+
+    fn notify(&self, _: Received) -> Receipt {
+        let (sender, receipt) = Receipt::open();
+        self.0.lock().unwrap().push(sender);
+        receipt
+    }
+
+    fn unreadable(&self, _: Received, _: String) -> Receipt {
+        Receipt::complete(Settle::Acknowledge)
+    }
+}
+
+struct Rig {
+    broker: MemoryBroker,
+    intake: Arc<Holding>,
+    listener: Listener,
+    consumer: Box<dyn Consumer>,
+    now: Instant,
+}
+
+impl Rig {
+    /// A listener with room for four messages, of which as many wait as are said.
+    async fn new(waiting: usize, queue: QueueKind) -> Self {
+        let (broker, intake) = (MemoryBroker::new(), Arc::new(Holding::default()));
+        let target = Target::new("x", "n");
+        let options =
+            ListenOptions { pool: Some("q".to_owned()), prefetch: 4, declare: Declare::Create, queue };
+        let config = ListenerConfig {
+            name: "l".into(),
+            targets: vec![(target.clone(), Priority::Info)],
+            options,
+            refused_access_is_fatal: false,
+            give_back_after: GIVE_BACK_AFTER,
+        };
+        let transport = Arc::new(broker.transport());
+        let consumer = transport.listen(&config.targets, &config.options).await.unwrap();
+        let listener = Listener::new(config, transport, intake.clone(), Arc::new(Counters::default()));
+        listener.enter(ListenerState::Listening);
+        for n in 0..waiting {
+            let body = format!("{{\"event_type\": \"x\", \"message_id\": \"{n}\"}}");
+            assert_eq!(broker.publish(&target, &Priority::Info, body), 1);
+        }
+        Self { broker, intake, listener, consumer, now: Instant::now() }
+    }
+
+    fn state(&self) -> &'static str {
+        self.listener.state.borrow().name()
+    }
+
+    /// What is polled is dispatched.
+    async fn poll(&mut self, core: &mut Core<'_>) {
+        core.batch.set_limit(core.room());
+        self.consumer.poll(&mut core.batch).await.unwrap();
+        let order = core.step(Woken::Polled(Ok(())), Stage::Taking, &*self.consumer, self.now);
+        assert!(matches!(order, Order::Nothing), "{order:?}");
+    }
+
+    /// It looks each second for so long; the order of the last look.
+    fn look(&mut self, core: &mut Core<'_>, stage: Stage, obstacle: Option<Obstacle>, seconds: u64) -> Order {
+        let mut order = Order::Nothing;
+        for _ in 0..seconds {
+            assert!(matches!(order, Order::Nothing), "{order:?}");
+            self.now += Duration::from_secs(1);
+            order = core.step(Woken::Look(obstacle.clone()), stage, &*self.consumer, self.now);
+        }
+        order
+    }
+}
+
+fn core(rig: &Rig, prefetch: u16) -> Core<'static> {
+    // Lives as long as the test's process: the rig is changed beside it.
+    let listener: &'static Listener = Box::leak(Box::new(Listener {
+        config: ListenerConfig {
+            name: "l".into(),
+            targets: Vec::new(),
+            options: rig.listener.config.options.clone(),
+            refused_access_is_fatal: false,
+            give_back_after: GIVE_BACK_AFTER,
+        },
+        transport: rig.listener.transport.clone(),
+        endpoint: rig.listener.endpoint.clone(),
+        counters: rig.listener.counters.clone(),
+        state: rig.listener.state.clone(),
+        positions: None,
+        tidying: None,
+        stall: rig.listener.stall.clone(),
+        gauges: rig.listener.gauges.clone(),
+    }));
+    Core::new(listener, rig.consumer.subscription(), None, prefetch)
+}
+
+fn full() -> Option<Obstacle> {
+    Some(Obstacle::ActionFull { action: "a".into(), pending: 1, most: 1 })
+}
+
+#[tokio::test(start_paused = true)]
+async fn without_a_place_it_is_blocked_and_gives_back_and_messages_end_it() {
+    let mut rig = Rig::new(1, QueueKind::OSLO).await;
+    let mut core = core(&rig, 4);
+    rig.poll(&mut core).await;
+    assert_eq!((rig.state(), core.room()), ("listening", 3));
+    let order = rig.look(&mut core, Stage::Reserving, full(), 200);
+    assert!(matches!(order, Order::Nothing), "{order:?}");
+    match &*rig.listener.state.borrow() {
+        ListenerState::Blocked { reason, .. } => assert!(reason.contains("max_pending is 1"), "{reason}"),
+        other => panic!("{other:?}"),
+    }
+    // There is room: it waits for messages again.
+    rig.look(&mut core, Stage::Polling, None, 1);
+    assert_eq!(rig.state(), "listening");
+    let order = rig.look(&mut core, Stage::Reserving, full(), 300);
+    match order {
+        Order::End(Ok(Ended::GiveBack { reason, window_full, .. })) => {
+            assert!(!window_full && reason.starts_with("action a has 1 delivery pending"), "{reason}");
+        }
+        other => panic!("{other:?}"),
+    }
+    assert_eq!(rig.state(), "blocked");
+    assert!(rig.listener.stall.borrow().is_some());
+    assert_eq!(core.window.unsettled(), 1, "what it holds goes back with the channel");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_full_window_blocks_only_behind_an_obstacle() {
+    let open = |ended| Some(Obstacle::NoPlace { open: 4, ended });
+    let mut rig = Rig::new(9, QueueKind::OSLO).await;
+    let mut core = core(&rig, 4);
+    rig.poll(&mut core).await;
+    assert_eq!(core.room(), 0);
+    rig.look(&mut core, Stage::WindowFull, None, 7200);
+    assert_eq!(rig.state(), "listening", "an endpoint takes its time");
+    rig.look(&mut core, Stage::WindowFull, open(7), 299);
+    assert_eq!(rig.state(), "blocked");
+    // One ends: the clock begins anew.
+    rig.intake.0.lock().unwrap().remove(0).send(Settle::Acknowledge).unwrap();
+    let (message, settle) = core.open.next().await.unwrap();
+    let order = core.step(Woken::Completed(message, settle), Stage::WindowFull, &*rig.consumer, rig.now);
+    assert!(matches!(order, Order::Flush), "{order:?}");
+    rig.consumer.flush(&mut core.window).await.unwrap();
+    rig.poll(&mut core).await;
+    assert!(matches!(rig.look(&mut core, Stage::WindowFull, open(8), 299), Order::Nothing));
+    match rig.look(&mut core, Stage::WindowFull, open(8), 1) {
+        Order::End(Ok(Ended::GiveBack { window_full: true, reason, .. })) => {
+            assert_eq!(reason, "4 messages wait for the end of their deliveries, and none of them ends");
+        }
+        other => panic!("{other:?}"),
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn with_few_messages_it_widens_when_all_is_calm_and_nothing_is_open() {
+    let mut rig = Rig::new(1, QueueKind::OSLO).await;
+    let mut core = core(&rig, 2);
+    rig.poll(&mut core).await;
+    assert!(matches!(rig.look(&mut core, Stage::Polling, None, 100), Order::Nothing), "one is open");
+    rig.intake.0.lock().unwrap().remove(0).send(Settle::Acknowledge).unwrap();
+    let (message, settle) = core.open.next().await.unwrap();
+    core.step(Woken::Completed(message, settle), Stage::Polling, &*rig.consumer, rig.now);
+    rig.consumer.flush(&mut core.window).await.unwrap();
+    let order = rig.look(&mut core, Stage::Polling, None, 1);
+    assert!(matches!(order, Order::End(Ok(Ended::Widen))), "{order:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_standby_listens_from_its_first_message_on() {
+    let mut rig = Rig::new(1, QueueKind::DURABLE).await;
+    let first = std::mem::replace(
+        &mut rig.consumer,
+        rig.broker
+            .transport()
+            .listen(&rig.listener.config.targets, &rig.listener.config.options)
+            .await
+            .unwrap(),
+    );
+    let mut core = core(&rig, 4);
+    assert!(core.watchdog.is_standby());
+    rig.listener.enter(ListenerState::Standby);
+    drop(first);
+    rig.poll(&mut core).await;
+    assert_eq!(rig.state(), "listening");
+}
+
+#[tokio::test(start_paused = true)]
+async fn told_to_drain_it_takes_nothing_more_and_settles_what_is_open() {
+    let mut rig = Rig::new(2, QueueKind::OSLO).await;
+    let mut core = core(&rig, 4);
+    rig.poll(&mut core).await;
+    let order = core.step(Woken::Draining, Stage::Polling, &*rig.consumer, rig.now);
+    assert!(matches!(order, Order::Quiesce) && core.draining, "{order:?}");
+    assert_eq!((rig.state(), core.open.len()), ("draining", 2));
+    let order = core.step(Woken::Aborted, Stage::Polling, &*rig.consumer, rig.now);
+    assert!(matches!(order, Order::End(Ok(Ended::Drained))), "{order:?}");
+    let lost = TransportError::Lost { reason: "x".to_owned() };
+    let order = core.step(Woken::Polled(Err(lost)), Stage::Polling, &*rig.consumer, rig.now);
+    assert!(matches!(order, Order::End(Err(TransportError::Lost { .. }))), "{order:?}");
+}
