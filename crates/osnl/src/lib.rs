@@ -33,6 +33,7 @@ pub mod delivery;
 pub mod ends;
 pub mod enrich;
 pub mod explain;
+mod files;
 pub mod intake;
 pub mod journal;
 pub mod k2hr3;

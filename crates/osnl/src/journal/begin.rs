@@ -1,7 +1,9 @@
 //! How a delivery begins: mostly as one that is to be made.
 
 use super::Entry;
+use super::identity::Identity;
 use crate::metrics::Counters;
+use crate::received::Received;
 
 /// What becomes of a new delivery at first. Kept with it: it is decided once, before the append.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -54,6 +56,34 @@ pub(super) fn announce(entry: &Entry, counters: &Counters) {
             Begin::Dead(_) => counters.dead.increment(),
         }
     }
+}
+
+/// Counts a copy of a message that is there already, and says so if the broker did not deliver it again itself.
+pub(super) fn count_copy(redelivered: bool, identity: &Identity, counters: &Counters) {
+    if redelivered {
+        counters.adopted.increment();
+    } else {
+        counters.duplicates.increment();
+        tracing::info!(
+            queue.name = &*identity.queue,
+            message.id = identity.id.as_deref().unwrap_or("-"),
+            message.digest = %identity.digest,
+            "a second copy of the same message is acknowledged; it is no second event",
+        );
+    }
+}
+
+/// Counts a message that cannot be read, and says so.
+pub(super) fn count_unreadable(received: &Received, reason: &str, counters: &Counters) {
+    counters.unreadable.increment();
+    tracing::error!(
+        queue.name = &*received.origin.queue,
+        message.digest = %received.digest(),
+        message.bytes = received.body.len(),
+        message.redelivered = received.origin.redelivered,
+        reason = reason,
+        "message cannot be read; set aside",
+    );
 }
 
 /// Says what begins as a dead letter, where the store keeps it; what is in memory only is logged with its event.

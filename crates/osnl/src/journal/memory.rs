@@ -161,20 +161,6 @@ impl MemoryJournal {
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
-
-    fn count_copy(&self, redelivered: bool, identity: &Identity) {
-        if redelivered {
-            self.counters.adopted.increment();
-        } else {
-            self.counters.duplicates.increment();
-            tracing::info!(
-                queue.name = &*identity.queue,
-                message.id = identity.id.as_deref().unwrap_or("-"),
-                message.digest = %identity.digest,
-                "a second copy of the same message is acknowledged; it is no second event",
-            );
-        }
-    }
 }
 
 impl Journal for MemoryJournal {
@@ -226,7 +212,7 @@ impl Journal for MemoryJournal {
                 None => state.finished.take(&identity).is_some(),
             };
             if open.is_some() || is_finished {
-                self.count_copy(redelivered, &identity);
+                begin::count_copy(redelivered, &identity, &self.counters);
                 return Receipt::complete(Settle::Acknowledge);
             }
         }
@@ -283,16 +269,7 @@ impl Journal for MemoryJournal {
     }
 
     fn set_aside(&self, received: Received, reason: String) -> Receipt {
-        self.counters.unreadable.increment();
-        let digest = received.digest();
-        tracing::error!(
-            queue.name = &*received.origin.queue,
-            message.digest = %digest,
-            message.bytes = received.body.len(),
-            message.redelivered = received.origin.redelivered,
-            reason = reason,
-            "message cannot be read; set aside",
-        );
+        begin::count_unreadable(&received, &reason, &self.counters);
         self.bury(&mut self.lock(), Arc::new(received), reason);
         Receipt::complete(Settle::Acknowledge)
     }

@@ -7,13 +7,15 @@
 //! It is replaced as a whole, by a new file that is on the disk before it takes the old one's name.
 
 use std::collections::BTreeMap;
-use std::fs::{self, DirBuilder, File, OpenOptions};
-use std::io::{self, Write as _};
-use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
+use std::fs::{self, DirBuilder};
+use std::io;
+use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 
 use osnl_transport::Resume;
 use serde_json::{Value, json};
+
+use crate::files;
 
 const FORMAT: u64 = 1;
 
@@ -67,15 +69,7 @@ impl PositionStore {
 
     /// Replaces what the file says.
     pub(super) fn write(&self, positions: &BTreeMap<String, Resume>) -> io::Result<()> {
-        let new = self.path.with_extension("json.new");
-        let mut file = OpenOptions::new().create(true).write(true).truncate(true).mode(0o600).open(&new)?;
-        file.write_all(text(positions).as_bytes())?;
-        file.sync_all()?;
-        fs::rename(&new, &self.path)?;
-        match self.path.parent() {
-            Some(folder) => File::open(folder)?.sync_all(),
-            None => Ok(()),
-        }
+        files::replace(&self.path, text(positions).as_bytes())
     }
 }
 

@@ -8,8 +8,9 @@
 use std::collections::{BTreeMap, HashMap};
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime};
 
+use crate::files::millis;
 use crate::native::shown_duration;
 
 /// The log repeats that a guard holds so seldom.
@@ -125,10 +126,6 @@ fn lock(window: &Mutex<Window>) -> std::sync::MutexGuard<'_, Window> {
     window.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-fn millis(at: SystemTime) -> i64 {
-    at.duration_since(UNIX_EPOCH).map_or(0, |since| i64::try_from(since.as_millis()).unwrap_or(i64::MAX))
-}
-
 /// When a key came last, and a number to tell apart those of one moment.
 type Moment = (i64, u64);
 
@@ -219,6 +216,8 @@ const AHEAD: i64 = 10_000;
 
 #[cfg(test)]
 mod tests {
+    use std::time::UNIX_EPOCH;
+
     use super::*;
 
     /// Keys with the second they arrive in, `a@5`; answers those that were held.

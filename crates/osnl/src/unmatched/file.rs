@@ -13,12 +13,7 @@ use jiff::Timestamp;
 use serde_json::{Value, json};
 
 use super::{Shared, Unmatched, line, locked};
-
-pub(super) fn beside(journal: &Path, more: &str) -> PathBuf {
-    let mut name = journal.as_os_str().to_owned();
-    name.push(more);
-    name.into()
-}
+pub(super) use crate::files::beside;
 
 pub(super) fn current(journal: &Path) -> PathBuf {
     beside(journal, ".unmatched")

@@ -143,6 +143,7 @@ impl Writer {
         if counts == self.counts {
             return Ok(());
         }
+        // Written each second, and nothing depends on it: unlike `files::replace`, it waits for no disk.
         let (path, new) = (file::rules(&self.journal), file::beside(&self.journal, ".rules.new"));
         let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&new)?;
         file.write_all(counts.as_bytes())?;

@@ -12,8 +12,8 @@ use std::path::Path;
 use osnl_model::mask_secrets;
 use serde_json::{Value, json};
 
-use super::place::beside;
 use super::rows::millis;
+use crate::files::beside;
 use crate::journal::DeliveryId;
 use crate::received::Received;
 

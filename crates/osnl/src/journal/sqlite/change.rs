@@ -12,9 +12,9 @@ use std::time::{Duration, Instant};
 
 use rusqlite::{OptionalExtension as _, Result, params};
 
+use super::filter::Filter;
 use super::paused;
-use super::reader::Filter;
-use super::rows::{State, delivery_id};
+use super::rows::{State, delivery_id, is};
 use super::wish::Wish;
 use super::work::{Found, Work};
 use crate::journal::DeliveryId;
@@ -289,8 +289,13 @@ fn effects_since(work: &Work<'_>, since: i64) -> Result<Vec<(String, String, Del
 
 /// Answered by the index `delivery_lane` alone.
 pub(super) const READY_BEHIND: &str =
-    "SELECT id FROM delivery WHERE lane = ?1 AND state = 1 AND id > ?2 LIMIT 1";
+    concat!("SELECT id FROM delivery WHERE lane = ?1 AND ", is!(Ready), " AND id > ?2 LIMIT 1");
 
 /// Found by the index `delivery_done`.
-pub(super) const EFFECTS: &str = "SELECT action, key, id FROM delivery \
-     WHERE state >= 4 AND ended >= ?1 AND state IN (4, 5) AND key IS NOT NULL";
+pub(super) const EFFECTS: &str = concat!(
+    "SELECT action, key, id FROM delivery WHERE ",
+    is!(done),
+    " AND ended >= ?1 AND ",
+    is!(with_effect),
+    " AND key IS NOT NULL"
+);

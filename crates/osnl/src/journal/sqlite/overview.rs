@@ -5,10 +5,10 @@ use std::time::SystemTime;
 
 use rusqlite::{OptionalExtension as _, Result};
 
-use super::place::beside;
 use super::reader::Reader;
 use super::rows::moment;
 use super::{SqliteJournal, paused};
+use crate::files::beside;
 use crate::journal::Paused;
 
 /// What is in a journal.

@@ -13,6 +13,7 @@ use std::time::Duration;
 use rustix::fs::{FlockOperation, flock, statfs, statvfs};
 
 use super::OpenError;
+use crate::files::beside;
 
 const TMPFS: u64 = 0x0102_1994;
 const RAMFS: u64 = 0x8584_58f6;
@@ -24,13 +25,6 @@ const TEMPORARY: [&str; 4] = ["/tmp", "/var/tmp", "/run", "/dev/shm"];
 pub(super) struct Place {
     pub(super) file: PathBuf,
     _lock: File,
-}
-
-/// The same path with more at its end: `journal.db` and `-wal`.
-pub(super) fn beside(file: &Path, more: &str) -> PathBuf {
-    let mut name = file.as_os_str().to_owned();
-    name.push(more);
-    name.into()
 }
 
 impl Place {

@@ -9,7 +9,7 @@ use rusqlite::{Connection, OptionalExtension as _, Result, TransactionBehavior, 
 
 use super::archive;
 use super::enriched;
-use super::rows::{self, delivery_id, millis, numbers, received};
+use super::rows::{self, delivery_id, is, millis, numbers, received};
 use super::work::{Work, event_of};
 use super::writer::Writer;
 use crate::journal::{DeliveryId, JournalState};
@@ -74,7 +74,7 @@ fn used(writer: &mut Writer) -> Result<u64> {
 fn history(writer: &mut Writer, before: i64) -> Result<usize> {
     let next_event = writer.next_event();
     let Some((connection, _)) = writer.parts() else { return Ok(0) };
-    let ids = oldest(connection, "state >= 4 AND ended < ?1", before)?;
+    let ids = oldest(connection, concat!(is!(done), " AND ended < ?1"), before)?;
     remove(connection, &ids, next_event)?;
     Ok(ids.len())
 }
@@ -93,9 +93,11 @@ fn dead(writer: &mut Writer) -> Result<usize> {
         (writer.next_event(), i64::try_from(writer.options.max_dead).unwrap_or(i64::MAX));
     let file = writer.place.file.clone();
     let Some((connection, _)) = writer.parts() else { return Ok(0) };
-    let dead: i64 =
-        connection
-            .query_row("SELECT coalesce(sum(count), 0) FROM tally WHERE state = 3", [], |row| row.get(0))?;
+    let dead: i64 = connection.query_row(
+        concat!("SELECT coalesce(sum(count), 0) FROM tally WHERE ", is!(Dead)),
+        [],
+        |row| row.get(0),
+    )?;
     if dead <= most {
         return Ok(0);
     }
@@ -118,7 +120,11 @@ fn dead(writer: &mut Writer) -> Result<usize> {
 /// The oldest dead letters of the action and cause that have most of them, one after the other.
 fn most_common(connection: &Connection, count: i64) -> Result<Vec<DeliveryId>> {
     let mut select = connection.prepare_cached(
-        "SELECT id, action, coalesce(reason, '') FROM delivery WHERE state = 3 AND holds_key = 0 ORDER BY ended",
+        concat!(
+            "SELECT id, action, coalesce(reason, '') FROM delivery WHERE ",
+            is!(Dead),
+            " AND holds_key = 0 ORDER BY ended"
+        ),
     )?;
     let mut rows = select.query([])?;
     let mut groups: HashMap<(String, String), VecDeque<DeliveryId>> = HashMap::new();

@@ -11,7 +11,8 @@ use std::time::SystemTime;
 
 use rusqlite::{Connection, OpenFlags, OptionalExtension as _, Result, ToSql, params};
 
-use super::rows::{self, State, delivery_id, millis, moment, received};
+use super::filter::Filter;
+use super::rows::{self, State, delivery_id, is, moment, received};
 use super::work::event_of;
 use super::{OpenError, schema};
 use crate::journal::DeliveryId;
@@ -20,31 +21,6 @@ use crate::received::Received;
 pub use self::lookup::Kept;
 pub use self::recent::Recent;
 pub(super) use self::recent::recent;
-
-/// Which deliveries; what is empty or `None` excludes nothing.
-#[derive(Clone, Debug, Default)]
-pub struct Filter {
-    /// Those with a larger number.
-    pub after: Option<DeliveryId>,
-    /// These.
-    pub ids: Vec<DeliveryId>,
-    /// All of this event's, by its number.
-    pub event: Option<u64>,
-    /// Of this rule.
-    pub rule: Option<String>,
-    /// Of this action.
-    pub action: Option<String>,
-    /// In one of these states.
-    pub states: Vec<State>,
-    /// About this resource.
-    pub key: Option<String>,
-    /// Of this event type.
-    pub event_type: Option<String>,
-    /// Received at this moment or later.
-    pub since: Option<SystemTime>,
-    /// Received before this moment.
-    pub until: Option<SystemTime>,
-}
 
 /// Which part of a list.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -184,7 +160,7 @@ impl Reader {
         let tries = tries.collect::<Result<_>>()?;
         let Some(received) = self.message(id)? else { return Ok(None) };
         let ahead: i64 = self.0.query_row(
-            "SELECT count(*) FROM delivery WHERE lane = ?1 AND state <= 2 AND id < ?2",
+            concat!("SELECT count(*) FROM delivery WHERE lane = ?1 AND ", is!(open), " AND id < ?2"),
             params![row.key.as_deref().map(|key| rows::lane(&row.action, key)), id.row()],
             |row| row.get(0),
         )?;
@@ -218,10 +194,13 @@ impl Reader {
     /// # Errors
     /// SQLite's.
     pub fn oldest_ready(&self, action: &str) -> Result<Option<SystemTime>> {
-        let mut select = self.0.prepare_cached(
-            "SELECT min(id) FROM (SELECT min(id) AS id FROM delivery WHERE action = ?1 AND state = 1 AND due = 0 \
-             UNION ALL SELECT min(id) FROM delivery WHERE action = ?1 AND state = 1 AND due > 0)",
-        )?;
+        let mut select = self.0.prepare_cached(concat!(
+            "SELECT min(id) FROM (SELECT min(id) AS id FROM delivery WHERE action = ?1 AND ",
+            is!(Ready),
+            " AND due = 0 UNION ALL SELECT min(id) FROM delivery WHERE action = ?1 AND ",
+            is!(Ready),
+            " AND due > 0)"
+        ))?;
         let id = select.query_row([action], |row| Ok(row.get::<_, Option<i64>>(0)?.map(delivery_id)))?;
         let Some(id) = id else { return Ok(None) };
         Ok(self.message(id)?.map(|message| message.origin.received))
@@ -285,55 +264,4 @@ pub(super) fn list(connection: &Connection, filter: &Filter, page: &Page) -> Res
         })
     })?;
     rows.collect()
-}
-
-impl Filter {
-    /// Conditions with `?3` and on, and their values.
-    pub(super) fn sql(&self) -> (String, Vec<Box<dyn ToSql>>) {
-        let mut sql = String::new();
-        let mut values: Vec<Box<dyn ToSql>> = Vec::new();
-        let mut add = |condition: &str, value: Box<dyn ToSql>| {
-            values.push(value);
-            sql.push_str(&format!(" AND {}", condition.replace('?', &format!("?{}", values.len() + 2))));
-        };
-        if let Some(after) = self.after {
-            add("d.id > ?", Box::new(after.row()));
-        }
-        let event = |number: u64| i64::try_from(number).unwrap_or(i64::MAX >> 17);
-        if let Some(number) = self.event {
-            add("d.id >= ?", Box::new(DeliveryId::of(event(number), 0).row()));
-            add("e.id = ?", Box::new(event(number)));
-        }
-        for (condition, text) in [
-            ("d.rule = ?", &self.rule),
-            ("d.action = ?", &self.action),
-            ("d.key = ?", &self.key),
-            ("e.event_type = ?", &self.event_type),
-        ] {
-            if let Some(text) = text {
-                add(condition, Box::new(text.clone()));
-            }
-        }
-        for (condition, at) in [("e.received >= ?", self.since), ("e.received < ?", self.until)] {
-            if let Some(at) = at {
-                add(condition, Box::new(millis(at)));
-            }
-        }
-        // Numbers, so they can stand in the text.
-        let numbers =
-            |numbers: Vec<i64>| numbers.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
-        if !self.ids.is_empty() {
-            sql.push_str(&format!(
-                " AND d.id IN ({})",
-                numbers(self.ids.iter().map(|id| id.row()).collect())
-            ));
-        }
-        if !self.states.is_empty() {
-            sql.push_str(&format!(
-                " AND d.state IN ({})",
-                numbers(self.states.iter().map(|s| *s as i64).collect())
-            ));
-        }
-        (sql, values)
-    }
 }

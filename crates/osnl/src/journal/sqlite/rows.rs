@@ -1,13 +1,13 @@
 //! What a row means: numbers of states, moments, messages as they came.
 
 use std::sync::Arc;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use osnl_model::BodyDigest;
 use osnl_transport::Properties;
 use rusqlite::types::{FromSql, FromSqlError, FromSqlResult, ToSql, ToSqlOutput, ValueRef};
 use rusqlite::{Result, Row};
 
+pub(super) use crate::files::{millis, moment};
 use crate::journal::DeliveryId;
 use crate::journal::identity::Identity;
 use crate::received::{Noted, Origin, Received};
@@ -68,6 +68,32 @@ impl State {
     }
 }
 
+/// `state = N` in SQL, by the state's name. Written out and not bound, so that partial indexes are found.
+macro_rules! is {
+    (Waiting) => {
+        "state = 0"
+    };
+    (Ready) => {
+        "state = 1"
+    };
+    (Held) => {
+        "state = 2"
+    };
+    (Dead) => {
+        "state = 3"
+    };
+    (open) => {
+        "state <= 2"
+    };
+    (done) => {
+        "state >= 4"
+    };
+    (with_effect) => {
+        "state IN (4, 5)"
+    };
+}
+pub(super) use is;
+
 impl ToSql for State {
     fn to_sql(&self) -> Result<ToSqlOutput<'_>> {
         Ok(ToSqlOutput::from(*self as i64))
@@ -117,15 +143,6 @@ pub(super) fn numbers(deliveries: usize) -> i64 {
 
 pub(super) fn delivery_id(row: i64) -> DeliveryId {
     DeliveryId(row.unsigned_abs())
-}
-
-/// Milliseconds since 1970.
-pub(super) fn millis(at: SystemTime) -> i64 {
-    at.duration_since(UNIX_EPOCH).map_or(0, |since| i64::try_from(since.as_millis()).unwrap_or(i64::MAX))
-}
-
-pub(super) fn moment(millis: i64) -> SystemTime {
-    UNIX_EPOCH + Duration::from_millis(millis.try_into().unwrap_or(0))
 }
 
 /// Eight bytes of a digest over what makes two messages one: enough to find the few that may be the same.
@@ -180,4 +197,31 @@ pub(super) fn received(row: &Row<'_>, from: usize) -> Result<Received> {
         body: row.get::<_, Vec<u8>>(from + 9)?.into(),
         noted: Noted::default(),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What SQL says in numbers, the type says in names.
+    #[test]
+    fn conditions_of_states_mean_what_they_say() {
+        let connection = rusqlite::Connection::open_in_memory().unwrap();
+        let check = |condition: &str, expected: &[State]| {
+            let sql = format!("SELECT ?1 WHERE (SELECT {condition} FROM (SELECT ?1 AS state))");
+            let holds = |state: &State| connection.prepare(&sql).unwrap().exists([state]).unwrap();
+            let found: Vec<_> = State::ALL.into_iter().filter(holds).collect();
+            assert_eq!(found, expected, "{condition}");
+        };
+        check(is!(Waiting), &[State::Waiting]);
+        check(is!(Ready), &[State::Ready]);
+        check(is!(Held), &[State::Held]);
+        check(is!(Dead), &[State::Dead]);
+        let open: Vec<_> = State::ALL.into_iter().filter(|state| state.is_open()).collect();
+        check(is!(open), &open);
+        let done: Vec<_> =
+            State::ALL.into_iter().filter(|state| !state.is_open() && *state != State::Dead).collect();
+        check(is!(done), &done);
+        check(is!(with_effect), &[State::Delivered, State::NothingToDo]);
+    }
 }

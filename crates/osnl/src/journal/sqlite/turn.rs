@@ -15,7 +15,7 @@
 
 use rusqlite::{OptionalExtension as _, Result, params};
 
-use super::rows::{State, delivery_id};
+use super::rows::{State, delivery_id, is};
 use super::work::Work;
 use crate::journal::DeliveryId;
 
@@ -67,11 +67,17 @@ impl Work<'_> {
 pub(super) const IN_LANE: &str = "SELECT 1 FROM delivery WHERE lane = ?1 LIMIT 1";
 
 pub(super) const FIRST_WAITING: &str =
-    "SELECT id FROM delivery WHERE lane = ?1 AND state = 0 ORDER BY id LIMIT 1";
+    concat!("SELECT id FROM delivery WHERE lane = ?1 AND ", is!(Waiting), " ORDER BY id LIMIT 1");
 
-pub(super) const TAKEN: &str = "SELECT 1 FROM delivery WHERE lane = ?1 AND state = 1 \
-     UNION ALL SELECT 1 FROM delivery WHERE lane = ?1 AND state = 3 \
-     UNION ALL SELECT 1 FROM delivery WHERE lane = ?1 AND state = 2 AND id < ?2 LIMIT 1";
+pub(super) const TAKEN: &str = concat!(
+    "SELECT 1 FROM delivery WHERE lane = ?1 AND ",
+    is!(Ready),
+    " UNION ALL SELECT 1 FROM delivery WHERE lane = ?1 AND ",
+    is!(Dead),
+    " UNION ALL SELECT 1 FROM delivery WHERE lane = ?1 AND ",
+    is!(Held),
+    " AND id < ?2 LIMIT 1"
+);
 
 pub(super) const MAKE_READY: &str =
-    "UPDATE delivery SET state = 1 WHERE id = ?1 AND state = 0 RETURNING action";
+    concat!("UPDATE delivery SET ", is!(Ready), " WHERE id = ?1 AND ", is!(Waiting), " RETURNING action");

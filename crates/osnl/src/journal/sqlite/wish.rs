@@ -2,7 +2,7 @@
 
 use rusqlite::{Result, Row, params};
 
-use super::rows::State;
+use super::rows::{State, is};
 use super::work::{Found, Work};
 use crate::journal::DeliveryId;
 
@@ -77,9 +77,11 @@ impl Work<'_> {
     fn move_to(&mut self, found: &Found, to: &str) -> Result<Pending> {
         let reason: Option<String> = self
             .connection
-            .prepare_cached(
-                "UPDATE delivery SET action = ?2, state = 0, lane = NULL WHERE id = ?1 RETURNING reason",
-            )?
+            .prepare_cached(concat!(
+                "UPDATE delivery SET action = ?2, ",
+                is!(Waiting),
+                ", lane = NULL WHERE id = ?1 RETURNING reason"
+            ))?
             .query_row(params![found.id.row(), to], |row| row.get(0))?;
         self.count(&found.action, found.state, -1);
         self.count(to, State::Waiting, 1);

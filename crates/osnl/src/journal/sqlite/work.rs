@@ -11,7 +11,7 @@ use rusqlite::{Connection, OptionalExtension as _, Result, params};
 
 use super::clock::whole_millis;
 use super::enriched;
-use super::rows::{self, State, identity_number, millis, received};
+use super::rows::{self, State, identity_number, is, millis, received};
 use super::turn::Lane;
 use super::wish::{Pending, Wish};
 use super::writer::Due;
@@ -430,7 +430,8 @@ pub(super) fn same(connection: &Connection, number: i64, identity: &Identity) ->
 pub(super) const SAME: &str =
     "SELECT id, queue, coalesce(unique_id, message_id), body FROM event WHERE identity = ?";
 
-const IS_OPEN: &str = "SELECT 1 FROM delivery WHERE id >= ?1 AND id < ?2 AND state <= 2 LIMIT 1";
+const IS_OPEN: &str =
+    concat!("SELECT 1 FROM delivery WHERE id >= ?1 AND id < ?2 AND ", is!(open), " LIMIT 1");
 
 const FIND: &str = "SELECT action, key, state, lane, ordered, wish, wish_text FROM delivery WHERE id = ?";
 
@@ -439,30 +440,48 @@ pub(super) const END: &str = "UPDATE delivery SET state = ?2, ended = ?3, reason
      WHERE id = ?1";
 
 /// Claimable ones that have not failed. Answered by the index `delivery_ready` alone, as are the next three.
-pub(super) const READY: &str =
-    "SELECT id FROM delivery WHERE action = ?1 AND state = 1 AND due = 0 ORDER BY id LIMIT ?2";
+pub(super) const READY: &str = concat!(
+    "SELECT id FROM delivery WHERE action = ?1 AND ",
+    is!(Ready),
+    " AND due = 0 ORDER BY id LIMIT ?2"
+);
 
 /// Those whose retry is due.
-pub(super) const DUE: &str = "SELECT id FROM delivery WHERE action = ?1 AND state = 1 AND due > 0 AND due <= ?2 \
-     ORDER BY due, id LIMIT ?3";
+pub(super) const DUE: &str = concat!(
+    "SELECT id FROM delivery WHERE action = ?1 AND ",
+    is!(Ready),
+    " AND due > 0 AND due <= ?2 ORDER BY due, id LIMIT ?3"
+);
 
 /// When the next retry is due after a moment.
-pub(super) const NEXT_DUE: &str =
-    "SELECT due FROM delivery WHERE action = ?1 AND state = 1 AND due > ?2 ORDER BY due LIMIT 1";
+pub(super) const NEXT_DUE: &str = concat!(
+    "SELECT due FROM delivery WHERE action = ?1 AND ",
+    is!(Ready),
+    " AND due > ?2 ORDER BY due LIMIT 1"
+);
 
 /// Some of those that wait for their retry are due now.
-pub(super) const DUE_NOW: &str = "UPDATE delivery SET due = ?2, pause = 0 WHERE id IN \
-     (SELECT id FROM delivery WHERE action = ?1 AND state = 1 AND due > ?2 LIMIT ?3)";
+pub(super) const DUE_NOW: &str = concat!(
+    "UPDATE delivery SET due = ?2, pause = 0 WHERE id IN (SELECT id FROM delivery WHERE action = ?1 AND ",
+    is!(Ready),
+    " AND due > ?2 LIMIT ?3)"
+);
 
 /// Deliveries of one such step.
 const DUE_AT_ONCE: u32 = 1000;
 
-const RETRY: &str = "UPDATE delivery SET attempts = ?2, aged = ?3, tries = ?4, due = ?5, pause = ?6 \
-     WHERE id = ?1 AND state = 1 RETURNING action, wish IS NOT NULL";
+const RETRY: &str = concat!(
+    "UPDATE delivery SET attempts = ?2, aged = ?3, tries = ?4, due = ?5, pause = ?6 WHERE id = ?1 AND ",
+    is!(Ready),
+    " RETURNING action, wish IS NOT NULL"
+);
 
 /// By the index, of which only those are looked up that wait.
-pub(super) const CLAMP_DUE: &str = "UPDATE delivery INDEXED BY delivery_ready SET due = ?1 + pause \
-     WHERE state = 1 AND due > ?1 AND due > ?1 + pause";
+pub(super) const CLAMP_DUE: &str = concat!(
+    "UPDATE delivery INDEXED BY delivery_ready SET due = ?1 + pause WHERE ",
+    is!(Ready),
+    " AND due > ?1 AND due > ?1 + pause"
+);
 
 /// A claimable delivery, its due time, and its event as the delivery loop takes it; the error is of a body that cannot
 /// be read.
@@ -471,7 +490,10 @@ pub(super) fn load(
     id: DeliveryId,
 ) -> Result<Option<(i64, std::result::Result<Claimed, String>)>> {
     let sql = format!(
-        "SELECT d.rule, d.action, d.key, d.resource, d.attempts, d.aged, {}, e.noted, d.tries, d.due FROM delivery d JOIN event e ON e.id = ?2 WHERE d.id = ?1 AND d.state = 1",
+        concat!(
+            "SELECT d.rule, d.action, d.key, d.resource, d.attempts, d.aged, {}, e.noted, d.tries, d.due FROM delivery d JOIN event e ON e.id = ?2 WHERE d.id = ?1 AND d.",
+            is!(Ready)
+        ),
         rows::RECEIVED
     );
     let mut select = connection.prepare_cached(&sql)?;

@@ -18,7 +18,7 @@ use super::checkpoint::{self, Checkpointer};
 use super::claimable::Ask;
 use super::connection::{closed, connect};
 use super::place::{Inode, Place, free_bytes};
-use super::rows::{millis, numbers};
+use super::rows::{is, millis, numbers};
 use super::work::{Appended, Ended, Work};
 use super::{OpenError, Shared, SqliteOptions, paused, prune, schema, trouble, work};
 use crate::journal::identity::Identity;
@@ -195,8 +195,11 @@ impl Writer {
 
     fn count_pending(&self) -> Result<(), OpenError> {
         let Some(connection) = &self.connection else { return Ok(()) };
-        let mut select =
-            connection.prepare("SELECT action, sum(count) FROM tally WHERE state <= 2 GROUP BY action")?;
+        let mut select = connection.prepare(concat!(
+            "SELECT action, sum(count) FROM tally WHERE ",
+            is!(open),
+            " GROUP BY action"
+        ))?;
         let mut rows = select.query([])?;
         while let Some(row) = rows.next()? {
             self.shared.gate.changed(&row.get::<_, String>(0)?, row.get(1)?);

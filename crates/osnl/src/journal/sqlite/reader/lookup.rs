@@ -5,9 +5,10 @@ use std::collections::{HashMap, HashSet};
 use osnl_model::Notification;
 use rusqlite::{OptionalExtension as _, Result, ToSql};
 
+use super::super::filter::Filter;
 use super::super::rows::{self, received};
 use super::super::{enriched, work};
-use super::{Filter, Page, Reader, Row, list};
+use super::{Page, Reader, Row, list};
 use crate::explain::AskedFor;
 use crate::journal::DeliveryId;
 use crate::journal::identity::Identity;

@@ -6,10 +6,11 @@ use std::time::{Duration, Instant, SystemTime};
 use std::{fs, io};
 
 use super::super::connection::closed;
-use super::super::place::{Inode, beside};
+use super::super::place::Inode;
 use super::super::rows::millis;
 use super::super::{OpenError, trouble};
 use super::{Command, TICK, Writer};
+use crate::files::{beside, put};
 use crate::journal::JournalState;
 
 /// How often the log repeats a failure.
@@ -43,11 +44,11 @@ impl Writer {
         }
         connection.execute("VACUUM INTO ?1", [copy.to_string_lossy()])?;
         fs::set_permissions(&copy, fs::Permissions::from_mode(0o600))?;
-        fs::File::open(&copy)?.sync_all()?;
+        let copied = fs::File::open(&copy)?;
         // The old connections remove the WAL at their end, so they end before there is a new one.
         self.checkpointer.set(None);
         self.connection = None;
-        fs::rename(&copy, &file)?;
+        put(&copied, &copy, &file)?;
         self.reopen()?;
         tracing::error!(
             "{} had been removed while in use; everything in it has been written to it anew",

@@ -6,7 +6,6 @@ use super::super::{Shared, prune};
 use super::{Answer, Appending, Apply, Change, Command, Done, UNSETTLED, Writer};
 use crate::action::Event;
 use crate::journal::{Claimed, DeliveryId, End, Entry, Outcome, Settle, Used, begin};
-use crate::received::Received;
 
 impl Writer {
     pub(super) fn tell(&mut self, batch: Vec<Command>, done: Vec<(Done, Option<Answer>)>) {
@@ -35,7 +34,8 @@ impl Writer {
                         Appended::Copy => {
                             let open = entry.deliveries.iter().filter(|new| new.begin.is_open());
                             open.for_each(|new| gate.changed(&new.action, -1));
-                            self.shared.count_copy(&entry);
+                            let redelivered = entry.received.origin.redelivered;
+                            begin::count_copy(redelivered, &identity, counters);
                         }
                     }
                     gate.committed();
@@ -47,8 +47,7 @@ impl Writer {
                 (Command::SetAside(received, reason, receipt), Done::SetAside(new)) => {
                     if new {
                         unreadable = true;
-                        say_unreadable(&received, &reason);
-                        counters.unreadable.increment();
+                        begin::count_unreadable(&received, &reason, counters);
                     }
                     let _ = receipt.send(Settle::Acknowledge);
                 }
@@ -176,30 +175,4 @@ impl Shared {
             Outcome::Returned => {}
         }
     }
-
-    fn count_copy(&self, entry: &Entry) {
-        let origin = &entry.received.origin;
-        if origin.redelivered {
-            self.counters.adopted.increment();
-        } else {
-            self.counters.duplicates.increment();
-            tracing::info!(
-                queue.name = &*origin.queue,
-                message.id = entry.notification.message_id.as_deref().unwrap_or("-"),
-                message.digest = %entry.received.digest(),
-                "a second copy of the same message is acknowledged; it is no second event",
-            );
-        }
-    }
-}
-
-fn say_unreadable(received: &Received, reason: &str) {
-    tracing::error!(
-        queue.name = &*received.origin.queue,
-        message.digest = %received.digest(),
-        message.bytes = received.body.len(),
-        message.redelivered = received.origin.redelivered,
-        reason = reason,
-        "message cannot be read; set aside",
-    );
 }
