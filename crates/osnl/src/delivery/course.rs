@@ -26,6 +26,8 @@ use crate::journal::{Claimed, DeliveryId};
 
 /// How often the journal is asked for what has waited too long.
 const SWEEP: Duration = Duration::from_secs(10);
+/// Between two looks for what is due.
+const TICK: Duration = Duration::from_millis(10);
 
 /// How one delivery of a call went.
 #[derive(Debug)]
@@ -139,8 +141,10 @@ impl Course {
 
     /// When to wake if nothing happens before; `next_due` is the journal's.
     pub(super) fn wake_at(&mut self, next_due: Option<Instant>, now: Instant) -> Instant {
-        // What is due already is claimed without a timer; what is held for longer than it may is looked at with a sweep.
-        let next_due = next_due.filter(|at| *at > now && self.schedule.room() > 0);
+        // What is due already and was not claimed is about to be: its commit is under way, or the journal's clock is behind
+        // by less than its tick.
+        let next_due = next_due.filter(|_| self.schedule.room() > 0).map(|at| at.max(now + TICK));
+        // What is held for longer than it may is looked at with a sweep.
         let own = [self.schedule.wake_at(now), self.schedule.hold_ends(now).filter(|at| *at > now)];
         let own = own.into_iter().flatten().filter(|_| self.may_attempt() && !self.draining);
         own.chain(next_due).fold(self.sweep, Instant::min)

@@ -132,6 +132,20 @@ fn a_service_needs_a_catalogue_and_a_type_that_is_written_out() {
         ],
     );
     check(
+        "url = http://h/\nhost_concurrency = 2\nhost_rate = 10 per 1m",
+        &[
+            "a.conf:11: [action:hook] host_concurrency: bounds each host that an event names, and the host of url is \
+            written out; remove the line; concurrency and rate bound the target",
+        ],
+    );
+    check(
+        "url = {{ payload.hook }}\nhost_rate = often",
+        &[
+            "a.conf:11: [action:hook] host_rate: \"often\" is not a rate; write 100 per 10m: so many calls of a host within \
+            this time",
+        ],
+    );
+    check(
         &format!("url = catalog:dns/\n{login}interface = private"),
         &["a.conf:15: [action:hook] interface: private is no interface; allowed: public, internal, admin"],
     );
