@@ -324,6 +324,7 @@ impl MemoryTransport {
                 created,
                 durable: Some(true),
                 differs: None,
+                drops: None,
             });
             queue.consumers += 1;
         }

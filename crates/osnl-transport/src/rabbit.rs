@@ -21,6 +21,7 @@ mod order;
 mod properties;
 mod publisher;
 mod refusal;
+mod returns;
 mod runtime;
 mod side;
 mod socket;
@@ -137,11 +138,13 @@ impl RabbitTransport {
         options: &ListenOptions,
     ) -> Result<RabbitConsumer, TransportError> {
         let plan = plan(to, options)?;
-        let (connection, host, _) = self.connect().await?;
+        let (connection, host, greeting) = self.connect().await?;
         let connection = Held::new(connection);
         let forced = self.durable_queues.load(Ordering::Relaxed);
         let queue = QueueKind { durable: options.queue.durable || forced, ..options.queue.clone() };
-        let mut open = match declare::declare(&connection, &plan, options.declare, &queue).await {
+        let queue = queue.for_broker(greeting.major());
+        let declared = declare::declare(&connection, &plan, options.declare, &queue, greeting.major());
+        let mut open = match declared.await {
             Ok(open) => open,
             Err(DeclareError::Failed(error)) if failure::refuses_transient_queues(&error) => {
                 // The broker has closed the connection over it. The next attempt asks for a durable one, so this

@@ -12,6 +12,7 @@ use std::sync::Arc;
 
 use osnl_model::{Priority, Target};
 
+pub(crate) use self::queue::DELIVERY_LIMIT;
 pub use self::queue::{Argument, Arguments, KNOWN_ARGUMENTS, QueueKind, QueueType, Resume, StreamOffset};
 use crate::TransportError;
 use crate::message::Epoch;
@@ -74,6 +75,9 @@ pub struct OpenQueue {
     /// It was there with other arguments than ours and is used as it is: the first that differs, what was asked for
     /// and what is.
     pub differs: Option<String>,
+    /// It was there, and the broker drops or dead-letters what comes back to it too often: how often, and which of the
+    /// two, as far as that is known.
+    pub drops: Option<String>,
 }
 
 /// What was found and made when a subscription opened.

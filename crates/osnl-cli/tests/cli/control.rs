@@ -293,7 +293,8 @@ fn a_paused_target_waits_across_a_restart_and_status_says_so() {
         "running": true, "healthy": false, "attention": ["roles is paused; osnl deliveries resume roles"],
         "version": "VERSION", "pid": "NUMBER", "started": "WHEN", "uptime_seconds": "NUMBER",
         "listeners": [{
-            "name": "neutron", "state": "listening", "broker": "BROKER", "queues": ["osnl"], "waiting_at_connect": 0,
+            "name": "neutron", "state": "listening", "reason": null, "since": "WHEN", "since_seconds": "NUMBER",
+            "next_attempt_seconds": null, "stalled": null, "broker": "BROKER", "queues": ["osnl"], "waiting_at_connect": 0,
             "messages": 2, "reconnects": 0, "last_message": "WHEN", "last_message_seconds": "NUMBER"
         }],
         "configuration": {"loaded": "WHEN", "loaded_seconds": "NUMBER", "not_reloaded": null}, "left_queues": [],

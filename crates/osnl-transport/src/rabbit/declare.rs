@@ -19,6 +19,7 @@ use lapin::{Channel, Connection, ExchangeKind, Queue};
 use super::arguments::{stream_probe, table};
 use super::failure::{Failure, NOT_FOUND, PRECONDITION_FAILED, reason, reply_code};
 use super::refusal::Difference;
+use super::returns;
 use super::side::Side;
 use crate::TransportError;
 use crate::topology::{Binding, Declare, OpenQueue, Plan, QueueKind, QueueType};
@@ -67,8 +68,9 @@ pub(super) async fn declare(
     plan: &Plan,
     declare: Declare,
     kind: &QueueKind,
+    major: Option<u32>,
 ) -> Result<Vec<OpenQueue>, DeclareError> {
-    let mut declarer = Declarer { side: Side::new(connection) };
+    let mut declarer = Declarer { side: Side::new(connection), major };
     let exchanges: BTreeSet<&str> = plan.bindings.iter().map(|b| b.exchange.as_str()).collect();
     let mut missing = Vec::new();
     for exchange in exchanges {
@@ -98,6 +100,8 @@ pub(super) async fn declare(
 /// A refused declaration closes its channel, so each step asks for an open one.
 struct Declarer<'a> {
     side: Side<&'a Connection>,
+    /// The broker's version, as far as it says so.
+    major: Option<u32>,
 }
 
 impl Declarer<'_> {
@@ -169,6 +173,7 @@ impl Declarer<'_> {
             created: false,
             durable: Some(kind.durable),
             differs: None,
+            drops: None,
         };
         match self.queue_declare(name, passive, FieldTable::default(), &what).await {
             Ok(found) => {
@@ -189,7 +194,10 @@ impl Declarer<'_> {
         let refused = match declare {
             Declare::Nothing => None,
             Declare::Create | Declare::Passive => match self.make_queue(name, kind, &what).await {
-                Ok(_) => return Ok(open),
+                Ok(_) => {
+                    open.drops = returns::drops(&mut self.side, name, kind, self.major, true).await;
+                    return Ok(open);
+                }
                 Err(failure) => Some(failure),
             },
         };
@@ -202,6 +210,10 @@ impl Declarer<'_> {
                 let difference = Difference::read(&refusal);
                 open.durable = difference.durable(kind.durable);
                 open.differs = Some(difference.to_string());
+                let names_type = matches!(difference, Difference::Named { argument: "x-queue-type", .. });
+                if !names_type {
+                    open.drops = returns::drops(&mut self.side, name, kind, self.major, false).await;
+                }
             }
             // A broker that forbids transient queues says so before it compares.
             Some(failure) if super::failure::refuses_transient_queues(&failure) => return Err(failure.into()),

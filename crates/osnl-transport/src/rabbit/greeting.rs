@@ -33,6 +33,13 @@ impl Greeting {
         let words: Vec<String> = [broker, cluster].into_iter().flatten().collect();
         (!words.is_empty()).then(|| words.join(", "))
     }
+
+    /// The first number of the version, of RabbitMQ: `4`.
+    #[must_use]
+    pub fn major(&self) -> Option<u32> {
+        let is_rabbit = self.product.as_deref() == Some("RabbitMQ");
+        self.version.as_deref().filter(|_| is_rabbit)?.split('.').next()?.parse().ok()
+    }
 }
 
 /// The first frame is smaller than 4 kB, or the broker breaks the protocol.

@@ -21,6 +21,7 @@ use super::failure::{ACCESS_REFUSED, NOT_FOUND, PRECONDITION_FAILED, reason, rep
 use super::greeting::Greeting;
 use super::options::LoginMethod;
 use super::refusal::Difference;
+use super::returns;
 use super::side::Side;
 use super::tap::probe;
 use super::{RabbitTransport, address, connect};
@@ -88,6 +89,8 @@ pub enum QueueLook {
         consumers: u32,
         /// Whether it is what we would make.
         made: QueueMade,
+        /// What the broker does with a message that comes back too often, if that is to be known.
+        drops: Option<String>,
     },
     /// It is not.
     Missing,
@@ -150,10 +153,14 @@ impl RabbitTransport {
         let mut look = Look::default();
         let mut others = Vec::new();
         let mut side: Option<Side<Connection>> = None;
+        let mut major = None;
         for (host, reached) in found {
             let reached = reached.map(|(connection, reached)| {
                 match side {
-                    None => side = Some(Side::new(connection)),
+                    None => {
+                        major = reached.greeting.major();
+                        side = Some(Side::new(connection));
+                    }
                     Some(_) => others.push(connection),
                 }
                 reached
@@ -166,7 +173,7 @@ impl RabbitTransport {
                 look.exchanges.push((name.clone(), found.unwrap_or_else(ExchangeLook::Refused)));
             }
             for name in queues {
-                let found = queue(&mut side, name, kind).await;
+                let found = queue(&mut side, name, kind, major).await;
                 look.queues.push((name.clone(), found.unwrap_or_else(QueueLook::Refused)));
             }
             others.push(side.into_connection());
@@ -242,17 +249,19 @@ async fn queue(
     side: &mut Side<Connection>,
     name: &str,
     kind: Option<&QueueKind>,
+    major: Option<u32>,
 ) -> Result<QueueLook, String> {
     let channel = side.channel().await.map_err(|failure| reason(&failure.error))?;
     let passive = QueueDeclareOptions { passive: true, ..Default::default() };
     match channel.queue_declare(name.into(), passive, FieldTable::default()).await {
         Ok(found) => {
             let (waiting, consumers) = (found.message_count(), found.consumer_count());
-            let made = match kind {
-                Some(kind) => compare(side, name, kind).await?,
-                None => QueueMade::Unknown,
-            };
-            Ok(QueueLook::There { waiting, consumers, made })
+            let (mut made, mut drops) = (QueueMade::Unknown, None);
+            if let Some(kind) = kind.map(|kind| kind.for_broker(major)) {
+                made = compare(side, name, &kind).await?;
+                drops = returns::drops(side, name, &kind, major, made == QueueMade::Alike).await;
+            }
+            Ok(QueueLook::There { waiting, consumers, made, drops })
         }
         Err(error) => {
             let failure = side.closed_by("look at a queue", error);

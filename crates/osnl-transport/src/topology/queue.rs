@@ -177,6 +177,21 @@ impl QueueKind {
         all
     }
 
+    /// The same as a broker of this version is asked for it: a quorum queue has no delivery limit unless one is asked
+    /// for. Since 4.0 a queue without one has a limit of 20, and -1 is none; before, there is none by default, and -1
+    /// would drop a message at its first return.
+    #[must_use]
+    pub fn for_broker(&self, major: Option<u32>) -> Self {
+        let mut kind = self.clone();
+        if self.queue_type == QueueType::Quorum
+            && self.delivery_limit.is_none()
+            && major.is_some_and(|major| major >= 4)
+        {
+            kind.arguments.entry(DELIVERY_LIMIT.to_owned()).or_insert(Argument::Integer(-1));
+        }
+        kind
+    }
+
     /// The first thing that its type does not allow: the option as the configuration calls it, and why.
     #[must_use]
     pub fn refusal(&self) -> Option<(&'static str, String)> {
@@ -218,6 +233,9 @@ impl QueueKind {
         None
     }
 }
+
+/// How often a message of a quorum queue may come back.
+pub(crate) const DELIVERY_LIMIT: &str = "x-delivery-limit";
 
 /// Arguments that are a field of [`QueueKind`] and an option of the configuration.
 const OWN_FIELD: [(&str, &str); 2] =
@@ -346,6 +364,26 @@ mod tests {
             "x-delivery-limit=5 x-max-in-memory-bytes=1000 x-max-in-memory-length=10 x-max-length=9 \
              x-queue-type=quorum",
         );
+    }
+
+    #[test]
+    fn a_quorum_queue_has_no_delivery_limit_where_the_broker_can_do_without() {
+        let check = |queue_type, limit: Option<u32>, own: &[(&str, &str)], major, expected: Option<i64>| {
+            let kind = QueueKind { delivery_limit: limit, ..kind(queue_type, own) };
+            let asked = kind.for_broker(major).declared_arguments().get(DELIVERY_LIMIT).cloned();
+            assert_eq!(asked, expected.map(Argument::Integer), "{queue_type:?} {limit:?} {own:?} {major:?}");
+        };
+        for major in [None, Some(3)] {
+            check(QueueType::Quorum, None, &[], major, None);
+            check(QueueType::Quorum, Some(5), &[], major, Some(5));
+        }
+        for major in [Some(4), Some(5)] {
+            check(QueueType::Quorum, None, &[], major, Some(-1));
+            check(QueueType::Quorum, Some(5), &[], major, Some(5));
+            check(QueueType::Quorum, None, &[(DELIVERY_LIMIT, "7")], major, Some(7));
+            check(QueueType::Classic, None, &[], major, None);
+            check(QueueType::Stream, None, &[], major, None);
+        }
     }
 
     #[test]

@@ -428,3 +428,48 @@ async fn a_stream_is_not_taken_for_a_queue_nor_a_queue_for_a_stream() {
     let seen: Vec<Seen> = session.read(1).await;
     assert_eq!(seen[0].offset, None);
 }
+
+/// What a queue that is there drops is said before it does.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_existing_queue_with_a_delivery_limit_is_named_with_what_it_drops() {
+    let vhost = Broker::shared().vhost("limits");
+    let mut publisher = Publisher::start(&vhost.url(), Options::default());
+    let to = targets(&["neutron"], &[Priority::Info]);
+    let ours = QueueKind { queue_type: QueueType::Quorum, durable: true, ..QueueKind::OSLO };
+    let limited = QueueKind { delivery_limit: Some(3), ..ours.clone() };
+    let dropped = "has a delivery limit of 3; beyond it, a message is dropped";
+    let handed_on = "has a delivery limit of 3; beyond it, a message goes to exchange \"dlx\"";
+    for (name, more, kind, expected) in [
+        ("none", json!({}), &ours, None),
+        ("own", json!({"x-delivery-limit": 3}), &limited, Some(dropped)),
+        ("other", json!({"x-delivery-limit": 3}), &ours, Some(dropped)),
+        ("dead", json!({"x-delivery-limit": 3, "x-dead-letter-exchange": "dlx"}), &ours, None),
+        (
+            "theirs",
+            json!({"x-delivery-limit": 3, "x-dead-letter-exchange": "dlx"}),
+            &limited,
+            Some(handed_on),
+        ),
+    ] {
+        let mut arguments = more;
+        arguments["x-queue-type"] = json!("quorum");
+        publisher.prepare(&Prepared {
+            queue: name.into(),
+            arguments: arguments.clone(),
+            ..Prepared::default()
+        });
+        let options = options(Some(name), 10, Declare::Create, kind.clone());
+        let session = Session::open(&*rabbit(&vhost), &to, &options).await.unwrap();
+        let open = &session.consumer.subscription().open[0];
+        let said = open.drops.clone().unwrap_or_default();
+        match expected {
+            Some(expected) => assert!(said.starts_with(expected), "{name}: {said} {:?}", open.differs),
+            // Where another argument differs first, the limit cannot be seen.
+            None if name == "dead" => {
+                assert!(said.starts_with("may have a delivery limit; which is unknown"), "{name}: {said}");
+            }
+            None => assert_eq!(said, "", "{name}"),
+        }
+        session.close().await;
+    }
+}

@@ -65,6 +65,14 @@ pub(super) fn announce(
                 queue.name
             );
         }
+        if let Some(drops) = &queue.drops {
+            tracing::warn!(
+                listener.name = listener,
+                queue.name = &*queue.name,
+                "queue \"{}\" {drops}",
+                queue.name
+            );
+        }
         other_consumers(listener, options, queue);
     }
     durability(listener, found, before);

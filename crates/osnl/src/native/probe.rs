@@ -20,7 +20,8 @@ use futures_util::future::{BoxFuture, join_all};
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use osnl_transport::{
-    Declare, ExchangeFound, ExchangeLook, HostLook, QueueLook, QueueMade, RabbitTransport, TransportError,
+    Declare, ExchangeFound, ExchangeLook, HostLook, QueueLook, QueueMade, QueueType, RabbitTransport,
+    TransportError,
 };
 
 pub(crate) use self::actions::{broker_probe, file_probe, target_probe};
@@ -257,7 +258,7 @@ fn exchange(probe: Probe, found: &ExchangeLook, declare: Declare) -> Probe {
 
 fn queue(probe: Probe, found: &QueueLook, conf: &ListenerConf) -> Probe {
     match found {
-        QueueLook::There { waiting, consumers, made } => {
+        QueueLook::There { waiting, consumers, made, drops } => {
             let messages = if *waiting == 1 { "1 message waits" } else { "messages wait" };
             let messages = match waiting {
                 1 => messages.to_owned(),
@@ -269,6 +270,10 @@ fn queue(probe: Probe, found: &QueueLook, conf: &ListenerConf) -> Probe {
                 n => format!("{n} consumers read it"),
             };
             let found = format!("is there, {messages}, {readers}");
+            let found = match drops {
+                Some(drops) => format!("{found}; it {drops}"),
+                None => found,
+            };
             match made {
                 QueueMade::Differs(difference) => probe.warning(
                     format!("{found}; {difference}"),
@@ -279,6 +284,14 @@ fn queue(probe: Probe, found: &QueueLook, conf: &ListenerConf) -> Probe {
                     "right if that is osnl run of this configuration; whoever else reads it takes messages from us: \
                      give each reader a pool of its own",
                 ),
+                QueueMade::Alike | QueueMade::Unknown if drops.is_some() => probe.warning(
+                    found,
+                    "what waits longer than the broker's consumer time-out comes back: give the queue a dead-letter \
+                     exchange, or have it made anew without a limit",
+                ),
+                QueueMade::Alike if conf.queue.queue_type == QueueType::Quorum => probe.fine(format!(
+                    "{found}; as it would be made, without a delivery limit unless a policy sets one"
+                )),
                 QueueMade::Alike => probe.fine(format!("{found}; as it would be made")),
                 QueueMade::Unknown => probe.fine(found),
             }

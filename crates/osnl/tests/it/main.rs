@@ -1,6 +1,7 @@
 //! The library against real parts: a real HTTP target, and a real RabbitMQ with the real oslo.messaging.
 #![expect(clippy::unwrap_used, reason = "in a test a panic is the report")]
 
+mod blocked;
 mod bodies;
 mod defects;
 mod deliveries;

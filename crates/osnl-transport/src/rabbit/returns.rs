@@ -1,0 +1,161 @@
+//! What a quorum queue that is there does with a message that comes back again and again: after its delivery limit the
+//! broker drops it, or dead-letters it where the queue names an exchange for that.
+//!
+//! A queue's arguments are learnt from refusals: it is declared with a value that nobody has, and the broker names what
+//! it has instead. Each question is asked with a queue type that no broker has, so that a queue that has gone meanwhile
+//! is not made by it (see [`look`](super::look)). Policies are not visible to a client.
+
+use std::borrow::Borrow;
+
+use lapin::Connection;
+use lapin::options::QueueDeclareOptions;
+
+use super::arguments::table;
+use super::failure::{PRECONDITION_FAILED, reason, reply_code};
+use super::refusal::Difference;
+use super::side::Side;
+use crate::topology::{Argument, DELIVERY_LIMIT, QueueKind, QueueType};
+
+const TYPE: &str = "x-queue-type";
+const DEAD_LETTERS: &str = "x-dead-letter-exchange";
+const NOBODY_HAS: &str = "osnl-only-asks";
+/// As unlikely a limit as there is.
+const NO_LIMIT_LIKE_IT: i64 = 2_147_480_011;
+/// The limit of a queue that has none of its own, since RabbitMQ 4.0.
+const DEFAULT: i64 = 20;
+
+/// An argument of a queue.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Found {
+    Value(String),
+    None,
+    /// The broker names another argument first, or does not let us ask.
+    Unknown,
+}
+
+/// What an operator should know about an existing queue that we would make as a quorum queue; `None`: nothing.
+/// `major`: the broker's version. `alike`: the broker has compared it with ours and found no difference.
+pub(super) async fn drops<C: Borrow<Connection>>(
+    side: &mut Side<C>,
+    name: &str,
+    kind: &QueueKind,
+    major: Option<u32>,
+    alike: bool,
+) -> Option<String> {
+    if kind.queue_type != QueueType::Quorum {
+        return None;
+    }
+    let limit = match (alike, kind.declared_arguments().get(DELIVERY_LIMIT)) {
+        (true, Some(limit)) => Found::Value(limit.to_string()),
+        (true, None) => Found::None,
+        (false, _) => argument(side, name, kind, DELIVERY_LIMIT, Argument::Integer(NO_LIMIT_LIKE_IT)).await,
+    };
+    // Each question is a line in the broker's log.
+    say(&limit, &Found::Unknown, major)?;
+    let exchange = argument(side, name, kind, DEAD_LETTERS, Argument::Text(NOBODY_HAS.to_owned())).await;
+    say(&limit, &exchange, major)
+}
+
+async fn argument<C: Borrow<Connection>>(
+    side: &mut Side<C>,
+    name: &str,
+    kind: &QueueKind,
+    argument: &'static str,
+    value: Argument,
+) -> Found {
+    let mut arguments = kind.declared_arguments();
+    arguments.insert(argument.to_owned(), value);
+    arguments.insert(TYPE.to_owned(), Argument::Text(NOBODY_HAS.to_owned()));
+    let options =
+        QueueDeclareOptions { durable: kind.durable, auto_delete: kind.auto_delete, ..Default::default() };
+    let Ok(channel) = side.channel().await else { return Found::Unknown };
+    let Err(error) = channel.queue_declare(name.into(), options, table(&arguments)).await else {
+        return Found::Unknown;
+    };
+    let failure = side.closed_by("look at a queue", error);
+    match reply_code(&failure.error) {
+        Some(PRECONDITION_FAILED) => read(&reason(&failure.error), argument),
+        Some(_) | None => Found::Unknown,
+    }
+}
+
+fn read(refusal: &str, asked: &str) -> Found {
+    match Difference::read(refusal) {
+        Difference::Named { argument, found: "none", .. } if argument == asked => Found::None,
+        Difference::Named { argument, found, .. } if argument == asked => Found::Value(found.to_owned()),
+        Difference::Named { .. } | Difference::Other(_) => Found::Unknown,
+    }
+}
+
+fn say(limit: &Found, exchange: &Found, major: Option<u32>) -> Option<String> {
+    let times = match (limit, major) {
+        (Found::Value(limit), _) => match limit.parse::<i64>() {
+            Ok(limit) if limit < 0 => return None,
+            Ok(limit) => format!("has a delivery limit of {limit}"),
+            Err(_) => format!("has a delivery limit of {limit}"),
+        },
+        (Found::None, Some(4..)) => {
+            format!("has the broker's delivery limit, {DEFAULT} unless a policy sets another")
+        }
+        // Without a limit of its own, and none by default.
+        (Found::None, Some(_)) => return None,
+        (Found::None, None) | (Found::Unknown, _) => "may have a delivery limit; which is unknown".to_owned(),
+    };
+    let then = match exchange {
+        Found::Value(exchange) => format!("beyond it, a message goes to exchange \"{exchange}\""),
+        Found::None => {
+            "beyond it, a message is dropped: no dead-letter exchange is among its arguments (a policy may name one)"
+                .to_owned()
+        }
+        Found::Unknown => "whether a message beyond it is dropped or dead-lettered is unknown".to_owned(),
+    };
+    Some(format!("{times}; {then}; each lost connection or rejection counts"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_dropped_is_said_as_far_as_it_is_known() {
+        let value = |text: &str| Found::Value(text.to_owned());
+        let check = |limit: Found, exchange: Found, major: Option<u32>, expected: Option<&str>| {
+            let said = say(&limit, &exchange, major);
+            match (&said, expected) {
+                (Some(said), Some(expected)) => assert!(said.starts_with(expected), "{said}"),
+                (said, expected) => assert_eq!(said.as_deref(), expected),
+            }
+        };
+        check(value("-1"), Found::None, Some(4), None);
+        check(Found::None, Found::None, Some(3), None);
+        check(
+            value("3"),
+            Found::None,
+            Some(3),
+            Some("has a delivery limit of 3; beyond it, a message is dropped"),
+        );
+        check(
+            value("3"),
+            value("dlx"),
+            Some(4),
+            Some("has a delivery limit of 3; beyond it, a message goes to exchange \"dlx\""),
+        );
+        check(Found::None, Found::None, Some(4), Some("has the broker's delivery limit, 20 unless"));
+        check(Found::None, Found::Unknown, None, Some("may have a delivery limit; which is unknown"));
+        check(Found::Unknown, Found::None, Some(4), Some("may have a delivery limit; which is unknown"));
+    }
+
+    #[test]
+    fn only_what_was_asked_for_is_read() {
+        let refusal = |argument: &str, found: &str| {
+            format!(
+                "406 PRECONDITION_FAILED - inequivalent arg '{argument}' for queue 'q' in vhost '/': received the \
+                 value '2147480011' of type 'signedint' but current is {found}"
+            )
+        };
+        let three = refusal(DELIVERY_LIMIT, "the value '3' of type 'signedint'");
+        assert_eq!(read(&three, DELIVERY_LIMIT), Found::Value("3".to_owned()));
+        assert_eq!(read(&refusal(DELIVERY_LIMIT, "none"), DELIVERY_LIMIT), Found::None);
+        assert_eq!(read(&refusal("x-max-length", "none"), DELIVERY_LIMIT), Found::Unknown);
+    }
+}

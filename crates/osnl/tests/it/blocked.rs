@@ -1,0 +1,96 @@
+//! A listener that can keep nothing more: what it was handed goes back, and is read again when there is room.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use osnl::action::http::HttpOptions;
+use osnl::listener::ListenerState;
+use osnl::metrics::Counters;
+use osnl_testkit::{Broker, Options, Publisher, Vhost, wait_until};
+
+use crate::faults::Target;
+use crate::harness::{Running, SOON};
+use crate::native::native;
+use crate::rabbit::ports;
+
+const GIVEN_BACK: &str = "nothing could keep is given back";
+
+fn daemon(vhost: &Vhost, target: &Target, journal: &str, more: &str) -> Running {
+    let text = format!(
+        "[journal]\n{journal}\n\
+         [listener:l]\ntransport_url = {}\nexchange = neutron\npool = q\ndeclare = create\n{more}\n\
+         give_back_after = 400ms\n\
+         [rule:r]\nevent_type = ^port\\.delete\\.end$\nactions = roles\n\
+         [action:roles]\ndriver = k2hr3\napi_url = {}\nretry_interval = 1s\n",
+        vhost.url(),
+        target.sink.url("/v1/role"),
+    );
+    let counters = Arc::new(Counters::default());
+    let daemon = native(&text).daemon(&HttpOptions::default(), &counters).unwrap();
+    let daemon = Running::start_daemon(daemon, counters, Duration::from_secs(10));
+    wait_until(SOON, "it listens", || daemon.state().is_subscribed());
+    daemon
+}
+
+fn sqlite(folder: &Path) -> String {
+    format!("connection = sqlite:///{}/journal.db\nallow_volatile = yes\nmax_pending = 1", folder.display())
+}
+
+fn reason(daemon: &Running) -> String {
+    match daemon.state() {
+        ListenerState::Blocked { reason, .. } => reason.to_string(),
+        _ => String::new(),
+    }
+}
+
+#[test]
+fn a_full_window_behind_a_held_target_goes_back_and_nothing_is_done_twice() {
+    let vhost = Broker::shared().vhost("blocked-memory");
+    let target = Target::down();
+    let daemon = daemon(&vhost, &target, "connection = memory://", "prefetch = 5");
+    Publisher::start(&vhost.url(), Options::default()).notify_all(&ports(0..12));
+    daemon.wait_for_log(GIVEN_BACK);
+    wait_until(SOON, "all are with the broker", || vhost.queue_depth("q") == Some((12, 0)));
+    let said = reason(&daemon);
+    assert!(said.contains("5 messages wait for the end of their deliveries"), "{said}");
+    // Probes are made of what it had read, although the messages have gone back.
+    let tried = target.sink.requests().len();
+    wait_until(SOON, "the target is probed", || target.sink.requests().len() > tried);
+    assert_eq!((daemon.counters.received.get(), daemon.counters.returned.get()), (5, 0));
+    target.come_up();
+    wait_until(SOON, "all have their effect", || target.effects(0..12).iter().all(|n| *n >= 1));
+    wait_until(SOON, "all are settled", || vhost.queue_depth("q") == Some((0, 0)));
+    wait_until(SOON, "it listens", || daemon.state() == ListenerState::Listening);
+    daemon.stop().unwrap();
+    assert_eq!(target.effects(0..12), [1; 12]);
+}
+
+#[test]
+fn two_daemons_that_are_blocked_do_not_pass_the_queue_to_and_fro() {
+    let vhost = Broker::shared().vhost("blocked-standby");
+    let target = Target::down();
+    let folders = [tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap()];
+    let first = daemon(&vhost, &target, &sqlite(folders[0].path()), "");
+    let second = daemon(&vhost, &target, &sqlite(folders[1].path()), "");
+    assert_eq!((first.state(), second.state()), (ListenerState::Listening, ListenerState::Standby));
+    Publisher::start(&vhost.url(), Options::default()).notify_all(&ports(0..6));
+    first.wait_for_log(GIVEN_BACK);
+    wait_until(SOON, "the first knows who reads now", || {
+        reason(&first).contains("order holds for each daemon")
+    });
+    second.wait_for_log(GIVEN_BACK);
+    wait_until(SOON, "nobody reads", || vhost.queue_depth("q") == Some((4, 0)));
+    // The target is asked again and again, and neither daemon reads on.
+    let tried = target.sink.requests().len();
+    wait_until(SOON, "both are tried again", || target.sink.requests().len() >= tried + 4);
+    assert_eq!(vhost.queue_depth("q"), Some((4, 0)));
+    assert_eq!((first.counters.reconnects.get(), second.counters.reconnects.get()), (0, 0));
+    target.come_up();
+    wait_until(SOON, "all have their effect", || target.effects(0..6).iter().all(|n| *n >= 1));
+    wait_until(SOON, "all are settled", || vhost.queue_depth("q") == Some((0, 0)));
+    for daemon in [first, second] {
+        daemon.stop().unwrap();
+    }
+    assert_eq!(target.effects(0..6), [1; 6]);
+}
