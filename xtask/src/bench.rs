@@ -20,6 +20,9 @@
 //! | `journal` | as `b`, with the journal on this disk: against its parts each alone, and against k2hr3_osnl |
 //! | `durable` | as `d`, by way of the journal, beside the disk's own `fdatasync` |
 //! | `pending` | 50,000 deliveries in the journal, with `--long` a million: memory, start, claims, order |
+//! | `retries` | a backlog of which some keys fail: how much longer the others take; with `--full` of a million |
+//! | `commands` | commands on a million deliveries: how long they stop the journal |
+//! | `resources` | a message about 10,000 resources against 10,000 about one |
 //! | `exec` | telling a long-lived child of events, in Rust and in Python |
 //!
 //! Everything runs on a private RabbitMQ node, with release builds; rounds alternate between the programs, each
@@ -27,6 +30,8 @@
 //! with `--against PATH` another build of osnl, to see what a change is worth. The figures are Markdown;
 //! docs/benchmarks.md says what they mean.
 
+mod against;
+mod commands;
 mod configuration;
 mod enrich;
 mod exec;
@@ -34,6 +39,8 @@ mod http;
 mod journal;
 mod process;
 mod read;
+mod resources;
+mod retries;
 mod scale;
 mod sections;
 mod sink;
@@ -73,6 +80,9 @@ const SECTIONS: &[(&str, Section)] = &[
     ("durable", journal::latency),
     ("pending", journal::pending),
     ("versioned", versioned::power_set),
+    ("retries", retries::backlog),
+    ("commands", commands::stops),
+    ("resources", resources::bulk),
     ("exec", exec::child),
 ];
 
@@ -118,6 +128,7 @@ impl Wanted {
             match arg.as_str() {
                 "--quick" => wanted.effort = Effort::QUICK,
                 "--long" => wanted.effort.pending = Effort::LONG,
+                "--full" => (wanted.effort.backlog, wanted.effort.history) = (Effort::LONG, Effort::LONG),
                 "--against" => {
                     let path = args.next().context("--against needs the path of another osnl")?;
                     // The programs run in folders of their own.
@@ -129,7 +140,7 @@ impl Wanted {
                 }
                 other => {
                     bail!(
-                        "\"{other}\" is neither an option (--quick, --long, --against PATH) nor a section ({})",
+                        "\"{other}\" is neither an option (--quick, --long, --full, --against PATH) nor a section ({})",
                         SECTIONS.iter().map(|(name, _)| *name).collect::<Vec<_>>().join(", ")
                     )
                 }

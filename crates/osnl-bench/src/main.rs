@@ -4,7 +4,7 @@
 //! | --- | --- | --- |
 //! | `raw URL COUNT` | consumes and acknowledges, nothing else: the price of the client library | `FIRST LAST` when it has seen `COUNT` |
 //! | `fill URL COUNT EVERY SIZE` | publishes as fast as it can; each `EVERY`th message matches, the others have `SIZE` bytes | nothing |
-//! | `pace URL RATE COUNT` | publishes matching messages at `RATE` per second | `NUMBER:TIME …` |
+//! | `pace URL RATE COUNT FROM` | publishes matching messages at `RATE` per second, numbered from `FROM` on | `NUMBER:TIME …` |
 //! | `confirm URL,… RATE COUNT` | publishes matching messages at `RATE` per second, each until a broker has confirmed it | the numbers that were sent more than once |
 //! | `payload SIZE` | nothing | a payload of about this size, one line of JSON |
 //! | `notify URL COUNT` | emits by osnl's notifier; the payload is the first line of its standard input | `FIRST LAST` when all are confirmed |
@@ -16,6 +16,8 @@
 //! | `http PORT COUNT FLIGHT` | makes requests, `FLIGHT` at once | `FIRST LAST` |
 //! | `exec COUNT FLIGHT CHILD…` | tells a child of events, `FLIGHT` at once | `FIRST LAST` |
 //! | `soak URL RATE SECONDS LARGEST SEED` | publishes matching messages at `RATE` per second and a hostile one for each ten | `NUMBER:TIME …` of the matching ones, then `HOSTILE BYTES` |
+//! | `bulk URL COUNT RESOURCES` | publishes bulk requests of so many resources each | nothing |
+//! | `history FILE COUNT DEAD` | a journal with a long history | nothing |
 //! | `exec-whole COUNT FLIGHT CHILD…` | the same from a broker inside of the process, through all of osnl | `FIRST LAST` |
 //! | `answer` | is such a child: says of each event that it is done | verdicts |
 //! | `sync FILE COUNT` | writes and syncs what a small commit writes | `NUMBER:NANOSECONDS …` |
@@ -25,9 +27,11 @@
 //! Times are nanoseconds since the epoch of Unix. `raw`, `notify` and `sink` run until their standard input ends.
 #![expect(clippy::print_stdout, reason = "a command line tool: its output is its purpose")]
 
+mod bulk;
 mod confirm;
 mod enrich;
 mod exec;
+mod history;
 mod http;
 mod journal;
 mod messages;
@@ -52,11 +56,15 @@ fn main() -> Result<()> {
         ["fill", url, count, every, size] => {
             block_on(publish::fill(url, number(count)?, number(every)?, number(size)?))
         }
-        ["pace", url, rate, count] => block_on(publish::pace(url, number(rate)?, number(count)?)),
+        ["pace", url, rate, count, from] => {
+            block_on(publish::pace(url, number(rate)?, number(count)?, number(from)?))
+        }
         ["confirm", urls, rate, count] => block_on(confirm::run(urls, number(rate)?, number(count)?)),
         ["soak", url, rate, seconds, largest, seed] => {
             block_on(soak::run(url, number(rate)?, number(seconds)?, number(largest)?, number(seed)?))
         }
+        ["bulk", url, count, resources] => block_on(bulk::run(url, number(count)?, number(resources)?)),
+        ["history", file, count, dead] => history::run(file, number(count)?, number(dead)?),
         ["enrich", file, rounds] => block_on(enrich::run(file, number(rounds)?)),
         ["read", rounds] => read::run(number(rounds)?),
         ["notify", url, count] => block_on(notify::run(url, number(count)?)),
@@ -83,8 +91,9 @@ fn main() -> Result<()> {
         ["versioned", count] => versioned::run(number(count)?),
         ["sink"] => sink::run(),
         _ => bail!(
-            "usage: osnl-bench raw URL COUNT | fill URL COUNT EVERY SIZE | pace URL RATE COUNT | \
-             confirm URL,… RATE COUNT | notify URL COUNT | payload SIZE | soak URL RATE SECONDS LARGEST SEED | read ROUNDS | append FILE COUNT KEYS SIZE | \
+            "usage: osnl-bench raw URL COUNT | fill URL COUNT EVERY SIZE | pace URL RATE COUNT FROM | \
+             confirm URL,… RATE COUNT | notify URL COUNT | payload SIZE | soak URL RATE SECONDS LARGEST SEED | \
+             bulk URL COUNT RESOURCES | history FILE COUNT DEAD | read ROUNDS | append FILE COUNT KEYS SIZE | \
              outcome FILE COUNT | sqlite FILE COUNT BATCH | http PORT COUNT FLIGHT | exec COUNT FLIGHT CHILD… | \
              exec-whole COUNT FLIGHT CHILD… | answer | sync FILE COUNT | versioned COUNT | sink"
         ),

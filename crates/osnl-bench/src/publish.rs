@@ -35,15 +35,15 @@ pub(crate) async fn fill(url: &str, count: u64, every: u64, size: u64) -> Result
 
 /// Publishes `count` matching messages at `rate` per second, and prints when each was published.
 ///
-/// Numbers begin with 1: `fill` has used 0, and oslo.messaging drops a message whose `_unique_id` it has just seen.
-pub(crate) async fn pace(url: &str, rate: u64, count: u64) -> Result<()> {
+/// Numbers begin with `from`, which is not 0: `fill` has used that, and oslo.messaging drops a message whose `_unique_id` it has just seen.
+pub(crate) async fn pace(url: &str, rate: u64, count: u64, from: u64) -> Result<()> {
     let (connection, channel) = queue::open(url).await?;
     let messages = Messages::new(SIZE)?;
-    let bodies: Vec<Vec<u8>> = (1..=count).map(|n| messages.matching(n)).collect();
+    let bodies: Vec<Vec<u8>> = (from..from + count).map(|n| messages.matching(n)).collect();
     let mut times = String::new();
     let mut tick = tokio::time::interval(Duration::from_secs(1) / u32::try_from(rate)?);
     tick.set_missed_tick_behavior(MissedTickBehavior::Burst);
-    for (n, body) in (1..).zip(&bodies) {
+    for (n, body) in (from..).zip(&bodies) {
         tick.tick().await;
         write!(times, "{n}:{} ", now())?;
         publish(&channel, body).await?;

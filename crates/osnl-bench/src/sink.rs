@@ -7,6 +7,8 @@
 //! | `reset` | `ok`; everything seen is forgotten |
 //! | `wait COUNT SECONDS` | `SEEN FIRST LAST` when it has seen `COUNT` requests, or the time is up |
 //! | `pause MILLISECONDS` | `ok`; each answer comes so much later, on each connection by itself |
+//! | `fail KEYS` | `ok`; requests about instances below `KEYS` get 503 and are not counted |
+//! | `failed` | how many got that |
 //! | `order` | `KEYS WRONG`: instances, and requests that came after one with a larger number about the same |
 //! | `times` | `NUMBER:TIME …`: when the request about each message was there |
 
@@ -39,6 +41,9 @@ struct State {
     wrong: usize,
     /// What an answer takes.
     pause: Duration,
+    /// Instances below this number are failed.
+    failing: u64,
+    failed: u64,
 }
 
 /// Serves until standard input ends.
@@ -84,6 +89,11 @@ fn answer(question: &str, seen: &Seen) -> Result<String> {
             state.pause = Duration::from_millis(milliseconds.parse().context("milliseconds")?);
             "ok".to_owned()
         }
+        ["fail", keys] => {
+            (state.failing, state.failed) = (keys.parse().context("keys")?, 0);
+            "ok".to_owned()
+        }
+        ["failed"] => state.failed.to_string(),
         ["order"] => format!("{} {}", state.latest.len(), state.wrong),
         ["times"] => state.requests.iter().fold(String::new(), |mut line, (n, time)| {
             // Writing to a String cannot fail.
@@ -104,10 +114,15 @@ impl Seen {
         Some(self.lock().pause).filter(|pause| !pause.is_zero()).map(|pause| Instant::now() + pause)
     }
 
-    fn record(&self, head: &[u8]) {
+    /// Whether it is a success.
+    fn record(&self, head: &[u8]) -> bool {
         let number = find(head, b"cuk=").and_then(|at| messages::number_of(&head[at + 4..]));
         let address = find(head, b"10.").and_then(|at| messages::number_in_address(&head[at..]));
         let mut state = self.lock();
+        if number.is_some_and(|number| number < state.failing) {
+            state.failed += 1;
+            return false;
+        }
         if let (Some(key), Some(address)) = (number, address) {
             let latest = state.latest.entry(key).or_default();
             let late = address < *latest;
@@ -118,6 +133,7 @@ impl Seen {
         if state.requests.len() == state.wanted {
             self.enough.notify_all();
         }
+        true
     }
 }
 
@@ -137,7 +153,7 @@ fn serve(mut stream: TcpStream, seen: &Seen) -> std::io::Result<()> {
             buffer.extend_from_slice(&more[..read]);
         };
         let answer_at = seen.answer_at();
-        seen.record(&buffer[..head]);
+        let is_success = seen.record(&buffer[..head]);
         let text = String::from_utf8_lossy(&buffer[..head]).to_ascii_lowercase();
         let close = text.contains("\r\nconnection: close\r\n");
         let length = text
@@ -162,7 +178,12 @@ fn serve(mut stream: TcpStream, seen: &Seen) -> std::io::Result<()> {
                     condition.wait_timeout(guard, left).map_or_else(|e| e.into_inner().0, |(guard, _)| guard);
             }
         }
-        stream.write_all(b"HTTP/1.1 204 No Content\r\n\r\n")?;
+        let answer: &[u8] = if is_success {
+            b"HTTP/1.1 204 No Content\r\n\r\n"
+        } else {
+            b"HTTP/1.1 503 Service Unavailable\r\nContent-Length: 0\r\n\r\n"
+        };
+        stream.write_all(answer)?;
         if close {
             return Ok(());
         }

@@ -2,7 +2,8 @@
 
 use anyhow::{Context as _, Result, ensure};
 
-use super::sections::{Effort, Load, SECONDS, SIZE, drain, paced};
+use super::against::{self, Line};
+use super::sections::{Effort, Load, SECONDS, SIZE, drain, paced, spread};
 use super::sink::{Span, times};
 use super::stage::{Program, Stage, When, built};
 use super::table::{Table, median, quantile};
@@ -46,11 +47,12 @@ pub(super) fn parts(stage: &Stage, effort: Effort) -> Result<()> {
     let drained = drain(
         stage,
         title,
-        &[Program::Journal, Program::Rules(1, When::No), Program::Upstream],
+        &[Program::Journal, Program::OtherJournal, Program::Rules(1, When::No), Program::Upstream],
         effort.rounds,
         load,
     )?;
     drained.print();
+    drained.compare(Program::Journal, Program::OtherJournal);
     let whole = drained.rate(Program::Journal).context("no figure of osnl")?;
 
     let mut table = Table::new("(journal) the parts alone, per second", &["", "msg/s", "", "wanted"]);
@@ -83,18 +85,37 @@ pub(super) fn latency(stage: &Stage, effort: Effort) -> Result<()> {
     );
     let rate = 1000;
     let count = rate * effort.paced;
-    let (waits, _) = paced(stage, Program::Journal, rate, count)?;
+    // Alone, one run is enough; beside another build there are rounds.
+    let programs = stage.cast(&[Program::Journal, Program::OtherJournal]);
+    let rounds = if programs.len() > 1 { effort.rounds } else { 1 };
+    let mut found: Vec<(Program, [Vec<f64>; 4])> =
+        programs.iter().map(|program| (*program, Default::default())).collect();
+    for _ in 0..rounds {
+        for (program, figures) in &mut found {
+            let (waits, cpu) = paced(stage, *program, rate, count)?;
+            let shares = [0.5, 0.99, 1.0].map(|share| quantile(&waits, share));
+            figures.iter_mut().zip(shares.into_iter().chain([cpu])).for_each(|(all, one)| all.push(one));
+        }
+    }
+    for (program, [p50, p99, most, _]) in &found {
+        let cells = [p50, p99, most].map(|values| spread(values, 2));
+        let messages = if rounds > 1 { format!("{rounds} x {count}") } else { count.to_string() };
+        table.row(&[&[program.to_string(), rate.to_string(), messages][..], &cells].concat());
+    }
     let file = folder.join("sync").display().to_string();
     let syncs = step::output(built("osnl-bench").args(["sync", &file, "2000"]))?;
     let syncs: Vec<f64> = times(syncs.trim())?.into_values().map(|nanos| nanos as f64 / 1e6).collect();
-    for (name, rate, waits) in
-        [("osnl run", rate.to_string(), waits), ("the disk's fdatasync", String::new(), syncs)]
-    {
-        let count = waits.len().to_string();
-        let cells = [0.5, 0.99, 1.0].map(|share| format!("{:.2}", quantile(&waits, share)));
-        table.row(&[&[name.to_owned(), rate, count][..], &cells].concat());
-    }
+    let cells = [0.5, 0.99, 1.0].map(|share| format!("{:.2}", quantile(&syncs, share)));
+    let head = ["the disk's fdatasync".to_owned(), String::new(), syncs.len().to_string()];
+    table.row(&[&head[..], &cells].concat());
     table.print();
+    if let [(_, ours), (_, other)] = &found[..] {
+        let names = ["p50, ms", "p99, ms", "max, ms", "CPU µs/msg"];
+        let lines = names.iter().zip(ours.iter().zip(other));
+        let lines: Vec<Line> =
+            lines.map(|(name, (ours, other))| Line::of(name, ours, other, false)).collect();
+        against::print(&lines);
+    }
     Ok(())
 }
 

@@ -2,6 +2,7 @@
 
 use anyhow::{Context as _, Result, ensure};
 
+use super::against;
 use super::sink::{Span, times};
 use super::stage::{Program, Stage};
 use super::table::{Figures, Table, median, quantile};
@@ -31,6 +32,10 @@ pub(super) struct Effort {
     pub(super) paced: u64,
     /// Deliveries that wait in the journal in `pending`.
     pub(super) pending: u64,
+    /// Deliveries that wait in the journal in `retries`.
+    pub(super) backlog: u64,
+    /// Deliveries that the journal has in `commands`.
+    pub(super) history: u64,
     /// Payloads of a round of `versioned`; Python gets one in a hundred of them.
     pub(super) payloads: u64,
 }
@@ -44,6 +49,8 @@ impl Effort {
         matching: 24_000,
         paced: 10,
         pending: 50_000,
+        backlog: 200_000,
+        history: 1_000_000,
         payloads: 50_000,
     };
     pub(super) const QUICK: Self = Self {
@@ -54,6 +61,8 @@ impl Effort {
         matching: 6_000,
         paced: 3,
         pending: 50_000,
+        backlog: 100_000,
+        history: 200_000,
         payloads: 20_000,
     };
     /// What waits in the journal where there is time for it.
@@ -64,14 +73,18 @@ impl Effort {
 pub(super) fn one_percent(stage: &Stage, effort: Effort) -> Result<()> {
     let title = "(a) one message in a hundred matches, the others are 4 kB";
     let programs = [Program::Raw, Program::C, Program::Osnl, Program::Other, Program::Upstream];
-    drain(stage, title, &programs, effort.rounds, Load::one_percent(effort))?.print();
+    let drained = drain(stage, title, &programs, effort.rounds, Load::one_percent(effort))?;
+    drained.print();
+    drained.compare(Program::Osnl, Program::Other);
     Ok(())
 }
 
 /// All match.
 pub(super) fn all_match(stage: &Stage, effort: Effort) -> Result<()> {
     let load = Load { count: effort.matching, every: 1, size: SIZE };
-    drain(stage, "(b) every message matches", &PROGRAMS[1..], effort.rounds, load)?.print();
+    let drained = drain(stage, "(b) every message matches", &PROGRAMS[1..], effort.rounds, load)?;
+    drained.print();
+    drained.compare(Program::Osnl, Program::Other);
     Ok(())
 }
 
@@ -116,6 +129,7 @@ pub(super) fn drain(
                 | Program::Other
                 | Program::Rules(..)
                 | Program::Journal
+                | Program::OtherJournal
                 | Program::Tap(_) => load,
                 Program::Upstream if round < UPSTREAM_ROUNDS => {
                     Load { count: load.count / UPSTREAM_SHARE, ..load }
@@ -141,6 +155,14 @@ impl Drained {
     /// The middle of a program's CPU time per message, in microseconds.
     pub(super) fn cpu(&self, of: Program) -> Option<f64> {
         self.figures.iter().find(|(program, _)| *program == of).map(|(_, figures)| median(&figures.cpu))
+    }
+
+    /// One build beside the other, of the same rounds.
+    pub(super) fn compare(&self, ours: Program, other: Program) {
+        let of = |program| self.figures.iter().find(|(of, _)| *of == program).map(|(_, figures)| figures);
+        let (Some(ours), Some(other)) = (of(ours), of(other)) else { return };
+        let lines = [("msg/s", &ours.rate, &other.rate, true), ("CPU µs/msg", &ours.cpu, &other.cpu, false)];
+        against::print(&lines.map(|(what, ours, other, more)| against::Line::of(what, ours, other, more)));
     }
 
     /// Ratios are to the first program.
@@ -180,6 +202,7 @@ fn drain_once(stage: &Stage, program: Program, load: Load) -> Result<super::tabl
         | Program::Other
         | Program::Rules(..)
         | Program::Journal
+        | Program::OtherJournal
         | Program::Tap(_)
         | Program::Upstream => {
             let requests = count / every;
@@ -210,6 +233,7 @@ pub(super) fn start(stage: &Stage, effort: Effort) -> Result<()> {
             | Program::Other
             | Program::Rules(..)
             | Program::Journal
+            | Program::OtherJournal
             | Program::Tap(_) => effort.starts,
             Program::Upstream => effort.starts.div_ceil(3),
         };
@@ -224,6 +248,7 @@ pub(super) fn start(stage: &Stage, effort: Effort) -> Result<()> {
                 | Program::Other
                 | Program::Rules(..)
                 | Program::Journal
+                | Program::OtherJournal
                 | Program::Tap(_)
                 | Program::Upstream => stage.sink().wait(1, SECONDS)?,
             };

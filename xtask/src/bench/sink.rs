@@ -57,13 +57,32 @@ impl Sink {
         Ok(())
     }
 
-    /// Waits for `count` requests since the last reset.
-    pub(super) fn wait(&mut self, count: u64, seconds: u64) -> Result<Span> {
+    /// Requests about instances below `keys` get 503 from here on, and are not counted.
+    pub(super) fn fail(&mut self, keys: u64) -> Result<()> {
+        self.process.tell(&format!("fail {keys}"))?;
+        ensure!(self.process.line()? == "ok", "the sink does not fail");
+        Ok(())
+    }
+
+    /// How many requests got that.
+    pub(super) fn failed(&mut self) -> Result<u64> {
+        self.process.tell("failed")?;
+        self.process.line()?.parse().context("the answer of the sink")
+    }
+
+    /// As [`Sink::wait`], for a count that may not be reached: how many there were.
+    pub(super) fn wait_up_to(&mut self, count: u64, seconds: u64) -> Result<(u64, Span)> {
         self.process.tell(&format!("wait {count} {seconds}"))?;
         let line = self.process.line()?;
         let (seen, times) = line.split_once(' ').context("the answer of the sink")?;
-        ensure!(seen.parse::<u64>()? >= count, "{seen} of {count} requests within {seconds} s");
-        Span::parse(times)
+        Ok((seen.parse()?, Span::parse(times)?))
+    }
+
+    /// Waits for `count` requests since the last reset.
+    pub(super) fn wait(&mut self, count: u64, seconds: u64) -> Result<Span> {
+        let (seen, span) = self.wait_up_to(count, seconds)?;
+        ensure!(seen >= count, "{seen} of {count} requests within {seconds} s");
+        Ok(span)
     }
 
     /// Instances since the last reset, and requests out of order.

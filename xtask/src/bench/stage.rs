@@ -31,6 +31,8 @@ pub(super) enum Program {
     Rules(usize, When),
     /// Ours in its own form, with the journal on the disk.
     Journal,
+    /// The other build in the same form.
+    OtherJournal,
     /// Looks on: a line for each message into a pipe.
     Tap(Lines),
     /// What ours replaces.
@@ -79,6 +81,7 @@ impl fmt::Display for Program {
                 write!(f, "osnl run, {rules} rule{s}{}", when.shown())
             }
             Self::Journal => f.write_str("osnl run, journal on disk"),
+            Self::OtherJournal => f.write_str("osnl run, journal on disk, the other build"),
             Self::Tap(Lines::Text) => f.write_str("osnl tap, lines into a pipe"),
             Self::Tap(Lines::Json) => f.write_str("osnl tap, JSON into a pipe"),
             Self::Tap(Lines::Saved) => f.write_str("osnl tap --save, lines into a pipe"),
@@ -155,7 +158,7 @@ impl Stage {
         let is_there = |program: &Program| match program {
             Program::Raw | Program::Osnl | Program::Rules(..) | Program::Journal | Program::Tap(_) => true,
             Program::C => self.c.is_some(),
-            Program::Other => self.other.is_some(),
+            Program::Other | Program::OtherJournal => self.other.is_some(),
             Program::Upstream => self.upstream.is_some(),
         };
         programs.iter().copied().filter(is_there).collect()
@@ -193,8 +196,18 @@ impl Queue<'_> {
 
     /// A publisher of `count` matching messages at `rate` per second.
     pub(super) fn pace(&self, rate: u64, count: u64) -> Result<String> {
-        let numbers = [rate.to_string(), count.to_string()];
-        step::output(built("osnl-bench").args(["pace", &self.vhost.url()]).args(numbers))
+        step::output(&mut self.publisher(rate, count, 1))
+    }
+
+    /// The same as a command, with numbers that begin at `from`: a journal knows a message that it has had.
+    pub(super) fn publisher(&self, rate: u64, count: u64, from: u64) -> Command {
+        let mut command = built("osnl-bench");
+        command.args(["pace", &self.vhost.url()]).args([rate, count, from].map(|number| number.to_string()));
+        command
+    }
+
+    pub(super) fn url(&self) -> String {
+        self.vhost.url()
     }
 
     /// Emits `count` notifications as large as they were recorded; their queue is left full.
@@ -237,6 +250,10 @@ impl Queue<'_> {
             Program::Tap(lines) => self.tap(lines),
             Program::Rules(rules, when) => self.run("connection = memory://", rules, when)?,
             Program::Journal => return self.consume_with(&self.folder),
+            Program::OtherJournal => {
+                let other = self.stage.other.as_ref().context("no other build")?;
+                self.run_as(Command::new(other), &on_disk(&self.folder), 1, When::No)?
+            }
             Program::Osnl => self.configured(built("osnl"), &["k2hr3-osnl"]),
             Program::Other => {
                 let other = self.stage.other.as_ref().context("no other build")?;
@@ -252,22 +269,30 @@ impl Queue<'_> {
 
     /// Starts `osnl run` with the journal in this folder.
     pub(super) fn consume_with(&self, state_dir: &Path) -> Result<Process> {
-        // Temporary folders may be of a kind that osnl does not trust; what is measured is the disk they are on.
-        let journal =
-            format!("connection = sqlite://{}/journal.db\nallow_volatile = yes", state_dir.display());
-        Process::start(self.run(&journal, 1, When::No)?.current_dir(&self.folder).stderr(Stdio::null()))
+        let mut command = self.run(&on_disk(state_dir), 1, When::No)?;
+        Process::start(command.current_dir(&self.folder).stderr(Stdio::null()))
+    }
+
+    /// As [`Queue::consume_http`], for ports that are created; of a bulk request each is a delivery.
+    pub(super) fn consume_created(&self, concurrency: u64) -> Result<Process> {
+        self.consume_ports(concurrency, "create", "{{ resource.device_id|default(payload.port.device_id) }}")
     }
 
     /// Starts `osnl run` with `driver = http` and so many requests at once.
     pub(super) fn consume_http(&self, concurrency: u64) -> Result<Process> {
+        self.consume_ports(concurrency, "delete", "{{ payload.port.device_id }}")
+    }
+
+    fn consume_ports(&self, concurrency: u64, verb: &str, instance: &str) -> Result<Process> {
         let native = self.native("connection = memory://", 1, When::No);
         let port = self.stage.sink().port();
         let (head, rest) = native.split_once("[action:roles]").context("no action")?;
         let (_, rules) = rest.split_once("[rule:").context("no rule")?;
+        let rules = rules.replace(r"port\.delete", &format!(r"port\.{verb}"));
         let text = format!(
             "{head}[action:roles]\ndriver = http\nconcurrency = {concurrency}\n\
-             url = http://127.0.0.1:{port}/?cuk={{{{ payload.port.device_id }}}}\n\
-             body = {{\"gone\": \"{{{{ payload.port.device_id }}}}\"}}\n[rule:{rules}"
+             url = http://127.0.0.1:{port}/?cuk={instance}\n\
+             body = {{\"port\": \"{instance}\"}}\n[rule:{rules}"
         );
         let file = self.folder.join("osnl.conf");
         std::fs::write(&file, text)?;
@@ -277,9 +302,12 @@ impl Queue<'_> {
     }
 
     fn run(&self, journal: &str, rules: usize, when: When) -> Result<Command> {
+        self.run_as(built("osnl"), journal, rules, when)
+    }
+
+    fn run_as(&self, mut command: Command, journal: &str, rules: usize, when: When) -> Result<Command> {
         let file = self.folder.join("osnl.conf");
         std::fs::write(&file, self.native(journal, rules, when))?;
-        let mut command = built("osnl");
         command.arg("run").arg("-c").arg(file);
         Ok(command)
     }
@@ -369,6 +397,11 @@ impl Queue<'_> {
             || self.vhost.list_queues().iter().any(|queue| queue.name == QUEUE && queue.consumers > 0);
         wait_until(SOON, "a consumer", consumed);
     }
+}
+
+/// Temporary folders may be of a kind that osnl does not trust; what is measured is the disk they are on.
+fn on_disk(state_dir: &Path) -> String {
+    format!("connection = sqlite://{}/journal.db\nallow_volatile = yes", state_dir.display())
 }
 
 /// Builds the consumer in C where a compiler and librabbitmq's headers are there: it only shows what another

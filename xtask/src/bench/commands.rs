@@ -1,0 +1,92 @@
+//! Commands on a journal with a long history: how long they take, and how long the journal stops for them.
+
+use std::process::Stdio;
+use std::time::Instant;
+
+use anyhow::{Context as _, Result, ensure};
+
+use super::sections::{Effort, SECONDS};
+use super::sink::{Span, times};
+use super::stage::{Stage, built};
+use super::table::{Table, quantile};
+use crate::step;
+
+/// Dead letters among the history; the default bound is ten times as many.
+const DEAD: u64 = 1_000;
+/// Messages per second beside the commands, and for how many seconds.
+const RATE: u64 = 200;
+const LASTING: u64 = 12;
+
+/// What is asked while messages come.
+const COMMANDS: [(&str, &[&str]); 4] = [
+    ("none", &[]),
+    ("retry --dry-run", &["deliveries", "retry", "--all", "--dry-run"]),
+    ("retry --dry-run --out-of-order", &["deliveries", "retry", "--all", "--dry-run", "--out-of-order"]),
+    ("discard --dry-run", &["deliveries", "discard", "--state", "dead", "--yes", "--dry-run"]),
+];
+
+/// From publishing to the request while a command works: its maximum is the longest stop of the journal.
+pub(super) fn stops(stage: &Stage, effort: Effort) -> Result<()> {
+    let count = effort.history;
+    let state = stage.folder("commands")?;
+    let name = state.join("journal.db").display().to_string();
+    step::output(built("osnl-bench").args(["history", &name, &count.to_string(), &DEAD.to_string()]))?;
+    let queue = stage.queue()?;
+    queue.fill(1, 1, super::sections::SIZE)?;
+    let process = queue.consume_with(&state)?;
+    stage.sink().wait(1, SECONDS)?;
+    queue.wait_for_consumer();
+
+    let title = format!(
+        "(commands) on {count} deliveries, {DEAD} of them dead; wanted: the longest stop 1000 ms at most"
+    );
+    let columns = ["command", "the command, s", "messages", "p50 ms", "p99 ms", "longest stop, ms"];
+    let mut table = Table::new(&title, &columns);
+    let state_dir = state.display().to_string();
+    for (from, (command, words)) in (1_u64..).step_by(1_000_000).zip(COMMANDS) {
+        stage.sink().reset()?;
+        let mut publisher = queue.publisher(RATE, RATE * LASTING, from);
+        let (published, took) = std::thread::scope(|scope| -> Result<_> {
+            let publisher = scope.spawn(move || step::output(&mut publisher));
+            let began = Instant::now();
+            let mut asked = 0.0;
+            // Again and again, so that its longest stop is met.
+            while !words.is_empty() && !publisher.is_finished() {
+                let before = Instant::now();
+                let mut osnl = built("osnl");
+                let status = osnl.args(words).args(["--state-dir", &state_dir]).stdin(Stdio::null());
+                let output = status.stdout(Stdio::null()).stderr(Stdio::piped()).output()?;
+                // 1: some are refused, as they should be.
+                ensure!(
+                    output.status.code().is_some_and(|code| code <= 1) || before.elapsed().as_secs() >= 10,
+                    "{command} ended with {}: {}",
+                    output.status,
+                    String::from_utf8_lossy(&output.stderr)
+                );
+                asked = f64::max(asked, before.elapsed().as_secs_f64());
+                if began.elapsed().as_secs() >= LASTING {
+                    break;
+                }
+            }
+            let published = publisher.join().ok().context("the publisher")??;
+            Ok((published, asked))
+        })?;
+        let published = times(&published)?;
+        stage.sink().wait(published.len() as u64, 300).with_context(|| command.to_owned())?;
+        let arrived = stage.sink().times()?;
+        let waits: Vec<f64> = published
+            .iter()
+            .map(|(number, at)| {
+                let last = arrived.get(number).copied().unwrap_or(*at);
+                Span { first: *at, last: last.max(*at) }.seconds() * 1e3
+            })
+            .collect();
+        let cells = [0.5, 0.99, 1.0].map(|share| format!("{:.1}", quantile(&waits, share)));
+        let head = [command.to_owned(), format!("{took:.2}"), waits.len().to_string()];
+        table.row(&[&head[..], &cells].concat());
+    }
+    drop(process);
+    table.print();
+    std::fs::remove_dir_all(&state)?;
+    Ok(())
+}

@@ -1,0 +1,67 @@
+//! A long backlog of which some keys fail: the others must not wait for them.
+
+use anyhow::{Result, ensure};
+
+use super::sections::Effort;
+use super::stage::{Stage, built};
+use super::table::Table;
+use crate::step;
+
+/// Resources that the backlog is about, and those of them whose requests fail.
+const KEYS: u64 = 50_000;
+const FAILING: u64 = 5_000;
+/// Bytes of a message.
+const SMALL: u64 = 512;
+/// Times as long as without failing keys.
+const WANTED: f64 = 1.2;
+/// A backlog that takes this many times as long is not waited for.
+const PATIENCE: f64 = 5.0;
+
+/// The time in which the healthy part is delivered, without and with the failing keys.
+pub(super) fn backlog(stage: &Stage, effort: Effort) -> Result<()> {
+    let count = effort.backlog;
+    let folder = stage.folder("retries")?;
+    let file = folder.join("filled.db");
+    let name = file.display().to_string();
+    let numbers = [count, KEYS, SMALL].map(|number| number.to_string());
+    step::output(built("osnl-bench").arg("append").arg(&name).args(numbers))?;
+    // A key is the number's remainder; number 0 is not used.
+    let failing = (1..=count).filter(|n| n % KEYS < FAILING).count() as u64;
+    let healthy = count - failing;
+
+    let run = |failing_keys: u64, wanted: u64, seconds: u64| -> Result<(u64, f64, u64, u64)> {
+        let state = folder.join(failing_keys.to_string());
+        std::fs::create_dir(&state)?;
+        std::fs::copy(&file, state.join("journal.db"))?;
+        let queue = stage.queue()?;
+        stage.sink().fail(failing_keys)?;
+        let process = queue.consume_with(&state)?;
+        let (seen, span) = stage.sink().wait_up_to(wanted, seconds)?;
+        let (_, wrong) = stage.sink().order()?;
+        let failed = stage.sink().failed()?;
+        drop(process);
+        stage.sink().fail(0)?;
+        std::fs::remove_dir_all(&state)?;
+        Ok((seen, span.seconds(), failed, wrong))
+    };
+    let (_, without, _, wrong) = run(0, healthy, 600)?;
+    ensure!(wrong == 0, "{wrong} requests out of order");
+    let patience = (without * PATIENCE) as u64 + 10;
+    let (seen, with, failed, wrong) = run(FAILING, healthy, patience)?;
+
+    let title = format!(
+        "(retries) a backlog of {count} about {KEYS} resources, of which {FAILING} fail; wanted: {WANTED} times as long at most"
+    );
+    let mut table =
+        Table::new(&title, &["", "healthy, delivered", "s", "ratio", "failed attempts", "out of order"]);
+    let cells = |delivered: u64, seconds: f64, failed: u64, wrong: u64| {
+        let ratio = seconds / without;
+        let ratio =
+            if delivered < healthy { format!("not all within {patience} s") } else { format!("{ratio:.2}") };
+        [delivered.to_string(), format!("{seconds:.1}"), ratio, failed.to_string(), wrong.to_string()]
+    };
+    table.row(&[&["without failing keys".to_owned()][..], &cells(healthy, without, 0, 0)].concat());
+    table.row(&[&["with them".to_owned()][..], &cells(seen, with, failed, wrong)].concat());
+    table.print();
+    Ok(())
+}
