@@ -208,7 +208,7 @@ impl Outcome {
             let found = said.lines().rev().find_map(|line| line.split_once(word).map(|(_, rest)| rest));
             found.and_then(|rest| rest.split_whitespace().next()?.parse().ok())
         };
-        // `#4096	pulse  cov: 812 ft: 1024 …`
+        // `#4096 pulse  cov: 812 ft: 1024 …`
         let progress = said
             .lines()
             .rev()
