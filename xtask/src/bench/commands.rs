@@ -1,6 +1,5 @@
 //! Commands on a journal with a long history: how long they take, and how long the journal stops for them.
 
-use std::process::Stdio;
 use std::time::Instant;
 
 use anyhow::{Context as _, Result, ensure};
@@ -42,7 +41,6 @@ pub(super) fn stops(stage: &Stage, effort: Effort) -> Result<()> {
     );
     let columns = ["command", "the command, s", "messages", "p50 ms", "p99 ms", "longest stop, ms"];
     let mut table = Table::new(&title, &columns);
-    let state_dir = state.display().to_string();
     for (from, (command, words)) in (1_u64..).step_by(1_000_000).zip(COMMANDS) {
         stage.sink().reset()?;
         let mut publisher = queue.publisher(RATE, RATE * LASTING, from);
@@ -53,9 +51,7 @@ pub(super) fn stops(stage: &Stage, effort: Effort) -> Result<()> {
             // Again and again, so that its longest stop is met.
             while !words.is_empty() && !publisher.is_finished() {
                 let before = Instant::now();
-                let mut osnl = built("osnl");
-                let status = osnl.args(words).args(["--state-dir", &state_dir]).stdin(Stdio::null());
-                let output = status.stdout(Stdio::null()).stderr(Stdio::piped()).output()?;
+                let output = queue.command(words).output()?;
                 // 1: some are refused, as they should be.
                 ensure!(
                     output.status.code().is_some_and(|code| code <= 1) || before.elapsed().as_secs() >= 10,

@@ -206,6 +206,13 @@ impl Queue<'_> {
         command
     }
 
+    /// A command of `osnl` for the daemon of [`Queue::consume_with`].
+    pub(super) fn command(&self, words: &[&str]) -> Command {
+        let mut command = built("osnl");
+        command.args(words).arg("-c").arg(self.folder.join("osnl.conf")).stdin(Stdio::null());
+        command
+    }
+
     pub(super) fn url(&self) -> String {
         self.vhost.url()
     }
@@ -352,11 +359,11 @@ impl Queue<'_> {
         let url = self.vhost.url();
         let port = self.stage.sink().port();
         let mut text = format!(
-            "[DEFAULT]\nlog_file = {}\n[journal]\n{journal}\n\
+            "[DEFAULT]\nstate_dir = {0}\nlog_file = {0}/log\n[journal]\n{journal}\n\
              [listener:neutron]\ntransport_url = {url}\nexchange = neutron\npriorities = info\n\
              pool = {QUEUE}\ndeclare = create\ndurable = false\nsingle_active_consumer = false\n\
              [action:roles]\ndriver = k2hr3\napi_url = http://127.0.0.1:{port}/v1/role\n",
-            self.folder.join("log").display(),
+            self.folder.display(),
         );
         for n in 1..rules {
             if when == When::Alone {
