@@ -6,7 +6,7 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use osnl_tls::{FileError, Identity};
+use osnl_tls::{CommonName, FileError, Identity};
 use rustls::ClientConfig;
 use rustls::client::danger::ServerCertVerifier;
 use rustls::pki_types::{CertificateDer, ServerName};
@@ -78,14 +78,16 @@ impl Tls {
     pub(crate) fn new(options: &HttpOptions) -> Result<Self, HttpError> {
         let provider = Arc::new(rustls::crypto::ring::default_provider());
         let verifier: Arc<dyn ServerCertVerifier> = match &options.verification {
-            Verification::System => osnl_tls::checked(system()?, &provider).map_err(none_in_the_system)?,
+            Verification::System => {
+                osnl_tls::checked(system()?, CommonName::Ignored, &provider).map_err(none_in_the_system)?
+            }
             Verification::Ca(paths) => {
                 let certificates =
                     osnl_tls::certificates_from(paths).map_err(|FileError { path, reason }| {
                         HttpError::Ca { path, reason, remedy: options.ca_remedy }
                     })?;
                 let named = std::env::join_paths(paths).map(PathBuf::from).unwrap_or_default();
-                osnl_tls::checked(certificates, &provider).map_err(|_| HttpError::Ca {
+                osnl_tls::checked(certificates, CommonName::Counts, &provider).map_err(|_| HttpError::Ca {
                     path: named,
                     reason: "there is none".to_owned(),
                     remedy: options.ca_remedy,

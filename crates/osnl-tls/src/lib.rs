@@ -14,6 +14,7 @@
 
 mod certificates;
 mod common_name;
+mod constraints;
 mod expiry;
 mod failure;
 mod verifier;
@@ -30,20 +31,30 @@ pub use certificates::{FileError, Identity, certificates_from, identity, system_
 pub use expiry::ends_at;
 pub use failure::{Remedies, handshake_refusal, refusal};
 
+/// Whether a name in a certificate's CN counts where the certificate has no `subjectAltName`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CommonName {
+    /// As for OpenSSL, within the name constraints of its issuers: for CAs that a configuration names.
+    Counts,
+    /// As for browsers: for the system's CAs, which issue no such certificates any more.
+    Ignored,
+}
+
 /// Believes whoever has a certificate, for the name asked for, that chains to one of these, or is one of these
-/// itself. A name in the CN counts if the certificate has no `subjectAltName`.
+/// itself.
 ///
 /// # Errors
 /// None of them can be used; webpki's reason.
 pub fn checked(
     certificates: Vec<CertificateDer<'static>>,
+    common_name: CommonName,
     provider: &Arc<CryptoProvider>,
 ) -> Result<Arc<dyn ServerCertVerifier>, String> {
     let mut roots = RootCertStore::empty();
     // One odd certificate among a hundred is no reason not to start.
     roots.add_parsable_certificates(certificates.iter().cloned());
     match WebPkiServerVerifier::builder_with_provider(Arc::new(roots), provider.clone()).build() {
-        Ok(chains) => Ok(Arc::new(verifier::OwnCertificates::new(chains, certificates))),
+        Ok(chains) => Ok(Arc::new(verifier::OwnCertificates::new(chains, certificates, common_name))),
         Err(error) => Err(error.to_string()),
     }
 }

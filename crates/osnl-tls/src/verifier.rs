@@ -8,7 +8,7 @@ use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::server::ParsedCertificate;
 use rustls::{CertificateError, DigitallySignedStruct, Error, SignatureScheme};
 
-use crate::common_name;
+use crate::{CommonName, common_name, constraints};
 
 /// A name in the CN is told of once, not with every connection.
 static TOLD: Once = Once::new();
@@ -20,16 +20,34 @@ static TOLD: Once = Once::new();
 /// who trusts it. Exactly that refusal is overruled, for exactly the trusted certificates. The dates were
 /// right then: webpki looks at them first.
 ///
-/// A certificate without any `subjectAltName` may have its name in the CN, as for OpenSSL.
+/// A certificate without any `subjectAltName` may have its name in the CN, as for OpenSSL, which holds that name to the
+/// constraints of the issuers; webpki looks at the constraints for a `subjectAltName` only.
 #[derive(Debug)]
 pub(crate) struct OwnCertificates {
     chains: Arc<WebPkiServerVerifier>,
     trusted: Vec<CertificateDer<'static>>,
+    common_name: CommonName,
 }
 
 impl OwnCertificates {
-    pub(crate) fn new(chains: Arc<WebPkiServerVerifier>, trusted: Vec<CertificateDer<'static>>) -> Self {
-        Self { chains, trusted }
+    pub(crate) fn new(
+        chains: Arc<WebPkiServerVerifier>,
+        trusted: Vec<CertificateDer<'static>>,
+        common_name: CommonName,
+    ) -> Self {
+        Self { chains, trusted, common_name }
+    }
+
+    /// Whether the name in the CN is the one that is asked for, and counts.
+    fn is_named_by_cn(
+        &self,
+        certificate: &CertificateDer<'_>,
+        intermediates: &[CertificateDer<'_>],
+        name: &ServerName<'_>,
+    ) -> bool {
+        self.common_name == CommonName::Counts
+            && common_name::covers(certificate, name)
+            && constraints::allow(certificate, intermediates, &self.trusted, name)
     }
 
     /// Dates, then chain, then name.
@@ -63,7 +81,7 @@ impl ServerCertVerifier for OwnCertificates {
         now: UnixTime,
     ) -> Result<ServerCertVerified, Error> {
         match self.judge(certificate, intermediates, name, ocsp, now) {
-            Err(error) if names_nobody(&error) && common_name::covers(certificate, name) => {
+            Err(error) if names_nobody(&error) && self.is_named_by_cn(certificate, intermediates, name) => {
                 TOLD.call_once(|| {
                     tracing::warn!(
                         "The certificate of {} names it in its CN only, which is out of use; let it be issued \

@@ -41,11 +41,22 @@ struct Wanted<'a> {
     dates: Dates,
     /// Signed with its own key and marked as a CA's.
     own_key: bool,
+    /// Marked as a CA's, which may issue for these names only, as `permitted;DNS:good.example`.
+    constraints: &'a str,
+    /// The file of the CA that signs.
+    issuer: &'a str,
 }
 
 impl Default for Wanted<'_> {
     fn default() -> Self {
-        Self { common_name: "osnl test", names: "", dates: TODAY, own_key: false }
+        Self {
+            common_name: "osnl test",
+            names: "",
+            dates: TODAY,
+            own_key: false,
+            constraints: "",
+            issuer: "ca",
+        }
     }
 }
 
@@ -85,6 +96,8 @@ pub struct Authority {
 pub struct Certificate {
     file: PathBuf,
     key: PathBuf,
+    /// The certificate of a CA between this one and the authority.
+    issuer: Option<PathBuf>,
 }
 
 impl Authority {
@@ -136,6 +149,17 @@ impl Authority {
         self.sign(&format!("{:x}", crate::ports::random()), &wanted)
     }
 
+    /// Makes a certificate without a `subjectAltName`, issued by a CA below this one that may issue for some names only,
+    /// as `permitted;DNS:good.example`.
+    #[must_use]
+    pub fn issue_constrained(&self, constraints: &str, common_name: &str) -> Certificate {
+        let between = Wanted { common_name: "constrained", constraints, ..Wanted::default() };
+        let issuer = self.sign("constrained", &between).file;
+        let wanted = Wanted { common_name, issuer: "constrained", ..Wanted::default() };
+        let certificate = self.sign(&format!("{:x}", crate::ports::random()), &wanted);
+        Certificate { issuer: Some(issuer), ..certificate }
+    }
+
     fn path(&self, name: &str) -> PathBuf {
         self.folder.path().join(name)
     }
@@ -143,8 +167,13 @@ impl Authority {
     /// Makes `FILE.pem` and `FILE.key`.
     fn sign(&self, file: &str, wanted: &Wanted<'_>) -> Certificate {
         let own = wanted.own_key;
-        let mut extensions =
-            format!("basicConstraints = critical,CA:{}\n", if own { "TRUE" } else { "FALSE" });
+        let mut extensions = format!(
+            "basicConstraints = critical,CA:{}\n",
+            if own || !wanted.constraints.is_empty() { "TRUE" } else { "FALSE" }
+        );
+        if !wanted.constraints.is_empty() {
+            extensions.push_str(&format!("nameConstraints = critical,{}\n", wanted.constraints));
+        }
         if !wanted.names.is_empty() {
             extensions.push_str(&format!("subjectAltName = {}\n", wanted.names));
         }
@@ -159,13 +188,14 @@ impl Authority {
         let (from, until) = wanted.dates;
         let mut arguments = vec!["ca", "-batch", "-notext", "-startdate", from, "-enddate", until];
         arguments.extend(["-extfile", "extensions", "-in", &request, "-out", &pem]);
+        let (issuer, issuer_key) = (format!("{}.pem", wanted.issuer), format!("{}.key", wanted.issuer));
         arguments.extend(if own {
             vec!["-selfsign", "-keyfile", &key]
         } else {
-            vec!["-cert", "ca.pem", "-keyfile", "ca.key"]
+            vec!["-cert", &issuer, "-keyfile", &issuer_key]
         });
         openssl(self.folder.path(), &arguments);
-        Certificate { file: self.path(&pem), key: self.path(&key) }
+        Certificate { file: self.path(&pem), key: self.path(&key), issuer: None }
     }
 }
 
@@ -182,8 +212,10 @@ impl Certificate {
         &self.key
     }
 
-    pub(super) fn der(&self) -> CertificateDer<'static> {
-        CertificateDer::from_pem_file(&self.file).unwrap()
+    /// What a server presents: the certificate, and that of the CA between.
+    pub(super) fn chain(&self) -> Vec<CertificateDer<'static>> {
+        let files = std::iter::once(&self.file).chain(&self.issuer);
+        files.map(|file| CertificateDer::from_pem_file(file).unwrap()).collect()
     }
 
     pub(super) fn key(&self) -> PrivateKeyDer<'static> {

@@ -14,10 +14,7 @@ use super::{Authority, Certificate, Handshake, Protocols};
 use crate::Sink;
 
 pub(super) fn config(certificate: &Certificate, protocols: Protocols) -> ServerConfig {
-    builder(protocols)
-        .with_no_client_auth()
-        .with_single_cert(vec![certificate.der()], certificate.key())
-        .unwrap()
+    builder(protocols).with_no_client_auth().with_single_cert(certificate.chain(), certificate.key()).unwrap()
 }
 
 /// For clients with a certificate of this authority.
@@ -32,7 +29,7 @@ pub(super) fn config_asking(
     let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider).build().unwrap();
     builder(protocols)
         .with_client_cert_verifier(verifier)
-        .with_single_cert(vec![certificate.der()], certificate.key())
+        .with_single_cert(certificate.chain(), certificate.key())
         .unwrap()
 }
 

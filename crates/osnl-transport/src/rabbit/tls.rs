@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use osnl_tls::{FileError, Remedies};
+use osnl_tls::{CommonName, FileError, Remedies};
 use rustls::ClientConfig;
 use rustls::client::danger::ServerCertVerifier;
 
@@ -23,17 +23,18 @@ pub(super) fn config(options: &TlsOptions) -> Result<ClientConfig, String> {
     let verifier: Arc<dyn ServerCertVerifier> = match &options.trust {
         Trust::Anybody => osnl_tls::unchecked(),
         Trust::Ca { file, name } => {
-            let (certificates, of) = match file {
+            let (certificates, common_name, of) = match file {
                 Some(file) => {
                     let certificates = osnl_tls::certificates_from(std::slice::from_ref(file));
-                    (certificates.map_err(said("ssl_ca_file"))?, format!("ssl_ca_file {}", file.display()))
+                    let of = format!("ssl_ca_file {}", file.display());
+                    (certificates.map_err(said("ssl_ca_file"))?, CommonName::Counts, of)
                 }
                 None => {
                     let certificates = osnl_tls::system_certificates().map_err(|error| none(&error))?;
-                    (certificates, "the system's store".to_owned())
+                    (certificates, CommonName::Ignored, "the system's store".to_owned())
                 }
             };
-            let verifier = osnl_tls::checked(certificates, &provider)
+            let verifier = osnl_tls::checked(certificates, common_name, &provider)
                 .map_err(|error| format!("{of} holds no CA certificate: {error}"))?;
             if *name { verifier } else { osnl_tls::any_name(verifier) }
         }

@@ -4,7 +4,7 @@ use std::fmt;
 use std::io;
 use std::sync::Arc;
 
-use osnl_tls::{FileError, Remedies};
+use osnl_tls::{CommonName, FileError, Remedies};
 use rustls::ClientConfig;
 use rustls::pki_types::ServerName;
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -112,12 +112,12 @@ pub(crate) fn client_config(tls: &TlsConf) -> Result<Arc<ClientConfig>, String> 
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let verifier = match (&tls.ca_file, tls.verify) {
         (_, false) => osnl_tls::unchecked(),
-        (None, true) => osnl_tls::checked(osnl_tls::system_certificates()?, &provider)?,
+        (None, true) => osnl_tls::checked(osnl_tls::system_certificates()?, CommonName::Ignored, &provider)?,
         (Some(path), true) => {
             let certificates = osnl_tls::certificates_from(std::slice::from_ref(path));
             let certificates = certificates
                 .map_err(|FileError { path, reason }| format!("ca_file: {}: {reason}", path.display()))?;
-            osnl_tls::checked(certificates, &provider)?
+            osnl_tls::checked(certificates, CommonName::Counts, &provider)?
         }
     };
     let config = ClientConfig::builder_with_provider(provider)

@@ -119,6 +119,27 @@ fn certificates_that_openssl_takes_are_taken() {
     reached(&target.url("localhost", "/"), &trusting(authority.file()));
 }
 
+/// As OpenSSL judges it; webpki looks at constraints for a `subjectAltName` only.
+#[test]
+fn a_name_in_the_cn_is_held_to_the_constraints_of_its_issuer() {
+    let authority = Authority::new();
+    let check = |constraints: &str, expected: bool| {
+        let certificate = authority.issue_constrained(constraints, "localhost");
+        let target = TlsSink::start(&certificate, Protocols::Tls12And13);
+        let (url, ours) = (target.url("localhost", "/"), trusting(authority.file()));
+        if expected {
+            reached(&url, &ours);
+        } else {
+            let reason = refused(&url, &ours);
+            assert!(reason.starts_with("certificate is for no name at all, not localhost"), "{reason}");
+        }
+    };
+    check("permitted;DNS:good.example", false);
+    check("excluded;DNS:localhost", false);
+    check("permitted;DNS:localhost", true);
+    check("permitted;IP:10.0.0.0/255.0.0.0", true);
+}
+
 #[test]
 fn ssl_cert_file_and_ssl_cert_dir_name_the_ca() {
     let (authority, other) = (Authority::new(), Authority::new());
