@@ -6,9 +6,14 @@
 //! a moment later gains nothing. Other spellings of an address (`2130706433`, `0x7f.1`) are what the resolver makes of
 //! them, and an IPv4 address inside an IPv6 one is judged as that IPv4 address.
 //!
+//! An address of one of this machine's own interfaces is this machine, whatever network it is of: a connection to it is
+//! local, and passes a firewall that guards it from outside. It is asked for each address ([`this_machine`]), since
+//! interfaces change while we run.
+//!
 //! What goes by a proxy is resolved by the proxy, so it is refused as well, unless its host is allowed by name.
 
 mod address;
+mod this_machine;
 
 use std::fmt;
 use std::net::IpAddr;
@@ -73,7 +78,19 @@ impl Guard {
     /// # Errors
     /// It may not, and why.
     pub fn judge(&self, host: &str, address: IpAddr) -> Result<(), Forbidden> {
-        let class = AddressClass::of(address);
+        self.judge_with(host, address, this_machine::has)
+    }
+
+    fn judge_with(
+        &self,
+        host: &str,
+        address: IpAddr,
+        is_ours: impl Fn(IpAddr) -> bool,
+    ) -> Result<(), Forbidden> {
+        let class = match AddressClass::of(address) {
+            AddressClass::Public | AddressClass::Private if is_ours(address) => AddressClass::Loopback,
+            class => class,
+        };
         let fine = match class {
             AddressClass::Public => true,
             AddressClass::Private => self.private,
@@ -176,6 +193,26 @@ mod tests {
         check(&named, "anything", "127.0.0.1", true);
         check(&named, "anything", "127.0.0.2", false);
         check(&named, "anything", "fd12::1", true);
+    }
+
+    #[test]
+    fn an_address_of_this_machine_s_own_is_this_machine() {
+        let check = |guard: &Guard, address: &str, expected: bool| {
+            let judged = guard.judge_with("hook.example", address.parse().unwrap(), |_| true);
+            assert_eq!(judged.is_ok(), expected, "{address}: {guard:?}");
+            if let Err(why) = judged {
+                assert!(why.to_string().contains("this machine"), "{why}");
+            }
+        };
+        for address in ["93.184.216.34", "10.1.2.3", "fd12::1", "2606:4700::1"] {
+            check(&guard(&[], false), address, false);
+            check(&guard(&[], true), address, false);
+            check(&guard(&["hook.example"], false), address, true);
+        }
+        check(&guard(&["10.0.0.0/8"], false), "10.1.2.3", true);
+        for metadata in ["fd00:ec2::23", "fd00:42::42"] {
+            assert!(guard(&[], true).judge("h", metadata.parse().unwrap()).is_err(), "{metadata}");
+        }
     }
 
     #[test]
