@@ -59,7 +59,7 @@ fn our_unit_is_compatible_ready_in_time_and_patient_at_the_end() {
     assert_eq!(setting(OURS, "Unit", "After"), "network-online.target");
     assert_eq!(setting(OURS, "Unit", "Wants"), "network-online.target");
     assert_eq!(setting(OURS, "Install", "WantedBy"), "multi-user.target");
-    for name in ["NoNewPrivileges", "PrivateTmp", "DynamicUser", "ProtectHome"] {
+    for name in ["NoNewPrivileges", "PrivateTmp", "ProtectHome"] {
         assert_eq!(service(name), "yes", "{name}");
     }
     assert_eq!(service("ProtectSystem"), "strict");
@@ -68,6 +68,37 @@ fn our_unit_is_compatible_ready_in_time_and_patient_at_the_end() {
     for family in ["AF_INET", "AF_INET6", "AF_UNIX"] {
         assert!(families.split(' ').any(|allowed| allowed == family), "{family}: broker, K2HR3, systemd");
     }
+}
+
+/// What a crash, a leak or another user of the machine would otherwise get.
+#[test]
+fn both_units_run_as_a_user_of_their_own_and_leave_nothing_behind() {
+    for (unit, user) in [(OURS, "k2hr3"), (RUN, "osnl")] {
+        let service = |name| setting(unit, "Service", name);
+        assert_eq!((service("User").as_str(), service("Group").as_str()), (user, user));
+        assert_eq!((service("LimitCORE").as_str(), service("UMask").as_str()), ("0", "0077"));
+        assert!(service("MemoryMax").ends_with('G'), "a bound");
+        for directory in ["ConfigurationDirectory", "LogsDirectory"] {
+            assert_eq!(service(directory), user, "{directory}");
+        }
+        assert_eq!((service("PrivateUsers").as_str(), service("ProcSubset").as_str()), ("yes", "pid"));
+        let all = settings(unit);
+        let filters: Vec<&str> = all
+            .iter()
+            .filter(|(_, name, _)| name == "SystemCallFilter")
+            .map(|(_, _, value)| value.as_str())
+            .collect();
+        assert_eq!(filters, ["@system-service", "~@privileged @resources"]);
+        assert!(!all.iter().any(|(_, name, _)| name == "DynamicUser"), "a user that files can be given to");
+        let name = std::path::Path::new(unit).file_stem().unwrap().to_str().unwrap();
+        let users = concat!(env!("CARGO_MANIFEST_DIR"), "/../../packaging/sysusers.d");
+        let users = fs::read_to_string(format!("{users}/{name}.conf")).unwrap();
+        let line = users.lines().find(|line| !line.starts_with('#')).unwrap();
+        assert!(line.starts_with(&format!("u {user} - \"")), "{line}");
+    }
+    assert_eq!(setting(RUN, "Service", "StateDirectoryMode"), "0700");
+    let text = fs::read_to_string(RUN).unwrap();
+    assert!(text.matches("#LoadCredential=").count() >= 5, "an example for each kind of secret");
 }
 
 /// systemd's own verdict where there is systemd; elsewhere the test above is the only one.
@@ -91,7 +122,7 @@ fn systemd_accepts_the_unit_of_osnl_run() {
 #[track_caller]
 #[expect(clippy::print_stdout, reason = "which of the two was tested")]
 fn is_accepted(path: &str, name: &str, program: &str) {
-    let folder = tempfile::tempdir().unwrap();
+    let folder = crate::private_folder().unwrap();
     let unit = folder.path().join(name);
     let verify = |text: &str| {
         // It looks for the program.
