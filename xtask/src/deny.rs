@@ -1,178 +1,97 @@
-//! `deny`: what may come in as a dependency, asked of `cargo metadata` for the platform at hand.
+//! `deny` and `advisories`: cargo-deny over the dependencies, by `deny.toml`.
 //!
-//! - a licence that can be fulfilled with those that `deny.toml` allows;
-//! - one version of a crate, unless `deny.toml` says why there are two;
-//! - from cargo's own registry: no git repositories, no other registries, no folders outside of the workspace.
+//! | command | asks | network |
+//! | --- | --- | --- |
+//! | `deny`, in the gate | licences, versions, origins | none |
+//! | `advisories` | what is known against the versions in `Cargo.lock` | fetches the RustSec database |
+//!
+//! `advisories` says as of which date it speaks. Without a database it fails: silence is no proof.
 
-mod list;
-mod spdx;
-
-use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode, Stdio};
 
-use anyhow::{Context as _, Result};
-use list::List;
-use serde_json::Value;
+use anyhow::{Context as _, Result, bail};
 
-use crate::step;
+use crate::{setup, step};
 
-const LIST: &str = "deny.toml";
-const REGISTRY: &str = "registry+https://github.com/rust-lang/crates.io-index";
-
-/// A package as far as the rules ask.
-#[derive(Debug, Clone)]
-struct Package {
-    name: String,
-    version: String,
-    /// An SPDX expression.
-    licence: Option<String>,
-    /// `None` for a folder.
-    source: Option<String>,
-    /// Whether it is a member of this workspace.
-    ours: bool,
-}
-
-/// Checks all dependencies; fails when one breaks a rule.
+/// Checks licences, versions and origins; fails when one breaks a rule, or a rule has no use any more.
 pub(crate) fn run() -> Result<ExitCode> {
-    let text =
-        std::fs::read_to_string(step::root().join(LIST)).with_context(|| format!("cannot read {LIST}"))?;
-    let list = List::parse(&text).with_context(|| format!("cannot read {LIST}"))?;
-    let packages = packages()?;
-    let violations = check(&packages, &list);
-    for violation in &violations {
-        println!("{violation}");
-    }
-    if violations.is_empty() {
-        println!("deny: {} packages are fine", packages.len());
-        return Ok(ExitCode::SUCCESS);
-    }
-    println!("deny: {} violations", violations.len());
-    Ok(ExitCode::FAILURE)
+    let mut deny = cargo_deny(&["check", "--hide-inclusion-graph", "-D", "unnecessary-skip"])?;
+    verdict(deny.args(["licenses", "bans", "sources"]))
 }
 
-fn packages() -> Result<Vec<Package>> {
-    let about = step::output(Command::new("rustc").arg("-vV"))?;
-    let host = about.lines().find_map(|line| line.strip_prefix("host: ")).context("rustc names no host")?;
-    let mut cargo = step::cargo();
-    cargo.args(["metadata", "--format-version", "1", "--locked", "--filter-platform", host]);
-    let metadata: Value = serde_json::from_str(&step::output(cargo.stdin(Stdio::null()))?)?;
-    let members: BTreeSet<&str> =
-        metadata["workspace_members"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
-    let packages = metadata["packages"].as_array().context("cargo metadata lists no packages")?;
-    let text = |value: &Value| value.as_str().map(str::to_owned);
-    Ok(packages
-        .iter()
-        .map(|package| Package {
-            name: text(&package["name"]).unwrap_or_default(),
-            version: text(&package["version"]).unwrap_or_default(),
-            licence: text(&package["license"]),
-            source: text(&package["source"]),
-            ours: package["id"].as_str().is_some_and(|id| members.contains(id)),
-        })
-        .collect())
+/// Checks the versions in `Cargo.lock` against the database of advisories.
+pub(crate) fn advisories() -> Result<ExitCode> {
+    let fetched = step::run(Command::new(setup::deny()?).args(["fetch", "db"]).current_dir(step::root()));
+    if let Err(error) = &fetched {
+        println!("advisories: the database could not be fetched: {error:#}");
+    }
+    let Some((folder, date)) = database(&cargo_home()?) else {
+        bail!(
+            "there is no database of advisories on this machine, so nothing is known about the dependencies"
+        );
+    };
+    let how = if fetched.is_ok() { "fetched now" } else { "fetched earlier" };
+    println!("advisories: the database is of {date}, {how}: {}", folder.display());
+    // One older than 90 days fails by itself.
+    verdict(cargo_deny(&["check", "--disable-fetch"])?.arg("advisories"))
 }
 
-/// One line for each violation.
-fn check(packages: &[Package], list: &List) -> Vec<String> {
-    let mut found = Vec::new();
-    let mut versions: BTreeMap<&str, BTreeSet<&str>> = BTreeMap::new();
-    for package in packages {
-        let Package { name, version, licence, source, ours } = package;
-        versions.entry(name).or_default().insert(version);
-        if !ours && source.as_deref() != Some(REGISTRY) {
-            let source = source.as_deref().unwrap_or("a folder outside of the workspace");
-            found.push(format!(
-                "{name} {version}: comes from {source}; depend on a release in cargo's own registry"
-            ));
-        }
-        let fulfilled = match licence {
-            None => Err("no licence expression".to_owned()),
-            Some(expression) => spdx::is_fulfilled(expression, &|id| list.licences.contains_key(id)),
-        };
-        match fulfilled {
-            Ok(true) => {}
-            Ok(false) => found.push(format!(
-                "{name} {version}: licence {} is not allowed; take another crate, or argue for it in {LIST}",
-                licence.as_deref().unwrap_or_default()
-            )),
-            Err(reason) => {
-                found.push(format!("{name} {version}: {reason}; ask its author, or take another crate"))
-            }
-        }
-    }
-    for (name, versions) in &versions {
-        if versions.len() > 1 && !list.duplicates.contains_key(*name) {
-            let versions: Vec<&str> = versions.iter().copied().collect();
-            found.push(format!(
-                "{name}: versions {}; `cargo tree -i {name}@VERSION` says who wants which; unify, or give the reason in {LIST}",
-                versions.join(" and ")
-            ));
-        }
-    }
-    for name in list.duplicates.keys() {
-        if versions.get(name.as_str()).is_none_or(|versions| versions.len() < 2) {
-            found
-                .push(format!("{name}: {LIST} excuses two versions, but there are not two; remove the line"));
-        }
-    }
-    found
+fn cargo_deny(args: &[&str]) -> Result<Command> {
+    let mut command = Command::new(setup::deny()?);
+    command.args(["--offline", "--locked"]).args(args).current_dir(step::root()).stdin(Stdio::null());
+    Ok(command)
+}
+
+/// It prints what it found and ends with a status.
+fn verdict(command: &mut Command) -> Result<ExitCode> {
+    let status = command.status().context("cannot run cargo-deny")?;
+    Ok(if status.success() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+fn cargo_home() -> Result<PathBuf> {
+    let named = std::env::var_os("CARGO_HOME").map(PathBuf::from);
+    let usual = || Some(PathBuf::from(std::env::var_os("HOME")?).join(".cargo"));
+    named.or_else(usual).context("neither CARGO_HOME nor HOME is set")
+}
+
+/// The newest database under cargo's folder, and the date of its last change.
+fn database(cargo_home: &Path) -> Option<(PathBuf, String)> {
+    let folders = std::fs::read_dir(cargo_home.join("advisory-dbs")).ok()?;
+    let dated = folders.filter_map(|folder| {
+        let folder = folder.ok()?.path();
+        let mut git = Command::new("git");
+        git.arg("-C").arg(&folder).args(["log", "-1", "--format=%cI"]).stdin(Stdio::null());
+        let date = step::output(&mut git).ok()?.trim().to_owned();
+        // A folder within another repository has that one's history.
+        (folder.join(".git").exists() && !date.is_empty()).then_some((folder, date))
+    });
+    dated.max_by(|(_, a), (_, b)| a.cmp(b))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn package(name: &str, version: &str, licence: Option<&str>, source: Option<&str>) -> Package {
-        Package {
-            name: name.to_owned(),
-            version: version.to_owned(),
-            licence: licence.map(str::to_owned),
-            source: source.map(str::to_owned),
-            ours: source.is_none(),
-        }
-    }
-
     #[test]
-    fn each_rule_finds_its_violation() {
-        let list = List::parse("[licences]\nMIT = \"\"\n[duplicates]\nsyn = \"two\"\n").unwrap();
-        let syn = [
-            package("syn", "2.0.0", Some("MIT"), Some(REGISTRY)),
-            package("syn", "3.0.0", Some("MIT"), Some(REGISTRY)),
-        ];
-        let check = |more: &[Package], expected: &[&str]| {
-            let found = check(&[&syn[..], more].concat(), &list);
-            assert_eq!(found.len(), expected.len(), "{found:#?}");
-            for (found, expected) in found.iter().zip(expected) {
-                assert!(found.contains(expected), "{found}");
-            }
+    fn without_a_database_there_is_no_date() {
+        let home = std::env::temp_dir().join(format!("osnl-advisories-{}", std::process::id()));
+        assert_eq!(database(&home), None);
+        let folder = home.join("advisory-dbs/advisory-db-1");
+        std::fs::create_dir_all(&folder).unwrap();
+        assert_eq!(database(&home), None, "an empty folder is none");
+        let git = |args: &[&str]| {
+            let mut git = Command::new("git");
+            git.arg("-C")
+                .arg(&folder)
+                .args(["-c", "user.name=x", "-c", "user.email=x@example.com"])
+                .args(args);
+            step::output(git.env("GIT_COMMITTER_DATE", "2026-11-01T00:00:00Z")).unwrap();
         };
-        check(&[], &[]);
-        check(&[package("ours", "0.1.0", Some("MIT"), None)], &[]);
-        check(
-            &[package("a", "1.0.0", Some("GPL-3.0-only"), Some(REGISTRY))],
-            &["a 1.0.0: licence GPL-3.0-only"],
-        );
-        check(&[package("a", "1.0.0", None, Some(REGISTRY))], &["a 1.0.0: no licence"]);
-        check(&[package("a", "1.0.0", Some("MIT"), Some("git+https://example.com/a"))], &["comes from git+"]);
-        check(
-            &[package("a", "1.0.0", Some("MIT"), Some("registry+https://example.com"))],
-            &["comes from registry+"],
-        );
-        let outside = Package { ours: false, ..package("a", "1.0.0", Some("MIT"), None) };
-        check(&[outside], &["a folder outside"]);
-        let twice = [
-            package("a", "1.0.0", Some("MIT"), Some(REGISTRY)),
-            package("a", "2.0.0", Some("MIT"), Some(REGISTRY)),
-        ];
-        check(&twice, &["a: versions 1.0.0 and 2.0.0"]);
-    }
-
-    #[test]
-    fn an_excuse_without_need_is_a_violation() {
-        let list = List::parse("[licences]\n[duplicates]\nsyn = \"two\"\n").unwrap();
-        assert_eq!(
-            check(&[], &list),
-            ["syn: deny.toml excuses two versions, but there are not two; remove the line"]
-        );
+        git(&["init", "--quiet"]);
+        git(&["commit", "--quiet", "--allow-empty", "-m", "x"]);
+        let (found, date) = database(&home).unwrap();
+        assert_eq!((found, &date[..10]), (folder, "2026-11-01"));
+        std::fs::remove_dir_all(home).unwrap();
     }
 }

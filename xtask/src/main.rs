@@ -6,7 +6,8 @@
 //! | `test [--broker 4] [ARGS…]` | `setup`, a private RabbitMQ node, `cargo test --workspace --locked ARGS…`, the count of tests |
 //! | `ci` | the gate: format, lints, `test`, docs, `tidy`, `deny` |
 //! | `tidy` | the rules about files that no compiler checks |
-//! | `deny` | licences, duplicate versions and origins of the dependencies |
+//! | `deny` | licences, duplicate versions and origins of the dependencies, by cargo-deny, offline |
+//! | `advisories` | what is known against the dependencies, and as of which date; needs the network |
 //! | `docs` | writes the pages of `docs/reference` that are made from the code |
 //! | `demo-picture` | records `osnl demo` into `docs/demo.svg` |
 //! | `chaos --cluster` | a RabbitMQ cluster whose nodes are killed under a running osnl: effects against events |
@@ -47,7 +48,8 @@ cargo xtask COMMAND
                  with --broker 4 what needs a broker, against RabbitMQ 4 in a root directory of Debian trixie
   ci             the gate: format, clippy, test, docs, tidy, deny
   tidy           check the rules about files that no compiler checks
-  deny           check licences, duplicate versions and origins of the dependencies
+  deny           check licences, duplicate versions and origins of the dependencies, offline
+  advisories     check the dependencies against the RustSec database, and print its date
   docs           write the pages of docs/reference from the code
   demo-picture   record `osnl demo` into docs/demo.svg
   chaos [--minutes N] [--seed S] [--alone] [--plain] [--upstream] | --cluster
@@ -72,11 +74,12 @@ fn main() -> ExitCode {
     }
 
     let result = match command.as_str() {
-        "setup" => setup::run().map(|_| ExitCode::SUCCESS),
+        "setup" => setup::all().map(|()| ExitCode::SUCCESS),
         "test" => test::run(&rest),
         "ci" => ci::run(),
         "tidy" => tidy::run(),
         "deny" => deny::run(),
+        "advisories" => deny::advisories(),
         "docs" => docs::run(),
         "demo-picture" => demo_picture::run(),
         "catalogue" => catalogue::run(),

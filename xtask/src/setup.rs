@@ -3,8 +3,10 @@
 //! - RabbitMQ, by the distribution's package, installed so that no system-wide node starts: [`rabbitmq`];
 //! - strace, by the distribution's package: [`strace`];
 //! - groff, by the distribution's package: [`groff`];
+//! - cargo-deny from cargo's registry, under `target/tools`, for `deny` and `advisories` alone: [`cargo_deny`];
 //! - a Python environment with the real oslo.messaging and k2hr3-osnl, under `target/`: [`python`].
 
+mod cargo_deny;
 mod groff;
 mod python;
 mod rabbitmq;
@@ -21,6 +23,17 @@ pub(crate) fn run() -> Result<PathBuf> {
     strace::ensure()?;
     groff::ensure()?;
     python::ensure()
+}
+
+/// Brings everything that tests need, and what the gate needs besides.
+pub(crate) fn all() -> Result<()> {
+    run()?;
+    cargo_deny::ensure().map(|_| ())
+}
+
+/// Brings cargo-deny and gives its path.
+pub(crate) fn deny() -> Result<PathBuf> {
+    cargo_deny::ensure()
 }
 
 /// Brings RabbitMQ only.
