@@ -135,6 +135,14 @@ impl Url {
         &self.host
     }
 
+    /// Whether what is sent there stays on this machine: `localhost`, 127.0.0.0/8, `::1`.
+    #[must_use]
+    pub fn is_loopback(&self) -> bool {
+        let name = self.host.trim_end_matches('.').to_ascii_lowercase();
+        let address = self.host.parse::<std::net::IpAddr>();
+        name == "localhost" || address.is_ok_and(|address| address.to_canonical().is_loopback())
+    }
+
     /// The port to connect to: as written, else 80 or 443.
     pub fn port(&self) -> u16 {
         self.port.unwrap_or(match self.scheme {

@@ -46,7 +46,7 @@ mod rate;
 mod reference;
 mod reloading;
 mod schema;
-mod secret_file;
+pub(crate) mod secret_file;
 mod section;
 mod size;
 #[cfg(test)]
@@ -277,6 +277,7 @@ pub fn load_texts(texts: &[(String, String)], sources: &Sources) -> Result<Loade
     }
     errors.extend(layers.alike());
     warnings.extend(secret_file::read_all(&mut layers, &sources.environment));
+    warnings.extend(secret_file::open_files(&layers));
     let last = texts.last().map_or("configuration", |(name, _)| name.as_str());
     let checked = check::check(last, &layers);
     errors.extend(checked.errors);

@@ -58,7 +58,10 @@ fn start(loaded: Loaded, sources: Sources) -> anyhow::Result<Exit> {
         let daemon = match loaded.daemon(sources, &http, &counters, Arc::new(logs)) {
             Ok(daemon) => daemon,
             Err(
-                error @ (BuildError::Transport { .. } | BuildError::Http { .. } | BuildError::Enrich { .. }),
+                error @ (BuildError::Transport { .. }
+                | BuildError::Http { .. }
+                | BuildError::Enrich { .. }
+                | BuildError::OpenState(_)),
             ) => {
                 files::complain(&error.to_string());
                 return Ok(Exit::Config);
@@ -75,6 +78,7 @@ fn start(loaded: Loaded, sources: Sources) -> anyhow::Result<Exit> {
                     OpenError::InUse(_) | OpenError::Io(_) | OpenError::Sqlite(_) => Exit::Unavailable,
                     OpenError::NoFile
                     | OpenError::Volatile(_)
+                    | OpenError::Open(_)
                     | OpenError::NotAJournal(_)
                     | OpenError::Newer { .. } => Exit::Config,
                 });

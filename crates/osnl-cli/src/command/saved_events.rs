@@ -262,9 +262,11 @@ pub(super) fn unreadable(error: impl std::fmt::Display) -> Refused {
 pub(super) fn cannot_open(file: &Path, error: &OpenError) -> Refused {
     let exit = match error {
         OpenError::InUse(_) | OpenError::Io(_) | OpenError::Sqlite(_) => Exit::Unavailable,
-        OpenError::NoFile | OpenError::Volatile(_) | OpenError::NotAJournal(_) | OpenError::Newer { .. } => {
-            Exit::Config
-        }
+        OpenError::NoFile
+        | OpenError::Volatile(_)
+        | OpenError::Open(_)
+        | OpenError::NotAJournal(_)
+        | OpenError::Newer { .. } => Exit::Config,
     };
     (exit, format!("{} {error}", file.display()))
 }

@@ -11,12 +11,14 @@
 
 use std::fs::{self, File, Metadata, OpenOptions};
 use std::io::{self, Write as _};
-use std::os::unix::fs::MetadataExt as _;
+use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
 use jiff::civil::Date;
 use jiff::{SignedDuration, Timestamp, Zoned};
 
+/// Dead letters stand in it: for its user, and for a group that reads logs. A file that is there keeps its mode.
+const MODE: u32 = 0o640;
 const LOOK_AGAIN: SignedDuration = SignedDuration::from_secs(1);
 
 /// When the file is moved away.
@@ -210,7 +212,7 @@ impl LogFile {
 
 impl Open {
     fn at(path: &Path, now: &Zoned) -> io::Result<Self> {
-        let file = OpenOptions::new().create(true).append(true).open(path)?;
+        let file = OpenOptions::new().create(true).append(true).mode(MODE).open(path)?;
         let is = file.metadata()?;
         let today = now.date();
         let changed = is.modified().ok().and_then(|at| Timestamp::try_from(at).ok());

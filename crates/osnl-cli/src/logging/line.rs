@@ -3,6 +3,7 @@
 use std::fmt::{self, Write as _};
 
 use jiff::Zoned;
+use osnl_model::one_line;
 use tracing::field::{Field, Visit};
 use tracing::{Event, Level};
 
@@ -27,6 +28,7 @@ pub(super) fn of(event: &Event<'_>, now: &Zoned, style: Style) -> String {
     let at = event.metadata().line().unwrap_or(0);
     let mut text = Text::default();
     event.record(&mut text);
+    // Whatever an event, a broker or a target says.
     let (message, fields) = (one_line(&text.message), one_line(&text.fields));
     if style == Style::OssWatcher {
         let module = name.rsplit('.').next().unwrap_or_default();
@@ -43,11 +45,6 @@ impl fmt::Display for Stamp<'_> {
         let millisecond = self.0.subsec_nanosecond() / 1_000_000;
         write!(f, "{},{millisecond:03}", self.0.strftime("%Y-%m-%d %H:%M:%S"))
     }
-}
-
-/// A log line is one line, whatever a broker or a target says.
-fn one_line(text: &str) -> String {
-    text.replace('\r', "\\r").replace('\n', "\\n")
 }
 
 /// The message apart from the fields, which may come before it.
@@ -108,9 +105,9 @@ mod tests {
         tracing::subscriber::with_default(subscriber, || {
             let (name, attempt) = ("a b", 2);
             tracing::info!(target: "osnl::app", "Starting");
-            tracing::warn!(target: "osnl::listener", { queue.name = name, attempt }, "two\nlines\r");
+            tracing::warn!(target: "osnl::listener", { queue.name = name, attempt }, "two\nlines\r\u{1b}]0;x\u{7} \u{202e}");
             tracing::error!(target: "k2hr3_osnl.endpoint", "no sent. {} error x", 1);
-            tracing::debug!(target: "osnl::x", id = name.trim_end_matches(" b"), "{{}}");
+            tracing::debug!(target: "osnl::x", id = "a\u{1b}[31m\u{2028}", "{{}}");
         });
         let text = text.lock().unwrap().clone();
         // Where in this file the events stand is of no interest.
@@ -125,9 +122,9 @@ mod tests {
             lines,
             [
                 "2026-11-20 06:41:49,007 INFO k2hr3_osnl:N Starting",
-                "2026-11-20 06:41:49,007 WARNING osnl.listener:N two\\nlines\\r queue.name=\"a b\" attempt=2",
+                "2026-11-20 06:41:49,007 WARNING osnl.listener:N two\\nlines\\r\\x1b]0;x\\x07 \\u{202e} queue.name=\"a b\" attempt=2",
                 "2026-11-20 06:41:49,007 ERROR k2hr3_osnl.endpoint:N no sent. 1 error x",
-                "2026-11-20 06:41:49,007 DEBUG osnl.x:N {} id=a",
+                "2026-11-20 06:41:49,007 DEBUG osnl.x:N {} id=a\\x1b[31m\\u{2028}",
             ]
         );
     }

@@ -172,7 +172,7 @@ fn what_is_not_run_is_known_by_name() {
 #[test]
 fn the_commands_of_all_other_pages_have_flags_that_exist() {
     let pages = pages().into_iter().filter(|page| !PLAYED.contains(&page.as_str()));
-    let folder = tempfile::tempdir().unwrap();
+    let folder = crate::private_folder().unwrap();
     stage::programs(folder.path());
     let mut tried = 0;
     let mut wrong = Vec::new();

@@ -41,7 +41,7 @@ const DUMP: &str = "[action:a]\ndriver = dump";
 fn everything_is_looked_at_and_left_as_it_was() {
     let broker = Broker::shared();
     let vhost = broker.vhost("check-connect");
-    let home = tempfile::tempdir().unwrap();
+    let home = crate::private_folder().unwrap();
     let mut peer = Publisher::start(&vhost.url(), osnl_testkit::Options::default());
     let queue = |name: &str, durable: bool, arguments: Value| Prepared {
         queue: name.to_owned(),
@@ -151,7 +151,7 @@ fn everything_is_looked_at_and_left_as_it_was() {
 fn who_reads_a_queue_and_who_has_the_journal_is_said() {
     let broker = Broker::shared();
     let vhost = broker.vhost("check-readers");
-    let home = tempfile::tempdir().unwrap();
+    let home = crate::private_folder().unwrap();
     let text = conf(&vhost.url(), "exchange = neutron\ndeclare = create", DUMP)
         .replace("memory://", "sqlite:///$state_dir/journal.db\nallow_volatile = true")
         + &format!("[DEFAULT]\nstate_dir = {}\n", home.path().display());
@@ -176,7 +176,7 @@ fn who_reads_a_queue_and_who_has_the_journal_is_said() {
 fn each_host_and_target_says_what_is_wrong_with_it_in_bounded_time() {
     let broker = Broker::shared();
     let vhost = broker.vhost("check-refused");
-    let home = tempfile::tempdir().unwrap();
+    let home = crate::private_folder().unwrap();
     let authority = Authority::new();
     let secure = broker.tls_port(&authority.issue(&Identity::LOOPBACK), None);
     let silent = FullBacklog::start();
@@ -256,7 +256,7 @@ fn each_host_and_target_says_what_is_wrong_with_it_in_bounded_time() {
 
 #[test]
 fn check_answers_scripts_in_json() {
-    let home = tempfile::tempdir().unwrap();
+    let home = crate::private_folder().unwrap();
     let right = conf("rabbit://u:hunter2@mq/", "exchange = neutron\npool = a # b", DUMP);
     let output = osnl(&home, &right, &["--format", "json"]);
     assert_eq!(output.status.code(), Some(0));

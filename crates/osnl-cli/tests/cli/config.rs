@@ -38,7 +38,7 @@ fn examples() -> PathBuf {
 
 #[test]
 fn check_explains_what_would_be_done() {
-    let home = tempfile::tempdir().unwrap();
+    let home = crate::private_folder().unwrap();
     let example = examples().join("k2hr3.conf");
     let mut command = osnl(&home);
     // A journal that is there would be looked into.
@@ -78,7 +78,7 @@ The configuration can be used.
 
 #[test]
 fn a_wrong_configuration_ends_with_78_and_a_line_for_each_error() {
-    let home = tempfile::tempdir().unwrap();
+    let home = crate::private_folder().unwrap();
     fs::write(
         home.path().join("wrong.conf"),
         "[listener:a]\ntransport_url = rabbit://u:hunter2@h/\nexchange = nova\ncolour = blue\n\
@@ -110,7 +110,7 @@ osnl: error: wrong.conf:6: [rule:r] actions: there is no [action:role]; there ar
 
 #[test]
 fn show_tells_layers_apart_and_hides_passwords() {
-    let home = tempfile::tempdir().unwrap();
+    let home = crate::private_folder().unwrap();
     let write = |name: &str, text: &str| {
         let path = home.path().join(name);
         fs::create_dir_all(path.parent().unwrap()).unwrap();
@@ -222,7 +222,7 @@ fn what_is_shown_declares_and_requests_what_the_legacy_file_does() {
         // RabbitMQ drops line ends from names.
         ("15-syntax-corners.conf", "neutron", "notifications_b", 2),
     ] {
-        let home = tempfile::tempdir().unwrap();
+        let home = crate::private_folder().unwrap();
         let file = folder.join(file);
         let (old, new) = (Broker::shared().vhost("legacy"), Broker::shared().vhost("shown"));
         let (old_sink, new_sink) = (Sink::start(), Sink::start());
@@ -254,7 +254,7 @@ fn what_is_shown_declares_and_requests_what_the_legacy_file_does() {
 
 #[test]
 fn run_stays_up_where_the_login_is_refused() {
-    let home = tempfile::tempdir().unwrap();
+    let home = crate::private_folder().unwrap();
     let log = home.path().join("osnl.log");
     let port = Broker::shared().port();
     let text = fs::read_to_string(examples().join("k2hr3.conf")).unwrap();

@@ -27,7 +27,7 @@ struct Asked {
 
 impl Rig {
     fn start(name: &str, roles: &str) -> Self {
-        let (home, sink) = (tempfile::tempdir().unwrap(), Sink::start());
+        let (home, sink) = (crate::private_folder().unwrap(), Sink::start());
         let vhost = Broker::shared().vhost(name);
         let text = format!(
             "[DEFAULT]\nstate_dir = {}\n[journal]\nallow_volatile = yes\n[listener:neutron]\ntransport_url = {}\n\

@@ -23,7 +23,7 @@ pub(crate) struct Case {
 impl Case {
     /// `defaults` are lines of `[DEFAULT]`, with `FOLDER` for the folder's path; `url` is the broker's.
     pub(crate) fn new(url: &str, api_url: &str, defaults: &str) -> Self {
-        let folder = tempfile::tempdir().unwrap();
+        let folder = crate::private_folder().unwrap();
         let text = format!(
             "[DEFAULT]\n{defaults}\n[oslo_messaging_notifications]\ntransport_url = {url}\n[k2hr3]\napi_url = {api_url}\n"
         );

@@ -23,7 +23,7 @@ pub(crate) struct Place(TempDir);
 
 impl Place {
     pub(crate) fn new() -> Self {
-        Self(tempfile::tempdir().unwrap())
+        Self(crate::private_folder().unwrap())
     }
 
     pub(crate) fn path(&self, name: &str) -> PathBuf {

@@ -47,7 +47,7 @@ fn write(home: &TempDir, transport_url: &str, api_url: &str, journal: &str) {
 
 #[test]
 fn a_journal_that_cannot_be_had_ends_the_start_with_the_reason() {
-    let home = tempfile::tempdir().unwrap();
+    let home = crate::private_folder().unwrap();
     let refused = |status: i32, expected: &str| {
         let output = osnl(&home).stderr(Stdio::piped()).output().unwrap();
         let said = String::from_utf8(output.stderr).unwrap();
@@ -71,7 +71,7 @@ fn a_journal_that_cannot_be_had_ends_the_start_with_the_reason() {
 #[test]
 fn after_a_kill_everything_that_was_acknowledged_has_its_effect() {
     const EVENTS: usize = 600;
-    let home = tempfile::tempdir().unwrap();
+    let home = crate::private_folder().unwrap();
     let vhost = Broker::shared().vhost("killed");
     let sink = Sink::start();
     write(&home, &vhost.url(), &sink.url("/v1/role"), "allow_volatile = yes");
@@ -111,7 +111,7 @@ fn after_a_kill_everything_that_was_acknowledged_has_its_effect() {
 fn of_two_daemons_on_one_queue_the_second_takes_over_and_the_order_stays() {
     const INSTANCES: usize = 20;
     const ROUNDS: usize = 30;
-    let homes = [tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap()];
+    let homes = [crate::private_folder().unwrap(), tempfile::tempdir().unwrap()];
     let vhost = Broker::shared().vhost("standby");
     let sink = Sink::start();
     for (home, path) in homes.iter().zip(["/first", "/second"]) {
@@ -173,7 +173,7 @@ fn of_two_daemons_on_one_queue_the_second_takes_over_and_the_order_stays() {
 
 #[test]
 fn check_names_what_waits_for_an_action_that_is_gone() {
-    let home = tempfile::tempdir().unwrap();
+    let home = crate::private_folder().unwrap();
     let vhost = Broker::shared().vhost("orphans");
     let url = vhost.url();
     // Nobody listens at port 9.

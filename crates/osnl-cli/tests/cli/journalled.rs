@@ -26,7 +26,7 @@ pub(crate) struct Rig {
 impl Rig {
     /// Configured, not started.
     pub(crate) fn new(name: &str) -> Self {
-        let home = tempfile::tempdir().unwrap();
+        let home = crate::private_folder().unwrap();
         let vhost = Broker::shared().vhost(name);
         let sink = Sink::start();
         let text = format!(
@@ -154,7 +154,7 @@ pub(crate) fn resource(n: usize, keys: usize) -> String {
 pub(crate) fn preload() -> &'static Path {
     static LIBRARY: OnceLock<(TempDir, PathBuf)> = OnceLock::new();
     let (_, path) = LIBRARY.get_or_init(|| {
-        let folder = tempfile::tempdir().unwrap();
+        let folder = crate::private_folder().unwrap();
         let path = folder.path().join("preload.so");
         let mut cc = Command::new("cc");
         cc.args(["-O1", "-shared", "-fPIC", "-o"]).arg(&path).arg(SOURCE).arg("-ldl");

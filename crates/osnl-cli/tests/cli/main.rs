@@ -47,3 +47,9 @@ mod tap_usage;
 mod tap_view;
 mod tls;
 mod when;
+
+/// A folder that only its user can enter, as a daemon's is: what stands there is warned of as readable by all otherwise.
+fn private_folder() -> std::io::Result<tempfile::TempDir> {
+    use std::os::unix::fs::PermissionsExt as _;
+    tempfile::Builder::new().permissions(std::fs::Permissions::from_mode(0o700)).tempdir()
+}

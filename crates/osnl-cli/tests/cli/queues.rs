@@ -30,7 +30,7 @@ fn effects(sink: &Sink, count: usize) -> Vec<usize> {
 #[test]
 fn a_queue_that_is_not_there_is_told_once_and_read_when_it_comes() {
     let vhost = Broker::shared().vhost("missing");
-    let (place, sink, state) = (Place::new(), Sink::start(), tempfile::tempdir().unwrap());
+    let (place, sink, state) = (Place::new(), Sink::start(), crate::private_folder().unwrap());
     let osnl = daemon(&place, &vhost, &sink, state.path(), "");
     const MISSING: &str = "queue \"theirs\" is not there, and nothing is declared here";
     osnl.wait_for(MISSING);
@@ -49,7 +49,7 @@ fn a_queue_that_is_not_there_is_told_once_and_read_when_it_comes() {
 #[test]
 fn killed_while_it_reads_a_stream_it_repeats_and_never_loses() {
     let vhost = Broker::shared().vhost("killed");
-    let (place, sink, state) = (Place::new(), Sink::start(), tempfile::tempdir().unwrap());
+    let (place, sink, state) = (Place::new(), Sink::start(), crate::private_folder().unwrap());
     let mut publisher = Publisher::start(&vhost.url(), Options { durable: true });
     let arguments = json!({"x-queue-type": "stream"});
     publisher.prepare(&Prepared { queue: "theirs".into(), arguments, ..Prepared::default() });

@@ -27,7 +27,7 @@ pub(crate) const ACTION: &str = "[action:roles]\ndriver = k2hr3\napi_url = SINK\
 
 impl Rig {
     pub(crate) fn start(name: &str) -> Self {
-        let (home, sink) = (tempfile::tempdir().unwrap(), Sink::start());
+        let (home, sink) = (crate::private_folder().unwrap(), Sink::start());
         let vhost = Broker::shared().vhost(name);
         let publisher = Publisher::start(&vhost.url(), Options::default());
         let mut rig = Self { home, vhost, sink, publisher, daemon: None };

@@ -9,7 +9,7 @@ use tempfile::TempDir;
 
 /// A configuration whose broker is not there: osnl starts, and waits for it.
 fn configuration(api_url: &str, more: &str) -> (TempDir, PathBuf) {
-    let folder = tempfile::tempdir().unwrap();
+    let folder = crate::private_folder().unwrap();
     let path = folder.path().join("k2hr3_osnl.conf");
     let text = format!(
         "[oslo_messaging_notifications]\ntransport_url = rabbit://u:p@127.0.0.1:1/\n\

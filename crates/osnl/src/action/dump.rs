@@ -8,10 +8,11 @@ mod conf;
 
 use std::fs::OpenOptions;
 use std::io::{self, Write};
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;
 use std::sync::{Mutex, PoisonError};
 
-use osnl_model::mask_secrets;
+use osnl_model::{mask_secrets, one_line_json};
 use osnl_transport::BoxFuture;
 use serde_json::{Value, json};
 
@@ -36,7 +37,8 @@ impl Dump {
     /// # Errors
     /// It cannot be opened.
     pub fn to_file(path: &Path) -> io::Result<Self> {
-        let file = OpenOptions::new().create(true).append(true).open(path)?;
+        // It has whole payloads.
+        let file = OpenOptions::new().create(true).append(true).mode(0o600).open(path)?;
         Ok(Self::to(Box::new(file), &path.display().to_string()))
     }
 
@@ -45,7 +47,7 @@ impl Dump {
     }
 
     fn write(&self, event: &Event) -> io::Result<()> {
-        let mut text = line(event).to_string();
+        let mut text = one_line_json(line(event).to_string());
         text.push('\n');
         let mut out = self.out.lock().unwrap_or_else(PoisonError::into_inner);
         // One call for a whole line, so that several writers do not mix within it.
@@ -118,7 +120,7 @@ mod tests {
             .into_iter()
             .collect(),
             payload: json!({
-                "zone_id": "z", "key": "S3CRET", "configdrive": "S3CRET", "user_data": "S3CRET",
+                "zone_id": "z", "name": "\u{85}\u{7f}\u{202e}", "key": "S3CRET", "configdrive": "S3CRET", "user_data": "S3CRET",
                 "args": {"instance": {"pci_requests": {"_context": {"auth_token": "S3CRET"}}, "key_data": "S3CRET"}},
                 "connection_info": "{\"data\": {\"auth_password\": \"S3CRET\"}}",
                 "metadata": [{"key": "admin_pass", "value": "S3CRET"}],
@@ -150,7 +152,13 @@ mod tests {
             enriched: None,
             progress: Default::default(),
         };
-        let line = line(&event).to_string();
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("dump.jsonl");
+        Dump::to_file(&path).unwrap().write(&event).unwrap();
+        let line = std::fs::read_to_string(&path).unwrap();
+        let mode = std::os::unix::fs::MetadataExt::mode(&std::fs::metadata(&path).unwrap());
+        assert_eq!(mode & 0o777, 0o600);
+        assert!(!line.contains(|c: char| c != '\n' && osnl_model::is_dangerous(c)), "{line:?}");
         assert!(!line.contains("S3CRET") && line.contains("\"zone_id\":\"z\""), "{line}");
     }
 }

@@ -20,6 +20,7 @@ use std::io;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
 
+use osnl_model::{one_line_json, one_line_with_tabs};
 use osnl_transport::BoxFuture;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
@@ -141,7 +142,7 @@ impl Format {
     /// The line of an event, with its end.
     fn line(&self, event: &Event) -> Result<String, String> {
         let mut line = match self {
-            Self::Json => dump::line(event).to_string(),
+            Self::Json => one_line_json(dump::line(event).to_string()),
             Self::Template(template) => {
                 let text = template.render(&event_names::of_event(event));
                 one_line(&text.map_err(|error| format!("template: {error}"))?)
@@ -152,10 +153,10 @@ impl Format {
     }
 }
 
-/// Without line ends; one at the very end is the template's own.
+/// Without line ends and what else could act on a terminal; a line end at the very end is the template's own.
 pub(super) fn one_line(text: &str) -> String {
     let text = text.strip_suffix('\n').unwrap_or(text);
-    text.replace('\r', "\\r").replace('\n', "\\n")
+    one_line_with_tabs(text).into_owned()
 }
 
 #[cfg(test)]

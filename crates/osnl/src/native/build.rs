@@ -70,6 +70,9 @@ pub enum BuildError {
         /// The operating system's reason.
         error: io::Error,
     },
+    /// Every user may write to the folder for what has to outlive the process.
+    #[error("[DEFAULT] state_dir: {0}")]
+    OpenState(#[from] crate::state_dir::OpenToAll),
     /// The file of the journal.
     #[error("[journal] {}: {error}", .path.display())]
     Journal {
@@ -139,6 +142,9 @@ impl Native {
         counters: &Arc<Counters>,
     ) -> Result<(Daemon, Parts), BuildError> {
         let logins = Logins::default();
+        if let Some(folder) = self.state_folder() {
+            crate::state_dir::judge(&folder)?;
+        }
         let (journal, store) = self.journal.open(self.prefetch(), self.overflowing(), counters)?;
         self.say_orphans();
         let mut parts = Parts {

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use osnl_http::Scheme;
 use osnl_openstack::{CloudConf, Clouds, CloudsError, Fields, Kind, Variables};
 use serde_json::Value;
 
@@ -94,6 +95,20 @@ pub(crate) fn cloud(reader: &mut Reader<'_>) -> Option<CloudConf> {
         let allowed = "name a clouds.yaml that is there, or remove the line";
         return reader.refuse("clouds_file", "there is no such file", allowed);
     }
+    let found = named_cloud(reader, file, written)?;
+    if found.auth_url.scheme() == Scheme::Http && !found.auth_url.is_loopback() {
+        let option = if reader.is_set("cloud") { "cloud" } else { "auth_url" };
+        let problem = "logs in to Keystone on another machine in clear, where anyone on the network can read the password";
+        reader.warn(option, problem, "use an auth_url that begins with https://");
+    }
+    Some(found)
+}
+
+fn named_cloud(
+    reader: &mut Reader<'_>,
+    file: Option<PathBuf>,
+    written: Vec<(&'static str, String)>,
+) -> Option<CloudConf> {
     if !reader.is_set("cloud") {
         if file.is_some() {
             return reader.refuse(

@@ -77,7 +77,7 @@ fn enrich(out: &mut String, conf: &EnrichConf) {
 fn line(out: &mut String, depth: usize, text: &str) {
     out.push_str(&"  ".repeat(depth));
     // What is configured may hold line ends; the explanation is lines.
-    out.extend(text.chars().flat_map(|c| if c.is_control() { c.escape_debug().collect() } else { vec![c] }));
+    out.push_str(&osnl_model::one_line(text));
     out.push('\n');
 }
 

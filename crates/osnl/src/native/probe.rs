@@ -80,7 +80,9 @@ impl std::fmt::Display for Probe {
         let Self { section, what, verdict, found, advice } = self;
         let advice = advice.as_ref().map_or(String::new(), |advice| format!("; {advice}"));
         let line = format!("{:<8} [{section}] {what}: {found}{advice}", verdict.as_str());
-        f.write_str(&line.chars().map(|c| if c.is_control() { ' ' } else { c }).collect::<String>())
+        f.write_str(
+            &line.chars().map(|c| if osnl_model::is_dangerous(c) { ' ' } else { c }).collect::<String>(),
+        )
     }
 }
 
@@ -165,7 +167,7 @@ fn journal(conf: &JournalConf) -> Probe {
             (None, true) => probe.fine("is there, can be written, and nobody has it"),
             (None, false) => probe.fine("is not there yet, and can be made"),
         },
-        Err(error @ (OpenError::NoFile | OpenError::Volatile(_) | OpenError::Io(_))) => {
+        Err(error @ (OpenError::NoFile | OpenError::Volatile(_) | OpenError::Open(_) | OpenError::Io(_))) => {
             probe.failed(error.to_string(), None)
         }
         Err(

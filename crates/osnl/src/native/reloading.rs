@@ -283,6 +283,7 @@ fn unusable(error: BuildError) -> Refused {
         | BuildError::Action { .. } => Reason::Configuration,
         BuildError::NoState { .. }
         | BuildError::State { .. }
+        | BuildError::OpenState(_)
         | BuildError::Journal { .. }
         | BuildError::File { .. } => Reason::Unusable,
     };

@@ -14,7 +14,7 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
 use super::layers::{Layers, RawSection};
-use crate::config::{Environment, Finding, Warning};
+use crate::config::{Environment, Finding, Origin, Warning};
 
 /// What a value begins with that names a file.
 pub(super) const SCHEME: &str = "file://";
@@ -119,6 +119,35 @@ pub(super) fn read_all(layers: &mut Layers, environment: &Environment) -> Vec<Wa
         }
     }
     warnings
+}
+
+/// Configuration files in which a secret is written out and which every user of this machine can read. Each is said once.
+pub(super) fn open_files(layers: &Layers) -> Vec<Warning> {
+    let mut seen: Vec<&str> = Vec::new();
+    let mut warnings = Vec::new();
+    for section in &layers.sections {
+        for option in secret_options(section) {
+            let Some(entry) = section.entry(&option).filter(|entry| entry.file.is_none()) else { continue };
+            let Origin::File { path, .. } = &entry.origin else { continue };
+            if !seen.contains(&path.as_str()) && is_readable_by_all(Path::new(path)) {
+                seen.push(path);
+                let problem = "every user of this machine can read this secret";
+                let allowed = "chmod o= on the file, or write file:///path and keep the secret there";
+                let finding = Finding::of("", problem.to_owned()).allowed(allowed);
+                let finding = finding.group(&section.heading()).option(&option).from_origin(&entry.origin);
+                warnings.push(Warning(finding));
+            }
+        }
+    }
+    warnings
+}
+
+/// Whether every user of this machine may read a file: by its own mode, and by those of the folders on the way to it.
+pub(crate) fn is_readable_by_all(path: &Path) -> bool {
+    let has =
+        |path: &Path, bit: u32| fs::metadata(path).is_ok_and(|meta| meta.permissions().mode() & bit != 0);
+    let Ok(path) = path.canonicalize() else { return false };
+    path.is_file() && has(&path, 0o004) && path.ancestors().skip(1).all(|folder| has(folder, 0o001))
 }
 
 fn secret_options(section: &RawSection) -> impl Iterator<Item = String> + '_ {

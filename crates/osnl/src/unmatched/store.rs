@@ -1,8 +1,7 @@
 //! The thread that writes ring and counts. Nobody waits for it but whoever drops the ring.
 
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, File};
 use std::io::{self, Write as _};
-use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::mpsc::{self, RecvTimeoutError};
@@ -11,6 +10,7 @@ use std::time::Duration;
 
 use super::{BODIES, Shared, file, line};
 use crate::ends::Ends;
+use crate::state_dir;
 
 /// How old what is in the files may be.
 const EACH: Duration = Duration::from_secs(1);
@@ -145,7 +145,7 @@ impl Writer {
         }
         // Written each second, and nothing depends on it: unlike `files::replace`, it waits for no disk.
         let (path, new) = (file::rules(&self.journal), file::beside(&self.journal, ".rules.new"));
-        let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&new)?;
+        let mut file = state_dir::private().write(true).create(true).truncate(true).open(&new)?;
         file.write_all(counts.as_bytes())?;
         fs::rename(new, path)?;
         self.counts = counts;
@@ -154,5 +154,5 @@ impl Writer {
 }
 
 fn open(path: &Path) -> io::Result<File> {
-    OpenOptions::new().append(true).create(true).mode(0o600).open(path)
+    state_dir::private().append(true).create(true).open(path)
 }

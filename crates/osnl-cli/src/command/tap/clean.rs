@@ -4,53 +4,8 @@ use std::borrow::Cow;
 use std::fmt::Write as _;
 
 use osnl_model::{is_secret_key, mask_text};
+pub(in crate::command) use osnl_model::{one_line as text, one_line_json as json};
 use serde_json::Value;
-
-/// Whether a character could move the cursor, change what stands before it, or order text otherwise.
-fn is_dangerous(c: char) -> bool {
-    c.is_control()
-        || matches!(c, '\u{61c}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}')
-}
-
-/// A text on one line, each dangerous character as `\n`, `\x1b` or `\u{202e}`.
-pub(in crate::command) fn text(text: &str) -> Cow<'_, str> {
-    if text.bytes().all(|byte| (b' '..0x7f).contains(&byte)) || !text.chars().any(is_dangerous) {
-        return Cow::Borrowed(text);
-    }
-    let mut cleaned = String::with_capacity(text.len() + 8);
-    for c in text.chars() {
-        match c {
-            '\n' => cleaned.push_str("\\n"),
-            '\r' => cleaned.push_str("\\r"),
-            '\t' => cleaned.push_str("\\t"),
-            c if c.is_ascii() && is_dangerous(c) => {
-                // Writing to a String cannot fail.
-                let _ = write!(cleaned, "\\x{:02x}", u32::from(c));
-            }
-            c if is_dangerous(c) => cleaned.extend(c.escape_unicode()),
-            c => cleaned.push(c),
-        }
-    }
-    Cow::Owned(cleaned)
-}
-
-/// Written JSON in which what JSON lets pass is escaped as JSON has it.
-pub(in crate::command) fn json(written: String) -> String {
-    let breaks_lines = |c: char| c != '\n' && is_dangerous(c);
-    if written.is_ascii() && !written.contains('\x7f') || !written.contains(breaks_lines) {
-        return written;
-    }
-    let mut cleaned = String::with_capacity(written.len() + 8);
-    for c in written.chars() {
-        if breaks_lines(c) {
-            // All of them are within the first plane.
-            let _ = write!(cleaned, "\\u{:04x}", u32::from(c));
-        } else {
-            cleaned.push(c);
-        }
-    }
-    cleaned
-}
 
 /// Bytes as text, what is no UTF-8 as `\xff`.
 pub(super) fn bytes(bytes: &[u8]) -> String {

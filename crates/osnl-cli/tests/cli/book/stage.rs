@@ -74,7 +74,7 @@ pub(crate) struct Stage {
 
 impl Stage {
     pub(crate) fn new(page: &str) -> Self {
-        let folder = tempfile::tempdir().unwrap();
+        let folder = crate::private_folder().unwrap();
         let vhost = Broker::shared().vhost(page);
         let target = Sink::start();
         programs(folder.path());

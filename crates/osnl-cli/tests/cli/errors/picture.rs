@@ -54,7 +54,7 @@ impl Picture {
 
     /// Runs it, and gives the file as it would have to be.
     pub(super) fn taken(&self) -> String {
-        let place = tempfile::tempdir().unwrap();
+        let place = crate::private_folder().unwrap();
         let base = std::fs::read_to_string(super::gallery().join("base.conf")).unwrap();
         let folder = place.path().to_str().unwrap();
         std::fs::write(place.path().join("base.conf"), base.replace(FOLDER, folder)).unwrap();
@@ -125,7 +125,7 @@ fn run(place: &TempDir, line: &str) -> (String, i32) {
         Some(file) => Stdio::from(std::fs::File::open(place.path().join(file)).unwrap()),
         None => Stdio::null(),
     };
-    let output = tempfile::tempdir().unwrap();
+    let output = crate::private_folder().unwrap();
     let file = |name: &str| std::fs::File::create(output.path().join(name)).unwrap();
     command.current_dir(folder).stdin(input).stderr(file("stderr")).stdout(file("stdout"));
     let mut child = command.spawn().unwrap();

@@ -84,7 +84,7 @@ fn the_example_and_every_recipe_load_without_a_warning() {
     assert!(blocks.len() >= 6, "{}", blocks.len());
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("clouds.yaml");
-    let auth = "auth_url: http://k/v3, username: u, password: p, project_name: oss";
+    let auth = "auth_url: https://k/v3, username: u, password: p, project_name: oss";
     std::fs::write(&file, format!("clouds: {{mycloud: {{auth: {{{auth}}}}}}}\n")).unwrap();
     let cloud = format!("cloud = mycloud\nclouds_file = {}", file.display());
     for block in blocks {

@@ -4,9 +4,8 @@
 //! `journal.db.dead.jsonl.1`, in place of the one that has that name. Secrets are masked. Of an unreadable body,
 //! in which nothing can be masked reliably, digest and size are written.
 
-use std::fs::{self, OpenOptions};
+use std::fs;
 use std::io::{self, Write as _};
-use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;
 
 use osnl_model::mask_secrets;
@@ -16,6 +15,7 @@ use super::rows::millis;
 use crate::files::beside;
 use crate::journal::DeliveryId;
 use crate::received::Received;
+use crate::state_dir;
 
 /// What the file may hold before another is begun.
 const LARGEST: u64 = 64 << 20;
@@ -67,7 +67,7 @@ fn origin(received: &Received) -> Value {
 /// Appends the lines; they are on the disk when this returns.
 pub(super) fn write(journal: &Path, lines: &[Value]) -> io::Result<()> {
     let path = beside(journal, ".dead.jsonl");
-    let mut file = OpenOptions::new().append(true).create(true).mode(0o600).open(&path)?;
+    let mut file = state_dir::private().append(true).create(true).open(&path)?;
     let mut text = String::new();
     for line in lines {
         text.push_str(&line.to_string());

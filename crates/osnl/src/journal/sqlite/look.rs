@@ -30,6 +30,10 @@ pub fn look(options: &SqliteOptions) -> Result<PlaceLook, OpenError> {
     if let (false, Some(why)) = (options.allow_volatile, volatile(&folder)) {
         return Err(OpenError::Volatile(why));
     }
+    // One that is still to be made will be ours alone.
+    if file.parent().is_some_and(Path::exists) {
+        crate::state_dir::judge(&folder)?;
+    }
     if !folder.is_dir() {
         return Err(OpenError::Io(io::ErrorKind::NotADirectory.into()));
     }

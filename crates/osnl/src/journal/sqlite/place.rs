@@ -14,6 +14,7 @@ use rustix::fs::{FlockOperation, flock, statfs, statvfs};
 
 use super::OpenError;
 use crate::files::beside;
+use crate::state_dir;
 
 const TMPFS: u64 = 0x0102_1994;
 const RAMFS: u64 = 0x8584_58f6;
@@ -40,12 +41,17 @@ impl Place {
         if let (false, Some(why)) = (allow_volatile, volatile(&folder)) {
             return Err(OpenError::Volatile(why));
         }
+        state_dir::judge(&folder)?;
         let file = folder.join(file.file_name().ok_or(OpenError::NoFile)?);
         let lock = lock(&beside(&file, ".lock"))?;
         match OpenOptions::new().write(true).create_new(true).mode(0o600).open(&file) {
             Ok(_) => {}
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
             Err(error) => return Err(error.into()),
+        }
+        // The journal itself may be a link to another disk; nobody else can write where that link is.
+        for more in ["-wal", "-shm"] {
+            state_dir::no_link(&beside(&file, more))?;
         }
         for more in ["", "-wal", "-shm"] {
             tighten(&beside(&file, more))?;
@@ -106,8 +112,7 @@ fn tighten(file: &Path) -> io::Result<()> {
 }
 
 fn lock(path: &Path) -> Result<File, OpenError> {
-    let mut file =
-        OpenOptions::new().read(true).write(true).create(true).truncate(false).mode(0o600).open(path)?;
+    let mut file = state_dir::private().read(true).write(true).create(true).truncate(false).open(path)?;
     match lock_patiently(&file) {
         Ok(()) => {}
         Err(error) if error == rustix::io::Errno::WOULDBLOCK => {
@@ -172,6 +177,23 @@ mod tests {
         assert_eq!(Place::holder(&file), None);
         let again = Place::take(&file, true).unwrap();
         assert_eq!(mode(&again.file), 0o600);
+    }
+
+    #[test]
+    fn neither_a_link_nor_a_folder_of_all_is_taken() {
+        let folder = tempfile::tempdir().unwrap();
+        let (file, victim) = (folder.path().join("journal.db"), folder.path().join("victim"));
+        fs::write(&victim, "kept").unwrap();
+        for more in [".lock", "-wal", "-shm"] {
+            let link = beside(&file, more);
+            std::os::unix::fs::symlink(&victim, &link).unwrap();
+            assert!(Place::take(&file, true).is_err(), "{more}");
+            assert_eq!(fs::read_to_string(&victim).unwrap(), "kept", "{more}");
+            fs::remove_file(link).unwrap();
+        }
+        fs::set_permissions(folder.path(), Permissions::from_mode(0o1777)).unwrap();
+        let refused = Place::take(&file, true).unwrap_err().to_string();
+        assert!(refused.contains("(mode 1777)"), "{refused}");
     }
 
     #[test]

@@ -166,7 +166,10 @@ fn the_examples_load_without_a_warning() {
     for file in files.filter(|file| !file.ends_with("oss.conf")) {
         let sources = Sources { files: vec![file.clone()], ..Sources::default() };
         let loaded = load_files(&sources).unwrap_or_else(|errors| panic!("{errors}"));
-        assert_eq!(warnings(&loaded), [""; 0], "{}", file.display());
+        // Their passwords are no secrets, and a checkout is there for everybody.
+        let said = warnings(&loaded);
+        let said: Vec<_> = said.iter().filter(|said| !said.contains("can read this secret")).collect();
+        assert_eq!(said, [""; 0], "{}", file.display());
         count += 1;
     }
     assert!(count > 0);

@@ -139,3 +139,23 @@ fn what_looks_like_a_comment_is_warned_of() {
     check("a #b", false);
     check("a# b", false);
 }
+
+/// Only what others can reach: by the file's mode, and by those of all folders on the way.
+#[test]
+fn a_configuration_with_a_secret_that_every_user_can_read_is_warned_of() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("osnl.conf");
+    fs::write(&file, "[listener:n]\ntransport_url = rabbit://u:p@h/\nexchange = x\n[rule:r]\nactions = a\n[action:a]\ndriver = dump\n").unwrap();
+    let warned = |folder_mode: u32, mode: u32| {
+        fs::set_permissions(folder.path(), Permissions::from_mode(folder_mode)).unwrap();
+        fs::set_permissions(&file, Permissions::from_mode(mode)).unwrap();
+        let sources = super::super::Sources { files: vec![file.clone()], ..Default::default() };
+        let loaded = super::super::load(&sources).unwrap_or_else(|errors| panic!("{errors}"));
+        let all: Vec<String> = loaded.warnings.iter().map(ToString::to_string).collect();
+        all.into_iter().filter(|said| said.contains("every user of this machine can read")).count()
+    };
+    assert_eq!(warned(0o755, 0o644), 1);
+    assert_eq!(warned(0o755, 0o640), 0);
+    assert_eq!(warned(0o700, 0o644), 0, "nobody else gets there");
+    assert_eq!(warned(0o711, 0o604), 1);
+}

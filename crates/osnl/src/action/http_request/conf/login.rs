@@ -9,6 +9,7 @@ use super::super::keystone;
 use super::super::sign::Signer;
 use crate::native::driver::Reader;
 use crate::native::enrich::{LOGIN, cloud};
+use crate::native::secret_file::is_readable_by_all;
 
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Auth {
@@ -94,6 +95,14 @@ pub(super) fn certificate(reader: &mut Reader<'_>) -> Option<Option<ClientCertif
     let allowed = "write the path of a PEM file, or remove the line";
     let certificate = reader.path("client_certificate", allowed);
     let key = reader.path("client_key", allowed);
+    let with_key =
+        if reader.is_set("client_key") { ("client_key", &key) } else { ("client_certificate", &certificate) };
+    if let (option, Some(Some(path))) = with_key
+        && is_readable_by_all(path)
+    {
+        let problem = "holds a private key that every user of this machine can read";
+        reader.warn(option, problem, "take that right away: chmod o= FILE");
+    }
     match (certificate?, key?) {
         (Some(certificate), key) => Some(Some(ClientCertificate { certificate, key })),
         (None, None) => Some(None),
