@@ -37,6 +37,14 @@ pub struct Notification {
 }
 
 impl Notification {
+    /// The id that tells it from every other: `_unique_id`, else the message id. Nova has sent two different bodies
+    /// under one message id. An empty id is none.
+    #[must_use]
+    pub fn id(&self) -> Option<&str> {
+        let ids = [&self.unique_id, &self.message_id];
+        ids.into_iter().flatten().map(String::as_str).find(|id| !id.is_empty())
+    }
+
     /// Reads a plain body, in either framing (see [`read_head`](crate::read_head)).
     ///
     /// Of a repeated key the last counts. Python's `NaN` and infinities are read as null.

@@ -100,29 +100,71 @@ impl Event {
         })
     }
 
+    /// The id of its message, if that has one: as [`Notification::id`], and of what was kept before keys had rules
+    /// the message id first, so that each attempt says the same.
+    #[must_use]
+    pub fn id(&self) -> Option<&str> {
+        match self.received.noted.key {
+            KeyForm::WithRule => self.notification.id(),
+            KeyForm::WithoutRule => former_id(&self.notification),
+        }
+    }
+
     /// The same in every attempt, and another for every other effect that is wanted: the message's id, or the
-    /// digest of its bytes if it has none, the action, and which of several resources. A receiver that remembers
+    /// digest of its bytes if it has none, the rule, the action, and which of several resources. A receiver that remembers
     /// them can tell a repeated request from a second one.
     #[must_use]
     pub fn idempotency_key(&self) -> String {
-        idempotency_key(&self.notification, &self.action, self.resource, || {
-            self.received.digest().to_string()
-        })
+        let digest = || self.received.digest().to_string();
+        match self.received.noted.key {
+            KeyForm::WithRule => {
+                idempotency_key(&self.notification, &self.rule, &self.action, self.resource, digest)
+            }
+            KeyForm::WithoutRule => former_key(&self.notification, &self.action, self.resource, digest),
+        }
     }
+}
+
+/// Of what an idempotency key is made.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum KeyForm {
+    /// `MESSAGE/RULE/ACTION`: two rules that fire one action for one event have two effects.
+    #[default]
+    WithRule,
+    /// `MESSAGE/ACTION`, by the message id first: what was kept before keys had rules has been sent with this one.
+    WithoutRule,
 }
 
 /// [`Event::idempotency_key`], of a message without an id with this digest.
 pub(crate) fn idempotency_key(
     notification: &Notification,
+    rule: &str,
     action: &str,
     resource: Option<u32>,
     digest: impl FnOnce() -> String,
 ) -> String {
-    let message = notification.message_id.as_ref().or(notification.unique_id.as_ref());
-    let message = message.cloned().unwrap_or_else(digest);
+    let message = notification.id().map_or_else(digest, str::to_owned);
+    keyed(&format!("{message}/{rule}/{action}"), resource)
+}
+
+fn former_key(
+    notification: &Notification,
+    action: &str,
+    resource: Option<u32>,
+    digest: impl FnOnce() -> String,
+) -> String {
+    let message = former_id(notification).map_or_else(digest, str::to_owned);
+    keyed(&format!("{message}/{action}"), resource)
+}
+
+fn former_id(notification: &Notification) -> Option<&str> {
+    notification.message_id.as_deref().or(notification.unique_id.as_deref())
+}
+
+fn keyed(key: &str, resource: Option<u32>) -> String {
     match resource {
-        Some(n) => format!("{message}/{action}/{n}"),
-        None => format!("{message}/{action}"),
+        Some(n) => format!("{key}/{n}"),
+        None => key.to_owned(),
     }
 }
 
@@ -264,5 +306,33 @@ impl std::fmt::Display for ErrorClass {
             Self::Busy(None) => f.write_str("not now"),
             Self::Refused(None) => f.write_str("failed"),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Finding 24: two rules that fire one action for one event have two effects, and one precedence of ids holds.
+    #[test]
+    fn a_key_names_message_rule_action_and_resource() {
+        let notification = |unique: Option<&str>, message: Option<&str>| Notification {
+            unique_id: unique.map(str::to_owned),
+            message_id: message.map(str::to_owned),
+            ..Notification::default()
+        };
+        let digest = || "DIGEST".to_owned();
+        let check = |unique, message, rule: &str, resource, new: &str, former: &str| {
+            let notification = notification(unique, message);
+            assert_eq!(idempotency_key(&notification, rule, "a", resource, digest), new);
+            assert_eq!(former_key(&notification, "a", resource, digest), former);
+        };
+        check(Some("u"), Some("m"), "r", None, "u/r/a", "m/a");
+        check(Some("u"), Some("m"), "other", None, "u/other/a", "m/a");
+        check(None, Some("m"), "r", Some(2), "m/r/a/2", "m/a/2");
+        check(Some(""), Some("m"), "r", None, "m/r/a", "m/a");
+        check(Some("u"), None, "r", None, "u/r/a", "u/a");
+        check(None, None, "r", Some(0), "DIGEST/r/a/0", "DIGEST/a/0");
+        check(Some(""), Some(""), "r", None, "DIGEST/r/a", "/a");
     }
 }

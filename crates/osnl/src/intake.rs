@@ -188,8 +188,7 @@ impl RuleEngine {
             Some(key) => key,
             None => {
                 // A copy of the message is the same.
-                let id = notification.unique_id.as_ref().or(notification.message_id.as_ref());
-                let id = id.cloned().unwrap_or_else(|| received.digest().to_string());
+                let id = notification.id().map_or_else(|| received.digest().to_string(), str::to_owned);
                 own = format!("{id}#{}", resource.unwrap_or_default());
                 &own
             }

@@ -8,6 +8,8 @@ use bytes::Bytes;
 use osnl_model::{BodyDigest, DecodeError, Emission, Head, Notification, plain_body, read_head};
 use osnl_transport::{IncomingMessage, Properties};
 
+use crate::action::KeyForm;
+
 /// Where a message came from.
 #[derive(Clone, Debug)]
 pub struct Origin {
@@ -45,6 +47,8 @@ pub struct Noted {
     pub happened: Option<Arc<str>>,
     /// What is known otherwise since: kept with the message, in its transaction.
     pub changes: Vec<crate::oss::Change>,
+    /// Of what its idempotency keys are made.
+    pub key: KeyForm,
 }
 
 impl Received {

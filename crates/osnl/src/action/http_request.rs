@@ -33,6 +33,8 @@ mod target;
 mod tests;
 mod verb;
 
+pub(in crate::action) use self::message::key_value;
+
 use std::fmt;
 use std::sync::Arc;
 use std::time::SystemTime;
@@ -92,7 +94,13 @@ impl HttpAction {
 
     async fn attempt(&self, event: &Event) -> Result<Done, ActionError> {
         let key = event.idempotency_key();
-        let about = About { rule: &event.rule, action: &event.action, key: &key, resource: event.resource };
+        let about = About {
+            rule: &event.rule,
+            action: &event.action,
+            key: &key,
+            id: event.id(),
+            resource: event.resource,
+        };
         let names = event.names();
         let request = self.message.request(&names, &about, SystemTime::now());
         let request = request.map_err(|why| ActionError::new(ErrorClass::Content, why))?;

@@ -22,7 +22,7 @@ use osnl_transport::BoxFuture;
 
 pub use self::conf::OssRestConf;
 pub(in crate::action) use self::conf::{ASK, DATACENTER, IP_TYPE, KEYS, SECURITY_DOMAIN, VALUES, form};
-use super::http_request::{Authorization as _, Fixed, scrub};
+use super::http_request::{Authorization as _, Fixed, key_value, scrub};
 use super::{Action, ActionError, Done, ErrorClass, Event};
 use crate::oss::{Body, Call, Happened, Lists, NodeForm, Telling};
 
@@ -113,8 +113,7 @@ impl OssRestOptions {
             request.headers.insert(name, value);
         }
         if let (Some(name), Some(key)) = (&self.idempotency, key) {
-            let value = HeaderValue::from_str(key).map_err(|error| unusable(&error))?;
-            request.headers.insert(name.clone(), value);
+            request.headers.insert(name.clone(), key_value(key));
         }
         Ok(request)
     }

@@ -350,7 +350,7 @@ async fn a_delivery_knows_its_action_its_resource_and_what_it_has_used_up() {
         let _receipt = append(journal, several).await;
         let claimed = claim(journal, "a", 2).await;
         let keys: Vec<_> = claimed.iter().map(|c| c.event.idempotency_key()).collect();
-        assert_eq!(keys, ["m1/a/0", "m1/a/1"]);
+        assert_eq!(keys, ["1/r/a/0", "1/r/a/1"]);
         let used = Used { attempts: 2, age: Duration::from_millis(1500), made: 5 };
         journal.attempted(claimed[1].id, used, "status 500: no");
         journal.end(claimed[1].id, Outcome::Returned.into());

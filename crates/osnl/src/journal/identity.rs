@@ -20,7 +20,7 @@ impl Identity {
     pub(super) fn of(received: &Received, notification: &Notification) -> Self {
         Self {
             queue: received.origin.queue.clone(),
-            id: notification.unique_id.clone().or_else(|| notification.message_id.clone()),
+            id: notification.id().map(str::to_owned),
             digest: received.digest(),
         }
     }

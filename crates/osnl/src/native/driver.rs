@@ -230,7 +230,7 @@ impl Wanted<'_> {
 
     /// As an attempt will have it; a message without an id has the digest of its bytes.
     pub(crate) fn idempotency_key(&self, action: &str) -> String {
-        idempotency_key(self.notification, action, self.resource, || "DIGEST".to_owned())
+        idempotency_key(self.notification, self.rule, action, self.resource, || "DIGEST".to_owned())
     }
 
     /// The object `enrichments` of drivers that hand over all of an event, for people; `None` where nothing is asked.

@@ -97,7 +97,7 @@ impl Memory {
 
     /// What a message means, and takes note of it. `payload` is its payload as it was written, for the order of keys.
     pub fn tell(&mut self, n: &Notification, payload: Option<&str>, lists: &Lists) -> Told {
-        let id = n.unique_id.as_ref().or(n.message_id.as_ref());
+        let id = n.id();
         if let Some(happened) = id.and_then(|id| self.decided.get(id)) {
             return Told { happened, changes: Vec::new() };
         }
@@ -116,7 +116,7 @@ impl Memory {
         };
         happened.retain(|happened| lists.created(event_type, happened.what).is_some());
         if let Some(id) = id {
-            self.decided.put(id.clone(), happened.clone());
+            self.decided.put(id.to_owned(), happened.clone());
         }
         Told { happened, changes: self.changes() }
     }

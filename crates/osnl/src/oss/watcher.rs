@@ -99,6 +99,6 @@ impl Watcher {
         }
         // Texts and numbers: it can always be written.
         let happened = serde_json::to_string(&happened).ok().map(Into::into);
-        (Noted { happened, changes }, keys)
+        (Noted { happened, changes, ..Noted::default() }, keys)
     }
 }

@@ -188,7 +188,13 @@ impl DriverConf for HttpConf {
             let text = scrub(&mask_text(&text), self.secrets());
             readable(text, names.unknown())
         };
-        let about = About { rule: wanted.rule, action: &self.0.name, key: &key, resource: wanted.resource };
+        let about = About {
+            rule: wanted.rule,
+            action: &self.0.name,
+            key: &key,
+            id: wanted.notification.id(),
+            resource: wanted.resource,
+        };
         match self.0.message.shown(&names, &about) {
             Err(why) => Preview::Unusable { why },
             Ok((url, request)) => {

@@ -46,6 +46,8 @@ pub(super) struct CloudEventConf {
 pub(super) struct About<'a> {
     pub(super) rule: &'a str,
     pub(super) action: &'a str,
+    /// [`Event::id`](crate::action::Event::id).
+    pub(super) id: Option<&'a str>,
     /// [`Event::idempotency_key`](crate::action::Event::idempotency_key).
     pub(super) key: &'a str,
     pub(super) resource: Option<u32>,
@@ -118,9 +120,8 @@ impl Message {
         let headers = &mut request.headers;
         headers.insert(USER_AGENT, HeaderValue::from_static(concat!("osnl/", env!("CARGO_PKG_VERSION"))));
         headers.insert(ACCEPT, HeaderValue::from_static("*/*"));
-        let key = header_value(about.key).ok_or("its id is no text for a header")?;
         if let Some(name) = &self.idempotency {
-            headers.insert(name.clone(), key.clone());
+            headers.insert(name.clone(), key_value(about.key));
         }
         let mut body = self.body(self.body.of(&request.method), names, about, headers)?;
         for (name, template) in &self.headers {
@@ -131,9 +132,9 @@ impl Message {
             headers.insert(name.clone(), value);
         }
         match (&self.signer, sign) {
-            (Some(signer), Some(now)) => signer.sign(headers, &key, now, body.as_bytes()),
+            (Some(signer), Some(now)) => signer.sign(headers, &key_value(about.key), now, body.as_bytes()),
             (Some(_), None) => {
-                headers.insert(super::sign::ID, super::sign::without_stops(&key));
+                headers.insert(super::sign::ID, super::sign::without_stops(&key_value(about.key)));
                 headers.insert(super::sign::TIMESTAMP, HeaderValue::from_static(MASK));
                 headers.insert(super::sign::SIGNATURE, HeaderValue::from_static(MASK));
             }
@@ -186,11 +187,9 @@ impl CloudEventConf {
             template.render(names).map_err(|error| format!("cloudevents_{option}: {error}"))
         };
         let notification = names.notification();
-        let ids = [&notification.message_id, &notification.unique_id];
-        let message = ids.into_iter().flatten().find(|id| !id.is_empty());
-        let id = match (message, about.resource) {
+        let id = match (about.id, about.resource) {
             (Some(id), Some(n)) => format!("{id}/{n}"),
-            (Some(id), None) => id.clone(),
+            (Some(id), None) => id.to_owned(),
             (None, _) => about.key.to_owned(),
         };
         let subject = text("subject", &self.subject)?;
@@ -208,6 +207,16 @@ impl CloudEventConf {
 
 fn named(event: &Names, about: &About<'_>) -> Names {
     event.clone().with("rule", about.rule).with("action", about.action).with("idempotency_key", about.key)
+}
+
+/// The idempotency key as a header: the publisher chooses the id in it, and one with a line end must not make a dead letter
+/// of each request. Control characters are written as `%0A`.
+pub(in crate::action) fn key_value(key: &str) -> HeaderValue {
+    header_value(key).unwrap_or_else(|| {
+        let escaped = percent_encoding::utf8_percent_encode(key, percent_encoding::CONTROLS).to_string();
+        // Without control characters anything is a value.
+        header_value(&escaped).unwrap_or_else(|| HeaderValue::from_static("-"))
+    })
 }
 
 /// A header's value; what is not ASCII goes as UTF-8.

@@ -51,7 +51,7 @@ fn event() -> Notification {
 /// The request as text: its line, its headers but for those that are always there, and its body.
 fn sent(lines: &str) -> Result<String, String> {
     let conf = conf(lines);
-    let about = About { rule: "r", action: "hook", key: "m-1/hook", resource: None };
+    let about = About { rule: "r", action: "hook", key: "m-1/r/hook", id: Some("m-1"), resource: None };
     let at = UNIX_EPOCH + Duration::from_secs(1_614_265_330);
     let request = conf.0.message.request(&Names::from(event()), &about, at)?;
     let mut text = format!("{} {}\n", request.method, request.url);

@@ -265,11 +265,9 @@ impl CloudEvents {
 
 /// As `driver = http` has it.
 fn message_id(event: &Event) -> String {
-    let notification = &event.notification;
-    let message = notification.message_id.as_ref().or(notification.unique_id.as_ref());
-    match (message, event.resource) {
+    match (event.id(), event.resource) {
         (Some(id), Some(n)) => format!("{id}/{n}"),
-        (Some(id), None) => id.clone(),
+        (Some(id), None) => id.to_owned(),
         (None, _) => event.idempotency_key(),
     }
 }

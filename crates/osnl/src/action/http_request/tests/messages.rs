@@ -1,10 +1,14 @@
 //! Requests, as they are sent and as they are shown.
 
-use super::{conf, load, previewed, sent};
+use std::time::{Duration, UNIX_EPOCH};
+
+use super::super::message::About;
+use super::{conf, event, load, previewed, sent};
 use crate::action::Action as _;
 use crate::native::{Preview, Sources, load_texts};
+use crate::template::Names;
 
-const KEY: &str = "idempotency-key: m-1/hook\n";
+const KEY: &str = "idempotency-key: m-1/r/hook\n";
 
 fn check(lines: &str, expected: &str) {
     assert_eq!(sent(lines).unwrap_or_else(|why| format!("! {why}")), expected, "{lines}");
@@ -50,7 +54,7 @@ fn values_stay_in_their_places() {
         &format!(
             "{url}\nformat = text\nbody = {{{{ rule }}}} {{{{ action }}}} {{{{ idempotency_key }}}}\ncontent_type = a/b"
         ),
-        &format!("POST https://api.example:8443/v1\n{KEY}content-type: a/b\n\nr hook m-1/hook"),
+        &format!("POST https://api.example:8443/v1\n{KEY}content-type: a/b\n\nr hook m-1/r/hook"),
     );
 }
 
@@ -178,10 +182,10 @@ fn a_preview_shows_the_request_and_no_secret() {
     let expected = [
         &format!("User-Agent: osnl/{own}"),
         "Accept: */*",
-        "Idempotency-Key: m-1/hook",
+        "Idempotency-Key: m-1/r/hook",
         "Content-Type: application/json",
         "X-Key: ***",
-        "Webhook-Id: m-1/hook",
+        "Webhook-Id: m-1/r/hook",
         "Webhook-Timestamp: ***",
         "Webhook-Signature: ***",
         "Authorization: Basic ***",
@@ -236,4 +240,27 @@ fn arguments_of_commands_are_hidden_and_what_names_a_secret_is_shown() {
         shown.contains("header.Authorization = Bearer {{ secret.k }}") && !shown.contains("hunter2"),
         "{shown}"
     );
+}
+
+/// F20: the publisher chooses the id, and a control character in it must not make a dead letter of each request.
+#[test]
+fn an_id_that_no_header_can_hold_is_escaped_where_a_header_is_wanted_and_nowhere_else() {
+    let request = |lines: &str, key: &str| {
+        let about = About { rule: "r", action: "hook", key, id: None, resource: None };
+        let at = UNIX_EPOCH + Duration::from_secs(1_614_265_330);
+        conf(lines).0.message.request(&Names::from(event()), &about, at)
+    };
+    for (key, expected) in [
+        ("m-1/r/hook", "m-1/r/hook"),
+        ("m\n1\0/r/hook", "m%0A1%00/r/hook"),
+        ("\u{7f}\u{1b}[2J/r/hook", "%7F%1B[2J/r/hook"),
+    ] {
+        let sent = request("url = http://h/", key).unwrap();
+        assert_eq!(sent.headers["idempotency-key"], expected, "{key:?}");
+        let sent = request("url = http://h/\nidempotency_header =", key).unwrap();
+        assert!(!sent.headers.contains_key("idempotency-key"), "{key:?}");
+    }
+    let secret = "whsec_AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA";
+    let signed = request(&format!("url = http://h/\nsigning_secret = {secret}"), "m\n1/r/hook").unwrap();
+    assert_eq!(signed.headers["webhook-id"], "m%0A1/r/hook");
 }

@@ -37,7 +37,8 @@ fn event(value: &str) -> Notification {
     }
 }
 
-const ABOUT: About<'_> = About { rule: "r", action: "hook", key: "m-1/hook", resource: None };
+const ABOUT: About<'_> =
+    About { rule: "r", action: "hook", key: "m-1/r/hook", id: Some("m-1"), resource: None };
 
 fn made(lines: &str, event: Notification, seconds: u64) -> Result<Request, String> {
     let at = UNIX_EPOCH + Duration::from_secs(seconds);
