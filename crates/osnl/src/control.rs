@@ -20,6 +20,10 @@
 //! | `pause`, `resume` | `action`, `by` | [`Paused`] |
 //! | `replay` | `events` ([`Again`]), `keep_ids`, `by` | [`Replayed`] |
 //! | `reload` | `by` | [`Reloaded`] |
+//! | `quarantine-list` | `filter` ([`WhichMessages`]), `after`, `limit` | [`QuarantineList`] |
+//! | `quarantine-show` | `id`, `raw` | [`QuarantineShow`] |
+//! | `quarantine-retry` | `messages` ([`MessageAgain`]), `by` | [`QuarantineChanges`] |
+//! | `quarantine-discard` | `filter`, `dry_run`, `by` | [`QuarantineChanges`] |
 //!
 //! A member that is not known is refused, and so is another `v`. `"journal": "/path"` in a request has it refused if
 //! the daemon's is another. [`Desk`] answers, wherever a request came from; [`ControlSocket`] is one way to it,
@@ -29,6 +33,7 @@ mod again;
 mod answer;
 mod client;
 mod desk;
+mod quarantine;
 mod reach;
 mod request;
 mod socket;
@@ -45,6 +50,9 @@ pub use self::answer::{
 };
 pub use self::client::{AskError, Client};
 pub use self::desk::{Desk, Store};
+pub use self::quarantine::{
+    MessageAgain, NotChanged, QuarantineChanges, QuarantineList, QuarantineShow, Quarantined, WhichMessages,
+};
 pub use self::reach::{ReachError, Reached, Where, reach};
 pub use self::request::{MOST_LISTED, Request, Which};
 pub use self::socket::ControlSocket;

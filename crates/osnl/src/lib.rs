@@ -43,6 +43,7 @@ pub mod native;
 pub mod notification_listener;
 pub mod notifier;
 pub mod oss;
+pub mod quarantine;
 pub mod received;
 pub mod replay;
 pub mod rule;

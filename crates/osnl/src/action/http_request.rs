@@ -259,7 +259,13 @@ impl Action for HttpAction {
             return None;
         }
         let key = event.idempotency_key();
-        let about = About { rule: &event.rule, action: &event.action, key: &key, resource: event.resource };
+        let about = About {
+            rule: &event.rule,
+            action: &event.action,
+            key: &key,
+            id: event.notification.id(),
+            resource: event.resource,
+        };
         self.message.host(&event.names(), &about).map(Arc::from)
     }
 }

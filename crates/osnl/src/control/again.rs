@@ -124,7 +124,9 @@ impl GivenMessage {
 }
 
 impl Wanted {
-    fn of(new: &NewDelivery) -> Self {
+    /// What a rule asks for.
+    #[must_use]
+    pub fn of(new: &NewDelivery) -> Self {
         let shadow = match &new.begin {
             Begin::Shadow => true,
             Begin::Live | Begin::Held(_) | Begin::Dead(_) => false,

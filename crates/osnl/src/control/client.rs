@@ -50,9 +50,18 @@ impl Client {
             return Err(io::Error::new(io::ErrorKind::PermissionDenied, why));
         }
         let stream = with_short(&path, |short| UnixStream::connect(short))?;
-        stream.set_read_timeout(Some(PATIENCE))?;
-        stream.set_write_timeout(Some(PATIENCE))?;
-        Ok(Self(BufReader::new(stream)))
+        let client = Self(BufReader::new(stream));
+        client.wait_at_most(PATIENCE)?;
+        Ok(client)
+    }
+
+    /// Waits so long for each answer.
+    ///
+    /// # Errors
+    /// The operating system's.
+    pub fn wait_at_most(&self, patience: Duration) -> io::Result<()> {
+        self.0.get_ref().set_read_timeout(Some(patience))?;
+        self.0.get_ref().set_write_timeout(Some(patience))
     }
 
     /// Asks, and waits for the answer. A daemon with another journal than this refuses.

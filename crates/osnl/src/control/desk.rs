@@ -2,6 +2,7 @@
 
 mod change;
 mod deliveries;
+mod quarantine;
 mod reload;
 mod replay;
 mod status;
@@ -61,6 +62,12 @@ impl Desk {
         }
     }
 
+    /// The desk of a store alone.
+    #[cfg(test)]
+    pub(crate) fn of_store(store: Store) -> Self {
+        Self { store, live: None, actions: None, bindings: None }
+    }
+
     /// Names the queues of ours that nobody reads any more.
     #[must_use]
     pub fn with_bindings(mut self, bindings: Option<Arc<Bindings>>) -> Self {
@@ -97,6 +104,14 @@ impl Desk {
             | Request::Discard { .. }
             | Request::Release { .. }
             | Request::Move { .. } => json(self.change(request).await?),
+            Request::QuarantineList { filter, after, limit } => {
+                json(self.list_quarantined(filter, *after, *limit).await?)
+            }
+            Request::QuarantineShow { id, raw } => json(self.show_quarantined(*id, *raw).await?),
+            Request::QuarantineRetry { messages, by } => json(self.retry_quarantined(messages, by).await?),
+            Request::QuarantineDiscard { filter, dry_run, by } => {
+                json(self.discard_quarantined(filter, *dry_run, by).await?)
+            }
             Request::Reload { by } => json(self.reload(by).await?),
             Request::Pause { action, by } => json(self.set_paused(action, true, by).await?),
             Request::Resume { action, by } => json(self.set_paused(action, false, by).await?),

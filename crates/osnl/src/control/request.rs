@@ -5,6 +5,7 @@ use std::time::SystemTime;
 use serde::{Deserialize, Serialize};
 
 use super::again::Again;
+use super::quarantine::{MessageAgain, WhichMessages};
 use super::time;
 use super::wire::{Code, Refusal};
 use crate::journal::DeliveryId;
@@ -112,6 +113,43 @@ pub enum Request {
         /// Who wants it.
         by: String,
     },
+    /// Messages that are kept unread, in the order of their arrival.
+    QuarantineList {
+        /// Which.
+        #[serde(default)]
+        filter: WhichMessages,
+        /// Those with a larger number.
+        #[serde(default)]
+        after: i64,
+        /// At most so many, up to [`MOST_LISTED`].
+        #[serde(default = "usual")]
+        limit: u32,
+    },
+    /// One of them.
+    QuarantineShow {
+        /// Its number.
+        id: i64,
+        /// With the bytes that are kept, secrets and all.
+        #[serde(default)]
+        raw: bool,
+    },
+    /// Messages go through rules again, with what a command has planned for them, and leave the quarantine.
+    QuarantineRetry {
+        /// The messages.
+        messages: Vec<MessageAgain>,
+        /// Who wants it.
+        by: String,
+    },
+    /// Messages leave the quarantine and are gone.
+    QuarantineDiscard {
+        /// Which.
+        filter: WhichMessages,
+        /// Only what would come of it.
+        #[serde(default)]
+        dry_run: bool,
+        /// Who wants it.
+        by: String,
+    },
     /// The daemon reads its configuration again.
     Reload {
         /// Who wants it.
@@ -173,7 +211,7 @@ fn state(name: &str) -> Result<State, Refusal> {
     })
 }
 
-fn moment(what: &str, text: Option<&str>) -> Result<Option<SystemTime>, Refusal> {
+pub(super) fn moment(what: &str, text: Option<&str>) -> Result<Option<SystemTime>, Refusal> {
     let Some(text) = text else { return Ok(None) };
     match time::read(text) {
         Some(at) => Ok(Some(at)),

@@ -3,6 +3,7 @@
 use super::Entry;
 use super::identity::Identity;
 use crate::metrics::Counters;
+use crate::quarantine;
 use crate::received::Received;
 
 /// What becomes of a new delivery at first. Kept with it: it is decided once, before the append.
@@ -76,14 +77,7 @@ pub(super) fn count_copy(redelivered: bool, identity: &Identity, counters: &Coun
 /// Counts a message that cannot be read, and says so.
 pub(super) fn count_unreadable(received: &Received, reason: &str, counters: &Counters) {
     counters.unreadable.increment();
-    tracing::error!(
-        queue.name = &*received.origin.queue,
-        message.digest = %received.digest(),
-        message.bytes = received.body.len(),
-        message.redelivered = received.origin.redelivered,
-        reason = reason,
-        "message cannot be read; set aside",
-    );
+    quarantine::say(received, reason);
 }
 
 /// Says what begins as a dead letter, where the store keeps it; what is in memory only is logged with its event.

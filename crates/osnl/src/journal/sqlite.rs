@@ -28,6 +28,7 @@ mod overview;
 mod paused;
 mod place;
 mod prune;
+mod quarantine;
 mod reader;
 mod rows;
 mod schema;
@@ -62,6 +63,7 @@ pub(crate) use self::gate::IN_MEMORY;
 pub use self::look::{PlaceLook, look};
 pub use self::overview::Overview;
 use self::place::Place;
+pub use self::quarantine::UnreadableFilter;
 pub use self::reader::{Kept, Page, Reader, Recent, Row, Shown, Tally, Try, Unreadable};
 pub use self::rows::State;
 pub use self::selection::Changing;
@@ -314,6 +316,16 @@ impl SqliteJournal {
     /// See [`ChangeError`].
     pub async fn preview(&self, change: Change) -> Result<Changed, ChangeError> {
         all(self.changing(change, true)).await
+    }
+
+    /// Lets messages go that were kept unread; answers how many there were.
+    ///
+    /// # Errors
+    /// The journal is closed.
+    pub async fn forget_quarantined(&self, ids: Vec<i64>) -> Result<usize, ChangeError> {
+        let (sender, receiver) = oneshot::channel();
+        self.send(Command::ForgetUnreadable(ids, sender));
+        receiver.await.map_err(|_| ChangeError::Closed)
     }
 
     /// The same a bite at a time; with `preview`, nothing is changed.

@@ -20,7 +20,7 @@ use crate::journal::{DeliveryId, Journal as _, JournalState};
 const NAMED: usize = 1000;
 
 /// A commit takes milliseconds; a journal that cannot be written takes until somebody mends it.
-const PATIENCE: Duration = Duration::from_secs(15);
+pub(super) const PATIENCE: Duration = Duration::from_secs(15);
 
 /// Another command may have the file of a stopped daemon: for a moment.
 const OTHERS: Duration = Duration::from_secs(5);
@@ -123,7 +123,7 @@ impl Desk {
     }
 
     /// The journal of this process; else that of the file, until it is given back.
-    async fn writable(&self) -> Result<Arc<SqliteJournal>, Refusal> {
+    pub(super) async fn writable(&self) -> Result<Arc<SqliteJournal>, Refusal> {
         let path = match &self.store {
             Store::Sqlite(journal, _) => {
                 return match &*journal.state().borrow() {
@@ -157,7 +157,7 @@ impl Desk {
         }
     }
 
-    async fn give_back(&self, journal: Arc<SqliteJournal>) {
+    pub(super) async fn give_back(&self, journal: Arc<SqliteJournal>) {
         if let Store::File(_) = &self.store {
             // A file that cannot be closed was closed by a panic, which has been told.
             let _ = spawn_blocking(move || drop(journal)).await;
@@ -236,6 +236,10 @@ fn change_of(request: &Request, which: &Filter) -> Option<Change> {
         | Request::Pause { .. }
         | Request::Resume { .. }
         | Request::Reload { .. }
+        | Request::QuarantineList { .. }
+        | Request::QuarantineShow { .. }
+        | Request::QuarantineRetry { .. }
+        | Request::QuarantineDiscard { .. }
         | Request::Replay { .. } => return None,
     })
 }
@@ -252,6 +256,10 @@ fn verb(request: &Request) -> &'static str {
         | Request::Pause { .. }
         | Request::Resume { .. }
         | Request::Reload { .. }
+        | Request::QuarantineList { .. }
+        | Request::QuarantineShow { .. }
+        | Request::QuarantineRetry { .. }
+        | Request::QuarantineDiscard { .. }
         | Request::Replay { .. } => "",
     }
 }
@@ -269,6 +277,10 @@ fn why_not(request: &Request, row: Option<&Row>) -> String {
         | Request::Pause { .. }
         | Request::Resume { .. }
         | Request::Reload { .. }
+        | Request::QuarantineList { .. }
+        | Request::QuarantineShow { .. }
+        | Request::QuarantineRetry { .. }
+        | Request::QuarantineDiscard { .. }
         | Request::Replay { .. } => "nothing is changed",
     };
     match (row.state, &row.reason) {

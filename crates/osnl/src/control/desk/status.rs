@@ -45,6 +45,7 @@ impl Desk {
         }
         attention.extend(configuration.iter().filter_map(not_reloaded));
         attention.extend(about(&listeners, &targets, &journal));
+        attention.extend(kept.overview.as_ref().into_iter().flat_map(unread));
         attention.extend(self.most().iter().flat_map(|most| full(&targets, *most)));
         Ok(Status {
             running: live.is_some(),
@@ -310,6 +311,24 @@ fn about(listeners: &[ListenerStatus], targets: &[TargetReport], journal: &Journ
                 "{open} of {name}, which is not configured: orphaned; osnl deliveries move --action {name} --to ACTION"
             ));
         }
+    }
+    attention
+}
+
+/// Messages that were not read, and deliveries that may have ended the process.
+fn unread(overview: &Overview) -> Vec<String> {
+    let mut attention = Vec::new();
+    match overview.unreadable {
+        0 => {}
+        1 => attention.push("1 message is in quarantine; osnl quarantine list".to_owned()),
+        many => attention.push(format!("{many} messages are in quarantine; osnl quarantine list")),
+    }
+    if overview.suspects > 0 {
+        let held = deliveries(overview.suspects);
+        attention.push(format!(
+            "{held} held since the process ended unexpectedly each time while attempting: look at them with osnl \
+             deliveries list --state held before you release them"
+        ));
     }
     attention
 }

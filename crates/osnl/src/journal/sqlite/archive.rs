@@ -11,6 +11,7 @@ use std::path::Path;
 use osnl_model::mask_secrets;
 use serde_json::{Value, json};
 
+use super::reader::Unreadable;
 use super::rows::millis;
 use crate::files::beside;
 use crate::journal::DeliveryId;
@@ -45,11 +46,13 @@ pub(super) fn dead(
     json!({ "dead_letter": line })
 }
 
-pub(super) fn unreadable(reason: &str, received: &Received) -> Value {
-    let mut line = origin(received);
-    line["reason"] = json!(reason);
-    line["digest"] = json!(received.digest().to_string());
-    line["bytes"] = json!(received.body.len());
+pub(super) fn unreadable(unreadable: &Unreadable) -> Value {
+    let mut line = origin(&unreadable.received);
+    line["reason"] = json!(unreadable.reason);
+    line["digest"] = json!(unreadable.digest);
+    line["bytes"] = json!(unreadable.size);
+    line["message_id"] = json!(unreadable.glimpse.message_id);
+    line["publisher_id"] = json!(unreadable.glimpse.publisher_id);
     json!({ "unreadable": line })
 }
 

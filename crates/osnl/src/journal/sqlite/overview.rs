@@ -20,6 +20,8 @@ pub struct Overview {
     pub oldest: Option<SystemTime>,
     /// Messages kept that cannot be read.
     pub unreadable: u64,
+    /// Deliveries that are held since the process ended unexpectedly while they were attempted.
+    pub suspects: u64,
     /// Paused actions.
     pub paused: Paused,
 }
@@ -36,6 +38,9 @@ impl Reader {
             events: count("SELECT count(*) FROM event")?,
             oldest: oldest.query_row([], |row| row.get(0).map(moment)).optional()?,
             unreadable: count("SELECT count(*) FROM unreadable")?,
+            suspects: count(
+                "SELECT count(*) FROM suspect s JOIN delivery d ON d.id = s.delivery WHERE d.state = 2",
+            )?,
             paused: paused::list(&self.0)?,
         })
     }

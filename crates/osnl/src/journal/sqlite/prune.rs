@@ -9,6 +9,7 @@ use rusqlite::{Connection, OptionalExtension as _, Result, TransactionBehavior, 
 
 use super::archive;
 use super::enriched;
+use super::quarantine;
 use super::rows::{self, delivery_id, is, millis, numbers, received};
 use super::work::{Work, event_of};
 use super::writer::Writer;
@@ -18,7 +19,7 @@ use crate::journal::{DeliveryId, JournalState};
 const BITE: i64 = 250;
 /// How long appends may wait for it at a time.
 const AT_MOST: Duration = Duration::from_millis(30);
-/// What unreadable messages may take.
+/// What unreadable messages may take, as they are stored.
 const UNREADABLE_BYTES: i64 = 64 << 20;
 
 /// What a round has found.
@@ -119,13 +120,11 @@ fn dead(writer: &mut Writer) -> Result<usize> {
 
 /// The oldest dead letters of the action and cause that have most of them, one after the other.
 fn most_common(connection: &Connection, count: i64) -> Result<Vec<DeliveryId>> {
-    let mut select = connection.prepare_cached(
-        concat!(
-            "SELECT id, action, coalesce(reason, '') FROM delivery WHERE ",
-            is!(Dead),
-            " AND holds_key = 0 ORDER BY ended"
-        ),
-    )?;
+    let mut select = connection.prepare_cached(concat!(
+        "SELECT id, action, coalesce(reason, '') FROM delivery WHERE ",
+        is!(Dead),
+        " AND holds_key = 0 ORDER BY ended"
+    ))?;
     let mut rows = select.query([])?;
     let mut groups: HashMap<(String, String), VecDeque<DeliveryId>> = HashMap::new();
     while let Some(row) = rows.next()? {
@@ -216,19 +215,13 @@ pub(super) fn unreadable(writer: &mut Writer) -> Result<()> {
     let most = i64::try_from(writer.options.max_dead).unwrap_or(i64::MAX);
     let file = writer.place.file.clone();
     let Some((connection, _)) = writer.parts() else { return Ok(()) };
-    let sql = format!("SELECT id, size, reason, {} FROM unreadable ORDER BY id LIMIT 1", rows::RECEIVED);
     loop {
-        let (count, bytes): (i64, i64) =
-            connection.query_row("SELECT count(*), coalesce(sum(size), 0) FROM unreadable", [], |row| {
-                Ok((row.get(0)?, row.get(1)?))
-            })?;
+        let (count, bytes) = quarantine::taken(connection)?;
         if count <= most && bytes <= UNREADABLE_BYTES {
             return Ok(());
         }
-        let (id, line) = connection.query_row(&sql, [], |row| {
-            let reason: String = row.get(2)?;
-            Ok((row.get::<_, i64>(0)?, archive::unreadable(&reason, &received(row, 3)?)))
-        })?;
+        let Some(oldest) = quarantine::oldest(connection)? else { return Ok(()) };
+        let (id, line) = (oldest.id, archive::unreadable(&oldest));
         if let Err(error) = archive::write(&file, &[line]) {
             tracing::warn!("unreadable messages cannot be moved out of the journal: {error}");
             return Ok(());

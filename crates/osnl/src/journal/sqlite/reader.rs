@@ -16,6 +16,7 @@ use super::rows::{self, State, delivery_id, is, moment, received};
 use super::work::event_of;
 use super::{OpenError, schema};
 use crate::journal::DeliveryId;
+use crate::quarantine::{Extent, Glimpse};
 use crate::received::Received;
 
 pub use self::lookup::Kept;
@@ -106,14 +107,22 @@ pub struct Tally {
     pub count: u64,
 }
 
-/// A message that could not be read.
+/// A message that was kept unread.
 #[derive(Clone, Debug)]
 pub struct Unreadable {
     /// Its number among them.
     pub id: i64,
     /// Why.
     pub reason: String,
-    /// The message as it came.
+    /// The length of its body, as received.
+    pub size: u64,
+    /// The digest of its body, as received.
+    pub digest: String,
+    /// How much of it is kept.
+    pub extent: Extent,
+    /// What could be seen of it without reading it.
+    pub glimpse: Glimpse,
+    /// The message as it came; of one whose extent is the head, the beginning of its body.
     pub received: Received,
 }
 
@@ -213,22 +222,6 @@ impl Reader {
     pub fn seen(&self) -> Result<Vec<(String, String)>> {
         let mut rows = self.0.prepare("SELECT name, row FROM seen ORDER BY at, name")?;
         rows.query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?.collect()
-    }
-
-    /// Messages that could not be read, oldest first.
-    ///
-    /// # Errors
-    /// SQLite's.
-    pub fn unreadable(&self, after: i64, limit: u32) -> Result<Vec<Unreadable>> {
-        let sql = format!(
-            "SELECT id, reason, {} FROM unreadable WHERE id > ?1 ORDER BY id LIMIT ?2",
-            rows::RECEIVED
-        );
-        let mut select = self.0.prepare_cached(&sql)?;
-        let rows = select.query_map(params![after, limit], |row| {
-            Ok(Unreadable { id: row.get(0)?, reason: row.get(1)?, received: received(row, 2)? })
-        })?;
-        rows.collect()
     }
 }
 

@@ -14,13 +14,14 @@ use super::rows::lane;
 pub(super) const APPLICATION: i64 = 0x6f73_6e6c;
 
 /// What leads from each version to the next; the first from an empty file to version 1.
-pub(super) const MIGRATIONS: [Step; 6] = [
+pub(super) const MIGRATIONS: [Step; 7] = [
     Step { sql: V1, fill: None },
     Step { sql: V2, fill: None },
     Step { sql: V3, fill: Some(fill_lanes) },
     Step { sql: V4, fill: None },
     Step { sql: V5, fill: None },
     Step { sql: V6, fill: None },
+    Step { sql: V7, fill: None },
 ];
 
 /// One step: what SQL says, then what it cannot.
@@ -160,6 +161,19 @@ CREATE INDEX delivery_lane ON delivery (lane, state) WHERE lane IS NOT NULL;
 CREATE INDEX delivery_wish ON delivery (wish) WHERE wish IS NOT NULL;
 ";
 
+/// What is known of messages that are kept unread and how much of each is; deliveries that are held since the process ended
+/// while they were attempted; and the first event whose idempotency keys have the rule in them: what was kept before has
+/// been sent with the others.
+const V7: &str = "
+ALTER TABLE unreadable ADD COLUMN digest TEXT;
+ALTER TABLE unreadable ADD COLUMN extent INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE unreadable ADD COLUMN message_id TEXT;
+ALTER TABLE unreadable ADD COLUMN publisher_id TEXT;
+ALTER TABLE unreadable ADD COLUMN event_type TEXT;
+CREATE TABLE suspect (delivery INTEGER PRIMARY KEY, at INTEGER NOT NULL, ends INTEGER NOT NULL);
+INSERT INTO meta (name, value) SELECT 'keys_with_rule_from', coalesce(max(id), 0) + 1 FROM event;
+";
+
 /// Gives what is open, and dead letters that hold their key, the lanes they are in.
 fn fill_lanes(connection: &Connection) -> rusqlite::Result<()> {
     let mut select = connection.prepare(
@@ -269,7 +283,7 @@ mod tests {
             // Those from before the sixth: what has failed is due since its latest attempt.
             let due: i64 =
                 old.query_row("SELECT due FROM delivery WHERE id = 65536", [], |row| row.get(0)).unwrap();
-            let expected = if version == 6 { 1_790_000_060_000 } else { 1_790_000_000_200 };
+            let expected = if version >= 6 { 1_790_000_060_000 } else { 1_790_000_000_200 };
             assert_eq!(due, expected, "version {version}");
             assert_eq!(
                 seen,
@@ -289,6 +303,19 @@ mod tests {
         let mut rows = connection.prepare(sql).unwrap();
         let rows = rows.query_map([], |row| Ok((row.get(0)?, row.get(1)?))).unwrap();
         rows.map(Result::unwrap).collect()
+    }
+
+    /// Finding 24: a delivery that was there before keeps the key that it has been sent with.
+    #[test]
+    fn events_from_before_the_seventh_version_keep_their_keys() {
+        for (version, first) in [(1, 4), (6, 4), (7, 3)] {
+            let mut old = recorded(version);
+            migrate(&mut old, VERSION).unwrap();
+            let sql = "SELECT value FROM meta WHERE name = 'keys_with_rule_from'";
+            let from: i64 = old.query_row(sql, [], |row| row.get(0)).unwrap();
+            // The first version had two events and the number of a third.
+            assert!(from == first || (version == 1 && from == 3), "version {version}: {from}");
+        }
     }
 
     /// What the old rows say of what the columns of the sixth version say.
@@ -350,7 +377,7 @@ mod tests {
         let newer = format!("PRAGMA application_id = {APPLICATION}; PRAGMA user_version = 1000");
         check(
             &newer,
-            "was written by a newer osnl (version 1000 of its tables, this one knows 6); run that one, or name another file",
+            "was written by a newer osnl (version 1000 of its tables, this one knows 7); run that one, or name another file",
         );
     }
 }

@@ -4,6 +4,7 @@ mod bounds;
 mod failing;
 mod hands;
 mod lanes;
+mod quarantine;
 mod restart;
 
 use futures_util::FutureExt as _;

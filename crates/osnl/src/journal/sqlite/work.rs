@@ -15,11 +15,10 @@ use super::rows::{self, State, identity_number, is, millis, received};
 use super::turn::Lane;
 use super::wish::{Pending, Wish};
 use super::writer::Due;
-use crate::action::Event;
+use crate::action::{Event, KeyForm};
 use crate::journal::identity::Identity;
 use crate::journal::{Begin, Claimed, DeliveryId, End, Entry, Outcome, Used};
 use crate::oss::Change;
-use crate::received::Received;
 
 /// The latest failed attempts kept of a delivery.
 pub(super) const ATTEMPTS: u32 = 20;
@@ -215,42 +214,6 @@ impl<'a> Work<'a> {
         Ok(())
     }
 
-    /// Answers whether it is kept; a copy that the broker delivers again is there already.
-    pub(super) fn set_aside(&mut self, received: &Received, reason: &str) -> Result<bool> {
-        let origin = &received.origin;
-        let digest = received.digest();
-        let number = identity_number(&Identity { queue: origin.queue.clone(), id: None, digest });
-        if origin.redelivered {
-            let mut select = self
-                .connection
-                .prepare_cached("SELECT 1 FROM unreadable WHERE identity = ?1 AND body = ?2")?;
-            if select.exists(params![number, &received.body[..]])? {
-                return Ok(false);
-            }
-        }
-        let mut insert = self.connection.prepare_cached(
-            "INSERT INTO unreadable (identity, received, redelivered, listener, queue, exchange, routing_key, \
-             content_type, content_encoding, compression, reason, size, body) \
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)",
-        )?;
-        insert.execute(params![
-            number,
-            millis(origin.received),
-            origin.redelivered,
-            &*origin.listener,
-            &*origin.queue,
-            origin.exchange,
-            origin.routing_key,
-            received.properties.content_type.as_deref(),
-            received.properties.content_encoding.as_deref(),
-            received.properties.compression,
-            reason,
-            i64::try_from(received.body.len()).unwrap_or(i64::MAX),
-            &received.body[..],
-        ])?;
-        Ok(true)
-    }
-
     pub(super) fn attempted(&mut self, id: DeliveryId, used: Used, answer: &str) -> Result<()> {
         let mut update = self
             .connection
@@ -427,8 +390,7 @@ pub(super) fn same(connection: &Connection, number: i64, identity: &Identity) ->
 }
 
 /// Found by the index `event_identity`.
-pub(super) const SAME: &str =
-    "SELECT id, queue, coalesce(unique_id, message_id), body FROM event WHERE identity = ?";
+pub(super) const SAME: &str = "SELECT id, queue, coalesce(nullif(unique_id, ''), nullif(message_id, '')), body FROM event WHERE identity = ?";
 
 const IS_OPEN: &str =
     concat!("SELECT 1 FROM delivery WHERE id >= ?1 AND id < ?2 AND ", is!(open), " LIMIT 1");
@@ -491,7 +453,7 @@ pub(super) fn load(
 ) -> Result<Option<(i64, std::result::Result<Claimed, String>)>> {
     let sql = format!(
         concat!(
-            "SELECT d.rule, d.action, d.key, d.resource, d.attempts, d.aged, {}, e.noted, d.tries, d.due FROM delivery d JOIN event e ON e.id = ?2 WHERE d.id = ?1 AND d.",
+            "SELECT d.rule, d.action, d.key, d.resource, d.attempts, d.aged, {}, e.noted, d.tries, d.due, e.id < coalesce((SELECT value FROM meta WHERE name = 'keys_with_rule_from'), 0) FROM delivery d JOIN event e ON e.id = ?2 WHERE d.id = ?1 AND d.",
             is!(Ready)
         ),
         rows::RECEIVED
@@ -505,6 +467,9 @@ pub(super) fn load(
             let used = Used { attempts: row.get(4)?, age, made: row.get(17)? };
             let mut received = received(row, 6)?;
             received.noted.happened = row.get::<_, Option<String>>(16)?.map(Into::into);
+            if row.get(19)? {
+                received.noted.key = KeyForm::WithoutRule;
+            }
             Ok((rule, action, row.get(2)?, row.get(3)?, used, received, row.get(18)?))
         })
         .optional()?;

@@ -36,6 +36,8 @@ const GIB: u64 = 1 << 30;
 pub(super) enum Command {
     Append(Appending, oneshot::Sender<Settle>),
     SetAside(Received, String, oneshot::Sender<Settle>),
+    /// Messages that were kept unread are let go.
+    ForgetUnreadable(Vec<i64>, oneshot::Sender<usize>),
     Attempted(DeliveryId, Used, String),
     /// An attempt that failed and will be repeated.
     Retry(DeliveryId, Due, Used, String),
@@ -84,6 +86,7 @@ enum Done {
     Nothing,
     Appended(Appended),
     SetAside(bool),
+    Forgotten(usize),
     /// Whether there are more of them.
     DueNow(bool),
     Ended(Ended),
@@ -422,6 +425,7 @@ fn apply(work: &mut Work<'_>, command: &Command) -> rusqlite::Result<(Done, Opti
     let done = match command {
         Command::Append(new, _) => Done::Appended(work.append(&new.entry, &new.identity)?),
         Command::SetAside(received, reason, _) => Done::SetAside(work.set_aside(received, reason)?),
+        Command::ForgetUnreadable(ids, _) => Done::Forgotten(work.forget_unreadable(ids)?),
         Command::Attempted(id, used, answer) => {
             work.attempted(*id, *used, answer)?;
             Done::Nothing

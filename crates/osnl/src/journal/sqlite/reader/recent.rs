@@ -44,7 +44,7 @@ impl Reader {
         let first = self.first_since(millis(since.checked_sub(APART).unwrap_or(SystemTime::UNIX_EPOCH)))?;
         let since = millis(since);
         let mut select = self.0.prepare(
-            "SELECT id, received, coalesce(unique_id, message_id) FROM event WHERE id >= ?1 ORDER BY id",
+            "SELECT id, received, coalesce(nullif(unique_id, ''), nullif(message_id, '')) FROM event WHERE id >= ?1 ORDER BY id",
         )?;
         let mut events = select.query([first])?;
         let mut select = self.0.prepare(

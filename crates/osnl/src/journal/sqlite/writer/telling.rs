@@ -51,6 +51,9 @@ impl Writer {
                     }
                     let _ = receipt.send(Settle::Acknowledge);
                 }
+                (Command::ForgetUnreadable(_, sender), Done::Forgotten(count)) => {
+                    let _ = sender.send(count);
+                }
                 (Command::DueNow(action, now), Done::DueNow(more)) => {
                     claimable.waits_until(&action, now);
                     if more {
@@ -88,6 +91,7 @@ impl Writer {
                 (
                     Command::Append(..)
                     | Command::SetAside(..)
+                    | Command::ForgetUnreadable(..)
                     | Command::Attempted(..)
                     | Command::Retry(..)
                     | Command::DueNow(..)

@@ -1,0 +1,214 @@
+//! Messages that are kept unread: looking at them, letting them go, sending them through rules again.
+
+use std::sync::Arc;
+
+use base64::Engine as _;
+use base64::prelude::BASE64_STANDARD;
+use tokio::time::timeout;
+
+use super::super::quarantine::{
+    MessageAgain, QuarantineChanges, QuarantineList, QuarantineShow, Quarantined, WhichMessages,
+};
+use super::super::request::{MOST_LISTED, moment};
+use super::super::wire::{Code, Refusal};
+use super::super::{Wanted, time};
+use super::change::PATIENCE;
+use super::{Desk, Store};
+use crate::journal::Entry;
+use crate::journal::sqlite::{SqliteJournal, Unreadable, UnreadableFilter};
+use crate::quarantine;
+use crate::replay::{self, Live, ReplayError};
+
+/// Messages of one transaction.
+const AT_ONCE: usize = 1000;
+
+impl Desk {
+    pub(super) async fn list_quarantined(
+        &self,
+        filter: &WhichMessages,
+        after: i64,
+        limit: u32,
+    ) -> Result<QuarantineList, Refusal> {
+        if !(1..=MOST_LISTED).contains(&limit) {
+            return Err(Refusal::new(Code::BadRequest, format!("limit: allowed are 1 to {MOST_LISTED}")));
+        }
+        self.keeps_unread()?;
+        let filter = filter.filter()?;
+        let look = move |reader: &crate::journal::sqlite::Reader| {
+            let found = reader.quarantined(&filter, after, limit + 1)?;
+            Ok((found, reader.numbers_quarantined(&filter)?.len() as u64))
+        };
+        let (mut found, total) = self.read(look).await?.unwrap_or_default();
+        let more = found.len() > limit as usize;
+        found.truncate(limit as usize);
+        let next = found.last().filter(|_| more).map(|last| last.id);
+        Ok(QuarantineList { messages: found.iter().map(message).collect(), total, next })
+    }
+
+    pub(super) async fn show_quarantined(&self, id: i64, raw: bool) -> Result<QuarantineShow, Refusal> {
+        let found = self.quarantined(id).await?;
+        let properties = &found.received.properties;
+        let text = |text: Option<&str>| text.map(str::to_owned);
+        Ok(QuarantineShow {
+            message: message(&found),
+            preview: quarantine::preview(&found.received.body),
+            content_type: text(properties.content_type.as_deref()),
+            content_encoding: text(properties.content_encoding.as_deref()),
+            compression: properties.compression.clone(),
+            body_base64: raw.then(|| BASE64_STANDARD.encode(&found.received.body)),
+        })
+    }
+
+    pub(super) async fn discard_quarantined(
+        &self,
+        filter: &WhichMessages,
+        dry_run: bool,
+        by: &str,
+    ) -> Result<QuarantineChanges, Refusal> {
+        self.keeps_unread()?;
+        let named = filter.ids.clone();
+        let filter = filter.filter()?;
+        let found = self.read(move |reader| reader.numbers_quarantined(&filter)).await?.unwrap_or_default();
+        let mut changes = QuarantineChanges { dry_run, ..QuarantineChanges::default() };
+        if !dry_run && !found.is_empty() {
+            let journal = self.writable().await?;
+            for some in found.chunks(AT_ONCE) {
+                forget(&journal, some.to_vec()).await?;
+            }
+            self.give_back(journal).await;
+            tracing::warn!(messages = found.len(), "messages of the quarantine discarded, asked for by {by}");
+        }
+        found.iter().for_each(|id| changes.changed(*id));
+        for id in named.into_iter().filter(|id| !found.contains(id)) {
+            changes.refuse(id, "there is none of this number, or another filter excludes it");
+        }
+        Ok(changes)
+    }
+
+    pub(super) async fn retry_quarantined(
+        &self,
+        messages: &[MessageAgain],
+        by: &str,
+    ) -> Result<QuarantineChanges, Refusal> {
+        let mut changes = QuarantineChanges::default();
+        let mut entries = Vec::new();
+        for again in messages {
+            match self.again(again).await {
+                Ok(entry) => entries.push((again.id, entry)),
+                Err(refusal) => changes.refuse(again.id, refusal.message),
+            }
+        }
+        if entries.is_empty() {
+            return Ok(changes);
+        }
+        let journal = self.writable().await?;
+        for (id, entry) in entries {
+            // Under its own ids: what was appended before a failure is no second event when it is tried again.
+            let how = Live { keep_ids: true, ..Live::default() };
+            match replay::append(&*journal, vec![entry], how).await {
+                Ok(_) => {
+                    forget(&journal, vec![id]).await?;
+                    changes.changed(id);
+                }
+                Err(
+                    error @ (ReplayError::Stuck { .. }
+                    | ReplayError::Unknown { .. }
+                    | ReplayError::Closed { .. }),
+                ) => {
+                    changes.refuse(id, format!("it stays here: {error}"));
+                }
+            }
+        }
+        self.give_back(journal).await;
+        tracing::info!(messages = changes.changed, "messages of the quarantine retried, asked for by {by}");
+        Ok(changes)
+    }
+
+    /// What is appended of a message that can be read by now.
+    async fn again(&self, again: &MessageAgain) -> Result<Entry, Refusal> {
+        if again.deliveries.is_empty() {
+            return Err(Refusal::new(Code::BadRequest, "no rule asks for anything"));
+        }
+        for wanted in &again.deliveries {
+            self.is_configured(&wanted.action)?;
+        }
+        let found = self.quarantined(again.id).await?;
+        if !found.extent.is_whole() {
+            let why = format!(
+                "only the first {} of its {} bytes are kept: it cannot be retried",
+                found.received.body.len(),
+                found.size
+            );
+            return Err(Refusal::new(Code::Unsupported, why));
+        }
+        let unread = |error| Refusal::new(Code::Unsupported, format!("it still cannot be read: {error}"));
+        let notification = found.received.decode().map_err(unread)?;
+        let deliveries = again.deliveries.iter().map(Wanted::delivery).collect();
+        let how = Live { keep_ids: true, ..Live::default() };
+        Ok(replay::entry(found.received, &Arc::new(notification), deliveries, how))
+    }
+
+    async fn quarantined(&self, id: i64) -> Result<Unreadable, Refusal> {
+        self.keeps_unread()?;
+        let filter = UnreadableFilter { ids: vec![id], ..UnreadableFilter::default() };
+        let found = self.read(move |reader| Ok(reader.quarantined(&filter, -1, 1)?.pop())).await?.flatten();
+        found.ok_or_else(|| {
+            Refusal::new(Code::NotFound, format!("there is no message {id} in the quarantine"))
+        })
+    }
+
+    fn keeps_unread(&self) -> Result<(), Refusal> {
+        match &self.store {
+            Store::Sqlite(..) | Store::File(_) => Ok(()),
+            Store::Memory(_) => {
+                let why = "memory:// keeps no quarantine: what cannot be read is in the log, with its digest; set \
+                           sqlite:// in [journal] connection to keep it";
+                Err(Refusal::new(Code::Unsupported, why))
+            }
+        }
+    }
+}
+
+async fn forget(journal: &SqliteJournal, ids: Vec<i64>) -> Result<(), Refusal> {
+    match timeout(PATIENCE, journal.forget_quarantined(ids)).await {
+        Ok(Ok(_)) => Ok(()),
+        Ok(Err(error)) => Err(Refusal::new(Code::Unavailable, error.to_string())),
+        Err(_) => Err(Refusal::new(
+            Code::Unavailable,
+            "the journal cannot be written now; what was asked for is done as soon as it can: look at it with osnl status",
+        )),
+    }
+}
+
+impl WhichMessages {
+    fn filter(&self) -> Result<UnreadableFilter, Refusal> {
+        Ok(UnreadableFilter {
+            ids: self.ids.clone(),
+            queue: self.queue.clone(),
+            reason: self.reason.clone(),
+            since: moment("since", self.since.as_deref())?,
+            until: moment("until", self.until.as_deref())?,
+        })
+    }
+}
+
+fn message(found: &Unreadable) -> Quarantined {
+    let origin = &found.received.origin;
+    Quarantined {
+        id: found.id,
+        received: time::shown(origin.received),
+        age_seconds: time::age(origin.received),
+        reason: found.reason.clone(),
+        listener: origin.listener.to_string(),
+        queue: origin.queue.to_string(),
+        exchange: origin.exchange.clone(),
+        routing_key: origin.routing_key.clone(),
+        redelivered: origin.redelivered,
+        publisher_id: found.glimpse.publisher_id.clone(),
+        message_id: found.glimpse.message_id.clone(),
+        event_type: found.glimpse.event_type.clone(),
+        digest: found.digest.clone(),
+        bytes: found.size,
+        is_whole: found.extent.is_whole(),
+    }
+}

@@ -1,0 +1,175 @@
+//! What is asked and answered about messages that are kept unread.
+
+use std::time::SystemTime;
+
+use base64::Engine as _;
+use base64::prelude::BASE64_STANDARD;
+use osnl_transport::Properties;
+use serde::{Deserialize, Serialize};
+
+use super::again::Wanted;
+use super::time;
+use crate::received::{Noted, Origin, Received};
+
+/// Which messages; what is empty or not there excludes nothing.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct WhichMessages {
+    /// These.
+    pub ids: Vec<i64>,
+    /// Taken from this queue.
+    pub queue: Option<String>,
+    /// With a reason that contains this.
+    pub reason: Option<String>,
+    /// Received then or later, RFC 3339.
+    pub since: Option<String>,
+    /// Received before then, RFC 3339.
+    pub until: Option<String>,
+}
+
+/// A message that goes through the rules again, and what they ask for.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct MessageAgain {
+    /// Its number.
+    pub id: i64,
+    /// What is to be done, never empty.
+    pub deliveries: Vec<Wanted>,
+}
+
+/// Messages that are kept unread.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct QuarantineList {
+    /// In the order of their numbers, which is that of their arrival.
+    pub messages: Vec<Quarantined>,
+    /// How many the filter matches, on this page or not.
+    pub total: u64,
+    /// Whether there are more: the next page is that `after` this number.
+    pub next: Option<i64>,
+}
+
+/// A message that is kept unread. What it says of itself was seen without reading it, and may be untrue.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Quarantined {
+    /// Its number.
+    pub id: i64,
+    /// When it reached us.
+    pub received: String,
+    /// Seconds since then.
+    pub age_seconds: u64,
+    /// Why it is not read, and which option would let it in if one does.
+    pub reason: String,
+    /// The listener that took it.
+    pub listener: String,
+    /// The queue it was taken from.
+    pub queue: String,
+    /// The exchange it was published to.
+    pub exchange: String,
+    /// `<topic>.<priority>`.
+    pub routing_key: String,
+    /// Whether the broker had delivered it before.
+    pub redelivered: bool,
+    /// The publisher that it names.
+    pub publisher_id: Option<String>,
+    /// The id that it has.
+    pub message_id: Option<String>,
+    /// The event that it names.
+    pub event_type: Option<String>,
+    /// The digest of its body as received.
+    pub digest: String,
+    /// The length of its body as received.
+    pub bytes: u64,
+    /// Whether all of it is kept; else its first 64 KiB.
+    pub is_whole: bool,
+}
+
+/// All about one.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct QuarantineShow {
+    /// As in a list.
+    pub message: Quarantined,
+    /// The beginning of its body: names and shape, values masked.
+    pub preview: String,
+    /// How it says that it is to be read.
+    pub content_type: Option<String>,
+    /// The same.
+    pub content_encoding: Option<String>,
+    /// The same, as kombu says it.
+    pub compression: Option<String>,
+    /// The bytes that are kept, in base64, if that was asked for.
+    pub body_base64: Option<String>,
+}
+
+/// What a change did, or would do.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct QuarantineChanges {
+    /// Whether nothing was changed.
+    pub dry_run: bool,
+    /// How many were, or would be.
+    pub changed: u64,
+    /// The first thousand of them.
+    pub ids: Vec<i64>,
+    /// How many were not, though they were asked for.
+    pub refused: u64,
+    /// The first thousand of them.
+    pub refusals: Vec<NotChanged>,
+}
+
+/// A message that was not changed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NotChanged {
+    /// Its number.
+    pub id: i64,
+    /// Why.
+    pub why: String,
+}
+
+impl QuarantineShow {
+    /// The message, of an answer with its bytes.
+    ///
+    /// # Errors
+    /// They are not there, or are no base64.
+    pub fn received(&self) -> Result<Received, String> {
+        let body = self.body_base64.as_ref().ok_or("its bytes were not asked for")?;
+        let body = BASE64_STANDARD.decode(body).map_err(|error| format!("body_base64: {error}"))?;
+        let message = &self.message;
+        Ok(Received {
+            body: body.into(),
+            properties: Properties {
+                content_type: self.content_type.clone().map(Into::into),
+                content_encoding: self.content_encoding.clone().map(Into::into),
+                compression: self.compression.clone(),
+            },
+            origin: Origin {
+                listener: message.listener.as_str().into(),
+                queue: message.queue.as_str().into(),
+                exchange: message.exchange.clone(),
+                routing_key: message.routing_key.clone(),
+                redelivered: message.redelivered,
+                received: time::read(&message.received).unwrap_or_else(SystemTime::now),
+            },
+            noted: Noted::default(),
+        })
+    }
+}
+
+impl QuarantineChanges {
+    /// Numbers that an answer holds.
+    const NAMED: usize = 1000;
+
+    /// One was changed.
+    pub fn changed(&mut self, id: i64) {
+        self.changed += 1;
+        if self.ids.len() < Self::NAMED {
+            self.ids.push(id);
+        }
+    }
+
+    /// One was not.
+    pub fn refuse(&mut self, id: i64, why: impl Into<String>) {
+        self.refused += 1;
+        if self.refusals.len() < Self::NAMED {
+            self.refusals.push(NotChanged { id, why: why.into() });
+        }
+    }
+}
