@@ -14,14 +14,15 @@ use osnl_model::Secret;
 
 use crate::command::demo::ScreenSize;
 use crate::command::explain::ExplainArgs;
+use crate::command::quarantine::QuarantineArgs;
 use crate::command::replay::ReplayArgs;
 use crate::command::tap::TapArgs;
 use crate::command::test::TestArgs;
 use crate::terminal::are_colours_wanted;
 
 pub(crate) use self::control::{
-    ChangeArgs, ControlFormat, DeliveriesArgs, DeliveriesCommand, FilterArgs, PlaceArgs, ReloadArgs,
-    ShowArgs, StatusArgs,
+    ChangeArgs, ControlFormat, DeliveriesArgs, DeliveriesCommand, FilterArgs, FormatArgs, PlaceArgs,
+    ReloadArgs, ShowArgs, StatusArgs,
 };
 pub(crate) use self::man::{CompletionsArgs, ManArgs};
 pub(crate) use self::send::{SendArgs, SendDriver, SendFormat};
@@ -39,6 +40,7 @@ pub(crate) enum Invocation {
     Status(StatusArgs),
     Reload(ReloadArgs),
     Deliveries(Box<DeliveriesArgs>),
+    Quarantine(Box<QuarantineArgs>),
     Explain(Box<ExplainArgs>),
     Test(Box<TestArgs>),
     Replay(Box<ReplayArgs>),
@@ -88,6 +90,8 @@ enum Command {
     Reload(ReloadArgs),
     /// What the journal holds, and what becomes of it
     Deliveries(Box<DeliveriesArgs>),
+    /// List, show, export, retry, and discard messages that were not read
+    Quarantine(Box<QuarantineArgs>),
     /// Why an event fires each rule, or does not
     Explain(Box<ExplainArgs>),
     /// Run the tests of rules that stand beside a configuration
@@ -371,7 +375,7 @@ fn rate(text: &str) -> Result<f64, String> {
     rate.ok_or_else(|| "a number from 0.01 to 1000000".to_owned())
 }
 
-fn duration(text: &str) -> Result<Duration, String> {
+pub(crate) fn duration(text: &str) -> Result<Duration, String> {
     let duration = osnl::native::parse_duration(text).filter(|duration| !duration.is_zero());
     duration.ok_or_else(|| "write 5, 5s, 500ms or 1m".to_owned())
 }
@@ -412,6 +416,7 @@ pub(crate) fn parse(arguments: impl IntoIterator<Item = OsString>) -> Invocation
         Command::Status(args) => Invocation::Status(args),
         Command::Reload(args) => Invocation::Reload(args),
         Command::Deliveries(args) => Invocation::Deliveries(args),
+        Command::Quarantine(args) => Invocation::Quarantine(args),
         Command::Explain(args) => Invocation::Explain(args),
         Command::Test(args) => Invocation::Test(args),
         Command::Replay(args) => Invocation::Replay(args),

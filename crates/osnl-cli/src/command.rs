@@ -10,6 +10,7 @@ pub(crate) mod explain;
 pub(crate) mod k2hr3_osnl;
 pub(crate) mod man;
 pub(crate) mod oss_watcher;
+pub(crate) mod quarantine;
 pub(crate) mod reload;
 pub(crate) mod replay;
 pub(crate) mod run;

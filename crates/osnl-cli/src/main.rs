@@ -23,6 +23,7 @@ fn main() -> ExitCode {
         args::Invocation::Status(flags) => command::status::run(&flags),
         args::Invocation::Reload(flags) => command::reload::run(&flags),
         args::Invocation::Deliveries(flags) => command::deliveries::run(&flags),
+        args::Invocation::Quarantine(flags) => command::quarantine::run(&flags),
         args::Invocation::Explain(flags) => command::explain::run(&flags),
         args::Invocation::Test(flags) => command::test::run(&flags),
         args::Invocation::Replay(flags) => command::replay::run(&flags),

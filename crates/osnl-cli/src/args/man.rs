@@ -7,7 +7,7 @@ use super::{K2hr3Osnl, Osnl, OssWatcher};
 
 /// What can be printed. Written out, since the commands are not known while their flags are being described; a test
 /// holds it against them.
-pub(crate) const PAGES: [&str; 29] = [
+pub(crate) const PAGES: [&str; 35] = [
     "osnl",
     "osnl.conf",
     "k2hr3-osnl",
@@ -28,6 +28,12 @@ pub(crate) const PAGES: [&str; 29] = [
     "deliveries-move",
     "deliveries-pause",
     "deliveries-resume",
+    "quarantine",
+    "quarantine-list",
+    "quarantine-show",
+    "quarantine-export",
+    "quarantine-retry",
+    "quarantine-discard",
     "explain",
     "test",
     "replay",

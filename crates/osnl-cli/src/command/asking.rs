@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use osnl::control::{
     AskError, Client, Desk, ReachError, Reached, Refusal, Request, Where, reach, socket_path,
@@ -73,6 +74,16 @@ impl Respondent {
                 Some(Ok(Self::File(_)) | Err(_)) | None => Err(error),
             },
         }
+    }
+
+    /// The same; a daemon has so long to answer.
+    pub(super) fn within(place: &PlaceArgs, patience: Duration) -> Result<Self, Unanswered> {
+        let respondent = Self::of(place)?;
+        if let Self::Daemon(client, _) = &respondent {
+            let failed = |error: std::io::Error| Unanswered::new(Exit::Unavailable, error.to_string());
+            client.wait_at_most(patience).map_err(failed)?;
+        }
+        Ok(respondent)
     }
 
     /// The daemon of this place, whatever its journal; no file will do.

@@ -234,6 +234,10 @@ fn changed(request: &Request, changes: &Changes) -> String {
         | Request::Pause { .. }
         | Request::Resume { .. }
         | Request::Reload { .. }
+        | Request::QuarantineList { .. }
+        | Request::QuarantineShow { .. }
+        | Request::QuarantineRetry { .. }
+        | Request::QuarantineDiscard { .. }
         | Request::Replay { .. } => "",
     };
     let would = if changes.dry_run { "would be " } else { "" };

@@ -201,6 +201,26 @@ Times are local unless they end with Z or an offset such as +01:00; \fB2h\fR, \f
     ("deliveries-pause", Words { see: &["deliveries-resume"], ..COMMAND }),
     ("deliveries-resume", Words { see: &["deliveries-pause"], ..COMMAND }),
     (
+        "quarantine",
+        Words {
+            more: "A message is kept unread when it cannot be read, exceeds a budget, or was in hand at three unexpected ends of the process. It is kept as received up to 16 MiB (4 MiB compressed); of a longer one the first 64 KiB, the size and the digest are kept. max_dead bounds how many there are, 64 MiB what they take; the oldest leave first. With memory:// nothing is kept.",
+            see: &["status", "deliveries", "replay"],
+            ..COMMAND
+        },
+    ),
+    ("quarantine-list", Words { see: &["quarantine-show"], ..COMMAND }),
+    (
+        "quarantine-show",
+        Words {
+            more: r"The preview has the names of a JSON body and its shape; every value is masked, since in what cannot be read no secret can be told from the rest. Publisher, id and event type are what the body claims.",
+            see: &["quarantine-export"],
+            ..COMMAND
+        },
+    ),
+    ("quarantine-export", Words { see: &["quarantine-show"], ..COMMAND }),
+    ("quarantine-retry", Words { see: &["replay", "explain", "check"], ..COMMAND }),
+    ("quarantine-discard", Words { see: &["quarantine-list"], ..COMMAND }),
+    (
         "explain",
         Words {
             more: r"For each rule the verdict, the first condition that failed, and the value it saw; of a rule that fires what each action would do, secrets masked. Nobody is contacted. \fB\-\-unmatched\fR looks at the ring of what no rule wanted, which a daemon with keep_unmatched keeps beside its journal. \fB\-\-rules\fR tries the rules of another file in place of the configured ones, on all that journal and ring hold.

@@ -1,0 +1,222 @@
+//! `osnl quarantine`: messages that are kept unread.
+//!
+//! Everything that is printed of such a message comes from its publisher: it is cleaned for the terminal, and of its body
+//! only a preview without values is shown. The bytes themselves go to a file of mode 0600, or to stdout on request.
+
+mod args;
+mod retry;
+
+use std::io::{IsTerminal as _, Write as _};
+use std::os::unix::fs::OpenOptionsExt as _;
+
+use base64::Engine as _;
+use base64::prelude::BASE64_STANDARD;
+use osnl::control::{QuarantineChanges, QuarantineList, QuarantineShow, Quarantined, Request, WhichMessages};
+
+use self::args::WhichArgs;
+pub(crate) use self::args::{QuarantineArgs, QuarantineCommand};
+use self::args::{QuarantineDiscardArgs, QuarantineExportArgs, QuarantineListArgs, QuarantineShowArgs};
+use super::asking::{
+    Respondent, Unanswered, age, clean, print, print_bytes, print_json, print_tinted, short, table_within,
+};
+use super::deliveries::asks;
+use crate::args::ControlFormat;
+use crate::exit::Exit;
+use crate::output;
+use crate::terminal::{self, Tone};
+
+pub(crate) fn run(args: &QuarantineArgs) -> Exit {
+    let done = match &args.command {
+        QuarantineCommand::List(args) => list(args),
+        QuarantineCommand::Show(args) => show(args),
+        QuarantineCommand::Export(args) => export(args),
+        QuarantineCommand::Retry(args) => retry::run(args),
+        QuarantineCommand::Discard(args) => discard(args),
+    };
+    done.unwrap_or_else(|error| error.complain())
+}
+
+fn list(args: &QuarantineListArgs) -> Result<Exit, Unanswered> {
+    let request =
+        Request::QuarantineList { filter: which(&args.which), after: args.after, limit: args.limit };
+    let list: QuarantineList = Respondent::within(&args.ask.place, args.ask.timeout)?.ask(&request)?;
+    Ok(match args.ask.format.format {
+        ControlFormat::Json => print_json(&list),
+        ControlFormat::Text => print_tinted(&listed(&list, terminal::columns()), tint),
+    })
+}
+
+fn show(args: &QuarantineShowArgs) -> Result<Exit, Unanswered> {
+    let request = Request::QuarantineShow { id: args.id, raw: false };
+    let show: QuarantineShow = Respondent::within(&args.ask.place, args.ask.timeout)?.ask(&request)?;
+    Ok(match args.ask.format.format {
+        ControlFormat::Json => print_json(&show),
+        ControlFormat::Text => print(&text(&show)),
+    })
+}
+
+fn export(args: &QuarantineExportArgs) -> Result<Exit, Unanswered> {
+    let request = Request::QuarantineShow { id: args.id, raw: true };
+    let show: QuarantineShow = Respondent::within(&args.place, args.timeout)?.ask(&request)?;
+    let failed = |why: String| Unanswered::new(Exit::Failed, why);
+    let body = BASE64_STANDARD.decode(show.body_base64.unwrap_or_default());
+    let body = body.map_err(|error| failed(error.to_string()))?;
+    let written = match &args.output {
+        None => print_bytes(&body),
+        Some(path) => {
+            let file = std::fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(path);
+            let written = file.and_then(|mut file| file.write_all(&body));
+            written.map_err(|error| failed(format!("{}: {error}", path.display())))?;
+            Exit::Done
+        }
+    };
+    if !show.message.is_whole {
+        let why = format!(
+            "message {}: these are the first {} of its {} bytes, the others were not kept",
+            show.message.id,
+            body.len(),
+            show.message.bytes
+        );
+        return Err(failed(why));
+    }
+    Ok(written)
+}
+
+fn discard(args: &QuarantineDiscardArgs) -> Result<Exit, Unanswered> {
+    let filter = named(&args.which, args.all)?;
+    let mut respondent = Respondent::within(&args.ask.place, args.ask.timeout)?;
+    let request = |dry_run| Request::QuarantineDiscard { filter: filter.clone(), dry_run, by: asks() };
+    // By number somebody has looked at each of them.
+    if args.which.ids.is_empty() && !args.yes && !args.dry_run {
+        let would: QuarantineChanges = respondent.ask(&request(true))?;
+        if would.changed > 0 && !agreed(would.changed)? {
+            return Ok(Exit::Failed);
+        }
+    }
+    let changes: QuarantineChanges = respondent.ask(&request(args.dry_run))?;
+    Ok(printed(&changes, "discarded", args.ask.format.format))
+}
+
+#[expect(clippy::print_stderr, reason = "a question is no output")]
+fn agreed(count: u64) -> Result<bool, Unanswered> {
+    if !std::io::stdin().is_terminal() {
+        let why = format!("{} would be deleted for good; --yes does it, --dry-run shows it", messages(count));
+        return Err(Unanswered::new(Exit::Usage, why));
+    }
+    eprint!("delete {} for good? [y/N] ", messages(count));
+    // A question that nobody sees is answered by no.
+    let _ = std::io::stderr().flush();
+    let mut line = String::new();
+    let read = std::io::stdin().read_line(&mut line);
+    Ok(read.is_ok() && matches!(line.trim(), "y" | "Y" | "yes"))
+}
+
+/// What was done, and what was not.
+fn printed(changes: &QuarantineChanges, what: &str, format: ControlFormat) -> Exit {
+    let printed = match format {
+        ControlFormat::Json => print_json(changes),
+        ControlFormat::Text => print(&changed(changes, what)),
+    };
+    if printed == Exit::Done && changes.refused > 0 { Exit::Failed } else { printed }
+}
+
+fn changed(changes: &QuarantineChanges, what: &str) -> String {
+    let would = if changes.dry_run { "would be " } else { "" };
+    let mut text = format!("{} {would}{what}\n", messages(changes.changed));
+    for refused in changes.refusals.iter().take(20) {
+        text.push_str(&format!("  {}: {}\n", refused.id, clean(&refused.why)));
+    }
+    if changes.refused > 20 {
+        text.push_str("  ...; --format json shows more\n");
+    }
+    text
+}
+
+fn which(args: &WhichArgs) -> WhichMessages {
+    WhichMessages {
+        ids: args.ids.clone(),
+        queue: args.queue.clone(),
+        reason: args.reason.clone(),
+        since: args.since.map(|at| at.to_string()),
+        until: args.until.map(|at| at.to_string()),
+    }
+}
+
+/// The same, of a change: nothing is changed because nothing was said.
+fn named(args: &WhichArgs, all: bool) -> Result<WhichMessages, Unanswered> {
+    let filter = which(args);
+    if filter == WhichMessages::default() && !all {
+        let why = "which ones? Name numbers, a filter such as --reason, or --all";
+        return Err(Unanswered::new(Exit::Usage, why));
+    }
+    Ok(filter)
+}
+
+fn listed(list: &QuarantineList, columns: Option<usize>) -> String {
+    let mut text = String::new();
+    if !list.messages.is_empty() {
+        let heads = ["ID", "AGE", "QUEUE", "EXCHANGE", "PUBLISHER", "MESSAGE ID", "BYTES", "REASON"];
+        let mut rows = vec![heads.map(str::to_owned).to_vec()];
+        rows.extend(list.messages.iter().map(row));
+        text = table_within(rows, columns, &[5, 3, 2, 4]);
+    }
+    text.push_str(&match list.total {
+        0 => "no message is in quarantine\n".to_owned(),
+        1 => "1 message is in quarantine\n".to_owned(),
+        total => format!("{total} messages are in quarantine\n"),
+    });
+    if let Some(next) = list.next {
+        text.push_str(&format!("{} shown; the next page: --after {next}\n", list.messages.len()));
+    }
+    text
+}
+
+fn row(message: &Quarantined) -> Vec<String> {
+    let or_none =
+        |text: &Option<String>, most| text.as_deref().map_or("-".to_owned(), |text| short(text, most));
+    vec![
+        message.id.to_string(),
+        age(message.age_seconds),
+        short(&message.queue, 24),
+        short(&message.exchange, 20),
+        or_none(&message.publisher_id, 28),
+        or_none(&message.message_id, 36),
+        message.bytes.to_string(),
+        short(&message.reason, 100),
+    ]
+}
+
+/// The heading.
+fn tint(line: &str) -> Option<(Tone, std::ops::Range<usize>)> {
+    if line.starts_with("ID ") { output::all(Tone::Dim, line) } else { None }
+}
+
+fn text(show: &QuarantineShow) -> String {
+    let message = &show.message;
+    let mut lines = Vec::new();
+    let mut line = |name: &str, value: String| {
+        if !value.is_empty() {
+            lines.push(format!("{name:<12}{}", clean(&value)));
+        }
+    };
+    let or_empty = |text: &Option<String>| text.clone().unwrap_or_default();
+    line("message", message.id.to_string());
+    line("reason", message.reason.clone());
+    line("received", format!("{}, {} ago", message.received, age(message.age_seconds)));
+    let Quarantined { listener, queue, exchange, routing_key, redelivered, bytes, digest, .. } = message;
+    let again = if *redelivered { ", not for the first time" } else { "" };
+    line("from", format!("queue {queue}, exchange {exchange}, {routing_key}, listener {listener}{again}"));
+    line("publisher", or_empty(&message.publisher_id));
+    line("message id", or_empty(&message.message_id));
+    line("event type", or_empty(&message.event_type));
+    let kept = if message.is_whole { "" } else { ", of which the first 65536 are kept" };
+    line("body", format!("{bytes} bytes, digest {digest}{kept}"));
+    let labels = [&show.content_type, &show.content_encoding, &show.compression];
+    line("labels", labels.into_iter().flatten().cloned().collect::<Vec<_>>().join(", "));
+    line("preview", show.preview.clone());
+    lines.join("\n") + "\n"
+}
+
+fn messages(count: u64) -> String {
+    if count == 1 { "1 message".to_owned() } else { format!("{count} messages") }
+}

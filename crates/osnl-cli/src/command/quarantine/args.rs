@@ -1,0 +1,160 @@
+//! The flags of `osnl quarantine`.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::{ArgAction, Args, Subcommand};
+use jiff::Timestamp;
+
+use crate::args::{FormatArgs, PlaceArgs, duration, moment};
+
+/// `osnl quarantine` and its commands.
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Asks the daemon, or reads its journal where none runs. Ends with 1 when something was refused or is \
+                  not there, 69 when there is neither daemon nor journal.\n\n\
+                  Examples:\n  osnl quarantine list --since 1d\n  osnl quarantine show 3\n  osnl quarantine retry --all"
+)]
+pub(crate) struct QuarantineArgs {
+    #[command(subcommand)]
+    pub(crate) command: QuarantineCommand,
+}
+
+/// What to do with messages in quarantine.
+#[derive(Debug, Subcommand)]
+pub(crate) enum QuarantineCommand {
+    /// List the messages and the reason for each
+    List(QuarantineListArgs),
+    /// Show one: reason, origin, size, digest, and a masked preview
+    Show(QuarantineShowArgs),
+    /// Write the bytes of one as they were received
+    Export(QuarantineExportArgs),
+    /// Send messages through the rules again, after a raised option or an upgrade
+    Retry(QuarantineRetryArgs),
+    /// Delete messages
+    Discard(QuarantineDiscardArgs),
+}
+
+/// Which messages.
+#[derive(Debug, Default, Args)]
+pub(crate) struct WhichArgs {
+    /// Numbers, as listed
+    #[arg(value_name = "ID", value_parser = clap::value_parser!(i64).range(1..))]
+    pub(crate) ids: Vec<i64>,
+    /// Taken from this queue
+    #[arg(long, value_name = "NAME", help_heading = "Which")]
+    pub(crate) queue: Option<String>,
+    /// With a reason that contains this text
+    #[arg(long, value_name = "TEXT", help_heading = "Which")]
+    pub(crate) reason: Option<String>,
+    /// Received since then: 2h (ago), 2026-11-20, 2026-11-20T06:30Z
+    #[arg(long, value_name = "WHEN", value_parser = moment::parse, help_heading = "Which")]
+    pub(crate) since: Option<Timestamp>,
+    /// Received before then
+    #[arg(long, value_name = "WHEN", value_parser = moment::parse, help_heading = "Which")]
+    pub(crate) until: Option<Timestamp>,
+}
+
+/// What every command takes.
+#[derive(Debug, Args)]
+pub(crate) struct AskArgs {
+    /// Wait at most so long for an answer of the daemon
+    #[arg(long, value_name = "DURATION", default_value = "30s", value_parser = duration)]
+    pub(crate) timeout: Duration,
+    #[command(flatten)]
+    pub(crate) place: PlaceArgs,
+    #[command(flatten)]
+    pub(crate) format: FormatArgs,
+}
+
+/// The flags of `osnl quarantine list`.
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Ends with 0, also when there is none; 69 when there is neither daemon nor journal.\n\n\
+                        Example:\n  osnl quarantine list --queue osnl --since 1d"
+)]
+pub(crate) struct QuarantineListArgs {
+    #[command(flatten)]
+    pub(crate) which: WhichArgs,
+    /// At most so many
+    #[arg(long, value_name = "N", default_value_t = 50, value_parser = clap::value_parser!(u32).range(1..=1000))]
+    pub(crate) limit: u32,
+    /// Only those with a larger number: the next page
+    #[arg(long, value_name = "ID", default_value_t = 0, hide_default_value = true)]
+    pub(crate) after: i64,
+    #[command(flatten)]
+    pub(crate) ask: AskArgs,
+}
+
+/// The flags of `osnl quarantine show`.
+#[derive(Debug, Args)]
+#[command(after_help = "Ends with 0; 1 when there is no such message.\n\nExample:\n  osnl quarantine show 3")]
+pub(crate) struct QuarantineShowArgs {
+    /// Its number, as listed
+    #[arg(value_name = "ID", value_parser = clap::value_parser!(i64).range(1..))]
+    pub(crate) id: i64,
+    #[command(flatten)]
+    pub(crate) ask: AskArgs,
+}
+
+/// The flags of `osnl quarantine export`.
+#[derive(Debug, Args)]
+#[command(
+    after_help = "The file is readable by its owner only and holds secrets. Ends with 0; 1 when there is no such \
+                        message, the file exists, or only the beginning of the message is kept.\n\n\
+                        Examples:\n  osnl quarantine export 3 -o body\n  osnl quarantine export 3 | head -c 200"
+)]
+pub(crate) struct QuarantineExportArgs {
+    /// Its number, as listed
+    #[arg(value_name = "ID", value_parser = clap::value_parser!(i64).range(1..))]
+    pub(crate) id: i64,
+    /// The file to write, which must not exist [default: stdout]
+    #[arg(short, long, value_name = "FILE")]
+    pub(crate) output: Option<PathBuf>,
+    /// Wait at most so long for an answer of the daemon
+    #[arg(long, value_name = "DURATION", default_value = "30s", value_parser = duration)]
+    pub(crate) timeout: Duration,
+    #[command(flatten)]
+    pub(crate) place: PlaceArgs,
+}
+
+/// The flags of `osnl quarantine retry`.
+#[derive(Debug, Args)]
+#[command(
+    after_help = "The rules of the configuration decide, as for a replay. What is appended to the journal leaves the \
+                        quarantine; what still cannot be read, or matches no rule, stays. Ends with 0; 1 when something \
+                        stayed.\n\n\
+                        Examples:\n  osnl quarantine retry 3\n  osnl quarantine retry --reason max_body --dry-run"
+)]
+pub(crate) struct QuarantineRetryArgs {
+    #[command(flatten)]
+    pub(crate) which: WhichArgs,
+    /// All that there are: needed where nothing else says which
+    #[arg(long, help_heading = "Which")]
+    pub(crate) all: bool,
+    /// Say what would be done, and do nothing
+    #[arg(long, action = ArgAction::SetTrue)]
+    pub(crate) dry_run: bool,
+    #[command(flatten)]
+    pub(crate) ask: AskArgs,
+}
+
+/// The flags of `osnl quarantine discard`.
+#[derive(Debug, Args)]
+#[command(after_help = "Ends with 0; 1 when a message is not there.\n\n\
+                        Examples:\n  osnl quarantine discard 3 4\n  osnl quarantine discard --until 7d --yes")]
+pub(crate) struct QuarantineDiscardArgs {
+    #[command(flatten)]
+    pub(crate) which: WhichArgs,
+    /// All that there are: needed where nothing else says which
+    #[arg(long, help_heading = "Which")]
+    pub(crate) all: bool,
+    /// Say what would be done, and do nothing
+    #[arg(long, action = ArgAction::SetTrue)]
+    pub(crate) dry_run: bool,
+    /// Do not ask; needed to discard by a filter where stdin is not a terminal
+    #[arg(long, short = 'y')]
+    pub(crate) yes: bool,
+    #[command(flatten)]
+    pub(crate) ask: AskArgs,
+}

@@ -1,0 +1,128 @@
+//! `osnl quarantine retry`: the rules of the configuration decide about messages that can be read by now.
+
+use osnl::control::{
+    MessageAgain, QuarantineChanges, QuarantineList, QuarantineShow, Request, Wanted, WhichMessages,
+};
+use osnl::explain::{Content, Ruling, Subject};
+use osnl::native::{self, Native};
+use osnl::replay::{self, Source};
+
+use super::args::QuarantineRetryArgs;
+use super::{asks, named, printed};
+use crate::args::PlaceArgs;
+use crate::command::asking::{Respondent, Unanswered};
+use crate::command::sources;
+use crate::exit::Exit;
+
+/// Messages of one request: each is read by the one that answers.
+const AT_ONCE: usize = 50;
+
+pub(super) fn run(args: &QuarantineRetryArgs) -> Result<Exit, Unanswered> {
+    let mut filter = named(&args.which, args.all)?;
+    let conf = configuration(&args.ask.place)?;
+    let mut respondent = Respondent::within(&args.ask.place, args.ask.timeout)?;
+    let mut changes = QuarantineChanges { dry_run: args.dry_run, ..QuarantineChanges::default() };
+    let wanted = std::mem::take(&mut filter.ids);
+    let (mut group, mut seen) = (Vec::new(), Vec::new());
+    for id in numbers(&mut respondent, WhichMessages { ids: wanted.clone(), ..filter })? {
+        seen.push(id);
+        match plan(&mut respondent, &conf, id)? {
+            Ok(_) if args.dry_run => changes.changed(id),
+            Ok(again) => group.push(again),
+            Err(why) => changes.refuse(id, why),
+        }
+        if group.len() == AT_ONCE {
+            send(&mut respondent, &mut group, &mut changes)?;
+        }
+    }
+    send(&mut respondent, &mut group, &mut changes)?;
+    for id in wanted.into_iter().filter(|id| !seen.contains(id)) {
+        changes.refuse(id, "there is none of this number, or another filter excludes it");
+    }
+    Ok(printed(&changes, "appended to the journal", args.ask.format.format))
+}
+
+/// Rules are in a configuration only.
+fn configuration(place: &PlaceArgs) -> Result<Native, Unanswered> {
+    let PlaceArgs { config_file, config_dir, state_dir, journal } = place;
+    if state_dir.is_some() || journal.is_some() {
+        let why = "the rules decide what becomes of a message: name the configuration with -c";
+        return Err(Unanswered::new(Exit::Usage, why));
+    }
+    let (config_file, config_dir) = (config_file.clone(), config_dir.clone());
+    match native::load(&sources::of(&crate::args::SourceArgs { config_file, config_dir })) {
+        Ok(loaded) => Ok(loaded.conf),
+        Err(errors) => Err(Unanswered::new(Exit::Config, errors.to_string())),
+    }
+}
+
+fn numbers(respondent: &mut Respondent, filter: WhichMessages) -> Result<Vec<i64>, Unanswered> {
+    let (mut numbers, mut after) = (Vec::new(), 0);
+    loop {
+        let request = Request::QuarantineList { filter: filter.clone(), after, limit: 1000 };
+        let list: QuarantineList = respondent.ask(&request)?;
+        numbers.extend(list.messages.iter().map(|message| message.id));
+        match list.next {
+            Some(next) => after = next,
+            None => return Ok(numbers),
+        }
+    }
+}
+
+/// What the rules ask for about a message; the inner error is why it stays.
+fn plan(
+    respondent: &mut Respondent,
+    conf: &Native,
+    id: i64,
+) -> Result<Result<MessageAgain, String>, Unanswered> {
+    let show: QuarantineShow = respondent.ask(&Request::QuarantineShow { id, raw: true })?;
+    if !show.message.is_whole {
+        return Ok(Err(format!("only the beginning of its {} bytes is kept", show.message.bytes)));
+    }
+    let received = match show.received() {
+        Ok(received) => received,
+        Err(why) => return Ok(Err(why)),
+    };
+    let subject = Subject::received(&received);
+    if let Content::Unreadable(why) = &subject.content {
+        return Ok(Err(format!("it still cannot be read: {why}")));
+    }
+    let listener = conf.listeners.iter().find(|listener| *listener.name == show.message.listener);
+    let listener = listener.map(|listener| listener.name.to_string());
+    let source = Source { number: id.unsigned_abs(), kept: false, received, subject, before: Vec::new() };
+    let planned = replay::plan(conf, source, &[], listener.as_deref());
+    let deliveries: Vec<Wanted> =
+        planned.wishes().into_iter().map(|wish| Wanted::of(&wish.delivery)).collect();
+    if deliveries.is_empty() {
+        let undecided = planned.rules.iter().find_map(|rule| match &rule.verdict.ruling {
+            Ruling::Undecided(why) => Some(format!("rule {} cannot be decided: {why}", rule.verdict.rule)),
+            Ruling::Fires(_)
+            | Ruling::NotHeard(_)
+            | Ruling::Disabled
+            | Ruling::Stopped(_)
+            | Ruling::Fails { .. }
+            | Ruling::Failed(_)
+            | Ruling::Unknown
+            | Ruling::Unreadable(_) => None,
+        });
+        return Ok(Err(
+            undecided.unwrap_or_else(|| "it matches no rule; discard it if that is right".to_owned())
+        ));
+    }
+    Ok(Ok(MessageAgain { id, deliveries }))
+}
+
+fn send(
+    respondent: &mut Respondent,
+    group: &mut Vec<MessageAgain>,
+    changes: &mut QuarantineChanges,
+) -> Result<(), Unanswered> {
+    let messages = std::mem::take(group);
+    if messages.is_empty() {
+        return Ok(());
+    }
+    let done: QuarantineChanges = respondent.ask(&Request::QuarantineRetry { messages, by: asks() })?;
+    done.ids.into_iter().for_each(|id| changes.changed(id));
+    done.refusals.into_iter().for_each(|refused| changes.refuse(refused.id, refused.why));
+    Ok(())
+}
