@@ -24,6 +24,7 @@ use self::tasks::Tasks;
 use crate::control::ControlSocket;
 use crate::delivery::DeliveryLoop;
 use crate::ends::{Ends, UnexpectedEnd};
+use crate::in_hand::InHand;
 use crate::journal::Journal;
 use crate::listener::{Farewell, Listener};
 use crate::metrics::Counters;
@@ -50,6 +51,8 @@ pub struct Daemon {
     reload: Option<(Box<dyn Reload>, Arc<Counters>)>,
     /// Where threads beside it say that they have ended unexpectedly.
     watched: Vec<Ends>,
+    /// Where it is recorded what is in hand.
+    in_hand: Arc<InHand>,
 }
 
 /// Why a daemon has ended that was not told to.
@@ -91,6 +94,7 @@ impl Daemon {
             board,
             reload: None,
             watched: Vec::new(),
+            in_hand: Arc::default(),
         }
     }
 
@@ -98,6 +102,13 @@ impl Daemon {
     #[must_use]
     pub fn with_reload(mut self, reload: Box<dyn Reload>, counters: Arc<Counters>) -> Self {
         self.reload = Some((reload, counters));
+        self
+    }
+
+    /// Records there that it has ended as it was told to.
+    #[must_use]
+    pub fn recording(mut self, in_hand: Arc<InHand>) -> Self {
+        self.in_hand = in_hand;
         self
     }
 
@@ -129,6 +140,20 @@ impl Daemon {
     /// # Errors
     /// The first listener that could not go on, or the first part that ended unexpectedly; everything else was drained.
     pub async fn run(self, shutdown: &Shutdown, drain_deadline: Duration) -> Result<Ended, DaemonError> {
+        let in_hand = self.in_hand.clone();
+        let ended = self.run_to_its_end(shutdown, drain_deadline).await;
+        match &ended {
+            Ok(_) | Err(DaemonError::Listener(_)) => in_hand.clean_end(),
+            Err(DaemonError::Unexpected(_)) => {}
+        }
+        ended
+    }
+
+    async fn run_to_its_end(
+        self,
+        shutdown: &Shutdown,
+        drain_deadline: Duration,
+    ) -> Result<Ended, DaemonError> {
         let ends = Ends::default();
         let mut tasks = Tasks::start(shutdown, &ends, self.listeners, self.emptying, self.deliveries);
         let watched: Vec<Ends> = self.watched.into_iter().chain([ends]).collect();

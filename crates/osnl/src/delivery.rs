@@ -21,6 +21,7 @@ mod published;
 mod replaced;
 mod schedule;
 mod setup;
+mod suspects;
 
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, PoisonError};
@@ -51,6 +52,7 @@ pub use self::schedule::WhenExhausted;
 use self::schedule::{Consequence, Schedule};
 pub use self::setup::{Remote, Setup};
 use crate::action::{Action, ActionError, ErrorClass, Event};
+use crate::in_hand::InHand;
 use crate::journal::{DeliveryId, Journal, JournalState, Learnt, Outcome, Paused};
 use crate::metrics::Counters;
 use crate::rule::Rate;
@@ -92,6 +94,8 @@ pub struct DeliveryLoop {
     gauges: Arc<Gauges>,
     remote: Remote,
     setups: watch::Receiver<Setup>,
+    /// Where it is recorded what is about to be attempted.
+    in_hand: Arc<InHand>,
     /// Since when the target is held, and when the log said so last.
     held: Option<(Instant, Instant)>,
 }
@@ -131,8 +135,16 @@ impl DeliveryLoop {
             gauges: Arc::new(gauges),
             setups: remote.setups(),
             remote,
+            in_hand: Arc::default(),
             held: None,
         }
+    }
+
+    /// Records there what is about to be attempted.
+    #[must_use]
+    pub fn with_in_hand(mut self, in_hand: Arc<InHand>) -> Self {
+        self.in_hand = in_hand;
+        self
     }
 
     /// What is done before the first attempt of each delivery: what is asked, and what must hold.
@@ -216,6 +228,7 @@ impl DeliveryLoop {
                 Some(verdicts) = attempts.next() => self.heard(verdicts),
                 claimed = self.journal.claim(&self.name, room), if !draining && room > 0 => {
                     let host = |event: &Event| self.action.host(event);
+                    let claimed = self.without_suspects(claimed);
                     Wake::Claimed(claimed.into_iter().map(|one| { let host = host(&one.event); (one, host) }).collect())
                 }
                 Ok(()) = journal.changed(), if !draining => allowed(&mut journal, &mut paused, &self.name),
@@ -269,6 +282,7 @@ impl DeliveryLoop {
     /// Keeps what an attempt has done so far, before its claim may end.
     fn heard(&self, mut verdicts: Vec<Verdict>) -> Wake {
         for Verdict { id, event, result, .. } in &mut verdicts {
+            self.in_hand.attempted(self.key(*id, event));
             if result.is_err()
                 && let Some(kept) = event.progressed()
             {
@@ -284,7 +298,9 @@ impl DeliveryLoop {
         let (ids, events): (Vec<_>, Vec<_>) = call.into_iter().unzip();
         self.counters.attempts.add(u64::try_from(ids.len()).unwrap_or(u64::MAX));
         let (action, journal) = (self.action.clone(), self.journal.clone());
-        attempt(action, journal, self.prelude.clone(), ids, events, self.settings.timeout)
+        let keys = ids.iter().zip(&events).map(|(id, event)| self.key(*id, event)).collect();
+        let attempt = attempt(action, journal, self.prelude.clone(), ids, events, self.settings.timeout);
+        self.in_hand.clone().around(keys, attempt)
     }
 
     /// The action is gone: nothing of it stays claimed.

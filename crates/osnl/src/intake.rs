@@ -10,11 +10,12 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use futures_util::FutureExt;
 use osnl_model::{Head, Notification, bulk_len, bulk_part};
-use osnl_transport::{BoxFuture, IncomingMessage};
+use osnl_transport::{Batch, BoxFuture, IncomingMessage};
 
 use self::instead::{handed_on, once_each};
 use self::places::Places;
 pub use self::swap::LiveRules;
+use crate::in_hand::InHand;
 use crate::journal::{Begin, Entry, Journal, NewDelivery, Obstacle, Permit, Receipt, Settle};
 use crate::metrics::Counters;
 use crate::oss::{KeysOfParts, Watcher};
@@ -41,6 +42,20 @@ pub trait Intake: Send + Sync {
     fn obstacle(&self) -> Option<Obstacle> {
         None
     }
+
+    /// Hears of the messages that are looked at next, in their order.
+    fn upcoming(&self, batch: &Batch) {
+        let _ = batch;
+    }
+
+    /// A message is about to be looked at; the answer is why it must not be.
+    fn suspected(&self, message: &IncomingMessage) -> Option<String> {
+        let _ = message;
+        None
+    }
+
+    /// All of them have been looked at.
+    fn looked_at(&self) {}
 
     /// Whether a message with this head is wanted, decided before its payload is read.
     fn wants(&self, head: &Head<'_>) -> bool;
@@ -71,6 +86,8 @@ pub struct RuleEngine {
     guards: Arc<Guards>,
     /// Who notes what a message means, for actions that have to know what was seen before.
     watcher: Arc<Watcher>,
+    /// Where it is recorded what is about to be read.
+    in_hand: Arc<InHand>,
     /// Places reserved for what is about to be read.
     permit: Mutex<Places>,
 }
@@ -84,8 +101,19 @@ impl RuleEngine {
             live.flat_map(|rule| rule.actions.iter().chain(&rule.fallbacks).cloned()).collect();
         let actions = actions.into_iter().collect();
         let rules = Arc::new(RuleSet::new(rules, counters.clone()));
-        let (guards, watcher, permit) = Default::default();
-        Self { rules, ring: None, listener: None, actions, journal, counters, guards, watcher, permit }
+        let (guards, watcher, in_hand, permit) = Default::default();
+        Self {
+            rules,
+            ring: None,
+            listener: None,
+            actions,
+            journal,
+            counters,
+            guards,
+            watcher,
+            in_hand,
+            permit,
+        }
     }
 
     /// Leaves a trace there of what no rule wants, and with it the counts of this listener's rules.
@@ -113,6 +141,13 @@ impl RuleEngine {
     #[must_use]
     pub fn with_watcher(mut self, watcher: Arc<Watcher>) -> Self {
         self.watcher = watcher;
+        self
+    }
+
+    /// Records there what is about to be read.
+    #[must_use]
+    pub fn with_in_hand(mut self, in_hand: Arc<InHand>) -> Self {
+        self.in_hand = in_hand;
         self
     }
 
@@ -225,6 +260,18 @@ impl RuleEngine {
 }
 
 impl Intake for RuleEngine {
+    fn upcoming(&self, batch: &Batch) {
+        self.in_hand.upcoming(batch.iter().map(|message| &message.body));
+    }
+
+    fn suspected(&self, message: &IncomingMessage) -> Option<String> {
+        self.in_hand.message(&message.body)
+    }
+
+    fn looked_at(&self) {
+        self.in_hand.looked_at();
+    }
+
     fn reserve(&self, at_most: usize) -> BoxFuture<'_, usize> {
         Box::pin(async move {
             let have = self.with_permit(|places| places.count());
@@ -263,6 +310,7 @@ impl Intake for RuleEngine {
     }
 
     fn notify(&self, mut received: Received) -> Receipt {
+        self.in_hand.wanted();
         let notification = match received.decode() {
             Ok(notification) => notification,
             // Wanted by its head, but the rest cannot be read.

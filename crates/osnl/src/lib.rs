@@ -34,6 +34,7 @@ pub mod ends;
 pub mod enrich;
 pub mod explain;
 mod files;
+pub mod in_hand;
 pub mod intake;
 pub mod journal;
 pub mod k2hr3;

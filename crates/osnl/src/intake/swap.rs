@@ -4,7 +4,7 @@
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
 
 use osnl_model::Head;
-use osnl_transport::{BoxFuture, IncomingMessage};
+use osnl_transport::{Batch, BoxFuture, IncomingMessage};
 use tokio::sync::Notify;
 
 use super::{Intake, RuleEngine};
@@ -76,6 +76,18 @@ impl Intake for LiveRules {
 
     fn obstacle(&self) -> Option<Obstacle> {
         self.engine().obstacle()
+    }
+
+    fn upcoming(&self, batch: &Batch) {
+        self.engine().upcoming(batch);
+    }
+
+    fn suspected(&self, message: &IncomingMessage) -> Option<String> {
+        self.engine().suspected(message)
+    }
+
+    fn looked_at(&self) {
+        self.engine().looked_at();
     }
 
     fn wants(&self, head: &Head<'_>) -> bool {

@@ -318,6 +318,14 @@ impl SqliteJournal {
         all(self.changing(change, true)).await
     }
 
+    /// Holds deliveries that the process had in hand when it ended unexpectedly, so many times each; before anything is
+    /// claimed.
+    pub fn hold_suspects(&self, suspects: Vec<(u64, u32)>) {
+        if !suspects.is_empty() {
+            self.send(Command::HoldSuspects(suspects));
+        }
+    }
+
     /// Lets messages go that were kept unread; answers how many there were.
     ///
     /// # Errors

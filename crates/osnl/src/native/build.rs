@@ -18,6 +18,7 @@ use crate::control::{ControlSocket, Desk, Store};
 use crate::daemon::Daemon;
 use crate::delivery::{DeliveryLoop, DeliverySettings, Prelude, Setup};
 use crate::enrich::{EnrichConf, Enrichments, Step};
+use crate::in_hand::InHand;
 use crate::journal::Journal;
 use crate::journal::memory::{MemoryJournal, MemoryLimits};
 use crate::journal::sqlite::{OpenError, SqliteJournal, SqliteOptions};
@@ -147,7 +148,14 @@ impl Native {
         }
         let (journal, store) = self.journal.open(self.prefetch(), self.overflowing(), counters)?;
         self.say_orphans();
+        let is_durable = matches!(store, Store::Sqlite(..));
+        let in_hand =
+            self.state_folder().map_or_else(InHand::default, |folder| InHand::open(&folder, is_durable));
+        if let Store::Sqlite(journal, _) = &store {
+            journal.hold_suspects(in_hand.take_suspects());
+        }
         let mut parts = Parts {
+            in_hand: Arc::new(in_hand),
             http: http.clone(),
             state_folder: self.state_folder(),
             counters: counters.clone(),
@@ -174,8 +182,10 @@ impl Native {
         parts.rules.values().for_each(|live| live.begin(None));
         let deliveries = self.actions.iter().map(|conf| conf.delivery_loop(&parts));
         let deliveries = deliveries.collect::<Result<_, _>>()?;
-        let mut daemon =
-            Daemon::new(listeners, deliveries, journal).emptying(emptying).watching(parts.ring.ends());
+        let mut daemon = Daemon::new(listeners, deliveries, journal)
+            .emptying(emptying)
+            .watching(parts.ring.ends())
+            .recording(parts.in_hand.clone());
         if let Store::Sqlite(journal, _) = &store {
             daemon = daemon.watching(journal.ends());
         }
@@ -380,6 +390,6 @@ impl ActionConf {
         let Setup { action, settings, prelude, fallback } = self.setup(parts)?;
         let (journal, counters) = (parts.journal.clone(), parts.counters.clone());
         let delivery = DeliveryLoop::new(self.name.clone(), action, journal, settings, counters);
-        Ok(delivery.with_prelude(prelude).with_fallback(fallback))
+        Ok(delivery.with_prelude(prelude).with_fallback(fallback).with_in_hand(parts.in_hand.clone()))
     }
 }

@@ -12,6 +12,7 @@ use super::{BuildError, ListenerConf, Native, OnFull, Transports};
 use crate::action::http::HttpOptions;
 use crate::control::Store;
 use crate::enrich::Step;
+use crate::in_hand::InHand;
 use crate::intake::{LiveRules, RuleEngine};
 use crate::journal::Journal;
 use crate::listener::{Bindings, Farewell, Listener, OwnQueue};
@@ -34,6 +35,8 @@ pub(super) struct Parts {
     pub(super) journal: Arc<dyn Journal>,
     pub(super) store: Store,
     pub(super) guards: Arc<Guards>,
+    /// Where it is recorded what is in hand.
+    pub(super) in_hand: Arc<InHand>,
     pub(super) ring: Arc<Ring>,
     /// What was seen, for the actions that have to know.
     pub(super) watcher: Arc<Watcher>,
@@ -71,6 +74,7 @@ impl Parts {
         RuleEngine::new(rules, self.journal.clone(), self.counters.clone())
             .with_guards(self.guards.clone())
             .with_watcher(self.watcher.clone())
+            .with_in_hand(self.in_hand.clone())
             .following(self.ring.clone(), listener)
     }
 

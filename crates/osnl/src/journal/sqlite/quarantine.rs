@@ -8,8 +8,10 @@ use rusqlite::types::FromSqlError;
 use rusqlite::{Connection, OptionalExtension as _, Result, ToSql, params};
 
 use super::reader::{Reader, Unreadable};
-use super::rows::{self, identity_number, millis, received};
+use super::rows::{self, State, identity_number, millis, received};
 use super::work::Work;
+use crate::in_hand;
+use crate::journal::DeliveryId;
 use crate::journal::identity::Identity;
 use crate::quarantine::{Extent, Glimpse, Stored};
 use crate::received::Received;
@@ -73,6 +75,39 @@ impl Work<'_> {
             glimpse.event_type,
         ])?;
         Ok(true)
+    }
+
+    /// Holds what may have ended the process, until somebody has looked at it.
+    pub(super) fn hold_suspects(&mut self, suspects: &[(u64, u32)]) -> Result<()> {
+        for (id, ends) in suspects {
+            let Some(found) = self.find(DeliveryId(*id))? else { continue };
+            match found.state {
+                State::Waiting | State::Ready => {}
+                State::Held
+                | State::Dead
+                | State::Delivered
+                | State::NothingToDo
+                | State::Discarded
+                | State::Shadow => continue,
+            }
+            let why = in_hand::reason(*ends);
+            self.set_state(&found, State::Held, Some(&why))?;
+            self.connection
+                .prepare_cached("INSERT OR REPLACE INTO suspect (delivery, at, ends) VALUES (?1, ?2, ?3)")?
+                .execute(params![found.id.row(), self.now, ends])?;
+            tracing::error!(
+                delivery.id = %found.id,
+                action.name = found.action,
+                reason = why,
+                "delivery is held; look at it, then release or discard it",
+            );
+        }
+        // What has been released, ended or has left is nobody's suspect any more.
+        self.connection.execute(
+            "DELETE FROM suspect WHERE delivery NOT IN (SELECT id FROM delivery WHERE state = 2)",
+            [],
+        )?;
+        Ok(())
     }
 
     /// Lets messages go; answers how many there were.

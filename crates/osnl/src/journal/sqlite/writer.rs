@@ -36,6 +36,8 @@ const GIB: u64 = 1 << 30;
 pub(super) enum Command {
     Append(Appending, oneshot::Sender<Settle>),
     SetAside(Received, String, oneshot::Sender<Settle>),
+    /// Deliveries that were in hand at so many unexpected ends.
+    HoldSuspects(Vec<(u64, u32)>),
     /// Messages that were kept unread are let go.
     ForgetUnreadable(Vec<i64>, oneshot::Sender<usize>),
     Attempted(DeliveryId, Used, String),
@@ -425,6 +427,10 @@ fn apply(work: &mut Work<'_>, command: &Command) -> rusqlite::Result<(Done, Opti
     let done = match command {
         Command::Append(new, _) => Done::Appended(work.append(&new.entry, &new.identity)?),
         Command::SetAside(received, reason, _) => Done::SetAside(work.set_aside(received, reason)?),
+        Command::HoldSuspects(suspects) => {
+            work.hold_suspects(suspects)?;
+            Done::Nothing
+        }
         Command::ForgetUnreadable(ids, _) => Done::Forgotten(work.forget_unreadable(ids)?),
         Command::Attempted(id, used, answer) => {
             work.attempted(*id, *used, answer)?;

@@ -264,11 +264,17 @@ impl<'a> Core<'a> {
         counters.received.add(self.batch.len() as u64);
         gauges.received(self.batch.len());
         let mut unmatched = 0;
+        endpoint.upcoming(&self.batch);
         for mut message in self.batch.drain() {
             if let Some(streams) = &mut self.streams
                 && streams.admit(&mut message)
             {
                 let _ = self.window.acknowledge(message);
+                continue;
+            }
+            if let Some(why) = endpoint.suspected(&message) {
+                let receipt = endpoint.unreadable(Received::of(&message, &config.name), why);
+                self.open.push(open(message, receipt));
                 continue;
             }
             let wanted = with_head(&message, |head| {
@@ -293,6 +299,7 @@ impl<'a> Core<'a> {
             };
             self.open.push(open(message, receipt));
         }
+        endpoint.looked_at();
         counters.unmatched.add(unmatched);
     }
 

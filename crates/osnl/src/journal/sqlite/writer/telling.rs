@@ -92,6 +92,7 @@ impl Writer {
                     Command::Append(..)
                     | Command::SetAside(..)
                     | Command::ForgetUnreadable(..)
+                    | Command::HoldSuspects(_)
                     | Command::Attempted(..)
                     | Command::Retry(..)
                     | Command::DueNow(..)

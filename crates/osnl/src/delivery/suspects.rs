@@ -1,0 +1,37 @@
+//! Deliveries that the process had in hand when it ended unexpectedly: see [`crate::in_hand`].
+
+use super::DeliveryLoop;
+use crate::action::Event;
+use crate::journal::{Claimed, DeliveryId, Outcome};
+
+impl DeliveryLoop {
+    /// What has been claimed and may be attempted. With a durable journal what may not is held since the start; here it is
+    /// what comes from the broker again and again.
+    pub(super) fn without_suspects(&self, claimed: Vec<Claimed>) -> Vec<Claimed> {
+        let (mut left, mut keys) = (Vec::with_capacity(claimed.len()), Vec::with_capacity(claimed.len()));
+        for claimed in claimed {
+            let key = self.key(claimed.id, &claimed.event);
+            match self.in_hand.is_suspect(key) {
+                None => {
+                    keys.push(key);
+                    left.push(claimed);
+                }
+                Some(why) => {
+                    tracing::error!(
+                        action.name = &*self.name,
+                        message.id = claimed.event.notification.message_id.as_deref().unwrap_or("-"),
+                        "given up, dead letter: {why}"
+                    );
+                    self.journal.end(claimed.id, Outcome::Dead(why).into());
+                }
+            }
+        }
+        self.in_hand.claimed(&keys);
+        left
+    }
+
+    /// By what a delivery is known after another start.
+    pub(super) fn key(&self, id: DeliveryId, event: &Event) -> u64 {
+        self.in_hand.key_of(id, &event.received.body, &event.rule, &event.action, event.resource)
+    }
+}
