@@ -83,12 +83,17 @@ impl Queue {
         self.next_due.into_iter().chain(self.uncommitted.values().copied()).min()
     }
 
-    fn forget(&mut self, id: DeliveryId) {
-        self.withdrawn.remove(&id);
-        self.uncommitted.remove(&id);
-        if !self.taken.remove(&id) && self.fresh.remove(&id).is_none() {
+    /// Answers whether it was claimed.
+    fn forget(&mut self, id: DeliveryId) -> bool {
+        if self.taken.remove(&id) {
+            self.withdrawn.remove(&id);
+            self.uncommitted.remove(&id);
+            return true;
+        }
+        if self.fresh.remove(&id).is_none() {
             self.due.retain(|(_, other), _| *other != id);
         }
+        false
     }
 }
 
@@ -236,10 +241,16 @@ impl Claimable {
         }
     }
 
-    /// The end of a delivery is committed, or it is claimable again.
-    pub(super) fn forget(&self, id: DeliveryId) {
-        // One that has been moved is known to the queue it was claimed from.
-        self.lock().by_action.values_mut().for_each(|queue| queue.forget(id));
+    /// The end of a claim is committed; the delivery is of that action, as far as is known.
+    pub(super) fn forget(&self, action: Option<&str>, id: DeliveryId) {
+        let mut queues = self.lock();
+        let own = action.and_then(|action| queues.by_action.get_mut(action));
+        if !own.is_some_and(|queue| queue.forget(id)) {
+            // One that has been moved is known to the queue it was claimed from.
+            for queue in queues.by_action.values_mut() {
+                queue.forget(id);
+            }
+        }
     }
 
     /// Nothing is claimed until [`thaw`](Self::thaw); answers what is claimed, of all actions.

@@ -36,9 +36,6 @@ impl Writer {
                     // Fetched later, where failures are dealt with.
                     Ok(Some((_, Err(_)))) | Err(_) => claimable.not_fetched(&action),
                 }
-            } else {
-                // It may be one whose retry is due: the next claim looks.
-                claimable.waits_until(&action, 0);
             }
         }
         claimable.changed.notify_waiters();

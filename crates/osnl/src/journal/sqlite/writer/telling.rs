@@ -131,11 +131,21 @@ impl Writer {
 
     fn tell_end(&self, id: DeliveryId, ended: Ended, end: Option<End>) {
         let Shared { claimable, gate, .. } = &*self.shared;
-        claimable.forget(id);
+        let action = match &ended {
+            Ended::Returned { action } | Ended::Waits { action, .. } | Ended::Ended { action, .. } => {
+                Some(action.as_str())
+            }
+            Ended::Nothing | Ended::Fulfilled(_) => None,
+        };
+        claimable.forget(action, id);
         match ended {
             Ended::Nothing => {}
             Ended::Waits { action, due } => claimable.waits_until(&action, due),
-            Ended::Returned { action } => self.offer(vec![(action, id)]),
+            Ended::Returned { action } => {
+                // It may be one that has failed, and has no place in memory: the next claim looks.
+                claimable.waits_until(&action, 0);
+                self.offer(vec![(action, id)]);
+            }
             Ended::Fulfilled(pending) => {
                 pending.into_iter().for_each(|(action, by)| gate.changed(&action, by));
             }
