@@ -78,6 +78,7 @@ struct Script {
     /// When each is due.
     waiting: BTreeMap<(Instant, DeliveryId), Claimed>,
     hosts: HashMap<DeliveryId, Arc<str>>,
+    arrived: HashMap<DeliveryId, Instant>,
     returned: Vec<u64>,
 }
 
@@ -97,7 +98,8 @@ impl Script {
         let now = Instant::now();
         schedule.look_at_clock(true, now);
         let (waiting, hosts) = (BTreeMap::new(), HashMap::new());
-        let mut script = Self { schedule, now, waiting, hosts, returned: Vec::new() };
+        let mut script =
+            Self { schedule, now, waiting, hosts, arrived: HashMap::new(), returned: Vec::new() };
         (1..=deliveries).for_each(|id| script.add(id));
         script
     }
@@ -108,7 +110,9 @@ impl Script {
 
     fn claim(&mut self, claimed: Claimed) {
         let host = self.hosts.get(&claimed.id).cloned();
-        let returned = self.schedule.add(claimed, host, Some(self.now), self.now);
+        // Its message came when it was claimed for the first time.
+        let arrived = *self.arrived.entry(claimed.id).or_insert(self.now);
+        let returned = self.schedule.add(claimed, host, Some(arrived), self.now);
         self.returned.extend(returned.map(|id| id.0));
     }
 
