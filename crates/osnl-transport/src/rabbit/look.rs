@@ -259,7 +259,10 @@ async fn queue(
             let (mut made, mut drops) = (QueueMade::Unknown, None);
             if let Some(kind) = kind.map(|kind| kind.for_broker(major)) {
                 made = compare(side, name, &kind).await?;
-                drops = returns::drops(side, name, &kind, major, made == QueueMade::Alike).await;
+                // The comparison ends with the type, and the limit is compared after it.
+                if !matches!(&made, QueueMade::Differs(first) if first.starts_with(TYPE)) {
+                    drops = returns::drops(side, name, &kind, major, false).await;
+                }
             }
             Ok(QueueLook::There { waiting, consumers, made, drops })
         }

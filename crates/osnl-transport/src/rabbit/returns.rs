@@ -2,8 +2,9 @@
 //! broker drops it, or dead-letters it where the queue names an exchange for that.
 //!
 //! A queue's arguments are learnt from refusals: it is declared with a value that nobody has, and the broker names what
-//! it has instead. Each question is asked with a queue type that no broker has, so that a queue that has gone meanwhile
-//! is not made by it (see [`look`](super::look)). Policies are not visible to a client.
+//! it has instead. Each question is asked with another argument that no broker takes and that is compared after
+//! the one asked for, so that a queue that has gone meanwhile is not made by it (see [`look`](super::look)). Policies are
+//! not visible to a client.
 
 use std::borrow::Borrow;
 
@@ -17,6 +18,9 @@ use super::side::Side;
 use crate::topology::{Argument, DELIVERY_LIMIT, QueueKind, QueueType};
 
 const TYPE: &str = "x-queue-type";
+/// Compared last; the broker makes no queue with a value that it does not know (`rabbit_amqqueue.erl`,
+/// `check_queue_leader_locator_arg`).
+const LOCATOR: &str = "x-queue-leader-locator";
 const DEAD_LETTERS: &str = "x-dead-letter-exchange";
 const NOBODY_HAS: &str = "osnl-only-asks";
 /// As unlikely a limit as there is.
@@ -45,14 +49,21 @@ pub(super) async fn drops<C: Borrow<Connection>>(
     if kind.queue_type != QueueType::Quorum {
         return None;
     }
-    let limit = match (alike, kind.declared_arguments().get(DELIVERY_LIMIT)) {
-        (true, Some(limit)) => Found::Value(limit.to_string()),
-        (true, None) => Found::None,
-        (false, _) => argument(side, name, kind, DELIVERY_LIMIT, Argument::Integer(NO_LIMIT_LIKE_IT)).await,
-    };
-    // Each question is a line in the broker's log.
-    say(&limit, &Found::Unknown, major)?;
-    let exchange = argument(side, name, kind, DEAD_LETTERS, Argument::Text(NOBODY_HAS.to_owned())).await;
+    let declared = kind.declared_arguments();
+    let own =
+        |argument: &str| declared.get(argument).map_or(Found::None, |own| Found::Value(own.to_string()));
+    if alike {
+        return say(&own(DELIVERY_LIMIT), &own(DEAD_LETTERS), major);
+    }
+    let asked = (DEAD_LETTERS, Argument::Text(NOBODY_HAS.to_owned()));
+    let exchange = argument(side, name, kind, asked, TYPE).await;
+    // The exchange is compared before the limit.
+    let mut like_it = kind.clone();
+    if let Found::Value(exchange) = &exchange {
+        like_it.arguments.insert(DEAD_LETTERS.to_owned(), Argument::Text(exchange.clone()));
+    }
+    let asked = (DELIVERY_LIMIT, Argument::Integer(NO_LIMIT_LIKE_IT));
+    let limit = argument(side, name, &like_it, asked, LOCATOR).await;
     say(&limit, &exchange, major)
 }
 
@@ -60,12 +71,12 @@ async fn argument<C: Borrow<Connection>>(
     side: &mut Side<C>,
     name: &str,
     kind: &QueueKind,
-    argument: &'static str,
-    value: Argument,
+    (argument, value): (&'static str, Argument),
+    refused: &str,
 ) -> Found {
     let mut arguments = kind.declared_arguments();
     arguments.insert(argument.to_owned(), value);
-    arguments.insert(TYPE.to_owned(), Argument::Text(NOBODY_HAS.to_owned()));
+    arguments.insert(refused.to_owned(), Argument::Text(NOBODY_HAS.to_owned()));
     let options =
         QueueDeclareOptions { durable: kind.durable, auto_delete: kind.auto_delete, ..Default::default() };
     let Ok(channel) = side.channel().await else { return Found::Unknown };
