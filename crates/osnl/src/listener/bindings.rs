@@ -44,6 +44,16 @@ impl OwnQueue {
 }
 
 impl OwnQueue {
+    /// It was to be emptied by a listener that is not there any more, or reads another virtual host.
+    pub(crate) fn say_not_emptied(&self, listener: &str) {
+        tracing::warn!(
+            queue.name = self.queue,
+            listener.name = listener,
+            "the queue was to be emptied by a listener that does not read its virtual host any more: a listener that \
+             names it in queue reads what is in it"
+        );
+    }
+
     fn binding(&self, (exchange, routing_key): &(String, String)) -> Binding {
         Binding { queue: self.queue.clone(), exchange: exchange.clone(), routing_key: routing_key.clone() }
     }

@@ -123,12 +123,7 @@ impl Parts {
                 listeners.iter().find(|listener| **listener.name() == *name).filter(|_| conf.is_some());
             let farewell = listener.and_then(Listener::farewell);
             if farewell.is_none() {
-                tracing::warn!(
-                    queue.name = own.queue,
-                    "the queue was to be emptied by [listener:{name}], which does not read its virtual host any more: a \
-                     listener with queue = {} reads what is in it",
-                    own.queue
-                );
+                own.say_not_emptied(&name);
             }
             Some(farewell?.from_before(&own.queue))
         };
