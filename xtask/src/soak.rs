@@ -94,7 +94,11 @@ pub(crate) fn run(args: &[String]) -> Result<ExitCode> {
     if !daemon.is_running() {
         let said = daemon.output();
         let lines: Vec<&str> = said.lines().collect();
-        println!("the daemon has ended, {bound}:\n{}", lines[lines.len().saturating_sub(20)..].join("\n"));
+        let status = daemon.wait(SOON);
+        println!(
+            "the daemon has ended, {bound}, {status}:\n{}",
+            lines[lines.len().saturating_sub(20)..].join("\n")
+        );
         return Ok(ExitCode::FAILURE);
     }
     let said = publisher.output();

@@ -3,11 +3,12 @@
 use std::fmt::Write as _;
 use std::time::{Duration, Instant};
 
-use anyhow::{Result, ensure};
+use anyhow::{Context as _, Result, ensure};
 use lapin::options::{BasicPublishOptions, ConfirmSelectOptions};
 use lapin::types::{AMQPValue, FieldTable};
 use lapin::{BasicProperties, Channel};
-use osnl_testkit::hostile;
+use osnl_testkit::hostile::{self, Body};
+use tokio::sync::mpsc::Receiver;
 use tokio::time::MissedTickBehavior;
 
 use crate::messages::Messages;
@@ -17,6 +18,8 @@ use crate::{now, queue};
 const SHARE: u64 = 10;
 /// What hostile messages pretend to be: what the first rule wants, a bulk request, what only the second rule wants.
 const EVENT_TYPES: [&str; 3] = ["port.delete.end", "port.create.end", "compute.instance.update"];
+/// Hostile messages of a type that are made ahead.
+const AHEAD: usize = 20;
 /// Confirms awaited at once.
 const UNCONFIRMED: u64 = 500;
 
@@ -26,11 +29,14 @@ pub(crate) async fn run(url: &str, rate: u64, seconds: u64, largest: u64, seed: 
     let (connection, channel) = queue::open_durable(url).await?;
     channel.confirm_select(ConfirmSelectOptions::default()).await?;
     let messages = Messages::new(0)?;
-    let mut streams: Vec<hostile::Stream> = (EVENT_TYPES.iter().zip(seed..))
-        .map(|(event_type, seed)| {
-            hostile::Stream::new(event_type, usize::try_from(largest).unwrap_or(0), seed)
-        })
-        .collect();
+    let largest = usize::try_from(largest)?;
+    let mut streams: Vec<Receiver<Body>> =
+        EVENT_TYPES.iter().zip(seed..).map(|(event_type, seed)| stream(event_type, largest, seed)).collect();
+    // The first ones are made before the clock runs.
+    let mut ahead = Vec::new();
+    for stream in &mut streams {
+        ahead.extend(stream.recv().await);
+    }
     let mut tick = tokio::time::interval(Duration::from_secs(1) / u32::try_from(rate)?);
     tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let end = Instant::now() + Duration::from_secs(seconds);
@@ -43,12 +49,13 @@ pub(crate) async fn run(url: &str, rate: u64, seconds: u64, largest: u64, seed: 
         publish(&channel, &messages.matching(n), None).await?;
         if n % SHARE == 0 {
             let which = sent % streams.len();
-            let body = streams[which].next();
-            for body in body.into_iter() {
-                sent += 1;
-                bytes += body.plain;
-                publish(&channel, &body.bytes, body.compression).await?;
-            }
+            let body = match ahead.pop() {
+                Some(body) => body,
+                None => streams[which].recv().await.context("no more hostile messages")?,
+            };
+            sent += 1;
+            bytes += body.plain;
+            publish(&channel, &body.bytes, body.compression).await?;
         }
         if n % UNCONFIRMED == 0 {
             confirmed(&channel).await?;
@@ -58,6 +65,19 @@ pub(crate) async fn run(url: &str, rate: u64, seconds: u64, largest: u64, seed: 
     connection.close(200, "done".into()).await?;
     println!("{times}\n{sent} {bytes}");
     Ok(())
+}
+
+/// Made by a thread of its own: packing and nesting take their time.
+fn stream(event_type: &'static str, largest: usize, seed: u64) -> Receiver<Body> {
+    let (bodies, receiver) = tokio::sync::mpsc::channel(AHEAD);
+    std::thread::spawn(move || {
+        for body in hostile::Stream::new(event_type, largest, seed) {
+            if bodies.blocking_send(body).is_err() {
+                return;
+            }
+        }
+    });
+    receiver
 }
 
 async fn confirmed(channel: &Channel) -> Result<()> {
