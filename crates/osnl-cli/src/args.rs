@@ -90,7 +90,7 @@ enum Command {
     Reload(ReloadArgs),
     /// What the journal holds, and what becomes of it
     Deliveries(Box<DeliveriesArgs>),
-    /// List, show, export, retry, and discard messages that were not read
+    /// List, inspect, retry, and discard messages that were not read
     Quarantine(Box<QuarantineArgs>),
     /// Why an event fires each rule, or does not
     Explain(Box<ExplainArgs>),

@@ -141,6 +141,7 @@ impl Daemon {
     /// The first listener that could not go on, or the first part that ended unexpectedly; everything else was drained.
     pub async fn run(self, shutdown: &Shutdown, drain_deadline: Duration) -> Result<Ended, DaemonError> {
         let in_hand = self.in_hand.clone();
+        in_hand.running();
         let ended = self.run_to_its_end(shutdown, drain_deadline).await;
         match &ended {
             Ok(_) | Err(DaemonError::Listener(_)) => in_hand.clean_end(),

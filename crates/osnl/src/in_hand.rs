@@ -116,7 +116,7 @@ impl Default for InHand {
 
 impl InHand {
     /// Opens the file of a state directory, and counts what was in hand if the process before has ended unexpectedly. A
-    /// file that cannot be had is said in the log: a daemon runs without.
+    /// file that cannot be had is none: a daemon runs without.
     ///
     /// Deliveries of a durable journal are known by their numbers, others by what they are about.
     #[must_use]
@@ -146,7 +146,7 @@ impl InHand {
                 in_hand
             }
             Err(error) => {
-                tracing::warn!(
+                tracing::debug!(
                     "{}: {error}: what is in hand at an unexpected end is not known",
                     path.display()
                 );
@@ -212,11 +212,16 @@ impl InHand {
         Ok((by_weight.into_iter().collect(), was_unexpected))
     }
 
-    /// An empty file of a process that runs, but for what was counted.
+    /// An empty file, but for what was counted.
     fn begin(&self) {
         self.write(0, &vec![0; SIZE / 8]);
         self.write_ends(&self.lock().ends);
-        self.write(0, &[MAGIC, 1]);
+        self.write(0, &[MAGIC, 0]);
+    }
+
+    /// The daemon runs: an end that is not [clean](Self::clean_end) counts from now on.
+    pub fn running(&self) {
+        self.write(RUNNING, &[1]);
     }
 
     /// The process ends as it was told to: what is in hand now is none of its doing.

@@ -17,7 +17,8 @@ use self::args::WhichArgs;
 pub(crate) use self::args::{QuarantineArgs, QuarantineCommand};
 use self::args::{QuarantineDiscardArgs, QuarantineExportArgs, QuarantineListArgs, QuarantineShowArgs};
 use super::asking::{
-    Respondent, Unanswered, age, clean, print, print_bytes, print_json, print_tinted, short, table_within,
+    Respondent, Unanswered, age, breadth, clean, print, print_bytes, print_json, print_tinted, short, table,
+    table_within,
 };
 use super::deliveries::asks;
 use crate::args::ControlFormat;
@@ -158,7 +159,7 @@ fn listed(list: &QuarantineList, columns: Option<usize>) -> String {
         let heads = ["ID", "AGE", "QUEUE", "EXCHANGE", "PUBLISHER", "MESSAGE ID", "BYTES", "REASON"];
         let mut rows = vec![heads.map(str::to_owned).to_vec()];
         rows.extend(list.messages.iter().map(row));
-        text = table_within(rows, columns, &[5, 3, 2, 4]);
+        text = fitted(rows, columns);
     }
     text.push_str(&match list.total {
         0 => "no message is in quarantine\n".to_owned(),
@@ -167,6 +168,21 @@ fn listed(list: &QuarantineList, columns: Option<usize>) -> String {
     });
     if let Some(next) = list.next {
         text.push_str(&format!("{} shown; the next page: --after {next}\n", list.messages.len()));
+    }
+    text
+}
+
+/// The table; on a terminal that is too narrow for it, what names a message, and below that why it is here.
+fn fitted(mut rows: Vec<Vec<String>>, columns: Option<usize>) -> String {
+    let Some(columns) = columns.filter(|columns| breadth(&rows) > *columns) else { return table(&rows) };
+    let below: Vec<String> = rows.iter_mut().filter_map(Vec::pop).collect();
+    let table = table_within(rows, Some(columns), &[5, 3, 2, 4]);
+    let mut text = String::new();
+    for (line, (n, reason)) in table.lines().zip(below.iter().enumerate()) {
+        text.push_str(&format!("{line}\n"));
+        if n > 0 {
+            text.push_str(&format!("      {}\n", short(reason, columns.saturating_sub(6))));
+        }
     }
     text
 }

@@ -11,7 +11,9 @@ fn body(n: usize) -> Bytes {
 
 /// A process that is there until this is dropped, which ends it as nothing had told it to.
 fn process(folder: &Path) -> InHand {
-    InHand::open(folder, true)
+    let in_hand = InHand::open(folder, true);
+    in_hand.running();
+    in_hand
 }
 
 /// Looks at these messages as a listener does; answers which of them must not be looked at.
@@ -68,6 +70,18 @@ fn what_was_decoded_since_is_not_suspected() {
     drop(in_hand);
     ends_in(folder.path(), &[7]);
     assert_eq!(looks_at(&process(folder.path()), &[7]), NONE, "one end since then");
+}
+
+#[test]
+fn a_start_that_is_refused_is_no_end() {
+    let folder = tempfile::tempdir().unwrap();
+    ends_in(folder.path(), &[7]);
+    for _ in 0..5 {
+        // What was counted stays, and nothing is added.
+        drop(InHand::open(folder.path(), true));
+    }
+    ends_in(folder.path(), &[7]);
+    assert_eq!(looks_at(&process(folder.path()), &[7]), NONE);
 }
 
 #[test]
@@ -199,7 +213,7 @@ fn aborts_while_it_decodes() {
     match std::env::var_os(FOLDER) {
         None => assert_eq!(looks_at(&InHand::default(), &[7]), NONE),
         Some(folder) => {
-            let in_hand = InHand::open(Path::new(&folder), true);
+            let in_hand = process(Path::new(&folder));
             in_hand.upcoming([body(1), body(7)].iter());
             for n in [1, 7] {
                 if in_hand.message(&body(n)).is_some() {

@@ -19,6 +19,8 @@ use crate::daemon::Daemon;
 use crate::delivery::{
     Batch, DeliveryLoop, DeliverySettings, HostLimits, Limits, RetryPolicy, WhenExhausted,
 };
+use crate::ends::Ends;
+use crate::in_hand::InHand;
 use crate::intake::RuleEngine;
 use crate::journal::Journal;
 use crate::listener::{GIVE_BACK_AFTER, Listener, ListenerConfig};
@@ -156,13 +158,23 @@ impl Conf {
         Ok(assemble(self.listener(), vec![part], journal, transport, counters))
     }
 
-    pub(super) fn open_journal(&self, counters: &Arc<Counters>) -> Result<Arc<dyn Journal>, StartError> {
+    pub(super) fn open_journal(&self, counters: &Arc<Counters>) -> Result<Opened, StartError> {
         let opened = self.journal.open(self.listener().options.prefetch, Default::default(), counters);
         let (journal, store) = opened.map_err(StartError::Journal)?;
-        if let Store::Memory(memory) = store {
-            memory.on_return(Box::new(log_returned));
-        }
-        Ok(journal)
+        let (ends, in_hand) = match &store {
+            Store::Sqlite(sqlite, path) => {
+                let in_hand = path.parent().map_or_else(InHand::default, |folder| InHand::open(folder, true));
+                sqlite.hold_suspects(in_hand.take_suspects());
+                (sqlite.ends(), in_hand)
+            }
+            // Without a file it has no folder of its own either.
+            Store::Memory(memory) => {
+                memory.on_return(Box::new(log_returned));
+                Default::default()
+            }
+            Store::File(_) => Default::default(),
+        };
+        Ok(Opened { journal, ends, in_hand: Arc::new(in_hand) })
     }
 }
 
@@ -177,6 +189,13 @@ pub enum StartError {
     Journal(BuildError),
 }
 
+/// A journal, and what watches over those who use it.
+pub(super) struct Opened {
+    journal: Arc<dyn Journal>,
+    ends: Ends,
+    in_hand: Arc<InHand>,
+}
+
 /// One endpoint's share of a daemon.
 pub(super) struct Part {
     pub(super) rule: Rule,
@@ -188,10 +207,11 @@ pub(super) struct Part {
 pub(super) fn assemble(
     listener: ListenerConfig,
     parts: Vec<Part>,
-    journal: Arc<dyn Journal>,
+    opened: Opened,
     transport: Arc<dyn Transport>,
     counters: &Arc<Counters>,
 ) -> Daemon {
+    let Opened { journal, ends, in_hand } = opened;
     let told = Arc::new(WireLog::new(journal.clone()));
     let several = parts.len() > 1;
     let mut rules = Vec::new();
@@ -201,9 +221,11 @@ pub(super) fn assemble(
         rule.name = name.clone();
         rule.actions = vec![name.clone()];
         rules.push(rule);
-        deliveries.push(DeliveryLoop::new(name, action, told.clone(), delivery, counters.clone()));
+        let delivery = DeliveryLoop::new(name, action, told.clone(), delivery, counters.clone());
+        deliveries.push(delivery.with_in_hand(in_hand.clone()));
     }
-    let engine = Arc::new(RuleEngine::new(rules, journal.clone(), counters.clone()));
+    let engine =
+        Arc::new(RuleEngine::new(rules, journal.clone(), counters.clone()).with_in_hand(in_hand.clone()));
     let listener = Listener::new(listener, transport, engine, counters.clone());
-    Daemon::new(vec![listener], deliveries, journal)
+    Daemon::new(vec![listener], deliveries, journal).watching(ends).recording(in_hand)
 }

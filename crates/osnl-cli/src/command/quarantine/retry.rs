@@ -19,8 +19,8 @@ const AT_ONCE: usize = 50;
 
 pub(super) fn run(args: &QuarantineRetryArgs) -> Result<Exit, Unanswered> {
     let mut filter = named(&args.which, args.all)?;
-    let conf = configuration(&args.ask.place)?;
     let mut respondent = Respondent::within(&args.ask.place, args.ask.timeout)?;
+    let conf = configuration(&args.ask.place)?;
     let mut changes = QuarantineChanges { dry_run: args.dry_run, ..QuarantineChanges::default() };
     let wanted = std::mem::take(&mut filter.ids);
     let (mut group, mut seen) = (Vec::new(), Vec::new());

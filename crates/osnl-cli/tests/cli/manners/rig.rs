@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use osnl_testkit::{Broker, Notice, Options, Publisher, Reply, Sink, Vhost, wait_until};
+use osnl_testkit::{Broker, Notice, Options, Publisher, Raw, Reply, Sink, Vhost, wait_until};
 use serde_json::{Value, json};
 
 use super::OSNL;
@@ -44,8 +44,15 @@ impl Rig {
         {
             rig.publish(event_type, instance);
         }
+        rig.publisher.raw(&Raw {
+            body: br#"{"message_id": "m-unread", "publisher_id": "network.node1", "adminPass": "S3CRET""#
+                .to_vec(),
+            ..Raw::default()
+        });
+        rig.publisher.raw(&Raw { body: b"{\"event_type\": \"without a secret\"".to_vec(), ..Raw::default() });
         rig.wait("roles", "dead", 1);
         rig.wait("roles", "done", 1);
+        wait_until(SOON, "two messages are kept unread", || rig.status()["journal"]["unreadable"] == 2);
         // The one that is attempted counts as held while it waits for its next attempt.
         wait_until(SOON, "cmdb is held", || rig.target("cmdb")["state"] == "open");
         // It is written beside the journal, by a thread that nobody waits for.

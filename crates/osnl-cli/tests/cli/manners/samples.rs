@@ -57,7 +57,7 @@ pub(super) const SAMPLES: &[Sample] = &[
     of("deliveries resume", &["audit"], 0, Json::One, false),
     of("quarantine list", &[], 0, Json::One, true),
     of("quarantine show", &["1"], 0, Json::One, false),
-    of("quarantine export", &["1"], 0, FOR_TOOLS, false),
+    of("quarantine export", &["2"], 0, FOR_TOOLS, false),
     of("quarantine retry", &["--all", "--dry-run"], 1, Json::One, false),
     of("quarantine discard", &["--all", "--dry-run"], 0, Json::One, false),
     of("man", &[], 0, FOR_TOOLS, false),

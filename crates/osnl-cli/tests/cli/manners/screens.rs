@@ -1,5 +1,6 @@
 //! The screens as an operator sees them, on a pipe: kept beside the tests, with what differs from run to run as its kind.
 
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 
 use osnl_testkit::Pty;
@@ -80,6 +81,20 @@ fn the_screens_of_a_daemon_and_of_its_file() {
     );
     shows(&rig, "deliveries-pause", &["deliveries", "pause", "audit"]);
     shows(&rig, "deliveries-resume", &["deliveries", "resume", "audit"]);
+    shows(&rig, "quarantine-list", &["quarantine", "list"]);
+    fits(&rig, "quarantine-list", &["quarantine", "list"]);
+    shows(&rig, "quarantine-list-none", &["quarantine", "list", "--queue", "nobody"]);
+    shows(&rig, "quarantine-show", &["quarantine", "show", "1"]);
+    shows(&rig, "quarantine-show-none", &["quarantine", "show", "99"]);
+    shows(&rig, "quarantine-export", &["quarantine", "export", "1", "-o", "unread"]);
+    let unread = rig.place.path("unread");
+    assert!(std::fs::read_to_string(&unread).unwrap().ends_with(r#""adminPass": "S3CRET""#));
+    assert_eq!(std::fs::metadata(&unread).unwrap().permissions().mode() & 0o777, 0o600);
+    shows(&rig, "quarantine-export-again", &["quarantine", "export", "1", "-o", "unread"]);
+    shows(&rig, "quarantine-retry", &["quarantine", "retry", "--all"]);
+    shows(&rig, "quarantine-discard-dry-run", &["quarantine", "discard", "--reason", "JSON", "--dry-run"]);
+    shows(&rig, "quarantine-discard-asks", &["quarantine", "discard", "--reason", "JSON"]);
+    shows(&rig, "quarantine-which", &["quarantine", "discard"]);
     shows(&rig, "check", &["check"]);
     shows(&rig, "check-connect", &["check", "--connect"]);
     shows(&rig, "config-show", &["config", "show"]);
@@ -110,6 +125,9 @@ fn the_screens_of_a_daemon_and_of_its_file() {
     shows(&rig, "reload-stopped", &["reload"]);
     shows(&rig, "deliveries-retry", &["deliveries", "retry", "1.0"]);
     shows(&rig, "deliveries-discard", &["deliveries", "discard", "1.0"]);
+    shows(&rig, "quarantine-list-stopped", &["quarantine", "list"]);
+    shows(&rig, "quarantine-discard", &["quarantine", "discard", "1", "2"]);
+    shows(&rig, "quarantine-list-empty", &["quarantine", "list"]);
 }
 
 /// On a terminal of 80 columns: tables fit, and what matters is still there.
