@@ -120,6 +120,13 @@ impl Frames {
         Ok(stay.unwrap_or(bytes.len()))
     }
 
+    /// How many bytes the frame in hand lacks, if there is one. Who reads no more than that next spares the rest of the stream
+    /// the way by our own buffer.
+    pub(super) fn missing(&self) -> Option<usize> {
+        let length = size(&self.held).map_or(HEADER, |size| HEADER + size + 1);
+        (!self.held.is_empty()).then(|| length - self.held.len())
+    }
+
     /// Hands over what is ready, as far as there is room; gives how much.
     pub(super) fn take(&mut self, into: &mut [u8]) -> usize {
         let waiting = &self.ready[self.given..];
@@ -139,7 +146,7 @@ impl Frames {
     fn complete(&mut self, bytes: &[u8]) -> Result<usize, BrokenFrame> {
         let mut used = 0;
         loop {
-            let missing = match next(&self.held)? {
+            match next(&self.held)? {
                 Next::Unseen(length) => {
                     self.passing = length - self.held.len();
                     self.ready.append(&mut self.held);
@@ -155,15 +162,13 @@ impl Frames {
                     self.held = frame;
                     return Ok(used);
                 }
-                Next::Incomplete => {
-                    size(&self.held).map_or(HEADER, |size| HEADER + size + 1) - self.held.len()
-                }
-            };
+                Next::Incomplete => {}
+            }
             let more = &bytes[used..];
+            let more = &more[..self.missing().unwrap_or_default().min(more.len())];
             if more.is_empty() {
                 return Ok(used);
             }
-            let more = &more[..missing.min(more.len())];
             self.held.extend_from_slice(more);
             used += more.len();
         }

@@ -139,7 +139,8 @@ impl BrokerStream {
             if ready > 0 || bytes.is_empty() {
                 return Poll::Ready(Ok(ready));
             }
-            let mut buffer = ReadBuf::new(bytes);
+            let room = self.frames.missing().unwrap_or(bytes.len()).min(bytes.len());
+            let mut buffer = ReadBuf::new(&mut bytes[..room]);
             let polled = match &mut self.carrier {
                 Carrier::Plain(tcp) => pin!(tcp).poll_read(context, &mut buffer),
                 Carrier::Tls(tls) => pin!(tls).poll_read(context, &mut buffer),
