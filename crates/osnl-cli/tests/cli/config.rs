@@ -39,7 +39,9 @@ fn examples() -> PathBuf {
 #[test]
 fn check_explains_what_would_be_done() {
     let home = crate::private_folder().unwrap();
-    let example = examples().join("k2hr3.conf");
+    // A checkout is there for everybody, which would be warned of.
+    let example = home.path().join("k2hr3.conf");
+    fs::copy(examples().join("k2hr3.conf"), &example).unwrap();
     let mut command = osnl(&home);
     // A journal that is there would be looked into.
     command.env("STATE_DIRECTORY", "/nonexistent/osnl").arg("check").arg("--config-file").arg(&example);
