@@ -87,7 +87,8 @@ pub use python_literal::parse_python_literal;
 pub use recorder::Recorder;
 pub use redact::{Masked, is_secret_key, mask_members, mask_secrets, mask_text};
 pub use resource::{
-    Address, AddressKind, Resource, bulk_len, bulk_part, resource_key, resource_keys, resources,
+    Address, AddressKind, Bulk, Resource, bulk_len, bulk_part, resource_at, resource_key, resource_keys,
+    resources,
 };
 pub use suggest::nearest;
 pub use target::Target;

@@ -26,6 +26,7 @@ mod shape;
 mod versioned;
 
 use std::borrow::Cow;
+use std::collections::HashSet;
 use std::net::IpAddr;
 
 use serde::ser::{Serialize, SerializeMap as _, Serializer};
@@ -116,12 +117,15 @@ impl Resource<'_> {
 /// The resources a notification is about: one, of a bulk request several, none if it cannot be told.
 #[must_use]
 pub fn resources(n: &Notification) -> Vec<Resource<'_>> {
-    let mut found = read(n);
-    // A class or an event type without a name.
-    for resource in found.iter_mut().filter(|resource| resource.kind.is_empty()) {
+    read(n).into_iter().map(named).collect()
+}
+
+/// A class or an event type without a name.
+fn named(mut resource: Resource<'_>) -> Resource<'_> {
+    if resource.kind.is_empty() {
         resource.kind = "object".into();
     }
-    found
+    resource
 }
 
 fn read(n: &Notification) -> Vec<Resource<'_>> {
@@ -143,37 +147,77 @@ fn read(n: &Notification) -> Vec<Resource<'_>> {
 /// known.
 #[must_use]
 pub fn resource_keys(n: &Notification) -> Vec<String> {
-    let mut keys = Vec::new();
-    for key in resources(n).iter().filter_map(Resource::key) {
-        if !keys.contains(&key) {
-            keys.push(key);
-        }
-    }
-    keys
+    let mut seen = HashSet::new();
+    let keys = resources(n).into_iter().filter_map(|resource| resource.key());
+    keys.filter(|key| seen.insert(key.clone())).collect()
 }
 
-/// The payload of one resource of a bulk request, as a request about it alone has it: of `{ports: [A, B]}` the
-/// first is `{port: A}`. `None` where the notification is of no bulk request, or has no such resource; `n` is the
-/// place in [`resources`].
+/// The resources of a bulk request, one at a time: finding out that it is one costs something, each of them then only
+/// itself.
+#[derive(Clone, Copy, Debug)]
+pub struct Bulk<'a> {
+    kind: &'a str,
+    items: &'a [Value],
+    payload: &'a Value,
+}
+
+impl<'a> Bulk<'a> {
+    /// `None` where the notification is of no bulk request.
+    #[must_use]
+    pub fn of(n: &'a Notification) -> Option<Self> {
+        let event_type = n.event_type.as_deref().unwrap_or_default();
+        let (kind, items) = neutron::bulk(event_type, &n.payload)?;
+        let other = versioned::read(&n.payload)
+            .or_else(|| cadf::read(event_type, &n.payload))
+            .or_else(|| flat::read(event_type, &n.payload));
+        other.is_none().then_some(Self { kind, items, payload: &n.payload })
+    }
+
+    /// How many resources there are; a bulk request may have one, or none.
+    #[must_use]
+    pub const fn len(&self) -> usize {
+        self.items.len()
+    }
+
+    /// Whether there is none.
+    #[must_use]
+    pub const fn is_empty(&self) -> bool {
+        self.items.is_empty()
+    }
+
+    /// The payload as a request about one alone has it: of `{ports: [A, B]}` the first is `{port: A}`. `None` beyond the
+    /// last.
+    #[must_use]
+    pub fn part(&self, n: usize) -> Option<Value> {
+        Some(Value::Object([(self.kind.to_owned(), self.items.get(n)?.clone())].into_iter().collect()))
+    }
+
+    /// What [`resources`] has in this place.
+    #[must_use]
+    pub fn resource(&self, n: usize) -> Option<Resource<'a>> {
+        Some(named(neutron::one(self.kind, self.items.get(n)?, self.payload)))
+    }
+}
+
+/// One of the [`resources`], by its place. The others are not read.
+#[must_use]
+pub fn resource_at(n: &Notification, at: usize) -> Option<Resource<'_>> {
+    match Bulk::of(n) {
+        Some(bulk) => bulk.resource(at),
+        None => resources(n).into_iter().nth(at),
+    }
+}
+
+/// The payload of one resource of a bulk request: see [`Bulk::part`]. `n` is the place in [`resources`].
 #[must_use]
 pub fn bulk_part(notification: &Notification, n: usize) -> Option<Value> {
-    let (kind, items) = bulk(notification)?;
-    Some(Value::Object([(kind.to_owned(), items.get(n)?.clone())].into_iter().collect()))
+    Bulk::of(notification)?.part(n)
 }
 
 /// How many resources a bulk request has; `None` where it is none. A bulk request may have one.
 #[must_use]
 pub fn bulk_len(notification: &Notification) -> Option<usize> {
-    bulk(notification).map(|(_, items)| items.len())
-}
-
-fn bulk(n: &Notification) -> Option<(&str, &[Value])> {
-    let event_type = n.event_type.as_deref().unwrap_or_default();
-    let found = neutron::bulk(event_type, &n.payload)?;
-    let other = versioned::read(&n.payload)
-        .or_else(|| cadf::read(event_type, &n.payload))
-        .or_else(|| flat::read(event_type, &n.payload));
-    other.is_none().then_some(found)
+    Bulk::of(notification).map(|bulk| bulk.len())
 }
 
 /// The first of the [`resource_keys`].

@@ -86,10 +86,7 @@ impl Event {
     pub fn names(&self) -> Names {
         let names = match self.resource {
             None => Names::new(self.notification.clone()),
-            Some(_) => Names::from(Notification {
-                payload: self.payload().into_owned(),
-                ..(*self.notification).clone()
-            }),
+            Some(_) => Names::of_part(self.notification.clone(), self.payload().into_owned()),
         };
         let enriched = self.enriched.iter().flat_map(|enriched| enriched.iter());
         enriched.fold(names, |names, (name, value)| match name.as_str() {

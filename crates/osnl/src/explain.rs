@@ -87,9 +87,10 @@ impl Subject {
     /// An event from a file.
     #[must_use]
     pub fn saved(saved: &Saved) -> Self {
-        let plain = osnl_model::plain_body(&saved.body, &saved.properties.content_info());
+        let budget = crate::received::accepted();
+        let plain = budget.plain_body(&saved.body, &saved.properties.content_info());
         Self {
-            content: match plain.and_then(|plain| Notification::decode(&plain)) {
+            content: match plain.and_then(|plain| budget.decode(&plain)) {
                 Ok(notification) => Content::Whole(Arc::new(notification)),
                 Err(error) => Content::Unreadable(error.to_string()),
             },
@@ -105,8 +106,9 @@ impl Subject {
     #[must_use]
     pub fn unmatched(unmatched: &Unmatched) -> Self {
         let decoded = unmatched.body.as_ref().and_then(|(body, properties)| {
-            let plain = osnl_model::plain_body(body, &properties.content_info()).ok()?;
-            Notification::decode(&plain).ok()
+            let budget = crate::received::accepted();
+            let plain = budget.plain_body(body, &properties.content_info()).ok()?;
+            budget.decode(&plain).ok()
         });
         let head = || Notification {
             event_type: unmatched.event_type.clone(),
@@ -280,7 +282,9 @@ fn fails(rule: &RuleConf, mismatch: &RuleMismatch) -> Ruling {
             let saw = format!("the event has no {name}");
             Ruling::Fails { condition, allows: source.unwrap_or_default(), saw }
         }
-        RuleMismatch::When(WhenMismatch::Undecided(_)) => Ruling::Undecided(mismatch.to_string()),
+        RuleMismatch::When(WhenMismatch::Undecided(_)) | RuleMismatch::GivenUp(_) => {
+            Ruling::Undecided(mismatch.to_string())
+        }
         RuleMismatch::Stopped { by } => Ruling::Stopped(by.clone()),
     }
 }
@@ -298,9 +302,10 @@ fn is_secret_path(path: &str) -> bool {
 #[must_use]
 pub(crate) fn reason(mismatch: &RuleMismatch) -> String {
     match mismatch {
-        RuleMismatch::Priority(_) | RuleMismatch::When(_) | RuleMismatch::Stopped { .. } => {
-            mismatch.to_string()
-        }
+        RuleMismatch::Priority(_)
+        | RuleMismatch::GivenUp(_)
+        | RuleMismatch::When(_)
+        | RuleMismatch::Stopped { .. } => mismatch.to_string(),
         RuleMismatch::Filter(found) => format!(
             "{} is {}, which does not match \"{}\"",
             found.predicate,

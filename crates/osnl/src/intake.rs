@@ -2,17 +2,19 @@
 //! that the daemon uses. What library users write is an [endpoint](crate::notification_listener::Endpoint).
 
 mod instead;
+mod parts;
 mod places;
 mod swap;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use futures_util::FutureExt;
-use osnl_model::{Head, Notification, bulk_len, bulk_part};
+use osnl_model::{Budget, Head, Notification};
 use osnl_transport::{Batch, BoxFuture, IncomingMessage};
 
 use self::instead::{handed_on, once_each};
+pub(crate) use self::parts::Parts;
 use self::places::Places;
 pub use self::swap::LiveRules;
 use crate::in_hand::InHand;
@@ -90,6 +92,8 @@ pub struct RuleEngine {
     in_hand: Arc<InHand>,
     /// Places reserved for what is about to be read.
     permit: Mutex<Places>,
+    /// What a message may cost.
+    budget: Budget,
 }
 
 impl RuleEngine {
@@ -101,7 +105,7 @@ impl RuleEngine {
             live.flat_map(|rule| rule.actions.iter().chain(&rule.fallbacks).cloned()).collect();
         let actions = actions.into_iter().collect();
         let rules = Arc::new(RuleSet::new(rules, counters.clone()));
-        let (guards, watcher, in_hand, permit) = Default::default();
+        let (guards, watcher, in_hand, permit, budget) = Default::default();
         Self {
             rules,
             ring: None,
@@ -113,6 +117,7 @@ impl RuleEngine {
             watcher,
             in_hand,
             permit,
+            budget,
         }
     }
 
@@ -127,6 +132,13 @@ impl RuleEngine {
     #[must_use]
     pub(crate) fn following(mut self, ring: Arc<Ring>, listener: &Arc<str>) -> Self {
         (self.ring, self.listener) = (Some(ring), Some(listener.clone()));
+        self
+    }
+
+    /// Reads messages within this budget.
+    #[must_use]
+    pub fn with_budget(mut self, budget: Budget) -> Self {
+        self.budget = budget;
         self
     }
 
@@ -159,16 +171,18 @@ impl RuleEngine {
         received: &Received,
         names: &Names,
         noted: &KeysOfParts,
+        parts: &Parts<'_>,
         failed: &mut Vec<(&'r Rule, RuleMismatch)>,
     ) -> Vec<NewDelivery> {
         let notification = names.notification();
         let mut deliveries = Vec::new();
-        for (resource, key) in parts(rule, notification) {
-            let named = narrowed(rule, names, resource);
+        let noted: HashMap<_, _> = noted.iter().map(|(part, key)| (*part, key)).collect();
+        for (resource, key) in parts.of(rule) {
+            let named = narrowed(rule, names, parts, resource);
             for action in &rule.actions {
                 let watched = rule.key == KeySource::Resource && self.watcher.serves(action);
-                let known = noted.iter().find(|(part, _)| watched && *part == resource);
-                let key = known.map_or_else(|| key.clone(), |(_, key)| Some(key.clone()));
+                let known = noted.get(&resource).filter(|_| watched);
+                let key = known.map_or_else(|| key.clone(), |key| Some((*key).clone()));
                 let (name, to) = (&*rule.name, &**action);
                 let mut instead = None;
                 let begin = match (rule.asks(action, &named), rule.mode) {
@@ -311,7 +325,7 @@ impl Intake for RuleEngine {
 
     fn notify(&self, mut received: Received) -> Receipt {
         self.in_hand.wanted();
-        let notification = match received.decode() {
+        let notification = match received.decode_within(&self.budget) {
             Ok(notification) => notification,
             // Wanted by its head, but the rest cannot be read.
             Err(error) => return self.unreadable(received, error.to_string()),
@@ -327,13 +341,14 @@ impl Intake for RuleEngine {
         if watched {
             (received.noted, keys) = self.watcher.note(&received, notification);
         }
+        let parts = Parts::of_notification(notification);
         let mut failed = decisions.failed;
         let deliveries: Vec<NewDelivery> = decisions
             .decided
             .into_iter()
             .flat_map(|decided| match decided {
-                Decided::Fires(rule) => self.deliveries(rule, &received, &names, &keys, &mut failed),
-                Decided::Undecided(rule, why) => dead_letters(rule, &why, &names),
+                Decided::Fires(rule) => self.deliveries(rule, &received, &names, &keys, &parts, &mut failed),
+                Decided::Undecided(rule, why) => dead_letters(rule, &why, &names, &parts),
             })
             .collect();
         if deliveries.is_empty() {
@@ -355,21 +370,13 @@ impl Intake for RuleEngine {
 }
 
 /// What the conditions of a rule's actions see: of a bulk request the one resource, as the actions do.
-pub(crate) fn narrowed(rule: &Rule, names: &Names, resource: Option<u32>) -> Names {
-    part_of(names, resource.filter(|_| !rule.conditions.is_empty()))
-}
-
-fn part_of(names: &Names, resource: Option<u32>) -> Names {
-    let notification = names.notification();
-    match resource.and_then(|n| bulk_part(notification, n as usize)) {
-        Some(payload) => Names::from(Notification { payload, ..(**notification).clone() }),
-        None => names.clone(),
-    }
+pub(crate) fn narrowed(rule: &Rule, names: &Names, parts: &Parts<'_>, resource: Option<u32>) -> Names {
+    parts.names(names, resource.filter(|_| !rule.conditions.is_empty()))
 }
 
 /// What a rule would have asked for that cannot be decided: dead letters that say so. Retrying one is somebody's
 /// decision to do it, so a rule in shadow, of which nothing may ever be called, has none.
-fn dead_letters(rule: &Rule, why: &str, names: &Names) -> Vec<NewDelivery> {
+fn dead_letters(rule: &Rule, why: &str, names: &Names, parts: &Parts<'_>) -> Vec<NewDelivery> {
     match rule.mode {
         Mode::Shadow => {
             tracing::error!(rule.name = &*rule.name, "in shadow: {why}");
@@ -378,8 +385,9 @@ fn dead_letters(rule: &Rule, why: &str, names: &Names) -> Vec<NewDelivery> {
         Mode::Live => {}
     }
     let mut deliveries = Vec::new();
-    for (resource, key) in parts(rule, names.notification()) {
-        let named = part_of(names, resource);
+    for (resource, key) in parts.of(rule) {
+        // Only who is told in its place looks at it.
+        let named = parts.names(names, resource.filter(|_| !rule.on_failure.is_empty()));
         for action in &rule.actions {
             deliveries.push(NewDelivery {
                 resource,
@@ -390,19 +398,6 @@ fn dead_letters(rule: &Rule, why: &str, names: &Names) -> Vec<NewDelivery> {
         }
     }
     once_each(deliveries)
-}
-
-/// What a rule has a delivery of its own for: the event, or of a bulk request each of its resources, by its place
-/// and with the key of its order; a key that is `None` is one of its own.
-pub(crate) fn parts(rule: &Rule, notification: &Notification) -> Vec<(Option<u32>, Option<String>)> {
-    let one = |resource: Option<u32>| {
-        let part = resource.and_then(|n| bulk_part(notification, n as usize));
-        (resource, rule.key.of(notification, part.as_ref().unwrap_or(&notification.payload), resource))
-    };
-    match bulk_len(notification).and_then(|len| u32::try_from(len).ok()) {
-        None | Some(0) => vec![one(None)],
-        Some(len) => (0..len).map(|n| one(Some(n))).collect(),
-    }
 }
 
 #[cfg(test)]

@@ -30,7 +30,7 @@ mod watchdog;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use osnl_model::{Priority, Target};
+use osnl_model::{Budget, Priority, Target};
 use osnl_transport::{Consumer, ListenOptions, Transport, TransportError};
 use tokio::sync::watch;
 use tokio::time::Instant;
@@ -59,6 +59,8 @@ pub struct ListenerConfig {
     pub targets: Vec<(Target, Priority)>,
     /// Pool, prefetch, declarations.
     pub options: ListenOptions,
+    /// What one message may cost.
+    pub budget: Budget,
     /// Whether a refused login or virtual host at the very start ends the program, as it does with
     /// oslo.messaging, instead of being tried again.
     pub refused_access_is_fatal: bool,
@@ -99,6 +101,7 @@ impl Listener {
         endpoint: Arc<dyn Intake>,
         counters: Arc<Counters>,
     ) -> Self {
+        crate::received::accept(config.budget);
         Self {
             config,
             transport,

@@ -59,7 +59,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use osnl_model::{Priority, TransportUrl};
+use osnl_model::{Budget, Priority, TransportUrl};
 use osnl_transport::{Declare, QueueKind, RabbitOptions};
 
 pub use self::build::{BuildError, Transports};
@@ -144,6 +144,8 @@ pub struct ListenerConf {
     pub prefetch: u16,
     /// After this long without room for another message, what the broker has pushed goes back to it.
     pub give_back_after: Duration,
+    /// What one message may cost.
+    pub budget: Budget,
     /// What oslo.messaging's rabbit driver is told by `[oslo_messaging_rabbit]`, the URL's query and this section.
     pub rabbit: RabbitOptions,
 }

@@ -1,11 +1,11 @@
 //! A message that has arrived: its bytes, and where they came from.
 
 use std::borrow::Cow;
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError, RwLock};
 use std::time::SystemTime;
 
 use bytes::Bytes;
-use osnl_model::{BodyDigest, DecodeError, Emission, Head, Notification, plain_body, read_head};
+use osnl_model::{BodyDigest, Budget, DecodeError, Emission, Head, Notification};
 use osnl_transport::{IncomingMessage, Properties};
 
 use crate::action::KeyForm;
@@ -70,17 +70,25 @@ impl Received {
         }
     }
 
-    /// Reads all of it.
+    /// Reads all of it, within the budget of what has been [accepted].
     ///
     /// # Errors
-    /// The body is compressed or encoded in a way that is not known, or is no notification.
+    /// The body is compressed or encoded in a way that is not known, is no notification, or costs too much.
     pub fn decode(&self) -> Result<Notification, DecodeError> {
-        Notification::decode(&plain_body(&self.body, &self.properties.content_info())?)
+        self.decode_within(&accepted())
+    }
+
+    /// The same within the budget of a listener.
+    ///
+    /// # Errors
+    /// As [`Received::decode`].
+    pub fn decode_within(&self, budget: &Budget) -> Result<Notification, DecodeError> {
+        budget.decode(&budget.plain_body(&self.body, &self.properties.content_info())?)
     }
 
     /// The JSON text of the payload, if the body can be read.
     pub(crate) fn payload_text(&self) -> Option<String> {
-        let plain = plain_body(&self.body, &self.properties.content_info()).ok()?;
+        let plain = accepted().plain_body(&self.body, &self.properties.content_info()).ok()?;
         Emission::read(&plain).ok().map(|read| String::from(Box::<str>::from(read.payload)))
     }
 
@@ -97,10 +105,27 @@ impl Received {
 /// As [`Received::decode`], as far as the head is concerned.
 pub(crate) fn with_head<T>(
     message: &IncomingMessage,
+    budget: &Budget,
     with: impl FnOnce(&Head<'_>) -> T,
 ) -> Result<T, DecodeError> {
-    let plain: Cow<'_, [u8]> = plain_body(&message.body, &message.properties.content_info())?;
-    Ok(with(&read_head(&plain)?))
+    let plain: Cow<'_, [u8]> = budget.plain_body(&message.body, &message.properties.content_info())?;
+    Ok(with(&budget.read_head(&plain)?))
+}
+
+/// What this process accepts from its listeners, for reading again what was accepted: from the journal, a file, the ring.
+/// One for all of them, since a message there does not know by which options it came; every listener's is within it.
+static ACCEPTED: RwLock<Budget> = RwLock::new(Budget::DEFAULT);
+
+/// The budget of what has been accepted, or is about to be: the widest of all listeners.
+#[must_use]
+pub fn accepted() -> Budget {
+    *ACCEPTED.read().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Widens it to what a listener accepts from now on. It is never narrowed: what has been accepted can still be read.
+pub(crate) fn accept(budget: Budget) {
+    let mut accepted = ACCEPTED.write().unwrap_or_else(PoisonError::into_inner);
+    *accepted = accepted.or(budget);
 }
 
 #[cfg(test)]

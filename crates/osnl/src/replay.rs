@@ -12,7 +12,7 @@ use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use osnl_model::{Emission, Framing, Notification, plain_body};
+use osnl_model::{Emission, Framing, Notification};
 use osnl_transport::Properties;
 
 use crate::explain::{Content, Effect, Ruling, Subject, Verdict, explain};
@@ -289,12 +289,13 @@ pub(crate) fn entry(
 
 /// The same event under new ids; its time stays, since it is the event's.
 fn renewed(received: &Received) -> Option<(Notification, Received)> {
-    let plain = plain_body(&received.body, &received.properties.content_info()).ok()?;
+    let budget = crate::received::accepted();
+    let plain = budget.plain_body(&received.body, &received.properties.content_info()).ok()?;
     let mut emission = Emission::read(&plain).ok()?;
     emission.message_id = Some(fresh::message_id());
     emission.unique_id = Some(fresh::unique_id());
     let body = emission.body(Framing::Envelope).ok()?;
-    let notification = Notification::decode(body.as_bytes()).ok()?;
+    let notification = budget.decode(body.as_bytes()).ok()?;
     let properties = Properties {
         content_type: Some("application/json".into()),
         content_encoding: Some("utf-8".into()),

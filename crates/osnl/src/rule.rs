@@ -15,7 +15,7 @@ mod step_limits;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use osnl_model::{Head, Mismatch, NotificationFilter, Pattern, Priority, StepLimit};
+use osnl_model::{Head, Mismatch, NotificationFilter, Pattern, Priority, Saw, StepLimit};
 
 pub(crate) use self::condition::holds;
 pub use self::condition::{WhenFalse, WhenMismatch};
@@ -72,16 +72,17 @@ pub enum Mode {
 }
 
 impl Rule {
-    /// Whether the head lets this rule fire; the rest is not read for a rule that says no.
+    /// Whether the head lets this rule fire; the rest is not read for a rule that says no. A pattern that is given up does
+    /// not say no.
     #[must_use]
     pub fn wants(&self, head: &Head<'_>) -> bool {
-        self.holds_for(head).unwrap_or(false)
+        self.holds_for(head).unwrap_or(true)
     }
 
     /// The same, saying when a pattern had to be given up.
     ///
     /// # Errors
-    /// A pattern needed more steps than it may: the rule does not want the message.
+    /// A pattern needed more steps than it may: the rule is undecided.
     pub fn holds_for(&self, head: &Head<'_>) -> Result<bool, StepLimit> {
         Ok(self.wants_priority(head.priority.as_ref()) && self.filter.holds_for(head)?)
     }
@@ -95,9 +96,9 @@ impl Rule {
         if !self.wants_priority(notification.priority.as_ref()) {
             return Err(RuleMismatch::Priority(notification.priority.clone()));
         }
-        self.filter.matches(notification).map_err(RuleMismatch::Filter)?;
+        self.filter.matches(notification).map_err(RuleMismatch::of)?;
         for nested in &self.nested {
-            nested.matches(notification).map_err(RuleMismatch::Filter)?;
+            nested.matches(notification).map_err(RuleMismatch::of)?;
         }
         self.when.as_ref().map_or(Ok(()), |when| holds(when, names)).map_err(RuleMismatch::When)
     }
@@ -129,6 +130,15 @@ impl Rule {
     }
 }
 
+impl RuleMismatch {
+    fn of(mismatch: Mismatch) -> Self {
+        match mismatch.saw {
+            Saw::StepLimit { .. } => Self::GivenUp(mismatch),
+            Saw::Absent | Saw::NotText(_) | Saw::NoKeys(_) | Saw::Text(_) => Self::Filter(mismatch),
+        }
+    }
+}
+
 /// Why a rule did not fire.
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum RuleMismatch {
@@ -138,6 +148,9 @@ pub enum RuleMismatch {
     /// A predicate of the filter failed.
     #[error("{0}")]
     Filter(Mismatch),
+    /// A pattern was given up after too many steps: whether it matches is not known, so the rule is undecided.
+    #[error("the pattern \"{}\" cannot be decided: {} is {}", .0.pattern, .0.predicate, .0.saw)]
+    GivenUp(Mismatch),
     /// `when` does not hold.
     #[error("{0}")]
     When(WhenMismatch),

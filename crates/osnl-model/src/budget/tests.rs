@@ -43,9 +43,9 @@ fn each_limit_is_said_with_its_option() {
     check(&enveloped(&items(16)), values);
 
     let objects = |n: usize| format!(r#"{{"payload": [{}0]}}"#, r#"{"":0},"#.repeat(n));
-    check(&objects(8), None);
+    check(&objects(7), None);
     let memory =
-        "the message takes more than 1600 bytes of memory when decoded, the limit (8 times option max_body)";
+        "the message takes more than 1200 bytes of memory when decoded, the limit (6 times option max_body)";
     let lean = Budget { body: 200, ..SMALL };
     let excess = match lean.decode(objects(8).as_bytes()) {
         Err(DecodeError::TooMuch(excess)) => excess,
@@ -124,5 +124,5 @@ fn a_head_is_read_whatever_follows_it() {
 fn a_wider_budget_lets_in_what_either_does() {
     let other = Budget { body: 10, values: 9000, resources: 1 };
     assert_eq!(SMALL.or(other), Budget { body: 1000, values: 9000, resources: 3 });
-    assert_eq!(Budget::default().memory(), 32 * 1024 * 1024);
+    assert_eq!(Budget::default().memory(), 24 * 1024 * 1024);
 }

@@ -24,7 +24,7 @@ pub(super) fn read<'a>(event_type: &'a str, payload: &'a Value) -> Vec<Resource<
         return vec![Resource { kind: "router".into(), ..object("router").read(interface) }];
     }
     if let Some((kind, bulk)) = bulk(event_type, payload) {
-        return bulk.iter().map(|one| wrapped(kind, one, payload)).collect();
+        return bulk.iter().map(|item| one(kind, item, payload)).collect();
     }
     // What the wrapper says, if the event type says nothing: k2hr3_osnl's manual shows such payloads.
     let kind = if kind.is_empty() || payload.get(kind).is_none() && payload.get("port").is_some() {
@@ -33,22 +33,23 @@ pub(super) fn read<'a>(event_type: &'a str, payload: &'a Value) -> Vec<Resource<
         kind
     };
     if let Some(bulk) = items(payload, &plural(kind)) {
-        return bulk.iter().map(|one| wrapped(kind, one, payload)).collect();
+        return bulk.iter().map(|item| one(kind, item, payload)).collect();
     }
     // Before it is made (`port.create.start`) an object has no id; in its wrapper it is one all the same, as in a bulk
     // request.
     let (resource, is_wrapped) = match payload.get(kind) {
-        Some(one) => (wrapped(kind, one, payload), one.is_object()),
-        None => (wrapped(kind, payload, payload), false),
+        Some(item) => (one(kind, item, payload), item.is_object()),
+        None => (one(kind, payload, payload), false),
     };
     if is_wrapped || resource.key().is_some() { vec![resource] } else { Vec::new() }
 }
 
-fn wrapped<'a>(kind: &'a str, one: &'a Value, payload: &'a Value) -> Resource<'a> {
+/// An object in its wrapper, or without it.
+pub(super) fn one<'a>(kind: &'a str, item: &'a Value, payload: &'a Value) -> Resource<'a> {
     let mut resource = match kind {
-        "port" => port(one, payload),
-        "floatingip" => floating_ip(one),
-        _ => Resource { kind: kind.into(), ..object("").read(one) },
+        "port" => port(item, payload),
+        "floatingip" => floating_ip(item),
+        _ => Resource { kind: kind.into(), ..object("").read(item) },
     };
     if resource.id.is_none() {
         let id = text(payload, &format!("{kind}_id")).or_else(|| text(payload, "id"));

@@ -43,10 +43,14 @@ const CLASSES: [(&str, &str, Shape); 26] = [
     ("", "", Shape::of("")),
 ];
 
+/// More than anybody adds to a versioned object.
+const MOST_KEYS: usize = 64;
+
 const NODE: Shape = Shape::of("node").project(&["owner"]).state(&["provision_state"]);
 
 pub(super) fn read(payload: &Value) -> Option<Resource<'_>> {
-    let keys = payload.as_object()?;
+    // Such an object has five keys. One with a great many is none, and is not searched for each of its resources.
+    let keys = payload.as_object().filter(|keys| keys.len() <= MOST_KEYS)?;
     let named =
         keys.iter().find_map(|(key, class)| Some((key.strip_suffix("_object.name")?, class.as_str()?)));
     // Without a name it is an instance if it is nova's, as k2hr3_osnl reads it.

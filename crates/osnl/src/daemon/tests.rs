@@ -59,6 +59,7 @@ const BODY: &str = r#"{"message_id": "m", "event_type": "e", "payload": {}}"#;
 
 fn listener(broker: &MemoryBroker, intake: Arc<dyn Intake>) -> Listener {
     let config = ListenerConfig {
+        budget: Default::default(),
         name: "l".into(),
         targets: vec![(Target::new("x", "t"), Priority::Info)],
         options: ListenOptions {

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 use jiff::Timestamp;
-use osnl_model::{Notification, bulk_part};
+use osnl_model::bulk_part;
 use serde_json::{Value, json};
 
 use crate::action::{Event, FAILURE};
@@ -59,7 +59,7 @@ impl Fallback {
         let notification = &event.notification;
         let part = event.resource.and_then(|n| bulk_part(notification, n as usize));
         self.takes_named(&match part {
-            Some(payload) => Names::from(Notification { payload, ..(**notification).clone() }),
+            Some(payload) => Names::of_part(notification.clone(), payload),
             None => Names::new(notification.clone()),
         })
     }

@@ -2,11 +2,11 @@
 
 use std::sync::Arc;
 
-use osnl_model::{Notification, bulk_part};
+use osnl_model::Notification;
 
 use super::{is_secret_path, one_line, reason};
 use crate::enrich::{Ask, Enriched, Foreseen, foresee};
-use crate::intake::{narrowed, parts};
+use crate::intake::{Parts, narrowed};
 use crate::native::{ActionConf, Native, Preview, RuleConf, Wanted};
 use crate::rule::{Mode, RuleMismatch, WhenMismatch};
 use crate::template::Names;
@@ -50,21 +50,21 @@ pub(super) fn effects(
     names: Option<&Names>,
     found: &[AskedFor],
 ) -> Vec<Effect> {
-    let parts = parts(&rule.rule, notification);
+    let whole = Names::new(Arc::new(notification.clone()));
+    let parts = Parts::of_notification(notification);
     let actions = rule.rule.actions.iter();
     let actions = actions.filter_map(|name| conf.actions.iter().find(|action| action.name == *name));
     let effects = actions.flat_map(|action| {
-        parts.iter().map(|(resource, key)| {
-            let part = resource.and_then(|n| bulk_part(notification, n as usize));
-            let of_part = part.map(|payload| Notification { payload, ..notification.clone() });
-            let of_part = Arc::new(of_part.unwrap_or_else(|| notification.clone()));
+        let (parts, whole) = (&parts, &whole);
+        parts.of(&rule.rule).map(move |(resource, key)| {
+            let of_part = parts.names(whole, resource).notification().clone();
             let kept = found.iter().find(|found| {
                 (found.rule.as_str(), found.action.as_str(), found.resource)
-                    == (&*rule.rule.name, &*action.name, *resource)
+                    == (&*rule.rule.name, &*action.name, resource)
             });
             let mut asks = foresee(conf.asked_by(action), &of_part, kept.map(|kept| &kept.found));
             let mut provided = None;
-            let decided = names.map_or(Ok(()), |names| asked(rule, action, names, *resource));
+            let decided = names.map_or(Ok(()), |names| asked(rule, action, names, parts, resource));
             let would = match decided.map_err(|mismatch| reason(&RuleMismatch::When(mismatch))) {
                 Err(why) => {
                     // Nobody is asked; what was asked then is told.
@@ -78,19 +78,11 @@ pub(super) fn effects(
                             provided = Some(when);
                         }
                         let (notification, rule) = (&*of_part, &*rule.rule.name);
-                        action.preview(&Wanted { notification, rule, resource: *resource, asks: &asks })
+                        action.preview(&Wanted { notification, rule, resource, asks: &asks })
                     }
                 },
             };
-            Effect {
-                action: action.name.clone(),
-                key: key.clone(),
-                resource: *resource,
-                mode: rule.rule.mode,
-                asks,
-                provided,
-                would,
-            }
+            Effect { action: action.name.clone(), key, resource, mode: rule.rule.mode, asks, provided, would }
         })
     });
     effects.collect()
@@ -125,7 +117,8 @@ fn asked(
     rule: &RuleConf,
     action: &ActionConf,
     names: &Names,
+    parts: &Parts<'_>,
     resource: Option<u32>,
 ) -> Result<(), WhenMismatch> {
-    rule.rule.asks(&action.name, &narrowed(&rule.rule, names, resource))
+    rule.rule.asks(&action.name, &narrowed(&rule.rule, names, parts, resource))
 }

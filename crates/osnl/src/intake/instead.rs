@@ -1,6 +1,6 @@
 //! `on_failure` of what is a dead letter from the beginning: who is told of it, decided with the rule.
 
-use std::collections::BTreeSet;
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use crate::delivery::GivenUp;
@@ -29,17 +29,16 @@ pub(super) fn once_each(deliveries: Vec<NewDelivery>) -> Vec<NewDelivery> {
     if deliveries.iter().all(|new| new.told.is_none()) {
         return deliveries;
     }
-    let mut kept: Vec<NewDelivery> = Vec::with_capacity(deliveries.len());
-    let own: BTreeSet<_> = deliveries
+    let own: HashSet<_> = deliveries
         .iter()
         .filter(|new| new.told.is_none())
         .map(|new| (new.action.clone(), new.resource))
         .collect();
-    for new in deliveries {
-        let again = kept.iter().any(|kept| kept.action == new.action && kept.resource == new.resource);
-        if new.told.is_none() || !(again || own.contains(&(new.action.clone(), new.resource))) {
-            kept.push(new);
-        }
-    }
+    let mut told = HashSet::new();
+    let mut kept = deliveries;
+    kept.retain(|new| {
+        let to = (new.action.clone(), new.resource);
+        new.told.is_none() || !own.contains(&to) && told.insert(to)
+    });
     kept
 }

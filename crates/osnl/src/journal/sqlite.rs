@@ -19,6 +19,7 @@ mod claimable;
 mod clock;
 mod connection;
 mod count;
+mod decoded;
 mod enriched;
 mod fallback;
 mod filter;
@@ -57,6 +58,7 @@ use tokio::time::Instant;
 pub use self::change::{Change, ChangeError, Changed};
 use self::claimable::Claimable;
 use self::clock::{Clock, whole_millis};
+use self::decoded::Decoded;
 pub use self::filter::Filter;
 use self::gate::Gate;
 pub(crate) use self::gate::IN_MEMORY;
@@ -188,6 +190,7 @@ struct Shared {
     state: watch::Sender<JournalState>,
     paused: watch::Sender<Paused>,
     counters: Arc<Counters>,
+    decoded: Decoded,
     /// Pages in the WAL after the latest commit.
     wal_pages: AtomicU32,
     /// Where its threads say that they have ended unexpectedly.
@@ -247,6 +250,7 @@ impl SqliteJournal {
             state: watch::Sender::new(JournalState::Working),
             paused: watch::Sender::new(Paused::new()),
             counters,
+            decoded: Decoded::default(),
             wal_pages: AtomicU32::new(0),
             ends: Ends::default(),
             closing: AtomicBool::new(false),

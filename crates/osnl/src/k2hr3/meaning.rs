@@ -48,6 +48,7 @@ impl Conf {
         let rabbit = RabbitOptions::from_query(&options.transport_url).unwrap_or_default();
         let durable = rabbit.queue().durable.unwrap_or(QueueKind::OSLO.durable);
         ListenerConfig {
+            budget: Default::default(),
             name: NAME.into(),
             targets: vec![(Target::new(&options.exchange, &options.topic), Priority::Info)],
             options: ListenOptions {

@@ -99,6 +99,7 @@ impl Farewell {
             queue: QueueKind::OSLO,
         };
         let config = ListenerConfig {
+            budget: crate::received::accepted(),
             name: self.listener.clone(),
             targets: Vec::new(),
             options,

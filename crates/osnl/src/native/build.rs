@@ -348,6 +348,7 @@ impl ListenerConf {
                 declare: self.declare,
                 queue: self.queue.clone(),
             },
+            budget: self.budget,
             refused_access_is_fatal: false,
             give_back_after: self.give_back_after,
         }

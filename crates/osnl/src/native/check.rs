@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use osnl_model::{NotificationFilter, Pattern, Predicate, TransportUrl};
+use osnl_model::{Budget, NotificationFilter, Pattern, Predicate, TransportUrl};
 use osnl_transport::{QueueType, RabbitOptions};
 
 use super::action::{action, conditions};
@@ -341,6 +341,7 @@ fn listener(reader: &mut Reader<'_>, rabbit: &RabbitOptions) -> Option<ListenerC
     let prefetch = reader.number("prefetch", 1, u16::MAX.into());
     let prefetch = prefetch.and_then(|own| rabbit::prefetch(reader, rabbit.as_ref(), own));
     let give_back_after = reader.duration("give_back_after", LEAST_PATIENCE);
+    let budget = budget(reader);
     let topology = topology?;
     let prefetch = kept_in_memory(reader, prefetch?);
     let queues = topology.topics.len() * topology.priorities.len();
@@ -359,7 +360,20 @@ fn listener(reader: &mut Reader<'_>, rabbit: &RabbitOptions) -> Option<ListenerC
         queue: topology.queue,
         prefetch,
         give_back_after: give_back_after?,
+        budget: budget?,
         rabbit: rabbit?,
+    })
+}
+
+/// What one message may cost. The upper ends are what a machine of today can hold a few of.
+fn budget(reader: &mut Reader<'_>) -> Option<Budget> {
+    let body = reader.size("max_body", 4 << 10, 128 << 20);
+    let values = reader.number("max_values", 1000, 20_000_000);
+    let resources = reader.number("max_resources", 1, 60_000);
+    Some(Budget {
+        body: usize::try_from(body?).ok()?,
+        values: usize::try_from(values?).ok()?,
+        resources: usize::try_from(resources?).ok()?,
     })
 }
 

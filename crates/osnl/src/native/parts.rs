@@ -70,12 +70,13 @@ impl Parts {
     }
 
     /// What a listener judges by.
-    pub(super) fn engine(&self, listener: &Arc<str>, rules: Vec<Rule>) -> RuleEngine {
+    pub(super) fn engine(&self, conf: &ListenerConf, rules: Vec<Rule>) -> RuleEngine {
         RuleEngine::new(rules, self.journal.clone(), self.counters.clone())
+            .with_budget(conf.budget)
             .with_guards(self.guards.clone())
             .with_watcher(self.watcher.clone())
             .with_in_hand(self.in_hand.clone())
-            .following(self.ring.clone(), listener)
+            .following(self.ring.clone(), &conf.name)
     }
 
     /// A listener that has not begun; its rules are counted from [`LiveRules::begin`] on.
@@ -96,7 +97,7 @@ impl Parts {
                 transport
             }
         };
-        let live = Arc::new(LiveRules::new(self.engine(&conf.name, rules)));
+        let live = Arc::new(LiveRules::new(self.engine(conf, rules)));
         self.rules.insert(conf.name.clone(), live.clone());
         let listener = Listener::new(conf.config(), transport, live, self.counters.clone());
         let listener = match &self.bindings {

@@ -216,7 +216,7 @@ impl Running {
                 changes.leave.extend(before.map(|(before, _)| before.name.clone()));
                 changes.begin.push(parts.listener(conf, listener, rules, &*self.make)?);
             } else if other_guards || before.is_some_and(|(_, before)| before != rules) {
-                engines.push((listener.name.clone(), parts.engine(&listener.name, rules)));
+                engines.push((listener.name.clone(), parts.engine(listener, rules)));
             }
         }
         for (gone, _) in old.heard() {

@@ -262,6 +262,7 @@ impl Builder {
             options: self.options,
             refused_access_is_fatal: true,
             give_back_after: GIVE_BACK_AFTER,
+            budget: Default::default(),
         };
         let intake = Arc::new(Dispatcher(dispatch.clone()));
         let listener = Listener::new(config, transport, intake, self.counters);

@@ -23,7 +23,7 @@ mod server;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
-use osnl_model::{Notification, bulk_len, bulk_part};
+use osnl_model::{Bulk, Notification};
 use serde_json::Value;
 
 use self::decided::Decided;
@@ -128,7 +128,7 @@ impl Memory {
         kind: &str,
         mut tell: impl FnMut(&mut Self, &Notification, &Value) -> Vec<Happened>,
     ) -> Vec<Happened> {
-        let Some(len) = bulk_len(n) else {
+        let Some(bulk) = Bulk::of(n) else {
             // Somebody has left out the wrapper.
             let bare = n.payload.get(kind).is_none() && n.payload.get(format!("{kind}_id")).is_none();
             return match bare && n.payload.get("device_id").is_some() {
@@ -137,8 +137,8 @@ impl Memory {
             };
         };
         let mut happened = Vec::new();
-        for part in 0..len {
-            let Some(payload) = bulk_part(n, part) else { continue };
+        for part in 0..bulk.len() {
+            let Some(payload) = bulk.part(part) else { continue };
             let of_part = tell(self, n, &payload).into_iter();
             happened.extend(of_part.map(|one| Happened { part: u32::try_from(part).ok(), ..one }));
         }

@@ -68,7 +68,9 @@ impl From<&RuleMismatch> for Condition {
     fn from(mismatch: &RuleMismatch) -> Self {
         match mismatch {
             RuleMismatch::Priority(_) => Self::Priority,
-            RuleMismatch::Filter(mismatch) => Self::Filter(mismatch.predicate.clone()),
+            RuleMismatch::Filter(mismatch) | RuleMismatch::GivenUp(mismatch) => {
+                Self::Filter(mismatch.predicate.clone())
+            }
             RuleMismatch::When(_) => Self::When,
             RuleMismatch::Stopped { .. } => Self::Stopped,
         }

@@ -61,8 +61,13 @@ impl RuleSet {
                             let why = format!("rule {}: {mismatch}", rule.name);
                             decisions.decided.push(Decided::Undecided(rule, why));
                         }
-                        RuleMismatch::Filter(mismatch) => self.step_limits().look_at(mismatch),
-                        RuleMismatch::Priority(_)
+                        RuleMismatch::GivenUp(given_up) => {
+                            self.step_limits().look_at(given_up);
+                            let why = format!("rule {}: {mismatch}", rule.name);
+                            decisions.decided.push(Decided::Undecided(rule, why));
+                        }
+                        RuleMismatch::Filter(_)
+                        | RuleMismatch::Priority(_)
                         | RuleMismatch::When(WhenMismatch::False(_) | WhenMismatch::Lacks { .. })
                         | RuleMismatch::Stopped { .. } => {}
                     }

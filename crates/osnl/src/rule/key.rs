@@ -1,8 +1,9 @@
 //! By what the deliveries of a rule are kept in order.
 
+use std::borrow::Cow;
 use std::fmt;
 
-use osnl_model::{Notification, resources};
+use osnl_model::Notification;
 use serde_json::Value;
 
 /// `key` of a rule.
@@ -62,13 +63,19 @@ impl KeySource {
         }
     }
 
-    /// The key of a delivery; `payload` is what it concerns of the notification's, and `resource` which one.
+    /// The key of a delivery: `of_resource` is that of what it is about, `payload` what it concerns of the notification's.
+    /// Either is worked out only where the key comes from it.
     #[must_use]
-    pub fn of(&self, notification: &Notification, payload: &Value, resource: Option<u32>) -> Option<String> {
+    pub fn of<'a>(
+        &self,
+        notification: &Notification,
+        of_resource: impl FnOnce() -> Option<String>,
+        payload: impl FnOnce() -> Cow<'a, Value>,
+    ) -> Option<String> {
         match self {
-            Self::Resource => resources(notification).get(resource.unwrap_or(0) as usize)?.key(),
+            Self::Resource => of_resource(),
             Self::None => None,
-            Self::Payload(path) => text(path.find(payload)?),
+            Self::Payload(path) => text(path.find(&payload())?),
             Self::Context(Path(path)) => {
                 let first = path.split('.').next().unwrap_or_default();
                 match notification.context.get(path.as_str()) {
@@ -122,7 +129,9 @@ mod tests {
         };
         let check = |source: &str, expected: Option<&str>| {
             let source = KeySource::parse(source).unwrap_or_else(|| panic!("{source}"));
-            assert_eq!(source.of(&notification, &payload, None).as_deref(), expected, "{source}");
+            let of_resource = || osnl_model::resource_key(&notification);
+            let key = source.of(&notification, of_resource, || Cow::Borrowed(&payload));
+            assert_eq!(key.as_deref(), expected, "{source}");
             assert_eq!(KeySource::parse(&source.to_string()), Some(source));
         };
         check("resource", Some("u"));

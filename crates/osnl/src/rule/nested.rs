@@ -1,6 +1,8 @@
 //! Patterns on what lies inside of context and payload: `payload.port.name = ^web-`.
 
-use osnl_model::{JsonKind, Mismatch, Notification, Pattern, Predicate, Saw, StepLimit, is_secret_key};
+use osnl_model::{
+    JsonKind, Mismatch, Notification, Pattern, Predicate, Saw, StepLimit, is_secret_key, mask_text,
+};
 use serde_json::Value;
 
 use crate::template::{walk, walk_object};
@@ -30,7 +32,7 @@ impl Nested {
             Some(Value::String(text)) => match self.pattern.matches(text) {
                 Ok(true) => return Ok(()),
                 Ok(false) if path.split('.').any(is_secret_key) => Saw::Text("***".to_owned()),
-                Ok(false) => Saw::Text(text.clone()),
+                Ok(false) => Saw::Text(mask_text(text).into_owned()),
                 Err(StepLimit { .. }) => Saw::StepLimit { length: text.len() },
             },
             Some(other) => Saw::NotText(JsonKind::of(other)),

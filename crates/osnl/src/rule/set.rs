@@ -78,7 +78,7 @@ impl RuleSet {
     #[must_use]
     pub fn wants(&self, head: &Head<'_>) -> bool {
         let mut memo = self.memo();
-        let numbers = memo.numbers(&self.rules, &self.step_limits, head);
+        let numbers = memo.numbers(&self.rules, head);
         memo.heads.count(numbers);
         memo.standing(numbers).any(|word| word != 0)
     }
@@ -92,7 +92,7 @@ impl RuleSet {
     /// The same with their places.
     pub(super) fn places_standing(&self, head: &Head<'_>) -> Vec<(usize, &Rule)> {
         let mut memo = self.memo();
-        let numbers = memo.numbers(&self.rules, &self.step_limits, head);
+        let numbers = memo.numbers(&self.rules, head);
         let words: Vec<u64> = memo.standing(numbers).collect();
         drop(memo);
         let stands = |at: usize| words.get(at / 64).is_some_and(|word| word >> (at % 64) & 1 == 1);
@@ -144,14 +144,15 @@ impl RuleSet {
 }
 
 impl Memo {
-    /// The numbers of a head's priority, publisher and event type.
-    fn numbers(&mut self, rules: &[Rule], limits: &StepLimits, head: &Head<'_>) -> [usize; 3] {
+    /// The numbers of a head's priority, publisher and event type. A pattern that is given up may hold: the rule, asked
+    /// with the whole message, says that it is undecided.
+    fn numbers(&mut self, rules: &[Rule], head: &Head<'_>) -> [usize; 3] {
         self.forget_if_full(head);
         let event_type = self.event_types.number(head.event_type.as_deref(), rules, |rule, text| {
-            limits.or_no(rule.filter.holds_for_event_type(text))
+            rule.filter.holds_for_event_type(text).unwrap_or(true)
         });
         let publisher = self.publishers.number(head.publisher_id.as_deref(), rules, |rule, text| {
-            limits.or_no(rule.filter.holds_for_publisher(text))
+            rule.filter.holds_for_publisher(text).unwrap_or(true)
         });
         // Priorities are few, and the usual ones are cheap to clone.
         let (priorities, of) = (&mut self.priorities, &mut self.of_priorities);

@@ -18,7 +18,7 @@ impl StepLimits {
         Self { counters, said: Mutex::default() }
     }
 
-    /// The answer, or no if there is none.
+    /// The answer of an endpoint's filter, or no if there is none: an endpoint has no dead letters.
     pub(crate) fn or_no(&self, answer: Result<bool, StepLimit>) -> bool {
         answer.unwrap_or_else(|limit| {
             self.reached(&limit.pattern);
@@ -39,7 +39,8 @@ impl StepLimits {
         let mut said = self.said.lock().unwrap_or_else(PoisonError::into_inner);
         if said.insert(pattern.to_owned()) {
             tracing::warn!(
-                "the pattern \"{pattern}\" was given up after too many steps; such a text counts as no match. \
+                "the pattern \"{pattern}\" was given up after too many steps; a rule with it is undecided, and what it would fire \
+                 is a dead letter; an endpoint's filter does not match. \
                  Patterns without nested repetition and look-around need no limit. Said once; counted as step_limits"
             );
         }

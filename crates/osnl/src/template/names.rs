@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, OnceLock};
 
 use minijinja::value::{Enumerator, Object, ObjectRepr, Value};
-use osnl_model::{Notification, is_secret_key, mask_secrets, resources};
+use osnl_model::{Notification, is_secret_key, mask_secrets, resource_at};
 use serde_json::Value as Json;
 
 use super::path::{walk, walk_object};
@@ -41,9 +41,19 @@ pub struct Names(Arc<Inner>);
 #[derive(Clone, Debug)]
 struct Inner {
     notification: Arc<Notification>,
+    /// Of a bulk request, the one resource.
+    part: Option<Part>,
     resource: OnceLock<Json>,
     /// Names beyond those of the event.
     more: Vec<(Arc<str>, More)>,
+}
+
+/// The payload of one resource of a bulk request. All else is the whole's, of which nothing is copied before somebody
+/// wants a notification of its own.
+#[derive(Clone, Debug)]
+struct Part {
+    payload: Json,
+    notification: OnceLock<Arc<Notification>>,
 }
 
 /// What stands under a name beyond those of the event.
@@ -70,7 +80,14 @@ impl Names {
     /// The names of this notification.
     #[must_use]
     pub fn new(notification: Arc<Notification>) -> Self {
-        Self(Arc::new(Inner { notification, resource: OnceLock::new(), more: Vec::new() }))
+        Self(Arc::new(Inner { notification, part: None, resource: OnceLock::new(), more: Vec::new() }))
+    }
+
+    /// The names of this notification, about one resource of it only, whose payload this is.
+    #[must_use]
+    pub fn of_part(notification: Arc<Notification>, payload: Json) -> Self {
+        let part = Some(Part { payload, notification: OnceLock::new() });
+        Self(Arc::new(Inner { notification, part, resource: OnceLock::new(), more: Vec::new() }))
     }
 
     /// These names and one more, such as `rule` or that of an enrichment; a value that was there under this name
@@ -124,18 +141,34 @@ impl Names {
     #[must_use]
     pub(crate) fn about(&self, notification: Notification) -> Self {
         let more = self.0.more.clone();
-        Self(Arc::new(Inner { notification: Arc::new(notification), resource: OnceLock::new(), more }))
+        let notification = Arc::new(notification);
+        Self(Arc::new(Inner { notification, part: None, resource: OnceLock::new(), more }))
     }
 
-    /// The notification.
+    /// The notification; of a part, one of its own.
     #[must_use]
     pub fn notification(&self) -> &Arc<Notification> {
-        &self.0.notification
+        let whole = &self.0.notification;
+        match &self.0.part {
+            None => whole,
+            Some(part) => {
+                part.notification.get_or_init(|| Arc::new(whole.with_payload(part.payload.clone())))
+            }
+        }
+    }
+
+    fn payload(&self) -> &Json {
+        self.0.part.as_ref().map_or(&self.0.notification.payload, |part| &part.payload)
     }
 
     fn resource(&self) -> &Json {
         self.0.resource.get_or_init(|| {
-            let first = resources(&self.0.notification).into_iter().next();
+            let of_part = self.0.part.as_ref().map(|part| {
+                // All that is looked at.
+                let event_type = self.0.notification.event_type.clone();
+                Notification { event_type, payload: part.payload.clone(), ..Notification::default() }
+            });
+            let first = resource_at(of_part.as_ref().unwrap_or(&self.0.notification), 0);
             let mut json = first.map_or(Json::Null, |first| serde_json::to_value(first).unwrap_or_default());
             if let Json::Object(fields) = &mut json {
                 fields.retain(|_, value| !value.is_null());
@@ -153,8 +186,8 @@ impl Names {
     /// The tree of one of the names that have one.
     fn tree(&self, root: Root, path: &str) -> Option<&Json> {
         match root {
-            Root::Payload if path.is_empty() => Some(&self.0.notification.payload),
-            Root::Payload => walk(&self.0.notification.payload, path),
+            Root::Payload if path.is_empty() => Some(self.payload()),
+            Root::Payload => walk(self.payload(), path),
             Root::Context if path.is_empty() => None,
             Root::Context => walk_object(&self.0.notification.context, path),
             Root::Resource if path.is_empty() => Some(self.resource()).filter(|json| !json.is_null()),
@@ -356,7 +389,7 @@ impl Node {
             match (&step.to, from) {
                 (To::Path(path), _) => node.names.tree(node.root, path),
                 (To::Key(key), Some(from)) => from.get(&**key),
-                (To::Key(key), None) => node.names.notification().context.get(&**key),
+                (To::Key(key), None) => node.names.0.notification.context.get(&**key),
                 (To::Item(at), from) => from?.get(*at),
             }
         }
@@ -402,7 +435,7 @@ impl Object for Node {
     fn get_value_by_str(self: &Arc<Self>, key: &str) -> Option<Value> {
         let found = match self.json() {
             Some(json) => json.get(key)?,
-            None => self.names.notification().context.get(key)?,
+            None => self.names.0.notification.context.get(key)?,
         };
         Some(self.child(found, || To::Key(key.into())))
     }
@@ -414,7 +447,7 @@ impl Object for Node {
         match self.json() {
             Some(Json::Object(object)) => keys(object),
             Some(Json::Array(items)) => Enumerator::Seq(items.len()),
-            None if self.is_context() => keys(&self.names.notification().context),
+            None if self.is_context() => keys(&self.names.0.notification.context),
             Some(Json::Null | Json::Bool(_) | Json::Number(_) | Json::String(_)) | None => Enumerator::Empty,
         }
     }
@@ -423,7 +456,7 @@ impl Object for Node {
         match self.json() {
             Some(Json::Object(object)) => Some(object.len()),
             Some(Json::Array(items)) => Some(items.len()),
-            None if self.is_context() => Some(self.names.notification().context.len()),
+            None if self.is_context() => Some(self.names.0.notification.context.len()),
             Some(Json::Null | Json::Bool(_) | Json::Number(_) | Json::String(_)) | None => Some(0),
         }
     }

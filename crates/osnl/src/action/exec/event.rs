@@ -14,7 +14,7 @@
 //! | `failure` | why the action before gave it up: `action`, `reason`, `attempts`, `answer`, `at`, `before`; absent where none did |
 
 use jiff::Timestamp;
-use osnl_model::{Resource, mask_secrets, resources};
+use osnl_model::{Resource, mask_secrets, resource_at};
 use serde::Serialize;
 use serde_json::Value;
 
@@ -91,7 +91,7 @@ pub(super) fn line(id: u64, event: &Event, mask: bool) -> Vec<u8> {
 
 /// What the event is about; of a bulk request the one resource.
 pub(super) fn resource_of(event: &Event) -> Option<Resource<'_>> {
-    resources(&event.notification).into_iter().nth(event.resource.unwrap_or(0) as usize)
+    resource_at(&event.notification, event.resource.unwrap_or(0) as usize)
 }
 
 /// What a process for one event finds in its environment: what a shell script can use without reading JSON.

@@ -199,7 +199,8 @@ fn notification(event: &Event, names: &Names, changes: &Changes, unique: String)
         None => Ok(own),
         Some(template) => template.render(names).map(Some).map_err(|error| format!("{option}: {error}")),
     };
-    let plain = osnl_model::plain_body(&event.received.body, &event.received.properties.content_info());
+    let plain = crate::received::accepted()
+        .plain_body(&event.received.body, &event.received.properties.content_info());
     let mut emission = plain.and_then(|plain| Emission::read(&plain)).map_err(|error| error.to_string())?;
     emission.event_type = text("event_type", &changes.event_type, emission.event_type)?;
     emission.publisher_id = text("publisher_id", &changes.publisher_id, emission.publisher_id)?;

@@ -60,10 +60,7 @@ pub trait NodeDetails: Send + Sync + fmt::Debug {
 fn narrowed(event: &Event) -> Cow<'_, Notification> {
     match event.resource {
         None => Cow::Borrowed(&*event.notification),
-        Some(_) => {
-            let payload = event.payload().into_owned();
-            Cow::Owned(Notification { payload, ..Notification::clone(&event.notification) })
-        }
+        Some(_) => Cow::Owned(event.notification.with_payload(event.payload().into_owned())),
     }
 }
 

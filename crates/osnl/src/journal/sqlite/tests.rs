@@ -1,6 +1,7 @@
 //! What a journal on disk promises beyond the suite of all journals.
 
 mod bounds;
+mod decoded;
 mod failing;
 mod hands;
 mod lanes;

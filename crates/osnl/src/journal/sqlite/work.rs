@@ -10,12 +10,13 @@ use osnl_model::BodyDigest;
 use rusqlite::{Connection, OptionalExtension as _, Result, params};
 
 use super::clock::whole_millis;
+use super::decoded::Decoded;
 use super::enriched;
-use super::rows::{self, State, identity_number, is, millis, received};
+use super::rows::{self, State, identity_number, is, millis};
 use super::turn::Lane;
 use super::wish::{Pending, Wish};
 use super::writer::Due;
-use crate::action::{Event, KeyForm};
+use crate::action::Event;
 use crate::journal::identity::Identity;
 use crate::journal::{Begin, Claimed, DeliveryId, End, Entry, Outcome, Used};
 use crate::oss::Change;
@@ -449,41 +450,29 @@ pub(super) const CLAMP_DUE: &str = concat!(
 /// be read.
 pub(super) fn load(
     connection: &Connection,
+    decoded: &Decoded,
     id: DeliveryId,
 ) -> Result<Option<(i64, std::result::Result<Claimed, String>)>> {
-    let sql = format!(
-        concat!(
-            "SELECT d.rule, d.action, d.key, d.resource, d.attempts, d.aged, {}, e.noted, d.tries, d.due, e.id < coalesce((SELECT value FROM meta WHERE name = 'keys_with_rule_from'), 0) FROM delivery d JOIN event e ON e.id = ?2 WHERE d.id = ?1 AND d.",
-            is!(Ready)
-        ),
-        rows::RECEIVED
-    );
-    let mut select = connection.prepare_cached(&sql)?;
-    let event = event_of(connection, id)?;
+    let mut select = connection.prepare_cached(concat!(
+        "SELECT rule, action, key, resource, attempts, aged, tries, due FROM delivery WHERE id = ? AND ",
+        is!(Ready)
+    ))?;
     let row = select
-        .query_row(params![id.row(), event], |row| {
+        .query_row([id.row()], |row| {
             let (rule, action): (String, String) = (row.get(0)?, row.get(1)?);
             let age = Duration::from_millis(row.get::<_, i64>(5)?.unsigned_abs());
-            let used = Used { attempts: row.get(4)?, age, made: row.get(17)? };
-            let mut received = received(row, 6)?;
-            received.noted.happened = row.get::<_, Option<String>>(16)?.map(Into::into);
-            if row.get(19)? {
-                received.noted.key = KeyForm::WithoutRule;
-            }
-            Ok((rule, action, row.get(2)?, row.get(3)?, used, received, row.get(18)?))
+            let used = Used { attempts: row.get(4)?, age, made: row.get(6)? };
+            Ok((rule, action, row.get(2)?, row.get(3)?, used, row.get(7)?))
         })
         .optional()?;
-    let Some((rule, action, key, resource, used, received, due)) = row else { return Ok(None) };
-    let notification = match received.decode() {
-        Ok(notification) => notification.into(),
-        Err(error) => {
-            let unusable = format!("the journal's copy of the message cannot be read: {error}");
-            return Ok(Some((due, Err(unusable))));
-        }
+    let Some((rule, action, key, resource, used, due)) = row else { return Ok(None) };
+    let (received, notification) = match decoded.of(connection, event_of(connection, id)?)? {
+        Ok(message) => message,
+        Err(unusable) => return Ok(Some((due, Err(unusable)))),
     };
     let enriched = enriched::of(connection, id)?.map(Into::into);
     let event = Event {
-        received: received.into(),
+        received,
         notification,
         rule: rule.into(),
         action: action.into(),

@@ -277,7 +277,7 @@ impl<'a> Core<'a> {
                 self.open.push(open(message, receipt));
                 continue;
             }
-            let wanted = with_head(&message, |head| {
+            let wanted = with_head(&message, &config.budget, |head| {
                 let wanted = endpoint.wants(head);
                 if !wanted {
                     endpoint.unwanted(&message, &config.name, head);

@@ -171,6 +171,7 @@ impl Running {
             options,
             refused_access_is_fatal: false,
             give_back_after: GIVE_BACK_AFTER,
+            budget: Default::default(),
         };
         let listener = Listener::new(config, transport, endpoint.clone(), counters.clone());
         let (stall, shutdown) = (listener.stall(), Shutdown::new());

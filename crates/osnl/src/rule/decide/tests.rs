@@ -101,3 +101,45 @@ fn every_verdict_is_counted() {
     ];
     assert_eq!(counts.collect::<Vec<_>>(), expected);
 }
+
+/// A text that somebody chose must not make an event vanish: what a pattern cannot decide within its steps is no "no".
+#[test]
+fn a_pattern_that_is_given_up_is_undecided() {
+    let hard = |name: &str| {
+        // Look-around takes the engine with a limit, nested repetition takes it there.
+        let pattern = Pattern::new(r"^(?!x)(a|aa|aaa)+$(?<=b)").unwrap();
+        (name.to_owned(), pattern)
+    };
+    let text = format!("{}c", "a".repeat(4000));
+    let notification = Notification {
+        event_type: Some(text.clone()),
+        payload: json!({"name": text, "port": {"name": text}}),
+        ..Notification::default()
+    };
+    let check = |rule: Rule, place: &str| {
+        let counters = Arc::<crate::metrics::Counters>::default();
+        let set = RuleSet::new(
+            vec![Rule { name: "r".into(), actions: vec!["a".into()], ..rule }],
+            counters.clone(),
+        );
+        let names = Names::from(notification.clone());
+        assert!(set.wants(&names.notification().head()), "{place}");
+        let decided = set.decide(&names).decided;
+        let [Decided::Undecided(_, why)] = &decided[..] else { panic!("{place}: {decided:?}") };
+        let expected = format!(
+            "rule r: the pattern \"{}\" cannot be decided: {place} is a text of 4001 bytes, given up after too many steps",
+            hard("").1.as_str()
+        );
+        assert_eq!(why, &expected);
+        assert_eq!(counters.step_limits.get(), 1, "{place}");
+    };
+    let filter = |payload: &[&str], event_type: Option<Pattern>| osnl_model::NotificationFilter {
+        payload: payload.iter().map(|name| hard(name)).collect(),
+        event_type,
+        ..Default::default()
+    };
+    check(Rule { filter: filter(&["name"], None), ..Rule::default() }, "payload.name");
+    check(Rule { filter: filter(&[], Some(hard("").1)), ..Rule::default() }, "event_type");
+    let nested = Nested { predicate: Predicate::Payload("port.name".to_owned()), pattern: hard("").1 };
+    check(Rule { nested: vec![nested], ..Rule::default() }, "payload.port.name");
+}

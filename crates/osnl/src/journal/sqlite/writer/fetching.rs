@@ -29,7 +29,7 @@ impl Writer {
         let claimable = &self.shared.claimable;
         for (action, id) in promoted {
             if claimable.has_place(&action) {
-                match work::load(connection, id) {
+                match work::load(connection, &self.shared.decoded, id) {
                     Ok(Some((0, Ok(claimed)))) => claimable.add(&action, claimed),
                     Ok(Some((due, Ok(_)))) => claimable.waits_until(&action, due),
                     Ok(None) => {}
@@ -102,7 +102,7 @@ impl Writer {
         let mut taken = 0;
         for id in ids.into_iter().filter(|id| !known.contains(id)).take(PIECE) {
             taken += 1;
-            match work::load(connection, id)? {
+            match work::load(connection, &self.shared.decoded, id)? {
                 Some((due, Ok(claimed))) => loaded.claimed.push((due, claimed)),
                 Some((_, Err(reason))) => loaded.unusable.push((id, reason)),
                 None => {}

@@ -47,6 +47,7 @@ impl Rig {
         let options =
             ListenOptions { pool: Some("q".to_owned()), prefetch: 4, declare: Declare::Create, queue };
         let config = ListenerConfig {
+            budget: Default::default(),
             name: "l".into(),
             targets: vec![(target.clone(), Priority::Info)],
             options,
@@ -92,6 +93,7 @@ fn core(rig: &Rig, prefetch: u16) -> Core<'static> {
     // Lives as long as the test's process: the rig is changed beside it.
     let listener: &'static Listener = Box::leak(Box::new(Listener {
         config: ListenerConfig {
+            budget: Default::default(),
             name: "l".into(),
             targets: Vec::new(),
             options: rig.listener.config.options.clone(),

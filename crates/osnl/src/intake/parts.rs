@@ -1,0 +1,59 @@
+//! What the deliveries of a notification are about: the event, or each resource of a bulk request. Worked out once for all
+//! rules, and for each resource without looking at the others, so that a message of ten thousand costs ten thousand times
+//! one: the caller is the listener's loop, which must not stand still.
+
+use std::borrow::Cow;
+use std::sync::OnceLock;
+
+use osnl_model::{Bulk, Notification, resource_at};
+
+use crate::rule::Rule;
+use crate::template::Names;
+
+/// The parts of one notification.
+#[derive(Debug)]
+pub(crate) struct Parts<'a> {
+    notification: &'a Notification,
+    bulk: Option<Bulk<'a>>,
+    /// What each resource is ordered by; one if it is no bulk request.
+    keys: OnceLock<Vec<Option<String>>>,
+}
+
+impl<'a> Parts<'a> {
+    pub(crate) fn of_notification(notification: &'a Notification) -> Self {
+        let bulk = Bulk::of(notification).filter(|bulk| !bulk.is_empty());
+        Self { notification, bulk, keys: OnceLock::new() }
+    }
+
+    /// What a rule has a delivery of its own for: the event, or of a bulk request each of its resources, by its place
+    /// and with the key of its order; a key that is `None` is one of its own.
+    pub(crate) fn of(&self, rule: &Rule) -> impl Iterator<Item = (Option<u32>, Option<String>)> {
+        let len = self.bulk.and_then(|bulk| u32::try_from(bulk.len()).ok());
+        let parts = len.map_or_else(|| 0..1, |len| 0..len).map(move |n| len.map(|_| n));
+        parts.map(|part| {
+            let of_resource = || self.keys().get(part.unwrap_or(0) as usize).cloned().flatten();
+            let payload = || self.payload(part);
+            (part, rule.key.of(self.notification, of_resource, payload))
+        })
+    }
+
+    /// What can be named of one part.
+    pub(crate) fn names(&self, names: &Names, part: Option<u32>) -> Names {
+        match part.and_then(|n| self.bulk?.part(n as usize)) {
+            Some(payload) => Names::of_part(names.notification().clone(), payload),
+            None => names.clone(),
+        }
+    }
+
+    fn keys(&self) -> &[Option<String>] {
+        self.keys.get_or_init(|| match self.bulk {
+            Some(bulk) => (0..bulk.len()).map(|n| bulk.resource(n).and_then(|one| one.key())).collect(),
+            None => vec![resource_at(self.notification, 0).and_then(|one| one.key())],
+        })
+    }
+
+    fn payload(&self, part: Option<u32>) -> Cow<'a, serde_json::Value> {
+        let part = part.and_then(|n| self.bulk?.part(n as usize));
+        part.map_or(Cow::Borrowed(&self.notification.payload), Cow::Owned)
+    }
+}
