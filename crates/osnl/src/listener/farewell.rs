@@ -76,7 +76,7 @@ impl Farewell {
     }
 
     /// The same for another queue of the listener's virtual host: one that was to be emptied before a restart.
-    pub(crate) fn from_before(self, queue: &str) -> Self {
+    pub(crate) fn for_queue(self, queue: &str) -> Self {
         Self { tidying: self.tidying.of_queue(queue), ..self }
     }
 

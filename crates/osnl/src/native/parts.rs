@@ -126,7 +126,7 @@ impl Parts {
             if farewell.is_none() {
                 own.say_not_emptied(&name);
             }
-            Some(farewell?.from_before(&own.queue))
+            Some(farewell?.for_queue(&own.queue))
         };
         emptying.filter_map(farewell).collect()
     }

@@ -16,13 +16,14 @@ use crate::rabbit::ports;
 
 const GIVEN_BACK: &str = "nothing could keep is given back";
 
-fn daemon(vhost: &Vhost, target: &Target, journal: &str, more: &str) -> Running {
+fn daemon(vhost: &Vhost, target: &Target, folder: &Path, journal: &str, more: &str) -> Running {
     let text = format!(
-        "[journal]\n{journal}\n\
+        "[DEFAULT]\nstate_dir = {}\n[journal]\n{journal}\n\
          [listener:l]\ntransport_url = {}\nexchange = neutron\npool = q\ndeclare = create\n{more}\n\
          give_back_after = 400ms\n\
          [rule:r]\nevent_type = ^port\\.delete\\.end$\nactions = roles\n\
          [action:roles]\ndriver = k2hr3\napi_url = {}\nretry_interval = 1s\n",
+        folder.display(),
         vhost.url(),
         target.sink.url("/v1/role"),
     );
@@ -48,7 +49,8 @@ fn reason(daemon: &Running) -> String {
 fn a_full_window_behind_a_held_target_goes_back_and_nothing_is_done_twice() {
     let vhost = Broker::shared().vhost("blocked-memory");
     let target = Target::down();
-    let daemon = daemon(&vhost, &target, "connection = memory://", "prefetch = 5");
+    let folder = tempfile::tempdir().unwrap();
+    let daemon = daemon(&vhost, &target, folder.path(), "connection = memory://", "prefetch = 5");
     Publisher::start(&vhost.url(), Options::default()).notify_all(&ports(0..12));
     daemon.wait_for_log(GIVEN_BACK);
     wait_until(SOON, "all are with the broker", || vhost.queue_depth("q") == Some((12, 0)));
@@ -71,8 +73,8 @@ fn two_daemons_that_are_blocked_do_not_pass_the_queue_to_and_fro() {
     let vhost = Broker::shared().vhost("blocked-standby");
     let target = Target::down();
     let folders = [tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap()];
-    let first = daemon(&vhost, &target, &sqlite(folders[0].path()), "");
-    let second = daemon(&vhost, &target, &sqlite(folders[1].path()), "");
+    let [first, second] = [&folders[0], &folders[1]]
+        .map(|folder| daemon(&vhost, &target, folder.path(), &sqlite(folder.path()), ""));
     assert_eq!((first.state(), second.state()), (ListenerState::Listening, ListenerState::Standby));
     Publisher::start(&vhost.url(), Options::default()).notify_all(&ports(0..6));
     first.wait_for_log(GIVEN_BACK);

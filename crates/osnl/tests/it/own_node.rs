@@ -137,11 +137,12 @@ fn nothing_is_lost_to_a_delivery_limit_while_nothing_can_be_kept() {
     let (folder, sink) = (tempfile::tempdir().unwrap(), Sink::start());
     sink.reply_with(Reply::Status(503));
     let text = format!(
-        "[journal]\nconnection = sqlite:///{}/journal.db\nallow_volatile = yes\nmax_pending = 1\n\
+        "[DEFAULT]\nstate_dir = {}\n[journal]\nconnection = sqlite:///{}/journal.db\nallow_volatile = yes\nmax_pending = 1\n\
          [listener:l]\ntransport_url = {}\nexchange = neutron\npool = q\ndeclare = create\n\
          queue_type = quorum\ndelivery_limit = 3\ngive_back_after = 400ms\n\
          [rule:r]\nevent_type = ^port\\.delete\\.end$\nactions = roles\n\
          [action:roles]\ndriver = k2hr3\napi_url = {}\nretry_interval = 1s\n",
+        folder.path().display(),
         folder.path().display(),
         vhost.url(),
         sink.url("/v1/role"),

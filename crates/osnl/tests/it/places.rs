@@ -15,9 +15,10 @@ fn text(vhost: &Vhost, sink: &Sink, folder: &std::path::Path, journal: &str, pre
         )
     };
     format!(
-        "[journal]\nconnection = sqlite:///{}/journal.db\nallow_volatile = yes\n{journal}\n{}{}\
+        "[DEFAULT]\nstate_dir = {}\n[journal]\nconnection = sqlite:///{}/journal.db\nallow_volatile = yes\n{journal}\n{}{}\
          [rule:r]\nevent_type = ^port\\.delete\\.end$\nactions = roles\n\
          [action:roles]\ndriver = k2hr3\napi_url = {}\n",
+        folder.display(),
         folder.display(),
         listener("one", "neutron"),
         listener("two", "nova"),
