@@ -95,8 +95,8 @@ fn memory() -> Arc<dyn Journal> {
     Arc::new(MemoryJournal::new(MemoryLimits::for_prefetch(10), Arc::default()))
 }
 
-fn deliveries(action: Odd, journal: &Arc<dyn Journal>) -> Vec<DeliveryLoop> {
-    let settings = DeliverySettings {
+fn settings() -> DeliverySettings {
+    DeliverySettings {
         concurrency: 4,
         timeout: Duration::from_secs(30),
         policy: RetryPolicy {
@@ -110,8 +110,11 @@ fn deliveries(action: Odd, journal: &Arc<dyn Journal>) -> Vec<DeliveryLoop> {
         batch: Batch::default(),
         rate: None,
         hosts: HostLimits::default(),
-    };
-    vec![DeliveryLoop::new("a", Arc::new(action), journal.clone(), settings, Arc::default())]
+    }
+}
+
+fn deliveries(action: Odd, journal: &Arc<dyn Journal>) -> Vec<DeliveryLoop> {
+    vec![DeliveryLoop::new("a", Arc::new(action), journal.clone(), settings(), Arc::default())]
 }
 
 #[tokio::test(start_paused = true)]
@@ -166,4 +169,110 @@ async fn a_journal_thread_that_panics_fails_the_journal_and_ends_the_daemon() {
     assert!(!journal.state().borrow().takes_entries() && !journal.state().borrow().takes_outcomes());
     let receipt = journal.set_aside(Received::sample(BODY, false), "why".to_owned());
     assert_eq!(receipt.await, Settle::Leave);
+}
+
+/// Panics over one message, as long as it is attempted at all.
+struct Poisoned {
+    attempted: Arc<std::sync::Mutex<Vec<String>>>,
+}
+
+impl Action for Poisoned {
+    fn run<'a>(&'a self, events: &'a [Event]) -> BoxFuture<'a, Vec<Result<Done, ActionError>>> {
+        Box::pin(async move {
+            for event in events {
+                let id = event.notification.message_id.clone().unwrap_or_default();
+                self.attempted.lock().unwrap().push(id.clone());
+                assert_ne!(id, "poison", "poison");
+            }
+            events.iter().map(|_| Ok(Done::Delivered("d".to_owned()))).collect()
+        })
+    }
+
+    fn target(&self) -> String {
+        "nowhere".to_owned()
+    }
+}
+
+/// A daemon of its own on what an earlier one has left; it is told to drain once `is_done`. Answers how it ended, and what
+/// it attempted.
+async fn run_on(
+    broker: &MemoryBroker,
+    folder: &std::path::Path,
+    durable: bool,
+    is_done: impl Fn(&Counters, &[String]) -> bool,
+) -> (String, Vec<String>) {
+    let in_hand = Arc::new(InHand::open(folder, durable));
+    let counters = Arc::<Counters>::default();
+    let journal: Arc<dyn Journal> = match durable {
+        true => {
+            let options = SqliteOptions { allow_volatile: true, ..SqliteOptions::new(folder.join("j.db")) };
+            let journal = SqliteJournal::open(options, counters.clone()).unwrap();
+            journal.hold_suspects(in_hand.take_suspects());
+            Arc::new(journal)
+        }
+        false => Arc::new(MemoryJournal::new(MemoryLimits::for_prefetch(10), counters.clone())),
+    };
+    let attempted = Arc::default();
+    let action = Arc::new(Poisoned { attempted: Arc::clone(&attempted) });
+    let rule = Rule { name: "r".into(), actions: vec!["a".into()], ..Rule::default() };
+    let engine = RuleEngine::new(vec![rule], journal.clone(), counters.clone()).with_in_hand(in_hand.clone());
+    let delivery = DeliveryLoop::new("a", action, journal.clone(), settings(), counters.clone());
+    let deliveries = vec![delivery.with_in_hand(in_hand.clone())];
+    let daemon =
+        Daemon::new(vec![listener(broker, Arc::new(engine))], deliveries, journal).recording(in_hand);
+    let shutdown = Shutdown::new();
+    let done = async {
+        while !is_done(&counters, &attempted.lock().unwrap()) {
+            tokio::task::yield_now().await;
+        }
+        shutdown.drain.cancel();
+    };
+    let run = daemon.run(&shutdown, Duration::from_secs(5));
+    tokio::pin!(run, done);
+    let ended = tokio::select! {
+        ended = &mut run => ended,
+        () = &mut done => run.await,
+    };
+    let ended = ended.map(|ended| format!("{ended:?}")).unwrap_or_else(|error| error.to_string());
+    let attempted = attempted.lock().unwrap().clone();
+    (ended, attempted)
+}
+
+/// 14.8: three ends over one delivery, and the daemon goes on without it; two do not.
+#[tokio::test]
+async fn a_delivery_that_ends_the_daemon_three_times_is_held_or_given_up_and_the_others_go_on() {
+    for durable in [false, true] {
+        let (broker, folder) = (MemoryBroker::new(), tempfile::tempdir().unwrap());
+        let publish = |id: &str| {
+            let body = BODY.replace("\"m\"", &format!("\"{id}\""));
+            broker.publish(&Target::new("x", "t"), &Priority::Info, body)
+        };
+        // The queue is made by the first to listen.
+        let (ended, _) = run_on(&broker, folder.path(), durable, |_, _| publish("first") == 1).await;
+        assert_eq!(ended, "Drained");
+        publish("poison");
+        for _ in 0..3 {
+            let (ended, attempted) = run_on(&broker, folder.path(), durable, |_, _| false).await;
+            assert!(ended.starts_with("delivery loop of action a ended unexpectedly: "), "{ended}");
+            assert!(attempted.contains(&"poison".to_owned()));
+        }
+        publish("good");
+        let good = |counters: &Counters, attempted: &[String]| {
+            attempted.contains(&"good".to_owned()) && counters.delivered.get() == attempted.len() as u64
+        };
+        let (ended, attempted) = run_on(&broker, folder.path(), durable, good).await;
+        assert_eq!(ended, "Drained", "durable: {durable}");
+        assert!(!attempted.contains(&"poison".to_owned()), "{attempted:?}");
+        if durable {
+            let reader = crate::journal::sqlite::Reader::open(&folder.path().join("j.db")).unwrap();
+            let rows = reader.list(&Default::default(), &Default::default()).unwrap();
+            let held: Vec<_> =
+                rows.iter().filter(|row| row.state == crate::journal::sqlite::State::Held).collect();
+            assert_eq!((held.len(), held[0].message_id.as_deref()), (1, Some("poison")));
+            assert!(held[0].reason.as_deref().unwrap().contains("ended unexpectedly 3 times"));
+            assert_eq!(reader.overview().unwrap().suspects, 1);
+        } else {
+            assert_eq!(broker.ready("p"), 0, "it is acknowledged, and does not come again");
+        }
+    }
 }

@@ -58,7 +58,7 @@ pub(crate) struct WhichArgs {
 /// What every command takes.
 #[derive(Debug, Args)]
 pub(crate) struct AskArgs {
-    /// Wait at most so long for an answer of the daemon
+    /// Wait at most so long for an answer
     #[arg(long, value_name = "DURATION", default_value = "30s", value_parser = duration)]
     pub(crate) timeout: Duration,
     #[command(flatten)]
@@ -100,18 +100,18 @@ pub(crate) struct QuarantineShowArgs {
 /// The flags of `osnl quarantine export`.
 #[derive(Debug, Args)]
 #[command(
-    after_help = "The file is readable by its owner only and holds secrets. Ends with 0; 1 when there is no such \
-                        message, the file exists, or only the beginning of the message is kept.\n\n\
-                        Examples:\n  osnl quarantine export 3 -o body\n  osnl quarantine export 3 | head -c 200"
+    after_help = "Mode 0600; the bytes hold secrets. Ends with 1 when there is no such message, the file exists, \
+                        or only its beginning is kept.\n\n\
+                        Example:\n  osnl quarantine export 3 -o body"
 )]
 pub(crate) struct QuarantineExportArgs {
     /// Its number, as listed
     #[arg(value_name = "ID", value_parser = clap::value_parser!(i64).range(1..))]
     pub(crate) id: i64,
-    /// The file to write, which must not exist [default: stdout]
+    /// The new file to write [default: stdout]
     #[arg(short, long, value_name = "FILE")]
     pub(crate) output: Option<PathBuf>,
-    /// Wait at most so long for an answer of the daemon
+    /// Wait at most so long for an answer
     #[arg(long, value_name = "DURATION", default_value = "30s", value_parser = duration)]
     pub(crate) timeout: Duration,
     #[command(flatten)]

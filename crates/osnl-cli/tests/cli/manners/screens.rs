@@ -27,6 +27,7 @@ fn normal(rig: &Rig, text: &str) -> String {
         (r"process \d+", "process PID"),
         (r"digest [0-9a-f]+", "digest DIGEST"),
         (r"[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[0-9a-f]{4}-[0-9a-f]{12}", "MESSAGE-ID"),
+        (r"\b[0-9a-f]{32}\b", "UNIQUE-ID"),
         (r"\b\d+ bytes", "N bytes"),
         // Attempts go on while the test looks.
         (r"\b(attempts|failures) \d+,", "$1 N,"),
