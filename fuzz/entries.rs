@@ -125,6 +125,10 @@ pub(crate) fn masking(data: &[u8]) {
     let masked = mask_secrets(&value);
     assert_eq!(mask_secrets(&masked), masked, "{text:?}");
     assert_eq!(format!("{:?}", Masked::value(&value)), masked.to_string());
+    // A fuzzer that sees what is compared finds the planted secret itself.
+    if text.contains("S3CR3T") {
+        return;
+    }
     let planted = format!("{text}\npassword=S3CR3T\n");
     assert!(!mask_text(&planted).contains("S3CR3T"), "{text:?}");
     let planted = serde_json::json!([{ "x": text, "token": "S3CR3T" }]).to_string();

@@ -86,6 +86,7 @@ pub(super) fn of(target: &str) -> Result<Vec<Vec<u8>>> {
         "envelope" | "compressed" | "saved_events" => bodies()?,
         "versioned" => payloads()?,
         "readers" => notifications()?,
+        "budgets" => [bodies()?, notifications()?].concat(),
         "python_literals" => [texts(LITERALS), bodies()?].concat(),
         "masking" => [texts(SECRETS), texts(LITERALS)].concat(),
         "templates" => texts(TEMPLATES),
