@@ -188,6 +188,11 @@ pub struct TargetReport {
 }
 
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde's signature")]
+fn is_zero(count: &u64) -> bool {
+    *count == 0
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde's signature")]
 fn is_none(count: &usize) -> bool {
     *count == 0
 }
@@ -367,10 +372,10 @@ pub struct Changes {
     /// The first thousand of them.
     pub refusals: Vec<Refused>,
     /// How many are under way: each is changed when its attempt has ended, unless that succeeds.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "is_zero")]
     pub under_way: u64,
     /// The first thousand of them.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub under_way_ids: Vec<String>,
 }
 

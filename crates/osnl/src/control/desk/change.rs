@@ -26,6 +26,9 @@ pub(super) const PATIENCE: Duration = Duration::from_secs(15);
 const OTHERS: Duration = Duration::from_secs(5);
 const PAUSE: Duration = Duration::from_millis(20);
 
+/// What a delivery loop gives back at once is given back within this.
+const MOMENT: Duration = Duration::from_millis(500);
+
 impl Desk {
     pub(super) async fn change(&self, request: &Request) -> Result<Changes, Refusal> {
         let (Request::Retry { filter, dry_run, by, .. }
@@ -45,6 +48,7 @@ impl Desk {
         let mut changes = Changes { dry_run: *dry_run, ..Changes::default() };
         if let Some(change) = change_of(request, &which) {
             let mut changing = journal.changing(change, *dry_run);
+            let mut in_hand = Vec::new();
             // Each bite is committed for itself, so that nothing else waits for all of them.
             while let Some(changed) = next(&mut changing, changes.changed).await? {
                 let Changed { changed, refused, under_way } = changed;
@@ -53,11 +57,16 @@ impl Desk {
                     seen.extend(changed.iter().chain(&under_way).chain(refused));
                 }
                 changes.changed += changed.len() as u64;
-                changes.under_way += under_way.len() as u64;
                 name(&mut changes.ids, &changed);
-                name(&mut changes.under_way_ids, &under_way);
+                in_hand.extend(under_way);
                 refused.into_iter().for_each(|(id, why)| changes.refuse(id, why));
             }
+            let done = if *dry_run { HashSet::new() } else { self.given_back(request, &in_hand).await? };
+            let (done, left): (Vec<_>, Vec<_>) = in_hand.into_iter().partition(|id| done.contains(id));
+            changes.changed += done.len() as u64;
+            name(&mut changes.ids, &done);
+            changes.under_way = left.len() as u64;
+            name(&mut changes.under_way_ids, &left);
         }
         for (id, row) in named.into_iter().filter(|(id, _)| !seen.contains(id)) {
             changes.refuse(id, why_not(request, row.as_ref()));
@@ -161,6 +170,31 @@ impl Desk {
         if let Store::File(_) = &self.store {
             // A file that cannot be closed was closed by a panic, which has been told.
             let _ = spawn_blocking(move || drop(journal)).await;
+        }
+    }
+
+    /// Of the deliveries that a delivery loop has in hand, those that it only waits with are given back at once: answers
+    /// what has been changed within a moment. The others are under way.
+    async fn given_back(
+        &self,
+        request: &Request,
+        in_hand: &[DeliveryId],
+    ) -> Result<HashSet<DeliveryId>, Refusal> {
+        let to = if let Request::Move { to, .. } = request { Some(to) } else { None };
+        let is_done = |row: &Row| match to {
+            Some(to) => row.action == *to,
+            // Nothing else is asked for what is in hand.
+            None => row.state == State::Discarded,
+        };
+        let deadline = Instant::now() + MOMENT;
+        loop {
+            let rows = self.named(in_hand).await?;
+            let done = rows.iter().filter(|(_, row)| row.as_ref().is_some_and(is_done));
+            let done: HashSet<DeliveryId> = done.map(|(id, _)| *id).collect();
+            if done.len() == in_hand.len() || Instant::now() >= deadline {
+                return Ok(done);
+            }
+            sleep(PAUSE).await;
         }
     }
 
