@@ -107,7 +107,8 @@ impl Message {
     /// The host that the request about this event goes to, as `host:port`; `None` if the event makes none.
     pub(super) fn host(&self, event: &Names, about: &About<'_>) -> Option<String> {
         let url = self.target.render(&named(event, about), &[]).ok()?;
-        Some(url.authority().to_ascii_lowercase())
+        let (host, port) = (url.host().to_ascii_lowercase(), url.port());
+        Some(if host.contains(':') { format!("[{host}]:{port}") } else { format!("{host}:{port}") })
     }
 
     fn made(&self, names: &Names, about: &About<'_>, sign: Option<SystemTime>) -> Result<Request, String> {

@@ -12,6 +12,7 @@ use serde_json::json;
 use super::HttpConf;
 use super::message::About;
 use crate::config::ConfigErrors;
+use crate::delivery::HostLimits;
 use crate::native::driver::Wanted;
 use crate::native::{Driver, Loaded, Preview, Sources, load_texts};
 use crate::template::Names;
@@ -100,4 +101,22 @@ fn the_example_and_every_recipe_load_without_a_warning() {
         );
         assert_eq!(said(&format!("{frame}{block}")), [""; 0], "{block}");
     }
+}
+
+#[test]
+fn the_host_of_an_event_is_known_before_the_attempt_and_that_of_the_configuration_is_none() {
+    let about = About { rule: "r", action: "hook", key: "m-1/hook", resource: None };
+    let check = |lines: &str, expected: Option<&str>| {
+        let host = conf(lines).0.message.host(&Names::from(event()), &about);
+        assert_eq!(host.as_deref(), expected, "{lines}");
+    };
+    check("url = {{ payload.callback }}", Some("hook.example:80"));
+    check("url = https://{{ payload.port.id }}.Example/x", Some("p-1.example:443"));
+    check("url = http://{{ '[::1]:8080' }}/", Some("[::1]:8080"));
+    check("url = {{ payload.nothing }}", None);
+    let limits = |lines: &str| load(lines).unwrap().conf.actions[0].delivery().hosts;
+    let bounded = limits("url = {{ payload.callback }}\nhost_concurrency = 2\nhost_rate = 10 per 1m");
+    assert_eq!(bounded.concurrency, Some(2));
+    assert_eq!(bounded.rate.map(|rate| rate.to_string()).as_deref(), Some("10 per 1m"));
+    assert_eq!(limits("url = http://h/"), HostLimits::default());
 }

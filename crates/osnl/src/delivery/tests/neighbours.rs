@@ -17,6 +17,21 @@ struct Judge {
 impl Action for Judge {
     fn run<'a>(&'a self, events: &'a [Event]) -> BoxFuture<'a, Vec<Result<Done, ActionError>>> {
         let judge = |event: &Event| {
+            if let Some(host) = self.host(event) {
+                let failed = match &*host {
+                    "gone:80" => ActionError::new(ErrorClass::Connect, "no such host"),
+                    "busy:80" => ActionError {
+                        retry_after: Some(Duration::from_secs(3600)),
+                        ..ActionError::new(ErrorClass::Status(429), "told so")
+                    },
+                    _ => {
+                        self.good.fetch_add(1, Ordering::Relaxed);
+                        return Ok(Done::Delivered("told so".to_owned()));
+                    }
+                };
+                self.bad.fetch_add(1, Ordering::Relaxed);
+                return Err(failed);
+            }
             if event.notification.message_id.as_deref().is_some_and(|id| id.starts_with("bad")) {
                 self.bad.fetch_add(1, Ordering::Relaxed);
                 return Err(ActionError::new(ErrorClass::Status(500), "told so"));
@@ -30,6 +45,12 @@ impl Action for Judge {
 
     fn target(&self) -> String {
         "the test".to_owned()
+    }
+
+    /// Of ids such as `to gone:80 17`.
+    fn host(&self, event: &Event) -> Option<Arc<str>> {
+        let id = event.notification.message_id.as_deref()?;
+        id.strip_prefix("to ")?.split(' ').next().map(Arc::from)
     }
 }
 
@@ -76,7 +97,7 @@ impl Street {
         let entry = Entry { received: Arc::new(received), notification, deliveries };
         let mut permit = self.journal.reserve(&[], 1).await;
         drop(self.journal.append(&mut permit, entry));
-        self.good += u64::from(id.starts_with("good"));
+        self.good += u64::from(id.starts_with("good") || id.starts_with("to well"));
     }
 
     /// Waits without letting the clock go on: what is waited for happens at once.
@@ -165,6 +186,37 @@ async fn a_healthy_event_behind_eight_that_fail_waits_ten_seconds_at_most() {
         }
         assert!(began.elapsed() <= Duration::from_secs(10), "{n}: {:?}", began.elapsed());
         tokio::time::sleep(Duration::from_secs(n)).await;
+    }
+    street.stop().await;
+}
+
+/// F6: a host that asks for an hour, and hosts that do not exist: what goes to others is not held up, and they end.
+#[tokio::test(start_paused = true)]
+async fn hosts_that_fail_hold_up_no_other_and_end_in_dead_letters() {
+    let journal = Arc::new(MemoryJournal::new(MemoryLimits::for_prefetch(1000), Arc::default()));
+    let mut street = Street::start(journal.clone());
+    for n in 0..100 {
+        street.append(&format!("to gone:80 {n}")).await;
+    }
+    street.append("to busy:80 0").await;
+    for n in 0..5 {
+        street.append(&format!("to well:80 {n}")).await;
+    }
+    // More than there are places wait for the host that is gone.
+    for _ in 0..40 {
+        tokio::time::sleep(Duration::from_secs(1)).await;
+    }
+    assert_eq!(street.action.good.load(Ordering::Relaxed), 5, "whatever stood before them");
+    for n in 5..50 {
+        street.append(&format!("to well:80 {n}")).await;
+        tokio::time::sleep(Duration::from_secs(1)).await;
+    }
+    assert_eq!(street.action.good.load(Ordering::Relaxed), 50, "each within a second");
+    let mut hours = 0;
+    while journal.dead_letters().is_empty() {
+        tokio::time::sleep(Duration::from_secs(600)).await;
+        hours += 1;
+        assert!(hours < 100, "an offender ends");
     }
     street.stop().await;
 }
