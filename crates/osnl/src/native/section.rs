@@ -1,6 +1,6 @@
 //! Reading one section's options, each to its type, collecting what is wrong.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -8,6 +8,7 @@ use osnl_model::{Pattern, Priority, TransportUrl};
 
 use super::layers::{Layers, RawSection};
 use super::schema::ENRICH;
+use super::secret_file::is_readable_by_all;
 use super::{duration, size};
 use crate::config::{ConfigError, Finding, Kind, Value, Warning, nearest, shown, typed};
 
@@ -67,6 +68,15 @@ impl<'a> Reader<'a> {
                 if text.contains(":***@") {
                     let problem = "the password is ***, as osnl config show hides it";
                     self.warn(OPTION, problem, "write the password, or use --show-secrets");
+                }
+                let named =
+                    |name: &str| url.query().iter().find(|(key, _)| key == name).map(|(_, path)| path);
+                let key = named("ssl_key_file").or_else(|| named("ssl_cert_file"));
+                if let Some(path) = key
+                    && is_readable_by_all(Path::new(path))
+                {
+                    let problem = "names a private key that every user of this machine can read";
+                    self.warn(OPTION, problem, "take that right away: chmod o= FILE");
                 }
                 Some(url)
             }
