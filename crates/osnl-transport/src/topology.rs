@@ -45,6 +45,40 @@ pub struct ListenOptions {
     pub queue: QueueKind,
 }
 
+impl ListenOptions {
+    /// What listening to `to` binds, without repeats: the one place that decides it.
+    #[must_use]
+    pub fn bindings(&self, to: &[(Target, Priority)]) -> Vec<Binding> {
+        let mut bindings: Vec<Binding> = Vec::new();
+        match self.declare {
+            Declare::Nothing => {}
+            Declare::Create | Declare::Passive => {
+                for binding in wanted(to, self.pool.as_deref()) {
+                    if !bindings.contains(&binding) {
+                        bindings.push(binding);
+                    }
+                }
+            }
+        }
+        bindings
+    }
+
+    /// The queues that listening to `to` consumes, without repeats, in the order of the targets.
+    #[must_use]
+    pub fn queues(&self, to: &[(Target, Priority)]) -> Vec<String> {
+        let mut queues: Vec<String> = match self.declare {
+            Declare::Nothing => self.pool.iter().cloned().collect(),
+            Declare::Create | Declare::Passive => Vec::new(),
+        };
+        for binding in self.bindings(to) {
+            if !queues.contains(&binding.queue) {
+                queues.push(binding.queue);
+            }
+        }
+        queues
+    }
+}
+
 /// One binding of one queue.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Binding {
@@ -158,27 +192,13 @@ pub(crate) struct Plan {
 /// [`TransportError::ListenOptions`]: no attempt can succeed with these.
 pub(crate) fn plan(to: &[(Target, Priority)], options: &ListenOptions) -> Result<Plan, TransportError> {
     let refuse = |problem: String| Err(TransportError::ListenOptions { problem });
-    let mut bindings: Vec<Binding> = Vec::new();
+    let (bindings, queues) = (options.bindings(to), options.queues(to));
     match options.declare {
         Declare::Nothing => {}
         Declare::Create | Declare::Passive => {
-            for binding in wanted(to, options.pool.as_deref()) {
-                if !bindings.contains(&binding) {
-                    bindings.push(binding);
-                }
-            }
             if let Some((option, why)) = options.queue.refusal() {
                 return refuse(format!("{option}: {why}"));
             }
-        }
-    }
-    let mut queues: Vec<String> = match options.declare {
-        Declare::Nothing => options.pool.iter().cloned().collect(),
-        Declare::Create | Declare::Passive => Vec::new(),
-    };
-    for binding in &bindings {
-        if !queues.contains(&binding.queue) {
-            queues.push(binding.queue.clone());
         }
     }
     let prefetch = options.prefetch;

@@ -152,12 +152,7 @@ impl Listener {
     /// The queues that it reads, by the names it was told.
     #[must_use]
     pub fn queues(&self) -> Vec<String> {
-        match &self.config.options.pool {
-            Some(pool) => vec![pool.clone()],
-            None => {
-                self.config.targets.iter().map(|(target, priority)| target.routing_key(priority)).collect()
-            }
-        }
+        self.config.options.queues(&self.config.targets)
     }
 
     /// What is needed to leave its queue for another one; `None` where the queue is not ours to empty.

@@ -323,13 +323,8 @@ impl ListenerConf {
     /// The queues it consumes.
     #[must_use]
     pub fn queues(&self) -> Vec<String> {
-        match &self.pool {
-            Some(pool) => vec![pool.clone()],
-            None => {
-                let topics = self.topics.iter();
-                topics.flat_map(|topic| self.priorities.iter().map(move |p| format!("{topic}.{p}"))).collect()
-            }
-        }
+        let ListenerConfig { targets, options, .. } = self.config();
+        options.queues(&targets)
     }
 
     /// As the listener takes it. A refused login does not end the program: the broker may be importing its users.

@@ -15,7 +15,7 @@ use crate::enrich::Step;
 use crate::in_hand::InHand;
 use crate::intake::{LiveRules, RuleEngine};
 use crate::journal::Journal;
-use crate::listener::{Bindings, Farewell, Listener, OwnQueue};
+use crate::listener::{Bindings, Farewell, Listener, ListenerConfig, OwnQueue};
 use crate::metrics::Counters;
 use crate::oss::Watcher;
 use crate::rule::{Guards, Rule};
@@ -144,12 +144,8 @@ impl Native {
         let own = |(listener, _): (&ListenerConf, _)| {
             let queue = listener.pool.clone().filter(|_| listener.declare != Declare::Nothing)?;
             let own = OwnQueue { vhost: listener.transport_url.virtual_host().to_owned(), queue };
-            let bindings = listener.config().targets.into_iter().map(|(target, priority)| Binding {
-                queue: own.queue.clone(),
-                routing_key: target.routing_key(&priority),
-                exchange: target.exchange.unwrap_or_default(),
-            });
-            Some((own.clone(), bindings.collect()))
+            let ListenerConfig { targets, options, .. } = listener.config();
+            Some((own, options.bindings(&targets)))
         };
         self.heard().into_iter().filter_map(own).collect()
     }
