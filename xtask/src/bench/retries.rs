@@ -15,7 +15,7 @@ const SMALL: u64 = 512;
 /// Times as long as without failing keys.
 const WANTED: f64 = 1.2;
 /// A backlog that takes this many times as long is not waited for.
-const PATIENCE: f64 = 5.0;
+const PATIENCE: f64 = 3.0;
 
 /// The time in which the healthy part is delivered, without and with the failing keys.
 pub(super) fn backlog(stage: &Stage, effort: Effort) -> Result<()> {

@@ -61,7 +61,7 @@ impl Effort {
         matching: 6_000,
         paced: 3,
         pending: 50_000,
-        backlog: 100_000,
+        backlog: 50_000,
         history: 200_000,
         payloads: 20_000,
     };
