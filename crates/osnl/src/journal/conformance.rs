@@ -474,7 +474,7 @@ async fn of_those_that_failed_the_longest_due_comes_first_and_others_come_too() 
         let mut seen: Vec<(String, bool)> = Vec::new();
         while seen.iter().filter(|(_, failed)| *failed).count() < 4 {
             let some = within(journal.claim("a", 1)).await;
-            seen.extend(some.iter().map(|c| (names(&[c.clone()])[0].to_owned(), c.used.made > 0)));
+            seen.extend(some.iter().map(|c| (names(std::slice::from_ref(c))[0].to_owned(), c.used.made > 0)));
         }
         let of = |failed| -> Vec<&str> {
             seen.iter().filter(|one| one.1 == failed).map(|one| one.0.as_str()).collect()

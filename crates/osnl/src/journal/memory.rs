@@ -55,7 +55,9 @@ pub struct MemoryJournal {
 
 /// Is told what the journal returns to the broker by itself.
 #[derive(Default)]
-struct OnReturn(Mutex<Option<Box<dyn Fn(&Event) + Send>>>);
+struct OnReturn(Mutex<Option<Returned>>);
+
+type Returned = Box<dyn Fn(&Event) + Send>;
 
 impl std::fmt::Debug for OnReturn {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -489,8 +491,10 @@ impl State {
         self.identities.remove(&open.identity);
         let settle = if open.returned { Settle::Requeue } else { Settle::Acknowledge };
         // Where nobody waits any more, the connection is gone, and the message comes again.
-        let is_unsettled =
-            open.receipts.drain(..).fold(true, |gone, receipt| receipt.send(settle).is_err() && gone);
+        let mut is_unsettled = true;
+        for receipt in open.receipts.drain(..) {
+            is_unsettled &= receipt.send(settle).is_err();
+        }
         // Without an id, another message may have the same bytes: only one that comes again is the same.
         if settle == Settle::Acknowledge && (is_unsettled || open.identity.id.is_some()) {
             self.finished.insert(open.identity, ());

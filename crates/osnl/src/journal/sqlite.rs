@@ -221,7 +221,9 @@ impl Shared {
 
 /// Who is told of releases.
 #[derive(Default)]
-struct OnRelease(Mutex<Option<Box<dyn Fn(&Recent) + Send>>>);
+struct OnRelease(Mutex<Option<Released>>);
+
+type Released = Box<dyn Fn(&Recent) + Send>;
 
 impl OnRelease {
     fn tell(&self, released: &Recent) {

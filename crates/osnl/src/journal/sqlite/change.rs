@@ -273,8 +273,8 @@ fn latest(
     }
     let since =
         effects.iter().filter(|(action, of, id)| *id > found.id && *action == found.action && of == key);
-    if let Some((.., id)) = since.last() {
-        return Ok(Some(*id));
+    if let Some(latest) = since.map(|(.., id)| *id).max() {
+        return Ok(Some(latest));
     }
     let Some(lane) = found.shared_lane() else { return Ok(None) };
     let mut select = work.connection.prepare_cached(READY_BEHIND)?;

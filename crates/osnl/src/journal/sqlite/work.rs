@@ -66,7 +66,7 @@ pub(super) enum Ended {
     /// It waits for its retry.
     Waits { action: String, due: i64 },
     /// It has ended; whether one of another action was made of it.
-    Ended { action: String, made: bool },
+    Over { action: String, made: bool },
     /// What the operator asked for meanwhile is done.
     Fulfilled(Pending),
 }
@@ -280,7 +280,7 @@ impl<'a> Work<'a> {
             Some(to) if state == State::Dead => self.fall_back(id, to)?,
             Some(_) | None => false,
         };
-        Ok(Ended::Ended { action: found.action, made })
+        Ok(Ended::Over { action: found.action, made })
     }
 
     /// Answers whether there are more of them.

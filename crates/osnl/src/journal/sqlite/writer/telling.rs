@@ -132,7 +132,7 @@ impl Writer {
     fn tell_end(&self, id: DeliveryId, ended: Ended, end: Option<End>) {
         let Shared { claimable, gate, .. } = &*self.shared;
         let action = match &ended {
-            Ended::Returned { action } | Ended::Waits { action, .. } | Ended::Ended { action, .. } => {
+            Ended::Returned { action } | Ended::Waits { action, .. } | Ended::Over { action, .. } => {
                 Some(action.as_str())
             }
             Ended::Nothing | Ended::Fulfilled(_) => None,
@@ -149,7 +149,7 @@ impl Writer {
             Ended::Fulfilled(pending) => {
                 pending.into_iter().for_each(|(action, by)| gate.changed(&action, by));
             }
-            Ended::Ended { action, made } => {
+            Ended::Over { action, made } => {
                 gate.changed(&action, -1);
                 let Some(End { outcome, to, .. }) = end else { return };
                 self.shared.count(&outcome);
