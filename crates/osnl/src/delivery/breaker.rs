@@ -478,7 +478,7 @@ mod tests {
             (format!("{wrong} c:500 d:500 e:500"), "closed, 1 at once"),
             (format!("{wrong} c:500 d:500 e:500 f:500"), "open for 1 s"),
             // It was down for more than a minute, so the opening was right.
-            (format!("a:500 b:500 +1 begin c:500 +70 begin ok c:500 d:500"), "open for 1 s"),
+            ("a:500 b:500 +1 begin c:500 +70 begin ok c:500 d:500".to_owned(), "open for 1 s"),
             (format!("{wrong} +601 c:500 d:500"), "open for 1 s"),
         ] {
             assert_eq!(after(&script), expected, "{script}");

@@ -61,7 +61,7 @@ pub(crate) fn hosts(reader: &mut Reader<'_>, from_event: bool) -> Option<HostLim
         true => Some(usize::try_from(reader.number("host_concurrency", 1, MOST_AT_ONCE)?).ok()?),
         false => None,
     };
-    Some(HostLimits { concurrency, rate: rate(reader, "host_rate", "calls of a host")? })
+    Some(HostLimits { concurrency, rate: rate(reader, "host_rate", "calls")? })
 }
 
 /// So many of these within a time.

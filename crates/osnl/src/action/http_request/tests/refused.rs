@@ -141,7 +141,7 @@ fn a_service_needs_a_catalogue_and_a_type_that_is_written_out() {
     check(
         "url = {{ payload.hook }}\nhost_rate = often",
         &[
-            "a.conf:11: [action:hook] host_rate: \"often\" is not a rate; write 100 per 10m: so many calls of a host within \
+            "a.conf:11: [action:hook] host_rate: \"often\" is not a rate; write 100 per 10m: so many calls within \
             this time",
         ],
     );
