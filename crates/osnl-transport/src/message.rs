@@ -75,6 +75,8 @@ pub struct IncomingMessage {
     pub stream_offset: Option<u64>,
     /// How to read the body.
     pub properties: Properties,
+    /// Its part of the bytes in hand, which it gives back when it is settled or dropped; `None` of a broker without sockets.
+    pub(crate) _in_hand: Option<crate::rabbit::Share>,
 }
 
 /// What one [`poll`](crate::Consumer::poll) brought, in the broker's order.

@@ -16,6 +16,7 @@ pub(crate) mod frames;
 pub(crate) mod greeting;
 mod headers;
 mod held;
+mod in_hand;
 pub(crate) mod look;
 mod order;
 mod properties;
@@ -33,6 +34,7 @@ mod tune;
 
 pub(crate) mod options;
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use lapin::Connection;
@@ -44,6 +46,8 @@ use self::declare::DeclareError;
 use self::failure::lost;
 use self::greeting::Greeting;
 use self::held::Held;
+use self::in_hand::InHand;
+pub(crate) use self::in_hand::Share;
 use self::options::{RabbitOptions, Reconnect, Trust};
 use self::order::Order;
 use self::publisher::Publisher;
@@ -99,14 +103,14 @@ impl RabbitTransport {
     /// # Errors
     /// See [`TransportError`].
     pub async fn connection(&self) -> Result<Connection, TransportError> {
-        self.connect().await.map(|(connection, _, _)| connection)
+        self.connect().await.map(|(connection, ..)| connection)
     }
 
     /// One round over all hosts: the first that lets us in.
     ///
     /// A refused login is told rather than a refused certificate, and that rather than a refused connection: it is
     /// what somebody has to mend.
-    async fn connect(&self) -> Result<(Connection, String, Greeting), TransportError> {
+    async fn connect(&self) -> Result<(Connection, String, Greeting, Arc<InHand>), TransportError> {
         let mut worst: Option<TransportError> = None;
         for index in self.order.round() {
             let host = &self.url.hosts()[index];
@@ -118,7 +122,7 @@ impl RabbitTransport {
                         "connected to {host}: {}",
                         broker.as_deref().unwrap_or("it does not say what it is")
                     );
-                    return Ok((connection, host, seen.greeting));
+                    return Ok((connection, host, seen.greeting, seen.in_hand));
                 }
                 Err(failure) if worst.as_ref().is_none_or(|w| rank(w) <= rank(&failure)) => {
                     worst = Some(failure)
@@ -138,7 +142,7 @@ impl RabbitTransport {
         options: &ListenOptions,
     ) -> Result<RabbitConsumer, TransportError> {
         let plan = plan(to, options)?;
-        let (connection, host, greeting) = self.connect().await?;
+        let (connection, host, greeting, in_hand) = self.connect().await?;
         let connection = Held::new(connection);
         let forced = self.durable_queues.load(Ordering::Relaxed);
         let queue = QueueKind { durable: options.queue.durable || forced, ..options.queue.clone() };
@@ -184,7 +188,7 @@ impl RabbitTransport {
             }
         }
         let subscription = Subscription::new(host, plan.bindings, open, remarks);
-        RabbitConsumer::start(connection, subscription, plan.share, &queue).await
+        RabbitConsumer::start(connection, in_hand, subscription, plan.share, &queue).await
     }
 }
 
@@ -212,7 +216,7 @@ impl Transport for RabbitTransport {
 
     fn tap<'a>(&'a self, options: &'a TapOptions) -> BoxFuture<'a, Result<Box<dyn Tap>, TransportError>> {
         Box::pin(async move {
-            let (connection, host, greeting) = self.connect().await?;
+            let (connection, host, greeting, _) = self.connect().await?;
             let tap = RabbitTap::open(connection, (host, greeting), &self.url, options).await?;
             Ok(Box::new(tap) as Box<dyn Tap>)
         })

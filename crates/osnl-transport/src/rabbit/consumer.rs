@@ -24,6 +24,7 @@ use super::arguments::{consumer_table, stream_offset};
 use super::failure::{Failure, lost};
 use super::headers;
 use super::held::Held;
+use super::in_hand::InHand;
 use super::properties::properties;
 use crate::message::{Batch, IncomingMessage};
 use crate::settle::{Settlement, Window};
@@ -35,6 +36,7 @@ pub(super) const CLOSE_TIMEOUT: Duration = Duration::from_secs(3);
 
 pub(super) struct RabbitConsumer {
     connection: Arc<Held>,
+    in_hand: Arc<InHand>,
     queues: Vec<QueueConsumer>,
     /// Whose turn it is to be polled.
     next: usize,
@@ -65,11 +67,13 @@ impl RabbitConsumer {
     /// Begins to consume; of each queue at most `share` messages are unsettled.
     pub(super) async fn start(
         connection: Held,
+        in_hand: Arc<InHand>,
         subscription: Subscription,
         share: u16,
         kind: &QueueKind,
     ) -> Result<Self, TransportError> {
         let mut queues = Vec::with_capacity(subscription.open.len());
+        in_hand.begin();
         for queue in &subscription.open {
             let failed = |what: String| move |error| TransportError::from(Failure { what, error });
             let channel = connection.create_channel().await.map_err(failed("open a channel".into()))?;
@@ -98,6 +102,7 @@ impl RabbitConsumer {
         Ok(Self {
             events: Box::pin(connection.events_listener()),
             connection: Arc::new(connection),
+            in_hand,
             queues,
             next: 0,
             polls: 0,
@@ -187,6 +192,7 @@ impl RabbitConsumer {
             epoch: self.subscription.epoch,
             channel: u16::try_from(at).unwrap_or(u16::MAX),
             tag: delivery.delivery_tag,
+            _in_hand: Some(self.in_hand.share(delivery.data.len())),
             body: Bytes::from(delivery.data),
             queue: queue.name.clone(),
             exchange: delivery.exchange.to_string(),
@@ -317,6 +323,7 @@ impl Consumer for RabbitConsumer {
     }
 
     fn quiesce(&mut self) -> BoxFuture<'_, Result<(), TransportError>> {
+        self.in_hand.end();
         Box::pin(async move {
             if self.connection.status().blocked() {
                 return Ok(());
@@ -326,6 +333,7 @@ impl Consumer for RabbitConsumer {
     }
 
     fn close(self: Box<Self>) -> BoxFuture<'static, ()> {
+        self.in_hand.end();
         Box::pin(async move {
             let orderly = async {
                 // Close-ok of a channel comes after every settlement sent on it was handled.

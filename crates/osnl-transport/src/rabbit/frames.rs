@@ -6,6 +6,10 @@
 //!
 //! No frame that is kept is larger than [`LARGEST`], which is also the most that is agreed with the broker.
 
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use super::in_hand::InHand;
 use super::{headers, tune};
 
 /// The largest frame, its eight octets of header and end included: what RabbitMQ offers by default.
@@ -41,6 +45,12 @@ pub(super) struct Frames {
     /// What is to be handed over before anything that comes later.
     ready: Vec<u8>,
     given: usize,
+    /// Counts the bodies.
+    in_hand: Option<Arc<InHand>>,
+    /// What is missing of the body that comes over a channel.
+    missing: HashMap<[u8; 2], usize>,
+    /// Whether a body is complete with what is passing.
+    completes: bool,
 }
 
 /// For fuzzing: what the client library is handed of a broker's bytes, when they come in pieces of this size.
@@ -74,8 +84,14 @@ enum Next {
 }
 
 impl Frames {
-    pub(super) const fn new(heartbeat: bool) -> Self {
-        Self { heartbeat, passing: 0, held: Vec::new(), ready: Vec::new(), given: 0 }
+    pub(super) fn new(heartbeat: bool) -> Self {
+        let (held, ready, missing) = Default::default();
+        Self { heartbeat, passing: 0, held, ready, given: 0, in_hand: None, missing, completes: false }
+    }
+
+    /// The same, saying what bodies come.
+    pub(super) fn counting(self, in_hand: Arc<InHand>) -> Self {
+        Self { in_hand: Some(in_hand), ..self }
     }
 
     /// Looks at what came; gives how much of it, from its beginning, the caller has. More may be [`take`](Self::take)n.
@@ -92,6 +108,7 @@ impl Frames {
             if self.passing > 0 {
                 let count = self.passing.min(rest.len());
                 self.passing -= count;
+                self.passed();
                 if stay.is_some() {
                     self.ready.extend_from_slice(&rest[..count]);
                 }
@@ -104,7 +121,11 @@ impl Frames {
                     self.held.extend_from_slice(rest);
                     break;
                 }
-                Next::Unseen(length) => self.passing = length,
+                Next::Unseen(length) => {
+                    let [kind, a, b] = rest.first_chunk().copied().unwrap_or_default();
+                    self.count_body(kind, [a, b], length);
+                    self.passing = length;
+                }
                 Next::Seen { kind, length } => {
                     let frame = &mut rest[..length];
                     if let Some(payload) = self.judge(kind, frame) {
@@ -122,7 +143,7 @@ impl Frames {
 
     /// How many bytes the frame in hand lacks, if there is one. Who reads no more than that next spares the rest of the stream
     /// the way by our own buffer.
-    pub(super) fn missing(&self) -> Option<usize> {
+    pub(super) fn lacking(&self) -> Option<usize> {
         let length = size(&self.held).map_or(HEADER, |size| HEADER + size + 1);
         (!self.held.is_empty()).then(|| length - self.held.len())
     }
@@ -148,7 +169,10 @@ impl Frames {
         loop {
             match next(&self.held)? {
                 Next::Unseen(length) => {
+                    let [kind, a, b] = self.held.first_chunk().copied().unwrap_or_default();
+                    self.count_body(kind, [a, b], length);
                     self.passing = length - self.held.len();
+                    self.passed();
                     self.ready.append(&mut self.held);
                     return Ok(used);
                 }
@@ -165,7 +189,7 @@ impl Frames {
                 Next::Incomplete => {}
             }
             let more = &bytes[used..];
-            let more = &more[..self.missing().unwrap_or_default().min(more.len())];
+            let more = &more[..self.lacking().unwrap_or_default().min(more.len())];
             if more.is_empty() {
                 return Ok(used);
             }
@@ -175,14 +199,50 @@ impl Frames {
     }
 
     /// Looks at a frame; gives its payload anew if it cannot stay where it is.
-    fn judge(&self, kind: u8, frame: &mut [u8]) -> Option<Vec<u8>> {
+    fn judge(&mut self, kind: u8, frame: &mut [u8]) -> Option<Vec<u8>> {
         let end = frame.len() - 1;
+        let channel = [frame[1], frame[2]];
         let payload = &mut frame[HEADER..end];
         if kind == CONTENT_HEADER {
+            self.count_header(channel, payload);
             return headers::content_header(payload);
         }
         tune::limit(payload, self.heartbeat);
         headers::method(payload)
+    }
+
+    /// Class, weight, and the size of the body.
+    fn count_header(&mut self, channel: [u8; 2], payload: &[u8]) {
+        let size = payload.get(4..12).and_then(|size| size.try_into().ok()).map(u64::from_be_bytes);
+        if let (Some(in_hand), Some(size)) = (&self.in_hand, size) {
+            let size = usize::try_from(size).unwrap_or(usize::MAX);
+            in_hand.comes(size);
+            if size == 0 {
+                in_hand.is_complete();
+            } else {
+                self.missing.insert(channel, size);
+            }
+        }
+    }
+
+    /// A frame of this length begins.
+    fn count_body(&mut self, kind: u8, channel: [u8; 2], length: usize) {
+        if kind == BODY
+            && let Some(missing) = self.missing.get_mut(&channel)
+        {
+            *missing = missing.saturating_sub(length - HEADER - 1);
+            if *missing == 0 {
+                self.missing.remove(&channel);
+                self.completes = true;
+            }
+        }
+    }
+
+    /// Something has passed, perhaps the last of a body.
+    fn passed(&mut self) {
+        if self.passing == 0 && std::mem::take(&mut self.completes) {
+            self.in_hand.iter().for_each(|in_hand| in_hand.is_complete());
+        }
     }
 
     fn push(&mut self, type_and_channel: [u8; 3], payload: &[u8]) {

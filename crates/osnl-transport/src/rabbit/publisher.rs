@@ -100,7 +100,7 @@ impl Publisher {
         }
         state.link = None;
         let opened = match transport.connect().await {
-            Ok((connection, host, _)) => Link::open(connection, host).await,
+            Ok((connection, host, ..)) => Link::open(connection, host).await,
             Err(error) => Err(error),
         };
         self.attempts.fetch_add(1, Ordering::Relaxed);

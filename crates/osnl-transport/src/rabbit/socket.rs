@@ -6,6 +6,7 @@
 //!   too, but only after two heartbeats and up to a half, and a connection that hangs before its login never;
 //! - says what it is when the other side speaks TLS and we do not;
 //! - hears what the broker says it is, which the client library keeps to itself ([`greeting`]);
+//! - reads nothing while there are too many bytes of bodies [in hand](super::in_hand);
 //! - looks at frames before the client library does, which cannot bear all of them ([`frames`]): limits the broker's offer
 //!   ([`tune`](super::tune)), and makes tables safe ([`headers`](super::headers)).
 
@@ -25,6 +26,7 @@ use tokio_rustls::client::TlsStream;
 
 use super::frames::{self, Frames};
 use super::greeting::{self, Greeting};
+use super::in_hand::InHand;
 
 /// How long the broker may send nothing; `None` is for ever.
 pub(super) type Silence = Option<Duration>;
@@ -58,6 +60,7 @@ pub(super) struct BrokerStream {
     /// that outlives the runtime, where a timer panics.
     alarm: JoinSet<Duration>,
     frames: Frames,
+    in_hand: Arc<InHand>,
     greeting: Option<greeting::Listener>,
 }
 
@@ -68,17 +71,19 @@ impl BrokerStream {
         silence: watch::Receiver<Silence>,
         heartbeat: bool,
         told: Arc<OnceLock<Greeting>>,
+        in_hand: Arc<InHand>,
     ) -> Self {
         let (since, heard) = (Instant::now(), Arc::default());
         let mut alarm = JoinSet::new();
-        alarm.spawn(too_long(silence, since, Arc::clone(&heard)));
+        alarm.spawn(too_long(silence, since, Arc::clone(&heard), Arc::clone(&in_hand)));
         Self {
             carrier,
             heard,
             since,
             heard_anything: false,
             alarm,
-            frames: Frames::new(heartbeat),
+            frames: Frames::new(heartbeat).counting(Arc::clone(&in_hand)),
+            in_hand,
             greeting: Some(greeting::Listener::new(told)),
         }
     }
@@ -139,7 +144,10 @@ impl BrokerStream {
             if ready > 0 || bytes.is_empty() {
                 return Poll::Ready(Ok(ready));
             }
-            let room = self.frames.missing().unwrap_or(bytes.len()).min(bytes.len());
+            if self.in_hand.poll_room(context).is_pending() {
+                return self.wait(context);
+            }
+            let room = self.frames.lacking().unwrap_or(bytes.len()).min(bytes.len());
             let mut buffer = ReadBuf::new(&mut bytes[..room]);
             let polled = match &mut self.carrier {
                 Carrier::Plain(tcp) => pin!(tcp).poll_read(context, &mut buffer),
@@ -236,9 +244,19 @@ impl futures_io::AsyncWrite for BrokerStream {
 }
 
 /// Until nothing has come for as long as is allowed; gives how long that is.
-async fn too_long(mut silence: watch::Receiver<Silence>, since: Instant, heard: Arc<AtomicU64>) -> Duration {
+async fn too_long(
+    mut silence: watch::Receiver<Silence>,
+    since: Instant,
+    heard: Arc<AtomicU64>,
+    in_hand: Arc<InHand>,
+) -> Duration {
     loop {
         let longest = *silence.borrow_and_update();
+        if in_hand.is_full() {
+            // It is we who do not listen.
+            let now = since.elapsed().as_millis();
+            heard.store(now.try_into().unwrap_or(u64::MAX), Ordering::Relaxed);
+        }
         let deadline =
             longest.map(|longest| since + Duration::from_millis(heard.load(Ordering::Relaxed)) + longest);
         match (longest, deadline) {

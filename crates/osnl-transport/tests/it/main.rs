@@ -5,6 +5,7 @@ mod conformance;
 mod fuzz;
 mod headers;
 mod heartbeat;
+mod in_hand;
 mod login;
 mod newer_brokers;
 mod proxied;

@@ -29,7 +29,7 @@ fn seen(bytes: &[u8], pieces: &[usize], rooms: &[usize]) -> Result<Vec<u8>, Brok
             continue;
         }
         // As the socket reads, or more at once.
-        let wanted = frames.missing().filter(|_| from % 2 == 0).unwrap_or(room.len());
+        let wanted = frames.lacking().filter(|_| from % 2 == 0).unwrap_or(room.len());
         let came = (*pieces.next().unwrap()).min(wanted).min(room.len()).min(bytes.len() - from);
         room[..came].copy_from_slice(&bytes[from..from + came]);
         from += came;

@@ -105,7 +105,7 @@ fn the_example_and_every_recipe_load_without_a_warning() {
 
 #[test]
 fn the_host_of_an_event_is_known_before_the_attempt_and_that_of_the_configuration_is_none() {
-    let about = About { rule: "r", action: "hook", key: "m-1/hook", resource: None };
+    let about = About { rule: "r", action: "hook", key: "m-1/r/hook", id: None, resource: None };
     let check = |lines: &str, expected: Option<&str>| {
         let host = conf(lines).0.message.host(&Names::from(event()), &about);
         assert_eq!(host.as_deref(), expected, "{lines}");
