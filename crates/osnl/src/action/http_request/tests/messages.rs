@@ -264,3 +264,23 @@ fn an_id_that_no_header_can_hold_is_escaped_where_a_header_is_wanted_and_nowhere
     let signed = request(&format!("url = http://h/\nsigning_secret = {secret}"), "m\n1/r/hook").unwrap();
     assert_eq!(signed.headers["webhook-id"], "m%0A1/r/hook");
 }
+
+/// The context has the request's token: no preview shows it, nor the log line of what was delivered.
+#[test]
+fn the_context_is_masked_for_people() {
+    let lines = "url = http://h/{{ context.auth_token }}?x={{ payload.adminPass }}\nquery.t = {{ context.auth_token }}\n\
+                 header.X-T = {{ context.auth_token }}\nbody = {\"t\": \"{{ context.auth_token }}\"}";
+    let mut event = event();
+    event.context.insert("auth_token".to_owned(), "TOKENS3CRET".into());
+    let loaded = load(lines).unwrap();
+    let wanted = super::Wanted { notification: &event, rule: "r", resource: None, asks: &[] };
+    let preview = format!("{:?}", loaded.conf.actions[0].preview(&wanted));
+    assert!(!preview.contains("S3CRET") && preview.contains("***"), "{preview}");
+    let conf = conf(lines);
+    let about = About { rule: "r", action: "hook", key: "k", id: None, resource: None };
+    let names = Names::from(event);
+    let request = conf.0.message.request(&names, &about, UNIX_EPOCH).unwrap();
+    assert!(request.url.to_string().contains("TOKENS3CRET"), "{}", request.url);
+    let shown = conf.0.message.shown_target(&names, &about, &request);
+    assert!(!shown.contains("S3CRET") && shown.starts_with("POST http://h/***?"), "{shown}");
+}
