@@ -217,6 +217,7 @@ fn configuration(args: &CheckArgs) -> Result<Native, Refused> {
     for warning in warnings {
         say(&format!("warning: {}", warning.text));
     }
+    conf.accept_budgets();
     Ok(conf)
 }
 

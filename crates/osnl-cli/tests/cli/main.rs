@@ -27,6 +27,7 @@ mod oracle;
 mod oss_owner;
 mod oss_watcher;
 mod other_rules;
+mod quarantine;
 mod queues;
 mod rabbit_options;
 mod recorded_files;

@@ -283,6 +283,12 @@ impl Native {
         [rules.collect(), actions.collect()]
     }
 
+    /// Has this process read what its listeners accept, where none of them runs: messages of a journal, a file, the
+    /// quarantine.
+    pub fn accept_budgets(&self) {
+        self.listeners.iter().for_each(|listener| crate::received::accept(listener.budget));
+    }
+
     /// The enabled rules that look at a listener's messages.
     pub(super) fn rules_of(&self, listener: &ListenerConf) -> Vec<Rule> {
         let rules = self.rules.iter().filter(|r| r.enabled && r.listeners.contains(&listener.name));

@@ -51,7 +51,10 @@ fn configuration(place: &PlaceArgs) -> Result<Native, Unanswered> {
     }
     let (config_file, config_dir) = (config_file.clone(), config_dir.clone());
     match native::load(&sources::of(&crate::args::SourceArgs { config_file, config_dir })) {
-        Ok(loaded) => Ok(loaded.conf),
+        Ok(loaded) => {
+            loaded.conf.accept_budgets();
+            Ok(loaded.conf)
+        }
         Err(errors) => Err(Unanswered::new(Exit::Config, errors.to_string())),
     }
 }
@@ -83,11 +86,15 @@ fn plan(
         Ok(received) => received,
         Err(why) => return Ok(Err(why)),
     };
+    let listener = conf.listeners.iter().find(|listener| *listener.name == show.message.listener);
+    // Its own budget counts, as it would for a message that comes now.
+    if let Some(Err(error)) = listener.map(|listener| received.decode_within(&listener.budget)) {
+        return Ok(Err(format!("it still cannot be read: {error}")));
+    }
     let subject = Subject::received(&received);
     if let Content::Unreadable(why) = &subject.content {
         return Ok(Err(format!("it still cannot be read: {why}")));
     }
-    let listener = conf.listeners.iter().find(|listener| *listener.name == show.message.listener);
     let listener = listener.map(|listener| listener.name.to_string());
     let source = Source { number: id.unsigned_abs(), kept: false, received, subject, before: Vec::new() };
     let planned = replay::plan(conf, source, &[], listener.as_deref());
