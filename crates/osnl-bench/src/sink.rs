@@ -7,7 +7,7 @@
 //! | `reset` | `ok`; everything seen is forgotten |
 //! | `wait COUNT SECONDS` | `SEEN FIRST LAST` when it has seen `COUNT` requests, or the time is up |
 //! | `pause MILLISECONDS` | `ok`; each answer comes so much later, on each connection by itself |
-//! | `fail KEYS` | `ok`; requests about instances below `KEYS` get 503 and are not counted |
+//! | `fail SHARE` | `ok`; requests about each `SHARE`th instance get 503 and are not counted; 0: none |
 //! | `failed` | how many got that |
 //! | `order` | `KEYS WRONG`: instances, and requests that came after one with a larger number about the same |
 //! | `times` | `NUMBER:TIME …`: when the request about each message was there |
@@ -41,7 +41,7 @@ struct State {
     wrong: usize,
     /// What an answer takes.
     pause: Duration,
-    /// Instances below this number are failed.
+    /// Instances whose number this divides are failed.
     failing: u64,
     failed: u64,
 }
@@ -89,8 +89,8 @@ fn answer(question: &str, seen: &Seen) -> Result<String> {
             state.pause = Duration::from_millis(milliseconds.parse().context("milliseconds")?);
             "ok".to_owned()
         }
-        ["fail", keys] => {
-            (state.failing, state.failed) = (keys.parse().context("keys")?, 0);
+        ["fail", share] => {
+            (state.failing, state.failed) = (share.parse().context("share")?, 0);
             "ok".to_owned()
         }
         ["failed"] => state.failed.to_string(),
@@ -119,7 +119,7 @@ impl Seen {
         let number = find(head, b"cuk=").and_then(|at| messages::number_of(&head[at + 4..]));
         let address = find(head, b"10.").and_then(|at| messages::number_in_address(&head[at..]));
         let mut state = self.lock();
-        if number.is_some_and(|number| number < state.failing) {
+        if number.is_some_and(|number| state.failing > 0 && number.is_multiple_of(state.failing)) {
             state.failed += 1;
             return false;
         }

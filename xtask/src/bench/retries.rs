@@ -7,9 +7,9 @@ use super::stage::{Stage, built};
 use super::table::Table;
 use crate::step;
 
-/// Resources that the backlog is about, and those of them whose requests fail.
+/// Resources that the backlog is about; requests about one in so many of them fail: 5,000, spread over the others.
 const KEYS: u64 = 50_000;
-const FAILING: u64 = 5_000;
+const SHARE: u64 = 10;
 /// Bytes of a message.
 const SMALL: u64 = 512;
 /// Times as long as without failing keys.
@@ -26,15 +26,15 @@ pub(super) fn backlog(stage: &Stage, effort: Effort) -> Result<()> {
     let numbers = [count, KEYS, SMALL].map(|number| number.to_string());
     step::output(built("osnl-bench").arg("append").arg(&name).args(numbers))?;
     // A key is the number's remainder; number 0 is not used.
-    let failing = (1..=count).filter(|n| n % KEYS < FAILING).count() as u64;
+    let failing = (1..=count).filter(|n| (n % KEYS).is_multiple_of(SHARE)).count() as u64;
     let healthy = count - failing;
 
-    let run = |failing_keys: u64, wanted: u64, seconds: u64| -> Result<(u64, f64, u64, u64)> {
-        let state = folder.join(failing_keys.to_string());
+    let run = |share: u64, wanted: u64, seconds: u64| -> Result<(u64, f64, u64, u64)> {
+        let state = folder.join(share.to_string());
         std::fs::create_dir(&state)?;
         std::fs::copy(&file, state.join("journal.db"))?;
         let queue = stage.queue()?;
-        stage.sink().fail(failing_keys)?;
+        stage.sink().fail(share)?;
         let process = queue.consume_with(&state)?;
         let (seen, span) = stage.sink().wait_up_to(wanted, seconds)?;
         let (_, wrong) = stage.sink().order()?;
@@ -47,10 +47,11 @@ pub(super) fn backlog(stage: &Stage, effort: Effort) -> Result<()> {
     let (_, without, _, wrong) = run(0, healthy, 600)?;
     ensure!(wrong == 0, "{wrong} requests out of order");
     let patience = (without * PATIENCE) as u64 + 10;
-    let (seen, with, failed, wrong) = run(FAILING, healthy, patience)?;
+    let (seen, with, failed, wrong) = run(SHARE, healthy, patience)?;
 
     let title = format!(
-        "(retries) a backlog of {count} about {KEYS} resources, of which {FAILING} fail; wanted: {WANTED} times as long at most"
+        "(retries) a backlog of {count} about {KEYS} resources, of which {} fail; wanted: {WANTED} times as long at most",
+        KEYS / SHARE
     );
     let mut table =
         Table::new(&title, &["", "healthy, delivered", "s", "ratio", "failed attempts", "out of order"]);

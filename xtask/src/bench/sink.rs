@@ -57,9 +57,9 @@ impl Sink {
         Ok(())
     }
 
-    /// Requests about instances below `keys` get 503 from here on, and are not counted.
-    pub(super) fn fail(&mut self, keys: u64) -> Result<()> {
-        self.process.tell(&format!("fail {keys}"))?;
+    /// Requests about each `share`th instance get 503 from here on, and are not counted; 0: none do.
+    pub(super) fn fail(&mut self, share: u64) -> Result<()> {
+        self.process.tell(&format!("fail {share}"))?;
         ensure!(self.process.line()? == "ok", "the sink does not fail");
         Ok(())
     }

@@ -282,7 +282,7 @@ impl Queue<'_> {
 
     /// As [`Queue::consume_http`], for ports that are created; of a bulk request each is a delivery.
     pub(super) fn consume_created(&self, concurrency: u64) -> Result<Process> {
-        self.consume_ports(concurrency, "create", "{{ resource.device_id|default(payload.port.device_id) }}")
+        self.consume_ports(concurrency, "create", "{{ resource.id }}")
     }
 
     /// Starts `osnl run` with `driver = http` and so many requests at once.
