@@ -74,8 +74,8 @@ action record
 The configuration can be used.
 ";
     check(&output, 0, expected, "");
-    // A check leaves nothing behind.
-    assert_eq!(fs::read_dir(home.path()).unwrap().count(), 0);
+    // A check leaves nothing behind but what was there.
+    assert_eq!(fs::read_dir(home.path()).unwrap().count(), 1);
 }
 
 #[test]
