@@ -126,6 +126,8 @@ pub(crate) fn message(panic: &(dyn Any + Send)) -> String {
 
 #[cfg(test)]
 mod tests {
+    use tokio_util::task::TaskTracker;
+
     use super::*;
 
     #[test]
@@ -144,11 +146,10 @@ mod tests {
         let ends = Ends::default();
         let spawned = async { watched(|| "plug-in p".to_owned(), async { panic!("odd") }) };
         let task = ends.clone().within(spawned).await;
-        tokio::spawn(task).await.unwrap();
+        TaskTracker::new().spawn(task).await.unwrap();
         assert_eq!(ends.reported().unwrap().to_string(), "plug-in p ended unexpectedly: odd");
         // Elsewhere it is the panic that it was.
-        assert!(
-            tokio::spawn(watched(|| "x".to_owned(), async { panic!("odd") })).await.unwrap_err().is_panic()
-        );
+        let elsewhere = TaskTracker::new().spawn(watched(|| "x".to_owned(), async { panic!("odd") }));
+        assert!(elsewhere.await.unwrap_err().is_panic());
     }
 }

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use osnl_model::{Head, Priority, Target};
 use osnl_transport::{BoxFuture, Declare, ListenOptions, MemoryBroker, QueueKind};
+use tokio_util::task::TaskTracker;
 
 use super::*;
 use crate::action::{Action, ActionError, Done, Event};
@@ -27,7 +28,10 @@ impl Action for Odd {
     fn run<'a>(&'a self, events: &'a [Event]) -> BoxFuture<'a, Vec<Result<Done, ActionError>>> {
         Box::pin(async move {
             assert!(self.own_task, "an odd attempt");
-            drop(tokio::spawn(watched(|| "plug-in p".to_owned(), async { panic!("an odd plug-in") })));
+            drop(
+                TaskTracker::new()
+                    .spawn(watched(|| "plug-in p".to_owned(), async { panic!("an odd plug-in") })),
+            );
             tokio::task::yield_now().await;
             events.iter().map(|_| Ok(Done::Delivered("d".to_owned()))).collect()
         })

@@ -86,7 +86,13 @@ pub(super) const ELSEWHERE: &[(&str, &str, &str)] = &[
         "was written by a newer osnl (version {} of its tables, this one knows {}); run that one, or name another file",
         "needs such a file: the tests of schema.rs",
     ),
-    ("osnl/src/journal/sqlite.rs", "the journal's thread ended by a panic", "nothing leads to it"),
+    (
+        "osnl/src/journal/sqlite.rs",
+        "the journal's thread ended unexpectedly: {}; restart osnl",
+        "needs a thread that panics: its own tests",
+    ),
+    ("osnl/src/journal/sqlite.rs", "{}; what was not acknowledged stays with the broker", "the same"),
+    ("osnl/src/journal/sqlite.rs", "nothing takes its commands", "the same"),
     (
         "osnl/src/journal/sqlite/place.rs",
         "{} is in memory (ramfs)",
@@ -153,15 +159,21 @@ pub(super) const ELSEWHERE: &[(&str, &str, &str)] = &[
         "rule {} fired before it, and stops",
         "the library's; osnl explain has its own words",
     ),
-    ("osnl/src/rule/guard.rs", "{} of {} {}: more than {}", "of running rules: osnl/tests/it"),
+    ("osnl/src/rule/guard.rs", "guard of {} {}: more than {}", "of running rules: osnl/tests/it"),
     (
         "osnl/src/rule/guard.rs",
         "the guard of {} {} holds what it wants for further resources: more than {}; look at them, then release or discard them",
         "of running rules: osnl/tests/it",
     ),
+    ("osnl/src/rule/guard.rs", "{} keys of {}", "an assertion"),
+    (
+        "osnl/src/rule.rs",
+        "the pattern \"{}\" cannot be decided: {} is {}",
+        "of running rules: the tests of decide.rs",
+    ),
     (
         "osnl/src/rule/step_limits.rs",
-        "the pattern \"{}\" was given up after too many steps; such a text counts as no match. Patterns without nested repetition and look-around need no limit. Said once; counted as step_limits",
+        "the pattern \"{}\" was given up after too many steps; a rule with it is undecided, and what it would fire is a dead letter; an endpoint's filter does not match. Patterns without nested repetition and look-around need no limit. Said once; counted as step_limits",
         "of running rules",
     ),
     (

@@ -1,3 +1,5 @@
+//! What a reload leaves is what a restart with the same file would.
+
 use std::path::Path;
 
 use futures_util::FutureExt as _;
