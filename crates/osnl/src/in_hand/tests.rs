@@ -2,6 +2,8 @@
 
 use std::process::{Command, Stdio};
 
+use tokio_util::task::TaskTracker;
+
 use super::*;
 use crate::journal::DeliveryId;
 
@@ -151,7 +153,7 @@ async fn an_attempt_that_waits_is_not_in_hand_and_one_that_panics_stays_in_the_f
 
     let in_hand = Arc::new(process(folder.path()));
     let odd: BoxFuture<'static, ()> = Box::pin(async { panic!("odd") });
-    let odd = tokio_util::task::TaskTracker::new().spawn(in_hand.clone().around(vec![6], odd));
+    let odd = TaskTracker::new().spawn(in_hand.clone().around(vec![6], odd));
     assert!(odd.await.unwrap_err().is_panic());
     let mut later = in_hand.clone().around(vec![8], Box::pin(std::future::pending::<()>()));
     assert!(later.as_mut().poll(&mut context).is_pending());

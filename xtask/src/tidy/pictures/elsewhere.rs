@@ -167,11 +167,6 @@ pub(super) const ELSEWHERE: &[(&str, &str, &str)] = &[
     ),
     ("osnl/src/rule/guard.rs", "{} keys of {}", "an assertion"),
     (
-        "osnl/src/rule.rs",
-        "the pattern \"{}\" cannot be decided: {} is {}",
-        "of running rules: the tests of decide.rs",
-    ),
-    (
         "osnl/src/rule/step_limits.rs",
         "the pattern \"{}\" was given up after too many steps; a rule with it is undecided, and what it would fire is a dead letter; an endpoint's filter does not match. Patterns without nested repetition and look-around need no limit. Said once; counted as step_limits",
         "of running rules",
