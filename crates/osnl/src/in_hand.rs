@@ -70,6 +70,9 @@ struct Ends {
     at: u64,
 }
 
+/// By what each thing is known.
+type Counted = BTreeMap<(Kind, u64), Ends>;
+
 impl Ends {
     fn sum(self) -> u32 {
         self.exactly + u32::from(self.as_candidate)
@@ -91,7 +94,7 @@ pub struct InHand {
 
 #[derive(Debug, Default)]
 struct State {
-    ends: BTreeMap<(Kind, u64), Ends>,
+    ends: Counted,
     /// The messages of this batch, until they are written.
     upcoming: Vec<u64>,
     /// The message that is being looked at.
@@ -156,7 +159,7 @@ impl InHand {
     }
 
     /// What has been counted by now, and whether the process before has ended unexpectedly.
-    fn read(file: &File, now: u64) -> std::io::Result<(BTreeMap<(Kind, u64), Ends>, bool)> {
+    fn read(file: &File, now: u64) -> std::io::Result<(Counted, bool)> {
         let mut bytes = vec![0; SIZE];
         let mut read = 0;
         while read < SIZE {
@@ -405,7 +408,7 @@ impl InHand {
         goes_on
     }
 
-    fn write_ends(&self, ends: &BTreeMap<(Kind, u64), Ends>) {
+    fn write_ends(&self, ends: &Counted) {
         let row = |((kind, key), ends): (&(Kind, u64), &Ends)| {
             let kind = match kind {
                 Kind::Message => 1,
