@@ -5,9 +5,13 @@
 //! optimization the budget is an eighth, so that it takes seconds.
 
 #![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test may panic anywhere")]
+#![expect(
+    clippy::print_stdout,
+    reason = "a child says what it took, and the test prints the table of the manual"
+)]
 
 #[path = "../../osnl-testkit/src/hostile.rs"]
-#[expect(unreachable_pub, reason = "a module of another crate")]
+#[expect(unreachable_pub, dead_code, reason = "a module of another crate, of which the trees are used")]
 mod hostile;
 
 use std::process::Command;

@@ -171,6 +171,7 @@ pub(super) const ELSEWHERE: &[(&str, &str, &str)] = &[
         "the pattern \"{}\" was given up after too many steps; a rule with it is undecided, and what it would fire is a dead letter; an endpoint's filter does not match. Patterns without nested repetition and look-around need no limit. Said once; counted as step_limits",
         "of running rules",
     ),
+    ("osnl/src/rule.rs", "the pattern \"{}\" cannot be decided: {} is {}", "of events: rule/decide/tests.rs"),
     (
         "osnl/src/template.rs",
         "the engine has a mistake and cannot do this; please report it",

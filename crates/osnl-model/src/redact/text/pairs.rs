@@ -186,7 +186,7 @@ fn block(text: &str, from: usize) -> Option<Value> {
     }
     let inner = text.get(from + mark..end)?;
     let start = end - inner.trim_start().len();
-    (start < end).then(|| Value { from: start, to: end, next: end })
+    (start < end).then_some(Value { from: start, to: end, next: end })
 }
 
 /// `--name value`, also as two texts of a list. Without one, where the name ends.
