@@ -144,9 +144,10 @@ mod tests {
     #[tokio::test]
     async fn a_task_of_an_action_is_reported_where_its_loop_is() {
         let ends = Ends::default();
-        let spawned = async { watched(|| "plug-in p".to_owned(), async { panic!("odd") }) };
-        let task = ends.clone().within(spawned).await;
-        TaskTracker::new().spawn(task).await.unwrap();
+        let spawned = async {
+            TaskTracker::new().spawn(watched(|| "plug-in p".to_owned(), async { panic!("odd") })).await
+        };
+        ends.clone().within(spawned).await.unwrap();
         assert_eq!(ends.reported().unwrap().to_string(), "plug-in p ended unexpectedly: odd");
         // Elsewhere it is the panic that it was.
         let elsewhere = TaskTracker::new().spawn(watched(|| "x".to_owned(), async { panic!("odd") }));

@@ -212,7 +212,7 @@ fn a_request_is_the_program_s() {
     let head = String::from_utf8_lossy(&requests[0].head).into_owned();
     let expected = format!(
         "POST /some_url HTTP/1.1\r\nContent-Type: application/xml\r\nAuthorization: Basic dXNlcjpwYXNzd29yZA==\r\n\
-         Idempotency-Key: b261bd8267a24f6bacee831bb97736b1/oss_watcher\r\nHost: 127.0.0.1:{}\r\nContent-Length: {}\r\n\r\n",
+         Idempotency-Key: b261bd8267a24f6bacee831bb97736b1/oss_watcher/oss_watcher\r\nHost: 127.0.0.1:{}\r\nContent-Length: {}\r\n\r\n",
         stand.sink.port(),
         body.len()
     );

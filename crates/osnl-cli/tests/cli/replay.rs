@@ -126,7 +126,8 @@ fn a_running_daemon_appends_what_is_replayed_and_delivers_it_behind_what_is_pend
     let large = format!(
         r#"{{"event_type": "port.delete.end", "publisher_id": "network.h1", "message_id": "large", "payload": {{"x": "{}",
           "port": {{"device_id": "{}", "device_owner": "compute:nova", "fixed_ips": [{{"ip_address": "10.0.0.1"}}]}}}}}}"#,
-        "x".repeat(4 << 20),
+        // Within what a message may have, and in base64 beyond what a request may.
+        "x".repeat(7 << 19),
         instance(1),
     );
     place.write("large.json", large);

@@ -171,7 +171,7 @@ fn a_flood_and_an_event_of_a_megabyte_leave_the_view_usable_in_any_size() {
     let args = ["tap", &url, "--exchange", "nova", "-c", "osnl.conf"];
     let mut view = Pty::start(osnl, &args, &rig.place.path(""), (72, 18));
     view.shows(SOON, "live");
-    let payload = json!({"instance_id": "i-1", "display_name": "仮想", "note": "仮想 x".repeat(150_000), "z": "the end"});
+    let payload = json!({"instance_id": "i-1", "display_name": "仮想", "note": vec!["仮想 x".repeat(20_000); 8], "z": "the end"});
     rig.publisher.notify(&Notice { payload, ..event(0) });
     view.shows(SOON, "1 seen");
     rig.place.write(

@@ -152,18 +152,17 @@ impl Tasks {
                     // It listens, or it never will.
                     let _ = other.wait_for(listens).await;
                 }
-                match &farewell {
-                    Some(farewell) => farewell.looks_empty(state, &gauges).await,
-                    None => Left::NotOurs,
+                if let Some(farewell) = &farewell {
+                    farewell.looks_empty(state, &gauges).await;
                 }
             };
-            let seems = tokio::select! {
-                seems = looks_empty => seems,
+            tokio::select! {
+                () = looks_empty => {}
                 // Something else has its place, or the daemon ends: what is left is remembered.
                 () = own.drain.cancelled() => return None,
-            };
+            }
             own.drain.cancel();
-            let farewell = farewell.filter(|_| seems != Left::NotOurs)?;
+            let farewell = farewell?;
             let left = async {
                 ended.cancelled().await;
                 farewell.left().await

@@ -25,7 +25,7 @@ use crate::metrics::Counters;
 /// How often it is looked whether anything is left.
 const LOOK: Duration = Duration::from_secs(1);
 /// How often a queue that has a consumer after ours has closed is looked at: the broker may not have noticed yet.
-const LOOKS: u32 = 3;
+const LOOKS: u32 = 5;
 
 /// What is needed to read a queue until nothing is left in it.
 #[derive(Clone)]
@@ -109,18 +109,20 @@ impl Farewell {
         Listener::new(config, self.transport.clone(), self.endpoint.clone(), self.counters.clone())
     }
 
-    /// Unbinds the queue and ends when it looks empty to a listener that is not blocked, or when it is not ours.
-    pub(crate) async fn looks_empty(&self, state: watch::Receiver<ListenerState>, gauges: &Gauges) -> Left {
+    /// Unbinds the queue and ends when it looks empty to a listener that is not blocked, or when others have it too.
+    /// Either may be about to change (the other consumer may be a daemon that leaves the same queue), so neither decides
+    /// anything: see [`left`](Self::left), which is asked once our consumer has closed.
+    pub(crate) async fn looks_empty(&self, state: watch::Receiver<ListenerState>, gauges: &Gauges) {
         let mut taken = None;
         loop {
             match self.look(1).await {
-                Seen::Known(Left::NotOurs) => return self.not_ours(),
+                Seen::Known(Left::NotOurs) => return,
                 Seen::Known(Left::Empty) => {
                     let listens =
                         matches!(*state.borrow(), ListenerState::Listening | ListenerState::Standby);
                     let now = (listens && gauges.stage() == Stage::Polling).then(|| gauges.messages());
                     if now.is_some() && taken == now {
-                        return Left::Empty;
+                        return;
                     }
                     taken = now;
                 }

@@ -92,13 +92,13 @@ fn what_was_answered_is_not_sent_again() {
     attempt(&sink, &moved).unwrap_err();
     attempt(&sink, &moved).unwrap();
     let requests = sink.requests();
-    let id = moved.notification.message_id.clone().unwrap();
+    let id = moved.notification.id().unwrap().to_owned();
     let sent: Vec<(&str, &str)> = requests
         .iter()
         .map(|request| {
             (&*request.target, request.header("idempotency-key").unwrap().strip_prefix(&*id).unwrap())
         })
         .collect();
-    assert_eq!(sent, [("/went", "/a"), ("/came", "/a/2"), ("/came", "/a/2")]);
+    assert_eq!(sent, [("/went", "/r/a"), ("/came", "/r/a/2"), ("/came", "/r/a/2")]);
     assert_eq!(requests[1].body, requests[2].body);
 }

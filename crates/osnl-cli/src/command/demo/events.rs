@@ -45,7 +45,7 @@ impl<S: Subscriber> Layer<S> for Events {
             // `listening at memory` says nothing to anybody here.
             ("osnl::listener" | "osnl::listener::announce", Level::INFO) => return,
             ("osnl::endpoint", Level::DEBUG) => "no match",
-            ("osnl::journal::memory", Level::ERROR) if fields.reason.is_some() => "unreadable",
+            ("osnl::quarantine", Level::ERROR) if fields.reason.is_some() => "unreadable",
             ("osnl::delivery" | "osnl::delivery::outcomes", Level::INFO) if number.is_some() => "done",
             ("osnl::delivery" | "osnl::delivery::outcomes", Level::WARN) => "retry",
             ("osnl::delivery" | "osnl::delivery::outcomes", Level::DEBUG) => "held",

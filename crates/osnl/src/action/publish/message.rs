@@ -89,8 +89,9 @@ const LONGEST: usize = 255;
 impl Message {
     pub(super) fn of(&self, event: &Event) -> Result<Addressed, Unsendable> {
         let names = event_names::of_event(event);
-        let unique = unique_id(&event.idempotency_key());
-        if event.notification.unique_id.as_deref() == Some(unique.as_str()) {
+        let unique = unique_id(event);
+        let came_with = event.notification.unique_id.as_deref();
+        if came_with.is_some_and(|id| id.len() == unique.len() && id.starts_with(&unique[..OWN])) {
             return Err(Unsendable::Ours);
         }
         let (target, priority) = self.address(&names).map_err(Unsendable::Content)?;
@@ -273,7 +274,19 @@ fn message_id(event: &Event) -> String {
     }
 }
 
-/// 32 hex digits, the same for every attempt.
-fn unique_id(key: &str) -> String {
-    BodyDigest::of(key.as_bytes()).as_bytes()[..16].iter().map(|byte| format!("{byte:02x}")).collect()
+/// Digits of a unique id that say whose it is.
+const OWN: usize = 16;
+
+/// 32 hex digits, the same for every attempt. The first half is of what a message that comes round still has, its message
+/// id, and of the action, so that the action knows it again by whichever rule; the second half is of the effect.
+fn unique_id(event: &Event) -> String {
+    let digits = |key: &str| -> String {
+        BodyDigest::of(key.as_bytes()).as_bytes()[..OWN / 2]
+            .iter()
+            .map(|byte| format!("{byte:02x}"))
+            .collect()
+    };
+    let message = event.notification.message_id.as_deref();
+    let own = message.map_or_else(|| event.received.digest().to_string(), str::to_owned);
+    digits(&format!("{own}/{}", event.action)) + &digits(&event.idempotency_key())
 }

@@ -22,7 +22,9 @@ const KEYS_WITH_RULE_FROM: &str = "coalesce((SELECT value FROM meta WHERE name =
 
 /// The messages of which a delivery is in memory, as far as they were read from the file.
 #[derive(Debug, Default)]
-pub(super) struct Decoded(Mutex<HashMap<Key, (Weak<Received>, Weak<Notification>)>>);
+pub(super) struct Decoded(Mutex<HashMap<Key, Known>>);
+
+type Known = (Weak<Received>, Weak<Notification>);
 
 /// An event by its number; the rest tells it from one of the same number in a file that has taken this one's place.
 type Key = (i64, i64, i64);

@@ -161,7 +161,13 @@ impl<'a> Core<'a> {
             Woken::Draining => {
                 self.draining = true;
                 self.listener.enter(ListenerState::Draining);
-                Order::Quiesce
+                // A cancelled consumer hands a single active one's turn over at once, while what the broker has pushed
+                // here goes back only when the channel closes: the other daemon would get the later messages first.
+                if self.listener.config.options.queue.single_active_consumer {
+                    Order::Flush
+                } else {
+                    Order::Quiesce
+                }
             }
             Woken::Completed(message, settle) => {
                 self.blockade.settled(now);

@@ -203,6 +203,16 @@ async fn a_standby_listens_from_its_first_message_on() {
     assert_eq!(rig.state(), "listening");
 }
 
+/// Cancelled first, a single active consumer would hand the turn over before what it was pushed is back in its place.
+#[tokio::test(start_paused = true)]
+async fn a_single_active_consumer_ends_by_closing() {
+    let queue = QueueKind { single_active_consumer: true, ..QueueKind::OSLO };
+    let rig = Rig::new(2, queue).await;
+    let mut core = core(&rig, 4);
+    let order = core.step(Woken::Draining, Stage::Polling, &*rig.consumer, rig.now);
+    assert!(matches!(order, Order::Flush) && core.draining, "{order:?}");
+}
+
 #[tokio::test(start_paused = true)]
 async fn told_to_drain_it_takes_nothing_more_and_settles_what_is_open() {
     let mut rig = Rig::new(2, QueueKind::OSLO).await;
