@@ -112,30 +112,43 @@ fn quoted(text: &str, from: usize) -> Option<Value> {
     }
 }
 
+/// What a value in two words begins with.
+const SCHEMES: [&str; 6] = ["Bearer", "Basic", "Token", "Digest", "Negotiate", "AWS4-HMAC-SHA256"];
+const LONGEST_SCHEME: usize = 16;
+
 /// Behind `=`.
 fn bare(text: &str, from: usize, name: &str) -> Option<Value> {
     let rest = text.get(from..)?;
-    let word = rest.find(char::is_whitespace).and_then(|end| rest.get(..end)).unwrap_or(rest);
-    let scheme = ["Bearer", "Basic", "Token", "Digest", "Negotiate", "AWS4-HMAC-SHA256"];
+    // Nothing is looked at beyond the end of the value, or of a word that could be one of these.
+    let short = rest.char_indices().take(LONGEST_SCHEME + 1).find(|(_, c)| c.is_whitespace());
+    let word = match short {
+        Some((end, _)) => rest.get(..end),
+        None => Some(rest).filter(|rest| rest.len() <= LONGEST_SCHEME),
+    };
     let lower = name.to_ascii_lowercase();
-    let to_the_end = lower.contains("authorization") || lower.contains("cookie") || scheme.contains(&word);
-    let blank_behind = text.as_bytes().get(from + word.len()).is_some_and(|byte| is_blank(*byte));
-    if to_the_end || is_nothing(word) && blank_behind {
+    let is_scheme = word.is_some_and(|word| SCHEMES.contains(&word));
+    let to_the_end = lower.contains("authorization") || lower.contains("cookie") || is_scheme;
+    let blank_behind =
+        |word: &str| text.as_bytes().get(from + word.len()).is_some_and(|byte| is_blank(*byte));
+    if to_the_end || word.is_some_and(|word| is_nothing(word) && blank_behind(word)) {
         return line(text, from);
     }
     let mut end = 0;
-    for (at, byte) in word.bytes().enumerate() {
-        let ends = match byte {
-            b'&' | b';' => true,
-            b',' => at + 1 == word.len() || is_nothing(word.get(..at).unwrap_or_default()),
-            _ => false,
+    for (at, c) in rest.char_indices() {
+        let ends = match c {
+            '&' | ';' => true,
+            ',' => {
+                rest.get(at + 1..)?.chars().next().is_none_or(char::is_whitespace)
+                    || is_nothing(rest.get(..at).unwrap_or_default())
+            }
+            c => c.is_whitespace(),
         };
         if ends {
             break;
         }
-        end = at + 1;
+        end = at + c.len_utf8();
     }
-    let word = word.get(..end)?;
+    let word = rest.get(..end)?;
     // What closes what was opened before it.
     let word = word.trim_end_matches([')', ']', '}', '"', '\'', '\\', '>']);
     (!word.is_empty()).then(|| value(text, from, from + word.len(), from + word.len()))
