@@ -145,6 +145,11 @@ pub fn texts(bytes: usize) -> Vec<(&'static str, String)> {
         ("password=", filled("password=")),
         ("password=,", filled("password=,")),
         ("?sig=&", filled("?sig=&")),
+        ("pwd=None;", filled("pwd=None;")),
+        (
+            "password: x, then spaces",
+            filled("password: x\n")[..bytes / 2].to_owned() + &" ".repeat(bytes / 2),
+        ),
         ("sig=)", filled("sig=)")),
         ("password= ", filled("password= ")),
         ("password='", filled("password='")),

@@ -166,15 +166,17 @@ impl Window {
         let moment = (at, self.last);
         self.keys.insert(key.to_owned(), (moment, passed));
         self.order(passed).insert(moment, key.to_owned());
-        let most = self.rate.keys as usize;
-        for (order, most) in [(&mut self.passed, most.max(1)), (&mut self.held, most + 1)] {
+        let rate = self.rate.keys as usize;
+        // More pass than the rate lets through where the operator releases them; they go on.
+        for (order, most) in [(&mut self.passed, rate.max(RELEASED)), (&mut self.held, rate + 1)] {
             while order.len() > most
                 && let Some((_, oldest)) = order.pop_first()
             {
                 self.keys.remove(&oldest);
             }
         }
-        debug_assert!(self.keys.len() <= 2 * most + 2, "{} keys of {}", self.keys.len(), self.rate);
+        let most = rate.max(RELEASED) + rate + 1;
+        debug_assert!(self.keys.len() <= most, "{} keys of {}", self.keys.len(), self.rate);
     }
 
     #[cfg(test)]
@@ -210,6 +212,9 @@ impl Window {
         due
     }
 }
+
+/// Keys that have passed are remembered up to so many, however few the rate is for.
+const RELEASED: usize = 10_000;
 
 /// Messages of several listeners need not come in the order of their moments.
 const AHEAD: i64 = 10_000;
@@ -277,9 +282,20 @@ mod tests {
         for n in 0..301_000 {
             guards.remember("r", "a", &format!("k{n}"), at(n), true);
         }
-        assert_eq!(lock(&guards.actions["a"].1).keys.len(), 100);
+        assert_eq!(lock(&guards.actions["a"].1).keys.len(), RELEASED);
         assert!(guards.verdict("r", "a", "new", at(301_000)).is_some());
         assert!(guards.verdict("r", "a", "k300999", at(301_000)).is_none());
+    }
+
+    #[test]
+    fn all_that_are_released_go_on_however_few_the_rate_lets_through() {
+        let guards = guard(2);
+        let keys: Vec<String> = (0..12).map(|n| format!("k{n}@0")).collect();
+        assert_eq!(held(&guards, &keys.join(" ")).split(' ').count(), 10);
+        for n in 2..12 {
+            guards.remember("r", "a", &format!("k{n}"), UNIX_EPOCH + Duration::from_secs(1_000_001), true);
+        }
+        assert_eq!(held(&guards, &keys.join(" ").replace("@0", "@2")), "");
     }
 
     #[test]

@@ -168,7 +168,9 @@ fn line(text: &str, from: usize) -> Option<Value> {
     let rest = text.get(from..)?;
     let nothing = rest.find([',', ';', '&', ')', '}', ']', '"', '\'', '\\', '\n', '\r']);
     // Looked at only as far as such a word is long.
-    if nothing.filter(|end| *end <= 5).is_some_and(|end| is_nothing(&rest[..end])) || is_nothing(rest) {
+    if nothing.filter(|end| *end <= 5).is_some_and(|end| is_nothing(&rest[..end]))
+        || rest.len() <= 8 && is_nothing(rest)
+    {
         return None;
     }
     let length = rest.find(['\n', '\r']).unwrap_or(rest.len());

@@ -103,7 +103,9 @@ pub(super) fn volatile(folder: &Path) -> Option<String> {
 }
 
 fn tighten(file: &Path) -> io::Result<()> {
-    match fs::metadata(file) {
+    match fs::symlink_metadata(file) {
+        // What a link names is not ours to change.
+        Ok(meta) if meta.is_symlink() => Ok(()),
         Ok(meta) if meta.mode() & 0o077 != 0 => fs::set_permissions(file, Permissions::from_mode(0o600)),
         Ok(_) => Ok(()),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),

@@ -150,7 +150,7 @@ ALTER TABLE delivery ADD COLUMN guarded INTEGER NOT NULL DEFAULT 0;
 ALTER TABLE delivery ADD COLUMN wish INTEGER;
 ALTER TABLE delivery ADD COLUMN wish_text TEXT;
 UPDATE delivery SET ordered = 0 WHERE state <= 2 AND key IS NOT NULL AND lane IS NULL;
-UPDATE delivery SET guarded = 1 WHERE state = 2 AND reason GLOB 'guard of *';
+UPDATE delivery SET guarded = 1 WHERE state = 2 AND reason GLOB 'guard of *' OR state = 6;
 UPDATE delivery SET due = coalesce((SELECT max(at) FROM attempt WHERE attempt.delivery = delivery.id), 1)
     WHERE state = 1 AND tries > 0;
 DROP INDEX delivery_ready;

@@ -114,7 +114,7 @@ fn a_preview_has_what_would_be_written_and_no_secret() {
     );
     let Preview::Effect { does, with } = sent else { panic!("{sent:?}") };
     assert_eq!(does, "sends to /dev/log");
-    assert!(with[0].1.ends_with("]: p *** m1/a"), "{with:?}");
+    assert!(with[0].1.ends_with("]: p *** m1/r/a"), "{with:?}");
     let lacks = preview("driver = syslog\nmessage = {{ payload.nothing }}", payload);
     assert!(matches!(&lacks, Preview::Unusable { why } if why.contains("payload.nothing")), "{lacks:?}");
 }
