@@ -243,7 +243,10 @@ impl Tasks {
         match ended {
             Err(error) => Err(panicked(name(), error)),
             Ok((_, Ok(()))) if seat.own.drain.is_cancelled() || seat.own.abort.is_cancelled() => {
-                tracing::info!(listener.name = &*seat.name, "the listener has ended");
+                // When the daemon ends, so does each listener.
+                if !self.shutdown.drain.is_cancelled() {
+                    tracing::info!(listener.name = &*seat.name, "the listener has ended");
+                }
                 Ok(())
             }
             Ok((_, Ok(()))) => Err(by_itself(name())),
