@@ -1,6 +1,6 @@
 //! The oracle: publishes with confirms, kills and breaks everything at random moments, and counts at the target.
 //!
-//! Each event has a number and a key. [`judge`] says what is looked at in the end: effects, order and records. With
+//! Each event has a number and a key. `judge` says what is looked at in the end: effects, order and records. With
 //! [`Plan::operations`] an operator reloads, pauses, renames the queue and commands meanwhile; with [`Plan::standby`] a
 //! second daemon takes over whenever the first is killed, and order is judged per daemon. Everything random
 //! comes from one seed; what the operating system does in between does not, so a seed repeats the kind of a run,

@@ -8,8 +8,8 @@
 //! | --- | --- |
 //! | listener, delivery loop, handover, control socket | the daemon, which awaits them |
 //! | journal writer, checkpointer, the thread of the unmatched ring | [`Ends::thread`] |
-//! | what an action keeps running (plug-ins, timers) | [`watched`], within the delivery loop that started it |
-//! | the thread that writes log lines to stderr | the binary, through [`Daemon::watch`](crate::daemon::Daemon::watch) |
+//! | what an action keeps running (plug-ins, timers) | `watched`, within the delivery loop that started it |
+//! | the thread that writes log lines to stderr | the binary, through `Daemon::watching` |
 //!
 //! Two kinds of code may panic without ending anything: templates and endpoints of library users, whose panic is the
 //! outcome of one event; and requests on the control socket, which must not be a way to end a daemon.
@@ -91,7 +91,7 @@ impl Ends {
         }
     }
 
-    /// Runs a future in which [`watched`] reports here.
+    /// Runs a future in which `watched` reports here.
     pub(crate) async fn within<T>(self, body: impl Future<Output = T>) -> T {
         CURRENT.scope(self, body).await
     }

@@ -2,7 +2,7 @@
 //! unexpectedly.
 //!
 //! Nothing here parses what it looks at. What is known of such a message is a [`Glimpse`], found by a scan that is linear in
-//! at most [`LOOKED_AT`] bytes and has no depth; what is shown of it is a [`preview`] without values. The message is stored
+//! at most `LOOKED_AT` bytes and has no depth; what is shown of it is a [`preview`] without values. The message is stored
 //! as it was received ([`Stored`]): compressed if that is shorter, and of one that is still too large its first bytes.
 
 use std::io::{Read as _, Write as _};

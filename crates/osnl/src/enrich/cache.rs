@@ -103,7 +103,7 @@ impl Enricher {
     ///
     /// # Errors
     /// It cannot be asked, or there was no answer in time. Failures are not remembered, but for a source that cannot be
-    /// reached: until it is asked again, after a pause that grows from [`FIRST_PAUSE`] to [`LONGEST_PAUSE`], the same is
+    /// reached: until it is asked again, after a pause that grows from `FIRST_PAUSE` to `LONGEST_PAUSE`, the same is
     /// answered without asking, so that no delivery waits for a time-out that another has met already.
     pub async fn fetch(&self, kind: Kind, id: &str) -> Result<Found, EnrichError> {
         self.look_up(kind, id).await.map(|(found, _)| found)
