@@ -8,6 +8,7 @@ use super::ListenerConf;
 use super::document::DocEntry;
 use super::section::Reader;
 use crate::config::{Origin, nearest, shown, typed};
+use crate::transport_url;
 
 /// `[oslo_messaging_rabbit]`.
 pub(super) fn section(reader: &mut Reader<'_>) -> Option<RabbitOptions> {
@@ -28,7 +29,7 @@ pub(super) fn of_listener(
     query.ok()?;
     match options.check() {
         Ok(()) => Some(options),
-        Err(error) => reader.refused("", typed::option_refusal(&error)),
+        Err(error) => reader.refused("", transport_url::option_refusal(&error)),
     }
 }
 
@@ -56,7 +57,7 @@ fn lay(reader: &mut Reader<'_>, mut options: RabbitOptions) -> Option<RabbitOpti
                     typed::Refusal::new(format!("{value} is not supported"), *reason)
                 }
                 OptionError::Unknown { .. } | OptionError::Repeated { .. } | OptionError::Together { .. } => {
-                    typed::option_refusal(&error)
+                    transport_url::option_refusal(&error)
                 }
             };
             reader.refused::<()>(option.name, refusal);

@@ -11,6 +11,7 @@ use super::schema::ENRICH;
 use super::secret_file::is_readable_by_all;
 use super::{duration, size};
 use crate::config::{ConfigError, Finding, Kind, Value, Warning, nearest, shown, typed};
+use crate::transport_url;
 
 /// AMQP's limit for names, in bytes.
 pub(super) const LONGEST_NAME: usize = 255;
@@ -63,7 +64,7 @@ impl<'a> Reader<'a> {
     pub(crate) fn transport_url(&mut self) -> Option<TransportUrl> {
         const OPTION: &str = "transport_url";
         let text = self.required(OPTION, "write rabbit://user:password@host:port/vhost")?;
-        match typed::transport_url(&text) {
+        match transport_url::check(&text) {
             Ok(url) => {
                 if text.contains(":***@") {
                     let problem = "the password is ***, as osnl config show hides it";

@@ -7,6 +7,7 @@ use super::journal::journal;
 use super::options::{Conf, Executor, K2hr3Options, Level, LogFile, NotificationOptions};
 use super::schema::{DEFAULT, DEFAULT_API_URL, K2HR3, NOTIFICATIONS};
 use crate::config::{ConfigError, Finding, Origin, Reading, Settings, Value, Warning, shown, typed};
+use crate::transport_url;
 
 /// AMQP's limit for names, in bytes.
 const LONGEST_NAME: usize = 255;
@@ -158,7 +159,7 @@ impl Checker<'_> {
     fn transport_url(&mut self) -> Option<TransportUrl> {
         const OPTION: &str = "transport_url";
         let text = self.text(NOTIFICATIONS, OPTION)?;
-        match typed::transport_url(&text) {
+        match transport_url::check(&text) {
             Ok(url) => {
                 if text.is_empty() {
                     let allowed = "name the broker or remove the line";

@@ -5,6 +5,7 @@ use osnl_http::Url;
 use super::schema::{DEFAULT, JOURNAL, OPENSTACK, OSS, OWN_PLUGIN, RABBIT, REST};
 use super::{Conf, Openstack, Plugin, Rest};
 use crate::config::{ConfigError, Finding, Origin, Settings, Value, Warning, shown};
+use crate::transport_url;
 
 pub(super) struct Checker<'a> {
     /// What a finding without a line is about.
@@ -106,7 +107,7 @@ impl Checker<'_> {
         let host = if host.contains(':') && !host.starts_with('[') { format!("[{host}]") } else { host };
         let vhost = if vhost == "/" { String::new() } else { encoded(&vhost) };
         let url = format!("rabbit://{}:{}@{host}:{port}/{vhost}", encoded(&user), encoded(&password));
-        match crate::config::typed::transport_url(&url) {
+        match transport_url::check(&url) {
             Ok(_) => Some(url),
             Err(_) => {
                 self.refuse(RABBIT, "host", "is no host name or address", "write the broker's name alone")
