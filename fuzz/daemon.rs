@@ -10,10 +10,10 @@ use std::sync::Arc;
 use std::sync::mpsc::{Sender, channel};
 use std::time::Duration;
 
-use osnl::config::Ini;
 use osnl::journal::Journal;
 use osnl::journal::sqlite::{SqliteJournal, SqliteOptions};
 use osnl::template::{Expression, LONGEST_OUTPUT, Names, Template};
+use osnl_config::Ini;
 use osnl_http::{Client, HttpOptions, Method, Request, Url, redirected};
 use osnl_model::Notification;
 use rusqlite::{Connection, params};

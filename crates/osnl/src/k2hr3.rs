@@ -5,7 +5,7 @@
 //! its last version, 1.0.8, runs here with the same meaning, option for option. Where that meaning was a
 //! defect (a default URL without its colon, documented words that were refused, values checked only when
 //! the first message was already lost) this module does what the manual says, and says so: as a
-//! [`Warning`](crate::config::Warning) if the file relied on it, in the documentation of the field
+//! [`Warning`](osnl_config::Warning) if the file relied on it, in the documentation of the field
 //! otherwise.
 //!
 //! [`Conf`] is the configuration, whole and checked; [`Conf::from_path`] is its `K2hr3Conf(path)`.

@@ -20,13 +20,12 @@
 //! - [`explain`] says why a rule fires or not; [`unmatched`] is the trace of what no rule wanted; [`replay`] sends
 //!   journalled or [`saved`] events through rules again.
 //! - [`oss`] is what the replacement of oss_watcher needs.
-//! - [`k2hr3`] is what the replacement of k2hr3_osnl needs; [`config`] reads oslo.config's dialect.
+//! - [`k2hr3`] is what the replacement of k2hr3_osnl needs; `osnl_config` reads oslo.config's dialect.
 
 pub use notification_listener::{Endpoint, NotificationListener, NotificationResult};
 pub use osnl_model::{NotificationFilter, Pattern, Priority, Target, TransportUrl};
 
 pub mod action;
-pub mod config;
 pub mod control;
 pub mod daemon;
 pub mod delivery;

@@ -10,7 +10,7 @@
 //! [enrich:NAME]      kind, id, cloud, auth_url, ..., cache_ttl, timeout, default, on_error
 //! ```
 //!
-//! The syntax is [`crate::config`]'s. From the weakest layer to the strongest: defaults, files in the order
+//! The syntax is [`osnl_config`]'s. From the weakest layer to the strongest: defaults, files in the order
 //! named, `OS_<GROUP>__<OPTION>` of the environment, the command line. Other than in a `k2hr3_osnl.conf` a name
 //! that means nothing is an error. All errors come at once; a half-right configuration gives nothing.
 //!
@@ -59,6 +59,9 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use osnl_config::{
+    ConfigError, ConfigErrors, Environment, Ini, Warning, files_of, folder_finding, in_order, read_text,
+};
 use osnl_model::{Budget, Priority, TransportUrl};
 use osnl_transport::{Declare, QueueKind, RabbitOptions};
 
@@ -76,9 +79,6 @@ pub use self::probe::{Probe, Verdict};
 pub use self::reference::{Reference, ReferenceOption, ReferenceSection, reference};
 pub use self::reloading::Logs;
 pub use self::secret_file::{SecretFileError, secret_or_file};
-use crate::config::{
-    ConfigError, ConfigErrors, Environment, Ini, Warning, files_of, folder_finding, in_order, read_text,
-};
 use crate::delivery::{DeliverySettings, Fallback};
 use crate::enrich::EnrichConf;
 use crate::journal::sqlite::SqliteOptions;

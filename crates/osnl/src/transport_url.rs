@@ -1,10 +1,9 @@
 //! Transport URLs of configurations: checks that this build can use one, with an error that says what to write.
 
+use osnl_config::typed::Refusal;
+use osnl_config::{nearest, shown};
 use osnl_model::TransportUrl;
 use osnl_transport::{OptionError, RabbitOptions};
-
-use crate::config::typed::Refusal;
-use crate::config::{nearest, shown};
 
 /// Reads a transport URL whose driver this build has.
 pub(crate) fn check(text: &str) -> Result<TransportUrl, Refusal> {

@@ -19,7 +19,7 @@ const GALLERY: &str = "fixtures/errors/";
 
 /// Files and folders whose every text is a message, from the root of the repository.
 const SPEAKING: [&str; 31] = [
-    "crates/osnl/src/config",
+    "crates/osnl-config/src",
     "crates/osnl/src/native",
     "crates/osnl/src/k2hr3/conf",
     "crates/osnl/src/oss/conf",

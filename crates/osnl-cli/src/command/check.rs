@@ -13,8 +13,8 @@
 mod report;
 
 use osnl::action::http::HttpOptions;
-use osnl::config::Finding;
 use osnl::native::{self, Native, Sources, Verdict};
+use osnl_config::Finding;
 
 use self::report::Report;
 use super::sources::{self, Looked, Refused};

@@ -8,7 +8,7 @@ mod summary;
 
 use std::fmt::Write as _;
 
-use osnl::config::nearest;
+use osnl_config::nearest;
 use osnl_model::catalogue::{self, Event, Field, Form};
 use serde_json::{Value, json};
 

@@ -5,11 +5,11 @@ use std::path::Path;
 use std::sync::Arc;
 
 use osnl::action::http::HttpOptions;
-use osnl::config::{ConfigErrors, in_words};
 use osnl::k2hr3::LogFile;
 use osnl::metrics::Counters;
 use osnl::oss;
 use osnl::oss::conf::{Conf, Loaded, default_files};
+use osnl_config::{ConfigErrors, in_words};
 use tracing::level_filters::LevelFilter;
 
 use crate::app::{self, Signals};

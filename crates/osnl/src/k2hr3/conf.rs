@@ -1,6 +1,6 @@
 //! The file `k2hr3_osnl.conf`: read, checked whole, and typed.
 //!
-//! The syntax is [`crate::config`]'s; the options are the fields of [`Conf`]. Every value is checked when
+//! The syntax is [`osnl_config`]'s; the options are the fields of [`Conf`]. Every value is checked when
 //! the file is loaded, and all errors are reported at once; k2hr3_osnl looked at the `[k2hr3]` values when
 //! a message arrived and lost that message if one was bad. Unknown names, which k2hr3_osnl ignored without
 //! a word, are ignored with a warning.
@@ -15,14 +15,14 @@ mod schema;
 use std::io;
 use std::path::{Path, PathBuf};
 
+use osnl_config::{
+    ConfigError, ConfigErrors, Environment, Ini, Origin, ReadError, Settings, Warning, in_order, read_text,
+};
+
 pub use inputs::HiddenInputs;
 pub use osnl_http::{Scheme, Url as ApiUrl, UrlError as ApiUrlError, UrlPart as ApiUrlPart};
 
 pub use options::{Conf, Executor, K2hr3Options, Level, LogFile, NotificationOptions};
-
-use crate::config::{
-    ConfigError, ConfigErrors, Environment, Ini, Origin, ReadError, Settings, Warning, in_order, read_text,
-};
 
 /// A configuration that can be used, and what its writer should know about it.
 #[derive(Clone, Debug)]

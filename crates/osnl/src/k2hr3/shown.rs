@@ -1,10 +1,10 @@
 //! A `k2hr3_osnl.conf` in the native form: the way to migrate.
 
+use osnl_config::Origin;
 use osnl_model::Predicate;
 
 use super::conf::{Conf, Level, Loaded, LogFile};
 use super::meaning::{NAME, PREFETCH};
-use crate::config::Origin;
 use crate::native::{self, DocEntry, DocSection, Document, Driver, JournalConf, Native};
 use crate::rule::Rule;
 

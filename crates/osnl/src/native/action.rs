@@ -2,11 +2,12 @@
 
 use std::sync::Arc;
 
+use osnl_config::{nearest, typed};
+
 use super::driver::{DRIVERS, DriverEntry, driver, names};
 use super::schema::{ACTION, ENRICH, SECTIONS};
 use super::section::Reader;
 use super::{ActionConf, Native, RuleConf, deliveries, fallback, when};
-use crate::config::{nearest, typed};
 use crate::enrich::EnrichConf;
 use crate::template::Expression;
 

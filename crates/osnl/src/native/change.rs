@@ -5,10 +5,11 @@
 
 use std::collections::BTreeMap;
 
+use osnl_config::{ConfigError, Finding, Origin};
+
 use super::layers::{Layers, RawSection};
 use super::programs;
 use super::schema::{ACTION, DEFAULT, ENRICH, JOURNAL};
-use crate::config::{ConfigError, Finding, Origin};
 use crate::daemon::What;
 
 /// Every value that counts, by section.

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use osnl_config::{ConfigError, Finding, Warning};
 use osnl_model::{Budget, NotificationFilter, Pattern, Predicate, TransportUrl};
 use osnl_transport::{QueueType, RabbitOptions};
 
@@ -18,7 +19,6 @@ use super::section::{Findings, Reader};
 use super::{
     ActionConf, JournalConf, ListenerConf, Native, RuleConf, fallback, never, rabbit, topology, when,
 };
-use crate::config::{ConfigError, Finding, Warning};
 use crate::enrich::EnrichConf;
 use crate::journal::sqlite::IN_MEMORY;
 use crate::k2hr3::{Level, LogFile};

@@ -1,5 +1,6 @@
 //! A configuration as text: what `osnl config show` prints, and reads back as the same configuration.
 
+use osnl_config::{Origin, substitute};
 use osnl_model::TransportUrl;
 
 use super::driver;
@@ -8,7 +9,6 @@ use super::layers::{Layers, RawSection};
 use super::schema::{ACTION, LISTENER, RABBIT, SECTIONS};
 use super::{Loaded, rabbit, topology};
 use super::{literal, secret_file};
-use crate::config::{Origin, substitute};
 
 /// Sections with their values, each with where it came from. Its Debug form is for tests: values may be secrets.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -201,7 +201,7 @@ fn written(option: &str, value: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::Ini;
+    use osnl_config::Ini;
 
     #[test]
     fn what_is_written_reads_back() {

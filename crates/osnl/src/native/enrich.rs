@@ -3,13 +3,13 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use osnl_config::{nearest, shown, typed};
 use osnl_http::Scheme;
 use osnl_openstack::{CloudConf, Clouds, CloudsError, Fields, Kind, Variables};
 use serde_json::Value;
 
 use super::rate::{self, NoRate};
 use super::section::Reader;
-use crate::config::{nearest, shown, typed};
 use crate::enrich::{EnrichConf, Limits, OnError};
 use crate::template::{NAMES, Template};
 

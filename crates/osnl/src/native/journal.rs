@@ -3,9 +3,10 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use osnl_config::shown;
+
 use super::section::Reader;
 use super::{JournalConf, duration, size};
-use crate::config::shown;
 use crate::journal::sqlite::SqliteOptions;
 use crate::unmatched::KeepUnmatched;
 

@@ -9,6 +9,7 @@ mod fields;
 
 use std::collections::HashMap;
 
+use osnl_config::{Finding, Warning, nearest, shown};
 use osnl_model::catalogue::{self, Event, Lacking};
 use osnl_model::{Pattern, Predicate, Priority};
 
@@ -17,7 +18,6 @@ use super::equalities;
 use super::layers::RawSection;
 use super::schema::RULE;
 use super::{ListenerConf, Loaded, Native, RuleConf};
-use crate::config::{Finding, Warning, nearest, shown};
 
 /// The exchange of every service that was given none of its own.
 const SHARED: &str = "openstack";

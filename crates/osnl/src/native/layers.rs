@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 
-use crate::config::{
+use osnl_config::{
     ConfigError, Environment, Finding, Ini, Origin, PREFIX, Section, Warning, nearest, substitute,
     variable_name,
 };

@@ -5,9 +5,8 @@
 
 use std::borrow::Cow;
 
+use osnl_config::typed;
 use osnl_model::{is_secret_key, mask_text};
-
-use crate::config::typed;
 
 const MASK: &str = "***";
 /// Words before a credential in a header, which say what it is.

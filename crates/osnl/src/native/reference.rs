@@ -6,11 +6,11 @@
 
 mod texts;
 
+use osnl_config::variable_name;
 use osnl_transport::{Effect, OptionKind, RABBIT_OPTIONS, RabbitOption};
 
 use super::driver::{self, DRIVERS, DriverEntry, DriverOption};
 use super::schema::{ACTION, LISTENER, OptionDef, RABBIT, SECTIONS, SectionDef};
-use crate::config::variable_name;
 
 /// What stands before the sections: form, paragraphs.
 const SYNTAX: [&str; 5] = [

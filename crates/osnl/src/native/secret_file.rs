@@ -13,8 +13,9 @@ use std::io::{self, Read as _};
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
+use osnl_config::{Environment, Finding, Origin, Warning};
+
 use super::layers::{Layers, RawSection};
-use crate::config::{Environment, Finding, Origin, Warning};
 
 /// What a value begins with that names a file.
 pub(super) const SCHEME: &str = "file://";

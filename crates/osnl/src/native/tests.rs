@@ -14,7 +14,8 @@ mod secret_file;
 mod topology;
 
 use super::{Loaded, Sources, load_texts};
-use crate::config::{ConfigErrors, Environment};
+
+use osnl_config::{ConfigErrors, Environment};
 
 /// A whole configuration; tests change lines of it.
 const WHOLE: &str = "\

@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 
 use jiff::Timestamp;
+use osnl_config::{nearest, shown};
 use osnl_model::Priority;
 use osnl_transport::{
     Argument, Arguments, Declare, KNOWN_ARGUMENTS, QueueKind, QueueOptions, QueueType, QuorumLimits,
@@ -13,7 +14,6 @@ use osnl_transport::{
 use super::layers::RawSection;
 use super::schema::LISTENER;
 use super::section::{LONGEST_NAME, Reader};
-use crate::config::{nearest, shown};
 
 /// The routing key is the topic, a dot and the priority, of which `critical` is the longest.
 const LONGEST_TOPIC: usize = LONGEST_NAME - ".critical".len();

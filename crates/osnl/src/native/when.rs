@@ -1,11 +1,11 @@
 //! Options that are Jinja: compiled, and what is wrong with one at its line and column of the file.
 
+use osnl_config::{ConfigError, Origin, nearest};
 use osnl_model::is_secret_key;
 
 use super::layers::RawEntry;
 use super::schema::{ACTION, RULE};
 use super::section::Reader;
-use crate::config::{ConfigError, Origin, nearest};
 use crate::template::{Expression, TemplateError, outside, text};
 
 /// Longer lines are not shown, in characters.

@@ -1,6 +1,6 @@
 //! The file `oss.conf`: read, checked whole, and said in the native form, in which it runs.
 //!
-//! The syntax is [`crate::config`]'s. Names that the program does not know, which it ignored without a word, are ignored
+//! The syntax is [`osnl_config`]'s. Names that the program does not know, which it ignored without a word, are ignored
 //! with a warning; values are checked when the file is loaded, and all errors are reported at once.
 
 mod check;
@@ -11,11 +11,12 @@ mod tests;
 
 use std::path::{Path, PathBuf};
 
-use self::check::Checker;
-use crate::config::{
+use osnl_config::{
     ConfigError, ConfigErrors, Environment, Finding, Ini, Origin, Settings, Warning, files_of,
     folder_finding, in_order, read_text,
 };
+
+use self::check::Checker;
 use crate::native::{self, Document};
 
 /// A checked `oss.conf`. Its Debug form shows no password.

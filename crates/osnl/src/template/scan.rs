@@ -9,6 +9,7 @@ mod lex;
 use std::collections::{BTreeSet, HashSet};
 use std::ops::Range;
 
+use osnl_config::typed::bad_pattern;
 use osnl_model::{Pattern, nearest};
 
 use self::lex::{Kind, Token, lex, lex_until};
@@ -18,7 +19,6 @@ use super::error::TemplateError;
 use super::habits;
 use super::methods::METHODS;
 use super::names::{Aliases, NAMES, RESOURCE, has_fields};
-use crate::config::typed::bad_pattern;
 
 /// What the engine compiles, and how it came from what was written.
 pub(super) struct Source<'a> {

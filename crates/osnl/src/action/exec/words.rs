@@ -3,9 +3,8 @@
 //! A JSON array of texts, where words hold commas or blanks around them; else an oslo.config list: words separated by
 //! commas, without the blanks around them. No quotes, no shell.
 
+use osnl_config::typed;
 use serde_json::Value;
-
-use crate::config::typed;
 
 /// Reads a list of words; a word may stand in it twice.
 ///

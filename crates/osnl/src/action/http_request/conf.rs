@@ -7,6 +7,7 @@ use std::str::FromStr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use osnl_config::shown;
 use osnl_http::header::{
     AUTHORIZATION, CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, EXPECT, HOST, HeaderName, PROXY_AUTHORIZATION,
     TE, TRAILER, TRANSFER_ENCODING, UPGRADE,
@@ -26,7 +27,6 @@ use super::statuses::{Judgement, Statuses};
 use super::target::{NAMES, Target, TargetError};
 use super::verb::{self, Verb};
 use crate::action::event_names;
-use crate::config::shown;
 use crate::delivery::HostLimits;
 use crate::native::driver::{self, DriverTable, ReadDriver, Reader, TlsConf};
 use crate::template::{Escape, Template};

@@ -6,12 +6,12 @@ mod refused;
 
 use std::time::{Duration, UNIX_EPOCH};
 
+use osnl_config::ConfigErrors;
 use osnl_model::{Notification, Priority};
 use serde_json::json;
 
 use super::HttpConf;
 use super::message::About;
-use crate::config::ConfigErrors;
 use crate::delivery::HostLimits;
 use crate::native::driver::Wanted;
 use crate::native::{Driver, Loaded, Preview, Sources, load_texts};

@@ -4,9 +4,8 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::path::{Path, PathBuf};
 
+use osnl_config::{Ini, ReadError, read_text};
 use serde::{Serialize, Serializer};
-
-use crate::config::{Ini, ReadError, read_text};
 
 /// By group and option, all values in the order of the files: any of them may be a secret.
 type Texts = BTreeMap<String, BTreeMap<String, Vec<String>>>;

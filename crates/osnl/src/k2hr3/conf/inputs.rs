@@ -11,8 +11,9 @@
 
 use std::path::{Path, PathBuf};
 
+use osnl_config::{Environment, files_of};
+
 use super::ConfError;
-use crate::config::{Environment, files_of};
 
 /// Inputs beside the file of `-c`, from oslo.config: the environment's `OS_<GROUP>__<OPTION>` above the file, and
 /// below it the `*.conf` of the first `PROG.conf.d` that exists. The default has none.

@@ -2,7 +2,9 @@
 
 use super::check::Checker;
 use super::schema::JOURNAL;
-use crate::config::Origin;
+
+use osnl_config::Origin;
+
 use crate::journal::sqlite::SqliteOptions;
 use crate::native::JournalConf;
 use crate::native::journal::{IDLE, ONLY, file_of, max_size_of, retention_of};

@@ -1,7 +1,8 @@
 //! Where k2hr3_osnl's manual and program say different things.
 
 use super::{Executor, Loaded, Scheme};
-use crate::config::Origin;
+
+use osnl_config::Origin;
 
 impl Loaded {
     /// What counts where the manual of k2hr3_osnl and the program disagree and the file leaves it open: what a

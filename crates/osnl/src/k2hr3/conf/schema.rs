@@ -1,7 +1,7 @@
 //! Every option a `k2hr3_osnl.conf` may set: the names, types and defaults that k2hr3_osnl 1.0.8
 //! registers, plus the documented words it refused or ignored, plus osnl's own `[journal]`.
 
-use crate::config::{Kind, OptionDef, Schema, UnappliedGroup};
+use osnl_config::{Kind, OptionDef, Schema, UnappliedGroup};
 
 pub(super) const NOTIFICATIONS: &str = "oslo_messaging_notifications";
 pub(super) const K2HR3: &str = "k2hr3";

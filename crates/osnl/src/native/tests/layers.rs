@@ -162,7 +162,7 @@ fn the_examples_load_without_a_warning() {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../examples");
     let mut count = 0;
     // That one is no native file; it is loaded where it is read.
-    let files = crate::config::files_of(&folder).unwrap().into_iter();
+    let files = osnl_config::files_of(&folder).unwrap().into_iter();
     for file in files.filter(|file| !file.ends_with("oss.conf")) {
         let sources = Sources { files: vec![file.clone()], ..Sources::default() };
         let loaded = load_files(&sources).unwrap_or_else(|errors| panic!("{errors}"));

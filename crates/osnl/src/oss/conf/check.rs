@@ -1,10 +1,10 @@
 //! From settings to [`Conf`](super::Conf): every option once, collecting all that is wrong.
 
+use osnl_config::{ConfigError, Finding, Origin, Settings, Value, Warning, shown};
 use osnl_http::Url;
 
 use super::schema::{DEFAULT, JOURNAL, OPENSTACK, OSS, OWN_PLUGIN, RABBIT, REST};
 use super::{Conf, Openstack, Plugin, Rest};
-use crate::config::{ConfigError, Finding, Origin, Settings, Value, Warning, shown};
 use crate::transport_url;
 
 pub(super) struct Checker<'a> {

@@ -1,6 +1,6 @@
 //! Every option an `oss.conf` may set: the names, types and defaults that the program registers in its code, plus osnl's own.
 
-use crate::config::{Kind, OptionDef, Schema};
+use osnl_config::{Kind, OptionDef, Schema};
 
 pub(super) const DEFAULT: &str = "DEFAULT";
 pub(super) const RABBIT: &str = "rabbit";

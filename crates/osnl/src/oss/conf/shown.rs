@@ -1,10 +1,10 @@
 //! An `oss.conf` in the native form: what runs, and the way to migrate.
 
+use osnl_config::{Origin, Settings};
 use osnl_model::service::nova::{legacy_name, versioned_name};
 
 use super::schema::{DEFAULT, JOURNAL, OPENSTACK, OSS, RABBIT, REST};
 use super::{Conf, Openstack, Plugin, Rest};
-use crate::config::{Origin, Settings};
 use crate::native::{DocEntry, DocSection};
 
 /// The one name of the listener and the rule, and the action that posts.

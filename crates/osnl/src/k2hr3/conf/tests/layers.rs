@@ -3,9 +3,10 @@
 use std::fs;
 use std::path::Path;
 
+use osnl_config::Environment;
+
 use super::super::*;
 use super::warnings;
-use crate::config::Environment;
 
 /// A home folder with these files in it, and `k.conf`, loaded by a program of that name.
 fn load_in_home(

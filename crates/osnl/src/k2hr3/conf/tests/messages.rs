@@ -2,9 +2,10 @@
 
 use std::fs;
 
+use osnl_config::Kind;
+
 use super::super::*;
 use super::{load, warnings, with};
-use crate::config::Kind;
 
 #[test]
 fn every_wrong_value_says_what_is_allowed() {

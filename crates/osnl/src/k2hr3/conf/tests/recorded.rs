@@ -15,7 +15,7 @@ pub(super) fn folder() -> PathBuf {
 
 /// The names of the files that are not refused.
 pub(super) fn accepted() -> Vec<String> {
-    let files = crate::config::files_of(&folder()).unwrap();
+    let files = osnl_config::files_of(&folder()).unwrap();
     let names = files.iter().map(|file| file.file_name().unwrap().to_str().unwrap().to_owned());
     names.filter(|name| refused(name).is_none()).collect()
 }

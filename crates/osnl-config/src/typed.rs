@@ -6,14 +6,14 @@ use super::ValueError;
 
 /// What is wrong with a value; its place is added by whoever knows it. Repeats no secret.
 #[derive(Debug)]
-pub(crate) struct Refusal {
-    pub(crate) problem: String,
-    pub(crate) allowed: String,
-    pub(crate) suggestion: Option<String>,
+pub struct Refusal {
+    pub problem: String,
+    pub allowed: String,
+    pub suggestion: Option<String>,
 }
 
 impl Refusal {
-    pub(crate) fn new(problem: impl Into<String>, allowed: impl Into<String>) -> Self {
+    pub fn new(problem: impl Into<String>, allowed: impl Into<String>) -> Self {
         Self { problem: problem.into(), allowed: allowed.into(), suggestion: None }
     }
 }
@@ -27,7 +27,7 @@ impl From<ValueError> for Refusal {
 
 /// The items of a list as oslo.config's `ListOpt` takes them: separated by commas, without the blanks around them;
 /// commas at the end are no items.
-pub(crate) fn list(text: &str) -> Vec<String> {
+pub fn list(text: &str) -> Vec<String> {
     match text.trim_matches(super::ini::is_space).trim_end_matches(',') {
         "" => Vec::new(),
         text => text.split(',').map(|item| item.trim_matches(super::ini::is_space).to_owned()).collect(),
@@ -35,7 +35,7 @@ pub(crate) fn list(text: &str) -> Vec<String> {
 }
 
 /// Not `PatternError`'s own Display: that repeats the pattern, and a secret may have got into it.
-pub(crate) fn bad_pattern(of: &str, error: &PatternError) -> Refusal {
+pub fn bad_pattern(of: &str, error: &PatternError) -> Refusal {
     let place = error.position.map(|position| format!(" at character {}", position + 1)).unwrap_or_default();
     let message = error.message.split_whitespace().collect::<Vec<_>>().join(" ");
     // As a shell has them.

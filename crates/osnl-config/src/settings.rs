@@ -201,7 +201,7 @@ impl Settings {
     }
 
     /// Where everything that was set came from, in the order it was set in.
-    pub(crate) fn origins(&self) -> impl Iterator<Item = &Origin> {
+    pub fn origins(&self) -> impl Iterator<Item = &Origin> {
         self.set.iter().map(|(_, _, origin)| origin)
     }
 

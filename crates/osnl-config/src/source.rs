@@ -39,7 +39,7 @@ impl ReadError {
 }
 
 /// What is said of a folder that [`files_of`] cannot read.
-pub(crate) fn folder_finding(folder: &Path, error: &io::Error) -> Finding {
+pub fn folder_finding(folder: &Path, error: &io::Error) -> Finding {
     let problem = format!("the folder cannot be read: {error}");
     Finding::of(&folder.display().to_string(), problem).allowed("name one that this user can read")
 }

@@ -182,7 +182,7 @@ pub fn in_words(text: &str) -> String {
 
 /// Sorts what was found by file, in their order, and line; what no line is to blame for comes after those of its file,
 /// what no file is to blame for last.
-pub(crate) fn in_order<T>(found: &mut [T], of: impl Fn(&T) -> &Finding, files: &[String]) {
+pub fn in_order<T>(found: &mut [T], of: impl Fn(&T) -> &Finding, files: &[String]) {
     found.sort_by_key(|one| {
         let finding = of(one);
         let file = files.iter().position(|name| *name == finding.file);

@@ -36,7 +36,7 @@ impl fmt::Debug for Environment {
 }
 
 /// How every variable begins that is an option.
-pub(crate) const PREFIX: &str = "OS_";
+pub const PREFIX: &str = "OS_";
 
 /// `OS_<GROUP>__<OPTION>` in capitals; what no variable's name may hold becomes `_`.
 pub fn variable_name(group: &str, option: &str) -> String {

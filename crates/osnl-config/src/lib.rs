@@ -21,19 +21,19 @@ mod error;
 mod ini;
 mod settings;
 mod source;
-pub(crate) mod typed;
+pub mod typed;
 mod value;
 
 #[cfg(test)]
 mod differential;
 
-pub(crate) use environment::PREFIX;
+pub use environment::PREFIX;
 pub use environment::{Environment, variable_name};
-pub(crate) use error::in_order;
+pub use error::in_order;
 pub use error::{ConfigError, ConfigErrors, Finding, Warning, in_words, shown};
 pub use ini::{Entry, Ini, Section};
 pub use osnl_model::nearest;
 pub use settings::{Kind, OptionDef, Origin, Reading, Schema, Settings, UnappliedGroup};
-pub(crate) use source::folder_finding;
+pub use source::folder_finding;
 pub use source::{ReadError, files_of, read_text};
 pub use value::{Value, ValueError, substitute};
