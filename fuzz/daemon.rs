@@ -12,10 +12,10 @@ use std::time::Duration;
 
 use osnl::journal::Journal;
 use osnl::journal::sqlite::{SqliteJournal, SqliteOptions};
-use osnl::template::{Expression, LONGEST_OUTPUT, Names, Template};
 use osnl_config::Ini;
 use osnl_http::{Client, HttpOptions, Method, Request, Url, redirected};
 use osnl_model::Notification;
+use osnl_template::{Expression, LONGEST_OUTPUT, Names, Template};
 use rusqlite::{Connection, params};
 
 /// Nothing that is read here may take longer.

@@ -26,6 +26,7 @@ pub use osnl_http as http;
 pub use self::progress::Progress;
 use osnl_http::{Failure, FailureClass};
 use osnl_model::{Notification, bulk_part};
+use osnl_template::Names;
 use osnl_transport::BoxFuture;
 use serde_json::Value;
 use tokio_util::sync::CancellationToken;
@@ -33,7 +34,6 @@ use tokio_util::sync::CancellationToken;
 use crate::enrich::Enriched;
 use crate::oss::{DONE, HAPPENED};
 use crate::received::Received;
-use crate::template::Names;
 
 /// The name of [`Event::failure`] in templates.
 pub(crate) const FAILURE: &str = "failure";

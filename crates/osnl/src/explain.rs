@@ -12,6 +12,7 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 use osnl_model::{Mismatch, Notification, Predicate, Priority, is_secret_key};
+use osnl_template::Names;
 
 pub use self::compare::{Change, Compared, Comparison};
 use self::effects::effects;
@@ -21,7 +22,6 @@ use crate::native::{Native, RuleConf};
 use crate::received::Received;
 use crate::rule::{Condition, RuleMismatch, WhenMismatch};
 use crate::saved::Saved;
-use crate::template::Names;
 use crate::unmatched::{FailedBehind, Unmatched};
 
 /// The longest value that is shown, in characters; what follows is counted.

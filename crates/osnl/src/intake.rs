@@ -11,6 +11,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use futures_util::FutureExt;
 use osnl_model::{Budget, Head, Notification};
+use osnl_template::Names;
 use osnl_transport::{Batch, BoxFuture, IncomingMessage};
 
 use self::instead::{handed_on, once_each};
@@ -23,7 +24,6 @@ use crate::metrics::Counters;
 use crate::oss::{KeysOfParts, Watcher};
 use crate::received::Received;
 use crate::rule::{Decided, Guards, KeySource, Mode, Rule, RuleMismatch, RuleSet, WhenMismatch};
-use crate::template::Names;
 use crate::unmatched::Ring;
 
 /// Takes the messages of one listener.

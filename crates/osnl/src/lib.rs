@@ -50,7 +50,6 @@ pub mod rule;
 pub mod saved;
 pub mod shutdown;
 pub mod state_dir;
-pub mod template;
 mod transport_url;
 pub mod unmatched;
 pub mod versioned;

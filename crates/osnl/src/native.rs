@@ -63,6 +63,7 @@ use osnl_config::{
     ConfigError, ConfigErrors, Environment, Ini, Warning, files_of, folder_finding, in_order, read_text,
 };
 use osnl_model::{Budget, Priority, TransportUrl};
+use osnl_template::Expression;
 use osnl_transport::{Declare, QueueKind, RabbitOptions};
 
 pub use self::build::{BuildError, Transports};
@@ -84,7 +85,6 @@ use crate::enrich::EnrichConf;
 use crate::journal::sqlite::SqliteOptions;
 use crate::k2hr3::{Level, LogFile};
 use crate::rule::{Rate, Rule};
-use crate::template::Expression;
 use crate::unmatched::KeepUnmatched;
 
 /// A checked native configuration. Printing it (Debug) shows no password.

@@ -16,6 +16,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use osnl_model::{Head, Mismatch, NotificationFilter, Pattern, Priority, Saw, StepLimit};
+use osnl_template::{Expression, Names};
 
 pub(crate) use self::condition::holds;
 pub use self::condition::{WhenFalse, WhenMismatch};
@@ -27,7 +28,6 @@ pub use self::nested::Nested;
 pub use self::set::RuleSet;
 pub(crate) use self::step_limits::StepLimits;
 use crate::delivery::Fallback;
-use crate::template::{Expression, Names};
 
 /// A condition and the actions it fires. The default has neither name nor condition nor action. Two that are equal decide
 /// alike: a reload compares them.

@@ -24,7 +24,7 @@ const SPEAKING: [&str; 31] = [
     "crates/osnl/src/k2hr3/conf",
     "crates/osnl/src/oss/conf",
     "crates/osnl/src/rule",
-    "crates/osnl/src/template",
+    "crates/osnl-template/src",
     "crates/osnl/src/enrich/conf",
     "crates/osnl/src/journal/sqlite.rs",
     "crates/osnl/src/journal/sqlite/place.rs",

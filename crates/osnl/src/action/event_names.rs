@@ -4,7 +4,8 @@
 
 use super::{Event, FAILURE};
 use crate::native::driver::{Reader, Wanted};
-use crate::template::{Escape, Names, Template};
+
+use osnl_template::{Escape, Names, Template};
 
 /// Names beyond those of the event that every action has.
 pub(crate) const MORE: [&str; 4] = ["rule", "action", "idempotency_key", FAILURE];

@@ -17,6 +17,7 @@ use std::fmt;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use osnl_template::Template;
 use osnl_transport::BoxFuture;
 use rustls::ClientConfig;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -27,7 +28,6 @@ pub use self::conf::SyslogConf;
 use self::message::Header;
 use super::wire::{Encrypted, Place, Stream, broken};
 use super::{Action, ActionError, Done, ErrorClass, Event, event_names};
-use crate::template::Template;
 
 /// Where messages go.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -5,12 +5,12 @@ use std::time::SystemTime;
 
 use jiff::Timestamp;
 use osnl_model::bulk_part;
+use osnl_template::{EvalError, Expression, Names};
 use serde_json::{Value, json};
 
 use crate::action::{Event, FAILURE};
 use crate::enrich::Enriched;
 use crate::journal::Handover;
-use crate::template::{EvalError, Expression, Names};
 
 /// The action that gets what another gives up.
 #[derive(Clone, Debug, PartialEq, Eq)]

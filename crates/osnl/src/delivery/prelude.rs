@@ -7,6 +7,7 @@
 use std::sync::Arc;
 
 use futures_util::future::join_all;
+use osnl_template::Expression;
 use osnl_transport::BoxFuture;
 
 use crate::action::{ActionError, Done, ErrorClass, Event};
@@ -14,7 +15,6 @@ use crate::enrich::Enrichments;
 use crate::journal::{DeliveryId, Journal, Learnt};
 use crate::oss::{Completed, Completing};
 use crate::rule::{WhenMismatch, holds};
-use crate::template::Expression;
 
 /// What an action wants before it is called.
 #[derive(Clone, Debug, Default)]

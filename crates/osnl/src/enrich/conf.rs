@@ -4,12 +4,12 @@ use std::sync::Arc;
 
 use osnl_http::{HttpError, HttpOptions};
 use osnl_openstack::{Cloud, CloudConf};
+use osnl_template::Template;
 use serde_json::Value;
 
 use super::cache::Limits;
 use super::steps::brought_by;
 use super::{Enricher, Kind};
-use crate::template::Template;
 
 /// See `docs/enrichment.md`. Its Debug form shows no secret.
 #[derive(Clone, Debug)]

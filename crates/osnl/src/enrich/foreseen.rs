@@ -5,12 +5,12 @@
 use std::sync::Arc;
 
 use osnl_model::{Notification, is_secret_key};
+use osnl_template::{EvalError, Names, placeholder};
 use serde_json::Value;
 
 use super::steps::brought_by;
 use super::subject::subject;
 use super::{EnrichConf, Enriched, Kind};
-use crate::template::{EvalError, Names, placeholder};
 
 /// One enrichment of an action, for one event.
 #[derive(Clone, Debug, PartialEq)]

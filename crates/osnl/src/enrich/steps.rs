@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 
+use osnl_template::{Names, Template};
 use serde_json::Value;
 
 use super::conf::OnError;
@@ -11,7 +12,6 @@ use super::subject::{described, subject};
 use super::{Enricher, Found, Kind, Lookup as _, dependency};
 use crate::action::{ActionError, ErrorClass, Event};
 use crate::journal::Journal;
-use crate::template::{Names, Template};
 
 /// What is larger is not kept with a delivery: no server, port or image is described in so many bytes.
 const LARGEST: usize = 256 * 1024;

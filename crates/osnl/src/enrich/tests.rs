@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use futures_util::future::join_all;
 use osnl_model::Notification;
+use osnl_template::Template;
 use serde_json::{Value, json};
 use tokio::time::{Instant, advance, sleep};
 
@@ -17,7 +18,6 @@ use crate::journal::{Journal, Learnt};
 use crate::metrics::Counters;
 use crate::received::Received;
 use crate::rule::Rate;
-use crate::template::Template;
 
 type Answer = Result<Option<Value>, ErrorClass>;
 

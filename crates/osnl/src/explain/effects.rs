@@ -3,13 +3,13 @@
 use std::sync::Arc;
 
 use osnl_model::Notification;
+use osnl_template::Names;
 
 use super::{is_secret_path, one_line, reason};
 use crate::enrich::{Ask, Enriched, Foreseen, foresee};
 use crate::intake::{Parts, narrowed};
 use crate::native::{ActionConf, Native, Preview, RuleConf, Wanted};
 use crate::rule::{Mode, RuleMismatch, WhenMismatch};
-use crate::template::Names;
 
 /// What was found for a delivery before its first attempt.
 #[derive(Clone, Debug)]

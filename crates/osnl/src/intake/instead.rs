@@ -3,10 +3,11 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 
+use osnl_template::Names;
+
 use crate::delivery::GivenUp;
 use crate::journal::{Handover, NewDelivery};
 use crate::rule::Rule;
-use crate::template::Names;
 
 /// What another action gets of a delivery that cannot even be begun.
 pub(super) fn handed_on(

@@ -6,9 +6,9 @@ use std::borrow::Cow;
 use std::sync::OnceLock;
 
 use osnl_model::{Bulk, Notification, resource_at};
+use osnl_template::Names;
 
 use crate::rule::Rule;
-use crate::template::Names;
 
 /// The parts of one notification.
 #[derive(Debug)]

@@ -3,13 +3,13 @@
 use std::sync::Arc;
 
 use osnl_config::{nearest, typed};
+use osnl_template::Expression;
 
 use super::driver::{DRIVERS, DriverEntry, driver, names};
 use super::schema::{ACTION, ENRICH, SECTIONS};
 use super::section::Reader;
 use super::{ActionConf, Native, RuleConf, deliveries, fallback, when};
 use crate::enrich::EnrichConf;
-use crate::template::Expression;
 
 /// What every action has is read here, whatever its driver: the pace and bounds of its deliveries, its guard, what is asked
 /// before and what must hold, and the action that does instead what it gives up, one of `actions`.

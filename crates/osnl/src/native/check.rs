@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use osnl_config::{ConfigError, Finding, Warning};
 use osnl_model::{Budget, NotificationFilter, Pattern, Predicate, TransportUrl};
+use osnl_template::Template;
 use osnl_transport::{QueueType, RabbitOptions};
 
 use super::action::{action, conditions};
@@ -23,7 +24,6 @@ use crate::enrich::EnrichConf;
 use crate::journal::sqlite::IN_MEMORY;
 use crate::k2hr3::{Level, LogFile};
 use crate::rule::{Nested, Rule};
-use crate::template::Template;
 
 /// A broker that ends a consumer sooner than this ends every one that works.
 const LEAST_PATIENCE: Duration = Duration::from_millis(100);

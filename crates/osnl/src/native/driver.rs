@@ -20,6 +20,7 @@ use std::time::Duration;
 
 use osnl_model::{Notification, mask_secrets};
 use osnl_openstack::CloudConf;
+use osnl_template::Names;
 use osnl_transport::BoxFuture;
 
 pub(crate) use self::table::{DriverOption, DriverTable};
@@ -36,7 +37,6 @@ use crate::delivery::{DeliverySettings, HostLimits};
 use crate::enrich::Ask;
 use crate::metrics::Counters;
 use crate::oss::Lists;
-use crate::template::Names;
 
 /// A line for each driver: its variant, and the type of its options.
 macro_rules! drivers {

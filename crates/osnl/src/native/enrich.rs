@@ -6,12 +6,12 @@ use std::time::Duration;
 use osnl_config::{nearest, shown, typed};
 use osnl_http::Scheme;
 use osnl_openstack::{CloudConf, Clouds, CloudsError, Fields, Kind, Variables};
+use osnl_template::{NAMES, Template};
 use serde_json::Value;
 
 use super::rate::{self, NoRate};
 use super::section::Reader;
 use crate::enrich::{EnrichConf, Limits, OnError};
-use crate::template::{NAMES, Template};
 
 /// What an action's templates may name besides the event and its enrichments.
 const TAKEN: [&str; 6] = ["rule", "action", "idempotency_key", "secret", "count", "failure"];

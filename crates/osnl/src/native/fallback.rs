@@ -3,11 +3,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use osnl_template::Expression;
+
 use super::schema::ACTION;
 use super::section::Reader;
 use super::{ActionConf, RuleConf};
 use crate::delivery::Fallback;
-use crate::template::Expression;
 
 const OPTION: &str = "on_failure";
 

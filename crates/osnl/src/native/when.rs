@@ -2,11 +2,11 @@
 
 use osnl_config::{ConfigError, Origin, nearest};
 use osnl_model::is_secret_key;
+use osnl_template::{Expression, TemplateError, outside, text};
 
 use super::layers::RawEntry;
 use super::schema::{ACTION, RULE};
 use super::section::Reader;
-use crate::template::{Expression, TemplateError, outside, text};
 
 /// Longer lines are not shown, in characters.
 const LONGEST_EXCERPT: usize = 160;

@@ -6,9 +6,9 @@
 use std::fmt;
 
 use osnl_model::is_secret_key;
+use osnl_template::{EvalError, Expression, Names};
 
 use super::Rule;
-use crate::template::{EvalError, Expression, Names};
 
 /// Why a `when` does not hold.
 #[derive(Clone, Debug, thiserror::Error)]

@@ -1,7 +1,8 @@
 //! The verdicts of a set's rules on one notification, in their order.
 
 use super::{Mode, Rule, RuleMismatch, RuleSet, WhenMismatch};
-use crate::template::Names;
+
+use osnl_template::Names;
 
 /// What the rules of a set say of one notification.
 #[derive(Debug)]

@@ -3,9 +3,8 @@
 use osnl_model::{
     JsonKind, Mismatch, Notification, Pattern, Predicate, Saw, StepLimit, is_secret_key, mask_text,
 };
+use osnl_template::{walk, walk_object};
 use serde_json::Value;
-
-use crate::template::{walk, walk_object};
 
 /// A pattern at the end of a path. A key of the whole path, dots included, comes before everything else.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -4,10 +4,10 @@ use std::borrow::Cow;
 use std::os::unix::fs::PermissionsExt as _;
 
 use osnl_model::{NotificationFilter, Pattern};
+use osnl_template::Expression;
 
 use super::*;
 use crate::rule::Rule;
-use crate::template::Expression;
 
 fn event(n: usize, body: &str) -> (Received, Notification) {
     let notification = Notification {

@@ -173,17 +173,17 @@ pub(super) const ELSEWHERE: &[(&str, &str, &str)] = &[
     ),
     ("osnl/src/rule.rs", "the pattern \"{}\" cannot be decided: {} is {}", "of events: rule/decide/tests.rs"),
     (
-        "osnl/src/template.rs",
+        "osnl-template/src/lib.rs",
         "the engine has a mistake and cannot do this; please report it",
         "nothing is known that leads to it; what did is refused before: template/scan.rs",
     ),
     (
-        "osnl/src/template/error.rs",
+        "osnl-template/src/error.rs",
         "it cannot be read",
         "where the engine says nothing, which it always does",
     ),
-    ("osnl/src/template/error.rs", "the text is too long", "a mark between engine and error"),
-    ("osnl/src/template/error.rs", "value that it looks at", "where the engine does not say which name"),
-    ("osnl/src/template/error.rs", "` is undefined", "the engine's own words, looked for"),
-    ("osnl/src/template/methods.rs", "it is nested too deeply", "deeper than a message's JSON may be"),
+    ("osnl-template/src/error.rs", "the text is too long", "a mark between engine and error"),
+    ("osnl-template/src/error.rs", "value that it looks at", "where the engine does not say which name"),
+    ("osnl-template/src/error.rs", "` is undefined", "the engine's own words, looked for"),
+    ("osnl-template/src/methods.rs", "it is nested too deeply", "deeper than a message's JSON may be"),
 ];

@@ -5,8 +5,8 @@ use std::cell::Cell;
 use std::sync::Arc;
 
 use jiff::Timestamp;
-use osnl::template::Names;
 use osnl_model::{ContentInfo, DecodeError, Notification, Pattern, plain_body, read_head};
+use osnl_template::Names;
 use osnl_transport::TapMessage;
 use serde_json::Value;
 

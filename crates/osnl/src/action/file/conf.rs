@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
+use osnl_template::{Escape, Template};
 use osnl_transport::BoxFuture;
 
 use super::open::Out;
@@ -14,7 +15,6 @@ use crate::native::driver::{
     file_probe,
 };
 use crate::native::{BuildError, Preview, shown_duration};
-use crate::template::{Escape, Template};
 
 /// Smaller files are more names than lines.
 const LEAST_SIZE: u64 = 1024;

@@ -10,10 +10,9 @@
 use osnl_http::Method;
 use osnl_http::header::HeaderValue;
 use osnl_model::mask_secrets;
+use osnl_template::{Escape, Names, Template};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde_json::{Value, json};
-
-use crate::template::{Escape, Names, Template};
 
 /// What `application/x-www-form-urlencoded` leaves as it is.
 const FORM: &AsciiSet = &NON_ALPHANUMERIC.remove(b'_').remove(b'.').remove(b'-').remove(b'*');

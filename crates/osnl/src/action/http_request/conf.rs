@@ -13,6 +13,7 @@ use osnl_http::header::{
     TE, TRAILER, TRANSFER_ENCODING, UPGRADE,
 };
 use osnl_http::{AllowedHost, ClientCertificate, Guard, Scheme, Url};
+use osnl_template::{Escape, Template};
 
 pub(super) use self::login::Login;
 pub(in crate::action) use self::table::EXTENSION;
@@ -29,7 +30,6 @@ use super::verb::{self, Verb};
 use crate::action::event_names;
 use crate::delivery::HostLimits;
 use crate::native::driver::{self, DriverTable, ReadDriver, Reader, TlsConf};
-use crate::template::{Escape, Template};
 
 pub(in crate::action) const SOURCE: &str = "openstack/{{ publisher_id|default('unknown')|urlencode }}";
 pub(in crate::action) const TYPE: &str = "org.openstack.{{ event_type }}";

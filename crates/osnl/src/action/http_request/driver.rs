@@ -8,6 +8,7 @@ use osnl_http::header::{HeaderName, HeaderValue};
 use osnl_http::{Client, HttpError, HttpOptions, Pool, Scheme, Url, Verification};
 use osnl_model::{Notification, mask_text};
 use osnl_openstack::{Cloud, CloudConf};
+use osnl_template::readable;
 use osnl_transport::BoxFuture;
 
 use super::HttpAction;
@@ -22,7 +23,6 @@ use crate::native::driver::{
     BuildContext, DriverConf, Probe, ProbeContext, Wanted, cloud_probe, target_probe,
 };
 use crate::native::{BuildError, Preview, literal};
-use crate::template::readable;
 
 /// For one request to Keystone; the time of the whole attempt counts too.
 const LOGIN_TIMEOUT: Duration = Duration::from_secs(10);

@@ -6,11 +6,11 @@
 
 use osnl_http::header::HeaderName;
 use osnl_model::is_secret_key;
+use osnl_template::Template;
 
 use super::body::{Body, form_encoded};
 use super::target::Target;
 use crate::native::literal;
-use crate::template::Template;
 
 /// See the [module](self). Its Debug form shows no value.
 #[derive(Clone, Default)]

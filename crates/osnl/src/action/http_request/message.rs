@@ -5,6 +5,7 @@ use std::time::SystemTime;
 use osnl_http::header::{ACCEPT, CONTENT_TYPE, HeaderName, HeaderValue, USER_AGENT};
 use osnl_http::{HeaderMap, Request};
 use osnl_model::{mask_secrets, mask_text};
+use osnl_template::{Names, Template};
 
 use super::body::{Body, rendered};
 use super::cloud_event::{self, CloudEvent, CloudEventMode};
@@ -12,7 +13,6 @@ use super::secrets::{MASK, Secrets};
 use super::sign::Signer;
 use super::target::Target;
 use super::verb::Verb;
-use crate::template::{Names, Template};
 
 /// What a request is made of.
 #[derive(Clone, Debug)]

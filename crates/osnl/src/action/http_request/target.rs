@@ -14,8 +14,7 @@
 
 use osnl_http::{Url, UrlError};
 use osnl_openstack::below;
-
-use crate::template::{Escape, Names, Template, TemplateError};
+use osnl_template::{Escape, Names, Template, TemplateError};
 
 /// What an action may name besides the event.
 pub(super) const NAMES: [&str; 5] = ["rule", "action", "idempotency_key", "secret", "failure"];

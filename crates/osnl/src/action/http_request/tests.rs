@@ -8,6 +8,7 @@ use std::time::{Duration, UNIX_EPOCH};
 
 use osnl_config::ConfigErrors;
 use osnl_model::{Notification, Priority};
+use osnl_template::Names;
 use serde_json::json;
 
 use super::HttpConf;
@@ -15,7 +16,6 @@ use super::message::About;
 use crate::delivery::HostLimits;
 use crate::native::driver::Wanted;
 use crate::native::{Driver, Loaded, Preview, Sources, load_texts};
-use crate::template::Names;
 
 /// A file whose one action has these lines.
 fn load(lines: &str) -> Result<Loaded, ConfigErrors> {

@@ -3,8 +3,7 @@
 use std::fmt;
 
 use osnl_http::Method;
-
-use crate::template::{Names, Template};
+use osnl_template::{Names, Template};
 
 /// See the [module](self).
 #[derive(Clone, Debug)]

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::FutureExt as _;
+use osnl_template::{Escape, Template, TemplateError};
 use osnl_transport::BoxFuture;
 
 use super::Mail;
@@ -17,7 +18,6 @@ use crate::native::driver::{
     TlsConf, VERIFY, Wanted,
 };
 use crate::native::{BuildError, Preview, shown_duration};
-use crate::template::{Escape, Template, TemplateError};
 
 const SUBJECT: &str =
     "{{ event_type|default('an event') }}: {{ resource.name|default(resource.id|default('-')) }}";

@@ -9,9 +9,9 @@ use mail_builder::MessageBuilder;
 use mail_builder::headers::address::Address as Header;
 use mail_builder::headers::raw::Raw;
 use osnl_model::BodyDigest;
+use osnl_template::{Names, Template};
 
 use super::address::Address;
-use crate::template::{Names, Template};
 
 /// Characters of a subject; nobody reads more.
 const LONGEST_SUBJECT: usize = 250;

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use futures_util::FutureExt as _;
 use osnl_model::{Framing, TransportUrl};
+use osnl_template::{Escape, Template};
 use osnl_transport::{BoxFuture, Declare, RabbitOptions, Route, transport_with};
 
 use super::Publish;
@@ -15,7 +16,6 @@ use crate::native::driver::{
     broker_probe,
 };
 use crate::native::{BuildError, ListenerConf, Preview};
-use crate::template::{Escape, Template};
 
 const TOPIC: &str = "notifications";
 

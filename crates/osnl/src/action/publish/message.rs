@@ -2,6 +2,7 @@
 
 use osnl_http::HeaderMap;
 use osnl_model::{BodyDigest, Emission, Framing, Priority, Target, mask_secrets};
+use osnl_template::{Names, Template};
 use osnl_transport::{Outgoing, Properties, Route};
 use serde_json::Value;
 use serde_json::value::RawValue;
@@ -9,7 +10,6 @@ use serde_json::value::RawValue;
 use crate::action::http_request::cloud_event::{self, CloudEvent};
 use crate::action::http_request::rendered as rendered_all;
 use crate::action::{Event, event_names};
-use crate::template::{Names, Template};
 
 /// What messages are made of.
 #[derive(Clone, Debug)]

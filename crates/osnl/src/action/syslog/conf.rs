@@ -5,6 +5,7 @@ use std::time::UNIX_EPOCH;
 
 use futures_util::FutureExt as _;
 use jiff::tz::TimeZone;
+use osnl_template::{Escape, Template};
 use osnl_transport::BoxFuture;
 use tokio::sync::Mutex;
 
@@ -17,7 +18,6 @@ use crate::native::driver::{
     TlsConf, VERIFY, Wanted,
 };
 use crate::native::{BuildError, Preview};
-use crate::template::{Escape, Template};
 
 /// Section 6.2.1 of RFC 5424, by their numbers.
 const FACILITIES: [&str; 24] = [

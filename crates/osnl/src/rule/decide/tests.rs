@@ -3,11 +3,11 @@
 use std::sync::Arc;
 
 use osnl_model::{Notification, Pattern, Predicate};
+use osnl_template::Expression;
 use serde_json::json;
 
 use super::*;
 use crate::rule::Nested;
-use crate::template::Expression;
 
 fn rule(name: &str, when: Option<&str>, stop: bool) -> Rule {
     let when = when.map(|when| Expression::new(when).unwrap());

@@ -2,11 +2,12 @@
 
 use std::time::{Duration, UNIX_EPOCH};
 
+use osnl_template::Names;
+
 use super::super::message::About;
 use super::{conf, event, load, previewed, sent};
 use crate::action::Action as _;
 use crate::native::{Preview, Sources, load_texts};
-use crate::template::Names;
 
 const KEY: &str = "idempotency-key: m-1/r/hook\n";
 

@@ -6,6 +6,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use osnl_http::{HeaderMap, Request};
 use osnl_model::{Notification, Priority};
+use osnl_template::Names;
 use osnl_testkit::python;
 use percent_encoding::percent_decode_str;
 use proptest::collection::vec;
@@ -15,7 +16,6 @@ use serde_json::{Value, json};
 
 use super::super::message::About;
 use super::conf;
-use crate::template::Names;
 
 /// Texts with a liking for what formats are made of.
 fn text() -> impl Strategy<Value = String> {

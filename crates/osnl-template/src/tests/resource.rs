@@ -2,8 +2,8 @@
 
 use serde_json::{Value, json};
 
-use crate::template::names::RESOURCE;
-use crate::template::{Expression, Names, Notification, Template};
+use crate::names::RESOURCE;
+use crate::{Expression, Names, Notification, Template};
 
 fn of(event_type: &str, payload: Value) -> Names {
     Names::from(Notification { event_type: Some(event_type.to_owned()), payload, ..Notification::default() })

@@ -18,7 +18,7 @@ impl Unasked {
 }
 
 /// How it is written.
-pub(crate) fn placeholder(path: &str) -> String {
+pub fn placeholder(path: &str) -> String {
     format!("<{path}>")
 }
 
@@ -60,7 +60,7 @@ impl Object for Unasked {
 }
 
 /// A preview of a URL, a form or XML with the placeholders of these names as people write them.
-pub(crate) fn readable<'a>(text: String, names: impl Iterator<Item = &'a str>) -> String {
+pub fn readable<'a>(text: String, names: impl Iterator<Item = &'a str>) -> String {
     names.fold(text, |text, name| {
         ENDS.iter().fold(text, |text, (open, close)| with_placeholders(&text, name, open, close))
     })

@@ -100,13 +100,13 @@ impl Names {
 
     /// The same of what an enrichment has found.
     #[must_use]
-    pub(crate) fn with_found(self, name: &str, value: Json) -> Self {
+    pub fn with_found(self, name: &str, value: Json) -> Self {
         self.and(name, More::Found(value))
     }
 
     /// The same of what an enrichment would find: `{{ server.name }}` is `<server.name>`.
     #[must_use]
-    pub(crate) fn with_unknown(self, name: &str) -> Self {
+    pub fn with_unknown(self, name: &str) -> Self {
         self.and(name, More::Unknown)
     }
 
@@ -122,7 +122,7 @@ impl Names {
     /// What enrichments have found, by their names; `None` where none was to be asked. One that nobody was asked for is
     /// `<server>`.
     #[must_use]
-    pub(crate) fn found(&self) -> Option<Json> {
+    pub fn found(&self) -> Option<Json> {
         let found = self.0.more.iter().filter_map(|(name, more)| match more {
             More::Own(_) => None,
             More::Found(json) => Some((name.to_string(), json.clone())),
@@ -133,13 +133,13 @@ impl Names {
     }
 
     /// The names of enrichments that nobody was asked for.
-    pub(crate) fn unknown(&self) -> impl Iterator<Item = &str> {
+    pub fn unknown(&self) -> impl Iterator<Item = &str> {
         self.0.more.iter().filter(|(_, more)| matches!(more, More::Unknown)).map(|(name, _)| &**name)
     }
 
     /// The same further names of another form of the notification, such as one without its secrets.
     #[must_use]
-    pub(crate) fn about(&self, notification: Notification) -> Self {
+    pub fn about(&self, notification: Notification) -> Self {
         let more = self.0.more.clone();
         let notification = Arc::new(notification);
         Self(Arc::new(Inner { notification, part: None, resource: OnceLock::new(), more }))

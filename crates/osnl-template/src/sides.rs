@@ -3,7 +3,7 @@
 use super::engine::unquoted;
 
 /// The sides of top-level `and`s; `None` if an `or` or an `if` stands among them.
-pub(crate) fn conjuncts(source: &str) -> Option<Vec<&str>> {
+pub fn conjuncts(source: &str) -> Option<Vec<&str>> {
     let mut found = Vec::new();
     let (mut begin, mut word) = (0, None);
     for (at, depth, quoted, c) in places(source).chain([(source.len(), 0, false, ' ')]) {
@@ -29,7 +29,7 @@ pub(crate) fn conjuncts(source: &str) -> Option<Vec<&str>> {
 }
 
 /// Each character with its place, how many brackets it stands in, and whether it stands in quotes.
-pub(crate) fn places(source: &str) -> impl Iterator<Item = (usize, usize, bool, char)> + '_ {
+pub fn places(source: &str) -> impl Iterator<Item = (usize, usize, bool, char)> + '_ {
     let (mut depth, mut quote, mut escaped) = (0_usize, None, false);
     source.char_indices().map(move |(at, c)| {
         let quoted = quote.is_some();
@@ -47,7 +47,7 @@ pub(crate) fn places(source: &str) -> impl Iterator<Item = (usize, usize, bool, 
 }
 
 /// What stands before and behind a sign, outside of quotes and brackets.
-pub(crate) fn outside<'a>(side: &'a str, sign: &str) -> Option<(&'a str, &'a str)> {
+pub fn outside<'a>(side: &'a str, sign: &str) -> Option<(&'a str, &'a str)> {
     let mut at =
         places(side).filter(|(at, depth, quoted, _)| !quoted && *depth == 0 && side[*at..].starts_with(sign));
     let found = at.next()?.0;
@@ -55,7 +55,7 @@ pub(crate) fn outside<'a>(side: &'a str, sign: &str) -> Option<(&'a str, &'a str
 }
 
 /// A name, or a path.
-pub(crate) fn name(written: &str) -> Option<String> {
+pub fn name(written: &str) -> Option<String> {
     let begins = written.starts_with(|c: char| c.is_alphabetic());
     let is_name = begins && written.chars().all(|c| c.is_alphanumeric() || c == '_' || c == '.');
     let is_value = ["true", "false", "none", "True", "False", "None"].contains(&written);
@@ -63,7 +63,7 @@ pub(crate) fn name(written: &str) -> Option<String> {
 }
 
 /// A text in quotes.
-pub(crate) fn text(written: &str) -> Option<String> {
+pub fn text(written: &str) -> Option<String> {
     let quote = written.chars().next().filter(|c| matches!(c, '"' | '\''))?;
     let inner = written.get(1..)?.strip_suffix(quote)?;
     if !inner.contains([quote, '\\']) {
@@ -73,7 +73,7 @@ pub(crate) fn text(written: &str) -> Option<String> {
 }
 
 /// A list of such texts.
-pub(crate) fn texts(written: &str) -> Option<Vec<String>> {
+pub fn texts(written: &str) -> Option<Vec<String>> {
     let inner = written.strip_prefix('[')?.strip_suffix(']')?;
     let commas = places(inner).filter(|(_, depth, quoted, c)| *c == ',' && !quoted && *depth == 0);
     let mut ends: Vec<usize> = commas.map(|(at, ..)| at).collect();

@@ -4,7 +4,7 @@ use osnl_model::{Notification, Priority};
 use serde_json::json;
 
 use super::*;
-use crate::template::{EvalError, Expression};
+use crate::{EvalError, Expression};
 
 fn events() -> Vec<Names> {
     let values = [

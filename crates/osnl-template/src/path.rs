@@ -6,7 +6,7 @@
 use serde_json::{Map, Value};
 
 /// The value at `path`, if there is one.
-pub(crate) fn walk<'a>(value: &'a Value, path: &str) -> Option<&'a Value> {
+pub fn walk<'a>(value: &'a Value, path: &str) -> Option<&'a Value> {
     match value {
         Value::Object(object) => walk_object(object, path),
         Value::Array(items) => {
@@ -20,7 +20,7 @@ pub(crate) fn walk<'a>(value: &'a Value, path: &str) -> Option<&'a Value> {
 }
 
 /// The same from an object.
-pub(crate) fn walk_object<'a>(object: &'a Map<String, Value>, path: &str) -> Option<&'a Value> {
+pub fn walk_object<'a>(object: &'a Map<String, Value>, path: &str) -> Option<&'a Value> {
     if let Some(value) = object.get(path) {
         return Some(value);
     }

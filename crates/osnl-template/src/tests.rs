@@ -49,7 +49,7 @@ fn verdict(source: &str) -> String {
 
 #[test]
 fn expressions() {
-    let table = concat!(env!("CARGO_MANIFEST_DIR"), "/src/template/tests/expressions.txt");
+    let table = concat!(env!("CARGO_MANIFEST_DIR"), "/src/tests/expressions.txt");
     let mut wrong = Vec::new();
     for line in std::fs::read_to_string(table).unwrap().lines() {
         let Some((source, expected)) = line.split_once(" => ") else {

@@ -23,7 +23,7 @@ fn events() -> Vec<Names> {
 
 /// Differences that are meant: a pattern of sources, and what the manual says of it.
 fn meant() -> Vec<(Pattern, String)> {
-    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/src/template/tests/jinja-differs.txt");
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/src/tests/jinja-differs.txt");
     let text = std::fs::read_to_string(path).unwrap();
     let lines = text.lines().filter(|line| !line.is_empty() && !line.starts_with("# "));
     let pair =

@@ -36,7 +36,7 @@ impl TemplateError {
     }
 
     /// About the source as a whole.
-    pub(crate) fn at_begin(problem: &str, allowed: &str) -> Self {
+    pub fn at_begin(problem: &str, allowed: &str) -> Self {
         Self::new(0, problem, allowed)
     }
 

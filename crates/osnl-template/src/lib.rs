@@ -17,7 +17,7 @@
 //! Ansible), `form` (a value in a query or a form; of an object all its pairs).
 //!
 //! ```
-//! use osnl::template::{Names, Template};
+//! use osnl_template::{Names, Template};
 //! use osnl_model::Notification;
 //!
 //! # fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -66,11 +66,11 @@ pub use self::escape::Escape;
 use self::methods::json;
 use self::names::{Aliases, Scope};
 pub use self::names::{NAMES, Names};
-pub(crate) use self::path::{walk, walk_object};
+pub use self::path::{walk, walk_object};
 use self::quick::{Answer, Quick};
 use self::scan::Source;
-pub(crate) use self::sides::{conjuncts, name, outside, text, texts};
-pub(crate) use self::unasked::{placeholder, readable};
+pub use self::sides::{conjuncts, name, outside, text, texts};
+pub use self::unasked::{placeholder, readable};
 
 /// Instructions that one evaluation may take.
 pub const FUEL: u64 = 50_000;
@@ -161,7 +161,7 @@ impl Expression {
     }
 
     /// Compiles what would else be compiled by the first notification.
-    pub(crate) fn prepare(&self) {
+    pub fn prepare(&self) {
         self.0.quick.iter().for_each(Quick::prepare);
     }
 
@@ -186,12 +186,12 @@ impl Expression {
     }
 
     /// The names that it looks at, as they were written: `event_type`, `payload.port.name`.
-    pub(crate) fn paths(&self) -> impl Iterator<Item = &str> {
+    pub fn paths(&self) -> impl Iterator<Item = &str> {
         self.0.aliases.0.values().map(String::as_str)
     }
 
     /// Its value if that is the same for every event: it looks at nothing of them.
-    pub(crate) fn constant(&self) -> Option<Result<bool, EvalError>> {
+    pub fn constant(&self) -> Option<Result<bool, EvalError>> {
         let nothing = self.0.aliases.0.is_empty();
         nothing.then(|| self.holds(&Names::from(Notification::default())))
     }
@@ -285,12 +285,12 @@ impl Template {
     }
 
     /// The names that it looks at, as they were written: `event_type`, `payload.port.name`.
-    pub(crate) fn paths(&self) -> impl Iterator<Item = &str> {
+    pub fn paths(&self) -> impl Iterator<Item = &str> {
         self.aliases.0.values().map(String::as_str)
     }
 
     /// The same without what follows them: `event_type`, `payload`.
-    pub(crate) fn roots(&self) -> impl Iterator<Item = &str> {
+    pub fn roots(&self) -> impl Iterator<Item = &str> {
         self.paths().map(|path| path.split('.').next().unwrap_or(path))
     }
 
