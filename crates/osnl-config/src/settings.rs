@@ -58,7 +58,6 @@ pub struct Schema {
 
 /// Where a value comes from.
 #[derive(Clone, Debug, PartialEq, Eq)]
-#[non_exhaustive]
 pub enum Origin {
     /// Nothing set it.
     Default,

@@ -1,18 +1,22 @@
-//! Values that several dialects have, and what is said when they are wrong.
+//! Values that several dialects share, and the reasons to refuse them.
 
 use osnl_model::PatternError;
 
 use super::ValueError;
 
-/// What is wrong with a value; its place is added by whoever knows it. Repeats no secret.
+/// The reason that a value is refused, without its place. It repeats no secret.
 #[derive(Debug)]
 pub struct Refusal {
+    /// The problem.
     pub problem: String,
+    /// The allowed values, or the remedy.
     pub allowed: String,
+    /// The known name nearest to a misspelt one.
     pub suggestion: Option<String>,
 }
 
 impl Refusal {
+    /// A refusal without a suggestion.
     pub fn new(problem: impl Into<String>, allowed: impl Into<String>) -> Self {
         Self { problem: problem.into(), allowed: allowed.into(), suggestion: None }
     }
@@ -25,8 +29,8 @@ impl From<ValueError> for Refusal {
     }
 }
 
-/// The items of a list as oslo.config's `ListOpt` takes them: separated by commas, without the blanks around them;
-/// commas at the end are no items.
+/// The items of a list as oslo.config's `ListOpt` reads them: separated by commas, without surrounding spaces. Commas
+/// at the end are not items.
 pub fn list(text: &str) -> Vec<String> {
     match text.trim_matches(super::ini::is_space).trim_end_matches(',') {
         "" => Vec::new(),
@@ -34,7 +38,7 @@ pub fn list(text: &str) -> Vec<String> {
     }
 }
 
-/// Not `PatternError`'s own Display: that repeats the pattern, and a secret may have got into it.
+/// Explains a bad regular expression without `PatternError`'s Display, which repeats the pattern and might show a secret.
 pub fn bad_pattern(of: &str, error: &PatternError) -> Refusal {
     let place = error.position.map(|position| format!(" at character {}", position + 1)).unwrap_or_default();
     let message = error.message.split_whitespace().collect::<Vec<_>>().join(" ");

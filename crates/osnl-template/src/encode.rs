@@ -6,7 +6,7 @@ use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
 use super::engine::there;
 use super::methods::{bound, python_text};
-use super::unasked::Unasked;
+use super::preview_placeholder::Placeholder;
 
 /// What Python's `urllib.parse.quote` escapes with `safe=""`.
 const STRICT: &AsciiSet = &NON_ALPHANUMERIC.remove(b'_').remove(b'.').remove(b'-').remove(b'~');
@@ -84,8 +84,8 @@ pub(super) fn segment(value: &Value) -> Result<String, Error> {
 pub(super) fn word(value: &Value) -> Result<String, Error> {
     let text = python_text(there(value)?);
     // Of a preview: where a value will stand.
-    let unasked = value.downcast_object_ref::<Unasked>().is_some();
-    bounded(if unasked { text } else { text.replace(['.', '*', '#'], "_") })
+    let placeholder = value.downcast_object_ref::<Placeholder>().is_some();
+    bounded(if placeholder { text } else { text.replace(['.', '*', '#'], "_") })
 }
 
 /// Some words of a routing key, none of which is a pattern.

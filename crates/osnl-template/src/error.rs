@@ -2,7 +2,7 @@
 
 use minijinja::ErrorKind;
 
-use super::habits;
+use super::foreign_syntax;
 use super::names::{Aliases, Names};
 
 /// Why a source cannot be compiled.
@@ -53,7 +53,7 @@ impl TemplateError {
     pub(super) fn syntax(source: &str, error: &minijinja::Error) -> Self {
         let at = error.range().map_or(0, |range| range.start).min(source.len());
         let at = source.floor_char_boundary(at);
-        let hint = habits::near(source, at);
+        let hint = foreign_syntax::near(source, at);
         let what = error.detail().unwrap_or("it cannot be read");
         Self::new(at, format!("cannot be read: {what}"), hint)
     }

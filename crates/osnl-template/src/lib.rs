@@ -39,19 +39,19 @@
 //! its end becomes a value of the engine. A condition that is plain comparisons and their `and` is decided without the
 //! engine at all.
 
+pub mod conjuncts;
 mod encode;
 mod engine;
 mod error;
 mod escape;
-mod habits;
+mod fast_path;
+mod foreign_syntax;
+mod lint;
 mod methods;
 mod names;
 mod numbers;
 mod path;
-mod quick;
-mod scan;
-mod sides;
-mod unasked;
+mod preview_placeholder;
 
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -60,17 +60,17 @@ use std::sync::{Arc, OnceLock};
 use minijinja::{Environment, Value};
 use osnl_model::Notification;
 
+use self::conjuncts::conjuncts;
 use self::engine::{ENGINE, Written};
 pub use self::error::{EvalError, TemplateError};
 pub use self::escape::Escape;
+use self::fast_path::{Answer, FastPath};
+use self::lint::Source;
 use self::methods::json;
 use self::names::{Aliases, Scope};
 pub use self::names::{NAMES, Names};
 pub use self::path::{walk, walk_object};
-use self::quick::{Answer, Quick};
-use self::scan::Source;
-pub use self::sides::{conjuncts, name, outside, text, texts};
-pub use self::unasked::{placeholder, readable};
+pub use self::preview_placeholder::{placeholder, readable};
 
 /// Instructions that one evaluation may take.
 pub const FUEL: u64 = 50_000;
@@ -90,9 +90,9 @@ struct Compiled {
     aliases: Arc<Aliases>,
     engine: minijinja::Expression<'static, 'static>,
     /// The same without the engine, if it is as plain as that.
-    quick: Option<Quick>,
+    fast_path: Option<FastPath>,
     /// The sides of its `and`s, for who asks which of them is false.
-    sides: OnceLock<Vec<Expression>>,
+    conjuncts: OnceLock<Vec<Expression>>,
 }
 
 /// Whether they are written alike and know the same names: then they mean the same.
@@ -133,12 +133,12 @@ impl Expression {
         }
         scanned.check(&engine.undeclared_variables(false))?;
         Ok(Self(Arc::new(Compiled {
-            quick: Quick::read(source, &scanned.aliases),
+            fast_path: FastPath::read(source, &scanned.aliases),
             source: source.into(),
             more: more.iter().map(|name| (*name).into()).collect(),
             aliases: Arc::new(scanned.aliases),
             engine,
-            sides: OnceLock::new(),
+            conjuncts: OnceLock::new(),
         })))
     }
 
@@ -153,7 +153,7 @@ impl Expression {
     /// # Errors
     /// See [`EvalError`].
     pub fn holds(&self, names: &Names) -> Result<bool, EvalError> {
-        match self.0.quick.as_ref().map_or(Answer::Engine, |quick| quick.ask(names)) {
+        match self.0.fast_path.as_ref().map_or(Answer::Engine, |fast_path| fast_path.ask(names)) {
             Answer::Holds(holds) => Ok(holds),
             Answer::Lacks(name) => Err(EvalError::Lacks { name: name.to_owned() }),
             Answer::Engine => Ok(self.eval(names)?.is_true()),
@@ -162,7 +162,7 @@ impl Expression {
 
     /// Compiles what would else be compiled by the first notification.
     pub fn prepare(&self) {
-        self.0.quick.iter().for_each(Quick::prepare);
+        self.0.fast_path.iter().for_each(FastPath::prepare);
     }
 
     /// Its value as JSON: a number stays a number, a list a list.
@@ -199,7 +199,7 @@ impl Expression {
     /// The first side of its top-level `and`s that is false by itself, where it has several and that can be said.
     #[must_use]
     pub fn false_side(&self, names: &Names) -> Option<Self> {
-        let sides = self.0.sides.get_or_init(|| {
+        let sides = self.0.conjuncts.get_or_init(|| {
             let more: Vec<&str> = self.0.more.iter().map(|name| &**name).collect();
             let sides = conjuncts(&self.0.source).filter(|sides| sides.len() > 1).unwrap_or_default();
             // Behind one that is none by itself nothing can be said.
@@ -325,7 +325,7 @@ impl Template {
     }
 }
 
-/// A mistake in the engine is about one event and not about the daemon: none is known that [`scan`] lets pass.
+/// A mistake in the engine is about one event and not about the daemon: none is known that [`lint`] lets pass.
 fn unbroken<T>(evaluate: impl FnOnce() -> Result<T, minijinja::Error>) -> Result<T, minijinja::Error> {
     catch_unwind(AssertUnwindSafe(evaluate)).unwrap_or_else(|_| {
         let problem = "the engine has a mistake and cannot do this; please report it";

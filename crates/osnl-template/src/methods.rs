@@ -10,7 +10,7 @@ use serde_json::Value as Json;
 
 use super::LONGEST_OUTPUT;
 use super::error::TOO_LONG;
-use super::unasked::Unasked;
+use super::preview_placeholder::Placeholder;
 
 /// The methods.
 pub(super) const METHODS: &[&str] = &[
@@ -182,8 +182,8 @@ pub(super) fn json(value: &Value, depth: u32) -> Result<Json, Error> {
     if depth > 128 {
         return Err(Error::new(ErrorKind::BadSerialization, "it is nested too deeply"));
     }
-    if let Some(unasked) = value.downcast_object_ref::<Unasked>() {
-        return Ok(unasked.to_string().into());
+    if let Some(placeholder) = value.downcast_object_ref::<Placeholder>() {
+        return Ok(placeholder.to_string().into());
     }
     Ok(match value.kind() {
         ValueKind::None => Json::Null,

@@ -8,7 +8,7 @@ use osnl_model::{Notification, is_secret_key, mask_secrets, resource_at};
 use serde_json::Value as Json;
 
 use super::path::{walk, walk_object};
-use super::unasked::{Unasked, placeholder};
+use super::preview_placeholder::{Placeholder, placeholder};
 
 /// The names, in the order in which messages list them.
 ///
@@ -225,7 +225,7 @@ impl Names {
             None if path.is_empty() => self.plain(name).map(Looked::Text),
             None => None,
             Some(Root::Context) if path.is_empty() => Some(Looked::Context),
-            Some(root) if self.is_unknown(root) => Some(Looked::Unasked),
+            Some(root) if self.is_unknown(root) => Some(Looked::Placeholder),
             Some(root) => self.tree(root, path).map(Looked::Json),
         }
     }
@@ -241,7 +241,7 @@ impl Names {
                     steps: None,
                 }));
             }
-            Looked::Unasked => return Some(Unasked::value(written)),
+            Looked::Placeholder => return Some(Placeholder::value(written)),
             Looked::Json(json) => json,
         };
         let (name, path) = written.split_once('.').unwrap_or((written, ""));
@@ -284,7 +284,7 @@ pub(super) enum Looked<'a> {
     /// All of the context, which is no tree of its own.
     Context,
     /// What an enrichment would find, and nobody was asked for.
-    Unasked,
+    Placeholder,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

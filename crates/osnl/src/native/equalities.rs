@@ -4,7 +4,7 @@
 //! of a top-level `and` must hold. Whatever is written in another way says nothing here, and so does everything beside
 //! an `or` or an `if`.
 
-use osnl_template::{conjuncts, name, outside, text, texts};
+use osnl_template::conjuncts::{conjuncts, name, outside, text, texts};
 
 /// A name and the texts that it may be.
 #[derive(Clone, Debug, PartialEq, Eq)]

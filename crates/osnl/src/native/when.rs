@@ -2,7 +2,8 @@
 
 use osnl_config::{ConfigError, Origin, nearest};
 use osnl_model::is_secret_key;
-use osnl_template::{Expression, TemplateError, outside, text};
+use osnl_template::conjuncts::{outside, text};
+use osnl_template::{Expression, TemplateError};
 
 use super::layers::RawEntry;
 use super::schema::{ACTION, RULE};

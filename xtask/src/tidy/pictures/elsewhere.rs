@@ -175,7 +175,7 @@ pub(super) const ELSEWHERE: &[(&str, &str, &str)] = &[
     (
         "osnl-template/src/lib.rs",
         "the engine has a mistake and cannot do this; please report it",
-        "nothing is known that leads to it; what did is refused before: template/scan.rs",
+        "nothing is known that leads to it; what did is refused before: template/lint.rs",
     ),
     (
         "osnl-template/src/error.rs",

@@ -9,13 +9,13 @@ use std::sync::Arc;
 use osnl_model::Pattern;
 use serde_json::Value as Json;
 
+use super::conjuncts::{conjuncts, name, outside, text, texts};
 use super::engine::{Place, pattern_of};
 use super::names::{Aliases, Looked, Names};
-use super::sides::{conjuncts, name, outside, text, texts};
 
 /// Sides of an `and`, in their order.
 #[derive(Debug)]
-pub(super) struct Quick(Vec<Side>);
+pub(super) struct FastPath(Vec<Side>);
 
 #[derive(Debug)]
 struct Side {
@@ -52,7 +52,7 @@ pub(super) enum Answer<'a> {
     Engine,
 }
 
-impl Quick {
+impl FastPath {
     /// `None` if it is more than that.
     pub(super) fn read(source: &str, aliases: &Aliases) -> Option<Self> {
         let sides = conjuncts(source)?.into_iter().map(|side| Side::read(side.trim()));
@@ -152,7 +152,7 @@ impl Side {
             Looked::Text(text) => Some(text),
             Looked::Json(Json::String(text)) => Some(text.as_str()),
             Looked::Json(_) | Looked::Context => None,
-            Looked::Unasked => return Answer::Engine,
+            Looked::Placeholder => return Answer::Engine,
         };
         match (&self.test, found) {
             (Test::OneOf { texts, wanted }, found) => {
@@ -162,7 +162,7 @@ impl Side {
                 Looked::Json(Json::Number(found)) => found
                     .as_i64()
                     .map_or(Answer::Engine, |found| Answer::Holds(compared(found, sign, *number))),
-                Looked::Text(_) | Looked::Json(_) | Looked::Context | Looked::Unasked => Answer::Engine,
+                Looked::Text(_) | Looked::Json(_) | Looked::Context | Looked::Placeholder => Answer::Engine,
             },
             (Test::Begins(text), Some(found)) => Answer::Holds(found.starts_with(text.as_str())),
             (Test::Ends(text), Some(found)) => Answer::Holds(found.ends_with(text.as_str())),

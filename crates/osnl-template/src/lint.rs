@@ -16,7 +16,7 @@ use self::lex::{Kind, Token, lex, lex_until};
 use super::LONGEST_SOURCE;
 use super::engine::{FILTERS, TESTS, unquoted};
 use super::error::TemplateError;
-use super::habits;
+use super::foreign_syntax;
 use super::methods::METHODS;
 use super::names::{Aliases, NAMES, RESOURCE, has_fields};
 
@@ -235,7 +235,11 @@ impl<'a> Source<'a> {
         if known && !twice {
             return Ok(());
         }
-        Err(TemplateError::new(at, "cannot be read: unexpected character", habits::at(&self.written[at..])))
+        Err(TemplateError::new(
+            at,
+            "cannot be read: unexpected character",
+            foreign_syntax::at(&self.written[at..]),
+        ))
     }
 
     fn closed(&self, n: usize) -> Result<(), TemplateError> {
@@ -274,7 +278,7 @@ impl<'a> Source<'a> {
             return Ok(());
         }
         let problem = format!("there is no {what} {}", shown(name));
-        if let Some(instead) = habits::instead(what, name) {
+        if let Some(instead) = foreign_syntax::instead(what, name) {
             return Err(TemplateError::new(self.tokens[n].at.start, problem, instead));
         }
         let mut sorted = all.to_vec();
@@ -412,7 +416,7 @@ impl<'a> Source<'a> {
                 let what = if self.word(n + 1) == "(" { "function" } else { "name" };
                 let problem = format!("there is no {what} {}", shown(word));
                 let unknown = Some(word.to_owned());
-                if let Some(instead) = habits::instead(what, word) {
+                if let Some(instead) = foreign_syntax::instead(what, word) {
                     return Err(TemplateError { unknown, ..TemplateError::new(at, problem, instead) });
                 }
                 let mut allowed = format!("the names are {}", self.names().join(", "));
@@ -422,7 +426,7 @@ impl<'a> Source<'a> {
                 }
                 let rest = &self.written[self.tokens[n].at.end..];
                 let near = nearest(word, self.names()).map(str::to_owned);
-                let suggestion = near.or_else(|| habits::path(word, rest));
+                let suggestion = near.or_else(|| foreign_syntax::path(word, rest));
                 return Err(TemplateError {
                     suggestion,
                     unknown,

@@ -9,9 +9,9 @@ use minijinja::{Error, State};
 
 /// The value of `server.metadata['Owner']`, by its path.
 #[derive(Debug)]
-pub(super) struct Unasked(String);
+pub(super) struct Placeholder(String);
 
-impl Unasked {
+impl Placeholder {
     pub(super) fn value(path: &str) -> Value {
         Value::from_object(Self(path.to_owned()))
     }
@@ -22,13 +22,13 @@ pub fn placeholder(path: &str) -> String {
     format!("<{path}>")
 }
 
-impl fmt::Display for Unasked {
+impl fmt::Display for Placeholder {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "<{}>", self.0)
     }
 }
 
-impl Object for Unasked {
+impl Object for Placeholder {
     fn repr(self: &Arc<Self>) -> ObjectRepr {
         ObjectRepr::Plain
     }

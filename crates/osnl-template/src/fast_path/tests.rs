@@ -111,10 +111,10 @@ fn what_is_plain_means_what_it_means_to_the_engine() {
         tests.map(source)
     }) {
         let expression = Expression::compile(&source, &["host"]).unwrap();
-        let quick = expression.0.quick.as_ref().unwrap_or_else(|| panic!("{source} is plain"));
+        let fast_path = expression.0.fast_path.as_ref().unwrap_or_else(|| panic!("{source} is plain"));
         for names in &events {
             let theirs = expression.eval(names).map(|value| value.is_true());
-            let ours = match quick.ask(names) {
+            let ours = match fast_path.ask(names) {
                 Answer::Holds(holds) => Ok(holds),
                 Answer::Lacks(name) => Err(EvalError::Lacks { name: name.to_owned() }),
                 Answer::Engine => {
@@ -160,7 +160,7 @@ fn what_is_more_than_plain_is_the_engine_s() {
         "'a' 'b' == payload.x",
     ] {
         if let Ok(expression) = Expression::new(source) {
-            assert!(expression.0.quick.is_none(), "{source}");
+            assert!(expression.0.fast_path.is_none(), "{source}");
         }
     }
 }
