@@ -376,7 +376,7 @@ fn rate(text: &str) -> Result<f64, String> {
 }
 
 pub(crate) fn duration(text: &str) -> Result<Duration, String> {
-    let duration = osnl::native::parse_duration(text).filter(|duration| !duration.is_zero());
+    let duration = osnl_config::duration::parse(text).filter(|duration| !duration.is_zero());
     duration.ok_or_else(|| "write 5, 5s, 500ms or 1m".to_owned())
 }
 

@@ -16,13 +16,18 @@
 //!
 //! The corner cases are those of oslo.config 10.7.0, recorded in `fixtures/config/ini-differential.json`.
 
+pub mod duration;
 mod environment;
 mod error;
 mod ini;
+mod log;
+pub mod rate;
 mod settings;
+pub mod size;
 mod source;
 pub mod typed;
 mod value;
+pub mod written_secrets;
 
 #[cfg(test)]
 mod differential;
@@ -32,7 +37,9 @@ pub use environment::{Environment, variable_name};
 pub use error::in_order;
 pub use error::{ConfigError, ConfigErrors, Finding, Warning, in_words, shown};
 pub use ini::{Entry, Ini, Section};
+pub use log::{Level, LogFile};
 pub use osnl_model::nearest;
+pub use rate::Rate;
 pub use settings::{Kind, OptionDef, Origin, Reading, Schema, Settings, UnappliedGroup};
 pub use source::folder_finding;
 pub use source::{ReadError, files_of, read_text};

@@ -29,6 +29,7 @@ use std::time::Duration;
 
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
+use osnl_config::Rate;
 use osnl_transport::BoxFuture;
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until, timeout};
@@ -55,7 +56,6 @@ use crate::action::{Action, ActionError, ErrorClass, Event};
 use crate::in_hand::InHand;
 use crate::journal::{DeliveryId, Journal, JournalState, Learnt, Outcome, Paused};
 use crate::metrics::Counters;
-use crate::rule::Rate;
 use crate::shutdown::Shutdown;
 
 /// How one action is delivered.

@@ -24,7 +24,6 @@ mod check;
 mod deliveries;
 mod document;
 pub(crate) mod driver;
-mod duration;
 pub(crate) mod enrich;
 mod equalities;
 mod explain;
@@ -33,7 +32,6 @@ pub(crate) mod journal;
 mod known;
 mod layers;
 mod lenient;
-pub(crate) mod literal;
 mod logins;
 mod never;
 mod orphans;
@@ -42,13 +40,11 @@ mod preview;
 mod probe;
 mod programs;
 mod rabbit;
-mod rate;
 mod reference;
 mod reloading;
 mod schema;
 pub(crate) mod secret_file;
 mod section;
-mod size;
 #[cfg(test)]
 mod tests;
 mod told;
@@ -60,7 +56,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use osnl_config::{
-    ConfigError, ConfigErrors, Environment, Ini, Warning, files_of, folder_finding, in_order, read_text,
+    ConfigError, ConfigErrors, Environment, Ini, Level, LogFile, Rate, Warning, files_of, folder_finding,
+    in_order, read_text,
 };
 use osnl_model::{Budget, Priority, TransportUrl};
 use osnl_template::Expression;
@@ -70,8 +67,6 @@ pub use self::build::{BuildError, Transports};
 pub use self::deliveries::OnFull;
 pub use self::document::{DocEntry, DocSection, Document};
 pub use self::driver::{Driver, TlsConf, Wanted};
-pub use self::duration::parse as parse_duration;
-pub(crate) use self::duration::shown as shown_duration;
 use self::layers::Layers;
 pub use self::lenient::state_folder_of;
 pub use self::orphans::Orphans;
@@ -83,8 +78,7 @@ pub use self::secret_file::{SecretFileError, secret_or_file};
 use crate::delivery::{DeliverySettings, Fallback};
 use crate::enrich::EnrichConf;
 use crate::journal::sqlite::SqliteOptions;
-use crate::k2hr3::{Level, LogFile};
-use crate::rule::{Rate, Rule};
+use crate::rule::Rule;
 use crate::unmatched::KeepUnmatched;
 
 /// A checked native configuration. Printing it (Debug) shows no password.

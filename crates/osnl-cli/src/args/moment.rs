@@ -12,7 +12,7 @@ pub(crate) fn parse(text: &str) -> Result<Timestamp, String> {
 }
 
 fn parse_in(text: &str, here: TimeZone) -> Result<Timestamp, String> {
-    let ago = osnl::native::parse_duration(text.trim_end_matches(" ago")).filter(|_| !text.contains('-'));
+    let ago = osnl_config::duration::parse(text.trim_end_matches(" ago")).filter(|_| !text.contains('-'));
     if let Some(ago) = ago {
         let at = SystemTime::now().checked_sub(ago);
         return at.and_then(|at| Timestamp::try_from(at).ok()).ok_or_else(|| "too long ago".to_owned());

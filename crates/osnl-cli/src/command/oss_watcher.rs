@@ -5,11 +5,10 @@ use std::path::Path;
 use std::sync::Arc;
 
 use osnl::action::http::HttpOptions;
-use osnl::k2hr3::LogFile;
 use osnl::metrics::Counters;
 use osnl::oss;
 use osnl::oss::conf::{Conf, Loaded, default_files};
-use osnl_config::{ConfigErrors, in_words};
+use osnl_config::{ConfigErrors, LogFile, in_words};
 use tracing::level_filters::LevelFilter;
 
 use crate::app::{self, Signals};

@@ -5,9 +5,9 @@ use std::sync::Arc;
 
 use osnl::action::http::HttpOptions;
 use osnl::journal::sqlite::OpenError;
-use osnl::k2hr3::LogFile;
 use osnl::metrics::Counters;
 use osnl::native::{self, BuildError, Loaded, Native, Sources};
+use osnl_config::LogFile;
 
 use super::k2hr3_osnl::filter;
 use super::sources as files;

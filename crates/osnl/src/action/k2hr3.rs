@@ -12,6 +12,7 @@ mod parameters;
 use std::fmt;
 use std::sync::Arc;
 
+use osnl_http::Url as ApiUrl;
 use osnl_http::header::{ACCEPT_ENCODING, HOST, HeaderValue, USER_AGENT};
 use osnl_http::{Client, HttpError, HttpOptions, Method, Request, Scheme, Url, Verification};
 use osnl_transport::BoxFuture;
@@ -20,7 +21,6 @@ use serde_json::Value;
 pub use self::conf::K2hr3Conf;
 pub use self::parameters::{HostParameters, Unusable};
 use super::{Action, ActionError, Done, ErrorClass, Event};
-use crate::k2hr3::ApiUrl;
 
 /// How a payload is read; the counterpart of k2hr3_osnl's `_payload_to_params`.
 type PayloadToParameters = dyn Fn(&Value) -> Result<HostParameters, Unusable> + Send + Sync;

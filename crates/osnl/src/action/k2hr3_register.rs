@@ -17,6 +17,7 @@ mod conf;
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 
+use osnl_http::Url as ApiUrl;
 use osnl_http::header::{HeaderName, HeaderValue, USER_AGENT};
 use osnl_http::{Client, Method, Request, Url};
 use osnl_model::{Notification, resources};
@@ -27,7 +28,6 @@ use serde_json::Value;
 pub use self::conf::K2hr3RegisterConf;
 use super::k2hr3::{HostParameters, Unusable};
 use super::{Action, ActionError, Done, ErrorClass, Event};
-use crate::k2hr3::ApiUrl;
 
 /// See the [module](self).
 pub struct K2hr3Register {

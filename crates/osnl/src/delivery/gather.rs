@@ -3,9 +3,8 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
+use osnl_config::Rate;
 use tokio::time::Instant;
-
-use crate::rule::Rate;
 
 /// What one call takes. By default one event, at once.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -214,7 +214,7 @@ mod tests {
 
     use super::*;
     use crate::action::ErrorClass;
-    use crate::rule::Rate;
+    use osnl_config::Rate;
 
     const POLICY: RetryPolicy = RetryPolicy {
         max_attempts: NonZeroU32::MAX,

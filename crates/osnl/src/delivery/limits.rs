@@ -2,9 +2,8 @@
 
 use std::time::Duration;
 
+use osnl_config::Rate;
 use tokio::time::Instant;
-
-use crate::rule::Rate;
 
 /// Further settings of an action's deliveries. By default nothing is given up for its age.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

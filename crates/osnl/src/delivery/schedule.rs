@@ -20,6 +20,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
+use osnl_config::Rate;
 use tokio::time::Instant;
 
 pub(super) use self::report::{Consequence, Ended, Reason, Retried};
@@ -31,7 +32,6 @@ use super::outages::{Outage, Outages};
 use super::policy::RetryPolicy;
 use crate::action::Event;
 use crate::journal::{Claimed, DeliveryId};
-use crate::rule::Rate;
 
 /// The fewest claims, for a choice of probes.
 const FEWEST: usize = 16;

@@ -7,13 +7,13 @@ use std::time::Duration;
 
 use futures_util::FutureExt as _;
 use futures_util::future::Shared;
+use osnl_config::Rate;
 use osnl_transport::BoxFuture;
 use tokio::time::{Instant, sleep_until, timeout};
 
 use super::{EnrichError, Found, Kind, Lookup};
 use crate::action::ErrorClass;
 use crate::delivery::Pace;
-use crate::rule::Rate;
 
 /// How long a source that cannot be reached is not asked at first.
 pub(super) const FIRST_PAUSE: Duration = Duration::from_secs(1);

@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use futures_util::future::join_all;
+use osnl_config::Rate;
 use osnl_model::Notification;
 use osnl_template::Template;
 use serde_json::{Value, json};
@@ -17,7 +18,6 @@ use crate::journal::memory::{MemoryJournal, MemoryLimits};
 use crate::journal::{Journal, Learnt};
 use crate::metrics::Counters;
 use crate::received::Received;
-use crate::rule::Rate;
 
 type Answer = Result<Option<Value>, ErrorClass>;
 

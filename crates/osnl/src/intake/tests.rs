@@ -62,7 +62,7 @@ fn an_action_s_own_condition_is_asked_for_each_of_its_deliveries() {
 /// read at once is no storm, and a storm is one however slowly it is read.
 #[test]
 fn a_guard_counts_by_when_messages_came() {
-    let rate = crate::rule::Rate { keys: 2, within: Duration::from_secs(600) };
+    let rate = osnl_config::Rate { keys: 2, within: Duration::from_secs(600) };
     for (apart, held) in [(601, 0), (1, 3)] {
         let counters = Arc::new(Counters::default());
         let journal = Arc::new(MemoryJournal::new(MemoryLimits::for_prefetch(9), counters.clone()));

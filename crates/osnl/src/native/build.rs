@@ -5,6 +5,7 @@ use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use osnl_config::Rate;
 use osnl_model::Target;
 use osnl_transport::{ListenOptions, Transport, TransportError};
 
@@ -25,7 +26,7 @@ use crate::journal::sqlite::{OpenError, SqliteJournal, SqliteOptions};
 use crate::listener::{Bindings, ListenerConfig, PositionStore};
 use crate::metrics::Counters;
 use crate::oss::{Asked, Completing, Watched, Watcher};
-use crate::rule::{Guards, Rate, Rule};
+use crate::rule::{Guards, Rule};
 use crate::unmatched::Ring;
 
 /// Makes the transport of a listener; tests have one that stays inside the process.

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use osnl_config::{ConfigError, Finding, Warning};
+use osnl_config::{ConfigError, Finding, Level, LogFile, Warning};
 use osnl_model::{Budget, NotificationFilter, Pattern, Predicate, TransportUrl};
 use osnl_template::Template;
 use osnl_transport::{QueueType, RabbitOptions};
@@ -22,7 +22,6 @@ use super::{
 };
 use crate::enrich::EnrichConf;
 use crate::journal::sqlite::IN_MEMORY;
-use crate::k2hr3::{Level, LogFile};
 use crate::rule::{Nested, Rule};
 
 /// A broker that ends a consumer sooner than this ends every one that works.

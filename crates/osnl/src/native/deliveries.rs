@@ -3,14 +3,13 @@
 use std::num::NonZeroU32;
 use std::time::Duration;
 
-use osnl_config::shown;
+use osnl_config::rate::{self, RateError};
+use osnl_config::{Rate, duration, shown};
 
-use super::duration;
-use super::rate::{self, NoRate};
 use super::section::Reader;
 use super::{ActionConf, JournalConf, RuleConf};
 use crate::delivery::{Batch, DeliverySettings, HostLimits, Limits, OnDead, RetryPolicy, WhenExhausted};
-use crate::rule::{KeySource, Mode, Rate};
+use crate::rule::{KeySource, Mode};
 
 /// Each has a place in memory and, with most targets, a connection.
 const MOST_AT_ONCE: u32 = 1000;
@@ -73,11 +72,11 @@ fn rate(reader: &mut Reader<'_>, option: &str, what: &str) -> Option<Option<Rate
     let text = reader.text(option)?;
     match rate::parse(&text) {
         Ok(rate) => Some(Some(rate)),
-        Err(NoRate::Form) => {
+        Err(RateError::Form) => {
             let problem = format!("{} is not a rate", shown(&text));
             reader.refuse(option, &problem, &format!("write 100 per 10m: so many {what} within this time"))
         }
-        Err(NoRate::Range) => {
+        Err(RateError::Range) => {
             let problem = format!("{} is out of range", shown(&text));
             reader.refuse(option, &problem, "allowed: 1 to 1000000 per 1s to 7d")
         }

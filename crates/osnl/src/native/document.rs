@@ -1,14 +1,14 @@
 //! A configuration as text: what `osnl config show` prints, and reads back as the same configuration.
 
-use osnl_config::{Origin, substitute};
+use osnl_config::{Origin, substitute, written_secrets};
 use osnl_model::TransportUrl;
 
 use super::driver;
 use super::driver::DriverOption;
 use super::layers::{Layers, RawSection};
 use super::schema::{ACTION, LISTENER, RABBIT, SECTIONS};
+use super::secret_file;
 use super::{Loaded, rabbit, topology};
-use super::{literal, secret_file};
 
 /// Sections with their values, each with where it came from. Its Debug form is for tests: values may be secrets.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -156,12 +156,12 @@ fn hidden_value(row: &DriverOption, entry: &DocEntry) -> String {
         return without_password(&entry.text);
     }
     if row.is_secret(&entry.option) {
-        let all_from_elsewhere = literal::words(&entry.text).is_empty();
+        let all_from_elsewhere = written_secrets::words(&entry.text).is_empty();
         return if all_from_elsewhere { entry.text.clone() } else { without_password(&entry.text) };
     }
     match (row.kind, row.name) {
-        ("template", _) => literal::masked(&entry.text).into_owned(),
-        (_, "command" | "python") => literal::masked_command(&entry.text).into_owned(),
+        ("template", _) => written_secrets::masked(&entry.text).into_owned(),
+        (_, "command" | "python") => written_secrets::masked_command(&entry.text).into_owned(),
         (_, _) => entry.text.clone(),
     }
 }

@@ -3,13 +3,13 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use osnl_config::rate::{self, RateError};
 use osnl_config::{nearest, shown, typed};
 use osnl_http::Scheme;
 use osnl_openstack::{CloudConf, Clouds, CloudsError, Fields, Kind, Variables};
 use osnl_template::{NAMES, Template};
 use serde_json::Value;
 
-use super::rate::{self, NoRate};
 use super::section::Reader;
 use crate::enrich::{EnrichConf, Limits, OnError};
 
@@ -199,11 +199,11 @@ fn limits(reader: &mut Reader<'_>) -> Option<Limits> {
         false => Some(None),
         true => reader.text("rate").and_then(|text| match rate::parse(&text) {
             Ok(rate) => Some(Some(rate)),
-            Err(NoRate::Form) => {
+            Err(RateError::Form) => {
                 let problem = format!("{} is not a rate", shown(&text));
                 reader.refuse("rate", &problem, "write 100 per 1s or 1000 per 1m")
             }
-            Err(NoRate::Range) => {
+            Err(RateError::Range) => {
                 let problem = format!("{} is out of range", shown(&text));
                 reader.refuse("rate", &problem, "allowed: 1 to 1000000 per 1s to 7d")
             }

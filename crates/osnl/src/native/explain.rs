@@ -1,9 +1,10 @@
 //! What a configuration would do, in sentences: the output of `osnl check`.
 
+use osnl_config::{duration, size};
 use osnl_model::TransportUrl;
 use osnl_transport::{Arguments, Declare, QueueKind, QueueType, StreamOffset};
 
-use super::{ActionConf, JournalConf, ListenerConf, Native, OnFull, RuleConf, duration, rabbit, size};
+use super::{ActionConf, JournalConf, ListenerConf, Native, OnFull, RuleConf, rabbit};
 use crate::delivery::{Limits, OnDead, WhenExhausted};
 use crate::enrich::{EnrichConf, OnError};
 use crate::rule::{KeySource, Mode};

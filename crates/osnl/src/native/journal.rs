@@ -3,10 +3,10 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use osnl_config::shown;
+use osnl_config::{duration, shown, size};
 
+use super::JournalConf;
 use super::section::Reader;
-use super::{JournalConf, duration, size};
 use crate::journal::sqlite::SqliteOptions;
 use crate::unmatched::KeepUnmatched;
 

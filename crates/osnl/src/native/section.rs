@@ -4,13 +4,12 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use osnl_config::{ConfigError, Finding, Kind, Value, Warning, nearest, shown, typed};
+use osnl_config::{ConfigError, Finding, Kind, Value, Warning, duration, nearest, shown, size, typed};
 use osnl_model::{Pattern, Priority, TransportUrl};
 
 use super::layers::{Layers, RawSection};
 use super::schema::ENRICH;
 use super::secret_file::is_readable_by_all;
-use super::{duration, size};
 use crate::transport_url;
 
 /// AMQP's limit for names, in bytes.

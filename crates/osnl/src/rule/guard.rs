@@ -6,30 +6,15 @@
 //! within the window.
 
 use std::collections::{BTreeMap, HashMap};
-use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
 
+use osnl_config::Rate;
+
 use crate::files::millis;
-use crate::native::shown_duration;
 
 /// The log repeats that a guard holds so seldom.
 const REMIND: i64 = 60_000;
-
-/// `100 per 10m`: so many different keys within this time.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Rate {
-    /// Different keys.
-    pub keys: u32,
-    /// The time that they may come within.
-    pub within: Duration,
-}
-
-impl fmt::Display for Rate {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} per {}", self.keys, shown_duration(self.within.max(Duration::from_secs(1))))
-    }
-}
 
 /// What the guards of actions and rules have let through.
 #[derive(Debug, Default)]

@@ -107,7 +107,7 @@ fn pattern(text: &str) -> Result<Pattern, String> {
 }
 
 fn duration(text: &str) -> Result<Duration, String> {
-    let duration = osnl::native::parse_duration(text).filter(|duration| !duration.is_zero());
+    let duration = osnl_config::duration::parse(text).filter(|duration| !duration.is_zero());
     duration.ok_or_else(|| "a number with a unit: 500ms, 30s, 5m, 24h, 7d".to_owned())
 }
 

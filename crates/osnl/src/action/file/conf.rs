@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
+use osnl_config::duration;
 use osnl_template::{Escape, Template};
 use osnl_transport::BoxFuture;
 
@@ -14,7 +15,7 @@ use crate::native::driver::{
     BuildContext, DriverConf, DriverOption, DriverTable, Probe, ProbeContext, ReadDriver, Reader, Wanted,
     file_probe,
 };
-use crate::native::{BuildError, Preview, shown_duration};
+use crate::native::{BuildError, Preview};
 
 /// Smaller files are more names than lines.
 const LEAST_SIZE: u64 = 1024;
@@ -186,7 +187,7 @@ impl DriverConf for FileConf {
         };
         let Rotation { size, interval, keep } = self.rotation;
         let size = size.map(|size| format!("at {size} bytes"));
-        let interval = interval.map(|span| format!("each {}", shown_duration(span)));
+        let interval = interval.map(|span| format!("each {}", duration::shown(span)));
         let when: Vec<String> = size.into_iter().chain(interval).collect();
         let mut lines = vec![("safe", safe)];
         match when.is_empty() {

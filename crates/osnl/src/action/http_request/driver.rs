@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::FutureExt as _;
+use osnl_config::written_secrets;
 use osnl_http::header::{HeaderName, HeaderValue};
 use osnl_http::{Client, HttpError, HttpOptions, Pool, Scheme, Url, Verification};
 use osnl_model::{Notification, mask_text};
@@ -22,7 +23,7 @@ use crate::delivery::HostLimits;
 use crate::native::driver::{
     BuildContext, DriverConf, Probe, ProbeContext, Wanted, cloud_probe, target_probe,
 };
-use crate::native::{BuildError, Preview, literal};
+use crate::native::{BuildError, Preview};
 
 /// For one request to Keystone; the time of the whole attempt counts too.
 const LOGIN_TIMEOUT: Duration = Duration::from_secs(10);
@@ -106,7 +107,7 @@ impl HttpConf {
 
     /// What a URL stands for before there is an event, for people.
     pub(super) fn shown_target(&self) -> String {
-        literal::masked(self.0.message.target.source()).into_owned()
+        written_secrets::masked(self.0.message.target.source()).into_owned()
     }
 
     /// What is shown nowhere.

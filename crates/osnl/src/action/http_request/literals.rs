@@ -4,13 +4,13 @@
 //! expressions of a template is taken for a secret: it is masked for people, searched for in replies, and refused where the
 //! event says where a request goes.
 
+use osnl_config::written_secrets;
 use osnl_http::header::HeaderName;
 use osnl_model::is_secret_key;
 use osnl_template::Template;
 
 use super::body::{Body, form_encoded};
 use super::target::Target;
-use crate::native::literal;
 
 /// See the [module](self). Its Debug form shows no value.
 #[derive(Clone, Default)]
@@ -31,7 +31,7 @@ impl Literals {
         body: &Body,
     ) -> Self {
         let mut found = Self::default();
-        found.add("url", literal::parameters(target.source()));
+        found.add("url", written_secrets::parameters(target.source()));
         for (name, template) in headers {
             found.look("header", name.as_str(), template);
         }
@@ -43,7 +43,7 @@ impl Literals {
             Body::Usual | Body::Nothing | Body::Event => {}
             Body::Text(_, template) => {
                 found.in_body =
-                    names_secret(template) || literal::masked(template.source()) != template.source();
+                    names_secret(template) || written_secrets::masked(template.source()) != template.source();
             }
             Body::Form(fields) => {
                 let before = found.words.len();
@@ -59,7 +59,7 @@ impl Literals {
 
     fn look(&mut self, kind: &str, name: &str, template: &Template) {
         if is_secret_key(name) {
-            self.add(&format!("{kind}.{name}"), literal::words(template.source()));
+            self.add(&format!("{kind}.{name}"), written_secrets::words(template.source()));
         }
     }
 

@@ -5,12 +5,12 @@ use std::sync::Arc;
 
 use futures_util::FutureExt as _;
 use osnl_http::Client;
+use osnl_http::Url as ApiUrl;
 use osnl_transport::BoxFuture;
 
 use super::{K2hr3Register, asked_for, request_url, token};
 use crate::action::Action;
 use crate::action::k2hr3::Unusable;
-use crate::k2hr3::ApiUrl;
 use crate::native::driver::{
     BuildContext, CA_FILE, DriverConf, DriverOption, DriverTable, Probe, ProbeContext, ReadDriver, Reader,
     TlsConf, VERIFY, Wanted, target_probe,

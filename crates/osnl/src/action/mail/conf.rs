@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::FutureExt as _;
+use osnl_config::duration;
 use osnl_template::{Escape, Template, TemplateError};
 use osnl_transport::BoxFuture;
 
@@ -17,7 +18,7 @@ use crate::native::driver::{
     BuildContext, CA_FILE, DriverConf, DriverOption, DriverTable, Probe, ProbeContext, ReadDriver, Reader,
     TlsConf, VERIFY, Wanted,
 };
-use crate::native::{BuildError, Preview, shown_duration};
+use crate::native::{BuildError, Preview};
 
 const SUBJECT: &str =
     "{{ event_type|default('an event') }}: {{ resource.name|default(resource.id|default('-')) }}";
@@ -257,7 +258,7 @@ impl DriverConf for MailConf {
         if let Some(digest) = self.digest {
             lines.push((
                 "digest",
-                format!("what comes within {} of the first is one mail", shown_duration(digest)),
+                format!("what comes within {} of the first is one mail", duration::shown(digest)),
             ));
         }
         lines

@@ -3,8 +3,7 @@
 //! Names are those of the file, so that `conf.k2hr3.api_url` is what it was in Python. "k2hr3_osnl" in
 //! the documentation of a field is version 1.0.8.
 
-use std::path::PathBuf;
-
+pub use osnl_config::{Level, LogFile};
 use osnl_model::{Pattern, TransportUrl};
 
 use super::ApiUrl;
@@ -91,67 +90,6 @@ pub struct K2hr3Options {
     pub allow_self_signed_cert: bool,
     /// Whether a message whose call failed goes back to the queue. Default: false.
     pub requeue_on_error: bool,
-}
-
-/// How much is logged.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Level {
-    /// Everything.
-    Debug,
-    /// What happens.
-    Info,
-    /// What may need attention.
-    Warn,
-    /// What failed.
-    Error,
-    /// No level of its own: the one above counts, which is warn.
-    Notset,
-}
-
-impl Level {
-    /// The level a word of the file stands for.
-    pub(super) fn from_word(word: &str) -> Option<Self> {
-        match word {
-            "debug" => Some(Self::Debug),
-            "info" => Some(Self::Info),
-            "warn" | "warning" => Some(Self::Warn),
-            "error" => Some(Self::Error),
-            "notset" => Some(Self::Notset),
-            _ => None,
-        }
-    }
-
-    /// The level that the argument of `-d` or `-l` stands for: debug, info, warn, error, and critical, which
-    /// acts as warn as it did in k2hr3_osnl.
-    pub fn from_flag(word: &str) -> Option<Self> {
-        match word {
-            "debug" => Some(Self::Debug),
-            "info" => Some(Self::Info),
-            "warn" | "critical" => Some(Self::Warn),
-            "error" => Some(Self::Error),
-            _ => None,
-        }
-    }
-
-    /// The word as k2hr3_osnl writes it in a file.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Debug => "debug",
-            Self::Info => "info",
-            Self::Warn => "warn",
-            Self::Error => "error",
-            Self::Notset => "notset",
-        }
-    }
-}
-
-/// Where the log goes.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum LogFile {
-    /// The word `sys.stderr`.
-    Stderr,
-    /// Anything else is a path; `sys.stdout` too is a file of that name.
-    Path(PathBuf),
 }
 
 /// The words that k2hr3_osnl started with. Neither has an effect here.

@@ -3,13 +3,13 @@
 use std::path::Path;
 use std::time::Duration;
 
+use osnl_http::Url as ApiUrl;
 use osnl_model::TransportUrl;
 use osnl_transport::{Declare, ExchangeLook, MayWrite, RabbitOptions, RabbitTransport};
 use rustix::fs::{Access, AtFlags, CWD, accessat, statvfs};
 
 use super::{Probe, ProbeContext, broker, exchange, silent};
 use crate::action::http::{HttpOptions, ReachError, reach};
-use crate::k2hr3::ApiUrl;
 
 /// Whether an HTTP target can be reached: TCP, a proxy's tunnel, TLS; no request is sent. `option` is where its URL stands.
 pub(crate) async fn target_probe(

@@ -3,9 +3,10 @@
 use std::fs;
 use std::path::Path;
 
+use osnl_config::{Level, LogFile};
+
 use super::super::{Driver, Sources, load as load_files, load_texts};
 use super::{WHOLE, errors, load, load_layers, warnings};
-use crate::k2hr3::{Level, LogFile};
 
 /// `option` of `[heading]` in the document, and where it came from.
 fn shown(loaded: &super::Loaded, heading: &str, option: &str) -> Option<(String, String)> {

@@ -144,14 +144,13 @@ impl Checker<'_> {
         if user.contains(':') {
             return self.refuse(REST, "user", "holds a colon", "a name for basic authentication has none");
         }
-        let timeout =
-            self.text(REST, "timeout").and_then(|text| match crate::native::parse_duration(&text) {
-                Some(timeout) if !timeout.is_zero() => Some(text),
-                Some(_) | None => {
-                    let problem = format!("{} is not a duration", shown(&text));
-                    self.refuse(REST, "timeout", &problem, "write 30, 30s or 5m")
-                }
-            });
+        let timeout = self.text(REST, "timeout").and_then(|text| match osnl_config::duration::parse(&text) {
+            Some(timeout) if !timeout.is_zero() => Some(text),
+            Some(_) | None => {
+                let problem = format!("{} is not a duration", shown(&text));
+                self.refuse(REST, "timeout", &problem, "write 30, 30s or 5m")
+            }
+        });
         if self.text(REST, "body").as_deref() == Some("xml_unescaped") {
             let problem = "whoever may write metadata writes into the XML";
             self.warn(REST, "body", problem, "xml is the same but for < and &, and safe");

@@ -1,34 +1,51 @@
 //! `100 per 10m`.
 
+use std::fmt;
 use std::time::Duration;
 
 use super::duration;
-use crate::rule::Rate;
 
 /// What is remembered of each key has to fit into memory.
 const MOST: u32 = 1_000_000;
 const LONGEST: Duration = Duration::from_secs(7 * 86_400);
 
-/// Why a text is no rate.
+/// `100 per 10m`: so many different keys within this time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum NoRate {
+pub struct Rate {
+    /// Different keys.
+    pub keys: u32,
+    /// The time that they may come within.
+    pub within: Duration,
+}
+
+impl fmt::Display for Rate {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} per {}", self.keys, duration::shown(self.within.max(Duration::from_secs(1))))
+    }
+}
+
+/// Why a text is not a rate.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RateError {
+    /// It is not a number, `per`, and a duration.
     Form,
+    /// A part is out of range.
     Range,
 }
 
 /// A whole number, `per`, and a duration.
-pub(super) fn parse(text: &str) -> Result<Rate, NoRate> {
+pub fn parse(text: &str) -> Result<Rate, RateError> {
     let mut words = text.splitn(2, " per ").map(str::trim);
-    let (Some(keys), Some(within)) = (words.next(), words.next()) else { return Err(NoRate::Form) };
+    let (Some(keys), Some(within)) = (words.next(), words.next()) else { return Err(RateError::Form) };
     if keys.is_empty() || !keys.bytes().all(|b| b.is_ascii_digit()) {
-        return Err(NoRate::Form);
+        return Err(RateError::Form);
     }
-    let within = duration::parse(within).ok_or(NoRate::Form)?;
+    let within = duration::parse(within).ok_or(RateError::Form)?;
     match keys.parse() {
         Ok(keys) if (1..=MOST).contains(&keys) && (Duration::from_secs(1)..=LONGEST).contains(&within) => {
             Ok(Rate { keys, within })
         }
-        Ok(_) | Err(_) => Err(NoRate::Range),
+        Ok(_) | Err(_) => Err(RateError::Range),
     }
 }
 
@@ -38,7 +55,7 @@ mod tests {
 
     #[test]
     fn a_number_per_duration() {
-        let check = |text: &str, expected: Result<&str, NoRate>| {
+        let check = |text: &str, expected: Result<&str, RateError>| {
             let found = parse(text).map(|rate| rate.to_string());
             assert_eq!(found, expected.map(str::to_owned), "{text:?}");
         };
@@ -50,12 +67,12 @@ mod tests {
         for text in
             ["", "100", "per 10m", "100 per", "100 per ", "100/10m", "100 per 10x", "-1 per 1s", "1.5 per 1m"]
         {
-            check(text, Err(NoRate::Form));
+            check(text, Err(RateError::Form));
         }
         for text in
             ["0 per 10m", "1000001 per 1m", "99999999999 per 1m", "1 per 0s", "1 per 500ms", "1 per 8d"]
         {
-            check(text, Err(NoRate::Range));
+            check(text, Err(RateError::Range));
         }
     }
 }

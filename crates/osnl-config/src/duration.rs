@@ -20,7 +20,7 @@ pub fn parse(text: &str) -> Option<Duration> {
 }
 
 /// As [`parse`] reads it, in the largest unit of which it is a whole number.
-pub(crate) fn shown(duration: Duration) -> String {
+pub fn shown(duration: Duration) -> String {
     let seconds = duration.as_secs();
     if duration.subsec_millis() > 0 {
         return format!("{}ms", duration.as_millis());

@@ -5,8 +5,9 @@
 
 use std::borrow::Cow;
 
-use osnl_config::typed;
 use osnl_model::{is_secret_key, mask_text};
+
+use super::typed;
 
 const MASK: &str = "***";
 /// Words before a credential in a header, which say what it is.
@@ -41,7 +42,7 @@ fn pieces(template: &str) -> impl Iterator<Item = Piece<'_>> {
 }
 
 /// A template for people: what is a secret by its form or by a name before it is `***`.
-pub(crate) fn masked(template: &str) -> Cow<'_, str> {
+pub fn masked(template: &str) -> Cow<'_, str> {
     let mut out = String::new();
     for piece in pieces(template) {
         match piece {
@@ -54,7 +55,7 @@ pub(crate) fn masked(template: &str) -> Cow<'_, str> {
 
 /// The words that are written out in the value of something that is a secret by its name; none where all of it comes from
 /// the event or from `secret.KEY`.
-pub(crate) fn words(template: &str) -> Vec<String> {
+pub fn words(template: &str) -> Vec<String> {
     let written = pieces(template).filter_map(|piece| match piece {
         Piece::Written(text) => Some(text),
         Piece::Expression(_) => None,
@@ -65,14 +66,14 @@ pub(crate) fn words(template: &str) -> Vec<String> {
 }
 
 /// The values of parameters in a URL's query that are secrets by their names.
-pub(crate) fn parameters(url: &str) -> Vec<String> {
+pub fn parameters(url: &str) -> Vec<String> {
     let query = url.split_once('?').map_or("", |(_, query)| query);
     let pairs = query.split('&').filter_map(|pair| pair.split_once('='));
     pairs.filter(|(name, _)| is_secret_key(name)).flat_map(|(_, value)| words(value)).collect()
 }
 
 /// A command for people, as it was written: `--password, ***`.
-pub(crate) fn masked_command(text: &str) -> Cow<'_, str> {
+pub fn masked_command(text: &str) -> Cow<'_, str> {
     let array: Option<Vec<String>> = serde_json::from_str(text).ok();
     let words = array.clone().unwrap_or_else(|| typed::list(text));
     let mut masked: Vec<String> = Vec::with_capacity(words.len());

@@ -1,7 +1,7 @@
 //! `65536`, `64KiB`, `500MiB`, `10GiB`, `1TiB`.
 
 /// A whole number with a unit; without one, bytes.
-pub(super) fn parse(text: &str) -> Option<u64> {
+pub fn parse(text: &str) -> Option<u64> {
     let text = text.trim();
     let end = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
     let (digits, unit) = text.split_at(end);
@@ -18,7 +18,7 @@ pub(super) fn parse(text: &str) -> Option<u64> {
 }
 
 /// The largest unit that says it without a fraction.
-pub(super) fn shown(bytes: u64) -> String {
+pub fn shown(bytes: u64) -> String {
     let units = [(40, "TiB"), (30, "GiB"), (20, "MiB"), (10, "KiB")];
     let unit = units.iter().find(|(shift, _)| bytes > 0 && bytes.trailing_zeros() >= *shift);
     unit.map_or_else(|| format!("{bytes} B"), |(shift, unit)| format!("{} {unit}", bytes >> shift))
