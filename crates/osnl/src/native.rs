@@ -33,6 +33,7 @@ mod known;
 mod layers;
 mod lenient;
 mod logins;
+mod native_reader;
 mod never;
 mod orphans;
 mod parts;
@@ -45,6 +46,7 @@ mod reloading;
 mod schema;
 pub(crate) mod secret_file;
 mod section;
+mod section_schema;
 #[cfg(test)]
 mod tests;
 mod told;
@@ -255,7 +257,7 @@ pub fn load(sources: &Sources) -> Result<Loaded, ConfigErrors> {
 /// # Errors
 /// As [`load`].
 pub fn load_texts(texts: &[(String, String)], sources: &Sources) -> Result<Loaded, ConfigErrors> {
-    let mut layers = Layers::new();
+    let mut layers = Layers::new(&schema::SCHEMA);
     let (mut errors, mut warnings) = (Vec::new(), Vec::new());
     for (n, (name, text)) in texts.iter().enumerate() {
         if sources.rules.is_some() && n + 1 == texts.len() {

@@ -6,6 +6,7 @@ use osnl_config::{nearest, typed};
 use osnl_template::Expression;
 
 use super::driver::{DRIVERS, DriverEntry, driver, names};
+use super::native_reader::NativeReader;
 use super::schema::{ACTION, ENRICH, SECTIONS};
 use super::section::Reader;
 use super::{ActionConf, Native, RuleConf, deliveries, fallback, when};

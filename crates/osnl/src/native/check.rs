@@ -15,6 +15,7 @@ use super::deliveries;
 use super::enrich::enrich;
 use super::journal::{journal, keep_unmatched};
 use super::layers::{Layers, RawSection};
+use super::native_reader::NativeReader;
 use super::schema::{ACTION, DEFAULT, ENRICH, JOURNAL, LISTENER, RABBIT, RULE};
 use super::section::{Findings, Reader};
 use super::{

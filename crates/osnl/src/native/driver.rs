@@ -28,6 +28,7 @@ pub use self::tls::TlsConf;
 pub(crate) use self::tls::{CA_FILE, VERIFY};
 pub(crate) use super::deliveries::hosts;
 use super::logins::Logins;
+pub(crate) use super::native_reader::NativeReader;
 pub(crate) use super::probe::{Probe, broker_probe, cloud_probe, file_probe, target_probe};
 pub(crate) use super::section::Reader;
 use super::{BuildError, ListenerConf, Preview};
@@ -62,7 +63,10 @@ macro_rules! drivers {
             }
         }
 
-        /// All drivers, in the order they are documented in.
+        /// The options of all drivers, in the order they are documented in.
+        pub(super) static TABLES: &[DriverTable] = &[$(<$conf as ReadDriver>::TABLE,)+];
+
+        /// All drivers, in the same order.
         pub(super) static DRIVERS: &[DriverEntry] = &[
             $(DriverEntry {
                 table: <$conf as ReadDriver>::TABLE,

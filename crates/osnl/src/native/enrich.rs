@@ -10,6 +10,7 @@ use osnl_openstack::{CloudConf, Clouds, CloudsError, Fields, Kind, Variables};
 use osnl_template::{NAMES, Template};
 use serde_json::Value;
 
+use super::native_reader::NativeReader;
 use super::section::Reader;
 use crate::enrich::{EnrichConf, Limits, OnError};
 

@@ -8,13 +8,18 @@ use osnl_config::{
     variable_name,
 };
 
-use super::driver::{self, DRIVERS};
-use super::schema::{ACTION, DEFAULT, OptionDef, SECTIONS, SectionDef};
+use super::driver::DriverTable;
 use super::secret_file::{SecretFile, SecretFileError};
+use super::section_schema::{SectionDef, SectionOption, SectionSchema};
+
+/// The section whose options `$name` reaches from every other one.
+const DEFAULT: &str = "DEFAULT";
 
 /// Sections in the order they first appear in; those without a name are always there.
 #[derive(Clone)]
 pub(super) struct Layers {
+    schema: &'static SectionSchema,
+    /// In the order they first appear in.
     pub(super) sections: Vec<RawSection>,
 }
 
@@ -58,27 +63,27 @@ impl RawSection {
 
     /// The option as it is here: its driver's own, or with its driver's default. One that only other drivers have is
     /// theirs.
-    pub(super) fn option(&self, name: &str) -> Option<OptionDef> {
+    pub(super) fn option(&self, name: &str) -> Option<SectionOption> {
         let mut rows = self.def.all_options().filter(|option| option.name == name);
         let (first, driver) = (rows.clone().next(), self.driver());
         let mut found = rows.find(|option| option.driver.is_none_or(|of| Some(of) == driver)).or(first);
-        let table = driver.and_then(driver::driver).filter(|_| self.def.kind == ACTION);
-        if let (Some(def), Some(entry)) = (&mut found, table) {
-            def.default = entry.table.default_of(name).or(def.default);
+        let table = self.def.drivers.iter().find(|table| Some(table.name) == driver);
+        if let (Some(def), Some(table)) = (&mut found, table) {
+            def.default = table.default_of(name).or(def.default);
         }
         found.or_else(|| self.keyed(name))
     }
 
     /// An option of a driver whose name ends in a key.
-    fn keyed(&self, name: &str) -> Option<OptionDef> {
-        let drivers = DRIVERS.iter().filter(|_| self.def.kind == ACTION);
-        let rows = drivers.flat_map(|entry| {
-            let of = entry.table.name;
-            entry.table.options_named(name).map(move |row| (of, row))
-        });
+    fn keyed(&self, name: &str) -> Option<SectionOption> {
+        let of_driver = |table: &'static DriverTable| {
+            let of = table.name;
+            table.options_named(name).map(move |row| (of, row))
+        };
+        let rows = self.def.drivers.iter().flat_map(of_driver);
         let rows: Vec<_> = rows.collect();
         let own = rows.iter().find(|(of, _)| Some(*of) == self.driver()).or(rows.first());
-        own.map(|(of, row)| OptionDef {
+        own.map(|(of, row)| SectionOption {
             name: row.name,
             default: None,
             secret: row.is_secret(name),
@@ -105,15 +110,17 @@ impl RawSection {
 type Places = HashMap<(&'static str, String), usize>;
 
 impl Layers {
-    pub(super) fn new() -> Self {
-        let unnamed = SECTIONS.iter().filter(|def| !def.named);
+    /// The sections of a schema that have no name, without any value.
+    pub(super) fn new(schema: &'static SectionSchema) -> Self {
+        let unnamed = schema.sections.iter().filter(|def| !def.named);
         let section =
             |def| RawSection { def, name: String::new(), place: Origin::Default, entries: Vec::new() };
-        Self { sections: unnamed.map(section).collect() }
+        Self { schema, sections: unnamed.map(section).collect() }
     }
 
     /// Lays a file over what is there. Names that mean nothing are errors.
     pub(super) fn apply(&mut self, ini: &Ini) -> Vec<ConfigError> {
+        let schema = self.schema;
         let mut errors = Vec::new();
         // Looked up, not looked for: a thousand rules would be compared with each other.
         let places = self.sections.iter().enumerate();
@@ -130,13 +137,13 @@ impl Layers {
                 } else {
                     let finding = Finding::at(&ini.file, entry.line, "unknown option");
                     let mut finding = finding.group(&into.heading()).option(&entry.key);
-                    finding.suggestion = suggestion(into.def, &entry.key);
+                    finding.suggestion = suggestion(schema, into.def, &entry.key);
                     if entry.key.starts_with("and ") || entry.key.starts_with("or ") {
                         finding.allowed =
                             Some("a value goes on in the next line if that begins with a blank".to_owned());
                     } else if finding.suggestion.is_none() {
                         let form = into.def.form();
-                        finding.allowed = Some(format!("osnl config reference has those of {form}"));
+                        finding.allowed = Some(format!("{} has those of {form}", schema.reference));
                     }
                     errors.push(ConfigError(finding));
                 }
@@ -161,14 +168,14 @@ impl Layers {
             let finding = if allowed.is_empty() { finding } else { finding.allowed(allowed) };
             errors.push(ConfigError(Finding { suggestion, ..finding }));
         };
-        let Some(def) = SECTIONS.iter().find(|def| def.kind == kind) else {
-            if ["k2hr3", "oslo_messaging_notifications"].contains(&kind.to_lowercase().as_str()) {
-                let mend = "osnl config show --k2hr3-osnl FILE turns such a file into this form";
-                refuse("is a section of k2hr3_osnl.conf", mend.to_owned(), None);
+        let schema = self.schema;
+        let Some(def) = schema.sections.iter().find(|def| def.kind == kind) else {
+            if let Some(foreign) = schema.foreign.iter().find(|foreign| foreign.name == kind.to_lowercase()) {
+                refuse(foreign.problem, foreign.remedy.to_owned(), None);
                 return None;
             }
-            let forms: Vec<String> = SECTIONS.iter().map(SectionDef::form).collect();
-            let near = nearest(kind, SECTIONS.iter().map(|def| def.kind));
+            let forms: Vec<String> = schema.sections.iter().map(SectionDef::form).collect();
+            let near = nearest(kind, schema.sections.iter().map(|def| def.kind));
             let suggestion = near.map(|near| match name {
                 Some(name) => format!("[{near}:{name}]"),
                 None => format!("[{near}]"),
@@ -227,6 +234,7 @@ impl Layers {
         &mut self,
         environment: &Environment,
     ) -> (Vec<ConfigError>, Vec<Warning>) {
+        let schema = self.schema;
         let (mut errors, mut warnings) = (Vec::new(), Vec::new());
         // Nothing else can be an option, and a thousand sections are not spelt for each variable of a shell.
         let ours = environment.iter().filter(|(variable, _)| variable.starts_with(PREFIX));
@@ -251,7 +259,7 @@ impl Layers {
                         None => {
                             let mut finding = Finding::of(&source, "unknown option, ignored").group(&heading);
                             let option = variable.rsplit_once("__").map_or("", |(_, option)| option);
-                            finding.suggestion = suggestion(section.def, option);
+                            finding.suggestion = suggestion(schema, section.def, option);
                             warnings.push(Warning(finding));
                         }
                     }
@@ -324,10 +332,7 @@ impl Layers {
                 return Err(Substitution::Secret(name.to_owned()));
             }
             let text = self.resolve_along(from, wanted, path)?;
-            // The one default that depends on who runs it.
-            let state_dir = || crate::state_dir::default().map(|folder| folder.display().to_string());
-            let text = text.or_else(|| if def.name == "state_dir" { state_dir() } else { None });
-            Ok(text.unwrap_or_default())
+            Ok(text.or_else(|| (self.schema.machine_default)(def.name)).unwrap_or_default())
         });
         path.pop();
         replaced.map(Some)
@@ -363,15 +368,15 @@ fn is_name(name: &str) -> bool {
 }
 
 /// The nearest name of the same section, else the section that has it, or one that is near.
-fn suggestion(def: &SectionDef, name: &str) -> Option<String> {
+fn suggestion(schema: &SectionSchema, def: &SectionDef, name: &str) -> Option<String> {
     // One or many: `priority` for `priorities`.
     let many = name.strip_suffix('y').map_or_else(|| format!("{name}s"), |stem| format!("{stem}ies"));
     let own = || def.all_options().map(|option| option.name);
     let own = own().find(|own| *own == many).or_else(|| nearest(name, own())).map(str::to_owned);
-    let there = || SECTIONS.iter().find(|def| def.option(name).is_some()).map(|def| (def, name));
+    let there = || schema.sections.iter().find(|def| def.option(name).is_some()).map(|def| (def, name));
     let near = || {
         // A short word is near to many that are of other sections.
-        let all = if name.len() < 7 || name.ends_with('.') { &[] } else { &SECTIONS[..] };
+        let all = if name.len() < 7 || name.ends_with('.') { &[] } else { schema.sections };
         all.iter().find_map(|def| Some((def, nearest(name, def.all_options().map(|option| option.name))?)))
     };
     let elsewhere = || there().or_else(near).map(|(def, name)| format!("{} {name}", def.form()));

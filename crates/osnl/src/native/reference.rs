@@ -10,7 +10,8 @@ use osnl_config::variable_name;
 use osnl_transport::{Effect, OptionKind, RABBIT_OPTIONS, RabbitOption};
 
 use super::driver::{self, DRIVERS, DriverEntry, DriverOption};
-use super::schema::{ACTION, LISTENER, OptionDef, RABBIT, SECTIONS, SectionDef};
+use super::schema::{ACTION, LISTENER, RABBIT, SECTIONS};
+use super::section_schema::{SectionDef, SectionOption};
 
 /// What stands before the sections: form, paragraphs.
 const SYNTAX: [&str; 5] = [
@@ -77,7 +78,7 @@ fn section(def: &SectionDef) -> ReferenceSection {
     };
     let head = def.options.iter().take_while(|option| def.kind == ACTION && option.name == "driver");
     let tail = def.options.iter().skip(head.clone().count());
-    let own = |option: &OptionDef| {
+    let own = |option: &SectionOption| {
         let (kind, meaning) = text(option.name);
         let of_driver = def.kind == ACTION && option.name == "driver";
         ReferenceOption {

@@ -1,19 +1,12 @@
 //! Reading one section's options, each to its type, collecting what is wrong.
 
-use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use osnl_config::{ConfigError, Finding, Kind, Value, Warning, duration, nearest, shown, size, typed};
-use osnl_model::{Pattern, Priority, TransportUrl};
+use osnl_model::{Pattern, Priority};
 
 use super::layers::{Layers, RawSection};
-use super::schema::ENRICH;
-use super::secret_file::is_readable_by_all;
-use crate::transport_url;
-
-/// AMQP's limit for names, in bytes.
-pub(super) const LONGEST_NAME: usize = 255;
 
 /// What was said so far.
 #[derive(Default)]
@@ -59,57 +52,8 @@ impl<'a> Reader<'a> {
         self.refuse(option, "is not set", allowed)
     }
 
-    /// A broker, as the option `transport_url` has it, which must be set.
-    pub(crate) fn transport_url(&mut self) -> Option<TransportUrl> {
-        const OPTION: &str = "transport_url";
-        let text = self.required(OPTION, "write rabbit://user:password@host:port/vhost")?;
-        match transport_url::check(&text) {
-            Ok(url) => {
-                if text.contains(":***@") {
-                    let problem = "the password is ***, as osnl config show hides it";
-                    self.warn(OPTION, problem, "write the password, or use --show-secrets");
-                }
-                let named =
-                    |name: &str| url.query().iter().find(|(key, _)| key == name).map(|(_, path)| path);
-                let key = named("ssl_key_file").or_else(|| named("ssl_cert_file"));
-                if let Some(path) = key
-                    && is_readable_by_all(Path::new(path))
-                {
-                    let problem = "names a private key that every user of this machine can read";
-                    self.warn(OPTION, problem, "take that right away: chmod o= FILE");
-                }
-                Some(url)
-            }
-            Err(refusal) => self.refused(OPTION, refusal),
-        }
-    }
-
     pub(crate) fn is_set(&self, option: &str) -> bool {
         self.section.entry(option).is_some()
-    }
-
-    /// The enrichments that an action names, which its templates may use. Whether they are there is checked elsewhere.
-    pub(crate) fn enrichments(&self) -> Vec<String> {
-        let text = self.layers.resolve(self.section, "enrich").ok().flatten();
-        text.map_or_else(Vec::new, |text| typed::list(&text))
-    }
-
-    /// All that there are, by their names.
-    pub(super) fn all_enrichments(&self) -> Vec<&'a str> {
-        let sections = self.layers.sections.iter().filter(|section| section.def.kind == ENRICH);
-        sections.map(|section| section.name.as_str()).collect()
-    }
-
-    /// The one `[enrich:NAME]` that is named; `Some(None)` if nothing sets it.
-    pub(crate) fn enrichment(&mut self, option: &str) -> Option<Option<Arc<str>>> {
-        if !self.is_set(option) {
-            return Some(None);
-        }
-        let known = self.all_enrichments();
-        match &self.references(option, ENRICH, &known)?[..] {
-            [name] => Some(Some(name.as_str().into())),
-            _ => self.refuse(option, "names several", "name the one whose cloud is asked"),
-        }
     }
 
     /// What is set and begins with `prefix`, by its whole name, in the order of the files.
@@ -127,27 +71,6 @@ impl<'a> Reader<'a> {
             path if path.is_empty() => self.refuse(option, "is empty", allowed),
             path => Some(Some(path.into())),
         }
-    }
-
-    /// A name that becomes an exchange or a queue.
-    pub(super) fn broker_name(&mut self, option: &str, longest: usize) -> Option<String> {
-        let text = self.text(option)?;
-        self.check_name(option, &text, longest).then_some(text)
-    }
-
-    pub(super) fn check_name(&mut self, option: &str, text: &str, longest: usize) -> bool {
-        if text.is_empty() {
-            self.refuse::<()>(option, "is empty", "write a name");
-        } else if text.len() > longest {
-            self.refuse::<()>(option, "is too long for the broker", &format!("at most {longest} bytes"));
-        } else {
-            if text.contains(char::is_control) || text.trim() != text {
-                let problem = "the name has blanks around it or line ends in it, and is used like that";
-                self.warn(option, problem, "put it behind the `=`, on one line");
-            }
-            return true;
-        }
-        false
     }
 
     pub(crate) fn boolean(&mut self, option: &str) -> Option<bool> {

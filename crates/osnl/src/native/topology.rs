@@ -12,8 +12,9 @@ use osnl_transport::{
 };
 
 use super::layers::RawSection;
+use super::native_reader::{LONGEST_NAME, NativeReader};
 use super::schema::LISTENER;
-use super::section::{LONGEST_NAME, Reader};
+use super::section::Reader;
 
 /// The routing key is the topic, a dot and the priority, of which `critical` is the longest.
 const LONGEST_TOPIC: usize = LONGEST_NAME - ".critical".len();

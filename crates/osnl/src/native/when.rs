@@ -6,6 +6,7 @@ use osnl_template::conjuncts::{outside, text};
 use osnl_template::{Expression, TemplateError};
 
 use super::layers::RawEntry;
+use super::native_reader::NativeReader;
 use super::schema::{ACTION, RULE};
 use super::section::Reader;
 
@@ -69,55 +70,48 @@ fn always_true(source: &str) -> Option<&str> {
     further.find(|side| text(side).is_some_and(|text| !text.is_empty()))
 }
 
-impl Reader<'_> {
-    /// An option that is compiled: `reader.compiled("url", |text| Template::compile(text, &["rule"]))`. `Ok(None)` if
-    /// nothing sets it; `Err` has been said, as `file:line:column`.
-    pub(crate) fn compiled<T>(
-        &mut self,
-        option: &str,
-        compile: impl FnOnce(&str) -> Result<T, TemplateError>,
-    ) -> Result<Option<T>, ()> {
-        let section = self.section;
-        let Some(entry) = section.entry(option) else { return Ok(None) };
-        let text = self.text(option).ok_or(())?;
-        let error = match compile(&text) {
-            Ok(compiled) => return Ok(Some(compiled)),
-            Err(error) => self.of_enrichment(error),
-        };
-        let (row, column) = place(entry, &text, error.at);
-        let mut finding = self.finding(option, &error.problem);
-        if option == "when" {
-            finding.excerpt = excerpt(option, &text, error.at);
-            // The reader of the file has taken them away, as that of oslo.config does.
-            let whole = |quote: char| {
-                text.contains(quote) && Expression::new(&format!("{quote}{text}{quote}")).is_ok()
-            };
-            if whole('"') || whole('\'') {
-                finding.problem.push_str("; the quotes at both ends were taken for those of the whole value");
-                finding.allowed = Some("put the whole into ( )".to_owned());
-            }
+/// Reads an option that is compiled: see [`NativeReader::compiled`].
+pub(super) fn compiled<T>(
+    reader: &mut Reader<'_>,
+    option: &str,
+    compile: impl FnOnce(&str) -> Result<T, TemplateError>,
+) -> Result<Option<T>, ()> {
+    let section = reader.section;
+    let Some(entry) = section.entry(option) else { return Ok(None) };
+    let text = reader.text(option).ok_or(())?;
+    let error = match compile(&text) {
+        Ok(compiled) => return Ok(Some(compiled)),
+        Err(error) => of_enrichment(reader, error),
+    };
+    let (row, column) = place(entry, &text, error.at);
+    let mut finding = reader.finding(option, &error.problem);
+    if option == "when" {
+        finding.excerpt = excerpt(option, &text, error.at);
+        // The reader of the file has taken them away, as that of oslo.config does.
+        let whole =
+            |quote: char| text.contains(quote) && Expression::new(&format!("{quote}{text}{quote}")).is_ok();
+        if whole('"') || whole('\'') {
+            finding.problem.push_str("; the quotes at both ends were taken for those of the whole value");
+            finding.allowed = Some("put the whole into ( )".to_owned());
         }
-        finding.allowed = finding.allowed.or(error.allowed);
-        finding.suggestion = error.suggestion;
-        match (&entry.origin, finding.line) {
-            (Origin::File { .. }, Some(line)) => {
-                finding.line = Some(line + row);
-                finding.column = Some(column);
-            }
-            // A variable has no lines of its own.
-            (
-                Origin::File { .. }
-                | Origin::Default
-                | Origin::Environment { .. }
-                | Origin::CommandLine { .. },
-                _,
-            ) => {
-                finding.problem = format!("column {column}: {}", finding.problem);
-            }
-        }
-        self.findings.errors.push(ConfigError(finding));
-        Err(())
     }
+    finding.allowed = finding.allowed.or(error.allowed);
+    finding.suggestion = error.suggestion;
+    match (&entry.origin, finding.line) {
+        (Origin::File { .. }, Some(line)) => {
+            finding.line = Some(line + row);
+            finding.column = Some(column);
+        }
+        // A variable has no lines of its own.
+        (
+            Origin::File { .. } | Origin::Default | Origin::Environment { .. } | Origin::CommandLine { .. },
+            _,
+        ) => {
+            finding.problem = format!("column {column}: {}", finding.problem);
+        }
+    }
+    reader.findings.errors.push(ConfigError(finding));
+    Err(())
 }
 
 /// The line, and below it what points at the place; `None` if that might show a secret, or would be too long.
@@ -135,29 +129,27 @@ fn excerpt(option: &str, text: &str, at: usize) -> Option<String> {
     Some(format!("    {begin}{line}\n    {point}^"))
 }
 
-impl Reader<'_> {
-    /// What is wrong with a name, where it is one of an enrichment that cannot be named here, or nearly.
-    fn of_enrichment(&self, error: TemplateError) -> TemplateError {
-        let Some(name) = error.unknown.as_deref() else { return error };
-        let known = self.all_enrichments();
-        if !known.contains(&name) {
-            let suggestion = error.suggestion.or_else(|| nearest(name, known).map(str::to_owned));
-            return TemplateError { suggestion, ..error };
-        }
-        let (problem, allowed) = match self.section.def.kind {
-            ACTION => {
-                let asked = self.enrichments();
-                let list = asked.iter().map(String::as_str).chain([name]).collect::<Vec<_>>().join(", ");
-                (format!("[enrich:{name}] is not asked by this action"), format!("write enrich = {list}"))
-            }
-            RULE => {
-                let problem = format!("[enrich:{name}] is asked at the delivery, after rules are decided");
-                (problem, "write the condition as when of the action".to_owned())
-            }
-            _ => return error,
-        };
-        TemplateError { problem, allowed: Some(allowed), suggestion: None, ..error }
+/// Explains the error of a name that is, or nearly is, an enrichment that this option cannot use.
+fn of_enrichment(reader: &Reader<'_>, error: TemplateError) -> TemplateError {
+    let Some(name) = error.unknown.as_deref() else { return error };
+    let known = reader.all_enrichments();
+    if !known.contains(&name) {
+        let suggestion = error.suggestion.or_else(|| nearest(name, known).map(str::to_owned));
+        return TemplateError { suggestion, ..error };
     }
+    let (problem, allowed) = match reader.section.def.kind {
+        ACTION => {
+            let asked = reader.enrichments();
+            let list = asked.iter().map(String::as_str).chain([name]).collect::<Vec<_>>().join(", ");
+            (format!("[enrich:{name}] is not asked by this action"), format!("write enrich = {list}"))
+        }
+        RULE => {
+            let problem = format!("[enrich:{name}] is asked at the delivery, after rules are decided");
+            (problem, "write the condition as when of the action".to_owned())
+        }
+        _ => return error,
+    };
+    TemplateError { problem, allowed: Some(allowed), suggestion: None, ..error }
 }
 
 /// How many lines below the key, and the column there, counted from 1.

@@ -15,8 +15,8 @@ use super::smtp::{Login, Server, Tls};
 use crate::action::wire::{Place, client_config};
 use crate::action::{Action, event_names};
 use crate::native::driver::{
-    BuildContext, CA_FILE, DriverConf, DriverOption, DriverTable, Probe, ProbeContext, ReadDriver, Reader,
-    TlsConf, VERIFY, Wanted,
+    BuildContext, CA_FILE, DriverConf, DriverOption, DriverTable, NativeReader, Probe, ProbeContext,
+    ReadDriver, Reader, TlsConf, VERIFY, Wanted,
 };
 use crate::native::{BuildError, Preview};
 

@@ -12,8 +12,8 @@ use super::{OssRest, OssRestOptions};
 use crate::action::Action;
 use crate::action::http_request::{Authorization as _, Fixed};
 use crate::native::driver::{
-    BuildContext, CA_FILE, DriverConf, DriverOption, DriverTable, Probe, ProbeContext, ReadDriver, Reader,
-    TlsConf, VERIFY, Wanted, target_probe,
+    BuildContext, CA_FILE, DriverConf, DriverOption, DriverTable, NativeReader, Probe, ProbeContext,
+    ReadDriver, Reader, TlsConf, VERIFY, Wanted, target_probe,
 };
 use crate::native::{BuildError, Preview};
 use crate::oss::{Body, Constants, IpType, Keys, Lists, Memory, NodeForm, Telling, Values};

@@ -12,8 +12,8 @@ use super::message::{Changes, CloudEvents, Format, Message, Privacy};
 use crate::action::http_request::{EXTENSION, SOURCE, SUBJECT, TYPE, extensions};
 use crate::action::{Action, event_names};
 use crate::native::driver::{
-    BuildContext, DriverConf, DriverOption, DriverTable, Probe, ProbeContext, ReadDriver, Reader, Wanted,
-    broker_probe,
+    BuildContext, DriverConf, DriverOption, DriverTable, NativeReader, Probe, ProbeContext, ReadDriver,
+    Reader, Wanted, broker_probe,
 };
 use crate::native::{BuildError, ListenerConf, Preview};
 

@@ -14,7 +14,8 @@ use crate::action::exec::conf::{
 use crate::action::oss_rest::{ASK, DATACENTER, IP_TYPE, KEYS, SECURITY_DOMAIN, VALUES, form};
 use crate::action::{Action, ErrorClass};
 use crate::native::driver::{
-    BuildContext, DriverConf, DriverOption, DriverTable, Probe, ProbeContext, ReadDriver, Reader, Wanted,
+    BuildContext, DriverConf, DriverOption, DriverTable, NativeReader, Probe, ProbeContext, ReadDriver,
+    Reader, Wanted,
 };
 use crate::native::{BuildError, Preview};
 use crate::oss::Lists;

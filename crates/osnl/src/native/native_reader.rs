@@ -1,0 +1,121 @@
+//! Options that only osnl's own form has: brokers, enrichments, and templates.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use osnl_config::typed;
+use osnl_model::TransportUrl;
+use osnl_template::TemplateError;
+
+use super::schema::ENRICH;
+use super::secret_file::is_readable_by_all;
+use super::section::Reader;
+use super::when;
+use crate::transport_url;
+
+/// AMQP's limit for names, in bytes.
+pub(super) const LONGEST_NAME: usize = 255;
+
+/// Types of options that a [`Reader`] has besides the types of the configuration dialect.
+pub(crate) trait NativeReader<'a> {
+    /// The broker of the option `transport_url`, which must be set.
+    fn transport_url(&mut self) -> Option<TransportUrl>;
+
+    /// The enrichments that an action names, which its templates may use. Their sections are checked elsewhere.
+    fn enrichments(&self) -> Vec<String>;
+
+    /// The names of all enrichments.
+    fn all_enrichments(&self) -> Vec<&'a str>;
+
+    /// The one `[enrich:NAME]` that an option names; `Some(None)` if nothing sets it.
+    fn enrichment(&mut self, option: &str) -> Option<Option<Arc<str>>>;
+
+    /// A name that becomes an exchange or a queue.
+    fn broker_name(&mut self, option: &str, longest: usize) -> Option<String>;
+
+    /// Whether the broker takes a name; refuses it otherwise.
+    fn check_name(&mut self, option: &str, text: &str, longest: usize) -> bool;
+
+    /// An option that is compiled: `reader.compiled("url", |text| Template::compile(text, &["rule"]))`. `Ok(None)` if
+    /// nothing sets it. An error is reported at `file:line:column`.
+    fn compiled<T>(
+        &mut self,
+        option: &str,
+        compile: impl FnOnce(&str) -> Result<T, TemplateError>,
+    ) -> Result<Option<T>, ()>;
+}
+
+impl<'a> NativeReader<'a> for Reader<'a> {
+    fn transport_url(&mut self) -> Option<TransportUrl> {
+        const OPTION: &str = "transport_url";
+        let text = self.required(OPTION, "write rabbit://user:password@host:port/vhost")?;
+        match transport_url::check(&text) {
+            Ok(url) => {
+                if text.contains(":***@") {
+                    let problem = "the password is ***, as osnl config show hides it";
+                    self.warn(OPTION, problem, "write the password, or use --show-secrets");
+                }
+                let named =
+                    |name: &str| url.query().iter().find(|(key, _)| key == name).map(|(_, path)| path);
+                let key = named("ssl_key_file").or_else(|| named("ssl_cert_file"));
+                if let Some(path) = key
+                    && is_readable_by_all(Path::new(path))
+                {
+                    let problem = "names a private key that every user of this machine can read";
+                    self.warn(OPTION, problem, "take that right away: chmod o= FILE");
+                }
+                Some(url)
+            }
+            Err(refusal) => self.refused(OPTION, refusal),
+        }
+    }
+
+    fn enrichments(&self) -> Vec<String> {
+        let text = self.layers.resolve(self.section, "enrich").ok().flatten();
+        text.map_or_else(Vec::new, |text| typed::list(&text))
+    }
+
+    fn all_enrichments(&self) -> Vec<&'a str> {
+        let sections = self.layers.sections.iter().filter(|section| section.def.kind == ENRICH);
+        sections.map(|section| section.name.as_str()).collect()
+    }
+
+    fn enrichment(&mut self, option: &str) -> Option<Option<Arc<str>>> {
+        if !self.is_set(option) {
+            return Some(None);
+        }
+        let known = self.all_enrichments();
+        match &self.references(option, ENRICH, &known)?[..] {
+            [name] => Some(Some(name.as_str().into())),
+            _ => self.refuse(option, "names several", "name the one whose cloud is asked"),
+        }
+    }
+
+    fn broker_name(&mut self, option: &str, longest: usize) -> Option<String> {
+        let text = self.text(option)?;
+        self.check_name(option, &text, longest).then_some(text)
+    }
+
+    fn check_name(&mut self, option: &str, text: &str, longest: usize) -> bool {
+        if text.is_empty() {
+            self.refuse::<()>(option, "is empty", "write a name");
+        } else if text.len() > longest {
+            self.refuse::<()>(option, "is too long for the broker", &format!("at most {longest} bytes"));
+        } else {
+            if text.contains(char::is_control) || text.trim() != text {
+                let problem = "the name has blanks around it or line ends in it, and is used like that";
+                self.warn(option, problem, "put it behind the `=`, on one line");
+            }
+            return true;
+        }
+        false
+    }
+
+    fn compiled<T>(
+        &mut self,
+        option: &str,
+        compile: impl FnOnce(&str) -> Result<T, TemplateError>,
+    ) -> Result<Option<T>, ()> {
+        when::compiled(self, option, compile)
+    }
+}
