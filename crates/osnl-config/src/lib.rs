@@ -22,6 +22,8 @@ mod error;
 mod ini;
 mod log;
 pub mod rate;
+pub mod secret_file;
+pub mod sections;
 mod settings;
 pub mod size;
 mod source;

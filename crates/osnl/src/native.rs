@@ -30,7 +30,6 @@ mod explain;
 mod fallback;
 pub(crate) mod journal;
 mod known;
-mod layers;
 mod lenient;
 mod logins;
 mod native_reader;
@@ -44,9 +43,6 @@ mod rabbit;
 mod reference;
 mod reloading;
 mod schema;
-pub(crate) mod secret_file;
-mod section;
-mod section_schema;
 #[cfg(test)]
 mod tests;
 mod told;
@@ -57,9 +53,10 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use osnl_config::sections::Layers;
 use osnl_config::{
     ConfigError, ConfigErrors, Environment, Ini, Level, LogFile, Rate, Warning, files_of, folder_finding,
-    in_order, read_text,
+    in_order, read_text, secret_file,
 };
 use osnl_model::{Budget, Priority, TransportUrl};
 use osnl_template::Expression;
@@ -69,14 +66,12 @@ pub use self::build::{BuildError, Transports};
 pub use self::deliveries::OnFull;
 pub use self::document::{DocEntry, DocSection, Document};
 pub use self::driver::{Driver, TlsConf, Wanted};
-use self::layers::Layers;
 pub use self::lenient::state_folder_of;
 pub use self::orphans::Orphans;
 pub use self::preview::Preview;
 pub use self::probe::{Probe, Verdict};
 pub use self::reference::{Reference, ReferenceOption, ReferenceSection, reference};
 pub use self::reloading::Logs;
-pub use self::secret_file::{SecretFileError, secret_or_file};
 use crate::delivery::{DeliverySettings, Fallback};
 use crate::enrich::EnrichConf;
 use crate::journal::sqlite::SqliteOptions;

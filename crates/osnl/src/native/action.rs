@@ -2,13 +2,13 @@
 
 use std::sync::Arc;
 
+use osnl_config::sections::Reader;
 use osnl_config::{nearest, typed};
 use osnl_template::Expression;
 
 use super::driver::{DRIVERS, DriverEntry, driver, names};
 use super::native_reader::NativeReader;
 use super::schema::{ACTION, ENRICH, SECTIONS};
-use super::section::Reader;
 use super::{ActionConf, Native, RuleConf, deliveries, fallback, when};
 use crate::enrich::EnrichConf;
 

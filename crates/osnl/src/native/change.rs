@@ -5,9 +5,9 @@
 
 use std::collections::BTreeMap;
 
+use osnl_config::sections::{Layers, RawSection};
 use osnl_config::{ConfigError, Finding, Origin};
 
-use super::layers::{Layers, RawSection};
 use super::programs;
 use super::schema::{ACTION, DEFAULT, ENRICH, JOURNAL};
 use crate::daemon::What;

@@ -5,6 +5,8 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use osnl_config::sections::{Findings, Reader};
+use osnl_config::sections::{Layers, RawSection};
 use osnl_config::{ConfigError, Finding, Level, LogFile, Warning};
 use osnl_model::{Budget, NotificationFilter, Pattern, Predicate, TransportUrl};
 use osnl_template::Template;
@@ -14,10 +16,8 @@ use super::action::{action, conditions};
 use super::deliveries;
 use super::enrich::enrich;
 use super::journal::{journal, keep_unmatched};
-use super::layers::{Layers, RawSection};
 use super::native_reader::NativeReader;
 use super::schema::{ACTION, DEFAULT, ENRICH, JOURNAL, LISTENER, RABBIT, RULE};
-use super::section::{Findings, Reader};
 use super::{
     ActionConf, JournalConf, ListenerConf, Native, RuleConf, fallback, never, rabbit, topology, when,
 };

@@ -4,9 +4,9 @@ use std::num::NonZeroU32;
 use std::time::Duration;
 
 use osnl_config::rate::{self, RateError};
+use osnl_config::sections::Reader;
 use osnl_config::{Rate, duration, shown};
 
-use super::section::Reader;
 use super::{ActionConf, JournalConf, RuleConf};
 use crate::delivery::{Batch, DeliverySettings, HostLimits, Limits, OnDead, RetryPolicy, WhenExhausted};
 use crate::rule::{KeySource, Mode};

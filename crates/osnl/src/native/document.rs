@@ -1,13 +1,12 @@
 //! A configuration as text: what `osnl config show` prints, and reads back as the same configuration.
 
-use osnl_config::{Origin, substitute, written_secrets};
+use osnl_config::sections::{Layers, RawSection};
+use osnl_config::{Origin, secret_file, substitute, written_secrets};
 use osnl_model::TransportUrl;
 
 use super::driver;
 use super::driver::DriverOption;
-use super::layers::{Layers, RawSection};
 use super::schema::{ACTION, LISTENER, RABBIT, SECTIONS};
-use super::secret_file;
 use super::{Loaded, rabbit, topology};
 
 /// Sections with their values, each with where it came from. Its Debug form is for tests: values may be secrets.

@@ -11,7 +11,6 @@
 //! What every action has (`timeout`, `max_attempts`, `guard` and so on) is no driver's: it is read in `native/action.rs`. A
 //! driver may have another default for one of those.
 
-mod table;
 mod tls;
 
 use std::path::Path;
@@ -23,14 +22,12 @@ use osnl_openstack::CloudConf;
 use osnl_template::Names;
 use osnl_transport::BoxFuture;
 
-pub(crate) use self::table::{DriverOption, DriverTable};
 pub use self::tls::TlsConf;
 pub(crate) use self::tls::{CA_FILE, VERIFY};
 pub(crate) use super::deliveries::hosts;
 use super::logins::Logins;
 pub(crate) use super::native_reader::NativeReader;
 pub(crate) use super::probe::{Probe, broker_probe, cloud_probe, file_probe, target_probe};
-pub(crate) use super::section::Reader;
 use super::{BuildError, ListenerConf, Preview};
 use crate::action::http::HttpOptions;
 use crate::action::{Action, idempotency_key};
@@ -38,6 +35,7 @@ use crate::delivery::{DeliverySettings, HostLimits};
 use crate::enrich::Ask;
 use crate::metrics::Counters;
 use crate::oss::Lists;
+pub(crate) use osnl_config::sections::{DriverOption, DriverTable, Reader};
 
 /// A line for each driver: its variant, and the type of its options.
 macro_rules! drivers {

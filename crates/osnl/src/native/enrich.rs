@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use osnl_config::rate::{self, RateError};
+use osnl_config::sections::Reader;
 use osnl_config::{nearest, shown, typed};
 use osnl_http::Scheme;
 use osnl_openstack::{CloudConf, Clouds, CloudsError, Fields, Kind, Variables};
@@ -11,7 +12,6 @@ use osnl_template::{NAMES, Template};
 use serde_json::Value;
 
 use super::native_reader::NativeReader;
-use super::section::Reader;
 use crate::enrich::{EnrichConf, Limits, OnError};
 
 /// What an action's templates may name besides the event and its enrichments.

@@ -3,10 +3,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use osnl_config::sections::Reader;
 use osnl_template::Expression;
 
 use super::schema::ACTION;
-use super::section::Reader;
 use super::{ActionConf, RuleConf};
 use crate::delivery::Fallback;
 

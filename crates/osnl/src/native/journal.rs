@@ -3,10 +3,10 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use osnl_config::sections::Reader;
 use osnl_config::{duration, shown, size};
 
 use super::JournalConf;
-use super::section::Reader;
 use crate::journal::sqlite::SqliteOptions;
 use crate::unmatched::KeepUnmatched;
 

@@ -9,13 +9,13 @@ mod fields;
 
 use std::collections::HashMap;
 
+use osnl_config::sections::RawSection;
 use osnl_config::{Finding, Warning, nearest, shown};
 use osnl_model::catalogue::{self, Event, Lacking};
 use osnl_model::{Pattern, Predicate, Priority};
 
 use self::fields::{Fields, Found};
 use super::equalities;
-use super::layers::RawSection;
 use super::schema::RULE;
 use super::{ListenerConf, Loaded, Native, RuleConf};
 

@@ -3,10 +3,10 @@
 
 use std::path::PathBuf;
 
+use osnl_config::sections::Layers;
 use osnl_config::{Ini, files_of, read_text};
 
 use super::Sources;
-use super::layers::Layers;
 use super::schema::{DEFAULT, SCHEMA};
 
 /// The state directory that these sources name, else the usual one; whatever else is wrong with them.

@@ -3,13 +3,13 @@
 use std::path::Path;
 use std::sync::Arc;
 
+use osnl_config::secret_file::is_readable_by_all;
+use osnl_config::sections::Reader;
 use osnl_config::typed;
 use osnl_model::TransportUrl;
 use osnl_template::TemplateError;
 
 use super::schema::ENRICH;
-use super::secret_file::is_readable_by_all;
-use super::section::Reader;
 use super::when;
 use crate::transport_url;
 

@@ -1,13 +1,13 @@
 //! The options of oslo.messaging's rabbit driver: from the section, the URL's query and the listener, each laid over
 //! what comes before.
 
+use osnl_config::sections::Reader;
 use osnl_config::{Origin, nearest, shown, typed};
 use osnl_model::TransportUrl;
 use osnl_transport::{Effect, OptionError, RABBIT_OPTIONS, RabbitOptions, Trust};
 
 use super::ListenerConf;
 use super::document::DocEntry;
-use super::section::Reader;
 use crate::transport_url;
 
 /// `[oslo_messaging_rabbit]`.

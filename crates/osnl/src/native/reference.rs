@@ -6,12 +6,12 @@
 
 mod texts;
 
+use osnl_config::sections::{SectionDef, SectionOption};
 use osnl_config::variable_name;
 use osnl_transport::{Effect, OptionKind, RABBIT_OPTIONS, RabbitOption};
 
 use super::driver::{self, DRIVERS, DriverEntry, DriverOption};
 use super::schema::{ACTION, LISTENER, RABBIT, SECTIONS};
-use super::section_schema::{SectionDef, SectionOption};
 
 /// What stands before the sections: form, paragraphs.
 const SYNTAX: [&str; 5] = [

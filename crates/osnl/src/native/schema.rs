@@ -1,9 +1,9 @@
 //! Every section and option of the native form, with its default: what `docs/configuration.md` explains.
 
+use osnl_config::sections::{ForeignSection, SectionDef, SectionOption, SectionSchema};
 use osnl_transport::RABBIT_OPTIONS;
 
 use super::driver::TABLES;
-use super::section_schema::{ForeignSection, SectionDef, SectionOption, SectionSchema};
 
 pub(super) const DEFAULT: &str = "DEFAULT";
 pub(super) const JOURNAL: &str = "journal";

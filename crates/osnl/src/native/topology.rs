@@ -4,6 +4,8 @@
 use std::collections::BTreeMap;
 
 use jiff::Timestamp;
+use osnl_config::sections::RawSection;
+use osnl_config::sections::Reader;
 use osnl_config::{nearest, shown};
 use osnl_model::Priority;
 use osnl_transport::{
@@ -11,10 +13,8 @@ use osnl_transport::{
     RabbitOptions, StreamOffset,
 };
 
-use super::layers::RawSection;
 use super::native_reader::{LONGEST_NAME, NativeReader};
 use super::schema::LISTENER;
-use super::section::Reader;
 
 /// The routing key is the topic, a dot and the priority, of which `critical` is the longest.
 const LONGEST_TOPIC: usize = LONGEST_NAME - ".critical".len();

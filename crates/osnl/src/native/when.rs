@@ -1,14 +1,14 @@
 //! Options that are Jinja: compiled, and what is wrong with one at its line and column of the file.
 
+use osnl_config::sections::RawEntry;
+use osnl_config::sections::Reader;
 use osnl_config::{ConfigError, Origin, nearest};
 use osnl_model::is_secret_key;
 use osnl_template::conjuncts::{outside, text};
 use osnl_template::{Expression, TemplateError};
 
-use super::layers::RawEntry;
 use super::native_reader::NativeReader;
 use super::schema::{ACTION, RULE};
-use super::section::Reader;
 
 /// Longer lines are not shown, in characters.
 const LONGEST_EXCERPT: usize = 160;

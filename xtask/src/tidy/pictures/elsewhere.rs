@@ -4,12 +4,12 @@
 /// By file.
 pub(super) const ELSEWHERE: &[(&str, &str, &str)] = &[
     (
-        "osnl/src/native/secret_file.rs",
+        "osnl-config/src/secret_file.rs",
         "every user of this machine can read this secret",
         "needs a folder that others can enter: its crate's tests",
     ),
     (
-        "osnl/src/native/secret_file.rs",
+        "osnl-config/src/secret_file.rs",
         "chmod o= on the file, or write file:///path and keep the secret there",
         "the same",
     ),

@@ -46,7 +46,7 @@ pub(super) fn find(args: &SendArgs) -> Result<Destination, Refused> {
 }
 
 fn from_flag(text: &str) -> anyhow::Result<TransportUrl> {
-    let text = native::secret_or_file(text)
+    let text = osnl_config::secret_file::secret_or_file(text)
         .map_err(|error| anyhow!("--transport-url: {error}; {}", error.remedy()))?;
     TransportUrl::parse(text.trim()).context("--transport-url")
 }

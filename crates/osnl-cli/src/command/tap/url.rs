@@ -8,7 +8,7 @@
 //! | `file:///path` | the one line of that file, so that no password stands in the list of processes |
 
 use anyhow::{Context as _, anyhow};
-use osnl::native::secret_or_file;
+use osnl_config::secret_file::secret_or_file;
 use osnl_model::TransportUrl;
 
 /// Reads any of the forms. An error never has the URL's text in it.

@@ -1,5 +1,6 @@
 //! Who we are: logins, certificates, signatures.
 
+use osnl_config::secret_file::is_readable_by_all;
 use osnl_http::ClientCertificate;
 use osnl_http::header::HeaderName;
 use osnl_openstack::CloudConf;
@@ -9,7 +10,6 @@ use super::super::keystone;
 use super::super::sign::Signer;
 use crate::native::driver::Reader;
 use crate::native::enrich::{LOGIN, cloud};
-use crate::native::secret_file::is_readable_by_all;
 
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Auth {

@@ -13,21 +13,21 @@ use std::io::{self, Read as _};
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
-use osnl_config::{Environment, Finding, Origin, Warning};
+use super::{Environment, Finding, Origin, Warning};
 
-use super::layers::{Layers, RawSection};
+use super::sections::{Layers, RawSection};
 
 /// What a value begins with that names a file.
-pub(super) const SCHEME: &str = "file://";
+pub const SCHEME: &str = "file://";
 const CREDENTIALS: &str = "CREDENTIALS_DIRECTORY";
 /// More than any secret has, less than what hurts.
 const MOST_BYTES: u64 = 64 * 1024;
 
 /// A file that a value names. No Debug: the content is a secret.
 #[derive(Clone)]
-pub(super) struct SecretFile {
-    pub(super) path: PathBuf,
-    pub(super) content: Result<String, SecretFileError>,
+pub struct SecretFile {
+    pub path: PathBuf,
+    pub content: Result<String, SecretFileError>,
 }
 
 /// Why a file gives no secret. Nothing of what stands in it is repeated.
@@ -99,7 +99,7 @@ impl SecretFileError {
 
 /// Reads every file that a secret option names. What is wrong is said when the option is read; returned is what the
 /// operator should know.
-pub(super) fn read_all(layers: &mut Layers, environment: &Environment) -> Vec<Warning> {
+pub fn read_all(layers: &mut Layers, environment: &Environment) -> Vec<Warning> {
     let mut warnings = Vec::new();
     for at in 0..layers.sections.len() {
         let names: Vec<String> = secret_options(&layers.sections[at]).collect();
@@ -123,7 +123,7 @@ pub(super) fn read_all(layers: &mut Layers, environment: &Environment) -> Vec<Wa
 }
 
 /// Configuration files in which a secret is written out and which every user of this machine can read. Each is said once.
-pub(super) fn open_files(layers: &Layers) -> Vec<Warning> {
+pub fn open_files(layers: &Layers) -> Vec<Warning> {
     let mut seen: Vec<&str> = Vec::new();
     let mut warnings = Vec::new();
     for section in &layers.sections {
@@ -144,7 +144,7 @@ pub(super) fn open_files(layers: &Layers) -> Vec<Warning> {
 }
 
 /// Whether every user of this machine may read a file: by its own mode, and by those of the folders on the way to it.
-pub(crate) fn is_readable_by_all(path: &Path) -> bool {
+pub fn is_readable_by_all(path: &Path) -> bool {
     let has =
         |path: &Path, bit: u32| fs::metadata(path).is_ok_and(|meta| meta.permissions().mode() & bit != 0);
     let Ok(path) = path.canonicalize() else { return false };

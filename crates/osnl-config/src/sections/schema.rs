@@ -1,81 +1,81 @@
-//! Sections and options as tables: the schema that [`Layers`](super::layers::Layers) reads files by.
+//! Sections and options as tables: the schema that [`Layers`](super::Layers) reads files by.
 
-use super::driver::{DriverOption, DriverTable};
+use super::driver_table::{DriverOption, DriverTable};
 
 /// The sections of one form of configuration file.
 #[derive(Debug)]
-pub(super) struct SectionSchema {
+pub struct SectionSchema {
     /// In the order they are documented in.
-    pub(super) sections: &'static [SectionDef],
+    pub sections: &'static [SectionDef],
     /// Sections of other programs' files, each with an error of its own.
-    pub(super) foreign: &'static [ForeignSection],
+    pub foreign: &'static [ForeignSection],
     /// The command that prints all options, for errors.
-    pub(super) reference: &'static str,
+    pub reference: &'static str,
     /// The value of an option whose default depends on the user or the machine.
-    pub(super) machine_default: fn(option: &str) -> Option<String>,
+    pub machine_default: fn(option: &str) -> Option<String>,
 }
 
 /// A section that belongs into another program's file.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct ForeignSection {
+pub struct ForeignSection {
     /// Its name in lower case.
-    pub(super) name: &'static str,
+    pub name: &'static str,
     /// The problem.
-    pub(super) problem: &'static str,
+    pub problem: &'static str,
     /// The remedy.
-    pub(super) remedy: &'static str,
+    pub remedy: &'static str,
 }
 
 /// One kind of section: `[DEFAULT]`, or `[kind:NAME]`.
 #[derive(Debug)]
-pub(super) struct SectionDef {
+pub struct SectionDef {
     /// The word before the colon.
-    pub(super) kind: &'static str,
+    pub kind: &'static str,
     /// Whether a name follows.
-    pub(super) named: bool,
+    pub named: bool,
     /// Its own options. If it has drivers, the first one names the driver.
-    pub(super) options: &'static [SectionOption],
+    pub options: &'static [SectionOption],
     /// Prefixes of options that end in a key of the user's: `payload.KEY`.
-    pub(super) keyed: &'static [&'static str],
+    pub keyed: &'static [&'static str],
     /// The drivers that a section may name, each with options of its own.
-    pub(super) drivers: &'static [DriverTable],
+    pub drivers: &'static [DriverTable],
     /// Options that it shares with another section.
-    pub(super) shared: &'static [SectionOption],
+    pub shared: &'static [SectionOption],
 }
 
 /// One option.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct SectionOption {
+pub struct SectionOption {
     /// Its name.
-    pub(super) name: &'static str,
+    pub name: &'static str,
     /// The text that counts when nothing sets it.
-    pub(super) default: Option<&'static str>,
+    pub default: Option<&'static str>,
     /// Whether no message repeats its value.
-    pub(super) secret: bool,
+    pub secret: bool,
     /// The one driver that has it; `None` is all.
-    pub(super) driver: Option<&'static str>,
+    pub driver: Option<&'static str>,
 }
 
 impl SectionOption {
     /// An option that every driver has and that is not a secret.
-    pub(super) const fn new(name: &'static str, default: Option<&'static str>) -> Self {
+    pub const fn new(name: &'static str, default: Option<&'static str>) -> Self {
         Self { name, default, secret: false, driver: None }
     }
 }
 
 impl SectionDef {
     /// A section without a name.
-    pub(super) const fn new(kind: &'static str, options: &'static [SectionOption]) -> Self {
+    pub const fn new(kind: &'static str, options: &'static [SectionOption]) -> Self {
         Self { kind, named: false, options, keyed: &[], drivers: &[], shared: &[] }
     }
 
     /// A section with a name.
-    pub(super) const fn named(kind: &'static str, options: &'static [SectionOption]) -> Self {
+    pub const fn named(kind: &'static str, options: &'static [SectionOption]) -> Self {
         Self { named: true, ..Self::new(kind, options) }
     }
 
     /// Its own options, those of its drivers behind the option that names the driver, and the shared ones.
-    pub(super) fn all_options(&self) -> impl Iterator<Item = SectionOption> + Clone + use<> {
+    pub fn all_options(&self) -> impl Iterator<Item = SectionOption> + Clone + use<> {
         let first = if self.drivers.is_empty() { self.options.len() } else { 1 };
         let (head, tail) = self.options.split_at(first);
         let drivers = self.drivers.iter().flat_map(|table| {
@@ -91,23 +91,23 @@ impl SectionDef {
     }
 
     /// The option of this name, of whichever driver.
-    pub(super) fn option(&self, name: &str) -> Option<SectionOption> {
+    pub fn option(&self, name: &str) -> Option<SectionOption> {
         self.all_options().find(|option| option.name == name)
     }
 
     /// Prefixes of options that end in a key, those of drivers included.
-    pub(super) fn prefixes(&self) -> impl Iterator<Item = &'static str> + use<> {
+    pub fn prefixes(&self) -> impl Iterator<Item = &'static str> + use<> {
         let drivers = self.drivers.iter().flat_map(|table| table.keyed.iter().map(|row| row.name));
         self.keyed.iter().copied().chain(drivers)
     }
 
     /// Whether it is an option, or a prefix of one with a key behind it.
-    pub(super) fn knows(&self, name: &str) -> bool {
+    pub fn knows(&self, name: &str) -> bool {
         self.option(name).is_some() || self.prefixes().any(|p| name.len() > p.len() && name.starts_with(p))
     }
 
     /// `[DEFAULT]`, `[listener:NAME]`.
-    pub(super) fn form(&self) -> String {
+    pub fn form(&self) -> String {
         if self.named { format!("[{}:NAME]", self.kind) } else { format!("[{}]", self.kind) }
     }
 }

@@ -3,67 +3,67 @@
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 
-use osnl_config::{
+use crate::{
     ConfigError, Environment, Finding, Ini, Origin, PREFIX, Section, Warning, nearest, substitute,
     variable_name,
 };
 
-use super::driver::DriverTable;
-use super::secret_file::{SecretFile, SecretFileError};
-use super::section_schema::{SectionDef, SectionOption, SectionSchema};
+use super::driver_table::DriverTable;
+use super::schema::{SectionDef, SectionOption, SectionSchema};
+use crate::secret_file::{SecretFile, SecretFileError};
 
 /// The section whose options `$name` reaches from every other one.
 const DEFAULT: &str = "DEFAULT";
 
 /// Sections in the order they first appear in; those without a name are always there.
 #[derive(Clone)]
-pub(super) struct Layers {
+pub struct Layers {
     schema: &'static SectionSchema,
     /// In the order they first appear in.
-    pub(super) sections: Vec<RawSection>,
+    pub sections: Vec<RawSection>,
 }
 
 /// One section, whatever files it stands in.
 #[derive(Clone)]
-pub(super) struct RawSection {
-    pub(super) def: &'static SectionDef,
+pub struct RawSection {
+    pub def: &'static SectionDef,
     /// What follows the colon; empty for a section without a name.
-    pub(super) name: String,
+    pub name: String,
     /// Its first heading.
-    pub(super) place: Origin,
-    pub(super) entries: Vec<RawEntry>,
+    pub place: Origin,
+    pub entries: Vec<RawEntry>,
 }
 
 /// The value that counts for one option.
 #[derive(Clone)]
-pub(super) struct RawEntry {
-    pub(super) option: String,
-    pub(super) text: String,
-    pub(super) origin: Origin,
+pub struct RawEntry {
+    pub option: String,
+    pub text: String,
+    pub origin: Origin,
     /// The file that `text` names, where the option holds a secret.
-    pub(super) file: Option<SecretFile>,
+    pub file: Option<SecretFile>,
     /// Where the lines of the text begin in the file; empty if it is from no file.
-    pub(super) columns: Vec<u32>,
+    pub columns: Vec<u32>,
 }
 
 impl RawSection {
     /// As it is written between the brackets.
-    pub(super) fn heading(&self) -> String {
+    pub fn heading(&self) -> String {
         if self.def.named { format!("{}:{}", self.def.kind, self.name) } else { self.def.kind.to_owned() }
     }
 
-    pub(super) fn entry(&self, option: &str) -> Option<&RawEntry> {
+    pub fn entry(&self, option: &str) -> Option<&RawEntry> {
         self.entries.iter().find(|entry| entry.option == option)
     }
 
     /// What `driver` says, as it is written.
-    pub(super) fn driver(&self) -> Option<&str> {
+    pub fn driver(&self) -> Option<&str> {
         self.entry("driver").map(|entry| entry.text.as_str())
     }
 
     /// The option as it is here: its driver's own, or with its driver's default. One that only other drivers have is
     /// theirs.
-    pub(super) fn option(&self, name: &str) -> Option<SectionOption> {
+    pub fn option(&self, name: &str) -> Option<SectionOption> {
         let mut rows = self.def.all_options().filter(|option| option.name == name);
         let (first, driver) = (rows.clone().next(), self.driver());
         let mut found = rows.find(|option| option.driver.is_none_or(|of| Some(of) == driver)).or(first);
@@ -111,7 +111,7 @@ type Places = HashMap<(&'static str, String), usize>;
 
 impl Layers {
     /// The sections of a schema that have no name, without any value.
-    pub(super) fn new(schema: &'static SectionSchema) -> Self {
+    pub fn new(schema: &'static SectionSchema) -> Self {
         let unnamed = schema.sections.iter().filter(|def| !def.named);
         let section =
             |def| RawSection { def, name: String::new(), place: Origin::Default, entries: Vec::new() };
@@ -119,7 +119,7 @@ impl Layers {
     }
 
     /// Lays a file over what is there. Names that mean nothing are errors.
-    pub(super) fn apply(&mut self, ini: &Ini) -> Vec<ConfigError> {
+    pub fn apply(&mut self, ini: &Ini) -> Vec<ConfigError> {
         let schema = self.schema;
         let mut errors = Vec::new();
         // Looked up, not looked for: a thousand rules would be compared with each other.
@@ -208,7 +208,7 @@ impl Layers {
     }
 
     /// Sections that no variable could tell apart.
-    pub(super) fn alike(&self) -> Vec<ConfigError> {
+    pub fn alike(&self) -> Vec<ConfigError> {
         let mut errors = Vec::new();
         let mut first: HashMap<String, String> = HashMap::new();
         for section in &self.sections {
@@ -230,10 +230,7 @@ impl Layers {
 
     /// Lays the environment over the files. A variable can set any option of a section that is in a file;
     /// of options with a key, those that a file sets.
-    pub(super) fn apply_environment(
-        &mut self,
-        environment: &Environment,
-    ) -> (Vec<ConfigError>, Vec<Warning>) {
+    pub fn apply_environment(&mut self, environment: &Environment) -> (Vec<ConfigError>, Vec<Warning>) {
         let schema = self.schema;
         let (mut errors, mut warnings) = (Vec::new(), Vec::new());
         // Nothing else can be an option, and a thousand sections are not spelt for each variable of a shell.
@@ -280,7 +277,7 @@ impl Layers {
     }
 
     /// Sets an option of `[DEFAULT]` from the command line, above everything.
-    pub(super) fn set_flag(&mut self, option: &str, text: &str, flag: &'static str) {
+    pub fn set_flag(&mut self, option: &str, text: &str, flag: &'static str) {
         let default = self.sections.iter_mut().find(|section| section.def.kind == DEFAULT);
         if let Some(section) = default {
             section.set(option, text, Origin::CommandLine { flag });
@@ -290,7 +287,7 @@ impl Layers {
     /// The text of an option, its default if nothing sets it, with each `$name` replaced.
     ///
     /// `$name` is an option of the same section, else of `[DEFAULT]`; `${group.name}` one of a section without a name.
-    pub(super) fn resolve(&self, section: &RawSection, option: &str) -> Result<Option<String>, Substitution> {
+    pub fn resolve(&self, section: &RawSection, option: &str) -> Result<Option<String>, Substitution> {
         self.resolve_along(section, option, &mut Vec::new())
     }
 
@@ -341,7 +338,7 @@ impl Layers {
 
 /// Why `$name` cannot be replaced.
 #[derive(Debug, thiserror::Error)]
-pub(super) enum Substitution {
+pub enum Substitution {
     /// The name, unless it may be part of a password.
     #[error("{} names no known option", .0.as_ref().map_or("$…".to_owned(), |name| format!("${name}")))]
     Unknown(Option<String>),
@@ -355,7 +352,7 @@ pub(super) enum Substitution {
 
 impl Substitution {
     /// What to do.
-    pub(super) fn remedy(&self) -> &'static str {
+    pub fn remedy(&self) -> &'static str {
         match self {
             Self::Unknown(_) | Self::Secret(_) | Self::Circle => "write $$ where a dollar sign is meant",
             Self::File(error) => error.remedy(),

@@ -3,35 +3,35 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use osnl_config::{ConfigError, Finding, Kind, Value, Warning, duration, nearest, shown, size, typed};
+use crate::{ConfigError, Finding, Kind, Value, Warning, duration, nearest, shown, size, typed};
 use osnl_model::{Pattern, Priority};
 
 use super::layers::{Layers, RawSection};
 
 /// What was said so far.
 #[derive(Default)]
-pub(super) struct Findings {
-    pub(super) errors: Vec<ConfigError>,
-    pub(super) warnings: Vec<Warning>,
+pub struct Findings {
+    pub errors: Vec<ConfigError>,
+    pub warnings: Vec<Warning>,
 }
 
 /// One section. Whatever returns `None` for a value that is set has said why.
-pub(crate) struct Reader<'a> {
+pub struct Reader<'a> {
     /// What is said of no line is said of this file.
-    pub(super) file: &'a str,
-    pub(super) layers: &'a Layers,
-    pub(super) section: &'a RawSection,
-    pub(super) findings: &'a mut Findings,
+    pub file: &'a str,
+    pub layers: &'a Layers,
+    pub section: &'a RawSection,
+    pub findings: &'a mut Findings,
 }
 
 impl<'a> Reader<'a> {
     /// The section's name: `roles` of `[action:roles]`.
-    pub(crate) fn name(&self) -> &str {
+    pub fn name(&self) -> &str {
         &self.section.name
     }
 
     /// The text, or `None` if nothing sets it.
-    pub(crate) fn text(&mut self, option: &str) -> Option<String> {
+    pub fn text(&mut self, option: &str) -> Option<String> {
         match self.layers.resolve(self.section, option) {
             Ok(text) => {
                 if text.as_deref().is_some_and(looks_commented) {
@@ -45,25 +45,25 @@ impl<'a> Reader<'a> {
     }
 
     /// The text of an option that must be set.
-    pub(crate) fn required(&mut self, option: &str, allowed: &str) -> Option<String> {
+    pub fn required(&mut self, option: &str, allowed: &str) -> Option<String> {
         if self.is_set(option) {
             return self.text(option);
         }
         self.refuse(option, "is not set", allowed)
     }
 
-    pub(crate) fn is_set(&self, option: &str) -> bool {
+    pub fn is_set(&self, option: &str) -> bool {
         self.section.entry(option).is_some()
     }
 
     /// What is set and begins with `prefix`, by its whole name, in the order of the files.
-    pub(crate) fn keys(&self, prefix: &str) -> Vec<String> {
+    pub fn keys(&self, prefix: &str) -> Vec<String> {
         let names = self.section.entries.iter().map(|entry| &entry.option);
         names.filter(|name| name.starts_with(prefix)).cloned().collect()
     }
 
     /// A path; `Some(None)` if nothing sets it.
-    pub(crate) fn path(&mut self, option: &str, allowed: &str) -> Option<Option<PathBuf>> {
+    pub fn path(&mut self, option: &str, allowed: &str) -> Option<Option<PathBuf>> {
         if !self.is_set(option) {
             return Some(None);
         }
@@ -73,7 +73,7 @@ impl<'a> Reader<'a> {
         }
     }
 
-    pub(crate) fn boolean(&mut self, option: &str) -> Option<bool> {
+    pub fn boolean(&mut self, option: &str) -> Option<bool> {
         let text = self.text(option)?;
         match Value::read(Kind::Bool, &text, false) {
             Ok(Some(Value::Bool(value))) => Some(value),
@@ -82,7 +82,7 @@ impl<'a> Reader<'a> {
         }
     }
 
-    pub(crate) fn number(&mut self, option: &str, least: u32, most: u32) -> Option<u32> {
+    pub fn number(&mut self, option: &str, least: u32, most: u32) -> Option<u32> {
         let text = self.text(option)?;
         match text.trim().parse::<u32>() {
             Ok(number) if (least..=most).contains(&number) => Some(number),
@@ -98,7 +98,7 @@ impl<'a> Reader<'a> {
         }
     }
 
-    pub(crate) fn duration(&mut self, option: &str, least: Duration) -> Option<Duration> {
+    pub fn duration(&mut self, option: &str, least: Duration) -> Option<Duration> {
         /// 24 days, the longest that a 31-bit count of milliseconds holds; nobody means more.
         const MOST: Duration = Duration::from_secs(2_147_483);
         let text = self.text(option)?;
@@ -116,7 +116,7 @@ impl<'a> Reader<'a> {
     }
 
     /// A size in bytes.
-    pub(crate) fn size(&mut self, option: &str, least: u64, most: u64) -> Option<u64> {
+    pub fn size(&mut self, option: &str, least: u64, most: u64) -> Option<u64> {
         let text = self.text(option)?;
         match size::parse(&text) {
             Some(bytes) if (least..=most).contains(&bytes) => Some(bytes),
@@ -131,7 +131,7 @@ impl<'a> Reader<'a> {
     }
 
     /// One of these words, by its place among them.
-    pub(crate) fn word<T: Clone>(&mut self, option: &str, words: &[(&str, T)]) -> Option<T> {
+    pub fn word<T: Clone>(&mut self, option: &str, words: &[(&str, T)]) -> Option<T> {
         let text = self.text(option)?;
         if let Some((_, value)) = words.iter().find(|(word, _)| *word == text) {
             return Some(value.clone());
@@ -146,7 +146,7 @@ impl<'a> Reader<'a> {
     }
 
     /// Names separated by commas, at least one, none twice.
-    pub(crate) fn list(&mut self, option: &str) -> Option<Vec<String>> {
+    pub fn list(&mut self, option: &str) -> Option<Vec<String>> {
         let text = self.text(option)?;
         let items = typed::list(&text);
         if items.is_empty() || items.iter().any(String::is_empty) {
@@ -160,7 +160,7 @@ impl<'a> Reader<'a> {
         Some(items)
     }
 
-    pub(super) fn priorities(&mut self, option: &str) -> Option<Vec<Priority>> {
+    pub fn priorities(&mut self, option: &str) -> Option<Vec<Priority>> {
         let mut priorities = Vec::new();
         for item in self.list(option)? {
             match Priority::parse(&item) {
@@ -178,7 +178,7 @@ impl<'a> Reader<'a> {
     }
 
     /// `Ok(None)` if nothing sets it.
-    pub(crate) fn pattern(&mut self, option: &str) -> Result<Option<Pattern>, ()> {
+    pub fn pattern(&mut self, option: &str) -> Result<Option<Pattern>, ()> {
         if !self.is_set(option) {
             return Ok(None);
         }
@@ -190,7 +190,7 @@ impl<'a> Reader<'a> {
     }
 
     /// Names that must be among `known`, the sections of that kind.
-    pub(super) fn references(&mut self, option: &str, kind: &str, known: &[&str]) -> Option<Vec<String>> {
+    pub fn references(&mut self, option: &str, kind: &str, known: &[&str]) -> Option<Vec<String>> {
         let names = self.list(option)?;
         let mut all = true;
         for name in &names {
@@ -209,23 +209,23 @@ impl<'a> Reader<'a> {
         all.then_some(names)
     }
 
-    pub(crate) fn refuse<T>(&mut self, option: &str, problem: &str, allowed: &str) -> Option<T> {
+    pub fn refuse<T>(&mut self, option: &str, problem: &str, allowed: &str) -> Option<T> {
         self.refused(option, typed::Refusal::new(problem, allowed))
     }
 
-    pub(crate) fn refused<T>(&mut self, option: &str, refusal: typed::Refusal) -> Option<T> {
+    pub fn refused<T>(&mut self, option: &str, refusal: typed::Refusal) -> Option<T> {
         let mut finding = self.finding(option, &refusal.problem).allowed(refusal.allowed);
         finding.suggestion = refusal.suggestion;
         self.findings.errors.push(ConfigError(finding));
         None
     }
 
-    pub(crate) fn warn(&mut self, option: &str, problem: &str, allowed: &str) {
+    pub fn warn(&mut self, option: &str, problem: &str, allowed: &str) {
         self.findings.warnings.push(Warning(self.finding(option, problem).allowed(allowed)));
     }
 
     /// At the option's own line, else at its section's heading.
-    pub(super) fn finding(&self, option: &str, problem: &str) -> Finding {
+    pub fn finding(&self, option: &str, problem: &str) -> Finding {
         let place = self.section.entry(option).map_or(&self.section.place, |entry| &entry.origin);
         let finding = Finding::of(self.file, problem).group(&self.section.heading()).from_origin(place);
         if option.is_empty() { finding } else { finding.option(option) }
