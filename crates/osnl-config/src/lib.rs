@@ -1,18 +1,35 @@
-//! Reading configuration in the dialect of oslo.config, with a place for everything it says.
+//! oslo.config's dialect: text, environment, and flags become typed values that know their position.
 //!
-//! Three steps, each pure (text in, values out):
+//! No option is known here by its name. A caller passes a schema; two engines read by one:
 //!
-//! 1. [`Ini`] splits a file into sections and entries and keeps the line of each. It collects every
-//!    syntax error instead of stopping at the first.
-//! 2. [`Settings`] lays such files over the defaults of a [`Schema`]; the later layer wins and every
-//!    value knows its [`Origin`]. The [`Environment`] is one more layer, handed in as a value. Names that the schema lacks become [`Warning`]s.
-//! 3. [`Settings::read`] substitutes `$name` and gives a typed [`Value`], or a [`ValueError`] that says
-//!    what is allowed.
+//! - [`Settings`]: fixed sections, as in oslo.config itself. Unknown names are [`Warning`]s.
+//! - [`sections`]: sections with names, drivers with options of their own. Unknown names are errors.
 //!
-//! What is wrong is said in one line, `FILE:LINE: [group] option: what is wrong; what is allowed; did
-//! you mean …`, and never repeats a secret: see [`Finding`].
+//! Both read files as [`Ini`] and the process's [`Environment`], and substitute `$name`. The later layer wins, and every
+//! value has its [`Origin`]. All errors are collected.
 //!
-//! [`read_text`] and [`files_of`] are what opens files, for those who have paths.
+//! ```
+//! use osnl_config::{Ini, Kind, OptionDef, Schema, Settings, Value};
+//!
+//! static SCHEMA: Schema = Schema {
+//!     options: &[OptionDef { group: "lamp", name: "on", kind: Kind::Bool, default: Some("no"), secret: false }],
+//!     unapplied: &[],
+//! };
+//!
+//! let mut settings = Settings::new(&SCHEMA);
+//! let (ini, _) = Ini::parse("lamp.conf", "[lamp]\non = yes\nof = 1\n");
+//! let warnings = settings.apply(&ini);
+//! assert_eq!(warnings[0].to_string(), "lamp.conf:3: [lamp] of: unknown option, ignored; did you mean on?");
+//!
+//! let on = settings.read("lamp", "on")?;
+//! assert_eq!((on.value, on.origin.to_string()), (Some(Value::Bool(true)), "lamp.conf:2".to_owned()));
+//! # Ok::<(), osnl_config::ValueError>(())
+//! ```
+//!
+//! A [`Finding`] is one line, `FILE:LINE: [group] option: problem; remedy; did you mean …`, and never repeats a secret.
+//!
+//! The values that several forms share have a module each: [`duration`], [`size`], [`rate`], [`typed`]. Files that hold
+//! one secret are in [`secret_file`], secrets inside of other values in [`written_secrets`].
 //!
 //! The corner cases are those of oslo.config 10.7.0, recorded in `fixtures/config/ini-differential.json`.
 
@@ -34,15 +51,12 @@ pub mod written_secrets;
 #[cfg(test)]
 mod differential;
 
-pub use environment::PREFIX;
-pub use environment::{Environment, variable_name};
-pub use error::in_order;
-pub use error::{ConfigError, ConfigErrors, Finding, Warning, in_words, shown};
+pub use environment::{Environment, PREFIX, variable_name};
+pub use error::{ConfigError, ConfigErrors, Finding, Warning, in_order, in_words, shown};
 pub use ini::{Entry, Ini, Section};
 pub use log::{Level, LogFile};
 pub use osnl_model::nearest;
 pub use rate::Rate;
 pub use settings::{Kind, OptionDef, Origin, Reading, Schema, Settings, UnappliedGroup};
-pub use source::folder_finding;
-pub use source::{ReadError, files_of, read_text};
+pub use source::{ReadError, files_of, folder_finding, read_text};
 pub use value::{Value, ValueError, substitute};

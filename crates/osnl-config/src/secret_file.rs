@@ -13,11 +13,10 @@ use std::io::{self, Read as _};
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
+use super::sections::{Layers, RawSection};
 use super::{Environment, Finding, Origin, Warning};
 
-use super::sections::{Layers, RawSection};
-
-/// What a value begins with that names a file.
+/// The scheme of a value that names a file.
 pub const SCHEME: &str = "file://";
 const CREDENTIALS: &str = "CREDENTIALS_DIRECTORY";
 /// More than any secret has, less than what hurts.
@@ -26,11 +25,13 @@ const MOST_BYTES: u64 = 64 * 1024;
 /// A file that a value names. No Debug: the content is a secret.
 #[derive(Clone)]
 pub struct SecretFile {
+    /// Its path.
     pub path: PathBuf,
+    /// Its one line.
     pub content: Result<String, SecretFileError>,
 }
 
-/// Why a file gives no secret. Nothing of what stands in it is repeated.
+/// The reason that a file gives no secret. No content is repeated.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum SecretFileError {
     /// `file://name`.

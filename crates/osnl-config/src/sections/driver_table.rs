@@ -1,11 +1,11 @@
-//! A driver's options as a table: what files, the environment, `config show` and the reference know of them.
+//! A driver's options as a table, for files, the environment, `config show`, and the reference.
 
 use osnl_model::is_secret_key;
 
 /// Name and options of a driver.
 #[derive(Clone, Copy, Debug)]
 pub struct DriverTable {
-    /// What `driver = …` says.
+    /// The value of `driver = …`.
     pub name: &'static str,
     /// Its own options, in the order they are documented in.
     pub options: &'static [DriverOption],
@@ -18,8 +18,9 @@ pub struct DriverTable {
 /// One option: `DriverOption::new("url", "URL", "Where …. Must be set.").secret()`.
 #[derive(Clone, Copy, Debug)]
 pub struct DriverOption {
+    /// Its name, or its prefix before a key.
     pub name: &'static str,
-    /// What a value is: `boolean`, `duration`, `list`, `path`, `skip or all`.
+    /// The type of a value: `boolean`, `duration`, `list`, `path`, `skip or all`.
     pub kind: &'static str,
     /// What it means, in sentences.
     pub meaning: &'static str,
@@ -32,6 +33,7 @@ pub struct DriverOption {
 }
 
 impl DriverTable {
+    /// A driver whose options have fixed names.
     pub const fn new(name: &'static str, options: &'static [DriverOption]) -> Self {
         Self { name, options, keyed: &[], defaults: &[] }
     }
@@ -60,6 +62,7 @@ impl DriverTable {
 }
 
 impl DriverOption {
+    /// An option without a default that is not a secret.
     pub const fn new(name: &'static str, kind: &'static str, meaning: &'static str) -> Self {
         Self { name, kind, meaning, default: None, secret: false, secret_by_key: false }
     }

@@ -15,7 +15,7 @@ use crate::secret_file::{SecretFile, SecretFileError};
 /// The section whose options `$name` reaches from every other one.
 const DEFAULT: &str = "DEFAULT";
 
-/// Sections in the order they first appear in; those without a name are always there.
+/// The sections of all layers. Those without a name are always present.
 #[derive(Clone)]
 pub struct Layers {
     schema: &'static SectionSchema,
@@ -26,19 +26,24 @@ pub struct Layers {
 /// One section, whatever files it stands in.
 #[derive(Clone)]
 pub struct RawSection {
+    /// Its kind.
     pub def: &'static SectionDef,
-    /// What follows the colon; empty for a section without a name.
+    /// The text behind the colon; empty for a section without a name.
     pub name: String,
     /// Its first heading.
     pub place: Origin,
+    /// One entry for each option that is set.
     pub entries: Vec<RawEntry>,
 }
 
 /// The value that counts for one option.
 #[derive(Clone)]
 pub struct RawEntry {
+    /// The option's whole name.
     pub option: String,
+    /// The text as it is written.
     pub text: String,
+    /// The place of the text.
     pub origin: Origin,
     /// The file that `text` names, where the option holds a secret.
     pub file: Option<SecretFile>,
@@ -52,11 +57,12 @@ impl RawSection {
         if self.def.named { format!("{}:{}", self.def.kind, self.name) } else { self.def.kind.to_owned() }
     }
 
+    /// The entry of an option that is set.
     pub fn entry(&self, option: &str) -> Option<&RawEntry> {
         self.entries.iter().find(|entry| entry.option == option)
     }
 
-    /// What `driver` says, as it is written.
+    /// The value of `driver`, as it is written.
     pub fn driver(&self) -> Option<&str> {
         self.entry("driver").map(|entry| entry.text.as_str())
     }
@@ -336,22 +342,25 @@ impl Layers {
     }
 }
 
-/// Why `$name` cannot be replaced.
+/// The reason that `$name` cannot be replaced.
 #[derive(Debug, thiserror::Error)]
 pub enum Substitution {
     /// The name, unless it may be part of a password.
     #[error("{} names no known option", .0.as_ref().map_or("$…".to_owned(), |name| format!("${name}")))]
     Unknown(Option<String>),
+    /// A secret in an option that is not one, by its name.
     #[error("${0} names a secret, which only a secret option may repeat")]
     Secret(String),
+    /// The option needs its own value.
     #[error("a $name in it leads back to the option itself")]
     Circle,
+    /// The option's secret is in a file that cannot be read.
     #[error(transparent)]
     File(SecretFileError),
 }
 
 impl Substitution {
-    /// What to do.
+    /// The remedy.
     pub fn remedy(&self) -> &'static str {
         match self {
             Self::Unknown(_) | Self::Secret(_) | Self::Circle => "write $$ where a dollar sign is meant",

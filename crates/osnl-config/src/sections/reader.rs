@@ -1,26 +1,31 @@
-//! Reading one section's options, each to its type, collecting what is wrong.
+//! A reader that turns the options of one section into typed values and collects findings.
 
 use std::path::PathBuf;
 use std::time::Duration;
 
-use crate::{ConfigError, Finding, Kind, Value, Warning, duration, nearest, shown, size, typed};
 use osnl_model::{Pattern, Priority};
 
 use super::layers::{Layers, RawSection};
+use crate::{ConfigError, Finding, Kind, Value, Warning, duration, nearest, shown, size, typed};
 
-/// What was said so far.
+/// The findings so far.
 #[derive(Default)]
 pub struct Findings {
+    /// Errors, in the order they were found.
     pub errors: Vec<ConfigError>,
+    /// Warnings, in the order they were found.
     pub warnings: Vec<Warning>,
 }
 
-/// One section. Whatever returns `None` for a value that is set has said why.
+/// A reader of one section. A method that returns `None` for a value that is set has reported an error.
 pub struct Reader<'a> {
-    /// What is said of no line is said of this file.
+    /// The file of findings without a line.
     pub file: &'a str,
+    /// All sections, for `$name`.
     pub layers: &'a Layers,
+    /// The section that is read.
     pub section: &'a RawSection,
+    /// The findings so far.
     pub findings: &'a mut Findings,
 }
 
@@ -52,11 +57,12 @@ impl<'a> Reader<'a> {
         self.refuse(option, "is not set", allowed)
     }
 
+    /// Whether a layer sets the option.
     pub fn is_set(&self, option: &str) -> bool {
         self.section.entry(option).is_some()
     }
 
-    /// What is set and begins with `prefix`, by its whole name, in the order of the files.
+    /// The whole names of the options that are set and begin with `prefix`, in the order of the files.
     pub fn keys(&self, prefix: &str) -> Vec<String> {
         let names = self.section.entries.iter().map(|entry| &entry.option);
         names.filter(|name| name.starts_with(prefix)).cloned().collect()
@@ -73,6 +79,7 @@ impl<'a> Reader<'a> {
         }
     }
 
+    /// A boolean.
     pub fn boolean(&mut self, option: &str) -> Option<bool> {
         let text = self.text(option)?;
         match Value::read(Kind::Bool, &text, false) {
@@ -82,6 +89,7 @@ impl<'a> Reader<'a> {
         }
     }
 
+    /// A whole number within a range.
     pub fn number(&mut self, option: &str, least: u32, most: u32) -> Option<u32> {
         let text = self.text(option)?;
         match text.trim().parse::<u32>() {
@@ -98,8 +106,9 @@ impl<'a> Reader<'a> {
         }
     }
 
+    /// A duration of at least `least`.
     pub fn duration(&mut self, option: &str, least: Duration) -> Option<Duration> {
-        /// 24 days, the longest that a 31-bit count of milliseconds holds; nobody means more.
+        /// 24 days, the longest duration that a 31-bit count of milliseconds holds.
         const MOST: Duration = Duration::from_secs(2_147_483);
         let text = self.text(option)?;
         match duration::parse(&text) {
@@ -160,6 +169,7 @@ impl<'a> Reader<'a> {
         Some(items)
     }
 
+    /// Priorities separated by commas.
     pub fn priorities(&mut self, option: &str) -> Option<Vec<Priority>> {
         let mut priorities = Vec::new();
         for item in self.list(option)? {
@@ -209,10 +219,12 @@ impl<'a> Reader<'a> {
         all.then_some(names)
     }
 
+    /// Reports an error about an option.
     pub fn refuse<T>(&mut self, option: &str, problem: &str, allowed: &str) -> Option<T> {
         self.refused(option, typed::Refusal::new(problem, allowed))
     }
 
+    /// Reports a refusal of an option's value as an error.
     pub fn refused<T>(&mut self, option: &str, refusal: typed::Refusal) -> Option<T> {
         let mut finding = self.finding(option, &refusal.problem).allowed(refusal.allowed);
         finding.suggestion = refusal.suggestion;
@@ -220,6 +232,7 @@ impl<'a> Reader<'a> {
         None
     }
 
+    /// Reports a warning about an option.
     pub fn warn(&mut self, option: &str, problem: &str, allowed: &str) {
         self.findings.warnings.push(Warning(self.finding(option, problem).allowed(allowed)));
     }
