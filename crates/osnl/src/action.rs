@@ -2,6 +2,7 @@
 //! attempt or a dead letter, is decided by the retry policy (see [`crate::delivery`]). Actions never
 //! sleep, never retry and never count; the delivery loop gives each attempt its deadline.
 
+pub mod driver;
 pub mod dump;
 pub(crate) mod event_names;
 pub mod exec;
@@ -10,10 +11,8 @@ pub mod http_request;
 pub mod k2hr3;
 pub mod k2hr3_register;
 pub mod mail;
-pub mod oss_rest;
 mod progress;
 pub mod publish;
-pub mod python;
 pub mod syslog;
 mod wire;
 

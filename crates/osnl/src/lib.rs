@@ -29,6 +29,7 @@ pub mod action;
 pub mod control;
 pub mod daemon;
 pub mod delivery;
+mod drivers;
 pub mod ends;
 pub mod enrich;
 pub mod explain;

@@ -13,7 +13,7 @@
 //! | [`asked`](Asked) | what nova, neutron and glance say of an instance |
 //! | [`completing`](Completing) | who is asked of a delivery, and that it is asked once |
 //!
-//! But for [`Servers`], who may be asked, it is pure; [`Asked`] asks, before a delivery's first attempt. The action that posts is [`crate::action::oss_rest`].
+//! But for [`Servers`], who may be asked, it is pure; [`Asked`] asks, before a delivery's first attempt. The action that posts is [`rest`].
 
 mod asked;
 mod body;
@@ -24,6 +24,8 @@ mod instance;
 mod memory;
 mod node_detail;
 mod ordered;
+pub mod python;
+pub mod rest;
 mod servers;
 #[cfg(test)]
 mod tests;
@@ -45,6 +47,14 @@ pub use self::told::{Call, Telling};
 pub(crate) use self::told::{DONE, HAPPENED};
 pub(crate) use self::watcher::Keys as KeysOfParts;
 pub use self::watcher::{Watched, Watcher};
+use crate::action::driver::Driver;
+
+/// The lists of a driver that has to know what an event means against what was seen before; `None` if it takes each event
+/// as it is.
+pub(crate) fn lists_of(driver: &Driver) -> Option<Lists> {
+    let of_rest = driver.options::<rest::OssRestConf>().map(|conf| conf.options.lists.clone());
+    of_rest.or_else(|| driver.options::<python::PythonConf>()?.options.details.watches())
+}
 
 /// The version that `oss_watcher --version` has always said; the version of osnl is the crate's.
 #[must_use]

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use osnl::action::http::HttpOptions;
 use osnl::journal::sqlite::OpenError;
 use osnl::metrics::Counters;
-use osnl::native::{self, BuildError, Loaded, Native, Sources};
+use osnl::native::{self, BuildError, DriverError, Loaded, Native, Sources};
 use osnl_config::LogFile;
 
 use super::k2hr3_osnl::filter;
@@ -59,7 +59,7 @@ fn start(loaded: Loaded, sources: Sources) -> anyhow::Result<Exit> {
             Ok(daemon) => daemon,
             Err(
                 error @ (BuildError::Transport { .. }
-                | BuildError::Http { .. }
+                | BuildError::Action(DriverError::Http { .. })
                 | BuildError::Enrich { .. }
                 | BuildError::OpenState(_)),
             ) => {
@@ -67,8 +67,7 @@ fn start(loaded: Loaded, sources: Sources) -> anyhow::Result<Exit> {
                 return Ok(Exit::Config);
             }
             Err(
-                error @ (BuildError::Action { .. }
-                | BuildError::File { .. }
+                error @ (BuildError::Action(DriverError::File { .. } | DriverError::Other { .. })
                 | BuildError::NoState { .. }
                 | BuildError::State { .. }),
             ) => return Err(error.into()),

@@ -3,7 +3,7 @@
 //! attempt with [`of_event`], and for a preview with [`of_preview`].
 
 use super::{Event, FAILURE};
-use crate::native::driver::{NativeReader, Reader, Wanted};
+use crate::action::driver::{NativeReader, Reader, Wanted};
 
 use osnl_template::{Escape, Names, Template};
 

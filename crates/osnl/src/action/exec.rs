@@ -16,7 +16,7 @@
 //! long-lived child the other events in that child's hands fail as well, as if their connection was lost.
 
 mod chatter;
-pub(in crate::action) mod conf;
+pub(crate) mod conf;
 mod event;
 mod lines;
 mod once;
@@ -25,7 +25,7 @@ mod program;
 mod supervisor;
 mod verdict;
 mod words;
-pub(in crate::action) mod worker;
+pub(crate) mod worker;
 
 use std::fmt;
 use std::sync::Arc;

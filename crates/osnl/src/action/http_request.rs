@@ -33,7 +33,7 @@ mod target;
 mod tests;
 mod verb;
 
-pub(in crate::action) use self::message::key_value;
+pub(crate) use self::message::key_value;
 
 use std::fmt;
 use std::sync::Arc;
@@ -50,7 +50,7 @@ pub use self::cloud_event::CloudEventMode;
 pub use self::conf::HttpConf;
 pub(in crate::action) use self::conf::{EXTENSION, SOURCE, SUBJECT, TYPE, extensions};
 use self::message::{About, Message};
-pub(in crate::action) use self::secrets::scrub;
+pub(crate) use self::secrets::scrub;
 pub use self::statuses::{Judgement, NoStatuses, Statuses};
 use super::{Action, ActionError, Done, ErrorClass, Event};
 

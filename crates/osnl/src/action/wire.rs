@@ -12,7 +12,7 @@ use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 
 use super::{ActionError, ErrorClass};
-use crate::native::driver::TlsConf;
+use crate::action::driver::TlsConf;
 
 /// What a server is talked to by, with TLS or without.
 pub(crate) trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}

@@ -5,7 +5,8 @@ use osnl_model::Predicate;
 
 use super::conf::{Conf, Level, Loaded, LogFile};
 use super::meaning::{NAME, PREFETCH};
-use crate::native::{self, DocEntry, DocSection, Document, Driver, JournalConf, Native};
+use crate::action::k2hr3::K2hr3Conf;
+use crate::native::{self, DocEntry, DocSection, Document, JournalConf, Native};
 use crate::rule::Rule;
 
 /// The file means something that the native form cannot say, such as a comma in a topic's name.
@@ -173,7 +174,7 @@ fn difference(conf: &Conf, native: &Native) -> Option<&'static str> {
     let (old, new) = (conf.listener(), listener.config());
     let said =
         |listener: &crate::listener::ListenerConfig| format!("{:?}{:?}", listener.targets, listener.options);
-    let Driver::K2hr3(k2hr3) = &action.driver else { return Some("the action") };
+    let Some(k2hr3) = action.driver.options::<K2hr3Conf>() else { return Some("the action") };
     if said(&old) != said(&new) || listener.transport_url != conf.oslo_messaging_notifications.transport_url {
         Some("what is listened to")
     } else if format!("{:?}", conf.rule()) != format!("{:?}", at_the_top(&rule.rule)) {

@@ -7,9 +7,9 @@ use osnl_config::{nearest, typed};
 use osnl_template::Expression;
 
 use super::driver::{DRIVERS, DriverEntry, driver, names};
-use super::native_reader::NativeReader;
 use super::schema::{ACTION, ENRICH, SECTIONS};
 use super::{ActionConf, Native, RuleConf, deliveries, fallback, when};
+use crate::action::driver::NativeReader;
 use crate::enrich::EnrichConf;
 
 /// What every action has is read here, whatever its driver: the pace and bounds of its deliveries, its guard, what is asked
@@ -18,9 +18,8 @@ pub(super) fn action(reader: &mut Reader<'_>, enrichments: &[&str], actions: &[&
     let known = which(reader)?;
     let foreign = refuse_foreign(reader, known.table.name);
     let conf = (known.read)(reader);
-    let gathers = conf.as_ref().and_then(|conf| conf.conf().gathers());
-    let hosts = conf.as_ref().and_then(|conf| conf.conf().hosts()).unwrap_or_default();
-    let delivery = deliveries::settings(reader, gathers, hosts);
+    let traits = conf.as_ref().map(|conf| conf.conf().traits()).unwrap_or_default();
+    let delivery = deliveries::settings(reader, traits.gathers, traits.hosts.unwrap_or_default());
     let enrich = match reader.is_set("enrich") {
         true => reader.references("enrich", ENRICH, enrichments),
         false => Some(Vec::new()),

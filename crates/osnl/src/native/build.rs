@@ -9,11 +9,10 @@ use osnl_config::Rate;
 use osnl_model::Target;
 use osnl_transport::{ListenOptions, Transport, TransportError};
 
-use super::driver::BuildContext;
-use super::logins::Logins;
 use super::orphans::follow_releases;
 use super::parts::{Parts, real};
 use super::{ActionConf, JournalConf, ListenerConf, Native};
+use crate::action::driver::{BuildContext, DriverError, Logins, Subscription};
 use crate::action::http::{HttpError, HttpOptions};
 use crate::control::{ControlSocket, Desk, Store};
 use crate::daemon::Daemon;
@@ -25,7 +24,7 @@ use crate::journal::memory::{MemoryJournal, MemoryLimits};
 use crate::journal::sqlite::{OpenError, SqliteJournal, SqliteOptions};
 use crate::listener::{Bindings, ListenerConfig, PositionStore};
 use crate::metrics::Counters;
-use crate::oss::{Asked, Completing, Watched, Watcher};
+use crate::oss::{self, Asked, Completing, Watched, Watcher};
 use crate::rule::{Guards, Rule};
 use crate::unmatched::Ring;
 
@@ -42,14 +41,6 @@ pub enum BuildError {
         listener: Arc<str>,
         /// What is wrong with it.
         error: TransportError,
-    },
-    /// The certificates or the proxy of an action.
-    #[error("[action:{action}] {error}")]
-    Http {
-        /// The section's name.
-        action: Arc<str>,
-        /// What is wrong, and what to do.
-        error: HttpError,
     },
     /// Nothing names a folder for what has to outlive the process.
     #[error(
@@ -83,16 +74,9 @@ pub enum BuildError {
         /// What is wrong, and what to do.
         error: OpenError,
     },
-    /// The file of an action.
-    #[error("[action:{action}] path: {}: {error}; name another one, or let this user write it", .path.display())]
-    File {
-        /// The section's name.
-        action: Arc<str>,
-        /// As configured.
-        path: PathBuf,
-        /// The operating system's reason.
-        error: io::Error,
-    },
+    /// What an action needs.
+    #[error(transparent)]
+    Action(#[from] DriverError),
     /// The certificates of an enrichment.
     #[error("[enrich:{name}] {error}")]
     Enrich {
@@ -100,14 +84,6 @@ pub enum BuildError {
         name: Arc<str>,
         /// What is wrong, and what to do.
         error: HttpError,
-    },
-    /// Anything else that an action needs.
-    #[error("[action:{action}] {problem}")]
-    Action {
-        /// The section's name.
-        action: Arc<str>,
-        /// What is wrong, and what to do. No secret.
-        problem: String,
     },
 }
 
@@ -257,7 +233,7 @@ impl Native {
     pub(super) fn watched(&self) -> Watched {
         let mut watched = Watched::default();
         for conf in &self.actions {
-            if let Some(lists) = conf.driver.conf().watches() {
+            if let Some(lists) = oss::lists_of(&conf.driver) {
                 watched.add(conf.name.clone(), lists);
             }
         }
@@ -327,6 +303,16 @@ impl JournalConf {
 }
 
 impl ListenerConf {
+    /// What it subscribes to.
+    pub(super) fn subscription(&self) -> Subscription<'_> {
+        Subscription {
+            transport_url: &self.transport_url,
+            declare: self.declare,
+            exchanges: &self.exchanges,
+            topics: &self.topics,
+        }
+    }
+
     /// The queues it consumes.
     #[must_use]
     pub fn queues(&self) -> Vec<String> {
@@ -369,9 +355,6 @@ impl ActionConf {
         let action = self.driver.conf().action(&BuildContext {
             name: &self.name,
             http: &parts.http,
-            settings: &self.delivery,
-            state_folder: parts.state_folder.as_deref(),
-            counters: &parts.counters,
             logins: &parts.logins,
         })?;
         let steps = self.enrich.iter().filter_map(|name| parts.asking.get(name)).cloned().collect::<Vec<_>>();
@@ -383,9 +366,10 @@ impl ActionConf {
 
     /// Who is asked for what no event has told, if anybody is.
     fn completing(&self, parts: &Parts) -> Option<Completing> {
-        let conf = self.driver.conf();
-        let servers = Arc::new(Asked::of(parts.asking.get(conf.asks()?)?));
-        Some(Completing { servers, lists: conf.watches()?, watcher: parts.watcher.clone() })
+        let asks = self.driver.conf().traits().asks?;
+        let servers = Arc::new(Asked::of(parts.asking.get(asks)?));
+        let lists = oss::lists_of(&self.driver)?;
+        Some(Completing { servers, lists, watcher: parts.watcher.clone() })
     }
 
     /// The loop of its deliveries, not begun.

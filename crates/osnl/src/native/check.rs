@@ -16,11 +16,11 @@ use super::action::{action, conditions};
 use super::deliveries;
 use super::enrich::enrich;
 use super::journal::{journal, keep_unmatched};
-use super::native_reader::NativeReader;
 use super::schema::{ACTION, DEFAULT, ENRICH, JOURNAL, LISTENER, RABBIT, RULE};
 use super::{
     ActionConf, JournalConf, ListenerConf, Native, RuleConf, fallback, never, rabbit, topology, when,
 };
+use crate::action::driver::NativeReader;
 use crate::enrich::EnrichConf;
 use crate::journal::sqlite::IN_MEMORY;
 use crate::rule::{Nested, Rule};
@@ -209,7 +209,7 @@ impl<'a> Checker<'a> {
                     );
                 }
             }
-            if !action.driver.conf().takes_enrichments() && action.decided_late().is_none() {
+            if !action.driver.conf().traits().takes_enrichments && action.decided_late().is_none() {
                 let problem = "brings what neither when nor the driver looks at";
                 let allowed = "write a when that names it, or remove the line";
                 self.reader(section).warn("enrich", problem, allowed);
@@ -228,7 +228,7 @@ impl<'a> Checker<'a> {
                 rules.iter().filter(|rule| rule.enabled).filter(fires).flat_map(|rule| &rule.listeners);
             let heard: Vec<&Arc<str>> = heard.collect();
             let fed = |listener: &&ListenerConf| {
-                heard.contains(&&listener.name) && action.driver.conf().feeds(listener)
+                heard.contains(&&listener.name) && action.driver.conf().feeds(&listener.subscription())
             };
             if let (Some(fed), Some(section)) = (listeners.iter().find(fed), self.named(ACTION, &action.name))
             {

@@ -3,16 +3,14 @@
 use std::num::NonZeroU32;
 use std::time::Duration;
 
-use osnl_config::rate::{self, RateError};
 use osnl_config::sections::Reader;
 use osnl_config::{Rate, duration, shown};
 
 use super::{ActionConf, JournalConf, RuleConf};
+use crate::action::driver::{MOST_AT_ONCE, rate};
 use crate::delivery::{Batch, DeliverySettings, HostLimits, Limits, OnDead, RetryPolicy, WhenExhausted};
 use crate::rule::{KeySource, Mode};
 
-/// Each has a place in memory and, with most targets, a connection.
-const MOST_AT_ONCE: u32 = 1000;
 /// Nobody reads a longer digest.
 const MOST_GATHERED: usize = 500;
 const LONGEST_WAIT: Duration = Duration::from_secs(3600);
@@ -47,40 +45,6 @@ pub(super) fn mode(reader: &mut Reader<'_>) -> Option<Mode> {
 
 pub(super) fn guard(reader: &mut Reader<'_>) -> Option<Option<Rate>> {
     rate(reader, "guard", "different resources")
-}
-
-/// What each host that an event names is allowed; `from_event` is whether events name hosts at all.
-pub(crate) fn hosts(reader: &mut Reader<'_>, from_event: bool) -> Option<HostLimits> {
-    let is_set = |option: &&str| reader.is_set(option);
-    let set: Vec<&str> = ["host_concurrency", "host_rate"].into_iter().filter(is_set).collect();
-    if let (Some(option), false) = (set.first(), from_event) {
-        let problem = "bounds each host that an event names, and the host of url is written out";
-        return reader.refuse(option, problem, "remove the line; concurrency and rate bound the target");
-    }
-    let concurrency = match set.contains(&"host_concurrency") {
-        true => Some(usize::try_from(reader.number("host_concurrency", 1, MOST_AT_ONCE)?).ok()?),
-        false => None,
-    };
-    Some(HostLimits { concurrency, rate: rate(reader, "host_rate", "calls")? })
-}
-
-/// So many of these within a time.
-fn rate(reader: &mut Reader<'_>, option: &str, what: &str) -> Option<Option<Rate>> {
-    if !reader.is_set(option) {
-        return Some(None);
-    }
-    let text = reader.text(option)?;
-    match rate::parse(&text) {
-        Ok(rate) => Some(Some(rate)),
-        Err(RateError::Form) => {
-            let problem = format!("{} is not a rate", shown(&text));
-            reader.refuse(option, &problem, &format!("write 100 per 10m: so many {what} within this time"))
-        }
-        Err(RateError::Range) => {
-            let problem = format!("{} is out of range", shown(&text));
-            reader.refuse(option, &problem, "allowed: 1 to 1000000 per 1s to 7d")
-        }
-    }
 }
 
 /// At what pace an action's deliveries are made, and when they are given up.

@@ -267,7 +267,7 @@ fn action(out: &mut String, conf: &ActionConf) {
         say("if", &when.source().split_whitespace().collect::<Vec<_>>().join(" "));
     }
     let settings = &conf.delivery;
-    if let Some(refuser) = driver.refuser() {
+    if let Some(refuser) = driver.traits().refuser {
         let end = match settings.when_exhausted {
             WhenExhausted::DeadLetter => "then a dead letter",
             WhenExhausted::Return => "then back to the broker",
@@ -326,7 +326,7 @@ fn action(out: &mut String, conf: &ActionConf) {
         Some(rate) => {
             say("guard", &format!("{rate}; what is beyond it is held until somebody releases it"));
         }
-        None if driver.destroys() => {
+        None if driver.traits().destroys => {
             say("guard", "none; recommended for what deletes: guard = 100 per 10m");
         }
         None => {}

@@ -64,7 +64,7 @@ pub(super) fn used(rules: &[RuleConf], actions: &[ActionConf]) -> BTreeSet<Arc<s
 
 /// The actions whose calls are one thing of many events: a digest. Theirs wait for nobody.
 pub(super) fn gathering(actions: &[ActionConf]) -> BTreeSet<Arc<str>> {
-    let gathering = actions.iter().filter(|action| action.driver.conf().gathers().is_some());
+    let gathering = actions.iter().filter(|action| action.driver.conf().traits().gathers.is_some());
     gathering.map(|action| action.name.clone()).collect()
 }
 

@@ -7,8 +7,8 @@ use std::sync::Arc;
 
 use osnl_transport::{Binding, Declare, QueueType, Transport, TransportError, transport_with};
 
-use super::logins::Logins;
 use super::{BuildError, ListenerConf, Native, OnFull, Transports};
+use crate::action::driver::Logins;
 use crate::action::http::HttpOptions;
 use crate::control::Store;
 use crate::enrich::Step;

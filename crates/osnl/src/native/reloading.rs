@@ -19,11 +19,11 @@ use osnl_transport::BoxFuture;
 use tokio::task::spawn_blocking;
 
 use super::change::{Different, Values};
-use super::logins::Logins;
 use super::orphans::follow_releases;
 use super::parts::{MakeTransport, Parts, real};
 use super::schema::{ACTION, ENRICH, LISTENER};
 use super::{BuildError, Loaded, Native, Sources, load, told};
+use crate::action::driver::{DriverError, Logins};
 use crate::action::http::HttpOptions;
 use crate::control::Store;
 use crate::daemon::{Changes, Daemon, Reason, Refused, Reload};
@@ -247,8 +247,8 @@ impl Running {
                 continue;
             };
             if is_other(ACTION, &action.name)
-                || before.driver.conf().logs_in() != action.driver.conf().logs_in()
-                || action.enrich.iter().chain(action.driver.conf().asks()).any(asks_otherwise)
+                || before.driver.conf().traits().logs_in != action.driver.conf().traits().logs_in
+                || action.enrich.iter().chain(action.driver.conf().traits().asks).any(asks_otherwise)
                 || action.on_failure.as_ref().is_some_and(|to| is_other(ACTION, &to.action))
             {
                 changes.setups.push((action.name.clone(), action.setup(parts)?));
@@ -278,14 +278,13 @@ impl Running {
 fn unusable(error: BuildError) -> Refused {
     let reason = match &error {
         BuildError::Transport { .. }
-        | BuildError::Http { .. }
         | BuildError::Enrich { .. }
-        | BuildError::Action { .. } => Reason::Configuration,
+        | BuildError::Action(DriverError::Http { .. } | DriverError::Other { .. }) => Reason::Configuration,
         BuildError::NoState { .. }
         | BuildError::State { .. }
         | BuildError::OpenState(_)
         | BuildError::Journal { .. }
-        | BuildError::File { .. } => Reason::Unusable,
+        | BuildError::Action(DriverError::File { .. }) => Reason::Unusable,
     };
     Refused { reason, errors: vec![error.to_string()] }
 }

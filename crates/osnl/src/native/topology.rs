@@ -13,8 +13,8 @@ use osnl_transport::{
     RabbitOptions, StreamOffset,
 };
 
-use super::native_reader::{LONGEST_NAME, NativeReader};
 use super::schema::LISTENER;
+use crate::action::driver::{LONGEST_NAME, NativeReader};
 
 /// The routing key is the topic, a dot and the priority, of which `critical` is the longest.
 const LONGEST_TOPIC: usize = LONGEST_NAME - ".critical".len();

@@ -12,9 +12,9 @@ use std::time::{Duration, SystemTime};
 
 use osnl::action::http::HttpOptions;
 use osnl::action::http::header::{HeaderName, HeaderValue};
-use osnl::action::http_request::{Authorization, HttpAction};
+use osnl::action::http_request::{Authorization, HttpAction, HttpConf};
 use osnl::action::{Action, ActionError, Done, ErrorClass, Event};
-use osnl::native::{Driver, Sources, load_texts};
+use osnl::native::{Sources, load_texts};
 use osnl::received::{Origin, Received};
 use osnl_testkit::{Authority, Identity, Protocols, Reply, Sink, TlsSink};
 use osnl_transport::{BoxFuture, Properties};
@@ -42,7 +42,9 @@ impl Hook {
         );
         let loaded = load_texts(&[("a.conf".to_owned(), text)], &Sources::default());
         let loaded = loaded.unwrap_or_else(|errors| panic!("{errors}"));
-        let Driver::Http(conf) = &loaded.conf.actions[0].driver else { panic!("another driver") };
+        let Some(conf) = loaded.conf.actions[0].driver.options::<HttpConf>() else {
+            panic!("another driver")
+        };
         let action = conf.build(&HttpOptions::default(), authorization).unwrap();
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         Self { runtime, action }

@@ -4,8 +4,8 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 use osnl::action::http::HttpOptions;
-use osnl::action::oss_rest::{OssRest, OssRestOptions};
 use osnl::action::{Action, ActionError, Done, Event};
+use osnl::oss::rest::{OssRest, OssRestOptions};
 use osnl::oss::{Body, Lists, NodeForm, Watched, Watcher};
 use osnl::received::{Origin, Received};
 use osnl_http::Url;

@@ -5,8 +5,8 @@ use std::path::Path;
 use std::time::Duration;
 
 use osnl::action::exec::Program;
-use osnl::action::python::{PayloadDetails, PluginConfig, Python, PythonOptions};
 use osnl::action::{ActionError, Done, ErrorClass};
+use osnl::oss::python::{PayloadDetails, PluginConfig, Python, PythonOptions};
 use osnl_testkit::{Reply, Sink};
 use serde_json::{Value, json};
 use tempfile::TempDir;

@@ -7,11 +7,10 @@ use osnl_transport::BoxFuture;
 
 use super::Dump;
 use crate::action::Action;
-use crate::native::driver::{
-    BuildContext, DriverConf, DriverOption, DriverTable, Probe, ProbeContext, ReadDriver, Reader, Wanted,
-    file_probe,
+use crate::action::driver::{
+    BuildContext, DriverConf, DriverError, DriverOption, DriverTable, Preview, Probe, ProbeContext,
+    ReadDriver, Reader, Traits, Wanted, file_probe,
 };
-use crate::native::{BuildError, Preview};
 
 /// `driver = dump`.
 #[derive(Clone, Debug)]
@@ -45,11 +44,11 @@ impl ReadDriver for DumpConf {
 }
 
 impl DriverConf for DumpConf {
-    fn action(&self, context: &BuildContext<'_>) -> Result<Arc<dyn Action>, BuildError> {
+    fn action(&self, context: &BuildContext<'_>) -> Result<Arc<dyn Action>, DriverError> {
         let Some(path) = &self.path else { return Ok(Arc::new(Dump::to_stdout())) };
         match Dump::to_file(path) {
             Ok(dump) => Ok(Arc::new(dump)),
-            Err(error) => Err(BuildError::File { action: context.name.clone(), path: path.clone(), error }),
+            Err(error) => Err(DriverError::File { action: context.name.clone(), path: path.clone(), error }),
         }
     }
 
@@ -57,8 +56,8 @@ impl DriverConf for DumpConf {
         format!("writes each event to {}, a JSON line each", self.to())
     }
 
-    fn refuser(&self) -> Option<&'static str> {
-        None
+    fn traits(&self) -> Traits<'_> {
+        Traits { refuser: None, ..Traits::default() }
     }
 
     fn preview(&self, wanted: &Wanted<'_>) -> Preview {

@@ -10,10 +10,10 @@ use osnl_transport::BoxFuture;
 use super::words;
 use super::{Exec, ExecOptions, Mode, Program};
 use crate::action::Action;
-use crate::native::driver::{
-    BuildContext, DriverConf, DriverOption, DriverTable, Probe, ProbeContext, ReadDriver, Reader, Wanted,
+use crate::action::driver::{
+    BuildContext, DriverConf, DriverError, DriverOption, DriverTable, Preview, Probe, ProbeContext,
+    ReadDriver, Reader, Traits, Wanted,
 };
-use crate::native::{BuildError, Preview};
 
 /// `driver = exec`.
 #[derive(Clone, Debug)]
@@ -25,7 +25,7 @@ pub struct ExecConf {
 }
 
 /// What every driver that starts a process has.
-pub(in crate::action) const ENVIRONMENT: DriverOption = DriverOption {
+pub(crate) const ENVIRONMENT: DriverOption = DriverOption {
     secret: true,
     ..DriverOption::new(
         "environment",
@@ -33,9 +33,9 @@ pub(in crate::action) const ENVIRONMENT: DriverOption = DriverOption {
         "What the process finds in its environment beside PATH and LANG; nothing of osnl's own is handed on.",
     )
 };
-pub(in crate::action) const WORKING_DIR: DriverOption =
+pub(crate) const WORKING_DIR: DriverOption =
     DriverOption::new("working_dir", "absolute path", "The folder that the process works in.").or("/");
-pub(in crate::action) const STOP_TIMEOUT: DriverOption = DriverOption::new(
+pub(crate) const STOP_TIMEOUT: DriverOption = DriverOption::new(
     "stop_timeout",
     "duration",
     "How long the process may take to end when its input ends, and again after SIGTERM; then it is killed with all of \
@@ -108,7 +108,7 @@ impl ReadDriver for ExecConf {
 }
 
 impl DriverConf for ExecConf {
-    fn action(&self, context: &BuildContext<'_>) -> Result<Arc<dyn Action>, BuildError> {
+    fn action(&self, context: &BuildContext<'_>) -> Result<Arc<dyn Action>, DriverError> {
         Ok(Arc::new(Exec::new(context.name.clone(), self.program.clone(), self.options)))
     }
 
@@ -120,8 +120,8 @@ impl DriverConf for ExecConf {
         }
     }
 
-    fn refuser(&self) -> Option<&'static str> {
-        Some("the program")
+    fn traits(&self) -> Traits<'_> {
+        Traits { refuser: Some("the program"), ..Traits::default() }
     }
 
     fn preview(&self, wanted: &Wanted<'_>) -> Preview {
@@ -140,7 +140,7 @@ impl DriverConf for ExecConf {
 }
 
 /// What an event is about, for people.
-pub(in crate::action) fn about(notification: &Notification) -> Vec<(&'static str, String)> {
+pub(crate) fn about(notification: &Notification) -> Vec<(&'static str, String)> {
     let mut about = vec![("event", notification.event_type.clone().unwrap_or_default())];
     if let Some(resource) = resources(notification).into_iter().next() {
         about.push((
@@ -152,14 +152,14 @@ pub(in crate::action) fn about(notification: &Notification) -> Vec<(&'static str
 }
 
 /// [`ENVIRONMENT`], [`WORKING_DIR`] and [`STOP_TIMEOUT`].
-pub(in crate::action) struct Surroundings {
-    pub(in crate::action) environment: Vec<(String, String)>,
-    pub(in crate::action) working_dir: PathBuf,
-    pub(in crate::action) stop_timeout: Duration,
+pub(crate) struct Surroundings {
+    pub(crate) environment: Vec<(String, String)>,
+    pub(crate) working_dir: PathBuf,
+    pub(crate) stop_timeout: Duration,
 }
 
 impl Surroundings {
-    pub(in crate::action) fn read(reader: &mut Reader<'_>) -> Option<Self> {
+    pub(crate) fn read(reader: &mut Reader<'_>) -> Option<Self> {
         let environment = match reader.is_set("environment") {
             true => environment(reader),
             false => Some(Vec::new()),
@@ -178,7 +178,7 @@ fn environment(reader: &mut Reader<'_>) -> Option<Vec<(String, String)>> {
 }
 
 /// A program that can be found wherever osnl is started, and its arguments.
-pub(in crate::action) fn command(reader: &mut Reader<'_>, option: &str, text: &str) -> Option<Vec<String>> {
+pub(crate) fn command(reader: &mut Reader<'_>, option: &str, text: &str) -> Option<Vec<String>> {
     let words = match words::read(text) {
         Ok(words) => words,
         Err(problem) => return reader.refuse(option, problem, COMMAND),
@@ -200,7 +200,7 @@ pub(in crate::action) fn command(reader: &mut Reader<'_>, option: &str, text: &s
     Some(words)
 }
 
-pub(in crate::action) fn absolute(reader: &mut Reader<'_>, option: &str, text: &str) -> Option<PathBuf> {
+pub(crate) fn absolute(reader: &mut Reader<'_>, option: &str, text: &str) -> Option<PathBuf> {
     let path = PathBuf::from(text);
     match path.is_absolute() {
         true => Some(path),

@@ -20,20 +20,20 @@ const ORDERS: usize = 64;
 
 /// What is settled about a child before it is started.
 #[derive(Clone, Debug)]
-pub(in crate::action) struct Plan {
-    pub(in crate::action) action: std::sync::Arc<str>,
-    pub(in crate::action) program: Program,
+pub(crate) struct Plan {
+    pub(crate) action: std::sync::Arc<str>,
+    pub(crate) program: Program,
     /// For people, instead of the program's name.
-    pub(in crate::action) name: String,
+    pub(crate) name: String,
     /// The longest line that it may write, in bytes.
-    pub(in crate::action) reply_limit: usize,
+    pub(crate) reply_limit: usize,
     /// How long it may take to end when its input ends, and again after SIGTERM.
-    pub(in crate::action) stop_timeout: Duration,
+    pub(crate) stop_timeout: Duration,
 }
 
 /// See the [module](self).
 #[derive(Debug)]
-pub(in crate::action) struct Worker {
+pub(crate) struct Worker {
     plan: Plan,
     slot: Mutex<Slot>,
     ids: AtomicU64,
@@ -61,17 +61,17 @@ impl Handle {
 }
 
 impl Worker {
-    pub(in crate::action) fn new(plan: Plan) -> Self {
+    pub(crate) fn new(plan: Plan) -> Self {
         let abort = CancellationToken::new();
         Self { plan, slot: Mutex::default(), ids: AtomicU64::new(1), abort }
     }
 
-    pub(in crate::action) fn plan(&self) -> &Plan {
+    pub(crate) fn plan(&self) -> &Plan {
         &self.plan
     }
 
     /// A number that no other event of this worker has.
-    pub(in crate::action) fn id(&self) -> u64 {
+    pub(crate) fn id(&self) -> u64 {
         self.ids.fetch_add(1, Ordering::Relaxed)
     }
 
@@ -79,7 +79,7 @@ impl Worker {
     ///
     /// # Errors
     /// It cannot be started.
-    pub(in crate::action) async fn start(
+    pub(crate) async fn start(
         &self,
         prologue: impl Fn() -> Result<Vec<u8>, ActionError>,
     ) -> Result<(), ActionError> {
@@ -88,7 +88,7 @@ impl Worker {
 
     /// Asks the child, starting it if there is none, and gives the answers in the order of the lines. Dropped before
     /// they are there, it ends the child: what hangs must not go on while its event is attempted again.
-    pub(in crate::action) async fn ask(
+    pub(crate) async fn ask(
         &self,
         lines: Vec<(u64, Vec<u8>)>,
         prologue: impl Fn() -> Result<Vec<u8>, ActionError>,
@@ -118,7 +118,7 @@ impl Worker {
 
     /// Ends the child: with the end of its input, then SIGTERM, then SIGKILL; with SIGKILL at once if `abort` is
     /// cancelled.
-    pub(in crate::action) async fn close(&self, abort: &CancellationToken) {
+    pub(crate) async fn close(&self, abort: &CancellationToken) {
         let mut slot = self.slot.lock().await;
         slot.child = None;
         tokio::select! {

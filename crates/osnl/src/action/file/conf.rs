@@ -10,12 +10,11 @@ use osnl_transport::BoxFuture;
 
 use super::open::Out;
 use super::{FileAction, Rotation};
-use crate::action::{Action, event_names};
-use crate::native::driver::{
-    BuildContext, DriverConf, DriverOption, DriverTable, Probe, ProbeContext, ReadDriver, Reader, Wanted,
-    file_probe,
+use crate::action::driver::{
+    BuildContext, DriverConf, DriverError, DriverOption, DriverTable, Preview, Probe, ProbeContext,
+    ReadDriver, Reader, Traits, Wanted, file_probe,
 };
-use crate::native::{BuildError, Preview};
+use crate::action::{Action, event_names};
 
 /// Smaller files are more names than lines.
 const LEAST_SIZE: u64 = 1024;
@@ -162,11 +161,11 @@ fn rotation(reader: &mut Reader<'_>) -> Option<Rotation> {
 }
 
 impl DriverConf for FileConf {
-    fn action(&self, context: &BuildContext<'_>) -> Result<Arc<dyn Action>, BuildError> {
+    fn action(&self, context: &BuildContext<'_>) -> Result<Arc<dyn Action>, DriverError> {
         match Out::open(&self.path, self.mode, self.fsync, self.rotation, SystemTime::now()) {
             Ok(out) => Ok(Arc::new(FileAction::new(self.format.clone(), out))),
             Err(error) => {
-                Err(BuildError::File { action: context.name.clone(), path: self.path.clone(), error })
+                Err(DriverError::File { action: context.name.clone(), path: self.path.clone(), error })
             }
         }
     }
@@ -197,8 +196,8 @@ impl DriverConf for FileConf {
         lines
     }
 
-    fn refuser(&self) -> Option<&'static str> {
-        None
+    fn traits(&self) -> Traits<'_> {
+        Traits { refuser: None, ..Traits::default() }
     }
 
     fn preview(&self, wanted: &Wanted<'_>) -> Preview {

@@ -27,9 +27,9 @@ use super::sign;
 use super::statuses::{Judgement, Statuses};
 use super::target::{NAMES, Target, TargetError};
 use super::verb::{self, Verb};
+use crate::action::driver::{self, DriverTable, NativeReader, ReadDriver, Reader, TlsConf};
 use crate::action::event_names;
 use crate::delivery::HostLimits;
-use crate::native::driver::{self, DriverTable, NativeReader, ReadDriver, Reader, TlsConf};
 
 pub(in crate::action) const SOURCE: &str = "openstack/{{ publisher_id|default('unknown')|urlencode }}";
 pub(in crate::action) const TYPE: &str = "org.openstack.{{ event_type }}";

@@ -19,11 +19,10 @@ use super::keystone::Keystone;
 use super::message::About;
 use super::scrub;
 use crate::action::Action;
-use crate::delivery::HostLimits;
-use crate::native::driver::{
-    BuildContext, DriverConf, Probe, ProbeContext, Wanted, cloud_probe, target_probe,
+use crate::action::driver::{
+    BuildContext, DriverConf, DriverError, Preview, Probe, ProbeContext, Traits, Wanted, cloud_probe,
+    target_probe,
 };
-use crate::native::{BuildError, Preview};
 
 /// For one request to Keystone; the time of the whole attempt counts too.
 const LOGIN_TIMEOUT: Duration = Duration::from_secs(10);
@@ -90,6 +89,14 @@ impl HttpConf {
         self.build(context.http, shared)
     }
 
+    /// The cloud that it logs in to.
+    fn logs_in(&self) -> Option<&CloudConf> {
+        match &self.0.login {
+            Some(Login::Keystone(cloud)) => Some(cloud),
+            Some(Login::Fixed(_)) | None => None,
+        }
+    }
+
     /// For redirects.
     fn away(&self, guarded: &HttpOptions) -> Result<Option<Client>, HttpError> {
         if self.0.redirects > 0 { Client::anywhere(guarded).map(Some) } else { Ok(None) }
@@ -118,13 +125,9 @@ impl HttpConf {
 }
 
 impl DriverConf for HttpConf {
-    fn action(&self, context: &BuildContext<'_>) -> Result<Arc<dyn Action>, BuildError> {
-        let error = |error| BuildError::Http { action: context.name.clone(), error };
+    fn action(&self, context: &BuildContext<'_>) -> Result<Arc<dyn Action>, DriverError> {
+        let error = |error| DriverError::Http { action: context.name.clone(), error };
         Ok(Arc::new(self.built(context).map_err(error)?))
-    }
-
-    fn hosts(&self) -> Option<HostLimits> {
-        self.0.hosts
     }
 
     fn does(&self) -> String {
@@ -175,11 +178,8 @@ impl DriverConf for HttpConf {
         lines
     }
 
-    fn logs_in(&self) -> Option<&CloudConf> {
-        match &self.0.login {
-            Some(Login::Keystone(cloud)) => Some(cloud),
-            Some(Login::Fixed(_)) | None => None,
-        }
+    fn traits(&self) -> Traits<'_> {
+        Traits { hosts: self.0.hosts, logs_in: self.logs_in(), ..Traits::default() }
     }
 
     fn preview(&self, wanted: &Wanted<'_>) -> Preview {

@@ -212,7 +212,7 @@ fn named(event: &Names, about: &About<'_>) -> Names {
 
 /// The idempotency key as a header: the publisher chooses the id in it, and one with a line end must not make a dead letter
 /// of each request. Control characters are written as `%0A`.
-pub(in crate::action) fn key_value(key: &str) -> HeaderValue {
+pub(crate) fn key_value(key: &str) -> HeaderValue {
     header_value(key).unwrap_or_else(|| {
         let escaped = percent_encoding::utf8_percent_encode(key, percent_encoding::CONTROLS).to_string();
         // Without control characters anything is a value.

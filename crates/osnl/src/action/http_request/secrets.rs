@@ -42,7 +42,7 @@ impl Secrets {
 }
 
 /// A text from outside without any of these secrets.
-pub(in crate::action) fn scrub<'a>(text: &str, secrets: impl IntoIterator<Item = &'a str>) -> String {
+pub(crate) fn scrub<'a>(text: &str, secrets: impl IntoIterator<Item = &'a str>) -> String {
     let mut text = text.to_owned();
     for secret in secrets.into_iter().filter(|secret| secret.len() >= SHORTEST_SEARCHED) {
         if text.contains(secret) {

@@ -13,9 +13,9 @@ use serde_json::json;
 
 use super::HttpConf;
 use super::message::About;
+use crate::action::driver::{Preview, Wanted};
 use crate::delivery::HostLimits;
-use crate::native::driver::Wanted;
-use crate::native::{Driver, Loaded, Preview, Sources, load_texts};
+use crate::native::{Loaded, Sources, load_texts};
 
 /// A file whose one action has these lines.
 fn load(lines: &str) -> Result<Loaded, ConfigErrors> {
@@ -28,10 +28,7 @@ fn load(lines: &str) -> Result<Loaded, ConfigErrors> {
 
 fn conf(lines: &str) -> HttpConf {
     let loaded = load(lines).unwrap_or_else(|errors| panic!("{lines}\n{errors}"));
-    match &loaded.conf.actions[0].driver {
-        Driver::Http(conf) => conf.clone(),
-        other => panic!("{other:?}"),
-    }
+    loaded.conf.actions[0].driver.options::<HttpConf>().expect("its driver").clone()
 }
 
 fn event() -> Notification {

@@ -8,11 +8,10 @@ use osnl_transport::BoxFuture;
 
 use super::{K2hr3, NoAddresses, Unusable, asked_for, request_url};
 use crate::action::Action;
-use crate::native::driver::{
-    BuildContext, CA_FILE, DriverConf, DriverOption, DriverTable, Probe, ProbeContext, ReadDriver, Reader,
-    TlsConf, VERIFY, Wanted, target_probe,
+use crate::action::driver::{
+    BuildContext, CA_FILE, DriverConf, DriverError, DriverOption, DriverTable, Preview, Probe, ProbeContext,
+    ReadDriver, Reader, TlsConf, Traits, VERIFY, Wanted, target_probe,
 };
-use crate::native::{BuildError, Preview};
 
 /// `driver = k2hr3`.
 #[derive(Clone, Debug)]
@@ -59,8 +58,8 @@ impl ReadDriver for K2hr3Conf {
 }
 
 impl DriverConf for K2hr3Conf {
-    fn action(&self, context: &BuildContext<'_>) -> Result<Arc<dyn Action>, BuildError> {
-        let error = |error| BuildError::Http { action: context.name.clone(), error };
+    fn action(&self, context: &BuildContext<'_>) -> Result<Arc<dyn Action>, DriverError> {
+        let error = |error| DriverError::Http { action: context.name.clone(), error };
         let action = K2hr3::new(self.api_url.clone(), &self.tls.http(context.http)).map_err(error)?;
         Ok(Arc::new(action.with_no_addresses(self.no_addresses)))
     }
@@ -77,16 +76,8 @@ impl DriverConf for K2hr3Conf {
         vec![("no address", format!("{what}, if a deleted port has none"))]
     }
 
-    fn refuser(&self) -> Option<&'static str> {
-        Some("K2HR3")
-    }
-
-    fn destroys(&self) -> bool {
-        true
-    }
-
-    fn takes_enrichments(&self) -> bool {
-        false
+    fn traits(&self) -> Traits<'_> {
+        Traits { refuser: Some("K2HR3"), destroys: true, takes_enrichments: false, ..Traits::default() }
     }
 
     fn preview(&self, wanted: &Wanted<'_>) -> Preview {

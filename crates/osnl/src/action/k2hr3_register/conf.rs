@@ -10,12 +10,11 @@ use osnl_transport::BoxFuture;
 
 use super::{K2hr3Register, asked_for, request_url, token};
 use crate::action::Action;
-use crate::action::k2hr3::Unusable;
-use crate::native::driver::{
-    BuildContext, CA_FILE, DriverConf, DriverOption, DriverTable, Probe, ProbeContext, ReadDriver, Reader,
-    TlsConf, VERIFY, Wanted, target_probe,
+use crate::action::driver::{
+    BuildContext, CA_FILE, DriverConf, DriverError, DriverOption, DriverTable, Preview, Probe, ProbeContext,
+    ReadDriver, Reader, TlsConf, Traits, VERIFY, Wanted, target_probe,
 };
-use crate::native::{BuildError, Preview};
+use crate::action::k2hr3::Unusable;
 
 /// `driver = k2hr3_register`.
 #[derive(Clone, Debug)]
@@ -66,9 +65,9 @@ impl ReadDriver for K2hr3RegisterConf {
 }
 
 impl DriverConf for K2hr3RegisterConf {
-    fn action(&self, context: &BuildContext<'_>) -> Result<Arc<dyn Action>, BuildError> {
+    fn action(&self, context: &BuildContext<'_>) -> Result<Arc<dyn Action>, DriverError> {
         let client = Client::to(&self.tls.http(context.http), &self.api_url)
-            .map_err(|error| BuildError::Http { action: context.name.clone(), error })?;
+            .map_err(|error| DriverError::Http { action: context.name.clone(), error })?;
         let (api_url, role, token_file) = (self.api_url.clone(), self.role.clone(), self.token_file.clone());
         Ok(Arc::new(K2hr3Register { client, api_url, role, token_file }))
     }
@@ -84,12 +83,8 @@ impl DriverConf for K2hr3RegisterConf {
         ]
     }
 
-    fn refuser(&self) -> Option<&'static str> {
-        Some("K2HR3")
-    }
-
-    fn takes_enrichments(&self) -> bool {
-        false
+    fn traits(&self) -> Traits<'_> {
+        Traits { refuser: Some("K2HR3"), takes_enrichments: false, ..Traits::default() }
     }
 
     fn preview(&self, wanted: &Wanted<'_>) -> Preview {

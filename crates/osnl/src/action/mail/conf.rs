@@ -12,13 +12,12 @@ use super::Mail;
 use super::address::{Address, split};
 use super::letter::Writer;
 use super::smtp::{Login, Server, Tls};
+use crate::action::driver::{
+    BuildContext, CA_FILE, DriverConf, DriverError, DriverOption, DriverTable, NativeReader, Preview, Probe,
+    ProbeContext, ReadDriver, Reader, TlsConf, Traits, VERIFY, Wanted,
+};
 use crate::action::wire::{Place, client_config};
 use crate::action::{Action, event_names};
-use crate::native::driver::{
-    BuildContext, CA_FILE, DriverConf, DriverOption, DriverTable, NativeReader, Probe, ProbeContext,
-    ReadDriver, Reader, TlsConf, VERIFY, Wanted,
-};
-use crate::native::{BuildError, Preview};
 
 const SUBJECT: &str =
     "{{ event_type|default('an event') }}: {{ resource.name|default(resource.id|default('-')) }}";
@@ -237,8 +236,8 @@ impl MailConf {
 }
 
 impl DriverConf for MailConf {
-    fn action(&self, context: &BuildContext<'_>) -> Result<Arc<dyn Action>, BuildError> {
-        let refuse = |problem| BuildError::Action { action: context.name.clone(), problem };
+    fn action(&self, context: &BuildContext<'_>) -> Result<Arc<dyn Action>, DriverError> {
+        let refuse = |problem| DriverError::Other { action: context.name.clone(), problem };
         let (writer, patience) = (self.writer.clone(), self.patience);
         Ok(Arc::new(Mail { writer, server: self.server().map_err(refuse)?, patience }))
     }
@@ -264,12 +263,8 @@ impl DriverConf for MailConf {
         lines
     }
 
-    fn refuser(&self) -> Option<&'static str> {
-        Some("the mail server")
-    }
-
-    fn gathers(&self) -> Option<Duration> {
-        self.digest
+    fn traits(&self) -> Traits<'_> {
+        Traits { refuser: Some("the mail server"), gathers: self.digest, ..Traits::default() }
     }
 
     fn preview(&self, wanted: &Wanted<'_>) -> Preview {

@@ -9,13 +9,12 @@ use osnl_transport::{BoxFuture, Declare, RabbitOptions, Route, transport_with};
 
 use super::Publish;
 use super::message::{Changes, CloudEvents, Format, Message, Privacy};
+use crate::action::driver::{
+    BuildContext, DriverConf, DriverError, DriverOption, DriverTable, NativeReader, Preview, Probe,
+    ProbeContext, ReadDriver, Reader, Subscription, Traits, Wanted, broker_probe,
+};
 use crate::action::http_request::{EXTENSION, SOURCE, SUBJECT, TYPE, extensions};
 use crate::action::{Action, event_names};
-use crate::native::driver::{
-    BuildContext, DriverConf, DriverOption, DriverTable, NativeReader, Probe, ProbeContext, ReadDriver,
-    Reader, Wanted, broker_probe,
-};
-use crate::native::{BuildError, ListenerConf, Preview};
 
 const TOPIC: &str = "notifications";
 
@@ -217,9 +216,9 @@ fn format(reader: &mut Reader<'_>) -> Option<Format> {
 }
 
 impl DriverConf for PublishConf {
-    fn action(&self, context: &BuildContext<'_>) -> Result<Arc<dyn Action>, BuildError> {
+    fn action(&self, context: &BuildContext<'_>) -> Result<Arc<dyn Action>, DriverError> {
         let transport = transport_with(&self.url, self.options.clone()).map_err(|error| {
-            BuildError::Action { action: context.name.clone(), problem: format!("transport_url: {error}") }
+            DriverError::Other { action: context.name.clone(), problem: format!("transport_url: {error}") }
         })?;
         Ok(Arc::new(Publish { message: self.message.clone(), transport: transport.into() }))
     }
@@ -242,8 +241,8 @@ impl DriverConf for PublishConf {
         vec![("safe", format!("delivered when the broker has confirmed it; what no queue takes {lost}"))]
     }
 
-    fn refuser(&self) -> Option<&'static str> {
-        Some("the broker")
+    fn traits(&self) -> Traits<'_> {
+        Traits { refuser: Some("the broker"), ..Traits::default() }
     }
 
     fn preview(&self, wanted: &Wanted<'_>) -> Preview {
@@ -272,19 +271,20 @@ impl DriverConf for PublishConf {
         .boxed()
     }
 
-    fn feeds(&self, listener: &ListenerConf) -> bool {
+    fn feeds(&self, subscription: &Subscription<'_>) -> bool {
         let host = |url: &TransportUrl| -> Vec<(String, u16)> {
             url.hosts().iter().map(|h| (h.hostname.clone(), h.port_or(5672))).collect()
         };
-        let theirs = host(&listener.transport_url);
-        let same = self.url.virtual_host() == listener.transport_url.virtual_host()
+        let theirs = host(subscription.transport_url);
+        let same = self.url.virtual_host() == subscription.transport_url.virtual_host()
             && host(&self.url).iter().any(|host| theirs.contains(host));
-        let reads = |exchange: &str| match listener.declare {
+        let reads = |exchange: &str| match subscription.declare {
             Declare::Nothing => true,
-            Declare::Passive | Declare::Create => listener.exchanges.iter().any(|own| own == exchange),
+            Declare::Passive | Declare::Create => subscription.exchanges.iter().any(|own| own == exchange),
         };
-        let topics =
-            |topic: &str| listener.declare == Declare::Nothing || listener.topics.iter().any(|t| t == topic);
+        let topics = |topic: &str| {
+            subscription.declare == Declare::Nothing || subscription.topics.iter().any(|t| t == topic)
+        };
         same && literal(&self.message.exchange).is_none_or(reads)
             && (self.message.key.is_some() || literal(&self.message.topic).is_none_or(topics))
     }

@@ -11,13 +11,12 @@ use tokio::sync::Mutex;
 
 use super::message::{Form, Header};
 use super::{Server, Syslog};
+use crate::action::driver::{
+    BuildContext, CA_FILE, DriverConf, DriverError, DriverOption, DriverTable, Preview, Probe, ProbeContext,
+    ReadDriver, Reader, TlsConf, Traits, VERIFY, Wanted,
+};
 use crate::action::wire::{Place, client_config};
 use crate::action::{Action, event_names};
-use crate::native::driver::{
-    BuildContext, CA_FILE, DriverConf, DriverOption, DriverTable, Probe, ProbeContext, ReadDriver, Reader,
-    TlsConf, VERIFY, Wanted,
-};
-use crate::native::{BuildError, Preview};
 
 /// Section 6.2.1 of RFC 5424, by their numbers.
 const FACILITIES: [&str; 24] = [
@@ -194,8 +193,8 @@ fn sd_id(reader: &mut Reader<'_>) -> Option<Option<String>> {
 }
 
 impl DriverConf for SyslogConf {
-    fn action(&self, context: &BuildContext<'_>) -> Result<Arc<dyn Action>, BuildError> {
-        let refuse = |problem| BuildError::Action { action: context.name.clone(), problem };
+    fn action(&self, context: &BuildContext<'_>) -> Result<Arc<dyn Action>, DriverError> {
+        let refuse = |problem| DriverError::Other { action: context.name.clone(), problem };
         let tls = match &self.server {
             Server::Tls(_) => Some(client_config(&self.tls).map_err(refuse)?),
             Server::Unix(_) | Server::Udp(_) | Server::Tcp(_) => None,
@@ -231,8 +230,8 @@ impl DriverConf for SyslogConf {
         vec![("as", format!("{facility}, {severity}")), ("safe", safe.to_owned())]
     }
 
-    fn refuser(&self) -> Option<&'static str> {
-        None
+    fn traits(&self) -> Traits<'_> {
+        Traits { refuser: None, ..Traits::default() }
     }
 
     fn preview(&self, wanted: &Wanted<'_>) -> Preview {

@@ -3,12 +3,14 @@
 //! and 404 is the good answer.
 
 use std::collections::BTreeSet;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use futures_util::future::join_all;
-use osnl_openstack::{ApiError, Cloud, CloudConf, Identity, Kind, LoggedIn, Scope};
+use osnl_openstack::{ApiError, Cloud, Kind, LoggedIn, Scope};
 
-use super::{Native, Probe, silent};
+use super::Native;
+use crate::action::driver::Probe;
+use crate::action::driver::probe::{catalog_advice, keystone_probe, log_in, silent};
 use crate::action::http::HttpOptions;
 use crate::enrich::EnrichConf;
 
@@ -25,7 +27,7 @@ pub(super) async fn enrichment(
     let section = format!("enrich:{}", conf.name);
     let cloud = match conf.cloud(http) {
         Ok(cloud) => cloud,
-        Err(error) => return vec![keystone(&section, &conf.cloud).failed(error.to_string(), None)],
+        Err(error) => return vec![keystone_probe(&section, &conf.cloud).failed(error.to_string(), None)],
     };
     let (login, logged_in) = log_in(&section, &cloud, deadline).await;
     let mut probes = vec![login];
@@ -42,93 +44,11 @@ pub(super) async fn enrichment(
     probes
 }
 
-/// A login, and where its catalogue has this service, both within the deadline; `None` where the probe says why not, or
-/// nothing was asked.
-pub(crate) async fn cloud_probe(
-    section: &str,
-    conf: &CloudConf,
-    http: &HttpOptions,
-    service: Option<&str>,
-    deadline: Duration,
-) -> (Probe, Option<String>) {
-    let cloud = match Cloud::new(conf.clone(), http, deadline) {
-        Ok(cloud) => cloud,
-        Err(error) => return (keystone(section, conf).failed(error.to_string(), None), None),
-    };
-    let begun = Instant::now();
-    let (probe, logged_in) = log_in(section, &cloud, deadline).await;
-    let (Some(logged_in), Some(service)) = (logged_in, service) else { return (probe, None) };
-    // Kept with the token, unless it lacks the service: then it is fetched once more.
-    let left = deadline.saturating_sub(begun.elapsed());
-    let Ok(found) = tokio::time::timeout(left, cloud.endpoint(service)).await else {
-        return (silent(probe, deadline), None);
-    };
-    match found {
-        Ok(endpoint) => {
-            let found = format!("{}; {service} is at {endpoint}", probe.found);
-            (Probe { found, ..probe }, Some(endpoint))
-        }
-        Err(error) => (probe.failed(error.to_string(), Some(advice_of_catalog(&logged_in))), None),
-    }
-}
-
-fn keystone(section: &str, conf: &CloudConf) -> Probe {
-    Probe::of(section, format!("keystone {}", conf.auth_url))
-}
-
-async fn log_in(section: &str, cloud: &Cloud, deadline: Duration) -> (Probe, Option<LoggedIn>) {
-    let probe = keystone(section, cloud.conf());
-    match tokio::time::timeout(deadline, cloud.login()).await {
-        Err(_) => (silent(probe, deadline), None),
-        Ok(Err(error)) => {
-            let advice = match &error {
-                ApiError::Unreachable { .. } | ApiError::TimedOut { .. } => {
-                    Some("is it running, and is auth_url right?")
-                }
-                ApiError::Status { .. } => Some("its own log says why; a delivery would wait for it"),
-                ApiError::Answer { .. } => Some("is auth_url that of Keystone?"),
-                // Says itself what may be wrong.
-                ApiError::Login { .. }
-                | ApiError::Gone(_)
-                | ApiError::Forbidden { .. }
-                | ApiError::Catalog(_) => None,
-            };
-            (probe.failed(error.to_string(), advice), None)
-        }
-        Ok(Ok(login)) => {
-            let scope = match (&login.project, &cloud.conf().scope) {
-                (Some(project), _) => format!(" for project {project}"),
-                (None, Scope::System) => " for the whole system".to_owned(),
-                (None, Scope::Domain(_)) => " for a domain".to_owned(),
-                (None, Scope::Unscoped | Scope::ProjectId(_) | Scope::Project(..)) => {
-                    " for nothing".to_owned()
-                }
-            };
-            let roles = match login.roles.as_slice() {
-                [] => "no roles".to_owned(),
-                roles => format!("roles {}", roles.join(", ")),
-            };
-            let found = format!("logged in as {}{scope} with {roles}", login.user);
-            let probe = match (&cloud.conf().identity, login.lifetime) {
-                (Identity::Token(_), Some(lifetime)) => {
-                    let found = format!("{found}, by a token that ends in {} min", lifetime.as_secs() / 60);
-                    probe.warning(found, "nothing can renew it; an application credential renews itself")
-                }
-                (
-                    Identity::Password { .. } | Identity::ApplicationCredential { .. } | Identity::Token(_),
-                    _,
-                ) => probe.fine(found),
-            };
-            (probe, Some(login))
-        }
-    }
-}
-
 async fn reads(probe: Probe, cloud: &Cloud, kind: Kind, login: &LoggedIn) -> Probe {
     let service = match cloud.endpoint(kind.service()).await {
         Ok(service) => service,
         Err(error) => {
-            return probe.failed(error.to_string(), Some(advice_of_catalog(login)));
+            return probe.failed(error.to_string(), Some(catalog_advice(login)));
         }
     };
     let all = login.roles.iter().any(|role| role == "admin") || !is_of_projects(kind);
@@ -165,14 +85,6 @@ async fn reads(probe: Probe, cloud: &Cloud, kind: Kind, login: &LoggedIn) -> Pro
     }
 }
 
-fn advice_of_catalog(login: &LoggedIn) -> &'static str {
-    if login.services.is_empty() {
-        "name a project to log in for, with project_name"
-    } else {
-        "region_name and interface choose among what there is"
-    }
-}
-
 /// Whether each belongs to a project, and is hidden from others.
 fn is_of_projects(kind: Kind) -> bool {
     match kind {
@@ -184,7 +96,7 @@ fn is_of_projects(kind: Kind) -> bool {
 impl Native {
     /// What is asked of the cloud of an `[enrich:NAME]`: its own kind, and what drivers ask of it that it is named to.
     pub(super) fn kinds_asked(&self, conf: &EnrichConf) -> BTreeSet<Kind> {
-        let asks = self.actions.iter().any(|action| action.driver.conf().asks() == Some(&conf.name));
+        let asks = self.actions.iter().any(|action| action.driver.conf().traits().asks == Some(&conf.name));
         let named = self.actions.iter().any(|action| action.enrich.contains(&conf.name));
         let own = (named || !asks).then_some(conf.kind);
         let of_drivers = [Kind::Server, Kind::Port, Kind::Flavor, Kind::Image];

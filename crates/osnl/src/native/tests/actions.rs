@@ -2,11 +2,11 @@
 
 use std::time::Duration;
 
-use super::super::driver::{DRIVERS, Wanted, names};
+use super::super::driver::{DRIVERS, names};
 use super::super::schema::{ACTION, SECTIONS};
 use super::{WHOLE, errors, load, warnings};
 use crate::delivery::{Batch, DeliverySettings, WhenExhausted};
-use crate::native::{DocEntry, Preview};
+use crate::native::{DocEntry, Preview, Wanted};
 
 #[test]
 fn tables_are_whole() {
@@ -132,7 +132,7 @@ fn the_cloud_that_is_asked_is_a_section_that_is_there() {
         check("clod", "there is no [enrich:clod]; there are: cloud; did you mean cloud?");
         check("", "has an empty item; write names with commas between them");
         let loaded = load(&format!("{conf}ask = cloud\n{cloud}")).unwrap();
-        let asks = loaded.conf.actions[1].driver.conf().asks();
+        let asks = loaded.conf.actions[1].driver.conf().traits().asks;
         assert_eq!(asks.map(|name| &**name), Some("cloud"));
     }
     let two = format!("{rest}ask = cloud, other\n{cloud}{}", cloud.replace(":cloud", ":other"));

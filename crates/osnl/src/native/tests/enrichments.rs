@@ -6,10 +6,10 @@ use std::sync::Arc;
 use osnl_model::Notification;
 use serde_json::{Value, json};
 
-use super::super::driver::{DRIVERS, Wanted};
+use super::super::driver::DRIVERS;
 use super::{errors, load, warnings};
 use crate::enrich::{Ask, Foreseen, Kind, foresee};
-use crate::native::Preview;
+use crate::native::{Preview, Wanted};
 
 const LOGIN: &str = "auth_url = http://keystone/v3\nusername = u\npassword = p";
 

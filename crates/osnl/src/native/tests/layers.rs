@@ -5,8 +5,9 @@ use std::path::Path;
 
 use osnl_config::{Level, LogFile};
 
-use super::super::{Driver, Sources, load as load_files, load_texts};
+use super::super::{Sources, load as load_files, load_texts};
 use super::{WHOLE, errors, load, load_layers, warnings};
+use crate::action::dump::DumpConf;
 
 /// `option` of `[heading]` in the document, and where it came from.
 fn shown(loaded: &super::Loaded, heading: &str, option: &str) -> Option<(String, String)> {
@@ -79,7 +80,9 @@ fn a_name_stands_for_an_option_of_the_section_or_of_default() {
     let check = |lines: &str, expected: &str| {
         let text = format!("[DEFAULT]\nlog_file = base\n{WHOLE}[action:record]\n{lines}\n");
         let loaded = load(&text).unwrap_or_else(|errors| panic!("{errors}"));
-        let Driver::Dump(dump) = &loaded.conf.actions[1].driver else { panic!("another driver") };
+        let Some(dump) = loaded.conf.actions[1].driver.options::<DumpConf>() else {
+            panic!("another driver")
+        };
         assert_eq!(dump.path.as_deref(), Some(Path::new(expected)), "{lines}");
     };
     check("path = ${log_file}.jsonl", "base.jsonl");

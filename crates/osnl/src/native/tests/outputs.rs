@@ -1,8 +1,7 @@
 //! Drivers that write events down or pass them on: examples and pages load, mistakes are told, secrets are in no output.
 
-use super::super::driver::Wanted;
 use super::{all_findings, load};
-use crate::native::Preview;
+use crate::native::{Preview, Wanted};
 
 /// Each has an example and a page.
 const DRIVERS: [&str; 5] = ["file", "syslog", "publish", "mail", "k2hr3_register"];

@@ -3,11 +3,10 @@
 use osnl_model::Notification;
 use serde_json::json;
 
-use super::super::driver::{Driver, Wanted};
 use super::{WHOLE, all_findings, errors, load};
 use crate::action::exec::{ExecConf, Mode};
 use crate::delivery::DeliverySettings;
-use crate::native::{Loaded, Preview};
+use crate::native::{Loaded, Preview, Wanted};
 
 /// The configuration with this action instead of `record`.
 fn with(action: &str) -> String {
@@ -16,10 +15,7 @@ fn with(action: &str) -> String {
 
 fn exec(action: &str) -> ExecConf {
     let loaded = load(&with(action)).unwrap();
-    match &loaded.conf.actions[1].driver {
-        Driver::Exec(conf) => conf.clone(),
-        other => panic!("{other:?}"),
-    }
+    loaded.conf.actions[1].driver.options::<ExecConf>().expect("its driver").clone()
 }
 
 #[test]

@@ -3,7 +3,8 @@
 use osnl_testkit::fixture;
 
 use super::*;
-use crate::native::Driver;
+use crate::oss::python::PythonConf;
+use crate::oss::rest::OssRestConf;
 
 fn load(text: &str) -> Result<Loaded, ConfigErrors> {
     Conf::from_texts(&[("/etc/oss.conf".to_owned(), text.to_owned())], &Environment::default())
@@ -19,7 +20,7 @@ fn the_document_s_own_file_means_what_it_says() {
     assert_eq!(listener.transport_url.to_string_with_secrets(), "rabbit://user:passwprd@localhost:5672/");
     assert_eq!(native.journal, native::JournalConf::Memory);
     let [action] = &native.actions[..] else { panic!("one action") };
-    let Driver::OssRest(rest) = &action.driver else { panic!("its driver") };
+    let Some(rest) = action.driver.options::<OssRestConf>() else { panic!("its driver") };
     assert_eq!(rest.options.creation.to_string(), "https://some_host:80/some_url");
     assert_eq!(rest.options.deletion.to_string(), "https://some_host:80/some_url2");
     assert_eq!((&rest.options.lists, &rest.options.form), (&Default::default(), &Default::default()));
@@ -54,7 +55,7 @@ fn an_empty_file_has_the_program_s_defaults() {
         "rabbit://nova:password@127.0.0.1:5672/"
     );
     assert_eq!(native.listeners[0].pool.as_deref(), Some("notifications.info"));
-    let Driver::OssRest(rest) = &native.actions[0].driver else { panic!("its driver") };
+    let Some(rest) = native.actions[0].driver.options::<OssRestConf>() else { panic!("its driver") };
     assert_eq!(rest.options.creation.to_string(), "http://127.0.0.1:80/");
     assert_eq!(loaded.warnings.len(), 1, "{:?}", loaded.warnings);
 }
@@ -65,11 +66,8 @@ fn a_cloud_is_asked_where_the_file_says_so() {
     let asked = |text: &str| {
         let loaded = load(text).unwrap();
         assert!(loaded.document().reads_back());
-        let asks = loaded.native.conf.actions.iter().map(|action| match &action.driver {
-            Driver::OssRest(conf) => conf.ask.clone(),
-            Driver::Python(conf) => conf.ask.clone(),
-            other => panic!("{other:?}"),
-        });
+        let asks =
+            loaded.native.conf.actions.iter().map(|action| action.driver.conf().traits().asks.cloned());
         let clouds = loaded.native.conf.enrichments.iter().map(|conf| conf.cloud.shown());
         (asks.collect::<Vec<_>>(), clouds.collect::<Vec<_>>())
     };
@@ -95,12 +93,12 @@ fn plug_ins_and_own_options_have_their_place() {
     );
     let names: Vec<&str> = native.actions.iter().map(|action| &*action.name).collect();
     assert_eq!(names, ["oss_watcher", "new_plugin-YourPlugin"]);
-    let Driver::Python(python) = &native.actions[1].driver else { panic!("its driver") };
+    let Some(python) = native.actions[1].driver.options::<PythonConf>() else { panic!("its driver") };
     assert_eq!(python.options.plugin, "new_plugin.YourPlugin");
     assert_eq!(python.options.plugin_path, [PathBuf::from("/srv/plugins")]);
     let watched = python.options.details.watches().unwrap();
     assert_eq!(watched.creation, ["port.create.end"]);
-    let Driver::OssRest(rest) = &native.actions[0].driver else { panic!("its driver") };
+    let Some(rest) = native.actions[0].driver.options::<OssRestConf>() else { panic!("its driver") };
     assert_eq!(rest.options.form.constants.security_domain, "a, b");
     assert!(!rest.tls.verify);
     let warnings: Vec<String> = loaded.warnings.iter().map(ToString::to_string).collect();

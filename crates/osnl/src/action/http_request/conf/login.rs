@@ -8,8 +8,8 @@ use osnl_openstack::CloudConf;
 use super::super::authorization::{Authorization as _, Fixed};
 use super::super::keystone;
 use super::super::sign::Signer;
-use crate::native::driver::Reader;
-use crate::native::enrich::{LOGIN, cloud};
+use crate::action::driver::Reader;
+use crate::action::driver::{LOGIN, cloud};
 
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Auth {

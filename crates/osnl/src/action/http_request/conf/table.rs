@@ -1,6 +1,6 @@
 //! The options of `driver = http`.
 
-use crate::native::driver::{CA_FILE, DriverOption, DriverTable, VERIFY};
+use crate::action::driver::{CA_FILE, DriverOption, DriverTable, VERIFY};
 
 pub(super) const TABLE: DriverTable = DriverTable { keyed: KEYED, ..DriverTable::new("http", OPTIONS) };
 

@@ -7,7 +7,8 @@ use osnl_template::Names;
 use super::super::message::About;
 use super::{conf, event, load, previewed, sent};
 use crate::action::Action as _;
-use crate::native::{Preview, Sources, load_texts};
+use crate::action::driver::Preview;
+use crate::native::{Sources, load_texts};
 
 const KEY: &str = "idempotency-key: m-1/r/hook\n";
 

@@ -7,8 +7,9 @@ use osnl_model::NotificationFilter;
 use super::super::*;
 use super::load;
 use super::recorded::{accepted, folder};
+use crate::action::k2hr3::K2hr3Conf;
 use crate::action::k2hr3::NoAddresses;
-use crate::native::{Driver, Native, Sources, load_texts};
+use crate::native::{Native, Sources, load_texts};
 
 fn native(text: &str) -> Native {
     let texts = [("shown.conf".to_owned(), text.to_owned())];
@@ -45,7 +46,7 @@ fn what_is_shown_means_the_same() {
         assert_eq!(rule.rule.priorities, conf.rule().priorities, "{file}");
         let [action] = &native.actions[..] else { panic!("{file}") };
         assert_eq!(format!("{:?}", action.delivery()), format!("{:?}", conf.delivery()), "{file}");
-        let Driver::K2hr3(k2hr3) = &action.driver else { panic!("{file}") };
+        let Some(k2hr3) = action.driver.options::<K2hr3Conf>() else { panic!("{file}") };
         assert_eq!(k2hr3.api_url, conf.k2hr3.api_url, "{file}");
         assert_eq!(k2hr3.no_addresses, NoAddresses::All, "{file}");
         assert_eq!(k2hr3.tls.verify, !conf.k2hr3.allow_self_signed_cert, "{file}");

@@ -2,7 +2,7 @@
 //!
 //! The class has `notify(self, node_detail, created)` and is made without arguments. A shim (`python/oslo_config.py` and `shim.py`, handed
 //! to the interpreter by its standard input, so that no file is written) loads it, gives it what it imports, and
-//! speaks the protocol of [`exec`](super::exec): what is said there of children holds here. The class is called for
+//! speaks the protocol of [`exec`](crate::action::exec): what is said there of children holds here. The class is called for
 //! one event at a time.
 //!
 //! | what `notify` does | what follows |
@@ -30,9 +30,9 @@ use tokio_util::sync::CancellationToken;
 pub use self::conf::PythonConf;
 pub use self::config::PluginConfig;
 pub use self::node_detail::{Asked, NodeDetails, OssDetails, PayloadDetails, Told};
-use super::exec::Program;
-use super::exec::worker::{Plan, Worker};
-use super::{Action, ActionError, Done, ErrorClass, Event};
+use crate::action::exec::Program;
+use crate::action::exec::worker::{Plan, Worker};
+use crate::action::{Action, ActionError, Done, ErrorClass, Event};
 
 const SHIM: &str = concat!(include_str!("python/oslo_config.py"), "\n\n", include_str!("python/shim.py"));
 /// Reads the shim from the pipe that events come by later; old enough for a Python 2 to read.

@@ -7,18 +7,17 @@ use osnl_transport::BoxFuture;
 use tokio_util::sync::CancellationToken;
 
 use super::{NodeDetails, OssDetails, PayloadDetails, PluginConfig, Python, PythonOptions, Told};
+use crate::action::driver::{
+    BuildContext, DriverConf, DriverError, DriverOption, DriverTable, NativeReader, Preview, Probe,
+    ProbeContext, ReadDriver, Reader, Traits, Wanted,
+};
 use crate::action::exec::Program;
 use crate::action::exec::conf::{
     ENVIRONMENT, STOP_TIMEOUT, Surroundings, WORKING_DIR, about, absolute, command,
 };
-use crate::action::oss_rest::{ASK, DATACENTER, IP_TYPE, KEYS, SECURITY_DOMAIN, VALUES, form};
 use crate::action::{Action, ErrorClass};
-use crate::native::driver::{
-    BuildContext, DriverConf, DriverOption, DriverTable, NativeReader, Probe, ProbeContext, ReadDriver,
-    Reader, Wanted,
-};
-use crate::native::{BuildError, Preview};
 use crate::oss::Lists;
+use crate::oss::rest::{ASK, DATACENTER, IP_TYPE, KEYS, SECURITY_DOMAIN, VALUES, form};
 
 /// `driver = python`.
 #[derive(Clone, Debug)]
@@ -109,7 +108,7 @@ impl ReadDriver for PythonConf {
 }
 
 impl DriverConf for PythonConf {
-    fn action(&self, context: &BuildContext<'_>) -> Result<Arc<dyn Action>, BuildError> {
+    fn action(&self, context: &BuildContext<'_>) -> Result<Arc<dyn Action>, DriverError> {
         Ok(Arc::new(Python::new(context.name.clone(), self.options.clone())))
     }
 
@@ -117,20 +116,13 @@ impl DriverConf for PythonConf {
         format!("calls the plug-in {} in a Python of its own", self.options.plugin)
     }
 
-    fn watches(&self) -> Option<Lists> {
-        self.options.details.watches()
-    }
-
-    fn asks(&self) -> Option<&Arc<str>> {
-        self.ask.as_ref()
-    }
-
-    fn refuser(&self) -> Option<&'static str> {
-        Some("the plug-in")
-    }
-
-    fn takes_enrichments(&self) -> bool {
-        self.options.details.hands_enrichments_over()
+    fn traits(&self) -> Traits<'_> {
+        Traits {
+            asks: self.ask.as_ref(),
+            refuser: Some("the plug-in"),
+            takes_enrichments: self.options.details.hands_enrichments_over(),
+            ..Traits::default()
+        }
     }
 
     fn preview(&self, wanted: &Wanted<'_>) -> Preview {

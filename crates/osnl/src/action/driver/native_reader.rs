@@ -9,12 +9,16 @@ use osnl_config::typed;
 use osnl_model::TransportUrl;
 use osnl_template::TemplateError;
 
-use super::schema::ENRICH;
-use super::when;
+use super::compiled;
 use crate::transport_url;
 
+/// The kinds of sections that options of drivers name.
+pub(crate) const RULE: &str = "rule";
+pub(crate) const ACTION: &str = "action";
+pub(crate) const ENRICH: &str = "enrich";
+
 /// AMQP's limit for names, in bytes.
-pub(super) const LONGEST_NAME: usize = 255;
+pub(crate) const LONGEST_NAME: usize = 255;
 
 /// Types of options that a [`Reader`] has besides the types of the configuration dialect.
 pub(crate) trait NativeReader<'a> {
@@ -116,6 +120,6 @@ impl<'a> NativeReader<'a> for Reader<'a> {
         option: &str,
         compile: impl FnOnce(&str) -> Result<T, TemplateError>,
     ) -> Result<Option<T>, ()> {
-        when::compiled(self, option, compile)
+        compiled::compiled(self, option, compile)
     }
 }

@@ -21,10 +21,10 @@ use osnl_http::{Client, HttpError, HttpOptions, Method, Request, Url};
 use osnl_transport::BoxFuture;
 
 pub use self::conf::OssRestConf;
-pub(in crate::action) use self::conf::{ASK, DATACENTER, IP_TYPE, KEYS, SECURITY_DOMAIN, VALUES, form};
-use super::http_request::{Authorization as _, Fixed, key_value, scrub};
-use super::{Action, ActionError, Done, ErrorClass, Event};
-use crate::oss::{Body, Call, Happened, Lists, NodeForm, Telling};
+pub(super) use self::conf::{ASK, DATACENTER, IP_TYPE, KEYS, SECURITY_DOMAIN, VALUES, form};
+use super::{Body, Call, Happened, Lists, NodeForm, Telling};
+use crate::action::http_request::{Authorization as _, Fixed, key_value, scrub};
+use crate::action::{Action, ActionError, Done, ErrorClass, Event};
 
 /// What is posted, and where.
 #[derive(Clone, Debug)]

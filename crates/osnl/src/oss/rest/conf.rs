@@ -10,12 +10,11 @@ use osnl_transport::BoxFuture;
 
 use super::{OssRest, OssRestOptions};
 use crate::action::Action;
-use crate::action::http_request::{Authorization as _, Fixed};
-use crate::native::driver::{
-    BuildContext, CA_FILE, DriverConf, DriverOption, DriverTable, NativeReader, Probe, ProbeContext,
-    ReadDriver, Reader, TlsConf, VERIFY, Wanted, target_probe,
+use crate::action::driver::{
+    BuildContext, CA_FILE, DriverConf, DriverError, DriverOption, DriverTable, NativeReader, Preview, Probe,
+    ProbeContext, ReadDriver, Reader, TlsConf, Traits, VERIFY, Wanted, target_probe,
 };
-use crate::native::{BuildError, Preview};
+use crate::action::http_request::{Authorization as _, Fixed};
 use crate::oss::{Body, Constants, IpType, Keys, Lists, Memory, NodeForm, Telling, Values};
 
 /// `driver = oss_rest`.
@@ -39,28 +38,28 @@ const EVENTS_CREATION: DriverOption = DriverOption::new(
 const EVENTS_DELETION: DriverOption =
     DriverOption::new("events_deletion", "list", "Event types that are releases; as events_creation.")
         .or("compute.instance.delete.end, floatingip.update.end");
-pub(in crate::action) const KEYS: DriverOption = DriverOption::new(
+pub(in crate::oss) const KEYS: DriverOption = DriverOption::new(
     "keys",
     "documented, flattened or metadata",
     "Keys of a node detail: the document's (FQDN, five of the metadata), the program's last (Hostname, ID, all of the \
      metadata beside them), or those of its branch oldmeta (Metadata as one object).",
 )
 .or("documented");
-pub(in crate::action) const VALUES: DriverOption = DriverOption::new(
+pub(in crate::oss) const VALUES: DriverOption = DriverOption::new(
     "values",
     "original or uniform",
     "original: as the program wrote them, with other names, sizes and dates for floating IPs than for instances; uniform: one \
      rule for both.",
 )
 .or("original");
-pub(in crate::action) const IP_TYPE: DriverOption =
+pub(in crate::oss) const IP_TYPE: DriverOption =
     DriverOption::new("ip_type", "text", "What IPType says; auto: Private or Public, by the address.")
         .or("Public");
-pub(in crate::action) const DATACENTER: DriverOption =
+pub(in crate::oss) const DATACENTER: DriverOption =
     DriverOption::new("datacenter", "text", "What Datacenter says.").or("KDC");
-pub(in crate::action) const SECURITY_DOMAIN: DriverOption =
+pub(in crate::oss) const SECURITY_DOMAIN: DriverOption =
     DriverOption::new("security_domain", "text", "What SecurityDomain says.").or("DQT");
-pub(in crate::action) const ASK: DriverOption = DriverOption::new(
+pub(in crate::oss) const ASK: DriverOption = DriverOption::new(
     "ask",
     "name",
     "A section [enrich:NAME]: its cloud is asked for what no event has told of an instance, with its login, its cache and \
@@ -167,7 +166,7 @@ fn lists(reader: &mut Reader<'_>) -> Option<Lists> {
 }
 
 /// Where a table has no defaults, the program's count.
-pub(in crate::action) fn form(reader: &mut Reader<'_>) -> Option<NodeForm> {
+pub(in crate::oss) fn form(reader: &mut Reader<'_>) -> Option<NodeForm> {
     let mut form = NodeForm::default();
     let (mut known_keys, mut known_values) = (Some(form.keys), Some(form.values));
     if reader.text(KEYS.name).is_some() {
@@ -202,8 +201,8 @@ impl OssRestConf {
 }
 
 impl DriverConf for OssRestConf {
-    fn action(&self, context: &BuildContext<'_>) -> Result<Arc<dyn Action>, BuildError> {
-        let error = |error| BuildError::Http { action: context.name.clone(), error };
+    fn action(&self, context: &BuildContext<'_>) -> Result<Arc<dyn Action>, DriverError> {
+        let error = |error| DriverError::Http { action: context.name.clone(), error };
         let url = &self.options.creation;
         if !self.tls.verify && url.scheme() == Scheme::Https {
             tracing::warn!(
@@ -236,16 +235,8 @@ impl DriverConf for OssRestConf {
         lines
     }
 
-    fn watches(&self) -> Option<Lists> {
-        Some(self.options.lists.clone())
-    }
-
-    fn asks(&self) -> Option<&Arc<str>> {
-        self.ask.as_ref()
-    }
-
-    fn takes_enrichments(&self) -> bool {
-        false
+    fn traits(&self) -> Traits<'_> {
+        Traits { asks: self.ask.as_ref(), takes_enrichments: false, ..Traits::default() }
     }
 
     /// As if nothing had been seen before.

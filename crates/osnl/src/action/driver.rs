@@ -1,0 +1,264 @@
+//! The seam for what actions do. A driver is a file of its own, `action/x.rs` or `action/x/conf.rs`, with
+//!
+//! - a type of its checked options, which is [`ReadDriver`]: its table, a row for each option (name, default, whether it is
+//!   a secret, what a value is and means), and how a section is read;
+//! - the same type's [`DriverConf`]: what is built of it, explained, previewed and probed.
+//!
+//! Two lines make it known: `mod x` in `action.rs`, and its own in `drivers.rs`. Files are then read by the table,
+//! `config show`, `config reference` and the pages made of it have its options, and an option of one driver in a section of
+//! another is refused with the name of who has it.
+//!
+//! What every action has (`timeout`, `max_attempts`, `guard` and so on) is no driver's: it is read in `native/action.rs`. A
+//! driver may have another default for one of those.
+
+mod compiled;
+mod hosts;
+mod login;
+mod logins;
+mod native_reader;
+mod preview;
+pub(crate) mod probe;
+mod tls;
+
+use std::any::Any;
+use std::fmt;
+use std::io;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use osnl_model::{Notification, TransportUrl, mask_secrets};
+use osnl_openstack::CloudConf;
+use osnl_template::Names;
+use osnl_transport::{BoxFuture, Declare};
+
+pub(crate) use self::hosts::{MOST_AT_ONCE, hosts, rate};
+pub(crate) use self::login::{LOGIN, cloud};
+pub(crate) use self::logins::Logins;
+pub(crate) use self::native_reader::{ACTION, ENRICH, LONGEST_NAME, NativeReader, RULE};
+pub use self::preview::Preview;
+pub use self::probe::{Probe, Verdict};
+pub(crate) use self::probe::{broker_probe, cloud_probe, file_probe, target_probe};
+pub use self::tls::TlsConf;
+pub(crate) use self::tls::{CA_FILE, VERIFY};
+use crate::action::http::{HttpError, HttpOptions};
+use crate::action::{Action, idempotency_key};
+use crate::delivery::HostLimits;
+use crate::enrich::Ask;
+pub(crate) use osnl_config::sections::{DriverOption, DriverTable, Reader};
+
+/// The checked options of an action's driver. Its Debug form shows no secret.
+#[derive(Clone)]
+pub struct Driver {
+    table: DriverTable,
+    conf: Arc<dyn DriverConf>,
+}
+
+impl Driver {
+    pub(crate) fn conf(&self) -> &dyn DriverConf {
+        &*self.conf
+    }
+
+    /// Name and options of the driver.
+    pub(crate) fn table(&self) -> DriverTable {
+        self.table
+    }
+
+    /// The options as those of one driver; `None` for another driver.
+    #[must_use]
+    pub fn options<T: 'static>(&self) -> Option<&T> {
+        (&*self.conf as &dyn Any).downcast_ref()
+    }
+}
+
+impl fmt::Debug for Driver {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.conf.fmt(f)
+    }
+}
+
+/// A driver as the list of drivers has it: its table, and the reader of a section.
+pub(crate) struct DriverEntry {
+    pub(crate) table: DriverTable,
+    pub(crate) read: fn(&mut Reader<'_>) -> Option<Driver>,
+}
+
+impl DriverEntry {
+    pub(crate) const fn of<T: ReadDriver>() -> Self {
+        Self { table: T::TABLE, read: read::<T> }
+    }
+}
+
+fn read<T: ReadDriver>(reader: &mut Reader<'_>) -> Option<Driver> {
+    Some(Driver { table: T::TABLE, conf: Arc::new(T::read(reader)?) })
+}
+
+/// Why an action whose options are right cannot run here.
+#[derive(Debug, thiserror::Error)]
+pub enum DriverError {
+    /// The certificates or the proxy of an action.
+    #[error("[action:{action}] {error}")]
+    Http {
+        /// The section's name.
+        action: Arc<str>,
+        /// What is wrong, and what to do.
+        error: HttpError,
+    },
+    /// The file of an action.
+    #[error("[action:{action}] path: {}: {error}; name another one, or let this user write it", .path.display())]
+    File {
+        /// The section's name.
+        action: Arc<str>,
+        /// As configured.
+        path: PathBuf,
+        /// The operating system's reason.
+        error: io::Error,
+    },
+    /// Anything else that an action needs.
+    #[error("[action:{action}] {problem}")]
+    Other {
+        /// The section's name.
+        action: Arc<str>,
+        /// What is wrong, and what to do. No secret.
+        problem: String,
+    },
+}
+
+/// A driver's options, checked. Its Debug form shows no secret.
+pub(crate) trait ReadDriver: DriverConf + Sized {
+    /// Name and options.
+    const TABLE: DriverTable;
+
+    /// Its own options of one section. Whoever answers `None` has said why.
+    fn read(reader: &mut Reader<'_>) -> Option<Self>;
+}
+
+/// What can be done with a driver's options. Texts are for people and hold no secret.
+pub(crate) trait DriverConf: Any + fmt::Debug + Send + Sync {
+    /// What makes the attempts. Nothing is connected; files may be opened.
+    ///
+    /// # Errors
+    /// What is right as a configuration and cannot run here.
+    fn action(&self, context: &BuildContext<'_>) -> Result<Arc<dyn Action>, DriverError>;
+
+    /// What it does, in a sentence: the first line of an action in `osnl check`.
+    fn does(&self) -> String;
+
+    /// Further lines there: a word of at most ten letters, and what it stands for.
+    fn explain(&self) -> Vec<(&'static str, String)> {
+        Vec::new()
+    }
+
+    /// What else is special about it.
+    fn traits(&self) -> Traits<'_> {
+        Traits::default()
+    }
+
+    /// Whether what it does may come back as an event of this subscription.
+    fn feeds(&self, subscription: &Subscription<'_>) -> bool {
+        let _ = subscription;
+        false
+    }
+
+    /// What it would do about an event, without doing it.
+    fn preview(&self, wanted: &Wanted<'_>) -> Preview;
+
+    /// Whether what it needs is there and lets us in, without using it.
+    fn probe<'a>(&'a self, context: ProbeContext<'a>) -> BoxFuture<'a, Vec<Probe>>;
+}
+
+/// What distinguishes an action's driver from the others; the default is that of most.
+pub(crate) struct Traits<'a> {
+    /// Whoever may refuse an attempt, for sentences such as "at most 6 if K2HR3 refuses". `None`: nothing answers, and
+    /// nothing is said of attempts.
+    pub(crate) refuser: Option<&'static str>,
+    /// The `[enrich:NAME]` whose cloud is asked before its first attempt for what no event has told of an instance, beside
+    /// what `enrich` names.
+    pub(crate) asks: Option<&'a Arc<str>>,
+    /// Whether what `enrich` brings can reach what it does: by templates, or as `enrichments` of all of the event.
+    pub(crate) takes_enrichments: bool,
+    /// The cloud that it logs in to by itself.
+    pub(crate) logs_in: Option<&'a CloudConf>,
+    /// Whether it destroys something, so that a guard is recommended.
+    pub(crate) destroys: bool,
+    /// What each host that an event names is allowed; `None` if events name no host.
+    pub(crate) hosts: Option<HostLimits>,
+    /// How long the first event of a call waits for others where the driver has an option of its own for that.
+    pub(crate) gathers: Option<Duration>,
+}
+
+impl Default for Traits<'_> {
+    fn default() -> Self {
+        Self {
+            refuser: Some("the target"),
+            asks: None,
+            takes_enrichments: true,
+            logs_in: None,
+            destroys: false,
+            hosts: None,
+            gathers: None,
+        }
+    }
+}
+
+/// What a listener subscribes to.
+pub(crate) struct Subscription<'a> {
+    pub(crate) transport_url: &'a TransportUrl,
+    pub(crate) declare: Declare,
+    pub(crate) exchanges: &'a [String],
+    pub(crate) topics: &'a [String],
+}
+
+/// What a driver may need to build its action.
+#[derive(Clone, Copy)]
+pub(crate) struct BuildContext<'a> {
+    /// The action's name.
+    pub(crate) name: &'a Arc<str>,
+    /// How HTTP targets are reached where the action does not say otherwise.
+    pub(crate) http: &'a HttpOptions,
+    /// What is logged in to clouds.
+    pub(crate) logins: &'a Logins,
+}
+
+/// What a driver may need to probe.
+#[derive(Clone, Copy)]
+pub(crate) struct ProbeContext<'a> {
+    /// The section, as `action:roles`.
+    pub(crate) section: &'a str,
+    /// As [`BuildContext::http`].
+    pub(crate) http: &'a HttpOptions,
+    /// How long it may take in all.
+    pub(crate) deadline: Duration,
+}
+
+/// What a rule wants of an action, before anything is done about it.
+#[derive(Clone, Copy, Debug)]
+pub struct Wanted<'a> {
+    /// The event; of a bulk request the payload of the one resource.
+    pub notification: &'a Notification,
+    /// The rule that fired.
+    pub rule: &'a str,
+    /// Which of the notification's resources it is about, where a bulk request has several.
+    pub resource: Option<u32>,
+    /// What the action asks before it is called, in its order.
+    pub asks: &'a [Ask],
+}
+
+impl Wanted<'_> {
+    /// What a template can name: this form of the notification, and what is known of enrichments, secrets masked; of
+    /// others where their values will stand.
+    pub(crate) fn names(&self, shown: Notification) -> Names {
+        self.asks.iter().fold(Names::from(shown), |names, ask| ask.named(names, mask_secrets))
+    }
+
+    /// As an attempt will have it; a message without an id has the digest of its bytes.
+    pub(crate) fn idempotency_key(&self, action: &str) -> String {
+        idempotency_key(self.notification, self.rule, action, self.resource, || "DIGEST".to_owned())
+    }
+
+    /// The object `enrichments` of drivers that hand over all of an event, for people; `None` where nothing is asked.
+    pub(crate) fn enrichments(&self) -> Option<(&'static str, String)> {
+        let found = self.names(Notification::default()).found()?;
+        Some(("enrichments", found.to_string()))
+    }
+}
