@@ -16,7 +16,7 @@ mod limits;
 mod outages;
 mod outcomes;
 mod policy;
-mod prelude;
+mod prepare;
 mod published;
 mod replaced;
 mod schedule;
@@ -44,8 +44,8 @@ pub use self::hosts::HeldHost;
 pub use self::limits::{HostLimits, Limits, OnDead};
 pub use self::outages::Outage;
 pub use self::policy::{Decision, RetryPolicy};
-pub use self::prelude::Prelude;
-use self::prelude::Prepared;
+use self::prepare::Prepared;
+pub use self::prepare::{Answers, Preparation, Prepare};
 use self::published::Gauges;
 pub use self::published::{Held, Published, TargetState, TargetStatus};
 use self::replaced::Replaced;
@@ -85,7 +85,7 @@ pub struct DeliveryLoop {
     action: Arc<dyn Action>,
     journal: Arc<dyn Journal>,
     settings: DeliverySettings,
-    prelude: Prelude,
+    preparation: Preparation,
     fallback: Option<Fallback>,
     counters: Arc<Counters>,
     course: Course,
@@ -115,7 +115,8 @@ impl DeliveryLoop {
         counters: Arc<Counters>,
     ) -> Self {
         let gauges = Gauges { target: action.target().into(), ..Gauges::default() };
-        let setup = Setup { action: action.clone(), settings, prelude: Prelude::default(), fallback: None };
+        let setup =
+            Setup { action: action.clone(), settings, preparation: Preparation::default(), fallback: None };
         let remote = Remote::new(setup);
         let schedule = Schedule::new(settings.policy, settings.when_exhausted, settings.concurrency)
             .with_limits(settings.limits)
@@ -126,7 +127,7 @@ impl DeliveryLoop {
             action,
             journal,
             settings,
-            prelude: Prelude::default(),
+            preparation: Preparation::default(),
             fallback: None,
             counters,
             course: Course::new(schedule, Instant::now()),
@@ -149,8 +150,8 @@ impl DeliveryLoop {
 
     /// What is done before the first attempt of each delivery: what is asked, and what must hold.
     #[must_use]
-    pub fn with_prelude(mut self, prelude: Prelude) -> Self {
-        self.prelude = prelude;
+    pub fn with_preparation(mut self, preparation: Preparation) -> Self {
+        self.preparation = preparation;
         self
     }
 
@@ -299,7 +300,7 @@ impl DeliveryLoop {
         self.counters.attempts.add(u64::try_from(ids.len()).unwrap_or(u64::MAX));
         let (action, journal) = (self.action.clone(), self.journal.clone());
         let keys = ids.iter().zip(&events).map(|(id, event)| self.key(*id, event)).collect();
-        let attempt = attempt(action, journal, self.prelude.clone(), ids, events, self.settings.timeout);
+        let attempt = attempt(action, journal, self.preparation.clone(), ids, events, self.settings.timeout);
         self.in_hand.clone().around(keys, attempt)
     }
 
@@ -313,9 +314,9 @@ impl DeliveryLoop {
 
     /// Answers the action that counted until now.
     fn change_setup(&mut self) -> Arc<dyn Action> {
-        let Setup { action, settings, prelude, fallback } = self.setups.borrow_and_update().clone();
+        let Setup { action, settings, preparation, fallback } = self.setups.borrow_and_update().clone();
         *self.gauges.target.lock().unwrap_or_else(PoisonError::into_inner) = action.target();
-        (self.settings, self.prelude, self.fallback) = (settings, prelude, fallback);
+        (self.settings, self.preparation, self.fallback) = (settings, preparation, fallback);
         std::mem::replace(&mut self.action, action)
     }
 
@@ -337,13 +338,13 @@ impl DeliveryLoop {
 fn attempt(
     action: Arc<dyn Action>,
     journal: Arc<dyn Journal>,
-    prelude: Prelude,
+    preparation: Preparation,
     ids: Vec<DeliveryId>,
     events: Vec<Event>,
     limit: Duration,
 ) -> BoxFuture<'static, Attempt> {
     Box::pin(async move {
-        let Prepared { ids, events, decided, answered } = prelude.prepare(&*journal, ids, events).await;
+        let Prepared { ids, events, decided, answered } = preparation.prepare(&*journal, ids, events).await;
         let mut results = Vec::new();
         if !events.is_empty() {
             results = match timeout(limit, action.run(&events)).await {

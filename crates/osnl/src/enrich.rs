@@ -44,7 +44,7 @@ pub use self::conf::{EnrichConf, OnError};
 pub(crate) use self::foreseen::foresee;
 pub use self::foreseen::{Ask, Foreseen};
 pub(crate) use self::steps::Step;
-pub use self::steps::{Enriched, Enrichments, Resolved};
+pub use self::steps::{Enriched, Enrichments};
 use crate::action::{ActionError, ErrorClass};
 
 /// Somebody who knows objects by their ids: a cloud, what remembers its answers, or a test.

@@ -2,6 +2,7 @@
 //! that the daemon uses. What library users write is an [endpoint](crate::notification_listener::Endpoint).
 
 mod instead;
+mod observe;
 mod parts;
 mod places;
 mod swap;
@@ -15,13 +16,13 @@ use osnl_template::Names;
 use osnl_transport::{Batch, BoxFuture, IncomingMessage};
 
 use self::instead::{handed_on, once_each};
+pub use self::observe::{Observe, PartKeys};
 pub(crate) use self::parts::Parts;
 use self::places::Places;
 pub use self::swap::LiveRules;
 use crate::in_hand::InHand;
 use crate::journal::{Begin, Entry, Journal, NewDelivery, Obstacle, Permit, Receipt, Settle};
 use crate::metrics::Counters;
-use crate::oss::{KeysOfParts, Watcher};
 use crate::received::Received;
 use crate::rule::{Decided, Guards, KeySource, Mode, Rule, RuleMismatch, RuleSet, WhenMismatch};
 use crate::unmatched::Ring;
@@ -86,8 +87,8 @@ pub struct RuleEngine {
     journal: Arc<dyn Journal>,
     counters: Arc<Counters>,
     guards: Arc<Guards>,
-    /// Who notes what a message means, for actions that have to know what was seen before.
-    watcher: Arc<Watcher>,
+    /// Notes what a message means, for actions that have to know what was seen before.
+    observer: Option<Arc<dyn Observe>>,
     /// Where it is recorded what is about to be read.
     in_hand: Arc<InHand>,
     /// Places reserved for what is about to be read.
@@ -105,7 +106,7 @@ impl RuleEngine {
             live.flat_map(|rule| rule.actions.iter().chain(&rule.fallbacks).cloned()).collect();
         let actions = actions.into_iter().collect();
         let rules = Arc::new(RuleSet::new(rules, counters.clone()));
-        let (guards, watcher, in_hand, permit, budget) = Default::default();
+        let (guards, observer, in_hand, permit, budget) = Default::default();
         Self {
             rules,
             ring: None,
@@ -114,7 +115,7 @@ impl RuleEngine {
             journal,
             counters,
             guards,
-            watcher,
+            observer,
             in_hand,
             permit,
             budget,
@@ -151,8 +152,8 @@ impl RuleEngine {
 
     /// Has this one note what a message means that is for its actions.
     #[must_use]
-    pub fn with_watcher(mut self, watcher: Arc<Watcher>) -> Self {
-        self.watcher = watcher;
+    pub fn with_observer(mut self, observer: Arc<dyn Observe>) -> Self {
+        self.observer = Some(observer);
         self
     }
 
@@ -170,7 +171,7 @@ impl RuleEngine {
         rule: &'r Rule,
         received: &Received,
         names: &Names,
-        noted: &KeysOfParts,
+        noted: &PartKeys,
         parts: &Parts<'_>,
         failed: &mut Vec<(&'r Rule, RuleMismatch)>,
     ) -> Vec<NewDelivery> {
@@ -180,7 +181,7 @@ impl RuleEngine {
         for (resource, key) in parts.of(rule) {
             let named = narrowed(rule, names, parts, resource);
             for action in &rule.actions {
-                let watched = rule.key == KeySource::Resource && self.watcher.serves(action);
+                let watched = rule.key == KeySource::Resource && self.observer_of(action).is_some();
                 let known = noted.get(&resource).filter(|_| watched);
                 let key = known.map_or_else(|| key.clone(), |key| Some((*key).clone()));
                 let (name, to) = (&*rule.name, &**action);
@@ -245,6 +246,11 @@ impl RuleEngine {
         self.guards
             .verdict(&rule.name, action, key, received.origin.received)
             .map_or(Begin::Live, Begin::Held)
+    }
+
+    /// The observer, if this action has to know what it notes.
+    fn observer_of(&self, action: &str) -> Option<&dyn Observe> {
+        self.observer.as_deref().filter(|observer| observer.serves(action))
     }
 
     /// Takes the place of another engine of the same listener and journal: rules of a name that both have go on
@@ -333,13 +339,13 @@ impl Intake for RuleEngine {
         let names = Names::from(notification);
         let decisions = self.rules.decide(&names);
         let notification = names.notification();
-        let watched = decisions.decided.iter().any(|decided| match decided {
-            Decided::Fires(rule) => rule.actions.iter().any(|action| self.watcher.serves(action)),
-            Decided::Undecided(..) => false,
+        let mut keys = PartKeys::new();
+        let observer = decisions.decided.iter().find_map(|decided| match decided {
+            Decided::Fires(rule) => rule.actions.iter().find_map(|action| self.observer_of(action)),
+            Decided::Undecided(..) => None,
         });
-        let mut keys = KeysOfParts::new();
-        if watched {
-            (received.noted, keys) = self.watcher.note(&received, notification);
+        if let Some(observer) = observer {
+            (received.noted, keys) = observer.note(&received, notification);
         }
         let parts = Parts::of_notification(notification);
         let mut failed = decisions.failed;

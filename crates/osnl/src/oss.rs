@@ -35,7 +35,6 @@ mod wire_log;
 
 pub use self::asked::Asked;
 pub use self::body::Body;
-pub(crate) use self::completing::Completed;
 pub use self::completing::Completing;
 pub use self::event::{Happened, Lists, What};
 pub use self::instance::{Instance, Nic};
@@ -45,7 +44,6 @@ pub use self::ordered::Ordered;
 pub use self::servers::{Complete, Server, Servers, completed};
 pub use self::told::{Call, Telling};
 pub(crate) use self::told::{DONE, HAPPENED};
-pub(crate) use self::watcher::Keys as KeysOfParts;
 pub use self::watcher::{Watched, Watcher};
 use crate::action::driver::Driver;
 

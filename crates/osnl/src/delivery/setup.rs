@@ -5,7 +5,7 @@ use std::sync::Arc;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
-use super::{DeliverySettings, Fallback, Prelude};
+use super::{DeliverySettings, Fallback, Preparation};
 use crate::action::Action;
 
 /// An action and how it is delivered. An attempt is made with what counts when it begins.
@@ -15,8 +15,8 @@ pub struct Setup {
     pub action: Arc<dyn Action>,
     /// When they are made, and what failures mean.
     pub settings: DeliverySettings,
-    /// What comes before the first attempt of each delivery.
-    pub prelude: Prelude,
+    /// Work before the first attempt of each delivery.
+    pub preparation: Preparation,
     /// Who gets what it gives up.
     pub fallback: Option<Fallback>,
 }

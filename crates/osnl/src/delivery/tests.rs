@@ -189,7 +189,7 @@ async fn the_reload_that_mends_a_target_costs_it_no_delivery() {
     rig.remote.change(Setup {
         action: mended.clone(),
         settings,
-        prelude: Prelude::default(),
+        preparation: Preparation::default(),
         fallback: None,
     });
     for receipt in receipts {

@@ -5,13 +5,15 @@ use std::fmt;
 use std::sync::Arc;
 
 use osnl_template::{Names, Template};
+use osnl_transport::BoxFuture;
 use serde_json::Value;
 
 use super::conf::OnError;
 use super::subject::{described, subject};
 use super::{Enricher, Found, Kind, Lookup as _, dependency};
 use crate::action::{ActionError, ErrorClass, Event};
-use crate::journal::Journal;
+use crate::delivery::{Answers, Prepare};
+use crate::journal::{Journal, Learnt};
 
 /// What is larger is not kept with a delivery: no server, port or image is described in so many bytes.
 const LARGEST: usize = 256 * 1024;
@@ -37,19 +39,6 @@ pub(crate) struct Step {
     pub(crate) on_error: OnError,
 }
 
-/// What was found, and what of it is worth knowing when the object is gone.
-#[derive(Clone, Debug, Default)]
-pub struct Resolved {
-    /// By the names of the sections.
-    pub enriched: Arc<Enriched>,
-    /// Objects by `kind:id`, as JSON.
-    pub learnt: Vec<(String, String)>,
-    /// Whether anything was added to what the event had.
-    pub new: bool,
-    /// The services that were asked and have answered.
-    pub answered: Vec<Arc<str>>,
-}
-
 impl Enrichments {
     pub(crate) fn new(steps: Vec<Step>, journal: Arc<dyn Journal>) -> Self {
         Self { steps, journal }
@@ -67,27 +56,6 @@ impl Enrichments {
             on_error: OnError::Retry,
         };
         Self::new(names.iter().map(step).collect(), journal)
-    }
-
-    /// What the action may name of this event. What is known of the event already stays as it is.
-    ///
-    /// # Errors
-    /// Somebody cannot be asked; the error names whom, and nothing is kept of what the others said.
-    pub async fn resolve(&self, event: &Event) -> Result<Resolved, ActionError> {
-        let before = event.enriched.clone().unwrap_or_default();
-        if self.steps.iter().all(|step| before.contains_key(&*step.name)) {
-            return Ok(Resolved { enriched: before, ..Resolved::default() });
-        }
-        let mut enriched = (*before).clone();
-        let (mut learnt, mut answered) = (Vec::new(), Vec::new());
-        for step in &self.steps {
-            if enriched.contains_key(&*step.name) {
-                continue;
-            }
-            let value = self.ask(step, event, &enriched, &mut learnt, &mut answered).await?;
-            enriched.insert(step.name.to_string(), value);
-        }
-        Ok(Resolved { enriched: Arc::new(enriched), learnt, new: true, answered })
     }
 
     async fn ask(
@@ -187,6 +155,30 @@ fn of_others(kind: Kind, found: &Enriched) -> Option<String> {
     let at = || brought_by(kind).iter().map(|(_, at)| at);
     let ids = found.values().flat_map(|value| at().filter_map(|at| value.pointer(at)?.as_str()));
     ids.map(str::to_owned).find(|id| !id.is_empty())
+}
+
+impl Prepare for Enrichments {
+    /// Finds what the action may name of this event. What is known of the event already stays as it is.
+    fn prepare<'a>(&'a self, event: &'a Event) -> BoxFuture<'a, Result<Option<Answers>, ActionError>> {
+        Box::pin(async move {
+            let before = event.enriched.as_deref();
+            let has = |step: &Step| before.is_some_and(|before| before.contains_key(&*step.name));
+            if self.steps.iter().all(has) {
+                return Ok(None);
+            }
+            let mut enriched = before.cloned().unwrap_or_default();
+            let (mut objects, mut answered) = (Vec::new(), Vec::new());
+            for step in &self.steps {
+                if enriched.contains_key(&*step.name) {
+                    continue;
+                }
+                let value = self.ask(step, event, &enriched, &mut objects, &mut answered).await?;
+                enriched.insert(step.name.to_string(), value);
+            }
+            let learnt = Learnt { objects, ..Learnt::default() };
+            Ok(Some(Answers { enriched: Arc::new(enriched), learnt, answered }))
+        })
+    }
 }
 
 impl fmt::Debug for Enrichments {

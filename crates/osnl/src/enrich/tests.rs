@@ -14,8 +14,9 @@ use tokio::time::{Instant, advance, sleep};
 
 use super::*;
 use crate::action::Event;
+use crate::delivery::Prepare as _;
+use crate::journal::Journal;
 use crate::journal::memory::{MemoryJournal, MemoryLimits};
-use crate::journal::{Journal, Learnt};
 use crate::metrics::Counters;
 use crate::received::Received;
 
@@ -190,8 +191,7 @@ async fn an_enrichment_may_look_at_those_before_it() {
     ];
     let enrichments = Enrichments::new(steps, journal());
     let event = event("floatingip.update.end", json!({"floatingip": {"id": "x", "port_id": "p"}}));
-    let found = enrichments.resolve(&event).await.unwrap();
-    assert!(found.new);
+    let found = enrichments.prepare(&event).await.unwrap().unwrap();
     assert_eq!(
         (&found.enriched["server"]["name"], &found.enriched["flavor"]["ram"]),
         (&json!("web 1"), &json!(512))
@@ -203,8 +203,7 @@ async fn an_enrichment_may_look_at_those_before_it() {
     assert_eq!(template.render(&event.names()).unwrap(), "web 1 512");
     // What is known already is not asked again, whatever it would be now.
     source.set("s", Ok(Some(json!({"name": "other"}))));
-    let again = enrichments.resolve(&event).await.unwrap();
-    assert!(!again.new && again.enriched == found.enriched);
+    assert!(enrichments.prepare(&event).await.unwrap().is_none());
     assert_eq!(source.asked(), 3);
 }
 
@@ -214,14 +213,8 @@ async fn what_is_gone_is_the_event_s_then_the_journal_s_then_the_default() {
     let journal = journal();
     let enrichments = Enrichments::new(vec![step("server", Kind::Server, None, &source)], journal.clone());
     let resolve = async |event: &Event| {
-        let found = enrichments.resolve(event).await.unwrap();
-        journal
-            .enriched(
-                crate::journal::DeliveryId(1),
-                &found.enriched,
-                Learnt { objects: found.learnt, ..Learnt::default() },
-            )
-            .await;
+        let found = enrichments.prepare(event).await.unwrap().unwrap();
+        journal.enriched(crate::journal::DeliveryId(1), &found.enriched, found.learnt).await;
         found.enriched["server"].clone()
     };
     let port = |device: &str| event("port.delete.end", json!({"port": {"id": "p", "device_id": device}}));
@@ -245,12 +238,12 @@ async fn who_cannot_be_asked_is_named_unless_nobody_waits_for_it() {
     source.set("s", Err(ErrorClass::Busy(Some(503))));
     let mut waiting = step("server", Kind::Server, None, &source);
     let event = event("port.create.end", json!({"port": {"id": "p", "device_id": "s"}}));
-    let error = Enrichments::new(vec![waiting.clone()], journal()).resolve(&event).await.unwrap_err();
+    let error = Enrichments::new(vec![waiting.clone()], journal()).prepare(&event).await.unwrap_err();
     assert_eq!(error.to_string(), "a dependency is down: [enrich:server] http://nova: no");
     assert_eq!(error.class, ErrorClass::Dependency);
     assert_eq!(error.dependency.as_deref(), Some("[enrich:server] http://nova"));
     waiting.on_error = OnError::Default;
-    let found = Enrichments::new(vec![waiting], journal()).resolve(&event).await.unwrap();
+    let found = Enrichments::new(vec![waiting], journal()).prepare(&event).await.unwrap().unwrap();
     assert_eq!(found.enriched["server"]["name"], "unknown");
 }
 

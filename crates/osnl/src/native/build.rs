@@ -16,7 +16,7 @@ use crate::action::driver::{BuildContext, DriverError, Logins, Subscription};
 use crate::action::http::{HttpError, HttpOptions};
 use crate::control::{ControlSocket, Desk, Store};
 use crate::daemon::Daemon;
-use crate::delivery::{DeliveryLoop, DeliverySettings, Prelude, Setup};
+use crate::delivery::{DeliveryLoop, DeliverySettings, Preparation, Setup};
 use crate::enrich::{EnrichConf, Enrichments, Step};
 use crate::in_hand::InHand;
 use crate::journal::Journal;
@@ -358,10 +358,17 @@ impl ActionConf {
             logins: &parts.logins,
         })?;
         let steps = self.enrich.iter().filter_map(|name| parts.asking.get(name)).cloned().collect::<Vec<_>>();
-        let enrichments = (!steps.is_empty()).then(|| Enrichments::new(steps, parts.journal.clone()));
-        let completing = self.completing(parts);
-        let prelude = Prelude { enrichments, when: self.decided_late().cloned(), completing };
-        Ok(Setup { action, settings: self.delivery(), prelude, fallback: self.on_failure.clone() })
+        let mut preparation = Preparation::default();
+        if !steps.is_empty() {
+            preparation.ask(Arc::new(Enrichments::new(steps, parts.journal.clone())));
+        }
+        if let Some(when) = self.decided_late() {
+            preparation.require(when.clone());
+        }
+        if let Some(completing) = self.completing(parts) {
+            preparation.ask(Arc::new(completing));
+        }
+        Ok(Setup { action, settings: self.delivery(), preparation, fallback: self.on_failure.clone() })
     }
 
     /// Who is asked for what no event has told, if anybody is.
@@ -374,9 +381,9 @@ impl ActionConf {
 
     /// The loop of its deliveries, not begun.
     pub(super) fn delivery_loop(&self, parts: &Parts) -> Result<DeliveryLoop, BuildError> {
-        let Setup { action, settings, prelude, fallback } = self.setup(parts)?;
+        let Setup { action, settings, preparation, fallback } = self.setup(parts)?;
         let (journal, counters) = (parts.journal.clone(), parts.counters.clone());
         let delivery = DeliveryLoop::new(self.name.clone(), action, journal, settings, counters);
-        Ok(delivery.with_prelude(prelude).with_fallback(fallback).with_in_hand(parts.in_hand.clone()))
+        Ok(delivery.with_preparation(preparation).with_fallback(fallback).with_in_hand(parts.in_hand.clone()))
     }
 }

@@ -74,7 +74,7 @@ impl Parts {
         RuleEngine::new(rules, self.journal.clone(), self.counters.clone())
             .with_budget(conf.budget)
             .with_guards(self.guards.clone())
-            .with_watcher(self.watcher.clone())
+            .with_observer(self.watcher.clone())
             .with_in_hand(self.in_hand.clone())
             .following(self.ring.clone(), &conf.name)
     }

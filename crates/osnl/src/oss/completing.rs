@@ -6,13 +6,15 @@
 
 use std::sync::Arc;
 
+use osnl_transport::BoxFuture;
+
 use super::event::Lists;
-use super::memory::Change;
 use super::servers::{Complete, Servers, completed};
 use super::told::{HAPPENED, Telling};
 use super::watcher::Watcher;
 use crate::action::{ActionError, Event};
-use crate::enrich::Enriched;
+use crate::delivery::{Answers, Prepare};
+use crate::journal::Learnt;
 
 /// Asks, before the first attempt of a delivery, for what no event has told of it; what is found is kept with the delivery
 /// and remembered.
@@ -26,21 +28,12 @@ pub struct Completing {
     pub watcher: Arc<Watcher>,
 }
 
-/// What was found out.
-#[derive(Clone, Debug)]
-pub(crate) struct Completed {
-    /// What the delivery had, and what was found.
-    pub(crate) enriched: Arc<Enriched>,
-    /// What is known otherwise since.
-    pub(crate) changes: Vec<Change>,
-}
-
 impl Completing {
     /// `None` where nobody had to be asked, or it is known already.
     ///
     /// # Errors
     /// Somebody cannot be asked now, and nothing is kept of what the others said.
-    pub(crate) async fn complete(&self, event: &Event) -> Result<Option<Completed>, ActionError> {
+    async fn complete(&self, event: &Event) -> Result<Option<Answers>, ActionError> {
         let before = event.enriched.as_deref();
         if before.is_some_and(|kept| kept.contains_key(HAPPENED)) {
             return Ok(None);
@@ -65,6 +58,13 @@ impl Completing {
         // As a text: metadata keeps the order of its keys. Texts and numbers can always be written.
         let text = serde_json::to_string(&happened).unwrap_or_default();
         enriched.insert(HAPPENED.to_owned(), text.into());
-        Ok(Some(Completed { enriched: Arc::new(enriched), changes }))
+        let learnt = Learnt { changes, ..Learnt::default() };
+        Ok(Some(Answers { enriched: Arc::new(enriched), learnt, answered: vec![self.servers.dependency()] }))
+    }
+}
+
+impl Prepare for Completing {
+    fn prepare<'a>(&'a self, event: &'a Event) -> BoxFuture<'a, Result<Option<Answers>, ActionError>> {
+        Box::pin(self.complete(event))
     }
 }

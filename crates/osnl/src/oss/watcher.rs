@@ -11,10 +11,8 @@ use osnl_model::Notification;
 use super::event::{Happened, Lists};
 use super::memory::{Change, Memory, Told};
 use super::servers::Complete;
+use crate::intake::{Observe, PartKeys};
 use crate::received::{Noted, Received};
-
-/// By which resource of a bulk request: what its deliveries are kept in order by.
-pub(crate) type Keys = Vec<(Option<u32>, String)>;
 
 /// Notes with each message what it means, before it is kept, in the order of arrival. One for all listeners: what neutron
 /// says is needed for what nova says.
@@ -61,11 +59,6 @@ impl Watcher {
         *self.watched.write().unwrap_or_else(PoisonError::into_inner) = watched;
     }
 
-    /// Whether an action has to know.
-    pub(crate) fn serves(&self, action: &str) -> bool {
-        self.watched.read().unwrap_or_else(PoisonError::into_inner).actions.contains(action)
-    }
-
     /// Takes note of what was asked for, for events that say less; answers what is known otherwise since.
     pub(super) fn learn<'a>(&self, found: impl Iterator<Item = &'a Complete>) -> Vec<Change> {
         let mut memory = self.memory.lock().unwrap_or_else(PoisonError::into_inner);
@@ -78,10 +71,15 @@ impl Watcher {
     pub fn noted(&self, received: &Received) -> Noted {
         received.decode().map(|n| self.note(received, &n).0).unwrap_or_default()
     }
+}
 
-    /// What is kept with a message, and the keys by which its parts keep their order: the instance that an address comes
-    /// to or leaves is often not in the event itself.
-    pub(crate) fn note(&self, received: &Received, n: &Notification) -> (Noted, Keys) {
+impl Observe for Watcher {
+    fn serves(&self, action: &str) -> bool {
+        self.watched.read().unwrap_or_else(PoisonError::into_inner).actions.contains(action)
+    }
+
+    /// The instance that an address comes to or leaves is often not in the event itself.
+    fn note(&self, received: &Received, n: &Notification) -> (Noted, PartKeys) {
         let payload = received.payload_text();
         let told = {
             let lists = self.watched.read().unwrap_or_else(PoisonError::into_inner).lists.clone();
@@ -89,7 +87,7 @@ impl Watcher {
             let told = lists.map(|lists| memory.tell(n, payload.as_deref(), &lists)).unwrap_or_default();
             let key = |happened: &Happened| Some((happened.part, memory.lane(happened)?));
             // Of a move both have the address's.
-            let keys: Keys = told.happened.iter().filter_map(key).collect();
+            let keys: PartKeys = told.happened.iter().filter_map(key).collect();
             (told, keys)
         };
         let (Told { happened, changes }, keys) = told;

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use super::super::*;
 use super::bodies;
+use crate::intake::Observe as _;
 use crate::received::Received;
 
 fn noted(watcher: &Watcher, body: &str) -> (usize, Vec<String>) {
