@@ -26,7 +26,7 @@ use crate::delivery::DeliveryLoop;
 use crate::ends::{Ends, UnexpectedEnd};
 use crate::in_hand::InHand;
 use crate::journal::Journal;
-use crate::listener::{Farewell, Listener};
+use crate::listener::{ConnectionObserver, Farewell, Listener};
 use crate::metrics::Counters;
 use crate::shutdown::Shutdown;
 
@@ -116,6 +116,14 @@ impl Daemon {
     #[must_use]
     pub fn watching(mut self, ends: Ends) -> Self {
         self.watched.push(ends);
+        self
+    }
+
+    /// Reports the connections of its listeners to this one too.
+    #[must_use]
+    pub fn observing_connections(mut self, observer: &Arc<dyn ConnectionObserver>) -> Self {
+        let listeners = self.listeners.into_iter();
+        self.listeners = listeners.map(|listener| listener.with_observer(observer.clone())).collect();
         self
     }
 

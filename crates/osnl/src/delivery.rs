@@ -13,6 +13,7 @@ mod fallback;
 mod gather;
 mod hosts;
 mod limits;
+mod observer;
 mod outages;
 mod outcomes;
 mod policy;
@@ -42,6 +43,7 @@ pub use self::gather::Batch;
 pub(crate) use self::gather::Pace;
 pub use self::hosts::HeldHost;
 pub use self::limits::{HostLimits, Limits, OnDead};
+pub use self::observer::DeliveryObserver;
 pub use self::outages::Outage;
 pub use self::policy::{Decision, RetryPolicy};
 use self::prepare::Prepared;
@@ -87,6 +89,7 @@ pub struct DeliveryLoop {
     settings: DeliverySettings,
     preparation: Preparation,
     fallback: Option<Fallback>,
+    observer: Option<Arc<dyn DeliveryObserver>>,
     counters: Arc<Counters>,
     course: Course,
     state: watch::Sender<BreakerState>,
@@ -129,6 +132,7 @@ impl DeliveryLoop {
             settings,
             preparation: Preparation::default(),
             fallback: None,
+            observer: None,
             counters,
             course: Course::new(schedule, Instant::now()),
             state: watch::Sender::new(BreakerState::Closed),
@@ -159,6 +163,13 @@ impl DeliveryLoop {
     #[must_use]
     pub fn with_fallback(mut self, fallback: Option<Fallback>) -> Self {
         self.fallback = fallback;
+        self
+    }
+
+    /// Reports what becomes of its deliveries to this one too.
+    #[must_use]
+    pub fn with_observer(mut self, observer: Arc<dyn DeliveryObserver>) -> Self {
+        self.observer = Some(observer);
         self
     }
 
@@ -229,6 +240,9 @@ impl DeliveryLoop {
                 Some(verdicts) = attempts.next() => self.heard(verdicts),
                 claimed = self.journal.claim(&self.name, room), if !draining && room > 0 => {
                     let host = |event: &Event| self.action.host(event);
+                    if let Some(observer) = &self.observer {
+                        claimed.iter().for_each(|claimed| observer.claimed(claimed));
+                    }
                     let claimed = self.without_suspects(claimed);
                     Wake::Claimed(claimed.into_iter().map(|one| { let host = host(&one.event); (one, host) }).collect())
                 }
@@ -266,7 +280,7 @@ impl DeliveryLoop {
         for consequence in consequences {
             match consequence {
                 Consequence::Begin(call) => attempts.push(self.begin(call)),
-                Consequence::Return(id) => self.journal.end(id, Outcome::Returned.into()),
+                Consequence::Return(id) => self.close(id, Outcome::Returned.into()),
                 Consequence::DueNow => self.journal.due_now(&self.name),
                 Consequence::End(ended) => self.ended(*ended),
                 Consequence::Retry(retried) => self.retried(*retried),
@@ -307,7 +321,7 @@ impl DeliveryLoop {
     /// The action is gone: nothing of it stays claimed.
     fn leave(&mut self) {
         for id in self.course.schedule.release_all() {
-            self.journal.end(id, Outcome::Returned.into());
+            self.close(id, Outcome::Returned.into());
         }
         self.journal.retired(&self.name);
     }

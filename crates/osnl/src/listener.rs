@@ -43,7 +43,7 @@ pub(crate) use self::farewell::{Farewell, Left};
 pub use self::gauges::{Gauges, Opened, Trouble};
 pub use self::positions::PositionStore;
 use self::session::{Ended, Session, few};
-pub use self::state::ListenerState;
+pub use self::state::{ConnectionObserver, ListenerState};
 use self::stream::Streams;
 use self::tidying::Tidying;
 pub use self::watchdog::{Stall, StallKind};
@@ -79,6 +79,7 @@ pub struct Listener {
     endpoint: Arc<dyn Intake>,
     counters: Arc<Counters>,
     state: watch::Sender<ListenerState>,
+    observer: Option<Arc<dyn ConnectionObserver>>,
     positions: Option<PositionStore>,
     tidying: Option<Tidying>,
     stall: watch::Sender<Option<Stall>>,
@@ -108,6 +109,7 @@ impl Listener {
             endpoint,
             counters,
             state: watch::Sender::new(ListenerState::Connecting { attempt: 0 }),
+            observer: None,
             positions: None,
             tidying: None,
             stall: watch::Sender::new(None),
@@ -147,6 +149,13 @@ impl Listener {
     #[must_use]
     pub fn name(&self) -> &Arc<str> {
         &self.config.name
+    }
+
+    /// Reports its connections to this one too.
+    #[must_use]
+    pub fn with_observer(mut self, observer: Arc<dyn ConnectionObserver>) -> Self {
+        self.observer = Some(observer);
+        self
     }
 
     /// The queues that it reads, by the names it was told.
@@ -314,7 +323,11 @@ impl Listener {
             let error = tokio::select! {
                 biased;
                 () = shutdown.drain.cancelled() => return Ok(None),
-                result = listen => match result {
+                result = listen => {
+                    if let Some(observer) = &self.observer {
+                        observer.attempted(result.is_ok());
+                    }
+                    match result {
                     Ok(consumer) => {
                         if !first {
                             self.counters.reconnects.increment();
@@ -323,7 +336,7 @@ impl Listener {
                         return Ok(Some(consumer));
                     }
                     Err(error) => error,
-                },
+                }},
             };
             let fatal =
                 first && attempt == 1 && self.config.refused_access_is_fatal && error.is_refused_access();

@@ -75,6 +75,9 @@ impl DeliveryLoop {
             Reason::Dependency => self.counters.failures.increment(),
             Reason::Crowded => {}
         }
+        if let Some(observer) = &self.observer {
+            observer.retried(id);
+        }
         self.journal.retry_at(id, retry);
     }
 
@@ -159,7 +162,7 @@ impl DeliveryLoop {
             }
             (None, _) | (_, None) => End::from(outcome).saying(done),
         };
-        self.journal.end(id, end);
+        self.close(id, end);
     }
 
     /// Whoever is on call reads the last lines first.

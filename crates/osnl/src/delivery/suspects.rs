@@ -22,7 +22,7 @@ impl DeliveryLoop {
                         message.id = claimed.event.notification.message_id.as_deref().unwrap_or("-"),
                         "given up, dead letter: {why}"
                     );
-                    self.journal.end(claimed.id, Outcome::Dead(why).into());
+                    self.close(claimed.id, Outcome::Dead(why).into());
                 }
             }
         }

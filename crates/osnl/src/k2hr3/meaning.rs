@@ -213,7 +213,7 @@ pub(super) fn assemble(
     counters: &Arc<Counters>,
 ) -> Daemon {
     let Opened { journal, ends, in_hand } = opened;
-    let told = Arc::new(WireLog::new(journal.clone()));
+    let wire_log = Arc::new(WireLog::default());
     let several = parts.len() > 1;
     let mut rules = Vec::new();
     let mut deliveries = Vec::new();
@@ -222,7 +222,8 @@ pub(super) fn assemble(
         rule.name = name.clone();
         rule.actions = vec![name.clone()];
         rules.push(rule);
-        let delivery = DeliveryLoop::new(name, action, told.clone(), delivery, counters.clone());
+        let delivery = DeliveryLoop::new(name, action, journal.clone(), delivery, counters.clone())
+            .with_observer(wire_log.clone());
         deliveries.push(delivery.with_in_hand(in_hand.clone()));
     }
     let engine =

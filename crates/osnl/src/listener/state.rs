@@ -3,6 +3,12 @@
 use std::sync::Arc;
 use std::time::SystemTime;
 
+/// Reports on the connections of a listener, and changes nothing of them. It must not wait.
+pub trait ConnectionObserver: Send + Sync {
+    /// An attempt to subscribe has ended.
+    fn attempted(&self, is_connected: bool);
+}
+
 /// See the picture in the [listener's module](super).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ListenerState {

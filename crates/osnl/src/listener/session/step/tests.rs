@@ -104,6 +104,7 @@ fn core(rig: &Rig, prefetch: u16) -> Core<'static> {
         endpoint: rig.listener.endpoint.clone(),
         counters: rig.listener.counters.clone(),
         state: rig.listener.state.clone(),
+        observer: None,
         positions: None,
         tidying: None,
         stall: rig.listener.stall.clone(),
