@@ -19,9 +19,8 @@ use tokio_util::sync::CancellationToken;
 
 pub use self::board::{Board, Heard, Reloads};
 pub(crate) use self::reload::Asked;
-pub use self::reload::{Changes, Outcome, Reason, Refused, Reload, SectionChange, Told, What};
+pub use self::reload::{Changes, Outcome, Reason, Refused, Reload, SectionChange, Told};
 use self::tasks::Tasks;
-use crate::control::ControlSocket;
 use crate::delivery::DeliveryLoop;
 use crate::ends::{Ends, UnexpectedEnd};
 use crate::in_hand::InHand;
@@ -44,7 +43,7 @@ pub struct Daemon {
     /// Queues that were left before a restart, and may hold messages still.
     emptying: Vec<Farewell>,
     /// Answers questions about all of it, until the end of the drain.
-    pub control: Option<ControlSocket>,
+    pub control: Option<Service>,
     /// Shows what runs.
     board: Arc<Board>,
     /// Reads the configuration again.
@@ -65,6 +64,9 @@ pub enum DaemonError {
     #[error("{0}; what was not acknowledged stays with the broker")]
     Unexpected(UnexpectedEnd),
 }
+
+/// Answers questions from outside while the daemon runs, until this is cancelled.
+pub type Service = Box<dyn FnOnce(CancellationToken) -> BoxFuture<'static, ()> + Send>;
 
 /// A reload under way.
 type Preparing = BoxFuture<'static, (Box<dyn Reload>, Result<Changes, Refused>)>;
@@ -172,7 +174,7 @@ impl Daemon {
         let _unasked = asked.clone().drop_guard();
         let mut controls = JoinSet::new();
         if let Some(control) = self.control {
-            controls.spawn(control.run(asked.clone()));
+            controls.spawn(control(asked.clone()));
         }
 
         let mut first_error: Option<DaemonError> = None;

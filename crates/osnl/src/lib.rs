@@ -16,7 +16,7 @@
 //! - [`control`] answers what is asked from outside: status, deliveries.
 //! - [`notification_listener`] is where programs begin that listen for themselves: oslo.messaging's words.
 //! - [`notifier`] is the emitting side; [`versioned`] has payloads with classes and versions.
-//! - [`native`] is osnl's own configuration.
+//! - [`native`] is osnl's own configuration, and [`assembly`] makes a daemon of it.
 //! - [`explain`] says why a rule fires or not; [`unmatched`] is the trace of what no rule wanted; [`replay`] sends
 //!   journalled or [`saved`] events through rules again.
 //! - [`oss`] is what the replacement of oss_watcher needs.
@@ -26,6 +26,7 @@ pub use notification_listener::{Endpoint, NotificationListener, NotificationResu
 pub use osnl_model::{NotificationFilter, Pattern, Priority, Target, TransportUrl};
 
 pub mod action;
+pub mod assembly;
 pub mod control;
 pub mod daemon;
 pub mod delivery;

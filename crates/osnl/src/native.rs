@@ -14,14 +14,14 @@
 //! named, `OS_<GROUP>__<OPTION>` of the environment, the command line. Other than in a `k2hr3_osnl.conf` a name
 //! that means nothing is an error. All errors come at once; a half-right configuration gives nothing.
 //!
-//! [`load`] reads, checks and types; [`Native::daemon`] builds what runs; [`Loaded::document`] is the same
+//! [`load`] reads, checks and types; [`crate::assembly`] builds what runs; [`Loaded::document`] is the same
 //! configuration as text again, with where each value came from. `docs/configuration.md` explains each option.
 
 mod action;
-mod build;
-mod change;
+pub(crate) mod change;
 mod check;
 mod deliveries;
+mod derived;
 mod document;
 mod driver;
 mod enrich;
@@ -32,18 +32,14 @@ pub(crate) mod journal;
 mod known;
 mod lenient;
 mod never;
-mod orphans;
-mod parts;
 mod preview;
 mod probe;
 mod programs;
 mod rabbit;
 mod reference;
-mod reloading;
-mod schema;
+pub(crate) mod schema;
 #[cfg(test)]
 mod tests;
-mod told;
 mod topology;
 mod when;
 
@@ -60,13 +56,11 @@ use osnl_model::{Budget, Priority, TransportUrl};
 use osnl_template::Expression;
 use osnl_transport::{Declare, QueueKind, RabbitOptions};
 
-pub use self::build::{BuildError, Transports};
+pub use self::change::ChangeKind;
 pub use self::deliveries::OnFull;
 pub use self::document::{DocEntry, DocSection, Document};
 pub use self::lenient::state_folder_of;
-pub use self::orphans::Orphans;
 pub use self::reference::{Reference, ReferenceOption, ReferenceSection, reference};
-pub use self::reloading::Logs;
 pub use crate::action::driver::{Driver, DriverError, Preview, Probe, TlsConf, Verdict, Wanted};
 use crate::delivery::{DeliverySettings, Fallback};
 use crate::enrich::EnrichConf;

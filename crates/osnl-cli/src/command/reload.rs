@@ -52,7 +52,8 @@ fn text(reloaded: &Reloaded) -> String {
 
 #[cfg(test)]
 mod tests {
-    use osnl::daemon::{SectionChange, What};
+    use osnl::daemon::SectionChange;
+    use osnl::native::ChangeKind;
 
     use super::*;
 
@@ -68,7 +69,7 @@ mod tests {
         assert_eq!(text(&nothing), "reloaded: nothing has changed\n");
         let change = SectionChange {
             section: "action:roles".to_owned(),
-            what: What::Changed,
+            what: ChangeKind::Changed,
             options: vec!["api_url".to_owned(), "timeout".to_owned()],
             effect: "counts for the next attempt".to_owned(),
         };

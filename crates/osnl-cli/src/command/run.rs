@@ -4,9 +4,10 @@ use std::io;
 use std::sync::Arc;
 
 use osnl::action::http::HttpOptions;
+use osnl::assembly::BuildError;
 use osnl::journal::sqlite::OpenError;
 use osnl::metrics::Counters;
-use osnl::native::{self, BuildError, DriverError, Loaded, Native, Sources};
+use osnl::native::{self, DriverError, Loaded, Native, Sources};
 use osnl_config::LogFile;
 
 use super::k2hr3_osnl::filter;

@@ -12,6 +12,7 @@ use tokio::sync::oneshot;
 
 use crate::delivery::{DeliveryLoop, Setup};
 use crate::listener::Listener;
+use crate::native::ChangeKind;
 
 /// Reads a configuration again and builds what is new.
 pub trait Reload: Send {
@@ -56,35 +57,11 @@ pub struct SectionChange {
     /// Between the brackets.
     pub section: String,
     /// Whether it is new, gone, or has other values.
-    pub what: What,
+    pub what: ChangeKind,
     /// The options that have another value; no value, which may be a secret.
     pub options: Vec<String>,
     /// What follows.
     pub effect: String,
-}
-
-/// How a section is not what it was.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum What {
-    /// It was not there.
-    Added,
-    /// It is not there any more.
-    Removed,
-    /// It has other values.
-    Changed,
-}
-
-impl What {
-    /// As it is printed.
-    #[must_use]
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Added => "added",
-            Self::Removed => "removed",
-            Self::Changed => "changed",
-        }
-    }
 }
 
 impl std::fmt::Display for SectionChange {

@@ -8,8 +8,8 @@
 use std::fmt;
 use std::sync::Arc;
 
-use osnl_template::Expression;
 use futures_util::future::join_all;
+use osnl_template::Expression;
 use osnl_transport::BoxFuture;
 
 use crate::action::{ActionError, Done, ErrorClass, Event};

@@ -14,6 +14,7 @@ use super::wire_log::{WireLog, log_returned};
 use crate::action::Action;
 use crate::action::http::{HttpError, HttpOptions, Verification};
 use crate::action::k2hr3::K2hr3;
+use crate::assembly::BuildError;
 use crate::control::Store;
 use crate::daemon::Daemon;
 use crate::delivery::{
@@ -25,7 +26,6 @@ use crate::intake::RuleEngine;
 use crate::journal::Journal;
 use crate::listener::{GIVE_BACK_AFTER, Listener, ListenerConfig};
 use crate::metrics::Counters;
-use crate::native::BuildError;
 use crate::rule::Rule;
 
 /// The one name of the listener, the rule and the action.

@@ -11,7 +11,7 @@
 //! once per message and not once per attempt: here an attempt that fails has lost nothing.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use crate::action::Event;
 use crate::action::k2hr3::HostParameters;

@@ -7,42 +7,72 @@ use std::collections::BTreeMap;
 
 use osnl_config::sections::{Layers, RawSection};
 use osnl_config::{ConfigError, Finding, Origin};
+use serde::{Deserialize, Serialize};
 
-use super::programs;
 use super::schema::{ACTION, DEFAULT, ENRICH, JOURNAL};
-use crate::daemon::What;
+use super::{Loaded, programs};
 
 /// Every value that counts, by section.
-pub(super) struct Values(Vec<(String, Section)>);
+pub(crate) struct Values(Vec<(String, Section)>);
 
 struct Section {
     values: BTreeMap<String, (Option<String>, Origin)>,
 }
 
+/// The way in which a section has changed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum ChangeKind {
+    /// It was not there.
+    Added,
+    /// It is not there any more.
+    Removed,
+    /// It has other values.
+    Changed,
+}
+
+impl ChangeKind {
+    /// As it is printed.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Added => "added",
+            Self::Removed => "removed",
+            Self::Changed => "changed",
+        }
+    }
+}
+
 /// A section that is not what it was.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Different {
-    pub(super) heading: String,
-    pub(super) what: What,
+pub(crate) struct Different {
+    pub(crate) heading: String,
+    pub(crate) what: ChangeKind,
     /// The options whose value is another, in the order of their names.
-    pub(super) options: Vec<String>,
+    pub(crate) options: Vec<String>,
 }
 
 impl Different {
     /// What stands before the colon.
-    pub(super) fn kind(&self) -> &str {
+    pub(crate) fn kind(&self) -> &str {
         self.heading.split_once(':').map_or(&self.heading, |(kind, _)| kind)
     }
 
     /// What stands behind it.
-    pub(super) fn name(&self) -> &str {
+    pub(crate) fn name(&self) -> &str {
         self.heading.split_once(':').map_or("", |(_, name)| name)
     }
 }
 
+impl Loaded {
+    /// Every value that counts. Files that actions name are read.
+    pub(crate) fn values(&self) -> Values {
+        Values::of(&self.layers)
+    }
+}
+
 impl Values {
-    /// Of a configuration that has passed its check. Files that actions name are read.
-    pub(super) fn of(layers: &Layers) -> Self {
+    fn of(layers: &Layers) -> Self {
         let section = |section: &RawSection| (section.heading(), Section::of(layers, section));
         Self(layers.sections.iter().map(section).collect())
     }
@@ -52,26 +82,26 @@ impl Values {
     }
 
     /// Sections that are not what they were: in the order of the new ones, then those that are gone.
-    pub(super) fn different(&self, new: &Self) -> Vec<Different> {
+    pub(crate) fn different(&self, new: &Self) -> Vec<Different> {
         let different = |(heading, section): &(String, Section)| {
             let (what, options) = match self.section(heading) {
-                None => (What::Added, Vec::new()),
-                Some(old) => (What::Changed, old.different(section)),
+                None => (ChangeKind::Added, Vec::new()),
+                Some(old) => (ChangeKind::Changed, old.different(section)),
             };
-            let is_same = what == What::Changed && options.is_empty();
+            let is_same = what == ChangeKind::Changed && options.is_empty();
             (!is_same).then(|| Different { heading: heading.clone(), what, options })
         };
         let gone = self.0.iter().filter(|(heading, _)| new.section(heading).is_none());
         let gone = gone.map(|(heading, _)| Different {
             heading: heading.clone(),
-            what: What::Removed,
+            what: ChangeKind::Removed,
             options: Vec::new(),
         });
         new.0.iter().filter_map(different).chain(gone).collect()
     }
 
     /// What cannot change while a daemon runs, each with its place; `self` is the new configuration.
-    pub(super) fn needing_a_restart(&self, different: &[Different]) -> Vec<ConfigError> {
+    pub(crate) fn needing_a_restart(&self, different: &[Different]) -> Vec<ConfigError> {
         let fixed = |different: &Different, option: &str| match different.kind() {
             JOURNAL => true,
             DEFAULT => option == "state_dir",

@@ -3,14 +3,14 @@
 use osnl_config::sections::{ForeignSection, SectionDef, SectionOption, SectionSchema};
 use osnl_transport::RABBIT_OPTIONS;
 
-pub(super) use crate::action::driver::{ACTION, ENRICH, RULE};
+pub(crate) use crate::action::driver::{ACTION, ENRICH, RULE};
 use crate::drivers::TABLES;
 
-pub(super) const DEFAULT: &str = "DEFAULT";
-pub(super) const JOURNAL: &str = "journal";
+pub(crate) const DEFAULT: &str = "DEFAULT";
+pub(crate) const JOURNAL: &str = "journal";
 /// Options of oslo.messaging's rabbit driver, as OpenStack's own files have them; a listener may have each of its own.
-pub(super) const RABBIT: &str = "oslo_messaging_rabbit";
-pub(super) const LISTENER: &str = "listener";
+pub(crate) const RABBIT: &str = "oslo_messaging_rabbit";
+pub(crate) const LISTENER: &str = "listener";
 
 /// The form that `osnl run` reads.
 pub(super) static SCHEMA: SectionSchema = SectionSchema {

@@ -5,10 +5,10 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::conf::Loaded;
 use crate::action::http::HttpOptions;
+use crate::assembly::BuildError;
 use crate::daemon::Daemon;
 use crate::listener::ConnectionObserver;
 use crate::metrics::Counters;
-use crate::native::BuildError;
 
 impl Loaded {
     /// What runs, with the program's own words for a broker that is away.

@@ -7,10 +7,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use osnl::action::http::HttpOptions;
+use osnl::assembly::BuildError;
 use osnl::daemon::Ended;
 use osnl::listener::ListenerState;
 use osnl::metrics::Counters;
-use osnl::native::{BuildError, Sources, load_texts};
+use osnl::native::{Sources, load_texts};
 use osnl_testkit::{Broker, Notice, Options, Prepared, Publisher, Reply, Sink, Vhost, wait_until};
 use serde_json::json;
 

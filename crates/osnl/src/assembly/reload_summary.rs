@@ -1,11 +1,12 @@
-//! What follows from each section that is not what it was, in words.
+//! The effect of each changed section, in words.
 
-use super::change::Different;
-use super::schema::{ACTION, ENRICH, LISTENER, RABBIT, RULE};
-use super::{ListenerConf, Native};
-use crate::daemon::{SectionChange, What};
+use crate::daemon::SectionChange;
+use crate::native::change::Different;
+use crate::native::schema::{ACTION, ENRICH, LISTENER, RABBIT, RULE};
+use crate::native::{ChangeKind, ListenerConf, Native};
 
-pub(super) fn told(different: &[Different], old: &Native, new: &Native) -> Vec<SectionChange> {
+/// Describes the effect of each section that has changed.
+pub(super) fn reload_summary(different: &[Different], old: &Native, new: &Native) -> Vec<SectionChange> {
     let mut changes: Vec<SectionChange> = different
         .iter()
         .map(|section| SectionChange {
@@ -23,14 +24,16 @@ fn effect(section: &Different, old: &Native, new: &Native) -> String {
     let name = section.name();
     match (section.kind(), section.what) {
         (LISTENER, what) => of_listener(name, what, old, new),
-        (RULE, What::Removed) => "nothing fires by it any more; what it has fired goes on".to_owned(),
-        (RULE, What::Added | What::Changed) => "what comes from now on is judged by it".to_owned(),
-        (ACTION, What::Added) => "its deliveries begin".to_owned(),
-        (ACTION, What::Removed) => {
+        (RULE, ChangeKind::Removed) => "nothing fires by it any more; what it has fired goes on".to_owned(),
+        (RULE, ChangeKind::Added | ChangeKind::Changed) => {
+            "what comes from now on is judged by it".to_owned()
+        }
+        (ACTION, ChangeKind::Added) => "its deliveries begin".to_owned(),
+        (ACTION, ChangeKind::Removed) => {
             "attempts under way end; what waits for it is orphaned until an action has that name again"
                 .to_owned()
         }
-        (ACTION, What::Changed) => {
+        (ACTION, ChangeKind::Changed) => {
             "counts for the next attempt; if its target is held, that is probed at once".to_owned()
         }
         (ENRICH, _) => {
@@ -41,16 +44,18 @@ fn effect(section: &Different, old: &Native, new: &Native) -> String {
     }
 }
 
-fn of_listener(name: &str, what: What, old: &Native, new: &Native) -> String {
+fn of_listener(name: &str, what: ChangeKind, old: &Native, new: &Native) -> String {
     let heard = |conf: &Native| {
         conf.heard().into_iter().map(|(listener, _)| listener.clone()).find(|l| *l.name == *name)
     };
     match (what, heard(old), heard(new)) {
-        (What::Removed, None, _) => "it had not been started".to_owned(),
-        (What::Removed, Some(gone), _) => leaves(&gone, new),
-        (What::Added | What::Changed, _, None) => "not started: no enabled rule looks at it".to_owned(),
-        (What::Added | What::Changed, None, Some(_)) => "it begins to listen".to_owned(),
-        (What::Added | What::Changed, Some(before), Some(after)) => {
+        (ChangeKind::Removed, None, _) => "it had not been started".to_owned(),
+        (ChangeKind::Removed, Some(gone), _) => leaves(&gone, new),
+        (ChangeKind::Added | ChangeKind::Changed, _, None) => {
+            "not started: no enabled rule looks at it".to_owned()
+        }
+        (ChangeKind::Added | ChangeKind::Changed, None, Some(_)) => "it begins to listen".to_owned(),
+        (ChangeKind::Added | ChangeKind::Changed, Some(before), Some(after)) => {
             if before.queues().iter().any(|queue| after.queues().contains(queue)) {
                 "connects anew when the connection from before is closed: the queue keeps what comes, in order".to_owned()
             } else {
@@ -81,22 +86,22 @@ fn leaves(gone: &ListenerConf, new: &Native) -> String {
 
 /// A listener whose section is the same begins or ends with the rules that look at it.
 fn listeners_by_their_rules(different: &[Different], old: &Native, new: &Native) -> Vec<SectionChange> {
-    let is_told = |name: &str| different.iter().any(|d| d.kind() == LISTENER && d.name() == name);
+    let is_listed = |name: &str| different.iter().any(|d| d.kind() == LISTENER && d.name() == name);
     let (was, is) = (old.heard(), new.heard());
     let mut changes = Vec::new();
-    for (listener, _) in is.iter().filter(|(listener, _)| !is_told(&listener.name)) {
+    for (listener, _) in is.iter().filter(|(listener, _)| !is_listed(&listener.name)) {
         if !was.iter().any(|(before, _)| before.name == listener.name) {
             changes.push((
                 &listener.name,
-                What::Added,
+                ChangeKind::Added,
                 "it begins to listen: a rule looks at it now".to_owned(),
             ));
         }
     }
-    for (listener, _) in was.iter().filter(|(listener, _)| !is_told(&listener.name)) {
+    for (listener, _) in was.iter().filter(|(listener, _)| !is_listed(&listener.name)) {
         if !is.iter().any(|(after, _)| after.name == listener.name) {
             let effect = format!("no enabled rule looks at it any more: {}", leaves(listener, new));
-            changes.push((&listener.name, What::Removed, effect));
+            changes.push((&listener.name, ChangeKind::Removed, effect));
         }
     }
     let change = |(name, what, effect)| SectionChange {

@@ -1,22 +1,19 @@
 //! From a checked configuration to what runs.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap};
 use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use osnl_config::Rate;
-use osnl_model::Target;
-use osnl_transport::{ListenOptions, Transport, TransportError};
+use osnl_transport::{BoxFuture, Transport, TransportError};
 
 use super::orphans::follow_releases;
 use super::parts::{Parts, real};
-use super::{ActionConf, JournalConf, ListenerConf, Native};
-use crate::action::driver::{BuildContext, DriverError, Logins, Subscription};
+use crate::action::driver::{BuildContext, DriverError, Logins};
 use crate::action::http::{HttpError, HttpOptions};
 use crate::control::{ControlSocket, Desk, Store};
-use crate::daemon::Daemon;
-use crate::delivery::{DeliveryLoop, DeliverySettings, Preparation, Setup};
+use crate::daemon::{Daemon, Service};
+use crate::delivery::{DeliveryLoop, Preparation, Setup};
 use crate::enrich::{EnrichConf, Enrichments, Step};
 use crate::in_hand::InHand;
 use crate::journal::Journal;
@@ -24,8 +21,9 @@ use crate::journal::memory::{MemoryJournal, MemoryLimits};
 use crate::journal::sqlite::{OpenError, SqliteJournal, SqliteOptions};
 use crate::listener::{Bindings, ListenerConfig, PositionStore};
 use crate::metrics::Counters;
+use crate::native::{ActionConf, JournalConf, ListenerConf, Native};
 use crate::oss::{self, Asked, Completing, Watched, Watcher};
-use crate::rule::{Guards, Rule};
+use crate::rule::Guards;
 use crate::unmatched::Ring;
 
 /// Makes the transport of a listener; tests have one that stays inside the process.
@@ -169,7 +167,8 @@ impl Native {
         daemon.control = parts.state_folder.clone().map(|folder| {
             let desk = Desk::of_daemon(store, daemon.board(), counters.clone());
             let desk = desk.with_bindings(parts.bindings.clone());
-            ControlSocket::new(folder, Arc::new(desk))
+            let socket = ControlSocket::new(folder, Arc::new(desk));
+            Box::new(|asked| Box::pin(socket.run(asked)) as BoxFuture<'static, ()>) as Service
         });
         Ok((daemon, parts))
     }
@@ -201,12 +200,6 @@ impl Native {
             asking.insert(conf.name.clone(), step);
         }
         Ok(asking)
-    }
-
-    /// Where what outlives the process is kept, and its control socket is; `None` where nothing names a folder.
-    #[must_use]
-    pub fn state_folder(&self) -> Option<PathBuf> {
-        self.state_dir.clone().or_else(crate::state_dir::default)
     }
 
     /// The trace of what no rule wants: in memory, or also beside the journal's file.
@@ -252,25 +245,6 @@ impl Native {
         let [rules, actions] = self.guard_rates();
         Guards::new(rules, actions)
     }
-
-    /// The guards of rules and of actions, by their names.
-    pub(super) fn guard_rates(&self) -> [BTreeMap<Arc<str>, Rate>; 2] {
-        let rules = self.rules.iter().filter_map(|conf| Some((conf.rule.name.clone(), conf.guard?)));
-        let actions = self.actions.iter().filter_map(|conf| Some((conf.name.clone(), conf.guard?)));
-        [rules.collect(), actions.collect()]
-    }
-
-    /// Has this process read what its listeners accept, where none of them runs: messages of a journal, a file, the
-    /// quarantine.
-    pub fn accept_budgets(&self) {
-        self.listeners.iter().for_each(|listener| crate::received::accept(listener.budget));
-    }
-
-    /// The enabled rules that look at a listener's messages.
-    pub(super) fn rules_of(&self, listener: &ListenerConf) -> Vec<Rule> {
-        let rules = self.rules.iter().filter(|r| r.enabled && r.listeners.contains(&listener.name));
-        rules.map(|rule| rule.rule.clone()).collect()
-    }
 }
 
 impl JournalConf {
@@ -303,39 +277,13 @@ impl JournalConf {
 }
 
 impl ListenerConf {
-    /// What it subscribes to.
-    pub(super) fn subscription(&self) -> Subscription<'_> {
-        Subscription {
-            transport_url: &self.transport_url,
-            declare: self.declare,
-            exchanges: &self.exchanges,
-            topics: &self.topics,
-        }
-    }
-
-    /// The queues it consumes.
-    #[must_use]
-    pub fn queues(&self) -> Vec<String> {
-        let ListenerConfig { targets, options, .. } = self.config();
-        options.queues(&targets)
-    }
-
     /// As the listener takes it. A refused login does not end the program: the broker may be importing its users.
     #[must_use]
     pub fn config(&self) -> ListenerConfig {
-        let targets =
-            self.exchanges.iter().flat_map(|x| self.topics.iter().map(move |topic| Target::new(x, topic)));
-        let targets =
-            targets.flat_map(|target| self.priorities.iter().map(move |p| (target.clone(), p.clone())));
         ListenerConfig {
             name: self.name.clone(),
-            targets: targets.collect(),
-            options: ListenOptions {
-                pool: self.pool.clone(),
-                prefetch: self.prefetch,
-                declare: self.declare,
-                queue: self.queue.clone(),
-            },
+            targets: self.targets(),
+            options: self.options(),
             budget: self.budget,
             refused_access_is_fatal: false,
             give_back_after: self.give_back_after,
@@ -344,12 +292,6 @@ impl ListenerConf {
 }
 
 impl ActionConf {
-    /// How it is delivered.
-    #[must_use]
-    pub fn delivery(&self) -> DeliverySettings {
-        self.delivery
-    }
-
     /// What its attempts are made with.
     pub(super) fn setup(&self, parts: &Parts) -> Result<Setup, BuildError> {
         let action = self.driver.conf().action(&BuildContext {

@@ -21,7 +21,7 @@ fn running(folder: &Path, text: &str) -> Running {
     write(folder, text);
     let sources = Sources { files: vec![file], ..Sources::default() };
     let loaded = load(&sources).unwrap_or_else(|errors| panic!("{errors}"));
-    let values = Values::of(&loaded.layers);
+    let values = loaded.values();
     let broker = MemoryBroker::new();
     let make: MakeTransport = Arc::new(move |_| Ok(Arc::new(broker.transport())));
     let counters = Arc::<Counters>::default();

@@ -4,9 +4,9 @@
 use std::sync::Arc;
 use std::time::SystemTime;
 
-use super::{JournalConf, Native};
 use crate::control::Store;
 use crate::journal::sqlite::{OpenError, Reader, Recent};
+use crate::native::{JournalConf, Native};
 use crate::rule::Guards;
 
 /// Open deliveries of an action that is not configured. They stay in the journal, and go on when an action has

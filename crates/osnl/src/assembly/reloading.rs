@@ -18,11 +18,9 @@ use std::sync::Arc;
 use osnl_transport::BoxFuture;
 use tokio::task::spawn_blocking;
 
-use super::change::{Different, Values};
 use super::orphans::follow_releases;
 use super::parts::{MakeTransport, Parts, real};
-use super::schema::{ACTION, ENRICH, LISTENER};
-use super::{BuildError, Loaded, Native, Sources, load, told};
+use super::{BuildError, reload_summary};
 use crate::action::driver::{DriverError, Logins};
 use crate::action::http::HttpOptions;
 use crate::control::Store;
@@ -30,6 +28,9 @@ use crate::daemon::{Changes, Daemon, Reason, Refused, Reload};
 use crate::enrich::EnrichConf;
 use crate::intake::RuleEngine;
 use crate::metrics::Counters;
+use crate::native::change::{Different, Values};
+use crate::native::schema::{ACTION, ENRICH, LISTENER};
+use crate::native::{Loaded, Native, Sources, load};
 use crate::rule::Guards;
 
 /// Makes ready what a configuration says of the log, and answers what has it count: called once when the
@@ -85,7 +86,7 @@ impl Loaded {
         logs: Logs,
     ) -> Result<Daemon, BuildError> {
         let (daemon, parts) = self.conf.assemble(&*make, http, counters)?;
-        let values = Values::of(&self.layers);
+        let values = self.values();
         let running = Running { sources, loaded: self, values, parts, make, logs, next: None };
         Ok(daemon.with_reload(Box::new(running), counters.clone()))
     }
@@ -160,7 +161,7 @@ impl Running {
             reason: Reason::Configuration,
             errors: errors.0.iter().map(ToString::to_string).collect(),
         })?;
-        let values = Values::of(&loaded.layers);
+        let values = loaded.values();
         let different = self.values.different(&values);
         let mut fixed: Vec<String> =
             values.needing_a_restart(&different).iter().map(ToString::to_string).collect();
@@ -177,7 +178,7 @@ impl Running {
         let (mut changes, engines) = self.build(&loaded.conf, &different, &mut parts).map_err(unusable)?;
         changes.told.warnings = loaded.warnings.iter().map(ToString::to_string).collect();
         changes.told.warnings.extend(self.orphans(&loaded.conf));
-        changes.told.changes = told::told(&different, &self.loaded.conf, &loaded.conf);
+        changes.told.changes = reload_summary::reload_summary(&different, &self.loaded.conf, &loaded.conf);
         self.next = Some(Next { loaded, values, parts, engines, logs });
         Ok(changes)
     }

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use osnl_transport::{Binding, Declare, QueueType, Transport, TransportError, transport_with};
 
-use super::{BuildError, ListenerConf, Native, OnFull, Transports};
+use super::{BuildError, Transports};
 use crate::action::driver::Logins;
 use crate::action::http::HttpOptions;
 use crate::control::Store;
@@ -17,6 +17,7 @@ use crate::intake::{LiveRules, RuleEngine};
 use crate::journal::Journal;
 use crate::listener::{Bindings, Farewell, Listener, ListenerConfig, OwnQueue};
 use crate::metrics::Counters;
+use crate::native::{ListenerConf, Native};
 use crate::oss::Watcher;
 use crate::rule::{Guards, Rule};
 use crate::unmatched::Ring;
@@ -133,12 +134,6 @@ impl Parts {
 }
 
 impl Native {
-    /// The listeners that some enabled rule looks at, with these rules.
-    pub(super) fn heard(&self) -> Vec<(&ListenerConf, Vec<Rule>)> {
-        let listeners = self.listeners.iter().map(|listener| (listener, self.rules_of(listener)));
-        listeners.filter(|(_, rules)| !rules.is_empty()).collect()
-    }
-
     /// What the listeners bind queues of their own to.
     pub(super) fn bindings(&self) -> Vec<(OwnQueue, Vec<Binding>)> {
         let own = |(listener, _): (&ListenerConf, _)| {
@@ -148,16 +143,5 @@ impl Native {
             Some((own, options.bindings(&targets)))
         };
         self.heard().into_iter().filter_map(own).collect()
-    }
-
-    /// Unsettled messages of all listeners together.
-    pub(super) fn prefetch(&self) -> u16 {
-        self.heard().iter().fold(0, |sum, (listener, _)| sum.saturating_add(listener.prefetch))
-    }
-
-    /// The actions whose deliveries beyond the bound are dead letters.
-    pub(super) fn overflowing(&self) -> BTreeSet<Arc<str>> {
-        let overflowing = self.actions.iter().filter(|action| action.on_full == OnFull::DeadLetter);
-        overflowing.map(|action| action.name.clone()).collect()
     }
 }

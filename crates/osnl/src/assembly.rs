@@ -1,0 +1,11 @@
+//! The assembly of `osnl run`: from a checked configuration to a daemon, and from a daemon's configuration to the next.
+
+mod build;
+mod orphans;
+mod parts;
+mod reload_summary;
+mod reloading;
+
+pub use self::build::{BuildError, Transports};
+pub use self::orphans::Orphans;
+pub use self::reloading::Logs;

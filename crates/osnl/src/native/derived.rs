@@ -1,0 +1,103 @@
+//! Values derived from a checked configuration, for the assembly and for reports.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use osnl_config::Rate;
+use osnl_model::{Priority, Target};
+use osnl_transport::ListenOptions;
+
+use super::{ActionConf, ListenerConf, Native, OnFull};
+use crate::action::driver::Subscription;
+use crate::delivery::DeliverySettings;
+use crate::rule::Rule;
+
+impl Native {
+    /// Where what outlives the process is kept, and its control socket is; `None` where nothing names a folder.
+    #[must_use]
+    pub fn state_folder(&self) -> Option<PathBuf> {
+        self.state_dir.clone().or_else(crate::state_dir::default)
+    }
+
+    /// The listeners that some enabled rule looks at, with these rules.
+    pub(crate) fn heard(&self) -> Vec<(&ListenerConf, Vec<Rule>)> {
+        let listeners = self.listeners.iter().map(|listener| (listener, self.rules_of(listener)));
+        listeners.filter(|(_, rules)| !rules.is_empty()).collect()
+    }
+
+    /// Unsettled messages of all listeners together.
+    pub(crate) fn prefetch(&self) -> u16 {
+        self.heard().iter().fold(0, |sum, (listener, _)| sum.saturating_add(listener.prefetch))
+    }
+
+    /// The actions whose deliveries beyond the bound are dead letters.
+    pub(crate) fn overflowing(&self) -> BTreeSet<Arc<str>> {
+        let overflowing = self.actions.iter().filter(|action| action.on_full == OnFull::DeadLetter);
+        overflowing.map(|action| action.name.clone()).collect()
+    }
+
+    /// The guards of rules and of actions, by their names.
+    pub(crate) fn guard_rates(&self) -> [BTreeMap<Arc<str>, Rate>; 2] {
+        let rules = self.rules.iter().filter_map(|conf| Some((conf.rule.name.clone(), conf.guard?)));
+        let actions = self.actions.iter().filter_map(|conf| Some((conf.name.clone(), conf.guard?)));
+        [rules.collect(), actions.collect()]
+    }
+
+    /// Has this process read what its listeners accept, where none of them runs: messages of a journal, a file, the
+    /// quarantine.
+    pub fn accept_budgets(&self) {
+        self.listeners.iter().for_each(|listener| crate::received::accept(listener.budget));
+    }
+
+    /// The enabled rules that look at a listener's messages.
+    pub(crate) fn rules_of(&self, listener: &ListenerConf) -> Vec<Rule> {
+        let rules = self.rules.iter().filter(|r| r.enabled && r.listeners.contains(&listener.name));
+        rules.map(|rule| rule.rule.clone()).collect()
+    }
+}
+
+impl ListenerConf {
+    /// Its subscription, as drivers need it.
+    pub(crate) fn subscription(&self) -> Subscription<'_> {
+        Subscription {
+            transport_url: &self.transport_url,
+            declare: self.declare,
+            exchanges: &self.exchanges,
+            topics: &self.topics,
+        }
+    }
+
+    /// The queues it consumes.
+    #[must_use]
+    pub fn queues(&self) -> Vec<String> {
+        self.options().queues(&self.targets())
+    }
+
+    /// Its subscriptions: each topic of each exchange with each priority.
+    pub(crate) fn targets(&self) -> Vec<(Target, Priority)> {
+        let targets =
+            self.exchanges.iter().flat_map(|x| self.topics.iter().map(move |topic| Target::new(x, topic)));
+        let targets =
+            targets.flat_map(|target| self.priorities.iter().map(move |p| (target.clone(), p.clone())));
+        targets.collect()
+    }
+
+    /// The way in which it subscribes.
+    pub(crate) fn options(&self) -> ListenOptions {
+        ListenOptions {
+            pool: self.pool.clone(),
+            prefetch: self.prefetch,
+            declare: self.declare,
+            queue: self.queue.clone(),
+        }
+    }
+}
+
+impl ActionConf {
+    /// How it is delivered.
+    #[must_use]
+    pub fn delivery(&self) -> DeliverySettings {
+        self.delivery
+    }
+}
