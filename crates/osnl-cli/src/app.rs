@@ -41,8 +41,8 @@ pub(crate) async fn run(
 ) -> Result<Exit, DaemonError> {
     let shutdown = Shutdown::new();
     let systemd = Notifier::from_environment();
-    let board = daemon.board();
-    let status = Status::of(board.clone()).tell(&systemd);
+    let daemon_state = daemon.state();
+    let status = Status::of(daemon_state.clone()).tell(&systemd);
     let daemon = match logging::ends() {
         Some(ends) => daemon.watching(ends),
         None => daemon,
@@ -59,7 +59,7 @@ pub(crate) async fn run(
                 let name = match caught {
                     Caught::Hangup => {
                         logging::reopen();
-                        board.ring("SIGHUP");
+                        daemon_state.request_reload("SIGHUP");
                         continue;
                     }
                     Caught::End(name) => name,

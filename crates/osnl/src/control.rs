@@ -26,13 +26,13 @@
 //! | `quarantine-discard` | `filter`, `dry_run`, `by` | [`QuarantineChanges`] |
 //!
 //! A member that is not known is refused, and so is another `v`. `"journal": "/path"` in a request has it refused if
-//! the daemon's is another. [`Desk`] answers, wherever a request came from; [`ControlSocket`] is one way to it,
+//! the daemon's is another. [`ControlHandler`] answers, wherever a request came from; [`ControlSocket`] is one way to it,
 //! [`reach`] finds it from outside: by the socket where a daemon holds the journal, in this process where none does.
 
 mod again;
 mod answer;
 mod client;
-mod desk;
+mod handler;
 mod quarantine;
 mod reach;
 mod request;
@@ -49,7 +49,7 @@ pub use self::answer::{
     Totals, Unavailable,
 };
 pub use self::client::{AskError, Client};
-pub use self::desk::{Desk, Store};
+pub use self::handler::{ControlHandler, Store};
 pub use self::quarantine::{
     MessageAgain, NotChanged, QuarantineChanges, QuarantineList, QuarantineShow, Quarantined, WhichMessages,
 };

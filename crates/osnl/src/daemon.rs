@@ -1,8 +1,8 @@
 //! Listeners, delivery loops and the journal between them, run together and drained in order; and what becomes of
 //! them when their configuration changes meanwhile.
 
-mod board;
 mod reload;
+mod state;
 mod tasks;
 #[cfg(test)]
 mod tests;
@@ -17,9 +17,9 @@ use tokio::task::JoinSet;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
-pub use self::board::{Board, Heard, Reloads};
 pub(crate) use self::reload::Asked;
 pub use self::reload::{Changes, Outcome, Reason, Refused, Reload, SectionChange, Told};
+pub use self::state::{DaemonState, ListenerHandle, Reloads};
 use self::tasks::Tasks;
 use crate::delivery::DeliveryLoop;
 use crate::ends::{Ends, UnexpectedEnd};
@@ -45,7 +45,7 @@ pub struct Daemon {
     /// Answers questions about all of it, until the end of the drain.
     pub control: Option<Service>,
     /// Shows what runs.
-    board: Arc<Board>,
+    state: Arc<DaemonState>,
     /// Reads the configuration again.
     reload: Option<(Box<dyn Reload>, Arc<Counters>)>,
     /// Where threads beside it say that they have ended unexpectedly.
@@ -86,21 +86,21 @@ impl Daemon {
     /// These, without anything that answers questions.
     #[must_use]
     pub fn new(listeners: Vec<Listener>, deliveries: Vec<DeliveryLoop>, journal: Arc<dyn Journal>) -> Self {
-        let board = Arc::new(Board::new(&listeners, &deliveries));
+        let state = Arc::new(DaemonState::new(&listeners, &deliveries));
         Self {
             listeners,
             deliveries,
             journal,
             emptying: Vec::new(),
             control: None,
-            board,
+            state,
             reload: None,
             watched: Vec::new(),
             in_hand: Arc::default(),
         }
     }
 
-    /// The same, and whoever is asked to [reload](Board::reload) asks this one. Reloads are counted.
+    /// The same, and whoever is asked to [reload](DaemonState::reload) asks this one. Reloads are counted.
     #[must_use]
     pub fn with_reload(mut self, reload: Box<dyn Reload>, counters: Arc<Counters>) -> Self {
         self.reload = Some((reload, counters));
@@ -137,8 +137,8 @@ impl Daemon {
 
     /// What runs, as it changes.
     #[must_use]
-    pub fn board(&self) -> Arc<Board> {
-        self.board.clone()
+    pub fn state(&self) -> Arc<DaemonState> {
+        self.state.clone()
     }
 
     /// Runs until told to drain, or until a listener cannot go on.
@@ -178,7 +178,7 @@ impl Daemon {
         }
 
         let mut first_error: Option<DaemonError> = None;
-        let mut requests = self.board.inbox().filter(|_| self.reload.is_some());
+        let mut requests = self.state.inbox().filter(|_| self.reload.is_some());
         let (mut reload, counters) = self.reload.unzip();
         let mut preparing: Option<(Preparing, Asked)> = None;
         loop {
@@ -200,12 +200,12 @@ impl Daemon {
                 (again, prepared) = prepared(&mut preparing) => {
                     let asked = preparing.take().map(|(_, asked)| asked);
                     let counters = counters.as_deref();
-                    reload = Some(reloaded(&self.board, &mut tasks, again, prepared, asked, counters));
+                    reload = Some(reloaded(&self.state, &mut tasks, again, prepared, asked, counters));
                 }
                 Some(asked) = next(&mut requests), if reload.is_some() => {
                     if let Some(reload) = reload.take() {
                         tracing::info!("{}: the configuration is read again", asked.by);
-                        self.board.note(|reloads| reloads.begun += 1);
+                        self.state.note(|reloads| reloads.begun += 1);
                         preparing = Some((reload.prepare(), asked));
                     }
                 }
@@ -282,7 +282,7 @@ async fn next(requests: &mut Option<tokio::sync::mpsc::Receiver<Asked>>) -> Opti
 
 /// Does what was prepared, or says why not.
 fn reloaded(
-    board: &Board,
+    state: &DaemonState,
     tasks: &mut Tasks,
     mut reload: Box<dyn Reload>,
     prepared: Result<Changes, Refused>,
@@ -291,7 +291,7 @@ fn reloaded(
 ) -> Box<dyn Reload> {
     let outcome = match prepared {
         Ok(changes) => {
-            board.change(&changes.begin, &changes.leave, &changes.deliveries, &changes.order);
+            state.change(&changes.begin, &changes.leave, &changes.deliveries, &changes.order);
             let told = changes.told.clone();
             reload.commit();
             tasks.apply(changes);
@@ -308,7 +308,7 @@ fn reloaded(
             Outcome::Refused(refused)
         }
     };
-    board.note(|reloads| {
+    state.note(|reloads| {
         reloads.ended += 1;
         let since = reloads.failed.as_ref().map(|(since, _)| *since);
         (reloads.loaded, reloads.failed) = match &outcome {

@@ -6,7 +6,7 @@
 
 mod compare;
 mod effects;
-mod heard;
+mod listeners_for_event;
 
 use std::sync::Arc;
 use std::time::SystemTime;
@@ -17,7 +17,7 @@ use osnl_template::Names;
 pub use self::compare::{Change, Compared, Comparison};
 use self::effects::effects;
 pub use self::effects::{AskedFor, Effect};
-pub use self::heard::{NotHeard, WhyNot};
+pub use self::listeners_for_event::{NotHeard, WhyNot};
 use crate::native::{Native, RuleConf};
 use crate::received::Received;
 use crate::rule::{Condition, RuleMismatch, WhenMismatch};
@@ -201,7 +201,7 @@ fn verdicts(conf: &Native, subject: &Subject, listener: Option<&str>, previews: 
     let mut ended: Vec<(Arc<str>, Vec<Arc<str>>)> = Vec::new();
     let mut verdicts = Vec::with_capacity(conf.rules.len());
     for rule in &conf.rules {
-        let heard = heard::heard(conf, rule, subject, listener);
+        let heard = listeners_for_event::listeners_for_event(conf, rule, subject, listener);
         let stops_it = |(_, everywhere): &&(_, Vec<Arc<str>>)| {
             !heard.by.is_empty() && heard.by.iter().all(|listener| everywhere.contains(listener))
         };

@@ -1,7 +1,7 @@
 //! Where the listener hands messages over, and the rule engine as the one intake
 //! that the daemon uses. What library users write is an [endpoint](crate::notification_listener::Endpoint).
 
-mod instead;
+mod fallback;
 mod observe;
 mod parts;
 mod places;
@@ -15,7 +15,7 @@ use osnl_model::{Budget, Head, Notification};
 use osnl_template::Names;
 use osnl_transport::{Batch, BoxFuture, IncomingMessage};
 
-use self::instead::{handed_on, once_each};
+use self::fallback::{fallback_delivery, once_each};
 pub use self::observe::{Observe, PartKeys};
 pub(crate) use self::parts::Parts;
 use self::places::Places;
@@ -194,7 +194,7 @@ impl RuleEngine {
                     }
                     (Err(mismatch @ WhenMismatch::Undecided(_)), Mode::Live) => {
                         let why = format!("action {action}: {mismatch}");
-                        instead = handed_on(rule, action, &why, &named, key.as_deref(), resource);
+                        instead = fallback_delivery(rule, action, &why, &named, key.as_deref(), resource);
                         Begin::Dead(why)
                     }
                     (Err(mismatch @ WhenMismatch::Undecided(_)), Mode::Shadow) => {
@@ -400,7 +400,7 @@ fn dead_letters(rule: &Rule, why: &str, names: &Names, parts: &Parts<'_>) -> Vec
                 begin: Begin::Dead(why.to_owned()),
                 ..NewDelivery::new(rule.name.clone(), action.clone(), key.clone())
             });
-            deliveries.extend(handed_on(rule, action, why, &named, key.as_deref(), resource));
+            deliveries.extend(fallback_delivery(rule, action, why, &named, key.as_deref(), resource));
         }
     }
     once_each(deliveries)

@@ -18,6 +18,7 @@
 //! configuration as text again, with where each value came from. `docs/configuration.md` explains each option.
 
 mod action;
+mod catalogue_lint;
 pub(crate) mod change;
 mod check;
 mod deliveries;
@@ -29,9 +30,7 @@ mod equalities;
 mod explain;
 mod fallback;
 pub(crate) mod journal;
-mod known;
 mod lenient;
-mod never;
 mod preview;
 mod probe;
 mod programs;
@@ -41,6 +40,7 @@ pub(crate) mod schema;
 #[cfg(test)]
 mod tests;
 mod topology;
+mod unreachable_rules;
 mod when;
 
 use std::path::PathBuf;

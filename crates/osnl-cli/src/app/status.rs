@@ -4,7 +4,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::Poll;
 
-use osnl::daemon::{Board, Reloads};
+use osnl::daemon::{DaemonState, Reloads};
 use osnl::delivery::{TargetState, TargetStatus};
 use osnl::listener::ListenerState;
 use tokio::sync::watch;
@@ -14,7 +14,7 @@ use super::notify::{self, Notifier};
 
 /// The loops' states, and where each talks to.
 pub(super) struct Status {
-    board: Arc<Board>,
+    daemon_state: Arc<DaemonState>,
     /// Other loops run.
     version: watch::Receiver<u64>,
     reloads: watch::Receiver<Reloads>,
@@ -23,20 +23,20 @@ pub(super) struct Status {
 }
 
 impl Status {
-    pub(super) fn of(board: Arc<Board>) -> Self {
-        let (version, reloads) = (board.version(), board.reloads());
-        let mut status = Self { board, version, reloads, listeners: Vec::new(), targets: Vec::new() };
+    pub(super) fn of(daemon_state: Arc<DaemonState>) -> Self {
+        let (version, reloads) = (daemon_state.version(), daemon_state.reloads());
+        let mut status = Self { daemon_state, version, reloads, listeners: Vec::new(), targets: Vec::new() };
         status.look();
         status
     }
 
     fn look(&mut self) {
         self.version.mark_unchanged();
-        let listeners = self.board.listeners();
+        let listeners = self.daemon_state.listeners();
         self.listeners = listeners.iter().map(|heard| (heard.broker().to_owned(), heard.state())).collect();
-        let targets = self.board.targets();
+        let targets = self.daemon_state.targets();
         self.targets = targets.iter().map(|target| (target.target(), target.status())).collect();
-        // Those of the board have never been looked at by anybody.
+        // Those of the daemon_state have never been looked at by anybody.
         self.listeners.iter_mut().for_each(|(_, state)| state.mark_unchanged());
         self.targets.iter_mut().for_each(|(_, state)| state.mark_unchanged());
     }

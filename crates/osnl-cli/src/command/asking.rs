@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use osnl::control::{
-    AskError, Client, Desk, ReachError, Reached, Refusal, Request, Where, reach, socket_path,
+    AskError, Client, ControlHandler, ReachError, Reached, Refusal, Request, Where, reach, socket_path,
 };
 use osnl::native::{self, JournalConf};
 use serde::Serialize;
@@ -61,7 +61,7 @@ impl From<ReachError> for Unanswered {
 /// Who answers.
 pub(super) enum Respondent {
     Daemon(Box<Client>, Option<PathBuf>),
-    File(Box<Desk>),
+    File(Box<ControlHandler>),
 }
 
 impl Respondent {
@@ -119,7 +119,7 @@ impl Respondent {
             app::block_on(reach(place)).map_err(|error| Unanswered::new(Exit::Failed, error.to_string()))?;
         Ok(match reached? {
             Reached::Daemon(client, journal) => Self::Daemon(Box::new(client), journal),
-            Reached::File(desk) => Self::File(Box::new(desk)),
+            Reached::File(handler) => Self::File(Box::new(handler)),
         })
     }
 
@@ -133,8 +133,8 @@ impl Respondent {
                     }
                 })
             }
-            Self::File(desk) => {
-                let answer = app::block_on(desk.answer(request))
+            Self::File(handler) => {
+                let answer = app::block_on(handler.answer(request))
                     .map_err(|error| Unanswered::new(Exit::Failed, error.to_string()))??;
                 serde_json::from_value(answer)
                     .map_err(|error| Unanswered::new(Exit::Failed, error.to_string()))

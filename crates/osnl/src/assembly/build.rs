@@ -11,7 +11,7 @@ use super::orphans::follow_releases;
 use super::parts::{Parts, real};
 use crate::action::driver::{BuildContext, DriverError, Logins};
 use crate::action::http::{HttpError, HttpOptions};
-use crate::control::{ControlSocket, Desk, Store};
+use crate::control::{ControlHandler, ControlSocket, Store};
 use crate::daemon::{Daemon, Service};
 use crate::delivery::{DeliveryLoop, Preparation, Setup};
 use crate::enrich::{EnrichConf, Enrichments, Step};
@@ -165,9 +165,9 @@ impl Native {
             daemon = daemon.watching(journal.ends());
         }
         daemon.control = parts.state_folder.clone().map(|folder| {
-            let desk = Desk::of_daemon(store, daemon.board(), counters.clone());
-            let desk = desk.with_bindings(parts.bindings.clone());
-            let socket = ControlSocket::new(folder, Arc::new(desk));
+            let handler = ControlHandler::of_daemon(store, daemon.state(), counters.clone());
+            let handler = handler.with_bindings(parts.bindings.clone());
+            let socket = ControlSocket::new(folder, Arc::new(handler));
             Box::new(|asked| Box::pin(socket.run(asked)) as BoxFuture<'static, ()>) as Service
         });
         Ok((daemon, parts))

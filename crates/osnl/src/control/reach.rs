@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use tokio::time::{Instant, sleep};
 
-use super::{Client, Desk, socket_path};
+use super::{Client, ControlHandler, socket_path};
 use crate::journal::sqlite::SqliteJournal;
 
 /// A daemon that has just begun has the lock before its socket; another command has the lock for a moment.
@@ -32,7 +32,7 @@ pub enum Reached {
     /// A daemon, and the journal it must have.
     Daemon(Client, Option<PathBuf>),
     /// This process, with the file of a daemon that is stopped.
-    File(Desk),
+    File(ControlHandler),
 }
 
 /// Nobody answers.
@@ -102,7 +102,9 @@ pub async fn reach(place: &Where) -> Result<Reached, ReachError> {
         }
     }
     match &place.journal {
-        Some(file) if file.exists() => Ok(Reached::File(Desk::of_file(file.clone(), place.actions.clone()))),
+        Some(file) if file.exists() => {
+            Ok(Reached::File(ControlHandler::of_file(file.clone(), place.actions.clone())))
+        }
         Some(file) => {
             let file = format!("there is no journal {}", file.display());
             Err(ReachError::Nothing { socket, file })

@@ -16,7 +16,7 @@ use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
 use super::wire::{Code, Refusal, read_request, write_answer};
-use super::{Desk, LONGEST_REQUEST, socket_path};
+use super::{ControlHandler, LONGEST_REQUEST, socket_path};
 
 /// Clients at once; one more waits.
 const CLIENTS: usize = 16;
@@ -25,10 +25,10 @@ const IDLE: Duration = Duration::from_secs(60);
 /// Bytes of a path that `sockaddr_un` holds (`unix(7)`), its zero apart.
 const ADDRESS: usize = 107;
 
-/// A desk behind a socket, not there yet.
+/// A handler behind a socket, not there yet.
 pub struct ControlSocket {
     state_dir: PathBuf,
-    desk: Arc<Desk>,
+    handler: Arc<ControlHandler>,
 }
 
 /// Why there is no socket. What is said follows its path.
@@ -51,10 +51,10 @@ struct Bound {
 }
 
 impl ControlSocket {
-    /// A desk for the socket of this state directory, which is made if it is not there.
+    /// A handler for the socket of this state directory, which is made if it is not there.
     #[must_use]
-    pub fn new(state_dir: PathBuf, desk: Arc<Desk>) -> Self {
-        Self { state_dir, desk }
+    pub fn new(state_dir: PathBuf, handler: Arc<ControlHandler>) -> Self {
+        Self { state_dir, handler }
     }
 
     /// Answers until told to stop. A daemon whose socket cannot be had runs without, and says so.
@@ -78,7 +78,7 @@ impl ControlSocket {
                 Some(_) = clients.join_next() => {}
                 accepted = listener.accept(), if clients.len() < CLIENTS => match accepted {
                     Ok((stream, _)) => {
-                        clients.spawn(serve(stream, self.desk.clone()));
+                        clients.spawn(serve(stream, self.handler.clone()));
                     }
                     Err(error) => {
                         // Such as too many open files: it may pass.
@@ -92,7 +92,7 @@ impl ControlSocket {
 }
 
 /// One client, until it goes.
-async fn serve(stream: UnixStream, desk: Arc<Desk>) {
+async fn serve(stream: UnixStream, handler: Arc<ControlHandler>) {
     let allowed = stream.peer_cred().is_ok_and(|peer| may_ask(peer.uid()));
     let (reading, mut writing) = stream.into_split();
     let mut reading = BufReader::new(reading);
@@ -112,7 +112,7 @@ async fn serve(stream: UnixStream, desk: Arc<Desk>) {
                 format!("the request is longer than {LONGEST_REQUEST} bytes; ask in parts, or by a filter");
             (Err(Refusal::new(Code::BadRequest, why)), true)
         } else {
-            (answer(&desk, &line).await, false)
+            (answer(&handler, &line).await, false)
         };
         match timeout(IDLE, writing.write_all(&write_answer(&answer))).await {
             Ok(Ok(())) if !last => {}
@@ -121,12 +121,12 @@ async fn serve(stream: UnixStream, desk: Arc<Desk>) {
     }
 }
 
-async fn answer(desk: &Desk, line: &[u8]) -> Result<serde_json::Value, Refusal> {
+async fn answer(handler: &ControlHandler, line: &[u8]) -> Result<serde_json::Value, Refusal> {
     let asked = read_request(line)?;
     if let Some(journal) = &asked.journal {
-        desk.is_of(journal)?;
+        handler.is_of(journal)?;
     }
-    desk.answer(&asked.request).await
+    handler.answer(&asked.request).await
 }
 
 fn may_ask(uid: u32) -> bool {

@@ -1,4 +1,4 @@
-//! The socket and the desk, with a daemon that has nothing to do.
+//! The socket and the handler, with a daemon that has nothing to do.
 
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::os::unix::fs::{FileTypeExt as _, PermissionsExt as _};
@@ -12,7 +12,7 @@ use tokio::task::{JoinSet, spawn_blocking};
 use tokio_util::sync::CancellationToken;
 
 use super::*;
-use crate::daemon::Board;
+use crate::daemon::DaemonState;
 use crate::journal::memory::{MemoryJournal, MemoryLimits};
 
 struct Serving {
@@ -20,9 +20,13 @@ struct Serving {
     stop: CancellationToken,
 }
 
-fn desk() -> Arc<Desk> {
+fn handler() -> Arc<ControlHandler> {
     let journal = Arc::new(MemoryJournal::new(MemoryLimits::for_prefetch(10), Arc::default()));
-    Arc::new(Desk::of_daemon(Store::Memory(journal), Arc::new(Board::new(&[], &[])), Arc::default()))
+    Arc::new(ControlHandler::of_daemon(
+        Store::Memory(journal),
+        Arc::new(DaemonState::new(&[], &[])),
+        Arc::default(),
+    ))
 }
 
 impl Serving {
@@ -40,7 +44,7 @@ impl Serving {
 
     fn begin(state_dir: &Path) -> Self {
         let (mut task, stop) = (JoinSet::new(), CancellationToken::new());
-        task.spawn(ControlSocket::new(state_dir.to_owned(), desk()).run(stop.clone()));
+        task.spawn(ControlSocket::new(state_dir.to_owned(), handler()).run(stop.clone()));
         Self { task, stop }
     }
 

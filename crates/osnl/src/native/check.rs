@@ -18,7 +18,8 @@ use super::enrich::enrich;
 use super::journal::{journal, keep_unmatched};
 use super::schema::{ACTION, DEFAULT, ENRICH, JOURNAL, LISTENER, RABBIT, RULE};
 use super::{
-    ActionConf, JournalConf, ListenerConf, Native, RuleConf, fallback, never, rabbit, topology, when,
+    ActionConf, JournalConf, ListenerConf, Native, RuleConf, fallback, rabbit, topology, unreachable_rules,
+    when,
 };
 use crate::action::driver::NativeReader;
 use crate::enrich::EnrichConf;
@@ -72,7 +73,7 @@ impl<'a> Checker<'a> {
         if let (Some(listeners), Some(rules)) = (&listeners, &rules) {
             self.one_queue_each(listeners);
             self.used(listeners, rules, &known_actions, actions.as_deref().unwrap_or_default());
-            for found in never::fire(listeners, rules) {
+            for found in unreachable_rules::fire(listeners, rules) {
                 if let Some(section) = self.named(RULE, found.rule) {
                     self.reader(section).warn(found.option, &found.problem, found.mend);
                 }

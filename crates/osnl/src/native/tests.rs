@@ -1,9 +1,9 @@
 //! The exact text of every error and warning, the layers, and that no password is in any output.
 
 mod actions;
+mod catalogue_lint;
 mod deliveries;
 mod enrichments;
-mod known;
 mod layers;
 mod messages;
 mod outputs;

@@ -119,8 +119,8 @@ pub(super) const ELSEWHERE: &[(&str, &str, &str)] = &[
         "needs a daemon: tests/cli/reload.rs",
     ),
     ("osnl/src/native/change.rs", "restart osnl, or set it back; nothing was changed", "the same"),
-    ("osnl/src/native/known/fields.rs", "IP address", "a kind of the catalogue"),
-    ("osnl/src/native/known/fields.rs", "MAC address", "a kind of the catalogue"),
+    ("osnl/src/native/catalogue_lint/fields.rs", "IP address", "a kind of the catalogue"),
+    ("osnl/src/native/catalogue_lint/fields.rs", "MAC address", "a kind of the catalogue"),
     (
         "osnl/src/assembly/orphans.rs",
         "orphaned: {} deliveries in the journal wait for [action:{}], which is not configured; they go on when an action has that name again, or when they are moved or discarded",

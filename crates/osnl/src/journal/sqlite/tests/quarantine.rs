@@ -1,7 +1,7 @@
 //! Messages that are kept unread, and the keys of deliveries from before.
 
 use super::*;
-use crate::control::{Desk, Request, Store, WhichMessages};
+use crate::control::{ControlHandler, Request, Store, WhichMessages};
 use crate::quarantine::{Extent, HEAD, LONGEST_WHOLE};
 use serde_json::{Value, json};
 
@@ -59,8 +59,8 @@ async fn a_row_from_before_has_its_digest_and_ids_too_and_its_copy_is_known() {
     assert_eq!(reader(&folder).unreadable(0, 10).unwrap().len(), 1);
 }
 
-async fn ask(desk: &Desk, request: Request) -> Result<Value, String> {
-    within(desk.answer(&request)).await.map_err(|refusal| refusal.message)
+async fn ask(handler: &ControlHandler, request: Request) -> Result<Value, String> {
+    within(handler.answer(&request)).await.map_err(|refusal| refusal.message)
 }
 
 fn of(filter: WhichMessages) -> Request {
@@ -92,27 +92,27 @@ async fn the_quarantine_is_listed_shown_discarded_and_retried() {
                 Store::File(path.clone())
             }
         };
-        let desk = Desk::of_store(store);
+        let handler = ControlHandler::of_store(store);
 
-        let list = ask(&desk, of(WhichMessages::default())).await.unwrap();
+        let list = ask(&handler, of(WhichMessages::default())).await.unwrap();
         assert_eq!(
             (&list["total"], &list["next"], &list["messages"][0]["message_id"]),
             (&json!(3), &json!(2), &json!("m1"))
         );
         let by_reason = WhichMessages { reason: Some("max_body".into()), ..WhichMessages::default() };
-        assert_eq!(ask(&desk, of(by_reason.clone())).await.unwrap()["total"], 2);
+        assert_eq!(ask(&handler, of(by_reason.clone())).await.unwrap()["total"], 2);
         let elsewhere = WhichMessages { queue: Some("other".into()), ..WhichMessages::default() };
-        assert_eq!(ask(&desk, of(elsewhere)).await.unwrap()["total"], 0);
+        assert_eq!(ask(&handler, of(elsewhere)).await.unwrap()["total"], 0);
 
-        let show = ask(&desk, Request::QuarantineShow { id: 1, raw: false }).await.unwrap();
+        let show = ask(&handler, Request::QuarantineShow { id: 1, raw: false }).await.unwrap();
         assert!(!show.to_string().contains("hunter2"), "{show}");
         assert_eq!(
             show["preview"],
             r#"{"message_id":"***","publisher_id":"***","event_type":"***","payload":"***""#
         );
-        let raw = ask(&desk, Request::QuarantineShow { id: 1, raw: true }).await.unwrap();
+        let raw = ask(&handler, Request::QuarantineShow { id: 1, raw: true }).await.unwrap();
         assert!(raw["body_base64"].as_str().unwrap().starts_with("eyJtZXNzYWdl"));
-        let missing = ask(&desk, Request::QuarantineShow { id: 9, raw: false }).await;
+        let missing = ask(&handler, Request::QuarantineShow { id: 9, raw: false }).await;
         assert_eq!(missing.unwrap_err(), "there is no message 9 in the quarantine");
 
         for (id, why) in [
@@ -123,20 +123,20 @@ async fn the_quarantine_is_listed_shown_discarded_and_retried() {
             (3, "only the first 65536 of its 16777217 bytes are kept: it cannot be retried"),
             (9, "there is no message 9 in the quarantine"),
         ] {
-            let refused = ask(&desk, again(id, "a")).await.unwrap();
+            let refused = ask(&handler, again(id, "a")).await.unwrap();
             assert_eq!((&refused["changed"], &refused["refusals"][0]["why"]), (&json!(0), &json!(why)));
         }
-        assert_eq!(ask(&desk, again(2, "a")).await.unwrap()["ids"], json!([2]));
+        assert_eq!(ask(&handler, again(2, "a")).await.unwrap()["ids"], json!([2]));
         let event = reader(&folder).list(&Filter::default(), &Page::default()).unwrap().remove(0);
         assert_eq!((event.message_id.as_deref(), &*event.queue, &*event.action), (Some("m2"), "q", "a"));
 
         let discard =
             |dry_run| Request::QuarantineDiscard { filter: by_reason.clone(), dry_run, by: "root".into() };
-        assert_eq!(ask(&desk, discard(true)).await.unwrap()["ids"], json!([3]));
-        assert_eq!(ask(&desk, discard(false)).await.unwrap()["ids"], json!([3]));
-        let left = ask(&desk, of(WhichMessages::default())).await.unwrap();
+        assert_eq!(ask(&handler, discard(true)).await.unwrap()["ids"], json!([3]));
+        assert_eq!(ask(&handler, discard(false)).await.unwrap()["ids"], json!([3]));
+        let left = ask(&handler, of(WhichMessages::default())).await.unwrap();
         assert_eq!((&left["total"], &left["messages"][0]["id"]), (&json!(1), &json!(1)));
-        let status = ask(&desk, Request::Status {}).await.unwrap();
+        let status = ask(&handler, Request::Status {}).await.unwrap();
         let attention = status["attention"].to_string();
         assert!(attention.contains("1 message is in quarantine; osnl quarantine list"), "{attention}");
     }

@@ -13,7 +13,7 @@ use crate::listener::{Gauges, Listener, ListenerState, Stall};
 const WAITING: usize = 16;
 
 /// What runs at the moment, and the bell that asks for a reload.
-pub struct Board {
+pub struct DaemonState {
     shown: Mutex<Shown>,
     /// Grows with each change of what runs.
     version: watch::Sender<u64>,
@@ -24,13 +24,13 @@ pub struct Board {
 
 #[derive(Default)]
 struct Shown {
-    listeners: Vec<Heard>,
+    listeners: Vec<ListenerHandle>,
     targets: Vec<Published>,
 }
 
 /// What a listener shows while it runs.
 #[derive(Clone)]
-pub struct Heard {
+pub struct ListenerHandle {
     pub(crate) name: Arc<str>,
     pub(crate) broker: String,
     pub(crate) state: watch::Receiver<ListenerState>,
@@ -51,7 +51,7 @@ pub struct Reloads {
     pub failed: Option<(SystemTime, Refused)>,
 }
 
-impl Heard {
+impl ListenerHandle {
     fn of(listener: &Listener) -> Self {
         Self {
             name: listener.name().clone(),
@@ -75,24 +75,24 @@ impl Heard {
     }
 }
 
-impl Board {
+impl DaemonState {
     pub(crate) fn new(listeners: &[Listener], deliveries: &[DeliveryLoop]) -> Self {
         let (asked, inbox) = mpsc::channel(WAITING);
         let reloads = Reloads { loaded: SystemTime::now(), begun: 0, ended: 0, failed: None };
-        let board = Self {
+        let state = Self {
             shown: Mutex::default(),
             version: watch::Sender::new(0),
             reloads: watch::Sender::new(reloads),
             asked,
             inbox: Mutex::new(Some(inbox)),
         };
-        board.show(listeners.iter().map(Heard::of), deliveries.iter().map(DeliveryLoop::published));
-        board
+        state.show(listeners.iter().map(ListenerHandle::of), deliveries.iter().map(DeliveryLoop::published));
+        state
     }
 
     /// The listeners that run, in the order of the configuration.
     #[must_use]
-    pub fn listeners(&self) -> Vec<Heard> {
+    pub fn listeners(&self) -> Vec<ListenerHandle> {
         self.with(|shown| shown.listeners.clone())
     }
 
@@ -115,7 +115,7 @@ impl Board {
     }
 
     /// Asks for a reload and does not wait for it. If many are asked for already, one of them will do.
-    pub fn ring(&self, by: &str) {
+    pub fn request_reload(&self, by: &str) {
         let _ = self.asked.try_send(Asked { by: by.to_owned(), answer: None });
     }
 
@@ -142,7 +142,7 @@ impl Board {
     ) {
         let before = self.with(std::mem::take);
         let kept = before.listeners.into_iter().filter(|heard| !replaced.contains(&heard.name));
-        let heard: Vec<_> = kept.chain(begun.iter().map(Heard::of)).collect();
+        let heard: Vec<_> = kept.chain(begun.iter().map(ListenerHandle::of)).collect();
         let targets: Vec<_> = deliveries.iter().map(DeliveryLoop::published).chain(before.targets).collect();
         let listeners = listeners.iter().filter_map(|name| heard.iter().find(|heard| heard.name == *name));
         let actions = actions.iter().filter_map(|name| targets.iter().find(|target| target.name() == name));
@@ -159,7 +159,11 @@ impl Board {
         self.inbox.lock().unwrap_or_else(PoisonError::into_inner).take()
     }
 
-    fn show(&self, listeners: impl Iterator<Item = Heard>, targets: impl Iterator<Item = Published>) {
+    fn show(
+        &self,
+        listeners: impl Iterator<Item = ListenerHandle>,
+        targets: impl Iterator<Item = Published>,
+    ) {
         let shown = Shown { listeners: listeners.collect(), targets: targets.collect() };
         self.with(|now| *now = shown);
     }

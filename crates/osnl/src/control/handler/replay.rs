@@ -5,11 +5,11 @@ use std::sync::Arc;
 use super::super::Replayed;
 use super::super::again::Again;
 use super::super::wire::{Code, Refusal};
-use super::{Desk, Store};
+use super::{ControlHandler, Store};
 use crate::journal::Entry;
 use crate::replay::{self, Live, ReplayError};
 
-impl Desk {
+impl ControlHandler {
     pub(super) async fn replay(
         &self,
         events: &[Again],

@@ -70,17 +70,22 @@ impl fmt::Display for NotHeard {
 }
 
 /// Which of a rule's listeners hear an event.
-pub(super) struct Heard {
+pub(super) struct ListenersForEvent {
     /// These do.
     pub(super) by: Vec<Arc<str>>,
     /// These do not.
     pub(super) not_by: Vec<NotHeard>,
 }
 
-pub(super) fn heard(conf: &Native, rule: &RuleConf, subject: &Subject, only: Option<&str>) -> Heard {
+pub(super) fn listeners_for_event(
+    conf: &Native,
+    rule: &RuleConf,
+    subject: &Subject,
+    only: Option<&str>,
+) -> ListenersForEvent {
     let known = |name: &Arc<str>| conf.listeners.iter().any(|listener| listener.name == *name);
     let taken = subject.listener.clone().filter(known).filter(|_| only.is_none());
-    let mut heard = Heard { by: Vec::new(), not_by: Vec::new() };
+    let mut heard = ListenersForEvent { by: Vec::new(), not_by: Vec::new() };
     for listener in conf.listeners.iter().filter(|listener| rule.listeners.contains(&listener.name)) {
         let other = match (&taken, only) {
             (Some(taken), _) if *taken != listener.name => Some(taken.clone()),

@@ -9,8 +9,8 @@ use tokio::time::Instant;
 use super::super::wire::Refusal;
 use super::super::{Failure, JournalStatus, ListenerStatus, Status, TargetReport, Unavailable, time};
 use super::reload::{configuration, not_reloaded};
-use super::{Desk, Store};
-use crate::daemon::Heard;
+use super::{ControlHandler, Store};
+use crate::daemon::ListenerHandle;
 use crate::delivery::{Held, Published, TargetState};
 use crate::journal::sqlite::{Overview, SqliteJournal, State, Tally};
 use crate::journal::{Journal as _, JournalState};
@@ -25,7 +25,7 @@ struct Kept {
     paused: BTreeMap<String, SystemTime>,
 }
 
-impl Desk {
+impl ControlHandler {
     pub(super) async fn status(&self) -> Result<Status, Refusal> {
         // What cannot be read now is why somebody asks: the rest is told nevertheless.
         let (kept, unreadable) = match self.kept().await {
@@ -35,9 +35,9 @@ impl Desk {
         };
         let live = self.live.as_ref();
         let targets = self.targets(&kept);
-        let listeners = live.iter().flat_map(|live| live.board.listeners());
+        let listeners = live.iter().flat_map(|live| live.daemon.listeners());
         let listeners: Vec<_> = listeners.map(|heard| listener(&heard)).collect();
-        let configuration = live.map(|live| configuration(&live.board.reloads().borrow()));
+        let configuration = live.map(|live| configuration(&live.daemon.reloads().borrow()));
         let journal = self.journal(&kept);
         let mut attention: Vec<String> = unreadable.into_iter().collect();
         if live.is_none() {
@@ -103,7 +103,7 @@ impl Desk {
 
     /// Configured actions first, in their order; then those that only the journal knows.
     fn targets(&self, kept: &Kept) -> Vec<TargetReport> {
-        let live: Vec<Published> = self.live.iter().flat_map(|live| live.board.targets()).collect();
+        let live: Vec<Published> = self.live.iter().flat_map(|live| live.daemon.targets()).collect();
         let published: BTreeMap<&str, &Published> =
             live.iter().map(|target| (&**target.name(), target)).collect();
         let actions = self.actions();
@@ -226,7 +226,7 @@ fn seconds_until(moment: Instant) -> u64 {
     moment.saturating_duration_since(Instant::now()).as_secs_f64().ceil() as u64
 }
 
-fn listener(heard: &Heard) -> ListenerStatus {
+fn listener(heard: &ListenerHandle) -> ListenerStatus {
     let opened = heard.gauges.opened();
     let last = heard.gauges.last_message();
     let state = heard.state.borrow().clone();

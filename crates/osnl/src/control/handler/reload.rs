@@ -3,10 +3,10 @@
 use super::super::answer::{ConfigurationStatus, LeftQueue, NotReloaded, Reloaded};
 use super::super::time;
 use super::super::wire::{Code, Refusal};
-use super::Desk;
+use super::ControlHandler;
 use crate::daemon::{Outcome, Reason, Reloads};
 
-impl Desk {
+impl ControlHandler {
     pub(super) async fn reload(&self, by: &str) -> Result<Reloaded, Refusal> {
         let Some(live) = &self.live else {
             return Err(Refusal::new(
@@ -14,7 +14,7 @@ impl Desk {
                 "no daemon runs; the next one reads its configuration",
             ));
         };
-        match live.board.reload(by).await {
+        match live.daemon.reload(by).await {
             Outcome::Done(told) => Ok(Reloaded {
                 reloaded: true,
                 changes: told.changes,

@@ -10,7 +10,7 @@ use tokio::time::{Instant, sleep, timeout};
 
 use super::super::wire::{Code, Refusal};
 use super::super::{Changes, Paused, Refused, Request, time};
-use super::{Desk, Store};
+use super::{ControlHandler, Store};
 use crate::journal::sqlite::{
     Change, Changed, Changing, Filter, OpenError, Page, Row, SqliteJournal, SqliteOptions, State,
 };
@@ -29,7 +29,7 @@ const PAUSE: Duration = Duration::from_millis(20);
 /// What a delivery loop gives back at once is given back within this.
 const MOMENT: Duration = Duration::from_millis(500);
 
-impl Desk {
+impl ControlHandler {
     pub(super) async fn change(&self, request: &Request) -> Result<Changes, Refusal> {
         let (Request::Retry { filter, dry_run, by, .. }
         | Request::Discard { filter, dry_run, by }

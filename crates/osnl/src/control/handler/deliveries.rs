@@ -8,11 +8,11 @@ use serde_json::{Map, Value};
 use super::super::request::{MOST_LISTED, delivery_id};
 use super::super::wire::{Code, Refusal};
 use super::super::{Answered, Delivery, List, Message, Show, Totals, time};
-use super::{Desk, Store};
+use super::{ControlHandler, Store};
 use crate::journal::sqlite::{Filter, Page, Row, Shown};
 use crate::received::Received;
 
-impl Desk {
+impl ControlHandler {
     pub(super) async fn list(
         &self,
         filter: Filter,
@@ -61,7 +61,7 @@ impl Desk {
         let Some(Shown { row, tries, received, ahead }) = found else {
             return Err(Refusal::new(Code::NotFound, format!("there is no delivery {id}")));
         };
-        let targets = self.live.iter().flat_map(|live| live.board.targets());
+        let targets = self.live.iter().flat_map(|live| live.daemon.targets());
         let mut target =
             targets.filter(|target| **target.name() == *row.action).map(|target| target.target());
         Ok(Show {

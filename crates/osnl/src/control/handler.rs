@@ -17,13 +17,13 @@ use tokio::task::spawn_blocking;
 
 use super::Request;
 use super::wire::{Code, Refusal};
-use crate::daemon::Board;
+use crate::daemon::DaemonState;
 use crate::journal::memory::MemoryJournal;
 use crate::journal::sqlite::{Reader, SqliteJournal};
 use crate::listener::Bindings;
 use crate::metrics::Counters;
 
-/// What a desk answers from.
+/// What a handler answers from.
 #[derive(Clone, Debug)]
 pub enum Store {
     /// The journal of this process, and its file.
@@ -35,7 +35,7 @@ pub enum Store {
 }
 
 /// Answers requests. See the [control module](super) for what there is.
-pub struct Desk {
+pub struct ControlHandler {
     store: Store,
     live: Option<Live>,
     /// The configured actions, where they are known, of a daemon that is stopped.
@@ -46,23 +46,23 @@ pub struct Desk {
 /// What runs in this process.
 struct Live {
     started: SystemTime,
-    board: Arc<Board>,
+    daemon: Arc<DaemonState>,
     counters: Arc<Counters>,
 }
 
-impl Desk {
-    /// The desk of a daemon that is about to run.
+impl ControlHandler {
+    /// The handler of a daemon that is about to run.
     #[must_use]
-    pub fn of_daemon(store: Store, board: Arc<Board>, counters: Arc<Counters>) -> Self {
+    pub fn of_daemon(store: Store, daemon: Arc<DaemonState>, counters: Arc<Counters>) -> Self {
         Self {
             store,
-            live: Some(Live { started: SystemTime::now(), board, counters }),
+            live: Some(Live { started: SystemTime::now(), daemon, counters }),
             actions: None,
             bindings: None,
         }
     }
 
-    /// The desk of a store alone.
+    /// The handler of a store alone.
     #[cfg(test)]
     pub(crate) fn of_store(store: Store) -> Self {
         Self { store, live: None, actions: None, bindings: None }
@@ -75,7 +75,7 @@ impl Desk {
         self
     }
 
-    /// The desk of a journal that no daemon has; with the actions of its configuration, where that is known.
+    /// The handler of a journal that no daemon has; with the actions of its configuration, where that is known.
     #[must_use]
     pub fn of_file(journal: PathBuf, actions: Option<Vec<Arc<str>>>) -> Self {
         Self { store: Store::File(journal), live: None, actions, bindings: None }
@@ -84,7 +84,7 @@ impl Desk {
     /// The configured actions, where they are known.
     fn actions(&self) -> Option<Vec<Arc<str>>> {
         match &self.live {
-            Some(live) => Some(live.board.targets().iter().map(|target| target.name().clone()).collect()),
+            Some(live) => Some(live.daemon.targets().iter().map(|target| target.name().clone()).collect()),
             None => self.actions.clone(),
         }
     }
@@ -119,7 +119,7 @@ impl Desk {
         }
     }
 
-    /// Whether a path is this desk's journal.
+    /// Whether a path is this handler's journal.
     pub(super) fn is_of(&self, journal: &Path) -> Result<(), Refusal> {
         let here = match &self.store {
             Store::Sqlite(_, path) | Store::File(path) => path,

@@ -13,7 +13,7 @@ use super::super::request::{MOST_LISTED, moment};
 use super::super::wire::{Code, Refusal};
 use super::super::{Wanted, time};
 use super::change::PATIENCE;
-use super::{Desk, Store};
+use super::{ControlHandler, Store};
 use crate::journal::Entry;
 use crate::journal::sqlite::{SqliteJournal, Unreadable, UnreadableFilter};
 use crate::quarantine;
@@ -22,7 +22,7 @@ use crate::replay::{self, Live, ReplayError};
 /// Messages of one transaction.
 const AT_ONCE: usize = 1000;
 
-impl Desk {
+impl ControlHandler {
     pub(super) async fn list_quarantined(
         &self,
         filter: &WhichMessages,

@@ -10,7 +10,7 @@ use crate::journal::{Handover, NewDelivery};
 use crate::rule::Rule;
 
 /// What another action gets of a delivery that cannot even be begun.
-pub(super) fn handed_on(
+pub(super) fn fallback_delivery(
     rule: &Rule,
     action: &Arc<str>,
     why: &str,
