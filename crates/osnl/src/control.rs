@@ -35,6 +35,7 @@ mod client;
 mod handler;
 mod quarantine;
 mod reach;
+mod refusal;
 mod request;
 mod socket;
 mod time;
@@ -54,9 +55,9 @@ pub use self::quarantine::{
     MessageAgain, NotChanged, QuarantineChanges, QuarantineList, QuarantineShow, Quarantined, WhichMessages,
 };
 pub use self::reach::{ReachError, Reached, Where, reach};
+pub use self::refusal::{Code, Refusal};
 pub use self::request::{MOST_LISTED, Request, Which};
 pub use self::socket::ControlSocket;
-pub use self::wire::{Code, Refusal};
 
 /// Bytes of a request, its line end included.
 pub const LONGEST_REQUEST: usize = 4 << 20;

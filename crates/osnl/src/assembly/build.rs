@@ -1,16 +1,15 @@
 //! From a checked configuration to what runs.
 
 use std::collections::{BTreeSet, HashMap};
-use std::io;
-use std::path::PathBuf;
 use std::sync::Arc;
 
-use osnl_transport::{BoxFuture, Transport, TransportError};
+use osnl_transport::BoxFuture;
 
+use super::error::BuildError;
 use super::orphans::follow_releases;
-use super::parts::{Parts, real};
-use crate::action::driver::{BuildContext, DriverError, Logins};
-use crate::action::http::{HttpError, HttpOptions};
+use super::parts::{Parts, Transports, real};
+use crate::action::driver::{BuildContext, Logins};
+use crate::action::http::HttpOptions;
 use crate::control::{ControlHandler, ControlSocket, Store};
 use crate::daemon::{Daemon, Service};
 use crate::delivery::{DeliveryLoop, Preparation, Setup};
@@ -18,72 +17,13 @@ use crate::enrich::{EnrichConf, Enrichments, Step};
 use crate::in_hand::InHand;
 use crate::journal::Journal;
 use crate::journal::memory::{MemoryJournal, MemoryLimits};
-use crate::journal::sqlite::{OpenError, SqliteJournal, SqliteOptions};
+use crate::journal::sqlite::{SqliteJournal, SqliteOptions};
 use crate::listener::{Bindings, ListenerConfig, PositionStore};
 use crate::metrics::Counters;
 use crate::native::{ActionConf, JournalConf, ListenerConf, Native};
 use crate::oss::{self, Asked, Completing, Watched, Watcher};
 use crate::rule::Guards;
 use crate::unmatched::Ring;
-
-/// Makes the transport of a listener; tests have one that stays inside the process.
-pub type Transports<'a> = &'a dyn Fn(&ListenerConf) -> Result<Arc<dyn Transport>, TransportError>;
-
-/// Why a configuration that is right cannot run here.
-#[derive(Debug, thiserror::Error)]
-pub enum BuildError {
-    /// A listener's transport.
-    #[error("[listener:{listener}] {error}")]
-    Transport {
-        /// The section's name.
-        listener: Arc<str>,
-        /// What is wrong with it.
-        error: TransportError,
-    },
-    /// Nothing names a folder for what has to outlive the process.
-    #[error(
-        "[listener:{listener}] a stream needs a folder for how far it was read; set state_dir in [DEFAULT]"
-    )]
-    NoState {
-        /// The section's name.
-        listener: Arc<str>,
-    },
-    /// The folder for what has to outlive the process.
-    #[error(
-        "[listener:{listener}] {}: {error}; name another folder with state_dir in [DEFAULT], or let this user write it",
-        .path.display()
-    )]
-    State {
-        /// The section's name.
-        listener: Arc<str>,
-        /// The state directory.
-        path: PathBuf,
-        /// The operating system's reason.
-        error: io::Error,
-    },
-    /// Every user may write to the folder for what has to outlive the process.
-    #[error("[DEFAULT] state_dir: {0}")]
-    OpenState(#[from] crate::state_dir::OpenToAll),
-    /// The file of the journal.
-    #[error("[journal] {}: {error}", .path.display())]
-    Journal {
-        /// As configured.
-        path: PathBuf,
-        /// What is wrong, and what to do.
-        error: OpenError,
-    },
-    /// What an action needs.
-    #[error(transparent)]
-    Action(#[from] DriverError),
-    /// The certificates of an enrichment.
-    #[error("[enrich:{name}] {error}")]
-    Enrich {
-        /// The section's name.
-        name: Arc<str>,
-        /// What is wrong, and what to do.
-        error: HttpError,
-    },
-}
 
 impl Native {
     /// All of it, calling out as `http` says where an action has no option of its own. Nothing is connected;

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use osnl_transport::{Binding, Declare, QueueType, Transport, TransportError, transport_with};
 
-use super::{BuildError, Transports};
+use super::error::BuildError;
 use crate::action::driver::Logins;
 use crate::action::http::HttpOptions;
 use crate::control::Store;
@@ -21,6 +21,9 @@ use crate::native::{ListenerConf, Native};
 use crate::oss::Watcher;
 use crate::rule::{Guards, Rule};
 use crate::unmatched::Ring;
+
+/// Makes the transport of a listener; tests have one that stays inside the process.
+pub type Transports<'a> = &'a dyn Fn(&ListenerConf) -> Result<Arc<dyn Transport>, TransportError>;
 
 /// Makes the transport of a listener, for as long as a daemon runs.
 pub(super) type MakeTransport =

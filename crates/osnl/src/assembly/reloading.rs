@@ -18,9 +18,10 @@ use std::sync::Arc;
 use osnl_transport::BoxFuture;
 use tokio::task::spawn_blocking;
 
+use super::error::BuildError;
 use super::orphans::follow_releases;
 use super::parts::{MakeTransport, Parts, real};
-use super::{BuildError, reload_summary};
+use super::reload_summary;
 use crate::action::driver::{DriverError, Logins};
 use crate::action::http::HttpOptions;
 use crate::control::Store;

@@ -4,7 +4,7 @@ use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 use serde::{Deserialize, Serialize};
 
-use super::wire::{Code, Refusal};
+use super::refusal::{Code, Refusal};
 use crate::journal::{Begin, NewDelivery};
 use crate::received::Received;
 use crate::replay::Planned;

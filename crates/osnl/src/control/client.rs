@@ -9,8 +9,9 @@ use std::time::Duration;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
+use super::refusal::Refusal;
 use super::socket::with_short;
-use super::wire::{Refusal, read_answer, write_request};
+use super::wire::{read_answer, write_request};
 use super::{Request, socket_path};
 
 /// A filter over a million deliveries takes seconds, a change of all of them longer.

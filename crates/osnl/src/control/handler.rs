@@ -16,7 +16,7 @@ use serde_json::Value;
 use tokio::task::spawn_blocking;
 
 use super::Request;
-use super::wire::{Code, Refusal};
+use super::refusal::{Code, Refusal};
 use crate::daemon::DaemonState;
 use crate::journal::memory::MemoryJournal;
 use crate::journal::sqlite::{Reader, SqliteJournal};

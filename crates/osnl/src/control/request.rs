@@ -6,8 +6,8 @@ use serde::{Deserialize, Serialize};
 
 use super::again::Again;
 use super::quarantine::{MessageAgain, WhichMessages};
+use super::refusal::{Code, Refusal};
 use super::time;
-use super::wire::{Code, Refusal};
 use crate::journal::DeliveryId;
 use crate::journal::sqlite::{Filter, State};
 

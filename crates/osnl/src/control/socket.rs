@@ -15,7 +15,8 @@ use tokio::task::JoinSet;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
-use super::wire::{Code, Refusal, read_request, write_answer};
+use super::refusal::{Code, Refusal};
+use super::wire::{read_request, write_answer};
 use super::{ControlHandler, LONGEST_REQUEST, socket_path};
 
 /// Clients at once; one more waits.

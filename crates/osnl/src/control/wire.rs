@@ -2,44 +2,12 @@
 
 use std::path::{Path, PathBuf};
 
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
-use super::{Request, VERSION};
-
-/// Why a request was not done, for scripts.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Code {
-    /// It is not understood.
-    BadRequest,
-    /// It is understood, and not to be had here.
-    Unsupported,
-    /// It names what is not there.
-    NotFound,
-    /// The journal cannot be read or written now.
-    Unavailable,
-    /// The daemon has another journal than the one that was meant.
-    OtherJournal,
-    /// Whoever asks may not.
-    Forbidden,
-}
-
-/// A request that was not done.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
-#[error("{message}")]
-pub struct Refusal {
-    /// Why, for scripts.
-    pub code: Code,
-    /// Why, for people.
-    pub message: String,
-}
-
-impl Refusal {
-    pub(super) fn new(code: Code, message: impl Into<String>) -> Self {
-        Self { code, message: message.into() }
-    }
-}
+use super::VERSION;
+use super::refusal::{Code, Refusal};
+use super::request::Request;
 
 /// A request and the journal it means, if it says so.
 pub(super) struct Asked {

@@ -109,7 +109,7 @@ pub(super) const ELSEWHERE: &[(&str, &str, &str)] = &[
         "where the lock's holder is of another namespace",
     ),
     (
-        "osnl/src/assembly/build.rs",
+        "osnl/src/assembly/error.rs",
         "[listener:{}] a stream needs a folder for how far it was read; set state_dir in [DEFAULT]",
         "needs a user without a home",
     ),

@@ -8,7 +8,7 @@ use std::time::{Duration, SystemTime};
 use tokio::task::spawn_blocking;
 use tokio::time::{Instant, sleep, timeout};
 
-use super::super::wire::{Code, Refusal};
+use super::super::refusal::{Code, Refusal};
 use super::super::{Changes, Paused, Refused, Request, time};
 use super::{ControlHandler, Store};
 use crate::journal::sqlite::{

@@ -5,8 +5,8 @@ use base64::prelude::BASE64_STANDARD;
 use osnl_model::mask_secrets;
 use serde_json::{Map, Value};
 
+use super::super::refusal::{Code, Refusal};
 use super::super::request::{MOST_LISTED, delivery_id};
-use super::super::wire::{Code, Refusal};
 use super::super::{Answered, Delivery, List, Message, Show, Totals, time};
 use super::{ControlHandler, Store};
 use crate::journal::sqlite::{Filter, Page, Row, Shown};

@@ -9,8 +9,8 @@ use tokio::time::timeout;
 use super::super::quarantine::{
     MessageAgain, QuarantineChanges, QuarantineList, QuarantineShow, Quarantined, WhichMessages,
 };
+use super::super::refusal::{Code, Refusal};
 use super::super::request::{MOST_LISTED, moment};
-use super::super::wire::{Code, Refusal};
 use super::super::{Wanted, time};
 use super::change::PATIENCE;
 use super::{ControlHandler, Store};

@@ -1,8 +1,8 @@
 //! Asking the daemon to read its configuration again, and how the configuration came to be what it is.
 
 use super::super::answer::{ConfigurationStatus, LeftQueue, NotReloaded, Reloaded};
+use super::super::refusal::{Code, Refusal};
 use super::super::time;
-use super::super::wire::{Code, Refusal};
 use super::ControlHandler;
 use crate::daemon::{Outcome, Reason, Reloads};
 

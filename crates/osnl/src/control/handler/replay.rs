@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::super::Replayed;
 use super::super::again::Again;
-use super::super::wire::{Code, Refusal};
+use super::super::refusal::{Code, Refusal};
 use super::{ControlHandler, Store};
 use crate::journal::Entry;
 use crate::replay::{self, Live, ReplayError};

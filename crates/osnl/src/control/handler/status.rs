@@ -6,7 +6,7 @@ use std::time::SystemTime;
 
 use tokio::time::Instant;
 
-use super::super::wire::Refusal;
+use super::super::refusal::Refusal;
 use super::super::{Failure, JournalStatus, ListenerStatus, Status, TargetReport, Unavailable, time};
 use super::reload::{configuration, not_reloaded};
 use super::{ControlHandler, Store};

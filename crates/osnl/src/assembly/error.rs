@@ -1,0 +1,67 @@
+//! The reasons why a configuration that is right cannot run here.
+
+use std::io;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use osnl_transport::TransportError;
+
+use crate::action::driver::DriverError;
+use crate::action::http::HttpError;
+use crate::journal::sqlite::OpenError;
+
+/// Why a configuration that is right cannot run here.
+#[derive(Debug, thiserror::Error)]
+pub enum BuildError {
+    /// A listener's transport.
+    #[error("[listener:{listener}] {error}")]
+    Transport {
+        /// The section's name.
+        listener: Arc<str>,
+        /// What is wrong with it.
+        error: TransportError,
+    },
+    /// Nothing names a folder for what has to outlive the process.
+    #[error(
+        "[listener:{listener}] a stream needs a folder for how far it was read; set state_dir in [DEFAULT]"
+    )]
+    NoState {
+        /// The section's name.
+        listener: Arc<str>,
+    },
+    /// The folder for what has to outlive the process.
+    #[error(
+        "[listener:{listener}] {}: {error}; name another folder with state_dir in [DEFAULT], or let this user write it",
+        .path.display()
+    )]
+    State {
+        /// The section's name.
+        listener: Arc<str>,
+        /// The state directory.
+        path: PathBuf,
+        /// The operating system's reason.
+        error: io::Error,
+    },
+    /// Every user may write to the folder for what has to outlive the process.
+    #[error("[DEFAULT] state_dir: {0}")]
+    OpenState(#[from] crate::state_dir::OpenToAll),
+    /// The file of the journal.
+    #[error("[journal] {}: {error}", .path.display())]
+    Journal {
+        /// As configured.
+        path: PathBuf,
+        /// What is wrong, and what to do.
+        error: OpenError,
+    },
+    /// An action cannot be built.
+    #[error(transparent)]
+    Action(#[from] DriverError),
+    /// The certificates of an enrichment.
+    #[error("[enrich:{name}] {error}")]
+    Enrich {
+        /// The section's name.
+        name: Arc<str>,
+        /// What is wrong, and what to do.
+        error: HttpError,
+    },
+}
