@@ -21,6 +21,7 @@ pub(crate) use self::reload::Asked;
 pub use self::reload::{Changes, Outcome, Reason, Refused, Reload, SectionChange, Told};
 pub use self::state::{DaemonState, ListenerHandle, Reloads};
 use self::tasks::Tasks;
+pub use crate::core::ended::Ended;
 use crate::delivery::DeliveryLoop;
 use crate::ends::{Ends, UnexpectedEnd};
 use crate::in_hand::InHand;
@@ -70,17 +71,6 @@ pub type Service = Box<dyn FnOnce(CancellationToken) -> BoxFuture<'static, ()> +
 
 /// A reload under way.
 type Preparing = BoxFuture<'static, (Box<dyn Reload>, Result<Changes, Refused>)>;
-
-/// How it ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Ended {
-    /// Everything in work was finished and settled.
-    Drained,
-    /// The deadline passed first; what was in work goes back to the broker.
-    DeadlinePassed,
-    /// An abort was asked for; what was in work goes back to the broker.
-    Aborted,
-}
 
 impl Daemon {
     /// These, without anything that answers questions.

@@ -37,7 +37,6 @@ use tokio::time::{Instant, sleep_until, timeout};
 
 pub use self::breaker::BreakerState;
 use self::course::{Course, Verdict, Wake};
-pub use self::fallback::Fallback;
 pub(crate) use self::fallback::GivenUp;
 pub use self::gather::Batch;
 pub(crate) use self::gather::Pace;
@@ -55,6 +54,7 @@ pub use self::schedule::WhenExhausted;
 use self::schedule::{Consequence, Schedule};
 pub use self::setup::{Remote, Setup};
 use crate::action::{Action, ActionError, ErrorClass, Event};
+pub use crate::core::fallback::Fallback;
 use crate::in_hand::InHand;
 use crate::journal::{DeliveryId, Journal, JournalState, Learnt, Outcome, Paused};
 use crate::metrics::Counters;

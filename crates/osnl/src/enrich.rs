@@ -43,9 +43,10 @@ pub use self::cache::{Enricher, Limits};
 pub use self::conf::{EnrichConf, OnError};
 pub(crate) use self::foreseen::foresee;
 pub use self::foreseen::{Ask, Foreseen};
+pub use self::steps::Enrichments;
 pub(crate) use self::steps::Step;
-pub use self::steps::{Enriched, Enrichments};
 use crate::action::{ActionError, ErrorClass};
+pub use crate::core::event::Enriched;
 
 /// Somebody who knows objects by their ids: a cloud, what remembers its answers, or a test.
 pub trait Lookup: Send + Sync {

@@ -15,9 +15,10 @@ use osnl_model::{Mismatch, Notification, Predicate, Priority, is_secret_key};
 use osnl_template::Names;
 
 pub use self::compare::{Change, Compared, Comparison};
+pub use self::effects::Effect;
 use self::effects::effects;
-pub use self::effects::{AskedFor, Effect};
 pub use self::listeners_for_event::{NotHeard, WhyNot};
+pub use crate::core::event::AskedFor;
 use crate::native::{Native, RuleConf};
 use crate::received::Received;
 use crate::rule::{Condition, RuleMismatch, WhenMismatch};

@@ -1,10 +1,9 @@
-//! Files that are replaced as a whole, files beside others, and moments in them.
+//! Files that are replaced as a whole, and files beside others.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write as _};
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 /// The same path with more at its end: `journal.db` and `-wal`.
 pub(crate) fn beside(file: &Path, more: &str) -> PathBuf {
@@ -37,16 +36,6 @@ pub(crate) fn put(file: &File, new: &Path, path: &Path) -> io::Result<()> {
     }
 }
 
-/// Milliseconds since 1970.
-pub(crate) fn millis(at: SystemTime) -> i64 {
-    at.duration_since(UNIX_EPOCH).map_or(0, |since| i64::try_from(since.as_millis()).unwrap_or(i64::MAX))
-}
-
-/// The moment of so many milliseconds since 1970.
-pub(crate) fn moment(millis: i64) -> SystemTime {
-    UNIX_EPOCH + Duration::from_millis(millis.try_into().unwrap_or(0))
-}
-
 #[cfg(test)]
 mod tests {
     use std::os::unix::fs::MetadataExt as _;
@@ -65,12 +54,5 @@ mod tests {
         }
         assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
         assert!(replace(&folder.path().join("no/x"), b"").is_err());
-    }
-
-    #[test]
-    fn moments_come_back() {
-        for (at, expected) in [(0, 0), (1, 1), (-5, 0), (1_790_000_000_123, 1_790_000_000_123)] {
-            assert_eq!(millis(moment(at)), expected);
-        }
     }
 }

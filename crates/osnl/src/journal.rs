@@ -34,7 +34,7 @@ use tokio::time::Instant;
 
 pub use self::begin::Begin;
 use crate::action::Event;
-use crate::enrich::Enriched;
+use crate::core::event::Enriched;
 use crate::oss::Change;
 use crate::received::Received;
 

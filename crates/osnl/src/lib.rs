@@ -25,9 +25,13 @@
 pub use notification_listener::{Endpoint, NotificationListener, NotificationResult};
 pub use osnl_model::{NotificationFilter, Pattern, Priority, Target, TransportUrl};
 
+pub use self::core::{metrics, received, rule};
+
 pub mod action;
 pub mod assembly;
+mod backoff;
 pub mod control;
+pub mod core;
 pub mod daemon;
 pub mod delivery;
 mod drivers;
@@ -40,17 +44,15 @@ pub mod intake;
 pub mod journal;
 pub mod k2hr3;
 pub mod listener;
-pub mod metrics;
 pub mod native;
 pub mod notification_listener;
 pub mod notifier;
 pub mod oss;
 pub mod quarantine;
-pub mod received;
 pub mod replay;
-pub mod rule;
 pub mod saved;
 pub mod shutdown;
+pub mod stamp;
 pub mod state_dir;
 mod transport_url;
 pub mod unmatched;

@@ -14,7 +14,6 @@
 //! once, and the window coalesces the acknowledgements. No message is acknowledged on an error path.
 
 mod announce;
-pub(crate) mod backoff;
 mod bindings;
 mod blockade;
 mod farewell;
@@ -36,7 +35,6 @@ use tokio::sync::watch;
 use tokio::time::Instant;
 
 use self::announce::Before;
-use self::backoff::Backoff;
 pub use self::bindings::{Bindings, LeftQueue, OwnQueue};
 use self::blockade::Returns;
 pub(crate) use self::farewell::{Farewell, Left};
@@ -47,6 +45,7 @@ pub use self::state::{ConnectionObserver, ListenerState};
 use self::stream::Streams;
 use self::tidying::Tidying;
 pub use self::watchdog::{Stall, StallKind};
+use crate::backoff::Backoff;
 use crate::intake::Intake;
 use crate::metrics::Counters;
 use crate::shutdown::Shutdown;

@@ -119,7 +119,7 @@ pub use requeue::RequeuePolicy;
 pub use set_aside::SetAside;
 
 use self::dispatch::Dispatch;
-pub use crate::daemon::Ended;
+pub use crate::core::ended::Ended;
 use crate::listener::Listener;
 pub use crate::listener::ListenerState;
 pub use crate::metrics::Counters;

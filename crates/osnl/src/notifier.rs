@@ -34,7 +34,6 @@ mod counters;
 mod driver;
 mod emitter;
 mod error;
-pub mod fresh;
 mod job;
 mod worker;
 
@@ -255,8 +254,8 @@ impl Notifier {
         if shared.closed.load(Ordering::Relaxed) {
             return Err(NotifyError::Closed);
         }
-        emission.message_id.get_or_insert_with(fresh::message_id);
-        emission.timestamp.get_or_insert_with(fresh::timestamp);
+        emission.message_id.get_or_insert_with(crate::stamp::message_id);
+        emission.timestamp.get_or_insert_with(crate::stamp::timestamp);
         let priority = emission.priority.get_or_insert(Priority::Info).clone();
         shared.counters.emitted.increment();
         let label = Arc::new(Label::of(&emission));
@@ -270,7 +269,7 @@ impl Notifier {
                 }
                 Some(framing) => {
                     for target in &*self.targets {
-                        emission.unique_id = Some(given.clone().unwrap_or_else(fresh::unique_id));
+                        emission.unique_id = Some(given.clone().unwrap_or_else(crate::stamp::unique_id));
                         let body = emission.body(framing).map_err(NotifyError::Payload)?;
                         copies.push((target.clone(), shared.outgoing(body)));
                     }

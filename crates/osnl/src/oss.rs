@@ -43,7 +43,6 @@ pub use self::node_detail::{Constants, IpType, Keys, NodeDetail, NodeForm, Value
 pub use self::ordered::Ordered;
 pub use self::servers::{Complete, Server, Servers, completed};
 pub use self::told::{Call, Telling};
-pub(crate) use self::told::{DONE, HAPPENED};
 pub use self::watcher::{Watched, Watcher};
 use crate::action::driver::Driver;
 

@@ -19,10 +19,10 @@ use crate::explain::{Content, Effect, Ruling, Subject, Verdict, explain};
 use crate::journal::sqlite::{Row, State};
 use crate::journal::{Begin, Entry, Journal, NewDelivery, Receipt, Settle};
 use crate::native::{Native, Preview};
-use crate::notifier::fresh;
 use crate::received::{Noted, Origin, Received};
 use crate::rule::Mode;
 use crate::saved::Saved;
+use crate::stamp;
 
 /// Entries that may wait for their commit at the same time.
 const GROUP: usize = 256;
@@ -292,8 +292,8 @@ fn renewed(received: &Received) -> Option<(Notification, Received)> {
     let budget = crate::received::accepted();
     let plain = budget.plain_body(&received.body, &received.properties.content_info()).ok()?;
     let mut emission = Emission::read(&plain).ok()?;
-    emission.message_id = Some(fresh::message_id());
-    emission.unique_id = Some(fresh::unique_id());
+    emission.message_id = Some(stamp::message_id());
+    emission.unique_id = Some(stamp::unique_id());
     let body = emission.body(Framing::Envelope).ok()?;
     let notification = budget.decode(body.as_bytes()).ok()?;
     let properties = Properties {

@@ -21,7 +21,7 @@ use std::time::{Duration, Instant};
 use anyhow::Context as _;
 use futures_util::StreamExt as _;
 use futures_util::stream::FuturesUnordered;
-use osnl::notifier::fresh;
+use osnl::stamp;
 use osnl_model::{Emission, Target};
 use osnl_transport::{Declare, Outgoing, Route};
 use serde_json::value::RawValue;
@@ -161,7 +161,7 @@ fn messages(
             let whole = completed(emission);
             let copy = |target: &Target| {
                 let mut copy = whole.clone();
-                copy.unique_id.get_or_insert_with(fresh::unique_id);
+                copy.unique_id.get_or_insert_with(stamp::unique_id);
                 let body = copy.body(*framing).context("the notification cannot be written")?;
                 Ok((about(target, Some(&whole)), with(compressed(body, destination))))
             };
@@ -173,8 +173,8 @@ fn messages(
 /// With fresh ids where it has none, and without a token.
 fn completed(emission: &Emission) -> Emission {
     let mut emission = emission.clone();
-    emission.message_id.get_or_insert_with(fresh::message_id);
-    emission.timestamp.get_or_insert_with(fresh::timestamp);
+    emission.message_id.get_or_insert_with(stamp::message_id);
+    emission.timestamp.get_or_insert_with(stamp::timestamp);
     for (_, value) in emission.context.iter_mut().filter(|(key, _)| key == "auth_token") {
         *value = RawValue::NULL.to_owned();
     }

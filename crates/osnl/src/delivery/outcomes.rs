@@ -158,7 +158,7 @@ impl DeliveryLoop {
                     fallback.action
                 );
                 let given_up = GivenUp { action: &self.name, reason: &reason, attempts, answer };
-                End::from(outcome).handed_to(fallback.handover(given_up, event.failure()))
+                End::from(outcome).handed_to(given_up.handover(fallback, event.failure()))
             }
             (None, _) | (_, None) => End::from(outcome).saying(done),
         };

@@ -13,7 +13,7 @@ use osnl_template::Expression;
 use osnl_transport::BoxFuture;
 
 use crate::action::{ActionError, Done, ErrorClass, Event};
-use crate::enrich::Enriched;
+use crate::core::event::Enriched;
 use crate::journal::{DeliveryId, Journal, Learnt};
 use crate::rule::{WhenMismatch, holds};
 

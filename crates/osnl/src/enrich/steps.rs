@@ -1,6 +1,5 @@
 //! What one action wants to know of one event, and what counts when nobody knows it.
 
-use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 
@@ -12,14 +11,12 @@ use super::conf::OnError;
 use super::subject::{described, subject};
 use super::{Enricher, Found, Kind, Lookup as _, dependency};
 use crate::action::{ActionError, ErrorClass, Event};
+use crate::core::event::Enriched;
 use crate::delivery::{Answers, Prepare};
 use crate::journal::{Journal, Learnt};
 
 /// What is larger is not kept with a delivery: no server, port or image is described in so many bytes.
 const LARGEST: usize = 256 * 1024;
-
-/// What was found, by the names of the sections.
-pub type Enriched = BTreeMap<String, Value>;
 
 /// The enrichments of one action, in the order in which the action names them: an `id` may look at those before it.
 #[derive(Clone)]

@@ -6,23 +6,11 @@ use osnl_model::Notification;
 use osnl_template::Names;
 
 use super::{is_secret_path, one_line, reason};
-use crate::enrich::{Ask, Enriched, Foreseen, foresee};
+use crate::core::event::AskedFor;
+use crate::enrich::{Ask, Foreseen, foresee};
 use crate::intake::{Parts, narrowed};
 use crate::native::{ActionConf, Native, Preview, RuleConf, Wanted};
 use crate::rule::{Mode, RuleMismatch, WhenMismatch};
-
-/// What was found for a delivery before its first attempt.
-#[derive(Clone, Debug)]
-pub struct AskedFor {
-    /// The rule that fired.
-    pub rule: String,
-    /// The action.
-    pub action: String,
-    /// Which of a bulk request's resources it is about.
-    pub resource: Option<u32>,
-    /// By the names of the enrichments.
-    pub found: Enriched,
-}
 
 /// What a rule that fires asks for.
 #[derive(Clone, Debug, PartialEq)]

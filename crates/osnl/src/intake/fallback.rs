@@ -20,7 +20,7 @@ pub(super) fn fallback_delivery(
 ) -> Option<NewDelivery> {
     let fallback = rule.on_failure.get(action).filter(|fallback| fallback.takes_named(names))?;
     let given_up = GivenUp { action, reason: why, attempts: 0, answer: "" };
-    let Handover { action, ordered, told } = fallback.handover(given_up, None);
+    let Handover { action, ordered, told } = given_up.handover(fallback, None);
     let key = key.map(str::to_owned);
     Some(NewDelivery { resource, ordered, told, ..NewDelivery::new(rule.name.clone(), action, key) })
 }

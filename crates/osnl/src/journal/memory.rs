@@ -35,7 +35,7 @@ use super::{
     Places, Receipt, Retry, Settle, Used,
 };
 use crate::action::Event;
-use crate::enrich::Enriched;
+use crate::core::event::Enriched;
 use crate::metrics::Counters;
 use crate::received::Received;
 

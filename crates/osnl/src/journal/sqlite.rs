@@ -75,8 +75,8 @@ use super::{
     Begin, Claimed, DeliveryId, End, Entry, Journal, JournalState, Learnt, Obstacle, Paused, Permit, Receipt,
     Retry, Used,
 };
+use crate::core::event::Enriched;
 use crate::ends::{self, Ends};
-use crate::enrich::Enriched;
 use crate::metrics::Counters;
 use crate::received::Received;
 

@@ -8,7 +8,7 @@ use osnl_template::Expression;
 
 use super::schema::ACTION;
 use super::{ActionConf, RuleConf};
-use crate::delivery::Fallback;
+use crate::core::fallback::Fallback;
 
 const OPTION: &str = "on_failure";
 

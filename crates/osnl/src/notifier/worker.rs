@@ -19,7 +19,7 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant, sleep_until};
 
 use super::job::Job;
-use crate::listener::backoff::Backoff;
+use crate::backoff::Backoff;
 
 /// Messages that may wait for their confirm at the same time.
 const IN_FLIGHT: usize = 1000;

@@ -10,9 +10,10 @@ use osnl_transport::BoxFuture;
 
 use super::event::Lists;
 use super::servers::{Complete, Servers, completed};
-use super::told::{HAPPENED, Telling};
+use super::told::Telling;
 use super::watcher::Watcher;
 use crate::action::{ActionError, Event};
+use crate::core::event::HAPPENED;
 use crate::delivery::{Answers, Prepare};
 use crate::journal::Learnt;
 

@@ -30,6 +30,7 @@ use self::decided::Decided;
 use self::rows::{FloatingRow, InstanceRow, PortRow, Row};
 use super::event::{Happened, Lists};
 use super::instance::{Instance, Reading};
+pub use crate::core::received::Change;
 
 /// Rows that are remembered: an instance, a port and a floating IP are one each.
 const MOST: usize = 100_000;
@@ -48,15 +49,6 @@ pub struct Memory {
     decided: Decided,
     /// Names that the current message has changed.
     touched: BTreeSet<String>,
-}
-
-/// A row that has changed.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Change {
-    /// `instance/ID`, `port/ID`, `floatingip/ID`, `address/IP`; `asked/` before one of the first two.
-    pub name: String,
-    /// What it is now; `None` if it is forgotten.
-    pub row: Option<String>,
 }
 
 /// What a message means.

@@ -3,11 +3,7 @@
 use super::event::{Happened, Lists};
 use super::memory::Memory;
 use crate::action::Event;
-
-/// What was asked for a delivery is kept with it under this name, as [`Happened`]s; no section has such a name.
-pub(crate) const HAPPENED: &str = "oss:happened";
-/// How many of its calls are done.
-pub(crate) const DONE: &str = "oss:done";
+use crate::core::event::HAPPENED;
 
 /// What there is to tell, or why there is nothing.
 #[derive(Clone, Debug, PartialEq)]

@@ -155,23 +155,27 @@ pub(super) const ELSEWHERE: &[(&str, &str, &str)] = &[
     ),
     ("osnl/src/oss/conf.rs", "oss.conf in osnl's form", "a name that is replaced by that of the file"),
     (
-        "osnl/src/rule.rs",
+        "osnl/src/core/rule.rs",
         "rule {} fired before it, and stops",
         "the library's; osnl explain has its own words",
     ),
-    ("osnl/src/rule/guard.rs", "guard of {} {}: more than {}", "of running rules: osnl/tests/it"),
+    ("osnl/src/core/rule/guard.rs", "guard of {} {}: more than {}", "of running rules: osnl/tests/it"),
     (
-        "osnl/src/rule/guard.rs",
+        "osnl/src/core/rule/guard.rs",
         "the guard of {} {} holds what it wants for further resources: more than {}; look at them, then release or discard them",
         "of running rules: osnl/tests/it",
     ),
-    ("osnl/src/rule/guard.rs", "{} keys of {}", "an assertion"),
+    ("osnl/src/core/rule/guard.rs", "{} keys of {}", "an assertion"),
     (
-        "osnl/src/rule/step_limits.rs",
+        "osnl/src/core/rule/step_limits.rs",
         "the pattern \"{}\" was given up after too many steps; a rule with it is undecided, and what it would fire is a dead letter; an endpoint's filter does not match. Patterns without nested repetition and look-around need no limit. Said once; counted as step_limits",
         "of running rules",
     ),
-    ("osnl/src/rule.rs", "the pattern \"{}\" cannot be decided: {} is {}", "of events: rule/decide/tests.rs"),
+    (
+        "osnl/src/core/rule.rs",
+        "the pattern \"{}\" cannot be decided: {} is {}",
+        "of events: rule/decide/tests.rs",
+    ),
     (
         "osnl-template/src/lib.rs",
         "the engine has a mistake and cannot do this; please report it",

@@ -19,7 +19,7 @@ use serde::Serialize;
 use serde_json::Value;
 
 use crate::action::Event;
-use crate::enrich::Enriched;
+use crate::core::event::Enriched;
 
 #[derive(Serialize)]
 struct Line<'a> {

@@ -5,7 +5,7 @@ use std::time::SystemTime;
 use tokio::sync::watch;
 
 use super::*;
-use crate::enrich::Enriched;
+use crate::core::event::Enriched;
 use crate::journal::{Claimed, End, JournalState, Obstacle, Paused, Permit, Retry, Used};
 
 /// A journal in memory whose state is the test's.

@@ -3,7 +3,7 @@
 use rusqlite::{Connection, OptionalExtension as _, Result, params};
 
 use super::work::Work;
-use crate::enrich::Enriched;
+use crate::core::event::Enriched;
 use crate::journal::{DeliveryId, Learnt};
 
 /// Objects that are remembered; the oldest leave.

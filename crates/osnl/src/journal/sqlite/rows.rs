@@ -7,7 +7,7 @@ use osnl_transport::Properties;
 use rusqlite::types::{FromSql, FromSqlError, FromSqlResult, ToSql, ToSqlOutput, ValueRef};
 use rusqlite::{Result, Row};
 
-pub(super) use crate::files::{millis, moment};
+pub(super) use crate::core::moment::{millis, moment};
 use crate::journal::DeliveryId;
 use crate::journal::identity::Identity;
 use crate::received::{Noted, Origin, Received};

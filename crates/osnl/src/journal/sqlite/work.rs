@@ -17,9 +17,9 @@ use super::turn::Lane;
 use super::wish::{Pending, Wish};
 use super::writer::Due;
 use crate::action::Event;
+use crate::core::received::Change;
 use crate::journal::identity::Identity;
 use crate::journal::{Begin, Claimed, DeliveryId, End, Entry, Outcome, Used};
-use crate::oss::Change;
 
 /// The latest failed attempts kept of a delivery.
 pub(super) const ATTEMPTS: u32 = 20;

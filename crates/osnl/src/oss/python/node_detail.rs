@@ -9,7 +9,7 @@ use serde_json::Value;
 use serde_json::value::{RawValue, to_raw_value};
 
 use crate::action::{ActionError, ErrorClass, Event};
-use crate::enrich::Enriched;
+use crate::core::event::Enriched;
 use crate::oss::{Call, Lists, Memory, NodeForm, Telling};
 
 /// What is asked of a plug-in.

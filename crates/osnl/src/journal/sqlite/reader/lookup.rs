@@ -9,7 +9,7 @@ use super::super::filter::Filter;
 use super::super::rows::{self, received};
 use super::super::{enriched, work};
 use super::{Page, Reader, Row, list};
-use crate::explain::AskedFor;
+use crate::core::event::AskedFor;
 use crate::journal::DeliveryId;
 use crate::journal::identity::Identity;
 use crate::received::Received;

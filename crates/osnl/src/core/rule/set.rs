@@ -15,7 +15,7 @@ use osnl_model::{Head, Priority};
 
 use super::counts::{Failed, Heads};
 use super::{Condition, Rule, RuleCounts, StepLimits};
-use crate::metrics::Counters;
+use crate::core::metrics::Counters;
 
 /// Texts remembered of one kind. Beyond it, all are forgotten: more than any cloud has means that
 /// somebody puts ids into them, and then nothing is worth remembering.

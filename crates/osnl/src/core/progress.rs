@@ -3,9 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use super::Event;
-use crate::enrich::Enriched;
-use crate::oss::DONE;
+use super::event::{DONE, Enriched, Event};
 
 /// How many of the calls that an event asks for are done. Clones share it, so that what an attempt has brought about
 /// counts although that attempt failed, or ran out of time; the delivery loop has it journalled.

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use osnl_model::{Mismatch, Saw, StepLimit};
 
-use crate::metrics::Counters;
+use crate::core::metrics::Counters;
 
 /// What one listener has said already. As many entries at most as it has patterns.
 pub(crate) struct StepLimits {

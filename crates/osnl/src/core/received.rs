@@ -8,8 +8,6 @@ use bytes::Bytes;
 use osnl_model::{BodyDigest, Budget, DecodeError, Emission, Head, Notification};
 use osnl_transport::{IncomingMessage, Properties};
 
-use crate::action::KeyForm;
-
 /// Where a message came from.
 #[derive(Clone, Debug)]
 pub struct Origin {
@@ -46,9 +44,28 @@ pub struct Noted {
     /// What it means against what was seen before: [`Happened`](crate::oss::Happened)s as JSON.
     pub happened: Option<Arc<str>>,
     /// What is known otherwise since: kept with the message, in its transaction.
-    pub changes: Vec<crate::oss::Change>,
+    pub changes: Vec<Change>,
     /// Of what its idempotency keys are made.
     pub key: KeyForm,
+}
+
+/// A row that has changed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Change {
+    /// `instance/ID`, `port/ID`, `floatingip/ID`, `address/IP`; `asked/` before one of the first two.
+    pub name: String,
+    /// What it is now; `None` if it is forgotten.
+    pub row: Option<String>,
+}
+
+/// Of what an idempotency key is made.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum KeyForm {
+    /// `MESSAGE/RULE/ACTION`: two rules that fire one action for one event have two effects.
+    #[default]
+    WithRule,
+    /// `MESSAGE/ACTION`, by the message id first: what was kept before keys had rules has been sent with this one.
+    WithoutRule,
 }
 
 impl Received {

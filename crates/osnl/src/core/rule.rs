@@ -27,7 +27,7 @@ pub use self::key::{KeySource, Path};
 pub use self::nested::Nested;
 pub use self::set::RuleSet;
 pub(crate) use self::step_limits::StepLimits;
-use crate::delivery::Fallback;
+use crate::core::fallback::Fallback;
 
 /// A condition and the actions it fires. The default has neither name nor condition nor action. Two that are equal decide
 /// alike: a reload compares them.

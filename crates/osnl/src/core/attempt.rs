@@ -1,0 +1,151 @@
+//! One attempt at the outside world: the contract of an action, and the outcome that it reports.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use osnl_http::{Failure, FailureClass};
+use osnl_transport::BoxFuture;
+use tokio_util::sync::CancellationToken;
+
+use super::event::Event;
+
+/// A call on the outside world.
+pub trait Action: Send + Sync {
+    /// Makes one attempt for each event and answers one verdict each, in their order.
+    fn run<'a>(&'a self, events: &'a [Event]) -> BoxFuture<'a, Vec<Result<Done, ActionError>>>;
+
+    /// What it talks to, for people: no secret.
+    fn target(&self) -> String;
+
+    /// The host that an attempt for this event calls, where the event names it: `host:port`. `None` where the
+    /// configuration names the target, and where the event names none.
+    fn host(&self, event: &Event) -> Option<Arc<str>> {
+        let _ = event;
+        None
+    }
+
+    /// Called once, before the first attempt: starts what the action keeps running, so that what is wrong with it
+    /// is said at the start and not with the first event. A failure changes nothing else: an attempt starts it again.
+    fn open(&self) -> BoxFuture<'_, Result<(), ActionError>> {
+        Box::pin(std::future::ready(Ok(())))
+    }
+
+    /// Called once, after the last attempt: ends what the action keeps running, at once if `abort` is cancelled.
+    fn close<'a>(&'a self, abort: &'a CancellationToken) -> BoxFuture<'a, ()> {
+        let _ = abort;
+        Box::pin(std::future::ready(()))
+    }
+}
+
+/// An attempt that needs no other.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Done {
+    /// The effect is there; what was done, for the log.
+    Delivered(String),
+    /// The event asks for nothing; why, for the log.
+    NothingToDo(String),
+}
+
+/// A failed attempt.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{class}: {reason}")]
+pub struct ActionError {
+    /// What kind of failure.
+    pub class: ErrorClass,
+    /// What happened, in the words of whoever said so. No secret.
+    pub reason: String,
+    /// How long the target asked us to wait.
+    pub retry_after: Option<Duration>,
+    /// The service that could not be asked, of [`ErrorClass::Dependency`]. No secret.
+    pub dependency: Option<Arc<str>>,
+}
+
+impl ActionError {
+    /// A failure of this kind.
+    pub fn new(class: ErrorClass, reason: impl Into<String>) -> Self {
+        Self { class, reason: reason.into(), retry_after: None, dependency: None }
+    }
+
+    /// A service that this delivery needs, and that is not its target, cannot be asked now.
+    pub fn dependency(name: impl Into<Arc<str>>, reason: impl Into<String>) -> Self {
+        Self { dependency: Some(name.into()), ..Self::new(ErrorClass::Dependency, reason) }
+    }
+}
+
+impl From<Failure> for ActionError {
+    fn from(failure: Failure) -> Self {
+        let class = match failure.class {
+            FailureClass::Connect => ErrorClass::Connect,
+            FailureClass::Tls => ErrorClass::Tls,
+            FailureClass::Reset => ErrorClass::Reset,
+            FailureClass::Status(status) => ErrorClass::Status(status),
+            FailureClass::Forbidden | FailureClass::Unsendable => ErrorClass::Content,
+        };
+        Self { retry_after: failure.retry_after, ..Self::new(class, failure.reason) }
+    }
+}
+
+/// The kinds of failure that a retry policy tells apart.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum ErrorClass {
+    /// Refused, unresolved, unreachable.
+    Connect,
+    /// The TLS handshake or the certificate failed.
+    Tls,
+    /// No answer in time. Whether the effect is there is unknown.
+    Timeout,
+    /// The connection ended, or what came was no whole answer. Whether the effect is there is unknown.
+    Reset,
+    /// An answer with this HTTP status, none of 2xx. 408, 425, 429 and 5xx say that the target cannot now; any other
+    /// refuses.
+    Status(u16),
+    /// Not now, says whoever was asked: a plug-in whose own target is away, or a target for which this HTTP status means
+    /// that, whatever it means elsewhere.
+    Busy(Option<u16>),
+    /// It did not work, and nothing says whether it ever will: a program that ended with an error, or a target that refuses
+    /// with this HTTP status, whatever it means elsewhere.
+    Refused(Option<u16>),
+    /// Whoever was asked will never do it, and says so: a final refusal, of a plug-in or a target.
+    Rejected,
+    /// The event cannot be turned into a request; no attempt will change that.
+    Content,
+    /// A service that the delivery needs before its attempt cannot be asked now. It says nothing about the target.
+    Dependency,
+}
+
+impl ErrorClass {
+    /// Whether no further attempt can change it: a dead letter at once, whatever else is configured.
+    #[must_use]
+    pub fn is_final(self) -> bool {
+        match self {
+            Self::Rejected | Self::Content => true,
+            Self::Connect
+            | Self::Tls
+            | Self::Timeout
+            | Self::Reset
+            | Self::Status(_)
+            | Self::Busy(_)
+            | Self::Refused(_)
+            | Self::Dependency => false,
+        }
+    }
+}
+
+impl std::fmt::Display for ErrorClass {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Connect => f.write_str("cannot connect"),
+            Self::Tls => f.write_str("TLS failed"),
+            Self::Timeout => f.write_str("no answer in time"),
+            Self::Reset => f.write_str("no whole answer"),
+            Self::Status(status) | Self::Busy(Some(status)) | Self::Refused(Some(status)) => {
+                write!(f, "status {status}")
+            }
+            Self::Rejected => f.write_str("refused for good"),
+            Self::Content => f.write_str("unusable notification"),
+            Self::Dependency => f.write_str("a dependency is down"),
+            Self::Busy(None) => f.write_str("not now"),
+            Self::Refused(None) => f.write_str("failed"),
+        }
+    }
+}

@@ -1,0 +1,180 @@
+//! One event for one action: the message, the rule that fired, and the values that were found for it.
+
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use osnl_model::{Notification, bulk_part};
+use osnl_template::Names;
+use serde_json::Value;
+
+pub use super::progress::Progress;
+use super::received::{KeyForm, Received};
+
+/// The name of [`Event::failure`] in templates.
+pub(crate) const FAILURE: &str = "failure";
+/// The name under which a delivery keeps the changes for an oss_watcher plug-in; no section has such a name.
+pub(crate) const HAPPENED: &str = "oss:happened";
+/// How many of its calls are done.
+pub(crate) const DONE: &str = "oss:done";
+
+/// The values that were found for a delivery, by the names of the enrichments.
+pub type Enriched = BTreeMap<String, Value>;
+
+/// The values that were found for one delivery of a message.
+#[derive(Clone, Debug)]
+pub struct AskedFor {
+    /// The rule that fired.
+    pub rule: String,
+    /// The action.
+    pub action: String,
+    /// Which of a bulk request's resources it is about.
+    pub resource: Option<u32>,
+    /// By the names of the enrichments.
+    pub found: Enriched,
+}
+
+/// One notification for one action.
+#[derive(Clone, Debug)]
+pub struct Event {
+    /// The message as it came.
+    pub received: Arc<Received>,
+    /// The same, read.
+    pub notification: Arc<Notification>,
+    /// The rule that fired.
+    pub rule: Arc<str>,
+    /// The action, by its name in the configuration.
+    pub action: Arc<str>,
+    /// Which of the notification's resources it is about, where a bulk request has several; `None` is the event.
+    pub resource: Option<u32>,
+    /// What was asked for it ([`crate::enrich`]), by the names of the enrichments, and [`Event::failure`]; `None` before
+    /// that, and where there is none of either.
+    pub enriched: Option<Arc<Enriched>>,
+    /// How many of its calls are done, where it asks for several.
+    pub progress: Progress,
+}
+
+impl Event {
+    /// The payload as far as this event concerns it: of a bulk request the one resource, in the form in which a
+    /// request about it alone has it.
+    #[must_use]
+    pub fn payload(&self) -> Cow<'_, Value> {
+        let part = self.resource.and_then(|n| bulk_part(&self.notification, n as usize));
+        part.map_or(Cow::Borrowed(&self.notification.payload), Cow::Owned)
+    }
+
+    /// Why the action before gave it up, where this one is its `on_failure`: `action`, `reason`, `attempts`, `answer`,
+    /// `at`, and the same of the one before that as `before`.
+    #[must_use]
+    pub fn failure(&self) -> Option<&Value> {
+        self.enriched.as_ref()?.get(FAILURE)
+    }
+
+    /// What was asked for it, by the names of the enrichments; `None` where nothing was.
+    pub(crate) fn asked(&self) -> Option<Enriched> {
+        let mut asked = Enriched::clone(self.enriched.as_ref()?);
+        asked.retain(|name, _| ![FAILURE, HAPPENED, DONE].contains(&name.as_str()));
+        (!asked.is_empty()).then_some(asked)
+    }
+
+    /// What a template can name of it: the notification as far as this event concerns it, and what was asked for it.
+    #[must_use]
+    pub fn names(&self) -> Names {
+        let names = match self.resource {
+            None => Names::new(self.notification.clone()),
+            Some(_) => Names::of_part(self.notification.clone(), self.payload().into_owned()),
+        };
+        let enriched = self.enriched.iter().flat_map(|enriched| enriched.iter());
+        enriched.fold(names, |names, (name, value)| match name.as_str() {
+            FAILURE => names.with(name, value.clone()),
+            // What is kept for the action itself is no name.
+            HAPPENED | DONE => names,
+            _ => names.with_found(name, value.clone()),
+        })
+    }
+
+    /// The id of its message, if that has one: as [`Notification::id`], and of what was kept before keys had rules
+    /// the message id first, so that each attempt says the same.
+    #[must_use]
+    pub fn id(&self) -> Option<&str> {
+        match self.received.noted.key {
+            KeyForm::WithRule => self.notification.id(),
+            KeyForm::WithoutRule => former_id(&self.notification),
+        }
+    }
+
+    /// The same in every attempt, and another for every other effect that is wanted: the message's id, or the
+    /// digest of its bytes if it has none, the rule, the action, and which of several resources. A receiver that remembers
+    /// them can tell a repeated request from a second one.
+    #[must_use]
+    pub fn idempotency_key(&self) -> String {
+        let digest = || self.received.digest().to_string();
+        match self.received.noted.key {
+            KeyForm::WithRule => {
+                idempotency_key(&self.notification, &self.rule, &self.action, self.resource, digest)
+            }
+            KeyForm::WithoutRule => former_key(&self.notification, &self.action, self.resource, digest),
+        }
+    }
+}
+
+/// [`Event::idempotency_key`], of a message without an id with this digest.
+pub(crate) fn idempotency_key(
+    notification: &Notification,
+    rule: &str,
+    action: &str,
+    resource: Option<u32>,
+    digest: impl FnOnce() -> String,
+) -> String {
+    let message = notification.id().map_or_else(digest, str::to_owned);
+    keyed(&format!("{message}/{rule}/{action}"), resource)
+}
+
+fn former_key(
+    notification: &Notification,
+    action: &str,
+    resource: Option<u32>,
+    digest: impl FnOnce() -> String,
+) -> String {
+    let message = former_id(notification).map_or_else(digest, str::to_owned);
+    keyed(&format!("{message}/{action}"), resource)
+}
+
+fn former_id(notification: &Notification) -> Option<&str> {
+    notification.message_id.as_deref().or(notification.unique_id.as_deref())
+}
+
+fn keyed(key: &str, resource: Option<u32>) -> String {
+    match resource {
+        Some(n) => format!("{key}/{n}"),
+        None => key.to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Finding 24: two rules that fire one action for one event have two effects, and one precedence of ids holds.
+    #[test]
+    fn a_key_names_message_rule_action_and_resource() {
+        let notification = |unique: Option<&str>, message: Option<&str>| Notification {
+            unique_id: unique.map(str::to_owned),
+            message_id: message.map(str::to_owned),
+            ..Notification::default()
+        };
+        let digest = || "DIGEST".to_owned();
+        let check = |unique, message, rule: &str, resource, new: &str, former: &str| {
+            let notification = notification(unique, message);
+            assert_eq!(idempotency_key(&notification, rule, "a", resource, digest), new);
+            assert_eq!(former_key(&notification, "a", resource, digest), former);
+        };
+        check(Some("u"), Some("m"), "r", None, "u/r/a", "m/a");
+        check(Some("u"), Some("m"), "other", None, "u/other/a", "m/a");
+        check(None, Some("m"), "r", Some(2), "m/r/a/2", "m/a/2");
+        check(Some(""), Some("m"), "r", None, "m/r/a", "m/a");
+        check(Some("u"), None, "r", None, "u/r/a", "u/a");
+        check(None, None, "r", Some(0), "DIGEST/r/a/0", "DIGEST/a/0");
+        check(Some(""), Some(""), "r", None, "DIGEST/r/a", "/a");
+    }
+}
