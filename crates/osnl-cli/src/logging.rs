@@ -96,7 +96,7 @@ impl Settings {
 }
 
 /// Targets that begin so are our own; `k2hr3_osnl` and `oss_watcher` are the lines kept for their users.
-const OURS: [&str; 5] = ["osnl", "osnl_transport", "osnl_model", "k2hr3_osnl", "oss_watcher"];
+const OURS: [&str; 6] = ["osnl", "osnl_core", "osnl_transport", "osnl_model", "k2hr3_osnl", "oss_watcher"];
 
 /// At the end of the program what waits for stderr has this long to get there.
 const LAST_WORDS: Duration = Duration::from_secs(1);
@@ -239,6 +239,7 @@ mod tests {
         for (target, expected) in [
             ("osnl", true),
             ("osnl::delivery", true),
+            ("osnl_core::rule::guard", true),
             ("osnl_transport::rabbit", true),
             ("k2hr3_osnl.endpoint", true),
             ("osnlx", false),

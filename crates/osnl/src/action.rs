@@ -17,7 +17,7 @@ mod wire;
 
 pub use osnl_http as http;
 
-pub use crate::core::attempt::{Action, ActionError, Done, ErrorClass};
-pub use crate::core::event::{Event, Progress};
-pub(crate) use crate::core::event::{FAILURE, idempotency_key};
-pub use crate::core::received::KeyForm;
+pub use osnl_core::attempt::{Action, ActionError, Done, ErrorClass};
+pub use osnl_core::event::{Event, Progress};
+pub(crate) use osnl_core::event::{FAILURE, idempotency_key};
+pub use osnl_core::received::KeyForm;

@@ -21,7 +21,6 @@ pub(crate) use self::reload::Asked;
 pub use self::reload::{Changes, Outcome, Reason, Refused, Reload, SectionChange, Told};
 pub use self::state::{DaemonState, ListenerHandle, Reloads};
 use self::tasks::Tasks;
-pub use crate::core::ended::Ended;
 use crate::delivery::DeliveryLoop;
 use crate::ends::{Ends, UnexpectedEnd};
 use crate::in_hand::InHand;
@@ -29,6 +28,7 @@ use crate::journal::Journal;
 use crate::listener::{ConnectionObserver, Farewell, Listener};
 use crate::metrics::Counters;
 use crate::shutdown::Shutdown;
+pub use osnl_core::ended::Ended;
 
 /// After an abort the tasks have this long to notice.
 const ABORT_GRACE: Duration = Duration::from_secs(2);

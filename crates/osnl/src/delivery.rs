@@ -54,11 +54,11 @@ pub use self::schedule::WhenExhausted;
 use self::schedule::{Consequence, Schedule};
 pub use self::setup::{Remote, Setup};
 use crate::action::{Action, ActionError, ErrorClass, Event};
-pub use crate::core::fallback::Fallback;
 use crate::in_hand::InHand;
 use crate::journal::{DeliveryId, Journal, JournalState, Learnt, Outcome, Paused};
 use crate::metrics::Counters;
 use crate::shutdown::Shutdown;
+pub use osnl_core::fallback::Fallback;
 
 /// How one action is delivered.
 #[derive(Clone, Copy, Debug)]

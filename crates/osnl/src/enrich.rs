@@ -46,7 +46,7 @@ pub use self::foreseen::{Ask, Foreseen};
 pub use self::steps::Enrichments;
 pub(crate) use self::steps::Step;
 use crate::action::{ActionError, ErrorClass};
-pub use crate::core::event::Enriched;
+pub use osnl_core::event::Enriched;
 
 /// Somebody who knows objects by their ids: a cloud, what remembers its answers, or a test.
 pub trait Lookup: Send + Sync {

@@ -18,12 +18,12 @@ pub use self::compare::{Change, Compared, Comparison};
 pub use self::effects::Effect;
 use self::effects::effects;
 pub use self::listeners_for_event::{NotHeard, WhyNot};
-pub use crate::core::event::AskedFor;
 use crate::native::{Native, RuleConf};
 use crate::received::Received;
 use crate::rule::{Condition, RuleMismatch, WhenMismatch};
 use crate::saved::Saved;
 use crate::unmatched::{FailedBehind, Unmatched};
+pub use osnl_core::event::AskedFor;
 
 /// The longest value that is shown, in characters; what follows is counted.
 const SHOWN: usize = 200;

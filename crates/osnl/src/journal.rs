@@ -28,13 +28,13 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::{Duration, SystemTime};
 
+use osnl_core::event::Enriched;
 use osnl_transport::BoxFuture;
 use tokio::sync::{oneshot, watch};
 use tokio::time::Instant;
 
 pub use self::begin::Begin;
 use crate::action::Event;
-use crate::core::event::Enriched;
 use crate::oss::Change;
 use crate::received::Received;
 

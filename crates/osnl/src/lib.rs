@@ -23,15 +23,13 @@
 //! - [`k2hr3`] is what the replacement of k2hr3_osnl needs; `osnl_config` reads oslo.config's dialect.
 
 pub use notification_listener::{Endpoint, NotificationListener, NotificationResult};
+pub use osnl_core::{metrics, received, rule};
 pub use osnl_model::{NotificationFilter, Pattern, Priority, Target, TransportUrl};
-
-pub use self::core::{metrics, received, rule};
 
 pub mod action;
 pub mod assembly;
 mod backoff;
 pub mod control;
-pub mod core;
 pub mod daemon;
 pub mod delivery;
 mod drivers;

@@ -52,6 +52,7 @@ use osnl_config::{
     ConfigError, ConfigErrors, Environment, Ini, Level, LogFile, Rate, Warning, files_of, folder_finding,
     in_order, read_text, secret_file,
 };
+use osnl_core::fallback::Fallback;
 use osnl_model::{Budget, Priority, TransportUrl};
 use osnl_template::Expression;
 use osnl_transport::{Declare, QueueKind, RabbitOptions};
@@ -62,7 +63,6 @@ pub use self::document::{DocEntry, DocSection, Document};
 pub use self::lenient::state_folder_of;
 pub use self::reference::{Reference, ReferenceOption, ReferenceSection, reference};
 pub use crate::action::driver::{Driver, DriverError, Preview, Probe, TlsConf, Verdict, Wanted};
-use crate::core::fallback::Fallback;
 use crate::delivery::DeliverySettings;
 use crate::enrich::EnrichConf;
 use crate::journal::sqlite::SqliteOptions;

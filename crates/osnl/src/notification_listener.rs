@@ -119,11 +119,11 @@ pub use requeue::RequeuePolicy;
 pub use set_aside::SetAside;
 
 use self::dispatch::Dispatch;
-pub use crate::core::ended::Ended;
 use crate::listener::Listener;
 pub use crate::listener::ListenerState;
 pub use crate::metrics::Counters;
 pub use crate::shutdown::Shutdown;
+pub use osnl_core::ended::Ended;
 
 /// A listener that has not begun: oslo.messaging's `get_notification_listener`. See the [module](self).
 pub struct NotificationListener {

@@ -25,7 +25,7 @@ const SPEAKING: [&str; 33] = [
     "crates/osnl/src/native",
     "crates/osnl/src/k2hr3/conf",
     "crates/osnl/src/oss/conf",
-    "crates/osnl/src/core/rule",
+    "crates/osnl-core/src/rule",
     "crates/osnl-template/src",
     "crates/osnl/src/enrich/conf",
     "crates/osnl/src/journal/sqlite.rs",

@@ -23,7 +23,8 @@ pub(super) fn of(event: &Event<'_>, now: &Zoned, style: Style) -> String {
     };
     let name = match event.metadata().target() {
         PROCESS if style == Style::K2hr3Osnl => "k2hr3_osnl".to_owned(),
-        target => target.replace("::", "."),
+        // The crates below the library are parts of it in the log, under the names that monitoring knows.
+        target => target.replacen("osnl_core::", "osnl::", 1).replace("::", "."),
     };
     let at = event.metadata().line().unwrap_or(0);
     let mut text = Text::default();

@@ -4,11 +4,11 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 use jiff::Timestamp;
+use osnl_core::event::Enriched;
+use osnl_core::fallback::Fallback;
 use serde_json::{Value, json};
 
 use crate::action::FAILURE;
-use crate::core::event::Enriched;
-use crate::core::fallback::Fallback;
 use crate::journal::Handover;
 
 /// What is given up: for templates and programs, `failure`.

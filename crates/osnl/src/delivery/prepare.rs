@@ -9,11 +9,11 @@ use std::fmt;
 use std::sync::Arc;
 
 use futures_util::future::join_all;
+use osnl_core::event::Enriched;
 use osnl_template::Expression;
 use osnl_transport::BoxFuture;
 
 use crate::action::{ActionError, Done, ErrorClass, Event};
-use crate::core::event::Enriched;
 use crate::journal::{DeliveryId, Journal, Learnt};
 use crate::rule::{WhenMismatch, holds};
 

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::sync::Arc;
 
+use osnl_core::event::Enriched;
 use osnl_template::{Names, Template};
 use osnl_transport::BoxFuture;
 use serde_json::Value;
@@ -11,7 +12,6 @@ use super::conf::OnError;
 use super::subject::{described, subject};
 use super::{Enricher, Found, Kind, Lookup as _, dependency};
 use crate::action::{ActionError, ErrorClass, Event};
-use crate::core::event::Enriched;
 use crate::delivery::{Answers, Prepare};
 use crate::journal::{Journal, Learnt};
 

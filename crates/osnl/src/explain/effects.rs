@@ -2,11 +2,11 @@
 
 use std::sync::Arc;
 
+use osnl_core::event::AskedFor;
 use osnl_model::Notification;
 use osnl_template::Names;
 
 use super::{is_secret_path, one_line, reason};
-use crate::core::event::AskedFor;
 use crate::enrich::{Ask, Foreseen, foresee};
 use crate::intake::{Parts, narrowed};
 use crate::native::{ActionConf, Native, Preview, RuleConf, Wanted};

@@ -18,6 +18,7 @@ mod recent;
 use std::collections::{BTreeSet, HashMap, HashSet, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use osnl_core::event::Enriched;
 use osnl_model::Notification;
 use osnl_transport::BoxFuture;
 use tokio::sync::{Notify, Semaphore, oneshot, watch};
@@ -35,7 +36,6 @@ use super::{
     Places, Receipt, Retry, Settle, Used,
 };
 use crate::action::Event;
-use crate::core::event::Enriched;
 use crate::metrics::Counters;
 use crate::received::Received;
 

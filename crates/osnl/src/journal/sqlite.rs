@@ -50,6 +50,7 @@ use std::sync::{Arc, Mutex, PoisonError, mpsc};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
+use osnl_core::event::Enriched;
 use osnl_model::Notification;
 use osnl_transport::BoxFuture;
 use tokio::sync::{oneshot, watch};
@@ -75,7 +76,6 @@ use super::{
     Begin, Claimed, DeliveryId, End, Entry, Journal, JournalState, Learnt, Obstacle, Paused, Permit, Receipt,
     Retry, Used,
 };
-use crate::core::event::Enriched;
 use crate::ends::{self, Ends};
 use crate::metrics::Counters;
 use crate::received::Received;

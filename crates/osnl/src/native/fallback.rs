@@ -4,11 +4,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use osnl_config::sections::Reader;
+use osnl_core::fallback::Fallback;
 use osnl_template::Expression;
 
 use super::schema::ACTION;
 use super::{ActionConf, RuleConf};
-use crate::core::fallback::Fallback;
 
 const OPTION: &str = "on_failure";
 

@@ -6,6 +6,7 @@
 
 use std::sync::Arc;
 
+use osnl_core::event::HAPPENED;
 use osnl_transport::BoxFuture;
 
 use super::event::Lists;
@@ -13,7 +14,6 @@ use super::servers::{Complete, Servers, completed};
 use super::told::Telling;
 use super::watcher::Watcher;
 use crate::action::{ActionError, Event};
-use crate::core::event::HAPPENED;
 use crate::delivery::{Answers, Prepare};
 use crate::journal::Learnt;
 

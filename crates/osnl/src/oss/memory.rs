@@ -30,7 +30,7 @@ use self::decided::Decided;
 use self::rows::{FloatingRow, InstanceRow, PortRow, Row};
 use super::event::{Happened, Lists};
 use super::instance::{Instance, Reading};
-pub use crate::core::received::Change;
+pub use osnl_core::received::Change;
 
 /// Rows that are remembered: an instance, a port and a floating IP are one each.
 const MOST: usize = 100_000;

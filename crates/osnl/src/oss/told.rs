@@ -3,7 +3,8 @@
 use super::event::{Happened, Lists};
 use super::memory::Memory;
 use crate::action::Event;
-use crate::core::event::HAPPENED;
+
+use osnl_core::event::HAPPENED;
 
 /// What there is to tell, or why there is nothing.
 #[derive(Clone, Debug, PartialEq)]

@@ -14,12 +14,12 @@
 //! | `failure` | why the action before gave it up: `action`, `reason`, `attempts`, `answer`, `at`, `before`; absent where none did |
 
 use jiff::Timestamp;
+use osnl_core::event::Enriched;
 use osnl_model::{Resource, mask_secrets, resource_at};
 use serde::Serialize;
 use serde_json::Value;
 
 use crate::action::Event;
-use crate::core::event::Enriched;
 
 #[derive(Serialize)]
 struct Line<'a> {

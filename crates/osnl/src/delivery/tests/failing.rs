@@ -2,10 +2,10 @@
 
 use std::time::SystemTime;
 
+use osnl_core::event::Enriched;
 use tokio::sync::watch;
 
 use super::*;
-use crate::core::event::Enriched;
 use crate::journal::{Claimed, End, JournalState, Obstacle, Paused, Permit, Retry, Used};
 
 /// A journal in memory whose state is the test's.

@@ -1,9 +1,9 @@
 //! What was asked for deliveries, and what was seen of objects that may be gone.
 
+use osnl_core::event::Enriched;
 use rusqlite::{Connection, OptionalExtension as _, Result, params};
 
 use super::work::Work;
-use crate::core::event::Enriched;
 use crate::journal::{DeliveryId, Learnt};
 
 /// Objects that are remembered; the oldest leave.

@@ -7,10 +7,10 @@ use osnl_transport::Properties;
 use rusqlite::types::{FromSql, FromSqlError, FromSqlResult, ToSql, ToSqlOutput, ValueRef};
 use rusqlite::{Result, Row};
 
-pub(super) use crate::core::moment::{millis, moment};
 use crate::journal::DeliveryId;
 use crate::journal::identity::Identity;
 use crate::received::{Noted, Origin, Received};
+pub(super) use osnl_core::moment::{millis, moment};
 
 /// Where a delivery stands. The numbers are those of the file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]

@@ -6,6 +6,7 @@
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::time::Duration;
 
+use osnl_core::received::Change;
 use osnl_model::BodyDigest;
 use rusqlite::{Connection, OptionalExtension as _, Result, params};
 
@@ -17,7 +18,6 @@ use super::turn::Lane;
 use super::wish::{Pending, Wish};
 use super::writer::Due;
 use crate::action::Event;
-use crate::core::received::Change;
 use crate::journal::identity::Identity;
 use crate::journal::{Begin, Claimed, DeliveryId, End, Entry, Outcome, Used};
 

@@ -3,13 +3,13 @@
 use std::borrow::Cow;
 use std::fmt;
 
+use osnl_core::event::Enriched;
 use osnl_model::{Notification, Resource, resources};
 use serde::Serialize;
 use serde_json::Value;
 use serde_json::value::{RawValue, to_raw_value};
 
 use crate::action::{ActionError, ErrorClass, Event};
-use crate::core::event::Enriched;
 use crate::oss::{Call, Lists, Memory, NodeForm, Telling};
 
 /// What is asked of a plug-in.

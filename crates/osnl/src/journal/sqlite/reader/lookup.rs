@@ -2,6 +2,7 @@
 
 use std::collections::{HashMap, HashSet};
 
+use osnl_core::event::AskedFor;
 use osnl_model::Notification;
 use rusqlite::{OptionalExtension as _, Result, ToSql};
 
@@ -9,7 +10,6 @@ use super::super::filter::Filter;
 use super::super::rows::{self, received};
 use super::super::{enriched, work};
 use super::{Page, Reader, Row, list};
-use crate::core::event::AskedFor;
 use crate::journal::DeliveryId;
 use crate::journal::identity::Identity;
 use crate::received::Received;

@@ -41,7 +41,7 @@ pub struct Received {
 /// What was noted with a message when it came, and is kept with it: each attempt has the same.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Noted {
-    /// What it means against what was seen before: [`Happened`](crate::oss::Happened)s as JSON.
+    /// What it means against what was seen before: `Happened`s as JSON.
     pub happened: Option<Arc<str>>,
     /// What is known otherwise since: kept with the message, in its transaction.
     pub changes: Vec<Change>,
@@ -104,7 +104,7 @@ impl Received {
     }
 
     /// The JSON text of the payload, if the body can be read.
-    pub(crate) fn payload_text(&self) -> Option<String> {
+    pub fn payload_text(&self) -> Option<String> {
         let plain = accepted().plain_body(&self.body, &self.properties.content_info()).ok()?;
         Emission::read(&plain).ok().map(|read| String::from(Box::<str>::from(read.payload)))
     }
@@ -120,7 +120,7 @@ impl Received {
 ///
 /// # Errors
 /// As [`Received::decode`], as far as the head is concerned.
-pub(crate) fn with_head<T>(
+pub fn with_head<T>(
     message: &IncomingMessage,
     budget: &Budget,
     with: impl FnOnce(&Head<'_>) -> T,
@@ -140,15 +140,15 @@ pub fn accepted() -> Budget {
 }
 
 /// Widens it to what a listener accepts from now on. It is never narrowed: what has been accepted can still be read.
-pub(crate) fn accept(budget: Budget) {
+pub fn accept(budget: Budget) {
     let mut accepted = ACCEPTED.write().unwrap_or_else(PoisonError::into_inner);
     *accepted = accepted.or(budget);
 }
 
-#[cfg(test)]
+#[cfg(any(test, feature = "sample"))]
 impl Received {
     /// A message with this body, from nowhere in particular.
-    pub(crate) fn sample(body: impl Into<Bytes>, redelivered: bool) -> Self {
+    pub fn sample(body: impl Into<Bytes>, redelivered: bool) -> Self {
         let origin = Origin {
             listener: "l".into(),
             queue: "q".into(),

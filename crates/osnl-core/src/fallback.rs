@@ -14,14 +14,14 @@ pub struct Fallback {
     pub action: Arc<str>,
     /// Its own condition. What is given up is not known before, so this is decided then.
     pub when: Option<Expression>,
-    /// As [`NewDelivery::ordered`](crate::journal::NewDelivery::ordered).
+    /// As `ordered` of a new delivery.
     pub ordered: bool,
 }
 
 impl Fallback {
     /// Whether the action gets this event. If its condition cannot be decided it does: an event that failed already
     /// should not vanish because of an expression.
-    pub(crate) fn takes(&self, event: &Event) -> bool {
+    pub fn takes(&self, event: &Event) -> bool {
         if self.when.is_none() {
             return true;
         }
@@ -34,7 +34,7 @@ impl Fallback {
     }
 
     /// The same by the names of the event, of a bulk request those of the one resource.
-    pub(crate) fn takes_named(&self, names: &Names) -> bool {
+    pub fn takes_named(&self, names: &Names) -> bool {
         let Some(when) = &self.when else { return true };
         match when.holds(names) {
             Ok(holds) => holds,

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use osnl_model::{Head, Mismatch, NotificationFilter, Pattern, Predicate, Priority};
 
 use super::{REMEMBERED, RuleSet};
-use crate::core::rule::{Rule, RuleMismatch};
+use crate::rule::{Rule, RuleMismatch};
 
 fn rule(name: usize, event_type: Option<&str>, publisher_id: Option<&str>, priorities: &[&str]) -> Rule {
     let pattern = |text: &str| Pattern::new(text).unwrap();
@@ -118,9 +118,7 @@ fn the_first_condition_that_failed_is_counted_for_every_rule() {
             };
             for (rule, expected) in set.rules().iter().zip(&mut expected) {
                 if let Err(mismatch) = rule.fires(&seen.clone().into()) {
-                    *expected
-                        .entry(crate::core::rule::Condition::from(&mismatch).to_string())
-                        .or_default() += 1;
+                    *expected.entry(crate::rule::Condition::from(&mismatch).to_string()).or_default() += 1;
                 }
             }
             if asked_between && n % 1000 == 0 {

@@ -24,7 +24,7 @@ impl Event {
     }
 
     /// What is to be kept with the delivery so that a later attempt goes on from there; `None` if it is kept.
-    pub(crate) fn progressed(&self) -> Option<Arc<Enriched>> {
+    pub fn progressed(&self) -> Option<Arc<Enriched>> {
         let done = self.progress.0.load(Ordering::Acquire);
         if done <= self.kept() {
             return None;

@@ -12,11 +12,11 @@ pub use super::progress::Progress;
 use super::received::{KeyForm, Received};
 
 /// The name of [`Event::failure`] in templates.
-pub(crate) const FAILURE: &str = "failure";
+pub const FAILURE: &str = "failure";
 /// The name under which a delivery keeps the changes for an oss_watcher plug-in; no section has such a name.
-pub(crate) const HAPPENED: &str = "oss:happened";
+pub const HAPPENED: &str = "oss:happened";
 /// How many of its calls are done.
-pub(crate) const DONE: &str = "oss:done";
+pub const DONE: &str = "oss:done";
 
 /// The values that were found for a delivery, by the names of the enrichments.
 pub type Enriched = BTreeMap<String, Value>;
@@ -47,7 +47,7 @@ pub struct Event {
     pub action: Arc<str>,
     /// Which of the notification's resources it is about, where a bulk request has several; `None` is the event.
     pub resource: Option<u32>,
-    /// What was asked for it ([`crate::enrich`]), by the names of the enrichments, and [`Event::failure`]; `None` before
+    /// What was asked for it (enrichments), by the names of the enrichments, and [`Event::failure`]; `None` before
     /// that, and where there is none of either.
     pub enriched: Option<Arc<Enriched>>,
     /// How many of its calls are done, where it asks for several.
@@ -71,7 +71,7 @@ impl Event {
     }
 
     /// What was asked for it, by the names of the enrichments; `None` where nothing was.
-    pub(crate) fn asked(&self) -> Option<Enriched> {
+    pub fn asked(&self) -> Option<Enriched> {
         let mut asked = Enriched::clone(self.enriched.as_ref()?);
         asked.retain(|name, _| ![FAILURE, HAPPENED, DONE].contains(&name.as_str()));
         (!asked.is_empty()).then_some(asked)
@@ -119,7 +119,7 @@ impl Event {
 }
 
 /// [`Event::idempotency_key`], of a message without an id with this digest.
-pub(crate) fn idempotency_key(
+pub fn idempotency_key(
     notification: &Notification,
     rule: &str,
     action: &str,

@@ -53,7 +53,7 @@ counters! {
     step_limits,
     /// Connections opened after the first.
     reconnects,
-    /// Times that nothing moved although messages waited: see [`Stall`](crate::listener::Stall).
+    /// Times that nothing moved although messages waited: see `Stall` of the listener.
     stalls,
     /// Reloads of the configuration that were done.
     reloads,

@@ -7,7 +7,7 @@ use osnl_template::Expression;
 use serde_json::json;
 
 use super::*;
-use crate::core::rule::Nested;
+use crate::rule::Nested;
 
 fn rule(name: &str, when: Option<&str>, stop: bool) -> Rule {
     let when = when.map(|when| Expression::new(when).unwrap());
@@ -117,7 +117,7 @@ fn a_pattern_that_is_given_up_is_undecided() {
         ..Notification::default()
     };
     let check = |rule: Rule, place: &str| {
-        let counters = Arc::<crate::core::metrics::Counters>::default();
+        let counters = Arc::<crate::metrics::Counters>::default();
         let set = RuleSet::new(
             vec![Rule { name: "r".into(), actions: vec!["a".into()], ..rule }],
             counters.clone(),

@@ -11,7 +11,7 @@ use std::time::{Duration, SystemTime};
 
 use osnl_config::Rate;
 
-use crate::core::moment::millis;
+use crate::moment::millis;
 
 /// The log repeats that a guard holds so seldom.
 const REMIND: i64 = 60_000;

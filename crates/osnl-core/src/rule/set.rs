@@ -15,7 +15,7 @@ use osnl_model::{Head, Priority};
 
 use super::counts::{Failed, Heads};
 use super::{Condition, Rule, RuleCounts, StepLimits};
-use crate::core::metrics::Counters;
+use crate::metrics::Counters;
 
 /// Texts remembered of one kind. Beyond it, all are forgotten: more than any cloud has means that
 /// somebody puts ids into them, and then nothing is worth remembering.
@@ -127,14 +127,15 @@ impl RuleSet {
     }
 
     /// Takes the place of another set: a rule of a name that both have goes on counting.
-    pub(crate) fn succeed(&self, before: &Self) {
+    pub fn succeed(&self, before: &Self) {
         let mut counts = before.counts();
         let names: HashSet<&str> = self.rules.iter().map(|rule| &*rule.name).collect();
         counts.retain(|counts| names.contains(&*counts.rule));
         *self.before.lock().unwrap_or_else(PoisonError::into_inner) = counts;
     }
 
-    pub(crate) fn step_limits(&self) -> &StepLimits {
+    /// The patterns that were given up.
+    pub fn step_limits(&self) -> &StepLimits {
         &self.step_limits
     }
 

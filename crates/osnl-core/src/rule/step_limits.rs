@@ -5,21 +5,22 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use osnl_model::{Mismatch, Saw, StepLimit};
 
-use crate::core::metrics::Counters;
+use crate::metrics::Counters;
 
 /// What one listener has said already. As many entries at most as it has patterns.
-pub(crate) struct StepLimits {
+pub struct StepLimits {
     counters: Arc<Counters>,
     said: Mutex<BTreeSet<String>>,
 }
 
 impl StepLimits {
-    pub(crate) fn new(counters: Arc<Counters>) -> Self {
+    /// None yet; each is counted.
+    pub fn new(counters: Arc<Counters>) -> Self {
         Self { counters, said: Mutex::default() }
     }
 
     /// The answer of an endpoint's filter, or no if there is none: an endpoint has no dead letters.
-    pub(crate) fn or_no(&self, answer: Result<bool, StepLimit>) -> bool {
+    pub fn or_no(&self, answer: Result<bool, StepLimit>) -> bool {
         answer.unwrap_or_else(|limit| {
             self.reached(&limit.pattern);
             false
@@ -27,7 +28,7 @@ impl StepLimits {
     }
 
     /// Takes note if that is why a filter did not match.
-    pub(crate) fn look_at(&self, mismatch: &Mismatch) {
+    pub fn look_at(&self, mismatch: &Mismatch) {
         match mismatch.saw {
             Saw::StepLimit { .. } => self.reached(&mismatch.pattern),
             Saw::Absent | Saw::NotText(_) | Saw::NoKeys(_) | Saw::Text(_) => {}

@@ -81,7 +81,7 @@ impl Rule {
 ///
 /// # Errors
 /// It does not.
-pub(crate) fn holds(when: &Expression, names: &Names) -> Result<(), WhenMismatch> {
+pub fn holds(when: &Expression, names: &Names) -> Result<(), WhenMismatch> {
     match when.holds(names) {
         Ok(true) => Ok(()),
         Ok(false) => Err(WhenMismatch::False(WhenFalse { when: when.clone(), names: names.clone() })),

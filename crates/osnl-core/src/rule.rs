@@ -18,7 +18,7 @@ use std::sync::Arc;
 use osnl_model::{Head, Mismatch, NotificationFilter, Pattern, Priority, Saw, StepLimit};
 use osnl_template::{Expression, Names};
 
-pub(crate) use self::condition::holds;
+pub use self::condition::holds;
 pub use self::condition::{WhenFalse, WhenMismatch};
 pub use self::counts::{Condition, RuleCounts};
 pub use self::decide::{Decided, Decisions};
@@ -26,8 +26,8 @@ pub use self::guard::Guards;
 pub use self::key::{KeySource, Path};
 pub use self::nested::Nested;
 pub use self::set::RuleSet;
-pub(crate) use self::step_limits::StepLimits;
-use crate::core::fallback::Fallback;
+pub use self::step_limits::StepLimits;
+use crate::fallback::Fallback;
 
 /// A condition and the actions it fires. The default has neither name nor condition nor action. Two that are equal decide
 /// alike: a reload compares them.
