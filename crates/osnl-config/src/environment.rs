@@ -35,7 +35,7 @@ impl fmt::Debug for Environment {
     }
 }
 
-/// How every variable begins that is an option.
+/// The prefix of every variable that is an option.
 pub const PREFIX: &str = "OS_";
 
 /// `OS_<GROUP>__<OPTION>` in capitals; what no variable's name may hold becomes `_`.

@@ -1,4 +1,4 @@
-//! What is said about a configuration: one line per finding, pointing at its place.
+//! Findings about a configuration: one line each, with its place.
 
 use std::fmt;
 
@@ -22,9 +22,9 @@ pub struct Finding {
     pub group: Option<String>,
     /// The option.
     pub option: Option<String>,
-    /// What is wrong.
+    /// The problem.
     pub problem: String,
-    /// What would be right, or what to do.
+    /// The allowed values, or the remedy.
     pub allowed: Option<String>,
     /// The known name nearest to a misspelt one.
     pub suggestion: Option<String>,

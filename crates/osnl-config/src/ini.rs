@@ -42,7 +42,7 @@ pub struct Entry {
     pub value: String,
     /// The line of the key, counted from 1; the lines of the value follow one another.
     pub line: u32,
-    /// Where each line of the value begins in its line of the file, in characters counted from 1.
+    /// The columns at which the lines of the value begin in the file, in characters counted from 1.
     pub columns: Vec<u32>,
 }
 
@@ -86,7 +86,7 @@ struct Parser {
     open: Open,
 }
 
-/// Where an assignment goes.
+/// The target of an assignment.
 #[derive(Default)]
 enum Place {
     /// No section has begun.
@@ -98,7 +98,7 @@ enum Place {
     Section,
 }
 
-/// What a continuation line belongs to.
+/// The owner of a continuation line.
 #[derive(Default)]
 enum Open {
     #[default]

@@ -2,16 +2,16 @@
 
 use std::path::PathBuf;
 
-/// How much is logged.
+/// The least severity that is logged.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Level {
     /// Everything.
     Debug,
-    /// What happens.
+    /// Normal operation.
     Info,
-    /// What may need attention.
+    /// Conditions that may need attention.
     Warn,
-    /// What failed.
+    /// Failures.
     Error,
     /// No level of its own: the one above counts, which is warn.
     Notset,
@@ -54,7 +54,7 @@ impl Level {
     }
 }
 
-/// Where the log goes.
+/// The destination of the log.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum LogFile {
     /// The word `sys.stderr`.

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::duration;
 
-/// What is remembered of each key has to fit into memory.
+/// The keys of one window have to fit into memory.
 const MOST: u32 = 1_000_000;
 const LONGEST: Duration = Duration::from_secs(7 * 86_400);
 
@@ -24,7 +24,7 @@ impl fmt::Display for Rate {
     }
 }
 
-/// Why a text is not a rate.
+/// The reason that a text is not a rate.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RateError {
     /// It is not a number, `per`, and a duration.

@@ -66,7 +66,7 @@ pub enum SecretFileError {
     NotUtf8(String),
 }
 
-/// What a value means that may name a file, on the command line too: itself, or the one line of `file:///path`.
+/// Resolves a value that may name a file: itself, or the one line of `file:///path`.
 ///
 /// # Errors
 /// The file gives no secret.
@@ -79,7 +79,7 @@ pub fn secret_or_file(value: &str) -> Result<String, SecretFileError> {
 }
 
 impl SecretFileError {
-    /// What to do.
+    /// The remedy.
     #[must_use]
     pub fn remedy(&self) -> &'static str {
         match self {

@@ -30,7 +30,7 @@ pub struct OptionDef {
     pub group: &'static str,
     /// Its name, in the case it must be written in.
     pub name: &'static str,
-    /// How its text is read.
+    /// The type of its value.
     pub kind: Kind,
     /// The text that counts when nothing sets it; subject to substitution like any other.
     pub default: Option<&'static str>,
@@ -43,7 +43,7 @@ pub struct OptionDef {
 pub struct UnappliedGroup {
     /// Its name in lower case.
     pub name: &'static str,
-    /// What to say about it.
+    /// The warning about it.
     pub problem: &'static str,
 }
 
@@ -56,7 +56,7 @@ pub struct Schema {
     pub unapplied: &'static [UnappliedGroup],
 }
 
-/// Where a value comes from.
+/// The source of a value.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Origin {
     /// Nothing set it.
@@ -92,12 +92,12 @@ impl fmt::Display for Origin {
     }
 }
 
-/// What an option reads as. Its Debug form hides a secret value.
+/// The value of an option with its source. Its Debug form hides a secret value.
 #[derive(Clone)]
 pub struct Reading {
     /// The value; `None` when nothing sets it and it has no default, or for an integer left blank.
     pub value: Option<Value>,
-    /// Where its text comes from.
+    /// The source of its text.
     pub origin: Origin,
     /// The option is secret: do not repeat the value.
     pub secret: bool,
@@ -199,12 +199,12 @@ impl Settings {
         warnings
     }
 
-    /// Where everything that was set came from, in the order it was set in.
+    /// The sources of everything that is set, in the order it was set in.
     pub fn origins(&self) -> impl Iterator<Item = &Origin> {
         self.set.iter().map(|(_, _, origin)| origin)
     }
 
-    /// Where the text of an option comes from.
+    /// The source of an option's text.
     pub fn origin(&self, group: &str, name: &str) -> Origin {
         self.last(group, name).map_or(Origin::Default, |(_, _, origin)| origin.clone())
     }
@@ -239,7 +239,7 @@ impl Settings {
         Ok(Reading { value, origin, secret: option.secret })
     }
 
-    /// What `$name` in a value of `user` stands for.
+    /// Resolves `$name` in a value of `user`.
     fn named(
         &self,
         name: &str,

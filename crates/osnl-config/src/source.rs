@@ -5,7 +5,7 @@ use std::{fs, io};
 
 use super::error::Finding;
 
-/// Why a file gives no text.
+/// The reason that a file gives no text.
 #[derive(Debug)]
 pub enum ReadError {
     /// There is nothing at that path.
@@ -38,7 +38,7 @@ impl ReadError {
     }
 }
 
-/// What is said of a folder that [`files_of`] cannot read.
+/// The finding about a folder that [`files_of`] cannot read.
 pub fn folder_finding(folder: &Path, error: &io::Error) -> Finding {
     let problem = format!("the folder cannot be read: {error}");
     Finding::of(&folder.display().to_string(), problem).allowed("name one that this user can read")

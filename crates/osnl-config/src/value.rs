@@ -19,13 +19,13 @@ pub enum Value {
     Dict(Vec<(String, String)>),
 }
 
-/// Why a value cannot be used; the option's place is added by whoever knows it.
+/// The reason that a value cannot be used, without the option's place.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{problem}; {allowed}")]
 pub struct ValueError {
-    /// What is wrong.
+    /// The problem.
     pub problem: String,
-    /// What would be right.
+    /// The allowed values.
     pub allowed: String,
     /// The known word nearest to a misspelt one.
     pub suggestion: Option<String>,
@@ -104,7 +104,7 @@ fn boolean(text: &str) -> Option<bool> {
     }
 }
 
-/// What Python's `int(text)` takes, as far as it is written in ASCII digits and fits.
+/// Reads a number as Python's `int(text)`, if it is written in ASCII digits and fits.
 fn integer(text: &str) -> Option<i64> {
     let text = text.trim_matches(is_space);
     let (sign, digits) = match text.strip_prefix('-') {

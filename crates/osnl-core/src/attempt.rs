@@ -14,7 +14,7 @@ pub trait Action: Send + Sync {
     /// Makes one attempt for each event and answers one verdict each, in their order.
     fn run<'a>(&'a self, events: &'a [Event]) -> BoxFuture<'a, Vec<Result<Done, ActionError>>>;
 
-    /// What it talks to, for people: no secret.
+    /// The target's name, for people: no secret.
     fn target(&self) -> String;
 
     /// The host that an attempt for this event calls, where the event names it: `host:port`. `None` where the
@@ -50,11 +50,11 @@ pub enum Done {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{class}: {reason}")]
 pub struct ActionError {
-    /// What kind of failure.
+    /// The kind of failure.
     pub class: ErrorClass,
-    /// What happened, in the words of whoever said so. No secret.
+    /// The failure in the target's words. No secret.
     pub reason: String,
-    /// How long the target asked us to wait.
+    /// The pause that the target asked for.
     pub retry_after: Option<Duration>,
     /// The service that could not be asked, of [`ErrorClass::Dependency`]. No secret.
     pub dependency: Option<Arc<str>>,
@@ -105,7 +105,7 @@ pub enum ErrorClass {
     /// It did not work, and nothing says whether it ever will: a program that ended with an error, or a target that refuses
     /// with this HTTP status, whatever it means elsewhere.
     Refused(Option<u16>),
-    /// Whoever was asked will never do it, and says so: a final refusal, of a plug-in or a target.
+    /// A final refusal of a plug-in or a target.
     Rejected,
     /// The event cannot be turned into a request; no attempt will change that.
     Content,

@@ -15,7 +15,7 @@ use super::received::{KeyForm, Received};
 pub const FAILURE: &str = "failure";
 /// The name under which a delivery keeps the changes for an oss_watcher plug-in; no section has such a name.
 pub const HAPPENED: &str = "oss:happened";
-/// How many of its calls are done.
+/// The name of the number of calls that are done.
 pub const DONE: &str = "oss:done";
 
 /// The values that were found for a delivery, by the names of the enrichments.
@@ -28,7 +28,7 @@ pub struct AskedFor {
     pub rule: String,
     /// The action.
     pub action: String,
-    /// Which of a bulk request's resources it is about.
+    /// The index of its resource in a bulk request.
     pub resource: Option<u32>,
     /// By the names of the enrichments.
     pub found: Enriched,
@@ -45,12 +45,11 @@ pub struct Event {
     pub rule: Arc<str>,
     /// The action, by its name in the configuration.
     pub action: Arc<str>,
-    /// Which of the notification's resources it is about, where a bulk request has several; `None` is the event.
+    /// The index of its resource in a bulk request; `None` is the whole event.
     pub resource: Option<u32>,
-    /// What was asked for it (enrichments), by the names of the enrichments, and [`Event::failure`]; `None` before
-    /// that, and where there is none of either.
+    /// The values of its enrichments, by their names, and [`Event::failure`]; `None` before that, and without either.
     pub enriched: Option<Arc<Enriched>>,
-    /// How many of its calls are done, where it asks for several.
+    /// The number of its calls that are done, if it needs several.
     pub progress: Progress,
 }
 
@@ -63,21 +62,21 @@ impl Event {
         part.map_or(Cow::Borrowed(&self.notification.payload), Cow::Owned)
     }
 
-    /// Why the action before gave it up, where this one is its `on_failure`: `action`, `reason`, `attempts`, `answer`,
+    /// The failure of the action before, if this one is its `on_failure`: `action`, `reason`, `attempts`, `answer`,
     /// `at`, and the same of the one before that as `before`.
     #[must_use]
     pub fn failure(&self) -> Option<&Value> {
         self.enriched.as_ref()?.get(FAILURE)
     }
 
-    /// What was asked for it, by the names of the enrichments; `None` where nothing was.
+    /// The values of its enrichments, by their names; `None` without enrichments.
     pub fn asked(&self) -> Option<Enriched> {
         let mut asked = Enriched::clone(self.enriched.as_ref()?);
         asked.retain(|name, _| ![FAILURE, HAPPENED, DONE].contains(&name.as_str()));
         (!asked.is_empty()).then_some(asked)
     }
 
-    /// What a template can name of it: the notification as far as this event concerns it, and what was asked for it.
+    /// The names for templates: the notification as far as this event concerns it, and the values of enrichments.
     #[must_use]
     pub fn names(&self) -> Names {
         let names = match self.resource {

@@ -1,4 +1,4 @@
-//! What happened so far, counted. Read by the summary at the end and, later, by `/metrics`.
+//! Counters of the process, for the summary at the end and the status.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 

@@ -1,17 +1,17 @@
-//! How much of an event is done, where it asks for several calls.
+//! The progress of an event that needs several calls.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use super::event::{DONE, Enriched, Event};
 
-/// How many of the calls that an event asks for are done. Clones share it, so that what an attempt has brought about
-/// counts although that attempt failed, or ran out of time; the delivery loop has it journalled.
+/// The number of an event's calls that are done. Clones share it: calls count even if their attempt fails or runs out
+/// of time. The delivery loop keeps it in the journal.
 #[derive(Clone, Debug, Default)]
 pub struct Progress(Arc<AtomicU32>);
 
 impl Event {
-    /// How many of its calls are done, from the first on.
+    /// The number of its calls that are done, from the first on.
     #[must_use]
     pub fn done(&self) -> usize {
         usize::try_from(self.kept().max(self.progress.0.load(Ordering::Acquire))).unwrap_or(usize::MAX)
@@ -23,7 +23,7 @@ impl Event {
         self.progress.0.store(done.saturating_add(1), Ordering::Release);
     }
 
-    /// What is to be kept with the delivery so that a later attempt goes on from there; `None` if it is kept.
+    /// The values to keep with the delivery so that a later attempt continues from there; `None` if they are kept.
     pub fn progressed(&self) -> Option<Arc<Enriched>> {
         let done = self.progress.0.load(Ordering::Acquire);
         if done <= self.kept() {

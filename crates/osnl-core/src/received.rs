@@ -8,7 +8,7 @@ use bytes::Bytes;
 use osnl_model::{BodyDigest, Budget, DecodeError, Emission, Head, Notification};
 use osnl_transport::{IncomingMessage, Properties};
 
-/// Where a message came from.
+/// The origin of a message.
 #[derive(Clone, Debug)]
 pub struct Origin {
     /// The listener's name in the configuration.
@@ -30,22 +30,22 @@ pub struct Origin {
 pub struct Received {
     /// The body, compressed or not.
     pub body: Bytes,
-    /// How to read the body.
+    /// Properties that the body is read by.
     pub properties: Properties,
-    /// Where it came from.
+    /// Its origin.
     pub origin: Origin,
-    /// What was noted with it before it was kept; nothing for most.
+    /// Notes that are kept with it; empty for most messages.
     pub noted: Noted,
 }
 
-/// What was noted with a message when it came, and is kept with it: each attempt has the same.
+/// Notes that are kept with a message: each attempt has the same.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Noted {
-    /// What it means against what was seen before: `Happened`s as JSON.
+    /// Its meaning against earlier messages: `Happened`s as JSON.
     pub happened: Option<Arc<str>>,
-    /// What is known otherwise since: kept with the message, in its transaction.
+    /// Rows that it has changed: kept with the message, in its transaction.
     pub changes: Vec<Change>,
-    /// Of what its idempotency keys are made.
+    /// The form of its idempotency keys.
     pub key: KeyForm,
 }
 
@@ -54,11 +54,11 @@ pub struct Noted {
 pub struct Change {
     /// `instance/ID`, `port/ID`, `floatingip/ID`, `address/IP`; `asked/` before one of the first two.
     pub name: String,
-    /// What it is now; `None` if it is forgotten.
+    /// Its new value; `None` if it is forgotten.
     pub row: Option<String>,
 }
 
-/// Of what an idempotency key is made.
+/// The form of an idempotency key.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum KeyForm {
     /// `MESSAGE/RULE/ACTION`: two rules that fire one action for one event have two effects.
@@ -129,7 +129,7 @@ pub fn with_head<T>(
     Ok(with(&budget.read_head(&plain)?))
 }
 
-/// What this process accepts from its listeners, for reading again what was accepted: from the journal, a file, the ring.
+/// The budget for reading accepted messages again: from the journal, a file, the ring.
 /// One for all of them, since a message there does not know by which options it came; every listener's is within it.
 static ACCEPTED: RwLock<Budget> = RwLock::new(Budget::DEFAULT);
 

@@ -1,4 +1,4 @@
-//! Which notifications fire which actions. Everything of a rule is decided before the append.
+//! Rules: conditions on notifications, and the actions that they fire. A rule is decided before the append.
 //!
 //! Rules are asked in their order, cheap conditions first: priority, patterns on the head, patterns on context and
 //! payload, then `when`. One that fires with `stop` is the last.
@@ -37,21 +37,21 @@ pub struct Rule {
     pub name: Arc<str>,
     /// The priorities it looks at; `None` is all. A message without priority has none of them.
     pub priorities: Option<BTreeSet<Priority>>,
-    /// What must match.
+    /// Patterns on the head, the context, and the payload.
     pub filter: NotificationFilter,
-    /// What must match inside of context and payload.
+    /// Patterns on values inside of context and payload.
     pub nested: Vec<Nested>,
-    /// What must hold besides.
+    /// A further condition.
     pub when: Option<Expression>,
     /// Whether the rules after it are not asked once it has fired.
     pub stop: bool,
-    /// What it fires, by name.
+    /// The actions that it fires, by name.
     pub actions: Vec<Arc<str>>,
     /// Conditions of those of its actions that have one of their own, by name.
     pub conditions: BTreeMap<Arc<str>, Expression>,
     /// Actions that may get what those give up: there must be room for them too.
     pub fallbacks: Vec<Arc<str>>,
-    /// Of those that it fires, who gets at once what cannot even be begun.
+    /// The fallbacks of its actions, for deliveries that cannot be begun.
     pub on_failure: BTreeMap<Arc<str>, Fallback>,
     /// Those that it fires whose deliveries wait for no other, whatever the key: a digest is one call of many events.
     pub unordered: BTreeSet<Arc<str>>,
@@ -139,7 +139,7 @@ impl RuleMismatch {
     }
 }
 
-/// Why a rule did not fire.
+/// The reason that a rule did not fire.
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum RuleMismatch {
     /// The priority is not one of the rule's.

@@ -8,7 +8,7 @@ use super::engine::there;
 use super::methods::{bound, python_text};
 use super::preview_placeholder::Placeholder;
 
-/// What Python's `urllib.parse.quote` escapes with `safe=""`.
+/// The characters that Python's `urllib.parse.quote` escapes with `safe=""`.
 const STRICT: &AsciiSet = &NON_ALPHANUMERIC.remove(b'_').remove(b'.').remove(b'-').remove(b'~');
 /// And with its default, which Jinja's `urlencode` has for texts.
 const PATH: &AsciiSet = &STRICT.remove(b'/');

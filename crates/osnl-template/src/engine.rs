@@ -104,7 +104,7 @@ pub(super) const TESTS: &[&str] = &[
     "upper",
 ];
 
-/// What a quoted text of the source is.
+/// The value of a quoted string of the source.
 pub(super) fn unquoted(quoted: &str) -> Option<String> {
     let value = ENGINE.compile_expression(quoted).ok()?.eval(()).ok()?;
     value.as_str().map(str::to_owned)
@@ -215,7 +215,7 @@ pub(super) fn there(value: &Value) -> Result<&Value, Error> {
     if value.is_undefined() { Err(Error::from(ErrorKind::UndefinedError)) } else { Ok(value) }
 }
 
-/// Where a pattern is to match.
+/// The place at which a pattern must match.
 #[derive(Clone, Copy)]
 pub(super) enum Place {
     Start,
@@ -279,7 +279,7 @@ pub(super) fn to_json(value: &Value) -> Result<String, Error> {
         .map_err(|error| Error::new(ErrorKind::BadSerialization, error.to_string()))
 }
 
-/// What a template has written so far; refuses what is too long.
+/// The output of a template so far, which is bounded.
 #[derive(Default)]
 pub(super) struct Written {
     bytes: Vec<u8>,

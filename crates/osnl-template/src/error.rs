@@ -1,23 +1,23 @@
-//! What is wrong with a template, and what went wrong with one.
+//! Errors of compiling and of evaluating templates.
 
 use minijinja::ErrorKind;
 
 use super::foreign_syntax;
 use super::names::{Aliases, Names};
 
-/// Why a source cannot be compiled.
+/// The reason that a source cannot be compiled.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{problem}{}{}", behind("; ", .allowed.as_deref(), ""), behind("; did you mean ", .suggestion.as_deref(), "?"))]
 pub struct TemplateError {
-    /// Where it begins, in bytes of the source.
+    /// Its offset, in bytes of the source.
     pub at: usize,
     /// The line of that place in the source, counted from 1.
     pub line: u32,
     /// The column in that line, in characters, counted from 1.
     pub column: u32,
-    /// What is wrong.
+    /// The problem.
     pub problem: String,
-    /// What would be right.
+    /// The allowed forms.
     pub allowed: Option<String>,
     /// The known name nearest to a misspelt one.
     pub suggestion: Option<String>,
@@ -65,7 +65,7 @@ impl TemplateError {
     }
 }
 
-/// Why an evaluation has no result.
+/// The reason that an evaluation has no result.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum EvalError {
     /// The notification has nothing of this name.
@@ -90,7 +90,7 @@ pub enum EvalError {
     },
 }
 
-/// What the engine says of a text that is too long; it has no kind for it.
+/// The engine's message about a text that is too long; it has no kind for it.
 pub(super) const TOO_LONG: &str = "the text is too long";
 
 impl EvalError {
@@ -101,7 +101,7 @@ impl EvalError {
         }
     }
 
-    /// Where the engine does not know which name it is, the first of the source that is not there.
+    /// The missing name; if the engine does not know it, the first name of the source that is missing.
     pub(super) fn lacks(name: Option<String>, aliases: &Aliases, names: &Names) -> Self {
         let known = name.filter(|name| !name.contains("(...)"));
         let name = known.or_else(|| aliases.first_missing(names));

@@ -1,4 +1,4 @@
-//! What happens to values where a template writes them, for formats that a value must not break out of.
+//! Escaping of values in the output of a template, for formats that a value must not break out of.
 //!
 //! One filter of each format says that its result is meant as it is; the others are escaped like any value, because what
 //! is harmless in one format is not in another.

@@ -1,8 +1,8 @@
 //! Conditions that are plain comparisons of what the notification has with what stands in the rule: decided on its tree,
 //! without the engine, which takes ten times as long. With a thousand rules that is what a message costs.
 //!
-//! Whatever is not sure to mean the same here as there is the engine's: another form of the source, and of a plain one
-//! every value whose comparison is not obvious (a number in `match`, a list in `in`).
+//! The engine decides every other form of the source. It also decides a plain one if the comparison of a value is not
+//! obvious (a number in `match`, a list in `in`).
 
 use std::sync::Arc;
 
@@ -43,7 +43,7 @@ enum Test {
     },
 }
 
-/// What a condition says of a notification.
+/// The answer of a condition about a notification.
 pub(super) enum Answer<'a> {
     Holds(bool),
     /// The notification has nothing of this name.

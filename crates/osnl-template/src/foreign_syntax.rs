@@ -1,4 +1,4 @@
-//! What people write who come from another language: what it is here.
+//! Hints for syntax of other languages: its form here.
 
 use osnl_model::catalogue;
 
@@ -38,7 +38,7 @@ const WORDS: [(&str, &str); 8] = [
     ("startswith", "write value.startswith(\"...\")"),
 ];
 
-/// What is meant by what cannot stand there.
+/// Suggests the form here of syntax that is not allowed there.
 pub(super) fn at(rest: &str) -> &'static str {
     let end = rest.find(|c: char| !c.is_alphanumeric() && c != '_').unwrap_or(rest.len());
     let word = rest[..end].to_lowercase();
@@ -87,7 +87,7 @@ const FOREIGN: [(&str, &str); 22] = [
     ("ipaddr", "match"),
 ];
 
-/// What is known under a word that was written as a `what` and is none, if it is known as something else.
+/// Suggests the right form of a word that is not a `what`, if it is known as something else.
 pub(super) fn instead(what: &str, word: &str) -> Option<String> {
     let lower = word.to_lowercase();
     let known = FOREIGN.iter().find(|(foreign, _)| *foreign == lower).map_or(word, |(_, ours)| ours);

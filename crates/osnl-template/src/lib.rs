@@ -10,7 +10,7 @@
 //!   may be missing, null or a text, and `payload.a.b is defined` is false all the same, as in Ansible.
 //! - Whatever else goes wrong while evaluating is [`EvalError::Failed`].
 //!
-//! What an action compiles may name more: the caller lists those names when compiling, and gives them values with
+//! Templates of actions may use further names: the caller lists those names when compiling, and gives them values with
 //! [`Names::with`]. Nothing is escaped for a format unless the template says so, or is compiled by
 //! [`Template::escaping`]: `tojson` (JSON as Python writes
 //! it, quotes included), `xml` (text and attributes of XML and HTML), `urlencode` (a path; `/` stays, as in
@@ -108,7 +108,7 @@ impl Expression {
     /// Compiles `source`, an expression without `{{ }}`.
     ///
     /// # Errors
-    /// What is wrong with it, and where; the first thing only.
+    /// The first problem and its place.
     pub fn new(source: &str) -> Result<Self, TemplateError> {
         Self::compile(source, &[])
     }
@@ -228,7 +228,7 @@ pub struct Template {
     source: Arc<str>,
     aliases: Arc<Aliases>,
     engine: Arc<Environment<'static>>,
-    /// What it is if it is nothing but one expression.
+    /// The expression of a template that is one expression and nothing else.
     only: Option<Expression>,
 }
 
@@ -239,7 +239,7 @@ impl Template {
     /// Compiles `source`, which may use the names of the event ([`NAMES`]).
     ///
     /// # Errors
-    /// What is wrong with it, and where; the first thing only.
+    /// The first problem and its place.
     pub fn new(source: &str) -> Result<Self, TemplateError> {
         Self::compile(source, &[])
     }

@@ -20,7 +20,7 @@ use super::foreign_syntax;
 use super::methods::METHODS;
 use super::names::{Aliases, NAMES, RESOURCE, has_fields};
 
-/// What the engine compiles, and how it came from what was written.
+/// The text that the engine compiles, and its relation to the source.
 pub(super) struct Source<'a> {
     written: &'a str,
     /// Names beyond those of the event.
@@ -364,7 +364,7 @@ impl<'a> Source<'a> {
         (last, path)
     }
 
-    /// Of the same length, and no other word of the source.
+    /// A word of the same length that the source does not contain.
     fn alias(&self, written: &str, path: &str, words: &BTreeSet<&str>) -> String {
         if !path.contains('.') {
             return written.to_owned();

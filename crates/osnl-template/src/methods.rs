@@ -1,6 +1,6 @@
 //! Python's methods, and the few conversions where texts are made.
 //!
-//! What methods there are is minijinja-contrib's; added are those that bound what they make, and
+//! The methods are minijinja-contrib's. This module adds methods with bounded results, and
 //! `removeprefix` and `removesuffix`.
 
 use minijinja::value::{Kwargs, Value, ValueKind, from_args};
@@ -46,7 +46,7 @@ pub(super) const METHODS: &[&str] = &[
     "values",
 ];
 
-/// What the engine calls for a method.
+/// The engine's callback for methods.
 pub(super) fn call(
     state: &mut State<'_, '_>,
     value: &Value,
@@ -168,7 +168,7 @@ pub(super) fn bound(length: usize) -> Result<(), Error> {
     Ok(())
 }
 
-/// What Python's `str` makes of it, where the engine's own spelling differs: `True`, `False`, `None`.
+/// The text of Python's `str`, which differs from the engine's spelling: `True`, `False`, `None`.
 pub(super) fn python_text(value: &Value) -> String {
     match value.kind() {
         ValueKind::Bool => if value.is_true() { "True" } else { "False" }.to_owned(),

@@ -1,4 +1,4 @@
-//! What an expression can name of one notification, converted only where it looks.
+//! The names of one notification for expressions, converted on access.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, OnceLock};
@@ -17,7 +17,7 @@ use super::preview_placeholder::{Placeholder, placeholder};
 pub const NAMES: [&str; 8] =
     ["payload", "context", "event_type", "publisher_id", "priority", "message_id", "timestamp", "resource"];
 
-/// What `resource` has, each absent where the notification does not say.
+/// The fields of `resource`; each may be absent.
 pub(super) const RESOURCE: [&str; 12] = [
     "kind",
     "id",
@@ -41,7 +41,7 @@ pub struct Names(Arc<Inner>);
 #[derive(Clone, Debug)]
 struct Inner {
     notification: Arc<Notification>,
-    /// Of a bulk request, the one resource.
+    /// The one resource of a bulk request.
     part: Option<Part>,
     resource: OnceLock<Json>,
     /// Names beyond those of the event.
@@ -56,14 +56,14 @@ struct Part {
     notification: OnceLock<Arc<Notification>>,
 }
 
-/// What stands under a name beyond those of the event.
+/// The value of a name beyond those of the event.
 #[derive(Clone, Debug)]
 enum More {
     /// An action's own word.
     Own(Json),
-    /// What an enrichment has found.
+    /// The result of an enrichment.
     Found(Json),
-    /// What an enrichment would find: nobody was asked.
+    /// The result of an enrichment that was not run.
     Unknown,
 }
 
@@ -119,7 +119,7 @@ impl Names {
         self
     }
 
-    /// What enrichments have found, by their names; `None` where none was to be asked. One that nobody was asked for is
+    /// The results of enrichments, by their names; `None` without enrichments. An enrichment that was not run is
     /// `<server>`.
     #[must_use]
     pub fn found(&self) -> Option<Json> {
@@ -177,7 +177,7 @@ impl Names {
         })
     }
 
-    /// What has a tree under this name.
+    /// The tree of this name.
     fn root(&self, name: &str) -> Option<Root> {
         let more = || self.0.more.iter().position(|(known, _)| **known == *name).map(Root::More);
         Root::of(name).or_else(|| if NAMES.contains(&name) { None } else { more() })
@@ -218,7 +218,7 @@ impl Names {
         }
     }
 
-    /// What is under a name as it was written.
+    /// The value of a name as it is written.
     pub(super) fn look(&self, written: &str) -> Option<Looked<'_>> {
         let (name, path) = written.split_once('.').unwrap_or((written, ""));
         match self.root(name) {
@@ -276,14 +276,14 @@ impl Names {
     }
 }
 
-/// What a name leads to.
+/// The value of a name.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Looked<'a> {
     Text(&'a str),
     Json(&'a Json),
     /// All of the context, which is no tree of its own.
     Context,
-    /// What an enrichment would find, and nobody was asked for.
+    /// The result of an enrichment that was not run.
     Placeholder,
 }
 

@@ -6,7 +6,7 @@ use minijinja::{Error, ErrorKind, State, filters, tests};
 
 use super::engine::there;
 
-/// Of what is no number the default, 0 unless said otherwise.
+/// Converts a value to an integer; a value that is not a number is the default, 0 if none is given.
 pub(super) fn int(
     state: &State<'_, '_>,
     value: &Value,

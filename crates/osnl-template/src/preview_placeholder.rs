@@ -1,5 +1,5 @@
-//! Where a value will stand that nobody was asked for: `{{ server.name }}` is `<server.name>` in a preview, and so is
-//! what filters of texts and methods make of it. What cannot be made of a text (a sum, a loop) is an error.
+//! Placeholders of values that a preview does not fetch: `{{ server.name }}` is `<server.name>`, and so are the results
+//! of string filters and methods. An operation that a string does not have (a sum, a loop) is an error.
 
 use std::fmt;
 use std::sync::Arc;
@@ -17,7 +17,7 @@ impl Placeholder {
     }
 }
 
-/// How it is written.
+/// Its text.
 pub fn placeholder(path: &str) -> String {
     format!("<{path}>")
 }

@@ -22,7 +22,7 @@ pub struct DriverOption {
     pub name: &'static str,
     /// The type of a value: `boolean`, `duration`, `list`, `path`, `skip or all`.
     pub kind: &'static str,
-    /// What it means, in sentences.
+    /// Its meaning, in sentences.
     pub meaning: &'static str,
     /// The text that counts when nothing sets it.
     pub default: Option<&'static str>,

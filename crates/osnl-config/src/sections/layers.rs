@@ -47,7 +47,7 @@ pub struct RawEntry {
     pub origin: Origin,
     /// The file that `text` names, where the option holds a secret.
     pub file: Option<SecretFile>,
-    /// Where the lines of the text begin in the file; empty if it is from no file.
+    /// The columns at which the lines of the text begin in the file; empty if it is from no file.
     pub columns: Vec<u32>,
 }
 
@@ -112,7 +112,7 @@ impl RawSection {
     }
 }
 
-/// Where each section stands, by kind and name.
+/// The index of each section, by kind and name.
 type Places = HashMap<(&'static str, String), usize>;
 
 impl Layers {

@@ -188,6 +188,7 @@ impl<'a> Reader<'a> {
     }
 
     /// `Ok(None)` if nothing sets it.
+    #[expect(clippy::result_unit_err, reason = "the error is among the findings")]
     pub fn pattern(&mut self, option: &str) -> Result<Option<Pattern>, ()> {
         if !self.is_set(option) {
             return Ok(None);

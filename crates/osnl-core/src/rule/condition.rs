@@ -10,7 +10,7 @@ use osnl_template::{EvalError, Expression, Names};
 
 use super::Rule;
 
-/// Why a `when` does not hold.
+/// The reason that a `when` does not hold.
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum WhenMismatch {
     /// It is false.
@@ -27,8 +27,8 @@ pub enum WhenMismatch {
     Undecided(EvalError),
 }
 
-/// What a `when` saw that is false; worked out when it is printed: of several sides of an `and`, the first that is false,
-/// and what that one saw.
+/// The values of a `when` that is false, evaluated when it is printed: of several sides of an `and`, the first that is
+/// false, and its values.
 #[derive(Clone, Debug)]
 pub struct WhenFalse {
     when: Expression,

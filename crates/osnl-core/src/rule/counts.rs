@@ -1,4 +1,4 @@
-//! How often each rule fired, and which of its conditions was the first that failed.
+//! Counts of each rule: the times that it fired, and the first condition that failed.
 //!
 //! Per message one number grows, whatever the number of rules: [`Heads`] counts combinations of priority,
 //! publisher and event type. [`Failed`] adds up what that means for each rule, when somebody asks.
@@ -11,7 +11,7 @@ use osnl_model::Predicate;
 
 use super::RuleMismatch;
 
-/// What one rule has seen since the start.
+/// The counts of one rule since the start.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RuleCounts {
     /// The rule's name.
@@ -20,8 +20,8 @@ pub struct RuleCounts {
     pub seen: u64,
     /// Those on which it fired.
     pub fired: u64,
-    /// How often each condition was the first that failed, in the order in which they are looked at. What was
-    /// seen and is in neither number could not be read.
+    /// The count of each condition as the first that failed, in the order of evaluation. A message that is seen and in
+    /// neither number could not be read.
     pub failed: Vec<(Condition, u64)>,
 }
 
@@ -77,7 +77,7 @@ impl From<&RuleMismatch> for Condition {
     }
 }
 
-/// How often each combination of a head's three numbers came.
+/// The count of each combination of a head's three numbers.
 #[derive(Debug, Default)]
 pub(super) struct Heads(HashMap<[usize; 3], u64>);
 
@@ -95,7 +95,7 @@ impl Heads {
     }
 }
 
-/// What was added up.
+/// The sums.
 #[derive(Debug, Default)]
 pub(super) struct Failed {
     seen: u64,
@@ -104,11 +104,11 @@ pub(super) struct Failed {
     behind: Vec<Behind>,
 }
 
-/// What became of one rule after its head predicates held.
+/// The counts of one rule after its head predicates held.
 #[derive(Debug, Default)]
 struct Behind {
     fired: u64,
-    /// Of a thousand rules it is `when` that fails, nearly always.
+    /// The failures of `when`: with a thousand rules nearly all are.
     when: u64,
     failed: HashMap<Condition, u64>,
 }

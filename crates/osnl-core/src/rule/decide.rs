@@ -4,7 +4,7 @@ use super::{Mode, Rule, RuleMismatch, RuleSet, WhenMismatch};
 
 use osnl_template::Names;
 
-/// What the rules of a set say of one notification.
+/// The decisions of a set of rules about one notification.
 #[derive(Debug)]
 pub struct Decisions<'a> {
     /// The rules that want something to be done.

@@ -1,7 +1,7 @@
 //! The guard: more different resources in a while than anybody expects are held until somebody has looked.
 //!
-//! What is counted are the keys that arrived within the window, by the time their messages reached us, not by
-//! when they are attempted: a target that was down for a night is no storm. A key that was let through goes on
+//! A guard counts the keys that arrived within the window, by the time of arrival and not by the time of the
+//! attempt: a target that was down for a night is not a storm. A key that was let through goes on
 //! being let through; one that came beyond the bound is held, and so is what follows until fewer have come
 //! within the window.
 
@@ -16,7 +16,7 @@ use crate::moment::millis;
 /// The log repeats that a guard holds so seldom.
 const REMIND: i64 = 60_000;
 
-/// What the guards of actions and rules have let through.
+/// The keys that the guards of actions and rules have let through.
 #[derive(Debug, Default)]
 pub struct Guards {
     rules: Windows,
@@ -74,7 +74,7 @@ impl Guards {
         all.map(|(rate, _)| rate.within).max()
     }
 
-    /// Why a delivery is to be held, if it is.
+    /// The reason to hold a delivery, if there is one.
     #[must_use]
     pub fn verdict(&self, rule: &str, action: &str, key: &str, at: SystemTime) -> Option<String> {
         let mut why = None;
@@ -98,7 +98,7 @@ impl Guards {
         why
     }
 
-    /// What arrived before this process began, oldest first, or has been released since, and whether it was let
+    /// Adds a key that arrived before this process began, oldest first, or was released since, and whether it was let
     /// through.
     pub fn remember(&self, rule: &str, action: &str, key: &str, at: SystemTime, passed: bool) {
         for (_, window) in [self.rules.get(rule), self.actions.get(action)].into_iter().flatten() {
@@ -175,8 +175,8 @@ impl Window {
         if passed { &mut self.passed } else { &mut self.held }
     }
 
-    /// Of what came before the window, and of what seems to come from a time that is still to be: the clock was
-    /// set back, and what is counted too long is held without need.
+    /// Forgets keys from before the window, and keys with a time in the future: the clock was set back, and a key that
+    /// is counted too long is held without need.
     fn forget(&mut self, now: i64) {
         let before = now.saturating_sub(i64::try_from(self.rate.within.as_millis()).unwrap_or(i64::MAX));
         for order in [&mut self.passed, &mut self.held] {

@@ -9,7 +9,7 @@ use serde_json::Value;
 /// `key` of a rule.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum KeySource {
-    /// What the notification is about: see [`osnl_model::Resource::key`].
+    /// The resource of the notification: see [`osnl_model::Resource::key`].
     #[default]
     Resource,
     /// Nothing: no delivery waits for another.

@@ -9,9 +9,9 @@ use serde_json::Value;
 /// A pattern at the end of a path. A key of the whole path, dots included, comes before everything else.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Nested {
-    /// Where it looks; of context and payload only.
+    /// The path, in the context or the payload.
     pub predicate: Predicate,
-    /// What the text there must match.
+    /// The pattern of the text there.
     pub pattern: Pattern,
 }
 
@@ -19,7 +19,7 @@ impl Nested {
     /// Whether it matches. What is absent or no text does not.
     ///
     /// # Errors
-    /// What it saw.
+    /// The value there.
     pub fn matches(&self, n: &Notification) -> Result<(), Mismatch> {
         let (path, value) = match &self.predicate {
             Predicate::Context(path) => (path.as_str(), walk_object(&n.context, path)),

@@ -5,8 +5,8 @@
 //! been seen before costs two look-ups and the intersection of three sets, however many rules there are.
 //! Texts that a pattern has never seen are matched by each rule, once; what is remembered is bounded.
 //!
-//! What failed is counted in the same way: a head that was seen before adds one to one number, and what that
-//! means for each rule is added up when somebody asks (see [`RuleCounts`]).
+//! Failed conditions are counted in the same way: a head that was seen before adds one to one number. The numbers of
+//! each rule are added up on request (see [`RuleCounts`]).
 
 use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -26,7 +26,7 @@ pub struct RuleSet {
     rules: Vec<Rule>,
     step_limits: StepLimits,
     memo: Mutex<Memo>,
-    /// What rules of these names had counted in a set before this one.
+    /// The counts of rules of these names in the set before this one.
     before: Mutex<Vec<RuleCounts>>,
 }
 
@@ -37,12 +37,12 @@ struct Memo {
     priorities: HashMap<Option<Priority>, usize>,
     /// By the numbers in `priorities`.
     of_priorities: Vec<Members>,
-    /// How often each combination came, by its numbers: priority, publisher, event type.
+    /// The count of each combination, by its numbers: priority, publisher, event type.
     heads: Heads,
     failed: Failed,
 }
 
-/// What the rules say of each text; under `None` what they say where there is no text.
+/// The rules that match each text; under `None` the rules that match without a text.
 #[derive(Debug, Default)]
 struct Remembered {
     texts: HashMap<Box<str>, usize>,
@@ -108,7 +108,7 @@ impl RuleSet {
         }
     }
 
-    /// What each rule has seen so far, in their order.
+    /// The counts of each rule so far, in their order.
     #[must_use]
     pub fn counts(&self) -> Vec<RuleCounts> {
         let mut memo = self.memo();
@@ -179,7 +179,7 @@ impl Memo {
         ]
     }
 
-    /// What has been counted means something only as long as the numbers do.
+    /// Counts are valid only as long as the numbers are.
     fn forget_if_full(&mut self, head: &Head<'_>) {
         let event_types = self.event_types.has_no_place_for(head.event_type.as_deref());
         let publishers = self.publishers.has_no_place_for(head.publisher_id.as_deref());

@@ -7,7 +7,7 @@ use osnl_model::{Mismatch, Saw, StepLimit};
 
 use crate::metrics::Counters;
 
-/// What one listener has said already. As many entries at most as it has patterns.
+/// The patterns that one listener has reported already. At most one entry for each pattern.
 pub struct StepLimits {
     counters: Arc<Counters>,
     said: Mutex<BTreeSet<String>>,
