@@ -108,7 +108,7 @@ mod tests {
             tracing::info!(target: "osnl::app", "Starting");
             tracing::warn!(target: "osnl::listener", { queue.name = name, attempt }, "two\nlines\r\u{1b}]0;x\u{7} \u{202e}");
             tracing::error!(target: "k2hr3_osnl.endpoint", "no sent. {} error x", 1);
-            tracing::debug!(target: "osnl::x", id = "a\u{1b}[31m\u{2028}", "{{}}");
+            tracing::debug!(target: "osnl_core::x", id = "a\u{1b}[31m\u{2028}", "{{}}");
         });
         let text = text.lock().unwrap().clone();
         // Where in this file the events stand is of no interest.
