@@ -10,8 +10,8 @@ use std::sync::Arc;
 use std::sync::mpsc::{Sender, channel};
 use std::time::Duration;
 
-use osnl::journal::Journal;
 use osnl::journal::sqlite::{SqliteJournal, SqliteOptions};
+use osnl::journal::{ClaimLimits, Journal};
 use osnl_config::Ini;
 use osnl_http::{Client, HttpOptions, Method, Request, Url, redirected};
 use osnl_model::Notification;
@@ -145,7 +145,10 @@ pub(crate) fn journal_rows(data: &[u8]) {
     drop(connection);
     if let Ok(journal) = open(&file) {
         block_on(async {
-            let claim = tokio::time::timeout(Duration::from_millis(20), journal.claim("roles", 16));
+            let claim = tokio::time::timeout(
+                Duration::from_millis(20),
+                journal.claim("roles", ClaimLimits::in_order(16)),
+            );
             for claimed in claim.await.unwrap_or_default() {
                 let _ = claimed.event.received.decode();
             }

@@ -9,7 +9,7 @@ use osnl::action::Event;
 use osnl::delivery::Prepare as _;
 use osnl::enrich::{EnrichError, Enricher, Enrichments, Found, Kind, Limits, Lookup};
 use osnl::journal::sqlite::{SqliteJournal, SqliteOptions};
-use osnl::journal::{Entry, Journal, NewDelivery};
+use osnl::journal::{ClaimLimits, Entry, Journal, NewDelivery};
 use osnl::metrics::Counters;
 use osnl::received::{Origin, Received};
 use osnl_transport::BoxFuture;
@@ -66,7 +66,7 @@ pub(crate) async fn run(file: &str, rounds: u64) -> Result<()> {
     join_all(receipts).await;
     let mut claimed = Vec::new();
     while claimed.len() < KEPT as usize {
-        claimed.extend(journal.claim("a", KEPT as usize).await);
+        claimed.extend(journal.claim("a", ClaimLimits::in_order(KEPT as usize)).await);
     }
     let before = cpu()?;
     join_all(claimed.iter().map(|one| journal.enriched(one.id, &found.enriched, Default::default()))).await;

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, ensure};
 use osnl::journal::sqlite::{SqliteJournal, SqliteOptions};
-use osnl::journal::{Entry, Journal, NewDelivery, Outcome, Receipt, Settle};
+use osnl::journal::{ClaimLimits, Entry, Journal, NewDelivery, Outcome, Receipt, Settle};
 use osnl::received::{Origin, Received};
 use osnl_transport::Properties;
 use rusqlite::{Connection, TransactionBehavior, params};
@@ -116,7 +116,7 @@ pub(crate) async fn outcome(file: &str, count: u64) -> Result<()> {
     while ended < count {
         // No more than was asked for: somebody counts on the rest.
         let left = usize::try_from(count - ended).unwrap_or(IN_FLIGHT);
-        let claimed = journal.claim(ACTION, IN_FLIGHT.min(left)).await;
+        let claimed = journal.claim(ACTION, ClaimLimits::in_order(IN_FLIGHT.min(left))).await;
         ended += claimed.len() as u64;
         claimed.into_iter().for_each(|claimed| journal.end(claimed.id, Outcome::Delivered.into()));
     }

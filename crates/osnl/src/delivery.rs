@@ -224,7 +224,7 @@ impl DeliveryLoop {
                 break;
             }
             let draining = self.course.is_draining();
-            let room = self.course.schedule.room();
+            let wanted = self.course.schedule.claim_limits(Instant::now());
             let wake_at = self.course.wake_at(self.journal.next_due(&self.name), Instant::now());
             wake = tokio::select! {
                 biased;
@@ -238,7 +238,7 @@ impl DeliveryLoop {
                 }
                 () = replaced.work() => Wake::Due,
                 Some(verdicts) = attempts.next() => self.heard(verdicts),
-                claimed = self.journal.claim(&self.name, room), if !draining && room > 0 => {
+                claimed = self.journal.claim(&self.name, wanted), if !draining && wanted.is_any() => {
                     let host = |event: &Event| self.action.host(event);
                     if let Some(observer) = &self.observer {
                         claimed.iter().for_each(|claimed| observer.claimed(claimed));

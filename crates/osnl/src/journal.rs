@@ -17,7 +17,6 @@ mod begin;
 mod conformance;
 mod identity;
 pub mod memory;
-mod share;
 pub mod sqlite;
 
 use std::collections::BTreeMap;
@@ -55,14 +54,13 @@ pub trait Journal: Send + Sync {
     /// Keeps a message that cannot be read, with its bytes, and says so once in the log.
     fn set_aside(&self, received: Received, reason: String) -> Receipt;
 
-    /// Claims up to `at_most` deliveries of this action that may be attempted now: those that have never failed, in
-    /// order of arrival, and those whose retry is due, longest due first; where there are both, neither gets less than
-    /// a quarter of the places. Waits until there is one. Cancel-safe: a claim that was not answered claims nothing.
+    /// Claims deliveries of this action that may be attempted now, as many of each kind as are given by its [limits](ClaimLimits). Waits until
+    /// there is one. Cancel-safe: a claim that was not answered claims nothing.
     ///
     /// It may answer with none once when a claim has been [withdrawn](Journal::withdrawn).
     ///
     /// The journal never sleeps: the caller asks again at [`next_due`](Journal::next_due).
-    fn claim<'a>(&'a self, action: &'a str, at_most: usize) -> BoxFuture<'a, Vec<Claimed>>;
+    fn claim<'a>(&'a self, action: &'a str, wanted: ClaimLimits) -> BoxFuture<'a, Vec<Claimed>>;
 
     /// Returns when the next retry of this action becomes due, if one waits in the journal and a claim is of use then.
     fn next_due(&self, action: &str) -> Option<Instant>;
@@ -346,6 +344,31 @@ impl Handover {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct DeliveryId(pub u64);
 
+/// How many deliveries of each kind a claim takes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ClaimLimits {
+    /// Those that have never failed, in order of arrival.
+    pub oldest: usize,
+    /// Those that have never failed, newest first. They are taken before the oldest.
+    pub newest: usize,
+    /// The newest must be newer than this one.
+    pub newer_than: Option<DeliveryId>,
+    /// Those whose retry is due, longest due first.
+    pub due: usize,
+}
+
+impl ClaimLimits {
+    /// So many in order of arrival, and as many whose retry is due.
+    #[must_use]
+    pub fn in_order(most: usize) -> Self {
+        Self { oldest: most, due: most, ..Self::default() }
+    }
+
+    pub(crate) fn is_any(&self) -> bool {
+        self.oldest > 0 || self.newest > 0 || self.due > 0
+    }
+}
+
 /// A delivery handed to the delivery loop.
 #[derive(Clone, Debug)]
 pub struct Claimed {
@@ -357,6 +380,8 @@ pub struct Claimed {
     pub event: Event,
     /// What was used up before this claim.
     pub used: Used,
+    /// Whether it was claimed as one of the newest.
+    pub newest: bool,
 }
 
 /// What a delivery has used up of what it may.

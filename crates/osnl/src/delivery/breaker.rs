@@ -4,16 +4,16 @@
 //! - at once over what only the target or the way to it can cause: connect, TLS, 429, and a 503 that
 //!   says `Retry-After`,
 //! - over a time-out, a reset, a "not now" or a 5xx when **two keys in a row that had never failed before** had one with
-//!   no success between: an event that makes the target stumble parks its own key and nothing else, however often,
+//!   no success between, or [`MANY_FAILING`] if another key has succeeded within the last minute: an event that makes the
+//!   target stumble parks its own key and nothing else, however often,
 //! - over the same refusal (3xx, 400, 401, 403, 404, 405, a program that failed) for **five different keys** in a
 //!   row, unless another key has succeeded within the last minute: a wrong token, path or unregistered address is a
 //!   fault of the target, a name that the target does not like is a fault of the event.
 //!
 //! While it is open nothing is attempted but one probe at a time, after a pause that grows to half a minute. Over
 //! stumbles and refusals, which some events may cause alone, a delivery that has never failed probes after
-//! [`LONGEST_FRESH`] at most. Each time that an opening over stumbles proves wrong within a minute, the next one takes
-//! twice as many keys, up to [`MOST_FAILING`]. After a success the limit of concurrent attempts grows from one, doubling
-//! with each success.
+//! [`LONGEST_FRESH`] at most. After a success the limit of concurrent attempts grows from one, doubling with each success;
+//! from two after stumbles, which the oldest deliveries may have caused, so that a newer one has a place beside them.
 
 use std::collections::HashSet;
 use std::time::Duration;
@@ -24,19 +24,17 @@ use super::policy::RetryPolicy;
 use crate::action::{ActionError, ErrorClass};
 
 const FAILING_KEYS: usize = 2;
-/// The most keys in a row that an opening over stumbles takes.
-const MOST_FAILING: usize = 64;
+/// The same while other keys succeed, or twice the concurrency if that is more: all calls may be theirs for a moment.
+const MANY_FAILING: usize = 64;
 const REFUSED_KEYS: usize = 5;
 /// The status that a failed program counts as: no target answers 0.
 const FAILED: u16 = 0;
 /// However long the retries wait, a target that is back is found within this time.
 pub(super) const LONGEST_OPEN: Duration = Duration::from_secs(30);
 /// The longest pause between probes with deliveries that have never failed, where an event may be at fault.
-pub(super) const LONGEST_FRESH: Duration = Duration::from_secs(5);
-/// A success or a wrong opening within this time counts.
+pub(super) const LONGEST_FRESH: Duration = Duration::from_secs(3);
+/// A success or a stumble within this time counts.
 const LATELY: Duration = Duration::from_secs(60);
-/// After this time without an opening, the next one takes [`FAILING_KEYS`] again.
-const FORGIVEN: Duration = Duration::from_secs(600);
 
 /// What the breaker lets through; published for logs and, later, the admin page.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -87,16 +85,15 @@ pub(crate) struct Breaker {
     allowed: usize,
     /// Openings in a row without a success.
     openings: u32,
-    /// Keys that stumbled for the first time since the last success; never more than `patience`.
+    /// Keys that stumbled for the first time since the last success; never more than open it.
     failing: HashSet<String>,
-    /// How many of them open it.
-    patience: usize,
+    /// When a key stumbled for the first time, unless one of the oldest has succeeded since.
+    stumbled: Option<Instant>,
     /// The latest refusal and its keys, [`REFUSED_KEYS`] at most.
     refusal: Option<(u16, HashSet<String>)>,
     cause: Cause,
     /// While open: when a delivery that has never failed may probe.
     fresh_at: Option<Instant>,
-    opened: Option<Instant>,
     succeeded: Option<Instant>,
 }
 
@@ -108,11 +105,10 @@ impl Breaker {
             allowed: concurrency,
             openings: 0,
             failing: HashSet::new(),
-            patience: FAILING_KEYS,
+            stumbled: None,
             refusal: None,
             cause: Cause::Target,
             fresh_at: None,
-            opened: None,
             succeeded: None,
         }
     }
@@ -133,6 +129,22 @@ impl Breaker {
         !self.is_closed() && self.cause == Cause::Refusals
     }
 
+    /// Whether the oldest deliveries may be what the target fails on: newer ones are tried beside them.
+    pub(crate) fn is_event_suspect(&self, now: Instant) -> bool {
+        let lately = self.stumbled.is_some_and(|at| now.saturating_duration_since(at) < LATELY);
+        lately || (!self.is_closed() && self.cause != Cause::Target)
+    }
+
+    /// One of the oldest deliveries succeeded.
+    pub(crate) fn acquit(&mut self) {
+        self.stumbled = None;
+    }
+
+    /// Calls that may be under way at once while closed.
+    pub(crate) fn allowed(&self) -> usize {
+        self.allowed
+    }
+
     /// Whether all calls may be made that the settings allow.
     pub(crate) fn is_at_full_pace(&self) -> bool {
         self.is_closed() && self.allowed >= self.concurrency
@@ -146,7 +158,7 @@ impl Breaker {
         self.concurrency = concurrency;
         self.openings = 0;
         self.failing.clear();
-        self.patience = FAILING_KEYS;
+        self.stumbled = None;
         self.refusal = None;
         self.succeeded = None;
         match self.state {
@@ -159,17 +171,14 @@ impl Breaker {
         }
     }
 
-    /// How many more attempts may begin, given how many are under way; `fresh` asks for a delivery that has never failed.
-    pub(crate) fn allowance(&self, now: Instant, under_way: usize, fresh: bool) -> usize {
+    /// When another attempt may begin, given how many are under way; `None` is when one of these has ended. `fresh` asks for
+    /// a delivery that has never failed.
+    pub(crate) fn next_at(&self, now: Instant, under_way: usize, fresh: bool) -> Option<Instant> {
         match self.state {
-            BreakerState::Closed => self.allowed.saturating_sub(under_way),
+            BreakerState::Closed => (under_way < self.allowed).then_some(now),
             // Attempts that began before it opened end first; the probe is alone.
-            BreakerState::Open { .. }
-                if under_way == 0 && self.opens_at(fresh).is_none_or(|at| at <= now) =>
-            {
-                1
-            }
-            BreakerState::Open { .. } | BreakerState::Probing => 0,
+            BreakerState::Open { .. } if under_way == 0 => self.opens_at(fresh).map(|at| at.max(now)),
+            BreakerState::Open { .. } | BreakerState::Probing => None,
         }
     }
 
@@ -202,7 +211,7 @@ impl Breaker {
                 Change::None
             }
             // A straggler that began before it opened proves as much as a probe.
-            BreakerState::Open { .. } | BreakerState::Probing => self.close(now),
+            BreakerState::Open { .. } | BreakerState::Probing => self.close(),
         }
     }
 
@@ -227,7 +236,7 @@ impl Breaker {
                 self.neutral(now);
                 Change::None
             }
-            ErrorClass::Rejected => self.answered(now),
+            ErrorClass::Rejected => self.answered(),
             ErrorClass::Connect | ErrorClass::Tls | ErrorClass::Status(429) => {
                 self.open(Cause::Target, failed, error, policy, now)
             }
@@ -250,23 +259,27 @@ impl Breaker {
         policy: &RetryPolicy,
         now: Instant,
     ) -> Change {
+        if !failed.before {
+            self.stumbled = Some(now);
+        }
         if !self.is_closed() {
             return self.open(Cause::Stumbles, failed, error, policy, now);
         }
-        if failed.before {
-            return Change::None;
+        if !failed.before {
+            self.refusal = None;
+            self.failing.insert(failed.key.to_owned());
         }
-        let long_ago = |at: Instant| now.saturating_duration_since(at) > FORGIVEN;
-        if self.failing.is_empty() && self.opened.is_none_or(long_ago) {
-            self.patience = FAILING_KEYS;
-        }
-        self.refusal = None;
-        self.failing.insert(failed.key.to_owned());
-        debug_assert!(self.failing.len() <= self.patience, "it opens over so many, and forgets them");
-        match self.failing.len() >= self.patience {
+        // Without a success since, those that failed for the first time a minute ago count as they would now.
+        let most = if self.lately(now) { MANY_FAILING.max(2 * self.concurrency) } else { FAILING_KEYS };
+        match self.failing.len() >= most {
             true => self.open(Cause::Stumbles, failed, error, policy, now),
             false => Change::None,
         }
+    }
+
+    /// Whether another key has succeeded within the last minute.
+    fn lately(&self, now: Instant) -> bool {
+        self.succeeded.is_some_and(|at| now.saturating_duration_since(at) < LATELY)
     }
 
     fn refused(
@@ -287,18 +300,17 @@ impl Breaker {
         }
         let enough = keys.len() >= REFUSED_KEYS;
         let of_the_target = matches!(status, FAILED | 300..=399 | 400 | 401 | 403 | 404 | 405);
-        let lately = self.succeeded.is_some_and(|at| now.saturating_duration_since(at) < LATELY);
-        if of_the_target && ((enough && !lately) || self.is_open_over_refusals()) {
+        if of_the_target && ((enough && !self.lately(now)) || self.is_open_over_refusals()) {
             return self.open(Cause::Refusals, failed, error, policy, now);
         }
-        self.answered(now)
+        self.answered()
     }
 
     /// It answers, if not as we want: whatever kept us away is over.
-    fn answered(&mut self, now: Instant) -> Change {
+    fn answered(&mut self) -> Change {
         self.failing.clear();
         match self.state {
-            BreakerState::Probing => self.close(now),
+            BreakerState::Probing => self.close(),
             BreakerState::Closed | BreakerState::Open { .. } => Change::None,
         }
     }
@@ -332,22 +344,15 @@ impl Breaker {
         self.state = BreakerState::Open { until };
         self.cause = cause;
         self.failing.clear();
-        if was_closed {
-            self.opened = Some(now);
-            Change::Opened
-        } else {
-            Change::None
-        }
+        if was_closed { Change::Opened } else { Change::None }
     }
 
-    fn close(&mut self, now: Instant) -> Change {
-        let soon = self.opened.is_some_and(|at| now.saturating_duration_since(at) < LATELY);
-        self.patience = match self.cause {
-            Cause::Stumbles if soon => (self.patience * 2).min(MOST_FAILING),
-            Cause::Stumbles | Cause::Target | Cause::Refusals => FAILING_KEYS,
-        };
+    fn close(&mut self) -> Change {
         self.state = BreakerState::Closed;
-        self.allowed = 1;
+        self.allowed = match self.cause {
+            Cause::Target | Cause::Refusals => 1,
+            Cause::Stumbles => self.concurrency.min(2),
+        };
         self.fresh_at = None;
         self.refusal = None;
         self.failing.clear();
@@ -426,6 +431,9 @@ mod tests {
             ("a:429", "open for 1 s"),
             ("a:429/20", "open for 20 s"),
             ("a:503/5", "open for 5 s"),
+            // While others succeed it takes many more.
+            ("ok a:500 b:500 c:t d:n e:500", "closed, 16 at once"),
+            ("ok a:500 b:500 +60 c:500", "open for 1 s"),
             // One key that makes the target stumble stays its own problem.
             ("a:500 a:500 a:500", "closed, 16 at once"),
             ("a:500 ok b:500 ok a:t", "closed, 16 at once"),
@@ -460,6 +468,9 @@ mod tests {
             ("A:500 B:500 C:t D:n", "closed, 16 at once"),
             ("a:500 B:500 C:500", "closed, 16 at once"),
             ("a:500 B:500 c:500", "open for 1 s"),
+            // Once nothing has succeeded for a minute, it shows that the others of that minute were right.
+            ("ok a:500 b:500 +60 B:500", "open for 1 s"),
+            ("ok a:500 +60 A:500 B:500", "closed, 16 at once"),
             // What only the target can cause is its own, whoever it is said to.
             ("A:c", "open for 1 s"),
             ("A:503/5", "open for 5 s"),
@@ -472,17 +483,33 @@ mod tests {
     }
 
     #[test]
-    fn a_wrong_opening_makes_the_next_one_take_more_keys() {
-        let wrong = "a:500 b:500 +1 begin ok";
-        for (script, expected) in [
-            (format!("{wrong} c:500 d:500 e:500"), "closed, 1 at once"),
-            (format!("{wrong} c:500 d:500 e:500 f:500"), "open for 1 s"),
-            // It was down for more than a minute, so the opening was right.
-            ("a:500 b:500 +1 begin c:500 +70 begin ok c:500 d:500".to_owned(), "open for 1 s"),
-            (format!("{wrong} +601 c:500 d:500"), "open for 1 s"),
-        ] {
-            assert_eq!(after(&script), expected, "{script}");
+    fn while_others_succeed_it_opens_over_many_keys_in_a_row() {
+        let (keys, mut now) = (MANY_FAILING.max(2 * 16), Instant::now());
+        let mut breaker = Breaker::new(16);
+        breaker.success(now);
+        let fails = |breaker: &mut Breaker, n: usize, now| {
+            let key = n.to_string();
+            breaker.failure(
+                Failed { key: &key, before: false },
+                &ActionError::new(ErrorClass::Timeout, ""),
+                &POLICY,
+                now,
+            )
+        };
+        for n in 1..keys {
+            assert_eq!(fails(&mut breaker, n, now), Change::None, "{n}");
         }
+        assert_eq!(fails(&mut breaker, keys, now), Change::Opened);
+        // The newest are tried beside the oldest from the first stumble on, until one of the oldest succeeds.
+        assert!(breaker.is_event_suspect(now));
+        now += Duration::from_secs(1);
+        breaker.begin();
+        assert_eq!(breaker.success(now), Change::Closed);
+        assert_eq!((breaker.allowed(), breaker.is_event_suspect(now)), (2, true));
+        breaker.acquit();
+        assert!(!breaker.is_event_suspect(now));
+        fails(&mut breaker, 0, now);
+        assert!(breaker.is_event_suspect(now) && !breaker.is_event_suspect(now + LATELY));
     }
 
     #[test]
@@ -512,7 +539,7 @@ mod tests {
     fn what_has_never_failed_probes_soon_where_an_event_may_be_at_fault() {
         let long = "+9 begin A:500 +9 begin A:500 +9 begin A:500 +9 begin";
         for (script, fresh, all) in [
-            (format!("a:500 b:500 {long} c:500"), 5, 16),
+            (format!("a:500 b:500 {long} c:500"), 3, 16),
             (format!("a:500 b:500 {long} C:500"), 0, 16),
             (format!("a:c {long} c:c"), 16, 16),
             (format!("a:500 b:500 {long} c:503/20"), 20, 20),

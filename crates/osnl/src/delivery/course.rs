@@ -143,7 +143,8 @@ impl Course {
     pub(super) fn wake_at(&mut self, next_due: Option<Instant>, now: Instant) -> Instant {
         // What is due already and was not claimed is about to be: its commit is under way, or the journal's clock is behind
         // by less than its tick.
-        let next_due = next_due.filter(|_| self.schedule.room() > 0).map(|at| at.max(now + TICK));
+        let next_due =
+            next_due.filter(|_| self.schedule.claim_limits(now).due > 0).map(|at| at.max(now + TICK));
         // What is held for longer than it may is looked at with a sweep.
         let own = [self.schedule.wake_at(now), self.schedule.hold_ends(now).filter(|at| *at > now)];
         let own = own.into_iter().flatten().filter(|_| self.may_attempt() && !self.draining);

@@ -11,7 +11,7 @@ use std::time::SystemTime;
 
 use tokio::time::Instant;
 
-use super::breaker::{Breaker, BreakerState, Change, Failed};
+use super::breaker::{Breaker, Change, Failed};
 use super::gather::Pace;
 use super::limits::HostLimits;
 use super::policy::RetryPolicy;
@@ -83,15 +83,7 @@ impl Hosts {
     pub(super) fn next_at(&mut self, name: &str, fresh: bool, now: Instant) -> Option<Instant> {
         let Some(host) = self.hosts.get_mut(name) else { return Some(now) };
         let paced = host.pace.next_at(now).unwrap_or(now);
-        match host.breaker.state() {
-            BreakerState::Probing => None,
-            BreakerState::Closed if host.breaker.allowance(now, host.calls, fresh) == 0 => None,
-            BreakerState::Closed => Some(paced),
-            BreakerState::Open { .. } if host.calls > 0 => None,
-            BreakerState::Open { until } => {
-                Some(host.breaker.opens_at(fresh).unwrap_or(until).max(now).max(paced))
-            }
-        }
+        host.breaker.next_at(now, host.calls, fresh).map(|at| at.max(paced))
     }
 
     pub(super) fn may_begin(&mut self, name: &str, fresh: bool, now: Instant) -> bool {

@@ -31,7 +31,7 @@ use super::limits::{Clock, Hold, HostLimits, Limits};
 use super::outages::{Outage, Outages};
 use super::policy::RetryPolicy;
 use crate::action::Event;
-use crate::journal::{Claimed, DeliveryId};
+use crate::journal::{ClaimLimits, Claimed, DeliveryId};
 
 /// The fewest claims, for a choice of probes.
 const FEWEST: usize = 16;
@@ -76,13 +76,23 @@ struct Call {
     deliveries: usize,
     /// How many of them have not reported.
     left: usize,
-    /// All of them had failed before.
-    again: bool,
+    kind: Kind,
     /// It shows whether a target or host that is held is back.
     probe: bool,
     /// The settings that it was made with.
     settings: u64,
     host: Option<Arc<str>>,
+}
+
+/// The deliveries that a call is made with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Kind {
+    /// The oldest that have never failed.
+    Oldest,
+    /// The newest that have never failed, beside them.
+    Newest,
+    /// Such that had failed before.
+    Again,
 }
 
 #[derive(Debug)]
@@ -105,12 +115,18 @@ pub(super) struct Schedule {
     calls: HashMap<u64, Call>,
     last_call: u64,
     items: HashMap<DeliveryId, Item>,
+    /// How many of the items had failed before.
+    failed: usize,
     /// No attempt is left to them: they go back to the broker when they are due and claimed again.
     exhausted: HashMap<DeliveryId, Instant>,
     /// Calls since the last one of deliveries that had failed before.
     turn: usize,
-    /// The next probe takes the newest delivery, not the oldest.
+    /// It is the turn of the newest delivery, not of the oldest.
     newest: bool,
+    /// The latest probe took a delivery that had just come, out of turn.
+    out_of_turn: bool,
+    /// The newest delivery that has been attempted.
+    latest: DeliveryId,
     /// Whether an attempt may begin.
     runs: bool,
     /// Runs while the breaker is closed: what ages, ages by it.
@@ -143,9 +159,12 @@ impl Schedule {
             calls: HashMap::new(),
             last_call: 0,
             items: HashMap::new(),
+            failed: 0,
             exhausted: HashMap::new(),
             turn: 0,
             newest: false,
+            out_of_turn: false,
+            latest: DeliveryId(0),
             runs: true,
             closed: Clock::stopped(),
             hold: None,
@@ -183,15 +202,38 @@ impl Schedule {
         self.under_way.len()
     }
 
-    /// How many more may be claimed.
-    pub(super) fn room(&self) -> usize {
-        self.window().saturating_sub(self.items.len())
+    /// What may be claimed now. Deliveries that have never failed and those that are due again have places of their own, so
+    /// however many there are of one kind, the other has its places. What has failed and is not due is not among the claims,
+    /// so it never fills them.
+    ///
+    /// While the target is held, a probe may be made with the newest delivery. Where events may be at fault, half of the
+    /// calls may be made with the newest, and each that is newer still has a place at once.
+    pub(super) fn claim_limits(&self, now: Instant) -> ClaimLimits {
+        let window = self.window();
+        let (suspect, held) = (self.breaker.is_event_suspect(now), !self.breaker.is_closed());
+        let of_newest = |id: &&DeliveryId| self.items.get(id).is_some_and(|item| item.claimed.newest);
+        let newest = match suspect || held {
+            true => self.fresh.iter().rev().take_while(of_newest).count(),
+            false => 0,
+        };
+        let wanted = ClaimLimits {
+            oldest: window.saturating_sub(self.items.len() - self.failed - newest),
+            due: (window / 2).saturating_sub(self.failed),
+            ..ClaimLimits::default()
+        };
+        let ahead = if suspect { (self.concurrency / 2).max(1) * self.batch.most } else { 1 };
+        match (suspect || held) && !self.batch.whole {
+            true if newest < ahead => ClaimLimits { newest: ahead - newest, ..wanted },
+            true if suspect => {
+                // One at a time, so that what comes in a row does not take all places.
+                let newest = usize::from(newest < window);
+                ClaimLimits { newest, newer_than: self.fresh.last().copied(), ..wanted }
+            }
+            true | false => wanted,
+        }
     }
 
-    /// The most claims. The journal gives neither deliveries that have never failed nor those that are due again less
-    /// than a quarter of the places, so a quarter is what all calls at once need: either kind alone can keep every call
-    /// busy, and however many of the other kind there are, these have their places. What has failed and is not due is not
-    /// among the claims, so it never fills them.
+    /// The most claims of deliveries that have never failed. Half as many are of those that have.
     pub(super) fn window(&self) -> usize {
         let gathered = (self.concurrency * self.batch.most).min(MOST_GATHERED);
         (self.concurrency * 4).max(gathered).max(self.batch.most * 2).max(FEWEST)
@@ -218,6 +260,7 @@ impl Schedule {
     fn ready(&mut self, item: Item) {
         let id = item.claimed.id;
         if item.has_failed() {
+            self.failed += 1;
             self.again.insert(id)
         } else {
             self.fresh.insert(id)
@@ -278,7 +321,9 @@ impl Schedule {
     fn forget(&mut self, id: DeliveryId) -> Option<Item> {
         self.fresh.remove(&id);
         self.again.remove(&id);
-        self.items.remove(&id)
+        let item = self.items.remove(&id)?;
+        self.failed -= usize::from(item.has_failed());
+        Some(item)
     }
 }
 

@@ -2,6 +2,7 @@
 
 mod failing;
 mod neighbours;
+mod rows;
 
 use std::sync::Mutex;
 

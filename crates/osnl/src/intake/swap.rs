@@ -113,8 +113,8 @@ mod tests {
     use osnl_model::{NotificationFilter, Pattern};
 
     use super::*;
-    use crate::journal::Journal as _;
     use crate::journal::memory::{MemoryJournal, MemoryLimits};
+    use crate::journal::{ClaimLimits, Journal as _};
     use crate::rule::Rule;
 
     #[test]
@@ -143,7 +143,10 @@ mod tests {
         // What the old rules had reserved is used by what the new ones want: nothing is free beside it.
         let receipts: Vec<_> = (0..4).map(|n| live.notify(Received::sample(body("two", n), false))).collect();
         assert!(journal.reserve(&[], 1).now_or_never().is_none());
-        assert_eq!(journal.claim("a", 9).now_or_never().map(|claimed| claimed.len()), Some(4));
+        assert_eq!(
+            journal.claim("a", ClaimLimits::in_order(9)).now_or_never().map(|claimed| claimed.len()),
+            Some(4)
+        );
         // Whoever waits for a place waits for those of the rules that count.
         let waits = live.reserve(1);
         tokio::pin!(waits);

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::*;
 use crate::journal::memory::{MemoryJournal, MemoryLimits};
-use crate::journal::{Journal, Outcome};
+use crate::journal::{ClaimLimits, Journal, Outcome};
 
 #[test]
 fn places_are_filled_up_before_the_last_is_used() {
@@ -21,7 +21,7 @@ fn places_are_filled_up_before_the_last_is_used() {
     receipts.extend((3..7).map(notify));
     // Eight places, seven entries: the last is given, without waiting for more.
     assert_eq!(engine.reserve(4).now_or_never(), Some(1));
-    for claimed in journal.claim("a", 7).now_or_never().unwrap() {
+    for claimed in journal.claim("a", ClaimLimits::in_order(7)).now_or_never().unwrap() {
         journal.end(claimed.id, Outcome::Delivered.into());
     }
     assert_eq!(engine.reserve(4).now_or_never(), Some(4));
@@ -48,7 +48,7 @@ fn an_action_s_own_condition_is_asked_for_each_of_its_deliveries() {
         "payload": {"ports": [{"id": "1", "name": "a"}, {"id": "2", "name": "b"}]}}"#;
     let _receipt = engine.notify(Received::sample(body.to_owned(), false));
     let claimed = |action| {
-        let claimed = journal.claim(action, 9).now_or_never().unwrap_or_default();
+        let claimed = journal.claim(action, ClaimLimits::in_order(9)).now_or_never().unwrap_or_default();
         claimed.iter().map(|c| c.event.resource).collect::<Vec<_>>()
     };
     assert_eq!(claimed("all"), [Some(0), Some(1)]);
@@ -189,7 +189,7 @@ fn parts_have_their_own_keys_and_payloads() {
     let body = r#"{"event_type": "port.create.end", "message_id": "1", "_context_user": "u",
         "payload": {"ports": [{"id": "P1", "device_id": "D"}, {"id": "P2"}, {}, {"id": "P4"}]}}"#;
     drop(engine.notify(Received::sample(body, false)));
-    let claimed = journal.claim("a", 9).now_or_never().unwrap();
+    let claimed = journal.claim("a", ClaimLimits::in_order(9)).now_or_never().unwrap();
     let seen: Vec<_> = claimed
         .iter()
         .map(|c| (c.event.resource, c.key.clone(), c.event.names().notification().payload.to_string()))

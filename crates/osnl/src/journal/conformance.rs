@@ -12,8 +12,8 @@ use super::Handover;
 use super::memory::{MemoryJournal, MemoryLimits};
 use super::sqlite::{SqliteJournal, SqliteOptions};
 use super::{
-    Begin, Claimed, DeliveryId, End, Entry, Journal, JournalState, NewDelivery, Outcome, Permit, Receipt,
-    Retry, Settle, Used,
+    Begin, ClaimLimits, Claimed, DeliveryId, End, Entry, Journal, JournalState, NewDelivery, Outcome, Permit,
+    Receipt, Retry, Settle, Used,
 };
 use crate::metrics::Counters;
 use crate::received::Received;
@@ -83,14 +83,14 @@ pub(super) async fn append(journal: &dyn Journal, entry: Entry) -> Receipt {
 pub(super) async fn claim(journal: &dyn Journal, action: &str, expected: usize) -> Vec<Claimed> {
     let mut claimed = Vec::new();
     while claimed.len() < expected {
-        claimed.extend(within(journal.claim(action, 10)).await);
+        claimed.extend(within(journal.claim(action, ClaimLimits::in_order(10))).await);
     }
-    if let Some(more) = journal.claim(action, 10).now_or_never() {
+    if let Some(more) = journal.claim(action, ClaimLimits::in_order(10)).now_or_never() {
         claimed.extend(more);
     }
     // What was asked for before has been looked for when this is done.
     within(journal.set_aside(Received::sample("barrier", false), "barrier".into())).await;
-    claimed.extend(journal.claim(action, 10).now_or_never().unwrap_or_default());
+    claimed.extend(journal.claim(action, ClaimLimits::in_order(10)).now_or_never().unwrap_or_default());
     claimed
 }
 
@@ -167,7 +167,7 @@ async fn a_receipt_completes_when_everything_is_safe() {
 async fn a_claim_that_was_not_answered_claims_nothing() {
     for rig in rigs() {
         let journal = &*rig.journal;
-        let mut unanswered = journal.claim("a", 10);
+        let mut unanswered = journal.claim("a", ClaimLimits::in_order(10));
         assert!((&mut unanswered).now_or_never().is_none());
         let _receipt = append(journal, entry("1", "k", false)).await;
         within(journal.set_aside(Received::sample("barrier", false), "barrier".into())).await;
@@ -456,14 +456,14 @@ async fn a_retry_waits_in_the_journal_and_nothing_of_its_lane_overtakes_it() {
 }
 
 #[tokio::test]
-async fn of_those_that_failed_the_longest_due_comes_first_and_others_come_too() {
+async fn a_claim_takes_as_many_of_each_kind_as_it_may() {
     for rig in rigs() {
         let journal = &*rig.journal;
         let mut receipts = Vec::new();
         for n in 0..PLACES {
             receipts.push(append(journal, entry(&n.to_string(), &n.to_string(), false)).await);
         }
-        let claimed = within(journal.claim("a", 4)).await;
+        let claimed = within(journal.claim("a", ClaimLimits::in_order(4))).await;
         let claimed = if claimed.len() == 4 { claimed } else { panic!("{}", claimed.len()) };
         // A store's clock may count whole milliseconds.
         let now = Instant::now();
@@ -471,17 +471,30 @@ async fn of_those_that_failed_the_longest_due_comes_first_and_others_come_too() 
         for (claimed, due) in claimed.iter().zip(dues) {
             journal.retry_at(claimed.id, Retry { due, used: attempts(1), answer: String::new() });
         }
-        let mut seen: Vec<(String, bool)> = Vec::new();
-        while seen.iter().filter(|(_, failed)| *failed).count() < 4 {
-            let some = within(journal.claim("a", 1)).await;
-            seen.extend(some.iter().map(|c| (names(std::slice::from_ref(c))[0].to_owned(), c.used.made > 0)));
+        let mut seen = Vec::new();
+        let (newest, newer_than) = (1, Some(claimed[3].id));
+        for limits in [
+            ClaimLimits { due: 2, ..ClaimLimits::default() },
+            ClaimLimits { newest, newer_than, ..ClaimLimits::default() },
+            ClaimLimits { oldest: 1, newest, ..ClaimLimits::default() },
+            ClaimLimits { oldest: 9, ..ClaimLimits::default() },
+            ClaimLimits { due: 9, ..ClaimLimits::default() },
+        ] {
+            let some = within(journal.claim("a", limits)).await;
+            assert!(some.iter().all(|one| one.used.made == u32::from(limits.due > 0)), "{some:?}");
+            assert_eq!(some.iter().filter(|one| one.newest).count(), limits.newest, "{some:?}");
+            seen.push(names(&some).join(" "));
         }
-        let of = |failed| -> Vec<&str> {
-            seen.iter().filter(|one| one.1 == failed).map(|one| one.0.as_str()).collect()
-        };
-        assert_eq!(of(true), ["1", "3", "2", "0"], "{seen:?}");
-        assert_eq!(of(false), ["4", "5", "6", "7"][..of(false).len()], "{seen:?}");
-        assert!(of(false).len() >= 3, "{seen:?}");
+        // Of those that failed the longest due comes first.
+        assert_eq!(seen, ["1 3", "7", "6 4", "5", "2 0"], "durable {}", rig.durable);
+        let newer_than = Some(DeliveryId(u64::MAX));
+        journal.end(claimed[0].id, Outcome::Returned.into());
+        assert!(
+            journal
+                .claim("a", ClaimLimits { newest, newer_than, ..ClaimLimits::default() })
+                .now_or_never()
+                .is_none()
+        );
     }
 }
 
@@ -494,7 +507,7 @@ async fn an_action_that_is_gone_returns_what_the_broker_keeps() {
         for (id, key) in [("1", "k"), ("2", "k"), ("3", "other"), ("4", "third")] {
             receipts.push(append(journal, entry(id, key, false)).await);
         }
-        let claimed = within(journal.claim("a", 2)).await;
+        let claimed = within(journal.claim("a", ClaimLimits::in_order(2))).await;
         // The last attempt ends after the loop has let go of everything else: the next of its lane has no loop.
         journal.end(claimed[0].id, Outcome::Delivered.into());
         let retry =

@@ -30,9 +30,8 @@ pub use self::limits::MemoryLimits;
 use self::recent::Recent;
 use super::begin::{self, Begin};
 use super::identity::Identity;
-use super::share::Share;
 use super::{
-    Claimed, DeliveryId, End, Entry, Journal, JournalState, Learnt, NewDelivery, Obstacle, Paused, Permit,
+    ClaimLimits, Claimed, DeliveryId, End, Entry, Journal, JournalState, Learnt, Obstacle, Paused, Permit,
     Places, Receipt, Retry, Settle, Used,
 };
 use crate::action::Event;
@@ -88,8 +87,8 @@ struct Open {
     received: Arc<Received>,
     notification: Arc<Notification>,
     identity: Identity,
-    /// What was appended, and what was made later in place of what was given up.
-    wanted: Vec<NewDelivery>,
+    /// Rule, action and resource of what was appended, and of what was made later in place of what was given up.
+    wanted: HashSet<(Arc<str>, Arc<str>, Option<u32>)>,
     outstanding: usize,
     returned: bool,
     /// Of each time that the message came: all complete.
@@ -127,7 +126,6 @@ struct Lanes {
     claimable: BTreeSet<DeliveryId>,
     /// Heads of their lane that wait for a retry, or whose retry is due.
     waiting: BTreeSet<(Instant, DeliveryId)>,
-    share: Share,
     /// How many have had an outcome.
     ended: u64,
 }
@@ -184,7 +182,7 @@ impl Journal for MemoryJournal {
 
     fn obstacle(&self, actions: &[Arc<str>]) -> Option<Obstacle> {
         let state = self.lock();
-        let concerns = |entry: &&Open| entry.wanted.iter().any(|new| actions.contains(&new.action));
+        let concerns = |entry: &&Open| entry.wanted.iter().any(|(_, action, _)| actions.contains(action));
         let open = state.entries.values().filter(concerns).count();
         let ended =
             actions.iter().filter_map(|action| state.actions.get(action)).map(|lanes| lanes.ended).sum();
@@ -254,7 +252,11 @@ impl Journal for MemoryJournal {
                 received: entry.received,
                 notification: entry.notification,
                 identity,
-                wanted: entry.deliveries,
+                wanted: entry
+                    .deliveries
+                    .into_iter()
+                    .map(|new| (new.rule, new.action, new.resource))
+                    .collect(),
                 outstanding,
                 returned: false,
                 receipts: vec![sender],
@@ -276,12 +278,12 @@ impl Journal for MemoryJournal {
         Receipt::complete(Settle::Acknowledge)
     }
 
-    fn claim<'a>(&'a self, action: &'a str, at_most: usize) -> BoxFuture<'a, Vec<Claimed>> {
+    fn claim<'a>(&'a self, action: &'a str, wanted: ClaimLimits) -> BoxFuture<'a, Vec<Claimed>> {
         Box::pin(async move {
             loop {
                 // Armed before looking, so that what is appended in between is not missed.
                 let claimable = self.claimable.notified();
-                let claimed = self.lock().claim(action, at_most);
+                let claimed = self.lock().claim(action, wanted);
                 if !claimed.is_empty() {
                     return claimed;
                 }
@@ -419,23 +421,31 @@ impl State {
         self.last
     }
 
-    fn claim(&mut self, action: &str, at_most: usize) -> Vec<Claimed> {
+    fn claim(&mut self, action: &str, wanted: ClaimLimits) -> Vec<Claimed> {
         self.retired.remove(action);
         let Some(lanes) = self.actions.get_mut(action) else { return Vec::new() };
         let now = Instant::now();
-        let due = lanes.waiting.iter().take_while(|(due, _)| *due <= now).take(at_most).count();
-        let (fresh, retries) = lanes.share.of(at_most, lanes.claimable.len(), due);
-        let retries = std::iter::from_fn(|| lanes.waiting.pop_first()).map(|(_, id)| id).take(retries);
-        let mut ids: Vec<DeliveryId> = retries.collect();
-        ids.extend(std::iter::from_fn(|| lanes.claimable.pop_first()).take(fresh));
+        let mut ids = Vec::new();
+        while ids.len() < wanted.due && lanes.waiting.first().is_some_and(|(due, _)| *due <= now) {
+            ids.extend(lanes.waiting.pop_first().map(|(_, id)| (id, false)));
+        }
+        let newer = |id: &DeliveryId| wanted.newer_than.is_none_or(|than| *id > than);
+        for _ in 0..wanted.newest {
+            let Some(id) = lanes.claimable.last().copied().filter(newer) else { break };
+            lanes.claimable.remove(&id);
+            ids.push((id, true));
+        }
+        ids.extend(
+            std::iter::from_fn(|| lanes.claimable.pop_first()).take(wanted.oldest).map(|id| (id, false)),
+        );
         let mut claimed = Vec::new();
-        for id in ids {
+        for (id, newest) in ids {
             let Some(pending) = self.deliveries.get_mut(&id) else { continue };
             let Some(open) = self.entries.get(&pending.entry) else { continue };
             pending.claimed = true;
             pending.due = None;
             let event = open.event(pending);
-            claimed.push(Claimed { id, key: pending.key.clone(), event, used: pending.used });
+            claimed.push(Claimed { id, key: pending.key.clone(), event, used: pending.used, newest });
         }
         claimed
     }
@@ -461,7 +471,10 @@ impl State {
             }
             if let Some(lane) = lanes.by_key.get_mut(&pending.lane) {
                 let was_first = lane.front() == Some(&id);
-                lane.retain(|other| *other != id);
+                match was_first {
+                    true => drop(lane.pop_front()),
+                    false => lane.retain(|other| *other != id),
+                }
                 match lane.front() {
                     Some(next) if was_first => {
                         lanes.claimable.insert(*next);

@@ -73,8 +73,8 @@ pub use self::selection::Changing;
 use self::writer::{Appending, Apply, Command, Due, Writer};
 use super::identity::Identity;
 use super::{
-    Begin, Claimed, DeliveryId, End, Entry, Journal, JournalState, Learnt, Obstacle, Paused, Permit, Receipt,
-    Retry, Used,
+    Begin, ClaimLimits, Claimed, DeliveryId, End, Entry, Journal, JournalState, Learnt, Obstacle, Paused,
+    Permit, Receipt, Retry, Used,
 };
 use crate::ends::{self, Ends};
 use crate::metrics::Counters;
@@ -405,7 +405,7 @@ impl Journal for SqliteJournal {
         receipt
     }
 
-    fn claim<'a>(&'a self, action: &'a str, at_most: usize) -> BoxFuture<'a, Vec<Claimed>> {
+    fn claim<'a>(&'a self, action: &'a str, wanted: ClaimLimits) -> BoxFuture<'a, Vec<Claimed>> {
         Box::pin(async move {
             loop {
                 let changed = self.shared.claimable.changed.notified();
@@ -414,7 +414,7 @@ impl Journal for SqliteJournal {
                 changed.as_mut().enable();
                 if self.shared.state.borrow().takes_outcomes() {
                     let now = self.shared.clock.now();
-                    let (claimed, ask) = self.shared.claimable.claim(action, at_most, now);
+                    let (claimed, ask) = self.shared.claimable.claim(action, wanted, now);
                     if ask.is_any() {
                         self.send(Command::Fetch(action.into(), ask, now));
                     }

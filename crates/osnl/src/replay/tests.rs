@@ -1,6 +1,7 @@
 //! What a replay appends, to a real file.
 
 use super::*;
+use crate::journal::ClaimLimits;
 use crate::journal::sqlite::{Filter, Page, Reader, SqliteJournal, SqliteOptions};
 use crate::metrics::Counters;
 use crate::native::{Sources, load_texts};
@@ -116,7 +117,7 @@ async fn events_are_chosen_and_say_what_was_done_about_them() {
     let file = File::new();
     file.append(&planned(0..3, &["ports"]), Live::default()).await.unwrap();
     let journal = SqliteJournal::open(file.options(), file.counters.clone()).unwrap();
-    let claimed = journal.claim("audit", 1).await;
+    let claimed = journal.claim("audit", ClaimLimits::in_order(1)).await;
     journal.end(claimed[0].id, Outcome::Delivered.into());
     journal.close().await;
     drop(journal);

@@ -7,6 +7,7 @@ use osnl_transport::MemoryBroker;
 
 use super::*;
 use crate::intake::Intake as _;
+use crate::journal::ClaimLimits;
 use crate::received::Received;
 
 const BEFORE: &str = "[DEFAULT]\nstate_dir = DIR\n[journal]\nconnection = memory://\n\
@@ -45,7 +46,12 @@ fn at_once(running: &Running) -> usize {
         );
         drop(live.notify(Received::sample(body, false)));
     }
-    running.parts.journal.claim("post", 10).now_or_never().map_or(0, |claimed| claimed.len())
+    running
+        .parts
+        .journal
+        .claim("post", ClaimLimits::in_order(10))
+        .now_or_never()
+        .map_or(0, |claimed| claimed.len())
 }
 
 /// Finding 13: what rules know of an action's settings is compared as it was built, so a reload leaves what a restart

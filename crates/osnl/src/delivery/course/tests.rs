@@ -68,6 +68,7 @@ impl Steps {
             key: Some(format!("key{id}")),
             event: Self::event(),
             used: Used::default(),
+            newest: false,
         };
         self.step(Wake::Claimed(ids.map(|id| (claimed(id), None)).collect()))
     }

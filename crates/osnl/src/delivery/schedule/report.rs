@@ -7,7 +7,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::calls::Back;
-use super::{DeliveryId, Item, Schedule, WhenExhausted};
+use super::{DeliveryId, Item, Kind, Schedule, WhenExhausted};
 use crate::action::{ActionError, Done, ErrorClass, Event};
 use crate::delivery::breaker::{Breaker, Change, Failed, LONGEST_OPEN};
 use crate::delivery::limits::OnDead;
@@ -89,7 +89,7 @@ impl Schedule {
         out: &mut Vec<Consequence>,
     ) {
         let Some(back) = self.returned(id) else { return };
-        let Some(mut item) = self.items.remove(&id) else { return };
+        let Some(mut item) = self.forget(id) else { return };
         item.claimed.event = event;
         if let Some(host) = host {
             self.has_hosts = true;
@@ -114,6 +114,9 @@ impl Schedule {
                         Some(host) => self.hosts.success(host, now),
                         None => self.breaker.success(now),
                     };
+                    if back.kind == Kind::Oldest && item.host.is_none() {
+                        self.breaker.acquit();
+                    }
                     if change == Change::Closed {
                         out.push(Consequence::Closed { host: item.host.clone() });
                     }
@@ -285,6 +288,8 @@ impl Schedule {
             Change::None => {}
             Change::Closed => out.push(Consequence::Closed { host }),
             Change::Opened => {
+                // The oldest have just failed.
+                self.newest |= self.breaker.is_event_suspect(now);
                 let until = self.breaker_of(item).and_then(|breaker| breaker.opens_at(false));
                 let pause = until.map_or(Duration::ZERO, |until| until.saturating_duration_since(now));
                 out.push(Consequence::Opened { host, error: error.to_string(), pause });

@@ -29,6 +29,7 @@ fn claimed(id: u64, key: &str) -> Claimed {
             progress: Default::default(),
         },
         used: Used::default(),
+        newest: false,
     }
 }
 

@@ -6,7 +6,7 @@ use osnl_core::event::Enriched;
 use tokio::sync::watch;
 
 use super::*;
-use crate::journal::{Claimed, End, JournalState, Obstacle, Paused, Permit, Retry, Used};
+use crate::journal::{ClaimLimits, Claimed, End, JournalState, Obstacle, Paused, Permit, Retry, Used};
 
 /// A journal in memory whose state is the test's.
 struct Moody {
@@ -35,8 +35,8 @@ impl Journal for Moody {
         self.inner.set_aside(received, reason)
     }
 
-    fn claim<'a>(&'a self, action: &'a str, at_most: usize) -> BoxFuture<'a, Vec<Claimed>> {
-        self.inner.claim(action, at_most)
+    fn claim<'a>(&'a self, action: &'a str, wanted: ClaimLimits) -> BoxFuture<'a, Vec<Claimed>> {
+        self.inner.claim(action, wanted)
     }
 
     fn attempted(&self, delivery: DeliveryId, used: Used, answer: &str) {

@@ -9,9 +9,13 @@ use crate::journal::sqlite::{SqliteJournal, SqliteOptions};
 
 /// Fails about events whose id begins with `bad`.
 #[derive(Default)]
-struct Judge {
-    good: AtomicU64,
+pub(super) struct Judge {
+    pub(super) good: AtomicU64,
     bad: AtomicU64,
+    /// The ids of the good ones, as they succeeded.
+    pub(super) order: Mutex<Vec<String>>,
+    /// What it says to all.
+    pub(super) down: Mutex<Option<ErrorClass>>,
 }
 
 impl Action for Judge {
@@ -32,15 +36,28 @@ impl Action for Judge {
                 self.bad.fetch_add(1, Ordering::Relaxed);
                 return Err(failed);
             }
-            if event.notification.message_id.as_deref().is_some_and(|id| id.starts_with("bad")) {
+            let id = event.notification.message_id.as_deref().unwrap_or_default();
+            if let Some(class) = *self.down.lock().unwrap() {
+                return Err(ActionError::new(class, "down"));
+            }
+            if id.starts_with("bad") || id.starts_with("slow") {
                 self.bad.fetch_add(1, Ordering::Relaxed);
                 return Err(ActionError::new(ErrorClass::Status(500), "told so"));
             }
             self.good.fetch_add(1, Ordering::Relaxed);
+            self.order.lock().unwrap().push(id.to_owned());
             Ok(Done::Delivered("told so".to_owned()))
         };
         let verdicts = events.iter().map(judge).collect();
-        Box::pin(async move { verdicts })
+        let is_slow =
+            |event: &Event| event.notification.message_id.as_deref().is_some_and(|id| id.starts_with("slow"));
+        let pause = if events.iter().any(is_slow) { Duration::from_secs(4) } else { Duration::ZERO };
+        Box::pin(async move {
+            if !pause.is_zero() {
+                tokio::time::sleep(pause).await;
+            }
+            verdicts
+        })
     }
 
     fn target(&self) -> String {
@@ -54,17 +71,17 @@ impl Action for Judge {
     }
 }
 
-struct Street {
-    journal: Arc<dyn Journal>,
-    action: Arc<Judge>,
-    breaker: watch::Receiver<BreakerState>,
+pub(super) struct Street {
+    pub(super) journal: Arc<dyn Journal>,
+    pub(super) action: Arc<Judge>,
+    pub(super) breaker: watch::Receiver<BreakerState>,
     shutdown: Shutdown,
     task: tokio::task::JoinSet<()>,
-    good: u64,
+    pub(super) good: u64,
 }
 
 impl Street {
-    fn start(journal: Arc<dyn Journal>) -> Self {
+    pub(super) fn start(journal: Arc<dyn Journal>) -> Self {
         let action = Arc::new(Judge::default());
         let settings = DeliverySettings {
             concurrency: 16,
@@ -89,7 +106,7 @@ impl Street {
         Self { journal, action, breaker, shutdown, task, good: 0 }
     }
 
-    async fn append(&mut self, id: &str) {
+    pub(super) async fn append(&mut self, id: &str) {
         let body = format!(r#"{{"message_id": "{id}", "event_type": "port.delete.end", "payload": {{}}}}"#);
         let received = Received::sample(body, false);
         let notification = Arc::new(received.decode().unwrap());
@@ -121,7 +138,7 @@ impl Street {
         self.at_once(what, |judge| judge.good.load(Ordering::Relaxed) == good).await;
     }
 
-    async fn stop(mut self) {
+    pub(super) async fn stop(mut self) {
         self.shutdown.drain.cancel();
         while self.task.join_next().await.is_some() {}
         self.journal.close().await;
@@ -148,7 +165,7 @@ async fn healthy_ones_are_undisturbed(journal: Arc<dyn Journal>, rounds: u64) {
     street.stop().await;
 }
 
-fn in_memory(entries: usize) -> Arc<dyn Journal> {
+pub(super) fn in_memory(entries: usize) -> Arc<dyn Journal> {
     let limits = MemoryLimits {
         entries,
         waiting: entries,
@@ -156,6 +173,11 @@ fn in_memory(entries: usize) -> Arc<dyn Journal> {
         ..MemoryLimits::for_prefetch(10)
     };
     Arc::new(MemoryJournal::new(limits, Arc::default()))
+}
+
+pub(super) fn on_disk(folder: &tempfile::TempDir) -> Arc<dyn Journal> {
+    let options = SqliteOptions { allow_volatile: true, ..SqliteOptions::new(folder.path().join("j.db")) };
+    Arc::new(SqliteJournal::open(options, Arc::default()).unwrap())
 }
 
 #[tokio::test(start_paused = true)]
@@ -166,9 +188,7 @@ async fn thousands_of_failing_keys_leave_healthy_ones_undisturbed_in_memory() {
 #[tokio::test(start_paused = true)]
 async fn thousands_of_failing_keys_leave_healthy_ones_undisturbed_on_disk() {
     let folder = tempfile::tempdir().unwrap();
-    let options = SqliteOptions { allow_volatile: true, ..SqliteOptions::new(folder.path().join("j.db")) };
-    let journal = Arc::new(SqliteJournal::open(options, Arc::default()).unwrap());
-    healthy_ones_are_undisturbed(journal, 3).await;
+    healthy_ones_are_undisturbed(on_disk(&folder), 3).await;
 }
 
 /// Finding 7 with eight of them: 28 s and 60 s were measured.

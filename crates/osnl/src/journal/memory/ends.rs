@@ -124,9 +124,7 @@ impl State {
     fn fall_back(&mut self, given_up: &Pending, to: &Handover) {
         let Some(open) = self.entries.get_mut(&given_up.entry) else { return };
         let (rule, resource) = (&given_up.rule, given_up.resource);
-        let same =
-            |new: &NewDelivery| new.rule == *rule && new.action == to.action && new.resource == resource;
-        if open.wanted.iter().any(same) {
+        if !open.wanted.insert((rule.clone(), to.action.clone(), resource)) {
             return;
         }
         let new = NewDelivery {
@@ -135,7 +133,6 @@ impl State {
             told: to.told.clone(),
             ..NewDelivery::new(rule.clone(), to.action.clone(), given_up.key.clone())
         };
-        open.wanted.push(new.clone());
         open.outstanding += 1;
         self.add(given_up.entry, &new, Used::default());
     }

@@ -6,7 +6,7 @@ use futures_util::FutureExt;
 
 use super::*;
 use crate::journal::conformance::attempts;
-use crate::journal::{NewDelivery, Outcome};
+use crate::journal::{ClaimLimits, NewDelivery, Outcome};
 
 fn journal() -> MemoryJournal {
     MemoryJournal::new(MemoryLimits::for_prefetch(4), Arc::default())
@@ -34,7 +34,7 @@ fn append_as(journal: &MemoryJournal, entry: Entry) -> Receipt {
 
 /// What is claimable now, as message names, and claims it.
 fn claim(journal: &MemoryJournal) -> Vec<(DeliveryId, String)> {
-    let claimed = journal.claim("a", 10).now_or_never().unwrap_or_default();
+    let claimed = journal.claim("a", ClaimLimits::in_order(10)).now_or_never().unwrap_or_default();
     claimed.into_iter().map(|c| (c.id, c.event.notification.unique_id.clone().unwrap())).collect()
 }
 
@@ -51,7 +51,7 @@ fn a_receipt_completes_with_the_last_outcome() {
     let first = claim(&journal)[0].0;
     journal.end(first, Outcome::Delivered.into());
     assert_eq!((&mut receipt).now_or_never(), None);
-    let second = journal.claim("b", 1).now_or_never().unwrap()[0].id;
+    let second = journal.claim("b", ClaimLimits::in_order(1)).now_or_never().unwrap()[0].id;
     journal.end(second, Outcome::Dead("why".into()).into());
     assert_eq!(receipt.now_or_never(), Some(Settle::Acknowledge));
     assert_eq!(journal.dead_letters().len(), 1);
@@ -82,7 +82,7 @@ fn what_is_given_back_takes_its_followers_along_and_remembers_its_attempts() {
     }
     assert_eq!(names(&claim(&journal)), [""; 0]);
     let _receipt = append_as(&journal, entry("1", "k", true));
-    let claimed = journal.claim("a", 1).now_or_never().unwrap();
+    let claimed = journal.claim("a", ClaimLimits::in_order(1)).now_or_never().unwrap();
     assert_eq!(claimed[0].used.attempts, 5);
 }
 

@@ -1,19 +1,21 @@
 //! The claimable deliveries in memory: a short piece of the queue of each action, and what is claimed.
 //!
 //! What is committed while the piece is the whole queue goes straight into it, without being read back from
-//! the file. Beyond the bound the rest stays in the file, and the writer fetches more when the piece runs out. Deliveries
-//! that wait for a retry are in the file only, until they are due.
+//! the file. Beyond the bound the rest stays in the file, and the writer fetches more when the piece runs out. While the
+//! newest are wanted too, a second piece has those. Deliveries that wait for a retry are in the file only, until they are
+//! due.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::Notify;
 
-use crate::journal::share::Share;
-use crate::journal::{Claimed, DeliveryId};
+use crate::journal::{ClaimLimits, Claimed, DeliveryId};
 
 /// Claimable deliveries kept in memory for an action, of each kind.
 pub(super) const PIECE: usize = 256;
+/// The newest ones that are fetched at a time.
+pub(super) const NEWEST: usize = 32;
 /// With fewer left, more are fetched.
 const LOW: usize = PIECE / 4;
 
@@ -35,6 +37,12 @@ struct Queues {
 struct Queue {
     /// Those that have never failed, in order of arrival.
     fresh: BTreeMap<DeliveryId, Claimed>,
+    /// The newest of them, while they are wanted and `fresh` is not all there are.
+    newest: BTreeMap<DeliveryId, Claimed>,
+    /// The latest claim wanted the newest too.
+    wants_newest: bool,
+    /// The writer has been asked for them.
+    newest_asked: bool,
     /// Those whose retry is due, longest due first.
     due: BTreeMap<(i64, DeliveryId), Claimed>,
     taken: HashSet<DeliveryId>,
@@ -51,13 +59,15 @@ struct Queue {
     due_asked: bool,
     /// Claims that have ended with a retry which is not committed yet, and when each is due.
     uncommitted: HashMap<DeliveryId, i64>,
-    share: Share,
 }
 
 impl Queue {
     fn new() -> Self {
         Self {
             fresh: BTreeMap::new(),
+            newest: BTreeMap::new(),
+            wants_newest: false,
+            newest_asked: false,
             due: BTreeMap::new(),
             taken: HashSet::new(),
             withdrawn: BTreeSet::new(),
@@ -67,12 +77,31 @@ impl Queue {
             next_due: Some(0),
             due_asked: false,
             uncommitted: HashMap::new(),
-            share: Share::default(),
         }
     }
 
     fn knows(&self, id: DeliveryId) -> bool {
-        self.fresh.contains_key(&id) || self.taken.contains(&id)
+        self.fresh.contains_key(&id) || self.newest.contains_key(&id) || self.taken.contains(&id)
+    }
+
+    /// Whether what becomes claimable has a place.
+    fn has_place(&self) -> bool {
+        if self.beyond { self.wants_newest } else { self.fresh.len() < PIECE }
+    }
+
+    /// Takes the newest one, if it is newer than this one.
+    fn pop_newest(&mut self, newer_than: Option<DeliveryId>) -> Option<Claimed> {
+        let piece = if self.beyond { &mut self.newest } else { &mut self.fresh };
+        let last = piece.last_entry().filter(|last| newer_than.is_none_or(|than| *last.key() > than))?;
+        Some(Claimed { newest: true, ..last.remove() })
+    }
+
+    /// Whether there are claimable ones in the file only; without them, one piece has all.
+    fn is_beyond(&mut self, beyond: bool) {
+        self.beyond = beyond;
+        if !beyond {
+            self.fresh.append(&mut self.newest);
+        }
     }
 
     fn waits_until(&mut self, due: i64) {
@@ -90,7 +119,7 @@ impl Queue {
             self.uncommitted.remove(&id);
             return true;
         }
-        if self.fresh.remove(&id).is_none() {
+        if self.fresh.remove(&id).is_none() && self.newest.remove(&id).is_none() {
             self.due.retain(|(_, other), _| *other != id);
         }
         false
@@ -101,12 +130,13 @@ impl Queue {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Ask {
     pub(super) fresh: bool,
+    pub(super) newest: bool,
     pub(super) due: bool,
 }
 
 impl Ask {
     pub(super) fn is_any(self) -> bool {
-        self.fresh || self.due
+        self.fresh || self.newest || self.due
     }
 }
 
@@ -116,7 +146,7 @@ impl Claimable {
     }
 
     /// Claims what is in memory, and answers what the writer should fetch; `None` while nothing can be claimed.
-    pub(super) fn claim(&self, action: &str, at_most: usize, now: i64) -> (Option<Vec<Claimed>>, Ask) {
+    pub(super) fn claim(&self, action: &str, wanted: ClaimLimits, now: i64) -> (Option<Vec<Claimed>>, Ask) {
         let mut queues = self.lock();
         if queues.frozen {
             return Default::default();
@@ -125,17 +155,24 @@ impl Claimable {
         if std::mem::take(&mut queue.calls_back) {
             return (Some(Vec::new()), Ask::default());
         }
-        let (fresh, due) = queue.share.of(at_most, queue.fresh.len(), queue.due.len());
-        let due = std::iter::from_fn(|| queue.due.pop_first()).take(due).map(|(_, claimed)| claimed);
+        queue.wants_newest = wanted.newest > 0;
+        if !queue.wants_newest {
+            // They are in the file, and come in their turn.
+            queue.newest.clear();
+        }
+        let due = std::iter::from_fn(|| queue.due.pop_first()).take(wanted.due).map(|(_, claimed)| claimed);
         let mut claimed: Vec<Claimed> = due.collect();
-        claimed
-            .extend(std::iter::from_fn(|| queue.fresh.pop_first()).take(fresh).map(|(_, claimed)| claimed));
+        claimed.extend(std::iter::from_fn(|| queue.pop_newest(wanted.newer_than)).take(wanted.newest));
+        let oldest = std::iter::from_fn(|| queue.fresh.pop_first()).take(wanted.oldest);
+        claimed.extend(oldest.map(|(_, claimed)| claimed));
         queue.taken.extend(claimed.iter().map(|claimed| claimed.id));
         let ask = Ask {
             fresh: queue.beyond && !queue.asked && queue.fresh.len() < LOW,
+            newest: queue.beyond && !queue.newest_asked && queue.wants_newest && queue.newest.is_empty(),
             due: !queue.due_asked && queue.due.len() < LOW && queue.next_due().is_some_and(|due| due <= now),
         };
         queue.asked |= ask.fresh;
+        queue.newest_asked |= ask.newest;
         queue.due_asked |= ask.due;
         ((!claimed.is_empty()).then_some(claimed), ask)
     }
@@ -164,20 +201,22 @@ impl Claimable {
 
     /// Whether what is appended now is likely to have a place in memory when it is committed.
     pub(super) fn expects(&self, action: &str) -> bool {
-        self.lock().by_action.get(action).is_some_and(|queue| !queue.beyond && queue.fresh.len() < PIECE)
+        self.lock().by_action.get(action).is_some_and(Queue::has_place)
     }
 
     /// What has become claimable is in the file only.
     pub(super) fn is_beyond(&self, action: &str) {
         if let Some(queue) = self.lock().by_action.get_mut(action) {
             queue.beyond = true;
+            // One that is newer is not among them.
+            queue.newest.clear();
         }
     }
 
     /// Whether a claimable delivery has a place in memory; if not, it is remembered that there is more.
     pub(super) fn has_place(&self, action: &str) -> bool {
         match self.lock().by_action.get_mut(action) {
-            Some(queue) if !queue.beyond && queue.fresh.len() < PIECE => true,
+            Some(queue) if queue.has_place() => true,
             Some(queue) => {
                 queue.beyond = true;
                 false
@@ -191,7 +230,11 @@ impl Claimable {
         if let Some(queue) = self.lock().by_action.get_mut(action)
             && !queue.knows(claimed.id)
         {
-            queue.fresh.insert(claimed.id, claimed);
+            let piece = if queue.beyond { &mut queue.newest } else { &mut queue.fresh };
+            piece.insert(claimed.id, claimed);
+            if queue.newest.len() > PIECE {
+                queue.newest.pop_first();
+            }
         }
     }
 
@@ -200,19 +243,27 @@ impl Claimable {
         let queues = self.lock();
         let Some(queue) = queues.by_action.get(action) else { return HashSet::new() };
         let due = queue.due.keys().map(|(_, id)| id);
-        queue.fresh.keys().chain(due).chain(&queue.taken).copied().collect()
+        queue.fresh.keys().chain(queue.newest.keys()).chain(due).chain(&queue.taken).copied().collect()
     }
 
-    /// The writer has fetched; `more` are left in the file.
-    pub(super) fn fetched(&self, action: &str, fresh: Vec<Claimed>, more: bool) {
+    /// The writer has fetched the oldest; `more` are left in the file.
+    pub(super) fn fetched(&self, action: &str, oldest: Vec<(i64, Claimed)>, more: bool) {
         if let Some(queue) = self.lock().by_action.get_mut(action) {
-            for claimed in fresh {
-                if !queue.taken.contains(&claimed.id) {
-                    queue.fresh.insert(claimed.id, claimed);
-                }
-            }
-            queue.beyond = more;
+            let oldest = oldest.into_iter().filter(|(_, claimed)| !queue.taken.contains(&claimed.id));
+            queue.fresh.extend(oldest.map(|(_, claimed)| (claimed.id, claimed)));
             queue.asked = false;
+            queue.is_beyond(more);
+        }
+        self.changed.notify_waiters();
+    }
+
+    /// The writer has fetched the newest; `more` are left in the file.
+    pub(super) fn fetched_newest(&self, action: &str, newest: Vec<(i64, Claimed)>, more: bool) {
+        if let Some(queue) = self.lock().by_action.get_mut(action) {
+            let newest = newest.into_iter().filter(|(_, claimed)| !queue.taken.contains(&claimed.id));
+            queue.newest.extend(newest.map(|(_, claimed)| (claimed.id, claimed)));
+            queue.newest_asked = false;
+            queue.is_beyond(more);
         }
         self.changed.notify_waiters();
     }
@@ -235,6 +286,7 @@ impl Claimable {
     pub(super) fn not_fetched(&self, action: &str) {
         if let Some(queue) = self.lock().by_action.get_mut(action) {
             queue.asked = false;
+            queue.newest_asked = false;
             queue.beyond = true;
             queue.due_asked = false;
             queue.waits_until(0);
@@ -269,6 +321,7 @@ impl Claimable {
     pub(super) fn withdraw(&self, action: &str, id: DeliveryId) {
         if let Some(queue) = self.lock().by_action.get_mut(action) {
             queue.fresh.remove(&id);
+            queue.newest.remove(&id);
             queue.due.retain(|(_, other), _| *other != id);
             if queue.taken.contains(&id) {
                 queue.calls_back |= queue.withdrawn.insert(id);
@@ -287,6 +340,7 @@ impl Claimable {
     pub(super) fn retire(&self, action: &str) {
         if let Some(queue) = self.lock().by_action.get_mut(action) {
             queue.fresh.clear();
+            queue.newest.clear();
             queue.due.clear();
             queue.beyond = true;
             queue.waits_until(0);

@@ -1,10 +1,12 @@
 //! What a journal on disk promises beyond the suite of all journals.
 
 mod bounds;
+mod dead;
 mod decoded;
 mod failing;
 mod hands;
 mod lanes;
+mod listing;
 mod quarantine;
 mod restart;
 

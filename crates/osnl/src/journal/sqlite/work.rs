@@ -402,7 +402,7 @@ const FIND: &str = "SELECT action, key, state, lane, ordered, wish, wish_text FR
 pub(super) const END: &str = "UPDATE delivery SET state = ?2, ended = ?3, reason = ?4, lane = ?5, due = 0, wish = NULL, wish_text = NULL \
      WHERE id = ?1";
 
-/// Claimable ones that have not failed. Answered by the index `delivery_ready` alone, as are the next three.
+/// Claimable ones that have not failed. Answered by the index `delivery_ready` alone, as are the next four.
 pub(super) const READY: &str = concat!(
     "SELECT id FROM delivery WHERE action = ?1 AND ",
     is!(Ready),
@@ -420,6 +420,12 @@ pub(super) const DUE: &str = concat!(
 pub(super) const NEXT_DUE: &str = concat!(
     "SELECT due FROM delivery WHERE action = ?1 AND ",
     is!(Ready),
+    /// The same from the other end.
+    pub(super) const READY_NEWEST: &str = concat!(
+        "SELECT id FROM delivery WHERE action = ?1 AND ",
+        is!(Ready),
+        " AND due = 0 ORDER BY id DESC LIMIT ?2"
+    );,
     " AND due > ?2 ORDER BY due LIMIT 1"
 );
 
@@ -480,7 +486,7 @@ pub(super) fn load(
         enriched,
         progress: Default::default(),
     };
-    Ok(Some((due, Ok(Claimed { id, key, event, used }))))
+    Ok(Some((due, Ok(Claimed { id, key, event, used, newest: false }))))
 }
 
 /// The event of a delivery: the last one that begins at or before it.

@@ -90,15 +90,16 @@ fn a_refused_probe_uses_up_an_attempt_and_nothing_else_does_while_it_is_held() {
     assert_eq!(script.fails(6, refused), ["6 held 1"]);
     assert_eq!([1, 5, 6].map(|id| script.used(id).attempts), [1, 0, 0]);
     script.pass(1);
-    assert_eq!(script.begun(), [1]);
-    assert_eq!(script.fails(1, refused), ["1 dead: status 403: x (attempt 2)"]);
-    script.pass(2);
+    // The oldest have just been refused.
     assert_eq!(script.begun(), [6]);
     assert_eq!(script.fails(6, refused), ["6 waits 1"]);
     assert_eq!((script.used(6).attempts, script.used(6).age), (1, Duration::ZERO));
+    script.pass(2);
+    assert_eq!(script.begun(), [1]);
+    assert_eq!(script.fails(1, refused), ["1 dead: status 403: x (attempt 2)"]);
     script.pass(4);
-    assert_eq!(script.begun(), [2]);
-    assert_eq!(script.ok(2), ["target closed", "2 delivered"]);
+    assert_eq!(script.begun(), [6]);
+    assert_eq!(script.ok(6), ["target closed", "6 delivered"]);
 }
 
 #[test]

@@ -124,7 +124,7 @@ async fn at_its_size_history_leaves_first_and_then_the_intake_stops() {
     // Deliveries go on, and make room.
     while !journal.state().borrow().takes_entries() {
         let claims = within(futures_util::future::select(
-            journal.claim("a", 10),
+            journal.claim("a", ClaimLimits::in_order(10)),
             Box::pin(wait_for(&journal, JournalState::takes_entries)),
         ));
         if let futures_util::future::Either::Left((claimed, _)) = claims.await {
@@ -148,7 +148,7 @@ async fn a_backlog_is_not_in_memory_and_comes_in_order() {
     }
     let mut seen = Vec::new();
     while seen.len() < count {
-        let claimed = within(journal.claim("a", 100)).await;
+        let claimed = within(journal.claim("a", ClaimLimits::in_order(100))).await;
         let known = journal.shared.claimable.known("a").len();
         assert!(known <= 2 * PIECE + 200, "{known} in memory");
         seen.extend(names(&claimed).into_iter().map(str::to_owned).collect::<Vec<_>>());
@@ -207,12 +207,12 @@ async fn everything_claimable_comes_though_what_is_claimed_was_changed_behind_it
     }
     let mut claimed = Vec::new();
     while claimed.len() < 16 {
-        claimed.extend(within(journal.claim("a", 16 - claimed.len())).await);
+        claimed.extend(within(journal.claim("a", ClaimLimits::in_order(16 - claimed.len()))).await);
     }
     tamper(&journal, "UPDATE delivery SET state = 6, lane = NULL WHERE id >> 16 <= 16").await;
     let mut seen = claimed.len();
     while seen < count {
-        let some = within(journal.claim("a", 100)).await;
+        let some = within(journal.claim("a", ClaimLimits::in_order(100))).await;
         seen += some.len();
         some.iter().for_each(|claimed| journal.end(claimed.id, Outcome::Delivered.into()));
     }

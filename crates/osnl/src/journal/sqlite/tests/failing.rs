@@ -36,7 +36,7 @@ async fn check(breaking: &'static str, expected: &str, mending: &'static str) {
     assert!(reason(&failed).contains(expected), "{breaking}: {}", reason(&failed));
     // Intake stops, nothing is claimed, nothing is acknowledged, and of the group nothing is written.
     assert!(journal.reserve(&["a".into()], 1).now_or_never().is_none());
-    assert!(journal.claim("a", 1).now_or_never().is_none());
+    assert!(journal.claim("a", ClaimLimits::in_order(1)).now_or_never().is_none());
     assert!((&mut receipt).now_or_never().is_none());
     assert_eq!(states(&reader(&folder)), [("m1".to_owned(), "ready"), ("m2".to_owned(), "waiting")]);
 
@@ -142,7 +142,7 @@ async fn damage_is_named_at_the_start_and_later() {
     match SqliteJournal::open(options(&folder), Arc::default()) {
         Err(error) => assert!(error.to_string().contains("the file is damaged"), "{error}"),
         Ok(journal) => {
-            assert!(journal.claim("a", 1).now_or_never().is_none());
+            assert!(journal.claim("a", ClaimLimits::in_order(1)).now_or_never().is_none());
             let failed = wait_for(&journal, |state| !state.takes_outcomes()).await;
             assert!(reason(&failed).contains("the file is damaged"), "{}", reason(&failed));
         }

@@ -290,7 +290,9 @@ impl Player {
         }
         let mut claimed = Vec::new();
         while claimed.is_empty() {
-            claimed = within(self.journal().claim(action, most)).await;
+            let newest = self.random.usize(..3);
+            let limits = ClaimLimits { newest, ..ClaimLimits::in_order(most) };
+            claimed = within(self.journal().claim(action, limits)).await;
         }
         for claimed in claimed {
             self.story.push(format!("claim {}", claimed.id));
@@ -426,7 +428,8 @@ impl Player {
             rounds += 1;
             assert!(rounds < 1000, "something is stuck\n{}", self.story.join("\n"));
             for action in ACTIONS {
-                for claimed in self.journal().claim(action, 10).now_or_never().unwrap_or_default() {
+                let claim = self.journal().claim(action, ClaimLimits::in_order(10));
+                for claimed in claim.now_or_never().unwrap_or_default() {
                     self.journal().end(claimed.id, Outcome::Delivered.into());
                 }
             }

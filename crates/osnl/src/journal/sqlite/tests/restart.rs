@@ -104,7 +104,7 @@ async fn appends_until_it_is_killed() {
             assert_eq!(receipt.await, Settle::Acknowledge);
             writeln!(promised, "{id}").unwrap();
         }
-        for claimed in journal.claim("a", 5).await {
+        for claimed in journal.claim("a", ClaimLimits::in_order(5)).await {
             journal.end(claimed.id, Outcome::Delivered.into());
         }
     }
@@ -184,6 +184,7 @@ fn no_question_on_the_way_of_a_message_scans() {
         (turn::FIRST_WAITING, "COVERING INDEX delivery_lane (lane=? AND state=?)"),
         (turn::TAKEN, "COVERING INDEX delivery_lane (lane=? AND state=?)"),
         (work::READY, "COVERING INDEX delivery_ready (action=? AND due=?)"),
+        (work::READY_NEWEST, "COVERING INDEX delivery_ready (action=? AND due=?)"),
         (change::READY_BEHIND, "COVERING INDEX delivery_lane (lane=? AND state=? AND rowid>?)"),
         (wish::WISHES, "COVERING INDEX delivery_wish"),
         (change::EFFECTS, "INDEX delivery_done (ended>?)"),

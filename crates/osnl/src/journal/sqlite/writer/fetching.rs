@@ -2,9 +2,9 @@
 
 use std::collections::HashSet;
 
-use rusqlite::OptionalExtension as _;
+use rusqlite::{OptionalExtension as _, Params};
 
-use super::super::claimable::{Ask, PIECE};
+use super::super::claimable::{Ask, NEWEST, PIECE};
 use super::super::connection::closed;
 use super::super::rows::delivery_id;
 use super::super::{trouble, work};
@@ -42,21 +42,8 @@ impl Writer {
     }
 
     pub(super) fn fetch(&mut self, action: &str, ask: Ask, now: i64) {
-        let known = self.shared.claimable.known(action);
-        let fetched = self.load(action, &known, ask, now);
-        match fetched {
-            Ok((fresh, due)) => {
-                let mut unusable = Vec::new();
-                if let Some(fresh) = fresh {
-                    let claimed = fresh.claimed.into_iter().map(|(_, claimed)| claimed).collect();
-                    self.shared.claimable.fetched(action, claimed, fresh.more);
-                    unusable.extend(fresh.unusable);
-                }
-                if let Some((due, next)) = due {
-                    let next = if due.more { Some(now) } else { next };
-                    self.shared.claimable.fetched_due(action, due.claimed, next);
-                    unusable.extend(due.unusable);
-                }
+        match self.load(action, ask, now) {
+            Ok(unusable) => {
                 let dead = |(id, reason)| Command::End(id, Outcome::Dead(reason).into());
                 self.backlog.extend(unusable.into_iter().map(dead));
             }
@@ -67,40 +54,52 @@ impl Writer {
         }
     }
 
-    #[expect(clippy::type_complexity, reason = "what was asked for, for three lines")]
-    fn load(
-        &self,
-        action: &str,
-        known: &HashSet<DeliveryId>,
-        ask: Ask,
-        now: i64,
-    ) -> rusqlite::Result<(Option<Loaded>, Option<(Loaded, Option<i64>)>)> {
+    /// Answers the deliveries whose message cannot be read, and why.
+    fn load(&self, action: &str, ask: Ask, now: i64) -> rusqlite::Result<Vec<(DeliveryId, String)>> {
         let Some(connection) = &self.connection else { return Err(closed()) };
-        let most = i64::try_from(known.len() + PIECE).unwrap_or(i64::MAX);
-        let fresh = if ask.fresh {
-            let mut select = connection.prepare_cached(work::READY)?;
-            let ids = select.query_map((action, most), |row| row.get(0).map(delivery_id))?;
-            Some(self.load_each(ids.collect::<rusqlite::Result<_>>()?, known)?)
-        } else {
-            None
-        };
-        let due = if ask.due {
-            let mut select = connection.prepare_cached(work::DUE)?;
-            let ids = select.query_map((action, now, most), |row| row.get(0).map(delivery_id))?;
-            let loaded = self.load_each(ids.collect::<rusqlite::Result<_>>()?, known)?;
+        let claimable = &self.shared.claimable;
+        let mut unusable = Vec::new();
+        if ask.newest {
+            let known = claimable.known(action);
+            let most = rows_for(NEWEST, &known);
+            let mut newest = self.load_each(work::READY_NEWEST, (action, most), NEWEST, &known)?;
+            unusable.append(&mut newest.unusable);
+            claimable.fetched_newest(action, newest.claimed, newest.more);
+        }
+        if ask.fresh {
+            let known = claimable.known(action);
+            let most = rows_for(PIECE, &known);
+            let mut oldest = self.load_each(work::READY, (action, most), PIECE, &known)?;
+            unusable.append(&mut oldest.unusable);
+            claimable.fetched(action, oldest.claimed, oldest.more);
+        }
+        if ask.due {
+            let known = claimable.known(action);
+            let most = rows_for(PIECE, &known);
+            let mut due = self.load_each(work::DUE, (action, now, most), PIECE, &known)?;
             let mut next = connection.prepare_cached(work::NEXT_DUE)?;
-            Some((loaded, next.query_row((action, now), |row| row.get(0)).optional()?))
-        } else {
-            None
-        };
-        Ok((fresh, due))
+            let next = next.query_row((action, now), |row| row.get(0)).optional()?;
+            unusable.append(&mut due.unusable);
+            claimable.fetched_due(action, due.claimed, if due.more { Some(now) } else { next });
+        }
+        Ok(unusable)
     }
 
-    fn load_each(&self, ids: Vec<DeliveryId>, known: &HashSet<DeliveryId>) -> rusqlite::Result<Loaded> {
+    /// Loads a piece of the rows that a statement finds and that are not known.
+    fn load_each(
+        &self,
+        sql: &str,
+        parameters: impl Params,
+        piece: usize,
+        known: &HashSet<DeliveryId>,
+    ) -> rusqlite::Result<Loaded> {
         let Some(connection) = &self.connection else { return Err(closed()) };
-        let mut loaded = Loaded { more: ids.len() == known.len() + PIECE, ..Loaded::default() };
+        let mut select = connection.prepare_cached(sql)?;
+        let ids = select.query_map(parameters, |row| row.get(0).map(delivery_id))?;
+        let ids: Vec<DeliveryId> = ids.collect::<rusqlite::Result<_>>()?;
+        let mut loaded = Loaded { more: ids.len() == known.len() + piece, ..Loaded::default() };
         let mut taken = 0;
-        for id in ids.into_iter().filter(|id| !known.contains(id)).take(PIECE) {
+        for id in ids.into_iter().filter(|id| !known.contains(id)).take(piece) {
             taken += 1;
             match work::load(connection, &self.shared.decoded, id)? {
                 Some((due, Ok(claimed))) => loaded.claimed.push((due, claimed)),
@@ -109,7 +108,12 @@ impl Writer {
             }
         }
         // What is known need not be among what was found.
-        loaded.more |= taken == PIECE;
+        loaded.more |= taken == piece;
         Ok(loaded)
     }
+}
+
+/// Rows among which a piece of unknown ones is, if there are as many.
+fn rows_for(piece: usize, known: &HashSet<DeliveryId>) -> i64 {
+    i64::try_from(known.len() + piece).unwrap_or(i64::MAX)
 }

@@ -176,6 +176,7 @@ fn claimed(entry: &Entry, event: i64, n: usize) -> Claimed {
             progress: Default::default(),
         },
         used: Used::default(),
+        newest: false,
     }
 }
 

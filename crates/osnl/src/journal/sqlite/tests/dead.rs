@@ -1,0 +1,144 @@
+//! Dead letters: retried, discarded, and what they hold.
+
+use super::hands::{change, one, only};
+use super::*;
+
+#[tokio::test]
+async fn a_dead_letter_is_retried_unless_something_later_of_its_key_was_done() {
+    let folder = tempfile::tempdir().unwrap();
+    let journal = open(&folder);
+    keep(&journal, "1", "k").await;
+    keep(&journal, "2", "k").await;
+    for _ in 0..2 {
+        let claimed = claim(&journal, "a", 1).await;
+        journal.attempted(claimed[0].id, attempts(6), "no");
+        journal.end(claimed[0].id, Outcome::Dead("why".into()).into());
+    }
+    let retry = |out_of_order| Change::Retry { which: Filter::default(), out_of_order };
+    // Both in one go, in their order.
+    assert_eq!(change(&journal, retry(false)).await, (vec!["1.0".to_owned(), "2.0".into()], vec![]));
+    let claimed = claim(&journal, "a", 1).await;
+    assert_eq!((names(&claimed), claimed[0].used.attempts), (vec!["1"], 0));
+    journal.end(claimed[0].id, Outcome::Dead("why".into()).into());
+    let second = claim(&journal, "a", 1).await;
+    assert_eq!(names(&second), ["2"]);
+    journal.end(second[0].id, Outcome::Delivered.into());
+    let refused = change(&journal, retry(false)).await;
+    assert_eq!(refused.0, [""; 0]);
+    assert!(refused.1[0].starts_with("1.0: 2.0 of the same resource came later"), "{refused:?}");
+    assert_eq!(change(&journal, retry(true)).await, (vec!["1.0".to_owned()], vec![]));
+    assert_eq!(names(&claim(&journal, "a", 1).await), ["1"]);
+}
+
+/// Two of a lane are never claimable at once, whoever is taken out of it.
+#[tokio::test]
+async fn a_retry_out_of_order_and_a_discard_do_not_make_two_of_a_lane_claimable() {
+    let folder = tempfile::tempdir().unwrap();
+    let journal = open(&folder);
+    for id in ["1", "2", "3"] {
+        keep(&journal, id, "k").await;
+    }
+    let first = claim(&journal, "a", 1).await;
+    journal.end(first[0].id, Outcome::Dead("why".into()).into());
+    let second = claim(&journal, "a", 1).await;
+    change(&journal, Change::Retry { which: one(first[0].id), out_of_order: true }).await;
+    let third = one(DeliveryId::parse("3.0").unwrap());
+    change(&journal, Change::Discard { which: third, by: "me".into() }).await;
+    assert_eq!(names(&claim(&journal, "a", 0).await), [""; 0]);
+    journal.end(second[0].id, Outcome::Delivered.into());
+    assert_eq!(names(&claim(&journal, "a", 1).await), ["1"]);
+}
+
+/// What has had an effect since the deliveries were looked up counts too.
+#[tokio::test]
+async fn an_effect_that_comes_while_dead_letters_are_retried_is_seen() {
+    let folder = tempfile::tempdir().unwrap();
+    let journal = open(&folder);
+    for id in ["1", "2"] {
+        keep(&journal, id, "k").await;
+    }
+    let first = claim(&journal, "a", 1).await;
+    journal.end(first[0].id, Outcome::Dead("why".into()).into());
+    let second = claim(&journal, "a", 1).await;
+    let hold = Change::Hold { which: one(second[0].id), why: "me".into() };
+    change(&journal, hold).await;
+    journal.end(second[0].id, Outcome::Returned.into());
+    // Behind the others, so that it is in a later bite.
+    tamper(&journal, "WITH RECURSIVE n (n) AS (SELECT -1001 UNION ALL SELECT n + 1 FROM n WHERE n < -1) \
+        INSERT INTO delivery (id, rule, action, key, state, ended, reason) \
+        SELECT (1 << 16) + n, 'r', 'c', 'k', 3, 1, 'why' FROM n; \
+        INSERT INTO event SELECT 0, 0, received, 0, 0, 1001, listener, queue, exchange, routing_key, content_type, \
+        content_encoding, compression, NULL, NULL, NULL, body, NULL FROM event WHERE id = 1; \
+        INSERT INTO tally VALUES ('c', 3, 1001)").await;
+    let retry = Change::Retry { which: only(&[State::Dead]), out_of_order: false };
+    let mut changing = journal.changing(retry, false);
+    assert!((1..=1000).contains(&within(changing.next()).await.unwrap().unwrap().changed.len()));
+    change(&journal, Change::Release { which: one(second[0].id) }).await;
+    let second = claim(&journal, "a", 1).await;
+    journal.end(second[0].id, Outcome::Delivered.into());
+    let mut refused = Vec::new();
+    while let Some(rest) = within(changing.next()).await.unwrap() {
+        refused.extend(rest.refused.into_iter().map(|(id, why)| format!("{id}: {why}")));
+    }
+    assert_eq!(refused.len(), 1, "{refused:?}");
+    assert!(refused[0].starts_with("1.0: 2.0 of the same resource came later"), "{refused:?}");
+}
+
+#[tokio::test]
+async fn a_dead_letter_that_holds_its_key_keeps_its_followers_until_somebody_decides() {
+    for discard in [false, true] {
+        let folder = tempfile::tempdir().unwrap();
+        let mut journal = open(&folder);
+        for (id, key) in [("1", "k"), ("2", "k"), ("3", "other")] {
+            keep(&journal, id, key).await;
+        }
+        let first = claim(&journal, "a", 2).await;
+        journal.end(first[0].id, Outcome::DeadHoldingKey("why".into()).into());
+        keep(&journal, "4", "k").await;
+        assert_eq!(names(&claim(&journal, "a", 0).await), [""; 0], "2 and 4 wait");
+        // So does what is behind one that somebody takes out of the middle.
+        keep(&journal, "5", "k").await;
+        let middle = Filter { event: Some(2), ..Filter::default() };
+        change(&journal, Change::Discard { which: middle, by: "me".into() }).await;
+        assert_eq!(names(&claim(&journal, "a", 0).await), [""; 0]);
+        drop(journal);
+        journal = open(&folder);
+        assert_eq!(names(&claim(&journal, "a", 1).await), ["3"]);
+        let dead = reader(&folder).list(&only(&[State::Dead]), &Page::default()).unwrap();
+        assert_eq!(dead.len(), 1);
+        if discard {
+            change(&journal, Change::Discard { which: one(first[0].id), by: "me".into() }).await;
+        } else {
+            // What is behind it has had no effect, so it is not out of order.
+            let retry = Change::Retry { which: one(first[0].id), out_of_order: false };
+            assert_eq!(change(&journal, retry).await, (vec!["1.0".to_owned()], vec![]));
+            let again = claim(&journal, "a", 1).await;
+            assert_eq!((names(&again), again[0].used), (vec!["1"], Default::default()));
+            journal.end(again[0].id, Outcome::Delivered.into());
+        }
+        for id in ["4", "5"] {
+            let next = claim(&journal, "a", 1).await;
+            assert_eq!(names(&next), [id]);
+            journal.end(next[0].id, Outcome::Delivered.into());
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_dead_letter_that_holds_its_key_does_not_leave_for_want_of_room() {
+    let folder = tempfile::tempdir().unwrap();
+    let journal =
+        SqliteJournal::open(SqliteOptions { max_dead: 1, ..options(&folder) }, Arc::default()).unwrap();
+    for id in ["1", "2", "3"] {
+        keep(&journal, id, id).await;
+    }
+    let claimed = claim(&journal, "a", 3).await;
+    journal.end(claimed[0].id, Outcome::DeadHoldingKey("first".into()).into());
+    journal.end(claimed[1].id, Outcome::Dead("second".into()).into());
+    journal.end(claimed[2].id, Outcome::Dead("third".into()).into());
+    let left = || -> Vec<String> {
+        let rows = reader(&folder).list(&only(&[State::Dead]), &Page::default()).unwrap();
+        rows.into_iter().filter_map(|row| row.reason).collect()
+    };
+    osnl_testkit::wait_until(Duration::from_secs(20), "the others have left", || left() == ["first"]);
+}

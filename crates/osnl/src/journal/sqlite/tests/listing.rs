@@ -1,0 +1,151 @@
+//! What an operator sees of deliveries.
+
+use super::hands::{one, only};
+use super::*;
+use crate::journal::{End, NewDelivery, Used};
+
+#[tokio::test]
+async fn deliveries_are_found_by_what_is_known_of_them() {
+    let folder = tempfile::tempdir().unwrap();
+    let journal = open(&folder);
+    for (n, (id, key)) in [("1", "k"), ("2", "k"), ("3", "other")].into_iter().enumerate() {
+        let mut entry = entry(id, key, false);
+        Arc::make_mut(&mut entry.received).origin.received =
+            std::time::UNIX_EPOCH + Duration::from_secs(100 * (n as u64 + 1));
+        if id == "3" {
+            entry.deliveries.push(NewDelivery::new("s", "b", None));
+        }
+        within(append(&journal, entry).await).await;
+    }
+    let claimed = claim(&journal, "a", 2).await;
+    journal.attempted(claimed[1].id, attempts(1), "status 409: no");
+    journal.end(claimed[1].id, Outcome::Dead("status 409: no (attempt 6)".into()).into());
+    claim(&journal, "a", 0).await;
+
+    let reader = reader(&folder);
+    let check = |filter: Filter, expected: &[&str]| {
+        let rows = reader.list(&filter, &Page::default()).unwrap();
+        assert_eq!(rows.iter().map(|row| row.id.to_string()).collect::<Vec<_>>(), expected, "{filter:?}");
+    };
+    let at = |seconds| Some(std::time::UNIX_EPOCH + Duration::from_secs(seconds));
+    check(Filter::default(), &["1.0", "2.0", "3.0", "3.1"]);
+    check(one(DeliveryId::parse("3.1").unwrap()), &["3.1"]);
+    check(Filter { event: Some(3), ..Filter::default() }, &["3.0", "3.1"]);
+    check(Filter { rule: Some("s".into()), ..Filter::default() }, &["3.1"]);
+    check(Filter { action: Some("a".into()), ..Filter::default() }, &["1.0", "2.0", "3.0"]);
+    check(only(&[State::Waiting, State::Dead]), &["2.0", "3.0"]);
+    check(Filter { key: Some("k".into()), ..Filter::default() }, &["1.0", "2.0"]);
+    check(
+        Filter { event_type: Some("port.delete.end".into()), ..Filter::default() },
+        &["1.0", "2.0", "3.0", "3.1"],
+    );
+    check(Filter { event_type: Some("x".into()), ..Filter::default() }, &[]);
+    check(Filter { since: at(200), until: at(300), ..Filter::default() }, &["2.0"]);
+    check(Filter { since: at(300), rule: Some("r".into()), ..only(&[State::Dead]) }, &["3.0"]);
+    let page = Page { after: DeliveryId::parse("1.0"), limit: 2 };
+    let rows = reader.list(&Filter::default(), &page).unwrap();
+    assert_eq!(rows.iter().map(|row| row.id.to_string()).collect::<Vec<_>>(), ["2.0", "3.0"]);
+
+    let shown = reader.show(claimed[1].id).unwrap().unwrap();
+    assert_eq!(shown.row.reason.as_deref(), Some("status 409: no (attempt 6)"));
+    assert_eq!((shown.row.attempts, shown.row.tries, shown.tries.len()), (1, 1, 1));
+    assert!(shown.row.ended.is_some());
+    assert_eq!(reader.show(DeliveryId::parse("2.0").unwrap()).unwrap().unwrap().ahead, 1);
+    assert!(reader.show(DeliveryId::parse("9.0").unwrap()).unwrap().is_none());
+    let tally: Vec<_> =
+        reader.tally().unwrap().into_iter().map(|t| (t.action, t.state.name(), t.count)).collect();
+    let expected = [("a", "waiting", 1), ("a", "ready", 1), ("a", "dead", 1), ("b", "ready", 1)];
+    assert_eq!(tally, expected.map(|(action, state, count)| (action.to_owned(), state, count)));
+    assert_eq!(reader.oldest_ready("a").unwrap(), at(100));
+}
+
+#[tokio::test]
+async fn the_latest_attempts_are_kept() {
+    let folder = tempfile::tempdir().unwrap();
+    let journal = open(&folder);
+    keep(&journal, "1", "k").await;
+    let claimed = claim(&journal, "a", 1).await;
+    for n in 0..50 {
+        journal.attempted(
+            claimed[0].id,
+            Used { made: n + 1, ..attempts(0) },
+            &format!("{n} {}", "ü".repeat(5000)),
+        );
+    }
+    claim(&journal, "a", 0).await;
+    let shown = reader(&folder).show(claimed[0].id).unwrap().unwrap();
+    assert_eq!((shown.row.tries, shown.tries.len()), (50, 20));
+    let mut numbers: Vec<u32> =
+        shown.tries.iter().map(|one| one.answer.split(' ').next().unwrap().parse().unwrap()).collect();
+    numbers.sort_unstable();
+    assert_eq!(numbers, (30..50).collect::<Vec<_>>());
+    assert!(shown.tries.iter().all(|one| one.answer.len() <= 1000));
+}
+
+#[tokio::test]
+async fn what_was_done_can_be_listed() {
+    let folder = tempfile::tempdir().unwrap();
+    let journal = open(&folder);
+    keep(&journal, "1", "k").await;
+    let claimed = claim(&journal, "a", 1).await;
+    journal.end(claimed[0].id, End::from(Outcome::Delivered).saying("DELETE x: 204"));
+    let done = || reader(&folder).list(&only(&[State::Delivered]), &Page::default()).unwrap();
+    osnl_testkit::wait_until(Duration::from_secs(20), "it is kept", || done().len() == 1);
+    assert_eq!(done()[0].reason.as_deref(), Some("DELETE x: 204"));
+}
+
+#[tokio::test]
+async fn counts_are_those_of_the_list_whatever_the_filter() {
+    let folder = tempfile::tempdir().unwrap();
+    let journal = open(&folder);
+    for (id, key) in [("1", "k"), ("2", "k"), ("3", "l")] {
+        keep(&journal, id, key).await;
+    }
+    let reader = reader(&folder);
+    for (filter, expected) in [
+        (Filter::default(), 3),
+        (only(&[State::Waiting]), 1),
+        (Filter { action: Some("b".into()), ..Filter::default() }, 0),
+        (Filter { key: Some("k".into()), ..Filter::default() }, 2),
+        (Filter { key: Some("k".into()), ..only(&[State::Ready]) }, 1),
+        (Filter { after: DeliveryId::parse("1.0"), ..Filter::default() }, 2),
+        (one(DeliveryId::parse("3.0").unwrap()), 1),
+        (Filter { since: Some(std::time::SystemTime::now()), ..Filter::default() }, 0),
+        (Filter { event: Some(2), ..Filter::default() }, 1),
+    ] {
+        let rows = reader.list(&Filter::default(), &Page::default()).unwrap();
+        let all: u64 = reader.count(&filter).unwrap().iter().map(|(_, count)| count).sum();
+        assert_eq!(all, expected, "{filter:?}");
+        assert_eq!(reader.list(&filter, &Page::default()).unwrap().len() as u64, expected, "{filter:?}");
+        assert_eq!(rows.iter().filter(|row| filter.matches(row)).count() as u64, expected, "{filter:?}");
+    }
+}
+
+/// However many there were, only those since the moment are looked at, and each with its own event.
+#[tokio::test]
+async fn the_recent_deliveries_are_those_since_a_moment() {
+    let folder = tempfile::tempdir().unwrap();
+    let journal = open(&folder);
+    for n in 0..40_u64 {
+        let mut new = entry(&n.to_string(), &format!("k{n}"), false);
+        Arc::make_mut(&mut new.received).origin.received =
+            std::time::UNIX_EPOCH + Duration::from_secs(1_000_000 + 100 * n);
+        if n % 3 == 0 {
+            new.deliveries.push(NewDelivery::new("s", "b", None));
+        }
+        within(append(&journal, new).await).await;
+    }
+    for n in [0, 1, 17, 39, 40] {
+        let since = std::time::UNIX_EPOCH + Duration::from_secs(1_000_000 + 100 * n);
+        let mut seen = Vec::new();
+        reader(&folder).recent(since, |row| seen.push((row.action, row.key))).unwrap();
+        let mut expected = Vec::new();
+        for n in n..40 {
+            expected.push(("a".to_owned(), format!("k{n}")));
+            if n % 3 == 0 {
+                expected.push(("b".to_owned(), format!("{n}#0")));
+            }
+        }
+        assert_eq!(seen, expected, "{n}");
+    }
+}
