@@ -25,7 +25,8 @@ pub(super) struct Checkpointer {
 }
 
 impl Checkpointer {
-    pub(super) fn start(ends: &Ends) -> std::io::Result<Self> {
+    /// Starts a thread that makes a checkpoint whenever it is asked.
+    pub(super) fn start(ends: &Ends, checkpoint: fn(&Connection)) -> std::io::Result<Self> {
         let connection: Arc<Mutex<Option<Connection>>> = Arc::default();
         let (wake, woken) = mpsc::sync_channel(1);
         let theirs = connection.clone();
@@ -34,7 +35,7 @@ impl Checkpointer {
             ends.thread("journal checkpointer", || {
                 while woken.recv().is_ok() {
                     if let Some(connection) = &*theirs.lock().unwrap_or_else(PoisonError::into_inner) {
-                        passive(connection);
+                        checkpoint(connection);
                     }
                 }
             });

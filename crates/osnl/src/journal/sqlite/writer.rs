@@ -137,7 +137,7 @@ impl Writer {
             max_size,
             inode: None,
             connection: None,
-            checkpointer: Checkpointer::start(&shared.ends)?,
+            checkpointer: Checkpointer::start(&shared.ends, checkpoint::passive)?,
             shared,
             commands,
             backlog: VecDeque::new(),

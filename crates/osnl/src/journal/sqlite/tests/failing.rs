@@ -3,6 +3,7 @@
 use std::fs;
 use std::os::unix::fs::FileExt as _;
 
+use super::super::checkpoint::Checkpointer;
 use super::*;
 
 fn reason(state: &JournalState) -> String {
@@ -147,4 +148,25 @@ async fn damage_is_named_at_the_start_and_later() {
             assert!(reason(&failed).contains("the file is damaged"), "{}", reason(&failed));
         }
     }
+}
+
+/// The daemon ends with what is reported here.
+#[tokio::test]
+async fn a_thread_that_panics_is_reported_with_its_words() {
+    let folder = tempfile::tempdir().unwrap();
+    let journal = open(&folder);
+    journal.send(Command::Do(Box::new(|_| panic!("told so"))));
+    assert_eq!(within(journal.ends().first()).await.to_string(), "journal ended unexpectedly: told so");
+    let failed = wait_for(&journal, |state| matches!(state, JournalState::Failed { .. })).await;
+    assert!(
+        matches!(&failed, JournalState::Failed { reason, .. } if reason.contains("restart osnl")),
+        "{failed:?}"
+    );
+
+    let ends = Ends::default();
+    let checkpointer = Checkpointer::start(&ends, |_| panic!("told so")).unwrap();
+    checkpointer.set(Some(rusqlite::Connection::open_in_memory().unwrap()));
+    checkpointer.ask();
+    let expected = "journal checkpointer ended unexpectedly: told so";
+    assert_eq!(within(ends.first()).await.to_string(), expected);
 }
