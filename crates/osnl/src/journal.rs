@@ -413,6 +413,8 @@ pub struct End {
     pub outcome: Outcome,
     /// What was done, in words for a listing; a store that lists nothing drops them.
     pub done: Option<String>,
+    /// The kind of failure that it is given up over: dead letters of one kind are bounded together.
+    pub cause: Option<String>,
     /// The action that does instead what is given up.
     pub to: Option<Handover>,
 }
@@ -424,6 +426,12 @@ impl End {
         Self { done: Some(done.into()), ..self }
     }
 
+    /// The same, and the kind of failure.
+    #[must_use]
+    pub fn caused_by(self, cause: Option<String>) -> Self {
+        Self { cause, ..self }
+    }
+
     /// The same, handed to another action if it is given up.
     #[must_use]
     pub fn handed_to(self, to: Handover) -> Self {
@@ -433,7 +441,7 @@ impl End {
 
 impl From<Outcome> for End {
     fn from(outcome: Outcome) -> Self {
-        Self { outcome, done: None, to: None }
+        Self { outcome, done: None, cause: None, to: None }
     }
 }
 

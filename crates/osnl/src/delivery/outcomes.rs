@@ -8,7 +8,7 @@ use tokio::time::Instant;
 use super::schedule::{Ended, Reason, Retried};
 use super::{BreakerState, DeliveryLoop, GivenUp};
 use crate::action::{Done, Event};
-use crate::journal::{Claimed, DeliveryId, End, Outcome};
+use crate::journal::{Claimed, DeliveryId, End};
 
 /// How often the log repeats that a target is held.
 const REMIND: Duration = Duration::from_secs(60);
@@ -18,7 +18,7 @@ impl DeliveryLoop {
     pub(super) fn ended(&self, ended: Ended) {
         let Ended { claimed: Claimed { id, key, event, .. }, outcome, last, used } = ended;
         let (action, message) = (&*self.name, message_id(&event));
-        let mut done = String::new();
+        let (mut done, mut cause) = (String::new(), None);
         let mut answer = String::new();
         match last {
             Some(Ok(Done::Delivered(what))) => {
@@ -31,11 +31,12 @@ impl DeliveryLoop {
             }
             Some(Err(error)) => {
                 answer = error.to_string();
+                cause = Some(error.class.to_string());
                 self.failed(&answer);
                 // The last attempt is part of the history too.
                 self.journal.attempted(id, used, &answer);
             }
-            None => answer = self.last_answer(),
+            None => (answer, cause) = (self.last_answer(), Some("held".to_owned())),
         }
         if let Some(reason) = outcome.given_up() {
             tracing::error!(
@@ -46,7 +47,8 @@ impl DeliveryLoop {
                 "given up, dead letter: {reason}"
             );
         }
-        self.end(id, &event, outcome, &done, (used.attempts, &answer));
+        let end = End::from(outcome).caused_by(cause);
+        self.end(id, &event, end, &done, (used.attempts, &answer));
     }
 
     /// A delivery waits in the journal.
@@ -139,15 +141,8 @@ impl DeliveryLoop {
     }
 
     /// What is given up is the fallback's from then on, with how often it was attempted and what was said last.
-    fn end(
-        &self,
-        id: DeliveryId,
-        event: &Event,
-        outcome: Outcome,
-        done: &str,
-        (attempts, answer): (u32, &str),
-    ) {
-        let reason = outcome.given_up().map(str::to_owned);
+    fn end(&self, id: DeliveryId, event: &Event, end: End, done: &str, (attempts, answer): (u32, &str)) {
+        let reason = end.outcome.given_up().map(str::to_owned);
         let fallback = self.fallback.as_ref().filter(|fallback| reason.is_some() && fallback.takes(event));
         let end = match (fallback, reason) {
             (Some(fallback), Some(reason)) => {
@@ -158,9 +153,9 @@ impl DeliveryLoop {
                     fallback.action
                 );
                 let given_up = GivenUp { action: &self.name, reason: &reason, attempts, answer };
-                End::from(outcome).handed_to(given_up.handover(fallback, event.failure()))
+                end.handed_to(given_up.handover(fallback, event.failure()))
             }
-            (None, _) | (_, None) => End::from(outcome).saying(done),
+            (None, _) | (_, None) => end.saying(done),
         };
         self.close(id, end);
     }

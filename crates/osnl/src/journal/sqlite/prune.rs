@@ -1,8 +1,6 @@
 //! What leaves the journal: history that is old enough, dead letters beyond the bound, and history that is in
 //! the way of what is pending. In bites, so that no append waits long.
 
-use std::cmp::Reverse;
-use std::collections::{HashMap, VecDeque};
 use std::time::{Duration, Instant, SystemTime};
 
 use rusqlite::{Connection, OptionalExtension as _, Result, TransactionBehavior, params};
@@ -120,34 +118,37 @@ fn dead(writer: &mut Writer) -> Result<usize> {
 
 /// The oldest dead letters of the action and cause that have most of them, one after the other.
 fn most_common(connection: &Connection, count: i64) -> Result<Vec<DeliveryId>> {
-    let mut select = connection.prepare_cached(concat!(
-        "SELECT id, action, coalesce(reason, '') FROM delivery WHERE ",
-        is!(Dead),
-        " AND holds_key = 0 ORDER BY ended"
-    ))?;
-    let mut rows = select.query([])?;
-    let mut groups: HashMap<(String, String), VecDeque<DeliveryId>> = HashMap::new();
-    while let Some(row) = rows.next()? {
-        let reason: String = row.get(2)?;
-        let of = (row.get(1)?, cause(&reason).to_owned());
-        groups.entry(of).or_default().push_back(row.get(0).map(delivery_id)?);
+    let mut select = connection.prepare_cached(DEAD_BY_CAUSE)?;
+    let groups = select.query_map([], |row| Ok(((row.get(0)?, row.get(1)?), row.get(2)?, 0)))?;
+    let mut groups: Vec<((String, Option<String>), i64, i64)> = groups.collect::<Result<_>>()?;
+    for _ in 0..count {
+        if let Some((_, left, leave)) =
+            groups.iter_mut().max_by_key(|(_, left, _)| *left).filter(|group| group.1 > 0)
+        {
+            (*left, *leave) = (*left - 1, *leave + 1);
+        }
     }
-    let next = || {
-        let largest =
-            groups.values_mut().max_by_key(|group| (group.len(), group.front().copied().map(Reverse)));
-        largest.and_then(VecDeque::pop_front)
-    };
-    Ok(std::iter::from_fn(next).take(usize::try_from(count).unwrap_or(0)).collect())
+    let mut ids = Vec::new();
+    let mut select = connection.prepare_cached(OLDEST_OF_CAUSE)?;
+    for ((action, cause), _, leave) in groups.into_iter().filter(|group| group.2 > 0) {
+        let oldest = select.query_map(params![action, cause, leave], |row| row.get(0).map(delivery_id))?;
+        ids.extend(oldest.collect::<Result<Vec<_>>>()?);
+    }
+    Ok(ids)
 }
 
-/// The class of failure at the beginning of a reason, as `status 400` or `cannot connect`. What has no class ends
-/// before its first number.
-fn cause(reason: &str) -> &str {
-    match reason.split_once(": ") {
-        Some((class, _)) => class,
-        None => reason.split(|c: char| c.is_ascii_digit()).next().unwrap_or_default(),
-    }
-}
+/// Answered by the index `delivery_dead` alone, as is the next.
+pub(super) const DEAD_BY_CAUSE: &str = concat!(
+    "SELECT action, cause, count(*) FROM delivery WHERE ",
+    is!(Dead),
+    " AND holds_key = 0 GROUP BY action, cause"
+);
+
+pub(super) const OLDEST_OF_CAUSE: &str = concat!(
+    "SELECT id FROM delivery WHERE ",
+    is!(Dead),
+    " AND holds_key = 0 AND action = ?1 AND cause IS ?2 ORDER BY ended LIMIT ?3"
+);
 
 fn oldest(connection: &Connection, which: &str, before: i64) -> Result<Vec<DeliveryId>> {
     let sql = format!("SELECT id FROM delivery WHERE {which} ORDER BY ended LIMIT ?2");

@@ -14,7 +14,7 @@ use super::rows::lane;
 pub(super) const APPLICATION: i64 = 0x6f73_6e6c;
 
 /// What leads from each version to the next; the first from an empty file to version 1.
-pub(super) const MIGRATIONS: [Step; 7] = [
+pub(super) const MIGRATIONS: [Step; 8] = [
     Step { sql: V1, fill: None },
     Step { sql: V2, fill: None },
     Step { sql: V3, fill: Some(fill_lanes) },
@@ -22,6 +22,7 @@ pub(super) const MIGRATIONS: [Step; 7] = [
     Step { sql: V5, fill: None },
     Step { sql: V6, fill: None },
     Step { sql: V7, fill: None },
+    Step { sql: V8, fill: Some(fill_causes) },
 ];
 
 /// One step: what SQL says, then what it cannot.
@@ -174,6 +175,30 @@ CREATE TABLE suspect (delivery INTEGER PRIMARY KEY, at INTEGER NOT NULL, ends IN
 INSERT INTO meta (name, value) SELECT 'keys_with_rule_from', coalesce(max(id), 0) + 1 FROM event;
 ";
 
+/// The kind of failure that a dead letter ended with, and an index by which those of one kind leave.
+const V8: &str = "
+ALTER TABLE delivery ADD COLUMN cause TEXT;
+DROP INDEX delivery_dead;
+CREATE INDEX delivery_dead ON delivery (holds_key, action, cause, ended) WHERE state = 3;
+";
+
+/// Reads the causes of older dead letters out of their reasons.
+fn fill_causes(connection: &Connection) -> rusqlite::Result<()> {
+    let mut select =
+        connection.prepare("SELECT id, reason FROM delivery WHERE state = 3 AND reason IS NOT NULL")?;
+    let mut update = connection.prepare("UPDATE delivery SET cause = ?2 WHERE id = ?1")?;
+    let rows = select.query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?;
+    for (id, reason) in rows.collect::<rusqlite::Result<Vec<(i64, String)>>>()? {
+        // What has no class of failure ends before its first number.
+        let cause = match reason.split_once(": ") {
+            Some((class, _)) => class,
+            None => reason.split(|c: char| c.is_ascii_digit()).next().unwrap_or_default(),
+        };
+        update.execute(params![id, cause])?;
+    }
+    Ok(())
+}
+
 /// Gives what is open, and dead letters that hold their key, the lanes they are in.
 fn fill_lanes(connection: &Connection) -> rusqlite::Result<()> {
     let mut select = connection.prepare(
@@ -285,6 +310,9 @@ mod tests {
                 old.query_row("SELECT due FROM delivery WHERE id = 65536", [], |row| row.get(0)).unwrap();
             let expected = if version >= 6 { 1_790_000_060_000 } else { 1_790_000_000_200 };
             assert_eq!(due, expected, "version {version}");
+            let cause: String =
+                old.query_row("SELECT cause FROM delivery WHERE state = 3", [], |row| row.get(0)).unwrap();
+            assert_eq!(cause, "status 409", "version {version}");
             assert_eq!(
                 seen,
                 [
@@ -308,7 +336,7 @@ mod tests {
     /// Finding 24: a delivery that was there before keeps the key that it has been sent with.
     #[test]
     fn events_from_before_the_seventh_version_keep_their_keys() {
-        for (version, first) in [(1, 4), (6, 4), (7, 3)] {
+        for (version, first) in [(1, 4), (6, 4), (7, 3), (8, 3)] {
             let mut old = recorded(version);
             migrate(&mut old, VERSION).unwrap();
             let sql = "SELECT value FROM meta WHERE name = 'keys_with_rule_from'";
@@ -377,7 +405,7 @@ mod tests {
         let newer = format!("PRAGMA application_id = {APPLICATION}; PRAGMA user_version = 1000");
         check(
             &newer,
-            "was written by a newer osnl (version 1000 of its tables, this one knows 7); run that one, or name another file",
+            "was written by a newer osnl (version 1000 of its tables, this one knows 8); run that one, or name another file",
         );
     }
 }

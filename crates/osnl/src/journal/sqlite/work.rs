@@ -264,7 +264,8 @@ impl<'a> Work<'a> {
                 (State::Dead, Some(reason.as_str()))
             }
         };
-        self.set_state(&found, state, reason)?;
+        let cause = end.cause.as_deref().filter(|_| state == State::Dead);
+        self.set_state_over(&found, state, reason, cause)?;
         match (&end.outcome, found.lane) {
             (Outcome::DeadHoldingKey(_), Some(lane)) => self.hold_lane(id, lane)?,
             (
@@ -325,12 +326,22 @@ impl<'a> Work<'a> {
 
     /// An end has its moment and its reason; what is open again has neither. Of open states, only waiting and held.
     pub(super) fn set_state(&mut self, was: &Found, state: State, reason: Option<&str>) -> Result<()> {
+        self.set_state_over(was, state, reason, None)
+    }
+
+    fn set_state_over(
+        &mut self,
+        was: &Found,
+        state: State,
+        reason: Option<&str>,
+        cause: Option<&str>,
+    ) -> Result<()> {
         debug_assert_ne!(state, State::Ready, "the turn decides");
         let ended = (!state.is_open()).then_some(self.now);
         let mut update = self.connection.prepare_cached(END)?;
         // What has ended stands in nobody's way.
         let lane = if state.is_open() { was.shared_lane() } else { None };
-        update.execute(params![was.id.row(), state, ended, reason, lane])?;
+        update.execute(params![was.id.row(), state, ended, reason, lane, cause])?;
         self.count(&was.action, was.state, -1);
         self.count(&was.action, state, 1);
         Ok(())
@@ -399,7 +410,7 @@ const IS_OPEN: &str =
 const FIND: &str = "SELECT action, key, state, lane, ordered, wish, wish_text FROM delivery WHERE id = ?";
 
 /// It begins anew if it is opened again.
-pub(super) const END: &str = "UPDATE delivery SET state = ?2, ended = ?3, reason = ?4, lane = ?5, due = 0, wish = NULL, wish_text = NULL \
+pub(super) const END: &str = "UPDATE delivery SET state = ?2, ended = ?3, reason = ?4, lane = ?5, due = 0, wish = NULL, wish_text = NULL, cause = ?6 \
      WHERE id = ?1";
 
 /// Claimable ones that have not failed. Answered by the index `delivery_ready` alone, as are the next four.
@@ -407,6 +418,13 @@ pub(super) const READY: &str = concat!(
     "SELECT id FROM delivery WHERE action = ?1 AND ",
     is!(Ready),
     " AND due = 0 ORDER BY id LIMIT ?2"
+);
+
+/// The same from the other end.
+pub(super) const READY_NEWEST: &str = concat!(
+    "SELECT id FROM delivery WHERE action = ?1 AND ",
+    is!(Ready),
+    " AND due = 0 ORDER BY id DESC LIMIT ?2"
 );
 
 /// Those whose retry is due.
@@ -420,12 +438,6 @@ pub(super) const DUE: &str = concat!(
 pub(super) const NEXT_DUE: &str = concat!(
     "SELECT due FROM delivery WHERE action = ?1 AND ",
     is!(Ready),
-    /// The same from the other end.
-    pub(super) const READY_NEWEST: &str = concat!(
-        "SELECT id FROM delivery WHERE action = ?1 AND ",
-        is!(Ready),
-        " AND due = 0 ORDER BY id DESC LIMIT ?2"
-    );,
     " AND due > ?2 ORDER BY due LIMIT 1"
 );
 

@@ -2,6 +2,7 @@
 
 use super::super::claimable::PIECE;
 use super::*;
+use crate::journal::End;
 
 #[tokio::test]
 async fn history_leaves_after_its_time_and_its_number_is_not_used_again() {
@@ -64,7 +65,9 @@ async fn dead_letters_of_one_cause_do_not_push_out_those_of_another() {
     for (n, reason) in reasons.map(str::to_owned).into_iter().chain(flood).enumerate() {
         keep(&journal, &n.to_string(), &n.to_string()).await;
         let claimed = claim(&journal, "a", 1).await;
-        journal.end(claimed[0].id, Outcome::Dead(reason).into());
+        // The words do not matter.
+        let cause = ["status 403", "cannot connect", "status 400"][n.min(2)];
+        journal.end(claimed[0].id, End::from(Outcome::Dead(reason)).caused_by(Some(cause.into())));
     }
     let dead =
         || reader(&folder).list(&Filter { states: vec![State::Dead], ..Filter::default() }, &Page::default());

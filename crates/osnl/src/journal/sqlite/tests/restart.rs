@@ -5,7 +5,7 @@ use std::io::Write as _;
 use std::path::Path;
 use std::process::{Command as Process, Stdio};
 
-use super::super::{change, turn, wish, work};
+use super::super::{change, prune, turn, wish, work};
 use super::*;
 use crate::journal::NewDelivery;
 
@@ -196,10 +196,8 @@ fn no_question_on_the_way_of_a_message_scans() {
             "SELECT id FROM delivery WHERE state >= 4 AND ended < ?1 ORDER BY ended LIMIT ?2",
             "INDEX delivery_done (ended<?)",
         ),
-        (
-            "SELECT id FROM delivery WHERE state = 3 AND holds_key = 0 AND ended < ?1 ORDER BY ended LIMIT ?2",
-            "INDEX delivery_dead (ended<?)",
-        ),
+        (prune::DEAD_BY_CAUSE, "COVERING INDEX delivery_dead (holds_key=?)"),
+        (prune::OLDEST_OF_CAUSE, "COVERING INDEX delivery_dead (holds_key=? AND action=? AND cause=?)"),
     ] {
         let plan = plan(sql);
         assert!(
@@ -232,7 +230,7 @@ async fn no_statement_is_planned_anew_for_other_values() {
             other.prepare_cached(sql).unwrap().exists([n]).unwrap();
         }
         other.prepare_cached(work::READY).unwrap().exists(rusqlite::params!["a", n]).unwrap();
-        let update = rusqlite::params![-n, 4, n, "no such row", n];
+        let update = rusqlite::params![-n, 4, n, "no such row", n, ""];
         other.prepare_cached(work::END).unwrap().execute(update).unwrap();
     }
     assert_ne!(planned_again(&other), [0; 6]);
