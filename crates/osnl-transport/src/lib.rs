@@ -67,8 +67,8 @@ pub use topology::{
 /// A boxed future that can cross threads, written out where a trait is used as `dyn`.
 pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 
-/// Queues, and how many messages wait in each.
-pub type Waiting = Vec<(Arc<str>, u32)>;
+/// Queues, and what the broker says of each.
+pub type Waiting = Vec<(Arc<str>, QueueSeen)>;
 
 /// A broker that can be listened to, and published to. No method has a default body: a transport around another forwards
 /// each of them.
@@ -205,8 +205,8 @@ pub trait Consumer: Send {
     /// As [`Consumer::poll`]; what was not sent comes back as a redelivery.
     fn flush<'a>(&'a mut self, window: &'a mut Window) -> BoxFuture<'a, Result<(), TransportError>>;
 
-    /// Asks the broker how many messages wait in each queue consumed, what we hold not counted. A few round
-    /// trips beside the deliveries, for who wonders why nothing comes; never to be asked for each message.
+    /// Asks the broker what waits in each queue consumed, what we hold not counted, and how many consumers it has. A few
+    /// round trips beside the deliveries, for a listener to which nothing comes; never to be asked for each message.
     ///
     /// # Errors
     /// The broker did not answer the question; that alone does not end the subscription.

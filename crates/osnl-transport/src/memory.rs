@@ -150,6 +150,15 @@ impl MemoryBroker {
         self.lock().queues.get(queue).map_or(0, |q| q.ready.len())
     }
 
+    fn seen(&self, queue: &str) -> QueueSeen {
+        let state = self.lock();
+        let of = |queue: &Queue| QueueSeen {
+            messages: u32::try_from(queue.ready.len()).unwrap_or(u32::MAX),
+            consumers: queue.consumers,
+        };
+        state.queues.get(queue).map_or(QueueSeen { messages: 0, consumers: 0 }, of)
+    }
+
     /// Deletes a queue with whatever it holds; its consumers are cancelled.
     pub fn delete_queue(&self, queue: &str) {
         let mut state = self.lock();

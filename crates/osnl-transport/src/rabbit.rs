@@ -36,9 +36,11 @@ pub(crate) mod options;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use lapin::Connection;
 use osnl_model::{Priority, Target, TransportHost, TransportUrl};
+use tokio::time::timeout;
 
 use self::connect::DEFAULT_PORT;
 use self::consumer::RabbitConsumer;
@@ -54,8 +56,11 @@ use self::publisher::Publisher;
 use self::stream::Identity;
 use self::tap::RabbitTap;
 use crate::outgoing::Outgoing;
-use crate::topology::{Binding, ListenOptions, QueueKind, QueueType, Resume, Subscription, plan};
+use crate::topology::{Binding, ListenOptions, Plan, QueueKind, QueueType, Resume, Subscription, plan};
 use crate::{BoxFuture, Consumer, Features, QueueSeen, Tap, TapOptions, Transport, TransportError};
+
+/// How long the broker may take to declare and consume everything once it has let us in.
+const SUBSCRIBED: Duration = Duration::from_secs(60);
 
 /// Connects to the hosts of a transport URL.
 #[derive(Debug)]
@@ -144,6 +149,26 @@ impl RabbitTransport {
         let plan = plan(to, options)?;
         let (connection, host, greeting, in_hand) = self.connect().await?;
         let connection = Held::new(connection);
+        // The broker's heartbeats go on while it does not answer.
+        let silent = || TransportError::Connect {
+            host: host.clone(),
+            reason: format!(
+                "logged in, and the subscription is not answered within {} s; is a majority of the queue's nodes up?",
+                SUBSCRIBED.as_secs()
+            ),
+        };
+        let subscribed = self.subscribe(connection, (host.clone(), greeting, in_hand), plan, options);
+        timeout(SUBSCRIBED, subscribed).await.unwrap_or_else(|_| Err(silent()))
+    }
+
+    /// Declares what is planned, and begins to consume.
+    async fn subscribe(
+        &self,
+        connection: Held,
+        (host, greeting, in_hand): (String, Greeting, Arc<InHand>),
+        plan: Plan,
+        options: &ListenOptions,
+    ) -> Result<RabbitConsumer, TransportError> {
         let forced = self.durable_queues.load(Ordering::Relaxed);
         let queue = QueueKind { durable: options.queue.durable || forced, ..options.queue.clone() };
         let queue = queue.for_broker(greeting.major());

@@ -32,7 +32,7 @@ use std::time::{Duration, SystemTime};
 use osnl_model::{Budget, Priority, Target};
 use osnl_transport::{Consumer, ListenOptions, Transport, TransportError};
 use tokio::sync::watch;
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout};
 
 use self::announce::Before;
 pub use self::bindings::{Bindings, LeftQueue, OwnQueue};
@@ -215,10 +215,9 @@ impl Listener {
             self.stall.send_replace(None);
             let mut session = Session::new(&self, consumer, streams.as_mut(), prefetch);
             self.enter(if session.is_standby() { ListenerState::Standby } else { ListenerState::Listening });
-            let bindings = session.consumer.subscription().bindings.clone();
             let tidying = async {
                 if let Some(tidying) = &self.tidying {
-                    tidying.connected(&self.config.name, &*self.transport, &bindings).await;
+                    tidying.connected(&self.config.name, &*self.transport).await;
                 }
             };
             let ended = beside(session.run(&shutdown), tidying).await;
@@ -318,24 +317,32 @@ impl Listener {
             } else {
                 self.state.send_replace(ListenerState::Connecting { attempt });
             }
+            if let Some(tidying) = &self.tidying {
+                tidying.binds(&options.bindings(&self.config.targets));
+            }
             let listen = self.transport.listen(&self.config.targets, options);
-            let error = tokio::select! {
+            tokio::pin!(listen);
+            let listened = tokio::select! {
                 biased;
-                () = shutdown.drain.cancelled() => return Ok(None),
-                result = listen => {
-                    if let Some(observer) = &self.observer {
-                        observer.attempted(result.is_ok());
+                () = shutdown.drain.cancelled() => None,
+                result = &mut listen => Some(result),
+            };
+            if let (Some(observer), Some(result)) = (&self.observer, &listened) {
+                observer.attempted(result.is_ok());
+            }
+            let error = match listened {
+                Some(Ok(consumer)) => {
+                    if !first {
+                        self.counters.reconnects.increment();
                     }
-                    match result {
-                    Ok(consumer) => {
-                        if !first {
-                            self.counters.reconnects.increment();
-                        }
-                        self.gauges.failed(None);
-                        return Ok(Some(consumer));
-                    }
-                    Err(error) => error,
-                }},
+                    self.gauges.failed(None);
+                    return Ok(Some(consumer));
+                }
+                Some(Err(error)) => error,
+                None => {
+                    give_up(listen, shutdown).await;
+                    return Ok(None);
+                }
             };
             let fatal =
                 first && attempt == 1 && self.config.refused_access_is_fatal && error.is_refused_access();
@@ -378,6 +385,27 @@ impl Listener {
         } else {
             tracing::debug!(listener.name = name, attempt, "{error}");
         }
+    }
+}
+
+/// How long an attempt that is given up may take to end in order.
+const GIVEN_UP: Duration = Duration::from_secs(1);
+
+/// Ends an attempt that is under way, and closes what it opens: the next listener of the queue would find its consumer
+/// there, or be followed by its bindings.
+async fn give_up(
+    listen: impl Future<Output = Result<Box<dyn Consumer>, TransportError>>,
+    shutdown: &Shutdown,
+) {
+    let end = async {
+        if let Ok(Ok(consumer)) = timeout(GIVEN_UP, listen).await {
+            consumer.close().await;
+        }
+    };
+    tokio::select! {
+        biased;
+        () = shutdown.abort.cancelled() => {}
+        () = end => {}
     }
 }
 

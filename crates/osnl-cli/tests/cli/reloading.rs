@@ -3,9 +3,9 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::process::{Child, Command, Stdio};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use osnl_testkit::{Broker, Notice, Options, Publisher, Sink, Vhost, wait_until};
+use osnl_testkit::{Broker, Notice, Options, Publisher, Sink, Vhost};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
@@ -85,7 +85,11 @@ impl Rig {
 
     #[track_caller]
     pub(crate) fn listening(&self, name: &str) {
-        wait_until(SOON, &format!("{name} listens"), || self.listener(name)["state"] == "listening");
+        let end = Instant::now() + SOON;
+        while self.listener(name)["state"] != "listening" {
+            assert!(Instant::now() < end, "{name} does not listen: {}\n{}", self.status(), self.log());
+            std::thread::park_timeout(Duration::from_millis(50));
+        }
     }
 
     pub(crate) fn target(&self, name: &str) -> Value {

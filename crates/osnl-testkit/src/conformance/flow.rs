@@ -1,5 +1,7 @@
 //! The window: how much is under way, and what moves when some of it is finished.
 
+use osnl_transport::QueueSeen;
+
 use super::Rig;
 use super::session::{POOL, PREFETCH, Session, depth_becomes, number, numbers, publish, within};
 
@@ -70,8 +72,8 @@ pub async fn what_waits_in_the_queue_is_known_without_taking_it<R: Rig>(mut rig:
     let taken = session.take(usize::from(PREFETCH)).await;
     depth_becomes(&rig, POOL, 3, 10);
     let waiting = within(session.consumer.waiting()).await.unwrap();
-    let waiting: Vec<_> = waiting.iter().map(|(queue, count)| (&**queue, *count)).collect();
-    assert_eq!(waiting, [(POOL, 3)]);
+    let waiting: Vec<_> = waiting.iter().map(|(queue, seen)| (&**queue, *seen)).collect();
+    assert_eq!(waiting, [(POOL, QueueSeen { messages: 3, consumers: 1 })]);
     session.acknowledge(taken);
     session.flush().await;
     assert_eq!(numbers(&session.take(3).await), [10, 11, 12]);

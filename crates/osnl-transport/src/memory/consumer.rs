@@ -126,8 +126,8 @@ impl Consumer for MemoryConsumer {
     }
 
     fn waiting(&self) -> BoxFuture<'static, Result<Waiting, TransportError>> {
-        let count = |queue: &str| u32::try_from(self.broker.ready(queue)).unwrap_or(u32::MAX);
-        let waiting = self.subscription.queues().into_iter().map(|queue| (queue.into(), count(queue)));
+        let waiting =
+            self.subscription.queues().into_iter().map(|queue| (queue.into(), self.broker.seen(queue)));
         Box::pin(std::future::ready(Ok(waiting.collect())))
     }
 

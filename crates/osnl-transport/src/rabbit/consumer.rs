@@ -29,7 +29,7 @@ use super::properties::properties;
 use crate::message::{Batch, IncomingMessage};
 use crate::settle::{Settlement, Window};
 use crate::topology::{QueueKind, QueueType, Subscription};
-use crate::{BoxFuture, Consumer, TransportError, Waiting};
+use crate::{BoxFuture, Consumer, QueueSeen, TransportError, Waiting};
 
 /// How long an orderly close may take before the connection is just dropped.
 pub(super) const CLOSE_TIMEOUT: Duration = Duration::from_secs(3);
@@ -313,7 +313,8 @@ impl Consumer for RabbitConsumer {
                     let passive = QueueDeclareOptions { passive: true, ..Default::default() };
                     let name = ShortString::from(&*queue);
                     let found = channel.queue_declare(name, passive, FieldTable::default()).await?;
-                    waiting.push((queue, found.message_count()));
+                    let (messages, consumers) = (found.message_count(), found.consumer_count());
+                    waiting.push((queue, QueueSeen { messages, consumers }));
                 }
                 channel.close(200, "asked".into()).await?;
                 Ok(waiting)

@@ -72,9 +72,14 @@ impl Tidying {
         self.memory.gone(&self.own);
     }
 
-    /// Connected with these bindings; then looks again and again at what is left, for as long as anything is.
-    pub(super) async fn connected(&self, listener: &str, transport: &dyn Transport, bindings: &[Binding]) {
+    /// These bindings are about to be made. An attempt that is given up may have made them all the same, so they are
+    /// remembered before it begins.
+    pub(super) fn binds(&self, bindings: &[Binding]) {
         self.memory.made(&self.own, bindings);
+    }
+
+    /// Connected; then looks again and again at what is left, for as long as anything is.
+    pub(super) async fn connected(&self, listener: &str, transport: &dyn Transport) {
         self.tidied(listener, transport, true).await;
         loop {
             sleep(AGAIN).await;

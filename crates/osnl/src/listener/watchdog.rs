@@ -7,7 +7,7 @@
 //!
 //! It is told once, again each [`REMIND`], and once more when it is over. A message costs a flag here and nothing else:
 //! the clock is looked at each [`LOOK`], and the broker is asked only in silence. A standby, whose queue gives its
-//! messages to another consumer, is no stall.
+//! messages to another consumer, is no stall; the broker is asked at each look whether that consumer is still there.
 
 use std::fmt;
 use std::time::Duration;
@@ -238,7 +238,7 @@ impl Watchdog {
                 self.stalled(StallKind::JournalFull { unsettled }, self.quiet_since, now)
             }
             (Wake::Look, Stage::Polling) => {
-                if quiet >= SILENT && !self.standby && self.asking.is_none() {
+                if (quiet >= SILENT || self.standby) && self.asking.is_none() {
                     self.asking = Some(ask(consumer));
                 }
                 None
@@ -255,7 +255,12 @@ impl Watchdog {
     }
 
     fn answered(&mut self, waiting: &Waiting, now: Instant) -> Option<Change> {
-        let count: u64 = waiting.iter().map(|(_, count)| u64::from(*count)).sum();
+        if self.standby {
+            // Of one that reads all of its queues alone, nothing else can be the active consumer.
+            self.standby = waiting.iter().any(|(_, seen)| seen.consumers > 1);
+            return None;
+        }
+        let count: u64 = waiting.iter().map(|(_, seen)| u64::from(seen.messages)).sum();
         if count == 0 {
             self.waiting_since = None;
             return self.over(now);
@@ -267,7 +272,7 @@ impl Watchdog {
                 None
             }
             Some(since) => {
-                let queues = waiting.iter().filter(|(_, count)| *count > 0).map(|(queue, _)| &**queue);
+                let queues = waiting.iter().filter(|(_, seen)| seen.messages > 0).map(|(queue, _)| &**queue);
                 self.queue = queues.collect::<Vec<_>>().join(", ");
                 self.stalled(StallKind::NothingArrives { waiting: count }, since, now)
             }

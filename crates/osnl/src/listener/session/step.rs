@@ -196,8 +196,16 @@ impl<'a> Core<'a> {
             Woken::Look(obstacle) => self.look(obstacle, stage, consumer, now),
             Woken::Watch(wake) => {
                 let Listener { config, stall, counters, .. } = self.listener;
+                let was_standby = self.watchdog.is_standby();
                 if let Some(change) = self.watchdog.woken(wake, stage, self.open.len(), consumer) {
                     change.publish(&config.name, stall, counters);
+                }
+                if was_standby && !self.watchdog.is_standby() {
+                    tracing::info!(
+                        listener.name = &*config.name,
+                        "the other consumers have left the queue: its messages come here now"
+                    );
+                    self.listener.enter(ListenerState::Listening);
                 }
                 Order::Nothing
             }

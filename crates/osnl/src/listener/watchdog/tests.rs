@@ -16,7 +16,7 @@ use tokio_util::task::TaskTracker;
 use super::{Change, STUCK, Stage, Stall, StallKind, Wake, Watchdog};
 use crate::intake::Intake;
 use crate::journal::{Receipt, Settle};
-use crate::listener::{GIVE_BACK_AFTER, Listener, ListenerConfig};
+use crate::listener::{GIVE_BACK_AFTER, Listener, ListenerConfig, ListenerState};
 use crate::metrics::Counters;
 use crate::received::Received;
 use crate::shutdown::Shutdown;
@@ -146,9 +146,18 @@ impl Consumer for MuteConsumer {
     }
 }
 
+fn targets() -> [(Target, Priority); 1] {
+    [(Target::new("neutron", "notifications"), Priority::Info)]
+}
+
+fn options(queue: QueueKind) -> ListenOptions {
+    ListenOptions { pool: Some("p".to_owned()), prefetch: 4, declare: Declare::Create, queue }
+}
+
 struct Running {
     broker: MemoryBroker,
     endpoint: Arc<Holding>,
+    state: watch::Receiver<ListenerState>,
     stall: watch::Receiver<Option<Stall>>,
     counters: Arc<Counters>,
     shutdown: Shutdown,
@@ -162,22 +171,19 @@ impl Running {
         let transport: Arc<dyn Transport> = if mute { Arc::new(Mute(memory)) } else { Arc::new(memory) };
         let endpoint = Arc::new(Holding { places, ..Holding::default() });
         let counters = Arc::new(Counters::default());
-        let options =
-            ListenOptions { pool: Some("p".to_owned()), prefetch: 4, declare: Declare::Create, queue };
-        let targets = vec![(Target::new("neutron", "notifications"), Priority::Info)];
         let config = ListenerConfig {
             name: "l".into(),
-            targets,
-            options,
+            targets: targets().into(),
+            options: options(queue),
             refused_access_is_fatal: false,
             give_back_after: GIVE_BACK_AFTER,
             budget: Default::default(),
         };
         let listener = Listener::new(config, transport, endpoint.clone(), counters.clone());
-        let (stall, shutdown) = (listener.stall(), Shutdown::new());
+        let (state, stall, shutdown) = (listener.state(), listener.stall(), Shutdown::new());
         let listener = TaskTracker::new().spawn(listener.run(shutdown.clone()));
         sleep(Duration::from_millis(1)).await;
-        Self { broker, endpoint, stall, counters, shutdown, listener }
+        Self { broker, endpoint, state, stall, counters, shutdown, listener }
     }
 
     fn publish(&self, count: usize) {
@@ -260,11 +266,17 @@ async fn messages_that_wait_and_do_not_come_are_a_stall_until_they_are_gone() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_standby_does_not_complain_of_what_the_active_consumer_gets() {
+async fn a_standby_does_not_complain_of_what_the_active_consumer_gets_until_that_has_left() {
     let running = Running::start(true, None, QueueKind::DURABLE).await;
+    let active = running.broker.transport().listen(&targets(), &options(QueueKind::DURABLE)).await.unwrap();
     running.publish(7);
     assert_eq!(running.after(24 * 3600).await, None);
-    running.stop(0).await;
+    assert_eq!(*running.state.borrow(), ListenerState::Standby);
+    active.close().await;
+    assert_eq!(running.after(11).await, None);
+    assert_eq!(*running.state.borrow(), ListenerState::Listening);
+    assert!(running.after(100).await.is_some());
+    running.stop(1).await;
 }
 
 #[tokio::test(start_paused = true)]
@@ -281,14 +293,7 @@ async fn whatever_moves_is_no_stall() {
 #[tokio::test(start_paused = true)]
 async fn it_is_told_once_then_by_reminders_and_when_it_is_over() {
     let broker = MemoryBroker::new();
-    let to = [(Target::new("neutron", "notifications"), Priority::Info)];
-    let options = ListenOptions {
-        pool: Some("p".to_owned()),
-        prefetch: 4,
-        declare: Declare::Create,
-        queue: QueueKind::OSLO,
-    };
-    let consumer = broker.transport().listen(&to, &options).await.unwrap();
+    let consumer = broker.transport().listen(&targets(), &options(QueueKind::OSLO)).await.unwrap();
     let mut watchdog = Watchdog::new("p".to_owned(), false);
     let mut told = Vec::new();
     let begun = Instant::now();
