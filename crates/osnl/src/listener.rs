@@ -235,6 +235,14 @@ impl Listener {
                         break Ok(());
                     }
                 }
+                Ok(Ended::Return) => {
+                    tracing::info!(
+                        listener.name = &*self.config.name,
+                        unsettled,
+                        "a message goes back to the broker, and with it all that is unsettled: in front of what follows"
+                    );
+                    session.consumer.close().await;
+                }
                 Ok(Ended::Widen) => {
                     tracing::info!(
                         listener.name = &*self.config.name,

@@ -70,6 +70,8 @@ pub(in crate::listener) enum Ended {
         /// Whether the messages that were read wait for their end, rather than new ones for a place.
         window_full: bool,
     },
+    /// A message that was read goes back, by closing the channel: rejecting it would put it behind what follows it.
+    Return,
     /// There is room again, and nothing is open: the whole prefetch can be asked for.
     Widen,
 }
@@ -87,6 +89,9 @@ pub(super) struct Core<'a> {
     pub(super) watchdog: Watchdog,
     pub(super) draining: bool,
     blockade: Blockade,
+    begun: Instant,
+    /// A message is to go back with the channel.
+    returns: bool,
     prefetch: usize,
     /// Whether fewer messages are asked for than the configuration allows.
     small: bool,
@@ -117,6 +122,8 @@ impl<'a> Core<'a> {
             watchdog: Watchdog::new(found.queues().join(", "), standby),
             draining: false,
             blockade: Blockade::new(patience, prefetch, Instant::now()),
+            begun: Instant::now(),
+            returns: false,
             prefetch,
             small,
         }
@@ -171,11 +178,11 @@ impl<'a> Core<'a> {
             }
             Woken::Completed(message, settle) => {
                 self.blockade.settled(now);
-                self.settle(message, settle);
+                self.settle(message, settle, now);
                 while let Some(Some((message, settle))) = self.open.next().now_or_never() {
-                    self.settle(message, settle);
+                    self.settle(message, settle, now);
                 }
-                Order::Flush
+                if self.returns { Order::End(Ok(Ended::Return)) } else { Order::Flush }
             }
             Woken::HandOut(places) => {
                 self.hand_out_again(places);
@@ -327,7 +334,7 @@ impl<'a> Core<'a> {
         }
     }
 
-    fn settle(&mut self, message: IncomingMessage, settle: Settle) {
+    fn settle(&mut self, message: IncomingMessage, settle: Settle, now: Instant) {
         self.watchdog.settled();
         let stale = match (settle, &mut self.streams) {
             (Settle::Acknowledge, Some(streams)) => {
@@ -338,6 +345,13 @@ impl<'a> Core<'a> {
             // Nothing can go back to a stream: it is handed out again from here.
             (Settle::Requeue, Some(streams)) => {
                 streams.hold(message);
+                Ok(())
+            }
+            // Everything that is unsettled goes back with it, so not again before the next has had its time.
+            (Settle::Requeue, None)
+                if !self.draining && now - self.begun >= self.listener.config.give_back_after =>
+            {
+                self.returns = true;
                 Ok(())
             }
             (Settle::Requeue, None) => self.window.requeue(message),

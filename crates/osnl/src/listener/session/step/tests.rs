@@ -144,6 +144,24 @@ async fn without_a_place_it_is_blocked_and_gives_back_and_messages_end_it() {
     assert_eq!(core.window.unsettled(), 1, "what it holds goes back with the channel");
 }
 
+/// A rejected message of a quorum queue would be behind what follows it; each return takes all that is unsettled along.
+#[tokio::test(start_paused = true)]
+async fn what_goes_back_does_so_with_its_channel_but_not_again_and_again() {
+    let mut rig = Rig::new(3, QueueKind::OSLO).await;
+    let mut core = core(&rig, 4);
+    rig.poll(&mut core).await;
+    let requeue = async |rig: &mut Rig, core: &mut Core<'_>| {
+        let _ = rig.intake.0.lock().unwrap().remove(0).send(Settle::Requeue);
+        let (message, settle) = core.open.next().await.unwrap();
+        core.step(Woken::Completed(message, settle), Stage::Polling, &*rig.consumer, rig.now)
+    };
+    assert!(matches!(requeue(&mut rig, &mut core).await, Order::Flush));
+    assert_eq!((core.window.unsettled(), core.window.due()), (3, 1), "it is rejected");
+    rig.now += GIVE_BACK_AFTER;
+    assert!(matches!(requeue(&mut rig, &mut core).await, Order::End(Ok(Ended::Return))));
+    assert_eq!((core.window.unsettled(), core.window.due()), (3, 1), "it stays unsettled");
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_full_window_blocks_only_behind_an_obstacle() {
     let open = |ended| Some(Obstacle::NoPlace { open: 4, ended });
