@@ -13,6 +13,7 @@
 //! | [`Pty`] | a program on a terminal: what it draws, keys, whether it gives the terminal back |
 //! | `amqp` (feature `amqp`) | an AMQP server that answers as scripted: what newer brokers do |
 //! | `conformance` (feature `conformance`) | what every transport promises, a test each |
+//! | `Listening` (the same) | a transport of a test's own, which can only be listened to |
 //! | [`oracle`] | publishes with confirms, kills everything, counts at the target |
 //! | [`hostile`] | notification bodies that hurt a reader: deep, wide, quadratic, bombs |
 //! | [`fixture`] | the recorded notifications and requests in `fixtures/` |
@@ -37,6 +38,8 @@ pub mod conformance;
 pub mod fixture;
 mod hex;
 pub mod hostile;
+#[cfg(feature = "conformance")]
+mod listening;
 pub mod openstack;
 pub mod oracle;
 mod peer;
@@ -52,6 +55,8 @@ mod wait;
 
 pub use backlog::FullBacklog;
 pub use broker::{Binding, Broker, Cluster, Exchange, Queue, SharedBroker, Vhost};
+#[cfg(feature = "conformance")]
+pub use listening::Listening;
 pub use peer::{
     Delivered, Notice, Options, OsloListener, Prepared, Publisher, Raw, ReceivedObject, Upstream,
     VersionedPeer, python, python_program,

@@ -133,33 +133,6 @@ pub trait Transport: Send + Sync {
     fn location(&self) -> String;
 }
 
-/// Answers for a transport that only listens, at this location: nothing can be published, watched or tidied.
-#[derive(Clone, Debug)]
-pub struct OnlyListens(pub String);
-
-impl OnlyListens {
-    /// Answers [`Transport::send`].
-    pub fn send<'a>(self) -> BoxFuture<'a, Result<(), TransportError>> {
-        Box::pin(std::future::ready(Err(TransportError::OnlyListens { location: self.0 })))
-    }
-
-    /// Answers [`Transport::close`].
-    pub fn close<'a>(self) -> BoxFuture<'a, ()> {
-        Box::pin(std::future::ready(()))
-    }
-
-    /// Answers [`Transport::tap`].
-    pub fn tap<'a>(self) -> BoxFuture<'a, Result<Box<dyn Tap>, TransportError>> {
-        let reason = format!("{} can only be listened to", self.0);
-        Box::pin(std::future::ready(Err(TransportError::Refused { what: "look on".to_owned(), reason })))
-    }
-
-    /// Answers [`Transport::tidy`] about so many queues: none of them is seen.
-    pub fn tidy<'a>(self, queues: usize) -> BoxFuture<'a, Result<Vec<Option<QueueSeen>>, TransportError>> {
-        Box::pin(std::future::ready(Ok(vec![None; queues])))
-    }
-}
-
 /// What is in a queue, and who reads it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct QueueSeen {

@@ -4,11 +4,10 @@ use std::time::Duration;
 
 use futures_util::future::join_all;
 use osnl_model::{Priority, Target, TransportUrl};
-use osnl_testkit::{Broker, Vhost};
+use osnl_testkit::{Broker, Listening, Vhost};
 use osnl_transport::{
-    Batch, Binding, BoxFuture, Declare, IncomingMessage, ListenOptions, MemoryBroker, OnlyListens, Outgoing,
-    Properties, QueueKind, QueueSeen, Reconnect, Route, Tap, TapOptions, Transport, TransportError,
-    transport,
+    Batch, Declare, IncomingMessage, ListenOptions, MemoryBroker, Outgoing, Properties, QueueKind, Route,
+    Transport, TransportError, transport,
 };
 
 const SOON: Duration = Duration::from_secs(20);
@@ -123,54 +122,7 @@ async fn a_mandatory_send_that_was_given_up_does_not_fail_the_next() {
 
 #[tokio::test]
 async fn a_transport_that_only_listens_says_so() {
-    struct Deaf;
-    impl Transport for Deaf {
-        fn listen<'a>(
-            &'a self,
-            _: &'a [(Target, Priority)],
-            _: &'a ListenOptions,
-        ) -> BoxFuture<'a, Result<Box<dyn osnl_transport::Consumer>, TransportError>> {
-            Box::pin(async { Err(TransportError::Lost { reason: "-".into() }) })
-        }
-
-        fn send<'a>(
-            &'a self,
-            _: &'a Target,
-            _: &'a Priority,
-            _: Outgoing,
-        ) -> BoxFuture<'a, Result<(), TransportError>> {
-            OnlyListens(self.location()).send()
-        }
-
-        fn close(&self) -> BoxFuture<'_, ()> {
-            OnlyListens(self.location()).close()
-        }
-
-        fn tap<'a>(&'a self, _: &'a TapOptions) -> BoxFuture<'a, Result<Box<dyn Tap>, TransportError>> {
-            OnlyListens(self.location()).tap()
-        }
-
-        fn tidy<'a>(
-            &'a self,
-            _: &'a [Binding],
-            queues: &'a [String],
-            _: bool,
-        ) -> BoxFuture<'a, Result<Vec<Option<QueueSeen>>, TransportError>> {
-            OnlyListens(self.location()).tidy(queues.len())
-        }
-
-        fn reconnect(&self) -> Reconnect {
-            Reconnect::default()
-        }
-
-        fn features(&self) -> osnl_transport::Features {
-            osnl_transport::Features { requeue: false, send: false }
-        }
-
-        fn location(&self) -> String {
-            "a file".to_owned()
-        }
-    }
-    let error = Deaf.send(&target(), &Priority::Info, outgoing(1)).await.unwrap_err();
-    assert_eq!(error.to_string(), "a file: this transport publishes nothing");
+    let deaf = Listening::new(|_, _| Box::pin(async { Err(TransportError::Lost { reason: "-".into() }) }));
+    let error = deaf.send(&target(), &Priority::Info, outgoing(1)).await.unwrap_err();
+    assert_eq!(error.to_string(), "nowhere: this transport publishes nothing");
 }

@@ -8,11 +8,8 @@ use osnl::k2hr3::{
     version,
 };
 use osnl_model::{Priority, Target, TransportUrl};
-use osnl_testkit::{Broker, Reply, Sink, fixture};
-use osnl_transport::{
-    Binding, BoxFuture, Consumer, Features, ListenOptions, OnlyListens, Outgoing, QueueSeen, Reconnect, Tap,
-    TapOptions, Transport, TransportError, transport,
-};
+use osnl_testkit::{Broker, Listening, Reply, Sink, fixture};
+use osnl_transport::{Transport, TransportError, transport};
 use serde_json::{Map, Value, json};
 use tokio_util::sync::CancellationToken;
 
@@ -146,54 +143,10 @@ fn listen_hands_each_message_to_every_endpoint_that_wants_it() {
 }
 
 /// A transport as kafka is one: what was read is read.
-pub(crate) struct NoRequeue;
-
-impl Transport for NoRequeue {
-    fn listen<'a>(
-        &'a self,
-        _: &'a [(Target, Priority)],
-        _: &'a ListenOptions,
-    ) -> BoxFuture<'a, Result<Box<dyn Consumer>, TransportError>> {
+pub(crate) fn no_requeue() -> Arc<dyn Transport> {
+    Arc::new(Listening::new(|_, _| {
         Box::pin(async { Err(TransportError::Connect { host: "-".into(), reason: "never".into() }) })
-    }
-
-    fn send<'a>(
-        &'a self,
-        _: &'a Target,
-        _: &'a Priority,
-        _: Outgoing,
-    ) -> BoxFuture<'a, Result<(), TransportError>> {
-        OnlyListens(self.location()).send()
-    }
-
-    fn close(&self) -> BoxFuture<'_, ()> {
-        OnlyListens(self.location()).close()
-    }
-
-    fn tap<'a>(&'a self, _: &'a TapOptions) -> BoxFuture<'a, Result<Box<dyn Tap>, TransportError>> {
-        OnlyListens(self.location()).tap()
-    }
-
-    fn tidy<'a>(
-        &'a self,
-        _: &'a [Binding],
-        queues: &'a [String],
-        _: bool,
-    ) -> BoxFuture<'a, Result<Vec<Option<QueueSeen>>, TransportError>> {
-        OnlyListens(self.location()).tidy(queues.len())
-    }
-
-    fn reconnect(&self) -> Reconnect {
-        Reconnect::default()
-    }
-
-    fn features(&self) -> Features {
-        Features { requeue: false, send: false }
-    }
-
-    fn location(&self) -> String {
-        "nowhere".to_owned()
-    }
+    }))
 }
 
 #[test]
@@ -205,15 +158,9 @@ fn listen_answers_1_for_no_endpoint_a_wrong_one_and_a_transport_that_cannot_requ
     wrong.oslo_messaging_notifications.transport_url =
         TransportUrl::parse("carrierpigeon://127.0.0.1:9/").unwrap();
     assert_eq!(listen(vec![NotificationEndpoint::new(wrong).unwrap()]), 1);
-    assert_eq!(
-        listen_until(Arc::new(NoRequeue) as Arc<dyn Transport>, vec![endpoint(&sink, "")], || ()).0,
-        1
-    );
+    assert_eq!(listen_until(no_requeue(), vec![endpoint(&sink, "")], || ()).0, 1);
     let without = "[oslo_messaging_notifications]\nallow_requeue = False\n";
-    assert_eq!(
-        listen_until(Arc::new(NoRequeue) as Arc<dyn Transport>, vec![endpoint(&sink, without)], || ()).0,
-        0
-    );
+    assert_eq!(listen_until(no_requeue(), vec![endpoint(&sink, without)], || ()).0, 0);
 }
 
 #[test]

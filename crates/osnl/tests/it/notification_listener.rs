@@ -14,7 +14,7 @@ use osnl_transport::Properties;
 use serde_json::{Value, json};
 use tokio::sync::{Notify, mpsc};
 
-use crate::library::NoRequeue;
+use crate::library::no_requeue;
 
 const POOL: &str = "library";
 
@@ -451,10 +451,7 @@ fn what_cannot_work_is_an_error_when_it_is_built() {
     check(on(&broker).endpoint(nobody()).prefetch(0), "prefetch is 0: at least 1");
     check(on(&broker).endpoint(nobody()).concurrency(0), "concurrency is 0: at least 1");
     check(
-        NotificationListener::on(Arc::new(NoRequeue))
-            .target(neutron())
-            .endpoint(nobody())
-            .allow_requeue(true),
+        NotificationListener::on(no_requeue()).target(neutron()).endpoint(nobody()).allow_requeue(true),
         "allow_requeue is not supported by nowhere: leave it out, or use another transport",
     );
     let patient = RequeuePolicy { attempts: NonZeroU32::new(100).unwrap(), ..RequeuePolicy::default() };
@@ -467,6 +464,6 @@ fn what_cannot_work_is_an_error_when_it_is_built() {
     let error = NotificationListener::builder(&pigeon).target(neutron()).endpoint(nobody()).build().err();
     assert!(matches!(error, Some(BuildError::Transport(_))));
     // Without allow_requeue a transport that cannot requeue will do.
-    let builder = NotificationListener::on(Arc::new(NoRequeue)).target(neutron()).endpoint(nobody());
+    let builder = NotificationListener::on(no_requeue()).target(neutron()).endpoint(nobody());
     assert!(builder.build().is_ok());
 }

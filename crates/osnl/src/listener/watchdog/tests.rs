@@ -4,10 +4,10 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use osnl_model::{Head, Priority, Target};
+use osnl_testkit::Listening;
 use osnl_transport::{
-    Batch, Binding, BoxFuture, Consumer, Declare, Features, ListenOptions, MemoryBroker, MemoryTransport,
-    OnlyListens, Outgoing, QueueKind, QueueSeen, Reconnect, Subscription, Tap, TapOptions, Transport,
-    TransportError, Waiting, Window,
+    Batch, BoxFuture, Consumer, Declare, ListenOptions, MemoryBroker, MemoryTransport, QueueKind,
+    Subscription, Transport, TransportError, Waiting, Window,
 };
 use tokio::sync::{oneshot, watch};
 use tokio::time::{Instant, sleep};
@@ -16,7 +16,7 @@ use tokio_util::task::TaskTracker;
 use super::{Change, STUCK, Stage, Stall, StallKind, Wake, Watchdog};
 use crate::intake::Intake;
 use crate::journal::{Receipt, Settle};
-use crate::listener::{GIVE_BACK_AFTER, Listener, ListenerConfig, ListenerState};
+use crate::listener::{Bindings, GIVE_BACK_AFTER, Listener, ListenerConfig, ListenerState, OwnQueue};
 use crate::metrics::Counters;
 use crate::received::Received;
 use crate::shutdown::Shutdown;
@@ -53,63 +53,21 @@ impl Intake for Holding {
 }
 
 /// A broker that hands nothing over, whatever waits.
-struct Mute(MemoryTransport);
-struct MuteConsumer {
-    inner: Box<dyn Consumer>,
-    subscription: Subscription,
-}
-
-impl Transport for Mute {
-    fn listen<'a>(
-        &'a self,
-        to: &'a [(Target, Priority)],
-        options: &'a ListenOptions,
-    ) -> BoxFuture<'a, Result<Box<dyn Consumer>, TransportError>> {
+fn mute(memory: MemoryTransport) -> impl Transport {
+    Listening::new(move |to, options| {
+        let memory = memory.clone();
         Box::pin(async move {
-            let inner = self.0.listen(to, options).await?;
+            let inner = memory.listen(to, options).await?;
             let mut subscription = inner.subscription().clone();
             subscription.other_consumers = u32::from(options.queue.single_active_consumer);
             Ok(Box::new(MuteConsumer { inner, subscription }) as Box<dyn Consumer>)
         })
-    }
+    })
+}
 
-    fn send<'a>(
-        &'a self,
-        _: &'a Target,
-        _: &'a Priority,
-        _: Outgoing,
-    ) -> BoxFuture<'a, Result<(), TransportError>> {
-        OnlyListens(self.location()).send()
-    }
-
-    fn close(&self) -> BoxFuture<'_, ()> {
-        OnlyListens(self.location()).close()
-    }
-
-    fn tap<'a>(&'a self, _: &'a TapOptions) -> BoxFuture<'a, Result<Box<dyn Tap>, TransportError>> {
-        OnlyListens(self.location()).tap()
-    }
-
-    fn tidy<'a>(
-        &'a self,
-        _: &'a [Binding],
-        queues: &'a [String],
-        _: bool,
-    ) -> BoxFuture<'a, Result<Vec<Option<QueueSeen>>, TransportError>> {
-        OnlyListens(self.location()).tidy(queues.len())
-    }
-
-    fn reconnect(&self) -> Reconnect {
-        Reconnect::default()
-    }
-
-    fn features(&self) -> Features {
-        self.0.features()
-    }
-
-    fn location(&self) -> String {
-        "nowhere".to_owned()
-    }
+struct MuteConsumer {
+    inner: Box<dyn Consumer>,
+    subscription: Subscription,
 }
 
 impl Consumer for MuteConsumer {
@@ -165,10 +123,10 @@ struct Running {
 }
 
 impl Running {
-    async fn start(mute: bool, places: Option<usize>, queue: QueueKind) -> Self {
+    async fn start(is_mute: bool, places: Option<usize>, queue: QueueKind) -> Self {
         let broker = MemoryBroker::new();
         let memory = broker.transport();
-        let transport: Arc<dyn Transport> = if mute { Arc::new(Mute(memory)) } else { Arc::new(memory) };
+        let transport: Arc<dyn Transport> = if is_mute { Arc::new(mute(memory)) } else { Arc::new(memory) };
         let endpoint = Arc::new(Holding { places, ..Holding::default() });
         let counters = Arc::new(Counters::default());
         let config = ListenerConfig {
@@ -277,6 +235,33 @@ async fn a_standby_does_not_complain_of_what_the_active_consumer_gets_until_that
     assert_eq!(*running.state.borrow(), ListenerState::Listening);
     assert!(running.after(100).await.is_some());
     running.stop(1).await;
+}
+
+/// An attempt may have bound what it was to bind when it is given up for another configuration.
+#[tokio::test(start_paused = true)]
+async fn bindings_of_an_attempt_that_was_given_up_are_remembered() {
+    let folder = tempfile::tempdir().unwrap();
+    let memory = Arc::new(Bindings::open(folder.path()));
+    let config = ListenerConfig {
+        name: "l".into(),
+        targets: targets().into(),
+        options: options(QueueKind::OSLO),
+        refused_access_is_fatal: false,
+        give_back_after: GIVE_BACK_AFTER,
+        budget: Default::default(),
+    };
+    let bound = config.options.bindings(&config.targets);
+    let transport = Arc::new(Listening::new(|_, _| Box::pin(std::future::pending())));
+    let listener = Listener::new(config, transport, Arc::new(Holding::default()), Arc::default());
+    let listener = listener.with_bindings(memory.clone(), "/");
+    let shutdown = Shutdown::new();
+    let listener = TaskTracker::new().spawn(listener.run(shutdown.clone()));
+    sleep(Duration::from_millis(1)).await;
+    shutdown.drain.cancel();
+    listener.await.unwrap().unwrap();
+    let own = OwnQueue { vhost: "/".into(), queue: "p".into() };
+    memory.want([(own.clone(), vec![])]);
+    assert_eq!((memory.superfluous(&own), bound.len()), (bound, 1));
 }
 
 #[tokio::test(start_paused = true)]

@@ -1,0 +1,84 @@
+//! A transport of a test's own, which can be listened to and nothing else.
+
+use std::future::ready;
+
+use osnl_model::{Priority, Target};
+use osnl_transport::{
+    Binding, BoxFuture, Consumer, Features, ListenOptions, Outgoing, QueueSeen, Reconnect, Tap, TapOptions,
+    Transport, TransportError,
+};
+
+/// Listens as the function says; nothing can be published, watched or tidied.
+#[derive(Debug)]
+pub struct Listening<F>(F);
+
+impl<F> Listening<F>
+where
+    F: for<'a> Fn(
+            &'a [(Target, Priority)],
+            &'a ListenOptions,
+        ) -> BoxFuture<'a, Result<Box<dyn Consumer>, TransportError>>
+        + Send
+        + Sync,
+{
+    /// A transport whose consumers this function makes.
+    pub const fn new(listen: F) -> Self {
+        Self(listen)
+    }
+}
+
+impl<F> Transport for Listening<F>
+where
+    F: for<'a> Fn(
+            &'a [(Target, Priority)],
+            &'a ListenOptions,
+        ) -> BoxFuture<'a, Result<Box<dyn Consumer>, TransportError>>
+        + Send
+        + Sync,
+{
+    fn listen<'a>(
+        &'a self,
+        to: &'a [(Target, Priority)],
+        options: &'a ListenOptions,
+    ) -> BoxFuture<'a, Result<Box<dyn Consumer>, TransportError>> {
+        (self.0)(to, options)
+    }
+
+    fn send<'a>(
+        &'a self,
+        _: &'a Target,
+        _: &'a Priority,
+        _: Outgoing,
+    ) -> BoxFuture<'a, Result<(), TransportError>> {
+        Box::pin(ready(Err(TransportError::OnlyListens { location: self.location() })))
+    }
+
+    fn close(&self) -> BoxFuture<'_, ()> {
+        Box::pin(ready(()))
+    }
+
+    fn tap<'a>(&'a self, _: &'a TapOptions) -> BoxFuture<'a, Result<Box<dyn Tap>, TransportError>> {
+        Box::pin(ready(Err(TransportError::OnlyListens { location: self.location() })))
+    }
+
+    fn tidy<'a>(
+        &'a self,
+        _: &'a [Binding],
+        queues: &'a [String],
+        _: bool,
+    ) -> BoxFuture<'a, Result<Vec<Option<QueueSeen>>, TransportError>> {
+        Box::pin(ready(Ok(vec![None; queues.len()])))
+    }
+
+    fn reconnect(&self) -> Reconnect {
+        Reconnect::default()
+    }
+
+    fn features(&self) -> Features {
+        Features { requeue: false, send: false }
+    }
+
+    fn location(&self) -> String {
+        "nowhere".to_owned()
+    }
+}
