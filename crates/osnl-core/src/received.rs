@@ -5,8 +5,8 @@ use std::sync::{Arc, PoisonError, RwLock};
 use std::time::SystemTime;
 
 use bytes::Bytes;
-use osnl_model::{BodyDigest, Budget, DecodeError, Emission, Head, Notification};
-use osnl_transport::{IncomingMessage, Properties};
+use osnl_model::{BodyDigest, Budget, DecodeError, Emission, Excess, Head, Notification};
+use osnl_transport::{Cut, IncomingMessage, Properties};
 
 /// The origin of a message.
 #[derive(Clone, Debug)]
@@ -47,6 +47,8 @@ pub struct Noted {
     pub changes: Vec<Change>,
     /// The form of its idempotency keys.
     pub key: KeyForm,
+    /// The body is only the beginning of one that was too large to be kept.
+    pub cut: Option<Cut>,
 }
 
 /// A row that has changed.
@@ -83,7 +85,7 @@ impl Received {
                 redelivered: message.redelivered,
                 received: SystemTime::now(),
             },
-            noted: Noted::default(),
+            noted: Noted { cut: message.cut, ..Noted::default() },
         }
     }
 
@@ -100,6 +102,7 @@ impl Received {
     /// # Errors
     /// As [`Received::decode`].
     pub fn decode_within(&self, budget: &Budget) -> Result<Notification, DecodeError> {
+        refuse(self.noted.cut, budget)?;
         budget.decode(&budget.plain_body(&self.body, &self.properties.content_info())?)
     }
 
@@ -112,7 +115,13 @@ impl Received {
     /// The digest of the bytes as they came.
     #[must_use]
     pub fn digest(&self) -> BodyDigest {
-        BodyDigest::of(&self.body)
+        self.noted.cut.map_or_else(|| BodyDigest::of(&self.body), |cut| cut.digest)
+    }
+
+    /// The bytes of the body as it was published.
+    #[must_use]
+    pub fn bytes(&self) -> u64 {
+        self.noted.cut.map_or(self.body.len() as u64, |cut| cut.bytes)
     }
 }
 
@@ -125,8 +134,15 @@ pub fn with_head<T>(
     budget: &Budget,
     with: impl FnOnce(&Head<'_>) -> T,
 ) -> Result<T, DecodeError> {
+    refuse(message.cut, budget)?;
     let plain: Cow<'_, [u8]> = budget.plain_body(&message.body, &message.properties.content_info())?;
     Ok(with(&budget.read_head(&plain)?))
+}
+
+/// Refuses a body that is not there as a whole.
+fn refuse(cut: Option<Cut>, budget: &Budget) -> Result<(), Excess> {
+    let found = |cut: Cut| usize::try_from(cut.bytes).unwrap_or(usize::MAX);
+    cut.map_or(Ok(()), |cut| Err(Excess::Body { found: found(cut), limit: budget.body }))
 }
 
 /// The budget for reading accepted messages again: from the journal, a file, the ring.
@@ -158,5 +174,24 @@ impl Received {
             received: SystemTime::UNIX_EPOCH,
         };
         Self { body: body.into(), properties: Properties::default(), origin, noted: Noted::default() }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::quarantine::{Extent, HEAD, Stored};
+
+    #[test]
+    fn of_a_body_that_was_cut_nothing_is_read_and_all_is_said() {
+        let digest = BodyDigest::of(b"all of it");
+        let mut received = Received::sample(vec![b' '; HEAD], false);
+        received.noted.cut = Some(Cut { bytes: 20 << 20, digest });
+        assert_eq!(
+            received.decode().unwrap_err().to_string(),
+            "the body has 20971520 bytes; the limit is 4194304 (option max_body)"
+        );
+        assert_eq!((received.digest(), received.bytes()), (digest, 20 << 20));
+        assert_eq!(Stored::of_received(&received).extent, Extent::Head);
     }
 }

@@ -74,7 +74,7 @@ pub use body::{ContentInfo, plain_body};
 pub use budget::{Budget, Excess};
 pub use compress::Compression;
 pub use context::{Context, RequestContext};
-pub use digest::BodyDigest;
+pub use digest::{BodyDigest, BodyHasher};
 pub use emission::{Emission, Framing};
 pub use envelope::{Head, read_head};
 pub use error::{DecodeError, JsonKind, Part};

@@ -46,7 +46,7 @@ use osnl_model::{Priority, Target, TransportUrl};
 
 pub use error::TransportError;
 pub use memory::{MemoryBroker, MemoryTransport};
-pub use message::{Batch, Epoch, IncomingMessage, Properties};
+pub use message::{Batch, BodyBounds, Cut, Epoch, IncomingMessage, Properties};
 pub use outgoing::{Outgoing, Route};
 pub use rabbit::RabbitTransport;
 #[doc(hidden)]

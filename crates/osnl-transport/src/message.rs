@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use bytes::Bytes;
-use osnl_model::ContentInfo;
+use osnl_model::{BodyDigest, ContentInfo};
 
 /// One connection's lifetime. Two connections never have the same epoch within a process, so a
 /// delivery tag of a dead connection cannot be mistaken for one of the living.
@@ -63,6 +63,8 @@ pub struct IncomingMessage {
     pub(crate) tag: u64,
     /// The bytes as they came, compressed or not.
     pub body: Bytes,
+    /// The body is only the beginning of one that was too large to be kept.
+    pub cut: Option<Cut>,
     /// The queue it was taken from.
     pub queue: Arc<str>,
     /// The exchange it was published to.
@@ -76,7 +78,38 @@ pub struct IncomingMessage {
     /// How to read the body.
     pub properties: Properties,
     /// Its part of the bytes in hand, which it gives back when it is settled or dropped; `None` of a broker without sockets.
-    pub(crate) _in_hand: Option<crate::rabbit::Share>,
+    pub(crate) _in_hand: Option<crate::rabbit::BodyShare>,
+}
+
+/// The message bodies that one subscription may have in memory. A broker without sockets keeps them itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct BodyBounds {
+    /// Bytes of bodies that have come and are not settled, beyond which nothing more is read.
+    pub in_hand: usize,
+    /// A longer body is not kept whole: of its message comes the [head](Self::HEAD), with a [`Cut`].
+    pub whole: usize,
+}
+
+impl BodyBounds {
+    /// 64 MiB in hand, and 16 MiB for one body.
+    pub const DEFAULT: Self = Self { in_hand: 64 << 20, whole: 16 << 20 };
+    /// Bytes that come of a body that is not kept whole.
+    pub const HEAD: usize = 64 << 10;
+}
+
+impl Default for BodyBounds {
+    fn default() -> Self {
+        Self::DEFAULT
+    }
+}
+
+/// What is known of a body of which only the beginning was kept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Cut {
+    /// Bytes of the whole body.
+    pub bytes: u64,
+    /// The digest of the whole body.
+    pub digest: BodyDigest,
 }
 
 /// What one [`poll`](crate::Consumer::poll) brought, in the broker's order.

@@ -8,15 +8,16 @@
 //! declared with other arguments, nor altered.
 
 mod arguments;
+mod body_flow;
 mod connect;
 mod consumer;
+mod cut;
 mod declare;
 mod failure;
 pub(crate) mod frames;
 pub(crate) mod greeting;
 mod headers;
 mod held;
-mod in_hand;
 pub(crate) mod look;
 mod order;
 mod properties;
@@ -42,14 +43,14 @@ use lapin::Connection;
 use osnl_model::{Priority, Target, TransportHost, TransportUrl};
 use tokio::time::timeout;
 
+use self::body_flow::BodyFlow;
+pub(crate) use self::body_flow::BodyShare;
 use self::connect::DEFAULT_PORT;
 use self::consumer::RabbitConsumer;
 use self::declare::DeclareError;
 use self::failure::lost;
 use self::greeting::Greeting;
 use self::held::Held;
-use self::in_hand::InHand;
-pub(crate) use self::in_hand::Share;
 use self::options::{RabbitOptions, Reconnect, Trust};
 use self::order::Order;
 use self::publisher::Publisher;
@@ -115,7 +116,7 @@ impl RabbitTransport {
     ///
     /// A refused login is told rather than a refused certificate, and that rather than a refused connection: it is
     /// what somebody has to mend.
-    async fn connect(&self) -> Result<(Connection, String, Greeting, Arc<InHand>), TransportError> {
+    async fn connect(&self) -> Result<(Connection, String, Greeting, Arc<BodyFlow>), TransportError> {
         let mut worst: Option<TransportError> = None;
         for index in self.order.round() {
             let host = &self.url.hosts()[index];
@@ -127,7 +128,7 @@ impl RabbitTransport {
                         "connected to {host}: {}",
                         broker.as_deref().unwrap_or("it does not say what it is")
                     );
-                    return Ok((connection, host, seen.greeting, seen.in_hand));
+                    return Ok((connection, host, seen.greeting, seen.body_flow));
                 }
                 Err(failure) if worst.as_ref().is_none_or(|w| rank(w) <= rank(&failure)) => {
                     worst = Some(failure)
@@ -147,7 +148,7 @@ impl RabbitTransport {
         options: &ListenOptions,
     ) -> Result<RabbitConsumer, TransportError> {
         let plan = plan(to, options)?;
-        let (connection, host, greeting, in_hand) = self.connect().await?;
+        let (connection, host, greeting, body_flow) = self.connect().await?;
         let connection = Held::new(connection);
         // The broker's heartbeats go on while it does not answer.
         let silent = || TransportError::Connect {
@@ -157,7 +158,7 @@ impl RabbitTransport {
                 SUBSCRIBED.as_secs()
             ),
         };
-        let subscribed = self.subscribe(connection, (host.clone(), greeting, in_hand), plan, options);
+        let subscribed = self.subscribe(connection, (host.clone(), greeting, body_flow), plan, options);
         timeout(SUBSCRIBED, subscribed).await.unwrap_or_else(|_| Err(silent()))
     }
 
@@ -165,7 +166,7 @@ impl RabbitTransport {
     async fn subscribe(
         &self,
         connection: Held,
-        (host, greeting, in_hand): (String, Greeting, Arc<InHand>),
+        (host, greeting, body_flow): (String, Greeting, Arc<BodyFlow>),
         plan: Plan,
         options: &ListenOptions,
     ) -> Result<RabbitConsumer, TransportError> {
@@ -213,7 +214,8 @@ impl RabbitTransport {
             }
         }
         let subscription = Subscription::new(host, plan.bindings, open, remarks);
-        RabbitConsumer::start(connection, in_hand, subscription, plan.share, &queue).await
+        let share = (plan.share, options.bodies);
+        RabbitConsumer::start(connection, body_flow, subscription, share, &queue).await
     }
 }
 

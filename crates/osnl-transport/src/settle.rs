@@ -161,6 +161,7 @@ mod tests {
 
     fn on_channel(epoch: Epoch, channel: u16, tag: u64) -> IncomingMessage {
         IncomingMessage {
+            cut: None,
             _in_hand: None,
             epoch,
             channel,

@@ -15,7 +15,7 @@ use osnl_model::{Priority, Target};
 pub(crate) use self::queue::DELIVERY_LIMIT;
 pub use self::queue::{Argument, Arguments, KNOWN_ARGUMENTS, QueueKind, QueueType, Resume, StreamOffset};
 use crate::TransportError;
-use crate::message::Epoch;
+use crate::message::{BodyBounds, Epoch};
 
 /// oslo.messaging's `control_exchange` when neither target nor service names one.
 pub(crate) const DEFAULT_EXCHANGE: &str = "openstack";
@@ -43,6 +43,8 @@ pub struct ListenOptions {
     pub declare: Declare,
     /// How our queue is made if it is not there, and how it is read. One that is there is used as it is.
     pub queue: QueueKind,
+    /// How much of their bodies may be in memory.
+    pub bodies: BodyBounds,
 }
 
 impl ListenOptions {
@@ -230,7 +232,13 @@ mod tests {
     use super::*;
 
     fn options(pool: Option<&str>, prefetch: u16, declare: Declare) -> ListenOptions {
-        ListenOptions { pool: pool.map(str::to_owned), prefetch, declare, queue: QueueKind::OSLO }
+        ListenOptions {
+            bodies: Default::default(),
+            pool: pool.map(str::to_owned),
+            prefetch,
+            declare,
+            queue: QueueKind::OSLO,
+        }
     }
 
     fn check(to: &[(Target, Priority)], pool: Option<&str>, expected: &[(&str, &str, &str)]) {

@@ -128,6 +128,8 @@ pub struct ListenerConf {
     pub give_back_after: Duration,
     /// What one message may cost.
     pub budget: Budget,
+    /// Bytes of bodies that may be in memory.
+    pub max_in_hand: usize,
     /// What oslo.messaging's rabbit driver is told by `[oslo_messaging_rabbit]`, the URL's query and this section.
     pub rabbit: RabbitOptions,
 }

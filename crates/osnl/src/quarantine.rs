@@ -11,15 +11,16 @@ use bytes::Bytes;
 use flate2::Compression;
 use flate2::read::ZlibDecoder;
 use flate2::write::ZlibEncoder;
+use osnl_transport::BodyBounds;
 
 use crate::received::Received;
 
 /// The longest body that is stored whole, as received; a longer one is not even compressed.
-pub const LONGEST_WHOLE: usize = 16 << 20;
+pub const LONGEST_WHOLE: usize = BodyBounds::DEFAULT.whole;
 /// What a whole body may take when it is compressed.
 pub const LARGEST_STORED: usize = 4 << 20;
 /// What is stored of a body that is longer.
-pub const HEAD: usize = 64 << 10;
+pub const HEAD: usize = BodyBounds::HEAD;
 /// How far into a body a glimpse looks.
 const LOOKED_AT: usize = 64 << 10;
 /// Bytes of a value that a glimpse takes.
@@ -87,6 +88,19 @@ impl Stored {
                 return Self { extent: Extent::Whole, bytes: body.to_vec() };
             }
         }
+        Self::head(body)
+    }
+
+    /// What is stored of a body that has come, of which perhaps only the beginning was kept.
+    #[must_use]
+    pub fn of_received(received: &Received) -> Self {
+        match received.noted.cut {
+            Some(_) => Self::head(&received.body),
+            None => Self::of(&received.body),
+        }
+    }
+
+    fn head(body: &[u8]) -> Self {
         Self { extent: Extent::Head, bytes: deflated(&body[..HEAD.min(body.len())]) }
     }
 
@@ -124,7 +138,7 @@ pub(crate) fn say(received: &Received, reason: &str) {
         publisher.id = shown(&glimpse.publisher_id),
         message.id = shown(&glimpse.message_id),
         message.digest = %received.digest(),
-        message.bytes = received.body.len(),
+        message.bytes = received.bytes(),
         message.redelivered = received.origin.redelivered,
         reason = reason,
         "message cannot be read; set aside",

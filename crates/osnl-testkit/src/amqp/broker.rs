@@ -28,6 +28,8 @@ pub struct Habits {
     pub delivery_limit: Option<u32>,
     /// The queue is there with other arguments: 406 with this text to whoever declares it with his own.
     pub inequivalent: Option<String>,
+    /// Each body is delivered as so many times its first octet, which are never in memory at once; 0: as it is.
+    pub repeats_bodies: usize,
 }
 
 /// A broker with one queue, into which everything goes that is published by [`ScriptedBroker::publish`].
@@ -256,6 +258,7 @@ impl State {
     }
 
     fn deliver(&mut self) {
+        let repeats = self.habits.repeats_bodies;
         for (number, consumer) in &mut self.consumers {
             let prefetch = self.prefetch.get(number).copied().filter(|n| *n > 0).unwrap_or(usize::MAX);
             while consumer.unsettled.len() < prefetch {
@@ -273,6 +276,10 @@ impl State {
                 let tag = (consumer.last_tag, message.returned > 0);
                 let origin = (message.exchange.as_str(), message.routing_key.as_str());
                 match &message.properties {
+                    None if repeats > 0 => {
+                        let octet = message.body.first().copied().unwrap_or_default();
+                        consumer.link.deliver_repeated(consumer.channel, tag, origin, octet, repeats);
+                    }
                     None => consumer.link.deliver(consumer.channel, tag, origin, &message.body, properties),
                     Some(raw) => {
                         consumer.link.deliver_raw(consumer.channel, tag, origin, &message.body, raw);

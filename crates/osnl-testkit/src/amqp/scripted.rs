@@ -113,6 +113,28 @@ impl Link {
         self.deliver_frames(channel, tag, origin, &header, body);
     }
 
+    /// Delivers a message whose body is so many times an octet, a frame at a time.
+    pub fn deliver_repeated(
+        &self,
+        channel: u16,
+        tag: (u64, bool),
+        origin: (&str, &str),
+        octet: u8,
+        mut times: usize,
+    ) {
+        let header = content_header(channel, times, &[0, 0]);
+        self.deliver_frames(channel, tag, origin, &header, &[]);
+        let piece = |size: usize| bytes_of(&[AMQPFrame::Body(channel, vec![octet; size])]);
+        let most = FRAME_MAX as usize - 8;
+        let whole = piece(most);
+        let mut stream = self.stream.lock().unwrap();
+        while times > most {
+            let _ = stream.write_all(&whole);
+            times -= most;
+        }
+        let _ = stream.write_all(&piece(times));
+    }
+
     fn deliver_frames(
         &self,
         channel: u16,

@@ -23,7 +23,13 @@ pub(super) struct Session {
 }
 
 pub(super) fn options(pool: &str, prefetch: u16, declare: Declare) -> ListenOptions {
-    ListenOptions { pool: Some(pool.to_owned()), prefetch, declare, queue: QueueKind::OSLO }
+    ListenOptions {
+        bodies: Default::default(),
+        pool: Some(pool.to_owned()),
+        prefetch,
+        declare,
+        queue: QueueKind::OSLO,
+    }
 }
 
 /// Neutron's notifications of priority `info`.

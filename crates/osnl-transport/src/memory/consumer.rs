@@ -40,6 +40,7 @@ impl MemoryConsumer {
             dry = 0;
             channel.last_tag += 1;
             out.push(IncomingMessage {
+                cut: None,
                 _in_hand: None,
                 epoch: self.subscription.epoch,
                 channel: u16::try_from(at).unwrap_or(u16::MAX),

@@ -13,9 +13,9 @@ use tokio::sync::watch;
 use tokio::time::{Instant, timeout_at};
 use tokio_rustls::TlsConnector;
 
+use super::body_flow::BodyFlow;
 use super::failure::connect_failure;
 use super::greeting::Greeting;
-use super::in_hand::InHand;
 use super::options::{LoginMethod, RabbitOptions};
 use super::socket::{BrokerStream, Carrier};
 use super::{address, runtime, tls};
@@ -30,7 +30,7 @@ pub(super) struct Seen {
     /// When the broker's certificate ends, in seconds since 1970.
     pub(super) certificate_ends: Option<i64>,
     pub(super) greeting: Greeting,
-    pub(super) in_hand: Arc<InHand>,
+    pub(super) body_flow: Arc<BodyFlow>,
 }
 
 /// # Errors
@@ -74,8 +74,9 @@ pub(super) async fn connect(
     let (silence, allowed) = watch::channel(Some(TIMEOUT + Duration::from_secs(1)));
     let heartbeat = options.heartbeat();
     let told = Arc::new(OnceLock::new());
-    let in_hand = Arc::<InHand>::default();
-    let stream = BrokerStream::new(carrier, allowed, heartbeat > 0, Arc::clone(&told), Arc::clone(&in_hand));
+    let body_flow = Arc::<BodyFlow>::default();
+    let stream =
+        BrokerStream::new(carrier, allowed, heartbeat > 0, Arc::clone(&told), Arc::clone(&body_flow));
     let login = login(uri(url, host, options), stream);
     let connection = timeout_at(deadline, login).await.map_err(silent)?.map_err(|error| {
         let user = match options.login() {
@@ -88,7 +89,7 @@ pub(super) async fn connect(
     let negotiated = connection.configuration().heartbeat();
     silence.send_replace((negotiated > 0).then(|| Duration::from_millis(u64::from(negotiated) * 1500)));
     let greeting = told.get().cloned().unwrap_or_default();
-    Ok((connection, Seen { certificate_ends: ends, greeting, in_hand }))
+    Ok((connection, Seen { certificate_ends: ends, greeting, body_flow }))
 }
 
 /// The library asks for the connection that is there already, once.

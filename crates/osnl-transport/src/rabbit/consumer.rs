@@ -21,12 +21,12 @@ use lapin::types::{FieldTable, ShortString};
 use lapin::{Channel, Event};
 
 use super::arguments::{consumer_table, stream_offset};
+use super::body_flow::BodyFlow;
 use super::failure::{Failure, lost};
 use super::headers;
 use super::held::Held;
-use super::in_hand::InHand;
 use super::properties::properties;
-use crate::message::{Batch, IncomingMessage};
+use crate::message::{Batch, BodyBounds, IncomingMessage};
 use crate::settle::{Settlement, Window};
 use crate::topology::{QueueKind, QueueType, Subscription};
 use crate::{BoxFuture, Consumer, QueueSeen, TransportError, Waiting};
@@ -36,7 +36,7 @@ pub(super) const CLOSE_TIMEOUT: Duration = Duration::from_secs(3);
 
 pub(super) struct RabbitConsumer {
     connection: Arc<Held>,
-    in_hand: Arc<InHand>,
+    body_flow: Arc<BodyFlow>,
     queues: Vec<QueueConsumer>,
     /// Whose turn it is to be polled.
     next: usize,
@@ -67,13 +67,13 @@ impl RabbitConsumer {
     /// Begins to consume; of each queue at most `share` messages are unsettled.
     pub(super) async fn start(
         connection: Held,
-        in_hand: Arc<InHand>,
+        body_flow: Arc<BodyFlow>,
         subscription: Subscription,
-        share: u16,
+        (share, bodies): (u16, BodyBounds),
         kind: &QueueKind,
     ) -> Result<Self, TransportError> {
         let mut queues = Vec::with_capacity(subscription.open.len());
-        in_hand.begin();
+        body_flow.begin(bodies);
         for queue in &subscription.open {
             let failed = |what: String| move |error| TransportError::from(Failure { what, error });
             let channel = connection.create_channel().await.map_err(failed("open a channel".into()))?;
@@ -102,7 +102,7 @@ impl RabbitConsumer {
         Ok(Self {
             events: Box::pin(connection.events_listener()),
             connection: Arc::new(connection),
-            in_hand,
+            body_flow,
             queues,
             next: 0,
             polls: 0,
@@ -127,7 +127,9 @@ impl RabbitConsumer {
             match queue.deliveries.poll_next_unpin(context) {
                 Poll::Ready(Some(Ok(delivery))) => {
                     self.look_for_the_mark(at, &delivery);
-                    out.push(self.message(at, delivery));
+                    if let Some(message) = self.message(at, delivery) {
+                        out.push(message);
+                    }
                 }
                 Poll::Ready(Some(Err(error))) => return self.end(lost(&error)),
                 Poll::Ready(None) => {
@@ -186,21 +188,27 @@ impl RabbitConsumer {
         Poll::Ready(())
     }
 
-    fn message(&self, at: usize, delivery: Delivery) -> IncomingMessage {
+    /// `None` for a message that came when nothing more was wanted, and that is not whole: it goes back to the broker.
+    fn message(&self, at: usize, delivery: Delivery) -> Option<IncomingMessage> {
         let queue = &self.queues[at];
-        IncomingMessage {
+        let cut = self.body_flow.cut(queue.channel.id(), delivery.delivery_tag);
+        if cut.is_some() && self.body_flow.is_over() {
+            return None;
+        }
+        Some(IncomingMessage {
             epoch: self.subscription.epoch,
             channel: u16::try_from(at).unwrap_or(u16::MAX),
             tag: delivery.delivery_tag,
-            _in_hand: Some(self.in_hand.share(delivery.data.len())),
+            _in_hand: Some(self.body_flow.share(delivery.data.len())),
             body: Bytes::from(delivery.data),
+            cut,
             queue: queue.name.clone(),
             exchange: delivery.exchange.to_string(),
             routing_key: delivery.routing_key.to_string(),
             redelivered: delivery.redelivered,
             stream_offset: if queue.is_stream { stream_offset(&delivery.properties) } else { None },
             properties: properties(&delivery.properties),
-        }
+        })
     }
 }
 
@@ -324,7 +332,7 @@ impl Consumer for RabbitConsumer {
     }
 
     fn quiesce(&mut self) -> BoxFuture<'_, Result<(), TransportError>> {
-        self.in_hand.end();
+        self.body_flow.end();
         Box::pin(async move {
             if self.connection.status().blocked() {
                 return Ok(());
@@ -334,7 +342,7 @@ impl Consumer for RabbitConsumer {
     }
 
     fn close(self: Box<Self>) -> BoxFuture<'static, ()> {
-        self.in_hand.end();
+        self.body_flow.end();
         Box::pin(async move {
             let orderly = async {
                 // Close-ok of a channel comes after every settlement sent on it was handled.

@@ -2,14 +2,16 @@
 //!
 //! Bodies and heartbeats pass unseen. A method frame or a content header is handed over once it is complete: usually it
 //! is, in the buffer of the caller, where it is looked at and left. What has to change ([`headers`], [`tune`]), and what
-//! comes behind it in the same buffer, goes by a buffer of our own, as does a frame of which only a part has come.
+//! comes behind it in the same buffer, goes by a buffer of our own, as does a frame of which only a part has come. A body
+//! that is too large is [cut](super::cut).
 //!
 //! No frame that is kept is larger than [`LARGEST`], which is also the most that is agreed with the broker.
 
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use super::in_hand::InHand;
+use super::body_flow::BodyFlow;
+use super::cut::Cutting;
 use super::{headers, tune};
 
 /// The largest frame, its eight octets of header and end included: what RabbitMQ offers by default.
@@ -46,11 +48,30 @@ pub(super) struct Frames {
     ready: Vec<u8>,
     given: usize,
     /// Counts the bodies.
-    in_hand: Option<Arc<InHand>>,
-    /// What is missing of the body that comes over a channel.
-    missing: HashMap<[u8; 2], usize>,
-    /// Whether a body is complete with what is passing.
-    completes: bool,
+    flow: Option<Arc<BodyFlow>>,
+    arriving: HashMap<[u8; 2], Arriving>,
+    /// The channel of the body that is complete with what is passing.
+    completes: Option<[u8; 2]>,
+    /// The channel and the length of the frame that is passing, if it goes no further than here.
+    withheld: Option<([u8; 2], usize)>,
+}
+
+/// What comes over a channel.
+#[derive(Debug, Default)]
+struct Arriving {
+    /// The delivery tag of the message.
+    tag: u64,
+    /// What is missing of its body.
+    missing: usize,
+    cutting: Option<Cutting>,
+}
+
+/// What follows from a frame that was looked at.
+enum Judged {
+    AsItIs,
+    /// It has another payload.
+    Anew(Vec<u8>),
+    Withheld,
 }
 
 /// For fuzzing: what the client library is handed of a broker's bytes, when they come in pieces of this size.
@@ -85,13 +106,22 @@ enum Next {
 
 impl Frames {
     pub(super) fn new(heartbeat: bool) -> Self {
-        let (held, ready, missing) = Default::default();
-        Self { heartbeat, passing: 0, held, ready, given: 0, in_hand: None, missing, completes: false }
+        Self {
+            heartbeat,
+            passing: 0,
+            held: Vec::new(),
+            ready: Vec::new(),
+            given: 0,
+            flow: None,
+            arriving: HashMap::new(),
+            completes: None,
+            withheld: None,
+        }
     }
 
     /// The same, saying what bodies come.
-    pub(super) fn counting(self, in_hand: Arc<InHand>) -> Self {
-        Self { in_hand: Some(in_hand), ..self }
+    pub(super) fn counting(self, flow: Arc<BodyFlow>) -> Self {
+        Self { flow: Some(flow), ..self }
     }
 
     /// Looks at what came; gives how much of it, from its beginning, the caller has. More may be [`take`](Self::take)n.
@@ -107,11 +137,15 @@ impl Frames {
             let rest = &mut bytes[at..];
             if self.passing > 0 {
                 let count = self.passing.min(rest.len());
+                let piece = &rest[..count];
+                if self.withheld.is_some() {
+                    stay.get_or_insert(at);
+                    self.withhold(piece);
+                } else if stay.is_some() {
+                    self.ready.extend_from_slice(piece);
+                }
                 self.passing -= count;
                 self.passed();
-                if stay.is_some() {
-                    self.ready.extend_from_slice(&rest[..count]);
-                }
                 at += count;
                 continue;
             }
@@ -123,16 +157,18 @@ impl Frames {
                 }
                 Next::Unseen(length) => {
                     let [kind, a, b] = rest.first_chunk().copied().unwrap_or_default();
-                    self.count_body(kind, [a, b], length);
-                    self.passing = length;
+                    self.begins(kind, [a, b], length);
                 }
                 Next::Seen { kind, length } => {
                     let frame = &mut rest[..length];
-                    if let Some(payload) = self.judge(kind, frame) {
-                        stay.get_or_insert(at);
-                        self.push(frame[..3].try_into().unwrap_or_default(), &payload);
-                    } else if stay.is_some() {
-                        self.ready.extend_from_slice(frame);
+                    match self.judge(kind, frame) {
+                        Judged::Anew(payload) => {
+                            stay.get_or_insert(at);
+                            self.push(frame[..3].try_into().unwrap_or_default(), &payload);
+                        }
+                        Judged::Withheld => drop(stay.get_or_insert(at)),
+                        Judged::AsItIs if stay.is_some() => self.ready.extend_from_slice(frame),
+                        Judged::AsItIs => {}
                     }
                     at += length;
                 }
@@ -146,6 +182,12 @@ impl Frames {
     pub(super) fn lacking(&self) -> Option<usize> {
         let length = size(&self.held).map_or(HEADER, |size| HEADER + size + 1);
         (!self.held.is_empty()).then(|| length - self.held.len())
+    }
+
+    /// How much may be read without beginning another frame; `None` between two frames.
+    pub(super) fn rest(&self) -> Option<usize> {
+        let passing = Some(self.passing).filter(|passing| *passing > 0);
+        self.lacking().or(passing)
     }
 
     /// Hands over what is ready, as far as there is room; gives how much.
@@ -170,17 +212,23 @@ impl Frames {
             match next(&self.held)? {
                 Next::Unseen(length) => {
                     let [kind, a, b] = self.held.first_chunk().copied().unwrap_or_default();
-                    self.count_body(kind, [a, b], length);
-                    self.passing = length - self.held.len();
+                    self.begins(kind, [a, b], length);
+                    self.passing -= self.held.len();
+                    match self.withheld {
+                        Some(_) => self.held.clear(),
+                        None => self.ready.append(&mut self.held),
+                    }
                     self.passed();
-                    self.ready.append(&mut self.held);
                     return Ok(used);
                 }
                 Next::Seen { kind, length } => {
                     let mut frame = std::mem::take(&mut self.held);
                     match self.judge(kind, &mut frame[..length]) {
-                        Some(payload) => self.push(frame[..3].try_into().unwrap_or_default(), &payload),
-                        None => self.ready.extend_from_slice(&frame),
+                        Judged::Anew(payload) => {
+                            self.push(frame[..3].try_into().unwrap_or_default(), &payload);
+                        }
+                        Judged::Withheld => {}
+                        Judged::AsItIs => self.ready.extend_from_slice(&frame),
                     }
                     frame.clear();
                     self.held = frame;
@@ -198,51 +246,94 @@ impl Frames {
         }
     }
 
-    /// Looks at a frame; gives its payload anew if it cannot stay where it is.
-    fn judge(&mut self, kind: u8, frame: &mut [u8]) -> Option<Vec<u8>> {
+    /// Looks at a frame.
+    fn judge(&mut self, kind: u8, frame: &mut [u8]) -> Judged {
         let end = frame.len() - 1;
         let channel = [frame[1], frame[2]];
         let payload = &mut frame[HEADER..end];
         if kind == CONTENT_HEADER {
-            self.count_header(channel, payload);
-            return headers::content_header(payload);
+            let anew = headers::content_header(payload);
+            return match self.count_header(channel, payload) {
+                Some(bytes) => {
+                    let header = anew.unwrap_or_else(|| payload.to_vec());
+                    self.cut(channel, Cutting::new(header, bytes))
+                }
+                None => anew.map_or(Judged::AsItIs, Judged::Anew),
+            };
+        }
+        if self.flow.is_some()
+            && let Some(tag) = delivery_tag(payload)
+        {
+            self.arriving.entry(channel).or_default().tag = tag;
         }
         tune::limit(payload, self.heartbeat);
-        headers::method(payload)
+        headers::method(payload).map_or(Judged::AsItIs, Judged::Anew)
     }
 
-    /// Class, weight, and the size of the body.
-    fn count_header(&mut self, channel: [u8; 2], payload: &[u8]) {
-        let size = payload.get(4..12).and_then(|size| size.try_into().ok()).map(u64::from_be_bytes);
-        if let (Some(in_hand), Some(size)) = (&self.in_hand, size) {
-            let size = usize::try_from(size).unwrap_or(usize::MAX);
-            in_hand.comes(size);
-            if size == 0 {
-                in_hand.is_complete();
-            } else {
-                self.missing.insert(channel, size);
-            }
+    /// Class, weight, and the size of the body, which is given if the body is to be cut.
+    fn count_header(&mut self, channel: [u8; 2], payload: &[u8]) -> Option<u64> {
+        let flow = self.flow.as_ref()?;
+        let bytes = u64::from_be_bytes(payload.get(4..12)?.try_into().ok()?);
+        let arriving = self.arriving.entry(channel).or_default();
+        arriving.cutting = None;
+        arriving.missing = usize::try_from(bytes).unwrap_or(usize::MAX);
+        if flow.cuts(bytes) {
+            return Some(bytes);
         }
+        flow.comes(arriving.missing);
+        if bytes == 0 {
+            flow.is_complete();
+        }
+        None
     }
 
-    /// A frame of this length begins.
-    fn count_body(&mut self, kind: u8, channel: [u8; 2], length: usize) {
+    fn cut(&mut self, channel: [u8; 2], cutting: Cutting) -> Judged {
+        self.flow.iter().for_each(|flow| flow.comes(cutting.keeps()));
+        self.arriving.entry(channel).or_default().cutting = Some(cutting);
+        Judged::Withheld
+    }
+
+    /// A frame of this length begins, which is not looked at.
+    fn begins(&mut self, kind: u8, channel: [u8; 2], length: usize) {
+        self.passing = length;
         if kind == BODY
-            && let Some(missing) = self.missing.get_mut(&channel)
+            && let Some(arriving) = self.arriving.get_mut(&channel).filter(|arriving| arriving.missing > 0)
         {
-            *missing = missing.saturating_sub(length - HEADER - 1);
-            if *missing == 0 {
-                self.missing.remove(&channel);
-                self.completes = true;
-            }
+            arriving.missing = arriving.missing.saturating_sub(length - HEADER - 1);
+            self.completes = (arriving.missing == 0).then_some(channel);
+            self.withheld = arriving.cutting.is_some().then_some((channel, length));
         }
     }
 
-    /// Something has passed, perhaps the last of a body.
-    fn passed(&mut self) {
-        if self.passing == 0 && std::mem::take(&mut self.completes) {
-            self.in_hand.iter().for_each(|in_hand| in_hand.is_complete());
+    /// A piece of a frame that is passing, and goes no further than here.
+    fn withhold(&mut self, piece: &[u8]) {
+        let Some((channel, length)) = self.withheld else { return };
+        let before = length - self.passing;
+        let from = HEADER.saturating_sub(before).min(piece.len());
+        let to = (length - 1 - before).min(piece.len());
+        let cutting = self.arriving.get_mut(&channel).and_then(|arriving| arriving.cutting.as_mut());
+        if let Some(cutting) = cutting {
+            cutting.add(&piece[from.min(to)..to]);
         }
+    }
+
+    /// Something has passed, perhaps the last of a frame, and of a body.
+    fn passed(&mut self) {
+        if self.passing > 0 {
+            return;
+        }
+        self.withheld = None;
+        let (Some(channel), Some(flow)) = (self.completes.take(), self.flow.clone()) else { return };
+        let arriving = self.arriving.entry(channel).or_default();
+        if let Some(cutting) = arriving.cutting.take() {
+            let (header, kept, cut) = cutting.end();
+            flow.was_cut(u16::from_be_bytes(channel), arriving.tag, cut);
+            let [a, b] = channel;
+            self.push([CONTENT_HEADER, a, b], &header);
+            // What fits any frame.
+            kept.chunks(headers::SMALL).for_each(|piece| self.push([BODY, a, b], piece));
+        }
+        flow.is_complete();
     }
 
     fn push(&mut self, type_and_channel: [u8; 3], payload: &[u8]) {
@@ -269,6 +360,13 @@ fn next(bytes: &[u8]) -> Result<Next, BrokenFrame> {
         b'A' => Ok(Next::Unseen(PROTOCOL_HEADER)),
         unknown => Err(BrokenFrame::UnknownType(unknown)),
     }
+}
+
+/// The tag of a message that follows, if the payload is that of `basic.deliver`: class (60), method (60), the consumer's tag.
+fn delivery_tag(method: &[u8]) -> Option<u64> {
+    let rest = method.strip_prefix(&[0, 60, 0, 60])?;
+    let (length, rest) = rest.split_first()?;
+    Some(u64::from_be_bytes(*rest.get(usize::from(*length)..)?.first_chunk()?))
 }
 
 /// The size of the payload, once it is known.

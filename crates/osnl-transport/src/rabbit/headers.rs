@@ -67,7 +67,7 @@ enum Field {
 use Field::{Octets, Table, Text};
 
 /// Octets of a payload that fits any frame: the protocol's smallest `frame_max` is 4096.
-const SMALL: usize = 4096 - 8;
+pub(super) const SMALL: usize = 4096 - 8;
 /// Octets of a content header before its properties: class, weight, size of the body.
 const BEFORE_FLAGS: usize = 12;
 /// The properties in the order of their flags, from the highest.

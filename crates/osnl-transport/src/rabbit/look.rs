@@ -200,7 +200,7 @@ impl RabbitTransport {
         };
         let tls = self.options.tls(self.url.hosts().len()).is_some();
         let reached = reached.map(|(connection, seen)| {
-            let Seen { certificate_ends, greeting, in_hand: _ } = seen;
+            let Seen { certificate_ends, greeting, body_flow: _ } = seen;
             let seen = Reached { tls, certificate_ends, user, greeting };
             (connection, seen)
         });

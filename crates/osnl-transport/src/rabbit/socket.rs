@@ -6,7 +6,7 @@
 //!   too, but only after two heartbeats and up to a half, and a connection that hangs before its login never;
 //! - says what it is when the other side speaks TLS and we do not;
 //! - hears what the broker says it is, which the client library keeps to itself ([`greeting`]);
-//! - reads nothing while there are too many bytes of bodies [in hand](super::in_hand);
+//! - reads nothing while there are too many bytes of [bodies](super::body_flow) in hand;
 //! - looks at frames before the client library does, which cannot bear all of them ([`frames`]): limits the broker's offer
 //!   ([`tune`](super::tune)), and makes tables safe ([`headers`](super::headers)).
 
@@ -24,9 +24,12 @@ use tokio::task::JoinSet;
 use tokio::time::Instant;
 use tokio_rustls::client::TlsStream;
 
+use super::body_flow::BodyFlow;
 use super::frames::{self, Frames};
 use super::greeting::{self, Greeting};
-use super::in_hand::InHand;
+
+/// A heartbeat: type, channel, size, end.
+const HEARTBEAT: [u8; 8] = [8, 0, 0, 0, 0, 0, 0, 0xCE];
 
 /// How long the broker may send nothing; `None` is for ever.
 pub(super) type Silence = Option<Duration>;
@@ -60,7 +63,7 @@ pub(super) struct BrokerStream {
     /// that outlives the runtime, where a timer panics.
     alarm: JoinSet<Duration>,
     frames: Frames,
-    in_hand: Arc<InHand>,
+    body_flow: Arc<BodyFlow>,
     greeting: Option<greeting::Listener>,
 }
 
@@ -71,19 +74,19 @@ impl BrokerStream {
         silence: watch::Receiver<Silence>,
         heartbeat: bool,
         told: Arc<OnceLock<Greeting>>,
-        in_hand: Arc<InHand>,
+        body_flow: Arc<BodyFlow>,
     ) -> Self {
         let (since, heard) = (Instant::now(), Arc::default());
         let mut alarm = JoinSet::new();
-        alarm.spawn(too_long(silence, since, Arc::clone(&heard), Arc::clone(&in_hand)));
+        alarm.spawn(too_long(silence, since, Arc::clone(&heard), Arc::clone(&body_flow)));
         Self {
             carrier,
             heard,
             since,
             heard_anything: false,
             alarm,
-            frames: Frames::new(heartbeat).counting(Arc::clone(&in_hand)),
-            in_hand,
+            frames: Frames::new(heartbeat).counting(Arc::clone(&body_flow)),
+            body_flow,
             greeting: Some(greeting::Listener::new(told)),
         }
     }
@@ -144,10 +147,20 @@ impl BrokerStream {
             if ready > 0 || bytes.is_empty() {
                 return Poll::Ready(Ok(ready));
             }
-            if self.in_hand.poll_room(context).is_pending() {
-                return self.wait(context);
-            }
-            let room = self.frames.lacking().unwrap_or(bytes.len()).min(bytes.len());
+            let room = if self.body_flow.poll_room(context).is_pending() {
+                // The frame that has begun is read to its end, so that a heartbeat fits behind it.
+                match self.frames.rest() {
+                    Some(rest) => rest,
+                    None if bytes.len() >= HEARTBEAT.len() && self.body_flow.takes_beat() => {
+                        bytes[..HEARTBEAT.len()].copy_from_slice(&HEARTBEAT);
+                        return Poll::Ready(Ok(HEARTBEAT.len()));
+                    }
+                    None => return self.wait(context),
+                }
+            } else {
+                self.frames.lacking().unwrap_or(bytes.len())
+            };
+            let room = room.min(bytes.len());
             let mut buffer = ReadBuf::new(&mut bytes[..room]);
             let polled = match &mut self.carrier {
                 Carrier::Plain(tcp) => pin!(tcp).poll_read(context, &mut buffer),
@@ -248,23 +261,26 @@ async fn too_long(
     mut silence: watch::Receiver<Silence>,
     since: Instant,
     heard: Arc<AtomicU64>,
-    in_hand: Arc<InHand>,
+    body_flow: Arc<BodyFlow>,
 ) -> Duration {
     loop {
         let longest = *silence.borrow_and_update();
-        if in_hand.is_full() {
-            // It is we who do not listen.
+        if body_flow.is_full() {
+            // It is we who do not listen, and the client library is not to think otherwise.
             let now = since.elapsed().as_millis();
             heard.store(now.try_into().unwrap_or(u64::MAX), Ordering::Relaxed);
+            body_flow.beat();
         }
         let deadline =
             longest.map(|longest| since + Duration::from_millis(heard.load(Ordering::Relaxed)) + longest);
         match (longest, deadline) {
             (Some(longest), Some(deadline)) if Instant::now() >= deadline => return longest,
             (_, deadline) => {
+                // Each heartbeat's time: three of them are the silence allowed.
+                let look = longest.map(|longest| Instant::now() + longest / 3);
                 let until = async {
-                    match deadline {
-                        Some(deadline) => tokio::time::sleep_until(deadline).await,
+                    match deadline.min(look) {
+                        Some(at) => tokio::time::sleep_until(at).await,
                         None => std::future::pending().await,
                     }
                 };

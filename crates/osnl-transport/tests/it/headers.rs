@@ -31,6 +31,7 @@ fn hostile() -> Vec<Vec<u8>> {
 async fn listen(url: &str) -> Box<dyn Consumer> {
     let to = [(Target::new("neutron", "notifications"), Priority::Info)];
     let options = ListenOptions {
+        bodies: Default::default(),
         pool: Some("p".to_owned()),
         prefetch: 100,
         declare: Declare::Create,

@@ -2,11 +2,15 @@
 
 use std::time::Duration;
 
-use osnl_model::{Priority, Target};
+use osnl_model::{Priority, Target, TransportUrl};
 use osnl_testkit::Broker;
-use osnl_transport::{Batch, Declare, Outgoing, QueueKind, Window};
+use osnl_testkit::amqp::{Habits, ScriptedBroker};
+use osnl_transport::{
+    Batch, BodyBounds, Declare, ListenOptions, Outgoing, QueueKind, RabbitOptions, Window, transport,
+    transport_with,
+};
 
-use crate::session::{options, rabbit, targets, within};
+use crate::session::{options, targets, within};
 
 const MIB: usize = 1 << 20;
 
@@ -15,7 +19,10 @@ const MIB: usize = 1 << 20;
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_socket_is_not_read_while_too_much_is_unsettled() {
     let vhost = tokio::task::block_in_place(|| Broker::shared().vhost("in-hand"));
-    let transport = rabbit(&vhost);
+    let url = TransportUrl::parse(&vhost.url()).unwrap();
+    let mut rabbit = RabbitOptions::default();
+    rabbit.set("heartbeat_timeout_threshold", "2").unwrap();
+    let transport = transport_with(&url, rabbit).unwrap();
     let to = targets(&["neutron"], &[Priority::Info]);
     let options = options(Some("pool"), 200, Declare::Create, QueueKind::OSLO);
     let mut consumer = within(transport.listen(&to, &options)).await.unwrap();
@@ -36,6 +43,9 @@ async fn the_socket_is_not_read_while_too_much_is_unsettled() {
         unsettled.extend(batch.drain());
     }
     assert!((65..=70).contains(&unsettled.len()), "{}", unsettled.len());
+    // For longer than the broker, the client library and we bear silence from each other: twice a heartbeat at most.
+    let ended = tokio::time::timeout(Duration::from_secs(6), consumer.ended()).await;
+    assert!(ended.is_err(), "a connection that is not read stays: {ended:?}");
 
     loop {
         for message in unsettled.drain(..) {
@@ -53,4 +63,43 @@ async fn the_socket_is_not_read_while_too_much_is_unsettled() {
     assert_eq!(seen, (0..100).collect::<Vec<_>>());
     within(consumer.close()).await;
     transport.close().await;
+}
+
+/// The most of this process's memory that was resident at once since the last call, in MiB.
+fn peak() -> usize {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap();
+    let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
+    std::fs::write("/proc/self/clear_refs", "5").unwrap();
+    peak.trim().trim_end_matches(" kB").parse::<usize>().unwrap() / 1024
+}
+
+/// A digest takes its time without optimization: with `--release` these are the bodies that RabbitMQ allows.
+const BODY: usize = if cfg!(debug_assertions) { MIB } else { 128 * MIB };
+
+/// 200 bodies, none of which is ever in memory: the beginning of each comes, with the size and the digest of all of it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn bodies_that_are_too_large_never_reach_memory() {
+    const COUNT: usize = 200;
+    let broker = ScriptedBroker::start(Habits { repeats_bodies: BODY, ..Habits::default() });
+    let transport = transport(&TransportUrl::parse(&broker.url()).unwrap()).unwrap();
+    let to = targets(&["neutron"], &[Priority::Info]);
+    let bodies = BodyBounds { whole: BODY / 8, ..BodyBounds::DEFAULT };
+    let options = ListenOptions { bodies, ..options(Some("p"), 200, Declare::Create, QueueKind::OSLO) };
+    let mut consumer = within(transport.listen(&to, &options)).await.unwrap();
+    (0..COUNT).for_each(|_| broker.publish("neutron", "notifications.info", vec![b'x'; 1024]));
+    let before = {
+        peak();
+        peak()
+    };
+    let (mut batch, mut messages) = (Batch::with_limit(COUNT), Vec::new());
+    while messages.len() < COUNT {
+        tokio::time::timeout(Duration::from_secs(300), consumer.poll(&mut batch)).await.unwrap().unwrap();
+        messages.extend(batch.drain());
+    }
+    let cut = messages[0].cut.unwrap();
+    assert_eq!(cut.bytes, BODY as u64);
+    assert!(messages.iter().all(|m| m.body.len() == BodyBounds::HEAD && m.cut == Some(cut)));
+    let grown = peak().saturating_sub(before);
+    // The beginnings, the client library's buffers, and whatever other tests do meanwhile.
+    assert!(grown < 100, "{COUNT} bodies of {} MiB took {grown} MiB", BODY / MIB);
 }

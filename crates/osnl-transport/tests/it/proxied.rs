@@ -18,6 +18,7 @@ fn through(port: u16, vhost: &Vhost, query: &str) -> Box<dyn Transport> {
 async fn listen(transport: &dyn Transport) -> Result<Box<dyn Consumer>, TransportError> {
     let to = [(Target::new("neutron", "notifications"), Priority::Info)];
     let options = ListenOptions {
+        bodies: Default::default(),
         pool: Some("p".to_owned()),
         prefetch: 10,
         declare: Declare::Create,

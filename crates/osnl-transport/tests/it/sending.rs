@@ -29,8 +29,13 @@ fn outgoing(number: usize) -> Outgoing {
 
 /// Takes this many from the queue that the notifier makes.
 async fn taken(transport: &dyn Transport, priority: Priority, count: usize) -> Vec<IncomingMessage> {
-    let options =
-        ListenOptions { pool: None, prefetch: 0, declare: Declare::Passive, queue: QueueKind::OSLO };
+    let options = ListenOptions {
+        bodies: Default::default(),
+        pool: None,
+        prefetch: 0,
+        declare: Declare::Passive,
+        queue: QueueKind::OSLO,
+    };
     let to = [(target(), priority)];
     let mut consumer = transport.listen(&to, &options).await.unwrap();
     let mut batch = Batch::with_limit(count);

@@ -105,5 +105,5 @@ pub(crate) fn options(
     declare: Declare,
     queue: QueueKind,
 ) -> ListenOptions {
-    ListenOptions { pool: pool.map(str::to_owned), prefetch, declare, queue }
+    ListenOptions { bodies: Default::default(), pool: pool.map(str::to_owned), prefetch, declare, queue }
 }

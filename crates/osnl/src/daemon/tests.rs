@@ -67,6 +67,7 @@ fn listener(broker: &MemoryBroker, intake: Arc<dyn Intake>) -> Listener {
         name: "l".into(),
         targets: vec![(Target::new("x", "t"), Priority::Info)],
         options: ListenOptions {
+            bodies: Default::default(),
             pool: Some("p".to_owned()),
             prefetch: 4,
             declare: Declare::Create,

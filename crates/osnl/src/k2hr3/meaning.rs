@@ -52,6 +52,7 @@ impl Conf {
             name: NAME.into(),
             targets: vec![(Target::new(&options.exchange, &options.topic), Priority::Info)],
             options: ListenOptions {
+                bodies: Default::default(),
                 pool: Some(options.pool.clone()),
                 prefetch: rabbit.prefetch().unwrap_or(PREFETCH),
                 declare: Declare::Create,

@@ -182,6 +182,7 @@ mod tests {
         use osnl_model::{Priority, Target};
         use osnl_transport::{Declare, MemoryBroker, QueueKind, Transport as _};
         let options = ListenOptions {
+            bodies: Default::default(),
             pool: Some("q".to_owned()),
             prefetch: 9,
             declare: Declare::Create,

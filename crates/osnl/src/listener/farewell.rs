@@ -11,7 +11,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use osnl_transport::{Declare, ListenOptions, QueueKind, QueueSeen, QueueType, Transport, TransportError};
+use osnl_transport::{
+    BodyBounds, Declare, ListenOptions, QueueKind, QueueSeen, QueueType, Transport, TransportError,
+};
 use tokio::sync::watch;
 
 use super::gauges::Gauges;
@@ -36,6 +38,7 @@ pub(crate) struct Farewell {
     counters: Arc<Counters>,
     tidying: Tidying,
     prefetch: u16,
+    bodies: BodyBounds,
     give_back_after: Duration,
 }
 
@@ -71,6 +74,7 @@ impl Farewell {
             counters: counters.clone(),
             tidying,
             prefetch: config.options.prefetch,
+            bodies: config.options.bodies,
             give_back_after: config.give_back_after,
         })
     }
@@ -93,6 +97,7 @@ impl Farewell {
     /// A listener that reads what is in the queue and declares nothing.
     pub(crate) fn reader(&self) -> Listener {
         let options = ListenOptions {
+            bodies: self.bodies,
             pool: Some(self.tidying.queue().to_owned()),
             prefetch: self.prefetch,
             declare: Declare::Nothing,

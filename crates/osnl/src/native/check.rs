@@ -343,6 +343,8 @@ fn listener(reader: &mut Reader<'_>, rabbit: &RabbitOptions) -> Option<ListenerC
     let prefetch = prefetch.and_then(|own| rabbit::prefetch(reader, rabbit.as_ref(), own));
     let give_back_after = reader.duration("give_back_after", LEAST_PATIENCE);
     let budget = budget(reader);
+    let max_in_hand =
+        reader.size("max_in_hand", 1 << 20, 4 << 30).and_then(|most| usize::try_from(most).ok());
     let topology = topology?;
     let prefetch = kept_in_memory(reader, prefetch?);
     let queues = topology.topics.len() * topology.priorities.len();
@@ -362,6 +364,7 @@ fn listener(reader: &mut Reader<'_>, rabbit: &RabbitOptions) -> Option<ListenerC
         prefetch,
         give_back_after: give_back_after?,
         budget: budget?,
+        max_in_hand: max_in_hand?,
         rabbit: rabbit?,
     })
 }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use osnl_config::Rate;
 use osnl_model::{Priority, Target};
-use osnl_transport::ListenOptions;
+use osnl_transport::{BodyBounds, ListenOptions};
 
 use super::{ActionConf, ListenerConf, Native, OnFull};
 use crate::action::driver::Subscription;
@@ -86,6 +86,10 @@ impl ListenerConf {
     /// The way in which it subscribes.
     pub(crate) fn options(&self) -> ListenOptions {
         ListenOptions {
+            bodies: BodyBounds {
+                in_hand: self.max_in_hand,
+                whole: self.budget.body.max(BodyBounds::DEFAULT.whole),
+            },
             pool: self.pool.clone(),
             prefetch: self.prefetch,
             declare: self.declare,

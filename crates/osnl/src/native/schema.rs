@@ -79,6 +79,7 @@ pub(super) static SECTIONS: [SectionDef; 7] = [
                 option("prefetch", Some("200")),
                 option("give_back_after", Some("5m")),
                 option("max_body", Some("4MiB")),
+                option("max_in_hand", Some("64MiB")),
                 option("max_values", Some("500000")),
                 option("max_resources", Some("10000")),
                 option("tls", Some("oslo")),

@@ -103,6 +103,7 @@ impl Builder {
             targets: Vec::new(),
             endpoints: Vec::new(),
             options: ListenOptions {
+                bodies: Default::default(),
                 pool: None,
                 prefetch: PREFETCH,
                 declare: Declare::Create,

@@ -306,7 +306,7 @@ impl Dispatch {
         tracing::error!(
             queue.name = &*received.origin.queue,
             message.digest = %received.digest(),
-            message.bytes = received.body.len(),
+            message.bytes = received.bytes(),
             message.redelivered = received.origin.redelivered,
             reason,
             "message set aside",

@@ -5,7 +5,10 @@ use osnl_testkit::amqp::headers::{alone, arrays, tables, text};
 use osnl_testkit::fixture;
 use proptest::prelude::*;
 
+use osnl_model::BodyDigest;
+
 use super::*;
+use crate::message::{BodyBounds, Cut};
 
 fn frame(kind: u8, payload: &[u8]) -> Vec<u8> {
     let size = u32::try_from(payload.len()).unwrap().to_be_bytes();
@@ -18,7 +21,15 @@ fn header(properties: &[u8]) -> Vec<u8> {
 
 /// What the client library sees when the network hands over pieces of some sizes and it has room for others.
 fn seen(bytes: &[u8], pieces: &[usize], rooms: &[usize]) -> Result<Vec<u8>, BrokenFrame> {
-    let mut frames = Frames::new(true);
+    seen_by(Frames::new(true), bytes, pieces, rooms)
+}
+
+fn seen_by(
+    mut frames: Frames,
+    bytes: &[u8],
+    pieces: &[usize],
+    rooms: &[usize],
+) -> Result<Vec<u8>, BrokenFrame> {
     let mut seen = Vec::new();
     let (mut from, mut pieces, mut rooms) = (0, pieces.iter().cycle(), rooms.iter().cycle());
     while from < bytes.len() || frames.given < frames.ready.len() {
@@ -98,6 +109,46 @@ fn a_part_of_a_frame_waits() {
         let mut part = whole[..cut].to_vec();
         assert_eq!(frames.pass(&mut part), Ok(0), "{cut}");
         assert_eq!(frames.take(&mut [0; 64]), 0);
+    }
+}
+
+/// A message over a channel: its method, its header, and its body in frames of some size.
+fn message(channel: u8, tag: u8, body: &[u8], size: usize) -> Vec<Vec<u8>> {
+    let deliver = [&[0, 60, 0, 60, 1, b'c', 0, 0, 0, 0, 0, 0, 0, tag][..], &[0, 1, b'e', 1, b'k']].concat();
+    let header = [&[0, 60, 0, 0][..], &(body.len() as u64).to_be_bytes(), &[0, 0]].concat();
+    let mut frames = vec![frame(METHOD, &deliver), frame(CONTENT_HEADER, &header)];
+    frames.extend(body.chunks(size).map(|piece| frame(BODY, piece)));
+    frames.iter_mut().for_each(|frame| frame[2] = channel);
+    frames
+}
+
+/// What a body that is too large becomes, between the frames of another channel, however the bytes are cut.
+#[test]
+fn of_a_body_that_is_too_large_only_the_beginning_is_handed_over() {
+    let body: Vec<u8> = (0..200_000_u32).flat_map(u32::to_be_bytes).collect();
+    let large = message(1, 7, &body, 100_000);
+    let small = message(2, 9, b"whole", 2);
+    let mut bytes = Vec::new();
+    for at in 0..large.len().max(small.len()) {
+        bytes.extend([&large, &small].into_iter().filter_map(|frames| frames.get(at)).flatten());
+    }
+    for (piece, room) in [(1, 7), (5, 4096), (4096, 131_072), (bytes.len(), bytes.len())] {
+        let flow = Arc::new(BodyFlow::default());
+        flow.begin(BodyBounds { in_hand: 1 << 30, whole: 500_000 });
+        let seen = seen_by(Frames::new(true).counting(flow.clone()), &bytes, &[piece], &[room]).unwrap();
+        let mut came: HashMap<u16, (u64, Vec<u8>)> = HashMap::new();
+        for frame in parsed(&seen) {
+            match frame {
+                AMQPFrame::Header(channel, header) => drop(came.insert(channel, (header.body_size, vec![]))),
+                AMQPFrame::Body(channel, piece) => came.get_mut(&channel).unwrap().1.extend(piece),
+                _ => {}
+            }
+        }
+        assert_eq!(came[&2], (5, b"whole".to_vec()), "pieces of {piece}");
+        let (size, kept) = &came[&1];
+        assert_eq!((*size, kept), (BodyBounds::HEAD as u64, &body[..BodyBounds::HEAD].to_vec()));
+        let cut = Cut { bytes: 800_000, digest: BodyDigest::of(&body) };
+        assert_eq!((flow.cut(1, 7), flow.cut(1, 7), flow.cut(2, 9)), (Some(cut), None, None));
     }
 }
 

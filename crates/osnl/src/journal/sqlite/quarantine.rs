@@ -46,7 +46,7 @@ impl Work<'_> {
                 return Ok(false);
             }
         }
-        let Stored { extent, bytes } = Stored::of(&received.body);
+        let Stored { extent, bytes } = Stored::of_received(received);
         let glimpse = Glimpse::of(&received.body);
         let mut insert = self.connection.prepare_cached(
             "INSERT INTO unreadable (identity, received, redelivered, listener, queue, exchange, routing_key, \
@@ -66,7 +66,7 @@ impl Work<'_> {
             received.properties.content_encoding.as_deref(),
             received.properties.compression,
             reason,
-            i64::try_from(received.body.len()).unwrap_or(i64::MAX),
+            i64::try_from(received.bytes()).unwrap_or(i64::MAX),
             bytes,
             shown,
             extent.number(),

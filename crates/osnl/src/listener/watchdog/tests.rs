@@ -109,7 +109,13 @@ fn targets() -> [(Target, Priority); 1] {
 }
 
 fn options(queue: QueueKind) -> ListenOptions {
-    ListenOptions { pool: Some("p".to_owned()), prefetch: 4, declare: Declare::Create, queue }
+    ListenOptions {
+        bodies: Default::default(),
+        pool: Some("p".to_owned()),
+        prefetch: 4,
+        declare: Declare::Create,
+        queue,
+    }
 }
 
 struct Running {

@@ -67,6 +67,7 @@ pub(super) static OPTIONS: &[Row] = &[
     ("listener", "prefetch", NUMBER, "Unsettled messages at once, over all queues of the listener, 1 to 65535."),
     ("listener", "give_back_after", DURATION, "How long there may be no room for another message before those that the broker has handed over go back to it. Keep it well below the broker's consumer time-out (30 minutes unless changed)."),
     ("listener", "max_body", "size", "The largest body without its compression, 4KiB to 128MiB. A larger one is set aside. Decoded, a message may take six times as much memory."),
+    ("listener", "max_in_hand", "size", "The bytes of message bodies that may wait in memory, 1MiB to 4GiB. Beyond it nothing is read from the broker until one is settled. A body above 16MiB and above max_body is set aside without being read whole."),
     ("listener", "max_values", NUMBER, "The most JSON values of one message, 1000 to 20000000. One with more is set aside."),
     ("listener", "max_resources", NUMBER, "The most resources of one bulk request, 1 to 60000. One with more is set aside."),
     ("listener", "tls", "oslo or verify", "verify: TLS, with certificate and name verified. oslo: as ssl and ssl_ca_file say."),

@@ -207,6 +207,7 @@ fn our_consumer_reads_what_oslo_s_notifier_sends_in_every_priority() {
             .map(|priority| (osnl_model::Target::new("neutron", "notifications"), priority))
             .to_vec();
         let options = ListenOptions {
+            bodies: Default::default(),
             pool: Some("pool".to_owned()),
             prefetch: 100,
             declare: Declare::Create,

@@ -26,6 +26,7 @@ impl Reading {
             tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
         let url = osnl_model::TransportUrl::parse(&vhost.url()).unwrap();
         let options = ListenOptions {
+            bodies: Default::default(),
             pool: Some(format!("reader-{exchange}")),
             prefetch: 10,
             declare: Declare::Create,

@@ -44,8 +44,13 @@ impl Rig {
     async fn new(waiting: usize, queue: QueueKind) -> Self {
         let (broker, intake) = (MemoryBroker::new(), Arc::new(Holding::default()));
         let target = Target::new("x", "n");
-        let options =
-            ListenOptions { pool: Some("q".to_owned()), prefetch: 4, declare: Declare::Create, queue };
+        let options = ListenOptions {
+            bodies: Default::default(),
+            pool: Some("q".to_owned()),
+            prefetch: 4,
+            declare: Declare::Create,
+            queue,
+        };
         let config = ListenerConfig {
             budget: Default::default(),
             name: "l".into(),
