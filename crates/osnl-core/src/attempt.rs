@@ -19,10 +19,7 @@ pub trait Action: Send + Sync {
 
     /// The host that an attempt for this event calls, where the event names it: `host:port`. `None` where the
     /// configuration names the target, and where the event names none.
-    fn host(&self, event: &Event) -> Option<Arc<str>> {
-        let _ = event;
-        None
-    }
+    fn host(&self, event: &Event) -> Option<Arc<str>>;
 
     /// Called once, before the first attempt: starts what the action keeps running, so that what is wrong with it
     /// is said at the start and not with the first event. A failure changes nothing else: an attempt starts it again.

@@ -53,7 +53,14 @@ pub struct Daemon {
     watched: Vec<Ends>,
     /// Where it is recorded what is in hand.
     in_hand: Arc<InHand>,
+    /// Adds tasks to those that it awaits.
+    #[cfg(test)]
+    more: Option<More>,
 }
+
+/// A test's own tasks, beside those that hand queues over and the control socket's.
+#[cfg(test)]
+type More = Box<dyn FnOnce(&mut JoinSet<Option<Farewell>>, &mut JoinSet<()>) + Send>;
 
 /// Why a daemon has ended that was not told to.
 #[derive(Debug, thiserror::Error)]
@@ -87,6 +94,8 @@ impl Daemon {
             reload: None,
             watched: Vec::new(),
             in_hand: Arc::default(),
+            #[cfg(test)]
+            more: None,
         }
     }
 
@@ -165,6 +174,10 @@ impl Daemon {
         let mut controls = JoinSet::new();
         if let Some(control) = self.control {
             controls.spawn(control(asked.clone()));
+        }
+        #[cfg(test)]
+        if let Some(more) = self.more {
+            more(&mut tasks.handovers, &mut controls);
         }
 
         let mut first_error: Option<DaemonError> = None;

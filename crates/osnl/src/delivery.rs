@@ -81,6 +81,24 @@ pub struct DeliverySettings {
     pub hosts: HostLimits,
 }
 
+#[cfg(test)]
+impl DeliverySettings {
+    /// So many attempts with these pauses, four at a time, and no other limit.
+    pub(crate) fn sample(max_attempts: u32, initial: Duration, max: Duration) -> Self {
+        let max_attempts = std::num::NonZeroU32::new(max_attempts).unwrap();
+        Self {
+            concurrency: 4,
+            timeout: Duration::from_secs(30),
+            policy: RetryPolicy { max_attempts, initial, max, jitter: 0.0 },
+            when_exhausted: WhenExhausted::DeadLetter,
+            limits: Limits::default(),
+            batch: Batch::default(),
+            rate: None,
+            hosts: HostLimits::default(),
+        }
+    }
+}
+
 /// The loop of one action. See the [module](self).
 pub struct DeliveryLoop {
     name: Arc<str>,

@@ -36,15 +36,11 @@ pub trait Intake: Send + Sync {
     }
 
     /// Keeps at most so many of the places that were reserved, and gives the others back: no message is there for them.
-    fn keep(&self, at_most: usize) {
-        let _ = at_most;
-    }
+    fn keep(&self, at_most: usize);
 
     /// What keeps a message from being kept now, or those that are open from ending; `None` if nothing does, or if it is
     /// not known.
-    fn obstacle(&self) -> Option<Obstacle> {
-        None
-    }
+    fn obstacle(&self) -> Option<Obstacle>;
 
     /// Hears of the messages that are looked at next, in their order.
     fn upcoming(&self, batch: &Batch) {

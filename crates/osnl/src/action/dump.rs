@@ -10,7 +10,7 @@ use std::fs::OpenOptions;
 use std::io::{self, Write};
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use osnl_model::{mask_secrets, one_line_json};
 use osnl_transport::BoxFuture;
@@ -67,6 +67,10 @@ impl Action for Dump {
 
     fn target(&self) -> String {
         self.target.clone()
+    }
+
+    fn host(&self, _: &Event) -> Option<Arc<str>> {
+        None
     }
 }
 

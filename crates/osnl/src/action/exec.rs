@@ -130,6 +130,10 @@ impl Action for Exec {
         format!("the program {}", self.plan().name)
     }
 
+    fn host(&self, _: &Event) -> Option<Arc<str>> {
+        None
+    }
+
     fn open(&self) -> BoxFuture<'_, Result<(), ActionError>> {
         match &self.form {
             Form::Stream(worker) => Box::pin(worker.start(no_prologue)),

@@ -109,6 +109,10 @@ impl Action for FileAction {
         self.target.clone()
     }
 
+    fn host(&self, _: &Event) -> Option<Arc<str>> {
+        None
+    }
+
     fn close<'a>(&'a self, _abort: &'a CancellationToken) -> BoxFuture<'a, ()> {
         Box::pin(self.ended())
     }

@@ -188,4 +188,8 @@ impl Action for K2hr3 {
     fn target(&self) -> String {
         format!("K2HR3 at {}", self.api_url)
     }
+
+    fn host(&self, _: &Event) -> Option<Arc<str>> {
+        None
+    }
 }

@@ -16,6 +16,7 @@ mod conf;
 
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use osnl_http::Url as ApiUrl;
 use osnl_http::header::{HeaderName, HeaderValue, USER_AGENT};
@@ -170,6 +171,10 @@ impl Action for K2hr3Register {
 
     fn target(&self) -> String {
         format!("role {} of K2HR3 at {}", self.role, self.api_url)
+    }
+
+    fn host(&self, _: &Event) -> Option<Arc<str>> {
+        None
     }
 }
 

@@ -17,6 +17,7 @@ mod conf;
 mod letter;
 mod smtp;
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use osnl_transport::BoxFuture;
@@ -78,5 +79,9 @@ impl Action for Mail {
 
     fn target(&self) -> String {
         self.server.to_string()
+    }
+
+    fn host(&self, _: &Event) -> Option<Arc<str>> {
+        None
     }
 }

@@ -74,4 +74,8 @@ impl Action for Publish {
     fn target(&self) -> String {
         self.transport.location()
     }
+
+    fn host(&self, _: &Event) -> Option<Arc<str>> {
+        None
+    }
 }

@@ -187,4 +187,8 @@ impl Action for Syslog {
     fn target(&self) -> String {
         self.server.to_string()
     }
+
+    fn host(&self, _: &Event) -> Option<Arc<str>> {
+        None
+    }
 }

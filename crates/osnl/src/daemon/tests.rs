@@ -9,12 +9,12 @@ use tokio_util::task::TaskTracker;
 
 use super::*;
 use crate::action::{Action, ActionError, Done, Event};
-use crate::delivery::{Batch, DeliverySettings, HostLimits, Limits, RetryPolicy, WhenExhausted};
+use crate::delivery::DeliverySettings;
 use crate::ends::watched;
 use crate::intake::{Intake, RuleEngine};
 use crate::journal::memory::{MemoryJournal, MemoryLimits};
 use crate::journal::sqlite::{SqliteJournal, SqliteOptions};
-use crate::journal::{Receipt, Settle};
+use crate::journal::{Obstacle, Receipt, Settle};
 use crate::listener::{GIVE_BACK_AFTER, ListenerConfig, ListenerState};
 use crate::received::Received;
 use crate::rule::Rule;
@@ -40,12 +40,22 @@ impl Action for Odd {
     fn target(&self) -> String {
         "nowhere".to_owned()
     }
+
+    fn host(&self, _: &Event) -> Option<Arc<str>> {
+        None
+    }
 }
 
 /// Panics on its first message.
 struct OddIntake;
 
 impl Intake for OddIntake {
+    fn keep(&self, _: usize) {}
+
+    fn obstacle(&self) -> Option<Obstacle> {
+        None
+    }
+
     fn wants(&self, _: &Head<'_>) -> bool {
         true
     }
@@ -101,21 +111,7 @@ fn memory() -> Arc<dyn Journal> {
 }
 
 fn settings() -> DeliverySettings {
-    DeliverySettings {
-        concurrency: 4,
-        timeout: Duration::from_secs(30),
-        policy: RetryPolicy {
-            max_attempts: std::num::NonZeroU32::MIN,
-            initial: Duration::from_secs(1),
-            max: Duration::from_secs(1),
-            jitter: 0.0,
-        },
-        when_exhausted: WhenExhausted::DeadLetter,
-        limits: Limits::default(),
-        batch: Batch::default(),
-        rate: None,
-        hosts: HostLimits::default(),
-    }
+    DeliverySettings::sample(1, Duration::from_secs(1), Duration::from_secs(1))
 }
 
 fn deliveries(action: Odd, journal: &Arc<dyn Journal>) -> Vec<DeliveryLoop> {
@@ -154,6 +150,22 @@ async fn what_an_action_keeps_running_ends_the_daemon_when_it_panics() {
         ended(&broker, daemon).await,
         "plug-in p ended unexpectedly: an odd plug-in; what was not acknowledged stays with the broker"
     );
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_handover_or_a_control_socket_that_panics_ends_the_daemon() {
+    let odd: [(&str, More); 2] = [
+        ("handover of a queue", Box::new(|handovers, _| drop(handovers.spawn(async { panic!("odd") })))),
+        ("control socket", Box::new(|_, controls| drop(controls.spawn(async { panic!("odd") })))),
+    ];
+    for (name, more) in odd {
+        let (broker, journal) = (MemoryBroker::new(), memory());
+        let listeners = vec![listener(&broker, rules(&journal))];
+        let daemon = Daemon { more: Some(more), ..Daemon::new(listeners, Vec::new(), journal) };
+        let expected =
+            format!("{name} ended unexpectedly: odd; what was not acknowledged stays with the broker");
+        assert_eq!(ended(&broker, daemon).await, expected);
+    }
 }
 
 #[tokio::test]
@@ -195,6 +207,10 @@ impl Action for Poisoned {
 
     fn target(&self) -> String {
         "nowhere".to_owned()
+    }
+
+    fn host(&self, _: &Event) -> Option<Arc<str>> {
+        None
     }
 }
 

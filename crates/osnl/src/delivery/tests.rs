@@ -35,6 +35,10 @@ impl Action for Told {
     fn target(&self) -> String {
         "the test".to_owned()
     }
+
+    fn host(&self, _: &Event) -> Option<Arc<str>> {
+        None
+    }
 }
 
 struct Rig {
@@ -60,21 +64,7 @@ impl Rig {
         counters: Arc<Counters>,
     ) -> Self {
         let action = Arc::new(Told { failure: Mutex::new(failure), attempts: Mutex::new(0) });
-        let settings = DeliverySettings {
-            concurrency: 4,
-            timeout: Duration::from_secs(30),
-            policy: RetryPolicy {
-                max_attempts: std::num::NonZeroU32::new(1000).unwrap(),
-                initial,
-                max: Duration::from_secs(3600),
-                jitter: 0.0,
-            },
-            when_exhausted: WhenExhausted::DeadLetter,
-            limits: Limits::default(),
-            batch: Batch::default(),
-            rate: None,
-            hosts: HostLimits::default(),
-        };
+        let settings = DeliverySettings::sample(1000, initial, Duration::from_secs(3600));
         let looped = DeliveryLoop::new("a", action.clone(), journal.clone(), settings, counters);
         let remote = looped.remote();
         let shutdown = Shutdown::new();

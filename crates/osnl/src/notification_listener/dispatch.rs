@@ -18,8 +18,9 @@ use tokio_util::task::TaskTracker;
 use super::set_aside::{Keeper, Shelf};
 use super::{Endpoint, NotificationResult, Order, Received, RequeuePolicy, SetAside};
 use crate::intake::Intake;
-use crate::journal::{Receipt, Settle};
+use crate::journal::{Obstacle, Receipt, Settle};
 use crate::metrics::Counters;
+use crate::quarantine::Glimpse;
 use crate::received::Received as Raw;
 use crate::rule::StepLimits;
 use crate::shutdown::Shutdown;
@@ -87,6 +88,13 @@ impl Intake for Dispatcher {
                 freed.await;
             }
         })
+    }
+
+    /// A reservation takes no place.
+    fn keep(&self, _: usize) {}
+
+    fn obstacle(&self) -> Option<Obstacle> {
+        None
     }
 
     fn wants(&self, head: &Head<'_>) -> bool {
@@ -303,8 +311,12 @@ impl Dispatch {
 
     /// Keeps a message with its bytes and says so; answers how it is to be settled.
     fn set_aside(&self, received: Raw, reason: String) -> Settle {
+        let glimpse = Glimpse::of(&received.body);
         tracing::error!(
             queue.name = &*received.origin.queue,
+            exchange.name = received.origin.exchange,
+            publisher.id = glimpse.publisher_id.as_deref().unwrap_or("-"),
+            message.id = glimpse.message_id.as_deref().unwrap_or("-"),
             message.digest = %received.digest(),
             message.bytes = received.bytes(),
             message.redelivered = received.origin.redelivered,

@@ -195,6 +195,10 @@ impl Action for Python {
         format!("the plug-in {}", self.options.plugin)
     }
 
+    fn host(&self, _: &Event) -> Option<Arc<str>> {
+        None
+    }
+
     /// Loads the class.
     fn open(&self) -> BoxFuture<'_, Result<(), ActionError>> {
         Box::pin(async {

@@ -15,6 +15,7 @@
 mod conf;
 
 use std::fmt;
+use std::sync::Arc;
 
 use osnl_http::header::{CONTENT_TYPE, HeaderName, HeaderValue};
 use osnl_http::{Client, HttpError, HttpOptions, Method, Request, Url};
@@ -138,6 +139,10 @@ impl Action for OssRest {
 
     fn target(&self) -> String {
         self.options.creation.to_string()
+    }
+
+    fn host(&self, _: &Event) -> Option<Arc<str>> {
+        None
     }
 }
 

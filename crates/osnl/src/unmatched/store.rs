@@ -24,7 +24,6 @@ pub(super) struct Store {
 impl Store {
     /// `None`, and a line in the log, if there can be no thread.
     pub(super) fn start(shared: Arc<Shared>, journal: &Path, ends: &Ends) -> Option<Self> {
-        let (stop, stopped) = mpsc::channel();
         let mut writer = Writer {
             shared,
             journal: journal.to_owned(),
@@ -33,13 +32,19 @@ impl Store {
             counts: String::new(),
             said: false,
         };
+        Self::run(ends, move || writer.write())
+    }
+
+    /// A thread that writes now and then, and once more at its end.
+    fn run(ends: &Ends, mut write: impl FnMut() + Send + 'static) -> Option<Self> {
+        let (stop, stopped) = mpsc::channel();
         let ends = ends.clone();
         let run = move || {
             ends.thread("the writer of unmatched messages", || {
                 while stopped.recv_timeout(EACH) == Err(RecvTimeoutError::Timeout) {
-                    writer.write();
+                    write();
                 }
-                writer.write();
+                write();
             });
         };
         match std::thread::Builder::new().name("unmatched".to_owned()).spawn(run) {
@@ -155,4 +160,17 @@ impl Writer {
 
 fn open(path: &Path) -> io::Result<File> {
     state_dir::private().append(true).create(true).open(path)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_writer_that_panics_is_reported() {
+        let ends = Ends::default();
+        drop(Store::run(&ends, || panic!("an odd line")));
+        let end = ends.reported().unwrap().to_string();
+        assert_eq!(end, "the writer of unmatched messages ended unexpectedly: an odd line");
+    }
 }

@@ -1,11 +1,9 @@
 //! Steps of the course, without any I/O.
 
-use std::num::NonZeroU32;
-
 use osnl_model::Notification;
 
+use super::super::Limits;
 use super::super::schedule::tests::worded;
-use super::super::{Batch, HostLimits, Limits, RetryPolicy, WhenExhausted};
 use super::*;
 use crate::action::ErrorClass;
 use crate::journal::Used;
@@ -14,21 +12,8 @@ use crate::received::Received;
 const SECOND: Duration = Duration::from_secs(1);
 
 fn settings(hold_max: Option<Duration>) -> DeliverySettings {
-    DeliverySettings {
-        concurrency: 4,
-        timeout: SECOND,
-        policy: RetryPolicy {
-            max_attempts: NonZeroU32::new(6).unwrap(),
-            initial: SECOND,
-            max: 60 * SECOND,
-            jitter: 0.0,
-        },
-        when_exhausted: WhenExhausted::DeadLetter,
-        limits: Limits { hold_max, ..Limits::default() },
-        batch: Batch::default(),
-        rate: None,
-        hosts: HostLimits::default(),
-    }
+    let limits = Limits { hold_max, ..Limits::default() };
+    DeliverySettings { timeout: SECOND, limits, ..DeliverySettings::sample(6, SECOND, 60 * SECOND) }
 }
 
 struct Steps {

@@ -97,21 +97,7 @@ async fn no_attempt_begins_while_its_outcome_could_not_be_kept() {
     // In place of the rig's own loop, one that sees the moods.
     rig.task.abort_all();
     while rig.task.join_next().await.is_some() {}
-    let settings = DeliverySettings {
-        concurrency: 4,
-        timeout: Duration::from_secs(30),
-        policy: RetryPolicy {
-            max_attempts: std::num::NonZeroU32::MIN,
-            initial: Duration::from_secs(1),
-            max: Duration::from_secs(1),
-            jitter: 0.0,
-        },
-        when_exhausted: WhenExhausted::DeadLetter,
-        limits: Limits::default(),
-        batch: Batch::default(),
-        rate: None,
-        hosts: HostLimits::default(),
-    };
+    let settings = DeliverySettings::sample(1, Duration::from_secs(1), Duration::from_secs(1));
     let looped = DeliveryLoop::new("a", rig.action.clone(), moody.clone(), settings, counters);
     rig.task.spawn(looped.run(rig.shutdown.clone()));
     let attempts = || *rig.action.attempts.lock().unwrap();

@@ -83,21 +83,9 @@ pub(super) struct Street {
 impl Street {
     pub(super) fn start(journal: Arc<dyn Journal>) -> Self {
         let action = Arc::new(Judge::default());
-        let settings = DeliverySettings {
-            concurrency: 16,
-            timeout: Duration::from_secs(30),
-            policy: RetryPolicy {
-                max_attempts: std::num::NonZeroU32::new(6).unwrap(),
-                initial: Duration::from_secs(1),
-                max: Duration::from_secs(60),
-                jitter: 0.2,
-            },
-            when_exhausted: WhenExhausted::DeadLetter,
-            limits: Limits::default(),
-            batch: Batch::default(),
-            rate: None,
-            hosts: HostLimits::default(),
-        };
+        let sample = DeliverySettings::sample(6, Duration::from_secs(1), Duration::from_secs(60));
+        let policy = RetryPolicy { jitter: 0.2, ..sample.policy };
+        let settings = DeliverySettings { concurrency: 16, policy, ..sample };
         let looped = DeliveryLoop::new("a", action.clone(), journal.clone(), settings, Arc::default());
         let breaker = looped.state();
         let shutdown = Shutdown::new();

@@ -15,7 +15,7 @@ use tokio_util::task::TaskTracker;
 
 use super::{Change, STUCK, Stage, Stall, StallKind, Wake, Watchdog};
 use crate::intake::Intake;
-use crate::journal::{Receipt, Settle};
+use crate::journal::{Obstacle, Receipt, Settle};
 use crate::listener::{Bindings, GIVE_BACK_AFTER, Listener, ListenerConfig, ListenerState, OwnQueue};
 use crate::metrics::Counters;
 use crate::received::Received;
@@ -35,6 +35,12 @@ impl Intake for Holding {
             let free = self.places.map_or(at_most, |places| places - self.open.lock().unwrap().len());
             if free == 0 { std::future::pending().await } else { free.min(at_most) }
         })
+    }
+
+    fn keep(&self, _: usize) {}
+
+    fn obstacle(&self) -> Option<Obstacle> {
+        None
     }
 
     fn wants(&self, _: &Head<'_>) -> bool {

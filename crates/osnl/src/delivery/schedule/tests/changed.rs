@@ -4,16 +4,8 @@ use super::*;
 use crate::delivery::DeliverySettings;
 
 fn settings(concurrency: usize) -> DeliverySettings {
-    DeliverySettings {
-        concurrency,
-        timeout: SECOND,
-        policy: POLICY,
-        when_exhausted: WhenExhausted::DeadLetter,
-        limits: Limits::default(),
-        batch: Batch::default(),
-        rate: None,
-        hosts: HostLimits::default(),
-    }
+    let sample = DeliverySettings::sample(1, SECOND, SECOND);
+    DeliverySettings { concurrency, timeout: SECOND, policy: POLICY, ..sample }
 }
 
 fn change(script: &mut Script, settings: &DeliverySettings) {

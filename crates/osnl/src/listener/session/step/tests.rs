@@ -8,6 +8,7 @@ use tokio::sync::oneshot;
 
 use super::*;
 use crate::intake::Intake;
+use crate::journal::Obstacle;
 use crate::listener::{GIVE_BACK_AFTER, ListenerConfig};
 use crate::metrics::Counters;
 
@@ -16,6 +17,12 @@ use crate::metrics::Counters;
 struct Holding(Mutex<Vec<oneshot::Sender<Settle>>>);
 
 impl Intake for Holding {
+    fn keep(&self, _: usize) {}
+
+    fn obstacle(&self) -> Option<Obstacle> {
+        None
+    }
+
     fn wants(&self, _: &Head<'_>) -> bool {
         true
     }
