@@ -10,7 +10,8 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use clap::{Args, ColorChoice, Parser, Subcommand, ValueEnum};
-use osnl_model::Secret;
+use osnl::native;
+use osnl_model::{Budget, DecodeError, Secret};
 
 use crate::command::demo::ScreenSize;
 use crate::command::explain::ExplainArgs;
@@ -21,8 +22,8 @@ use crate::command::test::TestArgs;
 use crate::terminal::are_colours_wanted;
 
 pub(crate) use self::control::{
-    ChangeArgs, ControlFormat, DeliveriesArgs, DeliveriesCommand, FilterArgs, FormatArgs, PlaceArgs,
-    ReloadArgs, ShowArgs, StatusArgs,
+    BetweenArgs, ChangeArgs, ControlFormat, DeliveriesArgs, DeliveriesCommand, FilterArgs, FormatArgs,
+    HowArgs, PlaceArgs, ReloadArgs, ShowArgs, StatusArgs,
 };
 pub(crate) use self::man::{CompletionsArgs, ManArgs};
 pub(crate) use self::send::{SendArgs, SendDriver, SendFormat};
@@ -370,13 +371,40 @@ pub(crate) enum DemoFormat {
     Json,
 }
 
+/// The largest body, as the option of a listener has it.
+pub(crate) fn max_body(text: &str) -> Result<usize, String> {
+    let allowed = Budget::LEAST.body..=Budget::MOST.body;
+    let size = osnl_config::size::parse(text).and_then(|size| usize::try_from(size).ok());
+    size.filter(|size| allowed.contains(size)).ok_or_else(|| {
+        let [least, most] = [allowed.start(), allowed.end()].map(|size| osnl_config::size::shown(*size as u64));
+        format!("write a size from {least} to {most}, such as 16MiB")
+    })
+}
+
+/// A budget with bodies of this size, and as many more values as they have room for.
+pub(crate) fn widened(budget: Budget, max_body: Option<usize>) -> Budget {
+    let Some(body) = max_body else { return budget };
+    let room = body / (Budget::DEFAULT.body / Budget::DEFAULT.values);
+    Budget { body, values: budget.values.max(room).min(Budget::MOST.values), ..budget }
+}
+
+/// Why a message cannot be read, and the flag that reads it, if there is one.
+pub(crate) fn unread(error: &DecodeError) -> String {
+    match error {
+        DecodeError::TooMuch(excess) if excess.option().is_some() => {
+            format!("{error}; raise it with --max-body")
+        }
+        other => other.to_string(),
+    }
+}
+
 fn rate(text: &str) -> Result<f64, String> {
     let rate = text.parse().ok().filter(|rate: &f64| (0.01..=1_000_000.0).contains(rate));
     rate.ok_or_else(|| "a number from 0.01 to 1000000".to_owned())
 }
 
 pub(crate) fn duration(text: &str) -> Result<Duration, String> {
-    let duration = osnl_config::duration::parse(text).filter(|duration| !duration.is_zero());
+    let duration = native::parse_duration(text).filter(|duration| !duration.is_zero());
     duration.ok_or_else(|| "write 5, 5s, 500ms or 1m".to_owned())
 }
 

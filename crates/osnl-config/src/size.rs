@@ -1,6 +1,7 @@
 //! `65536`, `64KiB`, `500MiB`, `10GiB`, `1TiB`.
 
 /// A whole number with a unit; without one, bytes.
+#[must_use]
 pub fn parse(text: &str) -> Option<u64> {
     let text = text.trim();
     let end = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
@@ -18,6 +19,7 @@ pub fn parse(text: &str) -> Option<u64> {
 }
 
 /// The largest unit that says it without a fraction.
+#[must_use]
 pub fn shown(bytes: u64) -> String {
     let units = [(40, "TiB"), (30, "GiB"), (20, "MiB"), (10, "KiB")];
     let unit = units.iter().find(|(shift, _)| bytes > 0 && bytes.trailing_zeros() >= *shift);

@@ -104,6 +104,12 @@ impl Budget {
     /// What a listener without these options has.
     pub const DEFAULT: Self = Self { body: 4 * 1024 * 1024, values: 500_000, resources: 10_000 };
 
+    /// The least that the options may say.
+    pub const LEAST: Self = Self { body: 4 << 10, values: 1000, resources: 1 };
+
+    /// The most that the options may say: what a machine of today can hold a few of.
+    pub const MOST: Self = Self { body: 128 << 20, values: 20_000_000, resources: 60_000 };
+
     /// How deep arrays, objects and texts may be nested in each other. Fixed: what reads, masks, writes and drops a
     /// message does so by recursion, and must do with a small stack.
     pub const DEPTH: usize = 120;

@@ -15,7 +15,7 @@ use serde_json::value::RawValue;
 use crate::envelope::{framed, json_text, not_json, priority};
 use crate::python_json::{parse_as, parse_python_json, to_python_json};
 use crate::redact::mask_secrets;
-use crate::{DecodeError, Part, Priority};
+use crate::{Budget, DecodeError, Part, Priority};
 
 /// How a notification stands in the body.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -56,6 +56,16 @@ impl Emission {
     ///
     /// As [`Notification::decode`](crate::Notification::decode), and a text field that is neither text nor null.
     pub fn read(body: &[u8]) -> Result<Self, DecodeError> {
+        Self::read_within(body, &Budget::MOST)
+    }
+
+    /// The same for a body of at most the size that a budget allows. Its values stay text and are not counted.
+    ///
+    /// # Errors
+    ///
+    /// As [`Emission::read`], and a larger body.
+    pub fn read_within(body: &[u8], budget: &Budget) -> Result<Self, DecodeError> {
+        budget.check_size(body)?;
         let text = json_text(body)?;
         let outer: Pairs = parse_as(text).map_err(|error| not_json(text, Part::Body, &error))?;
         let (version, message) = (outer.value("oslo.version")?, outer.value("oslo.message")?);

@@ -103,6 +103,35 @@ pub(crate) enum DeliveriesCommand {
     Resume(PauseArgs),
 }
 
+/// The time of arrival.
+#[derive(Clone, Debug, Default, Args)]
+pub(crate) struct BetweenArgs {
+    /// Received since then: 2h (ago), 2026-11-20, 2026-11-20T06:30Z
+    #[arg(long, value_name = "WHEN", value_parser = moment::parse, help_heading = "Which")]
+    pub(crate) since: Option<Timestamp>,
+    /// Received before then
+    #[arg(long, value_name = "WHEN", value_parser = moment::parse, help_heading = "Which")]
+    pub(crate) until: Option<Timestamp>,
+}
+
+impl BetweenArgs {
+    /// Both ends, as the daemon is asked.
+    pub(crate) fn asked(&self) -> [Option<String>; 2] {
+        [self.since, self.until].map(|at| at.map(|at| at.to_string()))
+    }
+}
+
+/// How much is changed.
+#[derive(Debug, Args)]
+pub(crate) struct HowArgs {
+    /// All that there are: needed where nothing else says which
+    #[arg(long, help_heading = "Which")]
+    pub(crate) all: bool,
+    /// Say what would be done, and do nothing
+    #[arg(long, action = ArgAction::SetTrue)]
+    pub(crate) dry_run: bool,
+}
+
 /// Which deliveries.
 #[derive(Debug, Default, Args)]
 pub(crate) struct FilterArgs {
@@ -124,12 +153,8 @@ pub(crate) struct FilterArgs {
     /// Of this event type
     #[arg(long, value_name = "NAME", help_heading = "Which")]
     pub(crate) event_type: Option<String>,
-    /// Received since then: 2h (ago), 2026-11-20, 2026-11-20T06:30Z
-    #[arg(long, value_name = "WHEN", value_parser = moment::parse, help_heading = "Which")]
-    pub(crate) since: Option<Timestamp>,
-    /// Received before then
-    #[arg(long, value_name = "WHEN", value_parser = moment::parse, help_heading = "Which")]
-    pub(crate) until: Option<Timestamp>,
+    #[command(flatten)]
+    pub(crate) between: BetweenArgs,
 }
 
 /// The flags of `osnl deliveries list`.
@@ -177,12 +202,8 @@ pub(crate) struct ChangeArgs {
     pub(crate) ids: Vec<String>,
     #[command(flatten)]
     pub(crate) filter: FilterArgs,
-    /// All that there are: needed where nothing else says which
-    #[arg(long, help_heading = "Which")]
-    pub(crate) all: bool,
-    /// Say what would be done, and do nothing
-    #[arg(long, action = ArgAction::SetTrue)]
-    pub(crate) dry_run: bool,
+    #[command(flatten)]
+    pub(crate) how: HowArgs,
     #[command(flatten)]
     pub(crate) place: PlaceArgs,
     #[command(flatten)]

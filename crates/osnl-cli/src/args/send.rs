@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::{ArgGroup, Args, ValueEnum};
 use osnl_model::{Priority, Secret};
 
-use super::{SourceArgs, rate, secret};
+use super::{SourceArgs, max_body, rate, secret};
 
 /// The flags of `osnl send`.
 #[derive(Debug, Args)]
@@ -39,6 +39,9 @@ pub(crate) struct SendArgs {
     /// Keep FILE's ids and times instead of giving new ones
     #[arg(long, requires = "file", help_heading = "Notification")]
     pub(crate) keep_ids: bool,
+    /// The largest body to read from FILE [default: the listener's, or 4MiB]
+    #[arg(long, value_name = "SIZE", value_parser = max_body, help_heading = "Notification")]
+    pub(crate) max_body: Option<usize>,
     /// Send everything this often
     #[arg(long, default_value_t = 1, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=10_000_000))]
     pub(crate) count: u32,

@@ -71,19 +71,19 @@ fn change(
     request: &dyn Fn(Which, bool) -> Request,
 ) -> Result<Exit, Unanswered> {
     let filter = which(&args.ids, &args.filter);
-    if filter == Which::default() && !args.all {
+    if filter == Which::default() && !args.how.all {
         let why = "which ones? Name numbers, a filter such as --action, or --all";
         return Err(Unanswered::new(Exit::Usage, why));
     }
     let mut respondent = Respondent::of(&args.place)?;
-    if ask && !args.dry_run {
+    if ask && !args.how.dry_run {
         let would: Changes = respondent.ask(&request(filter.clone(), true))?;
         let count = would.changed + would.under_way;
         if count > 0 && !agreed(count)? {
             return Ok(Exit::Failed);
         }
     }
-    let request = request(filter, args.dry_run);
+    let request = request(filter, args.how.dry_run);
     let changes: Changes = respondent.ask(&request)?;
     let printed = match args.format.format {
         ControlFormat::Json => print_json(&changes),
@@ -129,6 +129,7 @@ fn pause(
 }
 
 fn which(ids: &[String], filter: &FilterArgs) -> Which {
+    let [since, until] = filter.between.asked();
     Which {
         ids: ids.to_vec(),
         event: filter.event,
@@ -137,8 +138,8 @@ fn which(ids: &[String], filter: &FilterArgs) -> Which {
         states: filter.state.clone(),
         resource: filter.resource.clone(),
         event_type: filter.event_type.clone(),
-        since: filter.since.map(|at| at.to_string()),
-        until: filter.until.map(|at| at.to_string()),
+        since,
+        until,
     }
 }
 

@@ -84,17 +84,17 @@ fn export(args: &QuarantineExportArgs) -> Result<Exit, Unanswered> {
 }
 
 fn discard(args: &QuarantineDiscardArgs) -> Result<Exit, Unanswered> {
-    let filter = named(&args.which, args.all)?;
+    let filter = named(&args.which, args.how.all)?;
     let mut respondent = Respondent::within(&args.ask.place, args.ask.timeout)?;
     let request = |dry_run| Request::QuarantineDiscard { filter: filter.clone(), dry_run, by: asks() };
     // By number somebody has looked at each of them.
-    if args.which.ids.is_empty() && !args.yes && !args.dry_run {
+    if args.which.ids.is_empty() && !args.yes && !args.how.dry_run {
         let would: QuarantineChanges = respondent.ask(&request(true))?;
         if would.changed > 0 && !agreed(would.changed)? {
             return Ok(Exit::Failed);
         }
     }
-    let changes: QuarantineChanges = respondent.ask(&request(args.dry_run))?;
+    let changes: QuarantineChanges = respondent.ask(&request(args.how.dry_run))?;
     Ok(printed(&changes, "discarded", args.ask.format.format))
 }
 
@@ -134,12 +134,13 @@ fn changed(changes: &QuarantineChanges, what: &str) -> String {
 }
 
 fn which(args: &WhichArgs) -> WhichMessages {
+    let [since, until] = args.between.asked();
     WhichMessages {
         ids: args.ids.clone(),
         queue: args.queue.clone(),
         reason: args.reason.clone(),
-        since: args.since.map(|at| at.to_string()),
-        until: args.until.map(|at| at.to_string()),
+        since,
+        until,
     }
 }
 

@@ -45,7 +45,7 @@ pub(crate) fn run(args: &SendArgs) -> Exit {
             return exit;
         }
     };
-    let entries = match input::read(args) {
+    let entries = match input::read(args, &destination.budget) {
         Ok(entries) => entries,
         Err(error) => {
             complain(&format!("{error:#}"));

@@ -45,6 +45,7 @@ fn wrong_usage_is_2_and_a_configuration_that_cannot_be_used_78() {
     check(&["--for", "0"], 2, "a number with a unit");
     check(&["--count", "0"], 2, "0 is not in 1..");
     check(&["--event-type", "port("], 2, "unclosed group (at position 4)");
+    check(&["--max-body", "1KiB"], 2, "write a size from 4 KiB to 128 MiB, such as 16MiB");
     check(&["--body", "--raw"], 2, "cannot be used with");
     check(&["--rates", "--check"], 2, "cannot be used with");
     check(&["rabbit://a", "--transport-url", "rabbit://b"], 2, "cannot be used with");

@@ -369,11 +369,13 @@ fn listener(reader: &mut Reader<'_>, rabbit: &RabbitOptions) -> Option<ListenerC
     })
 }
 
-/// What one message may cost. The upper ends are what a machine of today can hold a few of.
+/// What one message may cost.
 fn budget(reader: &mut Reader<'_>) -> Option<Budget> {
-    let body = reader.size("max_body", 4 << 10, 128 << 20);
-    let values = reader.number("max_values", 1000, 20_000_000);
-    let resources = reader.number("max_resources", 1, 60_000);
+    let (least, most) = (Budget::LEAST, Budget::MOST);
+    let number = |limit: usize| u32::try_from(limit).unwrap_or(u32::MAX);
+    let body = reader.size("max_body", least.body as u64, most.body as u64);
+    let values = reader.number("max_values", number(least.values), number(most.values));
+    let resources = reader.number("max_resources", number(least.resources), number(most.resources));
     Some(Budget {
         body: usize::try_from(body?).ok()?,
         values: usize::try_from(values?).ok()?,

@@ -3,10 +3,9 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::{ArgAction, Args, Subcommand};
-use jiff::Timestamp;
+use clap::{Args, Subcommand};
 
-use crate::args::{FormatArgs, PlaceArgs, duration, moment};
+use crate::args::{BetweenArgs, FormatArgs, HowArgs, PlaceArgs, duration};
 
 /// `osnl quarantine` and its commands.
 #[derive(Debug, Args)]
@@ -47,12 +46,8 @@ pub(crate) struct WhichArgs {
     /// With a reason that contains this text
     #[arg(long, value_name = "TEXT", help_heading = "Which")]
     pub(crate) reason: Option<String>,
-    /// Received since then: 2h (ago), 2026-11-20, 2026-11-20T06:30Z
-    #[arg(long, value_name = "WHEN", value_parser = moment::parse, help_heading = "Which")]
-    pub(crate) since: Option<Timestamp>,
-    /// Received before then
-    #[arg(long, value_name = "WHEN", value_parser = moment::parse, help_heading = "Which")]
-    pub(crate) until: Option<Timestamp>,
+    #[command(flatten)]
+    pub(crate) between: BetweenArgs,
 }
 
 /// What every command takes.
@@ -129,12 +124,8 @@ pub(crate) struct QuarantineExportArgs {
 pub(crate) struct QuarantineRetryArgs {
     #[command(flatten)]
     pub(crate) which: WhichArgs,
-    /// All that there are: needed where nothing else says which
-    #[arg(long, help_heading = "Which")]
-    pub(crate) all: bool,
-    /// Say what would be done, and do nothing
-    #[arg(long, action = ArgAction::SetTrue)]
-    pub(crate) dry_run: bool,
+    #[command(flatten)]
+    pub(crate) how: HowArgs,
     #[command(flatten)]
     pub(crate) ask: AskArgs,
 }
@@ -146,12 +137,8 @@ pub(crate) struct QuarantineRetryArgs {
 pub(crate) struct QuarantineDiscardArgs {
     #[command(flatten)]
     pub(crate) which: WhichArgs,
-    /// All that there are: needed where nothing else says which
-    #[arg(long, help_heading = "Which")]
-    pub(crate) all: bool,
-    /// Say what would be done, and do nothing
-    #[arg(long, action = ArgAction::SetTrue)]
-    pub(crate) dry_run: bool,
+    #[command(flatten)]
+    pub(crate) how: HowArgs,
     /// Do not ask; needed to discard by a filter where stdin is not a terminal
     #[arg(long, short = 'y')]
     pub(crate) yes: bool,

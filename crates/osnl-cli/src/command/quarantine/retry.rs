@@ -18,16 +18,16 @@ use crate::exit::Exit;
 const AT_ONCE: usize = 50;
 
 pub(super) fn run(args: &QuarantineRetryArgs) -> Result<Exit, Unanswered> {
-    let mut filter = named(&args.which, args.all)?;
+    let mut filter = named(&args.which, args.how.all)?;
     let mut respondent = Respondent::within(&args.ask.place, args.ask.timeout)?;
     let conf = configuration(&args.ask.place)?;
-    let mut changes = QuarantineChanges { dry_run: args.dry_run, ..QuarantineChanges::default() };
+    let mut changes = QuarantineChanges { dry_run: args.how.dry_run, ..QuarantineChanges::default() };
     let wanted = std::mem::take(&mut filter.ids);
     let (mut group, mut seen) = (Vec::new(), Vec::new());
     for id in numbers(&mut respondent, WhichMessages { ids: wanted.clone(), ..filter })? {
         seen.push(id);
         match plan(&mut respondent, &conf, id)? {
-            Ok(_) if args.dry_run => changes.changed(id),
+            Ok(_) if args.how.dry_run => changes.changed(id),
             Ok(again) => group.push(again),
             Err(why) => changes.refuse(id, why),
         }

@@ -4,10 +4,10 @@ use std::sync::Arc;
 
 use anyhow::{Context as _, anyhow};
 use osnl::native::{self, ListenerConf};
-use osnl_model::{Compression, TransportUrl, nearest};
+use osnl_model::{Budget, Compression, TransportUrl, nearest};
 use osnl_transport::{RabbitOptions, Transport, transport_with};
 
-use crate::args::SendArgs;
+use crate::args::{SendArgs, widened};
 use crate::command::sources;
 use crate::exit::Exit;
 
@@ -17,6 +17,8 @@ pub(super) struct Destination {
     pub(super) exchange: String,
     pub(super) topics: Vec<String>,
     pub(super) compression: Option<Compression>,
+    /// What a body of a file may cost.
+    pub(super) budget: Budget,
 }
 
 /// A destination that cannot be used: what to print, and how to end.
@@ -27,22 +29,23 @@ pub(super) type Refused = (Exit, anyhow::Error);
 /// # Errors
 /// The URL or the configuration cannot be used, or does not say which listener is meant.
 pub(super) fn find(args: &SendArgs) -> Result<Destination, Refused> {
-    let (url, options, exchange, topics) = match &args.transport_url {
+    let (url, options, exchange, topics, budget) = match &args.transport_url {
         Some(url) => {
             let url = from_flag(url.expose()).map_err(|error| (Exit::Usage, error))?;
             let options = RabbitOptions::from_query(&url).context("--transport-url");
             let options = options.map_err(|error| (Exit::Usage, error))?;
-            (url, options, "openstack".to_owned(), vec!["notifications".to_owned()])
+            (url, options, "openstack".to_owned(), vec!["notifications".to_owned()], Budget::DEFAULT)
         }
         None => {
             let listener = from_configuration(args)?;
             let exchange = one_exchange(args, &listener)?;
-            (listener.transport_url, listener.rabbit, exchange, listener.topics)
+            (listener.transport_url, listener.rabbit, exchange, listener.topics, listener.budget)
         }
     };
     let compression = options.compression();
     let transport = transport_with(&url, options).map_err(|error| (Exit::Usage, error.into()))?;
-    Ok(Destination { transport: transport.into(), exchange, topics, compression })
+    let budget = widened(budget, args.max_body);
+    Ok(Destination { transport: transport.into(), exchange, topics, compression, budget })
 }
 
 fn from_flag(text: &str) -> anyhow::Result<TransportUrl> {

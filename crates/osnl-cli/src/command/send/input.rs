@@ -15,12 +15,12 @@ use std::path::Path;
 
 use anyhow::{Context as _, anyhow, bail};
 use osnl::saved;
-use osnl_model::{Emission, Framing, Priority, plain_body};
+use osnl_model::{Budget, Emission, Framing, Priority};
 use osnl_transport::{Outgoing, Properties};
 use serde_json::value::RawValue;
 use serde_json::{Map, Value};
 
-use crate::args::{SendArgs, SendDriver};
+use crate::args::{SendArgs, SendDriver, unread};
 
 /// One notification, or bytes that are none.
 #[derive(Debug)]
@@ -42,8 +42,8 @@ pub(super) enum Content {
 /// What the flags and the file say, in the file's order.
 ///
 /// # Errors
-/// The file cannot be read, or a document in it is none of the three.
-pub(super) fn read(args: &SendArgs) -> anyhow::Result<Vec<Entry>> {
+/// The file cannot be read, or a document in it is none of the three or exceeds the budget.
+pub(super) fn read(args: &SendArgs, budget: &Budget) -> anyhow::Result<Vec<Entry>> {
     let Some(path) = &args.file else { return Ok(vec![from_flags(args)?]) };
     let name = if path == Path::new("-") { "stdin".to_owned() } else { path.display().to_string() };
     let text = text(path).with_context(|| name.clone())?;
@@ -53,7 +53,7 @@ pub(super) fn read(args: &SendArgs) -> anyhow::Result<Vec<Entry>> {
         let document = document.map_err(|error| anyhow!("{name}: no JSON: {error}"))?;
         let start = documents.byte_offset() - document.get().len();
         let line = 1 + text[..start].matches('\n').count();
-        entries.push(entry(document.get(), args).with_context(|| format!("{name}:{line}"))?);
+        entries.push(entry(document.get(), args, budget).with_context(|| format!("{name}:{line}"))?);
     }
     if entries.is_empty() {
         bail!("{name}: there is nothing in it to send");
@@ -70,19 +70,25 @@ fn text(path: &Path) -> anyhow::Result<String> {
     Ok(text)
 }
 
-fn entry(document: &str, args: &SendArgs) -> anyhow::Result<Entry> {
+fn entry(document: &str, args: &SendArgs, budget: &Budget) -> anyhow::Result<Entry> {
     // A recording's own fields have neither order nor numbers to keep.
     let fields = osnl_model::parse_python_json(document).ok();
     if let Some(Value::Object(fields)) = &fields
         && let Some(body) = saved::body_of(fields).map_err(|error| anyhow!(error))?
     {
-        return recording(body, fields, args);
+        return recording(body, fields, args, budget);
     }
-    let emission = Emission::read(document.as_bytes())?;
+    let emission =
+        Emission::read_within(document.as_bytes(), budget).map_err(|error| anyhow!(unread(&error)))?;
     notification(emission, framing_of(fields.as_ref()).unwrap_or(Framing::Envelope), None, args)
 }
 
-fn recording(body: Vec<u8>, fields: &Map<String, Value>, args: &SendArgs) -> anyhow::Result<Entry> {
+fn recording(
+    body: Vec<u8>,
+    fields: &Map<String, Value>,
+    args: &SendArgs,
+    budget: &Budget,
+) -> anyhow::Result<Entry> {
     let text = |key: &str| fields.get(key).and_then(Value::as_str).map(str::to_owned);
     let properties = saved::properties_of(fields);
     let key = text("routing_key").unwrap_or_default();
@@ -90,10 +96,10 @@ fn recording(body: Vec<u8>, fields: &Map<String, Value>, args: &SendArgs) -> any
         Some((topic, priority)) => (Some(topic.to_owned()), Some(Priority::parse(priority))),
         None => (None, None),
     };
-    let plain = plain_body(&body, &properties.content_info());
+    let plain = budget.plain_body(&body, &properties.content_info());
     let read = plain.and_then(|plain| {
         let framing = framing_of(serde_json::from_slice(&plain).ok().as_ref());
-        Emission::read(&plain).map(|emission| (emission, framing.unwrap_or(Framing::Bare)))
+        Emission::read_within(&plain, budget).map(|emission| (emission, framing.unwrap_or(Framing::Bare)))
     });
     let as_it_is = |read: Option<Emission>, body: Vec<u8>, properties: Properties| Entry {
         exchange: None,
@@ -107,7 +113,9 @@ fn recording(body: Vec<u8>, fields: &Map<String, Value>, args: &SendArgs) -> any
         }
         Ok((emission, framing)) => notification(emission, framing, key_priority.clone(), args)?,
         Err(error) if !args.keep_ids => {
-            return Err(anyhow!(error).context("the body cannot be read; --keep-ids sends it as it is"));
+            return Err(
+                anyhow!(unread(&error)).context("the body cannot be read; --keep-ids sends it as it is")
+            );
         }
         Err(_) => as_it_is(None, body, properties),
     };

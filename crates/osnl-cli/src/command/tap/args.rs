@@ -7,14 +7,13 @@ use clap::{Args, ValueEnum};
 use osnl_model::{Pattern, Secret};
 
 use super::condition::Condition;
-use crate::args::SourceArgs;
+use crate::args::{SourceArgs, max_body};
 
 /// The flags of `osnl tap`.
 #[derive(Debug, Args)]
 #[command(
     after_help = "Ends with 0 when something was shown, 1 when nothing was, 69 when the broker let nobody in.\n\n\
     Examples:\n  osnl tap rabbit://openstack:secret@mq1:5672/ -e nova --priority info --body\n  \
-    osnl tap --event-type '^port\\.' --format json --for 5m --save ports.jsonl\n  \
     osnl tap -c osnl.conf --listener neutron  # Enter: which rules an event fires"
 )]
 pub(crate) struct TapArgs {
@@ -65,6 +64,9 @@ pub(crate) struct TapArgs {
     /// text: a line an event, or json: an object a line
     #[arg(long, value_enum, default_value_t = TapFormat::Text, value_name = "FORMAT", hide_possible_values = true)]
     pub(crate) format: TapFormat,
+    /// The largest body to read [default: the listener's, or 4MiB]
+    #[arg(long, value_name = "SIZE", value_parser = max_body)]
+    pub(crate) max_body: Option<usize>,
     /// Lines on a terminal too; so do -n, --body, --raw and json
     #[arg(long)]
     pub(crate) lines: bool,

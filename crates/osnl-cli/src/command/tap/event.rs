@@ -5,7 +5,7 @@ use std::cell::Cell;
 use std::sync::Arc;
 
 use jiff::Timestamp;
-use osnl_model::{ContentInfo, DecodeError, Notification, Pattern, plain_body, read_head};
+use osnl_model::{Budget, ContentInfo, DecodeError, Notification, Pattern};
 use osnl_template::Names;
 use osnl_transport::TapMessage;
 use serde_json::Value;
@@ -13,6 +13,7 @@ use serde_json::Value;
 use super::clean;
 use super::condition::Condition;
 use super::resource::{About, about};
+use crate::args::unread;
 
 /// Which events are shown. Several of one kind: any of them; several kinds: all of them.
 #[derive(Debug, Default)]
@@ -23,6 +24,8 @@ pub(super) struct Wanted {
     pub(super) resource: Vec<String>,
     /// All of them, whatever they are about.
     pub(super) conditions: Vec<Condition>,
+    /// What a message may cost.
+    pub(super) budget: Budget,
     /// Events of which an expression could be neither true nor false: they are not shown.
     pub(super) undecided: Cell<u64>,
 }
@@ -37,7 +40,8 @@ pub(super) struct Event {
 /// A body that cannot be read.
 #[derive(Debug)]
 pub(super) struct Unreadable {
-    pub(super) reason: DecodeError,
+    /// With the flag that would let it be read.
+    pub(super) reason: String,
     /// The body, decompressed where that could be done, escaped; secrets hidden as well as it goes.
     pub(super) body: String,
 }
@@ -47,19 +51,19 @@ const SHOWN: usize = 16 * 1024;
 
 impl Wanted {
     fn everything(&self) -> bool {
-        let Self { event_type, publisher, project, resource, conditions, undecided: _ } = self;
+        let Self { event_type, publisher, project, resource, conditions, budget: _, undecided: _ } = self;
         let nobody = project.is_empty() && resource.is_empty();
         event_type.is_empty() && publisher.is_empty() && nobody && conditions.is_empty()
     }
 
     /// Reads a message if it is wanted: `None` if not. What cannot be read is shown unless something is looked for.
     pub(super) fn read(&self, message: &TapMessage) -> Option<Result<Event, Unreadable>> {
-        let body = match plain(message) {
+        let body = match plain(message, &self.budget) {
             Ok(body) => body,
             Err(reason) => return self.unreadable(reason, &message.body),
         };
         if !self.event_type.is_empty() || !self.publisher.is_empty() {
-            match read_head(&body) {
+            match self.budget.read_head(&body) {
                 Ok(head) => {
                     let any = |patterns: &[Pattern], text: Option<&str>| {
                         patterns.is_empty()
@@ -74,7 +78,7 @@ impl Wanted {
                 Err(reason) => return self.unreadable(reason, &body),
             }
         }
-        match Notification::decode(&body) {
+        match self.budget.decode(&body) {
             Ok(notification) => {
                 let notification = Arc::new(notification);
                 if !self.conditions.is_empty() && !self.all_hold(&notification) {
@@ -97,7 +101,7 @@ impl Wanted {
                 body.truncate(end.min(body.len()));
                 body.push_str(&format!("... and {left} bytes more"));
             }
-            Err(Unreadable { reason, body })
+            Err(Unreadable { reason: unread(&reason), body })
         })
     }
 
@@ -126,14 +130,14 @@ impl Wanted {
 }
 
 /// The body without compression.
-fn plain(message: &TapMessage) -> Result<Cow<'_, [u8]>, DecodeError> {
+fn plain<'a>(message: &'a TapMessage, budget: &Budget) -> Result<Cow<'a, [u8]>, DecodeError> {
     let properties = &message.properties;
     let info = ContentInfo {
         content_type: properties.content_type.as_deref(),
         content_encoding: properties.content_encoding.as_deref(),
         compression: properties.headers.get("compression").and_then(Value::as_str),
     };
-    plain_body(&message.body, &info)
+    budget.plain_body(&message.body, &info)
 }
 
 fn mask_bytes(body: &[u8]) -> String {

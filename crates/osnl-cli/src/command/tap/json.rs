@@ -71,7 +71,7 @@ pub(super) fn unreadable(message: &TapMessage, why: &Unreadable, received: Times
         received: &time(received),
         exchange: &message.exchange,
         routing_key: &message.routing_key,
-        unreadable: &why.reason.to_string(),
+        unreadable: &why.reason,
         body_escaped: &why.body,
         body,
         body_base64,

@@ -50,7 +50,7 @@ pub(super) fn unreadable(out: &mut String, message: &TapMessage, why: &Unreadabl
     field(out, " ", Some(&message.exchange));
     field(out, " ", Some(&message.routing_key));
     out.push_str(" unreadable: ");
-    out.push_str(&clean::text(&why.reason.to_string()));
+    out.push_str(&clean::text(&why.reason));
     out.push_str(": ");
     out.push_str(&why.body);
 }

@@ -5,7 +5,7 @@ use std::io::IsTerminal as _;
 
 use anyhow::{Context as _, bail};
 use osnl::native::{self, ListenerConf, Native};
-use osnl_model::{Secret, TransportUrl, nearest};
+use osnl_model::{Budget, Secret, TransportUrl, nearest};
 use osnl_transport::{RabbitOptions, TapBinding, TapOptions};
 
 use super::args::{TapArgs, TapFormat};
@@ -17,6 +17,7 @@ use super::url;
 use super::view::{Rules, View};
 use super::voice::Voice;
 use super::writer::{Body, Writer};
+use crate::args::widened;
 use crate::command::sources;
 use crate::terminal;
 
@@ -132,7 +133,9 @@ impl Plan {
         }
         let chosen = args.exchange.is_empty() && listener.is_none();
         let rules = conf.map(|conf| Rules { conf: Box::new(conf), listener: args.listener.clone() });
-        let output = output(args, rules)?;
+        let budget = listener.map_or(Budget::DEFAULT, |listener| listener.budget);
+        let budget = widened(budget, args.max_body);
+        let output = output(args, rules, budget)?;
         Ok(Self {
             url,
             rabbit,
@@ -141,7 +144,7 @@ impl Plan {
                 // No more on the way than may wait.
                 prefetch: u16::try_from(args.queue_limit.min(PREFETCH)).unwrap_or(u16::MAX),
                 max_messages: args.queue_limit,
-                max_bytes: MOST_BYTES,
+                max_bytes: MOST_BYTES.max(budget.body as u64),
                 ttl: TTL,
             },
             chosen,
@@ -151,13 +154,14 @@ impl Plan {
     }
 }
 
-fn output(args: &TapArgs, rules: Option<Rules>) -> anyhow::Result<Output> {
+fn output(args: &TapArgs, rules: Option<Rules>, budget: Budget) -> anyhow::Result<Output> {
     let wanted = Wanted {
         event_type: args.event_type.clone(),
         publisher: args.publisher.clone(),
         project: args.project.clone(),
         resource: args.resource.clone(),
         conditions: args.filter.iter().chain(&args.when).cloned().collect(),
+        budget,
         undecided: Cell::default(),
     };
     let save = args.save.as_deref().map(Save::open).transpose()?;

@@ -1,7 +1,7 @@
 //! What is written of recorded messages, in every form.
 
 use jiff::Timestamp;
-use osnl_model::{Pattern, is_secret_key, parse_python_json};
+use osnl_model::{Budget, Pattern, is_secret_key, parse_python_json};
 use osnl_testkit::fixture;
 use osnl_transport::{TapMessage, TapProperties};
 use serde_json::{Map, Value, json};
@@ -247,6 +247,27 @@ fn a_message_cannot_talk_to_the_terminal() {
     }
     let (out, _) = write(writer(TapFormat::Text, Body::Hidden), &bodies);
     assert_eq!(out.lines().count(), 2);
+}
+
+/// The limits of a listener, and the flag that raises each.
+#[test]
+fn what_costs_too_much_is_shown_with_the_flag_that_reads_it() {
+    let body = |values: usize| json!({"event_type": "e", "payload": {"list": vec![0; values]}}).to_string();
+    let small = Budget { body: 6000, values: 1000, ..Budget::DEFAULT };
+    for (values, budget, expected) in [
+        (100, small, None),
+        (1500, small, Some("more than 1000 values, the limit (option max_values); raise it with --max-body")),
+        (3000, small, Some("6039 bytes; the limit is 6000 (option max_body); raise it with --max-body")),
+        (3000, Budget::DEFAULT, None),
+    ] {
+        for format in [TapFormat::Text, TapFormat::Json] {
+            let wanted = Wanted { budget, ..Wanted::default() };
+            let (out, written) =
+                write(Writer { wanted, ..writer(format, Body::Hidden) }, &[message(body(values))]);
+            assert_eq!(written.unreadable, u64::from(expected.is_some()), "{out}");
+            assert!(expected.is_none_or(|expected| out.contains(expected)), "{out}");
+        }
+    }
 }
 
 #[test]

@@ -84,8 +84,8 @@ impl Lines {
     }
 
     fn unreadable(&mut self, kept: &Kept, why: &Unreadable, rules: Option<&Rules>) {
-        let judged = rules.map(|rules| rules.judge(kept, Err(why.reason.to_string())));
-        self.pair("unreadable", Some(&why.reason.to_string()));
+        let judged = rules.map(|rules| rules.judge(kept, Err(why.reason.clone())));
+        self.pair("unreadable", Some(&why.reason));
         self.pair("rules", judged.as_ref().map(Judged::words).as_deref());
         self.place(kept);
         self.rules(judged);

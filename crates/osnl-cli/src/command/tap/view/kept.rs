@@ -75,7 +75,7 @@ impl Kept {
                 kept.what = words.join(" ");
             }
             Err(why) => {
-                kept.event_type = format!("unreadable: {}", clean::text(&why.reason.to_string()));
+                kept.event_type = format!("unreadable: {}", clean::text(&why.reason));
                 kept.what.clone_from(&why.body.chars().take(200).collect());
             }
         }
