@@ -212,6 +212,7 @@ impl LogFile {
 
 impl Open {
     fn at(path: &Path, now: &Zoned) -> io::Result<Self> {
+        osnl::state_dir::judge_link(path).map_err(io::Error::other)?;
         let file = OpenOptions::new().create(true).append(true).mode(MODE).open(path)?;
         let is = file.metadata()?;
         let today = now.date();

@@ -45,6 +45,9 @@ pub enum BuildError {
     /// Every user may write to the folder for what has to outlive the process.
     #[error("[DEFAULT] state_dir: {0}")]
     OpenState(#[from] crate::state_dir::OpenToAll),
+    /// Another user could replace what has to outlive the process.
+    #[error("[DEFAULT] state_dir: {0}")]
+    OpenState(#[from] crate::state_dir::UnsafePlace),
     /// The file of the journal.
     #[error("[journal] {}: {error}", .path.display())]
     Journal {

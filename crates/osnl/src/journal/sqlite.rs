@@ -125,9 +125,9 @@ pub enum OpenError {
     /// It would be lost with a restart.
     #[error("would be lost: {0}; name another place, or set allow_volatile = true")]
     Volatile(String),
-    /// Every user may write to its folder.
+    /// Another user could replace it.
     #[error(transparent)]
-    Open(#[from] crate::state_dir::OpenToAll),
+    Open(#[from] crate::state_dir::UnsafePlace),
     /// Another daemon has it.
     #[error("is in use by {0}; one daemon has it at a time: stop that one, or name another file")]
     InUse(String),

@@ -3,8 +3,8 @@
 use std::path::Path;
 use std::time::Duration;
 
-use rusqlite::Connection;
 use rusqlite::config::DbConfig;
+use rusqlite::{Connection, OpenFlags};
 
 /// What a WAL keeps of the disk when it begins anew. Blocks that are there already are written to without a change of
 /// the file's size, which a sync would have to wait for too; it is what the WAL may grow to before the writer helps.
@@ -12,7 +12,9 @@ const WAL_BYTES: i64 = super::checkpoint::TOO_MANY as i64 * 4096;
 
 /// Opens the file, or makes it.
 pub(super) fn connect(file: &Path) -> rusqlite::Result<Connection> {
-    let connection = Connection::open(file)?;
+    // Place::take has resolved the links on the way to the file.
+    let flags = OpenFlags::default() | OpenFlags::SQLITE_OPEN_NOFOLLOW;
+    let connection = Connection::open_with_flags(file, flags)?;
     connection.busy_timeout(Duration::from_secs(1))?;
     connection.set_prepared_statement_cache_capacity(64);
     connection.pragma_update(None, "journal_mode", "wal")?;

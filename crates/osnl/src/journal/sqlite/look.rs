@@ -32,7 +32,7 @@ pub fn look(options: &SqliteOptions) -> Result<PlaceLook, OpenError> {
     }
     // One that is still to be made will be ours alone.
     if file.parent().is_some_and(Path::exists) {
-        crate::state_dir::judge(&folder)?;
+        crate::state_dir::judge_for_any(&folder)?;
     }
     if !folder.is_dir() {
         return Err(OpenError::Io(io::ErrorKind::NotADirectory.into()));

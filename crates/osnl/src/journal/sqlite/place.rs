@@ -43,15 +43,14 @@ impl Place {
         }
         state_dir::judge(&folder)?;
         let file = folder.join(file.file_name().ok_or(OpenError::NoFile)?);
+        for more in ["", "-wal", "-shm"] {
+            state_dir::no_link(&beside(&file, more))?;
+        }
         let lock = lock(&beside(&file, ".lock"))?;
         match OpenOptions::new().write(true).create_new(true).mode(0o600).open(&file) {
             Ok(_) => {}
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
             Err(error) => return Err(error.into()),
-        }
-        // The journal itself may be a link to another disk; nobody else can write where that link is.
-        for more in ["-wal", "-shm"] {
-            state_dir::no_link(&beside(&file, more))?;
         }
         for more in ["", "-wal", "-shm"] {
             tighten(&beside(&file, more))?;
@@ -104,8 +103,6 @@ pub(super) fn volatile(folder: &Path) -> Option<String> {
 
 fn tighten(file: &Path) -> io::Result<()> {
     match fs::symlink_metadata(file) {
-        // What a link names is not ours to change.
-        Ok(meta) if meta.is_symlink() => Ok(()),
         Ok(meta) if meta.mode() & 0o077 != 0 => fs::set_permissions(file, Permissions::from_mode(0o600)),
         Ok(_) => Ok(()),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
@@ -182,20 +179,22 @@ mod tests {
     }
 
     #[test]
-    fn neither_a_link_nor_a_folder_of_all_is_taken() {
+    fn neither_a_link_nor_a_folder_of_others_is_taken() {
         let folder = tempfile::tempdir().unwrap();
         let (file, victim) = (folder.path().join("journal.db"), folder.path().join("victim"));
         fs::write(&victim, "kept").unwrap();
-        for more in [".lock", "-wal", "-shm"] {
+        for more in ["", ".lock", "-wal", "-shm"] {
             let link = beside(&file, more);
             std::os::unix::fs::symlink(&victim, &link).unwrap();
             assert!(Place::take(&file, true).is_err(), "{more}");
             assert_eq!(fs::read_to_string(&victim).unwrap(), "kept", "{more}");
             fs::remove_file(link).unwrap();
         }
-        fs::set_permissions(folder.path(), Permissions::from_mode(0o1777)).unwrap();
-        let refused = Place::take(&file, true).unwrap_err().to_string();
-        assert!(refused.contains("(mode 1777)"), "{refused}");
+        for mode in [0o1777, 0o770] {
+            fs::set_permissions(folder.path(), Permissions::from_mode(mode)).unwrap();
+            let refused = Place::take(&file, true).unwrap_err().to_string();
+            assert!(refused.contains(&format!("(mode {mode:04o})")), "{refused}");
+        }
     }
 
     #[test]
