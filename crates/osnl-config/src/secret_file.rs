@@ -14,10 +14,12 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
 use super::sections::{Layers, RawSection};
-use super::{Environment, Finding, Origin, Warning};
+use super::{Environment, Finding, Origin, Settings, Warning};
 
 /// The scheme of a value that names a file.
 pub const SCHEME: &str = "file://";
+/// The problem of a secret in a file that every user of this machine can read.
+const OPEN_SECRET: &str = "every user of this machine can read this secret";
 const CREDENTIALS: &str = "CREDENTIALS_DIRECTORY";
 /// More than any secret has, less than what hurts.
 const MOST_BYTES: u64 = 64 * 1024;
@@ -133,12 +135,26 @@ pub fn open_files(layers: &Layers) -> Vec<Warning> {
             let Origin::File { path, .. } = &entry.origin else { continue };
             if !seen.contains(&path.as_str()) && is_readable_by_all(Path::new(path)) {
                 seen.push(path);
-                let problem = "every user of this machine can read this secret";
                 let allowed = "chmod o= on the file, or write file:///path and keep the secret there";
-                let finding = Finding::of("", problem.to_owned()).allowed(allowed);
+                let finding = Finding::of("", OPEN_SECRET.to_owned()).allowed(allowed);
                 let finding = finding.group(&section.heading()).option(&option).from_origin(&entry.origin);
                 warnings.push(Warning(finding));
             }
+        }
+    }
+    warnings
+}
+
+/// Warns of the first secret of each file of an old program that every user of this machine can read.
+pub fn open_settings(settings: &Settings) -> Vec<Warning> {
+    let mut seen = Vec::new();
+    let mut warnings = Vec::new();
+    for (option, origin) in settings.secrets() {
+        let Origin::File { path, .. } = origin else { continue };
+        if !seen.contains(&path) && is_readable_by_all(Path::new(path)) {
+            seen.push(path);
+            let finding = Finding::of("", OPEN_SECRET.to_owned()).allowed("chmod o= on the file");
+            warnings.push(Warning(finding.group(option.group).option(option.name).from_origin(origin)));
         }
     }
     warnings

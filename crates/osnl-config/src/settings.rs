@@ -134,6 +134,17 @@ impl Settings {
         Self { schema, set: Vec::new() }
     }
 
+    /// The secret options that are set, with the origin that counts.
+    pub fn secrets(&self) -> impl Iterator<Item = (&'static OptionDef, &Origin)> {
+        let last = |at: usize, option: &OptionDef| {
+            let same = |other: &OptionDef| (other.group, other.name) == (option.group, option.name);
+            !self.set[at + 1..].iter().any(|(other, ..)| same(other))
+        };
+        let set =
+            self.set.iter().enumerate().filter(move |(at, (option, ..))| option.secret && last(*at, option));
+        set.map(|(_, (option, _, origin))| (*option, origin))
+    }
+
     /// Sets one option, over whatever set it before. `group` and `name` as the schema spells them;
     /// returns whether it knows them.
     pub fn set(&mut self, group: &str, name: &str, text: &str, origin: Origin) -> bool {

@@ -65,6 +65,8 @@ pub struct Clouds {
     file: PathBuf,
     clouds: Map<String, Value>,
     home: Option<PathBuf>,
+    /// The clouds of which a file holds a secret.
+    secrets: Vec<(PathBuf, Vec<String>)>,
 }
 
 /// Why a cloud cannot be had by its name.
@@ -118,8 +120,11 @@ impl Clouds {
             return Err(CloudsError::NoFile { searched: named.chain(folders).collect() });
         };
         let mut clouds = section(&file, "clouds")?;
+        let mut secrets = vec![(file.clone(), with_secrets(&clouds))];
         if let Some(secure) = variables.find(variables.secure_file.as_ref(), "secure") {
-            merge(&mut clouds, section(&secure, "clouds")?);
+            let above = section(&secure, "clouds")?;
+            secrets.push((secure, with_secrets(&above)));
+            merge(&mut clouds, above);
         }
         if let Some(public) = variables.find(None, "clouds-public") {
             let public = section(&public, "public-clouds")?;
@@ -132,13 +137,19 @@ impl Clouds {
                 merge(cloud, above);
             }
         }
-        Ok(Self { file, clouds, home: variables.home.clone() })
+        Ok(Self { file, clouds, home: variables.home.clone(), secrets })
     }
 
     /// The file that was found.
     #[must_use]
     pub fn file(&self) -> &Path {
         &self.file
+    }
+
+    /// The files that hold a secret of this cloud.
+    pub fn secret_files(&self, name: &str) -> impl Iterator<Item = &Path> {
+        let of = self.secrets.iter().filter(move |(_, clouds)| clouds.iter().any(|cloud| cloud == name));
+        of.map(|(file, _)| file.as_path())
     }
 
     /// The names of the clouds.
@@ -236,6 +247,17 @@ fn of_region(
         }
         (None, _) => Ok(cloud.clone()),
     }
+}
+
+/// The clouds with a password or another secret in them.
+fn with_secrets(clouds: &Map<String, Value>) -> Vec<String> {
+    const SECRETS: [&str; 3] = ["password", "application_credential_secret", "token"];
+    let has = |map: &Map<String, Value>| SECRETS.iter().any(|key| map.contains_key(*key));
+    let secret = |cloud: &Value| {
+        let auth = cloud.get("auth").and_then(Value::as_object);
+        cloud.as_object().into_iter().chain(auth).any(has)
+    };
+    clouds.iter().filter(|(_, cloud)| secret(cloud)).map(|(name, _)| name.clone()).collect()
 }
 
 /// The map of this name in a file; JSON is YAML too.

@@ -1,11 +1,12 @@
 //! A reader that turns the options of one section into typed values and collects findings.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use osnl_model::{Pattern, Priority};
 
 use super::layers::{Layers, RawSection};
+use crate::secret_file::is_readable_by_all;
 use crate::{ConfigError, Finding, Kind, Value, Warning, duration, nearest, shown, size, typed};
 
 /// The findings so far.
@@ -55,6 +56,14 @@ impl<'a> Reader<'a> {
             return self.text(option);
         }
         self.refuse(option, "is not set", allowed)
+    }
+
+    /// Warns of a file with a secret that an option names and that every user of this machine can read.
+    pub fn warn_of_open(&mut self, option: &str, path: &Path, holds: &str) {
+        if is_readable_by_all(path) {
+            let problem = format!("names {holds} that every user of this machine can read");
+            self.warn(option, &problem, &format!("take that right away: chmod o= {}", path.display()));
+        }
     }
 
     /// Whether a layer sets the option.

@@ -24,6 +24,8 @@ pub use osnl_http::{Scheme, Url as ApiUrl, UrlError as ApiUrlError, UrlPart as A
 
 pub use options::{Conf, Executor, K2hr3Options, Level, LogFile, NotificationOptions};
 
+use crate::native::secret_file::open_settings;
+
 /// A configuration that can be used, and what its writer should know about it.
 #[derive(Clone, Debug)]
 pub struct Loaded {
@@ -146,6 +148,7 @@ impl Conf {
             warnings.extend(settings.apply(&ini));
         }
         warnings.extend(settings.apply_environment(environment));
+        warnings.extend(open_settings(&settings));
         let last = files.last().map_or("", |(name, _)| name.as_str());
         let (conf, values, more) = check::check(last, &settings);
         warnings.extend(more);

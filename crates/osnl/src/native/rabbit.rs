@@ -1,6 +1,8 @@
 //! The options of oslo.messaging's rabbit driver: from the section, the URL's query and the listener, each laid over
 //! what comes before.
 
+use std::path::Path;
+
 use osnl_config::sections::Reader;
 use osnl_config::{Origin, nearest, shown, typed};
 use osnl_model::TransportUrl;
@@ -43,6 +45,11 @@ fn lay(reader: &mut Reader<'_>, mut options: RabbitOptions) -> Option<RabbitOpti
             good = false;
             continue;
         };
+        let of_key =
+            option.name == "ssl_key_file" || option.name == "ssl_cert_file" && !reader.is_set("ssl_key_file");
+        if of_key {
+            reader.warn_of_open(option.name, Path::new(&text), "a private key");
+        }
         if let Err(error) = options.set(option.name, &text) {
             good = false;
             let refusal = match &error {

@@ -17,6 +17,7 @@ use osnl_config::{
 };
 
 use self::check::Checker;
+use crate::native::secret_file::open_settings;
 use crate::native::{self, Document};
 
 /// A checked `oss.conf`. Its Debug form shows no password.
@@ -189,6 +190,7 @@ impl Conf {
             warnings.extend(settings.apply(&ini));
         }
         warnings.extend(settings.apply_environment(environment));
+        warnings.extend(open_settings(&settings));
         let file = texts.last().map_or("oss.conf", |(name, _)| name.as_str());
         let mut checker = Checker { file, settings: &settings, errors: Vec::new(), warnings: Vec::new() };
         let conf = checker.conf();
@@ -209,7 +211,10 @@ impl Conf {
         let native =
             native::load_texts(&[("oss.conf in osnl's form".to_owned(), document.text(true))], &sources)
                 .map_err(|errors| at_home(errors, &document, &settings, &files))?;
-        warnings.extend(native.warnings.iter().filter(|warning| !said(warning)).cloned());
+        let told = native.warnings.iter().filter(|warning| !said(warning));
+        let told = ConfigErrors(told.map(|warning| ConfigError(warning.0.clone())).collect());
+        let told = at_home(told, &document, &settings, &files).0;
+        warnings.extend(told.into_iter().map(|finding| Warning(finding.0)));
         in_order(&mut warnings, |warning| &warning.0, &files);
         Ok(Loaded { conf, warnings, files, native, document })
     }
@@ -220,7 +225,7 @@ fn said(warning: &Warning) -> bool {
     warning.0.option.as_deref() == Some("body")
 }
 
-/// An error of the native form is one of the line that its value came from.
+/// A finding of the native form is one of the line that its value came from.
 fn at_home(errors: ConfigErrors, document: &Document, settings: &Settings, files: &[String]) -> ConfigErrors {
     let file = files.last().map_or("oss.conf", String::as_str);
     let home = |error: ConfigError| {

@@ -86,6 +86,9 @@ fn named_cloud(
             return reader.refuse("cloud", &error.to_string(), "or write auth_url and a login here");
         }
     };
+    for file in clouds.secret_files(&name) {
+        reader.warn_of_open("cloud", file, "a secret");
+    }
     match clouds.cloud(&name, &written) {
         Ok(cloud) => Some(cloud),
         Err(error @ CloudsError::NoCloud { .. }) => {

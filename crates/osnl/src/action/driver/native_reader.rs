@@ -3,9 +3,9 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use osnl_config::secret_file::is_readable_by_all;
 use osnl_config::sections::Reader;
 use osnl_config::typed;
+use osnl_http::{Scheme, Url};
 use osnl_model::TransportUrl;
 use osnl_template::TemplateError;
 
@@ -24,6 +24,9 @@ pub(crate) const LONGEST_NAME: usize = 255;
 pub(crate) trait NativeReader<'a> {
     /// The broker of the option `transport_url`, which must be set.
     fn transport_url(&mut self) -> Option<TransportUrl>;
+
+    /// Warns of credentials that leave this machine without TLS.
+    fn warn_in_clear(&mut self, option: &str, url: &Url);
 
     /// The enrichments that an action names, which its templates may use. Their sections are checked elsewhere.
     fn enrichments(&self) -> Vec<String>;
@@ -62,15 +65,20 @@ impl<'a> NativeReader<'a> for Reader<'a> {
                 let named =
                     |name: &str| url.query().iter().find(|(key, _)| key == name).map(|(_, path)| path);
                 let key = named("ssl_key_file").or_else(|| named("ssl_cert_file"));
-                if let Some(path) = key
-                    && is_readable_by_all(Path::new(path))
-                {
-                    let problem = "names a private key that every user of this machine can read";
-                    self.warn(OPTION, problem, "take that right away: chmod o= FILE");
+                if let Some(path) = key {
+                    self.warn_of_open(OPTION, Path::new(path), "a private key");
                 }
                 Some(url)
             }
             Err(refusal) => self.refused(OPTION, refusal),
+        }
+    }
+
+    fn warn_in_clear(&mut self, option: &str, url: &Url) {
+        if url.scheme() == Scheme::Http && !url.is_loopback() {
+            let problem =
+                "credentials go to another machine in clear, where anyone on the network can read them";
+            self.warn(option, problem, "write https://, or send them to this machine only");
         }
     }
 

@@ -12,7 +12,7 @@ use osnl_http::header::{
     AUTHORIZATION, CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, EXPECT, HOST, HeaderName, PROXY_AUTHORIZATION,
     TE, TRAILER, TRANSFER_ENCODING, UPGRADE,
 };
-use osnl_http::{AllowedHost, ClientCertificate, Guard, Scheme, Url};
+use osnl_http::{AllowedHost, ClientCertificate, Guard};
 use osnl_template::{Escape, Template};
 
 pub(super) use self::login::Login;
@@ -116,12 +116,8 @@ impl ReadDriver for HttpConf {
             return reader.refuse("url", problem, "write scheme and host out, or do without credentials");
         }
         let credentials = sent || literals.first.is_some();
-        if let Some(origin) = target.origin().filter(|_| credentials)
-            && in_clear(origin)
-        {
-            let problem =
-                "credentials go to another machine in clear, where anyone on the network can read them";
-            reader.warn("url", problem, "write https://, or send them to this machine only");
+        if let Some(origin) = target.origin().filter(|_| credentials) {
+            reader.warn_in_clear("url", origin);
         }
         Some(Self(Arc::new(Settings {
             name: reader.name().to_owned(),
@@ -149,11 +145,6 @@ impl ReadDriver for HttpConf {
             hosts,
         })))
     }
-}
-
-/// Whether what is sent there leaves this machine without TLS.
-fn in_clear(url: &Url) -> bool {
-    url.scheme() == Scheme::Http && !url.is_loopback()
 }
 
 fn method(reader: &mut Reader<'_>) -> Option<Verb> {

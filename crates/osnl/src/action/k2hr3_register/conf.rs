@@ -1,6 +1,6 @@
 //! `driver = k2hr3_register`: its options, and what follows from them.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use futures_util::FutureExt as _;
@@ -59,6 +59,12 @@ impl ReadDriver for K2hr3RegisterConf {
             }
         });
         let token_file = reader.required("token_file", "write the path of a file that holds U=TOKEN");
+        if let Some(url) = &api_url {
+            reader.warn_in_clear("api_url", url);
+        }
+        if let Some(path) = &token_file {
+            reader.warn_of_open("token_file", Path::new(path), "a token");
+        }
         let tls = TlsConf::read(reader);
         Some(Self { api_url: api_url?, role: role?, token_file: token_file?.into(), tls: tls? })
     }

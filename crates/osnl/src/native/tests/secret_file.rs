@@ -4,6 +4,8 @@ use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 
+use osnl_config::Environment;
+
 use super::{WHOLE, errors, load_layers, warnings};
 
 const URL: &str = "rabbit://u:hun$ter2@mq/";
@@ -116,6 +118,97 @@ fn a_file_that_is_open_to_everybody_is_warned_of() {
     check(0o640, false);
     check(0o644, true);
     check(0o602, true);
+}
+
+/// Files that an option names, each by the option that names it.
+#[test]
+fn keys_tokens_and_clouds_that_every_user_can_read_are_warned_of() {
+    let folder = tempfile::tempdir().unwrap();
+    fs::set_permissions(folder.path(), Permissions::from_mode(0o755)).unwrap();
+    let (file, clouds) = (folder.path().join("x"), folder.path().join("clouds.yaml"));
+    let yaml = "clouds:\n  c:\n    auth: {auth_url: 'https://k/v3', username: u, password: hunter2, project_name: p}\n";
+    let (at, clouds_at) = (file.display(), clouds.display());
+    let check = |more: &str, expected: &str| {
+        for (mode, open) in [(0o640, false), (0o644, true)] {
+            write(&file, "U=hunter2", mode);
+            write(&clouds, yaml, mode);
+            let loaded = load_layers(&[WHOLE, more], &[]).unwrap();
+            let said =
+                warnings(&loaded).into_iter().filter(|said| said.contains("every user of this machine"));
+            let said: Vec<_> = said.collect();
+            assert_eq!(said.len(), usize::from(open), "{mode:o} {said:?}");
+            assert!(said.iter().all(|said| said.contains(expected)), "{said:?}");
+        }
+    };
+    let rabbit =
+        |option: &str| format!("[oslo_messaging_rabbit]\nssl = true\nssl_cert_file = {at}\n{option}");
+    check(&rabbit(""), "ssl_cert_file: names a private key");
+    check(&rabbit(&format!("ssl_key_file = {at}\n")), "ssl_key_file: names a private key");
+    check(
+        &format!(
+            "[action:register]\ndriver = k2hr3_register\napi_url = https://k/v1/role\nrole = r\ntoken_file = {at}\n"
+        ),
+        "token_file: names a token",
+    );
+    let cloud = format!("[enrich:port]\nkind = port\ncloud = c\nclouds_file = {clouds_at}\n");
+    check(
+        &cloud,
+        &format!(
+            "cloud: names a secret that every user of this machine can read; take that right away: chmod o= {clouds_at}"
+        ),
+    );
+}
+
+/// A login, a token, and what an old program sends: to this machine in clear, to another one over TLS.
+#[test]
+fn credentials_that_leave_this_machine_in_clear_are_warned_of() {
+    let check = |driver: &str, options: &str, warned: &[&str]| {
+        for (origin, clear) in [("http://cmdb", true), ("https://cmdb", false), ("http://127.0.0.1", false)] {
+            let text = format!("[action:x]\ndriver = {driver}\n{}", options.replace("ORIGIN", origin));
+            let loaded = load_layers(&[WHOLE, &text], &[]).unwrap();
+            let said = warnings(&loaded).into_iter().filter(|said| said.contains("in clear"));
+            let said: Vec<String> = said.collect();
+            assert_eq!(said.len(), if clear { warned.len() } else { 0 }, "{origin} {said:?}");
+            assert!(
+                said.iter().zip(warned).all(|(said, option)| said.contains(&format!("] {option}: "))),
+                "{said:?}"
+            );
+        }
+    };
+    check("k2hr3_register", "api_url = ORIGIN/v1/role\nrole = r\ntoken_file = /none\n", &["api_url"]);
+    let rest = "url_creation = ORIGIN/a\nuser = u\npassword = hunter2\n";
+    check("oss_rest", rest, &["url_creation"]);
+    check("oss_rest", &format!("{rest}url_deletion = ORIGIN/b\n"), &["url_creation"]);
+    check("oss_rest", &format!("{rest}url_deletion = ORIGIN:81/b\n"), &["url_creation", "url_deletion"]);
+    check("oss_rest", "url_creation = ORIGIN/a\n", &[]);
+    // No credential goes to K2HR3 with a deletion.
+    check("k2hr3", "api_url = ORIGIN/v1/role\n", &[]);
+}
+
+/// The files of the old programs, each by its first secret.
+#[test]
+fn files_of_old_programs_that_every_user_can_read_are_warned_of() {
+    let folder = tempfile::tempdir().unwrap();
+    fs::set_permissions(folder.path(), Permissions::from_mode(0o755)).unwrap();
+    let file = folder.path().join("x.conf");
+    let name = file.display().to_string();
+    let k2hr3 = "[oslo_messaging_notifications]\ntransport_url = rabbit://u:hunter2@mq/\n[k2hr3]\napi_url = http://h/\n";
+    let oss = "[rabbit]\npassword = hunter2\n[rest]\nhost = https://h\nurl_creation = /c\nurl_deletion = /d\npassword = hunter2\n";
+    for (mode, count) in [(0o640, 0), (0o604, 1)] {
+        write(&file, k2hr3, mode);
+        let environment = Environment::default();
+        let loaded = crate::k2hr3::Conf::from_text(&name, k2hr3).unwrap();
+        let old =
+            crate::oss::conf::Conf::from_texts(&[(name.clone(), oss.to_owned())], &environment).unwrap();
+        for (warnings, option) in [(&loaded.warnings, "transport_url"), (&old.warnings, "password")] {
+            let said = warnings.iter().map(ToString::to_string);
+            let said: Vec<_> = said.filter(|said| said.contains("can read this secret; chmod o=")).collect();
+            assert!(
+                said.len() == count && said.iter().all(|said| said.contains(option)),
+                "{mode:o} {said:?}"
+            );
+        }
+    }
 }
 
 #[test]

@@ -39,7 +39,10 @@ fn the_document_s_own_file_means_what_it_says() {
 fn the_example_loads_without_a_warning() {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../examples/oss.conf");
     let loaded = Conf::load(&[path], &[], &Environment::default()).unwrap();
-    assert_eq!(loaded.warnings, []);
+    // A checkout is for everybody to read.
+    let others =
+        loaded.warnings.iter().filter(|warning| !warning.to_string().contains("can read this secret"));
+    assert_eq!(others.count(), 0, "{:?}", loaded.warnings);
     let text = loaded.document().text(true);
     assert!(text.contains("connection = sqlite:///var/lib/osnl/oss.db"), "{text}");
     assert!(loaded.document().reads_back());
@@ -147,7 +150,7 @@ fn what_is_wrong_is_said_at_its_line_and_all_at_once() {
 
 #[test]
 fn unknown_names_are_warned_of() {
-    let loaded = load("[rest]\nhost = http://h\nurl_creaton = /x\n[nova]\na = b\n").unwrap();
+    let loaded = load("[rest]\nhost = https://h\nurl_creaton = /x\n[nova]\na = b\n").unwrap();
     let warnings: Vec<String> = loaded.warnings.iter().map(ToString::to_string).collect();
     assert_eq!(warnings.len(), 2, "{warnings:?}");
     assert!(warnings[0].contains("did you mean url_creation"), "{warnings:?}");

@@ -110,6 +110,15 @@ impl ReadDriver for OssRestConf {
             None => creation.clone(),
         };
         let login = login(reader);
+        if let Some(Some(_)) = login {
+            let host = creation.as_ref().map(Url::authority);
+            let other = deletion.as_ref().filter(|url| Some(url.authority()) != host);
+            for (option, url) in [("url_creation", creation.as_ref()), ("url_deletion", other)] {
+                if let Some(url) = url {
+                    reader.warn_in_clear(option, url);
+                }
+            }
+        }
         let lists = lists(reader);
         let form = form(reader);
         let bodies = [("json", Body::Json), ("xml", Body::Xml), ("xml_unescaped", Body::XmlUnescaped)];

@@ -97,11 +97,8 @@ pub(super) fn certificate(reader: &mut Reader<'_>) -> Option<Option<ClientCertif
     let key = reader.path("client_key", allowed);
     let with_key =
         if reader.is_set("client_key") { ("client_key", &key) } else { ("client_certificate", &certificate) };
-    if let (option, Some(Some(path))) = with_key
-        && is_readable_by_all(path)
-    {
-        let problem = "holds a private key that every user of this machine can read";
-        reader.warn(option, problem, "take that right away: chmod o= FILE");
+    if let (option, Some(Some(path))) = with_key {
+        reader.warn_of_open(option, path, "a private key");
     }
     match (certificate?, key?) {
         (Some(certificate), key) => Some(Some(ClientCertificate { certificate, key })),
