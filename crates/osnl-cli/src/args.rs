@@ -376,7 +376,8 @@ pub(crate) fn max_body(text: &str) -> Result<usize, String> {
     let allowed = Budget::LEAST.body..=Budget::MOST.body;
     let size = osnl_config::size::parse(text).and_then(|size| usize::try_from(size).ok());
     size.filter(|size| allowed.contains(size)).ok_or_else(|| {
-        let [least, most] = [allowed.start(), allowed.end()].map(|size| osnl_config::size::shown(*size as u64));
+        let [least, most] =
+            [allowed.start(), allowed.end()].map(|size| osnl_config::size::shown(*size as u64));
         format!("write a size from {least} to {most}, such as 16MiB")
     })
 }
@@ -404,7 +405,7 @@ fn rate(text: &str) -> Result<f64, String> {
 }
 
 pub(crate) fn duration(text: &str) -> Result<Duration, String> {
-    let duration = native::parse_duration(text).filter(|duration| !duration.is_zero());
+    let duration = osnl_config::duration::parse(text).filter(|duration| !duration.is_zero());
     duration.ok_or_else(|| "write 5, 5s, 500ms or 1m".to_owned())
 }
 

@@ -6,6 +6,7 @@ use osnl::k2hr3::{Conf, HiddenInputs};
 use osnl::native::{self, Sources};
 use osnl_config::{ConfigErrors, Warning, in_words};
 
+use super::tap::clean_text;
 use crate::args::{CheckArgs, SourceArgs};
 use crate::terminal::{Tone, on_stderr};
 
@@ -74,7 +75,7 @@ fn legacy(path: &Path) -> Result<osnl::k2hr3::Loaded, String> {
 #[expect(clippy::print_stderr, reason = "warnings go there")]
 pub(super) fn warn(warnings: &[Warning]) {
     for warning in warnings {
-        eprintln!("osnl: {} {warning}", on_stderr(Tone::Warn, "warning:"));
+        eprintln!("osnl: {} {}", on_stderr(Tone::Warn, "warning:"), clean_text(&warning.to_string()));
     }
 }
 
@@ -85,7 +86,7 @@ pub(super) fn complain(errors: &str) {
         if line.starts_with(' ') {
             eprintln!("{line}");
         } else {
-            eprintln!("osnl: {} {}", on_stderr(Tone::Bad, "error:"), in_words(line));
+            eprintln!("osnl: {} {}", on_stderr(Tone::Bad, "error:"), clean_text(&in_words(line)));
         }
     }
 }

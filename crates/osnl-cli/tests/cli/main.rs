@@ -14,6 +14,7 @@ mod events;
 mod explain;
 mod gap;
 mod harness;
+mod hostile_screens;
 mod journal;
 mod journalled;
 mod killed;

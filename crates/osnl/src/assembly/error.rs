@@ -42,9 +42,6 @@ pub enum BuildError {
         /// The operating system's reason.
         error: io::Error,
     },
-    /// Every user may write to the folder for what has to outlive the process.
-    #[error("[DEFAULT] state_dir: {0}")]
-    OpenState(#[from] crate::state_dir::OpenToAll),
     /// Another user could replace what has to outlive the process.
     #[error("[DEFAULT] state_dir: {0}")]
     OpenState(#[from] crate::state_dir::UnsafePlace),

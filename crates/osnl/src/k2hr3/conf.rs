@@ -24,7 +24,7 @@ pub use osnl_http::{Scheme, Url as ApiUrl, UrlError as ApiUrlError, UrlPart as A
 
 pub use options::{Conf, Executor, K2hr3Options, Level, LogFile, NotificationOptions};
 
-use crate::native::secret_file::open_settings;
+use osnl_config::secret_file::open_settings;
 
 /// A configuration that can be used, and what its writer should know about it.
 #[derive(Clone, Debug)]

@@ -17,8 +17,8 @@ use osnl_config::{
 };
 
 use self::check::Checker;
-use crate::native::secret_file::open_settings;
 use crate::native::{self, Document};
+use osnl_config::secret_file::open_settings;
 
 /// A checked `oss.conf`. Its Debug form shows no password.
 #[derive(Clone)]

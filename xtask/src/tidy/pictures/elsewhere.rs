@@ -13,7 +13,7 @@ pub(super) const ELSEWHERE: &[(&str, &str, &str)] = &[
         "chmod o= on the file, or write file:///path and keep the secret there",
         "the same",
     ),
-    ("osnl/src/native/secret_file.rs", "chmod o= on the file", "the same"),
+    ("osnl-config/src/secret_file.rs", "chmod o= on the file", "the same"),
     ("osnl-cli/src/args.rs", "{}; raise it with --max-body", "needs a large body: command/tap/tests.rs"),
     (
         "osnl-cli/src/command/k2hr3_osnl.rs",

@@ -5,6 +5,7 @@ use osnl::native::{Probe, Verdict};
 use serde_json::{Value, json};
 
 use super::Said;
+use crate::command::tap::clean_json;
 use crate::output;
 use crate::terminal::Tone;
 
@@ -48,7 +49,8 @@ impl Report {
         if let Some(probes) = &self.probes {
             all["probes"] = probes.iter().map(probe).collect();
         }
-        format!("{all}\n")
+        // A probe repeats the answers of brokers and targets.
+        clean_json(format!("{all}\n"))
     }
 }
 

@@ -7,6 +7,7 @@ use osnl_transport::TransportError;
 use serde_json::json;
 
 use crate::args::{SendArgs, SendFormat};
+use crate::command::tap::{clean_json, clean_text};
 use crate::exit::Exit;
 use crate::output::{self, Tint};
 use crate::terminal::Tone;
@@ -94,28 +95,11 @@ impl Report {
                 "refused"
             }
         };
-        self.line(sent, outcome, answer.err());
-        self.unavailable.is_none()
-    }
-
-    fn line(&mut self, sent: &Sent, outcome: &str, error: Option<TransportError>) {
-        let Sent { exchange, routing_key, event_type, message_id } = sent;
-        match self.format {
-            SendFormat::Json => self.say(
-                &json!({"outcome": outcome, "exchange": exchange, "routing_key": routing_key,
-                    "event_type": event_type, "message_id": message_id,
-                    "reason": error.map(|error| error.to_string())})
-                .to_string(),
-            ),
-            SendFormat::Text if self.total <= FEW => {
-                let id = message_id.as_ref().map(|id| format!(" {id}")).unwrap_or_default();
-                let event_type = event_type.as_deref().unwrap_or("(no event type)");
-                self.say(&format!(
-                    "{outcome}: {event_type}{id} to exchange \"{exchange}\", key {routing_key}"
-                ));
-            }
-            SendFormat::Text => {}
+        if self.format == SendFormat::Json || self.total <= FEW {
+            let reason = answer.err().map(|error| error.to_string());
+            self.say(&line(self.format, sent, outcome, reason.as_deref()));
         }
+        self.unavailable.is_none()
     }
 
     /// Says what was done and what was not.
@@ -143,19 +127,20 @@ impl Report {
         let Self { location, .. } = &*self;
         let kind = if self.mandatory { "error" } else { "warning" };
         for ((exchange, key), count) in &self.unrouted {
+            let (exchange, key) = (clean_text(exchange), clean_text(key));
             eprintln!(
                 "osnl: {kind}: no queue took {count} of them: none is bound to exchange \"{exchange}\" with key \
                  {key}; bind one, or make what a service would with --declare"
             );
         }
         for (reason, count) in &self.said {
-            eprintln!("osnl: error: {reason} ({count} of them)");
+            eprintln!("osnl: error: {} ({count} of them)", clean_text(reason));
         }
         if !self.said.is_empty() && !self.declares {
             eprintln!("osnl: --declare makes an exchange and a queue that are missing, as a service does");
         }
         if let Some(reason) = &self.unavailable {
-            eprintln!("osnl: error: {location} cannot be reached: {reason}");
+            eprintln!("osnl: error: {location} cannot be reached: {}", clean_text(reason));
         }
     }
 
@@ -179,5 +164,43 @@ impl Report {
     /// Whether something did not get where it should.
     pub(super) fn has_failed(&self) -> bool {
         self.unwritten || self.refused > 0 || (self.mandatory && !self.unrouted.is_empty())
+    }
+}
+
+/// The line of one message. What a file or a broker says in it cannot act on a terminal.
+fn line(format: SendFormat, sent: &Sent, outcome: &str, reason: Option<&str>) -> String {
+    let Sent { exchange, routing_key, event_type, message_id } = sent;
+    match format {
+        SendFormat::Json => clean_json(
+            json!({"outcome": outcome, "exchange": exchange, "routing_key": routing_key,
+                "event_type": event_type, "message_id": message_id, "reason": reason})
+            .to_string(),
+        ),
+        SendFormat::Text => {
+            let id = message_id.as_ref().map(|id| format!(" {id}")).unwrap_or_default();
+            let event_type = event_type.as_deref().unwrap_or("(no event type)");
+            let line = format!("{outcome}: {event_type}{id} to exchange \"{exchange}\", key {routing_key}");
+            clean_text(&line).into_owned()
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_recording_cannot_talk_to_the_terminal() {
+        let evil = "\u{1b}]0;owned\u{7}\r\n\u{9b}2J\u{202e}\u{2028}".to_owned();
+        let sent = Sent {
+            exchange: evil.clone(),
+            routing_key: evil.clone(),
+            event_type: Some(evil.clone()),
+            message_id: Some(evil.clone()),
+        };
+        for format in [SendFormat::Text, SendFormat::Json] {
+            let line = line(format, &sent, "refused", Some(&evil));
+            assert!(!line.contains(osnl_model::is_dangerous), "{}", line.escape_debug());
+        }
     }
 }

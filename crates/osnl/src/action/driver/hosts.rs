@@ -2,10 +2,10 @@
 
 use super::Reader;
 
+use osnl_config::rate::{self, RateError};
 use osnl_config::{Rate, shown};
 
 use crate::delivery::HostLimits;
-use osnl_config::rate::{self, RateError};
 
 /// Each has a place in memory and, with most targets, a connection.
 pub(crate) const MOST_AT_ONCE: u32 = 1000;

@@ -11,8 +11,8 @@ use osnl_transport::BoxFuture;
 use super::{K2hr3Register, asked_for, request_url, token};
 use crate::action::Action;
 use crate::action::driver::{
-    BuildContext, CA_FILE, DriverConf, DriverError, DriverOption, DriverTable, Preview, Probe, ProbeContext,
-    ReadDriver, Reader, TlsConf, Traits, VERIFY, Wanted, target_probe,
+    BuildContext, CA_FILE, DriverConf, DriverError, DriverOption, DriverTable, NativeReader, Preview, Probe,
+    ProbeContext, ReadDriver, Reader, TlsConf, Traits, VERIFY, Wanted, target_probe,
 };
 use crate::action::k2hr3::Unusable;
 

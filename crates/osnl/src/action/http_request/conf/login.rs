@@ -1,6 +1,5 @@
 //! Who we are: logins, certificates, signatures.
 
-use osnl_config::secret_file::is_readable_by_all;
 use osnl_http::ClientCertificate;
 use osnl_http::header::HeaderName;
 use osnl_openstack::CloudConf;
