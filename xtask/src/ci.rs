@@ -14,7 +14,7 @@ type Step = (&'static str, fn(&mut Outcome) -> Result<()>, &'static str);
 
 const STEPS: [Step; 6] = [
     ("format", |_| cargo(&["fmt", "--all", "--check"]), "run `cargo fmt --all`"),
-    ("tidy", |_| passed(tidy::run()), "each line above says what to do"),
+    ("tidy", |_| passed(tidy::run(&[])), "each line above says what to do"),
     ("deny", |_| passed(deny::run()), "each line above says what to do"),
     (
         "clippy",

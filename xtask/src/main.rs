@@ -5,7 +5,7 @@
 //! | `setup` | brings what the tests need: RabbitMQ by package, a Python environment under `target/` |
 //! | `test [--broker 4] [ARGS…]` | `setup`, a private RabbitMQ node, `cargo test --workspace --locked ARGS…`, the count of tests |
 //! | `ci` | the gate: format, lints, `test`, docs, `tidy`, `deny` |
-//! | `tidy` | the rules about files that no compiler checks |
+//! | `tidy [--graph]` | the rules about files that no compiler checks, imports and English among them |
 //! | `deny` | licences, duplicate versions and origins of the dependencies, by cargo-deny, offline |
 //! | `advisories` | what is known against the dependencies, and as of which date; needs the network |
 //! | `docs` | writes the pages of `docs/reference` that are made from the code |
@@ -47,7 +47,7 @@ cargo xtask COMMAND
   test [ARGS…]   setup, start a private broker, run `cargo test --workspace --locked ARGS…`;
                  with --broker 4 what needs a broker, against RabbitMQ 4 in a root directory of Debian trixie
   ci             the gate: format, clippy, test, docs, tidy, deny
-  tidy           check the rules about files that no compiler checks
+  tidy [--graph] check the rules about files that no compiler checks; with --graph print imports and the budget's rows
   deny           check licences, duplicate versions and origins of the dependencies, offline
   advisories     check the dependencies against the RustSec database, and print its date
   docs           write the pages of docs/reference from the code
@@ -67,7 +67,7 @@ fn main() -> ExitCode {
     let mut args = std::env::args().skip(1);
     let command = args.next().unwrap_or_else(|| "--help".to_owned());
     let rest: Vec<String> = args.collect();
-    let takes_arguments = ["test", "bench", "chaos", "fuzz", "soak"].contains(&command.as_str());
+    let takes_arguments = ["test", "bench", "chaos", "fuzz", "soak", "tidy"].contains(&command.as_str());
     if !takes_arguments && !rest.is_empty() {
         eprintln!("xtask: `{command}` takes no arguments: {}\n\n{HELP}", rest.join(" "));
         return ExitCode::from(2);
@@ -77,7 +77,7 @@ fn main() -> ExitCode {
         "setup" => setup::all().map(|()| ExitCode::SUCCESS),
         "test" => test::run(&rest),
         "ci" => ci::run(),
-        "tidy" => tidy::run(),
+        "tidy" => tidy::run(&rest),
         "deny" => deny::run(),
         "advisories" => deny::advisories(),
         "docs" => docs::run(),

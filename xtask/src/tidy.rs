@@ -3,14 +3,20 @@
 //! Looked at are the files that git tracks or would track (`git ls-files` with untracked ones that are not
 //! ignored). Recordings under `fixtures/` are not ours to format; they must only be text.
 
+mod budget;
+mod english;
+mod graph;
 mod pictures;
 mod rules;
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::process::{Command, ExitCode};
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, bail};
 
+use self::budget::{Budget, Row};
+use self::graph::Graph;
 use crate::step;
 
 /// A rule that a line of a file breaks.
@@ -30,10 +36,16 @@ impl fmt::Display for Violation {
     }
 }
 
-/// Checks all files; fails when one breaks a rule.
-pub(crate) fn run() -> Result<ExitCode> {
+/// Checks all files; fails when one breaks a rule. With `--graph` prints what the budget is about instead.
+pub(crate) fn run(args: &[String]) -> Result<ExitCode> {
+    let is_graph = match args {
+        [] => false,
+        [flag] if flag == "--graph" => true,
+        _ => bail!("the only argument is --graph"),
+    };
     let paths = files()?;
     let mut violations = Vec::new();
+    let mut measured = BTreeMap::new();
     for path in &paths {
         let full = step::root().join(path);
         // A symbolic link's target is checked under its own name; a deleted file is still listed until staged.
@@ -41,8 +53,16 @@ pub(crate) fn run() -> Result<ExitCode> {
         if kind.is_file() {
             let bytes = std::fs::read(&full).with_context(|| format!("cannot read {path}"))?;
             violations.extend(rules::check(path, &bytes));
+            count(path, &String::from_utf8_lossy(&bytes), &mut measured);
         }
     }
+    imports(&paths, &mut measured, &mut violations, is_graph)?;
+    if is_graph {
+        println!("{}", budget::table(&measured));
+        return Ok(ExitCode::SUCCESS);
+    }
+    let text = std::fs::read_to_string(step::root().join(budget::FILE))?;
+    violations.extend(Budget::parse(&text)?.check(&measured));
     violations.extend(pictures::check(&step::root(), &paths)?);
     for violation in &violations {
         println!("{violation}");
@@ -53,6 +73,59 @@ pub(crate) fn run() -> Result<ExitCode> {
     }
     println!("tidy: {} violations", violations.len());
     Ok(ExitCode::FAILURE)
+}
+
+/// Adds what a file's English counts to the row of its crate, or of `docs`.
+fn count(path: &str, text: &str, measured: &mut BTreeMap<String, Row>) {
+    if path.starts_with("docs/") && path.ends_with(".md") {
+        measured.entry("docs".to_owned()).or_default()[3] += english::page(text);
+    } else if path.ends_with(".rs")
+        && let Some(folder) = folder(path)
+    {
+        let counts = english::rust(text);
+        let row = measured.entry(folder.to_owned()).or_default();
+        row[2] += counts.openings;
+        row[3] += counts.persons;
+        row[4] += counts.participles;
+        row[5] += counts.possessives;
+    }
+}
+
+/// The folder of the crate that a file is in.
+fn folder(path: &str) -> Option<&str> {
+    let depth = if path.starts_with("crates/") { 2 } else { 1 };
+    path.match_indices('/').nth(depth - 1).map(|(at, _)| &path[..at])
+}
+
+/// Adds the imports of each crate to its row, and prints them if that is asked for.
+fn imports(
+    paths: &[String],
+    measured: &mut BTreeMap<String, Row>,
+    violations: &mut Vec<Violation>,
+    is_printed: bool,
+) -> Result<()> {
+    for path in paths {
+        let Some(folder) = folder(path) else { continue };
+        let root = ["lib.rs", "main.rs"].into_iter().find(|root| *path == format!("{folder}/src/{root}"));
+        let Some(root) = root.filter(|_| step::root().join(path).exists()) else { continue };
+        let graph = Graph::read(&step::root().join(folder).join("src"), root)?;
+        for module in graph.misplaced() {
+            let text = format!("the order of modules and the modules differ by `{module}`");
+            violations.push(Violation { path: path.clone(), line: 1, text });
+        }
+        let (cycles, upward) = (graph.cycles(), graph.upward());
+        let row = measured.entry(folder.to_owned()).or_default();
+        row[0] += cycles.iter().map(Vec::len).sum::<usize>();
+        row[1] += upward.len();
+        if is_printed {
+            for cycle in cycles {
+                println!("{folder}/src: a cycle of {} files", cycle.len());
+                graph.arrows(&cycle).iter().for_each(|arrow| println!("  {arrow}"));
+            }
+            upward.iter().for_each(|arrow| println!("{folder}/src: upward: {arrow}"));
+        }
+    }
+    Ok(())
 }
 
 fn files() -> Result<Vec<String>> {

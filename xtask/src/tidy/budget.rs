@@ -1,0 +1,129 @@
+//! The budget of each crate: how much of what is refused is still there. It only falls.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+
+use anyhow::{Context as _, Result, ensure};
+
+use super::Violation;
+
+/// The budget's file, from the root of the repository.
+pub(super) const FILE: &str = "xtask/budget.txt";
+/// The columns of the file, and of each row.
+pub(super) const COLUMNS: [&str; 6] =
+    ["cycles", "upward", "openings", "persons", "participles", "possessives"];
+
+/// A number for each of [`COLUMNS`].
+pub(super) type Row = [usize; COLUMNS.len()];
+
+/// A row for each crate's folder.
+#[derive(Debug, Default)]
+pub(super) struct Budget(BTreeMap<String, (usize, Row)>);
+
+impl Budget {
+    pub(super) fn parse(text: &str) -> Result<Budget> {
+        let mut rows = BTreeMap::new();
+        for (at, line) in text.lines().enumerate() {
+            let line = line.split('#').next().unwrap_or_default();
+            let mut words = line.split_whitespace();
+            let Some(place) = words.next() else { continue };
+            let numbers: Vec<usize> = words
+                .map(str::parse)
+                .collect::<Result<_, _>>()
+                .with_context(|| format!("{FILE}:{}: numbers follow the folder", at + 1))?;
+            let row = numbers.try_into().ok();
+            let row =
+                row.with_context(|| format!("{FILE}:{}: a row has {} numbers", at + 1, COLUMNS.len()))?;
+            ensure!(
+                rows.insert(place.to_owned(), (at + 1, row)).is_none(),
+                "{FILE}:{}: {place} has two rows",
+                at + 1
+            );
+        }
+        Ok(Budget(rows))
+    }
+
+    /// Compares the measured rows with the budget; a crate without a row has none.
+    pub(super) fn check(&self, measured: &BTreeMap<String, Row>) -> Vec<Violation> {
+        let mut violations = Vec::new();
+        let mut add = |line: usize, text: String| {
+            violations.push(Violation { path: FILE.to_owned(), line, text });
+        };
+        for (place, row) in measured {
+            let (line, budget) = self.0.get(place).copied().unwrap_or_default();
+            for ((column, &is), allowed) in COLUMNS.iter().zip(row).zip(budget) {
+                if is > allowed {
+                    add(line, format!("{place}: {column} {is}, at most {allowed}: {}", remedy(column)));
+                } else if is < allowed {
+                    add(line, format!("{place}: {column} {is}: lower the budget from {allowed} to {is}"));
+                }
+            }
+        }
+        for (place, (line, _)) in self.0.iter().filter(|(place, _)| !measured.contains_key(*place)) {
+            add(*line, format!("{place}: nothing is there: remove the row"));
+        }
+        violations
+    }
+}
+
+fn remedy(column: &str) -> &'static str {
+    match column {
+        "cycles" => "files import each other in a circle; `cargo xtask tidy --graph` shows the names to move",
+        "upward" => {
+            "modules import higher ones of the crate's order; `cargo xtask tidy --graph` shows the names"
+        }
+        "openings" => "open documentation comments with a verb or a noun, not with What, Who, Of, How, Where",
+        "persons" => "name the operator, the caller or the part instead of who, whoever, nobody, somebody",
+        "participles" => "name types by nouns, not by a bare participle",
+        _ => "no possessive `_s` in names",
+    }
+}
+
+/// The measured rows as lines of the file.
+pub(super) fn table(measured: &BTreeMap<String, Row>) -> String {
+    let mut text = format!("{:<24}", "# folder");
+    for column in COLUMNS {
+        let _ = write!(text, " {column:>11}");
+    }
+    let mut totals = Row::default();
+    for row in measured.values() {
+        totals.iter_mut().zip(row).for_each(|(total, number)| *total += number);
+    }
+    let rows = measured.iter().map(|(place, row)| (place.as_str(), row)).chain([("# all", &totals)]);
+    for (place, row) in rows.filter(|(_, row)| row.iter().any(|&number| number > 0)) {
+        let _ = write!(text, "\n{place:<24}");
+        for number in row {
+            let _ = write!(text, " {number:>11}");
+        }
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn more_than_the_budget_and_less_are_refused() {
+        let budget = Budget::parse("# x\ncrates/a 3 0 0 0 2 0\ngone 1 0 0 0 0 0 # why\n").unwrap();
+        let check = |place: &str, row: Row, expected: &[&str]| {
+            let found = budget
+                .check(&BTreeMap::from([(place.to_owned(), row), ("gone".to_owned(), [1, 0, 0, 0, 0, 0])]));
+            let found: Vec<String> = found.iter().map(|violation| violation.text.clone()).collect();
+            assert_eq!(found.len(), expected.len(), "{found:?}");
+            for (found, expected) in found.iter().zip(expected) {
+                assert!(found.starts_with(expected), "{found}");
+            }
+        };
+        check("crates/a", [3, 0, 0, 0, 2, 0], &[]);
+        check("crates/a", [4, 0, 0, 0, 2, 0], &["crates/a: cycles 4, at most 3"]);
+        check("crates/a", [3, 0, 0, 0, 0, 0], &["crates/a: participles 0: lower the budget from 2 to 0"]);
+        check(
+            "crates/b",
+            [0, 0, 1, 0, 0, 0],
+            &["crates/b: openings 1, at most 0", "crates/a: nothing is there"],
+        );
+        assert!(Budget::parse("crates/a 1").is_err());
+        assert!(Budget::parse("crates/a 1 2 3 4 5 x").is_err());
+    }
+}
