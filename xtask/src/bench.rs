@@ -4,22 +4,14 @@
 //! | --- | --- |
 //! | `a` | a queue of 4 kB messages of which one in a hundred matches: messages per second, CPU, peak memory |
 //! | `b` | a queue of which all match, against a fast target: requests per second, CPU, peak memory |
-//! | `c` | from exec to the first request |
 //! | `d` | from publishing to the request, at a pace |
 //! | `http` | `driver = http` against a target whose answers take 20 ms: requests per second, of what its concurrency allows |
-//! | `sizes` | 4 kB and 15 kB: what a message costs beyond what the client library takes for it |
 //! | `rules` | a thousand rules against one, without and with `when` |
-//! | `waiting` | peak memory with a million messages waiting |
-//! | `publish` | emitting with the broker's confirms, beside oslo.messaging's Notifier |
-//! | `versioned` | building and writing a versioned payload, beside oslo.versionedobjects and `serde_json` |
 //! | `config` | reading and checking a configuration of a thousand rules |
 //! | `enrich` | what an enrichment costs that is remembered: the answer, and keeping it with the delivery |
-//! | `return` | from the broker's return to the first request |
 //! | `tap` | looking on at full speed, lines into a pipe, against the raw consumer |
-//! | `read` | reading what a message is about, against parsing it |
 //! | `journal` | as `b`, with the journal on this disk: against its parts each alone, and against k2hr3_osnl |
 //! | `durable` | as `d`, by way of the journal, beside the disk's own `fdatasync` |
-//! | `pending` | 50,000 deliveries in the journal, with `--long` a million: memory, start, claims, order |
 //! | `retries` | a backlog of which some keys fail: how much longer the others take; with `--full` of a million |
 //! | `commands` | commands on a million deliveries: how long they stop the journal |
 //! | `resources` | a message about 10,000 resources against 10,000 about one |
@@ -38,16 +30,14 @@ mod exec;
 mod http;
 mod journal;
 mod process;
-mod read;
 mod resources;
 mod retries;
-mod scale;
+mod rules;
 mod sections;
 mod sink;
 mod stage;
 mod table;
 mod tap;
-mod versioned;
 
 use std::path::PathBuf;
 use std::process::{Command, ExitCode, Stdio};
@@ -58,37 +48,29 @@ use self::sections::Effort;
 use self::stage::Stage;
 use crate::step;
 
-/// What a section runs; it prints its own table.
+/// Runs a section, which prints its own table.
 type Section = fn(&Stage, Effort) -> Result<()>;
 
 const SECTIONS: &[(&str, Section)] = &[
     ("a", sections::one_percent),
     ("b", sections::all_match),
-    ("c", sections::start),
     ("d", sections::latency),
     ("http", http::latency),
-    ("sizes", scale::sizes),
-    ("rules", scale::rules),
-    ("waiting", scale::waiting),
-    ("publish", scale::publish),
+    ("rules", rules::thousand),
     ("config", configuration::check),
     ("enrich", enrich::hit),
-    ("return", scale::comes_back),
     ("tap", tap::piped),
-    ("read", read::resource_view),
     ("journal", journal::parts),
     ("durable", journal::latency),
-    ("pending", journal::pending),
-    ("versioned", versioned::power_set),
     ("retries", retries::backlog),
     ("commands", commands::stops),
     ("resources", resources::bulk),
     ("exec", exec::child),
 ];
 
-/// What was asked for.
+/// The parsed arguments.
 #[derive(Debug)]
-struct Wanted {
+struct Arguments {
     effort: Effort,
     /// Another build of osnl.
     other: Option<PathBuf>,
@@ -98,7 +80,7 @@ struct Wanted {
 
 /// Runs the sections that `args` name, or all.
 pub(crate) fn run(args: &[String]) -> Result<ExitCode> {
-    let Wanted { effort, other, sections } = match Wanted::parse(args) {
+    let Arguments { effort, other, sections } = match Arguments::parse(args) {
         Ok(wanted) => wanted,
         Err(error) => {
             eprintln!("xtask bench: {error:#}");
@@ -120,14 +102,13 @@ pub(crate) fn run(args: &[String]) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-impl Wanted {
+impl Arguments {
     fn parse(args: &[String]) -> Result<Self> {
         let mut wanted = Self { effort: Effort::FULL, other: None, sections: Vec::new() };
         let mut args = args.iter();
         while let Some(arg) = args.next() {
             match arg.as_str() {
                 "--quick" => wanted.effort = Effort::QUICK,
-                "--long" => wanted.effort.pending = Effort::LONG,
                 "--full" => (wanted.effort.backlog, wanted.effort.history) = (Effort::LONG, Effort::LONG),
                 "--against" => {
                     let path = args.next().context("--against needs the path of another osnl")?;
@@ -140,7 +121,7 @@ impl Wanted {
                 }
                 other => {
                     bail!(
-                        "\"{other}\" is neither an option (--quick, --long, --full, --against PATH) nor a section ({})",
+                        "\"{other}\" is neither an option (--quick, --full, --against PATH) nor a section ({})",
                         SECTIONS.iter().map(|(name, _)| *name).collect::<Vec<_>>().join(", ")
                     )
                 }
@@ -150,7 +131,7 @@ impl Wanted {
     }
 }
 
-/// What the figures depend on.
+/// Describes the machine that the figures are from.
 fn machine(stage: &Stage) -> Result<String> {
     let date = step::output(Command::new("date").args(["-u", "+%Y-%m-%d"]))?;
     let kernel = step::output(Command::new("uname").arg("-sr"))?;
@@ -180,7 +161,7 @@ mod tests {
     fn sections_and_options_are_told_from_mistakes() {
         let check = |line: &str, expected: Result<&[&str], &str>| {
             let args: Vec<String> = line.split_whitespace().map(str::to_owned).collect();
-            match (Wanted::parse(&args), expected) {
+            match (Arguments::parse(&args), expected) {
                 (Ok(wanted), Ok(sections)) => assert_eq!(wanted.sections, sections, "{line}"),
                 (Err(error), Err(reason)) => assert!(format!("{error:#}").contains(reason), "{error:#}"),
                 (found, _) => panic!("{line}: {found:?}"),
@@ -188,8 +169,8 @@ mod tests {
         };
         check("", Ok(&[]));
         check("--quick", Ok(&[]));
-        check("pending --long", Ok(&["pending"]));
-        check("c --quick a", Ok(&["c", "a"]));
+        check("retries --full", Ok(&["retries"]));
+        check("d --quick a", Ok(&["d", "a"]));
         check("--against . d", Ok(&["d"]));
         check("--against", Err("path of another osnl"));
         check("--against no/such/file", Err("--against no/such/file"));

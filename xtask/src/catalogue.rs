@@ -8,7 +8,7 @@
 //! | `catalog/history.json` | with which version of its class each field came |
 //! | `catalog/nova-events.json` | which of nova's events have which class |
 //! | `captures`, `captures2` | events, exchanges, topics, priorities, publishers, the fields of plain payloads, samples |
-//! | [`more`] | events that services send and nobody recorded |
+//! | [`more`] | events that services send and that no recording has |
 //!
 //! Two files, each an object a line, sorted, so that a change is a small difference:
 //!
@@ -31,7 +31,7 @@ use anyhow::{Context as _, Result};
 use serde_json::{Value, json};
 
 /// A file's name below `crates/osnl-model/data`, and its text.
-type Written = (&'static str, String);
+type DataFile = (&'static str, String);
 
 /// Writes both files.
 pub(crate) fn run() -> Result<ExitCode> {
@@ -43,7 +43,7 @@ pub(crate) fn run() -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-fn generate() -> Result<[Written; 2]> {
+fn generate() -> Result<[DataFile; 2]> {
     let classes = classes::read(&root().join("fixtures/emission/catalog"))?;
     let found = events::collect(&root().join("fixtures/emission"), &classes)?;
     let catalogue = [

@@ -33,14 +33,14 @@ const MEMORY: u64 = 2048;
 /// The longest input; the largest recorded message has 15 kB.
 const LONGEST: u64 = 20_000;
 
-/// What was asked for.
+/// The parsed arguments.
 #[derive(Debug, PartialEq, Eq)]
-struct Wanted {
+struct Arguments {
     time: Duration,
     targets: Vec<String>,
 }
 
-/// What came of one target.
+/// The result of one target.
 #[derive(Debug, Default, PartialEq, Eq)]
 struct Outcome {
     executions: u64,
@@ -52,7 +52,7 @@ struct Outcome {
 /// Runs all targets, or those that `args` name.
 pub(crate) fn run(args: &[String]) -> Result<ExitCode> {
     let all = targets()?;
-    let wanted = match Wanted::parse(args, &all) {
+    let wanted = match Arguments::parse(args, &all) {
         Ok(wanted) => wanted,
         Err(error) => {
             eprintln!("xtask fuzz: {error:#}");
@@ -191,7 +191,7 @@ impl Driver {
     }
 }
 
-/// What of the findings is the target's.
+/// Returns the findings of a target.
 fn files_with(folder: &Path, target: &str) -> Result<Vec<PathBuf>> {
     let prefixes = ["crash", "timeout", "oom", "slow-unit", "leak"].map(|kind| format!("{target}-{kind}-"));
     let mut files = Vec::new();
@@ -223,7 +223,7 @@ impl Outcome {
     }
 }
 
-impl Wanted {
+impl Arguments {
     fn parse(args: &[String], all: &[String]) -> Result<Self> {
         let (mut minutes, mut targets) = (10, Vec::new());
         let mut args = args.iter();
@@ -268,7 +268,7 @@ mod tests {
         let all = ["envelope".to_owned(), "ini".to_owned()];
         let check = |line: &str, expected: Result<(u64, &[&str]), &str>| {
             let args: Vec<String> = line.split_whitespace().map(str::to_owned).collect();
-            match (Wanted::parse(&args, &all), expected) {
+            match (Arguments::parse(&args, &all), expected) {
                 (Ok(found), Ok((minutes, targets))) => {
                     assert_eq!(found.time, Duration::from_secs(60 * minutes), "{line}");
                     assert_eq!(found.targets, targets, "{line}");

@@ -9,15 +9,15 @@
 //! | `deny` | licences, duplicate versions and origins of the dependencies, by cargo-deny, offline |
 //! | `advisories` | what is known against the dependencies, and as of which date; needs the network |
 //! | `docs` | writes the pages of `docs/reference` that are made from the code |
-//! | `demo-picture` | records `osnl demo` into `docs/demo.svg` |
 //! | `chaos --cluster` | a RabbitMQ cluster whose nodes are killed under a running osnl: effects against events |
-//! | `fuzz [--minutes N] [TARGET…]` | gives every reader inputs that nobody meant, and saves those that break something |
+//! | `fuzz [--minutes N] [TARGET…]` | gives every reader malformed inputs, and saves those that break something |
 //! | `soak [--minutes N] [--seed S]` | hostile messages among normal ones, under a bound of memory: every normal one has its effect in time |
 //! | `catalogue` | writes what the binary knows about notifications, from `fixtures/emission` |
 //! | `bench [--quick] [a b c d]` | what a message costs, as a table: see docs/benchmarks.md |
 //! | `chaos [--minutes N] [--seed S] [--alone] [--plain] [--upstream]` | kills and breaks everything while events come, and counts what is lost |
 //!
 //! Exit status: 0 done, 1 failed, 2 usage; `test` ends with the status of `cargo test`.
+#![warn(clippy::too_many_lines)]
 #![expect(
     clippy::print_stdout,
     clippy::print_stderr,
@@ -28,7 +28,6 @@ mod bench;
 mod catalogue;
 mod chaos;
 mod ci;
-mod demo_picture;
 mod deny;
 mod docs;
 mod fuzz;
@@ -51,7 +50,6 @@ cargo xtask COMMAND
   deny           check licences, duplicate versions and origins of the dependencies, offline
   advisories     check the dependencies against the RustSec database, and print its date
   docs           write the pages of docs/reference from the code
-  demo-picture   record `osnl demo` into docs/demo.svg
   chaos [--minutes N] [--seed S] [--alone] [--plain] [--upstream] | --cluster
                  kill and break everything while events come, and count what is lost
   fuzz [--minutes N] [TARGET…]
@@ -59,7 +57,7 @@ cargo xtask COMMAND
   soak [--minutes N] [--seed S]
                  send hostile messages among normal ones to a daemon with bounded memory, and time the normal ones
   catalogue      write crates/osnl-model/data from fixtures/emission
-  bench [a b …]  measure what a message costs; --quick for a short run, --long for a million pending (docs/benchmarks.md)
+  bench [a b …]  measure what a message costs; --quick for a short run, --full for a long one (docs/benchmarks.md)
 
 Example: cargo xtask test -p osnl-testkit sink";
 
@@ -81,7 +79,6 @@ fn main() -> ExitCode {
         "deny" => deny::run(),
         "advisories" => deny::advisories(),
         "docs" => docs::run(),
-        "demo-picture" => demo_picture::run(),
         "catalogue" => catalogue::run(),
         "bench" => bench::run(&rest),
         "chaos" => chaos::run(&rest),

@@ -41,7 +41,7 @@ pub(crate) fn broker_only() -> Result<()> {
     rabbitmq::ensure()
 }
 
-/// Where the Python environment is, if an earlier run has made it.
+/// Returns the Python environment, if an earlier run has made it.
 pub(crate) fn python_if_there() -> Option<PathBuf> {
     python::existing()
 }

@@ -21,14 +21,14 @@ use crate::step;
 
 const QUEUE: &str = "soak";
 const SOON: Duration = Duration::from_secs(60);
-/// Of the normal events, 99 of 100 have their effect within this.
+/// The time within which 99 of 100 normal events have their effect.
 const WANTED: Duration = Duration::from_secs(1);
-/// How long the last effects may take.
+/// The time that the last effects may take.
 const DRAIN: Duration = Duration::from_secs(120);
 
-/// What was asked for.
+/// The parsed arguments.
 #[derive(Debug, PartialEq, Eq)]
-struct Wanted {
+struct Arguments {
     minutes: u64,
     seed: u64,
     /// Normal messages per second.
@@ -45,7 +45,7 @@ type Effects = Arc<Mutex<BTreeMap<u64, u128>>>;
 
 /// Runs it.
 pub(crate) fn run(args: &[String]) -> Result<ExitCode> {
-    let wanted = match Wanted::parse(args) {
+    let wanted = match Arguments::parse(args) {
         Ok(wanted) => wanted,
         Err(error) => {
             eprintln!("xtask soak: {error:#}");
@@ -102,7 +102,7 @@ pub(crate) fn run(args: &[String]) -> Result<ExitCode> {
         return Ok(ExitCode::FAILURE);
     }
     let said = publisher.output();
-    let sent = Sent::read(&said).with_context(|| format!("the publisher said: {said:.2000}"))?;
+    let sent = Publications::read(&said).with_context(|| format!("the publisher said: {said:.2000}"))?;
     let all_done =
         || effects.lock().is_ok_and(|effects| sent.times.keys().all(|number| effects.contains_key(number)));
     let ended = SystemTime::now();
@@ -181,9 +181,9 @@ fn counted(program: &Path, file: &Path) -> Result<String> {
     Ok(said.lines().last().unwrap_or_default().trim().to_owned())
 }
 
-/// What the publisher says.
+/// The report of the publisher.
 #[derive(Debug, Default, PartialEq, Eq)]
-struct Sent {
+struct Publications {
     /// When each normal message was published.
     times: BTreeMap<u64, u128>,
     hostile: u64,
@@ -191,7 +191,7 @@ struct Sent {
     bytes: u64,
 }
 
-impl Sent {
+impl Publications {
     fn read(said: &str) -> Result<Self> {
         let (times, counts) = said.trim().rsplit_once('\n').context("no two lines")?;
         let pair = |word: &str| {
@@ -208,7 +208,7 @@ impl Sent {
     }
 }
 
-/// What was seen of the normal events.
+/// The effects of the normal events.
 #[derive(Debug)]
 struct Report {
     normal: usize,
@@ -220,7 +220,7 @@ struct Report {
 }
 
 impl Report {
-    fn of(sent: &Sent, effects: &BTreeMap<u64, u128>) -> Self {
+    fn of(sent: &Publications, effects: &BTreeMap<u64, u128>) -> Self {
         let mut waits = Vec::new();
         let mut missing = Vec::new();
         for (number, published) in &sent.times {
@@ -263,7 +263,7 @@ impl std::fmt::Display for Report {
     }
 }
 
-impl Wanted {
+impl Arguments {
     fn parse(args: &[String]) -> Result<Self> {
         let mut wanted = Self { minutes: 10, seed: 1, rate: 50, largest: 1 << 20, memory: 512, osnl: None };
         let mut args = args.iter();
@@ -301,7 +301,7 @@ mod tests {
     fn options_are_told_from_mistakes() {
         let check = |line: &str, expected: Result<[u64; 5], &str>| {
             let args: Vec<String> = line.split_whitespace().map(str::to_owned).collect();
-            match (Wanted::parse(&args), expected) {
+            match (Arguments::parse(&args), expected) {
                 (Ok(found), Ok(expected)) => {
                     let found = [found.minutes, found.seed, found.rate, found.largest >> 10, found.memory];
                     assert_eq!(found, expected, "{line}");
@@ -321,7 +321,7 @@ mod tests {
     #[test]
     fn waits_and_what_is_missing() {
         let check = |said: &str, effects: &[(u64, u128)], missing: &[u64], p99: u64, holds: bool| {
-            let report = Report::of(&Sent::read(said).unwrap(), &effects.iter().copied().collect());
+            let report = Report::of(&Publications::read(said).unwrap(), &effects.iter().copied().collect());
             assert_eq!(
                 (&*report.missing, report.waits[1].as_nanos(), report.holds()),
                 (missing, p99.into(), holds),
@@ -332,7 +332,7 @@ mod tests {
         check("1:10 2:20 \n3 4000\n", &[(2, 90)], &[1], 70, false);
         check("1:10 \n0 0\n", &[(1, 1_000_000_010)], &[], 1_000_000_000, false);
         for said in ["", "1:10", "1:10\n3", "x\n3 4", "\n3 4"] {
-            assert!(Sent::read(said).is_err(), "{said}");
+            assert!(Publications::read(said).is_err(), "{said}");
         }
     }
 

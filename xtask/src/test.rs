@@ -31,7 +31,7 @@ pub(crate) struct Count {
     skipped: u64,
 }
 
-/// Where the tests are that need a broker.
+/// The tests that need a broker.
 const WITH_BROKER: &[&str] = &[
     "-p",
     "osnl",

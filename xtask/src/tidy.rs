@@ -26,7 +26,7 @@ struct Violation {
     path: String,
     /// From 1; 0 when it is about the file as a whole.
     line: usize,
-    /// What is wrong, and what to do.
+    /// The problem and its remedy.
     text: String,
 }
 

@@ -1,4 +1,4 @@
-//! What it costs to know an object already: the answer of the cache, and keeping it with the delivery.
+//! The cost of an object that is known already: the answer of the cache, and keeping it with the delivery.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
@@ -21,9 +21,9 @@ const BATCH: u32 = 1000;
 const KEPT: u32 = 20_000;
 
 /// Knows one server, as nova describes it in about 1.2 kB.
-struct Known(Arc<Value>);
+struct OneServer(Arc<Value>);
 
-impl Lookup for Known {
+impl Lookup for OneServer {
     fn fetch<'a>(&'a self, _: Kind, _: &'a str) -> BoxFuture<'a, Result<Found, EnrichError>> {
         Box::pin(std::future::ready(Ok(Found::There(self.0.clone()))))
     }
@@ -39,7 +39,7 @@ impl Lookup for Known {
 pub(crate) async fn run(file: &str, rounds: u64) -> Result<()> {
     let options = SqliteOptions { allow_volatile: true, ..SqliteOptions::new(file) };
     let journal = Arc::new(SqliteJournal::open(options, Arc::new(Counters::default()))?);
-    let enricher = Enricher::new(Arc::new(Known(Arc::new(server()))), Limits::default());
+    let enricher = Enricher::new(Arc::new(OneServer(Arc::new(server()))), Limits::default());
     let enrichments = Enrichments::of(&[("server", Kind::Server, enricher)], journal.clone());
     let event = event(0)?;
     let found = enrichments.prepare(&event).await?.context("nothing was found")?;

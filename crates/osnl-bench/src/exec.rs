@@ -17,7 +17,8 @@ use osnl_model::{Priority, Target};
 use osnl_transport::MemoryBroker;
 use serde_json::Value;
 
-use crate::journal::{print_span, received};
+use crate::clock::print_span;
+use crate::journal::received;
 use crate::messages::Messages;
 
 /// Longer than anything here takes.

@@ -11,7 +11,8 @@ use osnl::action::k2hr3::K2hr3;
 use osnl::action::{Action, Event};
 use osnl::k2hr3::ApiUrl;
 
-use crate::journal::{print_span, received};
+use crate::clock::print_span;
+use crate::journal::received;
 use crate::messages::Messages;
 
 /// Makes `count` requests of the target at `port`, `in_flight` at once; prints when the first began and the last ended.

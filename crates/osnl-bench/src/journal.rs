@@ -13,8 +13,8 @@ use osnl::received::{Origin, Received};
 use osnl_transport::Properties;
 use rusqlite::{Connection, TransactionBehavior, params};
 
+use crate::clock::print_span;
 use crate::messages::Messages;
-use crate::now;
 
 /// Entries that wait for their commit: as many as osnl's `prefetch`.
 const OPEN: usize = 200;
@@ -125,7 +125,7 @@ pub(crate) async fn outcome(file: &str, count: u64) -> Result<()> {
     Ok(())
 }
 
-/// What SQLite takes for the rows of `count` messages alone, `batch` in a transaction.
+/// Measures SQLite alone on the rows of `count` messages, `batch` in a transaction.
 pub(crate) fn raw(file: &str, count: u64, batch: u64) -> Result<()> {
     // The tables are the journal's own.
     drop(open(file)?);
@@ -177,9 +177,4 @@ pub(crate) fn sync(file: &str, count: u64) -> Result<()> {
     }
     println!("{times}");
     Ok(())
-}
-
-pub(crate) fn print_span(took: Duration) {
-    let last = now();
-    println!("{} {last}", last - took.as_nanos());
 }

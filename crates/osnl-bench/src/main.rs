@@ -1,4 +1,4 @@
-//! What `cargo xtask bench` runs beside osnl, as processes of their own so that their cost is not ours.
+//! The programs that `cargo xtask bench` runs beside osnl, as processes of their own so that their cost is not ours.
 //!
 //! | command | what it does | what it prints |
 //! | --- | --- | --- |
@@ -6,9 +6,6 @@
 //! | `fill URL COUNT EVERY SIZE` | publishes as fast as it can; each `EVERY`th message matches, the others have `SIZE` bytes | nothing |
 //! | `pace URL RATE COUNT FROM` | publishes matching messages at `RATE` per second, numbered from `FROM` on | `NUMBER:TIME …` |
 //! | `confirm URL,… RATE COUNT` | publishes matching messages at `RATE` per second, each until a broker has confirmed it | the numbers that were sent more than once |
-//! | `payload SIZE` | nothing | a payload of about this size, one line of JSON |
-//! | `notify URL COUNT` | emits by osnl's notifier; the payload is the first line of its standard input | `FIRST LAST` when all are confirmed |
-//! | `read ROUNDS` | parses and reads one message many times | times, see [`read`] |
 //! | `append FILE COUNT KEYS SIZE` | appends to a journal; `SIZE` 0 is as recorded | `FIRST LAST` |
 //! | `outcome FILE COUNT` | claims and ends what a journal holds | `FIRST LAST` |
 //! | `sqlite FILE COUNT BATCH` | the rows of appends by SQLite alone | `FIRST LAST` |
@@ -21,13 +18,14 @@
 //! | `exec-whole COUNT FLIGHT CHILD…` | the same from a broker inside of the process, through all of osnl | `FIRST LAST` |
 //! | `answer` | is such a child: says of each event that it is done | verdicts |
 //! | `sync FILE COUNT` | writes and syncs what a small commit writes | `NUMBER:NANOSECONDS …` |
-//! | `versioned COUNT` | builds and writes a payload `COUNT` times in each round | the payload, then ways with nanoseconds, see [`versioned`] |
 //! | `sink` | an HTTP target that answers 204 | its port; then answers on standard input, see [`sink`] |
 //!
-//! Times are nanoseconds since the epoch of Unix. `raw`, `notify` and `sink` run until their standard input ends.
+//! Times are nanoseconds since the epoch of Unix. `raw` and `sink` run until their standard input ends.
+#![warn(clippy::too_many_lines)]
 #![expect(clippy::print_stdout, reason = "a command line tool: its output is its purpose")]
 
 mod bulk;
+mod clock;
 mod confirm;
 mod enrich;
 mod exec;
@@ -35,16 +33,11 @@ mod history;
 mod http;
 mod journal;
 mod messages;
-mod notify;
 mod publish;
 mod queue;
 mod raw;
-mod read;
 mod sink;
 mod soak;
-mod versioned;
-
-use std::time::SystemTime;
 
 use anyhow::{Context as _, Result, bail};
 
@@ -66,12 +59,6 @@ fn main() -> Result<()> {
         ["bulk", url, count, resources] => block_on(bulk::run(url, number(count)?, number(resources)?)),
         ["history", file, count, dead] => history::run(file, number(count)?, number(dead)?),
         ["enrich", file, rounds] => block_on(enrich::run(file, number(rounds)?)),
-        ["read", rounds] => read::run(number(rounds)?),
-        ["notify", url, count] => block_on(notify::run(url, number(count)?)),
-        ["payload", size] => {
-            println!("{}", messages::Messages::new(usize::try_from(number(size)?)?)?.payload()?);
-            Ok(())
-        }
         ["append", file, count, keys, size] => {
             // 0 is as recorded.
             let size = size.parse().context("SIZE")?;
@@ -88,14 +75,13 @@ fn main() -> Result<()> {
         }
         ["answer"] => exec::answer(),
         ["sync", file, count] => journal::sync(file, number(count)?),
-        ["versioned", count] => versioned::run(number(count)?),
         ["sink"] => sink::run(),
         _ => bail!(
             "usage: osnl-bench raw URL COUNT | fill URL COUNT EVERY SIZE | pace URL RATE COUNT FROM | \
-             confirm URL,… RATE COUNT | notify URL COUNT | payload SIZE | soak URL RATE SECONDS LARGEST SEED | \
-             bulk URL COUNT RESOURCES | history FILE COUNT DEAD | read ROUNDS | append FILE COUNT KEYS SIZE | \
+             confirm URL,… RATE COUNT | soak URL RATE SECONDS LARGEST SEED | \
+             bulk URL COUNT RESOURCES | history FILE COUNT DEAD | append FILE COUNT KEYS SIZE | \
              outcome FILE COUNT | sqlite FILE COUNT BATCH | http PORT COUNT FLIGHT | exec COUNT FLIGHT CHILD… | \
-             exec-whole COUNT FLIGHT CHILD… | answer | sync FILE COUNT | versioned COUNT | sink"
+             exec-whole COUNT FLIGHT CHILD… | answer | sync FILE COUNT | sink"
         ),
     }
 }
@@ -107,15 +93,4 @@ fn block_on(future: impl Future<Output = Result<()>>) -> Result<()> {
 
 fn number(text: &str) -> Result<u64> {
     text.parse().ok().filter(|number| *number > 0).with_context(|| format!("\"{text}\" is no number above 0"))
-}
-
-/// Nanoseconds since the epoch; comparable between processes of one machine.
-fn now() -> u128 {
-    SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).map_or(0, |since| since.as_nanos())
-}
-
-/// Keeps the process, and what it has used so far readable, until whoever started it is done with it.
-fn wait_for_end_of_input() -> Result<()> {
-    std::io::copy(&mut std::io::stdin(), &mut std::io::sink())?;
-    Ok(())
 }

@@ -8,7 +8,7 @@ use serde_json::Value;
 
 const RECORDED: &str = include_str!("../../../fixtures/bench/notifications.json");
 
-/// What a message that nobody wants weighs in bytes, if nothing else is asked for.
+/// The size of a message that matches no rule in bytes, unless another one is asked for.
 pub(crate) const SIZE: usize = 4096;
 
 /// The number in an instance id, if it is one of ours: the last twelve digits.
@@ -53,13 +53,6 @@ impl Messages {
     /// The deletion of a port of instance `n`, which matches.
     pub(crate) fn matching(&self, n: u64) -> Vec<u8> {
         numbered(&self.deleted, n)
-    }
-
-    /// The payload of the latter, one line of JSON.
-    pub(crate) fn payload(&self) -> Result<String> {
-        let body: Value = serde_json::from_str(&self.created)?;
-        let message: Value = serde_json::from_str(body["oslo.message"].as_str().context("no envelope")?)?;
-        Ok(message["payload"].to_string())
     }
 
     /// The deletion of a port of instance `key` with the number in its address, in `size` bytes.

@@ -8,8 +8,9 @@ use lapin::options::{BasicPublishOptions, ConfirmSelectOptions};
 use lapin::{BasicProperties, Channel};
 use tokio::time::MissedTickBehavior;
 
+use crate::clock::now;
 use crate::messages::{Messages, SIZE};
-use crate::{now, queue};
+use crate::queue;
 
 /// Confirms awaited at once: what a million would keep of themselves is memory.
 const UNCONFIRMED: u64 = 10_000;

@@ -8,7 +8,7 @@ use lapin::{Channel, Connection, ConnectionProperties, ExchangeKind};
 
 /// The pool's queue.
 pub(crate) const QUEUE: &str = "k2hr3_osnl";
-/// Where neutron publishes.
+/// The exchange of neutron.
 pub(crate) const EXCHANGE: &str = "neutron";
 /// `<topic>.<priority>`
 pub(crate) const ROUTING_KEY: &str = "notifications.info";

@@ -7,7 +7,8 @@ use futures_util::StreamExt as _;
 use lapin::options::{BasicAckOptions, BasicConsumeOptions, BasicQosOptions};
 use lapin::types::{FieldTable, ShortString};
 
-use crate::{now, queue, wait_for_end_of_input};
+use crate::clock::{now, wait_for_end_of_input};
+use crate::queue;
 
 /// As osnl has it.
 const PREFETCH: u16 = 200;

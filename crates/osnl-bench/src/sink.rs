@@ -21,10 +21,11 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail};
 
-use crate::{messages, now};
+use crate::clock::now;
+use crate::messages;
 
 #[derive(Default)]
-struct Seen {
+struct Board {
     state: Mutex<State>,
     enough: Condvar,
 }
@@ -33,13 +34,13 @@ struct Seen {
 struct State {
     /// Message and time of arrival, in the order of arrival.
     requests: Vec<(u64, u128)>,
-    /// How many requests somebody waits for.
+    /// The number of requests that are waited for.
     wanted: usize,
     /// The largest number in an address, by the number of the instance.
     latest: HashMap<u64, u64>,
     /// Requests out of order.
     wrong: usize,
-    /// What an answer takes.
+    /// The time of an answer.
     pause: Duration,
     /// Instances whose number this divides are failed.
     failing: u64,
@@ -50,7 +51,7 @@ struct State {
 pub(crate) fn run() -> Result<()> {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
     println!("{}", listener.local_addr()?.port());
-    let seen = Arc::new(Seen::default());
+    let seen = Arc::new(Board::default());
     let recorder = Arc::clone(&seen);
     std::thread::spawn(move || {
         for stream in listener.incoming().map_while(Result::ok) {
@@ -65,7 +66,7 @@ pub(crate) fn run() -> Result<()> {
     Ok(())
 }
 
-fn answer(question: &str, seen: &Seen) -> Result<String> {
+fn answer(question: &str, seen: &Board) -> Result<String> {
     let words: Vec<&str> = question.split_whitespace().collect();
     let mut state = seen.lock();
     Ok(match words[..] {
@@ -104,12 +105,12 @@ fn answer(question: &str, seen: &Seen) -> Result<String> {
     })
 }
 
-impl Seen {
+impl Board {
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// What an answer takes from here on.
+    /// Returns the time of an answer to a request of now.
     fn answer_at(&self) -> Option<Instant> {
         Some(self.lock().pause).filter(|pause| !pause.is_zero()).map(|pause| Instant::now() + pause)
     }
@@ -137,7 +138,7 @@ impl Seen {
     }
 }
 
-fn serve(mut stream: TcpStream, seen: &Seen) -> std::io::Result<()> {
+fn serve(mut stream: TcpStream, seen: &Board) -> std::io::Result<()> {
     stream.set_nodelay(true)?;
     let mut buffer = Vec::new();
     loop {

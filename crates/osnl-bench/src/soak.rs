@@ -11,12 +11,13 @@ use osnl_testkit::hostile::{self, Body};
 use tokio::sync::mpsc::Receiver;
 use tokio::time::MissedTickBehavior;
 
+use crate::clock::now;
 use crate::messages::Messages;
-use crate::{now, queue};
+use crate::queue;
 
 /// Normal messages for each hostile one.
 const SHARE: u64 = 10;
-/// What hostile messages pretend to be: what the first rule wants, a bulk request, what only the second rule wants.
+/// The event types of hostile messages: that of the first rule, a bulk request, that of the second rule only.
 const EVENT_TYPES: [&str; 3] = ["port.delete.end", "port.create.end", "compute.instance.update"];
 /// Hostile messages of a type that are made ahead.
 const AHEAD: usize = 20;

@@ -2,7 +2,7 @@
 
 use super::table::{Table, median, quantile};
 
-/// What a change may cost in any case.
+/// The share that a change may cost in any case.
 const ALLOWED: f64 = 0.03;
 
 /// A figure of both builds.
@@ -11,9 +11,9 @@ pub(super) struct Line {
     what: String,
     ours: f64,
     other: f64,
-    /// How much worse ours is, as a share; below 0 it is better.
+    /// The share by which ours is worse; below 0 it is better.
     worse: f64,
-    /// How far the other build's rounds are from each other, as a share of their median.
+    /// The spread of the other build's rounds, as a share of their median.
     spread: f64,
 }
 

@@ -16,7 +16,7 @@ const DEAD: u64 = 1_000;
 const RATE: u64 = 200;
 const LASTING: u64 = 12;
 
-/// What is asked while messages come.
+/// The commands that run while messages come.
 const COMMANDS: [(&str, &[&str]); 4] = [
     ("none", &[]),
     ("retry --dry-run", &["deliveries", "retry", "--all", "--dry-run"]),

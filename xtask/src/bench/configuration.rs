@@ -1,4 +1,4 @@
-//! How long a large configuration takes to be read and checked.
+//! The time to read and check a large configuration.
 
 use std::process::{Command, Stdio};
 use std::time::Instant;
@@ -13,8 +13,9 @@ use super::table::Table;
 pub(super) fn check(stage: &Stage, effort: Effort) -> Result<()> {
     let title = "(config) from exec to the end of osnl check, ms";
     let mut table = Table::new(title, &["", "rounds", "median (min–max)"]);
+    let folder = stage.folder("configurations")?;
     for rules in [1, 1000] {
-        let path = stage.broker().folder().join(format!("{rules}-rules.conf"));
+        let path = folder.join(format!("{rules}-rules.conf"));
         std::fs::write(&path, configuration(rules))?;
         let mut found = Vec::new();
         for _ in 0..effort.rounds.max(5) {

@@ -1,4 +1,4 @@
-//! What an enrichment costs that is remembered.
+//! The cost of an enrichment that is remembered.
 
 use anyhow::{Context as _, Result};
 

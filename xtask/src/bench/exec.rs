@@ -1,4 +1,4 @@
-//! What it costs to tell a child of an event, without a broker.
+//! The cost of sending a child an event, without a broker.
 
 use anyhow::{Context as _, Result};
 
@@ -10,7 +10,7 @@ use crate::{setup, step};
 
 /// Events that a child has in its hands at once.
 const IN_FLIGHT: [&str; 2] = ["1", "64"];
-/// What a plug-in is at least.
+/// The least that a plug-in is.
 const PYTHON: &str = "import json, sys\nfor line in sys.stdin:\n    event = json.loads(line)\n    \
                       print(json.dumps({'id': event['id'], 'verdict': 'done'}), flush=True)\n";
 

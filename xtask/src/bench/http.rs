@@ -7,7 +7,7 @@ use super::sink::Span;
 use super::stage::Stage;
 use super::table::{Table, median};
 
-/// What an answer takes.
+/// The time of an answer.
 const LATENCY_MS: u64 = 20;
 /// Requests at once.
 const AT_ONCE: [u64; 3] = [1, 16, 64];

@@ -1,9 +1,9 @@
-//! What the journal costs: beside what it is made of, with a long backlog, and in the way of a single message.
+//! The cost of the journal: beside its parts, and in the way of a single message.
 
-use anyhow::{Context as _, Result, ensure};
+use anyhow::{Context as _, Result};
 
 use super::against::{self, Line};
-use super::sections::{Effort, Load, SECONDS, SIZE, drain, paced, spread};
+use super::sections::{Effort, Load, SIZE, drain, paced, spread};
 use super::sink::{Span, times};
 use super::stage::{Program, Stage, When, built};
 use super::table::{Table, median, quantile};
@@ -14,14 +14,6 @@ const IN_FLIGHT: u64 = 64;
 /// Messages of a transaction of SQLite's alone. Of the 200 that the journal has open, half are in the transaction under
 /// way while the others gather: strace counts 80 to 100 for each `fdatasync`.
 const BATCH: u64 = 100;
-/// Bytes of a pending message.
-const SMALL: u64 = 512;
-/// Resources that pending messages are about.
-const KEYS: u64 = 10_000;
-/// Deliveries that are claimed at each depth to see what that costs.
-const CLAIMED: u64 = 5_000;
-/// How long the longest backlog may take to be delivered, in seconds.
-const LONG: u64 = 600;
 
 /// All messages match, the journal is on this disk: against its parts, and against k2hr3_osnl, which keeps nothing.
 pub(super) fn parts(stage: &Stage, effort: Effort) -> Result<()> {
@@ -119,56 +111,6 @@ pub(super) fn latency(stage: &Stage, effort: Effort) -> Result<()> {
     Ok(())
 }
 
-/// A long backlog in the journal: what it costs in memory and at the start, what a claim costs, and the order.
-pub(super) fn pending(stage: &Stage, effort: Effort) -> Result<()> {
-    let folder = stage.folder("pending")?;
-    let columns = [
-        "pending",
-        "file MiB",
-        "to the first request, s",
-        "peak MiB",
-        "claim and outcome, µs",
-        "delivered/s",
-        "resources",
-        "out of order",
-    ];
-    let mut table = Table::new(
-        "(pending) 512 B each; wanted: start 2 s, 100 MiB, a flat claim, none out of order",
-        &columns,
-    );
-    for count in [1_000, effort.pending / 20, effort.pending] {
-        let state = folder.join(count.to_string());
-        std::fs::create_dir(&state)?;
-        let file = state.join("journal.db");
-        let name = file.display().to_string();
-        run(&["append", &name, &(count + CLAIMED).to_string(), &KEYS.to_string(), &SMALL.to_string()])?;
-        let claims = run(&["outcome", &name, &CLAIMED.to_string()])?;
-        let size = std::fs::metadata(&file)?.len();
-
-        let queue = stage.queue()?;
-        let process = queue.consume_with(&state)?;
-        let first = stage.sink().wait(1, SECONDS)?;
-        let start = Span { first: process.started, last: first.first };
-        let span = stage.sink().wait(count, LONG)?;
-        let (keys, wrong) = stage.sink().order()?;
-        table.row(&[
-            count.to_string(),
-            format!("{:.0}", size as f64 / 1_048_576.0),
-            format!("{:.2}", start.seconds()),
-            format!("{:.1}", process.peak_memory()?),
-            format!("{:.1}", claims.seconds() * 1e6 / CLAIMED as f64),
-            format!("{:.0}", count as f64 / span.seconds()),
-            keys.to_string(),
-            wrong.to_string(),
-        ]);
-        drop(process);
-        ensure!(wrong == 0, "{wrong} requests out of order");
-        std::fs::remove_dir_all(&state)?;
-    }
-    table.print();
-    Ok(())
-}
-
 fn consume(stage: &Stage, count: u64) -> Result<Span> {
     let queue = stage.queue()?;
     queue.fill(count, 1, SIZE)?;
@@ -176,7 +118,7 @@ fn consume(stage: &Stage, count: u64) -> Result<Span> {
     Span::parse(&process.line()?)
 }
 
-/// What a part of `osnl-bench` prints.
+/// Returns the span that a part of `osnl-bench` prints.
 fn run(args: &[&str]) -> Result<Span> {
     Span::parse(step::output(built("osnl-bench").args(args))?.trim())
 }

@@ -17,7 +17,7 @@ const SECONDS: u64 = 300;
 /// Rounds; each is 10,000 requests.
 const ROUNDS: usize = 3;
 
-/// What a resource costs in one message of all, and in a message of its own.
+/// The cost of a resource in one message of all, and in a message of its own.
 pub(super) fn bulk(stage: &Stage, effort: Effort) -> Result<()> {
     let columns = ["", "requests", "s", "CPU µs/resource", "ratio of CPU", "peak MiB"];
     let title = format!(

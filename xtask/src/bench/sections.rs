@@ -9,67 +9,52 @@ use super::table::{Figures, Table, median, quantile};
 
 /// The programs of one round, in this order.
 const PROGRAMS: [Program; 4] = [Program::Raw, Program::Osnl, Program::Other, Program::Upstream];
-/// What a message that nobody wants weighs in bytes, unless a section says otherwise.
+/// The size of a message that matches no rule in bytes, unless a section has its own.
 pub(super) const SIZE: u64 = 4096;
 /// k2hr3_osnl gets one in so many of the messages, and this many of the rounds: it takes its time.
 const UPSTREAM_SHARE: u64 = 6;
 const UPSTREAM_ROUNDS: usize = 1;
-/// How long a run may take, in seconds; k2hr3_osnl needs about ten for its longest.
+/// The longest time of a run, in seconds; k2hr3_osnl needs about ten for its longest.
 pub(super) const SECONDS: u64 = 60;
 
-/// How much is run.
+/// The amounts of a run.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Effort {
     pub(super) rounds: usize,
-    starts: usize,
     /// Messages of a round of `a`.
     pub(super) mostly_unmatched: u64,
-    /// Messages that wait in `waiting`.
-    pub(super) waiting: u64,
     /// Messages of a round of `b`.
     pub(super) matching: u64,
     /// Length of a run of `d`, in seconds.
     pub(super) paced: u64,
-    /// Deliveries that wait in the journal in `pending`.
-    pub(super) pending: u64,
     /// Deliveries that wait in the journal in `retries`.
     pub(super) backlog: u64,
     /// Deliveries that the journal has in `commands`.
     pub(super) history: u64,
-    /// Payloads of a round of `versioned`; Python gets one in a hundred of them.
-    pub(super) payloads: u64,
 }
 
 impl Effort {
     pub(super) const FULL: Self = Self {
         rounds: 5,
-        starts: 11,
         mostly_unmatched: 60_000,
-        waiting: 1_000_000,
         matching: 24_000,
         paced: 10,
-        pending: 50_000,
         backlog: 200_000,
         history: 1_000_000,
-        payloads: 50_000,
     };
     pub(super) const QUICK: Self = Self {
         rounds: 3,
-        starts: 5,
         mostly_unmatched: 18_000,
-        waiting: 100_000,
         matching: 6_000,
         paced: 3,
-        pending: 50_000,
         backlog: 50_000,
         history: 200_000,
-        payloads: 20_000,
     };
-    /// What waits in the journal where there is time for it.
+    /// Deliveries that wait in the journal where there is time for it.
     pub(super) const LONG: u64 = 1_000_000;
 }
 
-/// One in a hundred matches; the rest is 4 kB that nobody wants.
+/// One in a hundred matches; the rest is 4 kB that matches no rule.
 pub(super) fn one_percent(stage: &Stage, effort: Effort) -> Result<()> {
     let title = "(a) one message in a hundred matches, the others are 4 kB";
     let programs = [Program::Raw, Program::C, Program::Osnl, Program::Other, Program::Upstream];
@@ -88,7 +73,7 @@ pub(super) fn all_match(stage: &Stage, effort: Effort) -> Result<()> {
     Ok(())
 }
 
-/// What a queue is filled with.
+/// The content of a queue.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Load {
     /// Messages.
@@ -106,7 +91,7 @@ impl Load {
 }
 
 /// The figures of each program, and their title.
-pub(super) struct Drained {
+pub(super) struct Comparison {
     title: String,
     pub(super) figures: Vec<(Program, Figures)>,
 }
@@ -118,7 +103,7 @@ pub(super) fn drain(
     programs: &[Program],
     rounds: usize,
     load: Load,
-) -> Result<Drained> {
+) -> Result<Comparison> {
     let mut figures: Vec<(Program, Figures)> = Vec::new();
     for round in 0..rounds {
         for program in stage.cast(programs) {
@@ -143,10 +128,10 @@ pub(super) fn drain(
             }
         }
     }
-    Ok(Drained { title: title.to_owned(), figures })
+    Ok(Comparison { title: title.to_owned(), figures })
 }
 
-impl Drained {
+impl Comparison {
     /// The middle of a program's messages per second.
     pub(super) fn rate(&self, of: Program) -> Option<f64> {
         self.figures.iter().find(|(program, _)| *program == of).map(|(_, figures)| median(&figures.rate))
@@ -219,47 +204,6 @@ fn drain_once(stage: &Stage, program: Program, load: Load) -> Result<super::tabl
     })
 }
 
-/// From exec to the first request, with one message waiting.
-pub(super) fn start(stage: &Stage, effort: Effort) -> Result<()> {
-    let mut table = Table::new(
-        "(c) from exec to the first message (raw) or request, ms",
-        &["", "starts", "median (min–max)"],
-    );
-    for program in stage.cast(&PROGRAMS) {
-        let starts = match program {
-            Program::Raw
-            | Program::C
-            | Program::Osnl
-            | Program::Other
-            | Program::Rules(..)
-            | Program::Journal
-            | Program::OtherJournal
-            | Program::Tap(_) => effort.starts,
-            Program::Upstream => effort.starts.div_ceil(3),
-        };
-        let mut found = Vec::new();
-        for _ in 0..starts {
-            let queue = stage.queue()?;
-            queue.fill(1, 1, SIZE)?;
-            let mut process = queue.consume(program, 1)?;
-            let span = match program {
-                Program::Raw | Program::C => Span::parse(&process.line()?)?,
-                Program::Osnl
-                | Program::Other
-                | Program::Rules(..)
-                | Program::Journal
-                | Program::OtherJournal
-                | Program::Tap(_)
-                | Program::Upstream => stage.sink().wait(1, SECONDS)?,
-            };
-            found.push(Span { first: process.started, last: span.first }.seconds() * 1e3);
-        }
-        table.row(&[program.to_string(), starts.to_string(), spread(&found, 1)]);
-    }
-    table.print();
-    Ok(())
-}
-
 /// From publishing to the request, at a pace.
 pub(super) fn latency(stage: &Stage, effort: Effort) -> Result<()> {
     let columns = ["", "msg/s", "messages", "p50", "p99", "max", "CPU µs/msg"];
@@ -283,7 +227,7 @@ pub(super) fn latency(stage: &Stage, effort: Effort) -> Result<()> {
     Ok(())
 }
 
-/// How long each of `count` messages at a pace took to its request, in ms, and the CPU time of one in µs.
+/// Returns how long each of `count` messages at a pace took to its request, in ms, and the CPU time of one in µs.
 pub(super) fn paced(stage: &Stage, program: Program, rate: u64, count: u64) -> Result<(Vec<f64>, f64)> {
     let queue = stage.queue()?;
     // The first request, which connects, is not counted.

@@ -64,7 +64,7 @@ impl Sink {
         Ok(())
     }
 
-    /// How many requests got that.
+    /// Returns the number of requests that got that answer.
     pub(super) fn failed(&mut self) -> Result<u64> {
         self.process.tell("failed")?;
         self.process.line()?.parse().context("the answer of the sink")

@@ -1,4 +1,4 @@
-//! Where the programs meet: the broker, the target, and a virtual host with a queue for each run.
+//! The stage of all programs: the broker, the target, and a virtual host with a queue for each run.
 
 use std::cell::{RefCell, RefMut};
 use std::fmt;
@@ -10,13 +10,13 @@ use anyhow::{Context as _, Result};
 use osnl_testkit::{Broker, Vhost, wait_until};
 
 use super::process::Process;
-use super::sink::{Sink, Span};
+use super::sink::Sink;
 use crate::{setup, step};
 
 const QUEUE: &str = "k2hr3_osnl";
 const SOON: Duration = Duration::from_secs(60);
 
-/// Who consumes.
+/// A consumer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Program {
     /// Acknowledges and does nothing else.
@@ -35,11 +35,11 @@ pub(super) enum Program {
     OtherJournal,
     /// Looks on: a line for each message into a pipe.
     Tap(Lines),
-    /// What ours replaces.
+    /// The program that ours replaces.
     Upstream,
 }
 
-/// What `osnl tap` writes.
+/// The output of `osnl tap`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Lines {
     Text,
@@ -90,16 +90,7 @@ impl fmt::Display for Program {
     }
 }
 
-/// Who emits notifications.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Emitter {
-    /// Our notifier.
-    Osnl,
-    /// oslo.messaging's.
-    Oslo,
-}
-
-/// What all runs share.
+/// The parts that all runs share.
 pub(super) struct Stage {
     broker: Broker,
     sink: RefCell<Sink>,
@@ -126,20 +117,6 @@ impl Stage {
         }
         let c = c_consumer()?;
         Ok(Self { broker: Broker::start(), sink: RefCell::new(sink), other, upstream, c })
-    }
-
-    /// Those that are there.
-    pub(super) fn emitters(&self) -> Vec<(&'static str, Emitter)> {
-        let mut emitters = vec![("osnl's notifier", Emitter::Osnl)];
-        if setup::python_if_there().is_some() {
-            emitters.push(("oslo.messaging's Notifier", Emitter::Oslo));
-        }
-        emitters
-    }
-
-    /// The broker, to be stopped and started.
-    pub(super) fn broker(&self) -> &Broker {
-        &self.broker
     }
 
     /// A folder on this disk that goes when everything does.
@@ -215,29 +192,6 @@ impl Queue<'_> {
 
     pub(super) fn url(&self) -> String {
         self.vhost.url()
-    }
-
-    /// Emits `count` notifications as large as they were recorded; their queue is left full.
-    pub(super) fn emit(&self, emitter: Emitter, count: u64) -> Result<(Process, Span)> {
-        let payload = step::output(built("osnl-bench").args(["payload", "1"]))?;
-        let mut command = match emitter {
-            Emitter::Osnl => {
-                let mut command = built("osnl-bench");
-                command.arg("notify");
-                command
-            }
-            Emitter::Oslo => {
-                let python = setup::python_if_there().context("no Python")?;
-                let mut command = Command::new(python.join("bin").join("python"));
-                command.arg(step::root().join("crates/osnl-bench/python/notify.py"));
-                command
-            }
-        };
-        command.args([&self.vhost.url(), &count.to_string()]).stderr(Stdio::null());
-        let mut process = Process::start(command.current_dir(&self.folder))?;
-        process.tell(payload.trim())?;
-        let span = Span::parse(&process.line()?)?;
-        Ok((process, span))
     }
 
     /// Starts a consumer; the raw one stops after `count` messages.
@@ -398,7 +352,7 @@ impl Queue<'_> {
         wait_until(SOON, "the queue to be empty", || self.vhost.queue_depth(QUEUE) == Some((0, 0)));
     }
 
-    /// Waits until somebody consumes.
+    /// Waits for a consumer.
     pub(super) fn wait_for_consumer(&self) {
         let consumed =
             || self.vhost.list_queues().iter().any(|queue| queue.name == QUEUE && queue.consumers > 0);

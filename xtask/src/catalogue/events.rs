@@ -29,14 +29,14 @@ struct Event {
 }
 
 /// As JSON, ready to be written.
-pub(super) struct Found {
+pub(super) struct Events {
     pub(super) services: Value,
     pub(super) shapes: Value,
     pub(super) events: Value,
     pub(super) samples: Value,
 }
 
-pub(super) fn collect(folder: &Path, classes: &Classes) -> Result<Found> {
+pub(super) fn collect(folder: &Path, classes: &Classes) -> Result<Events> {
     let mut events: BTreeMap<Key, Event> = BTreeMap::new();
     let mut services: BTreeMap<String, (String, String)> = BTreeMap::new();
     for part in ["captures", "captures2"] {
@@ -142,7 +142,7 @@ fn more(classes: &Classes, events: &mut BTreeMap<Key, Event>) -> Result<()> {
     Ok(())
 }
 
-/// What an event of the list is like, by form.
+/// Returns the models of an event of the list, by form.
 fn models(
     classes: &Classes,
     events: &BTreeMap<Key, Event>,
@@ -172,7 +172,7 @@ fn written(
     classes: &Classes,
     services: BTreeMap<String, (String, String)>,
     events: BTreeMap<Key, Event>,
-) -> Found {
+) -> Events {
     let (mut shapes, mut samples, mut out) = (Vec::new(), Vec::new(), Vec::new());
     // Of a class, or of plain payloads of one length: the sample that stands for all.
     let mut shared: BTreeMap<(String, String), usize> = BTreeMap::new();
@@ -210,7 +210,7 @@ fn written(
     }
     let since: BTreeMap<String, &str> =
         SINCE.iter().map(|(service, field, release)| (format!("{service} {field}"), *release)).collect();
-    Found {
+    Events {
         services: services
             .into_iter()
             .map(|(name, (exchange, version))| {

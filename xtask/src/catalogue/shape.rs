@@ -1,4 +1,4 @@
-//! What the payloads of one event have in common: paths and the types seen there.
+//! The common shape of the payloads of one event: paths and the types seen there.
 
 use std::collections::{BTreeMap, BTreeSet};
 

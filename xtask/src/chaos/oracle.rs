@@ -16,9 +16,9 @@ use osnl_testkit::oracle::{Plan, Program};
 
 use crate::{setup, step};
 
-/// What was asked for.
+/// The parsed arguments.
 #[derive(Debug, PartialEq, Eq)]
-struct Wanted {
+struct Arguments {
     time: Duration,
     seed: Option<u64>,
     upstream: bool,
@@ -30,7 +30,7 @@ struct Wanted {
 
 /// Runs the oracle.
 pub(super) fn run(args: &[String]) -> Result<ExitCode> {
-    let wanted = match Wanted::parse(args) {
+    let wanted = match Arguments::parse(args) {
         Ok(wanted) => wanted,
         Err(error) => {
             eprintln!("xtask chaos: {error:#}");
@@ -91,7 +91,7 @@ fn with_seed(args: &[String], seed: u64) -> String {
     words.join(" ")
 }
 
-impl Wanted {
+impl Arguments {
     fn parse(args: &[String]) -> Result<Self> {
         let (mut minutes, mut seed, mut upstream, mut release) = (None, None, false, false);
         let (mut osnl, mut operations, mut standby) = (None, true, true);
@@ -155,7 +155,7 @@ mod tests {
     fn options_are_told_from_mistakes() {
         let check = |line: &str, expected: Result<(u64, Option<u64>, &str), &str>| {
             let args: Vec<String> = line.split_whitespace().map(str::to_owned).collect();
-            match (Wanted::parse(&args), expected) {
+            match (Arguments::parse(&args), expected) {
                 (Ok(found), Ok(expected)) => {
                     let kinds = [(found.upstream, "u"), (found.operations, "o"), (found.standby, "s")];
                     let kinds: String = kinds.iter().filter(|(is, _)| *is).map(|(_, kind)| *kind).collect();

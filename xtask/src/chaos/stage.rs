@@ -27,7 +27,7 @@ impl Story {
     }
 }
 
-/// What the target was asked for: the number of each event, and when.
+/// The requests of the target: the number of each event, and the time.
 type Effects = Arc<Mutex<Vec<(Instant, u64)>>>;
 
 /// A running osnl and the target it calls.
@@ -72,7 +72,7 @@ impl Stage {
         rest.split_whitespace().next()?.rsplit_once(':')?.1.trim_end_matches(',').parse().ok()
     }
 
-    /// How often osnl has come to listen.
+    /// Returns how often osnl has begun to listen.
     pub(super) fn listened(&self) -> usize {
         self.osnl.output().matches("listening at").count()
     }
@@ -95,7 +95,7 @@ impl Stage {
         (first, gaps.chain([first]).max().unwrap_or_default())
     }
 
-    /// How often each event had its effect.
+    /// Returns how often each event had its effect.
     pub(super) fn effects(&self) -> BTreeMap<u64, usize> {
         let mut count = BTreeMap::new();
         for (_, number) in self.effects.lock().map(|effects| effects.clone()).unwrap_or_default() {

@@ -1,4 +1,4 @@
-//! What a target's corpus begins with: recorded messages, the configurations of tests and examples, answers by hand.
+//! The first corpus of each target: recorded messages, the configurations of tests and examples, answers by hand.
 
 use std::fs;
 use std::path::Path;

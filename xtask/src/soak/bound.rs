@@ -19,7 +19,7 @@ enum Kind {
     AddressSpace,
 }
 
-/// Where a version keeps its groups, and the file of the bound.
+/// The folder of each version's groups, and the file of the bound.
 const VERSIONS: [(&str, &str); 2] =
     [("/sys/fs/cgroup", "memory.max"), ("/sys/fs/cgroup/memory", "memory.limit_in_bytes")];
 

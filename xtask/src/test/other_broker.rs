@@ -143,7 +143,7 @@ fn codename() -> Result<String> {
     value("VERSION_CODENAME=").context("/etc/os-release has no VERSION_CODENAME")
 }
 
-/// What apt reads its packages from.
+/// Returns the sources that apt reads its packages from.
 fn sources() -> Result<Vec<String>> {
     let mut paths = vec![PathBuf::from("/etc/apt/sources.list")];
     if let Ok(folder) = std::fs::read_dir("/etc/apt/sources.list.d") {

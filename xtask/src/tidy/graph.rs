@@ -150,7 +150,7 @@ fn order(root: &str) -> Vec<String> {
     lines.join(" ").split('`').skip(1).step_by(2).map(str::to_owned).collect()
 }
 
-/// Where a path leads.
+/// The end of a path.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Place {
     Module(usize),

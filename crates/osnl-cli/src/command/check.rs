@@ -12,9 +12,9 @@
 
 mod report;
 
+use osnl_config::Finding;
 use osnl::action::http::HttpOptions;
 use osnl::native::{self, Native, Sources, Verdict};
-use osnl_config::Finding;
 
 use self::report::Report;
 use super::sources::{self, Looked, Refused};

@@ -4,10 +4,10 @@ use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use osnl_config::{Warning, in_words};
 use osnl::daemon::DaemonError;
 use osnl::k2hr3::{Conf, HiddenInputs, Level, LogFile};
 use osnl::metrics::Counters;
-use osnl_config::{Warning, in_words};
 use osnl_transport::{Transport, transport};
 use tracing::level_filters::LevelFilter;
 

@@ -4,11 +4,11 @@ use std::io::{self, Write as _};
 use std::path::Path;
 use std::sync::Arc;
 
+use osnl_config::{ConfigErrors, LogFile, in_words};
 use osnl::action::http::HttpOptions;
 use osnl::metrics::Counters;
 use osnl::oss;
 use osnl::oss::conf::{Conf, Loaded, default_files};
-use osnl_config::{ConfigErrors, LogFile, in_words};
 use tracing::level_filters::LevelFilter;
 
 use crate::app::{self, Signals};

@@ -7,12 +7,12 @@ use std::io::Read as _;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
+use osnl_config::nearest;
 use clap::{Args, ValueEnum};
 use osnl::journal::DeliveryId;
 use osnl::journal::sqlite::{Filter, Kept, OpenError, Reader, State};
 use osnl::native::{JournalConf, Native};
 use osnl::saved::{self, Saved};
-use osnl_config::nearest;
 
 pub(super) use self::shown::{
     Out, about, about_json, masked, time, tint, verdict, verdict_json, would, would_json,

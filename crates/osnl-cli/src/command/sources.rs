@@ -2,9 +2,9 @@
 
 use std::path::{Path, PathBuf};
 
+use osnl_config::{ConfigErrors, Warning, in_words};
 use osnl::k2hr3::{Conf, HiddenInputs};
 use osnl::native::{self, Sources};
-use osnl_config::{ConfigErrors, Warning, in_words};
 
 use super::tap::clean_text;
 use crate::args::{CheckArgs, SourceArgs};

@@ -17,7 +17,7 @@ const DESCRIBING: [&str; 11] = [
     "KEYED",
     "RABBIT_OPTIONS",
 ];
-/// What takes texts that describe options, and macros for logs and for who develops.
+/// The calls that take texts that describe options, and macros for logs and for developers.
 const TAKING: [&str; 11] = [
     "Nothing",
     "DriverOption",
@@ -31,7 +31,7 @@ const TAKING: [&str; 11] = [
     "matches",
     "panic",
 ];
-/// What refuses, by the name before its arguments.
+/// The calls that refuse, by the name before their arguments.
 const REFUSALS: [&str; 14] = [
     "Err",
     "anyhow",
@@ -54,7 +54,7 @@ const REFUSALS: [&str; 14] = [
 pub(super) struct Message {
     /// From 1.
     pub(super) line: usize,
-    /// What it says, with `{}` for each value put in.
+    /// The message, with `{}` for each value put in.
     pub(super) text: String,
     /// The same where nothing is put in, and braces are braces.
     pub(super) plain: String,
@@ -193,7 +193,7 @@ mod tests {
     const SOURCE: &str = r##"
 /// Documentation is no message.
 #[error("no file {0}; name one")]
-struct Missing(String);
+struct NoFile(String);
 fn f(x: &str) -> Result<(), String> {
     let plain = "neither of both";
     tracing::info!("a line of a log");

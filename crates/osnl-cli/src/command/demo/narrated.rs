@@ -2,12 +2,12 @@
 
 use std::sync::Arc;
 
+use osnl_template::Names;
 use osnl::intake::{Intake, RuleEngine};
 use osnl::journal::{Obstacle, Receipt, Settle};
 use osnl::received::Received;
 use osnl::rule::Rule;
 use osnl_model::{Head, Notification};
-use osnl_template::Names;
 use osnl_transport::BoxFuture;
 use tokio_util::task::TaskTracker;
 

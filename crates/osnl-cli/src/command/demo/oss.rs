@@ -9,13 +9,13 @@ mod target;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use osnl_config::Environment;
 use anyhow::Context as _;
 use osnl::action::http::HttpOptions;
 use osnl::listener::ListenerState;
 use osnl::metrics::Counters;
 use osnl::oss::conf::Conf;
 use osnl::shutdown::Shutdown;
-use osnl_config::Environment;
 use osnl_model::{Priority, read_head};
 use osnl_transport::{Declare, MemoryBroker, Properties};
 use serde_json::Value;

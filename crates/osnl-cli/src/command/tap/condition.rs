@@ -3,10 +3,10 @@
 //!
 //! They mean what they mean in a section `[rule:NAME]`, so that what was found here can be copied there.
 
-use osnl::rule::Nested;
 use osnl_config::nearest;
-use osnl_model::{NotificationFilter, Pattern, Predicate, Priority};
 use osnl_template::{EvalError, Expression, Names};
+use osnl::rule::Nested;
+use osnl_model::{NotificationFilter, Pattern, Predicate, Priority};
 
 /// What a rule can look at, as it is written.
 const PLACES: [&str; 6] =

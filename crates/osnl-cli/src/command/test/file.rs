@@ -21,10 +21,10 @@
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
+use osnl_config::{ConfigError, Entry, Finding, Ini, Section, nearest, shown};
 use osnl::explain::Subject;
 use osnl::native::Native;
 use osnl::saved;
-use osnl_config::{ConfigError, Entry, Finding, Ini, Section, nearest, shown};
 
 const OPTIONS: [&str; 7] =
     ["event", "notification", "listener", "exchange", "routing_key", "rules", "actions"];

@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use osnl_model::Notification;
 use osnl_template::Names;
+use osnl_model::Notification;
 
 use super::kept::Kept;
 use crate::command::tap::condition::Condition;
