@@ -15,7 +15,7 @@ use self::status::Status;
 use crate::exit::Exit;
 use crate::logging;
 
-/// How long a drain may take. One attempt may last `timeout_seconds`, 30 unless set.
+/// The longest time of a drain. One attempt may last `timeout_seconds`, 30 unless set.
 pub(crate) const DRAIN_DEADLINE: Duration = Duration::from_secs(30);
 
 /// The runtime of every command: one thread. The AMQP client has its own I/O thread, and handing each
@@ -57,12 +57,12 @@ pub(crate) async fn run(
             ended = &mut daemon => break ended,
             caught = signals.next() => {
                 let name = match caught {
-                    Caught::Hangup => {
+                    ProgramSignal::Hangup => {
                         logging::reopen();
                         daemon_state.request_reload("SIGHUP");
                         continue;
                     }
-                    Caught::End(name) => name,
+                    ProgramSignal::End(name) => name,
                 };
                 received += 1;
                 if received == 1 {
@@ -109,7 +109,7 @@ fn log_summary(counters: &Counters) {
 
 /// A signal that means something here.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Caught {
+pub(crate) enum ProgramSignal {
     /// SIGINT or SIGTERM, by name.
     End(&'static str),
     Hangup,
@@ -120,7 +120,7 @@ pub(crate) struct Signals {
     interrupt: Option<Signal>,
     terminate: Option<Signal>,
     hangup: Option<Signal>,
-    /// SIGXFSZ would end the program at a file-size limit. Caught by somebody, the write fails, which is dealt with.
+    /// SIGXFSZ would end the program at a file-size limit. Once it is caught, the write fails, which is dealt with.
     _file_size: Option<Signal>,
 }
 
@@ -138,11 +138,11 @@ impl Signals {
     }
 
     /// Waits for the next one.
-    pub(crate) async fn next(&mut self) -> Caught {
+    pub(crate) async fn next(&mut self) -> ProgramSignal {
         tokio::select! {
-            () = caught(&mut self.interrupt) => Caught::End("SIGINT"),
-            () = caught(&mut self.terminate) => Caught::End("SIGTERM"),
-            () = caught(&mut self.hangup) => Caught::Hangup,
+            () = caught(&mut self.interrupt) => ProgramSignal::End("SIGINT"),
+            () = caught(&mut self.terminate) => ProgramSignal::End("SIGTERM"),
+            () = caught(&mut self.hangup) => ProgramSignal::Hangup,
         }
     }
 }

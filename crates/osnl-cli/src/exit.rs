@@ -1,4 +1,4 @@
-//! How the program ends, as a number.
+//! The exit status of the program.
 
 use std::process::ExitCode;
 
@@ -11,8 +11,7 @@ pub(crate) enum Exit {
     Failed,
     /// A wrong command line that clap could not see: its own 2.
     Usage,
-    /// What it needs is not to be had now: a broker that is there and lets us in, a journal that no other daemon
-    /// has; EX_UNAVAILABLE of sysexits.h.
+    /// A broker refuses access, or another daemon has the journal; EX_UNAVAILABLE of sysexits.h.
     Unavailable,
     /// A wrong configuration; EX_CONFIG of sysexits.h. The legacy names fail with 1 instead.
     Config,

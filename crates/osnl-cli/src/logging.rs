@@ -9,7 +9,7 @@
 //!
 //! Where stderr is the journal of systemd each of its lines begins with the journal's priority (`<6>`).
 //! Nothing here ends or stops the program: a lost log file is said once and tried again every second, and
-//! lines that nobody takes from stderr are dropped when a megabyte of them waits.
+//! lines that the reader of stderr leaves are dropped when a megabyte of them waits.
 
 mod background;
 mod change;
@@ -38,7 +38,7 @@ use self::background::Background;
 pub(crate) use self::change::prepare;
 use self::file::{LogFile, Rotation};
 
-/// Where log lines go.
+/// The destination of log lines.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Destination {
     Stderr,
@@ -55,7 +55,7 @@ impl fmt::Display for Destination {
     }
 }
 
-/// What [`start`] is told.
+/// The arguments of [`start`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Settings {
     pub(crate) destination: Destination,
@@ -128,13 +128,13 @@ pub(crate) fn start(settings: &Settings) -> io::Result<()> {
     Ok(())
 }
 
-/// What is asked of the AMQP client. Its failures come back to us and are logged where they are handled; it
-/// also calls it an error that a queue is not there yet, which every first start asks for.
+/// Returns the level of the AMQP client. Its failures come back to us and are logged where they are handled; it also
+/// calls it an error that a queue is not there yet, which every first start asks for.
 fn amqp_client(libraries: LevelFilter) -> LevelFilter {
     if libraries >= LevelFilter::INFO { libraries } else { LevelFilter::OFF }
 }
 
-/// Opens the log file again, for whoever has moved it; says so in the log.
+/// Opens the log file again after it was moved; says so in the log.
 pub(crate) fn reopen() {
     let is_file = OUTPUT.get().is_some_and(|output| {
         let mut file = output.file.lock().unwrap_or_else(PoisonError::into_inner);
@@ -147,7 +147,7 @@ pub(crate) fn reopen() {
     }
 }
 
-/// Where the thread that writes to stderr says that it has ended unexpectedly; none before [`start`].
+/// Returns the signal that the thread that writes to stderr has ended unexpectedly; none before [`start`].
 pub(crate) fn ends() -> Option<Ends> {
     OUTPUT.get().map(|output| output.stderr.ends())
 }
@@ -171,7 +171,7 @@ struct Output {
     file: Mutex<Option<LogFile>>,
     /// Lines on stderr begin with the journal's priorities.
     priorities: bool,
-    /// What goes to the file goes to stderr too.
+    /// Whether the lines of the file go to stderr too.
     both: bool,
 }
 
@@ -205,7 +205,7 @@ impl Output {
     }
 }
 
-/// What `tracing` hands its events to.
+/// The subscriber of `tracing`.
 struct Lines {
     output: &'static Output,
     style: Style,

@@ -1,37 +1,212 @@
 //! The `osnl` command. Under the names `k2hr3_osnl` and `k2hr3-osnl`, `oss_watcher` and `oss-watcher` it
 //! takes those programs' flags.
+//!
+//! Order, lowest first: `exit`, `terminal`, `output`, `flags`, `logging`, `app`, `command`.
+#![warn(clippy::too_many_lines)]
 
 mod app;
-mod args;
 mod command;
 mod exit;
+mod flags;
 mod logging;
 mod output;
 mod terminal;
 
+use std::ffi::OsString;
+use std::path::Path;
 use std::process::ExitCode;
 
+use clap::{ColorChoice, CommandFactory as _, Parser, Subcommand};
+
+use self::command::check::CheckRunArgs;
+use self::command::config::ConfigCommand;
+use self::command::deliveries::DeliveriesArgs;
+use self::command::demo::DemoArgs;
+use self::command::events::EventsArgs;
+use self::command::explain::ExplainArgs;
+use self::command::k2hr3_osnl::K2hr3OsnlArgs;
+use self::command::man::{CompletionsArgs, ManArgs};
+use self::command::oss_watcher::OssWatcherArgs;
+use self::command::quarantine::QuarantineArgs;
+use self::command::reload::ReloadArgs;
+use self::command::replay::ReplayArgs;
+use self::command::run::RunArgs;
+use self::command::send::SendArgs;
+use self::command::status::StatusArgs;
+use self::command::tap::TapArgs;
+use self::command::test::TestArgs;
+use self::terminal::are_colours_wanted;
+
 fn main() -> ExitCode {
-    match args::parse(std::env::args_os()) {
-        args::Invocation::K2hr3Osnl(flags) => command::k2hr3_osnl::run(&flags),
-        args::Invocation::OssWatcher(flags) => command::oss_watcher::run(&flags),
-        args::Invocation::Demo(flags) => command::demo::run(&flags),
-        args::Invocation::Run(flags) => command::run::run(&flags),
-        args::Invocation::Check(flags) => command::check::run(&flags),
-        args::Invocation::Send(flags) => command::send::run(&flags),
-        args::Invocation::Tap(flags) => command::tap::run(&flags),
-        args::Invocation::Status(flags) => command::status::run(&flags),
-        args::Invocation::Reload(flags) => command::reload::run(&flags),
-        args::Invocation::Deliveries(flags) => command::deliveries::run(&flags),
-        args::Invocation::Quarantine(flags) => command::quarantine::run(&flags),
-        args::Invocation::Explain(flags) => command::explain::run(&flags),
-        args::Invocation::Test(flags) => command::test::run(&flags),
-        args::Invocation::Replay(flags) => command::replay::run(&flags),
-        args::Invocation::ConfigShow(flags) => command::config::show(&flags),
-        args::Invocation::Events(flags) => command::events::run(&flags),
-        args::Invocation::ConfigReference(flags) => command::config::reference(&flags),
-        args::Invocation::Man(flags) => command::man::man(&flags),
-        args::Invocation::Completions(flags) => command::man::completions(&flags),
+    match parse(std::env::args_os()) {
+        Command::K2hr3Osnl(args) => command::k2hr3_osnl::run(&args),
+        Command::OssWatcher(args) => command::oss_watcher::run(&args),
+        Command::Demo(args) => command::demo::run(&args),
+        Command::Run(args) => command::run::run(&args),
+        Command::Check(args) => command::check::run(&args),
+        Command::Send(args) => command::send::run(&args),
+        Command::Tap(args) => command::tap::run(&args),
+        Command::Status(args) => command::status::run(&args),
+        Command::Reload(args) => command::reload::run(&args),
+        Command::Deliveries(args) => command::deliveries::run(&args),
+        Command::Quarantine(args) => command::quarantine::run(&args),
+        Command::Explain(args) => command::explain::run(&args),
+        Command::Test(args) => command::test::run(&args),
+        Command::Replay(args) => command::replay::run(&args),
+        Command::Config(ConfigCommand::Show(args)) => command::config::show(&args),
+        Command::Config(ConfigCommand::Reference(args)) => command::config::reference(&args),
+        Command::Events(args) => command::events::run(&args),
+        Command::Man(args) => command::man::man(&args, Osnl::command),
+        Command::Completions(args) => command::man::completions(&args, Osnl::command),
     }
     .into()
+}
+
+#[derive(Debug, Parser)]
+#[command(
+    name = "osnl",
+    version,
+    about = "OpenStack Notification Listener: act on notifications without losing any",
+    after_help = "Examples:\n  osnl check -c /etc/osnl/osnl.conf",
+    // Options are --help and --version alone: without a list of them all fits a screen.
+    help_template = "{about}\n{usage-heading} {usage}\n\nCommands:\n{subcommands}{after-help}",
+    disable_help_subcommand = true
+)]
+struct Osnl {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run a k2hr3_osnl configuration (drop-in replacement)
+    #[command(name = "k2hr3-osnl", alias = "k2hr3_osnl")]
+    K2hr3Osnl(K2hr3OsnlArgs),
+    /// Run an oss_watcher configuration (drop-in replacement)
+    #[command(name = "oss-watcher", alias = "oss_watcher")]
+    OssWatcher(OssWatcherArgs),
+    /// Run a self-contained demo with recorded notifications
+    Demo(DemoArgs),
+    /// Run the daemon: listeners, rules, actions
+    Run(RunArgs),
+    /// Check and explain a configuration; --connect tries brokers too
+    Check(CheckRunArgs),
+    /// Publish notifications, each confirmed by the broker
+    Send(Box<SendArgs>),
+    /// Watch live notifications without consuming them
+    Tap(Box<TapArgs>),
+    /// Show the daemon's health: connections, backlog, dead letters
+    Status(StatusArgs),
+    /// Reload the daemon's configuration
+    Reload(ReloadArgs),
+    /// List, inspect, retry, and discard deliveries
+    Deliveries(Box<DeliveriesArgs>),
+    /// List, inspect, retry, and discard messages that were not read
+    Quarantine(Box<QuarantineArgs>),
+    /// Explain why an event fires each rule, or does not
+    Explain(Box<ExplainArgs>),
+    /// Run the tests of a configuration's rules
+    Test(Box<TestArgs>),
+    /// Replay journalled or saved events through the rules
+    Replay(Box<ReplayArgs>),
+    /// Print configurations
+    #[command(
+        subcommand,
+        after_help = "Examples:\n  osnl config show -c /etc/osnl/osnl.conf\n  osnl config reference | less"
+    )]
+    Config(ConfigCommand),
+    /// Look up the notifications that each service emits
+    Events(EventsArgs),
+    /// Print a manual page
+    Man(ManArgs),
+    /// Print a shell's completions
+    Completions(CompletionsArgs),
+}
+
+/// Reads the command line; help, version and usage errors end the program here (0 and 2).
+fn parse(arguments: impl IntoIterator<Item = OsString>) -> Command {
+    let arguments: Vec<OsString> = arguments.into_iter().collect();
+    let called_as = arguments.first().map(Path::new).and_then(Path::file_stem).and_then(|name| name.to_str());
+    match called_as {
+        Some(program @ ("k2hr3_osnl" | "k2hr3-osnl")) => {
+            let program = program.to_owned();
+            Command::K2hr3Osnl(K2hr3OsnlArgs { program, ..parsed(arguments) })
+        }
+        Some("oss_watcher" | "oss-watcher") => Command::OssWatcher(parsed(arguments)),
+        _ => parsed::<Osnl>(arguments).command,
+    }
+}
+
+/// Help and usage errors have colours where everything else has them: clap by itself takes some variables, such as `CI`,
+/// for a terminal that knows colours.
+fn parsed<P: Parser>(arguments: Vec<OsString>) -> P {
+    let colours = if are_colours_wanted() { ColorChoice::Auto } else { ColorChoice::Never };
+    let found = P::command().color(colours).get_matches_from(arguments);
+    P::from_arg_matches(&found).unwrap_or_else(|error| error.exit())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::command::k2hr3_osnl::LevelFlag;
+    use super::command::man::args;
+    use super::*;
+
+    #[test]
+    fn the_definitions_hold_together() {
+        Osnl::command().debug_assert();
+        K2hr3OsnlArgs::command().debug_assert();
+        OssWatcherArgs::command().debug_assert();
+    }
+
+    #[test]
+    fn the_legacy_flags_are_read_in_every_form_and_under_every_name() {
+        let forms: [&[&str]; 8] = [
+            &["k2hr3_osnl", "-c", "F"],
+            &["/usr/bin/k2hr3-osnl", "-cF"],
+            &["k2hr3-osnl", "--config-file", "F"],
+            &["k2hr3-osnl", "--config-file=F"],
+            &["k2hr3-osnl", "--config", "F"],
+            &["k2hr3-osnl", "--c", "F"],
+            &["osnl", "k2hr3-osnl", "-c", "F"],
+            &["osnl", "k2hr3_osnl", "--conf=F"],
+        ];
+        for form in forms {
+            let Command::K2hr3Osnl(args) = parse(form.iter().map(OsString::from)) else {
+                panic!("{form:?} is another command")
+            };
+            assert_eq!(args.config_file.as_deref(), Some(Path::new("F")), "{form:?}");
+            assert_eq!(args.program, if form[0] == "k2hr3_osnl" { form[0] } else { "k2hr3-osnl" });
+        }
+        let all = ["k2hr3-osnl", "-ddebug", "-l", "critical", "-f", "log", "-v"];
+        let Command::K2hr3Osnl(args) = parse(all.map(OsString::from)) else { panic!("another command") };
+        assert_eq!(args.debug_level, Some(LevelFlag::Debug));
+        assert_eq!(args.libs_debug_level, Some(LevelFlag::Critical));
+        assert_eq!(args.log_file.as_deref(), Some("log"));
+        assert!(args.version);
+    }
+
+    /// The names of all commands below one, as pages spell them.
+    fn names(command: &clap::Command, before: &str) -> Vec<String> {
+        let below = command.get_subcommands().filter(|sub| sub.get_name() != "help");
+        below
+            .flat_map(|sub| {
+                let name = format!("{before}{}", sub.get_name());
+                let more = names(sub, &format!("{name}-"));
+                [vec![name], more].concat()
+            })
+            .collect()
+    }
+
+    #[test]
+    fn every_command_has_a_page() {
+        let mut expected = names(&Osnl::command(), "");
+        expected.extend(["osnl".to_owned(), "osnl.conf".to_owned()]);
+        expected.sort();
+        let mut pages = args::PAGES.map(str::to_owned).to_vec();
+        pages.sort();
+        assert_eq!(pages, expected);
+        for page in args::PAGES {
+            assert_eq!(args::command(page, Osnl::command).is_some(), page != "osnl.conf", "{page}");
+        }
+    }
 }

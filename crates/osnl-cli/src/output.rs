@@ -1,7 +1,7 @@
 //! Standard output of the commands that print: text for people or for scripts, on a terminal with its telling parts in
 //! colour.
 //!
-//! Whoever has seen enough, such as `head`, is no failure. What cannot be written for another reason, such as a full disk,
+//! A reader that has seen enough, such as `head`, is no failure. A failure for another reason, such as a full disk,
 //! is said and ends the command with 1: a script must not take half an answer for a whole one.
 
 use std::io::{self, Write as _};
@@ -33,11 +33,11 @@ pub(crate) fn print_bytes(bytes: &[u8]) -> Exit {
     }
 }
 
-/// What became of bytes.
+/// The result of writing bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Put {
     Done,
-    /// Nobody reads any more.
+    /// The reader has gone.
     Gone,
     /// It has been said why.
     Failed,

@@ -1,6 +1,6 @@
 //! The terminal as a screen: for `osnl demo`, which draws, and `osnl tap`, which is also typed at.
 //!
-//! Whoever enters it gets the second screen, so what was there before comes back, and keys that are not echoed.
+//! It switches to the second screen, so what was there before comes back, and to keys that are not echoed.
 //! It is given back with every end: when the [`Terminal`] is dropped, before a panic is reported, and by [`leave`]
 //! for ends that drop nothing. Ctrl-C stays a signal; Ctrl-Z is a key, see [`Terminal::suspend`].
 //!
@@ -21,7 +21,7 @@ use std::sync::{Mutex, Once, PoisonError};
 use rustix::process::Signal;
 use rustix::termios::{LocalModes, OptionalActions, SpecialCodeIndex, Termios, tcgetattr, tcsetattr};
 
-pub(crate) use self::keys::{Key, Keyboard, Typed};
+pub(crate) use self::keys::{Input, Key, Keyboard};
 pub(crate) use self::paint::{Span, Tone, cell, pad, paint, width, wrap};
 pub(crate) use self::size::{Size, drawable, size};
 
@@ -29,18 +29,18 @@ pub(crate) use self::size::{Size, drawable, size};
 const ENTER: &str = "\x1b[?1049h\x1b[?25l";
 const LEAVE: &str = "\x1b[?25h\x1b[?1049l";
 
-/// What is done with keys while the screen is shown.
+/// The treatment of keys while the screen is shown.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Keys {
     /// There is no keyboard.
     None,
-    /// They are not echoed, and nobody reads them.
+    /// They are not echoed, and not read.
     Silent,
     /// Each is read when it is typed.
     Read,
 }
 
-/// What must be given back: whether the second screen is shown, and how stdin was.
+/// The state to restore: whether the second screen is shown, and the settings of stdin.
 static ENTERED: Mutex<Option<Option<Termios>>> = Mutex::new(None);
 static HOOK: Once = Once::new();
 
@@ -108,7 +108,7 @@ pub(crate) fn leave() {
     }
 }
 
-/// How many columns standard output has, if it is a terminal that says so.
+/// Returns the width of standard output in columns, if it is a terminal that reports one.
 pub(crate) fn columns() -> Option<usize> {
     size().map(|size| size.width).filter(|width| *width > 0)
 }
@@ -125,7 +125,7 @@ pub(crate) fn on_stderr(tone: Tone, text: &str) -> String {
     if std::io::stderr().is_terminal() && are_colours_wanted() { tone.paint(text) } else { text.to_owned() }
 }
 
-/// Whether nobody said that a terminal should have none, by `NO_COLOR` or `TERM=dumb`.
+/// Whether colours are allowed: neither `NO_COLOR` nor `TERM=dumb` is set.
 pub(crate) fn are_colours_wanted() -> bool {
     std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
         && std::env::var_os("TERM").is_none_or(|value| value != "dumb")

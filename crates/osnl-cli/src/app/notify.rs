@@ -12,7 +12,7 @@ use std::time::Duration;
 #[derive(Debug)]
 pub(super) struct Notifier {
     socket: Option<(UnixDatagram, SocketAddr)>,
-    /// How often to say that we are alive: half of what the manager waits.
+    /// The interval of the sign of life: half of the manager's limit.
     pub(super) watchdog: Option<Duration>,
 }
 

@@ -1,4 +1,4 @@
-//! What the daemon waits for, in one line for `systemctl status`; made from the states that its loops publish.
+//! The daemon's state in one line for `systemctl status`; made from the states that its loops publish.
 
 use std::pin::Pin;
 use std::sync::Arc;

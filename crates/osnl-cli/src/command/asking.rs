@@ -13,21 +13,21 @@ use serde::de::DeserializeOwned;
 
 use super::{sources, tap};
 use crate::app;
-use crate::args::{PlaceArgs, SourceArgs};
 use crate::exit::Exit;
+use crate::flags::{PlaceArgs, SourceArgs};
 pub(super) use crate::output::{print, print_bytes, print_tinted};
 use crate::terminal;
 
 /// Why there is no answer, and how the program ends over it.
 #[derive(Debug)]
-pub(super) struct Unanswered {
+pub(super) struct NoAnswer {
     pub(super) exit: Exit,
     message: String,
-    /// There is nobody who could answer.
+    /// Neither a daemon nor a journal can answer.
     is_nobody: bool,
 }
 
-impl Unanswered {
+impl NoAnswer {
     pub(super) fn new(exit: Exit, message: impl Into<String>) -> Self {
         Self { exit, message: message.into(), is_nobody: false }
     }
@@ -39,7 +39,7 @@ impl Unanswered {
     }
 }
 
-impl From<Refusal> for Unanswered {
+impl From<Refusal> for NoAnswer {
     fn from(refusal: Refusal) -> Self {
         use osnl::control::Code;
         let exit = match refusal.code {
@@ -51,21 +51,21 @@ impl From<Refusal> for Unanswered {
     }
 }
 
-impl From<ReachError> for Unanswered {
+impl From<ReachError> for NoAnswer {
     fn from(error: ReachError) -> Self {
         let is_nobody = matches!(error, ReachError::Nothing { .. });
         Self { is_nobody, ..Self::new(Exit::Unavailable, error.to_string()) }
     }
 }
 
-/// Who answers.
+/// The side that answers.
 pub(super) enum Respondent {
     Daemon(Box<Client>, Option<PathBuf>),
     File(Box<ControlHandler>),
 }
 
 impl Respondent {
-    pub(super) fn of(place: &PlaceArgs) -> Result<Self, Unanswered> {
+    pub(super) fn of(place: &PlaceArgs) -> Result<Self, NoAnswer> {
         match looked_for(place) {
             Ok(place) => Self::at(&place),
             // The configuration is broken, and a daemon may run on the one before.
@@ -77,17 +77,17 @@ impl Respondent {
     }
 
     /// The same; a daemon has so long to answer.
-    pub(super) fn within(place: &PlaceArgs, patience: Duration) -> Result<Self, Unanswered> {
+    pub(super) fn within(place: &PlaceArgs, patience: Duration) -> Result<Self, NoAnswer> {
         let respondent = Self::of(place)?;
         if let Self::Daemon(client, _) = &respondent {
-            let failed = |error: std::io::Error| Unanswered::new(Exit::Unavailable, error.to_string());
+            let failed = |error: std::io::Error| NoAnswer::new(Exit::Unavailable, error.to_string());
             client.wait_at_most(patience).map_err(failed)?;
         }
         Ok(respondent)
     }
 
     /// The daemon of this place, whatever its journal; no file will do.
-    pub(super) fn of_daemon(place: &PlaceArgs) -> Result<Self, Unanswered> {
+    pub(super) fn of_daemon(place: &PlaceArgs) -> Result<Self, NoAnswer> {
         let found = looked_for(place);
         let at = match (&found, by_its_folder(place)) {
             (Ok(place), _) => Where { journal: None, any_journal: true, ..place.clone() },
@@ -109,41 +109,40 @@ impl Respondent {
                      --state-dir",
                     socket.display()
                 );
-                Err(Unanswered::new(Exit::Unavailable, message))
+                Err(NoAnswer::new(Exit::Unavailable, message))
             }
         }
     }
 
-    fn at(place: &Where) -> Result<Self, Unanswered> {
+    fn at(place: &Where) -> Result<Self, NoAnswer> {
         let reached =
-            app::block_on(reach(place)).map_err(|error| Unanswered::new(Exit::Failed, error.to_string()))?;
+            app::block_on(reach(place)).map_err(|error| NoAnswer::new(Exit::Failed, error.to_string()))?;
         Ok(match reached? {
             Reached::Daemon(client, journal) => Self::Daemon(Box::new(client), journal),
             Reached::File(handler) => Self::File(Box::new(handler)),
         })
     }
 
-    pub(super) fn ask<T: DeserializeOwned>(&mut self, request: &Request) -> Result<T, Unanswered> {
+    pub(super) fn ask<T: DeserializeOwned>(&mut self, request: &Request) -> Result<T, NoAnswer> {
         match self {
             Self::Daemon(client, journal) => {
                 client.ask_for(request, journal.as_deref()).map_err(|error| match error {
                     AskError::Refused(refusal) => refusal.into(),
                     AskError::Io(_) | AskError::Json(_) => {
-                        Unanswered::new(Exit::Unavailable, error.to_string())
+                        NoAnswer::new(Exit::Unavailable, error.to_string())
                     }
                 })
             }
             Self::File(handler) => {
                 let answer = app::block_on(handler.answer(request))
-                    .map_err(|error| Unanswered::new(Exit::Failed, error.to_string()))??;
-                serde_json::from_value(answer)
-                    .map_err(|error| Unanswered::new(Exit::Failed, error.to_string()))
+                    .map_err(|error| NoAnswer::new(Exit::Failed, error.to_string()))??;
+                serde_json::from_value(answer).map_err(|error| NoAnswer::new(Exit::Failed, error.to_string()))
             }
         }
     }
 }
 
-/// Where the daemon of a configuration that cannot be used has its socket, as far as that can be told.
+/// Returns the socket of the daemon whose configuration cannot be used, as far as the files show it.
 fn by_its_folder(place: &PlaceArgs) -> Option<Where> {
     let PlaceArgs { config_file, config_dir, state_dir, journal } = place;
     if state_dir.is_some() || journal.is_some() {
@@ -154,7 +153,7 @@ fn by_its_folder(place: &PlaceArgs) -> Option<Where> {
     Some(Where { state_dir: Some(state_dir), any_journal: true, ..Where::default() })
 }
 
-fn looked_for(place: &PlaceArgs) -> Result<Where, Unanswered> {
+fn looked_for(place: &PlaceArgs) -> Result<Where, NoAnswer> {
     let PlaceArgs { config_file, config_dir, state_dir, journal } = place;
     match (state_dir, journal) {
         (state_dir, Some(journal)) => {
@@ -178,7 +177,7 @@ fn looked_for(place: &PlaceArgs) -> Result<Where, Unanswered> {
         sources::of(&SourceArgs { config_file: config_file.clone(), config_dir: config_dir.clone() });
     let conf = match native::load(&sources) {
         Ok(loaded) => loaded.conf,
-        Err(errors) => return Err(Unanswered::new(Exit::Config, errors.to_string())),
+        Err(errors) => return Err(NoAnswer::new(Exit::Config, errors.to_string())),
     };
     Ok(Where {
         state_dir: conf.state_folder(),
@@ -199,7 +198,7 @@ pub(super) fn print_json(value: &impl Serialize) -> Exit {
     }
 }
 
-/// What came from elsewhere, on one line and harmless to a terminal.
+/// Makes foreign text one line that is harmless to a terminal.
 pub(super) fn clean(text: &str) -> Cow<'_, str> {
     tap::clean_text(text)
 }
@@ -248,7 +247,7 @@ pub(super) fn table_within(
     table(&rows)
 }
 
-/// How many columns a table takes.
+/// Returns the width of a table in columns.
 pub(super) fn breadth(rows: &[Vec<String>]) -> usize {
     let widths = widths(rows);
     widths.iter().sum::<usize>() + 2 * widths.len().saturating_sub(1)

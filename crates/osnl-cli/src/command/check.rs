@@ -1,32 +1,56 @@
 //! `osnl check`: reads, checks and explains a configuration, and looks into its journal for what no action of it
 //! would deliver.
 //!
-//! Without `--connect` nobody is contacted. With it, brokers, targets and files are tried as [`Native::probe`] says:
+//! Without `--connect` it makes no connection. With it, brokers, targets and files are tried as [`Native::probe`]
+//! says:
 //! nothing is consumed, made or changed.
 //!
 //! | ends with | when |
 //! | --- | --- |
 //! | 0 | the configuration can be used, and what was tried is there |
-//! | 69 | it can be used, and something is not there or lets nobody in |
+//! | 69 | it can be used, and something is missing or refuses access |
 //! | 78 | it cannot be used; nothing is tried |
 
 mod report;
 
-use osnl_config::Finding;
+use std::time::Duration;
+
+use clap::Args;
 use osnl::action::http::HttpOptions;
 use osnl::native::{self, Native, Sources, Verdict};
+use osnl_config::Finding;
 
 use self::report::Report;
-use super::sources::{self, Looked, Refused};
+use super::sources::{self, AnyConf, ConfRefusal};
 use crate::app;
-use crate::args::{CheckFormat, CheckRunArgs};
 use crate::exit::Exit;
+use crate::flags::{CheckArgs, Format, duration};
 use crate::output;
 
 /// Something to say about the configuration, with its parts where they are known.
-pub(super) struct Said {
+pub(super) struct Note {
     pub(super) text: String,
     finding: Option<Finding>,
+}
+
+/// The flags of `osnl check`.
+#[derive(Debug, Args)]
+#[command(after_help = "Ends with 0, with 78 if the configuration cannot be used, \
+                  or with 69 if --connect does not reach something.\n\n\
+                  Examples:\n  osnl check --config-file /etc/osnl/osnl.conf\n  \
+                  osnl check --connect --format json | jq '.probes[] | select(.verdict != \"ok\")'")]
+pub(crate) struct CheckRunArgs {
+    #[command(flatten)]
+    pub(crate) of: CheckArgs,
+    /// Try brokers, queues, targets and files too; changes nothing
+    #[arg(long)]
+    pub(crate) connect: bool,
+    /// Give up on --connect after this long, such as 5s
+    #[arg(long, value_name = "DURATION", default_value = "15s", value_parser = duration)]
+    pub(crate) timeout: Duration,
+    /// Print sentences, or one object of JSON
+    #[arg(long, value_enum, default_value_t = Format::Text, value_name = "FORMAT")]
+    pub(crate) format: Format,
 }
 
 pub(crate) fn run(args: &CheckRunArgs) -> Exit {
@@ -34,8 +58,8 @@ pub(crate) fn run(args: &CheckRunArgs) -> Exit {
         Ok(found) => found,
         Err(refused) => {
             match args.format {
-                CheckFormat::Text => sources::complain(&refused.to_string()),
-                CheckFormat::Json => {
+                Format::Text => sources::complain(&refused.to_string()),
+                Format::Json => {
                     output::print(&report::refused(&errors(refused)));
                 }
             }
@@ -44,8 +68,8 @@ pub(crate) fn run(args: &CheckRunArgs) -> Exit {
     };
     let mut warnings = warnings;
     match native.orphans() {
-        Ok(found) => warnings.extend(found.iter().map(Said::plain)),
-        Err(error) => warnings.push(Said::plain(format!("[journal] connection: the file {error}"))),
+        Ok(found) => warnings.extend(found.iter().map(Note::plain)),
+        Err(error) => warnings.push(Note::plain(format!("[journal] connection: the file {error}"))),
     }
     let mut report = Report { explanation: native.explain(), warnings, probes: None };
     if args.connect {
@@ -59,42 +83,42 @@ pub(crate) fn run(args: &CheckRunArgs) -> Exit {
         }
     }
     let printed = match args.format {
-        CheckFormat::Text => output::print_tinted(&report.text(), report::tint),
-        CheckFormat::Json => output::print(&report.json()),
+        Format::Text => output::print_tinted(&report.text(), report::tint),
+        Format::Json => output::print(&report.json()),
     };
     let failed = report.probes.iter().flatten().any(|probe| probe.verdict == Verdict::Failed);
     if failed { Exit::Unavailable } else { printed }
 }
 
-/// With what [`Loaded::never_sent`](native::Loaded::never_sent) finds: of interest to who checks a configuration only.
-fn judged(looked: Looked) -> Result<(Native, Vec<Said>), Refused> {
+/// Adds what [`Loaded::never_sent`](native::Loaded::never_sent) finds: it concerns only the check of a configuration.
+fn judged(looked: AnyConf) -> Result<(Native, Vec<Note>), ConfRefusal> {
     let looked = match looked {
-        Looked::Native(mut loaded) => {
+        AnyConf::Native(mut loaded) => {
             loaded.warnings = loaded.all_warnings();
-            Looked::Native(loaded)
+            AnyConf::Native(loaded)
         }
-        legacy @ (Looked::K2hr3Osnl(_) | Looked::OssWatcher(_)) => legacy,
+        legacy @ (AnyConf::K2hr3Osnl(_) | AnyConf::OssWatcher(_)) => legacy,
     };
     meaning(looked)
 }
 
 /// A `k2hr3_osnl.conf` is explained as what it means in the native form.
-pub(super) fn meaning(looked: Looked) -> Result<(Native, Vec<Said>), Refused> {
+pub(super) fn meaning(looked: AnyConf) -> Result<(Native, Vec<Note>), ConfRefusal> {
     match looked {
-        Looked::Native(loaded) => {
-            Ok((loaded.conf, loaded.warnings.into_iter().map(|warning| Said::of(warning.0)).collect()))
+        AnyConf::Native(loaded) => {
+            Ok((loaded.conf, loaded.warnings.into_iter().map(|warning| Note::of(warning.0)).collect()))
         }
-        Looked::OssWatcher(loaded) => {
-            let warnings = loaded.warnings.iter().map(|warning| Said::of(warning.0.clone())).collect();
+        AnyConf::OssWatcher(loaded) => {
+            let warnings = loaded.warnings.iter().map(|warning| Note::of(warning.0.clone())).collect();
             Ok((loaded.native.conf, warnings))
         }
-        Looked::K2hr3Osnl(loaded) => {
-            let document = loaded.document().map_err(|error| Refused::Other(error.to_string()))?;
+        AnyConf::K2hr3Osnl(loaded) => {
+            let document = loaded.document().map_err(|error| ConfRefusal::Other(error.to_string()))?;
             let texts = [("k2hr3_osnl.conf".to_owned(), document.text(true))];
-            let native = native::load_texts(&texts, &Sources::default()).map_err(Refused::Native)?;
-            let mut warnings: Vec<Said> =
-                loaded.warnings.iter().map(|warning| Said::of(warning.0.clone())).collect();
-            warnings.extend(loaded.manual_differences().into_iter().map(|what| Said {
+            let native = native::load_texts(&texts, &Sources::default()).map_err(ConfRefusal::Native)?;
+            let mut warnings: Vec<Note> =
+                loaded.warnings.iter().map(|warning| Note::of(warning.0.clone())).collect();
+            warnings.extend(loaded.manual_differences().into_iter().map(|what| Note {
                 text: format!("manual and program of k2hr3_osnl differ; here counts {what}"),
                 finding: None,
             }));
@@ -103,16 +127,16 @@ pub(super) fn meaning(looked: Looked) -> Result<(Native, Vec<Said>), Refused> {
     }
 }
 
-fn errors(refused: Refused) -> Vec<Said> {
+fn errors(refused: ConfRefusal) -> Vec<Note> {
     match refused {
-        Refused::Native(errors) => errors.0.into_iter().map(|error| Said::of(error.0)).collect(),
-        Refused::Other(words) => {
-            words.lines().map(|line| Said { text: line.to_owned(), finding: None }).collect()
+        ConfRefusal::Native(errors) => errors.0.into_iter().map(|error| Note::of(error.0)).collect(),
+        ConfRefusal::Other(words) => {
+            words.lines().map(|line| Note { text: line.to_owned(), finding: None }).collect()
         }
     }
 }
 
-impl Said {
+impl Note {
     fn plain(text: impl ToString) -> Self {
         Self { text: text.to_string(), finding: None }
     }

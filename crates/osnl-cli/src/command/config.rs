@@ -5,19 +5,60 @@
 //!
 //! `osnl config reference` reads nothing: it prints every section and option that this build has.
 
+use clap::{Args, Subcommand, ValueEnum};
 use osnl::native;
 use serde_json::json;
 
-use super::sources::{self, Looked};
-use crate::args::{CheckFormat, ConfigReferenceArgs, ConfigShowArgs, ReferenceFormat};
+use super::sources::{self, AnyConf};
 use crate::exit::Exit;
+use crate::flags::{CheckArgs, Format};
 use crate::output;
 use crate::terminal::Tone;
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum ConfigCommand {
+    /// Print the effective configuration, each value with its origin
+    Show(ConfigShowArgs),
+    /// Print every section and option, with defaults
+    Reference(ConfigReferenceArgs),
+}
+
+/// The flags of `osnl config show`.
+#[derive(Debug, Args)]
+#[command(after_help = "Example, from k2hr3_osnl's form to osnl's:\n  \
+                  osnl config show --show-secrets --k2hr3-osnl k2hr3-osnl.conf > osnl.conf")]
+pub(crate) struct ConfigShowArgs {
+    #[command(flatten)]
+    pub(crate) of: CheckArgs,
+    /// Print passwords too; without it they are ***
+    #[arg(long)]
+    pub(crate) show_secrets: bool,
+    /// text is a file that means the same; json for scripts
+    #[arg(long, value_enum, default_value_t = Format::Text, value_name = "FORMAT")]
+    pub(crate) format: Format,
+}
+
+/// The flags of `osnl config reference`.
+#[derive(Debug, Args)]
+#[command(after_help = "Example:\n  osnl config reference | less")]
+pub(crate) struct ConfigReferenceArgs {
+    /// text for reading; markdown is docs/reference/configuration.md; json for scripts
+    #[arg(long, value_enum, default_value_t = ReferenceFormat::Text, value_name = "FORMAT")]
+    pub(crate) format: ReferenceFormat,
+}
+
+/// The form of the reference.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum ReferenceFormat {
+    Text,
+    Markdown,
+    Json,
+}
 
 pub(crate) fn show(args: &ConfigShowArgs) -> Exit {
     let document =
         sources::look(&args.of).map_err(|refused| refused.to_string()).and_then(|looked| match looked {
-            Looked::Native(loaded) => {
+            AnyConf::Native(loaded) => {
                 sources::warn(&loaded.warnings);
                 let document = loaded.document();
                 match document.reads_back() {
@@ -27,19 +68,19 @@ pub(crate) fn show(args: &ConfigShowArgs) -> Exit {
                         .to_owned()),
                 }
             }
-            Looked::K2hr3Osnl(loaded) => {
+            AnyConf::K2hr3Osnl(loaded) => {
                 sources::warn(&loaded.warnings);
                 loaded.document().map_err(|error| error.to_string())
             }
-            Looked::OssWatcher(loaded) => {
+            AnyConf::OssWatcher(loaded) => {
                 sources::warn(&loaded.warnings);
                 Ok(loaded.document())
             }
         });
     match document {
         Ok(document) => match args.format {
-            CheckFormat::Text => output::print_tinted(&document.text(args.show_secrets), tint),
-            CheckFormat::Json => {
+            Format::Text => output::print_tinted(&document.text(args.show_secrets), tint),
+            Format::Json => {
                 let shown = if args.show_secrets { document } else { document.hidden() };
                 output::print(&format!("{}\n", values(&shown)))
             }

@@ -1,5 +1,6 @@
 //! `osnl deliveries`: what the journal holds, and what becomes of it.
 
+mod args;
 mod show;
 pub(super) mod who;
 
@@ -7,12 +8,14 @@ use std::io::{IsTerminal as _, Write as _};
 
 use osnl::control::{Changes, Delivery, List, Paused, Request, Which};
 
+pub(crate) use self::args::DeliveriesArgs;
+use self::args::{ChangeArgs, DeliveriesCommand, FilterArgs};
 pub(super) use self::who::asks;
 use super::asking::{
-    Respondent, Unanswered, age, breadth, clean, print, print_json, print_tinted, short, table,
+    NoAnswer, Respondent, age, breadth, clean, print, print_json, print_tinted, short, table,
 };
-use crate::args::{ChangeArgs, ControlFormat, DeliveriesArgs, DeliveriesCommand, FilterArgs};
 use crate::exit::Exit;
+use crate::flags::{Format, PlaceArgs};
 use crate::output;
 use crate::terminal::{self, Tone};
 
@@ -20,7 +23,7 @@ pub(crate) fn run(args: &DeliveriesArgs) -> Exit {
     asked(&args.command).unwrap_or_else(|error| error.complain())
 }
 
-fn asked(command: &DeliveriesCommand) -> Result<Exit, Unanswered> {
+fn asked(command: &DeliveriesCommand) -> Result<Exit, NoAnswer> {
     let by = asks;
     match command {
         DeliveriesCommand::List(args) => {
@@ -31,8 +34,8 @@ fn asked(command: &DeliveriesCommand) -> Result<Exit, Unanswered> {
             };
             let list: List = Respondent::of(&args.place)?.ask(&request)?;
             Ok(match args.format.format {
-                ControlFormat::Json => print_json(&list),
-                ControlFormat::Text => print_tinted(&listed(&list, terminal::columns()), tint),
+                Format::Json => print_json(&list),
+                Format::Text => print_tinted(&listed(&list, terminal::columns()), tint),
             })
         }
         DeliveriesCommand::Show(args) => show::run(args),
@@ -65,15 +68,11 @@ fn asked(command: &DeliveriesCommand) -> Result<Exit, Unanswered> {
     }
 }
 
-fn change(
-    args: &ChangeArgs,
-    ask: bool,
-    request: &dyn Fn(Which, bool) -> Request,
-) -> Result<Exit, Unanswered> {
+fn change(args: &ChangeArgs, ask: bool, request: &dyn Fn(Which, bool) -> Request) -> Result<Exit, NoAnswer> {
     let filter = which(&args.ids, &args.filter);
     if filter == Which::default() && !args.how.all {
         let why = "which ones? Name numbers, a filter such as --action, or --all";
-        return Err(Unanswered::new(Exit::Usage, why));
+        return Err(NoAnswer::new(Exit::Usage, why));
     }
     let mut respondent = Respondent::of(&args.place)?;
     if ask && !args.how.dry_run {
@@ -86,19 +85,19 @@ fn change(
     let request = request(filter, args.how.dry_run);
     let changes: Changes = respondent.ask(&request)?;
     let printed = match args.format.format {
-        ControlFormat::Json => print_json(&changes),
-        ControlFormat::Text => print(&changed(&request, &changes)),
+        Format::Json => print_json(&changes),
+        Format::Text => print(&changed(&request, &changes)),
     };
     Ok(if printed == Exit::Done && changes.refused > 0 { Exit::Failed } else { printed })
 }
 
 #[expect(clippy::print_stderr, reason = "a question is no output")]
-fn agreed(count: u64) -> Result<bool, Unanswered> {
+fn agreed(count: u64) -> Result<bool, NoAnswer> {
     let ends = "their effects will never happen";
     if !std::io::stdin().is_terminal() {
         let why =
             format!("{} would be discarded: {ends}; --yes does it, --dry-run shows it", deliveries(count));
-        return Err(Unanswered::new(Exit::Usage, why));
+        return Err(NoAnswer::new(Exit::Usage, why));
     }
     eprint!("discard {}? {ends} [y/N] ", deliveries(count));
     // A question that nobody sees is answered by no.
@@ -108,13 +107,9 @@ fn agreed(count: u64) -> Result<bool, Unanswered> {
     Ok(read.is_ok() && matches!(line.trim(), "y" | "Y" | "yes"))
 }
 
-fn pause(
-    place: &crate::args::PlaceArgs,
-    format: ControlFormat,
-    request: &Request,
-) -> Result<Exit, Unanswered> {
+fn pause(place: &PlaceArgs, format: Format, request: &Request) -> Result<Exit, NoAnswer> {
     let paused: Paused = Respondent::of(place)?.ask(request)?;
-    if format == ControlFormat::Json {
+    if format == Format::Json {
         return Ok(print_json(&paused));
     }
     let action = clean(&paused.action).into_owned();

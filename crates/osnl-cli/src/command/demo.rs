@@ -18,6 +18,7 @@
 //!
 //! Exit status: 0 when everything ended as it must, 1 when not, 130 after a signal.
 
+mod args;
 mod board;
 mod broker;
 mod cloud;
@@ -48,9 +49,11 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+pub(crate) use self::args::DemoArgs;
+use self::args::DemoScenario;
 use self::broker::Broker;
 use self::cloud::Cloud;
-use self::parts::{Assembled, Parts};
+use self::parts::{Assembly, Parts};
 use self::play::{Pace, Play};
 use self::recording::Recording;
 use self::screen::{Picture, Screen};
@@ -59,18 +62,15 @@ use self::story::Story;
 use self::summary::{End, Figures, Summary};
 use self::voice::{Tone, Voice};
 use crate::app;
-use crate::args::{DemoArgs, DemoFormat, DemoScenario};
 use crate::exit::Exit;
+use crate::flags::Format;
 
-/// How long everything takes on a terminal, without `--rate`.
+/// The length of the demo on a terminal, without `--rate`.
 const SHOW: Duration = Duration::from_secs(5);
 /// Nothing moves for so long: something is wrong.
 const DEADLINE: Duration = Duration::from_secs(20);
 /// The seed of the failures: another than that of the events, so that both are as if thrown for themselves.
 const FAULTS: u64 = 0x6661_756c_7473;
-
-/// The size of a live screen, as it can be typed.
-pub(crate) type ScreenSize = crate::terminal::Size;
 
 /// Runs the demo.
 #[expect(clippy::print_stderr, reason = "what keeps the demo from starting; there is no log")]
@@ -91,8 +91,8 @@ async fn tell(args: &DemoArgs) -> anyhow::Result<Exit> {
     let no_colour = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
     let colour = crate::terminal::coloured() || (args.screen.is_some() && !no_colour);
     let (screen, voice) = match args.format {
-        DemoFormat::Json => (None, Voice::Json { since: Instant::now() }),
-        DemoFormat::Text => match Screen::on_stdout(args.screen, colour) {
+        Format::Json => (None, Voice::Json { since: Instant::now() }),
+        Format::Text => match Screen::on_stdout(args.screen, colour) {
             Some(screen) => {
                 let voice = screen.voice();
                 (Some(screen), voice)
@@ -141,7 +141,7 @@ struct Demo<'a> {
     story: Arc<Story>,
     k2hr3: StandIn,
     counters: Arc<Counters>,
-    assembled: Assembled,
+    assembled: Assembly,
 }
 
 impl<'a> Demo<'a> {
@@ -168,7 +168,7 @@ impl<'a> Demo<'a> {
     /// Runs it to its end; what still waits in queues is not known yet.
     async fn run(self, args: &DemoArgs, pace: Pace, screen: Option<&Screen>) -> anyhow::Result<Summary> {
         let Self { broker, cloud, story, k2hr3, counters, assembled } = self;
-        let Assembled { daemon, mut listening, breaker, routes, queues: _ } = assembled;
+        let Assembly { daemon, mut listening, breaker, routes, queues: _ } = assembled;
         let expected = k2hr3.hosts().into_iter().map(|(cuk, host)| (cuk, host.addresses)).collect();
         let (story, k2hr3) = (&*story, &k2hr3);
         let mut play = Play { cloud, broker, routes: &routes, k2hr3, story, expected };

@@ -8,17 +8,42 @@ mod summary;
 
 use std::fmt::Write as _;
 
+use clap::{Args, ValueEnum};
 use osnl_config::nearest;
 use osnl_model::catalogue::{self, Event, Field, Form};
 use serde_json::{Value, json};
 
 use super::sources;
-use crate::args::{EventsArgs, EventsFormat};
 use crate::exit::Exit;
 use crate::output;
 
 /// Names that are offered for one that is not known.
 const OFFERED: usize = 5;
+
+/// The flags of `osnl events`.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:\n  osnl events\n  osnl events neutron\n  osnl events port.delete.end\n  \
+                  osnl events nova instance.create.end --format json")]
+pub(crate) struct EventsArgs {
+    /// Which service, or an event whatever its service [default: all services]
+    #[arg(value_name = "SERVICE")]
+    pub(crate) service: Option<String>,
+    /// Which event, or the beginning of several
+    #[arg(value_name = "EVENT")]
+    pub(crate) event: Option<String>,
+    /// Print text or JSON; markdown is a summary of all events
+    #[arg(long, value_enum, default_value_t = EventsFormat::Text, value_name = "FORMAT")]
+    pub(crate) format: EventsFormat,
+}
+
+/// The form of the output of `osnl events`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum EventsFormat {
+    Text,
+    Json,
+    // docs/reference/events.md
+    Markdown,
+}
 
 pub(crate) fn run(args: &EventsArgs) -> Exit {
     let found = match look(args) {
@@ -36,18 +61,18 @@ pub(crate) fn run(args: &EventsArgs) -> Exit {
     output::print(&text)
 }
 
-/// What was asked for.
-enum Found {
+/// The answer to a request.
+enum Selection {
     Services,
     Events(Vec<&'static Event>),
     /// All of one event type.
     One(Vec<&'static Event>),
 }
 
-fn look(args: &EventsArgs) -> Result<Found, String> {
+fn look(args: &EventsArgs) -> Result<Selection, String> {
     let services: Vec<&str> = catalogue::services().iter().map(|(name, _)| *name).collect();
     let (service, event) = match (&args.service, &args.event) {
-        (None, _) => return Ok(Found::Services),
+        (None, _) => return Ok(Selection::Services),
         // An event says which service it is of.
         (Some(name), None) if name.contains('.') && !services.contains(&name.as_str()) => (None, Some(name)),
         (Some(name), event) => (Some(name), event.as_ref()),
@@ -59,11 +84,11 @@ fn look(args: &EventsArgs) -> Result<Found, String> {
     }
     let of_service = |event: &&'static Event| service.is_none_or(|name| event.service == name);
     let Some(name) = event else {
-        return Ok(Found::Events(catalogue::events().iter().filter(of_service).collect()));
+        return Ok(Selection::Events(catalogue::events().iter().filter(of_service).collect()));
     };
     let found: Vec<&Event> = catalogue::find(name).into_iter().filter(of_service).collect();
     if !found.is_empty() {
-        return Ok(Found::One(found));
+        return Ok(Selection::One(found));
     }
     let below: Vec<&Event> = catalogue::events()
         .iter()
@@ -73,7 +98,7 @@ fn look(args: &EventsArgs) -> Result<Found, String> {
         })
         .collect();
     if !below.is_empty() {
-        return Ok(Found::Events(below));
+        return Ok(Selection::Events(below));
     }
     let mut offered = catalogue::alike(name, OFFERED);
     offered.retain(|known| catalogue::find(known).into_iter().any(|event| of_service(&event)));
@@ -87,7 +112,7 @@ fn look(args: &EventsArgs) -> Result<Found, String> {
     ))
 }
 
-impl Found {
+impl Selection {
     fn events(&self) -> Vec<&'static Event> {
         match self {
             Self::Services => catalogue::events().iter().collect(),

@@ -1,6 +1,6 @@
-//! `osnl explain`: for an event from a file, the journal or the ring of what no rule wanted, what each rule of the
-//! configuration says of it, and what a rule that fires would do; with `--rules`, what other rules would change. Contacts
-//! nobody.
+//! `osnl explain`: for an event from a file, the journal or the ring of unmatched messages, the verdict of each rule of
+//! the configuration, and the effect of a rule that fires; with `--rules`, what other rules would change. Makes no
+//! connection but to the daemon.
 //!
 //! | ends with | when |
 //! | --- | --- |
@@ -19,11 +19,12 @@ use osnl::native::Native;
 use osnl::unmatched::{self, Unmatched};
 use serde_json::{Value, json};
 
-pub(crate) use self::args::{ExplainArgs, ExplainFormat};
+pub(crate) use self::args::ExplainArgs;
 use super::saved_events::{
-    self, Out, Refused, about, about_json, masked, tint, verdict, verdict_json, would, would_json,
+    self, Out, Refusal, about, about_json, masked, tint, verdict, verdict_json, would, would_json,
 };
 use crate::exit::Exit;
+use crate::flags::Format;
 
 pub(crate) fn run(args: &ExplainArgs) -> Exit {
     if let Some(rules) = &args.rules {
@@ -34,11 +35,11 @@ pub(crate) fn run(args: &ExplainArgs) -> Exit {
     saved_events::with_configuration(&args.of, &args.rule, args.listener.as_deref(), |conf| look(args, conf))
 }
 
-fn look(args: &ExplainArgs, conf: &Native) -> Result<Exit, Refused> {
+fn look(args: &ExplainArgs, conf: &Native) -> Result<Exit, Refusal> {
     if args.counts {
         return counts::show(args, saved_events::journal(conf)?);
     }
-    let mut out = if args.format == ExplainFormat::Text { Out::tinted(tint) } else { Out::plain() };
+    let mut out = if args.format == Format::Text { Out::tinted(tint) } else { Out::plain() };
     let (mut seen, mut fired) = (0_u64, 0_u64);
     for (name, subject) in subjects(args, conf)? {
         let mut verdicts = explain(conf, &subject, args.listener.as_deref());
@@ -47,20 +48,20 @@ fn look(args: &ExplainArgs, conf: &Native) -> Result<Exit, Refused> {
         seen += 1;
         fired += u64::from(verdicts.iter().any(|verdict| verdict.ruling.fires()));
         match args.format {
-            ExplainFormat::Text => out.line(&text(&name, &subject, &verdicts)),
-            ExplainFormat::Json => out.json(object(&name, &subject, &verdicts)),
+            Format::Text => out.line(&text(&name, &subject, &verdicts)),
+            Format::Json => out.json(object(&name, &subject, &verdicts)),
         }
     }
     if seen == 0 {
         saved_events::say("there is no such event");
-    } else if args.format == ExplainFormat::Text && seen > 1 {
+    } else if args.format == Format::Text && seen > 1 {
         out.line(&format!("{fired} of {seen} events fire a rule"));
     }
     Ok(out.end(if fired > 0 { Exit::Done } else { Exit::Failed }))
 }
 
-/// What is to be explained, by name.
-fn subjects(args: &ExplainArgs, conf: &Native) -> Result<Vec<(String, Subject)>, Refused> {
+/// Returns the events to explain, by name.
+fn subjects(args: &ExplainArgs, conf: &Native) -> Result<Vec<(String, Subject)>, Refusal> {
     if let Some(wanted) = &args.unmatched {
         let found = ring(conf)?;
         let mut found: Vec<_> =
@@ -83,8 +84,8 @@ fn subjects(args: &ExplainArgs, conf: &Native) -> Result<Vec<(String, Subject)>,
     Ok(files.iter().map(|(name, saved)| (format!("{name}:{}", saved.line), Subject::saved(saved))).collect())
 }
 
-/// What no rule wanted.
-fn ring(conf: &Native) -> Result<Vec<Unmatched>, Refused> {
+/// Returns the messages that no rule matched, from the daemon.
+fn ring(conf: &Native) -> Result<Vec<Unmatched>, Refusal> {
     let journal = saved_events::journal(conf)?;
     unmatched::read(journal, usize::MAX).map_err(|error| {
         let file = masked(&journal.display().to_string());

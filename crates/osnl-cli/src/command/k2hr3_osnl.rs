@@ -4,15 +4,15 @@ use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use osnl_config::{Warning, in_words};
+use clap::{Parser, ValueEnum};
 use osnl::daemon::DaemonError;
 use osnl::k2hr3::{Conf, HiddenInputs, Level, LogFile};
 use osnl::metrics::Counters;
+use osnl_config::{Warning, in_words};
 use osnl_transport::{Transport, transport};
 use tracing::level_filters::LevelFilter;
 
 use crate::app::{self, Signals};
-use crate::args::{K2hr3OsnlArgs, LevelFlag};
 use crate::exit::Exit;
 use crate::logging::{self, Destination};
 use crate::output;
@@ -21,6 +21,47 @@ use crate::output;
 const DEFAULT_PATHS: [&str; 2] = ["etc/k2hr3/k2hr3_osnl.conf", "etc/k2hr3/k2hr3-osnl.conf"];
 /// The version of k2hr3_osnl that this replaces.
 const REPLACES: &str = "1.0.8";
+
+/// The flags of k2hr3_osnl 1.0.8.
+#[derive(Debug, Parser)]
+#[command(
+    name = "k2hr3-osnl",
+    about = "Listens to OpenStack notifications and deletes the hosts that are gone from K2HR3",
+    after_help = "Example:\n  k2hr3-osnl -c /etc/k2hr3/k2hr3-osnl.conf -d debug",
+    infer_long_args = true,
+    disable_version_flag = true
+)]
+pub(crate) struct K2hr3OsnlArgs {
+    /// Configuration file [default: /etc/k2hr3/k2hr3_osnl.conf, else /etc/k2hr3/k2hr3-osnl.conf]
+    #[arg(short = 'c', long, value_name = "FILE")]
+    pub(crate) config_file: Option<PathBuf>,
+    /// Level of this program's log lines [default: debug_level of the file]
+    #[arg(short = 'd', value_name = "LEVEL")]
+    pub(crate) debug_level: Option<LevelFlag>,
+    /// Level of the libraries' log lines [default: libs_debug_level of the file]
+    #[arg(short = 'l', value_name = "LEVEL")]
+    pub(crate) libs_debug_level: Option<LevelFlag>,
+    /// Log file instead of stderr [default: log_file of the file]
+    #[arg(short = 'f', value_name = "FILE", value_parser = clap::builder::NonEmptyStringValueParser::new())]
+    pub(crate) log_file: Option<String>,
+    /// Print the version and exit
+    #[arg(short = 'v')]
+    pub(crate) version: bool,
+    /// The name it was called by, which names its folder `conf.d`.
+    #[arg(skip = "k2hr3-osnl")]
+    pub(crate) program: String,
+}
+
+/// A level on the command line.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum LevelFlag {
+    Debug,
+    Info,
+    Warn,
+    Error,
+    // Acts as warn.
+    Critical,
+}
 
 pub(crate) fn run(args: &K2hr3OsnlArgs) -> Exit {
     if args.version {

@@ -6,28 +6,29 @@
 //! | `words.rs` | those words, by page |
 //! | `markdown.rs` | the commands as pages of the book |
 
+pub(crate) mod args;
 mod markdown;
 mod page;
 mod words;
 
-use crate::args::man::{self, ManFormat};
-use crate::args::{CompletionsArgs, ManArgs};
+pub(crate) use self::args::{CompletionsArgs, ManArgs};
+use self::args::{Definition, ManFormat};
 use crate::exit::Exit;
 use crate::output::{print, print_bytes};
 
-pub(crate) fn man(args: &ManArgs) -> Exit {
+pub(crate) fn man(args: &ManArgs, osnl: Definition) -> Exit {
     match args.format {
-        ManFormat::Roff => page::of(&args.page).map_or(Exit::Failed, |page| print(&page)),
+        ManFormat::Roff => page::of(&args.page, osnl).map_or(Exit::Failed, |page| print(&page)),
         ManFormat::Markdown => {
-            let pages = man::command(&args.page).map(markdown::pages);
+            let pages = args::command(&args.page, osnl).map(markdown::pages);
             print(&pages.unwrap_or_else(|| osnl::native::reference().markdown()))
         }
     }
 }
 
-pub(crate) fn completions(args: &CompletionsArgs) -> Exit {
+pub(crate) fn completions(args: &CompletionsArgs, osnl: Definition) -> Exit {
     let mut script = Vec::new();
-    let (mut command, name) = man::completed(args.program);
+    let (mut command, name) = args::completed(args.program, osnl);
     clap_complete::generate(args.shell, &mut command, name, &mut script);
     print_bytes(&script)
 }

@@ -1,21 +1,43 @@
 //! `oss_watcher`: that program's configuration file and flags, its calls, without its losses.
 
 use std::io::{self, Write as _};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use osnl_config::{ConfigErrors, LogFile, in_words};
+use clap::Parser;
 use osnl::action::http::HttpOptions;
 use osnl::metrics::Counters;
 use osnl::oss;
 use osnl::oss::conf::{Conf, Loaded, default_files};
+use osnl_config::{ConfigErrors, LogFile, in_words};
 use tracing::level_filters::LevelFilter;
 
 use crate::app::{self, Signals};
-use crate::args::OssWatcherArgs;
 use crate::exit::Exit;
 use crate::logging::{self, Destination, Settings, Style};
 use crate::output;
+
+/// The flags of oss_watcher 2015.1.
+#[derive(Debug, Parser)]
+#[command(
+    name = "oss-watcher",
+    about = "Listens to OpenStack notifications and tells plug-ins which addresses come and go",
+    after_help = "Example:\n  oss-watcher --config-file=/etc/oss_framework/oss.conf",
+    infer_long_args = true,
+    disable_version_flag = true
+)]
+pub(crate) struct OssWatcherArgs {
+    /// Configuration file, later ones over earlier ones [default: oss_framework.conf and oss_watcher.conf in
+    /// ~/.oss_framework, ~, /etc/oss_framework, /etc]
+    #[arg(long, value_name = "PATH")]
+    pub(crate) config_file: Vec<PathBuf>,
+    /// Folder whose *.conf are read after the files, sorted by name
+    #[arg(long, value_name = "DIR")]
+    pub(crate) config_dir: Vec<PathBuf>,
+    /// Print the version and exit
+    #[arg(long)]
+    pub(crate) version: bool,
+}
 
 pub(crate) fn run(args: &OssWatcherArgs) -> Exit {
     if args.version {
@@ -72,7 +94,7 @@ fn start(loaded: &Loaded) -> anyhow::Result<Exit> {
     })?
 }
 
-/// What the program says at its start, with the separators that it lacks in places: monitoring looks for these.
+/// Logs the lines of oss_watcher's start, with the separators that it lacks in places: monitoring looks for these.
 fn announce(loaded: &Loaded) {
     let conf = &loaded.conf;
     tracing::info!(target: "oss_watcher::service", "Listen queue {}", conf.watch_queue);

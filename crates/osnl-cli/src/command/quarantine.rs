@@ -17,12 +17,12 @@ use self::args::WhichArgs;
 pub(crate) use self::args::{QuarantineArgs, QuarantineCommand};
 use self::args::{QuarantineDiscardArgs, QuarantineExportArgs, QuarantineListArgs, QuarantineShowArgs};
 use super::asking::{
-    Respondent, Unanswered, age, breadth, clean, print, print_bytes, print_json, print_tinted, short, table,
+    NoAnswer, Respondent, age, breadth, clean, print, print_bytes, print_json, print_tinted, short, table,
     table_within,
 };
 use super::deliveries::asks;
-use crate::args::ControlFormat;
 use crate::exit::Exit;
+use crate::flags::Format;
 use crate::output;
 use crate::terminal::{self, Tone};
 
@@ -37,29 +37,29 @@ pub(crate) fn run(args: &QuarantineArgs) -> Exit {
     done.unwrap_or_else(|error| error.complain())
 }
 
-fn list(args: &QuarantineListArgs) -> Result<Exit, Unanswered> {
+fn list(args: &QuarantineListArgs) -> Result<Exit, NoAnswer> {
     let request =
         Request::QuarantineList { filter: which(&args.which), after: args.after, limit: args.limit };
     let list: QuarantineList = Respondent::within(&args.ask.place, args.ask.timeout)?.ask(&request)?;
     Ok(match args.ask.format.format {
-        ControlFormat::Json => print_json(&list),
-        ControlFormat::Text => print_tinted(&listed(&list, terminal::columns()), tint),
+        Format::Json => print_json(&list),
+        Format::Text => print_tinted(&listed(&list, terminal::columns()), tint),
     })
 }
 
-fn show(args: &QuarantineShowArgs) -> Result<Exit, Unanswered> {
+fn show(args: &QuarantineShowArgs) -> Result<Exit, NoAnswer> {
     let request = Request::QuarantineShow { id: args.id, raw: false };
     let show: QuarantineShow = Respondent::within(&args.ask.place, args.ask.timeout)?.ask(&request)?;
     Ok(match args.ask.format.format {
-        ControlFormat::Json => print_json(&show),
-        ControlFormat::Text => print(&text(&show)),
+        Format::Json => print_json(&show),
+        Format::Text => print(&text(&show)),
     })
 }
 
-fn export(args: &QuarantineExportArgs) -> Result<Exit, Unanswered> {
+fn export(args: &QuarantineExportArgs) -> Result<Exit, NoAnswer> {
     let request = Request::QuarantineShow { id: args.id, raw: true };
     let show: QuarantineShow = Respondent::within(&args.place, args.timeout)?.ask(&request)?;
-    let failed = |why: String| Unanswered::new(Exit::Failed, why);
+    let failed = |why: String| NoAnswer::new(Exit::Failed, why);
     let body = BASE64_STANDARD.decode(show.body_base64.unwrap_or_default());
     let body = body.map_err(|error| failed(error.to_string()))?;
     let written = match &args.output {
@@ -83,7 +83,7 @@ fn export(args: &QuarantineExportArgs) -> Result<Exit, Unanswered> {
     Ok(written)
 }
 
-fn discard(args: &QuarantineDiscardArgs) -> Result<Exit, Unanswered> {
+fn discard(args: &QuarantineDiscardArgs) -> Result<Exit, NoAnswer> {
     let filter = named(&args.which, args.how.all)?;
     let mut respondent = Respondent::within(&args.ask.place, args.ask.timeout)?;
     let request = |dry_run| Request::QuarantineDiscard { filter: filter.clone(), dry_run, by: asks() };
@@ -99,10 +99,10 @@ fn discard(args: &QuarantineDiscardArgs) -> Result<Exit, Unanswered> {
 }
 
 #[expect(clippy::print_stderr, reason = "a question is no output")]
-fn agreed(count: u64) -> Result<bool, Unanswered> {
+fn agreed(count: u64) -> Result<bool, NoAnswer> {
     if !std::io::stdin().is_terminal() {
         let why = format!("{} would be deleted for good; --yes does it, --dry-run shows it", messages(count));
-        return Err(Unanswered::new(Exit::Usage, why));
+        return Err(NoAnswer::new(Exit::Usage, why));
     }
     eprint!("delete {} for good? [y/N] ", messages(count));
     // A question that nobody sees is answered by no.
@@ -112,11 +112,11 @@ fn agreed(count: u64) -> Result<bool, Unanswered> {
     Ok(read.is_ok() && matches!(line.trim(), "y" | "Y" | "yes"))
 }
 
-/// What was done, and what was not.
-fn printed(changes: &QuarantineChanges, what: &str, format: ControlFormat) -> Exit {
+/// Prints which changes were made and which were not.
+fn printed(changes: &QuarantineChanges, what: &str, format: Format) -> Exit {
     let printed = match format {
-        ControlFormat::Json => print_json(changes),
-        ControlFormat::Text => print(&changed(changes, what)),
+        Format::Json => print_json(changes),
+        Format::Text => print(&changed(changes, what)),
     };
     if printed == Exit::Done && changes.refused > 0 { Exit::Failed } else { printed }
 }
@@ -145,11 +145,11 @@ fn which(args: &WhichArgs) -> WhichMessages {
 }
 
 /// The same, of a change: nothing is changed because nothing was said.
-fn named(args: &WhichArgs, all: bool) -> Result<WhichMessages, Unanswered> {
+fn named(args: &WhichArgs, all: bool) -> Result<WhichMessages, NoAnswer> {
     let filter = which(args);
     if filter == WhichMessages::default() && !all {
         let why = "which ones? Name numbers, a filter such as --reason, or --all";
-        return Err(Unanswered::new(Exit::Usage, why));
+        return Err(NoAnswer::new(Exit::Usage, why));
     }
     Ok(filter)
 }

@@ -1,12 +1,27 @@
 //! `osnl reload`: the daemon reads its configuration again; what has changed is printed, or why nothing was.
 
+use clap::Args;
 use osnl::control::{Reloaded, Request};
 use osnl::daemon::Reason;
 
-use super::asking::{Respondent, Unanswered, print, print_json, short};
+use super::asking::{NoAnswer, Respondent, print, print_json, short};
 use super::sources;
-use crate::args::{ControlFormat, ReloadArgs};
 use crate::exit::Exit;
+use crate::flags::{Format, FormatArgs, PlaceArgs};
+
+/// The flags of `osnl reload`.
+#[derive(Debug, Args)]
+#[command(
+    after_help = "The daemon reads what it was started with. Ends with 0, also when nothing has changed; 78 for a wrong \
+                  configuration; 1 when it needs a restart; 69 when no daemon answers.\n\n\
+                  Examples:\n  osnl reload\n  osnl reload --format json | jq '.changes[].section'"
+)]
+pub(crate) struct ReloadArgs {
+    #[command(flatten)]
+    pub(crate) place: PlaceArgs,
+    #[command(flatten)]
+    pub(crate) format: FormatArgs,
+}
 
 pub(crate) fn run(args: &ReloadArgs) -> Exit {
     let reloaded = match ask(args) {
@@ -14,11 +29,11 @@ pub(crate) fn run(args: &ReloadArgs) -> Exit {
         Err(error) => return error.complain(),
     };
     let printed = match args.format.format {
-        ControlFormat::Text => {
+        Format::Text => {
             sources::complain(&reloaded.errors.join("\n"));
             print(&text(&reloaded))
         }
-        ControlFormat::Json => print_json(&reloaded),
+        Format::Json => print_json(&reloaded),
     };
     match (reloaded.reason, printed) {
         (None, printed) => printed,
@@ -27,7 +42,7 @@ pub(crate) fn run(args: &ReloadArgs) -> Exit {
     }
 }
 
-fn ask(args: &ReloadArgs) -> Result<Reloaded, Unanswered> {
+fn ask(args: &ReloadArgs) -> Result<Reloaded, NoAnswer> {
     let mut daemon = Respondent::of_daemon(&args.place)?;
     daemon.ask(&Request::Reload { by: super::deliveries::who::asks() })
 }

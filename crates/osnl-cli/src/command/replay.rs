@@ -5,7 +5,7 @@
 //! | ends with | when |
 //! | --- | --- |
 //! | 0 | a rule fires; with `--live`, something was appended |
-//! | 1 | nothing fires, nobody has agreed, or a file cannot be read |
+//! | 1 | no rule fires, the operator has not agreed, or a file cannot be read |
 //! | 2 | the command line is wrong |
 //! | 69 | the journal cannot be opened or written, or the daemon that has it does not answer |
 //! | 78 | the configuration cannot be used |
@@ -27,12 +27,12 @@ use serde_json::{Value, json};
 
 pub(crate) use self::args::ReplayArgs;
 use self::daemon::Daemon;
-use super::explain::ExplainFormat;
 use super::saved_events::{
-    self, Out, Refused, about, about_json, masked, time, tint, verdict, verdict_json, would, would_json,
+    self, Out, Refusal, about, about_json, masked, time, tint, verdict, verdict_json, would, would_json,
 };
 use crate::app;
 use crate::exit::Exit;
+use crate::flags::Format;
 
 pub(crate) fn run(args: &ReplayArgs) -> Exit {
     saved_events::with_configuration(&args.of, &args.rule, args.listener.as_deref(), |conf| {
@@ -40,9 +40,9 @@ pub(crate) fn run(args: &ReplayArgs) -> Exit {
     })
 }
 
-fn replay(args: &ReplayArgs, conf: &Native) -> Result<Exit, Refused> {
+fn replay(args: &ReplayArgs, conf: &Native) -> Result<Exit, Refusal> {
     let daemon = if args.live { ready(conf, args)? } else { None };
-    let mut out = if args.format == ExplainFormat::Text { Out::tinted(tint) } else { Out::plain() };
+    let mut out = if args.format == Format::Text { Out::tinted(tint) } else { Out::plain() };
     let mut planned = Vec::new();
     for (name, source) in sources(args, conf)? {
         let mut plan = replay::plan(conf, source, &args.rule, args.listener.as_deref());
@@ -50,8 +50,8 @@ fn replay(args: &ReplayArgs, conf: &Native) -> Result<Exit, Refused> {
             plan.skip_delivered();
         }
         match args.format {
-            ExplainFormat::Text => out.line(&text(&name, &plan)),
-            ExplainFormat::Json => out.json(object(&name, &plan)),
+            Format::Text => out.line(&text(&name, &plan)),
+            Format::Json => out.json(object(&name, &plan)),
         }
         planned.push(plan);
     }
@@ -62,11 +62,11 @@ fn replay(args: &ReplayArgs, conf: &Native) -> Result<Exit, Refused> {
     let sums = Sums::of(&planned);
     if !args.live || sums.deliveries == 0 {
         match args.format {
-            ExplainFormat::Text => {
+            Format::Text => {
                 let next = if args.live || sums.deliveries == 0 { "" } else { "; --live appends them" };
                 out.line(&format!("{}; nothing was changed{next}", sums.text()));
             }
-            ExplainFormat::Json => out.json(sums.json(None)),
+            Format::Json => out.json(sums.json(None)),
         }
         return Ok(out.end(if sums.deliveries > 0 { Exit::Done } else { Exit::Failed }));
     }
@@ -79,17 +79,17 @@ fn replay(args: &ReplayArgs, conf: &Native) -> Result<Exit, Refused> {
         None => append(conf, &planned, Live { keep_ids: args.keep_ids, ..Live::default() })?,
     };
     match args.format {
-        ExplainFormat::Text => {
+        Format::Text => {
             let known = if copies > 0 { format!(", {copies} were kept already") } else { String::new() };
             out.line(&format!("{}; {} appended to the journal{known}", sums.text(), appended - copies));
         }
-        ExplainFormat::Json => out.json(sums.json(Some((appended - copies, copies)))),
+        Format::Json => out.json(sums.json(Some((appended - copies, copies)))),
     }
     Ok(out.end(if appended > copies { Exit::Done } else { Exit::Failed }))
 }
 
 /// Refuses before anything is shown what cannot be done afterwards, and finds the daemon that has the journal.
-fn ready(conf: &Native, args: &ReplayArgs) -> Result<Option<Daemon>, Refused> {
+fn ready(conf: &Native, args: &ReplayArgs) -> Result<Option<Daemon>, Refusal> {
     let file = saved_events::journal(conf)?;
     if !args.yes && !std::io::stdin().is_terminal() {
         return Err((Exit::Usage, "--live asks, and stdin is no terminal; say --yes".to_owned()));
@@ -98,7 +98,7 @@ fn ready(conf: &Native, args: &ReplayArgs) -> Result<Option<Daemon>, Refused> {
 }
 
 /// The events by name, in their order, each with what was done about it before.
-fn sources(args: &ReplayArgs, conf: &Native) -> Result<Vec<(String, Source)>, Refused> {
+fn sources(args: &ReplayArgs, conf: &Native) -> Result<Vec<(String, Source)>, Refusal> {
     if args.file.is_empty() {
         let reader = saved_events::reader(saved_events::journal(conf)?)?;
         let kept = args.pick.events(&reader, args.limit, false)?;
@@ -130,8 +130,8 @@ fn sources(args: &ReplayArgs, conf: &Native) -> Result<Vec<(String, Source)>, Re
     Ok(with_before.collect())
 }
 
-/// How many were appended, and how many of them were known already.
-fn append(conf: &Native, planned: &[Planned], how: Live) -> Result<(u64, u64), Refused> {
+/// Returns the number of appended events, and the number of known ones among them.
+fn append(conf: &Native, planned: &[Planned], how: Live) -> Result<(u64, u64), Refusal> {
     let JournalConf::Sqlite(options) = &conf.journal else {
         return Err((Exit::Config, "memory:// keeps nothing".to_owned()));
     };
@@ -150,7 +150,7 @@ fn append(conf: &Native, planned: &[Planned], how: Live) -> Result<(u64, u64), R
     }
 }
 
-/// What is asked for, counted.
+/// The counts of a replay.
 #[derive(Clone, Copy, Debug, Default)]
 struct Sums {
     events: usize,

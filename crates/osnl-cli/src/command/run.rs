@@ -3,6 +3,7 @@
 use std::io;
 use std::sync::Arc;
 
+use clap::Args;
 use osnl::action::http::HttpOptions;
 use osnl::assembly::BuildError;
 use osnl::journal::sqlite::OpenError;
@@ -13,9 +14,24 @@ use osnl_config::LogFile;
 use super::k2hr3_osnl::filter;
 use super::sources as files;
 use crate::app::{self, Signals};
-use crate::args::RunArgs;
 use crate::exit::Exit;
+use crate::flags::SourceArgs;
 use crate::logging::{self, Destination, Settings};
+
+/// The flags of `osnl run`.
+#[derive(Debug, Args)]
+#[command(after_help = "Variables OS_<SECTION>__<OPTION> count above files, these flags above both.\n\n\
+                  Example:\n  osnl run --config-file /etc/osnl/osnl.conf")]
+pub(crate) struct RunArgs {
+    #[command(flatten)]
+    pub(crate) sources: SourceArgs,
+    /// Log everything, as debug = true does
+    #[arg(long)]
+    pub(crate) debug: bool,
+    /// Log file instead of stderr
+    #[arg(long, value_name = "FILE")]
+    pub(crate) log_file: Option<String>,
+}
 
 pub(crate) fn run(args: &RunArgs) -> Exit {
     let mut sources = files::of(&args.sources);
@@ -104,7 +120,7 @@ fn settings(conf: &Native) -> Settings {
     Settings { destination, ours, libraries, style: logging::Style::Osnl }
 }
 
-/// What a reload says of the log.
+/// Prepares the log of a reloaded configuration.
 fn logs(conf: &Native) -> Result<Box<dyn FnOnce() + Send>, String> {
     let settings = settings(conf);
     let destination = settings.destination.clone();

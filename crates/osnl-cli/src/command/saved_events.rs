@@ -7,23 +7,23 @@ use std::io::Read as _;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
-use osnl_config::nearest;
 use clap::{Args, ValueEnum};
 use osnl::journal::DeliveryId;
 use osnl::journal::sqlite::{Filter, Kept, OpenError, Reader, State};
 use osnl::native::{JournalConf, Native};
 use osnl::saved::{self, Saved};
+use osnl_config::nearest;
 
 pub(super) use self::shown::{
     Out, about, about_json, masked, time, tint, verdict, verdict_json, would, would_json,
 };
 use super::check::meaning;
 use super::sources;
-use crate::args::{CheckArgs, moment as moments};
 use crate::exit::Exit;
+use crate::flags::{CheckArgs, moment as moments};
 
 /// Why a command ends, and with which status. One line for each thing that is wrong.
-pub(super) type Refused = (Exit, String);
+pub(super) type Refusal = (Exit, String);
 
 /// Which events of the journal.
 #[derive(Debug, Args)]
@@ -31,7 +31,7 @@ pub(crate) struct PickArgs {
     /// By its number, or that of a delivery: 17, or 17.0
     #[arg(long, value_name = "ID", value_parser = id)]
     pub(super) id: Vec<Id>,
-    /// Of this event type
+    /// Only this event type
     #[arg(long, value_name = "NAME")]
     pub(super) event_type: Option<String>,
     /// On which this rule fired at the time
@@ -129,7 +129,7 @@ impl PickArgs {
     }
 
     /// The events, oldest first: the first of them, or the last.
-    pub(super) fn events(&self, reader: &Reader, limit: u32, last: bool) -> Result<Vec<Kept>, Refused> {
+    pub(super) fn events(&self, reader: &Reader, limit: u32, last: bool) -> Result<Vec<Kept>, Refusal> {
         let failed = unreadable;
         let filter = self.filter();
         let numbers = if self.id.is_empty() {
@@ -167,7 +167,7 @@ const PART: u32 = 1000;
 
 impl PickArgs {
     /// Every event of this kind, oldest first, one after the other: all of a large journal at once would fill memory.
-    pub(super) fn each(&self, reader: &Reader, mut what: impl FnMut(&Kept)) -> Result<(), Refused> {
+    pub(super) fn each(&self, reader: &Reader, mut what: impl FnMut(&Kept)) -> Result<(), Refusal> {
         if !self.id.is_empty() {
             self.events(reader, u32::MAX, false)?.iter().for_each(what);
             return Ok(());
@@ -196,7 +196,7 @@ pub(super) fn with_configuration(
     of: &CheckArgs,
     rules: &[String],
     listener: Option<&str>,
-    what: impl FnOnce(&Native) -> Result<Exit, Refused>,
+    what: impl FnOnce(&Native) -> Result<Exit, Refusal>,
 ) -> Exit {
     let done = configuration(of).and_then(|conf| {
         for rule in rules {
@@ -211,7 +211,7 @@ pub(super) fn with_configuration(
 }
 
 /// Reads and checks; a `k2hr3_osnl.conf` as what it means in osnl's form.
-fn configuration(args: &CheckArgs) -> Result<Native, Refused> {
+fn configuration(args: &CheckArgs) -> Result<Native, Refusal> {
     let (conf, warnings) =
         sources::look(args).and_then(meaning).map_err(|refused| (Exit::Config, refused.to_string()))?;
     for warning in warnings {
@@ -226,7 +226,7 @@ pub(super) fn known<'a>(
     what: &str,
     name: &str,
     names: impl Iterator<Item = &'a str> + Clone,
-) -> Result<(), Refused> {
+) -> Result<(), Refusal> {
     if names.clone().any(|known| known == name) {
         return Ok(());
     }
@@ -236,7 +236,7 @@ pub(super) fn known<'a>(
 }
 
 /// The journal's file.
-pub(super) fn journal(conf: &Native) -> Result<&Path, Refused> {
+pub(super) fn journal(conf: &Native) -> Result<&Path, Refusal> {
     match &conf.journal {
         JournalConf::Sqlite(options) => Ok(&options.path),
         JournalConf::Memory => Err((
@@ -247,7 +247,7 @@ pub(super) fn journal(conf: &Native) -> Result<&Path, Refused> {
 }
 
 /// The journal, to be read.
-pub(super) fn reader(file: &Path) -> Result<Reader, Refused> {
+pub(super) fn reader(file: &Path) -> Result<Reader, Refusal> {
     if !file.exists() {
         let text = format!("{}: there is no journal yet; osnl run makes it", file.display());
         return Err((Exit::Unavailable, text));
@@ -256,11 +256,11 @@ pub(super) fn reader(file: &Path) -> Result<Reader, Refused> {
 }
 
 /// A journal that is open, and broken.
-pub(super) fn unreadable(error: impl std::fmt::Display) -> Refused {
+pub(super) fn unreadable(error: impl std::fmt::Display) -> Refusal {
     (Exit::Unavailable, format!("the journal cannot be read: {error}"))
 }
 
-pub(super) fn cannot_open(file: &Path, error: &OpenError) -> Refused {
+pub(super) fn cannot_open(file: &Path, error: &OpenError) -> Refusal {
     let exit = match error {
         OpenError::InUse(_) | OpenError::Io(_) | OpenError::Sqlite(_) => Exit::Unavailable,
         OpenError::NoFile
@@ -273,7 +273,7 @@ pub(super) fn cannot_open(file: &Path, error: &OpenError) -> Refused {
 }
 
 /// The events of files, each with the name of its file; `-` is stdin.
-pub(super) fn files(paths: &[PathBuf]) -> Result<Vec<(String, Saved)>, Refused> {
+pub(super) fn files(paths: &[PathBuf]) -> Result<Vec<(String, Saved)>, Refusal> {
     let mut found = Vec::new();
     for path in paths {
         let name = if path == Path::new("-") { "stdin".to_owned() } else { path.display().to_string() };
@@ -301,7 +301,7 @@ pub(super) fn say(text: &str) {
 }
 
 /// Says why, line by line, and how it ends.
-fn refuse((exit, text): Refused) -> Exit {
+fn refuse((exit, text): Refusal) -> Exit {
     sources::complain(&text);
     exit
 }

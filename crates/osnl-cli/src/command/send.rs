@@ -12,6 +12,7 @@
 //! | 78 | the configuration cannot be used |
 //! | 130 | Ctrl-C: what was on its way is still waited for; not after a second one, nor before the broker has answered |
 
+mod args;
 mod destination;
 mod input;
 mod report;
@@ -26,11 +27,11 @@ use osnl_model::{Emission, Target};
 use osnl_transport::{Declare, Outgoing, Route};
 use serde_json::value::RawValue;
 
+pub(crate) use self::args::SendArgs;
 use self::destination::Destination;
 use self::input::{Content, Entry};
-use self::report::{Report, Sent};
+use self::report::{Report, Submission};
 use crate::app;
-use crate::args::SendArgs;
 use crate::command::sources::complain;
 use crate::exit::Exit;
 
@@ -141,10 +142,10 @@ fn messages(
     targets: &[Target],
     args: &SendArgs,
     destination: &Destination,
-) -> anyhow::Result<Vec<(Sent, Outgoing)>> {
+) -> anyhow::Result<Vec<(Submission, Outgoing)>> {
     let route =
         Route { declare: if args.declare { Declare::Create } else { Declare::Passive }, durable: false };
-    let about = |target: &Target, emission: Option<&Emission>| Sent {
+    let about = |target: &Target, emission: Option<&Emission>| Submission {
         exchange: target.exchange.clone().unwrap_or_default(),
         routing_key: target.routing_key(&entry.priority),
         event_type: emission.and_then(|emission| emission.event_type.clone()),

@@ -2,19 +2,19 @@
 
 use std::path::{Path, PathBuf};
 
-use osnl_config::{ConfigErrors, Warning, in_words};
 use osnl::k2hr3::{Conf, HiddenInputs};
 use osnl::native::{self, Sources};
+use osnl_config::{ConfigErrors, Warning, in_words};
 
 use super::tap::clean_text;
-use crate::args::{CheckArgs, SourceArgs};
+use crate::flags::{CheckArgs, SourceArgs};
 use crate::terminal::{Tone, on_stderr};
 
 /// Read where no file and no folder is named.
 const DEFAULT_PATH: &str = "/etc/osnl/osnl.conf";
 
-/// What `check` and `config show` look at.
-pub(super) enum Looked {
+/// The configuration that `check` and `config show` read.
+pub(super) enum AnyConf {
     Native(Box<native::Loaded>),
     K2hr3Osnl(Box<osnl::k2hr3::Loaded>),
     OssWatcher(Box<osnl::oss::conf::Loaded>),
@@ -36,12 +36,12 @@ pub(super) fn of(args: &SourceArgs) -> Sources {
 
 /// Why nothing can be looked at; one line for each thing that is wrong.
 #[derive(Debug)]
-pub(super) enum Refused {
+pub(super) enum ConfRefusal {
     Native(ConfigErrors),
     Other(String),
 }
 
-impl std::fmt::Display for Refused {
+impl std::fmt::Display for ConfRefusal {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Self::Native(errors) => errors.fmt(f),
@@ -51,17 +51,19 @@ impl std::fmt::Display for Refused {
 }
 
 /// Reads and checks.
-pub(super) fn look(args: &CheckArgs) -> Result<Looked, Refused> {
+pub(super) fn look(args: &CheckArgs) -> Result<AnyConf, ConfRefusal> {
     if let Some(path) = &args.oss_watcher {
         let environment = std::env::vars_os().collect();
         let loaded = osnl::oss::conf::Conf::load(std::slice::from_ref(path), &[], &environment);
-        return loaded.map(|loaded| Looked::OssWatcher(Box::new(loaded))).map_err(Refused::Native);
+        return loaded.map(|loaded| AnyConf::OssWatcher(Box::new(loaded))).map_err(ConfRefusal::Native);
     }
     match &args.k2hr3_osnl {
-        Some(path) => legacy(path).map(|loaded| Looked::K2hr3Osnl(Box::new(loaded))).map_err(Refused::Other),
+        Some(path) => {
+            legacy(path).map(|loaded| AnyConf::K2hr3Osnl(Box::new(loaded))).map_err(ConfRefusal::Other)
+        }
         None => native::load(&of(&args.sources))
-            .map(|loaded| Looked::Native(Box::new(loaded)))
-            .map_err(Refused::Native),
+            .map(|loaded| AnyConf::Native(Box::new(loaded)))
+            .map_err(ConfRefusal::Native),
     }
 }
 

@@ -1,10 +1,11 @@
 //! `osnl status`: how the daemon goes, on one screen; of a stopped one, what its file holds.
 
+use clap::Args;
 use osnl::control::{JournalStatus, LeftQueue, ListenerStatus, Request, Status, TargetReport};
 
-use super::asking::{Respondent, Unanswered, age, clean, print_json, print_tinted, short, table_within};
-use crate::args::{ControlFormat, StatusArgs};
+use super::asking::{NoAnswer, Respondent, age, clean, print_json, print_tinted, short, table_within};
 use crate::exit::Exit;
+use crate::flags::{Format, FormatArgs, PlaceArgs};
 use crate::output;
 use crate::terminal::{self, Tone};
 
@@ -13,14 +14,26 @@ const FEW: usize = 10;
 /// Columns of the lines of counters.
 const COUNTERS: usize = 78;
 
+/// The flags of `osnl status`.
+#[derive(Debug, Args)]
+#[command(after_help = "Ends with 0 when all is well, 1 when something needs attention, \
+                  69 when there is neither a daemon nor a journal.\n\n\
+                  Examples:\n  osnl status -c /etc/osnl/osnl.conf\n  osnl status --format json | jq .attention")]
+pub(crate) struct StatusArgs {
+    #[command(flatten)]
+    pub(crate) place: PlaceArgs,
+    #[command(flatten)]
+    pub(crate) format: FormatArgs,
+}
+
 pub(crate) fn run(args: &StatusArgs) -> Exit {
     let status = match look(args) {
         Ok(status) => status,
         Err(error) => return error.complain(),
     };
     let printed = match args.format.format {
-        ControlFormat::Text => print_tinted(&text(&status), tint),
-        ControlFormat::Json => print_json(&status),
+        Format::Text => print_tinted(&text(&status), tint),
+        Format::Json => print_json(&status),
     };
     match printed {
         Exit::Done if !status.healthy => Exit::Failed,
@@ -28,7 +41,7 @@ pub(crate) fn run(args: &StatusArgs) -> Exit {
     }
 }
 
-fn look(args: &StatusArgs) -> Result<Status, Unanswered> {
+fn look(args: &StatusArgs) -> Result<Status, NoAnswer> {
     Respondent::of(&args.place)?.ask(&Request::Status {})
 }
 
@@ -87,7 +100,7 @@ fn text(status: &Status) -> String {
     text
 }
 
-/// What needs attention, the headings, and states that are not as they should be.
+/// Colours what needs attention, the headings, and states that are not as they should be.
 fn tint(line: &str) -> Option<(Tone, std::ops::Range<usize>)> {
     const STATES: [(&str, Tone); 8] = [
         ("listening", Tone::Good),
@@ -140,7 +153,8 @@ fn listeners(listeners: &[ListenerStatus]) -> String {
     table_within(rows, terminal::columns(), &[5, 6, 7, 2])
 }
 
-/// What is in a queue that is left, and what to do about it; only what is known to be empty is to be deleted.
+/// Renders the contents of a queue that is left, and the advice; only a queue that is known to be empty is to be
+/// deleted.
 fn left_queue(left: &LeftQueue) -> String {
     let holds = match (left.messages, left.seen_seconds) {
         (Some(messages), Some(seconds)) => {

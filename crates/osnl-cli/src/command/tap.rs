@@ -10,7 +10,7 @@
 //! ```
 //!
 //! Ends with 0 if something was shown, 1 if nothing was or output or file could not be written, 2 for wrong usage,
-//! 69 if the broker let nobody in, 78 for a configuration that cannot be used, 130 after a second signal.
+//! 69 if the broker refused access, 78 for a configuration that cannot be used, 130 after a second signal.
 
 mod args;
 mod check;
@@ -43,8 +43,8 @@ pub(super) use self::clean::{json as clean_json, text as clean_text};
 use self::plan::{Output, Plan};
 use self::session::{Clock, Course};
 use self::voice::{Voice, say};
-use self::writer::{Seen, Written};
-use crate::app::{self, Caught, Signals};
+use self::writer::{Arrivals, Totals};
+use crate::app::{self, ProgramSignal, Signals};
 use crate::exit::Exit;
 use crate::logging::{self, Destination, Settings};
 use crate::terminal;
@@ -120,7 +120,7 @@ async fn tap(args: &TapArgs, plan: Plan) -> Exit {
     drop(sender);
     let written = tokio::select! {
         written = &mut writing => written.unwrap_or_else(|error| {
-            Written { failure: Some(error.to_string()), ..Written::default() }
+            Totals { failure: Some(error.to_string()), ..Totals::default() }
         }),
         () = end_signal(&mut signals) => {
             terminal::leave();
@@ -143,7 +143,7 @@ async fn tap(args: &TapArgs, plan: Plan) -> Exit {
     }
 }
 
-/// Why the broker lets nobody in, and what would mend it.
+/// Why the broker refused access, and what would mend it.
 fn refused(error: &TransportError, url: &TransportUrl, options: &TapOptions) {
     say(&format!("error: {error}"));
     let user = url.hosts().first().map_or("guest", |host| host.credentials().0);
@@ -154,14 +154,14 @@ fn refused(error: &TransportError, url: &TransportUrl, options: &TapOptions) {
     }
 }
 
-fn write(output: Output, batches: mpsc::Receiver<Seen>, voice: &Voice) -> Written {
+fn write(output: Output, batches: mpsc::Receiver<Arrivals>, voice: &Voice) -> Totals {
     match output {
         Output::Lines(writer) => writer.run(batches, &mut std::io::stdout().lock()),
         Output::Screen(view) => view.run(batches, voice),
     }
 }
 
-fn summary(course: &Course, written: &Written, took: Duration) {
+fn summary(course: &Course, written: &Totals, took: Duration) {
     if !course.opened {
         return;
     }
@@ -192,8 +192,8 @@ fn count(n: u64, what: &str) -> String {
 async fn end_signal(signals: &mut Signals) {
     match signals.next().await {
         // The terminal has gone.
-        Caught::Hangup => {}
-        Caught::End(_) => {}
+        ProgramSignal::Hangup => {}
+        ProgramSignal::End(_) => {}
     }
 }
 

@@ -1,4 +1,5 @@
-//! `osnl test`: do the rules of a configuration fire on what they should fire on? Contacts nobody, changes nothing.
+//! `osnl test`: do the rules of a configuration fire on what they should fire on? Makes no connection, changes
+//! nothing.
 //!
 //! A test is a section of a file `*.test`, which `osnl test` looks for in the folder `tests` beside each file of the
 //! configuration; [`file`] is its form. `--new EVENT` prints one to begin with.
@@ -25,7 +26,7 @@ use osnl::rule::Mode;
 pub(crate) use self::args::TestArgs;
 use self::file::Case;
 use self::report::Outcome;
-use super::saved_events::{self, Refused, verdict};
+use super::saved_events::{self, Refusal, verdict};
 use super::sources;
 use crate::exit::Exit;
 
@@ -57,7 +58,7 @@ pub(crate) fn run(args: &TestArgs) -> Exit {
 }
 
 /// Files and folders as named, else the folders `tests` beside the configuration.
-fn files(args: &TestArgs) -> Result<Vec<PathBuf>, Refused> {
+fn files(args: &TestArgs) -> Result<Vec<PathBuf>, Refusal> {
     let mut files = Vec::new();
     let failed = |path: &Path, error: std::io::Error| (Exit::Failed, format!("{}: {error}", path.display()));
     for path in &args.file {
@@ -97,7 +98,7 @@ fn outcome<'a>(conf: &Native, case: &'a Case) -> Outcome<'a> {
     Outcome { case, problems }
 }
 
-/// What is not as expected.
+/// Returns the differences from the expectation.
 fn said(conf: &Native, subject: &Subject, listener: Option<&str>, case: &Case) -> Vec<String> {
     let verdicts = explain(conf, subject, listener);
     let mut problems = Vec::new();

@@ -1,5 +1,5 @@
-//! Lines for a stream whose reader may be slow, or gone: written by a thread of their own, so that nobody who
-//! logs waits. What cannot be written is dropped; how much is said as soon as something can be.
+//! Lines for a stream whose reader may be slow, or gone: written by a thread of their own, so that logging never waits.
+//! Lines that cannot be written are dropped; their number is reported as soon as the stream takes lines again.
 
 use std::io::{self, ErrorKind, Write};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
@@ -10,17 +10,17 @@ use osnl::ends::Ends;
 /// Bytes that may wait for the reader.
 const MOST: usize = 1024 * 1024;
 
-/// A reader that shares a descriptor with somebody may have made it non-blocking.
+/// A reader that shares a descriptor with another program may have made it non-blocking.
 const FULL: Duration = Duration::from_millis(10);
 
 /// The queue, and the thread that empties it. The thread ends with the program.
 pub(super) struct Background {
-    shared: Arc<Shared>,
+    shared: Arc<Buffer>,
     ends: Ends,
 }
 
 #[derive(Default)]
-struct Shared {
+struct Buffer {
     queue: Mutex<Queue>,
     changed: Condvar,
 }
@@ -47,7 +47,7 @@ impl Background {
     /// # Errors
     /// No thread can be started.
     pub(super) fn start(stream: impl Write + Send + 'static) -> io::Result<Self> {
-        let shared = Arc::new(Shared::default());
+        let shared = Arc::new(Buffer::default());
         let ends = Ends::default();
         let (theirs, reported) = (shared.clone(), ends.clone());
         let run = move || {
@@ -58,7 +58,7 @@ impl Background {
         Ok(Self { shared, ends })
     }
 
-    /// Where its thread says that it has ended unexpectedly.
+    /// Returns the signal that its thread has ended unexpectedly.
     pub(super) fn ends(&self) -> Ends {
         self.ends.clone()
     }
@@ -88,7 +88,7 @@ impl Background {
     }
 }
 
-impl Shared {
+impl Buffer {
     fn lock(&self) -> MutexGuard<'_, Queue> {
         self.queue.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -122,7 +122,7 @@ impl Shared {
     }
 }
 
-/// Whoever closed stderr does not want the lines: an error is the end of them, and of nothing else.
+/// Writes until the reader has closed stderr: an error is the end of the lines, and of nothing else.
 fn write(stream: &mut impl Write, mut bytes: &[u8]) {
     while !bytes.is_empty() {
         match stream.write(bytes) {

@@ -1,4 +1,4 @@
-//! The log file: appended to, rotated at local midnight, found again when somebody moved it.
+//! The log file: appended to, rotated at local midnight, found again when it was moved.
 //!
 //! As Python's `TimedRotatingFileHandler(when="midnight", backupCount=31)`: the first line of a new day moves
 //! the file to `<name>.<YYYY-MM-DD>`, the day of its lines; a file that is there at the start is of the day of
@@ -28,17 +28,17 @@ pub(super) enum Rotation {
     None,
     /// With the first line of a day.
     AtMidnight {
-        /// How many dated files are kept beside the current one.
+        /// The number of dated files beside the current one.
         keep: usize,
     },
 }
 
-/// What became of a line.
+/// The result of writing a line.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct Written {
+pub(super) struct WriteResult {
     /// Whether it is in the file.
     pub(super) written: bool,
-    /// What somebody should know about the file, once.
+    /// A remark for the operator about the file, once.
     pub(super) remark: Option<String>,
 }
 
@@ -75,7 +75,7 @@ impl LogFile {
     }
 
     /// Appends a line, which ends with a newline.
-    pub(super) fn write(&mut self, now: &Zoned, line: &str) -> Written {
+    pub(super) fn write(&mut self, now: &Zoned, line: &str) -> WriteResult {
         let mut remark = None;
         let result = self.follow(now, &mut remark).and_then(|()| self.append(line));
         match result {
@@ -83,7 +83,7 @@ impl LogFile {
                 if std::mem::take(&mut self.failing) {
                     remark = Some(format!("log file {}: written again", self.path.display()));
                 }
-                Written { written: true, remark }
+                WriteResult { written: true, remark }
             }
             Err(error) => {
                 if !std::mem::replace(&mut self.failing, true) {
@@ -92,7 +92,7 @@ impl LogFile {
                         "log file {path}: {error}; its lines come here until it can be written"
                     ));
                 }
-                Written { written: false, remark }
+                WriteResult { written: false, remark }
             }
         }
     }
@@ -229,7 +229,7 @@ fn identity(metadata: &Metadata) -> (u64, u64) {
     (metadata.dev(), metadata.ino())
 }
 
-/// `YYYY-MM-DD`, and perhaps one extension of those who compress.
+/// `YYYY-MM-DD`, and perhaps one extension of a compressor.
 fn is_dated(suffix: &str) -> bool {
     let (date, extension) = suffix.split_once('.').map_or((suffix, None), |(date, more)| (date, Some(more)));
     let digits = |text: &str, count| text.len() == count && text.bytes().all(|byte| byte.is_ascii_digit());

@@ -100,7 +100,7 @@ mod tests {
     }
 
     #[test]
-    fn lines_have_upstream_s_order_names_and_levels() {
+    fn lines_have_upstreams_order_names_and_levels() {
         let text = Arc::new(Mutex::new(String::new()));
         let subscriber = tracing_subscriber::registry().with(Keep(text.clone()));
         tracing::subscriber::with_default(subscriber, || {

@@ -1,4 +1,4 @@
-//! What was typed: from the bytes of a terminal to keys.
+//! Keys, from the bytes of a terminal.
 //!
 //! Sequences are those of xterm and of the Linux console, which all others speak; what is not known is skipped. A lone
 //! escape byte is the escape key once nothing follows it for a moment.
@@ -33,16 +33,16 @@ pub(crate) enum Key {
     Suspend,
 }
 
-/// What came of waiting.
+/// The result of waiting.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Typed {
+pub(crate) enum Input {
     /// These keys; none if the time was over.
     Keys(Vec<Key>),
     /// The terminal has gone.
     Gone,
 }
 
-/// How long the rest of a sequence is waited for.
+/// The wait for the rest of a sequence.
 const REST: Duration = Duration::from_millis(40);
 /// Longer than any sequence.
 const LONGEST: usize = 16;
@@ -56,26 +56,26 @@ pub(crate) struct Keyboard {
 
 impl Keyboard {
     /// Waits until something is typed, at most this long.
-    pub(crate) fn wait(&mut self, time: Duration) -> Typed {
+    pub(crate) fn wait(&mut self, time: Duration) -> Input {
         let mut keys = Vec::new();
         let mut patience = time;
         loop {
             match self.read(patience) {
                 Ok(true) => {}
-                Ok(false) if self.begun.is_empty() => return Typed::Keys(keys),
+                Ok(false) if self.begun.is_empty() => return Input::Keys(keys),
                 Ok(false) => {
                     let (rest, _) = parse(&self.begun, true);
                     self.begun.clear();
                     keys.extend(rest);
-                    return Typed::Keys(keys);
+                    return Input::Keys(keys);
                 }
-                Err(_) => return Typed::Gone,
+                Err(_) => return Input::Gone,
             }
             let (found, used) = parse(&self.begun, false);
             self.begun.drain(..used);
             keys.extend(found);
             if self.begun.is_empty() {
-                return Typed::Keys(keys);
+                return Input::Keys(keys);
             }
             patience = REST;
         }

@@ -1,11 +1,11 @@
 //! Texts of a tone and a width. Pure.
 //!
 //! Widths are columns: a Chinese character has two, an accent that goes onto the letter before it none. Control
-//! characters never get through: whoever has a text of somebody else's escapes it before, so that it can be seen.
+//! characters never get through: the caller escapes foreign text before, so that it can be seen.
 
 use unicode_width::UnicodeWidthChar as _;
 
-/// How a text is coloured on a terminal.
+/// The colour of a text on a terminal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Tone {
     Plain,
@@ -36,7 +36,7 @@ impl Tone {
     }
 }
 
-/// How many columns a text takes.
+/// Returns the width of a text in columns.
 pub(crate) fn width(text: &str) -> usize {
     // Nearly everything is ASCII, and asked for many times a second.
     if text.bytes().all(|byte| (b' '..0x7f).contains(&byte)) {

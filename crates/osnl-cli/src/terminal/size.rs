@@ -1,4 +1,4 @@
-//! How large a terminal is, and whether it can be drawn on.
+//! The size of a terminal, and whether it can be drawn on.
 
 use std::io::IsTerminal as _;
 use std::str::FromStr;
@@ -29,7 +29,7 @@ impl FromStr for Size {
     }
 }
 
-/// How large the terminal on stdout is.
+/// Returns the size of the terminal on stdout.
 pub(crate) fn size() -> Option<Size> {
     let size = tcgetwinsize(std::io::stdout()).ok()?;
     Some(Size { width: size.ws_col.into(), height: size.ws_row.into() })

@@ -196,7 +196,7 @@ fn the_commands_of_all_other_pages_have_flags_that_exist() {
     assert!(tried > 10, "{tried}");
 }
 
-/// What the binary says to a command's flags, if it refuses them.
+/// Returns the error about a command's flags, if the binary refuses them.
 fn refusal(command: &str, folder: &Path) -> Option<String> {
     let mut shell = Command::new("sh");
     shell.arg("-c").arg(format!("{command} --help")).stdin(Stdio::null());

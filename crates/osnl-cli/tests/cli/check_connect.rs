@@ -43,25 +43,7 @@ fn everything_is_looked_at_and_left_as_it_was() {
     let vhost = broker.vhost("check-connect");
     let home = crate::private_folder().unwrap();
     let mut peer = Publisher::start(&vhost.url(), osnl_testkit::Options::default());
-    let queue = |name: &str, durable: bool, arguments: Value| Prepared {
-        queue: name.to_owned(),
-        durable,
-        arguments,
-        exchange: if durable { "neutron" } else { "nova" }.to_owned(),
-        ..Prepared::default()
-    };
-    peer.prepare(&queue("alike", true, json!({"x-single-active-consumer": true})));
-    peer.prepare(&queue("many", true, json!({})));
-    peer.prepare(&queue("long", true, json!({"x-single-active-consumer": true, "x-max-length": 9})));
-    peer.prepare(&queue("kind", true, json!({"x-queue-type": "quorum", "x-single-active-consumer": true})));
-    peer.prepare(&queue("short", false, json!({})));
-    peer.raw(&Raw {
-        exchange: String::new(),
-        routing_key: "alike".to_owned(),
-        body: b"x".to_vec(),
-        ..Raw::default()
-    });
-    let sink = Sink::start();
+    prepare(&mut peer);
     let all = || (vhost.list_exchanges(), vhost.list_queues(), vhost.list_bindings());
     let before = all();
 
@@ -133,18 +115,44 @@ fn everything_is_looked_at_and_left_as_it_was() {
         &["ok       [listener:l] queue alike: is there, 1 message waits, nobody reads it"],
     );
 
-    // Targets get a connection and no request.
-    let target = format!("[action:a]\ndriver = k2hr3\napi_url = {}", sink.url("/v1/role"));
-    let output =
-        osnl(&home, &conf(&vhost.url(), "exchange = neutron\npool = alike", &target), &["--connect"]);
-    assert_eq!(output.status.code(), Some(0), "{output:?}");
-    assert!(probes(&output).last().unwrap().ends_with("accepts connections, no TLS; no request was sent"));
-    assert_eq!(sink.requests().len(), 0);
+    a_target_gets_no_request(&home, &vhost.url());
 
     osnl_testkit::wait_until(Duration::from_secs(10), "the connections to end", || vhost.connections() <= 1);
     assert_eq!(all(), before, "nothing is made, bound, consumed or settled");
     let waiting = peer.take("alike").expect("the message waits");
     assert!(!waiting.redelivered, "nobody has been handed the message");
+}
+
+/// Queues as an operator may have made them, one of them with a message.
+fn prepare(peer: &mut Publisher) {
+    let queue = |name: &str, durable: bool, arguments: Value| Prepared {
+        queue: name.to_owned(),
+        durable,
+        arguments,
+        exchange: if durable { "neutron" } else { "nova" }.to_owned(),
+        ..Prepared::default()
+    };
+    peer.prepare(&queue("alike", true, json!({"x-single-active-consumer": true})));
+    peer.prepare(&queue("many", true, json!({})));
+    peer.prepare(&queue("long", true, json!({"x-single-active-consumer": true, "x-max-length": 9})));
+    peer.prepare(&queue("kind", true, json!({"x-queue-type": "quorum", "x-single-active-consumer": true})));
+    peer.prepare(&queue("short", false, json!({})));
+    peer.raw(&Raw {
+        exchange: String::new(),
+        routing_key: "alike".to_owned(),
+        body: b"x".to_vec(),
+        ..Raw::default()
+    });
+}
+
+/// Targets get a connection and no request.
+fn a_target_gets_no_request(home: &TempDir, url: &str) {
+    let sink = Sink::start();
+    let target = format!("[action:a]\ndriver = k2hr3\napi_url = {}", sink.url("/v1/role"));
+    let output = osnl(home, &conf(url, "exchange = neutron\npool = alike", &target), &["--connect"]);
+    assert_eq!(output.status.code(), Some(0), "{output:?}");
+    assert!(probes(&output).last().unwrap().ends_with("accepts connections, no TLS; no request was sent"));
+    assert_eq!(sink.requests().len(), 0);
 }
 
 #[test]

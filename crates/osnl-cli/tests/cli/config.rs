@@ -156,9 +156,9 @@ fn show_tells_layers_apart_and_hides_passwords() {
 }
 
 /// Killed when dropped.
-struct Running(Child);
+struct DaemonRun(Child);
 
-impl Drop for Running {
+impl Drop for DaemonRun {
     fn drop(&mut self) {
         // One that has ended already is what a failed test reports anyway.
         let _ = self.0.kill();
@@ -182,7 +182,7 @@ fn observe(
     exchange: &str,
     topic: &str,
 ) -> (Topology, Vec<String>) {
-    let daemon = Running(command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap());
+    let daemon = DaemonRun(command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap());
     let consumed = || vhost.list_queues().into_iter().find(|queue| queue.consumers == 1);
     wait_until(SOON, "the queue is consumed", || consumed().is_some());
     let declared = topology(vhost);
@@ -268,7 +268,7 @@ fn run_stays_up_where_the_login_is_refused() {
     let mut command = osnl(&home);
     command.env("OS_DEFAULT__STATE_DIR", home.path()).env("OS_JOURNAL__ALLOW_VOLATILE", "true");
     command.args(["run", "-c", "a.conf", "--log-file"]).arg(&log);
-    let mut daemon = Running(command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap());
+    let mut daemon = DaemonRun(command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap());
     let said = || fs::read_to_string(&log).unwrap_or_default();
     wait_until(SOON, "a second attempt", || said().matches("login refused").count() >= 2);
     assert!(daemon.0.try_wait().unwrap().is_none(), "{}", said());

@@ -19,7 +19,7 @@ struct Rig {
     daemon: Option<Child>,
 }
 
-struct Asked {
+struct Answer {
     code: Option<i32>,
     stdout: String,
     stderr: String,
@@ -59,14 +59,14 @@ impl Rig {
     }
 
     /// With the configuration.
-    fn ask(&self, args: &[&str]) -> Asked {
+    fn ask(&self, args: &[&str]) -> Answer {
         self.say(&[args, &["-c", "a.conf"]].concat())
     }
 
-    fn say(&self, args: &[&str]) -> Asked {
+    fn say(&self, args: &[&str]) -> Answer {
         let output = self.command(args).output().unwrap();
         let text = |bytes| String::from_utf8(bytes).unwrap();
-        Asked { code: output.status.code(), stdout: text(output.stdout), stderr: text(output.stderr) }
+        Answer { code: output.status.code(), stdout: text(output.stdout), stderr: text(output.stderr) }
     }
 
     #[track_caller]
@@ -114,7 +114,7 @@ impl Drop for Rig {
     }
 }
 
-impl Asked {
+impl Answer {
     #[track_caller]
     fn json(&self) -> Value {
         serde_json::from_str(&self.stdout).unwrap_or_else(|_| panic!("{}{}", self.stdout, self.stderr))
@@ -128,7 +128,7 @@ impl Asked {
     }
 }
 
-/// What differs from run to run, as its kind.
+/// Replaces values that differ from run to run by their kind.
 fn normal(mut value: Value) -> Value {
     fn walk(key: &str, value: &mut Value) {
         match value {
@@ -188,6 +188,23 @@ fn what_is_dead_is_shown_retried_in_order_and_discarded() {
     }
     assert_eq!(normal(listed.clone()), expected);
     assert!(listed["deliveries"][0]["reason"].as_str().unwrap().contains("409"));
+    filters_and_pages(&mut rig);
+    one_is_shown(&mut rig);
+    a_retry_keeps_the_order(&mut rig);
+    what_is_discarded_is_chosen_and_confirmed(&mut rig);
+
+    // The same from the file, once no daemon has it.
+    let before = rig.json(&["deliveries", "list"]);
+    rig.stop("TERM");
+    assert!(!rig.home.path().join("control.sock").exists());
+    let strip = |mut value: Value| {
+        value["deliveries"].as_array_mut().unwrap().iter_mut().for_each(|row| row["age_seconds"] = json!(0));
+        value
+    };
+    assert_eq!(strip(rig.json(&["deliveries", "list"])), strip(before));
+}
+
+fn filters_and_pages(rig: &mut Rig) {
     let page = rig.json(&["deliveries", "list", "--limit", "1"]);
     assert_eq!((&page["next"], &page["totals"]["all"]), (&json!("1.0"), &json!(2)));
     let page = rig.json(&["deliveries", "list", "--limit", "1", "--after", "1.0"]);
@@ -207,8 +224,10 @@ fn what_is_dead_is_shown_retried_in_order_and_discarded() {
         assert_eq!(found["deliveries"].as_array().unwrap().len(), expected, "{filter:?}");
     }
     rig.ask(&["deliveries", "list"]).expect(0, "2 deliveries: 1 dead, 1 delivered", "");
+}
 
-    // Its message, secrets masked; its bytes as they came.
+/// Its message, secrets masked; its bytes as they came.
+fn one_is_shown(rig: &mut Rig) {
     let shown = rig.json(&["deliveries", "show", "1.0"]);
     assert_eq!(shown["message"]["payload"]["port"]["admin_password"], "***");
     assert_eq!(shown["message"]["publisher_id"], "network.node1");
@@ -221,8 +240,10 @@ fn what_is_dead_is_shown_retried_in_order_and_discarded() {
     assert!(!text.stdout.contains("S3CRET"));
     rig.ask(&["deliveries", "show", "1.0", "--raw"]).expect(0, "S3CRET", "");
     rig.ask(&["deliveries", "show", "9.0"]).expect(1, "", "there is no delivery 9.0");
+}
 
-    // Something later of the same resource was done: a retry would undo it.
+/// Something later of the same resource was done: a retry would undo it.
+fn a_retry_keeps_the_order(rig: &mut Rig) {
     rig.sink.reply_when(|_| None);
     rig.publish(1);
     rig.wait("done", 2);
@@ -242,8 +263,10 @@ fn what_is_dead_is_shown_retried_in_order_and_discarded() {
         "",
     );
     rig.wait("done", 3);
+}
 
-    // By a filter, where nobody can be asked.
+/// By a filter, without a terminal.
+fn what_is_discarded_is_chosen_and_confirmed(rig: &mut Rig) {
     rig.sink.reply_when(refusing());
     rig.publish(1);
     rig.wait("dead", 1);
@@ -264,16 +287,6 @@ fn what_is_dead_is_shown_retried_in_order_and_discarded() {
         "",
         "there is no action nobody; there are roles",
     );
-
-    // The same from the file, once nobody has it.
-    let before = rig.json(&["deliveries", "list"]);
-    rig.stop("TERM");
-    assert!(!rig.home.path().join("control.sock").exists());
-    let strip = |mut value: Value| {
-        value["deliveries"].as_array_mut().unwrap().iter_mut().for_each(|row| row["age_seconds"] = json!(0));
-        value
-    };
-    assert_eq!(strip(rig.json(&["deliveries", "list"])), strip(before));
 }
 
 #[test]

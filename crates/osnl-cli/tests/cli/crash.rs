@@ -1,4 +1,4 @@
-//! What is promised to the broker is on the disk first, whatever the clock does, and whichever program comes next.
+//! A promise to the broker is on the disk first, whatever the clock does, and whichever program comes next.
 
 use std::fs;
 use std::path::Path;
@@ -10,13 +10,13 @@ use osnl_testkit::{Reply, fixture, python, wait_until};
 use crate::harness::SOON;
 use crate::journalled::{QUEUE, Rig, address, preload, resource};
 
-/// Of the calls that are looked at. Lines are in the order in which the calls began; what was under way
-/// meanwhile has its end in a line of its own.
+/// The observed system calls. Lines are in the order in which the calls began; a call under way meanwhile has its end
+/// in a line of its own.
 #[derive(Debug, PartialEq, Eq)]
 enum Call {
     /// To the write-ahead log; with what.
     Append { end: usize, data: Vec<u8> },
-    /// Of the write-ahead log, to its good end.
+    /// A sync of the write-ahead log, to its good end.
     Sync { begin: usize, end: usize },
     /// A `basic.ack` leaves.
     Ack { begin: usize, tag: u64, multiple: bool },
@@ -62,7 +62,7 @@ fn read(trace: &str) -> Vec<Call> {
     calls
 }
 
-/// What stands as `\x00\x01…` in a line.
+/// Returns the bytes that a line writes as `\x00\x01…`.
 fn bytes(text: &str) -> Vec<u8> {
     text.split("\\x").skip(1).filter_map(|digits| u8::from_str_radix(digits.get(..2)?, 16).ok()).collect()
 }

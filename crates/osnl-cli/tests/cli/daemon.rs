@@ -36,7 +36,7 @@ impl Case {
         self.folder.path().join(name)
     }
 
-    /// What a file of the folder holds; nothing if it is not there.
+    /// Returns the content of a file of the folder; nothing if it is not there.
     pub(crate) fn read(&self, name: &str) -> String {
         fs::read_to_string(self.path(name)).unwrap_or_default()
     }

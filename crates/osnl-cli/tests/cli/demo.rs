@@ -1,4 +1,4 @@
-//! `osnl demo`, as somebody runs it who has never seen osnl.
+//! `osnl demo`, as a newcomer runs it.
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 use std::collections::BTreeMap;
@@ -30,7 +30,7 @@ fn lines(args: &[&str]) -> Vec<String> {
     text.lines().map(str::to_owned).collect()
 }
 
-/// What is told about one message: the labels of its lines, in order.
+/// Returns the labels of the lines about one message, in order.
 fn labels(lines: &[String], number: &str) -> Vec<String> {
     let prefix = format!("#{number} ");
     let about = lines.iter().filter_map(|line| line.trim_start().strip_prefix(&prefix));

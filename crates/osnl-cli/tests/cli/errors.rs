@@ -25,7 +25,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use self::picture::Picture;
 use crate::snapshot::{is_updated, update};
 
-/// What no error may hold: a secret of the fixtures, words of Rust, an error of an error.
+/// Words that no error may hold: a secret of the fixtures, words of Rust, an error of an error.
 const NEVER: [&str; 11] = [
     "hunter2",
     "Some(",
@@ -82,7 +82,7 @@ fn every_error_is_as_pictured() {
     );
 }
 
-/// What holds of each of them, whoever updates them.
+/// Checks the rules that hold of each picture, however it was updated.
 #[test]
 fn no_picture_is_poor() {
     for path in all() {

@@ -137,7 +137,8 @@ fn a_request_by_template_is_shown_whole_and_without_secrets() {
     assert!(text.contains("secret.hook = ***") && !text.contains("S3CRET"), "{text}");
 }
 
-/// Which enrichments are asked, with which ids; where nobody was asked for a value, its name stands. Nobody listens there.
+/// Which enrichments are asked, with which ids; where a value was not asked for, its name stands. No server listens
+/// there.
 #[test]
 fn what_would_be_asked_is_said_and_nobody_is_asked() {
     let place = Place::new();
@@ -299,7 +300,7 @@ pub(crate) fn listening(place: &Place) -> Osnl {
 }
 
 #[test]
-fn a_running_daemon_s_journal_ring_and_counts_are_explained() {
+fn a_running_daemons_journal_ring_and_counts_are_explained() {
     let place = Place::new();
     let vhost = Broker::shared().vhost("explained");
     let sink = Sink::start();
@@ -349,20 +350,7 @@ fn a_running_daemon_s_journal_ring_and_counts_are_explained() {
         "{text}"
     );
 
-    let (code, text) = said(&place, &["explain", "-c", "a.conf", "--journal", "--rule", "forget-ports"]);
-    assert_eq!(code, Some(0));
-    assert!(text.starts_with("event 1: port.delete.end from network.h1, info, received 20"), "{text}");
-    assert!(text.contains(&format!("roles for {}: DELETE http://127.0.0.1:", instance(3))), "{text}");
-    let ids = |args: &[&str]| {
-        said_lines(&place, &[&["explain", "-c", "a.conf", "--format", "json"], args].concat())
-    };
-    assert_eq!(ids(&["--id", "1.0", "--id", "1"]), 1);
-    assert_eq!(ids(&["--since", "1h", "--event-type", "port.delete.end", "--fired", "forget-ports"]), 1);
-    assert_eq!(ids(&["--resource", &instance(3)]), 1);
-    let (code, stdout, stderr) = run(&place, &["explain", "-c", "a.conf", "--until", "1h"]);
-    assert_eq!((code, stdout.as_str(), stderr.as_str()), (Some(1), "", "osnl: there is no such event\n"));
-    let (code, _, stderr) = run(&place, &["explain", "-c", "a.conf", "--id", "9"]);
-    assert!(code == Some(1) && stderr.contains("the journal holds no event 9"), "{stderr}");
+    the_journal_is_explained(&place);
 
     wait_until(SOON, "the counts are written", || {
         said(&place, &["explain", "-c", "a.conf", "--counts"])
@@ -386,7 +374,24 @@ fn a_running_daemon_s_journal_ring_and_counts_are_explained() {
         let text = place.read(&format!("state/{name}"));
         assert!(!text.contains("T0KEN") && !text.contains("S3CRET"), "{name}: {text}");
     }
-    assert_eq!(ids(&["--unmatched"]), 4, "they outlive the daemon");
+    let unmatched = said_lines(&place, &["explain", "-c", "a.conf", "--format", "json", "--unmatched"]);
+    assert_eq!(unmatched, 4, "they outlive the daemon");
+}
+
+fn the_journal_is_explained(place: &Place) {
+    let (code, text) = said(place, &["explain", "-c", "a.conf", "--journal", "--rule", "forget-ports"]);
+    assert_eq!(code, Some(0));
+    assert!(text.starts_with("event 1: port.delete.end from network.h1, info, received 20"), "{text}");
+    assert!(text.contains(&format!("roles for {}: DELETE http://127.0.0.1:", instance(3))), "{text}");
+    let ids =
+        |args: &[&str]| said_lines(place, &[&["explain", "-c", "a.conf", "--format", "json"], args].concat());
+    assert_eq!(ids(&["--id", "1.0", "--id", "1"]), 1);
+    assert_eq!(ids(&["--since", "1h", "--event-type", "port.delete.end", "--fired", "forget-ports"]), 1);
+    assert_eq!(ids(&["--resource", &instance(3)]), 1);
+    let (code, stdout, stderr) = run(place, &["explain", "-c", "a.conf", "--until", "1h"]);
+    assert_eq!((code, stdout.as_str(), stderr.as_str()), (Some(1), "", "osnl: there is no such event\n"));
+    let (code, _, stderr) = run(place, &["explain", "-c", "a.conf", "--id", "9"]);
+    assert!(code == Some(1) && stderr.contains("the journal holds no event 9"), "{stderr}");
 }
 
 fn said_lines(place: &Place, args: &[&str]) -> usize {

@@ -5,7 +5,7 @@ use osnl_testkit::{Broker, Options, Publisher, Reply, Sink, wait_until};
 use crate::harness::{Place, QUEUE, SOON, conf, depth, instance, notices, settled};
 
 #[test]
-fn after_a_broker_s_death_what_had_reached_us_is_delivered_and_the_gap_is_told() {
+fn after_a_brokers_death_what_had_reached_us_is_delivered_and_the_gap_is_told() {
     let broker = Broker::start();
     let vhost = broker.root();
     let sink = Sink::start();

@@ -14,7 +14,7 @@ use tempfile::TempDir;
 
 /// Longer than anything here takes, shorter than anybody waits.
 pub(crate) const SOON: Duration = Duration::from_secs(30);
-/// What an operator calls at once. A drain that waits for its deadline takes longer.
+/// The limit of an end without delay. A drain that waits for its deadline takes longer.
 pub(crate) const PROMPTLY: Duration = Duration::from_secs(10);
 pub(crate) const QUEUE: &str = "k2hr3_osnl";
 
@@ -175,7 +175,7 @@ impl Drop for Osnl {
     }
 }
 
-/// What a child writes, gathered while it runs.
+/// The output of a child, gathered while it runs.
 struct Stream {
     text: Arc<Mutex<String>>,
     reader: Option<JoinHandle<()>>,
@@ -207,7 +207,7 @@ impl Stream {
     }
 }
 
-/// A port of 127.0.0.1 where nobody listens.
+/// A port of 127.0.0.1 without a listener.
 pub(crate) fn closed_port() -> u16 {
     let sink = Sink::start();
     sink.stop();

@@ -11,9 +11,9 @@ use tempfile::TempDir;
 
 const SOON: Duration = Duration::from_secs(20);
 
-struct Running(Child);
+struct DaemonRun(Child);
 
-impl Running {
+impl DaemonRun {
     fn kill(&mut self) {
         // SIGKILL: nothing is said, finished or closed.
         self.0.kill().unwrap();
@@ -21,7 +21,7 @@ impl Running {
     }
 }
 
-impl Drop for Running {
+impl Drop for DaemonRun {
     fn drop(&mut self) {
         let _ = self.0.kill();
         let _ = self.0.wait();
@@ -63,7 +63,7 @@ fn a_journal_that_cannot_be_had_ends_the_start_with_the_reason() {
     refused(78, "is no journal of osnl's");
     fs::remove_file(home.path().join("journal.db")).unwrap();
 
-    let first = Running(osnl(&home).stderr(Stdio::null()).spawn().unwrap());
+    let first = DaemonRun(osnl(&home).stderr(Stdio::null()).spawn().unwrap());
     wait_until(SOON, "the first has it", || home.path().join("journal.db-wal").exists());
     refused(69, &format!("journal.db: is in use by process {};", first.0.id()));
 }
@@ -75,7 +75,7 @@ fn after_a_kill_everything_that_was_acknowledged_has_its_effect() {
     let vhost = Broker::shared().vhost("killed");
     let sink = Sink::start();
     write(&home, &vhost.url(), &sink.url("/v1/role"), "allow_volatile = yes");
-    let start = || Running(osnl(&home).stderr(Stdio::null()).spawn().unwrap());
+    let start = || DaemonRun(osnl(&home).stderr(Stdio::null()).spawn().unwrap());
     let mut daemon = start();
     wait_until(SOON, "the queue is there", || vhost.list_queues().iter().any(|queue| queue.consumers == 1));
     let instance = |n: usize| format!("12345678-1234-5678-1234-{n:012}");
@@ -117,7 +117,7 @@ fn of_two_daemons_on_one_queue_the_second_takes_over_and_the_order_stays() {
     for (home, path) in homes.iter().zip(["/first", "/second"]) {
         write(home, &vhost.url(), &sink.url(path), "allow_volatile = yes");
     }
-    let start = |home: &TempDir| Running(osnl(home).stderr(Stdio::null()).spawn().unwrap());
+    let start = |home: &TempDir| DaemonRun(osnl(home).stderr(Stdio::null()).spawn().unwrap());
     let consumers = |n: u64| {
         wait_until(SOON, "they consume", || vhost.list_queues().iter().any(|queue| queue.consumers == n));
     };
@@ -178,7 +178,7 @@ fn check_names_what_waits_for_an_action_that_is_gone() {
     let url = vhost.url();
     // Nobody listens at port 9.
     write(&home, &url, "http://127.0.0.1:9/v1/role", "allow_volatile = yes");
-    let mut daemon = Running(osnl(&home).stderr(Stdio::null()).spawn().unwrap());
+    let mut daemon = DaemonRun(osnl(&home).stderr(Stdio::null()).spawn().unwrap());
     wait_until(SOON, "the queue is there", || vhost.list_queues().iter().any(|queue| queue.consumers == 1));
     Publisher::start(&url, Options::default()).notify_all(&[Notice {
         exchange: "neutron".to_owned(),

@@ -1,5 +1,5 @@
-//! A queue that is left for another one: what is in it is read, whatever happens meanwhile, and nobody is told to delete
-//! it before it is empty.
+//! A queue that is left for another one: what is in it is read, whatever happens meanwhile, and no advice says to
+//! delete it before it is empty.
 
 use std::collections::BTreeMap;
 

@@ -1,4 +1,4 @@
-//! Where the daemon's log lines go, and that no trouble with them reaches the daemon.
+//! The destination of the daemon's log lines, and that no trouble with them reaches the daemon.
 
 use std::fs::{self, File};
 use std::os::unix::fs::MetadataExt as _;
@@ -211,7 +211,7 @@ fn stderr_that_nobody_reads_or_that_is_closed_ends_nothing() {
 }
 
 #[test]
-fn lines_bear_the_journal_s_priorities_only_where_stderr_is_the_journal() {
+fn lines_bear_the_journals_priorities_only_where_stderr_is_the_journal() {
     let way = Way::closed("journal");
     // The folder's stderr as systemd would name it, another stream, and none.
     for (offset, expected) in [(Some(0), true), (Some(1), false), (None, false)] {

@@ -1,4 +1,4 @@
-//! Where the log goes and how much of it: `debug_level`, `log_file`, `-d`, `-l`, `-f`.
+//! The destination and the level of the log: `debug_level`, `log_file`, `-d`, `-l`, `-f`.
 
 use osnl_testkit::{Broker, Notice, Options, Publisher, Sink, wait_until};
 use serde_json::json;

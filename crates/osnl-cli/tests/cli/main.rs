@@ -1,4 +1,5 @@
 //! The binary as its users run it.
+#![warn(clippy::too_many_lines)]
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 mod book;
@@ -45,7 +46,6 @@ mod snapshot;
 mod storage;
 mod systemd;
 mod tap;
-mod tap_usage;
 mod tap_view;
 mod tls;
 mod when;

@@ -8,7 +8,7 @@
 //! | `samples.rs` | of each command a call that prints something |
 //! | `rig.rs` | the daemon, the broker and the files that those calls meet |
 //! | `output.rs` | pipes, terminals, colours, full disks, JSON |
-//! | `ends.rs` | exit statuses, Ctrl-C, and that nothing asks where nobody answers |
+//! | `ends.rs` | exit statuses, Ctrl-C, and that nothing asks without a terminal |
 //! | `screens.rs` | the screens as they are |
 //! | `completions.rs` | what bash offers |
 //! | `pages.rs` | manual pages, read by groff |

@@ -1,4 +1,4 @@
-//! `oss_watcher` in the hands of whoever has run the original for years, and moves on.
+//! `oss_watcher` in the hands of an operator of the original that moves on.
 
 use std::path::Path;
 
@@ -22,9 +22,9 @@ fn publish(stand: &mut Stand) {
     }
 }
 
-/// What `config show` prints runs, and what it posts is the same to the byte.
+/// The output of `config show` runs, and it posts the same to the byte.
 #[test]
-fn the_native_form_posts_what_the_program_s_file_does() {
+fn the_native_form_posts_what_the_programs_file_does() {
     let mut stand = Stand::new(
         "oss-native",
         "[rest]\nbody = xml\n[oss]\nkeys = metadata\nip_type = auto\ndatacenter = \"A; B\"\n",
@@ -76,7 +76,7 @@ fn a_log_file_that_was_moved_is_opened_anew() {
     assert!(new.contains("INFO (app) Stopped") && !new.contains("Listen queue"), "{new}");
 }
 
-/// A password that the broker refuses is said, without it, and tried again: somebody may be setting it just now.
+/// A password that the broker refuses is said, without it, and tried again: the operator may be setting it just now.
 #[test]
 fn a_refused_login_is_said_and_tried_again() {
     let stand = Stand::new("oss-login", "");

@@ -79,7 +79,7 @@ impl Stand {
         self.publish(message("compute.instance.create.end", &payload).to_string());
     }
 
-    /// What was posted up to the last, as `PATH created-or-gone address name`.
+    /// Returns the posts up to the last, as `PATH created-or-gone address name`.
     fn posted(&self) -> Vec<String> {
         let done = || self.sink.requests().iter().any(|request| line(&request.body).contains(LAST));
         wait_until(SOON, "the last request", done);
@@ -127,9 +127,9 @@ pub(crate) fn recorded(file: &str, case: &str, bare: bool) -> Vec<String> {
         .collect()
 }
 
-/// What stock services send of a server and its floating IP, through the program's own file.
+/// The notifications of stock services about a server and its floating IP, through the program's own file.
 #[test]
-fn stock_services_are_told_of_in_both_framings_and_both_of_nova_s_forms() {
+fn stock_services_are_told_of_in_both_framings_and_both_of_novas_forms() {
     for bare in [false, true] {
         for (create, delete, address) in [
             ("legacy_compute_instance_create_end", "legacy_compute_instance_delete_end", "172.24.4.9"),
@@ -196,7 +196,7 @@ fn check_log(log: &str) {
 
 /// The request, byte for byte: the program's own XML and keys, its login, and our key.
 #[test]
-fn a_request_is_the_program_s() {
+fn a_request_is_the_programs() {
     let mut stand = Stand::new("oss-bytes", "[rest]\nbody = xml_unescaped\n[oss]\nkeys = flattened");
     let osnl = stand.start();
     let file = fixture::json("oss/original-behaviour.json");
@@ -304,7 +304,7 @@ fn a_target_that_fails_is_tried_again_with_the_same_request() {
     osnl.stop();
 }
 
-/// What was seen is in the journal: the next process knows it.
+/// Seen addresses are in the journal: the next process knows them.
 #[test]
 fn a_restart_knows_what_was_seen() {
     let mut stand = Stand::new("oss-restart", "");
@@ -339,7 +339,7 @@ fn a_restart_knows_what_was_seen() {
 }
 
 #[test]
-fn the_program_s_flags_are_there_and_a_wrong_file_does_not_start() {
+fn the_programs_flags_are_there_and_a_wrong_file_does_not_start() {
     let place = Place::new();
     let run = |args: &[&str]| {
         let mut osnl = place.run(Path::new(OSNL), args);

@@ -1,4 +1,4 @@
-//! `osnl run` on a queue and on a stream that somebody else makes.
+//! `osnl run` on a queue and on a stream that another program makes.
 
 use std::path::Path;
 
@@ -21,7 +21,7 @@ fn daemon(place: &Place, vhost: &Vhost, sink: &Sink, state_dir: &Path, more: &st
     place.run(Path::new(env!("CARGO_BIN_EXE_osnl")), &["run", "-c", "osnl.conf"])
 }
 
-/// How often each instance was asked for, by its number.
+/// Counts the requests for each instance, by its number.
 fn effects(sink: &Sink, count: usize) -> Vec<usize> {
     let requests = sink.requests();
     (0..count).map(|n| requests.iter().filter(|r| r.target.contains(&instance(n))).count()).collect()

@@ -5,10 +5,10 @@ use osnl_testkit::{fixture, wait_until};
 
 use crate::harness::{PROMPTLY, Place, SOON, closed_port};
 
-/// What becomes of a file: it stays up, or the lines that are at fault.
-type Expected = Result<(), &'static [&'static str]>;
+/// The fate of a file: it stays up, or the lines that are at fault.
+type Expectation = Result<(), &'static [&'static str]>;
 
-const FILES: [(&str, Expected); 15] = [
+const FILES: [(&str, Expectation); 15] = [
     ("01-minimal-neutron", Ok(())),
     ("02-nova-versioned", Ok(())),
     ("03-nova-legacy", Ok(())),
@@ -47,7 +47,7 @@ fn every_recorded_file_stays_up_or_is_refused_with_its_line() {
 }
 
 #[track_caller]
-fn check(name: &str, expected: Expected) {
+fn check(name: &str, expected: Expectation) {
     let place = Place::new();
     let file = format!("{name}.conf");
     place.write(&file, without_broker(&fixture::text(&format!("k2hr3/conf/{file}"))));

@@ -38,7 +38,7 @@ fn a_corrected_clouds_yaml_counts_for_an_action_that_logs_in() {
     assert_eq!(rig.sink.requests()[0].target, "/dns/v2/zones");
 }
 
-/// What goes on keeps its connections; what is another gets new ones, and what is under way ends as it began.
+/// An unchanged action keeps its connections; a changed one gets new ones, and requests under way end as they began.
 #[test]
 fn connections_outlive_a_reload_that_is_not_about_their_action() {
     let mut rig = Rig::start("reload-connections");

@@ -113,7 +113,7 @@ impl Rig {
         assert!(Command::new("sh").args(script).status().unwrap().success());
     }
 
-    /// Who is connected to the broker: a new connection has another name.
+    /// Returns the names of the connections to the broker: a new connection has another name.
     pub(crate) fn connections(&self) -> Vec<String> {
         self.vhost.connections_of_osnl()
     }

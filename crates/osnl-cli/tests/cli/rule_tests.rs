@@ -130,7 +130,7 @@ fn without_a_test_nothing_has_passed() {
 
 /// The page's own test says what the page shows.
 #[test]
-fn the_manual_s_tests_are_run() {
+fn the_manuals_tests_are_run() {
     let page = include_str!("../../../../docs/rule-tests.md");
     let block = |kind: &str| page.split(&format!("```{kind}\n")).nth(1).unwrap().split("```").next().unwrap();
     let place = beside("");

@@ -50,7 +50,7 @@ fn text(bytes: Vec<u8>) -> String {
     String::from_utf8(bytes).unwrap()
 }
 
-/// What changes from run to run is named: ids, times, the place of the broker.
+/// Replaces values that change from run to run: ids, times, the place of the broker.
 fn shown(text: &str, scene: &Scene) -> String {
     let vhost = scene.vhost.url();
     let vhost = vhost.rsplit('/').next().unwrap_or_default();
@@ -71,7 +71,7 @@ fn shown(text: &str, scene: &Scene) -> String {
 }
 
 #[test]
-fn flags_make_a_notification_that_oslo_s_listener_reads() {
+fn flags_make_a_notification_that_oslos_listener_reads() {
     let scene = Scene::new();
     let listener = OsloListener::start(&scene.vhost.url(), &[("x", "a"), ("x", "b")], None, false);
     let (code, stdout, stderr) = scene.send(&[
@@ -207,7 +207,7 @@ fn a_broker_that_is_away_or_refuses_us_is_69_and_no_password_is_shown() {
 }
 
 #[test]
-fn the_configuration_s_listener_says_where_and_a_file_may_hold_the_url() {
+fn the_configurations_listener_says_where_and_a_file_may_hold_the_url() {
     let mut scene = Scene::new();
     let listener = |name: &str| {
         format!(

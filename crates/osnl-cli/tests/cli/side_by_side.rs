@@ -8,9 +8,9 @@ use serde_json::Value;
 
 use crate::harness::{Place, SOON, conf, instance, settled};
 
-/// Where upstream makes no request and this does, on purpose: the manual shows this form.
+/// The form that upstream makes no request for and this does, on purpose: the manual shows it.
 const FLAT: &str = "neutron-flat-payload";
-/// Where upstream asks K2HR3 to forget a router, of which it has never heard, and this does not.
+/// The case in which upstream asks K2HR3 to forget a router that it does not know, and this does not.
 const ROUTER: &str = "neutron-router-port";
 
 /// The requests of each instance, in order; without the program's name and that connections are kept.

@@ -14,8 +14,8 @@ use crate::journalled::{QUEUE, Rig};
 const BEFORE: usize = 10;
 const DURING: usize = 30;
 
-/// What came before has its effect; what comes during `breaking` stays with the broker and `advice` is in the log;
-/// after `mending` that has its effect too.
+/// Earlier events have their effect; those during `breaking` stay with the broker and `advice` is in the log; after
+/// `mending` they have their effect too.
 fn check(name: &str, breaking: impl FnOnce(&Rig), advice: &str, mending: impl FnOnce(&Rig)) {
     let mut rig = Rig::new(name);
     rig.start();

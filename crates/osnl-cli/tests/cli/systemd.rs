@@ -70,7 +70,7 @@ fn our_unit_is_compatible_ready_in_time_and_patient_at_the_end() {
     }
 }
 
-/// What a crash, a leak or another user of the machine would otherwise get.
+/// The units keep a crash, a leak or another user of the machine from more.
 #[test]
 fn both_units_run_as_a_user_of_their_own_and_leave_nothing_behind() {
     for (unit, user) in [(OURS, "k2hr3"), (RUN, "osnl")] {
@@ -149,7 +149,7 @@ fn is_accepted(path: &str, name: &str, program: &str) {
 
 #[test]
 #[expect(clippy::print_stdout, reason = "which of the two was tested")]
-fn the_manual_s_own_unit_works_but_for_the_path() {
+fn the_manuals_own_unit_works_but_for_the_path() {
     let way = Way::closed("manual-unit");
     way.open();
     let case = Case::new(&way.url(), "http://127.0.0.1:9/v1/role", "");

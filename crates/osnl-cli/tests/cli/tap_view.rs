@@ -75,32 +75,7 @@ fn a_view_lists_opens_and_finds_events_and_takes_nothing_from_anybody() {
         assert!(view.picture().contains(line), "{line} in\n{}", view.picture());
     }
 
-    // The last one is selected, since the list follows; the third is two lines up.
-    view.type_in("\x1b[A\x1b[A\r");
-    view.shows(SOON, "event 2");
-    for line in [
-        "instance_id\": \"i-2\"",
-        "✓ rule deleted fires",
-        "rule ports does not fire: event_type is \"compute.instance.delete.end\", which does not match",
-        "routing key notifications.info",
-    ] {
-        view.type_in("g");
-        view.shows(SOON, "event type");
-        let mut pages = view.picture();
-        for _ in 0..4 {
-            if pages.contains(line) {
-                break;
-            }
-            view.type_in(" ");
-            let now = view.picture();
-            osnl_testkit::wait_until(SOON, "the next page", || {
-                view.picture() != now || pages.contains(line) || at_end(&view)
-            });
-            pages.push_str(&view.picture());
-        }
-        assert!(pages.contains(line), "{line} in\n{pages}");
-    }
-    assert!(!view.text().contains("S3CRET") && !view.text().contains("\x1b]0;"), "{}", view.text());
+    the_opened_one_shows_the_verdicts(&mut view);
 
     // Back, and a filter: a text, a condition, a mistake.
     view.type_in("\x1b");
@@ -150,6 +125,35 @@ fn a_view_lists_opens_and_finds_events_and_takes_nothing_from_anybody() {
         rig.vhost.list_queues().len() == before.1
     });
     assert_eq!(rig.vhost.list_exchanges(), before.0);
+}
+
+/// The last event is selected, since the list follows; the third is two lines up.
+fn the_opened_one_shows_the_verdicts(view: &mut Pty) {
+    view.type_in("\x1b[A\x1b[A\r");
+    view.shows(SOON, "event 2");
+    for line in [
+        "instance_id\": \"i-2\"",
+        "✓ rule deleted fires",
+        "rule ports does not fire: event_type is \"compute.instance.delete.end\", which does not match",
+        "routing key notifications.info",
+    ] {
+        view.type_in("g");
+        view.shows(SOON, "event type");
+        let mut pages = view.picture();
+        for _ in 0..4 {
+            if pages.contains(line) {
+                break;
+            }
+            view.type_in(" ");
+            let now = view.picture();
+            osnl_testkit::wait_until(SOON, "the next page", || {
+                view.picture() != now || pages.contains(line) || at_end(view)
+            });
+            pages.push_str(&view.picture());
+        }
+        assert!(pages.contains(line), "{line} in\n{pages}");
+    }
+    assert!(!view.text().contains("S3CRET") && !view.text().contains("\x1b]0;"), "{}", view.text());
 }
 
 fn at_end(view: &Pty) -> bool {

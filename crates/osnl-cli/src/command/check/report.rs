@@ -1,18 +1,18 @@
-//! What `osnl check` prints: sentences, or one JSON object
-//! `{"usable", "errors", "warnings", "explanation", "probes"}`; `probes` is there with `--connect` only.
+//! The output of `osnl check`: sentences, or one JSON object `{"usable", "errors", "warnings", "explanation",
+//! "probes"}`; `probes` is there with `--connect` only.
 
 use osnl::native::{Probe, Verdict};
 use serde_json::{Value, json};
 
-use super::Said;
+use super::Note;
 use crate::command::tap::clean_json;
 use crate::output;
 use crate::terminal::Tone;
 
-/// Of a configuration that can be used.
+/// The report on a configuration that can be used.
 pub(super) struct Report {
     pub(super) explanation: String,
-    pub(super) warnings: Vec<Said>,
+    pub(super) warnings: Vec<Note>,
     pub(super) probes: Option<Vec<Probe>>,
 }
 
@@ -54,8 +54,8 @@ impl Report {
     }
 }
 
-/// Of one that cannot.
-pub(super) fn refused(errors: &[Said]) -> String {
+/// Renders the errors of a configuration that cannot be used.
+pub(super) fn refused(errors: &[Note]) -> String {
     let errors: Vec<Value> = errors.iter().map(said).collect();
     format!("{}\n", json!({ "usable": false, "errors": errors, "warnings": [], "explanation": [] }))
 }
@@ -73,7 +73,7 @@ pub(super) fn tint(line: &str) -> Option<(Tone, std::ops::Range<usize>)> {
     Some((tone, 0..first.len()))
 }
 
-fn said(said: &Said) -> Value {
+fn said(said: &Note) -> Value {
     let mut all = json!({ "text": said.text });
     if let Some(finding) = &said.finding {
         all["file"] = json!(finding.file);

@@ -4,21 +4,22 @@ use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 use osnl::control::{Message, Request, Show};
 
-use super::super::asking::{Respondent, Unanswered, age, clean, print, print_bytes, print_json};
-use crate::args::{ControlFormat, ShowArgs};
+use super::super::asking::{NoAnswer, Respondent, age, clean, print, print_bytes, print_json};
+use super::args::ShowArgs;
 use crate::command::tap;
 use crate::exit::Exit;
+use crate::flags::Format;
 
-pub(super) fn run(args: &ShowArgs) -> Result<Exit, Unanswered> {
+pub(super) fn run(args: &ShowArgs) -> Result<Exit, NoAnswer> {
     let request = Request::Show { id: args.id.clone(), raw: args.raw };
     let show: Show = Respondent::of(&args.place)?.ask(&request)?;
     Ok(match (args.format.format, &show.message.body_base64) {
-        (ControlFormat::Json, _) => print_json(&show),
-        (ControlFormat::Text, Some(body)) => {
+        (Format::Json, _) => print_json(&show),
+        (Format::Text, Some(body)) => {
             let body = BASE64_STANDARD.decode(body);
-            print_bytes(&body.map_err(|error| Unanswered::new(Exit::Failed, error.to_string()))?)
+            print_bytes(&body.map_err(|error| NoAnswer::new(Exit::Failed, error.to_string()))?)
         }
-        (ControlFormat::Text, None) => print(&text(&show)),
+        (Format::Text, None) => print(&text(&show)),
     })
 }
 

@@ -1,4 +1,4 @@
-//! Who asks, for the record: a name, as good as the machine knows it.
+//! The name of the caller, for the record, as well as the machine knows it.
 
 /// The login name, and by whose right if it is another's.
 pub(in crate::command) fn asks() -> String {

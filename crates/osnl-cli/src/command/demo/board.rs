@@ -1,4 +1,4 @@
-//! What the screen shows of the messages: the last of them, each with where it has got to and why.
+//! The messages on the screen: the last of them, each with its progress and the reason.
 
 use std::collections::VecDeque;
 
@@ -18,7 +18,7 @@ pub(super) struct Board {
 pub(super) struct Row {
     pub(super) number: Option<usize>,
     pub(super) event_type: String,
-    /// Where it has got to, in a word or two.
+    /// Its progress in a word or two.
     pub(super) verdict: &'static str,
     pub(super) tone: Tone,
     pub(super) why: String,
@@ -74,7 +74,7 @@ impl Board {
     }
 }
 
-/// What a line says about where its message has got to.
+/// Returns the progress that a line's label stands for.
 fn verdict(label: &str) -> Option<(&'static str, Tone)> {
     Some(match label {
         "is" => ("", Tone::Dim),
@@ -91,7 +91,7 @@ fn verdict(label: &str) -> Option<(&'static str, Tone)> {
     })
 }
 
-/// Of a text what a row has room for; None when what it says already is better.
+/// Returns the part of a text that fits a row; `None` where the label says it better.
 fn brief<'a>(label: &str, text: &'a str) -> Option<&'a str> {
     match label {
         // What it is says more than that nobody listens to it.
@@ -105,7 +105,7 @@ fn brief<'a>(label: &str, text: &'a str) -> Option<&'a str> {
     }
 }
 
-/// What is worth a row though it is about no message.
+/// Returns the remark for a label that deserves a row though it is about no message.
 fn remark(label: &str) -> Option<(&'static str, Tone)> {
     Some(match label {
         "registers" => ("registers", Tone::Plain),

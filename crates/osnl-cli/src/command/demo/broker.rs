@@ -1,4 +1,4 @@
-//! Where the demo's notifications go through: the in-process broker, or a real one.
+//! The broker of the demo: the in-process one, or a real one.
 
 mod real;
 
@@ -21,7 +21,7 @@ impl Broker {
     /// The broker at this URL, with these exchanges; the in-process one without.
     ///
     /// # Errors
-    /// The URL cannot be read or asks for what there is not; nobody answers there; access is refused.
+    /// The URL cannot be read or asks for an unknown feature; no broker answers there; access is refused.
     pub(super) async fn open(url: Option<&str>, exchanges: &[&str]) -> anyhow::Result<Self> {
         let Some(url) = url else { return Ok(Self::InProcess(MemoryBroker::new())) };
         let url = TransportUrl::parse(url).context("--transport-url")?;
@@ -40,7 +40,7 @@ impl Broker {
         })
     }
 
-    /// What exchanges and queues are called here: a real broker may have some of the plain name.
+    /// Names an exchange or a queue: a real broker may already have one of the plain name.
     pub(super) fn name(&self, plain: &str) -> String {
         match self {
             Self::InProcess(_) => plain.to_owned(),
@@ -48,7 +48,7 @@ impl Broker {
         }
     }
 
-    /// What it is, for people.
+    /// Describes it in words.
     pub(super) fn describe(&self) -> String {
         match self {
             Self::InProcess(_) => "a stand-in inside this process".to_owned(),

@@ -19,7 +19,7 @@ use fastrand::Rng;
 
 use super::recording::{Message, Names, Recording};
 
-/// How many servers there are when the demo begins.
+/// Servers at the beginning of the demo.
 const AT_FIRST: usize = 4;
 /// Scenes that play at once.
 const AT_ONCE: usize = 3;
@@ -60,7 +60,7 @@ struct Port {
     mac: String,
 }
 
-/// What an event means to the roles of K2HR3.
+/// The effect of an event on the roles of K2HR3.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Effect {
     None,
@@ -80,7 +80,7 @@ pub(super) enum Effect {
 /// Something that takes some events.
 struct Scene {
     steps: VecDeque<(&'static str, Names, Effect)>,
-    /// Who is idle again afterwards.
+    /// The server that is idle again afterwards.
     then: Option<Server>,
 }
 
@@ -198,7 +198,7 @@ impl Cloud {
         Scene { steps: VecDeque::from([(event, server.names(0), Effect::None)]), then: Some(server) }
     }
 
-    /// What happens at services whose notifications nobody here listens to.
+    /// An event of a service that has no listener.
     fn elsewhere(&mut self) -> Scene {
         const EVENTS: [&str; 8] = [
             "login",
@@ -236,7 +236,7 @@ impl Cloud {
 }
 
 impl Server {
-    /// Where it can be reached.
+    /// The addresses that it can be reached at.
     pub(super) fn addresses(&self) -> Vec<String> {
         self.ports.iter().map(|port| port.address.clone()).collect()
     }
@@ -270,7 +270,7 @@ impl Port {
 }
 
 impl Scene {
-    /// A scene of one event that is about nobody's roles.
+    /// A scene of one event that concerns no role.
     fn of(event: &'static str, names: Names) -> Self {
         Self { steps: VecDeque::from([(event, names, Effect::None)]), then: None }
     }
@@ -307,7 +307,7 @@ mod tests {
     }
 
     #[test]
-    fn most_events_are_nobody_s_business_and_every_kind_comes() {
+    fn most_events_are_nobodys_business_and_every_kind_comes() {
         for seed in 0..20 {
             let life = life(seed, 400);
             let forgets = life.iter().filter(|(_, effect)| matches!(effect, Effect::Forgets { .. })).count();

@@ -67,7 +67,7 @@ impl<S: Subscriber> Layer<S> for Events {
     }
 }
 
-/// Of an event's fields those that the story needs.
+/// The fields of a log event that the story needs.
 #[derive(Default)]
 struct Fields {
     message: String,

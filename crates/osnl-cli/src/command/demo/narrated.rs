@@ -2,12 +2,12 @@
 
 use std::sync::Arc;
 
-use osnl_template::Names;
 use osnl::intake::{Intake, RuleEngine};
 use osnl::journal::{Obstacle, Receipt, Settle};
 use osnl::received::Received;
 use osnl::rule::Rule;
 use osnl_model::{Head, Notification};
+use osnl_template::Names;
 use osnl_transport::BoxFuture;
 use tokio_util::task::TaskTracker;
 
@@ -15,7 +15,7 @@ use super::story::Story;
 use super::voice::Tone;
 
 /// The rule engine of one listener, which has one rule of its own name, and the story that is told of it.
-pub(super) struct Narrated {
+pub(super) struct NarratingIntake {
     engine: RuleEngine,
     /// The engine's rule, to ask it for its reasons.
     rule: Rule,
@@ -23,7 +23,7 @@ pub(super) struct Narrated {
     tasks: TaskTracker,
 }
 
-impl Narrated {
+impl NarratingIntake {
     pub(super) fn new(engine: RuleEngine, rule: Rule, story: Arc<Story>, tasks: TaskTracker) -> Self {
         Self { engine, rule, story, tasks }
     }
@@ -54,7 +54,7 @@ impl Narrated {
     }
 }
 
-impl Intake for Narrated {
+impl Intake for NarratingIntake {
     fn reserve(&self, at_most: usize) -> BoxFuture<'_, usize> {
         self.engine.reserve(at_most)
     }
@@ -93,7 +93,7 @@ impl Intake for Narrated {
     }
 }
 
-/// What the rule can be asked about when only the head was read: a head that is not wanted fails there.
+/// Returns a notification with nothing but its head: a rule that does not want the head fails there.
 fn only_head(head: &Head<'_>) -> Notification {
     Notification {
         event_type: head.event_type.as_deref().map(str::to_owned),

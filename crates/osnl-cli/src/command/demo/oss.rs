@@ -9,22 +9,23 @@ mod target;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use osnl_config::Environment;
 use anyhow::Context as _;
 use osnl::action::http::HttpOptions;
 use osnl::listener::ListenerState;
 use osnl::metrics::Counters;
 use osnl::oss::conf::Conf;
 use osnl::shutdown::Shutdown;
+use osnl_config::Environment;
 use osnl_model::{Priority, read_head};
 use osnl_transport::{Declare, MemoryBroker, Properties};
 use serde_json::Value;
 
 use self::target::Target;
+use super::args::DemoArgs;
 use super::story::Story;
 use super::voice::{Tone, Voice};
-use crate::args::{DemoArgs, DemoFormat};
 use crate::exit::Exit;
+use crate::flags::Format;
 
 const FILE: &str = include_str!("../../../../../fixtures/oss/document.conf");
 const STEPS: &str = include_str!("../../../../../fixtures/demo/oss.json");
@@ -42,8 +43,8 @@ struct Step {
 
 pub(super) async fn tell(args: &DemoArgs) -> anyhow::Result<Exit> {
     let voice = match args.format {
-        DemoFormat::Json => Voice::Json { since: Instant::now() },
-        DemoFormat::Text => Voice::Plain { colour: crate::terminal::coloured() },
+        Format::Json => Voice::Json { since: Instant::now() },
+        Format::Text => Voice::Plain { colour: crate::terminal::coloured() },
     };
     let story = Arc::new(Story::new(voice));
     let target = Target::start(args.fail, story.clone()).await?;

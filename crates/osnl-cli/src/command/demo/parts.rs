@@ -19,7 +19,7 @@ use tokio::sync::watch;
 use tokio_util::task::TaskTracker;
 
 use super::broker::Broker;
-use super::narrated::Narrated;
+use super::narrated::NarratingIntake;
 use super::recording::Message;
 use super::story::Story;
 
@@ -43,12 +43,12 @@ const CONFS: [(&str, &str, &str, &str); 3] = [
     ),
 ];
 const ACTION: &str = "k2hr3";
-/// Pauses are seconds and minutes in earnest; nobody wants to wait for them here.
+/// Real pauses are seconds and minutes; the demo shortens them.
 const RETRY: (Duration, Duration) = (Duration::from_millis(300), Duration::from_millis(600));
 /// An answer that takes longer is none. Two orders of magnitude above what the stand-in needs.
 const TIMEOUT: Duration = Duration::from_secs(1);
 
-/// What the parts are made of.
+/// The parts, before they are put together.
 pub(super) struct Parts<'a> {
     pub(super) broker: &'a Broker,
     pub(super) story: &'a Arc<Story>,
@@ -57,7 +57,7 @@ pub(super) struct Parts<'a> {
 }
 
 /// The parts, put together.
-pub(super) struct Assembled {
+pub(super) struct Assembly {
     pub(super) daemon: Daemon,
     pub(super) listening: Vec<watch::Receiver<ListenerState>>,
     /// Whether K2HR3 is held.
@@ -76,7 +76,7 @@ impl Parts<'_> {
     ///
     /// # Errors
     /// The broker's URL asks for what there is not.
-    pub(super) fn assemble(&self, api_url: &str) -> anyhow::Result<Assembled> {
+    pub(super) fn assemble(&self, api_url: &str) -> anyhow::Result<Assembly> {
         let confs: Vec<(&str, Conf)> = CONFS
             .iter()
             .map(|(name, exchange, pool, rest)| {
@@ -102,7 +102,8 @@ impl Parts<'_> {
             .map(|((name, conf), listener)| {
                 let rule = Rule { name: (*name).into(), actions: vec![ACTION.into()], ..conf.rule() };
                 let engine = RuleEngine::new(vec![rule.clone()], journal.clone(), self.counters.clone());
-                let endpoint = Arc::new(Narrated::new(engine, rule, self.story.clone(), self.tasks.clone()));
+                let endpoint =
+                    Arc::new(NarratingIntake::new(engine, rule, self.story.clone(), self.tasks.clone()));
                 let transport = self.broker.transport()?;
                 Ok(Listener::new(listener, transport, endpoint, self.counters.clone()))
             })
@@ -114,7 +115,7 @@ impl Parts<'_> {
         let breaker = delivery.state();
         let listening = listeners.iter().map(Listener::state).collect();
         let daemon = Daemon::new(listeners, vec![delivery], journal);
-        Ok(Assembled { daemon, listening, breaker, queues, routes })
+        Ok(Assembly { daemon, listening, breaker, queues, routes })
     }
 }
 

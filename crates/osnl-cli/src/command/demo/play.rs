@@ -18,7 +18,7 @@ const PATIENCE: Duration = Duration::from_secs(5);
 /// They take some milliseconds, far less than its pause, so every run tells the same.
 const AHEAD: usize = 4;
 
-/// How fast the events come.
+/// The speed of the events.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) enum Pace {
     /// Each when the one before was looked at.
@@ -27,7 +27,7 @@ pub(super) enum Pace {
     PerSecond(f64),
 }
 
-/// What plays, and before whom.
+/// The cloud that plays, and its audience.
 pub(super) struct Play<'a> {
     pub(super) cloud: Cloud,
     pub(super) broker: &'a Broker,

@@ -1,4 +1,4 @@
-//! What the demo's cloud says, as real services said it: `fixtures/demo/notifications.json`, built in.
+//! The notifications of the demo's cloud, as real services sent them: `fixtures/demo/notifications.json`, built in.
 //!
 //! Each template is a recorded body with the names of things in it (`stands_for`): filling it puts other
 //! names in their places and leaves every other byte as it was. One is made by hand and cannot be read.
@@ -10,7 +10,7 @@ use serde_json::Value;
 
 const TEXT: &str = include_str!("../../../../../fixtures/demo/notifications.json");
 
-/// What takes the place of what was recorded: by the key in `stands_for`.
+/// The values that replace recorded ones, by the key in `stands_for`.
 pub(super) type Names = BTreeMap<&'static str, String>;
 
 /// The templates by name.
@@ -23,7 +23,7 @@ pub(super) struct Recording {
 struct Template {
     exchange: String,
     routing_key: String,
-    /// What it is, for people; `{server}` stands for the server's name.
+    /// Its meaning in words; `{server}` stands for the server's name.
     note: String,
     /// Key, and the text that was recorded.
     stands_for: Vec<(String, String)>,
@@ -36,7 +36,7 @@ pub(super) struct Message {
     pub(super) exchange: String,
     pub(super) routing_key: String,
     pub(super) body: String,
-    /// What it is, for people.
+    /// Its meaning in words.
     pub(super) note: String,
 }
 

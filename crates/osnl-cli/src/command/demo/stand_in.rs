@@ -31,7 +31,7 @@ use super::voice::Tone;
 const PATH: &str = "/v1/role";
 /// Longer heads end the connection.
 const MAX_HEAD: usize = 16 * 1024;
-/// How long a late answer is kept back: longer than the demo's delivery waits for any.
+/// The delay of a late answer: longer than the demo's delivery waits for any.
 const LATE: Duration = Duration::from_secs(10);
 
 /// A server that answers as long as the runtime lives.
@@ -81,22 +81,22 @@ impl StandIn {
         Ok(Self { url, at_first, server })
     }
 
-    /// What is written as `api_url`.
+    /// The value of `api_url`.
     pub(super) fn url(&self) -> &str {
         &self.url
     }
 
-    /// How many hosts and addresses there were.
+    /// The numbers of hosts and addresses at the start.
     pub(super) fn at_first(&self) -> (usize, usize) {
         self.at_first
     }
 
-    /// How many hosts and addresses there are.
+    /// The numbers of hosts and addresses now.
     pub(super) fn size(&self) -> (usize, usize) {
         self.server.roles().size()
     }
 
-    /// What it holds now, by `cuk`.
+    /// The hosts that it holds now, by `cuk`.
     pub(super) fn hosts(&self) -> Hosts {
         self.server.roles().hosts().clone()
     }
@@ -122,7 +122,7 @@ impl StandIn {
         self.server.roles().register(cuk, name, addresses);
     }
 
-    /// What its last answer was, if that was a failure.
+    /// The last answer, if that was a failure.
     pub(super) fn failing(&self) -> Option<&'static str> {
         self.server.roles().failing().map(Fault::text)
     }

@@ -1,4 +1,4 @@
-//! What happens, as lines, and which message each of them is about.
+//! The events of the demo as lines, each with the message that it is about.
 //!
 //! Everything runs on one thread and is told as it happens, so the lines are in the order of the events.
 
@@ -17,17 +17,17 @@ use super::voice::{Line, Tone, Voice};
 /// See the [module](self).
 pub(super) struct Story {
     voice: Mutex<Voice>,
-    state: Mutex<State>,
+    state: Mutex<Progress>,
     changed: Notify,
 }
 
 #[derive(Default)]
-struct State {
+struct Progress {
     /// The last message published; messages are numbered from 1.
     last: usize,
     by_digest: HashMap<String, usize>,
     by_message_id: HashMap<String, usize>,
-    /// Of the messages that are not settled, what they are found by: digest and id.
+    /// Digest and id of each message that is not settled, to find it by.
     keys: HashMap<usize, (String, Option<String>)>,
     /// Per listener, the messages that its queue took and that it has not read, in the broker's order.
     arriving: HashMap<String, VecDeque<usize>>,
@@ -62,7 +62,7 @@ impl Story {
         self.voice().text(text);
     }
 
-    /// What follows, in a few words.
+    /// Announces the next part in a few words.
     pub(super) fn heading(&self, text: &str) {
         self.voice().heading(text);
     }
@@ -222,7 +222,7 @@ impl Story {
         self.voice().line(line);
     }
 
-    async fn until(&self, holds: impl Fn(&State) -> bool) {
+    async fn until(&self, holds: impl Fn(&Progress) -> bool) {
         loop {
             // Armed before looking, so that a change in between is not missed.
             let changed = self.changed.notified();
@@ -237,7 +237,7 @@ impl Story {
         self.voice.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn lock(&self) -> MutexGuard<'_, State> {
+    fn lock(&self) -> MutexGuard<'_, Progress> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

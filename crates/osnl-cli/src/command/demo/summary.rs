@@ -1,4 +1,4 @@
-//! What came of it all: counts and rates, for people and for programs.
+//! The result of the demo: counts and rates, as text and as JSON.
 
 use std::time::Duration;
 
@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use super::voice::Tone;
 
-/// How the telling ended.
+/// The end of the telling.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum End {
     EverythingSettled,
@@ -19,7 +19,7 @@ pub(super) enum End {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Figures {
     pub(super) published: u64,
-    /// Of these, the ones that no queue of ours took.
+    /// The ones among these that no queue of ours took.
     pub(super) elsewhere: u64,
     pub(super) received: u64,
     pub(super) unmatched: u64,

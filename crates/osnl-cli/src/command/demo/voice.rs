@@ -1,4 +1,4 @@
-//! How the story is told: lines for people, lines for programs, or a screen that moves.
+//! The forms of the story: lines of text, lines of JSON, or a live screen.
 //!
 //! | voice | when | what |
 //! | --- | --- | --- |
@@ -21,11 +21,11 @@ pub(super) use crate::terminal::Tone;
 pub(super) struct Line<'a> {
     /// The message it is about, if it is about one.
     pub(super) number: Option<usize>,
-    /// What happened, in a word or two.
+    /// The occurrence in a word or two.
     pub(super) label: &'a str,
     pub(super) tone: Tone,
     pub(super) text: &'a str,
-    /// Of a message that is published: its event type.
+    /// The event type of a message that is published.
     pub(super) event_type: Option<&'a str>,
 }
 
@@ -56,7 +56,7 @@ impl Voice {
         }
     }
 
-    /// What follows, in a few words. Programs need no headings.
+    /// Announces the next part in a few words. JSON has no headings.
     pub(super) fn heading(&self, text: &str) {
         self.print(Tone::Plain, "");
         self.print(Tone::Strong, text);

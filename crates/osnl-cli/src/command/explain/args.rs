@@ -2,12 +2,12 @@
 
 use std::path::PathBuf;
 
-use clap::{ArgGroup, Args, ValueEnum};
+use clap::{ArgGroup, Args};
 use osnl::unmatched::Unmatched;
 use osnl_model::Pattern;
 
-use crate::args::CheckArgs;
 use crate::command::saved_events::PickArgs;
+use crate::flags::{CheckArgs, Format, pattern};
 
 /// The flags of `osnl explain`.
 #[derive(Debug, Args)]
@@ -28,11 +28,11 @@ pub(crate) struct ExplainArgs {
     /// The last events of the journal; the filters below mean it too
     #[arg(long, conflicts_with_all = ["unmatched", "counts"])]
     pub(super) journal: bool,
-    /// What no rule wanted lately; only types that match PATTERN
+    /// Recent messages that matched no rule; only types that match PATTERN
     #[arg(long, value_name = "PATTERN", num_args = 0..=1, value_parser = pattern, conflicts_with = "counts")]
     #[expect(clippy::option_option, reason = "how clap tells a flag from a flag with a value")]
     pub(super) unmatched: Option<Option<Pattern>>,
-    /// How often each rule fired, and which condition failed first
+    /// Count the times each rule fired, and the conditions that failed first
     #[arg(long)]
     pub(super) counts: bool,
     /// Try the rules of FILE instead: what would fire, what no longer
@@ -48,19 +48,12 @@ pub(crate) struct ExplainArgs {
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     limit: Option<u32>,
     /// text for people, or json: an object a line
-    #[arg(long, value_enum, default_value_t = ExplainFormat::Text, value_name = "FORMAT", hide_possible_values = true)]
-    pub(super) format: ExplainFormat,
+    #[arg(long, value_enum, default_value_t = Format::Text, value_name = "FORMAT", hide_possible_values = true)]
+    pub(super) format: Format,
     #[command(flatten, next_help_heading = "Configuration")]
     pub(super) of: CheckArgs,
     #[command(flatten, next_help_heading = "Of the journal")]
     pub(super) pick: PickArgs,
-}
-
-/// What is printed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub(crate) enum ExplainFormat {
-    Text,
-    Json,
 }
 
 impl ExplainArgs {
@@ -76,8 +69,4 @@ impl ExplainArgs {
             && self.pick.since.is_none_or(|since| unmatched.received.is_some_and(|at| at >= since))
             && self.pick.until.is_none_or(|until| unmatched.received.is_some_and(|at| at < until))
     }
-}
-
-fn pattern(text: &str) -> Result<Pattern, String> {
-    Pattern::new(text).map_err(|error| error.to_string())
 }

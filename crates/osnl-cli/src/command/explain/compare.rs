@@ -10,19 +10,20 @@ use osnl::explain::{Change, Compared, Comparison, Subject};
 use osnl::native::{self, Native};
 use serde_json::{Value, json};
 
-use super::{ExplainArgs, ExplainFormat, ring};
+use super::{ExplainArgs, ring};
 use crate::command::asking::table;
-use crate::command::saved_events::{self, Out, Refused, masked};
+use crate::command::saved_events::{self, Out, Refusal, masked};
 use crate::command::sources;
 use crate::exit::Exit;
+use crate::flags::Format;
 
-/// What took no longer is not said.
+/// A comparison that took less reports no time.
 const SHOWN: Duration = Duration::from_secs(1);
 
-/// Where a rule is not there, or a number says nothing.
+/// Stands for a missing rule or a number without meaning.
 const NONE: &str = "-";
 
-pub(super) fn show(args: &ExplainArgs, conf: &Native, file: &Path) -> Result<Exit, Refused> {
+pub(super) fn show(args: &ExplainArgs, conf: &Native, file: &Path) -> Result<Exit, Refusal> {
     let tried = tried(args, file)?;
     for rule in &args.rule {
         let names = conf.rules.iter().chain(&tried.rules).map(|rule| &*rule.rule.name);
@@ -37,8 +38,8 @@ pub(super) fn show(args: &ExplainArgs, conf: &Native, file: &Path) -> Result<Exi
         .collect();
     let mut out = Out::plain();
     match args.format {
-        ExplainFormat::Text => out.line(&text(&comparison, &rules, file, begin.elapsed())),
-        ExplainFormat::Json => {
+        Format::Text => out.line(&text(&comparison, &rules, file, begin.elapsed())),
+        Format::Json => {
             rules.iter().for_each(|found| out.json(object(found)));
             let (now, then) = comparison.firing();
             out.json(
@@ -54,7 +55,7 @@ pub(super) fn show(args: &ExplainArgs, conf: &Native, file: &Path) -> Result<Exi
 }
 
 /// The configuration with the rules of the file alone. What is said of it is said if it is about that file.
-fn tried(args: &ExplainArgs, file: &Path) -> Result<Native, Refused> {
+fn tried(args: &ExplainArgs, file: &Path) -> Result<Native, Refusal> {
     let mut sources = sources::of(&args.of.sources);
     sources.rules = Some(file.to_owned());
     let loaded = native::load(&sources).map_err(|errors| (Exit::Config, errors.to_string()))?;
@@ -65,7 +66,7 @@ fn tried(args: &ExplainArgs, file: &Path) -> Result<Native, Refused> {
     Ok(loaded.conf)
 }
 
-fn look(args: &ExplainArgs, conf: &Native, comparison: &mut Comparison<'_>) -> Result<(), Refused> {
+fn look(args: &ExplainArgs, conf: &Native, comparison: &mut Comparison<'_>) -> Result<(), Refusal> {
     if !args.file.is_empty() {
         for (name, saved) in saved_events::files(&args.file)? {
             comparison.add(&format!("{name}:{}", saved.line), &Subject::saved(&saved));
@@ -161,7 +162,7 @@ fn object(found: &Compared) -> Value {
     })
 }
 
-/// How many events were looked at, on a terminal: a large journal takes minutes.
+/// Counts the events on a terminal: a large journal takes minutes.
 struct Progress {
     seen: u64,
     shown: bool,

@@ -5,11 +5,12 @@ use std::path::Path;
 use osnl::unmatched::{self, Counted};
 use serde_json::json;
 
-use super::{ExplainArgs, ExplainFormat};
-use crate::command::saved_events::{Out, Refused, masked, time};
+use super::ExplainArgs;
+use crate::command::saved_events::{Out, Refusal, masked, time};
 use crate::exit::Exit;
+use crate::flags::Format;
 
-pub(super) fn show(args: &ExplainArgs, journal: &Path) -> Result<Exit, Refused> {
+pub(super) fn show(args: &ExplainArgs, journal: &Path) -> Result<Exit, Refusal> {
     let (since, mut counts) = unmatched::counts(journal).map_err(|error| {
         (Exit::Unavailable, format!("{}.rules: {error}; a running daemon writes it", journal.display()))
     })?;
@@ -18,13 +19,13 @@ pub(super) fn show(args: &ExplainArgs, journal: &Path) -> Result<Exit, Refused> 
             && args.listener.as_ref().is_none_or(|name| **name == *counted.listener)
     });
     let mut out = Out::plain();
-    if args.format == ExplainFormat::Text {
+    if args.format == Format::Text {
         out.line(&format!("since {}", time(since)));
     }
     for counted in &counts {
         match args.format {
-            ExplainFormat::Text => out.line(&masked(&text(counted))),
-            ExplainFormat::Json => out.json(json!({
+            Format::Text => out.line(&masked(&text(counted))),
+            Format::Json => out.json(json!({
                 "since": time(since),
                 "listener": &*counted.listener,
                 "rule": &*counted.rule,

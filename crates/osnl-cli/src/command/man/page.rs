@@ -5,16 +5,16 @@ use std::fmt::Write as _;
 
 use clap_mangen::Man;
 
+use super::args::{self, Definition};
 use super::words::{self, Words};
-use crate::args::man;
 
 /// Short: it stands between the names of the longest page twice.
 const MANUAL: &str = "osnl Manual";
 
 /// `None` where the page cannot be written, which no page is.
-pub(super) fn of(page: &str) -> Option<String> {
+pub(super) fn of(page: &str, osnl: Definition) -> Option<String> {
     let words = words::of(page);
-    let Some(command) = man::command(page) else { return Some(configuration(words)) };
+    let Some(command) = args::command(page, osnl) else { return Some(configuration(words, osnl)) };
     let (notes, examples) = after(&command);
     let of_flags = Man::new(command.clone());
     let mut flags = Vec::new();
@@ -42,12 +42,12 @@ pub(super) fn of(page: &str) -> Option<String> {
     if !examples.is_empty() {
         let _ = write!(out, ".SH EXAMPLES\n.nf\n{}.fi\n", literal(&examples));
     }
-    see_also(&mut out, page, words);
+    see_also(&mut out, page, words, osnl);
     Some(out)
 }
 
 /// osnl.conf(5): every section and option.
-fn configuration(words: &Words) -> String {
+fn configuration(words: &Words, osnl: Definition) -> String {
     let mut out = heading("osnl.conf", 5);
     out.push_str(
         ".SH NAME\nosnl.conf \\- the configuration of osnl: listeners, rules and actions\n.SH DESCRIPTION\n",
@@ -55,7 +55,7 @@ fn configuration(words: &Words) -> String {
     out.push_str(paragraphs(words.more).trim_start_matches(".PP\n"));
     out.push_str(&osnl::native::reference().roff());
     out.push_str(words.sections.trim_start());
-    see_also(&mut out, "osnl.conf", words);
+    see_also(&mut out, "osnl.conf", words, osnl);
     out
 }
 
@@ -64,7 +64,7 @@ fn heading(name: &str, section: u8) -> String {
     format!(".TH {name} {section} \"\" \"osnl {}\" \"{MANUAL}\"\n", env!("CARGO_PKG_VERSION"))
 }
 
-/// What stands behind the options of a help: its paragraphs, and the lines of its examples.
+/// Splits the text behind the options of a help into its paragraphs and the lines of its examples.
 fn after(command: &clap::Command) -> (Vec<String>, Vec<String>) {
     let text = command.get_after_help().map(ToString::to_string).unwrap_or_default();
     let (notes, examples) = match text.find("Example") {
@@ -93,12 +93,13 @@ fn literal(lines: &[String]) -> String {
 }
 
 /// The command above, those beside it that the words name, and the configuration.
-fn see_also(out: &mut String, page: &str, words: &Words) {
+fn see_also(out: &mut String, page: &str, words: &Words, osnl: Definition) {
     let mut names: Vec<&str> = Vec::new();
     if page != "osnl" {
         names.push("osnl");
     }
-    names.extend(page.rsplit_once('-').map(|(above, _)| above).filter(|above| man::command(above).is_some()));
+    let above = page.rsplit_once('-').map(|(above, _)| above);
+    names.extend(above.filter(|above| args::command(above, osnl).is_some()));
     names.extend(words.see);
     if page != "osnl.conf" {
         names.push("osnl.conf");
@@ -107,7 +108,7 @@ fn see_also(out: &mut String, page: &str, words: &Words) {
     let _ = write!(out, ".SH SEE ALSO\n{}\n", names.join(",\n"));
 }
 
-/// What a page is called where it is installed, and its section.
+/// Returns the installed name of a page, and its section.
 fn title(page: &str) -> (String, u8) {
     match page {
         "osnl.conf" => (page.to_owned(), 5),
@@ -122,7 +123,7 @@ fn reference(page: &str) -> String {
     format!("\\fB{}\\fR({section})", name.replace('-', "\\-"))
 }
 
-/// A text as it is, also where somebody copies it from the terminal.
+/// Escapes a text so that a copy from the terminal is the text itself.
 fn escaped(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     for (at, c) in text.char_indices() {
@@ -142,6 +143,8 @@ fn escaped(text: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use clap::CommandFactory as _;
+
     use super::*;
 
     #[test]
@@ -156,9 +159,9 @@ mod tests {
     /// Every page that is referred to exists, and each page says what to read next.
     #[test]
     fn references_lead_to_pages() {
-        let pages: Vec<String> = man::PAGES.iter().map(|page| reference(page)).collect();
-        for page in man::PAGES {
-            let text = of(page).unwrap();
+        let pages: Vec<String> = args::PAGES.iter().map(|page| reference(page)).collect();
+        for page in args::PAGES {
+            let text = of(page, crate::Osnl::command).unwrap();
             let (_, see) = text.rsplit_once(".SH SEE ALSO\n").unwrap();
             let named: Vec<&str> = see.trim_end().split(",\n").collect();
             assert!(!named.is_empty(), "{page}");

@@ -1,11 +1,11 @@
-//! What manual pages say beyond the flags, in the language of `man`: details that `--help` has no room for, exit statuses,
-//! files, signals.
+//! The parts of manual pages that no flag has, in the language of `man`: details that `--help` has no room for, exit
+//! statuses, files, signals.
 
 /// The words of a page.
 pub(super) struct Words {
     /// Behind the first sentence; each line is a paragraph.
     pub(super) more: &'static str,
-    /// How it ends, behind what its help says.
+    /// Its exit statuses, behind those of its help.
     pub(super) exit: &'static str,
     /// Whole sections.
     pub(super) sections: &'static str,
@@ -13,7 +13,7 @@ pub(super) struct Words {
     pub(super) see: &'static [&'static str],
 }
 
-/// Of every page without words of its own.
+/// Every page without words of its own.
 const COMMAND: Words = Words { more: "", exit: STATUS, sections: "", see: &[] };
 
 const STATUS: &str = "
@@ -264,7 +264,7 @@ mod tests {
     #[test]
     fn words_are_of_pages_that_there_are() {
         for (name, _) in PAGES {
-            assert!(crate::args::man::PAGES.contains(name), "{name}");
+            assert!(super::super::args::PAGES.contains(name), "{name}");
         }
     }
 }

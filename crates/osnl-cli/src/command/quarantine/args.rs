@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use clap::{Args, Subcommand};
 
-use crate::args::{BetweenArgs, FormatArgs, HowArgs, PlaceArgs, duration};
+use crate::flags::{BetweenArgs, FormatArgs, HowArgs, PlaceArgs, duration};
 
 /// `osnl quarantine` and its commands.
 #[derive(Debug, Args)]
@@ -19,7 +19,7 @@ pub(crate) struct QuarantineArgs {
     pub(crate) command: QuarantineCommand,
 }
 
-/// What to do with messages in quarantine.
+/// The commands of `osnl quarantine`.
 #[derive(Debug, Subcommand)]
 pub(crate) enum QuarantineCommand {
     /// List the messages and the reason for each
@@ -50,7 +50,7 @@ pub(crate) struct WhichArgs {
     pub(crate) between: BetweenArgs,
 }
 
-/// What every command takes.
+/// The flags that every command takes.
 #[derive(Debug, Args)]
 pub(crate) struct AskArgs {
     /// Wait at most so long for an answer

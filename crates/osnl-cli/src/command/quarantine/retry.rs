@@ -9,15 +9,15 @@ use osnl::replay::{self, Source};
 
 use super::args::QuarantineRetryArgs;
 use super::{asks, named, printed};
-use crate::args::PlaceArgs;
-use crate::command::asking::{Respondent, Unanswered};
+use crate::command::asking::{NoAnswer, Respondent};
 use crate::command::sources;
 use crate::exit::Exit;
+use crate::flags::{PlaceArgs, SourceArgs};
 
 /// Messages of one request: each is read by the one that answers.
 const AT_ONCE: usize = 50;
 
-pub(super) fn run(args: &QuarantineRetryArgs) -> Result<Exit, Unanswered> {
+pub(super) fn run(args: &QuarantineRetryArgs) -> Result<Exit, NoAnswer> {
     let mut filter = named(&args.which, args.how.all)?;
     let mut respondent = Respondent::within(&args.ask.place, args.ask.timeout)?;
     let conf = configuration(&args.ask.place)?;
@@ -43,23 +43,23 @@ pub(super) fn run(args: &QuarantineRetryArgs) -> Result<Exit, Unanswered> {
 }
 
 /// Rules are in a configuration only.
-fn configuration(place: &PlaceArgs) -> Result<Native, Unanswered> {
+fn configuration(place: &PlaceArgs) -> Result<Native, NoAnswer> {
     let PlaceArgs { config_file, config_dir, state_dir, journal } = place;
     if state_dir.is_some() || journal.is_some() {
         let why = "the rules decide what becomes of a message: name the configuration with -c";
-        return Err(Unanswered::new(Exit::Usage, why));
+        return Err(NoAnswer::new(Exit::Usage, why));
     }
     let (config_file, config_dir) = (config_file.clone(), config_dir.clone());
-    match native::load(&sources::of(&crate::args::SourceArgs { config_file, config_dir })) {
+    match native::load(&sources::of(&SourceArgs { config_file, config_dir })) {
         Ok(loaded) => {
             loaded.conf.accept_budgets();
             Ok(loaded.conf)
         }
-        Err(errors) => Err(Unanswered::new(Exit::Config, errors.to_string())),
+        Err(errors) => Err(NoAnswer::new(Exit::Config, errors.to_string())),
     }
 }
 
-fn numbers(respondent: &mut Respondent, filter: WhichMessages) -> Result<Vec<i64>, Unanswered> {
+fn numbers(respondent: &mut Respondent, filter: WhichMessages) -> Result<Vec<i64>, NoAnswer> {
     let (mut numbers, mut after) = (Vec::new(), 0);
     loop {
         let request = Request::QuarantineList { filter: filter.clone(), after, limit: 1000 };
@@ -72,12 +72,12 @@ fn numbers(respondent: &mut Respondent, filter: WhichMessages) -> Result<Vec<i64
     }
 }
 
-/// What the rules ask for about a message; the inner error is why it stays.
+/// Asks the rules about a message; the inner error is the reason why it stays.
 fn plan(
     respondent: &mut Respondent,
     conf: &Native,
     id: i64,
-) -> Result<Result<MessageAgain, String>, Unanswered> {
+) -> Result<Result<MessageAgain, String>, NoAnswer> {
     let show: QuarantineShow = respondent.ask(&Request::QuarantineShow { id, raw: true })?;
     if !show.message.is_whole {
         return Ok(Err(format!("only the beginning of its {} bytes is kept", show.message.bytes)));
@@ -123,7 +123,7 @@ fn send(
     respondent: &mut Respondent,
     group: &mut Vec<MessageAgain>,
     changes: &mut QuarantineChanges,
-) -> Result<(), Unanswered> {
+) -> Result<(), NoAnswer> {
     let messages = std::mem::take(group);
     if messages.is_empty() {
         return Ok(());

@@ -4,9 +4,8 @@ use std::path::PathBuf;
 
 use clap::{ArgGroup, Args};
 
-use crate::args::CheckArgs;
-use crate::command::explain::ExplainFormat;
 use crate::command::saved_events::PickArgs;
+use crate::flags::{CheckArgs, Format};
 
 /// The flags of `osnl replay`.
 #[derive(Debug, Args)]
@@ -48,8 +47,8 @@ pub(crate) struct ReplayArgs {
     #[arg(long, value_name = "N", default_value_t = 1000, value_parser = clap::value_parser!(u32).range(1..))]
     pub(super) limit: u32,
     /// text for people, or json: an object a line
-    #[arg(long, value_enum, default_value_t = ExplainFormat::Text, value_name = "FORMAT", hide_possible_values = true)]
-    pub(super) format: ExplainFormat,
+    #[arg(long, value_enum, default_value_t = Format::Text, value_name = "FORMAT", hide_possible_values = true)]
+    pub(super) format: Format,
     #[command(flatten, next_help_heading = "Configuration")]
     pub(super) of: CheckArgs,
     #[command(flatten, next_help_heading = "Of the journal")]

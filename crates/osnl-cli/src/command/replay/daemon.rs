@@ -9,7 +9,7 @@ use osnl::replay::Planned;
 
 use crate::app;
 use crate::command::deliveries::asks;
-use crate::command::saved_events::Refused;
+use crate::command::saved_events::Refusal;
 use crate::exit::Exit;
 
 /// Events of one request: a commit holds them all, and deliveries go on meanwhile.
@@ -22,7 +22,7 @@ pub(super) struct Daemon(Client, PathBuf);
 
 impl Daemon {
     /// The one that has this journal, if one has.
-    pub(super) fn of(conf: &Native, journal: &Path) -> Result<Option<Self>, Refused> {
+    pub(super) fn of(conf: &Native, journal: &Path) -> Result<Option<Self>, Refusal> {
         if SqliteJournal::holder(journal).is_none() {
             return Ok(None);
         }
@@ -36,12 +36,12 @@ impl Daemon {
         }
     }
 
-    /// How many were appended, and how many of them were known already.
-    pub(super) fn append(mut self, planned: &[Planned], keep_ids: bool) -> Result<(u64, u64), Refused> {
+    /// Returns the number of appended events, and the number of known ones among them.
+    pub(super) fn append(mut self, planned: &[Planned], keep_ids: bool) -> Result<(u64, u64), Refusal> {
         let mut group = Group::default();
         let (mut appended, mut copies) = (0, 0);
         let asked = planned.iter().filter_map(|plan| Some((plan, Again::of(plan)?)));
-        let mut send = |group: &mut Group| -> Result<(), Refused> {
+        let mut send = |group: &mut Group| -> Result<(), Refusal> {
             let events = std::mem::take(group).events;
             if events.is_empty() {
                 return Ok(());
@@ -84,7 +84,7 @@ impl Daemon {
     }
 }
 
-/// What the next request takes.
+/// The events of the next request.
 #[derive(Default)]
 struct Group {
     events: Vec<Again>,

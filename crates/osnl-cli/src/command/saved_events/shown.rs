@@ -1,4 +1,4 @@
-//! What is said of events, rules and actions: for people, and for scripts. No secret, nothing that acts on a terminal.
+//! Events, rules and actions as text and as JSON. No secret, nothing that acts on a terminal.
 
 use std::time::SystemTime;
 
@@ -15,7 +15,7 @@ use crate::exit::Exit;
 use crate::output::{self, Put, Tint};
 use crate::terminal::{self, Tone};
 
-/// Standard output, until nobody reads it any more.
+/// Standard output, until its reader has gone.
 pub(in crate::command) struct Out {
     gone: bool,
     failed: bool,
@@ -75,7 +75,7 @@ pub(in crate::command) fn time(at: SystemTime) -> String {
     Timestamp::try_from(at).map_or_else(|_| "?".to_owned(), |at| format!("{at:.0}"))
 }
 
-/// What event it is: a line, and one of where it was.
+/// Describes an event: a line, and one of its origin.
 pub(in crate::command) fn about(name: &str, subject: &Subject) -> String {
     let mut head = match subject.notification() {
         Some(n) => format!(
@@ -125,7 +125,7 @@ pub(in crate::command) fn about_json(name: &str, subject: &Subject) -> Value {
     })
 }
 
-/// How `explain` and `replay` are coloured: the line of an event, and what fires.
+/// Colours the output of `explain` and `replay`: the line of an event, and the rules that fire.
 pub(in crate::command) fn tint(line: &str) -> Option<(Tone, std::ops::Range<usize>)> {
     match line.strip_prefix("  rule ") {
         Some(rest) if rest.ends_with(" fires") => output::all(Tone::Good, line),
@@ -135,7 +135,7 @@ pub(in crate::command) fn tint(line: &str) -> Option<(Tone, std::ops::Range<usiz
     }
 }
 
-/// What a rule says, without what its actions would do.
+/// Renders the verdict of a rule, without the effects of its actions.
 pub(in crate::command) fn verdict(verdict: &Verdict) -> String {
     let text = match &verdict.ruling {
         Ruling::Fires(_) => "fires".to_owned(),
@@ -177,7 +177,7 @@ fn reason(ruling: &Ruling) -> Option<String> {
     }
 }
 
-/// What a rule says, for scripts, without what its actions would do.
+/// Renders the verdict of a rule as JSON, without the effects of its actions.
 pub(in crate::command) fn verdict_json(verdict: &Verdict) -> Value {
     let word = match &verdict.ruling {
         Ruling::Fires(_) => "fires",
@@ -239,7 +239,7 @@ fn ask_json(Ask { name, kind, id, cloud, value }: &Ask) -> Value {
     object
 }
 
-/// What an action would do; of a request with headers, each and the body on lines below.
+/// Renders the effect of an action; a request with headers has each and the body on lines below.
 pub(in crate::command) fn would(effect: &Effect) -> String {
     let key = effect.key.as_ref().map_or(String::new(), |key| format!(" for {key}"));
     // Lines of their own: the rest stands on the first.

@@ -1,11 +1,11 @@
-//! What was typed behind `osnl send`.
+//! The flags of `osnl send`.
 
 use std::path::PathBuf;
 
 use clap::{ArgGroup, Args, ValueEnum};
 use osnl_model::{Priority, Secret};
 
-use super::{SourceArgs, max_body, rate, secret};
+use crate::flags::{Format, SourceArgs, max_body, rate, secret};
 
 /// The flags of `osnl send`.
 #[derive(Debug, Args)]
@@ -21,10 +21,10 @@ pub(crate) struct SendArgs {
     /// Notifications as JSON: plain, as bodies, or recorded; - is stdin
     #[arg(value_name = "FILE")]
     pub(crate) file: Option<PathBuf>,
-    /// What happened; this and the next four count above FILE
+    /// Event type; this and the next four count above FILE
     #[arg(long, value_name = "NAME", help_heading = "Notification")]
     pub(crate) event_type: Option<String>,
-    /// Who says so, service.host [default: osnl.HOST]
+    /// Publisher, service.host [default: osnl.HOST]
     #[arg(long, value_name = "ID", help_heading = "Notification")]
     pub(crate) publisher_id: Option<String>,
     /// Any JSON [default: {}]
@@ -49,8 +49,8 @@ pub(crate) struct SendArgs {
     #[arg(long, value_name = "N", value_parser = rate)]
     pub(crate) rate: Option<f64>,
     /// text, or json: an object a line, the last one {"summary": ...}
-    #[arg(long, value_enum, default_value_t = SendFormat::Text, hide_possible_values = true, value_name = "FORMAT")]
-    pub(crate) format: SendFormat,
+    #[arg(long, value_enum, default_value_t = Format::Text, hide_possible_values = true, value_name = "FORMAT")]
+    pub(crate) format: Format,
     /// rabbit://..., or file:///path of a file with it
     #[arg(long, value_name = "URL", value_parser = secret, conflicts_with_all = ["config_file", "config_dir", "listener"], help_heading = "Broker")]
     pub(crate) transport_url: Option<Secret>,
@@ -86,13 +86,6 @@ pub(crate) enum SendDriver {
     Messaging,
     #[value(name = "messagingv2")]
     MessagingV2,
-}
-
-/// What `osnl send` prints.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub(crate) enum SendFormat {
-    Text,
-    Json,
 }
 
 fn json(text: &str) -> Result<Json, String> {

@@ -7,11 +7,12 @@ use osnl::native::{self, ListenerConf};
 use osnl_model::{Budget, Compression, TransportUrl, nearest};
 use osnl_transport::{RabbitOptions, Transport, transport_with};
 
-use crate::args::{SendArgs, widened};
+use super::args::SendArgs;
 use crate::command::sources;
 use crate::exit::Exit;
+use crate::flags::widened;
 
-/// Where messages go.
+/// The broker, exchange and topics that messages go to.
 pub(super) struct Destination {
     pub(super) transport: Arc<dyn Transport>,
     pub(super) exchange: String,
@@ -22,13 +23,13 @@ pub(super) struct Destination {
 }
 
 /// A destination that cannot be used: what to print, and how to end.
-pub(super) type Refused = (Exit, anyhow::Error);
+pub(super) type Refusal = (Exit, anyhow::Error);
 
 /// From `--transport-url`, else from the configuration's listener.
 ///
 /// # Errors
 /// The URL or the configuration cannot be used, or does not say which listener is meant.
-pub(super) fn find(args: &SendArgs) -> Result<Destination, Refused> {
+pub(super) fn find(args: &SendArgs) -> Result<Destination, Refusal> {
     let (url, options, exchange, topics, budget) = match &args.transport_url {
         Some(url) => {
             let url = from_flag(url.expose()).map_err(|error| (Exit::Usage, error))?;
@@ -54,7 +55,7 @@ fn from_flag(text: &str) -> anyhow::Result<TransportUrl> {
     TransportUrl::parse(text.trim()).context("--transport-url")
 }
 
-fn from_configuration(args: &SendArgs) -> Result<ListenerConf, Refused> {
+fn from_configuration(args: &SendArgs) -> Result<ListenerConf, Refusal> {
     let loaded = native::load(&sources::of(&args.sources)).map_err(|errors| {
         let hint = if args.sources.config_file.is_empty() && args.sources.config_dir.is_empty() {
             "\nthe broker is named by --transport-url, or by a configuration with --config-file"
@@ -79,7 +80,7 @@ fn from_configuration(args: &SendArgs) -> Result<ListenerConf, Refused> {
 }
 
 /// That of the listener, where it has one; `--exchange` says it where it has several, or reads a queue only.
-fn one_exchange(args: &SendArgs, listener: &ListenerConf) -> Result<String, Refused> {
+fn one_exchange(args: &SendArgs, listener: &ListenerConf) -> Result<String, Refusal> {
     match (&args.exchange, &listener.exchanges[..]) {
         (Some(named), _) => Ok(named.clone()),
         (None, [only]) => Ok(only.clone()),

@@ -1,4 +1,4 @@
-//! What is to be sent: from flags, or from the JSON documents of a file. All of it is read and checked before
+//! The notifications to send: from flags, or from the JSON documents of a file. All of it is read and checked before
 //! anything is sent.
 //!
 //! | a document with | is |
@@ -20,13 +20,14 @@ use osnl_transport::{Outgoing, Properties};
 use serde_json::value::RawValue;
 use serde_json::{Map, Value};
 
-use crate::args::{SendArgs, SendDriver, unread};
+use super::args::{SendArgs, SendDriver};
+use crate::flags::unread;
 
 /// One notification, or bytes that are none.
 #[derive(Debug)]
 pub(super) struct Entry {
     pub(super) content: Content,
-    /// Where a recording was published to.
+    /// The exchange that a recording was published to.
     pub(super) exchange: Option<String>,
     pub(super) topic: Option<String>,
     pub(super) priority: Priority,
@@ -39,7 +40,7 @@ pub(super) enum Content {
     Bytes(Option<Box<Emission>>, Outgoing),
 }
 
-/// What the flags and the file say, in the file's order.
+/// Reads the flags and the file, in the file's order.
 ///
 /// # Errors
 /// The file cannot be read, or a document in it is none of the three or exceeds the budget.

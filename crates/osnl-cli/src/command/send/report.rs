@@ -1,4 +1,4 @@
-//! What `osnl send` says: a line for each message while there are few, and a summary.
+//! The output of `osnl send`: a line for each message while there are few, and a summary.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -6,9 +6,10 @@ use std::time::Duration;
 use osnl_transport::TransportError;
 use serde_json::json;
 
-use crate::args::{SendArgs, SendFormat};
+use super::args::SendArgs;
 use crate::command::tap::{clean_json, clean_text};
 use crate::exit::Exit;
+use crate::flags::Format;
 use crate::output::{self, Tint};
 use crate::terminal::Tone;
 
@@ -17,7 +18,7 @@ const FEW: u64 = 20;
 
 /// One message on its way, as it is talked about.
 #[derive(Clone, Debug)]
-pub(super) struct Sent {
+pub(super) struct Submission {
     pub(super) exchange: String,
     pub(super) routing_key: String,
     pub(super) event_type: Option<String>,
@@ -26,10 +27,10 @@ pub(super) struct Sent {
 
 #[derive(Debug)]
 pub(super) struct Report {
-    format: SendFormat,
+    format: Format,
     /// An unrouted message is a failure.
     mandatory: bool,
-    /// What is missing is made.
+    /// Whether missing exchanges and queues are made.
     declares: bool,
     location: String,
     total: u64,
@@ -41,11 +42,11 @@ pub(super) struct Report {
     said: BTreeMap<String, u64>,
     /// Why the broker cannot be reached any more.
     unavailable: Option<String>,
-    /// Standard output cannot be written to. That nobody reads it any more is none.
+    /// Standard output cannot be written to. A reader that has gone is not an error.
     unwritten: bool,
 }
 
-/// What became of each message stands first.
+/// The result of each message stands first.
 const TINT: Tint = |line| {
     let end = line.find(':')?;
     let tone = match &line[..end] {
@@ -75,7 +76,7 @@ impl Report {
     }
 
     /// Takes note of one answer; `false` if nothing more needs to be tried.
-    pub(super) fn answered(&mut self, sent: &Sent, answer: Result<(), TransportError>) -> bool {
+    pub(super) fn answered(&mut self, sent: &Submission, answer: Result<(), TransportError>) -> bool {
         let outcome = match &answer {
             Ok(()) => {
                 self.confirmed += 1;
@@ -95,7 +96,7 @@ impl Report {
                 "refused"
             }
         };
-        if self.format == SendFormat::Json || self.total <= FEW {
+        if self.format == Format::Json || self.total <= FEW {
             let reason = answer.err().map(|error| error.to_string());
             self.say(&line(self.format, sent, outcome, reason.as_deref()));
         }
@@ -109,13 +110,13 @@ impl Report {
         let (total, confirmed, refused) = (*total, *confirmed, *refused);
         let unrouted: u64 = self.unrouted.values().sum();
         let last = match self.format {
-            SendFormat::Json => {
+            Format::Json => {
                 json!({"summary": {"messages": total, "confirmed": confirmed, "unrouted": unrouted,
                     "refused": refused, "not_confirmed": total - confirmed - unrouted - refused,
                     "seconds": took.as_secs_f64(), "broker": location}})
                 .to_string()
             }
-            SendFormat::Text => {
+            Format::Text => {
                 let messages = if total == 1 { "message" } else { "messages" };
                 format!(
                     "{confirmed} of {total} {messages} kept by {location}, confirmed in {:.3} s",
@@ -168,15 +169,15 @@ impl Report {
 }
 
 /// The line of one message. What a file or a broker says in it cannot act on a terminal.
-fn line(format: SendFormat, sent: &Sent, outcome: &str, reason: Option<&str>) -> String {
-    let Sent { exchange, routing_key, event_type, message_id } = sent;
+fn line(format: Format, sent: &Submission, outcome: &str, reason: Option<&str>) -> String {
+    let Submission { exchange, routing_key, event_type, message_id } = sent;
     match format {
-        SendFormat::Json => clean_json(
+        Format::Json => clean_json(
             json!({"outcome": outcome, "exchange": exchange, "routing_key": routing_key,
                 "event_type": event_type, "message_id": message_id, "reason": reason})
             .to_string(),
         ),
-        SendFormat::Text => {
+        Format::Text => {
             let id = message_id.as_ref().map(|id| format!(" {id}")).unwrap_or_default();
             let event_type = event_type.as_deref().unwrap_or("(no event type)");
             let line = format!("{outcome}: {event_type}{id} to exchange \"{exchange}\", key {routing_key}");
@@ -192,13 +193,13 @@ mod tests {
     #[test]
     fn a_recording_cannot_talk_to_the_terminal() {
         let evil = "\u{1b}]0;owned\u{7}\r\n\u{9b}2J\u{202e}\u{2028}".to_owned();
-        let sent = Sent {
+        let sent = Submission {
             exchange: evil.clone(),
             routing_key: evil.clone(),
             event_type: Some(evil.clone()),
             message_id: Some(evil.clone()),
         };
-        for format in [SendFormat::Text, SendFormat::Json] {
+        for format in [Format::Text, Format::Json] {
             let line = line(format, &sent, "refused", Some(&evil));
             assert!(!line.contains(osnl_model::is_dangerous), "{}", line.escape_debug());
         }

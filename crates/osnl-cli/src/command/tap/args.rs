@@ -3,11 +3,11 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::{Args, ValueEnum};
+use clap::Args;
 use osnl_model::{Pattern, Secret};
 
 use super::condition::Condition;
-use crate::args::{SourceArgs, max_body};
+use crate::flags::{Format, SourceArgs, max_body, pattern, secret};
 
 /// The flags of `osnl tap`.
 #[derive(Debug, Args)]
@@ -48,7 +48,7 @@ pub(crate) struct TapArgs {
     /// Publishers that match, in the same way
     #[arg(long, value_name = "PATTERN", value_parser = pattern)]
     pub(crate) publisher: Vec<Pattern>,
-    /// Of this project, by id or name
+    /// Only this project, by id or name
     #[arg(long, value_name = "PROJECT")]
     pub(crate) project: Vec<String>,
     /// About this resource, by id or name
@@ -62,8 +62,8 @@ pub(crate) struct TapArgs {
     pub(crate) when: Vec<Condition>,
 
     /// text: a line an event, or json: an object a line
-    #[arg(long, value_enum, default_value_t = TapFormat::Text, value_name = "FORMAT", hide_possible_values = true)]
-    pub(crate) format: TapFormat,
+    #[arg(long, value_enum, default_value_t = Format::Text, value_name = "FORMAT", hide_possible_values = true)]
+    pub(crate) format: Format,
     /// The largest body to read [default: the listener's, or 4MiB]
     #[arg(long, value_name = "SIZE", value_parser = max_body)]
     pub(crate) max_body: Option<usize>,
@@ -92,29 +92,12 @@ pub(crate) struct TapArgs {
     /// Instead: check login, exchanges, bindings, and what comes
     #[arg(long, conflicts_with_all = ["body", "raw", "save", "rates"])]
     pub(crate) check: bool,
-    /// How many may wait, older ones are dropped
+    /// At most so many wait; older ones are dropped
     #[arg(long, value_name = "N", default_value_t = 10_000, value_parser = clap::value_parser!(u32).range(1..))]
     pub(crate) queue_limit: u32,
-}
-
-/// What `osnl tap` prints.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub(crate) enum TapFormat {
-    Text,
-    Json,
-}
-
-fn pattern(text: &str) -> Result<Pattern, String> {
-    Pattern::new(text).map_err(|error| error.to_string())
 }
 
 fn duration(text: &str) -> Result<Duration, String> {
     let duration = osnl_config::duration::parse(text).filter(|duration| !duration.is_zero());
     duration.ok_or_else(|| "a number with a unit: 500ms, 30s, 5m, 24h, 7d".to_owned())
-}
-
-/// Never fails: clap would print what was typed.
-#[expect(clippy::unnecessary_wraps, reason = "what clap calls")]
-fn secret(text: &str) -> Result<Secret, String> {
-    Ok(Secret::new(text))
 }

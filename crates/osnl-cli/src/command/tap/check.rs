@@ -3,7 +3,7 @@
 //! In this order: connected, and as whom; a queue declared; each exchange, what it is, and whether it could be bound;
 //! what came within `--for` (10 s unless set) or up to `--count`; if nothing did, what is likely the cause.
 //! Each trouble has the command that mends it ([`mend`]).
-//! Ends with 0 if something came, 1 if nothing did, 69 if the broker let nobody in.
+//! Ends with 0 if something came, 1 if nothing did, 69 if the broker refused access.
 
 pub(super) mod mend;
 
@@ -14,27 +14,27 @@ use osnl_transport::{ExchangeFound, Greeting, Tap, TapOptions, Transport, Transp
 use serde_json::{Value, json};
 
 use self::mend::Cause;
-use super::args::TapFormat;
 use super::clean;
-use super::event::Wanted;
+use super::event::EventFilter;
 use crate::exit::Exit;
+use crate::flags::Format;
 use crate::output;
 
-/// How long messages are waited for.
+/// The wait for messages.
 pub(super) const USUAL: Duration = Duration::from_secs(10);
 
-/// What was found, step by step.
+/// The findings, step by step.
 #[derive(Debug, Default)]
-pub(super) struct Checked {
+pub(super) struct CheckResult {
     host: String,
     virtual_host: String,
     user: String,
     broker: Greeting,
     counts_dropped: bool,
-    /// Nobody named them, so that one is missing is no trouble by itself.
+    /// The exchanges are the usual ones, so that one is missing is no trouble by itself.
     chosen: bool,
     /// Name, and what became of it.
-    exchanges: Vec<(String, State)>,
+    exchanges: Vec<(String, QueueState)>,
     keys: Vec<String>,
     seconds: u64,
     /// By exchange, routing key and form.
@@ -43,7 +43,7 @@ pub(super) struct Checked {
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
-enum State {
+enum QueueState {
     Bound(ExchangeFound),
     Missing,
     Refused(String),
@@ -54,14 +54,14 @@ enum State {
 pub(super) async fn look(
     transport: &dyn Transport,
     (options, chosen): (&TapOptions, bool),
-    wanted: &Wanted,
+    wanted: &EventFilter,
     (time, count): (Duration, Option<u64>),
     stop: impl Future<Output = ()>,
-) -> Result<Option<Checked>, TransportError> {
+) -> Result<Option<CheckResult>, TransportError> {
     let mut stop = std::pin::pin!(stop);
     let opening = async {
         let mut tap = transport.tap(options).await?;
-        let checked = Checked { chosen, ..Checked::of(&mut *tap, options).await? };
+        let checked = CheckResult { chosen, ..CheckResult::of(&mut *tap, options).await? };
         Ok::<_, TransportError>((tap, checked))
     };
     let (mut tap, mut checked) = tokio::select! {
@@ -99,16 +99,16 @@ pub(super) async fn look(
     Ok(Some(checked))
 }
 
-impl Checked {
+impl CheckResult {
     async fn of(tap: &mut dyn Tap, options: &TapOptions) -> Result<Self, TransportError> {
         let found = tap.tapped().clone();
         let mut exchanges = Vec::new();
         for name in found.bound {
             let what = tap.describe(&name).await?;
-            exchanges.push((name, State::Bound(what)));
+            exchanges.push((name, QueueState::Bound(what)));
         }
-        exchanges.extend(found.missing.into_iter().map(|name| (name, State::Missing)));
-        exchanges.extend(found.refused.into_iter().map(|(name, reason)| (name, State::Refused(reason))));
+        exchanges.extend(found.missing.into_iter().map(|name| (name, QueueState::Missing)));
+        exchanges.extend(found.refused.into_iter().map(|(name, reason)| (name, QueueState::Refused(reason))));
         let mut keys: Vec<String> = Vec::new();
         for binding in &options.bindings {
             if !keys.contains(&binding.routing_key) {
@@ -128,10 +128,10 @@ impl Checked {
     }
 
     /// Prints it; the status says whether anything came.
-    pub(super) fn report(&self, format: TapFormat) -> Exit {
+    pub(super) fn report(&self, format: Format) -> Exit {
         let text = match format {
-            TapFormat::Text => self.text(),
-            TapFormat::Json => clean::json(format!("{}\n", self.json())),
+            Format::Text => self.text(),
+            Format::Json => clean::json(format!("{}\n", self.json())),
         };
         match output::print(&text) {
             Exit::Done => {}
@@ -161,11 +161,11 @@ impl Checked {
             lines.push((
                 "exchange",
                 match state {
-                    State::Bound(what) => format!("{name}: {}; bound with {keys}", described(what)),
-                    State::Missing => format!(
+                    QueueState::Bound(what) => format!("{name}: {}; bound with {keys}", described(what)),
+                    QueueState::Missing => format!(
                         "{name}: not there in this virtual host; its service makes it when it first publishes"
                     ),
-                    State::Refused(reason) => format!("{name}: {reason}; read permission is needed"),
+                    QueueState::Refused(reason) => format!("{name}: {reason}; read permission is needed"),
                 },
             ));
             lines.extend(self.mend(name, state).map(|command| ("", mended(&command))));
@@ -202,11 +202,11 @@ impl Checked {
     fn json(&self) -> Value {
         let exchanges = self.exchanges.iter().map(|(name, state)| {
             let mut object = match state {
-                State::Bound(what) => {
+                QueueState::Bound(what) => {
                     json!({"name": name, "state": "bound", "type": what.kind, "durable": what.durable})
                 }
-                State::Missing => json!({"name": name, "state": "missing"}),
-                State::Refused(reason) => json!({"name": name, "state": "refused", "reason": reason}),
+                QueueState::Missing => json!({"name": name, "state": "missing"}),
+                QueueState::Refused(reason) => json!({"name": name, "state": "refused", "reason": reason}),
             };
             if let Some(command) = self.mend(name, state) {
                 object["mend"] = json!(command);
@@ -239,14 +239,14 @@ impl Checked {
     }
 
     /// The command for an exchange that is not as it should be.
-    fn mend(&self, name: &str, state: &State) -> Option<String> {
+    fn mend(&self, name: &str, state: &QueueState) -> Option<String> {
         match state {
-            State::Bound(what) => {
+            QueueState::Bound(what) => {
                 let other = what.kind.as_deref().is_some_and(|kind| kind != "topic");
                 other.then(|| mend::other_type(name, &self.virtual_host))
             }
-            State::Missing => Some(mend::missing(name, &self.virtual_host)),
-            State::Refused(_) => Some(self.permissions()),
+            QueueState::Missing => Some(mend::missing(name, &self.virtual_host)),
+            QueueState::Refused(_) => Some(self.permissions()),
         }
     }
 
@@ -260,7 +260,7 @@ impl Checked {
 
     /// Told together: hardly a cloud has all services.
     fn missing_of_chosen(&self) -> impl Iterator<Item = &str> {
-        let missing = self.exchanges.iter().filter(|(_, state)| self.chosen && *state == State::Missing);
+        let missing = self.exchanges.iter().filter(|(_, state)| self.chosen && *state == QueueState::Missing);
         missing.map(|(name, _)| name.as_str())
     }
 

@@ -1,4 +1,4 @@
-//! What keeps a message from acting on the terminal it is shown on, or from showing a secret.
+//! Keeps a message from acting on the terminal it is shown on, and from showing a secret.
 
 use std::borrow::Cow;
 use std::fmt::Write as _;
@@ -95,7 +95,7 @@ pub(super) fn mask_unreadable(body: &str) -> String {
     mask_text(&masked).into_owned()
 }
 
-/// What opens a value (its quote with its backslashes), and where its content ends.
+/// Returns the opening of a value (its quote with its backslashes), and the end of its content.
 fn value_end(value: &str) -> (&str, usize) {
     let quoted = value.trim_start_matches('\\');
     let escapes = value.len() - quoted.len();
@@ -114,7 +114,7 @@ fn value_end(value: &str) -> (&str, usize) {
     (&value[..start], value.len())
 }
 
-/// Where a number, a word, an object or a list ends, brackets in texts counted as if they were none.
+/// Returns the end of a number, a word, an object or a list; brackets in texts count too.
 fn unquoted_end(value: &str) -> usize {
     let mut depth = 0usize;
     for (at, byte) in value.bytes().enumerate() {

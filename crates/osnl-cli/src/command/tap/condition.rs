@@ -3,12 +3,12 @@
 //!
 //! They mean what they mean in a section `[rule:NAME]`, so that what was found here can be copied there.
 
-use osnl_config::nearest;
-use osnl_template::{EvalError, Expression, Names};
 use osnl::rule::Nested;
+use osnl_config::nearest;
 use osnl_model::{NotificationFilter, Pattern, Predicate, Priority};
+use osnl_template::{EvalError, Expression, Names};
 
-/// What a rule can look at, as it is written.
+/// The places that a rule can look at, as they are written.
 const PLACES: [&str; 6] =
     ["event_type", "publisher_id", "priorities", "context.KEY", "metadata.KEY", "payload.KEY"];
 

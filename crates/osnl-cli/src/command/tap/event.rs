@@ -13,11 +13,11 @@ use serde_json::Value;
 use super::clean;
 use super::condition::Condition;
 use super::resource::{About, about};
-use crate::args::unread;
+use crate::flags::unread;
 
 /// Which events are shown. Several of one kind: any of them; several kinds: all of them.
 #[derive(Debug, Default)]
-pub(super) struct Wanted {
+pub(super) struct EventFilter {
     pub(super) event_type: Vec<Pattern>,
     pub(super) publisher: Vec<Pattern>,
     pub(super) project: Vec<String>,
@@ -46,10 +46,10 @@ pub(super) struct Unreadable {
     pub(super) body: String,
 }
 
-/// How much of a body that cannot be read is shown, in bytes.
+/// The bytes that are shown of a body that cannot be read.
 const SHOWN: usize = 16 * 1024;
 
-impl Wanted {
+impl EventFilter {
     fn everything(&self) -> bool {
         let Self { event_type, publisher, project, resource, conditions, budget: _, undecided: _ } = self;
         let nobody = project.is_empty() && resource.is_empty();

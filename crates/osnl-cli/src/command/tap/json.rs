@@ -1,11 +1,11 @@
-//! What is seen as JSON objects: for scripts (secrets masked), and for a file (as received).
+//! Arrivals messages as JSON objects: for scripts (secrets masked), and for a file (as received).
 //!
 //! Printed: `received`, `exchange`, `routing_key`, then `timestamp`, `priority`, `event_type`, `publisher_id`,
 //! `message_id`, `project_id`, `user_id`, `resource` (`id`, `ids`, `name`), `format` (`legacy`, `CADF` or the class,
 //! with its `version`), `context`, `payload`; or `unreadable` (the reason) and `body_escaped`. With `--raw` also
 //! `body`, or `body_base64` where it is no UTF-8.
 //!
-//! Saved: `received`, `exchange`, `routing_key`, `properties` under AMQP's names, `body` or `body_base64`: all that
+//! SavedEvent: `received`, `exchange`, `routing_key`, `properties` under AMQP's names, `body` or `body_base64`: all that
 //! is needed to publish it again. Nothing is masked there.
 //!
 //! Both are written from what was read, without a copy of it in between: a tap is often asked to keep up.
@@ -32,7 +32,7 @@ pub(super) fn event(message: &TapMessage, event: &Event, received: Timestamp, ra
         Form::Cadf => ("CADF", None),
     };
     let (body, body_base64) = if raw { body(message) } else { (None, None) };
-    written(&Shown {
+    written(&ShownEvent {
         received: &time(received),
         exchange: &message.exchange,
         routing_key: &message.routing_key,
@@ -81,7 +81,7 @@ pub(super) fn unreadable(message: &TapMessage, why: &Unreadable, received: Times
 /// The object to be saved, without the end of its line.
 pub(super) fn saved(message: &TapMessage, received: Timestamp) -> String {
     let (body, body_base64) = body(message);
-    let saved = Saved {
+    let saved = SavedEvent {
         received: &time(received),
         exchange: &message.exchange,
         routing_key: &message.routing_key,
@@ -93,7 +93,7 @@ pub(super) fn saved(message: &TapMessage, received: Timestamp) -> String {
 }
 
 #[derive(Serialize)]
-struct Shown<'a> {
+struct ShownEvent<'a> {
     received: &'a str,
     exchange: &'a str,
     routing_key: &'a str,
@@ -142,7 +142,7 @@ struct ShownUnread<'a> {
 }
 
 #[derive(Serialize)]
-struct Saved<'a> {
+struct SavedEvent<'a> {
     received: &'a str,
     exchange: &'a str,
     routing_key: &'a str,

@@ -68,7 +68,7 @@ fn field(out: &mut String, before: &str, text: Option<&str>) {
     }
 }
 
-/// What sets trouble apart.
+/// Returns the colours that set trouble apart.
 fn shade(priority: Option<&Priority>) -> (&'static str, &'static str) {
     match priority {
         Some(Priority::Error | Priority::Critical) => ("\x1b[31m", "\x1b[0m"),

@@ -8,20 +8,20 @@ use osnl::native::{self, ListenerConf, Native};
 use osnl_model::{Budget, Secret, TransportUrl, nearest};
 use osnl_transport::{RabbitOptions, TapBinding, TapOptions};
 
-use super::args::{TapArgs, TapFormat};
+use super::args::TapArgs;
 use super::condition::priority;
-use super::event::Wanted;
+use super::event::EventFilter;
 use super::rates::Rates;
 use super::save::Save;
 use super::url;
 use super::view::{Rules, View};
 use super::voice::Voice;
 use super::writer::{Body, Writer};
-use crate::args::widened;
 use crate::command::sources;
+use crate::flags::{Format, widened};
 use crate::terminal;
 
-/// The exchanges of the services that are known to notify, as they are called unless somebody renames them.
+/// The exchanges of the services that are known to notify, by their usual names.
 /// `openstack` is oslo.messaging's own default: cinder, manila and the audit middleware publish there.
 pub(super) const EXCHANGES: [&str; 12] = [
     "nova",
@@ -38,22 +38,22 @@ pub(super) const EXCHANGES: [&str; 12] = [
     "masakari",
 ];
 
-/// Of oslo.messaging, of nova (and masakari), of ironic.
+/// The topics of oslo.messaging, of nova (and masakari), of ironic.
 pub(super) const TOPICS: [&str; 3] =
     ["notifications", "versioned_notifications", "ironic_versioned_notifications"];
 
-/// What to do.
+/// The plan of a tap.
 pub(super) struct Plan {
     pub(super) url: TransportUrl,
     pub(super) rabbit: RabbitOptions,
     pub(super) options: TapOptions,
-    /// Nobody named the exchanges: those of [`EXCHANGES`].
+    /// The exchanges are the usual ones: those of [`EXCHANGES`].
     pub(super) chosen: bool,
     pub(super) voice: Voice,
     pub(super) output: Output,
 }
 
-/// Where events go.
+/// The output for events.
 pub(super) enum Output {
     /// Standard output, line by line.
     Lines(Writer),
@@ -62,7 +62,7 @@ pub(super) enum Output {
 }
 
 impl Output {
-    pub(super) fn wanted(&self) -> &Wanted {
+    pub(super) fn wanted(&self) -> &EventFilter {
         match self {
             Self::Lines(writer) => &writer.wanted,
             Self::Screen(view) => &view.wanted,
@@ -70,11 +70,11 @@ impl Output {
     }
 }
 
-/// How much is on its way to us at most. A thousand are as fast as it gets.
+/// The most messages on their way to us. A thousand are as fast as it gets.
 const PREFETCH: u32 = 1000;
 /// Bodies of 64 kB and more are rare.
 const MOST_BYTES: u64 = 64 * 1024 * 1024;
-/// What is older interests nobody who looks on.
+/// The age at which the broker drops a message: an older one is of no use to a live view.
 const TTL: std::time::Duration = std::time::Duration::from_secs(60);
 
 impl Plan {
@@ -155,7 +155,7 @@ impl Plan {
 }
 
 fn output(args: &TapArgs, rules: Option<Rules>, budget: Budget) -> anyhow::Result<Output> {
-    let wanted = Wanted {
+    let wanted = EventFilter {
         event_type: args.event_type.clone(),
         publisher: args.publisher.clone(),
         project: args.project.clone(),
@@ -184,14 +184,14 @@ fn output(args: &TapArgs, rules: Option<Rules>, budget: Budget) -> anyhow::Resul
     }))
 }
 
-/// Somebody sits before it, and asked for nothing that lines are for.
+/// A terminal shows the view unless the flags ask for lines.
 fn on_screen(args: &TapArgs) -> bool {
     let lines = args.lines || args.body || args.raw || args.check || args.count.is_some();
-    let text = args.format == TapFormat::Text;
+    let text = args.format == Format::Text;
     !lines && text && std::io::stdin().is_terminal() && terminal::drawable().is_some()
 }
 
-/// What stands for a priority in a routing key; `*` is any.
+/// Returns the part of a routing key that stands for a priority; `*` is any.
 fn key_of(text: &str) -> String {
     priority(text).to_string()
 }

@@ -8,14 +8,14 @@ use std::collections::BTreeMap;
 use jiff::Timestamp;
 use serde_json::{Map, Value, json};
 
-use super::args::TapFormat;
 use super::clean;
 use super::event::{Event, Unreadable};
+use crate::flags::Format;
 
 /// Counts by event type.
 #[derive(Debug)]
 pub(super) struct Rates {
-    format: TapFormat,
+    format: Format,
     began: Option<Timestamp>,
     told: Option<Timestamp>,
     counts: BTreeMap<String, u64>,
@@ -27,7 +27,7 @@ const MOST_TYPES: usize = 10_000;
 const SECOND: f64 = 1.0;
 
 impl Rates {
-    pub(super) fn new(format: TapFormat) -> Self {
+    pub(super) fn new(format: Format) -> Self {
         let (counts, sums) = (BTreeMap::new(), BTreeMap::new());
         Self { format, began: None, told: None, counts, sums }
     }
@@ -66,7 +66,7 @@ impl Rates {
 
 fn table(
     out: &mut String,
-    format: TapFormat,
+    format: Format,
     at: Timestamp,
     what: &str,
     seconds: f64,
@@ -79,14 +79,14 @@ fn table(
     let mut sorted: Vec<(&String, u64)> = counts.iter().map(|(name, count)| (name, *count)).collect();
     sorted.sort_by_key(|(_, count)| std::cmp::Reverse(*count));
     match format {
-        TapFormat::Text => {
+        Format::Text => {
             let label = if what == "per_second" { "in all" } else { "in all, from the beginning" };
             out.push_str(&format!("{at:.0} {:>9.1}/s {label}\n", rate(total)));
             for (name, count) in sorted {
                 out.push_str(&format!("{:20} {:>9.1}/s {}\n", "", rate(count), clean::text(name)));
             }
         }
-        TapFormat::Json => {
+        Format::Json => {
             let types: Map<String, Value> =
                 sorted.into_iter().map(|(name, count)| (name.clone(), json!(rate(count)))).collect();
             let at = format!("{at:.6}");
@@ -127,13 +127,13 @@ mod tests {
             assert_eq!(out, expected);
         };
         check(
-            TapFormat::Text,
+            Format::Text,
             "1970-01-01T00:00:02Z       2.0/s in all\n                           1.5/s b\n                           0.5/s a\\x1b\n\
              1970-01-01T00:00:03Z       0.0/s in all\n\
              1970-01-01T00:00:04Z       1.0/s in all, from the beginning\n                           0.8/s b\n                           0.3/s a\\x1b\n",
         );
         check(
-            TapFormat::Json,
+            Format::Json,
             "{\"at\":\"1970-01-01T00:00:02.000000Z\",\"events\":4,\"per_second\":2.0,\"seconds\":2.0,\"types\":{\"a\\u001b\":0.5,\"b\":1.5}}\n\
              {\"at\":\"1970-01-01T00:00:03.000000Z\",\"events\":0,\"per_second\":0.0,\"seconds\":1.0,\"types\":{}}\n\
              {\"at\":\"1970-01-01T00:00:04.000000Z\",\"events\":4,\"per_second_in_all\":1.0,\"seconds\":4.0,\"types\":{\"a\\u001b\":0.3,\"b\":0.8}}\n",

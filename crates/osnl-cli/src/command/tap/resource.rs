@@ -1,10 +1,10 @@
-//! What an event is about, in the words of a line: the unified view of `osnl_model`, the form of the payload, and who
-//! caused it.
+//! The resource of an event, in the words of a line: the unified view of `osnl_model`, the form of the payload, and
+//! the user that caused it.
 
 use osnl_model::{Notification, resources};
 use serde_json::{Map, Value};
 
-/// How the payload is written.
+/// The form of a payload.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Form {
     Legacy,
@@ -24,7 +24,7 @@ impl Form {
     }
 }
 
-/// What an event is about, and who caused it.
+/// The resource of an event, and the user that caused it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct About {
     pub(super) form: Form,

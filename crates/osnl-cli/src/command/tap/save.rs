@@ -1,4 +1,4 @@
-//! The file of `--save`: as received, so nobody but its owner may read it.
+//! The file of `--save`: as received, so only its owner may read it.
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, BufWriter, Write as _};

@@ -11,7 +11,7 @@ use tokio::sync::mpsc::Sender;
 use tokio::time::MissedTickBehavior;
 
 use super::voice::Voice;
-use super::writer::Seen;
+use super::writer::Arrivals;
 
 /// Messages that are handed over together at most.
 const BATCH: usize = 256;
@@ -24,24 +24,24 @@ pub(super) enum Clock {
     Untold,
 }
 
-/// What befell the connection.
+/// The history of the connection.
 #[derive(Debug, Default)]
 pub(super) struct Course {
     /// A tap was open at least once.
     pub(super) opened: bool,
     pub(super) dropped: u64,
-    /// How often the connection was lost, and for how long in all.
+    /// The number of lost connections, and the time without one.
     pub(super) gaps: u32,
     pub(super) gone: Duration,
     lost_at: Option<Instant>,
 }
 
-/// Taps until it is dropped, nobody takes what is seen, or the broker refuses us at the start.
+/// Taps until it is dropped, its output is closed, or the broker refuses access at the start.
 pub(super) async fn run(
     transport: &dyn Transport,
     options: &TapOptions,
     (chosen, clock): (bool, Clock),
-    (sender, voice): (&Sender<Seen>, &Voice),
+    (sender, voice): (&Sender<Arrivals>, &Voice),
     course: &mut Course,
 ) -> Result<(), TransportError> {
     let mut failures = 0u32;
@@ -82,7 +82,7 @@ pub(super) async fn run(
     }
 }
 
-/// What was found, said once for each connection.
+/// Reports the findings, once for each connection.
 fn listening(tap: &dyn Tap, course: &mut Course, chosen: bool, voice: &Voice) {
     let found = tap.tapped();
     let say = |text: &str| voice.say(text);
@@ -141,15 +141,15 @@ struct Session<'a> {
     chosen: bool,
     clock: Clock,
     voice: &'a Voice,
-    /// Whose turn it is of the missing exchanges that nobody named.
+    /// Chooses the next of the missing usual exchanges.
     turn: usize,
     /// The queue's limit dropped something in the last second.
     full: bool,
 }
 
 impl Session<'_> {
-    /// Hands over what comes; ends well when nobody takes it.
-    async fn run(&mut self, sender: &Sender<Seen>, course: &mut Course) -> Result<(), TransportError> {
+    /// Hands over messages; ends well when its output is closed.
+    async fn run(&mut self, sender: &Sender<Arrivals>, course: &mut Course) -> Result<(), TransportError> {
         let mut missing = self.tap.tapped().missing.clone();
         let mut second = tokio::time::interval(ROUND);
         second.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -164,14 +164,14 @@ impl Session<'_> {
                     self.report_dropped(course).await?;
                     match self.clock {
                         // A writer that is behind learns the time with what it has before it.
-                        Clock::Told => drop(sender.try_send(Seen { messages: Vec::new(), at: Timestamp::now() })),
+                        Clock::Told => drop(sender.try_send(Arrivals { messages: Vec::new(), at: Timestamp::now() })),
                         Clock::Untold => {}
                     }
                 }
                 place = sender.reserve(), if !messages.is_empty() => {
                     let Ok(place) = place else { return Ok(()) };
                     let messages = std::mem::replace(&mut messages, Vec::with_capacity(BATCH));
-                    place.send(Seen { messages, at: Timestamp::now() });
+                    place.send(Arrivals { messages, at: Timestamp::now() });
                 }
                 () = sender.closed() => return Ok(()),
                 polled = self.tap.poll(&mut messages, BATCH), if messages.is_empty() => polled?,

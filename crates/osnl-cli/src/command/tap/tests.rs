@@ -1,4 +1,4 @@
-//! What is written of recorded messages, in every form.
+//! The output for recorded messages, in every form.
 
 use jiff::Timestamp;
 use osnl_model::{Budget, Pattern, is_secret_key, parse_python_json};
@@ -7,9 +7,9 @@ use osnl_transport::{TapMessage, TapProperties};
 use serde_json::{Map, Value, json};
 use tokio::sync::mpsc;
 
-use super::args::TapFormat;
-use super::event::Wanted;
-use super::writer::{Body, Seen, Writer, Written};
+use super::event::EventFilter;
+use super::writer::{Arrivals, Body, Totals, Writer};
+use crate::flags::Format;
 
 fn recorded(message: &Value) -> TapMessage {
     let text = |of: &Value| of.as_str().map(str::to_owned);
@@ -74,13 +74,21 @@ fn message(body: impl Into<Vec<u8>>) -> TapMessage {
     }
 }
 
-fn writer(format: TapFormat, body: Body) -> Writer {
-    Writer { wanted: Wanted::default(), format, body, colour: false, rates: None, save: None, count: None }
+fn writer(format: Format, body: Body) -> Writer {
+    Writer {
+        wanted: EventFilter::default(),
+        format,
+        body,
+        colour: false,
+        rates: None,
+        save: None,
+        count: None,
+    }
 }
 
-fn write(writer: Writer, messages: &[TapMessage]) -> (String, Written) {
+fn write(writer: Writer, messages: &[TapMessage]) -> (String, Totals) {
     let (sender, receiver) = mpsc::channel(4);
-    let seen = Seen { messages: messages.to_vec(), at: Timestamp::UNIX_EPOCH };
+    let seen = Arrivals { messages: messages.to_vec(), at: Timestamp::UNIX_EPOCH };
     sender.try_send(seen).unwrap_or_else(|_| panic!("the channel is new"));
     drop(sender);
     let mut out = Vec::new();
@@ -93,7 +101,7 @@ fn each_recorded_form_is_one_line() {
     let wire = wire();
     let check = |name: &str, expected: &str| {
         let (_, message) = wire.iter().find(|(file, _)| file.starts_with(name)).unwrap();
-        let (out, _) = write(writer(TapFormat::Text, Body::Hidden), std::slice::from_ref(message));
+        let (out, _) = write(writer(Format::Text, Body::Hidden), std::slice::from_ref(message));
         assert_eq!(out, format!("{expected}\n"), "{name}");
     };
     check(
@@ -107,10 +115,8 @@ fn each_recorded_form_is_one_line() {
          expected ident at line 1 column 2: this is not json {",
     );
     check("37-", "1970-01-01T00:00:00.000000 neutron notifications.info unreadable: the body is empty: ");
-    let (out, written) = write(
-        writer(TapFormat::Text, Body::Hidden),
-        &wire.iter().map(|(_, m)| m.clone()).collect::<Vec<_>>(),
-    );
+    let (out, written) =
+        write(writer(Format::Text, Body::Hidden), &wire.iter().map(|(_, m)| m.clone()).collect::<Vec<_>>());
     assert_eq!((out.lines().count(), written.shown), (wire.len(), wire.len() as u64), "a line for each");
     assert_eq!(written.unreadable, out.lines().filter(|line| line.contains(" unreadable: ")).count() as u64);
     assert!(written.unreadable > 15 && written.unreadable < 30, "{}", written.unreadable);
@@ -119,7 +125,7 @@ fn each_recorded_form_is_one_line() {
 #[test]
 fn what_services_were_recorded_with_is_recognised() {
     let services = services();
-    let (out, written) = write(writer(TapFormat::Text, Body::Hidden), &services);
+    let (out, written) = write(writer(Format::Text, Body::Hidden), &services);
     assert_eq!((written.shown, written.unreadable), (services.len() as u64, 0));
     for line in [
         " CADF",
@@ -204,10 +210,10 @@ pub(super) fn planted() -> (Vec<TapMessage>, Vec<String>) {
 fn no_secret_of_any_recording_is_in_any_form_of_the_output() {
     let (messages, secrets) = planted();
     for (format, body) in [
-        (TapFormat::Text, Body::Hidden),
-        (TapFormat::Text, Body::Masked),
-        (TapFormat::Json, Body::Hidden),
-        (TapFormat::Json, Body::Masked),
+        (Format::Text, Body::Hidden),
+        (Format::Text, Body::Masked),
+        (Format::Json, Body::Hidden),
+        (Format::Json, Body::Masked),
     ] {
         let (out, written) = write(writer(format, body), &messages);
         assert_eq!(written.shown, messages.len() as u64);
@@ -217,7 +223,7 @@ fn no_secret_of_any_recording_is_in_any_form_of_the_output() {
             assert_eq!(line, None, "{secret} in {format:?} {body:?}");
         }
     }
-    let (raw, _) = write(writer(TapFormat::Text, Body::Raw), &messages);
+    let (raw, _) = write(writer(Format::Text, Body::Raw), &messages);
     assert!(raw.contains("gAAAAAB-S3CRET"), "the test plants what it looks for");
 }
 
@@ -232,20 +238,20 @@ fn a_message_cannot_talk_to_the_terminal() {
         message.routing_key = evil.to_owned();
     }
     for (format, body) in [
-        (TapFormat::Text, Body::Hidden),
-        (TapFormat::Text, Body::Masked),
-        (TapFormat::Text, Body::Raw),
-        (TapFormat::Json, Body::Raw),
+        (Format::Text, Body::Hidden),
+        (Format::Text, Body::Masked),
+        (Format::Text, Body::Raw),
+        (Format::Json, Body::Raw),
     ] {
         let (out, _) = write(writer(format, body), &bodies);
         let wild = out.chars().find(|c| c.is_control() && *c != '\n' || *c == '\u{202e}');
         assert_eq!(wild, None, "{format:?} {body:?}\n{}", out.escape_debug());
-        if format == TapFormat::Json {
+        if format == Format::Json {
             let objects: Vec<Value> = out.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
             assert_eq!(objects[0]["event_type"], evil);
         }
     }
-    let (out, _) = write(writer(TapFormat::Text, Body::Hidden), &bodies);
+    let (out, _) = write(writer(Format::Text, Body::Hidden), &bodies);
     assert_eq!(out.lines().count(), 2);
 }
 
@@ -260,8 +266,8 @@ fn what_costs_too_much_is_shown_with_the_flag_that_reads_it() {
         (3000, small, Some("6039 bytes; the limit is 6000 (option max_body); raise it with --max-body")),
         (3000, Budget::DEFAULT, None),
     ] {
-        for format in [TapFormat::Text, TapFormat::Json] {
-            let wanted = Wanted { budget, ..Wanted::default() };
+        for format in [Format::Text, Format::Json] {
+            let wanted = EventFilter { budget, ..EventFilter::default() };
             let (out, written) =
                 write(Writer { wanted, ..writer(format, Body::Hidden) }, &[message(body(values))]);
             assert_eq!(written.unreadable, u64::from(expected.is_some()), "{out}");
@@ -273,8 +279,8 @@ fn what_costs_too_much_is_shown_with_the_flag_that_reads_it() {
 #[test]
 fn filters_and_the_count_decide_what_is_shown() {
     let services = services();
-    let check = |wanted: Wanted, count, expected: (u64, u64)| {
-        let writer = Writer { wanted, count, ..writer(TapFormat::Json, Body::Hidden) };
+    let check = |wanted: EventFilter, count, expected: (u64, u64)| {
+        let writer = Writer { wanted, count, ..writer(Format::Json, Body::Hidden) };
         let (out, written) = write(writer, &services);
         assert_eq!(out.lines().count() as u64, written.shown);
         let types =
@@ -283,20 +289,24 @@ fn filters_and_the_count_decide_what_is_shown() {
         assert_eq!((written.shown, deleted.count() as u64), expected);
     };
     let port = || vec![Pattern::new(r"port\.delete\.").unwrap()];
-    check(Wanted { event_type: port(), ..Wanted::default() }, None, (2, 2));
-    check(Wanted { event_type: port(), ..Wanted::default() }, Some(1), (1, 1));
+    check(EventFilter { event_type: port(), ..EventFilter::default() }, None, (2, 2));
+    check(EventFilter { event_type: port(), ..EventFilter::default() }, Some(1), (1, 1));
     check(
-        Wanted { event_type: port(), publisher: vec![Pattern::new("compute").unwrap()], ..Wanted::default() },
+        EventFilter {
+            event_type: port(),
+            publisher: vec![Pattern::new("compute").unwrap()],
+            ..EventFilter::default()
+        },
         None,
         (0, 0),
     );
-    check(Wanted { project: vec!["none".into()], ..Wanted::default() }, None, (0, 0));
+    check(EventFilter { project: vec!["none".into()], ..EventFilter::default() }, None, (0, 0));
 }
 
 #[test]
 fn what_cannot_be_written_ends_it_and_is_said_unless_the_reader_has_gone() {
-    struct Broken(std::io::ErrorKind);
-    impl std::io::Write for Broken {
+    struct BrokenPipe(std::io::ErrorKind);
+    impl std::io::Write for BrokenPipe {
         fn write(&mut self, _: &[u8]) -> std::io::Result<usize> {
             Err(self.0.into())
         }
@@ -306,9 +316,9 @@ fn what_cannot_be_written_ends_it_and_is_said_unless_the_reader_has_gone() {
     }
     let check = |kind, expected: Option<&str>| {
         let (sender, receiver) = mpsc::channel(4);
-        let seen = Seen { messages: vec![message("{}")], at: Timestamp::UNIX_EPOCH };
+        let seen = Arrivals { messages: vec![message("{}")], at: Timestamp::UNIX_EPOCH };
         sender.try_send(seen).unwrap_or_else(|_| panic!("the channel is new"));
-        let written = writer(TapFormat::Text, Body::Hidden).run(receiver, &mut Broken(kind));
+        let written = writer(Format::Text, Body::Hidden).run(receiver, &mut BrokenPipe(kind));
         assert_eq!(written.failure.as_deref(), expected);
         assert!(sender.is_closed());
     };

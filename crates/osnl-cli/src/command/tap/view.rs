@@ -32,26 +32,26 @@ use jiff::Timestamp;
 use tokio::sync::mpsc::Receiver;
 use tokio::sync::mpsc::error::TryRecvError;
 
-use self::kept::Kept;
+use self::kept::Entry;
 pub(super) use self::rules::Rules;
-use self::state::{Act, State};
-use super::event::Wanted;
+use self::state::{Act, ViewState};
+use super::event::EventFilter;
 use super::json;
 use super::save::Save;
 use super::voice::Voice;
-use super::writer::{Seen, Written};
-use crate::terminal::{Keyboard, Keys, Size, Terminal, Typed, size};
+use super::writer::{Arrivals, Totals};
+use crate::terminal::{Input, Keyboard, Keys, Size, Terminal, size};
 
 /// Between two pictures while events come.
 const FRAME: Duration = Duration::from_millis(100);
 /// Between two pictures while nothing happens: clock and rates go on.
 const IDLE: Duration = Duration::from_secs(1);
-/// How long a look for keys may take while events wait.
+/// The wait for keys while events wait.
 const GLANCE: Duration = Duration::ZERO;
 
-/// What the view is made of.
+/// The parts of the view.
 pub(super) struct View {
-    pub(super) wanted: Wanted,
+    pub(super) wanted: EventFilter,
     pub(super) colour: bool,
     /// Begin with the rates.
     pub(super) rates: bool,
@@ -60,10 +60,10 @@ pub(super) struct View {
 }
 
 impl View {
-    /// Shows what comes until there is no more, or whoever looks on leaves.
-    pub(super) fn run(mut self, mut batches: Receiver<Seen>, voice: &Voice) -> Written {
-        let mut written = Written::default();
-        let mut state = State::new(self.rates, Timestamp::now());
+    /// Shows events until there are no more, or the operator leaves.
+    pub(super) fn run(mut self, mut batches: Receiver<Arrivals>, voice: &Voice) -> Totals {
+        let mut written = Totals::default();
+        let mut state = ViewState::new(self.rates, Timestamp::now());
         let terminal = Terminal::enter(Keys::Read);
         written.failure = self.show((&terminal, voice), &mut state, &mut batches, &mut written).err();
         written.undecided = self.wanted.undecided.get();
@@ -82,9 +82,9 @@ impl View {
     fn show(
         &mut self,
         (terminal, voice): (&Terminal, &Voice),
-        state: &mut State,
-        batches: &mut Receiver<Seen>,
-        written: &mut Written,
+        state: &mut ViewState,
+        batches: &mut Receiver<Arrivals>,
+        written: &mut Totals,
     ) -> Result<(), String> {
         let mut keyboard = Keyboard::default();
         let (mut drawn, mut changed) = (Instant::now(), true);
@@ -111,8 +111,8 @@ impl View {
                 (false, _) => FRAME,
             };
             let keys = match keyboard.wait(patience) {
-                Typed::Keys(keys) => keys,
-                Typed::Gone => return Ok(()),
+                Input::Keys(keys) => keys,
+                Input::Gone => return Ok(()),
             };
             for key in keys {
                 match state.key(key, self.rules.as_ref()) {
@@ -131,7 +131,7 @@ impl View {
         }
     }
 
-    fn take(&mut self, state: &mut State, batch: &Seen, written: &mut Written) -> Result<(), String> {
+    fn take(&mut self, state: &mut ViewState, batch: &Arrivals, written: &mut Totals) -> Result<(), String> {
         for message in &batch.messages {
             written.seen += 1;
             let Some(read) = self.wanted.read(message) else { continue };
@@ -141,7 +141,7 @@ impl View {
                 let saved = save.write(&json::saved(message, batch.at));
                 saved.map_err(|error| format!("--save {}: {error}", save.path().display()))?;
             }
-            state.add(Kept::new(message, &read, batch.at));
+            state.add(Entry::new(message, &read, batch.at));
         }
         if let Some(save) = &mut self.save {
             save.flush().map_err(|error| format!("--save {}: {error}", save.path().display()))?;
@@ -149,7 +149,7 @@ impl View {
         Ok(())
     }
 
-    fn draw(&self, (terminal, voice): (&Terminal, &Voice), state: &mut State, size: Option<Size>) {
+    fn draw(&self, (terminal, voice): (&Terminal, &Voice), state: &mut ViewState, size: Option<Size>) {
         let Some(size) = size else { return };
         let standing = voice.standing().clone();
         terminal.draw(&frame::lines(state, &standing, size, self.colour));
@@ -157,7 +157,7 @@ impl View {
 }
 
 /// The selected event, to a file of its owner's; in words what became of it.
-fn save_one(state: &State, path: &Path) -> String {
+fn save_one(state: &ViewState, path: &Path) -> String {
     let Some(kept) = state.selected() else { return "nothing is selected".to_owned() };
     let done = Save::open(path).and_then(|mut save| {
         save.write(&json::saved(&kept.message, kept.received))?;

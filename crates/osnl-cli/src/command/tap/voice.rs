@@ -1,5 +1,5 @@
-//! What is said about the events, and how the connection stands: on standard error at once, or kept for a screen that
-//! shows it and says it on standard error when it is over.
+//! Messages about the events and the connection: on standard error at once, or kept for a screen that shows them and
+//! writes them to standard error at its end.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -11,9 +11,9 @@ use super::clean;
 /// Lines that are kept for a screen.
 const KEPT: usize = 200;
 
-/// How the connection stands.
+/// The state of the connection.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Standing {
+pub(super) struct ConnectionState {
     /// Whether messages come at the moment.
     pub(super) connected: bool,
     /// `host:port`, once it was connected.
@@ -21,13 +21,13 @@ pub(super) struct Standing {
     pub(super) virtual_host: String,
     /// Exchanges that the queue is bound to.
     pub(super) bound: Vec<String>,
-    /// Nobody named them: others may exist.
+    /// The exchanges are the usual ones: others may exist.
     pub(super) chosen: bool,
     /// Messages that the queue's limit dropped.
     pub(super) dropped: u64,
-    /// How often the connection was lost.
+    /// The number of lost connections.
     pub(super) gaps: u32,
-    /// What was said, the last one last; only where a screen shows it.
+    /// The messages, the newest last; only where a screen shows them.
     pub(super) told: VecDeque<(Timestamp, String)>,
 }
 
@@ -35,7 +35,7 @@ pub(super) struct Standing {
 #[derive(Clone, Debug)]
 pub(super) struct Voice {
     screen: bool,
-    standing: Arc<Mutex<Standing>>,
+    standing: Arc<Mutex<ConnectionState>>,
 }
 
 impl Voice {
@@ -56,7 +56,7 @@ impl Voice {
         told.push_back((Timestamp::now(), clean::text(text).into_owned()));
     }
 
-    pub(super) fn standing(&self) -> MutexGuard<'_, Standing> {
+    pub(super) fn standing(&self) -> MutexGuard<'_, ConnectionState> {
         self.standing.lock().unwrap_or_else(PoisonError::into_inner)
     }
 

@@ -10,22 +10,22 @@ use jiff::Timestamp;
 use osnl_transport::TapMessage;
 use tokio::sync::mpsc::{Receiver, error::TryRecvError};
 
-use super::args::TapFormat;
-use super::event::{Event, Unreadable, Wanted};
+use super::event::{Event, EventFilter, Unreadable};
 use super::rates::Rates;
 use super::save::Save;
 use super::{clean, json, line};
+use crate::flags::Format;
 
 /// Messages that came together; none, where only the time is told.
-pub(super) struct Seen {
+pub(super) struct Arrivals {
     pub(super) messages: Vec<TapMessage>,
     pub(super) at: Timestamp,
 }
 
-/// What is written, and how much of it.
+/// Writes events in the chosen form and counts them.
 pub(super) struct Writer {
-    pub(super) wanted: Wanted,
-    pub(super) format: TapFormat,
+    pub(super) wanted: EventFilter,
+    pub(super) format: Format,
     pub(super) body: Body,
     pub(super) colour: bool,
     /// Instead of the events.
@@ -34,7 +34,7 @@ pub(super) struct Writer {
     pub(super) count: Option<u64>,
 }
 
-/// What is shown of a body, beside the line.
+/// The part of a body that is shown beside the line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Body {
     Hidden,
@@ -42,9 +42,9 @@ pub(super) enum Body {
     Raw,
 }
 
-/// What was done.
+/// The result of writing an event.
 #[derive(Debug, Default)]
-pub(super) struct Written {
+pub(super) struct Totals {
     pub(super) seen: u64,
     pub(super) shown: u64,
     pub(super) unreadable: u64,
@@ -59,19 +59,19 @@ const BUFFER: usize = 64 * 1024;
 
 impl Writer {
     /// Writes what comes until there is no more, `count` are shown, or the output is gone.
-    pub(super) fn run(mut self, mut batches: Receiver<Seen>, out: &mut dyn Write) -> Written {
-        let mut written = Written::default();
+    pub(super) fn run(mut self, mut batches: Receiver<Arrivals>, out: &mut dyn Write) -> Totals {
+        let mut written = Totals::default();
         let ended = self.write_all(&mut batches, out, &mut written);
         written.undecided = self.wanted.undecided.get();
         // Whoever sends learns now that nothing more is taken.
         drop(batches);
-        let flushed = ended.and_then(|()| out.flush().map_err(Failed::Output));
-        let saved = self.save.as_mut().map_or(Ok(()), Save::flush).map_err(Failed::Save);
+        let flushed = ended.and_then(|()| out.flush().map_err(WriteError::Output));
+        let saved = self.save.as_mut().map_or(Ok(()), Save::flush).map_err(WriteError::Save);
         written.failure = match flushed.and(saved) {
             Ok(()) => None,
-            Err(Failed::Output(error)) if error.kind() == io::ErrorKind::BrokenPipe => None,
-            Err(Failed::Output(error)) => Some(format!("standard output: {error}")),
-            Err(Failed::Save(error)) => {
+            Err(WriteError::Output(error)) if error.kind() == io::ErrorKind::BrokenPipe => None,
+            Err(WriteError::Output(error)) => Some(format!("standard output: {error}")),
+            Err(WriteError::Save(error)) => {
                 let path = self.save.as_ref().map(|save| save.path().display().to_string());
                 Some(format!("--save {}: {error}", path.unwrap_or_default()))
             }
@@ -81,10 +81,10 @@ impl Writer {
 
     fn write_all(
         &mut self,
-        batches: &mut Receiver<Seen>,
+        batches: &mut Receiver<Arrivals>,
         out: &mut dyn Write,
-        written: &mut Written,
-    ) -> Result<(), Failed> {
+        written: &mut Totals,
+    ) -> Result<(), WriteError> {
         let mut buffer = String::with_capacity(BUFFER);
         loop {
             let batch = match batches.try_recv() {
@@ -92,8 +92,8 @@ impl Writer {
                 Err(TryRecvError::Disconnected) => return self.end(&mut buffer, out),
                 Err(TryRecvError::Empty) => {
                     emit(&mut buffer, out)?;
-                    out.flush().map_err(Failed::Output)?;
-                    self.save.as_mut().map_or(Ok(()), Save::flush).map_err(Failed::Save)?;
+                    out.flush().map_err(WriteError::Output)?;
+                    self.save.as_mut().map_or(Ok(()), Save::flush).map_err(WriteError::Save)?;
                     match batches.blocking_recv() {
                         Some(batch) => batch,
                         None => return self.end(&mut buffer, out),
@@ -110,7 +110,7 @@ impl Writer {
                     None => self.show(&mut buffer, message, &read, batch.at),
                 }
                 if let Some(save) = &mut self.save {
-                    save.write(&json::saved(message, batch.at)).map_err(Failed::Save)?;
+                    save.write(&json::saved(message, batch.at)).map_err(WriteError::Save)?;
                 }
                 if buffer.len() >= BUFFER {
                     emit(&mut buffer, out)?;
@@ -125,7 +125,7 @@ impl Writer {
         }
     }
 
-    fn end(&self, buffer: &mut String, out: &mut dyn Write) -> Result<(), Failed> {
+    fn end(&self, buffer: &mut String, out: &mut dyn Write) -> Result<(), WriteError> {
         if let Some(rates) = &self.rates {
             rates.end(buffer, Timestamp::now());
         }
@@ -135,39 +135,39 @@ impl Writer {
     fn show(&self, out: &mut String, message: &TapMessage, read: &Result<Event, Unreadable>, at: Timestamp) {
         let raw = self.body == Body::Raw;
         match (self.format, read) {
-            (TapFormat::Json, Ok(event)) => out.push_str(&json::event(message, event, at, raw)),
-            (TapFormat::Json, Err(why)) => out.push_str(&json::unreadable(message, why, at, raw)),
-            (TapFormat::Text, Ok(event)) => line::event(out, message, event, at, self.colour),
-            (TapFormat::Text, Err(why)) => line::unreadable(out, message, why, at),
+            (Format::Json, Ok(event)) => out.push_str(&json::event(message, event, at, raw)),
+            (Format::Json, Err(why)) => out.push_str(&json::unreadable(message, why, at, raw)),
+            (Format::Text, Ok(event)) => line::event(out, message, event, at, self.colour),
+            (Format::Text, Err(why)) => line::unreadable(out, message, why, at),
         }
         out.push('\n');
         match (self.format, self.body, read) {
-            (TapFormat::Text, Body::Raw, _) => {
+            (Format::Text, Body::Raw, _) => {
                 out.push_str("  ");
                 out.push_str(&clean::bytes(&message.body));
                 out.push('\n');
             }
-            (TapFormat::Text, Body::Masked, Ok(event)) => {
+            (Format::Text, Body::Masked, Ok(event)) => {
                 for line in json::body_masked(event).lines() {
                     out.push_str("  ");
                     out.push_str(line);
                     out.push('\n');
                 }
             }
-            (TapFormat::Text, Body::Masked, Err(_))
-            | (TapFormat::Text, Body::Hidden, _)
-            | (TapFormat::Json, Body::Hidden | Body::Masked | Body::Raw, _) => {}
+            (Format::Text, Body::Masked, Err(_))
+            | (Format::Text, Body::Hidden, _)
+            | (Format::Json, Body::Hidden | Body::Masked | Body::Raw, _) => {}
         }
     }
 }
 
-enum Failed {
+enum WriteError {
     Output(io::Error),
     Save(io::Error),
 }
 
-fn emit(buffer: &mut String, out: &mut dyn Write) -> Result<(), Failed> {
-    out.write_all(buffer.as_bytes()).map_err(Failed::Output)?;
+fn emit(buffer: &mut String, out: &mut dyn Write) -> Result<(), WriteError> {
+    out.write_all(buffer.as_bytes()).map_err(WriteError::Output)?;
     buffer.clear();
     Ok(())
 }

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
 
-use crate::args::CheckArgs;
+use crate::flags::CheckArgs;
 
 /// The flags of `osnl test`.
 #[derive(Debug, Args)]
@@ -26,7 +26,7 @@ pub(crate) struct TestArgs {
     pub(super) of: CheckArgs,
 }
 
-/// What is printed.
+/// The form of the output.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum TestFormat {
     Text,

@@ -21,10 +21,10 @@
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
-use osnl_config::{ConfigError, Entry, Finding, Ini, Section, nearest, shown};
 use osnl::explain::Subject;
 use osnl::native::Native;
 use osnl::saved;
+use osnl_config::{ConfigError, Entry, Finding, Ini, Section, nearest, shown};
 
 const OPTIONS: [&str; 7] =
     ["event", "notification", "listener", "exchange", "routing_key", "rules", "actions"];
@@ -50,7 +50,7 @@ pub(super) fn read(path: &Path, conf: &Native) -> Result<Vec<Case>, Vec<String>>
     let name = path.display().to_string();
     let text = std::fs::read_to_string(path).map_err(|error| vec![format!("{name}: {error}")])?;
     let (ini, syntax) = Ini::parse(&name, &text);
-    let mut reading = Reading { path, file: &name, conf, errors: syntax };
+    let mut reading = Parser { path, file: &name, conf, errors: syntax };
     let mut cases = Vec::new();
     for section in &ini.sections {
         cases.extend(reading.case(section));
@@ -62,14 +62,14 @@ pub(super) fn read(path: &Path, conf: &Native) -> Result<Vec<Case>, Vec<String>>
     }
 }
 
-struct Reading<'a> {
+struct Parser<'a> {
     path: &'a Path,
     file: &'a str,
     conf: &'a Native,
     errors: Vec<ConfigError>,
 }
 
-impl Reading<'_> {
+impl Parser<'_> {
     fn case(&mut self, section: &Section) -> Option<Case> {
         let before = self.errors.len();
         let name = section.name.strip_prefix("test:").map(str::trim).filter(|name| !name.is_empty());

@@ -1,9 +1,9 @@
 //! `osnl test --new EVENT`: a test to begin with, of an event that the catalogue knows, with what the rules make of it now.
 
-use osnl_config::nearest;
 use osnl::explain::{Subject, explain};
 use osnl::native::Native;
 use osnl::saved;
+use osnl_config::nearest;
 use osnl_model::catalogue::{self, Event};
 use serde_json::json;
 

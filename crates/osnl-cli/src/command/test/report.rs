@@ -1,4 +1,4 @@
-//! What came of the tests: lines, JSON, or a document as JUnit writes it, which CI systems read.
+//! The results of the tests: lines, JSON, or a document as JUnit writes it, which CI systems read.
 
 use serde_json::json;
 
@@ -8,10 +8,10 @@ use crate::command::saved_events::{Out, masked};
 use crate::exit::Exit;
 use crate::terminal::Tone;
 
-/// What came of one test.
+/// The result of one test.
 pub(super) struct Outcome<'a> {
     pub(super) case: &'a Case,
-    /// What is not as expected.
+    /// The differences from the expectation.
     pub(super) problems: Vec<String>,
 }
 

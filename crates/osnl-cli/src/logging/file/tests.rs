@@ -32,7 +32,7 @@ impl Case {
     #[track_caller]
     fn write(&mut self, now: &Zoned, text: &str) {
         let written = self.log.write(now, &format!("{text}\n"));
-        assert_eq!(written, Written { written: true, remark: None }, "{text}");
+        assert_eq!(written, WriteResult { written: true, remark: None }, "{text}");
     }
 
     fn path(&self, name: &str) -> PathBuf {
@@ -158,7 +158,7 @@ for n in range(len(moments)):
 ";
 
 #[test]
-fn the_same_lines_end_in_the_same_files_as_with_python_s_handler() {
+fn the_same_lines_end_in_the_same_files_as_with_pythons_handler() {
     let python = std::env::var_os(osnl_testkit::PYTHON_VARIABLE)
         .unwrap_or_else(|| panic!("no Python peer: run the tests with \"cargo xtask test\""));
     for moments in [
@@ -274,7 +274,7 @@ fn a_full_disk_is_an_error_and_a_device_is_never_moved() {
     let written = log.write(&now, "lost\n");
     assert!(!written.written && written.remark.unwrap().contains("No space left"));
     let tomorrow = log.write(&at("2026-11-21T10:00"), "lost\n");
-    assert_eq!(tomorrow, Written { written: false, remark: None });
+    assert_eq!(tomorrow, WriteResult { written: false, remark: None });
     assert!(fs::symlink_metadata(&path).unwrap().is_symlink(), "moved");
     assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
 }

@@ -16,7 +16,7 @@
 
 use std::collections::BTreeMap;
 
-/// What a page asks for.
+/// A step of a page.
 #[derive(Debug, PartialEq)]
 pub(crate) enum Step {
     File {
@@ -53,7 +53,7 @@ pub(crate) enum Step {
 /// A block as it stands there.
 #[derive(Debug)]
 pub(crate) struct Block<'a> {
-    /// Of the line with the backticks, from 1.
+    /// The line with the backticks, from 1.
     pub(crate) line: usize,
     pub(crate) language: &'a str,
     pub(crate) words: BTreeMap<&'a str, &'a str>,
@@ -96,7 +96,7 @@ fn begun(line: usize, info: &str) -> Block<'_> {
     Block { line, language, words, lines: Vec::new() }
 }
 
-/// What a page asks for, in order.
+/// Returns the steps of a page, in order.
 pub(crate) fn steps(page: &str) -> Vec<Step> {
     let mut steps = Vec::new();
     for block in blocks(page) {

@@ -1,4 +1,5 @@
-//! Where a page is played: a folder, a virtual host of a real broker, a target, and one step after the other.
+//! The stage that a page is played on: a folder, a virtual host of a real broker, a target, and one step after the
+//! other.
 //!
 //! The addresses that pages name are replaced by those of here, and back in what is printed. A command that only asks
 //! is asked again until the answer is as shown, since what it asks about takes its time; one that does something is
@@ -18,7 +19,7 @@ use super::compare::is_as_shown;
 use super::page::Step;
 
 const SOON: Duration = Duration::from_secs(30);
-/// Of commands that may be run again: they change nothing.
+/// Commands that may be run again: they change nothing.
 const ASKING: [&str; 12] = [
     "osnl status",
     "osnl deliveries list",
@@ -34,11 +35,11 @@ const ASKING: [&str; 12] = [
     "ls ",
 ];
 const BIN: &str = ".bin";
-/// What the program is called by.
+/// The names of the program.
 pub(crate) const NAMES: [&str; 4] = ["osnl", "k2hr3_osnl", "k2hr3-osnl", "oss_watcher"];
-/// What a place below /tmp needs, where tests are; readers have a disk.
+/// The option that a place below /tmp needs, where tests are; readers have a disk.
 const VOLATILE: &str = "[journal]\nallow_volatile = true\n";
-/// What `osnl check` says of it.
+/// The line of `osnl check` about it.
 const SAYS_VOLATILE: &str = "  place      may be one that does not outlive";
 
 /// The binary under each of its names, in a folder of this folder.
@@ -63,12 +64,12 @@ pub(crate) struct Stage {
     /// The page's `export`s, before each command.
     exports: String,
     status: i32,
-    /// Whether somebody has to ask for the status before the next command.
+    /// Whether the status is to be asked for before the next command.
     failed: bool,
     /// Configurations that were written, and no command has named since.
     unread: BTreeSet<String>,
     transcript: String,
-    /// What pages say, and what it is here.
+    /// The words of pages, and their values here.
     names: Vec<(String, String)>,
 }
 
@@ -131,7 +132,7 @@ impl Stage {
         }
     }
 
-    /// What must be true of every page at its end.
+    /// Checks what holds at the end of every page.
     pub(crate) fn end(mut self) {
         assert!(!self.failed, "the last command failed, and the page does not show it\n{}", self.transcript);
         assert!(self.unread.is_empty(), "shown, and never read by a command: {:?}", self.unread);

@@ -9,7 +9,7 @@ use tempfile::TempDir;
 
 use crate::harness::SOON;
 
-/// What stands for the folder that the program runs in.
+/// The name that stands for the folder that the program runs in.
 const FOLDER: &str = "FOLDER";
 /// For what is another each time it runs.
 const CHANGING: [(&str, &str); 3] = [
@@ -105,7 +105,7 @@ fn unescaped(text: &str) -> Vec<u8> {
     out
 }
 
-/// What it said, errors first, and its status.
+/// Runs a command; returns its output, errors first, and its status.
 fn run(place: &TempDir, line: &str) -> (String, i32) {
     let folder = place.path().to_str().unwrap();
     let (line, wanted) = line.split_once(" | grep ").map_or((line, ""), |(line, word)| (line, word));

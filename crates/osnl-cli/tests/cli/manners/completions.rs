@@ -1,4 +1,4 @@
-//! What shells offer: the script as bash runs it, asked as `Tab` asks.
+//! The completions of shells: the script as bash runs it, asked as `Tab` asks.
 
 use std::process::{Command, Stdio};
 
@@ -6,7 +6,7 @@ use super::OSNL;
 use super::tree;
 use crate::harness::Place;
 
-/// What bash offers when `Tab` is pressed behind these words; the last one is being typed.
+/// Returns what bash offers when `Tab` is pressed behind these words; the last one is being typed.
 fn offered(place: &Place, program: &str, words: &[&str]) -> Vec<String> {
     let script = r#"
         source "$1" || exit 1

@@ -1,4 +1,4 @@
-//! How commands end: 0, 1, 2, 69, 78, 130; and that nothing asks where nobody answers.
+//! The ends of commands: 0, 1, 2, 69, 78, 130; and that nothing asks without a terminal.
 
 use std::net::TcpListener;
 use std::path::Path;
@@ -6,18 +6,18 @@ use std::path::Path;
 use osnl_testkit::{Pty, Reply};
 
 use super::OSNL;
-use super::rig::{Rig, Told};
+use super::rig::{CallResult, Rig};
 use super::samples::SAMPLES;
 use super::tree;
 use crate::harness::{PROMPTLY, Place};
 
 /// Status and outputs; without a daemon, a journal or a configuration unless `place` has them.
-fn tell(place: &Place, args: &[&str]) -> Told {
+fn tell(place: &Place, args: &[&str]) -> CallResult {
     // A daemon of this machine, where one runs, is none of ours.
     let state = format!("STATE_DIRECTORY={}", place.path("nobody").display());
     let mut osnl = place.run(Path::new("/usr/bin/env"), &[&[&*state, OSNL], args].concat());
     let code = osnl.wait(PROMPTLY).code();
-    Told { code, stdout: osnl.stdout(), stderr: osnl.stderr() }
+    CallResult { code, stdout: osnl.stdout(), stderr: osnl.stderr() }
 }
 
 #[test]
@@ -48,7 +48,7 @@ fn a_configuration_that_cannot_be_used_is_78_and_a_daemon_that_is_not_there_69()
     let place = Place::new();
     place.write("wrong.conf", "[listener:n]\nexchnge = neutron\n");
     place.write("event.json", super::rig::notice("port.delete.end", 3).to_string());
-    let complains = |told: &Told, status: i32, call: &[&str], part: &str| {
+    let complains = |told: &CallResult, status: i32, call: &[&str], part: &str| {
         assert_eq!((told.code, &*told.stdout), (Some(status), ""), "{call:?}: {}", told.stderr);
         assert!(told.stderr.contains(part), "{call:?}: no {part} in\n{}", told.stderr);
         assert!(told.stderr.starts_with("osnl"), "{call:?}: {}", told.stderr);

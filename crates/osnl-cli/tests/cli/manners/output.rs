@@ -1,4 +1,4 @@
-//! What goes to standard output: for people on a terminal, for scripts on a pipe, and where nothing can be written.
+//! Standard output: on a terminal, on a pipe, and where nothing can be written.
 
 use std::fs::OpenOptions;
 use std::path::Path;

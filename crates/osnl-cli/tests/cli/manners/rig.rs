@@ -16,9 +16,9 @@ pub(super) struct Rig {
     daemon: Option<Osnl>,
 }
 
-/// What a call came to.
+/// The result of a call.
 #[derive(Debug)]
-pub(super) struct Told {
+pub(super) struct CallResult {
     pub(super) code: Option<i32>,
     pub(super) stdout: String,
     pub(super) stderr: String,
@@ -106,10 +106,10 @@ impl Rig {
         }]);
     }
 
-    pub(super) fn tell(&self, args: &[&str]) -> Told {
+    pub(super) fn tell(&self, args: &[&str]) -> CallResult {
         let mut osnl = self.place.run(Path::new(OSNL), args);
         let code = osnl.wait(PROMPTLY).code();
-        Told { code, stdout: osnl.stdout(), stderr: osnl.stderr() }
+        CallResult { code, stdout: osnl.stdout(), stderr: osnl.stderr() }
     }
 
     pub(super) fn status(&self) -> Value {

@@ -1,8 +1,8 @@
-//! Of each command a call that prints something, on what the [`Rig`](super::rig::Rig) has.
+//! A call of each command that prints something, on the data of the [`Rig`](super::rig::Rig).
 
 use super::tree::{self, Node};
 
-/// What `--format json` prints.
+/// The form of `--format json`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Json {
     One,

@@ -11,7 +11,8 @@ use super::rig::Rig;
 use crate::harness::PROMPTLY;
 use crate::snapshot::is_as_kept;
 
-/// What differs from run to run, as its kind. Columns are as wide as what is in them, so they are two blanks apart here.
+/// Replaces values that differ from run to run by their kind. Columns are as wide as what is in them, so they are two
+/// blanks apart here.
 fn normal(rig: &Rig, text: &str) -> String {
     let folder = rig.place.path("").display().to_string();
     let text = text.replace(folder.trim_end_matches('/'), "PLACE");
@@ -44,7 +45,7 @@ fn normal(rig: &Rig, text: &str) -> String {
     columns.replace_all(&text, "$1  ").into_owned()
 }
 
-/// What a call prints and how it ends, as kept.
+/// Compares the output and the end of a call with the kept ones.
 #[track_caller]
 fn shows(rig: &Rig, name: &str, args: &[&str]) {
     let conf: &[&str] = if args[0] == "events" { &[] } else { &["-c", "a.conf"] };

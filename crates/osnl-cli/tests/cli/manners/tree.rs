@@ -75,7 +75,7 @@ fn walk(name: &str, found: &mut Vec<Node>) {
     }
 }
 
-/// What a command's help prints on so many columns.
+/// Returns a command's help on so many columns.
 pub(super) fn help(name: &str, columns: &str, flag: &str) -> String {
     let mut command = Command::new(OSNL);
     command.args(name.split_whitespace()).arg(flag).env("COLUMNS", columns).stdin(Stdio::null());

@@ -1,4 +1,4 @@
-//! `osnl tap --check`: the steps, what they mend, and that nobody notices them.
+//! `osnl tap --check`: the steps, their remedies, and that they leave no trace on the broker.
 
 use std::path::Path;
 

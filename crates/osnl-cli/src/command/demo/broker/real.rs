@@ -18,7 +18,7 @@ use osnl_transport::{RabbitOptions, RabbitTransport, Transport};
 
 use crate::command::demo::recording::Message;
 
-/// How long the broker may take to answer whatever it is asked.
+/// The longest wait for any answer of the broker.
 const PATIENCE: Duration = Duration::from_secs(10);
 
 /// See the [module](self).

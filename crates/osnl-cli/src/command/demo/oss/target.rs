@@ -1,4 +1,5 @@
-//! A stand-in for whoever must know: keeps which addresses came and have not gone. Just enough HTTP/1.1 for POST, on
+//! A stand-in for oss_watcher's target: keeps which addresses came and have not gone. Just enough HTTP/1.1 for POST,
+//! on
 //! 127.0.0.1 only.
 
 use std::collections::{BTreeSet, HashSet};
@@ -26,11 +27,11 @@ pub(super) struct Target {
 struct Server {
     story: Arc<Story>,
     fail: u32,
-    state: Mutex<State>,
+    state: Mutex<Addresses>,
 }
 
 #[derive(Default)]
-struct State {
+struct Addresses {
     held: BTreeSet<String>,
     asked: u32,
     answered: u32,
@@ -77,7 +78,7 @@ impl Target {
 }
 
 impl Server {
-    fn state(&self) -> MutexGuard<'_, State> {
+    fn state(&self) -> MutexGuard<'_, Addresses> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -125,7 +126,7 @@ impl Server {
     }
 }
 
-/// How long head and body of the first request are, once it is there.
+/// Returns the lengths of head and body of the first request, once all of it is there.
 fn whole(buffer: &[u8]) -> Option<(usize, usize)> {
     let head = buffer.windows(4).position(|window| window == b"\r\n\r\n")? + 4;
     let text = String::from_utf8_lossy(&buffer[..head]).to_ascii_lowercase();

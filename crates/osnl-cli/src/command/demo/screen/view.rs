@@ -1,4 +1,4 @@
-//! What a screen shows: from counts, events and hosts to lines of a width. Pure.
+//! The lines of a screen, from counts, events and hosts. Pure.
 
 use std::time::Duration;
 
@@ -16,7 +16,7 @@ pub(in super::super) struct Picture {
     pub(in super::super) elapsed: Duration,
     pub(in super::super) broker: &'static str,
     pub(in super::super) figures: Figures,
-    /// How the last request failed, if it did.
+    /// The failure of the last request, if it failed.
     pub(in super::super) failing: Option<&'static str>,
     /// Osnl attempts nothing for the moment.
     pub(in super::super) held: bool,

@@ -1,4 +1,4 @@
-//! What the stand-in knows, and when it fails: no I/O.
+//! The hosts that the stand-in knows, and its planned failures: no I/O.
 
 use std::collections::{BTreeMap, HashSet};
 
@@ -15,7 +15,7 @@ pub(in super::super) struct Host {
     pub(in super::super) addresses: Vec<String>,
 }
 
-/// How a request fails.
+/// The form of a failure.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Fault {
     /// 503, nothing is done.
@@ -59,7 +59,7 @@ impl Roles {
         &self.hosts
     }
 
-    /// How many hosts, with how many addresses.
+    /// The numbers of hosts and of addresses.
     pub(super) fn size(&self) -> (usize, usize) {
         (self.hosts.len(), self.hosts.values().map(|host| host.addresses.len()).sum())
     }
@@ -74,7 +74,7 @@ impl Roles {
         self.registered
     }
 
-    /// How the last request failed, if it did.
+    /// The failure of the last request, if it failed.
     pub(super) fn failing(&self) -> Option<Fault> {
         self.failing
     }

@@ -1,7 +1,7 @@
-//! What mends what was found: a command for each case. Pure.
+//! The remedies for findings: a command for each case. Pure.
 //!
-//! Commands are those of who has the broker (`rabbitmqctl`) or a service's configuration (`crudini`). None is run here,
-//! and none has a password in it. Names are quoted for a shell.
+//! Commands are for the owner of the broker (`rabbitmqctl`) or of a service's configuration (`crudini`). None is run
+//! here, and none has a password in it. Names are quoted for a shell.
 
 use std::borrow::Cow;
 
@@ -47,7 +47,7 @@ pub(super) fn likely(exchanges: &[&str], virtual_host: &str) -> Vec<Cause> {
     ]
 }
 
-/// What a tap needs, for a user that may be its own.
+/// The permissions that a tap needs, for a user that may be its own.
 pub(super) fn permissions(user: &str, virtual_host: &str, exchanges: &[&str]) -> String {
     let names: Vec<String> = exchanges.iter().map(|name| escaped(name)).collect();
     let read = format!("^(amq\\.gen-.*|{})$", names.join("|"));
@@ -73,7 +73,7 @@ pub(super) fn missing(name: &str, virtual_host: &str) -> String {
     )
 }
 
-/// Where a service that is called as its exchange has its configuration, quoted.
+/// Returns the path of the configuration of the service with the name of its exchange, quoted.
 fn file_of(service: &str) -> String {
     match service {
         "glance" => "/etc/glance/glance-api.conf".to_owned(),
@@ -90,7 +90,7 @@ pub(super) fn other_type(name: &str, virtual_host: &str) -> String {
     )
 }
 
-/// What a broker that lets nobody in wants; `None` where the error says all there is to say.
+/// Returns the remedy for a refused login; `None` where the error itself says enough.
 pub(in crate::command::tap) fn refused(
     error: &TransportError,
     (user, virtual_host): (&str, &str),

@@ -1,4 +1,4 @@
-//! Events per second by type, for a table that lives: the last second, ten, sixty, and all. Pure: whoever counts says
+//! Events per second by type, for a table that lives: the last second, ten, sixty, and all. Pure: the caller says
 //! what second it is.
 
 use std::cmp::Ordering;

@@ -3,10 +3,10 @@
 use osnl_model::{Masked, Resource, resources};
 use serde_json::Value;
 
-use super::kept::Kept;
-use super::rules::{Judged, Rules};
+use super::kept::Entry;
+use super::rules::{Rules, Verdicts};
 use crate::command::tap::clean;
-use crate::command::tap::event::{Event, Unreadable, Wanted};
+use crate::command::tap::event::{Event, EventFilter, Unreadable};
 use crate::terminal::{Span, Tone};
 
 /// More lines than anybody reads on a screen; `--save` and `--body` have them all.
@@ -20,15 +20,15 @@ const MOST_RESOURCES: usize = 20;
 pub(super) struct Detail {
     pub(super) number: u64,
     pub(super) lines: Vec<Vec<Span>>,
-    /// Where among them it is said what the rules say, if anybody asked.
+    /// The first of the lines with the verdicts of the rules, if they were asked for.
     pub(super) rules_at: Option<usize>,
 }
 
 impl Detail {
-    pub(super) fn of(number: u64, kept: &Kept, rules: Option<&Rules>) -> Self {
+    pub(super) fn of(number: u64, kept: &Entry, rules: Option<&Rules>) -> Self {
         let mut lines = Lines(Vec::new(), None);
         // What is kept has been read before.
-        match Wanted::default().read(&kept.message) {
+        match EventFilter::default().read(&kept.message) {
             Some(Ok(event)) => lines.event(kept, &event, rules),
             Some(Err(why)) => lines.unreadable(kept, &why, rules),
             None => {}
@@ -47,11 +47,11 @@ impl Detail {
 struct Lines(Vec<Vec<Span>>, Option<usize>);
 
 impl Lines {
-    fn event(&mut self, kept: &Kept, event: &Event, rules: Option<&Rules>) {
+    fn event(&mut self, kept: &Entry, event: &Event, rules: Option<&Rules>) {
         let n = &event.notification;
         let judged = rules.map(|rules| rules.judge(kept, Ok(n)));
         self.pair("event type", n.event_type.as_deref());
-        self.pair("rules", judged.as_ref().map(Judged::words).as_deref());
+        self.pair("rules", judged.as_ref().map(Verdicts::words).as_deref());
         self.pair("priority", n.priority.as_ref().map(|priority| priority.as_str()));
         self.pair("publisher", n.publisher_id.as_deref());
         self.pair("form", Some(&event.about.form.label()));
@@ -83,17 +83,17 @@ impl Lines {
         self.json(Masked::object(&n.context));
     }
 
-    fn unreadable(&mut self, kept: &Kept, why: &Unreadable, rules: Option<&Rules>) {
+    fn unreadable(&mut self, kept: &Entry, why: &Unreadable, rules: Option<&Rules>) {
         let judged = rules.map(|rules| rules.judge(kept, Err(why.reason.clone())));
         self.pair("unreadable", Some(&why.reason));
-        self.pair("rules", judged.as_ref().map(Judged::words).as_deref());
+        self.pair("rules", judged.as_ref().map(Verdicts::words).as_deref());
         self.place(kept);
         self.rules(judged);
         self.title("body, escaped; secrets hidden as well as it goes");
         self.text(Tone::Plain, &format!("  {}", why.body));
     }
 
-    fn place(&mut self, kept: &Kept) {
+    fn place(&mut self, kept: &Entry) {
         let message = &kept.message;
         self.pair("exchange", Some(&message.exchange));
         self.pair("routing key", Some(&message.routing_key));
@@ -143,7 +143,7 @@ impl Lines {
         }
     }
 
-    fn rules(&mut self, judged: Option<Judged>) {
+    fn rules(&mut self, judged: Option<Verdicts>) {
         let Some(judged) = judged else { return };
         self.title("rules");
         self.1 = Some(self.0.len() - 1);

@@ -3,17 +3,22 @@
 
 use std::borrow::Cow;
 
-use super::state::{Page, Prompt, State};
+use super::state::{Page, Prompt, ViewState};
 use super::{help, list, table};
 use crate::command::tap::clean;
-use crate::command::tap::voice::Standing;
+use crate::command::tap::voice::ConnectionState;
 use crate::terminal::{Size, Span, Tone, cell, paint, width as columns, wrap};
 
 /// Lines above and below a page.
 const AROUND: usize = 4;
 
 /// Exactly as many lines as the size has, none wider.
-pub(super) fn lines(state: &mut State, standing: &Standing, size: Size, colour: bool) -> Vec<String> {
+pub(super) fn lines(
+    state: &mut ViewState,
+    standing: &ConnectionState,
+    size: Size,
+    colour: bool,
+) -> Vec<String> {
     let Size { width, height } = size;
     let rows = height.saturating_sub(AROUND);
     let (page, heads) = page(state, standing, (width, rows));
@@ -29,8 +34,8 @@ pub(super) fn lines(state: &mut State, standing: &Standing, size: Size, colour: 
 
 /// The page, as many lines as fit, and what stands above it.
 fn page(
-    state: &mut State,
-    standing: &Standing,
+    state: &mut ViewState,
+    standing: &ConnectionState,
     (width, rows): (usize, usize),
 ) -> (Vec<Vec<Span>>, Vec<Span>) {
     let (all, heads) = match state.page {
@@ -92,7 +97,7 @@ fn wrapped(lines: &[Vec<Span>], width: usize) -> Vec<Vec<Span>> {
     out
 }
 
-fn title(state: &State, standing: &Standing, width: usize) -> Vec<Span> {
+fn title(state: &ViewState, standing: &ConnectionState, width: usize) -> Vec<Span> {
     let link = if standing.connected {
         (Tone::Good, "live".to_owned())
     } else if standing.host.is_empty() {
@@ -114,7 +119,7 @@ fn title(state: &State, standing: &Standing, width: usize) -> Vec<Span> {
     vec![(Tone::Strong, name), link, (Tone::Plain, " ".repeat(free)), (Tone::Plain, counts)]
 }
 
-fn place(state: &State, standing: &Standing, width: usize) -> Vec<Span> {
+fn place(state: &ViewState, standing: &ConnectionState, width: usize) -> Vec<Span> {
     let mut text = if standing.host.is_empty() {
         " nowhere yet".to_owned()
     } else {
@@ -136,7 +141,7 @@ fn place(state: &State, standing: &Standing, width: usize) -> Vec<Span> {
     vec![(Tone::Dim, cell(&text, free)), (Tone::Warn, listed)]
 }
 
-fn foot(state: &State, standing: &Standing, width: usize) -> Vec<Span> {
+fn foot(state: &ViewState, standing: &ConnectionState, width: usize) -> Vec<Span> {
     let typing = |what: &str, text: &str| {
         let text = clean::text(text).into_owned();
         // The end is what is being typed.

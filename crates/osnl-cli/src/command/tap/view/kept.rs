@@ -9,14 +9,14 @@ use osnl_transport::TapMessage;
 use crate::command::tap::clean;
 use crate::command::tap::event::{Event, Unreadable};
 
-/// How many are kept at most.
+/// The most events that are kept.
 pub(super) const MOST: usize = 5_000;
-/// Of how many bytes of bodies at most: bodies of 64 kB and more are rare.
+/// The most bytes of their bodies: bodies of 64 kB and more are rare.
 pub(super) const MOST_BYTES: usize = 64 * 1024 * 1024;
 
 /// An event as the list has it; all texts are harmless.
 #[derive(Clone, Debug)]
-pub(in crate::command::tap) struct Kept {
+pub(in crate::command::tap) struct Entry {
     /// As it came: what is opened is read again.
     pub(super) message: TapMessage,
     pub(super) received: Timestamp,
@@ -33,7 +33,7 @@ pub(in crate::command::tap) struct Kept {
     pub(super) project: String,
 }
 
-impl Kept {
+impl Entry {
     pub(in crate::command::tap) fn new(
         message: &TapMessage,
         read: &Result<Event, Unreadable>,
@@ -99,15 +99,15 @@ impl Kept {
 /// The last events, numbered from 1 in the order in which they came.
 #[derive(Debug, Default)]
 pub(super) struct Ring {
-    events: VecDeque<Kept>,
-    /// How many were taken in all: the number of the last one.
+    events: VecDeque<Entry>,
+    /// The number of the last event: all of them are counted.
     last: u64,
     bytes: usize,
 }
 
 impl Ring {
     /// Keeps one; the oldest go. Gives its number.
-    pub(super) fn push(&mut self, kept: Kept) -> u64 {
+    pub(super) fn push(&mut self, kept: Entry) -> u64 {
         self.bytes += kept.bytes();
         self.events.push_back(kept);
         self.last += 1;
@@ -128,13 +128,13 @@ impl Ring {
         self.last
     }
 
-    pub(super) fn get(&self, number: u64) -> Option<&Kept> {
+    pub(super) fn get(&self, number: u64) -> Option<&Entry> {
         let at = number.checked_sub(self.first())?;
         self.events.get(usize::try_from(at).ok()?)
     }
 
     /// With their numbers, from the oldest.
-    pub(super) fn iter(&self) -> impl Iterator<Item = (u64, &Kept)> {
+    pub(super) fn iter(&self) -> impl Iterator<Item = (u64, &Entry)> {
         (self.first()..).zip(&self.events)
     }
 }
@@ -146,8 +146,8 @@ mod tests {
     #[test]
     fn what_is_kept_is_bounded_in_number_and_bytes() {
         let message = TapMessage::default();
-        let read = crate::command::tap::event::Wanted::default().read(&message).unwrap();
-        let small = Kept::new(&message, &read, Timestamp::UNIX_EPOCH);
+        let read = crate::command::tap::event::EventFilter::default().read(&message).unwrap();
+        let small = Entry::new(&message, &read, Timestamp::UNIX_EPOCH);
         let kept = |bytes: usize| {
             let mut kept = small.clone();
             kept.message.body = vec![b'x'; bytes].into();

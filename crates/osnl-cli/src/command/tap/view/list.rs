@@ -2,8 +2,8 @@
 
 use osnl_model::Priority;
 
-use super::kept::Kept;
-use super::state::State;
+use super::kept::Entry;
+use super::state::ViewState;
 use crate::terminal::{Span, Tone, cell};
 
 /// Columns: a time, an exchange, a priority.
@@ -11,7 +11,7 @@ const TIME: usize = 12;
 const EXCHANGE: usize = 9;
 const PRIORITY: usize = 5;
 
-/// What stands above it.
+/// The headings of the list.
 pub(super) fn heads(width: usize) -> Vec<Span> {
     let [event, what] = rest(width);
     let text = format!(
@@ -25,7 +25,7 @@ pub(super) fn heads(width: usize) -> Vec<Span> {
     vec![(Tone::Strong, text)]
 }
 
-pub(super) fn lines(state: &State, width: usize) -> Vec<Vec<Span>> {
+pub(super) fn lines(state: &ViewState, width: usize) -> Vec<Vec<Span>> {
     let selected = state.listed.selected();
     let on_screen = state.listed.on_screen();
     let kept = on_screen.filter_map(|number| Some((number, state.ring.get(number)?)));
@@ -42,7 +42,7 @@ pub(super) fn lines(state: &State, width: usize) -> Vec<Vec<Span>> {
     vec![vec![(Tone::Dim, text)]]
 }
 
-fn line(kept: &Kept, width: usize, selected: bool) -> Vec<Span> {
+fn line(kept: &Entry, width: usize, selected: bool) -> Vec<Span> {
     let [event, what] = rest(width);
     let priority = kept.priority.as_ref().map_or(String::new(), |priority| priority.as_str().to_uppercase());
     let mark = if selected { ">" } else { " " };
@@ -57,15 +57,15 @@ fn line(kept: &Kept, width: usize, selected: bool) -> Vec<Span> {
     vec![(if selected { Tone::Chosen } else { shade(kept) }, text)]
 }
 
-/// What is left for the type, and for what it is about.
+/// Returns the widths that are left for the type, and for the resource.
 fn rest(width: usize) -> [usize; 2] {
     let left = width.saturating_sub(TIME + EXCHANGE + PRIORITY + 5);
     let event = (left * 45 / 100).clamp(20.min(left), 44);
     [event, left.saturating_sub(event)]
 }
 
-/// What sets trouble apart.
-fn shade(kept: &Kept) -> Tone {
+/// Returns the colour that sets trouble apart.
+fn shade(kept: &Entry) -> Tone {
     match kept.priority {
         _ if !kept.readable => Tone::Warn,
         Some(Priority::Error | Priority::Critical) => Tone::Bad,

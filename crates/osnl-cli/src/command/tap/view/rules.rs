@@ -1,4 +1,4 @@
-//! What the rules of a configuration say of an event: those that fire first, with what their actions would do.
+//! The verdicts of a configuration's rules on an event: those that fire first, with the effects of their actions.
 
 use std::sync::Arc;
 
@@ -6,7 +6,7 @@ use osnl::explain::{Content, Ruling, Subject, explain};
 use osnl::native::Native;
 use osnl_model::Notification;
 
-use super::kept::Kept;
+use super::kept::Entry;
 use crate::command::saved_events::{verdict, would};
 use crate::command::tap::clean;
 use crate::terminal::{Span, Tone};
@@ -19,9 +19,9 @@ pub(in crate::command::tap) struct Rules {
     pub(in crate::command::tap) listener: Option<String>,
 }
 
-/// What they say of an event.
+/// The verdicts on an event.
 #[derive(Debug)]
-pub(super) struct Judged {
+pub(super) struct Verdicts {
     /// The names of those that fire.
     fires: Vec<String>,
     all: usize,
@@ -31,7 +31,7 @@ pub(super) struct Judged {
 
 impl Rules {
     /// Asks each of them. No secret is in the answer, nor anything that acts on a terminal.
-    pub(super) fn judge(&self, kept: &Kept, read: Result<&Notification, String>) -> Judged {
+    pub(super) fn judge(&self, kept: &Entry, read: Result<&Notification, String>) -> Verdicts {
         let subject = Subject {
             content: match read {
                 Ok(notification) => Content::Whole(Arc::new(notification.clone())),
@@ -57,11 +57,11 @@ impl Rules {
                 );
             }
         }
-        Judged { fires, all: verdicts.len(), lines }
+        Verdicts { fires, all: verdicts.len(), lines }
     }
 }
 
-impl Judged {
+impl Verdicts {
     /// In short.
     pub(super) fn words(&self) -> String {
         match (&self.fires[..], self.all) {

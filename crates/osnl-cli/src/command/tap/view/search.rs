@@ -1,13 +1,13 @@
-//! What was typed after `/`: a condition in a rule's words, or a text to be found in any column.
+//! The text behind `/`: a condition in a rule's words, or a text to be found in any column.
 
 use std::sync::Arc;
 
-use osnl_template::Names;
 use osnl_model::Notification;
+use osnl_template::Names;
 
-use super::kept::Kept;
+use super::kept::Entry;
 use crate::command::tap::condition::Condition;
-use crate::command::tap::event::Wanted;
+use crate::command::tap::event::EventFilter;
 
 /// Which of the kept events are listed.
 #[derive(Clone, Debug)]
@@ -36,7 +36,7 @@ impl Search {
         Ok(Some(Self::Text(typed.to_lowercase())))
     }
 
-    pub(super) fn finds(&self, kept: &Kept) -> bool {
+    pub(super) fn finds(&self, kept: &Entry) -> bool {
         match self {
             Self::Text(text) => kept.has(text),
             Self::Condition(condition) => notification(kept)
@@ -46,8 +46,8 @@ impl Search {
 }
 
 /// Read again: what is kept is as it came.
-fn notification(kept: &Kept) -> Option<Arc<Notification>> {
-    match Wanted::default().read(&kept.message)? {
+fn notification(kept: &Entry) -> Option<Arc<Notification>> {
+    match EventFilter::default().read(&kept.message)? {
         Ok(event) => Some(event.notification),
         Err(_) => None,
     }

@@ -1,19 +1,19 @@
-//! What is selected, filtered, paused and typed: keys and events to changes. Pure but for the words of a rule and the
-//! reading of what is opened.
+//! The state of the view: selection, filter, pause, input. Keys and events change it. Pure but for the words of a
+//! rule and the reading of an opened event.
 
 mod select;
 
 use jiff::Timestamp;
 
-use self::select::Listed;
+use self::select::Listing;
 use super::detail::Detail;
-use super::kept::{Kept, Ring};
+use super::kept::{Entry, Ring};
 use super::rules::Rules;
 use super::search::Search;
 use crate::command::tap::rates::live::{Live, Order, Row, sort};
 use crate::terminal::Key;
 
-/// What is shown between header and foot.
+/// The page between head and foot.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Page {
     List,
@@ -21,19 +21,19 @@ pub(super) enum Page {
     Detail,
     /// Events per second by type.
     Rates,
-    /// What was said about connection and exchanges.
+    /// The messages about connection and exchanges.
     Messages,
     Help,
 }
 
-/// What is being typed.
+/// The open input line.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Prompt {
     Search(String),
     Save(String),
 }
 
-/// What is to be done outside.
+/// The action that the caller carries out.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Act {
     Nothing,
@@ -44,9 +44,9 @@ pub(super) enum Act {
 }
 
 /// See the [module](self).
-pub(super) struct State {
+pub(super) struct ViewState {
     pub(super) ring: Ring,
-    pub(super) listed: Listed,
+    pub(super) listed: Listing,
     pub(super) search: Option<(String, Search)>,
     pub(super) paused: bool,
     /// Events that came in all.
@@ -54,10 +54,10 @@ pub(super) struct State {
     /// Events that came and were not kept because it was paused.
     pub(super) passed: u64,
     pub(super) page: Page,
-    /// Where escape leads back to.
+    /// The page that escape leads back to.
     base: Page,
     pub(super) prompt: Option<Prompt>,
-    /// What became of the last key that did something.
+    /// The result of the last key that did something.
     pub(super) note: Option<String>,
     pub(super) detail: Option<Detail>,
     live: Live,
@@ -73,13 +73,13 @@ pub(super) struct State {
     pub(super) rows: usize,
 }
 
-impl State {
+impl ViewState {
     pub(super) fn new(rates: bool, at: Timestamp) -> Self {
         let page = if rates { Page::Rates } else { Page::List };
         let live = Live::new(at.as_second());
         Self {
             ring: Ring::default(),
-            listed: Listed::default(),
+            listed: Listing::default(),
             search: None,
             paused: false,
             seen: 0,
@@ -100,7 +100,7 @@ impl State {
     }
 
     /// An event that came.
-    pub(super) fn add(&mut self, kept: Kept) {
+    pub(super) fn add(&mut self, kept: Entry) {
         self.live.count(if kept.readable { &kept.event_type } else { "(unreadable)" });
         self.seen += 1;
         if self.paused {
@@ -132,7 +132,7 @@ impl State {
     }
 
     /// The event that is opened, or the selected one.
-    pub(super) fn selected(&self) -> Option<&Kept> {
+    pub(super) fn selected(&self) -> Option<&Entry> {
         self.ring.get(self.listed.selected()?)
     }
 
@@ -140,7 +140,7 @@ impl State {
         self.note = Some(text);
     }
 
-    /// What a key changes; `rules` are asked about what is opened.
+    /// Applies a key; `rules` are asked about an opened event.
     pub(super) fn key(&mut self, key: Key, rules: Option<&Rules>) -> Act {
         self.note = None;
         if let Some(prompt) = self.prompt.take() {
@@ -310,7 +310,7 @@ impl State {
 
     /// Lists what it finds among all that is kept.
     fn search(&mut self, search: Option<(String, Search)>) {
-        let finds = |kept: &Kept| search.as_ref().is_none_or(|(_, search)| search.finds(kept));
+        let finds = |kept: &Entry| search.as_ref().is_none_or(|(_, search)| search.finds(kept));
         let found = self.ring.iter().filter(|(_, kept)| finds(kept)).map(|(number, _)| number);
         self.listed.replace(found.collect());
         self.search = search;

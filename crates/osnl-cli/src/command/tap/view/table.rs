@@ -1,6 +1,6 @@
 //! The rates: a line for each type, and one for all.
 
-use super::state::State;
+use super::state::ViewState;
 use crate::command::tap::clean;
 use crate::command::tap::rates::live::{Order, Row};
 use crate::terminal::{Span, Tone, cell};
@@ -8,8 +8,8 @@ use crate::terminal::{Span, Tone, cell};
 /// Columns of numbers.
 const NUMBER: usize = 9;
 
-/// What stands above it; the column that it is sorted by has a mark.
-pub(super) fn heads(state: &State, width: usize) -> Vec<Span> {
+/// The headings of the table; the column that it is sorted by has a mark.
+pub(super) fn heads(state: &ViewState, width: usize) -> Vec<Span> {
     let mark = if state.reversed { '^' } else { 'v' };
     let columns =
         [(Order::Second, "1 s"), (Order::Ten, "10 s"), (Order::Sixty, "60 s"), (Order::Total, "total")];
@@ -23,7 +23,7 @@ pub(super) fn heads(state: &State, width: usize) -> Vec<Span> {
     vec![(Tone::Strong, text)]
 }
 
-pub(super) fn lines(state: &State, width: usize) -> Vec<Vec<Span>> {
+pub(super) fn lines(state: &ViewState, width: usize) -> Vec<Vec<Span>> {
     let (rows, sum) = &state.table;
     let shown = rows.iter().skip(state.top).take(state.rows.saturating_sub(1));
     let mut lines = vec![line(sum, width, Tone::Strong)];

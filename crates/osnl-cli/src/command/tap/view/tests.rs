@@ -6,20 +6,20 @@ use osnl_testkit::fixture;
 use osnl_transport::TapMessage;
 
 use super::frame;
-use super::kept::Kept;
+use super::kept::Entry;
 use super::rules::Rules;
-use super::state::{Act, Page, State};
-use crate::command::tap::event::Wanted;
+use super::state::{Act, Page, ViewState};
+use crate::command::tap::event::EventFilter;
 use crate::command::tap::tests::{planted, services};
-use crate::command::tap::voice::Standing;
+use crate::command::tap::voice::ConnectionState;
 use crate::terminal::{Key, Size};
 
 fn at(second: i64) -> Timestamp {
     Timestamp::from_second(1_763_600_000 + second).unwrap()
 }
 
-fn standing() -> Standing {
-    Standing {
+fn standing() -> ConnectionState {
+    ConnectionState {
         connected: true,
         host: "mq1:5672".into(),
         virtual_host: "/".into(),
@@ -27,25 +27,25 @@ fn standing() -> Standing {
         chosen: true,
         told: [(at(0), "listening at mq1:5672, virtual host \"/\", exchanges: nova, neutron".to_owned())]
             .into(),
-        ..Standing::default()
+        ..ConnectionState::default()
     }
 }
 
 /// With these events, three of them a second.
-fn state(messages: &[TapMessage], rates: bool) -> State {
-    let mut state = State::new(rates, at(0));
+fn state(messages: &[TapMessage], rates: bool) -> ViewState {
+    let mut state = ViewState::new(rates, at(0));
     for (second, three) in (0..).zip(messages.chunks(3)) {
         state.tick(at(second));
         for message in three {
-            let read = Wanted::default().read(message).unwrap();
-            state.add(Kept::new(message, &read, at(second)));
+            let read = EventFilter::default().read(message).unwrap();
+            state.add(Entry::new(message, &read, at(second)));
         }
     }
     state.tick(at(i64::try_from(messages.len().div_ceil(3)).unwrap()));
     state
 }
 
-fn press(state: &mut State, keys: &str) {
+fn press(state: &mut ViewState, keys: &str) {
     for c in keys.chars() {
         let key = match c {
             '\r' => Key::Enter,
@@ -65,12 +65,12 @@ fn press(state: &mut State, keys: &str) {
 
 const SIZE: Size = Size { width: 100, height: 24 };
 
-fn lines(state: &mut State, size: Size) -> Vec<String> {
+fn lines(state: &mut ViewState, size: Size) -> Vec<String> {
     frame::lines(state, &standing(), size, false)
 }
 
 #[track_caller]
-fn check(name: &str, state: &mut State, size: Size) {
+fn check(name: &str, state: &mut ViewState, size: Size) {
     let drawn: Vec<String> = lines(state, size).iter().map(|line| line.trim_end().to_owned()).collect();
     let drawn = format!("{}\n", drawn.join("\n"));
     let path = fixture::path("screens").join(format!("tap-{name}.txt"));
@@ -133,9 +133,9 @@ fn keys_do_what_the_help_says() {
     assert_eq!((state.listed.selected(), state.listed.follows()), (Some(30), true));
     press(&mut state, "^^");
     assert_eq!((state.listed.selected(), state.listed.follows()), (Some(28), false));
-    let next = |state: &mut State| {
-        let read = Wanted::default().read(&services[30]).unwrap();
-        state.add(Kept::new(&services[30], &read, at(99)));
+    let next = |state: &mut ViewState| {
+        let read = EventFilter::default().read(&services[30]).unwrap();
+        state.add(Entry::new(&services[30], &read, at(99)));
     };
     next(&mut state);
     assert_eq!(state.listed.selected(), Some(28), "what comes does not move it");

@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 
 /// See the [module](self).
 #[derive(Debug)]
-pub(in crate::command::tap::view) struct Listed {
+pub(in crate::command::tap::view) struct Listing {
     numbers: VecDeque<u64>,
     /// The place of the selected one.
     at: usize,
@@ -14,13 +14,13 @@ pub(in crate::command::tap::view) struct Listed {
     rows: usize,
 }
 
-impl Default for Listed {
+impl Default for Listing {
     fn default() -> Self {
         Self { numbers: VecDeque::new(), at: 0, follows: true, top: 0, rows: 1 }
     }
 }
 
-impl Listed {
+impl Listing {
     pub(super) fn push(&mut self, number: u64) {
         self.numbers.push_back(number);
         if self.follows {
@@ -28,7 +28,7 @@ impl Listed {
         }
     }
 
-    /// What is older is no longer kept. The selection stays on its event as long as that is there.
+    /// Drops older events. The selection stays on its event as long as that is there.
     pub(super) fn forget_before(&mut self, first: u64) {
         while self.numbers.front().is_some_and(|number| *number < first) {
             self.numbers.pop_front();

@@ -1,73 +1,10 @@
-//! What was typed behind `osnl status` and `osnl deliveries`.
+//! The flags of `osnl deliveries`.
 
-use std::path::PathBuf;
-
-use clap::{ArgAction, Args, Subcommand, ValueEnum};
-use jiff::Timestamp;
+use clap::{Args, Subcommand};
 use osnl::journal::DeliveryId;
 use osnl::journal::sqlite::State;
 
-use super::moment;
-
-/// Which daemon, or whose file.
-#[derive(Debug, Args)]
-#[group(multiple = true)]
-pub(crate) struct PlaceArgs {
-    /// Configuration file(s) [default: /etc/osnl/osnl.conf]
-    #[arg(short = 'c', long, value_name = "FILE", conflicts_with_all = ["state_dir", "journal"], help_heading = "Place")]
-    pub(crate) config_file: Vec<PathBuf>,
-    /// Folder whose *.conf are read by name after the files
-    #[arg(long, value_name = "DIR", conflicts_with_all = ["state_dir", "journal"], help_heading = "Place")]
-    pub(crate) config_dir: Vec<PathBuf>,
-    /// Its state directory, without a configuration
-    #[arg(long, value_name = "DIR", help_heading = "Place")]
-    pub(crate) state_dir: Option<PathBuf>,
-    /// Its journal, without a configuration
-    #[arg(long, value_name = "FILE", help_heading = "Place")]
-    pub(crate) journal: Option<PathBuf>,
-}
-
-/// What is printed.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
-pub(crate) enum ControlFormat {
-    #[default]
-    Text,
-    Json,
-}
-
-/// How it is printed.
-#[derive(Debug, Args)]
-pub(crate) struct FormatArgs {
-    /// text for people, json for scripts
-    #[arg(long, value_enum, default_value_t = ControlFormat::Text, value_name = "FORMAT", hide_possible_values = true)]
-    pub(crate) format: ControlFormat,
-}
-
-/// The flags of `osnl status`.
-#[derive(Debug, Args)]
-#[command(after_help = "Ends with 0 when all is well, 1 when something needs attention, \
-                  69 when there is neither a daemon nor a journal.\n\n\
-                  Examples:\n  osnl status -c /etc/osnl/osnl.conf\n  osnl status --format json | jq .attention")]
-pub(crate) struct StatusArgs {
-    #[command(flatten)]
-    pub(crate) place: PlaceArgs,
-    #[command(flatten)]
-    pub(crate) format: FormatArgs,
-}
-
-/// The flags of `osnl reload`.
-#[derive(Debug, Args)]
-#[command(
-    after_help = "The daemon reads what it was started with. Ends with 0, also when nothing has changed; 78 for a wrong \
-                  configuration; 1 when it needs a restart; 69 when no daemon answers.\n\n\
-                  Examples:\n  osnl reload\n  osnl reload --format json | jq '.changes[].section'"
-)]
-pub(crate) struct ReloadArgs {
-    #[command(flatten)]
-    pub(crate) place: PlaceArgs,
-    #[command(flatten)]
-    pub(crate) format: FormatArgs,
-}
+use crate::flags::{BetweenArgs, FormatArgs, HowArgs, PlaceArgs};
 
 /// `osnl deliveries` and what is behind it.
 #[derive(Debug, Args)]
@@ -82,66 +19,37 @@ pub(crate) struct DeliveriesArgs {
     pub(crate) command: DeliveriesCommand,
 }
 
-/// What to do with deliveries.
+/// The commands of `osnl deliveries`.
 #[derive(Debug, Subcommand)]
 pub(crate) enum DeliveriesCommand {
-    /// What is pending, held, dead, done
+    /// List deliveries: pending, held, dead, done
     List(ListArgs),
-    /// All about one: its message, what was tried, what was answered
+    /// Show one delivery: message, attempts, answers
     Show(ShowArgs),
-    /// Open dead letters again, with all their attempts
+    /// Retry dead letters, with all their attempts
     Retry(RetryArgs),
-    /// End open and dead ones without an effect
+    /// Discard open and dead deliveries
     Discard(DiscardArgs),
-    /// Let held ones go on
+    /// Release held deliveries
     Release(ReleaseArgs),
-    /// Give open ones to another action
+    /// Move open deliveries to another action
     Move(MoveArgs),
-    /// Begin no attempt of an action until it is resumed, across restarts
+    /// Pause an action until it is resumed, across restarts
     Pause(PauseArgs),
-    /// Go on with a paused action
+    /// Resume a paused action
     Resume(PauseArgs),
-}
-
-/// The time of arrival.
-#[derive(Clone, Debug, Default, Args)]
-pub(crate) struct BetweenArgs {
-    /// Received since then: 2h (ago), 2026-11-20, 2026-11-20T06:30Z
-    #[arg(long, value_name = "WHEN", value_parser = moment::parse, help_heading = "Which")]
-    pub(crate) since: Option<Timestamp>,
-    /// Received before then
-    #[arg(long, value_name = "WHEN", value_parser = moment::parse, help_heading = "Which")]
-    pub(crate) until: Option<Timestamp>,
-}
-
-impl BetweenArgs {
-    /// Both ends, as the daemon is asked.
-    pub(crate) fn asked(&self) -> [Option<String>; 2] {
-        [self.since, self.until].map(|at| at.map(|at| at.to_string()))
-    }
-}
-
-/// How much is changed.
-#[derive(Debug, Args)]
-pub(crate) struct HowArgs {
-    /// All that there are: needed where nothing else says which
-    #[arg(long, help_heading = "Which")]
-    pub(crate) all: bool,
-    /// Say what would be done, and do nothing
-    #[arg(long, action = ArgAction::SetTrue)]
-    pub(crate) dry_run: bool,
 }
 
 /// Which deliveries.
 #[derive(Debug, Default, Args)]
 pub(crate) struct FilterArgs {
-    /// Of this event: all deliveries of one message
+    /// Only this event: all deliveries of one message
     #[arg(long, value_name = "N", help_heading = "Which")]
     pub(crate) event: Option<u64>,
-    /// Of this rule
+    /// Only this rule
     #[arg(long, value_name = "NAME", help_heading = "Which")]
     pub(crate) rule: Option<String>,
-    /// Of this action
+    /// Only this action
     #[arg(long, value_name = "NAME", help_heading = "Which")]
     pub(crate) action: Option<String>,
     /// In this state, such as dead; several by comma
@@ -150,7 +58,7 @@ pub(crate) struct FilterArgs {
     /// About this resource
     #[arg(long, value_name = "ID", help_heading = "Which")]
     pub(crate) resource: Option<String>,
-    /// Of this event type
+    /// Only this event type
     #[arg(long, value_name = "NAME", help_heading = "Which")]
     pub(crate) event_type: Option<String>,
     #[command(flatten)]
@@ -194,7 +102,7 @@ pub(crate) struct ShowArgs {
     pub(crate) format: FormatArgs,
 }
 
-/// What every change takes.
+/// The flags that every change takes.
 #[derive(Debug, Args)]
 pub(crate) struct ChangeArgs {
     /// Numbers, as listed: 17.0
@@ -229,7 +137,7 @@ pub(crate) struct RetryArgs {
 pub(crate) struct DiscardArgs {
     #[command(flatten)]
     pub(crate) change: ChangeArgs,
-    /// Do not ask; needed to discard by a filter where nobody can be asked
+    /// Do not ask; needed to discard by a filter where stdin is not a terminal
     #[arg(long, short = 'y')]
     pub(crate) yes: bool,
 }

@@ -1,0 +1,52 @@
+//! The flags of `osnl demo`.
+
+use clap::{Args, ValueEnum};
+use osnl_model::Secret;
+
+use crate::flags::{Format, rate, secret};
+use crate::terminal::Size;
+
+/// The flags of `osnl demo`.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:\n  osnl demo\n  osnl demo --count 1000 --rate 200 --fail 2\n  \
+                        osnl demo --format json | tail -n 1\n  \
+                        osnl demo --transport-url rabbit://guest:guest@127.0.0.1:5672/")]
+pub(crate) struct DemoArgs {
+    /// Which scenario: k2hr3 or oss
+    #[arg(
+        long,
+        value_enum,
+        default_value_t = DemoScenario::K2hr3,
+        value_name = "SCENARIO",
+        hide_possible_values = true
+    )]
+    pub(crate) scenario: DemoScenario,
+    /// Number of events
+    #[arg(long, default_value_t = 60, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    pub(crate) count: u32,
+    /// Events a second [default: on a terminal all within five seconds]
+    #[arg(long, value_name = "N", value_parser = rate)]
+    pub(crate) rate: Option<f64>,
+    /// Every how many requests the target fails once; 0 for never
+    #[arg(long, default_value_t = 3, value_name = "N")]
+    pub(crate) fail: u32,
+    /// The same number is the same run
+    #[arg(long, default_value_t = 4, value_name = "N")]
+    pub(crate) seed: u64,
+    /// text: a live screen on a terminal, else lines; json: an object a line
+    #[arg(long, value_enum, default_value_t = Format::Text, value_name = "FORMAT")]
+    pub(crate) format: Format,
+    /// A real broker; what is made there is osnl-demo-*, and removed again
+    #[arg(long, value_name = "URL", value_parser = secret)]
+    pub(crate) transport_url: Option<Secret>,
+    /// A live screen of this size, whatever stdout is: for pictures
+    #[arg(long, value_name = "COLUMNSxLINES", hide = true)]
+    pub(crate) screen: Option<Size>,
+}
+
+/// The scenario of `osnl demo`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum DemoScenario {
+    K2hr3,
+    Oss,
+}

@@ -1,0 +1,145 @@
+//! Flags that several commands have, and the words that their values are made of.
+
+pub(crate) mod moment;
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::{ArgAction, Args, ValueEnum};
+use jiff::Timestamp;
+use osnl_config::size;
+use osnl_model::{Budget, DecodeError, Pattern, Secret};
+
+/// The files of a native configuration.
+#[derive(Debug, Args)]
+pub(crate) struct SourceArgs {
+    /// Configuration file(s) [default: /etc/osnl/osnl.conf]
+    #[arg(short = 'c', long, value_name = "FILE")]
+    pub(crate) config_file: Vec<PathBuf>,
+    /// Folder whose *.conf are read by name after the files
+    #[arg(long, value_name = "DIR")]
+    pub(crate) config_dir: Vec<PathBuf>,
+}
+
+/// The configuration: native files, a `k2hr3_osnl.conf`, or an `oss.conf`.
+#[derive(Debug, Args)]
+pub(crate) struct CheckArgs {
+    #[command(flatten)]
+    pub(crate) sources: SourceArgs,
+    /// A k2hr3_osnl.conf instead, as k2hr3-osnl reads it
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["config_file", "config_dir"])]
+    pub(crate) k2hr3_osnl: Option<PathBuf>,
+    /// An oss.conf instead, as oss-watcher reads it
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["config_file", "config_dir", "k2hr3_osnl"])]
+    pub(crate) oss_watcher: Option<PathBuf>,
+}
+
+/// Which daemon, or whose file.
+#[derive(Debug, Args)]
+#[group(multiple = true)]
+pub(crate) struct PlaceArgs {
+    /// Configuration file(s) [default: /etc/osnl/osnl.conf]
+    #[arg(short = 'c', long, value_name = "FILE", conflicts_with_all = ["state_dir", "journal"], help_heading = "Place")]
+    pub(crate) config_file: Vec<PathBuf>,
+    /// Folder whose *.conf are read by name after the files
+    #[arg(long, value_name = "DIR", conflicts_with_all = ["state_dir", "journal"], help_heading = "Place")]
+    pub(crate) config_dir: Vec<PathBuf>,
+    /// Its state directory, without a configuration
+    #[arg(long, value_name = "DIR", help_heading = "Place")]
+    pub(crate) state_dir: Option<PathBuf>,
+    /// Its journal, without a configuration
+    #[arg(long, value_name = "FILE", help_heading = "Place")]
+    pub(crate) journal: Option<PathBuf>,
+}
+
+/// The form of the output.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Format {
+    #[default]
+    Text,
+    Json,
+}
+
+/// The flag that chooses the form of the output.
+#[derive(Debug, Args)]
+pub(crate) struct FormatArgs {
+    /// text for people, json for scripts
+    #[arg(long, value_enum, default_value_t = Format::Text, value_name = "FORMAT", hide_possible_values = true)]
+    pub(crate) format: Format,
+}
+
+/// The time of arrival.
+#[derive(Clone, Debug, Default, Args)]
+pub(crate) struct BetweenArgs {
+    /// Received since then: 2h (ago), 2026-11-20, 2026-11-20T06:30Z
+    #[arg(long, value_name = "WHEN", value_parser = moment::parse, help_heading = "Which")]
+    pub(crate) since: Option<Timestamp>,
+    /// Received before then
+    #[arg(long, value_name = "WHEN", value_parser = moment::parse, help_heading = "Which")]
+    pub(crate) until: Option<Timestamp>,
+}
+
+impl BetweenArgs {
+    /// Both ends, as the daemon is asked.
+    pub(crate) fn asked(&self) -> [Option<String>; 2] {
+        [self.since, self.until].map(|at| at.map(|at| at.to_string()))
+    }
+}
+
+/// How much is changed.
+#[derive(Debug, Args)]
+pub(crate) struct HowArgs {
+    /// All that there are: needed where nothing else says which
+    #[arg(long, help_heading = "Which")]
+    pub(crate) all: bool,
+    /// Say what would be done, and do nothing
+    #[arg(long, action = ArgAction::SetTrue)]
+    pub(crate) dry_run: bool,
+}
+
+/// Reads the largest body, as the option of a listener has it.
+pub(crate) fn max_body(text: &str) -> Result<usize, String> {
+    let allowed = Budget::LEAST.body..=Budget::MOST.body;
+    let size = size::parse(text).and_then(|size| usize::try_from(size).ok());
+    size.filter(|size| allowed.contains(size)).ok_or_else(|| {
+        let [least, most] = [allowed.start(), allowed.end()].map(|size| size::shown(*size as u64));
+        format!("write a size from {least} to {most}, such as 16MiB")
+    })
+}
+
+/// Returns a budget with bodies of this size, and as many more values as they have room for.
+pub(crate) fn widened(budget: Budget, max_body: Option<usize>) -> Budget {
+    let Some(body) = max_body else { return budget };
+    let room = body / (Budget::DEFAULT.body / Budget::DEFAULT.values);
+    Budget { body, values: budget.values.max(room).min(Budget::MOST.values), ..budget }
+}
+
+/// Returns the reason that a message cannot be read, and the flag that reads it, if there is one.
+pub(crate) fn unread(error: &DecodeError) -> String {
+    match error {
+        DecodeError::TooMuch(excess) if excess.option().is_some() => {
+            format!("{error}; raise it with --max-body")
+        }
+        other => other.to_string(),
+    }
+}
+
+pub(crate) fn rate(text: &str) -> Result<f64, String> {
+    let rate = text.parse().ok().filter(|rate: &f64| (0.01..=1_000_000.0).contains(rate));
+    rate.ok_or_else(|| "a number from 0.01 to 1000000".to_owned())
+}
+
+pub(crate) fn duration(text: &str) -> Result<Duration, String> {
+    let duration = osnl_config::duration::parse(text).filter(|duration| !duration.is_zero());
+    duration.ok_or_else(|| "write 5, 5s, 500ms or 1m".to_owned())
+}
+
+/// Never fails: clap would print what was typed.
+#[expect(clippy::unnecessary_wraps, reason = "what clap calls")]
+pub(crate) fn secret(text: &str) -> Result<Secret, String> {
+    Ok(Secret::new(text))
+}
+
+pub(crate) fn pattern(text: &str) -> Result<Pattern, String> {
+    Pattern::new(text).map_err(|error| error.to_string())
+}
