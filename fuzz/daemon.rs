@@ -1,5 +1,5 @@
-//! What is asserted of any bytes that the daemon reads beside messages: templates, INI files, control requests, saved
-//! events, rows of a journal, answers of SMTP and HTTP servers. Included by the fuzz driver and by
+//! The assertions about any bytes that the daemon reads beside messages: templates, INI files, control requests,
+//! saved events, rows of a journal, answers of SMTP and HTTP servers. Included by the fuzz driver and by
 //! `crates/osnl/tests/it/fuzz.rs`.
 
 use std::cell::OnceCell;
@@ -65,7 +65,7 @@ pub(crate) fn saved_events(data: &[u8]) {
     }
 }
 
-/// What a mail server answers is read to its end, and no error has the password.
+/// The answers of a mail server are read to their end, and no error has the password.
 pub(crate) fn smtp_replies(data: &[u8]) {
     let heard = block_on(osnl::action::mail::hear(data));
     let said = heard.unwrap_or_else(|error| error);
@@ -74,7 +74,7 @@ pub(crate) fn smtp_replies(data: &[u8]) {
     assert!(!said.contains("S3CRET") || repeats, "{said}");
 }
 
-/// What an HTTP server answers is read within its bounds; where it leads elsewhere, that is no panic.
+/// The answer of an HTTP server is read within its bounds; a redirect of any kind panics nowhere.
 pub(crate) fn http_replies(data: &[u8]) {
     thread_local! { static SERVER: OnceCell<(u16, Sender<Vec<u8>>)> = const { OnceCell::new() }; }
     let port = SERVER.with(|server| {

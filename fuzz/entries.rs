@@ -1,4 +1,5 @@
-//! What is asserted of any bytes whatsoever: by the fuzz targets, and by `crates/osnl-model/tests/it/fuzz.rs` in the gate.
+//! The assertions about any bytes whatsoever: by the fuzz targets, and by `crates/osnl-model/tests/it/fuzz.rs` in the
+//! gate.
 
 use osnl_model::versioned::ironic::{
     InspectionRuleCRUDPayload, NodeCRUDPayload, NodeSetPowerStatePayload, PortCRUDPayload,
@@ -88,8 +89,8 @@ pub(crate) fn versioned(data: &[u8]) {
     read_as::<PortCRUDPayload>(&text, &raw);
 }
 
-/// What is a notification is read by its service, or by nobody, without a panic; each resource of it has a kind, and a view
-/// that can be written; of a bulk request each part is about the same resource.
+/// A notification is read by its service, or by no reader, without a panic; each resource of it has a kind, and a
+/// view that can be written; of a bulk request each part is about the same resource.
 pub(crate) fn readers(data: &[u8]) {
     let Ok(read) = Notification::decode(data) else { return };
     let _ = format!("{:?}", service::read(&read));
@@ -149,7 +150,7 @@ pub(crate) fn python_literals(data: &[u8]) {
     }
 }
 
-/// What a small budget lets in, a larger one reads as the same; what it does not, is refused for a reason that names a
+/// A message within a small budget reads the same with a larger one; another one is refused for a reason that names a
 /// limit, and never costs more than the limit.
 pub(crate) fn budgets(data: &[u8]) {
     let small = Budget { body: 2000, values: 60, resources: 2 };

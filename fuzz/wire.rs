@@ -1,5 +1,5 @@
-//! What is asserted of any bytes that a broker sends: frames and their tables, on their way to the client library. Included
-//! by the fuzz driver and by `crates/osnl-transport/tests/it/fuzz.rs`.
+//! The assertions about any bytes that a broker sends: frames and their tables, on their way to the client library.
+//! Included by the fuzz driver and by `crates/osnl-transport/tests/it/fuzz.rs`.
 
 use osnl_testkit::amqp::frame::parse_frame;
 use osnl_transport::frames_in_pieces;

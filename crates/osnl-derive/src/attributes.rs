@@ -1,6 +1,7 @@
 //! `#[versioned(…)]` as it was written, into what it means; every error says what is allowed there.
 
-use proc_macro2::Span;
+use proc_macro2::{Span, TokenStream};
+use quote::quote;
 use syn::meta::ParseNestedMeta;
 use syn::parse::Parse;
 use syn::punctuated::Punctuated;
@@ -10,7 +11,7 @@ use syn::{
     Token, Type, parenthesized, parse_quote,
 };
 
-use crate::schema::Source;
+use crate::source::Source;
 
 /// A struct and its attributes.
 pub(crate) struct Object<'a> {
@@ -262,4 +263,13 @@ pub(crate) fn default_text(default: &Expr) -> Result<String> {
     text.ok_or_else(|| {
         Error::new(default.span(), "a default is a text, a whole number, true, false, [] or None")
     })
+}
+
+/// The default as a value of the field's type.
+pub(crate) fn default_value(default: &Expr) -> TokenStream {
+    match default {
+        Expr::Lit(ExprLit { lit: Lit::Str(text), .. }) => quote! { ::core::convert::From::from(#text) },
+        Expr::Array(_) => quote! { ::core::default::Default::default() },
+        other => quote! { #other },
+    }
 }

@@ -2,14 +2,17 @@
 
 use proc_macro2::TokenStream;
 use quote::{quote, quote_spanned};
+use syn::Result;
 use syn::spanned::Spanned as _;
-use syn::{Expr, ExprLit, Lit, Result};
 
-use crate::attributes::{Object, ObjectField, default_text};
-use crate::schema::Filled;
+use crate::attributes::{Object, ObjectField, default_text, default_value};
+use crate::schema::FieldSource;
 
 /// `FieldType`, `VersionedObject` and `Debug`.
-pub(crate) fn implementations(object: &Object<'_>, filled: &[Option<Filled<'_>>]) -> Result<TokenStream> {
+pub(crate) fn implementations(
+    object: &Object<'_>,
+    filled: &[Option<FieldSource<'_>>],
+) -> Result<TokenStream> {
     let (ident, krate) = (&object.input.ident, &object.krate);
     let info = info(object, filled)?;
     let idents: Vec<_> = object.fields.iter().map(|field| field.ident).collect();
@@ -117,16 +120,7 @@ fn may_be_absent(object: &Object<'_>, field: &ObjectField<'_>) -> Option<TokenSt
     })
 }
 
-/// The default as a value of the field's type.
-pub(crate) fn default_value(default: &Expr) -> TokenStream {
-    match default {
-        Expr::Lit(ExprLit { lit: Lit::Str(text), .. }) => quote! { ::core::convert::From::from(#text) },
-        Expr::Array(_) => quote! { ::core::default::Default::default() },
-        other => quote! { #other },
-    }
-}
-
-fn info(object: &Object<'_>, filled: &[Option<Filled<'_>>]) -> Result<TokenStream> {
+fn info(object: &Object<'_>, filled: &[Option<FieldSource<'_>>]) -> Result<TokenStream> {
     let Object {
         namespace, serial_namespace, name, timestamps, changes, schema_in_fingerprint, krate, ..
     } = object;
@@ -170,7 +164,11 @@ fn info(object: &Object<'_>, filled: &[Option<Filled<'_>>]) -> Result<TokenStrea
     })
 }
 
-fn field_info(object: &Object<'_>, field: &ObjectField<'_>, by: Option<&Filled<'_>>) -> Result<TokenStream> {
+fn field_info(
+    object: &Object<'_>,
+    field: &ObjectField<'_>,
+    by: Option<&FieldSource<'_>>,
+) -> Result<TokenStream> {
     let (krate, name, ty) = (&object.krate, &field.name, &field.field.ty);
     let own_kind = quote! { <#ty as #krate::FieldType>::KIND };
     let kind = match (&field.kind, &field.values) {

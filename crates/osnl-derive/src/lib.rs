@@ -31,6 +31,7 @@
 //! | `list` | the values are a Python list, not a tuple |
 //! | `value = "x"` on a variant | its text, if it is not the variant's name in snake case |
 //! | `other` on a variant with one `String` | takes texts that are not listed |
+#![warn(clippy::too_many_lines)]
 
 mod attributes;
 mod enumeration;
@@ -38,6 +39,7 @@ mod generate;
 mod notification;
 mod object;
 mod schema;
+mod source;
 
 use proc_macro::TokenStream;
 use syn::{DeriveInput, parse_macro_input};

@@ -2,61 +2,20 @@
 
 use proc_macro2::{Span, TokenStream};
 use quote::{format_ident, quote, quote_spanned};
-use syn::parse::{Parse, ParseStream};
-use syn::{Attribute, Error, Ident, Result, Token, Type, braced};
+use syn::{Attribute, Error, Ident, Result};
 
-use crate::attributes::{Object, ObjectField};
-use crate::generate::default_value;
+use crate::attributes::{Object, ObjectField, default_value};
 
-/// `node: Node { uuid, name = display_name, .. }`
-pub(crate) struct Source {
-    name: Ident,
-    ty: Type,
-    pairs: Vec<Pair>,
-    /// Where `..` stands.
-    rest: Option<Span>,
-}
-
-struct Pair {
-    key: Ident,
-    source: Ident,
-}
-
-/// What fills a field.
-pub(crate) struct Filled<'a> {
+/// The source of a field.
+pub(crate) struct FieldSource<'a> {
     pub(crate) object: &'a Ident,
     pub(crate) field: Ident,
     span: Span,
 }
 
-impl Parse for Source {
-    fn parse(input: ParseStream<'_>) -> Result<Self> {
-        let name = input.parse()?;
-        input.parse::<Token![:]>()?;
-        let ty = input.parse()?;
-        let content;
-        braced!(content in input);
-        let mut source = Self { name, ty, pairs: Vec::new(), rest: None };
-        while !content.is_empty() {
-            if content.peek(Token![..]) {
-                source.rest = Some(content.parse::<Token![..]>()?.spans[0]);
-            } else {
-                let key: Ident = content.parse()?;
-                let renamed = content.parse::<Option<Token![=]>>()?.is_some();
-                let from = if renamed { content.parse()? } else { key.clone() };
-                source.pairs.push(Pair { key, source: from });
-            }
-            if !content.is_empty() {
-                content.parse::<Token![,]>()?;
-            }
-        }
-        Ok(source)
-    }
-}
-
-/// What fills each field, in the order of the fields; `None` for extra fields.
-pub(crate) fn resolve<'a>(object: &'a Object<'_>) -> Result<Vec<Option<Filled<'a>>>> {
-    let mut filled: Vec<Option<Filled<'a>>> = object.fields.iter().map(|_| None).collect();
+/// Returns the source of each field, in the order of the fields; `None` for extra fields.
+pub(crate) fn resolve<'a>(object: &'a Object<'_>) -> Result<Vec<Option<FieldSource<'a>>>> {
+    let mut filled: Vec<Option<FieldSource<'a>>> = object.fields.iter().map(|_| None).collect();
     for source in &object.sources {
         for pair in &source.pairs {
             let at = object.fields.iter().position(|field| *field.ident == pair.key);
@@ -71,7 +30,7 @@ pub(crate) fn resolve<'a>(object: &'a Object<'_>) -> Result<Vec<Option<Filled<'a
             if filled[at].is_some() {
                 return Err(Error::new(span, format!("`{key}` is filled twice: one source is enough")));
             }
-            filled[at] = Some(Filled { object: &source.name, field: pair.source.clone(), span });
+            filled[at] = Some(FieldSource { object: &source.name, field: pair.source.clone(), span });
         }
     }
     let mut rests = object.sources.iter().filter_map(|source| Some((source, source.rest?)));
@@ -85,7 +44,7 @@ pub(crate) fn resolve<'a>(object: &'a Object<'_>) -> Result<Vec<Option<Filled<'a
         let open = object.fields.iter().zip(&mut filled).filter(|(field, by)| !field.extra && by.is_none());
         for (field, by) in open {
             let span = field.ident.span().located_at(span);
-            *by = Some(Filled { object: &source.name, field: field.ident.clone(), span });
+            *by = Some(FieldSource { object: &source.name, field: field.ident.clone(), span });
         }
     }
     Ok(filled)
@@ -105,7 +64,7 @@ fn no_such_field(object: &Object<'_>, key: &Ident) -> Error {
 }
 
 /// `populate`, and the struct of extra fields that it takes.
-pub(crate) fn populate(object: &Object<'_>, filled: &[Option<Filled<'_>>]) -> TokenStream {
+pub(crate) fn populate(object: &Object<'_>, filled: &[Option<FieldSource<'_>>]) -> TokenStream {
     if object.sources.is_empty() {
         return TokenStream::new();
     }
@@ -134,7 +93,7 @@ pub(crate) fn populate(object: &Object<'_>, filled: &[Option<Filled<'_>>]) -> To
     });
     let values = object.fields.iter().zip(filled).map(|(field, by)| {
         let (name, ty) = (field.ident, &field.field.ty);
-        let Some(Filled { object: source, field: source_field, span }) = by else {
+        let Some(FieldSource { object: source, field: source_field, span }) = by else {
             return quote! { #name: extra.#name };
         };
         let taken = quote_spanned! { *span=> &#source.#source_field };

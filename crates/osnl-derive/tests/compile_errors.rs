@@ -1,4 +1,5 @@
-//! What does not compile, and what the compiler says about it. Grouped, because each file costs a run of the compiler.
+//! Declarations that do not compile, and the compiler's words about them. Grouped, because each file costs a run of
+//! the compiler.
 //!
 //! After a change of the wording: `TRYBUILD=overwrite cargo test -p osnl-derive`, and read the difference.
 

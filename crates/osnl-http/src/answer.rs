@@ -1,4 +1,4 @@
-//! What a target answers.
+//! The answer of a target.
 
 use std::time::Duration;
 
@@ -11,7 +11,7 @@ use crate::failure::{Failure, FailureClass};
 
 /// Longer wishes than this are cut: the target is tried once an hour at least.
 const LONGEST_RETRY_AFTER: Duration = Duration::from_secs(3600);
-/// Of a reply in a sentence.
+/// The characters of a reply that a sentence quotes.
 const EXCERPT_CHARACTERS: usize = 120;
 
 /// An answer with any status.
@@ -70,8 +70,8 @@ impl Answer {
         Some(wait.min(LONGEST_RETRY_AFTER))
     }
 
-    /// The failure that an answer with this status is, for who did not want it: the status's own words, and the start
-    /// of the reply.
+    /// The failure that an answer with this status is, for a caller that did not want it: the status's own words, and
+    /// the start of the reply.
     #[must_use]
     pub fn failure(&self) -> Failure {
         let words = self.status.canonical_reason().unwrap_or("no reason");
@@ -96,7 +96,7 @@ mod tests {
     }
 
     #[test]
-    fn retry_after_is_seconds_or_a_date_of_the_target_s_own_clock() {
+    fn retry_after_is_seconds_or_a_date_of_the_targets_own_clock() {
         let check = |wish: &str, date: &str, expected: Option<u64>| {
             let found = answer(&[(RETRY_AFTER, wish), (DATE, date)], b"").retry_after();
             assert_eq!(found, expected.map(Duration::from_secs), "{wish} {date}");

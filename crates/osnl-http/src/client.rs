@@ -20,19 +20,19 @@ use crate::options::{HttpError, HttpOptions};
 use crate::tls::Tls;
 use crate::url::{Scheme, Url};
 
-/// What is asked of a target.
+/// A request to a target.
 #[derive(Clone, Debug)]
 pub struct Request {
     /// `GET`, `POST` and the like.
     pub method: Method,
-    /// Where it goes.
+    /// The URL of the target.
     pub url: Url,
     /// In the order in which they are sent; `Host` and `Content-Length` are added if they are not there. A value that
     /// is a secret is marked as sensitive.
     pub headers: HeaderMap,
     /// Empty for none.
     pub body: Bytes,
-    /// How many bytes of the reply are wanted, without its headers; what is beyond is not read.
+    /// The most bytes of the reply that are read, without its headers.
     pub reply_limit: usize,
     /// Whether it does no harm if the target sees it twice. Then it is sent once more, at once and over a new connection, if
     /// the connection was one that had been kept and ended before there was a byte of an answer: a server closes idle

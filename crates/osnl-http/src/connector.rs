@@ -1,5 +1,5 @@
-//! How a connection is made: TCP to the target or to a proxy, for https a tunnel through that proxy (CONNECT),
-//! then TLS with the target.
+//! Makes connections: TCP to the target or to a proxy, for https a tunnel through that proxy (CONNECT), then TLS with
+//! the target.
 
 use std::io;
 use std::pin::Pin;
@@ -25,7 +25,7 @@ use crate::resolver::Resolver;
 use crate::tls::{self, Tls};
 use crate::url::Scheme;
 
-/// What a proxy says with 407.
+/// The words for a proxy's 407.
 pub(crate) const LOGIN_WANTED: &str =
     "the proxy wants a login: write it into http_proxy or https_proxy, as http://USER:PASSWORD@HOST:PORT";
 /// A longer answer to CONNECT is none.
@@ -175,7 +175,7 @@ fn status(reply: &[u8]) -> Option<(u16, String)> {
 
 /// A connection, with or without TLS.
 pub(crate) struct Stream {
-    io: TokioIo<Watched>,
+    io: TokioIo<CountingStream>,
     traffic: Traffic,
     /// The other side is a proxy that wants whole URLs.
     to_proxy: bool,
@@ -187,7 +187,7 @@ trait Io: AsyncRead + AsyncWrite + Send + Unpin {}
 
 impl<T: AsyncRead + AsyncWrite + Send + Unpin> Io for T {}
 
-/// What came over a connection, for who must know whether a request on it had any answer.
+/// Whether bytes were sent and received over a connection, to tell whether a request on it had any answer.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Traffic(Arc<[AtomicBool; 2]>);
 
@@ -208,12 +208,12 @@ impl Traffic {
 }
 
 /// Bytes above TLS.
-struct Watched {
+struct CountingStream {
     io: Box<dyn Io>,
     traffic: Traffic,
 }
 
-impl AsyncRead for Watched {
+impl AsyncRead for CountingStream {
     fn poll_read(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
@@ -228,7 +228,7 @@ impl AsyncRead for Watched {
     }
 }
 
-impl AsyncWrite for Watched {
+impl AsyncWrite for CountingStream {
     fn poll_write(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
@@ -263,7 +263,7 @@ impl AsyncWrite for Watched {
 impl Stream {
     fn new(io: impl Io + 'static, to_proxy: bool) -> Self {
         let traffic = Traffic::default();
-        let io = TokioIo::new(Watched { io: Box::new(io), traffic: traffic.clone() });
+        let io = TokioIo::new(CountingStream { io: Box::new(io), traffic: traffic.clone() });
         Self { io, traffic, to_proxy, certificate_ends: None }
     }
 
@@ -271,7 +271,7 @@ impl Stream {
         self.certificate_ends
     }
 
-    fn io(&mut self) -> Pin<&mut TokioIo<Watched>> {
+    fn io(&mut self) -> Pin<&mut TokioIo<CountingStream>> {
         Pin::new(&mut self.io)
     }
 }

@@ -1,4 +1,4 @@
-//! What went wrong with an attempt, in words that name the remedy.
+//! The failure of an attempt, in words that name the remedy.
 
 use std::error::Error as StdError;
 use std::io;
@@ -15,11 +15,11 @@ use crate::resolver::ResolveError;
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{reason}")]
 pub struct Failure {
-    /// What kind of failure.
+    /// The kind of failure.
     pub class: FailureClass,
-    /// What happened, in the words of whoever said so. No secret of ours.
+    /// The words of the target or the system about it. No secret of ours.
     pub reason: String,
-    /// How long the target asked us to wait.
+    /// The pause that the target asked for.
     pub retry_after: Option<Duration>,
 }
 
@@ -43,7 +43,7 @@ pub enum FailureClass {
     Status(u16),
     /// The target is none that may be reached ([`Guard`](crate::Guard)); nothing was sent.
     Forbidden,
-    /// What was given is no request; nothing was sent.
+    /// The request is malformed; nothing was sent.
     Unsendable,
 }
 

@@ -1,10 +1,10 @@
-//! Where a request may go whose target somebody else has chosen: the URL of an event, a redirect.
+//! Guards requests whose target the operator has not chosen: the URL of an event, a redirect.
 //!
-//! Whoever can name an instance, or answers a webhook, must not reach through us what only this machine reaches: its
-//! own services, the cloud's metadata, the operator's networks. A client that is made with a [`Guard`] looks at
-//! the *addresses* that a name has, and connects to one of those that it has looked at; a name that resolves otherwise
-//! a moment later gains nothing. Other spellings of an address (`2130706433`, `0x7f.1`) are what the resolver makes of
-//! them, and an IPv4 address inside an IPv6 one is judged as that IPv4 address.
+//! A user that names an instance, or a server that answers a webhook, must not reach through us what only this
+//! machine reaches: its own services, the cloud's metadata, the operator's networks. A client that is made with a
+//! [`Guard`] looks at the *addresses* that a name has, and connects to one of those that it has looked at; a name
+//! that resolves otherwise a moment later gains nothing. Other spellings of an address (`2130706433`, `0x7f.1`) are
+//! what the resolver makes of them, and an IPv4 address inside an IPv6 one is judged as that IPv4 address.
 //!
 //! An address of one of this machine's own interfaces is this machine, whatever network it is of: a connection to it is
 //! local, and passes a firewall that guards it from outside. It is asked for each address ([`this_machine`]), since
@@ -23,7 +23,7 @@ use ipnet::IpNet;
 
 pub use self::address::AddressClass;
 
-/// What may be reached. The default: addresses of the Internet, and nothing else.
+/// The addresses that may be reached. The default: addresses of the Internet, and nothing else.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Guard {
     /// These besides, whatever their addresses are.
@@ -52,9 +52,9 @@ pub enum Forbidden {
     Address {
         /// As in the URL.
         host: String,
-        /// What it resolves to.
+        /// The address that it resolves to.
         address: IpAddr,
-        /// What that is.
+        /// The class of that address.
         class: AddressClass,
     },
     /// A proxy would resolve it.
@@ -196,7 +196,7 @@ mod tests {
     }
 
     #[test]
-    fn an_address_of_this_machine_s_own_is_this_machine() {
+    fn an_address_of_this_machines_own_is_this_machine() {
         let check = |guard: &Guard, address: &str, expected: bool| {
             let judged = guard.judge_with("hook.example", address.parse().unwrap(), |_| true);
             assert_eq!(judged.is_ok(), expected, "{address}: {guard:?}");

@@ -1,4 +1,4 @@
-//! How targets are reached, and why that may be impossible from the start.
+//! The options of all requests, and the reasons why they can be unusable from the start.
 
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -8,22 +8,57 @@ use osnl_tls::Remedies;
 
 use crate::guard::Guard;
 use crate::proxy::{Proxies, ProxyError};
-use crate::tls::{self, Verification};
 
-/// How targets are reached. The default: the system's roots, no proxy, no certificate of ours.
+/// The remedy when certificates cannot be found.
+const REMEDY: &str = "name a PEM file in SSL_CERT_FILE or a folder of such files in SSL_CERT_DIR, \
+    or set neither and install the package ca-certificates";
+
+/// The certificates that an `https` target may have.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Verification {
+    /// Any certificate for the name in the URL, of a CA that the system trusts.
+    #[default]
+    System,
+    /// The same of a CA in these PEM files and folders of such files; the system's do not count.
+    ///
+    /// A self-signed certificate that is in one of them counts too, also when it is marked as a CA's, which is
+    /// how `openssl req -x509` makes them.
+    Ca(Vec<PathBuf>),
+    /// Any certificate: neither it nor its name is looked at.
+    None,
+}
+
+impl Verification {
+    /// `SSL_CERT_FILE` (a PEM file) and `SSL_CERT_DIR` (folders, separated by colons) if either is there, else
+    /// the system's. OpenSSL, which k2hr3_osnl used, trusts the system's folder beside an `SSL_CERT_FILE`; this
+    /// does not.
+    pub fn from_environment<'a>(variables: impl IntoIterator<Item = &'a (OsString, OsString)>) -> Self {
+        let mut paths = Vec::new();
+        for (name, value) in variables {
+            if name == "SSL_CERT_FILE" && !value.is_empty() {
+                paths.insert(0, PathBuf::from(value));
+            } else if name == "SSL_CERT_DIR" {
+                paths.extend(std::env::split_paths(value).filter(|path| !path.as_os_str().is_empty()));
+            }
+        }
+        if paths.is_empty() { Self::System } else { Self::Ca(paths) }
+    }
+}
+
+/// The options of all requests. The default: the system's roots, no proxy, no certificate of ours.
 #[derive(Clone, Debug)]
 pub struct HttpOptions {
-    /// Whom an `https` target must be.
+    /// The certificates that an `https` target may have.
     pub verification: Verification,
-    /// What a target is shown that asks who we are.
+    /// The certificate for a target that asks for one.
     pub certificate: Option<ClientCertificate>,
     /// Which proxies requests go through.
     pub proxies: Proxies,
-    /// Where requests may go; `None` is anywhere, for targets that the configuration names.
+    /// The guard of requests; `None` for targets that the configuration names.
     pub guard: Option<Guard>,
-    /// How many connections, and for how long.
+    /// The number of connections, and their age.
     pub pool: Pool,
-    /// What the reader of a refusal can do, in the words of the configuration they have.
+    /// The remedies for a refused certificate, in the words of the configuration.
     pub remedies: Remedies,
     /// The same of files of CA certificates that cannot be used.
     pub ca_remedy: &'static str,
@@ -37,7 +72,7 @@ impl Default for HttpOptions {
             proxies: Proxies::default(),
             guard: None,
             pool: Pool::default(),
-            ca_remedy: tls::REMEDY,
+            ca_remedy: REMEDY,
             remedies: Remedies {
                 trust: "put the CA's certificate into SSL_CERT_FILE or the system's store",
                 renewed: "SSL_CERT_FILE or the system's store",
@@ -49,7 +84,7 @@ impl Default for HttpOptions {
 }
 
 impl HttpOptions {
-    /// What the variables of an environment ask for: `SSL_CERT_FILE` and `SSL_CERT_DIR` as in
+    /// Returns the options of an environment: `SSL_CERT_FILE` and `SSL_CERT_DIR` as in
     /// [`Verification::from_environment`], `http_proxy`, `https_proxy` and `no_proxy` as in
     /// [`Proxies::from_environment`].
     pub fn from_environment(variables: impl IntoIterator<Item = (OsString, OsString)>) -> Self {
@@ -74,9 +109,9 @@ pub struct ClientCertificate {
 /// The bounds of a client's connections.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Pool {
-    /// How long an idle connection is used again, and kept at all; zero keeps none. A server closes idle connections too, and a
-    /// request that is sent just then is lost, and whether it was seen is unknown: so this should be shorter than
-    /// the server's time. Node.js, on which K2HR3 runs, has five seconds.
+    /// The time for which an idle connection is used again, and kept at all; zero keeps none. A server closes idle
+    /// connections too, and a request that is sent just then is lost, and whether it was seen is unknown: so this
+    /// should be shorter than the server's time. Node.js, on which K2HR3 runs, has five seconds.
     pub idle: Duration,
     /// Idle connections to one host and port; more are closed.
     pub idle_per_target: usize,
@@ -90,7 +125,7 @@ impl Default for Pool {
     }
 }
 
-/// Why no client can be made: each is for whoever starts the program, and says what to do.
+/// Why no client can be made: each is for the operator at the start of the program, and names the remedy.
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum HttpError {
     /// A file or folder that was named for CA certificates gives none.
@@ -98,15 +133,15 @@ pub enum HttpError {
     Ca {
         /// The file or folder; several are separated by colons.
         path: PathBuf,
-        /// What is wrong with it.
+        /// The problem.
         reason: String,
-        /// What to do: [`HttpOptions::ca_remedy`].
+        /// The remedy: [`HttpOptions::ca_remedy`].
         remedy: &'static str,
     },
     /// The system has no CA certificates.
-    #[error("this system has no CA certificates{detail}; {}", tls::REMEDY)]
+    #[error("this system has no CA certificates{detail}; {}", REMEDY)]
     NoRoots {
-        /// What was met while looking for them; empty, or begins with a blank.
+        /// The problems met while looking for them; empty, or begins with a blank.
         detail: String,
     },
     /// Our own certificate or its key cannot be used.
@@ -114,7 +149,7 @@ pub enum HttpError {
     Certificate {
         /// The file.
         path: PathBuf,
-        /// What is wrong with it.
+        /// The problem.
         reason: String,
     },
     /// The TLS library refuses to be set up this way.

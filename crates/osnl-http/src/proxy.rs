@@ -39,7 +39,7 @@ pub struct Proxies {
 pub struct ProxyError {
     /// `http_proxy` or `https_proxy`.
     pub variable: &'static str,
-    /// What is wrong.
+    /// The problem.
     pub problem: &'static str,
 }
 
@@ -166,7 +166,7 @@ impl Proxy {
         Ok(Self { uri, authorization: login.and_then(|(user, password)| basic(user, password)) })
     }
 
-    /// Where it listens; without a login.
+    /// The address of the proxy, without a login.
     pub(crate) fn uri(&self) -> &Uri {
         &self.uri
     }

@@ -24,7 +24,7 @@ pub struct Reached {
 /// Why there is no connection.
 #[derive(Debug, thiserror::Error)]
 pub enum ReachError {
-    /// What was configured cannot be used.
+    /// The configured options cannot be used.
     #[error(transparent)]
     Options(#[from] HttpError),
     /// It can, and the target cannot be reached; in words that name the remedy.

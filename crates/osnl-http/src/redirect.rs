@@ -1,4 +1,4 @@
-//! Where an answer sends us, and what may go along.
+//! Redirects, and the headers that may go along.
 //!
 //! Nothing is followed unless the caller asks for it, one step at a time: it counts the steps, and decides with which
 //! client the next is made (one with a [`Guard`](crate::Guard), since the target has chosen the address).
@@ -19,16 +19,16 @@ use crate::answer::Answer;
 use crate::client::Request;
 use crate::url::{Scheme, Url};
 
-/// What goes along to another host.
+/// The headers that go along to another host.
 const HARMLESS: [HeaderName; 7] =
     [ACCEPT, ACCEPT_ENCODING, ACCEPT_LANGUAGE, CONTENT_ENCODING, CONTENT_LANGUAGE, CONTENT_TYPE, USER_AGENT];
-/// What is about the body.
+/// The headers about the body.
 const ABOUT_BODY: [HeaderName; 4] = [CONTENT_ENCODING, CONTENT_LANGUAGE, CONTENT_LENGTH, CONTENT_TYPE];
 
 /// A step that a redirect asks for.
 #[derive(Clone, Debug)]
-pub struct Redirected {
-    /// What to send.
+pub struct Redirect {
+    /// The request to send.
     pub request: Request,
     /// Whether scheme, host or port are other ones.
     pub elsewhere: bool,
@@ -49,7 +49,7 @@ pub enum RedirectError {
 ///
 /// # Errors
 /// It is one, and is not followed.
-pub fn redirected(request: &Request, answer: &Answer) -> Result<Option<Redirected>, RedirectError> {
+pub fn redirected(request: &Request, answer: &Answer) -> Result<Option<Redirect>, RedirectError> {
     let keeps = match answer.status.as_u16() {
         301..=303 => request.method == Method::GET || request.method == Method::HEAD,
         307 | 308 => true,
@@ -71,7 +71,7 @@ pub fn redirected(request: &Request, answer: &Answer) -> Result<Option<Redirecte
         next.method = Method::GET;
         next.body.clear();
     }
-    Ok(Some(Redirected { request: next, elsewhere }))
+    Ok(Some(Redirect { request: next, elsewhere }))
 }
 
 fn owned((name, value): (&HeaderName, &HeaderValue)) -> (HeaderName, HeaderValue) {

@@ -12,7 +12,7 @@ use tower_service::Service;
 
 use crate::guard::{Forbidden, Guard};
 
-/// What the connector asks. The addresses that it hands out are those that are connected to.
+/// The resolver of the connector. The addresses that it hands out are those that are connected to.
 #[derive(Clone, Debug)]
 pub(crate) struct Resolver<S = GaiResolver> {
     system: S,
@@ -121,7 +121,8 @@ mod tests {
         }
     }
 
-    /// What was judged is what is connected to: a name that has another address a moment later gains nothing.
+    /// The judged address is the one that is connected to: a name that has another address a moment later gains
+    /// nothing.
     #[test]
     fn a_name_that_is_rebound_leads_nowhere_else() {
         // Stands for the Internet; the other one for this machine.

@@ -1,8 +1,7 @@
-//! Whom an https target must be, and who we are to it.
+//! Which certificates an https target may have, and which one it is shown.
 //!
 //! TLS 1.2 or newer; the name of the target is sent (SNI), an address is not.
 
-use std::ffi::OsString;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -11,46 +10,10 @@ use rustls::ClientConfig;
 use rustls::client::danger::ServerCertVerifier;
 use rustls::pki_types::{CertificateDer, ServerName};
 
-use crate::options::{ClientCertificate, HttpError, HttpOptions};
+use crate::options::{ClientCertificate, HttpError, HttpOptions, Verification};
 use crate::url::Url;
 
-/// What to do when certificates cannot be found.
-pub(crate) const REMEDY: &str = "name a PEM file in SSL_CERT_FILE or a folder of such files in SSL_CERT_DIR, \
-    or set neither and install the package ca-certificates";
-
-/// Whom an `https` target must be.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub enum Verification {
-    /// Whoever has a certificate, for the name in the URL, of a CA that the system trusts.
-    #[default]
-    System,
-    /// The same of a CA in these PEM files and folders of such files; the system's do not count.
-    ///
-    /// A self-signed certificate that is in one of them counts too, also when it is marked as a CA's, which is
-    /// how `openssl req -x509` makes them.
-    Ca(Vec<PathBuf>),
-    /// Anybody: neither the certificate nor its name is looked at.
-    None,
-}
-
-impl Verification {
-    /// `SSL_CERT_FILE` (a PEM file) and `SSL_CERT_DIR` (folders, separated by colons) if either is there, else
-    /// the system's. OpenSSL, which k2hr3_osnl used, trusts the system's folder beside an `SSL_CERT_FILE`; this
-    /// does not.
-    pub fn from_environment<'a>(variables: impl IntoIterator<Item = &'a (OsString, OsString)>) -> Self {
-        let mut paths = Vec::new();
-        for (name, value) in variables {
-            if name == "SSL_CERT_FILE" && !value.is_empty() {
-                paths.insert(0, PathBuf::from(value));
-            } else if name == "SSL_CERT_DIR" {
-                paths.extend(std::env::split_paths(value).filter(|path| !path.as_os_str().is_empty()));
-            }
-        }
-        if paths.is_empty() { Self::System } else { Self::Ca(paths) }
-    }
-}
-
-/// How `https` targets are spoken to.
+/// The TLS configuration for `https` targets.
 #[derive(Clone, Debug)]
 pub(crate) enum Tls {
     With(Arc<ClientConfig>),
@@ -116,7 +79,7 @@ impl Tls {
     }
 }
 
-/// What the certificate of this host is asked for; an IPv6 address may stand in brackets.
+/// Returns the name that the certificate of this host must have; an IPv6 address may stand in brackets.
 pub(crate) fn server_name(host: &str) -> Option<ServerName<'static>> {
     let bare = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host);
     ServerName::try_from(bare.to_owned()).ok()

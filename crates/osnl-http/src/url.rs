@@ -43,7 +43,7 @@ pub struct Url {
 /// The part of a URL that an error is about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum UrlPart {
-    /// What stands before `://`.
+    /// The scheme before `://`.
     Scheme,
     /// A login before the host.
     UserInformation,
@@ -65,9 +65,9 @@ pub enum UrlPart {
 pub struct UrlError {
     /// Which part is wrong.
     pub part: UrlPart,
-    /// What is wrong.
+    /// The problem.
     pub problem: &'static str,
-    /// What would be right.
+    /// The allowed form.
     pub allowed: &'static str,
 }
 

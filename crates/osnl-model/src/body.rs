@@ -1,4 +1,4 @@
-//! What the message properties say was done to a body, and undoing it.
+//! The encodings of a body that the message properties name, and undoing them.
 //!
 //! | property | values that are read |
 //! |---|---|
@@ -18,7 +18,7 @@ use flate2::read::{MultiGzDecoder, ZlibDecoder};
 use crate::error::excerpt;
 use crate::{Budget, DecodeError, Excess};
 
-/// What a message's properties and headers say about its body.
+/// The properties and headers of a message that describe its body.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct ContentInfo<'a> {
     /// The property `content_type`. Not looked at, see the module's documentation.

@@ -1,4 +1,4 @@
-//! What one message may cost, decided in one place for every reader.
+//! The limits on one message, decided in one place for every reader.
 //!
 //! | limit | default | counted |
 //! | --- | --- | --- |
@@ -33,7 +33,7 @@ pub struct Budget {
     pub resources: usize,
 }
 
-/// What a message has too much of.
+/// The excess of a message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, thiserror::Error)]
 pub enum Excess {
     /// The plain body is too large.
@@ -44,7 +44,7 @@ pub enum Excess {
         /// The limit.
         limit: usize,
     },
-    /// The body is too large without its compression; nobody knows how large.
+    /// The body is too large without its compression; its size is unknown.
     #[error("the body has more than {limit} bytes when decompressed, the limit (option max_body)")]
     Decompressed {
         /// The limit.
@@ -74,7 +74,7 @@ pub enum Excess {
     /// A bulk request has too many resources.
     #[error("the message has {found} resources; the limit is {limit} (option max_resources)")]
     Resources {
-        /// How many.
+        /// The number of them.
         found: usize,
         /// The limit.
         limit: usize,
@@ -101,21 +101,21 @@ impl Default for Budget {
 }
 
 impl Budget {
-    /// What a listener without these options has.
+    /// The limits of a listener without these options.
     pub const DEFAULT: Self = Self { body: 4 * 1024 * 1024, values: 500_000, resources: 10_000 };
 
-    /// The least that the options may say.
+    /// The least values of the options.
     pub const LEAST: Self = Self { body: 4 << 10, values: 1000, resources: 1 };
 
-    /// The most that the options may say: what a machine of today can hold a few of.
+    /// The greatest values of the options: a machine can hold a few such messages.
     pub const MOST: Self = Self { body: 128 << 20, values: 20_000_000, resources: 60_000 };
 
-    /// How deep arrays, objects and texts may be nested in each other. Fixed: what reads, masks, writes and drops a
-    /// message does so by recursion, and must do with a small stack.
+    /// The depth to which arrays, objects and texts may be nested in each other. Fixed: all that reads, masks, writes
+    /// and drops a message does so by recursion, and must do with a small stack.
     pub const DEPTH: usize = 120;
 
-    /// How many times `body` the decoded message may take. An ordinary one takes four to seven times its own size. With
-    /// copies that are masked and written, the worst message comes to twenty times `body` (`tests/memory.rs`).
+    /// The size of a decoded message as a multiple of `body`. An ordinary one takes four to seven times its own size.
+    /// With copies that are masked and written, the worst message comes to twenty times `body` (`tests/memory.rs`).
     pub const MEMORY: usize = 6;
 
     /// The most memory that the values of a message may take.
@@ -124,7 +124,7 @@ impl Budget {
         self.body.saturating_mul(Self::MEMORY)
     }
 
-    /// What either of two budgets lets in.
+    /// Returns the larger of both budgets, limit by limit.
     #[must_use]
     pub fn or(self, other: Self) -> Self {
         Self {
@@ -173,7 +173,7 @@ impl Budget {
     }
 }
 
-/// What is left of a budget while one message is parsed; both of its JSON texts draw on it.
+/// The rest of a budget while one message is parsed; both of its JSON texts draw on it.
 #[derive(Debug)]
 pub(crate) struct Purse {
     values: Cell<usize>,
@@ -205,7 +205,7 @@ impl Purse {
         })
     }
 
-    /// What was too much, if that is why reading ended.
+    /// Returns the excess, if that is why reading ended.
     pub(crate) fn excess(&self) -> Option<Excess> {
         self.excess.get()
     }

@@ -1,4 +1,5 @@
-//! What OpenStack services send: every known event, where it is published, the fields of its payload, a sample.
+//! The notifications of OpenStack services: every known event, where it is published, the fields of its payload, a
+//! sample.
 //!
 //! Known is what was recorded from the services, what nova's, ironic's and masakari's own classes of versioned
 //! payloads say, and a list of events beside them ([`Event::recorded`] tells these apart). A service of another
@@ -36,7 +37,7 @@ pub struct Event {
     pub service: &'static str,
     /// `instance.create.end`, …
     pub event_type: &'static str,
-    /// What its payload is.
+    /// The form of its payload.
     pub form: Form,
     /// Topics it was seen on.
     pub topics: Vec<&'static str>,
@@ -125,13 +126,14 @@ impl Event {
     /// Whether its payload may have the field. Keys are separated by dots and may have some themselves
     /// (`nova_object.data.uuid`); an item of a list is a number or `*`.
     ///
-    /// What nobody described, such as the members of a free map, counts as there.
+    /// A field without a description, such as a member of a free map, counts as there.
     #[must_use]
     pub fn has_field(&self, path: &str) -> bool {
         fields::has(self, path)
     }
 
-    /// The description of a field, the path as in [`has_field`](Self::has_field); `None` also for what nobody described.
+    /// The description of a field, the path as in [`has_field`](Self::has_field); `None` also for a field without
+    /// one.
     #[must_use]
     pub fn field(&self, path: &str) -> Option<Field> {
         let path = lacking::starred(path);

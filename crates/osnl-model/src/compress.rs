@@ -24,7 +24,7 @@ impl Compression {
         }
     }
 
-    /// What the message's header `compression` says.
+    /// The value of the message's header `compression`.
     pub fn header(self) -> &'static str {
         match self {
             Self::Gzip => "application/x-gzip",

@@ -9,10 +9,10 @@ use serde_json::value::RawValue;
 use crate::versioned::Json;
 use crate::{is_secret_key, mask_secrets, to_python_json};
 
-/// What leaves as null.
+/// The key that is sent as null.
 const TOKEN: &str = "auth_token";
 
-/// What caused the event: who asked for it, in which project, by which request. Keys keep their order.
+/// The cause of an event: its user, project and request. Keys keep their order.
 /// Debug output has secrets masked. A clone shares the entries.
 #[derive(Clone, Default)]
 pub struct Context(Arc<Vec<(String, Box<RawValue>)>>);
@@ -101,7 +101,7 @@ pub struct RequestContext {
     pub global_request_id: Option<String>,
     pub resource_uuid: Option<String>,
     pub roles: Vec<String>,
-    /// `true` in oslo.context unless somebody says otherwise.
+    /// `true` in oslo.context by default.
     pub is_admin_project: bool,
 }
 

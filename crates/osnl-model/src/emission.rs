@@ -17,7 +17,7 @@ use crate::python_json::{parse_as, parse_python_json, to_python_json};
 use crate::redact::mask_secrets;
 use crate::{Budget, DecodeError, Part, Priority};
 
-/// How a notification stands in the body.
+/// The framing of a notification in the body.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Framing {
     /// Driver `messaging`: the body is the notification.

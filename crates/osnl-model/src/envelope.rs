@@ -25,14 +25,14 @@ use crate::error::excerpt;
 use crate::python_json::repairing;
 use crate::{Budget, DecodeError, JsonKind, Part, Priority};
 
-/// What most messages are decided by.
+/// The part of a message that decides most of them.
 ///
 /// A field is None when it is missing or null; `event_type` and `publisher_id` also when they are no text.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Head<'a> {
-    /// What happened, such as `port.delete.end`.
+    /// The event type, such as `port.delete.end`.
     pub event_type: Option<Cow<'a, str>>,
-    /// Who says so, such as `network.node1.example.com`.
+    /// The publisher, such as `network.node1.example.com`.
     pub publisher_id: Option<Cow<'a, str>>,
     /// The priority the body claims; it may differ from the routing key's.
     pub priority: Option<Priority>,

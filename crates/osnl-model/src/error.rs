@@ -23,7 +23,7 @@ pub enum DecodeError {
     /// The body is not UTF-8.
     #[error("the body is not UTF-8: invalid byte at offset {offset}")]
     NotUtf8 {
-        /// How many bytes before it are valid.
+        /// The number of valid bytes before it.
         offset: usize,
     },
     /// A part is not JSON, or is nested too deeply to be read.
@@ -39,7 +39,7 @@ pub enum DecodeError {
     NotAnObject {
         /// Which of the two JSON texts.
         part: Part,
-        /// What it is.
+        /// The kind that was found.
         found: JsonKind,
     },
     /// The envelope has a version other than `2.0`.
@@ -51,13 +51,13 @@ pub enum DecodeError {
     /// The envelope's version is not text.
     #[error("oslo.version is {found}, not a text")]
     VersionNotText {
-        /// What it is.
+        /// The kind that was found.
         found: JsonKind,
     },
     /// The enveloped message is not text that holds JSON.
     #[error("oslo.message is {found}, not a text")]
     MessageNotText {
-        /// What it is.
+        /// The kind that was found.
         found: JsonKind,
     },
     /// There is an `oslo.message` without an `oslo.version`.
@@ -69,7 +69,7 @@ pub enum DecodeError {
     /// The priority is neither text nor null. oslo redelivers such a message without end.
     #[error("priority is {found}, not a text")]
     PriorityNotText {
-        /// What it is.
+        /// The kind that was found.
         found: JsonKind,
     },
     /// The header `compression` names what this crate cannot undo.

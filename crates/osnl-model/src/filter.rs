@@ -24,15 +24,15 @@ pub use pattern::{Pattern, PatternError, StepLimit};
 /// Conditions on a notification, all of which must hold. The default has none and matches everything.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct NotificationFilter {
-    /// What `publisher_id` must match.
+    /// The pattern of `publisher_id`.
     pub publisher_id: Option<Pattern>,
-    /// What `event_type` must match.
+    /// The pattern of `event_type`.
     pub event_type: Option<Pattern>,
-    /// What values of the context must match, by key (without the prefix `_context_`).
+    /// The patterns of values of the context, by key (without the prefix `_context_`).
     pub context: BTreeMap<String, Pattern>,
-    /// What `message_id` and `timestamp` must match; no other key ever matches.
+    /// The patterns of `message_id` and `timestamp`; no other key ever matches.
     pub metadata: BTreeMap<String, Pattern>,
-    /// What values of the payload must match, by top-level key.
+    /// The patterns of values of the payload, by top-level key.
     pub payload: BTreeMap<String, Pattern>,
 }
 
@@ -113,13 +113,13 @@ fn holds(pattern: Option<&Pattern>, value: Option<&str>) -> Result<bool, StepLim
 }
 
 /// A text, or what is there instead.
-type Looked<'a> = Result<&'a str, Saw>;
+type TextOrCause<'a> = Result<&'a str, Saw>;
 
-fn field(text: Option<&str>) -> Looked<'_> {
+fn field(text: Option<&str>) -> TextOrCause<'_> {
     text.ok_or(Saw::Absent)
 }
 
-fn member<'a>(object: &'a Map<String, Value>, key: &str) -> Looked<'a> {
+fn member<'a>(object: &'a Map<String, Value>, key: &str) -> TextOrCause<'a> {
     match object.get(key) {
         None => Err(Saw::Absent),
         Some(Value::String(text)) => Ok(text),
@@ -127,7 +127,11 @@ fn member<'a>(object: &'a Map<String, Value>, key: &str) -> Looked<'a> {
     }
 }
 
-fn hold(pattern: &Pattern, value: Looked<'_>, predicate: impl FnOnce() -> Predicate) -> Result<(), Mismatch> {
+fn hold(
+    pattern: &Pattern,
+    value: TextOrCause<'_>,
+    predicate: impl FnOnce() -> Predicate,
+) -> Result<(), Mismatch> {
     let saw = match value.map(|text| (text, pattern.matches(text))) {
         Ok((_, Ok(true))) => return Ok(()),
         Ok((text, Ok(false))) => Saw::Text(text.to_owned()),
@@ -177,7 +181,7 @@ impl fmt::Display for Predicate {
     }
 }
 
-/// What a condition found. The text under a key that looks secret is `***`, and so are secrets in a text.
+/// The value that a condition found. The text under a key that looks secret is `***`, and so are secrets in a text.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Saw {
     /// Nothing: the key is missing, or the field is None.

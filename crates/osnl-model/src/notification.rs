@@ -17,9 +17,9 @@ use crate::{Budget, DecodeError, Excess, Head, JsonKind, Part, bulk_len};
 /// is missing, null or no text. Debug output has the secrets of payload and context masked.
 #[derive(Clone, Default, PartialEq)]
 pub struct Notification {
-    /// What happened, such as `port.delete.end`.
+    /// The event type, such as `port.delete.end`.
     pub event_type: Option<String>,
-    /// Who says so, such as `network.node1.example.com`.
+    /// The publisher, such as `network.node1.example.com`.
     pub publisher_id: Option<String>,
     /// The priority the body claims; it may differ from the routing key's.
     pub priority: Option<crate::Priority>,

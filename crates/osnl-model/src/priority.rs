@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-/// How important a notification is.
+/// The priority of a notification.
 ///
 /// Bodies write priorities in capitals, routing keys in lower case; both are the same priority. oslo drops a
 /// message whose priority it does not know; here it is kept as [`Priority::Other`].

@@ -110,7 +110,7 @@ enum Surrogates {
     Lone,
 }
 
-/// What the escape at the beginning of `rest` is.
+/// Reads the escape at the beginning of `rest`.
 fn surrogates(rest: &[u8]) -> Surrogates {
     match (escaped_unit(rest), rest.get(6..).and_then(escaped_unit)) {
         (Some(0xd800..=0xdbff), Some(0xdc00..=0xdfff)) => Surrogates::Pair,

@@ -7,7 +7,7 @@ const DEEPEST: usize = 64;
 
 /// Why a text is not read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Unread {
+pub(crate) enum LiteralError {
     /// It is not a literal.
     NotOne,
     /// It is nested too deeply, or has too many values; it may be a literal.
@@ -26,13 +26,13 @@ pub fn parse_python_literal(text: &str) -> Option<Value> {
 
 /// The same with at most so many levels, of which there are never more than 64, and values. The time is linear in the
 /// text's length.
-pub(crate) fn read_literal(text: &str, levels: usize, values: usize) -> Result<Value, Unread> {
+pub(crate) fn read_literal(text: &str, levels: usize, values: usize) -> Result<Value, LiteralError> {
     let mut reader = Reader { rest: text, values, has_too_much: false };
     let found = reader.value(levels.min(DEEPEST)).filter(|_| {
         reader.blanks();
         reader.rest.is_empty()
     });
-    found.ok_or(if reader.has_too_much { Unread::TooMuch } else { Unread::NotOne })
+    found.ok_or(if reader.has_too_much { LiteralError::TooMuch } else { LiteralError::NotOne })
 }
 
 /// A value as Python's `repr` writes it.
@@ -75,7 +75,7 @@ fn quoted(text: &str) -> String {
 
 struct Reader<'a> {
     rest: &'a str,
-    /// How many values there may still be.
+    /// The number of values that there may still be.
     values: usize,
     has_too_much: bool,
 }
@@ -317,14 +317,14 @@ mod tests {
             assert_eq!(read_literal(text, levels, values).err(), expected, "{text}");
         };
         check(&nested(5), 4, 99, None);
-        check(&nested(6), 4, 99, Some(Unread::TooMuch));
+        check(&nested(6), 4, 99, Some(LiteralError::TooMuch));
         check(&nested(65), 999, 99, None);
-        check(&nested(66), 999, 99, Some(Unread::TooMuch));
+        check(&nested(66), 999, 99, Some(LiteralError::TooMuch));
         check("[1, 2]", 9, 3, None);
-        check("[1, 2]", 9, 2, Some(Unread::TooMuch));
-        check("[1, 2", 9, 3, Some(Unread::NotOne));
+        check("[1, 2]", 9, 2, Some(LiteralError::TooMuch));
+        check("[1, 2", 9, 3, Some(LiteralError::NotOne));
         // A dictionary is no key. Each level would double the backslashes of the one inside of it.
-        check(&("{".repeat(40) + &"'a': 1}: 1, ".repeat(40)), 99, 999, Some(Unread::NotOne));
+        check(&("{".repeat(40) + &"'a': 1}: 1, ".repeat(40)), 99, 999, Some(LiteralError::NotOne));
         check("{((1, 'a'), (2,)): 1}", 9, 99, None);
     }
 }

@@ -1,4 +1,4 @@
-//! Where emissions stay, for tests.
+//! Keeps emissions, for tests.
 
 use std::sync::{Arc, Mutex, PoisonError};
 

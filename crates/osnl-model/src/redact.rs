@@ -35,7 +35,7 @@ pub use self::masked::Masked;
 pub use self::text::mask_text;
 pub use self::words::is_secret_key;
 
-/// What a secret is replaced by.
+/// The text that replaces a secret.
 const MASK: &str = "***";
 
 /// A copy in which the value of every key that holds a secret, at any depth, is `"***"`, and in which texts

@@ -1,4 +1,4 @@
-//! What a notification is about: one view over legacy, versioned and CADF payloads of all services.
+//! The resource of a notification: one view over legacy, versioned and CADF payloads of all services.
 //!
 //! [`resources`] reads id, kind, project, user, name, host, state, addresses and times, wherever the service
 //! has them; the same event in nova's legacy and versioned forms gives the same view, as far as both say: the versioned
@@ -13,7 +13,7 @@
 //!
 //! | payload | read by |
 //! |---|---|
-//! | `<namespace>_object.name` and `.data` | [`versioned`]: nova, ironic, masakari, and whoever else has objects |
+//! | `<namespace>_object.name` and `.data` | [`versioned`]: nova, ironic, masakari, and other services with objects |
 //! | `typeURI` | [`cadf`]: keystone, magnum, the audit middleware |
 //! | neutron's wrapper (`port`, `ports`, `port_id`) | [`neutron`] |
 //! | everything else | [`flat`], by event type: nova's legacy form, glance, cinder, manila, designate, heat, octavia |
@@ -37,21 +37,21 @@ use crate::{Notification, Timestamp};
 /// One resource, as far as a notification tells.
 #[derive(Clone, Debug, Default, PartialEq, serde::Serialize)]
 pub struct Resource<'a> {
-    /// What it is: `port`, `instance`, `node`, `project`, `image`, `volume` …, the same in all forms.
+    /// Its kind: `port`, `instance`, `node`, `project`, `image`, `volume` …, the same in all forms.
     pub kind: Cow<'a, str>,
     /// Its id: mostly a UUID; the number of an aggregate, the name of a key pair.
     pub id: Option<Cow<'a, str>>,
-    /// What orders its notifications, if that is not its own id: the instance of a port, the node of an
-    /// ironic port.
+    /// The id that orders its notifications, if that is not its own: the instance of a port, the node of an ironic
+    /// port.
     #[serde(skip)]
     order: Option<&'a str>,
     /// The project it belongs to.
     pub project: Option<&'a str>,
-    /// The user it belongs to; who acted is in the context.
+    /// The user it belongs to; the user that acted is in the context.
     pub user: Option<&'a str>,
     /// Its name.
     pub name: Option<&'a str>,
-    /// Where it runs: a compute host, a backend.
+    /// The host it runs on: a compute host, a backend.
     pub host: Option<&'a str>,
     /// Its state, in its service's words.
     pub state: Option<&'a str>,
@@ -95,19 +95,19 @@ impl Serialize for Address {
     }
 }
 
-/// How an address came to its resource.
+/// The way in which a resource has an address.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, serde::Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum AddressKind {
-    /// Of one of its ports.
+    /// An address of one of its ports.
     Fixed,
     /// Mapped to one of those.
     Floating,
 }
 
 impl Resource<'_> {
-    /// What the notifications of this resource are ordered by, in lower case; `None` if the message does not
-    /// say. An instance and its ports have one key, and so have an ironic node and its ports.
+    /// The key that orders the notifications of this resource, in lower case; `None` if the message has none. An
+    /// instance and its ports have one key, and so have an ironic node and its ports.
     #[must_use]
     pub fn key(&self) -> Option<String> {
         self.order.or(self.id.as_deref()).map(str::to_lowercase)
@@ -173,7 +173,7 @@ impl<'a> Bulk<'a> {
         other.is_none().then_some(Self { kind, items, payload: &n.payload })
     }
 
-    /// How many resources there are; a bulk request may have one, or none.
+    /// The number of resources; a bulk request may have one, or none.
     #[must_use]
     pub const fn len(&self) -> usize {
         self.items.len()
@@ -192,7 +192,7 @@ impl<'a> Bulk<'a> {
         Some(Value::Object([(self.kind.to_owned(), self.items.get(n)?.clone())].into_iter().collect()))
     }
 
-    /// What [`resources`] has in this place.
+    /// Returns the resource that [`resources`] has in this place.
     #[must_use]
     pub fn resource(&self, n: usize) -> Option<Resource<'a>> {
         Some(named(neutron::one(self.kind, self.items.get(n)?, self.payload)))
@@ -214,7 +214,7 @@ pub fn bulk_part(notification: &Notification, n: usize) -> Option<Value> {
     Bulk::of(notification)?.part(n)
 }
 
-/// How many resources a bulk request has; `None` where it is none. A bulk request may have one.
+/// Returns the number of resources of a bulk request; `None` for any other notification. A bulk request may have one.
 #[must_use]
 pub fn bulk_len(notification: &Notification) -> Option<usize> {
     Bulk::of(notification).map(|bulk| bulk.len())

@@ -42,21 +42,21 @@ pub use self::free::{Free, Inner};
 /// A payload, read.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Service<'a> {
-    /// Of nova, in either form.
+    /// A payload of nova, in either form.
     Nova(nova::Payload<'a>),
-    /// Of neutron.
+    /// A payload of neutron.
     Neutron(neutron::Payload<'a>),
-    /// Of ironic.
+    /// A payload of ironic.
     Ironic(ironic::Payload<'a>),
-    /// Of keystone, in either form.
+    /// A payload of keystone, in either form.
     Keystone(keystone::Payload<'a>),
-    /// Of glance.
+    /// A payload of glance.
     Glance(glance::Payload<'a>),
-    /// Of cinder.
+    /// A payload of cinder.
     Cinder(cinder::Payload<'a>),
-    /// Of one of the smaller readers.
+    /// A payload of one of the smaller readers.
     Others(others::Payload<'a>),
-    /// Of nobody that is known.
+    /// A payload of an unknown service.
     Other(Inner<'a>),
 }
 
@@ -108,7 +108,7 @@ pub fn object(value: &Value) -> Option<(&str, &str, &str)> {
     Some((prefix, class, version.unwrap_or_default()))
 }
 
-/// What is inside a versioned object, or the value itself.
+/// The members of a versioned object, or the value itself.
 pub(crate) fn data(value: &Value) -> &Value {
     let inside = value.as_object().into_iter().flatten().find(|(key, _)| key.ends_with("_object.data"));
     inside.map_or(value, |(_, data)| data)

@@ -1,11 +1,11 @@
-//! Where notifications are sent to: an exchange and a topic.
+//! The target of notifications: an exchange and a topic.
 
 use crate::Priority;
 
 /// An exchange and a topic, as in oslo.messaging's `Target`.
 ///
 /// Without an exchange, what is meant is the `control_exchange` of the configuration (`openstack` unless
-/// set): the model leaves that choice to whoever knows the configuration.
+/// set): the model leaves that choice to the caller with the configuration.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Target {
     /// The name of the topic exchange, such as `neutron`.

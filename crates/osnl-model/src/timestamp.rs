@@ -1,6 +1,6 @@
 //! Points in time, in every spelling that services use.
 //!
-//! | spelling | who |
+//! | spelling | written by |
 //! |---|---|
 //! | `2026-11-20 06:36:22.662155`, the fraction left out when it is zero | oslo.messaging's own, nova's audit periods |
 //! | `2026-11-20T06:36:22.662155` | nova legacy (`launched_at`), designate, cinder |

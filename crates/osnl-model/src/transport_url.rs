@@ -24,7 +24,7 @@ use thiserror::Error;
 
 pub use secret::Secret;
 
-/// Where the brokers are and how to log in. Debug and Display hide the passwords.
+/// The addresses of the brokers and the login. Debug and Display hide the passwords.
 #[derive(Clone, PartialEq, Eq)]
 pub struct TransportUrl {
     driver: String,

@@ -74,7 +74,7 @@ pub use text_kinds::{IpNetwork, PciAddress, SensitiveText, Uuid, VersionPredicat
 pub use topics::Topics;
 pub use version::{ObjectVersion, ObjectVersionError};
 
-/// What the derives' output calls; no API.
+/// The calls of the derives' output; no API.
 #[doc(hidden)]
 pub mod derived {
     pub use serde::Serializer;

@@ -1,5 +1,5 @@
-//! What the worst messages that are accepted take: each kind is read, masked and written in a process of its own, whose
-//! kernel says what it had at most.
+//! The memory of the worst messages that are accepted: each kind is read, masked and written in a process of its own,
+//! whose kernel reports its peak.
 //!
 //! `cargo test --release -p osnl-model --test memory -- --nocapture` prints the table of `docs/malformed.md`; without
 //! optimization the budget is an eighth, so that it takes seconds.

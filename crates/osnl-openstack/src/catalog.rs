@@ -66,7 +66,7 @@ impl fmt::Display for Interface {
     }
 }
 
-/// What a token's catalogue says.
+/// The catalogue of a token.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Catalog(Vec<Endpoint>);
 
@@ -105,7 +105,7 @@ pub enum CatalogError {
         interface: Interface,
         /// As it was asked for.
         region: Option<String>,
-        /// What is there instead, as `public in RegionOne`.
+        /// The endpoints that are there instead, as `public in RegionOne`.
         have: Vec<String>,
     },
 }
@@ -186,8 +186,8 @@ impl Catalog {
 
 /// A path (and query) of a service's API below its URL of the catalogue; it begins with `/`.
 ///
-/// Some clouds list a service with the version of its API, some without. Who writes a path with a version (`/v2/zones`)
-/// means that one: it takes the place of one that the catalogue's URL ends in.
+/// Some clouds list a service with the version of its API, some without. A caller of a path with a version
+/// (`/v2/zones`) means that one: it takes the place of one that the catalogue's URL ends in.
 #[must_use]
 pub fn below(endpoint: &str, path: &str) -> String {
     let base = endpoint.trim_end_matches('/');

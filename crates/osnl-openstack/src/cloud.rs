@@ -36,7 +36,7 @@ struct Inner {
     tokens: Tokens,
 }
 
-/// What a login gave, for who wants to know whether it works.
+/// The result of a login, to check whether it works.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LoggedIn {
     /// Whose the token is.
@@ -47,7 +47,7 @@ pub struct LoggedIn {
     pub roles: Vec<String>,
     /// The types of services in the catalogue.
     pub services: Vec<String>,
-    /// How long it is good.
+    /// The lifetime of the token.
     pub lifetime: Option<Duration>,
 }
 
@@ -72,7 +72,7 @@ impl Cloud {
         Ok(Self(Arc::new(Inner { conf, client, timeout, tokens: Tokens::default() })))
     }
 
-    /// Who we are to it, and where it is: `user osswatch for project oss at http://keystone:5000/v3`.
+    /// Our user and its cloud: `user osswatch for project oss at http://keystone:5000/v3`.
     #[must_use]
     pub fn shown(&self) -> String {
         format!("{} at {}", self.0.conf.shown(), self.0.conf.auth_url)
@@ -90,8 +90,8 @@ impl Cloud {
         &self.0.conf
     }
 
-    /// What this service knows of one object, without what it is wrapped in. An id is one segment of a path, whatever
-    /// it holds.
+    /// Returns the service's view of one object, without the member that wraps it. An id is one segment of a path,
+    /// whatever it holds.
     ///
     /// # Errors
     /// See [`ApiError`]; [`ApiError::Gone`] for 404.

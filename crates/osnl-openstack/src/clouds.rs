@@ -2,7 +2,7 @@
 //!
 //! The first that is there of `clouds.yaml`, `clouds.yml`, `clouds.json` in `OS_CLIENT_CONFIG_FILE` (a file), the working
 //! folder, `$XDG_CONFIG_HOME/openstack` (`~/.config/openstack`), `/etc/openstack`. Over it, option by option, the
-//! first `secure.yaml` of the same folders (`OS_CLIENT_SECURE_FILE`), for who keeps secrets apart. Below it, what
+//! first `secure.yaml` of the same folders (`OS_CLIENT_SECURE_FILE`), to keep secrets apart. Below it, what
 //! `profile` names in `clouds-public.yaml`.
 
 mod yaml;
@@ -13,7 +13,7 @@ use serde_json::{Map, Value};
 
 use crate::conf::{CloudConf, ConfError, Fields};
 
-/// What is looked up in the environment; handed in, as everything of it.
+/// The variables of the environment; handed in, as everything of it.
 #[derive(Clone, Debug, Default)]
 pub struct Variables {
     /// `OS_CLIENT_CONFIG_FILE`.
@@ -75,7 +75,7 @@ pub enum CloudsError {
     /// No file.
     #[error("there is no clouds.yaml in {}; name one in OS_CLIENT_CONFIG_FILE", .searched.join(", "))]
     NoFile {
-        /// Where one was looked for.
+        /// The places that were searched.
         searched: Vec<String>,
     },
     /// A file that cannot be read.
@@ -83,7 +83,7 @@ pub enum CloudsError {
     File {
         /// Which.
         file: PathBuf,
-        /// What is wrong with it, and where. No value of it.
+        /// The problem and its place. No value of it.
         problem: String,
     },
     /// No such cloud.
@@ -91,9 +91,9 @@ pub enum CloudsError {
     NoCloud {
         /// Which file.
         file: PathBuf,
-        /// What was asked for.
+        /// The name that was asked for.
         name: String,
-        /// What is there.
+        /// The names that are there.
         have: Vec<String>,
     },
     /// A cloud that cannot be used.
@@ -103,7 +103,7 @@ pub enum CloudsError {
         file: PathBuf,
         /// Which cloud.
         name: String,
-        /// What is wrong with it.
+        /// The problem.
         error: ConfError,
     },
 }

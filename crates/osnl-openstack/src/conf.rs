@@ -1,4 +1,4 @@
-//! Who we are to which cloud. Options have the names that keystoneauth's have, wherever they are written: in
+//! The cloud and the login. Options have the names that keystoneauth's have, wherever they are written: in
 //! `clouds.yaml`, in a section of a configuration, or mapped from the four of the OSS Framework. Pure.
 
 mod fields;
@@ -12,12 +12,12 @@ pub use self::fields::Fields;
 use crate::catalog::Interface;
 use crate::secret::Secret;
 
-/// A cloud and who we are to it. Its Debug form shows no secret.
+/// A cloud and the login to it. Its Debug form shows no secret.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CloudConf {
     /// Keystone's, ending in `/v3`.
     pub auth_url: Url,
-    /// Who logs in.
+    /// The login.
     pub identity: Identity,
     /// For what.
     pub scope: Scope,
@@ -33,7 +33,7 @@ pub struct CloudConf {
     pub certificate: Option<ClientCertificate>,
 }
 
-/// Who logs in.
+/// The kinds of login.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Identity {
     /// A user with a password.
@@ -47,10 +47,10 @@ pub enum Identity {
     ApplicationCredential {
         /// Which.
         credential: Credential,
-        /// What was shown once when it was made.
+        /// The secret that was shown once when it was made.
         secret: Secret,
     },
-    /// A token that somebody else has fetched. It ends, and then nothing can renew it.
+    /// A token that was fetched elsewhere. It ends, and then nothing can renew it.
     Token(Secret),
 }
 
@@ -96,15 +96,15 @@ pub enum Scope {
     System,
 }
 
-/// What is wrong with options, and what would be right.
+/// The problem with options, and the allowed form.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{option}: {problem}; {allowed}")]
 pub struct ConfError {
     /// Which option.
     pub option: &'static str,
-    /// What is wrong; no value that may be a secret.
+    /// The problem; no value that may be a secret.
     pub problem: String,
-    /// What would be right.
+    /// The allowed form.
     pub allowed: String,
 }
 
@@ -217,7 +217,7 @@ impl CloudConf {
         Self::of(&fields)
     }
 
-    /// Who logs in for what, for people: `user osswatch for project oss`.
+    /// Describes the login: `user osswatch for project oss`.
     #[must_use]
     pub fn shown(&self) -> String {
         let user = |user: &User| match user {

@@ -9,13 +9,13 @@ use serde_json::Value;
 use crate::catalog::CatalogError;
 use crate::kind::Kind;
 
-/// Of a service's words in an error.
+/// The most characters of a service's words in an error.
 const LONGEST_WORDS: usize = 300;
 
-/// What was asked for: `server 0123 of http://nova:8774/v2.1`.
+/// The object that was asked for: `server 0123 of http://nova:8774/v2.1`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Asked {
-    /// What it is.
+    /// Its kind.
     pub kind: Kind,
     /// Its id.
     pub id: String,
@@ -38,7 +38,7 @@ pub enum ApiError {
     /// Our roles do not allow to read it.
     #[error("{asked}: forbidden (403): {said}")]
     Forbidden {
-        /// What was asked for.
+        /// The object that was asked for.
         asked: Asked,
         /// The service's words.
         said: String,
@@ -48,7 +48,7 @@ pub enum ApiError {
     Login {
         /// Keystone's URL.
         at: String,
-        /// Who tried.
+        /// The login that was tried.
         who: String,
         /// Its status.
         status: u16,
@@ -60,7 +60,7 @@ pub enum ApiError {
     Unreachable {
         /// The URL that was called.
         at: String,
-        /// What kind of failure.
+        /// The kind of failure.
         failure: Failure,
     },
     /// There was no answer in time.
@@ -71,7 +71,7 @@ pub enum ApiError {
         /// The time it had.
         after: Duration,
     },
-    /// Another status: 5xx, 429, or one that nobody expects.
+    /// Another status: 5xx, 429, or an unexpected one.
     #[error("{at}: status {status}: {said}")]
     Status {
         /// The URL that was called.
@@ -80,7 +80,7 @@ pub enum ApiError {
         status: u16,
         /// Its words.
         said: String,
-        /// How long it asked us to wait.
+        /// The pause that it asked for.
         retry_after: Option<Duration>,
     },
     /// An answer that is none.
@@ -88,7 +88,7 @@ pub enum ApiError {
     Answer {
         /// The URL that was called.
         at: String,
-        /// What is wrong with it.
+        /// The problem.
         problem: String,
     },
     /// The catalogue knows no URL.
@@ -112,7 +112,7 @@ impl ApiError {
         }
     }
 
-    /// How long the service asked us to wait.
+    /// The pause that the service asked for.
     #[must_use]
     pub fn retry_after(&self) -> Option<Duration> {
         match self {
@@ -127,7 +127,7 @@ impl ApiError {
         }
     }
 
-    /// What kind of failure it is for who calls HTTP targets; `None` where there was a good answer that is of no use.
+    /// The kind of failure in the terms of HTTP targets; `None` where there was a good answer that is of no use.
     #[must_use]
     pub fn class(&self) -> Option<FailureClass> {
         match self {
@@ -149,7 +149,7 @@ fn login_hint(status: u16) -> &'static str {
     }
 }
 
-/// What a service says about a refusal, on one line, cut: each wraps it in another way.
+/// Returns the words of a service about a refusal, on one line, cut: each wraps it in another way.
 pub(crate) fn words(answer: &Answer) -> String {
     let body: Option<Value> = serde_json::from_slice(&answer.body).ok();
     let said =
@@ -201,7 +201,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn each_service_s_words_are_found() {
+    fn each_services_words_are_found() {
         let check = |body: &str, expected: &str| {
             let body = body.to_owned().into_bytes().into();
             let answer =

@@ -1,4 +1,4 @@
-//! What can be asked for, who knows it, and where.
+//! The kinds of objects, the service that has each, and its path.
 
 use std::fmt;
 use std::str::FromStr;
@@ -7,7 +7,7 @@ use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
 use crate::catalog::is_version;
 
-/// What an id may hold as it stands in a path (RFC 3986, unreserved).
+/// The characters that an id may have as it stands in a path (RFC 3986, unreserved).
 const UNRESERVED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 
 /// A kind of object.
@@ -117,7 +117,7 @@ impl Kind {
         }
     }
 
-    /// What the object stands in.
+    /// The member that wraps the object.
     pub(crate) fn wrapped_in(self) -> Option<&'static str> {
         self.place().1
     }

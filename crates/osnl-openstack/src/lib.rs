@@ -2,11 +2,11 @@
 //!
 //! | file | what it decides |
 //! | --- | --- |
-//! | [`conf`](CloudConf) | who we are to which cloud: options under the names of keystoneauth, checked; pure |
+//! | [`conf`](CloudConf) | the cloud and the login: options under the names of keystoneauth, checked; pure |
 //! | [`clouds`](Clouds) | the same out of a `clouds.yaml`, found and merged as openstacksdk does it |
 //! | `login` | the body of a login for Keystone v3, and what its answer says; pure |
 //! | [`catalog`](Catalog) | which URL a service has for us; pure |
-//! | `token` | one token for all who ask, renewed before it ends |
+//! | `token` | one token for all callers, renewed before it ends |
 //! | [`kind`](Kind) | which service knows an object, and under which path |
 //! | [`cloud`](Cloud) | one read, or one token, with a deadline |
 //! | [`objects`](Server) | what is read of a server, a port and the others |
@@ -14,9 +14,10 @@
 //!
 //! A [`Cloud`] is cheap to clone, and all clones share the token and the connections. It asks Keystone with the first
 //! request and not before. A request that is answered 401 is repeated once, with another token. There are no other
-//! second attempts, no pauses and no cache of objects: who calls decides about those.
+//! second attempts, no pauses and no cache of objects: the caller decides about those.
 //!
 //! No password, secret or token is in an error, a log line or a Debug form.
+#![warn(clippy::too_many_lines)]
 
 mod catalog;
 mod cloud;

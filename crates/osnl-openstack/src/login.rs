@@ -54,10 +54,10 @@ fn domain(domain: &Domain) -> Value {
     }
 }
 
-/// What an answer says about the token that came with it.
+/// The answer to a login, beside the token.
 #[derive(Clone, Debug)]
-pub(crate) struct Granted {
-    /// How long it is good, by Keystone's own clock: ours may be wrong. `None` where it does not say.
+pub(crate) struct Grant {
+    /// The lifetime by Keystone's own clock: ours may be wrong. `None` where it is not given.
     pub(crate) lifetime: Option<Duration>,
     /// Whose it is.
     pub(crate) user: String,
@@ -65,12 +65,12 @@ pub(crate) struct Granted {
     pub(crate) project: Option<String>,
     /// As what.
     pub(crate) roles: Vec<String>,
-    /// Where services are.
+    /// The endpoints of services.
     pub(crate) catalog: Catalog,
 }
 
 /// Reads the body of an answer; `None` if it is none.
-pub(crate) fn granted(body: &[u8]) -> Option<Granted> {
+pub(crate) fn granted(body: &[u8]) -> Option<Grant> {
     let body: Value = serde_json::from_slice(body).ok()?;
     let token = body.get("token")?;
     let text = |pointer: &str| token.pointer(pointer).and_then(Value::as_str).map(str::to_owned);
@@ -81,7 +81,7 @@ pub(crate) fn granted(body: &[u8]) -> Option<Granted> {
     };
     let roles = token.get("roles").and_then(Value::as_array).into_iter().flatten();
     let roles = roles.filter_map(|role| role.get("name")?.as_str()).map(str::to_owned);
-    Some(Granted {
+    Some(Grant {
         lifetime,
         user: text("/user/name").unwrap_or_default(),
         project: text("/project/name"),

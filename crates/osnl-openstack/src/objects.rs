@@ -1,5 +1,5 @@
-//! What is read of an object, where more than its JSON is wanted. Names are the services' own; a value that a service
-//! leaves out or sends as null is `None` or empty.
+//! The fields that are read of an object, where more than its JSON is wanted. Names are the services' own; a value
+//! that a service leaves out or sends as null is `None` or empty.
 
 use std::collections::BTreeMap;
 
@@ -11,7 +11,7 @@ use crate::kind::Kind;
 
 /// A type that an object can be read as.
 pub trait Object: DeserializeOwned {
-    /// Of which kind it is.
+    /// The kind of the object.
     const KIND: Kind;
 }
 
@@ -35,7 +35,7 @@ pub struct Server {
     pub name: String,
     /// `ACTIVE` and so on.
     pub status: Option<String>,
-    /// What its owner wrote.
+    /// The metadata of its owner.
     #[serde(default)]
     pub metadata: BTreeMap<String, String>,
     /// As nova writes it: `2024-05-06T07:08:09Z`.
@@ -102,7 +102,7 @@ pub struct FloatingIp {
     pub router_id: Option<String>,
     /// The project's id.
     pub project_id: Option<String>,
-    /// What neutron knows of the port, `device_id` included; newer neutrons only.
+    /// The details of the port in neutron, `device_id` included; newer neutrons only.
     #[serde(default)]
     pub port_details: Value,
 }

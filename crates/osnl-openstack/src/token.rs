@@ -1,4 +1,4 @@
-//! One token for all who ask: fetched by one of them, renewed before it ends, forgotten when a service refuses it.
+//! One token for all callers: fetched by one of them, renewed before it ends, forgotten when a service refuses it.
 
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
@@ -8,13 +8,13 @@ use tokio::sync::Mutex;
 use tokio::time::Instant;
 
 use crate::error::ApiError;
-use crate::login::Granted;
+use crate::login::Grant;
 
 /// A token is renewed so long before it ends, or a tenth of its life if that is shorter: a request that is on
 /// its way with it must still find it good.
 const MARGIN: Duration = Duration::from_secs(60);
 
-/// How long after a renewal that failed the token that is still good is used without another try.
+/// The time after a failed renewal in which a token that is still good is used without another try.
 const PATIENCE: Duration = Duration::from_secs(10);
 
 /// A token, and what came with it.
@@ -22,8 +22,8 @@ const PATIENCE: Duration = Duration::from_secs(10);
 pub(crate) struct Token {
     /// As the header has it; marked as sensitive.
     pub(crate) value: HeaderValue,
-    /// What Keystone said of it.
-    pub(crate) granted: Granted,
+    /// The answer of Keystone with it.
+    pub(crate) granted: Grant,
     /// When it ends, by our own clock; `None` where Keystone did not say.
     ends: Option<Instant>,
     /// When it was asked for, by our own clock.
@@ -32,7 +32,7 @@ pub(crate) struct Token {
 
 impl Token {
     /// A token that was asked for at this moment.
-    pub(crate) fn new(value: HeaderValue, granted: Granted, asked: Instant) -> Self {
+    pub(crate) fn new(value: HeaderValue, granted: Grant, asked: Instant) -> Self {
         let ends = granted.lifetime.and_then(|lifetime| asked.checked_add(lifetime));
         Self { value, granted, ends, asked }
     }
@@ -51,13 +51,13 @@ impl Token {
 #[derive(Debug, Default)]
 pub(crate) struct Tokens {
     current: RwLock<Option<Arc<Token>>>,
-    /// Held by whoever fetches; when the last try failed, and why.
+    /// Held while the token is fetched; when the last try failed, and why.
     fetching: Mutex<Option<(Instant, ApiError)>>,
 }
 
 impl Tokens {
-    /// The token, fetched if there is none that is good. Who waited while a try failed shares its failure: a
-    /// thousand waiting requests must not knock a thousand times.
+    /// The token, fetched if there is none that is good. A caller that waited while a try failed shares its failure:
+    /// a thousand waiting requests must not knock a thousand times.
     ///
     /// # Errors
     /// Those of `fetch`.
@@ -105,8 +105,8 @@ impl Tokens {
         }
     }
 
-    /// Its catalogue lacks what is looked for: somebody may have added that since. One that is not quite new is used no
-    /// more, and the next login brings the catalogue as it is by then.
+    /// Its catalogue lacks what is looked for: the operator may have added that since. One that is not quite new is
+    /// used no more, and the next login brings the catalogue as it is by then.
     pub(crate) fn lacks(&self, token: &Token) {
         if token.asked + PATIENCE <= Instant::now() {
             self.refused(&token.value);
@@ -136,7 +136,7 @@ mod tests {
     use crate::catalog::{Catalog, CatalogError};
 
     fn token(lifetime: u64) -> Token {
-        let granted = Granted {
+        let granted = Grant {
             lifetime: Some(Duration::from_secs(lifetime)),
             user: String::new(),
             project: None,
@@ -169,7 +169,7 @@ mod tests {
         assert_eq!(fetched.load(Ordering::Relaxed), 3);
     }
 
-    /// Whoever adds a service to the catalogue need not wait until the token ends.
+    /// A service that is added to the catalogue is found before the token ends.
     #[tokio::test(start_paused = true)]
     async fn a_catalogue_that_lacks_something_is_fetched_again_but_not_at_once() {
         let (tokens, fetched) = (Tokens::default(), AtomicUsize::new(0));

@@ -1,4 +1,4 @@
-//! Against a stand-in of the recorded answers: what is read, what a failure is, and how often who is asked.
+//! Against a stand-in of the recorded answers: what is read, what a failure is, and how often each service is asked.
 
 use std::time::Duration;
 

@@ -1,4 +1,4 @@
-//! What every transport promises, as one suite that each must pass.
+//! The promises of every transport, as one suite that each must pass.
 //!
 //! A transport brings a [`Rig`], its broker and what a test does to it from outside, and one line:
 //!

@@ -33,7 +33,7 @@ pub struct Body {
 
 /// A way to compress.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Packing {
+pub enum Compression {
     /// RFC 1950, which kombu calls `application/x-gzip`.
     Zlib,
     /// RFC 1952.
@@ -42,7 +42,7 @@ pub enum Packing {
     Bzip2,
 }
 
-impl Packing {
+impl Compression {
     /// The value of the header `compression`.
     #[must_use]
     pub const fn header(self) -> &'static str {
@@ -213,7 +213,7 @@ pub fn texts(bytes: usize) -> Vec<(&'static str, String)> {
     ]
 }
 
-/// How many texts within texts fit into so many bytes.
+/// Returns the number of texts within texts that fit into so many bytes.
 fn nested_in(bytes: usize) -> usize {
     // Each costs ten bytes more than the last.
     (bytes / 5).isqrt()
@@ -265,20 +265,20 @@ pub fn bulk(ports: usize, port: &str) -> String {
 
 /// A notification of about `plain` bytes, of zeros as far as possible, packed.
 #[must_use]
-pub fn bomb(event_type: &str, plain: usize, packing: Packing) -> Body {
+pub fn bomb(event_type: &str, plain: usize, packing: Compression) -> Body {
     let text = notification(event_type, &quoted(&"0".repeat(plain)));
     packed(format!("a bomb, {packing:?}"), &text, packing)
 }
 
 /// The same of JSON that is large as a tree.
 #[must_use]
-pub fn tree_bomb(event_type: &str, plain: usize, packing: Packing) -> Body {
+pub fn tree_bomb(event_type: &str, plain: usize, packing: Compression) -> Body {
     let times = plain / 7;
     let text = notification(event_type, &format!("[{}0]", r#"{"":0},"#.repeat(times)));
     packed(format!("a bomb of objects, {packing:?}"), &text, packing)
 }
 
-fn packed(name: String, plain: &str, packing: Packing) -> Body {
+fn packed(name: String, plain: &str, packing: Compression) -> Body {
     let bytes = packing.pack(plain.as_bytes());
     Body { name, bytes, compression: Some(packing.header()), plain: plain.len() }
 }
@@ -312,7 +312,7 @@ pub fn bodies(event_type: &str, bytes: usize) -> Vec<Body> {
     ));
     let port = r#"{"id": "p$", "device_id": "d$"}"#;
     found.push(plain("ports", &notification("port.create.start", &bulk(bytes / 30, port)), false));
-    for packing in [Packing::Zlib, Packing::Gzip, Packing::Bzip2] {
+    for packing in [Compression::Zlib, Compression::Gzip, Compression::Bzip2] {
         found.push(bomb(event_type, bytes * 16, packing));
         found.push(tree_bomb(event_type, bytes * 16, packing));
     }

@@ -8,7 +8,7 @@
 //! | [`Sink`] | an HTTP target, or proxy, that records byte for byte and fails as told |
 //! | [`TlsSink`], [`OldServer`], [`Authority`] | the same behind TLS, a server of TLS 1.1, certificates good and bad |
 //! | [`Openstack`](openstack::Openstack) | Keystone, nova, neutron, glance and ironic, as far as they are asked for one object |
-//! | [`Proxy`], [`FullBacklog`] | a network between client and server that stalls, cuts, delays, refuses; a server that accepts nobody |
+//! | [`Proxy`], [`FullBacklog`] | a network between client and server that stalls, cuts, delays, refuses; a deaf server |
 //! | [`Program`] | any child that is killed, asked to stop and started again at chosen moments |
 //! | [`Pty`] | a program on a terminal: what it draws, keys, whether it gives the terminal back |
 //! | `amqp` (feature `amqp`) | an AMQP server that answers as scripted: what newer brokers do |
@@ -24,6 +24,7 @@
 //!
 //! The tests that need the broker or the Python peer run under `cargo xtask test`, which names them in the
 //! environment ([`BROKER_VARIABLE`], [`PYTHON_VARIABLE`]). Without it they fail; they are not skipped.
+#![warn(clippy::too_many_lines)]
 #![expect(
     clippy::unwrap_used,
     reason = "dev-only: a lock is poisoned only by a panic that has failed the test already"
@@ -69,7 +70,7 @@ pub use sink::{Reply, Request, Sink};
 pub use tls::{Authority, Certificate, Handshake, Identity, OldServer, Protocols, TlsSink};
 pub use wait::wait_until;
 
-/// Where Debian's package keeps RabbitMQ's own scripts; those in `/usr/sbin` change the user first.
+/// The folder of RabbitMQ's own scripts in Debian's package; those in `/usr/sbin` change the user first.
 pub const SCRIPTS: &str = "/usr/lib/rabbitmq/bin";
 
 /// The pinned Python packages, in pip's requirements format.

@@ -22,7 +22,7 @@ pub const PASSWORD: &str = "s3cret-password";
 pub const CREDENTIAL: &str = "a906a37caf67443a9cd229f5661b6f71";
 /// That one's secret.
 pub const CREDENTIAL_SECRET: &str = "s3cret-credential";
-/// How its tokens begin.
+/// The beginning of its tokens.
 pub const TOKEN: &str = "gAAAAAB-token-";
 
 /// The stand-in. Stops when dropped.
@@ -76,7 +76,7 @@ impl Openstack {
         openstack
     }
 
-    /// Where Keystone is.
+    /// Returns the URL of Keystone.
     #[must_use]
     pub fn auth_url(&self) -> String {
         self.sink.url("/v3")
@@ -97,7 +97,7 @@ impl Openstack {
         self.state.lock().unwrap().objects.insert(path.to_owned(), body);
     }
 
-    /// What a path has.
+    /// Returns the answer at a path.
     ///
     /// # Panics
     /// It has nothing.
@@ -143,7 +143,7 @@ impl Openstack {
         self.state.lock().unwrap().good.clear();
     }
 
-    /// How long new tokens are good, as Keystone says; it does not hold them to it.
+    /// Sets how long new tokens are good, as Keystone reports it; it does not hold them to it.
     pub fn lifetime(&self, seconds: u64) {
         self.state.lock().unwrap().lifetime = seconds;
     }
@@ -153,7 +153,7 @@ impl Openstack {
         self.state.lock().unwrap().without = Some(service.to_owned());
     }
 
-    /// How many requests there were to paths that begin so.
+    /// Returns the number of requests to paths that begin so.
     #[must_use]
     pub fn count(&self, path: &str) -> usize {
         self.sink.requests().iter().filter(|request| request.target.starts_with(path)).count()

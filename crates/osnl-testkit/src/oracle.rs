@@ -21,11 +21,12 @@ pub use report::{Recovery, Report};
 use std::time::{Duration, Instant};
 
 use crate::{Broker, wait_until};
-use breaking::Breaking;
+use breaking::Saboteur;
 use judge::Evidence;
-use operator::{Done, make_whole};
+use operator::{Operations, make_whole};
 use program::Daemon;
-use publisher::Confirmed;
+use publisher::Confirmations;
+use report::Break;
 use settings::Settings;
 use target::Target;
 
@@ -35,16 +36,16 @@ const SOON: Duration = Duration::from_secs(60);
 /// Nothing came for so long: nothing will.
 const QUIET: Duration = Duration::from_secs(8);
 
-/// What is run, and for how long.
+/// The program of a run, and its times.
 #[derive(Clone, Debug)]
 pub struct Plan {
-    /// Who is under test.
+    /// The program under test.
     pub program: Program,
-    /// How long is published and broken.
+    /// The time of publishing and breaking.
     pub time: Duration,
-    /// How long everything that was confirmed may take to have its effect after that.
+    /// The time after that within which everything confirmed must have its effect.
     pub drain: Duration,
-    /// Where everything random comes from.
+    /// The source of everything random.
     pub seed: u64,
     /// Messages per second, at most.
     pub rate: u32,
@@ -85,34 +86,16 @@ impl Plan {
         });
 
         let began = Instant::now();
-        let publisher = Confirmed::start(broker.port(), vhost.name(), self);
+        let publisher = Confirmations::start(broker.port(), vhost.name(), self);
         let end = began + self.time;
-        let breaking = Breaking {
+        let breaking = Saboteur {
             end,
             seed: self.seed,
             confirmed: &publisher,
             target: &target,
             refuses_some: self.operations,
         };
-        let (mut recoveries, mut done) = (Vec::new(), Done::default());
-        std::thread::scope(|scope| {
-            let broker = scope.spawn(|| {
-                if self.program.has_durable_queue() { breaking.broker(&broker) } else { Vec::new() }
-            });
-            let daemons: &[Daemon] = &daemons;
-            let breaking = &breaking;
-            let kills: Vec<_> = (daemons.iter().enumerate())
-                .map(|(n, daemon)| scope.spawn(move || breaking.daemon(n, daemon)))
-                .collect();
-            let operator =
-                scope.spawn(|| if self.operations { breaking.operate(daemons) } else { Done::default() });
-            recoveries.extend(breaking.target());
-            for part in kills {
-                recoveries.extend(part.join().unwrap());
-            }
-            done = operator.join().unwrap();
-            recoveries.extend(broker.join().unwrap());
-        });
+        let (recoveries, mut done) = self.break_all(&breaking, &broker, &daemons);
         let confirmed = publisher.stop();
         let published = began.elapsed();
 
@@ -156,8 +139,42 @@ impl Plan {
         Report::of(
             self.seed,
             &evidence,
-            report::Seen { published, drained, faults, recoveries, operations: done.count, wrong, log },
+            report::Observations {
+                published,
+                drained,
+                faults,
+                recoveries,
+                operations: done.count,
+                wrong,
+                log,
+            },
         )
+    }
+
+    /// Breaks broker, daemons and target at the same time while the operator works, until the time is over.
+    fn break_all(
+        &self,
+        breaking: &Saboteur<'_>,
+        broker: &Broker,
+        daemons: &[Daemon],
+    ) -> (Vec<Break>, Operations) {
+        std::thread::scope(|scope| {
+            let broker = scope.spawn(|| {
+                if self.program.has_durable_queue() { breaking.broker(broker) } else { Vec::new() }
+            });
+            let kills: Vec<_> = (daemons.iter().enumerate())
+                .map(|(n, daemon)| scope.spawn(move || breaking.daemon(n, daemon)))
+                .collect();
+            let operator = scope
+                .spawn(|| if self.operations { breaking.operate(daemons) } else { Operations::default() });
+            let mut recoveries = breaking.target();
+            for part in kills {
+                recoveries.extend(part.join().unwrap());
+            }
+            let done = operator.join().unwrap();
+            recoveries.extend(broker.join().unwrap());
+            (recoveries, done)
+        })
     }
 }
 

@@ -1,4 +1,4 @@
-//! Ports that stay ours while nobody listens on them.
+//! Ports that stay ours while they have no listener.
 //!
 //! A test stops a server and starts it again on the same port. In between the kernel may give a port of its
 //! ephemeral range to any outgoing connection, so ports are chosen below that range (32768 on Linux).

@@ -18,13 +18,13 @@ use crate::wait::reached;
 #[derive(Debug)]
 pub struct Program {
     command: Command,
-    running: Option<Running>,
+    running: Option<RunningProcess>,
     folder: TempDir,
 }
 
 /// The order matters: the guard is called off last.
 #[derive(Debug)]
-struct Running {
+struct RunningProcess {
     group: Group,
     _guard: Guard,
 }
@@ -53,7 +53,7 @@ impl Program {
         self.command.stdin(Stdio::null()).stdout(log()).stderr(log());
         let group = Group::spawn(&mut self.command);
         let guard = Guard::over(&[group.id()], None);
-        self.running = Some(Running { group, _guard: guard });
+        self.running = Some(RunningProcess { group, _guard: guard });
     }
 
     /// The process id of what was started last.
@@ -91,7 +91,7 @@ impl Program {
         running.group.child().wait().unwrap()
     }
 
-    /// What it wrote to both outputs so far, earlier lives included.
+    /// Returns both outputs so far, earlier lives included.
     #[must_use]
     pub fn output(&self) -> String {
         String::from_utf8_lossy(&std::fs::read(self.log()).unwrap_or_default()).into_owned()

@@ -14,7 +14,7 @@ use std::time::Duration;
 
 use crate::{ports, wait};
 
-/// What the network does.
+/// The behaviour of the network.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Fault {
     /// Bytes pass.
@@ -26,10 +26,10 @@ pub enum Fault {
     Delay(Duration),
     /// Each connection, open or to come, is cut once this many more bytes have come from the server.
     CutAfter(u64),
-    /// Nobody listens: new connections are refused. Open ones go on.
+    /// There is no listener: new connections are refused. Open ones go on.
     Refuse,
-    /// Of AMQP connections opened meanwhile no message passes that the broker pushes, while replies and heartbeats do:
-    /// a broker that is slow, to its consumers only. What was kept back is gone.
+    /// Drops messages that the broker pushes on AMQP connections opened meanwhile, while replies and heartbeats pass:
+    /// a broker that is slow, to its consumers only. They do not come later.
     NoDeliveries,
 }
 
@@ -37,12 +37,12 @@ pub enum Fault {
 #[derive(Debug)]
 pub struct Proxy {
     address: SocketAddr,
-    shared: Arc<Shared>,
+    shared: Arc<Inner>,
     accepting: Mutex<Option<JoinHandle<()>>>,
 }
 
 #[derive(Debug)]
-struct Shared {
+struct Inner {
     server: SocketAddr,
     state: Mutex<State>,
     /// Rings with every change of the fault.
@@ -66,7 +66,7 @@ impl Proxy {
         let address = listener.local_addr().unwrap();
         let state = State { fault: Fault::None, stopped: false, accepted: 0, cuts: 0, open: Vec::new() };
         let server = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
-        let shared = Arc::new(Shared { server, state: Mutex::new(state), changed: Condvar::new() });
+        let shared = Arc::new(Inner { server, state: Mutex::new(state), changed: Condvar::new() });
         let proxy = Self { address, shared, accepting: Mutex::new(None) };
         proxy.listen(listener);
         proxy
@@ -117,13 +117,13 @@ impl Proxy {
         alive
     }
 
-    /// How many connections it has accepted so far.
+    /// Returns the number of accepted connections so far.
     #[must_use]
     pub fn accepted(&self) -> usize {
         self.shared.state.lock().unwrap().accepted
     }
 
-    /// How many connections it has cut so far, by [`Proxy::cut`] or [`Fault::CutAfter`].
+    /// Returns the number of cut connections so far, by [`Proxy::cut`] or [`Fault::CutAfter`].
     #[must_use]
     pub fn cuts(&self) -> usize {
         self.shared.state.lock().unwrap().cuts

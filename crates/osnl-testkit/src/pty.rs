@@ -133,7 +133,7 @@ impl Pty {
         self.child.wait().unwrap()
     }
 
-    /// What stands on the first screen after the second was left: what a user reads when the program is over.
+    /// Returns the first screen after the second was left: the one that a user reads when the program is over.
     ///
     /// # Panics
     /// When the second screen was not left, or the keyboard is not as it was.

@@ -19,7 +19,7 @@ use std::time::Duration;
 
 use crate::{ports, wait};
 
-/// What a request gets.
+/// The answer to a request.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Reply {
     /// A status without a body, with the headers that the K2HR3 API sends.
@@ -64,12 +64,12 @@ type Chooser = Box<dyn Fn(&Request) -> Option<Reply> + Send>;
 #[derive(Debug)]
 pub struct Sink {
     address: SocketAddr,
-    shared: Arc<Shared>,
+    shared: Arc<Inner>,
     accepting: Mutex<Option<JoinHandle<()>>>,
 }
 
-/// What connections and the owner share.
-struct Shared {
+/// The state that connections and the owner share.
+struct Inner {
     state: Mutex<State>,
     /// Rings with every recorded request and when the sink stops.
     changed: Condvar,
@@ -109,7 +109,7 @@ impl Sink {
             script: VecDeque::new(),
             default: Reply::Status(204),
         };
-        let shared = Arc::new(Shared { state: Mutex::new(state), changed: Condvar::new() });
+        let shared = Arc::new(Inner { state: Mutex::new(state), changed: Condvar::new() });
         let sink = Self { address, shared, accepting: Mutex::new(None) };
         sink.accept(listener);
         sink
@@ -132,7 +132,7 @@ impl Sink {
         self.shared.state.lock().unwrap().default = reply;
     }
 
-    /// What the next requests get, one each, after those of earlier calls.
+    /// Sets the answers to the next requests, one each, after those of earlier calls.
     pub fn script(&self, replies: Vec<Reply>) {
         self.shared.state.lock().unwrap().script.extend(replies);
     }
@@ -229,7 +229,7 @@ impl Drop for Sink {
     }
 }
 
-impl Shared {
+impl Inner {
     /// Records a request and decides what it gets.
     fn record(&self, request: Request) -> Reply {
         let mut state = self.state.lock().unwrap();
@@ -248,8 +248,8 @@ impl Shared {
     }
 }
 
-impl fmt::Debug for Shared {
+impl fmt::Debug for Inner {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Shared").finish_non_exhaustive()
+        f.debug_struct("Inner").finish_non_exhaustive()
     }
 }

@@ -19,7 +19,7 @@ use rustls::ServerConfig;
 
 use crate::{Sink, ports};
 
-/// What the server speaks.
+/// The protocols of the server.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Protocols {
     /// TLS 1.2 and 1.3.
@@ -30,7 +30,7 @@ pub enum Protocols {
     Tls13,
 }
 
-/// What came of one connection.
+/// The result of one connection.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Handshake {
     /// The name that the client asked for (SNI), if the server came to know it.
@@ -98,7 +98,7 @@ impl TlsSink {
         self.address.port()
     }
 
-    /// What is behind: records what came through TLS, and can be told to fail.
+    /// Returns the sink behind it: it records what came through TLS, and can be told to fail.
     #[must_use]
     pub fn sink(&self) -> &Sink {
         &self.sink

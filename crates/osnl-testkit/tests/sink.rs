@@ -16,7 +16,7 @@ fn connect(sink: &Sink) -> TcpStream {
     stream
 }
 
-/// What comes until the other side closes; an error by its kind.
+/// Reads until the other side closes; an error by its kind.
 fn rest(stream: &mut TcpStream) -> Result<String, ErrorKind> {
     let mut bytes = Vec::new();
     stream.read_to_end(&mut bytes).map_err(|error| error.kind())?;

@@ -1,4 +1,4 @@
-//! Until when a certificate counts, for whoever should renew it in time.
+//! The end of a certificate's validity, so that it can be renewed in time.
 
 use jiff::civil::DateTime;
 use jiff::tz::TimeZone;

@@ -5,16 +5,16 @@ use std::io;
 use rustls::pki_types::UnixTime;
 use rustls::{AlertDescription, CertificateError, InvalidMessage, PeerIncompatible};
 
-/// What the reader can do, in the words of where they would do it.
+/// The remedies, in the words of the configuration that they belong to.
 #[derive(Clone, Copy, Debug)]
 pub struct Remedies {
-    /// How to trust an issuer: follows "certificate is self-signed or of an unknown issuer: ".
+    /// The remedy to trust an issuer: follows "certificate is self-signed or of an unknown issuer: ".
     pub trust: &'static str,
-    /// Where a renewed CA's certificate goes: follows "if the CA was renewed, put its new certificate into ".
+    /// The place for a renewed CA's certificate: follows "if the CA was renewed, put its new certificate into ".
     pub renewed: &'static str,
-    /// How to do without TLS: follows "what the server sends is not TLS; ".
+    /// The remedy to do without TLS: follows "what the server sends is not TLS; ".
     pub plain: &'static str,
-    /// How to show a certificate: follows "the server asks for a client certificate".
+    /// The remedy to show a certificate: follows "the server asks for a client certificate".
     pub identity: &'static str,
 }
 

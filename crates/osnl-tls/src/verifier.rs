@@ -1,4 +1,4 @@
-//! What rustls asks about the server's certificate, answered as OpenSSL would where private installations rely on it.
+//! Verifies the server's certificate as OpenSSL would where private installations rely on it.
 
 use std::sync::{Arc, Once};
 
@@ -17,7 +17,7 @@ static TOLD: Once = Once::new();
 ///
 /// The usual self-signed certificate says that it is a CA's, because `openssl req -x509` writes so. OpenSSL
 /// lets a server present it if it is trusted; webpki refuses a CA's certificate from a server before it looks
-/// who trusts it. Exactly that refusal is overruled, for exactly the trusted certificates. The dates were
+/// verifier that trusts it. Exactly that refusal is overruled, for exactly the trusted certificates. The dates were
 /// right then: webpki looks at them first.
 ///
 /// A certificate without any `subjectAltName` may have its name in the CN, as for OpenSSL, which holds that name to the
@@ -178,11 +178,11 @@ impl ServerCertVerifier for AnyName {
 }
 
 /// Nothing is looked at, not even whether the server has the key of its
-/// certificate. Who is in a position to answer could present a certificate of its own anyway.
+/// certificate. An attacker in that position could present a certificate of its own anyway.
 #[derive(Debug)]
-pub(crate) struct Unchecked;
+pub(crate) struct AnyCertificate;
 
-impl ServerCertVerifier for Unchecked {
+impl ServerCertVerifier for AnyCertificate {
     fn verify_server_cert(
         &self,
         _certificate: &CertificateDer<'_>,
@@ -212,7 +212,7 @@ impl ServerCertVerifier for Unchecked {
         Ok(HandshakeSignatureValid::assertion())
     }
 
-    /// Whatever key the server's certificate may have: none is ever used.
+    /// Any key of the server's certificate will do: none is ever used.
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
         vec![
             SignatureScheme::ECDSA_NISTP256_SHA256,

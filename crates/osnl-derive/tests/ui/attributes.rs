@@ -1,4 +1,4 @@
-//! What the derives say about a declaration.
+//! The errors of the derives about a declaration.
 
 use osnl_model::versioned::{Level, VersionedEnum, VersionedNotification, VersionedObject};
 

@@ -1,4 +1,4 @@
-//! What the derive says about a schema.
+//! The errors of the derive about a schema.
 
 use osnl_model::versioned::VersionedObject;
 

@@ -1,4 +1,4 @@
-//! What the compiler says about a field that older messages lack.
+//! The compiler's words about a field that older messages lack.
 
 use osnl_model::versioned::VersionedObject;
 

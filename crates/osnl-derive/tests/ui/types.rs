@@ -1,4 +1,4 @@
-//! What the compiler says about types that do not fit, and about what was forgotten.
+//! The compiler's words about types that do not fit, and about missing declarations.
 
 use osnl_model::versioned::{Level, VersionedNotification, VersionedObject};
 

@@ -1,4 +1,4 @@
-//! What an address is, for who must decide whether to go there.
+//! Classes of addresses, to decide whether a request may go there.
 //!
 //! By the registries of special addresses (IANA, RFC 6890) and what clouds document of their metadata services.
 
@@ -14,9 +14,9 @@ pub enum AddressClass {
     Private,
     /// This machine.
     Loopback,
-    /// What is on the same link: 169.254.0.0/16, fe80::/10.
+    /// An address on the same link: 169.254.0.0/16, fe80::/10.
     LinkLocal,
-    /// Where clouds tell an instance its secrets.
+    /// The metadata service of clouds, which gives an instance its secrets.
     Metadata,
     /// None that a server has: unspecified, multicast, for documentation, reserved, or a translation of unknown kind.
     Special,
@@ -53,8 +53,8 @@ const METADATA_V6: [Ipv6Addr; 5] = [
 ];
 
 impl AddressClass {
-    /// What this address is. One of IPv6 that stands for one of IPv4 (mapped, compatible, translated, NAT64, 6to4,
-    /// ISATAP) is what that one is.
+    /// Classifies an address. One of IPv6 that stands for one of IPv4 (mapped, compatible, translated, NAT64, 6to4,
+    /// ISATAP) has the class of that one.
     #[must_use]
     pub fn of(address: IpAddr) -> Self {
         match address {
@@ -118,105 +118,106 @@ mod tests {
     use super::AddressClass::{LinkLocal, Loopback, Metadata, Private, Public, Special};
     use super::*;
 
+    const TABLE: [(AddressClass, &[&str]); 6] = [
+        (
+            Public,
+            &[
+                "93.184.216.34",
+                "1.1.1.1",
+                "172.15.0.1",
+                "172.32.0.1",
+                "100.63.255.255",
+                "100.128.0.1",
+                "198.20.0.1",
+                "223.255.255.254",
+                "2606:4700::1",
+                "2a00:1450:4001::1",
+                "::ffff:93.184.216.34",
+                "64:ff9b::5db8:d822",
+                "2002:5db8:d822::1",
+            ],
+        ),
+        (
+            Private,
+            &[
+                "10.0.0.1",
+                "172.16.0.1",
+                "172.31.255.255",
+                "192.168.1.1",
+                "100.64.0.1",
+                "fd00::1",
+                "fc00::1",
+                "fec0::1",
+                "::ffff:10.0.0.1",
+                "::10.0.0.1",
+                "64:ff9b::10.0.0.1",
+                "2002:a00:1::1",
+                "2606:4700::5efe:10.0.0.1",
+            ],
+        ),
+        (
+            Loopback,
+            &[
+                "127.0.0.1",
+                "127.255.255.255",
+                "::1",
+                "::ffff:127.0.0.1",
+                "::127.0.0.1",
+                "::ffff:0:127.0.0.1",
+                "64:ff9b::7f00:1",
+                "2002:7f00:1::",
+            ],
+        ),
+        (LinkLocal, &["169.254.0.1", "fe80::1", "febf::1", "::ffff:169.254.1.1"]),
+        (
+            Metadata,
+            &[
+                "169.254.169.254",
+                "169.254.170.2",
+                "100.100.100.200",
+                "168.63.129.16",
+                "192.0.0.192",
+                "fd00:ec2::254",
+                "fd20:ce::254",
+                "fe80::a9fe:a9fe",
+                "::ffff:169.254.169.254",
+                "64:ff9b::a9fe:a9fe",
+                "2002:a9fe:a9fe::1",
+            ],
+        ),
+        (
+            Special,
+            &[
+                "0.0.0.0",
+                "0.1.2.3",
+                "192.0.0.1",
+                "192.0.2.1",
+                "198.51.100.1",
+                "203.0.113.1",
+                "198.18.0.1",
+                "198.19.255.255",
+                "192.88.99.1",
+                "224.0.0.1",
+                "240.0.0.1",
+                "255.255.255.255",
+                "::",
+                "::ffff:0.0.0.0",
+                "ff02::1",
+                "2001:db8::1",
+                "3fff::1",
+                "2001::1",
+                "2001:2::1",
+                "100::1",
+                "64:ff9b:1::a00:1",
+                "5f00::1",
+                "4000::1",
+            ],
+        ),
+    ];
+
     #[test]
     fn addresses_are_what_the_registries_say() {
-        let table: [(AddressClass, &[&str]); 6] = [
-            (
-                Public,
-                &[
-                    "93.184.216.34",
-                    "1.1.1.1",
-                    "172.15.0.1",
-                    "172.32.0.1",
-                    "100.63.255.255",
-                    "100.128.0.1",
-                    "198.20.0.1",
-                    "223.255.255.254",
-                    "2606:4700::1",
-                    "2a00:1450:4001::1",
-                    "::ffff:93.184.216.34",
-                    "64:ff9b::5db8:d822",
-                    "2002:5db8:d822::1",
-                ],
-            ),
-            (
-                Private,
-                &[
-                    "10.0.0.1",
-                    "172.16.0.1",
-                    "172.31.255.255",
-                    "192.168.1.1",
-                    "100.64.0.1",
-                    "fd00::1",
-                    "fc00::1",
-                    "fec0::1",
-                    "::ffff:10.0.0.1",
-                    "::10.0.0.1",
-                    "64:ff9b::10.0.0.1",
-                    "2002:a00:1::1",
-                    "2606:4700::5efe:10.0.0.1",
-                ],
-            ),
-            (
-                Loopback,
-                &[
-                    "127.0.0.1",
-                    "127.255.255.255",
-                    "::1",
-                    "::ffff:127.0.0.1",
-                    "::127.0.0.1",
-                    "::ffff:0:127.0.0.1",
-                    "64:ff9b::7f00:1",
-                    "2002:7f00:1::",
-                ],
-            ),
-            (LinkLocal, &["169.254.0.1", "fe80::1", "febf::1", "::ffff:169.254.1.1"]),
-            (
-                Metadata,
-                &[
-                    "169.254.169.254",
-                    "169.254.170.2",
-                    "100.100.100.200",
-                    "168.63.129.16",
-                    "192.0.0.192",
-                    "fd00:ec2::254",
-                    "fd20:ce::254",
-                    "fe80::a9fe:a9fe",
-                    "::ffff:169.254.169.254",
-                    "64:ff9b::a9fe:a9fe",
-                    "2002:a9fe:a9fe::1",
-                ],
-            ),
-            (
-                Special,
-                &[
-                    "0.0.0.0",
-                    "0.1.2.3",
-                    "192.0.0.1",
-                    "192.0.2.1",
-                    "198.51.100.1",
-                    "203.0.113.1",
-                    "198.18.0.1",
-                    "198.19.255.255",
-                    "192.88.99.1",
-                    "224.0.0.1",
-                    "240.0.0.1",
-                    "255.255.255.255",
-                    "::",
-                    "::ffff:0.0.0.0",
-                    "ff02::1",
-                    "2001:db8::1",
-                    "3fff::1",
-                    "2001::1",
-                    "2001:2::1",
-                    "100::1",
-                    "64:ff9b:1::a00:1",
-                    "5f00::1",
-                    "4000::1",
-                ],
-            ),
-        ];
-        for (class, addresses) in table {
+        for (class, addresses) in TABLE {
             for address in addresses {
                 assert_eq!(AddressClass::of(address.parse().expect(address)), class, "{address}");
             }

@@ -25,7 +25,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn this_machine_s_addresses_are_known() {
+    fn this_machines_addresses_are_known() {
         let check = |address: &str, expected: bool| {
             assert_eq!(has(address.parse().unwrap()), expected, "{address}");
         };

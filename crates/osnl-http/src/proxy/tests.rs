@@ -1,4 +1,4 @@
-//! What urllib decides, as recorded, and what it cannot decide.
+//! The decisions of urllib, as recorded, and cases that it cannot decide.
 
 use std::collections::BTreeMap;
 

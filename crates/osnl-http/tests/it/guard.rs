@@ -42,7 +42,7 @@ fn spelt(address: Ipv4Addr, form: usize, bases: [u8; 4]) -> String {
     }
 }
 
-/// What is none of the Internet's.
+/// Addresses that are not of the Internet.
 fn forbidden() -> impl Strategy<Value = Ipv4Addr> {
     let networks: &[(u32, u32)] = &[
         (0x7f00_0000, 8),
@@ -89,7 +89,7 @@ proptest! {
 proptest! {
     #![proptest_config(ProptestConfig { cases: 64, failure_persistence: None, ..ProptestConfig::default() })]
 
-    /// What is called is this machine, and it is not reached, whatever stands around its name.
+    /// A URL that names this machine does not reach it, whatever stands around its name.
     #[test]
     fn no_url_of_an_event_reaches_this_machine(
         last in 1..255_u8, form in 0..14_usize, bases in prop::array::uniform4(0..5_u8),

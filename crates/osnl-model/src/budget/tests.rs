@@ -88,7 +88,7 @@ fn depth_is_counted_through_the_envelope() {
 }
 
 #[test]
-fn a_key_of_serde_json_s_own_is_a_key_like_any_other() {
+fn a_key_of_serde_jsons_own_is_a_key_like_any_other() {
     let mut inner = nested(100);
     for _ in 0..3 {
         inner = format!(r#"{{"$serde_json::private::RawValue": {}}}"#, Value::from(inner));

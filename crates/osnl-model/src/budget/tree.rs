@@ -11,11 +11,11 @@ use serde_json::{Map, Number, Value};
 
 use super::{Excess, Purse};
 
-/// What a node of a B-tree takes, with what the allocator adds, and how many members it has at least (but for the last).
+/// The size of a node of a B-tree, with the allocator's share, and its least number of members (but for the last).
 const NODE: usize = 640;
 const MEMBERS: usize = 6;
 
-/// What an allocation takes beyond its bytes.
+/// The bytes that an allocation takes beyond its own.
 const ALLOCATION: usize = 16;
 
 /// A value at a depth.

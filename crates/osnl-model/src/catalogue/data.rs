@@ -36,7 +36,7 @@ pub(super) struct Class {
 }
 
 #[derive(Deserialize)]
-pub(super) struct Recorded {
+pub(super) struct SampleRow {
     pub(super) event: &'static str,
     pub(super) payload: Value,
 }
@@ -67,7 +67,7 @@ struct Line {
 #[derive(Default, Deserialize)]
 #[serde(bound(deserialize = "'de: 'static"))]
 struct Samples {
-    samples: Vec<Recorded>,
+    samples: Vec<SampleRow>,
 }
 
 /// A test reads both files; here one that cannot be read is an empty one.
@@ -78,7 +78,7 @@ pub(super) fn catalogue() -> &'static Catalogue {
     &READ
 }
 
-pub(super) fn samples() -> &'static [Recorded] {
+pub(super) fn samples() -> &'static [SampleRow] {
     static READ: LazyLock<Samples> =
         LazyLock::new(|| serde_json::from_str(include_str!("../../data/samples.json")).unwrap_or_default());
     &READ.samples

@@ -97,7 +97,7 @@ fn wrapper(service: &str) -> &'static str {
     }
 }
 
-/// What is in it, and whether in a list.
+/// Returns the kind inside, and whether it is in a list.
 fn held(kind: &'static str) -> (&'static str, bool) {
     let kind = kind.strip_suffix(" or null").unwrap_or(kind);
     kind.strip_prefix("list of ").map_or((kind, false), |inner| (inner, true))
@@ -176,7 +176,7 @@ fn is_scalar(kind: &str) -> bool {
     kind.trim_end_matches('?').split(" or ").all(|kind| ["text", "number", "boolean"].contains(&kind))
 }
 
-/// What follows a key and its dot; nothing if it is the end; `None` if it does not begin so.
+/// Returns the rest behind a key and its dot; nothing if it is the end; `None` if it does not begin so.
 fn after<'a>(path: &'a str, key: &str) -> Option<&'a str> {
     let rest = path.strip_prefix(key)?;
     if rest.is_empty() { Some(rest) } else { rest.strip_prefix('.') }

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use super::{Event, Form};
 use crate::nearest;
 
-/// What a path misses.
+/// The missing part of a path.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Lacking {
     /// As much of the path as is there; empty if its first key is not.
@@ -16,7 +16,8 @@ pub struct Lacking {
     pub near: Option<String>,
 }
 
-/// What the path misses in the payloads of these events; `None` if one of them has it, or could have it.
+/// Returns the missing part of a path in the payloads of these events; `None` if one of them has it, or could have
+/// it.
 ///
 /// ```
 /// use osnl_model::catalogue;

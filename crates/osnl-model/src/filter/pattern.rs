@@ -7,9 +7,9 @@ use std::fmt;
 use thiserror::Error;
 
 use self::linear::Linear;
-use super::python_regex::{Dialect, Translated, translate};
+use super::python_regex::{Dialect, Translation, translate};
 
-/// How many times fancy-regex may go back in one match (patterns with look-around or back-references only).
+/// The number of times that fancy-regex may go back in one match (patterns with look-around or back-references only).
 /// A text that needs more counts as not matching: a filter must never hold up the stream.
 const BACKTRACK_LIMIT: usize = 100_000;
 
@@ -44,9 +44,9 @@ enum Engine {
 pub struct PatternError {
     /// The pattern as it was written.
     pub pattern: String,
-    /// Where in it, in characters from 0, as Python counts. None if it is the pattern as a whole.
+    /// The place in it, in characters from 0, as Python counts. None if it is the pattern as a whole.
     pub position: Option<usize>,
-    /// What is wrong.
+    /// The problem.
     pub message: String,
 }
 
@@ -78,9 +78,9 @@ impl Pattern {
             built.map(Box::new).map_err(|refused| error(None, reason(&refused.to_string())))
         };
         let engine = match translated {
-            Translated::One(Dialect::Linear, regex) => Engine::Linear(linear(&regex)?),
-            Translated::One(Dialect::Backtracking, regex) => Engine::Backtracking(backtracking(&regex)?),
-            Translated::Two { linear_for_ascii, exact } => {
+            Translation::One(Dialect::Linear, regex) => Engine::Linear(linear(&regex)?),
+            Translation::One(Dialect::Backtracking, regex) => Engine::Backtracking(backtracking(&regex)?),
+            Translation::Two { linear_for_ascii, exact } => {
                 Engine::Boundary(linear(&linear_for_ascii)?, backtracking(&exact)?)
             }
         };
@@ -98,7 +98,7 @@ impl Pattern {
     /// # Errors
     ///
     /// The pattern goes back, and the text would take more steps than it may: it counts as no match, and
-    /// whoever asked should say so.
+    /// the caller should report it.
     pub fn matches(&self, text: &str) -> Result<bool, StepLimit> {
         let given_up = || StepLimit { pattern: self.text.clone() };
         match &self.engine {
@@ -129,7 +129,7 @@ impl Pattern {
     }
 }
 
-/// An engine's error without the places and excerpts of the translated pattern, which nobody wrote.
+/// An engine's error without the places and excerpts of the translated pattern, which only the engine knows.
 fn reason(error: &str) -> String {
     let last = error.lines().last().unwrap_or_default();
     let last = last.strip_prefix("error: ").unwrap_or(last);

@@ -28,7 +28,7 @@ mod width;
 use width::Width;
 
 /// A pattern in the other crates' language, not yet anchored.
-pub(super) enum Translated {
+pub(super) enum Translation {
     /// For any text.
     One(Dialect, String),
     /// One for texts that are ASCII and not empty, one for all others.
@@ -46,25 +46,25 @@ pub(super) enum Dialect {
 
 /// Why Python would not compile a pattern, in Python's words, and where (in characters from 0).
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct Refused {
+pub(super) struct Rejection {
     pub(super) position: Option<usize>,
     pub(super) message: String,
 }
 
-pub(super) fn translate(pattern: &str) -> Result<Translated, Refused> {
+pub(super) fn translate(pattern: &str) -> Result<Translation, Rejection> {
     let linear = Translator::new(pattern, Dialect::Linear).run()?;
     if !linear.needs_backtracking && !linear.has_boundary {
-        return Ok(Translated::One(Dialect::Linear, linear.out));
+        return Ok(Translation::One(Dialect::Linear, linear.out));
     }
     let exact = Translator::new(pattern, Dialect::Backtracking).run()?.out;
     Ok(if linear.needs_backtracking {
-        Translated::One(Dialect::Backtracking, exact)
+        Translation::One(Dialect::Backtracking, exact)
     } else {
-        Translated::Two { linear_for_ascii: linear.out, exact }
+        Translation::Two { linear_for_ascii: linear.out, exact }
     })
 }
 
-type Step = Result<(), Refused>;
+type Step = Result<(), Rejection>;
 
 /// Deeper nesting is refused: the engines behind recurse.
 const MAX_DEPTH: usize = 50;
@@ -81,11 +81,11 @@ struct Translator {
     loose_look_behind: bool,
     flags: Flags,
     last: Last,
-    /// How many characters the current alternative takes, and how many of them stand before the last item.
+    /// The characters that the current alternative takes, and those of them before the last item.
     width: Width,
     before_last: Width,
     last_width: Width,
-    /// How many groups there were before the outermost look-behind that is open.
+    /// The number of groups before the outermost look-behind that is open.
     groups_before_look_behind: Option<usize>,
     /// Whether the current alternative ends with a `$`.
     after_dollar: bool,
@@ -104,7 +104,7 @@ struct Flags {
     ascii: bool,
 }
 
-/// What stands before the current position, for judging a quantifier.
+/// The item before the current position, for judging a quantifier.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Last {
     Nothing,
@@ -137,7 +137,7 @@ impl Translator {
         }
     }
 
-    fn run(mut self) -> Result<Self, Refused> {
+    fn run(mut self) -> Result<Self, Rejection> {
         while let Some(c) = self.next() {
             let start = self.at - 1;
             match c {
@@ -165,7 +165,7 @@ impl Translator {
         }
         if self.loose_look_behind {
             let message = "look-behind requires fixed-width pattern".to_owned();
-            return Err(Refused { position: None, message });
+            return Err(Rejection { position: None, message });
         }
         Ok(self)
     }
@@ -295,6 +295,6 @@ impl Translator {
     }
 }
 
-fn refused(position: usize, message: impl Into<String>) -> Refused {
-    Refused { position: Some(position), message: message.into() }
+fn refused(position: usize, message: impl Into<String>) -> Rejection {
+    Rejection { position: Some(position), message: message.into() }
 }

@@ -1,10 +1,11 @@
-//! How far masking reads: one count for arrays, objects, and texts that are read into.
+//! The depth of masking: one count for arrays, objects, and texts that are read into.
 
 use serde_json::Value;
 
 use super::MASK;
 
-/// What may still be entered. Beyond it everything is `***`, so that what is too deep to be read is not shown either.
+/// The levels that may still be entered. Beyond them everything is `***`, so that a value too deep to be read is not
+/// shown either.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Depth {
     levels: usize,
@@ -25,13 +26,13 @@ impl Depth {
         Some(Self { texts: self.texts.checked_sub(1)?, ..self.inside()? })
     }
 
-    /// How many levels what is parsed may have.
+    /// Returns the number of levels that a parsed text may have.
     pub(super) const fn levels(self) -> usize {
         self.levels
     }
 }
 
-/// What stands for all that is too deep.
+/// Returns the value that stands for all that is too deep.
 pub(super) fn too_deep() -> Value {
     Value::from(MASK)
 }

@@ -4,7 +4,7 @@ use serde_json::{Map, Value};
 
 use super::words::is_secret_key;
 
-/// What is to be done with a member.
+/// The treatment of a member.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Judgement {
     /// Masked whole.

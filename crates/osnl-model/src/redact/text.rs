@@ -17,7 +17,7 @@ use serde_json::Value;
 use super::MASK;
 use super::depth::Depth;
 use crate::budget::Purse;
-use crate::python_literal::{Unread, python_repr, read_literal};
+use crate::python_literal::{LiteralError, python_repr, read_literal};
 
 /// Longer texts are not looked into. What services write of their own is far shorter.
 const LONGEST: usize = 256 * 1024;
@@ -76,8 +76,8 @@ fn structured(text: &str, depth: Depth) -> Structure<'_> {
         Err(_) if purse.excess().is_some() => return Structure::TooMuch,
         Err(_) => match read_literal(text, depth.levels(), VALUES) {
             Ok(read) => (read, python_repr),
-            Err(Unread::TooMuch) => return Structure::TooMuch,
-            Err(Unread::NotOne) => return Structure::None,
+            Err(LiteralError::TooMuch) => return Structure::TooMuch,
+            Err(LiteralError::NotOne) => return Structure::None,
         },
     };
     let masked = super::masked(&read, depth);
@@ -122,7 +122,7 @@ impl<'a> Mask<'a> {
     }
 }
 
-/// How many bytes from here on are such.
+/// Returns the number of such bytes from here on.
 fn run(text: &str, from: usize, is_one: impl Fn(u8) -> bool) -> usize {
     let rest = text.as_bytes().get(from..).unwrap_or_default();
     rest.iter().position(|byte| !is_one(*byte)).unwrap_or(rest.len())

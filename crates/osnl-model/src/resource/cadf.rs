@@ -46,7 +46,7 @@ fn kind<'a>(event_type: &'a str, target: &'a Value) -> Cow<'a, str> {
     Cow::Borrowed(kind.rsplit(':').next().unwrap_or(kind))
 }
 
-/// What magnum attaches to the target: the cluster.
+/// The object that magnum attaches to the target: the cluster.
 fn attached(target: &Value) -> Option<&Value> {
     target.get("attachments")?.get(0)?.get("content").map(data)
 }

@@ -1,4 +1,4 @@
-//! Where an object has what: a list of keys for each field, of which the first that is there counts.
+//! The shape of an object: a list of keys for each field, of which the first that is there counts.
 
 use std::borrow::Cow;
 
@@ -22,7 +22,7 @@ pub(super) struct Shape {
 }
 
 impl Shape {
-    /// What most objects of most services have.
+    /// The shape of most objects of most services.
     pub(super) const fn of(kind: &'static str) -> Self {
         Self {
             kind,

@@ -1,6 +1,6 @@
 //! Versioned payloads: `{"nova_object.name": "InstanceActionPayload", "nova_object.data": {…}, …}`.
 //!
-//! The class decides, by what its name begins with; a class nobody knows is read by the keys that most objects
+//! The class decides, by the beginning of its name; an unknown class is read by the keys that most objects
 //! have, so that a new one has its id and name before anybody has heard of it.
 
 use std::borrow::Cow;

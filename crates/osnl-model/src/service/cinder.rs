@@ -1,9 +1,9 @@
 //! Cinder: `volume.*`, `snapshot.*`, `backup.*`, groups.
 //!
 //! - Metadata is a list of rows, of a snapshot the text of a Python dictionary: [`Free`] reads both.
-//! - `user_id` and `tenant_id` are the owner's, after a transfer the new one's; who acted is in the context.
+//! - `user_id` and `tenant_id` are the owner's, after a transfer the new one's; the acting user is in the context.
 //! - `launched_at` of a volume that was never scheduled is the time of the message.
-//! - There are no `.error` events: a failed create is `scheduler.create_volume` ([`Failed`]).
+//! - There are no `.error` events: a failed create is `scheduler.create_volume` ([`FailedTask`]).
 //! - One volume's events have several publishers: with a backend, with a pool, with neither.
 
 use serde_json::Value;
@@ -24,7 +24,7 @@ pub enum Payload<'a> {
     /// `group.*`, `group_snapshot.*`
     Group(Group<'a>),
     /// `scheduler.create_volume`: no place was found.
-    Failed(Failed<'a>),
+    Failed(FailedTask<'a>),
     /// Types, quality of service: as it came.
     Other(Inner<'a>),
 }
@@ -54,7 +54,7 @@ view! {
         snapshot_id: &'a str = "snapshot_id",
         /// Names and values of the user's.
         metadata: Free<'a> = "metadata",
-        /// Of the image it was made from, if it was.
+        /// The metadata of the image it was made from, if it was.
         glance_metadata: Free<'a> = "glance_metadata",
         /// To what it is attached. `attach.start` may have none yet, `detach.end` none any more.
         volume_attachment: Vec<Attachment<'a>> = "volume_attachment",
@@ -118,7 +118,7 @@ view! {
         user_id: &'a str = "user_id",
         /// Its name.
         display_name: &'a str = "display_name",
-        /// Where the backup service runs.
+        /// The host of the backup service.
         host: &'a str = "host",
         /// `available`, `error`, …
         status: &'a str = "status",
@@ -126,7 +126,7 @@ view! {
         size: i64 = "size",
         /// Which service keeps it.
         service: &'a str = "service",
-        /// What went wrong.
+        /// The reason of the failure.
         fail_reason: &'a str = "fail_reason",
         /// The backup that it adds to.
         parent_id: &'a str = "parent_id",
@@ -138,7 +138,7 @@ view! {
     pub struct Group<'a> {
         /// The group.
         group_id: &'a str = "group_id",
-        /// Of a snapshot.
+        /// The group snapshot that a snapshot belongs to.
         group_snapshot_id: &'a str = "group_snapshot_id",
         /// The project it belongs to.
         tenant_id: &'a str = "tenant_id",
@@ -153,12 +153,12 @@ view! {
     }
 
     /// A volume that found no place.
-    pub struct Failed<'a> {
+    pub struct FailedTask<'a> {
         /// The volume.
         volume_id: &'a str = "volume_id",
         /// Its state now.
         state: &'a str = "state",
-        /// What failed.
+        /// The method that failed.
         method: &'a str = "method",
         /// Why, as a text.
         reason: Free<'a> = "reason",
@@ -185,7 +185,9 @@ pub(super) fn read<'a>(event_type: &str, payload: &'a Value) -> Option<Payload<'
         "snapshot" => Snapshot::read(payload).map(Payload::Snapshot),
         "backup" => Backup::read(payload).map(Box::new).map(Payload::Backup),
         "group" | "group_snapshot" => Group::read(payload).map(Payload::Group),
-        "scheduler" if event_type == "scheduler.create_volume" => Failed::read(payload).map(Payload::Failed),
+        "scheduler" if event_type == "scheduler.create_volume" => {
+            FailedTask::read(payload).map(Payload::Failed)
+        }
         "volume_type" | "volume_type_extra_specs" | "qos_specs" | "group_type" => {
             Some(Payload::Other(Inner(payload)))
         }

@@ -89,7 +89,7 @@ pub enum State {
     Odd,
 }
 
-/// What can be read from a JSON value without failing a message: `None` if it is something else.
+/// A type that can be read from a JSON value without failing a message: `None` if it is something else.
 pub trait Read<'a>: Sized {
     /// Reads it.
     fn read(value: &'a Value) -> Option<Self>;
@@ -100,7 +100,7 @@ pub trait View<'a>: Read<'a> {
     /// The keys that it reads, as they are on the wire.
     const KEYS: &'static [&'static str];
 
-    /// How each of [`Self::KEYS`] was found, in their order.
+    /// The state of each of [`Self::KEYS`], in their order.
     fn states(&self) -> Vec<State>;
 }
 

@@ -1,4 +1,4 @@
-//! Values whose members nobody promises: free maps, rows, and texts that hold them.
+//! Values whose members are not promised: free maps, rows, and texts that hold them.
 
 use std::borrow::Cow;
 use std::fmt;

@@ -1,7 +1,7 @@
 //! Glance: `image.*`, `task.*`, `metadef_*`.
 //!
 //! `image.upload` at ERROR is a sentence with the id in it ([`Payload::UploadFailed`]). A task that failed has the
-//! priority INFO. No image says who acted.
+//! priority INFO. No image names the user that acted.
 
 use serde_json::Value;
 
@@ -64,7 +64,7 @@ view! {
         min_ram: i64 = "min_ram",
         /// Whether it must not be deleted.
         protected: bool = "protected",
-        /// What stands at the top level over REST: `os_distro`, …
+        /// The properties, which stand at the top level over REST: `os_distro`, …
         properties: Free<'a> = "properties",
         /// Its tags.
         tags: Vec<&'a str> = "tags",
@@ -100,7 +100,7 @@ view! {
         owner_id: &'a str = "owner_id",
         /// Bytes.
         bytes_sent: i64 = "bytes_sent",
-        /// Who got it.
+        /// The user that got it.
         receiver_user_id: &'a str = "receiver_user_id",
         /// For which project.
         receiver_tenant_id: &'a str = "receiver_tenant_id",
@@ -116,7 +116,7 @@ view! {
         status: &'a str = "status",
         /// The project it belongs to.
         owner: &'a str = "owner",
-        /// What went wrong.
+        /// The message about the failure.
         message: &'a str = "message",
         /// When it was made.
         created_at: Timestamp = "created_at",

@@ -15,7 +15,7 @@ use crate::Timestamp;
 pub enum Payload<'a> {
     /// The classes `Node*Payload`.
     Node(Box<Node<'a>>),
-    /// What belongs to a node: port, portgroup, volume connector or target, by the class.
+    /// A part of a node: port, portgroup, volume connector or target, by the class.
     Part(&'a str, Box<Part<'a>>),
     /// `AllocationCRUDPayload`
     Allocation(Allocation<'a>),
@@ -39,25 +39,25 @@ view! {
         lessee: &'a str = "lessee",
         /// `ipmi`, `redfish`, …
         driver: &'a str = "driver",
-        /// What placement counts it as.
+        /// The class that placement counts it as.
         resource_class: &'a str = "resource_class",
         /// Conductors that may manage it.
         conductor_group: &'a str = "conductor_group",
         /// `power on`, `power off`.
         power_state: &'a str = "power_state",
-        /// Where its power is going.
+        /// The power state it is changing to.
         target_power_state: &'a str = "target_power_state",
         /// `available`, `active`, `cleaning`, …
         provision_state: &'a str = "provision_state",
-        /// Where it is going.
+        /// The provision state it is changing to.
         target_provision_state: &'a str = "target_provision_state",
         /// Whether it is left alone. `maintenance_set.start` shows the new value already.
         maintenance: bool = "maintenance",
         /// Why.
         maintenance_reason: &'a str = "maintenance_reason",
-        /// What ironic itself found wrong.
+        /// The fault that ironic itself found.
         fault: &'a str = "fault",
-        /// What went wrong last.
+        /// The last failure.
         last_error: &'a str = "last_error",
         /// Sizes, capabilities.
         properties: Free<'a> = "properties",
@@ -90,7 +90,7 @@ view! {
         updated_at: Timestamp = "updated_at",
     }
 
-    /// What belongs to a node.
+    /// A part of a node.
     pub struct Part<'a> {
         /// Its id.
         uuid: &'a str = "uuid",
@@ -98,17 +98,17 @@ view! {
         node_uuid: &'a str = "node_uuid",
         /// Its name.
         name: &'a str = "name",
-        /// Of a port or portgroup: the MAC address.
+        /// The MAC address of a port or portgroup.
         address: &'a str = "address",
-        /// Of a port.
+        /// The port group of a port.
         portgroup_uuid: &'a str = "portgroup_uuid",
-        /// Of a port.
+        /// The physical network of a port.
         physical_network: &'a str = "physical_network",
-        /// Of a port: the switch at the other end.
+        /// The switch at the other end of a port.
         local_link_connection: Free<'a> = "local_link_connection",
-        /// Of a volume connector.
+        /// The id of a volume connector.
         connector_id: &'a str = "connector_id",
-        /// Of a volume target.
+        /// The id of a volume target's volume.
         volume_id: &'a str = "volume_id",
         /// The operator's own.
         extra: Free<'a> = "extra",
@@ -132,11 +132,11 @@ view! {
         state: &'a str = "state",
         /// The project it belongs to.
         owner: &'a str = "owner",
-        /// What is wanted.
+        /// The class that is wanted.
         resource_class: &'a str = "resource_class",
         /// Traits that are wanted.
         traits: Vec<&'a str> = "traits",
-        /// What went wrong.
+        /// The last failure.
         last_error: &'a str = "last_error",
     }
 }

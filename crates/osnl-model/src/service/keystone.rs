@@ -14,7 +14,7 @@ use crate::Timestamp;
 pub enum Payload<'a> {
     /// With a `typeURI`.
     Cadf(Box<Cadf<'a>>),
-    /// `{resource_info: id}` and little else; nothing says who acted.
+    /// `{resource_info: id}` and little else; the user that acted is missing.
     Basic(Basic<'a>),
     /// Neither.
     Other(Inner<'a>),
@@ -25,7 +25,7 @@ view! {
     pub struct Cadf<'a> {
         /// The event's own id.
         id: &'a str = "id",
-        /// What kind of thing an event is.
+        /// The kind of thing that an event is.
         type_uri: &'a str = "typeURI",
         /// When.
         event_time: Timestamp = "eventTime",
@@ -33,29 +33,29 @@ view! {
         action: &'a str = "action",
         /// `success`, `failure`, `pending`. A failure has the priority INFO.
         outcome: &'a str = "outcome",
-        /// Who asked; absent where one deletion causes another.
+        /// The user that asked; absent where one deletion causes another.
         initiator: Initiator<'a> = "initiator",
-        /// What it is about. Of `authenticate` and role assignments the id is made up: see [`Cadf::subject`].
+        /// The object of the event. In `authenticate` and role assignments the id is made up: see [`Cadf::subject`].
         target: Target<'a> = "target",
-        /// Who says so.
+        /// The observer that reports it.
         observer: Target<'a> = "observer",
         /// Keystone: the id of what it is about.
         resource_info: &'a str = "resource_info",
-        /// Of a role assignment.
+        /// The role of a role assignment.
         role: &'a str = "role",
-        /// Of a role assignment.
+        /// The project of a role assignment.
         project: &'a str = "project",
-        /// Of a role assignment.
+        /// The domain of a role assignment.
         domain: &'a str = "domain",
-        /// Of a role assignment.
+        /// The user of a role assignment.
         user: &'a str = "user",
-        /// Of a role assignment.
+        /// The group of a role assignment.
         group: &'a str = "group",
-        /// Of a role assignment.
+        /// Whether a role assignment is inherited to projects.
         inherited_to_projects: bool = "inherited_to_projects",
     }
 
-    /// Who asked.
+    /// The user that asked.
     pub struct Initiator<'a> {
         /// An id: mostly the user's.
         id: &'a str = "id",
@@ -85,7 +85,7 @@ view! {
     pub struct Basic<'a> {
         /// The id of what it is about.
         resource_info: &'a str = "resource_info",
-        /// In `group.updated`: who was added or removed.
+        /// The user that `group.updated` added or removed.
         actor_id: &'a str = "actor_id",
         /// In `group.updated`: `user`.
         actor_type: &'a str = "actor_type",
@@ -111,7 +111,7 @@ impl<'a> Cadf<'a> {
         self.resource_info.text().or_else(|| self.target.get()?.id.text())
     }
 
-    /// The user who asked.
+    /// The user that asked.
     #[must_use]
     pub fn actor(&self) -> Option<&'a str> {
         let initiator = self.initiator.get()?;

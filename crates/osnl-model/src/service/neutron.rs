@@ -42,8 +42,8 @@ pub enum Object<'a> {
     FloatingIp(Box<FloatingIp<'a>>),
     /// A router's new or gone interface.
     RouterInterface(RouterInterface<'a>),
-    /// What was tagged.
-    Tagged(Tagged<'a>),
+    /// A tagged object.
+    Tagged(TaggedObject<'a>),
     /// Any other: network, subnet, subnetpool, router, security_group, policy, trunk, …
     Other(Box<Common<'a>>),
 }
@@ -81,13 +81,13 @@ view! {
         vnic_type: &'a str = "binding:vnic_type",
         /// `ovs`, `unbound`, …
         vif_type: &'a str = "binding:vif_type",
-        /// What its driver was told.
+        /// The data for its driver.
         profile: Free<'a> = "binding:profile",
         /// Its description.
         description: &'a str = "description",
         /// Its tags.
         tags: Vec<&'a str> = "tags",
-        /// What orders the events of one port.
+        /// The number that orders the events of one port.
         revision_number: i64 = "revision_number",
         /// When it was made.
         created_at: Timestamp = "created_at",
@@ -127,7 +127,7 @@ view! {
         description: &'a str = "description",
         /// Its tags.
         tags: Vec<&'a str> = "tags",
-        /// What orders its events.
+        /// The number that orders its events.
         revision_number: i64 = "revision_number",
         /// When it was made.
         created_at: Timestamp = "created_at",
@@ -164,7 +164,7 @@ view! {
     }
 
     /// `tag.*`
-    pub struct Tagged<'a> {
+    pub struct TaggedObject<'a> {
         /// A plural: `ports`, `floatingips`.
         obj_resource: &'a str = "obj_resource",
         /// Its id.
@@ -173,7 +173,7 @@ view! {
         tags: Vec<&'a str> = "tags",
     }
 
-    /// What most objects have.
+    /// The fields of most objects.
     pub struct Common<'a> {
         /// Its id.
         id: &'a str = "id",
@@ -181,11 +181,11 @@ view! {
         name: &'a str = "name",
         /// The project it belongs to.
         project_id: &'a str = "project_id",
-        /// Of a subnet.
+        /// The network of a subnet.
         network_id: &'a str = "network_id",
-        /// Of a rule.
+        /// The security group of a rule.
         security_group_id: &'a str = "security_group_id",
-        /// Of a subnet.
+        /// The range of a subnet.
         cidr: &'a str = "cidr",
         /// `ACTIVE`, `DOWN`, …
         status: &'a str = "status",
@@ -193,7 +193,7 @@ view! {
         description: &'a str = "description",
         /// Its tags.
         tags: Vec<&'a str> = "tags",
-        /// What orders its events.
+        /// The number that orders its events.
         revision_number: i64 = "revision_number",
         /// When it was made.
         created_at: Timestamp = "created_at",
@@ -242,7 +242,7 @@ pub(super) fn read<'a>(event_type: &'a str, payload: &'a Value) -> Option<Payloa
     let object = payload.as_object()?;
     let kind = event_type.split('.').next().unwrap_or_default();
     if kind == "tag" {
-        let tagged = Tagged::read(payload)?;
+        let tagged = TaggedObject::read(payload)?;
         let id = tagged.obj_resource_id.text();
         return Some(Payload { kind, id, objects: vec![Object::Tagged(tagged)], bulk: false });
     }

@@ -28,7 +28,7 @@ pub enum Payload<'a> {
     /// An object of a class whose name begins with `Instance`, or nova's own of another major version.
     Versioned(Box<Instance<'a>>),
     /// A method that raised, in the legacy form: the event type is the method's name.
-    Raised(Raised<'a>),
+    Raised(RaisedError<'a>),
     /// An exception as an object: `compute.exception`.
     Exception(Fault<'a>),
     /// Any other object of a class: its name, and what is inside.
@@ -142,7 +142,7 @@ view! {
         tenant_id: &'a str = "tenant_id",
         /// The user it belongs to.
         user_id: &'a str = "user_id",
-        /// Who asked for it.
+        /// The user that asked for it.
         action_initiator_user: &'a str = "action_initiator_user",
         /// On behalf of which project.
         action_initiator_project: &'a str = "action_initiator_project",
@@ -164,7 +164,7 @@ view! {
         state: &'a str = "state",
         /// `running`, … ; `pending` after the deletion.
         power_state: &'a str = "power_state",
-        /// What is being done.
+        /// The task under way.
         task_state: &'a str = "task_state",
         /// Its flavor.
         flavor: Flavor<'a> = "flavor",
@@ -178,7 +178,7 @@ view! {
         key_name: &'a str = "key_name",
         /// Whether only administrators may change it.
         locked: bool = "locked",
-        /// What went wrong; null except in `.error`.
+        /// The failure; null except in `.error`.
         fault: Fault<'a> = "fault",
         /// In `create`: its tags.
         tags: Vec<&'a str> = "tags",
@@ -242,9 +242,9 @@ view! {
         exception: &'a str = "exception",
         /// Its message.
         exception_message: &'a str = "exception_message",
-        /// Where it was raised.
+        /// The module that raised it.
         module_name: &'a str = "module_name",
-        /// Where it was raised.
+        /// The function that raised it.
         function_name: &'a str = "function_name",
     }
 
@@ -269,16 +269,16 @@ view! {
     }
 
     /// A method that raised: `{exception: "…", args: {…}}`.
-    pub struct Raised<'a> {
+    pub struct RaisedError<'a> {
         /// The text of a Python dictionary, `kwargs`, `message`, `class`; of exceptions that are not nova's
         /// own, `TypeError("…")`.
         exception: Free<'a> = "exception",
-        /// What the method was called with: whole rows, contexts among them.
+        /// The arguments of the method: whole rows, contexts among them.
         args: Free<'a> = "args",
     }
 }
 
-impl Raised<'_> {
+impl RaisedError<'_> {
     /// The class of the exception: nova's own say it in the dictionary, others are `TypeError("…")`.
     #[must_use]
     pub fn class(&self) -> Option<String> {
@@ -330,7 +330,7 @@ pub(super) fn legacy<'a>(event_type: &'a str, payload: &'a Value) -> Option<Payl
     }
     let object = payload.as_object()?;
     if object.len() == 2 && object.contains_key("exception") && object.contains_key("args") {
-        return Raised::read(payload).map(Payload::Raised);
+        return RaisedError::read(payload).map(Payload::Raised);
     }
     const PLAIN: [&str; 9] = [
         "compute.",

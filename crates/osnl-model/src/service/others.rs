@@ -24,7 +24,7 @@ pub enum Payload<'a> {
     Masakari(&'a str, Box<Failover<'a>>),
     /// `octavia.loadbalancer.*`
     Octavia(LoadBalancer<'a>),
-    /// Of one of them, and not described: types, failures.
+    /// A payload of one of them without a description: types, failures.
     Other(Inner<'a>),
 }
 
@@ -50,11 +50,11 @@ view! {
         action: &'a str = "action",
         /// Seconds.
         ttl: i64 = "ttl",
-        /// Of a zone.
+        /// The serial number of a zone.
         serial: i64 = "serial",
-        /// Of a zone.
+        /// The address of a zone's owner.
         email: &'a str = "email",
-        /// Of a recordset.
+        /// The records of a recordset.
         records: Vec<Record<'a>> = "records",
         /// When it was made.
         created_at: Timestamp = "created_at",
@@ -94,7 +94,7 @@ view! {
         updated_at: Timestamp = "updated_at",
     }
 
-    /// What magnum attaches.
+    /// The cluster that magnum attaches.
     pub struct Cluster<'a> {
         /// `CREATE_IN_PROGRESS`, …
         status: &'a str = "status",
@@ -138,27 +138,27 @@ view! {
     pub struct Failover<'a> {
         /// Absent in `create.start` and `create.end`: known by name until then.
         uuid: &'a str = "uuid",
-        /// Of a notification.
+        /// The id of a notification.
         notification_uuid: &'a str = "notification_uuid",
         /// Its name.
         name: &'a str = "name",
-        /// What kind of host or notification.
+        /// The kind of host or notification.
         kind: &'a str = "type",
-        /// Of a notification: what was seen.
+        /// The payload of a notification.
         payload: Free<'a> = "payload",
-        /// Of a notification.
+        /// The status of a notification.
         status: &'a str = "status",
-        /// Of a segment.
+        /// The recovery method of a segment.
         recovery_method: &'a str = "recovery_method",
-        /// Of a host.
+        /// Whether a host is on maintenance.
         on_maintenance: bool = "on_maintenance",
-        /// Of a host.
+        /// Whether a host is reserved.
         reserved: bool = "reserved",
-        /// What went wrong, in `.error`.
+        /// The failure, in `.error`.
         fault: super::nova::Fault<'a> = "fault",
     }
 
-    /// A load balancer. Only `.end` is sent, and nobody is named as its publisher.
+    /// A load balancer. Only `.end` is sent, without a name of its publisher.
     pub struct LoadBalancer<'a> {
         /// Its id.
         loadbalancer_id: &'a str = "loadbalancer_id",

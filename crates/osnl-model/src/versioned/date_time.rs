@@ -19,7 +19,7 @@ pub struct DateTime {
     zone: Zone,
 }
 
-/// What stands behind the seconds.
+/// The zone behind the seconds.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Zone {
     /// `Z`: UTC; also what no zone at all is read as.

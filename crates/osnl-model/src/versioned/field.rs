@@ -1,4 +1,4 @@
-//! What can be a field: Rust types with the field kind of oslo.versionedobjects that each stands for.
+//! The types of fields: Rust types with the field kind of oslo.versionedobjects that each stands for.
 //!
 //! | Rust | kind | on the wire |
 //! | --- | --- | --- |
@@ -41,7 +41,7 @@ use crate::JsonKind;
             see osnl_model::versioned::FieldType"
 )]
 pub trait FieldType: Sized {
-    /// What it is called in the declaration of a class.
+    /// Its name in the declaration of a class.
     const KIND: Kind;
     /// Whether null is a value of it.
     const NULLABLE: bool = false;
@@ -70,7 +70,7 @@ pub trait FieldType: Sized {
         serializer.serialize_unit()
     }
 
-    /// What an absent key is read as; `None` when that is an error.
+    /// The value of an absent key; `None` when that is an error.
     fn absent() -> Option<Self> {
         None
     }
@@ -95,11 +95,11 @@ pub trait FieldType: Sized {
 pub struct FieldError {
     /// The field, with the way to it: `ip_addresses[1].address`.
     pub path: String,
-    /// What is wrong.
+    /// The problem.
     pub problem: FieldProblem,
 }
 
-/// What can be wrong with a field.
+/// A problem with a field.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
 pub enum FieldProblem {
     /// The key is absent and the field has no default.
@@ -108,15 +108,15 @@ pub enum FieldProblem {
     /// JSON of another kind.
     #[error("{expected} is expected here, not {found}")]
     Kind {
-        /// What is read here.
+        /// The kind that is read here.
         expected: &'static str,
-        /// What was found.
+        /// The kind that was found.
         found: JsonKind,
     },
     /// A value that the kind does not allow.
     #[error("this is no {expected}")]
     Value {
-        /// What is read here.
+        /// The kind that is read here.
         expected: &'static str,
     },
     /// A nested object of an unknown class or another major version.

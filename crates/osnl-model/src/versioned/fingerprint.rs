@@ -2,7 +2,7 @@
 //!
 //! A fingerprint is the version, a dash, and the MD5 of a Python text that lists the fields, exactly as
 //! oslo.versionedobjects' `ObjectVersionChecker` (`fixture.py`) writes it. Projects keep a table of them in a test:
-//! when fields change, the table no longer fits, and whoever changed them is told to raise the version.
+//! when fields change, the table no longer fits, and the test asks the developer to raise the version.
 //! Neither sees the class of a nested object: after a change in one, the parents' versions are raised by hand.
 
 use md5::{Digest as _, Md5};

@@ -1,4 +1,4 @@
-//! The form of a versioned object whose class nobody here knows.
+//! The form of a versioned object of an unknown class.
 
 use super::read::{data_of, prefix};
 use super::{Json, JsonObject, NotReadable, ObjectVersion};
@@ -23,7 +23,7 @@ use super::{Json, JsonObject, NotReadable, ObjectVersion};
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Form<'a> {
-    /// What the keys begin with: `nova_object`.
+    /// The prefix of the keys: `nova_object`.
     pub serial_namespace: &'a str,
     /// `nova`
     pub namespace: &'a str,

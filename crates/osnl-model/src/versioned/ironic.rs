@@ -74,7 +74,7 @@ use osnl_derive::{VersionedEnum, VersionedNotification, VersionedObject};
 use super::{EventTypeText, Level, ObjectInfo, PublisherText, VersionedEnum as _, VersionedObject as _};
 use crate::versioned;
 
-/// What is done to an object, as ironic calls it. Others can be sent as well: it is a text.
+/// The actions on an object, by ironic's names. Others can be sent as well: it is a text.
 pub mod action {
     /// Something is created.
     pub const CREATE: &str = "create";
@@ -96,7 +96,7 @@ pub mod action {
     pub const CONSOLE_RESTORE: &str = "console_restore";
 }
 
-/// Where an action stands.
+/// The status of an action.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, VersionedEnum)]
 pub enum NotificationStatus {
     /// An action that takes a while begins.
@@ -109,7 +109,7 @@ pub enum NotificationStatus {
     Success,
 }
 
-/// What happened: `baremetal.<object>.<action>.<status>`.
+/// The event type: `baremetal.<object>.<action>.<status>`.
 #[derive(Clone, PartialEq, Eq, VersionedObject)]
 #[versioned(namespace = "ironic", version = "1.1", timestamps)]
 pub struct EventType {
@@ -117,7 +117,7 @@ pub struct EventType {
     pub object: String,
     /// `power_set`, ...: any text; dots are not escaped.
     pub action: String,
-    /// Where it stands.
+    /// The status of the action.
     pub status: NotificationStatus,
 }
 
@@ -134,7 +134,7 @@ impl EventTypeText for EventType {
     }
 }
 
-/// Who says so: `<service>.<host>`.
+/// The publisher: `<service>.<host>`.
 #[derive(Clone, PartialEq, Eq, VersionedObject)]
 #[versioned(namespace = "ironic", version = "1.0", timestamps)]
 pub struct NotificationPublisher {
@@ -173,13 +173,13 @@ macro_rules! notifications {
             #[derive(Clone, PartialEq, VersionedNotification)]
             #[versioned(namespace = "ironic", version = "1.0", timestamps)]
             pub struct $name {
-                /// What is reported.
+                /// The payload.
                 pub payload: $payload,
-                /// How severe it is.
+                /// The severity.
                 pub level: Level,
-                /// What happened.
+                /// The event type.
                 pub event_type: EventType,
-                /// Who says so.
+                /// The publisher.
                 pub publisher: NotificationPublisher,
             }
 

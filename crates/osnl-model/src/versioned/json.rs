@@ -116,7 +116,7 @@ impl JsonObject {
         self.0.iter_mut().map(|(key, value)| (key.as_str(), value))
     }
 
-    /// How many members there are, repeated keys counted again.
+    /// The number of members, repeated keys counted again.
     pub fn len(&self) -> usize {
         self.0.len()
     }

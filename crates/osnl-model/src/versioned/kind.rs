@@ -1,4 +1,4 @@
-//! What a class declares: its name, its version and its fields; all of it known to the compiler.
+//! The declaration of a class: its name, its version and its fields; all of it known to the compiler.
 
 use super::ObjectVersion;
 
@@ -7,7 +7,7 @@ use super::ObjectVersion;
 pub struct ObjectInfo {
     /// The project, such as `ironic`: the value of the wire form's `namespace`.
     pub namespace: &'static str,
-    /// What the wire form's keys begin with, such as `ironic_object`.
+    /// The prefix of the wire form's keys, such as `ironic_object`.
     pub serial_namespace: &'static str,
     /// The five keys of the wire form: name, namespace, version, data, changes.
     pub keys: [&'static str; 5],
@@ -37,7 +37,7 @@ impl ObjectInfo {
 pub struct Field {
     /// The name on the wire.
     pub name: &'static str,
-    /// What it holds.
+    /// The kind of its values.
     pub kind: Kind,
     /// Whether null is a value of it.
     pub nullable: bool,
@@ -45,7 +45,7 @@ pub struct Field {
     pub default: Option<&'static str>,
     /// The minor version that brought the field, if it says so.
     pub since: Option<ObjectVersion>,
-    /// Where `populate` takes it from; `None` for an extra field.
+    /// The source that `populate` takes it from; `None` for an extra field.
     pub source: Option<Source>,
 }
 
@@ -58,7 +58,7 @@ pub struct Source {
     pub field: &'static str,
 }
 
-/// What a field holds: the class of its type in oslo.versionedobjects.
+/// The kind of a field's values: the class of its type in oslo.versionedobjects.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Kind {
     /// `String`, `Integer`, `DateTime`, ...; an enum's own name.

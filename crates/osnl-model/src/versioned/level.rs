@@ -3,7 +3,7 @@
 use super::VersionedEnum;
 use crate::Priority;
 
-/// How severe a notification is; ironic's `NotificationLevel`, in ascending order.
+/// The severity of a notification; ironic's `NotificationLevel`, in ascending order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, osnl_derive::VersionedEnum)]
 #[versioned(name = "NotificationLevel")]
 pub enum Level {
@@ -19,7 +19,7 @@ pub enum Level {
     Critical,
 }
 
-/// What a notification has as its level.
+/// The level of a notification.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is no level of a notification",
     note = "a notification's `level` is osnl_model::versioned::Level; with nova's name `priority` it is \
@@ -49,13 +49,13 @@ impl Severity for Level {
     }
 }
 
-/// What is sent: ironic's option `notification_level`, or nova's `notification_format`.
+/// The notifications that are sent: ironic's option `notification_level`, or nova's `notification_format`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum Threshold {
     /// Nothing: `notification_level` is not set.
     #[default]
     Never,
-    /// What is at least this severe.
+    /// Notifications of at least this severity.
     AtLeast(Level),
     /// Everything.
     Always,

@@ -5,7 +5,7 @@ use serde_json::value::to_raw_value;
 use super::{FieldType as _, Outlet, Payload, Severity, VersionedObject};
 use crate::{Context, Emission};
 
-/// What a notification has as its event type.
+/// The event type of a notification.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is no event type of a notification",
     note = "take osnl_model::versioned::ironic::EventType, osnl_model::versioned::nova::EventType or String, or \
@@ -16,7 +16,7 @@ pub trait EventTypeText {
     fn event_type(&self) -> String;
 }
 
-/// What a notification has as its publisher.
+/// The publisher of a notification.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is no publisher of a notification",
     note = "take osnl_model::versioned::ironic::NotificationPublisher (service.host), \
@@ -51,13 +51,13 @@ impl PublisherText for String {
 pub trait VersionedNotification: VersionedObject {
     /// The class of the payload.
     type Payload: VersionedObject;
-    /// What it has as its level.
+    /// The type of its level.
     type Level: Severity;
 
-    /// What happened to what.
+    /// The payload.
     fn payload(&self) -> &Self::Payload;
 
-    /// How severe it is.
+    /// The severity.
     fn level(&self) -> Self::Level;
 
     /// The body's `event_type`.

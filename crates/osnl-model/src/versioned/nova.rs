@@ -1,4 +1,5 @@
-//! What nova's notifications share: event types with phases, publishers `source:host`, priorities, the format.
+//! The common parts of nova's notifications: event types with phases, publishers `source:host`, priorities, the
+//! format.
 //!
 //! Payload classes of nova are not here: nova emits them, in Python. A service that speaks nova's form derives its
 //! own (`namespace = "nova"`, `schema_in_fingerprint`) and takes these as `event_type`, `publisher` and `priority`.
@@ -10,7 +11,7 @@ use osnl_derive::{VersionedEnum, VersionedObject};
 use super::{EventTypeText, Level, PublisherText, Severity, Threshold, VersionedEnum as _};
 use crate::Priority;
 
-/// Where an action stands.
+/// The phase of an action.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, VersionedEnum)]
 pub enum NotificationPhase {
     /// `start`
@@ -99,7 +100,7 @@ pub enum NotificationSource {
     Metadata,
 }
 
-/// What happened: `<object>.<action>[.<phase>]`.
+/// The event type: `<object>.<action>[.<phase>]`.
 #[derive(Clone, PartialEq, VersionedObject)]
 #[versioned(namespace = "nova", version = "1.22")]
 pub struct EventType {
@@ -107,7 +108,7 @@ pub struct EventType {
     pub object: String,
     /// The action: one of nova's own list, which grows with minor versions.
     pub action: NotificationAction,
-    /// Where the action stands, if it takes a while.
+    /// The phase of the action, if it takes a while.
     pub phase: Option<NotificationPhase>,
 }
 
@@ -121,7 +122,7 @@ impl EventTypeText for EventType {
     }
 }
 
-/// Who says so: `<source>:<host>`.
+/// The publisher: `<source>:<host>`.
 #[derive(Clone, PartialEq, VersionedObject)]
 #[versioned(namespace = "nova", version = "2.2")]
 pub struct NotificationPublisher {
@@ -165,7 +166,7 @@ impl fmt::Display for NotificationFormat {
     }
 }
 
-/// What is done to an object.
+/// The action on an object.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, VersionedEnum)]
 pub enum NotificationAction {
     /// `update`

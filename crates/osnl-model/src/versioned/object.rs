@@ -15,7 +15,7 @@ use crate::redact::mask_secrets;
     note = "payloads are structs with #[derive(VersionedObject)]"
 )]
 pub trait VersionedObject: FieldType + Clone {
-    /// What the class declares.
+    /// The declaration of the class.
     const INFO: &'static ObjectInfo;
 
     /// Writes the fields that are set, in their order.

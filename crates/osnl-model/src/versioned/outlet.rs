@@ -1,11 +1,11 @@
-//! Where a service's notifications leave it: an emitter behind a threshold.
+//! The outlet of a service's notifications: an emitter behind a threshold.
 
 use std::fmt;
 use std::sync::Arc;
 
 use super::{Emitter, Severity, Threshold};
 
-/// Where a service's notifications leave it. Made once, cloned cheaply.
+/// The outlet of a service's notifications. Made once, cloned cheaply.
 #[derive(Clone)]
 pub struct Outlet {
     emitter: Option<Arc<dyn Emitter>>,

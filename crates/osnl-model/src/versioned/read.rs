@@ -56,7 +56,7 @@ pub enum NotReadable {
     Incomplete {
         /// The key.
         key: String,
-        /// What it holds.
+        /// The kind that is declared.
         expected: &'static str,
     },
     /// Another class.

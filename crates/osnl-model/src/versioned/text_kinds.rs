@@ -130,7 +130,7 @@ impl IpNetwork {
         self.address
     }
 
-    /// How many bits the network has.
+    /// The number of bits of the network.
     pub const fn prefix(&self) -> u8 {
         self.prefix
     }

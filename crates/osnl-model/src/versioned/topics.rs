@@ -1,4 +1,4 @@
-//! Where versioned notifications go: exchange and topics.
+//! The exchange and the topics of versioned notifications.
 
 use crate::{Priority, Target};
 

@@ -1,4 +1,4 @@
-//! What oslo.messaging's Notifier has sent (`fixtures/wire`), read and written again.
+//! The messages of oslo.messaging's Notifier (`fixtures/wire`), read and written again.
 
 #![expect(clippy::unwrap_used, reason = "a test may panic anywhere")]
 

@@ -80,7 +80,7 @@ fn notifications() -> &'static [Value] {
     })
 }
 
-/// What stands in the place of any value, or of a whole object.
+/// A value in the place of any value, or of a whole object.
 fn foreign() -> impl Strategy<Value = Value> {
     prop::sample::select(vec![
         json!(null),
@@ -132,7 +132,7 @@ enum Mutation {
     Cut(Index),
 }
 
-/// What JSON, Python's JSON, envelopes and compressed data stumble over.
+/// The pieces that JSON, Python's JSON, envelopes and compressed data stumble over.
 const PIECES: &[&[u8]] = &[
     b"\"",
     b"\\",
@@ -203,7 +203,7 @@ fn mutated(mut bytes: Vec<u8>, mutations: &[Mutation]) -> Vec<u8> {
     bytes
 }
 
-/// What secrets stand in and beside: names, signs, quotes of each kind, brackets, tokens.
+/// The pieces of texts with secrets: names, signs, quotes of each kind, brackets, tokens.
 fn text_pieces() -> impl Strategy<Value = String> {
     let pieces = [
         "password",

@@ -6,7 +6,7 @@ use proptest::option;
 use proptest::prelude::*;
 use serde_json::Value;
 
-/// How oslo would write it, or how another program might.
+/// The framing of oslo, or of another program.
 #[derive(Clone, Debug)]
 enum Framing {
     Bare,

@@ -108,7 +108,7 @@ fn recorded_messages_are_about_what_they_were_read_to_be() {
     }
 }
 
-/// What a view says, by name; nothing where it does not say.
+/// Returns the fields of a view, by name; nothing where it has none.
 fn said(resource: &Resource<'_>) -> BTreeMap<String, Value> {
     let view = serde_json::to_value(resource).unwrap();
     let fields = view.as_object().unwrap().clone();

@@ -11,9 +11,9 @@ use osnl_model::{
 };
 use serde_json::{Map, Value};
 
-/// What is to become of a message for which the real listener made no callback.
+/// The treatment of a message for which the real listener made no callback.
 #[derive(Debug)]
-enum Expected {
+enum Expectation {
     /// It is read all the same, and has this priority.
     Read(Option<Priority>),
     /// It is refused with this message.
@@ -21,8 +21,8 @@ enum Expected {
 }
 
 /// The messages without callback, by case number.
-fn without_callback() -> BTreeMap<u32, Expected> {
-    use Expected::{Read, Refused};
+fn without_callback() -> BTreeMap<u32, Expectation> {
+    use Expectation::{Read, Refused};
     BTreeMap::from([
         (29, Read(None)),
         (32, Read(Some(Priority::parse("notice")))),
@@ -116,10 +116,10 @@ fn check_callback(case: &Value, callback: &Value) -> Result<(), String> {
     Ok(())
 }
 
-fn check_expected(case: &Value, expected: &Expected) -> Result<(), String> {
+fn check_expected(case: &Value, expected: &Expectation) -> Result<(), String> {
     match (read(case), expected) {
-        (Ok(read), Expected::Read(priority)) if read.priority == *priority => Ok(()),
-        (Err(error), Expected::Refused(message)) if error.to_string() == *message => Ok(()),
+        (Ok(read), Expectation::Read(priority)) if read.priority == *priority => Ok(()),
+        (Err(error), Expectation::Refused(message)) if error.to_string() == *message => Ok(()),
         (read, expected) => Err(format!("read as {read:?}, expected {expected:?}")),
     }
 }

@@ -90,7 +90,7 @@ fn the_first_file_counts_and_secrets_are_laid_over_it() {
     assert!(Clouds::find(&variables).unwrap().cloud("named", &[]).is_ok());
 }
 
-/// What is written by hand, by Kolla, by DevStack and by vendors.
+/// The files that people, Kolla, DevStack and vendors write.
 #[test]
 fn every_usual_form_means_what_openstacksdk_means() {
     let text = "

@@ -1,4 +1,4 @@
-//! What is written, against the recorded logins.
+//! Written options against the recorded logins.
 
 use serde_json::{Value, json};
 

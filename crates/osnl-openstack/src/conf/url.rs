@@ -1,4 +1,4 @@
-//! Where Keystone v3 is, for who has written where Keystone is.
+//! Finds the URL of Keystone v3 from any URL of Keystone.
 
 use osnl_http::Url;
 

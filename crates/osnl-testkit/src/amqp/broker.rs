@@ -7,18 +7,18 @@ use amq_protocol::protocol::basic::AMQPProperties;
 use amq_protocol::protocol::{AMQPClass, basic, connection, queue};
 use amq_protocol::types::{AMQPValue, FieldTable};
 
-use super::scripted::{Link, Scripted};
+use super::scripted::{Link, ScriptedServer};
 
-/// What RabbitMQ 3.8.15 and later say when a delivery stays unacknowledged for too long.
+/// The words of RabbitMQ 3.8.15 and later when a delivery stays unacknowledged for too long.
 const CONSUMER_TIMEOUT: &str = "PRECONDITION_FAILED - delivery acknowledgement on channel 1 timed out. Timeout value \
      used: 1800000 ms. This timeout value can be configured, see consumers doc guide to learn more";
-/// What RabbitMQ 4.3 and later say, by default, to a queue that is neither durable nor exclusive.
+/// The default answer of RabbitMQ 4.3 and later to a queue that is neither durable nor exclusive.
 const TRANSIENT_REFUSED: &str = "INTERNAL_ERROR - Feature `transient_nonexcl_queues` is deprecated. By default, this \
      feature is not permitted anymore.";
 const DECLARE_QUEUE: (u16, u16) = (50, 10);
 const CONSUME: (u16, u16) = (60, 20);
 
-/// What the broker does that RabbitMQ 3.10 does not.
+/// The ways in which the broker differs from RabbitMQ 3.10.
 #[derive(Debug, Clone, Default)]
 pub struct Habits {
     /// 541 to a queue that is neither durable nor exclusive, over which the connection is closed.
@@ -26,7 +26,7 @@ pub struct Habits {
     /// A quorum queue with this limit (20 since RabbitMQ 4.0): a message that comes back more often than that is
     /// dropped. Deliveries carry `x-delivery-count`.
     pub delivery_limit: Option<u32>,
-    /// The queue is there with other arguments: 406 with this text to whoever declares it with his own.
+    /// The queue is there with other arguments: 406 with this text to any client that declares it with its own.
     pub inequivalent: Option<String>,
     /// Each body is delivered as so many times its first octet, which are never in memory at once; 0: as it is.
     pub repeats_bodies: usize,
@@ -35,7 +35,7 @@ pub struct Habits {
 /// A broker with one queue, into which everything goes that is published by [`ScriptedBroker::publish`].
 #[derive(Debug)]
 pub struct ScriptedBroker {
-    server: Scripted,
+    server: ScriptedServer,
     shared: Arc<Mutex<State>>,
 }
 
@@ -75,7 +75,7 @@ impl ScriptedBroker {
         let declared = habits.inequivalent.is_some();
         let shared = Arc::new(Mutex::new(State { habits, declared, ..State::default() }));
         let (script, ended) = (shared.clone(), shared.clone());
-        let server = Scripted::start(
+        let server = ScriptedServer::start(
             move |link, channel, method| script.lock().unwrap().answer(link, channel, method),
             move |link| ended.lock().unwrap().end(link.number()),
         );
@@ -88,7 +88,7 @@ impl ScriptedBroker {
         self.server.url()
     }
 
-    /// As [`Scripted::asked`].
+    /// As [`ScriptedServer::asked`].
     #[must_use]
     pub fn asked(&self) -> Vec<AMQPClass> {
         self.server.asked()
@@ -130,7 +130,7 @@ impl ScriptedBroker {
         self.shared.lock().unwrap().dropped
     }
 
-    /// How often somebody began to consume.
+    /// Returns the number of `basic.consume` calls.
     #[must_use]
     pub fn consumed(&self) -> usize {
         self.shared.lock().unwrap().connections
@@ -239,7 +239,7 @@ impl State {
         }
     }
 
-    /// What the connection had not settled goes back, in its order.
+    /// Requeues the unsettled messages of a connection, in their order.
     fn end(&mut self, number: u64) {
         let Some(consumer) = self.consumers.remove(&number) else { return };
         for message in consumer.unsettled.into_values().rev() {

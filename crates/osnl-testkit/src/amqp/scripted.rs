@@ -12,13 +12,13 @@ use amq_protocol::protocol::{AMQPClass, basic, channel as ch, connection as conn
 const FRAME_MAX: u32 = 131_072;
 const BASIC: u16 = 60;
 
-/// What answers a method on a channel: through the link, or not at all. `false` asks for the usual answer.
+/// Answers a method on a channel: through the link, or not at all. `false` asks for the usual answer.
 trait Script: Fn(&Link, u16, &AMQPClass) -> bool + Send + Sync {}
 impl<F: Fn(&Link, u16, &AMQPClass) -> bool + Send + Sync> Script for F {}
 
 /// A server on a free port of 127.0.0.1 until the process ends; one thread a connection.
 #[derive(Debug)]
-pub struct Scripted {
+pub struct ScriptedServer {
     port: u16,
     asked: Mutex<Receiver<AMQPClass>>,
 }
@@ -30,7 +30,7 @@ pub struct Link {
     stream: Arc<Mutex<TcpStream>>,
 }
 
-impl Scripted {
+impl ScriptedServer {
     /// Answers as `script` says; `ended` is told which connections have ended.
     ///
     /// # Panics
@@ -66,7 +66,8 @@ impl Scripted {
         format!("rabbit://u:p@127.0.0.1:{}/", self.port)
     }
 
-    /// What clients asked for since the last call, beside the opening and closing of connections and channels.
+    /// Returns the methods of clients since the last call, without the opening and closing of connections and
+    /// channels.
     #[must_use]
     pub fn asked(&self) -> Vec<AMQPClass> {
         self.asked.lock().unwrap().try_iter().collect()
@@ -249,7 +250,7 @@ fn serve(link: &Link, mut stream: TcpStream, script: &dyn Script, asked: &Sender
     }
 }
 
-/// What any broker answers when there is nothing to object to. Queues are there and empty.
+/// Returns the answer of any broker without objections. Queues are there and empty.
 fn usual(method: &AMQPClass) -> Option<AMQPClass> {
     Some(match method {
         AMQPClass::Connection(conn::AMQPMethod::StartOk(_)) => {

@@ -22,12 +22,12 @@ pub struct Cluster {
 #[derive(Debug)]
 struct Member {
     node: Node,
-    running: Mutex<Option<Running>>,
+    running: Mutex<Option<NodeProcess>>,
 }
 
 /// The guard is called off last.
 #[derive(Debug)]
-struct Running {
+struct NodeProcess {
     server: Group,
     _guard: Guard,
 }
@@ -38,7 +38,7 @@ impl Member {
         let server = spawn_server(&self.node);
         let guard = Guard::over(&[server.id()], None);
         let server = await_server(&self.node, server).unwrap_or_else(|failure| panic!("{failure}"));
-        *self.running.lock().unwrap() = Some(Running { server, _guard: guard });
+        *self.running.lock().unwrap() = Some(NodeProcess { server, _guard: guard });
     }
 
     fn eval(&self, expression: &str) -> String {

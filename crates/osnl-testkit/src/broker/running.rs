@@ -114,7 +114,7 @@ impl Broker {
     }
 
     /// Raises or ends the memory alarm by the high watermark, as a fraction of the machine's memory. While it lasts
-    /// whoever publishes is blocked; a node starts with 0.4.
+    /// publishers are blocked; a node starts with 0.4.
     ///
     /// # Panics
     /// When the node does not answer.

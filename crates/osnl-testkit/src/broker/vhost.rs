@@ -36,7 +36,7 @@ pub struct Queue {
     pub consumers: u64,
 }
 
-/// An exchange that somebody declared.
+/// A declared exchange.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Exchange {
     /// Its name.
@@ -51,7 +51,7 @@ pub struct Exchange {
     pub arguments: Value,
 }
 
-/// A binding of a queue to an exchange that somebody declared.
+/// A declared binding of a queue to an exchange.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Binding {
     /// The exchange.
@@ -201,7 +201,7 @@ impl Vhost {
         bindings
     }
 
-    /// How many connections are open to this virtual host.
+    /// Returns the number of open connections to this virtual host.
     #[must_use]
     #[track_caller]
     pub fn connections(&self) -> u64 {
@@ -224,7 +224,7 @@ impl Vhost {
         names
     }
 
-    /// What the broker says it is before anybody logs in: product, version, and the name of its cluster.
+    /// Returns the properties that the broker shows before any login: product, version, and the name of its cluster.
     #[must_use]
     pub fn greeting(&self) -> [String; 3] {
         let said = self.ask(
@@ -261,8 +261,8 @@ impl Vhost {
         );
     }
 
-    /// Makes this password the user's, who is made if need be and may do everything in this virtual host. Users are
-    /// the node's: choose a name that no other test uses, such as one with [`Vhost::name`].
+    /// Makes this password the user's, creates the user if need be and lets it do everything in this virtual host.
+    /// Users are the node's: choose a name that no other test uses, such as one with [`Vhost::name`].
     #[track_caller]
     pub fn set_password(&self, user: &str, password: &str) {
         let (user, password) = (binary(user), binary(password));

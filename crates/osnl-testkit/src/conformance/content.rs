@@ -25,7 +25,7 @@ pub async fn a_body_of_4_mb_arrives_whole<R: Rig>(mut rig: R) {
     assert_eq!((&taken[0].body[..], &taken[2].body[..]), (&b"before"[..], &b"after"[..]));
 }
 
-/// Whatever a publisher writes: no text, no properties, unusual ones.
+/// Any bytes of a publisher arrive: no text, no properties, unusual ones.
 pub async fn bytes_and_properties_arrive_as_they_were_sent<R: Rig>(mut rig: R) {
     let mut session = Session::open(&rig, POOL).await;
     let all: Vec<u8> = (0..=255).collect();

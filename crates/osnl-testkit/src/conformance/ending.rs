@@ -1,4 +1,4 @@
-//! How a subscription ends without our doing, and what comes after.
+//! The end of a subscription without our doing, and the time after it.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::Rig;
 use super::session::{POOL, Session, depth_becomes, number, numbers, publish, within};
 
-/// Nobody has refused us: the next attempt may come at once.
+/// The broker has not refused access: the next attempt may come at once.
 pub async fn a_closed_connection_ends_the_consumer_recoverably<R: Rig>(mut rig: R) {
     let mut session = Session::open(&rig, POOL).await;
     publish(&mut rig, 0..1).await;
@@ -55,7 +55,7 @@ pub async fn a_deleted_queue_ends_the_consumer_recoverably<R: Rig>(mut rig: R) {
     assert_eq!(numbers(&next.take(1).await), [1]);
 }
 
-/// Also by who takes nothing, because his window is full or because he has no place for a message.
+/// Also with a consumer that takes nothing, because its window is full or because it has no place for a message.
 pub async fn the_end_is_noticed_while_nothing_is_taken<R: Rig>(mut rig: R) {
     let mut session = Session::open(&rig, POOL).await;
     publish(&mut rig, 0..20).await;

@@ -50,7 +50,7 @@ pub async fn what_is_finished_behind_a_parked_message_is_acknowledged<R: Rig>(mu
     depth_becomes(&rig, POOL, 0, 0);
 }
 
-/// How a listener drains: nothing new comes, what is open is finished.
+/// A listener that drains gets nothing new and finishes what is open.
 pub async fn a_quiet_consumer_is_sent_nothing_and_can_still_settle<R: Rig>(mut rig: R) {
     let mut session = Session::open(&rig, POOL).await;
     publish(&mut rig, 0..2).await;
@@ -65,7 +65,7 @@ pub async fn a_quiet_consumer_is_sent_nothing_and_can_still_settle<R: Rig>(mut r
     depth_becomes(&rig, POOL, 3, 0);
 }
 
-/// What the stall watchdog asks; the answer takes nothing and alters nothing.
+/// The question of the stall watchdog; the answer takes nothing and alters nothing.
 pub async fn what_waits_in_the_queue_is_known_without_taking_it<R: Rig>(mut rig: R) {
     let mut session = Session::open(&rig, POOL).await;
     publish(&mut rig, 0..13).await;

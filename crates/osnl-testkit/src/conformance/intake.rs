@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::Rig;
 use super::session::{POOL, PREFETCH, Session, depth_becomes, numbers, publish};
 
-/// The first to come makes the queue and says so; closing leaves it there for the next, who takes over in place.
+/// The first to come makes the queue and reports it; closing leaves it there for the next, which takes over in place.
 pub async fn a_subscription_opens_says_what_it_made_and_closes<R: Rig>(mut rig: R) {
     let session = Session::open(&rig, POOL).await;
     let found = session.consumer.subscription();
@@ -56,7 +56,7 @@ pub async fn messages_come_in_the_order_of_their_publication<R: Rig>(mut rig: R)
     assert_eq!(seen, (0..100).collect::<Vec<_>>());
 }
 
-/// What does not fit stays for the next poll.
+/// Messages that do not fit stay for the next poll.
 pub async fn a_poll_brings_what_is_ready_and_no_more_than_its_room<R: Rig>(mut rig: R) {
     let mut session = Session::open(&rig, POOL).await;
     publish(&mut rig, 0..u32::from(PREFETCH)).await;

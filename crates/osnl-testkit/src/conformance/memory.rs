@@ -1,4 +1,4 @@
-//! What a full window of large messages costs in memory, measured in a process that does nothing else.
+//! The memory of a full window of large messages, measured in a process that does nothing else.
 
 use std::process::{Command, Stdio};
 

@@ -1,4 +1,4 @@
-//! What is settled is gone, what is not comes again, and a dead connection settles nothing.
+//! A settled message is gone, another one comes again, and a dead connection settles nothing.
 
 use super::Rig;
 use super::session::{POOL, Session, depth_becomes, number, numbers, publish};
@@ -36,7 +36,7 @@ pub async fn what_is_unsettled_at_the_close_comes_again_in_order_and_marked<R: R
     assert_eq!(taken.iter().map(|m| m.redelivered).collect::<Vec<_>>(), [true, true, true, false]);
 }
 
-/// It comes to whoever consumes the queue: here, to us again.
+/// It goes to the consumers of the queue: here, to us again.
 pub async fn what_is_given_back_comes_again_marked<R: Rig>(mut rig: R) {
     let mut session = Session::open(&rig, POOL).await;
     publish(&mut rig, 0..1).await;

@@ -68,7 +68,7 @@ pub async fn unknown_priorities_and_odd_routing_keys_arrive_as_they_are<R: Rig>(
     assert_eq!(seen, keys);
 }
 
-/// What a service owns is its to make. Until then listening fails, as often as one likes, and leaves nothing.
+/// The service alone makes its exchange. Until then listening fails, as often as one likes, and leaves nothing.
 pub async fn a_missing_exchange_is_waited_for_when_it_is_not_ours_to_make<R: Rig>(mut rig: R) {
     let (transport, passive) = (rig.transport(), options(POOL, PREFETCH, Declare::Passive));
     for _ in 0..2 {

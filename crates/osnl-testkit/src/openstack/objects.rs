@@ -1,4 +1,4 @@
-//! What is there, where, and how each service says that something is not.
+//! The objects of each service, their paths, and its answer about a missing one.
 
 use serde_json::{Value, json};
 
@@ -27,7 +27,7 @@ pub(super) fn id(kind: &str) -> &'static str {
     }
 }
 
-/// Where a service is on the port; Keystone is at the root.
+/// Returns the path of a service on the port; Keystone is at the root.
 pub(super) fn service_path(kind: &str) -> &'static str {
     match kind {
         "identity" => "/v3",
@@ -46,8 +46,24 @@ pub(super) fn all() -> Vec<(String, Value)> {
         let exchanges = keystone["exchanges"].as_array().unwrap();
         exchanges.iter().find(|exchange| exchange["label"] == label).unwrap()["response"].clone()
     };
+    vec![
+        (format!("/compute/v2.1/servers/{SERVER}"), server()),
+        ("/compute/v2.1/flavors/1".to_owned(), flavor()),
+        (format!("/network/v2.0/ports/{PORT}"), port()),
+        (format!("/network/v2.0/floatingips/{FLOATING_IP}"), floating_ip()),
+        (
+            format!("/image/v2/images/{IMAGE}"),
+            fixture::json("openstack/glance-image.json")["image_show"].clone(),
+        ),
+        (format!("/v3/projects/{PROJECT}"), recorded("project_show")),
+        (format!("/v3/users/{USER}"), recorded("user_show_self")),
+        (format!("/baremetal/v1/nodes/{NODE}"), node()),
+    ]
+}
+
+fn server() -> Value {
     let link = |path: &str, id: &str| json!({"id": id, "links": [{"rel": "bookmark", "href": format!("http://127.0.0.1:8774/{path}/{id}")}]});
-    let server = json!({"server": {
+    json!({"server": {
         "id": SERVER,
         "name": "web 1",
         "status": "ACTIVE",
@@ -73,8 +89,11 @@ pub(super) fn all() -> Vec<(String, Value)> {
         "key_name": null,
         "progress": 0,
         "security_groups": [{"name": "default"}]
-    }});
-    let port = json!({"port": {
+    }})
+}
+
+fn port() -> Value {
+    json!({"port": {
         "id": PORT,
         "name": "",
         "status": "ACTIVE",
@@ -88,8 +107,11 @@ pub(super) fn all() -> Vec<(String, Value)> {
         "fixed_ips": [{"ip_address": "10.0.0.5", "subnet_id": "a0304c3a-4f08-4c43-88af-d796509c97d2"}],
         "security_groups": [],
         "binding:vnic_type": "normal"
-    }});
-    let floating_ip = json!({"floatingip": {
+    }})
+}
+
+fn floating_ip() -> Value {
+    json!({"floatingip": {
         "id": FLOATING_IP,
         "floating_ip_address": "172.24.4.228",
         "fixed_ip_address": "10.0.0.5",
@@ -104,8 +126,11 @@ pub(super) fn all() -> Vec<(String, Value)> {
             "name": "", "network_id": "a87cc70a-3e15-4acf-8205-9b711a3531b7", "mac_address": "fa:16:3e:4c:2c:30",
             "admin_state_up": true, "status": "ACTIVE", "device_id": SERVER, "device_owner": "compute:nova"
         }
-    }});
-    let flavor = json!({"flavor": {
+    }})
+}
+
+fn flavor() -> Value {
+    json!({"flavor": {
         "id": "1",
         "name": "m1.tiny",
         "ram": 512,
@@ -116,8 +141,11 @@ pub(super) fn all() -> Vec<(String, Value)> {
         "OS-FLV-DISABLED:disabled": false,
         "OS-FLV-EXT-DATA:ephemeral": 5,
         "os-flavor-access:is_public": true
-    }});
-    let node = json!({
+    }})
+}
+
+fn node() -> Value {
+    json!({
         "uuid": NODE,
         "name": "rack1-07",
         "owner": PROJECT,
@@ -128,20 +156,7 @@ pub(super) fn all() -> Vec<(String, Value)> {
         "provision_state": "active",
         "properties": {"cpus": "8", "memory_mb": "65536"},
         "resource_class": "baremetal"
-    });
-    vec![
-        (format!("/compute/v2.1/servers/{SERVER}"), server),
-        ("/compute/v2.1/flavors/1".to_owned(), flavor),
-        (format!("/network/v2.0/ports/{PORT}"), port),
-        (format!("/network/v2.0/floatingips/{FLOATING_IP}"), floating_ip),
-        (
-            format!("/image/v2/images/{IMAGE}"),
-            fixture::json("openstack/glance-image.json")["image_show"].clone(),
-        ),
-        (format!("/v3/projects/{PROJECT}"), recorded("project_show")),
-        (format!("/v3/users/{USER}"), recorded("user_show_self")),
-        (format!("/baremetal/v1/nodes/{NODE}"), node),
-    ]
+    })
 }
 
 /// 404 as the service says it.

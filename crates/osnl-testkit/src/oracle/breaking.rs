@@ -4,22 +4,22 @@ use std::time::{Duration, Instant};
 
 use super::pause_until;
 use super::program::Daemon;
-use super::publisher::Confirmed;
+use super::publisher::Confirmations;
 use super::report::Break;
 use super::target::{SHARE, Target};
 use crate::{Broker, Reply};
 
-pub(super) struct Breaking<'a> {
+pub(super) struct Saboteur<'a> {
     /// When everything is whole again.
     pub(super) end: Instant,
     pub(super) seed: u64,
-    pub(super) confirmed: &'a Confirmed,
+    pub(super) confirmed: &'a Confirmations,
     pub(super) target: &'a Target,
     /// Some keys are refused for longer, so that there are dead letters.
     pub(super) refuses_some: bool,
 }
 
-impl Breaking<'_> {
+impl Saboteur<'_> {
     /// `kill -9`, and started again at once or a little later. The `at`th of those that run.
     pub(super) fn daemon(&self, at: usize, daemon: &Daemon) -> Vec<Break> {
         let mut chance = fastrand::Rng::with_seed(self.seed.wrapping_add(at as u64 * 1000));

@@ -15,7 +15,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use serde_json::Value;
 
-use super::target::Asked;
+use super::target::TargetRequest;
 
 /// Numbers of states in the journal.
 const DEAD: i64 = 3;
@@ -52,12 +52,12 @@ impl Row {
     }
 }
 
-/// What was seen.
+/// The observations of a run.
 #[derive(Debug, Default)]
 pub(super) struct Evidence {
     pub(super) confirmed: BTreeSet<u64>,
-    pub(super) requests: Vec<Asked>,
-    /// Of each daemon; `None` of a program without one.
+    pub(super) requests: Vec<TargetRequest>,
+    /// The rows of each daemon; `None` of a program without a journal.
     pub(super) journals: Option<Vec<Vec<Row>>>,
     /// Deliveries of daemons that were dead and tried again.
     pub(super) retried: BTreeSet<(usize, i64)>,
@@ -73,7 +73,7 @@ pub(super) struct Verdict {
     pub(super) unexplained: Vec<u64>,
     /// Effects of events that had had theirs.
     pub(super) duplicates: usize,
-    /// Confirmed events that ended without effect, with a record.
+    /// Confirmations events that ended without effect, with a record.
     pub(super) dead: usize,
 }
 
@@ -124,8 +124,8 @@ impl Verdict {
     }
 }
 
-/// How many effects a daemon had of an event.
-fn effects(requests: &[Asked]) -> BTreeMap<(usize, u64), usize> {
+/// Returns the number of a daemon's effects of each event.
+fn effects(requests: &[TargetRequest]) -> BTreeMap<(usize, u64), usize> {
     let mut effects = BTreeMap::new();
     for asked in requests.iter().filter(|asked| asked.effect && asked.event != u64::MAX) {
         *effects.entry((asked.daemon, asked.event)).or_default() += 1;
@@ -181,11 +181,11 @@ mod tests {
     use super::*;
 
     /// `1` is an effect of event 1 about key 0; `1x` one that failed, `1b` one of the second daemon's, `1k3` about key 3.
-    fn requests(text: &str) -> Vec<Asked> {
+    fn requests(text: &str) -> Vec<TargetRequest> {
         let asked = |word: &str| {
             let digits: String = word.chars().take_while(char::is_ascii_digit).collect();
             let (_, key) = word.split_once('k').unwrap_or(("", "0"));
-            Asked {
+            TargetRequest {
                 event: digits.parse().unwrap(),
                 key: key.parse().unwrap(),
                 daemon: usize::from(word.contains('b')),

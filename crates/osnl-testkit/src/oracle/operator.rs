@@ -1,4 +1,4 @@
-//! What an operator does meanwhile: reloads, pauses, commands on dead letters and held deliveries, another queue.
+//! The work of an operator meanwhile: reloads, pauses, commands on dead letters and held deliveries, another queue.
 //!
 //! A command meets a daemon that runs, one that is being killed, or the file of one that is down: whatever it says, the
 //! promise holds. Only what would be a mistake of the operator's own is avoided: a queue is renamed while the daemon
@@ -7,21 +7,21 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
-use super::breaking::{Breaking, millis};
-use super::program::{Daemon, Said};
+use super::breaking::{Saboteur, millis};
+use super::program::{CommandResult, Daemon};
 use super::{SOON, pause_until};
 use crate::wait::reached;
 
-/// What was done, and how often it was accepted and refused.
+/// The operations, with the counts of accepted and refused ones.
 #[derive(Debug, Default)]
-pub(super) struct Done {
+pub(super) struct Operations {
     pub(super) count: BTreeMap<&'static str, (u64, u64)>,
     /// Deliveries, each of a daemon, that were dead and tried again: they come after what was done since.
     pub(super) retried: BTreeSet<(usize, i64)>,
 }
 
-impl Done {
-    fn note(&mut self, what: &'static str, said: &Said) -> bool {
+impl Operations {
+    fn note(&mut self, what: &'static str, said: &CommandResult) -> bool {
         let (accepted, refused) = self.count.entry(what).or_default();
         let is_accepted = said.status == Some(0);
         *(if is_accepted { accepted } else { refused }) += 1;
@@ -29,11 +29,11 @@ impl Done {
     }
 }
 
-impl Breaking<'_> {
+impl Saboteur<'_> {
     /// One thing after the other, until the end.
-    pub(super) fn operate(&self, daemons: &[Daemon]) -> Done {
+    pub(super) fn operate(&self, daemons: &[Daemon]) -> Operations {
         let mut chance = fastrand::Rng::with_seed(self.seed.wrapping_add(3));
-        let mut done = Done::default();
+        let mut done = Operations::default();
         let mut renamed = Instant::now();
         while self.next(millis(&mut chance, 100, 1_500)) {
             let at = chance.usize(..daemons.len());
@@ -75,7 +75,7 @@ impl Breaking<'_> {
 }
 
 /// Nothing is held, paused or guarded any more, and nothing becomes a dead letter.
-pub(super) fn make_whole(daemons: &[Daemon], done: &mut Done) {
+pub(super) fn make_whole(daemons: &[Daemon], done: &mut Operations) {
     for daemon in daemons {
         daemon.configure(daemon.settings().plain());
         reached(SOON, &mut || done.note("reload", &daemon.ask(&["reload"])));
@@ -84,17 +84,17 @@ pub(super) fn make_whole(daemons: &[Daemon], done: &mut Done) {
     }
 }
 
-fn pause(daemon: &Daemon, done: &mut Done) {
+fn pause(daemon: &Daemon, done: &mut Operations) {
     done.note("pause", &daemon.ask(&["deliveries", "pause", "roles"]));
 }
 
-fn resume(daemon: &Daemon, done: &mut Done) {
+fn resume(daemon: &Daemon, done: &mut Operations) {
     reached(SOON, &mut || done.note("resume", &daemon.ask(&["deliveries", "resume", "roles"])));
 }
 
 /// Every daemon goes on with another queue, one after the other. None is killed before it has said yes; after that the
 /// kill may come at any moment.
-fn rename(daemons: &[Daemon], done: &mut Done) {
+fn rename(daemons: &[Daemon], done: &mut Operations) {
     for daemon in daemons {
         let _spared = daemon.spare();
         daemon.supervise();
@@ -110,7 +110,7 @@ fn rename(daemons: &[Daemon], done: &mut Done) {
     }
 }
 
-fn retry(at: usize, daemon: &Daemon, chance: &mut fastrand::Rng, done: &mut Done) {
+fn retry(at: usize, daemon: &Daemon, chance: &mut fastrand::Rng, done: &mut Operations) {
     let dead = daemon.ask_json(&["deliveries", "list", "--state", "dead", "--limit", "100"]);
     let ids: Vec<String> = dead
         .iter()
@@ -127,7 +127,13 @@ fn retry(at: usize, daemon: &Daemon, chance: &mut fastrand::Rng, done: &mut Done
     done.note("retry", &daemon.ask(&words));
 }
 
-fn discard(states: &str, what: &'static str, daemon: &Daemon, chance: &mut fastrand::Rng, done: &mut Done) {
+fn discard(
+    states: &str,
+    what: &'static str,
+    daemon: &Daemon,
+    chance: &mut fastrand::Rng,
+    done: &mut Operations,
+) {
     let resource = format!("00000000-0000-4000-8000-{:012x}", chance.u32(..50));
     let words = ["deliveries", "discard", "--yes", "--state", states, "--resource", &resource];
     done.note(what, &daemon.ask(&words));

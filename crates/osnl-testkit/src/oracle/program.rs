@@ -46,13 +46,13 @@ pub(super) struct Daemon {
     settings: Mutex<Settings>,
     /// Held by an operation that a kill must not meet.
     unkilled: Mutex<()>,
-    /// How it ended without being asked to.
+    /// Its ends that were not asked for.
     ended: Mutex<Vec<String>>,
 }
 
-/// What a command said.
+/// The result of a command.
 #[derive(Debug)]
-pub(super) struct Said {
+pub(super) struct CommandResult {
     pub(super) status: Option<i32>,
     pub(super) out: String,
 }
@@ -103,14 +103,14 @@ impl Daemon {
     }
 
     /// Runs a command of `osnl` against it, or against its file while it is down.
-    pub(super) fn ask(&self, words: &[&str]) -> Said {
+    pub(super) fn ask(&self, words: &[&str]) -> CommandResult {
         let Program::Osnl(path) = &self.program else { panic!("{:?} takes no commands", self.program) };
         let mut command = Command::new(path);
         command.env_clear().args(words).args(["-c", "a.conf"]);
         command.env("HOME", self.home.path()).current_dir(self.home.path()).stdin(Stdio::null());
         let output = command.output().unwrap();
         let text = |bytes| String::from_utf8_lossy(bytes).into_owned();
-        Said { status: output.status.code(), out: text(&output.stdout) + &text(&output.stderr) }
+        CommandResult { status: output.status.code(), out: text(&output.stdout) + &text(&output.stderr) }
     }
 
     /// As [`Daemon::ask`], for what prints JSON.
@@ -184,7 +184,7 @@ impl Daemon {
         }
     }
 
-    /// How it ended without being asked to.
+    /// Returns its ends that were not asked for.
     pub(super) fn ended(&self) -> Vec<String> {
         self.ended.lock().unwrap().clone()
     }
@@ -199,8 +199,8 @@ impl Daemon {
         fs::read_to_string(self.home.path().join("log")).unwrap_or_default()
     }
 
-    /// What the journal has, read by Python's SQLite: not by the program that is under test; and what is
-    /// wrong with the file itself, its counts included.
+    /// Returns the rows of the journal, read by Python's SQLite: not by the program that is under test; and the
+    /// problem with the file itself, its counts included.
     pub(super) fn journal(&self) -> (Vec<Row>, Option<String>) {
         let script = "import json, sqlite3, sys\n\
             database = sqlite3.connect(sys.stdin.read())\n\

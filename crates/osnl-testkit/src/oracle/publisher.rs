@@ -14,14 +14,14 @@ const SCRIPT: &str = include_str!("../../python/oracle_publisher.py");
 
 type Numbers = Vec<(u64, Instant)>;
 
-pub(super) struct Confirmed {
+pub(super) struct Confirmations {
     process: Mutex<Group>,
     numbers: Arc<Mutex<Numbers>>,
     reader: JoinHandle<()>,
     _guard: Guard,
 }
 
-impl Confirmed {
+impl Confirmations {
     pub(super) fn start(port: u16, vhost: &str, plan: &Plan) -> Self {
         let mut command = crate::peer::python_program("python");
         command.args(["-c", SCRIPT, &port.to_string(), vhost]);

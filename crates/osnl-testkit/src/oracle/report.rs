@@ -1,13 +1,13 @@
-//! What was seen, and what is wrong with it.
+//! The observations of a run, and the faults among them.
 
 use std::collections::BTreeMap;
 use std::fmt;
 use std::time::{Duration, Instant};
 
 use super::judge::{Evidence, Verdict};
-use super::target::Asked;
+use super::target::TargetRequest;
 
-/// Of each kind of fault so many are named.
+/// The number of faults that are named of each kind.
 const NAMED: usize = 10;
 /// Lines of the program's log that go with a fault.
 const LINES: usize = 60;
@@ -21,8 +21,8 @@ pub(super) struct Break {
     pub(super) confirmed: u64,
 }
 
-/// What was seen beside the evidence.
-pub(super) struct Seen {
+/// The observations beside the evidence.
+pub(super) struct Observations {
     pub(super) published: Duration,
     pub(super) drained: Duration,
     pub(super) faults: BTreeMap<String, u64>,
@@ -35,7 +35,7 @@ pub(super) struct Seen {
 /// From the end of a breakage to the effect of an event that was published after it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Recovery {
-    /// How often it was broken.
+    /// The number of times it was broken.
     pub times: usize,
     /// The middle of those after which an effect was seen.
     pub median: Duration,
@@ -43,14 +43,14 @@ pub struct Recovery {
     pub longest: Duration,
 }
 
-/// What a run has shown.
+/// The result of a run.
 #[derive(Clone, Debug)]
 pub struct Report {
-    /// Where everything random came from.
+    /// The source of everything random.
     pub seed: u64,
-    /// How long was published.
+    /// The time of publishing.
     pub published: Duration,
-    /// How long it took from then until every confirmed event had its effect.
+    /// The time from then until every confirmed event had its effect.
     pub drained: Duration,
     /// Events that the broker has confirmed.
     pub confirmed: usize,
@@ -58,11 +58,11 @@ pub struct Report {
     pub requests: usize,
     /// Effects of events that had had theirs.
     pub duplicates: usize,
-    /// What requests got instead of a success, and how many.
+    /// The answers to requests instead of a success, with their counts.
     pub faults: BTreeMap<String, u64>,
-    /// What was broken, how often, and how soon it worked again.
+    /// The kinds of breaking, how often each was used, and how soon the program worked again.
     pub recoveries: BTreeMap<&'static str, Recovery>,
-    /// Confirmed events without an effect.
+    /// Confirmations events without an effect.
     pub missing: Vec<u64>,
     /// Events whose first effect came after that of a later event of the same key.
     pub out_of_order: Vec<u64>,
@@ -72,18 +72,18 @@ pub struct Report {
     pub unseen: Vec<u64>,
     /// Events that ended without an effect and without a reason.
     pub unexplained: Vec<u64>,
-    /// Confirmed events that ended without effect, with a record: dead letters, and what was discarded.
+    /// Confirmations events that ended without effect, with a record: dead letters, and what was discarded.
     pub dead: usize,
-    /// What an operator has done, how often it was accepted and refused.
+    /// The operator's operations, with the counts of accepted and refused ones.
     pub operations: BTreeMap<&'static str, (u64, u64)>,
-    /// What else is wrong.
+    /// All other faults.
     pub wrong: Vec<String>,
     /// The end of what the program has said.
     log: String,
 }
 
 impl Report {
-    pub(super) fn of(seed: u64, evidence: &Evidence, mut seen: Seen) -> Self {
+    pub(super) fn of(seed: u64, evidence: &Evidence, mut seen: Observations) -> Self {
         let verdict = Verdict::of(evidence);
         let foreign = evidence.requests.iter().filter(|asked| asked.event == u64::MAX).count();
         if foreign > 0 {
@@ -127,7 +127,7 @@ impl Report {
         ]
     }
 
-    /// How often something was killed: daemon, broker, target.
+    /// Returns how often a daemon, the broker or the target was killed.
     #[must_use]
     pub fn kills(&self) -> usize {
         self.recoveries.iter().filter(|(what, _)| what.ends_with("killed")).map(|(_, one)| one.times).sum()
@@ -140,7 +140,7 @@ impl Report {
     }
 }
 
-fn recoveries(breaks: &[Break], requests: &[Asked]) -> BTreeMap<&'static str, Recovery> {
+fn recoveries(breaks: &[Break], requests: &[TargetRequest]) -> BTreeMap<&'static str, Recovery> {
     let mut took: BTreeMap<&'static str, (usize, Vec<Duration>)> = BTreeMap::new();
     for one in breaks {
         let (times, took) = took.entry(one.what).or_default();

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-/// What of it changes while it runs.
+/// The settings that change while it runs.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Settings {
     /// Which of the queues `k2hr3_osnl`, `k2hr3_osnl_1`, … is read.

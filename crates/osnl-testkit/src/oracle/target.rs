@@ -9,9 +9,9 @@ use crate::{Reply, Request, Sink};
 /// One in so many keys is refused where some are.
 pub(super) const SHARE: u64 = 8;
 
-/// What was asked of the target.
+/// A request that the target got.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Asked {
+pub(super) struct TargetRequest {
     pub(super) event: u64,
     pub(super) key: u64,
     /// The number of the daemon that asked.
@@ -24,9 +24,9 @@ pub(super) struct Asked {
 #[derive(Default)]
 struct State {
     fault: Option<Reply>,
-    /// What is answered about some keys.
+    /// The answer about some keys.
     refused: Option<(u64, Reply)>,
-    asked: Vec<Asked>,
+    asked: Vec<TargetRequest>,
     effects: HashSet<u64>,
     faults: BTreeMap<String, u64>,
 }
@@ -48,7 +48,7 @@ impl Target {
         Self { sinks: (0..daemons).map(sink).collect(), state }
     }
 
-    /// What a daemon has to ask.
+    /// Returns the URL for the requests of a daemon.
     pub(super) fn url(&self, daemon: usize) -> String {
         self.sinks[daemon].url("/v1/role")
     }
@@ -80,11 +80,11 @@ impl Target {
         events.all(|event| state.effects.contains(&event))
     }
 
-    pub(super) fn requests(&self) -> Vec<Asked> {
+    pub(super) fn requests(&self) -> Vec<TargetRequest> {
         self.state.lock().unwrap().asked.clone()
     }
 
-    /// How many requests got what instead of a success.
+    /// Returns the counts of answers instead of a success.
     pub(super) fn faults(&self) -> BTreeMap<String, u64> {
         self.state.lock().unwrap().faults.clone()
     }
@@ -101,7 +101,7 @@ impl State {
             let name = format!("{reply:?}").split(['{', ' ']).next().unwrap_or_default().to_owned();
             *self.faults.entry(name).or_default() += 1;
         }
-        self.asked.push(Asked { event, key, daemon, effect, at: Instant::now() });
+        self.asked.push(TargetRequest { event, key, daemon, effect, at: Instant::now() });
         if effect {
             self.effects.insert(event);
         }

@@ -54,8 +54,9 @@ impl OsloListener {
         listener
     }
 
-    /// What its methods were called with so far: `priority`, `ctxt`, `publisher_id`, `event_type`, `payload`,
-    /// `metadata`; `payload_json` is the payload as Python's own text, to the digit. It calls them on many threads: in no particular order.
+    /// Returns the calls of its methods so far: `priority`, `ctxt`, `publisher_id`, `event_type`, `payload`,
+    /// `metadata`; `payload_json` is the payload as Python's own text, to the digit. It calls them on many threads:
+    /// in no particular order.
     #[must_use]
     pub fn received(&self) -> Vec<Value> {
         self.received.lock().unwrap().clone()

@@ -10,7 +10,7 @@ use crate::process::{Group, Guard};
 
 const SCRIPT: &str = include_str!("../../python/peer.py");
 
-/// How the publisher declares what it publishes to.
+/// The way in which the publisher declares exchange and queue.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Options {
     /// `amqp_durable_queues`: exchanges and queues of the Notifier are durable.
@@ -28,13 +28,13 @@ pub struct Notice {
     pub driver: String,
     /// `service.host`.
     pub publisher_id: String,
-    /// What happened.
+    /// The event type.
     pub event_type: String,
     /// One of `audit debug info warn error critical sample`.
     pub priority: String,
     /// Any JSON.
     pub payload: Value,
-    /// What `RequestContext.from_dict` takes; `None` for an empty context.
+    /// The argument of `RequestContext.from_dict`; `None` for an empty context.
     pub context: Option<Value>,
 }
 
@@ -88,7 +88,7 @@ impl Default for Raw {
     }
 }
 
-/// What an operator prepared on the broker: a topic exchange, a queue, bindings.
+/// The objects that an operator prepared on the broker: a topic exchange, a queue, bindings.
 #[derive(Debug, Clone)]
 pub struct Prepared {
     /// The exchange; empty to declare none.

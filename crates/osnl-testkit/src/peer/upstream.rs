@@ -49,7 +49,7 @@ impl Upstream {
         Self { process, stderr, reader: Some(reader), _guard: guard, _home: home }
     }
 
-    /// What it has written to standard error so far.
+    /// Returns its standard error so far.
     #[must_use]
     pub fn stderr(&self) -> String {
         self.stderr.lock().unwrap().clone()

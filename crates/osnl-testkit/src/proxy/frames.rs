@@ -1,6 +1,6 @@
 //! The frames of an AMQP connection, as far as it takes to keep messages back.
 
-/// What has come and is no whole frame yet.
+/// The bytes of a frame that is not whole yet.
 #[derive(Default)]
 pub(super) struct Frames {
     rest: Vec<u8>,

@@ -7,7 +7,7 @@ use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
 use super::frames::Frames;
-use super::{Fault, Shared};
+use super::{Fault, Inner};
 
 /// Both ends of a connection.
 #[derive(Debug)]
@@ -47,7 +47,7 @@ impl Pair {
     }
 }
 
-pub(super) fn start(shared: &Arc<Shared>, client: TcpStream, server: TcpStream) {
+pub(super) fn start(shared: &Arc<Inner>, client: TcpStream, server: TcpStream) {
     let _ = (client.set_nodelay(true), server.set_nodelay(true));
     let pair = Arc::new(Pair { client, server, cut: AtomicBool::new(false), left: AtomicU64::new(u64::MAX) });
     {
@@ -71,11 +71,11 @@ pub(super) fn start(shared: &Arc<Shared>, client: TcpStream, server: TcpStream) 
     }
 }
 
-fn copy(shared: &Shared, pair: &Pair, from_server: bool) {
+fn copy(shared: &Inner, pair: &Pair, from_server: bool) {
     let (mut from, mut to) =
         if from_server { (&pair.server, &pair.client) } else { (&pair.client, &pair.server) };
     let mut buffer = vec![0; 64 * 1024];
-    let withholds = |shared: &Shared| shared.state.lock().unwrap().fault == Fault::NoDeliveries;
+    let withholds = |shared: &Inner| shared.state.lock().unwrap().fault == Fault::NoDeliveries;
     let mut frames = (from_server && withholds(shared)).then(Frames::default);
     while let Ok(n @ 1..) = from.read(&mut buffer) {
         pause(shared, pair);
@@ -99,7 +99,7 @@ fn copy(shared: &Shared, pair: &Pair, from_server: bool) {
     }
 }
 
-/// How many of `n` bytes may pass.
+/// Returns how many of `n` bytes may pass.
 fn pass(pair: &Pair, n: usize) -> usize {
     let before = pair.left.load(Ordering::SeqCst);
     if before == u64::MAX {
@@ -111,7 +111,7 @@ fn pass(pair: &Pair, n: usize) -> usize {
 }
 
 /// Waits as long as the fault says.
-fn pause(shared: &Shared, pair: &Pair) {
+fn pause(shared: &Inner, pair: &Pair) {
     let mut state = shared.state.lock().unwrap();
     if let Fault::Delay(delay) = state.fault {
         drop(state);

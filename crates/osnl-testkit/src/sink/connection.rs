@@ -3,14 +3,14 @@
 use std::io::{self, Read as _, Write as _};
 use std::net::{Shutdown, TcpStream};
 
-use super::{Reply, Request, Shared};
+use super::{Inner, Reply, Request};
 use crate::pipe::pipe;
 
-/// What the K2HR3 API sends with every reply, besides the length of a body.
+/// The headers of every reply of the K2HR3 API, besides the length of a body.
 const USUAL_HEADERS: &str = "X-Powered-By: Express\r\nDate: Fri, 20 Nov 2026 06:00:00 GMT\r\n";
 
 /// Serves until the connection ends; an error is the end of it.
-pub(super) fn serve(mut stream: TcpStream, number: usize, shared: &Shared) {
+pub(super) fn serve(mut stream: TcpStream, number: usize, shared: &Inner) {
     let mut pending = Vec::new();
     while let Ok(Some((request, last))) = next(&mut stream, &mut pending, number) {
         let close = request.header("connection").is_some_and(|value| value.eq_ignore_ascii_case("close"));

@@ -33,8 +33,8 @@ const FUTURE: Dates = ("21240101000000Z", "21250101000000Z");
 
 const LOOPBACK: &str = "DNS:localhost,IP:127.0.0.1,IP:::1";
 
-/// What is asked of `openssl`.
-struct Wanted<'a> {
+/// The properties of a certificate to make by `openssl`.
+struct CertificateRequest<'a> {
     common_name: &'a str,
     /// The `subjectAltName`; empty for none.
     names: &'a str,
@@ -47,7 +47,7 @@ struct Wanted<'a> {
     issuer: &'a str,
 }
 
-impl Default for Wanted<'_> {
+impl Default for CertificateRequest<'_> {
     fn default() -> Self {
         Self {
             common_name: "osnl test",
@@ -60,7 +60,7 @@ impl Default for Wanted<'_> {
     }
 }
 
-/// What a certificate says about its server.
+/// The name of the server in a certificate.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Identity {
     /// Valid today for these names, as `DNS:localhost,IP:127.0.0.1`.
@@ -101,7 +101,7 @@ pub struct Certificate {
 }
 
 impl Authority {
-    /// A new CA that nobody trusts yet.
+    /// A new CA that is not trusted yet.
     ///
     /// # Panics
     /// When there is no `openssl`; `cargo xtask setup` brings it with RabbitMQ.
@@ -120,7 +120,10 @@ impl Authority {
         let authority = Self { folder: tempfile::tempdir().unwrap() };
         std::fs::write(authority.path("openssl.cnf"), CONFIGURATION).unwrap();
         std::fs::write(authority.path("index.txt"), "").unwrap();
-        authority.sign("ca", &Wanted { common_name: name, own_key: true, ..Wanted::default() });
+        authority.sign(
+            "ca",
+            &CertificateRequest { common_name: name, own_key: true, ..CertificateRequest::default() },
+        );
         authority
     }
 
@@ -134,17 +137,28 @@ impl Authority {
     #[must_use]
     pub fn issue(&self, identity: &Identity) -> Certificate {
         let wanted = match *identity {
-            Identity::For(names) => Wanted { names, ..Wanted::default() },
-            Identity::CommonName(common_name) => Wanted { common_name, ..Wanted::default() },
+            Identity::For(names) => CertificateRequest { names, ..CertificateRequest::default() },
+            Identity::CommonName(common_name) => {
+                CertificateRequest { common_name, ..CertificateRequest::default() }
+            }
             Identity::SelfSignedCommonName(common_name) => {
-                Wanted { common_name, own_key: true, ..Wanted::default() }
+                CertificateRequest { common_name, own_key: true, ..CertificateRequest::default() }
             }
-            Identity::Expired => Wanted { names: "DNS:localhost", dates: PAST, ..Wanted::default() },
-            Identity::NotYet => Wanted { names: "DNS:localhost", dates: FUTURE, ..Wanted::default() },
-            Identity::SelfSigned => Wanted { names: LOOPBACK, own_key: true, ..Wanted::default() },
-            Identity::SelfSignedExpired => {
-                Wanted { names: LOOPBACK, own_key: true, dates: PAST, ..Wanted::default() }
+            Identity::Expired => {
+                CertificateRequest { names: "DNS:localhost", dates: PAST, ..CertificateRequest::default() }
             }
+            Identity::NotYet => {
+                CertificateRequest { names: "DNS:localhost", dates: FUTURE, ..CertificateRequest::default() }
+            }
+            Identity::SelfSigned => {
+                CertificateRequest { names: LOOPBACK, own_key: true, ..CertificateRequest::default() }
+            }
+            Identity::SelfSignedExpired => CertificateRequest {
+                names: LOOPBACK,
+                own_key: true,
+                dates: PAST,
+                ..CertificateRequest::default()
+            },
         };
         self.sign(&format!("{:x}", crate::ports::random()), &wanted)
     }
@@ -153,9 +167,11 @@ impl Authority {
     /// as `permitted;DNS:good.example`.
     #[must_use]
     pub fn issue_constrained(&self, constraints: &str, common_name: &str) -> Certificate {
-        let between = Wanted { common_name: "constrained", constraints, ..Wanted::default() };
+        let between =
+            CertificateRequest { common_name: "constrained", constraints, ..CertificateRequest::default() };
         let issuer = self.sign("constrained", &between).file;
-        let wanted = Wanted { common_name, issuer: "constrained", ..Wanted::default() };
+        let wanted =
+            CertificateRequest { common_name, issuer: "constrained", ..CertificateRequest::default() };
         let certificate = self.sign(&format!("{:x}", crate::ports::random()), &wanted);
         Certificate { issuer: Some(issuer), ..certificate }
     }
@@ -165,7 +181,7 @@ impl Authority {
     }
 
     /// Makes `FILE.pem` and `FILE.key`.
-    fn sign(&self, file: &str, wanted: &Wanted<'_>) -> Certificate {
+    fn sign(&self, file: &str, wanted: &CertificateRequest<'_>) -> Certificate {
         let own = wanted.own_key;
         let mut extensions = format!(
             "basicConstraints = critical,CA:{}\n",
@@ -212,7 +228,7 @@ impl Certificate {
         &self.key
     }
 
-    /// What a server presents: the certificate, and that of the CA between.
+    /// Returns the certificates that a server presents: its own, and that of the CA between.
     pub(super) fn chain(&self) -> Vec<CertificateDer<'static>> {
         let files = std::iter::once(&self.file).chain(&self.issuer);
         files.map(|file| CertificateDer::from_pem_file(file).unwrap()).collect()

@@ -1,8 +1,8 @@
 //! A pattern for the linear engine: read at once, compiled only when a text needs it.
 //!
 //! A configuration of a thousand rules is mostly event types and names of hosts: patterns that are a few texts, such as
-//! `^(port|network)\.delete\.end$`. These are compared as texts and never compiled. All others are, by whoever asks
-//! first, unless they are so large that the engine might refuse them: then at once, since a configuration is
+//! `^(port|network)\.delete\.end$`. These are compared as texts and never compiled. All others are when a text needs
+//! them, unless they are so large that the engine might refuse them: then at once, since a configuration is
 //! refused before it runs. The plainest are not even parsed ([`plain`]).
 
 mod plain;
@@ -16,7 +16,7 @@ use self::plain::Plain;
 
 /// More texts than these are the engine's.
 const MOST_TEXTS: usize = 32;
-/// What surely stays below the engine's limit of 10 MiB, in ranges of characters; see [`weight`].
+/// A weight that surely stays below the engine's limit of 10 MiB, in ranges of characters; see [`weight`].
 const LIGHT: usize = 20_000;
 
 /// See the module.
@@ -24,7 +24,7 @@ const LIGHT: usize = 20_000;
 pub(super) struct Linear(Arc<Inner>);
 
 enum Inner {
-    /// What the text is, or how it begins.
+    /// A whole text, or the beginning of one.
     Texts(Vec<Text>),
     Engine {
         regex: String,
@@ -83,8 +83,8 @@ impl Linear {
     }
 }
 
-/// What a pattern matches if that is a few texts; each is whole, or what a text begins with. `beginning`: nothing
-/// stands before it.
+/// Returns the texts that a pattern matches if they are few; each is whole, or the beginning of a text. `beginning`:
+/// nothing stands before it.
 fn texts(hir: &Hir, beginning: bool) -> Option<Vec<Text>> {
     let one = |text: &str| Some(vec![Text { text: text.to_owned(), whole: false }]);
     match hir.kind() {
@@ -146,7 +146,7 @@ fn joined(before: &[Text], behind: &[Text]) -> Option<Vec<Text>> {
     Some(all)
 }
 
-/// How much the engine has to make of it, at most: ranges of characters and bytes of texts, as often as they are
+/// Returns the most that the engine has to make of it: ranges of characters and bytes of texts, as often as they are
 /// repeated.
 fn weight(hir: &Hir) -> usize {
     let sum = |parts: &[Hir]| parts.iter().map(weight).fold(parts.len(), usize::saturating_add);
@@ -192,7 +192,7 @@ mod tests {
         check("a+", None);
     }
 
-    /// Whatever is compared as texts must mean what the engine means.
+    /// A pattern that is compared as texts must mean the same as to the engine.
     #[test]
     fn texts_and_engine_agree() {
         let parts =

@@ -1,7 +1,7 @@
 //! Character classes: `[...]`.
 
-use super::escape::{Category, Meaning};
-use super::{Refused, Step, Translator, fold, refused};
+use super::escape::{Category, EscapeKind};
+use super::{Rejection, Step, Translator, fold, refused};
 
 impl Translator {
     /// A class; the bracket at `start` has been read.
@@ -9,11 +9,11 @@ impl Translator {
         let unterminated = || refused(start, "unterminated character set");
         let negated = self.next_if('^');
         let (mut characters, mut categories) = (Vec::new(), String::new());
-        let mut push = |member: &Meaning| match member {
-            Meaning::Char(c) => characters.push((*c, *c)),
-            Meaning::Range(low, high) => characters.push((*low, *high)),
-            Meaning::Category(Category { members, negated: false }) => categories.push_str(members),
-            Meaning::Category(opposite) => categories.push_str(&opposite.as_class()),
+        let mut push = |member: &EscapeKind| match member {
+            EscapeKind::Char(c) => characters.push((*c, *c)),
+            EscapeKind::Range(low, high) => characters.push((*low, *high)),
+            EscapeKind::Category(Category { members, negated: false }) => categories.push_str(members),
+            EscapeKind::Category(opposite) => categories.push_str(&opposite.as_class()),
         };
         let first = self.at;
         loop {
@@ -29,7 +29,7 @@ impl Translator {
             }
             if self.next_if(']') {
                 push(&low);
-                push(&Meaning::Char('-'));
+                push(&EscapeKind::Char('-'));
                 break;
             }
             if self.peek().is_none() {
@@ -37,10 +37,12 @@ impl Translator {
             }
             let high = self.class_member(start)?;
             match (low, high) {
-                (Meaning::Char(low), Meaning::Char(high)) if low <= high => push(&Meaning::Range(low, high)),
+                (EscapeKind::Char(low), EscapeKind::Char(high)) if low <= high => {
+                    push(&EscapeKind::Range(low, high))
+                }
                 (
-                    Meaning::Char(_) | Meaning::Range(..) | Meaning::Category(_),
-                    Meaning::Char(_) | Meaning::Range(..) | Meaning::Category(_),
+                    EscapeKind::Char(_) | EscapeKind::Range(..) | EscapeKind::Category(_),
+                    EscapeKind::Char(_) | EscapeKind::Range(..) | EscapeKind::Category(_),
                 ) => {
                     let written: String = self.pattern[member_start..self.at].iter().collect();
                     return Err(refused(member_start, format!("bad character range {written}")));
@@ -53,23 +55,23 @@ impl Translator {
         Ok(())
     }
 
-    fn class_member(&mut self, class_start: usize) -> Result<Meaning, Refused> {
+    fn class_member(&mut self, class_start: usize) -> Result<EscapeKind, Rejection> {
         let start = self.at;
         match self.next() {
             None => Err(refused(class_start, "unterminated character set")),
             Some('\\') => self.class_escape(start),
-            Some(c) => Ok(Meaning::Char(c)),
+            Some(c) => Ok(EscapeKind::Char(c)),
         }
     }
 
-    fn class_escape(&mut self, start: usize) -> Result<Meaning, Refused> {
+    fn class_escape(&mut self, start: usize) -> Result<EscapeKind, Rejection> {
         match self.peek() {
             Some('b') => {
                 self.at += 1;
-                Ok(Meaning::Char('\x08'))
+                Ok(EscapeKind::Char('\x08'))
             }
             // In a class digits never refer to a group.
-            Some('1'..='7') => self.octal(start, 0, 3).map(Meaning::Char),
+            Some('1'..='7') => self.octal(start, 0, 3).map(EscapeKind::Char),
             _ => self.common_escape(start),
         }
     }

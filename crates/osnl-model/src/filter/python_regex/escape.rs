@@ -1,11 +1,11 @@
-//! What follows a backslash.
+//! The escapes behind a backslash.
 
-use super::{Dialect, Last, Refused, Step, Translator, refused};
+use super::{Dialect, Last, Rejection, Step, Translator, refused};
 
 /// `\d`, `\w`, `\s` and their opposites.
 #[derive(Clone, Copy)]
 pub(super) struct Category {
-    /// What belongs to it, for use inside a class.
+    /// Its members, for use inside a class.
     pub(super) members: &'static str,
     /// Whether it is the opposite that is meant.
     pub(super) negated: bool,
@@ -18,8 +18,8 @@ impl Category {
     }
 }
 
-/// What an escape means wherever it stands.
-pub(super) enum Meaning {
+/// The meaning of an escape, wherever it stands.
+pub(super) enum EscapeKind {
     Char(char),
     /// In a class only.
     Range(char, char),
@@ -47,11 +47,11 @@ impl Translator {
             ('1'..='9', _) => return self.digit_escape(start),
             _ => {
                 match self.common_escape(start)? {
-                    Meaning::Char(c) => self.literal(c),
-                    Meaning::Range(low, high) => {
+                    EscapeKind::Char(c) => self.literal(c),
+                    EscapeKind::Range(low, high) => {
                         self.item(&format!("[{}]", super::class::ranges(&[(low, high)])))
                     }
-                    Meaning::Category(category) => self.item(&category.as_class()),
+                    EscapeKind::Category(category) => self.item(&category.as_class()),
                 }
                 return Ok(());
             }
@@ -63,7 +63,7 @@ impl Translator {
     }
 
     /// An escape that means the same inside and outside a class.
-    pub(super) fn common_escape(&mut self, start: usize) -> Result<Meaning, Refused> {
+    pub(super) fn common_escape(&mut self, start: usize) -> Result<EscapeKind, Rejection> {
         let Some(c) = self.next() else {
             return Err(refused(start, "bad escape (end of pattern)"));
         };
@@ -74,7 +74,7 @@ impl Translator {
             'r' => '\r',
             't' => '\t',
             'v' => '\x0b',
-            'd' | 'D' | 's' | 'S' | 'w' | 'W' => return Ok(Meaning::Category(self.category(c))),
+            'd' | 'D' | 's' | 'S' | 'w' | 'W' => return Ok(EscapeKind::Category(self.category(c))),
             'x' => self.hex(start, 2)?,
             'u' => self.hex(start, 4)?,
             'U' => self.hex(start, 8)?,
@@ -83,7 +83,7 @@ impl Translator {
             _ if c.is_ascii_alphanumeric() => return Err(refused(start, format!("bad escape \\{c}"))),
             other => other,
         };
-        Ok(Meaning::Char(literal))
+        Ok(EscapeKind::Char(literal))
     }
 
     /// `\1` to `\99` refer to groups, three octal digits are a character.
@@ -144,7 +144,7 @@ impl Translator {
         Category { members, negated: letter.is_ascii_uppercase() }
     }
 
-    fn hex(&mut self, start: usize, length: usize) -> Result<char, Refused> {
+    fn hex(&mut self, start: usize, length: usize) -> Result<char, Rejection> {
         let digits: String =
             self.pattern[self.at..].iter().take(length).take_while(|c| c.is_ascii_hexdigit()).collect();
         let written: String =
@@ -160,7 +160,7 @@ impl Translator {
     }
 
     /// A character by its octal number, of which the first digits may have been read.
-    pub(super) fn octal(&mut self, start: usize, read: u32, more: usize) -> Result<char, Refused> {
+    pub(super) fn octal(&mut self, start: usize, read: u32, more: usize) -> Result<char, Rejection> {
         let mut number = read;
         for _ in 0..more {
             let Some(digit) = self.peek().and_then(|c| c.to_digit(8)) else { break };
@@ -171,7 +171,7 @@ impl Translator {
     }
 }
 
-fn octal_char(start: usize, number: u32) -> Result<char, Refused> {
+fn octal_char(start: usize, number: u32) -> Result<char, Rejection> {
     u8::try_from(number)
         .map(char::from)
         .map_err(|_| refused(start, format!("octal escape value \\{number:o} outside of range 0-0o377")))

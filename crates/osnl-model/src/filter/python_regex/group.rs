@@ -1,7 +1,7 @@
 //! Groups and what is written like one: `(...)` and all of `(?...)`.
 
 use super::width::Width;
-use super::{Dialect, Flags, Last, MAX_DEPTH, Refused, Step, Translator, refused};
+use super::{Dialect, Flags, Last, MAX_DEPTH, Rejection, Step, Translator, refused};
 
 /// A group that is open.
 pub(super) struct Open {
@@ -50,7 +50,7 @@ impl Open {
         self.width = Some(self.width.map_or(width, |so_far| so_far.or(width)));
     }
 
-    /// How many characters the whole group takes, the last alternative being this wide.
+    /// The characters that the whole group takes, the last alternative being this wide.
     fn whole_width(&mut self, last: Width) -> Width {
         self.add_alternative(last);
         if self.kind == Kind::Conditional && self.alternatives == 1 {
@@ -61,7 +61,7 @@ impl Open {
 }
 
 impl Translator {
-    /// Whatever begins with the parenthesis at `start`, which has been read.
+    /// Opens the group of the parenthesis at `start`, which has been read.
     pub(super) fn open_group(&mut self, start: usize) -> Step {
         if self.open.len() >= MAX_DEPTH {
             return Err(refused(start, "groups are nested too deeply"));
@@ -189,7 +189,7 @@ impl Translator {
         self.captures.iter().position(|capture| capture.name.as_deref() == Some(name))
     }
 
-    fn group_name(&mut self, end: char) -> Result<String, Refused> {
+    fn group_name(&mut self, end: char) -> Result<String, Rejection> {
         let position = self.at;
         let name = self.text_up_to(end)?;
         let is_start = |c: char| c == '_' || c.is_alphabetic();
@@ -201,7 +201,7 @@ impl Translator {
     }
 
     /// The text before `end`, which is read too.
-    fn text_up_to(&mut self, end: char) -> Result<String, Refused> {
+    fn text_up_to(&mut self, end: char) -> Result<String, Rejection> {
         let position = self.at;
         let mut text = String::new();
         loop {

@@ -1,4 +1,4 @@
-//! How many characters a part of a pattern takes, for look-behind, which Python wants to be of fixed width.
+//! The characters that a part of a pattern takes, for look-behind, which Python wants to be of fixed width.
 
 use std::ops::{Add, Mul};
 

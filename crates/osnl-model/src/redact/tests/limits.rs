@@ -10,7 +10,7 @@ use super::super::*;
 #[expect(dead_code, unreachable_pub, reason = "a module of another crate, of which texts and trees are used")]
 mod hostile;
 
-/// What a test may use less than: a thread with this much stack masks, writes and drops whatever comes.
+/// The stack of a test: a thread with this much masks, writes and drops whatever comes.
 const STACK: usize = 256 * 1024;
 
 fn on_a_small_stack<T: Send + 'static>(run: impl FnOnce() -> T + Send + 'static) -> T {
@@ -75,7 +75,7 @@ fn a_long_text_is_its_length() {
     assert_eq!(mask_text(&objects), "***");
 }
 
-/// Of this thread, whatever else the machine does.
+/// Returns the CPU time of this thread, whatever else the machine does.
 fn cpu_time() -> Duration {
     // Brings it up to date.
     std::thread::yield_now();

@@ -87,7 +87,7 @@ pub(super) fn private_keys(text: &str) -> Option<String> {
     mask.finish()
 }
 
-/// Where the words of a private key's line and the dashes behind them end.
+/// Returns the end of the words of a private key's line and the dashes behind them.
 fn label(text: &str, at: usize) -> Option<usize> {
     let end = at + run(text, at, |byte| byte.is_ascii_uppercase() || byte.is_ascii_digit() || byte == b' ');
     let is_one = text.get(at..end)?.contains("PRIVATE KEY") && text.get(end..)?.starts_with("-----");

@@ -112,7 +112,7 @@ fn quoted(text: &str, from: usize) -> Option<Value> {
     }
 }
 
-/// What a value in two words begins with.
+/// The first words of values in two words.
 const SCHEMES: [&str; 6] = ["Bearer", "Basic", "Token", "Digest", "Negotiate", "AWS4-HMAC-SHA256"];
 const LONGEST_SCHEME: usize = 16;
 
@@ -243,7 +243,7 @@ fn element(text: &str, at: usize) -> Option<Value> {
     Some(value(text, from + 1, from + 1 + length, from + 1 + length))
 }
 
-/// What is nothing is not hidden.
+/// Decides whether a value is hidden; an empty one is not.
 fn value(text: &str, from: usize, to: usize, next: usize) -> Value {
     let to = if is_nothing(text.get(from..to).unwrap_or_default()) { from } else { to };
     Value { from, to, next }

@@ -4,7 +4,7 @@ use osnl_derive::VersionedObject;
 
 use crate::versioned::{DateTime, FlexibleDict, Uuid};
 
-/// What ironic knows about an allocation: the source of [`AllocationCRUDPayload`].
+/// An allocation of ironic: the source of [`AllocationCRUDPayload`].
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Allocation {
     /// The UUID.
@@ -23,7 +23,7 @@ pub struct Allocation {
     pub traits: Option<Vec<String>>,
     /// The nodes to choose from.
     pub candidate_nodes: Option<Vec<String>>,
-    /// Whatever people keep with it.
+    /// Free data of its owner.
     pub extra: Option<FlexibleDict>,
     /// When it was created.
     pub created_at: Option<DateTime>,
@@ -55,7 +55,7 @@ pub struct AllocationCRUDPayload {
     pub traits: Option<Vec<String>>,
     /// The nodes to choose from.
     pub candidate_nodes: Option<Vec<String>>,
-    /// Whatever people keep with it.
+    /// Free data of its owner.
     pub extra: Option<FlexibleDict>,
     /// When it was created.
     pub created_at: Option<DateTime>,

@@ -4,12 +4,12 @@ use osnl_derive::VersionedObject;
 
 use crate::versioned::{DateTime, FlexibleDict, Uuid};
 
-/// What ironic knows about a chassis: the source of [`ChassisCRUDPayload`].
+/// A chassis of ironic: the source of [`ChassisCRUDPayload`].
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Chassis {
-    /// What people wrote about it.
+    /// Its description by an operator.
     pub description: Option<String>,
-    /// Whatever people keep with it.
+    /// Free data of its owner.
     pub extra: Option<FlexibleDict>,
     /// When it was created.
     pub created_at: Option<DateTime>,
@@ -23,9 +23,9 @@ pub struct Chassis {
 #[derive(Clone, PartialEq, VersionedObject)]
 #[versioned(namespace = "ironic", version = "1.0", timestamps, schema(chassis: Chassis { .. }))]
 pub struct ChassisCRUDPayload {
-    /// What people wrote about it.
+    /// Its description by an operator.
     pub description: Option<String>,
-    /// Whatever people keep with it.
+    /// Free data of its owner.
     pub extra: Option<FlexibleDict>,
     /// When it was created.
     pub created_at: Option<DateTime>,

@@ -7,22 +7,22 @@ use osnl_derive::VersionedObject;
 use super::mask;
 use crate::versioned::{DateTime, FlexibleDict, Uuid};
 
-/// What ironic knows about an inspection rule: the source of [`InspectionRuleCRUDPayload`].
+/// An inspection rule of ironic: the source of [`InspectionRuleCRUDPayload`].
 #[derive(Clone, Default, PartialEq)]
 pub struct InspectionRule {
     /// When it was created.
     pub created_at: Option<DateTime>,
-    /// What people wrote about it.
+    /// Its description by an operator.
     pub description: Option<String>,
     /// `early`, `preprocess` or `main`.
     pub phase: Option<String>,
     /// Rules of higher priority come first. `None` is 0.
     pub priority: Option<i64>,
-    /// What it applies to.
+    /// Its scope.
     pub scope: Option<String>,
     /// Whether actions and conditions hold secrets. `None` is false.
     pub sensitive: Option<bool>,
-    /// What it does.
+    /// Its actions.
     pub actions: Vec<FlexibleDict>,
     /// When it does it.
     pub conditions: Option<Vec<FlexibleDict>>,
@@ -38,7 +38,7 @@ pub struct InspectionRule {
 pub struct InspectionRuleCRUDPayload {
     /// When it was created.
     pub created_at: Option<DateTime>,
-    /// What people wrote about it.
+    /// Its description by an operator.
     pub description: Option<String>,
     /// `early`, `preprocess` or `main`.
     #[versioned(default = "main")]
@@ -46,12 +46,12 @@ pub struct InspectionRuleCRUDPayload {
     /// Rules of higher priority come first.
     #[versioned(default = 0)]
     pub priority: i64,
-    /// What it applies to.
+    /// Its scope.
     pub scope: Option<String>,
     /// Whether actions and conditions hold secrets.
     #[versioned(default = false)]
     pub sensitive: bool,
-    /// What it does.
+    /// Its actions.
     pub actions: Vec<FlexibleDict>,
     /// When it does it.
     pub conditions: Option<Vec<FlexibleDict>>,

@@ -1,4 +1,4 @@
-//! What ironic hides before it emits.
+//! The secrets that ironic hides before it emits.
 //!
 //! Which keys hold a secret is oslo.utils' list (`strutils.mask_dict_password`), at any depth. Stricter than there: a
 //! text in which one of these words stands is hidden as a whole, where oslo.utils looks for the password in it.
@@ -6,7 +6,7 @@
 use super::{InspectionRuleCRUDPayload, NodeCRUDPayload, NodeSetProvisionStatePayload};
 use crate::versioned::{FlexibleDict, Json, JsonObject};
 
-/// What a secret is replaced by.
+/// The text that replaces a secret.
 const MASK: &str = "******";
 
 /// oslo.utils 10.2, `_SANITIZE_KEYS`, without those that contain another one.

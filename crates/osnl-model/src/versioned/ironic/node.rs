@@ -7,14 +7,14 @@ use osnl_derive::VersionedObject;
 use super::mask;
 use crate::versioned::{DateTime, FlexibleDict, Uuid};
 
-/// What ironic knows about a node: the source of the payloads.
+/// A node of ironic: the source of the payloads.
 #[derive(Clone, Default, PartialEq)]
 pub struct Node {
     /// The instance that is deployed on it; secrets in it are masked before they are sent.
     pub instance_info: Option<FlexibleDict>,
-    /// How to reach its controller; secrets in it are masked before they are sent.
+    /// The access to its controller; secrets in it are masked before they are sent.
     pub driver_info: Option<FlexibleDict>,
-    /// What its driver keeps for itself; secrets in it are masked before they are sent.
+    /// Data that its driver keeps for itself; secrets in it are masked before they are sent.
     pub driver_internal_info: Option<FlexibleDict>,
     /// The cleaning step that runs, `{}` when none does.
     pub clean_step: Option<FlexibleDict>,
@@ -26,13 +26,13 @@ pub struct Node {
     pub created_at: Option<DateTime>,
     /// The deploy step that runs, `{}` when none does.
     pub deploy_step: Option<FlexibleDict>,
-    /// What people wrote about it.
+    /// Its description by an operator.
     pub description: Option<String>,
     /// Whether it must not be switched off.
     pub disable_power_off: Option<bool>,
     /// The driver.
     pub driver: Option<String>,
-    /// Whatever people keep with it.
+    /// Free data of its owner.
     pub extra: Option<FlexibleDict>,
     /// `bios` or `uefi`.
     pub boot_mode: Option<String>,
@@ -44,7 +44,7 @@ pub struct Node {
     pub inspection_started_at: Option<DateTime>,
     /// The instance on it.
     pub instance_uuid: Option<Uuid>,
-    /// What went wrong last.
+    /// The last failure.
     pub last_error: Option<String>,
     /// Whether it is in maintenance.
     pub maintenance: Option<bool>,
@@ -149,7 +149,7 @@ macro_rules! node_payload {
             /// The deploy step that runs, `{}` when none does.
             #[versioned(since = $deploy_step)]
             pub deploy_step: Option<FlexibleDict>,
-            /// What people wrote about it.
+            /// Its description by an operator.
             #[versioned(since = $description)]
             pub description: Option<String>,
             /// Whether it must not be switched off.
@@ -157,7 +157,7 @@ macro_rules! node_payload {
             pub disable_power_off: Option<bool>,
             /// The driver.
             pub driver: Option<String>,
-            /// Whatever people keep with it.
+            /// Free data of its owner.
             pub extra: Option<FlexibleDict>,
             /// `bios` or `uefi`.
             #[versioned(since = $boot_mode)]
@@ -171,7 +171,7 @@ macro_rules! node_payload {
             pub inspection_started_at: Option<DateTime>,
             /// The instance on it.
             pub instance_uuid: Option<Uuid>,
-            /// What went wrong last.
+            /// The last failure.
             pub last_error: Option<String>,
             /// Whether it is in maintenance.
             pub maintenance: Option<bool>,
@@ -304,7 +304,7 @@ node_payload! {
     } {
         /// The instance that is deployed on it.
         instance_info: Option<FlexibleDict>,
-        /// What its driver keeps for itself.
+        /// Data that its driver keeps for itself.
         #[versioned(since = "1.16")]
         driver_internal_info: Option<FlexibleDict>,
         /// The event that moved it.
@@ -331,7 +331,7 @@ node_payload! {
         chassis_uuid: Option<Uuid>,
         /// The instance that is deployed on it.
         instance_info: Option<FlexibleDict>,
-        /// How to reach its controller.
+        /// The access to its controller.
         driver_info: Option<FlexibleDict>,
     }, mask = mask::node_crud
 }

@@ -4,12 +4,12 @@ use osnl_derive::VersionedObject;
 
 use crate::versioned::{DateTime, FlexibleDict, MacAddress, Uuid};
 
-/// What ironic knows about a port: the source of [`PortCRUDPayload`].
+/// A port of ironic: the source of [`PortCRUDPayload`].
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Port {
     /// The MAC address.
     pub address: Option<MacAddress>,
-    /// Whatever people keep with it.
+    /// Free data of its owner.
     pub extra: Option<FlexibleDict>,
     /// The switch and its port.
     pub local_link_connection: Option<FlexibleDict>,
@@ -27,11 +27,11 @@ pub struct Port {
     pub is_smartnic: Option<bool>,
     /// The name.
     pub name: Option<String>,
-    /// What people wrote about it.
+    /// Its description by an operator.
     pub description: Option<String>,
-    /// Who made it.
+    /// Its vendor.
     pub vendor: Option<String>,
-    /// What people sort it under.
+    /// Its category.
     pub category: Option<String>,
     /// Whether a port group may be made of it on the fly. `None` is true.
     pub available_for_dynamic_portgroup: Option<bool>,
@@ -43,7 +43,7 @@ pub struct Port {
 pub struct PortCRUDPayload {
     /// The MAC address.
     pub address: Option<MacAddress>,
-    /// Whatever people keep with it.
+    /// Free data of its owner.
     pub extra: Option<FlexibleDict>,
     /// The switch and its port.
     pub local_link_connection: Option<FlexibleDict>,
@@ -70,13 +70,13 @@ pub struct PortCRUDPayload {
     /// The name.
     #[versioned(since = "1.4")]
     pub name: Option<String>,
-    /// What people wrote about it.
+    /// Its description by an operator.
     #[versioned(since = "1.5")]
     pub description: Option<String>,
-    /// Who made it.
+    /// Its vendor.
     #[versioned(since = "1.6")]
     pub vendor: Option<String>,
-    /// What people sort it under.
+    /// Its category.
     #[versioned(since = "1.7")]
     pub category: Option<String>,
     /// Whether a port group may be made of it on the fly.
@@ -84,14 +84,14 @@ pub struct PortCRUDPayload {
     pub available_for_dynamic_portgroup: bool,
 }
 
-/// What ironic knows about a port group: the source of [`PortgroupCRUDPayload`].
+/// A port group of ironic: the source of [`PortgroupCRUDPayload`].
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Portgroup {
     /// The MAC address.
     pub address: Option<MacAddress>,
-    /// What people sort it under.
+    /// Its category.
     pub category: Option<String>,
-    /// Whatever people keep with it.
+    /// Free data of its owner.
     pub extra: Option<FlexibleDict>,
     /// The bonding mode.
     pub mode: Option<String>,
@@ -119,10 +119,10 @@ pub struct Portgroup {
 pub struct PortgroupCRUDPayload {
     /// The MAC address.
     pub address: Option<MacAddress>,
-    /// What people sort it under.
+    /// Its category.
     #[versioned(since = "1.2")]
     pub category: Option<String>,
-    /// Whatever people keep with it.
+    /// Free data of its owner.
     pub extra: Option<FlexibleDict>,
     /// The bonding mode.
     pub mode: Option<String>,

@@ -4,12 +4,12 @@ use osnl_derive::VersionedObject;
 
 use crate::versioned::{DateTime, FlexibleDict, Uuid};
 
-/// What ironic knows about a deploy template: the source of [`DeployTemplateCRUDPayload`].
+/// A deploy template of ironic: the source of [`DeployTemplateCRUDPayload`].
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct DeployTemplate {
     /// When it was created.
     pub created_at: Option<DateTime>,
-    /// Whatever people keep with it.
+    /// Free data of its owner.
     pub extra: Option<FlexibleDict>,
     /// The name.
     pub name: String,
@@ -27,7 +27,7 @@ pub struct DeployTemplate {
 pub struct DeployTemplateCRUDPayload {
     /// When it was created.
     pub created_at: Option<DateTime>,
-    /// Whatever people keep with it.
+    /// Free data of its owner.
     pub extra: Option<FlexibleDict>,
     /// The name.
     pub name: String,
@@ -39,16 +39,16 @@ pub struct DeployTemplateCRUDPayload {
     pub uuid: Uuid,
 }
 
-/// What ironic knows about a runbook: the source of [`RunbookCRUDPayload`].
+/// A runbook of ironic: the source of [`RunbookCRUDPayload`].
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Runbook {
     /// When it was created.
     pub created_at: Option<DateTime>,
-    /// What people wrote about it.
+    /// Its description by an operator.
     pub description: Option<String>,
     /// Whether it runs without the ramdisk. `None` is false.
     pub disable_ramdisk: Option<bool>,
-    /// Whatever people keep with it.
+    /// Free data of its owner.
     pub extra: Option<FlexibleDict>,
     /// The name.
     pub name: String,
@@ -72,13 +72,13 @@ pub struct Runbook {
 pub struct RunbookCRUDPayload {
     /// When it was created.
     pub created_at: Option<DateTime>,
-    /// What people wrote about it.
+    /// Its description by an operator.
     #[versioned(since = "1.1")]
     pub description: Option<String>,
     /// Whether it runs without the ramdisk.
     #[versioned(default = false)]
     pub disable_ramdisk: bool,
-    /// Whatever people keep with it.
+    /// Free data of its owner.
     pub extra: Option<FlexibleDict>,
     /// The name.
     pub name: String,

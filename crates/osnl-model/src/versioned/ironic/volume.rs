@@ -4,10 +4,10 @@ use osnl_derive::VersionedObject;
 
 use crate::versioned::{DateTime, FlexibleDict, Uuid};
 
-/// What ironic knows about a volume connector: the source of [`VolumeConnectorCRUDPayload`].
+/// A volume connector of ironic: the source of [`VolumeConnectorCRUDPayload`].
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct VolumeConnector {
-    /// Whatever people keep with it.
+    /// Free data of its owner.
     pub extra: Option<FlexibleDict>,
     /// `iqn`, `ip`, `mac`, `wwnn`, `wwpn`, ...
     pub r#type: Option<String>,
@@ -25,7 +25,7 @@ pub struct VolumeConnector {
 #[derive(Clone, PartialEq, VersionedObject)]
 #[versioned(namespace = "ironic", version = "1.0", timestamps, schema(connector: VolumeConnector { .. }))]
 pub struct VolumeConnectorCRUDPayload {
-    /// Whatever people keep with it.
+    /// Free data of its owner.
     pub extra: Option<FlexibleDict>,
     /// `iqn`, `ip`, `mac`, `wwnn`, `wwpn`, ...
     pub r#type: Option<String>,
@@ -42,14 +42,14 @@ pub struct VolumeConnectorCRUDPayload {
     pub uuid: Uuid,
 }
 
-/// What ironic knows about a volume target: the source of [`VolumeTargetCRUDPayload`].
+/// A volume target of ironic: the source of [`VolumeTargetCRUDPayload`].
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct VolumeTarget {
     /// 0 for the volume to boot from.
     pub boot_index: Option<i64>,
-    /// Whatever people keep with it.
+    /// Free data of its owner.
     pub extra: Option<FlexibleDict>,
-    /// How to reach the volume.
+    /// The access to the volume.
     pub properties: Option<FlexibleDict>,
     /// The volume.
     pub volume_id: Option<String>,
@@ -69,12 +69,12 @@ pub struct VolumeTarget {
 pub struct VolumeTargetCRUDPayload {
     /// 0 for the volume to boot from.
     pub boot_index: Option<i64>,
-    /// Whatever people keep with it.
+    /// Free data of its owner.
     pub extra: Option<FlexibleDict>,
     /// The node it belongs to.
     #[versioned(extra)]
     pub node_uuid: Uuid,
-    /// How to reach the volume.
+    /// The access to the volume.
     pub properties: Option<FlexibleDict>,
     /// The volume.
     pub volume_id: Option<String>,

@@ -1,10 +1,10 @@
-//! What the services are known for, each shown by the messages that were recorded of it.
+//! The facts about the services, each shown by the messages that were recorded of it.
 
 use osnl_model::service::{self, Field, Service, cinder, glance, ironic, keystone, neutron, nova, others};
 use osnl_model::{AddressKind, Notification, resources};
 use serde_json::{Value, json};
 
-use crate::services::recorded::{Recorded, of};
+use crate::services::recorded::{RecordedMessage, of};
 
 fn event(n: &Notification) -> &str {
     n.event_type.as_deref().unwrap()
@@ -31,7 +31,7 @@ fn versioned(n: &Notification) -> Option<Box<nova::Instance<'_>>> {
 #[test]
 fn nova_says_addresses_only_in_some_events() {
     let (mut with, mut without, mut floating, mut said, mut silent) = (0, 0, 0, 0, 0);
-    for Recorded { n, .. } in of("nova") {
+    for RecordedMessage { n, .. } in of("nova") {
         if let Some(instance) = legacy(n) {
             match (instance.addresses(), &instance.fixed_ips) {
                 (Some((fixed, mapped)), Field::Is(_)) => {
@@ -112,7 +112,7 @@ fn nova_writes_dates_in_three_ways_and_empty_where_there_is_none() {
 fn nova_errors_are_the_text_of_a_python_dictionary() {
     let all = of("nova");
     let mut seen = 0;
-    for Recorded { n, .. } in
+    for RecordedMessage { n, .. } in
         all.iter().filter(|r| event(&r.n).starts_with("compute.instance.") && event(&r.n).ends_with(".error"))
     {
         let instance = legacy(n).unwrap();
@@ -126,7 +126,7 @@ fn nova_errors_are_the_text_of_a_python_dictionary() {
     }
     assert!(seen >= 4, "{seen}");
     let mut raised = 0;
-    for Recorded { n, .. } in &all {
+    for RecordedMessage { n, .. } in &all {
         if let Service::Nova(nova::Payload::Raised(method)) = service::read(n) {
             let exception = method.exception.get().unwrap();
             let class = method.class().unwrap();
@@ -199,7 +199,7 @@ fn neutron_of(n: &Notification) -> neutron::Payload<'_> {
 #[test]
 fn neutron_has_one_wrapper_for_one_and_for_many() {
     let (mut bulk, mut gone) = (0, 0);
-    for Recorded { n, .. } in of("neutron") {
+    for RecordedMessage { n, .. } in of("neutron") {
         let payload = neutron_of(n);
         bulk += usize::from(payload.bulk);
         match event(n) {
@@ -256,7 +256,7 @@ fn a_port_says_whose_it_is_and_a_floating_ip_where_it_leads() {
     assert_eq!(port.instance(), None);
 
     let (mut mapped, mut free) = (0, 0);
-    for Recorded { n, .. } in of("neutron") {
+    for RecordedMessage { n, .. } in of("neutron") {
         if !event(n).starts_with("floatingip.") || event(n).ends_with(".start") {
             continue;
         }
@@ -284,7 +284,7 @@ fn a_port_says_whose_it_is_and_a_floating_ip_where_it_leads() {
 #[test]
 fn ironic_says_states_step_by_step() {
     let mut steps = Vec::new();
-    for Recorded { n, .. } in of("ironic") {
+    for RecordedMessage { n, .. } in of("ironic") {
         if event(n).starts_with("baremetal.x.") {
             continue;
         }
@@ -322,7 +322,7 @@ fn ironic_says_states_step_by_step() {
 #[test]
 fn keystone_is_judged_message_by_message() {
     let (mut cadf, mut basic) = (0, 0);
-    for Recorded { file, n, .. } in of("keystone-cadf").into_iter().chain(of("keystone-basic")) {
+    for RecordedMessage { file, n, .. } in of("keystone-cadf").into_iter().chain(of("keystone-basic")) {
         match service::read(n) {
             Service::Keystone(keystone::Payload::Cadf(read)) => {
                 cadf += 1;
@@ -363,7 +363,7 @@ fn keystone_is_judged_message_by_message() {
 #[test]
 fn glances_failed_upload_is_a_sentence() {
     let mut failed = 0;
-    for Recorded { n, .. } in of("glance") {
+    for RecordedMessage { n, .. } in of("glance") {
         match service::read(n) {
             Service::Glance(glance::Payload::UploadFailed { text, image_id }) => {
                 failed += 1;
@@ -395,7 +395,7 @@ fn glances_failed_upload_is_a_sentence() {
 #[test]
 fn cinder_writes_maps_as_rows_and_as_text() {
     let (mut rows, mut texts, mut connections, mut unscheduled, mut publishers) = (0, 0, 0, 0, Vec::new());
-    for Recorded { n, .. } in of("cinder") {
+    for RecordedMessage { n, .. } in of("cinder") {
         match service::read(n) {
             Service::Cinder(cinder::Payload::Volume(volume)) => {
                 let metadata = volume.metadata.get().unwrap();
@@ -452,7 +452,7 @@ fn cinder_writes_maps_as_rows_and_as_text() {
 fn the_smaller_ones_have_their_own_words() {
     let mut zones: Vec<(String, Value)> = Vec::new();
     for file in ["designate", "heat", "magnum", "manila", "masakari", "octavia"] {
-        for Recorded { n, .. } in of(file) {
+        for RecordedMessage { n, .. } in of(file) {
             let Service::Others(read) = service::read(n) else { panic!("{}", event(n)) };
             match read {
                 others::Payload::Designate(dns) => {

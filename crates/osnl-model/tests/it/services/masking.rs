@@ -5,12 +5,12 @@ use std::collections::BTreeSet;
 use osnl_model::{is_secret_key, mask_secrets};
 use serde_json::{Map, Value, json};
 
-use crate::services::recorded::{Recorded, folder, recorded};
+use crate::services::recorded::{RecordedMessage, folder, recorded};
 
 /// In every secret that is planted.
 const PLANTED: &str = "S3CR3T";
 
-/// What services send in clear, by the key it stands under: a member of any object at any depth.
+/// Returns the secrets that services send in clear, by the key: a member of any object at any depth.
 fn secret_members() -> Vec<(&'static str, Value)> {
     let text = |form: &str| Value::from(form.replace('$', PLANTED));
     let plain = text("$");
@@ -134,7 +134,7 @@ fn no_secret_passes_wherever_it_is_planted() {
     let objects = Value::from(secret_objects().to_vec());
     members.push(("objects", objects));
     let mut found = BTreeSet::new();
-    for Recorded { n, .. } in recorded() {
+    for RecordedMessage { n, .. } in recorded() {
         let mut n = n.clone();
         n.payload = planted(&n.payload, &members);
         n.context = planted(&Value::Object(n.context), &members).as_object().unwrap().clone();
@@ -153,7 +153,7 @@ fn no_secret_passes_wherever_it_is_planted() {
 #[test]
 fn debug_output_has_none_either() {
     let members = secret_members();
-    for Recorded { n, .. } in recorded().iter().step_by(29) {
+    for RecordedMessage { n, .. } in recorded().iter().step_by(29) {
         let mut n = n.clone();
         n.payload = planted(&n.payload, &members);
         n.context = planted(&Value::Object(n.context), &members).as_object().unwrap().clone();
@@ -197,7 +197,7 @@ fn changes(before: &Value, after: &Value, path: &str, found: &mut BTreeSet<Strin
 #[test]
 fn what_recorded_messages_lose_was_reviewed() {
     let mut found = BTreeSet::new();
-    for Recorded { file, n, .. } in recorded() {
+    for RecordedMessage { file, n, .. } in recorded() {
         let event = n.event_type.clone().unwrap_or_default();
         changes(&n.payload, &mask_secrets(&n.payload), &format!("{file} {event} payload"), &mut found);
         let context = Value::Object(n.context.clone());

@@ -7,7 +7,7 @@ use osnl_model::Notification;
 use serde_json::Value;
 
 /// A recorded message.
-pub(crate) struct Recorded {
+pub(crate) struct RecordedMessage {
     /// `nova`, `keystone-basic`: the file it is in.
     pub(crate) file: String,
     pub(crate) n: Notification,
@@ -18,12 +18,12 @@ pub(crate) fn folder() -> PathBuf {
 }
 
 /// All of them, in the order of files and, within, of cases.
-pub(crate) fn recorded() -> &'static [Recorded] {
-    static READ: LazyLock<Vec<Recorded>> = LazyLock::new(read);
+pub(crate) fn recorded() -> &'static [RecordedMessage] {
+    static READ: LazyLock<Vec<RecordedMessage>> = LazyLock::new(read);
     &READ
 }
 
-fn read() -> Vec<Recorded> {
+fn read() -> Vec<RecordedMessage> {
     let mut found = Vec::new();
     for part in ["captures", "captures2"] {
         let mut files: Vec<PathBuf> =
@@ -37,7 +37,7 @@ fn read() -> Vec<Recorded> {
                 for message in messages {
                     let body = message["body_text"].as_str().unwrap();
                     let n = Notification::decode(body.as_bytes()).unwrap();
-                    found.push(Recorded { file: file.clone(), n });
+                    found.push(RecordedMessage { file: file.clone(), n });
                 }
             }
         }
@@ -47,6 +47,6 @@ fn read() -> Vec<Recorded> {
 }
 
 /// Those of one file.
-pub(crate) fn of(file: &str) -> Vec<&'static Recorded> {
+pub(crate) fn of(file: &str) -> Vec<&'static RecordedMessage> {
     recorded().iter().filter(|recorded| recorded.file == file).collect()
 }

@@ -6,27 +6,27 @@ use osnl_model::service::{
     self, Field, Service, State, View, cinder, glance, ironic, keystone, neutron, nova, others,
 };
 
-use crate::services::recorded::{Recorded, recorded};
+use crate::services::recorded::{RecordedMessage, recorded};
 
 const PROBES: [&str; 4] = ["probe.", "baremetal.example_obj.", "baremetal.probe.", "baremetal.x."];
 
 /// A struct's name, its keys, and how each was found.
-type Seen = (&'static str, &'static [&'static str], Vec<State>);
+type StructStates = (&'static str, &'static [&'static str], Vec<State>);
 
-fn view<'a, T: View<'a>>(name: &'static str, view: &T) -> Seen {
+fn view<'a, T: View<'a>>(name: &'static str, view: &T) -> StructStates {
     (name, T::KEYS, view.states())
 }
 
-fn each<'a, T: View<'a>>(name: &'static str, field: &Field<'a, Vec<T>>) -> Vec<Seen> {
+fn each<'a, T: View<'a>>(name: &'static str, field: &Field<'a, Vec<T>>) -> Vec<StructStates> {
     field.get().into_iter().flatten().map(|item| view(name, item)).collect()
 }
 
-fn inner<'a, T: View<'a>>(name: &'static str, field: &Field<'a, T>) -> Vec<Seen> {
+fn inner<'a, T: View<'a>>(name: &'static str, field: &Field<'a, T>) -> Vec<StructStates> {
     field.get().into_iter().map(|item| view(name, item)).collect()
 }
 
 /// Every struct that a payload was read into.
-fn views(read: &Service<'_>) -> Vec<Seen> {
+fn views(read: &Service<'_>) -> Vec<StructStates> {
     match read {
         Service::Nova(payload) => of_nova(payload),
         Service::Neutron(payload) => payload.objects.iter().flat_map(of_neutron).collect(),
@@ -80,11 +80,12 @@ fn views(read: &Service<'_>) -> Vec<Seen> {
     }
 }
 
-fn of_nova(payload: &nova::Payload<'_>) -> Vec<Seen> {
+fn of_nova(payload: &nova::Payload<'_>) -> Vec<StructStates> {
     match payload {
         nova::Payload::Legacy(instance) => {
             let ips = instance.fixed_ips.get().into_iter().flatten();
-            let mut all: Vec<Seen> = ips.flat_map(|ip| each("nova::FloatingIp", &ip.floating_ips)).collect();
+            let mut all: Vec<StructStates> =
+                ips.flat_map(|ip| each("nova::FloatingIp", &ip.floating_ips)).collect();
             all.extend(each("nova::FixedIp", &instance.fixed_ips));
             all.push(view("nova::LegacyInstance", &**instance));
             all
@@ -104,7 +105,7 @@ fn of_nova(payload: &nova::Payload<'_>) -> Vec<Seen> {
     }
 }
 
-fn of_neutron(object: &neutron::Object<'_>) -> Vec<Seen> {
+fn of_neutron(object: &neutron::Object<'_>) -> Vec<StructStates> {
     match object {
         neutron::Object::Port(port) => {
             let mut all = each("neutron::FixedIp", &port.fixed_ips);
@@ -122,7 +123,7 @@ fn of_neutron(object: &neutron::Object<'_>) -> Vec<Seen> {
     }
 }
 
-fn of_cadf(cadf: &keystone::Cadf<'_>) -> Vec<Seen> {
+fn of_cadf(cadf: &keystone::Cadf<'_>) -> Vec<StructStates> {
     let mut all = inner("keystone::Initiator", &cadf.initiator);
     all.extend(inner("keystone::Target", &cadf.target));
     all.extend(inner("keystone::Target", &cadf.observer));
@@ -145,7 +146,7 @@ const NEVER_RECORDED: [&str; 8] = [
 #[test]
 fn every_recorded_message_is_read_and_every_field_is_there() {
     let mut found: BTreeMap<String, BTreeSet<State>> = BTreeMap::new();
-    for Recorded { file, n, .. } in recorded() {
+    for RecordedMessage { file, n, .. } in recorded() {
         let event_type = n.event_type.clone().unwrap();
         let read = service::read(n);
         let expected = match &read {

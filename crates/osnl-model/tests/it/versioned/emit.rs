@@ -187,20 +187,20 @@ fn a_context_shows_no_secrets() {
 
 static MASKED: AtomicUsize = AtomicUsize::new(0);
 
-fn count(_: &mut Counted) {
+fn count(_: &mut CountingEmitter) {
     MASKED.fetch_add(1, Ordering::Relaxed);
 }
 
 #[derive(Clone, VersionedObject)]
 #[versioned(namespace = "x", version = "1.0", mask = count)]
-struct Counted {
+struct CountingEmitter {
     a: i64,
 }
 
 #[derive(Clone, VersionedNotification)]
 #[versioned(namespace = "x", version = "1.0")]
 struct CountedNotification {
-    payload: Counted,
+    payload: CountingEmitter,
     level: Level,
     event_type: String,
     publisher: String,
@@ -211,7 +211,7 @@ struct CountedNotification {
 fn below_the_threshold_nothing_is_done() {
     let (sent, outlet) = outlet(Threshold::AtLeast(Level::Warning));
     let mut notification =
-        CountedNotification::new(Counted { a: 1 }, "a.b".to_owned(), "s.h".to_owned(), Level::Info);
+        CountedNotification::new(CountingEmitter { a: 1 }, "a.b".to_owned(), "s.h".to_owned(), Level::Info);
     notification.emit(&outlet, &Context::default());
     notification.emit(&Outlet::closed(), &Context::default());
     assert_eq!((MASKED.load(Ordering::Relaxed), sent.take().len()), (0, 0));

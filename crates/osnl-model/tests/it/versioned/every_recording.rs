@@ -34,9 +34,9 @@ const RECORDINGS: [&str; 17] = [
     "captures2/octavia.json",
 ];
 
-/// What was found in a recording, beside what every message must hold.
+/// The findings in a recording, beside the rules for every message.
 #[derive(Default)]
-struct Found {
+struct Findings {
     /// Objects at any depth, by class.
     objects: BTreeMap<String, usize>,
     /// Class and field that was absent although the catalogue declares it.
@@ -74,9 +74,9 @@ fn every_message_is_read_and_written_as_it_was() {
     assert_eq!((all, versioned), (949, 446));
 }
 
-fn survey(project: &str, recordings: &[&str]) -> Found {
+fn survey(project: &str, recordings: &[&str]) -> Findings {
     let catalogue = recordings::json(&format!("catalog/{project}.json"));
-    let mut found = Found::default();
+    let mut found = Findings::default();
     for Message { case, payload, class, .. } in recordings.iter().flat_map(|name| messages(name)) {
         if class.is_some() {
             let payload: Json = serde_json::from_str(&payload).unwrap();
@@ -87,7 +87,7 @@ fn survey(project: &str, recordings: &[&str]) -> Found {
 }
 
 /// An object against its class: namespace, version, and each field by the kind that is declared for it.
-fn check_object(catalogue: &Value, json: &Json, case: &str, found: &mut Found) {
+fn check_object(catalogue: &Value, json: &Json, case: &str, found: &mut Findings) {
     let form = Form::of(json).unwrap();
     let what = format!("{case}: {}", form.name);
     *found.objects.entry(form.name.to_owned()).or_default() += 1;
@@ -121,7 +121,7 @@ fn check_object(catalogue: &Value, json: &Json, case: &str, found: &mut Found) {
     }
 }
 
-fn check_field(catalogue: &Value, field: &Value, value: &Json, at: (&str, &str), found: &mut Found) {
+fn check_field(catalogue: &Value, field: &Value, value: &Json, at: (&str, &str), found: &mut Findings) {
     let (case, name) = at;
     if *value == Json::Null {
         assert_eq!(field["nullable"], true, "{case}: {name}");

@@ -102,7 +102,7 @@ fn classes_of_nova_are_novas() {
     }
 }
 
-/// What moves a fingerprint, measured on a class with the one field `a`.
+/// A changed field moves the fingerprint, measured on a class with the one field `a`.
 #[test]
 fn changes_move_it_as_measured() {
     macro_rules! class {

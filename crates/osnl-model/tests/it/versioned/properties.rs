@@ -67,12 +67,12 @@ struct Everything {
     address: IpAddr,
     mac: MacAddress,
     network: IpNetwork,
-    nested: Option<Nested>,
+    nested: Option<NestedObject>,
 }
 
 #[derive(Clone, PartialEq, VersionedObject)]
 #[versioned(namespace = "x", version = "2.1")]
-struct Nested {
+struct NestedObject {
     r#type: Option<String>,
 }
 
@@ -96,7 +96,7 @@ prop_compose! {
             dict: dict.into_iter().collect(), sorted,
             flexible: FlexibleDict(flexible.into_iter().collect()),
             address, mac: MacAddress(mac), network: IpNetwork::new(address, prefix).unwrap(),
-            nested: nested.map(|r#type| Nested { r#type }),
+            nested: nested.map(|r#type| NestedObject { r#type }),
         }
     }
 }
@@ -144,7 +144,7 @@ proptest! {
         }
     }
 
-    /// Whatever a nested value is replaced by, nothing panics and nothing is lost.
+    /// A foreign value in the place of any nested one panics nowhere and loses nothing.
     #[test]
     fn a_payload_with_a_foreign_value_is_never_lost(object in everything(), foreign in json(), at in 0..16_usize) {
         let mut form: Json = serde_json::from_str(&to_payload_text(&object).unwrap()).unwrap();

@@ -1,4 +1,4 @@
-//! What is written equals what the services wrote, byte for byte (written as Python writes JSON).
+//! The written form equals what the services wrote, byte for byte (written as Python writes JSON).
 
 use osnl_model::versioned::{
     DateTime, EventTypeText as _, FlexibleDict, Json, MacAddress, MaybeSet, PublisherText as _, Uuid,

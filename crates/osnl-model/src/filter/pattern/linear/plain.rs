@@ -5,7 +5,7 @@
 
 use super::{MOST_TEXTS, Text, joined};
 
-/// What a plain pattern is.
+/// A plain pattern.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Plain {
     /// A few texts.
@@ -18,7 +18,7 @@ pub(super) enum Plain {
 const LONGEST: usize = 1000;
 /// Groups within groups.
 const DEEPEST: u8 = 8;
-/// How Python's `$` is written.
+/// Python's `$` in the words of the engine.
 const END: &str = r"(?:\n?\z)";
 
 pub(super) fn read(regex: &str) -> Option<Plain> {
@@ -170,7 +170,7 @@ mod tests {
         }
     }
 
-    /// Whatever is read here must mean what the engine means, and the engine must take what is called small.
+    /// A plain pattern must mean the same as to the engine, and the engine must take one that is called small.
     #[test]
     fn what_is_plain_means_what_it_means_to_the_engine() {
         let parts =

@@ -1,0 +1,44 @@
+//! A source of fields, as the attribute writes it.
+
+use proc_macro2::Span;
+use syn::parse::{Parse, ParseStream};
+use syn::{Ident, Result, Token, Type, braced};
+
+/// `node: Node { uuid, name = display_name, .. }`
+pub(crate) struct Source {
+    pub(crate) name: Ident,
+    pub(crate) ty: Type,
+    pub(crate) pairs: Vec<Pair>,
+    /// The place of `..`.
+    pub(crate) rest: Option<Span>,
+}
+
+pub(crate) struct Pair {
+    pub(crate) key: Ident,
+    pub(crate) source: Ident,
+}
+
+impl Parse for Source {
+    fn parse(input: ParseStream<'_>) -> Result<Self> {
+        let name = input.parse()?;
+        input.parse::<Token![:]>()?;
+        let ty = input.parse()?;
+        let content;
+        braced!(content in input);
+        let mut source = Self { name, ty, pairs: Vec::new(), rest: None };
+        while !content.is_empty() {
+            if content.peek(Token![..]) {
+                source.rest = Some(content.parse::<Token![..]>()?.spans[0]);
+            } else {
+                let key: Ident = content.parse()?;
+                let renamed = content.parse::<Option<Token![=]>>()?.is_some();
+                let from = if renamed { content.parse()? } else { key.clone() };
+                source.pairs.push(Pair { key, source: from });
+            }
+            if !content.is_empty() {
+                content.parse::<Token![,]>()?;
+            }
+        }
+        Ok(source)
+    }
+}
