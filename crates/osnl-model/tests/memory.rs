@@ -1,14 +1,11 @@
 //! The memory of the worst messages that are accepted: each kind is read, masked and written in a process of its own,
 //! whose kernel reports its peak.
 //!
-//! `cargo test --release -p osnl-model --test memory -- --nocapture` prints the table of `docs/malformed.md`; without
-//! optimization the budget is an eighth, so that it takes seconds.
+//! `cargo test --release -p osnl-model --test memory -- --nocapture` prints what each kind takes; without optimization
+//! the budget is an eighth, so that it takes seconds.
 
 #![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test may panic anywhere")]
-#![expect(
-    clippy::print_stdout,
-    reason = "a child says what it took, and the test prints the table of the manual"
-)]
+#![expect(clippy::print_stdout, reason = "a child says what it took, and the test prints a table")]
 
 #[path = "../../osnl-testkit/src/hostile.rs"]
 #[expect(unreachable_pub, dead_code, reason = "a module of another crate, of which the trees are used")]

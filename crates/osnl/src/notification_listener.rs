@@ -54,7 +54,7 @@
 //!
 //! Kept with its bytes ([`RunningListener::set_aside`], the last thousand), told to
 //! [`on_set_aside`](Builder::on_set_aside), said once in the log (queue, reason, digest; never the content), then
-//! acknowledged. What each kind of malformed body comes to is a table in the manual, `docs/malformed.md`.
+//! acknowledged. What each kind of malformed body comes to is a table in the manual, `docs/reference/malformed.md`.
 //!
 //! # Order and concurrency
 //!

@@ -3,7 +3,7 @@
 //! They come from three places, the weakest first: the section `[oslo_messaging_rabbit]` of a file, the query of
 //! the transport URL, and the same names where one listener is configured. [`RabbitOptions::set`] and
 //! [`RabbitOptions::set_from_query`] lay one over the other; what is not set stays osnl's own default, which is not
-//! always oslo.messaging's (see `docs/rabbit.md`).
+//! always oslo.messaging's (see `docs/reference/rabbit.md`).
 
 mod table;
 mod typed;

@@ -1,5 +1,5 @@
 //! Each malformed body through the library's listener: what becomes of it, one test each. The table of
-//! `docs/malformed.md` is these rows.
+//! `docs/reference/malformed.md` is these rows.
 
 use std::fmt;
 use std::sync::Arc;
@@ -25,8 +25,8 @@ impl fmt::Display for Ours {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Notified => f.write_str("notified, acknowledged"),
-            Self::Acknowledged => f.write_str("acknowledged, nobody is notified"),
-            Self::SetAside(reason) => write!(f, "set aside: {reason}"),
+            Self::Acknowledged => f.write_str("acknowledged, no endpoint is notified"),
+            Self::SetAside(reason) => write!(f, "quarantined: {reason}"),
         }
     }
 }
@@ -67,7 +67,7 @@ rows! {
     null: "JSON null", "dropped", plain("null") => SetAside("the body is null, not an object");
     empty_object: "`{}`", "acknowledged, warning", plain("{}") => Acknowledged;
     no_priority: "no `priority`", "acknowledged, warning", plain(&without("priority")) => Acknowledged;
-    unknown_priority: "a priority nobody has", "acknowledged, warning", plain(&message("x", "NOTICE")) => Acknowledged;
+    unknown_priority: "an unknown priority", "acknowledged, warning", plain(&message("x", "NOTICE")) => Acknowledged;
     zero_length: "no bytes at all", "taken as `{}`: acknowledged, warning", plain("") => SetAside("the body is empty");
     priority_null: "`priority` is null", "given back and redelivered at once, without end", plain(&with("priority", "null")) => Acknowledged;
     priority_number: "`priority` is a number", "given back and redelivered at once, without end", plain(&with("priority", "3")) => SetAside("priority is a number, not a text");
@@ -152,11 +152,11 @@ async fn check((body, properties): Body, ours: Ours) {
     }
     let became = match (counters.delivered.get(), counters.unmatched.get(), counters.unreadable.get()) {
         (2, 0, 0) => "notified, acknowledged".to_owned(),
-        (0, 2, 0) => "acknowledged, nobody is notified".to_owned(),
+        (0, 2, 0) => "acknowledged, no endpoint is notified".to_owned(),
         (0, 0, 2) => {
             let aside = running.set_aside();
             assert!(aside.iter().all(|message| message.received.body == body), "with its bytes");
-            format!("set aside: {}", aside[0].reason)
+            format!("quarantined: {}", aside[0].reason)
         }
         other => format!("{other:?}"),
     };
@@ -245,7 +245,7 @@ fn field(key: &str) -> (String, String) {
 
 #[test]
 fn the_manual_has_these_rows_and_no_other() {
-    let manual = fixture::path("../docs/malformed.md");
+    let manual = fixture::path("../docs/reference/malformed.md");
     let manual = std::fs::read_to_string(manual).unwrap();
     let in_table = |line: &&str| line.starts_with("| ");
     let mut written: Vec<&str> =

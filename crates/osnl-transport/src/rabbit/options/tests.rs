@@ -27,7 +27,7 @@ fn every_option_takes_its_own_default() {
 
 #[test]
 fn the_documentation_has_every_option_as_the_table_has_it() {
-    let page = include_str!("../../../../../docs/rabbit.md");
+    let page = include_str!("../../../../../docs/reference/rabbit.md");
     let rows: Vec<&str> = page.lines().skip_while(|line| *line != "## Every option").skip(6).collect();
     let expected: Vec<String> = RABBIT_OPTIONS
         .iter()
