@@ -1,4 +1,5 @@
 //! `docs`: writes the pages that are made from the code. Tests of the crates say when one is not current.
+//! `docs --html`: builds the book as HTML with mdBook.
 //!
 //! The program prints them itself, so that its users can have them too. The commands come as one text, of which each
 //! command becomes a page; `docs/SUMMARY.md` lists these pages, and its lines for them are written here too.
@@ -7,9 +8,9 @@ use std::fs;
 use std::path::Path;
 use std::process::{Command, ExitCode};
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, bail};
 
-use crate::step;
+use crate::{setup, step};
 
 /// A page each: what the program is asked, and where its answer goes.
 const PAGES: [(&[&str], &str); 2] = [
@@ -20,8 +21,49 @@ const COMMANDS: [&str; 3] = ["man", "--format", "markdown"];
 const FOLDER: &str = "docs/reference/commands";
 const SUMMARY: &str = "docs/SUMMARY.md";
 
-/// Writes the pages.
-pub(crate) fn run() -> Result<ExitCode> {
+/// Files beside the book that its pages link to; mdBook takes the pages alone.
+const BESIDE: [&str; 3] = ["SECURITY.md", "examples", "packaging"];
+
+/// Writes the pages, or with `--html` the book.
+pub(crate) fn run(args: &[String]) -> Result<ExitCode> {
+    match args {
+        [] => pages(),
+        [flag] if flag == "--html" => html(),
+        other => bail!("unknown arguments: {}; allowed: --html", other.join(" ")),
+    }
+}
+
+/// Builds the book into `target/book`, together with the files beside it that it links to.
+fn html() -> Result<ExitCode> {
+    let book = step::target_dir().join("book");
+    let mut mdbook = Command::new(setup::mdbook()?);
+    step::run(mdbook.arg("build").arg("--dest-dir").arg(&book).current_dir(step::root()))?;
+    let files = book.join("repository");
+    fs::create_dir_all(&files)?;
+    for name in BESIDE {
+        let mut copy = Command::new("cp");
+        step::run(copy.arg("-R").arg(step::root().join(name)).arg(&files))?;
+    }
+    for page in fs::read_dir(&book)? {
+        let page = page?.path();
+        if page.extension().is_some_and(|extension| extension == "html") {
+            let text = fs::read_to_string(&page)?;
+            fs::write(&page, beside(&text))?;
+        }
+    }
+    println!("open {}", book.join("index.html").display());
+    Ok(ExitCode::SUCCESS)
+}
+
+/// A page whose links to [`BESIDE`] lead to their copies.
+fn beside(page: &str) -> String {
+    BESIDE.iter().fold(page.to_owned(), |page, name| {
+        let linked = name.replace(".md", ".html");
+        page.replace(&format!("href=\"../{linked}"), &format!("href=\"repository/{name}"))
+    })
+}
+
+fn pages() -> Result<ExitCode> {
     for (question, path) in PAGES {
         write(path, &ask(question)?)?;
     }
@@ -87,7 +129,14 @@ fn write(path: &str, text: &str) -> Result<()> {
 
 #[cfg(test)]
 mod tests {
-    use super::split;
+    use super::{beside, split};
+
+    #[test]
+    fn links_beside_the_book_lead_to_copies() {
+        let page = r#"<a href="../SECURITY.html#x"> <a href="../examples/a.conf"> <a href="rules.html">"#;
+        let expected = r#"<a href="repository/SECURITY.md#x"> <a href="repository/examples/a.conf"> <a href="rules.html">"#;
+        assert_eq!(beside(page), expected);
+    }
 
     #[test]
     fn a_page_begins_with_a_heading_of_the_first_level() {

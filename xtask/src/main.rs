@@ -8,7 +8,7 @@
 //! | `tidy [--graph]` | the rules about files that no compiler checks, imports and English among them |
 //! | `deny` | licences, duplicate versions and origins of the dependencies, by cargo-deny, offline |
 //! | `advisories` | what is known against the dependencies, and as of which date; needs the network |
-//! | `docs` | writes the pages of `docs/reference` that are made from the code |
+//! | `docs [--html]` | writes the pages of `docs/reference` that are made from the code; or the book as HTML |
 //! | `chaos --cluster` | a RabbitMQ cluster whose nodes are killed under a running osnl: effects against events |
 //! | `fuzz [--minutes N] [TARGET…]` | gives every reader malformed inputs, and saves those that break something |
 //! | `soak [--minutes N] [--seed S]` | hostile messages among normal ones, under a bound of memory: every normal one has its effect in time |
@@ -50,6 +50,7 @@ cargo xtask COMMAND
   deny           check licences, duplicate versions and origins of the dependencies, offline
   advisories     check the dependencies against the RustSec database, and print its date
   docs           write the pages of docs/reference from the code
+  docs --html    build the book as HTML into target/book, with mdBook
   chaos [--minutes N] [--seed S] [--alone] [--plain] [--upstream] | --cluster
                  kill and break everything while events come, and count what is lost
   fuzz [--minutes N] [TARGET…]
@@ -65,7 +66,7 @@ fn main() -> ExitCode {
     let mut args = std::env::args().skip(1);
     let command = args.next().unwrap_or_else(|| "--help".to_owned());
     let rest: Vec<String> = args.collect();
-    let takes_arguments = ["test", "bench", "chaos", "fuzz", "soak", "tidy"].contains(&command.as_str());
+    let takes_arguments = ["test", "bench", "chaos", "docs", "fuzz", "soak", "tidy"].contains(&command.as_str());
     if !takes_arguments && !rest.is_empty() {
         eprintln!("xtask: `{command}` takes no arguments: {}\n\n{HELP}", rest.join(" "));
         return ExitCode::from(2);
@@ -78,7 +79,7 @@ fn main() -> ExitCode {
         "tidy" => tidy::run(&rest),
         "deny" => deny::run(),
         "advisories" => deny::advisories(),
-        "docs" => docs::run(),
+        "docs" => docs::run(&rest),
         "catalogue" => catalogue::run(),
         "bench" => bench::run(&rest),
         "chaos" => chaos::run(&rest),

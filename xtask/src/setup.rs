@@ -3,14 +3,14 @@
 //! - RabbitMQ, by the distribution's package, installed so that no system-wide node starts: [`rabbitmq`];
 //! - strace, by the distribution's package: [`strace`];
 //! - groff, by the distribution's package: [`groff`];
-//! - cargo-deny from cargo's registry, under `target/tools`, for `deny` and `advisories` alone: [`cargo_deny`];
+//! - cargo-deny and mdBook from cargo's registry, under `target/tools`, for the commands that need them: [`tool`];
 //! - a Python environment with the real oslo.messaging and k2hr3-osnl, under `target/`: [`python`].
 
-mod cargo_deny;
 mod groff;
 mod python;
 mod rabbitmq;
 mod strace;
+mod tool;
 
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
@@ -28,12 +28,17 @@ pub(crate) fn run() -> Result<PathBuf> {
 /// Brings everything that tests need, and what the gate needs besides.
 pub(crate) fn all() -> Result<()> {
     run()?;
-    cargo_deny::ensure().map(|_| ())
+    deny().map(|_| ())
 }
 
 /// Brings cargo-deny and gives its path.
 pub(crate) fn deny() -> Result<PathBuf> {
-    cargo_deny::ensure()
+    tool::CARGO_DENY.ensure()
+}
+
+/// Brings mdBook and gives its path.
+pub(crate) fn mdbook() -> Result<PathBuf> {
+    tool::MDBOOK.ensure()
 }
 
 /// Brings RabbitMQ only.

@@ -1,0 +1,50 @@
+//! Programs of cargo's registry, installed into `target/tools`, where they stay.
+//!
+//! They are built without optimisation, which is what most of a build is spent on: cargo-deny takes 89 s of CPU once, and
+//! 2 s for a check. As a release it links for minutes.
+
+use std::path::PathBuf;
+use std::process::{Command, Stdio};
+
+use anyhow::{Context as _, Result};
+
+use crate::step;
+
+/// A program in the version that is used.
+pub(super) struct Tool {
+    name: &'static str,
+    version: &'static str,
+    options: &'static [&'static str],
+}
+
+/// Licences, versions, and advisories of dependencies.
+pub(super) const CARGO_DENY: Tool = Tool { name: "cargo-deny", version: "0.20.2", options: &[] };
+/// The book as HTML; without its web server.
+pub(super) const MDBOOK: Tool =
+    Tool { name: "mdbook", version: "0.5.4", options: &["--no-default-features", "--features", "search"] };
+
+impl Tool {
+    /// Installs the program unless it is there in this version, and returns its path.
+    pub(super) fn ensure(&self) -> Result<PathBuf> {
+        let Self { name, version, options } = self;
+        let root = step::target_dir().join("tools");
+        let program = root.join("bin").join(name);
+        let installed = step::output(Command::new(&program).arg("--version"));
+        if installed.is_ok_and(|printed| printed.trim().ends_with(version)) {
+            return Ok(program);
+        }
+        println!("setup: installing {name} {version} into {}", root.display());
+        let build = root.join("build");
+        let mut cargo = step::cargo();
+        cargo.args(["install", "--locked", "--debug", "--force", "--version", version, name]).args(*options);
+        cargo.arg("--root").arg(&root);
+        cargo.env("CARGO_TARGET_DIR", &build).env("CARGO_PROFILE_DEV_DEBUG", "0");
+        let installed = step::run(cargo.stdin(Stdio::null()));
+        installed.with_context(|| {
+            format!("{name} could not be installed; cargo's own configuration says from where")
+        })?;
+        // A gigabyte that nothing needs any more; what cannot be removed does no harm.
+        let _ = std::fs::remove_dir_all(build);
+        Ok(program)
+    }
+}
