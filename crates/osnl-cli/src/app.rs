@@ -1,4 +1,7 @@
 //! Running a daemon as a process: signals in, exit status out; systemd is told what it does.
+//!
+//! One thread runs everything but the client library's socket loop, the journal's writer, and stderr: a second worker
+//! doubles the price of a message.
 
 mod notify;
 mod status;

@@ -1,4 +1,7 @@
 //! One request, one answer.
+//!
+//! A request is sent twice only if a kept connection ended before a byte of an answer: servers close idle connections
+//! when they like, and each such race would hold a target that is well.
 
 use std::sync::Arc;
 

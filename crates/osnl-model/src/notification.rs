@@ -1,4 +1,7 @@
 //! A notification read as a whole.
+//!
+//! Content types are not believed: JSON is read whatever the publisher called it, where oslo.messaging drops the
+//! message.
 
 use std::borrow::Cow;
 use std::fmt;

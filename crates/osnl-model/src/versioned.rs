@@ -23,6 +23,10 @@
 //! Checked against what ironic 39, nova 34 and oslo.versionedobjects 3.12 send and compute
 //! (`fixtures/emission`). The guide, from nothing to a notification on a broker and back, is the documentation of
 //! `osnl::versioned` and `docs/versioned-notifications.md`.
+//!
+//! A required field that was never set does not compile, and `populate` takes all sources and a struct of all extra
+//! fields, so that the compiler names what is missing. Reading is more lenient than oslo.versionedobjects: a newer
+//! minor version is read, and what cannot be read is an `UnknownObject`.
 
 mod json;
 mod version;

@@ -14,6 +14,9 @@
 //! | [`Tap::dropped`] | how many messages the bound has cost since the last call |
 //!
 //! As with [`Transport::listen`](crate::Transport::listen), nothing here sleeps, retries or connects again.
+//!
+//! A tap acknowledges what it takes, with a bounded prefetch. Otherwise the client library would buffer what a slow
+//! terminal does not read; so messages wait in the tap's queue, which drops the oldest.
 
 use std::time::Duration;
 

@@ -21,6 +21,9 @@
 //! and says nothing about the action's target, so that deliveries which need nothing of it go out. A service that cannot
 //! be reached is asked again after a growing pause, by one delivery for all ([`Enricher`]). What is forbidden (403) is an
 //! answer about one object, and costs attempts. `on_error = default` asks for neither: what cannot be asked counts as gone.
+//!
+//! A failed question is a failure of a dependency and not of the target: most deliveries of an action may need none.
+//! The enricher remembers an unreachable service and lets one delivery ask at a time.
 
 mod cache;
 mod conf;

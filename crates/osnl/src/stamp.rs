@@ -1,4 +1,7 @@
 //! Ids and times for a new notification, as oslo.messaging and oslo.utils make them.
+//!
+//! Ids come from the standard library's keyed hash, whose key the operating system gives: a UUID must be unique, not
+//! secret, which is no reason for a crate.
 
 use std::hash::{BuildHasher as _, Hasher as _, RandomState};
 

@@ -1,4 +1,7 @@
 //! A regular expression with the meaning of Python's `re.match`.
+//!
+//! A pattern is parsed when it is read and compiled when a text needs it; a list of few texts is compared and never
+//! compiled. A running rule set compiles all patterns at its start, so no message waits.
 
 mod linear;
 

@@ -1,5 +1,7 @@
 //! Writing JSON as Python's `json.dumps` does by default: `", "` and `": "` between the parts, everything that
 //! is not printable ASCII as `\uXXXX` (surrogate pairs beyond the basic plane), floats as `repr` shows them.
+//!
+//! Payloads are written once, as text: a tree would sort the keys and round numbers beyond 64 bits.
 
 use std::io::{self, Write};
 

@@ -1,4 +1,6 @@
 //! JSON that keeps the order of its keys, since the order of an object's fields is part of the wire form.
+//!
+//! `preserve_order` of `serde_json` would change every map in the program instead.
 
 use std::fmt;
 

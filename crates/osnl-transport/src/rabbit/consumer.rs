@@ -2,6 +2,9 @@
 //!
 //! Each queue has a channel and a consumer of its own on the one connection. They are polled in turn from one place,
 //! without a task for any of them.
+//!
+//! A `multiple` acknowledgement must not cover messages of another queue that have not been seen, hence a channel
+//! each. Each has an equal share of `prefetch`, because quorum queues and streams know no common limit.
 
 use std::collections::VecDeque;
 use std::pin::Pin;

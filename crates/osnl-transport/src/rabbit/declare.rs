@@ -5,6 +5,9 @@
 //! declared again, and of a queue we only learn whether it is what we would have made, by asking for ours
 //! and reading the refusal ([`refusal`](super::refusal)). oslo.messaging, in contrast, declares actively and ends
 //! over a mismatch. A queue that is not ours to make ([`Declare::Nothing`]) is never declared otherwise than passively.
+//!
+//! A missing exchange is not a refusal. The listener looks for it each second without end, since what is published
+//! before its queue is bound is in the service's own queues only.
 
 use std::collections::BTreeSet;
 

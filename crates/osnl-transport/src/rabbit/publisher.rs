@@ -7,6 +7,9 @@
 //!
 //! What goes out looks as oslo.messaging's does: persistent, priority 0, an empty table of headers (or kombu's
 //! `compression`), content type and encoding as given.
+//!
+//! A send begins under a lock that is passed on once the library has the message: this keeps the order, and the
+//! library's numbers in step with its frames. Sends that wait while an attempt to connect fails share its failure.
 
 mod link;
 mod route;

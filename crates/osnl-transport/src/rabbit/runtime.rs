@@ -2,6 +2,9 @@
 //!
 //! The library drives what implements `async_rs`'s `RuntimeKit`, whose connections have one type; tokio's own is
 //! a bare TCP stream. Everything but that type is tokio's.
+//!
+//! TLS is not the library's: its rustls feature brings a PKCS#12 tree, and says neither which step failed nor why.
+//! Name, TCP, and TLS are done before the library is asked.
 
 use std::future::Future;
 use std::io::{self, Read, Write};

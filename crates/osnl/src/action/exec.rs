@@ -14,6 +14,9 @@
 //! The only time that is kept here is that between asking a process to end and making it: how long an attempt may
 //! take, and when the next one is, the delivery loop decides. An attempt that it gives up ends the program; with a
 //! long-lived child the other events in that child's hands fail as well, as if their connection was lost.
+//!
+//! `concurrency` is 1 unless an operator raises it: a child that hangs is ended with all events in its hands, because
+//! an event that is worked on twice at once is worse than one that comes again.
 
 mod chatter;
 pub(crate) mod conf;

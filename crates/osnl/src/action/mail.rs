@@ -11,6 +11,9 @@
 //! outcome is theirs. What the server refuses for now (4xx: greylisting, a full queue) is tried until it does not; what
 //! it refuses for good (5xx) is a dead letter at once, but for a refused login or sender, which are nobody's event. A mail
 //! that is sent again has the same `Message-ID`.
+//!
+//! A digest is a batch: there is no second place where events wait and could be lost. Its deliveries keep their key
+//! and wait for no lane, since their order is that within the mail.
 
 mod address;
 mod conf;

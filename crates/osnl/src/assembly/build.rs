@@ -1,4 +1,6 @@
 //! From a checked configuration to what runs.
+//!
+//! A listener without an enabled rule is not started: it would acknowledge messages that no rule has seen.
 
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;

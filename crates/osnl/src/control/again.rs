@@ -1,4 +1,7 @@
 //! Events to be appended anew, as a request names them.
+//!
+//! A request has the numbers of events, and bodies only from files. The daemon does not decide again: what was shown
+//! is what is appended.
 
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;

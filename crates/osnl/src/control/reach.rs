@@ -1,4 +1,7 @@
 //! From outside: by the socket where a daemon holds the journal, in this process where none does.
+//!
+//! Commands on the file of a stopped daemon use the same handler, on a journal that is opened without bounds: opening
+//! it for a change must not make anything leave.
 
 use std::io;
 use std::path::PathBuf;

@@ -1,4 +1,7 @@
 //! When a delivery is given up although nobody has refused it, and what follows for its key.
+//!
+//! A pause that is given to the journal is added to the age at once: the journal has no clock that stops, and a clock
+//! per waiting delivery would be a second waiting list in memory.
 
 use std::time::Duration;
 

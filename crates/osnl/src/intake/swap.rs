@@ -1,5 +1,8 @@
 //! A rule engine that can be replaced while its listener runs: what comes from then on is judged by the new rules, what
 //! has been appended keeps its verdict.
+//!
+//! Reserved places outlive the change: what was polled before it is appended in the places that the old rules
+//! reserved.
 
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
 

@@ -8,6 +8,9 @@
 //! that goes round does not begin anew each time.
 //!
 //! Dead letters are written to the log as one JSON line each, so that they outlive the process.
+//!
+//! This store has twice as many places as the window, so that redelivered messages can be polled and adopted while their
+//! entries are open. Unreadable bodies stay in memory only: nothing in them can be masked reliably.
 
 mod dead;
 mod ends;

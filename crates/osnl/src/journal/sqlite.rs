@@ -11,6 +11,9 @@
 //!
 //! When the file cannot be written, [`JournalState::Failed`] says so: nothing is reserved or claimed, outcomes
 //! wait in memory, and it is tried again each second. Tables and indexes: `docs/journal.md`.
+//!
+//! A message that is acknowledged cannot return to the broker: `when_exhausted = return` means back into the journal,
+//! with the same pauses.
 
 mod archive;
 mod change;

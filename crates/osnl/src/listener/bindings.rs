@@ -9,6 +9,10 @@
 //!
 //! What the configuration no longer wants of them is removed when a listener of that queue connects; bindings that
 //! others have made are left alone. A queue that no listener reads any more is *left*: it is named until it is gone.
+//!
+//! This file knows a queue by virtual host and name, since the hosts of a cluster change. `check` compares the hosts
+//! that are written; a daemon's tasks compare names only, because two readers of one queue are worse than one
+//! hand-over too many.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, DirBuilder};

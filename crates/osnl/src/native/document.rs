@@ -1,4 +1,7 @@
 //! A configuration as text: what `osnl config show` prints, and reads back as the same configuration.
+//!
+//! The text is read back and compared before it is printed. What it cannot express, such as a comma in a topic, is
+//! refused instead of printed wrong.
 
 use osnl_config::sections::{Layers, RawSection};
 use osnl_config::{Origin, secret_file, substitute, written_secrets};

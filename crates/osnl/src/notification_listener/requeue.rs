@@ -1,4 +1,7 @@
 //! How long a requeued message waits, and how often it comes again.
+//!
+//! A requeued message stays here, unacknowledged, and holds its lane. Given back, it would overtake, or be overtaken
+//! by, what the client library has been sent already. The broker gets it back when the listener stops.
 
 use std::num::NonZeroU32;
 use std::time::Duration;

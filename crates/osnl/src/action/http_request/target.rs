@@ -11,6 +11,9 @@
 //! resolve such paths to other ones: a deletion of `hosts/{{ name }}` must not become one of `hosts/`. A value that is
 //! several steps by itself (`vm/../../x`) is sent as `vm%2F..%2F..%2Fx`, and there are servers and proxies that decode it
 //! before they resolve it: its steps are judged like segments.
+//!
+//! Credentials beside a URL of the event are refused, because they would go wherever the event says. A service of the
+//! catalogue is named by the configuration alone.
 
 use osnl_http::{Url, UrlError};
 use osnl_openstack::below;

@@ -6,6 +6,8 @@
 //!
 //! A delivery that a loop has claimed is not taken out of its hands: what is asked is written beside it, as a [`Wish`],
 //! and takes effect when the claim ends, unless the effect is there by then. Until then its lane does not go on.
+//!
+//! A dry run is the change itself in transactions that are rolled back, so that it cannot differ from it.
 
 use std::collections::HashMap;
 use std::time::{Duration, Instant};

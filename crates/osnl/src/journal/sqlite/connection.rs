@@ -1,4 +1,7 @@
 //! A connection that writes: WAL, and a commit is on the disk when it returns.
+//!
+//! Statements are planned once (`SQLITE_DBCONFIG_ENABLE_QPSG`). Otherwise SQLite plans them again for other values,
+//! in case a partial index suits those, which was a sixth of an append.
 
 use std::path::Path;
 use std::time::Duration;

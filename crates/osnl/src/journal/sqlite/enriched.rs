@@ -1,4 +1,7 @@
 //! What was asked for deliveries, and what was seen of objects that may be gone.
+//!
+//! Objects are kept by their own id. To find the last event of a resource, the journal would need an index on texts,
+//! which each append would pay for; and an event says less than the API did.
 
 use osnl_core::event::Enriched;
 use rusqlite::{Connection, OptionalExtension as _, Result, params};

@@ -3,6 +3,8 @@
 //! The lock is a file of its own beside the journal. SQLite's own locks are POSIX record locks, which a
 //! process loses with the first descriptor of that file it closes; so the journal is only looked at here,
 //! never opened.
+//!
+//! A removed file is written anew from the descriptors that are open; a replaced one is never written to.
 
 use std::fs::{self, DirBuilder, File, OpenOptions, Permissions};
 use std::io::{self, Read as _, Seek as _, Write as _};

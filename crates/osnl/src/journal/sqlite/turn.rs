@@ -12,6 +12,9 @@
 //! An append needs none of this: it records the arrival, behind everything of its lane, and [`Work::on_arrival`] foretells
 //! what [`Work::lane_turn`] would find. A journal with several appenders records arrivals as waiting, and the owner of
 //! the lane calls `lane_turn`.
+//!
+//! A lane is eight bytes of a digest: an index on them is a third as large as one on the texts. Two lanes that share
+//! a number are kept in one order.
 
 use rusqlite::{OptionalExtension as _, Result, params};
 
