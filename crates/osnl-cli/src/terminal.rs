@@ -9,6 +9,9 @@
 //! | `keys.rs` | what was typed |
 //! | `paint.rs` | texts of a tone and a width: pure |
 //! | `size.rs` | how large it is, and whether it can be drawn on |
+//!
+//! Two pages of lists and texts need no widget library, and crossterm alone brings mio, signal-hook, and parking_lot
+//! for the same system calls.
 
 mod keys;
 mod paint;

@@ -1,4 +1,7 @@
 //! The progress of an event that needs several calls.
+//!
+//! Calls that are done are counted and not made deliveries of their own. The attempt shares the count, so that one
+//! that ran out of time has it too.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};

@@ -1,5 +1,8 @@
 //! Makes connections: TCP to the target or to a proxy, for https a tunnel through that proxy (CONNECT), then TLS with
 //! the target.
+//!
+//! The connector is our own because a failure is then the step that failed. hyper-util's tunnel does not report what the proxy
+//! answered, and its matcher is not urllib's.
 
 use std::io;
 use std::pin::Pin;

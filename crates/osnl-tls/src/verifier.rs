@@ -1,4 +1,7 @@
 //! Verifies the server's certificate as OpenSSL would where private installations rely on it.
+//!
+//! A trusted self-signed certificate may be the server's own, and a certificate without `subjectAltName` has its name
+//! in the CN.
 
 use std::sync::{Arc, Once};
 

@@ -1,5 +1,7 @@
 //! Lines for a stream whose reader may be slow, or gone: written by a thread of their own, so that logging never waits.
 //! Lines that cannot be written are dropped; their number is reported as soon as the stream takes lines again.
+//!
+//! The log file has no such thread: a dead letter must be in the file when its outcome returns.
 
 use std::io::{self, ErrorKind, Write};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};

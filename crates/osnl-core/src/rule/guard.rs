@@ -4,6 +4,9 @@
 //! attempt: a target that was down for a night is not a storm. A key that was let through goes on
 //! being let through; one that came beyond the bound is held, and so is what follows until fewer have come
 //! within the window.
+//!
+//! A guard decides before the append: a duplicate counts once, both stores accept it, and what it holds is in the
+//! file from the first moment.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, PoisonError};

@@ -1,4 +1,7 @@
 //! `on_failure`: the failure that is handed over with an event that an action gives up.
+//!
+//! The delivery loop knows the settings of the moment, the journal makes the end and the new delivery one step.
+//! `failure` is kept where enrichments are kept, so that each attempt sends the same.
 
 use std::sync::Arc;
 use std::time::SystemTime;

@@ -4,6 +4,9 @@
 //! the file is loaded, and all errors are reported at once; k2hr3_osnl looked at the `[k2hr3]` values when
 //! a message arrived and lost that message if one was bad. Unknown names, which k2hr3_osnl ignored without
 //! a word, are ignored with a warning.
+//!
+//! `[oslo_messaging_rabbit]` has no effect here, as in k2hr3_osnl: `ssl = true` beside a port without TLS would stop
+//! a set-up that runs. The query of `transport_url` always counted, and does.
 
 mod check;
 mod inputs;
