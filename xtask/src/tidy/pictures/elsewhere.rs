@@ -14,7 +14,7 @@ pub(super) const ELSEWHERE: &[(&str, &str, &str)] = &[
         "the same",
     ),
     ("osnl-config/src/secret_file.rs", "chmod o= on the file", "the same"),
-    ("osnl-cli/src/args.rs", "{}; raise it with --max-body", "needs a large body: command/tap/tests.rs"),
+    ("osnl-cli/src/flags.rs", "{}; raise it with --max-body", "needs a large body: command/tap/tests.rs"),
     (
         "osnl-cli/src/command/k2hr3_osnl.rs",
         "{}: refused by the broker",
