@@ -15,7 +15,7 @@
 //! that means nothing is an error. All errors come at once; a half-right configuration gives nothing.
 //!
 //! [`load`] reads, checks and types; [`crate::assembly`] builds what runs; [`Loaded::document`] is the same
-//! configuration as text again, with where each value came from. `docs/configuration.md` explains each option.
+//! configuration as text again, with where each value came from. `docs/reference/configuration.md` lists each option.
 
 mod action;
 mod catalogue_lint;

@@ -1,4 +1,4 @@
-//! Every section and option of the native form, with its default: what `docs/configuration.md` explains.
+//! Every section and option of the native form, with its default.
 
 use osnl_config::sections::{ForeignSection, SectionDef, SectionOption, SectionSchema};
 use osnl_transport::RABBIT_OPTIONS;
