@@ -326,7 +326,7 @@ impl Listener {
                 self.state.send_replace(ListenerState::Connecting { attempt });
             }
             if let Some(tidying) = &self.tidying {
-                tidying.binds(&options.bindings(&self.config.targets));
+                tidying.binds(&options.bindings(&self.config.targets), &self.config.name);
             }
             let listen = self.transport.listen(&self.config.targets, options);
             tokio::pin!(listen);

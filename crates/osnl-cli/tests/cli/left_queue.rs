@@ -92,3 +92,20 @@ fn a_queue_that_is_left_while_nothing_can_be_kept_is_emptied_also_over_a_restart
         assert!(of.iter().all(|asked| *asked == event), "{asked:?}");
     }
 }
+
+#[test]
+fn a_restart_with_another_pool_empties_the_old_queue_as_a_reload_does() {
+    let mut rig = Rig::start("left-restart");
+    kill(&mut rig);
+    rig.publish((0..3).map(|event| (event, event)));
+    wait_until(SOON, "they wait in the queue", || rig.vhost.queue_depth("osnl") == Some((3, 0)));
+    let moved = LISTENER.replace("declare", "pool = newpool\ndeclare");
+    rig.write(&[&moved, RULE, ACTION]);
+    start(&mut rig);
+    wait_until(SOON, "the old queue is left", || rig.log().contains("queue osnl is empty and left"));
+    let bound = |queue: &str| rig.vhost.list_bindings().into_iter().any(|binding| binding.queue == queue);
+    assert!(!bound("osnl") && bound("newpool"));
+    rig.publish((3..5).map(|event| (event, event)));
+    wait_until(SOON, "everything is delivered", || rig.target("roles")["done"] == 5);
+    assert_eq!(asked(&rig.sink, |_| true).len(), 5);
+}

@@ -116,18 +116,21 @@ impl Parts {
 }
 
 impl Parts {
-    /// Queues that were left before this start and may hold messages still, each with the listener that read it; one
-    /// whose listener is not there any more stays as it is.
+    /// Queues that were left before this start, or by it, and may hold messages still, each with the listener that read
+    /// it. A queue whose listener is not configured any more stays as it is.
     pub(super) fn emptying(&self, native: &Native, listeners: &[Listener]) -> Vec<Farewell> {
-        let emptying = self.bindings.iter().flat_map(|bindings| bindings.emptying());
-        let farewell = |(own, name): (OwnQueue, String)| {
+        let emptying = self.bindings.iter().flat_map(|bindings| {
+            let behind = bindings.left_behind().into_iter().map(|(own, name)| (own, name, false));
+            bindings.emptying().into_iter().map(|(own, name)| (own, name, true)).chain(behind)
+        });
+        let farewell = |(own, name, was_begun): (OwnQueue, String, bool)| {
             let heard = native.heard();
             let conf = heard.iter().find(|(conf, _)| *conf.name == *name).map(|(conf, _)| conf);
             let conf = conf.filter(|conf| conf.transport_url.virtual_host() == own.vhost);
             let listener =
                 listeners.iter().find(|listener| **listener.name() == *name).filter(|_| conf.is_some());
             let farewell = listener.and_then(Listener::farewell);
-            if farewell.is_none() {
+            if farewell.is_none() && was_begun {
                 own.say_not_emptied(&name);
             }
             Some(farewell?.for_queue(&own.queue))

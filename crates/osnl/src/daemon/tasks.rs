@@ -186,11 +186,14 @@ impl Tasks {
             return;
         }
         let listener = farewell.reader();
+        // Its bindings stay until the listener's queue of today has its own: in between, events would reach neither.
+        let other = self.seats.iter().find(|seat| !seat.leaving && seat.name == *listener.name());
+        let other = other.map(|seat| seat.state.clone());
         self.listen(listener);
         let Some(seat) = self.seats.last_mut() else { return };
         seat.farewell = Some(farewell);
         let leaving = seat.leave();
-        self.hand_over(leaving, None);
+        self.hand_over(leaving, other);
     }
 
     fn listen(&mut self, listener: Listener) {

@@ -5,7 +5,8 @@
 //! ```
 //!
 //! A queue that was left for another one and may still hold messages is to be *emptied*, by the listener that read it:
-//! `"emptying":"neutron"` beside its bindings, which an older osnl passes over.
+//! `"emptying":"neutron"` beside its bindings, which an older osnl passes over. `"listener":"neutron"` names the listener
+//! that binds the queue: a restart with another `pool` leaves the old queue as a reload does.
 //!
 //! What the configuration no longer wants of them is removed when a listener of that queue connects; bindings that
 //! others have made are left alone. A queue that no listener reads any more is *left*: it is named until it is gone.
@@ -87,6 +88,8 @@ struct Made {
     bound: BTreeMap<OwnQueue, Keys>,
     /// By the listener of this name.
     emptying: BTreeMap<OwnQueue, String>,
+    /// The listener that binds the queue, until nothing is left in it.
+    listeners: BTreeMap<OwnQueue, String>,
 }
 
 /// A queue of ours that no listener of the configuration reads.
@@ -169,6 +172,18 @@ impl Bindings {
         emptying.map(|(queue, listener)| (queue.clone(), listener.clone())).collect()
     }
 
+    /// Queues that a listener of this name has bound, that no listener of the configuration reads, and that are not known
+    /// to be empty: the configuration has changed while no daemon ran.
+    #[must_use]
+    pub fn left_behind(&self) -> Vec<(OwnQueue, String)> {
+        let state = self.lock();
+        let left = |queue: &OwnQueue| {
+            !state.wanted.contains_key(queue) && !state.made.emptying.contains_key(queue)
+        };
+        let listeners = state.made.listeners.iter().filter(|(queue, _)| left(queue));
+        listeners.map(|(queue, listener)| (queue.clone(), listener.clone())).collect()
+    }
+
     /// The queue is left for another one, and what is in it is to be read by this listener: also after a restart.
     pub(super) fn begin_to_empty(&self, queue: &OwnQueue, listener: &str) {
         self.write(|made| {
@@ -179,7 +194,10 @@ impl Bindings {
 
     /// Nothing is left in the queue, or that is not ours to read.
     pub(super) fn end_emptying(&self, queue: &OwnQueue) {
-        self.write(|made| drop(made.emptying.remove(queue)));
+        self.write(|made| {
+            made.emptying.remove(queue);
+            made.listeners.remove(queue);
+        });
     }
 
     /// What is in a queue that is left; `None` where it could not be seen.
@@ -209,10 +227,13 @@ impl Bindings {
         state.made.bound.get(queue).into_iter().flatten().map(|keys| queue.binding(keys)).collect()
     }
 
-    /// These have been made.
-    pub fn made(&self, queue: &OwnQueue, bindings: &[Binding]) {
+    /// This listener makes these bindings.
+    pub fn made(&self, queue: &OwnQueue, bindings: &[Binding], listener: &str) {
         let keys = bindings.iter().map(|b| (b.exchange.clone(), b.routing_key.clone()));
-        self.write(|made| made.bound.entry(queue.clone()).or_default().extend(keys));
+        self.write(|made| {
+            made.bound.entry(queue.clone()).or_default().extend(keys);
+            made.listeners.insert(queue.clone(), listener.to_owned());
+        });
     }
 
     /// These are no more.
@@ -232,6 +253,7 @@ impl Bindings {
         self.write(|made| {
             made.bound.remove(queue);
             made.emptying.remove(queue);
+            made.listeners.remove(queue);
         });
     }
 
@@ -268,6 +290,9 @@ fn text(made: &Made) -> String {
         if let Some(listener) = made.emptying.get(own) {
             entry["emptying"] = json!(listener);
         }
+        if let Some(listener) = made.listeners.get(own) {
+            entry["listener"] = json!(listener);
+        }
         entry
     };
     format!("{}\n", json!({"format": FORMAT, "queues": made.bound.iter().map(queue).collect::<Vec<_>>()}))
@@ -281,6 +306,7 @@ fn read(text: &[u8]) -> Option<Made> {
         let word = |name: &str| Some(queue[name].as_str()?.to_owned());
         let own = OwnQueue { vhost: word("vhost")?, queue: word("queue")? };
         made.emptying.extend(word("emptying").map(|listener| (own.clone(), listener)));
+        made.listeners.extend(word("listener").map(|listener| (own.clone(), listener)));
         made.bound.insert(own, serde_json::from_value(queue["bindings"].clone()).ok()?);
     }
     Some(made)
@@ -304,8 +330,8 @@ mod tests {
         };
         let memory = Bindings::open(folder.path());
         memory.want([(own("q"), bindings("q", &["a", "b"])), (own("r"), bindings("r", &["a"]))]);
-        memory.made(&own("q"), &bindings("q", &["a", "b"]));
-        memory.made(&own("r"), &bindings("r", &["a"]));
+        memory.made(&own("q"), &bindings("q", &["a", "b"]), "neutron");
+        memory.made(&own("r"), &bindings("r", &["a"]), "neutron");
         assert_eq!((memory.superfluous(&own("q")), memory.left()), (vec![], vec![]));
 
         let again = Bindings::open(folder.path());
@@ -348,6 +374,13 @@ mod tests {
         assert_eq!(again.left_queues()[0].delete_command(), None, "it could not be seen");
         again.end_emptying(&own("old"));
         assert_eq!(Bindings::open(folder.path()).emptying(), []);
+        // A queue that was left by a restart is to be emptied too, until it is known to be empty.
+        memory.made(&own("before"), &[], "neutron");
+        let again = Bindings::open(folder.path());
+        again.want([(own("new"), vec![])]);
+        assert_eq!(again.left_behind(), [(own("before"), "neutron".to_owned())]);
+        again.end_emptying(&own("before"));
+        assert_eq!(Bindings::open(folder.path()).left_behind(), []);
         // A queue that is read again is not to be emptied.
         again.begin_to_empty(&own("old"), "neutron");
         again.want([(own("old"), vec![])]);

@@ -74,8 +74,8 @@ impl Tidying {
 
     /// These bindings are about to be made. An attempt that is given up may have made them all the same, so they are
     /// remembered before it begins.
-    pub(super) fn binds(&self, bindings: &[Binding]) {
-        self.memory.made(&self.own, bindings);
+    pub(super) fn binds(&self, bindings: &[Binding], listener: &str) {
+        self.memory.made(&self.own, bindings, listener);
     }
 
     /// Connected; then looks again and again at what is left, for as long as anything is.

@@ -84,6 +84,7 @@ fn the_example_and_every_recipe_load_without_a_warning() {
     let file = folder.path().join("clouds.yaml");
     let auth = "auth_url: https://k/v3, username: u, password: p, project_name: oss";
     std::fs::write(&file, format!("clouds: {{mycloud: {{auth: {{{auth}}}}}}}\n")).unwrap();
+    std::fs::set_permissions(&file, std::os::unix::fs::PermissionsExt::from_mode(0o600)).unwrap();
     let cloud = format!("cloud = mycloud\nclouds_file = {}", file.display());
     for block in blocks {
         // Secrets are in files that only the reader has.
