@@ -1,14 +1,15 @@
-//! How long to wait between two attempts to connect.
+//! The pause between two attempts to connect.
 
 use std::time::Duration;
 
 use osnl_transport::{Reconnect, TransportError};
 
-/// A broker that is away, or an exchange that is not there yet, is looked for about once a second, so
-/// that the first message comes within a second of its return; one that refuses us is tried less and less often, up to every 30 s.
+/// The pauses between attempts to connect. A missing broker or exchange is tried about once a second, so the first
+/// message arrives within a second of its return. A broker that refuses the connection is tried less and less often,
+/// down to every 30 s.
 ///
-/// Where the transport's options ask for other pauses (`rabbit_retry_interval` and the like), those are kept to the
-/// second, whatever the failure was.
+/// Other pauses in the transport's options (`rabbit_retry_interval` and the like) are kept to the second, whatever the
+/// failure was.
 #[derive(Debug)]
 pub(crate) struct Backoff {
     asked: Reconnect,
@@ -24,7 +25,7 @@ impl Backoff {
         Self { asked, failures: 0, refusals: 0 }
     }
 
-    /// The pause before the first attempt after a connection was lost; none unless somebody asks for it.
+    /// Returns the pause before the first attempt after a lost connection; `None` unless the options ask for one.
     pub(crate) fn before(&self) -> Option<Duration> {
         let (delay, splay) = self.asked.delay?;
         Some(delay + splay.mul_f64(fastrand::f64()))

@@ -1,7 +1,7 @@
-//! Asking and telling a daemon, or the journal of one that is stopped.
+//! Requests to a daemon, or to the journal of one that is stopped.
 //!
-//! `control.sock` in the state directory (mode 0600) takes requests: a JSON object a line, at most 4 MiB, answered
-//! by a line each, in their order. Whoever asks is root or the daemon's own user.
+//! `control.sock` in the state directory (mode 0600) takes requests: a JSON object a line, at most 4 MiB, answered by a
+//! line each, in their order. The caller must be root or the daemon's own user.
 //!
 //! ```text
 //! {"v": 1, "verb": "list", "filter": {"action": "roles", "states": ["dead"]}, "limit": 100}
@@ -25,9 +25,9 @@
 //! | `quarantine-retry` | `messages` ([`MessageAgain`]), `by` | [`QuarantineChanges`] |
 //! | `quarantine-discard` | `filter`, `dry_run`, `by` | [`QuarantineChanges`] |
 //!
-//! A member that is not known is refused, and so is another `v`. `"journal": "/path"` in a request has it refused if
-//! the daemon's is another. [`ControlHandler`] answers, wherever a request came from; [`ControlSocket`] is one way to it,
-//! [`reach`] finds it from outside: by the socket where a daemon holds the journal, in this process where none does.
+//! An unknown member or another `v` is refused. `"journal": "/path"` in a request has it refused if the daemon's is
+//! another. [`ControlHandler`] answers, whatever the source of a request; [`ControlSocket`] is one way to it, [`reach`]
+//! finds it from outside: by the socket where a daemon holds the journal, in this process where none does.
 
 mod again;
 mod answer;

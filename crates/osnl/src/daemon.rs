@@ -33,13 +33,13 @@ pub use osnl_core::ended::Ended;
 /// After an abort the tasks have this long to notice.
 const ABORT_GRACE: Duration = Duration::from_secs(2);
 
-/// What runs together.
+/// The listeners, delivery loops, and control socket that run together.
 pub struct Daemon {
     /// Each keeps one subscription up.
     pub listeners: Vec<Listener>,
     /// One per action.
     pub deliveries: Vec<DeliveryLoop>,
-    /// What stands between them.
+    /// The journal between listeners and delivery loops.
     pub journal: Arc<dyn Journal>,
     /// Queues that were left before a restart, and may hold messages still.
     emptying: Vec<Farewell>,
@@ -49,9 +49,9 @@ pub struct Daemon {
     state: Arc<DaemonState>,
     /// Reads the configuration again.
     reload: Option<(Box<dyn Reload>, Arc<Counters>)>,
-    /// Where threads beside it say that they have ended unexpectedly.
+    /// The threads beside the daemon that report an unexpected end.
     watched: Vec<Ends>,
-    /// Where it is recorded what is in hand.
+    /// The record of the messages and deliveries in hand.
     in_hand: Arc<InHand>,
     /// Adds tasks to those that it awaits.
     #[cfg(test)]
@@ -99,7 +99,7 @@ impl Daemon {
         }
     }
 
-    /// The same, and whoever is asked to [reload](DaemonState::reload) asks this one. Reloads are counted.
+    /// Adds the source of [reloads](DaemonState::reload). `counters` count them.
     #[must_use]
     pub fn with_reload(mut self, reload: Box<dyn Reload>, counters: Arc<Counters>) -> Self {
         self.reload = Some((reload, counters));
@@ -134,7 +134,7 @@ impl Daemon {
         self
     }
 
-    /// What runs, as it changes.
+    /// Returns the daemon's live state.
     #[must_use]
     pub fn state(&self) -> Arc<DaemonState> {
         self.state.clone()
@@ -223,7 +223,7 @@ impl Daemon {
                 break;
             }
         }
-        // Whoever waits for a reload hears that there will be none.
+        // Callers that wait for a reload learn that there will be none.
         drop((preparing, requests));
         shutdown.drain.cancel();
 
@@ -322,7 +322,7 @@ fn reloaded(
         };
     });
     if let Some(answer) = asked.and_then(|asked| asked.answer) {
-        // Who has gone meanwhile looks into the log.
+        // A caller that has left meanwhile finds the outcome in the log.
         let _ = answer.send(outcome);
     }
     reload

@@ -60,24 +60,24 @@ use crate::metrics::Counters;
 use crate::shutdown::Shutdown;
 pub use osnl_core::fallback::Fallback;
 
-/// How one action is delivered.
+/// The delivery settings of one action.
 #[derive(Clone, Copy, Debug)]
 pub struct DeliverySettings {
     /// Calls under way at once, each for other keys.
     pub concurrency: usize,
-    /// How long one call may take in all.
+    /// The longest time that one call may take in all.
     pub timeout: Duration,
-    /// What a failure means.
+    /// The meaning of each failure.
     pub policy: RetryPolicy,
-    /// What ends a delivery whose attempts are used up.
+    /// The end of a delivery whose attempts are used up.
     pub when_exhausted: WhenExhausted,
-    /// What else ends one, and what follows for its key.
+    /// Further limits of a delivery, and the consequence for its key.
     pub limits: Limits,
-    /// How many events one call takes.
+    /// The number of events that one call takes.
     pub batch: Batch,
     /// The most calls within a time; `None` is as many as there are.
     pub rate: Option<Rate>,
-    /// What each host that an event names is allowed of it.
+    /// The share of the action that each host named by events may use.
     pub hosts: HostLimits,
 }
 
@@ -115,13 +115,13 @@ pub struct DeliveryLoop {
     gauges: Arc<Gauges>,
     remote: Remote,
     setups: watch::Receiver<Setup>,
-    /// Where it is recorded what is about to be attempted.
+    /// The record of the deliveries about to be attempted.
     in_hand: Arc<InHand>,
     /// Since when the target is held, and when the log said so last.
     held: Option<(Instant, Instant)>,
 }
 
-/// How each delivery of one call went.
+/// The verdict on each delivery of one call.
 type Attempt = Vec<Verdict>;
 type Attempts = FuturesUnordered<BoxFuture<'static, Attempt>>;
 
@@ -170,7 +170,8 @@ impl DeliveryLoop {
         self
     }
 
-    /// What is done before the first attempt of each delivery: what is asked, and what must hold.
+    /// Sets the steps before the first attempt of each delivery: the questions to ask and the conditions that must
+    /// hold.
     #[must_use]
     pub fn with_preparation(mut self, preparation: Preparation) -> Self {
         self.preparation = preparation;
@@ -197,7 +198,7 @@ impl DeliveryLoop {
         self.state.subscribe()
     }
 
-    /// What it shows while it runs.
+    /// Returns the state that the loop publishes while it runs.
     #[must_use]
     pub fn published(&self) -> Published {
         Published { name: self.name.clone(), status: self.status.subscribe(), gauges: self.gauges.clone() }

@@ -1,8 +1,8 @@
 //! Tasks and threads that end unexpectedly: one rule for all of them.
 //!
-//! A daemon without one of its parts looks well and does nothing. So a part that ends in any other way than by being told
-//! to, a panic above all, is reported here with its name, and the daemon ends with an error: what was not acknowledged
-//! stays with the broker, and whoever watches the process starts it again.
+//! A daemon without one of its parts looks well and does nothing. So a part that ends without having been told to, a
+//! panic above all, is reported here with its name. The daemon then ends with an error: unacknowledged messages stay
+//! with the broker, and the service manager starts the process again.
 //!
 //! | part | reported by |
 //! | --- | --- |
@@ -23,7 +23,7 @@ use futures_util::FutureExt as _;
 use tokio::sync::watch;
 
 tokio::task_local! {
-    /// Where tasks that an action spawns are reported: set around each delivery loop.
+    /// The place where tasks that an action spawns are reported: set around each delivery loop.
     static CURRENT: Ends;
 }
 
@@ -32,7 +32,7 @@ tokio::task_local! {
 pub struct UnexpectedEnd {
     /// The part: `listener neutron`, `journal`.
     pub task: String,
-    /// What its panic said.
+    /// The panic's message.
     pub message: String,
 }
 

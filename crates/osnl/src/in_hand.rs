@@ -1,8 +1,9 @@
-//! What the process had in hand when it ended unexpectedly, so that one message or delivery cannot end every start.
+//! The messages and deliveries that the process had in hand when it ended unexpectedly, so that one of them cannot end
+//! every start.
 //!
-//! A panic ends the daemon with words; a stack that is used up, memory that is refused or a watchdog that loses patience ends
-//! it without any. What was being decoded or attempted comes again with the next start: from the broker, or from the
-//! journal. At the third end it is set aside unread, or held, and somebody is asked to look.
+//! A panic ends the daemon with a message. Used-up stack, refused memory, or a watchdog ends it without one. The
+//! message or delivery that was being decoded or attempted returns with the next start, from the broker or from the
+//! journal. At the third end it is set aside unread, or held, for the operator to inspect.
 //!
 //! The file `in-hand` in the state directory has a fixed size and is written with `pwrite` and never synced: it is to survive
 //! the process, not the machine's power.
@@ -13,8 +14,8 @@
 //!   attempt around every poll of it. What is there at the next end was in hand exactly, and each such end counts. Since
 //!   all of this runs on one thread, an attempt that only waits for its target is not in hand, whatever kills the process.
 //!
-//! What was decoded or ended since is forgotten, and so is everything an hour after its last end. The process stops being
-//! careful ten minutes after its start, unless something was in hand exactly.
+//! An entry that was decoded or ended since is forgotten, and so is every entry an hour after its last end. The process
+//! stops being careful ten minutes after its start, unless it found an entry in hand exactly.
 
 use std::collections::BTreeMap;
 use std::fs::{File, OpenOptions};
@@ -32,9 +33,9 @@ use crate::journal::DeliveryId;
 
 /// At so many unexpected ends with it in hand, something is not tried again.
 pub const MOST_ENDS: u32 = 3;
-/// What was in hand is forgotten so long after its last end.
+/// The time after its last end at which an entry is forgotten.
 const FORGOTTEN: Duration = Duration::from_secs(3600);
-/// How long a process is careful that has found nothing which was in hand exactly.
+/// The time for which a process stays careful that found nothing in hand exactly.
 const CAREFUL: Duration = Duration::from_secs(600);
 /// Keys in each list of the file.
 const LISTED: usize = 1024;
@@ -44,7 +45,7 @@ const CALLED: usize = 63;
 const COUNTED: usize = 512;
 
 const MAGIC: u64 = u64::from_le_bytes(*b"osnlhnd1");
-/// Where in the file each part is; all numbers have eight bytes.
+/// The offset of each part in the file; all numbers have eight bytes.
 const RUNNING: u64 = 8;
 const MESSAGE: u64 = 64;
 const ATTEMPT: u64 = 512;
@@ -54,7 +55,7 @@ const ENDS: u64 = DELIVERIES + 8 * LISTED as u64;
 const ROW: usize = 4;
 const SIZE: usize = ENDS as usize + 8 * ROW * COUNTED;
 
-/// What something is.
+/// The kind of an entry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Kind {
     Message,
@@ -99,7 +100,7 @@ struct State {
     upcoming: Vec<u64>,
     /// The message that is being looked at.
     message: Option<u64>,
-    /// Where the next claimed delivery is written.
+    /// The slot of the next claimed delivery.
     next: usize,
 }
 
@@ -158,7 +159,7 @@ impl InHand {
         }
     }
 
-    /// What has been counted by now, and whether the process before has ended unexpectedly.
+    /// Reads the counts of the file, and whether the previous process ended unexpectedly.
     fn read(file: &File, now: u64) -> std::io::Result<(Counted, bool)> {
         let mut bytes = vec![0; SIZE];
         let mut read = 0;

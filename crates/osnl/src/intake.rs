@@ -1,5 +1,5 @@
-//! Where the listener hands messages over, and the rule engine as the one intake
-//! that the daemon uses. What library users write is an [endpoint](crate::notification_listener::Endpoint).
+//! The [`Intake`], to which the listener hands messages, and the rule engine, the only one that the daemon uses.
+//! Library users write an [endpoint](crate::notification_listener::Endpoint) instead.
 
 mod fallback;
 mod observe;
@@ -38,8 +38,8 @@ pub trait Intake: Send + Sync {
     /// Keeps at most so many of the places that were reserved, and gives the others back: no message is there for them.
     fn keep(&self, at_most: usize);
 
-    /// What keeps a message from being kept now, or those that are open from ending; `None` if nothing does, or if it is
-    /// not known.
+    /// Returns the obstacle that prevents keeping a message now, or that keeps open messages from ending. `None` if
+    /// there is none, or if it is unknown.
     fn obstacle(&self) -> Option<Obstacle>;
 
     /// Hears of the messages that are looked at next, in their order.
@@ -74,22 +74,22 @@ pub trait Intake: Send + Sync {
 /// The rule engine: wants what any rule's head predicates want, and appends what fires to the journal.
 pub struct RuleEngine {
     rules: Arc<RuleSet>,
-    /// Where what no rule wants leaves its trace.
+    /// The ring that records messages that match no rule.
     ring: Option<Arc<Ring>>,
     /// Under whose name the ring has its counts.
     listener: Option<Arc<str>>,
-    /// What its rules fire and call, each once.
+    /// The actions that its rules fire and call, each once.
     actions: Vec<Arc<str>>,
     journal: Arc<dyn Journal>,
     counters: Arc<Counters>,
     guards: Arc<Guards>,
     /// Notes what a message means, for actions that have to know what was seen before.
     observer: Option<Arc<dyn Observe>>,
-    /// Where it is recorded what is about to be read.
+    /// The record of the messages about to be read.
     in_hand: Arc<InHand>,
     /// Places reserved for what is about to be read.
     permit: Mutex<Places>,
-    /// What a message may cost.
+    /// The limits on the cost of one message.
     budget: Budget,
 }
 
@@ -371,13 +371,14 @@ impl Intake for RuleEngine {
     }
 }
 
-/// What the conditions of a rule's actions see: of a bulk request the one resource, as the actions do.
+/// Returns the names that the conditions of a rule's actions see: in a bulk request only the one resource, as for the
+/// actions.
 pub(crate) fn narrowed(rule: &Rule, names: &Names, parts: &Parts<'_>, resource: Option<u32>) -> Names {
     parts.names(names, resource.filter(|_| !rule.conditions.is_empty()))
 }
 
-/// What a rule would have asked for that cannot be decided: dead letters that say so. Retrying one is somebody's
-/// decision to do it, so a rule in shadow, of which nothing may ever be called, has none.
+/// Makes dead letters with the reason for the deliveries of a rule that cannot be decided. Retrying one means that the
+/// operator decides to make it. A rule in shadow, none of whose actions may ever be called, gets none.
 fn dead_letters(rule: &Rule, why: &str, names: &Names, parts: &Parts<'_>) -> Vec<NewDelivery> {
     match rule.mode {
         Mode::Shadow => {
@@ -388,7 +389,7 @@ fn dead_letters(rule: &Rule, why: &str, names: &Names, parts: &Parts<'_>) -> Vec
     }
     let mut deliveries = Vec::new();
     for (resource, key) in parts.of(rule) {
-        // Only who is told in its place looks at it.
+        // Only the action of `on_failure` reads these names.
         let named = parts.names(names, resource.filter(|_| !rule.on_failure.is_empty()));
         for action in &rule.actions {
             deliveries.push(NewDelivery {

@@ -8,10 +8,10 @@
 //!        └──── there is room again ─── Blocked: after a while what was pushed goes back
 //! ```
 //!
-//! Of each message the head is read first. What nobody wants is acknowledged, with neither a task nor an
-//! allocation of its own, a quarter of the window or some milliseconds' worth at a time. What is wanted goes
-//! to the [`Intake`], and is settled as soon as its receipt completes; up to `prefetch` receipts are open at
-//! once, and the window coalesces the acknowledgements. No message is acknowledged on an error path.
+//! The loop reads the head of each message first. A message that matches no rule is acknowledged without a task or an
+//! allocation of its own, a quarter of the window or some milliseconds' worth at a time. A message that matches goes to
+//! the [`Intake`] and is settled as soon as its receipt completes. Up to `prefetch` receipts are open at once, and the
+//! window coalesces the acknowledgements. No message is acknowledged on an error path.
 
 mod announce;
 mod bindings;
@@ -50,7 +50,7 @@ use crate::intake::Intake;
 use crate::metrics::Counters;
 use crate::shutdown::Shutdown;
 
-/// What to listen to, and how.
+/// The subscription of a listener, and its options.
 pub struct ListenerConfig {
     /// The listener's name in the configuration.
     pub name: Arc<str>,
@@ -58,7 +58,7 @@ pub struct ListenerConfig {
     pub targets: Vec<(Target, Priority)>,
     /// Pool, prefetch, declarations.
     pub options: ListenOptions,
-    /// What one message may cost.
+    /// The limits on the cost of one message.
     pub budget: Budget,
     /// Whether a refused login or virtual host at the very start ends the program, as it does with
     /// oslo.messaging, instead of being tried again.
@@ -85,10 +85,10 @@ pub struct Listener {
     gauges: Arc<Gauges>,
 }
 
-/// What was last told of failed attempts.
+/// The last log line about failed attempts.
 struct Said {
     at: Instant,
-    /// What was not there.
+    /// The queue or exchange that was missing.
     missing: Option<String>,
 }
 
@@ -131,7 +131,7 @@ impl Listener {
         self
     }
 
-    /// What it is doing, as it changes.
+    /// Returns the listener's live state.
     #[must_use]
     pub fn state(&self) -> watch::Receiver<ListenerState> {
         self.state.subscribe()
@@ -163,7 +163,7 @@ impl Listener {
         self.config.options.queues(&self.config.targets)
     }
 
-    /// What is needed to leave its queue for another one; `None` where the queue is not ours to empty.
+    /// Returns the means to leave its queue for another one; `None` where the queue is not ours to empty.
     pub(crate) fn farewell(&self) -> Option<Farewell> {
         Farewell::of(self)
     }
@@ -173,13 +173,13 @@ impl Listener {
         self.config.options.queue.auto_delete
     }
 
-    /// What it has done, as it runs.
+    /// Returns the listener's gauges, which it updates while it runs.
     #[must_use]
     pub fn gauges(&self) -> Arc<Gauges> {
         self.gauges.clone()
     }
 
-    /// Where its broker is, for people: no secret.
+    /// Returns the broker's address for display, without secrets.
     #[must_use]
     pub fn location(&self) -> String {
         self.transport.location()
@@ -396,7 +396,7 @@ impl Listener {
     }
 }
 
-/// How long an attempt that is given up may take to end in order.
+/// The time that an abandoned attempt may take to end in order.
 const GIVEN_UP: Duration = Duration::from_secs(1);
 
 /// Ends an attempt that is under way, and closes what it opens: the next listener of the queue would find its consumer

@@ -164,7 +164,7 @@ impl NotificationListener {
         // Tasks of lanes end with this future, however it ends.
         let abort = shutdown.abort.clone().drop_guard();
         let ended = listener.run(shutdown.clone()).await;
-        // After an error nobody waits for what is still in work: it goes back with the connection.
+        // After an error nothing waits for the messages still in work: they go back with the connection.
         shutdown.drain.cancel();
         dispatch.tasks.close();
         dispatch.tasks.wait().await;
@@ -216,13 +216,13 @@ impl RunningListener {
         let _ = state.wait_for(|state| state.is_subscribed() || *state == ListenerState::Stopped).await;
     }
 
-    /// What it is doing.
+    /// Returns the state of the listener.
     #[must_use]
     pub fn state(&self) -> ListenerState {
         self.state.borrow().clone()
     }
 
-    /// What happened so far.
+    /// Returns the counters since the start.
     #[must_use]
     pub fn counters(&self) -> &Counters {
         &self.dispatch.counters

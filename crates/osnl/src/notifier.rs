@@ -15,7 +15,7 @@
 //! | the broker is away, or blocks? | an emission waits no longer than these two times together; what is in the buffer goes on being tried |
 //! | how often is it tried? | [`Retry`], as oslo's `retry`: without end, or n times more |
 //! | what is never tried again? | what no queue took although it was `mandatory`, what is too large for the broker |
-//! | what if it cannot be sent? | one log line for each message, a number in [`Counters`], the error of whoever awaits it, and of the next [`Notifier::flush`] |
+//! | what if it cannot be sent? | one log line for each message, a number in [`Counters`], the error of the caller that awaits it, and of the next [`Notifier::flush`] |
 //! | duplicates? | a connection that is lost before the confirm: the message is sent again with the same ids |
 //! | order? | as emitted, for each notifier, as long as nothing has to be sent again |
 //!
@@ -82,7 +82,7 @@ struct Shared {
     sequence: AtomicU64,
     orders: mpsc::UnboundedSender<Order>,
     counters: Arc<Counters>,
-    /// How many losses [`Notifier::flush`] has told already.
+    /// The number of losses that [`Notifier::flush`] has already reported.
     told: AtomicU64,
     closed: AtomicBool,
     /// Whether [`emitter`] has said that it drops notifications.
@@ -170,7 +170,7 @@ impl Notifier {
         self.shared.drivers.iter().any(|driver| !matches!(driver, Driver::Noop))
     }
 
-    /// What happened so far.
+    /// Returns the counters since the start.
     #[must_use]
     pub fn counters(&self) -> &Counters {
         &self.shared.counters

@@ -17,18 +17,18 @@ use crate::received::Received;
 
 /// The longest body that is stored whole, as received; a longer one is not even compressed.
 pub const LONGEST_WHOLE: usize = BodyBounds::DEFAULT.whole;
-/// What a whole body may take when it is compressed.
+/// The largest size of a whole body when it is compressed.
 pub const LARGEST_STORED: usize = 4 << 20;
-/// What is stored of a body that is longer.
+/// The stored length of a longer body.
 pub const HEAD: usize = BodyBounds::HEAD;
-/// How far into a body a glimpse looks.
+/// The length of a body's beginning that a glimpse searches.
 const LOOKED_AT: usize = 64 << 10;
 /// Bytes of a value that a glimpse takes.
 const LONGEST_VALUE: usize = 255;
-/// How far into a body a preview looks.
+/// The length of a body's beginning that a preview searches.
 const PREVIEWED: usize = 2 << 10;
 
-/// What is stored of a body.
+/// The stored part of a body.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Extent {
     /// All of it, as it was received.
@@ -69,14 +69,14 @@ impl Extent {
 /// A body as it is stored.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Stored {
-    /// What of it.
+    /// The part of it that is stored.
     pub extent: Extent,
     /// The bytes.
     pub bytes: Vec<u8>,
 }
 
 impl Stored {
-    /// What is stored of a body.
+    /// Returns the stored form of a body.
     #[must_use]
     pub fn of(body: &[u8]) -> Self {
         if body.len() <= LONGEST_WHOLE {
@@ -91,7 +91,7 @@ impl Stored {
         Self::head(body)
     }
 
-    /// What is stored of a body that has come, of which perhaps only the beginning was kept.
+    /// Returns the stored form of a received body, of which perhaps only the beginning was kept.
     #[must_use]
     pub fn of_received(received: &Received) -> Self {
         match received.noted.cut {
@@ -145,7 +145,7 @@ pub(crate) fn say(received: &Received, reason: &str) {
     );
 }
 
-/// What a message says of itself, as far as it can be seen without reading it.
+/// The fields of a message that are visible without reading it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Glimpse {
     /// `message_id`.

@@ -26,9 +26,9 @@ pub struct Saved {
     pub line: usize,
     /// The body as it came, secrets and all.
     pub body: Vec<u8>,
-    /// How to read it.
+    /// The properties that tell how to read it.
     pub properties: Properties,
-    /// Where it was published to, if that is known.
+    /// The exchange that it was published to, if known.
     pub exchange: Option<String>,
     /// With which routing key.
     pub routing_key: Option<String>,
@@ -42,7 +42,7 @@ pub enum SavedError {
     /// It is no JSON from somewhere on.
     #[error("line {line}: no JSON: {reason}; {FORM}")]
     Json {
-        /// Where.
+        /// The line of the fault.
         line: usize,
         /// The parser's words.
         reason: String,
@@ -50,9 +50,9 @@ pub enum SavedError {
     /// A document in it is no event.
     #[error("line {line}: {reason}")]
     Document {
-        /// Where it begins.
+        /// The line at which it begins.
         line: usize,
-        /// What is wrong with it.
+        /// The fault.
         reason: String,
     },
     /// There is no document.
@@ -60,7 +60,7 @@ pub enum SavedError {
     Empty,
 }
 
-/// What a file is.
+/// The expected form of a file.
 const FORM: &str = "a file holds JSON documents, one after the other";
 
 impl SavedError {
@@ -133,7 +133,7 @@ pub fn body_of(object: &Map<String, Value>) -> Result<Option<Vec<u8>>, String> {
     decoded.map_err(|_| "body_base64 is no base64".to_owned())
 }
 
-/// How to read the body of such a document.
+/// Returns the properties that tell how to read the body of such a document.
 #[must_use]
 pub fn properties_of(object: &Map<String, Value>) -> Properties {
     let properties = object.get("properties");

@@ -1,5 +1,5 @@
-//! Where a daemon keeps what outlives it, unless the configuration says: `$STATE_DIRECTORY` (systemd's), else
-//! `/var/lib/osnl` for root, else `$XDG_STATE_HOME/osnl`, else `~/.local/state/osnl`.
+//! The directory in which a daemon keeps its state, unless the configuration names one: `$STATE_DIRECTORY` (systemd's),
+//! else `/var/lib/osnl` for root, else `$XDG_STATE_HOME/osnl`, else `~/.local/state/osnl`.
 
 use std::ffi::OsString;
 use std::fs::OpenOptions;

@@ -1,13 +1,14 @@
-//! What no rule wanted leaves a trace: a ring of the last heads, for [`explain`](crate::explain).
+//! The trace of messages that match no rule: a ring of the last heads, for [`explain`](crate::explain).
 //!
-//! A message that nobody wants is acknowledged whether its trace is kept or not. Noting it copies a few short
-//! texts into a place that was used before, in memory. With a journal on disk a thread appends what is new
-//! once a second to a file beside it, without `fsync`: a crash of the machine may lose it, a crash of the
-//! process the last second. Not more than the ring holds is written at a time, whatever the rate.
+//! A message that matches no rule is acknowledged whether its trace is kept or not. Noting it copies a few short
+//! strings into a slot in memory that was used before. With a journal on disk, a thread appends new entries once a
+//! second to a file beside it, without `fsync`: a crash of the machine may lose the file, a crash of the process its
+//! last second. At most one ring's worth is written at a time, whatever the rate.
 //!
-//! Which condition of which rule failed in the head is not kept: it follows from the head and the rules, and
-//! is found when somebody asks. What failed behind the head is kept, since the payload is not, unless bodies
-//! are asked for; of [`REASONS`] rules at most. Beside the ring stand the [counts](crate::rule::RuleCounts) of every rule, always.
+//! The ring does not keep which condition of which rule failed in the head: `explain` derives it from the head and the
+//! rules. It keeps the reason where a condition on the payload failed, since the payload is only kept if bodies are
+//! configured; [`REASONS`] rules at most. The [counts](crate::rule::RuleCounts) of every rule are always kept beside
+//! the ring.
 
 mod file;
 mod line;
@@ -37,7 +38,7 @@ pub const REASONS: usize = 32;
 /// The longest reason that is kept, in characters.
 const LONGEST_REASON: usize = 500;
 
-/// How much is kept of what no rule wanted.
+/// The amount kept of messages that match no rule.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct KeepUnmatched {
     /// The last so many messages; 0 is none.
@@ -66,9 +67,9 @@ pub struct Unmatched {
     pub exchange: String,
     /// `<topic>.<priority>`.
     pub routing_key: String,
-    /// What happened.
+    /// The event type.
     pub event_type: Option<String>,
-    /// Who said so.
+    /// The publisher of the notification.
     pub publisher_id: Option<String>,
     /// The priority that its body claims.
     pub priority: Option<String>,
@@ -111,7 +112,7 @@ struct Shared {
 struct Slots {
     /// As many as the ring holds at most; the place of number n is n modulo that.
     places: Vec<Unmatched>,
-    /// How many were noted so far.
+    /// The number of messages noted so far.
     noted: u64,
 }
 
@@ -122,8 +123,8 @@ impl Ring {
         Self { shared: Arc::new(Shared::new(keep)), _store: None, ends: Ends::default() }
     }
 
-    /// A ring that is also written beside a journal's file. A file that cannot be written is said in the log,
-    /// and nothing else: nobody waits for it.
+    /// Creates a ring that is also written beside a journal's file. A file that cannot be written is reported in the
+    /// log and has no other effect.
     #[must_use]
     pub fn beside(keep: KeepUnmatched, journal: &Path) -> Self {
         let shared = Arc::new(Shared::new(keep));
@@ -132,7 +133,7 @@ impl Ring {
         Self { shared, _store: store, ends }
     }
 
-    /// Where the thread that writes its file says that it has ended unexpectedly.
+    /// Returns the receiver of an unexpected end of the thread that writes the file.
     #[must_use]
     pub fn ends(&self) -> Ends {
         self.ends.clone()
@@ -186,7 +187,7 @@ impl Ring {
         });
     }
 
-    /// What it holds, oldest first.
+    /// Returns the content of the ring, oldest first.
     #[must_use]
     pub fn latest(&self) -> Vec<Unmatched> {
         self.shared.since(0).1
@@ -236,7 +237,7 @@ impl Shared {
         }
     }
 
-    /// What was noted after the first `seen`, oldest first, and how many that makes in all.
+    /// Returns the messages noted after the first `seen`, oldest first, and the number of all noted so far.
     fn since(&self, seen: u64) -> (u64, Vec<Unmatched>) {
         let slots = locked(&self.slots);
         let most = u64::from(self.keep.heads);

@@ -1,9 +1,8 @@
 //! Versioned notifications, from declaring one to the broker, and back.
 //!
-//! What is declared and written is `osnl_model::versioned`'s (the derives need that crate by its name); this is its
-//! guide. The joint is small: a [`Notifier`](crate::notifier::Notifier) is an [`Emitter`], and what a listener has
-//! received reads as an object
-//! ([`Received::versioned`](crate::notification_listener::Received::versioned)).
+//! Declaring and writing are in `osnl_model::versioned` (the derives need that crate by its name); this is the guide.
+//! The joint is small: a [`Notifier`](crate::notifier::Notifier) is an [`Emitter`], and a received notification reads
+//! as an object ([`Received::versioned`](crate::notification_listener::Received::versioned)).
 //!
 //! A service that tells the story of a node's power state:
 //!

@@ -31,7 +31,7 @@ impl Native {
     /// All of it, calling out as `http` says where an action has no option of its own. Nothing is connected;
     /// files that actions write are opened.
     ///
-    /// A listener that no enabled rule looks at is left out: it would acknowledge what nobody has seen.
+    /// A listener without an enabled rule is left out: it would acknowledge messages that no rule has seen.
     ///
     /// # Errors
     /// See [`BuildError`].
@@ -115,8 +115,8 @@ impl Native {
         Ok((daemon, parts))
     }
 
-    /// What asks for each enrichment; `before` is what asks for it already. New ones of one cloud share a login and its
-    /// connections.
+    /// Builds the step of each enrichment, or takes it from `before` if one exists. New steps of one cloud share a
+    /// login and its connections.
     pub(super) fn asking(
         &self,
         http: &HttpOptions,
@@ -152,7 +152,7 @@ impl Native {
         }
     }
 
-    /// Where a listener keeps how far it has read its streams.
+    /// Opens the file in which a listener keeps the positions of its streams.
     pub(super) fn positions(&self, listener: &Arc<str>) -> Result<PositionStore, BuildError> {
         let Some(path) = self.state_folder() else {
             return Err(BuildError::NoState { listener: listener.clone() });
@@ -234,7 +234,7 @@ impl ListenerConf {
 }
 
 impl ActionConf {
-    /// What its attempts are made with.
+    /// Builds the parts that its attempts are made with.
     pub(super) fn setup(&self, parts: &Parts) -> Result<Setup, BuildError> {
         let action = self.driver.conf().action(&BuildContext {
             name: &self.name,
@@ -255,7 +255,7 @@ impl ActionConf {
         Ok(Setup { action, settings: self.delivery(), preparation, fallback: self.on_failure.clone() })
     }
 
-    /// Who is asked for what no event has told, if anybody is.
+    /// Returns the source of data that no event contains, if the driver has one.
     fn completing(&self, parts: &Parts) -> Option<Completing> {
         let asks = self.driver.conf().traits().asks?;
         let servers = Arc::new(Asked::of(parts.asking.get(asks)?));

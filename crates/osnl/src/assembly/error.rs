@@ -18,7 +18,7 @@ pub enum BuildError {
     Transport {
         /// The section's name.
         listener: Arc<str>,
-        /// What is wrong with it.
+        /// The fault.
         error: TransportError,
     },
     /// Nothing names a folder for what has to outlive the process.
@@ -50,7 +50,7 @@ pub enum BuildError {
     Journal {
         /// As configured.
         path: PathBuf,
-        /// What is wrong, and what to do.
+        /// The fault and its remedy.
         error: OpenError,
     },
     /// An action cannot be built.
@@ -61,7 +61,7 @@ pub enum BuildError {
     Enrich {
         /// The section's name.
         name: Arc<str>,
-        /// What is wrong, and what to do.
+        /// The fault and its remedy.
         error: HttpError,
     },
 }

@@ -1,5 +1,5 @@
-//! What a journal holds from before: deliveries of actions that are no longer configured, and what the guards
-//! have let through.
+//! The remains of earlier runs in a journal: deliveries of actions that are no longer configured, and the events that
+//! the guards have let through.
 
 use std::sync::Arc;
 use std::time::SystemTime;
@@ -15,7 +15,7 @@ use crate::rule::Guards;
 pub struct Orphans {
     /// The action that they name.
     pub action: String,
-    /// How many.
+    /// The number of deliveries.
     pub deliveries: u64,
 }
 
@@ -67,7 +67,7 @@ impl JournalConf {
         }
     }
 
-    /// What was seen of resources before this process began; nothing where nothing is kept.
+    /// Returns the resources seen before this process began; empty where no journal is kept.
     pub(super) fn seen(&self) -> Vec<(String, String)> {
         let seen = self.reader().and_then(|reader| match reader {
             Some(reader) => Ok(reader.seen()?),

@@ -1,5 +1,5 @@
-//! What is built from a configuration and shared by its listeners and actions; kept by whoever reads the configuration
-//! again while they run.
+//! The parts that listeners and actions share, built from a configuration. A daemon that reloads keeps them while it
+//! runs.
 
 use std::collections::{BTreeSet, HashMap};
 use std::path::PathBuf;
@@ -33,26 +33,26 @@ pub(super) type MakeTransport =
 #[derive(Clone)]
 pub(super) struct Parts {
     pub(super) http: HttpOptions,
-    /// Where what outlives the process is kept.
+    /// The directory of the state that outlives the process.
     pub(super) state_folder: Option<PathBuf>,
     pub(super) counters: Arc<Counters>,
     pub(super) journal: Arc<dyn Journal>,
     pub(super) store: Store,
     pub(super) guards: Arc<Guards>,
-    /// Where it is recorded what is in hand.
+    /// The record of messages and deliveries in hand.
     pub(super) in_hand: Arc<InHand>,
     pub(super) ring: Arc<Ring>,
-    /// What was seen, for the actions that have to know.
+    /// The observations for the actions that need them.
     pub(super) watcher: Arc<Watcher>,
-    /// What was bound; nothing is remembered where nothing names a folder.
+    /// The bindings made so far; `None` where no directory is configured.
     pub(super) bindings: Option<Arc<Bindings>>,
     /// By where they connect to and how.
     pub(super) transports: HashMap<String, Arc<dyn Transport>>,
     /// By the listener's name.
     pub(super) rules: HashMap<Arc<str>, Arc<LiveRules>>,
-    /// What asks for enrichments, by their names.
+    /// The steps of the enrichments, by name.
     pub(super) asking: HashMap<Arc<str>, Step>,
-    /// What is new logs in with these.
+    /// The logins that new parts use.
     pub(super) logins: Logins,
 }
 
@@ -61,7 +61,7 @@ pub(super) fn real(conf: &ListenerConf) -> Result<Arc<dyn Transport>, TransportE
     Ok(transport_with(&conf.transport_url, conf.rabbit.clone())?.into())
 }
 
-/// What listeners may share a transport by; with secrets.
+/// Returns the key by which listeners may share a transport; it contains secrets.
 fn place(conf: &ListenerConf) -> String {
     format!("{}{:?}", conf.transport_url.to_string_with_secrets(), conf.rabbit)
 }
@@ -73,7 +73,7 @@ impl Parts {
         self.transports.retain(|place, _| used.contains(place));
     }
 
-    /// What a listener judges by.
+    /// Builds the engine of a listener's rules.
     pub(super) fn engine(&self, conf: &ListenerConf, rules: Vec<Rule>) -> RuleEngine {
         RuleEngine::new(rules, self.journal.clone(), self.counters.clone())
             .with_budget(conf.budget)
@@ -140,7 +140,7 @@ impl Parts {
 }
 
 impl Native {
-    /// What the listeners bind queues of their own to.
+    /// Returns the bindings of the listeners' own queues.
     pub(super) fn bindings(&self) -> Vec<(OwnQueue, Vec<Binding>)> {
         let own = |(listener, _): (&ListenerConf, _)| {
             let queue = listener.pool.clone().filter(|_| listener.declare != Declare::Nothing)?;

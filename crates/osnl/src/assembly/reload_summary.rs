@@ -68,7 +68,7 @@ fn of_listener(name: &str, what: ChangeKind, old: &Native, new: &Native) -> Stri
     }
 }
 
-/// A queue that nobody reads any more fills up.
+/// Describes the end of a listener. A queue that no listener reads any more fills up.
 fn leaves(gone: &ListenerConf, new: &Native) -> String {
     let drains = "what is in work is settled and its connection closed";
     let read = |queue: &String| new.heard().iter().any(|(listener, _)| listener.queues().contains(queue));

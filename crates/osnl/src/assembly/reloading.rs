@@ -38,7 +38,7 @@ use crate::rule::Guards;
 /// configuration is accepted. An error refuses the configuration.
 pub type Logs = Arc<dyn Fn(&Native) -> Result<Box<dyn FnOnce() + Send>, String> + Send + Sync>;
 
-/// What runs, and what it was built from.
+/// The running daemon, and its sources.
 struct Running {
     sources: Sources,
     loaded: Loaded,
@@ -49,10 +49,10 @@ struct Running {
     next: Option<Next>,
 }
 
-/// What listeners judge by from then on, by their names.
+/// The engines that listeners use after the change, by listener name.
 type Engines = Vec<(Arc<str>, RuleEngine)>;
 
-/// What was prepared and does not count yet.
+/// The preparation that is not yet in force.
 struct Next {
     loaded: Loaded,
     values: Values,
@@ -63,7 +63,7 @@ struct Next {
 }
 
 impl Loaded {
-    /// What runs, and reads `sources` again when it is asked to. As [`Native::daemon`] otherwise.
+    /// Builds a daemon that reads `sources` again on request. Otherwise as [`Native::daemon`].
     ///
     /// # Errors
     /// See [`BuildError`].
@@ -268,7 +268,7 @@ impl Running {
         guards
     }
 
-    /// What waits in the journal for an action that is not configured.
+    /// Describes the deliveries in the journal whose action is not configured.
     fn orphans(&self, conf: &Native) -> Vec<String> {
         match conf.orphans() {
             Ok(orphans) => orphans.iter().map(ToString::to_string).collect(),

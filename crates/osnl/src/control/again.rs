@@ -23,7 +23,7 @@ pub struct Again {
     /// The message, if it comes from elsewhere.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub message: Option<GivenMessage>,
-    /// What is to be done, never empty.
+    /// The deliveries to make, never empty.
     pub deliveries: Vec<Wanted>,
 }
 
@@ -33,7 +33,7 @@ pub struct Again {
 pub struct GivenMessage {
     /// Its bytes, in base64.
     pub body_base64: String,
-    /// How to read them, as AMQP's properties say it.
+    /// The content type, as AMQP's properties give it.
     #[serde(default)]
     pub content_type: Option<String>,
     /// The same.
@@ -58,7 +58,7 @@ pub struct Wanted {
     pub rule: String,
     /// The action; the daemon must have it.
     pub action: String,
-    /// The resource key; without one it waits for nobody.
+    /// The resource key; without one the delivery waits for no other.
     #[serde(default)]
     pub resource: Option<String>,
     /// Which of the resources of a bulk request it is about.
@@ -77,7 +77,7 @@ fn yes() -> bool {
 }
 
 impl Again {
-    /// What was planned, for the daemon whose journal it was planned from; `None` if nothing is asked for.
+    /// Converts a plan for the daemon from whose journal it was made; `None` if it has no deliveries.
     #[must_use]
     pub fn of(planned: &Planned) -> Option<Self> {
         let deliveries: Vec<Wanted> =
@@ -127,7 +127,7 @@ impl GivenMessage {
 }
 
 impl Wanted {
-    /// What a rule asks for.
+    /// Converts a delivery that a rule requests.
     #[must_use]
     pub fn of(new: &NewDelivery) -> Self {
         let shadow = match &new.begin {

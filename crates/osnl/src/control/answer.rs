@@ -1,4 +1,4 @@
-//! What is answered. Moments are RFC 3339 in UTC; of payloads and contexts the secrets are masked.
+//! The answers to requests. Times are RFC 3339 in UTC; secrets in payloads and contexts are masked.
 
 use std::collections::BTreeMap;
 
@@ -7,14 +7,14 @@ use serde_json::{Map, Value};
 
 use crate::daemon::{Reason, SectionChange};
 
-/// How a daemon goes, or the file of one that is stopped.
+/// The status of a daemon, or of the journal file of one that is stopped.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Status {
     /// Whether a daemon answers.
     pub running: bool,
     /// Whether `attention` is empty.
     pub healthy: bool,
-    /// What somebody should look at, a sentence each.
+    /// The problems that need the operator's attention, a sentence each.
     pub attention: Vec<String>,
     /// The program's version.
     pub version: String,
@@ -24,7 +24,7 @@ pub struct Status {
     pub started: Option<String>,
     /// Seconds since then.
     pub uptime_seconds: Option<u64>,
-    /// How the daemon's configuration came to be what it is.
+    /// The time of the daemon's configuration, and the latest reload if it was refused.
     #[serde(default)]
     pub configuration: Option<ConfigurationStatus>,
     /// In the order of the configuration; none of a stopped daemon.
@@ -36,11 +36,11 @@ pub struct Status {
     pub targets: Vec<TargetReport>,
     /// The journal.
     pub journal: JournalStatus,
-    /// What happened since the start of the daemon.
+    /// The counters since the start of the daemon.
     pub counters: BTreeMap<String, u64>,
 }
 
-/// How a daemon's configuration came to be what it is.
+/// The time of a daemon's configuration, and the latest reload if it was refused.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ConfigurationStatus {
     /// When it was read: at the start, or by the latest reload.
@@ -58,7 +58,7 @@ pub struct NotReloaded {
     pub since: String,
     /// Seconds since then.
     pub since_seconds: u64,
-    /// What kind of reason.
+    /// The kind of reason.
     pub reason: Reason,
     /// All that is wrong, a line each.
     pub errors: Vec<String>,
@@ -83,19 +83,19 @@ pub struct LeftQueue {
     /// The listener that reads what is left in it.
     #[serde(default)]
     pub emptied_by: Option<String>,
-    /// What removes it, where nothing was in it and nothing read it; else nothing.
+    /// The command that deletes it, if it was empty and had no consumer; else `None`.
     #[serde(default)]
     pub delete: Option<String>,
 }
 
-/// What came of a reload.
+/// The result of a reload.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Reloaded {
     /// Whether the configuration as it is now counts; if not, nothing was changed.
     pub reloaded: bool,
-    /// What has changed; nothing if the configuration is what it was.
+    /// The changed sections; empty if the configuration is unchanged.
     pub changes: Vec<SectionChange>,
-    /// What somebody should know.
+    /// The warnings for the operator.
     pub warnings: Vec<String>,
     /// Why it was refused.
     pub reason: Option<Reason>,
@@ -122,10 +122,10 @@ pub struct ListenerStatus {
     /// When the next attempt to connect begins, in seconds.
     #[serde(default)]
     pub next_attempt_seconds: Option<u64>,
-    /// What does not move although messages wait.
+    /// The stall, while messages wait and there is no progress.
     #[serde(default)]
     pub stalled: Option<String>,
-    /// Where its broker is.
+    /// The address of its broker.
     pub broker: String,
     /// The queues that it reads; none before the first connection.
     pub queues: Vec<String>,
@@ -146,7 +146,7 @@ pub struct ListenerStatus {
 pub struct TargetReport {
     /// The action's name.
     pub action: String,
-    /// What it talks to; not known of a stopped daemon.
+    /// The target that it calls; unknown for a stopped daemon.
     pub target: Option<String>,
     /// Whether the configuration has it; not known of a journal alone.
     pub configured: Option<bool>,
@@ -168,7 +168,7 @@ pub struct TargetReport {
     pub oldest_pending_seconds: Option<u64>,
     /// Attempts under way.
     pub in_flight: u64,
-    /// Deliveries held by somebody or a guard.
+    /// Deliveries held by the operator or a guard.
     pub held: u64,
     /// Dead letters.
     pub dead: u64,
@@ -179,7 +179,7 @@ pub struct TargetReport {
     /// Hosts that events name and that are held, those that are held longest.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub held_hosts: Vec<Unavailable>,
-    /// How many other hosts are held.
+    /// The number of other hosts that are held.
     #[serde(default, skip_serializing_if = "is_none")]
     pub more_held_hosts: usize,
     /// Services that deliveries need before their attempts, and that are down.
@@ -217,7 +217,7 @@ pub struct Unavailable {
 pub struct Failure {
     /// When it ended.
     pub at: String,
-    /// What the target said.
+    /// The target's answer.
     pub answer: String,
 }
 
@@ -232,7 +232,7 @@ pub struct JournalStatus {
     pub state: Option<String>,
     /// Why it is full or failed.
     pub reason: Option<String>,
-    /// What it takes on its disk.
+    /// The size on its disk.
     pub bytes: Option<u64>,
     /// Messages kept.
     pub events: Option<u64>,
@@ -251,13 +251,13 @@ pub struct JournalStatus {
 pub struct List {
     /// In the order of their numbers.
     pub deliveries: Vec<Delivery>,
-    /// How many the filter matches, on this page or not.
+    /// The number of deliveries that the filter matches, on this page or not.
     pub totals: Totals,
     /// Whether there are more: the next page is that `after` this number.
     pub next: Option<String>,
 }
 
-/// How many, in all and by state.
+/// The numbers of deliveries, in all and by state.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Totals {
     /// In all.
@@ -283,9 +283,9 @@ pub struct Delivery {
     pub action: String,
     /// The rule that fired.
     pub rule: String,
-    /// What happened.
+    /// The event type.
     pub event_type: Option<String>,
-    /// What it is about.
+    /// The resource that it is about.
     pub resource: Option<String>,
     /// Attempts on answers used up.
     pub attempts: u32,
@@ -308,7 +308,7 @@ pub struct Show {
     pub delivery: Delivery,
     /// Open deliveries of the same action and resource before it.
     pub ahead: u64,
-    /// What its action talks to; not known of a stopped daemon.
+    /// The target that its action calls; unknown for a stopped daemon.
     pub target: Option<String>,
     /// The latest failed attempts, oldest first; at most 20.
     pub attempts: Vec<Answered>,
@@ -321,7 +321,7 @@ pub struct Show {
 pub struct Answered {
     /// When it ended.
     pub at: String,
-    /// What the target said.
+    /// The target's answer.
     pub answer: String,
 }
 
@@ -342,9 +342,9 @@ pub struct Message {
     pub bytes: u64,
     /// The digest of its body.
     pub digest: String,
-    /// Who says so.
+    /// The publisher of the notification.
     pub publisher_id: Option<String>,
-    /// How urgent the body says it is.
+    /// The priority in the body.
     pub priority: Option<String>,
     /// When it was sent, in the sender's words.
     pub timestamp: Option<String>,
@@ -358,20 +358,20 @@ pub struct Message {
     pub body_base64: Option<String>,
 }
 
-/// What a change did, or would do.
+/// The effect of a change, or of its dry run.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Changes {
     /// Whether nothing was changed.
     pub dry_run: bool,
-    /// How many were, or would be.
+    /// The number of deliveries that were, or would be, changed.
     pub changed: u64,
     /// The first thousand of them.
     pub ids: Vec<String>,
-    /// How many were not, though they were asked for.
+    /// The number of requested deliveries that were not changed.
     pub refused: u64,
     /// The first thousand of them.
     pub refusals: Vec<Refused>,
-    /// How many are under way: each is changed when its attempt has ended, unless that succeeds.
+    /// The number under way: each is changed when its attempt has ended, unless that succeeds.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub under_way: u64,
     /// The first thousand of them.
@@ -399,7 +399,7 @@ pub struct Paused {
     pub changed: bool,
 }
 
-/// What a replay appended.
+/// The entries that a replay appended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Replayed {
     /// New events.

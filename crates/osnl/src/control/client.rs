@@ -32,7 +32,7 @@ pub enum AskError {
     /// The connection ended, or took too long.
     #[error("the daemon did not answer: {0}")]
     Io(#[from] io::Error),
-    /// What came is no answer.
+    /// The answer is not valid JSON.
     #[error("what the daemon answered is not understood: {0}; it may be of another version")]
     Json(#[from] serde_json::Error),
 }
@@ -41,7 +41,7 @@ impl Client {
     /// Connects to the socket of a state directory.
     ///
     /// # Errors
-    /// There is none, nobody answers, or it is another user's and that user is not root.
+    /// The socket is missing, no daemon answers on it, or it belongs to another user other than root.
     pub fn connect(state_dir: &Path) -> io::Result<Self> {
         let path = socket_path(state_dir);
         let owner = std::fs::symlink_metadata(&path)?.uid();

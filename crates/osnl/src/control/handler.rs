@@ -1,4 +1,4 @@
-//! Who answers: the same wherever a request came from, a socket, another port, or a command with a file.
+//! The handler of requests. It answers the same to each source: a socket, another port, or a command with a file.
 
 mod change;
 mod deliveries;
@@ -23,7 +23,7 @@ use crate::journal::sqlite::{Reader, SqliteJournal};
 use crate::listener::Bindings;
 use crate::metrics::Counters;
 
-/// What a handler answers from.
+/// The source of a handler's answers.
 #[derive(Clone, Debug)]
 pub enum Store {
     /// The journal of this process, and its file.
@@ -43,7 +43,7 @@ pub struct ControlHandler {
     bindings: Option<Arc<Bindings>>,
 }
 
-/// What runs in this process.
+/// The running parts of this process.
 struct Live {
     started: SystemTime,
     daemon: Arc<DaemonState>,
@@ -68,7 +68,7 @@ impl ControlHandler {
         Self { store, live: None, actions: None, bindings: None }
     }
 
-    /// Names the queues of ours that nobody reads any more.
+    /// Adds the bindings, from which the status names our queues that no listener reads any more.
     #[must_use]
     pub fn with_bindings(mut self, bindings: Option<Arc<Bindings>>) -> Self {
         self.bindings = bindings;

@@ -1,4 +1,4 @@
-//! What is asked and answered about messages that are kept unread.
+//! Requests and answers about messages that are kept unread.
 
 use std::time::SystemTime;
 
@@ -33,7 +33,7 @@ pub struct WhichMessages {
 pub struct MessageAgain {
     /// Its number.
     pub id: i64,
-    /// What is to be done, never empty.
+    /// The deliveries to make, never empty.
     pub deliveries: Vec<Wanted>,
 }
 
@@ -42,7 +42,7 @@ pub struct MessageAgain {
 pub struct QuarantineList {
     /// In the order of their numbers, which is that of their arrival.
     pub messages: Vec<Quarantined>,
-    /// How many the filter matches, on this page or not.
+    /// The number of messages that the filter matches, on this page or not.
     pub total: u64,
     /// Whether there are more: the next page is that `after` this number.
     pub next: Option<i64>,
@@ -90,7 +90,7 @@ pub struct QuarantineShow {
     pub message: Quarantined,
     /// The beginning of its body: names and shape, values masked.
     pub preview: String,
-    /// How it says that it is to be read.
+    /// The content type that the message declares.
     pub content_type: Option<String>,
     /// The same.
     pub content_encoding: Option<String>,
@@ -100,16 +100,16 @@ pub struct QuarantineShow {
     pub body_base64: Option<String>,
 }
 
-/// What a change did, or would do.
+/// The effect of a change, or of its dry run.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct QuarantineChanges {
     /// Whether nothing was changed.
     pub dry_run: bool,
-    /// How many were, or would be.
+    /// The number of messages that were, or would be, changed.
     pub changed: u64,
     /// The first thousand of them.
     pub ids: Vec<i64>,
-    /// How many were not, though they were asked for.
+    /// The number of requested messages that were not changed.
     pub refused: u64,
     /// The first thousand of them.
     pub refusals: Vec<NotChanged>,

@@ -17,7 +17,7 @@ use crate::journal::sqlite::SqliteJournal;
 const PATIENCE: Duration = Duration::from_secs(3);
 const PAUSE: Duration = Duration::from_millis(50);
 
-/// Where to look.
+/// The places in which to look for a daemon or its journal.
 #[derive(Clone, Debug, Default)]
 pub struct Where {
     /// The daemon's state directory.
@@ -30,7 +30,7 @@ pub struct Where {
     pub actions: Option<Vec<Arc<str>>>,
 }
 
-/// Who answers.
+/// The daemon or file that answers.
 pub enum Reached {
     /// A daemon, and the journal it must have.
     Daemon(Client, Option<PathBuf>),
@@ -38,7 +38,7 @@ pub enum Reached {
     File(ControlHandler),
 }
 
-/// Nobody answers.
+/// The reasons why there is no answer.
 #[derive(Debug, thiserror::Error)]
 pub enum ReachError {
     /// There is nothing to look at.
@@ -46,19 +46,19 @@ pub enum ReachError {
         "no daemon answers at {socket}, and {file}; start osnl run, or name the place with -c, --state-dir or --journal"
     )]
     Nothing {
-        /// Where a daemon's socket would be.
+        /// The path at which a daemon's socket would be.
         socket: String,
-        /// What there is of a file.
+        /// The state of the journal's file.
         file: String,
     },
-    /// The journal is in use, and whoever has it does not answer.
+    /// The journal is in use, and the process that holds it does not answer.
     #[error("{journal} is in use by {holder}, which does not answer at {socket}: {error}")]
     Silent {
         /// The file.
         journal: String,
         /// The process.
         holder: String,
-        /// Where its socket would be.
+        /// The path at which its socket would be.
         socket: String,
         /// Why not.
         error: io::Error,
@@ -73,7 +73,7 @@ pub enum ReachError {
     },
 }
 
-/// Finds who answers; waits for seconds at most.
+/// Finds the daemon or file that answers; waits for seconds at most.
 ///
 /// # Errors
 /// See [`ReachError`].
@@ -85,7 +85,7 @@ pub async fn reach(place: &Where) -> Result<Reached, ReachError> {
     let deadline = Instant::now() + PATIENCE;
     loop {
         let holder = place.journal.as_deref().and_then(SqliteJournal::holder);
-        // A daemon of the same folder with another journal is not asked about a file that nobody has.
+        // A daemon of the same directory with another journal is not asked about a file that no process holds.
         if holder.is_none() && !place.any_journal && place.journal.is_some() {
             break;
         }

@@ -16,7 +16,7 @@ pub enum Code {
     Unavailable,
     /// The daemon has another journal than the one that was meant.
     OtherJournal,
-    /// Whoever asks may not.
+    /// The caller is not allowed to ask.
     Forbidden,
 }
 

@@ -1,4 +1,4 @@
-//! What can be asked.
+//! The requests that a handler answers.
 
 use std::time::SystemTime;
 
@@ -22,7 +22,7 @@ fn usual() -> u32 {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "verb", rename_all = "kebab-case", deny_unknown_fields)]
 pub enum Request {
-    /// How it goes.
+    /// Requests the status.
     Status {},
     /// Deliveries in the order of their numbers.
     List {
@@ -46,7 +46,7 @@ pub enum Request {
     },
     /// Dead letters are open again.
     Retry {
-        /// Of these, the dead ones.
+        /// The selection among dead deliveries.
         filter: Which,
         /// Even where its resource has had a later delivery since.
         #[serde(default)]
@@ -54,53 +54,53 @@ pub enum Request {
         /// Only what would come of it.
         #[serde(default)]
         dry_run: bool,
-        /// Who wants it.
+        /// The requester.
         by: String,
     },
     /// Open and dead ones end.
     Discard {
-        /// Of these, the open and the dead ones.
+        /// The selection among open and dead deliveries.
         filter: Which,
         /// Only what would come of it.
         #[serde(default)]
         dry_run: bool,
-        /// Who wants it; kept with the delivery.
+        /// The requester, kept with the delivery.
         by: String,
     },
     /// Held ones go on.
     Release {
-        /// Of these, the held ones.
+        /// The selection among held deliveries.
         filter: Which,
         /// Only what would come of it.
         #[serde(default)]
         dry_run: bool,
-        /// Who wants it.
+        /// The requester.
         by: String,
     },
     /// Open ones become another action's.
     Move {
-        /// Of these, the open ones.
+        /// The selection among open deliveries.
         filter: Which,
         /// The other action.
         to: String,
         /// Only what would come of it.
         #[serde(default)]
         dry_run: bool,
-        /// Who wants it.
+        /// The requester.
         by: String,
     },
     /// No attempt of an action begins, across restarts.
     Pause {
         /// The action.
         action: String,
-        /// Who wants it.
+        /// The requester.
         by: String,
     },
     /// Attempts of a paused action begin again.
     Resume {
         /// The action.
         action: String,
-        /// Who wants it.
+        /// The requester.
         by: String,
     },
     /// Events are appended anew, with what a command has planned for them, in this order.
@@ -110,7 +110,7 @@ pub enum Request {
         /// With the ids they had: what the journal keeps already is no second event then.
         #[serde(default)]
         keep_ids: bool,
-        /// Who wants it.
+        /// The requester.
         by: String,
     },
     /// Messages that are kept unread, in the order of their arrival.
@@ -137,7 +137,7 @@ pub enum Request {
     QuarantineRetry {
         /// The messages.
         messages: Vec<MessageAgain>,
-        /// Who wants it.
+        /// The requester.
         by: String,
     },
     /// Messages leave the quarantine and are gone.
@@ -147,12 +147,12 @@ pub enum Request {
         /// Only what would come of it.
         #[serde(default)]
         dry_run: bool,
-        /// Who wants it.
+        /// The requester.
         by: String,
     },
     /// The daemon reads its configuration again.
     Reload {
-        /// Who wants it.
+        /// The requester.
         by: String,
     },
 }
@@ -165,15 +165,15 @@ pub struct Which {
     pub ids: Vec<String>,
     /// All of this event's, by its number.
     pub event: Option<u64>,
-    /// Of this rule.
+    /// Only deliveries of this rule.
     pub rule: Option<String>,
-    /// Of this action.
+    /// Only deliveries of this action.
     pub action: Option<String>,
     /// In one of these states.
     pub states: Vec<String>,
     /// About this resource.
     pub resource: Option<String>,
-    /// Of this event type.
+    /// Only deliveries of this event type.
     pub event_type: Option<String>,
     /// Received then or later, RFC 3339.
     pub since: Option<String>,

@@ -134,7 +134,7 @@ fn may_ask(uid: u32) -> bool {
     uid == 0 || uid == rustix::process::geteuid().as_raw()
 }
 
-/// Takes the place of a socket that nobody answers any more.
+/// Binds the socket, and replaces one on which no process answers any more.
 fn bind(state_dir: &Path) -> Result<(UnixListener, Bound), BindError> {
     DirBuilder::new().recursive(true).mode(0o700).create(state_dir)?;
     let path = socket_path(state_dir);
@@ -196,7 +196,7 @@ impl Drop for Bound {
         if let Ok(Some(meta)) = found(&self.path)
             && (meta.dev(), meta.ino()) == self.inode
         {
-            // Whoever comes next replaces what is left.
+            // The next daemon replaces a socket that is left.
             let _ = fs::remove_file(&self.path);
         }
     }

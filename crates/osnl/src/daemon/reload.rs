@@ -1,8 +1,8 @@
-//! What a daemon is told to change while it runs.
+//! Changes to a daemon while it runs.
 //!
-//! Whoever knows the configuration reads it again, checks it and builds what is new ([`Reload::prepare`]), beside a
-//! daemon that goes on. Only then is anything touched, all at once and without waiting for anything; what is refused
-//! has changed nothing.
+//! The owner of the configuration reads it again, checks it, and builds new parts ([`Reload::prepare`]), while the
+//! daemon continues. Only then does the daemon change, all at once and without waiting. A refused configuration changes
+//! nothing.
 
 use std::sync::Arc;
 
@@ -19,11 +19,11 @@ pub trait Reload: Send {
     /// Changes nothing yet. It may take as long as reading files takes; the daemon goes on meanwhile.
     fn prepare(self: Box<Self>) -> BoxFuture<'static, (Box<dyn Reload>, Result<Changes, Refused>)>;
 
-    /// What was prepared last counts from now on; must not wait.
+    /// Puts the last preparation into force; must not wait.
     fn commit(&mut self);
 }
 
-/// What follows from another configuration.
+/// The consequences of another configuration.
 #[derive(Default)]
 pub struct Changes {
     /// Listeners that end, by name; those that are replaced too.
@@ -42,12 +42,12 @@ pub struct Changes {
     pub told: Told,
 }
 
-/// What has changed, for people and scripts.
+/// The changes, for people and scripts.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Told {
     /// Section by section.
     pub changes: Vec<SectionChange>,
-    /// What somebody should know.
+    /// The warnings for the operator.
     pub warnings: Vec<String>,
 }
 
@@ -60,7 +60,7 @@ pub struct SectionChange {
     pub what: ChangeKind,
     /// The options that have another value; no value, which may be a secret.
     pub options: Vec<String>,
-    /// What follows.
+    /// The consequence.
     pub effect: String,
 }
 
@@ -78,7 +78,7 @@ impl std::fmt::Display for SectionChange {
 /// Why nothing was changed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Refused {
-    /// What kind of reason.
+    /// The kind of reason.
     pub reason: Reason,
     /// All that is wrong, a line each.
     pub errors: Vec<String>,
@@ -98,10 +98,10 @@ pub enum Reason {
     Unsupported,
 }
 
-/// What came of a request to reload.
+/// The result of a request to reload.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Outcome {
-    /// What has changed counts; without any change, everything went on as it was.
+    /// The changes are in force; without any, everything continued as it was.
     Done(Told),
     /// Nothing was changed.
     Refused(Refused),
@@ -109,7 +109,7 @@ pub enum Outcome {
 
 /// A request to reload.
 pub(crate) struct Asked {
-    /// Who wants it, for the log.
+    /// The requester, for the log.
     pub(crate) by: String,
     pub(crate) answer: Option<oneshot::Sender<Outcome>>,
 }

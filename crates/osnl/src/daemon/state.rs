@@ -1,4 +1,4 @@
-//! What runs at the moment, for whoever shows it, and the bell that asks for a reload.
+//! The live state of a daemon, for every status page, and the bell that requests a reload.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::SystemTime;
@@ -12,7 +12,7 @@ use crate::listener::{Gauges, Listener, ListenerState, Stall};
 /// Requests that may wait while one is worked on. One that waits covers all that come with it.
 const WAITING: usize = 16;
 
-/// What runs at the moment, and the bell that asks for a reload.
+/// The live state of a daemon, and the bell that requests a reload.
 pub struct DaemonState {
     shown: Mutex<Shown>,
     /// Grows with each change of what runs.
@@ -28,7 +28,7 @@ struct Shown {
     targets: Vec<Published>,
 }
 
-/// What a listener shows while it runs.
+/// The live state of one listener.
 #[derive(Clone)]
 pub struct ListenerHandle {
     pub(crate) name: Arc<str>,
@@ -38,7 +38,7 @@ pub struct ListenerHandle {
     pub(crate) stall: watch::Receiver<Option<Stall>>,
 }
 
-/// How the configuration came to be what it is.
+/// The time of the configuration, the number of reloads, and the latest if it was refused.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Reloads {
     /// Since when what counts has counted.
@@ -62,13 +62,13 @@ impl ListenerHandle {
         }
     }
 
-    /// Where its broker is, for people: no secret.
+    /// Returns the broker's address for display, without secrets.
     #[must_use]
     pub fn broker(&self) -> &str {
         &self.broker
     }
 
-    /// What it is doing, as it changes.
+    /// Returns the listener's live state.
     #[must_use]
     pub fn state(&self) -> watch::Receiver<ListenerState> {
         self.state.clone()
@@ -108,7 +108,7 @@ impl DaemonState {
         self.version.subscribe()
     }
 
-    /// How the configuration came to be what it is, as that changes.
+    /// Returns the live state of the reloads.
     #[must_use]
     pub fn reloads(&self) -> watch::Receiver<Reloads> {
         self.reloads.subscribe()

@@ -28,11 +28,12 @@ const GIVES_WAY: Duration = Duration::from_secs(3);
 
 pub(super) struct Tasks {
     shutdown: Shutdown,
-    /// Where what the actions keep running says that it has ended unexpectedly.
+    /// The receiver of an unexpected end of tasks that the actions keep running.
     ends: Ends,
     pub(super) listeners: JoinSet<Result<(), TransportError>>,
     pub(super) deliveries: JoinSet<()>,
-    /// What waits for a listener before it tells another to drain; a queue that holds something after that is read on.
+    /// Tasks that each wait for a listener before they tell another to drain. A queue that still holds messages after
+    /// that is read on.
     pub(super) handovers: JoinSet<Option<Farewell>>,
     seats: Vec<Seat>,
     loops: Vec<Looping>,
@@ -54,7 +55,7 @@ struct Seat {
     gauges: Arc<Gauges>,
 }
 
-/// What is needed to leave the queue of a listener that runs.
+/// The means to leave the queue of a running listener.
 struct Leaving {
     name: Arc<str>,
     own: Shutdown,
@@ -202,7 +203,7 @@ impl Tasks {
         let queues = listener.queues();
         let shares = |seat: &&Seat| seat.queues.iter().any(|queue| queues.contains(queue));
         let before: Vec<_> = self.seats.iter().filter(|seat| seat.leaving).filter(shares).collect();
-        // One that goes with its last consumer must not be without one; nobody has promised an order there.
+        // An auto-delete queue must not be without a consumer; no order is promised there.
         let before: Vec<_> = before.into_iter().filter(|_| !listener.is_auto_deleted()).collect();
         let before: Vec<_> = before.into_iter().map(|seat| (seat.own.clone(), seat.ended.clone())).collect();
         let (name, ended) = (listener.name().clone(), CancellationToken::new());

@@ -36,7 +36,7 @@ pub(super) const LONGEST_FRESH: Duration = Duration::from_secs(3);
 /// A success or a stumble within this time counts.
 const LATELY: Duration = Duration::from_secs(60);
 
-/// What the breaker lets through; published for logs and, later, the admin page.
+/// The calls that the breaker lets through; published for logs and, later, the admin page.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum BreakerState {
     /// Attempts are made.
@@ -50,7 +50,7 @@ pub enum BreakerState {
     Probing,
 }
 
-/// What a report changed.
+/// The effect of a report.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Change {
     None,
@@ -61,7 +61,7 @@ pub(crate) enum Change {
 /// The cause of the latest opening.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Cause {
-    /// What no event can cause.
+    /// A failure that no event can cause.
     Target,
     /// Time-outs, resets, 5xx, "not now".
     Stumbles,
@@ -439,7 +439,7 @@ mod tests {
             ("a:500 ok b:500 ok a:t", "closed, 16 at once"),
             ("a:500 b:t", "open for 1 s"),
             ("a:x b:x c:x d:x e:x f:x", "closed, 16 at once"),
-            // A final refusal is the event's, and whoever says so is there.
+            // A final refusal is the event's, and proves that the target answers.
             ("a:r b:r c:r d:r e:r f:r", "closed, 16 at once"),
             ("a:500 b:r c:500", "closed, 16 at once"),
             // The same refusal, five keys.
@@ -471,7 +471,7 @@ mod tests {
             // Once nothing has succeeded for a minute, it shows that the others of that minute were right.
             ("ok a:500 b:500 +60 B:500", "open for 1 s"),
             ("ok a:500 +60 A:500 B:500", "closed, 16 at once"),
-            // What only the target can cause is its own, whoever it is said to.
+            // A failure that only the target can cause is its own, whichever key it is reported to.
             ("A:c", "open for 1 s"),
             ("A:503/5", "open for 5 s"),
             // A dependency says nothing about the target.

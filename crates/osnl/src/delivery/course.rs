@@ -24,12 +24,12 @@ use super::schedule::{Consequence, Schedule};
 use crate::action::{ActionError, Done, Event};
 use crate::journal::{Claimed, DeliveryId};
 
-/// How often the journal is asked for what has waited too long.
+/// The interval between two queries for deliveries that have waited too long.
 const SWEEP: Duration = Duration::from_secs(10);
 /// Between two looks for what is due.
 const TICK: Duration = Duration::from_millis(10);
 
-/// How one delivery of a call went.
+/// The result of one delivery of a call.
 #[derive(Debug)]
 pub(super) struct Verdict {
     pub(super) id: DeliveryId,
@@ -42,7 +42,7 @@ pub(super) struct Verdict {
     pub(super) result: Result<Done, ActionError>,
 }
 
-/// What woke the loop. See the [module](self).
+/// The cause that woke the loop. See the [module](self).
 #[derive(Debug)]
 pub(super) enum Wake {
     Attempted(Vec<Verdict>),

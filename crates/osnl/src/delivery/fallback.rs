@@ -14,16 +14,16 @@ use serde_json::{Value, json};
 use crate::action::FAILURE;
 use crate::journal::Handover;
 
-/// What is given up: for templates and programs, `failure`.
+/// A delivery that was given up: `failure` in templates and programs.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct GivenUp<'a> {
     /// The action that gave up.
     pub(crate) action: &'a str,
     /// Why, as the dead letter says it.
     pub(crate) reason: &'a str,
-    /// How often it was attempted, as `max_attempts` counts.
+    /// The number of attempts, as `max_attempts` counts.
     pub(crate) attempts: u32,
-    /// What the target said last; empty if it was never asked.
+    /// The target's last answer; empty if it was never called.
     pub(crate) answer: &'a str,
 }
 
@@ -33,7 +33,7 @@ impl GivenUp<'_> {
         Handover { action: to.action.clone(), ordered: to.ordered, told: Some(self.told(before)) }
     }
 
-    /// What the next action is told; `before` is what this one was told.
+    /// Returns the `failure` data of the next action; `before` is the data that this action had received.
     fn told(self, before: Option<&Value>) -> Arc<Enriched> {
         let Self { action, reason, attempts, answer } = self;
         let at = Timestamp::try_from(SystemTime::now()).map(|at| at.to_string()).unwrap_or_default();

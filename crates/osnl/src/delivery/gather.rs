@@ -1,4 +1,4 @@
-//! How many events one call takes, and how many calls there may be within a time. Pure; the time is passed in.
+//! The number of events that one call takes, and the number of calls within a time. Pure; the time is passed in.
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -6,12 +6,12 @@ use std::time::Duration;
 use osnl_config::Rate;
 use tokio::time::Instant;
 
-/// What one call takes. By default one event, at once.
+/// The events of one call. By default one event, at once.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Batch {
     /// The most events.
     pub most: usize,
-    /// How long the first of them waits for others.
+    /// The time that the first of them waits for more.
     pub wait: Duration,
     /// The events of a call are one thing for the target, a digest: what fails of it stays together.
     pub whole: bool,

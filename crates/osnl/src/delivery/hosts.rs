@@ -1,9 +1,9 @@
 //! The hosts that events name, for actions whose URL is the event's: a breaker and a pace for each. Pure; the time is
 //! passed in.
 //!
-//! Such a host is in the hands of the tenant who named it. What it answers, or that it does not, holds deliveries to it
-//! and no others. At most [`MOST_HOSTS`] are remembered: the one that was called longest ago is forgotten first, and its
-//! breaker with it.
+//! Such a host belongs to the tenant that named it. Its answers and failures hold the deliveries to it and no others.
+//! At most [`MOST_HOSTS`] are remembered: the host that was called longest ago is forgotten first, and its breaker with
+//! it.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -55,7 +55,7 @@ pub(super) struct Hosts {
     most: usize,
     hosts: HashMap<Arc<str>, Host>,
     uses: u64,
-    /// What a status shows has changed.
+    /// Whether the state that a status shows has changed.
     changed: bool,
 }
 

@@ -1,4 +1,4 @@
-//! When a delivery is given up although nobody has refused it, and what follows for its key.
+//! The limits at which a delivery is given up although no target has refused it, and the consequence for its key.
 //!
 //! A pause that is given to the journal is added to the age at once: the journal has no clock that stops, and a clock
 //! per waiting delivery would be a second waiting list in memory.
@@ -11,26 +11,26 @@ use tokio::time::Instant;
 /// Further settings of an action's deliveries. By default nothing is given up for its age.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Limits {
-    /// How old a delivery may become, from its first attempt on. The time in which its target is held does not
-    /// count, nor that in which it is held itself. `None` is for ever.
+    /// The age that a delivery may reach, from its first attempt on. The time in which its target or the delivery
+    /// itself is held does not count. `None` is unlimited.
     pub max_age: Option<Duration>,
-    /// How long a held target may keep a delivery waiting. `None` is for ever.
+    /// The time that a held target may keep a delivery waiting. `None` is unlimited.
     pub hold_max: Option<Duration>,
-    /// What becomes of the key of a dead letter.
+    /// The consequence of a dead letter for its key.
     pub on_dead: OnDead,
 }
 
-/// What becomes of the key of a dead letter.
+/// The consequence of a dead letter for its key.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum OnDead {
-    /// What is behind it goes on.
+    /// The deliveries behind it continue.
     #[default]
     ReleaseKey,
-    /// What is behind it waits until somebody retries or discards it.
+    /// The deliveries behind it wait until the operator retries or discards it.
     HoldKey,
 }
 
-/// What an action that calls hosts of events allows each of them. By default as much as the action itself.
+/// The limits for each host that events name. By default the same as those of the action itself.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct HostLimits {
     /// The most calls under way at once. `None` is as many as the action makes.
@@ -64,7 +64,7 @@ impl Clock {
     }
 }
 
-/// How long a held target has kept what is behind it waiting. It stops while no attempt may begin.
+/// The time that a held target has kept deliveries waiting. It stops while no attempt may begin.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Hold {
     clock: Clock,
@@ -93,8 +93,8 @@ impl Hold {
         self.clock.at(now)
     }
 
-    /// How long it has kept something waiting that arrived at this moment. Where pauses make that unknown it is the
-    /// least that it can be.
+    /// Returns the time that it has kept a delivery waiting that arrived at this moment. Where pauses make that
+    /// unknown, returns the least possible time.
     pub(super) fn kept_waiting(&self, arrived: Option<Instant>, now: Instant) -> Duration {
         let lasted = self.lasted(now);
         match (arrived.filter(|at| *at > self.since), self.resumed) {

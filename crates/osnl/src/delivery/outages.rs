@@ -91,7 +91,7 @@ impl Outages {
         self.down.values_mut().for_each(|down| down.hold.set(runs, now));
     }
 
-    /// How long it has kept something waiting that arrived at this moment.
+    /// Returns the time that it has kept a delivery waiting that arrived at this moment.
     pub(super) fn kept_waiting(
         &self,
         dependency: &str,

@@ -1,4 +1,4 @@
-//! What follows from an attempt, said in the log and written down in the journal.
+//! The consequences of an attempt, written to the log and to the journal.
 
 use std::sync::{Arc, PoisonError};
 use std::time::{Duration, SystemTime};
@@ -10,7 +10,7 @@ use super::{BreakerState, DeliveryLoop, GivenUp};
 use crate::action::{Done, Event};
 use crate::journal::{Claimed, DeliveryId, End};
 
-/// How often the log repeats that a target is held.
+/// The interval at which the log repeats that a target is held.
 const REMIND: Duration = Duration::from_secs(60);
 
 impl DeliveryLoop {
@@ -140,7 +140,7 @@ impl DeliveryLoop {
         tracing::info!(action.name = &*self.name, dependency = dependency, "a dependency answers again");
     }
 
-    /// What is given up is the fallback's from then on, with how often it was attempted and what was said last.
+    /// Ends a delivery. One that is given up goes to the fallback, with the number of attempts and the last answer.
     fn end(&self, id: DeliveryId, event: &Event, end: End, done: &str, (attempts, answer): (u32, &str)) {
         let reason = end.outcome.given_up().map(str::to_owned);
         let fallback = self.fallback.as_ref().filter(|fallback| reason.is_some() && fallback.takes(event));
@@ -160,7 +160,7 @@ impl DeliveryLoop {
         self.close(id, end);
     }
 
-    /// Whoever is on call reads the last lines first.
+    /// Repeats that targets are held, since an operator on call reads the last lines first.
     pub(super) fn remind(&mut self) {
         let now = Instant::now();
         if self.course.schedule.breaker() == BreakerState::Closed {

@@ -1,4 +1,4 @@
-//! What a failed attempt means: a value, passed in and validated when it is built.
+//! The policy for failed attempts: a value, passed in and validated when it is built.
 
 use std::num::NonZeroU32;
 use std::time::Duration;
@@ -14,7 +14,7 @@ pub struct RetryPolicy {
     pub initial: Duration,
     /// The longest pause.
     pub max: Duration,
-    /// How much of a pause may be taken off at random, 0 to 1.
+    /// The share of a pause that may be taken off at random, 0 to 1.
     pub jitter: f64,
 }
 
@@ -30,7 +30,7 @@ pub enum Decision {
 }
 
 impl RetryPolicy {
-    /// What follows from the failure of attempt number `attempt` (1 is the first).
+    /// Decides the consequence of the failure of attempt number `attempt` (1 is the first).
     ///
     /// | failure | decision |
     /// | --- | --- |

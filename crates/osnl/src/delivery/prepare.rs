@@ -29,9 +29,9 @@ pub trait Prepare: fmt::Debug + Send + Sync {
 /// The result of a preparation, which is kept with the delivery.
 #[derive(Clone, Debug, Default)]
 pub struct Answers {
-    /// What the delivery had, and what was found.
+    /// The delivery's earlier enrichment, and the new findings.
     pub enriched: Arc<Enriched>,
-    /// What is worth knowing for others.
+    /// The findings that other deliveries may use.
     pub learnt: Learnt,
     /// The services that were asked and have answered.
     pub answered: Vec<Arc<str>>,

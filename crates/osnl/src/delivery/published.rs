@@ -1,4 +1,4 @@
-//! What a delivery loop shows of its target, for a status.
+//! The published state of a delivery loop's target, for a status.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -21,7 +21,7 @@ pub enum TargetState {
     },
     /// The target is held: one is under way to see whether it is back.
     Probing,
-    /// Somebody has paused it: none until somebody resumes it. Nothing ages.
+    /// The operator has paused it: no attempts until the operator resumes it. Nothing ages.
     Paused,
 }
 
@@ -88,18 +88,18 @@ pub(super) struct Gauges {
     pub(super) held: Mutex<Held>,
 }
 
-/// What is held beside the target.
+/// The hosts that are held beside the target.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Held {
     /// Hosts that events name, those that are held longest.
     pub hosts: Vec<HeldHost>,
-    /// How many other hosts are held.
+    /// The number of other hosts that are held.
     pub others: usize,
     /// Dependencies that are down: deliveries that need them wait, and no others.
     pub outages: Vec<Outage>,
 }
 
-/// What a loop shows while it runs.
+/// The state that a loop publishes while it runs.
 #[derive(Clone, Debug)]
 pub struct Published {
     pub(super) name: Arc<str>,
@@ -114,7 +114,7 @@ impl Published {
         &self.name
     }
 
-    /// What it talks to, for people: no secret.
+    /// Returns the target's address for display, without secrets.
     #[must_use]
     pub fn target(&self) -> String {
         self.gauges.target.lock().unwrap_or_else(PoisonError::into_inner).clone()
@@ -138,7 +138,7 @@ impl Published {
         self.gauges.claimed.load(Ordering::Relaxed)
     }
 
-    /// What is held beside the target, of a bounded number.
+    /// Returns the hosts that are held beside the target, a bounded number of them.
     #[must_use]
     pub fn held(&self) -> Held {
         self.gauges.held.lock().unwrap_or_else(PoisonError::into_inner).clone()

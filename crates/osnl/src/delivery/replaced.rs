@@ -14,7 +14,7 @@ use crate::action::{Action, ActionError, ErrorClass};
 
 pub(super) struct Replaced {
     former: Vec<Arc<dyn Action>>,
-    /// What is being started and ended.
+    /// The actions being started and ended.
     chores: FuturesUnordered<BoxFuture<'static, ()>>,
     abort: CancellationToken,
 }

@@ -38,7 +38,7 @@ const FEWEST: usize = 16;
 /// Calls of several events may claim no more than this for being all under way at once.
 const MOST_GATHERED: usize = 1024;
 
-/// What ends a delivery whose attempts are used up.
+/// The end of a delivery whose attempts are used up.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum WhenExhausted {
     /// A dead letter.
@@ -74,7 +74,7 @@ impl Item {
 #[derive(Debug)]
 struct Call {
     deliveries: usize,
-    /// How many of them have not reported.
+    /// The number of deliveries that have not reported.
     left: usize,
     kind: Kind,
     /// It shows whether a target or host that is held is back.
@@ -115,7 +115,7 @@ pub(super) struct Schedule {
     calls: HashMap<u64, Call>,
     last_call: u64,
     items: HashMap<DeliveryId, Item>,
-    /// How many of the items had failed before.
+    /// The number of items that had failed before.
     failed: usize,
     /// No attempt is left to them: they go back to the broker when they are due and claimed again.
     exhausted: HashMap<DeliveryId, Instant>,
@@ -135,7 +135,7 @@ pub(super) struct Schedule {
     hold: Option<Hold>,
     /// The settings have changed while the target was held: nothing is given up before a probe has shown what they do.
     probe_owed: bool,
-    /// How often the settings have changed.
+    /// The number of changes of the settings.
     settings: u64,
     /// Deliveries have hosts of their own.
     has_hosts: bool,
@@ -202,9 +202,9 @@ impl Schedule {
         self.under_way.len()
     }
 
-    /// What may be claimed now. Deliveries that have never failed and those that are due again have places of their own, so
-    /// however many there are of one kind, the other has its places. What has failed and is not due is not among the claims,
-    /// so it never fills them.
+    /// Returns the numbers of deliveries that may be claimed now. Deliveries that have never failed and those that are
+    /// due again have separate places, so neither kind can fill the other's. Failed deliveries that are not yet due are
+    /// not among the claims, so they never fill them.
     ///
     /// While the target is held, a probe may be made with the newest delivery. Where events may be at fault, half of the
     /// calls may be made with the newest, and each that is newer still has a place at once.
@@ -308,8 +308,8 @@ impl Schedule {
         self.exhausted.retain(|_, due| now < *due + long);
     }
 
-    /// What a status shows beside the target, if that has changed: held hosts, how many others, and dependencies that are
-    /// down.
+    /// Returns the state that a status shows beside the target, if it has changed: held hosts, the number of others,
+    /// and dependencies that are down.
     pub(super) fn take_shown(&mut self) -> Option<(Vec<HeldHost>, usize, Vec<Outage>)> {
         let changed = self.hosts.take_changed() | self.outages.take_changed();
         changed.then(|| {

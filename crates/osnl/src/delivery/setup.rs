@@ -1,4 +1,4 @@
-//! What a loop makes its attempts with, and that it may change while the loop runs.
+//! The setup with which a loop makes its attempts, and which may change while the loop runs.
 
 use std::sync::Arc;
 
@@ -17,7 +17,7 @@ pub struct Setup {
     pub settings: DeliverySettings,
     /// Work before the first attempt of each delivery.
     pub preparation: Preparation,
-    /// Who gets what it gives up.
+    /// The recipient of deliveries that it gives up.
     pub fallback: Option<Fallback>,
 }
 
@@ -33,14 +33,14 @@ impl Remote {
         Self { setups: watch::Sender::new(setup), gone: CancellationToken::new() }
     }
 
-    /// The next attempt is made with this. A target that is held is probed at once, and what waits for its next
-    /// attempt waits no longer: somebody has just corrected something.
+    /// Sets the setup for the next attempt. A held target is probed at once, and deliveries that wait for their next
+    /// attempt are due at once: the operator has just corrected something.
     pub fn change(&self, setup: Setup) {
         self.setups.send_replace(setup);
     }
 
-    /// The action is no longer there: attempts under way are finished, everything else stays in the journal for
-    /// whoever has its name next. Where the journal is in memory, its messages go back to the broker.
+    /// Retires the action: attempts under way are finished, and everything else stays in the journal for the next
+    /// action of this name. With a journal in memory, its messages go back to the broker.
     pub fn retire(&self) {
         self.gone.cancel();
     }

@@ -5,8 +5,8 @@ use crate::action::Event;
 use crate::journal::{Claimed, DeliveryId, Outcome};
 
 impl DeliveryLoop {
-    /// What has been claimed and may be attempted. With a durable journal what may not is held since the start; here it is
-    /// what comes from the broker again and again.
+    /// Returns the claimed deliveries that may be attempted. A durable journal holds suspects from the start. Here they
+    /// are messages that the broker delivers again and again.
     pub(super) fn without_suspects(&self, claimed: Vec<Claimed>) -> Vec<Claimed> {
         let (mut left, mut keys) = (Vec::with_capacity(claimed.len()), Vec::with_capacity(claimed.len()));
         for claimed in claimed {

@@ -1,4 +1,4 @@
-//! What a process that ended unexpectedly had in hand, as the next one finds it.
+//! Tests the record that a process leaves at an unexpected end, as the next one finds it.
 
 use std::process::{Command, Stdio};
 
@@ -207,7 +207,7 @@ fn keys_tell_bodies_apart_by_what_stands_at_their_ends() {
     assert_eq!(InHand::default().key_of(DeliveryId(7), b"b", "r", "a", None), 7);
 }
 
-/// Where the program below finds its folder; it is started by the test after it.
+/// The variable in which the program below finds its folder; the test after it starts the program.
 const FOLDER: &str = "OSNL_TEST_IN_HAND";
 
 /// A process of its own: it looks at a message whose decoding aborts it, as a stack that is used up does. Without the

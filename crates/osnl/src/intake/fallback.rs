@@ -1,4 +1,4 @@
-//! `on_failure` of what is a dead letter from the beginning: who is told of it, decided with the rule.
+//! Decides with the rule which action receives a delivery of `on_failure` that is a dead letter from the beginning.
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -9,7 +9,7 @@ use crate::delivery::GivenUp;
 use crate::journal::{Handover, NewDelivery};
 use crate::rule::Rule;
 
-/// What another action gets of a delivery that cannot even be begun.
+/// Makes the delivery for the `on_failure` action of one that cannot even begin.
 pub(super) fn fallback_delivery(
     rule: &Rule,
     action: &Arc<str>,

@@ -1,6 +1,6 @@
-//! What the deliveries of a notification are about: the event, or each resource of a bulk request. Worked out once for all
-//! rules, and for each resource without looking at the others, so that a message of ten thousand costs ten thousand times
-//! one: the caller is the listener's loop, which must not stand still.
+//! The subjects of a notification's deliveries: the event, or each resource of a bulk request. They are computed once
+//! for all rules, and for each resource without looking at the others, so that a message of ten thousand costs ten
+//! thousand times one. The caller is the listener's loop, which must not block.
 
 use std::borrow::Cow;
 use std::sync::OnceLock;
@@ -15,7 +15,7 @@ use crate::rule::Rule;
 pub(crate) struct Parts<'a> {
     notification: &'a Notification,
     bulk: Option<Bulk<'a>>,
-    /// What each resource is ordered by; one if it is no bulk request.
+    /// The ordering key of each resource; a single key if the notification is not a bulk request.
     keys: OnceLock<Vec<Option<String>>>,
 }
 
@@ -25,8 +25,8 @@ impl<'a> Parts<'a> {
         Self { notification, bulk, keys: OnceLock::new() }
     }
 
-    /// What a rule has a delivery of its own for: the event, or of a bulk request each of its resources, by its place
-    /// and with the key of its order; a key that is `None` is one of its own.
+    /// Returns the parts for each of which a rule has a delivery: the event, or each resource of a bulk request by its
+    /// index. Each has its ordering key; without one (`None`) the delivery has a lane of its own.
     pub(crate) fn of(&self, rule: &Rule) -> impl Iterator<Item = (Option<u32>, Option<String>)> {
         let len = self.bulk.and_then(|bulk| u32::try_from(bulk.len()).ok());
         let parts = len.map_or_else(|| 0..1, |len| 0..len).map(move |n| len.map(|_| n));
@@ -37,7 +37,7 @@ impl<'a> Parts<'a> {
         })
     }
 
-    /// What can be named of one part.
+    /// Returns the names of one part.
     pub(crate) fn names(&self, names: &Names, part: Option<u32>) -> Names {
         match part.and_then(|n| self.bulk?.part(n as usize)) {
             Some(payload) => Names::of_part(names.notification().clone(), payload),

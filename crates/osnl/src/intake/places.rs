@@ -3,7 +3,7 @@
 
 use crate::journal::Permit;
 
-/// What is taken from first was reserved by predecessors, for their actions; it goes back to where it came from.
+/// Places that a predecessor reserved for its actions are taken first; each goes back to the engine that reserved it.
 #[derive(Debug, Default)]
 pub(super) struct Places {
     carried: Vec<Permit>,
@@ -33,7 +33,7 @@ impl Places {
         self.carried.first_mut().unwrap_or(&mut self.own)
     }
 
-    /// What a predecessor had is used first.
+    /// Takes over a predecessor's places, which are used first.
     pub(super) fn succeed(&mut self, mut before: Self) {
         let before = before.carried.drain(..).chain([std::mem::take(&mut before.own)]);
         self.carried.splice(0..0, before.filter(|permit| permit.places() > 0));

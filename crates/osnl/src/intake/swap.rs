@@ -150,7 +150,7 @@ mod tests {
             journal.claim("a", ClaimLimits::in_order(9)).now_or_never().map(|claimed| claimed.len()),
             Some(4)
         );
-        // Whoever waits for a place waits for those of the rules that count.
+        // A caller that waits for a place waits for one of the rules in force.
         let waits = live.reserve(1);
         tokio::pin!(waits);
         assert!((&mut waits).now_or_never().is_none());

@@ -1,4 +1,4 @@
-//! What the rule engine asks for, and what it leaves behind.
+//! Tests the rule engine's deliveries and the traces it leaves.
 
 use std::time::Duration;
 
@@ -58,8 +58,8 @@ fn an_action_s_own_condition_is_asked_for_each_of_its_deliveries() {
     assert!(dead.len() == 1 && dead[0].starts_with("action unsure: when cannot be decided"), "{dead:?}");
 }
 
-/// What counts is when messages came, whatever the clock says while they are looked at: a backlog of a night that is
-/// read at once is no storm, and a storm is one however slowly it is read.
+/// A guard counts by the time of arrival, whatever the clock shows during reading: a night's backlog that is read at
+/// once is not a storm, and a storm is one however slowly it is read.
 #[test]
 fn a_guard_counts_by_when_messages_came() {
     let rate = osnl_config::Rate { keys: 2, within: Duration::from_secs(600) };
@@ -81,7 +81,7 @@ fn a_guard_counts_by_when_messages_came() {
     }
 }
 
-/// What no action wants is settled, and has left its trace as what no rule wants.
+/// An event that no action accepts is settled and leaves the trace of one that matches no rule.
 #[test]
 fn an_event_that_no_condition_lets_through_is_unmatched_with_the_reason() {
     let counters = Arc::new(Counters::default());
@@ -103,8 +103,7 @@ fn an_event_that_no_condition_lets_through_is_unmatched_with_the_reason() {
     assert_eq!((counters.matched.get(), counters.unmatched.get()), (0, 1));
 }
 
-/// Nobody can tell whether the rule should have fired: each of its actions has a dead letter that says why, and a
-/// rule that only looks on has none.
+/// Each action of an undecidable rule has a dead letter that gives the reason; a rule in shadow has none.
 #[test]
 fn what_cannot_be_decided_is_a_dead_letter_of_each_action() {
     let counters = Arc::new(Counters::default());
@@ -169,7 +168,7 @@ fn many_resources_cost_as_many_times_one() {
     }
 }
 
-/// Of this thread, whatever else the machine does.
+/// Returns the CPU time of this thread, whatever else the machine does.
 fn cpu_time() -> Duration {
     // Brings it up to date.
     std::thread::yield_now();
@@ -207,7 +206,7 @@ fn parts_have_their_own_keys_and_payloads() {
     assert!(claimed.iter().all(|c| Arc::ptr_eq(&c.event.notification, &claimed[0].event.notification)));
 }
 
-/// What a budget does not let in is set aside with what it has too much of, and nothing of it is decided.
+/// A message over budget is set aside with the limit that it exceeds, and no rule decides on it.
 #[test]
 fn what_costs_too_much_is_set_aside() {
     let rule = Rule { name: "r".into(), actions: vec!["a".into()], ..Rule::default() };

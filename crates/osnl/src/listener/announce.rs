@@ -1,20 +1,20 @@
-//! What is said of a subscription when it opens, queue by queue: what was found, who else reads, and what a broker
-//! that was away has lost.
+//! The log lines about a subscription when it opens, queue by queue: messages found, other consumers, and losses of a
+//! broker that was away.
 
 use std::time::Duration;
 
 use osnl_transport::{ListenOptions, OpenQueue, QueueType, Subscription};
 
-/// What was known when the connection ended.
+/// The state known when the connection ended.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Before {
-    /// How long ago that was.
+    /// The time since the connection ended.
     pub(super) away: Duration,
     /// Messages that were not settled, as far as is known.
     pub(super) unsettled: usize,
 }
 
-/// What became of the messages that were not settled when a connection ended.
+/// The fate of the messages that were unsettled when a connection ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Kept {
     /// As many wait as were unsettled, or more.

@@ -1,4 +1,4 @@
-//! Which bindings we have made for queues of our own: `<state_dir>/bindings.json`.
+//! The bindings that osnl has made for its own queues: `<state_dir>/bindings.json`.
 //!
 //! ```json
 //! {"format":1,"queues":[{"vhost":"/","queue":"osnl","bindings":[["neutron","notifications.info"]]}]}
@@ -8,7 +8,7 @@
 //! `"emptying":"neutron"` beside its bindings, which an older osnl passes over. `"listener":"neutron"` names the listener
 //! that binds the queue: a restart with another `pool` leaves the old queue as a reload does.
 //!
-//! What the configuration no longer wants of them is removed when a listener of that queue connects; bindings that
+//! Bindings that the configuration no longer has are removed when a listener of that queue connects; bindings that
 //! others have made are left alone. A queue that no listener reads any more is *left*: it is named until it is gone.
 //!
 //! This file knows a queue by virtual host and name, since the hosts of a cluster change. `check` compares the hosts
@@ -40,7 +40,7 @@ pub struct OwnQueue {
 }
 
 impl OwnQueue {
-    /// What removes it, with everything in it.
+    /// Returns the command that deletes the queue and its messages.
     #[must_use]
     pub fn delete_command(&self) -> String {
         let quoted = |text: &str| format!("'{}'", text.replace('\'', "'\\''"));
@@ -78,11 +78,11 @@ pub struct Bindings {
 struct State {
     made: Made,
     wanted: BTreeMap<OwnQueue, Keys>,
-    /// What was in queues that are left, when it was looked last. Not kept.
+    /// The content of queues that are left, when last seen. Not written to the file.
     seen: BTreeMap<OwnQueue, (QueueSeen, SystemTime)>,
 }
 
-/// What the file holds.
+/// The content of the file.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 struct Made {
     bound: BTreeMap<OwnQueue, Keys>,
@@ -97,14 +97,14 @@ struct Made {
 pub struct LeftQueue {
     /// Which.
     pub queue: OwnQueue,
-    /// What was in it when it was looked last; `None` if that is not known.
+    /// The content when it was last seen; `None` if unknown.
     pub seen: Option<(QueueSeen, SystemTime)>,
     /// The listener that empties it.
     pub emptied_by: Option<String>,
 }
 
 impl LeftQueue {
-    /// What removes it, if nothing was in it when it was looked last and nothing read it.
+    /// Returns the command that deletes it, if it was empty and had no consumer when it was last seen.
     #[must_use]
     pub fn delete_command(&self) -> Option<String> {
         let is_empty = |seen: &QueueSeen| seen.messages == 0 && seen.consumers == 0;
@@ -113,7 +113,7 @@ impl LeftQueue {
 }
 
 impl Bindings {
-    /// What a state directory remembers. What cannot be read is nothing: no binding is removed then.
+    /// Opens the bindings of a state directory. An unreadable file counts as empty: no binding is removed then.
     #[must_use]
     pub fn open(state_dir: &Path) -> Self {
         let path = state_dir.join("bindings.json");
@@ -127,7 +127,7 @@ impl Bindings {
         Self { path, state: Mutex::new(State { made, ..State::default() }) }
     }
 
-    /// What listeners bind from now on.
+    /// Sets the bindings that listeners make from now on.
     pub fn want(&self, wanted: impl IntoIterator<Item = (OwnQueue, Vec<Binding>)>) {
         let mut all: BTreeMap<OwnQueue, Keys> = BTreeMap::new();
         for (queue, bindings) in wanted {
@@ -200,7 +200,7 @@ impl Bindings {
         });
     }
 
-    /// What is in a queue that is left; `None` where it could not be seen.
+    /// Records the content of a queue that is left; `None` where it could not be seen.
     pub(super) fn saw(&self, queue: &OwnQueue, seen: Option<QueueSeen>) {
         let seen = seen.map(|seen| (seen, SystemTime::now()));
         let mut state = self.lock();
@@ -210,7 +210,7 @@ impl Bindings {
         };
     }
 
-    /// What was made of a queue that is read, and is wanted no more.
+    /// Returns the bindings that were made for a queue still read, and are no longer configured.
     #[must_use]
     pub fn superfluous(&self, queue: &OwnQueue) -> Vec<Binding> {
         let state = self.lock();
@@ -220,7 +220,7 @@ impl Bindings {
         made.difference(wanted).map(|keys| queue.binding(keys)).collect()
     }
 
-    /// What was made of a queue and is still there.
+    /// Returns the bindings that were made for a queue and still exist.
     #[must_use]
     pub fn made_for(&self, queue: &OwnQueue) -> Vec<Binding> {
         let state = self.lock();

@@ -1,8 +1,8 @@
-//! Decides when waiting for room is a state, and when what the broker has pushed must go back to it. Pure.
+//! Decides when waiting for room becomes a state, and when pushed messages must go back to the broker. Pure.
 //!
-//! What the broker has pushed and nothing could keep stays unacknowledged. RabbitMQ ends the channel over it after its
-//! consumer time-out (30 min), and each such end counts against the delivery limit of a quorum queue. So it goes back
-//! in time, and is not fetched again before there is room:
+//! Pushed messages that cannot be kept stay unacknowledged. RabbitMQ ends the channel over them after its consumer
+//! time-out (30 min), and each such end counts against the delivery limit of a quorum queue. So the listener gives them
+//! back in time, and does not fetch them again before there is room:
 //!
 //! | waits for | blocked after | goes back after |
 //! | --- | --- | --- |
@@ -17,7 +17,7 @@ use tokio::time::Instant;
 
 use super::watchdog::Stage;
 
-/// How long nothing may move before waiting for a place is a state.
+/// The time without progress after which waiting for a place is a state.
 const NOTICED: Duration = Duration::from_secs(1);
 /// The same for a full window, whose messages may take their time.
 const SLOW: Duration = Duration::from_secs(10);
@@ -27,10 +27,10 @@ pub(super) const FEW: u16 = 8;
 /// The shortest pause after a return, and the longest; in between, each is four times the one before.
 const SHORTEST: Duration = Duration::from_secs(5);
 const LONGEST: Duration = Duration::from_secs(3600);
-/// How long nothing may block before the whole prefetch is asked for again.
+/// The time without a blockade after which the whole prefetch is requested again.
 const CALM: Duration = Duration::from_secs(60);
 
-/// What follows from waiting.
+/// The consequence of waiting.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Verdict {
     /// Messages move, or are waited for.
@@ -47,7 +47,7 @@ pub(super) enum Verdict {
     },
 }
 
-/// What one session has waited for. See the [module](self).
+/// The waiting of one session. See the [module](self).
 #[derive(Debug)]
 pub(super) struct Blockade {
     patience: Duration,
@@ -67,7 +67,7 @@ impl Blockade {
         Self { patience, prefetch, moved_at: now, fresh_at: now, taken: 0, since: None, calm_since: now }
     }
 
-    /// How often it is to be looked.
+    /// Returns the interval between two looks.
     pub(super) fn every(patience: Duration) -> Duration {
         NOTICED.min(patience / 4).max(Duration::from_millis(10))
     }
@@ -93,7 +93,7 @@ impl Blockade {
         self.taken = 0;
     }
 
-    /// What follows at this moment. `obstacle`: whether the intake names one.
+    /// Decides the consequence at this moment. `obstacle`: whether the intake names one.
     pub(super) fn look(&mut self, stage: Stage, obstacle: bool, now: Instant) -> Verdict {
         let quiet = now - self.moved_at;
         let (blocked, give_back) = match stage {
@@ -128,7 +128,7 @@ impl Blockade {
     }
 }
 
-/// How often what was pushed went back, over the sessions of one listener. Pure.
+/// The returns of pushed messages, over the sessions of one listener. Pure.
 #[derive(Debug, Default)]
 pub(super) struct Returns {
     count: u32,
@@ -137,7 +137,7 @@ pub(super) struct Returns {
 }
 
 impl Returns {
-    /// What was pushed goes back: how long to wait at least before anything is fetched again.
+    /// Records that pushed messages go back, and returns the least wait before the next fetch.
     pub(super) fn given_back(&mut self, patience: Duration, now: Instant) -> Duration {
         let pause = |count: u32| {
             let shortest = SHORTEST.min(patience);

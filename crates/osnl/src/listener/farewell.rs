@@ -1,12 +1,13 @@
-//! Leaving a queue of ours for another one: once that one is bound and read, nothing more is to come into the old one,
-//! and what is in it is read before it is left.
+//! Leaves a queue of ours for another one. Once the new queue is bound and read, no more messages enter the old one.
+//! The old queue is read until it is empty.
 //!
-//! What a broker says waits in a queue is what it has not pushed yet, and a listener that is blocked takes nothing of
-//! what it has. So a queue is known to be empty only when nothing waits in it *after* its consumer has closed, and no
-//! other consumer has anything of it. Until then another reader begins. That a queue is to be emptied is remembered over
-//! restarts ([`Bindings`](super::Bindings)).
+//! A broker's count of ready messages excludes those it has pushed, and a blocked listener takes none of its own. So a
+//! queue is known to be empty only when it has no message *after* its consumer has closed, and no other consumer holds
+//! any of its messages. Until then another reader begins. Restarts remember that a queue is to be emptied
+//! ([`Bindings`](super::Bindings)).
 //!
-//! What is published after the one was bound and before the other is unbound stands in both, and is delivered twice.
+//! A message published after the new queue is bound and before the old one is unbound is in both, and is delivered
+//! twice.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -24,12 +25,12 @@ use super::{Listener, ListenerConfig};
 use crate::intake::Intake;
 use crate::metrics::Counters;
 
-/// How often it is looked whether anything is left.
+/// The interval between two looks for remaining messages.
 const LOOK: Duration = Duration::from_secs(1);
-/// How often a queue that has a consumer after ours has closed is looked at: the broker may not have noticed yet.
+/// The number of looks at a queue that has a consumer after ours has closed: the broker may not have noticed yet.
 const LOOKS: u32 = 5;
 
-/// What is needed to read a queue until nothing is left in it.
+/// The means to read a queue until it is empty.
 #[derive(Clone)]
 pub(crate) struct Farewell {
     listener: Arc<str>,
@@ -42,18 +43,19 @@ pub(crate) struct Farewell {
     give_back_after: Duration,
 }
 
-/// What is left in a queue whose reader has closed.
+/// The rest in a queue whose reader has closed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Left {
     /// Nothing: it is left.
     Empty,
     /// So many messages: they are to be read.
     Messages(u32),
-    /// What is in it is not ours to read: another consumer has it, a listener reads it again, or it is gone.
+    /// Messages that are not ours to read: another consumer has them, a listener reads them again, or the queue is
+    /// gone.
     NotOurs,
 }
 
-/// What one look at a queue tells.
+/// The result of one look at a queue.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Seen {
     Known(Left),
@@ -137,7 +139,7 @@ impl Farewell {
         }
     }
 
-    /// What is left now that its reader has closed. Asks until the broker says so.
+    /// Determines the rest now that the reader has closed. Asks until the broker answers.
     pub(crate) async fn left(&self) -> Left {
         let (name, queue) = (&*self.listener, &**self.tidying.queue());
         let mut looks = 0;

@@ -1,4 +1,4 @@
-//! What one listener has done, for a status.
+//! The gauges of one listener, for a status.
 
 use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
@@ -26,13 +26,13 @@ pub struct Gauges {
 /// Why it is not connected.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Trouble {
-    /// What the latest attempt failed of.
+    /// The reason why the latest attempt failed.
     pub reason: String,
     /// When the next one begins.
     pub next: SystemTime,
 }
 
-/// What was found when it connected last.
+/// The findings of the latest connect.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Opened {
     /// The queues that are read.
@@ -71,7 +71,7 @@ impl Gauges {
         self.stage.store(number, Ordering::Relaxed);
     }
 
-    /// What its session waits for.
+    /// Returns the stage of its session.
     pub(super) fn stage(&self) -> Stage {
         match self.stage.load(Ordering::Relaxed) {
             1 => Stage::WindowFull,
@@ -124,7 +124,7 @@ impl Gauges {
         }
     }
 
-    /// What was found when it connected last.
+    /// Returns the findings of the latest connect.
     #[must_use]
     pub fn opened(&self) -> Opened {
         self.opened.lock().unwrap_or_else(PoisonError::into_inner).clone()

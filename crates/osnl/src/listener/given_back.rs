@@ -1,4 +1,4 @@
-//! What becomes of a listener that has given back what the broker had pushed: it waits for room, without a subscription.
+//! The wait of a listener that has given back the pushed messages: until there is room, without a subscription.
 //!
 //! A closed channel puts the messages back in front, in their order. With a single active consumer another daemon takes
 //! the queue over; this one does not consume again before it has room, so two that are blocked do not pass the queue to
@@ -14,9 +14,9 @@ use super::blockade::Returns;
 use crate::journal::Obstacle;
 use crate::shutdown::Shutdown;
 
-/// How often it is looked whether what was open ends, and what the reason is by now.
+/// The interval between two looks at open messages and at the current reason.
 const LOOK: Duration = Duration::from_secs(1);
-/// How long the broker may take to say who reads the queue now.
+/// The time that the broker may take to report the queue's consumers.
 const ANSWER: Duration = Duration::from_secs(5);
 
 impl Listener {
@@ -93,7 +93,7 @@ impl Listener {
         true
     }
 
-    /// How many deliveries have ended, where messages wait for that; `None` if none waits.
+    /// Returns the number of ended deliveries, where messages wait for that; `None` if none waits.
     fn ended(&self) -> Option<u64> {
         match self.endpoint.obstacle()? {
             Obstacle::NoPlace { ended, .. } => Some(ended),
@@ -101,7 +101,7 @@ impl Listener {
         }
     }
 
-    /// How many consumers the queues have now; `None` if the broker does not say.
+    /// Returns the number of consumers that the queues have now; `None` if the broker does not report it.
     async fn others(&self, queues: &[String]) -> Option<u32> {
         let seen = timeout(ANSWER, self.transport.tidy(&[], queues, false)).await.ok()?.ok()?;
         seen.into_iter().map(|seen| seen.map(|seen| seen.consumers)).sum()

@@ -19,7 +19,7 @@ use crate::files;
 
 const FORMAT: u64 = 1;
 
-/// Where a listener's positions are kept, and what was there at the start.
+/// The file of a listener's positions, and its content at the start.
 #[derive(Clone, Debug)]
 pub struct PositionStore {
     path: PathBuf,
@@ -58,7 +58,7 @@ impl PositionStore {
         }
     }
 
-    /// What the file said when it was opened.
+    /// Returns the content of the file when it was opened.
     pub(super) fn read_before(&self) -> &BTreeMap<String, Resume> {
         &self.before
     }

@@ -21,7 +21,7 @@ use super::watchdog::Stage;
 use crate::intake::Intake;
 use crate::shutdown::Shutdown;
 
-/// How long settlements wait that a flush has left: the broker takes nothing at the moment.
+/// The time that settlements wait after a flush left some: the broker accepts nothing at the moment.
 const UNTAKEN: Duration = Duration::from_millis(100);
 
 /// One connection's life.
@@ -125,8 +125,8 @@ impl<'a> Session<'a> {
     }
 }
 
-/// What can be kept of what is ready. A place is reserved first; where nothing is ready, one is held and the others go
-/// back, so that an idle listener keeps none from another one. Cancel-safe.
+/// Polls as many ready messages as there are places. A place is reserved first. Where no message is ready, the listener
+/// holds one place and returns the rest, so that it takes none from another listener while idle. Cancel-safe.
 async fn poll(
     consumer: &mut dyn Consumer,
     endpoint: &dyn Intake,

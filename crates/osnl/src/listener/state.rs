@@ -1,4 +1,4 @@
-//! What a listener is doing. Logs, readiness and the admin page read this and nothing else.
+//! The state of a listener. Logs, readiness, and the admin page read only this.
 
 use std::sync::Arc;
 use std::time::SystemTime;
@@ -26,7 +26,7 @@ pub enum ListenerState {
     Blocked {
         /// When something moved last.
         since: SystemTime,
-        /// What has no room, in words.
+        /// The part that has no room, in words.
         reason: Arc<str>,
     },
     /// Nothing new is taken; what is open is being settled.

@@ -1,11 +1,11 @@
-//! Reading streams: how far each was read, in order, and what the broker would not take back.
+//! Reading streams: the position of each, in order, and the messages that an endpoint gave back.
 //!
-//! A stream gives everybody everything and forgets nothing when it is acknowledged, so the reader has to know where
-//! it was. The *position* of a stream is its first offset whose message has not had all that it asked for; it moves
-//! in order only. It is kept in memory over lost connections, and by a [`PositionStore`] over restarts: written at
-//! most once a second and at the end, so after `kill -9` the last second is read again, and nothing is left out.
+//! A stream gives every message to every reader and forgets nothing on acknowledgement, so the reader has to know its
+//! place. The *position* of a stream is its first offset whose message has unfinished work; it only moves in order. It
+//! is kept in memory over lost connections, and by a [`PositionStore`] over restarts. The file is written at most once
+//! a second and at the end: after `kill -9` the last second is read again, and no message is left out.
 //!
-//! What an endpoint wants to give back is *held* here for a while and handed out again, oldest first.
+//! Messages that an endpoint gives back are *held* here for a while and handed out again, oldest first.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -15,17 +15,17 @@ use tokio::time::Instant;
 
 use super::positions::PositionStore;
 
-/// How often a position is written at most.
+/// The shortest time between two writes of a position.
 const WRITE_EVERY: Duration = Duration::from_secs(1);
-/// How long what went back is held.
+/// The time for which a message that was given back is held.
 const HOLD: Duration = Duration::from_secs(1);
-/// How much the broker's clock may be behind ours.
+/// The seconds that the broker's clock may be behind ours.
 const CLOCKS: u64 = 5;
 
 /// The streams of one listener.
 pub(super) struct Streams {
     store: Option<PositionStore>,
-    /// Where to begin, as far as known from before.
+    /// The offsets to begin at, as far as known from before.
     resume: BTreeMap<String, Resume>,
     read: BTreeMap<String, LowWater>,
     /// When what has changed is to be written.
@@ -183,16 +183,16 @@ impl Streams {
     }
 }
 
-/// How far one stream was read, in order. Pure.
+/// The position of one stream, in order. Pure.
 #[derive(Debug, Default)]
 struct LowWater {
     /// Handed out and not yet passed, in order, and whether done.
     open: VecDeque<(u64, bool)>,
     /// The offset behind the highest that was ever handed out.
     end: Option<u64>,
-    /// What was the position when the connection was lost.
+    /// The position when the connection was lost.
     left_at: Option<u64>,
-    /// What was done behind it then; it comes again all the same.
+    /// The offsets behind it that were done by then; their messages come again all the same.
     done_before: BTreeSet<u64>,
 }
 

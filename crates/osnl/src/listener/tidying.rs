@@ -10,10 +10,10 @@ use super::bindings::{Bindings, LeftQueue, OwnQueue};
 
 /// A broker that takes longer is asked again later.
 const PATIENCE: Duration = Duration::from_secs(20);
-/// How often queues that are left are looked at: what is said of them is not older.
+/// The interval between two looks at queues that are left: the reported state is not older.
 const AGAIN: Duration = Duration::from_secs(60);
 
-/// What a listener remembers of its own queue, where it has one.
+/// The memory of a listener's own queue, where it has one.
 #[derive(Clone)]
 pub(super) struct Tidying {
     memory: Arc<Bindings>,
@@ -31,7 +31,7 @@ impl Tidying {
         &self.own.queue
     }
 
-    /// What was made for the queue.
+    /// Returns the bindings made for the queue.
     pub(super) fn bound(&self) -> Vec<Binding> {
         self.memory.made_for(&self.own)
     }
@@ -62,7 +62,7 @@ impl Tidying {
         self.memory.is_wanted(&self.own)
     }
 
-    /// What is in it now; `None` where that could not be seen.
+    /// Records the current content; `None` where it could not be seen.
     pub(super) fn saw(&self, seen: Option<QueueSeen>) {
         self.memory.saw(&self.own, seen);
     }

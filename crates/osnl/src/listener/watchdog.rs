@@ -18,15 +18,15 @@ use tokio::time::{Instant, Interval, MissedTickBehavior, interval_at, timeout};
 
 use crate::metrics::Counters;
 
-/// How long a full window may stand still.
+/// The time for which a full window may make no progress.
 const STUCK: Duration = Duration::from_secs(5 * 60);
-/// How long nothing may arrive before the broker is asked whether there is something.
+/// The time without a message after which the broker is asked whether the queue has any.
 const SILENT: Duration = Duration::from_secs(60);
-/// How often it is looked whether something has moved.
+/// The interval between two looks for progress.
 const LOOK: Duration = Duration::from_secs(10);
-/// How often the log repeats that nothing moves.
+/// The interval at which the log repeats that there is no progress.
 const REMIND: Duration = Duration::from_secs(10 * 60);
-/// How long the broker may take to answer.
+/// The time that the broker may take to answer.
 const ANSWER: Duration = Duration::from_secs(30);
 
 /// Nothing moves although messages wait.
@@ -34,18 +34,18 @@ const ANSWER: Duration = Duration::from_secs(30);
 pub struct Stall {
     /// The queues concerned, separated by commas.
     pub queue: String,
-    /// Where it is stuck.
+    /// The point at which it is stuck.
     pub kind: StallKind,
     /// When something moved last, or when messages were first seen to wait.
     pub since: Instant,
 }
 
-/// Where it is stuck.
+/// The point at which a listener is stuck.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum StallKind {
     /// We hold as many messages as the window takes, and none of them ends.
     WindowFull {
-        /// How many.
+        /// The number of them.
         unsettled: usize,
     },
     /// The journal has no place for another message, and none becomes free.
@@ -55,7 +55,7 @@ pub enum StallKind {
     },
     /// The broker has messages for us, and none comes.
     NothingArrives {
-        /// How many.
+        /// The number of them.
         waiting: u64,
     },
 }
@@ -83,7 +83,7 @@ impl fmt::Display for StallKind {
     }
 }
 
-/// What the session is waiting for.
+/// The object of a session's wait.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Stage {
     /// Room in the window.
@@ -96,7 +96,7 @@ pub(super) enum Stage {
     Taking,
 }
 
-/// What has changed, for the log and the published state.
+/// A change for the log and the published state.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Change {
     /// Nothing moves: told for the first time.
@@ -186,7 +186,7 @@ impl Watchdog {
         self.standby
     }
 
-    /// What was pushed goes back: from now on nothing moves, and nobody looks.
+    /// Records that pushed messages go back: from now on there is no progress and no watch for any.
     pub(super) fn given_back(&mut self, stage: Stage, unsettled: usize, since: Instant) -> Option<Change> {
         let kind = match stage {
             Stage::WindowFull => StallKind::WindowFull { unsettled },

@@ -51,7 +51,7 @@ pub enum BuildError {
     /// `allow_requeue` with a transport that cannot take a message back.
     #[error("allow_requeue is not supported by {location}: leave it out, or use another transport")]
     NoRequeue {
-        /// Where the transport connects to.
+        /// The address that the transport connects to.
         location: String,
     },
     /// Messages would stay unacknowledged for longer than brokers allow.
@@ -63,7 +63,7 @@ pub enum BuildError {
     StaysTooLong {
         /// The policy's attempts.
         attempts: NonZeroU32,
-        /// What is allowed.
+        /// The longest time allowed.
         longest: Duration,
     },
     /// A number that must not be zero is.
@@ -131,15 +131,16 @@ impl Builder {
         self
     }
 
-    /// Listens with a queue of this name, bound to all targets and priorities: each pool gets every message,
-    /// the listeners of one pool share them. Without a pool the listener takes its messages from the service's own
-    /// queues, and with them from everybody else who reads those.
+    /// Listens with a queue of this name, bound to all targets and priorities: each pool gets every message, and the
+    /// listeners of one pool share them. Without a pool the listener takes its messages from the service's own queues,
+    /// in competition with all other consumers of those.
     pub fn pool(mut self, pool: impl Into<String>) -> Self {
         self.options.pool = Some(pool.into());
         self
     }
 
-    /// How many messages may be here unacknowledged; 100 unless given. oslo.messaging's default is without limit.
+    /// Sets the number of messages that may be here unacknowledged; 100 by default. oslo.messaging has no limit by
+    /// default.
     pub fn prefetch(mut self, prefetch: u16) -> Self {
         self.options.prefetch = prefetch;
         self
@@ -152,9 +153,8 @@ impl Builder {
         self
     }
 
-    /// How the queue is made if it is not there; as oslo.messaging makes it unless given, so that a Python
-    /// listener may share
-    /// the pool. One that is there is used as it is.
+    /// Sets the kind of queue to create if it is missing; by default the kind that oslo.messaging creates, so that a
+    /// Python listener may share the pool. An existing queue is used as it is.
     pub fn queue(mut self, queue: QueueKind) -> Self {
         self.options.queue = queue;
         self
@@ -166,7 +166,7 @@ impl Builder {
         self
     }
 
-    /// How many messages may be in the hands of endpoints at a time; 64 unless given, as with oslo.messaging.
+    /// Sets the number of messages that endpoints may handle at a time; 64 by default, as with oslo.messaging.
     pub fn concurrency(mut self, concurrency: usize) -> Self {
         self.concurrency = concurrency;
         self

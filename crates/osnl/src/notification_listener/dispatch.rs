@@ -1,4 +1,4 @@
-//! Between the listener and the endpoints: who gets a message, in which order, and how it ends.
+//! The dispatch between the listener and the endpoints: the recipients of a message, their order, and its end.
 //!
 //! Each message belongs to a *lane*. The messages of a lane are handled one after the other, those of different
 //! lanes beside each other; a message that waits to come again holds its lane.
@@ -34,9 +34,9 @@ pub(super) struct Dispatch {
     pub(super) order: Order,
     /// `None`: a message that is to come again is acknowledged instead, as with oslo.messaging.
     pub(super) requeue: Option<RequeuePolicy>,
-    /// How many messages may be here.
+    /// The number of messages that may be here.
     pub(super) places: usize,
-    /// How many calls may be under way.
+    /// The permits of the calls that may be under way.
     pub(super) calls: Semaphore,
     pub(super) shutdown: Shutdown,
     pub(super) counters: Arc<Counters>,

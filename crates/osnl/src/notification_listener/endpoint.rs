@@ -1,4 +1,4 @@
-//! What a program writes: an endpoint, and its answer.
+//! The interface for programs: an endpoint, and its answer.
 
 use std::fmt;
 
@@ -35,9 +35,9 @@ use crate::received::{Origin, Received as Raw};
 /// }
 /// ```
 pub trait Endpoint: Send + Sync {
-    /// The priorities this endpoint gets; the listener binds those of all its endpoints. The priority in the
-    /// *body* decides, whatever the routing key, and in any case of letters. The default is all seven; another
-    /// one comes only to who names it ([`Priority::Other`]).
+    /// Returns the priorities of this endpoint; the listener binds those of all its endpoints. The priority in the
+    /// *body* decides, whatever the routing key, and in any case of letters. The default is all seven; any other
+    /// reaches only the endpoints that name it ([`Priority::Other`]).
     fn priorities(&self) -> &[Priority] {
         &Priority::ALL
     }
@@ -47,8 +47,8 @@ pub trait Endpoint: Send + Sync {
         None
     }
 
-    /// A further condition on the head, asked before the payload is read: what nobody wants costs a fraction of a
-    /// microsecond. It may be asked more than once about the same message, and must be quick.
+    /// Decides by the head, before the payload is read: rejecting a message costs a fraction of a microsecond. The
+    /// listener may call it more than once for the same message, and it must be quick.
     fn wants(&self, head: &Head<'_>) -> bool {
         let _ = head;
         true
@@ -62,7 +62,7 @@ pub trait Endpoint: Send + Sync {
     fn notify<'a>(&'a self, received: &'a Received) -> BoxFuture<'a, NotificationResult>;
 }
 
-/// What becomes of a message, as oslo.messaging's `NotificationResult` has it.
+/// The fate of a message, with the values of oslo.messaging's `NotificationResult`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum NotificationResult {
     /// Done with; the message is acknowledged.

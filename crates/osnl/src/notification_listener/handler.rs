@@ -84,7 +84,7 @@ impl Endpoint for Handler {
     }
 }
 
-/// What a [`Handler`]'s closure may answer.
+/// The answers that a [`Handler`]'s closure may give.
 pub trait Answer {
     /// The answer in oslo.messaging's words.
     fn into_result(self) -> NotificationResult;

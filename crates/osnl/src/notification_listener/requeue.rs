@@ -1,4 +1,4 @@
-//! How long a requeued message waits, and how often it comes again.
+//! The pause of a requeued message, and the number of times that it returns.
 //!
 //! A requeued message stays here, unacknowledged, and holds its lane. Given back, it would overtake, or be overtaken
 //! by, what the client library has been sent already. The broker gets it back when the listener stops.

@@ -1,4 +1,4 @@
-//! Where messages go that cannot be read, or that no endpoint could handle: kept with their bytes.
+//! The sinks for messages that cannot be read, or that no endpoint could handle: kept with their bytes.
 
 use std::collections::VecDeque;
 use std::sync::{Mutex, PoisonError};

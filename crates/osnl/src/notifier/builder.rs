@@ -1,4 +1,4 @@
-//! What a notifier is built from.
+//! The options of a notifier.
 
 use std::sync::atomic::{AtomicBool, AtomicU64};
 use std::sync::{Arc, Mutex};
@@ -22,7 +22,7 @@ pub enum Confirm {
     Background,
 }
 
-/// What an emission does that finds the buffer full.
+/// The reaction of an emission to a full buffer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum OnFull {
     /// Waits for a place, at most this long; then as `Error`.
@@ -94,7 +94,7 @@ impl NotifierBuilder {
         }
     }
 
-    /// Where `messaging` and `messagingv2` send to.
+    /// Sets the transport that `messaging` and `messagingv2` send to.
     pub fn transport(mut self, transport: Arc<dyn Transport>) -> Self {
         self.transport = Some(transport);
         self
@@ -118,7 +118,7 @@ impl NotifierBuilder {
         self
     }
 
-    /// How often to send again; without end by default.
+    /// Sets the number of further attempts to send; unlimited by default.
     pub fn retry(mut self, retry: Retry) -> Self {
         self.retry = retry;
         self
@@ -130,19 +130,19 @@ impl NotifierBuilder {
         self
     }
 
-    /// What to do with the buffer full; by default to wait ten seconds.
+    /// Sets the reaction to a full buffer; by default to wait ten seconds.
     pub fn on_full(mut self, on_full: OnFull) -> Self {
         self.on_full = on_full;
         self
     }
 
-    /// How many messages may be unconfirmed; 1000 by default.
+    /// Sets the number of messages that may be unconfirmed; 1000 by default.
     pub fn buffer(mut self, messages: usize) -> Self {
         self.buffer = messages;
         self
     }
 
-    /// What is made on the broker where it is missing; by default what oslo's Notifier makes.
+    /// Sets the route, which is made on the broker where it is missing; by default the one that oslo's Notifier makes.
     pub fn route(mut self, route: Route) -> Self {
         self.route = route;
         self
@@ -201,7 +201,7 @@ impl NotifierBuilder {
     }
 }
 
-/// How many drivers send; each notification has a copy for each topic and each of them.
+/// Returns the number of drivers that send; each notification has a copy for each topic and each of them.
 pub(super) fn check_size(drivers: &[Driver], topics: usize, capacity: usize) -> Result<usize, BuildError> {
     let senders = drivers.iter().filter(|driver| driver.framing().is_some()).count();
     let needed = senders * topics;

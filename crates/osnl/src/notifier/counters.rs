@@ -1,4 +1,4 @@
-//! What a notifier did, counted.
+//! The counters of a notifier.
 
 use std::sync::{Mutex, PoisonError};
 
@@ -15,7 +15,7 @@ pub struct Counters {
     pub retried: Counter,
     /// Messages given up. Each has a log line, but for those that are `unplaced`.
     pub lost: Counter,
-    /// Notifications refused because the buffer was full. Whoever emitted them was told.
+    /// Notifications refused because the buffer was full. The caller received an error.
     pub refused: Counter,
     /// Versioned notifications that could not even be put into the buffer; `lost` counts them too. The log says when
     /// that begins and when it is over.

@@ -1,4 +1,4 @@
-//! Where notifications go, by the names of oslo.messaging's `[oslo_messaging_notifications] driver`.
+//! The destinations of notifications, by the names of oslo.messaging's `[oslo_messaging_notifications] driver`.
 
 use std::str::FromStr;
 
@@ -22,7 +22,7 @@ pub enum Driver {
 }
 
 impl Driver {
-    /// How it frames what it sends to the broker, if it does.
+    /// Returns the framing of messages to the broker; `None` if the driver sends none.
     pub(super) fn framing(&self) -> Option<Framing> {
         match self {
             Self::Messaging => Some(Framing::Bare),

@@ -19,13 +19,13 @@ pub enum NotifyError {
     /// Not confirmed in time. It stays in the buffer and goes on being tried.
     #[error("not confirmed by the broker within {} s; it is still being tried", after.as_secs_f64())]
     NotYet {
-        /// How long was waited.
+        /// The length of the wait.
         after: Duration,
     },
     /// Given up.
     #[error("given up after {attempts} attempts: {source}")]
     Lost {
-        /// How often it was tried; 0 for what was given up before its first attempt.
+        /// The number of attempts; 0 for a message that was given up before its first attempt.
         attempts: u32,
         /// Why the last one failed.
         source: TransportError,
@@ -35,8 +35,7 @@ pub enum NotifyError {
     Closed,
 }
 
-/// What could not be sent, told by [`Notifier::flush`](super::Notifier::flush) and
-/// [`Notifier::close`](super::Notifier::close).
+/// The losses that [`Notifier::flush`](super::Notifier::flush) and [`Notifier::close`](super::Notifier::close) report.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{waiting} messages are not confirmed by the broker, {lost} were given up{}", because(.reason.as_ref()))]
 pub struct Unsent {
@@ -61,7 +60,7 @@ pub enum BuildError {
     /// The transport only listens.
     #[error("{location}: this transport publishes nothing")]
     OnlyListens {
-        /// Where it connects to.
+        /// The address that it connects to.
         location: String,
     },
     /// A messaging driver has no topic.

@@ -11,7 +11,7 @@ use super::{Counters, NotifyError};
 
 pub(super) type Outcome = Result<(), NotifyError>;
 
-/// What a log line says of a notification.
+/// The identity of a notification in a log line.
 #[derive(Debug)]
 pub(super) struct Label {
     message_id: String,
@@ -72,7 +72,7 @@ impl Job {
     }
 
     fn answer(&mut self, outcome: Outcome) {
-        // Whoever emitted it may not wait any more.
+        // The caller that emitted it may not wait any more.
         let _ = self.reply.take().map(|reply| reply.send(outcome));
         self.place = None;
     }

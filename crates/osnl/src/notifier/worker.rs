@@ -63,8 +63,7 @@ struct Worker {
     backoff: Backoff,
 }
 
-/// Runs until told to stop, or until nobody can give orders any more. What is left then says itself that it is
-/// lost.
+/// Runs until it is stopped, or until no sender of orders is left. Each remaining message then reports its own loss.
 pub(super) async fn run(transport: Arc<dyn Transport>, mut inbox: mpsc::UnboundedReceiver<Order>) {
     let backoff = Backoff::new(transport.reconnect());
     let mut worker = Worker {
@@ -205,7 +204,7 @@ impl Worker {
         }
     }
 
-    /// What may not be tried again.
+    /// Gives up the messages that may not be tried again.
     fn give_up(&mut self, error: &TransportError) {
         let ends = |job: &Job| job.failures > 0 && !job.retry.allows(job.failures);
         let waiting = self.waiting.extract_if(.., |_, job| ends(job)).map(|(_, job)| job);
@@ -219,7 +218,7 @@ impl Worker {
     fn answer_flushes(&mut self) {
         let oldest = self.open.first().copied().unwrap_or(u64::MAX);
         for (_, reply) in self.flushes.extract_if(.., |(upto, _)| oldest >= *upto) {
-            // Whoever asked may not wait any more.
+            // The caller may not wait any more.
             let _ = reply.send(());
         }
     }

@@ -46,7 +46,7 @@ pub fn read(journal: &Path, most: usize) -> io::Result<Vec<Unmatched>> {
     Ok(found)
 }
 
-/// What one rule of one listener has seen.
+/// The counts of one rule of one listener.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Counted {
     /// The listener.
@@ -57,7 +57,7 @@ pub struct Counted {
     pub seen: u64,
     /// Those on which it fired.
     pub fired: u64,
-    /// How often each condition was the first that failed.
+    /// The number of times that each condition was the first to fail.
     pub failed: Vec<(String, u64)>,
 }
 

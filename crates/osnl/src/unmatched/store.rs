@@ -1,4 +1,4 @@
-//! The thread that writes ring and counts. Nobody waits for it but whoever drops the ring.
+//! The thread that writes ring and counts. Only dropping the ring waits for it.
 
 use std::fs::{self, File};
 use std::io::{self, Write as _};
@@ -12,7 +12,7 @@ use super::{BODIES, Shared, file, line};
 use crate::ends::Ends;
 use crate::state_dir;
 
-/// How old what is in the files may be.
+/// The greatest age of the files' content.
 const EACH: Duration = Duration::from_secs(1);
 
 /// Ends its thread when it is dropped; everything is written then.
@@ -70,7 +70,7 @@ impl Drop for Store {
 struct Writer {
     shared: Arc<Shared>,
     journal: PathBuf,
-    /// Of what was noted, so much is written.
+    /// The number of noted messages that are written.
     seen: u64,
     full: Full,
     counts: String,
@@ -78,7 +78,7 @@ struct Writer {
     said: bool,
 }
 
-/// How much is in the current file.
+/// The amount in the current file.
 #[derive(Default)]
 struct Full {
     /// `None` before the first line of this process.
@@ -128,7 +128,7 @@ impl Writer {
         Ok(())
     }
 
-    /// What the process before this one has left. A line that it did not finish gets its end.
+    /// Measures the file that the previous process left. Completes its last line if that has no end.
     fn look(&mut self, current: &Path) -> io::Result<u64> {
         let found = match fs::read(current) {
             Ok(found) => found,

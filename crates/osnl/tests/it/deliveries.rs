@@ -1,5 +1,5 @@
-//! What rules and actions say of their deliveries, from message to effect: resources, shadow, guard, holds,
-//! orphans, and corrected settings.
+//! The delivery options of rules and actions, from message to effect: resources, shadow, guard, holds, orphans, and
+//! corrected settings.
 
 use std::path::Path;
 use std::sync::Arc;

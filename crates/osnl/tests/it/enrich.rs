@@ -242,7 +242,7 @@ fn the_login_is_tried_before_anything_runs() {
         servers.contains("/compute/v2.1 answers, and lets us read those of project oss; those of other"),
         "{servers}"
     );
-    // No server is read: what is asked for is nobody's.
+    // No server is read: the probe asks for an id that belongs to none.
     assert_eq!((stage.openstack.count(SERVERS), stage.openstack.count(&stage.server_path())), (1, 0));
     // What a driver asks of the cloud beside it.
     let more = "[enrich:flavor]\nkind = flavor\nLOGIN\n[rule:o]\nactions = oss\n[action:oss]\ndriver = oss_rest\n\

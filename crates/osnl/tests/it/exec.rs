@@ -114,7 +114,7 @@ impl Stand {
         self.wait(self.action.close(&token));
     }
 
-    /// What the child answers when it is asked for its number.
+    /// Returns the child's answer to the question for its process id.
     pub(crate) fn pid(&self) -> u32 {
         said(self.attempt(&json!({"do": "pid"}))).parse().unwrap()
     }

@@ -179,7 +179,7 @@ fn whoever_gets_what_is_given_up_is_told_by_whom_why_and_how_often() {
     }
 }
 
-/// No request could ever be made of it: whoever shall hear of failures hears of that too, once.
+/// No request can be made of this event: its `on_failure` action receives that too, once.
 #[test]
 fn what_is_dead_from_the_beginning_is_handed_on() {
     // The event has no `up`, and no number is where one is wanted.

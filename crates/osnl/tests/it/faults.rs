@@ -1,4 +1,4 @@
-//! What goes wrong between a running daemon and a real RabbitMQ that itself goes on.
+//! Faults between a running daemon and a real RabbitMQ that itself keeps running.
 //!
 //! A connection closed by an administrator is in [`crate::rabbit`], what needs a node of its own in
 //! [`crate::own_node`].
@@ -50,7 +50,7 @@ impl Target {
         self.up.store(true, Ordering::SeqCst);
     }
 
-    /// How often the target was asked, with success, for each of these instances.
+    /// Returns the number of successful requests for each of these instances.
     pub(crate) fn effects(&self, instances: std::ops::Range<usize>) -> Vec<usize> {
         let done = self.done.lock().unwrap();
         instances.map(|n| done.get(&instance(n)).copied().unwrap_or_default()).collect()

@@ -7,7 +7,7 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::sample::Index;
 
-/// What each target reads, and pieces that readers stumble over.
+/// The input of each target, and pieces that readers stumble over.
 const TEMPLATES: &[&str] = &[
     "{{ payload.port.device_id|default('-') }} of {{ publisher_id.split('.')[0] }}",
     "event_type == \"port.delete.end\" and payload.port.size > 2",

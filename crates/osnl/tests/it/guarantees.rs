@@ -1,5 +1,5 @@
-//! What is promised whatever happens, where it takes a whole daemon to break it: the same request after an unknown end,
-//! and a full action that stops nobody else.
+//! The guarantees that only a whole daemon can break: the same request after an unknown end, and a full action that
+//! delays no other.
 
 use std::path::Path;
 use std::time::Duration;
@@ -37,8 +37,8 @@ fn publish(broker: &MemoryBroker, exchange: &str, event_type: &str, payload: &se
     broker.publish(&Target::new(exchange, "notifications"), &Priority::Info, body)
 }
 
-/// Nobody knows whether a request arrived that was not answered in time: it is sent again as it was, so that a receiver
-/// that remembers keys, or to which a second one is the same as the first, does nothing twice. After a restart too.
+/// A request that was not answered in time may have arrived, so it is sent again unchanged. A receiver that remembers
+/// keys, or for which repetition has no effect, then does nothing twice. A restart changes nothing about that.
 #[test]
 fn what_was_not_answered_in_time_is_sent_again_as_it_was() {
     for (driver, option, key) in [("http", "url", true), ("k2hr3", "api_url", false)] {

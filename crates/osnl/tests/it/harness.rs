@@ -40,7 +40,7 @@ pub(crate) fn quick(conf: &Conf) -> DeliverySettings {
 pub(crate) struct Running {
     pub(crate) shutdown: Shutdown,
     pub(crate) counters: Arc<Counters>,
-    /// What the first listener has published, and when.
+    /// The published states of the first listener, and their times.
     states: States,
     log: Log,
     thread: Option<JoinHandle<Result<Ended, DaemonError>>>,
@@ -94,17 +94,17 @@ impl Running {
         Self { shutdown, counters, states, log, thread: Some(thread) }
     }
 
-    /// What the first listener is doing.
+    /// Returns the state of the first listener.
     pub(crate) fn state(&self) -> ListenerState {
         self.states().last().map_or(ListenerState::Connecting { attempt: 0 }, |(_, state)| state.clone())
     }
 
-    /// What it has been doing, and since when.
+    /// Returns its states so far, with the time of each.
     pub(crate) fn states(&self) -> Vec<(Instant, ListenerState)> {
         self.states.lock().unwrap().clone()
     }
 
-    /// How often it has come to listen.
+    /// Returns the number of times that it began to listen.
     pub(crate) fn listened(&self) -> usize {
         self.states().iter().filter(|(_, state)| *state == ListenerState::Listening).count()
     }

@@ -1,4 +1,4 @@
-//! What a daemon's thread says to the log, kept for the test.
+//! The log lines of a daemon's thread, kept for the test.
 
 use std::fmt::{Debug, Write as _};
 use std::sync::{Arc, Mutex};
@@ -11,7 +11,7 @@ use tracing_subscriber::layer::{Context, Layer, SubscriberExt as _};
 pub(crate) struct Log(Arc<Mutex<Vec<String>>>);
 
 impl Log {
-    /// What was said so far, a line each: level, message, then `field=value`.
+    /// Returns the log so far, a line each: level, message, then `field=value`.
     pub(crate) fn lines(&self) -> Vec<String> {
         self.0.lock().unwrap().clone()
     }

@@ -13,7 +13,7 @@ use serde_json::json;
 
 use crate::bodies;
 
-/// What becomes of a message.
+/// The fate of a message.
 #[derive(Debug, PartialEq)]
 enum Ours {
     Notified,
@@ -178,7 +178,7 @@ fn plain(body: &str) -> Body {
     (body.as_bytes().to_vec(), json_properties())
 }
 
-/// Of so many bytes.
+/// Pads a body to this number of bytes.
 fn padded(body: &str, bytes: usize) -> Body {
     plain(&format!("{body}{}", " ".repeat(bytes - body.len())))
 }

@@ -41,8 +41,8 @@ fn where_transient_queues_are_refused_ours_becomes_durable_and_the_start_goes_on
     all_done(&broker, &target, daemon, 3);
 }
 
-/// RabbitMQ 4.0 and later drop what came back 20 times. What is in work here has its effect all the same, and it
-/// is not we who send it back.
+/// RabbitMQ 4.0 and later drop a message that was returned 20 times. Work in hand here has its effect all the same, and
+/// it is not we that return it.
 #[test]
 fn a_delivery_limit_takes_no_effect_away() {
     let broker = ScriptedBroker::start(Habits { delivery_limit: Some(20), ..Habits::default() });
@@ -94,8 +94,8 @@ fn a_queue_with_other_arguments_is_used_and_the_difference_told() {
     all_done(&broker, &target, daemon, 2);
 }
 
-/// An alarm is the publishers' matter. RabbitMQ itself tells only those who publish on the connection; where a broker
-/// tells everybody, the client library holds back what we send, so acknowledgements come late, and nothing else.
+/// An alarm concerns publishers. RabbitMQ itself notifies only connections that publish. Where a broker notifies all,
+/// the client library holds back our output, so acknowledgements are late, and nothing else.
 #[test]
 fn a_blocked_connection_is_told_and_goes_on_consuming() {
     let broker = ScriptedBroker::start(Habits::default());

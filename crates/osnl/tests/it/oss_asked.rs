@@ -19,7 +19,7 @@ const SERVER: &str = "/compute/v2.1/servers/33333333-aaaa-4bbb-8ccc-000000000001
 const PORT: &str = "/network/v2.0/ports/c5330e6d-3205-477b-8692-e791283a6bae";
 const FLAVOR: &str = "/compute/v2.1/flavors/42";
 
-/// What the recording's stubs answered, in the form of the services.
+/// Serves the answers of the recording's stubs, in the form of the services.
 fn openstack() -> Openstack {
     let openstack = Openstack::start();
     let of = |path: &str, kind: &str| openstack.get(&format!("{path}{}", Openstack::id(kind)));
@@ -50,7 +50,7 @@ fn port_alone(floatingip: &mut Value) {
     floatingip.as_object_mut().unwrap().remove("port_details");
 }
 
-/// What the original handed to plug-ins when a patched neutron told of it, with null for `nulls`.
+/// Returns the original's input to plug-ins from a patched neutron, with null for `nulls`.
 fn expected(nulls: &[&str]) -> Value {
     let file = fixture::json("oss/original-behaviour.json");
     let results = file["results"]["floatingip.update.end associate, patched neutron (top-level port_id)"]
@@ -232,8 +232,8 @@ fn renamed(openstack: &Openstack, name: &str) {
     openstack.put(SERVER, server);
 }
 
-/// What was asked for is kept with the delivery: whoever renames the server between two attempts changes nothing, and
-/// neither does a restart.
+/// The answer is kept with the delivery: renaming the server between two attempts changes nothing, and neither does a
+/// restart.
 #[test]
 fn every_attempt_sends_the_same_body() {
     let openstack = openstack();
@@ -257,7 +257,7 @@ fn every_attempt_sends_the_same_body() {
     assert_eq!(openstack.count(SERVER), 1);
 }
 
-/// Nobody can be asked of a server that is gone; what was asked while it was there is still known, after a restart too.
+/// A deleted server can't be looked up; earlier answers about it are still known, after a restart too.
 #[test]
 fn a_deletion_is_told_with_what_was_asked_before() {
     let openstack = openstack();
@@ -289,7 +289,8 @@ fn a_deletion_is_told_with_what_was_asked_before() {
     assert_eq!(openstack.count(SERVER), 1, "nobody is asked again");
 }
 
-/// Nova's versioned events name an image, and not what it is: glance is asked for that, and nobody for anything else.
+/// Nova's versioned events name an image without its operating system: the action asks glance for that, and no service
+/// for anything else.
 #[test]
 fn a_versioned_creation_has_the_operating_system_of_its_image() {
     let openstack = openstack();
@@ -324,7 +325,7 @@ fn a_versioned_creation_has_the_operating_system_of_its_image() {
     assert_eq!(asked, [0, 0, 1]);
 }
 
-/// Of a move the release was answered and the allocation was not: a restart goes on with the allocation.
+/// The release of a move was answered and the allocation was not: a restart continues with the allocation.
 #[test]
 fn a_restart_goes_on_where_a_delivery_had_come_to() {
     let openstack = openstack();

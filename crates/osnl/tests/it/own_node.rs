@@ -1,4 +1,4 @@
-//! What goes wrong with the broker itself: on one node that these tests share, one after the other.
+//! Faults of the broker itself: on one node that these tests share, one after the other.
 
 use std::net::{Ipv4Addr, TcpStream};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};

@@ -13,7 +13,7 @@ use tempfile::TempDir;
 
 use crate::exec::{Stand, event, is_there, python};
 
-/// What stands in `plugin_path`, and in `plugin_config`.
+/// The directory of `plugin_path` and `plugin_config`.
 struct Folder(TempDir);
 
 impl Folder {
@@ -372,7 +372,7 @@ fn a_plug_in_may_stand_in_an_installed_package_and_ends_with_osnl() {
     assert!(!is_there(pid.parse().unwrap()));
 }
 
-/// What plug-ins do that nobody expects of them; each event gets its one verdict, and the next one too.
+/// A plug-in that misbehaves still gets one verdict for each event, and so does the next event.
 #[test]
 fn a_plug_in_may_do_what_it_likes_and_the_next_event_is_answered() {
     let body = |what: &str| {
@@ -420,7 +420,8 @@ fn a_plug_in_may_do_what_it_likes_and_the_next_event_is_answered() {
     }
 }
 
-/// What one call does with its argument no other call sees, not even the next one about the same event.
+/// A change that one call makes to its argument is invisible to every other call, even the next one about the same
+/// event.
 #[test]
 fn a_plug_in_changes_its_own_copy_alone() {
     let folder = Folder::with(

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 
 const PATTERNS: usize = 300;
 
-/// What operators write, and the corners of the language.
+/// Patterns that operators write, and the corners of the language.
 const BY_HAND: &[&str] = &[
     // From configurations.
     r"^(?!compute\.instance\.exists).*$",

@@ -42,7 +42,7 @@ pub(crate) fn ports(range: std::ops::Range<usize>) -> Vec<Notice> {
     range.map(|n| notice(port_deleted(&instance(n), "10.0.0.1"))).collect()
 }
 
-/// How often each of the instances was asked for.
+/// Returns the number of requests for each of the instances.
 fn effects(sink: &Sink, instances: std::ops::Range<usize>) -> Vec<usize> {
     let requests = sink.requests();
     instances.map(|n| requests.iter().filter(|r| r.target.contains(&instance(n))).count()).collect()

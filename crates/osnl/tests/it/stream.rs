@@ -47,7 +47,7 @@ fn run(text: &str) -> Running {
     Running::start_daemon(daemon, counters, Duration::from_secs(10))
 }
 
-/// How often each instance was asked for, by its number.
+/// Returns the number of requests for each instance, by its number.
 fn effects(sink: &Sink, count: usize) -> Vec<usize> {
     let requests = sink.requests();
     (0..count).map(|n| requests.iter().filter(|r| r.target.contains(&instance(n))).count()).collect()
@@ -93,7 +93,7 @@ fn what_kill_9_leaves_repeats_and_never_loses() {
     sink.reply_with(Reply::Hang);
     publisher.notify_all(&ports(15..30));
     daemon.wait_until("they are in work", |c| c.matched.get() == 30);
-    // What comes behind them is done at once, as nobody wants it, and the file is written once more.
+    // The messages behind them match no rule and are done at once, and the file is written once more.
     let file = || std::fs::metadata(folder.path().join("streams/audit.json")).unwrap().ino();
     let before = file();
     publisher.notify(&Notice { event_type: "port.create.end".to_owned(), ..Notice::default() });

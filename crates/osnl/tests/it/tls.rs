@@ -64,7 +64,7 @@ fn certificates_are_refused_with_the_reason() {
         let target = TlsSink::start(certificate, Protocols::Tls12And13);
         assert_eq!(refused(&target.url(host, "/v1/role"), options), expected);
         assert_eq!(target.sink().requests().len(), 0, "{expected}: nothing is sent");
-        // What the same target gets from somebody who wants no verification.
+        // The same target accepts a client without verification.
         reached(&target.url(host, "/v1/role"), &verifying(Verification::None));
         assert_eq!(target.sink().requests().len(), 1, "{expected}");
     };

@@ -1,4 +1,4 @@
-//! What a reload leaves is what a restart with the same file would.
+//! Tests that a reload leads to the same state as a restart with the same file.
 
 use std::path::Path;
 
@@ -16,7 +16,7 @@ const BEFORE: &str = "[DEFAULT]\nstate_dir = DIR\n[journal]\nconnection = memory
                       [action:post]\ndriver = mail\nserver = h\nfrom = a@b\nto = a@b\n";
 const DIGEST: &str = "digest = 10m\n";
 
-/// What runs, of a file in this folder with this text.
+/// Builds the running state of a file in this folder with this text.
 fn running(folder: &Path, text: &str) -> Running {
     let file = folder.join("osnl.conf");
     write(folder, text);
@@ -36,7 +36,7 @@ fn write(folder: &Path, text: &str) {
     std::fs::write(folder.join("osnl.conf"), text).unwrap();
 }
 
-/// How many of two deliveries of one resource can be attempted at once.
+/// Returns the number of two deliveries of one resource that can be attempted at once.
 fn at_once(running: &Running) -> usize {
     let live = &running.parts.rules["l"];
     live.reserve(2).now_or_never().unwrap();
@@ -73,7 +73,7 @@ fn a_digest_that_comes_or_goes_with_a_reload_counts_as_after_a_restart() {
     }
 }
 
-/// What means the same leaves the rules that run alone: their counts, their places.
+/// A change without a change of meaning leaves the running rules alone, with their counts and places.
 #[test]
 fn rules_are_made_anew_only_where_something_of_them_is_another() {
     let folder = tempfile::tempdir().unwrap();

@@ -19,14 +19,15 @@ use crate::journal::{DeliveryId, Journal as _, JournalState};
 /// Numbers that an answer holds.
 const NAMED: usize = 1000;
 
-/// A commit takes milliseconds; a journal that cannot be written takes until somebody mends it.
+/// The patience for one request. A commit takes milliseconds; a journal that cannot be written takes until the operator
+/// repairs it.
 pub(super) const PATIENCE: Duration = Duration::from_secs(15);
 
 /// Another command may have the file of a stopped daemon: for a moment.
 const OTHERS: Duration = Duration::from_secs(5);
 const PAUSE: Duration = Duration::from_millis(20);
 
-/// What a delivery loop gives back at once is given back within this.
+/// The time within which a delivery loop gives back deliveries that only wait.
 const MOMENT: Duration = Duration::from_millis(500);
 
 impl ControlHandler {
@@ -173,8 +174,8 @@ impl ControlHandler {
         }
     }
 
-    /// Of the deliveries that a delivery loop has in hand, those that it only waits with are given back at once: answers
-    /// what has been changed within a moment. The others are under way.
+    /// Returns the deliveries that a delivery loop has in hand and gives back within a moment, since they only wait.
+    /// The others are under way.
     async fn given_back(
         &self,
         request: &Request,
@@ -198,7 +199,7 @@ impl ControlHandler {
         }
     }
 
-    /// What is asked for by its number, as it is now.
+    /// Returns the requested deliveries by number, in their present state.
     async fn named(&self, ids: &[DeliveryId]) -> Result<Vec<(DeliveryId, Option<Row>)>, Refusal> {
         let mut named = Vec::new();
         for some in ids.chunks(NAMED) {
@@ -244,7 +245,7 @@ async fn next(changing: &mut Changing<'_>, before: u64) -> Result<Option<Changed
     }
 }
 
-/// Nothing leaves a file only because somebody opens it to change something.
+/// Returns options without bounds: opening a file to change it must not remove anything else from it.
 fn unbounded(path: &Path) -> SqliteOptions {
     SqliteOptions {
         path: path.to_owned(),

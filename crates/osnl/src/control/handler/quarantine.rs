@@ -124,7 +124,7 @@ impl ControlHandler {
         Ok(changes)
     }
 
-    /// What is appended of a message that can be read by now.
+    /// Returns the entry to append for a message that can be read by now.
     async fn again(&self, again: &MessageAgain) -> Result<Entry, Refusal> {
         if again.deliveries.is_empty() {
             return Err(Refusal::new(Code::BadRequest, "no rule asks for anything"));

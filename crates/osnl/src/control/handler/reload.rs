@@ -63,7 +63,7 @@ pub(super) fn configuration(reloads: &Reloads) -> ConfigurationStatus {
     }
 }
 
-/// What somebody should look at.
+/// Describes a failed reload for the operator's attention.
 pub(super) fn not_reloaded(configuration: &ConfigurationStatus) -> Option<String> {
     let failed = configuration.not_reloaded.as_ref()?;
     let first = failed.errors.first().map(String::as_str).unwrap_or_default();

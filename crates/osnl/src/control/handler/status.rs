@@ -1,4 +1,4 @@
-//! How it goes, and what somebody should look at.
+//! The status, and the problems that need the operator's attention.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -16,7 +16,7 @@ use crate::journal::sqlite::{Overview, SqliteJournal, State, Tally};
 use crate::journal::{Journal as _, JournalState};
 use crate::listener::ListenerState;
 
-/// What the store knows.
+/// The data of the store.
 #[derive(Default)]
 struct Kept {
     overview: Option<Overview>,
@@ -27,7 +27,7 @@ struct Kept {
 
 impl ControlHandler {
     pub(super) async fn status(&self) -> Result<Status, Refusal> {
-        // What cannot be read now is why somebody asks: the rest is told nevertheless.
+        // The store may be unreadable, which is often the reason for the request: the rest is answered nevertheless.
         let (kept, unreadable) = match self.kept().await {
             Ok(kept) => (kept, None),
             Err(refusal) if self.live.is_some() => (Kept::default(), Some(refusal.message)),
@@ -69,7 +69,7 @@ impl ControlHandler {
         })
     }
 
-    /// What `max_pending` is; only the daemon knows, and only a journal that keeps has such a bound.
+    /// Returns `max_pending`, which only a daemon with a durable journal has.
     fn most(&self) -> Option<u64> {
         match &self.store {
             Store::Sqlite(journal, _) => Some(journal.max_pending()),

@@ -11,7 +11,7 @@ use tokio::time::Instant;
 
 use super::{Call, DeliveryId, Kind, Schedule};
 
-/// Of so many calls one is for deliveries that have failed before, if some are due.
+/// The number of calls of which one is for deliveries that have failed before, if some are due.
 const SHARE: usize = 4;
 
 impl Schedule {
@@ -100,7 +100,8 @@ impl Schedule {
 
     fn gather_in_order(&mut self, now: Instant) -> Option<(Kind, Vec<DeliveryId>)> {
         let may_again = !self.again.is_empty() && self.may_again();
-        // The oldest that has failed before, alone: whoever failed with others shows for itself what is at fault.
+        // The oldest that has failed before, alone: deliveries that failed together each show on their own which is at
+        // fault.
         let again = |schedule: &mut Self| {
             let id = may_again.then(|| schedule.first_of(Kind::Again, now)).flatten();
             id.map(|id| (Kind::Again, vec![id]))
@@ -232,7 +233,7 @@ impl Schedule {
     }
 }
 
-/// How a delivery was called.
+/// The call of a delivery.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Back {
     /// The call, if it had several.

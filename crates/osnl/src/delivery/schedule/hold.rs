@@ -1,4 +1,4 @@
-//! What a held target, or a crowded host, keeps waiting.
+//! The deliveries that a held target, or a crowded host, keeps waiting.
 
 use std::time::Duration;
 
@@ -8,7 +8,7 @@ use super::report::{Consequence, Reason, retried};
 use super::{DeliveryId, Schedule};
 use crate::journal::Retry;
 
-/// What waits for one host is not due all at once.
+/// The spread that keeps the deliveries of one host from being due all at once.
 const SPREAD: u32 = 30;
 
 impl Schedule {

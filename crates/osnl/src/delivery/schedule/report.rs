@@ -1,4 +1,4 @@
-//! What follows from an attempt: the end of a delivery, or its retry.
+//! The consequences of an attempt: the end of a delivery, or its retry.
 
 use std::num::NonZeroU32;
 use std::sync::Arc;
@@ -14,7 +14,7 @@ use crate::delivery::limits::OnDead;
 use crate::delivery::policy::Decision;
 use crate::journal::{Claimed, Outcome, Retry, Used};
 
-/// What the loop has to do.
+/// The tasks of the loop after a report.
 #[derive(Debug)]
 pub(in crate::delivery) enum Consequence {
     /// Make one call with these.
@@ -25,7 +25,7 @@ pub(in crate::delivery) enum Consequence {
     Retry(Box<Retried>),
     /// The delivery goes back: to the broker, or into the journal as it is.
     Return(DeliveryId),
-    /// What waits for a retry is due now.
+    /// The deliveries that wait for a retry are due now.
     DueNow,
     /// A digest was refused, and each of its events is tried alone; for the log.
     Apart { id: DeliveryId, error: String },
@@ -49,7 +49,7 @@ pub(in crate::delivery) enum Consequence {
 pub(in crate::delivery) struct Ended {
     pub(in crate::delivery) claimed: Claimed,
     pub(in crate::delivery) outcome: Outcome,
-    /// What its last attempt did or met; nothing if it was given up without one.
+    /// The result of its last attempt; `None` if it was given up without one.
     pub(in crate::delivery) last: Option<Result<Done, ActionError>>,
     /// With the last attempt.
     pub(in crate::delivery) used: Used,

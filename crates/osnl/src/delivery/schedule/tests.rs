@@ -147,7 +147,7 @@ impl Script {
         self.keep(out)
     }
 
-    /// What waits goes into the journal.
+    /// Puts the waiting deliveries into the journal.
     fn keep(&mut self, out: Vec<Consequence>) -> Vec<String> {
         let words = out.iter().map(worded).collect();
         for consequence in out {
@@ -361,7 +361,7 @@ fn a_dead_letter_holds_its_key_if_it_should() {
     assert_eq!(script.fails(1, ErrorClass::Content), [dead]);
 }
 
-/// Of ten deliveries, calls of three.
+/// Creates a script of ten deliveries in calls of three.
 fn batches(wait: u64, rate: Option<Rate>) -> Script {
     let batch = Batch { most: 3, wait: SECOND * wait as u32, whole: false };
     Script::of(10, Schedule::new(POLICY, WhenExhausted::DeadLetter, 4).with_batch(batch, rate))

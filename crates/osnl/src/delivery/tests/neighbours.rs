@@ -1,4 +1,4 @@
-//! What fails, beside what does not: the loop with either journal, on a paused clock.
+//! Tests failing deliveries beside others: the loop with either journal, on a paused clock.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -14,7 +14,7 @@ pub(super) struct Judge {
     bad: AtomicU64,
     /// The ids of the good ones, as they succeeded.
     pub(super) order: Mutex<Vec<String>>,
-    /// What it says to all.
+    /// The failure that it returns for all events.
     pub(super) down: Mutex<Option<ErrorClass>>,
 }
 
@@ -64,7 +64,7 @@ impl Action for Judge {
         "the test".to_owned()
     }
 
-    /// Of ids such as `to gone:80 17`.
+    /// Returns the host in ids such as `to gone:80 17`.
     fn host(&self, event: &Event) -> Option<Arc<str>> {
         let id = event.notification.message_id.as_deref()?;
         id.strip_prefix("to ")?.split(' ').next().map(Arc::from)

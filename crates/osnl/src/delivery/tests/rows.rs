@@ -88,7 +88,7 @@ async fn calls_that_hang_do_not_keep_later_ones_waiting() {
     }
 }
 
-/// What was held goes out in the order in which it came, but for the few that were probes.
+/// Held deliveries go out in their order of arrival, except for the few that were probes.
 #[tokio::test(start_paused = true)]
 async fn the_backlog_of_a_target_that_was_down_goes_out_in_order() {
     for (class, most) in [(ErrorClass::Connect, 4), (ErrorClass::Status(502), 16)] {

@@ -1,4 +1,4 @@
-//! What a session does about what woke it, without input or output.
+//! Decides how a session acts on each wake-up, without input or output.
 
 use std::time::{Duration, SystemTime};
 
@@ -15,14 +15,14 @@ use crate::listener::stream::Streams;
 use crate::listener::watchdog::{Stage, Wake, Watchdog};
 use crate::received::{Received, with_head};
 
-/// How long a message that nobody wants may wait for others to be acknowledged with: an acknowledgement costs as
-/// much as several messages. What had an outcome does not wait.
+/// The time that a message that matches no rule may wait to be acknowledged with others: an acknowledgement costs as
+/// much as several messages. A message with an outcome does not wait.
 const LINGER: Duration = Duration::from_millis(5);
 
 /// A message handed over, until its receipt completes.
 type Open = BoxFuture<'static, (IncomingMessage, Settle)>;
 
-/// What woke a session.
+/// The cause that woke a session.
 #[derive(Debug)]
 pub(in crate::listener) enum Woken {
     /// Stop at once.
@@ -56,7 +56,7 @@ pub(in crate::listener) enum Order {
     End(Result<Ended, TransportError>),
 }
 
-/// How a session ended that was not lost.
+/// The end of a session that was not lost.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(in crate::listener) enum Ended {
     /// It was told to stop, and what was open is settled; or to stop at once.
@@ -65,7 +65,7 @@ pub(in crate::listener) enum Ended {
     GiveBack {
         /// When something moved last.
         since: Instant,
-        /// What has no room.
+        /// The part that has no room.
         reason: String,
         /// Whether the messages that were read wait for their end, rather than new ones for a place.
         window_full: bool,
@@ -76,7 +76,7 @@ pub(in crate::listener) enum Ended {
     Widen,
 }
 
-/// What a session knows. See the [module](self).
+/// The state of a session. See the [module](self).
 pub(super) struct Core<'a> {
     pub(super) listener: &'a Listener,
     pub(super) window: Window,
@@ -129,13 +129,13 @@ impl<'a> Core<'a> {
         }
     }
 
-    /// How many messages may be taken.
+    /// Returns the number of messages that may be taken.
     pub(super) fn room(&self) -> usize {
         let held = self.streams.as_ref().map_or(0, |streams| streams.held());
         self.prefetch.saturating_sub(self.open.len() + held)
     }
 
-    /// What a stream has not taken back, and whether it is to be handed out again.
+    /// Returns the number of messages held for a stream, and whether they are due again.
     pub(super) fn held(&self) -> (usize, bool) {
         self.streams.as_ref().map_or((0, false), |streams| (streams.held(), streams.is_due()))
     }
@@ -324,7 +324,7 @@ impl<'a> Core<'a> {
         counters.unmatched.add(unmatched);
     }
 
-    /// What a stream does not take back, for which there are so many places.
+    /// Hands out again messages that a stream does not take back, at most `places` of them.
     fn hand_out_again(&mut self, places: usize) {
         let Listener { config, endpoint, .. } = self.listener;
         for message in self.streams.iter_mut().flat_map(|streams| streams.again(places)) {

@@ -25,7 +25,7 @@ use crate::shutdown::Shutdown;
 #[derive(Default)]
 struct Holding {
     open: Mutex<Vec<oneshot::Sender<Settle>>>,
-    /// How many messages may be read; `None` is any number.
+    /// The number of messages that may be read; `None` is any number.
     places: Option<usize>,
 }
 
@@ -163,7 +163,7 @@ impl Running {
         }
     }
 
-    /// What is published after so many seconds: the kind, and for how long by then.
+    /// Returns the published stall after so many seconds: its kind, and its age by then.
     async fn after(&self, seconds: u64) -> Option<(StallKind, u64)> {
         sleep(Duration::from_secs(seconds)).await;
         self.stall.borrow().as_ref().map(|stall| {
@@ -174,7 +174,7 @@ impl Running {
 
     fn end_all(&self) {
         for sender in self.endpoint.open.lock().unwrap().drain(..) {
-            // Of what was given back nobody waits for the end.
+            // No receiver waits for the end of messages that were given back.
             let _ = sender.send(Settle::Acknowledge);
         }
     }

@@ -175,7 +175,7 @@ fn a_plug_in_is_called_with_the_same_object() {
     check(&stage, &action, mend, || enrichments(&fs::read_to_string(&sent).unwrap()));
 }
 
-/// What a receiver got that nobody has written a body for, and what is shown of it later out of the journal.
+/// A request without a configured body contains the enrichment, and `explain` shows the enrichment from the journal.
 #[test]
 fn the_event_itself_has_what_was_found_and_explain_shows_what_was_kept() {
     let stage = Stage::new();
@@ -208,6 +208,6 @@ fn the_event_itself_has_what_was_found_and_explain_shows_what_was_kept() {
     let (ask, header) = shown(&Subject::received(&kept.received).with_asked(asked));
     assert!(matches!(ask.value, Foreseen::Kept(_)));
     assert_eq!(header, "web 1");
-    // Nobody was asked by any of it.
+    // None of these made another request.
     wait_until(SOON, "the requests are counted", || stage.openstack.count(SERVERS) == 1);
 }

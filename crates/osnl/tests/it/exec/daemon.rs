@@ -8,8 +8,8 @@ use super::*;
 use crate::harness::{instance, port_deleted};
 use crate::native::{native, publish, start};
 
-/// Gathers events for a moment and answers in another order; writes down what it was told, and who it is. Is killed
-/// by itself in the middle of an event, once.
+/// Gathers events for a moment and answers in another order; writes down its input and its own process id. It kills
+/// itself in the middle of an event, once.
 const GATHERING: &str = r#"
 import json, os, select, signal, sys
 folder = sys.argv[1]
@@ -90,7 +90,8 @@ fn pids(folder: &TempDir) -> Vec<u32> {
     names.filter_map(|name| name.file_name().to_str()?.strip_prefix("pid-")?.parse().ok()).collect()
 }
 
-/// What hangs is ended by the time limit, attempted again, and holds up nobody else; at the end nothing is left.
+/// A child that hangs is ended by the time limit, attempted again, and delays no other delivery; at the end nothing is
+/// left.
 #[test]
 fn a_time_limit_ends_what_hangs() {
     let folder = tempfile::tempdir().unwrap();

@@ -75,7 +75,7 @@ fn a_child_that_hangs_is_ended_before_its_event_is_attempted_again() {
         }
         let begun = folder.path().join("hangs");
         stand.give_up(&json!({"do": "hang", "file": begun}), || begun.exists());
-        // Whoever comes next waits until it is gone.
+        // The next child waits until it is gone.
         let second = stand.pid();
         assert_ne!(first, second);
         assert!(!is_there(first), "stubborn: {stubborn}");
@@ -83,7 +83,7 @@ fn a_child_that_hangs_is_ended_before_its_event_is_attempted_again() {
     }
 }
 
-/// The parent of an orphan may be slow, or nobody where there is no init.
+/// Returns whether an orphan has ended. Its parent may be slow to reap it, or missing where there is no init.
 fn is_gone_or_zombie(pid: u32) -> bool {
     match fs::read_to_string(format!("/proc/{pid}/stat")) {
         Ok(stat) => stat.rsplit(") ").next().is_some_and(|rest| rest.starts_with('Z')),

@@ -48,7 +48,7 @@ fn rows(folder: &Path, state: State) -> Vec<Row> {
     Reader::open(&folder.join("journal.db")).unwrap().list(&filter, &Page::default()).unwrap()
 }
 
-/// What fails for a time is delivered in the end, whatever it was; the same request each time.
+/// A delivery that fails for a time succeeds in the end, whatever the failure; each attempt sends the same request.
 #[test]
 fn what_fails_for_a_time_is_delivered_by_the_same_request() {
     let authority = Authority::new();

@@ -1,4 +1,4 @@
-//! What a target can do to HTTP itself, and what an attempt makes of it.
+//! Faults of a target at the level of HTTP, and the outcome of an attempt for each.
 
 use std::time::{Duration, Instant};
 

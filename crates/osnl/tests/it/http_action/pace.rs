@@ -1,4 +1,4 @@
-//! How many requests there are at once, and within a time; and over how many connections.
+//! The number of requests at once and within a time, and the number of connections.
 
 use std::time::{Duration, Instant};
 
@@ -7,7 +7,7 @@ use osnl_transport::MemoryBroker;
 
 use super::deliveries::{publish, start};
 
-/// What a target sees of `events` events about as many resources.
+/// Returns the requests that a target sees for `events` events about as many resources.
 fn seen(lines: &str, reply: Reply, events: usize) -> (Vec<Instant>, usize) {
     let sink = Sink::start();
     sink.reply_with(reply);

@@ -40,7 +40,7 @@ fn outlet(notifier: &Notifier, topics: &str) -> Outlet {
     Outlet::new(notifier.to(&topics).unwrap(), Threshold::Always)
 }
 
-/// Whatever `confirm` and `on_full` say: they are for who awaits.
+/// `confirm` and `on_full` have no effect here: they apply only to callers that await.
 #[tokio::test(start_paused = true)]
 async fn a_full_buffer_loses_what_it_counts_and_says_so_once() {
     let log = Log::default();

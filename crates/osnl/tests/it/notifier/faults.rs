@@ -12,7 +12,7 @@ use serde_json::Value;
 
 use super::{LONG, builder, rabbit, runtime};
 
-/// What the queue holds, by the numbers in the payloads.
+/// Drains the queue and returns the numbers in the payloads.
 fn drained(peer: &mut Publisher, queue: &str) -> Vec<u64> {
     let mut numbers = Vec::new();
     while let Some(message) = peer.take(queue) {

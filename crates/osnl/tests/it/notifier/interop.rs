@@ -1,5 +1,5 @@
-//! What we emit is what oslo.messaging's listener is called with, field for field; and what its Notifier emits
-//! looks on the broker as what ours does.
+//! Interoperability: oslo.messaging's listener receives our notifications field for field, and on the broker a
+//! notification of its Notifier looks the same as ours.
 
 use std::sync::Arc;
 

@@ -13,7 +13,8 @@ use serde_json::{Value, json};
 use super::{native, publish_ports, start};
 use crate::harness::{instance, port_deleted, publish};
 
-/// Says its port, then each mail it has taken as a line of JSON. Recipients: `nobody@` is refused, `later@` twice for now.
+/// Prints its port, then each mail it has taken as a line of JSON. Recipients: `nobody@` is refused, `later@` twice for
+/// now.
 const SERVER: &str = r#"
 import asyncio, base64, email, email.policy, json, ssl, sys
 from aiosmtpd.smtp import SMTP, AuthResult
@@ -90,7 +91,7 @@ impl Server {
         Self::start(&options)
     }
 
-    /// Ends it; the mails that nobody has looked at.
+    /// Ends it; returns the mails that no test has looked at.
     pub(crate) fn rest(mut self) -> Vec<String> {
         let _ = self.child.kill();
         self.lines.by_ref().map(Result::unwrap).collect()
@@ -176,7 +177,7 @@ fn what_is_refused_for_now_is_tried_again_and_what_is_refused_for_good_is_given_
     assert_eq!(server.next()["to"], json!(["ops@example.com"]));
     daemon.wait_until("it is delivered", |c| c.delivered.get() == 1);
     daemon.stop().unwrap();
-    // Nobody has it before all may have it.
+    // No recipient has it before all may have it.
     let folder = tempfile::tempdir().unwrap();
     let daemon = in_clear(folder.path(), &server, "to = ops@example.com, later@example.com", 1);
     assert_eq!(server.next()["to"], json!(["ops@example.com", "later@example.com"]));
@@ -200,8 +201,8 @@ fn what_comes_within_the_interval_is_one_mail() {
     daemon.stop().unwrap();
 }
 
-/// What is about one instance is in one mail, in its order, though a rule keeps order by that; so it is where mails
-/// are another action's `on_failure`. A server that cannot now does not tear a digest apart.
+/// A digest contains everything about one instance, in its order, though a rule keeps order by that; so does one of
+/// mails that are another action's `on_failure`. A server that refuses for now does not split a digest.
 #[test]
 fn a_digest_has_all_of_one_resource_and_stays_one() {
     for by_failure in [false, true] {
@@ -249,7 +250,7 @@ fn a_digest_that_is_refused_for_good_is_taken_apart() {
     assert_eq!(server.rest(), [""; 0]);
 }
 
-/// One of three is refused: the others have it, and who has not is said where one looks for the delivery.
+/// One of three recipients is refused: the others have the mail, and the delivery's record names the one without it.
 #[test]
 fn a_recipient_that_is_refused_is_named_with_what_was_done() {
     let folder = tempfile::tempdir().unwrap();
@@ -269,7 +270,7 @@ fn a_recipient_that_is_refused_is_named_with_what_was_done() {
     assert_eq!(server.rest(), [""; 0]);
 }
 
-/// A mailbox that is full keeps the others waiting for a while and not for ever; one who is alone is waited for.
+/// A full mailbox keeps the others waiting for a while and not for ever; a single recipient is waited for.
 #[test]
 fn a_recipient_who_is_refused_for_now_keeps_the_others_waiting_for_so_long_only() {
     let folder = tempfile::tempdir().unwrap();

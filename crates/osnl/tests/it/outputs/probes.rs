@@ -1,5 +1,5 @@
-//! What `osnl check --connect` says of actions: reached, refused, certificates that have ended; and that nothing is
-//! sent, written or called.
+//! The findings of `osnl check --connect` about actions: reached, refused, expired certificates. The check sends,
+//! writes, and calls nothing.
 
 use std::fs;
 use std::net::{TcpListener, UdpSocket};
@@ -37,7 +37,7 @@ fn check(action: &str, verdict: Verdict, texts: &[&str]) {
     assert!(!line.contains("S3CRET") && !line.contains("WR0NG"), "{line}");
 }
 
-/// A port where nobody listens.
+/// Returns a port without a listener.
 fn nobody() -> u16 {
     TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
 }
@@ -172,7 +172,7 @@ fn an_exchange_is_looked_at_and_whether_we_may_publish_to_it() {
         assert!(!found.iter().any(|(_, line)| line.contains("S3CRET")), "{found:?}");
         found
     };
-    // Who may write it and not read it may publish.
+    // A user with write permission and no read permission may publish.
     for (read, write, verdict, text) in [
         (".*", ".*", Verdict::Fine, "exchange out: is there, and we may publish to it; nothing was"),
         ("^$", ".*", Verdict::Fine, "and we may publish to it; nothing was"),

@@ -133,7 +133,7 @@ fn bytes_come_as_they_were_and_cloud_events_as_json() {
     }
 }
 
-/// No queue is bound to that key; and an exchange that is missing is nobody's event.
+/// No queue is bound to that key. A missing exchange is a fault of the target, not of one event.
 #[test]
 fn what_nobody_takes_is_a_dead_letter_if_it_must_be_taken_and_a_missing_exchange_is_waited_for() {
     let vhost = Broker::shared().vhost("publish-mandatory");
@@ -203,7 +203,7 @@ fn the_token_of_the_context_stays_here_unless_it_is_wanted() {
     check("keep_token = true\nmask_secrets = true", "\"***\"", "\"adminPass\": \"***\"", &mut reading);
 }
 
-/// Somebody who names a port chooses no topic.
+/// A tenant that names a port can't choose a topic.
 #[test]
 fn a_value_is_one_word_of_a_routing_key() {
     let vhost = Broker::shared().vhost("publish-words");

@@ -151,7 +151,7 @@ fn a_collector_with_tls_must_have_a_certificate_of_the_ca() {
         loop {
             let stream = listener.accept().unwrap().0;
             let mut tls = StreamOwned::new(ServerConnection::new(config.clone()).unwrap(), stream);
-            // Who does not believe us goes away.
+            // A client that does not trust us disconnects.
             if tls.conn.complete_io(&mut tls.sock).is_ok() && !tls.conn.is_handshaking() {
                 return frames(tls, &sender, 1);
             }

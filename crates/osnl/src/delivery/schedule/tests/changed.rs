@@ -42,7 +42,8 @@ fn other_settings_are_tried_at_once_and_what_was_used_up_stays_so() {
     assert_eq!(retired.schedule.claimed(), 4);
 }
 
-/// What was begun before says nothing about the target after: neither its failures nor its end are waited for.
+/// An attempt begun with earlier settings proves nothing about the target: the loop ignores its failure and does not
+/// wait for its end.
 #[test]
 fn an_attempt_of_the_settings_before_holds_nothing_up() {
     let mut script = Script::new(6, WhenExhausted::DeadLetter);

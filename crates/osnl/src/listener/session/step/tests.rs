@@ -1,4 +1,4 @@
-//! What follows from what woke a session; the broker is one in the process, and nothing waits.
+//! Tests a session's reaction to each wake-up; the broker runs in the process, and nothing waits.
 
 use std::sync::{Arc, Mutex};
 
@@ -81,7 +81,7 @@ impl Rig {
         self.listener.state.borrow().name()
     }
 
-    /// What is polled is dispatched.
+    /// Polls, and dispatches the messages.
     async fn poll(&mut self, core: &mut Core<'_>) {
         core.batch.set_limit(core.room());
         self.consumer.poll(&mut core.batch).await.unwrap();
