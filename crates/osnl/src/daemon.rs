@@ -1,5 +1,5 @@
-//! Listeners, delivery loops and the journal between them, run together and drained in order; and what becomes of
-//! them when their configuration changes meanwhile.
+//! Listeners, delivery loops and the journal between them, run together and drained in order; and their
+//! replacement when the configuration changes meanwhile.
 
 mod reload;
 mod state;
@@ -188,7 +188,7 @@ impl Daemon {
             tokio::select! {
                 biased;
                 () = shutdown.drain.cancelled() => break,
-                // Whatever ends unexpectedly ends the daemon; the others are told to drain.
+                // Any unexpected end ends the daemon; the other parts drain.
                 Some(end) = unexpected.next() => first_error = Some(DaemonError::Unexpected(end)),
                 Some(ended) = tasks.listeners.join_next_with_id() => first_error = tasks.listener_ended(ended).err(),
                 Some(ended) = tasks.deliveries.join_next_with_id() => first_error = tasks.delivery_ended(ended).err(),

@@ -185,7 +185,7 @@ impl DeliveryLoop {
         self
     }
 
-    /// Reports what becomes of its deliveries to this one too.
+    /// Adds an observer of the outcomes of its deliveries.
     #[must_use]
     pub fn with_observer(mut self, observer: Arc<dyn DeliveryObserver>) -> Self {
         self.observer = Some(observer);

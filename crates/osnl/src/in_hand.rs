@@ -262,7 +262,7 @@ impl InHand {
         state.upcoming.extend(bodies.take(LISTED).map(|body| key_of(body)));
     }
 
-    /// One of them is wanted and will be decoded.
+    /// Writes the candidates, since one of them matches and will be decoded.
     pub fn wanted(&self) {
         if self.file.is_none() || self.is_careful() {
             return;

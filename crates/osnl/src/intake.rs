@@ -56,22 +56,24 @@ pub trait Intake: Send + Sync {
     /// All of them have been looked at.
     fn looked_at(&self) {}
 
-    /// Whether a message with this head is wanted, decided before its payload is read.
+    /// Whether a message with this head may match a rule, decided before its payload is read.
     fn wants(&self, head: &Head<'_>) -> bool;
 
-    /// Hears of a message that it does not want, before that is acknowledged; must not wait.
+    /// Notes a message that matches no rule, before it is acknowledged; must not wait.
     fn unwanted(&self, message: &IncomingMessage, listener: &Arc<str>, head: &Head<'_>) {
         let _ = (message, listener, head);
     }
 
-    /// Takes a wanted message. Called in the order of arrival; must not wait, the receipt does.
+    /// Takes a message for which [`wants`](Self::wants) holds. Called in the order of arrival; must not wait, the
+    /// receipt does.
     fn notify(&self, received: Received) -> Receipt;
 
     /// Takes a message whose head cannot be read.
     fn unreadable(&self, received: Received, reason: String) -> Receipt;
 }
 
-/// The rule engine: wants what any rule's head predicates want, and appends what fires to the journal.
+/// The rule engine: takes the messages that match the head predicates of any rule, and appends to the journal those for
+/// which a rule fires.
 pub struct RuleEngine {
     rules: Arc<RuleSet>,
     /// The ring that records messages that match no rule.
@@ -118,7 +120,7 @@ impl RuleEngine {
         }
     }
 
-    /// Leaves a trace there of what no rule wants, and with it the counts of this listener's rules.
+    /// Sets the ring for messages that match no rule, and adds the counts of this listener's rules to it.
     #[must_use]
     pub fn with_unmatched(self, ring: Arc<Ring>, listener: &Arc<str>) -> Self {
         ring.watch(listener, &self.rules);

@@ -9,16 +9,16 @@
 //! ```
 //!
 //! - [`listener`] owns connecting and settling; [`received`] is a message with its origin.
-//! - [`intake`] and [`rule`] decide what a message asks for.
+//! - [`intake`] and [`rule`] decide on the deliveries of a message.
 //! - [`journal`] keeps it until it is done; its receipt tells the listener when to acknowledge.
 //! - [`delivery`] owns attempts, pauses, order per resource, and holds a target that is down.
 //! - [`action`] is one attempt at the outside world.
-//! - [`control`] answers what is asked from outside: status, deliveries.
-//! - [`notification_listener`] is where programs begin that listen for themselves: oslo.messaging's words.
+//! - [`control`] answers requests from outside: status, deliveries.
+//! - [`notification_listener`] is for programs that listen themselves: oslo.messaging's words.
 //! - [`notifier`] is the emitting side; [`versioned`] has payloads with classes and versions.
 //! - [`native`] is osnl's own configuration, and [`assembly`] makes a daemon of it.
-//! - [`explain`] says why a rule fires or not; [`unmatched`] is the trace of what no rule wanted; [`replay`] sends
-//!   journalled or [`saved`] events through rules again.
+//! - [`explain`] gives the reason why a rule fires or not; [`unmatched`] is the trace of messages that match no rule;
+//!   [`replay`] sends journalled or [`saved`] events through rules again.
 //! - [`oss`] is what the replacement of oss_watcher needs.
 //! - [`k2hr3`] is what the replacement of k2hr3_osnl needs; `osnl_config` reads oslo.config's dialect.
 

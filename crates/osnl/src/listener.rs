@@ -124,7 +124,8 @@ impl Listener {
         self
     }
 
-    /// Remembers there what it binds in this virtual host, and removes what is wanted no more; of its own queue only.
+    /// Sets the memory of its bindings in this virtual host, from which it removes those of its own queue that are no
+    /// longer configured.
     #[must_use]
     pub fn with_bindings(mut self, memory: Arc<Bindings>, vhost: &str) -> Self {
         self.tidying = Tidying::new(memory, vhost, &self.config.options);
@@ -369,8 +370,8 @@ impl Listener {
         Ok(None)
     }
 
-    /// A broker may be away for a night: the first attempts are told each, then one a minute. An exchange or a queue
-    /// that is not there yet is told once.
+    /// Logs a failed attempt. A broker may be away for a night: the first attempts are logged each, then one a minute.
+    /// A missing exchange or queue is logged once.
     fn say_failed(&self, attempt: u32, error: &TransportError, pause: Duration, said: &mut Option<Said>) {
         const EACH: u32 = 3;
         const REMIND: Duration = Duration::from_secs(60);

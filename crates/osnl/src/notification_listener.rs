@@ -29,10 +29,10 @@
 //!
 //! # What happens to a message
 //!
-//! 1. Its head is read. If no [`Endpoint`] wants it, by [`priorities`](Endpoint::priorities),
-//!    [`filter`](Endpoint::filter) and [`wants`](Endpoint::wants), it is acknowledged; its payload is not looked at.
+//! 1. Its head is read. If no [`Endpoint`] matches it, by [`priorities`](Endpoint::priorities),
+//!    [`filter`](Endpoint::filter), and [`wants`](Endpoint::wants), it is acknowledged; its payload is not read.
 //! 2. The rest is read. A body that cannot be read is *set aside*, see below.
-//! 3. The endpoints that want it are asked in the order in which they were given, one after the other, up to the first
+//! 3. The endpoints that match are called in the order in which they were given, one after the other, up to the first
 //!    that answers [`Requeue`](NotificationResult::Requeue).
 //! 4. All handled: it is acknowledged, now and not before.
 //! 5. Requeue, or a panic, with [`allow_requeue`](Builder::allow_requeue): the message stays unacknowledged, waits
@@ -132,7 +132,8 @@ pub struct NotificationListener {
 }
 
 impl NotificationListener {
-    /// A listener at the brokers of a transport URL. What cannot be used of it is told by [`Builder::build`].
+    /// Returns the builder of a listener at the brokers of a transport URL. [`Builder::build`] reports unusable parts
+    /// of the URL.
     pub fn builder(url: &TransportUrl) -> Builder {
         Builder::of_url(url)
     }

@@ -12,7 +12,7 @@
 //! | --- | --- |
 //! | when is an emission done? | [`Confirm::Awaited`]: when the broker has confirmed every copy, at most after the time given; [`Confirm::Background`]: when it is in the buffer |
 //! | the buffer is full? | [`OnFull::Wait`] for a place, at most as long as given, or [`OnFull::Error`] at once |
-//! | the broker is away, or blocks? | an emission waits no longer than these two times together; what is in the buffer goes on being tried |
+//! | the broker is away, or blocks? | an emission waits no longer than these two times together; the messages in the buffer are still being tried |
 //! | how often is it tried? | [`Retry`], as oslo's `retry`: without end, or n times more |
 //! | what is never tried again? | what no queue took although it was `mandatory`, what is too large for the broker |
 //! | what if it cannot be sent? | one log line for each message, a number in [`Counters`], the error of the caller that awaits it, and of the next [`Notifier::flush`] |
@@ -207,7 +207,7 @@ impl Notifier {
         let prepared = self.prepared(emission)?;
         if !prepared.copies.is_empty() {
             let places = self.shared.places_at_once(prepared.copies.len())?;
-            // What becomes of it, `flush` tells.
+            // `flush` reports the outcome.
             drop(self.queue(prepared, places));
         }
         Ok(())

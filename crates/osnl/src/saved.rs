@@ -36,7 +36,7 @@ pub struct Saved {
     pub received: Option<SystemTime>,
 }
 
-/// Why a file holds no events. Repeats nothing of what stands in it.
+/// The reason why a file has no events. Repeats nothing of its content.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum SavedError {
     /// It is no JSON from somewhere on.

@@ -36,7 +36,7 @@ fn python_utc(time: Timestamp) -> String {
     if micros == 0 { seconds.to_string() } else { format!("{seconds}.{micros:06}") }
 }
 
-/// Two outputs of a keyed hash whose 128-bit key comes from the operating system and is another each time.
+/// Returns two outputs of a keyed hash whose 128-bit key comes from the operating system and differs each time.
 fn random_bits() -> u128 {
     let half = || u128::from(RandomState::new().build_hasher().finish());
     half() << 64 | half()

@@ -54,7 +54,7 @@ impl Default for KeepUnmatched {
     }
 }
 
-/// A message that no rule wanted.
+/// A message that matched no rule.
 #[derive(Clone, Debug, Default)]
 pub struct Unmatched {
     /// When it reached us; `None` in an unused place.
@@ -157,7 +157,7 @@ impl Ring {
         locked(&self.shared.rules).retain(|(name, _)| **name != *listener);
     }
 
-    /// Notes a message whose head no rule wants.
+    /// Notes a message whose head matches no rule.
     pub fn head(&self, message: &IncomingMessage, listener: &Arc<str>, head: &Head<'_>) {
         self.shared.note(|slot, keep| {
             slot.place(listener, &message.queue, &message.exchange, &message.routing_key);
@@ -169,7 +169,7 @@ impl Ring {
         });
     }
 
-    /// Notes a message that some rules wanted by its head, and none by the rest.
+    /// Notes a message whose head matches some rules, and the rest none.
     pub fn event(&self, received: &Received, notification: &Notification, failed: &[(&Rule, RuleMismatch)]) {
         self.shared.note(|slot, keep| {
             let origin = &received.origin;

@@ -144,7 +144,7 @@ impl Native {
         Ok(asking)
     }
 
-    /// The trace of what no rule wants: in memory, or also beside the journal's file.
+    /// Creates the ring for messages that match no rule: in memory, or also beside the journal's file.
     fn ring(&self) -> Ring {
         match &self.journal {
             JournalConf::Memory => Ring::new(self.keep_unmatched),

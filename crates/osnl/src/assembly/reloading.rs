@@ -1,7 +1,7 @@
 //! Reading a configuration again while its daemon runs: read and checked as at the start, compared, built beside what
 //! runs, and only then swapped. Whatever is wrong, nothing was touched.
 //!
-//! | what is another | what follows |
+//! | change | consequence |
 //! | --- | --- |
 //! | a rule, their order, a guard | all rules are made anew and judge what comes from then on; what is in the journal keeps its verdict, names that stay keep their counts |
 //! | an action | its next attempt is made with the new settings; a held target is probed at once |
@@ -102,7 +102,7 @@ impl Reload for Running {
             });
             match prepared.await {
                 Ok(prepared) => prepared,
-                // It has panicked: the daemon goes on, and cannot be told anything else.
+                // It has panicked: the daemon continues, and can't reload any more.
                 Err(error) => {
                     let errors = vec![format!("the configuration could not be read: {error}")];
                     let broken: Box<dyn Reload> = Box::new(Broken);
@@ -230,7 +230,7 @@ impl Running {
 
         parts.forget_transports(conf);
 
-        // What stands in a clouds.yaml may be another one although the section is the same.
+        // A clouds.yaml may have changed although the section is the same.
         let asks_as_before = |enrich: &EnrichConf| {
             let before = old.enrichments.iter().find(|before| before.name == enrich.name);
             !is_other(ENRICH, &enrich.name) && before.is_some_and(|before| before.cloud == enrich.cloud)

@@ -279,7 +279,7 @@ pub struct Delivery {
     pub age_seconds: u64,
     /// When it ended.
     pub ended: Option<String>,
-    /// The action it wants.
+    /// The action that makes it.
     pub action: String,
     /// The rule that fired.
     pub rule: String,

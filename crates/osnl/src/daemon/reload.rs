@@ -16,7 +16,7 @@ use crate::native::ChangeKind;
 
 /// Reads a configuration again and builds what is new.
 pub trait Reload: Send {
-    /// Changes nothing yet. It may take as long as reading files takes; the daemon goes on meanwhile.
+    /// Prepares a change without making it. It may take as long as reading files takes; the daemon continues meanwhile.
     fn prepare(self: Box<Self>) -> BoxFuture<'static, (Box<dyn Reload>, Result<Changes, Refused>)>;
 
     /// Puts the last preparation into force; must not wait.

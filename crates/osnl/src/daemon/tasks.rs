@@ -289,7 +289,7 @@ pub(super) fn panicked(task: String, error: JoinError) -> DaemonError {
     DaemonError::Unexpected(UnexpectedEnd { task, message })
 }
 
-/// A task that is only to end when it is told to.
+/// Returns the error of a task that ended without having been told to.
 fn by_itself(task: String) -> DaemonError {
     DaemonError::Unexpected(UnexpectedEnd { task, message: "nothing told it to end".to_owned() })
 }

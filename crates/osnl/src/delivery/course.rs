@@ -1,6 +1,6 @@
 //! The course of one action's deliveries: what wakes the loop, and what follows. Pure; the time is passed in.
 //!
-//! | what woke it | what it is told |
+//! | wake | meaning |
 //! | --- | --- |
 //! | [`Wake::Attempted`] | how the deliveries of one call went |
 //! | [`Wake::Claimed`] | what the journal has handed out |

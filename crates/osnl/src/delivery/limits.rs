@@ -39,7 +39,7 @@ pub struct HostLimits {
     pub rate: Option<Rate>,
 }
 
-/// Time that passes only while it is told to.
+/// A clock that can be stopped.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Clock {
     passed: Duration,
@@ -69,9 +69,9 @@ impl Clock {
 pub(super) struct Hold {
     clock: Clock,
     since: Instant,
-    /// When the clock ran again last, and what it said then.
+    /// The time when the clock last resumed, and its reading then.
     resumed: Option<(Instant, Duration)>,
-    /// Since when it stands still.
+    /// The time since which it is stopped.
     stopped: Option<Instant>,
 }
 
@@ -107,7 +107,7 @@ impl Hold {
         }
     }
 
-    /// When something that waits from its beginning has waited for so long, if it goes on without a stop.
+    /// Returns the time at which a delivery that waits from the beginning has waited for `most`, if there is no stop.
     pub(super) fn reaches(&self, most: Duration, now: Instant) -> Option<Instant> {
         self.clock.since?;
         now.checked_add(most.checked_sub(self.lasted(now))?)

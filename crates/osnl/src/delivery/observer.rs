@@ -3,7 +3,7 @@
 use super::DeliveryLoop;
 use crate::journal::{Claimed, DeliveryId, End, Outcome};
 
-/// Reports what becomes of deliveries, and changes nothing of them. It must not wait.
+/// Observes the outcomes of deliveries without changing them. It must not wait.
 pub trait DeliveryObserver: Send + Sync {
     /// A delivery is about to be attempted, or looked at again.
     fn claimed(&self, claimed: &Claimed);

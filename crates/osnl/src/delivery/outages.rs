@@ -91,7 +91,8 @@ impl Outages {
         self.down.values_mut().for_each(|down| down.hold.set(runs, now));
     }
 
-    /// Returns the time that it has kept a delivery waiting that arrived at this moment.
+    /// Returns the time that the dependency's outage has kept a delivery waiting that arrived at this moment; `None` if
+    /// it is not down.
     pub(super) fn kept_waiting(
         &self,
         dependency: &str,
@@ -117,7 +118,7 @@ impl Outages {
         was
     }
 
-    /// Whether one is known to be down: the age of what needs it stands still.
+    /// Whether no dependency is known to be down. While one is, the deliveries that need it do not age.
     pub(super) fn is_empty(&self) -> bool {
         self.down.is_empty()
     }

@@ -29,9 +29,9 @@ pub trait Prepare: fmt::Debug + Send + Sync {
 /// The result of a preparation, which is kept with the delivery.
 #[derive(Clone, Debug, Default)]
 pub struct Answers {
-    /// The delivery's earlier enrichment, and the new findings.
+    /// The delivery's earlier enrichment, and the new answers.
     pub enriched: Arc<Enriched>,
-    /// The findings that other deliveries may use.
+    /// The answers that other deliveries may use.
     pub learnt: Learnt,
     /// The services that were asked and have answered.
     pub answered: Vec<Arc<str>>,

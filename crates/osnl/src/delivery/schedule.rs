@@ -299,7 +299,7 @@ impl Schedule {
         idle.into_iter().collect()
     }
 
-    /// Once in a while: forgets what is over without anybody having said so.
+    /// Forgets, once in a while, outages and exhausted deliveries that ended without a report.
     pub(super) fn tidy(&mut self, now: Instant) {
         self.outages.look(now);
         // What is discarded while it waits for its end is never claimed again. One that is claimed all the same is tried

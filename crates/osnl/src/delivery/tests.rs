@@ -14,7 +14,7 @@ use crate::journal::memory::{MemoryJournal, MemoryLimits};
 use crate::journal::{Entry, NewDelivery, Receipt, Settle};
 use crate::received::Received;
 
-/// Fails with this as long as it is told so, and counts.
+/// An action that fails with `failure` while one is set, and counts.
 struct Told {
     failure: Mutex<Option<ErrorClass>>,
     attempts: Mutex<u32>,

@@ -1,4 +1,4 @@
-//! Decides with the rule which action receives a delivery of `on_failure` that is a dead letter from the beginning.
+//! Decides, together with the rule, on the `on_failure` deliveries for dead letters that could not even begin.
 
 use std::collections::HashSet;
 use std::sync::Arc;

@@ -90,7 +90,7 @@ fn in_short(queue: &OpenQueue) -> String {
 }
 
 fn other_consumers(listener: &str, options: &ListenOptions, queue: &OpenQueue) {
-    // Of a stream everybody has everything.
+    // Each reader of a stream gets every message.
     if queue.other_consumers == 0 || queue.queue_type == Some(QueueType::Stream) {
         return;
     }

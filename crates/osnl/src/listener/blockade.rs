@@ -47,7 +47,7 @@ pub(super) enum Verdict {
     },
 }
 
-/// The waiting of one session. See the [module](self).
+/// The blockade state of one session. See the [module](self).
 #[derive(Debug)]
 pub(super) struct Blockade {
     patience: Duration,

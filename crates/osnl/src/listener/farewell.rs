@@ -43,7 +43,7 @@ pub(crate) struct Farewell {
     give_back_after: Duration,
 }
 
-/// The rest in a queue whose reader has closed.
+/// The messages left in a queue whose reader has closed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Left {
     /// Nothing: it is left.
@@ -139,7 +139,7 @@ impl Farewell {
         }
     }
 
-    /// Determines the rest now that the reader has closed. Asks until the broker answers.
+    /// Returns the messages left, now that the reader has closed. Asks until the broker answers.
     pub(crate) async fn left(&self) -> Left {
         let (name, queue) = (&*self.listener, &**self.tidying.queue());
         let mut looks = 0;

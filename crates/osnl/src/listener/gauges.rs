@@ -32,7 +32,7 @@ pub struct Trouble {
     pub next: SystemTime,
 }
 
-/// The findings of the latest connect.
+/// The queues and host of the latest connect.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Opened {
     /// The queues that are read.
@@ -124,7 +124,7 @@ impl Gauges {
         }
     }
 
-    /// Returns the findings of the latest connect.
+    /// Returns the queues and host of the latest connect.
     #[must_use]
     pub fn opened(&self) -> Opened {
         self.opened.lock().unwrap_or_else(PoisonError::into_inner).clone()

@@ -42,8 +42,8 @@ impl<'a> Session<'a> {
         Self { consumer, core }
     }
 
-    /// Messages that the broker waits to hear about, as far as is known: of those it has pushed and that lie with the
-    /// client library, only what arrived while nothing could be taken.
+    /// Returns the number of messages that the broker has pushed and that are unsettled, as far as is known. Of those
+    /// in the client library, it counts only arrivals while none could be taken.
     pub(super) fn unsettled(&self) -> usize {
         self.core.window.unsettled() + self.consumer.untaken()
     }

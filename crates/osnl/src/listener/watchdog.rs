@@ -1,13 +1,14 @@
-//! Says when nothing moves although messages wait. Silence alone is no fault: a cloud may be quiet for a night.
+//! Reports a lack of progress while messages wait. Silence alone is not a fault: a cloud may be quiet for a night.
 //!
-//! | what is seen | after | it is told |
+//! | condition | after | report |
 //! | --- | --- | --- |
 //! | the window is full, or the journal has no place, and no receipt completes | [`STUCK`] | what to look at: the target |
 //! | nothing arrives, and the broker, asked twice, says that messages wait in our queue | [`SILENT`] | what to look at: other consumers, alarms, the queue's leader |
 //!
-//! It is told once, again each [`REMIND`], and once more when it is over. A message costs a flag here and nothing else:
-//! the clock is looked at each [`LOOK`], and the broker is asked only in silence. A standby, whose queue gives its
-//! messages to another consumer, is no stall; the broker is asked at each look whether that consumer is still there.
+//! The report is made once, again each [`REMIND`], and once more when progress resumes. A message costs a flag here and
+//! nothing else: the clock is looked at each [`LOOK`], and the broker is asked only in silence. A standby, whose queue
+//! gives its messages to another consumer, is no stall; the broker is asked at each look whether that consumer is still
+//! there.
 
 use std::fmt;
 use std::time::Duration;
@@ -266,7 +267,7 @@ impl Watchdog {
             return self.over(now);
         }
         match self.waiting_since {
-            // It may be on its way this very moment: the next answer tells.
+            // A message may be on its way this very moment: the next answer decides.
             None => {
                 self.waiting_since = Some(now);
                 None

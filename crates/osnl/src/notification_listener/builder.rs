@@ -42,7 +42,7 @@ pub enum BuildError {
     /// No endpoint was given.
     #[error("nobody to notify: give at least one endpoint")]
     NoEndpoint,
-    /// No endpoint wants any priority, so there is nothing to bind.
+    /// No endpoint has a priority, so there is nothing to bind.
     #[error("no endpoint has a priority: nothing would be bound")]
     NoPriority,
     /// The transport URL cannot be used.
@@ -271,7 +271,7 @@ impl Builder {
     }
 }
 
-/// Each target with each priority that some endpoint wants, as oslo.messaging's listener binds them.
+/// Returns each target with each priority of any endpoint, as oslo.messaging's listener binds them.
 fn bindings(targets: &[Target], endpoints: &[Box<dyn Endpoint>]) -> Vec<(Target, Priority)> {
     let mut priorities: Vec<Priority> = Vec::new();
     for priority in endpoints.iter().flat_map(|endpoint| endpoint.priorities()) {

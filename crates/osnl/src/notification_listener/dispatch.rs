@@ -124,7 +124,7 @@ impl Dispatch {
         self.lanes.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Whether an endpoint wants what has this head.
+    /// Whether an endpoint accepts a message with this head.
     fn wants(&self, index: usize, head: &Head<'_>) -> bool {
         let endpoint = &self.endpoints[index];
         let asked = std::panic::catch_unwind(AssertUnwindSafe(|| {

@@ -11,8 +11,8 @@ use crate::received::{Origin, Received as Raw};
 
 /// Takes notifications: oslo.messaging's endpoint.
 ///
-/// oslo.messaging's endpoint has a method for each priority it wants, and an optional `filter_rule`. Here one
-/// method gets them all; [`priorities`](Self::priorities) says which, and decides what is bound on the broker.
+/// oslo.messaging's endpoint has a method for each of its priorities, and an optional `filter_rule`. Here one
+/// method gets them all; [`priorities`](Self::priorities) names them, and decides the bindings on the broker.
 /// For a closure see [`Handler`](super::Handler).
 ///
 /// ```

@@ -18,7 +18,7 @@ pub enum Confirm {
     /// When the broker has confirmed it, or it was given up; after this time an error says that it is still being
     /// tried.
     Awaited(Duration),
-    /// When it is in the buffer. [`Notifier::flush`] tells what became of it.
+    /// When it is in the buffer. [`Notifier::flush`] reports the outcome.
     Background,
 }
 

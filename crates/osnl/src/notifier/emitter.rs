@@ -1,7 +1,7 @@
-//! Versioned notifications leave by a notifier.
+//! Emits versioned notifications through a notifier.
 //!
-//! The operation that is reported on neither waits nor hears of a failure: what finds no place in the buffer is lost
-//! and counted. The log says so once, when it begins, and once when it is over.
+//! The reported operation neither waits nor learns of a failure: a notification that finds no place in the buffer is
+//! lost and counted. The log has a line when losses begin, and one when they are over.
 
 use std::sync::atomic::Ordering;
 

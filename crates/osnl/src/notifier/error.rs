@@ -16,7 +16,7 @@ pub enum NotifyError {
         /// The buffer's size in messages.
         capacity: usize,
     },
-    /// Not confirmed in time. It stays in the buffer and goes on being tried.
+    /// Not confirmed in time. It stays in the buffer and is still being tried.
     #[error("not confirmed by the broker within {} s; it is still being tried", after.as_secs_f64())]
     NotYet {
         /// The length of the wait.

@@ -1,4 +1,4 @@
-//! One message between emission and confirm. It answers exactly once, whatever becomes of it.
+//! One message between emission and confirm. It answers exactly once, whatever the outcome.
 
 use std::sync::Arc;
 

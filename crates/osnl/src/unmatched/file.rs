@@ -27,7 +27,7 @@ pub(super) fn rules(journal: &Path) -> PathBuf {
     beside(journal, ".rules")
 }
 
-/// The last `most` messages that no rule wanted, oldest first, of the daemon that has or had this journal.
+/// Returns the last `most` messages that matched no rule, oldest first, of the daemon that has or had this journal.
 ///
 /// # Errors
 /// There is nothing, or it may not be read.

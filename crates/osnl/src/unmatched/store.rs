@@ -74,7 +74,7 @@ struct Writer {
     seen: u64,
     full: Full,
     counts: String,
-    /// Whether the log has heard of what fails now.
+    /// Whether the present failure is in the log.
     said: bool,
 }
 

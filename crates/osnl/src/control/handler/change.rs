@@ -1,4 +1,4 @@
-//! Changing what becomes of deliveries.
+//! Changes to deliveries: retry, discard, release, move, pause.
 
 use std::collections::HashSet;
 use std::path::Path;

@@ -8,12 +8,12 @@ use super::report::{Consequence, Reason, retried};
 use super::{DeliveryId, Schedule};
 use crate::journal::Retry;
 
-/// The spread that keeps the deliveries of one host from being due all at once.
+/// The seconds over which the deliveries of one host are spread, so that they are not due all at once.
 const SPREAD: u32 = 30;
 
 impl Schedule {
-    /// When what a held target keeps waiting is given up; `None` if it is not held, if that clock stands still, if a probe
-    /// comes first, or for ever.
+    /// Returns the time at which the deliveries of a held target are given up. `None` if it is not held, if that clock
+    /// is stopped, if a probe comes first, or without limit.
     pub(in crate::delivery) fn hold_ends(&self, now: Instant) -> Option<Instant> {
         self.hold.filter(|_| !self.probe_owed)?.reaches(self.limits.hold_max?, now)
     }

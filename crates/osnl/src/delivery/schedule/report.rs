@@ -147,7 +147,8 @@ impl Schedule {
         }
     }
 
-    /// It costs no attempt, its age stands still, and the target has nothing to do with it. `hold_max` ends it.
+    /// Makes a delivery wait for a dependency. The wait costs no attempt, does not add to the age, and says nothing
+    /// about the target. `hold_max` ends it.
     fn wait_for_dependency(
         &mut self,
         item: Item,

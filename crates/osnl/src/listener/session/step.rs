@@ -82,7 +82,7 @@ pub(super) struct Core<'a> {
     pub(super) window: Window,
     pub(super) open: FuturesUnordered<Open>,
     pub(super) batch: Batch,
-    /// When the broker is told at the latest of what is settled; `None` while nothing is.
+    /// The latest time to send the settlements to the broker; `None` while there are none.
     pub(super) flush_at: Option<Instant>,
     /// `None` where queues are read.
     pub(super) streams: Option<&'a mut Streams>,
@@ -328,7 +328,7 @@ impl<'a> Core<'a> {
     fn hand_out_again(&mut self, places: usize) {
         let Listener { config, endpoint, .. } = self.listener;
         for message in self.streams.iter_mut().flat_map(|streams| streams.again(places)) {
-            // It was wanted when it came, and could be read.
+            // It matched on arrival, and could be read.
             let receipt = endpoint.notify(Received::of(&message, &config.name));
             self.open.push(open(message, receipt));
         }
