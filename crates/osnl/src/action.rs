@@ -1,6 +1,6 @@
-//! What is done about a notification. An action *reports what happened*; what that means, another
-//! attempt or a dead letter, is decided by the retry policy (see [`crate::delivery`]). Actions never
-//! sleep, never retry and never count; the delivery loop gives each attempt its deadline.
+//! The actions that a rule runs. An action *reports the outcome of an attempt*; the retry policy decides whether
+//! another attempt or a dead letter follows (see [`crate::delivery`]). Actions never sleep, never retry and never
+//! count; the delivery loop gives each attempt its deadline.
 
 pub mod driver;
 pub mod dump;

@@ -1,26 +1,27 @@
-//! What an event does not say, asked of the OpenStack APIs: a server by its id, the flavor of that, and so on.
+//! The values that an event lacks, asked of the OpenStack APIs: a server by its id, the flavor of that, and so on.
 //!
 //! | file | what it decides |
 //! | --- | --- |
 //! | [`conf`](EnrichConf) | `[enrich:NAME]`, checked |
-//! | `cache` | [`Enricher`]: one answer for all who ask, for a while; who is asked how often |
+//! | `cache` | [`Enricher`]: one answer for all deliveries that ask, for a while; the rate of questions to a source |
 //! | [`foreseen`](Ask) | what would be asked, for `osnl explain`; pure |
 //! | `subject` | which object an event is about, and what the event itself says of it; pure |
-//! | [`steps`](Enrichments) | what one action wants to know of one event, and what counts when nobody knows it |
+//! | [`steps`](Enrichments) | the questions of one action about one event, and the value if there is no answer |
 //!
 //! It is done at the delivery, before the first attempt: a rule is decided before the event is journalled, and no API
 //! call may delay that. So a rule's `when` cannot look at an enrichment, and an action's templates can. What was found is
 //! journalled with the delivery before the attempt begins, and every further attempt, after a restart too, sees
 //! the same.
 //!
-//! Where an object is already gone, what counts is, in this order: what the event itself says of it; what was seen of it
-//! earlier and is kept in the journal (what the API said, or an event); the stated default, which is null
-//! unless somebody has stated one.
+//! If an object is already gone, its value is the first of these: the event's own description of it; an earlier
+//! description in the journal (of the API, or of an event); the configured default, which is null unless the operator
+//! sets one.
 //!
-//! Where it cannot be asked, the delivery waits for this dependency ([`ErrorClass::Dependency`]): that costs no attempt,
-//! and says nothing about the action's target, so that deliveries which need nothing of it go out. A service that cannot
-//! be reached is asked again after a growing pause, by one delivery for all ([`Enricher`]). What is forbidden (403) is an
-//! answer about one object, and costs attempts. `on_error = default` asks for neither: what cannot be asked counts as gone.
+//! If the API cannot be asked, the delivery waits for this dependency ([`ErrorClass::Dependency`]). That costs no
+//! attempt and says nothing about the action's target, so deliveries that do not need the API are sent. A service that
+//! cannot be reached is asked again after a growing pause, by one delivery for all ([`Enricher`]). A refusal (403) is
+//! an answer about one object, and costs attempts. `on_error = default` does neither: an object that cannot be asked
+//! for counts as gone.
 //!
 //! A failed question is a failure of a dependency and not of the target: most deliveries of an action may need none.
 //! The enricher remembers an unreachable service and lets one delivery ask at a time.
@@ -51,12 +52,12 @@ pub(crate) use self::steps::Step;
 use crate::action::{ActionError, ErrorClass};
 pub use osnl_core::event::Enriched;
 
-/// Somebody who knows objects by their ids: a cloud, what remembers its answers, or a test.
+/// A source of objects by their ids: a cloud, a cache of its answers, or a test.
 pub trait Lookup: Send + Sync {
-    /// What is known of one object, as its service describes it.
+    /// Returns one object, as its service describes it.
     fn fetch<'a>(&'a self, kind: Kind, id: &'a str) -> BoxFuture<'a, Result<Found, EnrichError>>;
 
-    /// Whom it asks, for people: no secret.
+    /// Describes the source that it asks, for people: no secret.
     fn target(&self) -> String;
 }
 
@@ -69,15 +70,15 @@ pub enum Found {
     Gone,
 }
 
-/// Why there is no answer. Holds no secret.
+/// The reason why there is no answer. Holds no secret.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{reason}")]
 pub struct EnrichError {
-    /// What it means for a delivery that needs the answer.
+    /// The meaning for a delivery that needs the answer.
     pub class: ErrorClass,
-    /// What happened, in the words of whoever said so, with the URL that was called.
+    /// The failure, in the words of its source, with the URL that was called.
     pub reason: String,
-    /// How long the service asked us to wait.
+    /// The wait that the service asked for.
     pub retry_after: Option<Duration>,
 }
 
@@ -122,8 +123,8 @@ pub(crate) fn dependency(name: &str, target: &str) -> Arc<str> {
 }
 
 impl From<ApiError> for EnrichError {
-    /// What the API cannot answer now is no fault of the event's, whatever its status: only what is forbidden is about the
-    /// one object.
+    /// A question that the API cannot answer now is no fault of the event's, whatever its status: only a refusal is
+    /// about the one object.
     fn from(error: ApiError) -> Self {
         let class = match &error {
             ApiError::Forbidden { .. } => ErrorClass::Refused(Some(403)),

@@ -1,4 +1,4 @@
-//! Why a notification fires a rule, or does not: for each rule the verdict, the first condition that failed and
+//! The reason why a notification fires a rule, or does not: for each rule the verdict, the first failed condition and
 //! the value it saw; for one that fires, what its actions would do. Nothing is contacted, no secret is shown.
 //!
 //! The conditions are asked in the order in which a daemon asks them: does one of the rule's listeners hear the
@@ -31,21 +31,21 @@ const SHOWN: usize = 200;
 /// An event to be explained, and what is known of where it was.
 #[derive(Clone, Debug)]
 pub struct Subject {
-    /// What is known of it.
+    /// The known part of the event.
     pub content: Content,
     /// The listener that took it, if one did.
     pub listener: Option<Arc<str>>,
-    /// Where it was published to; `None` and the empty exchange say nothing.
+    /// The exchange it was published to; `None` and the empty exchange say nothing.
     pub exchange: Option<String>,
     /// `<topic>.<priority>`.
     pub routing_key: Option<String>,
-    /// When it was received.
+    /// The time at which it was received.
     pub received: Option<SystemTime>,
-    /// What was asked for its deliveries and is kept with them.
+    /// The answers that are kept with its deliveries.
     pub asked: Vec<AskedFor>,
 }
 
-/// What is known of an event.
+/// The known part of an event.
 #[derive(Clone, Debug)]
 pub enum Content {
     /// All of it.
@@ -79,7 +79,7 @@ impl Subject {
         }
     }
 
-    /// With what was asked for its deliveries.
+    /// Adds the answers that are kept with its deliveries.
     #[must_use]
     pub fn with_asked(self, asked: Vec<AskedFor>) -> Self {
         Self { asked, ..self }
@@ -131,7 +131,7 @@ impl Subject {
         }
     }
 
-    /// What is known of the notification.
+    /// Returns the known part of the notification.
     #[must_use]
     pub fn notification(&self) -> Option<&Arc<Notification>> {
         match &self.content {
@@ -142,19 +142,19 @@ impl Subject {
     }
 }
 
-/// What one rule says of an event.
+/// The verdict of one rule on an event.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Verdict {
     /// The rule.
     pub rule: Arc<str>,
-    /// What it says.
+    /// The decision.
     pub ruling: Ruling,
 }
 
-/// What a rule says.
+/// The decision of a rule.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Ruling {
-    /// It fires. Of an event whose head alone is known nobody can say what its actions would do.
+    /// It fires. If only the event's head is known, the effects of its actions are unknown.
     Fires(Vec<Effect>),
     /// It would, but none of its listeners hears the event. One reason for each.
     NotHeard(Vec<NotHeard>),
@@ -168,14 +168,14 @@ pub enum Ruling {
     Fails {
         /// The first one.
         condition: Condition,
-        /// What it allows: a pattern, priorities or the expression. `***` if it looks at a key that seems secret.
+        /// The allowed values: a pattern, priorities or the expression. `***` if it looks at a key that seems secret.
         allows: String,
-        /// What it saw, in words; `***` for a secret.
+        /// The value of the event, in words; `***` for a secret.
         saw: String,
     },
     /// A condition behind the head did not hold at the time; what it saw is no longer known.
     Failed(FailedBehind),
-    /// What is known does not suffice: the rest of the event was not kept.
+    /// The known part does not suffice: the rest of the event was not kept.
     Unknown,
     /// The event cannot be read.
     Unreadable(String),
@@ -189,7 +189,7 @@ impl Ruling {
     }
 }
 
-/// What each rule says of an event, in their order; `listener` is the one to be considered alone.
+/// Returns the verdict of each rule on an event, in their order; `listener` is the one to be considered alone.
 #[must_use]
 pub fn explain(conf: &Native, subject: &Subject, listener: Option<&str>) -> Vec<Verdict> {
     verdicts(conf, subject, listener, true)
@@ -316,7 +316,7 @@ pub(crate) fn reason(mismatch: &RuleMismatch) -> String {
     }
 }
 
-/// What stands in the configuration about a secret may be one.
+/// Returns the pattern, masked for a secret key: its pattern may be a secret too.
 fn pattern(mismatch: &Mismatch) -> &str {
     match &mismatch.predicate {
         Predicate::Context(key) | Predicate::Payload(key) if is_secret_path(key) => "***",

@@ -1,4 +1,4 @@
-//! What runs under the name k2hr3_osnl, unchanged for whoever configured it.
+//! The compatible form of k2hr3_osnl, unchanged for its operators.
 //!
 //! [k2hr3_osnl](https://github.com/yahoojapan/k2hr3_osnl) is the Python daemon that deletes an instance
 //! from the roles of K2HR3 when OpenStack says that the instance, or its port, is gone. A file written for

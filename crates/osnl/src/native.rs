@@ -72,17 +72,17 @@ use crate::unmatched::KeepUnmatched;
 /// A checked native configuration. Printing it (Debug) shows no password.
 #[derive(Clone, Debug)]
 pub struct Native {
-    /// How much of our own is logged.
+    /// The log level of the program.
     pub log_level: Level,
-    /// How much of the libraries' is.
+    /// The log level of the libraries.
     pub libs_log_level: Level,
-    /// Where to.
+    /// The destination of the log.
     pub log_file: LogFile,
-    /// Where state is kept; `None` is [`crate::state_dir::default`].
+    /// The folder of the state; `None` is [`crate::state_dir::default`].
     pub state_dir: Option<PathBuf>,
-    /// What keeps messages until they are done.
+    /// The journal that keeps messages until they are done.
     pub journal: JournalConf,
-    /// How much is kept of what no rule wants.
+    /// The limit of kept messages that match no rule.
     pub keep_unmatched: KeepUnmatched,
     /// In the order of the files; never empty.
     pub listeners: Vec<ListenerConf>,
@@ -118,26 +118,26 @@ pub struct ListenerConf {
     pub priorities: Vec<Priority>,
     /// The queue's name; `None` are the services' own queues, one for each topic and priority.
     pub pool: Option<String>,
-    /// What to do about an exchange that is not there; with [`Declare::Nothing`], `pool` is a queue that is there.
+    /// The reaction to a missing exchange; with [`Declare::Nothing`], `pool` is a queue that exists.
     pub declare: Declare,
-    /// How the queue is made and read.
+    /// The type and the options of the queue.
     pub queue: QueueKind,
     /// Unsettled messages that the broker may hand us.
     pub prefetch: u16,
     /// After this long without room for another message, what the broker has pushed goes back to it.
     pub give_back_after: Duration,
-    /// What one message may cost.
+    /// The resources that one message may use.
     pub budget: Budget,
     /// Bytes of bodies that may be in memory.
     pub max_in_hand: usize,
-    /// What oslo.messaging's rabbit driver is told by `[oslo_messaging_rabbit]`, the URL's query and this section.
+    /// The options of oslo.messaging's rabbit driver from `[oslo_messaging_rabbit]`, the URL's query and this section.
     pub rabbit: RabbitOptions,
 }
 
 /// `[rule:NAME]`.
 #[derive(Clone, Debug)]
 pub struct RuleConf {
-    /// What it looks for and fires.
+    /// The conditions and actions.
     pub rule: Rule,
     /// The listeners whose messages it sees.
     pub listeners: Vec<Arc<str>>,
@@ -152,24 +152,24 @@ pub struct RuleConf {
 pub struct ActionConf {
     /// The section's name.
     pub name: Arc<str>,
-    /// What it does.
+    /// The driver with its options.
     pub driver: Driver,
     /// At what pace its deliveries are made, when they are given up, and what follows.
     pub delivery: DeliverySettings,
-    /// What must hold besides, whichever rule fires it: decided before anything is kept, or, if it looks at what `enrich`
+    /// The condition besides those of the rules: decided before anything is kept, or, if it looks at what `enrich`
     /// brings, before the first attempt.
     pub when: Option<Expression>,
-    /// Who does instead what it gives up.
+    /// The action that handles the dead letters of this one instead.
     pub on_failure: Option<Fallback>,
     /// Beyond it, what rules want of it is held.
     pub guard: Option<Rate>,
-    /// What becomes of deliveries beyond `max_pending`.
+    /// The fate of deliveries beyond `max_pending`.
     pub on_full: OnFull,
     /// The enrichments that are asked before the first attempt, in this order.
     pub enrich: Vec<Arc<str>>,
 }
 
-/// What a configuration is read from.
+/// The sources of a configuration.
 #[derive(Clone, Debug, Default)]
 pub struct Sources {
     /// Files, later ones over earlier ones.
@@ -196,7 +196,8 @@ pub struct Loaded {
 }
 
 impl Loaded {
-    /// The warnings with those of [`never_sent`](Self::never_sent) among them, for who checks a configuration.
+    /// Returns the warnings with those of [`never_sent`](Self::never_sent) among them, for commands that check a
+    /// configuration.
     #[must_use]
     pub fn all_warnings(&self) -> Vec<Warning> {
         let mut warnings = self.warnings.clone();

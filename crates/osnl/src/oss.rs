@@ -1,4 +1,4 @@
-//! What runs under the name oss_watcher: creations and releases of addresses, told to whoever must know.
+//! The compatible form of oss_watcher: creations and releases of addresses, posted to another system.
 //!
 //! The [OSS Framework](https://github.com/iwwwwwwi/oss_framework) (2015, Python 2) consumes a queue, makes a *node
 //! detail* of four kinds of event and hands it to plug-ins, by default to one that posts it. Its file runs here with the
@@ -11,9 +11,10 @@
 //! | [`node_detail`](NodeForm) | the keys and values of a node detail, in each of the program's forms |
 //! | [`body`](Body) | JSON, or the XML around it |
 //! | [`asked`](Asked) | what nova, neutron and glance say of an instance |
-//! | [`completing`](Completing) | who is asked of a delivery, and that it is asked once |
+//! | [`completing`](Completing) | the questions of a delivery, and that each is asked once |
 //!
-//! But for [`Servers`], who may be asked, it is pure; [`Asked`] asks, before a delivery's first attempt. The action that posts is [`rest`].
+//! All of it is pure but for [`Servers`], the source of answers; [`Asked`] asks, before a delivery's first attempt. The
+//! action that posts is [`rest`].
 
 mod asked;
 mod body;

@@ -36,9 +36,9 @@ pub struct Source {
     pub kept: bool,
     /// The message as it came.
     pub received: Received,
-    /// What is known of it.
+    /// The known part of the event.
     pub subject: Subject,
-    /// What was done about it before, as far as a journal knows.
+    /// The earlier deliveries, as far as a journal knows.
     pub before: Vec<Row>,
 }
 
@@ -59,7 +59,7 @@ impl Source {
     }
 }
 
-/// What a file holds, as if it had been received by a listener of this name.
+/// Returns the content of a file, as if a listener of this name had received it.
 pub(crate) fn saved(saved: Saved) -> Received {
     let origin = Origin {
         listener: "replay".into(),
@@ -72,28 +72,28 @@ pub(crate) fn saved(saved: Saved) -> Received {
     Received { body: saved.body.into(), properties: saved.properties, origin, noted: Noted::default() }
 }
 
-/// What would be done about one event.
+/// The plan for one event.
 #[derive(Clone, Debug)]
 pub struct Planned {
     /// The event.
     pub source: Source,
-    /// What each of the rules says, in their order.
+    /// The verdict of each rule, in their order.
     pub rules: Vec<PlannedRule>,
 }
 
-/// What one rule says of it.
+/// The verdict of one rule.
 #[derive(Clone, Debug)]
 pub struct PlannedRule {
     /// The verdict.
     pub verdict: Verdict,
-    /// What it asks for if it fires.
+    /// The deliveries that it asks for if it fires.
     pub wishes: Vec<Wish>,
 }
 
 /// A delivery that a rule asks for.
 #[derive(Clone, Debug)]
 pub struct Wish {
-    /// What would be appended.
+    /// The delivery that would be appended.
     pub delivery: NewDelivery,
     /// The same action for the same resource of this event, as it was before; the latest.
     pub before: Option<Row>,
@@ -108,7 +108,7 @@ impl Wish {
 }
 
 impl Planned {
-    /// What would be appended.
+    /// Returns the deliveries that would be appended.
     #[must_use]
     pub fn wishes(&self) -> Vec<&Wish> {
         self.rules.iter().flat_map(|rule| &rule.wishes).collect()
@@ -122,7 +122,7 @@ impl Planned {
     }
 }
 
-/// What these rules, or all if none is named, ask for now; `listener` is the one to be considered alone.
+/// Plans the deliveries of these rules, or of all if none is named; `listener` is the one to be considered alone.
 #[must_use]
 pub fn plan(conf: &Native, source: Source, rules: &[String], listener: Option<&str>) -> Planned {
     let verdicts = explain(conf, &source.subject, listener);
@@ -172,12 +172,12 @@ pub fn plan(conf: &Native, source: Source, rules: &[String], listener: Option<&s
     Planned { source, rules }
 }
 
-/// How events are appended.
+/// The way in which events are appended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Live {
     /// With the ids they had: what the journal keeps already is no second event then.
     pub keep_ids: bool,
-    /// How long the journal may take nothing before that is said: it is full, or cannot be written.
+    /// The time that the journal may take nothing before that is reported: it is full, or cannot be written.
     pub patience: Duration,
 }
 
@@ -188,7 +188,7 @@ impl Default for Live {
     }
 }
 
-/// Why a replay ended before its end.
+/// The reason why a replay stopped early.
 #[derive(Debug, thiserror::Error)]
 pub enum ReplayError {
     /// The journal takes nothing. Everything that was handed to it is kept.
@@ -197,7 +197,7 @@ pub enum ReplayError {
          deliveries; let a daemon deliver what is in it, then go on"
     )]
     Stuck {
-        /// How many were appended before.
+        /// The number of events that were appended before.
         appended: u64,
     },
     /// The journal does not answer: what was sent last may be kept, now or later.
@@ -207,15 +207,15 @@ pub enum ReplayError {
          they are missing, and go on behind them"
     )]
     Unknown {
-        /// How many were appended before, in their order.
+        /// The number of events that were appended before, in their order.
         appended: u64,
-        /// How many behind these were handed to the journal.
+        /// The number of events behind these that were handed to the journal.
         sent: u64,
     },
     /// The journal was closed.
     #[error("the journal was closed after {appended} events; what was not appended can be replayed again")]
     Closed {
-        /// How many were appended before.
+        /// The number of events that were appended before.
         appended: u64,
     },
 }

@@ -4,12 +4,12 @@
 //!   a secret, what a value is and means), and how a section is read;
 //! - the same type's [`DriverConf`]: what is built of it, explained, previewed and probed.
 //!
-//! Two lines make it known: `mod x` in `action.rs`, and its own in `drivers.rs`. Files are then read by the table,
-//! `config show`, `config reference` and the pages made of it have its options, and an option of one driver in a section of
-//! another is refused with the name of who has it.
+//! Two lines register it: `mod x` in `action.rs`, and its own in `drivers.rs`. Files are then read by the table,
+//! `config show`, `config reference` and the pages made of it have its options, and an option of one driver in a
+//! section of another is refused with the name of its driver.
 //!
-//! What every action has (`timeout`, `max_attempts`, `guard` and so on) is no driver's: it is read in `native/action.rs`. A
-//! driver may have another default for one of those.
+//! Options that every action has (`timeout`, `max_attempts`, `guard` and so on) belong to no driver: `native/action.rs`
+//! reads them. A driver may have another default for one of those.
 
 mod compiled;
 mod hosts;
@@ -93,7 +93,7 @@ fn read<T: ReadDriver>(reader: &mut Reader<'_>) -> Option<Driver> {
     Some(Driver { table: T::TABLE, conf: Arc::new(T::read(reader)?) })
 }
 
-/// Why an action whose options are right cannot run here.
+/// The reason why an action with valid options cannot run here.
 #[derive(Debug, thiserror::Error)]
 pub enum DriverError {
     /// The certificates or the proxy of an action.
@@ -101,7 +101,7 @@ pub enum DriverError {
     Http {
         /// The section's name.
         action: Arc<str>,
-        /// What is wrong, and what to do.
+        /// The problem and its remedy.
         error: HttpError,
     },
     /// The file of an action.
@@ -119,7 +119,7 @@ pub enum DriverError {
     Other {
         /// The section's name.
         action: Arc<str>,
-        /// What is wrong, and what to do. No secret.
+        /// The problem and its remedy. No secret.
         problem: String,
     },
 }
@@ -129,19 +129,19 @@ pub(crate) trait ReadDriver: DriverConf + Sized {
     /// Name and options.
     const TABLE: DriverTable;
 
-    /// Its own options of one section. Whoever answers `None` has said why.
+    /// Reads the driver's own options of one section. An implementation that answers `None` has reported why.
     fn read(reader: &mut Reader<'_>) -> Option<Self>;
 }
 
-/// What can be done with a driver's options. Texts are for people and hold no secret.
+/// The operations on a driver's options. Texts are for people and hold no secret.
 pub(crate) trait DriverConf: Any + fmt::Debug + Send + Sync {
-    /// What makes the attempts. Nothing is connected; files may be opened.
+    /// Builds the action that makes the attempts. Nothing is connected; files may be opened.
     ///
     /// # Errors
-    /// What is right as a configuration and cannot run here.
+    /// Options that are valid as a configuration and cannot be used here.
     fn action(&self, context: &BuildContext<'_>) -> Result<Arc<dyn Action>, DriverError>;
 
-    /// What it does, in a sentence: the first line of an action in `osnl check`.
+    /// Describes the action in a sentence: its first line in `osnl check`.
     fn does(&self) -> String;
 
     /// Further lines there: a word of at most ten letters, and what it stands for.
@@ -149,7 +149,7 @@ pub(crate) trait DriverConf: Any + fmt::Debug + Send + Sync {
         Vec::new()
     }
 
-    /// What else is special about it.
+    /// Returns the other peculiarities of the driver.
     fn traits(&self) -> Traits<'_> {
         Traits::default()
     }
@@ -160,17 +160,17 @@ pub(crate) trait DriverConf: Any + fmt::Debug + Send + Sync {
         false
     }
 
-    /// What it would do about an event, without doing it.
+    /// Shows the effect that the action would have for an event, without it.
     fn preview(&self, wanted: &Wanted<'_>) -> Preview;
 
     /// Whether what it needs is there and lets us in, without using it.
     fn probe<'a>(&'a self, context: ProbeContext<'a>) -> BoxFuture<'a, Vec<Probe>>;
 }
 
-/// What distinguishes an action's driver from the others; the default is that of most.
+/// The properties that distinguish an action's driver from the others; the default is that of most.
 pub(crate) struct Traits<'a> {
-    /// Whoever may refuse an attempt, for sentences such as "at most 6 if K2HR3 refuses". `None`: nothing answers, and
-    /// nothing is said of attempts.
+    /// The target that may refuse an attempt, for sentences such as "at most 6 if K2HR3 refuses". `None`: nothing
+    /// answers, and attempts are not mentioned.
     pub(crate) refuser: Option<&'static str>,
     /// The `[enrich:NAME]` whose cloud is asked before its first attempt for what no event has told of an instance, beside
     /// what `enrich` names.
@@ -181,9 +181,10 @@ pub(crate) struct Traits<'a> {
     pub(crate) logs_in: Option<&'a CloudConf>,
     /// Whether it destroys something, so that a guard is recommended.
     pub(crate) destroys: bool,
-    /// What each host that an event names is allowed; `None` if events name no host.
+    /// The limits of each host that an event names; `None` if events name no host.
     pub(crate) hosts: Option<HostLimits>,
-    /// How long the first event of a call waits for others where the driver has an option of its own for that.
+    /// The time for which the first event of a call waits for others where the driver has an option of its own for
+    /// that.
     pub(crate) gathers: Option<Duration>,
 }
 
@@ -201,7 +202,7 @@ impl Default for Traits<'_> {
     }
 }
 
-/// What a listener subscribes to.
+/// The subscription of a listener.
 pub(crate) struct Subscription<'a> {
     pub(crate) transport_url: &'a TransportUrl,
     pub(crate) declare: Declare,
@@ -209,44 +210,44 @@ pub(crate) struct Subscription<'a> {
     pub(crate) topics: &'a [String],
 }
 
-/// What a driver may need to build its action.
+/// The means that a driver may need to build its action.
 #[derive(Clone, Copy)]
 pub(crate) struct BuildContext<'a> {
     /// The action's name.
     pub(crate) name: &'a Arc<str>,
-    /// How HTTP targets are reached where the action does not say otherwise.
+    /// The HTTP options of targets where the action has none of its own.
     pub(crate) http: &'a HttpOptions,
-    /// What is logged in to clouds.
+    /// The logins to clouds.
     pub(crate) logins: &'a Logins,
 }
 
-/// What a driver may need to probe.
+/// The means that a driver may need to probe.
 #[derive(Clone, Copy)]
 pub(crate) struct ProbeContext<'a> {
     /// The section, as `action:roles`.
     pub(crate) section: &'a str,
     /// As [`BuildContext::http`].
     pub(crate) http: &'a HttpOptions,
-    /// How long it may take in all.
+    /// The time that all of it may take.
     pub(crate) deadline: Duration,
 }
 
-/// What a rule wants of an action, before anything is done about it.
+/// The request of a rule to an action, before anything is done about it.
 #[derive(Clone, Copy, Debug)]
 pub struct Wanted<'a> {
     /// The event; of a bulk request the payload of the one resource.
     pub notification: &'a Notification,
     /// The rule that fired.
     pub rule: &'a str,
-    /// Which of the notification's resources it is about, where a bulk request has several.
+    /// The index of the notification's resource, where a bulk request has several.
     pub resource: Option<u32>,
-    /// What the action asks before it is called, in its order.
+    /// The questions of the action before it is called, in its order.
     pub asks: &'a [Ask],
 }
 
 impl Wanted<'_> {
-    /// What a template can name: this form of the notification, and what is known of enrichments, secrets masked; of
-    /// others where their values will stand.
+    /// Returns the names of a template: this form of the notification, and the known answers of enrichments, secrets
+    /// masked. Of unknown answers it has the places where their values will stand.
     pub(crate) fn names(&self, shown: Notification) -> Names {
         self.asks.iter().fold(Names::from(shown), |names, ask| ask.named(names, mask_secrets))
     }

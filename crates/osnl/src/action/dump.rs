@@ -1,8 +1,9 @@
 //! The action `dump`, the small brother of [`file`](super::file): each event is written down as one line of JSON, to stdout or at the end of a file.
 //!
-//! What the action has asked for is `enrichments`, by their names. Secrets there, in context and in payload are masked. A line that cannot be written counts as a target that is down:
-//! it is tried again without end. Writing blocks the one thread that osnl runs on, for as long as the operating
-//! system takes: a pipe that nobody reads stops everything, as it should.
+//! The answers of the action's enrichments are `enrichments`, by their names. Secrets there, in context and in payload
+//! are masked. A line that cannot be written counts as a target that is down: it is tried again without end. Writing
+//! blocks the one thread that osnl runs on, for as long as the operating system takes: a pipe without a reader stops
+//! everything, as it should.
 
 mod conf;
 
@@ -113,7 +114,7 @@ mod tests {
     use super::*;
     use crate::received::{Origin, Received};
 
-    /// What services send in clear, in the words of each.
+    /// Masks the secrets that services send in clear, in the words of each.
     #[test]
     fn no_secret_is_written_down() {
         let n = Notification {

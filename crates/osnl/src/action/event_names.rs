@@ -1,6 +1,6 @@
-//! What templates of actions name: the event, of a bulk request the one resource; whose wish it is; and what
-//! the action has asked for it. The same for all drivers: one compiles its options with [`template`], renders them for an
-//! attempt with [`of_event`], and for a preview with [`of_preview`].
+//! The names in templates of actions: the event, of a bulk request the one resource; the rule and the action; and the
+//! answers of the action's enrichments. The same for all drivers: one compiles its options with [`template`], renders
+//! them for an attempt with [`of_event`], and for a preview with [`of_preview`].
 
 use super::{Event, FAILURE};
 use crate::action::driver::{NativeReader, Reader, Wanted};

@@ -44,7 +44,7 @@ pub use self::program::Program;
 use self::worker::{Plan, Worker};
 use super::{Action, ActionError, Done, Event};
 
-/// How a program is used.
+/// The way in which a program is used.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Mode {
     /// It runs as long as osnl does and is told of one event a line.
@@ -53,14 +53,14 @@ pub enum Mode {
     Once,
 }
 
-/// What is said about a program, beside what it is.
+/// The options of a program, beside the program itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ExecOptions {
-    /// How it is used.
+    /// The way in which it is used.
     pub mode: Mode,
     /// The longest line of a child, or all that a process for one event may write, in bytes.
     pub reply_limit: usize,
-    /// How long it may take to end when its input ends, and again after SIGTERM.
+    /// The time it may take to end when its input ends, and again after SIGTERM.
     pub stop_timeout: Duration,
     /// Whether values that are secrets by their names are replaced in context and payload.
     pub mask_secrets: bool,

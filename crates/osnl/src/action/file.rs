@@ -1,4 +1,4 @@
-//! The action `file`: each event is a line at the end of a file that is rotated here or by somebody else.
+//! The action `file`: each event is a line at the end of a file that is rotated here or by another program.
 //!
 //! A line is JSON, as the action `dump` writes it, or what a template makes; line ends in that are written as `\n` and
 //! `\r`, so that nothing in an event looks like a line of its own. A call takes what is ready, writes it with one
@@ -10,7 +10,7 @@
 //!
 //! With `interval` the sync comes when its time has come, whether anything follows or not, and at the end.
 //!
-//! Writing is done on a thread for what blocks: a slow disk keeps nobody waiting but its own action.
+//! A thread for blocking work does the writing: a slow disk delays no other action.
 
 mod conf;
 mod open;
@@ -47,7 +47,7 @@ impl FileAction {
         Self { format, out: Arc::new(Mutex::new(out)), target, timer: Mutex::default() }
     }
 
-    /// What did not become a line has its own verdict; the others share that of the one write.
+    /// An event that did not become a line has its own verdict; the others share that of the one write.
     async fn write(&self, events: &[Event]) -> Vec<Result<Done, ActionError>> {
         let lines: Vec<Result<String, String>> = events.iter().map(|event| self.format.line(event)).collect();
         let text: String = lines.iter().flatten().map(String::as_str).collect();
@@ -133,7 +133,7 @@ async fn on_thread<T: Send + 'static>(
     done.map_err(|error| format!("the writing thread ended: {error}"))
 }
 
-/// Events that count as delivered may be gone if the machine loses its power: nobody else would say so.
+/// Logs that events which count as delivered may be lost if the machine loses its power: nothing else reports it.
 fn say(target: &str, synced: Result<io::Result<()>, String>) {
     match synced {
         Ok(Ok(())) => {}

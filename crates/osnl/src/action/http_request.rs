@@ -9,7 +9,7 @@
 //! | `body` | JSON, XML, forms, texts, and how values are escaped in them |
 //! | [`cloud_event`](CloudEventMode) | the event as a CloudEvent |
 //! | `sign` | Standard Webhooks |
-//! | [`authorization`](Authorization) | who we are: written out, or asked of somebody else first |
+//! | [`authorization`](Authorization) | the credentials: written out, or fetched from another service first |
 //! | `secrets`, `literals` | what is shown nowhere: `secret.KEY`, and secrets that are written out elsewhere |
 //! | [`statuses`](Judgement) | done, later, never |
 //!

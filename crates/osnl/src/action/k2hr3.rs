@@ -1,10 +1,9 @@
 //! The action `k2hr3`: on the deletion of a port or an instance, `DELETE` its host from K2HR3.
 //!
-//! What is sent is what k2hr3_osnl 1.0.8 sends, byte for byte but for `User-Agent` and `Connection`
-//! (recorded in `fixtures/k2hr3/requests.json`): [`parameters`](HostParameters::of) turns a payload
-//! into parameters, [`target`](HostParameters::request_target) turns those into the request target;
-//! both are pure. K2HR3 answers 204 for whatever it has nothing to do for, so repeating is safe; it has no
-//! place for an idempotency key, and is sent none.
+//! The request is that of k2hr3_osnl 1.0.8, byte for byte but for `User-Agent` and `Connection` (recorded in
+//! `fixtures/k2hr3/requests.json`): [`parameters`](HostParameters::of) turns a payload into parameters,
+//! [`target`](HostParameters::request_target) turns those into the request target; both are pure. K2HR3 answers 204 if
+//! it has nothing to do, so repeating is safe; it has no place for an idempotency key, and is sent none.
 
 mod conf;
 mod parameters;
@@ -22,11 +21,11 @@ pub use self::conf::K2hr3Conf;
 pub use self::parameters::{HostParameters, Unusable};
 use super::{Action, ActionError, Done, ErrorClass, Event};
 
-/// How a payload is read; the counterpart of k2hr3_osnl's `_payload_to_params`.
+/// The reader of a payload; the counterpart of k2hr3_osnl's `_payload_to_params`.
 type PayloadToParameters = dyn Fn(&Value) -> Result<HostParameters, Unusable> + Send + Sync;
 
-/// What a deleted port without addresses asks for: K2HR3 takes a request without addresses for *all* of the
-/// instance. Deletions of instances are not affected: they never name addresses, and mean all of them.
+/// The request for a deleted port without addresses: K2HR3 takes a request without addresses for *all* of the instance.
+/// Deletions of instances are not affected: they never name addresses, and mean all of them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum NoAddresses {
     /// Nothing: the instance may have other ports.
@@ -132,7 +131,7 @@ impl K2hr3 {
     }
 }
 
-/// What a payload asks K2HR3 to forget.
+/// Returns the host that K2HR3 has to forget for a payload.
 ///
 /// # Errors
 /// [`Unusable`] says whether that is as it should be.
@@ -154,7 +153,7 @@ fn narrowed(
     }
 }
 
-/// Where the request goes, query and all.
+/// Returns the URL of the request, with its query.
 fn request_url(api_url: &ApiUrl, parameters: &HostParameters) -> String {
     format!(
         "{}://{}{}",

@@ -46,7 +46,7 @@ struct Asked {
     left_out: Vec<String>,
 }
 
-/// What a notification asks for.
+/// Returns the registration that a notification asks for.
 fn asked_for(notification: &Notification, payload: &Value) -> Result<Asked, Unusable> {
     let HostParameters { cuk, addresses } = HostParameters::of(payload)?;
     let addresses = match addresses.is_empty() {
@@ -82,7 +82,7 @@ fn is_taken_for_an_address(text: &str) -> bool {
     }
 }
 
-/// Where one address of an instance is registered.
+/// Returns the URL where one address of an instance is registered.
 fn request_url(api_url: &ApiUrl, role: &str, cuk: &str, address: &str) -> String {
     let quoted = |text: &str| utf8_percent_encode(text, NON_ALPHANUMERIC).to_string();
     let (address, cuk) = (quoted(&address.to_lowercase()), quoted(cuk).replace("%2D", "-"));
@@ -95,7 +95,7 @@ fn request_url(api_url: &ApiUrl, role: &str, cuk: &str, address: &str) -> String
     )
 }
 
-/// `U=…` or `R=…`, read for each attempt: tokens expire, and somebody renews the file.
+/// Reads `U=…` or `R=…` for each attempt: tokens expire, and the operator renews the file.
 fn token(path: &Path) -> Result<HeaderValue, String> {
     const LONGEST: u64 = 16 * 1024;
     let shown = path.display();

@@ -8,9 +8,9 @@
 //! | `smtp` | one mail to one server: TLS, login, envelope, refusals |
 //!
 //! *Delivered* means that the server has taken the mail. A call with several events is one mail, a digest, and its
-//! outcome is theirs. What the server refuses for now (4xx: greylisting, a full queue) is tried until it does not; what
-//! it refuses for good (5xx) is a dead letter at once, but for a refused login or sender, which are nobody's event. A mail
-//! that is sent again has the same `Message-ID`.
+//! outcome is theirs. A refusal for now (4xx: greylisting, a full queue) is retried until the server accepts. A refusal
+//! for good (5xx) is a dead letter at once, unless the server refuses the login or the sender: that is no fault of the
+//! event. A mail that is sent again has the same `Message-ID`.
 //!
 //! A digest is a batch: there is no second place where events wait and could be lost. Its deliveries keep their key
 //! and wait for no lane, since their order is that within the mail.
@@ -45,7 +45,7 @@ pub struct Mail {
 }
 
 impl Mail {
-    /// Whether a recipient who is refused for now keeps the others waiting: as long as there is an event that is young.
+    /// Whether a recipient that is refused for now delays the other recipients: as long as one of the events is young.
     fn waits_for_all(&self, events: &[Event]) -> bool {
         let young = |event: &Event| {
             // What seems to come from a time that is still to be has just come.

@@ -6,9 +6,9 @@
 //! | `raw` | the bytes as they came, compressed if they were; or what `payload` makes |
 //! | `cloudevents` | a CloudEvent in structured mode, as `driver = http` makes it |
 //!
-//! What is sent again has the same ids, so that a reader can tell. A notification's `_unique_id`, which oslo.messaging
-//! makes for each message, is made of the idempotency key here: a message that this action has published and that comes
-//! back to it is recognised, and published no more. `osnl check` warns of what goes round.
+//! A message that is sent again has the same ids, so that a reader can tell. A notification's `_unique_id`, which
+//! oslo.messaging makes for each message, is made of the idempotency key here: a message that this action has published
+//! and that comes back to it is recognised, and published no more. `osnl check` warns of loops.
 
 mod conf;
 mod message;

@@ -2,8 +2,8 @@
 //!
 //! | `server` | transport | *delivered* means |
 //! | --- | --- | --- |
-//! | `/dev/log` | a datagram on a Unix socket | who listens there has it in its buffer |
-//! | `udp://host:514` | a datagram (RFC 5426) | it was sent; nobody says whether it arrived |
+//! | `/dev/log` | a datagram on a Unix socket | the listening program has it in its buffer |
+//! | `udp://host:514` | a datagram (RFC 5426) | it was sent; nothing confirms that it arrived |
 //! | `tcp://host:601` | a stream, frames with their length before them (RFC 6587, 3.4.1) | it is in the connection |
 //! | `tls://host:6514` | the same over TLS (RFC 5425) | the same |
 //!
@@ -29,7 +29,7 @@ use self::message::Header;
 use super::wire::{Encrypted, Place, Stream, broken};
 use super::{Action, ActionError, Done, ErrorClass, Event, event_names};
 
-/// Where messages go.
+/// The destination of messages.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Server {
     /// A datagram socket in the file system.

@@ -14,7 +14,7 @@ use tokio_rustls::TlsConnector;
 use super::{ActionError, ErrorClass};
 use crate::action::driver::TlsConf;
 
-/// What a server is talked to by, with TLS or without.
+/// The connection to a server, with TLS or without.
 pub(crate) trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
 
 impl<T: AsyncRead + AsyncWrite + Send + Unpin> Stream for T {}
@@ -22,7 +22,7 @@ impl<T: AsyncRead + AsyncWrite + Send + Unpin> Stream for T {}
 /// A connection with TLS.
 pub(crate) struct Encrypted {
     pub(crate) stream: Box<dyn Stream>,
-    /// When the server's certificate ends, in seconds since 1970, if it can be read.
+    /// The expiry of the server's certificate, in seconds since 1970, if it can be read.
     pub(crate) certificate_ends: Option<i64>,
 }
 
@@ -104,7 +104,7 @@ impl fmt::Display for Place {
     }
 }
 
-/// Whom to believe.
+/// Returns the TLS configuration with the certificates to believe.
 ///
 /// # Errors
 /// No certificates where they should be, in words.

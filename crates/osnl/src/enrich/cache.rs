@@ -1,4 +1,4 @@
-//! One answer for all who ask: remembered for a while, asked for once at a time, and not too often.
+//! One answer for all deliveries that ask: remembered for a while, asked for once at a time, and not too often.
 
 use std::collections::{HashMap, VecDeque};
 use std::fmt;
@@ -15,7 +15,7 @@ use super::{EnrichError, Found, Kind, Lookup};
 use crate::action::ErrorClass;
 use crate::delivery::Pace;
 
-/// How long a source that cannot be reached is not asked at first.
+/// The first pause after a source could not be reached.
 pub(super) const FIRST_PAUSE: Duration = Duration::from_secs(1);
 /// The longest: a source that is back is found within this time.
 pub(super) const LONGEST_PAUSE: Duration = Duration::from_secs(30);
@@ -25,11 +25,11 @@ pub(super) const LONGEST_PAUSE: Duration = Duration::from_secs(30);
 pub struct Limits {
     /// Answers remembered; the oldest make place. None are with 0.
     pub cache_size: usize,
-    /// How long an object is remembered.
+    /// The time for which an object is remembered.
     pub cache_ttl: Duration,
-    /// How long it is that there is none.
+    /// The time for which its absence is remembered.
     pub negative_ttl: Duration,
-    /// How long an answer may take in all: waiting for its turn, a login, the request.
+    /// The time that an answer may take in all: waiting for its turn, a login, the request.
     pub timeout: Duration,
     /// The most requests within a time; `None` is as many as there are.
     pub rate: Option<Rate>,
@@ -63,7 +63,7 @@ struct State {
     /// there twice, and only the later place counts.
     order: VecDeque<((Kind, String), u64)>,
     last: u64,
-    /// What is being asked. Whoever waits drives it; when nobody waits any more it ends.
+    /// The requests in flight. The waiting callers drive a request; without a caller it ends.
     flights: HashMap<(Kind, String), (Flight, u64)>,
     pace: Pace,
     /// The source cannot be reached.
@@ -74,7 +74,7 @@ struct Down {
     /// Failures in a row.
     failures: u32,
     error: EnrichError,
-    /// When it is asked again, by whoever needs it first.
+    /// The time from which the next caller asks again.
     until: Instant,
 }
 
@@ -99,7 +99,7 @@ impl Enricher {
         Self { source, limits, state: Arc::new(Mutex::new(state)) }
     }
 
-    /// What is known of one object: remembered, or asked for.
+    /// Returns one object: remembered, or asked for.
     ///
     /// # Errors
     /// It cannot be asked, or there was no answer in time. Failures are not remembered, but for a source that cannot be
@@ -109,7 +109,7 @@ impl Enricher {
         self.look_up(kind, id).await.map(|(found, _)| found)
     }
 
-    /// The same, and whether somebody was asked for it.
+    /// Returns the same, and whether the source was asked for it.
     pub(super) async fn look_up(&self, kind: Kind, id: &str) -> Result<(Found, bool), EnrichError> {
         let key = (kind, id.to_owned());
         let (flight, number) = {
@@ -163,7 +163,7 @@ impl Enricher {
         state.down = Some(Down { failures, error: error.clone(), until });
     }
 
-    /// One request, when it is its turn. The future is the flight's own, and outlives who began it.
+    /// Makes one request, when it is its turn. The future is the flight's own, and outlives the caller that began it.
     async fn ask(self, kind: Kind, id: String) -> Result<Found, EnrichError> {
         loop {
             let wait = {

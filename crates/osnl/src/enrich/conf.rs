@@ -16,17 +16,17 @@ use super::{Enricher, Kind};
 pub struct EnrichConf {
     /// The section's name, under which templates have what was found.
     pub name: Arc<str>,
-    /// What is asked for.
+    /// The kind of the object.
     pub kind: Kind,
     /// Its id, if that is not the one that the event is about.
     pub id: Option<Template>,
-    /// Whom, and as whom.
+    /// The cloud, and the login there.
     pub cloud: CloudConf,
-    /// How often, and for how long an answer counts.
+    /// The limits of questions, and the time for which an answer counts.
     pub limits: Limits,
-    /// What it is when nobody knows it.
+    /// The value if no source has an answer.
     pub default: Value,
-    /// What follows when nobody can be asked.
+    /// The reaction if the API cannot be asked.
     pub on_error: OnError,
 }
 
@@ -45,7 +45,7 @@ impl EnrichConf {
         brought_by(kind).iter().any(|(by, _)| *by == self.kind)
     }
 
-    /// What asks.
+    /// Builds the enricher that asks.
     #[must_use]
     pub fn enricher(&self, cloud: Cloud) -> Enricher {
         Enricher::new(Arc::new(cloud), self.limits)

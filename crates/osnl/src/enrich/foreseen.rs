@@ -1,4 +1,5 @@
-//! What an action would ask about one event, and with which id: for `osnl explain`, which asks nobody. Pure.
+//! The questions that an action would ask about one event, each with its id: for `osnl explain`, which asks no API.
+//! Pure.
 //!
 //! An id that another answer brings is written as where it will stand: `<server.flavor.id>`.
 
@@ -17,22 +18,22 @@ use super::{EnrichConf, Enriched, Kind};
 pub struct Ask {
     /// The section's name.
     pub name: Arc<str>,
-    /// What is asked for.
+    /// The kind of the object.
     pub kind: Kind,
-    /// Its id; else why nobody is asked.
+    /// Its id; else the reason why no question is asked.
     pub id: Result<String, String>,
     /// Keystone of the cloud that is asked.
     pub cloud: String,
-    /// What templates have of it.
+    /// The value that templates have.
     pub value: Foreseen,
 }
 
-/// What is known of an answer before anybody is asked.
+/// The answer, as far as it is known before a question.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Foreseen {
     /// Nothing.
     Unknown,
-    /// Nobody will be asked: it is the section's `default`.
+    /// No question will be asked: it is the section's `default`.
     Default(Value),
     /// It was asked for this delivery, and is kept with it.
     Kept(Value),
@@ -48,8 +49,8 @@ impl Ask {
     }
 }
 
-/// What is asked of these, in this order, about an event whose payload is narrowed to the one resource; `kept` is what was
-/// found for it already.
+/// Returns the questions of these enrichments, in this order, about an event whose payload is narrowed to the one
+/// resource; `kept` has the answers that it already has.
 pub(crate) fn foresee<'a>(
     confs: impl Iterator<Item = &'a EnrichConf>,
     notification: &Arc<Notification>,

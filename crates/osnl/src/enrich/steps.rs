@@ -1,4 +1,4 @@
-//! What one action wants to know of one event, and what counts when nobody knows it.
+//! The questions of one action about one event, and the value where no source has an answer.
 
 use std::fmt;
 use std::sync::Arc;
@@ -15,7 +15,7 @@ use crate::action::{ActionError, ErrorClass, Event};
 use crate::delivery::{Answers, Prepare};
 use crate::journal::{Journal, Learnt};
 
-/// What is larger is not kept with a delivery: no server, port or image is described in so many bytes.
+/// The largest answer that is kept with a delivery: no server, port or image is described in so many bytes.
 const LARGEST: usize = 256 * 1024;
 
 /// The enrichments of one action, in the order in which the action names them: an `id` may look at those before it.
@@ -41,7 +41,8 @@ impl Enrichments {
         Self { steps, journal }
     }
 
-    /// One object of a kind, which is that of the event, or that one before it has brought; nothing where nobody knows it.
+    /// Returns one question for each kind, about the event's object or one that an earlier answer names; null where no
+    /// source has an answer.
     #[must_use]
     pub fn of(names: &[(&str, Kind, Enricher)], journal: Arc<dyn Journal>) -> Self {
         let step = |(name, kind, enricher): &(&str, Kind, Enricher)| Step {
@@ -113,7 +114,7 @@ impl Enrichments {
         }
     }
 
-    /// What the event says, and what was seen earlier where it says nothing.
+    /// Returns the event's description of an object, with the earlier one where the event has nothing.
     async fn with_earlier(&self, object: &str, own: Value) -> Value {
         match (self.earlier(object).await, own) {
             (Some(Value::Object(mut earlier)), Value::Object(own)) => {
@@ -136,7 +137,7 @@ fn names(event: &Event, found: &Enriched) -> Names {
     found.iter().fold(all, |names, (name, value)| names.with_found(name, value.clone()))
 }
 
-/// Which objects have the id of another: the server of a port, the flavor of a server; and where it stands in them.
+/// Returns the kinds of objects that have this one's id (a server has its flavor's), each with the path of that id.
 pub(super) fn brought_by(kind: Kind) -> &'static [(Kind, &'static str)] {
     match kind {
         Kind::Server => &[(Kind::Port, "/device_id"), (Kind::Node, "/instance_uuid")],

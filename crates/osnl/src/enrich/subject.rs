@@ -1,4 +1,4 @@
-//! Which object an event is about, and what the event itself says of it. Pure.
+//! The object of an event, and the event's own description of it. Pure.
 
 use osnl_model::{Notification, resources};
 use serde_json::{Map, Value, json};
@@ -40,8 +40,8 @@ fn resource_kind(kind: Kind) -> &'static str {
     }
 }
 
-/// The id that `id` of an enrichment is without one written. `None` is an event that names no such object; an id that is
-/// empty, as `device_id` of a port that nobody uses, is none.
+/// Returns the default of an enrichment's `id`. `None` is an event that names no such object; an empty id, as
+/// `device_id` of an unused port, counts as none.
 pub(super) fn subject(kind: Kind, event: &Notification) -> Option<String> {
     let resource = resources(event).into_iter().next();
     let own = resource.as_ref().and_then(|resource| {
@@ -58,8 +58,8 @@ pub(super) fn subject(kind: Kind, event: &Notification) -> Option<String> {
     own.filter(|id| !id.is_empty()).or_else(|| elsewhere().filter(|id| !id.is_empty())).map(str::to_owned)
 }
 
-/// What the event says of the object, in the form in which its service's API describes it; `None` if it is about another
-/// one. What an event does not say is absent.
+/// Returns the event's description of the object, in the form in which its service's API describes it; `None` if the
+/// event is about another one. Values that the event lacks are absent.
 pub(super) fn described(kind: Kind, id: &str, event: &Notification) -> Option<Value> {
     let resource = resources(event).into_iter().next()?;
     if resource.kind != resource_kind(kind) || resource.id.as_deref() != Some(id) {

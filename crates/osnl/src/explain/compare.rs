@@ -12,7 +12,7 @@ use crate::unmatched::FailedBehind;
 /// Events that are named of each change.
 const NAMED: usize = 5;
 
-/// What was found so far.
+/// The comparison so far.
 #[derive(Debug)]
 pub struct Comparison<'a> {
     now: &'a Native,
@@ -52,7 +52,7 @@ pub struct Compared {
 /// Some events.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Change {
-    /// How many.
+    /// The number of events.
     pub count: u64,
     /// The first of them: message ids, or where one has none, what it was called.
     pub named: Vec<String>,
@@ -130,7 +130,7 @@ impl<'a> Comparison<'a> {
         }
     }
 
-    /// What failed behind a head at the time says nothing of a rule that was written anew.
+    /// Removes earlier failures behind a head, except those of unchanged rules: they say nothing of a rewritten rule.
     fn without_memories(&self, subject: &Subject) -> Subject {
         let mut subject = subject.clone();
         if let Content::Head { failed, .. } = &mut subject.content {

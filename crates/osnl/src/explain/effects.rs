@@ -1,4 +1,4 @@
-//! What the actions of a rule that fires would ask, and do.
+//! The questions and the effects of the actions of a rule that fires.
 
 use std::sync::Arc;
 
@@ -12,22 +12,22 @@ use crate::intake::{Parts, narrowed};
 use crate::native::{ActionConf, Native, Preview, RuleConf, Wanted};
 use crate::rule::{Mode, RuleMismatch, WhenMismatch};
 
-/// What a rule that fires asks for.
+/// The effect of one action of a rule that fires.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Effect {
     /// The action.
     pub action: Arc<str>,
     /// The resource whose order is kept.
     pub key: Option<String>,
-    /// Which of a bulk request's resources it is about.
+    /// The resource of a bulk request, by its index.
     pub resource: Option<u32>,
     /// Whether it would be done, or only recorded.
     pub mode: Mode,
-    /// What would be asked before, in this order.
+    /// The questions before it, in this order.
     pub asks: Vec<Ask>,
     /// The action's condition, if what is not known yet decides it; `***` if it looks at a key that seems secret.
     pub provided: Option<String>,
-    /// What would be done.
+    /// The effect that the action would have.
     pub would: Preview,
 }
 
@@ -81,7 +81,7 @@ enum Late {
     Holds,
     /// And why.
     False(String),
-    /// Nobody was asked for what decides it.
+    /// The decision needs an answer that is not known yet.
     Open(String),
 }
 

@@ -1,4 +1,4 @@
-//! Which listeners hear an event: by the one that took it, else by exchange and routing key.
+//! The listeners that receive an event: the one that took it, else by exchange and routing key.
 
 use std::fmt;
 use std::sync::Arc;
@@ -8,16 +8,16 @@ use osnl_transport::Declare;
 use super::Subject;
 use crate::native::{ListenerConf, Native, RuleConf};
 
-/// Why a listener of a rule does not hear an event.
+/// A listener of a rule that does not receive an event, with the reason.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct NotHeard {
     /// The listener.
     pub listener: Arc<str>,
-    /// Why.
+    /// The reason.
     pub why: WhyNot,
 }
 
-/// Why not.
+/// The reason why a listener does not receive an event.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum WhyNot {
     /// Another listener took it, or is the one that is asked about.
@@ -69,11 +69,11 @@ impl fmt::Display for NotHeard {
     }
 }
 
-/// Which of a rule's listeners hear an event.
+/// The listeners of a rule, by whether they receive an event.
 pub(super) struct ListenersForEvent {
-    /// These do.
+    /// The listeners that receive it.
     pub(super) by: Vec<Arc<str>>,
-    /// These do not.
+    /// The listeners that do not.
     pub(super) not_by: Vec<NotHeard>,
 }
 

@@ -1,4 +1,4 @@
-//! What is said of each rule, in the order of the questions.
+//! The verdict on each rule, in the order of the questions.
 
 use serde_json::json;
 

@@ -36,12 +36,12 @@ pub struct Loaded {
     pub conf: Conf,
     /// In the order they were found: unknown names first, then option by option.
     pub warnings: Vec<Warning>,
-    /// What was set where.
+    /// The origin of each value.
     settings: Settings,
 }
 
 impl Loaded {
-    /// Where the value of an option comes from; group and option as in the file.
+    /// Returns the origin of an option's value; group and option as in the file.
     #[must_use]
     pub fn origin(&self, group: &str, option: &str) -> Origin {
         self.settings.origin(group, option)
@@ -66,7 +66,7 @@ impl Loaded {
     }
 }
 
-/// Why a file gives no configuration. The texts up to the semicolon are those of `K2hr3ConfError`.
+/// The reason why a file gives no configuration. The texts up to the semicolon are those of `K2hr3ConfError`.
 #[derive(Debug, thiserror::Error)]
 pub enum ConfError {
     /// There is nothing at that path.
@@ -141,7 +141,7 @@ impl Conf {
     }
 
     /// Names and texts of files, later ones over earlier ones, and the environment over them all.
-    /// What no line is to blame for is said of the last file.
+    /// A fault of no single line is reported for the last file.
     fn from_layers(files: &[(String, String)], environment: &Environment) -> Result<Loaded, ConfError> {
         let mut settings = Settings::new(&schema::SCHEMA);
         let (mut errors, mut warnings) = (Vec::new(), Vec::new());

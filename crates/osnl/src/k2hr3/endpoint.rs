@@ -16,13 +16,13 @@ use crate::delivery::Decision;
 use crate::notification_listener::NotificationResult;
 use crate::received::{Origin, Received};
 
-/// Why a configuration makes no endpoint; `K2hr3NotificationEndpointError`.
+/// The reason why a configuration makes no endpoint; `K2hr3NotificationEndpointError`.
 #[derive(Debug, thiserror::Error)]
 #[error("no endpoint for {api_url}: {reason}")]
 pub struct NotificationEndpointError {
-    /// Where it was to call.
+    /// The API to call.
     pub api_url: String,
-    /// What is in the way, and what to do.
+    /// The obstacle, and the remedy.
     pub reason: String,
 }
 
@@ -78,7 +78,7 @@ impl NotificationEndpoint {
         &self.conf
     }
 
-    /// Which messages the listener hands over.
+    /// Returns the filter of the messages that the listener hands over.
     #[must_use]
     pub fn filter_rule(&self) -> NotificationFilter {
         self.conf.rule().filter

@@ -12,7 +12,7 @@ use super::meaning::{Part, assemble};
 use crate::metrics::Counters;
 use crate::shutdown::Shutdown;
 
-/// How long the end may take once it was asked for.
+/// The time that the shutdown may take.
 const DRAIN_DEADLINE: Duration = Duration::from_secs(30);
 
 /// Listens until Ctrl-C and hands each message to every endpoint whose filter it passes; blocks.

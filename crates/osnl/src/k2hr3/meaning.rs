@@ -1,4 +1,4 @@
-//! What a `k2hr3_osnl.conf` means: one listener, one rule, one action.
+//! The meaning of a `k2hr3_osnl.conf`: one listener, one rule, one action.
 
 use std::collections::BTreeSet;
 use std::ffi::OsString;
@@ -63,7 +63,7 @@ impl Conf {
         }
     }
 
-    /// Which notifications count.
+    /// Returns the rule for the notifications that count.
     #[must_use]
     pub fn rule(&self) -> Rule {
         let options = &self.oslo_messaging_notifications;
@@ -83,7 +83,7 @@ impl Conf {
         }
     }
 
-    /// What the retry options mean here.
+    /// Returns the delivery settings that the retry options mean here.
     ///
     /// `max_retries` bounds the attempts on K2HR3's *answers*; a target that does not answer, or answers
     /// 408, 425, 429 or 5xx, is held without end. The pause grows from one second up to
@@ -110,9 +110,8 @@ impl Conf {
         }
     }
 
-    /// How K2HR3 is reached: by the proxies and with the CA certificates that these variables of the
-    /// environment name ([`HttpOptions::from_environment`]); with `allow_self_signed_cert`, whoever answers is
-    /// believed.
+    /// Returns the HTTP options of K2HR3: the proxies and CA certificates that these variables of the environment name
+    /// ([`HttpOptions::from_environment`]); with `allow_self_signed_cert`, any server is believed.
     #[must_use]
     pub fn http_options(&self, environment: impl IntoIterator<Item = (OsString, OsString)>) -> HttpOptions {
         let mut options = HttpOptions::from_environment(environment);
@@ -180,7 +179,7 @@ impl Conf {
     }
 }
 
-/// Why a configuration that is right cannot run here.
+/// The reason why a valid configuration cannot run here.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
     /// The certificates or the proxy for K2HR3.
@@ -191,7 +190,7 @@ pub enum StartError {
     Journal(BuildError),
 }
 
-/// A journal, and what watches over those who use it.
+/// A journal, and the watch over its users.
 pub(super) struct Opened {
     journal: Arc<dyn Journal>,
     ends: Ends,

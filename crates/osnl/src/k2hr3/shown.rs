@@ -165,7 +165,7 @@ fn at_the_top(rule: &Rule) -> Rule {
     rule
 }
 
-/// What the two mean differently.
+/// Returns the part that the two files mean differently.
 fn difference(conf: &Conf, native: &Native) -> Option<&'static str> {
     let ([listener], [rule], [action]) = (&native.listeners[..], &native.rules[..], &native.actions[..])
     else {

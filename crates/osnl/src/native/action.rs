@@ -12,8 +12,8 @@ use super::{ActionConf, Native, RuleConf, deliveries, fallback, when};
 use crate::action::driver::NativeReader;
 use crate::enrich::EnrichConf;
 
-/// What every action has is read here, whatever its driver: the pace and bounds of its deliveries, its guard, what is asked
-/// before and what must hold, and the action that does instead what it gives up, one of `actions`.
+/// Reads the options that every action has, whatever its driver: the pace and bounds of its deliveries, its guard, its
+/// enrichments and its condition, and the action that takes its dead letters, one of `actions`.
 pub(super) fn action(reader: &mut Reader<'_>, enrichments: &[&str], actions: &[&str]) -> Option<ActionConf> {
     let known = which(reader)?;
     let foreign = refuse_foreign(reader, known.table.name);
@@ -96,7 +96,7 @@ pub(super) fn conditions(rules: &mut [RuleConf], actions: &mut [ActionConf]) {
 }
 
 impl Native {
-    /// What an action asks before its first attempt, in its order.
+    /// Returns the enrichments of an action before its first attempt, in its order.
     pub(crate) fn asked_by<'a>(&'a self, action: &'a ActionConf) -> impl Iterator<Item = &'a EnrichConf> {
         let named = |name: &'a Arc<str>| self.enrichments.iter().find(|conf| conf.name == *name);
         action.enrich.iter().filter_map(named)
@@ -119,7 +119,7 @@ impl ActionConf {
         when.paths().any(|path| self.enrich.iter().any(|name| **name == *first(path)))
     }
 
-    /// What an option of all actions is for this driver when nothing sets it.
+    /// Returns the driver's default of an option that all actions have.
     pub(super) fn default_of(&self, option: &str) -> Option<&'static str> {
         let def = SECTIONS.iter().find(|def| def.kind == ACTION)?.option(option)?;
         self.driver.table().default_of(option).or(def.default)

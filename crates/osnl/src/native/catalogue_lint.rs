@@ -1,5 +1,5 @@
-//! Rules against the catalogue of known notifications: an event type that nobody sends, a field that the events
-//! of a rule never have.
+//! Rules against the catalogue of known notifications: an event type that no service sends, a field that the events of
+//! a rule never have.
 //!
 //! Only services that the catalogue knows are judged, each by its exchange: what comes over another exchange may
 //! be anything. Several services share `openstack`; there a pattern counts as a known service's if it begins
@@ -22,7 +22,7 @@ use super::{ListenerConf, Loaded, Native, RuleConf};
 /// The exchange of every service that was given none of its own.
 const SHARED: &str = "openstack";
 
-/// What is the same for many rules, and dear to find out.
+/// The results that many rules share, and that are expensive to compute.
 #[derive(Default)]
 struct Asked<'a> {
     /// The known events of exchanges, and whether each of these is known.
@@ -33,7 +33,7 @@ struct Asked<'a> {
 /// A configuration that is judged.
 struct Judge<'a> {
     conf: &'a Native,
-    /// Where each rule stands.
+    /// The section of each rule.
     sections: HashMap<&'a str, &'a RawSection>,
 }
 
@@ -41,11 +41,11 @@ struct Judge<'a> {
 const NAMED: usize = 8;
 
 impl Loaded {
-    /// What of the enabled rules can never fire as far as the [`catalogue`] knows: patterns of event types that
-    /// match no known event, payload keys of patterns that none of the events they match has, or has as a text, and
-    /// names in `when` that none of them has.
+    /// Returns the parts of the enabled rules that can never fire as far as the [`catalogue`] knows: patterns of event
+    /// types that match no known event, payload keys of patterns that none of the events they match has, or has as a
+    /// text, and names in `when` that none of them has.
     ///
-    /// It is for who checks a configuration; what runs does not ask.
+    /// It is for commands that check a configuration; the daemon does not use it.
     #[must_use]
     pub fn never_sent(&self) -> Vec<Warning> {
         let enabled = self.conf.rules.iter().filter(|rule| rule.enabled);
@@ -107,7 +107,7 @@ impl<'a> Judge<'a> {
         }
     }
 
-    /// `when` wants an event type that nobody sends.
+    /// Warns if `when` wants an event type that no service sends.
     fn no_event_in_when(&self, rule: &RuleConf, known: &[&Event], exchanges: &[&str]) -> Option<Warning> {
         let wanted = equalities::of(rule.rule.when.as_ref()?.source());
         let types = wanted.into_iter().find(|wanted| wanted.name == "event_type")?.texts;
@@ -257,7 +257,7 @@ fn payload_keys(rule: &RuleConf) -> impl Iterator<Item = &str> {
     rule.rule.filter.payload.keys().map(String::as_str).chain(inside)
 }
 
-/// What is where a path ends.
+/// Describes the keys at the place where a path ends.
 fn there(lacking: &Lacking) -> String {
     let place = match lacking.inside.as_str() {
         "" => "at the top of their payloads".to_owned(),
@@ -274,7 +274,7 @@ fn there(lacking: &Lacking) -> String {
     }
 }
 
-/// What a pattern says without its signs: `^port\.deleted$` is `port.deleted`.
+/// Returns the text of a pattern without its signs: `^port\.deleted$` is `port.deleted`.
 fn literal(pattern: &str) -> String {
     let mut out = String::new();
     let mut escaped = false;

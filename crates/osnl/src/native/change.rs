@@ -1,4 +1,4 @@
-//! What is different between two configurations: pure, section by section.
+//! The differences between two configurations: pure, section by section.
 //!
 //! Compared is what counts: values with `$name` replaced and defaults filled in, of a secret in a file the secret, of
 //! the certificates that an action names their bytes, of plug-ins and programs when they were written. Reports name options, never values.
@@ -53,12 +53,12 @@ pub(crate) struct Different {
 }
 
 impl Different {
-    /// What stands before the colon.
+    /// Returns the part before the colon.
     pub(crate) fn kind(&self) -> &str {
         self.heading.split_once(':').map_or(&self.heading, |(kind, _)| kind)
     }
 
-    /// What stands behind it.
+    /// Returns the part behind the colon.
     pub(crate) fn name(&self) -> &str {
         self.heading.split_once(':').map_or("", |(_, name)| name)
     }
@@ -100,7 +100,7 @@ impl Values {
         new.0.iter().filter_map(different).chain(gone).collect()
     }
 
-    /// What cannot change while a daemon runs, each with its place; `self` is the new configuration.
+    /// Returns the changes that need a restart of the daemon, each with its place; `self` is the new configuration.
     pub(crate) fn needing_a_restart(&self, different: &[Different]) -> Vec<ConfigError> {
         let fixed = |different: &Different, option: &str| match different.kind() {
             JOURNAL => true,

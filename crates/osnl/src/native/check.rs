@@ -154,7 +154,7 @@ impl<'a> Checker<'a> {
         }
     }
 
-    /// What nothing uses is likely a slip.
+    /// Warns of unused sections: each is likely a slip.
     fn used(
         &mut self,
         listeners: &[ListenerConf],
@@ -179,7 +179,7 @@ impl<'a> Checker<'a> {
         }
     }
 
-    /// What is given up ends somewhere.
+    /// Refuses circles of `on_failure`, so that each dead letter ends somewhere.
     fn no_circle(&mut self, actions: &[ActionConf]) {
         for action in actions {
             if let (Some(way), Some(section)) =
@@ -191,7 +191,7 @@ impl<'a> Checker<'a> {
         }
     }
 
-    /// What an `id` names is known before it is asked, and what is asked is of use.
+    /// Checks that the names in an `id` are known before its question, and that each answer is of use.
     fn asked_in_order(&mut self, enrichments: &[EnrichConf], actions: &[ActionConf]) {
         for action in actions.iter().filter(|action| !action.enrich.is_empty()) {
             let Some(section) = self.named(ACTION, &action.name) else { continue };
@@ -218,7 +218,7 @@ impl<'a> Checker<'a> {
         }
     }
 
-    /// What an action does may be what its own rule looks for.
+    /// Warns of actions whose effect their own rule may match.
     fn goes_round(&mut self, listeners: &[ListenerConf], rules: &[RuleConf], actions: &[ActionConf]) {
         for action in actions {
             let fires = |rule: &&RuleConf| {
@@ -243,7 +243,7 @@ impl<'a> Checker<'a> {
         }
     }
 
-    /// What only a journal that keeps can do.
+    /// Refuses options that only a persistent journal can serve.
     fn kept(&mut self, journal: &JournalConf, rules: &[RuleConf], actions: &[ActionConf]) {
         // Read from these sections in this order.
         let layers = self.layers;
@@ -369,7 +369,7 @@ fn listener(reader: &mut Reader<'_>, rabbit: &RabbitOptions) -> Option<ListenerC
     })
 }
 
-/// What one message may cost.
+/// Reads the limits of one message.
 fn budget(reader: &mut Reader<'_>) -> Option<Budget> {
     let (least, most) = (Budget::LEAST, Budget::MOST);
     let number = |limit: usize| u32::try_from(limit).unwrap_or(u32::MAX);

@@ -1,4 +1,4 @@
-//! What rules and actions say of their deliveries: key, mode, guard, age, hold, and what follows at the bounds.
+//! The delivery options of rules and actions: key, mode, guard, age, hold, and the reactions at the bounds.
 
 use std::num::NonZeroU32;
 use std::time::Duration;
@@ -11,12 +11,12 @@ use crate::action::driver::{MOST_AT_ONCE, rate};
 use crate::delivery::{Batch, DeliverySettings, HostLimits, Limits, OnDead, RetryPolicy, WhenExhausted};
 use crate::rule::{KeySource, Mode};
 
-/// Nobody reads a longer digest.
+/// The largest digest.
 const MOST_GATHERED: usize = 500;
 const LONGEST_WAIT: Duration = Duration::from_secs(3600);
 const FIRST_PAUSE: Duration = Duration::from_secs(1);
 
-/// What becomes of deliveries beyond `max_pending`.
+/// The fate of deliveries beyond `max_pending`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum OnFull {
     /// Nothing more is read from the listeners whose rules fire this action.
@@ -113,7 +113,7 @@ pub(super) fn on_full(reader: &mut Reader<'_>) -> Option<OnFull> {
     reader.word("on_full", &[("stop_intake", OnFull::StopIntake), ("dead_letter", OnFull::DeadLetter)])
 }
 
-/// What only a journal that keeps can do.
+/// Refuses options of a rule that only a persistent journal can serve.
 pub(super) fn kept_rule(reader: &mut Reader<'_>, journal: &JournalConf, rule: &RuleConf) {
     if *journal == JournalConf::Memory && rule.guard.is_some() {
         refuse_guard(reader);

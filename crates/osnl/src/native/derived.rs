@@ -14,7 +14,8 @@ use crate::delivery::DeliverySettings;
 use crate::rule::Rule;
 
 impl Native {
-    /// Where what outlives the process is kept, and its control socket is; `None` where nothing names a folder.
+    /// Returns the folder of the state that outlives the process, and of its control socket; `None` if no folder is
+    /// configured.
     #[must_use]
     pub fn state_folder(&self) -> Option<PathBuf> {
         self.state_dir.clone().or_else(crate::state_dir::default)
@@ -99,7 +100,7 @@ impl ListenerConf {
 }
 
 impl ActionConf {
-    /// How it is delivered.
+    /// Returns the delivery settings.
     #[must_use]
     pub fn delivery(&self) -> DeliverySettings {
         self.delivery

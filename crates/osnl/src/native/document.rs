@@ -35,7 +35,7 @@ pub struct DocEntry {
     pub option: String,
     /// Its value, `$name` replaced; of a secret in a file, the file.
     pub text: String,
-    /// Where it came from, for the comment above it.
+    /// The origin of the value, for the comment above it.
     pub from: String,
 }
 
@@ -168,7 +168,7 @@ fn hidden_value(row: &DriverOption, entry: &DocEntry) -> String {
     }
 }
 
-/// Of a transport URL the password is hidden, of any other secret all; a file that holds one is named.
+/// Hides the password of a transport URL; the name of a file that holds one is shown.
 fn without_password(url: &str) -> String {
     if url.starts_with(secret_file::SCHEME) {
         return url.to_owned();

@@ -12,7 +12,7 @@ use serde_json::Value;
 use crate::action::driver::{NativeReader as _, cloud};
 use crate::enrich::{EnrichConf, Limits, OnError};
 
-/// What an action's templates may name besides the event and its enrichments.
+/// The names that an action's templates may use besides the event and its enrichments.
 const TAKEN: [&str; 6] = ["rule", "action", "idempotency_key", "secret", "count", "failure"];
 
 /// One section; `all` are the names of all of them.

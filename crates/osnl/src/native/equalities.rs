@@ -1,4 +1,4 @@
-//! What a `when` wants a name to be, as far as its text says so without being evaluated.
+//! The values that a `when` requires of a name, as far as its text shows them without being evaluated.
 //!
 //! `event_type == "a" and payload.x in ["b", "c"]` wants `event_type` to be a and `payload.x` to be b or c: each side
 //! of a top-level `and` must hold. Whatever is written in another way says nothing here, and so does everything beside

@@ -1,4 +1,4 @@
-//! What a configuration would do, in sentences: the output of `osnl check`.
+//! The effect of a configuration, in sentences: the output of `osnl check`.
 
 use osnl_config::{duration, size};
 use osnl_model::TransportUrl;
@@ -187,7 +187,7 @@ fn queues(out: &mut String, conf: &ListenerConf) {
     }
 }
 
-/// What a queue is made as.
+/// Describes the queue's type and durability.
 fn made(kind: &QueueKind) -> String {
     let mut words = match kind.queue_type {
         QueueType::Classic if kind.durable => "durable".to_owned(),

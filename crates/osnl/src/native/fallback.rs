@@ -26,7 +26,7 @@ pub(super) fn read(reader: &mut Reader<'_>, actions: &[&str]) -> Option<Option<F
     }
 }
 
-/// What is given up by an action, and by whom it is handed to, in turn. Ends where it comes round.
+/// Returns the actions that take the dead letters of an action, in turn. Ends where it comes round.
 pub(super) fn chain<'a>(actions: &'a [ActionConf], of: &str) -> Vec<&'a Arc<str>> {
     let mut chain: Vec<&Arc<str>> = Vec::new();
     let mut at = of;
@@ -62,7 +62,7 @@ pub(super) fn used(rules: &[RuleConf], actions: &[ActionConf]) -> BTreeSet<Arc<s
     fired.into_iter().chain(behind).collect()
 }
 
-/// The actions whose calls are one thing of many events: a digest. Theirs wait for nobody.
+/// Returns the actions whose calls are one thing of many events: a digest. Their deliveries wait for no other.
 pub(super) fn gathering(actions: &[ActionConf]) -> BTreeSet<Arc<str>> {
     let gathering = actions.iter().filter(|action| action.driver.conf().traits().gathers.is_some());
     gathering.map(|action| action.name.clone()).collect()

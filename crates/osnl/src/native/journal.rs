@@ -14,14 +14,14 @@ use crate::unmatched::KeepUnmatched;
 const LONGEST_RETENTION: Duration = Duration::from_secs(3650 * 86_400);
 /// Room for a handful of messages of the largest kind.
 const SMALLEST: u64 = 16 << 20;
-/// What to do about an option that only a journal on disk has.
+/// The remedy for an option that only a journal on disk has.
 pub(crate) const IDLE: &str = "remove it, or set sqlite:// in connection";
 pub(crate) const ONLY: &str = "write sqlite:///path/to/journal.db, memory://, or remove the line";
 
-/// Of each listener's stream nobody looks further back, and each costs memory.
+/// The largest number of kept messages for each listener: operators look no further back, and each costs memory.
 const MOST_UNMATCHED: u32 = 100_000;
 
-/// What is kept of what no rule wants.
+/// Reads the limits of kept messages that match no rule.
 pub(super) fn keep_unmatched(reader: &mut Reader<'_>) -> Option<KeepUnmatched> {
     let heads = reader.number("keep_unmatched", 0, MOST_UNMATCHED);
     let bodies = reader.boolean("keep_unmatched_bodies");

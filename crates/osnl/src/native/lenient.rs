@@ -1,5 +1,5 @@
-//! Of a configuration that cannot be used, what can be told all the same: a daemon may run on the one before it, and
-//! whoever wants to ask it must find it.
+//! The usable parts of a configuration with errors: a daemon may run on the one before it, and a command must find its
+//! control socket.
 
 use std::path::PathBuf;
 

@@ -5,8 +5,8 @@ use crate::action::driver::{Preview, Wanted};
 use crate::enrich::Foreseen;
 
 impl ActionConf {
-    /// What this action would do. What it would ask for is where it will stand, as `<server.name>`; where more depends on
-    /// the answers than a text, only what it does is told.
+    /// Returns the effect that this action would have. An unknown answer is shown at its place, as `<server.name>`;
+    /// where more depends on the answers than a text, the preview names the driver's effect only.
     #[must_use]
     pub fn preview(&self, wanted: &Wanted<'_>) -> Preview {
         let unknown = wanted.asks.iter().filter(|ask| ask.value == Foreseen::Unknown);

@@ -5,7 +5,7 @@
 //! | each host of a broker | name, TCP, TLS, login, virtual host | everything |
 //! | exchanges and queues | passively; queues are compared as `RabbitTransport::look` does | nothing is made, bound or consumed |
 //! | what actions need | as their drivers do: of HTTP TCP, a proxy's tunnel, TLS | no request is sent |
-//! | clouds of enrichments and of `auth = keystone` | a login; each service that is asked, for an object that nobody has | no object is read |
+//! | clouds of enrichments and of `auth = keystone` | a login; each service, for a missing object | no object is read |
 //! | files | asked of the operating system | nothing is written |
 //!
 //! All at the same time, each within the deadline.

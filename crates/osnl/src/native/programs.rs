@@ -1,6 +1,6 @@
 //! The files of plug-ins and programs that an action runs, as far as a reload has to know that they are others.
 //!
-//! What is looked at is where a file is, how long it is and when it was written, never what is in it.
+//! A file is compared by its place, its length and its time of change, never by its content.
 
 use std::fs::{self, Metadata};
 use std::os::unix::fs::MetadataExt as _;
@@ -9,11 +9,11 @@ use std::path::Path;
 /// Folders of plug-ins are small; of what is larger the first so many files count.
 const MOST_FILES: usize = 2000;
 const DEEPEST: usize = 8;
-/// What a program's first argument may be: a script that is no program by itself.
+/// The extensions of a program's first argument that is a script and no program by itself.
 const SCRIPTS: [&str; 7] = ["py", "sh", "pl", "rb", "js", "lua", "php"];
 
-/// What tells the files that an option of an action names from those that were there before; `None` if it names none
-/// that are run or loaded.
+/// Returns the state of the files that an option of an action names, for comparison with an earlier one; `None` if it
+/// names no file that is run or loaded.
 pub(super) fn files_of(option: &str, value: &str) -> Option<String> {
     let mut seen = String::new();
     match option {

@@ -97,7 +97,7 @@ pub(super) fn show(entry: &mut DocEntry, listener: &ListenerConf) {
     }
 }
 
-/// What `osnl check` says of them, a sentence each.
+/// Returns the sentences of `osnl check` about them.
 pub(super) fn explain(listener: &ListenerConf) -> Vec<String> {
     let options = &listener.rabbit;
     let mut lines = Vec::new();

@@ -13,7 +13,7 @@ use osnl_transport::{Effect, OptionKind, RABBIT_OPTIONS, RabbitOption};
 use super::driver::{self, DRIVERS, DriverEntry, DriverOption};
 use super::schema::{ACTION, LISTENER, RABBIT, SECTIONS};
 
-/// What stands before the sections: form, paragraphs.
+/// The text before the sections: form, paragraphs.
 const SYNTAX: [&str; 5] = [
     "The syntax is that of oslo.config: name = value or name: value; a comment begins with # or ; in column 1 and nowhere \
      else; a line that begins with a blank continues the value above it; one pair of quotes around a value is dropped. \
@@ -39,9 +39,9 @@ pub struct Reference {
 pub struct ReferenceSection {
     /// `[DEFAULT]`, `[listener:NAME]`.
     pub form: String,
-    /// What it is for.
+    /// The purpose of the section.
     pub about: &'static str,
-    /// How a variable of the environment is spelt that sets one of its options.
+    /// The spelling of the environment variable that sets one of its options.
     pub variable: String,
     /// In the order they are documented in.
     pub options: Vec<ReferenceOption>,
@@ -52,11 +52,11 @@ pub struct ReferenceSection {
 pub struct ReferenceOption {
     /// As it is written.
     pub name: String,
-    /// What a value is.
+    /// The kind of the value.
     pub kind: String,
-    /// What counts when nothing sets it.
+    /// The value in force when nothing sets it.
     pub default: Option<&'static str>,
-    /// What it means.
+    /// The meaning.
     pub meaning: String,
     /// The one driver of actions that has it.
     pub driver: Option<&'static str>,
@@ -133,7 +133,7 @@ fn of_driver(entry: &'static DriverEntry) -> impl Iterator<Item = ReferenceOptio
     fixed.chain(entry.table.keyed.iter().map(move |row| option(row, format!("{}KEY", row.name))))
 }
 
-/// Which drivers have another default for an option of all actions.
+/// Lists the drivers with another default for an option of all actions.
 fn others(option: &str) -> String {
     let others = DRIVERS.iter().filter_map(|entry| Some((entry.table.name, entry.table.default_of(option)?)));
     others.map(|(driver, default)| format!(" With driver {driver} the default is {default}.")).collect()
@@ -283,7 +283,7 @@ fn wrapped(out: &mut String, indent: usize, text: &str) {
     out.push('\n');
 }
 
-/// What Markdown would take for something else.
+/// Escapes the characters that Markdown would take for markup.
 fn markdown(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     for c in text.chars() {
@@ -295,7 +295,7 @@ fn markdown(text: &str) -> String {
     out
 }
 
-/// What roff would take for something else.
+/// Escapes the characters that roff would take for markup.
 fn roff(text: &str) -> String {
     let text = text.replace('\\', "\\e").replace('-', "\\-").replace('"', "\\(dq");
     if text.starts_with(['.', '\'']) { format!("\\&{text}") } else { text }

@@ -1,5 +1,5 @@
-//! What a `[listener:NAME]` binds and consumes: exchanges × topics × priorities into a pool or into the queues of the
-//! services, or `queue = NAME` alone.
+//! The bindings and queues of a `[listener:NAME]`: exchanges × topics × priorities into a pool or into the queues of
+//! the services, or `queue = NAME` alone.
 
 use std::collections::BTreeMap;
 
@@ -19,7 +19,7 @@ use crate::action::driver::{LONGEST_NAME, NativeReader};
 /// The routing key is the topic, a dot and the priority, of which `critical` is the longest.
 const LONGEST_TOPIC: usize = LONGEST_NAME - ".critical".len();
 
-/// What counts for nothing beside `queue = NAME`.
+/// The options that have no effect beside `queue = NAME`.
 const DECLARING: [&str; 10] = [
     "exchange",
     "topics",
@@ -206,7 +206,7 @@ fn queue(reader: &mut Reader<'_>, own: bool, driver: QueueOptions) -> Option<Que
     Some(queue)
 }
 
-/// What the type does not allow; `only` these options, or all.
+/// Refuses options that the type does not allow; `only` these options, or all.
 fn checked(reader: &mut Reader<'_>, queue: &QueueKind, only: &[&str]) -> Option<()> {
     match queue.refusal() {
         Some((option, why)) if only.is_empty() || only.contains(&option) => {

@@ -49,7 +49,7 @@ pub(super) fn fire<'a>(listeners: &[ListenerConf], rules: &'a [RuleConf]) -> Vec
     found
 }
 
-/// None of the listeners has a priority of the rule's. What an existing queue holds nobody knows.
+/// Returns the conflict if no listener has a priority of the rule's. The content of an existing queue is unknown.
 fn unheard(listeners: &[ListenerConf], conf: &RuleConf) -> Option<String> {
     let wanted = conf.rule.priorities.as_ref()?;
     let mut heard: Vec<&Priority> = Vec::new();
@@ -66,7 +66,7 @@ fn unheard(listeners: &[ListenerConf], conf: &RuleConf) -> Option<String> {
     Some(format!("never fires: its listeners hear {} only", heard.join(", ")))
 }
 
-/// What `when` wants something to be that another condition of the rule does not let it be.
+/// Returns the conflict if `when` requires a value that another condition of the rule excludes.
 fn contradicted(conf: &RuleConf) -> Option<String> {
     let rule = &conf.rule;
     let wanted = equalities::of(rule.when.as_ref()?.source());

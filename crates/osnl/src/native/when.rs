@@ -22,7 +22,7 @@ pub(super) fn read(reader: &mut Reader<'_>, more: &[&str]) -> Result<Option<Expr
     Ok(compiled)
 }
 
-/// What is no mistake of the syntax, and surely one.
+/// Warns of conditions that are valid by the syntax, and surely a mistake.
 fn look(reader: &mut Reader<'_>, when: &Expression) {
     match when.constant() {
         Some(Ok(true)) => {

@@ -1,4 +1,4 @@
-//! The OpenStack APIs as who may be asked for instances: what oss_watcher asked of nova and neutron, of those that answer
+//! The OpenStack APIs as the source of instances: the questions of oss_watcher to nova and neutron, in the APIs of
 //! today.
 //!
 //! | asked | used | gives |
@@ -8,9 +8,9 @@
 //! | nova: its flavor | `disk`, `OS-FLV-EXT-DATA:ephemeral`, `ram`, `vcpus` | sizes |
 //! | glance: its image | the property `os`, as in nova's own events | the operating system |
 //!
-//! What is gone is null in its own fields, and the rest is told: a server that boots from a volume has no image
-//! (`""`), a flavor may be deleted before its servers. oss_watcher ended over each of these, and asked nova's proxy for
-//! images, which newer novas do not have.
+//! An object that no longer exists is null in its own fields, and the rest is reported: a server that boots from a
+//! volume has no image (`""`), a flavor may be deleted before its servers. oss_watcher ended over each of these, and
+//! asked nova's proxy for images, which newer novas do not have.
 
 use std::fmt;
 use std::sync::Arc;

@@ -1,4 +1,4 @@
-//! What is posted: a node detail as JSON, or in the program's XML.
+//! The body of the request: a node detail as JSON, or in the program's XML.
 
 use osnl_model::to_python_json;
 
@@ -9,7 +9,7 @@ const BEFORE: &str = "<execution-context  xmlns=\"http://www.vmware.com/vco\"><p
     <parameter name=\"nodeDetails\" type=\"string\"><string>";
 const BEHIND: &str = "</string></parameter></parameters></execution-context>";
 
-/// How a node detail is posted.
+/// The form in which a node detail is posted.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Body {
     /// As JSON.
@@ -34,7 +34,7 @@ impl Body {
     /// The text: JSON as Python's `json.dumps` writes it, so only ASCII.
     ///
     /// # Errors
-    /// What `serde_json` says; a node detail has nothing that it could refuse.
+    /// The error of `serde_json`; a node detail has nothing that it could refuse.
     pub fn text(self, node_detail: &NodeDetail) -> Result<String, serde_json::Error> {
         let json = to_python_json(node_detail)?;
         Ok(match self {

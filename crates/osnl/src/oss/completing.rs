@@ -1,8 +1,8 @@
 //! Before the first attempt of a delivery: what no event has told is asked for, once, and kept.
 //!
-//! The answers are journalled with the delivery, so that each further attempt sends the same, after a restart too; and
-//! the [`Watcher`] knows them from then on, so that a deletion of which nobody can be asked any more is told with what its
-//! instance was.
+//! The answers are journalled with the delivery, so that each further attempt sends the same, after a restart too. The
+//! [`Watcher`] knows them from then on: a later deletion has the details of its instance, even if the APIs have
+//! forgotten it.
 
 use std::sync::Arc;
 
@@ -21,19 +21,19 @@ use crate::journal::Learnt;
 /// and remembered.
 #[derive(Clone, Debug)]
 pub struct Completing {
-    /// Who is asked.
+    /// The source of the answers.
     pub servers: Arc<dyn Servers>,
-    /// Which events are what.
+    /// The event types of allocations and of releases.
     pub lists: Lists,
-    /// Who remembers it.
+    /// The memory of the answers.
     pub watcher: Arc<Watcher>,
 }
 
 impl Completing {
-    /// `None` where nobody had to be asked, or it is known already.
+    /// Returns `None` if no question was needed, or if the answers are already kept.
     ///
     /// # Errors
-    /// Somebody cannot be asked now, and nothing is kept of what the others said.
+    /// A source cannot be asked now, and the answers of the others are not kept.
     async fn complete(&self, event: &Event) -> Result<Option<Answers>, ActionError> {
         let before = event.enriched.as_deref();
         if before.is_some_and(|kept| kept.contains_key(HAPPENED)) {

@@ -25,7 +25,7 @@ use osnl_config::secret_file::open_settings;
 pub struct Conf {
     /// `enabled_plugins`, in their order.
     pub plugins: Vec<Plugin>,
-    /// Where the log goes, beside stderr.
+    /// The file of the log, beside stderr.
     pub log_file: String,
     /// Event types that are allocations.
     pub events_creation: Vec<String>,
@@ -54,7 +54,7 @@ pub struct Conf {
 pub enum Plugin {
     /// The one that the program brings.
     Rest,
-    /// A class of somebody's: `module.Class`.
+    /// A class of the operator's: `module.Class`.
     Python(String),
 }
 
@@ -87,7 +87,7 @@ pub struct Loaded {
     pub warnings: Vec<Warning>,
     /// The files that were read, weakest first.
     pub files: Vec<String>,
-    /// What runs.
+    /// The configuration that runs.
     pub native: native::Loaded,
     document: Document,
 }
@@ -220,7 +220,7 @@ impl Conf {
     }
 }
 
-/// What the check of the program's own options has said already.
+/// Whether the check of the program's own options has already reported the warning.
 fn said(warning: &Warning) -> bool {
     warning.0.option.as_deref() == Some("body")
 }

@@ -1,4 +1,4 @@
-//! Which events count, and whether something came or went.
+//! The events that count, and whether something came or went.
 
 use osnl_model::service::nova::legacy_name;
 use serde::{Deserialize, Serialize};
@@ -33,13 +33,13 @@ impl Default for Lists {
     }
 }
 
-/// What an event is about.
+/// The subject of an event.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum What {
     /// An instance; the lists say whether it came or went.
     Instance,
-    /// A port, if somebody lists its events.
+    /// A port, if the configuration lists its events.
     Port,
     /// A floating IP has come to an instance.
     Allocated,
@@ -50,19 +50,19 @@ pub enum What {
 /// Something that plug-ins may have to be told of. Journalled with its event, so that each attempt says the same.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Happened {
-    /// What it is about.
+    /// The subject.
     pub what: What,
-    /// The address; `None` where nobody has told it.
+    /// The address; `None` if no event has it.
     pub ip: Option<String>,
     /// The port by which the instance can be asked for where its id is not known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub port: Option<String>,
     /// The instance, as far as it is known.
     pub instance: Instance,
-    /// Which resource of a bulk request it is about.
+    /// The resource of a bulk request, by its index.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub part: Option<u32>,
-    /// Why nothing is to be said of it after all.
+    /// The reason why nothing is reported after all.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub not: Option<String>,
 }
@@ -114,7 +114,7 @@ impl Lists {
     }
 }
 
-/// What is done to floating IPs, or to the port of one.
+/// The events of floating IPs, or of the port of one.
 const FLOATING_EVENTS: [&str; 6] = [
     FLOATING,
     "floatingip.create.end",

@@ -1,4 +1,4 @@
-//! What events tell of an instance, in either of nova's forms.
+//! The details of an instance in events, in either of nova's forms.
 
 use osnl_model::Notification;
 use serde::{Deserialize, Serialize};
@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use super::ordered::Ordered;
 
-/// An instance, as far as it is known. `None` is what nobody has told.
+/// An instance, as far as it is known. `None` is an unknown value.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Instance {
@@ -37,10 +37,10 @@ pub struct Instance {
     /// Virtual CPUs.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub vcpus: Option<i64>,
-    /// When it was made, as it was written.
+    /// The time of its creation, as it was written.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub created_at: Option<String>,
-    /// What its owner has noted, in the order in which it came.
+    /// The metadata of its owner, in the original order.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub metadata: Option<Ordered>,
 }
@@ -71,7 +71,7 @@ impl Nic {
     }
 }
 
-/// What one event of nova's tells.
+/// The details in one event of nova's.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(super) struct Reading {
     pub(super) instance: Instance,
@@ -162,7 +162,7 @@ impl Instance {
         Self { id, ..Self::default() }
     }
 
-    /// What the other tells counts; what it does not tell stays.
+    /// Takes over the known values of the other; its unknown values change nothing.
     pub fn learn(&mut self, other: Self) {
         fn or<T>(mine: &mut Option<T>, other: Option<T>) {
             if other.is_some() {

@@ -1,12 +1,12 @@
-//! What was seen of instances, ports and floating IPs, and what an event means against it.
+//! The memory of instances, ports and floating IPs, and the meaning of an event against it.
 //!
 //! | what an event does not say | where it comes from |
 //! | --- | --- |
-//! | the addresses of a deleted instance | its payload; what its creation was told with; `instance.delete.start`; its ports; who was asked |
-//! | the instance of a floating IP | `port_details`, then the port's own events, then who was asked |
+//! | the addresses of a deleted instance | its payload; its reported creation; `instance.delete.start`; ports; APIs |
+//! | the instance of a floating IP | `port_details`, then the port's own events, then the APIs |
 //! | which instance a floating IP has left | the association that was known |
 //! | whether an update changed that at all | the same; for one never seen, whether `floatingip.update.start` asked for it |
-//! | to whom a floating IP comes whose port nobody had | the port's own events |
+//! | the new instance of a floating IP whose port was unused | the port's own events |
 //! | which floating IPs a deleted port had | the associations that were known |
 //!
 //! Bounded: beyond a hundred thousand rows the one that was not touched for longest is forgotten, and what it knew is null. Each
@@ -37,7 +37,7 @@ const MOST: usize = 100_000;
 /// Messages whose answers are remembered.
 const LAST: usize = 4096;
 
-/// What was seen of resources, bounded, and what an event means against it. Beyond its bound the row that was not
+/// The memory of resources, bounded, and the meaning of an event against it. Beyond its bound the row that was not
 /// touched for longest is forgotten; a message that comes again means what it meant.
 #[derive(Debug)]
 pub struct Memory {
@@ -51,12 +51,12 @@ pub struct Memory {
     touched: BTreeSet<String>,
 }
 
-/// What a message means.
+/// The meaning of a message.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Told {
     /// In the order in which plug-ins hear of it.
     pub happened: Vec<Happened>,
-    /// What is known otherwise than before.
+    /// The changed rows.
     pub changes: Vec<Change>,
 }
 
@@ -87,7 +87,8 @@ impl Memory {
         unread
     }
 
-    /// What a message means, and takes note of it. `payload` is its payload as it was written, for the order of keys.
+    /// Returns the meaning of a message, and notes it. `payload` is its payload as it was written, for the order of
+    /// keys.
     pub fn tell(&mut self, n: &Notification, payload: Option<&str>, lists: &Lists) -> Told {
         let id = n.id();
         if let Some(happened) = id.and_then(|id| self.decided.get(id)) {
@@ -193,7 +194,7 @@ impl Memory {
         }
     }
 
-    /// What is known of an instance: what events have told, and what others have where those told nothing.
+    /// Returns the known details of an instance: those of events, and the answers of the APIs where events have none.
     #[must_use]
     pub fn instance(&self, id: Option<&str>) -> Instance {
         let mut known = Instance::unknown(id.map(str::to_owned));

@@ -28,7 +28,7 @@ use super::ordered::Ordered;
 /// The metadata that the document names.
 const NOTED: [&str; 5] = ["Owner", "AdditionalUsers", "ApplicationName", "EnvironmentCI", "Description"];
 
-/// Which keys a node detail has.
+/// The keys of a node detail.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Keys {
     /// As the document shows it, and the program's first version had it.
@@ -40,7 +40,7 @@ pub enum Keys {
     Metadata,
 }
 
-/// By which rule values are written.
+/// The rule by which values are written.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Values {
     /// As the program wrote them: of events of instances the host name, root and ephemeral disk together and
@@ -51,7 +51,7 @@ pub enum Values {
     Uniform,
 }
 
-/// What `IPType` says.
+/// The value of `IPType`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum IpType {
     /// This, whatever the address is.
@@ -60,7 +60,7 @@ pub enum IpType {
     FromAddress,
 }
 
-/// What the program has written into its code.
+/// The values that the program has in its code.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Constants {
     /// `IPType`

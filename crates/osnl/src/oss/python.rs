@@ -44,7 +44,7 @@ const BOOTSTRAP: &str = "import os, sys\n\
 /// Verdicts of the shim are shorter.
 const REPLY_LIMIT: usize = 64 * 1024;
 
-/// Which class, and with what.
+/// The class and its environment.
 #[derive(Clone)]
 pub struct PythonOptions {
     /// `module.Class`: a module in one of the folders of `plugin_path`, or an installed one.
@@ -53,11 +53,11 @@ pub struct PythonOptions {
     pub plugin_path: Vec<PathBuf>,
     /// The interpreter, its arguments if any, its environment and working folder.
     pub python: Program,
-    /// What `CONF` is filled from.
+    /// The values of `CONF`.
     pub config: PluginConfig,
-    /// How long the child may take to end when its input ends, and again after SIGTERM.
+    /// The time that the child may take to end when its input ends, and again after SIGTERM.
     pub stop_timeout: Duration,
-    /// What a notification is for the class.
+    /// The form of a notification for the class.
     pub details: Arc<dyn NodeDetails>,
 }
 
@@ -146,9 +146,9 @@ impl Python {
 struct Open<'a> {
     event: &'a Event,
     calls: std::vec::IntoIter<(Box<RawValue>, bool)>,
-    /// What the call before has brought.
+    /// The result of the call before.
     last: Option<Done>,
-    /// What ends it before all calls are made.
+    /// The verdict that ends it before all calls are made.
     verdict: Option<Result<Done, ActionError>>,
 }
 

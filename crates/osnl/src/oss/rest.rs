@@ -1,9 +1,9 @@
 //! The action `oss_rest`: posts a node detail for what came and what went, as the REST plug-in of the OSS Framework does.
 //!
-//! What an event means is noted when it comes ([`crate::oss`]); what no event has told may have been asked for before the
-//! first attempt. One delivery is a request for each address that came or went with the event, mostly one, in order;
-//! a floating IP that moves is a release and an allocation. If one fails, the next attempt goes on with it: what was
-//! answered before is kept with the delivery.
+//! The meaning of an event is noted when it arrives ([`crate::oss`]); details that no event has may be asked for before
+//! the first attempt. One delivery is a request for each address that came or went with the event, mostly one, in
+//! order; a floating IP that moves is a release and an allocation. If one fails, the next attempt goes on with it:
+//! earlier answers are kept with the delivery.
 //!
 //! | | |
 //! | --- | --- |
@@ -27,20 +27,20 @@ use super::{Body, Call, Happened, Lists, NodeForm, Telling};
 use crate::action::http_request::{Authorization as _, Fixed, key_value, scrub};
 use crate::action::{Action, ActionError, Done, ErrorClass, Event};
 
-/// What is posted, and where.
+/// The node detail's form, and its destinations.
 #[derive(Clone, Debug)]
 pub struct OssRestOptions {
-    /// Where allocations go.
+    /// The destination of allocations.
     pub creation: Url,
-    /// Where releases go.
+    /// The destination of releases.
     pub deletion: Url,
-    /// Who we are; its Debug form shows no secret.
+    /// The credentials; their Debug form shows no secret.
     pub login: Option<Fixed>,
-    /// Which events are what.
+    /// The event types of allocations and of releases.
     pub lists: Lists,
     /// Keys and values of a node detail.
     pub form: NodeForm,
-    /// What is around it.
+    /// The envelope.
     pub body: Body,
     /// The header with the key; `None` for none.
     pub idempotency: Option<HeaderName>,

@@ -1,4 +1,4 @@
-//! Who may be asked where events do not tell: nova, neutron and glance, or a stand-in for them.
+//! The sources that are asked where events lack a detail: nova, neutron and glance, or a stand-in for them.
 
 use std::fmt;
 use std::sync::Arc;
@@ -9,9 +9,9 @@ use super::event::{Happened, What};
 use super::instance::{Instance, Nic};
 use crate::action::ActionError;
 
-/// What is known of instances beyond events.
+/// The details of instances that events lack.
 pub trait Servers: Send + Sync + fmt::Debug {
-    /// The name by which failures call whoever is asked ([`ActionError::dependency`]).
+    /// Returns the name of the source in failures ([`ActionError::dependency`]).
     fn dependency(&self) -> Arc<str>;
 
     /// The instance that has this port; `None` if there is no such port, or it has none.
@@ -27,28 +27,28 @@ pub trait Servers: Send + Sync + fmt::Debug {
 /// An instance as its services describe it.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Server {
-    /// What it is.
+    /// The instance.
     pub instance: Instance,
     /// Its addresses, in the order of its networks' names.
     pub nics: Vec<Nic>,
 }
 
-/// What happened, with what others have told of it.
+/// The event's meaning, with the answers of the APIs.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Complete {
     /// As far as it can be known.
     pub happened: Happened,
-    /// Who was asked has told these addresses.
+    /// The addresses among the answers.
     pub nics: Vec<Nic>,
     /// Whether anybody was asked.
     pub asked: bool,
 }
 
-/// With what was not known, as far as it can still be had; what cannot stays null. Nobody is asked where the events
-/// have told enough.
+/// Completes it with unknown details, as far as they still exist; the others stay null. Asks nothing if events have
+/// shown enough.
 ///
 /// # Errors
-/// Who was asked does not answer: another attempt may find more.
+/// The source does not answer: another attempt may find more.
 pub async fn completed(happened: Happened, servers: &dyn Servers) -> Result<Complete, ActionError> {
     let mut complete = Complete { happened, nics: Vec::new(), asked: false };
     let Complete { happened, nics, asked } = &mut complete;

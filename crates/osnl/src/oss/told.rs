@@ -1,4 +1,4 @@
-//! What plug-ins are told of one delivery, and how far that has come.
+//! The calls of plug-ins about one delivery, and their progress.
 
 use super::event::{Happened, Lists};
 use super::memory::Memory;
@@ -6,7 +6,7 @@ use crate::action::Event;
 
 use osnl_core::event::HAPPENED;
 
-/// What there is to tell, or why there is nothing.
+/// The calls to make, or the reason for none.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Telling {
     /// In this order: a floating IP that moves is a release and an allocation.
@@ -18,14 +18,15 @@ pub enum Telling {
 /// One call of a plug-in.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Call {
-    /// What happened, as far as events tell.
+    /// The event's meaning, as far as events show it.
     pub happened: Happened,
     /// An allocation, not a release.
     pub created: bool,
 }
 
 impl Telling {
-    /// What was asked for the delivery, or was noted with the message; of one with which nothing was, what it says alone.
+    /// Returns the answers of the delivery, or the notes with the message; without notes, the meaning of the message
+    /// alone.
     #[must_use]
     pub fn of(event: &Event, lists: &Lists) -> Self {
         let asked = event.enriched.as_ref().and_then(|kept| kept.get(HAPPENED)?.as_str());
@@ -38,7 +39,7 @@ impl Telling {
         Self::from(happened, event_type, event.resource, lists)
     }
 
-    /// Of what a message means, what concerns this resource and these lists.
+    /// Selects the part of a message's meaning that concerns this resource and these lists.
     #[must_use]
     pub fn from(happened: Vec<Happened>, event_type: &str, resource: Option<u32>, lists: &Lists) -> Self {
         let mut why = match lists.has(event_type) {

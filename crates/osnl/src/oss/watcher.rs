@@ -27,7 +27,7 @@ pub struct Watcher {
 pub struct Watched {
     /// By their names; none: nothing is noted.
     pub actions: BTreeSet<Arc<str>>,
-    /// What counts for any of them.
+    /// The lists that count for all actions.
     pub lists: Option<Lists>,
 }
 
@@ -66,7 +66,7 @@ impl Watcher {
         memory.changes()
     }
 
-    /// What a message means, to be kept with it; nothing of one that cannot be read.
+    /// Returns the meaning of a message, to be kept with it; nothing of an unreadable message.
     #[must_use]
     pub fn noted(&self, received: &Received) -> Noted {
         received.decode().map(|n| self.note(received, &n).0).unwrap_or_default()

@@ -11,7 +11,7 @@ use crate::listener::ConnectionObserver;
 use crate::metrics::Counters;
 
 impl Loaded {
-    /// What runs, with the program's own words for a broker that is away.
+    /// Returns the daemon, with the program's own words for a broker that is away.
     ///
     /// # Errors
     /// As [`Native::daemon`](crate::native::Native::daemon).

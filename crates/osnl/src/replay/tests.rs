@@ -1,4 +1,4 @@
-//! What a replay appends, to a real file.
+//! The rows that a replay appends to a real file.
 
 use super::*;
 use crate::journal::ClaimLimits;

@@ -93,7 +93,7 @@ fn of_enrichment(reader: &Reader<'_>, error: TemplateError) -> TemplateError {
     TemplateError { problem, allowed: Some(allowed), suggestion: None, ..error }
 }
 
-/// How many lines below the key, and the column there, counted from 1.
+/// Returns the number of lines below the key, and the column there, counted from 1.
 fn place(entry: &RawEntry, text: &str, at: usize) -> (u32, u32) {
     let before = &text[..at];
     let row = before.matches('\n').count();
@@ -104,7 +104,7 @@ fn place(entry: &RawEntry, text: &str, at: usize) -> (u32, u32) {
     (u32::try_from(row).unwrap_or(u32::MAX), column)
 }
 
-/// How many characters of `written` stand for `read`: `$$` is one dollar sign.
+/// Counts the characters of `written` that stand for `read`: `$$` is one dollar sign.
 fn length_as_written(written: &str, read: &str) -> u32 {
     let mut written = written.chars().peekable();
     let mut length = 0;

@@ -10,7 +10,7 @@ use crate::delivery::HostLimits;
 /// Each has a place in memory and, with most targets, a connection.
 pub(crate) const MOST_AT_ONCE: u32 = 1000;
 
-/// What each host that an event names is allowed; `from_event` is whether events name hosts at all.
+/// Reads the limits of each host that an event names; `from_event` is whether events name hosts at all.
 pub(crate) fn hosts(reader: &mut Reader<'_>, from_event: bool) -> Option<HostLimits> {
     let is_set = |option: &&str| reader.is_set(option);
     let set: Vec<&str> = ["host_concurrency", "host_rate"].into_iter().filter(is_set).collect();

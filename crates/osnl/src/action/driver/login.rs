@@ -8,7 +8,7 @@ use osnl_openstack::{CloudConf, Clouds, CloudsError, Fields, Variables};
 
 use super::Reader;
 
-/// Options that say who we are, with the names that they have in a `clouds.yaml`.
+/// The options of a login, with the names that they have in a `clouds.yaml`.
 pub(crate) const LOGIN: [(&str, &str); 18] = [
     ("auth_type", "auth_type"),
     ("auth_url", "auth_url"),
@@ -30,7 +30,7 @@ pub(crate) const LOGIN: [(&str, &str); 18] = [
     ("ca_file", "cacert"),
 ];
 
-/// Whom to ask, and who we are to them.
+/// Reads the cloud to ask, and the login there.
 pub(crate) fn cloud(reader: &mut Reader<'_>) -> Option<CloudConf> {
     let mut written = Vec::new();
     for (option, field) in LOGIN {
@@ -100,7 +100,7 @@ fn named_cloud(
     }
 }
 
-/// All that is wrong with a login: each thing is said, and put right with what nobody uses, to hear of the next.
+/// Checks a login and reports all of its faults: a dummy value replaces each reported one, so that the next is found.
 fn login(reader: &mut Reader<'_>, mut fields: Fields) -> Option<CloudConf> {
     let mut said: Vec<&str> = Vec::new();
     loop {

@@ -1,8 +1,8 @@
-//! What an action would do about a notification, without doing it.
+//! The preview of an action's effect on a notification.
 
 use super::Wanted;
 
-/// What would be done. No secret.
+/// The effect that an action would have. No secret.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Preview {
     /// A request.
@@ -11,14 +11,14 @@ pub enum Preview {
         method: String,
         /// With the query.
         url: String,
-        /// What an operator has a say in: names and values, in their order.
+        /// The headers that an operator can set: names and values, in their order.
         headers: Vec<(String, String)>,
         /// The body, if it has one.
         body: Option<String>,
     },
     /// A line at the end of this file, or of stdout.
     Line {
-        /// Where.
+        /// The destination.
         to: String,
     },
     /// Anything else.
@@ -30,17 +30,17 @@ pub enum Preview {
     },
     /// Nothing: the event asks for nothing.
     Nothing {
-        /// Why.
+        /// The reason.
         why: String,
     },
     /// Nothing: the action's own condition does not hold, or cannot be decided.
     NotAsked {
-        /// Why.
+        /// The reason.
         why: String,
     },
     /// A dead letter: no request can be made of it.
     Unusable {
-        /// Why.
+        /// The reason.
         why: String,
     },
 }

@@ -22,22 +22,22 @@ const RENEW: &str = "renew it before";
 pub struct Probe {
     /// The section, as `listener:neutron`.
     pub section: String,
-    /// What was looked at, as `broker mq1:5672`, `exchange neutron`.
+    /// The thing that was probed, as `broker mq1:5672`, `exchange neutron`.
     pub what: String,
-    /// How it went.
+    /// The result.
     pub verdict: Verdict,
-    /// What was found. No secret.
+    /// The details that were found. No secret.
     pub found: String,
-    /// What to do about it.
+    /// The remedy.
     pub advice: Option<String>,
 }
 
-/// How a probe went.
+/// The result of a probe.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Verdict {
     /// As it should be.
     Fine,
-    /// It will do, and somebody should know.
+    /// It works, and the operator should know of something.
     Warning,
     /// It is not there, or does not let us in.
     Failed,

@@ -10,7 +10,7 @@ pub(crate) const VERIFY: DriverOption =
 pub(crate) const CA_FILE: DriverOption =
     DriverOption::new("ca_file", "path", "A PEM file of the certificates to trust instead of the system's.");
 
-/// What `verify` and `ca_file` say.
+/// The values of `verify` and `ca_file`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TlsConf {
     /// Whether certificate and name are checked.
@@ -26,7 +26,7 @@ impl TlsConf {
         Some(Self { verify: verify?, ca_file: ca_file? })
     }
 
-    /// How a target is reached.
+    /// Returns the HTTP options for the target.
     pub(crate) fn http(&self, http: &HttpOptions) -> HttpOptions {
         let mut http = http.clone();
         if !self.verify {

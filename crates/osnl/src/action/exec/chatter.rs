@@ -1,4 +1,4 @@
-//! What a child says on its standard error: into our log, in bounded lines and not too many of them.
+//! The standard error of a child: logged in bounded lines and not too many of them.
 //!
 //! A line that begins with `<0>` to `<7>` has that priority, as under systemd (sd-daemon(3)); others are `info`.
 

@@ -18,13 +18,13 @@ use crate::action::driver::{
 /// `driver = exec`.
 #[derive(Clone, Debug)]
 pub struct ExecConf {
-    /// What is run, and in what surroundings.
+    /// The program, its arguments and its environment.
     pub program: Program,
-    /// How it is used.
+    /// The options of its use.
     pub options: ExecOptions,
 }
 
-/// What every driver that starts a process has.
+/// The option that every driver with a process has.
 pub(crate) const ENVIRONMENT: DriverOption = DriverOption {
     secret: true,
     ..DriverOption::new(
@@ -43,12 +43,12 @@ pub(crate) const STOP_TIMEOUT: DriverOption = DriverOption::new(
 )
 .or("5s");
 
-/// What a command may be, in errors.
+/// The form of a command, in errors.
 const COMMAND: &str =
     "write the program and its arguments with commas between them, or as a JSON array of texts";
 
 impl ReadDriver for ExecConf {
-    /// One event at a time, until somebody says that the program can do with more.
+    /// The default `concurrency` is 1: the operator has to declare that a program can do with more.
     const TABLE: DriverTable = DriverTable::new(
         "exec",
         &[
@@ -139,7 +139,7 @@ impl DriverConf for ExecConf {
     }
 }
 
-/// What an event is about, for people.
+/// Returns the subject of an event, for people.
 pub(crate) fn about(notification: &Notification) -> Vec<(&'static str, String)> {
     let mut about = vec![("event", notification.event_type.clone().unwrap_or_default())];
     if let Some(resource) = resources(notification).into_iter().next() {

@@ -89,12 +89,12 @@ pub(super) fn line(id: u64, event: &Event, mask: bool) -> Vec<u8> {
     text
 }
 
-/// What the event is about; of a bulk request the one resource.
+/// Returns the resource of the event; of a bulk request the one resource.
 pub(super) fn resource_of(event: &Event) -> Option<Resource<'_>> {
     resource_at(&event.notification, event.resource.unwrap_or(0) as usize)
 }
 
-/// What a process for one event finds in its environment: what a shell script can use without reading JSON.
+/// Returns the environment of a process for one event: the values that a shell script can use without reading JSON.
 /// Texts that an environment cannot hold, or that are very long, are left out.
 pub(super) fn variables(event: &Event) -> Vec<(&'static str, String)> {
     const LONGEST: usize = 4096;

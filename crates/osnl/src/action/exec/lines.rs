@@ -5,17 +5,17 @@ use bytes::{Buf, BytesMut};
 /// Collects what is read and gives it back line by line.
 #[derive(Debug)]
 pub(super) struct Lines {
-    /// Read into by whoever has the pipe.
+    /// The bytes that the owner of the pipe has read.
     pub(super) buffer: BytesMut,
     /// The longest line in bytes, without its end.
     limit: usize,
-    /// What was looked at and holds no line feed.
+    /// The length of the part that has been searched and holds no line feed.
     looked_at: usize,
     /// The rest of the line in hand goes nowhere: its beginning was too long.
     skipping: bool,
 }
 
-/// What stands next in the buffer.
+/// The next item of the buffer.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Next {
     /// A whole line, without its end.
@@ -68,7 +68,7 @@ impl Lines {
         }
     }
 
-    /// What stands at the end without a line feed.
+    /// Takes the bytes at the end without a line feed.
     pub(super) fn rest(&mut self) -> Option<BytesMut> {
         let rest = self.buffer.split();
         self.looked_at = 0;

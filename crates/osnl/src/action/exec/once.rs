@@ -1,8 +1,8 @@
 //! One process per event: the event on its standard input, the verdict in its exit status.
 //!
-//! What it writes to its standard output is a reason, in its first line; or, if it is one verdict as a long-lived
-//! child writes it and the status is 0, the verdict. An attempt that is given up ends its process, and no other
-//! begins before that is gone.
+//! The first line of its standard output is a reason. If the output is one verdict as a long-lived child writes it, and
+//! the status is 0, that is the verdict. An attempt that is given up ends its process, and no other begins before that
+//! is gone.
 
 use std::convert::Infallible;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -25,7 +25,7 @@ use super::worker::Plan;
 use crate::action::{ActionError, Done, ErrorClass, Event};
 use crate::ends::watched;
 
-/// What a process that has ended has written arrives within this time.
+/// The time within which the last output of an ended process arrives.
 const LAST_CALL: Duration = Duration::from_secs(1);
 /// Characters of its output that go into a reason.
 const REASON: usize = 300;
@@ -144,7 +144,7 @@ impl Drop for GivenUp<'_> {
     }
 }
 
-/// Why a process was ended.
+/// The reason for ending a process.
 enum Over {
     Hung,
     TooMuch,

@@ -98,7 +98,7 @@ impl Drop for Process {
     }
 }
 
-/// How it ended, for people.
+/// Describes the end of a process, for people.
 pub(super) fn ending(status: io::Result<ExitStatus>) -> String {
     match status {
         // "exit status: 1", "signal: 9 (SIGKILL)"

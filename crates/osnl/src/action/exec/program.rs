@@ -1,4 +1,4 @@
-//! What is started: words, never a shell; in an environment that holds nothing of ours.
+//! The command of a process: words, never a shell; in an environment without the daemon's own variables.
 
 use std::fmt;
 use std::io;
@@ -9,7 +9,7 @@ use rustix::fs::{Access, AtFlags, CWD, accessat};
 use rustix::io::Errno;
 use tokio::process::Command;
 
-/// What a child finds in its environment unless it is set: the usual folders, and texts in UTF-8.
+/// The environment of a child unless it is set: the usual folders, and texts in UTF-8.
 const ENVIRONMENT: [(&str, &str); 2] =
     [("PATH", "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"), ("LANG", "C.UTF-8")];
 
@@ -40,7 +40,7 @@ impl Program {
     /// The file that a start would run, and whether this user may run it.
     ///
     /// # Errors
-    /// Why it could not.
+    /// The reason why it can't be started.
     pub(in crate::action) fn look(&self) -> Result<PathBuf, String> {
         let name = self.name();
         let path = match name.contains('/') {
@@ -80,7 +80,7 @@ impl Program {
         command
     }
 
-    /// Why it could not be started, and what helps.
+    /// Describes why it could not be started, with the remedy.
     pub(super) fn refusal(&self, error: &io::Error) -> String {
         let name = self.name();
         let help = match error.kind() {

@@ -25,7 +25,7 @@ use crate::action::{ActionError, Done, ErrorClass};
 
 /// No further event is taken while so many bytes wait for the child to read them.
 const MOST_UNREAD: usize = 256 * 1024;
-/// What a child that has ended, or closed its input, may still have to say arrives within this time.
+/// The time within which the last output of a child arrives after it has ended, or closed its input.
 const LAST_CALL: Duration = Duration::from_secs(1);
 
 /// One event for the child.
@@ -36,7 +36,7 @@ pub(super) struct Order {
     pub(super) answer: oneshot::Sender<Result<Done, ActionError>>,
 }
 
-/// What the two sides of a child's supervision share.
+/// The settings that the two sides of a child's supervision share.
 #[derive(Clone, Debug)]
 pub(super) struct Terms {
     pub(super) action: Arc<str>,
@@ -44,7 +44,7 @@ pub(super) struct Terms {
     pub(super) name: String,
     /// The longest line that it may write.
     pub(super) reply_limit: usize,
-    /// How long it may take to end when its input ends, and again when it has been asked with SIGTERM.
+    /// The time it may take to end when its input ends, and again after SIGTERM.
     pub(super) stop_timeout: Duration,
     /// An attempt was given up: the child hangs.
     pub(super) hung: CancellationToken,
@@ -52,7 +52,7 @@ pub(super) struct Terms {
     pub(super) abort: CancellationToken,
 }
 
-/// Why a conversation is over.
+/// The reason for the end of a conversation.
 #[derive(Debug)]
 enum Cause {
     /// No more events will come, and all are answered.
@@ -61,7 +61,7 @@ enum Cause {
     Hung,
     /// It has ended, or closed one of its pipes, without being asked.
     Gone,
-    /// What it wrote is not the protocol.
+    /// Output that is not the protocol.
     Garbage(String),
     /// It says that it cannot go on.
     Fatal(String),

@@ -1,4 +1,4 @@
-//! What a child answers: one JSON object a line; pure. `docs/exec.md` is the other side's copy of this page.
+//! The answers of a child: one JSON object a line; pure. `docs/exec.md` is the other side's copy of this page.
 //!
 //! ```text
 //! {"id": 17, "verdict": "done", "reason": "ticket 4711"}
@@ -60,7 +60,7 @@ pub(super) enum Said {
 /// Reads a line.
 ///
 /// # Errors
-/// What is wrong with it, with its beginning.
+/// The problem with the line, with its beginning.
 pub(super) fn read(line: &[u8]) -> Result<Said, String> {
     let refuse = |problem: &str| Err(format!("{:?} {problem}", tidy(line, 80)));
     match serde_json::from_slice::<Written>(line) {
@@ -75,7 +75,7 @@ pub(super) fn read(line: &[u8]) -> Result<Said, String> {
     }
 }
 
-/// What a process for one event has written, if that is one verdict; its `id` may be missing.
+/// Reads the output of a process for one event, if that is one verdict; its `id` may be missing.
 pub(super) fn read_only(output: &[u8]) -> Option<Result<Done, ActionError>> {
     let written: Written = serde_json::from_slice(output).ok()?;
     Some(meaning(written.verdict?, written.reason.as_deref(), written.retry_after))

@@ -9,7 +9,7 @@ use serde_json::Value;
 /// Reads a list of words; a word may stand in it twice.
 ///
 /// # Errors
-/// What is wrong. The text is not repeated: it may be a secret.
+/// The problem. The text is not repeated: it may be a secret.
 pub(super) fn read(text: &str) -> Result<Vec<String>, &'static str> {
     if text.trim_start().starts_with('[') {
         let Ok(Value::Array(items)) = serde_json::from_str(text) else {
@@ -41,7 +41,7 @@ fn check(words: Vec<String>) -> Result<Vec<String>, &'static str> {
 /// `NAME=value`.
 ///
 /// # Errors
-/// What is wrong, without the value.
+/// The problem, without the value.
 pub(super) fn variable(word: &str) -> Result<(String, String), &'static str> {
     match word.split_once('=') {
         Some(("", _)) => Err("has an item without a name"),

@@ -18,7 +18,7 @@ use crate::ends::watched;
 /// Events on their way to the child's supervisor; there are never more than are attempted at once.
 const ORDERS: usize = 64;
 
-/// What is settled about a child before it is started.
+/// The settings of a child, fixed before it starts.
 #[derive(Clone, Debug)]
 pub(crate) struct Plan {
     pub(crate) action: std::sync::Arc<str>,
@@ -27,7 +27,7 @@ pub(crate) struct Plan {
     pub(crate) name: String,
     /// The longest line that it may write, in bytes.
     pub(crate) reply_limit: usize,
-    /// How long it may take to end when its input ends, and again after SIGTERM.
+    /// The time it may take to end when its input ends, and again after SIGTERM.
     pub(crate) stop_timeout: Duration,
 }
 

@@ -31,23 +31,23 @@ pub struct FileConf {
     rotation: Rotation,
 }
 
-/// What a line is.
+/// The content of a line.
 #[derive(Clone, Debug)]
 pub(crate) enum Format {
     /// An object, as the driver dump writes it.
     Json,
-    /// What this makes.
+    /// The text that this template makes.
     Template(Template),
 }
 
-/// When what was written is on the disk.
+/// The time at which written lines are on the disk.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Fsync {
     /// Before it counts as delivered.
     Each,
     /// So long after a line at the latest.
     Interval(Duration),
-    /// When the operating system sees fit.
+    /// The operating system decides.
     Never,
 }
 

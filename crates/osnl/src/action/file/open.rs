@@ -1,4 +1,4 @@
-//! The open file: found again when somebody moved it, moved when it is time, cut back when a write fails.
+//! The open file: reopened when it was moved away, rotated when it is time, cut back when a write fails.
 
 use std::fs::{self, File, Metadata, OpenOptions};
 use std::io::{self, Write as _};
@@ -17,9 +17,9 @@ pub(super) struct Out {
     fsync: Fsync,
     rotation: Rotation,
     open: Option<Open>,
-    /// When it was synced last.
+    /// The time of the last sync.
     synced: SystemTime,
-    /// Somebody will sync what is written when its time has come.
+    /// Whether a timer will sync the written lines.
     timed: bool,
 }
 
@@ -29,7 +29,7 @@ struct Open {
     is: (u64, u64),
     regular: bool,
     length: u64,
-    /// When its last line was written.
+    /// The time of its last line.
     lines: SystemTime,
     /// The name of a new file is not on the disk before its folder is.
     new: bool,
@@ -88,7 +88,7 @@ impl Out {
         if wanted { self.sync(now) } else { Ok(()) }
     }
 
-    /// How long what is written waits for its sync, if nobody is there yet who will see to it: whoever asks will.
+    /// Returns the time until unsynced lines are due, if no timer runs for them yet: the caller has to start one.
     pub(super) fn wants_timer(&mut self, now: SystemTime) -> Option<Duration> {
         let Fsync::Interval(pause) = self.fsync else { return None };
         let waits = !self.timed && self.open.as_ref().is_some_and(|open| open.dirty);
@@ -140,7 +140,7 @@ impl Out {
         Ok(())
     }
 
-    /// What is not looked at again is on the disk.
+    /// Closes the file, and syncs it first because it is not looked at again.
     fn leave(&mut self) -> io::Result<()> {
         match (self.open.take(), self.fsync) {
             (Some(mut open), Fsync::Each | Fsync::Interval(_)) if open.dirty => open.sync(folder(&self.path)),
@@ -211,7 +211,7 @@ impl Open {
     }
 }
 
-/// How long the first line is, with its end.
+/// Returns the length of the first line, with its end.
 fn line(lines: &[u8]) -> usize {
     lines.iter().position(|byte| *byte == b'\n').map_or(lines.len(), |end| end + 1)
 }

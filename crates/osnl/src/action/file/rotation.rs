@@ -1,4 +1,4 @@
-//! When a file is moved away, and which of the moved ones go. The time is passed in.
+//! The rotation of a file, and the removal of old ones. The time is passed in.
 
 use std::fs;
 use std::io;
@@ -7,14 +7,15 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use jiff::Timestamp;
 
-/// When, and how many stay.
+/// The limits of a file, and the number of old ones that stay.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Rotation {
-    /// Before a line that would make it larger than this, in bytes.
+    /// The largest file in bytes: a line that would exceed it begins a new one.
     pub(crate) size: Option<u64>,
-    /// With the first line of each such span; spans are counted from 1970, so that 1d ends at midnight UTC.
+    /// The span of a file: the first line of each span begins a new one. Spans count from 1970, so that 1d ends at
+    /// midnight UTC.
     pub(crate) interval: Option<Duration>,
-    /// So many moved files stay.
+    /// The number of moved files that stay.
     pub(crate) keep: usize,
 }
 
@@ -62,7 +63,7 @@ impl Rotation {
     }
 }
 
-/// Where a file's neighbours are.
+/// Returns the folder of a file.
 pub(super) fn folder(path: &Path) -> &Path {
     path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."))
 }
@@ -87,7 +88,8 @@ fn free_name(path: &Path, now: SystemTime) -> io::Result<PathBuf> {
     free.next().ok_or_else(|| io::Error::other("no name is left for the file that is to be rotated"))
 }
 
-/// `20261120T150312Z`, `20261120T150312Z-0001`: nobody else's files are removed.
+/// Whether the suffix is one of rotation, as `20261120T150312Z`, `20261120T150312Z-0001`: other programs' files are
+/// never removed.
 fn is_ours(suffix: &str) -> bool {
     let (stamp, number) = suffix.split_once('-').unwrap_or((suffix, "0000"));
     let shape = |text: &str, like: &str| {

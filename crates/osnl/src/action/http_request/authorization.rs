@@ -1,6 +1,6 @@
-//! Who we are to a target, by a header.
+//! The credentials of a request, as a header.
 //!
-//! What is written in the configuration is [`Fixed`]. Whoever has to fetch a token first (Keystone) implements
+//! Credentials in the configuration are [`Fixed`]. A login that has to fetch a token first (Keystone) implements
 //! [`Authorization`] and is handed to [`HttpConf::build`](super::HttpConf::build).
 
 use std::fmt;
@@ -12,11 +12,12 @@ use osnl_transport::BoxFuture;
 
 use crate::action::{ActionError, ErrorClass};
 
-/// A header that says who we are. Its Debug form shows no secret.
+/// A header with credentials. Its Debug form shows no secret.
 pub trait Authorization: Send + Sync + fmt::Debug {
-    /// Name and value for the next request; may have to ask somebody first. The value is marked as sensitive.
+    /// Returns name and value for the next request; may have to fetch them first. The value is marked as sensitive.
     ///
-    /// An error is the attempt's: a class that holds (`Connect`) for whoever cannot be asked now.
+    /// An error is the attempt's: a class that holds (`Connect`) if the source of the credentials cannot be reached
+    /// now.
     fn header(&self) -> BoxFuture<'_, Result<(HeaderName, HeaderValue), ActionError>>;
 
     /// The target has answered 401 to the last header. `true`: another one can be had, and the request is worth
@@ -26,16 +27,16 @@ pub trait Authorization: Send + Sync + fmt::Debug {
     /// The URL of a service of this type, by the catalogue that came with what [`header`](Self::header) sends: for targets
     /// that are written as `catalog:TYPE/path`. Asked once for each request, and again after [`refused`](Self::refused).
     ///
-    /// An error is the attempt's. Whoever knows no catalogue leaves it as it is.
+    /// An error is the attempt's. The default is for logins without a catalogue.
     fn endpoint<'a>(&'a self, service: &'a str) -> BoxFuture<'a, Result<String, ActionError>> {
         let reason = format!("this login has no service catalogue that could say where {service} is");
         Box::pin(std::future::ready(Err(ActionError::new(ErrorClass::Connect, reason))))
     }
 
-    /// How it is shown: `Authorization: Basic ***`.
+    /// Returns the form for people: `Authorization: Basic ***`.
     fn shown(&self) -> (HeaderName, String);
 
-    /// What no log line and no error may repeat.
+    /// Returns the texts that no log line and no error may repeat.
     fn secrets(&self) -> Vec<String> {
         Vec::new()
     }

@@ -1,4 +1,4 @@
-//! What is sent: a text by template, a form, the event itself, or nothing.
+//! The body of a request: a text by template, a form, the event itself, or nothing.
 //!
 //! | `format` | values of the event in `body` | checked |
 //! | --- | --- | --- |
@@ -14,10 +14,10 @@ use osnl_template::{Escape, Names, Template};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde_json::{Value, json};
 
-/// What `application/x-www-form-urlencoded` leaves as it is.
+/// The characters that `application/x-www-form-urlencoded` leaves as they are.
 const FORM: &AsciiSet = &NON_ALPHANUMERIC.remove(b'_').remove(b'.').remove(b'-').remove(b'*');
 
-/// How a body is written.
+/// The format of a body.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Format {
     /// `application/json`.
@@ -31,7 +31,7 @@ pub enum Format {
 }
 
 impl Format {
-    /// What the receiver is told, unless `content_type` says otherwise.
+    /// Returns the content type of the format, unless `content_type` sets another.
     pub(super) fn content_type(self) -> &'static str {
         match self {
             Self::Json => "application/json",
@@ -53,7 +53,7 @@ impl Format {
 /// See the [module](self).
 #[derive(Clone, Debug)]
 pub(super) enum Body {
-    /// What a request of its method has when nobody says: [`Body::of`] says it.
+    /// The default body of the request's method: [`Body::of`] decides it.
     Usual,
     /// None.
     Nothing,
@@ -66,7 +66,7 @@ pub(super) enum Body {
 }
 
 impl Body {
-    /// What a request of this method has: the event, where the method is for sending something.
+    /// Returns the body for a request of this method: the event, where the method is for sending something.
     pub(super) fn of(&self, method: &Method) -> &Self {
         match self {
             Self::Usual if [Method::POST, Method::PUT, Method::PATCH].contains(method) => &Self::Event,
@@ -87,7 +87,7 @@ impl Body {
     /// The text for an event.
     ///
     /// # Errors
-    /// What is wrong with the event, in words.
+    /// The problem of the event, in words.
     pub(super) fn render(&self, names: &Names) -> Result<String, String> {
         match self {
             Self::Usual | Self::Nothing => Ok(String::new()),
@@ -131,8 +131,8 @@ pub(super) fn form_encoded(text: &str) -> String {
     utf8_percent_encode(text, FORM).to_string().replace("%20", "+")
 }
 
-/// The event as an object, with what the action has asked for: what a receiver gets that nobody has written a template
-/// for.
+/// Returns the event as an object, with the answers of the action's enrichments: the body if the operator configures no
+/// template.
 pub(super) fn event(names: &Names) -> Value {
     let notification = names.notification();
     let mut event = json!({

@@ -10,8 +10,9 @@
 //! | `priority` | an extension: `info`, `error`, … |
 //! | others | extensions: an `extension.NAME` each, absent where that is empty |
 //!
-//! What a template makes of an attribute must be what the specification allows there, or the event is a dead letter that says
-//! so: `id` and `type` are not empty, `source` is a URI-reference, no text has a control character or a noncharacter.
+//! The value that a template makes of an attribute must be valid by the specification, or the event is a dead letter
+//! that says so: `id` and `type` are not empty, `source` is a URI-reference, no text has a control character or a
+//! noncharacter.
 //!
 //! **Binary** mode has the attributes in headers `ce-…` and the data as the body; **structured** mode has all of it in
 //! one JSON object. Data is the action's body, or the payload with secrets masked.
@@ -23,12 +24,13 @@ use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
 use serde_json::value::RawValue;
 use serde_json::{Map, Value};
 
-/// Of `application/cloudevents+json`.
+/// The content type of `application/cloudevents+json`.
 pub(in crate::action) const STRUCTURED: &str = "application/cloudevents+json; charset=utf-8";
-/// What a header's value may not hold as it is, besides what is not ASCII (HTTP binding, 3.1.3.2).
+/// The characters that a header's value may not hold as they are, besides those that are not ASCII (HTTP binding,
+/// 3.1.3.2).
 const ESCAPED: &AsciiSet = &CONTROLS.add(b' ').add(b'"').add(b'%');
 
-/// How the event is sent.
+/// The mode in which the event is sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum CloudEventMode {
     /// Attributes as headers.
@@ -88,7 +90,7 @@ impl CloudEvent {
         always.into_iter().chain(maybe).chain(extensions)
     }
 
-    /// What the specification does not allow, in words.
+    /// Returns the violation of the specification, in words.
     fn check(&self) -> Result<(), String> {
         for (name, value) in self.attributes() {
             let required = ["id", "source", "type"].contains(&name);
@@ -110,7 +112,7 @@ impl CloudEvent {
     /// As headers, for binary mode.
     ///
     /// # Errors
-    /// What the specification does not allow, in words.
+    /// The violation of the specification, in words.
     pub(in crate::action) fn headers(&self, headers: &mut HeaderMap) -> Result<(), String> {
         self.check()?;
         for (name, value) in self.attributes() {
@@ -125,8 +127,8 @@ impl CloudEvent {
     /// As an object, for structured mode; `data` is of this content type. What is JSON stays JSON, its numbers as they are.
     ///
     /// # Errors
-    /// What the specification does not allow, in words: an attribute, or data that its content type calls JSON and that is
-    /// none.
+    /// The violation of the specification, in words: an attribute, or data that its content type calls JSON and that is
+    /// not JSON.
     pub(in crate::action) fn structured(
         &self,
         headers: &mut HeaderMap,
@@ -170,7 +172,7 @@ pub(in crate::action) fn time(timestamp: &str) -> Option<String> {
     Some(instant.to_string()).filter(|text| !text.starts_with('-'))
 }
 
-/// What a text of a CloudEvent may hold.
+/// Whether a text of a CloudEvent may hold the character.
 fn allowed(c: char) -> bool {
     let code = u32::from(c);
     let noncharacter = code & 0xfffe == 0xfffe || (0xfdd0..=0xfdef).contains(&code);

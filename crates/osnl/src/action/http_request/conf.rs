@@ -41,7 +41,7 @@ const MOST_REPLY: u64 = 16 << 20;
 #[derive(Clone, Debug)]
 pub struct HttpConf(pub(super) Arc<Settings>);
 
-/// What the options say.
+/// The values of the options.
 #[derive(Debug)]
 pub(super) struct Settings {
     pub(super) name: String,
@@ -54,7 +54,7 @@ pub(super) struct Settings {
     pub(super) guard: Guard,
     pub(super) idle: Duration,
     pub(super) literals: Literals,
-    /// Where events name hosts: what each of them is allowed.
+    /// The limits of each host, where events name hosts.
     pub(super) hosts: Option<HostLimits>,
 }
 
@@ -187,7 +187,7 @@ fn template(reader: &mut Reader<'_>, option: &str, escape: Escape) -> Option<Tem
     reader.compiled(option, |text| Template::escaping(text, &of(&names), escape)).ok()?
 }
 
-/// What templates may name besides the event: an action's own names, and what it has asked for.
+/// Returns the names that templates may use besides the event: an action's own names, and its enrichments.
 fn names(reader: &Reader<'_>) -> Vec<String> {
     NAMES.iter().map(|name| (*name).to_owned()).chain(reader.enrichments()).collect()
 }
@@ -244,7 +244,7 @@ fn headers(reader: &mut Reader<'_>, signed: bool) -> Option<Vec<(HeaderName, Tem
     all.then_some(headers)
 }
 
-/// What HTTP itself needs, or what is between us and a proxy.
+/// Whether a header belongs to HTTP itself, or to the connection with a proxy.
 fn is_connection_s(name: &HeaderName) -> bool {
     let own = [
         HOST,
@@ -260,7 +260,7 @@ fn is_connection_s(name: &HeaderName) -> bool {
     own.contains(name) || ["keep-alive", "proxy-connection"].contains(&name.as_str())
 }
 
-/// An attribute of CloudEvents that has options of its own; others are extensions of whoever writes them.
+/// Whether an attribute of CloudEvents has options of its own; others are the operator's extensions.
 fn is_attribute(name: &HeaderName) -> bool {
     let own = ["specversion", "id", "source", "type", "subject", "time", "priority", "datacontenttype"];
     name.as_str().strip_prefix("ce-").is_some_and(|name| own.contains(&name))

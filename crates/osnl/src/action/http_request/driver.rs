@@ -28,7 +28,7 @@ use crate::action::driver::{
 const LOGIN_TIMEOUT: Duration = Duration::from_secs(10);
 
 impl HttpConf {
-    /// How its own target is reached.
+    /// Returns the HTTP options for its own target.
     fn http(&self, http: &HttpOptions) -> HttpOptions {
         let mut http = self.0.tls.http(http);
         http.certificate.clone_from(&self.0.certificate);
@@ -40,7 +40,8 @@ impl HttpConf {
         http
     }
 
-    /// What makes the attempts; `authorization` instead of the configured login, if there is one.
+    /// Builds the action that makes the attempts; uses `authorization` instead of the configured login, if there is
+    /// one.
     ///
     /// # Errors
     /// Certificates or a proxy that cannot be used.
@@ -112,12 +113,12 @@ impl HttpConf {
         }
     }
 
-    /// What a URL stands for before there is an event, for people.
+    /// Returns the form of the URL before there is an event, for people.
     pub(super) fn shown_target(&self) -> String {
         written_secrets::masked(self.0.message.target.source()).into_owned()
     }
 
-    /// What is shown nowhere.
+    /// Returns the texts that are shown nowhere.
     pub(super) fn secrets(&self) -> impl Iterator<Item = &str> {
         let literals = self.0.literals.words.iter().map(String::as_str);
         self.0.message.secrets.texts().chain(literals)

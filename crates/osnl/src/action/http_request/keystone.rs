@@ -12,13 +12,13 @@ use super::authorization::Authorization;
 use crate::action::ActionError;
 use crate::enrich::EnrichError;
 
-/// What carries the token.
+/// The header that carries the token.
 pub(super) const HEADER: HeaderName = HeaderName::from_static("x-auth-token");
 
 /// Logs in to a cloud, for targets that believe its tokens.
 pub(super) struct Keystone {
     cloud: Cloud,
-    /// What was sent last.
+    /// The header value that was sent last.
     last: Mutex<Option<HeaderValue>>,
 }
 
@@ -50,7 +50,7 @@ impl Authorization for Keystone {
         Box::pin(std::future::ready(last.is_some()))
     }
 
-    /// A service that the catalogue does not have holds the target too: somebody has to add it, or to correct
+    /// A service that is missing from the catalogue pauses the target too: the operator has to add it, or to correct
     /// `region_name` or `interface`. The next attempt reads the catalogue anew.
     fn endpoint<'a>(&'a self, service: &'a str) -> BoxFuture<'a, Result<String, ActionError>> {
         Box::pin(async move {

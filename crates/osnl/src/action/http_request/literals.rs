@@ -15,7 +15,7 @@ use super::target::Target;
 /// See the [module](self). Its Debug form shows no value.
 #[derive(Clone, Default)]
 pub(super) struct Literals {
-    /// What must be shown nowhere, also as a URL or a form has it.
+    /// The words that must be shown nowhere, also in the form of a URL or a form.
     pub(super) words: Vec<String>,
     /// The option of the first, as `header.Authorization`.
     pub(super) first: Option<String>,

@@ -1,4 +1,4 @@
-//! What one event becomes: a request, and the same for people. Pure.
+//! The request that one event becomes, and the same for people. Pure.
 
 use std::time::SystemTime;
 
@@ -14,7 +14,7 @@ use super::sign::Signer;
 use super::target::Target;
 use super::verb::Verb;
 
-/// What a request is made of.
+/// The parts of a request.
 #[derive(Clone, Debug)]
 pub(super) struct Message {
     pub(super) method: Verb,
@@ -41,7 +41,7 @@ pub(super) struct CloudEventConf {
     pub(super) extensions: Vec<(String, Template)>,
 }
 
-/// Which event it is about.
+/// The event of a request.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct About<'a> {
     pub(super) rule: &'a str,
@@ -58,7 +58,7 @@ impl Message {
     /// of the catalogue without its place ([`Target::placed`]).
     ///
     /// # Errors
-    /// What is wrong with the event, in words, without a value of it.
+    /// The problem of the event, in words, without a value of it.
     pub(super) fn request(
         &self,
         event: &Names,

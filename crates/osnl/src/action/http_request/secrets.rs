@@ -1,4 +1,4 @@
-//! What `secret.KEY` holds: values for templates that nothing may print.
+//! The values of `secret.KEY`: for templates, never printed.
 //!
 //! A template names them as `secret.KEY`. For people the same template is rendered once more with `***` in their places,
 //! and what comes from outside (replies, errors) is searched for them.

@@ -20,7 +20,7 @@ use osnl_http::header::{HeaderName, HeaderValue};
 use ring::hmac;
 
 const PREFIX: &str = "whsec_";
-/// What the specification asks for.
+/// The lengths of a secret that the specification allows.
 const BYTES: std::ops::RangeInclusive<usize> = 24..=64;
 
 pub(super) const ID: HeaderName = HeaderName::from_static("webhook-id");
@@ -33,7 +33,7 @@ pub(super) struct Signer {
     keys: Vec<hmac::Key>,
 }
 
-/// Why a text is no secret of this kind. Repeats nothing of it.
+/// The reason why a text is not a secret of this kind. Repeats nothing of it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub(super) enum SecretError {
     #[error("does not begin with whsec_")]
@@ -55,7 +55,7 @@ impl Signer {
         if keys.is_empty() { Err(SecretError::Prefix) } else { Ok(Self { keys }) }
     }
 
-    /// How many secrets there are.
+    /// Returns the number of secrets.
     pub(super) fn secrets(&self) -> usize {
         self.keys.len()
     }
@@ -107,7 +107,7 @@ mod tests {
 
     use super::*;
 
-    /// Of the specification's own libraries.
+    /// A secret from the specification's own libraries.
     const SECRET: &str = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
     const OTHER: &str = "whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oD";
 

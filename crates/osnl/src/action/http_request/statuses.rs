@@ -1,4 +1,4 @@
-//! What an answer's status means to an action: done, later, never, or refused.
+//! The meaning of an answer's status to an action: done, later, never, or refused.
 
 use std::fmt;
 use std::ops::RangeInclusive;
@@ -66,7 +66,7 @@ impl fmt::Display for Statuses {
     }
 }
 
-/// Which status is which. What is in none of the sets is refused: tried `max_attempts` times.
+/// The classes of statuses. A status in none of the sets is refused: tried `max_attempts` times.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Judgement {
     /// The effect is there.
@@ -78,7 +78,7 @@ pub struct Judgement {
 }
 
 impl Judgement {
-    /// What a status is, `None` for success.
+    /// Returns the class of a status, `None` for success.
     #[must_use]
     pub fn failure(&self, status: u16) -> Option<ErrorClass> {
         // What the policy makes of a plain status by itself.

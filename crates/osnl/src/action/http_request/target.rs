@@ -6,10 +6,10 @@
 //! | `catalog:TYPE/path/{{ value }}` | that of this service, as the catalogue has it that comes with our token | the same |
 //! | `{{ value }}`, `https://{{ value }}/` | the event's, in part or in whole: [guarded](osnl_http::Guard) | as they are |
 //!
-//! Where the host is ours, no event can make another request of it than the configuration has: values stay in their
-//! segment (`|urlencode` leaves slashes alone), and a segment that becomes `..`, or nothing, is refused, because servers
-//! resolve such paths to other ones: a deletion of `hosts/{{ name }}` must not become one of `hosts/`. A value that is
-//! several steps by itself (`vm/../../x`) is sent as `vm%2F..%2F..%2Fx`, and there are servers and proxies that decode it
+//! If the configuration names the host, no event can make another request of it than the configuration has. Values stay
+//! in their segment (`|urlencode` leaves slashes alone). A segment that becomes `..`, or nothing, is refused, because
+//! servers resolve such paths to other ones: a deletion of `hosts/{{ name }}` must not become one of `hosts/`. A value
+//! of several steps (`vm/../../x`) is sent as `vm%2F..%2F..%2Fx`, and there are servers and proxies that decode it
 //! before they resolve it: its steps are judged like segments.
 //!
 //! Credentials beside a URL of the event are refused, because they would go wherever the event says. A service of the
@@ -19,11 +19,11 @@ use osnl_http::{Url, UrlError};
 use osnl_openstack::below;
 use osnl_template::{Escape, Names, Template, TemplateError};
 
-/// What an action may name besides the event.
+/// The names that an action's templates may use besides the event.
 pub(super) const NAMES: [&str; 5] = ["rule", "action", "idempotency_key", "secret", "failure"];
-/// What stands before the type of a service.
+/// The prefix of a service's type.
 const CATALOG: &str = "catalog:";
-/// Where a service of the catalogue is until it is asked for; never resolves (RFC 2606).
+/// The place of a service of the catalogue until the catalogue is read; never resolves (RFC 2606).
 const UNRESOLVED: &str = "http://catalog.invalid";
 
 /// See the [module](self).
@@ -39,12 +39,12 @@ pub(super) struct Target {
 enum Host {
     /// The target's root.
     Written(Url),
-    /// Of a service of this type.
+    /// The host of a service of this type.
     Catalog(String),
     Event,
 }
 
-/// Why a text is no target.
+/// The reason why a text is not a target.
 #[derive(Clone, Debug, thiserror::Error)]
 pub(super) enum TargetError {
     #[error(transparent)]
@@ -120,7 +120,7 @@ impl Target {
     /// The URL for an event, with these parameters behind it. That of a service is still to be [placed](Self::placed).
     ///
     /// # Errors
-    /// What is wrong with the event, in words.
+    /// The problem of the event, in words.
     pub(super) fn render(&self, names: &Names, query: &[(String, String)]) -> Result<Url, String> {
         let mut text = self.template.render(names).map_err(|error| error.to_string())?;
         if let Some((_, rest)) = self.service().and_then(|_| service(&text)) {
@@ -187,7 +187,7 @@ fn root(url: &Url) -> Result<Url, UrlError> {
     Url::parse(&format!("{}://{}/", url.scheme(), url.authority()))
 }
 
-/// How many segments of a path lead elsewhere.
+/// The numbers of a path's segments that lead elsewhere.
 #[derive(Clone, Copy, Debug, Default)]
 struct Segments {
     /// `.` and `..`, also percent-encoded.
@@ -199,7 +199,7 @@ struct Segments {
 }
 
 impl Segments {
-    /// Of a template, whose values count as letters.
+    /// Counts in a template, whose values count as letters.
     fn written(template: &str) -> Self {
         let (mut text, mut rest) = (String::new(), template);
         while let Some(at) = rest.find("{{") {

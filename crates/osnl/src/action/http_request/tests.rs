@@ -1,4 +1,4 @@
-//! What configurations make of one event, and what is said of those that are wrong.
+//! The requests that configurations make of one event, and the errors of those that are wrong.
 
 mod messages;
 mod properties;
@@ -61,7 +61,7 @@ fn sent(lines: &str) -> Result<String, String> {
     Ok(format!("{text}\n{}", String::from_utf8_lossy(&request.body)))
 }
 
-/// What `osnl explain` shows.
+/// Returns the preview that `osnl explain` shows.
 fn previewed(lines: &str) -> Preview {
     let loaded = load(lines).unwrap_or_else(|errors| panic!("{lines}\n{errors}"));
     loaded.conf.actions[0].preview(&Wanted { notification: &event(), rule: "r", resource: None, asks: &[] })

@@ -18,7 +18,7 @@ impl Verb {
     /// The method for an event.
     ///
     /// # Errors
-    /// What is wrong with the event, in words.
+    /// The problem of the event, in words.
     pub(super) fn render(&self, names: &Names) -> Result<Method, String> {
         match self {
             Self::Written(method) => Ok(method.clone()),

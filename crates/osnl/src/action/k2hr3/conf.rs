@@ -16,11 +16,11 @@ use crate::action::driver::{
 /// `driver = k2hr3`.
 #[derive(Clone, Debug)]
 pub struct K2hr3Conf {
-    /// Where DELETE is sent.
+    /// The URL for DELETE.
     pub api_url: ApiUrl,
-    /// What a deleted port without addresses asks for.
+    /// The request for a deleted port without addresses.
     pub no_addresses: NoAddresses,
-    /// Whom to believe.
+    /// The certificates to believe.
     pub tls: TlsConf,
 }
 

@@ -18,10 +18,10 @@ use std::net::IpAddr;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde_json::Value;
 
-/// What Python's `urllib.parse.quote` leaves as it is, beside letters and digits.
+/// The characters that Python's `urllib.parse.quote` leaves as they are, beside letters and digits.
 const QUOTED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'_').remove(b'.').remove(b'-').remove(b'~').remove(b'/');
 
-/// What K2HR3 is asked to forget.
+/// The host that K2HR3 has to forget.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct HostParameters {
     /// The instance, as the notification spells it.
@@ -30,7 +30,7 @@ pub struct HostParameters {
     pub addresses: Vec<String>,
 }
 
-/// Why a payload makes no request.
+/// The reason why a payload makes no request.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Unusable {
     /// It is about no instance: a DHCP port, an unbound port.
@@ -121,7 +121,7 @@ impl Display for HostParameters {
     }
 }
 
-/// What Python takes for false: it is skipped, not refused.
+/// Whether Python takes the value for false: it is skipped, not refused.
 fn is_empty(value: &Value) -> bool {
     match value {
         Value::Null => true,

@@ -11,7 +11,8 @@ pub(super) struct Address {
 const LONGEST: usize = 254;
 
 impl Address {
-    /// One address. Quoted local parts, comments and groups are refused: nobody has them, and they hide things.
+    /// Parses one address. Quoted local parts, comments and groups are refused: they are not in use, and they hide
+    /// things.
     pub(super) fn parse(text: &str) -> Option<Self> {
         let text = text.trim();
         if text.contains(char::is_control) {

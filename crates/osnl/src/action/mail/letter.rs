@@ -1,4 +1,4 @@
-//! What events become: a mail of one, or a digest of several. Pure but for the date.
+//! The mail that events become: one event, or a digest of several. Pure but for the date.
 //!
 //! Headers hold one line each whatever a template makes; names and subjects that are not ASCII are encoded words, texts
 //! are quoted-printable or base64 as they need.
@@ -13,20 +13,20 @@ use osnl_template::{Names, Template};
 
 use super::address::Address;
 
-/// Characters of a subject; nobody reads more.
+/// The longest subject, in characters; mail programs show fewer.
 const LONGEST_SUBJECT: usize = 250;
 
-/// What mails are made of.
+/// The templates and addresses of mails.
 #[derive(Clone, Debug)]
 pub(super) struct Writer {
     pub(super) from: Address,
     pub(super) to: Vec<Template>,
     pub(super) subject: Template,
-    /// Of a digest of several; it has `count` besides the names of its first event.
+    /// The subject of a digest of several events; it has `count` besides the names of its first event.
     pub(super) digest_subject: Template,
     pub(super) body: Template,
     pub(super) html: Option<Template>,
-    /// What stands behind the `@` of message ids.
+    /// The part of message ids behind the `@`.
     pub(super) host: String,
 }
 
@@ -55,7 +55,7 @@ impl Part {
     }
 }
 
-/// A mail, and who gets it.
+/// A mail, with its recipients.
 #[derive(Debug)]
 pub(super) struct Letter {
     pub(super) from: Address,
@@ -67,7 +67,7 @@ pub(super) struct Letter {
 
 impl Writer {
     /// # Errors
-    /// What of it cannot be made of the event.
+    /// The part of the mail that cannot be made of the event.
     pub(super) fn part(&self, names: &Names, key: &str) -> Result<Part, String> {
         let text = |option: &str, template: &Template| {
             template.render(names).map_err(|error| format!("{option}: {error}"))

@@ -20,13 +20,13 @@ use crate::action::{ActionError, ErrorClass};
 /// A reply is a few lines.
 const LONGEST_REPLY: usize = 16 * 1024;
 
-/// Where mails go.
+/// The mail server.
 #[derive(Clone)]
 pub(super) struct Server {
     pub(super) place: Place,
     pub(super) tls: Tls,
     pub(super) login: Option<Login>,
-    /// How we call ourselves.
+    /// The name that the client gives in its greeting.
     pub(super) name: String,
 }
 
@@ -40,7 +40,7 @@ pub(super) enum Tls {
     None,
 }
 
-/// Who we are.
+/// The credentials of the client.
 #[derive(Clone)]
 pub(crate) struct Login {
     pub(crate) user: String,
@@ -59,7 +59,7 @@ impl fmt::Display for Server {
     }
 }
 
-/// What a server has said it can.
+/// The extensions that a server has announced.
 #[derive(Debug, Default)]
 struct Extensions(Vec<String>);
 
@@ -86,7 +86,7 @@ impl Extensions {
         self.words(name).is_some()
     }
 
-    /// What stands behind its name.
+    /// Returns the words behind an extension's name.
     fn words(&self, name: &str) -> Option<Vec<String>> {
         self.0.iter().find_map(|line| {
             let mut words = line.split([' ', '=']).map(str::to_ascii_uppercase);
@@ -99,7 +99,7 @@ struct Talk<'a> {
     server: &'a Server,
     stream: Box<dyn Stream + 'a>,
     read: Vec<u8>,
-    /// When the server's certificate ends, if it has shown one.
+    /// The expiry of the server's certificate, if it has shown one.
     certificate_ends: Option<i64>,
 }
 
@@ -109,7 +109,7 @@ struct Reply {
 }
 
 impl Reply {
-    /// What it says, without our password, which a server may repeat in each form that it was sent in.
+    /// Returns the text of the reply without the password, which a server may repeat in each form in which it was sent.
     fn text(&self, server: &Server) -> String {
         let text = scrub(&self.lines.join(" "), server.secrets().iter().map(String::as_str));
         text.chars().map(|c| if c.is_control() { ' ' } else { c }).take(500).collect()
@@ -123,14 +123,15 @@ impl Login {
 }
 
 impl Server {
-    /// What must be in no text.
+    /// Returns the texts that may not appear in any other text.
     fn secrets(&self) -> Vec<String> {
         let forms =
             |login: &Login| [login.plain(), BASE64_STANDARD.encode(&login.password), login.password.clone()];
         self.login.iter().flat_map(forms).collect()
     }
 
-    /// Answers what was done. With `wait_for_all` nobody gets the mail while the server refuses one of them for now.
+    /// Sends a mail and returns its result, in words. With `wait_for_all` no recipient gets the mail while the server
+    /// refuses one of them for now.
     ///
     /// # Errors
     /// The step that failed; a refusal for now is [`ErrorClass::Busy`], one for good [`ErrorClass::Rejected`], one of us
@@ -262,12 +263,12 @@ impl Server {
     }
 }
 
-/// Whose fault a refusal for good is.
+/// The cause of a refusal for good.
 #[derive(Clone, Copy)]
 enum Whose {
-    /// Our login, our address, our name.
+    /// The client's login, address or name.
     Ours,
-    /// This mail's, or its recipient's.
+    /// This mail, or its recipient.
     Mails,
 }
 

@@ -1,4 +1,4 @@
-//! What one event becomes: a message, and where to. Pure.
+//! The message that one event becomes, and its destination. Pure.
 
 use osnl_http::HeaderMap;
 use osnl_model::{BodyDigest, Emission, Framing, Priority, Target, mask_secrets};
@@ -11,7 +11,7 @@ use crate::action::http_request::cloud_event::{self, CloudEvent};
 use crate::action::http_request::rendered as rendered_all;
 use crate::action::{Event, event_names};
 
-/// What messages are made of.
+/// The templates of messages.
 #[derive(Clone, Debug)]
 pub(super) struct Message {
     pub(super) exchange: Template,
@@ -36,7 +36,7 @@ pub(super) enum Format {
     CloudEvents(Box<CloudEvents>),
 }
 
-/// What of a notification is passed on although it is a secret.
+/// The secrets of a notification that are passed on.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Privacy {
     /// Values in context and payload that are secrets by their names are replaced.
@@ -46,7 +46,7 @@ pub(super) struct Privacy {
     pub(super) keep_token: bool,
 }
 
-/// What a CloudEvent is made of.
+/// The templates of a CloudEvent.
 #[derive(Clone, Debug)]
 pub(super) struct CloudEvents {
     pub(super) source: Template,
@@ -57,7 +57,7 @@ pub(super) struct CloudEvents {
     pub(super) data: Option<Template>,
 }
 
-/// What of a notification is another than the event's.
+/// The fields of a notification that differ from the event's.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Changes {
     pub(super) event_type: Option<Template>,
@@ -74,7 +74,7 @@ pub(super) struct Addressed {
     pub(super) message: Outgoing,
 }
 
-/// Why nothing is sent.
+/// The reason why nothing is sent.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Unsendable {
     /// This action has sent the message itself.
@@ -116,7 +116,7 @@ impl Message {
         Ok(Addressed { target, priority, message })
     }
 
-    /// What its template makes of an event; `None` where the payload is the event's.
+    /// Returns the payload that the template makes of an event; `None` where the payload is the event's.
     pub(super) fn payload(&self, names: &Names) -> Option<Result<String, String>> {
         let template = match &self.format {
             Format::Notification { changes, .. } => changes.payload.as_ref(),
@@ -126,7 +126,7 @@ impl Message {
         template.map(|template| value(names, template).map(|value| value.to_string()))
     }
 
-    /// Where to, and with what key.
+    /// Returns the exchange and the key.
     pub(super) fn address(&self, names: &Names) -> Result<(Target, Priority), String> {
         let exchange = rendered("exchange", &self.exchange, names)?;
         let (topic, priority) = match &self.key {

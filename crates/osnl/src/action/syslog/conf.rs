@@ -27,7 +27,8 @@ const FACILITIES: [&str; 24] = [
 const SEVERITIES: [&str; 8] = ["emerg", "alert", "crit", "err", "warning", "notice", "info", "debug"];
 const TEXT: &str =
     "{{ event_type|default('an event without a type') }} from {{ publisher_id|default('nobody') }}";
-/// What every receiver of datagrams should take (RFC 5426, 3.2), and what the usual ones take of others.
+/// The length that every receiver of datagrams should take (RFC 5426, 3.2), and the longest that the usual ones take of
+/// others.
 const LONGEST_DATAGRAM: u32 = 2048;
 const LONGEST: u32 = 8192;
 
@@ -261,7 +262,7 @@ impl DriverConf for SyslogConf {
 }
 
 impl SyslogConf {
-    /// What was found, and when the collector's certificate ends.
+    /// Returns the result of the probe, and the expiry of the collector's certificate.
     async fn probed(&self) -> Result<(&'static str, Option<i64>), String> {
         let tls = match &self.server {
             Server::Tls(_) => Some(client_config(&self.tls)?),

@@ -5,8 +5,8 @@
 //! <134>Nov 20 06:36:22 node1 osnl[4711]: text
 //! ```
 //!
-//! What an event brings cannot end a field: names are cut to the characters and lengths that the RFC has for them,
-//! values of structured data are escaped, and control characters in the text are written out.
+//! Text of an event cannot end a field: names are cut to the characters and lengths that the RFC has for them, values
+//! of structured data are escaped, and control characters in the text are written out.
 
 use std::time::SystemTime;
 
@@ -21,7 +21,7 @@ const MSGID: usize = 32;
 /// No value of structured data is longer.
 const VALUE: usize = 256;
 
-/// How a message is written.
+/// The form of a message.
 #[derive(Clone, Debug)]
 pub(super) enum Form {
     /// With a version, structured data, and UTC.
@@ -30,7 +30,7 @@ pub(super) enum Form {
     Rfc3164 { with_host: bool, zone: TimeZone },
 }
 
-/// What is the same in all messages of an action.
+/// The values that are the same in all messages of an action.
 #[derive(Clone, Debug)]
 pub(super) struct Header {
     pub(super) form: Form,

@@ -13,7 +13,7 @@ use crate::transport_url;
 const LONGEST_NAME: usize = 255;
 /// The routing key is the topic and `.info`.
 const LONGEST_TOPIC: usize = LONGEST_NAME - ".info".len();
-/// What Python's sockets take: their wait is in milliseconds and 31 bits.
+/// The longest time-out of Python's sockets: their wait is in milliseconds and 31 bits.
 const LONGEST_TIMEOUT: u32 = 2_147_483;
 
 /// `None` goes with at least one error. `file` is what a finding without a line is about.

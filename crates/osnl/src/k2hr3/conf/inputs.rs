@@ -1,4 +1,4 @@
-//! What k2hr3_osnl reads beside its file without a word about it, by way of oslo.config.
+//! The inputs that k2hr3_osnl reads beside its file without mentioning them, by way of oslo.config.
 //!
 //! Measured with k2hr3_osnl 1.0.8 and oslo.config 10.7.0:
 //!

@@ -1,12 +1,12 @@
-//! Where k2hr3_osnl's manual and program say different things.
+//! The differences between k2hr3_osnl's manual and its program.
 
 use super::{Executor, Loaded, Scheme};
 
 use osnl_config::Origin;
 
 impl Loaded {
-    /// What counts where the manual of k2hr3_osnl and the program disagree and the file leaves it open: what a
-    /// working installation has relied on. A phrase each, for the log.
+    /// Returns the values in force where the manual of k2hr3_osnl and the program disagree and the file sets none:
+    /// those that a working installation has relied on. A phrase each, for the log.
     #[must_use]
     pub fn manual_differences(&self) -> Vec<String> {
         let is_open = |group: &str, option: &str| self.origin(group, option) == Origin::Default;

@@ -13,14 +13,14 @@ use crate::native::JournalConf;
 /// Printing it (Debug) shows no password.
 #[derive(Clone, Debug)]
 pub struct Conf {
-    /// How much this program logs. Default: info (the manual says warning).
+    /// The log level of this program. Default: info (the manual says warning).
     ///
     /// In the file: debug, info, warn, error, notset, in lower case, and `warning`, which the manual calls
     /// the default and k2hr3_osnl refused. `critical` is a word of the command line only.
     pub debug_level: Level,
-    /// Where the log goes. Default: `sys.stderr`.
+    /// The file of the log. Default: `sys.stderr`.
     pub log_file: LogFile,
-    /// How much the libraries log. Default: warn.
+    /// The log level of the libraries. Default: warn.
     ///
     /// In the file: debug, info, warn, error and, other than in k2hr3_osnl, `warning` (without it the sample
     /// in the manual does not start).
@@ -78,8 +78,8 @@ pub struct K2hr3Options {
     ///
     /// k2hr3_osnl gave each operation on the connection that long.
     pub timeout_seconds: u32,
-    /// How often a call that K2HR3 *refuses* is repeated after the first one. Default: 5. Without an
-    /// answer, or with a 5xx, it is repeated until there is one.
+    /// The number of repetitions of a call that K2HR3 *refuses*. Default: 5. Without an answer, or with a 5xx, it is
+    /// repeated until there is one.
     ///
     /// The manual calls it `retries` (default 3), which k2hr3_osnl ignored; here both names count, and
     /// `max_retries` wins. A negative number acts as 0.

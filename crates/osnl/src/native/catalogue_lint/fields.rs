@@ -1,11 +1,11 @@
-//! What the known events of a rule have at a path. Many rules look at the same events, and to find out is dear, so each
-//! answer is kept while a configuration is judged.
+//! The fields of a rule's known events at a path. Many rules look at the same events, and the search is expensive, so
+//! each answer is kept while a configuration is judged.
 
 use std::collections::HashMap;
 
 use osnl_model::catalogue::{self, Event, Lacking};
 
-/// What some events have at a path.
+/// The fields of some events at a path.
 pub(super) enum Found {
     /// None of them has anything there.
     Nothing(Lacking),
@@ -18,7 +18,7 @@ pub(super) enum Found {
 #[derive(Default)]
 pub(super) struct Fields(HashMap<Vec<usize>, HashMap<String, Found>>);
 
-/// What these events have, by path.
+/// The fields of these events, by path.
 pub(super) struct FieldsOf<'a> {
     events: &'a [&'static Event],
     known: &'a mut HashMap<String, Found>,
@@ -52,7 +52,7 @@ fn found(events: &[&'static Event], path: &str) -> Found {
     }
 }
 
-/// What nobody described may be a text; of what was only ever seen as null nobody knows.
+/// Whether a field may be a text: a field without a description may, and so may one that was only ever seen as null.
 fn may_be_text(event: &Event, path: &str) -> bool {
     let texts = ["text", "UUID", "date-time", "IP address", "MAC address"];
     event.field(path).is_none_or(|field| {

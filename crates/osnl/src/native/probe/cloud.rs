@@ -1,6 +1,6 @@
-//! What is probed of a cloud: the login; for each kind that is asked for, whether the catalogue has its service, whether
-//! that answers, and whether our roles may read there. What is asked for is an object that nobody has: no object is read,
-//! and 404 is the good answer.
+//! The probes of a cloud: the login; for each kind in use, whether the catalogue has its service, whether that answers,
+//! and whether our roles may read there. The object of a probe does not exist: no object is read, and 404 is the good
+//! answer.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -94,7 +94,8 @@ fn is_of_projects(kind: Kind) -> bool {
 }
 
 impl Native {
-    /// What is asked of the cloud of an `[enrich:NAME]`: its own kind, and what drivers ask of it that it is named to.
+    /// Returns the kinds that are read from the cloud of an `[enrich:NAME]`: its own kind, and those of drivers that
+    /// name it.
     pub(super) fn kinds_asked(&self, conf: &EnrichConf) -> BTreeSet<Kind> {
         let asks = self.actions.iter().any(|action| action.driver.conf().traits().asks == Some(&conf.name));
         let named = self.actions.iter().any(|action| action.enrich.contains(&conf.name));

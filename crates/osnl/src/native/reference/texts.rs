@@ -1,4 +1,4 @@
-//! What each option is and means, a row each: the words of the reference. A test says which row is missing.
+//! The kind and the meaning of each option, a row each: the words of the reference. A test reports each missing row.
 
 /// Section, option (`context.KEY` for those with a key), what a value is, and what it means.
 pub(super) type Row = (&'static str, &'static str, &'static str, &'static str);
@@ -11,7 +11,7 @@ const NUMBER: &str = "whole number";
 const PATH: &str = "path";
 const PATTERN: &str = "regular expression";
 
-/// What each kind of section is for.
+/// The purpose of each kind of section.
 pub(super) static SECTIONS: [(&str, &str); 7] = [
     ("DEFAULT", "The program itself."),
     ("journal", "What keeps messages until they are done."),

@@ -1,4 +1,4 @@
-//! What `osnl check` says of rules that can never fire.
+//! The warnings of `osnl check` about rules that can never fire.
 
 use super::load;
 

@@ -1,4 +1,4 @@
-//! What rules and actions say of their deliveries: every error, what is explained, and that it is shown again.
+//! The delivery options of rules and actions: every error, the explanations, and that they are shown again.
 
 use std::sync::Arc;
 use std::time::Duration;

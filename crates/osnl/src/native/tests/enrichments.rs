@@ -1,5 +1,5 @@
-//! What enrichments bring in templates of all drivers: that each takes them, that a check refuses what is not asked, and
-//! where a preview has them.
+//! The answers of enrichments in templates of all drivers: that each takes them, that a check refuses unknown names,
+//! and where a preview has them.
 
 use std::sync::Arc;
 
@@ -111,7 +111,7 @@ fn conditions_and_ids_see_what_is_asked_before_them() {
     }
 }
 
-/// What nothing looks at is likely a slip.
+/// Warns of an answer that nothing uses: it is likely a slip.
 #[test]
 fn a_driver_that_cannot_use_an_answer_is_warned_of() {
     let check = |action: &str, expected: bool| {
@@ -169,7 +169,7 @@ fn shown(preview: &Preview) -> String {
     }
 }
 
-/// Where nobody was asked, the path of the value; what is kept, itself.
+/// Shows the path of a value that is not known yet, and a kept value itself.
 #[test]
 fn a_preview_shows_where_a_value_will_stand() {
     let kept = Foreseen::Kept(json!({"name": "web 1", "metadata": {"Owner": "ops"}, "adminPass": "S3CRET"}));
@@ -264,7 +264,7 @@ fn a_default_is_a_value() {
     assert!(matches!(&lacks, Preview::Unusable { why } if why.contains("server.name")), "{lacks:?}");
 }
 
-/// With which id each would be asked, or why nobody is; what was kept with a delivery is what later ids follow from.
+/// Shows the id of each question, or the reason for none; later ids follow from kept answers.
 #[test]
 fn the_ids_that_would_be_asked_are_foreseen() {
     let check = |id: &str, payload: &Value, kept: Option<&Value>, expected: [Result<&str, &str>; 2]| {

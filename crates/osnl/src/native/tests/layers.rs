@@ -1,4 +1,4 @@
-//! What wins over what, and that each value knows where it comes from.
+//! The precedence of the sources, and the origin of each value.
 
 use std::fs;
 use std::path::Path;

@@ -78,7 +78,7 @@ fn mistakes_are_told_with_what_is_allowed() {
     );
 }
 
-/// What `osnl explain` says that an action would do.
+/// Returns the effect of an action as `osnl explain` shows it.
 fn preview(action: &str, payload: serde_json::Value) -> Preview {
     let frame = "[listener:n]\ntransport_url = rabbit://u:p@h/\nexchange = n\n[rule:r]\nactions = a\n";
     let loaded = load(&format!("{frame}[action:a]\n{action}\n")).unwrap_or_else(|errors| panic!("{errors}"));

@@ -1,4 +1,4 @@
-//! What a listener binds and consumes: what is allowed, what it means, and that it reads back.
+//! The bindings and queues of a listener: the allowed options, their meaning, and that they read back.
 
 use osnl_transport::{Argument, Declare, QueueKind, QueueType, StreamOffset};
 

@@ -8,7 +8,7 @@ use super::{Conf, Openstack, Plugin, Rest};
 use crate::transport_url;
 
 pub(super) struct Checker<'a> {
-    /// What a finding without a line is about.
+    /// The subject of a finding without a line.
     pub(super) file: &'a str,
     pub(super) settings: &'a Settings,
     pub(super) errors: Vec<ConfigError>,
@@ -171,7 +171,8 @@ impl Checker<'_> {
         })
     }
 
-    /// `Some(None)` where nothing of the group is set: its defaults are a cloud on this machine, which nobody has asked for.
+    /// Returns `Some(None)` if nothing of the group is set: its defaults are a cloud on this machine, which no operator
+    /// has configured.
     fn openstack(&mut self) -> Option<Option<Openstack>> {
         let names = ["auth_url", "user", "password", "tenant"];
         if !names.into_iter().any(|name| self.is_set(OPENSTACK, name)) {

@@ -14,7 +14,7 @@ pub(super) const CLOUD: &str = "enrich:openstack";
 const ASKED: &str = "openstack";
 const FIXED: &str = "as oss_watcher does it";
 
-/// What tells what others leave out.
+/// The events that supply the details which others leave out.
 const REMEMBERED: [&str; 13] = [
     "compute.instance.create.end",
     "compute.instance.delete.start",
@@ -137,7 +137,7 @@ fn rest_entries(rest: &Rest, from: &dyn Fn(&str, &str) -> String) -> Vec<DocEntr
     entries
 }
 
-/// Of the listed events, in both of nova's forms, and of those that are remembered.
+/// Returns the pattern of the listed events, in both of nova's forms, and of those that are remembered.
 fn pattern(conf: &Conf) -> String {
     let mut names: Vec<String> = Vec::new();
     let listed = conf.events_creation.iter().chain(&conf.events_deletion);

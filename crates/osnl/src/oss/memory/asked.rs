@@ -1,5 +1,5 @@
-//! What others have said of an instance or a port, in rows of their own: what events say is kept with the message that
-//! says it, and this with the delivery for which it was asked, so neither is written over by the other.
+//! The answers of the APIs about an instance or a port, in rows of their own: details of events are kept with their
+//! message, and answers with the delivery that asked, so neither overwrites the other.
 
 use super::rows::{AskedRow, Row};
 use super::{Memory, instance_name, port_name};
@@ -23,7 +23,7 @@ impl Memory {
         self.put(asked_name(&instance_name(id)), Row::Asked(row));
     }
 
-    /// What others have said of the resource of this row.
+    /// Returns the answers about the resource of this row.
     pub(super) fn asked(&self, name: &str) -> Option<&AskedRow> {
         match self.row(&asked_name(name))? {
             Row::Asked(row) => Some(row),

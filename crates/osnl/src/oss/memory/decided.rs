@@ -1,4 +1,4 @@
-//! What the last messages meant: a message that comes again means the same, whatever has happened since.
+//! The meanings of the last messages: a message that comes again means the same, whatever has happened since.
 
 use std::collections::{HashMap, VecDeque};
 

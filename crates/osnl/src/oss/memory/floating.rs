@@ -1,7 +1,7 @@
 //! Events of floating IPs. An update says what is so now; whether that is new follows from what was known.
 //!
-//! A floating IP has come to an instance when its port is an instance's: one whose port nobody uses yet comes when an
-//! instance takes the port, and leaves when the port is taken from it.
+//! A floating IP is allocated to an instance when its port is an instance's. If its port is unused, it is allocated
+//! when an instance takes the port, and released when the port is taken from it.
 
 use osnl_model::Notification;
 use serde_json::Value;
@@ -129,7 +129,7 @@ impl Memory {
         row.with(holder)
     }
 
-    /// What there is to say of a floating IP that was `before` and is `now`.
+    /// Returns the changes of a floating IP that was `before` and is `now`.
     fn changed(&mut self, id: &str, before: Option<&FloatingRow>, now: &FloatingRow) -> Vec<Happened> {
         let before = before.filter(|row| row.port.is_some());
         let moved = |before: &FloatingRow| {

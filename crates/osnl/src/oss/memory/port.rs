@@ -9,13 +9,13 @@ use super::{Memory, port_name};
 use crate::oss::event::{Happened, Lists, What};
 use crate::oss::instance::text_of;
 
-/// Who has a port.
+/// The holder of a port.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Holder {
     pub(super) instance: Option<String>,
-    /// Who, if that is no instance.
+    /// The owner, if it is not an instance.
     pub(super) owner: Option<String>,
-    /// Nobody.
+    /// Whether the port is unused.
     pub(super) unbound: bool,
 }
 
@@ -84,7 +84,7 @@ impl Memory {
         happened
     }
 
-    /// Who has a port, as far as events have told.
+    /// Returns the holder of a port, as far as events show it.
     pub(super) fn holder(&self, port: &str) -> Holder {
         match self.port_row(port) {
             Some(PortRow { instance, owner, unbound, .. }) => {

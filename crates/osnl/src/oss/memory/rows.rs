@@ -1,5 +1,4 @@
-//! What is remembered of a resource. The text of a row is what a journal keeps: names never change, new ones are
-//! optional.
+//! The memory of a resource. The text of a row is what a journal keeps: names never change, new ones are optional.
 
 use serde::{Deserialize, Serialize};
 
@@ -15,16 +14,16 @@ pub(super) enum Row {
     Address(AddressRow),
 }
 
-/// Of a floating address.
+/// The row of a floating address.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 #[serde(default)]
 pub(super) struct AddressRow {
-    /// By what its tellings keep their order.
+    /// The key that keeps its deliveries in order.
     pub(super) lane: String,
-    /// Whether it is told of as somebody's.
+    /// Whether it was reported as allocated.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub(super) held: bool,
-    /// Whose, if that is known.
+    /// The holder, if it is known.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) holder: Option<String>,
 }
@@ -49,11 +48,11 @@ pub(super) struct InstanceRow {
     pub(super) went: Option<bool>,
 }
 
-/// What others have said when they were asked.
+/// The answers of the APIs.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 #[serde(default)]
 pub(super) struct AskedRow {
-    /// Of a port: the instance that has it, by its id.
+    /// The instance; of a port the one that has it, by its id.
     pub(super) instance: Instance,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub(super) nics: Vec<Nic>,
@@ -64,10 +63,10 @@ pub(super) struct AskedRow {
 pub(super) struct PortRow {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) instance: Option<String>,
-    /// Who has it, if that is no instance.
+    /// The owner of the port, if it is not an instance.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) owner: Option<String>,
-    /// Nobody has it.
+    /// Whether the port is unused.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub(super) unbound: bool,
     /// Ids of the floating IPs that are mapped to it.
@@ -84,10 +83,10 @@ pub(super) struct FloatingRow {
     pub(super) port: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) instance: Option<String>,
-    /// Who has the port, if that is no instance.
+    /// The owner of the port, if it is not an instance.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) owner: Option<String>,
-    /// Nobody has the port yet.
+    /// Whether the port is still unused.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub(super) unbound: bool,
     #[serde(skip_serializing_if = "Option::is_none")]

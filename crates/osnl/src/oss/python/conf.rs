@@ -22,7 +22,7 @@ use crate::oss::rest::{ASK, DATACENTER, IP_TYPE, KEYS, SECURITY_DOMAIN, VALUES, 
 /// `driver = python`.
 #[derive(Clone, Debug)]
 pub struct PythonConf {
-    /// Which class, and with what.
+    /// The class and its environment.
     pub options: PythonOptions,
     /// The `[enrich:NAME]` whose cloud is asked for what no event has told.
     pub ask: Option<Arc<str>>,
@@ -161,7 +161,7 @@ impl DriverConf for PythonConf {
     }
 }
 
-/// What a plug-in is handed.
+/// Reads the form of a notification for a plug-in.
 fn details(
     reader: &mut Reader<'_>,
     events_creation: Vec<String>,

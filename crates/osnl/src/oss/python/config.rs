@@ -1,4 +1,4 @@
-//! What a plug-in finds in its `CONF`: the groups and options of files in oslo.config's form.
+//! The `CONF` of a plug-in: the groups and options of files in oslo.config's form.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -29,10 +29,10 @@ impl PluginConfig {
         &self.files
     }
 
-    /// With what the files hold now.
+    /// Reads the current content of the files.
     ///
     /// # Errors
-    /// Which file cannot be read, and why.
+    /// The file that cannot be read, with the reason.
     pub(super) fn read(&self) -> Result<Self, String> {
         let mut texts = Texts::new();
         for path in &self.files {

@@ -1,4 +1,4 @@
-//! What a notification is for a plug-in of the OSS Framework: a map, and whether something came or went.
+//! The form of a notification for a plug-in of the OSS Framework: a map, and whether something came or went.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -12,7 +12,7 @@ use serde_json::value::{RawValue, to_raw_value};
 use crate::action::{ActionError, ErrorClass, Event};
 use crate::oss::{Call, Lists, Memory, NodeForm, Telling};
 
-/// What is asked of a plug-in.
+/// The call of a plug-in, or the reason for none.
 #[derive(Debug)]
 pub enum Told {
     /// Call it with these.
@@ -26,7 +26,7 @@ pub enum Told {
     NothingToDo(String),
 }
 
-/// What is asked of a plug-in about one delivery: one call, or several in order, of which all must succeed.
+/// The calls of a plug-in about one delivery: one, or several in order, of which all must succeed.
 pub type Asked = Vec<Told>;
 
 /// Makes a plug-in's arguments of a notification.
@@ -34,7 +34,7 @@ pub trait NodeDetails: Send + Sync + fmt::Debug {
     /// Pure: the same in each attempt. Of a bulk request the notification has the payload of the one resource.
     ///
     /// # Errors
-    /// What no attempt will change is [`ErrorClass::Content`].
+    /// [`ErrorClass::Content`] if no attempt will change the result.
     fn of(&self, notification: &Notification) -> Result<Told, ActionError>;
 
     /// The same of a delivery, with what was noted with its message or asked for. Never empty.
@@ -67,7 +67,7 @@ fn narrowed(event: &Event) -> Cow<'_, Notification> {
 /// oss_watcher's own form: what came or went, in the order in which it did.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct OssDetails {
-    /// Which events are what.
+    /// The event types of allocations and of releases.
     pub lists: Lists,
     /// Keys and values.
     pub form: NodeForm,

@@ -20,9 +20,9 @@ use crate::oss::{Body, Constants, IpType, Keys, Lists, Memory, NodeForm, Telling
 /// `driver = oss_rest`.
 #[derive(Clone, Debug)]
 pub struct OssRestConf {
-    /// What is posted, and where.
+    /// The node detail's form, and its destinations.
     pub options: Box<OssRestOptions>,
-    /// Whom to believe.
+    /// The certificates to believe.
     pub tls: TlsConf,
     /// The `[enrich:NAME]` whose cloud is asked for what no event has told.
     pub ask: Option<Arc<str>>,
@@ -174,7 +174,7 @@ fn lists(reader: &mut Reader<'_>) -> Option<Lists> {
     Some(Lists { creation: creation?, deletion: deletion? })
 }
 
-/// Where a table has no defaults, the program's count.
+/// Reads the form; the program's defaults count where a table has none.
 pub(in crate::oss) fn form(reader: &mut Reader<'_>) -> Option<NodeForm> {
     let mut form = NodeForm::default();
     let (mut known_keys, mut known_values) = (Some(form.keys), Some(form.values));

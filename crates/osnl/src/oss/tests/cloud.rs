@@ -11,7 +11,7 @@ use super::super::*;
 
 const OWNERS: [&str; 4] = ["", "network:router_gateway", "Octavia", "baremetal:none"];
 
-/// How its services write.
+/// The form of its services' messages.
 #[derive(Clone, Copy, Debug)]
 struct Kind {
     legacy: bool,
@@ -28,7 +28,7 @@ struct Step {
     op: u8,
     a: usize,
     b: usize,
-    /// How far each service's messages have come by then, and which come twice.
+    /// The number of each service's messages that have arrived by then, and those that arrive twice.
     heard: (u8, u8),
     twice: bool,
     restart: bool,
@@ -284,20 +284,20 @@ impl Cloud {
         }
     }
 
-    /// Whose a floating IP is.
+    /// Returns the instance of a floating IP.
     fn holder(&self, n: usize) -> Option<String> {
         let port = self.floating[&n].port.as_ref()?;
         self.ports[port].device.map(vm)
     }
 }
 
-/// What a receiver has heard of each address last: whether it came, and of whom.
+/// The last report of each address to a receiver: whether it came, and its instance.
 #[derive(Default)]
 struct Heard {
     memory: Memory,
     kept: BTreeMap<String, String>,
     last: BTreeMap<String, (bool, String)>,
-    /// Of whom anything came.
+    /// The instances with a reported allocation.
     came: BTreeSet<String>,
 }
 

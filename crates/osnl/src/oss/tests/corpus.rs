@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use super::super::*;
 use super::told;
 
-/// What each recorded message is told as, in the order of the recording.
+/// Returns the reports of each recorded message, in the order of the recording.
 fn tellings(framed: impl Fn(&Value) -> String) -> Vec<String> {
     let lists = Lists::default();
     let mut lines = Vec::new();

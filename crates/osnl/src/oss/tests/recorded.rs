@@ -9,7 +9,7 @@ use super::super::*;
 use super::told;
 use crate::action::ActionError;
 
-/// What the recording's stubs answered for nova and neutron.
+/// The answers of the recording's stubs for nova and neutron.
 #[derive(Debug)]
 struct Recorded;
 
@@ -57,7 +57,7 @@ fn form(commit: &str) -> NodeForm {
     NodeForm { keys, ..NodeForm::default() }
 }
 
-/// What its plug-ins would be called with: whether created, and the node detail's text.
+/// Returns the calls of its plug-ins: whether created, and the node detail's text.
 fn calls(body: &str, form: &NodeForm) -> Vec<(bool, String)> {
     let lists = Lists::default();
     let event_type = serde_json::from_str::<Value>(body).unwrap()["event_type"].clone();
@@ -73,8 +73,8 @@ fn calls(body: &str, form: &NodeForm) -> Vec<(bool, String)> {
     .collect()
 }
 
-/// Where the original was right the node details are the same, byte for byte; where it needed patched services, or
-/// died, they are those that it gave to the patched ones.
+/// The node details are the same, byte for byte, if the original was right; if it needed patched services, or died,
+/// they are those that it gave to the patched ones.
 #[test]
 fn every_recorded_input_gives_the_node_details_of_every_version() {
     let file = fixture::text("oss/original-behaviour.json");

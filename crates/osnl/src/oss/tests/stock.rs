@@ -1,4 +1,4 @@
-//! What stock services send: addresses and instances are where the original did not look for them.
+//! The messages of stock services: addresses and instances are where the original did not look for them.
 
 use serde_json::{Value, json};
 

@@ -1,4 +1,4 @@
-//! What is noted with a message, and by what its deliveries are kept in order.
+//! The notes with a message, and the keys that keep its deliveries in order.
 
 use std::sync::Arc;
 
@@ -35,7 +35,7 @@ fn a_release_is_ordered_by_the_instance_that_it_leaves() {
     assert_eq!(noted(&watcher, &of("floatingip_update_disassociate")), (1, vec![vm]));
 }
 
-/// What one of several resources means is told of that one alone.
+/// The meaning of one of several resources is reported for that one alone.
 #[test]
 fn of_a_bulk_request_each_part_is_told_of_itself() {
     let body = r#"{"event_type": "port.create.end", "message_id": "m", "priority": "INFO", "publisher_id": "p",

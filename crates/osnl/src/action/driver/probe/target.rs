@@ -1,4 +1,4 @@
-//! What drivers of actions probe with: HTTP targets and files.
+//! The probes that drivers of actions share: HTTP targets and files.
 
 use std::path::Path;
 use std::time::Duration;

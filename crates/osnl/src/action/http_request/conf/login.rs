@@ -1,4 +1,4 @@
-//! Who we are: logins, certificates, signatures.
+//! The credentials: logins, certificates, signatures.
 
 use osnl_http::ClientCertificate;
 use osnl_http::header::HeaderName;

@@ -4,7 +4,7 @@ use crate::action::driver::{CA_FILE, DriverOption, DriverTable, VERIFY};
 
 pub(super) const TABLE: DriverTable = DriverTable { keyed: KEYED, ..DriverTable::new("http", OPTIONS) };
 
-/// Of every driver that makes CloudEvents.
+/// The extension attributes, an option of every driver that makes CloudEvents.
 pub(in crate::action) const EXTENSION: DriverOption = DriverOption::new(
     "extension.",
     "template",

@@ -1,4 +1,4 @@
-//! Whose host it is, and what an event may make of a path.
+//! The owner of the host, and the paths that an event may make.
 
 use osnl_model::Notification;
 use serde_json::json;

@@ -1,4 +1,4 @@
-//! What holds of any value: whatever somebody calls an instance stays in its place, and what is signed can be verified.
+//! The properties that hold of any value: any name of an instance stays in its place, and a signature can be verified.
 
 use std::time::{Duration, UNIX_EPOCH};
 
@@ -59,7 +59,7 @@ fn header<'a>(headers: &'a HeaderMap, name: &str) -> &'a str {
     headers[name].to_str().unwrap()
 }
 
-/// What Python's own reader makes of each text.
+/// Returns the values that Python's own reader makes of each text.
 fn read(reads: &str, texts: &[&str]) -> Vec<Value> {
     let script =
         format!("import json, sys\n{reads}\nprint(json.dumps([read(t) for t in json.load(sys.stdin)]))");

@@ -252,7 +252,7 @@ fn templates_are_refused_with_line_and_column() {
     );
 }
 
-/// What is a credential by its name goes where the configuration says, and nowhere else.
+/// A credential by its name is sent where the configuration says, and nowhere else.
 #[test]
 fn no_credential_stands_beside_a_url_out_of_the_event() {
     let url = "url = {{ payload.callback }}\n";

@@ -20,7 +20,7 @@ pub(super) fn accepted() -> Vec<String> {
     names.filter(|name| refused(name).is_none()).collect()
 }
 
-/// What we do on purpose other than k2hr3_osnl: the option and our value for it.
+/// Returns the deliberate differences from k2hr3_osnl: the option and our value for it.
 fn ours(file: &str) -> Vec<(&'static str, &'static str, Json)> {
     match file {
         // The documented default has its colon.
